@@ -1,0 +1,57 @@
+// One class per failure a caller may want to handle. A message says: what failed, on which named thing, got vs expected, what to do.
+
+const marker = Symbol.for('graftlm.error')
+
+/** Base class of every error Graft throws on purpose. */
+export class GraftError extends Error {
+  /** Set on the prototype of every class, so that errors of a second loaded copy are recognised too. */
+  readonly [marker] = true
+  override get name(): string {
+    return this.constructor.name
+  }
+  static isInstance(value: unknown): value is GraftError {
+    return typeof value === 'object' && value !== null && marker in value
+  }
+}
+
+/** A file's bytes are not what its format says: truncated, corrupt, or hostile. */
+export class FormatError extends GraftError {}
+/** The format is sound but the thing in it is not supported: an architecture, a quantisation, a config key. */
+export class UnsupportedError extends GraftError {}
+/** Shapes of tensors or graph values do not fit together. */
+export class ShapeError extends GraftError {}
+/** A value holds NaN or infinity where numbers are needed. */
+export class NumericError extends GraftError {}
+/** An option or argument is wrong. */
+export class OptionError extends GraftError {}
+/** Training data cannot be used: bad JSON in a row, no rows, a row of an unknown form. */
+export class DataError extends GraftError {}
+/** A file, model or repository could not be had; the message lists what was tried. */
+export class NotFoundError extends GraftError {}
+/** A prompt does not fit into the model's context. */
+export class ContextLengthError extends GraftError {}
+/** Reading or writing storage failed (full disk, no permission); nothing is left half-written. */
+export class StorageError extends GraftError {}
+
+/** One thing that does not match between a file and what a model or adapter needs. */
+export interface Mismatch {
+  name: string
+  got: string
+  expected: string
+}
+
+/** Tensors that do not fit a model or an adapter: all of them, in `mismatches`. */
+export class MismatchError extends GraftError {
+  readonly mismatches: readonly Mismatch[]
+  constructor(what: string, mismatches: readonly Mismatch[], advice = '') {
+    const shown = mismatches.slice(0, 8).map((m) => `  ${m.name}: got ${m.got}, expected ${m.expected}`)
+    const more = mismatches.length > shown.length ? [`  … and ${mismatches.length - shown.length} more in error.mismatches`] : []
+    super([`${what} (${mismatches.length} ${mismatches.length === 1 ? 'mismatch' : 'mismatches'}):`, ...shown, ...more, ...(advice ? [advice] : [])].join('\n'))
+    this.mismatches = mismatches
+  }
+}
+
+/** Our own bug: the message starts with `internal:`. */
+export function assertInternal(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`internal: ${message}`)
+}

@@ -1,0 +1,25 @@
+// Where bytes come from and go to. Platforms implement these two interfaces; readers and writers know nothing else of a platform.
+
+/** Random access to an immutable sequence of bytes: a file, a Blob, a range-fetching URL, memory. */
+export interface ByteSource {
+  /** Shown in errors: a path or a URL. */
+  readonly name: string
+  readonly sizeBytes: number
+  /** Exactly `length` bytes from `offset`; throws FormatError when they reach beyond the end. */
+  read(offset: number, length: number): Promise<Uint8Array>
+  close?(): Promise<void>
+}
+
+/** A folder of named byte sources: a model or adapter directory, a hub repository, an archive. */
+export interface ByteFolder {
+  readonly name: string
+  /** The source, or undefined where there is no such file. */
+  open(path: string): Promise<ByteSource | undefined>
+}
+
+/** Writes named files so that each appears whole or not at all. */
+export interface ByteSink {
+  readonly name: string
+  /** Chunks are written in order under a temporary name, which is renamed at the end. */
+  write(path: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void>
+}
