@@ -1,7 +1,8 @@
 // The element types a tensor may have, and how many bytes they take. Knows nothing of files or graphs.
 
 export type FloatType = 'f32' | 'f64'
-export type PlainType = FloatType | 'f16' | 'bf16' | 'f8_e4m3' | 'f8_e5m2' | 'i8' | 'u8' | 'i16' | 'u16' | 'i32' | 'u32' | 'i64' | 'u64' | 'bool'
+export type PlainType =
+  FloatType | 'f16' | 'bf16' | 'f8_e4m3' | 'f8_e5m2' | 'i8' | 'u8' | 'i16' | 'u16' | 'i32' | 'u32' | 'i64' | 'u64' | 'bool'
 /** ggml block formats: `data` holds the blocks' bytes exactly as in the file. */
 export type BlockType = 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0' | 'q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k'
 export type DType = PlainType | BlockType

@@ -46,7 +46,14 @@ export class MismatchError extends GraftError {
   constructor(what: string, mismatches: readonly Mismatch[], advice = '') {
     const shown = mismatches.slice(0, 8).map((m) => `  ${m.name}: got ${m.got}, expected ${m.expected}`)
     const more = mismatches.length > shown.length ? [`  … and ${mismatches.length - shown.length} more in error.mismatches`] : []
-    super([`${what} (${mismatches.length} ${mismatches.length === 1 ? 'mismatch' : 'mismatches'}):`, ...shown, ...more, ...(advice ? [advice] : [])].join('\n'))
+    super(
+      [
+        `${what} (${mismatches.length} ${mismatches.length === 1 ? 'mismatch' : 'mismatches'}):`,
+        ...shown,
+        ...more,
+        ...(advice ? [advice] : []),
+      ].join('\n'),
+    )
     this.mismatches = mismatches
   }
 }

@@ -52,7 +52,8 @@ export const sizeOf = (shape: readonly number[]): number => shape.reduce((produc
 export function f32(shape: readonly number[], data?: Float32Array | readonly number[]): F32Tensor {
   const size = sizeOf(shape)
   const values = data === undefined ? new Float32Array(size) : data instanceof Float32Array ? data : Float32Array.from(data)
-  if (values.length !== size) throw new ShapeError(`f32 tensor: got ${values.length} values, expected ${size} for shape [${shape.join(', ')}].`)
+  if (values.length !== size)
+    throw new ShapeError(`f32 tensor: got ${values.length} values, expected ${size} for shape [${shape.join(', ')}].`)
   return { dtype: 'f32', shape, data: values }
 }
 
@@ -60,7 +61,8 @@ export function f32(shape: readonly number[], data?: Float32Array | readonly num
 export function i64(shape: readonly number[], values: ArrayLike<number>): Tensor<BigInt64Array> {
   const data = new BigInt64Array(values.length)
   for (let i = 0; i < values.length; i++) data[i] = BigInt(values[i]!)
-  if (data.length !== sizeOf(shape)) throw new ShapeError(`i64 tensor: got ${data.length} values, expected ${sizeOf(shape)} for shape [${shape.join(', ')}].`)
+  if (data.length !== sizeOf(shape))
+    throw new ShapeError(`i64 tensor: got ${data.length} values, expected ${sizeOf(shape)} for shape [${shape.join(', ')}].`)
   return { dtype: 'i64', shape, data }
 }
 

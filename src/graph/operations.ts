@@ -1,0 +1,35 @@
+// The table of operations. A new one is a file or a value in `ops/` and a row here; the contract suite then runs it.
+
+import { assertInternal } from '../base/errors.ts'
+import type { Operation } from './operation.ts'
+import { attention, cachedAttention, cacheEntry } from './ops/attention.ts'
+import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
+import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
+import { concat, pad, reshape, slice, transpose } from './ops/layout.ts'
+import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
+import { linear, matmul } from './ops/matmul.ts'
+import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
+import { quantizedLinear } from './ops/quantized-linear.ts'
+import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
+import { rotary } from './ops/rotary.ts'
+import { exponential, geluTanh, geluTanhGradient, sigmoid, silu, siluGradient, squareRoot, tanh } from './ops/unary.ts'
+
+export const operations: ReadonlyMap<string, Operation> = new Map(
+  [
+    ...[add, subtract, multiply, divide, scale, stopGradient],
+    ...[silu, siluGradient, geluTanh, geluTanhGradient, tanh, sigmoid, squareRoot, exponential],
+    ...[linear, matmul, quantizedLinear],
+    ...[reshape, transpose, slice, pad, concat],
+    ...[reduceSum, softmax, softmaxGradient],
+    ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
+    ...[attention, cacheEntry, cachedAttention],
+    ...[embedding, gatherRows, scatterRows],
+    ...[crossEntropy, crossEntropyGradient],
+  ].map((operation) => [operation.name, operation]),
+)
+
+export function operationNamed(name: string): Operation {
+  const operation = operations.get(name)
+  assertInternal(operation, `there is no operation "${name}"`)
+  return operation
+}

@@ -1,0 +1,184 @@
+// Grouped-query attention, over the tokens at hand or over a cache of earlier ones as well. The mask is added to the scores.
+
+import { assertInternal, ShapeError } from '../../base/errors.ts'
+import { sizeOf, type Tensor } from '../../base/tensor.ts'
+import { describeShape, multiplyDims, type Attributes, type Value } from '../ir.ts'
+import type { OnnxContext, OnnxEmitter, Operation, Operators } from '../operation.ts'
+import { emptyLike, floats, numberAttribute, type Floats } from './arrays.ts'
+
+interface Form {
+  heads: number
+  kvHeads: number
+  headWidth: number
+  scale: number
+  /** Scores become cap·tanh(scores/cap); 0 is off. */
+  softcap: number
+}
+
+const formOf = (attributes: Attributes): Form => ({
+  heads: numberAttribute(attributes, 'heads'),
+  kvHeads: numberAttribute(attributes, 'kvHeads'),
+  headWidth: numberAttribute(attributes, 'headWidth'),
+  scale: numberAttribute(attributes, 'scale'),
+  softcap: numberAttribute(attributes, 'softcap'),
+})
+
+function expectWidths(q: Value, heads: number, headWidth: number): void {
+  if (q.shape[2] !== heads * headWidth)
+    throw new ShapeError(`attention: shape ${describeShape(q.shape)} is not ${heads} heads of width ${headWidth}.`)
+}
+
+/** One row of probabilities from one row of scores, in place: softmax(cap(scores) + mask). */
+function weigh(scores: Float64Array, mask: Floats, maskStart: number, softcap: number): void {
+  for (let i = 0; i < scores.length; i++)
+    scores[i] = (softcap ? softcap * Math.tanh(scores[i]! / softcap) : scores[i]!) + mask[maskStart + i]!
+  const top = scores.reduce((most, value) => Math.max(most, value), -Infinity)
+  let total = 0
+  for (let i = 0; i < scores.length; i++) total += scores[i] = Math.exp(scores[i]! - top)
+  for (let i = 0; i < scores.length; i++) scores[i]! /= total
+}
+
+/** The reference over q [N, T, H·d] and keys and values [N, K, S, d]. mask: [N or 1, 1, T, S]. */
+function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: Form): Tensor {
+  const [batch, tokens] = [q.shape[0]!, q.shape[1]!]
+  const span = keys.shape[2]!
+  const { heads, kvHeads, headWidth: d } = form
+  const output = emptyLike(q, [batch, tokens, heads * d])
+  const [query, key, value, bias] = [floats(q), floats(keys), floats(values), floats(mask)]
+  for (let n = 0; n < batch; n++) {
+    for (let h = 0; h < heads; h++) {
+      const shared = (n * kvHeads + Math.floor((h * kvHeads) / heads)) * span * d
+      for (let t = 0; t < tokens; t++) {
+        const at = ((n * tokens + t) * heads + h) * d
+        const scores = Float64Array.from({ length: span }, (_, s) => {
+          let dot = 0
+          for (let i = 0; i < d; i++) dot += query[at + i]! * key[shared + s * d + i]!
+          return dot * form.scale
+        })
+        weigh(scores, bias, ((mask.shape[0] === 1 ? 0 : n) * tokens + t) * span, form.softcap)
+        for (let s = 0; s < span; s++) for (let i = 0; i < d; i++) output.data[at + i]! += scores[s]! * value[shared + s * d + i]!
+      }
+    }
+  }
+  return output
+}
+
+/** [N, T, K·d] → [N, K, T, d] */
+function splitHeads(x: Tensor, heads: number, headWidth: number): Tensor {
+  const [batch, tokens] = [x.shape[0]!, x.shape[1]!]
+  const output = emptyLike(x, [batch, heads, tokens, headWidth])
+  const values = floats(x)
+  for (let i = 0; i < sizeOf(x.shape); i++) {
+    const [within, head] = [i % headWidth, Math.floor(i / headWidth) % heads]
+    const [t, n] = [Math.floor(i / (headWidth * heads)) % tokens, Math.floor(i / (headWidth * heads * tokens))]
+    output.data[((n * heads + head) * tokens + t) * headWidth + within] = values[i]!
+  }
+  return output
+}
+
+const toHeads = (g: Operators, x: Value, heads: number, headWidth: number): Value =>
+  g.transpose(g.reshape(x, [x.shape[0]!, x.shape[1]!, heads, headWidth]), [0, 2, 1, 3])
+
+/** softmax(cap(scale·q·kᵀ) + mask)·v. q: [N, T, H·d], k and v: [N, T, K·d], mask: [N or 1, 1, T, T] → [N, T, H·d]. */
+export const attention: Operation = {
+  name: 'attention',
+  shape([q, k], attributes) {
+    const { heads, kvHeads, headWidth } = formOf(attributes)
+    expectWidths(q!, heads, headWidth)
+    expectWidths(k!, kvHeads, headWidth)
+    return { dtype: q!.dtype, shape: q!.shape }
+  },
+  evaluate([q, k, v, mask], attributes) {
+    const form = formOf(attributes)
+    return attend(q!, splitHeads(k!, form.kvHeads, form.headWidth), splitHeads(v!, form.kvHeads, form.headWidth), mask!, form)
+  },
+  expand(g, [q, k, v, mask], attributes) {
+    const { heads, kvHeads, headWidth, scale, softcap } = formOf(attributes)
+    const [batch, tokens, span] = [q!.shape[0]!, q!.shape[1]!, k!.shape[1]!]
+    const grouped = [batch, kvHeads, multiplyDims(heads / kvHeads, tokens), headWidth] // query heads that share a key head, as rows of one product
+    const query = g.reshape(toHeads(g, q!, heads, headWidth), grouped)
+    const scores = g.matmul(query, toHeads(g, k!, kvHeads, headWidth), { transB: true, alpha: scale })
+    const capped = softcap ? g.scale(g.op('tanh', [g.scale(scores, 1 / softcap)]), softcap) : scores
+    const masked = g.add(g.reshape(capped, [batch, heads, tokens, span]), mask!)
+    const shares = g.reshape(g.op('softmax', [masked]), scores.shape)
+    const mixed = g.reshape(g.matmul(shares, toHeads(g, v!, kvHeads, headWidth)), [batch, heads, tokens, headWidth])
+    return g.reshape(g.transpose(mixed, [0, 2, 1, 3]), q!.shape)
+  },
+  onnx() {
+    assertInternal(false, 'attention is expanded before it is written')
+  },
+}
+
+/** [N, T, K·d] → [N, K, T, d]: what a cache keeps of the new keys or values. */
+export const cacheEntry: Operation = {
+  name: 'cacheEntry',
+  shape: ([x], attributes) => ({
+    dtype: x!.dtype,
+    shape: [x!.shape[0]!, numberAttribute(attributes, 'heads'), x!.shape[1]!, numberAttribute(attributes, 'headWidth')],
+  }),
+  evaluate: ([x], attributes) => splitHeads(x!, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth')),
+  onnx(emit, { inputs: [x], output, attributes }) {
+    const split = emit.node('Reshape', [
+      x!.name,
+      emit.ints([0, -1, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth')]),
+    ])
+    emit.node('Transpose', [split], { perm: { ints: [0, 2, 1, 3] } }, output.name)
+  },
+}
+
+/** Keys (or values) of the cache followed by the new ones: [N, K, P, d] and [N, K, T, d] → [N, K, P+T, d]. */
+function joinSpan(past: Tensor, fresh: Tensor): Tensor {
+  const [batch, heads, earlier, d] = past.shape as [number, number, number, number]
+  const tokens = fresh.shape[2]!
+  const output = emptyLike(fresh, [batch, heads, earlier + tokens, d])
+  for (let row = 0; row < batch * heads; row++) {
+    output.data.set(floats(past).subarray(row * earlier * d, (row + 1) * earlier * d), row * (earlier + tokens) * d)
+    output.data.set(floats(fresh).subarray(row * tokens * d, (row + 1) * tokens * d), (row * (earlier + tokens) + earlier) * d)
+  }
+  return output
+}
+
+/**
+ * Attention over [past | new] without joining them: scores over both parts meet in one softmax, their outputs are added.
+ * q: [N, T, H·d], k and v: [N, K, T, d], past keys and values: [N, K, P, d], mask: [N or 1, 1, T, P+T], split: i64 [2] = [P, T].
+ */
+export const cachedAttention: Operation = {
+  name: 'cachedAttention',
+  shape([q], attributes) {
+    expectWidths(q!, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth'))
+    return { dtype: q!.dtype, shape: q!.shape }
+  },
+  evaluate: ([q, k, v, pastK, pastV, mask], attributes) =>
+    attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, formOf(attributes)),
+  onnx: emitCachedAttention,
+}
+
+function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
+  const [q, k, v, pastK, pastV, mask, split] = inputs.map(({ name }) => name) as [string, string, string, string, string, string, string]
+  const { heads, kvHeads, headWidth: d, scale, softcap } = formOf(attributes)
+  const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
+  const perHead = emit.node('Transpose', [reshape(q, [0, -1, heads, d])], { perm: { ints: [0, 2, 1, 3] } }) // [N, H, T, d]
+  const query = reshape(perHead, [0, kvHeads, -1, d]) // [N, K, (H/K)·T, d]
+  const product = { transB: { int: 1 }, alpha: { float: scale } }
+  const parts = [emit.microsoft('FusedMatMul', [query, pastK], product), emit.microsoft('FusedMatMul', [query, k], product)]
+  const scores = emit.node('Concat', parts, { axis: { int: 3 } }) // [N, K, (H/K)·T, P+T]
+  const capped = softcap
+    ? emit.node('Mul', [emit.node('Tanh', [emit.node('Mul', [scores, emit.float(1 / softcap)])]), emit.float(softcap)])
+    : scores
+  // The mask lies [N, 1, T, P+T]; five dimensions let it meet every query head: [N, K, H/K, T, P+T].
+  const grouped = emit.node('Reshape', [
+    capped,
+    emit.node(
+      'Concat',
+      [emit.ints([0, kvHeads, heads / kvHeads, -1]), emit.node('ReduceSum', [split, emit.ints([0])], { keepdims: { int: 1 } })],
+      { axis: { int: 0 } },
+    ),
+  ])
+  const masked = emit.node('Add', [grouped, emit.node('Unsqueeze', [mask, emit.ints([1])])])
+  const shares = emit.node('Reshape', [emit.node('Softmax', [masked], { axis: { int: -1 } }), emit.node('Shape', [scores])])
+  const [before, now] = [emit.fresh(), emit.fresh()]
+  emit.nodeWithOutputs('Split', '', [shares, split], { axis: { int: 3 } }, [before, now])
+  const mixed = emit.node('Add', [emit.node('MatMul', [before, pastV]), emit.node('MatMul', [now, v])])
+  const rows = emit.node('Transpose', [reshape(mixed, [0, heads, -1, d])], { perm: { ints: [0, 2, 1, 3] } }) // [N, T, H, d]
+  emit.node('Reshape', [rows, emit.ints([0, -1, heads * d])], {}, output.name)
+}

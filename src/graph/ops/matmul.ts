@@ -1,0 +1,123 @@
+// Matrix products: a general one, and a linear layer whose weight lies [out, in] as checkpoints keep it.
+
+import { ShapeError } from '../../base/errors.ts'
+import { sizeOf } from '../../base/tensor.ts'
+import { describeShape, lastDim, multiplyDims, type Attributes, type Dim, type Value } from '../ir.ts'
+import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
+import { emptyLike, expectDim, expectRank, flagAttribute, floats, numberAttribute } from './arrays.ts'
+
+interface Form {
+  transA: boolean
+  transB: boolean
+  alpha: number
+}
+
+const formOf = (attributes: Attributes): Form => ({
+  transA: flagAttribute(attributes, 'transA'),
+  transB: flagAttribute(attributes, 'transB'),
+  alpha: numberAttribute(attributes, 'alpha'),
+})
+
+/** Rows, inner and columns of op(a)·op(b), from the last two dimensions. */
+function dimsOf<D extends Dim>(a: readonly D[], b: readonly D[], { transA, transB }: Form): { m: D; k: D; kb: D; n: D } {
+  const [a0, a1] = [a[a.length - 2] as D, a[a.length - 1] as D]
+  const [b0, b1] = [b[b.length - 2] as D, b[b.length - 1] as D]
+  return { m: transA ? a1 : a0, k: transA ? a0 : a1, kb: transB ? b1 : b0, n: transB ? b0 : b1 }
+}
+
+/** [.., m, k] → [all rows, k]: the products over every leading dimension become one. */
+export function flattenRows(g: Operators, x: Value): Value {
+  return g.reshape(x, [x.shape.slice(0, -1).reduce<Dim>(multiplyDims, 1), lastDim(x)])
+}
+
+/** y = alpha·op(a)·op(b); b is a matrix, or has a's leading dimensions. */
+export const matmul: Operation = {
+  name: 'matmul',
+  shape([a, b], attributes) {
+    const { m, k, kb, n } = dimsOf<Dim>(a!.shape, b!.shape, formOf(attributes))
+    const where = `matmul ${describeShape(a!.shape)} by ${describeShape(b!.shape)}`
+    expectDim(where, 'inner dimension of the right side', kb, k)
+    if (b!.shape.length > 2 && (b!.shape.length !== a!.shape.length || b!.shape.slice(0, -2).join() !== a!.shape.slice(0, -2).join())) {
+      throw new ShapeError(`${where}: leading dimensions differ.`)
+    }
+    return { dtype: a!.dtype, shape: [...a!.shape.slice(0, -2), m, n] }
+  },
+  evaluate([a, b], attributes) {
+    const form = formOf(attributes)
+    const { m, k, n } = dimsOf<number>(a!.shape, b!.shape, form)
+    const output = emptyLike(a!, [...a!.shape.slice(0, -2), m, n])
+    const [x, y] = [floats(a!), floats(b!)]
+    const batches = sizeOf(a!.shape.slice(0, -2))
+    const stepB = b!.shape.length > 2 ? k * n : 0
+    for (let batch = 0; batch < batches; batch++) {
+      for (let row = 0; row < m; row++) {
+        for (let column = 0; column < n; column++) {
+          let sum = 0
+          for (let inner = 0; inner < k; inner++) {
+            const left = x[batch * m * k + (form.transA ? inner * m + row : row * k + inner)]!
+            sum += left * y[batch * stepB + (form.transB ? column * k + inner : inner * n + column)]!
+          }
+          output.data[(batch * m + row) * n + column] = form.alpha * sum
+        }
+      }
+    }
+    return output
+  },
+  gradient(g, { inputs, attributes, upstream, needs }) {
+    const [a, b] = [inputs[0]!, inputs[1]!]
+    const { transA, transB, alpha } = formOf(attributes)
+    const flat = b.shape.length === 2 && a.shape.length > 2
+    const left = (): Value =>
+      transA ? g.matmul(b, upstream, { transA: transB, transB: true, alpha }) : g.matmul(upstream, b, { transB: !transB, alpha })
+    const right = (): Value => {
+      if (flat && transA)
+        throw new ShapeError('internal: the gradient of a batched transposed left side by one matrix is not needed anywhere.')
+      const [rows, arriving] = flat ? [flattenRows(g, a), flattenRows(g, upstream)] : [a, upstream]
+      return transB
+        ? g.matmul(arriving, rows, { transA: true, transB: transA, alpha })
+        : g.matmul(rows, arriving, { transA: !transA, alpha })
+    }
+    return [needs(0) ? left() : undefined, needs(1) ? right() : undefined]
+  },
+  onnx: (emit, { inputs, output, attributes }) => emitMatmul(emit, inputs[0]!.name, inputs[1]!.name, formOf(attributes), output.name),
+}
+
+function emitMatmul(emit: OnnxEmitter, a: string, b: string, { transA, transB, alpha }: Form, output: string): void {
+  if (!transA && !transB && alpha === 1) return void emit.node('MatMul', [a, b], {}, output)
+  emit.microsoft('FusedMatMul', [a, b], { transA: { int: +transA }, transB: { int: +transB }, alpha: { float: alpha } }, output)
+}
+
+/** y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path adapters aim at. */
+export const linear: Operation = {
+  name: 'linear',
+  shape([x, weight, bias], { module }) {
+    expectRank(`linear ${module}`, weight!, 2)
+    expectDim(`linear ${module}`, 'width of the input', lastDim(x!), weight!.shape[1])
+    if (bias) expectDim(`linear ${module}`, 'length of the bias', bias.shape[0], weight!.shape[0])
+    return { dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), weight!.shape[0]!] }
+  },
+  evaluate([x, weight, bias], _attributes, dims) {
+    const product = matmul.evaluate([x!, weight!], { transA: false, transB: true, alpha: 1 }, dims)
+    if (bias) {
+      const [values, width] = [floats(product), bias.shape[0]!]
+      const shift = floats(bias)
+      for (let i = 0; i < values.length; i++) values[i]! += shift[i % width]!
+    }
+    return product
+  },
+  gradient(g, { inputs: [x, weight], upstream, needs }) {
+    const rows = needs(1) || needs(2) ? flattenRows(g, upstream) : upstream
+    return [
+      needs(0) ? g.matmul(upstream, weight!) : undefined,
+      needs(1) ? g.matmul(rows, flattenRows(g, x!), { transA: true }) : undefined,
+      needs(2) ? g.reduceSum(rows, [0]) : undefined,
+    ]
+  },
+  onnx(emit, { inputs: [x, weight, bias], output }) {
+    const form = { transA: false, transB: true, alpha: 1 }
+    if (!bias) return emitMatmul(emit, x!.name, weight!.name, form, output.name)
+    const product = emit.fresh()
+    emitMatmul(emit, x!.name, weight!.name, form, product)
+    emit.node('Add', [product, bias.name], {}, output.name)
+  },
+}

@@ -1,0 +1,125 @@
+// Functions of one number: activations, and the few others that adapters need. Each names its derivative in terms of x and y = f(x).
+
+import type { Value } from '../ir.ts'
+import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
+import { emptyLike, floats } from './arrays.ts'
+
+interface Unary {
+  apply(x: number): number
+  gradient(g: Operators, x: Value, y: Value, upstream: Value): Value
+  onnx(emit: OnnxEmitter, input: string, output: string): void
+}
+
+function unary(name: string, rules: Unary): Operation {
+  return {
+    name,
+    shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
+    evaluate([x]) {
+      const output = emptyLike(x!, x!.shape)
+      floats(x!).forEach((value, i) => (output.data[i] = rules.apply(value)))
+      return output
+    },
+    gradient: (g, { inputs, output, upstream }) => [rules.gradient(g, inputs[0]!, output, upstream)],
+    onnx: (emit, { inputs, output }) => rules.onnx(emit, inputs[0]!.name, output.name),
+  }
+}
+
+/** The derivative of an activation times what arrives: an operation of (x, upstream), itself without a gradient. */
+function derivative(
+  name: string,
+  slope: (x: number) => number,
+  onnx: (emit: OnnxEmitter, x: string, upstream: string, output: string) => void,
+): Operation {
+  return {
+    name,
+    shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
+    evaluate([x, upstream]) {
+      const output = emptyLike(x!, x!.shape)
+      const arriving = floats(upstream!)
+      floats(x!).forEach((value, i) => (output.data[i] = arriving[i]! * slope(value)))
+      return output
+    },
+    onnx: (emit, { inputs, output }) => onnx(emit, inputs[0]!.name, inputs[1]!.name, output.name),
+  }
+}
+
+const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
+
+/** silu(x) = x·σ(x). QuickGelu with alpha 1 is the same function in one pass. */
+export const silu = unary('silu', {
+  apply: (x) => x * logistic(x),
+  gradient: (g, x, _y, upstream) => g.op('siluGradient', [x, upstream]),
+  onnx: (emit, input, output) => void emit.microsoft('QuickGelu', [input], { alpha: { float: 1 } }, output),
+})
+
+/** σ(x)·(1 + x·(1 − σ(x))) · upstream */
+export const siluGradient = derivative(
+  'siluGradient',
+  (x) => logistic(x) * (1 + x * (1 - logistic(x))),
+  (emit, x, upstream, output) => {
+    const sigmoid = emit.node('Sigmoid', [x])
+    const one = emit.float(1)
+    const inner = emit.node('Add', [emit.node('Mul', [x, emit.node('Sub', [one, sigmoid])]), one])
+    emit.node('Mul', [emit.node('Mul', [upstream, sigmoid]), inner], {}, output)
+  },
+)
+
+const GELU_SLOPE = Math.sqrt(2 / Math.PI)
+const GELU_CUBE = 0.044715 // Hendrycks and Gimpel 2016, the tanh approximation
+
+/** gelu(x) ≈ x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), Gemma's activation. */
+export const geluTanh = unary('geluTanh', {
+  apply: (x) => 0.5 * x * (1 + Math.tanh(GELU_SLOPE * (x + GELU_CUBE * x ** 3))),
+  gradient: (g, x, _y, upstream) => g.op('geluTanhGradient', [x, upstream]),
+  onnx: (emit, input, output) => void emit.node('Gelu', [input], { approximate: { string: 'tanh' } }, output),
+})
+
+export const geluTanhGradient = derivative(
+  'geluTanhGradient',
+  (x) => {
+    const t = Math.tanh(GELU_SLOPE * (x + GELU_CUBE * x ** 3))
+    return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * GELU_SLOPE * (1 + 3 * GELU_CUBE * x * x)
+  },
+  (emit, x, upstream, output) => {
+    const [one, half] = [emit.float(1), emit.float(0.5)]
+    const square = emit.node('Mul', [x, x])
+    const inner = emit.node('Mul', [
+      emit.node('Mul', [x, emit.float(GELU_SLOPE)]),
+      emit.node('Add', [emit.node('Mul', [square, emit.float(GELU_CUBE)]), one]),
+    ])
+    const tanh = emit.node('Tanh', [inner])
+    const slope = emit.node('Mul', [emit.node('Add', [emit.node('Mul', [square, emit.float(3 * GELU_CUBE)]), one]), emit.float(GELU_SLOPE)])
+    const sharp = emit.node('Mul', [emit.node('Mul', [x, slope]), emit.node('Sub', [one, emit.node('Mul', [tanh, tanh])])])
+    const sum = emit.node('Add', [emit.node('Add', [one, tanh]), sharp])
+    emit.node('Mul', [emit.node('Mul', [upstream, half]), sum], {}, output)
+  },
+)
+
+const simple =
+  (type: string) =>
+  (emit: OnnxEmitter, input: string, output: string): void =>
+    void emit.node(type, [input], {}, output)
+
+export const tanh = unary('tanh', {
+  apply: Math.tanh,
+  gradient: (g, _x, y, upstream) => g.subtract(upstream, g.multiply(upstream, g.multiply(y, y))),
+  onnx: simple('Tanh'),
+})
+
+export const sigmoid = unary('sigmoid', {
+  apply: logistic,
+  gradient: (g, _x, y, upstream) => g.multiply(upstream, g.subtract(y, g.multiply(y, y))),
+  onnx: simple('Sigmoid'),
+})
+
+export const squareRoot = unary('squareRoot', {
+  apply: Math.sqrt,
+  gradient: (g, _x, y, upstream) => g.divide(g.scale(upstream, 0.5), y),
+  onnx: simple('Sqrt'),
+})
+
+export const exponential = unary('exponential', {
+  apply: Math.exp,
+  gradient: (g, _x, y, upstream) => g.multiply(upstream, y),
+  onnx: simple('Exp'),
+})

@@ -1,0 +1,71 @@
+// Graph → ONNX: expands composites and lets each operation write itself. The result runs on ONNX Runtime (some operators are its own).
+
+import type { OnnxAttribute, OnnxModel, OnnxNode } from '../formats/onnx.ts'
+import { f32, i64, type Tensor } from '../base/tensor.ts'
+import type { Graph } from './ir.ts'
+import { operationNamed } from './operations.ts'
+import type { OnnxEmitter } from './operation.ts'
+import { expandComposites } from './rewrite.ts'
+
+const MICROSOFT = 'com.microsoft'
+
+class Emitter implements OnnxEmitter {
+  readonly nodes: OnnxNode[] = []
+  readonly initializers = new Map<string, Tensor>()
+  #count = 0
+
+  fresh(): string {
+    return `%o${this.#count++}`
+  }
+  nodeWithOutputs(
+    type: string,
+    domain: string,
+    inputs: readonly string[],
+    attributes: Record<string, OnnxAttribute>,
+    outputs: readonly string[],
+  ): void {
+    this.nodes.push({ type, domain, inputs, outputs, attributes })
+  }
+  node(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, output = this.fresh()): string {
+    this.nodeWithOutputs(type, '', inputs, attributes, [output])
+    return output
+  }
+  microsoft(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, output = this.fresh()): string {
+    this.nodeWithOutputs(type, MICROSOFT, inputs, attributes, [output])
+    return output
+  }
+  #constant(name: string, make: () => Tensor): string {
+    if (!this.initializers.has(name)) this.initializers.set(name, make())
+    return name
+  }
+  ints(values: readonly number[]): string {
+    return this.#constant(`%i${values.join('_')}`, () => i64([values.length], values))
+  }
+  float(value: number): string {
+    return this.#constant(`%f${value}`, () => f32([], [value]))
+  }
+}
+
+/** The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the runtime may repack them once. */
+export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> = new Map()): OnnxModel {
+  const expanded = expandComposites(graph)
+  const emit = new Emitter()
+  for (const [name, tensor] of expanded.constants) emit.initializers.set(name, tensor)
+  for (const input of expanded.inputs) {
+    const tensor = initializers.get(input.name)
+    if (tensor) emit.initializers.set(input.name, tensor)
+  }
+  for (const { operation, inputs, output, attributes } of expanded.nodes)
+    operationNamed(operation).onnx(emit, { inputs, output, attributes })
+  for (const [name, value] of expanded.outputs) emit.node('Identity', [value.name], {}, outputName(name))
+  return {
+    nodes: emit.nodes,
+    initializers: emit.initializers,
+    inputs: expanded.inputs.filter(({ name }) => !initializers.has(name)),
+    outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: outputName(name) })),
+    opsets: { '': 21, [MICROSOFT]: 1 },
+  }
+}
+
+/** Outputs get names of their own: a value may leave under two names, or be an input passed through. */
+export const outputName = (name: string): string => `out:${name}`
