@@ -59,7 +59,7 @@ describe('round trip', () => {
     const header =
       '{"__metadata__":{"format":"pt"},"c":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},' +
       '"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"b":{"dtype":"F32","shape":[1,2],"data_offsets":[12,20]}}'
-    const data = Uint8Array.from([7, 0, 0, 0, 0, 0, 0, 0, ...[0, 0, 0x40, 0x40], ...[0, 0, 0x80, 0x3f], ...[0, 0, 0, 0x40]]) // 7n, 3, 1, 2
+    const data = Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x40, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40) // 7n, 3, 1, 2
     const tensors = new Map<string, Tensor>([
       ['b', f32([1, 2], [1, 2])],
       ['a', f32([1], [3])],

@@ -1,0 +1,52 @@
+// How each architecture's GGUF files differ from its Hugging Face checkpoints: names of tensors, order of rows, offset of norms.
+// After llama.cpp's convert_hf_to_gguf.py and gguf-py/gguf/tensor_mapping.py. What a model computes is not known here.
+
+export interface GgufArchitecture {
+  /** Hugging Face module by ggml name within a layer: `model.layers.N.<module>` by `blk.N.<name>`. */
+  readonly layer: Readonly<Record<string, string>>
+  /** Rows of attn_q and attn_k are interleaved for llama.cpp's rope; see rotary-rows.ts. */
+  readonly interleavedRotary: boolean
+  /** What is added to the weights of norms when a GGUF is written: Gemma multiplies by 1 + weight. */
+  readonly normOffset: 0 | 1
+}
+
+const separateHeads = { attn_q: 'self_attn.q_proj', attn_k: 'self_attn.k_proj', attn_v: 'self_attn.v_proj' }
+const gatedFeedForward = { ffn_gate: 'mlp.gate_proj', ffn_up: 'mlp.up_proj', ffn_down: 'mlp.down_proj' }
+const preNorms = { attn_norm: 'input_layernorm', ffn_norm: 'post_attention_layernorm' }
+const headNorms = { attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' }
+const attentionOutput = { attn_output: 'self_attn.o_proj' }
+const decoder = { ...preNorms, ...separateHeads, ...attentionOutput, ...gatedFeedForward }
+
+/** By `general.architecture`. Mistral's files say `llama`. */
+export const ggufArchitectures: Readonly<Record<string, GgufArchitecture>> = {
+  llama: { layer: decoder, interleavedRotary: true, normOffset: 0 },
+  smollm3: { layer: decoder, interleavedRotary: true, normOffset: 0 },
+  qwen2: { layer: decoder, interleavedRotary: false, normOffset: 0 },
+  qwen3: { layer: { ...decoder, ...headNorms }, interleavedRotary: false, normOffset: 0 },
+  gemma3: {
+    layer: {
+      ...decoder,
+      ...headNorms,
+      post_attention_norm: 'post_attention_layernorm',
+      ffn_norm: 'pre_feedforward_layernorm',
+      post_ffw_norm: 'post_feedforward_layernorm',
+    },
+    interleavedRotary: false,
+    normOffset: 1,
+  },
+  phi3: {
+    layer: { ...preNorms, ...attentionOutput, attn_qkv: 'self_attn.qkv_proj', ffn_up: 'mlp.gate_up_proj', ffn_down: 'mlp.down_proj' },
+    interleavedRotary: false,
+    normOffset: 0,
+  },
+}
+
+/** Modules outside of the layers, the same everywhere. */
+export const globalModules: Readonly<Record<string, string>> = {
+  token_embd: 'model.embed_tokens',
+  output_norm: 'model.norm',
+  output: 'lm_head',
+}
+
+/** Tensors that follow from the configuration and that no checkpoint holds: they are read by whoever makes the configuration. */
+export const derivedTensors: ReadonlySet<string> = new Set(['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight'])
