@@ -1,0 +1,57 @@
+// Builds dist/: compiled sources, their types, and the files that travel with them (the embedded model, its licence).
+// `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's exports after a folder got its index.ts.
+import { spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { exportsOf } from './exports.mjs'
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)))
+const source = join(root, 'src')
+const target = join(root, 'dist')
+
+/** Declarations keep the `.ts` of their imports when tsc writes them; consumers have only the `.js` beside them. */
+function rewriteDeclarations() {
+  const relativeImport = /(\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)(['"])(\.{1,2}\/[^'"]*)\.ts\2/g
+  for (const path of globSync('**/*.d.ts', { cwd: target })) {
+    const file = join(target, path)
+    writeFileSync(file, readFileSync(file, 'utf8').replaceAll(relativeImport, '$1$2$3.js$2'))
+  }
+}
+
+/** Everything under src that is not code: models with their tokenizers and licences, grammars, templates. */
+function copyAssets() {
+  const isAsset = (item) => item.isFile() && !/\.ts$|fixture/.test(item.name)
+  const assets = globSync('**/*', { cwd: source, withFileTypes: true }).filter(isAsset)
+  for (const item of assets) {
+    const from = join(item.parentPath, item.name)
+    cpSync(from, join(target, from.slice(source.length + 1)))
+  }
+  return assets.length
+}
+
+function build() {
+  rmSync(target, { recursive: true, force: true })
+  const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+  const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'scripts', 'tsconfig.build.json')], { stdio: 'inherit' })
+  if (status !== 0) return status ?? 1
+  rewriteDeclarations()
+  const assets = copyAssets()
+  const command = join(target, 'cli', 'main.js')
+  if (existsSync(command)) chmodSync(command, 0o755)
+  console.error(`build: ${globSync('**/*.js', { cwd: target }).length} modules and ${assets} other files in dist/`)
+  return 0
+}
+
+function writeExports() {
+  const path = join(root, 'package.json')
+  const manifest = JSON.parse(readFileSync(path, 'utf8'))
+  const { exports: _, ...rest } = manifest
+  const entries = Object.entries(rest)
+  entries.splice(entries.findIndex(([key]) => key === 'files'), 0, ['exports', exportsOf(root)]) // prettier-ignore
+  writeFileSync(path, `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
+  console.error('build: package.json exports rewritten')
+  return 0
+}
+
+process.exitCode = process.argv.includes('--exports') ? writeExports() : build()
