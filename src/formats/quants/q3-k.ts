@@ -27,7 +27,7 @@ export const q3_k: Quant = {
 }
 
 /** Scale 0 … 63: four low bits in the nibbles of bytes 0–7 (groups 8–15 high), two high bits in bytes 8–11, four groups a byte. */
-function scaleOf(bytes: Uint8Array, at: number, group: number): number {
+export function scaleOf(bytes: Uint8Array, at: number, group: number): number {
   const low = (bytes[at + (group & 7)]! >> (group < 8 ? 0 : 4)) & 15
   const high = (bytes[at + 8 + (group & 3)]! >> ((group >> 2) * 2)) & 3
   return low | (high << 4)

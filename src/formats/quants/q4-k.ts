@@ -47,9 +47,9 @@ export const q5_k: Quant = {
 }
 
 /** Groups 0–3: six low bits of bytes 0–3. Groups 4–7: low nibbles of bytes 8–11 and the two high bits of bytes 0–3. */
-const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
+export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4 ? bytes[at + group]! & 63 : (bytes[at + 4 + group]! & 15) | ((bytes[at + group - 4]! >> 6) << 4)
 
 /** Groups 0–3: six low bits of bytes 4–7. Groups 4–7: high nibbles of bytes 8–11 and the two high bits of bytes 4–7. */
-const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
+export const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4 ? bytes[at + 4 + group]! & 63 : (bytes[at + 4 + group]! >> 4) | ((bytes[at + group]! >> 6) << 4)

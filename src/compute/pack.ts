@@ -1,0 +1,124 @@
+// Weights in a file's block format → the form of MatMulNBits, exactly and without ever holding them as f32.
+// w = scale·(code − zero) + offset; codes lie in the order of the values, low nibble first. Knows no model and no graph.
+
+import { blockLayout, isBlockType } from '../base/dtype.ts'
+import { ShapeError, UnsupportedError } from '../base/errors.ts'
+import { bytesView, f32, type Tensor } from '../base/tensor.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import { quants } from '../formats/quants/quants.ts'
+import type { Packer, UnpackedBlock } from './packing/packer.ts'
+import { packers } from './packing/packers.ts'
+
+export interface PackedWeight {
+  readonly bits: 4 | 8
+  readonly block: 16 | 32
+  readonly outFeatures: number
+  readonly inFeatures: number
+  /** u8 [out, in/block, block·bits/8] */
+  readonly codes: Tensor<Uint8Array>
+  /** f32 [out·in/block] */
+  readonly scales: Tensor<Float32Array>
+  /** f32 [in/block, out], for formats with a minimum or an offset. */
+  readonly offsets?: Tensor<Float32Array>
+}
+
+/** Whether a weight can be packed: block formats are, as they are. */
+export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): boolean => isBlockType(dtype) && shape.length === 2
+
+/** Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError where the bytes do not fit the shape. */
+export function packWeight(weight: Tensor): PackedWeight {
+  const { dtype, shape } = weight
+  const [outFeatures, inFeatures] = shape
+  if (!isBlockType(dtype) || outFeatures === undefined || inFeatures === undefined || shape.length !== 2) {
+    throw new UnsupportedError(
+      `Packing a weight: got ${dtype} [${shape.join(', ')}], expected a matrix in a block format; quantise it first.`,
+    )
+  }
+  const { elements, bytes: blockBytes } = blockLayout[dtype]
+  const bytes = bytesView(weight)
+  if (inFeatures % elements !== 0 || bytes.length !== ((outFeatures * inFeatures) / elements) * blockBytes) {
+    throw new ShapeError(
+      `Packing a ${dtype} weight [${shape.join(', ')}]: got ${bytes.length} bytes; rows must be whole blocks of ${elements} values, ${blockBytes} bytes each.`,
+    )
+  }
+  return packBlocks(packers[dtype], bytes, outFeatures, inFeatures, elements, blockBytes)
+}
+
+function packBlocks(
+  packer: Packer,
+  bytes: Uint8Array,
+  outFeatures: number,
+  inFeatures: number,
+  elements: number,
+  blockBytes: number,
+): PackedWeight {
+  const { bits, block, withOffsets } = packer
+  const groups = elements / block // packed blocks in one block of the file
+  const perRow = inFeatures / block
+  const codes = new Uint8Array((outFeatures * inFeatures * bits) / 8)
+  const scales = new Float32Array(outFeatures * perRow)
+  const offsets = withOffsets ? new Float32Array(perRow * outFeatures) : undefined
+  const unpacked: UnpackedBlock = { codes: new Uint8Array(elements), scales: new Float64Array(groups), offsets: new Float64Array(groups) }
+  const count = bytes.length / blockBytes
+  for (let index = 0; index < count; index++) {
+    packer.unpack(bytes, index * blockBytes, unpacked)
+    writeCodes(unpacked.codes, bits, codes, (index * elements * bits) / 8)
+    for (let group = 0; group < groups; group++) {
+      const at = index * groups + group
+      scales[at] = unpacked.scales[group]!
+      if (offsets) offsets[(at % perRow) * outFeatures + Math.floor(at / perRow)] = unpacked.offsets[group]!
+    }
+  }
+  return {
+    bits,
+    block,
+    outFeatures,
+    inFeatures,
+    codes: { dtype: 'u8', shape: [outFeatures, perRow, (block * bits) / 8], data: codes },
+    scales: f32([outFeatures * perRow], scales),
+    ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
+  }
+}
+
+function writeCodes(codes: Uint8Array, bits: 4 | 8, out: Uint8Array, at: number): void {
+  if (bits === 8) out.set(codes, at)
+  else for (let i = 0; i < codes.length; i += 2) out[at + (i >> 1)] = codes[i]! | (codes[i + 1]! << 4)
+}
+
+/** Weights that read the same input as one: rows one after the other. They must share bits, block and input width. */
+export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
+  const [first] = parts as [PackedWeight, ...PackedWeight[]]
+  if (parts.length === 1) return first
+  const outFeatures = parts.reduce((sum, part) => sum + part.outFeatures, 0)
+  const perRow = first.inFeatures / first.block
+  const codes = new Uint8Array((outFeatures * first.inFeatures * first.bits) / 8)
+  const scales = new Float32Array(outFeatures * perRow)
+  const offsets = parts.some((part) => part.offsets) ? new Float32Array(perRow * outFeatures) : undefined
+  let row = 0
+  for (const part of parts) {
+    codes.set(part.codes.data, (row * first.inFeatures * first.bits) / 8)
+    scales.set(part.scales.data, row * perRow)
+    for (let block = 0; offsets && part.offsets && block < perRow; block++) {
+      offsets.set(part.offsets.data.subarray(block * part.outFeatures, (block + 1) * part.outFeatures), block * outFeatures + row)
+    }
+    row += part.outFeatures
+  }
+  return {
+    ...first,
+    outFeatures,
+    codes: { dtype: 'u8', shape: [outFeatures, perRow, (first.block * first.bits) / 8], data: codes },
+    scales: f32([outFeatures * perRow], scales),
+    ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
+  }
+}
+
+/** Quantises a weight [out, in] to 4 bits (as Q4_0: blocks of 32, symmetrical) or 8 (as Q8_0). Undefined where the width is no multiple of 32. */
+export function quantizeWeight(weight: Tensor, to: 'q4' | 'q8'): Tensor<Uint8Array> | undefined {
+  const dtype = to === 'q4' ? 'q4_0' : 'q8_0'
+  const { elements, bytes } = blockLayout[dtype]
+  if (weight.shape.length !== 2 || weight.shape[1]! % elements !== 0) return undefined
+  const values = toFloat32(weight)
+  const data = new Uint8Array((values.length / elements) * bytes)
+  quants[dtype].quantize!(values, data)
+  return { dtype, shape: weight.shape, data }
+}

@@ -1,0 +1,21 @@
+// The contract of repacking: how one block of a file format reads as codes with a scale (and an offset) for every 16 or 32 values.
+// Knows nothing of where the codes go.
+
+/** What one block of a file holds, value by value: w = scale·(code − zero) + offset, with zero 8 for 4 bits and 128 for 8. */
+export interface UnpackedBlock {
+  /** One code a byte, in the order of the values. */
+  readonly codes: Uint8Array
+  /** One for every `block` values. */
+  readonly scales: Float64Array
+  /** The same; left alone by formats without offsets. */
+  readonly offsets: Float64Array
+}
+
+export interface Packer {
+  readonly bits: 4 | 8
+  /** Values that share a scale once packed. */
+  readonly block: 16 | 32
+  readonly withOffsets: boolean
+  /** Reads the file's block that starts at byte `at`. */
+  unpack(bytes: Uint8Array, at: number, into: UnpackedBlock): void
+}
