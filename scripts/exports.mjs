@@ -8,8 +8,8 @@ const notExported = ['cli']
 const refusedIn = { node: { browser: null }, web: { node: null } }
 
 const entry = (folder) => ({
-  ...refusedIn[folder],
   types: `./dist/${folder === '.' ? '' : `${folder}/`}index.d.ts`,
+  ...refusedIn[folder],
   default: `./dist/${folder === '.' ? '' : `${folder}/`}index.js`,
 })
 

@@ -1,0 +1,169 @@
+// What users install: the packed package in an empty project, from JavaScript and from TypeScript.
+// Covers every subpath that package.json exports, so a folder that gets an index.ts is tested from then on.
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { publint } from 'publint'
+import { formatMessage } from 'publint/utils'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { exportsOf } from '../scripts/exports.mjs'
+import { type PackedProject, packAndInstall } from './support/packed.ts'
+import { root } from './support/sources.ts'
+
+interface Manifest {
+  exports: Record<string, string | Record<string, string | null>>
+  bin: Record<string, string>
+}
+
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
+const subpaths = Object.keys(manifest.exports).filter((name) => name !== './package.json')
+const specifiers = subpaths.map((subpath) => join('graftlm', subpath).replaceAll('\\', '/'))
+const written = (path: string): boolean => existsSync(join(root, path))
+
+let packed: PackedProject
+beforeAll(() => {
+  packed = packAndInstall()
+})
+afterAll(() => packed?.remove())
+
+describe('the package', () => {
+  it('exports one subpath for each folder with an index.ts', () => {
+    expect(manifest.exports, 'run: npm run build -- --exports').toEqual(exportsOf(root))
+  })
+  it('holds only the build, licences and the readme', () => {
+    const others = [...packed.files.keys()].filter(
+      (path) => !/^(dist\/.+|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(path),
+    )
+    expect(others).toEqual([])
+    expect([...packed.files.keys()].filter((path) => /\.test\.|\.contract\.|fixture|testing\./.test(path))).toEqual([])
+    expect([...packed.files.keys()]).toEqual(expect.arrayContaining(['LICENSE', 'NOTICE', 'package.json']))
+  })
+  it('takes less than 6 MB unpacked', () => {
+    const sizeBytes = [...packed.files.values()].reduce((sum, size) => sum + size, 0)
+    console.log(
+      `packed ${(packed.tarball.length / 1e6).toFixed(2)} MB, unpacked ${(sizeBytes / 1e6).toFixed(2)} MB, ${packed.files.size} files`,
+    )
+    expect(sizeBytes).toBeLessThan(6e6)
+  })
+  it('has every file that its exports and commands name', () => {
+    const conditions = Object.values(manifest.exports).flatMap((target) => (typeof target === 'string' ? [target] : Object.values(target)))
+    const commands = written('src/cli/main.ts') ? Object.values(manifest.bin) : []
+    const named = [...conditions, ...commands].filter((target) => target !== null).map((target) => target.replace(/^\.\//, ''))
+    expect(named.filter((path) => !packed.files.has(path))).toEqual([])
+  })
+  it('carries the embedded model whole', ({ skip }) => {
+    if (!written('src/experts/models/stories260k')) skip('the embedded model is not in the sources yet')
+    expect(packed.files.get('dist/experts/models/stories260k/model.safetensors')).toBe(1_044_992)
+    expect(packed.files.has('dist/experts/models/stories260k/SOURCE.md')).toBe(true)
+  })
+  it('is clean by publint, suggestions included', async ({ skip }) => {
+    if (!written('src/cli/main.ts')) skip('src/cli/main.ts is not written yet, and package.json names the command')
+    const { messages, pkg } = await publint({ pack: { tarball: packed.tarball.buffer }, strict: true })
+    const said = messages.map((message) => formatMessage(message, pkg as Record<string, unknown>, { color: false }))
+    expect(said).toEqual([])
+  })
+})
+
+describe('from JavaScript', () => {
+  it('every subpath can be imported and exports something', () => {
+    const program = `for (const name of ${JSON.stringify(specifiers)}) console.log(name, Object.keys(await import(name)).length)`
+    const { stdout, stderr } = packed.run(program)
+    expect(stderr).toBe('')
+    const counts = stdout.trim().split('\n').filter(Boolean).map((line) => line.split(' ')) // prettier-ignore
+    expect(counts.map(([name]) => name)).toEqual(specifiers)
+    expect(counts.filter(([, count]) => Number(count) === 0)).toEqual([])
+  })
+  it('the main entry has at most 25 names, the errors among them', ({ skip }) => {
+    if (!subpaths.includes('.')) skip('src/index.ts is not written yet')
+    const { stdout, stderr } = packed.run("console.log(JSON.stringify(Object.keys(await import('graftlm'))))")
+    expect(stderr).toBe('')
+    const names = JSON.parse(stdout) as string[]
+    expect(names.length).toBeLessThanOrEqual(25)
+    expect(names).toContain('GraftError')
+  })
+  it('the embedded model is loaded and computes', ({ skip }) => {
+    if (!subpaths.includes('./node')) skip('src/node/index.ts is not written yet')
+    const { stdout, stderr } = packed.run(`
+      import { loadModel } from 'graftlm/node'
+      const model = await loadModel('stories260k')
+      const { shape, data } = await model.logits([[1, 403, 407]])
+      console.log(JSON.stringify({ shape, finite: data.every(Number.isFinite) }))
+      process.exit(0)`)
+    expect(stderr).toBe('')
+    expect(JSON.parse(stdout)).toEqual({ shape: [1, 3, 512], finite: true })
+  })
+  it('graftlm/node does not resolve under browser conditions', ({ skip }) => {
+    if (!subpaths.includes('./node')) skip('src/node/index.ts is not written yet')
+    const { stdout } = packed.run("try { await import('graftlm/node') } catch (error) { console.log(error.code) }", '--conditions=browser')
+    expect(stdout.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
+  })
+  it('the command graft starts', ({ skip }) => {
+    if (!written('src/cli/main.ts')) skip('src/cli/main.ts is not written yet')
+    const command = join(packed.folder, 'node_modules', 'graftlm', manifest.bin['graft']!)
+    expect(readFileSync(command, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
+    const { status, stdout } = spawnSync(process.execPath, [command, '--help'], { encoding: 'utf8' })
+    expect(status).toBe(0)
+    expect(stdout).toContain('quickstart')
+  })
+})
+
+describe('the import of graftlm', () => {
+  /** Median milliseconds of a process that runs `source`. */
+  const processMs = (source: string): number => {
+    const times = Array.from({ length: 7 }, () => {
+      const start = performance.now()
+      packed.run(source)
+      return performance.now() - start
+    })
+    return times.toSorted((a, b) => a - b)[3]!
+  }
+  const recorder = `
+    import { registerHooks } from 'node:module'
+    const urls = new Set()
+    registerHooks({ load: (url, context, next) => (urls.add(url), next(url, context)) })
+    process.on('exit', () => console.log(JSON.stringify([...urls])))`
+
+  it('loads none of the heavy libraries, and nothing of Node', ({ skip }) => {
+    if (!subpaths.includes('.')) skip('src/index.ts is not written yet')
+    writeFileSync(join(packed.folder, 'recorder.js'), recorder)
+    const { stdout, stderr } = packed.run("import 'graftlm'", '--import', join(packed.folder, 'recorder.js'))
+    expect(stderr).toBe('')
+    const urls = JSON.parse(stdout) as string[]
+    expect(urls.some((url) => url.includes('/graftlm/dist/index.js'))).toBe(true)
+    const heavy = /onnxruntime|\/zod\/|@huggingface\/hub|xgrammar|\/graftlm\/dist\/(node|cli|web)\/|^node:/
+    expect(urls.filter((url) => heavy.test(url))).toEqual([])
+    // A time is no test; it is printed for the reader. The aim is 50 ms.
+    const difference = processMs("import 'graftlm'") - processMs('')
+    console.log(`import 'graftlm': ${difference.toFixed(0)} ms more than an empty program, ${urls.length} modules`)
+  })
+})
+
+describe('from TypeScript', () => {
+  const program = specifiers
+    .map((name, i) => `import * as m${i} from '${name}'\nexport const names${i}: string[] = Object.keys(m${i})\n`)
+    .join('')
+
+  it.each([
+    ['node16', 'node16'],
+    ['nodenext', 'nodenext'],
+    ['esnext', 'bundler'],
+  ])('types resolve with module %s and moduleResolution %s', (module, moduleResolution) => {
+    writeFileSync(join(packed.folder, 'consumer.ts'), `${program}export const wrong: string = ${specifiers.length}\n`)
+    const compilerOptions = {
+      module,
+      moduleResolution,
+      target: 'es2024',
+      lib: ['es2024', 'esnext'],
+      types: ['node'],
+      strict: true,
+      noEmit: true,
+    }
+    writeFileSync(join(packed.folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }))
+    const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
+    const { stdout } = spawnSync(process.execPath, [compiler, '-p', packed.folder, '--pretty', 'false'], { encoding: 'utf8' })
+    // The one deliberate error shows that the file was checked; declarations of other packages are not ours to mend.
+    const complaints = stdout.split('\n').filter((line) => /consumer\.ts|graftlm/.test(line))
+    expect(complaints).toHaveLength(1)
+    expect(complaints[0]).toContain("Type 'number' is not assignable to type 'string'")
+  })
+})
