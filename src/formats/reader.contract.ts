@@ -73,7 +73,7 @@ export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
 }
 
 /**
- * Reads the file wholly: it must end in a value or in a GraftError, within two seconds, asking the source for no piece longer
+ * Reads the file wholly: it must end in a value or in a GraftError, within ten seconds, asking the source for no piece longer
  * than the file and for at most three times the file in all (header windows, then every tensor once).
  */
 export async function readsOrRefuses(bytes: Uint8Array, readAll: (source: ByteSource) => Promise<void>): Promise<void> {
@@ -85,7 +85,7 @@ export async function readsOrRefuses(bytes: Uint8Array, readAll: (source: ByteSo
     if (!GraftError.isInstance(error)) throw error
     expect(error.message.length).toBeLessThan(4000)
   }
-  expect(performance.now() - started).toBeLessThan(2000)
+  expect(performance.now() - started).toBeLessThan(10_000)
   for (const length of source.lengths) expect(length).toBeLessThanOrEqual(bytes.length)
   expect(source.lengths.reduce((sum, length) => sum + length, 0)).toBeLessThanOrEqual(3 * bytes.length)
 }
