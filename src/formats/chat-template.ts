@@ -1,4 +1,5 @@
 // Renders a conversation through a model's chat template, as transformers does. The time is an argument; no template is built in.
+// One difference stays: printing `none` gives nothing, where Python gives the word None, which no template means to say.
 
 import { Environment, Interpreter, parse as parseTokens, tokenize } from '@huggingface/jinja'
 import { FormatError, NotFoundError, OptionError } from '../base/errors.ts'
