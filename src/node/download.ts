@@ -54,8 +54,9 @@ export async function fetchWithin(
   try {
     return await fetcher(url, { ...init, signal })
   } catch (cause) {
+    init.signal?.throwIfAborted()
     const reason = timer.signal.aborted ? timer.signal.reason : cause
-    throw new NotFoundError(`${url} cannot be reached: ${reasonOf(reason)}.`, { cause: reason })
+    throw new NotFoundError(`${url.split('?')[0]} cannot be reached: ${reasonOf(reason)}.`, { cause: reason })
   } finally {
     clearTimeout(timeout)
   }

@@ -2,7 +2,7 @@
 
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { FormatError, NotFoundError, OptionError } from '../base/errors.ts'
+import { FormatError, GraftError, NotFoundError, OptionError } from '../base/errors.ts'
 import { isCached } from './cache.ts'
 import { download, type DownloadProgress, fetchWithin } from './download.ts'
 import { inside } from './folder.ts'
@@ -62,7 +62,7 @@ export async function fetchFromHub(reference: HubReference, options: HubOptions)
   const record = join(home, 'refs', `${encodeURIComponent(`${reference.revision} ${reference.ggufPath ?? ''}`.trim())}.json`)
   const cached = await completeSnapshot(home, record)
   if (cached) return located(home, cached, reference)
-  if (options.offline) throw new NotFoundError(`${nameOf(reference)} is not in the cache (${home}) and offline use was asked for.`)
+  if (options.offline) throw new NotFoundError(`${nameOf(reference)} is not in the cache (${home}), and offline use is asked for`)
   return withLock(`${record}.lock`, async () => {
     const since = await completeSnapshot(home, record) // another process may have fetched it while we waited
     if (since) return located(home, since, reference)
@@ -121,7 +121,8 @@ async function listRepository(
     }
     return { endpoint, commit: info.sha, files }
   } catch (cause) {
-    throw new NotFoundError(`${nameOf(reference)}: ${reasonOf(cause)}`, { cause })
+    if (GraftError.isInstance(cause)) throw cause
+    throw new NotFoundError(`${nameOf(reference)}: ${reasonOf(cause).split('?')[0]}`, { cause })
   }
 }
 

@@ -118,7 +118,7 @@ async function run(
     if (late) throw new NotFoundError(`${program} ${args.slice(0, 3).join(' ')} did not end within ${timeoutMs / 1000} s.`)
     return { code, errors }
   } catch (cause) {
-    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`there is no program ${program}`, { cause })
+    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`there is no program ${program} on this machine`)
     throw cause
   } finally {
     clearTimeout(timeout)

