@@ -106,7 +106,7 @@ describe('corrupt files', () => {
     ['no JSON', fileOf('{"a":', 0), 'its header is not JSON'],
     ['invalid UTF-8', fileOf('{}', 0).fill(0xff, 8), 'its header is not JSON'],
     ['a list', fileOf([], 0), 'its header is not a JSON object'],
-    ['a deep list', fileOf('['.repeat(200_000) + ']'.repeat(200_000), 0), 'its header is not'],
+    ['a deep list', fileOf('['.repeat(200_000) + ']'.repeat(200_000), 0), 'its header nests more than 8 deep'],
     [
       'a repeated tensor',
       fileOf('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4),

@@ -6,11 +6,12 @@ import { FormatError, UnsupportedError } from '../base/errors.ts'
 import { fromBytes } from '../base/tensor.ts'
 import type { ByteSource } from './byte-source.ts'
 import { listed, quoted, safeProduct } from './describe.ts'
-import { repeatedKey } from './json-keys.ts'
+import { jsonProblem } from './json-problem.ts'
 import { safetensorsTypes } from './safetensors-types.ts'
 import { entryOf, type TensorInfo, type TensorStore } from './tensor-store.ts'
 
 const headerLimitBytes = 100_000_000 // the reference library's own limit
+const deepestHeader = 8 // a sound header has three levels: the tensors, one tensor, its shape
 
 interface Entry extends TensorInfo {
   readonly dtype: PlainType
@@ -58,9 +59,9 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
   let header: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(headerBytes)
+    const problem = jsonProblem(text, deepestHeader)
+    if (problem !== undefined) fail(`its header ${problem}`)
     header = JSON.parse(text)
-    const repeated = repeatedKey(text)
-    if (repeated !== undefined) fail(`its header holds the key ${quoted(repeated)} twice`)
   } catch (error) {
     if (error instanceof FormatError) throw error
     fail('its header is not JSON', error)

@@ -1,19 +1,21 @@
-// Finds keys that occur twice in one JSON object, which JSON.parse would silently let the last one win.
+// Looks over JSON text before it is parsed, for two things that JSON.parse lets pass: keys that occur twice in one object,
+// of which silently the last would win, and nesting so deep that parsing takes many times the text's own memory.
 
-/** The first key that is repeated within one object of `text`, which must be valid JSON; undefined where all keys are unique. */
-export function repeatedKey(text: string): string | undefined {
+/** What is wrong with the text, or undefined. Whether it is JSON at all is left to JSON.parse; may throw its SyntaxError for a broken key. */
+export function jsonProblem(text: string, deepest: number): string | undefined {
   const open: (Set<string> | undefined)[] = [] // one entry per open object (a set of keys) or array (undefined)
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
-    if (char === '{') open.push(new Set())
-    else if (char === '[') open.push(undefined)
-    else if (char === '}' || char === ']') open.pop()
+    if (char === '{' || char === '[') {
+      if (open.length === deepest) return `nests more than ${deepest} deep`
+      open.push(char === '{' ? new Set() : undefined)
+    } else if (char === '}' || char === ']') open.pop()
     else if (char === '"') {
       const end = stringEnd(text, i)
       const keys = open.at(-1)
       if (keys && nextIsColon(text, end)) {
         const key = JSON.parse(text.slice(i, end)) as string // unescaped, so that "\u0061" equals "a"
-        if (keys.has(key)) return key
+        if (keys.has(key)) return `holds the key ${JSON.stringify(key.slice(0, 120))} twice`
         keys.add(key)
       }
       i = end - 1
@@ -25,7 +27,7 @@ export function repeatedKey(text: string): string | undefined {
 /** The position behind the closing quote of the string that opens at `start`. */
 function stringEnd(text: string, start: number): number {
   let i = start + 1
-  while (text[i] !== '"') i += text[i] === '\\' ? 2 : 1
+  while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1
   return i + 1
 }
 
