@@ -1,0 +1,73 @@
+// Attaching an adapter: a pass over the blocks that gives every layer the adapter touches its detour, with the adapter's tensors as inputs.
+
+import { OptionError, UnsupportedError } from '../base/errors.ts'
+import type { GraphBuilder } from '../graph/builder.ts'
+import type { Value } from '../graph/ir.ts'
+import type { ModelGraph } from '../graph/model-graph.ts'
+import type { Adapter } from './adapter.ts'
+import { dropoutName } from './keys.ts'
+import type { AdapterConfig, AdapterKind, ParameterSpec, Site } from './kind.ts'
+import { kindNamed } from './kinds.ts'
+import { adaptableModules, mapLayers, type Layer } from './site.ts'
+
+export interface AttachOptions {
+  /** Where the configuration has dropout: each touched layer gets a feed `dropout:<module>` of the shape of its input. */
+  readonly training?: boolean
+}
+
+/**
+ * The model with the adapter's detours. Each adapter tensor is an input with the role 'adapter', named within its block, so that
+ * block.prefix + name is its PEFT key without 'base_model.model.'. Base weights keep their names. Layers of equal structure share one graph.
+ */
+export const attach = (model: ModelGraph, { kind, config }: Pick<Adapter, 'kind' | 'config'>, options: AttachOptions = {}): ModelGraph =>
+  attachKind(model, kindNamed(kind), config, options)
+
+/** The same for a kind that need not be in the table. */
+export function attachKind<Config extends AdapterConfig>(
+  model: ModelGraph,
+  kind: AdapterKind<Config>,
+  config: Config,
+  { training = false }: AttachOptions = {},
+): ModelGraph {
+  const shared = kind.shared?.(config, adaptableModules(model)) ?? []
+  let touched = 0
+  const attached = mapLayers(model, (g, layer) => {
+    const own = kind.parameters(config, layer.module)
+    if (own.length === 0) return undefined
+    touched++
+    return kind.apply(g, siteOf(g, layer, own, shared, training), config)
+  })
+  if (touched === 0) throw new OptionError(`The ${kind.name} adapter touches no layer of this model; was it made for another one?`)
+  return attached
+}
+
+function siteOf(g: GraphBuilder, layer: Layer, own: readonly ParameterSpec[], shared: readonly ParameterSpec[], training: boolean): Site {
+  const { module, name, x, weight, bias } = layer
+  return {
+    module,
+    x,
+    weight,
+    bias,
+    parameter(wanted) {
+      const spec = own.find((candidate) => candidate.name === wanted)
+      const common = shared.find((candidate) => candidate.name === wanted)
+      if (spec) return g.input(`${name}.${wanted}`, 'f32', spec.shape, 'adapter')
+      if (common) return g.input(wanted, 'f32', common.shape, 'adapter')
+      throw new OptionError(`internal: ${module.path} has no parameter "${wanted}".`)
+    },
+    base: (changes = {}) => baseOutput(g, layer, changes),
+    dropout: (value) => (training ? g.multiply(value, g.input(dropoutName(name), 'f32', value.shape, 'feed')) : value),
+  }
+}
+
+function baseOutput(g: GraphBuilder, { node, module, weight, x, bias }: Layer, changes: { x?: Value; bias?: Value }): Value {
+  const { operation, inputs, attributes } = node
+  if (operation === 'embedding') return g.op('embedding', inputs, attributes)
+  const wantedX = changes.x ?? x
+  if (weight) {
+    const wantedBias = changes.bias ?? bias
+    return g.op('linear', wantedBias ? [wantedX, weight, wantedBias] : [wantedX, weight], attributes)
+  }
+  if (changes.bias) throw new UnsupportedError(`${module.path}: its bias cannot be replaced while the base is packed in blocks.`)
+  return g.op(operation, [wantedX, ...inputs.slice(1)], attributes)
+}

@@ -1,0 +1,12 @@
+// What users of adapters call.
+
+export { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter, type CreateOptions } from './adapter.ts'
+export { attach, type AttachOptions } from './attach.ts'
+export { mergedWeights } from './fold.ts'
+export { inputName, peftKey } from './keys.ts'
+export type { AdapterConfig, AdapterKind, ParameterSpec, ServingForm, Site } from './kind.ts'
+export { adapterKinds } from './kinds.ts'
+export type { LoraConfig } from './lora-config.ts'
+export { loadAdapter, saveAdapter } from './peft.ts'
+export { presets } from './presets.ts'
+export { attachSlots, servingTensors, type SlotOptions } from './slots.ts'

@@ -1,0 +1,12 @@
+// Names of one tensor in its two worlds: an input of a composed graph, and a key of adapter_model.safetensors.
+
+const prefix = 'base_model.model.'
+
+/** PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'. Names of no module stay as they are. */
+export const peftKey = (inputName: string): string => (inputName.includes('.') ? prefix + inputName : inputName)
+
+/** The graph input of a PEFT key; the key itself where it has no such prefix. */
+export const inputName = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key)
+
+/** Name of the feed that holds a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 − rate). `module` is relative to the block. */
+export const dropoutName = (module: string): string => `dropout:${module}`

@@ -1,0 +1,95 @@
+// The contract of an adapter kind: one file per kind, one row in kinds.ts, and the contract suite runs it.
+// A kind says which tensors it has, how they change a layer in a graph, and how they fold into a weight. It knows no files and no training.
+
+import type { Random } from '../base/random.ts'
+import type { F32Tensor } from '../base/tensor.ts'
+import type { Value } from '../graph/ir.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
+import type { Operators } from '../graph/operation.ts'
+import type { TargetChoice } from './targets.ts'
+
+/** The content of an adapter_config.json. */
+export type PeftJson = Readonly<Record<string, unknown>>
+
+/** What the configurations of all kinds share. Kinds without modules have no targets (an empty list). */
+export interface AdapterConfig extends TargetChoice {
+  /** Share of a detour's input that training drops; 0 is off. */
+  readonly dropout: number
+  /** The file's own keys, where it was read from one: what they hold beyond this configuration is written back unchanged. */
+  readonly peft?: PeftJson
+}
+
+/** The base's own numbers of one module, for kinds whose start, merge or serving depends on them. Throws where they were not given. */
+export type BaseValues = (part: 'weight' | 'bias') => Float32Array
+
+/** One tensor of an adapter. */
+export interface ParameterSpec {
+  /** PEFT's key after the module path: 'lora_A.weight'. Of a shared tensor: the whole key. */
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly trainable: boolean
+  /** Values at the start, from a generator of this tensor's own. */
+  start(random: Random, base: BaseValues): Float32Array
+}
+
+/** A layer as `apply` meets it while a block's graph is rewritten. */
+export interface Site {
+  readonly module: ModuleInfo
+  /** linear: [.., in]; embedding: ids i64 [N, T] */
+  readonly x: Value
+  /** W [out, in] or table [V, D]; undefined where the base is packed in blocks. */
+  readonly weight: Value | undefined
+  readonly bias: Value | undefined
+  /** The kind's own tensor of this name as an input of the graph; a shared one by its whole key. */
+  parameter(name: string): Value
+  /** The layer itself, W·x + bias, on another x or with another bias. */
+  base(changes?: { readonly x?: Value; readonly bias?: Value }): Value
+  /** x times a fed keep-mask in a training graph, x itself in any other. */
+  dropout(x: Value): Value
+}
+
+/** An adapter's tensors at one module, in f32, with what is known of the base there. */
+export interface ModuleTensors {
+  readonly module: ModuleInfo
+  readonly base: BaseValues
+  tensor(name: string): Float32Array
+}
+
+/**
+ * The run-time form of a module: y = W·x + bias + B·(A·x) + shift, with every scale folded into B.
+ * A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], shift: [out].
+ */
+export interface ServingForm {
+  readonly A: F32Tensor
+  readonly B: F32Tensor
+  readonly shift?: F32Tensor
+}
+
+export interface MergedModule {
+  readonly weight: Float32Array
+  readonly bias?: Float32Array
+}
+
+export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
+  /** 'lora' */
+  readonly name: string
+  /** `peft_type` in adapter_config.json: 'LORA'. */
+  readonly peftType: string
+  /** Where kinds share a peft_type: whether this file is this kind's. */
+  claims?(json: PeftJson): boolean
+  /** A whole configuration from what a user gave; throws OptionError that lists everything wrong with it. */
+  complete(options: Readonly<Record<string, unknown>>): Config
+  /** Throws UnsupportedError that lists every key and value which would change the result and is not supported. */
+  readConfig(json: PeftJson, fileName: string): Config
+  writeConfig(config: Config): PeftJson
+  /** The tensors at one module; none where the configuration does not touch it. */
+  parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
+  /** Tensors that belong to no single module (VeRA's projections); every block that uses one has an input of its name. */
+  shared?(config: Config, modules: readonly ModuleInfo[]): readonly ParameterSpec[]
+  /** The module's output with the adapter. */
+  apply(g: Operators, site: Site, config: Config): Value
+  /** The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to fold into. */
+  merge?(config: Config, at: ModuleTensors): MergedModule
+  /** Absent, or undefined for this configuration: served by an attached graph of its own. */
+  serve?(config: Config, at: ModuleTensors): ServingForm | undefined
+}

@@ -1,0 +1,23 @@
+// The table of adapter kinds. A new kind is a file and a row here.
+
+import { OptionError, UnsupportedError } from '../base/errors.ts'
+import type { AdapterKind, PeftJson } from './kind.ts'
+import { lora } from './lora.ts'
+
+/** By name. Of kinds that share a peft_type, the one that claims its files by a key stands before the one that takes the rest. */
+export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map([lora].map((kind) => [kind.name, kind as AdapterKind]))
+
+export function kindNamed(name: string): AdapterKind {
+  const kind = adapterKinds.get(name)
+  if (!kind) throw new OptionError(`There is no adapter kind "${name}". There are: ${[...adapterKinds.keys()].join(', ')}.`)
+  return kind
+}
+
+/** The kind that a config file belongs to; throws UnsupportedError naming its peft_type. */
+export function kindOfPeft(json: PeftJson, fileName: string): AdapterKind {
+  const kinds = [...adapterKinds.values()]
+  const kind = kinds.find(({ peftType, claims }) => peftType === json['peft_type'] && (claims?.(json) ?? true))
+  if (kind) return kind
+  const known = [...new Set(kinds.map(({ peftType }) => peftType))].join(', ')
+  throw new UnsupportedError(`${fileName}: peft_type is ${JSON.stringify(json['peft_type'])}; supported: ${known}.`)
+}

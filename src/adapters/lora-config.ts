@@ -1,0 +1,130 @@
+// LoRA's configuration: what users give, and its form in adapter_config.json.
+
+import { either, flag, listOf, mapOf, naturalNumber, number, oneOf, positiveInteger, record, share, text } from './fields.ts'
+import type { AdapterConfig, PeftJson } from './kind.ts'
+import { readOptions, readPeftConfig } from './peft-config.ts'
+
+export interface LoraConfig extends AdapterConfig {
+  readonly rank: number
+  readonly alpha: number
+  /** Scale alpha/√rank instead of alpha/rank (rsLoRA, arXiv:2312.03732). */
+  readonly rankStabilized: boolean
+  /** Ranks and alphas of single modules: a regex on the end of the module path → value. The first that matches counts. */
+  readonly rankPattern: Readonly<Record<string, number>>
+  readonly alphaPattern: Readonly<Record<string, number>>
+  /** Which of the base's own biases are trained along. */
+  readonly bias: 'none' | 'all' | 'lora_only'
+  /** A bias on B. */
+  readonly loraBias: boolean
+  /** 'kaiming': A uniform in ±1/√in, B zero. 'gaussian': A normal with deviation 1/rank, B zero. 'random': B is not zero either. */
+  readonly start: 'kaiming' | 'gaussian' | 'random'
+}
+
+const names = either(text, listOf(text))
+const biases = oneOf('none', 'all', 'lora_only')
+
+const options = {
+  rank: positiveInteger,
+  alpha: number,
+  targets: names,
+  exclude: names,
+  layers: listOf(naturalNumber),
+  layersPattern: listOf(text),
+  dropout: share,
+  rankStabilized: flag,
+  rankPattern: mapOf(positiveInteger),
+  alphaPattern: mapOf(number),
+  bias: biases,
+  loraBias: flag,
+  start: oneOf('kaiming', 'gaussian', 'random'),
+  peft: record,
+}
+
+/** Defaults: rank 8, alpha twice the rank, queries and values. */
+export function completeLora(given: Readonly<Record<string, unknown>>): LoraConfig {
+  const read = readOptions(given, options, 'LoRA options')
+  const { rank = 8 } = read
+  return {
+    alpha: 2 * rank,
+    targets: 'default',
+    exclude: [],
+    layersPattern: [],
+    dropout: 0,
+    rankStabilized: false,
+    rankPattern: {},
+    alphaPattern: {},
+    bias: 'none',
+    loraBias: false,
+    start: 'kaiming',
+    ...read,
+    rank,
+  }
+}
+
+const peftKeys = {
+  r: positiveInteger,
+  lora_alpha: number,
+  lora_dropout: share,
+  target_modules: names,
+  exclude_modules: names,
+  layers_to_transform: either(naturalNumber, listOf(naturalNumber)),
+  layers_pattern: names,
+  bias: biases,
+  use_rslora: flag,
+  lora_bias: flag,
+  rank_pattern: mapOf(positiveInteger),
+  alpha_pattern: mapOf(number),
+  init_lora_weights: oneOf<boolean | 'gaussian'>(true, false, 'gaussian'),
+}
+
+const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
+  value === undefined ? [] : Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
+
+const startOf = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
+  given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
+
+export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
+  const read = readPeftConfig(json, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
+  const layers = asList(read.layers_to_transform)
+  return {
+    rank: read.r!,
+    alpha: read.lora_alpha!,
+    targets: read.target_modules!,
+    exclude: read.exclude_modules ?? [],
+    ...(layers.length > 0 ? { layers } : {}),
+    layersPattern: asList(read.layers_pattern),
+    dropout: read.lora_dropout ?? 0,
+    rankStabilized: read.use_rslora ?? false,
+    rankPattern: read.rank_pattern ?? {},
+    alphaPattern: read.alpha_pattern ?? {},
+    bias: read.bias ?? 'none',
+    loraBias: read.lora_bias ?? false,
+    start: startOf(read.init_lora_weights),
+    peft: json,
+  }
+}
+
+/** Own keys over the keys that were read. A key that says the same as it did keeps the form it had. */
+export function writeLoraConfig(config: LoraConfig): PeftJson {
+  const { peft = {} } = config
+  const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
+  const own: Record<string, unknown> = {
+    peft_type: 'LORA',
+    r: config.rank,
+    lora_alpha: config.alpha,
+    lora_dropout: config.dropout,
+    target_modules: config.targets,
+    exclude_modules: some(config.exclude),
+    layers_to_transform: some(config.layers ?? []),
+    layers_pattern: some(config.layersPattern),
+    bias: config.bias,
+    use_rslora: config.rankStabilized,
+    use_dora: false,
+    lora_bias: config.loraBias,
+    rank_pattern: config.rankPattern,
+    alpha_pattern: config.alphaPattern,
+    init_lora_weights: { kaiming: true, gaussian: 'gaussian', random: false }[config.start],
+    fan_in_fan_out: false,
+  }
+  return { task_type: 'CAUSAL_LM', modules_to_save: null, ...peft, ...own }
+}

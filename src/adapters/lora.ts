@@ -1,0 +1,145 @@
+// LoRA: a linear layer plus a rank-R detour. Hu et al. 2021, arXiv:2106.09685.
+//
+//     y = W·x + bias + s·B·(A·x)     A: [R, in]   B: [out, R]   s = alpha/R, or alpha/√R (rsLoRA)
+//
+// On an embedding, with a table of V rows: y = E[ids] + s·B·Aᵀ[ids], A: [R, V], B: [D, R]. B starts at zero, so a fresh adapter changes nothing.
+
+import { UnsupportedError } from '../base/errors.ts'
+import type { Random } from '../base/random.ts'
+import { f32, sizeOf } from '../base/tensor.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
+import type { AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
+import { completeLora, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { addProduct, transposed } from './matrices.ts'
+import { pythonRegex, targetMatcher } from './targets.ts'
+
+const tensorNames = (module: ModuleInfo): { a: string; b: string } =>
+  module.kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : { a: 'lora_A.weight', b: 'lora_B.weight' }
+
+const shiftName = 'lora_B.bias'
+/** The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in layers it did not wrap. */
+const wrappedBias = 'base_layer.bias'
+const plainBias = 'bias'
+
+/** The value of the first pattern that matches the end of the module path (peft/utils/other.py, get_pattern_key). */
+function patternValue(patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number {
+  const found = Object.entries(patterns).find(([pattern]) => pythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path))
+  return found ? found[1] : otherwise
+}
+
+/** R and s of one module. */
+export function rankAndScale(config: LoraConfig, module: ModuleInfo): { rank: number; scale: number } {
+  const rank = patternValue(config.rankPattern, module.path, config.rank)
+  const alpha = patternValue(config.alphaPattern, module.path, config.alpha)
+  return { rank, scale: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) }
+}
+
+const zeros = (shape: readonly number[]) => (): Float32Array => new Float32Array(sizeOf(shape))
+const normal =
+  (shape: readonly number[], deviation: number) =>
+  (random: Random): Float32Array =>
+    Float32Array.from({ length: sizeOf(shape) }, () => deviation * random.normal())
+const uniform =
+  (shape: readonly number[], bound: number) =>
+  (random: Random): Float32Array =>
+    Float32Array.from({ length: sizeOf(shape) }, () => bound * (2 * random.uniform() - 1))
+
+/** Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as in PEFT. */
+function detour({ start, loraBias }: LoraConfig, module: ModuleInfo, rank: number): ParameterSpec[] {
+  const { a, b } = tensorNames(module)
+  const [shapeA, shapeB] = [
+    [rank, module.inFeatures],
+    [module.outFeatures, rank],
+  ]
+  const random = start === 'random'
+  if (module.kind === 'embedding') {
+    return [
+      { name: a, shape: shapeA, trainable: true, start: random ? normal(shapeA, 1) : zeros(shapeA) },
+      { name: b, shape: shapeB, trainable: true, start: normal(shapeB, start === 'gaussian' ? 1 / rank : 1) },
+    ]
+  }
+  const startA = start === 'gaussian' ? normal(shapeA, 1 / rank) : uniform(shapeA, 1 / Math.sqrt(module.inFeatures))
+  const startB = random ? uniform(shapeB, 1 / Math.sqrt(rank)) : zeros(shapeB)
+  const shape = [module.outFeatures]
+  return [
+    { name: a, shape: shapeA, trainable: true, start: startA },
+    { name: b, shape: shapeB, trainable: true, start: startB },
+    ...(loraBias ? [{ name: shiftName, shape, trainable: true, start: zeros(shape) }] : []),
+  ]
+}
+
+function biasSpecs({ bias }: LoraConfig, module: ModuleInfo, targeted: boolean): ParameterSpec[] {
+  if (!module.bias || bias === 'none' || (bias === 'lora_only' && !targeted)) return []
+  const start: ParameterSpec['start'] = (_random, base) => base('bias').slice()
+  return [{ name: targeted ? wrappedBias : plainBias, shape: [module.outFeatures], trainable: true, start }]
+}
+
+const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean => config.loraBias && kind === 'linear'
+
+/** The bias a module ends up with when the adapter replaces or shifts it; undefined where it does neither. */
+function biasWith(config: LoraConfig, { module, base, tensor }: ModuleTensors, targeted: boolean, scale: number): Float32Array | undefined {
+  const [own] = biasSpecs(config, module, targeted)
+  const bias = own ? tensor(own.name).slice() : undefined
+  if (!targeted || !hasShift(config, module)) return bias
+  if (!module.bias) throw new UnsupportedError(`${module.path}: ${shiftName} cannot be merged: the base layer has no bias.`)
+  const shift = tensor(shiftName)
+  return (bias ?? base('bias')).map((value, i) => value + scale * shift[i]!)
+}
+
+export const lora: AdapterKind<LoraConfig> = {
+  name: 'lora',
+  peftType: 'LORA',
+  complete: completeLora,
+  readConfig: readLoraConfig,
+  writeConfig: writeLoraConfig,
+
+  parameters(config, module) {
+    const targeted = targetMatcher(config)(module)
+    return [...(targeted ? detour(config, module, rankAndScale(config, module).rank) : []), ...biasSpecs(config, module, targeted)]
+  },
+
+  apply(g, site, config) {
+    const { module } = site
+    const targeted = targetMatcher(config)(module)
+    const [own] = biasSpecs(config, module, targeted)
+    const y = site.base(own ? { bias: site.parameter(own.name) } : {})
+    if (!targeted) return y
+    const { scale } = rankAndScale(config, module)
+    const { a, b } = tensorNames(module)
+    const [A, B] = [site.parameter(a), site.parameter(b)]
+    const low =
+      module.kind === 'embedding'
+        ? g.op('embedding', [g.transpose(A, [1, 0]), site.x]) // [N, T, R]
+        : g.matmul(config.dropout > 0 ? site.dropout(site.x) : site.x, A, { transB: true }) // [.., R]
+    const detoured = g.add(y, g.matmul(low, B, { transB: true, alpha: scale })) // [.., out]
+    return hasShift(config, module) ? g.add(detoured, g.scale(site.parameter(shiftName), scale)) : detoured
+  },
+
+  merge(config, at) {
+    const { module } = at
+    const targeted = targetMatcher(config)(module)
+    const { rank, scale } = rankAndScale(config, module)
+    const bias = biasWith(config, at, targeted, scale)
+    const weight = at.base('weight').slice()
+    const { a, b } = tensorNames(module)
+    const { inFeatures, outFeatures } = module
+    if (targeted && module.kind === 'linear') addProduct(weight, at.tensor(b), at.tensor(a), [outFeatures, rank, inFeatures], scale)
+    if (targeted && module.kind === 'embedding') {
+      const [rows, columns] = [transposed(at.tensor(a), rank, inFeatures), transposed(at.tensor(b), outFeatures, rank)]
+      addProduct(weight, rows, columns, [inFeatures, rank, outFeatures], scale)
+    }
+    return bias ? { weight, bias } : { weight }
+  },
+
+  serve(config, { module, tensor }) {
+    const targeted = targetMatcher(config)(module)
+    if (biasSpecs(config, module, targeted).length > 0) return undefined // replaces the base's bias, which no slot holds
+    const { rank, scale } = rankAndScale(config, module)
+    const { a, b } = tensorNames(module)
+    const { inFeatures, outFeatures, kind } = module
+    const A = kind === 'embedding' ? f32([inFeatures, rank], transposed(tensor(a), rank, inFeatures)) : f32([rank, inFeatures], tensor(a))
+    const B = f32([outFeatures, rank], tensor(b).map((value) => scale * value)) // prettier-ignore
+    if (!hasShift(config, module)) return { A, B }
+    return { A, B, shift: f32([outFeatures], tensor(shiftName).map((value) => scale * value)) } // prettier-ignore
+  },
+}

@@ -1,0 +1,84 @@
+// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. What was loaded is saved under the same keys.
+
+import { FormatError, NotFoundError, UnsupportedError } from '../base/errors.ts'
+import type { Tensor } from '../base/tensor.ts'
+import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
+import { openSafetensors } from '../formats/safetensors.ts'
+import { safetensorsChunks } from '../formats/safetensors-writer.ts'
+import type { Adapter } from './adapter.ts'
+import { isRecord } from './fields.ts'
+import type { PeftJson } from './kind.ts'
+import { kindNamed, kindOfPeft } from './kinds.ts'
+
+const configFile = 'adapter_config.json'
+const tensorFile = 'adapter_model.safetensors'
+const torchFile = 'adapter_model.bin'
+
+/**
+ * Reads an adapter as PEFT saves it; tensors keep their element types. Throws NotFoundError for a missing file, FormatError for a corrupt one,
+ * UnsupportedError for another kind, for settings that are not supported, and for weights in torch's own format.
+ */
+export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
+  const json = await readConfigFile(folder)
+  const kind = kindOfPeft(json, `${folder.name}/${configFile}`)
+  const config = kind.readConfig(json, `${folder.name}/${configFile}`)
+  const tensors = await readTensors(folder)
+  const baseModel = json['base_model_name_or_path']
+  return { kind: kind.name, config, tensors, ...(typeof baseModel === 'string' ? { baseModel } : {}) }
+}
+
+async function readConfigFile(folder: ByteFolder): Promise<PeftJson> {
+  const source = await folder.open(configFile)
+  if (!source) throw new NotFoundError(`${folder.name}: has no ${configFile}; an adapter is a folder as PEFT saves it.`)
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.sizeBytes)))
+  } catch (cause) {
+    throw new FormatError(`${source.name}: is not JSON.`, { cause })
+  } finally {
+    await source.close?.()
+  }
+  if (!isRecord(json)) throw new FormatError(`${source.name}: is not a JSON object.`)
+  return json
+}
+
+async function readTensors(folder: ByteFolder): Promise<Map<string, Tensor>> {
+  const source = await folder.open(tensorFile)
+  if (!source) {
+    const torch = await folder.open(torchFile)
+    await torch?.close?.()
+    if (!torch) throw new NotFoundError(`${folder.name}: has no ${tensorFile}.`)
+    throw new UnsupportedError(
+      `${folder.name}: its weights are in ${torchFile}, which only torch can read safely. Convert it in Python: ` +
+        `from safetensors.torch import save_file; import torch; save_file(torch.load("${torchFile}", weights_only=True), "${tensorFile}")`,
+    )
+  }
+  const store = await openSafetensors(source)
+  try {
+    const tensors = new Map<string, Tensor>()
+    for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
+    return tensors
+  } finally {
+    await store.close()
+  }
+}
+
+/** Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole. */
+export async function saveAdapter(adapter: Adapter, sink: ByteSink): Promise<void> {
+  const chunks = safetensorsChunks(adapter.tensors, { format: 'pt' })
+  await sink.write(tensorFile, chunks)
+  await sink.write(configFile, [new TextEncoder().encode(configText(adapter))])
+}
+
+/** adapter_config.json: keys sorted, two spaces, as PEFT writes it. */
+export function configText({ kind, config, baseModel }: Adapter): string {
+  const row = kindNamed(kind)
+  const json: PeftJson = {
+    inference_mode: true,
+    ...row.writeConfig(config),
+    peft_type: row.peftType,
+    ...(baseModel === undefined ? {} : { base_model_name_or_path: baseModel }),
+  }
+  const keys = Object.keys(json).sort()
+  return JSON.stringify(Object.fromEntries(keys.map((key) => [key, json[key]])), null, 2)
+}

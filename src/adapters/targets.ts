@@ -1,0 +1,81 @@
+// Which modules of a model a configuration hits, by PEFT's rules (peft/tuners/tuners_utils.py, check_target_module_exists).
+
+import { OptionError } from '../base/errors.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
+
+export interface TargetChoice {
+  /** Ends of module paths ('q_proj', 'self_attn.q_proj'), one regex over whole paths, or 'all-linear'. */
+  readonly targets: readonly string[] | string
+  /** Modules to leave out, by the same rules. */
+  readonly exclude: readonly string[] | string
+  /** Layer numbers; undefined: all. */
+  readonly layers?: readonly number[]
+  /** Names of the list that layers lie in ('layers'); empty: whatever stands before the number. */
+  readonly layersPattern: readonly string[]
+}
+
+type Matcher = (path: string) => boolean
+
+/** A regex as Python reads it: named groups are spelled (?P<name>…). Throws OptionError for one that cannot be read. */
+export function pythonRegex(source: string, what: string): RegExp {
+  try {
+    return new RegExp(source.replaceAll('(?P<', '(?<'))
+  } catch (cause) {
+    throw new OptionError(`${what}: "${source}" is not a regular expression: ${(cause as Error).message}.`, { cause })
+  }
+}
+
+/** Whether a path is one of the names or ends in one, or matches the regex as a whole. */
+function pathMatcher(choice: readonly string[] | string, what: string): Matcher {
+  if (typeof choice !== 'string') return (path) => choice.some((name) => path === name || path.endsWith(`.${name}`))
+  if (choice === '') return () => false
+  const regex = pythonRegex(`^(?:${choice})$`, what)
+  return (path) => regex.test(path)
+}
+
+function layerMatcher({ layers, layersPattern }: TargetChoice): Matcher {
+  if (!layers || layers.length === 0) return () => true
+  const regexes = (layersPattern.length > 0 ? layersPattern : ['[^.]*']).map((name) =>
+    pythonRegex(`^.*\\.${name}\\.(\\d+)\\.`, 'layersPattern'),
+  )
+  return (path) => {
+    const found = regexes.map((regex) => regex.exec(path)).find((match) => match !== null)
+    return found?.[1] !== undefined && layers.includes(Number(found[1]))
+  }
+}
+
+/** Says of any module whether a configuration hits it. */
+export function targetMatcher(choice: TargetChoice): (module: ModuleInfo) => boolean {
+  const { targets, exclude } = choice
+  const excluded = pathMatcher(exclude, 'exclude')
+  const inLayers = layerMatcher(choice)
+  if (targets === 'all-linear') {
+    return ({ path, kind, layer }) => kind === 'linear' && layer !== undefined && !excluded(path) && inLayers(path)
+  }
+  const hit = pathMatcher(targets, 'targets')
+  // A module that is named by its whole path is meant, whatever `layers` says; so PEFT.
+  return ({ path }) => !excluded(path) && hit(path) && (inLayers(path) || (typeof targets !== 'string' && targets.includes(path)))
+}
+
+/** The last parts of module paths, each once: what target names usually are. */
+export const moduleNames = (modules: readonly ModuleInfo[]): string[] => [
+  ...new Set(modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1))),
+]
+
+/** The modules a choice hits. Throws OptionError listing all names that hit nothing, all layers that are not there, and the names there are. */
+export function targetModules(choice: TargetChoice, modules: readonly ModuleInfo[]): ModuleInfo[] {
+  const problems: string[] = []
+  if (typeof choice.targets !== 'string') {
+    const lost = choice.targets.filter((name) => !modules.some(({ path }) => path === name || path.endsWith(`.${name}`)))
+    if (lost.length > 0) problems.push(`no module is called ${lost.map((name) => `"${name}"`).join(', ')}`)
+  }
+  const layers = new Set(modules.flatMap(({ layer }) => (layer === undefined ? [] : [layer])))
+  const missing = (choice.layers ?? []).filter((layer) => !layers.has(layer))
+  if (missing.length > 0) problems.push(`there is no layer ${missing.join(', ')} (the model has ${layers.size})`)
+  const hit = modules.filter(targetMatcher(choice))
+  if (problems.length === 0 && hit.length === 0) problems.push(`${JSON.stringify(choice.targets)} hits nothing that is not left out`)
+  if (problems.length > 0) {
+    throw new OptionError(`Adapter targets: ${problems.join('; ')}. The model's modules are ${moduleNames(modules).join(', ')}.`)
+  }
+  return hit
+}
