@@ -33,7 +33,7 @@ export function fileSink(directory: string, openForWriting: OpenForWriting = ope
         await writeAll(path, file, chunks)
         await storage(path, () => rename(temporary, path))
       } catch (error) {
-        await rm(temporary, { force: true })
+        await rm(temporary, { force: true }).catch(() => undefined) // must not hide why the write failed
         throw error
       }
       await syncDirectory(dirname(path))
