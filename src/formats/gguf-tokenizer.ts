@@ -206,7 +206,7 @@ interface ConfigParts {
 
 function configOf(values: GgufValues, { bos, eos, unknown, pad, addBos, addEos }: ConfigParts): Record<string, unknown> {
   const context = values.number(`${values.text('general.architecture')}.context_length`)
-  const template = values.text('tokenizer.chat_template')
+  const chatTemplate = values.text('tokenizer.chat_template')
   return {
     tokenizer_class: 'PreTrainedTokenizerFast',
     add_bos_token: addBos,
@@ -217,6 +217,6 @@ function configOf(values: GgufValues, { bos, eos, unknown, pad, addBos, addEos }
     ...(unknown !== undefined && { unk_token: unknown }),
     ...(pad !== undefined && { pad_token: pad }),
     ...(context !== undefined && { model_max_length: context }),
-    ...(template !== undefined && { chat_template: template }),
+    ...(chatTemplate !== undefined && { chat_template: chatTemplate }),
   }
 }
