@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type ChatMessage, chatTemplateOf, renderChat } from '../src/formats/chat-template.ts'
-import { ggufConfig } from '../src/formats/gguf-config.ts'
+import { readGgufConfig } from '../src/formats/gguf-config.ts'
 import { ggufTokenizer, type TokenizerFiles } from '../src/formats/gguf-tokenizer.ts'
 import { type GgufFile, openGguf } from '../src/formats/gguf.ts'
 import { textStream } from '../src/formats/text-stream.ts'
@@ -61,8 +61,8 @@ describe('SmolLM2-135M-Instruct from its GGUF', () => {
     expect(renderChat(chatTemplateOf(files.tokenizerConfig), messages, options)).toBe(text)
   })
 
-  it('has the config.json of the original', () => {
-    expect(ggufConfig(file.metadata, file.tensors)).toMatchObject({
+  it('has the config.json of the original', async () => {
+    expect(await readGgufConfig(file)).toMatchObject({
       model_type: 'llama',
       hidden_size: 576,
       intermediate_size: 1536,

@@ -13,7 +13,7 @@ interface Case {
   variables: Record<string, unknown>
   text: string
 }
-const { cases } = JSON.parse(readFileSync(new URL('../../test/golden/chats.json', import.meta.url), 'utf8')) as { cases: Case[] }
+const { cases } = JSON.parse(readFileSync(new URL('../../test/golden/chats/fixtures.json', import.meta.url), 'utf8')) as { cases: Case[] }
 const user: ChatMessage[] = [{ role: 'user', content: 'hi' }]
 
 describe('a chat template', () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../base/errors.ts'
-import { ggufConfig } from './gguf-config.ts'
+import { f32 } from '../base/tensor.ts'
+import { ggufConfig, readGgufConfig } from './gguf-config.ts'
 import { llama3Divisors } from './gguf-rope.ts'
 
 /** Metadata of a small model; `changes` without a prefix of its own are put under the architecture's. */
@@ -145,6 +146,19 @@ describe('RoPE scaling in a GGUF', () => {
     })
     expect(() => ggufConfig(file, tensors, { ropeFactors: ropeFactors.map((x) => x * 1.1) })).toThrow(UnsupportedError)
     expect(() => ggufConfig(file, tensors)).toThrow(/rope_freqs\.weight/)
+  })
+
+  it('is read from the file where the file has the factors', async () => {
+    const values = { 'attention.key_length': 64, 'attention.value_length': 64 }
+    const data = llama3Divisors(8, 64, 500_000)
+    const info = { type: 'f32', shape: [32], offset: 0, sizeBytes: 128 } as const
+    const file = {
+      metadata: metadata('llama', values) as Map<string, number>,
+      tensors: new Map([['rope_freqs.weight', info]]),
+      read: async () => f32([32], data),
+    }
+    expect((await readGgufConfig(file))['rope_parameters']).toMatchObject({ rope_type: 'llama3', factor: 8 })
+    expect((await readGgufConfig({ ...file, tensors: new Map() }))['rope_parameters']).toMatchObject({ rope_type: 'default' })
   })
 
   it('is refused where it is of another kind', () => {

@@ -1,6 +1,8 @@
-// The config.json of Hugging Face from the metadata of a GGUF file. One entry a model architecture; reads no tensors.
+// The config.json of Hugging Face from the metadata of a GGUF file. One entry a model architecture; reads no weights.
 
 import { FormatError, UnsupportedError } from '../base/errors.ts'
+import type { F32Tensor } from '../base/tensor.ts'
+import type { GgufFile } from './gguf.ts'
 import { ropeParameters } from './gguf-rope.ts'
 import { type GgufMetadata, type GgufValues, ggufValues } from './gguf-values.ts'
 
@@ -63,6 +65,13 @@ export function ggufConfig(metadata: GgufMetadata, tensors: { has(name: string):
     ...tokenIds(values),
     ...extra({ values, prefix, tensors, hiddenSize, layers, heads, headDim, rope }),
   }
+}
+
+/** The config.json of an open file; reads the one tensor that may hold RoPE scaling. Throws as `ggufConfig` does. */
+export async function readGgufConfig(file: Pick<GgufFile, 'metadata' | 'tensors' | 'read'>): Promise<Config> {
+  const factors = file.tensors.has('rope_freqs.weight') ? await file.read('rope_freqs.weight') : undefined
+  if (factors && factors.dtype !== 'f32') throw new FormatError(`GGUF tensor "rope_freqs.weight": got ${factors.dtype}, expected f32.`)
+  return ggufConfig(file.metadata, file.tensors, factors ? { ropeFactors: (factors as F32Tensor).data } : {})
 }
 
 function llama({ values, prefix, tensors }: Common): Config {

@@ -18,7 +18,7 @@ interface Golden {
 }
 
 const read = (path: string): unknown => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
-const golden = read('../../test/golden/tokenizers.json') as Golden
+const golden = read('../../test/golden/tokenizers/fixtures.json') as Golden
 const stories = read('../experts/models/stories260k/tokenizer.json') as object
 const storiesConfig = read('../experts/models/stories260k/tokenizer_config.json') as object
 

@@ -1,6 +1,6 @@
 """Chats as transformers renders them, for templates that use what chat templates of published models use.
 
-usage: make_chats.py OUT_JSON
+usage: make.py OUT_JSON
 """
 import json, sys, transformers
 from transformers.utils.chat_template_utils import render_jinja_template

@@ -1,6 +1,6 @@
 """What the Rust library `tokenizers` makes of odd strings, for tokenizers whose components vary.
 
-usage: make_tokenizers.py TOKENIZER_JSON OUT_JSON
+usage: make.py TOKENIZER_JSON OUT_JSON
 TOKENIZER_JSON is that of stories260k. Each case replaces some of its components; the vocabulary stays.
 """
 import json, random, sys, tokenizers
