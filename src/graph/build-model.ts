@@ -1,0 +1,30 @@
+// From a config to the blocks of its model: embed, one per layer, head. Layers of equal structure share one graph.
+
+import type { Graph } from './ir.ts'
+import type { ModelConfig } from './model-config.ts'
+import type { Block, ModelGraph } from './model-graph.ts'
+import { architectureOf } from './models/index.ts'
+
+/** Path of a layer in a checkpoint, with the dot that its weights follow. */
+export const layerPrefix = (layer: number): string => `model.layers.${layer}.`
+
+/** The model of a config. Throws UnsupportedError for an architecture that is not in the table. */
+export function buildModelGraph(config: ModelConfig): ModelGraph {
+  const architecture = architectureOf({ model_type: config.modelType })
+  const graphs = new Map<string, Graph>()
+  const layers = config.layers.map((layer, i): Block => {
+    // The window's length is not in the graph, only that there is one: it is in the mask.
+    const form = JSON.stringify([layer.rope ?? 'none', layer.slidingWindow !== undefined])
+    const graph = graphs.get(form) ?? architecture.layer(config, layer)
+    graphs.set(form, graph)
+    return { kind: 'layer', prefix: layerPrefix(i), graph }
+  })
+  return {
+    config,
+    blocks: [
+      { kind: 'embed', prefix: '', graph: architecture.embed(config) },
+      ...layers,
+      { kind: 'head', prefix: '', graph: architecture.head(config) },
+    ],
+  }
+}

@@ -1,0 +1,15 @@
+// graftlm/graph: models as graphs. From config.json to blocks, from blocks to gradients and ONNX, and base models opened from files.
+
+export { openBaseModel, type BaseModel, type BaseModelSource } from './base-model.ts'
+export { buildModelGraph } from './build-model.ts'
+export { GraphBuilder } from './builder.ts'
+export { evaluate } from './evaluate.ts'
+export { causalMask, modelFeeds, type Sequences } from './feeds.ts'
+export { gradientName, withGradients, type GradientOptions } from './gradient.ts'
+export type { Dim, Graph, GraphInput, Node, Value } from './ir.ts'
+export type { ModelConfig, RopeConfig } from './model-config.ts'
+export { composeBlocks, modulesOf, weightsOf, type Block, type ModelGraph, type ModuleInfo } from './model-graph.ts'
+export { architectureOf, architectures } from './models/index.ts'
+export { readWeights } from './read-weights.ts'
+export { contextLimit, ropeTables, type RopeTables } from './rope.ts'
+export { toOnnx } from './to-onnx.ts'

@@ -1,0 +1,72 @@
+// Gemma 3 (text): four norms a layer, normalised heads, and sliding layers that turn by a table of their own.
+
+import { UnsupportedError } from '../../base/errors.ts'
+import type { Architecture } from '../architecture.ts'
+import type { LayerConfig, ModelConfig } from '../model-config.ts'
+import { attend, embedTokens, feedForward, layerGraph, modelHead, norm, project } from './blocks.ts'
+import { flagOf, type Json, layerWindows, numberOf, readCommon, requireValue, sizeOfKey, windowOf } from './read-config.ts'
+import { ropeFrom } from './read-rope.ts'
+
+const NORM_OFFSET = 1 // the files hold w − 1
+const ACTIVATION = 'gelu_pytorch_tanh'
+const LOCAL_THETA = 10_000
+const GLOBAL_THETA = 1_000_000
+
+/** Sliding layers turn by `rope_local_base_freq`, unscaled; full ones by the main parameters. Newer files name both by type of layer. */
+function readRopes(json: Json, headWidth: number, maxPositions: number): ModelConfig['rope'] {
+  const byType = (json.rope_parameters ?? {}) as Readonly<Record<string, Json | null | undefined>>
+  const local = { rope_theta: numberOf(json, 'rope_local_base_freq') ?? LOCAL_THETA, ...byType.sliding_attention }
+  const main = { rope_theta: numberOf(json, 'rope_theta') ?? GLOBAL_THETA, ...byType.full_attention, ...(json.rope_scaling as Json | null) }
+  return {
+    main: ropeFrom(main, json, { headWidth, maxPositions, theta: GLOBAL_THETA }),
+    local: ropeFrom(local, json, { headWidth, maxPositions, theta: LOCAL_THETA }),
+  }
+}
+
+function readLayers(json: Json, count: number): LayerConfig[] {
+  const period = sizeOfKey(json, 'sliding_window_pattern', numberOf(json, '_sliding_window_pattern') ?? 6)
+  return layerWindows(json, count, windowOf(json, 4096), (layer) => (layer + 1) % period !== 0).map((slidingWindow) =>
+    slidingWindow === undefined ? { rope: 'main' } : { rope: 'local', slidingWindow },
+  )
+}
+
+export const gemma3Text: Architecture = {
+  modelType: 'gemma3_text',
+  readConfig(json) {
+    requireValue(json, 'hidden_activation', ACTIVATION)
+    requireValue(json, 'attn_logit_softcapping', null) // transformers reads it and never applies it
+    if (flagOf(json, 'use_bidirectional_attention', false)) {
+      throw new UnsupportedError('config.json of a gemma3_text model: "use_bidirectional_attention" is not supported.')
+    }
+    const { rope_parameters: _byType, rope_scaling: _scaling, ...flat } = json
+    const defaults = { kvHeads: 4, headWidth: 256, maxPositions: 131_072, tiedEmbeddings: true, activation: ACTIVATION }
+    const common = readCommon(flat, defaults)
+    return {
+      ...common,
+      attentionBias: flagOf(json, 'attention_bias', false),
+      layers: readLayers(json, common.layers.length),
+      rope: readRopes(json, common.headWidth, common.maxPositions),
+      attentionScale: (numberOf(json, 'query_pre_attn_scalar') ?? 256) ** -0.5,
+      logitSoftcap: numberOf(json, 'final_logit_softcapping') ?? 0,
+      source: json,
+    }
+  },
+  // transformers keeps the factor in the type of the weights, f32 here
+  embed: (config) => embedTokens(config, Math.fround(Math.sqrt(config.width))),
+  layer: (config, layer) => {
+    const form = { headNorms: true, normOffset: NORM_OFFSET }
+    return layerGraph(
+      config,
+      (g, x) => {
+        const projections = project(g, norm(g, x, 'input_layernorm', config, NORM_OFFSET), config, form)
+        const attended = attend(g, projections, config, layer, config.attentionBias)
+        return norm(g, attended, 'post_attention_layernorm', config, NORM_OFFSET)
+      },
+      (g, x) => {
+        const inner = feedForward(g, norm(g, x, 'pre_feedforward_layernorm', config, NORM_OFFSET), config, 'geluTanh')
+        return norm(g, inner, 'post_feedforward_layernorm', config, NORM_OFFSET)
+      },
+    )
+  },
+  head: (config) => modelHead(config, NORM_OFFSET),
+}

@@ -1,0 +1,25 @@
+// The table of architectures. A new one is a file named after its `model_type` and a row here; the contract suite then runs it.
+
+import { UnsupportedError } from '../../base/errors.ts'
+import type { Architecture } from '../architecture.ts'
+import { gemma3Text } from './gemma3_text.ts'
+import { llama } from './llama.ts'
+import { mistral } from './mistral.ts'
+import { phi3 } from './phi3.ts'
+import { qwen2 } from './qwen2.ts'
+import { qwen3 } from './qwen3.ts'
+import { smollm3 } from './smollm3.ts'
+
+export const architectures: ReadonlyMap<string, Architecture> = new Map(
+  [llama, mistral, qwen2, qwen3, gemma3Text, phi3, smollm3].map((architecture) => [architecture.modelType, architecture]),
+)
+
+/** The architecture of a config.json, by its `model_type`. Throws UnsupportedError for one that is not in the table. */
+export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
+  const type = json.model_type
+  const architecture = typeof type === 'string' ? architectures.get(type) : undefined
+  if (architecture) return architecture
+  throw new UnsupportedError(
+    `config.json: the architecture "model_type" ${JSON.stringify(type) ?? 'is missing and'} is not supported; supported: ${[...architectures.keys()].join(', ')}.`,
+  )
+}

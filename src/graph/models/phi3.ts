@@ -1,0 +1,44 @@
+// Phi-3 (Abdin et al. 2024): Llama's layer with queries, keys and values in one linear layer, and gate and up in another.
+
+import { UnsupportedError } from '../../base/errors.ts'
+import type { Architecture } from '../architecture.ts'
+import type { GraphBuilder } from '../builder.ts'
+import type { Value } from '../ir.ts'
+import type { ModelConfig } from '../model-config.ts'
+import { attend, embedTokens, layerGraph, linear, modelHead, norm, type Projections } from './blocks.ts'
+import { readCommon, slidingLayer, windowOf } from './read-config.ts'
+
+function projectFused(g: GraphBuilder, x: Value, { heads, kvHeads, headWidth }: ModelConfig): Projections {
+  const [queries, keys] = [heads * headWidth, kvHeads * headWidth]
+  const fused = linear(g, x, 'self_attn.qkv_proj', queries + 2 * keys) // [N, T, (H + 2K)·d]
+  return {
+    q: g.slice(fused, 2, 0, queries),
+    k: g.slice(fused, 2, queries, queries + keys),
+    v: g.slice(fused, 2, queries + keys, queries + 2 * keys),
+  }
+}
+
+function feedForwardFused(g: GraphBuilder, x: Value, { width, feedForward: inner }: ModelConfig): Value {
+  const fused = linear(g, x, 'mlp.gate_up_proj', 2 * inner) // [N, T, 2F]
+  const [gate, up] = [g.slice(fused, 2, 0, inner), g.slice(fused, 2, inner, 2 * inner)]
+  return linear(g, g.multiply(up, g.silu(gate)), 'mlp.down_proj', width)
+}
+
+export const phi3: Architecture = {
+  modelType: 'phi3',
+  readConfig(json) {
+    const common = readCommon(json, { maxPositions: 4096, normEpsilon: 1e-5 })
+    // transformers reads "yarn" as longrope here, and refuses the others.
+    const scaling = common.rope.main.scaling
+    if (scaling) throw new UnsupportedError(`config.json of a phi3 model: RoPE scaling "${scaling.type}" is not supported.`)
+    return { ...common, layers: common.layers.map(() => slidingLayer(windowOf(json))) }
+  },
+  embed: embedTokens,
+  layer: (config, layer) =>
+    layerGraph(
+      config,
+      (g, x) => attend(g, projectFused(g, norm(g, x, 'input_layernorm', config), config), config, layer),
+      (g, x) => feedForwardFused(g, norm(g, x, 'post_attention_layernorm', config), config),
+    ),
+  head: modelHead,
+}

@@ -1,0 +1,145 @@
+// What every architecture reads from config.json alike: sizes, biases, token ids. Knows no graph and no file.
+
+import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import type { LayerConfig, ModelConfig } from '../model-config.ts'
+import { readRope } from './read-rope.ts'
+
+export type Json = Readonly<Record<string, unknown>>
+
+/** What a `model_type` assumes for keys that its config.json leaves out: the defaults of transformers' config class. */
+export interface Defaults {
+  readonly kvHeads?: number // absent: as many as heads
+  readonly headWidth?: number // absent: width / heads
+  readonly maxPositions: number
+  readonly normEpsilon?: number // absent: 1e-6
+  readonly tiedEmbeddings?: boolean
+  readonly theta?: number
+  /** Name of the activation that the architecture has built in. */
+  readonly activation?: string
+}
+
+/** The value of a key: undefined where it is missing or null; FormatError where it is not a number. */
+export function numberOf(json: Json, key: string): number | undefined {
+  const value = json[key]
+  if (value === undefined || value === null) return undefined
+  if (typeof value === 'number' && Number.isFinite(value)) return value
+  throw new FormatError(`config.json: "${key}" is ${JSON.stringify(value)}, expected a number.`)
+}
+
+export function flagOf(json: Json, key: string, fallback: boolean): boolean {
+  const value = json[key] ?? fallback
+  if (typeof value === 'boolean') return value
+  throw new FormatError(`config.json: "${key}" is ${JSON.stringify(value)}, expected true or false.`)
+}
+
+/** A size: a whole number from 1 up; FormatError where it is missing or anything else. */
+export function sizeOfKey(json: Json, key: string, fallback?: number): number {
+  const value = numberOf(json, key) ?? fallback
+  if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value
+  throw new FormatError(`config.json: "${key}" is ${value ?? 'missing'}, expected a whole number above 0.`)
+}
+
+/** Throws UnsupportedError unless the key is missing or has one of the values. */
+export function requireValue(json: Json, key: string, ...allowed: readonly unknown[]): void {
+  const value = json[key]
+  if (value === undefined || value === null || allowed.includes(value)) return
+  throw new UnsupportedError(
+    `config.json of a ${String(json.model_type)} model: "${key}" is ${JSON.stringify(value)}; supported: ${allowed.map((item) => JSON.stringify(item)).join(', ')}.`,
+  )
+}
+
+const MOST_LAYERS = 1024 // several times the deepest published model: a broken number must not fill the memory with graphs
+
+/** The part of a config that all architectures have; each adds its layers and what differs. All layers see everything and turn by `main`. */
+export function readCommon(json: Json, defaults: Defaults): ModelConfig {
+  refuseQuantized(json)
+  requireValue(json, 'hidden_act', defaults.activation ?? 'silu')
+  const width = sizeOfKey(json, 'hidden_size')
+  const heads = sizeOfKey(json, 'num_attention_heads')
+  const kvHeads = sizeOfKey(json, 'num_key_value_heads', defaults.kvHeads ?? heads)
+  const headWidth = sizeOfKey(json, 'head_dim', defaults.headWidth ?? width / heads)
+  if (heads % kvHeads !== 0) {
+    throw new FormatError(`config.json: ${heads} query heads (num_attention_heads) do not share ${kvHeads} key heads evenly.`)
+  }
+  const layers = sizeOfKey(json, 'num_hidden_layers')
+  if (layers > MOST_LAYERS) throw new FormatError(`config.json: "num_hidden_layers" is ${layers}, expected at most ${MOST_LAYERS}.`)
+  const maxPositions = sizeOfKey(json, 'max_position_embeddings', defaults.maxPositions)
+  return {
+    modelType: String(json.model_type),
+    vocabularySize: sizeOfKey(json, 'vocab_size'),
+    width,
+    feedForward: sizeOfKey(json, 'intermediate_size'),
+    heads,
+    kvHeads,
+    headWidth,
+    layers: Array.from({ length: layers }, (): LayerConfig => ({ rope: 'main' })),
+    maxPositions,
+    normEpsilon: numberOf(json, 'rms_norm_eps') ?? defaults.normEpsilon ?? 1e-6,
+    attentionBias: false,
+    mlpBias: false,
+    tiedEmbeddings: flagOf(json, 'tie_word_embeddings', defaults.tiedEmbeddings ?? false),
+    rope: { main: readRope(json, { headWidth, maxPositions, theta: defaults.theta ?? 10_000 }) },
+    attentionScale: headWidth ** -0.5,
+    attentionSoftcap: 0,
+    logitSoftcap: 0,
+    ...tokenIds(json),
+    source: json,
+  }
+}
+
+/** Weights that another tool packed lie under names and in formats of its own. */
+function refuseQuantized({ quantization_config: quantization }: Json): void {
+  if (quantization === undefined || quantization === null) return
+  const method = (quantization as Json).quant_method ?? 'an unnamed method'
+  throw new UnsupportedError(
+    `config.json: the weights are quantised by ${JSON.stringify(method)}, which is not supported. Use the model's unquantised folder or a GGUF file.`,
+  )
+}
+
+function tokenIds(json: Json): Pick<ModelConfig, 'bosTokenId' | 'eosTokenIds' | 'padTokenId'> {
+  const [bos, pad] = [numberOf(json, 'bos_token_id'), numberOf(json, 'pad_token_id')]
+  return {
+    ...(bos === undefined ? {} : { bosTokenId: bos }),
+    eosTokenIds: eosTokenIds(json),
+    ...(pad === undefined ? {} : { padTokenId: pad }),
+  }
+}
+
+/** The ids that end a generation: `eos_token_id` is one number, a list, or missing. */
+export function eosTokenIds({ eos_token_id: ids }: Json): number[] {
+  return (Array.isArray(ids) ? ids : [ids]).filter((id): id is number => typeof id === 'number')
+}
+
+/**
+ * The window of each layer from `layer_types`; `fallback` says which layers slide where the key is missing.
+ * Throws UnsupportedError for a type of attention that is neither full nor sliding.
+ */
+export function layerWindows(
+  json: Json,
+  count: number,
+  window: number | undefined,
+  fallback: (layer: number) => boolean,
+): (number | undefined)[] {
+  const types = json.layer_types ?? Array.from({ length: count }, (_, i) => (fallback(i) ? 'sliding_attention' : 'full_attention'))
+  if (!Array.isArray(types) || types.length !== count) {
+    throw new FormatError(
+      `config.json: "layer_types" has ${Array.isArray(types) ? types.length : 'no'} entries, expected ${count}, one for each layer.`,
+    )
+  }
+  return types.map((type: unknown, layer) => {
+    if (type === 'full_attention') return undefined
+    if (type === 'sliding_attention' && window !== undefined) return window
+    const reason = type === 'sliding_attention' ? ' without a "sliding_window"' : ''
+    throw new UnsupportedError(`config.json: layer ${layer} has "layer_types" ${JSON.stringify(type)}${reason}, which is not supported.`)
+  })
+}
+
+/** A layer that turns by the main table, and slides where it has a window. */
+export const slidingLayer = (slidingWindow: number | undefined): LayerConfig =>
+  slidingWindow === undefined ? { rope: 'main' } : { rope: 'main', slidingWindow }
+
+/** The window of a config whose every layer slides, or none does; `fallback` where the key is missing, null is none. */
+export function windowOf(json: Json, fallback?: number): number | undefined {
+  const value = json.sliding_window === undefined ? fallback : json.sliding_window
+  return value === null || value === undefined ? undefined : sizeOfKey(json, 'sliding_window', fallback)
+}

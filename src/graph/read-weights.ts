@@ -1,0 +1,42 @@
+// Weights for compute: each tensor turned to f32, one at a time, and refused where it holds NaN or infinity.
+
+import { NumericError } from '../base/errors.ts'
+import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import { weightsOf } from './model-graph.ts'
+import type { BaseModel } from './base-model.ts'
+
+export interface ReadWeightsOptions {
+  /** Called after each tensor. */
+  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly name: string }) => void
+}
+
+/** The tensor as f32. Throws NumericError naming it, with the first value that is NaN or infinite. */
+export function finiteFloat32(name: string, tensor: Tensor): F32Tensor {
+  const values = toFloat32(tensor)
+  let check = 0
+  for (let i = 0; i < values.length; i++) check += values[i]! * 0 // NaN as soon as one value is NaN or infinite
+  if (check === 0) return f32(tensor.shape, values)
+  const at = values.findIndex((value) => !Number.isFinite(value))
+  throw new NumericError(
+    `Tensor "${name}": value ${at} of ${values.length} is ${values[at]}, expected a finite number. The file is damaged.`,
+  )
+}
+
+/**
+ * Weights of a model by checkpoint name, as f32: the given names, or all that its graph reads. Read one at a time, so that no second copy
+ * of the file is held. Throws NumericError for NaN or infinity, NotFoundError for an unknown name.
+ */
+export async function readWeights(
+  { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,
+  names: Iterable<string> = weightsOf(graph.blocks).keys(),
+  { onProgress }: ReadWeightsOptions = {},
+): Promise<Map<string, F32Tensor>> {
+  const wanted = [...names]
+  const read = new Map<string, F32Tensor>()
+  for (const name of wanted) {
+    read.set(name, finiteFloat32(name, await weights.read(name)))
+    onProgress?.({ done: read.size, total: wanted.length, name })
+  }
+  return read
+}

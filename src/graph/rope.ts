@@ -1,0 +1,135 @@
+// Tables of rotary angles: the cosine and sine of every position, with the scalings that stretch a trained context.
+// Follows transformers' modeling_rope_utils, also in rounding to f32 where it does: at position 8,000 the difference is visible.
+
+import { type F32Tensor, f32 } from '../base/tensor.ts'
+import type { ModelConfig, RopeConfig, RopeScaling } from './model-config.ts'
+
+export interface RopeTables {
+  readonly cos: F32Tensor // [P, r/2]
+  readonly sin: F32Tensor // [P, r/2]
+}
+
+/** How far each pair turns from one position to the next, and what cosines and sines are multiplied by. */
+interface Frequencies {
+  readonly perPosition: Float32Array // [r/2]
+  readonly factor: number
+}
+
+interface Context {
+  readonly rope: RopeConfig
+  readonly maxPositions: number
+  /** Length of the whole sequence, the cached part included. */
+  readonly sequenceLength: number
+}
+
+/** θ^(−2i/r), i = 0 … r/2 − 1 */
+function plainFrequencies(theta: number, width: number): Float32Array {
+  return Float32Array.from({ length: width / 2 }, (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / width)))
+}
+
+type Rule = (scaling: RopeScaling, context: Context) => Frequencies
+
+/** The scalings by type. Only dynamic depends on the length of the sequence. */
+const rules: Readonly<Record<RopeScaling['type'], Rule>> = {
+  linear: ({ factor }, { rope }) => ({
+    perPosition: plainFrequencies(rope.theta, rope.width).map((frequency) => frequency / factor),
+    factor: 1,
+  }),
+  dynamic: dynamicFrequencies,
+  yarn: yarnFrequencies,
+  llama3: llama3Frequencies,
+}
+
+/** NTK-aware: θ grows with the sequence, θ·(factor·L/M − factor + 1)^(r/(r−2)) for a length L beyond the trained M. */
+function dynamicFrequencies({ factor }: RopeScaling, { rope: { theta, width }, maxPositions, sequenceLength }: Context): Frequencies {
+  const length = Math.max(sequenceLength, maxPositions)
+  const stretched = theta * ((factor * length) / maxPositions - (factor - 1)) ** (width / (width - 2))
+  return { perPosition: plainFrequencies(stretched, width), factor: 1 }
+}
+
+const yarnMagnitude = (factor: number, scale = 1): number => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1)
+
+/** YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp lies between; cos and sin are magnified. */
+function yarnFrequencies(scaling: RopeScaling, { rope: { theta, width }, maxPositions }: Context): Frequencies {
+  const { factor, originalMaxPositions = maxPositions, mscale, mscaleAllDim, truncate = true } = scaling
+  // The pair that makes this many turns within the original context.
+  const pairOf = (turns: number): number => (width * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
+  const [first, last] = [pairOf(scaling.betaFast || 32), pairOf(scaling.betaSlow || 1)] // the paper's own bounds
+  const low = Math.max(truncate ? Math.floor(first) : first, 0)
+  const high = Math.min(truncate ? Math.ceil(last) : last, width - 1)
+  const span = low === high ? 0.001 : high - low // never zero
+  const perPosition = plainFrequencies(theta, width).map((frequency, i) => {
+    const slow = Math.min(1, Math.max(0, (i - low) / span))
+    return (frequency / factor) * slow + frequency * (1 - slow)
+  })
+  const magnitude = mscale && mscaleAllDim ? yarnMagnitude(factor, mscale) / yarnMagnitude(factor, mscaleAllDim) : yarnMagnitude(factor)
+  return { perPosition, factor: scaling.attentionFactor ?? magnitude }
+}
+
+/** Llama 3.1: long waves are divided by the factor, short ones stay, those between are mixed. */
+function llama3Frequencies(scaling: RopeScaling, { rope: { theta, width }, maxPositions }: Context): Frequencies {
+  const { factor, originalMaxPositions = maxPositions, lowFrequencyFactor = 1, highFrequencyFactor = 4 } = scaling
+  const perPosition = plainFrequencies(theta, width).map((frequency) => {
+    const waveLength = (2 * Math.PI) / frequency
+    if (waveLength < originalMaxPositions / highFrequencyFactor) return frequency
+    if (waveLength > originalMaxPositions / lowFrequencyFactor) return frequency / factor
+    const smooth = (originalMaxPositions / waveLength - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor)
+    return ((1 - smooth) * frequency) / factor + smooth * frequency
+  })
+  return { perPosition, factor: 1 }
+}
+
+/**
+ * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32. Dynamic scaling also depends on the
+ * whole sequence's length, which is `length` unless said.
+ */
+export function ropeTables(
+  rope: RopeConfig,
+  { maxPositions }: Pick<ModelConfig, 'maxPositions'>,
+  length: number,
+  sequenceLength = length,
+): RopeTables {
+  const { perPosition, factor } = rope.scaling
+    ? rules[rope.scaling.type](rope.scaling, { rope, maxPositions, sequenceLength })
+    : { perPosition: plainFrequencies(rope.theta, rope.width), factor: 1 }
+  const half = perPosition.length
+  const [cos, sin] = [f32([length, half]), f32([length, half])]
+  for (let position = 0; position < length; position++) {
+    for (let i = 0; i < half; i++) {
+      const angle = Math.fround(position * perPosition[i]!)
+      cos.data[position * half + i] = Math.cos(angle) * factor
+      sin.data[position * half + i] = Math.sin(angle) * factor
+    }
+  }
+  return { cos, sin }
+}
+
+/** Tokens a context may hold: `max_position_embeddings`, times the factor where that number is the length before stretching. */
+export function contextLimit({ maxPositions, rope: { main } }: Pick<ModelConfig, 'maxPositions' | 'rope'>): number {
+  const { scaling } = main
+  return scaling && (scaling.type === 'linear' || scaling.type === 'dynamic') ? Math.floor(maxPositions * scaling.factor) : maxPositions
+}
+
+/** The last tables made for a config's rope: longer ones serve shorter sequences. */
+const made = new WeakMap<RopeConfig, { readonly tables: RopeTables; readonly sequenceLength: number }>()
+
+const SHORTEST = 64 // rows of the first table, so that short prompts share it
+
+/**
+ * Tables of at least `length` rows, memoised by the rope: a power of two of rows, made anew only when a longer one is asked for, or when
+ * dynamic scaling meets a sequence of another length beyond the trained context.
+ */
+export function sharedRopeTables(
+  rope: RopeConfig,
+  config: Pick<ModelConfig, 'maxPositions'>,
+  length: number,
+  sequenceLength = length,
+): RopeTables {
+  const dynamicLength = rope.scaling?.type === 'dynamic' ? Math.max(sequenceLength, config.maxPositions) : 0
+  const known = made.get(rope)
+  if (known && known.sequenceLength === dynamicLength && known.tables.cos.shape[0]! >= length) return known.tables
+  const rows = 2 ** Math.ceil(Math.log2(Math.max(length, SHORTEST)))
+  const tables = ropeTables(rope, config, rows, dynamicLength)
+  made.set(rope, { tables, sequenceLength: dynamicLength })
+  return tables
+}
