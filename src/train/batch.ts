@@ -1,0 +1,17 @@
+// One step's rows as the gradient program takes them: several sequences packed side by side, each seeing itself and a shared beginning.
+
+/** Arrays of [N, T] in row-major order; the last three of [M], M the number of scored positions. */
+export interface Batch {
+  readonly rows: number // N
+  readonly tokens: number // T
+  readonly ids: Int32Array
+  /** Restart with every sequence; after a shared beginning they go on from its length. */
+  readonly positions: Int32Array
+  /** Number of the sequence a token belongs to, or SHARED or PADDING of graph/feeds.ts. */
+  readonly segments: Int32Array
+  /** Positions n·T + t whose next token is scored: each stands before its label. */
+  readonly scored: Int32Array
+  readonly labels: Int32Array
+  /** Each label's weight in the summed loss. */
+  readonly weights: Float32Array
+}

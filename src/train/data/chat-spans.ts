@@ -1,0 +1,58 @@
+// What of a rendered conversation is learned: the assistant's turns, found by rendering the conversation up to each of them.
+
+import { OptionError } from '../../base/errors.ts'
+import type { ChatMessage } from '../../formats/chat-template.ts'
+import type { Piece } from './spans.ts'
+
+/** Text of a conversation; `open` ends it with the opening of the assistant's turn. */
+export type Render = (messages: readonly ChatMessage[], open: boolean) => string
+
+interface Turn {
+  /** The conversation up to and with this turn. */
+  readonly through: string
+  /** Where in it the assistant's own text begins. */
+  readonly start: number
+}
+
+function commonLength(a: string, b: string): number {
+  let length = 0
+  while (length < a.length && a[length] === b[length]) length++
+  return length
+}
+
+function turnAt(messages: readonly ChatMessage[], index: number, render: Render): Turn {
+  const history = messages.slice(0, index)
+  const through = render(messages.slice(0, index + 1), false)
+  if (!through.startsWith(render(history, false)))
+    throw new OptionError(
+      `The chat template rewrites earlier messages when message ${index + 1} follows, so the assistant's text cannot be told apart.`,
+    )
+  // Not simply the length: some openings hold more than the finished turn does (an empty thought).
+  return { through, start: commonLength(render(history, true), through) }
+}
+
+/**
+ * The pieces to encode, one list per row. A conversation is one row with every assistant turn scored; where the template shows a turn otherwise
+ * once more follows (thoughts of earlier turns are left out), each turn becomes a row of its own, as the model will see it.
+ */
+export function chatPieces(messages: readonly ChatMessage[], render: Render): Piece[][] {
+  const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [turnAt(messages, i, render)] : []))
+  const last = turns.at(-1)
+  if (!last) throw new OptionError('The conversation has no assistant turn to learn.')
+  if (turns.every(({ through }) => last.through.startsWith(through))) {
+    let done = 0
+    const pieces = turns.flatMap(({ through, start }) => {
+      const pair = [
+        { text: through.slice(done, start), scored: false },
+        { text: through.slice(start), scored: true },
+      ]
+      done = through.length
+      return pair
+    })
+    return [pieces]
+  }
+  return turns.map(({ through, start }) => [
+    { text: through.slice(0, start), scored: false },
+    { text: through.slice(start), scored: true },
+  ])
+}

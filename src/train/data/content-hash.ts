@@ -1,0 +1,19 @@
+// A fingerprint of encoded data: a resumed run must see the very same tokens.
+
+import type { EncodedRow } from './encode.ts'
+
+/** SHA-256 over lengths, ids and weights, in hexadecimal. */
+export async function contentHash(rows: readonly EncodedRow[]): Promise<string> {
+  const size = rows.reduce((sum, { ids }) => sum + 1 + 2 * ids.length, 0)
+  const words = new Int32Array(size)
+  const floats = new Float32Array(words.buffer)
+  let at = 0
+  for (const { ids, weights } of rows) {
+    words[at++] = ids.length
+    words.set(ids, at)
+    floats.set(weights, at + ids.length)
+    at += 2 * ids.length
+  }
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', words))
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, '0')).join('')
+}

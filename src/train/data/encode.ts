@@ -1,0 +1,140 @@
+// Examples → token ids with labels' weights, through the tokenizer and the chat template. Over-long rows are cut and counted, never lost silently.
+
+import { DataError, GraftError, OptionError } from '../../base/errors.ts'
+import { type ChatMessage, compileChatTemplate } from '../../formats/chat-template.ts'
+import type { Tokenizer } from '../../formats/tokenizer.ts'
+import { chatPieces } from './chat-spans.ts'
+import type { Example } from './format.ts'
+import { readExamples } from './formats.ts'
+import { dataError, type DataSet } from './jsonl.ts'
+import { encodePieces, type Piece, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
+
+/** Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only read; always 0 at the first. */
+export interface EncodedRow {
+  readonly ids: Int32Array // [T]
+  readonly weights: Float32Array // [T]
+}
+
+export interface EncodedData {
+  readonly name: string
+  /** Name of the format the rows were in. */
+  readonly format: string
+  readonly rows: readonly EncodedRow[]
+  /** Examples that were read. */
+  readonly examples: number
+  /** Rows cut to maxTokens. */
+  readonly cut: number
+  /** Rows left out because nothing to learn was left of them within maxTokens. */
+  readonly dropped: number
+}
+
+export interface EncodeOptions {
+  readonly tokenizer: Tokenizer
+  /** Without one, prompts and completions are joined as they are. */
+  readonly chatTemplate?: string
+  /** A system message for rows that have none of their own. */
+  readonly system?: string
+  readonly maxTokens: number
+  /** For templates that print the date. */
+  readonly now?: Date
+  /** Further variables for the template. */
+  readonly variables?: Readonly<Record<string, unknown>>
+}
+
+type EncodeExample = (example: Example) => ScoredTokens[]
+
+function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: EncodeOptions) {
+  const render = compileChatTemplate(chatTemplate)
+  const textOf = (id: number | undefined): string | undefined => (id === undefined ? undefined : tokenizer.decode([id]))
+  const [bosToken, eosToken] = [textOf(tokenizer.bosId), textOf(tokenizer.eosId)]
+  const given = { ...(bosToken === undefined ? {} : { bosToken }), ...(eosToken === undefined ? {} : { eosToken }) }
+  const settings = { ...given, ...(now ? { now } : {}), ...(variables ? { variables } : {}) }
+  return (messages: readonly ChatMessage[], tools?: readonly object[]): ScoredTokens[] => {
+    const whole = system !== undefined && messages[0]?.role !== 'system' ? [{ role: 'system', content: system }, ...messages] : messages
+    const rows = chatPieces(whole, (part, addGenerationPrompt) =>
+      render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
+    )
+    return rows.map((pieces) => {
+      const tokens = encodePieces(pieces, tokenizer)
+      unscoreTurnEnds(tokens, tokenizer)
+      return tokens
+    })
+  }
+}
+
+/** Plain text: the tokenizer's own beginning of a text, the pieces, the end of text as a label. */
+function plainEncoder({ tokenizer }: EncodeOptions) {
+  const { bosId, eosId } = tokenizer
+  const opens = bosId !== undefined && tokenizer.encode('a', { addSpecialTokens: true })[0] === bosId
+  return (pieces: readonly Piece[]): ScoredTokens[] => {
+    const { ids, scored } = encodePieces(pieces, tokenizer)
+    return [
+      {
+        ids: [...(opens ? [bosId] : []), ...ids, ...(eosId === undefined ? [] : [eosId])],
+        scored: [...(opens ? [false] : []), ...scored, ...(eosId === undefined ? [] : [true])],
+      },
+    ]
+  }
+}
+
+/** Turns examples into tokens with labels marked; one example may give several rows. Throws OptionError for a chat without a template. */
+export function exampleEncoder(options: EncodeOptions): EncodeExample {
+  const chat = options.chatTemplate === undefined ? undefined : chatEncoder(options)
+  const plain = plainEncoder(options)
+  return (example) => {
+    if (example.kind === 'text') return plain([{ text: example.text, scored: true }])
+    if (example.kind === 'chat') {
+      if (chat) return chat(example.messages, example.tools)
+      throw new OptionError('The model has no chat template, so it cannot learn from chats. Give prompt and completion instead.')
+    }
+    const { prompt, plainPrompt = prompt, completion, system } = example
+    if (!chat) {
+      const opening = [system ?? options.system, plainPrompt].filter((part) => part !== undefined && part !== '').join('\n\n')
+      return plain([
+        { text: opening, scored: false },
+        { text: completion, scored: true },
+      ])
+    }
+    const asked = { role: 'user', content: prompt }
+    const answered = { role: 'assistant', content: completion }
+    return chat(system === undefined ? [asked, answered] : [{ role: 'system', content: system }, asked, answered])
+  }
+}
+
+/** The row up to its last label, cut to `maxTokens`; undefined where no label is left. */
+function fitted({ ids, scored }: ScoredTokens, maxTokens: number): { row: EncodedRow | undefined; cut: boolean } {
+  const length = scored.lastIndexOf(true) + 1 // tokens behind the last label teach nothing
+  const kept = Math.min(length, maxTokens)
+  const weights = Float32Array.from(scored.slice(0, kept), (label, t) => (label && t > 0 ? 1 : 0))
+  const row = weights.some((weight) => weight > 0) ? { ids: Int32Array.from(ids.slice(0, kept)), weights } : undefined
+  return { row, cut: length > maxTokens }
+}
+
+/**
+ * Rows of any known format as tokens with labels. Throws DataError that names every row the template refuses,
+ * and one where no row has anything to learn within `maxTokens`.
+ */
+export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
+  const { format, examples } = readExamples(data)
+  const encode = exampleEncoder(options)
+  const rows: EncodedRow[] = []
+  const problems: string[] = []
+  let [cut, dropped] = [0, 0]
+  for (const { number, example } of examples) {
+    try {
+      for (const tokens of encode(example)) {
+        const fit = fitted(tokens, options.maxTokens)
+        if (fit.row) rows.push(fit.row)
+        else dropped++
+        if (fit.row && fit.cut) cut++
+      }
+    } catch (error) {
+      if (!GraftError.isInstance(error)) throw error
+      problems.push(`row ${number}: ${error.message}`)
+    }
+  }
+  if (problems.length > 0) throw dataError(data.name, 'rows cannot be encoded', problems)
+  if (rows.length === 0)
+    throw new DataError(`${data.name}: none of ${examples.length} rows has anything to learn within ${options.maxTokens} tokens; raise maxTokens.`)
+  return { name: data.name, format: format.name, rows, examples: examples.length, cut, dropped }
+}

@@ -1,0 +1,35 @@
+// Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or empty. The output is learned.
+
+import { textProblem, type DataFormat } from './format.ts'
+
+/** The prompt for models without a chat template, word for word as Alpaca trained (github.com/tatsu-lab/stanford_alpaca, train.py). */
+function alpacaPrompt(instruction: string, input: string): string {
+  return input === ''
+    ? 'Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n' +
+        `### Instruction:\n${instruction}\n\n### Response:`
+    : 'Below is an instruction that describes a task, paired with an input that provides further context. ' +
+        'Write a response that appropriately completes the request.\n\n' +
+        `### Instruction:\n${instruction}\n\n### Input:\n${input}\n\n### Response:`
+}
+
+export const instruction: DataFormat = {
+  name: 'instruction',
+  looks: '{ "instruction": "…", "input": "…", "output": "…" }',
+  fits: (row) => 'instruction' in row && 'output' in row,
+  read(row) {
+    const { input } = row
+    const problem =
+      textProblem(row, 'instruction', 'not empty') ??
+      textProblem(row, 'output', 'not empty') ??
+      (input === undefined || input === null ? undefined : textProblem(row, 'input', 'empty allowed'))
+    if (problem !== undefined) return problem
+    const task = row['instruction'] as string
+    const given = typeof input === 'string' ? input : ''
+    return {
+      kind: 'completion',
+      prompt: given === '' ? task : `${task}\n\n${given}`,
+      plainPrompt: alpacaPrompt(task, given),
+      completion: row['output'] as string,
+    }
+  },
+}

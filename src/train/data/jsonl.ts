@@ -1,0 +1,61 @@
+// Reads JSONL: one JSON object a line. Knows no format of training data; remembers each row's number for errors.
+
+import { DataError } from '../../base/errors.ts'
+
+export interface DataRow {
+  /** Line in the file, from 1. */
+  readonly number: number
+  readonly value: Readonly<Record<string, unknown>>
+}
+
+/** Rows and where they came from. */
+export interface DataSet {
+  /** Shown in errors: a file's name. */
+  readonly name: string
+  readonly rows: readonly DataRow[]
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** What is wrong with a value that should be a row, in a few words. */
+const kindOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`)
+
+/** The first problems, and how many there are besides. */
+export function dataError(name: string, what: string, problems: readonly string[]): DataError {
+  const shown = problems.slice(0, 8).map((problem) => `  ${problem}`)
+  if (problems.length > shown.length) shown.push(`  … and ${problems.length - shown.length} more rows`)
+  return new DataError([`${name}: ${what}:`, ...shown].join('\n'))
+}
+
+/**
+ * The rows of a JSONL text; blank lines are passed over, but counted in row numbers.
+ * Throws one DataError that names every row which is not a JSON object, and one where there is no row at all.
+ */
+export function readJsonl(text: string | Iterable<string>, name: string): DataSet {
+  const lines = typeof text === 'string' ? text.replace(/^\uFEFF/, '').split('\n') : text
+  const rows: DataRow[] = []
+  const problems: string[] = []
+  let number = 0
+  for (const line of lines) {
+    number++
+    if (line.trim() === '') continue
+    try {
+      const value: unknown = JSON.parse(line)
+      if (isObject(value)) rows.push({ number, value })
+      else problems.push(`row ${number}: got ${kindOf(value)}, expected a JSON object`)
+    } catch (error) {
+      problems.push(`row ${number}: ${error instanceof Error ? error.message : String(error)}`)
+    }
+  }
+  if (problems.length > 0) throw dataError(name, 'is not valid JSONL', problems)
+  if (rows.length === 0) throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
+  return { name, rows }
+}
+
+/** Objects that are in memory already, as a data set. Throws as `readJsonl` does. */
+export function dataSet(values: readonly unknown[], name: string): DataSet {
+  const problems = values.flatMap((value, i) => (isObject(value) ? [] : [`row ${i + 1}: got ${kindOf(value)}, expected an object`]))
+  if (problems.length > 0) throw dataError(name, 'holds rows that are no objects', problems)
+  if (values.length === 0) throw new DataError(`${name}: holds no rows.`)
+  return { name, rows: (values as readonly DataRow['value'][]).map((value, i) => ({ number: i + 1, value })) }
+}

@@ -1,0 +1,71 @@
+// Token boundaries: which tokens of a text belong to which of its pieces. Knows a tokenizer and nothing of training.
+
+import type { Tokenizer } from '../../formats/tokenizer.ts'
+
+/** Part of a row's text, learned or only read. */
+export interface Piece {
+  readonly text: string
+  readonly scored: boolean
+}
+
+export interface ScoredTokens {
+  readonly ids: number[]
+  /** Whether a token is a label. */
+  readonly scored: boolean[]
+}
+
+function commonLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0
+  while (length < a.length && length < b.length && a[length] === b[length]) length++
+  return length
+}
+
+/** Where each piece but the first begins among the tokens of the whole text, and whether those are all true token boundaries. */
+function boundaries(pieces: readonly Piece[], ids: readonly number[], tokenizer: Tokenizer): { starts: number[]; exact: boolean } {
+  let text = ''
+  let exact = true
+  const starts = pieces.slice(0, -1).map((piece) => {
+    text += piece.text
+    const before = tokenizer.encode(text)
+    const start = commonLength(before, ids)
+    exact &&= start === before.length
+    return start
+  })
+  return { starts, exact }
+}
+
+/**
+ * Tokens of the pieces in a row. Where no token lies across a boundary these are the tokens of the whole text; else each piece is encoded
+ * alone, which is what generating after a prompt gives. Only where a tokenizer cannot do that (it sets a space before every text)
+ * does the token across a boundary stay, and counts to the later piece.
+ */
+export function encodePieces(pieces: readonly Piece[], tokenizer: Tokenizer): ScoredTokens {
+  const ids = tokenizer.encode(pieces.map(({ text }) => text).join(''))
+  const { starts, exact } = boundaries(pieces, ids, tokenizer)
+  if (!exact) {
+    const parts = pieces.map(({ text }) => tokenizer.encode(text))
+    const joined = parts.flat()
+    if (tokenizer.decode(joined) === tokenizer.decode(ids)) {
+      return { ids: joined, scored: parts.flatMap((part, i) => part.map(() => pieces[i]!.scored)) }
+    }
+  }
+  const scored = ids.map((_, token) => pieces[starts.filter((start) => start <= token).length]!.scored)
+  return { ids, scored }
+}
+
+/** Whether a token is a special one, such as the end of a turn. */
+const isSpecial = (id: number, tokenizer: Tokenizer): boolean =>
+  tokenizer.decode([id], { skipSpecialTokens: true }) === '' && tokenizer.decode([id]) !== ''
+
+/**
+ * Takes white space behind an end-of-turn token out of the labels: templates write a line break there, but generating has stopped by then.
+ */
+export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokenizer): void {
+  for (let end = ids.length; end > 0; end--) {
+    if (!scored[end - 1] || scored[end]) continue
+    let last = end - 1
+    while (scored[last] && !isSpecial(ids[last]!, tokenizer) && tokenizer.decode([ids[last]!]).trim() === '') last--
+    if (last === end - 1 || !scored[last] || !isSpecial(ids[last]!, tokenizer)) continue
+    scored.fill(false, last + 1, end)
+  }
+}

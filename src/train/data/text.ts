@@ -1,0 +1,13 @@
+// Plain text: { "text": "…" }. All of it is learned.
+
+import { textProblem, type DataFormat } from './format.ts'
+
+/** Keys that describe a text and may stand beside it. Any other key could be an answer that would silently not be learned. */
+const descriptive = new Set(['id', 'meta', 'metadata', 'source', 'url', 'title', 'timestamp', 'date', 'language', 'license', 'added'])
+
+export const text: DataFormat = {
+  name: 'text',
+  looks: '{ "text": "…" }',
+  fits: (row) => 'text' in row && Object.keys(row).every((key) => key === 'text' || descriptive.has(key)),
+  read: (row) => textProblem(row, 'text', 'not empty') ?? { kind: 'text', text: row['text'] as string },
+}

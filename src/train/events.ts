@@ -1,0 +1,65 @@
+// What a run tells while it goes on.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import type { History } from './history.ts'
+
+export interface DataCounts {
+  /** Rows that were read, and sequences made of them. */
+  readonly examples: number
+  readonly rows: number
+  /** Rows cut to maxTokens, and rows left out because nothing to learn was left of them. */
+  readonly cut: number
+  readonly dropped: number
+  readonly tokens: number
+  readonly scored: number
+}
+
+/** An adapter as it was at one step. */
+export interface Snapshot {
+  readonly step: number
+  /** Validation loss where there is validation data, else the loss of the step. */
+  readonly loss: number
+  readonly adapter: Adapter
+}
+
+export type TrainEvent =
+  | {
+      readonly type: 'data-ready'
+      readonly data: DataCounts
+      readonly validation?: DataCounts
+      /** Share of the places in the first epoch's batches that hold a token. */
+      readonly fill: number
+      /** Tokens that all rows begin with, computed once a line. */
+      readonly sharedTokens: number
+      readonly steps: number
+      /** Steps that were done before, where the run goes on from a checkpoint. */
+      readonly resumedAt: number
+      /** Checkpoints that were found and refused, each with its reason. */
+      readonly refusedCheckpoints: readonly string[]
+      readonly trainableParameters: number
+    }
+  | {
+      readonly type: 'step-end'
+      readonly step: number
+      readonly steps: number
+      readonly epoch: number
+      /** Mean loss of the step's scored tokens. */
+      readonly loss: number
+      readonly learningRate: number
+      /** Before clipping. */
+      readonly gradientNorm: number
+      readonly tokensPerSecond: number
+      readonly secondsLeft: number
+    }
+  | { readonly type: 'validation-end'; readonly step: number; readonly loss: number; readonly isBest: boolean }
+  | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
+  | {
+      readonly type: 'train-end'
+      /** 'stopped': by the signal; the checkpoint holds everything to go on. */
+      readonly reason: 'finished' | 'stopped'
+      /** The best one. */
+      readonly adapter: Adapter
+      readonly best: Snapshot
+      readonly last: Snapshot
+      readonly history: History
+    }

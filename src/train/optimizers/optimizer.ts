@@ -1,0 +1,25 @@
+// The contract of an optimiser: one file per optimiser, one row in optimizers.ts. It knows one parameter at a time: no model, no data, no clock.
+
+/** One parameter at one step. */
+export interface UpdateSite {
+  /** Changed in place. */
+  readonly parameter: Float32Array
+  readonly gradient: Float32Array
+  readonly shape: readonly number[]
+  /** Arrays by the names of `stateShapes`, zeros at the start; changed in place. They are all that an optimiser remembers. */
+  readonly state: Readonly<Record<string, Float32Array>>
+  /** Counted from 1. */
+  readonly step: number
+  readonly learningRate: number
+}
+
+export interface Optimizer<Settings extends object = object> {
+  /** 'adamw' */
+  readonly name: string
+  /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
+  complete(options: Readonly<Record<string, unknown>>): Settings
+  /** What is remembered for a parameter of this shape. */
+  stateShapes(shape: readonly number[], settings: Settings): Readonly<Record<string, readonly number[]>>
+  /** One step: the same arguments always give the same numbers. */
+  update(at: UpdateSite, settings: Settings): void
+}

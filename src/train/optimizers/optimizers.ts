@@ -1,0 +1,13 @@
+// The table of optimisers. A new optimiser is a file and a row here.
+
+import { OptionError } from '../../base/errors.ts'
+import { adamw } from './adamw.ts'
+import type { Optimizer } from './optimizer.ts'
+
+export const optimizers: ReadonlyMap<string, Optimizer> = new Map([adamw].map((row) => [row.name, row as Optimizer]))
+
+export function optimizerNamed(name: string): Optimizer {
+  const optimizer = optimizers.get(name)
+  if (!optimizer) throw new OptionError(`There is no optimiser "${name}". There are: ${[...optimizers.keys()].join(', ')}.`)
+  return optimizer
+}

@@ -1,0 +1,151 @@
+// Which rows lie side by side in which batch, and the batches themselves. A row is never split, and no token sees another row.
+
+import { OptionError } from '../base/errors.ts'
+import { random } from '../base/random.ts'
+import { PADDING, SHARED } from '../graph/feeds.ts'
+import type { Batch } from './batch.ts'
+import type { EncodedRow } from './data/encode.ts'
+
+/** Numbers of the rows on each line of a batch: at most N lines. */
+export type BatchPlan = readonly (readonly number[])[]
+
+export interface PackingOptions {
+  /** Lines of a batch at most. */
+  readonly rows: number // N
+  /** Tokens of a line at most. */
+  readonly tokens: number // T
+  /** Several rows on one line; else each row is padded on a line of its own. */
+  readonly packing: boolean
+  /** Tokens at the beginning of every row that stand once on each line, seen by all its rows; 0 is none. */
+  readonly shared: number
+  readonly seed: number
+  readonly epoch: number
+}
+
+const windowRows = 256 // few enough to keep the order random, enough for first-fit to fill its lines
+const leastShared = 4 // fewer tokens are not worth a wider mask
+const roundTokens = 8 // lines end on a multiple, so that few different shapes occur
+
+/** Tokens that all rows begin with and none of which is a label; each row keeps at least one token of its own. */
+export function sharedBeginning(rows: readonly EncodedRow[]): number {
+  const first = rows[0]
+  if (!first || rows.length < 2) return 0
+  let length = first.ids.length - 1
+  for (const { ids, weights } of rows) {
+    length = Math.min(length, ids.length - 1)
+    for (let t = 0; t < length; t++) if (ids[t] !== first.ids[t] || weights[t]! > 0) length = t
+  }
+  return length >= leastShared ? length : 0
+}
+
+interface Line {
+  readonly members: number[]
+  free: number
+}
+
+/** First-fit decreasing: the longest rows first, each on the first line with room. */
+function firstFit(members: readonly number[], lengthOf: (row: number) => number, capacity: number): Line[] {
+  const lines: Line[] = []
+  for (const row of members.toSorted((a, b) => lengthOf(b) - lengthOf(a))) {
+    const length = lengthOf(row)
+    let line = lines.find(({ free }) => free >= length)
+    if (!line) lines.push((line = { members: [], free: capacity }))
+    line.members.push(row)
+    line.free -= length
+  }
+  return lines
+}
+
+const grouped = <Item>(items: readonly Item[], size: number): Item[][] =>
+  Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+
+/**
+ * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window; lines that fill no whole batch wait for the
+ * next window. Every row occurs exactly once. Throws OptionError where a row is longer than a line.
+ */
+export function planEpoch(rows: readonly EncodedRow[], { rows: lines, tokens, packing, shared, seed, epoch }: PackingOptions): BatchPlan[] {
+  const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 0)
+  if (longest > tokens)
+    throw new OptionError(`A row has ${longest} tokens, a line of a batch ${tokens}: raise batch.tokens or lower maxTokens.`)
+  const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: epochs' seeds lie far apart
+  const order = generator.shuffle(rows.map((_, i) => i))
+  if (!packing)
+    return grouped(
+      order.map((row) => [row]),
+      lines,
+    )
+  const own = (row: number): number => rows[row]!.ids.length - shared
+  const batches: BatchPlan[] = []
+  let waiting: number[] = []
+  for (let start = 0; start < order.length; start += windowRows) {
+    const packed = firstFit([...waiting, ...order.slice(start, start + windowRows)], own, tokens - shared)
+    const isLast = start + windowRows >= order.length
+    const whole = isLast ? packed.length : packed.length - (packed.length % lines)
+    const fullest = packed.toSorted((a, b) => a.free - b.free)
+    waiting = fullest.slice(whole).flatMap(({ members }) => members)
+    const ready = generator.shuffle(fullest.slice(0, whole)).map(({ members }) => members)
+    batches.push(...grouped(ready, lines))
+  }
+  return batches
+}
+
+/** Tokens a line takes. */
+const lineTokens = (rows: readonly EncodedRow[], line: readonly number[], shared: number): number =>
+  line.reduce((sum, row) => sum + rows[row]!.ids.length - shared, shared)
+
+/**
+ * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows' own times `scale`.
+ * A token's label stands at the position before it; behind a shared beginning that is the beginning's last token, for every row.
+ */
+export function buildBatch(rows: readonly EncodedRow[], plan: BatchPlan, { shared = 0, scale = 1, tokens = Infinity } = {}): Batch {
+  const longest = Math.max(...plan.map((line) => lineTokens(rows, line, shared)))
+  const width = Math.min(Math.max(tokens, longest), Math.ceil(longest / roundTokens) * roundTokens)
+  const ids = new Int32Array(plan.length * width)
+  const positions = new Int32Array(ids.length)
+  const segments = new Int32Array(ids.length).fill(PADDING)
+  const scored: number[] = []
+  const labels: number[] = []
+  const weights: number[] = []
+  plan.forEach((line, n) => {
+    const lineStart = n * width
+    let at = lineStart
+    const put = (id: number, position: number, segment: number): void => {
+      ids[at] = id
+      positions[at] = position
+      segments[at++] = segment
+    }
+    for (let t = 0; t < shared; t++) put(rows[line[0]!]!.ids[t]!, t, SHARED)
+    line.forEach((row, segment) => {
+      const { ids: tokensOfRow, weights: weightsOfRow } = rows[row]!
+      for (let t = shared; t < tokensOfRow.length; t++) {
+        if (weightsOfRow[t]! > 0) {
+          scored.push(t === shared && shared > 0 ? lineStart + shared - 1 : at - 1)
+          labels.push(tokensOfRow[t]!)
+          weights.push(weightsOfRow[t]! * scale)
+        }
+        put(tokensOfRow[t]!, t, segment)
+      }
+    })
+  })
+  return {
+    rows: plan.length,
+    tokens: width,
+    ids,
+    positions,
+    segments,
+    scored: Int32Array.from(scored),
+    labels: Int32Array.from(labels),
+    weights: Float32Array.from(weights),
+  }
+}
+
+/** Share of the places in the batches that hold a token: 1 is no padding at all. */
+export function fillRate(rows: readonly EncodedRow[], plans: readonly BatchPlan[], shared = 0): number {
+  let [used, places] = [0, 0]
+  for (const plan of plans) {
+    const lengths = plan.map((line) => lineTokens(rows, line, shared))
+    used += lengths.reduce((sum, length) => sum + length, 0)
+    places += plan.length * Math.ceil(Math.max(...lengths) / roundTokens) * roundTokens
+  }
+  return places === 0 ? 1 : used / places
+}

@@ -1,0 +1,89 @@
+// One optimiser step: gradients of its batches added up, checked, clipped, applied. Changes parameters only when all is finite.
+
+import { NumericError } from '../base/errors.ts'
+import type { F32Tensor, Tensor } from '../base/tensor.ts'
+import type { Batch } from './batch.ts'
+import type { RunState } from './checkpoint.ts'
+import { clipByGlobalNorm, globalNorm } from './clip.ts'
+import type { GradientProgram } from './gradient-program.ts'
+import type { Optimizer } from './optimizers/optimizer.ts'
+
+export interface StepRule {
+  readonly optimizer: Optimizer
+  readonly settings: object
+  /** Largest norm of all gradients together; 0 does not clip. */
+  readonly clip: number
+  /** What a parameter's learning rate is multiplied by. */
+  rateOf(key: string): number
+}
+
+export type StepProgram = Pick<GradientProgram, 'gradients'>
+
+type Gradients = Map<string, Pick<F32Tensor, 'data' | 'shape'>>
+
+function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
+  for (const [key, { data, shape }] of gradients) {
+    const values = data as Float32Array
+    const into = sum.get(key)?.data
+    if (!into) sum.set(key, { data: values, shape })
+    else for (let i = 0, size = into.length; i < size; i++) into[i]! += values[i]!
+  }
+}
+
+const notFinite = (step: number, what: string): NumericError =>
+  new NumericError(
+    `Training stopped at step ${step}: ${what}. The weights are still those of step ${step - 1}. ` +
+      'Lower the learning rate, or look for odd rows in the data.',
+  )
+
+/** Loss and gradients of a step's batches together. Throws NumericError where the loss is NaN or infinite. */
+async function gradientsOf(batches: readonly Batch[], state: RunState, program: StepProgram, seed: number): Promise<{ loss: number; gradients: Gradients }> {
+  const gradients: Gradients = new Map()
+  let loss = 0
+  for (const [i, batch] of batches.entries()) {
+    // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws the same.
+    const dropoutSeed = (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i, 0x9e3779b9)) | 0
+    const part = await program.gradients(batch, state.parameters, { dropoutSeed })
+    loss += part.loss
+    addTo(gradients, part.gradients)
+  }
+  return { loss, gradients }
+}
+
+/**
+ * Takes one step: `state` moves on in place. The batches' label weights must add up to 1, so that the loss is the mean of a scored token.
+ * Throws NumericError naming the step, before anything changes, when the loss or a gradient is NaN or infinite.
+ */
+export async function takeStep(
+  batches: readonly Batch[],
+  state: RunState,
+  program: StepProgram,
+  rule: StepRule,
+  { learningRate, seed }: { learningRate: number; seed: number },
+): Promise<{ loss: number; gradientNorm: number }> {
+  const step = state.step + 1
+  const { loss, gradients } = await gradientsOf(batches, state, program, seed)
+  if (!Number.isFinite(loss)) throw notFinite(step, `the loss is ${loss}`)
+  const gradientNorm = rule.clip > 0 ? clipByGlobalNorm(gradients, rule.clip) : globalNorm(gradients)
+  if (!Number.isFinite(gradientNorm)) {
+    const bad = [...gradients].filter(([, { data }]) => !data.every(Number.isFinite)).map(([key]) => key)
+    throw notFinite(step, `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`)
+  }
+  for (const [key, { data }] of gradients) {
+    const parameter = state.parameters.get(key)!
+    const slots = Object.entries(state.optimizer.get(key) ?? {}).map(([slot, tensor]) => [slot, tensor.data] as const)
+    rule.optimizer.update(
+      {
+        parameter: parameter.data,
+        gradient: data,
+        shape: parameter.shape,
+        state: Object.fromEntries(slots),
+        step,
+        learningRate: learningRate * rule.rateOf(key),
+      },
+      rule.settings,
+    )
+  }
+  state.step = step
+  return { loss, gradientNorm }
+}
