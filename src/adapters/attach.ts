@@ -31,11 +31,11 @@ export function attachKind<Config extends AdapterConfig>(
 ): ModelGraph {
   const shared = kind.shared?.(config, adaptableModules(model)) ?? []
   let touched = 0
-  const attached = mapLayers(model, (g, layer) => {
+  const attached = mapLayers(model, (g, layer, claim) => {
     const own = kind.parameters(config, layer.module)
     if (own.length === 0) return undefined
     touched++
-    return kind.apply(g, siteOf(g, layer, own, shared, training), config)
+    return kind.apply(g, siteOf(g, layer, own, shared, { training, claim }), config)
   })
   if (touched === 0) throw new OptionError(`The ${kind.name} adapter touches no layer of this model; was it made for another one?`)
   return attached
@@ -51,7 +51,10 @@ function siteOf(g: GraphBuilder, layer: Layer, own: readonly ParameterSpec[], sh
     parameter(wanted) {
       const spec = own.find((candidate) => candidate.name === wanted)
       const common = shared.find((candidate) => candidate.name === wanted)
-      if (spec) return g.input(`${name}.${wanted}`, 'f32', spec.shape, 'adapter')
+      if (spec) {
+        claim(`${name}.${wanted}`)
+        return g.input(`${name}.${wanted}`, 'f32', spec.shape, 'adapter')
+      }
       if (common) return g.input(wanted, 'f32', common.shape, 'adapter')
       throw new OptionError(`internal: ${module.path} has no parameter "${wanted}".`)
     },

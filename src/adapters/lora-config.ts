@@ -104,10 +104,12 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   }
 }
 
-/** Own keys over the keys that were read. A key that says the same as it did keeps the form it had. */
+/** Own keys over the keys that were read. A list that says the same as it did keeps the form it had. */
 export function writeLoraConfig(config: LoraConfig): PeftJson {
   const { peft = {} } = config
   const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
+  const kept = (key: string, now: readonly unknown[]): unknown =>
+    JSON.stringify(asList(peft[key] ?? undefined)) === JSON.stringify(now) ? peft[key] : some(now)
   const own: Record<string, unknown> = {
     peft_type: 'LORA',
     r: config.rank,
@@ -115,8 +117,8 @@ export function writeLoraConfig(config: LoraConfig): PeftJson {
     lora_dropout: config.dropout,
     target_modules: config.targets,
     exclude_modules: some(config.exclude),
-    layers_to_transform: some(config.layers ?? []),
-    layers_pattern: some(config.layersPattern),
+    layers_to_transform: kept('layers_to_transform', config.layers ?? []),
+    layers_pattern: kept('layers_pattern', config.layersPattern),
     bias: config.bias,
     use_rslora: config.rankStabilized,
     use_dora: false,

@@ -73,21 +73,30 @@ function structureOf(graph: Graph, original: Graph): string {
   ])
 }
 
+/** Builds a layer's replacement. `claim` makes an input that bears a base weight's name the adapter's own. */
+export type ReplaceLayer = (g: GraphBuilder, layer: Layer, claim: (inputName: string) => void) => Value | undefined
+
+function mapBlock({ graph, prefix }: Block, replace: ReplaceLayer): Graph {
+  const claimed = new Set<string>()
+  const mapped = rewrite(graph, freshPrefix(graph), (g, node) => {
+    const layer = layerOf(node, prefix)
+    return layer && replace(g, layer, (name) => claimed.add(name))
+  })
+  if (claimed.size === 0) return mapped
+  return { ...mapped, inputs: mapped.inputs.map((input) => (claimed.has(input.name) ? { ...input, role: 'adapter' } : input)) }
+}
+
 /** A model in which `replace` has had its say on every layer. Blocks that come out equal from one graph share one graph again. */
-export function mapLayers(model: ModelGraph, replace: (g: GraphBuilder, layer: Layer) => Value | undefined): ModelGraph {
+export function mapLayers(model: ModelGraph, replace: ReplaceLayer): ModelGraph {
   const made = new Map<Graph, Map<string, Graph>>()
   const blocks = model.blocks.map((block): Block => {
-    const { graph, prefix } = block
-    const rewritten = rewrite(graph, freshPrefix(graph), (g, node) => {
-      const layer = layerOf(node, prefix)
-      return layer && replace(g, layer)
-    })
-    const known = made.get(graph) ?? new Map<string, Graph>()
-    made.set(graph, known)
-    const structure = structureOf(rewritten, graph)
-    const shared = known.get(structure) ?? rewritten
-    known.set(structure, shared)
-    return { ...block, graph: shared }
+    const mapped = mapBlock(block, replace)
+    const known = made.get(block.graph) ?? new Map<string, Graph>()
+    made.set(block.graph, known)
+    const structure = structureOf(mapped, block.graph)
+    const graph = known.get(structure) ?? mapped
+    known.set(structure, graph)
+    return { ...block, graph }
   })
   return { ...model, blocks }
 }
