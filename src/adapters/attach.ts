@@ -41,7 +41,18 @@ export function attachKind<Config extends AdapterConfig>(
   return attached
 }
 
-function siteOf(g: GraphBuilder, layer: Layer, own: readonly ParameterSpec[], shared: readonly ParameterSpec[], training: boolean): Site {
+interface SiteContext {
+  readonly training: boolean
+  claim(inputName: string): void
+}
+
+function siteOf(
+  g: GraphBuilder,
+  layer: Layer,
+  own: readonly ParameterSpec[],
+  shared: readonly ParameterSpec[],
+  { training, claim }: SiteContext,
+): Site {
   const { module, name, x, weight, bias } = layer
   return {
     module,
