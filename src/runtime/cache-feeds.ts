@@ -1,9 +1,8 @@
 // Masks, positions and lengths for new tokens behind a cache. Knows no weights.
 
 import { f32, i64, type Tensor } from '../base/tensor.ts'
+import { firstInWindow, HIDDEN_SCORE, openKeys } from '../graph/feeds.ts'
 import { SPLIT } from './cached-graph.ts'
-
-const HIDDEN = -3e38 // far below any score, yet finite: a row that sees nothing but padding must not become NaN
 
 /** Where the new tokens of a batch stand. */
 export interface Span {
@@ -23,13 +22,13 @@ export function cacheMask({ lengths, counts, capacity }: Span, window = Infinity
   const tokens = Math.max(...counts)
   const span = capacity + tokens
   const mask = f32([lengths.length, 1, tokens, span])
-  mask.data.fill(HIDDEN)
+  mask.data.fill(HIDDEN_SCORE)
   lengths.forEach((length, row) => {
     for (let t = 0; t < tokens; t++) {
       const start = (row * tokens + t) * span
-      const first = length + t - window + 1 // the earliest position in sight
-      mask.data.fill(0, start + Math.min(length, Math.max(0, first)), start + length)
-      mask.data.fill(0, start + capacity + Math.max(0, first - length), start + capacity + t + 1)
+      const first = firstInWindow(length + t, window)
+      openKeys(mask.data, start, Math.min(length, first), length)
+      openKeys(mask.data, start, capacity + Math.max(0, first - length), capacity + t + 1)
     }
   })
   return mask

@@ -1,0 +1,119 @@
+// New tokens of a batch through a serving program, behind a cache: the one place that makes its feeds. Long prompts go in pieces.
+
+import type { Adapter } from '../adapters/index.ts'
+import { ContextLengthError, OptionError } from '../base/errors.ts'
+import { f32, i64, type Tensor } from '../base/tensor.ts'
+import { ropeTableFeeds } from '../graph/feeds.ts'
+import type { ModelConfig } from '../graph/model-config.ts'
+import { contextLimit } from '../graph/rope.ts'
+import type { BaseWeights } from './base-weights.ts'
+import { cacheMask, type Span, spanFeeds } from './cache-feeds.ts'
+import { EMBEDDING_ROWS, LOGIT_ROWS } from './cached-graph.ts'
+import { createKvCache, type KvCache } from './kv-cache.ts'
+import type { ServingProgram } from './serving-program.ts'
+
+/** Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay small. */
+const PIECE = 512
+
+export interface ForwardOptions {
+  readonly adapter?: Adapter | undefined
+  /** Which of the new tokens to look at: the last of every row, all of them, or none. Default 'last'. */
+  readonly at?: 'last' | 'all' | 'none'
+  /** Hidden states instead of logits; the head is not computed then. */
+  readonly want?: 'logits' | 'hidden'
+  /** Called between the pieces of a long prompt; throwing stops. */
+  readonly checkpoint?: () => void
+}
+
+export interface Forward {
+  /** An empty cache for `batch` rows. */
+  cache(batch: number): KvCache
+  /**
+   * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token looked at: logits [V] or hidden states [D].
+   * Throws ContextLengthError where a row would grow beyond the model's context, before anything is run.
+   */
+  (tokens: readonly (readonly number[])[], cache: KvCache, options?: ForwardOptions): Promise<Float32Array[][]>
+}
+
+export interface ForwardParts {
+  readonly config: ModelConfig
+  readonly weights: BaseWeights
+  readonly program: (adapter: Adapter | undefined) => Promise<ServingProgram>
+}
+
+function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[], cache: KvCache): void {
+  if (tokens.length !== cache.lengths.length || tokens.some((row) => row.length === 0)) {
+    throw new OptionError(
+      `A forward pass takes at least one token for each of ${cache.lengths.length} rows; got ${tokens.map(({ length }) => length).join(', ')}.`,
+    )
+  }
+  const limit = contextLimit(config)
+  tokens.forEach((row, n) => {
+    const total = row.length + cache.lengths[n]!
+    if (total > limit) {
+      throw new ContextLengthError(`Row ${n} comes to ${total} tokens, the model's context holds ${limit}. Shorten the prompt.`)
+    }
+  })
+}
+
+/** Number of the row in [N·T] of each token looked at, with the batch row it belongs to. */
+function chosen(
+  pieces: readonly (readonly number[])[],
+  width: number,
+  last: readonly boolean[],
+  at: 'last' | 'all' | 'none',
+): { row: number; index: number }[] {
+  return pieces.flatMap((piece, row) => {
+    if (at === 'none' || piece.length === 0) return []
+    if (at === 'all') return piece.map((_, t) => ({ row, index: row * width + t }))
+    return last[row] ? [{ row, index: row * width + piece.length - 1 }] : []
+  })
+}
+
+export function createForward({ config, weights, program }: ForwardParts): Forward {
+  const window = config.layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
+  const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
+
+  const feedsOf = async (pieces: readonly (readonly number[])[], cache: KvCache): Promise<Map<string, Tensor>> => {
+    const span: Span = { lengths: cache.lengths, counts: pieces.map(({ length }) => length), capacity: cache.capacity }
+    const width = Math.max(...span.counts)
+    const padded = pieces.flatMap((piece) => [...piece, ...new Array<number>(width - piece.length).fill(0)])
+    const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
+    return new Map<string, Tensor>([
+      ...cache.feeds(),
+      ...ropeTableFeeds(config, context),
+      ...spanFeeds(span, context),
+      ['ids', i64([pieces.length, width], padded)],
+      [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded))],
+      ['mask', cacheMask(span)],
+      ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
+    ])
+  }
+
+  const forward = async (
+    tokens: readonly (readonly number[])[],
+    cache: KvCache,
+    options: ForwardOptions = {},
+  ): Promise<Float32Array[][]> => {
+    const { adapter, at = 'last', want = 'logits', checkpoint } = options
+    checkLengths(config, tokens, cache)
+    const compiled = await program(adapter)
+    const results = tokens.map((): Float32Array[] => [])
+    const longest = Math.max(...tokens.map(({ length }) => length))
+    for (let start = 0; start < longest; start += PIECE) {
+      checkpoint?.()
+      const pieces = tokens.map((row) => row.slice(start, start + PIECE))
+      const picks = chosen(pieces, Math.max(...pieces.map(({ length }) => length)), tokens.map((row) => row.length <= start + PIECE), at) // prettier-ignore
+      const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
+      const feeds = await feedsOf(pieces, cache)
+      feeds.set('rows', i64([rows.length], rows))
+      feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([1], [0]))
+      const outputs = await compiled.run(feeds, adapter)
+      cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
+      const { data, shape: given } = outputs.get(want)! as Tensor<Float32Array>
+      picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * given[1]!, (i + 1) * given[1]!)))
+    }
+    return results
+  }
+  return Object.assign(forward, { cache: (batch: number) => createKvCache(shape, batch) })
+}

@@ -1,0 +1,9 @@
+// Running a model: what users and the floors above call.
+
+export type { Accuracy } from '../compute/pack-linears.ts'
+export type { WeightChoice } from './base-weights.ts'
+export type { EndReason, GenerateEvent, GenerateOptions, Generation } from './generate.ts'
+export type { Gradients } from './gradients.ts'
+export { createModel, type AdapterChoice, type Model, type ModelOptions, type Prompt, type PromptOptions } from './model.ts'
+export { activationQuantisationError, type QuantisationError } from './quantisation-error.ts'
+export type { SamplingOptions } from './sampler.ts'

@@ -1,0 +1,114 @@
+// One compiled program that serves a base model with any adapter: weights packed inside it, adapter tensors and the cache fed.
+
+import { type Adapter, adapterFeeds, attach, attachSlots, servingTensors } from '../adapters/index.ts'
+import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
+import type { Backend } from '../compute/backend.ts'
+import { type Accuracy, packedInputs, packLinears } from '../compute/pack-linears.ts'
+import { stackPacked } from '../compute/pack.ts'
+import type { Graph } from '../graph/ir.ts'
+import { composeBlocks, type ModelGraph } from '../graph/model-graph.ts'
+import { rewrite } from '../graph/rewrite.ts'
+import type { BaseWeights } from './base-weights.ts'
+import { withCache, withEmbeddingRows, withLogitRows } from './cached-graph.ts'
+import { stackAdapter } from './stack-adapter.ts'
+import { type LinearStack, stackLinears } from './stack-linears.ts'
+
+export interface ServingProgram {
+  /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
+  run(feeds: ReadonlyMap<string, Tensor>, adapter: Adapter | undefined): Promise<Map<string, Tensor>>
+  dispose(): Promise<void>
+}
+
+export interface ServingOptions {
+  readonly model: ModelGraph
+  readonly weights: BaseWeights
+  readonly backend: Backend
+  readonly accuracy: Accuracy
+  /** An adapter that slots cannot serve gets a program of its own, for its configuration. Absent: slots for any other adapter. */
+  readonly attached?: Pick<Adapter, 'kind' | 'config'>
+}
+
+/** Named ranks are equal only within a block's graph; once blocks are chained every module's rank is its own. */
+function withOwnRanks(graph: Graph): Graph {
+  const inputs = new Map(
+    graph.inputs.map((input) => {
+      const module = input.name.slice(0, input.name.lastIndexOf('.'))
+      const shape = input.shape.map((dim) => (typeof dim === 'string' && dim.startsWith('R:') ? `R:${module}` : dim))
+      return [input.name, input.role === 'adapter' ? { ...input, shape } : input] as const
+    }),
+  )
+  return rewrite(
+    { ...graph, inputs: [...inputs.values()] },
+    '%ranks',
+    (g, { operation, inputs: given, attributes }) =>
+    g.op(operation, given.map((value) => inputs.get(value.name) ?? value), attributes), // prettier-ignore
+  )
+}
+
+/** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
+export function servingGraph({ model, weights, accuracy, attached }: Omit<ServingOptions, 'backend'>): {
+  graph: Graph
+  stacks: readonly LinearStack[]
+} {
+  // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
+  const formKey = (weight: string): string | undefined => (attached ? undefined : JSON.stringify(weights.formOf(weight)))
+  const { model: stacked, stacks } = stackLinears(model, formKey)
+  const detoured = attached ? attach(stacked, attached) : attachSlots(stacked)
+  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(composeBlocks(detoured.blocks)))))
+  const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
+  const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
+  return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
+}
+
+/** Weight inputs of the graph: packed ones and vectors become part of the program, float matrices are fed without a copy. */
+async function weightInputs(graph: Graph, weights: BaseWeights, stacks: readonly LinearStack[]) {
+  const stackOf = new Map(
+    stacks.flatMap((stack) => [[stack.weight, stack] as const, ...(stack.bias ? [[stack.bias, stack] as const] : [])]),
+  )
+  const initializers = new Map<string, Tensor>()
+  const fed = new Map<string, Tensor>()
+  for (const { name, role, shape } of graph.inputs) {
+    if (role !== 'weight' || initializers.has(name)) continue
+    const weight = name.replace(/\.(codes|scales|offsets)$/, '')
+    const stack = stackOf.get(weight)
+    if (weight !== name) {
+      const parts = await Promise.all((stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)))
+      for (const [input, tensor] of packedInputs(weight, stackPacked(parts))) initializers.set(input, tensor)
+    } else if (stack) initializers.set(name, await stackedBias(stack, weights))
+    else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
+  }
+  return { initializers, fed }
+}
+
+async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {
+  const biases = await Promise.all(parts.map(({ bias }) => weights.float(bias!)))
+  const values = biases.flatMap(({ data }) => [...data])
+  return f32([values.length], values)
+}
+
+/** Compiles the program. Throws NotFoundError for a weight the store does not have. */
+export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
+  const { model, weights, backend, attached } = options
+  const { graph, stacks } = servingGraph(options)
+  const { initializers, fed } = await weightInputs(graph, weights, stacks)
+  const program = await backend.compile(graph, { initializers })
+  initializers.clear() // the program has them now
+
+  const slotted = attached ? undefined : attachSlots(model)
+  const tensorsOf = (adapter: Adapter | undefined): ReadonlyMap<string, Tensor> => {
+    if (!slotted) return adapterFeeds(adapter!)
+    return stackAdapter(servingTensors(adapter, slotted), stacks)
+  }
+  const known = new WeakMap<Adapter, ReadonlyMap<string, Tensor>>()
+  const base = attached ? new Map<string, Tensor>() : tensorsOf(undefined)
+  const adapterTensors = (adapter: Adapter | undefined): ReadonlyMap<string, Tensor> => {
+    if (!adapter) return base
+    const tensors = known.get(adapter) ?? tensorsOf(adapter)
+    known.set(adapter, tensors)
+    return tensors
+  }
+  return {
+    run: (feeds, adapter) => program.run(new Map([...fed, ...adapterTensors(adapter), ...feeds])),
+    dispose: () => program.dispose(),
+  }
+}

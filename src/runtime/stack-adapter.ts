@@ -1,0 +1,33 @@
+// Adapter tensors of layers that were stacked: A one below the other, B on the diagonal. Exact, since each B meets only its own A.
+
+import { f32, type F32Tensor } from '../base/tensor.ts'
+import type { LinearStack } from './stack-linears.ts'
+
+/** `tensors` holds <module>.A [R, in] and .B [out, R] (and .shift [out]) for single modules; the result holds them for the stacks too, not for their parts. */
+export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: readonly LinearStack[]): Map<string, F32Tensor> {
+  const result = new Map(tensors)
+  for (const { module, parts } of stacks) {
+    const detours = parts.map((part) => ({
+      A: tensors.get(`${part.module}.A`)!,
+      B: tensors.get(`${part.module}.B`)!,
+      outFeatures: part.outFeatures,
+    }))
+    const ranks = detours.map(({ A }) => A.shape[0]!)
+    const rank = ranks.reduce((sum, one) => sum + one, 0)
+    const inFeatures = detours[0]!.A.shape[1]!
+    const A = f32([rank, inFeatures])
+    const B = f32([detours.reduce((sum, { outFeatures }) => sum + outFeatures, 0), rank])
+    let [row, out] = [0, 0]
+    detours.forEach((detour, i) => {
+      A.data.set(detour.A.data, row * inFeatures)
+      for (let o = 0; o < detour.outFeatures; o++) {
+        B.data.set(detour.B.data.subarray(o * ranks[i]!, (o + 1) * ranks[i]!), (out + o) * rank + row)
+      }
+      row += ranks[i]!
+      out += detour.outFeatures
+    })
+    for (const part of parts) for (const name of ['A', 'B']) result.delete(`${part.module}.${name}`)
+    result.set(`${module}.A`, A).set(`${module}.B`, B)
+  }
+  return result
+}
