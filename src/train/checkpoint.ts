@@ -33,11 +33,12 @@ export const checkpointFiles = ['checkpoint-a.safetensors', 'checkpoint-b.safete
 const version = 1
 
 /** FNV-1a over 32-bit words, in the order of names: a file that was cut, mixed up or hit by a bad block is noticed. */
-function checksum(tensors: ReadonlyMap<string, Tensor>): number {
+export function checksum(tensors: ReadonlyMap<string, Tensor>): number {
   let hash = 0x811c9dc5
   for (const name of [...tensors.keys()].sort()) {
     const bytes = bytesView(tensors.get(name)!)
-    const words = bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2) : new Int32Array(bytes.slice().buffer)
+    const words =
+      bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2) : new Int32Array(bytes.slice().buffer)
     const size = words.length
     for (let i = 0; i < size; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
   }
@@ -108,11 +109,18 @@ async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | 
     const store = await openSafetensors(source)
     const text = store.metadata['graft-checkpoint']
     if (typeof text !== 'string') throw new FormatError(`${source.name}: is no checkpoint of a training run.`)
-    const run = JSON.parse(text) as { version: number; step: number; best?: { step: number; loss: number }; fingerprint: Fingerprint; checksum: number }
+    const run = JSON.parse(text) as {
+      version: number
+      step: number
+      best?: { step: number; loss: number }
+      fingerprint: Fingerprint
+      checksum: number
+    }
     if (run.version !== version) throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
-    if (checksum(tensors) !== run.checksum) throw new FormatError(`${source.name}: its bytes are not those that were written (checksum differs).`)
+    if (checksum(tensors) !== run.checksum)
+      throw new FormatError(`${source.name}: its bytes are not those that were written (checksum differs).`)
     return { state: stateOf(tensors, run.step, run.best), fingerprint: run.fingerprint }
   } finally {
     await source.close?.()
@@ -153,5 +161,9 @@ export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void 
     .filter((name) => saved[name] !== wanted[name])
     .map((name) => ({ name, got: shown(wanted[name]), expected: `${shown(saved[name])} as in the checkpoint` }))
   if (mismatches.length === 0) return
-  throw new MismatchError('The run differs from the one its checkpoint is of', mismatches, 'Give the same options and data, or train into another folder.')
+  throw new MismatchError(
+    'The run differs from the one its checkpoint is of',
+    mismatches,
+    'Give the same options and data, or train into another folder.',
+  )
 }

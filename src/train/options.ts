@@ -97,7 +97,9 @@ const defaults: Omit<TrainSettings, 'maxTokens'> = {
 }
 
 const whole = (name: string, value: number | undefined, least = 1): string[] =>
-  value === undefined || (Number.isSafeInteger(value) && value >= least) ? [] : [`${name} must be a whole number from ${least}, got ${value}`]
+  value === undefined || (Number.isSafeInteger(value) && value >= least)
+    ? []
+    : [`${name} must be a whole number from ${least}, got ${value}`]
 
 const number = (name: string, value: number, fits: (value: number) => boolean, expected: string): string[] =>
   Number.isFinite(value) && fits(value) ? [] : [`${name} must be ${expected}, got ${value}`]
@@ -149,4 +151,5 @@ export const optimizerSettings = ({ optimizer, optimizerOptions, weightDecay }: 
   optimizerNamed(optimizer).complete({ weightDecay, ...optimizerOptions })
 
 /** Steps of warm-up in a run of `steps`. */
-export const warmupOf = ({ warmupSteps, warmupShare }: TrainSettings, steps: number): number => warmupSteps ?? Math.ceil(warmupShare * steps)
+export const warmupOf = ({ warmupSteps, warmupShare }: TrainSettings, steps: number): number =>
+  warmupSteps ?? Math.ceil(warmupShare * steps)

@@ -37,7 +37,12 @@ const notFinite = (step: number, what: string): NumericError =>
   )
 
 /** Loss and gradients of a step's batches together. Throws NumericError where the loss is NaN or infinite. */
-async function gradientsOf(batches: readonly Batch[], state: RunState, program: StepProgram, seed: number): Promise<{ loss: number; gradients: Gradients }> {
+async function gradientsOf(
+  batches: readonly Batch[],
+  state: RunState,
+  program: StepProgram,
+  seed: number,
+): Promise<{ loss: number; gradients: Gradients }> {
   const gradients: Gradients = new Map()
   let loss = 0
   for (const [i, batch] of batches.entries()) {

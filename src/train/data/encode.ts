@@ -135,6 +135,8 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
   }
   if (problems.length > 0) throw dataError(data.name, 'rows cannot be encoded', problems)
   if (rows.length === 0)
-    throw new DataError(`${data.name}: none of ${examples.length} rows has anything to learn within ${options.maxTokens} tokens; raise maxTokens.`)
+    throw new DataError(
+      `${data.name}: none of ${examples.length} rows has anything to learn within ${options.maxTokens} tokens; raise maxTokens.`,
+    )
   return { name: data.name, format: format.name, rows, examples: examples.length, cut, dropped }
 }

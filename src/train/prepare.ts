@@ -1,0 +1,168 @@
+// Everything a run needs before its first step: encoded data, the order of batches, the adapter, and the state it starts or goes on from.
+// All that can be wrong is said here, before anything is trained.
+
+import { type Adapter, checkAdapter, createAdapter, parametersOf } from '../adapters/adapter.ts'
+import { DataError, OptionError } from '../base/errors.ts'
+import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import type { ModelConfig } from '../graph/model-config.ts'
+import { checkFingerprint, checksum, findCheckpoint, type Fingerprint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
+import { contentHash } from './data/content-hash.ts'
+import { encodeData, type EncodedData, type EncodedRow } from './data/encode.ts'
+import type { DataSet } from './data/jsonl.ts'
+import type { DataCounts, TrainEvent } from './events.ts'
+import { optimizerNamed } from './optimizers/optimizers.ts'
+import { completeSettings, optimizerSettings, type TrainOptions, type TrainSettings } from './options.ts'
+import { type BatchPlan, fillRate, planEpoch, sharedBeginning } from './packing.ts'
+import { planRun, type RunPlan } from './run-plan.ts'
+import type { StepRule } from './step.ts'
+
+/** Encoded rows and the tokens that all of them begin with. */
+export interface RunData {
+  readonly rows: readonly EncodedRow[]
+  readonly shared: number
+}
+
+export interface PreparedRun {
+  readonly settings: TrainSettings
+  readonly data: RunData
+  readonly plan: RunPlan
+  readonly validation?: RunData & { readonly batches: readonly BatchPlan[] }
+  /** Kind and configuration count; the tensors that are trained are in `state`. */
+  readonly adapter: Adapter
+  /** PEFT keys that are trained. */
+  readonly trainable: readonly string[]
+  readonly weights: ReadonlyMap<string, F32Tensor>
+  readonly rule: StepRule
+  readonly state: RunState
+  readonly fingerprint: Fingerprint
+  readonly nextTurn: number
+  readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
+}
+
+function encoded(data: DataSet | EncodedData, { model, date }: TrainOptions, { maxTokens, system }: TrainSettings): EncodedData {
+  if ('examples' in data) {
+    if (data.rows.length === 0) throw new DataError(`${data.name}: holds no rows.`)
+    return data
+  }
+  const { tokenizer, chatTemplate, name } = model.base
+  if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer: give encoded data, or a model with tokenizer.json.`)
+  return encodeData(data, {
+    tokenizer,
+    maxTokens,
+    ...(chatTemplate === undefined ? {} : { chatTemplate }),
+    ...(system === undefined ? {} : { system }),
+    ...(date ? { now: date } : {}),
+  })
+}
+
+function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
+  const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
+  const scored = rows.reduce((sum, { weights }) => sum + weights.filter((weight) => weight > 0).length, 0)
+  return { examples, rows: rows.length, cut, dropped, tokens, scored }
+}
+
+/** Whether a line may begin with tokens shared by its rows: a sliding window counts places, and would lose sight of them. */
+function runData({ rows }: EncodedData, { packing, batch }: TrainSettings, { layers }: ModelConfig): RunData {
+  const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
+  return { rows, shared: packing && window >= batch.tokens ? sharedBeginning(rows) : 0 }
+}
+
+const shapeOf = ({ batch, packing, seed }: TrainSettings, { shared }: RunData) => ({ ...batch, packing, seed, shared })
+
+function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, F32Tensor>, seed: number): Adapter {
+  const { graph, name } = model.base
+  if ('tensors' in adapter) {
+    checkAdapter(adapter, graph)
+    return adapter
+  }
+  const weightOf = (wanted: string): F32Tensor => weights.get(wanted)!
+  return createAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
+}
+
+function stepRule(settings: TrainSettings): StepRule {
+  const isB = /\.lora_(embedding_)?B(\.|$)/
+  return {
+    optimizer: optimizerNamed(settings.optimizer),
+    settings: optimizerSettings(settings),
+    clip: settings.clip,
+    rateOf: (key) => (isB.test(key) ? settings.loraPlusRatio : 1),
+  }
+}
+
+/** The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for the optimiser. */
+function freshState(adapter: Adapter, trainable: readonly string[], { optimizer, settings }: StepRule): RunState {
+  const parameters = new Map([...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor).slice())]))
+  const slots = trainable.map((key) => {
+    const shapes = optimizer.stateShapes(parameters.get(key)!.shape, settings)
+    return [key, Object.fromEntries(Object.entries(shapes).map(([slot, shape]) => [slot, f32(shape)]))] as const
+  })
+  return { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] }
+}
+
+interface Parts {
+  readonly options: TrainOptions
+  readonly settings: TrainSettings
+  readonly data: EncodedData
+  readonly validation: EncodedData | undefined
+  readonly adapter: Adapter
+  readonly state: RunState
+}
+
+/** All that decides how a run goes. Only runs with checkpoints need it: hashing takes a moment. */
+async function fingerprintOf({ options, settings, data, validation, adapter, state }: Parts): Promise<Fingerprint> {
+  const flat = Object.entries(settings).filter(([name, value]) => value !== undefined && name !== 'checkpointing')
+  const { peft: _peft, ...config } = adapter.config
+  return {
+    ...Object.fromEntries(flat.map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : value])),
+    base: await options.model.base.identity(),
+    adapter: JSON.stringify([adapter.kind, config]),
+    adapterStart: checksum(state.parameters),
+    data: await contentHash(data.rows),
+    ...(validation ? { validation: await contentHash(validation.rows), validationSteps: options.validation?.everySteps ?? 'epoch' } : {}),
+  }
+}
+
+/** Goes on from the newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
+async function resumed({ checkpoint }: TrainOptions, fingerprint: Fingerprint): Promise<FoundCheckpoint> {
+  if (!checkpoint?.source) return { nextTurn: 0, refused: [] }
+  const found = await findCheckpoint(checkpoint.source)
+  if (found.checkpoint) checkFingerprint(found.checkpoint.fingerprint, fingerprint)
+  return found
+}
+
+/**
+ * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that does not fit) or FormatError
+ * (no sound checkpoint) before anything is computed or written.
+ */
+export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
+  const { graph } = options.model.base
+  const settings = completeSettings(options, graph.config.maxPositions)
+  const encodedData = encoded(options.data, options, settings)
+  const encodedValidation = options.validation && encoded(options.validation.data, options, settings)
+  const data = runData(encodedData, settings, graph.config)
+  const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
+  const held = encodedValidation && runData(encodedValidation, settings, graph.config)
+  const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
+  const weights = await options.model.weights()
+  const adapter = startAdapter(options, weights, settings.seed)
+  const trainable = [...parametersOf(graph, adapter)].filter(([, spec]) => spec.trainable).map(([key]) => key)
+  const rule = stepRule(settings)
+  const fresh = freshState(adapter, trainable, rule)
+  const parts = { options, settings, data: encodedData, validation: encodedValidation, adapter, state: fresh }
+  const fingerprint = options.checkpoint ? await fingerprintOf(parts) : {}
+  const { checkpoint, nextTurn, refused } = await resumed(options, fingerprint)
+  const state = checkpoint?.state ?? fresh
+  const ready: PreparedRun['ready'] = {
+    type: 'data-ready',
+    data: counts(encodedData),
+    ...(encodedValidation ? { validation: counts(encodedValidation) } : {}),
+    fill: fillRate(data.rows, planEpoch(data.rows, { ...shapeOf(settings, data), epoch: 0 }), data.shared),
+    sharedTokens: data.shared,
+    steps: plan.steps,
+    resumedAt: state.step,
+    refusedCheckpoints: refused,
+    trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
+  }
+  return { settings, data, plan, ...(validation ? { validation } : {}), adapter, trainable, weights, rule, state, fingerprint, nextTurn, ready } // prettier-ignore
+}

@@ -1,0 +1,26 @@
+// How fast a run goes and how long it will take. Time is an argument.
+
+const recentSteps = 20
+
+/** Measures steps: tokens a second over the last 20, and what is left by the mean of all. */
+export function speedometer(now: () => number) {
+  const recent: { tokens: number; milliseconds: number }[] = []
+  const started = now()
+  let steps = 0
+  return {
+    async measure<Result>(tokens: number, work: () => Promise<Result>): Promise<Result> {
+      const before = now()
+      const result = await work()
+      recent.push({ tokens, milliseconds: now() - before })
+      if (recent.length > recentSteps) recent.shift()
+      steps++
+      return result
+    },
+    tokensPerSecond(): number {
+      const milliseconds = recent.reduce((sum, step) => sum + step.milliseconds, 0)
+      return milliseconds > 0 ? (recent.reduce((sum, step) => sum + step.tokens, 0) / milliseconds) * 1000 : 0
+    },
+    /** Everything counts here: validation and saving too. */
+    secondsLeft: (stepsLeft: number): number => (steps > 0 ? ((now() - started) / steps / 1000) * stepsLeft : 0),
+  }
+}
