@@ -5,9 +5,8 @@ import { FormatError, type Mismatch, MismatchError, NotFoundError } from '../bas
 import { bytesView } from '../base/tensor.ts'
 import type { ByteFolder, ByteSource } from '../formats/byte-source.ts'
 import { chatTemplateOf } from '../formats/chat-template.ts'
-import { toFloat32 } from '../formats/convert.ts'
-import { openGguf, type GgufFile } from '../formats/gguf.ts'
-import { ggufConfig } from '../formats/gguf-config.ts'
+import { openGguf } from '../formats/gguf.ts'
+import { readGgufConfig } from '../formats/gguf-config.ts'
 import { ggufAsHuggingFace } from '../formats/gguf-names.ts'
 import { ggufTokenizer } from '../formats/gguf-tokenizer.ts'
 import { openSharded } from '../formats/sharded.ts'
@@ -100,7 +99,7 @@ async function openFolderParts(folder: ByteFolder): Promise<Parts> {
 async function openGgufParts(source: ByteSource): Promise<Parts> {
   const file = await openGguf(source)
   try {
-    const json = ggufConfig(file.metadata, file.tensors, await ropeOptions(file))
+    const json = await readGgufConfig(file)
     const weights = ggufAsHuggingFace(file)
     if (!file.metadata.has('tokenizer.ggml.model')) return { json, weights }
     const { tokenizerJson, tokenizerConfig } = ggufTokenizer(file.metadata)
@@ -115,11 +114,6 @@ async function openGgufParts(source: ByteSource): Promise<Parts> {
     await file.close()
     throw error
   }
-}
-
-async function ropeOptions(file: GgufFile): Promise<{ ropeFactors?: Float32Array }> {
-  const name = 'rope_freqs.weight'
-  return file.tensors.has(name) ? { ropeFactors: toFloat32(await file.read(name)) } : {}
 }
 
 async function readText(folder: ByteFolder, path: string): Promise<string | undefined> {

@@ -4,7 +4,7 @@ import { OptionError } from '../base/errors.ts'
 import { GraphBuilder } from './builder.ts'
 import type { Graph, Value } from './ir.ts'
 import { operationNamed } from './operations.ts'
-import { expandComposites, prune } from './rewrite.ts'
+import { expandComposites, freshPrefix, prune } from './rewrite.ts'
 
 /** Name of the output (or seed input) that carries the gradient with respect to `name`. */
 export const gradientName = (name: string): string => `gradient:${name}`
@@ -30,7 +30,7 @@ function dependants(graph: Graph, names: readonly string[]): Set<string> {
 /** Adds gradients to a graph (vector–Jacobian products, in reverse order of the nodes). */
 export function withGradients(original: Graph, { of, withRespectTo, keep }: GradientOptions): Graph {
   const graph = expandComposites(original)
-  const g = new GraphBuilder('%g')
+  const g = new GraphBuilder(freshPrefix(graph, '%g'))
   for (const input of graph.inputs) g.input(input.name, input.dtype, input.shape, input.role)
   for (const [name, tensor] of graph.constants) g.adoptConstant(name, tensor)
   for (const node of graph.nodes) g.adopt(node)

@@ -15,7 +15,7 @@ export interface ReadWeightsOptions {
 export function finiteFloat32(name: string, tensor: Tensor): F32Tensor {
   const values = toFloat32(tensor)
   let check = 0
-  for (let i = 0; i < values.length; i++) check += values[i]! * 0 // NaN as soon as one value is NaN or infinite
+  for (const value of values) check += value - value // 0, or NaN as soon as one value is NaN or infinite
   if (check === 0) return f32(tensor.shape, values)
   const at = values.findIndex((value) => !Number.isFinite(value))
   throw new NumericError(

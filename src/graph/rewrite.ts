@@ -7,6 +7,13 @@ import { operationNamed } from './operations.ts'
 /** Builds the replacement of a node, or returns undefined to keep it as it is. Inputs are already the replaced ones. */
 export type Replace = (g: GraphBuilder, node: Node) => Value | undefined
 
+/** A prefix that no value of the graph has yet, so that a pass may run twice: `prefix`, with primes as needed. */
+export function freshPrefix({ nodes, constants }: Graph, prefix: string): string {
+  const taken = [...nodes.map(({ output }) => output.name), ...constants.keys()]
+  while (taken.some((name) => name.startsWith(prefix))) prefix += "'"
+  return prefix
+}
+
 /** A new graph in which `replace` has had its say on every node. Names made by the pass start with `prefix`. */
 export function rewrite(
   graph: Graph,
@@ -14,7 +21,7 @@ export function rewrite(
   replace: Replace,
   finish?: (g: GraphBuilder, valueOf: (old: Value) => Value) => void,
 ): Graph {
-  const g = new GraphBuilder(prefix)
+  const g = new GraphBuilder(freshPrefix(graph, prefix))
   for (const input of graph.inputs) g.input(input.name, input.dtype, input.shape, input.role)
   for (const [name, tensor] of graph.constants) g.adoptConstant(name, tensor)
   const renamed = new Map<string, Value>()

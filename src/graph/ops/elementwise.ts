@@ -20,7 +20,8 @@ function binary(name: string, onnxType: string, apply: (x: number, y: number) =>
     name,
     shape: ([a, b]) => ({ dtype: a!.dtype, shape: broadcastShapes(a!.shape, b!.shape, name) }),
     evaluate([a, b]) {
-      const output = emptyLike(a!, broadcastShapes(a!.shape, b!.shape, name))
+      const wider = b!.dtype === 'f64' ? b! : a! // a gradient's seed is f32 even where everything else is f64
+      const output = emptyLike(wider, broadcastShapes(a!.shape, b!.shape, name))
       const [x, y] = [floats(a!), floats(b!)]
       const [xs, ys] = [stridesOf(a!.shape), stridesOf(b!.shape)]
       eachIndex(output.shape, (index, flat) => {

@@ -1,0 +1,177 @@
+import { describe, expect, it } from 'vitest'
+import { ShapeError } from '../base/errors.ts'
+import { i64 } from '../base/tensor.ts'
+import { GraphBuilder } from './builder.ts'
+import {
+  bytes,
+  exactly,
+  fixed,
+  integersBelow,
+  maskInput,
+  numbers,
+  operationContract,
+  positive,
+  type OperationCase,
+} from './operation.contract.ts'
+import { operations } from './operations.ts'
+
+const pair: OperationCase[] = [
+  { inputs: [numbers('N', 'T', 4), numbers('N', 'T', 4)] },
+  { title: 'broadcast on the right', inputs: [numbers('N', 'T', 4), numbers(4)] },
+  { title: 'broadcast on the left', inputs: [numbers(4), numbers('N', 'T', 4)] },
+  { title: 'broadcast of an inner 1 and a scalar', inputs: [numbers('N', 1, 4), numbers('N', 'T', 1)] },
+  { title: 'scalar', inputs: [numbers('T', 2), numbers()] },
+]
+const unary: OperationCase[] = [{ inputs: [numbers('N', 'T', 4)] }]
+const derivative: OperationCase[] = [{ inputs: [numbers('T', 4), numbers('T', 4)] }]
+const attentionForm = { heads: 4, kvHeads: 2, headWidth: 3, scale: 0.6, softcap: 0 }
+const attentionInputs = [numbers('N', 'T', 12), numbers('N', 'T', 6), numbers('N', 'T', 6), maskInput('N', 1, 'T', 'T')]
+const cachedInputs = [
+  ...[numbers('N', 'T', 12), numbers('N', 2, 'T', 3), numbers('N', 2, 'T', 3)],
+  ...[numbers('N', 2, 'P', 3), numbers('N', 2, 'P', 3), maskInput('N', 1, 'T', 'P+T'), exactly(i64([2], [5, 3]))],
+]
+const block = { bits: 4, block: 16, outFeatures: 3, inFeatures: 32, accuracy: 0, module: 'm' }
+const flat = { transA: false, transB: false, alpha: 1 }
+
+/** Cases by operation. An operation without a case fails below. */
+const cases: Readonly<Record<string, readonly OperationCase[]>> = {
+  add: pair,
+  subtract: pair,
+  multiply: pair,
+  divide: pair.map((one) => ({ ...one, inputs: [one.inputs[0]!, positive(...one.inputs[1]!.shape)] })),
+  scale: [{ inputs: [numbers('T', 4)], attributes: { factor: -1.5 } }],
+  stopGradient: [{ inputs: [fixed('T', 4)] }],
+  silu: unary,
+  siluGradient: derivative,
+  geluTanh: unary,
+  geluTanhGradient: derivative,
+  tanh: unary,
+  sigmoid: unary,
+  squareRoot: [{ inputs: [positive('T', 4)] }],
+  exponential: unary,
+  linear: [
+    { inputs: [numbers('N', 'T', 4), numbers(5, 4)], attributes: { module: 'm' } },
+    { title: 'with a bias', inputs: [numbers('N', 'T', 4), numbers(5, 4), numbers(5)], attributes: { module: 'm' } },
+    { title: 'of rows', inputs: [numbers('M', 4), numbers(5, 4), numbers(5)], attributes: { module: 'm' } },
+  ],
+  matmul: [
+    { inputs: [numbers('N', 'T', 4), numbers(4, 5)], attributes: flat },
+    { title: 'transposed on the right', inputs: [numbers('N', 'T', 4), numbers(5, 4)], attributes: { ...flat, transB: true, alpha: 0.5 } },
+    { title: 'transposed on the left', inputs: [numbers(4, 'T'), numbers(4, 5)], attributes: { ...flat, transA: true } },
+    { title: 'transposed on both sides', inputs: [numbers(4, 'T'), numbers(5, 4)], attributes: { transA: true, transB: true, alpha: 2 } },
+    { title: 'batched', inputs: [numbers('N', 2, 'T', 4), numbers('N', 2, 4, 5)], attributes: flat },
+    {
+      title: 'batched, transposed on the right',
+      inputs: [numbers('N', 2, 'T', 4), numbers('N', 2, 'P', 4)],
+      attributes: { ...flat, transB: true, alpha: 0.3 },
+    },
+    { title: 'batched, transposed on the left', inputs: [numbers('N', 4, 'T'), numbers('N', 4, 5)], attributes: { ...flat, transA: true } },
+  ],
+  quantizedLinear: [
+    { title: '4 bits', inputs: [numbers('N', 'T', 32), bytes(3, 2, 8), fixed(6)], attributes: block },
+    { title: '4 bits with offsets', inputs: [numbers('M', 32), bytes(3, 2, 8), fixed(6), fixed(2, 3)], attributes: block },
+    { title: '8 bits', inputs: [numbers('N', 'T', 32), bytes(3, 2, 16), fixed(6)], attributes: { ...block, bits: 8 } },
+  ],
+  reshape: [
+    { title: 'splits an axis', inputs: [numbers('N', 'T', 6)], attributes: { shape: ['N', 'T', 2, 3] } },
+    { title: 'joins named axes', inputs: [numbers('N', 'T', 6)], attributes: { shape: ['N', '6*T'] } },
+  ],
+  transpose: [{ inputs: [numbers('N', 'T', 2, 4)], attributes: { order: [0, 2, 3, 1] } }],
+  slice: [
+    { inputs: [numbers('N', 'T', 6)], attributes: { axis: 2, start: 2, end: 5 } },
+    { title: 'from the first', inputs: [numbers(6, 'T')], attributes: { axis: 0, start: 0, end: 2 } },
+  ],
+  pad: [{ inputs: [numbers('T', 4)], attributes: { axis: 1, before: 2, after: 1 } }],
+  concat: [
+    { inputs: [numbers('T', 2), numbers('T', 3), numbers('T', 1)], attributes: { axis: 1 } },
+    { title: 'on a named axis', inputs: [fixed('N', 'P', 2), fixed('N', 'T', 2)], attributes: { axis: 1 } },
+  ],
+  reduceSum: [
+    { inputs: [numbers('N', 'T', 4)], attributes: { axes: [0, 2], keepDims: false } },
+    { title: 'kept', inputs: [numbers('N', 'T', 4)], attributes: { axes: [1], keepDims: true } },
+    { title: 'of everything', inputs: [numbers('N', 'T')], attributes: { axes: [0, 1], keepDims: false } },
+  ],
+  softmax: [{ inputs: [numbers('N', 'T', 5)] }],
+  softmaxGradient: derivative,
+  rmsNorm: [
+    { inputs: [numbers('N', 'T', 6), numbers(6)], attributes: { epsilon: 1e-5, offset: 0 } },
+    { title: 'of heads, weight offset 1', inputs: [numbers('N', 'T', 2, 6), numbers(6)], attributes: { epsilon: 1e-3, offset: 1 } },
+  ],
+  rmsNormalize: [{ inputs: [numbers('N', 'T', 6)], attributes: { epsilon: 1e-5, offset: 0 } }],
+  rmsNormGradient: [{ inputs: [numbers('N', 'T', 6), numbers(6), numbers('N', 'T', 6)], attributes: { epsilon: 1e-5, offset: 1 } }],
+  rotary: [
+    { inputs: [numbers('N', 'T', 12), fixed('P', 3), fixed('P', 3), integersBelow(5, 'N', 'T')], attributes: { heads: 2 } },
+    {
+      title: 'of a part of each head',
+      inputs: [numbers('N', 'T', 16), fixed('P', 2), fixed('P', 2), integersBelow(5, 'N', 'T')],
+      attributes: { heads: 2 },
+    },
+    {
+      title: 'turning back',
+      inputs: [numbers('N', 'T', 12), fixed('P', 3), fixed('P', 3), integersBelow(5, 'N', 'T')],
+      attributes: { heads: 2, inverse: true },
+    },
+  ],
+  attention: [
+    { title: 'grouped', inputs: attentionInputs, attributes: attentionForm },
+    { title: 'grouped and capped', inputs: attentionInputs, attributes: { ...attentionForm, softcap: 2 } },
+    {
+      title: 'one key head a query head, one mask for all',
+      inputs: [numbers('N', 'T', 6), numbers('N', 'T', 6), numbers('N', 'T', 6), maskInput(1, 1, 'T', 'T')],
+      attributes: { ...attentionForm, heads: 2 },
+    },
+  ],
+  cacheEntry: [{ inputs: [numbers('N', 'T', 6)], attributes: { heads: 2, headWidth: 3 } }],
+  cachedAttention: [
+    { title: 'grouped', inputs: cachedInputs, attributes: attentionForm },
+    { title: 'grouped and capped', inputs: cachedInputs, attributes: { ...attentionForm, softcap: 2 } },
+    {
+      title: 'with an empty cache',
+      inputs: [
+        ...cachedInputs.slice(0, 3),
+        numbers('N', 2, 0, 3),
+        numbers('N', 2, 0, 3),
+        maskInput('N', 1, 'T', 'T'),
+        exactly(i64([2], [0, 3])),
+      ],
+      attributes: attentionForm,
+    },
+  ],
+  embedding: [{ inputs: [numbers(6, 3), integersBelow(6, 'N', 'T')] }],
+  gatherRows: [{ inputs: [numbers('N', 'T', 3), integersBelow(6, 'M')] }],
+  scatterRows: [
+    { inputs: [numbers('M', 3), integersBelow(6, 'M'), numbers('N', 'T', 3)] },
+    { title: 'of a table', inputs: [numbers('N', 'T', 3), integersBelow(5, 'N', 'T'), numbers('P', 3)] },
+  ],
+  crossEntropy: [{ inputs: [numbers('M', 7), integersBelow(7, 'M')] }],
+  crossEntropyGradient: [{ inputs: [numbers('M', 7), integersBelow(7, 'M'), numbers('M')] }],
+}
+
+describe('the table of operations', () => {
+  it('has a case for every row, and no case without a row', () => {
+    expect(Object.keys(cases).sort()).toEqual([...operations.keys()].sort())
+  })
+  for (const [name, list] of Object.entries(cases)) for (const one of list) operationContract(name, one)
+})
+
+describe('shape rules refuse', () => {
+  const g = new GraphBuilder()
+  const x = g.input('x', 'f32', ['N', 'T', 4])
+  const refusals: Readonly<Record<string, () => unknown>> = {
+    'add of shapes that do not broadcast': () => g.add(x, g.input('three', 'f32', [3])),
+    'a linear layer of another width': () => g.linear(x, g.weight('w', [5, 3]), 'm'),
+    'a bias of another length': () => g.linear(x, g.weight('w4', [5, 4]), 'm', g.weight('b', [4])),
+    'a product whose inner dimensions differ': () => g.matmul(x, g.weight('w', [5, 3])),
+    'a slice beyond the end': () => g.slice(x, 2, 2, 5),
+    'an empty slice': () => g.slice(x, 2, 2, 2),
+    'a slice of a named axis': () => g.slice(x, 1, 0, 1),
+    'a norm weight of another length': () => g.rmsNorm(x, g.weight('n', [3]), 1e-5),
+    'more angles than a head has pairs': () =>
+      g.op('rotary', [x, g.input('cos', 'f32', ['P', 2]), g.input('sin', 'f32', ['P', 2]), g.input('p', 'i64', ['N', 'T'])], { heads: 2 }),
+    'heads that do not fill the width': () => g.op('attention', [x, x, x, x], { ...attentionForm, heads: 3 }),
+    'lists of different shapes in one row': () => g.concat([x, g.input('y', 'f32', ['N', 'S', 4])], 2),
+    'cross-entropy over more than rows': () => g.op('crossEntropy', [x, g.input('l', 'i64', ['M'])]),
+    'a table that is no matrix': () => g.op('embedding', [x, g.input('ids', 'i64', ['N'])]),
+  }
+  for (const [what, build] of Object.entries(refusals)) it(what, () => expect(build).toThrow(ShapeError))
+})

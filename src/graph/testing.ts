@@ -1,0 +1,54 @@
+// What the tests of graphs share: random tensors from a seed, comparison with a clear message, symbolic shapes with numbers put in.
+
+import { expect } from 'vitest'
+import type { Random } from '../base/random.ts'
+import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
+import type { Dim, Graph } from './ir.ts'
+
+/** Standard normal numbers. */
+export function normal(random: Random, shape: readonly number[], spread = 1): F32Tensor {
+  return f32(
+    shape,
+    Float32Array.from({ length: sizeOf(shape) }, () => spread * random.normal()),
+  )
+}
+
+/** The tensor in double precision; integers stay. */
+export const doubled = (tensor: Tensor): Tensor =>
+  tensor.dtype === 'f32' ? { dtype: 'f64', shape: tensor.shape, data: new Float64Array(tensor.data as Float32Array) } : tensor
+
+/** Largest |a − b|, relative to the largest |b| where that is above 1. */
+export function distance(a: Tensor, b: Tensor): number {
+  const [x, y] = [a.data as Float32Array, b.data as Float32Array]
+  let [worst, largest] = [0, 1]
+  for (let i = 0; i < y.length; i++) {
+    const gap = Math.abs(x[i]! - y[i]!)
+    if (!(gap <= worst)) worst = gap // NaN counts as well
+    largest = Math.max(largest, Math.abs(y[i]!))
+  }
+  return worst / largest
+}
+
+/** Expects equal shapes and values within `tolerance` (see distance). */
+export function expectClose(got: Tensor | undefined, expected: Tensor, tolerance: number, what = 'values'): void {
+  expect(got?.shape, `${what}: shape`).toEqual(expected.shape)
+  expect(distance(got!, expected), `${what}: distance`).toBeLessThanOrEqual(tolerance)
+}
+
+/** A symbolic dimension with numbers for its names: '2*T', 'P+T'. */
+export function boundDim(dim: Dim, dims: Readonly<Record<string, number>>): number {
+  if (typeof dim === 'number') return dim
+  return dim
+    .split('+')
+    .map((term) => term.split('*').reduce((product, factor) => product * (dims[factor] ?? Number(factor)), 1))
+    .reduce((sum, value) => sum + value)
+}
+
+export const boundShape = (shape: readonly Dim[], dims: Readonly<Record<string, number>>): number[] =>
+  shape.map((dim) => boundDim(dim, dims))
+
+/** Random weights for every weight input of a graph. */
+export function randomWeights(graph: Graph, random: Random, spread = 0.2): Map<string, Tensor> {
+  const weights = graph.inputs.filter(({ role }) => role === 'weight')
+  return new Map(weights.map(({ name, shape }) => [name, normal(random, shape as number[], spread)]))
+}
