@@ -1,9 +1,13 @@
-// What the tests of graphs share: random tensors from a seed, comparison with a clear message, symbolic shapes with numbers put in.
+// What the tests of graphs share: random tensors from a seed, comparison with a clear message, symbolic shapes with numbers put in,
+// model folders in memory.
 
 import { expect } from 'vitest'
 import type { Random } from '../base/random.ts'
 import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
-import type { Dim, Graph } from './ir.ts'
+import type { ByteFolder } from '../formats/byte-source.ts'
+import { memorySource } from '../formats/memory-source.ts'
+import { safetensorsChunks } from '../formats/safetensors-writer.ts'
+import type { Dim } from './ir.ts'
 
 /** Standard normal numbers. */
 export function normal(random: Random, shape: readonly number[], spread = 1): F32Tensor {
@@ -47,8 +51,27 @@ export function boundDim(dim: Dim, dims: Readonly<Record<string, number>>): numb
 export const boundShape = (shape: readonly Dim[], dims: Readonly<Record<string, number>>): number[] =>
   shape.map((dim) => boundDim(dim, dims))
 
-/** Random weights for every weight input of a graph. */
-export function randomWeights(graph: Graph, random: Random, spread = 0.2): Map<string, Tensor> {
-  const weights = graph.inputs.filter(({ role }) => role === 'weight')
-  return new Map(weights.map(({ name, shape }) => [name, normal(random, shape as number[], spread)]))
+/** A model folder in memory: text files, and model.safetensors of the given weights. */
+export function memoryFolder(name: string, files: Readonly<Record<string, string>>, weights?: ReadonlyMap<string, Tensor>): ByteFolder {
+  const texts = Object.entries(files).map(([path, text]) => [path, new TextEncoder().encode(text)] as const)
+  const contents = new Map<string, Uint8Array>(texts)
+  if (weights) contents.set('model.safetensors', concatBytes([...safetensorsChunks(weights)]))
+  return {
+    name,
+    open: async (path) => {
+      const bytes = contents.get(path)
+      return bytes && memorySource(`${name}/${path}`, bytes)
+    },
+  }
+}
+
+/** The parts one after the other. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    whole.set(part, at)
+    at += part.length
+  }
+  return whole
 }
