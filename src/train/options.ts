@@ -54,8 +54,8 @@ export interface TrainSettings {
   /** Largest norm of all gradients together; 0 does not clip. */
   readonly clip: number
   readonly seed: number
-  /** Recomputes layers on the way back instead of keeping them: less memory, more time. */
-  readonly checkpointing: boolean
+  /** Recomputes layers on the way back instead of keeping them: less memory, more time. A number: into how many segments. */
+  readonly checkpointing: boolean | number
   /** System message for rows that have none. */
   readonly system?: string
 }
@@ -133,6 +133,7 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
     ...number('learningRate', settings.learningRate, (value) => value > 0, 'above 0'),
     ...number('warmupShare', settings.warmupShare, (value) => value >= 0 && value <= 1, 'from 0 to 1'),
     ...number('loraPlusRatio', settings.loraPlusRatio, (value) => value > 0, 'above 0'),
+    ...(typeof settings.checkpointing === 'number' ? whole('checkpointing', settings.checkpointing) : []),
     ...number('clip', settings.clip, (value) => value >= 0, 'a number from 0'),
     ...number('seed', settings.seed, Number.isSafeInteger, 'a whole number'),
     ...(maxTokens > batch.tokens ? [`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`] : []),

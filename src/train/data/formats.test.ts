@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest'
+import { DataError } from '../../base/errors.ts'
+import { detectFormat, readExamples } from './formats.ts'
+import { dataSet } from './jsonl.ts'
+
+const examplesOf = (...rows: object[]) => readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ example }) => example)
+const user = { role: 'user', content: 'hi' }
+const assistant = { role: 'assistant', content: 'hello' }
+
+describe('data formats', () => {
+  it('are told apart by the first row', () => {
+    const format = (row: object): string => detectFormat(dataSet([row], 'x')).name
+    expect(format({ messages: [user, assistant], id: 7 })).toBe('messages')
+    expect(format({ prompt: 'a', completion: 'b' })).toBe('prompt-completion')
+    expect(format({ instruction: 'a', output: 'b' })).toBe('instruction')
+    expect(format({ text: 'a', source: 'book' })).toBe('text')
+  })
+  it('say what keys an unknown row has, and what rows may be', () => {
+    expect(() => detectFormat(dataSet([{ question: 'a', answer: 'b' }], 'q.jsonl'))).toThrow(
+      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}messages: /,
+    )
+  })
+  it('never take the text of a row whose answer stands under another key', () => {
+    expect(() => detectFormat(dataSet([{ text: 'play jazz', json: {} }], 'x'))).toThrow(DataError)
+  })
+  it('name every row that is not like the first, with its keys', () => {
+    const rows = [{ text: 'a' }, { prompt: 'a', completion: 'b' }, { text: '' }, { text: 5 }]
+    expect(() => examplesOf(...rows)).toThrow(
+      'data.jsonl: rows are not of the format "text", { "text": "…" }:\n  row 2: its keys are prompt, completion\n  row 3: "text" is empty\n  row 4: "text" must be a string, got 5',
+    )
+  })
+})
+
+describe('chat rows', () => {
+  it('keep messages and tools', () => {
+    expect(examplesOf({ messages: [user, assistant], tools: [{ type: 'function' }] })).toEqual([
+      { kind: 'chat', messages: [user, assistant], tools: [{ type: 'function' }] },
+    ])
+  })
+  it.each([
+    [[], 'must be a list of messages'],
+    [[user], 'nothing to learn'],
+    [[assistant], 'the first message is the assistant'],
+    [[user, { role: 'assistant' }], 'message 2 (assistant) has no content'],
+    [[user, { content: 'x' }, 3], 'message 2 has no role, message 3 is not an object'],
+  ])('refuse %j', (messages, problem) => {
+    expect(() => examplesOf({ messages })).toThrow(problem)
+  })
+  it('accept an assistant that only calls tools', () => {
+    expect(examplesOf({ messages: [user, { role: 'assistant', content: null, tool_calls: [{}] }] })).toHaveLength(1)
+  })
+})
+
+describe('pairs', () => {
+  it('keep a system message of their own', () => {
+    expect(examplesOf({ prompt: '', completion: 'b', system: 's' })).toEqual([{ kind: 'completion', prompt: '', completion: 'b', system: 's' }])
+  })
+  it('need something to learn', () => {
+    expect(() => examplesOf({ prompt: 'a', completion: '' })).toThrow('row 1: "completion" is empty')
+    expect(() => examplesOf({ prompt: null, completion: 'a' })).toThrow('row 1: "prompt" must be a string, got null')
+  })
+  it('read instructions as Alpaca wrote them', () => {
+    const [bare, full] = examplesOf({ instruction: 'Add.', input: '', output: '3' }, { instruction: 'Add.', input: '1 2', output: '3' })
+    expect(bare).toMatchObject({ kind: 'completion', prompt: 'Add.', completion: '3' })
+    expect(full).toMatchObject({ prompt: 'Add.\n\n1 2', completion: '3' })
+    expect(full).toHaveProperty('plainPrompt', expect.stringMatching(/^Below is an instruction.*### Input:\n1 2\n\n### Response:$/s))
+    expect(bare).toHaveProperty('plainPrompt', expect.not.stringContaining('### Input'))
+  })
+})

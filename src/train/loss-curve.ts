@@ -1,0 +1,119 @@
+// Draws a run's losses as an SVG: every step, their moving average, validation. A pure function of the history; knows no files and no DOM.
+
+import type { History } from './history.ts'
+
+export interface LossCurveOptions {
+  readonly title?: string
+}
+
+const width = 760
+const height = 420
+const frame = { left: 64, right: 20, top: 52, bottom: 52 }
+const plotWidth = width - frame.left - frame.right
+const plotHeight = height - frame.top - frame.bottom
+const mostPoints = 1200 // finer than the pixels there are
+
+const style = `
+  text { font: 13px system-ui, "DejaVu Sans", sans-serif; fill: #52514e }
+  .title { font-size: 16px; font-weight: 600; fill: #1f1e1d }
+  .ground { fill: #ffffff } .grid { stroke: #e4e3df } .axis { stroke: #a3a29d }
+  .raw { fill: none; stroke: #9ec3e8; stroke-width: 1 } .mean { fill: none; stroke: #1f6fb8; stroke-width: 2.2; stroke-linejoin: round }
+  .line { fill: none; stroke: #c2571a; stroke-width: 1.2; stroke-dasharray: 4 4 } .dot { fill: #c2571a; stroke: #ffffff; stroke-width: 1.5 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #b9b8b3 } .title { fill: #f2f1ee } .ground { fill: #1b1b1a } .grid { stroke: #343432 } .axis { stroke: #6d6c68 }
+    .raw { stroke: #34587c } .mean { stroke: #6cb2f2 } .line { stroke: #f0975c } .dot { fill: #f0975c; stroke: #1b1b1a }
+  }`
+
+/** Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart. */
+export function ticks(from: number, to: number, count: number): number[] {
+  const rough = Math.max(to - from, Number.MIN_VALUE) / count
+  const power = 10 ** Math.floor(Math.log10(rough))
+  const apart = ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10) * power
+  const first = Math.ceil(from / apart - 1e-9)
+  const last = Math.floor(to / apart + 1e-9)
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * apart).toPrecision(12)))
+}
+
+/** Exponential moving average, started at the first value without pulling towards zero. */
+export function smoothed(values: readonly number[], span: number): number[] {
+  const keep = 1 - 2 / (span + 1)
+  let [sum, weight] = [0, 0]
+  return values.map((value) => {
+    sum = sum * keep + value
+    weight = weight * keep + 1
+    return sum / weight
+  })
+}
+
+const escaped = (text: string): string => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
+const round = (value: number): string => value.toFixed(1)
+
+interface Point {
+  readonly step: number
+  readonly loss: number
+}
+
+/** Every n-th point, so that a long run's file stays small; the last one always. */
+const thinned = (points: readonly Point[]): readonly Point[] => {
+  const every = Math.ceil(points.length / mostPoints)
+  return points.filter((_, i) => i % every === 0 || i === points.length - 1)
+}
+
+/** The range of losses shown: whole ticks around all of them. */
+function lossRange(losses: readonly number[]): [number, number] {
+  const least = losses.reduce((a, b) => Math.min(a, b)) // spreading a long run's losses would overflow the stack
+  const most = losses.reduce((a, b) => Math.max(a, b))
+  const marks = ticks(least, most > least ? most : least + 1, 5)
+  const apart = marks.length > 1 ? marks[1]! - marks[0]! : 1
+  return [Math.max(0, Math.floor(least / apart) * apart), Math.max(Math.ceil(most / apart), Math.floor(least / apart) + 1) * apart]
+}
+
+/** The loss curve as an SVG document, readable on light and dark ground. Values that are not finite are left out. */
+export function lossCurve(history: History, { title = 'Training loss' }: LossCurveOptions = {}): string {
+  const finite = <P extends Point>(points: readonly P[]): P[] => points.filter(({ loss }) => Number.isFinite(loss))
+  const [steps, validations] = [finite(history.steps), finite(history.validations)]
+  const losses = [...steps, ...validations].map(({ loss }) => loss)
+  const end = Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
+  const [low, high] = losses.length > 0 ? lossRange(losses) : [0, 1]
+  const x = (step: number): number => frame.left + (step / end) * plotWidth
+  const y = (loss: number): number => frame.top + (1 - (loss - low) / (high - low)) * plotHeight
+  const path = (points: readonly Point[]): string => thinned(points).map(({ step, loss }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(loss))}`).join('') // prettier-ignore
+  const means = smoothed(
+    steps.map(({ loss }) => loss),
+    Math.max(5, steps.length / 20),
+  )
+  const meanPoints = steps.map(({ step }, i) => ({ step, loss: means[i]! }))
+  const rows = ticks(low, high, 5).map((loss) => `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`) // prettier-ignore
+  const columns = ticks(0, end, 8).filter(Number.isInteger).map((step) => `<path class="axis" d="M${round(x(step))} ${height - frame.bottom}v5"/><text x="${round(x(step))}" y="${height - frame.bottom + 21}" text-anchor="middle">${step}</text>`) // prettier-ignore
+  const dots = validations.map(({ step, loss }) => `<circle class="dot" cx="${round(x(step))}" cy="${round(y(loss))}" r="4"><title>step ${step}: ${loss.toFixed(4)}</title></circle>`) // prettier-ignore
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">`,
+    `<style>${style}</style><rect class="ground" width="${width}" height="${height}"/>`,
+    `<text class="title" x="${frame.left}" y="28">${escaped(title)}</text>`,
+    ...rows,
+    ...columns,
+    `<path class="axis" d="M${frame.left} ${height - frame.bottom}h${plotWidth}"/>`,
+    `<text x="${frame.left + plotWidth / 2}" y="${height - 12}" text-anchor="middle">step</text>`,
+    `<text transform="translate(18 ${frame.top + plotHeight / 2}) rotate(-90)" text-anchor="middle">loss (nats per token)</text>`,
+    `<path class="raw" d="${path(steps)}"/><path class="mean" d="${path(meanPoints)}"/>`,
+    `<path class="line" d="${path(validations)}"/>${dots.join('')}`,
+    legend(validations.length > 0),
+    '</svg>\n',
+  ].join('\n')
+}
+
+/** Names of the curves, at the top right. */
+function legend(validated: boolean): string {
+  const entries = [
+    ['raw', 'each step'],
+    ['mean', 'average'],
+    ...(validated ? [['dot', 'validation']] : []),
+  ]
+  return entries
+    .map(([name, text], i) => {
+      const at = width - frame.right - (entries.length - i) * 104
+      const mark = name === 'dot' ? `<circle class="dot" cx="${at + 12}" cy="23" r="4"/>` : `<path class="${name}" d="M${at} 23h24"/>`
+      return `${mark}<text x="${at + 32}" y="28">${text}</text>`
+    })
+    .join('')
+}
