@@ -1,0 +1,7 @@
+// The table of benchmarks. A new one is a file here and a row.
+
+import type { Benchmark } from './benchmark.ts'
+import { decode } from './decode.ts'
+import { train } from './train.ts'
+
+export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([train, decode].map((benchmark) => [benchmark.name, benchmark]))

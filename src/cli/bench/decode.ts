@@ -1,0 +1,83 @@
+// Reading a prompt of 256 tokens and writing after it, 4-bit base, LoRA r16 on all linears. Beside it llama.cpp, run between our two halves.
+
+import { rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Adapter } from '../../adapters/index.ts'
+import { nodeBackend } from '../../node/backend.ts'
+import { createModel } from '../../runtime/index.ts'
+import { row, type Benchmark, type BenchmarkContext } from './benchmark.ts'
+import { llamaFiles, type LlamaFiles } from './gguf-files.ts'
+import { llamaReference } from './reference.ts'
+import { syntheticAdapter, syntheticBase } from './synthetic.ts'
+
+const [promptTokens, newTokens] = [256, 96]
+const prompt = Array.from({ length: promptTokens }, (_, i) => 100 + ((i * 37) % 20000))
+
+interface Speeds {
+  readonly prefill: number[]
+  readonly decode: number[]
+}
+
+/** Tokens a second of reading and of writing, several times. The first run compiles and is left out. */
+async function ours(dtype: 'q4_0' | 'q4_1', withAdapter: boolean, runs: number): Promise<Speeds> {
+  const base = syntheticBase(dtype)
+  const model = createModel({ base, backend: await nodeBackend() })
+  const adapter: Adapter | undefined = withAdapter ? syntheticAdapter(base) : undefined
+  const speeds: Speeds = { prefill: [], decode: [] }
+  for (let i = 0; i <= runs; i++) {
+    for await (const event of model.generate(prompt, { adapter, maxTokens: newTokens, minTokens: newTokens })) {
+      if (event.type !== 'generation-end' || i === 0) continue
+      speeds.prefill.push((promptTokens * 1000) / event.promptMs)
+      speeds.decode.push(event.tokensPerSecond)
+    }
+  }
+  await model.dispose()
+  return speeds
+}
+
+async function theirs(model: string, files: LlamaFiles | undefined, context: BenchmarkContext): Promise<ReadonlyMap<string, number>> {
+  if (!files) return new Map()
+  const lines = await llamaReference('llamacpp_decode.mjs', [model, files.lora], context)
+  return new Map(lines.map(({ name, tokensPerSecond }) => [name, Number(tokensPerSecond)]))
+}
+
+const goals = {
+  q4_0: { prefill: 0.95, decode: 1.8 },
+  q4_1: { prefill: 3, decode: 1.8 },
+}
+
+async function* compared(dtype: 'q4_0' | 'q4_1', files: LlamaFiles | undefined, context: BenchmarkContext) {
+  context.progress(`decode ${dtype}: our first half`)
+  const first = await ours(dtype, true, 2)
+  const reference = await theirs(files?.[dtype] ?? '', files, context)
+  context.progress(`decode ${dtype}: our second half`)
+  const second = await ours(dtype, true, 2)
+  for (const what of ['prefill', 'decode'] as const) {
+    const speed = reference.get(what === 'prefill' ? 'llama.cpp prefill 256 lora' : 'llama.cpp decode lora')
+    yield row({
+      name: `${what === 'prefill' ? 'prefill 256' : 'decode after 256'}, LoRA r16, ${dtype.toUpperCase()}`,
+      ...{ unit: 'tokens/s', higherIsBetter: true, goal: goals[dtype][what] },
+      ours: [...first[what], ...second[what]],
+      reference: speed === undefined ? undefined : { name: `llama.cpp ${dtype.toUpperCase()}`, values: [speed] },
+    })
+  }
+}
+
+export const decode: Benchmark = {
+  name: 'decode',
+  summary: 'reading 256 tokens and writing on, 4-bit 135M model with LoRA r16: tokens a second, beside llama.cpp',
+  needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct',
+  async *run(context) {
+    let files: LlamaFiles | undefined
+    if (context.environment['GRAFT_BENCH_LLAMA']) {
+      context.progress('writing files for llama.cpp')
+      files = await llamaFiles(syntheticAdapter(syntheticBase('f32')), 32)
+    }
+    try {
+      yield* compared('q4_0', files, context)
+      yield* compared('q4_1', files, context)
+    } finally {
+      if (files) await rm(dirname(files.lora), { recursive: true, force: true })
+    }
+  },
+}

@@ -1,0 +1,73 @@
+// Files for llama.cpp: the real SmolLM2 as Q4_0 (its own format is Q4_1), and an adapter as GGUF LoRA.
+
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { peftKey } from '../../adapters/keys.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { f32, type Tensor } from '../../base/tensor.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import { openGguf } from '../../formats/gguf.ts'
+import type { GgufEntry } from '../../formats/gguf-types.ts'
+import { ggufChunks } from '../../formats/gguf-writer.ts'
+import { quants } from '../../formats/quants/quants.ts'
+import { fileSink } from '../../node/file-sink.ts'
+import { resolveModel } from '../../node/resolve.ts'
+
+export interface LlamaFiles {
+  readonly q4_1: string
+  readonly q4_0: string
+  readonly lora: string
+}
+
+/** ggml's names of a Llama layer's linears. */
+const ggmlNames = {
+  q_proj: 'attn_q',
+  k_proj: 'attn_k',
+  v_proj: 'attn_v',
+  o_proj: 'attn_output',
+  gate_proj: 'ffn_gate',
+  up_proj: 'ffn_up',
+  down_proj: 'ffn_down',
+}
+
+/** Writes the files into a new temporary folder. Speed does not depend on the rotary order of q and k, so B's rows stay as they are. */
+export async function llamaFiles(adapter: Adapter, alpha: number): Promise<LlamaFiles> {
+  const model = await resolveModel('smollm2-135m-instruct:q4_1')
+  if (!('gguf' in model)) throw new Error('internal: the catalogue gave a folder for a GGUF')
+  const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
+  const sink = fileSink(folder)
+  const file = await openGguf(model.gguf)
+  const metadata = new Map([...file.metadata].map(([key, value]) => [key, { type: file.metadataTypes.get(key), value } as GgufEntry]))
+  const tensors = new Map<string, Tensor>()
+  for (const [name, { type, shape }] of file.tensors) {
+    const tensor = await file.read(name)
+    if (type === 'f32') tensors.set(name, tensor)
+    else {
+      const values = toFloat32(tensor)
+      const blocks = new Uint8Array((values.length / 32) * 18)
+      quants.q4_0.quantize!(values, blocks)
+      tensors.set(name, { dtype: 'q4_0', shape, data: blocks })
+    }
+  }
+  await sink.write('q4_0.gguf', ggufChunks({ metadata, tensors }))
+  await sink.write('lora.gguf', ggufChunks(loraContent(adapter, alpha)))
+  return { q4_1: model.gguf.name, q4_0: join(folder, 'q4_0.gguf'), lora: join(folder, 'lora.gguf') }
+}
+
+function loraContent(adapter: Adapter, alpha: number): Parameters<typeof ggufChunks>[0] {
+  const metadata = new Map<string, GgufEntry>([
+    ['general.architecture', { type: 'string', value: 'llama' }],
+    ['general.type', { type: 'string', value: 'adapter' }],
+    ['adapter.type', { type: 'string', value: 'lora' }],
+    ['adapter.lora.alpha', { type: 'f32', value: alpha }],
+  ])
+  const tensors = new Map<string, Tensor>()
+  for (const [key, tensor] of adapter.tensors) {
+    const [, layer, module, side] = /layers\.(\d+)\.\w+\.(\w+)\.lora_([AB])\.weight$/.exec(key) ?? [key]
+    const name = ggmlNames[module as keyof typeof ggmlNames]
+    if (!name) throw new Error(`internal: ${peftKey(key)} has no name in ggml`)
+    tensors.set(`blk.${layer}.${name}.weight.lora_${side!.toLowerCase()}`, f32(tensor.shape, toFloat32(tensor)))
+  }
+  return { metadata, tensors }
+}
