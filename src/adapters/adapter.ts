@@ -1,15 +1,16 @@
-// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one, and checking one against a model.
+// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one, checking one, feeding one.
 
-import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
+import { assertInternal, MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
+import { baseCopyMismatch, baseCopyOf, shapeText } from './base-copy.ts'
 import { inputName, peftKey } from './keys.ts'
-import type { AdapterConfig, BaseValues, ParameterSpec } from './kind.ts'
+import type { AdapterConfig, BaseValues, ParameterSpec, WeightOf } from './kind.ts'
 import { kindNamed } from './kinds.ts'
 import { resolvePreset } from './presets.ts'
-import { adaptableModules, layersOf, type Layer } from './site.ts'
+import { adaptableModules, layersOfBlock, type Layer } from './site.ts'
 import { targetModules } from './targets.ts'
 
 export interface Adapter {
@@ -21,9 +22,6 @@ export interface Adapter {
   /** The base it was trained on, as PEFT names it. */
   readonly baseModel?: string
 }
-
-/** A base weight by its checkpoint name. */
-export type WeightOf = (name: string) => Tensor
 
 export interface CreateOptions {
   readonly seed: number
@@ -85,37 +83,35 @@ export function createAdapter(
   return { kind, config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
 }
 
-const noBase: BaseValues = () => {
-  throw new OptionError('internal: a shared tensor has no base weight.')
+const noBase: BaseValues = (part) => {
+  assertInternal(false, `a tensor of no module asks for its ${part}`)
 }
 
 function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string, BaseValues> {
   return new Map(
     model.blocks.flatMap((block) =>
-      layersOf({ ...model, blocks: [block] }).map(
-        (layer) => [peftKey(layer.module.path), baseValues(layer, block.prefix, weightOf)] as const,
-      ),
+      layersOfBlock(block).map((layer) => [peftKey(layer.module.path), baseValues(layer, block.prefix, weightOf)] as const),
     ),
   )
 }
 
-/** PEFT saves an embedding's own weight along when the embedding is a target. It is carried, never applied. */
-const isBaseCopy = (key: string): boolean => key.endsWith('.base_layer.weight')
-
 /**
- * Checks an adapter against a model; throws one MismatchError with every missing, unexpected and mis-shaped tensor.
+ * Checks an adapter against a model; throws one MismatchError with every missing, unexpected and mis-shaped tensor. With the base's weights,
+ * copies of them that PEFT saved along (embeddings that are targets) are compared too.
  */
-export function checkAdapter(adapter: Adapter, model: ModelGraph): void {
+export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: WeightOf): void {
   const expected = parametersOf(model, adapter)
   const mismatches: Mismatch[] = []
-  for (const [key, { shape }] of expected) {
+  for (const [key, spec] of expected) {
     const tensor = adapter.tensors.get(key)
-    const wanted = `[${shape.join(', ')}]`
-    if (!tensor) mismatches.push({ name: key, got: 'nothing', expected: wanted })
-    else if (tensor.shape.join() !== shape.join()) mismatches.push({ name: key, got: `[${tensor.shape.join(', ')}]`, expected: wanted })
+    const got = tensor ? shapeText(tensor) : 'nothing'
+    if (got !== shapeText(spec)) mismatches.push({ name: key, got, expected: shapeText(spec) })
   }
-  for (const [key, { shape }] of adapter.tensors) {
-    if (!expected.has(key) && !isBaseCopy(key)) mismatches.push({ name: key, got: `[${shape.join(', ')}]`, expected: 'no such tensor' })
+  for (const [key, tensor] of adapter.tensors) {
+    const path = baseCopyOf(key)
+    const mismatch = path && baseCopyMismatch(key, path, tensor, { model, weightOf })
+    if (mismatch) mismatches.push(mismatch)
+    else if (path === undefined && !expected.has(key)) mismatches.push({ name: key, got: shapeText(tensor), expected: 'no such tensor' })
   }
   if (mismatches.length === 0) return
   const advice = `Was it trained on another base? ${adapter.baseModel ? `Its config says "${adapter.baseModel}".` : 'Its config names none.'}`
@@ -131,6 +127,8 @@ export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
 /** The adapter's tensors in f32 by the input names of the composed graph: what is fed. f32 data is not copied. */
 export function adapterFeeds({ tensors }: Pick<Adapter, 'tensors'>): Map<string, F32Tensor> {
   return new Map(
-    [...tensors].filter(([key]) => !isBaseCopy(key)).map(([key, tensor]) => [inputName(key), f32(tensor.shape, toFloat32(tensor))]),
+    [...tensors]
+      .filter(([key]) => baseCopyOf(key) === undefined)
+      .map(([key, tensor]) => [inputName(key), f32(tensor.shape, toFloat32(tensor))]),
   )
 }

@@ -1,6 +1,6 @@
 // Attaching an adapter: a pass over the blocks that gives every layer the adapter touches its detour, with the adapter's tensors as inputs.
 
-import { OptionError, UnsupportedError } from '../base/errors.ts'
+import { assertInternal, OptionError, UnsupportedError } from '../base/errors.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -37,8 +37,10 @@ export function attachKind<Config extends AdapterConfig>(
     touched++
     return kind.apply(g, siteOf(g, layer, own, shared, { training, claim }), config)
   })
-  if (touched === 0) throw new OptionError(`The ${kind.name} adapter touches no layer of this model; was it made for another one?`)
-  return attached
+  const blocks = attached.blocks.map((block) => kind.applyToBlock?.(block, config) ?? block)
+  if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))
+    throw new OptionError(`The ${kind.name} adapter touches no layer of this model; was it made for another one?`)
+  return { ...attached, blocks }
 }
 
 interface SiteContext {
@@ -66,8 +68,8 @@ function siteOf(
         claim(`${name}.${wanted}`)
         return g.input(`${name}.${wanted}`, 'f32', spec.shape, 'adapter')
       }
-      if (common) return g.input(wanted, 'f32', common.shape, 'adapter')
-      throw new OptionError(`internal: ${module.path} has no parameter "${wanted}".`)
+      assertInternal(common, `${module.path} has no parameter "${wanted}"`)
+      return g.input(wanted, 'f32', common.shape, 'feed') // not named within its block: one for all of them
     },
     base: (changes = {}) => baseOutput(g, layer, changes),
     dropout: (value) => (training ? g.multiply(value, g.input(dropoutName(name), 'f32', value.shape, 'feed')) : value),

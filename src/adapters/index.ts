@@ -4,7 +4,7 @@ export { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, t
 export { attach, type AttachOptions } from './attach.ts'
 export { mergedWeights } from './fold.ts'
 export { inputName, peftKey } from './keys.ts'
-export type { AdapterConfig, AdapterKind, ParameterSpec, ServingForm, Site } from './kind.ts'
+export type { AdapterConfig, AdapterKind, ParameterSpec, ServingForm, Site, WeightOf } from './kind.ts'
 export { adapterKinds } from './kinds.ts'
 export type { LoraConfig } from './lora-config.ts'
 export { loadAdapter, saveAdapter } from './peft.ts'

@@ -2,8 +2,12 @@
 
 const prefix = 'base_model.model.'
 
-/** PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'. Names of no module stay as they are. */
-export const peftKey = (inputName: string): string => (inputName.includes('.') ? prefix + inputName : inputName)
+/**
+ * PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'. Tensors of no module are called by
+ * their whole keys ('prompt_embeddings', 'base_model.vera_A') in both worlds.
+ */
+export const peftKey = (inputName: string): string =>
+  inputName.includes('.') && !inputName.startsWith('base_model.') ? prefix + inputName : inputName
 
 /** The graph input of a PEFT key; the key itself where it has no such prefix. */
 export const inputName = (key: string): string => (key.startsWith(prefix) ? key.slice(prefix.length) : key)

@@ -2,9 +2,9 @@
 // A kind says which tensors it has, how they change a layer in a graph, and how they fold into a weight. It knows no files and no training.
 
 import type { Random } from '../base/random.ts'
-import type { F32Tensor } from '../base/tensor.ts'
+import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Value } from '../graph/ir.ts'
-import type { ModuleInfo } from '../graph/model-graph.ts'
+import type { Block, ModuleInfo } from '../graph/model-graph.ts'
 import type { Operators } from '../graph/operation.ts'
 import type { TargetChoice } from './targets.ts'
 
@@ -18,6 +18,9 @@ export interface AdapterConfig extends TargetChoice {
   /** The file's own keys, where it was read from one: what they hold beyond this configuration is written back unchanged. */
   readonly peft?: PeftJson
 }
+
+/** A base weight by its checkpoint name. */
+export type WeightOf = (name: string) => Tensor
 
 /** The base's own numbers of one module, for kinds whose start, merge or serving depends on them. Throws where they were not given. */
 export type BaseValues = (part: 'weight' | 'bias') => Float32Array
@@ -56,13 +59,15 @@ export interface ModuleTensors {
 }
 
 /**
- * The run-time form of a module: y = W·x + bias + B·(A·x) + shift, with every scale folded into B.
- * A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], shift: [out].
+ * The run-time form of a module: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift, with every scale folded into B.
+ * A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v and shift: [out]; u and v absent: ones, shift absent: zeros.
  */
 export interface ServingForm {
   readonly A: F32Tensor
   readonly B: F32Tensor
   readonly shift?: F32Tensor
+  readonly u?: F32Tensor
+  readonly v?: F32Tensor
 }
 
 export interface MergedModule {
@@ -84,10 +89,12 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   writeConfig(config: Config): PeftJson
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
-  /** Tensors that belong to no single module (VeRA's projections); every block that uses one has an input of its name. */
+  /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */
   shared?(config: Config, modules: readonly ModuleInfo[]): readonly ParameterSpec[]
   /** The module's output with the adapter. */
   apply(g: Operators, site: Site, config: Config): Value
+  /** A block with the kind's effect on what flows into it (soft prompts), after its layers were dealt with; the block itself where there is none. */
+  applyToBlock?(block: Block, config: Config): Block
   /** The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to fold into. */
   merge?(config: Config, at: ModuleTensors): MergedModule
   /** Absent, or undefined for this configuration: served by an attached graph of its own. */

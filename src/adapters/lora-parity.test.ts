@@ -2,7 +2,7 @@
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { F32Tensor, Tensor } from '../base/tensor.ts'
+import type { Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { evaluate } from '../graph/evaluate.ts'
 import type { Graph } from '../graph/ir.ts'
@@ -88,6 +88,22 @@ const extra = ['embed_head', 'bias_regex', 'dropout', 'biases_all', 'biases_lora
  */
 const unstable = 'lora_all_rs'
 
+/** A shift of the output needs a bias to be merged into, and the tied head's weight is the embedding's too. */
+const unmergeable = ['bias_regex', 'embed_head']
+
+it.each([
+  ['bias_regex', /lora_B\.bias cannot be merged/],
+  ['embed_head', /shares its weight with lm_head/],
+])('refuses to merge %s, saying why', async (name, message) => {
+  const { adapter } = await readCase(`lora_extra/${name}`)
+  expect(() => [...mergedWeights(stories.model, adapter, stories.weightOf)]).toThrow(message)
+})
+
+it('refuses to serve trained biases from slots, saying what can', async () => {
+  const { adapter } = await readCase('lora_extra/biases_all')
+  expect(() => servingTensors(adapter, attachSlots(qwen2.model))).toThrow(/no serving form[^]*Use attach/)
+})
+
 describe.each([...trained, ...extra])('%s', (name) => {
   const double = name === unstable
   let one: Case
@@ -110,7 +126,7 @@ describe.each([...trained, ...extra])('%s', (name) => {
   const attached = (): ModelGraph => withOwnMasks(attach(base.model, one.adapter, { training: masks().length > 0 }))
 
   it('fits the model', () => {
-    expect(() => checkAdapter(one.adapter, base.model)).not.toThrow()
+    expect(() => checkAdapter(one.adapter, base.model, base.weightOf)).not.toThrow()
   })
 
   it('gives the same logits', async () => {
@@ -126,11 +142,11 @@ describe.each([...trained, ...extra])('%s', (name) => {
     const outputs = await run(gradientGraph(attached(), names), feeds)
     expect(outputs.get('loss')!.data[0]).toBeCloseTo(values(one.expected.get('loss'))[0]!, 4)
     const bound = double ? 3e-4 : 1e-4
-    keys.forEach((key, i) => {
+    const off = keys.filter((key, i) => {
       const [got, wanted] = [gradientOf(outputs, names[i]!), values(one.expected.get(key))]
-      expect(relativeDistance(got, wanted), key).toBeLessThan(bound)
-      expect(furthest(got, wanted), key).toBeLessThan(bound * Math.max(...wanted.map(Math.abs)))
+      return !(relativeDistance(got, wanted) < bound && furthest(got, wanted) < bound * Math.max(...wanted.map(Math.abs)))
     })
+    expect(off).toEqual([])
   })
 
   it('has a gradient for every tensor', () => {
@@ -139,25 +155,18 @@ describe.each([...trained, ...extra])('%s', (name) => {
     expect(keys.sort()).toEqual([...adapterFeeds(one.adapter).keys()].sort())
   })
 
-  it('is served from slots with the same logits', async (context) => {
-    if (masks().length > 0) return context.skip('slots hold no dropout')
-    if (name.includes('biases')) {
-      expect(() => servingTensors(one.adapter, attachSlots(base.model))).toThrow(/no serving form/)
-      return
-    }
+  it.skipIf(name.includes('biases') || name.includes('dropout'))('is served from slots with the same logits', async () => {
     const slots = attachSlots(base.model, { modules: () => true, shift: true })
     const feeds = new Map([...feedsFor(base, one.ids), ...servingTensors(one.adapter, slots)])
     const outputs = await run(composeBlocks(slots.blocks), feeds)
     expect(furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits')))).toBeLessThan(1e-3)
   })
 
-  it('gives the same logits when merged, or says why it cannot', async () => {
-    const merge = (): Map<string, F32Tensor> => new Map(mergedWeights(base.model, one.adapter, base.weightOf))
-    const wanted = one.expected.get('merged_logits')
-    if (!wanted) return expect(merge).toThrow(/cannot be merged|shares its weight/)
-    const feeds = new Map([...feedsFor(base, one.ids), ...merge()])
-    const outputs = await run(composeBlocks(base.model.blocks), feeds)
-    expect(furthest(outputs.get('logits')!.data as Float32Array, values(wanted))).toBeLessThan(double ? 2e-3 : 1e-3)
+  it.skipIf(unmergeable.some((part) => name.includes(part)))('gives the same logits when merged', async () => {
+    const merged = mergedWeights(base.model, one.adapter, base.weightOf)
+    const outputs = await run(composeBlocks(base.model.blocks), new Map([...feedsFor(base, one.ids), ...merged]))
+    const logits = outputs.get('logits')!.data as Float32Array
+    expect(furthest(logits, values(one.expected.get('merged_logits')))).toBeLessThan(double ? 2e-3 : 1e-3)
   })
 
   it('is saved as it was loaded', async () => {
@@ -203,8 +212,11 @@ describe.each(trained)('%s, trained', (name) => {
     expect(furthest(losses.slice(0, 2), wanted.slice(0, 2))).toBeLessThan(1e-3)
     // AdamW's first steps are near ±rate whatever a gradient's size: where rounding turns a sign, the unstable case parts from PEFT by whole steps.
     expect(Math.abs(losses[2]! - wanted[2]!)).toBeLessThan(double ? 0.1 : 1e-3)
-    for (const [key, { data }] of parameters) {
-      expect(relativeDistance(data, values(expected.get(`after3.base_model.model.${key}`))), key).toBeLessThan(double ? 0.03 : 1e-4)
-    }
+    const bound = double ? 0.03 : 1e-4
+    const off = names.filter((input) => {
+      const after = values(expected.get(`after3.base_model.model.${input}`))
+      return !(relativeDistance(parameters.get(input)!.data, after) < bound)
+    })
+    expect(off).toEqual([])
   })
 })

@@ -1,0 +1,44 @@
+// Copies of base weights that PEFT saves along where an embedding is a target: carried, compared with the base, never applied.
+
+import type { Mismatch } from '../base/errors.ts'
+import type { Tensor } from '../base/tensor.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import type { ModelGraph } from '../graph/model-graph.ts'
+import { inputName } from './keys.ts'
+import type { WeightOf } from './kind.ts'
+import { layersOfBlock } from './site.ts'
+
+const baseCopySuffix = '.base_layer.weight'
+
+/** The module whose own weight a tensor is a copy of. */
+export const baseCopyOf = (key: string): string | undefined =>
+  key.endsWith(baseCopySuffix) ? inputName(key).slice(0, -baseCopySuffix.length) : undefined
+
+/** A carried copy may differ from the base by as much as 4-bit blocks round, relative to its size. */
+const baseCopyTolerance = 0.1
+
+/** What is wrong with a carried copy of a base weight; undefined where nothing is. */
+export function baseCopyMismatch(key: string, path: string, tensor: Tensor, { model, weightOf }: CheckedBase): Mismatch | undefined {
+  const got = shapeText(tensor)
+  for (const block of model.blocks) {
+    const layer = layersOfBlock(block).find(({ module }) => module.path === path)
+    if (!layer) continue
+    const { kind, inFeatures, outFeatures } = layer.module
+    const expected = shapeText({ shape: kind === 'embedding' ? [inFeatures, outFeatures] : [outFeatures, inFeatures] })
+    if (got !== expected) return { name: key, got, expected }
+    if (!weightOf || !layer.weight) return undefined
+    const [own, base] = [toFloat32(tensor), toFloat32(weightOf(block.prefix + layer.weight.name))]
+    const distance = Math.sqrt(squares(own.map((value, i) => value - base[i]!)) / squares(base))
+    if (distance <= baseCopyTolerance) return undefined
+    return { name: key, got: `a weight ${(100 * distance).toFixed(0)} % away from the base's`, expected: "the base's own weight" }
+  }
+  return { name: key, got, expected: 'no such tensor' }
+}
+
+interface CheckedBase {
+  readonly model: ModelGraph
+  readonly weightOf: WeightOf | undefined
+}
+
+export const shapeText = ({ shape }: { readonly shape: readonly number[] }): string => `[${shape.join(', ')}]`
+const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0)

@@ -1,0 +1,51 @@
+// Every row of the table runs the contract suite, in the configurations that take different paths.
+
+import { describe, expect, it } from 'vitest'
+import { adapterKindContract, type KindCase } from './kind.contract.ts'
+import { adapterKinds, kindNamed, kindOfPeft } from './kinds.ts'
+
+const cases: Readonly<Record<string, readonly KindCase[]>> = {
+  lora: [
+    { name: 'queries and values', options: { rank: 3, layers: [0, 3] }, freshTolerance: 0 },
+    {
+      name: 'patterns, rank-stabilised',
+      options: {
+        rank: 4,
+        alpha: 6,
+        targets: 'all-linear',
+        layers: [2],
+        rankStabilized: true,
+        rankPattern: { down_proj: 1 },
+        alphaPattern: { 'mlp.*': 3 },
+      },
+      freshTolerance: 0,
+    },
+    {
+      name: 'embedding',
+      options: { rank: 2, targets: ['embed_tokens'] },
+      freshTolerance: 0,
+      skip: { merge: 'the embedding of this base is tied to its head' },
+    },
+    {
+      name: 'head with a bias on B, beside other targets',
+      options: { rank: 2, targets: ['lm_head', 'layers.4.mlp.up_proj'], loraBias: true, start: 'gaussian' },
+      freshTolerance: 0,
+      skip: { merge: 'the layers of this base have no bias that B’s could be merged into' },
+    },
+  ],
+}
+
+it('has a case for every kind', () => {
+  expect(Object.keys(cases)).toEqual([...adapterKinds.keys()])
+})
+for (const [kind, list] of Object.entries(cases)) for (const one of list) adapterKindContract(kind, one)
+
+describe('the table', () => {
+  it('finds kinds by name and by peft_type, and says what there is', () => {
+    expect(kindOfPeft({ peft_type: 'LORA' }, 'x')).toBe(kindNamed('lora'))
+    expect(() => kindNamed('lorra')).toThrow('There is no adapter kind "lorra". There are: lora')
+    expect(() => kindOfPeft({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
+      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA',
+    )
+  })
+})
