@@ -21,17 +21,17 @@ export function normal(random: Random, shape: readonly number[], spread = 1): F3
 export const doubled = (tensor: Tensor): Tensor =>
   tensor.dtype === 'f32' ? { dtype: 'f64', shape: tensor.shape, data: new Float64Array(tensor.data as Float32Array) } : tensor
 
-/** Largest |a − b|, relative to the largest |b| where that is above 1. */
-export function distance(a: Tensor, b: Tensor): number {
+/** Largest |a − b|; NaN where either holds NaN. */
+export function largestGap(a: Tensor, b: Tensor): number {
   const [x, y] = [a.data as Float32Array, b.data as Float32Array]
-  let [worst, largest] = [0, 1]
-  for (let i = 0; i < y.length; i++) {
-    const gap = Math.abs(x[i]! - y[i]!)
-    if (!(gap <= worst)) worst = gap // NaN counts as well
-    largest = Math.max(largest, Math.abs(y[i]!))
-  }
-  return worst / largest
+  let worst = 0
+  for (let i = 0; i < y.length; i++) worst = Math.max(worst, Math.abs(x[i]! - y[i]!)) // Math.max keeps NaN
+  return worst
 }
+
+/** The same relative to the largest |b|, where that is above 1. */
+export const distance = (a: Tensor, b: Tensor): number =>
+  largestGap(a, b) / (b.data as Float32Array).reduce((most: number, value) => Math.max(most, Math.abs(value)), 1)
 
 /** Expects equal shapes and values within `tolerance` (see distance). */
 export function expectClose(got: Tensor | undefined, expected: Tensor, tolerance: number, what = 'values'): void {

@@ -161,9 +161,17 @@ function refuses(json: Json): void {
 export function architectureContract(modelType: string, tiny: TinyModel): void {
   const json = configJson(modelType, tiny)
   describe(`${modelType}${tiny.title ? `, ${tiny.title}` : ''}`, () => {
-    describe('computes', () => computes(json))
-    describe('is made of blocks', () => isShared(json, tiny))
-    describe('checks weights', () => checksWeights(json))
-    describe('refuses', () => refuses(json))
+    describe('computes', () => {
+      computes(json)
+    })
+    describe('is made of blocks', () => {
+      isShared(json, tiny)
+    })
+    describe('checks weights', () => {
+      checksWeights(json)
+    })
+    describe('refuses', () => {
+      refuses(json)
+    })
   })
 }

@@ -1,0 +1,125 @@
+import { describe, expect, it } from 'vitest'
+import { FormatError, UnsupportedError } from '../base/errors.ts'
+import type { RopeConfig } from './model-config.ts'
+import { readRope, ropeFrom } from './models/read-rope.ts'
+import { contextLimit, ropeTables, sharedRopeTables } from './rope.ts'
+
+const config = { maxPositions: 64 }
+const plain: RopeConfig = { theta: 10_000, width: 8 }
+const angleOf = (rope: RopeConfig, pair: number, position: number, sequenceLength?: number): number => {
+  const { cos, sin } = ropeTables(rope, config, position + 1, sequenceLength)
+  const at = position * (rope.width / 2) + pair
+  return Math.atan2(sin.data[at]!, cos.data[at]!)
+}
+
+describe('ropeTables', () => {
+  it('turns pair i of position p by p·θ^(−2i/r)', () => {
+    const { cos, sin } = ropeTables(plain, config, 3)
+    expect([cos.shape, sin.shape]).toEqual([[3, 4], [3, 4]]) // prettier-ignore
+    expect([...cos.data.slice(0, 4)]).toEqual([1, 1, 1, 1])
+    expect(angleOf(plain, 0, 2)).toBeCloseTo(2, 6)
+    expect(angleOf(plain, 1, 2)).toBeCloseTo(0.2, 6)
+    expect(angleOf(plain, 3, 2)).toBeCloseTo(0.002, 6)
+  })
+  it('linear divides every angle by the factor', () => {
+    expect(angleOf({ ...plain, scaling: { type: 'linear', factor: 4 } }, 0, 6)).toBeCloseTo(1.5, 6)
+  })
+  it('dynamic stretches θ only beyond the trained length', () => {
+    const rope: RopeConfig = { ...plain, scaling: { type: 'dynamic', factor: 4 } }
+    expect(angleOf(rope, 1, 3, 64)).toBe(angleOf(plain, 1, 3))
+    const theta = 10_000 * ((4 * 96) / 64 - 3) ** (8 / 6)
+    expect(angleOf(rope, 1, 3, 96)).toBeCloseTo(3 * theta ** (-2 / 8), 6)
+  })
+  it('llama3 keeps short waves and divides long ones', () => {
+    const scaling = { type: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 64 } as const
+    expect(angleOf({ ...plain, scaling }, 0, 2)).toBe(angleOf(plain, 0, 2)) // wave of 6.3 positions, below 64/4
+    expect(angleOf({ ...plain, scaling }, 2, 2)).toBeCloseTo(angleOf(plain, 2, 2) / 8, 8) // wave of 628, above 64
+    const between = angleOf({ ...plain, scaling }, 1, 2) // wave of 62.8: smooth = (64/62.8 − 1)/3
+    const smooth = (64 / (20 * Math.PI) - 1) / 3
+    expect(between).toBeCloseTo(0.2 * ((1 - smooth) / 8 + smooth), 7)
+  })
+  it('yarn magnifies cos and sin by 0.1·ln(factor) + 1, or as the config says', () => {
+    const scaling = { type: 'yarn', factor: 4, originalMaxPositions: 64 } as const
+    const first = (extra: object): number => ropeTables({ ...plain, scaling: { ...scaling, ...extra } }, config, 1).cos.data[0]!
+    expect(first({})).toBeCloseTo(0.1 * Math.log(4) + 1, 6)
+    expect(first({ attentionFactor: 1.25 })).toBe(1.25)
+    expect(first({ mscale: 0.8, mscaleAllDim: 0.8 })).toBe(1)
+    expect(first({ mscale: 2, mscaleAllDim: 1 })).toBeCloseTo((0.2 * Math.log(4) + 1) / (0.1 * Math.log(4) + 1), 6)
+  })
+  it('yarn keeps fast pairs, divides slow ones, and rounds the bounds unless told not to', () => {
+    const scaling = { type: 'yarn', factor: 4, originalMaxPositions: 64, attentionFactor: 1, betaFast: 8, betaSlow: 1 } as const
+    expect(angleOf({ ...plain, scaling }, 0, 2)).toBeCloseTo(2, 6)
+    expect(angleOf({ ...plain, scaling }, 3, 2)).toBeCloseTo(0.002 / 4, 8)
+    const untruncated = angleOf({ ...plain, scaling: { ...scaling, truncate: false } }, 1, 2)
+    expect(untruncated).not.toBeCloseTo(angleOf({ ...plain, scaling }, 1, 2), 4)
+  })
+})
+
+describe('sharedRopeTables', () => {
+  it('makes a table once, for a power of two of rows, and anew only for a longer one', () => {
+    const rope = { ...plain }
+    const first = sharedRopeTables(rope, config, 10)
+    expect(first.cos.shape).toEqual([64, 4])
+    expect(sharedRopeTables(rope, config, 64)).toBe(first)
+    const longer = sharedRopeTables(rope, config, 65)
+    expect(longer.cos.shape).toEqual([128, 4])
+    expect(sharedRopeTables(rope, config, 3)).toBe(longer)
+  })
+  it('makes dynamic tables anew where the length beyond the trained context changes', () => {
+    const rope: RopeConfig = { ...plain, scaling: { type: 'dynamic', factor: 2 } }
+    const short = sharedRopeTables(rope, config, 10)
+    expect(sharedRopeTables(rope, config, 64)).toBe(short)
+    const long = sharedRopeTables(rope, config, 100)
+    expect(long.cos.data[5]).not.toBe(short.cos.data[5])
+    expect(sharedRopeTables(rope, config, 100)).toBe(long)
+    expect(sharedRopeTables(rope, config, 10).cos.data).toEqual(short.cos.data)
+  })
+})
+
+describe('contextLimit', () => {
+  it('is the trained length, times the factor of scalings that do not count it in', () => {
+    const limit = (scaling?: RopeConfig['scaling']): number =>
+      contextLimit({ maxPositions: 64, rope: { main: { ...plain, ...(scaling ? { scaling } : {}) } } })
+    expect(limit()).toBe(64)
+    expect(limit({ type: 'linear', factor: 2.5 })).toBe(160)
+    expect(limit({ type: 'yarn', factor: 4, originalMaxPositions: 16 })).toBe(64)
+  })
+})
+
+describe('reading rotary parameters', () => {
+  const defaults = { headWidth: 8, maxPositions: 64, theta: 10_000 }
+  const read = (json: Readonly<Record<string, unknown>>): RopeConfig => readRope(json, defaults)
+
+  it('takes both layouts', () => {
+    const wanted = { theta: 500, width: 8, scaling: { type: 'linear', factor: 2 } }
+    expect(read({ rope_parameters: { rope_theta: 500, rope_type: 'linear', factor: 2 } })).toEqual(wanted)
+    expect(read({ rope_theta: 500, rope_scaling: { type: 'linear', factor: 2 } })).toEqual(wanted)
+    expect(read({})).toEqual({ theta: 10_000, width: 8 })
+    expect(read({ rope_scaling: null, rope_theta: 7 })).toEqual({ theta: 7, width: 8 })
+  })
+  it('takes the original context from beside the parameters, from among them, or from the context', () => {
+    const original = (json: object, parameters: object = {}): number | undefined =>
+      read({ ...json, rope_parameters: { rope_type: 'yarn', factor: 2, ...parameters } }).scaling?.originalMaxPositions
+    expect(original({})).toBe(64)
+    expect(original({}, { original_max_position_embeddings: 16 })).toBe(16)
+    expect(original({ original_max_position_embeddings: 32 }, { original_max_position_embeddings: 16 })).toBe(32)
+  })
+  it('derives the factor of yarn where it is null', () => {
+    const { scaling } = read({ rope_parameters: { rope_type: 'yarn', factor: null, original_max_position_embeddings: 16 } })
+    expect(scaling?.factor).toBe(4)
+  })
+  it('turns a part of each head', () => {
+    expect(read({ partial_rotary_factor: 0.5 }).width).toBe(4)
+    expect(ropeFrom({ partial_rotary_factor: 0.25 }, {}, defaults).width).toBe(2)
+    expect(() => read({ partial_rotary_factor: 0.4 })).toThrow('even count')
+  })
+  it('refuses what it does not know, and what is missing or no number', () => {
+    for (const type of ['longrope', 'su', 'proportional', 'toString']) {
+      expect(() => read({ rope_scaling: { type, factor: 2 } })).toThrow(UnsupportedError)
+    }
+    expect(() => read({ rope_scaling: { rope_type: 'default', mrope_section: [2, 1, 1] } })).toThrow('mrope_section')
+    expect(() => read({ rope_parameters: { full_attention: { rope_theta: 1 } } })).toThrow('by type of layer')
+    expect(() => read({ rope_scaling: { type: 'linear' } })).toThrow(FormatError)
+    expect(() => read({ rope_theta: 'much' })).toThrow('"rope_theta" is "much"')
+  })
+})

@@ -1,0 +1,83 @@
+// Tiny random models of every architecture and RoPE scaling beside what transformers computes for them (test/parity/make_arch.py).
+
+import * as ort from 'onnxruntime-node'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { i64, type Tensor } from '../src/base/tensor.ts'
+import type { Program } from '../src/compute/backend.ts'
+import { onnxRuntimeBackend } from '../src/compute/onnxruntime.ts'
+import { referenceBackend } from '../src/compute/reference.ts'
+import { openSafetensors } from '../src/formats/safetensors.ts'
+import { openBaseModel, type BaseModel } from '../src/graph/base-model.ts'
+import { modelFeeds } from '../src/graph/feeds.ts'
+import { composeBlocks } from '../src/graph/model-graph.ts'
+import { architectures } from '../src/graph/models/index.ts'
+import { readWeights } from '../src/graph/read-weights.ts'
+import { largestGap } from '../src/graph/testing.ts'
+import { fileSource } from '../src/node/file-source.ts'
+import { directoryFolder } from '../src/node/folder.ts'
+import { root } from './support/sources.ts'
+
+const folder = join(root, 'test/parity/architectures')
+const cases = readdirSync(folder, { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+const backends = [referenceBackend, onnxRuntimeBackend(ort as never, { threads: 2 })]
+const TOLERANCE = 2e-4 // asked for are 1e-3; measured 2e-5, on logits of about ±10
+const PROMPT_TOKENS = 20 // of the greedy continuation
+
+const integers = ({ data }: Tensor): number[] => Array.from(data as BigInt64Array, Number)
+const counting = (length: number): number[] => Array.from({ length }, (_, i) => i)
+
+describe('the cases', () => {
+  it('cover every architecture, and every RoPE scaling', () => {
+    expect([...architectures.keys()].filter((name) => !cases.some((one) => one.startsWith(name)))).toEqual([])
+    expect(cases).toEqual(expect.arrayContaining(['linear', 'dynamic', 'yarn', 'llama3'].map((type) => `llama_rope_${type}`)))
+  })
+})
+
+describe.each(cases)('%s', (name) => {
+  let base: BaseModel
+  let weights: Map<string, Tensor>
+  const expected = new Map<string, Tensor>()
+
+  beforeAll(async () => {
+    base = await openBaseModel({ name, folder: await directoryFolder(join(folder, name)) })
+    weights = await readWeights(base)
+    const store = await openSafetensors(await fileSource(join(folder, name, 'expected.safetensors')))
+    for (const tensor of store.tensors.keys()) expected.set(tensor, await store.read(tensor))
+    await store.close()
+  })
+  afterAll(() => base.weights.close())
+
+  describe.each(backends)('on $name', (backend) => {
+    let program: Program
+    beforeAll(async () => {
+      program = await backend.compile(composeBlocks(base.graph.blocks), { initializers: weights })
+    })
+    afterAll(() => program.dispose())
+
+    /** Logits [M, V] of the rows of a batch. */
+    async function logitsOf(ids: number[][], rows: number[]): Promise<Tensor> {
+      const feeds = modelFeeds(base.config, { ids }).set('rows', i64([rows.length], rows))
+      return (await program.run(feeds)).get('logits')!
+    }
+
+    it('gives the logits of 2 × 96 tokens', async () => {
+      const input = expected.get('input_ids')!
+      const [batch, tokens] = input.shape as [number, number]
+      const ids = counting(batch).map((n) => integers(input).slice(n * tokens, (n + 1) * tokens))
+      const logits = await logitsOf(ids, counting(batch * tokens))
+      expect(logits.shape).toEqual([batch * tokens, base.config.vocabularySize])
+      expect(largestGap(logits, expected.get('logits')!)).toBeLessThan(TOLERANCE)
+    })
+    it('continues greedily with the same 12 tokens', async () => {
+      const wanted = integers(expected.get('greedy')!)
+      const tokens = wanted.slice(0, PROMPT_TOKENS)
+      while (tokens.length < wanted.length) {
+        const { data } = await logitsOf([tokens], [tokens.length - 1])
+        tokens.push((data as Float32Array).indexOf(Math.max(...(data as Float32Array))))
+      }
+      expect(tokens).toEqual(wanted)
+    })
+  })
+})
