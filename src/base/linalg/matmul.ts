@@ -1,34 +1,55 @@
 // Matrix products. Both operands are packed into panels that the innermost loop reads in order, so any strides run at the same speed.
 
 import { assertInternal } from '../errors.ts'
-import type { FloatArray, Matrix } from './matrix.ts'
-import { plainKernel, type Kernel } from './kernel.ts'
+import type { Kernel } from './kernel.ts'
+import { columnsOf, type FloatArray, type Matrix } from './matrix.ts'
+import { fastKernels } from './simd.ts'
 
 export interface ProductOptions {
   /** Add to what the target holds; otherwise the target is overwritten. */
   readonly add?: boolean
   /** The product is known to be symmetric (Gram matrices): half of it is computed, the other half copied. */
   readonly symmetric?: boolean
-  /** Who runs the innermost loop; the plain one sums in double precision. */
+  /** Who runs the innermost loop; unless said, the fastest one that sums in double precision. */
   readonly kernel?: Kernel
 }
 
 /** Steps of the inner dimension that are packed at a time: 4 rows of it fit the first-level cache beside 4 columns. */
 const depth = 256
 
-/** target = left · right. left: [M, K], right: [K, N], target: [M, N], row-major in `target.data`. */
-export function multiply(target: Matrix, left: Matrix, right: Matrix, options: ProductOptions = {}): void {
-  const { add = false, symmetric = false, kernel = plainKernel } = options
+/** Columns of the right side that are packed at a time, so that wide ones (a vocabulary) need no large second copy. */
+const breadth = 2048
+
+/** target = left · right. left: [M, K], right: [K, N], target: [M, N], its rows contiguous. */
+export function multiply(
+  target: Matrix,
+  left: Matrix,
+  right: Matrix,
+  { add = false, symmetric = false, kernel = fastKernels().f64 }: ProductOptions = {},
+): void {
   const [rows, inner, columns] = [left.rows, left.columns, right.columns]
   assertInternal(
     right.rows === inner && target.rows === rows && target.columns === columns && target.columnStride === 1,
     `product of ${rows} × ${inner} and ${right.rows} × ${columns} into ${target.rows} × ${target.columns}.`,
   )
-  const { panelRows, panelColumns } = kernel
-  const panels = Math.ceil(columns / panelColumns)
-  const stripStride = panels * panelColumns
-  const { left: packedLeft, right: packedRight, strip } = kernel.buffers(depth, stripStride)
   if (inner === 0 && !add) clear(target)
+  for (let column = 0; column < columns; column += breadth) {
+    const count = Math.min(breadth, columns - column)
+    multiplyBlock(columnsOf(target, column, count), left, columnsOf(right, column, count), {
+      add,
+      symmetric: symmetric && columns <= breadth,
+      kernel,
+    })
+  }
+  if (symmetric) mirror(target)
+}
+
+function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symmetric, kernel }: Required<ProductOptions>): void {
+  const { panelRows, panelColumns } = kernel
+  const [rows, inner] = [left.rows, left.columns]
+  const panels = Math.ceil(right.columns / panelColumns)
+  const stripStride = panels * panelColumns
+  const { left: packedLeft, right: packedRight, strip } = kernel.buffers(Math.min(depth, inner), stripStride)
   for (let k = 0; k < inner; k += depth) {
     const count = Math.min(depth, inner - k)
     for (let panel = 0; panel < panels; panel++) {
@@ -42,7 +63,6 @@ export function multiply(target: Matrix, left: Matrix, right: Matrix, options: P
       store(target, row, Math.min(panelRows, rows - row), first * panelColumns, strip, stripStride, add || k > 0)
     }
   }
-  if (symmetric) mirror(target)
 }
 
 /** Rows `row`… of `left`, interleaved: [count][panelRows]. Rows beyond the end are zeros. */

@@ -1,0 +1,240 @@
+// The best low-rank factors of a matrix: exact for a product of thin factors, by subspace iteration for a dense one.
+// docs/decisions/0010-low-rank-by-gram-matrices.md says why both go through Gram matrices in double precision.
+
+import { random } from '../random.ts'
+import type { Kernel } from './kernel.ts'
+import { multiply } from './matmul.ts'
+import { matrixOf, rowsOf, squaredNorm, transpose, zeros, type Matrix } from './matrix.ts'
+import { gramRoot, symmetricEigen, type Eigen } from './symmetric.ts'
+
+/** How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ². Neither given: all there are. */
+export interface RankChoice {
+  readonly rank?: number | undefined
+  readonly energy?: number | undefined
+}
+
+/** m ≈ b·a. b: [M, R], a: [R, N], both with √σ in them. */
+export interface LowRank {
+  readonly b: Matrix<Float32Array>
+  readonly a: Matrix<Float32Array>
+  /** ‖m − b·a‖_F / ‖m‖_F; 0 for a zero matrix. */
+  readonly residual: number
+}
+
+/** Directions whose σ is below this share of the largest are rounding errors of f32 factors. */
+const negligible = 2 ** -22
+
+/** The number of directions kept of squared singular values, largest first, that sum to `total` together with those not listed. */
+function chooseRank(squares: Float64Array, total: number, { rank = squares.length, energy = 1 }: RankChoice): number {
+  const limit = Math.min(rank, squares.length)
+  let kept = 0
+  for (let sum = 0; kept < limit && (energy >= 1 || sum < energy * total); kept++) {
+    if (!(squares[kept]! > negligible ** 2 * squares[0]!)) break
+    sum += squares[kept]!
+  }
+  return kept
+}
+
+const positive = (values: Float64Array): Float64Array => values.map((value) => Math.max(0, value))
+const sum = (values: Float64Array, from = 0): number => values.subarray(from).reduce((total, value) => total + value, 0)
+const share = (rest: number, total: number): number => (total > 0 ? Math.sqrt(Math.max(0, rest) / total) : 0)
+
+/** mᵀ·m in double precision, [N, N]. */
+function gram(m: Matrix): Matrix<Float64Array> {
+  const result = zeros(m.columns, m.columns)
+  multiply(result, transpose(m), m, { symmetric: true })
+  return result
+}
+
+function product(left: Matrix, right: Matrix): Matrix<Float64Array> {
+  const result = zeros(left.rows, right.columns)
+  multiply(result, left, right)
+  return result
+}
+
+function product32(left: Matrix, right: Matrix): Matrix<Float32Array> {
+  const result = matrixOf(left.rows, right.columns, new Float32Array(left.rows * right.columns))
+  multiply(result, left, right)
+  return result
+}
+
+/** Rows of `m` times one factor each. */
+function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Matrix<Float64Array> {
+  const data = new Float64Array(m.rows * m.columns)
+  for (let row = 0; row < m.rows; row++) {
+    const scale = factor(row)
+    for (let i = row * m.columns; i < (row + 1) * m.columns; i++) data[i] = scale * m.data[m.start + i]!
+  }
+  return matrixOf(m.rows, m.columns, data)
+}
+
+/**
+ * The best low-rank factors of b·a without forming it. b: [M, K], a: [K, N]. With bᵀb = RᵀR and a·aᵀ = TᵀT, the singular values of b·a are
+ * those of the small C = R·Tᵀ = U·S·Vᵀ, and its best factors are b·(Tᵀ·V·S^−½) and (S^−½·Uᵀ·R)·a. Errors are about 1e-8 of the largest σ.
+ */
+export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRank {
+  const [rootB, rootA] = [gramRoot(gram(b)), gramRoot(gram(transpose(a)))]
+  const core = product(rootB, transpose(rootA)) // [K, K]
+  const { values, vectors } = symmetricEigen(gram(core))
+  const squares = positive(values)
+  const rank = chooseRank(squares, sum(squares), choice)
+  const v = rowsOf(vectors, 0, rank) // [R, K]
+  const left = product(
+    scaleRows(v, (i) => squares[i]! ** -0.25),
+    rootA,
+  ) // [R, K]
+  const right = product(
+    product(
+      scaleRows(v, (i) => squares[i]! ** -0.75),
+      transpose(core),
+    ),
+    rootB,
+  ) // [R, K]
+  return { b: product32(b, transpose(left)), a: product32(right, a), residual: share(sum(squares, rank), sum(squares)) }
+}
+
+export interface DenseOptions extends RankChoice {
+  /** [N, L]: directions in which large singular vectors are expected; chosen well, they save most of the work. */
+  readonly start?: Matrix | undefined
+  readonly seed: number
+  readonly kernel?: Kernel | undefined
+}
+
+/** More directions than wanted are iterated: what lies near the edge then converges fast. */
+const oversampling = 8
+/** Stop when the residual is expected to fall by less than this share of itself. */
+const precision = 1 / 400
+const halfStepLimit = 24
+
+interface Subspace {
+  /** Orthonormal columns x of one side, [N, L], and y = m·x of the other, [M, L]. */
+  readonly x: Matrix<Float64Array>
+  readonly y: Matrix<Float64Array>
+  /** Of yᵀ·y: squares of the singular values of m as seen from x. */
+  readonly eigen: Eigen
+  readonly flipped: boolean
+}
+
+/**
+ * Low-rank factors of a dense matrix, with a residual within 1 % of the best possible: subspace iteration from a start that may be random
+ * (Halko, Martinsson and Tropp 2011, arXiv:0909.4061), stopped when what is still to be gained, going by the last gains, is too little to matter.
+ * m: [M, N].
+ */
+export function truncateDense(m: Matrix, { rank, energy, start, seed, kernel }: DenseOptions): LowRank {
+  const smaller = Math.min(m.rows, m.columns)
+  const total = squaredNorm(m)
+  let width = Math.min(rank ?? smaller, energy === undefined ? smaller : 32) + oversampling
+  let from = start
+  for (;;) {
+    if (2 * width >= smaller) return truncateExactly(m, { rank, energy })
+    const found = iterate(m, from, width, Math.min(width - oversampling, rank ?? width), total, seed, kernel)
+    const kept = chooseRank(positive(found.eigen.values).subarray(0, width - oversampling), total, { rank, energy })
+    if (kept < width - oversampling || kept === rank) return factorsOf(found, kept, total)
+    from = found.flipped ? found.y : found.x
+    width *= 2
+  }
+}
+
+function iterate(
+  m: Matrix,
+  start: Matrix | undefined,
+  width: number,
+  rank: number,
+  total: number,
+  seed: number,
+  kernel: Kernel | undefined,
+): Subspace {
+  let current = halfStep(m, orthonormal(startBlock(m.columns, width, start, seed)), false, kernel)
+  let rest = total - sum(positive(current.eigen.values).subarray(0, rank))
+  let gain = Infinity
+  for (let step = 1; step < halfStepLimit; step++) {
+    const next = halfStep(m, scaledBasis(current), !current.flipped, kernel)
+    const left = total - sum(positive(next.eigen.values).subarray(0, rank))
+    const [before, gained] = [gain, Math.max(0, rest - left)]
+    current = next
+    rest = left
+    gain = gained
+    const ratio = Math.min(0.9, gained / before)
+    if (rest <= 1e-12 * total || gained <= 1e-5 * rest) break
+    if (step > 1 && (gained * ratio) / (1 - ratio) <= 2 * precision * rest) break
+  }
+  return current
+}
+
+function startBlock(size: number, width: number, start: Matrix | undefined, seed: number): Matrix<Float64Array> {
+  const { normal } = random(seed)
+  const block = zeros(width, size)
+  const given = Math.min(start?.columns ?? 0, width)
+  for (let i = 0; i < width; i++)
+    for (let j = 0; j < size; j++)
+      block.data[i * size + j] = i < given ? start!.data[start!.start + j * start!.rowStride + i * start!.columnStride]! : normal()
+  return transpose(block)
+}
+
+/** An orthonormal basis of the columns of x, [N, L]; directions that are rounding errors become zero columns. */
+function orthonormal(x: Matrix<Float64Array>): Matrix<Float64Array> {
+  const scales = x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => columnScale(x, j))
+  const even = transpose(scaleRows(rowMajor(transpose(x)), (j) => scales[j]!))
+  return basisOf(even, symmetricEigen(gram(even)))
+}
+
+const columnScale = (x: Matrix, j: number): number => {
+  let square = 0
+  for (let i = 0; i < x.rows; i++) square += x.data[x.start + i * x.rowStride + j * x.columnStride]! ** 2
+  return square > 0 ? 1 / Math.sqrt(square) : 0
+}
+
+function rowMajor(m: Matrix<Float64Array>): Matrix<Float64Array> {
+  if (m.columnStride === 1 && m.rowStride === m.columns) return m
+  const data = new Float64Array(m.rows * m.columns)
+  for (let i = 0; i < m.rows; i++)
+    for (let j = 0; j < m.columns; j++) data[i * m.columns + j] = m.data[m.start + i * m.rowStride + j * m.columnStride]!
+  return matrixOf(m.rows, m.columns, data)
+}
+
+/** y·V·Λ^−½ */
+function basisOf(y: Matrix, { values, vectors }: Eigen): Matrix<Float64Array> {
+  const floor = 1e-14 * Math.max(0, values[0] ?? 0)
+  return product(y, transpose(scaleRows(vectors, (i) => (values[i]! > floor ? values[i]! ** -0.5 : 0))))
+}
+
+const scaledBasis = ({ y, eigen }: Subspace): Matrix<Float64Array> => basisOf(y, eigen)
+
+function halfStep(m: Matrix, x: Matrix<Float64Array>, flipped: boolean, kernel: Kernel | undefined): Subspace {
+  const y = zeros(flipped ? m.columns : m.rows, x.columns)
+  multiply(y, flipped ? transpose(m) : m, x, kernel ? { kernel } : {})
+  return { x, y, eigen: symmetricEigen(gram(y)), flipped }
+}
+
+/** From y = m·x: m ≈ y·xᵀ, cut to its largest directions. */
+function factorsOf({ x, y, eigen, flipped }: Subspace, rank: number, total: number): LowRank {
+  const v = rowsOf(eigen.vectors, 0, rank)
+  const squares = positive(eigen.values)
+  const own = product32(y, transpose(scaleRows(v, (i) => squares[i]! ** -0.25)))
+  const other = product32(
+    scaleRows(v, (i) => squares[i]! ** 0.25),
+    transpose(x),
+  )
+  const residual = share(total - sum(squares.subarray(0, rank)), total)
+  return flipped ? { b: copied(transpose(other)), a: copied(transpose(own)), residual } : { b: own, a: other, residual }
+}
+
+function copied(m: Matrix<Float32Array>): Matrix<Float32Array> {
+  const data = new Float32Array(m.rows * m.columns)
+  for (let i = 0; i < m.rows; i++)
+    for (let j = 0; j < m.columns; j++) data[i * m.columns + j] = m.data[i * m.rowStride + j * m.columnStride]!
+  return matrixOf(m.rows, m.columns, data)
+}
+
+/** By all eigenvalues of the Gram matrix of the smaller side: for small matrices, and where many directions are wanted. */
+function truncateExactly(m: Matrix, choice: RankChoice): LowRank {
+  const flipped = m.columns > m.rows
+  const tall = flipped ? transpose(m) : m
+  const eigen = symmetricEigen(gram(tall))
+  const rank = chooseRank(positive(eigen.values), sum(positive(eigen.values)), choice)
+  const identity = zeros(tall.columns, tall.columns)
+  for (let i = 0; i < tall.columns; i++) identity.data[i * (tall.columns + 1)] = 1
+  // In x = 1, y = m·1 = m: the general form with every direction in it.
+  const found = factorsOf({ x: identity, y: tall as Matrix<Float64Array>, eigen, flipped }, rank, sum(positive(eigen.values)))
+  return found
+}
