@@ -98,9 +98,7 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
   for (const part of parts) {
     codes.set(part.codes.data, (row * first.inFeatures * first.bits) / 8)
     scales.set(part.scales.data, row * perRow)
-    for (let block = 0; offsets && part.offsets && block < perRow; block++) {
-      offsets.set(part.offsets.data.subarray(block * part.outFeatures, (block + 1) * part.outFeatures), block * outFeatures + row)
-    }
+    if (offsets && part.offsets) stackOffsets(part.offsets.data, offsets, row, perRow)
     row += part.outFeatures
   }
   return {
@@ -110,6 +108,12 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
     scales: f32([outFeatures * perRow], scales),
     ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
   }
+}
+
+/** Puts offsets [in/block, out of one part] beside those of the parts before: `row` outputs from the left of [in/block, out of all]. */
+function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow: number): void {
+  const [width, total] = [part.length / perRow, all.length / perRow]
+  for (let block = 0; block < perRow; block++) all.set(part.subarray(block * width, (block + 1) * width), block * total + row)
 }
 
 /** Quantises a weight [out, in] to 4 bits (as Q4_0: blocks of 32, symmetrical) or 8 (as Q8_0). Undefined where the width is no multiple of 32. */

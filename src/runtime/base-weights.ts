@@ -1,16 +1,16 @@
 // A base model's weights in the forms that programs take: packed for serving, f32 for training, single embedding rows. Reads a store, keeps
 // only what is fed at every run; what becomes part of a program is not kept here a second time.
 
-import { type DType, isBlockType } from '../base/dtype.ts'
+import { bytesOf, type DType, isBlockType } from '../base/dtype.ts'
 import { OptionError } from '../base/errors.ts'
-import { bytesView, f32, type F32Tensor, fromBytes, type Tensor } from '../base/tensor.ts'
-import { bytesOf } from '../base/dtype.ts'
+import { bytesView, type F32Tensor, fromBytes, type Tensor } from '../base/tensor.ts'
 import { type PackedWeight, packWeight, quantizeWeight } from '../compute/pack.ts'
 import type { PackedForm } from '../compute/pack-linears.ts'
 import { packers } from '../compute/packing/packers.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
 import { type ModelGraph, weightsOf } from '../graph/model-graph.ts'
+import { finiteFloat32 } from '../graph/read-weights.ts'
 
 /** 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4' keeps embedding and head in 8 bits). */
 export type WeightChoice = 'file' | 'f32' | 'q4' | 'q8'
@@ -18,6 +18,7 @@ export type WeightChoice = 'file' | 'f32' | 'q4' | 'q8'
 export interface BaseWeights {
   /** How the linear layer's weight is kept while serving; undefined: f32. */
   formOf(name: string): PackedForm | undefined
+  /** Throws NumericError for scales that are NaN or infinite. */
   packed(name: string): Promise<PackedWeight>
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
@@ -62,7 +63,7 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
   }
   const readFloat = async (name: string): Promise<F32Tensor> => {
     const tensor = await read(name)
-    return f32(tensor.shape, toFloat32(tensor))
+    return finiteFloat32(name, tensor)
   }
   const float = (name: string): Promise<F32Tensor> => {
     const known = kept.get(name) ?? readFloat(name)
@@ -76,7 +77,11 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
       const { bits, block, withOffsets } = packers[blockType]
       return { bits, block, withOffsets }
     },
-    packed: async (name) => packWeight(await read(name)),
+    async packed(name) {
+      const packed = packWeight(await read(name))
+      for (const part of [packed.scales, packed.offsets]) if (part) finiteFloat32(`${name} (block scales)`, part)
+      return packed
+    },
     float,
     async floats() {
       const all = new Map<string, F32Tensor>()

@@ -15,10 +15,13 @@ import type { ServingProgram } from './serving-program.ts'
 /** Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay small. */
 const PIECE = 512
 
+/** The last token of every row, all of them, none, or those at the given places among a row's new tokens, in rising order. */
+export type Places = 'last' | 'all' | 'none' | readonly (readonly number[])[]
+
 export interface ForwardOptions {
   readonly adapter?: Adapter | undefined
-  /** Which of the new tokens to look at: the last of every row, all of them, or none. Default 'last'. */
-  readonly at?: 'last' | 'all' | 'none'
+  /** Which of the new tokens to look at. Default 'last'. */
+  readonly at?: Places
   /** Hidden states instead of logits; the head is not computed then. */
   readonly want?: 'logits' | 'hidden'
   /** Called between the pieces of a long prompt; throwing stops. */
@@ -56,18 +59,11 @@ function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[
   })
 }
 
-/** Number of the row in [N·T] of each token looked at, with the batch row it belongs to. */
-function chosen(
-  pieces: readonly (readonly number[])[],
-  width: number,
-  last: readonly boolean[],
-  at: 'last' | 'all' | 'none',
-): { row: number; index: number }[] {
-  return pieces.flatMap((piece, row) => {
-    if (at === 'none' || piece.length === 0) return []
-    if (at === 'all') return piece.map((_, t) => ({ row, index: row * width + t }))
-    return last[row] ? [{ row, index: row * width + piece.length - 1 }] : []
-  })
+/** Places of a row's new tokens that are looked at. */
+function placesOf(at: Places, row: number, length: number): readonly number[] {
+  if (at === 'none') return []
+  if (at === 'last') return [length - 1]
+  return at === 'all' ? Array.from({ length }, (_, t) => t) : (at[row] ?? [])
 }
 
 export function createForward({ config, weights, program }: ForwardParts): Forward {
@@ -103,7 +99,11 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
     for (let start = 0; start < longest; start += PIECE) {
       checkpoint?.()
       const pieces = tokens.map((row) => row.slice(start, start + PIECE))
-      const picks = chosen(pieces, Math.max(...pieces.map(({ length }) => length)), tokens.map((row) => row.length <= start + PIECE), at) // prettier-ignore
+      const width = Math.max(...pieces.map(({ length }) => length))
+      const picks = tokens.flatMap(({ length }, row) => {
+        const here = placesOf(at, row, length).filter((place) => place >= start && place < start + width)
+        return here.map((place) => ({ row, index: row * width + place - start })) // counted through [N·T]
+      })
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
       const feeds = await feedsOf(pieces, cache)
       feeds.set('rows', i64([rows.length], rows))

@@ -92,7 +92,6 @@ export async function createServingProgram(options: ServingOptions): Promise<Ser
   const { graph, stacks } = servingGraph(options)
   const { initializers, fed } = await weightInputs(graph, weights, stacks)
   const program = await backend.compile(graph, { initializers })
-  initializers.clear() // the program has them now
 
   const slotted = attached ? undefined : attachSlots(model)
   const tensorsOf = (adapter: Adapter | undefined): ReadonlyMap<string, Tensor> => {

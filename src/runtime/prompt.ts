@@ -1,0 +1,26 @@
+// What users give a model to read, as token ids.
+
+import { NotFoundError } from '../base/errors.ts'
+import { type ChatMessage, type ChatOptions, renderChat } from '../formats/chat-template.ts'
+import type { Tokenizer } from '../formats/tokenizer.ts'
+import type { BaseModel } from '../graph/base-model.ts'
+
+/** Text to go on from, a conversation to answer, or token ids. */
+export type Prompt = string | readonly ChatMessage[] | readonly number[]
+
+/** Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as they are. */
+export function promptEncoder({ name, tokenizer, chatTemplate }: BaseModel): (prompt: Prompt, chat?: ChatOptions) => number[] {
+  return (prompt, chat = {}) => {
+    if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number')) return [...prompt]
+    if (!tokenizer) throw new NotFoundError(`Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`)
+    if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
+    const options = { ...specials(tokenizer), addGenerationPrompt: true, ...chat }
+    return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
+  }
+}
+
+/** The texts of BOS and EOS, which many templates write. */
+const specials = (tokenizer: Tokenizer): Pick<ChatOptions, 'bosToken' | 'eosToken'> => ({
+  ...(tokenizer.bosId === undefined ? {} : { bosToken: tokenizer.decode([tokenizer.bosId]) }),
+  ...(tokenizer.eosId === undefined ? {} : { eosToken: tokenizer.decode([tokenizer.eosId]) }),
+})
