@@ -5,6 +5,14 @@ import { adapterKindContract, type KindCase } from './kind.contract.ts'
 import { adapterKinds, kindNamed, kindOfPeft } from './kinds.ts'
 
 const cases: Readonly<Record<string, readonly KindCase[]>> = {
+  dora: [
+    {
+      name: 'attention and feed-forward',
+      options: { rank: 3, targets: ['q_proj', 'down_proj'], rankStabilized: true, rankPattern: { down_proj: 2 } },
+      freshTolerance: 1e-4, // rows are divided by their own length
+      skip: { gradients: 'DoRA holds the norm constant in its gradients, which finite differences do not; PEFT’s gradients are compared' },
+    },
+  ],
   lora: [
     { name: 'queries and values', options: { rank: 3, layers: [0, 3] }, freshTolerance: 0 },
     {
@@ -33,6 +41,24 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       skip: { merge: 'the layers of this base have no bias that B’s could be merged into' },
     },
   ],
+  ia3: [
+    { name: 'keys, values and the last feed-forward layer', options: {}, freshTolerance: 0, skip: { seeds: 'a fresh IA3 is all ones' } },
+    {
+      name: 'inputs by a regex',
+      options: { targets: ['gate_proj', 'o_proj'], feedForward: '.*mlp.*' },
+      freshTolerance: 0,
+      skip: { seeds: 'a fresh IA3 is all ones' },
+    },
+  ],
+  lokr: [
+    { name: 'one side factored', options: { rank: 2, alpha: 3, targets: ['q_proj', 'up_proj', 'down_proj'] }, freshTolerance: 0 },
+    {
+      name: 'both sides factored',
+      options: { rank: 1, targets: ['v_proj', 'gate_proj'], decomposeBoth: true, decomposeFactor: 8, start: 'lycoris' },
+      freshTolerance: 0,
+    },
+    { name: 'both sides full', options: { rank: 16, alpha: 8, targets: ['o_proj'] }, freshTolerance: 0 },
+  ],
 }
 
 it('has a case for every kind', () => {
@@ -43,9 +69,10 @@ for (const [kind, list] of Object.entries(cases)) for (const one of list) adapte
 describe('the table', () => {
   it('finds kinds by name and by peft_type, and says what there is', () => {
     expect(kindOfPeft({ peft_type: 'LORA' }, 'x')).toBe(kindNamed('lora'))
-    expect(() => kindNamed('lorra')).toThrow('There is no adapter kind "lorra". There are: lora')
+    expect(kindOfPeft({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(kindNamed('dora'))
+    expect(() => kindNamed('lorra')).toThrow(`There is no adapter kind "lorra". There are: ${[...adapterKinds.keys()].join(', ')}`)
     expect(() => kindOfPeft({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
-      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA',
+      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3',
     )
   })
 })

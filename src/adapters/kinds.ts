@@ -1,11 +1,16 @@
 // The table of adapter kinds. A new kind is a file and a row here.
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
+import { dora } from './dora.ts'
+import { ia3 } from './ia3.ts'
 import type { AdapterKind, PeftJson } from './kind.ts'
+import { lokr } from './lokr.ts'
 import { lora } from './lora.ts'
 
 /** By name. Of kinds that share a peft_type, the one that claims its files by a key stands before the one that takes the rest. */
-export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map([lora].map((kind) => [kind.name, kind as AdapterKind]))
+export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
+  [dora, lora, ia3, lokr].map((kind) => [kind.name, kind as AdapterKind]),
+)
 
 export function kindNamed(name: string): AdapterKind {
   const kind = adapterKinds.get(name)

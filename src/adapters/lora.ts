@@ -5,27 +5,24 @@
 // On an embedding, with a table of V rows: y = E[ids] + s·B·Aᵀ[ids], A: [R, V], B: [D, R]. B starts at zero, so a fresh adapter changes nothing.
 
 import { UnsupportedError } from '../base/errors.ts'
-import type { Random } from '../base/random.ts'
-import { f32, sizeOf } from '../base/tensor.ts'
+import { f32 } from '../base/tensor.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
 import { completeLora, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, transposed } from './matrices.ts'
-import { pythonRegex, targetMatcher } from './targets.ts'
+import { normal, uniform, zeros } from './starts.ts'
+import { patternValue, targetMatcher } from './targets.ts'
+
+/** The names at a linear layer. */
+export const loraParts = { a: 'lora_A.weight', b: 'lora_B.weight' } as const
 
 const tensorNames = (module: ModuleInfo): { a: string; b: string } =>
-  module.kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : { a: 'lora_A.weight', b: 'lora_B.weight' }
+  module.kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : loraParts
 
 const shiftName = 'lora_B.bias'
 /** The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in layers it did not wrap. */
 const wrappedBias = 'base_layer.bias'
 const plainBias = 'bias'
-
-/** The value of the first pattern that matches the end of the module path (peft/utils/other.py, get_pattern_key). */
-function patternValue(patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number {
-  const found = Object.entries(patterns).find(([pattern]) => pythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path))
-  return found ? found[1] : otherwise
-}
 
 /** R and s of one module. */
 export function rankAndScale(config: LoraConfig, module: ModuleInfo): { rank: number; scale: number } {
@@ -33,16 +30,6 @@ export function rankAndScale(config: LoraConfig, module: ModuleInfo): { rank: nu
   const alpha = patternValue(config.alphaPattern, module.path, config.alpha)
   return { rank, scale: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) }
 }
-
-const zeros = (shape: readonly number[]) => (): Float32Array => new Float32Array(sizeOf(shape))
-const normal =
-  (shape: readonly number[], deviation: number) =>
-  (random: Random): Float32Array =>
-    Float32Array.from({ length: sizeOf(shape) }, () => deviation * random.normal())
-const uniform =
-  (shape: readonly number[], bound: number) =>
-  (random: Random): Float32Array =>
-    Float32Array.from({ length: sizeOf(shape) }, () => bound * (2 * random.uniform() - 1))
 
 /** Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as in PEFT. */
 function detour({ start, loraBias }: LoraConfig, module: ModuleInfo, rank: number): ParameterSpec[] {
@@ -68,7 +55,8 @@ function detour({ start, loraBias }: LoraConfig, module: ModuleInfo, rank: numbe
   ]
 }
 
-function biasSpecs({ bias }: LoraConfig, module: ModuleInfo, targeted: boolean): ParameterSpec[] {
+/** The base's own bias where the configuration trains it. */
+export function biasSpecs({ bias }: LoraConfig, module: ModuleInfo, targeted: boolean): ParameterSpec[] {
   if (!module.bias || bias === 'none' || (bias === 'lora_only' && !targeted)) return []
   const start: ParameterSpec['start'] = (_random, base) => base('bias').slice()
   return [{ name: targeted ? wrappedBias : plainBias, shape: [module.outFeatures], trainable: true, start }]

@@ -27,3 +27,25 @@ export function transposed(values: Float32Array, rows: number, columns: number):
     for (let column = 0; column < columns; column++) result[column * rows + row] = values[row * columns + column]!
   return result
 }
+
+/** ‖row‖₂ of each row of [rows, columns], summed in double precision. */
+export function rowNorms(values: Float32Array, rows: number, columns: number): Float32Array {
+  const norms = new Float32Array(rows)
+  for (let row = 0; row < rows; row++) {
+    let sum = 0
+    for (let i = row * columns; i < (row + 1) * columns; i++) sum += values[i]! * values[i]!
+    norms[row] = Math.sqrt(sum)
+  }
+  return norms
+}
+
+/** Multiplies every row in place by its factor. */
+export function scaleRows(values: Float32Array, factors: Float32Array): void {
+  const columns = values.length / factors.length
+  for (let i = 0; i < values.length; i++) values[i]! *= factors[Math.floor(i / columns)]!
+}
+
+/** Multiplies every column in place by its factor. */
+export function scaleColumns(values: Float32Array, factors: Float32Array): void {
+  for (let i = 0; i < values.length; i++) values[i]! *= factors[i % factors.length]!
+}

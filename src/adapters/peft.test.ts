@@ -35,7 +35,7 @@ describe('loadAdapter', () => {
   it('names every setting that it does not support, with its value, in one error', async () => {
     const error = await errorOf(
       loadWith({
-        use_dora: true,
+        use_qalora: true,
         modules_to_save: ['lm_head'],
         init_lora_weights: 'pissa',
         r: 0,
@@ -53,7 +53,7 @@ describe('loadAdapter', () => {
         .sort(),
     ).toEqual(
       [
-        'use_dora: true',
+        'use_qalora: true',
         'modules_to_save: ["lm_head"]',
         'init_lora_weights: got "pissa", expected true, false, "gaussian"',
         'r: got 0, expected a whole number ≥ 1',

@@ -1,6 +1,6 @@
 // Which modules of a model a configuration hits, by PEFT's rules (peft/tuners/tuners_utils.py, check_target_module_exists).
 
-import { OptionError } from '../base/errors.ts'
+import { OptionError, UnsupportedError } from '../base/errors.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 
 export interface TargetChoice {
@@ -23,6 +23,12 @@ export function pythonRegex(source: string, what: string): RegExp {
   } catch (cause) {
     throw new OptionError(`${what}: "${source}" is not a regular expression: ${(cause as Error).message}.`, { cause })
   }
+}
+
+/** The value of the first pattern that matches the end of the module path (peft/utils/other.py, get_pattern_key). */
+export function patternValue(patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number {
+  const found = Object.entries(patterns).find(([pattern]) => pythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path))
+  return found ? found[1] : otherwise
 }
 
 /** Whether a path is one of the names or ends in one, or matches the regex as a whole. */
@@ -55,6 +61,13 @@ export function targetMatcher(choice: TargetChoice): (module: ModuleInfo) => boo
   const hit = pathMatcher(targets, 'targets')
   // A module that is named by its whole path is meant, whatever `layers` says; so PEFT.
   return ({ path }) => !excluded(path) && hit(path) && (inLayers(path) || (typeof targets !== 'string' && targets.includes(path)))
+}
+
+/** The same for kinds that act on linear layers only; throws UnsupportedError for an embedding that is a target. */
+export function hitsLinear(choice: TargetChoice, module: ModuleInfo, kind: string): boolean {
+  const hit = targetMatcher(choice)(module)
+  if (hit && module.kind !== 'linear') throw new UnsupportedError(`${module.path}: ${kind} acts on linear layers, not on embeddings.`)
+  return hit
 }
 
 /** The last parts of module paths, each once: what target names usually are. */

@@ -1,0 +1,8 @@
+// Every kind but LoRA against PEFT.
+
+import { storiesBase } from './fixture.contract.ts'
+import { parityContract, type ParityCase } from './parity.contract.ts'
+
+const cases: readonly Omit<ParityCase, 'base'>[] = [{ name: 'dora_r6' }, { name: 'ia3' }, { name: 'lokr' }, { name: 'lokr_both' }]
+
+for (const one of cases) parityContract({ ...one, base: storiesBase })
