@@ -19,7 +19,7 @@ const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.m
 
 /** Real tokens a second of each step after the first two, which warm up. A shared beginning counts for each of its rows. */
 async function ours(model: LoadedModel): Promise<number[]> {
-  const examples = snipsExamples((await readDataFile(join(data, 'train.jsonl'))).rows.slice(0, rows))
+  const examples = snipsExamples((await readDataFile(join(data, 'train.jsonl'))).rows.slice(0, rows).map(({ value }) => value))
   let tokens = 0
   let [steps, started, warm] = [0, 0, 0]
   for await (const event of train({

@@ -1,0 +1,89 @@
+// From a command line to an exit code: 0 done, 1 failed, 2 wrong usage. Streams, environment and clock are arguments, so tests need no process.
+
+import { GraftError } from '../base/errors.ts'
+import { parseArguments, wantsJson } from './arguments.ts'
+import { type Command, UsageError } from './command.ts'
+import { commands } from './commands.ts'
+import { commandHelp, overview } from './help.ts'
+import { nearest } from './nearest.ts'
+import { createStyle, type Style } from './ui/style.ts'
+import { createTerminal, type OutputStream } from './ui/terminal.ts'
+
+export interface Surroundings {
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal
+  readonly version: string
+  /** Milliseconds. */
+  readonly now: () => number
+}
+
+/** Runs one command line; never throws. */
+export async function runCli(args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, environment } = surroundings
+  const [name, ...rest] = args
+  const style = createStyle(stdout, environment)
+  try {
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return printHelp(rest[0], surroundings, style)
+    if (name === '--version' || name === '-v') return printLine(stdout, surroundings.version)
+    return await runCommand(commandNamed(name), rest, surroundings, style)
+  } catch (error) {
+    return report(error, args, surroundings)
+  }
+}
+
+function printLine(stream: OutputStream, text: string): number {
+  stream.write(`${text}\n`)
+  return 0
+}
+
+function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style): number {
+  const text =
+    name === undefined || name.startsWith('-') ? overview([...commands.values()], version, style) : commandHelp(commandNamed(name), style)
+  return printLine(stdout, text)
+}
+
+function commandNamed(name: string): Command {
+  const command = commands.get(name)
+  if (command) return command
+  const meant = nearest(name, [...commands.keys()])
+  throw new UsageError(
+    `there is no command ${JSON.stringify(name)}.${meant ? ` Did you mean graft ${meant}?` : ''} graft --help lists the commands.`,
+  )
+}
+
+async function runCommand(
+  command: Command,
+  args: readonly string[],
+  { stdout, stderr, environment, signal, now }: Surroundings,
+  style: Style,
+): Promise<number> {
+  const { values, words, json, help } = parseArguments(command, args)
+  if (help) return printLine(stdout, commandHelp(command, style))
+  const terminal = createTerminal({ stdout, stderr, environment, json, now })
+  const result = await command.run({ values, words, terminal, signal, json })
+  if (json) stdout.write(`${JSON.stringify(result, null, 2)}\n`)
+  return 0
+}
+
+/** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
+function report(error: unknown, args: readonly string[], { stdout, stderr, environment }: Surroundings): number {
+  const usage = error instanceof UsageError
+  const expected = usage || GraftError.isInstance(error)
+  const failure = error instanceof Error ? error : new Error(String(error))
+  const hint =
+    usage && args[0] !== undefined && commands.has(args[0]) ? `\nusage: graft ${args[0]} --help explains the options, with examples.` : ''
+  const debug = Boolean(environment['GRAFT_DEBUG'])
+  // An unexpected error is our own bug: there the stack helps whoever reports it.
+  const text = debug || !expected ? (failure.stack ?? failure.message) : failure.message + hint
+  stderr.write(`graft: ${text}\n`)
+  if (debug && failure.cause !== undefined) stderr.write(`caused by: ${describeCause(failure.cause)}\n`)
+  if (!expected && !debug) stderr.write('graft: this is a bug. Please report it with the command you ran and the lines above.\n')
+  if (wantsJson(args))
+    stdout.write(`${JSON.stringify({ error: { name: usage ? 'UsageError' : failure.name, message: failure.message } }, null, 2)}\n`)
+  return usage ? 2 : 1
+}
+
+const describeCause = (cause: unknown): string => (cause instanceof Error ? (cause.stack ?? cause.message) : String(cause))

@@ -1,0 +1,68 @@
+// The contract of a command: one file per command in commands/, one row in commands.ts. Names, options and examples are plain data, so that
+// help, usage errors and documentation all come from one place. Heavy modules are imported inside `run`, never above it.
+
+import type { Terminal } from './ui/terminal.ts'
+
+export interface OptionSpec {
+  readonly type: 'flag' | 'text' | 'number' | 'integer'
+  /** One sentence, for --help. */
+  readonly about: string
+  /** What stands for the value in --help: 'rows'. */
+  readonly value?: string
+  readonly short?: string
+  /** Used where the option is not given. */
+  readonly default?: string | number
+  readonly choices?: readonly string[]
+  /** Smallest number allowed. */
+  readonly least?: number
+  readonly required?: boolean
+}
+
+export type Options = Readonly<Record<string, OptionSpec>>
+
+type PlainValue<Spec extends OptionSpec> = Spec['type'] extends 'number' | 'integer' ? number : string
+
+type ValueOf<Spec extends OptionSpec> = Spec['type'] extends 'flag'
+  ? boolean
+  : Spec extends { readonly default: string | number } | { readonly required: true }
+    ? PlainValue<Spec>
+    : PlainValue<Spec> | undefined
+
+/** Option values by the names of the table; flags that were not given are false. */
+export type Values<Table extends Options> = { readonly [Name in keyof Table]: ValueOf<Table[Name]> }
+
+export interface Context<Table extends Options = Options> {
+  readonly values: Values<Table>
+  /** What stands on the command line beside options. */
+  readonly words: readonly string[]
+  readonly terminal: Terminal
+  /** Aborted by Ctrl-C; long work ends at the next good moment. */
+  readonly signal: AbortSignal
+  /** Whether one JSON value is wanted on stdout. */
+  readonly json: boolean
+}
+
+export interface Example {
+  readonly command: string
+  readonly about: string
+}
+
+export interface Command<Table extends Options = Options> {
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** After 'graft <name>': '[folder]'. */
+  readonly usage: string
+  /** How many words the command takes besides options: [least, most]. */
+  readonly words: readonly [number, number]
+  readonly options: Table
+  readonly examples: readonly Example[]
+  /** Does the work; what it returns is printed as JSON under --json. */
+  run(context: Context<Table>): Promise<unknown>
+}
+
+/** Keeps the option table's exact type for `run`. */
+export const defineCommand = <const Table extends Options>(command: Command<Table>): Command<Table> => command
+
+/** Wrong usage: shown with a hint to --help, exit code 2. */
+export class UsageError extends Error {}

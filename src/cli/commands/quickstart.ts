@@ -1,0 +1,215 @@
+// graft quickstart: the main job from end to end on real data. The base is asked, an expert is taught, both are judged on rows that training never
+// saw, the expert is swapped in and out while text is written, and saved.
+
+import { join, relative } from 'node:path'
+import { NotFoundError } from '../../base/errors.ts'
+import type { Adapter } from '../../index.ts'
+import type { LoadedModel } from '../../node/index.ts'
+import { promptFor } from '../ask.ts'
+import { type Context, defineCommand } from '../command.ts'
+import { defaultModel, modelOptions, openModel } from '../open-model.ts'
+import { answersOf } from '../quickstart/answers.ts'
+import { createStages, type Stages } from '../quickstart/stages.ts'
+import { swapLive, type SwapReport } from '../quickstart/swap.ts'
+import type { Scores, Task, TaskRow } from '../quickstart/task.ts'
+import { taskFor } from '../quickstart/tasks.ts'
+import { showTraining } from '../training-view.ts'
+import { duration, parameterCount } from '../ui/format.ts'
+import { sideBySide, table } from '../ui/table.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+const smallModel = 'stories260k'
+const quickRows = { train: 160, test: 20 } // enough to see it work, not enough to be good
+
+const options = {
+  ...modelOptions,
+  out: {
+    type: 'text',
+    value: 'folder',
+    short: 'o',
+    default: join('.graft', 'quickstart'),
+    about: 'where the expert goes; what lies there is replaced',
+  },
+  rows: { type: 'integer', least: 8, about: 'rows to train on; all unless given' },
+  'test-rows': { type: 'integer', least: 1, about: 'rows to judge on; all unless given' },
+  quick: { type: 'flag', about: `only ${quickRows.train} rows to train on and ${quickRows.test} to judge on: a look, not a result` },
+  seed: { type: 'integer', default: 0, about: 'same seed, same expert' },
+} as const
+
+type QuickstartContext = Context<typeof options>
+
+export const quickstart = defineCommand({
+  name: 'quickstart',
+  summary: 'teach an expert, see what it learned, swap it in and out: start here',
+  usage: '',
+  words: [0, 0],
+  options,
+  examples: [
+    { command: 'graft quickstart', about: `on ${defaultModel}, fetched when needed; on the embedded model where it cannot be had` },
+    { command: 'graft quickstart --quick', about: 'a first look in a minute' },
+    { command: `graft quickstart --model ${smallModel}`, about: 'needs no download, takes seconds' },
+  ],
+  async run(context) {
+    const { terminal, values } = context
+    const stages = createStages(terminal)
+    const model = await stages.run('load', 'the base model', () => loadBase(context))
+    const task = taskFor(model.base)
+    const rows = await rowsOf(task, values)
+    sayTask(task, rows, model, terminal)
+    const before = await judge(stages, 'base', undefined, { model, task, rows: rows.test, context })
+    const adapter = await stages.run('train', `an expert on ${rows.train.length} rows`, () => teach(model, task, rows.train, context))
+    if (adapter === undefined) return { stopped: true, out: values.out, stages: stages.done() }
+    const after = await judge(stages, 'expert', adapter, { model, task, rows: rows.test, context })
+    sayScores(before.scores, after.scores, terminal)
+    sayExample(rows.test, before.answers, after.answers, terminal)
+    const swap = await stages.run('swap', 'expert → base → expert while text is written', () =>
+      swapOn(model, task, rows.test[0]!, adapter, context),
+    )
+    saySwap(swap, terminal)
+    sayEnd(task, values.out, stages, rows.test[0]!, terminal)
+    const { swaps, same, swappedTokenMs, plainTokenMs } = swap
+    return {
+      model: model.base.name,
+      task: task.name,
+      trainRows: rows.train.length,
+      testRows: rows.test.length,
+      base: before.scores.values,
+      expert: after.scores.values,
+      swap: { swaps, same, swappedTokenMs, plainTokenMs },
+      out: values.out,
+      stages: stages.done(),
+      seconds: stages.seconds(),
+    }
+  },
+})
+
+/** The named model; without a name the default one, or the embedded one where that cannot be had. */
+async function loadBase({ values, terminal }: QuickstartContext): Promise<LoadedModel> {
+  if (values.model !== undefined) return openModel(values.model, values, terminal)
+  try {
+    return await openModel(defaultModel, values, terminal)
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    terminal.note(`${error.message}\n\nGoing on with the embedded model ${smallModel}, and with a task that it can learn.`)
+    return openModel(smallModel, values, terminal)
+  }
+}
+
+async function rowsOf(task: Task, values: QuickstartContext['values']) {
+  const { train, test } = await task.rows()
+  return {
+    train: train.slice(0, values.rows ?? (values.quick ? quickRows.train : train.length)),
+    test: test.slice(0, values['test-rows'] ?? (values.quick ? quickRows.test : test.length)),
+  }
+}
+
+function sayTask(
+  { about }: Task,
+  { train, test }: { train: readonly TaskRow[]; test: readonly TaskRow[] },
+  { base, weights: _ }: LoadedModel,
+  { say }: Terminal,
+): void {
+  const parameters = [...base.weights.tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+  say(`  ${base.name}: ${parameterCount(parameters)} parameters, ${base.config.layers.length} layers`)
+  say(`  the task: ${about}; ${train.length} rows to learn from, ${test.length} others to judge on`)
+}
+
+interface Judging {
+  readonly model: LoadedModel
+  readonly task: Task
+  readonly rows: readonly TaskRow[]
+  readonly context: QuickstartContext
+}
+
+async function judge(stages: Stages, who: 'base' | 'expert', adapter: Adapter | undefined, { model, task, rows, context }: Judging) {
+  const { terminal, signal } = context
+  return stages.run(`judge ${who}`, `on ${rows.length} rows`, async () => {
+    const answers = await answersOf(model, task, rows, { adapter, signal, terminal, label: '  answering' })
+    return { answers, scores: task.score(answers, rows) }
+  })
+}
+
+async function teach(
+  model: LoadedModel,
+  task: Task,
+  rows: readonly TaskRow[],
+  { terminal, signal, values }: QuickstartContext,
+): Promise<Adapter | undefined> {
+  const { train } = await import('../../node/index.ts')
+  const { system, config, training } = task
+  const events = train({
+    ...training,
+    model,
+    data: rows,
+    adapter: { kind: 'lora', config },
+    out: values.out,
+    overwrite: true,
+    seed: values.seed,
+    signal,
+    ...(system !== undefined && { system }),
+  })
+  const end = await showTraining(events, terminal)
+  if (end.reason === 'finished') return end.adapter
+  terminal.say(`  stopped; the checkpoint is in ${join(values.out, 'checkpoints')}`)
+  return undefined
+}
+
+function sayScores(base: Scores, expert: Scores, { say, style }: Terminal): void {
+  const shown = (value: number, rows: number): string => (Number.isInteger(value) ? `${value}/${rows}` : value.toFixed(3))
+  const rows = Object.entries(expert.values).map(([name, value]) => [
+    `  ${name}`,
+    shown(name.endsWith('F1') ? base.values[name]! + 1e-9 : base.values[name]!, base.rows),
+    style.strong(shown(name.endsWith('F1') ? value + 1e-9 : value, expert.rows)),
+  ])
+  say()
+  for (const line of table([['', 'base', 'expert'], ...rows], ['left', 'right', 'right'])) say(line)
+}
+
+/** The first row that the expert has right, beside what the base made of it. */
+function sayExample(rows: readonly TaskRow[], base: readonly string[], expert: readonly string[], { say, style, columns }: Terminal): void {
+  const right = rows.findIndex(({ completion }, i) => expert[i]!.trim() !== '' && completion.trim().startsWith(expert[i]!.trim()))
+  const row = Math.max(0, right)
+  say()
+  say(`  ${style.strong(rows[row]!.prompt)}`)
+  const lines = sideBySide(
+    { heading: 'base', text: base[row]!.trim() },
+    { heading: 'expert', text: expert[row]!.trim() },
+    Math.min(columns, 120) - 4,
+  )
+  for (const line of lines) say(`    ${line}`)
+}
+
+const swapOn = (
+  model: LoadedModel,
+  task: Task,
+  { prompt }: TaskRow,
+  adapter: Adapter,
+  { signal, terminal }: QuickstartContext,
+): Promise<SwapReport> => swapLive(model, promptFor(model, prompt, task.system), adapter, { ...task.answers, signal, now: terminal.now })
+
+function saySwap({ swaps, same, swappedTokenMs, plainTokenMs }: SwapReport, { say, style }: Terminal): void {
+  const verdict = same
+    ? style.good('every text is the same, letter for letter, as when it is written alone')
+    : style.bad('the texts differ from those written alone')
+  say(`  expert and base took turns: ${swaps} swaps in the middle of two answers; ${verdict}`)
+  say(`  a token took ${swappedTokenMs.toFixed(1)} ms right after a swap, ${plainTokenMs.toFixed(1)} ms without one; nothing was rebuilt`)
+}
+
+function sayEnd({ answers }: Task, out: string, stages: Stages, { prompt }: TaskRow, { say, style }: Terminal): void {
+  const folder = relative(process.cwd(), out) || '.'
+  const stop = answers.stop?.[0] === undefined ? '' : ` --stop ${JSON.stringify(answers.stop[0])}`
+  say()
+  for (const line of table(stages.done().map(({ name, seconds }) => [`  ${name}`, duration(seconds)]), ['left', 'right'])) say(line) // prettier-ignore
+  say(`  ${style.strong(`all in ${duration(stages.seconds())}`)}`)
+  say()
+  say(`The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`)
+  say('next:')
+  const next = [
+    `graft run ${JSON.stringify(prompt)} --adapter ${folder}${stop}`,
+    `graft run ${JSON.stringify(prompt)}${answers.stop ? ` --model ${smallModel}` : ''} --max-tokens 60`,
+    `graft chat --adapter ${folder}${stop}`,
+    `graft inspect ${folder}`,
+    'graft train --help',
+  ]
+  for (const line of next) say(`  ${style.accent(line)}`)
+}

@@ -1,0 +1,39 @@
+// What a model of 260,000 parameters can learn in seconds: three words in, a story of three sentences out. Every row is made here.
+
+import { random } from '../../base/random.ts'
+import type { Task, TaskRow } from './task.ts'
+
+const names = ['Lily', 'Tom', 'Tim', 'Ben', 'Sam', 'Sue', 'Mia', 'Max', 'Anna', 'Lucy', 'Jack', 'Sara', 'Bob', 'Amy', 'Leo', 'Jane']
+const things = ['ball', 'dog', 'cat', 'car', 'book', 'hat', 'toy', 'tree', 'cake', 'bird', 'box', 'bear', 'apple', 'fish', 'boat', 'doll']
+const places = ['park', 'house', 'garden', 'school', 'shop', 'forest']
+
+const ending = 'The end.'
+
+const rowOf = (name: string, thing: string, place: string): TaskRow => ({
+  prompt: `${name}, ${thing}, ${place}.`,
+  completion: ` ${name} went to the ${place}. ${name} saw a ${thing}. ${ending}`,
+})
+
+const trainRows = 600
+const testRows = 100
+
+export const storyTask: Task = {
+  name: 'stories',
+  about: 'three words in, a story of three sentences with all of them out',
+  rows() {
+    const all = names.flatMap((name) => things.flatMap((thing) => places.map((place) => rowOf(name, thing, place))))
+    const order = random(7).shuffle(all) // any seed will do: it only says which combinations are never seen
+    return Promise.resolve({ train: order.slice(0, trainRows), test: order.slice(-testRows) })
+  },
+  config: { rank: 16, alpha: 32, targets: 'all-linear' },
+  training: { learningRate: 5e-3, epochs: 4, batch: { rows: 2, tokens: 256 }, seed: 0 },
+  // The model never learned an end-of-text token: the story's own last words end it.
+  answers: { maxTokens: 60, stop: [ending], together: 50 },
+  score(answers, rows) {
+    const storyOf = ({ completion }: TaskRow): string => completion.slice(0, -ending.length).trim()
+    const exact = answers.filter((answer, i) => answer.trim() === storyOf(rows[i]!)).length
+    const words = rows.map(({ prompt }) => prompt.replace('.', '').split(', '))
+    const named = answers.filter((answer, i) => words[i]!.every((word) => answer.includes(word))).length
+    return { rows: rows.length, values: { 'all three words': named, 'exact match': exact } }
+  },
+}

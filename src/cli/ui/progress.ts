@@ -1,0 +1,79 @@
+// A line that shows how far a piece of work is: share, rate, time left. Redrawn in place on a terminal, a new line every few seconds elsewhere.
+
+import { duration } from './format.ts'
+import { screenWidth } from './table.ts'
+
+export interface Progress {
+  /** `done` of the total; `detail` is shown behind. Cheap to call often. */
+  update(done: number, detail?: string): void
+  /** Clears the line on a terminal; elsewhere says that it is finished. `summary` stays in place of it. */
+  end(summary?: string): void
+}
+
+export interface ProgressOptions {
+  readonly stream: { write(text: string): unknown; readonly isTTY?: boolean | undefined; readonly columns?: number | undefined }
+  /** Milliseconds. */
+  readonly now: () => number
+  readonly label: string
+  /** Undefined where nobody knows it. */
+  readonly total: number | undefined
+}
+
+const redrawMs = 100 // ten times a second looks smooth and costs nothing
+const lineMs = 5_000 // in a log, a line every five seconds
+const barCells = 24
+const windowMs = 15_000 // the rate is that of the last quarter of a minute
+
+interface Sample {
+  readonly at: number
+  readonly done: number
+}
+
+/** Units a second over the window; undefined as long as nothing can be said. */
+function recentRate(samples: readonly Sample[]): number | undefined {
+  const [first, last] = [samples[0], samples.at(-1)]
+  if (!first || !last || last.at <= first.at || last.done <= first.done) return undefined
+  return ((last.done - first.done) * 1000) / (last.at - first.at)
+}
+
+/** '████████░░░░' */
+export function bar(share: number, cells: number = barCells): string {
+  const full = Math.round(Math.min(1, Math.max(0, share)) * cells)
+  return '█'.repeat(full) + '░'.repeat(cells - full)
+}
+
+/** Cuts a line to the terminal's width, so that redrawing stays on one line. */
+function fitted(line: string, columns: number): string {
+  if (screenWidth(line) < columns) return line
+  return `${line.slice(0, Math.max(0, columns - 2))}…`
+}
+
+export function createProgress({ stream, now, label, total }: ProgressOptions): Progress {
+  const terminal = stream.isTTY === true
+  const started = now()
+  const samples: Sample[] = []
+  let shownAt = -Infinity
+
+  const lineOf = (done: number, detail: string): string => {
+    const speed = recentRate(samples)
+    const left = total !== undefined && speed !== undefined ? `${duration((total - done) / speed)} left` : ''
+    const share = total === undefined || total === 0 ? '' : `${bar(done / total)} ${String(Math.floor((100 * done) / total)).padStart(3)} %`
+    return [label, share, detail, left].filter((part) => part !== '').join('  ')
+  }
+  return {
+    update(done, detail = '') {
+      const at = now()
+      samples.push({ at, done })
+      while (samples.length > 2 && at - samples[0]!.at > windowMs) samples.shift()
+      if (at - shownAt < (terminal ? redrawMs : lineMs)) return
+      shownAt = at
+      if (terminal) stream.write(`\r${fitted(lineOf(done, detail), stream.columns ?? 80)}\x1b[K`)
+      else stream.write(`${lineOf(done, detail)}\n`)
+    },
+    end(summary) {
+      if (terminal) stream.write('\r\x1b[K')
+      const said = summary ?? (terminal ? undefined : `${label}  done in ${duration((now() - started) / 1000)}`)
+      if (said !== undefined) stream.write(`${said}\n`)
+    },
+  }
+}

@@ -1,0 +1,68 @@
+// Tables with aligned columns, and texts side by side. Pure: rows in, lines out.
+
+export type Align = 'left' | 'right'
+
+/** Escape sequences take no room on the screen. */
+const escapes = new RegExp(String.raw`${String.fromCharCode(27)}\[[0-9;]*m`, 'g')
+
+/** Columns of the screen that a text takes; wide East Asian characters and emoji take two. */
+export function screenWidth(text: string): number {
+  let width = 0
+  for (const character of text.replaceAll(escapes, '')) {
+    if (/\p{Mark}|\u200d|\ufe0f/u.test(character)) continue
+    width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
+      character,
+    )
+      ? 2
+      : 1
+  }
+  return width
+}
+
+function padded(text: string, width: number, align: Align): string {
+  const space = ' '.repeat(Math.max(0, width - screenWidth(text)))
+  return align === 'right' ? space + text : text + space
+}
+
+/** Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two blanks between columns, none at line ends. */
+export function table(rows: readonly (readonly string[])[], aligns: readonly Align[] = []): string[] {
+  const columns = Math.max(0, ...rows.map(({ length }) => length))
+  const widths = Array.from({ length: columns }, (_, column) => Math.max(...rows.map((row) => screenWidth(row[column] ?? ''))))
+  return rows.map(
+    (row) =>
+    widths.map((width, column) => padded(row[column] ?? '', width, aligns[column] ?? 'left')).join('  ').trimEnd(), // prettier-ignore
+  )
+}
+
+/** Breaks a text into lines of at most `width` columns, at blanks where there are any. Line breaks of the text stay. */
+export function wrapped(text: string, width: number): string[] {
+  return text.split('\n').flatMap((paragraph) => {
+    const lines = ['']
+    for (const word of paragraph.split(/(?<= )/)) {
+      for (const part of pieces(word, width)) {
+        if (screenWidth(lines.at(-1)! + part.trimEnd()) <= width) lines[lines.length - 1] += part
+        else lines.push(part)
+      }
+    }
+    return lines.map((line) => line.trimEnd())
+  })
+}
+
+/** A word in pieces that fit; most are one piece. */
+function pieces(word: string, width: number): string[] {
+  if (screenWidth(word.trimEnd()) <= width) return [word]
+  const parts = ['']
+  for (const character of word) {
+    if (screenWidth(parts.at(-1)! + character) <= width) parts[parts.length - 1] += character
+    else parts.push(character)
+  }
+  return parts
+}
+
+/** Two texts with headings, side by side within `width` columns. */
+export function sideBySide(left: { heading: string; text: string }, right: { heading: string; text: string }, width: number): string[] {
+  const half = Math.max(16, Math.floor((width - 3) / 2)) // 3: the line between, with a blank on each side
+  const [a, b] = [left, right].map(({ heading, text }) => [heading, '─'.repeat(half), ...wrapped(text, half)]) as [string[], string[]]
+  const height = Math.max(a.length, b.length)
+  return Array.from({ length: height }, (_, row) => `${padded(a[row] ?? '', half, 'left')} │ ${b[row] ?? ''}`.trimEnd())
+}

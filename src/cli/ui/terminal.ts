@@ -1,0 +1,55 @@
+// Where a command's words go. What was asked for goes to stdout, progress to stderr; under --json stdout is kept for the one JSON value.
+// Knows no command. The streams are arguments, so that tests can read what was said.
+
+import { createProgress, type Progress } from './progress.ts'
+import { createStyle, type Style } from './style.ts'
+
+/** The part of a stream that is used. */
+export interface OutputStream {
+  write(text: string): unknown
+  readonly isTTY?: boolean | undefined
+  readonly columns?: number | undefined
+}
+
+export interface TerminalOptions {
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  readonly environment: Readonly<Record<string, string | undefined>>
+  readonly json: boolean
+  /** Milliseconds, for rates and times left. */
+  readonly now: () => number
+}
+
+export interface Terminal {
+  /** A line of the result; silent under --json. */
+  print(line?: string): void
+  /** A piece of the result, without a line break; silent under --json. */
+  write(text: string): void
+  /** A line of a report that is told while the work goes on: stdout, or stderr under --json. */
+  say(line?: string): void
+  /** A warning or hint: always stderr. */
+  note(line: string): void
+  /** A progress line on stderr: redrawn on a terminal, a line every few seconds elsewhere. */
+  progress(label: string, total: number | undefined): Progress
+  /** Colours for stdout; the identity where they are not wanted. */
+  readonly style: Style
+  readonly columns: number
+  readonly now: () => number
+}
+
+/** 80 where nothing tells the width, as terminals have had since punched cards. */
+const usualColumns = 80
+
+export function createTerminal({ stdout, stderr, environment, json, now }: TerminalOptions): Terminal {
+  const print = (line = ''): void => void (json || stdout.write(`${line}\n`))
+  return {
+    print,
+    write: (text) => void (json || stdout.write(text)),
+    say: (line = '') => void (json ? stderr : stdout).write(`${line}\n`),
+    note: (line) => void stderr.write(`${line}\n`),
+    progress: (label, total) => createProgress({ stream: stderr, now, label, total }),
+    style: createStyle(json ? stderr : stdout, environment),
+    columns: (json ? stderr.columns : stdout.columns) ?? usualColumns,
+    now,
+  }
+}

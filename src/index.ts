@@ -1,0 +1,58 @@
+// graftlm: everything that needs no platform. Adapters come from byte folders and go to byte sinks; models and ONNX Runtime come from graftlm/node.
+// Importing this loads no compute library, no tokenizer and no template engine; training brings its own when it is first called.
+
+import { type Adapter, createAdapter as createFor, type CreateOptions } from './adapters/index.ts'
+import type { ModelGraph } from './graph/model-graph.ts'
+import type { Model } from './runtime/index.ts'
+import type { TrainEvent } from './train/events.ts'
+import type { TrainOptions } from './train/options.ts'
+
+export {
+  adapterKinds,
+  loadAdapter,
+  saveAdapter,
+  type Adapter,
+  type AdapterConfig,
+  type AdapterKind,
+  type LoraConfig,
+} from './adapters/index.ts'
+export {
+  ContextLengthError,
+  DataError,
+  FormatError,
+  GraftError,
+  MismatchError,
+  NotFoundError,
+  NumericError,
+  OptionError,
+  ShapeError,
+  StorageError,
+  UnsupportedError,
+  type Mismatch,
+} from './base/errors.ts'
+export type { F32Tensor, Tensor } from './base/tensor.ts'
+export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
+export type { ChatMessage } from './formats/chat-template.ts'
+export type { GenerateEvent, Generation, Model, Prompt, PromptOptions, SamplingOptions } from './runtime/index.ts'
+export type { TrainEvent } from './train/events.ts'
+export type { TrainOptions } from './train/options.ts'
+
+/**
+ * A fresh adapter for a model: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model)`. The same seed (default 0) gives the same numbers.
+ * Throws OptionError for wrong options and for targets that the model does not have.
+ */
+export function createAdapter(
+  kind: string,
+  config: Readonly<Record<string, unknown>>,
+  model: ModelGraph | Pick<Model, 'base'>,
+  options: Partial<CreateOptions> = {},
+): Adapter {
+  if (!('base' in model)) return createFor(kind, config, model, { seed: 0, ...options })
+  return createFor(kind, config, model.base.graph, { seed: 0, baseModel: model.base.name, ...options })
+}
+
+/** Trains an adapter through the frozen base; iterate over the events, the last of which is 'train-end' with the adapter. See train/train.ts. */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
+  const { train: run } = await import('./train/train.ts')
+  yield* run(options)
+}

@@ -1,0 +1,8 @@
+// graftlm/node: everything of graftlm, with paths and catalogue names wherever a source or a sink is asked for, and models on ONNX Runtime.
+
+export * from '../index.ts'
+export { loadAdapter, saveAdapter } from './adapters.ts'
+export type { DataInput } from './data.ts'
+export { loadModel, type LoadedModel, type LoadModelOptions } from './model.ts'
+export { resolveModel, type ResolveOptions } from './resolve.ts'
+export { train, type TrainFilesOptions } from './train.ts'

@@ -1,0 +1,37 @@
+// A base model by path or name, ready to compute: resolved, opened, on ONNX Runtime.
+
+import type { F32Tensor } from '../base/tensor.ts'
+import type { Backend } from '../compute/backend.ts'
+import { openBaseModel } from '../graph/base-model.ts'
+import { readWeights } from '../graph/read-weights.ts'
+import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
+import { nodeBackend } from './backend.ts'
+import { resolveModel, type ResolveOptions } from './resolve.ts'
+
+export interface LoadModelOptions extends ResolveOptions {
+  /** How weights are kept: as the file has them (default), in f32, or quantised on reading. */
+  readonly weights?: WeightChoice | undefined
+  /** Threads of an operator. Default: GRAFT_THREADS, else what this process may use. */
+  readonly threads?: number | undefined
+}
+
+/** A model that can also be trained on: it knows its backend and gives its weights in f32. */
+export interface LoadedModel extends Model {
+  readonly backend: Backend
+  /** The base's weights in f32 by checkpoint name, read anew at every call and not kept. Throws NumericError for NaN. */
+  weights(): Promise<Map<string, F32Tensor>>
+  /** What the model was asked for by: a path or a name. */
+  readonly source: string
+}
+
+/**
+ * Opens a base model: a directory in the Hugging Face layout, a .gguf file, `hf:owner/name@revision` or a name of the catalogue, fetched into the
+ * cache where needed. Nothing is computed before the first call. Throws NotFoundError that says what was tried, UnsupportedError, MismatchError,
+ * FormatError.
+ */
+export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
+  const base = await openBaseModel(await resolveModel(source, options))
+  const backend = await nodeBackend(options)
+  const model = createModel({ base, backend, ...(options.weights && { weights: options.weights }) })
+  return { ...model, backend, source, weights: () => readWeights(base) }
+}

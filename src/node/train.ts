@@ -1,0 +1,131 @@
+// Training from files into a folder: data and base by path, adapter, checkpoints, history and loss curve written where `out` says.
+
+import { rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Adapter } from '../adapters/index.ts'
+import { OptionError } from '../base/errors.ts'
+import type { ByteSink } from '../formats/byte-source.ts'
+import type { TrainEvent } from '../train/events.ts'
+import type { History } from '../train/history.ts'
+import { lossCurve } from '../train/loss-curve.ts'
+import type { TrainOptions } from '../train/options.ts'
+import { train as run } from '../train/train.ts'
+import { loadAdapter, saveAdapter } from './adapters.ts'
+import { baseNameOf } from './base-name.ts'
+import { type DataInput, openData, splitData } from './data.ts'
+import { writeExpertNotes } from './expert-notes.ts'
+import { fileSink } from './file-sink.ts'
+import { directoryFolder } from './folder.ts'
+import { type LoadedModel, loadModel } from './model.ts'
+
+export interface TrainFilesOptions extends Omit<TrainOptions, 'model' | 'data' | 'validation' | 'checkpoint' | 'adapter'> {
+  /** A model, or what `loadModel` takes. */
+  readonly model: string | LoadedModel
+  /** A folder or adapter to train on, or the kind and options of a fresh one. Default: LoRA on all linear layers. */
+  readonly adapter?: string | TrainOptions['adapter']
+  readonly data: DataInput
+  /** Rows of their own, or the share of `data` that is held back: 0.1. */
+  readonly validation?: DataInput | number | undefined
+  /** Steps between validations; at the end of each epoch unless given. */
+  readonly validateEverySteps?: number | undefined
+  /** Where the adapter goes; nothing is written without it. */
+  readonly out?: string | undefined
+  /** Go on from the checkpoint in `out`, to the very weights that an uninterrupted run ends with. */
+  readonly resume?: boolean | undefined
+  /** Replace what an earlier run left in `out`. */
+  readonly overwrite?: boolean | undefined
+  readonly saveEverySteps?: number | undefined
+}
+
+const checkpointFolder = 'checkpoints'
+/** About twice a minute on small models; a checkpoint holds three times the adapter. */
+const usualSaveSteps = 25
+
+/**
+ * Trains as `train` of graftlm does, from paths. In `out`: adapter_config.json and adapter_model.safetensors (the best adapter, as PEFT saves it),
+ * loss.svg, history.jsonl, graft.json, and checkpoints/ to go on from. Throws OptionError where `out` is in use, and what training throws.
+ */
+export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
+  const { model: named, data, validation, validateEverySteps, out, resume, overwrite, saveEverySteps, adapter, ...rest } = options
+  if (out !== undefined) await checkFolder(out, options)
+  const parts = await partsOf(data, validation, rest.seed ?? 0)
+  const model = typeof named === 'string' ? await loadModel(named) : named
+  try {
+    if (out !== undefined) await openFolder(out, model.source, options)
+    const events = run({
+      ...rest,
+      model,
+      data: parts.data,
+      adapter: typeof adapter === 'string' ? await loadAdapter(adapter) : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
+      ...(parts.validation && {
+        validation: { data: parts.validation, ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }) },
+      }),
+      ...(out !== undefined && { checkpoint: await checkpointIn(out, saveEverySteps ?? usualSaveSteps, resume === true) }),
+    })
+    for await (const event of events) yield await finished(event, model.source, out)
+  } finally {
+    if (typeof named === 'string') await model.dispose()
+  }
+}
+
+async function partsOf(data: DataInput, validation: TrainFilesOptions['validation'], seed: number) {
+  const opened = await openData(data)
+  if (validation === undefined) return { data: opened, validation: undefined }
+  if (typeof validation !== 'number') return { data: opened, validation: await openData(validation) }
+  const { train: rest, validation: held } = splitData(opened, validation, seed)
+  return { data: rest, validation: held }
+}
+
+const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined
+
+/** What an earlier run left is never replaced without being asked: neither an adapter nor checkpoints that could be gone on from. */
+async function checkFolder(out: string, { resume, overwrite }: TrainFilesOptions): Promise<void> {
+  const [hasAdapter, hasCheckpoints] = await Promise.all([exists(join(out, 'adapter_config.json')), exists(join(out, checkpointFolder))])
+  if (resume && !hasCheckpoints)
+    throw new OptionError(`${out}: holds no checkpoint to go on from. Leave out resume, or name the folder of the earlier run.`)
+  if (resume || overwrite || !(hasAdapter || hasCheckpoints)) return
+  const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
+  throw new OptionError(
+    `${out}: holds ${found} already. Choose another folder, go on from its checkpoint (resume), or replace it (overwrite).`,
+  )
+}
+
+/** Writes the notes first: a folder that cannot be written to is found out before minutes of training. */
+async function openFolder(out: string, source: string, { resume, system }: TrainFilesOptions): Promise<void> {
+  const sink = fileSink(out)
+  await writeExpertNotes({ base: source, ...(system === undefined ? {} : { system }) }, sink)
+  if (resume) return
+  const stale = [checkpointFolder, 'adapter_config.json', 'adapter_model.safetensors', 'loss.svg', 'history.jsonl']
+  await Promise.all(stale.map((name) => rm(join(out, name), { recursive: true, force: true })))
+}
+
+async function checkpointIn(out: string, everySteps: number, resume: boolean): Promise<NonNullable<TrainOptions['checkpoint']>> {
+  const folder = join(out, checkpointFolder)
+  return { sink: fileSink(folder), everySteps, ...(resume ? { source: await directoryFolder(folder) } : {}) }
+}
+
+/** At the end the adapter gets its base's name and, when the run is whole, its files. */
+async function finished(event: TrainEvent, source: string, out: string | undefined): Promise<TrainEvent> {
+  if (event.type !== 'train-end') return event
+  const named = (adapter: Adapter): Adapter => ({ ...adapter, baseModel: baseNameOf(source) })
+  const [best, last] = [event.best, event.last].map((snapshot) => ({ ...snapshot, adapter: named(snapshot.adapter) })) as [
+    typeof event.best,
+    typeof event.last,
+  ]
+  if (out !== undefined) {
+    const sink = fileSink(out)
+    await writeHistory(event.history, sink)
+    if (event.reason === 'finished') await saveAdapter(best.adapter, sink)
+  }
+  return { ...event, adapter: best.adapter, best, last }
+}
+
+async function writeHistory(history: History, sink: ByteSink): Promise<void> {
+  const rows = [
+    ...history.steps.map((record) => ({ type: 'step', ...record })),
+    ...history.validations.map((record) => ({ type: 'validation', ...record })),
+  ].sort((a, b) => a.step - b.step)
+  const encode = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]
+  await sink.write('history.jsonl', encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')))
+  await sink.write('loss.svg', encode(lossCurve(history)))
+}
