@@ -1,0 +1,77 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { MismatchError, NumericError } from '../base/errors.ts'
+import { f32 } from '../base/tensor.ts'
+import { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter } from './adapter.ts'
+import { type Base, folderAt, parity, qwen2Base, storiesBase } from './fixture.contract.ts'
+import { loadAdapter } from './peft.ts'
+
+let base: Base
+let embedded: Adapter
+beforeAll(async () => {
+  base = await storiesBase()
+  embedded = await loadAdapter(folderAt(new URL('lora_extra/embed_head/', parity)))
+})
+
+const keyOf = (path: string): string => `base_model.model.${path}`
+const queryA = (layer: number): string => keyOf(`model.layers.${layer}.self_attn.q_proj.lora_A.weight`)
+
+describe('createAdapter', () => {
+  it('draws each tensor from its own key: alike modules differ, and another choice of layers changes nothing else', () => {
+    const all = createAdapter('lora', { targets: ['q_proj'] }, base.model, { seed: 1 })
+    const some = createAdapter('lora', { targets: ['q_proj'], layers: [3] }, base.model, { seed: 1 })
+    expect(all.tensors.get(queryA(0))).not.toEqual(all.tensors.get(queryA(1)))
+    expect(some.tensors.get(queryA(3))).toEqual(all.tensors.get(queryA(3)))
+    expect([...some.tensors.keys()]).toEqual([queryA(3), queryA(3).replace('lora_A', 'lora_B')])
+  })
+
+  it('starts trained biases from the base, and says when it was not given', async () => {
+    const qwen2 = await qwen2Base()
+    const options = { targets: ['q_proj'], bias: 'all' }
+    const { tensors } = createAdapter('lora', options, qwen2.model, { seed: 1, weightOf: qwen2.weightOf })
+    const wrapped = tensors.get(keyOf('model.layers.0.self_attn.q_proj.base_layer.bias'))!
+    expect(wrapped).toEqual(qwen2.weights.get('model.layers.0.self_attn.q_proj.bias'))
+    expect(wrapped.data).not.toBe(qwen2.weights.get('model.layers.0.self_attn.q_proj.bias')!.data)
+    expect(tensors.get(keyOf('model.layers.2.self_attn.v_proj.bias'))).toEqual(qwen2.weights.get('model.layers.2.self_attn.v_proj.bias'))
+    expect(() => createAdapter('lora', options, qwen2.model, { seed: 1 })).toThrow('depends on the base; pass its weights as weightOf')
+  })
+
+  it('refuses targets that the model does not have', () => {
+    expect(() => createAdapter('lora', { targets: ['query'] }, base.model, { seed: 1 })).toThrow('no module is called "query"')
+  })
+
+  it('agrees with the list of its parameters', () => {
+    const adapter = createAdapter('lora', { targets: 'mlp', rank: 3, rankPattern: { up_proj: 5 } }, base.model, { seed: 1 })
+    const specs = parametersOf(base.model, adapter)
+    expect([...specs].map(([key, { shape }]) => [key, shape])).toEqual([...adapter.tensors].map(([key, { shape }]) => [key, shape]))
+    expect(adapter.tensors.get(keyOf('model.layers.1.mlp.up_proj.lora_B.weight'))?.shape).toEqual([172, 5])
+  })
+})
+
+describe('copies of base weights that PEFT saved along', () => {
+  const copy = keyOf('model.embed_tokens.base_layer.weight')
+
+  it('are carried, but not fed', () => {
+    expect(embedded.tensors.has(copy)).toBe(true)
+    expect([...adapterFeeds(embedded).keys()].filter((name) => name.includes('base_layer'))).toEqual([])
+    expect(() => checkAdapter(embedded, base.model, base.weightOf)).not.toThrow()
+  })
+
+  it('must be the base: its shape always, its numbers where the base is at hand', () => {
+    const withCopy = (tensor = f32([512, 64])): Adapter => ({ ...embedded, tensors: new Map([...embedded.tensors, [copy, tensor]]) })
+    expect(() => checkAdapter(withCopy(f32([600, 64])), base.model)).toThrow('got [600, 64], expected [512, 64]')
+    expect(() => checkAdapter(withCopy(), base.model)).not.toThrow()
+    expect(() => checkAdapter(withCopy(), base.model, base.weightOf)).toThrow("got a weight 100 % away from the base's")
+    const stray = new Map([...embedded.tensors, [keyOf('model.shared.base_layer.weight'), f32([1])]])
+    expect(() => checkAdapter({ ...embedded, tensors: stray }, base.model)).toThrow(MismatchError)
+  })
+})
+
+it('checkFinite names the tensors that hold NaN or infinity', () => {
+  const tensors = new Map([
+    ['good', f32([2], [1, 2])],
+    ['bad', f32([2], [1, NaN])],
+    ['worse', f32([1], [-Infinity])],
+  ])
+  expect(() => checkFinite({ tensors })).toThrow(NumericError)
+  expect(() => checkFinite({ tensors })).toThrow('in bad, worse (2 tensors)')
+})
