@@ -9,7 +9,7 @@ import { f16Bits } from '../formats/half.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import type { Backend } from './backend.ts'
 import { onnxRuntimeBackend } from './onnxruntime.ts'
-import { type PackedWeight, packWeight, quantizeWeight, stackPacked } from './pack.ts'
+import { halvesOf, type PackedWeight, packWeight, quantizeWeight, stackPacked } from './pack.ts'
 import { packers } from './packing/packers.ts'
 import { referenceBackend } from './reference.ts'
 
@@ -124,6 +124,16 @@ describe('stackPacked', () => {
       const expected = apart.flatMap((y, i) => [...y.subarray(row * parts[i]!.outFeatures, (row + 1) * parts[i]!.outFeatures)])
       expect([...together.subarray(row * 9, row * 9 + 9)]).toEqual(expected)
     }
+  })
+})
+
+describe('halvesOf', () => {
+  it.each(['q8_0', 'q5_1', 'q6_k'] as const)('%s: two 4-bit products add up to the 8-bit one', async (dtype) => {
+    const packed = packWeight(randomBlocks(dtype, [5, 256]))
+    const { high, low } = halvesOf(packed)
+    const x = randomInput(3, 256)
+    const [upper, lower] = [await multiply(onnx, high, x, 0), await multiply(onnx, low, x, 0)]
+    expect(distance(upper.map((value, i) => value + lower[i]!), await multiply(referenceBackend, packed, x, 0))).toBeLessThan(1e-5) // prettier-ignore
   })
 })
 

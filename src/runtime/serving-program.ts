@@ -3,7 +3,7 @@
 import { type Adapter, adapterFeeds, attach, attachSlots, servingTensors } from '../adapters/index.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
-import { type Accuracy, packedInputs, packLinears } from '../compute/pack-linears.ts'
+import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../compute/pack-linears.ts'
 import { stackPacked } from '../compute/pack.ts'
 import type { Graph } from '../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../graph/model-graph.ts'
@@ -61,7 +61,7 @@ export function servingGraph({ model, weights, accuracy, attached }: Omit<Servin
 }
 
 /** Weight inputs of the graph: packed ones and vectors become part of the program, float matrices are fed without a copy. */
-async function weightInputs(graph: Graph, weights: BaseWeights, stacks: readonly LinearStack[]) {
+async function weightInputs(graph: Graph, { weights, accuracy }: ServingOptions, stacks: readonly LinearStack[]) {
   const stackOf = new Map(
     stacks.flatMap((stack) => [[stack.weight, stack] as const, ...(stack.bias ? [[stack.bias, stack] as const] : [])]),
   )
@@ -69,11 +69,11 @@ async function weightInputs(graph: Graph, weights: BaseWeights, stacks: readonly
   const fed = new Map<string, Tensor>()
   for (const { name, role, shape } of graph.inputs) {
     if (role !== 'weight' || initializers.has(name)) continue
-    const weight = name.replace(/\.(codes|scales|offsets)$/, '')
+    const weight = packedWeightName(name)
     const stack = stackOf.get(weight)
     if (weight !== name) {
       const parts = await Promise.all((stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)))
-      for (const [input, tensor] of packedInputs(weight, stackPacked(parts))) initializers.set(input, tensor)
+      for (const [input, tensor] of packedInputs(weight, stackPacked(parts), accuracy)) initializers.set(input, tensor)
     } else if (stack) initializers.set(name, await stackedBias(stack, weights))
     else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
   }
@@ -88,9 +88,9 @@ async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promis
 
 /** Compiles the program. Throws NotFoundError for a weight the store does not have. */
 export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
-  const { model, weights, backend, attached } = options
+  const { model, backend, attached } = options
   const { graph, stacks } = servingGraph(options)
-  const { initializers, fed } = await weightInputs(graph, weights, stacks)
+  const { initializers, fed } = await weightInputs(graph, options, stacks)
   const program = await backend.compile(graph, { initializers })
 
   const slotted = attached ? undefined : attachSlots(model)
