@@ -12,7 +12,7 @@ import type { ModelConfig } from '../graph/model-config.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { prune, rewrite } from '../graph/rewrite.ts'
 import type { Batch } from './batch.ts'
-import { dropoutFeeds } from './dropout.ts'
+import { dropoutFeeds, withOwnMasks } from './dropout.ts'
 import { inSegments } from './segments.ts'
 
 export interface GradientProgram {
@@ -83,7 +83,7 @@ export async function createGradientProgram(options: GradientProgramOptions): Pr
     return blocks.map((block) => (block.kind === 'head' ? { ...block, graph: withLoss(block.graph) } : block))
   }
   const plain = blocksOf(false)
-  const training = adapter.config.dropout === 0 ? plain : blocksOf(true)
+  const training = adapter.config.dropout === 0 ? plain : withOwnMasks(blocksOf(true))
   const segments = typeof checkpointing === 'number' ? checkpointing : checkpointing ? 2 : 1
   const program = inSegments({ training, plain, wanted: trainable.map(inputName), backend, segments })
 
@@ -96,7 +96,7 @@ export async function createGradientProgram(options: GradientProgramOptions): Pr
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
       const feeds = feedsOf(batch, parameters)
-      dropoutFeeds(feeds, graph, adapter.config, batch, dropoutSeed)
+      dropoutFeeds(feeds, graph.blocks, adapter.config, batch, dropoutSeed)
       const { loss, gradients } = await program.gradients(feeds)
       return { loss, gradients: new Map([...gradients].map(([name, tensor]) => [peftKey(name), tensor])) }
     },

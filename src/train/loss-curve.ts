@@ -8,7 +8,7 @@ export interface LossCurveOptions {
 
 const width = 760
 const height = 420
-const frame = { left: 64, right: 20, top: 52, bottom: 52 }
+const frame = { left: 64, right: 20, top: 72, bottom: 52 }
 const plotWidth = width - frame.left - frame.right
 const plotHeight = height - frame.top - frame.bottom
 const mostPoints = 1200 // finer than the pixels there are
@@ -21,7 +21,7 @@ const style = `
   .line { fill: none; stroke: #c2571a; stroke-width: 1.2; stroke-dasharray: 4 4 } .dot { fill: #c2571a; stroke: #ffffff; stroke-width: 1.5 }
   @media (prefers-color-scheme: dark) {
     text { fill: #b9b8b3 } .title { fill: #f2f1ee } .ground { fill: #1b1b1a } .grid { stroke: #343432 } .axis { stroke: #6d6c68 }
-    .raw { stroke: #34587c } .mean { stroke: #6cb2f2 } .line { stroke: #f0975c } .dot { fill: #f0975c; stroke: #1b1b1a }
+    .raw { stroke: #44709b } .mean { stroke: #6cb2f2 } .line { stroke: #f0975c } .dot { fill: #f0975c; stroke: #1b1b1a }
   }`
 
 /** Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart. */
@@ -34,14 +34,13 @@ export function ticks(from: number, to: number, count: number): number[] {
   return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * apart).toPrecision(12)))
 }
 
-/** Exponential moving average, started at the first value without pulling towards zero. */
-export function smoothed(values: readonly number[], span: number): number[] {
-  const keep = 1 - 2 / (span + 1)
-  let [sum, weight] = [0, 0]
-  return values.map((value) => {
-    sum = sum * keep + value
-    weight = weight * keep + 1
-    return sum / weight
+/** Mean of the values around each one, at most `reach` to either side and equally many to both, so that a falling curve's mean does not lag. */
+export function smoothed(values: readonly number[], reach: number): number[] {
+  const sums = new Float64Array(values.length + 1)
+  values.forEach((value, i) => (sums[i + 1] = sums[i]! + value))
+  return values.map((_, i) => {
+    const half = Math.min(reach, i, values.length - 1 - i)
+    return (sums[i + half + 1]! - sums[i - half]!) / (2 * half + 1)
   })
 }
 
@@ -80,7 +79,7 @@ export function lossCurve(history: History, { title = 'Training loss' }: LossCur
   const path = (points: readonly Point[]): string => thinned(points).map(({ step, loss }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(loss))}`).join('') // prettier-ignore
   const means = smoothed(
     steps.map(({ loss }) => loss),
-    Math.max(5, steps.length / 20),
+    Math.max(3, Math.round(steps.length / 30)),
   )
   const meanPoints = steps.map(({ step }, i) => ({ step, loss: means[i]! }))
   const rows = ticks(low, high, 5).map((loss) => `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`) // prettier-ignore
@@ -102,18 +101,14 @@ export function lossCurve(history: History, { title = 'Training loss' }: LossCur
   ].join('\n')
 }
 
-/** Names of the curves, at the top right. */
+/** Names of the curves, in a line below the title. */
 function legend(validated: boolean): string {
-  const entries = [
-    ['raw', 'each step'],
-    ['mean', 'average'],
-    ...(validated ? [['dot', 'validation']] : []),
-  ]
+  const entries = [['raw', 'each step'], ['mean', 'average'], ...(validated ? [['dot', 'validation']] : [])]
   return entries
     .map(([name, text], i) => {
-      const at = width - frame.right - (entries.length - i) * 104
-      const mark = name === 'dot' ? `<circle class="dot" cx="${at + 12}" cy="23" r="4"/>` : `<path class="${name}" d="M${at} 23h24"/>`
-      return `${mark}<text x="${at + 32}" y="28">${text}</text>`
+      const at = frame.left + i * 108
+      const mark = name === 'dot' ? `<circle class="dot" cx="${at + 18}" cy="48" r="4"/>` : `<path class="${name}" d="M${at} 48h24"/>`
+      return `${mark}<text x="${at + 31}" y="52.5">${text}</text>`
     })
     .join('')
 }

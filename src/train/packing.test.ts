@@ -30,7 +30,7 @@ describe('planEpoch', () => {
         for (const plan of plans) {
           expect(plan.length).toBeLessThanOrEqual(options.rows)
           for (const line of plan) expect(line.reduce((sum, row) => sum + lengths[row]!, 0)).toBeLessThanOrEqual(options.tokens)
-          if (!packing) for (const line of plan) expect(line).toHaveLength(1)
+          expect(packing || plan.every((line) => line.length === 1)).toBe(true)
         }
         for (const plan of plans.slice(0, -1)) expect(plan).toHaveLength(options.rows)
       }),
@@ -82,7 +82,7 @@ describe('buildBatch', () => {
       { numRuns: 30 },
     )
   })
-  it('asks the position before each label for it, within the same row, with the row\'s weight', () => {
+  it("asks the position before each label for it, within the same row, with the row's weight", () => {
     fc.assert(
       fc.property(lengthsOf, fc.integer({ min: 1, max: 5 }), (lengths, scoredFrom) => {
         const rows = rowsOf(lengths, scoredFrom)

@@ -74,10 +74,6 @@ function programs(backend: Backend) {
   }
 }
 
-const DROPOUT = 'dropout:'
-const globalName = (name: string, prefix: string): string =>
-  name.startsWith(DROPOUT) ? DROPOUT + prefix + name.slice(DROPOUT.length) : prefix + name
-
 /** A segment's view of the feeds: what is named after its prefix in the whole model, by its name inside the segment. */
 function localFeeds(
   feeds: ReadonlyMap<string, Tensor>,
@@ -86,7 +82,7 @@ function localFeeds(
 ): Map<string, Tensor> {
   const local = new Map<string, Tensor>()
   for (const { name, role } of graph.inputs) {
-    const tensor = feeds.get(role === 'feed' && !name.startsWith(DROPOUT) ? name : globalName(name, prefix)) ?? feeds.get(name)
+    const tensor = feeds.get(role === 'feed' ? name : prefix + name) ?? feeds.get(name)
     if (tensor) local.set(name, tensor)
   }
   for (const [name, tensor] of extra) local.set(name, tensor)

@@ -49,7 +49,8 @@ export async function* runSteps(run: PreparedRun, program: RunProgram, options: 
   const speed = speedometer(now)
   const due = (everySteps: number | undefined): boolean => everySteps !== undefined && state.step % everySteps === 0
   const save = checkpointWriter(run, checkpoint?.sink)
-  while (state.step < plan.steps && !signal?.aborted) {
+  const goesOn = (): boolean => state.step < plan.steps && signal?.aborted !== true
+  while (goesOn()) {
     yield await nextStep(run, program, speed)
     const isLast = state.step === plan.steps
     if (run.validation && (isLast || (validation?.everySteps === undefined ? plan.endsEpoch(state.step) : due(validation.everySteps)))) {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
-import { characterTokenizer, chatTemplate } from '../fixture.contract.ts'
+import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
 import { encodeData, type EncodedRow } from './encode.ts'
 import { dataSet } from './jsonl.ts'
 
@@ -49,7 +49,9 @@ describe('encoding without a chat template', () => {
 describe('encoding with a chat template', () => {
   const options = { chatTemplate }
   it('learns the completion and the end of the turn, not the line break behind it', () => {
-    expect(first([{ prompt: 'hi', completion: 'yo' }], options)).toBe('<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n[yo<|im_end|>]')
+    expect(first([{ prompt: 'hi', completion: 'yo' }], options)).toBe(
+      '<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n[yo<|im_end|>]',
+    )
   })
   it('puts the system message before rows that have none', () => {
     const system = (row: object): string => first([row], { ...options, system: 'S' })

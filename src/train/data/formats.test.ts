@@ -53,7 +53,9 @@ describe('chat rows', () => {
 
 describe('pairs', () => {
   it('keep a system message of their own', () => {
-    expect(examplesOf({ prompt: '', completion: 'b', system: 's' })).toEqual([{ kind: 'completion', prompt: '', completion: 'b', system: 's' }])
+    expect(examplesOf({ prompt: '', completion: 'b', system: 's' })).toEqual([
+      { kind: 'completion', prompt: '', completion: 'b', system: 's' },
+    ])
   })
   it('need something to learn', () => {
     expect(() => examplesOf({ prompt: 'a', completion: '' })).toThrow('row 1: "completion" is empty')

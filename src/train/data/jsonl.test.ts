@@ -17,7 +17,9 @@ describe('readJsonl', () => {
   it('names the file and every bad row at once', () => {
     const read = (): unknown => readJsonl('{"a":1}\n{oops}\n[1]\nnull\n7', 'bad.jsonl')
     expect(read).toThrow(DataError)
-    expect(read).toThrow(/^bad\.jsonl: is not valid JSONL:\n {2}row 2: .+\n {2}row 3: got a list.+\n {2}row 4: got null.+\n {2}row 5: got a number/)
+    expect(read).toThrow(
+      /^bad\.jsonl: is not valid JSONL:\n {2}row 2: .+\n {2}row 3: got a list.+\n {2}row 4: got null.+\n {2}row 5: got a number/,
+    )
   })
   it('shows eight bad rows and counts the others', () => {
     expect(() => readJsonl('x\n'.repeat(20), 'bad')).toThrow('and 12 more rows')

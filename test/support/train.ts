@@ -2,16 +2,16 @@
 
 import { readFile } from 'node:fs/promises'
 import * as onnxRuntime from 'onnxruntime-node'
-import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
-import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
-import { memorySource } from '../formats/memory-source.ts'
-import type { Tokenizer } from '../formats/tokenizer.ts'
-import { openBaseModel } from '../graph/base-model.ts'
-import { readWeights } from '../graph/read-weights.ts'
-import type { Batch } from './batch.ts'
-import type { GradientProgram } from './gradient-program.ts'
-import type { TrainableModel } from './options.ts'
+import { f32, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
+import { onnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
+import type { ByteFolder, ByteSink } from '../../src/formats/byte-source.ts'
+import { memorySource } from '../../src/formats/memory-source.ts'
+import type { Tokenizer } from '../../src/formats/tokenizer.ts'
+import { openBaseModel } from '../../src/graph/base-model.ts'
+import { readWeights } from '../../src/graph/read-weights.ts'
+import type { Batch } from '../../src/train/batch.ts'
+import type { GradientProgram } from '../../src/train/gradient-program.ts'
+import type { TrainableModel } from '../../src/train/options.ts'
 
 export const chatTemplate =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
@@ -64,7 +64,7 @@ export const backend = onnxRuntimeBackend(onnxRuntime as unknown as Parameters<t
 
 /** The embedded 260k-parameter Llama. */
 export async function storiesModel(): Promise<TrainableModel> {
-  const directory = new URL('../experts/models/stories260k/', import.meta.url)
+  const directory = new URL('../../src/experts/models/stories260k/', import.meta.url)
   const folder: ByteFolder = {
     name: 'stories260k',
     async open(path) {
