@@ -26,7 +26,7 @@ export function* mergedWeights(model: ModelGraph, adapter: Adapter, weightOf: We
       const { module, weight, bias } = layer
       if (row.parameters(config, module).length === 0) continue
       const base = baseValues(layer, prefix, weightOf)
-      const merged = row.merge(config, { module, base, tensor: (name) => tensorOf(tensors, `${module.path}.${name}`) })
+      const merged = row.merge(config, { module, base, tensor: (name) => tensorOf(tensors, module.path, name) })
       const weightName = prefix + weight!.name
       const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
       if (sharing.length > 0) {
@@ -40,9 +40,10 @@ export function* mergedWeights(model: ModelGraph, adapter: Adapter, weightOf: We
   }
 }
 
-function tensorOf(tensors: Adapter['tensors'], input: string): Float32Array {
-  const tensor = tensors.get(peftKey(input))
-  if (!tensor) throw new OptionError(`The adapter has no tensor "${input}"; check it against the model first.`)
+/** The module's own tensor of this name, or the one that all modules share. */
+function tensorOf(tensors: Adapter['tensors'], path: string, name: string): Float32Array {
+  const tensor = tensors.get(peftKey(`${path}.${name}`)) ?? tensors.get(name)
+  if (!tensor) throw new OptionError(`The adapter has no tensor "${path}.${name}"; check it against the model first.`)
   return toFloat32(tensor)
 }
 

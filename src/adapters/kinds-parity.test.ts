@@ -3,6 +3,15 @@
 import { storiesBase } from './fixture.contract.ts'
 import { parityContract, type ParityCase } from './parity.contract.ts'
 
-const cases: readonly Omit<ParityCase, 'base'>[] = [{ name: 'dora_r6' }, { name: 'ia3' }, { name: 'lokr' }, { name: 'lokr_both' }]
+const cases: readonly Omit<ParityCase, 'base'>[] = [
+  { name: 'dora_r6' },
+  { name: 'ia3' },
+  { name: 'lokr' },
+  { name: 'lokr_both' },
+  { name: 'more/loha' },
+  { name: 'more/loha_dense' },
+  { name: 'more/vera' },
+  { name: 'more/dora_patterns' },
+]
 
 for (const one of cases) parityContract({ ...one, base: storiesBase })

@@ -59,6 +59,18 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
     },
     { name: 'both sides full', options: { rank: 16, alpha: 8, targets: ['o_proj'] }, freshTolerance: 0 },
   ],
+  loha: [
+    { name: 'as a detour', options: { rank: 2, alpha: 3, targets: ['q_proj', 'down_proj'] }, freshTolerance: 0 },
+    { name: 'as a whole matrix', options: { rank: 6, targets: ['v_proj'], layers: [0, 2] }, freshTolerance: 0 },
+  ],
+  vera: [
+    {
+      name: 'different widths',
+      options: { rank: 4, targets: ['q_proj', 'up_proj', 'down_proj'] },
+      freshTolerance: 0,
+      skip: { seeds: 'projections come from projectionSeed, all else is constant' },
+    },
+  ],
 }
 
 it('has a case for every kind', () => {
@@ -72,7 +84,7 @@ describe('the table', () => {
     expect(kindOfPeft({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(kindNamed('dora'))
     expect(() => kindNamed('lorra')).toThrow(`There is no adapter kind "lorra". There are: ${[...adapterKinds.keys()].join(', ')}`)
     expect(() => kindOfPeft({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
-      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3',
+      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3, LOKR, LOHA, VERA',
     )
   })
 })

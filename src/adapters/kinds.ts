@@ -4,12 +4,14 @@ import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { dora } from './dora.ts'
 import { ia3 } from './ia3.ts'
 import type { AdapterKind, PeftJson } from './kind.ts'
+import { loha } from './loha.ts'
 import { lokr } from './lokr.ts'
 import { lora } from './lora.ts'
+import { vera } from './vera.ts'
 
 /** By name. Of kinds that share a peft_type, the one that claims its files by a key stands before the one that takes the rest. */
 export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
-  [dora, lora, ia3, lokr].map((kind) => [kind.name, kind as AdapterKind]),
+  [dora, lora, ia3, lokr, loha, vera].map((kind) => [kind.name, kind as AdapterKind]),
 )
 
 export function kindNamed(name: string): AdapterKind {
