@@ -16,6 +16,8 @@ export interface Surroundings {
   /** Aborted by Ctrl-C. */
   readonly signal: AbortSignal
   readonly version: string
+  /** How this program is started from a shell. */
+  readonly graft: string
   /** Milliseconds. */
   readonly now: () => number
 }
@@ -57,12 +59,12 @@ function commandNamed(name: string): Command {
 async function runCommand(
   command: Command,
   args: readonly string[],
-  { stdout, stderr, environment, signal, now }: Surroundings,
+  { stdout, stderr, environment, signal, graft, now }: Surroundings,
   style: Style,
 ): Promise<number> {
   const { values, words, json, help } = parseArguments(command, args)
   if (help) return printLine(stdout, commandHelp(command, style))
-  const terminal = createTerminal({ stdout, stderr, environment, json, now })
+  const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
   const result = await command.run({ values, words, terminal, signal, json })
   if (json) stdout.write(`${JSON.stringify(result, null, 2)}\n`)
   return 0

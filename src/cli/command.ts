@@ -61,8 +61,8 @@ export interface Command<Table extends Options = Options> {
   run(context: Context<Table>): Promise<unknown>
 }
 
-/** Keeps the option table's exact type for `run`. */
-export const defineCommand = <const Table extends Options>(command: Command<Table>): Command<Table> => command
+/** Types `run` by the option table. Values are checked against that table before `run` sees them, so the exact type may be forgotten here. */
+export const defineCommand = <const Table extends Options>(command: Command<Table>): Command => command as unknown as Command
 
 /** Wrong usage: shown with a hint to --help, exit code 2. */
 export class UsageError extends Error {}

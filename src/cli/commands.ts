@@ -1,12 +1,18 @@
 // The table of commands. A new command is a file in commands/ and a row here.
 
 import type { Command } from './command.ts'
+import { adapters } from './commands/adapters.ts'
+import { bench } from './commands/bench.ts'
 import { chat } from './commands/chat.ts'
+import { convert } from './commands/convert.ts'
+import { evaluate } from './commands/eval.ts'
+import { inspect } from './commands/inspect.ts'
+import { models } from './commands/models.ts'
 import { quickstart } from './commands/quickstart.ts'
 import { runCommand } from './commands/run.ts'
 import { train } from './commands/train.ts'
 
+const all = [quickstart, train, evaluate, runCommand, chat, models, adapters, inspect, convert, bench]
+
 /** In the order in which they are listed. */
-export const commands: ReadonlyMap<string, Command> = new Map<string, Command>(
-  [quickstart, train, runCommand, chat].map((command) => [command.name, command as unknown as Command]),
-)
+export const commands: ReadonlyMap<string, Command> = new Map(all.map((command) => [command.name, command]))

@@ -25,12 +25,16 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error
 })
 
+/** In a checkout there is no command `graft`, and the machine's own Node may be too old: scripts/setup.mjs starts the right one. */
+const graft = import.meta.filename.endsWith('.ts') ? 'node scripts/setup.mjs src/cli/main.ts' : 'graft'
+
 const exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   environment: process.env,
   signal: interruptions(),
   version: manifest.version,
+  graft,
   now: () => performance.now(),
 })
 // Sessions of ONNX Runtime may keep the process alive; all that was written is flushed first.

@@ -59,7 +59,8 @@ function parsed(answer: string): { intent?: unknown; slots?: unknown } | undefin
 const pairs = (slots: unknown): Set<string> =>
   new Set(Object.entries((slots ?? {}) as object).map(([name, value]) => JSON.stringify([name, value])))
 
-const sameJson = (a: unknown, b: unknown): boolean => {
+/** Equality of JSON values; the order of keys does not count. */
+export const sameJson = (a: unknown, b: unknown): boolean => {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
   const [left, right] = [Object.entries(a), Object.entries(b)]
   return (

@@ -46,7 +46,7 @@ const usualSaveSteps = 25
  * loss.svg, history.jsonl, graft.json, and checkpoints/ to go on from. Throws OptionError where `out` is in use, and what training throws.
  */
 export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
-  const { model: named, data, validation, validateEverySteps, out, resume, overwrite, saveEverySteps, adapter, ...rest } = options
+  const { model: named, data, validation, validateEverySteps, out, resume, overwrite: _, saveEverySteps, adapter, ...rest } = options
   if (out !== undefined) await checkFolder(out, options)
   const parts = await partsOf(data, validation, rest.seed ?? 0)
   const model = typeof named === 'string' ? await loadModel(named) : named

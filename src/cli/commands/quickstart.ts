@@ -1,7 +1,7 @@
 // graft quickstart: the main job from end to end on real data. The base is asked, an expert is taught, both are judged on rows that training never
 // saw, the expert is swapped in and out while text is written, and saved.
 
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import { NotFoundError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
 import type { LoadedModel } from '../../node/index.ts'
@@ -11,8 +11,9 @@ import { defaultModel, modelOptions, openModel } from '../open-model.ts'
 import { answersOf } from '../quickstart/answers.ts'
 import { createStages, type Stages } from '../quickstart/stages.ts'
 import { swapLive, type SwapReport } from '../quickstart/swap.ts'
-import type { Scores, Task, TaskRow } from '../quickstart/task.ts'
+import type { Score, Task, TaskRow } from '../quickstart/task.ts'
 import { taskFor } from '../quickstart/tasks.ts'
+import { shownPath } from '../shown-path.ts'
 import { showTraining } from '../training-view.ts'
 import { duration, parameterCount } from '../ui/format.ts'
 import { sideBySide, table } from '../ui/table.ts'
@@ -73,8 +74,8 @@ export const quickstart = defineCommand({
       task: task.name,
       trainRows: rows.train.length,
       testRows: rows.test.length,
-      base: before.scores.values,
-      expert: after.scores.values,
+      base: valuesOf(before.scores),
+      expert: valuesOf(after.scores),
       swap: { swaps, same, swappedTokenMs, plainTokenMs },
       out: values.out,
       stages: stages.done(),
@@ -106,7 +107,7 @@ async function rowsOf(task: Task, values: QuickstartContext['values']) {
 function sayTask(
   { about }: Task,
   { train, test }: { train: readonly TaskRow[]; test: readonly TaskRow[] },
-  { base, weights: _ }: LoadedModel,
+  { base }: LoadedModel,
   { say }: Terminal,
 ): void {
   const parameters = [...base.weights.tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
@@ -154,16 +155,15 @@ async function teach(
   return undefined
 }
 
-function sayScores(base: Scores, expert: Scores, { say, style }: Terminal): void {
-  const shown = (value: number, rows: number): string => (Number.isInteger(value) ? `${value}/${rows}` : value.toFixed(3))
-  const rows = Object.entries(expert.values).map(([name, value]) => [
-    `  ${name}`,
-    shown(name.endsWith('F1') ? base.values[name]! + 1e-9 : base.values[name]!, base.rows),
-    style.strong(shown(name.endsWith('F1') ? value + 1e-9 : value, expert.rows)),
-  ])
+const shownScore = ({ value, of }: Score): string => (of === undefined ? value.toFixed(3) : `${value}/${of}`)
+
+function sayScores(base: readonly Score[], expert: readonly Score[], { say, style }: Terminal): void {
+  const rows = expert.map((score, i) => [`  ${score.name}`, shownScore(base[i]!), style.strong(shownScore(score))])
   say()
   for (const line of table([['', 'base', 'expert'], ...rows], ['left', 'right', 'right'])) say(line)
 }
+
+const valuesOf = (scores: readonly Score[]): Record<string, number> => Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
 /** The first row that the expert has right, beside what the base made of it. */
 function sayExample(rows: readonly TaskRow[], base: readonly string[], expert: readonly string[], { say, style, columns }: Terminal): void {
@@ -195,8 +195,8 @@ function saySwap({ swaps, same, swappedTokenMs, plainTokenMs }: SwapReport, { sa
   say(`  a token took ${swappedTokenMs.toFixed(1)} ms right after a swap, ${plainTokenMs.toFixed(1)} ms without one; nothing was rebuilt`)
 }
 
-function sayEnd({ answers }: Task, out: string, stages: Stages, { prompt }: TaskRow, { say, style }: Terminal): void {
-  const folder = relative(process.cwd(), out) || '.'
+function sayEnd({ answers }: Task, out: string, stages: Stages, { prompt }: TaskRow, { say, style, graft }: Terminal): void {
+  const folder = shownPath(out)
   const stop = answers.stop?.[0] === undefined ? '' : ` --stop ${JSON.stringify(answers.stop[0])}`
   say()
   for (const line of table(stages.done().map(({ name, seconds }) => [`  ${name}`, duration(seconds)]), ['left', 'right'])) say(line) // prettier-ignore
@@ -205,11 +205,11 @@ function sayEnd({ answers }: Task, out: string, stages: Stages, { prompt }: Task
   say(`The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`)
   say('next:')
   const next = [
-    `graft run ${JSON.stringify(prompt)} --adapter ${folder}${stop}`,
-    `graft run ${JSON.stringify(prompt)}${answers.stop ? ` --model ${smallModel}` : ''} --max-tokens 60`,
-    `graft chat --adapter ${folder}${stop}`,
-    `graft inspect ${folder}`,
-    'graft train --help',
+    `${graft} run ${JSON.stringify(prompt)} --adapter ${folder}${stop}`,
+    `${graft} run ${JSON.stringify(prompt)}${answers.stop ? ` --model ${smallModel}` : ''} --max-tokens 60`,
+    `${graft} chat --adapter ${folder}${stop}`,
+    `${graft} inspect ${folder}`,
+    `${graft} train --help`,
   ]
   for (const line of next) say(`  ${style.accent(line)}`)
 }

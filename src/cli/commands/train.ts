@@ -1,9 +1,10 @@
 // graft train: teaches an expert from a JSONL file.
 
-import { join, relative } from 'node:path'
+import { join } from 'node:path'
 import type { DataInput } from '../../node/index.ts'
 import { type Context, defineCommand, UsageError } from '../command.ts'
 import { defaultModel, modelOptions, openModel } from '../open-model.ts'
+import { shownPath } from '../shown-path.ts'
 import { showTraining, type TrainEnd } from '../training-view.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -121,23 +122,25 @@ function validationOf(text: string | undefined): DataInput | number | undefined 
   throw new UsageError(`--validation is ${text}; a share lies between 0 and 1, such as 0.1.`)
 }
 
-const shown = (path: string): string => relative(process.cwd(), path) || '.'
-
-function sayEnd({ reason, best, last }: TrainEnd, { out, validation }: TrainValues, { say, style }: Terminal): void {
+function sayEnd({ reason, best, last }: TrainEnd, { out, validation }: TrainValues, { say, style, graft }: Terminal): void {
   say()
   if (reason === 'stopped') {
     say(
-      `Stopped after step ${last.step}; the checkpoint is in ${shown(join(out, 'checkpoints'))}. To go on, give the same command with --resume.`,
+      `Stopped after step ${last.step}; the checkpoint is in ${shownPath(join(out, 'checkpoints'))}. To go on, give the same command with --resume.`,
     )
     return
   }
   if (validation !== undefined) say(`The best expert is that of step ${best.step}, validation loss ${best.loss.toFixed(3)}.`)
-  say(`expert      ${shown(out)}  (a PEFT folder)`)
-  say(`loss curve  ${shown(join(out, 'loss.svg'))}`)
-  say(`history     ${shown(join(out, 'history.jsonl'))}`)
+  say(`expert      ${shownPath(out)}  (a PEFT folder)`)
+  say(`loss curve  ${shownPath(join(out, 'loss.svg'))}`)
+  say(`history     ${shownPath(join(out, 'history.jsonl'))}`)
   say()
   say('next:')
-  for (const line of [`graft run "..." --adapter ${out}`, `graft chat --adapter ${out}`, `graft inspect ${out}`])
+  for (const line of [
+    `${graft} run "..." --adapter ${shownPath(out)}`,
+    `${graft} chat --adapter ${shownPath(out)}`,
+    `${graft} inspect ${shownPath(out)}`,
+  ])
     say(`  ${style.accent(line)}`)
 }
 

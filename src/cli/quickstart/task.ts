@@ -1,17 +1,18 @@
 // What a quickstart teaches: rows to learn from, rows to be judged on, how to ask, how to judge. One file per task, one row in tasks.ts.
 
 import type { LoraConfig } from '../../index.ts'
-import type { TrainOptions } from '../../index.ts'
+import type { TrainSettings } from '../../train/options.ts'
 
 export interface TaskRow {
   readonly prompt: string
   readonly completion: string
 }
 
-export interface Scores {
-  readonly rows: number
-  /** By name, each out of `rows` or a fraction, in the order in which they are shown. */
-  readonly values: Readonly<Record<string, number>>
+export interface Score {
+  readonly name: string
+  readonly value: number
+  /** What `value` counts out of; a fraction where there is none. */
+  readonly of?: number
 }
 
 export interface Task {
@@ -22,8 +23,8 @@ export interface Task {
   /** Loads the rows. Throws NotFoundError where they are not there. */
   rows(): Promise<{ readonly train: readonly TaskRow[]; readonly test: readonly TaskRow[] }>
   readonly config: Partial<LoraConfig>
-  readonly training: Pick<TrainOptions, 'learningRate' | 'epochs' | 'batch' | 'seed'>
+  readonly training: Partial<TrainSettings>
   /** How answers are written while they are judged. */
   readonly answers: { readonly maxTokens: number; readonly stop?: readonly string[]; readonly together: number }
-  score(answers: readonly string[], rows: readonly TaskRow[]): Scores
+  score(answers: readonly string[], rows: readonly TaskRow[]): readonly Score[]
 }

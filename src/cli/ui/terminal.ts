@@ -16,6 +16,8 @@ export interface TerminalOptions {
   readonly stderr: OutputStream
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly json: boolean
+  /** How this program is started from a shell: 'graft', or the longer way from a checkout. */
+  readonly graft: string
   /** Milliseconds, for rates and times left. */
   readonly now: () => number
 }
@@ -34,13 +36,15 @@ export interface Terminal {
   /** Colours for stdout; the identity where they are not wanted. */
   readonly style: Style
   readonly columns: number
+  /** How this program is started, for commands that are shown to be typed. */
+  readonly graft: string
   readonly now: () => number
 }
 
 /** 80 where nothing tells the width, as terminals have had since punched cards. */
 const usualColumns = 80
 
-export function createTerminal({ stdout, stderr, environment, json, now }: TerminalOptions): Terminal {
+export function createTerminal({ stdout, stderr, environment, json, graft, now }: TerminalOptions): Terminal {
   const print = (line = ''): void => void (json || stdout.write(`${line}\n`))
   return {
     print,
@@ -50,6 +54,7 @@ export function createTerminal({ stdout, stderr, environment, json, now }: Termi
     progress: (label, total) => createProgress({ stream: stderr, now, label, total }),
     style: createStyle(json ? stderr : stdout, environment),
     columns: (json ? stderr.columns : stdout.columns) ?? usualColumns,
+    graft,
     now,
   }
 }

@@ -1,0 +1,90 @@
+// graft models: the base models of the catalogue, which of them are on this machine, and fetching one.
+
+import type { CatalogueEntry } from '../../experts/catalogue.ts'
+import { defineCommand, UsageError } from '../command.ts'
+import { nearest } from '../nearest.ts'
+import { openModel } from '../open-model.ts'
+import { bytes, parameterCount } from '../ui/format.ts'
+import { table } from '../ui/table.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+const actions = ['list', 'cached', 'fetch']
+
+export const models = defineCommand({
+  name: 'models',
+  summary: 'base models: what there is, what is on this machine, fetch one',
+  usage: '[list | cached | fetch <model>]',
+  words: [0, 2],
+  options: {},
+  examples: [
+    { command: 'graft models', about: 'the catalogue, and where each model is' },
+    { command: 'graft models fetch smollm2-135m-instruct', about: 'into the cache, for use without a network' },
+    { command: 'graft models fetch hf:Qwen/Qwen3-0.6B', about: 'any model of a supported architecture from the hub' },
+    { command: 'graft models cached', about: 'files in the cache, with their sizes' },
+  ],
+  async run({ words: [action = 'list', name], terminal }) {
+    if (action === 'fetch' && name !== undefined) return fetchModel(name, terminal)
+    if (action === 'fetch') throw new UsageError('fetch wants a model: graft models fetch <model>')
+    if (name !== undefined) throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
+    if (action === 'cached') return listCache(terminal)
+    if (action === 'list') return listCatalogue(terminal)
+    const meant = nearest(action, actions)
+    throw new UsageError(`${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`)
+  },
+})
+
+async function listCatalogue(terminal: Terminal) {
+  const { catalogue } = await import('../../experts/catalogue.ts')
+  const entries = await Promise.all([...catalogue.values()].map(async (entry) => ({ ...plain(entry), place: await placeOf(entry) })))
+  const rows = entries.map(({ name, parameters, license, place, description }) => [
+    name,
+    parameterCount(parameters),
+    license,
+    place,
+    description,
+  ])
+  for (const line of table([['name', 'parameters', 'licence', 'here', 'about'], ...rows], ['left', 'right'])) terminal.print(line)
+  return entries
+}
+
+const plain = ({ name, description, license, parameters }: CatalogueEntry) => ({ name, description, license, parameters })
+
+/** 'embedded' in the package, 'cached', or 'not fetched'. */
+async function placeOf({ name, sources }: CatalogueEntry): Promise<string> {
+  if (sources.some(({ kind }) => kind === 'embedded')) return 'embedded'
+  const { resolveModel } = await import('../../node/resolve.ts')
+  try {
+    const found = await resolveModel(name, { offline: true })
+    if ('gguf' in found) await found.gguf.close?.()
+    return 'cached'
+  } catch {
+    return 'not fetched'
+  }
+}
+
+async function fetchModel(name: string, terminal: Terminal) {
+  const model = await openModel(name, {}, terminal) // opens it too: a model that cannot be used is not worth having
+  const { config, weights } = model.base
+  const sizeBytes = [...weights.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0)
+  terminal.print(
+    `${model.base.name}: ${config.modelType}, ${config.layers.length} layers, ${bytes(sizeBytes)} of weights in ${weights.name}`,
+  )
+  const result = { name: model.base.name, modelType: config.modelType, layers: config.layers.length, sizeBytes, path: weights.name }
+  await model.dispose()
+  return result
+}
+
+async function listCache(terminal: Terminal) {
+  const [{ cacheDirectory }, { readdir, stat }, { join, relative }] = await Promise.all([
+    import('../../node/cache.ts'),
+    import('node:fs/promises'),
+    import('node:path'),
+  ])
+  const folder = cacheDirectory()
+  const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  const paths = found.filter((item) => item.isFile() && !item.name.endsWith('.lock')).map((item) => join(item.parentPath, item.name))
+  const files = await Promise.all(paths.map(async (path) => ({ path: relative(folder, path), sizeBytes: (await stat(path)).size })))
+  for (const line of table(files.map(({ path, sizeBytes }) => [bytes(sizeBytes), path]), ['right'])) terminal.print(line) // prettier-ignore
+  terminal.print(`${files.length} files, ${bytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in ${folder}`)
+  return { folder, files }
+}
