@@ -45,7 +45,7 @@ export function baseValues({ module, node }: Layer, prefix: string, weightOf: We
 export function parametersOf(model: ModelGraph, { kind, config }: Pick<Adapter, 'kind' | 'config'>): Map<string, ParameterSpec> {
   const row = kindNamed(kind)
   const modules = adaptableModules(model)
-  const shared = row.shared?.(config, modules) ?? []
+  const shared = row.shared?.(config, modules, model.config) ?? []
   const own = modules.flatMap((module) =>
     row.parameters(config, module).map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
   )
@@ -72,19 +72,24 @@ export function createAdapter(
   const row = kindNamed(kind)
   const given = row.complete(options)
   const modules = adaptableModules(model)
-  const config = { ...given, targets: resolvePreset(given.targets, modules) }
-  targetModules(config, modules)
+  const chosen = { ...given, targets: resolvePreset(given.targets, modules) }
+  if (!row.virtualTokens) targetModules(chosen, modules)
+  const config = row.fit?.(chosen, model.config) ?? chosen
   const bases = basesOf(model, weightOf)
+  const shared = embeddingOf(model, weightOf)
   const tensors = new Map<string, Tensor>()
   for (const [key, spec] of parametersOf(model, { kind, config })) {
-    const base = bases.get(key.slice(0, -spec.name.length - 1)) ?? noBase
+    const base = bases.get(key.slice(0, -spec.name.length - 1)) ?? shared
     tensors.set(key, f32(spec.shape, spec.start(random(hash(key) ^ seed), base)))
   }
   return { kind, config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
 }
 
-const noBase: BaseValues = (part) => {
-  assertInternal(false, `a tensor of no module asks for its ${part}`)
+/** To a tensor of no module, the base is the embedding. */
+function embeddingOf(model: ModelGraph, weightOf: WeightOf | undefined): BaseValues {
+  const layer = layersOfBlock(model.blocks[0]!).find(({ module }) => module.kind === 'embedding')
+  assertInternal(layer, 'the model has no embedding')
+  return baseValues(layer, model.blocks[0]!.prefix, weightOf)
 }
 
 function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string, BaseValues> {
@@ -117,6 +122,10 @@ export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: Wei
   const advice = `Was it trained on another base? ${adapter.baseModel ? `Its config says "${adapter.baseModel}".` : 'Its config names none.'}`
   throw new MismatchError(`The ${adapter.kind} adapter does not fit the model`, mismatches, advice)
 }
+
+/** The ids that every row begins with where the adapter has virtual tokens: −1 to −P; else none. */
+export const virtualIdsOf = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): number[] =>
+  Array.from({ length: kindNamed(kind).virtualTokens?.(config) ?? 0 }, (_, i) => -1 - i)
 
 /** Throws NumericError naming every tensor that holds NaN or infinity. */
 export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {

@@ -29,7 +29,7 @@ export function attachKind<Config extends AdapterConfig>(
   config: Config,
   { training = false }: AttachOptions = {},
 ): ModelGraph {
-  const shared = kind.shared?.(config, adaptableModules(model)) ?? []
+  const shared = kind.shared?.(config, adaptableModules(model), model.config) ?? []
   let touched = 0
   const attached = mapLayers(model, (g, layer, claim) => {
     const own = kind.parameters(config, layer.module)
@@ -40,7 +40,8 @@ export function attachKind<Config extends AdapterConfig>(
   const blocks = attached.blocks.map((block) => kind.applyToBlock?.(block, config) ?? block)
   if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))
     throw new OptionError(`The ${kind.name} adapter touches no layer of this model; was it made for another one?`)
-  return { ...attached, blocks }
+  const virtualTokens = kind.virtualTokens?.(config)
+  return { blocks, config: virtualTokens === undefined ? model.config : { ...model.config, virtualTokens } }
 }
 
 interface SiteContext {

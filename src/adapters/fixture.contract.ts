@@ -8,6 +8,7 @@ import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { memorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors.ts'
+import { adapterFeeds, virtualIdsOf, type Adapter } from './adapter.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
 import { modelFeeds } from '../graph/feeds.ts'
 import { gradientName, withGradients } from '../graph/gradient.ts'
@@ -90,6 +91,28 @@ export function feedsFor({ model, weights }: Base, ids: number[][], labels?: num
   feeds.set('labels', i64([scored.length], scored.map(([, label]) => label!))) // prettier-ignore
   feeds.set('share', f32([], [1 / scored.length]))
   return feeds
+}
+
+/**
+ * Feeds for a model with an adapter attached: its tensors, and its virtual tokens before each row, which are never scored.
+ * Without labels, logits of the last `asked` positions of each row; of every token unless said.
+ */
+export function feedsWith(
+  base: Base,
+  adapted: ModelGraph,
+  adapter: Adapter,
+  { ids, labels, asked = ids[0]!.length }: { readonly ids: number[][]; readonly labels?: number[][]; readonly asked?: number },
+): Map<string, Tensor> {
+  const virtual = virtualIdsOf(adapter)
+  const before = (rows: number[][], first: readonly number[]): number[][] => rows.map((row) => [...first, ...row])
+  const unscored = virtual.map(() => -100)
+  const feeds = feedsFor({ ...base, model: adapted }, before(ids, virtual), labels && before(labels, unscored))
+  if (!labels) {
+    const tokens = ids[0]!.length + virtual.length
+    const rows = ids.flatMap((_, n) => Array.from({ length: asked }, (__, t) => (n + 1) * tokens - asked + t))
+    feeds.set('rows', i64([rows.length], rows))
+  }
+  return new Map([...feeds, ...adapterFeeds(adapter)])
 }
 
 /** Gives every layer a mask of its own when its blocks are chained: `<block prefix>dropout:<module>`. */

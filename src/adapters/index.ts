@@ -1,6 +1,15 @@
 // What users of adapters call.
 
-export { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter, type CreateOptions } from './adapter.ts'
+export {
+  adapterFeeds,
+  checkAdapter,
+  checkFinite,
+  createAdapter,
+  parametersOf,
+  virtualIdsOf,
+  type Adapter,
+  type CreateOptions,
+} from './adapter.ts'
 export { attach, type AttachOptions } from './attach.ts'
 export { mergedWeights } from './fold.ts'
 export { inputName, peftKey } from './keys.ts'

@@ -4,6 +4,7 @@
 import type { Random } from '../base/random.ts'
 import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Value } from '../graph/ir.ts'
+import type { ModelConfig } from '../graph/model-config.ts'
 import type { Block, ModuleInfo } from '../graph/model-graph.ts'
 import type { Operators } from '../graph/operation.ts'
 import type { TargetChoice } from './targets.ts'
@@ -84,17 +85,21 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   claims?(json: PeftJson): boolean
   /** A whole configuration from what a user gave; throws OptionError that lists everything wrong with it. */
   complete(options: Readonly<Record<string, unknown>>): Config
+  /** The configuration with what it takes from the model it is made for, where its file says so much. */
+  fit?(config: Config, model: ModelConfig): Config
   /** Throws UnsupportedError that lists every key and value which would change the result and is not supported. */
   readConfig(json: PeftJson, fileName: string): Config
   writeConfig(config: Config): PeftJson
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
   /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */
-  shared?(config: Config, modules: readonly ModuleInfo[]): readonly ParameterSpec[]
+  shared?(config: Config, modules: readonly ModuleInfo[], model: ModelConfig): readonly ParameterSpec[]
   /** The module's output with the adapter. */
   apply(g: Operators, site: Site, config: Config): Value
   /** A block with the kind's effect on what flows into it (soft prompts), after its layers were dealt with; the block itself where there is none. */
   applyToBlock?(block: Block, config: Config): Block
+  /** Virtual tokens that every row of ids must begin with: −1 to −P. They are read like tokens, and their logits mean nothing. */
+  virtualTokens?(config: Config): number
   /** The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to fold into. */
   merge?(config: Config, at: ModuleTensors): MergedModule
   /** Absent, or undefined for this configuration: served by an attached graph of its own. */

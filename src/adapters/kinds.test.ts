@@ -4,6 +4,12 @@ import { describe, expect, it } from 'vitest'
 import { adapterKindContract, type KindCase } from './kind.contract.ts'
 import { adapterKinds, kindNamed, kindOfPeft } from './kinds.ts'
 
+/** A soft prompt is always read: it changes the output when fresh too. */
+const softPrompt = {
+  freshTolerance: Infinity,
+  skip: { merge: 'a soft prompt changes no weight', slots: 'a soft prompt is served by an attached graph' },
+}
+
 const cases: Readonly<Record<string, readonly KindCase[]>> = {
   dora: [
     {
@@ -63,6 +69,17 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
     { name: 'as a detour', options: { rank: 2, alpha: 3, targets: ['q_proj', 'down_proj'] }, freshTolerance: 0 },
     { name: 'as a whole matrix', options: { rank: 6, targets: ['v_proj'], layers: [0, 2] }, freshTolerance: 0 },
   ],
+  'prompt-tuning': [
+    { name: 'drawn', options: { virtualTokens: 3 }, ...softPrompt },
+    {
+      name: 'from the vectors of a text',
+      options: { virtualTokens: 5, startIds: [17, 301] },
+      ...softPrompt,
+      skip: { ...softPrompt.skip, seeds: 'the text is the start' },
+    },
+    { name: 'from the vocabulary', options: { virtualTokens: 2, start: 'vocabulary' }, ...softPrompt },
+  ],
+  'prefix-tuning': [{ name: 'drawn', options: { virtualTokens: 3 }, ...softPrompt }],
   vera: [
     {
       name: 'different widths',
@@ -74,7 +91,7 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
 }
 
 it('has a case for every kind', () => {
-  expect(Object.keys(cases)).toEqual([...adapterKinds.keys()])
+  expect(Object.keys(cases).sort()).toEqual([...adapterKinds.keys()].sort())
 })
 for (const [kind, list] of Object.entries(cases)) for (const one of list) adapterKindContract(kind, one)
 
@@ -84,7 +101,7 @@ describe('the table', () => {
     expect(kindOfPeft({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(kindNamed('dora'))
     expect(() => kindNamed('lorra')).toThrow(`There is no adapter kind "lorra". There are: ${[...adapterKinds.keys()].join(', ')}`)
     expect(() => kindOfPeft({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
-      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3, LOKR, LOHA, VERA',
+      'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3, LOKR, LOHA, VERA, PROMPT_TUNING, PREFIX_TUNING',
     )
   })
 })

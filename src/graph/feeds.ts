@@ -15,7 +15,7 @@ export const PADDING = -1
 export const SHARED = -2
 
 export interface Sequences {
-  /** Token ids by row, rows of equal length: [N][T]. */
+  /** Token ids by row, rows of equal length: [N][T]. Where an adapter has virtual tokens, −1, −2 … stand for them. */
   readonly ids: readonly (readonly number[])[]
   /** 0, 1, 2 … from the start of each segment, unless given. */
   readonly positions?: readonly (readonly number[])[]
@@ -69,10 +69,10 @@ function checkRows(what: string, rows: readonly (readonly number[])[], count: nu
   throw new ShapeError(`${what}: got rows of ${rows.map((row) => row.length).join(', ')}, expected ${count} of ${length}; pad the shorter.`)
 }
 
-function checkIds(ids: Sequences['ids'], vocabularySize: number): void {
+function checkIds(ids: Sequences['ids'], { vocabularySize, virtualTokens = 0 }: ModelConfig): void {
   ids.forEach((row, n) =>
     row.forEach((id, t) => {
-      if (Number.isInteger(id) && id >= 0 && id < vocabularySize) return
+      if (Number.isInteger(id) && id >= -virtualTokens && id < vocabularySize) return
       throw new OptionError(`Token ${t} of row ${n}: got id ${id}, expected a whole number below the vocabulary's ${vocabularySize}.`)
     }),
   )
@@ -89,7 +89,7 @@ export function modelFeeds(config: ModelConfig, { ids, positions, segments }: Se
   checkRows('Token ids', ids, rows, tokens)
   if (segments) checkRows('Segments', segments, rows, tokens)
   if (positions) checkRows('Positions', positions, rows, tokens)
-  checkIds(ids, config.vocabularySize)
+  checkIds(ids, config)
   const places = positions?.flat() ?? ids.flatMap((_, n) => positionsOf(tokens, segments?.[n]))
   return new Map<string, Tensor>([
     ['ids', i64([rows, tokens], ids.flat())],

@@ -35,6 +35,8 @@ export interface ModelConfig {
   /** `model_type` of config.json; names the file in graph/models/. */
   readonly modelType: string
   readonly vocabularySize: number // V
+  /** Virtual tokens that an attached adapter gives vectors to: the ids −1 to −virtualTokens. None unless said. */
+  readonly virtualTokens?: number
   readonly width: number // D
   readonly feedForward: number // F
   readonly heads: number // H

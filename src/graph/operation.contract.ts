@@ -98,7 +98,7 @@ export function operationContract(name: string, one: OperationCase): void {
     it('the shape rule says what is evaluated', () => {
       expect(y.shape).toEqual(boundShape(graphOf(name, one, tensors).outputs.get('y')!.shape, dims))
       expect(y.data.length).toBe(sizeOf(y.shape))
-      expect(Array.from(y.data as Float32Array).every(Number.isFinite)).toBe(true)
+      expect(Array.from(y.data as Float32Array, Number).every(Number.isFinite)).toBe(true)
     })
     it('reference = ONNX Runtime', async () => {
       const got = await onOnnxRuntime(graphOf(name, one, tensors), feedsOf(tensors))
@@ -129,6 +129,12 @@ export const integersBelow = (limit: number, ...shape: Dim[]): CaseInput => ({
   shape,
   constant: true,
   values: (source, bound) => i64(bound, Array.from({ length: sizeOf(bound) }, () => source.integer(limit))), // prettier-ignore
+})
+/** Whole numbers from `first` up to and without `limit`. */
+export const integersFrom = (first: number, limit: number, ...shape: Dim[]): CaseInput => ({
+  shape,
+  constant: true,
+  values: (source, bound) => i64(bound, Array.from({ length: sizeOf(bound) }, () => first + source.integer(limit - first))), // prettier-ignore
 })
 export const exactly = (tensor: Tensor): CaseInput => ({ shape: tensor.shape, constant: true, values: () => tensor })
 /** Bytes of packed codes. */

@@ -7,6 +7,7 @@ import {
   exactly,
   fixed,
   integersBelow,
+  integersFrom,
   maskInput,
   numbers,
   operationContract,
@@ -142,6 +143,12 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   scatterRows: [
     { inputs: [numbers('M', 3), integersBelow(6, 'M'), numbers('N', 'T', 3)] },
     { title: 'of a table', inputs: [numbers('N', 'T', 3), integersBelow(5, 'N', 'T'), numbers('P', 3)] },
+  ],
+  knownIds: [{ inputs: [integersFrom(-3, 6, 'N', 'T')] }],
+  virtualRows: [{ inputs: [integersFrom(-3, 6, 'N', 'T')] }],
+  replaceVirtual: [
+    { inputs: [numbers('N', 'T', 4), numbers(3, 4), integersFrom(-3, 6, 'N', 'T')] },
+    { title: 'without virtual tokens', inputs: [numbers('N', 'T', 4), numbers(3, 4), integersBelow(6, 'N', 'T')] },
   ],
   crossEntropy: [{ inputs: [numbers('M', 7), integersBelow(7, 'M')] }],
   crossEntropyGradient: [{ inputs: [numbers('M', 7), integersBelow(7, 'M'), numbers('M')] }],

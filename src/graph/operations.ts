@@ -12,6 +12,7 @@ import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
+import { knownIds, replaceVirtual, virtualRows } from './ops/virtual.ts'
 import { exponential, geluTanh, geluTanhGradient, sigmoid, silu, siluGradient, squareRoot, tanh } from './ops/unary.ts'
 
 export const operations: ReadonlyMap<string, Operation> = new Map(
@@ -24,6 +25,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
     ...[attention, cacheEntry, cachedAttention],
     ...[embedding, gatherRows, scatterRows],
+    ...[knownIds, virtualRows, replaceVirtual],
     ...[crossEntropy, crossEntropyGradient],
   ].map((operation) => [operation.name, operation]),
 )

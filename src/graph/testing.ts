@@ -23,7 +23,7 @@ export const doubled = (tensor: Tensor): Tensor =>
 
 /** Largest |a − b|; NaN where either holds NaN. */
 export function largestGap(a: Tensor, b: Tensor): number {
-  const [x, y] = [a.data as Float32Array, b.data as Float32Array]
+  const [x, y] = [Array.from(a.data as Float32Array, Number), Array.from(b.data as Float32Array, Number)]
   let worst = 0
   for (let i = 0; i < y.length; i++) worst = Math.max(worst, Math.abs(x[i]! - y[i]!)) // Math.max keeps NaN
   return worst
@@ -31,7 +31,7 @@ export function largestGap(a: Tensor, b: Tensor): number {
 
 /** The same relative to the largest |b|, where that is above 1. */
 export const distance = (a: Tensor, b: Tensor): number =>
-  largestGap(a, b) / (b.data as Float32Array).reduce((most: number, value) => Math.max(most, Math.abs(value)), 1)
+  largestGap(a, b) / Array.from(b.data as Float32Array, Number).reduce((most, value) => Math.max(most, Math.abs(value)), 1)
 
 /** Expects equal shapes and values within `tolerance` (see distance). */
 export function expectClose(got: Tensor | undefined, expected: Tensor, tolerance: number, what = 'values'): void {

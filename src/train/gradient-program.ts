@@ -78,17 +78,16 @@ function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tensor> {
 /** Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input of the attached graph. */
 export async function createGradientProgram(options: GradientProgramOptions): Promise<GradientProgram> {
   const { graph, weights, backend, adapter, trainable, checkpointing = false } = options
-  const blocksOf = (training: boolean): readonly Block[] => {
-    const { blocks } = attach(graph, adapter, { training })
-    return blocks.map((block) => (block.kind === 'head' ? { ...block, graph: withLoss(block.graph) } : block))
-  }
-  const plain = blocksOf(false)
-  const training = adapter.config.dropout === 0 ? plain : withOwnMasks(blocksOf(true))
+  const scored = ({ blocks }: ModelGraph): readonly Block[] =>
+    blocks.map((block) => (block.kind === 'head' ? { ...block, graph: withLoss(block.graph) } : block))
+  const attached = attach(graph, adapter)
+  const plain = scored(attached)
+  const training = adapter.config.dropout === 0 ? plain : withOwnMasks(scored(attach(graph, adapter, { training: true })))
   const segments = typeof checkpointing === 'number' ? checkpointing : checkpointing ? 2 : 1
   const program = inSegments({ training, plain, wanted: trainable.map(inputName), backend, segments })
 
   const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> => {
-    const feeds = batchFeeds(graph.config, batch)
+    const feeds = batchFeeds(attached.config, batch)
     for (const [name, tensor] of weights) feeds.set(name, tensor)
     for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
     return feeds

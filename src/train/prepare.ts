@@ -1,7 +1,8 @@
 // Everything a run needs before its first step: encoded data, the order of batches, the adapter, and the state it starts or goes on from.
 // All that can be wrong is said here, before anything is trained.
 
-import { type Adapter, checkAdapter, createAdapter, parametersOf } from '../adapters/adapter.ts'
+import { type Adapter, checkAdapter, createAdapter, parametersOf, virtualIdsOf } from '../adapters/adapter.ts'
+import { kindNamed } from '../adapters/kinds.ts'
 import { DataError, OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
@@ -62,8 +63,24 @@ function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
   return { examples, rows: rows.length, cut, dropped, tokens, scored }
 }
 
+/** The ids of the virtual tokens that rows begin with, where the adapter is a soft prompt. */
+const virtualIdsFor = ({ adapter }: TrainOptions): number[] =>
+  virtualIdsOf('tensors' in adapter ? adapter : { kind: adapter.kind, config: kindNamed(adapter.kind).complete(adapter.config) })
+
+/** A row with virtual tokens before it; they are read, not learned. All rows share them, so packing holds them once a line. */
+export const withVirtualTokens = ({ ids, weights }: EncodedRow, virtual: readonly number[]): EncodedRow => ({
+  ids: Int32Array.of(...virtual, ...ids),
+  weights: Float32Array.of(...virtual.map(() => 0), ...weights),
+})
+
 /** Whether a line may begin with tokens shared by its rows: a sliding window counts places, and would lose sight of them. */
-function runData({ rows }: EncodedData, { packing, batch }: TrainSettings, { layers }: ModelConfig): RunData {
+function runData(
+  encodedRows: EncodedData,
+  virtual: readonly number[],
+  { packing, batch }: TrainSettings,
+  { layers }: ModelConfig,
+): RunData {
+  const rows = virtual.length > 0 ? encodedRows.rows.map((row) => withVirtualTokens(row, virtual)) : encodedRows.rows
   const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
   return { rows, shared: packing && window >= batch.tokens ? sharedBeginning(rows) : 0 }
 }
@@ -138,11 +155,13 @@ async function resumed({ checkpoint }: TrainOptions, fingerprint: Fingerprint): 
 export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const { graph } = options.model.base
   const settings = completeSettings(options, graph.config.maxPositions)
-  const encodedData = encoded(options.data, options, settings)
-  const encodedValidation = options.validation && encoded(options.validation.data, options, settings)
-  const data = runData(encodedData, settings, graph.config)
+  const virtual = virtualIdsFor(options)
+  const room = { ...settings, maxTokens: settings.maxTokens - virtual.length }
+  const encodedData = encoded(options.data, options, room)
+  const encodedValidation = options.validation && encoded(options.validation.data, options, room)
+  const data = runData(encodedData, virtual, settings, graph.config)
   const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
-  const held = encodedValidation && runData(encodedValidation, settings, graph.config)
+  const held = encodedValidation && runData(encodedValidation, virtual, settings, graph.config)
   const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
   const weights = await options.model.weights()
   const adapter = startAdapter(options, weights, settings.seed)

@@ -36,8 +36,8 @@ function cut(blocks: readonly Block[], segments: number): Block[] {
 
 interface Step {
   readonly block: Block
-  /** Inputs of this segment's graph whose gradients are wanted, by their names inside it. */
-  readonly wanted: readonly string[]
+  /** Inputs of this segment's graph whose gradients are wanted: their names inside it → in the whole model. */
+  readonly wanted: ReadonlyMap<string, string>
   /** Whether an earlier segment waits for the gradient of x. */
   readonly passesOn: boolean
 }
@@ -45,12 +45,20 @@ interface Step {
 function plan(blocks: readonly Block[], wanted: readonly string[]): Step[] {
   let below = false
   return blocks.map((block) => {
-    const names = new Set(block.graph.inputs.map(({ name }) => name))
-    const local = wanted.filter((name) => name.startsWith(block.prefix) && names.has(name.slice(block.prefix.length)))
-    const step = { block, wanted: local.map((name) => name.slice(block.prefix.length)), passesOn: below }
-    below ||= local.length > 0
+    const named = block.graph.inputs.map(({ name, role }) => [name, role === 'feed' ? name : block.prefix + name] as const)
+    const local = new Map(named.filter(([, global]) => wanted.includes(global)))
+    const step = { block, wanted: local, passesOn: below }
+    below ||= local.size > 0
     return step
   })
+}
+
+/** A tensor that several segments read gets the sum of their gradients. */
+function add(gradients: Map<string, Tensor>, name: string, part: Tensor): void {
+  const known = gradients.get(name)
+  if (!known) return void gradients.set(name, part)
+  const values = part.data as Float32Array
+  gradients.set(name, { ...known, data: (known.data as Float32Array).map((value, i) => value + values[i]!) })
 }
 
 /** Compiles each different graph once, when it is first run. */
@@ -119,14 +127,14 @@ export function inSegments({ training, plain, wanted, backend, segments }: Segme
       let arriving: Tensor | undefined
       for (let index = last; index >= 0; index--) {
         const { block, wanted: local, passesOn } = steps[index]!
-        const withRespectTo = passesOn ? ['x', ...local] : local
+        const withRespectTo = [...(passesOn ? ['x'] : []), ...local.keys()]
         if (withRespectTo.length === 0) break
         const extra: [string, Tensor][] = index > 0 ? [['x', inputs[index - 1]!]] : []
         if (arriving) extra.push([gradientName('x'), arriving])
         const program = await compiled.backward(block.graph, index === last ? 'loss' : 'x', withRespectTo)
         const outputs = await program.run(localFeeds(feeds, block, extra))
         if (index === last) loss = lossOf(outputs)
-        for (const name of local) gradients.set(block.prefix + name, outputs.get(gradientName(name))!)
+        for (const [name, global] of local) add(gradients, global, outputs.get(gradientName(name))!)
         arriving = outputs.get(gradientName('x')) // the segment's input x is the output x of the one before
       }
       return { loss, gradients }

@@ -1,0 +1,54 @@
+// Virtual tokens: places in a row that hold a learned vector instead of a token. The i-th has the id −1 − i; token ids count from 0.
+
+import { i64 } from '../../base/tensor.ts'
+import type { Operation } from '../operation.ts'
+import { emptyLike, expectRank, floats, integers } from './arrays.ts'
+
+/** The ids with 0 in the place of virtual tokens, so that a table may be read with them. i64 [..] → i64 [..]. */
+export const knownIds: Operation = {
+  name: 'knownIds',
+  shape: ([ids]) => ({ dtype: 'i64', shape: ids!.shape }),
+  evaluate: ([ids]) => i64(ids!.shape, [...integers(ids!)].map((id) => Math.max(id, 0))), // prettier-ignore
+  onnx(emit, { inputs: [ids], output }) {
+    emit.node('Max', [ids!.name, emit.ints([0])], {}, output.name)
+  },
+}
+
+/** Numbers of the virtual tokens, −1 − id, and 0 in the place of all others. i64 [..] → i64 [..]. */
+export const virtualRows: Operation = {
+  name: 'virtualRows',
+  shape: ([ids]) => ({ dtype: 'i64', shape: ids!.shape }),
+  evaluate: ([ids]) => i64(ids!.shape, [...integers(ids!)].map((id) => Math.max(-1 - id, 0))), // prettier-ignore
+  onnx(emit, { inputs: [ids], output }) {
+    emit.node('Max', [emit.node('Sub', [emit.ints([-1]), ids!.name]), emit.ints([0])], {}, output.name)
+  },
+}
+
+/** x where a token stands, rows[−1 − id] where a virtual one does. x: [N, T, D], rows: [P, D], ids: i64 [N, T] → [N, T, D]. */
+export const replaceVirtual: Operation = {
+  name: 'replaceVirtual',
+  shape([x, rows]) {
+    expectRank('replaceVirtual', rows!, 2)
+    return { dtype: x!.dtype, shape: x!.shape }
+  },
+  evaluate([x, rows, ids]) {
+    const width = rows!.shape[1]!
+    const output = emptyLike(x!, x!.shape)
+    output.data.set(floats(x!))
+    integers(ids!).forEach((id, t) => {
+      if (id < 0) output.data.set(floats(rows!).subarray((-1 - id) * width, -id * width), t * width)
+    })
+    return output
+  },
+  gradient(g, { inputs: [, rows, ids], upstream, needs }) {
+    const ofTokens = g.op('replaceVirtual', [upstream, g.scale(rows!, 0), ids!])
+    // What is left are the virtual places; the zeros of all others are added to the first row.
+    const ofRows = needs(1) ? g.op('scatterRows', [g.subtract(upstream, ofTokens), g.op('virtualRows', [ids!]), rows!]) : undefined
+    return [ofTokens, ofRows, undefined]
+  },
+  onnx(emit, { inputs: [x, rows, ids], output }) {
+    const row = emit.node('Max', [emit.node('Sub', [emit.ints([-1]), ids!.name]), emit.ints([0])])
+    const isVirtual = emit.node('Unsqueeze', [emit.node('Less', [ids!.name, emit.ints([0])]), emit.ints([-1])])
+    emit.node('Where', [isVirtual, emit.node('Gather', [rows!.name, row], { axis: { int: 0 } }), x!.name], {}, output.name)
+  },
+}
