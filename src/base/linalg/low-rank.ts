@@ -21,15 +21,16 @@ export interface LowRank {
   readonly residual: number
 }
 
-/** Directions whose σ is below this share of the largest are rounding errors of f32 factors. */
+/** Directions whose σ is below this share of the largest (or of what the factors could make) are rounding errors of f32 factors. */
 const negligible = 2 ** -22
 
 /** The number of directions kept of squared singular values, largest first, that sum to `total` together with those not listed. */
-function chooseRank(squares: Float64Array, total: number, { rank = squares.length, energy = 1 }: RankChoice): number {
+function chooseRank(squares: Float64Array, total: number, { rank = squares.length, energy = 1 }: RankChoice, possible = 0): number {
   const limit = Math.min(rank, squares.length)
+  const floor = negligible ** 2 * Math.max(squares[0] ?? 0, possible)
   let kept = 0
   for (let sum = 0; kept < limit && (energy >= 1 || sum < energy * total); kept++) {
-    if (!(squares[kept]! > negligible ** 2 * squares[0]!)) break
+    if (!(squares[kept]! > floor)) break
     sum += squares[kept]!
   }
   return kept
@@ -58,6 +59,8 @@ function product32(left: Matrix, right: Matrix): Matrix<Float32Array> {
   return result
 }
 
+const trace = ({ data, rows }: Matrix): number => sum(Float64Array.from({ length: rows }, (_, i) => data[i * (rows + 1)]!))
+
 /** Rows of `m` times one factor each. */
 function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Matrix<Float64Array> {
   const data = new Float64Array(m.rows * m.columns)
@@ -73,11 +76,12 @@ function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Ma
  * those of the small C = R·Tᵀ = U·S·Vᵀ, and its best factors are b·(Tᵀ·V·S^−½) and (S^−½·Uᵀ·R)·a. Errors are about 1e-8 of the largest σ.
  */
 export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRank {
-  const [rootB, rootA] = [gramRoot(gram(b)), gramRoot(gram(transpose(a)))]
+  const [gramB, gramA] = [gram(b), gram(transpose(a))]
+  const [rootB, rootA] = [gramRoot(gramB), gramRoot(gramA)]
   const core = product(rootB, transpose(rootA)) // [K, K]
   const { values, vectors } = symmetricEigen(gram(core))
   const squares = positive(values)
-  const rank = chooseRank(squares, sum(squares), choice)
+  const rank = chooseRank(squares, sum(squares), choice, trace(gramB) * trace(gramA))
   const v = rowsOf(vectors, 0, rank) // [R, K]
   const left = product(
     scaleRows(v, (i) => squares[i]! ** -0.25),
@@ -102,6 +106,8 @@ export interface DenseOptions extends RankChoice {
 
 /** More directions than wanted are iterated: what lies near the edge then converges fast. */
 const oversampling = 8
+/** Up to this many rows or columns, all eigenvalues cost no more than the iteration. */
+const exactSide = 128
 /** Stop when the residual is expected to fall by less than this share of itself. */
 const precision = 1 / 400
 const halfStepLimit = 24
@@ -126,7 +132,7 @@ export function truncateDense(m: Matrix, { rank, energy, start, seed, kernel }: 
   let width = Math.min(rank ?? smaller, energy === undefined ? smaller : 32) + oversampling
   let from = start
   for (;;) {
-    if (2 * width >= smaller) return truncateExactly(m, { rank, energy })
+    if (smaller <= exactSide || 2 * width >= smaller) return truncateExactly(m, { rank, energy })
     const found = iterate(m, from, width, Math.min(width - oversampling, rank ?? width), total, seed, kernel)
     const kept = chooseRank(positive(found.eigen.values).subarray(0, width - oversampling), total, { rank, energy })
     if (kept < width - oversampling || kept === rank) return factorsOf(found, kept, total)

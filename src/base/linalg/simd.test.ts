@@ -7,8 +7,16 @@ import { fastKernels } from './simd.ts'
 
 const { uniform } = random(1)
 const [rows, inner, columns] = [11, 300, 2100] // more than one block each way, no multiple of a panel
-const left = matrixOf(rows, inner, Float32Array.from({ length: rows * inner }, () => uniform() - 0.5))
-const right = matrixOf(inner, columns, Float32Array.from({ length: inner * columns }, () => uniform() - 0.5))
+const left = matrixOf(
+  rows,
+  inner,
+  Float32Array.from({ length: rows * inner }, () => uniform() - 0.5),
+)
+const right = matrixOf(
+  inner,
+  columns,
+  Float32Array.from({ length: inner * columns }, () => uniform() - 0.5),
+)
 
 const difference = (kernel: typeof plainKernel): number => {
   const [expected, got] = [new Float64Array(rows * columns), new Float64Array(rows * columns)]

@@ -1,0 +1,99 @@
+// One adapter's change ΔW of one module's weight: thin factors where its kind has them, rows formed on demand where a whole is needed.
+
+import { OptionError, UnsupportedError } from '../base/errors.ts'
+import { multiply } from '../base/linalg/matmul.ts'
+import { matrixOf, rowsOf, transpose, type Matrix } from '../base/linalg/matrix.ts'
+import { fastKernels } from '../base/linalg/simd.ts'
+import type { Adapter } from '../adapters/adapter.ts'
+import { peftKey } from '../adapters/keys.ts'
+import type { AdapterKind, BaseValues, ModuleTensors, ServingForm } from '../adapters/kind.ts'
+import { kindNamed } from '../adapters/kinds.ts'
+import { transposed } from '../adapters/matrices.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
+
+export interface Delta {
+  /** ΔW = b·a, every scale folded in; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a: [R, in]. */
+  readonly factors: { readonly b: Matrix<Float32Array>; readonly a: Matrix<Float32Array> } | undefined
+  /** Writes rows first…first + count of ΔW [out, in]. */
+  formRows(target: Float32Array, first: number, count: number): void
+  /** The change of the bias, [out]. */
+  readonly shift: Float32Array | undefined
+}
+
+/**
+ * What an adapter does to a module. Its kind's serving form y = v ⊙ (W·(u⊙x) + bias + B·A·(u⊙x)) + shift says it all; a kind without one is
+ * merged into the base's weight and compared. Throws UnsupportedError for kinds that change no weight, and the error of `base` where the
+ * change depends on a base that was not given.
+ */
+export function deltaOf({ kind, config, tensors }: Adapter, module: ModuleInfo, base: BaseValues): Delta {
+  const row = kindNamed(kind)
+  const at: ModuleTensors = {
+    module,
+    base,
+    tensor(name) {
+      const found = tensors.get(peftKey(`${module.path}.${name}`))
+      if (!found) throw new OptionError(`The adapter has no tensor "${module.path}.${name}".`)
+      return toFloat32(found)
+    },
+  }
+  const form = row.serve?.(config, at)
+  if (form && !form.u && !form.v) return fromFactors(form, module)
+  if (form && module.kind === 'linear') return fromScales(form, module, base)
+  return fromMerge(row, config, at)
+}
+
+function factorsOf({ A, B }: ServingForm, { kind, inFeatures, outFeatures }: ModuleInfo): NonNullable<Delta['factors']> {
+  const rank = B.shape[1]!
+  const a = kind === 'embedding' ? transpose(matrixOf(inFeatures, rank, A.data)) : matrixOf(rank, inFeatures, A.data)
+  return { b: matrixOf(outFeatures, rank, B.data), a }
+}
+
+function fromFactors(form: ServingForm, module: ModuleInfo): Delta {
+  const { b, a } = factorsOf(form, module)
+  const kernel = fastKernels().f32
+  return {
+    factors: { b, a },
+    formRows: (target, first, count) => multiply(matrixOf(count, a.columns, target), rowsOf(b, first, count), a, { kernel }),
+    shift: form.shift?.data,
+  }
+}
+
+/** ΔW = diag(v)·(W + B·A)·diag(u) − W; the bias changes by (v − 1)⊙bias + shift. */
+function fromScales(form: ServingForm, module: ModuleInfo, base: BaseValues): Delta {
+  const { inFeatures: columns, outFeatures } = module
+  const weight = base('weight')
+  const plain = fromFactors(form, module)
+  const [u, v] = [form.u?.data, form.v?.data]
+  const shift = form.shift?.data.slice() ?? new Float32Array(outFeatures)
+  if (module.bias && v) base('bias').forEach((value, i) => (shift[i]! += (v[i]! - 1) * value))
+  return {
+    factors: undefined,
+    formRows(target, first, count) {
+      plain.formRows(target, first, count)
+      for (let row = 0; row < count; row++) {
+        const scale = v?.[first + row] ?? 1
+        const [from, to] = [(first + row) * columns, row * columns]
+        for (let i = 0; i < columns; i++) {
+          const value = weight[from + i]!
+          target[to + i] = scale * (value + target[to + i]!) * (u ? u[i]! : 1) - value
+        }
+      }
+    },
+    shift: module.bias || form.shift ? shift : undefined,
+  }
+}
+
+function fromMerge(row: AdapterKind, config: Adapter['config'], at: ModuleTensors): Delta {
+  if (!row.merge) throw new UnsupportedError(`${at.module.path}: a ${row.name} adapter changes no weight, so it cannot be merged.`)
+  const { inFeatures, outFeatures, kind } = at.module
+  const { weight, bias } = row.merge(config, at)
+  const own = at.base('weight')
+  for (let i = 0; i < weight.length; i++) weight[i]! -= own[i]!
+  const whole = kind === 'embedding' ? transposed(weight, inFeatures, outFeatures) : weight
+  return {
+    factors: undefined,
+    formRows: (target, first, count) => target.set(whole.subarray(first * inFeatures, (first + count) * inFeatures)),
+    shift: bias && bias.map((value, i) => value - at.base('bias')[i]!), // prettier-ignore
+  }
+}

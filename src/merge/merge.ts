@@ -1,0 +1,89 @@
+// Merging adapters into one: the main verb. It checks everything first, then goes module by module and holds no more than one at a time.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import { peftKey } from '../adapters/keys.ts'
+import type { LoraConfig } from '../adapters/lora-config.ts'
+import { rankAndScale } from '../adapters/lora.ts'
+import { OptionError, UnsupportedError } from '../base/errors.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
+import { deltaOf } from './delta.ts'
+import { workspace } from './entries.ts'
+import { mergedAdapter, type MergedModule } from './merged-adapter.ts'
+import type { FactorMethod, MergeMethod, MergeRecipe, ReadyRecipe } from './method.ts'
+import { mergeByEntries, mergeFactors, mergeSum, type MergedPair, type OwnFactors } from './module-merge.ts'
+import { methodNamed, readRecipe } from './recipe.ts'
+import { sourcesOf, type MergeBase, type SourceModule } from './sources.ts'
+
+export interface ModuleReport {
+  /** The module's path. */
+  readonly module: string
+  readonly rank: number
+  /** ‖ΔW − B·A‖_F / ‖ΔW‖_F: what cutting to this rank lost. */
+  readonly residual: number
+}
+
+export interface MergeOptions {
+  /** The base, for kinds whose change depends on it; with it, the adapters are checked against it too. */
+  readonly base?: MergeBase
+  /** Called after each module, in order, with how many there are. */
+  readonly onModule?: (report: ModuleReport, done: number, count: number) => void
+}
+
+/**
+ * One LoRA adapter from several adapters of one base, by a method of `mergeMethods`; a pure function of its arguments. Scales are folded once,
+ * ranks and targets may differ, a module that an adapter does not touch counts as ΔW = 0 there.
+ * Throws OptionError for a recipe that is wrong in any way, MismatchError for adapters that do not fit one base, NumericError for NaN or infinity,
+ * UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
+ */
+export function merge(adapters: readonly Adapter[], recipe: MergeRecipe, { base, onModule }: MergeOptions = {}): Adapter {
+  const method = methodNamed(recipe.method)
+  const ready = readRecipe(recipe, method, adapters.length)
+  if (method.space === 'factors') checkPlain(adapters, method)
+  const sources = sourcesOf(adapters, base)
+  const work = workspace()
+  const merged = sources.map((source, i): MergedModule => {
+    const pair = mergeModule(method, adapters, source, ready, i, work)
+    onModule?.({ module: source.module.path, rank: pair.b.columns, residual: pair.residual }, i + 1, sources.length)
+    return { module: source.module, pair }
+  })
+  return mergedAdapter(adapters, merged)
+}
+
+function mergeModule(
+  method: MergeMethod,
+  adapters: readonly Adapter[],
+  { module, touched, base }: SourceModule,
+  recipe: ReadyRecipe,
+  index: number,
+  work: ReturnType<typeof workspace>,
+): MergedPair {
+  if (method.space === 'factors') {
+    const own = adapters.map((adapter, k) => (touched[k] ? ownFactors(adapter, module) : undefined))
+    return mergeFactors(method, module, own, recipe, recipe.seed + 2 * index)
+  }
+  const deltas = adapters.map((adapter, k) => (touched[k] ? deltaOf(adapter, module, base) : undefined))
+  const input = { module, deltas, recipe, work }
+  if (method.space === 'sum') return mergeSum(method, input)
+  const thin = deltas.some((delta) => delta?.factors)
+  if (!thin && recipe.rank === undefined && recipe.energy === undefined)
+    throw new OptionError(`Merge by ${method.name}: ${module.path} changes by matrices of full rank; say the rank or the energy to keep.`)
+  return mergeByEntries(method, input)
+}
+
+/** PEFT's fast methods know LoRA alone. */
+function checkPlain(adapters: readonly Adapter[], { name }: FactorMethod): void {
+  const problems = adapters.flatMap(({ kind, config }, k) => {
+    if (kind !== 'lora') return [`adapters[${k}] is a ${kind} adapter`]
+    const { bias, loraBias } = config as LoraConfig
+    return bias !== 'none' || loraBias ? [`adapters[${k}] has trained biases`] : []
+  })
+  if (problems.length > 0) throw new UnsupportedError(`${name} merges A and B of plain LoRA adapters: ${problems.join(', ')}.`)
+}
+
+function ownFactors({ config, tensors }: Adapter, module: ModuleInfo): OwnFactors {
+  const { rank, scale } = rankAndScale(config as LoraConfig, module)
+  const [a, b] = module.kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight']
+  const values = (name: string): Float32Array => toFloat32(tensors.get(peftKey(`${module.path}.${name}`))!)
+  return { a: values(a), b: values(b), rank, scale }
+}

@@ -1,0 +1,70 @@
+// The result of a merge as a LoRA adapter: its tensors by PEFT key, and a configuration that finds them, with scale 1 everywhere.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import { peftKey } from '../adapters/keys.ts'
+import type { AdapterConfig } from '../adapters/kind.ts'
+import { kindNamed } from '../adapters/kinds.ts'
+import type { TargetChoice } from '../adapters/targets.ts'
+import { f32, type Tensor } from '../base/tensor.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
+import type { MergedPair } from './module-merge.ts'
+
+export interface MergedModule {
+  readonly module: ModuleInfo
+  readonly pair: MergedPair
+}
+
+export function mergedAdapter(adapters: readonly Adapter[], merged: readonly MergedModule[]): Adapter {
+  const shifted = merged.some(({ pair }) => pair.shift)
+  const tensors = new Map<string, Tensor>(merged.flatMap((item) => tensorsOf(item, shifted)))
+  const ranks = merged.map(({ pair }) => Math.max(1, pair.b.columns))
+  const rank = mostFrequent(ranks)
+  const patterns = Object.fromEntries(merged.flatMap(({ module }, i) => (ranks[i] === rank ? [] : [[escaped(module.path), ranks[i]!]])))
+  const paths = merged.map(({ module }) => module.path)
+  const config = kindNamed('lora').complete({
+    ...targetsOf(adapters, paths),
+    ...{ rank, alpha: rank, rankPattern: patterns, alphaPattern: patterns },
+    ...(shifted ? { loraBias: true } : {}),
+  })
+  const baseModel = adapters.find((adapter) => adapter.baseModel)?.baseModel
+  return { kind: 'lora', config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
+}
+
+/** A rank of 0 is saved as one of zeros, which every reader knows. */
+function tensorsOf({ module, pair }: MergedModule, shifted: boolean): [string, Tensor][] {
+  const { inFeatures, outFeatures, path, kind } = module
+  const rank = Math.max(1, pair.b.columns)
+  const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight']
+  const keyed = (name: string, tensor: Tensor): [string, Tensor] => [peftKey(`${path}.${name}`), tensor]
+  return [
+    keyed(a, f32([rank, inFeatures], pair.a.rows > 0 ? pair.a.data : undefined)),
+    keyed(b, f32([outFeatures, rank], pair.b.columns > 0 ? pair.b.data : undefined)),
+    ...(shifted && kind === 'linear' ? [keyed('lora_B.bias', f32([outFeatures], pair.shift))] : []),
+  ]
+}
+
+function mostFrequent(values: readonly number[]): number {
+  const counts = new Map<number, number>()
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
+  return [...counts].reduce((best, next) => (next[1] > best[1] ? next : best))[0]
+}
+
+const escaped = (path: string): string => path.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+
+type Choice = Pick<AdapterConfig, keyof TargetChoice>
+const choiceOf = ({ targets, exclude, layers, layersPattern }: Choice): Choice => ({
+  targets,
+  exclude,
+  ...(layers ? { layers } : {}),
+  layersPattern,
+})
+
+/** One choice that all adapters share is kept, and plain lists of names are joined; any other mixture becomes the list of whole paths. */
+function targetsOf(adapters: readonly Adapter[], paths: readonly string[]): Choice {
+  const choices = adapters.map(({ config }) => choiceOf(config))
+  const [first] = choices
+  if (choices.every((choice) => JSON.stringify(choice) === JSON.stringify(first))) return first!
+  const plain = choices.every(({ targets, exclude, layers }) => Array.isArray(targets) && exclude.length === 0 && !layers?.length)
+  if (!plain) return { targets: paths, exclude: [], layersPattern: [] }
+  return { targets: [...new Set(choices.flatMap(({ targets }) => targets))], exclude: [], layersPattern: [] }
+}

@@ -1,0 +1,107 @@
+// The contract of a merge method: one row in methods.ts. A method says how numbers combine; it knows neither files nor ranks.
+
+/** What a user asks for. Which options a method takes is in its row; any other one is an error. */
+export interface MergeRecipe {
+  /** A row of `mergeMethods`. */
+  readonly method: string
+  /** One per adapter; 1 each unless given. May be negative where the method does not say otherwise. */
+  readonly weights?: readonly number[]
+  /** Divide the weights by their sum. */
+  readonly normalize?: boolean
+  /** Share of entries kept, above 0 and up to 1. Default 0.5. */
+  readonly density?: number
+  /** SLERP: 0 is the first adapter, 1 the second. Default 0.5. */
+  readonly t?: number
+  /** DELLA: keep probabilities run from density − epsilon to density + epsilon. Default 0.1, less near the ends of (0, 1). */
+  readonly epsilon?: number
+  /** Breadcrumbs: share of the largest entries dropped. Default 0.01. */
+  readonly gamma?: number
+  /** How peft-ties elects a sign: by the sum of the entries or by their number. Default 'total'. */
+  readonly majority?: 'total' | 'frequency'
+  /** Rank of the result at most. Exact methods keep everything unless told; others keep the largest rank among the adapters. */
+  readonly rank?: number
+  /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
+  readonly energy?: number
+  /** For methods that draw at random. Default 0. */
+  readonly seed?: number
+}
+
+export type MergeOption = Exclude<keyof MergeRecipe, 'method'>
+
+/** A recipe that was checked, with nothing left open. */
+export interface ReadyRecipe {
+  readonly weights: readonly number[]
+  readonly density: number
+  readonly t: number
+  readonly epsilon: number
+  readonly gamma: number
+  readonly majority: 'total' | 'frequency'
+  readonly rank: number | undefined
+  readonly energy: number | undefined
+  readonly seed: number
+}
+
+interface Row {
+  readonly name: string
+  /** One sentence. */
+  readonly summary: string
+  readonly options: readonly MergeOption[]
+  /** What property tests hold it to. */
+  readonly promises: {
+    /** The order of the adapters (with their weights) does not matter. */
+    readonly anyOrder: boolean
+    /** One adapter of weight 1 comes out as it went in. */
+    readonly oneIsItself: boolean
+  }
+  /** Where the method is for a fixed number of adapters. */
+  readonly adapters?: number
+  /** Where a negative weight has no meaning. */
+  readonly positiveWeights?: boolean
+}
+
+export interface Sum {
+  readonly weights: readonly number[]
+  readonly recipe: ReadyRecipe
+  /** ⟨ΔW_i, ΔW_j⟩ in this module: the sum of the products of their entries. */
+  inner(i: number, j: number): number
+}
+
+/** A sum c_1·ΔW_1 + … + c_K·ΔW_K: done on the factors, exactly, without forming any ΔW. */
+export interface SumMethod extends Row {
+  readonly space: 'sum'
+  coefficients(sum: Sum): readonly number[]
+}
+
+/** Rows of every adapter's ΔW (zeros where it has none), which may be changed, into the result's; `rows[k]` and `out` may be one array. */
+export type CombineRows = (rows: readonly Float32Array[], out: Float32Array, columns: number) => void
+
+export interface Entries {
+  readonly count: number
+  /** Number of entries of one ΔW. */
+  readonly size: number
+  readonly columns: number
+  readonly recipe: ReadyRecipe
+  /** A generator's seed for adapter k, another one in every module. */
+  seedOf(k: number): number
+  /** Every ΔW whole, in any order; only to be read, and only during the call. */
+  scan(visit: (k: number, values: Float32Array) => void): void
+  /** All ΔW side by side, some rows at a time, from the first row to the last. */
+  blocks(visit: (rows: readonly Float32Array[], start: number) => void): void
+}
+
+/** A rule for single entries of the ΔWs: they are formed module by module. The result has any rank, and is cut to a low one afterwards. */
+export interface EntryMethod extends Row {
+  readonly space: 'entries'
+  /** How many whole matrices may be kept between `scan` and `blocks`, so that they are not formed twice. */
+  readonly held: 1 | 2
+  /** Looks at whole matrices where it must, and returns what to do with rows, which then come in order, once. */
+  prepare(entries: Entries): CombineRows
+}
+
+/** A rule for A and B apart, as PEFT's fast methods do it: it makes cross terms B_i·A_j that none of the adapters has. */
+export interface FactorMethod extends Row {
+  readonly space: 'factors'
+  combine(tensors: readonly Float32Array[], weights: readonly number[], recipe: ReadyRecipe, seed: number): Float32Array
+}
+
+export type MergeMethod = SumMethod | EntryMethod | FactorMethod

@@ -1,0 +1,42 @@
+// DELLA: DARE with a memory for size: large entries of a row are kept more often. Deep et al. 2024, arXiv:2406.11617.
+
+import { random, type Random } from '../../base/random.ts'
+import { electedMean } from '../elect.ts'
+import type { EntryMethod } from '../method.ts'
+import { bitsOf } from '../trim.ts'
+
+/** Column numbers fit below this, magnitudes (31 bits) above: one number sorts by magnitude and remembers its column. */
+const columnLimit = 2 ** 21
+
+/** Keeps the entry of rank n among the row's N magnitudes (0: smallest) with p = density − ε + 2ε·n/(N − 1), divided by p. */
+function dropBySize(row: Float32Array, density: number, epsilon: number, keys: Float64Array, { uniform }: Random): void {
+  const bits = bitsOf(row)
+  for (let i = 0; i < row.length; i++) keys[i] = (bits[i]! & 0x7fffffff) * columnLimit + i
+  keys.sort()
+  for (let n = 0; n < keys.length; n++) {
+    const column = keys[n]! % columnLimit
+    const kept = density - epsilon + 2 * epsilon * (keys.length === 1 ? 0.5 : n / (keys.length - 1))
+    row[column] = uniform() < kept ? row[column]! / kept : 0
+  }
+}
+
+export const della: EntryMethod = {
+  name: 'della',
+  summary: "Drop entries at random, small ones of a row more often, scale up the rest, then TIES' sign election and mean.",
+  options: ['weights', 'density', 'epsilon', 'rank', 'energy', 'seed'],
+  promises: { anyOrder: false, oneIsItself: false },
+  positiveWeights: true,
+  space: 'entries',
+  held: 1,
+  prepare({ count, columns, seedOf, recipe: { weights, density, epsilon } }) {
+    const generators = Array.from({ length: count }, (_, k) => random(seedOf(k)))
+    const keys = new Float64Array(columns)
+    return (rows, out) => {
+      rows.forEach((row, k) => {
+        for (let start = 0; density < 1 && start < row.length; start += columns)
+          dropBySize(row.subarray(start, start + columns), density, epsilon, keys, generators[k]!)
+      })
+      electedMean(rows, weights, out)
+    }
+  },
+}

@@ -1,0 +1,80 @@
+// PEFT's methods on A and B apart (peft/utils/merge_utils.py): each of the two is merged as if it were the change itself, with weight
+// √|w·s| on either side and the sign on A. The product then holds cross terms B_i·A_j. For reproducing PEFT's files, not for quality.
+
+import { random } from '../../base/random.ts'
+import type { FactorMethod, MergeOption, ReadyRecipe } from '../method.ts'
+import { densityThreshold, trimBelow } from '../trim.ts'
+
+type Merge = (tensors: readonly Float32Array[], weights: readonly number[], recipe: ReadyRecipe) => Float32Array
+
+const sum: Merge = (tensors, weights) =>
+  tensors[0]!.map((_, i) => tensors.reduce((total, tensor, k) => total + weights[k]! * tensor[i]!, 0))
+
+/** PEFT elects the sign of Σ t, or of Σ sign t, without weights; + where that is 0. Then Σ w·t·m / max(1, Σ m) over the entries of that sign. */
+export const peftDisjointMean: Merge = (tensors, weights, { majority }) =>
+  tensors[0]!.map((_, i) => {
+    let election = 0
+    for (const tensor of tensors) election += majority === 'total' ? tensor[i]! : Math.sign(tensor[i]!)
+    const sign = election >= 0 ? 1 : -1
+    let [total, count] = [0, 0]
+    tensors.forEach((tensor, k) => {
+      if (Math.sign(tensor[i]!) !== sign) return
+      total += weights[k]! * tensor[i]!
+      count++
+    })
+    return total / Math.max(1, count)
+  })
+
+const pruned = (tensors: readonly Float32Array[], { density }: ReadyRecipe): Float32Array[] =>
+  tensors.map((tensor) => {
+    const copy = tensor.slice()
+    trimBelow(copy, densityThreshold(copy, density))
+    return copy
+  })
+
+const dropped = (tensors: readonly Float32Array[], { density }: ReadyRecipe, seed: number): Float32Array[] => {
+  const { uniform } = random(seed)
+  return tensors.map((tensor) => tensor.map((value) => (uniform() < density ? value / density : 0)))
+}
+
+function row(
+  name: string,
+  summary: string,
+  options: readonly MergeOption[],
+  combine: FactorMethod['combine'],
+  anyOrder = true,
+): FactorMethod {
+  return { name, summary, options, promises: { anyOrder, oneIsItself: name === 'peft-linear' }, space: 'factors', combine }
+}
+
+export const peftLinear = row('peft-linear', 'Σ √|w·s|·A and Σ √|w·s|·B apart.', ['weights'], sum)
+
+export const peftTies = row(
+  'peft-ties',
+  'Trim A and B, elect signs without weights, divide by the count of those that agree.',
+  ['weights', 'density', 'majority'],
+  (tensors, weights, recipe) => peftDisjointMean(pruned(tensors, recipe), weights, recipe),
+)
+
+export const peftMagnitudePrune = row(
+  'peft-magnitude-prune',
+  'Trim A and B, then peft-linear.',
+  ['weights', 'density'],
+  (tensors, weights, recipe) => sum(pruned(tensors, recipe), weights, recipe),
+)
+
+export const peftDareLinear = row(
+  'peft-dare-linear',
+  'Drop entries of A and B at random, then peft-linear.',
+  ['weights', 'density', 'seed'],
+  (tensors, weights, recipe, seed) => sum(dropped(tensors, recipe, seed), weights, recipe),
+  false,
+)
+
+export const peftDareTies = row(
+  'peft-dare-ties',
+  'Drop entries of A and B at random, then the election of peft-ties.',
+  ['weights', 'density', 'majority', 'seed'],
+  (tensors, weights, recipe, seed) => peftDisjointMean(dropped(tensors, recipe, seed), weights, recipe),
+  false,
+)

@@ -1,0 +1,165 @@
+// What the adapters of a merge touch: every module once, with its size, after checking that all of them fit together.
+
+import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
+import type { Tensor } from '../base/tensor.ts'
+import { baseValues, checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import { baseCopyOf, shapeText } from '../adapters/base-copy.ts'
+import { inputName, peftKey } from '../adapters/keys.ts'
+import type { BaseValues, WeightOf } from '../adapters/kind.ts'
+import { kindNamed } from '../adapters/kinds.ts'
+import { layersOfBlock } from '../adapters/site.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
+
+/** The model that the adapters are for. Needed where a change depends on the base's weights (DoRA, IA3), or tensors do not tell sizes (LoKr). */
+export interface MergeBase {
+  readonly model: ModelGraph
+  readonly weightOf?: WeightOf
+}
+
+export interface SourceModule {
+  readonly module: ModuleInfo
+  /** For each adapter: whether it touches the module. */
+  readonly touched: readonly boolean[]
+  readonly base: BaseValues
+}
+
+/** The adapter's name in errors. */
+const nameOf = (k: number): string => `adapters[${k}]`
+
+/**
+ * Every module that any adapter touches, in the model's order or the order of the first adapter that has it. Throws one MismatchError with every
+ * tensor that fits no module, is missing or has a wrong shape, and every base named otherwise; then one NumericError with every tensor that
+ * holds NaN or infinity.
+ */
+export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefined): SourceModule[] {
+  const unmergeable = adapters.flatMap(({ kind }, k) => (kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`]))
+  if (unmergeable.length > 0)
+    throw new UnsupportedError(`Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`)
+  const mismatches = baseMismatches(adapters)
+  const modules = base ? modelModules(adapters, base, mismatches) : keyModules(adapters, mismatches)
+  if (mismatches.length > 0)
+    throw new MismatchError('The adapters cannot be merged', mismatches, 'Only adapters of one base can be merged.')
+  checkNumbers(adapters)
+  return modules
+}
+
+function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
+  const first = adapters.find(({ baseModel }) => baseModel)?.baseModel
+  return adapters.flatMap(({ baseModel }, k) =>
+    baseModel && baseModel !== first ? [{ name: `${nameOf(k)}: base model`, got: `"${baseModel}"`, expected: `"${first}"` }] : [],
+  )
+}
+
+function checkNumbers(adapters: readonly Adapter[]): void {
+  const bad = adapters.flatMap(({ tensors }, k) =>
+    [...tensors].filter(([, tensor]) => !isFinite(toFloat32(tensor))).map(([key]) => `${nameOf(k)} ${key}`),
+  )
+  if (bad.length > 0) throw new NumericError(`Merge: NaN or infinity in ${bad.length} tensors:\n  ${bad.slice(0, 16).join('\n  ')}`)
+}
+
+/** Any number times zero is zero, NaN and infinity are not: one sum instead of a test for each. */
+function isFinite(values: Float32Array): boolean {
+  let [a, b, c, d] = [0, 0, 0, 0]
+  const whole = values.length & ~3
+  for (let i = 0; i < whole; i += 4) {
+    a += values[i]! * 0
+    b += values[i + 1]! * 0
+    c += values[i + 2]! * 0
+    d += values[i + 3]! * 0
+  }
+  for (let i = whole; i < values.length; i++) a += values[i]! * 0
+  return a + b + c + d === 0
+}
+
+function modelModules(adapters: readonly Adapter[], { model, weightOf }: MergeBase, mismatches: Mismatch[]): SourceModule[] {
+  adapters.forEach((adapter, k) => {
+    try {
+      checkAdapter(adapter, model, weightOf)
+    } catch (error) {
+      if (!(error instanceof MismatchError)) throw error
+      mismatches.push(...error.mismatches.map((mismatch) => ({ ...mismatch, name: `${nameOf(k)} ${mismatch.name}` })))
+    }
+  })
+  return model.blocks.flatMap((block) =>
+    layersOfBlock(block).flatMap((layer) => {
+      const touched = adapters.map(({ kind, config }) => kindNamed(kind).parameters(config, layer.module).length > 0)
+      if (!touched.includes(true)) return []
+      return [{ module: layer.module, touched, base: baseValues(layer, block.prefix, weightOf) }]
+    }),
+  )
+}
+
+/** Parts of LoRA's keys that tell a module's sizes without its model. */
+const pair = /^(.*)\.(?:lora_(A)\.weight|lora_embedding_(A))$/
+
+interface Found {
+  readonly module: ModuleInfo
+  readonly touched: boolean[]
+}
+
+function keyModules(adapters: readonly Adapter[], mismatches: Mismatch[]): SourceModule[] {
+  const found = new Map<string, Found>()
+  adapters.forEach((adapter, k) => {
+    const modules = [...adapter.tensors].flatMap(([key, tensor]) => moduleOfKey(adapter, key, tensor))
+    if (modules.length === 0 && adapter.tensors.size > 0 && !mismatches.some(({ name }) => name.startsWith(nameOf(k)))) {
+      throw new OptionError(
+        `Merge: the tensors of ${nameOf(k)} (${adapter.kind}) do not tell the sizes of its modules; pass the base's model.`,
+      )
+    }
+    mismatches.push(...ownMismatches(adapter, modules).map((mismatch) => ({ ...mismatch, name: `${nameOf(k)} ${mismatch.name}` })))
+    for (const module of modules) {
+      const entry = found.get(module.path) ?? { module, touched: adapters.map(() => false) }
+      found.set(module.path, entry)
+      entry.touched[k] = true
+      const [got, expected] = [sizes(module), sizes(entry.module)]
+      if (got !== expected) mismatches.push({ name: `${nameOf(k)} ${module.path}`, got, expected })
+    }
+  })
+  return [...found.values()].map(({ module, touched }) => ({ module, touched, base: noBase(module) }))
+}
+
+const sizes = ({ kind, inFeatures, outFeatures }: ModuleInfo): string => `${kind} ${inFeatures} → ${outFeatures}`
+const noBase = (module: ModuleInfo) => (): Float32Array => {
+  throw new OptionError(
+    `Merge: ${module.path} changes by an amount that depends on the base's weights; pass the base's model and weightOf.`,
+  )
+}
+
+function moduleOfKey({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[] {
+  const [, own, linear] = pair.exec(key) ?? []
+  if (own === undefined) return []
+  const b = tensors.get(linear ? `${own}.lora_B.weight` : `${own}.lora_embedding_B`)
+  const path = inputName(own)
+  const layer = /\.(\d+)\./.exec(path)?.[1]
+  return [
+    {
+      path,
+      kind: linear ? 'linear' : 'embedding',
+      inFeatures: a.shape[1] ?? 0,
+      outFeatures: b?.shape[0] ?? 0,
+      // PEFT saves a bias only where the base has one.
+      bias: tensors.has(`${own}.base_layer.bias`) || tensors.has(`${own}.bias`),
+      ...(layer === undefined ? {} : { layer: Number(layer) }),
+    },
+  ]
+}
+
+/** The adapter's tensors beside what its own configuration says there is for these modules. */
+function ownMismatches({ kind, config, tensors }: Adapter, modules: readonly ModuleInfo[]): Mismatch[] {
+  const expected = new Map(
+    modules.flatMap(
+      (module) =>
+      kindNamed(kind).parameters(config, module).map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const), // prettier-ignore
+    ),
+  )
+  const wrong = [...expected].flatMap(([name, spec]) => {
+    const tensor = tensors.get(name)
+    const got = tensor ? shapeText(tensor) : 'nothing'
+    return got === shapeText(spec) ? [] : [{ name, got, expected: shapeText(spec) }]
+  })
+  const extra = [...tensors].flatMap(([name, tensor]) =>
+    expected.has(name) || baseCopyOf(name) !== undefined ? [] : [{ name, got: shapeText(tensor), expected: 'no such tensor' }],
+  )
+  return [...wrong, ...extra]
+}

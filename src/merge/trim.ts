@@ -1,0 +1,58 @@
+// Keeping a share of the largest numbers: thresholds found by counting float bit patterns, which order like the magnitudes they stand for.
+
+const magnitudeBits = 0x7fffffff
+
+/** A float array's bits. */
+export const bitsOf = (values: Float32Array): Int32Array => new Int32Array(values.buffer, values.byteOffset, values.length)
+
+let upper = new Uint32Array(0)
+let lower = new Uint32Array(0)
+
+/**
+ * The bits of the k-th largest magnitude (k ≥ 1): two passes of counting, the upper and the lower half of the bits, exact for any numbers.
+ * Entries with bits ≥ the result are the k largest, and all that equal the smallest of them.
+ */
+export function thresholdBits(values: Float32Array, k: number): number {
+  const bits = bitsOf(values)
+  if (upper.length === 0) [upper, lower] = [new Uint32Array(1 << 15), new Uint32Array(1 << 16)]
+  upper.fill(0)
+  for (let i = 0; i < bits.length; i++) upper[(bits[i]! & magnitudeBits) >>> 16]!++
+  const [high, above] = fromTheTop(upper, k)
+  lower.fill(0)
+  for (let i = 0; i < bits.length; i++) {
+    const magnitude = bits[i]! & magnitudeBits
+    if (magnitude >>> 16 === high) lower[magnitude & 0xffff]!++
+  }
+  const [low] = fromTheTop(lower, k - above)
+  return (high << 16) | low
+}
+
+/** The bin in which the k-th from the top lies, and how many lie above that bin. */
+function fromTheTop(counts: Uint32Array, k: number): [bin: number, above: number] {
+  let above = 0
+  for (let bin = counts.length - 1; bin >= 0; bin--) {
+    if (above + counts[bin]! >= k) return [bin, above]
+    above += counts[bin]!
+  }
+  return [0, above]
+}
+
+/** How many of `size` entries a density keeps: at least one. */
+export const keptCount = (size: number, density: number): number => Math.max(1, Math.floor(density * size))
+
+/** Threshold for keeping a share of the entries; 0 keeps all. */
+export const densityThreshold = (values: Float32Array, density: number): number =>
+  density >= 1 ? 0 : thresholdBits(values, keptCount(values.length, density))
+
+/** Sets entries below the threshold to zero, in place and without branches (half of them would be guessed wrong). */
+export function trimBelow(values: Float32Array, threshold: number): void {
+  const bits = bitsOf(values)
+  // threshold − 1 − magnitude is negative exactly where the entry stays; its sign bit spread is the mask.
+  for (let i = 0; i < bits.length; i++) bits[i] = bits[i]! & ((threshold - 1 - (bits[i]! & magnitudeBits)) >> 31)
+}
+
+/** Sets entries from the threshold on to zero. */
+export function trimFrom(values: Float32Array, threshold: number): void {
+  const bits = bitsOf(values)
+  for (let i = 0; i < bits.length; i++) bits[i] = bits[i]! & (((bits[i]! & magnitudeBits) - threshold) >> 31)
+}
