@@ -60,8 +60,21 @@ function hash(name: string): number {
 }
 
 /**
+ * The whole configuration of an adapter for this model, from a user's options: presets become lists of names.
+ * Throws OptionError for wrong options and for targets that the model does not have.
+ */
+export function configFor(kind: string, options: Readonly<Record<string, unknown>>, model: ModelGraph): AdapterConfig {
+  const row = kindNamed(kind)
+  const given = row.complete(options)
+  const modules = adaptableModules(model)
+  const config = { ...given, targets: resolvePreset(given.targets, modules) }
+  if (!row.virtualTokens) targetModules(config, modules)
+  return row.fit?.(config, model.config) ?? config
+}
+
+/**
  * A fresh adapter: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model, { seed: 1 })`. The same arguments give the same numbers.
- * Presets become lists of names. Throws OptionError for wrong options and for targets that the model does not have.
+ * Throws what configFor throws.
  */
 export function createAdapter(
   kind: string,
@@ -69,12 +82,7 @@ export function createAdapter(
   model: ModelGraph,
   { seed, baseModel, weightOf }: CreateOptions,
 ): Adapter {
-  const row = kindNamed(kind)
-  const given = row.complete(options)
-  const modules = adaptableModules(model)
-  const chosen = { ...given, targets: resolvePreset(given.targets, modules) }
-  if (!row.virtualTokens) targetModules(chosen, modules)
-  const config = row.fit?.(chosen, model.config) ?? chosen
+  const config = configFor(kind, options, model)
   const bases = basesOf(model, weightOf)
   const shared = embeddingOf(model, weightOf)
   const tensors = new Map<string, Tensor>()

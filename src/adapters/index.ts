@@ -11,6 +11,7 @@ export {
   type CreateOptions,
 } from './adapter.ts'
 export { attach, type AttachOptions } from './attach.ts'
+export { cost, type AdapterCost } from './cost.ts'
 export { mergedWeights } from './fold.ts'
 export { inputName, peftKey } from './keys.ts'
 export type { AdapterConfig, AdapterKind, ParameterSpec, ServingForm, Site, WeightOf } from './kind.ts'

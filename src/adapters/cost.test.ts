@@ -1,0 +1,57 @@
+import { beforeAll, describe, expect, it } from 'vitest'
+import { sizeOf } from '../base/tensor.ts'
+import { createAdapter, parametersOf } from './adapter.ts'
+import { cost } from './cost.ts'
+import { type Base, storiesBase } from './fixture.contract.ts'
+import { adapterKinds } from './kinds.ts'
+
+let base: Base
+beforeAll(async () => {
+  base = await storiesBase()
+})
+
+const [width, inner, kvWidth, layers] = [64, 172, 32, 5] // of the base
+
+describe('cost', () => {
+  it('counts a LoRA by its formulas', () => {
+    const rank = 3
+    const { parameters, bytes, flopsPerToken } = cost('lora', { rank, targets: ['q_proj', 'up_proj'] }, base.model)
+    const numbers = layers * rank * (width + width + width + inner)
+    expect(parameters).toBe(numbers)
+    expect(bytes).toBe(4 * numbers)
+    expect(flopsPerToken).toBe(2 * numbers + layers * (width + inner)) // two products, and their sum with the base's output
+  })
+
+  it('counts IA3 as one product by element', () => {
+    expect(cost('ia3', {}, base.model, 'f16')).toEqual({
+      parameters: layers * (kvWidth + kvWidth + inner),
+      bytes: 2 * layers * (kvWidth + kvWidth + inner),
+      flopsPerToken: layers * (kvWidth + kvWidth + inner),
+    })
+  })
+
+  it('counts what is stored but not trained in bytes only', () => {
+    const { parameters, bytes } = cost('vera', { rank: 4, targets: ['q_proj', 'up_proj'] }, base.model)
+    expect(parameters).toBe(layers * (width + 4 + inner + 4))
+    expect(bytes).toBe(4 * (parameters + 4 * width + inner * 4))
+  })
+
+  it('counts the attention to virtual tokens', () => {
+    const { parameters, flopsPerToken } = cost('prefix-tuning', { virtualTokens: 6 }, base.model)
+    expect(parameters).toBe(6 * layers * 2 * kvWidth)
+    expect(flopsPerToken).toBe(4 * 6 * width * layers)
+  })
+
+  it.each([...adapterKinds.keys()])('says of %s what is then made', (kind) => {
+    const adapter = createAdapter(kind, {}, base.model, { seed: 1, weightOf: base.weightOf })
+    const sizes = [...parametersOf(base.model, adapter).values()].map(({ shape, trainable }) => (trainable ? sizeOf(shape) : 0))
+    const said = cost(kind, {}, base.model)
+    expect(said.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0))
+    expect(said.bytes).toBe([...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0))
+    expect(said.flopsPerToken).toBeGreaterThan(0)
+  })
+
+  it('says what is wrong with the options before anything is counted', () => {
+    expect(() => cost('lora', { targets: ['query'] }, base.model)).toThrow('no module is called "query"')
+  })
+})
