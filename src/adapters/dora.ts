@@ -98,6 +98,7 @@ export const dora: AdapterKind<LoraConfig> = {
     return own ? { weight, bias: at.tensor(own.name).slice() } : { weight }
   },
 
+  servesFromBase: true,
   serve(config, at) {
     const form = lora.serve!(config, at)
     if (!form) return undefined

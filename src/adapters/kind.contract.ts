@@ -155,7 +155,7 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
 
     it('is served from slots as it is attached', async (context) => {
       if (skip.slots) context.skip(skip.slots)
-      const slots = attachSlots(base.model, { modules: () => true, shift: true, scales: true })
+      const slots = attachSlots(base.model, { modules: () => true, shift: true, v: true, u: () => true })
       const attached = await attachedLogits(adapter)
       expect(furthest(await logitsWith(slots, servingTensors(adapter, slots, base.weightOf)), attached)).toBeLessThan(1e-3)
     })

@@ -102,6 +102,8 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   virtualTokens?(config: Config): number
   /** The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to fold into. */
   merge?(config: Config, at: ModuleTensors): MergedModule
+  /** Whether `serve` asks for the base's own numbers. */
+  readonly servesFromBase?: boolean
   /** Absent, or undefined for this configuration: served by an attached graph of its own. */
   serve?(config: Config, at: ModuleTensors): ServingForm | undefined
 }

@@ -22,6 +22,8 @@ export interface BaseWeights {
   packed(name: string): Promise<PackedWeight>
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
+  /** f32, for one look at it: not kept. */
+  once(name: string): Promise<F32Tensor>
   /** Every weight of the model in f32 by checkpoint name, for programs that differentiate. */
   floats(): Promise<Map<string, F32Tensor>>
   /** Rows of the embedding table for ids in a row, [ids, D], read from whatever form the table has. Throws OptionError for an id beyond it. */
@@ -83,6 +85,7 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
       return packed
     },
     float,
+    once: (name) => kept.get(name) ?? readFloat(name),
     async floats() {
       const all = new Map<string, F32Tensor>()
       for (const name of weightsOf(model.blocks).keys()) all.set(name, await float(name)) // one at a time: peaks stay low

@@ -1,6 +1,6 @@
 // New tokens of a batch through a serving program, behind a cache: the one place that makes its feeds. Long prompts go in pieces.
 
-import type { Adapter } from '../adapters/index.ts'
+import { type Adapter, virtualIdsOf } from '../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import { ropeTableFeeds } from '../graph/feeds.ts'
@@ -80,18 +80,22 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
       ...ropeTableFeeds(config, context),
       ...spanFeeds(span, context),
       ['ids', i64([pieces.length, width], padded)],
-      [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded))],
+      [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded.map((id) => Math.max(id, 0))))],
       ['mask', cacheMask(span)],
       ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
     ])
   }
 
   const forward = async (
-    tokens: readonly (readonly number[])[],
+    given: readonly (readonly number[])[],
     cache: KvCache,
     options: ForwardOptions = {},
   ): Promise<Float32Array[][]> => {
     const { adapter, at = 'last', want = 'logits', checkpoint } = options
+    const virtual = adapter ? virtualIdsOf(adapter) : []
+    // Virtual tokens go before a row's first token, and nobody else counts them.
+    const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
+    const tokens = given.map((row, n) => [...before[n]!, ...row])
     checkLengths(config, tokens, cache)
     const compiled = await program(adapter)
     const results = tokens.map((): Float32Array[] => [])
@@ -100,8 +104,9 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
       checkpoint?.()
       const pieces = tokens.map((row) => row.slice(start, start + PIECE))
       const width = Math.max(...pieces.map(({ length }) => length))
-      const picks = tokens.flatMap(({ length }, row) => {
-        const here = placesOf(at, row, length).filter((place) => place >= start && place < start + width)
+      const picks = given.flatMap(({ length }, row) => {
+        const places = placesOf(at, row, length).map((place) => place + before[row]!.length)
+        const here = places.filter((place) => place >= start && place < start + width)
         return here.map((place) => ({ row, index: row * width + place - start })) // counted through [N·T]
       })
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
@@ -110,8 +115,8 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([1], [0]))
       const outputs = await compiled.run(feeds, adapter)
       cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
-      const { data, shape: given } = outputs.get(want)! as Tensor<Float32Array>
-      picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * given[1]!, (i + 1) * given[1]!)))
+      const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>
+      picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)))
     }
     return results
   }

@@ -1,6 +1,6 @@
 // model.gradients: rows and scored positions as one batch of the gradient program. Programs are kept by the adapter's configuration.
 
-import { type Adapter, adapterFeeds, peftKey } from '../adapters/index.ts'
+import { type Adapter, adapterFeeds, peftKey, virtualIdsOf } from '../adapters/index.ts'
 import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { PADDING } from '../graph/feeds.ts'
@@ -54,7 +54,10 @@ export function gradientsOf(parts: {
       const program = programs.get(key) ?? compile(adapter, trainable)
       programs.set(key, program)
       const parameters = new Map([...adapterFeeds(adapter)].map(([name, tensor]) => [peftKey(name), tensor]))
-      return (await program).gradients(batchOf(ids, scored), parameters)
+      const virtual = virtualIdsOf(adapter)
+      const rows = ids.map((row) => [...virtual, ...row])
+      const moved = scored.map((one) => ({ ...one, position: one.position + virtual.length }))
+      return (await program).gradients(batchOf(rows, moved), parameters)
     },
     async dispose() {
       const made = [...programs.values()]

@@ -1,6 +1,6 @@
 // One compiled program that serves a base model with any adapter: weights packed inside it, adapter tensors and the cache fed.
 
-import { type Adapter, adapterFeeds, attach, attachSlots, servingTensors } from '../adapters/index.ts'
+import { type Adapter, adapterFeeds, attach, attachSlots, readServingForms, type ServingForms, slotTensors } from '../adapters/index.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../compute/pack-linears.ts'
@@ -11,7 +11,7 @@ import { rewrite } from '../graph/rewrite.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { withCache, withEmbeddingRows, withLogitRows } from './cached-graph.ts'
 import { stackAdapter } from './stack-adapter.ts'
-import { type LinearStack, stackLinears } from './stack-linears.ts'
+import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
 
 export interface ServingProgram {
   /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
@@ -26,6 +26,24 @@ export interface ServingOptions {
   readonly accuracy: Accuracy
   /** An adapter that slots cannot serve gets a program of its own, for its configuration. Absent: slots for any other adapter. */
   readonly attached?: Pick<Adapter, 'kind' | 'config'>
+  /** What the slots hold; 'plain' unless said. */
+  readonly slots?: SlotKind
+  /** Where an adapter's forms come from, when somebody keeps them; else they are made when it is first run. */
+  readonly formsOf?: (adapter: Adapter) => Promise<ServingForms>
+}
+
+/** 'plain': two matrices a layer. 'scaled': also factors and shifts of outputs, and factors of inputs in layers that are not stacked. */
+export type SlotKind = 'plain' | 'scaled'
+
+/** Linear layers that share one product: those of weights of one form. */
+export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
+  stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
+
+/** A model with slots: the stacked one for a program, the single one for what an adapter must fit. */
+export function withSlots(model: ModelGraph, stacks: readonly LinearStack[], kind: SlotKind): ModelGraph {
+  if (kind === 'plain') return attachSlots(model)
+  const stacked = new Set(stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]))
+  return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path) })
 }
 
 /** Named ranks are equal only within a block's graph; once blocks are chained every module's rank is its own. */
@@ -46,14 +64,13 @@ function withOwnRanks(graph: Graph): Graph {
 }
 
 /** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
-export function servingGraph({ model, weights, accuracy, attached }: Omit<ServingOptions, 'backend'>): {
+export function servingGraph({ model, weights, accuracy, attached, slots = 'plain' }: Omit<ServingOptions, 'backend'>): {
   graph: Graph
   stacks: readonly LinearStack[]
 } {
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
-  const formKey = (weight: string): string | undefined => (attached ? undefined : JSON.stringify(weights.formOf(weight)))
-  const { model: stacked, stacks } = stackLinears(model, formKey)
-  const detoured = attached ? attach(stacked, attached) : attachSlots(stacked)
+  const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
+  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots)
   const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(composeBlocks(detoured.blocks)))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
@@ -88,26 +105,24 @@ async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promis
 
 /** Compiles the program. Throws NotFoundError for a weight the store does not have. */
 export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
-  const { model, backend, attached } = options
+  const { model, weights, backend, attached, formsOf = (adapter) => readServingForms(adapter, model, weights.once) } = options
   const { graph, stacks } = servingGraph(options)
   const { initializers, fed } = await weightInputs(graph, options, stacks)
   const program = await backend.compile(graph, { initializers })
 
-  const slotted = attached ? undefined : attachSlots(model)
-  const tensorsOf = (adapter: Adapter | undefined): ReadonlyMap<string, Tensor> => {
-    if (!slotted) return adapterFeeds(adapter!)
-    return stackAdapter(servingTensors(adapter, slotted), stacks)
-  }
-  const known = new WeakMap<Adapter, ReadonlyMap<string, Tensor>>()
-  const base = attached ? new Map<string, Tensor>() : tensorsOf(undefined)
-  const adapterTensors = (adapter: Adapter | undefined): ReadonlyMap<string, Tensor> => {
+  const slotted = attached ? undefined : withSlots(model, stacks, options.slots ?? 'plain')
+  const tensorsOf = async (adapter: Adapter): Promise<ReadonlyMap<string, Tensor>> =>
+    slotted ? stackAdapter(slotTensors(await formsOf(adapter), slotted), stacks) : adapterFeeds(adapter)
+  const known = new WeakMap<Adapter, Promise<ReadonlyMap<string, Tensor>>>()
+  const base = slotted ? stackAdapter(slotTensors(new Map(), slotted), stacks) : new Map<string, Tensor>()
+  const adapterTensors = async (adapter: Adapter | undefined): Promise<ReadonlyMap<string, Tensor>> => {
     if (!adapter) return base
     const tensors = known.get(adapter) ?? tensorsOf(adapter)
     known.set(adapter, tensors)
     return tensors
   }
   return {
-    run: (feeds, adapter) => program.run(new Map([...fed, ...adapterTensors(adapter), ...feeds])),
+    run: async (feeds, adapter) => program.run(new Map([...fed, ...(await adapterTensors(adapter)), ...feeds])),
     dispose: () => program.dispose(),
   }
 }

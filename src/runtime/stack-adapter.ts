@@ -1,9 +1,10 @@
 // Adapter tensors of layers that were stacked: A one below the other, B on the diagonal. Exact, since each B meets only its own A.
+// Vectors of the output stand one after the other.
 
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { LinearStack } from './stack-linears.ts'
 
-/** `tensors` holds <module>.A [R, in] and .B [out, R] (and .shift [out]) for single modules; the result holds them for the stacks too, not for their parts. */
+/** `tensors` holds <module>.A [R, in] and .B [out, R] (and .v, .shift [out]) for single modules; the result for the stacks, not for their parts. */
 export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: readonly LinearStack[]): Map<string, F32Tensor> {
   const result = new Map(tensors)
   for (const { module, parts } of stacks) {
@@ -26,8 +27,22 @@ export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: re
       row += ranks[i]!
       out += detour.outFeatures
     })
-    for (const part of parts) for (const name of ['A', 'B']) result.delete(`${part.module}.${name}`)
     result.set(`${module}.A`, A).set(`${module}.B`, B)
+    for (const name of ['v', 'shift']) {
+      const vectors = parts.flatMap((part) => tensors.get(`${part.module}.${name}`) ?? [])
+      if (vectors.length > 0) result.set(`${module}.${name}`, joined(vectors))
+    }
+    for (const part of parts) for (const name of ['A', 'B', 'v', 'shift']) result.delete(`${part.module}.${name}`)
+  }
+  return result
+}
+
+function joined(vectors: readonly F32Tensor[]): F32Tensor {
+  const result = f32([vectors.reduce((sum, { data }) => sum + data.length, 0)])
+  let at = 0
+  for (const { data } of vectors) {
+    result.data.set(data, at)
+    at += data.length
   }
   return result
 }

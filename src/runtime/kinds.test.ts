@@ -1,0 +1,96 @@
+// Every kind of adapter through the serving programs, beside PEFT: logits, loss, gradients, and one token after the other.
+
+import { readFile } from 'node:fs/promises'
+import * as ort from 'onnxruntime-node'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Adapter, loadAdapter } from '../adapters/index.ts'
+import type { Tensor } from '../base/tensor.ts'
+import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { memorySource } from '../formats/memory-source.ts'
+import { openSafetensors } from '../formats/safetensors.ts'
+import { openBaseModel } from '../graph/index.ts'
+import { directoryFolder } from '../node/folder.ts'
+import { createModel, type Model } from './model.ts'
+
+const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const parity = (path: string): string => new URL(`../../test/parity/${path}`, import.meta.url).pathname
+
+async function readTensors(path: string): Promise<Map<string, Tensor>> {
+  const store = await openSafetensors(memorySource(path, await readFile(parity(path))))
+  const tensors = new Map<string, Tensor>()
+  for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
+  return tensors
+}
+
+function rowsOf({ shape, data }: Tensor): number[][] {
+  const values = Array.from(data as BigInt64Array, Number)
+  return Array.from({ length: shape[0]! }, (_, n) => values.slice(n * shape[1]!, (n + 1) * shape[1]!))
+}
+
+const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  a.length === b.length ? Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0) : Infinity
+
+/** The last T of each row's predictions: a soft prompt's own places are not asked for. */
+function lastRows({ shape, data }: Tensor, tokens: number): Float32Array {
+  const [rows, given, width] = shape as [number, number, number]
+  const parts = Array.from({ length: rows }, (_, n) => [
+    ...(data as Float32Array).subarray((n * given + given - tokens) * width, (n + 1) * given * width),
+  ])
+  return Float32Array.from(parts.flat())
+}
+
+const stories = new URL('../experts/models/stories260k', import.meta.url).pathname
+let model: Model
+beforeAll(async () => {
+  model = createModel({ base: await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) }), backend })
+})
+afterAll(() => model.dispose())
+
+const cases = ['lora_qv_r8', 'dora_r6', 'ia3', 'lokr', 'lokr_both', 'more/loha', 'more/vera', 'prompt_8', 'prefix_6']
+describe.each(cases)('%s', (name) => {
+  let adapter: Adapter
+  let expected: Map<string, Tensor>
+  let [ids, labels]: number[][][] = []
+  beforeAll(async () => {
+    adapter = await loadAdapter(await directoryFolder(parity(name)))
+    expected = await readTensors(`${name}/expected.safetensors`)
+    const inputs = expected.has('input_ids') ? expected : await readTensors('base.safetensors')
+    ;[ids, labels] = [rowsOf(inputs.get('input_ids')!), rowsOf(inputs.get('labels')!)]
+  })
+
+  it('gives the logits and the loss of PEFT', async () => {
+    const logits = await model.logits(ids!, { adapter })
+    expect(logits.shape).toEqual([ids!.length, ids![0]!.length, 512])
+    expect(distance(logits.data, lastRows(expected.get('logits')!, ids![0]!.length))).toBeLessThan(1e-3)
+    expect(await model.loss(ids!, labels!, { adapter })).toBeCloseTo((expected.get('loss')!.data as Float32Array)[0]!, 4)
+  })
+
+  it('gives its gradients', async () => {
+    const { loss, gradients } = await model.gradients(ids!, labels!, { adapter })
+    expect(loss).toBeCloseTo((expected.get('loss')!.data as Float32Array)[0]!, 4)
+    const off = [...gradients].filter(([key, { data }]) => {
+      const wanted = expected.get(`grad.${key}`)!.data as Float32Array
+      return !(distance(data as Float32Array, wanted) < 1e-4 * Math.max(...wanted.map(Math.abs)))
+    })
+    expect(off.map(([key]) => key)).toEqual([])
+    expect(gradients.size).toBe([...expected.keys()].filter((key) => key.startsWith('grad.')).length)
+  })
+
+  it('gives the same answer alone, in a batch, and from the whole text at once', async () => {
+    const prompts = [ids![0]!.slice(0, 6), ids![0]!.slice(0, 3)]
+    const options = { adapter, maxTokens: 4, temperature: 0 }
+    const answers = await model.generateBatch(prompts, options)
+    for (const [n, prompt] of prompts.entries()) {
+      const { ids: answer } = answers[n]!
+      expect(answer.length).toBeGreaterThan(0)
+      const [alone] = await model.generateBatch([prompt], options)
+      expect(alone!.ids).toEqual(answer)
+      const whole = await model.logits([[...prompt, ...answer]], { adapter })
+      const best = answer.map((_, t) => {
+        const row = whole.data.subarray((prompt.length - 1 + t) * 512, (prompt.length + t) * 512)
+        return row.indexOf(Math.max(...row))
+      })
+      expect(best).toEqual(answer)
+    }
+  })
+})
