@@ -32,8 +32,12 @@ export interface ServingOptions {
   readonly formsOf?: (adapter: Adapter) => Promise<ServingForms>
 }
 
-/** 'plain': two matrices a layer. 'scaled': also factors and shifts of outputs, and factors of inputs in layers that are not stacked. */
-export type SlotKind = 'plain' | 'scaled'
+/**
+ * From least to most: two matrices a layer; also a factor of each output (DoRA); also a shift of each output, and a factor of each input in
+ * layers that are not stacked (IA3). Every vector costs an input and a pass over the outputs, at one token as much as the detour.
+ */
+export const slotKinds = ['plain', 'scaled', 'all'] as const
+export type SlotKind = (typeof slotKinds)[number]
 
 /** Linear layers that share one product: those of weights of one form. */
 export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
@@ -41,7 +45,7 @@ export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedMo
 
 /** A model with slots: the stacked one for a program, the single one for what an adapter must fit. */
 export function withSlots(model: ModelGraph, stacks: readonly LinearStack[], kind: SlotKind): ModelGraph {
-  if (kind === 'plain') return attachSlots(model)
+  if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled' })
   const stacked = new Set(stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]))
   return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path) })
 }
