@@ -12,6 +12,7 @@ import {
   type ServingOptions,
   type ServingProgram,
   type SlotKind,
+  slotKinds,
   stackedModel,
   withSlots,
 } from './serving-program.ts'
@@ -55,8 +56,7 @@ export function programCache(base: BaseModel, backend: Backend, weights: BaseWei
   /** The least slots that hold the adapter; one that none holds is attached. */
   const needsOf = async (adapter: Adapter): Promise<Pick<ServingOptions, 'slots' | 'attached'>> => {
     const forms = await formsOf(adapter)
-    for (const slots of ['plain', 'scaled'] as const)
-      if (forms && (await orNone(() => slotTensors(forms, slotsOf(slots))))) return { slots }
+    for (const slots of slotKinds) if (forms && (await orNone(() => slotTensors(forms, slotsOf(slots))))) return { slots }
     return { attached: { kind: adapter.kind, config: adapter.config } }
   }
   // Accuracy makes a difference for packed weights only: a model without any needs one program.
