@@ -15,9 +15,10 @@ import { loadAdapter, saveAdapter } from '../node/adapters.ts'
 import { readExpertNotes, writeExpertNotes } from '../node/expert-notes.ts'
 import { fileSink } from '../node/file-sink.ts'
 import { resolveModel } from '../node/resolve.ts'
-import type { FloatChoice } from './commands/convert.ts'
 import { bytes } from './ui/format.ts'
 import type { Terminal } from './ui/terminal.ts'
+
+export type FloatChoice = 'f32' | 'f16' | 'bf16'
 
 /** An adapter in another float type, under the same keys. */
 export async function convertAdapter(from: string, to: string, dtype: FloatChoice, terminal: Terminal) {

@@ -1,16 +1,18 @@
 // The name somebody probably meant: edit distance over a short list of names.
 
-/** Insertions, deletions and replacements of single letters between two words (Levenshtein 1966). */
+/** Insertions, deletions, replacements of letters and swaps of neighbours between two words (optimal string alignment, Boytsov 2011). */
 export function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j)
+  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
     for (let j = 1; j <= b.length; j++) {
-      row.push(Math.min(previous[j]! + 1, row[j - 1]! + 1, previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+      const replaced = rows[i - 1]![j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? rows[i - 2]![j - 2]! + 1 : Infinity
+      row.push(Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, replaced, swapped))
     }
-    previous = row
+    rows.push(row)
   }
-  return previous[b.length]!
+  return rows[a.length]![b.length]!
 }
 
 /** The nearest name that is near enough to be meant, or one that the word begins. */
@@ -19,5 +21,5 @@ export function nearest(word: string, names: readonly string[]): string | undefi
     .map((name) => ({ name, distance: word !== '' && name.startsWith(word) ? 0 : editDistance(word, name) }))
     .sort((a, b) => a.distance - b.distance)
   const best = ranked[0]
-  return best && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.name : undefined
+  return best && best.distance <= Math.ceil(word.length / 3) ? best.name : undefined
 }

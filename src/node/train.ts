@@ -2,7 +2,6 @@
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Adapter } from '../adapters/index.ts'
 import { OptionError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import type { TrainEvent } from '../train/events.ts'
@@ -51,10 +50,9 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
   const parts = await partsOf(data, validation, rest.seed ?? 0)
   const model = typeof named === 'string' ? await loadModel(named) : named
   try {
-    if (out !== undefined) await openFolder(out, model.source, options)
     const events = run({
       ...rest,
-      model,
+      model: { ...model, base: { ...model.base, name: baseNameOf(model.source) } }, // what the adapter's config will call its base
       data: parts.data,
       adapter: typeof adapter === 'string' ? await loadAdapter(adapter) : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
       ...(parts.validation && {
@@ -62,7 +60,13 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
       }),
       ...(out !== undefined && { checkpoint: await checkpointIn(out, saveEverySteps ?? usualSaveSteps, resume === true) }),
     })
-    for await (const event of events) yield await finished(event, model.source, out)
+    for await (const event of events) {
+      // Everything that can be wrong with data and options is known now: bad input has left no trace, and a folder that cannot be written to is
+      // found out before minutes of training.
+      if (event.type === 'data-ready' && out !== undefined) await openFolder(out, model.source, options)
+      if (event.type === 'train-end' && out !== undefined) await writeResults(event, out)
+      yield event
+    }
   } finally {
     if (typeof named === 'string') await model.dispose()
   }
@@ -80,9 +84,12 @@ const exists = async (path: string): Promise<boolean> => (await stat(path).catch
 
 /** What an earlier run left is never replaced without being asked: neither an adapter nor checkpoints that could be gone on from. */
 async function checkFolder(out: string, { resume, overwrite }: TrainFilesOptions): Promise<void> {
-  const [hasAdapter, hasCheckpoints] = await Promise.all([exists(join(out, 'adapter_config.json')), exists(join(out, checkpointFolder))])
-  if (resume && !hasCheckpoints)
-    throw new OptionError(`${out}: holds no checkpoint to go on from. Leave out resume, or name the folder of the earlier run.`)
+  const [begun, hasAdapter, hasCheckpoints] = await Promise.all(
+    ['graft.json', 'adapter_config.json', checkpointFolder].map((name) => exists(join(out, name))),
+  )
+  // A run that was killed before its first checkpoint is begun anew: that is where it stood.
+  if (resume && !begun)
+    throw new OptionError(`${out}: no run was begun here to go on from. Leave out resume, or name the folder of the earlier run.`)
   if (resume || overwrite || !(hasAdapter || hasCheckpoints)) return
   const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
   throw new OptionError(
@@ -90,7 +97,7 @@ async function checkFolder(out: string, { resume, overwrite }: TrainFilesOptions
   )
 }
 
-/** Writes the notes first: a folder that cannot be written to is found out before minutes of training. */
+/** Writes the notes, and removes what an earlier run left unless it is gone on from. */
 async function openFolder(out: string, source: string, { resume, system }: TrainFilesOptions): Promise<void> {
   const sink = fileSink(out)
   await writeExpertNotes({ base: source, ...(system === undefined ? {} : { system }) }, sink)
@@ -101,29 +108,21 @@ async function openFolder(out: string, source: string, { resume, system }: Train
 
 async function checkpointIn(out: string, everySteps: number, resume: boolean): Promise<NonNullable<TrainOptions['checkpoint']>> {
   const folder = join(out, checkpointFolder)
-  return { sink: fileSink(folder), everySteps, ...(resume ? { source: await directoryFolder(folder) } : {}) }
+  const source = resume && (await exists(folder)) ? await directoryFolder(folder) : undefined
+  return { sink: fileSink(folder), everySteps, ...(source && { source }) }
 }
 
-/** At the end the adapter gets its base's name and, when the run is whole, its files. */
-async function finished(event: TrainEvent, source: string, out: string | undefined): Promise<TrainEvent> {
-  if (event.type !== 'train-end') return event
-  const named = (adapter: Adapter): Adapter => ({ ...adapter, baseModel: baseNameOf(source) })
-  const [best, last] = [event.best, event.last].map((snapshot) => ({ ...snapshot, adapter: named(snapshot.adapter) })) as [
-    typeof event.best,
-    typeof event.last,
-  ]
-  if (out !== undefined) {
-    const sink = fileSink(out)
-    await writeHistory(event.history, sink)
-    if (event.reason === 'finished') await saveAdapter(best.adapter, sink)
-  }
-  return { ...event, adapter: best.adapter, best, last }
+async function writeResults({ history, reason, best }: Extract<TrainEvent, { type: 'train-end' }>, out: string): Promise<void> {
+  const sink = fileSink(out)
+  await writeHistory(history, sink)
+  if (reason === 'finished') await saveAdapter(best.adapter, sink)
 }
 
+/** One line for each step and validation, in the order in which they happened. Keys are named, so that a resumed run writes the same bytes. */
 async function writeHistory(history: History, sink: ByteSink): Promise<void> {
   const rows = [
-    ...history.steps.map((record) => ({ type: 'step', ...record })),
-    ...history.validations.map((record) => ({ type: 'validation', ...record })),
+    ...history.steps.map(({ step, loss, learningRate, gradientNorm }) => ({ type: 'step', step, loss, learningRate, gradientNorm })),
+    ...history.validations.map(({ step, loss }) => ({ type: 'validation', step, loss })),
   ].sort((a, b) => a.step - b.step)
   const encode = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]
   await sink.write('history.jsonl', encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')))

@@ -34,12 +34,14 @@ export const chat = defineCommand({
     const talk: Talk = { adapter: opened.adapter, system: values.system ?? opened.system, messages: [] }
     terminal.note(terminal.style.faint('/base  /adapter <folder>  /system <text>  /new  /quit'))
     const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '> ', terminal: process.stdin.isTTY === true })
+    let open = true // asking a closed line reader for a prompt throws
+    lines.on('close', () => (open = false))
     context.signal.addEventListener('abort', () => lines.close(), { once: true })
     lines.prompt()
     for await (const line of lines) {
       if (line.trim() === '/quit') break
       if (line.trim() !== '') await handle(line.trim(), talk, opened, context)
-      lines.prompt()
+      if (open) lines.prompt()
     }
     lines.close()
     return { model: opened.model.base.name, messages: talk.messages }

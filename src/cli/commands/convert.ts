@@ -4,9 +4,9 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OptionError } from '../../base/errors.ts'
 import { defineCommand } from '../command.ts'
+import type { FloatChoice } from '../convert-files.ts'
 
-const dtypes = ['f32', 'f16', 'bf16'] as const
-export type FloatChoice = (typeof dtypes)[number]
+const dtypes = ['f32', 'f16', 'bf16'] as const satisfies readonly FloatChoice[]
 
 export const convert = defineCommand({
   name: 'convert',

@@ -23,13 +23,14 @@ export const models = defineCommand({
     { command: 'graft models cached', about: 'files in the cache, with their sizes' },
   ],
   async run({ words: [action = 'list', name], terminal }) {
-    if (action === 'fetch' && name !== undefined) return fetchModel(name, terminal)
-    if (action === 'fetch') throw new UsageError('fetch wants a model: graft models fetch <model>')
-    if (name !== undefined) throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
-    if (action === 'cached') return listCache(terminal)
-    if (action === 'list') return listCatalogue(terminal)
-    const meant = nearest(action, actions)
-    throw new UsageError(`${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`)
+    if (!actions.includes(action)) {
+      const meant = nearest(action, actions)
+      throw new UsageError(`${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`)
+    }
+    if (action === 'fetch' && name === undefined) throw new UsageError('fetch wants a model: graft models fetch <model>')
+    if (action !== 'fetch' && name !== undefined) throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
+    if (action === 'fetch') return fetchModel(name!, terminal)
+    return action === 'cached' ? listCache(terminal) : listCatalogue(terminal)
   },
 })
 

@@ -23,6 +23,7 @@ export const runCommand = defineCommand({
     const { model, adapter, system } = await openExpert(values, terminal)
     const prompt = promptFor(model, words[0]!, values.system ?? system)
     const options = { ...generateOptions(values), adapter, signal }
+    await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter }) // compiles the program, so that speeds are those of the model
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
       else return ended(event, model.base.name, values.adapter, terminal)

@@ -19,9 +19,9 @@ const options = {
   },
   out: { type: 'text', value: 'folder', short: 'o', required: true, about: 'where the expert goes' },
   kind: { type: 'text', default: 'lora', about: 'kind of adapter; graft adapters lists them' },
-  rank: { type: 'integer', least: 1, default: 16, about: 'rank of the detours' },
+  rank: { type: 'integer', least: 1, about: 'rank of the detours; 16 for lora and dora unless given' },
   alpha: { type: 'number', about: 'their scale; twice the rank unless given' },
-  targets: { type: 'text', value: 'names', default: 'all-linear', about: 'a preset, or module names with commas: q_proj,v_proj' },
+  targets: { type: 'text', value: 'names', about: 'a preset, or names with commas: q_proj,v_proj; all-linear unless given' },
   rslora: { type: 'flag', about: 'scale by alpha/√rank instead of alpha/rank' },
   dropout: { type: 'number', least: 0, default: 0, about: "share of a detour's input that is dropped" },
   'learning-rate': { type: 'number', least: 0, default: 1e-3, about: 'of the highest step' },
@@ -62,9 +62,10 @@ export const train = defineCommand({
   async run(context) {
     const { values, terminal, signal } = context
     const [{ train: run }, { presets }] = await Promise.all([import('../../node/index.ts'), import('../../adapters/index.ts')])
+    const chosen = settings(values, [...presets.keys()])
     const model = await openModel(values.model ?? defaultModel, values, terminal)
     terminal.say(`${terminal.style.strong(values.out)}: ${values.kind} on ${model.base.name}, from ${values.data}`)
-    const end = await showTraining(run({ ...settings(values, [...presets.keys()]), model, signal, date: new Date() }), terminal)
+    const end = await showTraining(run({ ...chosen, model, signal, date: new Date() }), terminal)
     sayEnd(end, values, terminal)
     return summary(end, values)
   },
@@ -78,21 +79,32 @@ export function targetsOf(text: string, presetNames: readonly string[]): string 
   return /^[\w.]+(\s*,\s*[\w.]+)*$/.test(text.trim()) ? text.split(',').map((name) => name.trim()) : text
 }
 
+/** What is taken where nothing is given; kinds that are not named here have defaults of their own, and not every option. */
+const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  lora: { rank: 16, targets: 'all-linear' },
+  dora: { rank: 16, targets: 'all-linear' },
+  lokr: { targets: 'all-linear' },
+  loha: { targets: 'all-linear' },
+  vera: { targets: 'all-linear' },
+}
+
+function configOf({ alpha, dropout, kind, rank, rslora, targets }: TrainValues, presetNames: readonly string[]): Record<string, unknown> {
+  return {
+    ...usual[kind],
+    ...(targets !== undefined && { targets: targetsOf(targets, presetNames) }),
+    ...(rank !== undefined && { rank }),
+    ...(alpha !== undefined && { alpha }),
+    ...(rslora && { rankStabilized: true }),
+    ...(dropout > 0 && { dropout }),
+  }
+}
+
 function settings(values: TrainValues, presetNames: readonly string[]) {
-  const { alpha, steps, rank, system } = values
+  const { steps, system } = values
   return {
     data: values.data,
     out: values.out,
-    adapter: {
-      kind: values.kind,
-      config: {
-        rank,
-        targets: targetsOf(values.targets, presetNames),
-        rankStabilized: values.rslora,
-        dropout: values.dropout,
-        ...(alpha !== undefined && { alpha }),
-      },
-    },
+    adapter: { kind: values.kind, config: configOf(values, presetNames) },
     learningRate: values['learning-rate'],
     epochs: values.epochs,
     batch: { rows: values['batch-rows'], tokens: values['batch-tokens'] },

@@ -27,7 +27,13 @@ export async function scoreAnswers(options: EvaluationOptions & { readonly stop?
     answers.push(...(await model.generateBatch(prompts, { adapter, maxTokens, stop, signal })).map(({ text }) => text))
   }
   progress.end()
-  return compared(answers, questions.map(({ wanted }) => wanted)) // prettier-ignore
+  return compared(answers, questions.map(({ wanted }) => before(wanted, stop))) // prettier-ignore
+}
+
+/** The text up to the first stop text: an answer ends there, so a row is compared up to there. */
+function before(text: string, stops: readonly string[]): string {
+  const places = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0)
+  return text.slice(0, Math.min(text.length, ...places))
 }
 
 function questionOf(example: Example, number: number, { model, system, data }: EvaluationOptions): Question {
@@ -38,9 +44,9 @@ function questionOf(example: Example, number: number, { model, system, data }: E
   }
   const { messages } = example
   const last = messages.findLastIndex(({ role }) => role === 'assistant')
-  const before: readonly ChatMessage[] = messages.slice(0, last)
-  const hasSystem = before[0]?.role === 'system' || system === undefined
-  return { prompt: hasSystem ? before : [{ role: 'system', content: system }, ...before], wanted: String(messages[last]!.content) }
+  const earlier: readonly ChatMessage[] = messages.slice(0, last)
+  const hasSystem = earlier[0]?.role === 'system' || system === undefined
+  return { prompt: hasSystem ? earlier : [{ role: 'system', content: system }, ...earlier], wanted: String(messages[last]!.content) }
 }
 
 const parsed = (text: string): { value: unknown } | undefined => {

@@ -3,7 +3,7 @@
 export type Align = 'left' | 'right'
 
 /** Escape sequences take no room on the screen. */
-const escapes = new RegExp(String.raw`${String.fromCharCode(27)}\[[0-9;]*m`, 'g')
+const escapes = new RegExp(String.raw`${String.fromCharCode(27)}\[[0-9;]*[A-Za-z]`, 'g')
 
 /** Columns of the screen that a text takes; wide East Asian characters and emoji take two. */
 export function screenWidth(text: string): number {

@@ -1,0 +1,137 @@
+// Formatting, tables, texts side by side, progress lines: what is shown, character for character.
+import { describe, expect, it } from 'vitest'
+import { bytes, count, duration, parameterCount, rate } from './format.ts'
+import { bar, createProgress } from './progress.ts'
+import { createStyle, wantsColour } from './style.ts'
+import { screenWidth, sideBySide, table, wrapped } from './table.ts'
+import { createTerminal } from './terminal.ts'
+
+describe('numbers', () => {
+  it('durations', () => {
+    expect([0.04, 9.94, 9.96, 59.4, 59.6, 187, 3599.6, 3729].map(duration)).toEqual(
+      ['0.0 s', '9.9 s', '10 s', '59 s', '1:00 min', '3:07 min', '1:00:00 h', '1:02:09 h'], // prettier-ignore
+    )
+    expect(duration(Infinity)).toBe('?')
+  })
+  it('bytes and counts', () => {
+    expect([0, 999, 1000, 98_362_432, 999_960_000, 5e12].map(bytes)).toEqual([
+      '0 bytes',
+      '999 bytes',
+      '1.0 kB',
+      '98.4 MB',
+      '1.0 GB',
+      '5.0 TB',
+    ])
+    expect([999, 260_032, 134_515_008, 1.7e9].map(parameterCount)).toEqual(['999', '260 k', '134.5 M', '1.7 B'])
+    expect([count(1_234_567), rate(0.416), rate(86.23), rate(1234.5), rate(NaN)]).toEqual(['1,234,567', '0.42', '86.2', '1,235', '?'])
+  })
+})
+
+describe('tables', () => {
+  it('align columns left and right, without blanks at line ends', () => {
+    const lines = table([['name', 'n', 'about'], ['a', '1', ''], ['long name', '100', 'x']], ['left', 'right']) // prettier-ignore
+    expect(lines).toEqual(['name         n  about', 'a            1', 'long name  100  x'])
+  })
+  it('count what the screen shows: escapes take nothing, wide characters two', () => {
+    expect([screenWidth('\x1b[31mred\x1b[39m'), screenWidth('日本'), screenWidth('e\u0301'), screenWidth('🎉')]).toEqual([3, 4, 1, 2])
+    expect(table([['日本', 'x'], ['ab', 'x']]).map(screenWidth)).toEqual([7, 7]) // prettier-ignore
+  })
+  it('of no rows are empty', () => expect(table([])).toEqual([]))
+})
+
+describe('wrapped text', () => {
+  it('breaks at blanks, inside words that are too long, and keeps line breaks', () => {
+    expect(wrapped('the quick brown fox', 10)).toEqual(['the quick', 'brown fox'])
+    expect(wrapped('a\n\nb', 10)).toEqual(['a', '', 'b'])
+    expect(wrapped('abcdefghijkl', 5)).toEqual(['abcde', 'fghij', 'kl'])
+  })
+  it('never exceeds the width and loses no letter', () => {
+    const text = '{"intent": "SearchCreativeWork", "slots": {"object_name": "日本の歌", "x": "averyveryverylongword"}}'
+    for (let width = 4; width < 60; width++) {
+      const lines = wrapped(text, width)
+      expect(Math.max(...lines.map(screenWidth))).toBeLessThanOrEqual(width)
+      expect(lines.join('').replaceAll(' ', '')).toBe(text.replaceAll(' ', ''))
+    }
+  })
+  it('stands side by side', () => {
+    const lines = sideBySide({ heading: 'base', text: 'one two three four five' }, { heading: 'expert', text: 'x' }, 43)
+    expect(lines[0]).toMatch(/^base {16} │ expert$/)
+    expect(lines.slice(2)).toEqual(['one two three four   │ x', 'five                 │'])
+  })
+})
+
+/** A stream that remembers, and a clock that is set. */
+function surroundings(isTTY: boolean) {
+  const written: string[] = []
+  const clock = { at: 0 }
+  return { written, clock, stream: { write: (text: string) => written.push(text), isTTY, columns: 60 }, now: () => clock.at }
+}
+
+describe('progress', () => {
+  it('on a terminal is one line, redrawn at most ten times a second and cleared at the end', () => {
+    const { written, clock, ...output } = surroundings(true)
+    const progress = createProgress({ ...output, label: 'training', total: 200 })
+    for (let done = 0; done <= 100; done++, clock.at += 10) progress.update(done, 'loss 1.0')
+    progress.end()
+    expect(written.length).toBeLessThanOrEqual(12)
+    expect(written.slice(0, -1).every((text) => text.startsWith('\r') && !text.includes('\n'))).toBe(true)
+    expect(written.at(-2)).toContain('50 %')
+    expect(written.at(-1)).toBe('\r\x1b[K')
+  })
+  it('elsewhere is a line every few seconds', () => {
+    const { written, clock, ...output } = surroundings(false)
+    const progress = createProgress({ ...output, label: 'training', total: 100 })
+    for (let done = 0; done <= 20; done++, clock.at += 1000) progress.update(done)
+    progress.end()
+    expect(written).toHaveLength(6)
+    expect(written.every((text) => text.endsWith('\n') && !text.includes('\r') && !text.includes('\x1b'))).toBe(true)
+    expect(written.at(-1)).toBe('training  done in 21 s\n')
+  })
+  it('tells the time left from the recent rate, not from the first steps', () => {
+    const { written, clock, ...output } = surroundings(false)
+    const progress = createProgress({ ...output, label: 'x', total: 100 })
+    progress.update(0)
+    const moments = [[60_000, 1], [70_000, 11], [80_000, 21]] as const // prettier-ignore
+    for (const [at, done] of moments) {
+      clock.at = at
+      progress.update(done)
+    }
+    expect(written.at(-1)).toContain('1:19 min left')
+  })
+  it('fits the terminal, and says nothing of shares it does not know', () => {
+    const { written, clock, ...output } = surroundings(true)
+    const progress = createProgress({ ...output, label: 'fetching', total: undefined })
+    clock.at = 1000
+    progress.update(5, 'x'.repeat(100))
+    expect(screenWidth(written.at(-1)!.replace('\r', ''))).toBeLessThan(60)
+    expect(written.at(-1)).not.toContain('%')
+  })
+  it('draws bars from empty to full', () =>
+    expect([-1, 0, 0.5, 1, 2].map((share) => bar(share, 4))).toEqual(['░░░░', '░░░░', '██░░', '████', '████']))
+})
+
+describe('colours', () => {
+  it('only on a terminal that wants them', () => {
+    expect(wantsColour({ isTTY: true }, {})).toBe(true)
+    expect([
+      wantsColour({ isTTY: false }, {}),
+      wantsColour({ isTTY: true }, { NO_COLOR: '1' }),
+      wantsColour({ isTTY: true }, { TERM: 'dumb' }),
+    ]).toEqual([false, false, false])
+    expect(createStyle({ isTTY: true }, {}).good('yes')).toContain('\x1b[')
+    expect(createStyle({ isTTY: false }, {}).good('yes')).toBe('yes')
+  })
+})
+
+describe('the terminal', () => {
+  it('keeps stdout for the one value under --json', () => {
+    const [out, err] = [surroundings(false), surroundings(false)]
+    const terminal = createTerminal({ stdout: out.stream, stderr: err.stream, environment: {}, json: true, graft: 'graft', now: () => 0 })
+    terminal.print('result')
+    terminal.write('piece')
+    terminal.say('report')
+    terminal.note('warning')
+    expect(out.written).toEqual([])
+    expect(err.written).toEqual(['report\n', 'warning\n'])
+  })
+})
