@@ -3,77 +3,84 @@
 
 import { bitsOf } from './trim.ts'
 
-let totals = new Float64Array(0)
+/** Entries that are dealt with at a time: everything about them stays in the first-level cache. */
+const chunk = 1024
+
+const totals = new Float64Array(chunk)
 /** The upper half of each total, with its sign: platforms are little-endian. */
-let totalBits = new Int32Array(0)
-/** All ones where the elected sign is −, else zero. */
-let signs = new Int32Array(0)
-let shares = new Float64Array(0)
-let codes = new Uint8Array(0)
+const totalBits = new Int32Array(totals.buffer)
+const sums = new Float64Array(chunk)
+const shares = new Float64Array(chunk)
+const codes = new Uint8Array(chunk)
 
-function room(size: number): void {
-  if (totals.length >= size) return
-  ;[totals, shares] = [new Float64Array(size), new Float64Array(size)]
-  ;[totalBits, signs, codes] = [new Int32Array(totals.buffer), new Int32Array(size), new Uint8Array(size)]
-}
-
-/** totals = Σ w_k·t_k */
-function total(rows: readonly Float32Array[], weights: readonly number[], size: number): void {
-  rows.forEach((row, k) => {
-    const weight = weights[k]!
-    if (k === 0) for (let i = 0; i < size; i++) totals[i] = weight * row[i]!
-    else for (let i = 0; i < size; i++) totals[i]! += weight * row[i]!
-  })
+/** totals = Σ w_k·t_k, of `size` entries from `start` on. */
+function total(rows: readonly Float32Array[], weights: readonly number[], start: number, size: number): void {
+  totals.fill(0, 0, size)
+  let k = 0
+  // Two adapters at a time: the totals are read and written half as often.
+  for (; k + 1 < rows.length; k += 2) {
+    const [one, two, w1, w2] = [rows[k]!, rows[k + 1]!, weights[k]!, weights[k + 1]!]
+    for (let i = 0; i < size; i++) totals[i]! += w1 * one[start + i]! + w2 * two[start + i]!
+  }
+  if (k === rows.length) return
+  const [row, weight] = [rows[k]!, weights[k]!]
+  for (let i = 0; i < size; i++) totals[i]! += weight * row[start + i]!
 }
 
 /** out = Σ w_k·t_k */
 export function addWeighted(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
-  room(out.length)
-  total(rows, weights, out.length)
-  for (let i = 0; i < out.length; i++) out[i] = totals[i]!
+  for (let start = 0; start < out.length; start += chunk) {
+    const size = Math.min(chunk, out.length - start)
+    total(rows, weights, start, size)
+    for (let i = 0; i < size; i++) out[start + i] = totals[i]!
+  }
 }
 
-/**
- * The disjoint mean of TIES (Yadav et al. 2023, arXiv:2306.01708; weighted as in mergekit): s is the sign of Σ w_k·t_k, + where that is 0, and
- * out = Σ w_k·t_k·m_k / Σ w_k·m_k over the entries m whose sign is s; 0 where there are none. Weights ≥ 0. The rows keep only those entries.
- */
-export function electedMean(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
-  const size = out.length
-  room(size)
-  total(rows, weights, size)
-  for (let i = 0; i < size; i++) signs[i] = totalBits[2 * i + 1]! >> 31
-  shares.fill(Number.MIN_VALUE, 0, size) // so that no entry at all gives 0/tiny = 0
-  for (let first = 0; first < rows.length; first += groupSize) {
-    const group = rows.slice(first, first + groupSize)
-    codes.fill(0, 0, size)
-    group.forEach((row, k) => keepAgreeing(bitsOf(row), 1 << k))
-    const sums = subsetSums(weights.slice(first, first + groupSize))
-    for (let i = 0; i < size; i++) shares[i]! += sums[codes[i]!]!
-  }
-  total(rows, weights, size)
-  for (let i = 0; i < size; i++) out[i] = totals[i]! / shares[i]!
-}
+/** Where no entry agrees, 0/tiny is 0. Not a denormal number: those are slow. */
+const tiny = 1e-200
 
 /** Adapters whose agreement fits one byte. */
 const groupSize = 8
 
-/** Clears entries of the other sign, and notes the adapter's bit where an entry that is not zero stays. */
-function keepAgreeing(bits: Int32Array, adapter: number): void {
-  for (let i = 0; i < bits.length; i++) {
-    const value = bits[i]!
-    const notZero = -(value & 0x7fffffff) >> 31
-    const kept = notZero & ~((value ^ signs[i]!) >> 31)
-    bits[i] = value & kept
+/**
+ * The disjoint mean of TIES (Yadav et al. 2023, arXiv:2306.01708; weighted as in mergekit): s is the sign of Σ w_k·t_k, + where that is 0, and
+ * out = Σ w_k·t_k·m_k / Σ w_k·m_k over the entries m whose sign is s; 0 where there are none. Weights ≥ 0.
+ */
+export function electedMean(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
+  const bits = rows.map(bitsOf)
+  const groups = Array.from({ length: Math.ceil(rows.length / groupSize) }, (_, group) => group * groupSize)
+  const subsets = groups.map((first) => subsetSums(weights.slice(first, first + groupSize)))
+  for (let start = 0; start < out.length; start += chunk) {
+    const size = Math.min(chunk, out.length - start)
+    total(rows, weights, start, size)
+    sums.fill(0, 0, size)
+    shares.fill(tiny, 0, size)
+    groups.forEach((first, group) => {
+      codes.fill(0, 0, size)
+      const last = Math.min(first + groupSize, rows.length)
+      for (let k = first; k < last; k++) addAgreeing(rows[k]!, bits[k]!, weights[k]!, 1 << (k - first), start, size)
+      for (let i = 0, weightOf = subsets[group]!; i < size; i++) shares[i]! += weightOf[codes[i]!]!
+    })
+    for (let i = 0; i < size; i++) out[start + i] = sums[i]! / shares[i]!
+  }
+}
+
+/** Adds entries of the total's sign to the sums, and notes the adapter's bit where one that is not zero was added. */
+function addAgreeing(row: Float32Array, bits: Int32Array, weight: number, adapter: number, start: number, size: number): void {
+  for (let i = 0; i < size; i++) {
+    const value = bits[start + i]!
+    const kept = (-(value & 0x7fffffff) >> 31) & ~((value ^ totalBits[2 * i + 1]!) >> 31) // all ones, or zero
+    sums[i]! += weight * row[start + i]! * (kept & 1)
     codes[i]! |= adapter & kept
   }
 }
 
 /** For every set of adapters, written as bits, the sum of their weights. */
 function subsetSums(weights: readonly number[]): Float64Array {
-  const sums = new Float64Array(1 << weights.length)
-  for (let set = 1; set < sums.length; set++) {
+  const result = new Float64Array(1 << weights.length)
+  for (let set = 1; set < result.length; set++) {
     const last = 31 - Math.clz32(set)
-    sums[set] = sums[set ^ (1 << last)]! + weights[last]!
+    result[set] = result[set ^ (1 << last)]! + weights[last]!
   }
-  return sums
+  return result
 }

@@ -95,5 +95,5 @@ export function expectClose(
   within: number,
 ): void {
   expect([...got.keys()].sort()).toEqual([...expected.keys()].sort())
-  for (const [path, values] of expected) expect(distance(got.get(path)!, values), path).toBeLessThan(within)
+  for (const [path, values] of expected) expect(distance(got.get(path)!, values)).toBeLessThan(within)
 }

@@ -2,8 +2,10 @@
 
 import type { FloatArray } from './matrix.ts'
 
+/** Rows that the innermost loop works on at once. */
+export const panelRows = 4
+
 export interface Kernel {
-  readonly panelRows: number
   readonly panelColumns: number
   /** Room for [depth][panelRows] left, [depth][columns] right in panels, and the strip [panelRows][columns] that comes out. */
   buffers(depth: number, columns: number): { readonly left: FloatArray; readonly right: FloatArray; readonly strip: FloatArray }
@@ -17,7 +19,6 @@ let strip = new Float64Array(0)
 
 /** Plain JavaScript in double precision: 4 × 4 sums stay in registers, which is as fast as scalar code gets (docs/merge.md has numbers). */
 export const plainKernel: Kernel = {
-  panelRows: 4,
   panelColumns: 4,
   buffers(depth, columns) {
     if (left.length < depth * 4) left = new Float64Array(depth * 4)

@@ -28,11 +28,9 @@ const negligible = 2 ** -22
 function chooseRank(squares: Float64Array, total: number, { rank = squares.length, energy = 1 }: RankChoice, possible = 0): number {
   const limit = Math.min(rank, squares.length)
   const floor = negligible ** 2 * Math.max(squares[0] ?? 0, possible)
-  let kept = 0
-  for (let sum = 0; kept < limit && (energy >= 1 || sum < energy * total); kept++) {
-    if (!(squares[kept]! > floor)) break
-    sum += squares[kept]!
-  }
+  const wanted = energy < 1 ? energy * total : Infinity
+  let [kept, reached] = [0, 0]
+  while (kept < limit && reached < wanted && squares[kept]! > floor) reached += squares[kept++]!
   return kept
 }
 

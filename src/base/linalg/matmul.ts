@@ -1,7 +1,7 @@
 // Matrix products. Both operands are packed into panels that the innermost loop reads in order, so any strides run at the same speed.
 
 import { assertInternal } from '../errors.ts'
-import type { Kernel } from './kernel.ts'
+import { panelRows, type Kernel } from './kernel.ts'
 import { columnsOf, type FloatArray, type Matrix } from './matrix.ts'
 import { fastKernels } from './simd.ts'
 
@@ -45,7 +45,7 @@ export function multiply(
 }
 
 function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symmetric, kernel }: Required<ProductOptions>): void {
-  const { panelRows, panelColumns } = kernel
+  const { panelColumns } = kernel
   const [rows, inner] = [left.rows, left.columns]
   const panels = Math.ceil(right.columns / panelColumns)
   const stripStride = panels * panelColumns
@@ -57,7 +57,7 @@ function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symme
       packColumns(packedRight, column * count, right, k, count, column, panelColumns)
     }
     for (let row = 0; row < rows; row += panelRows) {
-      packRows(packedLeft, left, row, panelRows, k, count)
+      packRows(packedLeft, left, row, k, count)
       const first = symmetric ? Math.floor(row / panelColumns) : 0
       kernel.run(count, first, panels, stripStride)
       store(target, row, Math.min(panelRows, rows - row), first * panelColumns, strip, stripStride, add || k > 0)
@@ -65,20 +65,29 @@ function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symme
   }
 }
 
-/** Rows `row`… of `left`, interleaved: [count][panelRows]. Rows beyond the end are zeros. */
-function packRows(packed: FloatArray, left: Matrix, row: number, panelRows: number, k: number, count: number): void {
-  const { data, start, rowStride, columnStride } = left
-  for (let i = 0; i < panelRows; i++) {
-    if (row + i >= left.rows) {
-      for (let p = 0, to = i; p < count; p++, to += panelRows) packed[to] = 0
-      continue
-    }
-    let from = start + (row + i) * rowStride + k * columnStride
-    for (let p = 0, to = i; p < count; p++, to += panelRows, from += columnStride) packed[to] = data[from]!
+/** Rows `row`… of `left`, interleaved: [count][4]. Rows beyond the end are zeros. */
+function packRows(packed: FloatArray, left: Matrix, row: number, k: number, count: number): void {
+  const { data, start, rows, rowStride, columnStride } = left
+  let a = start + row * rowStride + k * columnStride
+  let [b, c, d] = [a + rowStride, a + 2 * rowStride, a + 3 * rowStride]
+  if (row + 4 > rows) {
+    for (let i = 0; i < 4; i++, a += rowStride)
+      for (let p = 0; p < count; p++) packed[4 * p + i] = row + i < rows ? data[a + p * columnStride]! : 0
+    return
+  }
+  for (let to = 0, end = 4 * count; to < end; to += 4) {
+    packed[to] = data[a]!
+    packed[to + 1] = data[b]!
+    packed[to + 2] = data[c]!
+    packed[to + 3] = data[d]!
+    a += columnStride
+    b += columnStride
+    c += columnStride
+    d += columnStride
   }
 }
 
-/** Columns `column`… of `right`, interleaved: [count][panelColumns]. Columns beyond the end are zeros. */
+/** Columns `column`… of `right`, interleaved: [count][panelColumns], from `to` on. Columns beyond the end are zeros. */
 function packColumns(packed: FloatArray, to: number, right: Matrix, k: number, count: number, column: number, panelColumns: number): void {
   const { data, start, rowStride, columnStride } = right
   const have = Math.min(panelColumns, right.columns - column)

@@ -2,7 +2,7 @@
 // browsers, written out here instruction by instruction because it is one loop. Where the platform has no such vectors, the plain kernel stands in.
 
 import type { FloatArray } from './matrix.ts'
-import { plainKernel, type Kernel } from './kernel.ts'
+import { panelRows, plainKernel, type Kernel } from './kernel.ts'
 
 /** The part of the platform's WebAssembly that is used; read from globalThis because a platform may lack or forbid it. */
 interface Platform {
@@ -25,7 +25,6 @@ const single: Lanes = { bytes: 4, loadSplat: [vector, 0x09, 2], add: [vector, 0x
 const double: Lanes = { bytes: 8, loadSplat: [vector, 0x0a, 3], add: [vector, 0xf0, 0x01], multiply: [vector, 0xf2, 0x01] }
 
 const [i32, v128] = [0x7f, 0x7b]
-const panelRows = 4
 const vectorsPerRow = 2
 const panelBytes = 16 * vectorsPerRow
 
@@ -95,7 +94,6 @@ function kernelOver({ memory, strip: run }: Exports, lanes: Lanes): Kernel {
     lanes.bytes === 4 ? new Float32Array(memory.buffer, startBytes, count) : new Float64Array(memory.buffer, startBytes, count)
   let starts = { right: 0, strip: 0 }
   return {
-    panelRows,
     panelColumns,
     buffers(depthLimit, columns) {
       const rightStart = depthLimit * panelRows * lanes.bytes

@@ -31,11 +31,12 @@ export const della: EntryMethod = {
   prepare({ count, columns, seedOf, recipe: { weights, density, epsilon } }) {
     const generators = Array.from({ length: count }, (_, k) => random(seedOf(k)))
     const keys = new Float64Array(columns)
+    const dropRows = (values: Float32Array, k: number): void => {
+      for (let start = 0; start < values.length; start += columns)
+        dropBySize(values.subarray(start, start + columns), density, epsilon, keys, generators[k]!)
+    }
     return (rows, out) => {
-      rows.forEach((row, k) => {
-        for (let start = 0; density < 1 && start < row.length; start += columns)
-          dropBySize(row.subarray(start, start + columns), density, epsilon, keys, generators[k]!)
-      })
+      if (density < 1) rows.forEach(dropRows)
       electedMean(rows, weights, out)
     }
   },
