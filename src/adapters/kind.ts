@@ -90,6 +90,11 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   /** Throws UnsupportedError that lists every key and value which would change the result and is not supported. */
   readConfig(json: PeftJson, fileName: string): Config
   writeConfig(config: Config): PeftJson
+  /** The adapter as its files hold it, where that is another kind. */
+  savedAs?(
+    config: Config,
+    tensors: ReadonlyMap<string, Tensor>,
+  ): { kind: string; config: AdapterConfig; tensors: ReadonlyMap<string, Tensor> }
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
   /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */

@@ -4,6 +4,12 @@ import { describe, expect, it } from 'vitest'
 import { adapterKindContract, type KindCase } from './kind.contract.ts'
 import { adapterKinds, kindNamed, kindOfPeft } from './kinds.ts'
 
+/** A start from the base: what it adds is taken off again, up to rounding. */
+const principal = {
+  freshTolerance: 1e-4,
+  skip: { seeds: 'the start is the base’s', files: 'its files are a plain LoRA’s: see principal.test.ts' },
+}
+
 /** A soft prompt is always read: it changes the output when fresh too. */
 const softPrompt = {
   freshTolerance: Infinity,
@@ -47,6 +53,14 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       skip: { merge: 'the layers of this base have no bias that B’s could be merged into' },
     },
   ],
+  pissa: [
+    {
+      name: 'largest directions',
+      options: { rank: 3, alpha: 5, targets: ['q_proj', 'down_proj'], rankPattern: { down_proj: 2 } },
+      ...principal,
+    },
+  ],
+  olora: [{ name: 'QR factors', options: { rank: 3, targets: ['v_proj', 'up_proj'], rankStabilized: true }, ...principal }],
   ia3: [
     { name: 'keys, values and the last feed-forward layer', options: {}, freshTolerance: 0, skip: { seeds: 'a fresh IA3 is all ones' } },
     {

@@ -9,11 +9,12 @@ import { lokr } from './lokr.ts'
 import { lora } from './lora.ts'
 import { prefixTuning } from './prefix-tuning.ts'
 import { promptTuning } from './prompt-tuning.ts'
+import { olora, pissa } from './principal.ts'
 import { vera } from './vera.ts'
 
 /** By name. Of kinds that share a peft_type, the one that claims its files by a key stands before the one that takes the rest. */
 export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
-  [dora, lora, ia3, lokr, loha, vera, promptTuning, prefixTuning].map((kind) => [kind.name, kind as AdapterKind]),
+  [dora, lora, pissa, olora, ia3, lokr, loha, vera, promptTuning, prefixTuning].map((kind) => [kind.name, kind as AdapterKind]),
 )
 
 export function kindNamed(name: string): AdapterKind {

@@ -38,7 +38,12 @@ export interface ParityCase {
 const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
 
 /** One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it. */
-function adamW(parameter: Float32Array, gradient: ArrayLike<number>, [mean, square]: [Float32Array, Float32Array], step: number): void {
+export function adamW(
+  parameter: Float32Array,
+  gradient: ArrayLike<number>,
+  [mean, square]: [Float32Array, Float32Array],
+  step: number,
+): void {
   const [rate, beta1, beta2, epsilon, decay] = [1e-2, 0.9, 0.999, 1e-8, 0.01]
   for (let i = 0; i < parameter.length; i++) {
     mean[i] = beta1 * mean[i]! + (1 - beta1) * gradient[i]!

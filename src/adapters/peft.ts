@@ -64,10 +64,17 @@ async function readTensors(folder: ByteFolder): Promise<Map<string, Tensor>> {
 }
 
 /** Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole. */
-export async function saveAdapter(adapter: Adapter, sink: ByteSink): Promise<void> {
+export async function saveAdapter(made: Adapter, sink: ByteSink): Promise<void> {
+  const adapter = savedForm(made)
   const chunks = safetensorsChunks(adapter.tensors, { format: 'pt' })
   await sink.write(tensorFile, chunks)
   await sink.write(configFile, [new TextEncoder().encode(configText(adapter))])
+}
+
+/** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */
+export function savedForm(adapter: Adapter): Adapter {
+  const saved = kindNamed(adapter.kind).savedAs?.(adapter.config, adapter.tensors)
+  return saved ? { ...adapter, ...saved } : adapter
 }
 
 /** adapter_config.json: keys sorted, two spaces, as PEFT writes it. */
