@@ -3,6 +3,7 @@ import { MismatchError, NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter } from './adapter.ts'
 import { type Base, folderAt, parity, qwen2Base, storiesBase } from './fixture.contract.ts'
+import { mergedWeights } from './fold.ts'
 import { loadAdapter } from './peft.ts'
 
 let base: Base
@@ -74,4 +75,32 @@ it('checkFinite names the tensors that hold NaN or infinity', () => {
   ])
   expect(() => checkFinite({ tensors })).toThrow(NumericError)
   expect(() => checkFinite({ tensors })).toThrow('in bad, worse (2 tensors)')
+})
+
+describe('modules that are saved whole', () => {
+  const make = (modulesToSave: string[]): Adapter =>
+    createAdapter('lora', { targets: ['q_proj'], modulesToSave }, base.model, { seed: 1, weightOf: base.weightOf })
+
+  it('start from the base, by ends of their paths as in PEFT', () => {
+    const { tensors } = make(['3.mlp.up_proj', 'norm'])
+    const whole = [...tensors.keys()].filter((key) => !key.includes('lora_'))
+    expect(whole).toHaveLength(2 * 5 + 1 + 1) // two norms a layer, the last one, and the linear layer
+    const [key, name] = [keyOf('model.layers.3.mlp.up_proj.weight'), 'model.layers.3.mlp.up_proj.weight']
+    expect(tensors.get(key)).toEqual(base.weights.get(name))
+    expect(tensors.get(key)!.data).not.toBe(base.weights.get(name)!.data)
+  })
+
+  it('leave a tied embedding alone when they are its head, and cannot be the embedding itself', () => {
+    const adapter = make(['lm_head'])
+    expect(adapter.tensors.get(keyOf('lm_head.weight'))).toEqual(base.weights.get('model.embed_tokens.weight'))
+    expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(
+      'lm_head.weight shares its weight with model.embed_tokens.weight',
+    )
+    expect(() => make(['embed_tokens'])).toThrow('the head shares this weight')
+  })
+
+  it('need the base to start from', () => {
+    const options = { targets: ['q_proj'], modulesToSave: ['norm'] }
+    expect(() => createAdapter('lora', options, base.model, { seed: 1 })).toThrow('pass its weights as weightOf')
+  })
 })

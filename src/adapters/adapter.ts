@@ -10,6 +10,7 @@ import { inputName, peftKey } from './keys.ts'
 import type { AdapterConfig, BaseValues, ParameterSpec, WeightOf } from './kind.ts'
 import { kindNamed } from './kinds.ts'
 import { resolvePreset } from './presets.ts'
+import { savedTensors } from './saved-modules.ts'
 import { adaptableModules, layersOfBlock, type Layer } from './site.ts'
 import { targetModules } from './targets.ts'
 
@@ -49,7 +50,11 @@ export function parametersOf(model: ModelGraph, { kind, config }: Pick<Adapter, 
   const own = modules.flatMap((module) =>
     row.parameters(config, module).map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
   )
-  return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own])
+  const saved = [...savedTensors(model, config.modulesToSave)].map(([name, { shape }]): [string, ParameterSpec] => {
+    const part = name.endsWith('.bias') ? 'bias' : 'weight'
+    return [peftKey(name), { name: part, shape, trainable: true, start: (_random, base) => base(part).slice() }]
+  })
+  return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved])
 }
 
 /** A number for each name, so that a tensor's start depends on its own key and the seed alone (FNV-1a). */
@@ -83,7 +88,7 @@ export function createAdapter(
   { seed, baseModel, weightOf }: CreateOptions,
 ): Adapter {
   const config = configFor(kind, options, model)
-  const bases = basesOf(model, weightOf)
+  const bases = new Map([...savedBases(model, config, weightOf), ...basesOf(model, weightOf)])
   const shared = embeddingOf(model, weightOf)
   const tensors = new Map<string, Tensor>()
   for (const [key, spec] of parametersOf(model, { kind, config })) {
@@ -99,6 +104,18 @@ function embeddingOf(model: ModelGraph, weightOf: WeightOf | undefined): BaseVal
   assertInternal(layer, 'the model has no embedding')
   return baseValues(layer, model.blocks[0]!.prefix, weightOf)
 }
+
+/** What the modules that are saved whole start from. */
+const savedBases = (model: ModelGraph, { modulesToSave }: AdapterConfig, weightOf: WeightOf | undefined): Map<string, BaseValues> =>
+  new Map(
+    [...savedTensors(model, modulesToSave)].map(([name, { base }]) => [
+      peftKey(name.slice(0, name.lastIndexOf('.'))),
+      (part) => {
+        if (!weightOf) throw new OptionError(`${name}: a saved module starts from the base; pass its weights as weightOf.`)
+        return toFloat32(weightOf(`${base.slice(0, base.lastIndexOf('.'))}.${part}`))
+      },
+    ]),
+  )
 
 function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string, BaseValues> {
   return new Map(

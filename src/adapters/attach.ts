@@ -8,6 +8,7 @@ import type { Adapter } from './adapter.ts'
 import { dropoutName } from './keys.ts'
 import type { AdapterConfig, AdapterKind, ParameterSpec, Site } from './kind.ts'
 import { kindNamed } from './kinds.ts'
+import { withSavedModules } from './saved-modules.ts'
 import { adaptableModules, mapLayers, type Layer } from './site.ts'
 
 export interface AttachOptions {
@@ -31,7 +32,7 @@ export function attachKind<Config extends AdapterConfig>(
 ): ModelGraph {
   const shared = kind.shared?.(config, adaptableModules(model), model.config) ?? []
   let touched = 0
-  const attached = mapLayers(model, (g, layer, claim) => {
+  const attached = mapLayers(withSavedModules(model, config.modulesToSave), (g, layer, claim) => {
     const own = kind.parameters(config, layer.module)
     if (own.length === 0) return undefined
     touched++

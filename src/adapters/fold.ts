@@ -8,6 +8,7 @@ import { baseValues, checkFinite, type Adapter } from './adapter.ts'
 import { peftKey } from './keys.ts'
 import type { WeightOf } from './kind.ts'
 import { kindNamed } from './kinds.ts'
+import { savedTensors } from './saved-modules.ts'
 import { layersOfBlock } from './site.ts'
 
 /**
@@ -37,6 +38,10 @@ export function* mergedWeights(model: ModelGraph, adapter: Adapter, weightOf: We
       yield [weightName, f32(weight!.shape as number[], merged.weight)]
       if (merged.bias) yield [prefix + bias!.name, f32([module.outFeatures], merged.bias)]
     }
+  }
+  for (const [name, { base, shape }] of savedTensors(model, config.modulesToSave)) {
+    if (base !== name) throw new UnsupportedError(`${name} shares its weight with ${base}: merging would change both. Untie them first.`)
+    yield [base, f32(shape, tensorOf(tensors, name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)))]
   }
 }
 

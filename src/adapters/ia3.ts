@@ -55,7 +55,6 @@ export const ia3: AdapterKind<Ia3Config> = {
 
   writeConfig: (config) => ({
     task_type: 'CAUSAL_LM',
-    modules_to_save: null,
     fan_in_fan_out: false,
     ...config.peft,
     ...writeTargets(config, false),

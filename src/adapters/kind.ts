@@ -16,6 +16,8 @@ export type PeftJson = Readonly<Record<string, unknown>>
 export interface AdapterConfig extends TargetChoice {
   /** Share of a detour's input that training drops; 0 is off. */
   readonly dropout: number
+  /** Ends of paths of modules that are trained whole and saved along; see saved-modules.ts. */
+  readonly modulesToSave?: readonly string[]
   /** The file's own keys, where it was read from one: what they hold beyond this configuration is written back unchanged. */
   readonly peft?: PeftJson
 }

@@ -52,6 +52,18 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       freshTolerance: 0,
       skip: { merge: 'the layers of this base have no bias that B’s could be merged into' },
     },
+    {
+      name: 'with a layer and norms saved whole',
+      options: { rank: 2, targets: ['q_proj'], layers: [1], modulesToSave: ['2.mlp.up_proj', 'norm'] },
+      freshTolerance: 0,
+      skip: { slots: 'modules that are saved whole are served by an attached graph' },
+    },
+    {
+      name: 'with the head saved whole',
+      options: { rank: 2, targets: ['q_proj'], layers: [1], modulesToSave: ['lm_head'] },
+      freshTolerance: 0,
+      skip: { merge: 'the head of this base is tied', slots: 'modules that are saved whole are served by an attached graph' },
+    },
   ],
   pissa: [
     {

@@ -1,8 +1,9 @@
 // LoRA's configuration: what users give, and its form in adapter_config.json.
 
-import { either, flag, listOf, mapOf, naturalNumber, number, oneOf, positiveInteger, record, share, text } from './fields.ts'
+import { flag, mapOf, number, oneOf, positiveInteger, share } from './fields.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
 
 export interface LoraConfig extends AdapterConfig {
   readonly rank: number
@@ -20,16 +21,12 @@ export interface LoraConfig extends AdapterConfig {
   readonly start: 'kaiming' | 'gaussian' | 'random'
 }
 
-const names = either(text, listOf(text))
 const biases = oneOf('none', 'all', 'lora_only')
 
 const options = {
+  ...targetOptions,
   rank: positiveInteger,
   alpha: number,
-  targets: names,
-  exclude: names,
-  layers: listOf(naturalNumber),
-  layersPattern: listOf(text),
   dropout: share,
   rankStabilized: flag,
   rankPattern: mapOf(positiveInteger),
@@ -37,7 +34,6 @@ const options = {
   bias: biases,
   loraBias: flag,
   start: oneOf('kaiming', 'gaussian', 'random'),
-  peft: record,
 }
 
 /** Defaults: rank 8, alpha twice the rank, queries and values. */
@@ -45,11 +41,8 @@ export function completeLora(given: Readonly<Record<string, unknown>>): LoraConf
   const read = readOptions(given, options, 'LoRA options')
   const { rank = 8 } = read
   return {
+    ...targetDefaults,
     alpha: 2 * rank,
-    targets: 'default',
-    exclude: [],
-    layersPattern: [],
-    dropout: 0,
     rankStabilized: false,
     rankPattern: {},
     alphaPattern: {},
@@ -62,13 +55,10 @@ export function completeLora(given: Readonly<Record<string, unknown>>): LoraConf
 }
 
 const peftKeys = {
+  ...targetKeys,
   r: positiveInteger,
   lora_alpha: number,
   lora_dropout: share,
-  target_modules: names,
-  exclude_modules: names,
-  layers_to_transform: either(naturalNumber, listOf(naturalNumber)),
-  layers_pattern: names,
   bias: biases,
   use_rslora: flag,
   lora_bias: flag,
@@ -77,22 +67,15 @@ const peftKeys = {
   init_lora_weights: oneOf<boolean | 'gaussian'>(true, false, 'gaussian'),
 }
 
-const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
-  value === undefined ? [] : Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
-
 const startOf = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
   given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
 
 export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   const read = readPeftConfig(json, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
-  const layers = asList(read.layers_to_transform)
   return {
+    ...readTargets(read, json),
     rank: read.r!,
     alpha: read.lora_alpha!,
-    targets: read.target_modules!,
-    exclude: read.exclude_modules ?? [],
-    ...(layers.length > 0 ? { layers } : {}),
-    layersPattern: asList(read.layers_pattern),
     dropout: read.lora_dropout ?? 0,
     rankStabilized: read.use_rslora ?? false,
     rankPattern: read.rank_pattern ?? {},
@@ -100,25 +83,18 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
     bias: read.bias ?? 'none',
     loraBias: read.lora_bias ?? false,
     start: startOf(read.init_lora_weights),
-    peft: json,
   }
 }
 
-/** Own keys over the keys that were read. A list that says the same as it did keeps the form it had. */
+/** Own keys over the keys that were read. */
 export function writeLoraConfig(config: LoraConfig): PeftJson {
   const { peft = {} } = config
-  const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
-  const kept = (key: string, now: readonly unknown[]): unknown =>
-    JSON.stringify(asList(peft[key] ?? undefined)) === JSON.stringify(now) ? peft[key] : some(now)
   const own: Record<string, unknown> = {
     peft_type: 'LORA',
     r: config.rank,
     lora_alpha: config.alpha,
     lora_dropout: config.dropout,
-    target_modules: config.targets,
-    exclude_modules: some(config.exclude),
-    layers_to_transform: kept('layers_to_transform', config.layers ?? []),
-    layers_pattern: kept('layers_pattern', config.layersPattern),
+    ...writeTargets(config),
     bias: config.bias,
     use_rslora: config.rankStabilized,
     use_dora: false,
@@ -128,5 +104,5 @@ export function writeLoraConfig(config: LoraConfig): PeftJson {
     init_lora_weights: { kaiming: true, gaussian: 'gaussian', random: false }[config.start],
     fan_in_fan_out: false,
   }
-  return { task_type: 'CAUSAL_LM', modules_to_save: null, ...peft, ...own }
+  return { task_type: 'CAUSAL_LM', ...peft, ...own }
 }

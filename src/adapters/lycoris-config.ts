@@ -62,7 +62,6 @@ export const readLycoris = (read: ValuesOf<typeof lycorisKeys>, json: PeftJson):
 
 export const writeLycoris = (config: LycorisConfig): PeftJson => ({
   task_type: 'CAUSAL_LM',
-  modules_to_save: null,
   use_effective_conv2d: false,
   ...config.peft,
   ...writeTargets(config),

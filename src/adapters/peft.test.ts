@@ -36,7 +36,7 @@ describe('loadAdapter', () => {
     const error = await errorOf(
       loadWith({
         use_qalora: true,
-        modules_to_save: ['lm_head'],
+        modules_to_save: 'lm_head',
         init_lora_weights: 'pissa',
         r: 0,
         fan_in_fan_out: true,
@@ -54,7 +54,7 @@ describe('loadAdapter', () => {
     ).toEqual(
       [
         'use_qalora: true',
-        'modules_to_save: ["lm_head"]',
+        'modules_to_save: got "lm_head", expected a list, each a text',
         'init_lora_weights: got "pissa", expected true, false, "gaussian"',
         'r: got 0, expected a whole number ≥ 1',
         'fan_in_fan_out: true',

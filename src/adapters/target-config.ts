@@ -12,6 +12,7 @@ export const targetOptions = {
   exclude: names,
   layers: listOf(naturalNumber),
   layersPattern: listOf(text),
+  modulesToSave: listOf(text),
   peft: record,
 }
 
@@ -23,6 +24,7 @@ export const targetKeys = {
   exclude_modules: names,
   layers_to_transform: either(naturalNumber, listOf(naturalNumber)),
   layers_pattern: names,
+  modules_to_save: listOf(text),
 }
 
 const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
@@ -34,18 +36,29 @@ export function readTargets(read: ValuesOf<typeof targetKeys>, json: PeftJson): 
     targets: read.target_modules ?? [],
     exclude: read.exclude_modules ?? [],
     ...(layers.length > 0 ? { layers } : {}),
+    ...(read.modules_to_save && read.modules_to_save.length > 0 ? { modulesToSave: read.modules_to_save } : {}),
     layersPattern: asList(read.layers_pattern),
     dropout: 0,
     peft: json,
   }
 }
 
-/** The keys of the choice; `layers` is false for kinds whose PEFT configuration has no layers_to_transform. */
+/** The keys of the choice. A list that says the same as it did keeps the form it had. `layers` is false for kinds whose PEFT configuration has no layers_to_transform. */
 export function writeTargets(config: AdapterConfig, layers = true): PeftJson {
   const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
+  const kept = (key: string, now: readonly unknown[]): unknown => {
+    const before = config.peft?.[key]
+    return before !== undefined && JSON.stringify(asList(before ?? undefined)) === JSON.stringify(now) ? before : some(now)
+  }
   return {
     target_modules: config.targets,
     exclude_modules: some(config.exclude),
-    ...(layers ? { layers_to_transform: some(config.layers ?? []), layers_pattern: some(config.layersPattern) } : {}),
+    modules_to_save: kept('modules_to_save', config.modulesToSave ?? []),
+    ...(layers
+      ? {
+          layers_to_transform: kept('layers_to_transform', config.layers ?? []),
+          layers_pattern: kept('layers_pattern', config.layersPattern),
+        }
+      : {}),
   }
 }

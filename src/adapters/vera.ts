@@ -97,7 +97,6 @@ export const vera: AdapterKind<VeraConfig> = {
     const { exclude_modules: _none, ...targets } = writeTargets(config)
     return {
       task_type: 'CAUSAL_LM',
-      modules_to_save: null,
       fan_in_fan_out: false,
       ...config.peft,
       ...targets,

@@ -19,8 +19,9 @@ const isHalved = ({ bits }: PackedForm, accuracy: Accuracy): boolean => bits ===
 
 /** Replaces `linear` nodes by the forms of their weights; a weight without a form stays f32. New inputs: `packedInputs(name, weight)`. */
 export function packLinears(graph: Graph, formOfWeight: (weight: string) => PackedForm | undefined, accuracy: Accuracy): Graph {
+  const ofBase = new Set(graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name)) // not what an adapter brings along
   const packed = rewrite(graph, '%q', (g, { operation, inputs: [x, weight, bias], attributes }) => {
-    if (operation !== 'linear' || !x || !weight) return undefined
+    if (operation !== 'linear' || !x || !weight || !ofBase.has(weight.name)) return undefined
     const form = formOfWeight(weight.name)
     if (!form) return undefined
     const layer = { x, weight, module: String(attributes.module), accuracy }

@@ -46,7 +46,18 @@ beforeAll(async () => {
 })
 afterAll(() => model.dispose())
 
-const cases = ['lora_qv_r8', 'dora_r6', 'ia3', 'lokr', 'lokr_both', 'more/loha', 'more/vera', 'prompt_8', 'prefix_6']
+const cases = [
+  'lora_qv_r8',
+  'dora_r6',
+  'ia3',
+  'lokr',
+  'lokr_both',
+  'more/loha',
+  'more/vera',
+  'more/modules_to_save',
+  'prompt_8',
+  'prefix_6',
+]
 describe.each(cases)('%s', (name) => {
   let adapter: Adapter
   let expected: Map<string, Tensor>
