@@ -1,7 +1,8 @@
 // What methods with a sign election share: sums over adapters, and the mean of the entries that agree with the elected sign. Which entries agree
 // is as good as random, so nothing here branches on it: comparisons are arithmetic on float bits.
 
-import { bitsOf } from './trim.ts'
+import { electedMeanByVectors } from './elect-simd.ts'
+import { bitsOf, magnitudeOf, trimBelow } from './trim.ts'
 
 /** Entries that are dealt with at a time: everything about them stays in the first-level cache. */
 const chunk = 1024
@@ -45,8 +46,21 @@ const groupSize = 8
 /**
  * The disjoint mean of TIES (Yadav et al. 2023, arXiv:2306.01708; weighted as in mergekit): s is the sign of Σ w_k·t_k, + where that is 0, and
  * out = Σ w_k·t_k·m_k / Σ w_k·m_k over the entries m whose sign is s; 0 where there are none. Weights ≥ 0.
+ * Entries whose bits lie below the adapter's threshold count as 0; rows may be changed.
  */
-export function electedMean(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
+export function electedMean(
+  rows: readonly Float32Array[],
+  weights: readonly number[],
+  out: Float32Array,
+  thresholds: readonly number[] = [],
+): void {
+  if (electedMeanByVectors(rows, weights, thresholds.map(magnitudeOf), out)) return
+  thresholds.forEach((threshold, k) => trimBelow(rows[k]!, threshold))
+  electedMeanByNumbers(rows, weights, out)
+}
+
+/** The same one number at a time, in double precision. */
+export function electedMeanByNumbers(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
   const bits = rows.map(bitsOf)
   const groups = Array.from({ length: Math.ceil(rows.length / groupSize) }, (_, group) => group * groupSize)
   const subsets = groups.map((first) => subsetSums(weights.slice(first, first + groupSize)))

@@ -5,6 +5,9 @@ const magnitudeBits = 0x7fffffff
 /** A float array's bits. */
 export const bitsOf = (values: Float32Array): Int32Array => new Int32Array(values.buffer, values.byteOffset, values.length)
 
+/** The magnitude that bits stand for. */
+export const magnitudeOf = (bits: number): number => new Float32Array(Int32Array.of(bits).buffer)[0]!
+
 let upper = new Uint32Array(0)
 let lower = new Uint32Array(0)
 

@@ -205,8 +205,11 @@ function basisOf(y: Matrix, { values, vectors }: Eigen): Matrix<Float64Array> {
 const scaledBasis = ({ y, eigen }: Subspace): Matrix<Float64Array> => basisOf(y, eigen)
 
 function halfStep(m: Matrix, x: Matrix<Float64Array>, flipped: boolean, kernel: Kernel | undefined): Subspace {
-  const y = zeros(flipped ? m.columns : m.rows, x.columns)
-  multiply(y, flipped ? transpose(m) : m, x, kernel ? { kernel } : {})
+  const options = kernel ? { kernel } : {}
+  // mᵀ·x as (xᵀ·m)ᵀ: m is large and lies in rows, so it is the side that is copied by rows.
+  const y = flipped ? transpose(zeros(x.columns, m.columns)) : zeros(m.rows, x.columns)
+  if (flipped) multiply(transpose(y), transpose(x), m, options)
+  else multiply(y, m, x, options)
   return { x, y, eigen: symmetricEigen(gram(y)), flipped }
 }
 

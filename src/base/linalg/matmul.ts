@@ -1,4 +1,4 @@
-// Matrix products. Both operands are packed into panels that the innermost loop reads in order, so any strides run at the same speed.
+// Matrix products. Blocks of both operands are copied to where the innermost loop reads them; rows that lie in order are copied whole.
 
 import { assertInternal } from '../errors.ts'
 import { panelRows, type Kernel } from './kernel.ts'
@@ -14,10 +14,10 @@ export interface ProductOptions {
   readonly kernel?: Kernel
 }
 
-/** Steps of the inner dimension that are packed at a time: 4 rows of it fit the first-level cache beside 4 columns. */
+/** Steps of the inner dimension that are copied at a time: 4 rows and 8 columns of them fit the first-level cache. */
 const depth = 256
 
-/** Columns of the right side that are packed at a time, so that wide ones (a vocabulary) need no large second copy. */
+/** Columns of the right side that are copied at a time, so that wide ones (a vocabulary) need no large second copy. */
 const breadth = 2048
 
 /** target = left · right. left: [M, K], right: [K, N], target: [M, N], its rows contiguous. */
@@ -48,53 +48,63 @@ function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symme
   const { panelColumns } = kernel
   const [rows, inner] = [left.rows, left.columns]
   const panels = Math.ceil(right.columns / panelColumns)
-  const stripStride = panels * panelColumns
-  const { left: packedLeft, right: packedRight, strip } = kernel.buffers(Math.min(depth, inner), stripStride)
+  const stride = spread(panels * panelColumns)
+  const buffers = kernel.buffers(Math.min(depth, inner), stride)
   for (let k = 0; k < inner; k += depth) {
     const count = Math.min(depth, inner - k)
-    for (let panel = 0; panel < panels; panel++) {
-      const column = panel * panelColumns
-      packColumns(packedRight, column * count, right, k, count, column, panelColumns)
-    }
+    copyRight(buffers.right, right, k, count, stride)
+    const byRow = left.columnStride === 1
+    const layout = { depth: count, leftRow: byRow ? count : 1, leftStep: byRow ? 1 : panelRows, stride }
     for (let row = 0; row < rows; row += panelRows) {
-      packRows(packedLeft, left, row, k, count)
+      if (byRow) copyRows(buffers.left, left, row, k, count)
+      else interleaveRows(buffers.left, left, row, k, count)
       const first = symmetric ? Math.floor(row / panelColumns) : 0
-      kernel.run(count, first, panels, stripStride)
-      store(target, row, Math.min(panelRows, rows - row), first * panelColumns, strip, stripStride, add || k > 0)
+      kernel.run(layout, first, panels)
+      store(target, row, Math.min(panelRows, rows - row), first * panelColumns, buffers.strip, stride, add || k > 0)
     }
   }
 }
 
-/** Rows `row`… of `left`, interleaved: [count][4]. Rows beyond the end are zeros. */
-function packRows(packed: FloatArray, left: Matrix, row: number, k: number, count: number): void {
-  const { data, start, rows, rowStride, columnStride } = left
-  let a = start + row * rowStride + k * columnStride
-  let [b, c, d] = [a + rowStride, a + 2 * rowStride, a + 3 * rowStride]
-  if (row + 4 > rows) {
-    for (let i = 0; i < 4; i++, a += rowStride)
-      for (let p = 0; p < count; p++) packed[4 * p + i] = row + i < rows ? data[a + p * columnStride]! : 0
-    return
-  }
-  for (let to = 0, end = 4 * count; to < end; to += 4) {
-    packed[to] = data[a]!
-    packed[to + 1] = data[b]!
-    packed[to + 2] = data[c]!
-    packed[to + 3] = data[d]!
-    a += columnStride
-    b += columnStride
-    c += columnStride
-    d += columnStride
+/** A stride of an odd number of cache lines (16 f32): rows below each other then lie in different sets of the cache. */
+const spread = (columns: number): number => (columns <= 64 ? columns : (Math.ceil(columns / 16) | 1) * 16)
+
+/** Rows k…k + count of `right`, one after the other. What lies behind their ends is never stored. */
+function copyRight(
+  block: FloatArray,
+  { data, start, columns, rowStride, columnStride }: Matrix,
+  k: number,
+  count: number,
+  stride: number,
+): void {
+  for (let p = 0; p < count; p++) {
+    const from = start + (k + p) * rowStride
+    if (columnStride === 1) block.set(data.subarray(from, from + columns), p * stride)
+    else for (let j = 0; j < columns; j++) block[p * stride + j] = data[from + j * columnStride]!
   }
 }
 
-/** Columns `column`… of `right`, interleaved: [count][panelColumns], from `to` on. Columns beyond the end are zeros. */
-function packColumns(packed: FloatArray, to: number, right: Matrix, k: number, count: number, column: number, panelColumns: number): void {
-  const { data, start, rowStride, columnStride } = right
-  const have = Math.min(panelColumns, right.columns - column)
-  for (let p = 0; p < count; p++, to += panelColumns) {
-    const from = start + (k + p) * rowStride + column * columnStride
-    for (let j = 0; j < have; j++) packed[to + j] = data[from + j * columnStride]!
-    for (let j = have; j < panelColumns; j++) packed[to + j] = 0
+/** Four rows of `left`, [4][count]; rows beyond the end are zeros. */
+function copyRows(block: FloatArray, { data, start, rows, rowStride }: Matrix, row: number, k: number, count: number): void {
+  for (let i = 0; i < panelRows; i++) {
+    const from = start + (row + i) * rowStride + k
+    if (row + i < rows) block.set(data.subarray(from, from + count), i * count)
+    else block.fill(0, i * count, (i + 1) * count)
+  }
+}
+
+/** The same for rows that lie interleaved anyway, [count][4]. */
+function interleaveRows(
+  block: FloatArray,
+  { data, start, rows, rowStride, columnStride }: Matrix,
+  row: number,
+  k: number,
+  count: number,
+): void {
+  const have = Math.min(panelRows, rows - row)
+  for (let p = 0, to = 0; p < count; p++, to += panelRows) {
+    const from = start + row * rowStride + (k + p) * columnStride
+    for (let i = 0; i < have; i++) block[to + i] = data[from + i * rowStride]!
+    for (let i = have; i < panelRows; i++) block[to + i] = 0
   }
 }
 

@@ -4,12 +4,18 @@ import { electedMean } from '../elect.ts'
 import type { Entries, EntryMethod } from '../method.ts'
 import { densityThreshold, trimBelow } from '../trim.ts'
 
-/** Trims rows of every adapter in place to the density of its whole ΔW. */
-export function trimmer({ count, recipe: { density }, scan }: Entries): (rows: readonly Float32Array[]) => void {
-  if (density >= 1) return () => {}
+/** Bits from which each adapter's entries stay at this density; none where all do. */
+export function thresholdsOf({ count, recipe: { density }, scan }: Entries): readonly number[] {
+  if (density >= 1) return []
   const thresholds = Array.from({ length: count }, () => 0)
   scan((k, values) => (thresholds[k] = densityThreshold(values, density)))
-  return (rows) => rows.forEach((row, k) => trimBelow(row, thresholds[k]!))
+  return thresholds
+}
+
+/** Trims rows of every adapter in place to the density of its whole ΔW. */
+export function trimmer(entries: Entries): (rows: readonly Float32Array[]) => void {
+  const thresholds = thresholdsOf(entries)
+  return (rows) => thresholds.forEach((threshold, k) => trimBelow(rows[k]!, threshold))
 }
 
 export const ties: EntryMethod = {
@@ -22,10 +28,7 @@ export const ties: EntryMethod = {
   held: 2,
   prepare(entries) {
     const { weights } = entries.recipe
-    const trim = trimmer(entries)
-    return (rows, out) => {
-      trim(rows)
-      electedMean(rows, weights, out)
-    }
+    const thresholds = thresholdsOf(entries)
+    return (rows, out) => electedMean(rows, weights, out, thresholds)
   },
 }
