@@ -22,7 +22,8 @@ export interface ProgressOptions {
 const redrawMs = 100 // ten times a second looks smooth and costs nothing
 const lineMs = 5_000 // in a log, a line every five seconds
 const barCells = 24
-const windowMs = 15_000 // the rate is that of the last quarter of a minute
+const windowMs = 15_000 // the rate is that of the last quarter of a minute,
+const leastSamples = 8 // or of as many updates where they come slowly: single steps differ too much
 
 interface Sample {
   readonly at: number
@@ -64,7 +65,7 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
     update(done, detail = '') {
       const at = now()
       samples.push({ at, done })
-      while (samples.length > 2 && at - samples[0]!.at > windowMs) samples.shift()
+      while (samples.length > leastSamples && at - samples[0]!.at > windowMs) samples.shift()
       if (at - shownAt < (terminal ? redrawMs : lineMs)) return
       shownAt = at
       if (terminal) stream.write(`\r${fitted(lineOf(done, detail), stream.columns ?? 80)}\x1b[K`)

@@ -1,0 +1,18 @@
+// What adapters call their base, and where that base is had again.
+import { describe, expect, it } from 'vitest'
+import { baseNameOf, sourceOfBaseName } from './base-name.ts'
+
+describe('the name of a base in adapter_config.json', () => {
+  it.each([
+    ['stories260k', 'stories260k', 'stories260k'],
+    ['smollm2-135m-instruct', 'HuggingFaceTB/SmolLM2-135M-Instruct', 'smollm2-135m-instruct'],
+    ['smollm2-135m-instruct:q4_1', 'smollm2-135m-instruct:q4_1', 'smollm2-135m-instruct:q4_1'],
+    ['hf:Qwen/Qwen3-0.6B@main', 'Qwen/Qwen3-0.6B', 'hf:Qwen/Qwen3-0.6B'],
+    ['./models/mine', './models/mine', './models/mine'],
+    ['/models/mine.gguf', '/models/mine.gguf', '/models/mine.gguf'],
+    ['models/mine.gguf', 'models/mine.gguf', 'models/mine.gguf'],
+  ])('%s is written as %s and found again as %s', (source, written, found) => {
+    expect(baseNameOf(source)).toBe(written)
+    expect(sourceOfBaseName(written)).toBe(found)
+  })
+})
