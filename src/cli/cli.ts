@@ -65,16 +65,19 @@ async function runCommand(
   const { values, words, json, help } = parseArguments(command, args)
   if (help) return printLine(stdout, commandHelp(command, style))
   const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
-  const result = await command.run({ values, words, terminal, signal, json })
+  let exitCode = 0
+  const setExitCode = (code: number): void => void (exitCode = code)
+  const result = await command.run({ values, words, terminal, signal, json, setExitCode })
   if (json) stdout.write(`${JSON.stringify(result, null, 2)}\n`)
-  return 0
+  return exitCode
 }
 
 /** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
-function report(error: unknown, args: readonly string[], { stdout, stderr, environment }: Surroundings): number {
+function report(error: unknown, args: readonly string[], { stdout, stderr, environment, signal }: Surroundings): number {
   const usage = error instanceof UsageError
-  const expected = usage || GraftError.isInstance(error)
-  const failure = error instanceof Error ? error : new Error(String(error))
+  const stopped = signal.aborted && error === signal.reason
+  const expected = usage || stopped || GraftError.isInstance(error)
+  const failure = stopped ? new Error('stopped') : error instanceof Error ? error : new Error(String(error))
   const hint =
     usage && args[0] !== undefined && commands.has(args[0]) ? `\nusage: graft ${args[0]} --help explains the options, with examples.` : ''
   const debug = Boolean(environment['GRAFT_DEBUG'])

@@ -40,6 +40,8 @@ export interface Context<Table extends Options = Options> {
   readonly signal: AbortSignal
   /** Whether one JSON value is wanted on stdout. */
   readonly json: boolean
+  /** For work that ended without an error and yet is not done: what follows in a script should not go on. */
+  readonly setExitCode: (code: number) => void
 }
 
 export interface Example {

@@ -22,16 +22,18 @@ export const adapters = defineCommand({
   ],
   async run({ words: [folder = '.'], terminal }) {
     const { adapterKinds, presets } = await import('../../adapters/index.ts')
-    const { loadModel } = await import('../../node/index.ts')
+    const [{ openBaseModel, modulesOf }, { resolveModel }] = await Promise.all([
+      import('../../graph/index.ts'),
+      import('../../node/resolve.ts'),
+    ])
     const kinds = [...adapterKinds.values()].map(({ name, peftType, merge }) => ({ name, peftType, merges: merge !== undefined }))
-    const sample = await loadModel('stories260k') // presets name modules of a model; the embedded one has the usual names
-    const { modulesOf } = await import('../../graph/index.ts')
-    const modules = modulesOf(sample.base.graph)
+    const sample = await openBaseModel(await resolveModel('stories260k')) // presets name modules of a model; the embedded one has the usual names
+    const modules = modulesOf(sample.graph)
     const names = [...presets].map(([name, choose]) => ({
       name,
       modules: [...new Set(choose(modules).map(({ path }) => path.split('.').at(-1)!))],
     }))
-    await sample.dispose()
+    await sample.weights.close()
     const saved = await savedBelow(folder)
     show(kinds, names, saved, folder, terminal)
     return { kinds, presets: names, saved }
@@ -60,7 +62,7 @@ async function adapterFolders(folder: string, depth = 0): Promise<string[]> {
 }
 
 async function savedBelow(folder: string): Promise<Saved[]> {
-  const { loadAdapter } = await import('../../node/index.ts')
+  const { loadAdapter } = await import('../../node/adapters.ts')
   const paths = (await adapterFolders(folder)).sort()
   return Promise.all(
     paths.map(async (path) => {

@@ -51,7 +51,7 @@ export const quickstart = defineCommand({
     { command: `graft quickstart --model ${smallModel}`, about: 'needs no download, takes seconds' },
   ],
   async run(context) {
-    const { terminal, values } = context
+    const { terminal, values, setExitCode } = context
     const stages = createStages(terminal)
     const model = await stages.run('load', 'the base model', () => loadBase(context))
     const task = taskFor(model.base)
@@ -59,7 +59,10 @@ export const quickstart = defineCommand({
     sayTask(task, rows, model, terminal)
     const before = await judge(stages, 'base', undefined, { model, task, rows: rows.test, context })
     const adapter = await stages.run('train', `an expert on ${rows.train.length} rows`, () => teach(model, task, rows.train, context))
-    if (adapter === undefined) return { stopped: true, out: values.out, stages: stages.done() }
+    if (adapter === undefined) {
+      setExitCode(1)
+      return { stopped: true, out: values.out, stages: stages.done() }
+    }
     const after = await judge(stages, 'expert', adapter, { model, task, rows: rows.test, context })
     sayScores(before.scores, after.scores, terminal)
     sayExample(rows.test, before.answers, after.answers, terminal)

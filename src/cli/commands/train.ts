@@ -60,13 +60,14 @@ export const train = defineCommand({
     { command: 'graft train --data rows.jsonl --out my-expert --resume', about: 'goes on where Ctrl-C or a power cut ended it' },
   ],
   async run(context) {
-    const { values, terminal, signal } = context
+    const { values, terminal, signal, setExitCode } = context
     const [{ train: run }, { presets }] = await Promise.all([import('../../node/index.ts'), import('../../adapters/index.ts')])
     const chosen = settings(values, [...presets.keys()])
     const model = await openModel(values.model ?? defaultModel, values, terminal)
     terminal.say(`${terminal.style.strong(values.out)}: ${values.kind} on ${model.base.name}, from ${values.data}`)
     const end = await showTraining(run({ ...chosen, model, signal, date: new Date() }), terminal)
     sayEnd(end, values, terminal)
+    if (end.reason === 'stopped') setExitCode(1)
     return summary(end, values)
   },
 })
