@@ -9,6 +9,7 @@ import { promptFor } from '../ask.ts'
 import { type Context, defineCommand } from '../command.ts'
 import { defaultModel, modelOptions, openModel } from '../open-model.ts'
 import { answersOf } from '../quickstart/answers.ts'
+import { intentTask } from '../quickstart/intent-task.ts'
 import { createStages, type Stages } from '../quickstart/stages.ts'
 import { swapLive, type SwapReport } from '../quickstart/swap.ts'
 import type { Score, Task, TaskRow } from '../quickstart/task.ts'
@@ -87,10 +88,12 @@ export const quickstart = defineCommand({
   },
 })
 
-/** The named model; without a name the default one, or the embedded one where that cannot be had. */
+/** The named model; without a name the default one, or the embedded one where that model or its task cannot be had. */
 async function loadBase({ values, terminal }: QuickstartContext): Promise<LoadedModel> {
   if (values.model !== undefined) return openModel(values.model, values, terminal)
   try {
+    const missing = intentTask.missing()
+    if (missing !== undefined) throw new NotFoundError(missing)
     return await openModel(defaultModel, values, terminal)
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
@@ -100,6 +103,8 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
 }
 
 async function rowsOf(task: Task, values: QuickstartContext['values']) {
+  const missing = task.missing()
+  if (missing !== undefined) throw new NotFoundError(`${missing} Run the quickstart there, or with --model ${smallModel}.`)
   const { train, test } = await task.rows()
   return {
     train: train.slice(0, values.rows ?? (values.quick ? quickRows.train : train.length)),

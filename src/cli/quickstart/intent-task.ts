@@ -1,5 +1,6 @@
 // A sentence in, its intent and slots as JSON out: 1,500 rows of snips_json (CC0), which lie in examples/data.
 
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { scoreSnips, snipsSettings, snipsSystem, type SnipsRow, spacedJson } from '../snips.ts'
 import type { Task, TaskRow } from './task.ts'
@@ -21,6 +22,10 @@ export const intentTask: Task = {
   name: 'intents',
   about: 'a sentence in, its intent and slots as JSON out',
   system: snipsSystem,
+  missing: () =>
+    existsSync(folder)
+      ? undefined
+      : 'The rows of snips_json lie in a checkout of the project (examples/data), not in the package from npm.',
   rows: async () => ({ train: await readRows('train.jsonl'), test: await readRows('test.jsonl') }),
   config: { rank: 16, alpha: 32, targets: 'all-linear' },
   training,

@@ -20,6 +20,8 @@ export interface Task {
   /** One sentence: what the expert will be able to do. */
   readonly about: string
   readonly system?: string
+  /** Where the rows should be had, if they are not there: the package from npm does not carry every data set. */
+  missing(): string | undefined
   /** Loads the rows. Throws NotFoundError where they are not there. */
   rows(): Promise<{ readonly train: readonly TaskRow[]; readonly test: readonly TaskRow[] }>
   readonly config: Partial<LoraConfig>
