@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter } from './adapter.ts'
-import { type Base, folderAt, parity, qwen2Base, storiesBase } from './fixture.contract.ts'
+import { type Base, folderAt, parity, qwen2Base, storiesBase } from './testing.ts'
 import { mergedWeights } from './fold.ts'
 import { loadAdapter } from './peft.ts'
 

@@ -6,7 +6,7 @@ import { composeBlocks, type Block, type ModelGraph } from '../graph/model-graph
 import { rewrite } from '../graph/rewrite.ts'
 import { adapterFeeds, createAdapter } from './adapter.ts'
 import { attach, attachKind } from './attach.ts'
-import { type Base, feedsFor, furthest, logitsOf, storiesBase } from './fixture.contract.ts'
+import { type Base, feedsFor, furthest, logitsOf, storiesBase } from './testing.ts'
 import { peftKey } from './keys.ts'
 import type { AdapterConfig, AdapterKind, ParameterSpec } from './kind.ts'
 import { completeLora } from './lora-config.ts'
@@ -221,7 +221,7 @@ describe('the contract', () => {
     const moved = base.weights.get('model.embed_tokens.weight')!.data.map((value, i) => value + shift.data[i % 64]!)
     const embedOnly: ModelGraph = { ...model, blocks: model.blocks.slice(0, 1) }
     const x = async (one: ModelGraph, feeds: [string, Tensor][]): Promise<Float32Array> => {
-      const { backend } = await import('./fixture.contract.ts')
+      const { backend } = await import('./testing.ts')
       const program = await backend.compile(composeBlocks(one.blocks.slice(0, 1)))
       return (await program.run(new Map([...feedsFor(base, ids), ...feeds]))).get('x')!.data as Float32Array
     }

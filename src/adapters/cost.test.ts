@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { sizeOf } from '../base/tensor.ts'
 import { createAdapter, parametersOf } from './adapter.ts'
 import { cost } from './cost.ts'
-import { type Base, storiesBase } from './fixture.contract.ts'
+import { type Base, storiesBase } from './testing.ts'
 import { adapterKinds } from './kinds.ts'
 
 let base: Base

@@ -22,7 +22,7 @@ import {
   memorySink,
   storiesBase,
   withLoss,
-} from './fixture.contract.ts'
+} from './testing.ts'
 import { mergedWeights } from './fold.ts'
 import { inputName } from './keys.ts'
 import { loadAdapter, saveAdapter } from './peft.ts'

@@ -1,6 +1,6 @@
 // Every kind but LoRA against PEFT.
 
-import { storiesBase } from './fixture.contract.ts'
+import { storiesBase } from './testing.ts'
 import { parityContract, type ParityCase } from './parity.contract.ts'
 
 const cases: readonly Omit<ParityCase, 'base'>[] = [

@@ -28,7 +28,7 @@ import {
   rowsOf,
   storiesBase,
   withOwnMasks,
-} from './fixture.contract.ts'
+} from './testing.ts'
 import { mergedWeights } from './fold.ts'
 import { dropoutName, inputName } from './keys.ts'
 import { configText, loadAdapter, saveAdapter } from './peft.ts'

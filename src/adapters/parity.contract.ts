@@ -21,7 +21,7 @@ import {
   readTensors,
   relativeDistance,
   rowsOf,
-} from './fixture.contract.ts'
+} from './testing.ts'
 import { mergedWeights } from './fold.ts'
 import { inputName } from './keys.ts'
 import { configText, loadAdapter, saveAdapter } from './peft.ts'

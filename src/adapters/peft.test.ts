@@ -4,7 +4,7 @@ import { FormatError, NotFoundError, UnsupportedError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { fromFloat32, toFloat32 } from '../formats/convert.ts'
 import { adapterFeeds, createAdapter } from './adapter.ts'
-import { folderAt, memorySink, parity, storiesBase } from './fixture.contract.ts'
+import { folderAt, memorySink, parity, storiesBase } from './testing.ts'
 import type { LoraConfig } from './lora-config.ts'
 import { configText, loadAdapter, saveAdapter } from './peft.ts'
 

@@ -19,15 +19,21 @@ const torchFile = 'adapter_model.bin'
  * UnsupportedError for another kind, for settings that are not supported, and for weights in torch's own format.
  */
 export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
-  const json = await readConfigFile(folder)
+  const json = await readAdapterConfig(folder)
+  if (isMlxConfig(json))
+    throw new UnsupportedError(`${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`)
   const kind = kindOfPeft(json, `${folder.name}/${configFile}`)
   const config = kind.readConfig(json, `${folder.name}/${configFile}`)
-  const tensors = await readTensors(folder)
+  const tensors = await readAdapterTensors(folder)
   const baseModel = json['base_model_name_or_path']
   return { kind: kind.name, config, tensors, ...(typeof baseModel === 'string' ? { baseModel } : {}) }
 }
 
-async function readConfigFile(folder: ByteFolder): Promise<PeftJson> {
+/** Whether a configuration is mlx-lm's. */
+export const isMlxConfig = (json: PeftJson): boolean => !('peft_type' in json) && isRecord(json['lora_parameters'])
+
+/** The folder's adapter_config.json. */
+export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
   const source = await folder.open(configFile)
   if (!source) throw new NotFoundError(`${folder.name}: has no ${configFile}; an adapter is a folder as PEFT saves it.`)
   let json: unknown
@@ -42,12 +48,13 @@ async function readConfigFile(folder: ByteFolder): Promise<PeftJson> {
   return json
 }
 
-async function readTensors(folder: ByteFolder): Promise<Map<string, Tensor>> {
-  const source = await folder.open(tensorFile)
+/** All tensors of a file of the folder, in the types they have there. */
+export async function readAdapterTensors(folder: ByteFolder, fileName = tensorFile): Promise<Map<string, Tensor>> {
+  const source = await folder.open(fileName)
   if (!source) {
     const torch = await folder.open(torchFile)
     await torch?.close?.()
-    if (!torch) throw new NotFoundError(`${folder.name}: has no ${tensorFile}.`)
+    if (!torch) throw new NotFoundError(`${folder.name}: has no ${fileName}.`)
     throw new UnsupportedError(
       `${folder.name}: its weights are in ${torchFile}, which only torch can read safely. Convert it in Python: ` +
         `from safetensors.torch import save_file; import torch; save_file(torch.load("${torchFile}", weights_only=True), "${tensorFile}")`,

@@ -22,7 +22,7 @@ import {
   relativeDistance,
   rowsOf,
   storiesBase,
-} from './fixture.contract.ts'
+} from './testing.ts'
 import { mergedWeights } from './fold.ts'
 import { inputName, peftKey } from './keys.ts'
 import { addProduct } from './matrices.ts'

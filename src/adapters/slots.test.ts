@@ -5,7 +5,7 @@ import { evaluate } from '../graph/evaluate.ts'
 import { composeBlocks, type ModelGraph } from '../graph/model-graph.ts'
 import { adapterFeeds, createAdapter, type Adapter } from './adapter.ts'
 import { attach } from './attach.ts'
-import { backend, type Base, feedsFor, folderAt, furthest, logitsOf, parity, storiesBase } from './fixture.contract.ts'
+import { backend, type Base, feedsFor, folderAt, furthest, logitsOf, parity, storiesBase } from './testing.ts'
 import { loadAdapter } from './peft.ts'
 import { attachSlots, servingTensors } from './slots.ts'
 

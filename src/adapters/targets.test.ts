@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import { storiesBase } from './fixture.contract.ts'
+import { storiesBase } from './testing.ts'
 import { presets, resolvePreset } from './presets.ts'
 import { adaptableModules } from './site.ts'
 import { targetMatcher, targetModules, type TargetChoice } from './targets.ts'

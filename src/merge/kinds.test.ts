@@ -1,7 +1,7 @@
 // Every adapter kind with a weight as a source: what comes out changes the base as the kind's own merge does.
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
-import { folderAt, parity, storiesBase, type Base } from '../adapters/fixture.contract.ts'
+import { folderAt, parity, storiesBase, type Base } from '../adapters/testing.ts'
 import { mergedWeights } from '../adapters/fold.ts'
 import { loadAdapter } from '../adapters/peft.ts'
 import { distance } from './fixture.contract.ts'
