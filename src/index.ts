@@ -12,6 +12,7 @@ export type { Adapter } from './adapters/adapter.ts'
 export type { AdapterConfig, AdapterKind } from './adapters/kind.ts'
 export { adapterKinds } from './adapters/kinds.ts'
 export type { LoraConfig } from './adapters/lora-config.ts'
+export type { Expert, Mixture } from './adapters/mixture.ts'
 export { loadAdapter, saveAdapter } from './adapters/peft.ts'
 export {
   ContextLengthError,
@@ -30,7 +31,16 @@ export {
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
 export type { ChatMessage } from './formats/chat-template.ts'
-export type { GenerateEvent, Generation, Model, Prompt, PromptOptions, SamplingOptions } from './runtime/index.ts'
+export type {
+  AdapterChoice,
+  BatchOptions,
+  GenerateEvent,
+  Generation,
+  Model,
+  Prompt,
+  PromptOptions,
+  SamplingOptions,
+} from './runtime/index.ts'
 export type { TrainEvent } from './train/events.ts'
 export type { TrainOptions } from './train/options.ts'
 

@@ -19,6 +19,8 @@ export interface SlotOptions {
   readonly v?: boolean
   /** Also room for a factor of every input, which IA3 needs for some layers; in these of the layers that have a slot. */
   readonly u?: (module: ModuleInfo) => boolean
+  /** Tensors for each row of the batch, so that rows may have different adapters: A [N, R, in], B [N, out, R], vectors [N, 1, ..]. */
+  readonly perRow?: boolean
 }
 
 const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && layer !== undefined
@@ -33,13 +35,16 @@ export function attachSlots(model: ModelGraph, options: SlotOptions = {}): Model
   return mapLayers(model, (g, layer) => (modules(layer.module) ? slotted(g, layer, options) : undefined))
 }
 
-function slotted(g: GraphBuilder, layer: Layer, { shift = false, v = false, u = () => false }: SlotOptions): Value {
+function slotted(g: GraphBuilder, layer: Layer, { shift = false, v = false, u = () => false, perRow = false }: SlotOptions): Value {
   const { node, module, name } = layer
   const rank = `R:${name}`
   const embedding = module.kind === 'embedding'
-  const A = g.input(`${name}.A`, 'f32', embedding ? [module.inFeatures, rank] : [rank, module.inFeatures], 'adapter')
-  const B = g.input(`${name}.B`, 'f32', [module.outFeatures, rank], 'adapter')
-  const vector = (part: string, length: number): Value => g.input(`${name}.${part}`, 'f32', [length], 'adapter')
+  if (embedding && perRow) throw new OptionError(`${module.path}: an embedding has no slot for each row of a batch.`)
+  const rows = perRow ? [layer.x.shape[0]!] : []
+  const A = g.input(`${name}.A`, 'f32', embedding ? [module.inFeatures, rank] : [...rows, rank, module.inFeatures], 'adapter')
+  const B = g.input(`${name}.B`, 'f32', [...rows, module.outFeatures, rank], 'adapter')
+  const vector = (part: string, length: number): Value =>
+    g.input(`${name}.${part}`, 'f32', perRow ? [...rows, 1, length] : [length], 'adapter')
   const x = !embedding && u(module) ? g.multiply(layer.x, vector('u', module.inFeatures)) : layer.x
   const inputs = node.inputs.map((value) => (value.name === layer.x.name ? x : value))
   const base = g.op(node.operation, inputs, node.attributes)

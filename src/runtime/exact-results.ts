@@ -1,16 +1,12 @@
 // Results over whole sequences by the exact path: logits, loss, pooled embeddings. Writes no text.
 
-import type { Adapter } from '../adapters/index.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
+import { type AdapterChoice, type Grouping, inGroups, servedTo } from './experts.ts'
 import type { Forward, Places } from './forward.ts'
 import { crossEntropy, pooled, scoredPositions } from './scoring.ts'
 
 type Rows = readonly (readonly number[])[]
-
-export interface AdapterChoice {
-  readonly adapter?: Adapter | undefined
-}
 
 export interface ExactResults {
   logits(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
@@ -19,9 +15,12 @@ export interface ExactResults {
   pooled(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
 }
 
-export function exactResults({ vocabularySize, width }: ModelConfig, forward: Forward): ExactResults {
-  const each = (ids: Rows, { adapter }: AdapterChoice, want: 'logits' | 'hidden', at: Places = 'all') =>
-    forward(ids, forward.cache(ids.length), { adapter, want, at })
+export function exactResults({ vocabularySize, width }: ModelConfig, forward: Forward, grouping: Grouping): ExactResults {
+  const each = (ids: Rows, choice: AdapterChoice, want: 'logits' | 'hidden', at: Places = 'all') =>
+    inGroups(ids.length, choice, grouping, (rows, experts) => {
+      const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
+      return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want, at: own }) // prettier-ignore
+    })
   return {
     async logits(ids, choice = {}) {
       const rows = await each(ids, choice, 'logits')

@@ -1,6 +1,6 @@
 // New tokens of a batch through a serving program, behind a cache: the one place that makes its feeds. Long prompts go in pieces.
 
-import { type Adapter, virtualIdsOf } from '../adapters/index.ts'
+import { isMixture, virtualIdsOf } from '../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import { ropeTableFeeds } from '../graph/feeds.ts'
@@ -9,6 +9,7 @@ import { contextLimit } from '../graph/rope.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { cacheMask, type Span, spanFeeds } from './cache-feeds.ts'
 import { EMBEDDING_ROWS, LOGIT_ROWS } from './cached-graph.ts'
+import { isPerRow, type Served } from './experts.ts'
 import { createKvCache, type KvCache } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
 
@@ -19,7 +20,8 @@ const PIECE = 512
 export type Places = 'last' | 'all' | 'none' | readonly (readonly number[])[]
 
 export interface ForwardOptions {
-  readonly adapter?: Adapter | undefined
+  /** One expert for all rows or one for each; adapters with virtual tokens serve all rows. */
+  readonly served?: Served
   /** Which of the new tokens to look at. Default 'last'. */
   readonly at?: Places
   /** Hidden states instead of logits; the head is not computed then. */
@@ -41,7 +43,7 @@ export interface Forward {
 export interface ForwardParts {
   readonly config: ModelConfig
   readonly weights: BaseWeights
-  readonly program: (adapter: Adapter | undefined) => Promise<ServingProgram>
+  readonly program: (served: Served) => Promise<ServingProgram>
 }
 
 function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[], cache: KvCache): void {
@@ -91,13 +93,13 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
     cache: KvCache,
     options: ForwardOptions = {},
   ): Promise<Float32Array[][]> => {
-    const { adapter, at = 'last', want = 'logits', checkpoint } = options
-    const virtual = adapter ? virtualIdsOf(adapter) : []
+    const { served, at = 'last', want = 'logits', checkpoint } = options
+    const virtual = served && !isPerRow(served) && !isMixture(served) ? virtualIdsOf(served) : []
     // Virtual tokens go before a row's first token, and nobody else counts them.
     const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
     const tokens = given.map((row, n) => [...before[n]!, ...row])
     checkLengths(config, tokens, cache)
-    const compiled = await program(adapter)
+    const compiled = await program(served)
     const results = tokens.map((): Float32Array[] => [])
     const longest = Math.max(...tokens.map(({ length }) => length))
     for (let start = 0; start < longest; start += PIECE) {
@@ -113,7 +115,7 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
       const feeds = await feedsOf(pieces, cache)
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([1], [0]))
-      const outputs = await compiled.run(feeds, adapter)
+      const outputs = await compiled.run(feeds, served)
       cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
       const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>
       picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)))

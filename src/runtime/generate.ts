@@ -1,16 +1,17 @@
 // The loop that writes: prompt in, one token after the other out, as text that may be shown at once. Knows no weights and no graph.
 
-import type { Adapter } from '../adapters/index.ts'
+import { type Expert, simplified } from '../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { type TextStream, textStream } from '../formats/text-stream.ts'
 import type { Tokenizer } from '../formats/tokenizer.ts'
+import { type AdapterChoice, type Grouping, inGroups, servedTo } from './experts.ts'
 import type { Forward } from './forward.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts'
 import { stopMatcher } from './stop.ts'
 
 export interface GenerateOptions extends SamplingOptions {
-  readonly adapter?: Adapter | undefined
+  readonly adapter?: Expert | undefined
   /** New tokens at most; never more than fit into the context. Default 256. */
   readonly maxTokens?: number
   /** Same seed, same text. Default 0. */
@@ -45,6 +46,7 @@ export type GenerateEvent = { readonly type: 'text-delta'; readonly text: string
 
 export interface GenerateParts {
   readonly forward: Forward
+  readonly grouping: Grouping
   /** Without one only ids come out, no text. */
   readonly tokenizer: Tokenizer | undefined
   readonly eosIds: ReadonlySet<number>
@@ -119,7 +121,7 @@ class Answer {
   }
 }
 
-const forwardOptions = ({ adapter, signal }: GenerateOptions) => ({ adapter, checkpoint: () => signal?.throwIfAborted() })
+const checkpointOf = ({ signal }: GenerateOptions) => ({ checkpoint: () => signal?.throwIfAborted() })
 
 /** Goes on from a prompt. Yields text as soon as it is final, then one 'generation-end'. Greedy unless a temperature is given. */
 export async function* generate(
@@ -129,47 +131,64 @@ export async function* generate(
 ): AsyncGenerator<GenerateEvent, void> {
   const { forward, now } = parts
   const answer = new Answer(prompt, options, parts, 0)
+  const each = { ...checkpointOf(options), served: simplified(options.adapter) }
   const cache = forward.cache(1)
   const started = now()
-  let logits = await forward([prompt], cache, forwardOptions(options))
+  let logits = await forward([prompt], cache, each)
   const read = now()
   for (;;) {
     const text = answer.take(logits[0]![0]!)
     if (text !== '') yield { type: 'text-delta', text }
     if (answer.reason !== undefined) break
-    logits = await forward([answer.ids.slice(-1)], cache, forwardOptions(options))
+    logits = await forward([answer.ids.slice(-1)], cache, each)
   }
   yield { type: 'generation-end', ...answer.finished(read - started, now() - read) }
 }
 
 /** Goes on from several prompts together; row i draws with seed + i. Rows that have ended leave the batch when half of it is idle. */
-export async function generateBatch(
+export function generateBatch(
   prompts: readonly (readonly number[])[],
-  options: GenerateOptions,
+  options: GenerateOptions & AdapterChoice,
   parts: GenerateParts,
 ): Promise<Generation[]> {
-  if (prompts.length === 0) return []
-  const { forward, now } = parts
   const answers = prompts.map((prompt, i) => new Answer(prompt, options, parts, i))
-  let cache = forward.cache(prompts.length)
-  let live = answers
+  return inGroups(prompts.length, options, parts.grouping, (rows, experts) =>
+    answerTogether(rows, { prompts, answers, experts, options, parts }),
+  )
+}
+
+interface Together {
+  readonly prompts: readonly (readonly number[])[]
+  readonly answers: readonly Answer[]
+  readonly experts: readonly (Expert | undefined)[]
+  readonly options: GenerateOptions
+  readonly parts: GenerateParts
+}
+
+/** The given rows in one batch. */
+async function answerTogether(rows: readonly number[], { prompts, answers, experts, options, parts }: Together): Promise<Generation[]> {
+  const { forward, now } = parts
+  let cache = forward.cache(rows.length)
+  let live = rows
+  const each = () => ({ ...checkpointOf(options), served: servedTo(live, experts) })
   const started = now()
-  let logits = await forward(prompts, cache, forwardOptions(options))
+  let logits = await forward(rows.map((row) => prompts[row]!), cache, each()) // prettier-ignore
   const read = now()
-  const ended = new Map<Answer, number>()
+  const ended = new Map<number, number>()
   for (;;) {
-    live.forEach((answer, row) => {
+    live.forEach((row, place) => {
+      const answer = answers[row]!
       if (answer.reason !== undefined) return
-      answer.take(logits[row]![0]!)
-      if (answer.reason !== undefined) ended.set(answer, now() - read)
+      answer.take(logits[place]![0]!)
+      if (answer.reason !== undefined) ended.set(row, now() - read)
     })
-    const rows = [...live.keys()].filter((row) => live[row]!.reason === undefined)
-    if (rows.length === 0) break
-    if (rows.length <= live.length / 2) {
-      cache = cache.fork(rows)
-      live = rows.map((row) => live[row]!)
+    const places = [...live.keys()].filter((place) => answers[live[place]!]!.reason === undefined)
+    if (places.length === 0) break
+    if (places.length <= live.length / 2) {
+      cache = cache.fork(places)
+      live = places.map((place) => live[place]!)
     }
-    logits = await forward(live.map(({ ids }) => ids.slice(-1)), cache, forwardOptions(options)) // prettier-ignore
+    logits = await forward(live.map((row) => answers[row]!.ids.slice(-1)), cache, each()) // prettier-ignore
   }
-  return answers.map((answer) => answer.finished(read - started, ended.get(answer)!))
+  return rows.map((row) => answers[row]!.finished(read - started, ended.get(row)!))
 }

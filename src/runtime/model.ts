@@ -14,7 +14,8 @@ import { baseWeights, type WeightChoice } from './base-weights.ts'
 import { createForward, type Forward } from './forward.ts'
 import { type Gradients, gradientsOf } from './gradients.ts'
 import { generate, generateBatch, type GenerateEvent, type GenerateOptions, type GenerateParts, type Generation } from './generate.ts'
-import { type AdapterChoice, exactResults } from './exact-results.ts'
+import { exactResults } from './exact-results.ts'
+import { type AdapterChoice, inGroups, servedTo } from './experts.ts'
 import { programCache } from './program-cache.ts'
 import { type Prompt, promptEncoder } from './prompt.ts'
 import { scoredPositions } from './scoring.ts'
@@ -32,6 +33,8 @@ export interface PromptOptions extends GenerateOptions {
   /** For conversations: tools, date and further variables of the chat template. */
   readonly chat?: ChatOptions
 }
+
+export interface BatchOptions extends PromptOptions, AdapterChoice {}
 
 export interface Model {
   readonly base: BaseModel
@@ -53,7 +56,7 @@ export interface Model {
   /** Streams an answer: 'text-delta' events, then one 'generation-end' with text, ids, reason and speeds. */
   generate(prompt: Prompt, options?: PromptOptions): AsyncGenerator<GenerateEvent, void>
   /** Answers several prompts together; row i draws with seed + i. */
-  generateBatch(prompts: readonly Prompt[], options?: PromptOptions): Promise<Generation[]>
+  generateBatch(prompts: readonly Prompt[], options?: BatchOptions): Promise<Generation[]>
   /** Logits [V] of the token after each prompt, by the fast path that generates or by the exact one. */
   nextLogits(prompts: readonly (readonly number[])[], accuracy: Accuracy, options?: AdapterChoice): Promise<Float32Array[]>
   /** Gives up programs and closes the base's weights; the model cannot be used afterwards. */
@@ -67,21 +70,22 @@ export function createModel(options: ModelOptions): Model {
   const weights = baseWeights(base.graph, base.weights, options.weights)
   const programs = programCache(base, backend, weights)
   const forwards: Record<Accuracy, Forward> = {
-    fast: createForward({ config, weights, program: (adapter) => programs.get(adapter, 'fast') }),
-    exact: createForward({ config, weights, program: (adapter) => programs.get(adapter, 'exact') }),
+    fast: createForward({ config, weights, program: (served) => programs.get(served, 'fast') }),
+    exact: createForward({ config, weights, program: (served) => programs.get(served, 'exact') }),
   }
   const differentiator = gradientsOf({ graph: base.graph, backend, weights: () => weights.floats() })
 
   const eosIds = new Set([...config.eosTokenIds, ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId])])
   const parts = (precise = false): GenerateParts => ({
     forward: forwards[precise ? 'exact' : 'fast'],
+    grouping: programs,
     tokenizer,
     eosIds,
     contextTokens: contextLimit(config),
     now,
   })
   const encode = promptEncoder(base)
-  const exactly = exactResults(config, forwards.exact)
+  const exactly = exactResults(config, forwards.exact, programs)
 
   return {
     base,
@@ -97,10 +101,11 @@ export function createModel(options: ModelOptions): Model {
     generate: (prompt, given = {}) => generate(encode(prompt, given.chat), given, parts(given.exact)),
     generateBatch: async (prompts, given = {}) =>
       generateBatch(prompts.map((prompt) => encode(prompt, given.chat)), given, parts(given.exact)), // prettier-ignore
-    async nextLogits(prompts, accuracy, { adapter } = {}) {
+    async nextLogits(prompts, accuracy, choice = {}) {
       const forward = forwards[accuracy]
-      const rows = await forward(prompts, forward.cache(prompts.length), { adapter })
-      return rows.map(([logits]) => logits!)
+      const results = await inGroups(prompts.length, choice, programs, (rows, experts) =>
+        forward(rows.map((row) => prompts[row]!), forward.cache(rows.length), { served: servedTo(rows, experts) })) // prettier-ignore
+      return results.map(([logits]) => logits!)
     },
     async dispose() {
       await Promise.all([programs.dispose(), differentiator.dispose()])

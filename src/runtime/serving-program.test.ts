@@ -43,7 +43,7 @@ describe('the serving program', () => {
     const [stacked, single] = await Promise.all(
       programs.map(async (program) => {
         const forward = createForward({ config: base.config, weights, program: () => program })
-        return (await forward(tokens, forward.cache(2), { adapter, at: 'all' })).flat()
+        return (await forward(tokens, forward.cache(2), { served: adapter, at: 'all' })).flat()
       }),
     )
     const plain = createForward({ config: base.config, weights, program: () => programs[0]! })

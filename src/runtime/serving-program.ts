@@ -1,6 +1,17 @@
 // One compiled program that serves a base model with any adapter: weights packed inside it, adapter tensors and the cache fed.
 
-import { type Adapter, adapterFeeds, attach, attachSlots, readServingForms, type ServingForms, slotTensors } from '../adapters/index.ts'
+import {
+  type Adapter,
+  adapterFeeds,
+  attach,
+  attachSlots,
+  type Expert,
+  isMixture,
+  readServingForms,
+  type ServingForms,
+  slotTensors,
+} from '../adapters/index.ts'
+import { assertInternal } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../compute/pack-linears.ts'
@@ -10,12 +21,14 @@ import { composeBlocks, type ModelGraph } from '../graph/model-graph.ts'
 import { rewrite } from '../graph/rewrite.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { withCache, withEmbeddingRows, withLogitRows } from './cached-graph.ts'
+import { isPerRow, type Served } from './experts.ts'
 import { stackAdapter } from './stack-adapter.ts'
 import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
+import { stackRows } from './stack-rows.ts'
 
 export interface ServingProgram {
   /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
-  run(feeds: ReadonlyMap<string, Tensor>, adapter: Adapter | undefined): Promise<Map<string, Tensor>>
+  run(feeds: ReadonlyMap<string, Tensor>, served: Served): Promise<Map<string, Tensor>>
   dispose(): Promise<void>
 }
 
@@ -28,8 +41,10 @@ export interface ServingOptions {
   readonly attached?: Pick<Adapter, 'kind' | 'config'>
   /** What the slots hold; 'plain' unless said. */
   readonly slots?: SlotKind
-  /** Where an adapter's forms come from, when somebody keeps them; else they are made when it is first run. */
-  readonly formsOf?: (adapter: Adapter) => Promise<ServingForms>
+  /** Slots for each row of the batch: the program is run with a list of experts. One expert for all is faster without. */
+  readonly perRow?: boolean
+  /** Where an expert's forms come from, when somebody keeps them; else they are made when it is first run. */
+  readonly formsOf?: (expert: Expert) => Promise<ServingForms>
 }
 
 /**
@@ -44,10 +59,10 @@ export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedMo
   stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
 
 /** A model with slots: the stacked one for a program, the single one for what an adapter must fit. */
-export function withSlots(model: ModelGraph, stacks: readonly LinearStack[], kind: SlotKind): ModelGraph {
-  if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled' })
+export function withSlots(model: ModelGraph, stacks: readonly LinearStack[], kind: SlotKind, perRow = false): ModelGraph {
+  if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled', perRow })
   const stacked = new Set(stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]))
-  return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path) })
+  return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), perRow })
 }
 
 /** Named ranks are equal only within a block's graph; once blocks are chained every module's rank is its own. */
@@ -68,13 +83,13 @@ function withOwnRanks(graph: Graph): Graph {
 }
 
 /** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
-export function servingGraph({ model, weights, accuracy, attached, slots = 'plain' }: Omit<ServingOptions, 'backend'>): {
+export function servingGraph({ model, weights, accuracy, attached, slots = 'plain', perRow }: Omit<ServingOptions, 'backend'>): {
   graph: Graph
   stacks: readonly LinearStack[]
 } {
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
   const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
-  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots)
+  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots, perRow)
   const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(composeBlocks(detoured.blocks)))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
@@ -109,24 +124,60 @@ async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promis
 
 /** Compiles the program. Throws NotFoundError for a weight the store does not have. */
 export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
-  const { model, weights, backend, attached, formsOf = (adapter) => readServingForms(adapter, model, weights.once) } = options
   const { graph, stacks } = servingGraph(options)
   const { initializers, fed } = await weightInputs(graph, options, stacks)
-  const program = await backend.compile(graph, { initializers })
+  const program = await options.backend.compile(graph, { initializers })
+  const tensorsOf = expertTensors(options, stacks)
+  const keptOf = options.perRow ? lastBatch(tensorsOf) : keptByExpert(tensorsOf)
+  return {
+    run: async (feeds, served) => program.run(new Map([...fed, ...(await keptOf(served)), ...feeds])),
+    dispose: () => program.dispose(),
+  }
+}
 
-  const slotted = attached ? undefined : withSlots(model, stacks, options.slots ?? 'plain')
-  const tensorsOf = async (adapter: Adapter): Promise<ReadonlyMap<string, Tensor>> =>
-    slotted ? stackAdapter(slotTensors(await formsOf(adapter), slotted), stacks) : adapterFeeds(adapter)
-  const known = new WeakMap<Adapter, Promise<ReadonlyMap<string, Tensor>>>()
-  const base = slotted ? stackAdapter(slotTensors(new Map(), slotted), stacks) : new Map<string, Tensor>()
-  const adapterTensors = async (adapter: Adapter | undefined): Promise<ReadonlyMap<string, Tensor>> => {
-    if (!adapter) return base
-    const tensors = known.get(adapter) ?? tensorsOf(adapter)
-    known.set(adapter, tensors)
+type FeedsOf<Given> = (given: Given) => Promise<ReadonlyMap<string, F32Tensor>>
+
+/** What an expert feeds. */
+function expertTensors(options: ServingOptions, stacks: readonly LinearStack[]): FeedsOf<Expert | undefined> {
+  const { model, weights, attached, slots = 'plain' } = options
+  const readForms = async (expert: Expert): Promise<ServingForms> => {
+    assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its forms')
+    return readServingForms(expert, model, weights.once)
+  }
+  const { formsOf = readForms } = options
+  const slotted = attached ? undefined : withSlots(model, stacks, slots)
+  return async (expert) => {
+    if (slotted) return stackAdapter(slotTensors(expert ? await formsOf(expert) : new Map(), slotted), stacks)
+    assertInternal(expert && !isMixture(expert), 'an attached program serves one adapter')
+    return adapterFeeds(expert)
+  }
+}
+
+/** Tensors of one expert for all rows, kept as long as the expert is. */
+function keptByExpert(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
+  const known = new WeakMap<Expert, Promise<ReadonlyMap<string, F32Tensor>>>()
+  let base: Promise<ReadonlyMap<string, F32Tensor>> | undefined
+  return (served) => {
+    assertInternal(!isPerRow(served), 'this program has one expert for all rows')
+    if (!served) return (base ??= tensorsOf(undefined))
+    const tensors = known.get(served) ?? tensorsOf(served)
+    known.set(served, tensors)
     return tensors
   }
-  return {
-    run: async (feeds, adapter) => program.run(new Map([...fed, ...(await adapterTensors(adapter)), ...feeds])),
-    dispose: () => program.dispose(),
+}
+
+/** Tensors of one expert for each row: those of the last batch are kept, since a batch writes many tokens. */
+function lastBatch(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
+  let last: { experts: readonly (Expert | undefined)[]; tensors: Promise<ReadonlyMap<string, F32Tensor>> } | undefined
+  const stackedRows = async (experts: readonly (Expert | undefined)[]) => {
+    const distinct = [...new Set(experts)]
+    const made = new Map(await Promise.all(distinct.map(async (expert) => [expert, await tensorsOf(expert)] as const)))
+    return stackRows(experts.map((expert) => made.get(expert)!))
+  }
+  return (served) => {
+    assertInternal(isPerRow(served), 'this program has one expert for each row')
+    const same = last?.experts.length === served.length && served.every((expert, row) => expert === last!.experts[row])
+    if (!last || !same) last = { experts: served, tensors: stackedRows(served) }
+    return last.tensors
   }
 }
