@@ -40,7 +40,7 @@ export interface ModuleInfo {
 export function modulesOfBlock(block: Block): ModuleInfo[] {
   const layer = /\.(\d+)\.$/.exec(block.prefix)?.[1]
   return block.graph.nodes.flatMap(({ operation, inputs, attributes }) => {
-    if (operation !== 'linear' && operation !== 'embedding') return []
+    if ((operation !== 'linear' && operation !== 'embedding') || attributes['module'] === undefined) return [] // detours name no module
     const weight = (operation === 'linear' ? inputs[1] : inputs[0])!
     const [rows, columns] = weight.shape as [number, number]
     const linear = operation === 'linear'

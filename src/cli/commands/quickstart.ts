@@ -66,7 +66,7 @@ export const quickstart = defineCommand({
     }
     const after = await judge(stages, 'expert', adapter, { model, task, rows: rows.test, context })
     sayScores(before.scores, after.scores, terminal)
-    sayExample(rows.test, before.answers, after.answers, terminal)
+    await showExample(rows.test, after.answers, { model, task, context })
     const swap = await stages.run('swap', 'expert → base → expert while text is written', () =>
       swapOn(model, task, rows.test[0]!, adapter, context),
     )
@@ -173,14 +173,22 @@ function sayScores(base: readonly Score[], expert: readonly Score[], { say, styl
 
 const valuesOf = (scores: readonly Score[]): Record<string, number> => Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
-/** The first row that the expert has right, beside what the base made of it. */
-function sayExample(rows: readonly TaskRow[], base: readonly string[], expert: readonly string[], { say, style, columns }: Terminal): void {
+/** The first row that the expert has right, beside what the base makes of it, which is written out whole for this. */
+async function showExample(
+  rows: readonly TaskRow[],
+  expert: readonly string[],
+  { model, task, context }: Omit<Judging, 'rows'>,
+): Promise<void> {
+  const { say, style, columns } = context.terminal
   const right = rows.findIndex(({ completion }, i) => expert[i]!.trim() !== '' && completion.trim().startsWith(expert[i]!.trim()))
   const row = Math.max(0, right)
+  const { maxTokens, stop = [] } = task.answers
+  const prompt = model.encode(promptFor(model, rows[row]!.prompt, task.system))
+  const [base] = await model.generateBatch([prompt], { maxTokens, stop, signal: context.signal })
   say()
   say(`  ${style.strong(rows[row]!.prompt)}`)
   const lines = sideBySide(
-    { heading: 'base', text: base[row]!.trim() },
+    { heading: 'base', text: base!.text.trim() },
     { heading: 'expert', text: expert[row]!.trim() },
     Math.min(columns, 120) - 4,
   )

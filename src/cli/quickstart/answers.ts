@@ -12,18 +12,31 @@ export interface AnswerOptions {
   readonly terminal: Terminal
 }
 
-/** The text of each answer, in the rows' order. Rows of like length go together, so that little is padded. */
+const openingTokens = 8 // enough to see white space and the first sign
+
+/**
+ * The text of each answer, in the rows' order: whole, or its first words where it does not begin as a right one does. Rows of like length go
+ * together, so that little is padded.
+ */
 export async function answersOf(model: Model, task: Task, rows: readonly TaskRow[], options: AnswerOptions): Promise<string[]> {
-  const { maxTokens, stop = [], together } = task.answers
+  const { maxTokens, stop = [], together, opening } = task.answers
+  const { adapter, signal } = options
   const progress = options.terminal.progress(options.label, rows.length)
   const prompts = rows.map(({ prompt }, row) => ({ row, ids: model.encode(promptFor(model, prompt, task.system)) }))
   const order = prompts.toSorted((a, b) => a.ids.length - b.ids.length)
   const answers: string[] = rows.map(() => '')
+  const write = async (some: typeof prompts, tokens: number): Promise<void> => {
+    const written = await model.generateBatch(some.map(({ ids }) => ids), { adapter, maxTokens: tokens, stop, signal }) // prettier-ignore
+    some.forEach(({ row }, i) => (answers[row] = written[i]!.text))
+  }
   for (let start = 0; start < order.length; start += together) {
     progress.update(start)
-    const some = order.slice(start, start + together)
-    const written = await model.generateBatch(some.map(({ ids }) => ids), { adapter: options.adapter, maxTokens, stop, signal: options.signal }) // prettier-ignore
-    some.forEach(({ row }, i) => (answers[row] = written[i]!.text))
+    let some = order.slice(start, start + together)
+    if (opening !== undefined) {
+      await write(some, openingTokens)
+      some = some.filter(({ row }) => answers[row]!.trimStart().startsWith(opening))
+    }
+    if (some.length > 0) await write(some, maxTokens)
   }
   progress.end()
   return answers

@@ -29,7 +29,7 @@ export const intentTask: Task = {
   rows: async () => ({ train: await readRows('train.jsonl'), test: await readRows('test.jsonl') }),
   config: { rank: 16, alpha: 32, targets: 'all-linear' },
   training,
-  answers: { maxTokens: 96, together: 25 },
+  answers: { maxTokens: 96, together: 25, opening: '{' },
   score(answers, rows) {
     const { valid, intent, exact, slotF1 } = scoreSnips(rows.map(wantedOf), answers)
     return [

@@ -26,7 +26,10 @@ export interface Task {
   rows(): Promise<{ readonly train: readonly TaskRow[]; readonly test: readonly TaskRow[] }>
   readonly config: Partial<LoraConfig>
   readonly training: Partial<TrainSettings>
-  /** How answers are written while they are judged. */
-  readonly answers: { readonly maxTokens: number; readonly stop?: readonly string[]; readonly together: number }
+  /**
+   * How answers are written while they are judged. `opening`: what every right answer begins with; one that begins otherwise is not written
+   * to its end, since no score can change any more.
+   */
+  readonly answers: { readonly maxTokens: number; readonly stop?: readonly string[]; readonly together: number; readonly opening?: string }
   score(answers: readonly string[], rows: readonly TaskRow[]): readonly Score[]
 }
