@@ -7,11 +7,14 @@ const errors = ['ContextLengthError', 'DataError', 'FormatError', 'GraftError', 
 
 describe('the entries', () => {
   it('graftlm exports exactly these', () => {
-    expect(Object.keys(main).sort()).toEqual([...errors, 'adapterKinds', 'createAdapter', 'loadAdapter', 'saveAdapter', 'train'].sort())
+    expect(Object.keys(main).sort()).toEqual(
+      [...errors, 'adapterKinds', 'createAdapter', 'loadAdapter', 'merge', 'mergeMethods', 'saveAdapter', 'train'].sort(),
+    )
   })
   it('graftlm/node has the same names, and models', () => {
     expect(Object.keys(node).sort()).toEqual([...Object.keys(main), 'loadModel', 'resolveModel'].sort())
     expect(node.loadAdapter).not.toBe(main.loadAdapter)
+    expect(node.merge).not.toBe(main.merge)
   })
   it('every error is a GraftError of its own name', () => {
     for (const name of errors.filter((each) => each !== 'MismatchError')) {

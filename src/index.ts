@@ -31,6 +31,7 @@ export {
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
 export type { ChatMessage } from './formats/chat-template.ts'
+export { merge, mergeMethods, type MergeBase, type MergeOptions, type MergeRecipe, type ModuleReport } from './merge/index.ts'
 export type {
   AdapterChoice,
   BatchOptions,

@@ -74,6 +74,14 @@ function biasWith(config: LoraConfig, { module, base, tensor }: ModuleTensors, t
   return (bias ?? base('bias')).map((value, i) => value + scale * shift[i]!)
 }
 
+/** The values themselves, not copied, where the scale is 1. A plain loop: `map` of a typed array calls a function for every value. */
+function scaled(values: Float32Array, scale: number): Float32Array {
+  if (scale === 1) return values
+  const result = new Float32Array(values.length)
+  for (let i = 0; i < values.length; i++) result[i] = scale * values[i]!
+  return result
+}
+
 export const lora: AdapterKind<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
@@ -126,8 +134,8 @@ export const lora: AdapterKind<LoraConfig> = {
     const { a, b } = tensorNames(module)
     const { inFeatures, outFeatures, kind } = module
     const A = kind === 'embedding' ? f32([inFeatures, rank], transposed(tensor(a), rank, inFeatures)) : f32([rank, inFeatures], tensor(a))
-    const B = f32([outFeatures, rank], tensor(b).map((value) => scale * value)) // prettier-ignore
+    const B = f32([outFeatures, rank], scaled(tensor(b), scale))
     if (!hasShift(config, module)) return { A, B }
-    return { A, B, shift: f32([outFeatures], tensor(shiftName).map((value) => scale * value)) } // prettier-ignore
+    return { A, B, shift: f32([outFeatures], scaled(tensor(shiftName), scale)) }
   },
 }

@@ -2,6 +2,9 @@
 
 import type { Benchmark } from './benchmark.ts'
 import { decode } from './decode.ts'
+import { mergeBenchmark } from './merge.ts'
 import { train } from './train.ts'
 
-export const benchmarks: ReadonlyMap<string, Benchmark> = new Map([train, decode].map((benchmark) => [benchmark.name, benchmark]))
+export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
+  [train, decode, mergeBenchmark].map((benchmark) => [benchmark.name, benchmark]),
+)
