@@ -1,6 +1,7 @@
 // An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one, checking one, feeding one.
 
 import { assertInternal, MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
+import { allFinite } from '../base/finite.ts'
 import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
@@ -154,7 +155,7 @@ export const virtualIdsOf = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>)
 
 /** Throws NumericError naming every tensor that holds NaN or infinity. */
 export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
-  const bad = [...tensors].filter(([, tensor]) => !toFloat32(tensor).every(Number.isFinite)).map(([key]) => key)
+  const bad = [...tensors].filter(([, tensor]) => !allFinite(toFloat32(tensor))).map(([key]) => key)
   if (bad.length > 0) throw new NumericError(`The adapter holds NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`)
 }
 

@@ -2,7 +2,8 @@
 
 import { FormatError, NotFoundError, UnsupportedError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
-import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
+import type { ByteFolder, ByteSink, ByteSource } from '../formats/byte-source.ts'
+import { memorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors.ts'
 import { safetensorsChunks } from '../formats/safetensors-writer.ts'
 import type { Adapter } from './adapter.ts'
@@ -60,13 +61,25 @@ export async function readAdapterTensors(folder: ByteFolder, fileName = tensorFi
         `from safetensors.torch import save_file; import torch; save_file(torch.load("${torchFile}", weights_only=True), "${tensorFile}")`,
     )
   }
-  const store = await openSafetensors(source)
+  const store = await openSafetensors(await inOneRead(source))
   try {
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
     return tensors
   } finally {
     await store.close()
+  }
+}
+
+const largestRead = 1 << 28 // bytes; a larger file, such as one with whole embeddings, is read tensor by tensor
+
+/** The file's content read at once: hundreds of small tensors one by one take several times as long. */
+async function inOneRead(source: ByteSource): Promise<ByteSource> {
+  if (source.sizeBytes > largestRead) return source
+  try {
+    return memorySource(source.name, await source.read(0, source.sizeBytes))
+  } finally {
+    await source.close?.()
   }
 }
 

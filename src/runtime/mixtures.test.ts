@@ -115,6 +115,14 @@ describe('a mixture', () => {
     expect(streamed.at(-1)).toMatchObject({ type: 'generation-end', ids: written!.ids })
   })
 
+  it('is prepared before it is asked', async () => {
+    const adapter = { mixture: [{ adapter: first!, weight: 0.25 }, { adapter: second!, weight: 2 }] } // prettier-ignore
+    await model.prepare(adapter)
+    const merged = merge([first!, second!], { method: 'cat', weights: [0.25, 2] })
+    expect(distance(await logits({ adapter }), await logits({ adapter: merged }))).toBeLessThan(1e-4)
+    await expect(model.prepare({ mixture: [] })).rejects.toThrow(OptionError)
+  })
+
   it('refuses what has no exact form, and says what to do', async () => {
     const mixed = (...adapters: Adapter[]) => logits({ adapter: { mixture: adapters.map((adapter) => ({ adapter, weight: 0.5 })) } })
     await expect(mixed()).rejects.toThrow(OptionError)

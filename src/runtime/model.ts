@@ -1,7 +1,7 @@
 // A base model as users hold it: logits, loss, gradients, embeddings and text, with any adapter. Programs are compiled when first needed
 // and kept; changing the adapter between two calls compiles nothing.
 
-import { type Adapter, checkAdapter, parametersOf } from '../adapters/index.ts'
+import { type Adapter, checkAdapter, type Expert, parametersOf, simplified } from '../adapters/index.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
@@ -57,6 +57,11 @@ export interface Model {
   generate(prompt: Prompt, options?: PromptOptions): AsyncGenerator<GenerateEvent, void>
   /** Answers several prompts together; row i draws with seed + i. */
   generateBatch(prompts: readonly Prompt[], options?: BatchOptions): Promise<Generation[]>
+  /**
+   * Makes what an expert needs for writing: its program where that is not compiled, and its serving tensors; the first request then finds both.
+   * They are kept as long as the adapter or mixture is. Throws MismatchError for an adapter that does not fit the model.
+   */
+  prepare(expert: Expert | undefined, accuracy?: Accuracy): Promise<void>
   /** Logits [V] of the token after each prompt, by the fast path that generates or by the exact one. */
   nextLogits(prompts: readonly (readonly number[])[], accuracy: Accuracy, options?: AdapterChoice): Promise<Float32Array[]>
   /** Gives up programs and closes the base's weights; the model cannot be used afterwards. */
@@ -101,6 +106,10 @@ export function createModel(options: ModelOptions): Model {
     generate: (prompt, given = {}) => generate(encode(prompt, given.chat), given, parts(given.exact)),
     generateBatch: async (prompts, given = {}) =>
       generateBatch(prompts.map((prompt) => encode(prompt, given.chat)), given, parts(given.exact)), // prettier-ignore
+    async prepare(expert, accuracy = 'fast') {
+      const served = simplified(expert)
+      await (await programs.get(served, accuracy)).prepare(served)
+    },
     async nextLogits(prompts, accuracy, choice = {}) {
       const forward = forwards[accuracy]
       const results = await inGroups(prompts.length, choice, programs, (rows, experts) =>

@@ -27,6 +27,8 @@ import { type LinearStack, type StackedModel, stackLinears } from './stack-linea
 import { stackRows } from './stack-rows.ts'
 
 export interface ServingProgram {
+  /** Makes what the expert feeds, and keeps it, so that its first run finds it. */
+  prepare(served: Served): Promise<void>
   /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
   run(feeds: ReadonlyMap<string, Tensor>, served: Served): Promise<Map<string, Tensor>>
   dispose(): Promise<void>
@@ -130,6 +132,7 @@ export async function createServingProgram(options: ServingOptions): Promise<Ser
   const tensorsOf = expertTensors(options, stacks)
   const keptOf = options.perRow ? lastBatch(tensorsOf) : keptByExpert(tensorsOf)
   return {
+    prepare: async (served) => void (await keptOf(served)),
     run: async (feeds, served) => program.run(new Map([...fed, ...(await keptOf(served)), ...feeds])),
     dispose: () => program.dispose(),
   }

@@ -21,9 +21,7 @@ export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: re
     let [row, out] = [0, 0]
     detours.forEach((detour, i) => {
       A.data.set(detour.A.data, row * inFeatures)
-      for (let o = 0; o < detour.outFeatures; o++) {
-        B.data.set(detour.B.data.subarray(o * ranks[i]!, (o + 1) * ranks[i]!), (out + o) * rank + row)
-      }
+      placeRows(B.data, out * rank + row, rank, detour.B)
       row += ranks[i]!
       out += detour.outFeatures
     })
@@ -35,6 +33,14 @@ export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: re
     for (const part of parts) for (const name of ['A', 'B', 'v', 'shift']) result.delete(`${part.module}.${name}`)
   }
   return result
+}
+
+/** Rows of B [out, R] into wider rows. Rows are short: copying their values one by one beats a call for each. */
+function placeRows(target: Float32Array, start: number, stride: number, { data, shape }: F32Tensor): void {
+  const [rows, rank] = shape as [number, number]
+  for (let row = 0; row < rows; row++) {
+    for (let r = 0; r < rank; r++) target[start + row * stride + r] = data[row * rank + r]!
+  }
 }
 
 function joined(vectors: readonly F32Tensor[]): F32Tensor {

@@ -3,8 +3,9 @@
 import type { Benchmark } from './benchmark.ts'
 import { decode } from './decode.ts'
 import { mergeBenchmark } from './merge.ts'
+import { swap } from './swap.ts'
 import { train } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, decode, mergeBenchmark].map((benchmark) => [benchmark.name, benchmark]),
+  [train, decode, mergeBenchmark, swap].map((benchmark) => [benchmark.name, benchmark]),
 )

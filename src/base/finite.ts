@@ -1,0 +1,15 @@
+// Whether numbers are numbers: a check that is fast enough for whole models. Knows no tensors.
+
+/** False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums tell without a call for every value. */
+export function allFinite(values: Float32Array): boolean {
+  let [a, b, c, d] = [0, 0, 0, 0] // four sums, because each addition waits for the one before it
+  const whole = values.length - (values.length % 4)
+  for (let i = 0; i < whole; i += 4) {
+    a += values[i]! - values[i]!
+    b += values[i + 1]! - values[i + 1]!
+    c += values[i + 2]! - values[i + 2]!
+    d += values[i + 3]! - values[i + 3]!
+  }
+  for (let i = whole; i < values.length; i++) a += values[i]! - values[i]!
+  return a + b + c + d === 0
+}
