@@ -7,12 +7,13 @@ import { chat } from './commands/chat.ts'
 import { convert } from './commands/convert.ts'
 import { evaluate } from './commands/eval.ts'
 import { inspect } from './commands/inspect.ts'
+import { mergeCommand } from './commands/merge.ts'
 import { models } from './commands/models.ts'
 import { quickstart } from './commands/quickstart.ts'
 import { runCommand } from './commands/run.ts'
 import { train } from './commands/train.ts'
 
-const all = [quickstart, train, evaluate, runCommand, chat, models, adapters, inspect, convert, bench]
+const all = [quickstart, train, evaluate, runCommand, chat, mergeCommand, models, adapters, inspect, convert, bench]
 
 /** In the order in which they are listed. */
 export const commands: ReadonlyMap<string, Command> = new Map(all.map((command) => [command.name, command]))

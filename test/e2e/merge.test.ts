@@ -1,0 +1,75 @@
+// graft merge as users type it: adapters of the embedded model, made here, merged into a folder that loads and computes.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createAdapter, type Adapter } from '../../src/index.ts'
+import { loadAdapter, loadModel, merge, saveAdapter, type LoadedModel } from '../../src/node/index.ts'
+import { graft, scratchFolder, succeed } from '../support/cli.ts'
+
+const scratch = scratchFolder()
+const at = (name: string): string => join(scratch.path, name)
+let model: LoadedModel
+
+/** B starts at random, so that the adapter changes something. */
+const made = (seed: number, targets: readonly string[]): Adapter =>
+  createAdapter('lora', { rank: 4, targets, start: 'random' }, model, { seed })
+
+beforeAll(async () => {
+  model = await loadModel('stories260k')
+  await saveAdapter(made(1, ['q_proj', 'down_proj']), at('one'))
+  await saveAdapter(made(2, ['q_proj', 'v_proj']), at('two'))
+})
+afterAll(async () => {
+  await model.dispose()
+  scratch.remove()
+})
+
+describe('graft merge', () => {
+  it('writes what merge gives, says what the rank has lost, and the result is an adapter like any other', async () => {
+    const { stdout } = await succeed(
+      ['merge', 'one', 'two', '--method', 'ties', '--weights', '0.7,0.3', '--density', '0.5', '--rank', '3', '--out', 'both', '--json'],
+      { cwd: scratch.path },
+    )
+    const report = JSON.parse(stdout)
+    expect(report).toMatchObject({ type: 'adapter', out: 'both', rank: 3, recipe: { method: 'ties', weights: [0.7, 0.3], density: 0.5 } })
+    expect(report.modules).toHaveLength(15) // three kinds of modules in five layers
+    expect(report.residual.worst.residual).toBeGreaterThan(report.residual.mean)
+    const expected = await merge([at('one'), at('two')], { method: 'ties', weights: [0.7, 0.3], density: 0.5, rank: 3 })
+    const saved = await loadAdapter(at('both'))
+    expect([...saved.tensors]).toEqual([...expected.tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
+    const [base, merged] = [await model.logits([[1, 403, 407]]), await model.logits([[1, 403, 407]], { adapter: saved })]
+    expect(merged.data.some((value, i) => Math.abs(value - base.data[i]!) > 0.01)).toBe(true)
+    const inspected = await succeed(['inspect', 'both'], { cwd: scratch.path })
+    expect(inspected.stdout).toContain('a lora adapter for stories260k')
+  }, 60_000)
+
+  it('takes the exact sum where no method is named, and checks it against a base that is', async () => {
+    const { stdout } = await succeed(['merge', 'one', 'two', '--weights=-1,0.5', '--model', 'stories260k', '--out', 'sum'], {
+      cwd: scratch.path,
+    })
+    expect(stdout).toContain('weighted of 2')
+    const expected = await merge([at('one'), at('two')], { method: 'weighted', weights: [-1, 0.5] })
+    const saved = await loadAdapter(at('sum'))
+    expect(new Map(saved.tensors)).toEqual(new Map(expected.tensors))
+  }, 60_000)
+
+  it('lists its methods', async () => {
+    const { stdout } = await succeed(['merge', '--methods', '--json'])
+    expect(JSON.parse(stdout).methods.map(({ name }: { name: string }) => name)).toEqual(
+      expect.arrayContaining(['average', 'slerp', 'ties', 'peft-linear']),
+    )
+  }, 60_000)
+
+  it.each([
+    [['one', 'two', '--method', 'tiez'], 1, 'did you mean "ties"'],
+    [['one', 'two', '--method', 'ties', '--density', '1.5'], 1, 'density'],
+    [['one', '--method', 'slerp'], 1, 'slerp'],
+    [['one', 'missing'], 1, 'missing'],
+    [['one', 'two', '--weights', '1,x'], 2, '--weights'],
+    [[], 2, 'something is missing'],
+  ])('refuses %j and writes nothing', async (args, code, text) => {
+    const result = await graft(['merge', ...args, '--out', 'refused'], { cwd: scratch.path })
+    expect([result.code, result.stderr]).toEqual([code, expect.stringContaining(text)])
+    expect(existsSync(at('refused'))).toBe(false)
+  })
+})
