@@ -2,7 +2,7 @@
 
 import type { OnnxAttribute, OnnxModel, OnnxNode } from '../formats/onnx.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
-import type { Graph } from './ir.ts'
+import type { Graph, Value } from './ir.ts'
 import { operationNamed } from './operations.ts'
 import type { OnnxEmitter } from './operation.ts'
 import { expandComposites } from './rewrite.ts'
@@ -55,9 +55,14 @@ export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> =
     const tensor = initializers.get(input.name)
     if (tensor) emit.initializers.set(input.name, tensor)
   }
-  for (const { operation, inputs, output, attributes } of expanded.nodes)
-    operationNamed(operation).onnx(emit, { inputs, output, attributes })
-  for (const [name, value] of expanded.outputs) emit.node('Identity', [value.name], {}, outputName(name))
+  const given = givenNames(expanded)
+  const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
+  for (const { operation, inputs, output, attributes } of expanded.nodes) {
+    operationNamed(operation).onnx(emit, { inputs: inputs.map(named), output: named(output), attributes })
+  }
+  for (const [name, value] of expanded.outputs) {
+    if (given.get(value.name) !== outputName(name)) emit.node('Identity', [named(value).name], {}, outputName(name))
+  }
   return {
     nodes: emit.nodes,
     initializers: emit.initializers,
@@ -65,6 +70,14 @@ export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> =
     outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: outputName(name) })),
     opsets: { '': 21, [MICROSOFT]: 1 },
   }
+}
+
+/** Values that a node makes and that leave the graph are called by their output's name throughout: a copy for each costs a node a token. */
+function givenNames(graph: Graph): Map<string, string> {
+  const made = new Set(graph.nodes.map(({ output }) => output.name))
+  const given = new Map<string, string>()
+  for (const [name, value] of graph.outputs) if (made.has(value.name) && !given.has(value.name)) given.set(value.name, outputName(name))
+  return given
 }
 
 /** Outputs get names of their own: a value may leave under two names, or be an input passed through. */
