@@ -4,7 +4,9 @@ import { FormatError, UnsupportedError } from '../base/errors.ts'
 import { ggufTokenizer } from './gguf-tokenizer.ts'
 import { createTokenizer } from './tokenizer.ts'
 
-const golden = JSON.parse(readFileSync(new URL('../../test/golden/tokenizers/fixtures.json', import.meta.url), 'utf8')) as { strings: string[] }
+const golden = JSON.parse(readFileSync(new URL('../../test/golden/tokenizers/fixtures.json', import.meta.url), 'utf8')) as {
+  strings: string[]
+}
 const stories = JSON.parse(readFileSync(new URL('../experts/models/stories260k/tokenizer.json', import.meta.url), 'utf8')) as {
   model: { vocab: Record<string, number> }
 }
