@@ -1,9 +1,10 @@
 // Fetches one URL into one file: with progress, resumed where it broke off, checked, and renamed into place when whole.
 
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FormatError, GraftError, NotFoundError } from '../base/errors.ts'
 import { sha256OfFile } from './checksum.ts'
+import { makeDirectory } from './make-directory.ts'
 import { reasonOf, storageError } from './system-errors.ts'
 
 export interface DownloadProgress {
@@ -31,7 +32,7 @@ export interface DownloadOptions {
  */
 export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
   const part = `${path}.part`
-  await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
+  await makeDirectory(dirname(path)).catch((cause: unknown) => {
     throw storageError(`${dirname(path)}: cannot be made`, cause)
   })
   await receiveAll(url, part, options)

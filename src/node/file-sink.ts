@@ -1,9 +1,10 @@
 // Writes files so that each appears whole or not at all: a temporary name, fsync, rename.
 
-import { mkdir, open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { inside } from './folder.ts'
+import { makeDirectory } from './make-directory.ts'
 import { storageError } from './system-errors.ts'
 
 /** What the sink needs of a file system; tests pass one that fails. */
@@ -28,7 +29,7 @@ export function fileSink(directory: string, openForWriting: OpenForWriting = ope
       const path = join(directory, inside(directory, name))
       const temporary = `${path}.${process.pid}.${++written}.tmp`
       try {
-        await storage(path, () => mkdir(dirname(path), { recursive: true }))
+        await storage(path, () => makeDirectory(dirname(path)))
         const file = await storage(path, () => openForWriting(temporary))
         await writeAll(path, file, chunks)
         await storage(path, () => rename(temporary, path))

