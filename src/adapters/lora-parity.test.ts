@@ -155,14 +155,17 @@ describe.each([...trained, ...extra])('%s', (name) => {
     expect(keys.sort()).toEqual([...adapterFeeds(one.adapter).keys()].sort())
   })
 
-  it.skipIf(name.includes('biases') || name.includes('dropout'))('is served from slots with the same logits', async () => {
+  it('is served from slots with the same logits', async ({ skip }) => {
+    if (name.includes('biases')) skip('trained biases are served by an attached graph')
+    if (name.includes('dropout')) skip('what dropout changes is only training')
     const slots = attachSlots(base.model, { modules: () => true, shift: true })
     const feeds = new Map([...feedsFor(base, one.ids), ...servingTensors(one.adapter, slots)])
     const outputs = await run(composeBlocks(slots.blocks), feeds)
     expect(furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits')))).toBeLessThan(1e-3)
   })
 
-  it.skipIf(unmergeable.some((part) => name.includes(part)))('gives the same logits when merged', async () => {
+  it('gives the same logits when merged', async ({ skip }) => {
+    if (unmergeable.some((part) => name.includes(part))) skip('PEFT cannot merge it: a tied head, or a bias on B without one in the base')
     const merged = mergedWeights(base.model, one.adapter, base.weightOf)
     const outputs = await run(composeBlocks(base.model.blocks), new Map([...feedsFor(base, one.ids), ...merged]))
     const logits = outputs.get('logits')!.data as Float32Array
