@@ -43,7 +43,8 @@ async function theirs(
   context: BenchmarkContext,
 ): Promise<ReadonlyMap<string, readonly number[]>> {
   const speeds = new Map<string, number[]>()
-  for (let run = 0; files && run < referenceRuns; run++) {
+  if (!files) return speeds
+  for (let run = 0; run < referenceRuns; run++) {
     for (const { name, tokensPerSecond } of await llamaReference('llamacpp_decode.mjs', [model, files.lora], context)) {
       speeds.set(name, [...(speeds.get(name) ?? []), Number(tokensPerSecond)])
     }
