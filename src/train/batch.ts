@@ -1,7 +1,5 @@
 // One step's rows as the gradient program takes them: several sequences packed side by side, each seeing itself and a shared beginning.
 
-export { PADDING as PADDING_SEGMENT, SHARED as SHARED_SEGMENT } from '../graph/feeds.ts'
-
 /** Arrays of [N, T] in row-major order; the last three of [M], M the number of scored positions. */
 export interface Batch {
   readonly rows: number // N

@@ -82,7 +82,8 @@ export const decode: Benchmark = {
     let files: LlamaFiles | undefined
     if (context.environment['GRAFT_BENCH_LLAMA']) {
       context.progress('writing files for llama.cpp')
-      files = await llamaFiles(syntheticAdapter(syntheticBase('f32')), 32)
+      const base = syntheticBase('f32')
+      files = await llamaFiles(syntheticAdapter(base), base.graph)
     }
     try {
       yield* compared('q4_0', files, context)

@@ -3,13 +3,13 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { peftKey } from '../../adapters/keys.ts'
-import type { Adapter } from '../../adapters/index.ts'
-import { f32, type Tensor } from '../../base/tensor.ts'
+import { type Adapter, ggufAdapterChunks } from '../../adapters/index.ts'
+import type { Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { openGguf } from '../../formats/gguf.ts'
 import type { GgufEntry } from '../../formats/gguf-types.ts'
 import { ggufChunks } from '../../formats/gguf-writer.ts'
+import type { ModelGraph } from '../../graph/model-graph.ts'
 import { quants } from '../../formats/quants/quants.ts'
 import { fileSink } from '../../node/file-sink.ts'
 import { resolveModel } from '../../node/resolve.ts'
@@ -20,19 +20,8 @@ export interface LlamaFiles {
   readonly lora: string
 }
 
-/** ggml's names of a Llama layer's linears. */
-const ggmlNames = {
-  q_proj: 'attn_q',
-  k_proj: 'attn_k',
-  v_proj: 'attn_v',
-  o_proj: 'attn_output',
-  gate_proj: 'ffn_gate',
-  up_proj: 'ffn_up',
-  down_proj: 'ffn_down',
-}
-
-/** Writes the files into a new temporary folder. Speed does not depend on the rotary order of q and k, so B's rows stay as they are. */
-export async function llamaFiles(adapter: Adapter, alpha: number): Promise<LlamaFiles> {
+/** Writes the files into a new temporary folder. `graph` is the model the adapter is for. */
+export async function llamaFiles(adapter: Adapter, graph: ModelGraph): Promise<LlamaFiles> {
   const model = await resolveModel('smollm2-135m-instruct:q4_1')
   if (!('gguf' in model)) throw new Error('internal: the catalogue gave a folder for a GGUF')
   const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
@@ -51,23 +40,6 @@ export async function llamaFiles(adapter: Adapter, alpha: number): Promise<Llama
     }
   }
   await sink.write('q4_0.gguf', ggufChunks({ metadata, tensors }))
-  await sink.write('lora.gguf', ggufChunks(loraContent(adapter, alpha)))
+  await sink.write('lora.gguf', ggufAdapterChunks(adapter, graph))
   return { q4_1: model.gguf.name, q4_0: join(folder, 'q4_0.gguf'), lora: join(folder, 'lora.gguf') }
-}
-
-function loraContent(adapter: Adapter, alpha: number): Parameters<typeof ggufChunks>[0] {
-  const metadata = new Map<string, GgufEntry>([
-    ['general.architecture', { type: 'string', value: 'llama' }],
-    ['general.type', { type: 'string', value: 'adapter' }],
-    ['adapter.type', { type: 'string', value: 'lora' }],
-    ['adapter.lora.alpha', { type: 'f32', value: alpha }],
-  ])
-  const tensors = new Map<string, Tensor>()
-  for (const [key, tensor] of adapter.tensors) {
-    const [, layer, module, side] = /layers\.(\d+)\.\w+\.(\w+)\.lora_([AB])\.weight$/.exec(key) ?? [key]
-    const name = ggmlNames[module as keyof typeof ggmlNames]
-    if (!name) throw new Error(`internal: ${peftKey(key)} has no name in ggml`)
-    tensors.set(`blk.${layer}.${name}.weight.lora_${side!.toLowerCase()}`, f32(tensor.shape, toFloat32(tensor)))
-  }
-  return { metadata, tensors }
 }
