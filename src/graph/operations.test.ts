@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ShapeError } from '../base/errors.ts'
-import { i64 } from '../base/tensor.ts'
+import { f32, i64 } from '../base/tensor.ts'
 import { GraphBuilder } from './builder.ts'
 import {
   bytes,
@@ -34,6 +34,11 @@ const cachedInputs = [
 const block = { bits: 4, block: 16, outFeatures: 3, inFeatures: 32, accuracy: 0, module: 'm' }
 const flat = { transA: false, transB: false, alpha: 1 }
 
+/** Four rows of shares that sum to 1; two ids each with shares that leave something for the rest, also nothing and all of it. */
+const shares = exactly(f32([4, 3], [0.2, 0.3, 0.5, 1, 0, 0, 0.1, 0.8, 0.1, 0.25, 0.25, 0.5]))
+const topIds = exactly(i64([4, 2], [5, 0, 2, 3, 6, 1, 0, 4]))
+const topShares = exactly(f32([4, 2], [0.5, 0.3, 1, 0, 0, 0, 0.6, 0.1]))
+
 /** Cases by operation. An operation without a case fails below. */
 const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   add: pair,
@@ -50,6 +55,7 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   sigmoid: unary,
   squareRoot: [{ inputs: [positive('T', 4)] }],
   exponential: unary,
+  softplus: [{ inputs: [numbers('N', 'T', 4)] }, { title: 'far out', inputs: [exactly(f32([4], [-200, -40, 40, 200]))] }],
   linear: [
     { inputs: [numbers('N', 'T', 4), numbers(5, 4)], attributes: { module: 'm' } },
     { title: 'with a bias', inputs: [numbers('N', 'T', 4), numbers(5, 4), numbers(5)], attributes: { module: 'm' } },
@@ -152,6 +158,10 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   ],
   crossEntropy: [{ inputs: [numbers('M', 7), integersBelow(7, 'M')] }],
   crossEntropyGradient: [{ inputs: [numbers('M', 7), integersBelow(7, 'M'), numbers('M')] }],
+  softCrossEntropy: [{ inputs: [numbers(4, 3), shares] }],
+  softCrossEntropyGradient: [{ inputs: [numbers(4, 3), shares, numbers(4)] }],
+  bucketCrossEntropy: [{ inputs: [numbers(4, 7), topIds, topShares] }],
+  bucketCrossEntropyGradient: [{ inputs: [numbers(4, 7), topIds, topShares, numbers(4)] }],
 }
 
 describe('the table of operations', () => {
@@ -178,6 +188,8 @@ describe('shape rules refuse', () => {
     'heads that do not fill the width': () => g.op('attention', [x, x, x, x], { ...attentionForm, heads: 3 }),
     'lists of different shapes in one row': () => g.concat([x, g.input('y', 'f32', ['N', 'S', 4])], 2),
     'cross-entropy over more than rows': () => g.op('crossEntropy', [x, g.input('l', 'i64', ['M'])]),
+    'shares of another vocabulary': () =>
+      g.op('softCrossEntropy', [g.input('logits', 'f32', ['M', 4]), g.input('shares', 'f32', ['M', 5])]),
     'a table that is no matrix': () => g.op('embedding', [x, g.input('ids', 'i64', ['N'])]),
   }
   for (const [what, build] of Object.entries(refusals)) it(what, () => expect(build).toThrow(ShapeError))

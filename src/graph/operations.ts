@@ -12,13 +12,14 @@ import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
+import { bucketCrossEntropy, bucketCrossEntropyGradient, softCrossEntropy, softCrossEntropyGradient } from './ops/soft-labels.ts'
 import { knownIds, replaceVirtual, virtualRows } from './ops/virtual.ts'
-import { exponential, geluTanh, geluTanhGradient, sigmoid, silu, siluGradient, squareRoot, tanh } from './ops/unary.ts'
+import { exponential, geluTanh, geluTanhGradient, sigmoid, silu, siluGradient, softplus, squareRoot, tanh } from './ops/unary.ts'
 
 export const operations: ReadonlyMap<string, Operation> = new Map(
   [
     ...[add, subtract, multiply, divide, scale, stopGradient],
-    ...[silu, siluGradient, geluTanh, geluTanhGradient, tanh, sigmoid, squareRoot, exponential],
+    ...[silu, siluGradient, geluTanh, geluTanhGradient, tanh, sigmoid, squareRoot, exponential, softplus],
     ...[linear, matmul, quantizedLinear],
     ...[reshape, transpose, slice, pad, concat],
     ...[reduceSum, softmax, softmaxGradient],
@@ -27,6 +28,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[embedding, gatherRows, scatterRows],
     ...[knownIds, virtualRows, replaceVirtual],
     ...[crossEntropy, crossEntropyGradient],
+    ...[softCrossEntropy, softCrossEntropyGradient, bucketCrossEntropy, bucketCrossEntropyGradient],
   ].map((operation) => [operation.name, operation]),
 )
 

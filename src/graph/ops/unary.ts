@@ -123,3 +123,10 @@ export const exponential = unary('exponential', {
   gradient: (g, _x, y, upstream) => g.multiply(upstream, y),
   onnx: simple('Exp'),
 })
+
+/** log(1 + exp(x)): a stable −log σ(−x), whose slope is σ(x). */
+export const softplus = unary('softplus', {
+  apply: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  gradient: (g, x, _y, upstream) => g.multiply(upstream, g.op('sigmoid', [x])),
+  onnx: simple('Softplus'),
+})

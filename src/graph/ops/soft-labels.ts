@@ -1,0 +1,160 @@
+// Cross-entropy against shares instead of one label: over the whole vocabulary, or over a few tokens and one bucket for all the rest.
+
+import { ShapeError } from '../../base/errors.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import { describeShape, type Value } from '../ir.ts'
+import type { OnnxEmitter, Operation } from '../operation.ts'
+import { emptyLike, expectRank, type Floats, floats, integers, softmaxScale } from './arrays.ts'
+
+const HIDDEN = -1e30 // far below any logit, and far from where subtracting one overflows f32
+
+const rowOf = ({ data, shape }: Tensor, row: number): Floats => (data as Floats).subarray(row * shape[1]!, (row + 1) * shape[1]!)
+
+function logSumExp(row: Floats): number {
+  const { top, total } = softmaxScale(row)
+  return top + Math.log(total)
+}
+
+function softmaxOf(row: Floats): Floats {
+  const { top, total } = softmaxScale(row)
+  return row.map((value) => Math.exp(value - top) / total)
+}
+
+/** A row without the given entries. */
+const hidden = (row: Floats, ids: readonly number[]): Floats => {
+  const rest = row.slice()
+  for (const id of ids) rest[id] = HIDDEN
+  return rest
+}
+
+/** log Σ exp(x) = max x − log(max softmax(x)): stable, and the gradient shares the softmax. */
+function emitLogSumExp(emit: OnnxEmitter, x: string): string {
+  const top = (of: string): string => emit.node('ReduceMax', [of, emit.ints([1])], { keepdims: { int: 0 } })
+  return emit.node('Sub', [top(x), emit.node('Log', [top(emit.node('Softmax', [x], { axis: { int: -1 } }))])])
+}
+
+const sumOfProducts = (emit: OnnxEmitter, a: string, b: string): string =>
+  emit.node('ReduceSum', [emit.node('Mul', [a, b]), emit.ints([1])], { keepdims: { int: 0 } })
+
+const column = (emit: OnnxEmitter, values: string): string => emit.node('Unsqueeze', [values, emit.ints([1])])
+
+function expectSame(operation: string, a: Value, b: Value): void {
+  if (a.shape.join() === b.shape.join()) return
+  throw new ShapeError(`${operation}: got shapes ${describeShape(a.shape)} and ${describeShape(b.shape)}, expected the same.`)
+}
+
+/** loss_m = log Σ_v exp(logits[m, v]) − Σ_v shares[m, v]·logits[m, v]; a row's shares sum to 1. logits, shares: [M, V] → [M]. */
+export const softCrossEntropy: Operation = {
+  name: 'softCrossEntropy',
+  shape([logits, shares]) {
+    expectRank('softCrossEntropy', logits!, 2)
+    expectSame('softCrossEntropy', logits!, shares!)
+    return { dtype: logits!.dtype, shape: [logits!.shape[0]!] }
+  },
+  evaluate([logits, shares]) {
+    const output = emptyLike(logits!, [logits!.shape[0]!])
+    for (let m = 0; m < output.data.length; m++) {
+      const own = rowOf(shares!, m)
+      const scores = rowOf(logits!, m)
+      output.data[m] = logSumExp(scores) - scores.reduce((sum, score, v) => sum + own[v]! * score, 0)
+    }
+    return output
+  },
+  gradient: (g, { inputs: [logits, shares], upstream }) => [g.op('softCrossEntropyGradient', [logits!, shares!, upstream]), undefined],
+  onnx(emit, { inputs: [logits, shares], output }) {
+    emit.node('Sub', [emitLogSumExp(emit, logits!.name), sumOfProducts(emit, shares!.name, logits!.name)], {}, output.name)
+  },
+}
+
+/** (softmax(logits) − shares) · upstream, row by row. */
+export const softCrossEntropyGradient: Operation = {
+  name: 'softCrossEntropyGradient',
+  shape: ([logits]) => ({ dtype: logits!.dtype, shape: logits!.shape }),
+  evaluate([logits, shares, upstream]) {
+    const output = emptyLike(logits!, logits!.shape)
+    floats(upstream!).forEach((arriving, m) => {
+      const own = rowOf(shares!, m)
+      rowOf(output, m).set(softmaxOf(rowOf(logits!, m)).map((share, v) => (share - own[v]!) * arriving))
+    })
+    return output
+  },
+  onnx(emit, { inputs: [logits, shares, upstream], output }) {
+    const difference = emit.node('Sub', [emit.node('Softmax', [logits!.name], { axis: { int: -1 } }), shares!.name])
+    emit.node('Mul', [difference, column(emit, upstream!.name)], {}, output.name)
+  },
+}
+
+/**
+ * loss_m = −Σ_k shares[m, k]·log q(ids[m, k]) − r·log(1 − Σ_k q(ids[m, k])), q = softmax(logits[m]), r = 1 − Σ_k shares[m, k]: a few tokens and a
+ * bucket for all the rest. logits: [M, V]; ids i64 [M, K], different ones in a row, K < V; shares: [M, K] → [M].
+ */
+export const bucketCrossEntropy: Operation = {
+  name: 'bucketCrossEntropy',
+  shape([logits, ids, shares]) {
+    expectRank('bucketCrossEntropy', logits!, 2)
+    expectSame('bucketCrossEntropy', ids!, shares!)
+    return { dtype: logits!.dtype, shape: [logits!.shape[0]!] }
+  },
+  evaluate([logits, ids, shares]) {
+    const output = emptyLike(logits!, [logits!.shape[0]!])
+    const count = ids!.shape[1]!
+    const all = integers(ids!)
+    for (let m = 0; m < output.data.length; m++) {
+      const top = all.slice(m * count, (m + 1) * count)
+      const scores = rowOf(logits!, m)
+      const own = rowOf(shares!, m)
+      const rest = 1 - own.reduce((sum, share) => sum + share, 0)
+      const chosen = top.reduce((sum, id, k) => sum + own[k]! * scores[id]!, 0)
+      output.data[m] = logSumExp(scores) - chosen - rest * logSumExp(hidden(scores, top))
+    }
+    return output
+  },
+  gradient: (g, { inputs: [logits, ids, shares], upstream }) => [
+    g.op('bucketCrossEntropyGradient', [logits!, ids!, shares!, upstream]),
+    undefined,
+    undefined,
+  ],
+  onnx(emit, { inputs: [logits, ids, shares], output }) {
+    const chosen = emit.node('GatherElements', [logits!.name, ids!.name], { axis: { int: 1 } })
+    const rest = emitLogSumExp(emit, emitHidden(emit, logits!.name, ids!.name))
+    const known = emit.node('Sub', [emitLogSumExp(emit, logits!.name), sumOfProducts(emit, shares!.name, chosen)])
+    emit.node('Sub', [known, emit.node('Mul', [emitRest(emit, shares!.name), rest])], {}, output.name)
+  },
+}
+
+/** Logits with the ids' own replaced by what no softmax sees. */
+function emitHidden(emit: OnnxEmitter, logits: string, ids: string): string {
+  const zeros = emit.node('Mul', [emit.node('GatherElements', [logits, ids], { axis: { int: 1 } }), emit.float(0)])
+  return emit.node('ScatterElements', [logits, ids, emit.node('Add', [zeros, emit.float(HIDDEN)])], { axis: { int: 1 } })
+}
+
+const emitRest = (emit: OnnxEmitter, shares: string): string =>
+  emit.node('Sub', [emit.float(1), emit.node('ReduceSum', [shares, emit.ints([1])], { keepdims: { int: 0 } })])
+
+/** (softmax(logits) − target) · upstream: the target has the shares at their ids, and r spread over the other tokens as softmax has it there. */
+export const bucketCrossEntropyGradient: Operation = {
+  name: 'bucketCrossEntropyGradient',
+  shape: ([logits]) => ({ dtype: logits!.dtype, shape: logits!.shape }),
+  evaluate([logits, ids, shares, upstream]) {
+    const output = emptyLike(logits!, logits!.shape)
+    const count = ids!.shape[1]!
+    const all = integers(ids!)
+    floats(upstream!).forEach((arriving, m) => {
+      const top = all.slice(m * count, (m + 1) * count)
+      const own = rowOf(shares!, m)
+      const rest = 1 - own.reduce((sum, share) => sum + share, 0)
+      const target = softmaxOf(hidden(rowOf(logits!, m), top)).map((share) => share * rest)
+      top.forEach((id, k) => (target[id] = own[k]!))
+      rowOf(output, m).set(softmaxOf(rowOf(logits!, m)).map((share, v) => (share - target[v]!) * arriving))
+    })
+    return output
+  },
+  onnx(emit, { inputs: [logits, ids, shares, upstream], output }) {
+    const softmax = (x: string): string => emit.node('Softmax', [x], { axis: { int: -1 } })
+    const rest = column(emit, emitRest(emit, shares!.name))
+    const spread = emit.node('Mul', [softmax(emitHidden(emit, logits!.name, ids!.name)), rest])
+    const target = emit.node('ScatterElements', [spread, ids!.name, shares!.name], { axis: { int: 1 } })
+    const difference = emit.node('Sub', [softmax(logits!.name), target])
+    emit.node('Mul', [difference, column(emit, upstream!.name)], {}, output.name)
+  },
+}
