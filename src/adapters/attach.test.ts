@@ -103,6 +103,7 @@ const unused = (): never => {
 const toy = (kind: Pick<AdapterKind, 'parameters' | 'apply'> & Partial<AdapterKind>): AdapterKind => ({
   name: 'toy',
   peftType: 'TOY',
+  options: {},
   complete: unused,
   readConfig: unused,
   writeConfig: unused,

@@ -9,9 +9,10 @@ import { f32 } from '../base/tensor.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { Operators } from '../graph/operation.ts'
+import { withoutOptions } from './fields.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, Site } from './kind.ts'
 import { biasSpecs, lora, loraParts, rankAndScale } from './lora.ts'
-import { completeLora, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { completeLora, loraOptions, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, rowNorms, scaleRows } from './matrices.ts'
 import { hitsLinear } from './targets.ts'
 
@@ -65,6 +66,7 @@ function scaled(g: Operators, site: Site, config: LoraConfig): Value {
 export const dora: AdapterKind<LoraConfig> = {
   name: 'dora',
   peftType: 'LORA',
+  options: withoutOptions(loraOptions, 'loraBias', 'invocationTokens'),
   claims: (json) => json['use_dora'] === true,
 
   complete(options) {

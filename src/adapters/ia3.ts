@@ -8,7 +8,7 @@
 import { OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import { either, flag, listOf, text } from './fields.ts'
+import { either, flag, listOf, text, withoutOptions } from './fields.ts'
 import type { AdapterConfig, AdapterKind } from './kind.ts'
 import { scaleColumns, scaleRows } from './matrices.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
@@ -38,6 +38,7 @@ function scalesInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boolean 
 export const ia3: AdapterKind<Ia3Config> = {
   name: 'ia3',
   peftType: 'IA3',
+  options: withoutOptions(options, 'layers', 'layersPattern'),
 
   /** Defaults: keys, values and the feed-forward's last layer, as in the paper. */
   complete(given) {

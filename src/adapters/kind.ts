@@ -7,6 +7,7 @@ import type { Value } from '../graph/ir.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import type { Block, ModuleInfo } from '../graph/model-graph.ts'
 import type { Operators } from '../graph/operation.ts'
+import type { Fields } from './fields.ts'
 import type { TargetChoice } from './targets.ts'
 
 /** The content of an adapter_config.json. */
@@ -85,6 +86,8 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   readonly peftType: string
   /** Where kinds share a peft_type: whether this file is this kind's. */
   claims?(json: PeftJson): boolean
+  /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */
+  readonly options: Fields
   /** A whole configuration from what a user gave; throws OptionError that lists everything wrong with it. */
   complete(options: Readonly<Record<string, unknown>>): Config
   /** The configuration with what it takes from the model it is made for, where its file says so much. */

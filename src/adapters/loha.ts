@@ -41,6 +41,7 @@ function delta(g: Operators, site: Site, config: LohaConfig): Value {
 export const loha: AdapterKind<LohaConfig> = {
   name: 'loha',
   peftType: 'LOHA',
+  options,
 
   complete(given) {
     const { start = 'zero', ...read } = readOptions(given, options, 'LoHa options')

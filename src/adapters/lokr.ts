@@ -151,6 +151,7 @@ function matrixOf({ name, rows, columns, factored }: Part, rank: number, { tenso
 export const lokr: AdapterKind<LokrConfig> = {
   name: 'lokr',
   peftType: 'LOKR',
+  options,
 
   complete(given) {
     const { decomposeBoth = false, decomposeFactor = -1, start = 'zero', ...read } = readOptions(given, options, 'LoKr options')

@@ -23,7 +23,7 @@ export interface LoraConfig extends AdapterConfig {
 
 const biases = oneOf('none', 'all', 'lora_only')
 
-const options = {
+export const loraOptions = {
   ...targetOptions,
   rank: positiveInteger,
   alpha: number,
@@ -38,7 +38,7 @@ const options = {
 
 /** Defaults: rank 8, alpha twice the rank, queries and values. */
 export function completeLora(given: Readonly<Record<string, unknown>>): LoraConfig {
-  const read = readOptions(given, options, 'LoRA options')
+  const read = readOptions(given, loraOptions, 'LoRA options')
   const { rank = 8 } = read
   return {
     ...targetDefaults,

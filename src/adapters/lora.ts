@@ -8,7 +8,7 @@ import { UnsupportedError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
-import { completeLora, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { completeLora, loraOptions, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, transposed } from './matrices.ts'
 import { normal, uniform, zeros } from './starts.ts'
 import { patternValue, targetMatcher } from './targets.ts'
@@ -85,6 +85,7 @@ function scaled(values: Float32Array, scale: number): Float32Array {
 export const lora: AdapterKind<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
+  options: loraOptions,
   complete: completeLora,
   readConfig: readLoraConfig,
   writeConfig: writeLoraConfig,

@@ -17,6 +17,7 @@ const peftKeys = { ...promptKeys, num_transformer_submodules: oneSubmodule, enco
 export const prefixTuning: AdapterKind<PromptConfig> = {
   name: 'prefix-tuning',
   peftType: 'PREFIX_TUNING',
+  options,
 
   /** 16 virtual tokens, unless said. */
   complete: (given) => ({ ...noModules, virtualTokens: 16, ...readOptions(given, options, 'Prefix tuning options') }),

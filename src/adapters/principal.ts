@@ -14,9 +14,10 @@ import { qr } from '../base/linalg/qr.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
+import { withoutOptions } from './fields.ts'
 import type { AdapterKind, BaseValues, ParameterSpec } from './kind.ts'
 import { lora, loraParts, rankAndScale } from './lora.ts'
-import { completeLora, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { completeLora, loraOptions, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct } from './matrices.ts'
 import { hitsLinear } from './targets.ts'
 
@@ -118,6 +119,7 @@ function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
 const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> => ({
   name,
   peftType: 'LORA',
+  options: withoutOptions(loraOptions, 'start', 'invocationTokens'),
   claims: () => false, // its files are LoRA's
   complete(options) {
     if ('start' in options) throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)

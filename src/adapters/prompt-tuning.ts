@@ -50,6 +50,7 @@ function startOf({ virtualTokens, start, startIds }: PromptTuningConfig, vocabul
 export const promptTuning: AdapterKind<PromptTuningConfig> = {
   name: 'prompt-tuning',
   peftType: 'PROMPT_TUNING',
+  options,
 
   /** 16 virtual tokens, unless said. */
   complete: (given) => ({ ...noModules, virtualTokens: 16, start: 'random', ...readOptions(given, options, 'Prompt tuning options') }),

@@ -75,6 +75,7 @@ function folded(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32
 export const vera: AdapterKind<VeraConfig> = {
   name: 'vera',
   peftType: 'VERA',
+  options,
 
   complete(given) {
     const read = readOptions(given, options, 'VeRA options')

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { parseArguments, wantsJson } from './arguments.ts'
 import { defineCommand, UsageError } from './command.ts'
-import { editDistance, nearest } from './nearest.ts'
+import { editDistance, nearest } from '../base/nearest.ts'
 
 const command = defineCommand({
   name: 'probe',

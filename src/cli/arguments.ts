@@ -2,7 +2,7 @@
 
 import { parseArgs } from 'node:util'
 import { type Command, type Options, type OptionSpec, UsageError, type Values } from './command.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from '../base/nearest.ts'
 
 /** What every command understands. */
 export const commonOptions = {

@@ -5,7 +5,7 @@ import { parseArguments, wantsJson } from './arguments.ts'
 import { type Command, UsageError } from './command.ts'
 import { commands } from './commands.ts'
 import { commandHelp, overview } from './help.ts'
-import { nearest } from './nearest.ts'
+import { nearest } from '../base/nearest.ts'
 import { createStyle, type Style } from './ui/style.ts'
 import { createTerminal, type OutputStream } from './ui/terminal.ts'
 

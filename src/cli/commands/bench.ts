@@ -2,7 +2,7 @@
 
 import { defineCommand, UsageError } from '../command.ts'
 import type { Benchmark, BenchmarkRow, Measured } from '../bench/benchmark.ts'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../../base/nearest.ts'
 import { rate } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'

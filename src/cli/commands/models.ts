@@ -2,7 +2,7 @@
 
 import type { CatalogueEntry } from '../../experts/catalogue.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { nearest } from '../nearest.ts'
+import { nearest } from '../../base/nearest.ts'
 import { openModel } from '../open-model.ts'
 import { bytes, parameterCount } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
