@@ -3,45 +3,88 @@
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import type { ModelGraph } from '../graph/model-graph.ts'
+import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { baseValues, checkFinite, type Adapter } from './adapter.ts'
 import { peftKey } from './keys.ts'
-import type { WeightOf } from './kind.ts'
+import type { AdapterKind, WeightOf } from './kind.ts'
 import { kindNamed } from './kinds.ts'
 import { savedTensors } from './saved-modules.ts'
-import { layersOfBlock } from './site.ts'
+import { layersOfBlock, type Layer } from './site.ts'
+
+/** What an adapter does to the weights of one module. All names are checkpoint names. */
+export interface Fold {
+  /** The base weights that the result is made of. */
+  readonly reads: readonly string[]
+  /** The weights that may change; `fold` gives those that do. */
+  readonly writes: readonly string[]
+  fold(weightOf: WeightOf): [name: string, merged: F32Tensor][]
+}
+
+/**
+ * The modules that an adapter changes, in the model's order, each to be folded when its base weights are at hand.
+ * Throws UnsupportedError for a kind without merging, and for a weight that two modules share (tied embeddings) when one is changed alone;
+ * NumericError for NaN or infinity in the adapter.
+ */
+export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
+  const { config } = adapter
+  const row = kindNamed(adapter.kind)
+  if (!row.merge)
+    throw new UnsupportedError(`A ${row.name} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`)
+  checkFinite(adapter)
+  const owners = weightOwners(model)
+  const layers = model.blocks.flatMap((block) =>
+    layersOfBlock(block).flatMap((layer) => foldOf(adapter, row.merge!, layer, block, owners) ?? []),
+  )
+  const saved = [...savedTensors(model, config.modulesToSave)].map(([name, { base, shape }]): Fold => {
+    if (base !== name) throw new UnsupportedError(`${name} shares its weight with ${base}: merging would change both. Untie them first.`)
+    const at = name.lastIndexOf('.')
+    return {
+      reads: [],
+      writes: [name],
+      fold: () => [[name, f32(shape, tensorOf(adapter.tensors, name.slice(0, at), name.slice(at + 1)))]],
+    }
+  })
+  return [...layers, ...saved]
+}
 
 /**
  * The base weights that the adapter changes, with it folded in, by checkpoint name: W' = W + s·B·A for LoRA. One layer at a time.
- * Throws UnsupportedError for a kind without merging, and for a weight that two modules share (tied embeddings) when one is changed alone;
- * NumericError for NaN or infinity.
+ * Throws what `folds` throws.
  */
 export function* mergedWeights(model: ModelGraph, adapter: Adapter, weightOf: WeightOf): Generator<[string, F32Tensor]> {
-  const { config, tensors } = adapter
-  const row = kindNamed(adapter.kind)
-  if (!row.merge) throw new UnsupportedError(`A ${row.name} adapter cannot be merged: it changes no weight.`)
-  checkFinite(adapter)
-  const owners = weightOwners(model)
-  for (const { prefix, ...block } of model.blocks) {
-    for (const layer of layersOfBlock({ prefix, ...block })) {
-      const { module, weight, bias } = layer
-      if (row.parameters(config, module).length === 0) continue
-      const base = baseValues(layer, prefix, weightOf)
-      const merged = row.merge(config, { module, base, tensor: (name) => tensorOf(tensors, module.path, name) })
-      const weightName = prefix + weight!.name
-      const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
-      if (sharing.length > 0) {
-        throw new UnsupportedError(
-          `${module.path} shares its weight with ${sharing.join(', ')}: merging would change both. Untie them first.`,
-        )
-      }
-      yield [weightName, f32(weight!.shape as number[], merged.weight)]
-      if (merged.bias) yield [prefix + bias!.name, f32([module.outFeatures], merged.bias)]
-    }
+  for (const { fold } of folds(model, adapter)) yield* fold(weightOf)
+}
+
+/** Undefined where the adapter does not touch the layer. */
+function foldOf(
+  { kind, config, tensors }: Adapter,
+  merge: NonNullable<AdapterKind['merge']>,
+  layer: Layer,
+  { prefix }: Block,
+  owners: ReadonlyMap<string, readonly string[]>,
+): Fold | undefined {
+  const { module, weight, bias } = layer
+  const specs = kindNamed(kind).parameters(config, module)
+  if (specs.length === 0) return undefined
+  const weightName = prefix + weight!.name
+  const biasName = bias && prefix + bias.name
+  // Where an adapter has nothing but a bias, its weight stays the very one of the base.
+  const changesWeight = specs.some(({ name }) => !/(^|\.)bias$/.test(name))
+  const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
+  if (changesWeight && sharing.length > 0) {
+    throw new UnsupportedError(`${module.path} shares its weight with ${sharing.join(', ')}: merging would change both. Untie them first.`)
   }
-  for (const [name, { base, shape }] of savedTensors(model, config.modulesToSave)) {
-    if (base !== name) throw new UnsupportedError(`${name} shares its weight with ${base}: merging would change both. Untie them first.`)
-    yield [base, f32(shape, tensorOf(tensors, name.slice(0, name.lastIndexOf('.')), name.slice(name.lastIndexOf('.') + 1)))]
+  return {
+    reads: [weightName, ...(biasName ? [biasName] : [])],
+    writes: [...(changesWeight ? [weightName] : []), ...(biasName ? [biasName] : [])],
+    fold(weightOf) {
+      const base = baseValues(layer, prefix, weightOf)
+      const merged = merge(config, { module, base, tensor: (name) => tensorOf(tensors, module.path, name) })
+      return [
+        ...(changesWeight ? [[weightName, f32(weight!.shape as number[], merged.weight)] satisfies [string, F32Tensor]] : []),
+        ...(merged.bias ? [[biasName!, f32([module.outFeatures], merged.bias)] satisfies [string, F32Tensor]] : []),
+      ]
+    },
   }
 }
 

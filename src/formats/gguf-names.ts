@@ -7,14 +7,18 @@ import { toFloat32 } from './convert.ts'
 import { listed, quoted } from './describe.ts'
 import type { GgufFile, GgufTensorInfo } from './gguf.ts'
 import { derivedTensors, type GgufArchitecture, ggufArchitectures, globalModules } from './gguf-architectures.ts'
-import { splitRotaryRows } from './rotary-rows.ts'
+import { interleaveRotaryRows, splitRotaryRows } from './rotary-rows.ts'
 import { entryOf, type TensorInfo, type TensorStore } from './tensor-store.ts'
 
 const layerPattern = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/
 
-interface Entry extends TensorInfo {
+/** Where a Hugging Face tensor lies in a GGUF file, and how it changes on the way out and in. */
+export interface GgufPlace extends TensorInfo {
   readonly ggmlName: string
+  /** The file's tensor as Hugging Face has it. */
   readonly restore: (tensor: Tensor) => Tensor
+  /** The reverse. */
+  readonly arrange: (tensor: Tensor) => Tensor
 }
 
 /**
@@ -22,18 +26,7 @@ interface Entry extends TensorInfo {
  * tensors that have no place in it (all listed), FormatError where head counts are missing or do not fit the rows.
  */
 export function ggufAsHuggingFace(file: GgufFile): TensorStore {
-  const { name: architectureName, architecture } = architectureOf(file)
-  const tensors = new Map<string, Entry>()
-  const strangers: string[] = []
-  for (const [ggmlName, info] of file.tensors) {
-    if (derivedTensors.has(ggmlName)) continue
-    const name = ggufToHuggingFace(ggmlName, architectureName)
-    if (name === undefined) strangers.push(quoted(ggmlName))
-    else tensors.set(name, entryFor(file, architecture, ggmlName, info))
-  }
-  if (strangers.length > 0) {
-    throw new UnsupportedError(`${file.name}: architecture "${architectureName}" has no place for the tensors:\n${listed(strangers)}`)
-  }
+  const tensors = ggufPlaces(file)
   return {
     name: file.name,
     tensors,
@@ -44,6 +37,23 @@ export function ggufAsHuggingFace(file: GgufFile): TensorStore {
     },
     close: () => file.close(),
   }
+}
+
+/** By Hugging Face name, every tensor of the file that a checkpoint holds too. Throws as `ggufAsHuggingFace` does. */
+export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
+  const { name: architectureName, architecture } = architectureOf(file)
+  const places = new Map<string, GgufPlace>()
+  const strangers: string[] = []
+  for (const [ggmlName, info] of file.tensors) {
+    if (derivedTensors.has(ggmlName)) continue
+    const name = ggufToHuggingFace(ggmlName, architectureName)
+    if (name === undefined) strangers.push(quoted(ggmlName))
+    else places.set(name, placeOf(file, architecture, ggmlName, info))
+  }
+  if (strangers.length > 0) {
+    throw new UnsupportedError(`${file.name}: architecture "${architectureName}" has no place for the tensors:\n${listed(strangers)}`)
+  }
+  return places
 }
 
 /** The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that is not in the table. */
@@ -93,7 +103,7 @@ function cut(name: string): [module: string, ending: string] {
 const keyOf = (table: Readonly<Record<string, string>>, value: string): string | undefined =>
   Object.keys(table).find((key) => table[key] === value)
 
-function entryFor(file: GgufFile, architecture: GgufArchitecture, ggmlName: string, { type, shape, sizeBytes }: GgufTensorInfo): Entry {
+function placeOf(file: GgufFile, architecture: GgufArchitecture, ggmlName: string, { type, shape, sizeBytes }: GgufTensorInfo): GgufPlace {
   const [, index, part = ''] = layerPattern.exec(ggmlName) ?? []
   if (architecture.interleavedRotary && (part === 'attn_q' || part === 'attn_k')) {
     const heads = headCount(file, part, Number(index))
@@ -103,17 +113,16 @@ function entryFor(file: GgufFile, architecture: GgufArchitecture, ggmlName: stri
         `${file.name}: ${quoted(ggmlName)}: got ${rows} rows, expected ${heads ?? 'an unknown number of'} heads of an even width.`,
       )
     }
-    return { dtype: type, shape, sizeBytes, ggmlName, restore: (tensor) => splitRotaryRows(tensor, heads) }
+    const [restore, arrange] = [splitRotaryRows, interleaveRotaryRows].map((reorder) => (tensor: Tensor) => reorder(tensor, heads))
+    return { dtype: type, shape, sizeBytes, ggmlName, restore: restore!, arrange: arrange! }
   }
-  if (architecture.normOffset !== 0 && ggmlName.endsWith('norm.weight')) {
-    const restore = (tensor: Tensor): Tensor =>
-      f32(
-        shape,
-        toFloat32(tensor).map((value) => value - architecture.normOffset),
-      )
-    return { dtype: 'f32', shape, sizeBytes: 4 * sizeOf(shape), ggmlName, restore }
+  const { normOffset } = architecture
+  if (normOffset !== 0 && ggmlName.endsWith('norm.weight')) {
+    const shifted = (by: number) => (tensor: Tensor): Tensor => f32(shape, toFloat32(tensor).map((value) => value + by)) // prettier-ignore
+    return { dtype: 'f32', shape, sizeBytes: 4 * sizeOf(shape), ggmlName, restore: shifted(-normOffset), arrange: shifted(normOffset) }
   }
-  return { dtype: type, shape, sizeBytes, ggmlName, restore: (tensor) => tensor }
+  const same = (tensor: Tensor): Tensor => tensor
+  return { dtype: type, shape, sizeBytes, ggmlName, restore: same, arrange: same }
 }
 
 /** Heads of a projection in one layer: the metadata has one number, or a list with one for each layer. */

@@ -1,7 +1,7 @@
 // Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. Never holds the whole file.
 
-import { blockLayout, bytesOf, isBlockType } from '../base/dtype.ts'
-import { OptionError, ShapeError, UnsupportedError } from '../base/errors.ts'
+import { blockLayout, bytesOf, type DType, isBlockType } from '../base/dtype.ts'
+import { assertInternal, OptionError, ShapeError, UnsupportedError } from '../base/errors.ts'
 import { bytesView, sizeOf, type Tensor } from '../base/tensor.ts'
 import { quoted } from './describe.ts'
 import {
@@ -23,14 +23,55 @@ export interface GgufContent {
   readonly tensors: ReadonlyMap<string, Tensor>
 }
 
+/** What the head says of a tensor. */
+export interface GgufTensorHead {
+  readonly dtype: DType
+  /** Row-major. */
+  readonly shape: readonly number[]
+}
+
 /**
  * The file's chunks: the head, then each tensor's bytes as a view, not copied, padded to the alignment (`general.alignment`, else 32).
  * Everything is checked before the first chunk: throws UnsupportedError for element types that GGUF lacks, ShapeError where
  * data and shape disagree, OptionError for metadata whose value does not fit its type.
  */
 export function* ggufChunks({ metadata, tensors }: GgufContent): Generator<Uint8Array> {
-  for (const [name, tensor] of tensors) checkTensor(name, tensor)
-  const alignment = Number(metadata.get('general.alignment')?.value ?? defaultAlignmentBytes)
+  for (const [name, tensor] of tensors) checkData(name, tensor)
+  const alignment = alignmentOf(metadata)
+  yield* ggufHead(metadata, tensors)
+  for (const tensor of tensors.values()) yield* padded(bytesView(tensor), alignment)
+}
+
+/**
+ * The same for tensors that are read one after the other, each when its turn has come. Throws as `ggufChunks` does; a tensor that comes in another
+ * form than the head says is found when it is read.
+ */
+export async function* ggufStream(
+  metadata: ReadonlyMap<string, GgufEntry>,
+  heads: ReadonlyMap<string, GgufTensorHead>,
+  read: (name: string) => Promise<Tensor>,
+): AsyncGenerator<Uint8Array> {
+  const alignment = alignmentOf(metadata)
+  yield* ggufHead(metadata, heads)
+  for (const [name, { dtype, shape }] of heads) {
+    const tensor = await read(name)
+    assertInternal(tensor.dtype === dtype, `tensor ${quoted(name)} came as ${tensor.dtype}, the head says ${dtype}`)
+    checkData(name, { dtype, shape, data: tensor.data })
+    yield* padded(bytesView(tensor), alignment)
+  }
+}
+
+const alignmentOf = (metadata: GgufContent['metadata']): number => Number(metadata.get('general.alignment')?.value ?? defaultAlignmentBytes)
+
+function* padded(bytes: Uint8Array, alignment: number): Generator<Uint8Array> {
+  yield bytes
+  yield new Uint8Array(padding(bytes.length, alignment))
+}
+
+/** Everything before the tensors' bytes, padded. */
+function* ggufHead(metadata: GgufContent['metadata'], tensors: ReadonlyMap<string, GgufTensorHead>): Generator<Uint8Array> {
+  for (const [name, tensor] of tensors) checkHead(name, tensor)
+  const alignment = alignmentOf(metadata)
   const head = new Head()
   head.number('u32', ggufMagic)
   head.number('u32', 3)
@@ -39,21 +80,16 @@ export function* ggufChunks({ metadata, tensors }: GgufContent): Generator<Uint8
   for (const [key, entry] of metadata) head.entry(key, entry)
   let offset = 0
   for (const [name, tensor] of tensors) {
+    const sizeBytes = bytesOf(tensor.dtype, sizeOf(tensor.shape))
     head.tensor(name, tensor, offset)
-    offset += tensor.data.byteLength + padding(tensor.data.byteLength, alignment)
+    offset += sizeBytes + padding(sizeBytes, alignment)
   }
-  const bytes = head.bytes()
-  yield bytes
-  yield new Uint8Array(padding(bytes.length, alignment))
-  for (const tensor of tensors.values()) {
-    yield bytesView(tensor)
-    yield new Uint8Array(padding(tensor.data.byteLength, alignment))
-  }
+  yield* padded(head.bytes(), alignment)
 }
 
 const padding = (sizeBytes: number, alignment: number): number => (alignment - (sizeBytes % alignment)) % alignment
 
-function checkTensor(name: string, { dtype, shape, data }: Tensor): void {
+function checkHead(name: string, { dtype, shape }: GgufTensorHead): void {
   if (ggmlTypeNumbers[dtype] === undefined) {
     throw new UnsupportedError(`tensor ${quoted(name)}: GGUF cannot hold ${dtype}; convert it to f32, f16 or bf16 first.`)
   }
@@ -64,6 +100,10 @@ function checkTensor(name: string, { dtype, shape, data }: Tensor): void {
       `tensor ${quoted(name)}: got rows of ${shape.at(-1)}, ${dtype} needs a multiple of ${blockLayout[dtype].elements}.`,
     )
   }
+}
+
+function checkData(name: string, { dtype, shape, data }: Tensor): void {
+  checkHead(name, { dtype, shape })
   const expected = bytesOf(dtype, sizeOf(shape))
   if (data.byteLength !== expected) {
     throw new ShapeError(`tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`)
@@ -115,7 +155,7 @@ class Head {
     else throw mismatch
   }
 
-  tensor(name: string, { dtype, shape }: Tensor, offset: number): void {
+  tensor(name: string, { dtype, shape }: GgufTensorHead, offset: number): void {
     this.string(name)
     this.number('u32', shape.length)
     for (const dim of shape.toReversed()) this.number('u64', dim) // the file has the innermost first
