@@ -4,6 +4,7 @@ import { assertInternal, OptionError, UnsupportedError } from '../base/errors.ts
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
+import { activationAt } from './activation.ts'
 import type { Adapter } from './adapter.ts'
 import { dropoutName } from './keys.ts'
 import type { AdapterConfig, AdapterKind, ParameterSpec, Site } from './kind.ts'
@@ -75,6 +76,7 @@ function siteOf(
     },
     base: (changes = {}) => baseOutput(g, layer, changes),
     dropout: (value) => (training ? g.multiply(value, g.input(dropoutName(name), 'f32', value.shape, 'feed')) : value),
+    activation: () => activationAt(g, x),
   }
 }
 

@@ -12,7 +12,7 @@ import type { Operators } from '../graph/operation.ts'
 import { withoutOptions } from './fields.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, Site } from './kind.ts'
 import { biasSpecs, lora, loraParts, rankAndScale } from './lora.ts'
-import { completeLora, loraOptions, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { completeLora, loraOptions, readLoraConfig, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, rowNorms, scaleRows } from './matrices.ts'
 import { hitsLinear } from './targets.ts'
 
@@ -70,7 +70,7 @@ export const dora: AdapterKind<LoraConfig> = {
   claims: (json) => json['use_dora'] === true,
 
   complete(options) {
-    const config = completeLora(options)
+    const config = withoutInvocation(completeLora(options), 'DoRA')
     if (config.loraBias) throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
     return config
   },
@@ -78,8 +78,9 @@ export const dora: AdapterKind<LoraConfig> = {
   readConfig(json, fileName) {
     const { use_dora: _dora, ...others } = json
     const config = readLoraConfig(others, fileName)
-    if (config.loraBias)
-      throw new UnsupportedError(`${fileName}: holds settings that are not supported:\n  lora_bias: true together with use_dora`)
+    const clashes = [...(config.loraBias ? ['lora_bias: true'] : []), ...(config.invocationTokens ? ['alora_invocation_tokens'] : [])]
+    if (clashes.length > 0)
+      throw new UnsupportedError(`${fileName}: holds settings that are not supported:\n  ${clashes.join(' and ')} together with use_dora`)
     return { ...config, peft: json }
   },
 

@@ -1,5 +1,6 @@
 // What users of adapters call.
 
+export { ACTIVE, activationStart, activeFeed, NEVER } from './activation.ts'
 export {
   adapterFeeds,
   checkAdapter,

@@ -19,6 +19,8 @@ export interface AdapterConfig extends TargetChoice {
   readonly dropout: number
   /** Ends of paths of modules that are trained whole and saved along; see saved-modules.ts. */
   readonly modulesToSave?: readonly string[]
+  /** The adapter acts on a row from the last occurrence of these token ids on, and on rows without them not at all; see activation.ts. */
+  readonly invocationTokens?: readonly number[]
   /** The file's own keys, where it was read from one: what they hold beyond this configuration is written back unchanged. */
   readonly peft?: PeftJson
 }
@@ -53,6 +55,8 @@ export interface Site {
   base(changes?: { readonly x?: Value; readonly bias?: Value }): Value
   /** x times a fed keep-mask in a training graph, x itself in any other. */
   dropout(x: Value): Value
+  /** 1 at tokens the adapter acts on, 0 at others: [.., 1]. For configurations with invocation tokens. */
+  activation(): Value
 }
 
 /** An adapter's tensors at one module, in f32, with what is known of the base there. */
@@ -72,6 +76,8 @@ export interface ServingForm {
   readonly shift?: F32Tensor
   readonly u?: F32Tensor
   readonly v?: F32Tensor
+  /** Only tokens from the last occurrence of these on get B·(A·x) and the shift; absent: all. */
+  readonly invocation?: readonly number[]
 }
 
 export interface MergedModule {

@@ -1,6 +1,7 @@
 // LoRA's configuration: what users give, and its form in adapter_config.json.
 
-import { flag, mapOf, number, oneOf, positiveInteger, share } from './fields.ts'
+import { OptionError } from '../base/errors.ts'
+import { flag, listOf, mapOf, naturalNumber, number, oneOf, positiveInteger, share } from './fields.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
 import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
@@ -34,12 +35,21 @@ export const loraOptions = {
   bias: biases,
   loraBias: flag,
   start: oneOf('kaiming', 'gaussian', 'random'),
+  invocationTokens: listOf(naturalNumber),
+}
+
+/** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
+export function withoutInvocation(config: LoraConfig, kind: string): LoraConfig {
+  if (!config.invocationTokens) return config
+  throw new OptionError(`${kind} options: invocationTokens: only a plain LoRA can be activated by tokens; leave it out, or choose lora.`)
 }
 
 /** Defaults: rank 8, alpha twice the rank, queries and values. */
 export function completeLora(given: Readonly<Record<string, unknown>>): LoraConfig {
   const read = readOptions(given, loraOptions, 'LoRA options')
   const { rank = 8 } = read
+  if (read.invocationTokens?.length === 0)
+    throw new OptionError('LoRA options: invocationTokens: got an empty list, expected token ids; leave it out for a LoRA that always acts.')
   return {
     ...targetDefaults,
     alpha: 2 * rank,
@@ -65,6 +75,7 @@ const peftKeys = {
   rank_pattern: mapOf(positiveInteger),
   alpha_pattern: mapOf(number),
   init_lora_weights: oneOf<boolean | 'gaussian'>(true, false, 'gaussian'),
+  alora_invocation_tokens: listOf(naturalNumber),
 }
 
 const startOf = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
@@ -83,6 +94,8 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
     bias: read.bias ?? 'none',
     loraBias: read.lora_bias ?? false,
     start: startOf(read.init_lora_weights),
+    // An empty list is a plain LoRA to PEFT too.
+    ...(read.alora_invocation_tokens?.length ? { invocationTokens: read.alora_invocation_tokens } : {}),
   }
 }
 
@@ -103,6 +116,7 @@ export function writeLoraConfig(config: LoraConfig): PeftJson {
     alpha_pattern: config.alphaPattern,
     init_lora_weights: { kaiming: true, gaussian: 'gaussian', random: false }[config.start],
     fan_in_fan_out: false,
+    ...(config.invocationTokens ? { alora_invocation_tokens: config.invocationTokens } : {}),
   }
   return { task_type: 'CAUSAL_LM', ...peft, ...own }
 }

@@ -2,22 +2,29 @@
 //
 //     y = W·x + bias + s·B·(A·x)     A: [R, in]   B: [out, R]   s = alpha/R, or alpha/√R (rsLoRA)
 //
+// With invocation tokens (aLoRA) the detour acts only from their last occurrence in a row on; see activation.ts.
 // On an embedding, with a table of V rows: y = E[ids] + s·B·Aᵀ[ids], A: [R, V], B: [D, R]. B starts at zero, so a fresh adapter changes nothing.
 
 import { UnsupportedError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
+import type { Value } from '../graph/ir.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
+import { notForAWeight } from './activation.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
 import { completeLora, loraOptions, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, transposed } from './matrices.ts'
 import { normal, uniform, zeros } from './starts.ts'
-import { patternValue, targetMatcher } from './targets.ts'
+import { hitsLinear, patternValue, targetMatcher } from './targets.ts'
 
 /** The names at a linear layer. */
 export const loraParts = { a: 'lora_A.weight', b: 'lora_B.weight' } as const
 
 const tensorNames = (module: ModuleInfo): { a: string; b: string } =>
   module.kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : loraParts
+
+/** Whether the adapter has a detour at the module. An activated one acts on linear layers only, as in PEFT. */
+const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
+  config.invocationTokens ? hitsLinear(config, module, 'An activated LoRA') : targetMatcher(config)(module)
 
 const shiftName = 'lora_B.bias'
 /** The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in layers it did not wrap. */
@@ -91,7 +98,7 @@ export const lora: AdapterKind<LoraConfig> = {
   writeConfig: writeLoraConfig,
 
   parameters(config, module) {
-    const targeted = targetMatcher(config)(module)
+    const targeted = isTarget(config, module)
     return [...(targeted ? detour(config, module, rankAndScale(config, module).rank) : []), ...biasSpecs(config, module, targeted)]
   },
 
@@ -104,16 +111,19 @@ export const lora: AdapterKind<LoraConfig> = {
     const { scale } = rankAndScale(config, module)
     const { a, b } = tensorNames(module)
     const [A, B] = [site.parameter(a), site.parameter(b)]
+    const where = config.invocationTokens && site.activation() // [.., 1]
+    const activated = (x: Value): Value => (where ? g.multiply(x, where) : x)
     const low =
       module.kind === 'embedding'
         ? g.op('embedding', [g.transpose(A, [1, 0]), site.x]) // [N, T, R]
         : g.matmul(config.dropout > 0 ? site.dropout(site.x) : site.x, A, { transB: true }) // [.., R]
-    const detoured = g.add(y, g.matmul(low, B, { transB: true, alpha: scale })) // [.., out]
-    return hasShift(config, module) ? g.add(detoured, g.scale(site.parameter(shiftName), scale)) : detoured
+    const detoured = g.add(y, g.matmul(activated(low), B, { transB: true, alpha: scale })) // [.., out]
+    return hasShift(config, module) ? g.add(detoured, activated(g.scale(site.parameter(shiftName), scale))) : detoured
   },
 
   merge(config, at) {
     const { module } = at
+    if (config.invocationTokens) throw notForAWeight('This LoRA')
     const targeted = targetMatcher(config)(module)
     const { rank, scale } = rankAndScale(config, module)
     const bias = biasWith(config, at, targeted, scale)
@@ -136,7 +146,11 @@ export const lora: AdapterKind<LoraConfig> = {
     const { inFeatures, outFeatures, kind } = module
     const A = kind === 'embedding' ? f32([inFeatures, rank], transposed(tensor(a), rank, inFeatures)) : f32([rank, inFeatures], tensor(a))
     const B = f32([outFeatures, rank], scaled(tensor(b), scale))
-    if (!hasShift(config, module)) return { A, B }
-    return { A, B, shift: f32([outFeatures], scaled(tensor(shiftName), scale)) }
+    return {
+      A,
+      B,
+      ...(hasShift(config, module) ? { shift: f32([outFeatures], scaled(tensor(shiftName), scale)) } : {}),
+      ...(config.invocationTokens ? { invocation: config.invocationTokens } : {}),
+    }
   },
 }

@@ -54,6 +54,10 @@ export function mixedForms(parts: readonly { readonly forms: ServingForms; reado
     if (typeof mixed === 'string') problems.push(`${path}: ${mixed}`)
     else forms.set(path, mixed)
   }
+  // One program run has one `active` for each row, so what is mixed must begin to act at the same token.
+  const invocations = new Set([...forms.values()].map(({ invocation }) => invocation?.join() ?? 'all tokens'))
+  if (problems.length === 0 && invocations.size > 1)
+    problems.push(`its adapters act from different tokens on: ${[...invocations].join('; ')}`)
   if (problems.length > 0) throw notMixed(problems)
   return forms
 }
@@ -67,6 +71,8 @@ export const notMixed = (problems: readonly string[]): UnsupportedError =>
 /** The module's form, or why there is none. */
 function mixedModule(parts: readonly Part[]): ServingForm | string {
   const [first] = parts as [Part, ...Part[]]
+  const { invocation } = first.form
+  if (parts.some(({ form }) => form.invocation?.join() !== invocation?.join())) return 'the adapters act from different tokens on'
   const [inFeatures, outFeatures] = [first.form.A.shape[1]!, first.form.B.shape[0]!]
   if (first.form.A.shape[0] !== first.form.B.shape[1]) return 'embeddings are not mixed while serving'
   const [u, v] = [mixedFactor(parts, 'u', inFeatures), mixedFactor(parts, 'v', outFeatures)]
@@ -82,7 +88,7 @@ function mixedModule(parts: readonly Part[]): ServingForm | string {
     row += own
   }
   const shift = mixedShift(parts, outFeatures)
-  return { A, B, ...(shift ? { shift } : {}), ...(u ? { u } : {}), ...(v ? { v } : {}) }
+  return { A, B, ...(shift ? { shift } : {}), ...(u ? { u } : {}), ...(v ? { v } : {}), ...(invocation ? { invocation } : {}) }
 }
 
 /** 1 + Σ w·(factor − 1); undefined where no adapter has one. */

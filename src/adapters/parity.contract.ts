@@ -4,9 +4,11 @@ import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
+import type { ModuleInfo } from '../graph/model-graph.ts'
 import { adapterFeeds, checkAdapter, parametersOf, type Adapter } from './adapter.ts'
 import { attach } from './attach.ts'
 import {
+  activeFeeds,
   backend,
   type Base,
   feedsFor,
@@ -127,8 +129,11 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
 
     it('is served from slots with the same logits', async (context) => {
       if (skip.slots) context.skip(skip.slots)
-      const slots = attachSlots(base.model, { shift: true, v: true, u: () => true })
-      const feeds = new Map([...feedsFor(base, ids), ...servingTensors(adapter, slots, base.weightOf)])
+      const activation = adapter.config.invocationTokens !== undefined
+      const head = [...adapter.tensors.keys()].some((key) => key.includes('.lm_head.'))
+      const modules = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && (head || layer !== undefined)
+      const slots = attachSlots(base.model, { shift: true, v: true, u: () => true, activation, modules })
+      const feeds = new Map([...feedsFor(base, ids), ...servingTensors(adapter, slots, base.weightOf), ...activeFeeds(adapter, ids)])
       expect(furthest(await logitsOf(slots, feeds), values(expected.get('logits')))).toBeLessThan(1e-3)
     })
 

@@ -17,7 +17,7 @@ import type { ModuleInfo } from '../graph/model-graph.ts'
 import { withoutOptions } from './fields.ts'
 import type { AdapterKind, BaseValues, ParameterSpec } from './kind.ts'
 import { lora, loraParts, rankAndScale } from './lora.ts'
-import { completeLora, loraOptions, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { completeLora, loraOptions, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct } from './matrices.ts'
 import { hitsLinear } from './targets.ts'
 
@@ -123,7 +123,7 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
   claims: () => false, // its files are LoRA's
   complete(options) {
     if ('start' in options) throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
-    return completeLora(options)
+    return withoutInvocation(completeLora(options), name)
   },
   readConfig: lora.readConfig,
   writeConfig: writeLoraConfig,

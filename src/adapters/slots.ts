@@ -5,6 +5,7 @@ import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
+import { ACTIVE, activationAt } from './activation.ts'
 import type { Adapter } from './adapter.ts'
 import type { WeightOf } from './kind.ts'
 import { notServed, servingForms, type ServingForms } from './serving-forms.ts'
@@ -21,6 +22,8 @@ export interface SlotOptions {
   readonly u?: (module: ModuleInfo) => boolean
   /** Tensors for each row of the batch, so that rows may have different adapters: A [N, R, in], B [N, out, R], vectors [N, 1, ..]. */
   readonly perRow?: boolean
+  /** Also the feed `active` [N, T, 1] that says which tokens the detours act on, which adapters with invocation tokens need. */
+  readonly activation?: boolean
 }
 
 const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && layer !== undefined
@@ -28,14 +31,15 @@ const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && 
 /**
  * Gives layers the inputs `<module>.A` [R, in] (embedding: [V, R]) and `<module>.B` [out, R], and where asked for `<module>.shift` [out],
  * `<module>.u` [in] (not of an embedding) and `<module>.v` [out]: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift.
- * R is a dimension of the module's own, and may be 0.
+ * R is a dimension of the module's own, and may be 0. With activation, B·A and shift act where `active` is 1.
  */
 export function attachSlots(model: ModelGraph, options: SlotOptions = {}): ModelGraph {
   const { modules = inLayers } = options
   return mapLayers(model, (g, layer) => (modules(layer.module) ? slotted(g, layer, options) : undefined))
 }
 
-function slotted(g: GraphBuilder, layer: Layer, { shift = false, v = false, u = () => false, perRow = false }: SlotOptions): Value {
+function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
+  const { shift = false, v = false, u = () => false, perRow = false, activation = false } = options
   const { node, module, name } = layer
   const rank = `R:${name}`
   const embedding = module.kind === 'embedding'
@@ -48,16 +52,19 @@ function slotted(g: GraphBuilder, layer: Layer, { shift = false, v = false, u = 
   const x = !embedding && u(module) ? g.multiply(layer.x, vector('u', module.inFeatures)) : layer.x
   const inputs = node.inputs.map((value) => (value.name === layer.x.name ? x : value))
   const base = g.op(node.operation, inputs, node.attributes)
+  const activated = (value: Value): Value => (activation && !embedding ? g.multiply(value, activationAt(g, layer.x)) : value)
   const low = embedding ? g.op('embedding', [A, x]) : g.matmul(x, A, { transB: true }) // [.., R]
-  const detoured = g.add(base, g.matmul(low, B, { transB: true })) // [.., out]
+  const detoured = g.add(base, g.matmul(activated(low), B, { transB: true })) // [.., out]
   const scaled = v ? g.multiply(detoured, vector('v', module.outFeatures)) : detoured
-  return shift ? g.add(scaled, vector('shift', module.outFeatures)) : scaled
+  return shift ? g.add(scaled, activated(vector('shift', module.outFeatures))) : scaled
 }
 
 interface Slot {
   readonly layer: Layer
   /** The vectors there is room for: 'u', 'v', 'shift'. */
   readonly vectors: readonly Vector[]
+  /** Whether its detour can be kept from some tokens. */
+  readonly activation: boolean
 }
 
 type Vector = 'u' | 'v' | 'shift'
@@ -66,10 +73,14 @@ const vectors: readonly Vector[] = ['u', 'v', 'shift']
 function slotsOf(model: ModelGraph): Map<string, Slot> {
   return new Map(
     model.blocks.flatMap((block) => {
+      const activation = block.graph.inputs.some(({ name }) => name === ACTIVE)
       const inputs = new Set(block.graph.inputs.filter(({ role }) => role === 'adapter').map(({ name }) => name))
       return layersOfBlock(block)
         .filter(({ name }) => inputs.has(`${name}.A`))
-        .map((layer) => [layer.module.path, { layer, vectors: vectors.filter((name) => inputs.has(`${layer.name}.${name}`)) }] as const)
+        .map((layer) => {
+          const held = vectors.filter((name) => inputs.has(`${layer.name}.${name}`))
+          return [layer.module.path, { layer, vectors: held, activation }] as const
+        })
     }),
   )
 }
@@ -87,7 +98,8 @@ export function slotTensors(forms: ServingForms, model: ModelGraph): Map<string,
   if (slots.size === 0) throw new OptionError('servingTensors: the model has no slots; make them with attachSlots.')
   const problems = [...forms].flatMap(([path, form]) => {
     const slot = slots.get(path)
-    const lacking = vectors.filter((name) => form[name] && slot && !slot.vectors.includes(name))
+    const lacking: string[] = vectors.filter((name) => form[name] && slot && !slot.vectors.includes(name))
+    if (form.invocation && slot && !slot.activation) lacking.push('activation')
     return slot ? lacking.map((name) => `${path}: its slot has no ${name}`) : [`${path}: has no slot`]
   })
   if (problems.length > 0) throw notServed(problems)

@@ -8,6 +8,7 @@ import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { memorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors.ts'
+import { ACTIVE, activationStart, activeFeed } from './activation.ts'
 import { adapterFeeds, virtualIdsOf, type Adapter } from './adapter.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
 import { modelFeeds } from '../graph/feeds.ts'
@@ -93,6 +94,12 @@ export function feedsFor({ model, weights }: Base, ids: number[][], labels?: num
   return feeds
 }
 
+/** Which tokens an activated adapter acts on; nothing for others. */
+export function activeFeeds({ config: { invocationTokens } }: Pick<Adapter, 'config'>, ids: number[][]): [string, Tensor][] {
+  if (!invocationTokens) return []
+  return [[ACTIVE, activeFeed(ids.map((row) => activationStart(row, invocationTokens)), ids[0]!.length)]] // prettier-ignore
+}
+
 /**
  * Feeds for a model with an adapter attached: its tensors, and its virtual tokens before each row, which are never scored.
  * Without labels, logits of the last `asked` positions of each row; of every token unless said.
@@ -112,7 +119,7 @@ export function feedsWith(
     const rows = ids.flatMap((_, n) => Array.from({ length: asked }, (__, t) => (n + 1) * tokens - asked + t))
     feeds.set('rows', i64([rows.length], rows))
   }
-  return new Map([...feeds, ...adapterFeeds(adapter)])
+  return new Map([...feeds, ...adapterFeeds(adapter), ...activeFeeds(adapter, ids)])
 }
 
 /** Gives every layer a mask of its own when its blocks are chained: `<block prefix>dropout:<module>`. */

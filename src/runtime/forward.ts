@@ -1,11 +1,12 @@
 // New tokens of a batch through a serving program, behind a cache: the one place that makes its feeds. Long prompts go in pieces.
 
-import { isMixture, virtualIdsOf } from '../adapters/index.ts'
+import { ACTIVE, activeFeed, isMixture, virtualIdsOf } from '../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import { ropeTableFeeds } from '../graph/feeds.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import { contextLimit } from '../graph/rope.ts'
+import { startsOf } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { cacheMask, type Span, spanFeeds } from './cache-feeds.ts'
 import { EMBEDDING_ROWS, LOGIT_ROWS } from './cached-graph.ts'
@@ -28,6 +29,8 @@ export interface ForwardOptions {
   readonly want?: 'logits' | 'hidden'
   /** Called between the pieces of a long prompt; throwing stops. */
   readonly checkpoint?: () => void
+  /** Positions from which the rows' experts act, from startsOf. Unless given, from these tokens, which then are the rows' first. */
+  readonly activeFrom?: readonly number[] | undefined
 }
 
 export interface Forward {
@@ -68,11 +71,22 @@ function placesOf(at: Places, row: number, length: number): readonly number[] {
   return at === 'all' ? Array.from({ length }, (_, t) => t) : (at[row] ?? [])
 }
 
+/** From where the experts act. Throws OptionError where that cannot be known: the invocation tokens may stand in the cache. */
+function activationOf(given: readonly (readonly number[])[], cache: KvCache, { served, activeFrom }: ForwardOptions) {
+  const starts = activeFrom ?? startsOf(served, given)
+  if (!starts || activeFrom || cache.lengths.every((length) => length === 0)) return starts
+  throw new OptionError('Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.')
+}
+
 export function createForward({ config, weights, program }: ForwardParts): Forward {
   const window = config.layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
   const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
 
-  const feedsOf = async (pieces: readonly (readonly number[])[], cache: KvCache): Promise<Map<string, Tensor>> => {
+  const feedsOf = async (
+    pieces: readonly (readonly number[])[],
+    cache: KvCache,
+    starts: readonly number[] | undefined,
+  ): Promise<Map<string, Tensor>> => {
     const span: Span = { lengths: cache.lengths, counts: pieces.map(({ length }) => length), capacity: cache.capacity }
     const width = Math.max(...span.counts)
     const padded = pieces.flatMap((piece) => [...piece, ...new Array<number>(width - piece.length).fill(0)])
@@ -85,6 +99,7 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
       [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded.map((id) => Math.max(id, 0))))],
       ['mask', cacheMask(span)],
       ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
+      ...(starts ? [[ACTIVE, activeFeed(starts, width, span.lengths)] as const] : []),
     ])
   }
 
@@ -99,6 +114,7 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
     const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
     const tokens = given.map((row, n) => [...before[n]!, ...row])
     checkLengths(config, tokens, cache)
+    const starts = activationOf(given, cache, options)
     const compiled = await program(served)
     const results = tokens.map((): Float32Array[] => [])
     const longest = Math.max(...tokens.map(({ length }) => length))
@@ -112,7 +128,7 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
         return here.map((place) => ({ row, index: row * width + place - start })) // counted through [N·T]
       })
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
-      const feeds = await feedsOf(pieces, cache)
+      const feeds = await feedsOf(pieces, cache, starts)
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([1], [0]))
       const outputs = await compiled.run(feeds, served)

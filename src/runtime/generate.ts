@@ -5,6 +5,7 @@ import { ContextLengthError, OptionError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { type TextStream, textStream } from '../formats/text-stream.ts'
 import type { Tokenizer } from '../formats/tokenizer.ts'
+import { startsOf } from './activation.ts'
 import { type AdapterChoice, type Grouping, inGroups, servedTo } from './experts.ts'
 import type { Forward } from './forward.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts'
@@ -131,7 +132,8 @@ export async function* generate(
 ): AsyncGenerator<GenerateEvent, void> {
   const { forward, now } = parts
   const answer = new Answer(prompt, options, parts, 0)
-  const each = { ...checkpointOf(options), served: simplified(options.adapter) }
+  const served = simplified(options.adapter)
+  const each = { ...checkpointOf(options), served, activeFrom: startsOf(served, [prompt]) }
   const cache = forward.cache(1)
   const started = now()
   let logits = await forward([prompt], cache, each)
@@ -170,7 +172,12 @@ async function answerTogether(rows: readonly number[], { prompts, answers, exper
   const { forward, now } = parts
   let cache = forward.cache(rows.length)
   let live = rows
-  const each = () => ({ ...checkpointOf(options), served: servedTo(live, experts) })
+  const starts = startsOf(rows.map((row) => experts[row]), rows.map((row) => prompts[row]!)) // prettier-ignore
+  const each = () => ({
+    ...checkpointOf(options),
+    served: servedTo(live, experts),
+    activeFrom: starts && live.map((row) => starts[rows.indexOf(row)]!),
+  })
   const started = now()
   let logits = await forward(rows.map((row) => prompts[row]!), cache, each()) // prettier-ignore
   const read = now()

@@ -16,6 +16,7 @@ import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
+import { invocationOf } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { adaptersOf, isPerRow, type Served } from './experts.ts'
 import {
@@ -36,7 +37,7 @@ export interface ProgramCache {
   dispose(): Promise<void>
 }
 
-type Needs = Pick<ServingOptions, 'slots' | 'attached' | 'perRow'>
+type Needs = Pick<ServingOptions, 'slots' | 'attached' | 'perRow' | 'activation'>
 
 /** What it gives, or the UnsupportedError of what slots cannot serve. */
 async function orUnsupported<Value>(make: () => Value | Promise<Value>): Promise<Value | UnsupportedError> {
@@ -99,10 +100,11 @@ export function programCache(base: BaseModel, backend: Backend, weights: BaseWei
 /** What experts need of a program, worked out once for each. */
 function needsCache(base: BaseModel, weights: BaseWeights) {
   const { stacks } = stackedModel(base.graph, weights)
-  const slotted = new Map<SlotKind, ModelGraph>()
-  const slotsOf = (kind: SlotKind): ModelGraph => {
-    const model = slotted.get(kind) ?? withSlots(base.graph, stacks, kind)
-    slotted.set(kind, model)
+  const slotted = new Map<string, ModelGraph>()
+  const slotsOf = (kind: SlotKind, activation: boolean): ModelGraph => {
+    const key = `${kind} ${activation}`
+    const model = slotted.get(key) ?? withSlots(base.graph, stacks, kind, { activation })
+    slotted.set(key, model)
     return model
   }
   const formsOf = formsCache(base, weights)
@@ -112,10 +114,11 @@ function needsCache(base: BaseModel, weights: BaseWeights) {
   const find = async (expert: Expert): Promise<Needs> => {
     const forms = await formsOf(expert)
     let reason = forms instanceof UnsupportedError ? forms : undefined
+    const activation = invocationOf(expert) !== undefined
     for (const slots of slotKinds) {
       if (forms instanceof UnsupportedError) break
-      const tensors = await orUnsupported(() => slotTensors(forms, slotsOf(slots)))
-      if (!(tensors instanceof UnsupportedError)) return { slots }
+      const tensors = await orUnsupported(() => slotTensors(forms, slotsOf(slots, activation)))
+      if (!(tensors instanceof UnsupportedError)) return { slots, ...(activation ? { activation } : {}) }
       reason = tensors
     }
     if (isMixture(expert)) throw forms instanceof UnsupportedError ? forms : notMixed([reason!.message])
@@ -137,7 +140,7 @@ function needsCache(base: BaseModel, weights: BaseWeights) {
       if (!isPerRow(served)) return ofOne(served)
       const needs = await Promise.all([...new Set(served)].map(ofOne))
       const most = Math.max(...needs.map(({ slots = 'plain' }) => slotKinds.indexOf(slots)))
-      return { slots: slotKinds[most]!, perRow: true }
+      return { slots: slotKinds[most]!, perRow: true, ...(needs.some(({ activation }) => activation) ? { activation: true } : {}) }
     },
   }
 }

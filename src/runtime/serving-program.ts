@@ -9,6 +9,7 @@ import {
   isMixture,
   readServingForms,
   type ServingForms,
+  type SlotOptions,
   slotTensors,
 } from '../adapters/index.ts'
 import { assertInternal } from '../base/errors.ts'
@@ -45,6 +46,8 @@ export interface ServingOptions {
   readonly slots?: SlotKind
   /** Slots for each row of the batch: the program is run with a list of experts. One expert for all is faster without. */
   readonly perRow?: boolean
+  /** Slots whose detours act only where the feed `active` says; a product more a layer. */
+  readonly activation?: boolean
   /** Where an expert's forms come from, when somebody keeps them; else they are made when it is first run. */
   readonly formsOf?: (expert: Expert) => Promise<ServingForms>
 }
@@ -61,10 +64,15 @@ export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedMo
   stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
 
 /** A model with slots: the stacked one for a program, the single one for what an adapter must fit. */
-export function withSlots(model: ModelGraph, stacks: readonly LinearStack[], kind: SlotKind, perRow = false): ModelGraph {
-  if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled', perRow })
+export function withSlots(
+  model: ModelGraph,
+  stacks: readonly LinearStack[],
+  kind: SlotKind,
+  more: Pick<SlotOptions, 'perRow' | 'activation'> = {},
+): ModelGraph {
+  if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled', ...more })
   const stacked = new Set(stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]))
-  return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), perRow })
+  return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), ...more })
 }
 
 /** Named ranks are equal only within a block's graph; once blocks are chained every module's rank is its own. */
@@ -85,13 +93,11 @@ function withOwnRanks(graph: Graph): Graph {
 }
 
 /** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
-export function servingGraph({ model, weights, accuracy, attached, slots = 'plain', perRow }: Omit<ServingOptions, 'backend'>): {
-  graph: Graph
-  stacks: readonly LinearStack[]
-} {
+export function servingGraph(options: Omit<ServingOptions, 'backend'>): { graph: Graph; stacks: readonly LinearStack[] } {
+  const { model, weights, accuracy, attached, slots = 'plain', perRow = false, activation = false } = options
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
   const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
-  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots, perRow)
+  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots, { perRow, activation })
   const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(composeBlocks(detoured.blocks)))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
@@ -142,13 +148,13 @@ type FeedsOf<Given> = (given: Given) => Promise<ReadonlyMap<string, F32Tensor>>
 
 /** What an expert feeds. */
 function expertTensors(options: ServingOptions, stacks: readonly LinearStack[]): FeedsOf<Expert | undefined> {
-  const { model, weights, attached, slots = 'plain' } = options
+  const { model, weights, attached, slots = 'plain', activation = false } = options
   const readForms = async (expert: Expert): Promise<ServingForms> => {
     assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its forms')
     return readServingForms(expert, model, weights.once)
   }
   const { formsOf = readForms } = options
-  const slotted = attached ? undefined : withSlots(model, stacks, slots)
+  const slotted = attached ? undefined : withSlots(model, stacks, slots, { activation })
   return async (expert) => {
     if (slotted) return stackAdapter(slotTensors(expert ? await formsOf(expert) : new Map(), slotted), stacks)
     assertInternal(expert && !isMixture(expert), 'an attached program serves one adapter')

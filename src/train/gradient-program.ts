@@ -11,6 +11,7 @@ import type { Graph } from '../graph/ir.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { prune, rewrite } from '../graph/rewrite.ts'
+import { activationFeeds } from './activation.ts'
 import type { Batch } from './batch.ts'
 import { dropoutFeeds, withOwnMasks } from './dropout.ts'
 import { inSegments } from './segments.ts'
@@ -88,6 +89,7 @@ export async function createGradientProgram(options: GradientProgramOptions): Pr
 
   const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> => {
     const feeds = batchFeeds(attached.config, batch)
+    for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens)) feeds.set(name, tensor)
     for (const [name, tensor] of weights) feeds.set(name, tensor)
     for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
     return feeds

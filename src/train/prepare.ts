@@ -7,6 +7,7 @@ import { DataError, OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
+import { checkInvoked, sharedWhileInactive } from './activation.ts'
 import { checkFingerprint, checksum, findCheckpoint, type Fingerprint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
 import { contentHash } from './data/content-hash.ts'
 import { encodeData, type EncodedData, type EncodedRow } from './data/encode.ts'
@@ -63,9 +64,16 @@ function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
   return { examples, rows: rows.length, cut, dropped, tokens, scored }
 }
 
-/** The ids of the virtual tokens that rows begin with, where the adapter is a soft prompt. */
-const virtualIdsFor = ({ adapter }: TrainOptions): number[] =>
-  virtualIdsOf('tensors' in adapter ? adapter : { kind: adapter.kind, config: kindNamed(adapter.kind).complete(adapter.config) })
+/** What the adapter asks of rows: virtual tokens that they begin with, invocation tokens that it acts behind. */
+function askedOfRows({ adapter }: TrainOptions): RowNeeds {
+  const { kind, config } = 'tensors' in adapter ? adapter : { kind: adapter.kind, config: kindNamed(adapter.kind).complete(adapter.config) }
+  return { virtual: virtualIdsOf({ kind, config }), invocation: config.invocationTokens }
+}
+
+interface RowNeeds {
+  readonly virtual: readonly number[]
+  readonly invocation: readonly number[] | undefined
+}
 
 /** A row with virtual tokens before it; they are read, not learned. All rows share them, so packing holds them once a line. */
 export const withVirtualTokens = ({ ids, weights }: EncodedRow, virtual: readonly number[]): EncodedRow => ({
@@ -76,13 +84,14 @@ export const withVirtualTokens = ({ ids, weights }: EncodedRow, virtual: readonl
 /** Whether a line may begin with tokens shared by its rows: a sliding window counts places, and would lose sight of them. */
 function runData(
   encodedRows: EncodedData,
-  virtual: readonly number[],
+  { virtual, invocation }: RowNeeds,
   { packing, batch }: TrainSettings,
   { layers }: ModelConfig,
 ): RunData {
   const rows = virtual.length > 0 ? encodedRows.rows.map((row) => withVirtualTokens(row, virtual)) : encodedRows.rows
   const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
-  return { rows, shared: packing && window >= batch.tokens ? sharedBeginning(rows) : 0 }
+  const shared = packing && window >= batch.tokens ? sharedBeginning(rows) : 0
+  return { rows, shared: invocation ? sharedWhileInactive(rows, shared, invocation) : shared }
 }
 
 const shapeOf = ({ batch, packing, seed }: TrainSettings, { shared }: RunData) => ({ ...batch, packing, seed, shared })
@@ -155,13 +164,14 @@ async function resumed({ checkpoint }: TrainOptions, fingerprint: Fingerprint): 
 export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const { graph } = options.model.base
   const settings = completeSettings(options, graph.config.maxPositions)
-  const virtual = virtualIdsFor(options)
-  const room = { ...settings, maxTokens: settings.maxTokens - virtual.length }
+  const needs = askedOfRows(options)
+  const room = { ...settings, maxTokens: settings.maxTokens - needs.virtual.length }
   const encodedData = encoded(options.data, options, room)
   const encodedValidation = options.validation && encoded(options.validation.data, options, room)
-  const data = runData(encodedData, virtual, settings, graph.config)
+  if (needs.invocation) checkInvoked(encodedData, needs.invocation)
+  const data = runData(encodedData, needs, settings, graph.config)
   const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
-  const held = encodedValidation && runData(encodedValidation, virtual, settings, graph.config)
+  const held = encodedValidation && runData(encodedValidation, needs, settings, graph.config)
   const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
   const weights = await options.model.weights()
   const adapter = startAdapter(options, weights, settings.seed)
