@@ -78,30 +78,33 @@ function activationOf(given: readonly (readonly number[])[], cache: KvCache, { s
   throw new OptionError('Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.')
 }
 
-export function createForward({ config, weights, program }: ForwardParts): Forward {
+/** The feeds of new tokens behind a cache, but for the places that are looked at. */
+async function pieceFeeds(
+  { config, weights }: ForwardParts,
+  pieces: readonly (readonly number[])[],
+  cache: KvCache,
+  starts: readonly number[] | undefined,
+): Promise<Map<string, Tensor>> {
   const window = config.layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
-  const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
+  const span: Span = { lengths: cache.lengths, counts: pieces.map(({ length }) => length), capacity: cache.capacity }
+  const width = Math.max(...span.counts)
+  const padded = pieces.flatMap((piece) => [...piece, ...new Array<number>(width - piece.length).fill(0)])
+  const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
+  return new Map<string, Tensor>([
+    ...cache.feeds(),
+    ...ropeTableFeeds(config, context),
+    ...spanFeeds(span, context),
+    ['ids', i64([pieces.length, width], padded)],
+    [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded.map((id) => Math.max(id, 0))))],
+    ['mask', cacheMask(span)],
+    ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
+    ...(starts ? [[ACTIVE, activeFeed(starts, width, span.lengths)] as const] : []),
+  ])
+}
 
-  const feedsOf = async (
-    pieces: readonly (readonly number[])[],
-    cache: KvCache,
-    starts: readonly number[] | undefined,
-  ): Promise<Map<string, Tensor>> => {
-    const span: Span = { lengths: cache.lengths, counts: pieces.map(({ length }) => length), capacity: cache.capacity }
-    const width = Math.max(...span.counts)
-    const padded = pieces.flatMap((piece) => [...piece, ...new Array<number>(width - piece.length).fill(0)])
-    const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
-    return new Map<string, Tensor>([
-      ...cache.feeds(),
-      ...ropeTableFeeds(config, context),
-      ...spanFeeds(span, context),
-      ['ids', i64([pieces.length, width], padded)],
-      [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded.map((id) => Math.max(id, 0))))],
-      ['mask', cacheMask(span)],
-      ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
-      ...(starts ? [[ACTIVE, activeFeed(starts, width, span.lengths)] as const] : []),
-    ])
-  }
+export function createForward(parts: ForwardParts): Forward {
+  const { config, program } = parts
+  const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
 
   const forward = async (
     given: readonly (readonly number[])[],
@@ -128,7 +131,7 @@ export function createForward({ config, weights, program }: ForwardParts): Forwa
         return here.map((place) => ({ row, index: row * width + place - start })) // counted through [N·T]
       })
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
-      const feeds = await feedsOf(pieces, cache, starts)
+      const feeds = await pieceFeeds(parts, pieces, cache, starts)
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([1], [0]))
       const outputs = await compiled.run(feeds, served)
