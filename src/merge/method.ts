@@ -69,6 +69,8 @@ export interface Sum {
 /** A sum c_1·ΔW_1 + … + c_K·ΔW_K: done on the factors, exactly, without forming any ΔW. */
 export interface SumMethod extends Row {
   readonly space: 'sum'
+  /** The coefficients are the same in every module: they come from the weights alone. */
+  readonly uniform: boolean
   coefficients(sum: Sum): readonly number[]
 }
 

@@ -2,6 +2,7 @@
 
 import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
+import { notForAWeight } from '../adapters/activation.ts'
 import { baseValues, checkAdapter, type Adapter } from '../adapters/adapter.ts'
 import { baseCopyOf, shapeText } from '../adapters/base-copy.ts'
 import { inputName, peftKey } from '../adapters/keys.ts'
@@ -36,6 +37,8 @@ export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefi
   const unmergeable = adapters.flatMap(({ kind }, k) => (kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`]))
   if (unmergeable.length > 0)
     throw new UnsupportedError(`Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`)
+  const activated = adapters.flatMap(({ config }, k) => (config.invocationTokens ? [nameOf(k)] : []))
+  if (activated.length > 0) throw notForAWeight(`Merge: ${activated.join(', ')}`)
   const mismatches = baseMismatches(adapters)
   const modules = base ? modelModules(adapters, base, mismatches) : keyModules(adapters, mismatches)
   if (mismatches.length > 0)
@@ -44,7 +47,8 @@ export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefi
   return modules
 }
 
-function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
+/** Adapters that name another base than the first one that names any. */
+export function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
   const first = adapters.find(({ baseModel }) => baseModel)?.baseModel
   return adapters.flatMap(({ baseModel }, k) =>
     baseModel && baseModel !== first ? [{ name: `${nameOf(k)}: base model`, got: `"${baseModel}"`, expected: `"${first}"` }] : [],

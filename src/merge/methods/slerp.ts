@@ -12,6 +12,7 @@ export const slerp: SumMethod = {
   promises: { anyOrder: false, oneIsItself: false },
   adapters: 2,
   space: 'sum',
+  uniform: false,
   coefficients({ inner, recipe: { t } }) {
     const lengths = Math.sqrt(inner(0, 0) * inner(1, 1))
     const cosine = lengths === 0 ? 1 : inner(0, 1) / lengths // a zero ΔW has no direction: linear

@@ -11,6 +11,7 @@ export const average: SumMethod = {
   options: ['rank', 'energy'],
   promises,
   space: 'sum',
+  uniform: true,
   coefficients: ({ weights }) => weights.map(() => 1 / weights.length),
 }
 
@@ -20,6 +21,7 @@ export const weighted: SumMethod = {
   options: ['weights', 'normalize', 'rank', 'energy'],
   promises,
   space: 'sum',
+  uniform: true,
   coefficients: byWeight,
 }
 
@@ -29,6 +31,7 @@ export const taskArithmetic: SumMethod = {
   options: ['weights', 'normalize', 'rank', 'energy'],
   promises,
   space: 'sum',
+  uniform: true,
   coefficients: byWeight,
 }
 
@@ -38,5 +41,6 @@ export const cat: SumMethod = {
   options: ['weights', 'normalize'],
   promises,
   space: 'sum',
+  uniform: true,
   coefficients: byWeight,
 }

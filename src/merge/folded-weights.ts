@@ -1,0 +1,133 @@
+// A base's weights with adapters folded in, as a store like any other: each weight is folded when it is read, and none is kept.
+
+import { bytesOf, type DType, isBlockType } from '../base/dtype.ts'
+import { assertInternal, NumericError } from '../base/errors.ts'
+import { allFinite } from '../base/finite.ts'
+import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
+import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import { folds, type Fold } from '../adapters/fold.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import { encoded, fitsRows, writableType } from '../formats/encode.ts'
+import type { TensorInfo, TensorStore } from '../formats/tensor-store.ts'
+import type { BaseModel } from '../graph/base-model.ts'
+import { finiteFloat32 } from '../graph/read-weights.ts'
+
+/** An adapter and how much of its change is taken: W' = W + Σ weight·(W_adapter − W). */
+export interface FoldPart {
+  readonly adapter: Adapter
+  readonly weight: number
+}
+
+/** A tensor that came out changed. */
+export interface FoldedTensor {
+  readonly name: string
+  /** Its type in the base. */
+  readonly from: DType
+  /** Its type now. */
+  readonly to: DType
+  /** ‖given − exact‖_F / ‖exact‖_F: what the type has rounded away. */
+  readonly error: number
+}
+
+export interface FoldOptions {
+  /** The type of a tensor that changes, where it is not f32. Blocks that rows do not fill, or that cannot be written, become f16. */
+  readonly typeOf?: (name: string, info: TensorInfo) => DType
+  /** Called when a tensor that changes has been read. */
+  readonly onFold?: (folded: FoldedTensor) => void
+}
+
+/** What one weight is made of. */
+interface Change {
+  readonly parts: readonly { readonly fold: Fold; readonly weight: number }[]
+  readonly info: TensorInfo
+}
+
+/**
+ * The store of a base in which the adapters are part of the weights. Tensors that none of them touches are the base's own, in their own type.
+ * Throws MismatchError for an adapter that does not fit, UnsupportedError for kinds without a weight and for shared weights, NumericError for NaN or
+ * infinity: in an adapter at once, in the base when the tensor is read.
+ */
+export function foldedWeights(
+  { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,
+  parts: readonly FoldPart[],
+  { typeOf = () => 'f32', onFold = () => undefined }: FoldOptions = {},
+): TensorStore & { readonly changing: ReadonlySet<string> } {
+  for (const { adapter } of parts) checkAdapter(adapter, graph)
+  const found = new Map<string, { fold: Fold; weight: number }[]>()
+  for (const { adapter, weight } of parts)
+    for (const fold of folds(graph, adapter))
+      for (const name of fold.writes) found.set(name, [...(found.get(name) ?? []), { fold, weight }])
+  const changes = new Map<string, Change>()
+  for (const [name, own] of weights.tensors) {
+    const of = found.get(name)
+    if (of) changes.set(name, { parts: of, info: infoOf(own, typeOf(name, own)) })
+  }
+  const exactly = folder(weights)
+  return {
+    ...weights,
+    changing: new Set(changes.keys()),
+    tensors: new Map([...weights.tensors].map(([name, info]) => [name, changes.get(name)?.info ?? info])),
+    async read(name) {
+      const change = changes.get(name)
+      if (!change) return weights.read(name)
+      const exact = await exactly(name, change)
+      const from = weights.tensors.get(name)!.dtype
+      const to = change.info.dtype
+      if (!exact) return from === to ? weights.read(name) : encoded(name, finiteFloat32(name, await weights.read(name)), to)
+      if (!allFinite(exact.data))
+        throw new NumericError(`Tensor "${name}": the merged weight is beyond what f32 holds. Is a weight too large?`)
+      const tensor = encoded(name, exact, to)
+      onFold({ name, from, to, error: to === 'f32' ? 0 : distance(tensor, exact) })
+      return tensor
+    },
+  }
+}
+
+function infoOf({ shape }: TensorInfo, wanted: DType): TensorInfo {
+  const dtype = fitsRows(wanted, shape) ? writableType(wanted) : 'f16'
+  return { dtype, shape, sizeBytes: bytesOf(dtype, sizeOf(shape)) }
+}
+
+/** Gives a weight with its parts folded in, in f32; undefined where none of them changes it after all (a bias beside a changed weight). */
+function folder(weights: TensorStore): (name: string, change: Change) => Promise<F32Tensor | undefined> {
+  // Weight and bias of a module come out of one fold and are mostly asked for one after the other.
+  let last: { readonly fold: Fold; readonly merged: ReadonlyMap<string, F32Tensor> } | undefined
+  const mergedBy = async (fold: Fold): Promise<ReadonlyMap<string, F32Tensor>> => {
+    if (last?.fold === fold) return last.merged
+    last = undefined
+    const own = new Map<string, F32Tensor>()
+    for (const name of fold.reads) own.set(name, finiteFloat32(name, await weights.read(name)))
+    const merged = new Map(fold.fold((name) => own.get(name)!))
+    last = { fold, merged }
+    return merged
+  }
+  return async (name, { parts }) => {
+    let sum: F32Tensor | undefined
+    for (const { fold, weight } of parts) {
+      const one = (await mergedBy(fold)).get(name)
+      if (!one) continue
+      if (parts.length === 1 && weight === 1) return one
+      const base = finiteFloat32(name, await weights.read(name))
+      sum ??= f32(base.shape, base.data.slice())
+      assertInternal(sum.data.length === one.data.length, `${name} has two sizes`)
+      for (let i = 0; i < sum.data.length; i++) sum.data[i]! += weight * (one.data[i]! - base.data[i]!)
+    }
+    return sum
+  }
+}
+
+function distance(tensor: Tensor, exact: F32Tensor): number {
+  const values = toFloat32(tensor)
+  let [difference, size] = [0, 0]
+  for (let i = 0; i < values.length; i++) {
+    difference += (values[i]! - exact.data[i]!) ** 2
+    size += exact.data[i]! ** 2
+  }
+  return size > 0 ? Math.sqrt(difference / size) : 0
+}
+
+/** The type that keeps a tensor as its file had it, as far as that can be written. */
+export const ownType = (_name: string, { dtype }: TensorInfo): DType => writableType(dtype)
+
+/** Whether a tensor lost its type or was put into blocks again. */
+export const isRequantised = ({ from, to }: FoldedTensor): boolean => from !== to || isBlockType(to)

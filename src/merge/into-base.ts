@@ -1,0 +1,161 @@
+// Merging into a base: adapters folded into its weights, written as a whole model, in the Hugging Face layout or as GGUF.
+// One weight at a time is in memory. The base itself stays as it is.
+
+import type { DType } from '../base/dtype.ts'
+import { MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
+import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import type { ByteSink } from '../formats/byte-source.ts'
+import { type GgufFile, openGguf } from '../formats/gguf.ts'
+import { ggufCopy, type GgufChange } from '../formats/gguf-copy.ts'
+import { architectureOf, type GgufPlace, ggufPlaces, huggingFaceToGguf } from '../formats/gguf-names.ts'
+import type { TensorStore } from '../formats/tensor-store.ts'
+import { openBaseModel, type BaseModel, type BaseModelSource } from '../graph/base-model.ts'
+import { folderText, ggufText, writeHuggingFaceFolder, type FloatChoice } from '../graph/hugging-face-folder.ts'
+import { foldedWeights, ownType, type FoldedTensor, type FoldPart } from './folded-weights.ts'
+import { merge, type MergeOptions } from './merge.ts'
+import type { MergeRecipe } from './method.ts'
+import { methodNamed, readRecipe } from './recipe.ts'
+import { baseMismatches } from './sources.ts'
+import { changesOneOf, untied, type Untied } from './untied.ts'
+
+/** Types that changed tensors can be written in; a folder takes the first three. */
+export const mergedTypes = ['f32', 'f16', 'bf16', 'q8_0'] as const
+export type MergedType = (typeof mergedTypes)[number]
+
+export interface IntoBaseOptions {
+  /** The name of the GGUF file to write; without it the sink becomes a model folder. */
+  readonly ggufName?: string | undefined
+  /**
+   * A folder: the type of every tensor; else a folder's tensors keep their own, and those of a GGUF become f32.
+   * A GGUF: the type of the tensors that change; else they keep their own where Graft can write it (q4_0, q4_1, q8_0), and become f16 where not.
+   */
+  readonly dtype?: MergedType | undefined
+  /** Called as tensors are read. */
+  readonly onTensor?: (name: string, done: number, count: number) => void
+}
+
+export interface IntoBaseResult {
+  readonly format: 'safetensors' | 'gguf'
+  readonly tensors: number
+  /** Of the tensors' data. */
+  readonly sizeBytes: number
+  /** The tensors that hold the adapters now, in the order in which they were written. All others are as they were. */
+  readonly changed: readonly FoldedTensor[]
+  /** Whether the head got a weight of its own, because only it or only the embedding changed. */
+  readonly untied: boolean
+}
+
+/**
+ * What to fold for a recipe. Sums with one coefficient for each adapter, uncut, are folded exactly, whatever the kinds; everything else is merged into
+ * one LoRA first. Throws what `merge` throws.
+ */
+export function foldParts(adapters: readonly Adapter[], recipe: MergeRecipe, options: MergeOptions = {}): FoldPart[] {
+  const method = methodNamed(recipe.method)
+  const ready = readRecipe(recipe, method, adapters.length)
+  const cut = ready.rank !== undefined || ready.energy !== undefined
+  if (cut || method.space !== 'sum' || !method.uniform) return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
+  const mismatches = baseMismatches(adapters)
+  if (mismatches.length > 0)
+    throw new MismatchError('The adapters cannot be merged', mismatches, 'Only adapters of one base can be merged.')
+  const weights = method.coefficients({ weights: ready.weights, recipe: ready, inner: () => 0 })
+  return adapters.map((adapter, k) => ({ adapter, weight: weights[k]! }))
+}
+
+/**
+ * Writes a model of its own: the base with the adapters in its weights. Tensors that no adapter touches are copied as they are; into a GGUF, byte for
+ * byte, metadata included. Nothing is written before everything but the base's numbers is checked. Throws UnsupportedError for adapters without a
+ * weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
+ */
+export async function mergeIntoBase(
+  source: BaseModelSource,
+  parts: readonly FoldPart[],
+  sink: ByteSink,
+  options: IntoBaseOptions = {},
+): Promise<IntoBaseResult> {
+  checkForm(source, options)
+  const base = await openBaseModel(source)
+  try {
+    const adapters = parts.map(({ adapter }) => adapter)
+    for (const adapter of adapters) checkAdapter(adapter, base.graph)
+    const apart = untied(base)
+    const own = apart && changesOneOf(apart, adapters) ? apart : undefined
+    const changed: FoldedTensor[] = []
+    const onFold = (folded: FoldedTensor): void => void changed.push(folded)
+    const weights = foldedWeights(own ?? base, parts, { typeOf: typesFor(source, options), onFold })
+    const written =
+      options.ggufName === undefined
+        ? await intoFolder(source, base, weights, sink, own, options)
+        : await intoGguf(source, weights, sink, own, { ...options, ggufName: options.ggufName })
+    return { ...written, changed, untied: own !== undefined }
+  } finally {
+    await base.weights.close()
+  }
+}
+
+function checkForm(source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions): void {
+  if (ggufName !== undefined && !('gguf' in source)) {
+    throw new UnsupportedError(
+      `${source.name}: a GGUF is written only from a base that is one. Write a folder, or convert the base to GGUF first (llama.cpp's convert_hf_to_gguf.py).`,
+    )
+  }
+  if (ggufName === undefined && dtype === 'q8_0')
+    throw new OptionError('dtype: a model folder holds f32, f16 or bf16, got q8_0; blocks are for GGUF files.')
+}
+
+const typesFor =
+  (source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions) =>
+  (name: string, info: { readonly dtype: DType; readonly shape: readonly number[]; readonly sizeBytes: number }): DType =>
+    dtype ?? (ggufName === undefined && 'gguf' in source ? 'f32' : ownType(name, info))
+
+async function intoFolder(
+  source: BaseModelSource,
+  base: BaseModel,
+  weights: TensorStore,
+  sink: ByteSink,
+  own: Untied | undefined,
+  { dtype, onTensor }: IntoBaseOptions,
+) {
+  const text = 'gguf' in source ? await ggufText(await openGguf(source.gguf)) : await folderText(source.folder, base.config.source)
+  const config = own ? { ...text.config, tie_word_embeddings: false } : text.config
+  const type = (dtype as FloatChoice | undefined) ?? ('gguf' in source ? 'f32' : undefined)
+  const written = await writeHuggingFaceFolder(sink, { ...text, config }, weights, { dtype: type, ...(onTensor && { onTensor }) })
+  return { format: 'safetensors' as const, ...written }
+}
+
+async function intoGguf(
+  source: BaseModelSource,
+  weights: TensorStore & { readonly changing: ReadonlySet<string> },
+  sink: ByteSink,
+  own: Untied | undefined,
+  { ggufName, onTensor }: IntoBaseOptions & { readonly ggufName: string },
+) {
+  const file = await openGguf((source as Extract<BaseModelSource, { gguf: unknown }>).gguf)
+  const changes = changesFor(file, weights, own)
+  const count = file.tensors.size + (own ? 1 : 0)
+  let [done, sizeBytes] = [0, 0]
+  const chunks = ggufCopy(file, changes, (name, bytes) => {
+    sizeBytes += bytes
+    onTensor?.(name, ++done, count)
+  })
+  await sink.write(ggufName, chunks)
+  return { format: 'gguf' as const, tensors: count, sizeBytes }
+}
+
+/** Changed tensors by ggml name, with their rows as the file has them. */
+function changesFor(
+  file: GgufFile,
+  weights: TensorStore & { readonly changing: ReadonlySet<string> },
+  own: Untied | undefined,
+): Map<string, GgufChange> {
+  const places = ggufPlaces(file)
+  const placeOf = (name: string): Pick<GgufPlace, 'ggmlName' | 'arrange'> =>
+    places.get(name) ?? { ggmlName: huggingFaceToGguf(name, architectureOf(file).name)!, arrange: (tensor) => tensor }
+  const names = new Set([...weights.changing, ...(own ? [own.head] : [])])
+  return new Map(
+    [...names].map((name) => {
+      const { dtype, shape } = weights.tensors.get(name)!
+      const { ggmlName, arrange } = placeOf(name)
+      return [ggmlName, { dtype, shape, read: async () => arrange(await weights.read(name)) }] as const
+    }),
+  )
+}
