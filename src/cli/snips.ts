@@ -1,5 +1,6 @@
 // The task of the quickstart: a sentence in, its intent and slots as JSON out (snips_json). Rows, settings that work, and scoring.
 
+import { sameJson } from '../eval/json.ts'
 import { dataSet, type DataSet } from '../train/data/jsonl.ts'
 import type { TrainSettings } from '../train/options.ts'
 
@@ -58,16 +59,6 @@ function parsed(answer: string): { intent?: unknown; slots?: unknown } | undefin
 
 const pairs = (slots: unknown): Set<string> =>
   new Set(Object.entries((slots ?? {}) as object).map(([name, value]) => JSON.stringify([name, value])))
-
-/** Equality of JSON values; the order of keys does not count. */
-export const sameJson = (a: unknown, b: unknown): boolean => {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
-  const [left, right] = [Object.entries(a), Object.entries(b)]
-  return (
-    left.length === right.length &&
-    left.every(([key, value]) => Object.hasOwn(b, key) && sameJson(value, (b as Record<string, unknown>)[key]))
-  )
-}
 
 /** Scores answers as the reference does: exact JSON (key order does not count), JSON at all, the intent, and F1 over slots. */
 export function scoreSnips(rows: readonly SnipsRow[], answers: readonly string[]): SnipsScore {

@@ -14,6 +14,7 @@ export const floors: Record<string, number> = {
   route: 4,
   experts: 4,
   runtime: 5,
+  eval: 5.5,
   learn: 6,
   server: 7,
   node: 8,

@@ -3,7 +3,7 @@
 import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
 import type { Adapter, ChatMessage } from '../../index.ts'
-import { promptFor } from '../ask.ts'
+import { promptFor } from '../../runtime/ask.ts'
 import { type Context, defineCommand } from '../command.ts'
 import { adapterOption, modelOptions, openExpert, type OpenedExpert } from '../open-model.ts'
 import { generateOptions, samplingOptions } from '../sampling-options.ts'

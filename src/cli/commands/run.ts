@@ -1,6 +1,6 @@
 // graft run: one prompt, one answer, streamed.
 
-import { promptFor } from '../ask.ts'
+import { promptFor } from '../../runtime/ask.ts'
 import { defineCommand } from '../command.ts'
 import { adapterOption, modelOptions, openExpert } from '../open-model.ts'
 import { generateOptions, samplingOptions } from '../sampling-options.ts'

@@ -4,7 +4,7 @@ import type { ChatMessage, Prompt } from '../../index.ts'
 import type { Example } from '../../train/data/format.ts'
 import { readExamples } from '../../train/data/formats.ts'
 import { DataError } from '../../base/errors.ts'
-import { promptFor } from '../ask.ts'
+import { promptFor } from '../../runtime/ask.ts'
 import { sameJson } from '../snips.ts'
 import type { EvaluationOptions } from './loss.ts'
 
@@ -36,7 +36,9 @@ function before(text: string, stops: readonly string[]): string {
   return text.slice(0, Math.min(text.length, ...places))
 }
 
-function questionOf(example: Example, number: number, { model, system, data }: EvaluationOptions): Question {
+function questionOf(example: Example, number: number, options: EvaluationOptions): Question {
+  if (example.kind === 'pair') return questionOf(example.chosen, number, options)
+  const { model, system, data } = options
   if (example.kind === 'text') throw new DataError(`${data.name}: row ${number} is plain text, which asks nothing; leave out --generate.`)
   if (example.kind === 'completion') {
     const text = model.base.chatTemplate === undefined ? (example.plainPrompt ?? example.prompt) : example.prompt

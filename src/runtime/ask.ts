@@ -1,6 +1,8 @@
 // How a prompt is put to a model: as a conversation where the model has a chat template, as plain text to go on from elsewhere.
 
-import type { ChatMessage, Model, Prompt } from '../index.ts'
+import type { ChatMessage } from '../formats/chat-template.ts'
+import type { Model } from './model.ts'
+import type { Prompt } from './prompt.ts'
 
 /** Messages with the system message in front; for models without a template the system text and the prompt, as training joins them. */
 export function promptFor(

@@ -1,0 +1,42 @@
+// The contract of a metric: one file per metric in metrics/, one row in metrics.ts. A metric judges one row at a time; it knows no model.
+
+/** What a metric sees of one row: what was asked for, and what was answered or how the wanted answer fared. */
+export interface Judged {
+  /** The row as its file has it. */
+  readonly row: Readonly<Record<string, unknown>>
+  /** What the row says is right, up to the first stop text. */
+  readonly wanted: string
+  /** What the model wrote; empty for metrics that need no answers. */
+  readonly answer: string
+  /** Cross-entropy of the wanted tokens, summed, in nats, and how many they are. Given to metrics of the loss. */
+  readonly loss?: { readonly sum: number; readonly tokens: number }
+  /** All the answers there are, where the rows are labelled. */
+  readonly labels?: readonly string[]
+}
+
+/** A row's part in the whole: the metric is the sum of values over the sum of weights. */
+export interface RowScore {
+  readonly value: number
+  /** 1 unless given. */
+  readonly weight?: number
+}
+
+export interface Metric {
+  /** 'exact-match' */
+  readonly name: string
+  /** One line for lists. */
+  readonly about: string
+  readonly needs: 'answers' | 'loss'
+  /** 'share': rows score 0 or 1. */
+  readonly kind: 'share' | 'mean'
+  readonly better: 'higher' | 'lower'
+  /** Why the metric cannot judge this row, before any answer is written; undefined where it can. */
+  problem?(judged: Omit<Judged, 'answer'>): string | undefined
+  score(judged: Judged): RowScore | Promise<RowScore>
+  /** From the weighted mean to what is shown; itself unless given. */
+  shown?(mean: number): number
+  /** Gives up what the metric holds. */
+  dispose?(): void
+}
+
+export const share = (fits: boolean): RowScore => ({ value: fits ? 1 : 0 })

@@ -1,0 +1,13 @@
+// exp of the mean cross-entropy of the wanted tokens, every token weighing the same.
+
+import type { Metric } from '../metric.ts'
+
+export const perplexity: Metric = {
+  name: 'perplexity',
+  about: 'exp of the mean cross-entropy of the tokens that would be learned',
+  needs: 'loss',
+  kind: 'mean',
+  better: 'lower',
+  score: ({ loss }) => ({ value: loss!.sum, weight: loss!.tokens }),
+  shown: Math.exp,
+}
