@@ -83,6 +83,13 @@ describe('adapters in GGUF', () => {
     expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
   })
 
+  it('keep the tokens that activate them', async () => {
+    const adapter = await parityAdapter('alora/span')
+    const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, base.model)), base.model)
+    expect(read.config.invocationTokens).toEqual([17, 44, 17])
+    expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
+  })
+
   it('refuse what two matrices a layer do not hold', async () => {
     const options = { base: base.model, weightOf: base.weightOf }
     expect(() => ggufAdapterChunks(createAdapter('ia3', {}, options.base, { seed: 1 }), base.model)).toThrow(
@@ -130,8 +137,8 @@ describe('loadGgufAdapter', () => {
     await expect(load([], { 'general.type': text('model'), 'general.architecture': text('qwen2') })).rejects.toThrow(
       /general\.type: got "model", expected "adapter"\s+general\.architecture: got "qwen2", expected "llama"/,
     )
-    await expect(load([], { 'adapter.alora.invocation_tokens': { type: 'u32[]', value: [1, 2] } })).rejects.toThrow(
-      'invocation_tokens: is not supported',
+    await expect(load([], { 'adapter.alora.invocation_tokens': { type: 'u32', value: 1 } })).rejects.toThrow(
+      'invocation_tokens: got 1, expected a list of token ids',
     )
     await expect(load([...pair('blk.9.attn_v'), ['blk.0.attn_v.weight', f32([1])]])).rejects.toThrow(
       /blk\.9\.attn_v\.weight\.lora_a\s+blk\.9\.attn_v\.weight\.lora_b\s+blk\.0\.attn_v\.weight/,

@@ -22,6 +22,9 @@ import { transposed } from './matrices.ts'
 import { servingForms } from './serving-forms.ts'
 import { adaptableModules } from './site.ts'
 
+/** Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its library leaves that to its callers. */
+const INVOCATION = 'adapter.alora.invocation_tokens'
+
 /** llama.cpp's names of the architectures that it calls otherwise than transformers. */
 const renamed: Readonly<Record<string, string>> = { mistral: 'llama', gemma3_text: 'gemma3' }
 const ggufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
@@ -44,6 +47,7 @@ export function ggufAdapterChunks(
 ): Generator<Uint8Array> {
   const architecture = ggufArchitecture(model.config)
   const forms = servingForms(adapter, model, weightOf)
+  const { invocationTokens } = adapter.config
   const alpha = adapter.kind === 'lora' ? (adapter.config as LoraConfig).alpha : 1
   const problems: string[] = []
   const tensors = new Map<string, Tensor>()
@@ -59,6 +63,7 @@ export function ggufAdapterChunks(
     ['general.architecture', { type: 'string', value: architecture }],
     ['adapter.type', { type: 'string', value: 'lora' }],
     ['adapter.lora.alpha', { type: 'f32', value: alpha }],
+    ...(invocationTokens ? [[INVOCATION, { type: 'u32[]', value: Uint32Array.from(invocationTokens) }] satisfies [string, GgufEntry]] : []),
   ])
   return ggufChunks({ metadata, tensors })
 }
@@ -81,9 +86,9 @@ const asType = (tensor: F32Tensor, dtype: 'f32' | 'f16' | 'bf16'): Tensor =>
 export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Promise<Adapter> {
   const file = await openGguf(source)
   try {
-    const alpha = checkMetadata(file, model.config)
+    const settings = checkMetadata(file, model.config)
     const pairs = await readPairs(file, model)
-    const adapter = asAdapter(pairs, alpha, model)
+    const adapter = asAdapter(pairs, settings, model)
     checkAdapter(adapter, model)
     return adapter
   } finally {
@@ -91,16 +96,24 @@ export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Pr
   }
 }
 
-function checkMetadata({ name, metadata }: GgufFile, config: ModelConfig): number {
+interface Settings {
+  /** 0: not scaled at all. */
+  readonly alpha: number
+  readonly invocationTokens?: readonly number[]
+}
+
+function checkMetadata({ name, metadata }: GgufFile, config: ModelConfig): Settings {
   const wanted = { 'general.type': 'adapter', 'adapter.type': 'lora', 'general.architecture': ggufArchitecture(config) }
   const problems = Object.entries(wanted).flatMap(([key, value]) => {
     const got = metadata.get(key)
     return got === value ? [] : [`${key}: got ${JSON.stringify(got) ?? 'nothing'}, expected ${JSON.stringify(value)}`]
   })
-  // Such an adapter is active behind these tokens only: anywhere else it is a wrong answer.
-  if (metadata.has('adapter.alora.invocation_tokens')) problems.push('adapter.alora.invocation_tokens: is not supported')
+  const invocation = metadata.get(INVOCATION)
+  if (invocation !== undefined && !(invocation instanceof Uint32Array && invocation.length > 0))
+    problems.push(`${INVOCATION}: got ${JSON.stringify(invocation)}, expected a list of token ids`)
   if (problems.length > 0) throw new UnsupportedError(`${name}: is no LoRA adapter for this model:\n  ${problems.join('\n  ')}`)
-  return Number(metadata.get('adapter.lora.alpha') ?? 0)
+  const alpha = Number(metadata.get('adapter.lora.alpha') ?? 0)
+  return { alpha, ...(invocation === undefined ? {} : { invocationTokens: [...(invocation as Uint32Array)] }) }
 }
 
 interface Pair {
@@ -132,7 +145,7 @@ async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
   return pairs
 }
 
-function asAdapter(pairs: readonly Pair[], alpha: number, model: ModelGraph): Adapter {
+function asAdapter(pairs: readonly Pair[], { alpha, invocationTokens }: Settings, model: ModelGraph): Adapter {
   const tensors = new Map<string, Tensor>()
   const ranks = new Map<string, number>()
   for (const { module, a, b } of pairs) {
@@ -145,5 +158,5 @@ function asAdapter(pairs: readonly Pair[], alpha: number, model: ModelGraph): Ad
   }
   // llama.cpp divides by each pair's own rank; without an alpha it does not scale at all.
   const config = configOfRanks(ranks, (rank) => (alpha === 0 ? rank : alpha), model)
-  return { kind: 'lora', config, tensors }
+  return { kind: 'lora', config: { ...config, ...(invocationTokens ? { invocationTokens } : {}) }, tensors }
 }

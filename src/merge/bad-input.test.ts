@@ -97,4 +97,12 @@ describe('adapters that do not fit are refused', () => {
     const biased = reconfigured(two[0]!, { loraBias: true })
     expect(failure([biased], { method: 'peft-ties' })).toBeInstanceOf(UnsupportedError)
   })
+
+  it('that act behind invocation tokens only, by every method', () => {
+    const activated = reconfigured(two[1]!, { invocationTokens: [5, 9] })
+    for (const method of ['weighted', 'cat', 'peft-linear']) {
+      expect(failure([two[0]!, activated], { method })).toBeInstanceOf(UnsupportedError)
+      expect(() => merge([two[0]!, activated], { method })).toThrow(/adapters\[1\] is activated by tokens/)
+    }
+  })
 })
