@@ -8,8 +8,12 @@ import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { EncodedData } from './data/encode.ts'
 import type { DataSet } from './data/jsonl.ts'
-import { optimizerNamed } from './optimizers/optimizers.ts'
-import { scheduleNamed } from './schedules/schedules.ts'
+import { usualLearningRate } from './default-rates.ts'
+import { valueProblems } from './option-table.ts'
+import { optimizerNamed, optimizers } from './optimizers/optimizers.ts'
+import type { Schedule } from './schedules/schedule.ts'
+import { scheduleNamed, schedules } from './schedules/schedules.ts'
+import { settingTable } from './setting-table.ts'
 
 /** What training needs of a model. */
 export interface TrainableModel {
@@ -42,10 +46,13 @@ export interface TrainSettings {
   readonly optimizer: string
   /** The optimiser's own options: for AdamW beta1, beta2, epsilon. */
   readonly optimizerOptions: Readonly<Record<string, unknown>>
+  /** Of the highest step; see default-rates.ts for what is taken unless given. */
   readonly learningRate: number
   readonly weightDecay: number
   readonly schedule: string
-  /** Steps at the beginning over which the learning rate rises: a share of all steps. */
+  /** The schedule's own options: for cosine-restarts cycles and minimum. */
+  readonly scheduleOptions: Readonly<Record<string, unknown>>
+  /** Steps at the beginning over which the learning rate rises: a share of all steps; 0.05, or what the schedule has for itself. */
   readonly warmupShare: number
   /** The same as a number of steps, which counts before the share. */
   readonly warmupSteps?: number
@@ -53,6 +60,12 @@ export interface TrainSettings {
   readonly loraPlusRatio: number
   /** Largest norm of all gradients together; 0 does not clip. */
   readonly clip: number
+  /** So many validations in a row without a better loss end the run. */
+  readonly patience?: number
+  /** How much lower a validation loss must be to count as better. */
+  readonly minimumDelta: number
+  /** A loss that stays above so many times its start ends the run with an error; 0: never. */
+  readonly divergenceFactor: number
   readonly seed: number
   /** Recomputes layers on the way back instead of keeping them: less memory, more time. A number: into how many segments. */
   readonly checkpointing: boolean | number
@@ -79,30 +92,30 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly date?: Date
 }
 
-const defaults: Omit<TrainSettings, 'maxTokens'> = {
-  epochs: 1,
+const defaults = {
+  ...(Object.fromEntries(Object.entries(settingTable).flatMap(([name, spec]) => ('default' in spec ? [[name, spec.default]] : []))) as Pick<
+    TrainSettings,
+    | 'epochs'
+    | 'packing'
+    | 'accumulation'
+    | 'optimizer'
+    | 'schedule'
+    | 'loraPlusRatio'
+    | 'clip'
+    | 'minimumDelta'
+    | 'divergenceFactor'
+    | 'seed'
+  >),
   batch: { rows: 4, tokens: 256 },
-  packing: true,
-  accumulation: 1,
-  optimizer: 'adamw',
   optimizerOptions: {},
-  learningRate: 1e-3,
   weightDecay: 0,
-  schedule: 'cosine',
-  warmupShare: 0.05,
-  loraPlusRatio: 1,
-  clip: 1,
-  seed: 0,
+  scheduleOptions: {},
   checkpointing: false,
 }
+const usualWarmupShare = 0.05
 
 const whole = (name: string, value: number | undefined, least = 1): string[] =>
-  value === undefined || (Number.isSafeInteger(value) && value >= least)
-    ? []
-    : [`${name} must be a whole number from ${least}, got ${value}`]
-
-const number = (name: string, value: number, fits: (value: number) => boolean, expected: string): string[] =>
-  Number.isFinite(value) && fits(value) ? [] : [`${name} must be ${expected}, got ${value}`]
+  valueProblems({ [name]: { type: 'integer', least, about: '' } }, { [name]: value })
 
 function attempt(check: () => unknown): string[] {
   try {
@@ -114,42 +127,50 @@ function attempt(check: () => unknown): string[] {
   }
 }
 
+/** What was given, with everything filled in that was not. */
+function filled(options: TrainOptions, maxPositions: number): TrainSettings {
+  const given = Object.fromEntries(Object.entries(options).filter(([key, value]) => settingNames.has(key) && value !== undefined))
+  const known = { ...defaults, ...(given as Partial<TrainSettings>) }
+  return {
+    ...known,
+    maxTokens: known.maxTokens ?? Math.min(known.batch.tokens, maxPositions),
+    learningRate: known.learningRate ?? usualLearningRate(options.adapter.kind, known.optimizer),
+    warmupShare: known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? usualWarmupShare,
+  }
+}
+
 /** Options with defaults filled in. Throws one OptionError that lists everything wrong; `maxPositions` is the model's context. */
 export function completeSettings(options: TrainOptions, maxPositions: number): TrainSettings {
-  const given = Object.fromEntries(Object.entries(options).filter(([key, value]) => settingNames.has(key) && value !== undefined))
-  const partial = { ...defaults, ...(given as Partial<TrainSettings>) }
-  const settings: TrainSettings = { ...partial, maxTokens: partial.maxTokens ?? Math.min(partial.batch.tokens, maxPositions) }
+  const settings = filled(options, maxPositions)
   const { batch, maxTokens } = settings
   const problems = [
-    ...whole('epochs', settings.epochs),
-    ...whole('steps', settings.steps),
+    ...valueProblems(settingTable, { ...settings }),
     ...whole('batch.rows', batch.rows),
     ...whole('batch.tokens', batch.tokens, 2),
-    ...whole('maxTokens', maxTokens, 2),
-    ...whole('accumulation', settings.accumulation),
-    ...whole('warmupSteps', settings.warmupSteps, 0),
     ...whole('validation.everySteps', options.validation?.everySteps),
     ...whole('checkpoint.everySteps', options.checkpoint?.everySteps),
-    ...number('learningRate', settings.learningRate, (value) => value > 0, 'above 0'),
-    ...number('warmupShare', settings.warmupShare, (value) => value >= 0 && value <= 1, 'from 0 to 1'),
-    ...number('loraPlusRatio', settings.loraPlusRatio, (value) => value > 0, 'above 0'),
     ...(typeof settings.checkpointing === 'number' ? whole('checkpointing', settings.checkpointing) : []),
-    ...number('clip', settings.clip, (value) => value >= 0, 'a number from 0'),
-    ...number('seed', settings.seed, Number.isSafeInteger, 'a whole number'),
     ...(maxTokens > batch.tokens ? [`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`] : []),
     ...(maxTokens > maxPositions ? [`maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`] : []),
-    ...attempt(() => scheduleNamed(settings.schedule)),
-    ...attempt(() => optimizerSettings(settings)),
+    ...(schedules.has(settings.schedule) ? attempt(() => scheduleOf(settings)) : []),
+    ...(optimizers.has(settings.optimizer) ? attempt(() => optimizerSettings(settings)) : []),
+    ...(settings.patience !== undefined && !options.validation ? ['patience needs validation data, and there is none'] : []),
   ]
   if (problems.length > 0) throw new OptionError(`Training options: ${problems.join('; ')}.`)
   return settings
 }
 
-const settingNames = new Set([...Object.keys(defaults), 'steps', 'maxTokens', 'warmupSteps', 'system'])
+const settingNames = new Set([...Object.keys(settingTable), ...Object.keys(defaults), 'system'])
 
 /** The optimiser's complete settings, weight decay among them. */
 export const optimizerSettings = ({ optimizer, optimizerOptions, weightDecay }: TrainSettings): object =>
   optimizerNamed(optimizer).complete({ weightDecay, ...optimizerOptions })
+
+/** The schedule with its complete settings. */
+export function scheduleOf({ schedule: name, scheduleOptions }: TrainSettings): { schedule: Schedule; settings: object } {
+  const schedule = scheduleNamed(name)
+  return { schedule, settings: schedule.complete(scheduleOptions) }
+}
 
 /** Steps of warm-up in a run of `steps`. */
 export const warmupOf = ({ warmupSteps, warmupShare }: TrainSettings, steps: number): number =>

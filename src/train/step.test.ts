@@ -10,6 +10,8 @@ import { takeStep, type StepProgram, type StepRule } from './step.ts'
 /** Plain descent, to see what arrives at the optimiser. */
 const descent: Optimizer = {
   name: 'descent',
+  about: 'plain descent',
+  options: {},
   complete: () => ({}),
   stateShapes: () => ({}),
   update: ({ parameter, gradient, learningRate }) => gradient.forEach((value, i) => (parameter[i]! -= learningRate * value)),

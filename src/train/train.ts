@@ -9,10 +9,10 @@ import { writeCheckpoint } from './checkpoint.ts'
 import type { EncodedRow } from './data/encode.ts'
 import type { Snapshot, TrainEvent } from './events.ts'
 import { createGradientProgram, type GradientProgram } from './gradient-program.ts'
-import { type TrainOptions, warmupOf } from './options.ts'
+import { scheduleOf, type TrainOptions, warmupOf } from './options.ts'
 import { type BatchPlan, buildBatch } from './packing.ts'
 import { type PreparedRun, prepareRun, type RunData } from './prepare.ts'
-import { learningRateFactor, scheduleNamed } from './schedules/schedules.ts'
+import { learningRateFactor } from './schedules/schedules.ts'
 import { speedometer } from './speed.ts'
 import { takeStep } from './step.ts'
 
@@ -84,7 +84,8 @@ async function nextStep(run: PreparedRun, program: RunProgram, speed: ReturnType
   const { settings, plan, data, state } = run
   const step = state.step + 1
   const plans = plan.batchesOf(step)
-  const factor = learningRateFactor(scheduleNamed(settings.schedule), step, plan.steps, warmupOf(settings, plan.steps))
+  const { schedule, settings: shape } = scheduleOf(settings)
+  const factor = learningRateFactor(schedule, shape, step, { steps: plan.steps, warmupSteps: warmupOf(settings, plan.steps) })
   const learningRate = settings.learningRate * factor
   const measured = await speed.measure(
     plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0),
@@ -134,12 +135,7 @@ function checkpointWriter({ state, fingerprint, nextTurn }: PreparedRun, sink: B
   }
 }
 
-const withTensors = ({ kind, config, baseModel }: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({
-  kind,
-  config,
-  tensors,
-  ...(baseModel === undefined ? {} : { baseModel }),
-})
+const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({ ...adapter, tensors })
 
 function lastOf({ adapter, state }: PreparedRun): Snapshot {
   const loss = state.validations.findLast(({ step }) => step === state.step)?.loss ?? state.steps.at(-1)?.loss ?? NaN

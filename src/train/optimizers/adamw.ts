@@ -1,14 +1,16 @@
 // AdamW: Adam with weight decay apart from the gradient. Loshchilov and Hutter 2019, arXiv:1711.05101.
 
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Optimizer } from './optimizer.ts'
-import { readSettings } from './settings.ts'
 
-export interface AdamWSettings {
-  readonly beta1: number
-  readonly beta2: number
-  readonly epsilon: number
-  readonly weightDecay: number
-}
+const options = {
+  beta1: { type: 'number', default: 0.9, least: 0, below: 1, about: 'how much of the mean gradient is kept' },
+  beta2: { type: 'number', default: 0.999, least: 0, below: 1, about: 'how much of the mean squared gradient is kept' },
+  epsilon: { type: 'number', default: 1e-8, least: 0, about: 'added to the root of the mean square' },
+  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight taken off at a step, times the learning rate' },
+} as const satisfies OptionTable
+
+export type AdamWSettings = OptionValues<typeof options>
 
 /**
  * As torch.optim.AdamW:
@@ -18,13 +20,9 @@ export interface AdamWSettings {
  */
 export const adamw: Optimizer<AdamWSettings> = {
   name: 'adamw',
-  complete: (options) =>
-    readSettings('AdamW', options, {
-      beta1: { default: 0.9, least: 0, below: 1 },
-      beta2: { default: 0.999, least: 0, below: 1 },
-      epsilon: { default: 1e-8, least: 0 },
-      weightDecay: { default: 0, least: 0 },
-    }),
+  about: 'a step of its own for every number; remembers two numbers for each',
+  options,
+  complete: (given) => readOptions('AdamW', given, options),
   stateShapes: (shape) => ({ mean: shape, square: shape }),
   update({ parameter, gradient, state, step, learningRate }, { beta1, beta2, epsilon, weightDecay }) {
     const mean = state['mean']!

@@ -5,7 +5,7 @@ import { OptionError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
 import type { Optimizer } from './optimizer.ts'
 
-/** Minimises ½‖w − target‖² for some steps; `stateOf` may hand over another state at any step. */
+/** Minimises ½‖w − target‖² for some steps at a falling rate; before step `pause` the state goes through a save and a load. */
 function descend(optimizer: Optimizer, steps: number, target: readonly number[], learningRate: number, pause = 0): Float32Array {
   const settings = optimizer.complete({})
   const shape = [2, target.length / 2]
@@ -15,7 +15,7 @@ function descend(optimizer: Optimizer, steps: number, target: readonly number[],
   for (let step = 1; step <= steps; step++) {
     if (step === pause) state = structuredClone(state) // saved and loaded: nothing else may be remembered
     const gradient = parameter.map((value, i) => value - target[i]!)
-    optimizer.update({ parameter, gradient, shape, state, step, learningRate }, settings)
+    optimizer.update({ parameter, gradient, shape, state, step, learningRate: learningRate * (1 - step / (steps + 1)) }, settings)
   }
   return parameter
 }
@@ -33,8 +33,34 @@ export function optimizerContract(optimizer: Optimizer): void {
   it('changes nothing at learning rate 0', () => {
     expect([...descend(optimizer, 3, target, 0)]).toEqual([0, 0, 0, 0])
   })
+  it('stays finite where gradients are zero, tiny or huge', () => {
+    const settings = optimizer.complete({})
+    const shape = [2, 2]
+    const slots = Object.entries(optimizer.stateShapes(shape, settings))
+    const state = Object.fromEntries(slots.map(([slot, slotShape]) => [slot, new Float32Array(sizeOf(slotShape))]))
+    const parameter = Float32Array.of(1, 2, 3, 4)
+    for (const [i, size] of [0, 1e-25, 1e12, 0].entries())
+      optimizer.update({ parameter, gradient: new Float32Array(4).fill(size), shape, state, step: i + 1, learningRate: 0.1 }, settings)
+    expect(parameter.every(Number.isFinite)).toBe(true)
+  })
+  it('takes weights down by weight decay alone where there is no gradient', () => {
+    const settings = optimizer.complete({ weightDecay: 0.5 })
+    const slots = Object.entries(optimizer.stateShapes([2], settings))
+    const state = Object.fromEntries(slots.map(([slot, shape]) => [slot, new Float32Array(sizeOf(shape))]))
+    const parameter = Float32Array.of(1, -2)
+    optimizer.update({ parameter, gradient: new Float32Array(2), shape: [2], state, step: 1, learningRate: 0.1 }, settings)
+    expect([...parameter].map((value) => value.toFixed(6))).toEqual(['0.950000', '-1.900000'])
+  })
+  it('names its options with sentences, and its defaults are allowed', () => {
+    expect(Object.keys(optimizer.options)).toContain('weightDecay')
+    const defaults = Object.fromEntries(Object.entries(optimizer.options).map(([name, spec]) => [name, spec.default]))
+    expect(optimizer.complete({})).toEqual(defaults)
+    expect(optimizer.complete(defaults)).toEqual(defaults)
+    for (const { about } of [optimizer, ...Object.values(optimizer.options)]) expect(about.length).toBeGreaterThan(10)
+  })
   it('refuses unknown options and bad numbers, all at once', () => {
-    expect(() => optimizer.complete({ surely: 1, unknown: 2 })).toThrow(OptionError)
-    expect(() => optimizer.complete({ surely: 1, unknown: 2 })).toThrow(/"surely".*"unknown"/)
+    const wrong = { surely: 1, unknown: 2, weightDecay: -1 }
+    expect(() => optimizer.complete(wrong)).toThrow(OptionError)
+    expect(() => optimizer.complete(wrong)).toThrow(/"surely".*"unknown".*weightDecay must be a number from 0, got -1/)
   })
 }

@@ -1,5 +1,7 @@
 // The contract of an optimiser: one file per optimiser, one row in optimizers.ts. It knows one parameter at a time: no model, no data, no clock.
 
+import type { OptionTable } from '../option-table.ts'
+
 /** One parameter at one step. */
 export interface UpdateSite {
   /** Changed in place. */
@@ -16,6 +18,10 @@ export interface UpdateSite {
 export interface Optimizer<Settings extends object = object> {
   /** 'adamw' */
   readonly name: string
+  /** One line for lists. */
+  readonly about: string
+  /** Its own options; `weightDecay` is among them. */
+  readonly options: OptionTable
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** What is remembered for a parameter of this shape. */

@@ -1,5 +1,14 @@
 // The learning rate stays.
 
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Schedule } from './schedule.ts'
 
-export const constant: Schedule = { name: 'constant', factor: () => 1 }
+const options = {} as const satisfies OptionTable
+
+export const constant: Schedule<OptionValues<typeof options>> = {
+  name: 'constant',
+  about: 'stays',
+  options,
+  complete: (given) => readOptions('Schedule constant', given, options),
+  factor: () => 1,
+}

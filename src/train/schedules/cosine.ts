@@ -1,5 +1,15 @@
-// The learning rate falls to zero along half a cosine. Loshchilov and Hutter 2017, arXiv:1608.03983.
+// The learning rate falls along half a cosine. Loshchilov and Hutter 2017, arXiv:1608.03983.
 
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
-export const cosine: Schedule = { name: 'cosine', factor: (progress) => Math.max(0, (1 + Math.cos(Math.PI * progress)) / 2) }
+const options = { minimum } as const satisfies OptionTable
+
+export const cosine: Schedule<OptionValues<typeof options>> = {
+  name: 'cosine',
+  about: 'falls along half a cosine: slowly at both ends',
+  options,
+  complete: (given) => readOptions('Schedule cosine', given, options),
+  factor: ({ progress }, settings) => aboveMinimum(Math.max(0, (1 + Math.cos(Math.PI * progress)) / 2), settings),
+}

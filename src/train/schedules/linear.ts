@@ -1,5 +1,15 @@
-// The learning rate falls in a straight line to zero.
+// The learning rate falls in a straight line.
 
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
-export const linear: Schedule = { name: 'linear', factor: (progress) => Math.max(0, 1 - progress) }
+const options = { minimum } as const satisfies OptionTable
+
+export const linear: Schedule<OptionValues<typeof options>> = {
+  name: 'linear',
+  about: 'falls in a straight line',
+  options,
+  complete: (given) => readOptions('Schedule linear', given, options),
+  factor: ({ progress }, settings) => aboveMinimum(Math.max(0, 1 - progress), settings),
+}

@@ -1,8 +1,27 @@
 // The contract of a learning-rate schedule: one file per schedule, one row in schedules.ts. It knows steps, never losses.
 
-export interface Schedule {
+import type { OptionTable } from '../option-table.ts'
+
+/** Where a run stands. It is counted from the end of the warm-up, except for schedules that have a `riseShare`. */
+export interface Moment {
+  /** done/steps: 0 at the first step counted, 1 at the end of the run. */
+  readonly progress: number
+  /** Steps done, and steps there are. */
+  readonly done: number
+  readonly steps: number
+  readonly warmupSteps: number
+}
+
+export interface Schedule<Settings extends object = object> {
   /** 'cosine' */
   readonly name: string
-  /** What the learning rate is multiplied by. `progress` goes from 0, right after the warm-up, to 1 at the end of the run. */
-  factor(progress: number): number
+  /** One line for lists. */
+  readonly about: string
+  readonly options: OptionTable
+  /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
+  complete(options: Readonly<Record<string, unknown>>): Settings
+  /** What the learning rate is multiplied by. */
+  factor(at: Moment, settings: Settings): number
+  /** Present where the rise is part of the schedule: the share of the steps that it takes unless told. `factor` then draws the warm-up too. */
+  readonly riseShare?: number
 }

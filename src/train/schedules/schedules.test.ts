@@ -1,49 +1,46 @@
+import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
+import { scheduleContract } from './schedule.contract.ts'
 import { learningRateFactor, scheduleNamed, schedules } from './schedules.ts'
 
-const factors = (name: string, steps: number, warmup: number): number[] =>
-  Array.from({ length: steps }, (_, i) => learningRateFactor(scheduleNamed(name), i + 1, steps, warmup))
+interface Case {
+  readonly schedule: string
+  readonly options: Record<string, unknown>
+  readonly steps: number
+  readonly warmupSteps: number
+  /** null where the reference has a warm-up of another form. */
+  readonly factors: readonly (number | null)[]
+}
+const golden = JSON.parse(readFileSync(new URL('../../../test/golden/schedules/fixtures.json', import.meta.url), 'utf8')) as Case[]
 
-// transformers 5: get_*_schedule_with_warmup with 3 steps of warm-up; the learning rate that each optimiser step uses.
-const golden: [string, number[]][] = [
-  [
-    'cosine',
-    [
-      0,
-      1 / 3,
-      2 / 3,
-      1,
-      0.9504844339512095,
-      0.8117449009293668,
-      0.6112604669781572,
-      0.38873953302184283,
-      0.18825509907063326,
-      0.04951556604879048,
-    ],
-  ],
-  ['linear', [0, 1 / 3, 2 / 3, 1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7, 1 / 7]],
-  ['constant', [0, 1 / 3, 2 / 3, 1, 1, 1, 1, 1, 1, 1]],
-]
+describe.each([...schedules.values()].map((schedule) => [schedule.name, schedule] as const))('%s', (name, schedule) => {
+  scheduleContract(schedule)
 
-describe.each([...schedules.keys()])('%s', (name) => {
-  it('stays within 0 and 1, and is finite for a single step', () => {
-    for (const factor of [...factors(name, 50, 0), ...factors(name, 50, 10), ...factors(name, 1, 0), ...factors(name, 2, 2)]) {
-      expect(factor).toBeGreaterThanOrEqual(0)
-      expect(factor).toBeLessThanOrEqual(1)
-    }
+  const cases = golden.filter((row) => row.schedule === name).map((row) => [JSON.stringify(row.options), row] as const)
+  it('has reference factors', () => {
+    expect(cases.length).toBeGreaterThan(0)
   })
-  it('begins with the whole learning rate where there is no warm-up', () => {
-    expect(factors(name, 10, 0)[0]).toBe(1)
+  it.each(cases)('is as in transformers and torch with %s', (_, { options, steps, warmupSteps, factors }) => {
+    const settings = schedule.complete(options)
+    factors.forEach((expected, i) => {
+      if (expected === null) return
+      expect(learningRateFactor(schedule, settings, i + 1, { steps, warmupSteps })).toBeCloseTo(expected, 12)
+    })
   })
 })
 
 describe('schedules', () => {
-  it.each(golden)('%s is as in transformers', (name, expected) => {
-    factors(name, 10, 3).forEach((factor, i) => expect(factor).toBeCloseTo(expected[i]!, 12))
-  })
   it('are named in the error for an unknown one', () => {
     expect(() => scheduleNamed('cosin')).toThrow(OptionError)
-    expect(() => scheduleNamed('cosin')).toThrow('constant, linear, cosine')
+    expect(() => scheduleNamed('cosin')).toThrow('constant, linear, cosine, cosine-restarts, exponential, step, polynomial, one-cycle')
+  })
+  it('that need a length take one from the run where none is given', () => {
+    const end = (name: string, step: number) => {
+      const schedule = scheduleNamed(name)
+      return learningRateFactor(schedule, schedule.complete({}), step, { steps: 9, warmupSteps: 0 })
+    }
+    expect(end('exponential', 9)).toBeCloseTo(0.01 ** (8 / 9), 12)
+    expect([1, 3, 4, 6, 7, 9].map((step) => end('step', step).toFixed(3))).toEqual(['1.000', '1.000', '0.100', '0.100', '0.010', '0.010'])
   })
 })

@@ -1,12 +1,19 @@
-// The table of schedules, and the warm-up that all of them share.
+// The table of schedules, and the warm-up that they share.
 
 import { OptionError } from '../../base/errors.ts'
 import { constant } from './constant.ts'
+import { cosineRestarts } from './cosine-restarts.ts'
 import { cosine } from './cosine.ts'
+import { exponential } from './exponential.ts'
 import { linear } from './linear.ts'
+import { oneCycle } from './one-cycle.ts'
+import { polynomial } from './polynomial.ts'
 import type { Schedule } from './schedule.ts'
+import { step } from './step.ts'
 
-export const schedules: ReadonlyMap<string, Schedule> = new Map([constant, linear, cosine].map((row) => [row.name, row]))
+export const schedules: ReadonlyMap<string, Schedule> = new Map(
+  [constant, linear, cosine, cosineRestarts, exponential, step, polynomial, oneCycle].map((row) => [row.name, row as Schedule]),
+)
 
 export function scheduleNamed(name: string): Schedule {
   const schedule = schedules.get(name)
@@ -14,12 +21,20 @@ export function scheduleNamed(name: string): Schedule {
   return schedule
 }
 
+/** A run's length and how much of it is warm-up. */
+export interface Course {
+  readonly steps: number
+  readonly warmupSteps: number
+}
+
 /**
- * The factor of step `step`, counted from 1, of `steps`: rises in a straight line during the warm-up, then follows the schedule.
+ * The factor of step `step`, counted from 1: rises in a straight line during the warm-up, then follows the schedule, whose `settings` are complete.
  * As transformers' get_*_schedule_with_warmup, whose first step therefore has the factor 0 when there is a warm-up.
  */
-export function learningRateFactor(schedule: Schedule, step: number, steps: number, warmupSteps: number): number {
+export function learningRateFactor(schedule: Schedule, settings: object, step: number, { steps, warmupSteps }: Course): number {
   const done = step - 1
+  if (schedule.riseShare !== undefined) return schedule.factor({ done, steps, progress: done / Math.max(1, steps), warmupSteps }, settings)
   if (done < warmupSteps) return done / warmupSteps
-  return schedule.factor((done - warmupSteps) / Math.max(1, steps - warmupSteps))
+  const counted = { done: done - warmupSteps, steps: Math.max(1, steps - warmupSteps) }
+  return schedule.factor({ ...counted, progress: counted.done / counted.steps, warmupSteps }, settings)
 }

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest'
+import { hasDiverged, lossLimit } from './divergence.ts'
+
+const of = (...losses: number[]) => losses.map((loss) => ({ loss }))
+/** The step, counted from 1, at which a run with these losses is stopped. */
+const stopsAt = (losses: readonly number[], factor = 10): number | undefined => {
+  const found = losses.findIndex((loss, i) => hasDiverged(of(...losses.slice(0, i)), loss, factor))
+  return found < 0 ? undefined : found + 1
+}
+
+describe('divergence', () => {
+  it('is a loss that stays above ten times its start', () => {
+    expect(stopsAt([2, 2, 2, 2, 2, 30, 31, 32, 33])).toBe(8) // three of five are high
+    expect(stopsAt([2, 2, 2, 2, 2, 19, 19, 19, 19])).toBe(undefined)
+    expect(stopsAt([2, 2, 2, 2, 2, 19, 19, 19, 19], 5)).toBe(8)
+  })
+  it('is noticed where a run blows up in its first steps, which are its start too', () => {
+    expect(stopsAt([4, 60, 300, 500, 900])).toBe(3)
+  })
+  it('is not one bad batch, nor two', () => {
+    expect(stopsAt([2, 2, 500, 2, 2, 2, 400, 300, 2, 2, 2, 500, 2])).toBe(undefined)
+  })
+  it('is not a rise from nearly nothing to little, nor a first batch that was too hard', () => {
+    expect(stopsAt([0.001, 0.5, 0.6, 0.7, 0.6, 0.8])).toBe(undefined)
+    expect(stopsAt([50, 2, 2, 2, 2, 19, 19, 19, 19])).toBe(undefined)
+    expect(stopsAt([50, 2, 2, 2, 2, 21, 21, 21, 21])).toBe(8)
+  })
+  it('is not looked for with a factor of 0', () => {
+    expect(lossLimit(of(1, 1, 1), 0)).toBe(Infinity)
+    expect(stopsAt([1, 1e9, 1e9, 1e9, 1e9], 0)).toBe(undefined)
+  })
+})

@@ -1,0 +1,114 @@
+// Adafactor: the mean squared gradient of a matrix kept as a row and a column. Shazeer and Stern 2018, arXiv:1804.04235.
+
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import type { Optimizer, UpdateSite } from './optimizer.ts'
+
+const options = {
+  decayRate: { type: 'number', default: 0.8, above: 0, most: 1, about: 'how fast old squares fade: step t counts 1/tᵈ' },
+  clipThreshold: { type: 'number', default: 1, above: 0, about: 'largest root mean square of an update before the learning rate' },
+  beta1: { type: 'number', default: 0, least: 0, below: 1, about: 'how much of the mean update is kept; 0 remembers none' },
+  epsilon: { type: 'number', default: 1e-30, least: 1e-37, about: 'added to squared gradients, so that none is zero' },
+  scaleParameter: { type: 'boolean', default: false, about: "multiplies the learning rate by the weights' root mean square" },
+  relativeStep: { type: 'boolean', default: false, about: 'multiplies the learning rate by min(0.01, 1/√step)' },
+  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight taken off at a step, times the learning rate' },
+} as const satisfies OptionTable
+
+export type AdafactorSettings = OptionValues<typeof options>
+
+const leastScale = 1e-3 // the reference's second epsilon: weights that are zero must be able to move
+
+/** √(Σ x² / n); 0 for no numbers. */
+function rootMeanSquare(values: Float32Array | Float64Array): number {
+  const size = values.length
+  let sum = 0
+  for (let i = 0; i < size; i++) sum += values[i]! * values[i]!
+  return size > 0 ? Math.sqrt(sum / size) : 0
+}
+
+/** One matrix's gradient over √V, V = row·column/mean(row), after row [rows] and column [columns] took the gradient's squares in. */
+function scaleMatrix(scaled: Float64Array, gradient: Float32Array, row: Float32Array, column: Float32Array, kept: number, epsilon: number) {
+  const [rows, columns] = [row.length, column.length]
+  const columnSums = new Float64Array(columns)
+  let mean = 0
+  for (let r = 0; r < rows; r++) {
+    let rowSum = 0
+    for (let c = 0; c < columns; c++) {
+      const g = gradient[r * columns + c]!
+      const squared = g * g + epsilon
+      rowSum += squared
+      columnSums[c]! += squared
+    }
+    row[r] = kept * row[r]! + ((1 - kept) * rowSum) / columns
+    mean += row[r]! / rows
+  }
+  for (let c = 0; c < columns; c++) column[c] = kept * column[c]! + ((1 - kept) * columnSums[c]!) / rows
+  const columnScales = Float64Array.from(column, (value) => 1 / Math.sqrt(value))
+  for (let r = 0; r < rows; r++) {
+    const rowScale = Math.sqrt(mean / row[r]!)
+    for (let c = 0; c < columns; c++) scaled[r * columns + c] = gradient[r * columns + c]! * rowScale * columnScales[c]!
+  }
+}
+
+/** g/√V by what is remembered of V, which is brought up to date first. A stack of matrices [.., rows, columns] is so many matrices. */
+function scaledGradient({ gradient, shape, state, step }: UpdateSite, { decayRate, epsilon }: AdafactorSettings): Float64Array {
+  const kept = 1 - step ** -decayRate
+  const scaled = new Float64Array(gradient.length)
+  const square = state['square']
+  if (square) {
+    for (let i = 0, size = scaled.length; i < size; i++) {
+      const g = gradient[i]!
+      const v = kept * square[i]! + (1 - kept) * (g * g + epsilon)
+      square[i] = v
+      scaled[i] = g / Math.sqrt(v)
+    }
+    return scaled
+  }
+  const [rows, columns] = [shape.at(-2)!, shape.at(-1)!]
+  const part = <Values extends Float32Array | Float64Array>(values: Values, i: number, size: number): Values =>
+    values.subarray(i * size, (i + 1) * size) as Values
+  for (let i = 0; i * rows * columns < scaled.length; i++)
+    scaleMatrix(
+      part(scaled, i, rows * columns),
+      part(gradient, i, rows * columns),
+      part(state['row']!, i, rows),
+      part(state['column']!, i, columns),
+      kept,
+      epsilon,
+    )
+  return scaled
+}
+
+/**
+ * As transformers.optimization.Adafactor, whose scale_parameter and relative_step are off here unless asked for:
+ *
+ *     V ← κ·V + (1 − κ)(g² + ε), κ = 1 − t⁻ᵈ    u ← g/√V    u ← lr·u / max(1, rms(u)/clip)    m ← β₁·m + (1 − β₁)·u
+ *     w ← w·(1 − lr·decay) − m
+ */
+export const adafactor: Optimizer<AdafactorSettings> = {
+  name: 'adafactor',
+  about: 'as AdamW without momentum, but remembers only a row and a column of each matrix',
+  options,
+  complete: (given) => readOptions('Adafactor', given, options),
+  stateShapes: (shape, { beta1 }) => ({
+    ...(shape.length < 2 ? { square: shape } : { row: shape.slice(0, -1), column: [...shape.slice(0, -2), shape.at(-1)!] }),
+    ...(beta1 > 0 ? { mean: shape } : {}),
+  }),
+  update(at, settings) {
+    const { parameter, state, step } = at
+    const { clipThreshold, beta1, scaleParameter, relativeStep, weightDecay } = settings
+    const rate =
+      at.learningRate *
+      (relativeStep ? Math.min(0.01, 1 / Math.sqrt(step)) : 1) *
+      (scaleParameter ? Math.max(leastScale, rootMeanSquare(parameter)) : 1)
+    const update = scaledGradient(at, settings)
+    const scale = rate / Math.max(1, rootMeanSquare(update) / clipThreshold)
+    const mean = state['mean']
+    const keep = 1 - weightDecay * rate
+    const size = parameter.length
+    for (let i = 0; i < size; i++) {
+      let u = update[i]! * scale
+      if (mean) mean[i] = u = beta1 * mean[i]! + (1 - beta1) * u
+      parameter[i] = parameter[i]! * keep - u
+    }
+  },
+}

@@ -1,0 +1,35 @@
+// Lion: every number moves by the learning rate, up or down. Chen et al. 2023, arXiv:2302.06675, algorithm 2.
+
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import type { Optimizer } from './optimizer.ts'
+
+const options = {
+  beta1: { type: 'number', default: 0.9, least: 0, below: 1, about: 'weight of the mean gradient in the direction of a step' },
+  beta2: { type: 'number', default: 0.99, least: 0, below: 1, about: 'how much of the mean gradient is kept' },
+  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight taken off at a step, times the learning rate' },
+} as const satisfies OptionTable
+
+export type LionSettings = OptionValues<typeof options>
+
+/**
+ * As the paper's algorithm:
+ *
+ *     w ← w·(1 − lr·decay) − lr·sign(β₁·m + (1 − β₁)·g)    m ← β₂·m + (1 − β₂)·g
+ */
+export const lion: Optimizer<LionSettings> = {
+  name: 'lion',
+  about: 'steps of one size, only their signs learned; remembers one number for each',
+  options,
+  complete: (given) => readOptions('Lion', given, options),
+  stateShapes: (shape) => ({ mean: shape }),
+  update({ parameter, gradient, state, learningRate }, { beta1, beta2, weightDecay }) {
+    const mean = state['mean']!
+    const keep = 1 - learningRate * weightDecay
+    const size = parameter.length
+    for (let i = 0; i < size; i++) {
+      const [g, m] = [gradient[i]!, mean[i]!]
+      parameter[i] = parameter[i]! * keep - learningRate * Math.sign(beta1 * m + (1 - beta1) * g)
+      mean[i] = beta2 * m + (1 - beta2) * g
+    }
+  },
+}

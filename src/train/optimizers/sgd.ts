@@ -1,0 +1,50 @@
+// Stochastic gradient descent, with momentum, and Nesterov's form of it. Sutskever et al. 2013, "On the importance of initialization and momentum".
+
+import { OptionError } from '../../base/errors.ts'
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import type { Optimizer } from './optimizer.ts'
+
+const options = {
+  momentum: {
+    type: 'number',
+    default: 0.9,
+    least: 0,
+    below: 1,
+    about: 'how much of the last step goes into the next; 0 remembers nothing',
+  },
+  nesterov: { type: 'boolean', default: false, about: 'looks one step of momentum ahead' },
+  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight added to its gradient' },
+} as const satisfies OptionTable
+
+export type SgdSettings = OptionValues<typeof options>
+
+/**
+ * As torch.optim.SGD, without dampening:
+ *
+ *     g ← g + decay·w    b ← μ·b + g    w ← w − lr·b        nesterov: w ← w − lr·(g + μ·b)
+ */
+export const sgd: Optimizer<SgdSettings> = {
+  name: 'sgd',
+  about: 'plain descent with momentum; one learning rate for all numbers, and one number remembered for each',
+  options,
+  complete(given) {
+    const settings = readOptions('SGD', given, options)
+    if (settings.nesterov && settings.momentum === 0) throw new OptionError('SGD: nesterov needs a momentum above 0, got 0.')
+    return settings
+  },
+  stateShapes: (shape, { momentum }) => (momentum > 0 ? { momentum: shape } : {}),
+  update({ parameter, gradient, state, learningRate }, { momentum, nesterov, weightDecay }) {
+    const buffer = state['momentum']
+    const size = parameter.length
+    for (let i = 0; i < size; i++) {
+      const g = gradient[i]! + weightDecay * parameter[i]!
+      if (!buffer) {
+        parameter[i] = parameter[i]! - learningRate * g
+        continue
+      }
+      const b = momentum * buffer[i]! + g
+      buffer[i] = b
+      parameter[i] = parameter[i]! - learningRate * (nesterov ? g + momentum * b : b)
+    }
+  },
+}

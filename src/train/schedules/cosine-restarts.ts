@@ -1,0 +1,22 @@
+// The learning rate falls along half a cosine several times, each time from the top. Loshchilov and Hutter 2017, arXiv:1608.03983.
+
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { aboveMinimum, minimum } from './minimum.ts'
+import type { Schedule } from './schedule.ts'
+
+const options = {
+  cycles: { type: 'integer', default: 3, least: 1, about: 'how many times it falls' },
+  minimum,
+} as const satisfies OptionTable
+
+/** As transformers' get_cosine_with_hard_restarts_schedule_with_warmup: (1 + cos(π·(cycles·progress mod 1)))/2. */
+export const cosineRestarts: Schedule<OptionValues<typeof options>> = {
+  name: 'cosine-restarts',
+  about: 'falls along half a cosine several times, each time from the top',
+  options,
+  complete: (given) => readOptions('Schedule cosine-restarts', given, options),
+  factor({ progress }, settings) {
+    const inCycle = (settings.cycles * progress) % 1
+    return aboveMinimum(progress >= 1 ? 0 : Math.max(0, (1 + Math.cos(Math.PI * inCycle)) / 2), settings)
+  },
+}

@@ -1,0 +1,28 @@
+// The learning rate rises to its peak and falls far below its start, both along half a cosine. Smith and Topin 2018, arXiv:1708.07120.
+
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import type { Schedule } from './schedule.ts'
+
+const options = {
+  startDivisor: { type: 'number', default: 25, least: 1, about: 'the first step has the learning rate divided by this' },
+  endDivisor: { type: 'number', default: 1e4, least: 1, about: 'the last step has the first one divided by this' },
+} as const satisfies OptionTable
+
+/** From one value to another along half a cosine. */
+const between = (from: number, to: number, share: number): number => to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2
+
+const last = (settings: OptionValues<typeof options>): number => 1 / settings.startDivisor / settings.endDivisor
+
+/** As torch's OneCycleLR with cosine annealing and two phases; the warm-up is its first phase, 0.3 of the steps unless given. */
+export const oneCycle: Schedule<OptionValues<typeof options>> = {
+  name: 'one-cycle',
+  about: 'rises along half a cosine over the first part, then falls far below its start',
+  options,
+  complete: (given) => readOptions('Schedule one-cycle', given, options),
+  riseShare: 0.3,
+  factor({ done, steps, warmupSteps }, settings) {
+    const peak = Math.max(0, warmupSteps - 1) // the step that has the whole learning rate
+    if (done < peak) return between(1 / settings.startDivisor, 1, done / peak)
+    return between(1, last(settings), (done - peak) / Math.max(1, steps - 1 - peak))
+  },
+}

@@ -1,0 +1,18 @@
+// The learning rate stays for some steps, then falls by a factor, and so on.
+
+import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import type { Schedule } from './schedule.ts'
+
+const options = {
+  everySteps: { type: 'integer', least: 1, about: 'steps between two falls; a third of the run unless given' },
+  gamma: { type: 'number', default: 0.1, above: 0, most: 1, about: 'factor of one fall' },
+} as const satisfies OptionTable
+
+/** As torch's StepLR, stepped once a step: gamma^⌊t/everySteps⌋. */
+export const step: Schedule<OptionValues<typeof options>> = {
+  name: 'step',
+  about: 'stays for some steps, then falls by a factor, and so on',
+  options,
+  complete: (given) => readOptions('Schedule step', given, options),
+  factor: ({ done, steps }, { everySteps, gamma }) => gamma ** Math.floor(done / (everySteps ?? Math.max(1, Math.ceil(steps / 3)))),
+}
