@@ -1,6 +1,8 @@
 // One step's rows as the gradient program takes them: several sequences packed side by side, each seeing itself and a shared beginning.
 
-/** Arrays of [N, T] in row-major order; the last three of [M], M the number of scored positions. */
+import type { Tensor } from '../base/tensor.ts'
+
+/** Arrays of [N, T] in row-major order; `scored`, `labels` and `weights` of [M], M the number of scored positions. */
 export interface Batch {
   readonly rows: number // N
   readonly tokens: number // T
@@ -14,4 +16,6 @@ export interface Batch {
   readonly labels: Int32Array
   /** Each label's weight in the summed loss. */
   readonly weights: Float32Array
+  /** What the loss reads beside labels and weights. */
+  readonly feeds?: ReadonlyMap<string, Tensor>
 }

@@ -37,6 +37,28 @@ describe('planEpoch', () => {
       { numRuns: 50 },
     )
   })
+  it('keeps pairs in one batch, and packed on one line', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 2, max: 12 }), { minLength: 2, maxLength: 300 }), fc.boolean(), (some, packing) => {
+        const lengths = some.slice(0, some.length & ~1)
+        const plans = planEpoch(rowsOf(lengths), { ...options, packing, together: 2 })
+        expect(plans.flat(2).toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i))
+        for (const plan of plans) {
+          expect(plan.length).toBeLessThanOrEqual(options.rows)
+          for (const group of packing ? plan : [plan.flat()])
+            group.forEach((row, i) => expect(i % 2 === 0 ? row % 2 : row - group[i - 1]!).toBe(i % 2))
+        }
+      }),
+      { numRuns: 30 },
+    )
+  })
+  it('refuses a pair that is longer than a line, unless its rows have a line each', () => {
+    const pair = { ...options, together: 2 }
+    expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow(OptionError)
+    expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow('A pair has 25 tokens, a line of a batch 24')
+    expect(planEpoch(alike([14, 14], 4), { ...pair, shared: 4 })).toEqual([[[0, 1]]])
+    expect(planEpoch(rowsOf([12, 13]), { ...pair, packing: false })).toEqual([[[0], [1]]])
+  })
   it('depends on seed and epoch alone', () => {
     const rows = rowsOf(Array.from({ length: 40 }, (_, i) => 2 + (i % 9)))
     const plan = (changed: Partial<PackingOptions>) => JSON.stringify(planEpoch(rows, { ...options, ...changed }))

@@ -18,6 +18,8 @@ export interface PackingOptions {
   readonly packing: boolean
   /** Tokens at the beginning of every row that stand once on each line, seen by all its rows; 0 is none. */
   readonly shared: number
+  /** Rows one after the other that must come in one batch, and where rows are packed, on one line: 2 for pairs. 1 unless given. */
+  readonly together?: number
   readonly seed: number
   readonly epoch: number
 }
@@ -39,18 +41,19 @@ export function sharedBeginning(rows: readonly EncodedRow[]): number {
 }
 
 interface Line {
+  /** Numbers of units. */
   readonly members: number[]
   free: number
 }
 
-/** First-fit decreasing: the longest rows first, each on the first line with room. */
-function firstFit(members: readonly number[], lengthOf: (row: number) => number, capacity: number): Line[] {
+/** First-fit decreasing: the longest units first, each on the first line with room. */
+function firstFit(members: readonly number[], lengthOf: (unit: number) => number, capacity: number): Line[] {
   const lines: Line[] = []
-  for (const row of members.toSorted((a, b) => lengthOf(b) - lengthOf(a))) {
-    const length = lengthOf(row)
+  for (const unit of members.toSorted((a, b) => lengthOf(b) - lengthOf(a))) {
+    const length = lengthOf(unit)
     let line = lines.find(({ free }) => free >= length)
     if (!line) lines.push((line = { members: [], free: capacity }))
-    line.members.push(row)
+    line.members.push(unit)
     line.free -= length
   }
   return lines
@@ -59,22 +62,40 @@ function firstFit(members: readonly number[], lengthOf: (row: number) => number,
 const grouped = <Item>(items: readonly Item[], size: number): Item[][] =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
 
-/**
- * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window; lines that fill no whole batch wait for the
- * next window. Every row occurs exactly once. Throws OptionError where a row is longer than a line.
- */
-export function planEpoch(rows: readonly EncodedRow[], { rows: lines, tokens, packing, shared, seed, epoch }: PackingOptions): BatchPlan[] {
+/** Throws OptionError where a row, or rows that must share a line, are longer than it. */
+function checkLengths(rows: readonly EncodedRow[], { tokens, packing, shared, together = 1 }: PackingOptions): void {
   const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 0)
   if (longest > tokens)
     throw new OptionError(`A row has ${longest} tokens, a line of a batch ${tokens}: raise batch.tokens or lower maxTokens.`)
+  if (together === 1 || !packing) return
+  const lines = grouped(rows, together).map((unit) => unit.reduce((sum, { ids }) => sum + ids.length - shared, shared))
+  const most = lines.reduce((a, b) => Math.max(a, b), 0)
+  if (most > tokens)
+    throw new OptionError(
+      `A pair has ${most} tokens, a line of a batch ${tokens}, and both rows lie on one: raise batch.tokens, lower maxTokens to half of it, or leave out packing.`,
+    )
+}
+
+/**
+ * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window; lines that fill no whole batch wait for the
+ * next window. Every row occurs exactly once, rows that belong together in one batch. Throws OptionError where a row is longer than a line.
+ */
+export function planEpoch(rows: readonly EncodedRow[], options: PackingOptions): BatchPlan[] {
+  const { rows: lines, tokens, packing, shared, together = 1, seed, epoch } = options
+  checkLengths(rows, options)
   const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: epochs' seeds lie far apart
-  const order = generator.shuffle(rows.map((_, i) => i))
+  const units = grouped(
+    rows.map((_, row) => row),
+    together,
+  )
+  const order = generator.shuffle(units.map((_, unit) => unit))
+  const rowsOf = (members: readonly number[]): number[] => members.flatMap((unit) => units[unit]!)
   if (!packing)
     return grouped(
-      order.map((row) => [row]),
-      lines,
+      rowsOf(order).map((row) => [row]),
+      Math.max(1, Math.floor(lines / together)) * together,
     )
-  const own = (row: number): number => rows[row]!.ids.length - shared
+  const own = (unit: number): number => units[unit]!.reduce((sum, row) => sum + rows[row]!.ids.length - shared, 0)
   const batches: BatchPlan[] = []
   let waiting: number[] = []
   for (let start = 0; start < order.length; start += windowRows) {
@@ -83,7 +104,7 @@ export function planEpoch(rows: readonly EncodedRow[], { rows: lines, tokens, pa
     const whole = isLast ? packed.length : packed.length - (packed.length % lines)
     const fullest = packed.toSorted((a, b) => a.free - b.free)
     waiting = fullest.slice(whole).flatMap(({ members }) => members)
-    const ready = generator.shuffle(fullest.slice(0, whole)).map(({ members }) => members)
+    const ready = generator.shuffle(fullest.slice(0, whole)).map(({ members }) => rowsOf(members))
     batches.push(...grouped(ready, lines))
   }
   return batches
@@ -137,6 +158,19 @@ export function buildBatch(rows: readonly EncodedRow[], plan: BatchPlan, { share
     labels: Int32Array.from(labels),
     weights: Float32Array.from(weights),
   }
+}
+
+/** Tokens' weights as labels in a batch's rows. */
+const weightOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
+  plans.flat(2).reduce((sum, row) => sum + rows[row]!.weights.reduce((part, weight) => part + weight, 0), 0)
+
+/** What a label's weight is multiplied by, so that the weights of all these batches add up to 1. */
+export const scaleOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number => 1 / weightOf(rows, plans)
+
+/** Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token. */
+export function batchesOf({ rows, shared }: { rows: readonly EncodedRow[]; shared: number }, plans: readonly BatchPlan[]): Batch[] {
+  const scale = scaleOf(rows, plans)
+  return plans.map((plan) => buildBatch(rows, plan, { shared, scale }))
 }
 
 /** Share of the places in the batches that hold a token: 1 is no padding at all. */

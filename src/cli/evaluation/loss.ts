@@ -29,7 +29,8 @@ export async function scoreLoss({ model, adapter, data, system, maxTokens, termi
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(system !== undefined && { system }),
   }
-  const { rows, cut, dropped } = encodeData(data, options)
+  const { rows: all, pairs, cut, dropped } = encodeData(data, options)
+  const rows = pairs ? all.filter((_, i) => i % 2 === 0) : all // of preferences the chosen answers
   const progress = terminal.progress('loss', rows.length)
   let [sum, tokens] = [0, 0]
   for (const [i, { ids, weights }] of rows.entries()) {

@@ -33,10 +33,11 @@ function turnAt(messages: readonly ChatMessage[], index: number, render: Render)
 
 /**
  * The pieces to encode, one list per row. A conversation is one row with every assistant turn scored; where the template shows a turn otherwise
- * once more follows (thoughts of earlier turns are left out), each turn becomes a row of its own, as the model will see it.
+ * once more follows (thoughts of earlier turns are left out), each turn becomes a row of its own, as the model will see it. Turns before message
+ * number `learnedFrom` are only read.
  */
-export function chatPieces(messages: readonly ChatMessage[], render: Render): Piece[][] {
-  const turns = messages.flatMap(({ role }, i) => (role === 'assistant' ? [turnAt(messages, i, render)] : []))
+export function chatPieces(messages: readonly ChatMessage[], render: Render, learnedFrom = 0): Piece[][] {
+  const turns = messages.flatMap(({ role }, i) => (role === 'assistant' && i >= learnedFrom ? [turnAt(messages, i, render)] : []))
   const last = turns.at(-1)
   if (!last) throw new OptionError('The conversation has no assistant turn to learn.')
   if (turns.every(({ through }) => last.through.startsWith(through))) {

@@ -106,6 +106,27 @@ describe('encoding with a chat template', () => {
   })
 })
 
+describe('pairs', () => {
+  const say = (role: string, content: string) => ({ role, content })
+  it('become two rows, chosen first, each with its own answer learned', () => {
+    const data = encode([{ prompt: 'a', chosen: 'b', rejected: 'cd' }])
+    expect(data).toMatchObject({ pairs: true, examples: 1 })
+    expect(data.rows.map((row) => shown(row))).toEqual(['<s>a[b<|im_end|>]', '<s>a[cd<|im_end|>]'])
+  })
+  it('of chats learn the last turns only', () => {
+    const prompt = [say('user', 'a'), say('assistant', 'b'), say('user', 'c')]
+    const row = { prompt, chosen: [say('assistant', 'd')], rejected: [say('assistant', 'e')] }
+    const { rows } = encode([row], { chatTemplate, system: 'S' })
+    expect(rows.map((one) => /\[[^]*\]/.exec(shown(one))![0])).toEqual(['[d<|im_end|>]', '[e<|im_end|>]'])
+    expect(shown(rows[0]!)).toMatch(/^<\|im_start\|>system\nS/)
+  })
+  it('are dropped whole where one of the rows has nothing left', () => {
+    const data = encode([{ prompt: 'a', chosen: 'b', rejected: 'c' }, { prompt: 'abcdefgh', chosen: 'x', rejected: 'y' }], { maxTokens: 6 }) // prettier-ignore
+    expect(data).toMatchObject({ examples: 2, cut: 0, dropped: 2 })
+    expect(data.rows).toHaveLength(2)
+  })
+})
+
 describe('rows that are too long', () => {
   const rows = [{ prompt: 'abc', completion: 'defgh' }, { prompt: 'abcdefgh', completion: 'x' }, { prompt: 'a', completion: 'b' }] // prettier-ignore
   it('are cut and counted; those with nothing left to learn are dropped and counted', () => {

@@ -4,7 +4,7 @@ import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { type ChatMessage, compileChatTemplate } from '../../formats/chat-template.ts'
 import type { Tokenizer } from '../../formats/tokenizer.ts'
 import { chatPieces } from './chat-spans.ts'
-import type { Example } from './format.ts'
+import type { PairExample, SingleExample } from './format.ts'
 import { readExamples } from './formats.ts'
 import { dataError, type DataSet } from './jsonl.ts'
 import { encodePieces, type Piece, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
@@ -20,6 +20,8 @@ export interface EncodedData {
   /** Name of the format the rows were in. */
   readonly format: string
   readonly rows: readonly EncodedRow[]
+  /** Whether rows are pairs: chosen and rejected take turns. */
+  readonly pairs?: boolean
   /** Examples that were read. */
   readonly examples: number
   /** Rows cut to maxTokens. */
@@ -41,7 +43,7 @@ export interface EncodeOptions {
   readonly variables?: Readonly<Record<string, unknown>>
 }
 
-type EncodeExample = (example: Example) => ScoredTokens[]
+type EncodeExample = (example: SingleExample) => ScoredTokens[]
 
 function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: EncodeOptions) {
   const render = compileChatTemplate(chatTemplate)
@@ -49,10 +51,13 @@ function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: Encode
   const [bosToken, eosToken] = [textOf(tokenizer.bosId), textOf(tokenizer.eosId)]
   const given = { ...(bosToken === undefined ? {} : { bosToken }), ...(eosToken === undefined ? {} : { eosToken }) }
   const settings = { ...given, ...(now ? { now } : {}), ...(variables ? { variables } : {}) }
-  return (messages: readonly ChatMessage[], tools?: readonly object[]): ScoredTokens[] => {
-    const whole = system !== undefined && messages[0]?.role !== 'system' ? [{ role: 'system', content: system }, ...messages] : messages
-    const rows = chatPieces(whole, (part, addGenerationPrompt) =>
-      render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
+  return (messages: readonly ChatMessage[], tools?: readonly object[], learnedFrom = 0): ScoredTokens[] => {
+    const added = system !== undefined && messages[0]?.role !== 'system' ? [{ role: 'system', content: system }] : []
+    const whole = [...added, ...messages]
+    const rows = chatPieces(
+      whole,
+      (part, addGenerationPrompt) => render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
+      learnedFrom + added.length,
     )
     return rows.map((pieces) => {
       const tokens = encodePieces(pieces, tokenizer)
@@ -84,7 +89,7 @@ export function exampleEncoder(options: EncodeOptions): EncodeExample {
   return (example) => {
     if (example.kind === 'text') return plain([{ text: example.text, scored: true }])
     if (example.kind === 'chat') {
-      if (chat) return chat(example.messages, example.tools)
+      if (chat) return chat(example.messages, example.tools, example.learnedFrom)
       throw new OptionError('The model has no chat template, so it cannot learn from chats. Give prompt and completion instead.')
     }
     const { prompt, plainPrompt = prompt, completion, system } = example
@@ -102,12 +107,19 @@ export function exampleEncoder(options: EncodeOptions): EncodeExample {
 }
 
 /** The row up to its last label, cut to `maxTokens`; undefined where no label is left. */
-function fitted({ ids, scored }: ScoredTokens, maxTokens: number): { row: EncodedRow | undefined; cut: boolean } {
+function fitted({ ids, scored }: ScoredTokens, maxTokens: number, weight: number): { row: EncodedRow | undefined; cut: boolean } {
   const length = scored.lastIndexOf(true) + 1 // tokens behind the last label teach nothing
   const kept = Math.min(length, maxTokens)
-  const weights = Float32Array.from(scored.slice(0, kept), (label, t) => (label && t > 0 ? 1 : 0))
-  const row = weights.some((weight) => weight > 0) ? { ids: Int32Array.from(ids.slice(0, kept)), weights } : undefined
+  const weights = Float32Array.from(scored.slice(0, kept), (label, t) => (label && t > 0 ? weight : 0))
+  const row = weights.some((value) => value > 0) ? { ids: Int32Array.from(ids.slice(0, kept)), weights } : undefined
   return { row, cut: length > maxTokens }
+}
+
+/** The chosen and the rejected answer, a row each. */
+function encodePair({ chosen, rejected }: PairExample, encode: EncodeExample): ScoredTokens[] {
+  const rows = [chosen, rejected].map(encode)
+  if (rows.every(({ length }) => length === 1)) return rows.flat()
+  throw new OptionError('The chat template shows earlier turns otherwise than the last one; give pairs whose answers are one turn each.')
 }
 
 /**
@@ -119,15 +131,16 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
   const encode = exampleEncoder(options)
   const rows: EncodedRow[] = []
   const problems: string[] = []
+  const pairs = examples.some(({ example }) => example.kind === 'pair')
   let [cut, dropped] = [0, 0]
-  for (const { number, example } of examples) {
+  for (const { number, example, weight } of examples) {
     try {
-      for (const tokens of encode(example)) {
-        const fit = fitted(tokens, options.maxTokens)
-        if (fit.row) rows.push(fit.row)
-        else dropped++
-        if (fit.row && fit.cut) cut++
-      }
+      const made = example.kind === 'pair' ? encodePair(example, encode) : encode(example)
+      const fits = made.map((tokens) => fitted(tokens, options.maxTokens, weight))
+      const kept = fits.filter(({ row }, i) => row && (!pairs || fits[i ^ 1]?.row)) // of a pair both or none
+      rows.push(...kept.map(({ row }) => row!))
+      dropped += fits.length - kept.length
+      cut += kept.filter((fit) => fit.cut).length
     } catch (error) {
       if (!GraftError.isInstance(error)) throw error
       problems.push(`row ${number}: ${error.message}`)
@@ -138,5 +151,5 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
     throw new DataError(
       `${data.name}: none of ${examples.length} rows has anything to learn within ${options.maxTokens} tokens; raise maxTokens.`,
     )
-  return { name: data.name, format: format.name, rows, examples: examples.length, cut, dropped }
+  return { name: data.name, format: format.name, rows, ...(pairs && { pairs }), examples: examples.length, cut, dropped }
 }

@@ -3,9 +3,23 @@
 import type { ChatMessage } from '../../formats/chat-template.ts'
 
 /** What a model is to learn from one row. */
-export type Example =
-  /** Every assistant turn is learned. */
-  | { readonly kind: 'chat'; readonly messages: readonly ChatMessage[]; readonly tools?: readonly object[] }
+export type Example = SingleExample | PairExample
+
+/** Of two answers to one prompt, the first is to become likelier than the second. */
+export interface PairExample {
+  readonly kind: 'pair'
+  readonly chosen: SingleExample
+  readonly rejected: SingleExample
+}
+
+export type SingleExample =
+  /** Every assistant turn is learned; those from message number `learnedFrom` on, where it is given. */
+  | {
+      readonly kind: 'chat'
+      readonly messages: readonly ChatMessage[]
+      readonly tools?: readonly object[]
+      readonly learnedFrom?: number
+    }
   /** The completion is learned. `plainPrompt` stands for the prompt where the model has no chat template. */
   | {
       readonly kind: 'completion'

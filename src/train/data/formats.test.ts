@@ -14,10 +14,11 @@ describe('data formats', () => {
     expect(format({ prompt: 'a', completion: 'b' })).toBe('prompt-completion')
     expect(format({ instruction: 'a', output: 'b' })).toBe('instruction')
     expect(format({ text: 'a', source: 'book' })).toBe('text')
+    expect(format({ prompt: 'a', chosen: 'b', rejected: 'c' })).toBe('preference')
   })
   it('say what keys an unknown row has, and what rows may be', () => {
     expect(() => detectFormat(dataSet([{ question: 'a', answer: 'b' }], 'q.jsonl'))).toThrow(
-      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}messages: /,
+      /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}preference: .*\n {2}messages: /,
     )
   })
   it('never take the text of a row whose answer stands under another key', () => {
@@ -67,5 +68,42 @@ describe('pairs', () => {
     expect(full).toMatchObject({ prompt: 'Add.\n\n1 2', completion: '3' })
     expect(full).toHaveProperty('plainPrompt', expect.stringMatching(/^Below is an instruction.*### Input:\n1 2\n\n### Response:$/s))
     expect(bare).toHaveProperty('plainPrompt', expect.not.stringContaining('### Input'))
+  })
+})
+
+describe('preferences', () => {
+  const better = { role: 'assistant', content: 'yes' }
+  const worse = { role: 'assistant', content: 'no' }
+  it('are two completions of one prompt', () => {
+    expect(examplesOf({ prompt: 'p', chosen: 'c', rejected: 'r', system: 's' })).toEqual([
+      {
+        kind: 'pair',
+        chosen: { kind: 'completion', prompt: 'p', completion: 'c', system: 's' },
+        rejected: { kind: 'completion', prompt: 'p', completion: 'r', system: 's' },
+      },
+    ])
+  })
+  it('may be messages: turns of the prompt are read, not learned', () => {
+    const prompt = [user, assistant, user]
+    const pair = {
+      kind: 'pair',
+      chosen: { kind: 'chat', messages: [...prompt, better], learnedFrom: 3 },
+      rejected: { kind: 'chat', messages: [...prompt, worse], learnedFrom: 3 },
+    }
+    expect(examplesOf({ prompt, chosen: [better], rejected: [worse] })).toEqual([pair])
+    const whole = { chosen: [...prompt, better], rejected: [...prompt, worse] }
+    expect(examplesOf(whole)).toEqual([pair])
+    expect(examplesOf({ prompt: 'hi', ...whole })).toEqual([pair])
+  })
+  it.each([
+    [{ prompt: 'p', chosen: 'c', rejected: 'c' }, 'are the same'],
+    [{ chosen: 'c', rejected: 'r' }, '"prompt" must be a string, got nothing'],
+    [{ prompt: 'p', chosen: 'c', rejected: '' }, '"rejected" is empty'],
+    [{ prompt: [user], chosen: [better], rejected: 'r' }, '"rejected" must be a list of messages'],
+    [{ prompt: [user], chosen: [better], rejected: [3] }, '"rejected": message 1 is not an object'],
+    [{ prompt: [user], chosen: [better], rejected: [user] }, '"rejected" has no assistant turn of its own'],
+    [{ chosen: [better], rejected: [worse] }, "the first message is the assistant's own"],
+  ])('refuse %j', (row, problem) => {
+    expect(() => examplesOf(row)).toThrow(problem)
   })
 })

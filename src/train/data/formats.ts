@@ -5,11 +5,12 @@ import type { DataFormat, Example, Row } from './format.ts'
 import { instruction } from './instruction.ts'
 import { dataError, type DataSet } from './jsonl.ts'
 import { messages } from './messages.ts'
+import { preference } from './preference.ts'
 import { promptCompletion } from './prompt-completion.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
-  [messages, promptCompletion, instruction, text].map((format) => [format.name, format]),
+  [preference, messages, promptCompletion, instruction, text].map((format) => [format.name, format]),
 )
 
 const keysOf = (row: Row): string => Object.keys(row).join(', ') || 'none'
@@ -29,15 +30,17 @@ export interface NumberedExample {
   /** The row's number in its file. */
   readonly number: number
   readonly example: Example
+  /** How much the row counts. */
+  readonly weight: number
 }
 
 /** Every row as an example, all in the first row's format. Throws one DataError that names every row which does not fit, and its keys. */
 export function readExamples(data: DataSet): { format: DataFormat; examples: NumberedExample[] } {
   const format = detectFormat(data)
   const problems: string[] = []
-  const examples = data.rows.flatMap(({ number, value }) => {
+  const examples = data.rows.flatMap(({ number, value, weight = 1 }) => {
     const example = format.fits(value) ? format.read(value) : `its keys are ${keysOf(value)}`
-    if (typeof example !== 'string') return [{ number, example }]
+    if (typeof example !== 'string') return [{ number, example, weight }]
     problems.push(`row ${number}: ${example}`)
     return []
   })

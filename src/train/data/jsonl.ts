@@ -6,6 +6,8 @@ export interface DataRow {
   /** Line in the file, from 1. */
   readonly number: number
   readonly value: Readonly<Record<string, unknown>>
+  /** How much the row counts; 1 unless given. */
+  readonly weight?: number
 }
 
 /** Rows and where they came from. */
@@ -13,6 +15,8 @@ export interface DataSet {
   /** Shown in errors: a file's name. */
   readonly name: string
   readonly rows: readonly DataRow[]
+  /** Where it is known, it goes into the metadata of the adapter that is trained. */
+  readonly contentHash?: string
 }
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -4,7 +4,7 @@ import type { ChatMessage } from '../../formats/chat-template.ts'
 import type { DataFormat } from './format.ts'
 
 /** What is wrong with a message, if anything. Content may be missing where an assistant only calls tools. */
-function messageProblem(message: unknown, index: number): string | undefined {
+export function messageProblem(message: unknown, index: number): string | undefined {
   if (typeof message !== 'object' || message === null) return `message ${index + 1} is not an object`
   const { role, content, tool_calls: calls } = message as Record<string, unknown>
   if (typeof role !== 'string' || role === '') return `message ${index + 1} has no role`
