@@ -31,7 +31,10 @@ export {
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
 export type { ChatMessage } from './formats/chat-template.ts'
-export { merge, mergeMethods, type MergeBase, type MergeOptions, type MergeRecipe, type ModuleReport } from './merge/index.ts'
+export { merge, type MergeOptions, type ModuleReport } from './merge/merge.ts'
+export type { MergeRecipe } from './merge/method.ts'
+export { mergeMethods } from './merge/methods.ts'
+export type { MergeBase } from './merge/sources.ts'
 export type {
   AdapterChoice,
   BatchOptions,

@@ -5,9 +5,8 @@ import { isBlockType } from '../base/dtype.ts'
 import { sizeOf } from '../base/tensor.ts'
 import { modulesOf, type ModuleInfo } from '../graph/model-graph.ts'
 import type { LoadedModel } from '../node/index.ts'
-import { activationQuantisationError, type QuantisationError } from '../runtime/index.ts'
+import { activationQuantisationError, type PredictionDistance, probePrompts } from '../runtime/index.ts'
 import { openModel } from './open-model.ts'
-import { probePrompts } from './probe-prompts.ts'
 import { bytes, count } from './ui/format.ts'
 import { table } from './ui/table.ts'
 import type { Terminal } from './ui/terminal.ts'
@@ -83,18 +82,19 @@ function moduleKinds(modules: readonly ModuleInfo[]) {
 }
 
 /** Compares prompt by prompt, so that there is something to see meanwhile. */
-async function distance(model: LoadedModel, prompts: number, terminal: Terminal): Promise<QuantisationError> {
+async function distance(model: LoadedModel, prompts: number, terminal: Terminal): Promise<PredictionDistance> {
   const some = probePrompts.slice(0, prompts)
   const progress = terminal.progress('comparing the fast path with the exact one', some.length)
-  let [divergence, equal] = [0, 0]
+  let [divergence, equal, largestGap] = [0, 0, 0]
   for (const [i, prompt] of some.entries()) {
     progress.update(i)
     const one = await activationQuantisationError(model, [prompt])
     divergence += one.meanDivergence / some.length
     equal += one.equalGreedy / some.length
+    largestGap = Math.max(largestGap, one.largestGap)
   }
   progress.end()
-  return { prompts: some.length, meanDivergence: divergence, equalGreedy: equal }
+  return { prompts: some.length, meanDivergence: divergence, largestGap, equalGreedy: equal }
 }
 
 type Inspected = Awaited<ReturnType<typeof inspectModel>>

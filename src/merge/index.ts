@@ -1,5 +1,17 @@
 // What users of merging call.
 
+export { isRequantised, type FoldedTensor, type FoldPart } from './folded-weights.ts'
+export {
+  foldedBase,
+  foldParts,
+  isPlainSum,
+  mergedTypes,
+  mergeIntoBase,
+  type IntoBaseOptions,
+  type IntoBaseResult,
+  type MergedType,
+  type OpenedBase,
+} from './into-base.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 export type { MergeMethod, MergeRecipe } from './method.ts'
 export { mergeMethods } from './methods.ts'

@@ -46,7 +46,7 @@ const all = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'do
 /** Writes, and opens what was written. */
 async function written(source: BaseModelSource, parts: readonly FoldPart[], options: IntoBaseOptions = {}) {
   const sink = memorySink()
-  const result = await mergeIntoBase(source, parts, sink, options)
+  const result = await mergeIntoBase({ source, base: await openBaseModel(source) }, parts, sink, options)
   const { ggufName } = options
   const opened: BaseModelSource = ggufName
     ? { name: ggufName, gguf: memorySource(ggufName, sink.files.get(ggufName)!) }
@@ -234,7 +234,9 @@ describe('into a GGUF', () => {
 describe('refuses, and writes nothing:', () => {
   const refused = async (source: BaseModelSource, parts: readonly FoldPart[], options: IntoBaseOptions = {}): Promise<unknown> => {
     const sink = memorySink()
-    const error = await mergeIntoBase(source, parts, sink, options).catch((thrown: unknown) => thrown)
+    const error = await mergeIntoBase({ source, base: await openBaseModel(source) }, parts, sink, options).catch(
+      (thrown: unknown) => thrown,
+    )
     expect([...sink.files.keys()]).toEqual([])
     return error
   }

@@ -9,14 +9,20 @@ import { type GgufFile, openGguf } from '../formats/gguf.ts'
 import { ggufCopy, type GgufChange } from '../formats/gguf-copy.ts'
 import { architectureOf, type GgufPlace, ggufPlaces, huggingFaceToGguf } from '../formats/gguf-names.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
-import { openBaseModel, type BaseModel, type BaseModelSource } from '../graph/base-model.ts'
+import type { BaseModel, BaseModelSource } from '../graph/base-model.ts'
 import { folderText, ggufText, writeHuggingFaceFolder, type FloatChoice } from '../graph/hugging-face-folder.ts'
-import { foldedWeights, ownType, type FoldedTensor, type FoldPart } from './folded-weights.ts'
+import { foldedWeights, ownType, type FoldedTensor, type FoldOptions, type FoldPart } from './folded-weights.ts'
 import { merge, type MergeOptions } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
 import { methodNamed, readRecipe } from './recipe.ts'
 import { baseMismatches } from './sources.ts'
-import { changesOneOf, untied, type Untied } from './untied.ts'
+import { changesOneOf, untied, type GraphAndWeights, type Untied } from './untied.ts'
+
+/** A base, and the files that it was opened from. */
+export interface OpenedBase {
+  readonly base: BaseModel
+  readonly source: BaseModelSource
+}
 
 /** Types that changed tensors can be written in; a folder takes the first three. */
 export const mergedTypes = ['f32', 'f16', 'bf16', 'q8_0'] as const
@@ -45,15 +51,17 @@ export interface IntoBaseResult {
   readonly untied: boolean
 }
 
-/**
- * What to fold for a recipe. Sums with one coefficient for each adapter, uncut, are folded exactly, whatever the kinds; everything else is merged into
- * one LoRA first. Throws what `merge` throws.
- */
+/** Whether a recipe is a sum with one coefficient for each adapter, uncut. Such a sum is folded exactly, whatever the kinds. */
+export function isPlainSum(recipe: MergeRecipe): boolean {
+  const method = methodNamed(recipe.method)
+  return method.space === 'sum' && method.uniform && recipe.rank === undefined && recipe.energy === undefined
+}
+
+/** What to fold for a recipe: the adapters themselves for a plain sum, else the one LoRA that they are merged into. Throws what `merge` throws. */
 export function foldParts(adapters: readonly Adapter[], recipe: MergeRecipe, options: MergeOptions = {}): FoldPart[] {
   const method = methodNamed(recipe.method)
   const ready = readRecipe(recipe, method, adapters.length)
-  const cut = ready.rank !== undefined || ready.energy !== undefined
-  if (cut || method.space !== 'sum' || !method.uniform) return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
+  if (!isPlainSum(recipe) || method.space !== 'sum') return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
   const mismatches = baseMismatches(adapters)
   if (mismatches.length > 0)
     throw new MismatchError('The adapters cannot be merged', mismatches, 'Only adapters of one base can be merged.')
@@ -67,29 +75,29 @@ export function foldParts(adapters: readonly Adapter[], recipe: MergeRecipe, opt
  * weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
  */
 export async function mergeIntoBase(
-  source: BaseModelSource,
+  { base, source }: OpenedBase,
   parts: readonly FoldPart[],
   sink: ByteSink,
   options: IntoBaseOptions = {},
 ): Promise<IntoBaseResult> {
   checkForm(source, options)
-  const base = await openBaseModel(source)
-  try {
-    const adapters = parts.map(({ adapter }) => adapter)
-    for (const adapter of adapters) checkAdapter(adapter, base.graph)
-    const apart = untied(base)
-    const own = apart && changesOneOf(apart, adapters) ? apart : undefined
-    const changed: FoldedTensor[] = []
-    const onFold = (folded: FoldedTensor): void => void changed.push(folded)
-    const weights = foldedWeights(own ?? base, parts, { typeOf: typesFor(source, options), onFold })
-    const written =
-      options.ggufName === undefined
-        ? await intoFolder(source, base, weights, sink, own, options)
-        : await intoGguf(source, weights, sink, own, { ...options, ggufName: options.ggufName })
-    return { ...written, changed, untied: own !== undefined }
-  } finally {
-    await base.weights.close()
-  }
+  const changed: FoldedTensor[] = []
+  const onFold = (folded: FoldedTensor): void => void changed.push(folded)
+  const { weights, own } = foldedBase(base, parts, { typeOf: typesFor(source, options), onFold })
+  const written =
+    options.ggufName === undefined
+      ? await intoFolder(source, base, weights, sink, own, options)
+      : await intoGguf(source, weights, sink, own, { ...options, ggufName: options.ggufName })
+  return { ...written, changed, untied: own !== undefined }
+}
+
+/** The base with the adapters in its weights, to read or to run; untied where that is needed. Throws what `foldedWeights` throws. */
+export function foldedBase(base: GraphAndWeights, parts: readonly FoldPart[], options: FoldOptions = {}) {
+  const adapters = parts.map(({ adapter }) => adapter)
+  for (const adapter of adapters) checkAdapter(adapter, base.graph)
+  const apart = untied(base)
+  const own = apart && changesOneOf(apart, adapters) ? apart : undefined
+  return { graph: (own ?? base).graph, weights: foldedWeights(own ?? base, parts, options), own }
 }
 
 function checkForm(source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions): void {

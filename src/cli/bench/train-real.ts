@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { huggingFaceCopy } from '../../node/hugging-face-copy.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { loadModel } from '../../node/model.ts'
 import { resolveModel } from '../../node/resolve.ts'
@@ -11,7 +12,6 @@ import { readDataFile } from '../../node/data.ts'
 import { snipsExamples, snipsSettings } from '../snips.ts'
 import { train } from '../../train/train.ts'
 import { row, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { huggingFaceCopy } from './hugging-face-copy.ts'
 import { pythonText } from './reference.ts'
 
 const rows = 160
@@ -39,7 +39,7 @@ async function ours(model: LoadedModel): Promise<number[]> {
 async function theirs(gguf: Parameters<typeof huggingFaceCopy>[0], context: BenchmarkContext): Promise<number[]> {
   const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
   try {
-    await huggingFaceCopy(gguf, join(folder, 'model'))
+    await huggingFaceCopy(gguf, join(folder, 'model'), 'f32')
     const text = await pythonText(
       'peft_real.py',
       [join(folder, 'model'), data, join(folder, 'out'), `rows=${rows}`, 'short=1', 'lr=2e-3', 'eval=1', 'base=0'],

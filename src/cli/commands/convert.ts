@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { OptionError } from '../../base/errors.ts'
 import { defineCommand } from '../command.ts'
-import type { FloatChoice } from '../convert-files.ts'
+import type { FloatChoice } from '../../graph/hugging-face-folder.ts'
 
 const dtypes = ['f32', 'f16', 'bf16'] as const satisfies readonly FloatChoice[]
 

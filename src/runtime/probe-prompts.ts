@@ -1,5 +1,8 @@
 // A hundred prompts of many kinds, for comparing two ways of computing the same model. Always the same ones, so that figures compare.
 
+import type { BaseModel } from '../graph/base-model.ts'
+import type { Prompt } from './prompt.ts'
+
 const subjects = [
   'the sea',
   'a bicycle',
@@ -27,3 +30,9 @@ const forms: readonly ((subject: string) => string)[] = [
 ]
 
 export const probePrompts: readonly string[] = subjects.flatMap((subject) => forms.map((form) => form(subject)))
+
+/** The first `count` of the prompts; for a model without a tokenizer, as many rows of six ids spread over its vocabulary. */
+export function probesFor({ tokenizer, config: { vocabularySize } }: Pick<BaseModel, 'tokenizer' | 'config'>, count: number): Prompt[] {
+  if (tokenizer) return probePrompts.slice(0, count)
+  return Array.from({ length: count }, (_, row) => Array.from({ length: 6 }, (__, i) => (7 * (row + 1) * (i + 1) ** 2) % vocabularySize))
+}
