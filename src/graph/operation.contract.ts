@@ -37,7 +37,7 @@ function graphOf(operation: string, { inputs, attributes }: OperationCase, tenso
   const g = new GraphBuilder()
   const values = inputs.map(({ shape }, i) => {
     const dtype = tensors[i]!.dtype
-    return g.input(`a${i}`, dtype === 'i64' || dtype === 'u8' ? dtype : 'f32', shape)
+    return g.input(`a${i}`, dtype === 'i64' || dtype === 'u8' || dtype === 'i8' ? dtype : 'f32', shape)
   })
   g.output('y', g.op(operation, values, attributes))
   return g.build()

@@ -46,6 +46,8 @@ export interface OnnxEmitter {
   ): void
   ints(values: readonly number[]): string
   float(value: number): string
+  /** A tensor that is part of the program, made once for each name. */
+  constant(name: string, make: () => Tensor): string
   fresh(): string
 }
 

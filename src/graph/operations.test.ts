@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { ShapeError } from '../base/errors.ts'
+import { random } from '../base/random.ts'
 import { f32, i64 } from '../base/tensor.ts'
 import { GraphBuilder } from './builder.ts'
+import { frozenForms } from './frozen/frozen-forms.ts'
 import {
   bytes,
+  type CaseInput,
   exactly,
   fixed,
   integersBelow,
@@ -15,6 +18,7 @@ import {
   type OperationCase,
 } from './operation.contract.ts'
 import { operations } from './operations.ts'
+import { normal } from './testing.ts'
 
 const pair: OperationCase[] = [
   { inputs: [numbers('N', 'T', 4), numbers('N', 'T', 4)] },
@@ -32,6 +36,14 @@ const cachedInputs = [
   ...[numbers('N', 2, 'P', 3), numbers('N', 2, 'P', 3), maskInput('N', 1, 'T', 'P+T'), exactly(i64([2], [5, 3]))],
 ]
 const block = { bits: 4, block: 16, outFeatures: 3, inFeatures: 32, accuracy: 0, module: 'm' }
+/** A frozen weight's parts, from random values. */
+const frozenParts = (form: string, shape: readonly [number, number]): CaseInput[] =>
+  frozenForms
+    .get(form)!
+    .quantize(normal(random(3), shape).data, shape)
+    .map(exactly)
+const frozenCases = (...lead: CaseInput[]): ((shape: readonly [number, number], form: string) => OperationCase) =>
+  (weight, form) => ({ title: `${form} ${weight.join(' × ')}`, inputs: [...lead, ...frozenParts(form, weight)], attributes: { form, weight, module: 'm' } }) // prettier-ignore
 const flat = { transA: false, transB: false, alpha: 1 }
 
 /** Four rows of shares that sum to 1; two ids each with shares that leave something for the rest, also nothing and all of it. */
@@ -79,6 +91,23 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
     { title: '4 bits with offsets', inputs: [numbers('M', 32), bytes(3, 2, 8), fixed(6), fixed(2, 3)], attributes: block },
     { title: '8 bits', inputs: [numbers('N', 'T', 32), bytes(3, 2, 16), fixed(6)], attributes: { ...block, bits: 8 } },
   ],
+  frozenLinear: [
+    frozenCases(numbers('N', 'T', 96))([6, 96], 'nf4'),
+    frozenCases(numbers('M', 64))([300, 64], 'nf4'), // more than one block of magnitudes
+    frozenCases(numbers('N', 'T', 96))([6, 96], 'int8'),
+    frozenCases(numbers('M', 128))([5, 128], 'int8'),
+  ],
+  frozenLinearGradient: [
+    frozenCases(fixed('N', 'T', 6))([6, 96], 'nf4'),
+    frozenCases(fixed('M', 300))([300, 64], 'nf4'),
+    frozenCases(fixed('N', 'T', 5))([5, 128], 'int8'),
+  ],
+  frozenEmbedding: [
+    frozenCases(integersBelow(6, 'N', 'T'))([6, 128], 'int8'),
+    frozenCases(integersBelow(6, 'M'))([6, 96], 'int8'),
+    frozenCases(integersBelow(6, 'N', 'T'))([6, 64], 'nf4'),
+  ],
+  frozenWeight: [frozenCases()([6, 96], 'nf4'), frozenCases()([6, 96], 'int8')],
   reshape: [
     { title: 'splits an axis', inputs: [numbers('N', 'T', 6)], attributes: { shape: ['N', 'T', 2, 3] } },
     { title: 'joins named axes', inputs: [numbers('N', 'T', 6)], attributes: { shape: ['N', '6*T'] } },

@@ -4,6 +4,7 @@ import { assertInternal } from '../base/errors.ts'
 import type { Operation } from './operation.ts'
 import { attention, cachedAttention, cacheEntry } from './ops/attention.ts'
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
+import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
 import { embedding, gatherRows, scatterRows } from './ops/gather.ts'
 import { concat, pad, reshape, slice, transpose } from './ops/layout.ts'
 import { crossEntropy, crossEntropyGradient } from './ops/loss.ts'
@@ -21,6 +22,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[add, subtract, multiply, divide, scale, stopGradient],
     ...[silu, siluGradient, geluTanh, geluTanhGradient, tanh, sigmoid, squareRoot, exponential, softplus],
     ...[linear, matmul, quantizedLinear],
+    ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
     ...[reshape, transpose, slice, pad, concat],
     ...[reduceSum, softmax, softmaxGradient],
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],

@@ -34,15 +34,15 @@ class Emitter implements OnnxEmitter {
     this.nodeWithOutputs(type, MICROSOFT, inputs, attributes, [output])
     return output
   }
-  #constant(name: string, make: () => Tensor): string {
+  constant(name: string, make: () => Tensor): string {
     if (!this.initializers.has(name)) this.initializers.set(name, make())
     return name
   }
   ints(values: readonly number[]): string {
-    return this.#constant(`%i${values.join('_')}`, () => i64([values.length], values))
+    return this.constant(`%i${values.join('_')}`, () => i64([values.length], values))
   }
   float(value: number): string {
-    return this.#constant(`%f${value}`, () => f32([], [value]))
+    return this.constant(`%f${value}`, () => f32([], [value]))
   }
 }
 

@@ -1,0 +1,70 @@
+// Weights in NF4 with double quantisation: 4.127 bits a value. ONNX Runtime's MatMulBnb4 reads the codes; the magnitudes are made at each use.
+
+import { f32, type Tensor } from '../../base/tensor.ts'
+import { absmaxBlocks, dequantizeNf4, dynamicMap, NF4_ABSMAX_BLOCK, NF4_BLOCK, quantizeNf4 } from '../../formats/quants/nf4.ts'
+import type { OnnxEmitter } from '../operation.ts'
+import type { FrozenForm, FrozenShape } from './frozen-form.ts'
+
+const INT32 = 6 // TensorProto.DataType
+const NF4 = 1 // MatMulBnb4's quant_type
+const blocksOf = ([rows, columns]: FrozenShape): number => (rows * columns) / NF4_BLOCK
+
+/** map[code]·scale + offset. */
+function emitAbsmax(emit: OnnxEmitter, [, codes, scales, offset]: readonly string[], shape: FrozenShape): string {
+  const map = emit.constant('%nf4.map', () => f32([256], dynamicMap()))
+  const looked = emit.node('Gather', [map, emit.node('Cast', [codes!], { to: { int: INT32 } })], { axis: { int: 0 } }) // [groups, 256]
+  const absmax = emit.node('Add', [emit.node('Mul', [looked, scales!]), offset!])
+  const flat = emit.node('Reshape', [absmax, emit.ints([-1])])
+  const count = blocksOf(shape)
+  return count % NF4_ABSMAX_BLOCK === 0 ? flat : emit.node('Slice', [flat, emit.ints([0]), emit.ints([count])])
+}
+
+function emitProduct(
+  emit: OnnxEmitter,
+  a: string,
+  parts: readonly string[],
+  shape: FrozenShape,
+  [N, K]: FrozenShape,
+  output?: string,
+): string {
+  const form = { K: { int: K }, N: { int: N }, block_size: { int: NF4_BLOCK }, quant_type: { int: NF4 }, transB: { int: 1 } }
+  return emit.microsoft('MatMulBnb4', [a, parts[0]!, emitAbsmax(emit, parts, shape)], form, output)
+}
+
+export const nf4: FrozenForm = {
+  name: 'nf4',
+  fits: ([rows, columns]) => (rows * columns) % NF4_BLOCK === 0,
+  parts(shape) {
+    const groups = absmaxBlocks(blocksOf(shape))
+    return [
+      { name: 'codes', dtype: 'u8', shape: [(shape[0] * shape[1]) / 2] },
+      { name: 'absmaxCodes', dtype: 'u8', shape: [groups, NF4_ABSMAX_BLOCK] },
+      { name: 'absmaxScales', dtype: 'f32', shape: [groups, 1] },
+      { name: 'absmaxOffset', dtype: 'f32', shape: [1] },
+    ]
+  },
+  quantize(values, shape) {
+    const { codes, absmaxCodes, absmaxScales, absmaxOffset } = quantizeNf4(values)
+    const data = [codes, absmaxCodes, absmaxScales, Float32Array.of(absmaxOffset)]
+    return this.parts(shape).map(({ dtype, shape: dims }, i): Tensor => ({ dtype, shape: dims, data: data[i]! }))
+  },
+  dequantize([codes, absmaxCodes, absmaxScales, absmaxOffset]) {
+    return dequantizeNf4({
+      codes: codes!.data as Uint8Array,
+      absmaxCodes: absmaxCodes!.data as Uint8Array,
+      absmaxScales: absmaxScales!.data as Float32Array,
+      absmaxOffset: (absmaxOffset!.data as Float32Array)[0]!,
+    })
+  },
+  /**
+   * 1·wᵀ over the flattened matrix: the operator's own decoder, then a product with one inner term. Two thirds dearer than inside a product
+   * (10.0 ms against 9.2 for 512 rows by 1536 × 576, plain f32 8.8), and the way to x·W: with transB=0 the CPU operator multiplies by the
+   * transpose all the same, rows taken columns apart (ONNX Runtime 1.30).
+   */
+  emitWeight(emit, parts, shape, one) {
+    const a = emit.node('Reshape', [one, emit.ints([1, 1])])
+    const flat = emitProduct(emit, a, parts, shape, [shape[0] * shape[1], 1])
+    return emit.node('Reshape', [flat, emit.ints(shape)])
+  },
+  emitProduct: (emit, x, parts, shape, output) => void emitProduct(emit, x, parts, shape, shape, output),
+}
