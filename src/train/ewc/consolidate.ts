@@ -1,0 +1,188 @@
+// After a task: how much every weight of the change mattered for it, and where the change stands. Knows no optimiser and no schedule.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import { OptionError } from '../../base/errors.ts'
+import { random, type Random } from '../../base/random.ts'
+import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { kindNamed } from '../../adapters/kinds.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { EncodedRow } from '../data/encode.ts'
+import { createGradientProgram, type GradientProgram } from '../gradient-program.ts'
+import type { TrainableModel } from '../options.ts'
+import { buildBatch } from '../packing.ts'
+import { type LoraSite, loraSites } from './sites.ts'
+import type { EwcState, ProtectedModule } from './state.ts'
+
+export interface ConsolidateOptions {
+  readonly model: TrainableModel
+  /** The adapter as the task's training left it. */
+  readonly adapter: Adapter
+  /** The task's rows. */
+  readonly rows: readonly EncodedRow[]
+  /** What was protected before. */
+  readonly previous?: EwcState
+  /** How many rows the importance is measured on, evenly taken. 24 unless given. */
+  readonly sample?: number
+  /** How much earlier tasks still count: 1 as much as this one, 0 not at all. */
+  readonly decay?: number
+  readonly seed?: number
+  /** Told after each row. */
+  readonly onRow?: (done: number, rows: number) => void
+}
+
+/** Random directions a row: the sums of squares they estimate have a relative deviation of √(2/probes) a row. */
+const probes = 8
+
+interface Sums {
+  readonly out: Float64Array
+  readonly in: Float64Array
+}
+
+/**
+ * Adds a task to what is protected. With G = ∂loss/∂W of one row, importance is the empirical Fisher's diagonal E[G²] in factored form (as Adafactor
+ * factors its second moment, Shazeer and Stern 2018, arXiv:1804.04235): r_i = E[Σ_j G_ij²], c_j = E[Σ_i G_ij²], each divided by its mean, so that
+ * every module weighs the same. G itself is never made: with normal probes P and Q, the gradient of a detour [A over P over 0], [B | 0 | Q] holds
+ * G·Pᵀ and Qᵀ·G, whose squares have those sums as their expectation. Earlier tasks fade by `decay` (online EWC), their anchor moves on to this
+ * adapter's ΔW. Throws UnsupportedError for an adapter that is no plain LoRA, OptionError for options out of range.
+ */
+export async function consolidate(options: ConsolidateOptions): Promise<EwcState> {
+  const { model, adapter, rows, previous, sample = 24, decay = 1, seed = 0 } = options
+  checkOptions(rows.length, sample, decay)
+  const sites = loraSites(model.base.graph, adapter)
+  const chosen = evenly(rows, sample)
+  const sums = new Map(sites.map(({ path, outFeatures, inFeatures }) => [path, emptySums(outFeatures, inFeatures)]))
+  const program = await probeProgram(model, sites)
+  try {
+    for (const [n, row] of chosen.entries()) {
+      await addRow(program, sites, adapter.tensors, row, random(seed + n), sums)
+      options.onRow?.(n + 1, chosen.length)
+    }
+  } finally {
+    await program.dispose()
+  }
+  return folded(sites, adapter, sums, previous, decay)
+}
+
+function checkOptions(rows: number, sample: number, decay: number): void {
+  const problems = [
+    ...(rows > 0 ? [] : ['rows is empty: importance is measured on the rows of the task']),
+    ...(Number.isSafeInteger(sample) && sample > 0 ? [] : [`sample must be a whole number from 1, got ${sample}`]),
+    ...(decay >= 0 && decay <= 1 ? [] : [`decay must be from 0 to 1, got ${decay}`]),
+  ]
+  if (problems.length > 0) throw new OptionError(`EWC options: ${problems.join('; ')}.`)
+}
+
+const emptySums = (outFeatures: number, inFeatures: number): Sums => ({
+  out: new Float64Array(outFeatures),
+  in: new Float64Array(inFeatures),
+})
+
+/** `count` items at equal distances, all where there are fewer. */
+function evenly<T>(items: readonly T[], count: number): T[] {
+  const size = Math.min(count, items.length)
+  return Array.from({ length: size }, (_, i) => items[Math.floor((i * items.length) / size)]!)
+}
+
+/** A program for detours that are wider by twice the probes, of the same scale in every module. */
+async function probeProgram(model: TrainableModel, sites: readonly LoraSite[]): Promise<GradientProgram> {
+  const wide = sites.map(({ path, rank, scale }) => ({ pattern: exactly(path), rank: rank + 2 * probes, scale }))
+  const config = kindNamed('lora').complete({
+    targets: sites.map(({ path }) => path),
+    rank: wide[0]!.rank,
+    alpha: wide[0]!.rank * wide[0]!.scale,
+    rankPattern: Object.fromEntries(wide.map(({ pattern, rank }) => [pattern, rank])),
+    alphaPattern: Object.fromEntries(wide.map(({ pattern, rank, scale }) => [pattern, rank * scale])),
+  })
+  return createGradientProgram({
+    graph: model.base.graph,
+    weights: await model.weights(),
+    backend: model.backend,
+    adapter: { kind: 'lora', config },
+    trainable: sites.flatMap(({ a, b }) => [a, b]),
+  })
+}
+
+/** A pattern that only this module matches. */
+const exactly = (path: string): string => path.replaceAll('.', '\\.')
+
+/** A over P over zeros: [R + 2p, in]. */
+function widenedA({ rank, inFeatures }: LoraSite, a: Float32Array, draw: Random): F32Tensor {
+  const result = f32([rank + 2 * probes, inFeatures])
+  result.data.set(a)
+  for (let i = rank * inFeatures, end = (rank + probes) * inFeatures; i < end; i++) result.data[i] = draw.normal()
+  return result
+}
+
+/** B beside zeros beside Q: [out, R + 2p]. */
+function widenedB({ rank, outFeatures }: LoraSite, b: Float32Array, draw: Random): F32Tensor {
+  const width = rank + 2 * probes
+  const result = f32([outFeatures, width])
+  for (let i = 0; i < outFeatures; i++) {
+    for (let k = 0; k < rank; k++) result.data[i * width + k] = b[i * rank + k]!
+    for (let k = rank + probes; k < width; k++) result.data[i * width + k] = draw.normal()
+  }
+  return result
+}
+
+async function addRow(
+  program: GradientProgram,
+  sites: readonly LoraSite[],
+  tensors: ReadonlyMap<string, Tensor>,
+  row: EncodedRow,
+  draw: Random,
+  sums: ReadonlyMap<string, Sums>,
+): Promise<void> {
+  const widened = new Map(
+    sites.flatMap((site) => [
+      [site.a, widenedA(site, toFloat32(tensors.get(site.a)!), draw)] as const,
+      [site.b, widenedB(site, toFloat32(tensors.get(site.b)!), draw)] as const,
+    ]),
+  )
+  const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
+  const { gradients } = await program.gradients(buildBatch([row], [[0]], { shared: 0, scale: 1 / labels }), widened)
+  for (const site of sites) addSquares(site, gradients, sums.get(site.path)!)
+}
+
+/** The gradients hold s·G·Pᵀ in columns of B, s·Qᵀ·G in rows of A. */
+function addSquares({ rank, scale, inFeatures, outFeatures, a, b }: LoraSite, gradients: ReadonlyMap<string, Tensor>, sums: Sums): void {
+  const [ofA, ofB] = [gradients.get(a)!.data as Float32Array, gradients.get(b)!.data as Float32Array]
+  const width = rank + 2 * probes
+  const share = 1 / (scale * scale * probes)
+  for (let i = 0; i < outFeatures; i++) for (let k = rank; k < rank + probes; k++) sums.out[i]! += share * ofB[i * width + k]! ** 2
+  for (let k = rank + probes; k < width; k++) for (let j = 0; j < inFeatures; j++) sums.in[j]! += share * ofA[k * inFeatures + j]! ** 2
+}
+
+/** Earlier tasks and this one as one state: means of the importances, weighted by how much each task counts. */
+function folded(
+  sites: readonly LoraSite[],
+  { tensors }: Adapter,
+  sums: ReadonlyMap<string, Sums>,
+  previous: EwcState | undefined,
+  decay: number,
+): EwcState {
+  const old = decay * (previous?.weight ?? 0)
+  const modules = sites.map((site): readonly [string, ProtectedModule] => {
+    const before = previous?.modules.get(site.path)
+    const sum = sums.get(site.path)!
+    return [
+      site.path,
+      {
+        fisherOut: mixed(before?.fisherOut.data, sum.out, old),
+        fisherIn: mixed(before?.fisherIn.data, sum.in, old),
+        anchorA: f32([site.rank, site.inFeatures], toFloat32(tensors.get(site.a)!).slice()),
+        anchorB: f32(
+          [site.outFeatures, site.rank],
+          toFloat32(tensors.get(site.b)!).map((value) => site.scale * value),
+        ),
+      },
+    ]
+  })
+  return { tasks: (previous?.tasks ?? 0) + 1, weight: old + 1, modules: new Map(modules) }
+}
+
+/** (old·before + values/mean(values)) / (old + 1); a module whose gradient is zero everywhere matters equally everywhere. */
+function mixed(before: Float32Array | undefined, values: Float64Array, old: number): F32Tensor {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  const kept = before ? old : 0
+  return f32([values.length], Float32Array.from(values, (value, i) => ((mean > 0 ? value / mean : 1) + kept * (before?.[i] ?? 0)) / (1 + kept))) // prettier-ignore
+}

@@ -1,0 +1,209 @@
+// Importance against squared gradients of whole weights, the penalty against its dense form and finite differences, the file against tampering.
+
+import { beforeAll, describe, expect, it } from 'vitest'
+import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
+import { type Adapter, createAdapter } from '../../adapters/adapter.ts'
+import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import { encodeData, type EncodedRow } from '../data/encode.ts'
+import { dataSet } from '../data/jsonl.ts'
+import { createGradientProgram } from '../gradient-program.ts'
+import type { TrainableModel } from '../options.ts'
+import { buildBatch } from '../packing.ts'
+import { consolidate } from './consolidate.ts'
+import { ewcPenalty } from './penalty.ts'
+import { loraSites } from './sites.ts'
+import { ewcFile, type EwcState, loadEwcState, saveEwcState } from './state.ts'
+
+let model: TrainableModel
+let adapter: Adapter
+let rows: readonly EncodedRow[]
+const path = 'model.layers.1.self_attn.o_proj'
+const keyA = `base_model.model.${path}.lora_A.weight`
+const keyB = `base_model.model.${path}.lora_B.weight`
+const [rank, width, scale] = [3, 64, 2]
+
+const drawn = (shape: readonly number[], seed: number, size = 1): F32Tensor => {
+  const draw = random(seed)
+  return f32(
+    shape,
+    Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => size * draw.normal()),
+  )
+}
+
+beforeAll(async () => {
+  model = await storiesModel()
+  const fresh = createAdapter('lora', { rank, alpha: rank * scale, targets: [path] }, model.base.graph, { seed: 1 })
+  adapter = { ...fresh, tensors: new Map([...fresh.tensors, [keyB, drawn([width, rank], 2, 0.02)]]) }
+  const texts = Array.from({ length: 40 }, (_, i) => ({ text: `${['Lily', 'Tom', 'A cat', 'The dog'][i % 4]} saw ${i} big balls.` }))
+  rows = encodeData(dataSet(texts, 'texts'), { tokenizer: model.base.tokenizer!, maxTokens: 32 }).rows
+})
+
+/** Squares of ∂loss/∂W summed by row and by column, a mean over rows of data: a detour whose A is the identity has it as B's gradient. */
+async function exactSums(): Promise<{ out: number[]; in: number[] }> {
+  const whole = createAdapter('lora', { rank: width + rank, alpha: width + rank, targets: [path] }, model.base.graph, { seed: 0 })
+  const program = await createGradientProgram({
+    graph: model.base.graph,
+    weights: await model.weights(),
+    backend: model.backend,
+    adapter: whole,
+    trainable: [keyB],
+  })
+  const [a, b] = [f32([width + rank, width]), f32([width, width + rank])]
+  const [oldA, oldB] = [adapter.tensors.get(keyA)!.data as Float32Array, adapter.tensors.get(keyB)!.data as Float32Array]
+  for (let i = 0; i < width; i++) a.data[i * width + i] = 1
+  a.data.set(oldA, width * width)
+  for (let i = 0; i < width; i++) for (let k = 0; k < rank; k++) b.data[i * (width + rank) + width + k] = scale * oldB[i * rank + k]!
+  const sums = { out: Array.from({ length: width }, () => 0), in: Array.from({ length: width }, () => 0) }
+  for (const row of rows) {
+    const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
+    const batch = buildBatch([row], [[0]], { scale: 1 / labels })
+    const { gradients } = await program.gradients(batch, new Map([[keyA, a], [keyB, b]])) // prettier-ignore
+    const values = gradients.get(keyB)!.data as Float32Array
+    for (let i = 0; i < width; i++)
+      for (let j = 0; j < width; j++) {
+        const square = values[i * (width + rank) + j]! ** 2
+        sums.out[i]! += square
+        sums.in[j]! += square
+      }
+  }
+  await program.dispose()
+  return sums
+}
+
+const withMeanOne = (values: readonly number[]): number[] => {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length
+  return values.map((value) => value / mean)
+}
+const distance = (a: ArrayLike<number>, b: readonly number[]): number => Math.hypot(...b.map((v, i) => v - a[i]!)) / Math.hypot(...b)
+
+describe('importance', () => {
+  it('is the squared gradient of the whole weight, summed by row and by column', async () => {
+    const state = await consolidate({ model, adapter, rows, sample: rows.length })
+    const exact = await exactSums()
+    const { fisherOut, fisherIn } = state.modules.get(path)!
+    expect(distance(fisherOut.data, withMeanOne(exact.out))).toBeLessThan(0.25)
+    expect(distance(fisherIn.data, withMeanOne(exact.in))).toBeLessThan(0.25)
+    // What no gradient went into would be flat: the exact values are far from that.
+    expect(distance(Array.from({ length: width }, () => 1), withMeanOne(exact.in))).toBeGreaterThan(0.4) // prettier-ignore
+  })
+
+  it('of several tasks is their mean, weighted by how much they have faded', async () => {
+    const first = await consolidate({ model, adapter, rows: rows.slice(0, 3) })
+    const second = await consolidate({ model, adapter, rows: rows.slice(3, 6) })
+    const both = await consolidate({ model, adapter, rows: rows.slice(3, 6), previous: first, decay: 0.5 })
+    expect([both.tasks, both.weight]).toEqual([2, 1.5])
+    const [a, b, mixed] = [first, second, both].map((state) => state.modules.get(path)!.fisherOut.data)
+    expect(
+      distance(
+        mixed!,
+        Array.from(b!, (value, i) => (value + 0.5 * a![i]!) / 1.5),
+      ),
+    ).toBeLessThan(1e-6)
+  })
+
+  it('refuses what it cannot protect, and options out of range', async () => {
+    const weights = await model.weights()
+    const dora = createAdapter('dora', { targets: [path] }, model.base.graph, { seed: 0, weightOf: (name) => weights.get(name)! })
+    await expect(consolidate({ model, adapter: dora, rows })).rejects.toThrow(UnsupportedError)
+    await expect(consolidate({ model, adapter, rows: [], sample: 0, decay: 2 })).rejects.toThrow(/rows is empty.*sample.*decay/s)
+    await expect(consolidate({ model, adapter, rows: [] })).rejects.toThrow(OptionError)
+  })
+})
+
+const stateOf = (anchorRank: number): EwcState => ({
+  tasks: 2,
+  weight: 1.5,
+  modules: new Map([
+    [
+      path,
+      {
+        fisherOut: f32([width], drawn([width], 5).data.map(Math.abs)),
+        fisherIn: f32([width], drawn([width], 6).data.map(Math.abs)),
+        anchorA: drawn([anchorRank, width], 7),
+        anchorB: drawn([width, anchorRank], 8),
+      },
+    ],
+  ]),
+})
+
+/** λ/2 · weight · Σ_ij r_i c_j (ΔW − ΔW*)_ij², with ΔW spelled out. */
+function denseValue(state: EwcState, lambda: number, a: Float32Array, b: Float32Array): number {
+  const { fisherOut, fisherIn, anchorA, anchorB } = state.modules.get(path)!
+  const anchorRank = anchorA.shape[0]!
+  let sum = 0
+  for (let i = 0; i < width; i++)
+    for (let j = 0; j < width; j++) {
+      let change = 0
+      for (let k = 0; k < rank; k++) change += scale * b[i * rank + k]! * a[k * width + j]!
+      for (let k = 0; k < anchorRank; k++) change -= anchorB.data[i * anchorRank + k]! * anchorA.data[k * width + j]!
+      sum += fisherOut.data[i]! * fisherIn.data[j]! * change ** 2
+    }
+  return (lambda / 2) * state.weight * sum
+}
+
+describe('penalty', () => {
+  const parametersOf = () => new Map([[keyA, drawn([rank, width], 3)], [keyB, drawn([width, rank], 4)]]) // prettier-ignore
+  const zerosLike = () => new Map([[keyA, f32([rank, width])], [keyB, f32([width, rank])]]) // prettier-ignore
+
+  it.each([rank, 5])('has the value and the gradient of its dense form, with an anchor of rank %i', (anchorRank) => {
+    const [state, lambda] = [stateOf(anchorRank), 0.3]
+    const [parameters, gradients] = [parametersOf(), zerosLike()]
+    const [a, b] = [parameters.get(keyA)!.data, parameters.get(keyB)!.data]
+    const value = ewcPenalty(state, lambda, loraSites(model.base.graph, adapter)).add(parameters, gradients)
+    expect(value / denseValue(state, lambda, a, b)).toBeCloseTo(1, 5)
+    for (const [key, values] of [
+      [keyA, a],
+      [keyB, b],
+    ] as const)
+      // prettier-ignore
+      for (const at of [0, 7, values.length - 1]) {
+        const [kept, step] = [values[at]!, 1e-2]
+        values[at] = kept + step
+        const above = denseValue(state, lambda, a, b)
+        values[at] = kept - step
+        const below = denseValue(state, lambda, a, b)
+        values[at] = kept
+        expect(gradients.get(key)!.data[at]! / ((above - below) / (2 * step))).toBeCloseTo(1, 3)
+      }
+  })
+
+  it('is nothing where ΔW is the anchor, whatever A and B are', () => {
+    const state = stateOf(rank)
+    const { anchorA, anchorB } = state.modules.get(path)!
+    // The same change from other factors: A doubled, B halved, the adapter's scale taken out.
+    const parameters = new Map([
+      [
+        keyA,
+        f32(
+          [rank, width],
+          anchorA.data.map((value) => 2 * value),
+        ),
+      ],
+      [
+        keyB,
+        f32(
+          [width, rank],
+          anchorB.data.map((value) => value / (2 * scale)),
+        ),
+      ],
+    ])
+    const gradients = zerosLike()
+    expect(Math.abs(ewcPenalty(state, 1, loraSites(model.base.graph, adapter)).add(parameters, gradients))).toBeLessThan(1e-4)
+    for (const { data } of gradients.values()) expect(Math.max(...data.map(Math.abs))).toBeLessThan(1e-3)
+  })
+})
+
+describe('file', () => {
+  it('comes back as it was saved, and is refused when it was changed', async () => {
+    const folder = memoryFolder()
+    expect(await loadEwcState(folder)).toBeUndefined()
+    const state = stateOf(2)
+    await saveEwcState(state, folder)
+    expect(await loadEwcState(folder)).toEqual(state)
+    const bytes = folder.files.get(ewcFile)!
+    bytes[bytes.length - 3]! ^= 1
+    await expect(loadEwcState(folder)).rejects.toThrow(FormatError)
+  })
+})

@@ -1,0 +1,119 @@
+// The pull towards what past tasks need, in the space of ΔW: two adapters that change the model alike are alike here, whatever their A and B.
+// A change is never spelled out: U·V of rank 2R stands for it.
+
+import type { F32Tensor, Tensor } from '../../base/tensor.ts'
+import { matrixOf, type Matrix, rowsOf, transpose, zeros } from '../../base/linalg/matrix.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { fastKernels } from '../../base/linalg/simd.ts'
+import type { Penalty } from '../penalty.ts'
+import type { LoraSite } from './sites.ts'
+import type { EwcState, ProtectedModule } from './state.ts'
+
+type Single = Matrix<Float32Array>
+
+const single = (rows: number, columns: number): Single => matrixOf(rows, columns, new Float32Array(rows * columns))
+
+/** What one module needs between steps: copies of U and V, and what is multiplied into them. */
+interface Workspace {
+  readonly site: LoraSite
+  readonly kept: ProtectedModule
+  readonly ranks: number // R now and R of the anchor
+  readonly v: Single // [ranks, in]: A over A*
+  readonly vWeighted: Single // [ranks, in]: V·diag(c)
+  readonly u: Single // [ranks, out]: s·Bᵀ over −B*ᵀ
+  readonly uWeighted: Single // [ranks, out]: Uᵀ·diag(r)
+}
+
+function workspace(site: LoraSite, kept: ProtectedModule): Workspace {
+  const [[anchorRank, inFeatures], outFeatures] = [kept.anchorA.shape as [number, number], kept.anchorB.shape[0]!]
+  const ranks = site.rank + anchorRank
+  const [v, u] = [single(ranks, inFeatures), single(ranks, outFeatures)]
+  v.data.set(kept.anchorA.data, site.rank * inFeatures)
+  const { data } = kept.anchorB
+  for (let k = 0; k < anchorRank; k++)
+    for (let i = 0; i < outFeatures; i++) u.data[(site.rank + k) * outFeatures + i] = -data[i * anchorRank + k]!
+  const room = { site, kept, ranks, v, u, vWeighted: single(ranks, inFeatures), uWeighted: single(ranks, outFeatures) }
+  weigh(room.v, kept.fisherIn.data, room.vWeighted, 0)
+  weigh(room.u, kept.fisherOut.data, room.uWeighted, 0)
+  return room
+}
+
+/** target = source·diag(weights), rows before `end` (all where 0). */
+function weigh(source: Single, weights: Float32Array, target: Single, end: number): void {
+  const { columns, rows } = source
+  for (let k = 0; k < (end || rows); k++)
+    for (let j = 0; j < columns; j++) target.data[k * columns + j] = source.data[k * columns + j]! * weights[j]!
+}
+
+function refresh({ site, kept, v, u, vWeighted, uWeighted }: Workspace, a: Float32Array, b: Float32Array): void {
+  v.data.set(a)
+  const { rank, scale } = site
+  const outFeatures = u.columns
+  for (let i = 0; i < outFeatures; i++) for (let k = 0; k < rank; k++) u.data[k * outFeatures + i] = scale * b[i * rank + k]!
+  weigh(v, kept.fisherIn.data, vWeighted, rank)
+  weigh(u, kept.fisherOut.data, uWeighted, rank)
+}
+
+/** Gram matrix of rows under a diagonal weight: [ranks, ranks]. */
+function gram(rows: Single, weighted: Single): Matrix<Float64Array> {
+  const result = zeros(rows.rows, rows.rows)
+  multiply(result, rows, transpose(weighted), { symmetric: true })
+  return result
+}
+
+/**
+ *     λ/2 · weight · Σ_modules Σ_ij r_i·c_j·(ΔW − ΔW*)_ij²       ΔW − ΔW* = U·V,  U = [s·B | −B*],  V = [A over A*]
+ *
+ * As (V·diag(c)·Vᵀ) and (Uᵀ·diag(r)·U) are [2R, 2R], a step costs about 8·R²·(in + out) multiplications a module: no matrix of ΔW's size is made.
+ * Modules that the state does not know are free.
+ */
+export function ewcPenalty(state: EwcState, lambda: number, sites: readonly LoraSite[]): Penalty {
+  const rooms = sites.flatMap((site) => {
+    const kept = state.modules.get(site.path)
+    return kept ? [workspace(site, kept)] : []
+  })
+  const strength = lambda * state.weight
+  return {
+    add(parameters, gradients) {
+      let total = 0
+      for (const room of rooms) total += addModule(room, strength, parameters, gradients)
+      return total
+    },
+  }
+}
+
+function addModule(
+  room: Workspace,
+  strength: number,
+  parameters: ReadonlyMap<string, F32Tensor>,
+  gradients: ReadonlyMap<string, Pick<Tensor, 'data'>>,
+): number {
+  const { site, v, u, vWeighted, uWeighted, ranks } = room
+  refresh(room, parameters.get(site.a)!.data, parameters.get(site.b)!.data)
+  const [inner, outer] = [gram(v, vWeighted), gram(u, uWeighted)]
+  let sum = 0
+  for (let k = 0; k < ranks * ranks; k++) sum += inner.data[k]! * outer.data[k]!
+  const kernel = fastKernels().f32
+  const [gradientA, gradientB] = [gradients.get(site.a)?.data, gradients.get(site.b)?.data]
+  if (gradientA) {
+    // ∂/∂V = λ·(Uᵀ·diag(r)·U)·V·diag(c); A is its first R rows
+    const result = single(site.rank, v.columns)
+    multiply(result, rowsOf(outer, 0, site.rank), vWeighted, { kernel })
+    addScaled(gradientA as Float32Array, result.data, strength)
+  }
+  if (gradientB) {
+    // ∂/∂Uᵀ = λ·(V·diag(c)·Vᵀ)·Uᵀ·diag(r); B is its first R rows, turned, times s
+    const result = single(site.rank, u.columns)
+    multiply(result, rowsOf(inner, 0, site.rank), uWeighted, { kernel })
+    addTurned(gradientB as Float32Array, result, strength * site.scale)
+  }
+  return (strength / 2) * sum
+}
+
+function addScaled(into: Float32Array, values: Float32Array, scale: number): void {
+  for (let i = 0; i < values.length; i++) into[i]! += scale * values[i]!
+}
+
+function addTurned(into: Float32Array, { rows, columns, data }: Single, scale: number): void {
+  for (let k = 0; k < rows; k++) for (let i = 0; i < columns; i++) into[i * rows + k]! += scale * data[k * columns + i]!
+}
