@@ -22,6 +22,8 @@ export interface Snapshot {
   readonly adapter: Adapter
 }
 
+export type Measures = Readonly<Record<string, number>>
+
 export type TrainEvent =
   | {
       readonly type: 'data-ready'
@@ -39,6 +41,13 @@ export type TrainEvent =
       readonly trainableParameters: number
     }
   | {
+      /** Before the first step: how many rows the reference or the teacher was asked about, of how many. */
+      readonly type: 'rows-asked'
+      readonly of: 'reference' | 'teacher'
+      readonly done: number
+      readonly count: number
+    }
+  | {
       readonly type: 'step-end'
       readonly step: number
       readonly steps: number
@@ -48,15 +57,23 @@ export type TrainEvent =
       readonly learningRate: number
       /** Before clipping. */
       readonly gradientNorm: number
+      /** What the loss tells beside: of pairs accuracy and margin, of distillation the divergence. */
+      readonly measures?: Measures
       readonly tokensPerSecond: number
       readonly secondsLeft: number
     }
-  | { readonly type: 'validation-end'; readonly step: number; readonly loss: number; readonly isBest: boolean }
+  | {
+      readonly type: 'validation-end'
+      readonly step: number
+      readonly loss: number
+      readonly measures?: Measures
+      readonly isBest: boolean
+    }
   | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
   | {
       readonly type: 'train-end'
-      /** 'stopped': by the signal; the checkpoint holds everything to go on. */
-      readonly reason: 'finished' | 'stopped'
+      /** 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the signal, the checkpoint holds everything to go on. */
+      readonly reason: 'finished' | 'early-stopped' | 'stopped'
       /** The best one. */
       readonly adapter: Adapter
       readonly best: Snapshot

@@ -1,15 +1,18 @@
 // What a run is set by: options, their defaults, and every mistake in them reported at once.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import type { Mixture } from '../adapters/mixture.ts'
 import { OptionError } from '../base/errors.ts'
-import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import type { BaseModel } from '../graph/base-model.ts'
+import type { BaseWeight, Quantization } from '../graph/frozen/frozen-forms.ts'
 import type { EncodedData } from './data/encode.ts'
 import type { DataSet } from './data/jsonl.ts'
 import { usualLearningRate } from './default-rates.ts'
 import { valueProblems } from './option-table.ts'
+import type { Loss } from './losses/loss.ts'
+import { lossNamed, losses } from './losses/losses.ts'
 import { optimizerNamed, optimizers } from './optimizers/optimizers.ts'
 import type { Schedule } from './schedules/schedule.ts'
 import { scheduleNamed, schedules } from './schedules/schedules.ts'
@@ -19,8 +22,8 @@ import { settingTable } from './setting-table.ts'
 export interface TrainableModel {
   readonly base: Pick<BaseModel, 'name' | 'graph' | 'tokenizer' | 'chatTemplate' | 'identity'>
   readonly backend: Backend
-  /** The base's weights by checkpoint name. Never changed. */
-  weights(): Promise<ReadonlyMap<string, F32Tensor>>
+  /** The base's weights by checkpoint name, quantised where asked for, tensor by tensor. Never changed. */
+  weights(options?: { readonly quantization?: Quantization }): Promise<ReadonlyMap<string, BaseWeight>>
 }
 
 export interface CheckpointOptions {
@@ -43,6 +46,10 @@ export interface TrainSettings {
   readonly packing: boolean
   /** Batches per step. */
   readonly accumulation: number
+  /** A row of `losses`. */
+  readonly loss: string
+  /** The loss's own options: for DPO beta, for distillation temperature and share. */
+  readonly lossOptions: Readonly<Record<string, unknown>>
   readonly optimizer: string
   /** The optimiser's own options: for AdamW beta1, beta2, epsilon. */
   readonly optimizerOptions: Readonly<Record<string, unknown>>
@@ -67,10 +74,19 @@ export interface TrainSettings {
   /** A loss that stays above so many times its start ends the run with an error; 0: never. */
   readonly divergenceFactor: number
   readonly seed: number
+  /** Keeps the base's matrices quantised while training (QLoRA); in f32 unless given. */
+  readonly quantization?: Quantization
   /** Recomputes layers on the way back instead of keeping them: less memory, more time. A number: into how many segments. */
   readonly checkpointing: boolean | number
   /** System message for rows that have none. */
   readonly system?: string
+}
+
+/** What is imitated: an adapter or a mixture on the model that is trained, or another model of the same vocabulary, with or without an adapter. */
+export interface Teacher {
+  readonly adapter?: Adapter
+  readonly mixture?: Mixture['mixture']
+  readonly model?: TrainableModel
 }
 
 export interface TrainOptions extends Partial<TrainSettings> {
@@ -84,6 +100,10 @@ export interface TrainOptions extends Partial<TrainSettings> {
     readonly everySteps?: number
   }
   readonly checkpoint?: CheckpointOptions
+  /** For the loss 'distillation'. */
+  readonly teacher?: Teacher
+  /** For losses over pairs with a reference: an adapter in place of the bare base. */
+  readonly reference?: Adapter
   /** Ends the run between two steps, with a checkpoint. */
   readonly signal?: AbortSignal
   /** Milliseconds, for speed and time left. */
@@ -98,6 +118,7 @@ const defaults = {
     | 'epochs'
     | 'packing'
     | 'accumulation'
+    | 'loss'
     | 'optimizer'
     | 'schedule'
     | 'loraPlusRatio'
@@ -107,6 +128,7 @@ const defaults = {
     | 'seed'
   >),
   batch: { rows: 4, tokens: 256 },
+  lossOptions: {},
   optimizerOptions: {},
   weightDecay: 0,
   scheduleOptions: {},
@@ -127,13 +149,17 @@ function attempt(check: () => unknown): string[] {
   }
 }
 
+/** Tokens that a row may have: of a line half, where both rows of a pair lie on it. */
+const roomOf = ({ batch, packing, loss }: Pick<TrainSettings, 'batch' | 'packing' | 'loss'>): number =>
+  packing && losses.get(loss)?.learnsFrom === 'pairs' ? Math.floor(batch.tokens / 2) : batch.tokens
+
 /** What was given, with everything filled in that was not. */
 function filled(options: TrainOptions, maxPositions: number): TrainSettings {
   const given = Object.fromEntries(Object.entries(options).filter(([key, value]) => settingNames.has(key) && value !== undefined))
   const known = { ...defaults, ...(given as Partial<TrainSettings>) }
   return {
     ...known,
-    maxTokens: known.maxTokens ?? Math.min(known.batch.tokens, maxPositions),
+    maxTokens: known.maxTokens ?? Math.min(roomOf(known), maxPositions),
     learningRate: known.learningRate ?? usualLearningRate(options.adapter.kind, known.optimizer),
     warmupShare: known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? usualWarmupShare,
   }
@@ -153,6 +179,8 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
     ...(maxTokens > batch.tokens ? [`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`] : []),
     ...(maxTokens > maxPositions ? [`maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`] : []),
     ...(schedules.has(settings.schedule) ? attempt(() => scheduleOf(settings)) : []),
+    ...(losses.has(settings.loss) ? attempt(() => lossOf(settings)) : []),
+    ...companionProblems(options, settings),
     ...(optimizers.has(settings.optimizer) ? attempt(() => optimizerSettings(settings)) : []),
     ...(settings.patience !== undefined && !options.validation ? ['patience needs validation data, and there is none'] : []),
   ]
@@ -161,6 +189,30 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
 }
 
 const settingNames = new Set([...Object.keys(settingTable), ...Object.keys(defaults), 'system'])
+
+/** The loss with its complete settings. */
+export function lossOf({ loss: name, lossOptions }: Pick<TrainSettings, 'loss' | 'lossOptions'>): { loss: Loss; settings: object } {
+  const loss = lossNamed(name)
+  return { loss, settings: loss.complete(lossOptions) }
+}
+
+/** A teacher or a reference that nobody asks, and a teacher that is missing. */
+function companionProblems({ teacher, reference }: TrainOptions, settings: TrainSettings): string[] {
+  const name = settings.loss
+  if (!losses.has(name) || attempt(() => lossOf(settings)).length > 0) return []
+  const { loss, settings: own } = lossOf(settings)
+  const asks = loss.frozen?.(own)?.role
+  return [
+    ...(asks === 'teacher' && !teacher?.adapter && !teacher?.mixture && !teacher?.model
+      ? [`the loss "${name}" needs a teacher: { adapter }, { mixture } or { model }`]
+      : []),
+    ...(teacher?.adapter && teacher.mixture ? ['a teacher is an adapter or a mixture, not both'] : []),
+    ...(teacher && asks !== 'teacher' ? [`a teacher is for the loss "distillation", not for "${name}"`] : []),
+    ...(reference && asks !== 'reference'
+      ? [`a reference is for losses that compare with one; "${name}" with these options does not`]
+      : []),
+  ]
+}
 
 /** The optimiser's complete settings, weight decay among them. */
 export const optimizerSettings = ({ optimizer, optimizerOptions, weightDecay }: TrainSettings): object =>

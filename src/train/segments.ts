@@ -8,10 +8,16 @@ import { gradientName, withGradients } from '../graph/gradient.ts'
 import type { Graph } from '../graph/ir.ts'
 import { composeBlocks, type Block } from '../graph/model-graph.ts'
 
+/** The loss, and the head's other outputs by name. */
+export interface Measured {
+  readonly loss: number
+  readonly outputs: ReadonlyMap<string, Tensor>
+}
+
 /** Loss and gradients by graph-input name, from feeds by graph-input name. */
 export interface Segments {
-  gradients(feeds: ReadonlyMap<string, Tensor>): Promise<{ loss: number; gradients: Map<string, Tensor> }>
-  loss(feeds: ReadonlyMap<string, Tensor>): Promise<number>
+  gradients(feeds: ReadonlyMap<string, Tensor>): Promise<Measured & { gradients: Map<string, Tensor> }>
+  measure(feeds: ReadonlyMap<string, Tensor>): Promise<Measured>
   dispose(): Promise<void>
 }
 
@@ -74,7 +80,9 @@ function programs(backend: Backend) {
   return {
     forward: (graph: Graph): Promise<Program> => get(graph, '', () => graph),
     backward: (graph: Graph, of: string, withRespectTo: readonly string[]): Promise<Program> =>
-      get(graph, withRespectTo.join(), () => withGradients(graph, { of: [of], withRespectTo, keep: of === 'loss' ? ['loss'] : [] })),
+      get(graph, withRespectTo.join(), () =>
+        withGradients(graph, { of: [of], withRespectTo, keep: of === 'loss' ? [...graph.outputs.keys()] : [] }),
+      ),
     async dispose(): Promise<void> {
       const all = [...compiled.values()].flatMap((variants) => [...variants.values()])
       await Promise.all(all.map(async (program) => (await program).dispose()))
@@ -83,7 +91,7 @@ function programs(backend: Backend) {
 }
 
 /** A segment's view of the feeds: what is named after its prefix in the whole model, by its name inside the segment. */
-function localFeeds(
+export function localFeeds(
   feeds: ReadonlyMap<string, Tensor>,
   { graph, prefix }: Block,
   extra: readonly (readonly [string, Tensor])[],
@@ -97,7 +105,10 @@ function localFeeds(
   return local
 }
 
-const lossOf = (outputs: ReadonlyMap<string, Tensor>): number => Number(outputs.get('loss')!.data[0])
+function measuredOf({ graph }: Block, outputs: ReadonlyMap<string, Tensor>): Measured {
+  const others = [...graph.outputs.keys()].filter((name) => name !== 'loss')
+  return { loss: Number(outputs.get('loss')!.data[0]), outputs: new Map(others.map((name) => [name, outputs.get(name)!])) }
+}
 
 /** Runs a model in segments. Programs are compiled when they are first needed. */
 export function inSegments({ training, plain, wanted, backend, segments }: SegmentsOptions): Segments {
@@ -123,7 +134,7 @@ export function inSegments({ training, plain, wanted, backend, segments }: Segme
     async gradients(feeds) {
       const inputs = await inputsOf(steps.map(({ block }) => block), feeds) // prettier-ignore
       const gradients = new Map<string, Tensor>()
-      let loss = 0
+      let measured: Measured = { loss: 0, outputs: new Map() }
       let arriving: Tensor | undefined
       for (let index = last; index >= 0; index--) {
         const { block, wanted: local, passesOn } = steps[index]!
@@ -133,17 +144,17 @@ export function inSegments({ training, plain, wanted, backend, segments }: Segme
         if (arriving) extra.push([gradientName('x'), arriving])
         const program = await compiled.backward(block.graph, index === last ? 'loss' : 'x', withRespectTo)
         const outputs = await program.run(localFeeds(feeds, block, extra))
-        if (index === last) loss = lossOf(outputs)
+        if (index === last) measured = measuredOf(block, outputs)
         for (const [name, global] of local) add(gradients, global, outputs.get(gradientName(name))!)
         arriving = outputs.get(gradientName('x')) // the segment's input x is the output x of the one before
       }
-      return { loss, gradients }
+      return { ...measured, gradients }
     },
-    async loss(feeds) {
+    async measure(feeds) {
       const inputs = await inputsOf(plainBlocks, feeds)
       const head = plainBlocks[last]!
       const x = inputs.at(-1)
-      return lossOf(await (await compiled.forward(head.graph)).run(localFeeds(feeds, head, x ? [['x', x]] : [])))
+      return measuredOf(head, await (await compiled.forward(head.graph)).run(localFeeds(feeds, head, x ? [['x', x]] : [])))
     },
     dispose: () => compiled.dispose(),
   }

@@ -99,6 +99,7 @@ export function quadraticProgram(): GradientProgram {
   return {
     gradients: async (batch, parameters, { dropoutSeed = 0 } = {}) => run(batch, parameters, (dropoutSeed % 1000) * 1e-6),
     loss: async (batch, parameters) => run(batch, parameters, 0).loss,
+    measure: async (batch, parameters) => ({ loss: run(batch, parameters, 0).loss, outputs: new Map() }),
     dispose: async () => undefined,
   }
 }
