@@ -6,15 +6,17 @@ import { kindNamed } from '../adapters/kinds.ts'
 import { DataError, OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
+import { type BaseWeight, isFrozen, thawed } from '../graph/frozen/frozen-forms.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import { checkInvoked, sharedWhileInactive } from './activation.ts'
 import { checkFingerprint, checksum, findCheckpoint, type Fingerprint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
 import { contentHash } from './data/content-hash.ts'
 import { encodeData, type EncodedData, type EncodedRow } from './data/encode.ts'
-import type { DataSet } from './data/jsonl.ts'
+import { dataError, type DataSet } from './data/jsonl.ts'
+import { checkPatience } from './early-stopping.ts'
 import type { DataCounts, TrainEvent } from './events.ts'
 import { optimizerNamed } from './optimizers/optimizers.ts'
-import { completeSettings, optimizerSettings, type TrainOptions, type TrainSettings } from './options.ts'
+import { completeSettings, optimizerSettings, scheduleOf, type TrainOptions, type TrainSettings } from './options.ts'
 import { type BatchPlan, fillRate, planEpoch, sharedBeginning } from './packing.ts'
 import { planRun, type RunPlan } from './run-plan.ts'
 import type { StepRule } from './step.ts'
@@ -34,7 +36,7 @@ export interface PreparedRun {
   readonly adapter: Adapter
   /** PEFT keys that are trained. */
   readonly trainable: readonly string[]
-  readonly weights: ReadonlyMap<string, F32Tensor>
+  readonly weights: ReadonlyMap<string, BaseWeight>
   readonly rule: StepRule
   readonly state: RunState
   readonly fingerprint: Fingerprint
@@ -42,9 +44,22 @@ export interface PreparedRun {
   readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
 }
 
+/** Rows that were encoded elsewhere: ids the model has, and weights that are weights. Throws DataError that names every row which is not so. */
+function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
+  if (rows.length === 0) throw new DataError(`${name}: holds no rows.`)
+  const problems = rows.flatMap(({ ids, weights }, row) => {
+    const strange = ids.find((id) => id < 0 || id >= vocabularySize)
+    if (strange !== undefined) return [`row ${row + 1}: token ${strange} is outside the vocabulary of ${vocabularySize}`]
+    if (weights.length !== ids.length) return [`row ${row + 1}: has ${ids.length} tokens and ${weights.length} weights`]
+    const bad = weights.find((weight) => !(weight >= 0 && weight < Infinity))
+    return bad === undefined ? [] : [`row ${row + 1}: a weight is ${bad}, expected a number from 0`]
+  })
+  if (problems.length > 0) throw dataError(name, 'holds rows that this model cannot learn from', problems)
+}
+
 function encoded(data: DataSet | EncodedData, { model, date }: TrainOptions, { maxTokens, system }: TrainSettings): EncodedData {
   if ('examples' in data) {
-    if (data.rows.length === 0) throw new DataError(`${data.name}: holds no rows.`)
+    checkRows(data, model.base.graph.config.vocabularySize)
     return data
   }
   const { tokenizer, chatTemplate, name } = model.base
@@ -96,13 +111,13 @@ function runData(
 
 const shapeOf = ({ batch, packing, seed }: TrainSettings, { shared }: RunData) => ({ ...batch, packing, seed, shared })
 
-function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, F32Tensor>, seed: number): Adapter {
+function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, BaseWeight>, seed: number): Adapter {
   const { graph, name } = model.base
   if ('tensors' in adapter) {
     checkAdapter(adapter, graph)
     return adapter
   }
-  const weightOf = (wanted: string): F32Tensor => weights.get(wanted)!
+  const weightOf = (wanted: string): F32Tensor => thawed(weights.get(wanted)!)
   return createAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
 }
 
@@ -135,9 +150,16 @@ interface Parts {
   readonly state: RunState
 }
 
+/** Validations of a whole run: every so many steps or at the end of each epoch, and after the last step. */
+const validationsOf = ({ steps, endsEpoch }: RunPlan, everySteps: number | undefined): number =>
+  Array.from({ length: steps }, (_, i) => i + 1).filter(
+    (step) => step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
+  ).length
+
 /** All that decides how a run goes. Only runs with checkpoints need it: hashing takes a moment. */
 async function fingerprintOf({ options, settings, data, validation, adapter, state }: Parts): Promise<Fingerprint> {
-  const flat = Object.entries(settings).filter(([name, value]) => value !== undefined && name !== 'checkpointing')
+  const complete = { ...settings, optimizerOptions: optimizerSettings(settings), scheduleOptions: scheduleOf(settings).settings }
+  const flat = Object.entries(complete).filter(([name, value]) => value !== undefined && name !== 'checkpointing')
   const { peft: _peft, ...config } = adapter.config
   return {
     ...Object.fromEntries(flat.map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : value])),
@@ -171,10 +193,11 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   if (needs.invocation) checkInvoked(encodedData, needs.invocation)
   const data = runData(encodedData, needs, settings, graph.config)
   const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
+  checkPatience(settings, options.validation ? validationsOf(plan, options.validation.everySteps) : 0)
   const held = encodedValidation && runData(encodedValidation, needs, settings, graph.config)
   const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
-  const weights = await options.model.weights()
-  const adapter = startAdapter(options, weights, settings.seed)
+  const weights = await baseWeights(options, settings)
+  const adapter = withQuantization(startAdapter(options, weights, settings.seed), settings)
   const trainable = [...parametersOf(graph, adapter)].filter(([, spec]) => spec.trainable).map(([key]) => key)
   const rule = stepRule(settings)
   const fresh = freshState(adapter, trainable, rule)

@@ -16,6 +16,14 @@ export function speedometer(now: () => number) {
       steps++
       return result
     },
+    /** What belongs to the step that was measured last. */
+    more<Result>(work: () => Result): Result {
+      const before = now()
+      const result = work()
+      const last = recent.at(-1)
+      if (last) last.milliseconds += now() - before
+      return result
+    },
     tokensPerSecond(): number {
       const milliseconds = recent.reduce((sum, step) => sum + step.milliseconds, 0)
       return milliseconds > 0 ? (recent.reduce((sum, step) => sum + step.tokens, 0) / milliseconds) * 1000 : 0
@@ -24,3 +32,5 @@ export function speedometer(now: () => number) {
     secondsLeft: (stepsLeft: number): number => (steps > 0 ? ((now() - started) / steps / 1000) * stepsLeft : 0),
   }
 }
+
+export type Speedometer = ReturnType<typeof speedometer>

@@ -5,7 +5,6 @@ import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Batch } from './batch.ts'
 import type { RunState } from './checkpoint.ts'
 import { clipByGlobalNorm, globalNorm } from './clip.ts'
-import type { GradientProgram } from './gradient-program.ts'
 import type { Optimizer } from './optimizers/optimizer.ts'
 
 export interface StepRule {
@@ -17,7 +16,14 @@ export interface StepRule {
   rateOf(key: string): number
 }
 
-export type StepProgram = Pick<GradientProgram, 'gradients'>
+/** What computes the gradients of one batch of rows, whatever the rows are. */
+export interface StepProgram<Rows = Batch> {
+  gradients(
+    batch: Rows,
+    parameters: ReadonlyMap<string, Tensor>,
+    options?: { dropoutSeed?: number },
+  ): Promise<{ loss: number; gradients: ReadonlyMap<string, Tensor> }>
+}
 
 type Gradients = Map<string, Pick<F32Tensor, 'data' | 'shape'>>
 
@@ -31,16 +37,13 @@ function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
 }
 
 const notFinite = (step: number, what: string): NumericError =>
-  new NumericError(
-    `Training stopped at step ${step}: ${what}. The weights are still those of step ${step - 1}. ` +
-      'Lower the learning rate, or look for odd rows in the data.',
-  )
+  new NumericError(`Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`)
 
 /** Loss and gradients of a step's batches together. Throws NumericError where the loss is NaN or infinite. */
-async function gradientsOf(
-  batches: readonly Batch[],
+async function gradientsOf<Rows>(
+  batches: readonly Rows[],
   state: RunState,
-  program: StepProgram,
+  program: StepProgram<Rows>,
   seed: number,
 ): Promise<{ loss: number; gradients: Gradients }> {
   const gradients: Gradients = new Map()
@@ -55,25 +58,39 @@ async function gradientsOf(
   return { loss, gradients }
 }
 
+/** A step that is worked out and not taken yet. */
+export interface MeasuredStep {
+  readonly loss: number
+  /** Before clipping. */
+  readonly gradientNorm: number
+  readonly gradients: Gradients
+}
+
 /**
- * Takes one step: `state` moves on in place. The batches' label weights must add up to 1, so that the loss is the mean of a scored token.
- * Throws NumericError naming the step, before anything changes, when the loss or a gradient is NaN or infinite.
+ * Loss and clipped gradients of the step that comes next; nothing changes. The batches' label weights must add up to 1, so that the loss is the mean
+ * of a scored token. Throws NumericError naming the step when the loss or a gradient is NaN or infinite.
  */
-export async function takeStep(
-  batches: readonly Batch[],
+export async function measureStep<Rows>(
+  batches: readonly Rows[],
   state: RunState,
-  program: StepProgram,
-  rule: StepRule,
-  { learningRate, seed }: { learningRate: number; seed: number },
-): Promise<{ loss: number; gradientNorm: number }> {
+  program: StepProgram<Rows>,
+  { clip }: StepRule,
+  seed: number,
+): Promise<MeasuredStep> {
   const step = state.step + 1
   const { loss, gradients } = await gradientsOf(batches, state, program, seed)
   if (!Number.isFinite(loss)) throw notFinite(step, `the loss is ${loss}`)
-  const gradientNorm = rule.clip > 0 ? clipByGlobalNorm(gradients, rule.clip) : globalNorm(gradients)
+  const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : globalNorm(gradients)
   if (!Number.isFinite(gradientNorm)) {
     const bad = [...gradients].filter(([, { data }]) => !data.every(Number.isFinite)).map(([key]) => key)
     throw notFinite(step, `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`)
   }
+  return { loss, gradientNorm, gradients }
+}
+
+/** Takes the step that was measured: `state` moves on in place. */
+export function applyStep(state: RunState, { gradients }: MeasuredStep, rule: StepRule, learningRate: number): void {
+  const step = state.step + 1
   for (const [key, { data }] of gradients) {
     const parameter = state.parameters.get(key)!
     const slots = Object.entries(state.optimizer.get(key) ?? {}).map(([slot, tensor]) => [slot, tensor.data] as const)
@@ -90,5 +107,17 @@ export async function takeStep(
     )
   }
   state.step = step
-  return { loss, gradientNorm }
+}
+
+/** Measures a step and takes it. Throws as `measureStep` does, before anything changes. */
+export async function takeStep<Rows>(
+  batches: readonly Rows[],
+  state: RunState,
+  program: StepProgram<Rows>,
+  rule: StepRule,
+  { learningRate, seed }: { learningRate: number; seed: number },
+): Promise<{ loss: number; gradientNorm: number }> {
+  const measured = await measureStep(batches, state, program, rule, seed)
+  applyStep(state, measured, rule, learningRate)
+  return { loss: measured.loss, gradientNorm: measured.gradientNorm }
 }

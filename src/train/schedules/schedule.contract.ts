@@ -39,6 +39,6 @@ export function scheduleContract(schedule: Schedule): void {
     const bad = Object.keys(schedule.options).map((name) => [name, 'many'] as const)
     const wrong = () => schedule.complete({ surely: 1, unknown: 2, ...Object.fromEntries(bad) })
     expect(wrong).toThrow(OptionError)
-    for (const name of ['"surely"', '"unknown"', ...bad.map(([name]) => `${name} must be`)]) expect(wrong).toThrow(name)
+    for (const name of ['"surely"', '"unknown"', ...bad.map(([option]) => `${option} must be`)]) expect(wrong).toThrow(name)
   })
 }

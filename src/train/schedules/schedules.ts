@@ -9,10 +9,10 @@ import { linear } from './linear.ts'
 import { oneCycle } from './one-cycle.ts'
 import { polynomial } from './polynomial.ts'
 import type { Schedule } from './schedule.ts'
-import { step } from './step.ts'
+import { stepDecay } from './step-decay.ts'
 
 export const schedules: ReadonlyMap<string, Schedule> = new Map(
-  [constant, linear, cosine, cosineRestarts, exponential, step, polynomial, oneCycle].map((row) => [row.name, row as Schedule]),
+  [constant, linear, cosine, cosineRestarts, exponential, stepDecay, polynomial, oneCycle].map((row) => [row.name, row as Schedule]),
 )
 
 export function scheduleNamed(name: string): Schedule {

@@ -9,7 +9,7 @@ const options = {
 } as const satisfies OptionTable
 
 /** As torch's StepLR, stepped once a step: gamma^⌊t/everySteps⌋. */
-export const step: Schedule<OptionValues<typeof options>> = {
+export const stepDecay: Schedule<OptionValues<typeof options>> = {
   name: 'step',
   about: 'stays for some steps, then falls by a factor, and so on',
   options,
