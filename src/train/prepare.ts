@@ -6,7 +6,6 @@ import { kindNamed } from '../adapters/kinds.ts'
 import { DataError, OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { type BaseWeight, isFrozen, thawed } from '../graph/frozen/frozen-forms.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import { checkInvoked, sharedWhileInactive } from './activation.ts'
 import { checkFingerprint, checksum, findCheckpoint, type Fingerprint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
@@ -36,7 +35,7 @@ export interface PreparedRun {
   readonly adapter: Adapter
   /** PEFT keys that are trained. */
   readonly trainable: readonly string[]
-  readonly weights: ReadonlyMap<string, BaseWeight>
+  readonly weights: ReadonlyMap<string, F32Tensor>
   readonly rule: StepRule
   readonly state: RunState
   readonly fingerprint: Fingerprint
@@ -111,13 +110,13 @@ function runData(
 
 const shapeOf = ({ batch, packing, seed }: TrainSettings, { shared }: RunData) => ({ ...batch, packing, seed, shared })
 
-function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, BaseWeight>, seed: number): Adapter {
+function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, F32Tensor>, seed: number): Adapter {
   const { graph, name } = model.base
   if ('tensors' in adapter) {
     checkAdapter(adapter, graph)
     return adapter
   }
-  const weightOf = (wanted: string): F32Tensor => thawed(weights.get(wanted)!)
+  const weightOf = (wanted: string): F32Tensor => weights.get(wanted)!
   return createAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
 }
 
@@ -196,8 +195,8 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   checkPatience(settings, options.validation ? validationsOf(plan, options.validation.everySteps) : 0)
   const held = encodedValidation && runData(encodedValidation, needs, settings, graph.config)
   const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
-  const weights = await baseWeights(options, settings)
-  const adapter = withQuantization(startAdapter(options, weights, settings.seed), settings)
+  const weights = await options.model.weights()
+  const adapter = startAdapter(options, weights, settings.seed)
   const trainable = [...parametersOf(graph, adapter)].filter(([, spec]) => spec.trainable).map(([key]) => key)
   const rule = stepRule(settings)
   const fresh = freshState(adapter, trainable, rule)
