@@ -1,6 +1,5 @@
 // The quickstart's rows and scores, beside the definitions of the reference run.
 import { describe, expect, it } from 'vitest'
-import { compared } from './evaluation/answers.ts'
 import { intentTask } from './quickstart/intent-task.ts'
 import { storyTask } from './quickstart/story-task.ts'
 import { taskFor } from './quickstart/tasks.ts'
@@ -63,12 +62,5 @@ describe('the tasks', () => {
   })
   it('are chosen by whether the model can chat', () => {
     expect([taskFor({ chatTemplate: '{{ messages }}' }).name, taskFor({}).name]).toEqual(['intents', 'stories'])
-  })
-})
-
-describe('compared', () => {
-  it('texts apart from white space, JSON apart from the order of keys', () => {
-    expect(compared([' a ', 'b'], ['a', 'c'])).toEqual({ exactMatch: 0.5, validJson: null, equalJson: null })
-    expect(compared(['{"b":1,"a":2}', 'x'], ['{"a": 2, "b": 1}', '{}'])).toEqual({ exactMatch: 0, validJson: 0.5, equalJson: 0.5 })
   })
 })

@@ -11,8 +11,8 @@ export function metricContract(metric: Metric, right: Omit<Judged, 'answer'>): v
     expect(metric.name).toMatch(/^[a-z0-9]+(-[a-z0-9]+)*$/)
     expect(metric.about.length).toBeGreaterThan(8)
   })
-  it('accepts the row it is given', () => {
-    expect(metric.problem?.(right)).toBeUndefined()
+  it('accepts the row it is given', async () => {
+    expect(await metric.problem?.(right)).toBeUndefined()
   })
   it('gives the wanted answer the best score that there is, and no answer none better', async () => {
     const { value } = await scoreOf(right.wanted)

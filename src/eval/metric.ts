@@ -31,7 +31,7 @@ export interface Metric {
   readonly kind: 'share' | 'mean'
   readonly better: 'higher' | 'lower'
   /** Why the metric cannot judge this row, before any answer is written; undefined where it can. */
-  problem?(judged: Omit<Judged, 'answer'>): string | undefined
+  problem?(judged: Omit<Judged, 'answer'>): string | undefined | Promise<string | undefined>
   score(judged: Judged): RowScore | Promise<RowScore>
   /** From the weighted mean to what is shown; itself unless given. */
   shown?(mean: number): number

@@ -1,47 +1,112 @@
-// graft eval: how well a base model or an expert does on rows of a JSONL file.
+// graft eval: how well a base model or an expert does on rows of a JSONL file, how sure that is, and whether one is better than another.
 
-import { defineCommand } from '../command.ts'
+import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
+import { type Context, defineCommand, UsageError } from '../command.ts'
 import { adapterOption, modelOptions, openExpert } from '../open-model.ts'
-import { table } from '../ui/table.ts'
+
+const options = {
+  ...modelOptions,
+  ...adapterOption,
+  data: { type: 'text', value: 'file.jsonl', short: 'd', required: true, about: 'rows as for graft train' },
+  metrics: { type: 'text', value: 'names', about: 'what is measured, with commas; perplexity unless given' },
+  against: { type: 'text', value: 'folder|base', about: 'another expert, or base, to compare with on the same rows' },
+  labels: { type: 'text', value: 'names', about: 'all the answers there are, with commas, for label-accuracy' },
+  rows: { type: 'integer', least: 1, about: 'only the first rows' },
+  system: { type: 'text', value: 'text', about: "system message for rows that have none (default: the expert's own)" },
+  'max-tokens': { type: 'integer', least: 2, default: 512, about: 'longer rows are cut' },
+  generate: { type: 'flag', about: 'also write the answers: exact-match, and JSON where the rows hold JSON' },
+  'new-tokens': { type: 'integer', least: 1, default: 96, about: 'tokens of an answer at most' },
+  stop: { type: 'text', value: 'text', about: 'end answers where this text would begin' },
+  seed: { type: 'integer', default: 0, about: 'of the intervals' },
+} as const
+
+type EvalValues = Context<typeof options>['values']
 
 export const evaluate = defineCommand({
   name: 'eval',
-  summary: 'loss, and with --generate exact match, of a model or an expert on rows',
+  summary: 'metrics of a model or an expert on rows, with confidence intervals',
   usage: '--data <file.jsonl>',
   words: [0, 0],
-  options: {
-    ...modelOptions,
-    ...adapterOption,
-    data: { type: 'text', value: 'file.jsonl', short: 'd', required: true, about: 'rows as for graft train' },
-    rows: { type: 'integer', least: 1, about: 'only the first rows' },
-    system: { type: 'text', value: 'text', about: "system message for rows that have none (default: the expert's own)" },
-    'max-tokens': { type: 'integer', least: 2, default: 512, about: 'longer rows are cut' },
-    generate: { type: 'flag', about: 'also write the answers and compare them with the rows' },
-    'new-tokens': { type: 'integer', least: 1, default: 96, about: 'tokens of an answer at most' },
-    stop: { type: 'text', value: 'text', about: 'end answers where this text would begin' },
-  },
+  options,
   examples: [
-    { command: 'graft eval --data rows.jsonl --model stories260k', about: "the base model's loss" },
+    { command: 'graft eval --data rows.jsonl --model stories260k', about: "the base model's perplexity" },
     { command: 'graft eval --data rows.jsonl --adapter my-expert --generate', about: 'an expert, with its answers compared' },
+    { command: 'graft eval --data rows.jsonl --adapter my-expert --against base --metrics token-f1,exact-match', about: 'is it better than its base, and how sure is that' }, // prettier-ignore
   ],
   async run({ values, terminal, signal }) {
-    const [{ readDataFile }, { scoreLoss }, { scoreAnswers }] = await Promise.all([
+    const [{ readDataFile }, { metrics: all }, { evaluate: run }, view] = await Promise.all([
       import('../../node/data.ts'),
-      import('../evaluation/loss.ts'),
-      import('../evaluation/answers.ts'),
+      import('../../node/metrics.ts'),
+      import('../../eval/index.ts'),
+      import('../evaluate-expert.ts'),
     ])
+    const chosen = values.metrics === undefined ? undefined : view.metricsNamed(values.metrics, all)
+    if (values.against !== undefined && values.against !== 'base' && values.adapter === undefined)
+      throw new UsageError('--against compares an expert; name it with --adapter.')
     const whole = await readDataFile(values.data)
     const data = { ...whole, rows: whole.rows.slice(0, values.rows) }
-    const { model, adapter, system: known } = await openExpert(values, terminal)
-    const system = values.system ?? known
-    const options = { model, adapter, data, terminal, signal, maxTokens: values['max-tokens'], ...(system !== undefined && { system }) }
-    const loss = await scoreLoss(options)
-    const stop = values.stop === undefined ? {} : { stop: [values.stop] }
-    const answers = values.generate ? await scoreAnswers({ ...options, ...stop, maxTokens: values['new-tokens'] }) : undefined
-    const lines = [...Object.entries(loss), ...Object.entries(answers ?? {})].filter(([, value]) => value !== null)
-    for (const line of table(lines.map(([name, value]) => [name, shown(value)]))) terminal.print(line)
-    return { model: model.base.name, adapter: values.adapter ?? null, data: values.data, ...loss, ...answers }
+    const metrics = chosen ?? (await usualMetrics(values, data, all))
+    const { model, adapter, system } = await openExpert(values, terminal)
+    const candidates = await candidatesOf(values, adapter, system)
+    const progress = view.evaluationProgress(terminal, candidates)
+    const evaluation = await run({
+      ...{ model, data, metrics, candidates, signal, seed: values.seed, date: new Date(), onProgress: progress.onProgress },
+      ...{ labels: listOf(values.labels), maxTokens: values['max-tokens'], newTokens: values['new-tokens'] },
+      ...(values.stop !== undefined && { stop: [values.stop] }),
+    })
+    progress.end()
+    for (const metric of metrics) metric.dispose?.()
+    for (const line of view.evaluationTable(evaluation, candidates)) terminal.print(line)
+    const cut = evaluation.losses.at(-1)?.cut ?? 0
+    if (cut > 0) terminal.note(`${cut} of ${evaluation.rows} rows cut to --max-tokens`)
+    return summary(evaluation, values, model.base.name)
   },
 })
 
-const shown = (value: number | null): string => (Number.isInteger(value) ? String(value) : value!.toFixed(4))
+const listOf = (text: string | undefined): string[] | undefined => text?.split(',').map((name) => name.trim())
+
+/** Perplexity; with --generate exact match too, and where every row holds JSON how often answers do. */
+async function usualMetrics(
+  { generate }: EvalValues,
+  data: Parameters<typeof import('../../eval/index.ts').questionsOf>[0],
+  all: ReadonlyMap<string, Metric>,
+): Promise<Metric[]> {
+  // prettier-ignore
+  const { questionsOf } = await import('../../eval/index.ts')
+  const { parsedJson } = await import('../../eval/json.ts')
+  const holdJson = generate && questionsOf(data).every(({ wanted }) => typeof parsedJson(wanted)?.value === 'object')
+  const names = ['perplexity', ...(generate ? ['exact-match'] : []), ...(holdJson ? ['json-validity', 'json-equality'] : [])]
+  return names.map((name) => all.get(name)!)
+}
+
+/** Who is judged: what --against names first, so that the expert is compared with it. */
+async function candidatesOf(values: EvalValues, adapter: Candidate['adapter'], known: string | undefined): Promise<Candidate[]> {
+  const system = values.system ?? known
+  const judged = { name: values.adapter ?? 'base', adapter, system }
+  if (values.against === undefined) return [judged]
+  if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
+  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([import('../../node/index.ts'), import('../../node/expert-notes.ts')])
+  const other = await loadAdapter(values.against)
+  const notes = await readExpertNotes(values.against)
+  return [{ name: values.against, adapter: other, system: values.system ?? notes?.system }, judged]
+}
+
+function summary(evaluation: Evaluation, { adapter, data, against }: EvalValues, model: string) {
+  const valueOf = (name: string): number | null => evaluation.figures.find(({ metric }) => metric === name)?.results.at(-1)!.value ?? null
+  const losses = evaluation.losses.at(-1)
+  return {
+    model,
+    adapter: adapter ?? null,
+    data,
+    ...(against !== undefined && { against }),
+    rows: evaluation.rows,
+    ...losses,
+    ...(losses && { perplexity: valueOf('perplexity') }),
+    ...(evaluation.answers.length > 0 && {
+      exactMatch: valueOf('exact-match'),
+      validJson: valueOf('json-validity'),
+      equalJson: valueOf('json-equality'),
+    }),
+    metrics: evaluation.figures,
+  }
+}

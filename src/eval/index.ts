@@ -1,0 +1,8 @@
+// How well a model or an expert does on rows: metrics as a table, intervals, paired comparisons.
+
+export { difference, estimate, type Difference, type Estimate } from './estimate.ts'
+export { evaluate, type Candidate, type EvaluateOptions, type Evaluation, type Figure, type Result } from './evaluate.ts'
+export type { Judged, Metric, RowScore } from './metric.ts'
+export { metrics } from './metrics.ts'
+export { answerOf, questionsOf, type Question } from './questions.ts'
+export { bootstrap, mcnemar, randomisation, wilson, type Interval } from './statistics.ts'

@@ -1,0 +1,61 @@
+// The loss of each row's wanted tokens under a model, alone in its line.
+
+import { OptionError } from '../base/errors.ts'
+import type { AdapterChoice, Model } from '../runtime/index.ts'
+import { exampleEncoder } from '../train/data/encode.ts'
+import type { Judged } from './metric.ts'
+import type { Question } from './questions.ts'
+
+export interface LossOptions {
+  readonly model: Model
+  readonly adapter: AdapterChoice['adapter']
+  readonly system: string | undefined
+  /** Longer rows are cut. */
+  readonly maxTokens: number
+  /** For templates that print the date. */
+  readonly date?: Date | undefined
+  readonly signal?: AbortSignal | undefined
+  readonly onRow?: ((done: number) => void) | undefined
+}
+
+export interface RowLosses {
+  /** By question; undefined where nothing to learn was left within maxTokens. */
+  readonly rows: readonly Judged['loss'][]
+  readonly cut: number
+  readonly dropped: number
+}
+
+const IGNORED = -100 // PyTorch's mark for labels that are not scored
+
+/** Summed cross-entropy in nats, and tokens, of every question's wanted answer. Throws OptionError for a model without a tokenizer. */
+export async function rowLosses(questions: readonly Question[], options: LossOptions): Promise<RowLosses> {
+  const { model, adapter, system, maxTokens, date, signal, onRow } = options
+  const { tokenizer, chatTemplate, name } = model.base
+  if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
+  const encode = exampleEncoder({
+    tokenizer,
+    maxTokens,
+    ...(date && { now: date }),
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    ...(system !== undefined && { system }),
+  })
+  const rows: Judged['loss'][] = []
+  let [cut, dropped] = [0, 0]
+  for (const [i, { example }] of questions.entries()) {
+    signal?.throwIfAborted()
+    onRow?.(i)
+    let [sum, tokens] = [0, 0]
+    for (const { ids, scored } of encode(example.kind === 'pair' ? example.chosen : example)) {
+      const kept = Array.from(ids).slice(0, Math.min(maxTokens, scored.lastIndexOf(true) + 1))
+      if (scored.lastIndexOf(true) + 1 > maxTokens) cut++
+      const labels = kept.map((id, t) => (t > 0 && scored[t] ? id : IGNORED))
+      const count = labels.filter((label) => label !== IGNORED).length
+      if (count === 0) continue
+      sum += (await model.loss([kept], [labels], { adapter })) * count
+      tokens += count
+    }
+    if (tokens === 0) dropped++
+    rows.push(tokens === 0 ? undefined : { sum, tokens })
+  }
+  return { rows, cut, dropped }
+}

@@ -1,0 +1,64 @@
+// From rows to what a model is asked and what it should answer.
+
+import { DataError } from '../base/errors.ts'
+import type { ChatMessage } from '../formats/chat-template.ts'
+import { promptFor } from '../runtime/ask.ts'
+import type { Model, Prompt } from '../runtime/index.ts'
+import type { Example } from '../train/data/format.ts'
+import { readExamples } from '../train/data/formats.ts'
+import type { DataSet } from '../train/data/jsonl.ts'
+
+export interface Question {
+  /** The row's number in its file. */
+  readonly number: number
+  readonly row: Readonly<Record<string, unknown>>
+  readonly example: Example
+  /** What the model is asked; undefined for plain text, which asks nothing. */
+  prompt(model: Pick<Model, 'base'>, system: string | undefined): Prompt
+  /** What it should answer, up to the first stop text. */
+  readonly wanted: string
+}
+
+/** The text up to the first stop text: an answer ends there, so a row is compared up to there. */
+export function before(text: string, stops: readonly string[]): string {
+  const places = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0)
+  return text.slice(0, Math.min(text.length, ...places))
+}
+
+/** The last turn of a conversation, and all before it. */
+function lastTurn(messages: readonly ChatMessage[]): { readonly earlier: readonly ChatMessage[]; readonly answer: string } {
+  const last = messages.findLastIndex(({ role }) => role === 'assistant')
+  return { earlier: messages.slice(0, last), answer: String(messages[last]!.content) }
+}
+
+/** The answer that a row wants: the completion, or the last assistant turn; of preferences the chosen one; all of a plain text. */
+export function answerOf(example: Example): string {
+  if (example.kind === 'pair') return answerOf(example.chosen)
+  if (example.kind === 'text') return example.text
+  return example.kind === 'completion' ? example.completion : lastTurn(example.messages).answer
+}
+
+function promptOf(example: Example, name: string, number: number, model: Pick<Model, 'base'>, system: string | undefined): Prompt {
+  if (example.kind === 'pair') return promptOf(example.chosen, name, number, model, system)
+  if (example.kind === 'text')
+    throw new DataError(`${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`)
+  if (example.kind === 'completion') {
+    const text = model.base.chatTemplate === undefined ? (example.plainPrompt ?? example.prompt) : example.prompt
+    return promptFor(model, text, example.system ?? system)
+  }
+  const { earlier } = lastTurn(example.messages)
+  const hasSystem = earlier[0]?.role === 'system' || system === undefined
+  return hasSystem ? earlier : [{ role: 'system', content: system }, ...earlier]
+}
+
+/** The rows of a data set as questions. Throws DataError that names every row which does not fit its format. */
+export function questionsOf(data: DataSet, stops: readonly string[] = []): Question[] {
+  const rows = new Map(data.rows.map(({ number, value }) => [number, value]))
+  return readExamples(data).examples.map(({ number, example }) => ({
+    number,
+    row: rows.get(number)!,
+    example,
+    wanted: before(answerOf(example), stops),
+    prompt: (model, system) => promptOf(example, data.name, number, model, system),
+  }))
+}

@@ -1,0 +1,82 @@
+// The process that foreign SQL runs in: a fresh database in memory for each query, filled from the row's schema, then closed to everything but
+// reading. Files, attached databases, pragmas and extensions are refused. Started by sql-runner.ts.
+
+import { constants, DatabaseSync } from 'node:sqlite'
+import type { SqlOutcome, SqlQuestion } from './sql-runner.ts'
+
+const mostRows = 100_000
+const heapBytes = 256 * 2 ** 20
+
+const readingOnly: ReadonlySet<number> = new Set([
+  constants.SQLITE_SELECT,
+  constants.SQLITE_READ,
+  constants.SQLITE_FUNCTION,
+  constants.SQLITE_RECURSIVE,
+])
+const refusedInSchema: ReadonlySet<number> = new Set([constants.SQLITE_ATTACH, constants.SQLITE_DETACH, constants.SQLITE_PRAGMA])
+
+/** Functions that reach out of the database. */
+const refusedFunctions: ReadonlySet<string> = new Set(['load_extension', 'readfile', 'writefile', 'edit', 'fts3_tokenizer'])
+
+type Authorise = (action: number, first: string | null, second: string | null) => number
+
+const allowing =
+  (allowed: (action: number) => boolean): Authorise =>
+  (action, _first, second) =>
+    allowed(action) && !(action === constants.SQLITE_FUNCTION && refusedFunctions.has(String(second).toLowerCase()))
+      ? constants.SQLITE_OK
+      : constants.SQLITE_DENY
+
+const mostBytes = 1_000_000
+
+/** A value as text: numbers that are equal have the same one, rounded to 12 digits, since AVG and SUM / COUNT differ behind them; no text is like a number. */
+function cell(value: unknown): string {
+  if (value === null) return 'null'
+  if (typeof value === 'bigint') return `n:${value}`
+  if (typeof value === 'number') return `n:${Number.isInteger(value) ? value : Number(value.toPrecision(12))}`
+  if ((value as string | Uint8Array).length > mostBytes) throw new RangeError(`a value of more than ${mostBytes} bytes`)
+  return value instanceof Uint8Array ? `b:${Buffer.from(value).toString('hex')}` : `t:${String(value)}`
+}
+
+/** Whether the outermost query orders its rows: ORDER BY outside of brackets, texts and comments. */
+export function ordersRows(query: string): boolean {
+  const bare = query.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\//g, ' x ')
+  let depth = 0
+  let outer = ''
+  for (const character of bare) {
+    if (character === ')') depth--
+    if (depth === 0) outer += character
+    if (character === '(') depth++
+  }
+  return /\border\s+by\b/i.test(outer)
+}
+
+/** Runs one query; what it cannot do is an error in words. */
+export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
+  const database = new DatabaseSync(':memory:', { allowExtension: false, timeout: 0 })
+  try {
+    database.exec(`PRAGMA hard_heap_limit = ${heapBytes}`)
+    database.setAuthorizer(allowing((action) => !refusedInSchema.has(action)))
+    database.exec(schema)
+    database.setAuthorizer(allowing((action) => readingOnly.has(action)))
+    const statement = database.prepare(query)
+    const rest = query.slice(query.indexOf(statement.sourceSQL) + statement.sourceSQL.length)
+    if (/[^\s;]/.test(rest.replaceAll(/--[^\n]*|\/\*[^]*?\*\//g, ''))) return { error: 'more than one statement' }
+    statement.setReturnArrays(true)
+    statement.setReadBigInts(true)
+    const rows: string[] = []
+    for (const row of statement.iterate() as Iterable<unknown>) {
+      if (rows.length >= mostRows) return { error: `more than ${mostRows} rows` }
+      rows.push(JSON.stringify((row as unknown[]).map(cell)))
+    }
+    return { rows, ordered: ordersRows(query) }
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) }
+  } finally {
+    database.close()
+  }
+}
+
+process.on('message', (question: SqlQuestion) => void process.send?.(runQuery(question)))
+process.on('disconnect', () => process.exit())
+process.send?.('ready')
