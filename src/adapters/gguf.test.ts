@@ -26,7 +26,7 @@ const logits = (one: Base, adapter: Adapter): Promise<Float32Array> => {
 }
 
 describe('adapters in GGUF', () => {
-  it.each(['lora_patterns', 'lora_all_rs', 'lora_extra/embed_head', 'lokr_both', 'more/loha', 'more/vera'])(
+  it.each(['lora_patterns', 'lora_all_rs', 'lokr_both', 'more/loha', 'more/vera'])(
     'hold %s, scales and order of rows included',
     async (name) => {
       const adapter = await parityAdapter(name)
@@ -81,6 +81,14 @@ describe('adapters in GGUF', () => {
     const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, base.model)), base.model)
     expect(read.config.targets).toEqual([1, 2].flatMap((n) => [`model.layers.${n}.self_attn.q_proj`, `model.layers.${n}.mlp.up_proj`]))
     expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
+  })
+
+  it('hold a head and an embedding where they are two weights, and are refused by name where they are one', async () => {
+    const adapter = await parityAdapter('lora_extra/embed_head')
+    const untied = { ...base.model, config: { ...base.model.config, tiedEmbeddings: false } }
+    const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, untied)), untied)
+    expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
+    expect(() => ggufAdapterChunks(adapter, base.model)).toThrow(/embed_tokens: the head and the embedding share[^]*lm_head: the head/)
   })
 
   it('keep the tokens that activate them', async () => {

@@ -29,6 +29,10 @@ const INVOCATION = 'adapter.alora.invocation_tokens'
 const renamed: Readonly<Record<string, string>> = { mistral: 'llama', gemma3_text: 'gemma3' }
 const ggufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
 
+const layerPath = /\.\d+\./
+/** llama.cpp finds no tensor for such a head, and multiplies by the pair of such an embedding at the head too, where shapes do not fit: it aborts. */
+const tiedProblem = 'the head and the embedding share one weight, on which llama.cpp takes no adapter'
+
 /** Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp turns neighbours. */
 function reorderedHeads(config: ModelConfig, path: string): number | undefined {
   if (!ggufArchitectures[ggufArchitecture(config)]?.interleavedRotary) return undefined
@@ -38,7 +42,8 @@ function reorderedHeads(config: ModelConfig, path: string): number | undefined {
 
 /**
  * The file's chunks for any adapter that is two matrices a layer: LoRA of every scale, LoKr, LoHa, VeRA, PiSSA, OLoRA; their scales go into B.
- * Throws UnsupportedError listing what GGUF cannot hold: DoRA, IA3, soft prompts, trained biases, modules saved whole.
+ * Throws UnsupportedError listing what GGUF cannot hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or
+ * embedding, which llama.cpp does not take.
  */
 export function ggufAdapterChunks(
   adapter: Adapter,
@@ -54,6 +59,7 @@ export function ggufAdapterChunks(
   for (const [path, form] of forms) {
     const name = huggingFaceToGguf(`${path}.weight`, architecture)
     if (form.shift || form.u || form.v) problems.push(`${path}: more than two matrices`)
+    else if (model.config.tiedEmbeddings && !layerPath.test(path)) problems.push(`${path}: ${tiedProblem}`)
     else if (!name) problems.push(`${path}: ${architecture} has no such tensor`)
     else for (const [side, tensor] of sidesOf(model.config, path, form, alpha)) tensors.set(`${name}.lora_${side}`, asType(tensor, dtype))
   }
