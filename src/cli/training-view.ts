@@ -8,6 +8,8 @@ import type { Terminal } from './ui/terminal.ts'
 type Ready = Extract<TrainEvent, { type: 'data-ready' }>
 export type TrainEnd = Extract<TrainEvent, { type: 'train-end' }>
 
+const ending = { finished: 'finished', 'early-stopped': 'stopped early', stopped: 'stopped' } as const
+
 const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`
 
 /** What there is to know before the first step. */
@@ -20,7 +22,8 @@ function sayReady(
     `  ${plural(data.rows, 'row')} of ${plural(data.tokens, 'token')}, ${count(data.scored)} of them learned${shared}; lines ${Math.round(100 * fill)} % full`,
   )
   if (data.cut > 0) terminal.say(`  ${plural(data.cut, 'row')} cut to the length that fits (--max-tokens)`)
-  if (data.dropped > 0) terminal.say(`  ${plural(data.dropped, 'row')} left out: nothing to learn was left of them within --max-tokens`)
+  if (data.dropped > 0)
+    terminal.say(`  ${plural(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`)
   if (validation) terminal.say(`  ${plural(validation.rows, 'row')} held for validation`)
   terminal.say(
     `  ${plural(trainableParameters, 'trainable parameter')}, ${plural(steps, 'step')}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
@@ -48,7 +51,7 @@ export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: 
     } else if (event.type === 'train-end') {
       progress?.end(undefined)
       const seconds = (terminal.now() - started) / 1000
-      terminal.say(`  ${event.reason} after step ${event.last.step} in ${duration(seconds)}; loss ${lossText(event)}`)
+      terminal.say(`  ${ending[event.reason]} after step ${event.last.step} in ${duration(seconds)}; loss ${lossText(event)}`)
       return event
     }
   }

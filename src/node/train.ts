@@ -72,7 +72,8 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
   }
 }
 
-async function partsOf(data: DataInput, validation: TrainFilesOptions['validation'], seed: number) {
+/** Rows to train on, and those that are held back. */
+export async function partsOf(data: DataInput, validation: TrainFilesOptions['validation'], seed: number) {
   const opened = await openData(data)
   if (validation === undefined) return { data: opened, validation: undefined }
   if (typeof validation !== 'number') return { data: opened, validation: await openData(validation) }
@@ -83,7 +84,7 @@ async function partsOf(data: DataInput, validation: TrainFilesOptions['validatio
 const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined
 
 /** What an earlier run left is never replaced without being asked: neither an adapter nor checkpoints that could be gone on from. */
-async function checkFolder(out: string, { resume, overwrite }: TrainFilesOptions): Promise<void> {
+export async function checkFolder(out: string, { resume, overwrite }: Pick<TrainFilesOptions, 'resume' | 'overwrite'>): Promise<void> {
   const [begun, hasAdapter, hasCheckpoints] = await Promise.all(
     ['graft.json', 'adapter_config.json', checkpointFolder].map((name) => exists(join(out, name))),
   )
@@ -115,7 +116,7 @@ async function checkpointIn(out: string, everySteps: number, resume: boolean): P
 async function writeResults({ history, reason, best }: Extract<TrainEvent, { type: 'train-end' }>, out: string): Promise<void> {
   const sink = fileSink(out)
   await writeHistory(history, sink)
-  if (reason === 'finished') await saveAdapter(best.adapter, sink)
+  if (reason !== 'stopped') await saveAdapter(best.adapter, sink)
 }
 
 /** One line for each step and validation, in the order in which they happened. Keys are named, so that a resumed run writes the same bytes. */

@@ -158,7 +158,7 @@ async function teach(
     ...(system !== undefined && { system }),
   })
   const end = await showTraining(events, terminal)
-  if (end.reason === 'finished') return end.adapter
+  if (end.reason !== 'stopped') return end.adapter
   terminal.say(`  stopped; the checkpoint is in ${join(values.out, 'checkpoints')}`)
   return undefined
 }

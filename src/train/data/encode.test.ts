@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
 import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
+import { batchesOf } from '../packing.ts'
 import { encodeData, type EncodedRow } from './encode.ts'
 import { dataSet } from './jsonl.ts'
 
@@ -137,5 +138,15 @@ describe('rows that are too long', () => {
   it('are an error when nothing is left at all', () => {
     expect(() => encode(rows, { maxTokens: 2 })).toThrow(DataError)
     expect(() => encode(rows, { maxTokens: 2 })).toThrow('data: none of 3 rows has anything to learn within 2 tokens')
+  })
+})
+
+describe('weights of rows', () => {
+  it('become weights of their tokens, and rows that count nothing are left out', () => {
+    const data = encode([{ text: 'ab', weight: 0.25 }, { text: 'cd' }, { text: 'ef', quality: 0 }]) // prettier-ignore
+    expect(data.rows.map(({ weights }) => [...weights])).toEqual([[0, 0.25, 0.25, 0.25], [0, 1, 1, 1]]) // prettier-ignore
+    expect(data).toMatchObject({ examples: 3, dropped: 1 })
+    const [batch] = batchesOf({ rows: data.rows, shared: 0 }, [[[0, 1]]])
+    expect([...batch!.weights].map((weight) => weight.toFixed(4))).toEqual([...Array(3).fill('0.0667'), ...Array(3).fill('0.2667')]) // adds up to 1
   })
 })

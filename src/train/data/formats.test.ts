@@ -107,3 +107,27 @@ describe('preferences', () => {
     expect(() => examplesOf(row)).toThrow(problem)
   })
 })
+
+describe("a row's weight", () => {
+  const weightsOf = (...rows: object[]) => readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ weight }) => weight)
+
+  it('is read from "weight" or "quality", in every format', () => {
+    expect(weightsOf({ text: 'a' }, { text: 'b', weight: 0.5 }, { text: 'c', quality: 0 }, { text: 'd', weight: null })).toEqual([
+      1, 0.5, 0, 1,
+    ])
+    expect(weightsOf({ prompt: 'a', completion: 'b', quality: 0.25 })).toEqual([0.25])
+    expect(weightsOf({ messages: [user, assistant], weight: 1, quality: 1 })).toEqual([1])
+  })
+  it('is refused where it is none, every row at once', () => {
+    const rows = [
+      { text: 'a', weight: 2 },
+      { text: 'b', quality: 'high' },
+      { text: 'c', weight: 0.1, quality: 0.2 },
+      { text: '', weight: -1 },
+    ]
+    expect(() => weightsOf(...rows)).toThrow(
+      /row 1: "weight" must be a number from 0 to 1, got 2\n.*row 2: "quality" must be.*got "high"\n.*row 3: .*two names of one thing.*\n.*row 4: "text" is empty\n.*row 4: "weight"/,
+    )
+    expect(() => weightsOf({ text: 'a', weight: 0 })).toThrow('every row has the weight 0')
+  })
+})

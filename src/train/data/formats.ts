@@ -7,6 +7,7 @@ import { dataError, type DataSet } from './jsonl.ts'
 import { messages } from './messages.ts'
 import { preference } from './preference.ts'
 import { promptCompletion } from './prompt-completion.ts'
+import { rowWeight } from './row-weight.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
@@ -34,16 +35,21 @@ export interface NumberedExample {
   readonly weight: number
 }
 
-/** Every row as an example, all in the first row's format. Throws one DataError that names every row which does not fit, and its keys. */
+/**
+ * Every row as an example with its weight, all in the first row's format. Throws one DataError that names every row which does not fit and its keys,
+ * or whose weight is none, and one where no row counts anything.
+ */
 export function readExamples(data: DataSet): { format: DataFormat; examples: NumberedExample[] } {
   const format = detectFormat(data)
   const problems: string[] = []
-  const examples = data.rows.flatMap(({ number, value, weight = 1 }) => {
+  const examples = data.rows.flatMap(({ number, value, weight = rowWeight(value) }) => {
     const example = format.fits(value) ? format.read(value) : `its keys are ${keysOf(value)}`
-    if (typeof example !== 'string') return [{ number, example, weight }]
-    problems.push(`row ${number}: ${example}`)
+    if (typeof example !== 'string' && typeof weight !== 'string') return [{ number, example, weight }]
+    problems.push(...[example, weight].filter((problem) => typeof problem === 'string').map((problem) => `row ${number}: ${problem}`))
     return []
   })
   if (problems.length > 0) throw dataError(data.name, `rows are not of the format "${format.name}", ${format.looks}`, problems)
+  if (examples.every(({ weight }) => weight === 0))
+    throw new DataError(`${data.name}: every row has the weight 0, so there is nothing to learn.`)
   return { format, examples }
 }

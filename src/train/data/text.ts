@@ -3,7 +3,21 @@
 import { textProblem, type DataFormat } from './format.ts'
 
 /** Keys that describe a text and may stand beside it. Any other key could be an answer that would silently not be learned. */
-const descriptive = new Set(['id', 'meta', 'metadata', 'source', 'url', 'title', 'timestamp', 'date', 'language', 'license', 'added'])
+const descriptive = new Set([
+  'id',
+  'meta',
+  'metadata',
+  'source',
+  'url',
+  'title',
+  'timestamp',
+  'date',
+  'language',
+  'license',
+  'added',
+  'weight',
+  'quality',
+])
 
 export const text: DataFormat = {
   name: 'text',
