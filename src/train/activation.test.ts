@@ -11,8 +11,8 @@ import type { Batch } from './batch.ts'
 import type { EncodedRow } from './data/encode.ts'
 import { createGradientProgram } from './gradient-program.ts'
 import type { TrainableModel } from './options.ts'
-import { sharedBeginning } from './packing.ts'
-import { batchesOf, train } from './train.ts'
+import { batchesOf, sharedBeginning } from './packing.ts'
+import { train } from './train.ts'
 
 const batchOf = (ids: readonly number[][], segments: readonly number[][]): Batch => ({
   rows: ids.length,

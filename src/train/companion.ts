@@ -3,7 +3,8 @@
 
 import type { Expert } from '../adapters/mixture.ts'
 import { OptionError } from '../base/errors.ts'
-import { sizeOf, type F32Tensor, type Tensor, type TensorData } from '../base/tensor.ts'
+import { sizeOf, type Tensor, type TensorData } from '../base/tensor.ts'
+import type { BaseWeight } from '../graph/frozen/frozen-forms.ts'
 import { checksum, type Fingerprint } from './checkpoint.ts'
 import type { EncodedRow } from './data/encode.ts'
 import type { TrainEvent } from './events.ts'
@@ -22,7 +23,7 @@ export interface ObjectiveParts {
   readonly options: Pick<TrainOptions, 'model' | 'teacher' | 'reference'>
   readonly settings: TrainSettings
   /** The base's weights, as they are trained on. */
-  readonly weights: ReadonlyMap<string, F32Tensor>
+  readonly weights: ReadonlyMap<string, BaseWeight>
 }
 
 /** Rows of pairs that belong together. */

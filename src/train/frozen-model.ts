@@ -24,7 +24,7 @@ import { localFeeds } from './segments.ts'
 
 export interface FrozenModelOptions {
   readonly graph: ModelGraph
-  /** Base weights by checkpoint name. */
+  /** Base weights by checkpoint name, in f32 or quantised. */
   readonly weights: ReadonlyMap<string, BaseWeight>
   readonly backend: Backend
   /** Absent: the base alone. */

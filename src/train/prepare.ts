@@ -6,25 +6,22 @@ import { kindNamed } from '../adapters/kinds.ts'
 import { DataError, OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
+import { type BaseWeight, isFrozen, thawed } from '../graph/frozen/frozen-forms.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import { checkInvoked, sharedWhileInactive } from './activation.ts'
 import { checkFingerprint, checksum, findCheckpoint, type Fingerprint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
-import { contentHash } from './data/content-hash.ts'
+import { checkCompanion, companionFingerprint, type RunData, togetherOf } from './companion.ts'
+import { contentHash, dataHashKey } from './data/content-hash.ts'
 import { encodeData, type EncodedData, type EncodedRow } from './data/encode.ts'
 import { dataError, type DataSet } from './data/jsonl.ts'
 import { checkPatience } from './early-stopping.ts'
 import type { DataCounts, TrainEvent } from './events.ts'
+import { checkData, createObjective, type Objective } from './objective.ts'
 import { optimizerNamed } from './optimizers/optimizers.ts'
-import { completeSettings, optimizerSettings, scheduleOf, type TrainOptions, type TrainSettings } from './options.ts'
+import { completeSettings, lossOf, optimizerSettings, scheduleOf, type TrainOptions, type TrainSettings } from './options.ts'
 import { type BatchPlan, fillRate, planEpoch, sharedBeginning } from './packing.ts'
 import { planRun, type RunPlan } from './run-plan.ts'
 import type { StepRule } from './step.ts'
-
-/** Encoded rows and the tokens that all of them begin with. */
-export interface RunData {
-  readonly rows: readonly EncodedRow[]
-  readonly shared: number
-}
 
 export interface PreparedRun {
   readonly settings: TrainSettings
@@ -35,7 +32,8 @@ export interface PreparedRun {
   readonly adapter: Adapter
   /** PEFT keys that are trained. */
   readonly trainable: readonly string[]
-  readonly weights: ReadonlyMap<string, F32Tensor>
+  readonly weights: ReadonlyMap<string, BaseWeight>
+  readonly objective: Objective
   readonly rule: StepRule
   readonly state: RunState
   readonly fingerprint: Fingerprint
@@ -108,17 +106,41 @@ function runData(
   return { rows, shared: invocation ? sharedWhileInactive(rows, shared, invocation) : shared }
 }
 
-const shapeOf = ({ batch, packing, seed }: TrainSettings, { shared }: RunData) => ({ ...batch, packing, seed, shared })
+const shapeOf = (settings: TrainSettings, { shared }: RunData) => {
+  const { batch, packing, seed } = settings
+  return { ...batch, packing, seed, shared, together: togetherOf(settings) }
+}
 
-function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, F32Tensor>, seed: number): Adapter {
+function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, BaseWeight>, seed: number): Adapter {
   const { graph, name } = model.base
   if ('tensors' in adapter) {
     checkAdapter(adapter, graph)
     return adapter
   }
-  const weightOf = (wanted: string): F32Tensor => weights.get(wanted)!
+  const weightOf = (wanted: string): F32Tensor => thawed(weights.get(wanted)!)
   return createAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
 }
+
+/** An adapter says which examples it learned from, where they bear a hash. */
+const withDataHash = (adapter: Adapter, data: TrainOptions['data']): Adapter =>
+  'contentHash' in data && data.contentHash !== undefined
+    ? { ...adapter, metadata: { ...adapter.metadata, [dataHashKey]: data.contentHash } }
+    : adapter
+
+/** Throws OptionError for a model that gives f32 where quantised weights were asked for. */
+async function baseWeights({ model }: TrainOptions, { quantization }: TrainSettings): Promise<ReadonlyMap<string, BaseWeight>> {
+  const weights = await model.weights(quantization && { quantization })
+  if (quantization && ![...weights.values()].some(isFrozen))
+    throw new OptionError(`Training options: quantization is "${quantization}", but no matrix of "${model.base.name}" came quantised.`)
+  return weights
+}
+
+/** The metadata's key for the quantisation of the base that an adapter learned on. */
+export const quantizationKey = 'graft_base_quantization'
+
+/** An adapter says on which form of its base it learned, for who wonders about a difference. */
+const withQuantization = (adapter: Adapter, { quantization }: TrainSettings): Adapter =>
+  quantization ? { ...adapter, metadata: { ...adapter.metadata, [quantizationKey]: quantization } } : adapter
 
 function stepRule(settings: TrainSettings): StepRule {
   const isB = /\.lora_(embedding_)?B(\.|$)/
@@ -157,7 +179,12 @@ const validationsOf = ({ steps, endsEpoch }: RunPlan, everySteps: number | undef
 
 /** All that decides how a run goes. Only runs with checkpoints need it: hashing takes a moment. */
 async function fingerprintOf({ options, settings, data, validation, adapter, state }: Parts): Promise<Fingerprint> {
-  const complete = { ...settings, optimizerOptions: optimizerSettings(settings), scheduleOptions: scheduleOf(settings).settings }
+  const complete = {
+    ...settings,
+    lossOptions: lossOf(settings).settings,
+    optimizerOptions: optimizerSettings(settings),
+    scheduleOptions: scheduleOf(settings).settings,
+  }
   const flat = Object.entries(complete).filter(([name, value]) => value !== undefined && name !== 'checkpointing')
   const { peft: _peft, ...config } = adapter.config
   return {
@@ -166,6 +193,7 @@ async function fingerprintOf({ options, settings, data, validation, adapter, sta
     adapter: JSON.stringify([adapter.kind, config]),
     adapterStart: checksum(state.parameters),
     data: await contentHash(data.rows),
+    ...(await companionFingerprint(options, settings)),
     ...(validation ? { validation: await contentHash(validation.rows), validationSteps: options.validation?.everySteps ?? 'epoch' } : {}),
   }
 }
@@ -189,16 +217,19 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const room = { ...settings, maxTokens: settings.maxTokens - needs.virtual.length }
   const encodedData = encoded(options.data, options, room)
   const encodedValidation = options.validation && encoded(options.validation.data, options, room)
+  for (const one of [encodedData, ...(encodedValidation ? [encodedValidation] : [])]) checkData(one, settings)
+  checkCompanion(options, settings)
   if (needs.invocation) checkInvoked(encodedData, needs.invocation)
   const data = runData(encodedData, needs, settings, graph.config)
   const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
   checkPatience(settings, options.validation ? validationsOf(plan, options.validation.everySteps) : 0)
   const held = encodedValidation && runData(encodedValidation, needs, settings, graph.config)
   const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
-  const weights = await options.model.weights()
-  const adapter = startAdapter(options, weights, settings.seed)
+  const weights = await baseWeights(options, settings)
+  const adapter = withQuantization(withDataHash(startAdapter(options, weights, settings.seed), options.data), settings)
   const trainable = [...parametersOf(graph, adapter)].filter(([, spec]) => spec.trainable).map(([key]) => key)
   const rule = stepRule(settings)
+  const objective = createObjective({ options, settings, weights })
   const fresh = freshState(adapter, trainable, rule)
   const parts = { options, settings, data: encodedData, validation: encodedValidation, adapter, state: fresh }
   const fingerprint = options.checkpoint ? await fingerprintOf(parts) : {}
@@ -215,5 +246,5 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     refusedCheckpoints: refused,
     trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
   }
-  return { settings, data, plan, ...(validation ? { validation } : {}), adapter, trainable, weights, rule, state, fingerprint, nextTurn, ready } // prettier-ignore
+  return { settings, data, plan, ...(validation ? { validation } : {}), adapter, trainable, weights, objective, rule, state, fingerprint, nextTurn, ready } // prettier-ignore
 }

@@ -5,6 +5,7 @@ import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Batch } from './batch.ts'
 import type { RunState } from './checkpoint.ts'
 import { clipByGlobalNorm, globalNorm } from './clip.ts'
+import type { NamedTensors } from './losses/loss.ts'
 import type { Optimizer } from './optimizers/optimizer.ts'
 
 export interface StepRule {
@@ -22,7 +23,7 @@ export interface StepProgram<Rows = Batch> {
     batch: Rows,
     parameters: ReadonlyMap<string, Tensor>,
     options?: { dropoutSeed?: number },
-  ): Promise<{ loss: number; gradients: ReadonlyMap<string, Tensor> }>
+  ): Promise<{ loss: number; gradients: ReadonlyMap<string, Tensor>; outputs?: NamedTensors }>
 }
 
 type Gradients = Map<string, Pick<F32Tensor, 'data' | 'shape'>>
@@ -39,23 +40,28 @@ function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
 const notFinite = (step: number, what: string): NumericError =>
   new NumericError(`Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`)
 
-/** Loss and gradients of a step's batches together. Throws NumericError where the loss is NaN or infinite. */
+/** Batches that are there, or built one after the other. */
+export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
+
+/** Loss and gradients of a step's batches together, and each batch's other outputs. Throws NumericError where the loss is NaN or infinite. */
 async function gradientsOf<Rows>(
-  batches: readonly Rows[],
+  batches: Batches<Rows>,
   state: RunState,
   program: StepProgram<Rows>,
   seed: number,
-): Promise<{ loss: number; gradients: Gradients }> {
+): Promise<{ loss: number; gradients: Gradients; outputs: NamedTensors[] }> {
   const gradients: Gradients = new Map()
-  let loss = 0
-  for (const [i, batch] of batches.entries()) {
+  const outputs: NamedTensors[] = []
+  let [loss, i] = [0, 0]
+  for await (const batch of batches) {
     // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws the same.
-    const dropoutSeed = (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i, 0x9e3779b9)) | 0
+    const dropoutSeed = (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
     const part = await program.gradients(batch, state.parameters, { dropoutSeed })
     loss += part.loss
     addTo(gradients, part.gradients)
+    if (part.outputs) outputs.push(part.outputs)
   }
-  return { loss, gradients }
+  return { loss, gradients, outputs }
 }
 
 /** A step that is worked out and not taken yet. */
@@ -64,6 +70,8 @@ export interface MeasuredStep {
   /** Before clipping. */
   readonly gradientNorm: number
   readonly gradients: Gradients
+  /** What the loss gives out beside itself, by batch. */
+  readonly outputs: readonly NamedTensors[]
 }
 
 /**
@@ -71,25 +79,25 @@ export interface MeasuredStep {
  * of a scored token. Throws NumericError naming the step when the loss or a gradient is NaN or infinite.
  */
 export async function measureStep<Rows>(
-  batches: readonly Rows[],
+  batches: Batches<Rows>,
   state: RunState,
   program: StepProgram<Rows>,
   { clip }: StepRule,
   seed: number,
 ): Promise<MeasuredStep> {
   const step = state.step + 1
-  const { loss, gradients } = await gradientsOf(batches, state, program, seed)
+  const { loss, gradients, outputs } = await gradientsOf(batches, state, program, seed)
   if (!Number.isFinite(loss)) throw notFinite(step, `the loss is ${loss}`)
   const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : globalNorm(gradients)
   if (!Number.isFinite(gradientNorm)) {
     const bad = [...gradients].filter(([, { data }]) => !data.every(Number.isFinite)).map(([key]) => key)
     throw notFinite(step, `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`)
   }
-  return { loss, gradientNorm, gradients }
+  return { loss, gradientNorm, gradients, outputs }
 }
 
 /** Takes the step that was measured: `state` moves on in place. */
-export function applyStep(state: RunState, { gradients }: MeasuredStep, rule: StepRule, learningRate: number): void {
+export function applyStep(state: RunState, { gradients }: Pick<MeasuredStep, 'gradients'>, rule: StepRule, learningRate: number): void {
   const step = state.step + 1
   for (const [key, { data }] of gradients) {
     const parameter = state.parameters.get(key)!
@@ -111,7 +119,7 @@ export function applyStep(state: RunState, { gradients }: MeasuredStep, rule: St
 
 /** Measures a step and takes it. Throws as `measureStep` does, before anything changes. */
 export async function takeStep<Rows>(
-  batches: readonly Rows[],
+  batches: Batches<Rows>,
   state: RunState,
   program: StepProgram<Rows>,
   rule: StepRule,

@@ -15,7 +15,7 @@ import { createGradientProgram } from './gradient-program.ts'
 import { optimizerNamed } from './optimizers/optimizers.ts'
 import { withVirtualTokens } from './prepare.ts'
 import { takeStep } from './step.ts'
-import { batchesOf } from './train.ts'
+import { batchesOf } from './packing.ts'
 
 const parity = new URL('../../test/parity/', import.meta.url)
 

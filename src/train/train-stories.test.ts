@@ -10,8 +10,8 @@ import type { TrainEvent } from './events.ts'
 import { memoryFolder, storiesModel } from '../../test/support/train.ts'
 import { createGradientProgram, type GradientProgram } from './gradient-program.ts'
 import type { TrainableModel, TrainOptions } from './options.ts'
-import { planEpoch, sharedBeginning } from './packing.ts'
-import { batchesOf, train } from './train.ts'
+import { batchesOf, planEpoch, sharedBeginning } from './packing.ts'
+import { train } from './train.ts'
 
 let model: TrainableModel
 let encoded: EncodedData

@@ -1,26 +1,24 @@
 // Training: an adapter learns from data through the frozen base, step by step, and tells what happens as events.
 
 import { NumericError } from '../base/errors.ts'
-import type { Batch } from './batch.ts'
-import type { EncodedRow } from './data/encode.ts'
 import { hasDiverged, lossLimit } from './divergence.ts'
 import { outOfPatience } from './early-stopping.ts'
 import type { TrainEvent } from './events.ts'
 import { createGradientProgram, type GradientProgram } from './gradient-program.ts'
 import { bestOf, copyOf, keeperOf, type Keeper, lastOf } from './keeper.ts'
+import type { NamedTensors } from './losses/loss.ts'
 import { scheduleOf, type TrainOptions, warmupOf } from './options.ts'
-import { type BatchPlan, buildBatch } from './packing.ts'
-import { type PreparedRun, prepareRun, type RunData } from './prepare.ts'
+import { type PreparedRun, prepareRun } from './prepare.ts'
 import { learningRateFactor } from './schedules/schedules.ts'
 import { speedometer, type Speedometer } from './speed.ts'
 import { applyStep, type MeasuredStep, measureStep } from './step.ts'
 
 type RunOptions = Pick<TrainOptions, 'checkpoint' | 'validation' | 'signal' | 'now'>
-type RunProgram = Pick<GradientProgram, 'gradients' | 'loss'>
+type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
 
 /**
  * Trains an adapter; iterate over the events, the last of which is 'train-end' with the adapter. Loss is the mean cross-entropy, in nats, of the
- * tokens marked as labels. The same options and data give the same numbers; a run that was killed and goes on from its checkpoint gives them too.
+ * tokens marked as labels, unless another loss is asked for. The same options and data give the same numbers; a run that was killed and goes on from its checkpoint gives them too.
  * Throws what `prepareRun` throws, and NumericError naming the step where loss or gradient turn NaN or the loss stays above 10 times its start:
  * then the last good checkpoint and its adapter stay.
  */
@@ -34,11 +32,12 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     adapter: run.adapter,
     trainable: run.trainable,
     checkpointing: run.settings.checkpointing,
+    loss: run.objective.graph,
   })
   try {
     yield* runSteps(run, program, options)
   } finally {
-    await program.dispose()
+    await Promise.all([program.dispose(), run.objective.dispose()])
   }
 }
 
@@ -51,6 +50,7 @@ export async function* runSteps(run: PreparedRun, program: RunProgram, options: 
   const goesOn = (): boolean => state.step < plan.steps && !isEarly() && options.signal?.aborted !== true
   const speed = speedometer(options.now ?? (() => performance.now()))
   try {
+    if (goesOn()) yield* run.objective.ahead([run.data, ...(run.validation ? [run.validation] : [])], options.signal)
     while (goesOn()) yield* nextStep(run, program, options, keeper, speed)
     yield* keeper.save()
   } catch (error) {
@@ -86,26 +86,16 @@ async function* nextStep(
   if (validated.isBest) await keeper.saveAdapter('best', bestOf(run).adapter)
 }
 
-/** Tokens' weights as labels in a batch's rows. */
-const weightOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
-  plans.flat(2).reduce((sum, row) => sum + rows[row]!.weights.reduce((part, weight) => part + weight, 0), 0)
-
-/** Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token. */
-export function batchesOf({ rows, shared }: RunData, plans: readonly BatchPlan[]): Batch[] {
-  const scale = 1 / weightOf(rows, plans)
-  return plans.map((plan) => buildBatch(rows, plan, { shared, scale }))
-}
-
 /** Loss and gradients of the next step. Throws NumericError naming the step where they are not finite, or where losses stay too high. */
 async function measureNext(
-  { plan, data, state, rule, settings }: PreparedRun,
+  { plan, data, state, rule, settings, objective }: PreparedRun,
   program: RunProgram,
   speed: Speedometer,
 ): Promise<MeasuredStep> {
   const step = state.step + 1
   const plans = plan.batchesOf(step)
   const tokens = plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
-  const measured = await speed.measure(tokens, () => measureStep(batchesOf(data, plans), state, program, rule, settings.seed))
+  const measured = await speed.measure(tokens, () => measureStep(objective.batches(data, plans), state, program, rule, settings.seed))
   if (!hasDiverged(state.steps, measured.loss, settings.divergenceFactor)) return measured
   const limit = lossLimit(state.steps, settings.divergenceFactor)
   throw new NumericError(
@@ -126,6 +116,7 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
   state.steps.push({ step, learningRate, loss, gradientNorm })
   return {
     ...{ type: 'step-end', step, steps: plan.steps, epoch: plan.epochOf(step), learningRate, loss, gradientNorm },
+    ...run.objective.report(measured.outputs),
     tokensPerSecond: speed.tokensPerSecond(),
     secondsLeft: speed.secondsLeft(plan.steps - step),
   }
@@ -133,17 +124,25 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
 
 /** Measures the loss on the validation data, and keeps the adapter where it is the lowest so far. Throws NumericError where it is not finite. */
 async function validate(
-  { state }: PreparedRun,
+  { state, objective }: PreparedRun,
   held: NonNullable<PreparedRun['validation']>,
   program: RunProgram,
 ): Promise<Extract<TrainEvent, { type: 'validation-end' }>> {
   let loss = 0
-  for (const batch of batchesOf(held, held.batches)) loss += await program.loss(batch, state.parameters)
+  const outputs: NamedTensors[] = []
+  for await (const batch of objective.batches(held, held.batches)) {
+    if (!objective.reports) loss += await program.loss(batch, state.parameters)
+    else {
+      const measured = await program.measure(batch, state.parameters)
+      loss += measured.loss
+      outputs.push(measured.outputs)
+    }
+  }
   const { step } = state
   if (!Number.isFinite(loss))
     throw new NumericError(`Training stopped after step ${step}: the validation loss is ${loss}. Lower the learning rate.`)
   state.validations.push({ step, loss })
   const isBest = !state.best || loss < state.best.loss
   if (isBest) state.best = { step, loss, tensors: copyOf(state.parameters) }
-  return { type: 'validation-end', step, loss, isBest }
+  return { type: 'validation-end', step, loss, ...objective.report(outputs), isBest }
 }
