@@ -41,7 +41,7 @@ afterAll(async () => {
 /** What Graft writes by the exact path, the end-of-text token included as llama.cpp gives it. */
 async function ours(adapter?: Adapter): Promise<number[][]> {
   const answers = await model.generateBatch(ids, { adapter, maxTokens: tokens, exact: true })
-  return answers.map(({ ids: written, reason }) => (reason === 'eos' ? [...written, model.config.eosTokenIds[0]!] : [...written]))
+  return answers.map(({ ids: answer, reason }) => (reason === 'eos' ? [...answer, model.config.eosTokenIds[0]!] : [...answer]))
 }
 const theirs = (lora?: string): Promise<number[][]> => llamaGreedy(folder, { ...bases, ...(lora && { lora }), prompts: ids, tokens })
 
