@@ -1,4 +1,5 @@
-// Draws a run's losses as an SVG: every step, their moving average, validation. A pure function of the history; knows no files and no DOM.
+// Draws a run as an SVG: losses of every step, their moving average, validations and the best of them; below, the learning rate.
+// A pure function of the history; knows no files and no DOM.
 
 import type { History } from './history.ts'
 
@@ -7,10 +8,12 @@ export interface LossCurveOptions {
 }
 
 const width = 760
-const height = 420
 const frame = { left: 64, right: 20, top: 72, bottom: 52 }
 const plotWidth = width - frame.left - frame.right
-const plotHeight = height - frame.top - frame.bottom
+const plotHeight = 296
+const rateTop = frame.top + plotHeight + 42
+const rateHeight = 54
+const height = rateTop + rateHeight + frame.bottom
 const mostPoints = 1200 // finer than the pixels there are
 
 const style = `
@@ -19,9 +22,11 @@ const style = `
   .ground { fill: #ffffff } .grid { stroke: #e4e3df } .axis { stroke: #a3a29d }
   .raw { fill: none; stroke: #9ec3e8; stroke-width: 1 } .mean { fill: none; stroke: #1f6fb8; stroke-width: 2.2; stroke-linejoin: round }
   .line { fill: none; stroke: #c2571a; stroke-width: 1.2; stroke-dasharray: 4 4 } .dot { fill: #c2571a; stroke: #ffffff; stroke-width: 1.5 }
+  .best { fill: none; stroke: #c2571a; stroke-width: 1.5 } .rate { fill: none; stroke: #6a7f3c; stroke-width: 1.6; stroke-linejoin: round }
   @media (prefers-color-scheme: dark) {
     text { fill: #b9b8b3 } .title { fill: #f2f1ee } .ground { fill: #1b1b1a } .grid { stroke: #343432 } .axis { stroke: #6d6c68 }
     .raw { stroke: #44709b } .mean { stroke: #6cb2f2 } .line { stroke: #f0975c } .dot { fill: #f0975c; stroke: #1b1b1a }
+    .best { stroke: #f0975c } .rate { stroke: #a9c270 }
   }`
 
 /** Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart. */
@@ -49,7 +54,7 @@ const round = (value: number): string => value.toFixed(1)
 
 interface Point {
   readonly step: number
-  readonly loss: number
+  readonly value: number
 }
 
 /** Every n-th point, so that a long run's file stays small; the last one always. */
@@ -57,6 +62,15 @@ const thinned = (points: readonly Point[]): readonly Point[] => {
   const every = Math.ceil(points.length / mostPoints)
   return points.filter((_, i) => i % every === 0 || i === points.length - 1)
 }
+
+type Scale = (value: number) => number
+
+const pathOf = (points: readonly Point[], x: Scale, y: Scale): string =>
+  thinned(points).map(({ step, value }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(value))}`).join('') // prettier-ignore
+
+const finite = (points: readonly Point[]): Point[] => points.filter(({ value }) => Number.isFinite(value))
+const lossesOf = (records: readonly { readonly step: number; readonly loss: number }[]): Point[] =>
+  finite(records.map(({ step, loss }) => ({ step, value: loss })))
 
 /** The range of losses shown: whole ticks around all of them. */
 function lossRange(losses: readonly number[]): [number, number] {
@@ -67,48 +81,73 @@ function lossRange(losses: readonly number[]): [number, number] {
   return [Math.max(0, Math.floor(least / apart) * apart), Math.max(Math.ceil(most / apart), Math.floor(least / apart) + 1) * apart]
 }
 
-/** The loss curve as an SVG document, readable on light and dark ground. Values that are not finite are left out. */
+/** Where the axis of steps ends. */
+const endOf = ({ steps, validations }: History): number => Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
+
+/** The run as an SVG document, readable on light and dark ground. Values that are not finite are left out. */
 export function lossCurve(history: History, { title = 'Training loss' }: LossCurveOptions = {}): string {
-  const finite = <P extends Point>(points: readonly P[]): P[] => points.filter(({ loss }) => Number.isFinite(loss))
-  const [steps, validations] = [finite(history.steps), finite(history.validations)]
-  const losses = [...steps, ...validations].map(({ loss }) => loss)
-  const end = Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
-  const [low, high] = losses.length > 0 ? lossRange(losses) : [0, 1]
-  const x = (step: number): number => frame.left + (step / end) * plotWidth
-  const y = (loss: number): number => frame.top + (1 - (loss - low) / (high - low)) * plotHeight
-  const path = (points: readonly Point[]): string => thinned(points).map(({ step, loss }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(loss))}`).join('') // prettier-ignore
-  const means = smoothed(
-    steps.map(({ loss }) => loss),
-    Math.max(3, Math.round(steps.length / 30)),
-  )
-  const meanPoints = steps.map(({ step }, i) => ({ step, loss: means[i]! }))
-  const rows = ticks(low, high, 5).map((loss) => `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`) // prettier-ignore
-  const columns = ticks(0, end, 8).filter(Number.isInteger).map((step) => `<path class="axis" d="M${round(x(step))} ${height - frame.bottom}v5"/><text x="${round(x(step))}" y="${height - frame.bottom + 21}" text-anchor="middle">${step}</text>`) // prettier-ignore
-  const dots = validations.map(({ step, loss }) => `<circle class="dot" cx="${round(x(step))}" cy="${round(y(loss))}" r="4"><title>step ${step}: ${loss.toFixed(4)}</title></circle>`) // prettier-ignore
+  const end = endOf(history)
+  const x: Scale = (step) => frame.left + (step / end) * plotWidth
+  const rates = finite(history.steps.map(({ step, learningRate }) => ({ step, value: learningRate })))
+  const axisTop = rateTop + rateHeight
+  const columns = ticks(0, end, 8).filter(Number.isInteger).map((step) => `<path class="axis" d="M${round(x(step))} ${axisTop}v5"/><text x="${round(x(step))}" y="${axisTop + 21}" text-anchor="middle">${step}</text>`) // prettier-ignore
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">`,
     `<style>${style}</style><rect class="ground" width="${width}" height="${height}"/>`,
     `<text class="title" x="${frame.left}" y="28">${escaped(title)}</text>`,
-    ...rows,
+    ...losses(lossesOf(history.steps), lossesOf(history.validations), x),
+    ...learningRates(rates, x),
     ...columns,
-    `<path class="axis" d="M${frame.left} ${height - frame.bottom}h${plotWidth}"/>`,
     `<text x="${frame.left + plotWidth / 2}" y="${height - 12}" text-anchor="middle">step</text>`,
-    `<text transform="translate(18 ${frame.top + plotHeight / 2}) rotate(-90)" text-anchor="middle">loss (nats per token)</text>`,
-    `<path class="raw" d="${path(steps)}"/><path class="mean" d="${path(meanPoints)}"/>`,
-    `<path class="line" d="${path(validations)}"/>${dots.join('')}`,
-    legend(validations.length > 0),
+    legend(history.validations.length > 0),
     '</svg>\n',
   ].join('\n')
 }
 
+/** The upper part: losses over steps. */
+function losses(steps: readonly Point[], validations: readonly Point[], x: Scale): string[] {
+  const values = [...steps, ...validations].map(({ value }) => value)
+  const [low, high] = values.length > 0 ? lossRange(values) : [0, 1]
+  const y: Scale = (loss) => frame.top + (1 - (loss - low) / (high - low)) * plotHeight
+  const means = smoothed(
+    steps.map(({ value }) => value),
+    Math.max(3, Math.round(steps.length / 30)),
+  )
+  const meanPoints = steps.map(({ step }, i) => ({ step, value: means[i]! }))
+  const rows = ticks(low, high, 5).map((loss) => `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`) // prettier-ignore
+  const best = validations.reduce<Point | undefined>((least, point) => (least && least.value <= point.value ? least : point), undefined)
+  const dots = validations.map(({ step, value }) => `<circle class="dot" cx="${round(x(step))}" cy="${round(y(value))}" r="4"><title>step ${step}: ${value.toFixed(4)}${step === best?.step ? ', the best' : ''}</title></circle>`) // prettier-ignore
+  const ring = best ? `<circle class="best" cx="${round(x(best.step))}" cy="${round(y(best.value))}" r="8"/>` : ''
+  return [
+    ...rows,
+    `<path class="axis" d="M${frame.left} ${frame.top + plotHeight}h${plotWidth}"/>`,
+    `<text transform="translate(18 ${frame.top + plotHeight / 2}) rotate(-90)" text-anchor="middle">loss</text>`,
+    `<path class="raw" d="${pathOf(steps, x, y)}"/><path class="mean" d="${pathOf(meanPoints, x, y)}"/>`,
+    `<path class="line" d="${pathOf(validations, x, y)}"/>${dots.join('')}${ring}`,
+  ]
+}
+
+/** The lower part: the learning rate from 0 to its highest, over the same steps. */
+function learningRates(rates: readonly Point[], x: Scale): string[] {
+  const most = rates.reduce((highest, { value }) => Math.max(highest, value), 0)
+  const y: Scale = (rate) => rateTop + (most > 0 ? 1 - rate / most : 1) * rateHeight
+  const label = (value: number, at: number): string => `<text x="${frame.left - 10}" y="${round(at + 4.5)}" text-anchor="end">${value === 0 ? 0 : Number(value.toPrecision(2)).toExponential()}</text>` // prettier-ignore
+  return [
+    `<path class="grid" d="M${frame.left} ${rateTop}h${plotWidth}"/>${most > 0 ? label(most, rateTop) : ''}${label(0, rateTop + rateHeight)}`,
+    `<text x="${frame.left}" y="${rateTop - 9}">learning rate</text>`,
+    `<path class="axis" d="M${frame.left} ${rateTop + rateHeight}h${plotWidth}"/>`,
+    `<path class="rate" d="${pathOf(rates, x, y)}"/>`,
+  ]
+}
+
 /** Names of the curves, in a line below the title. */
 function legend(validated: boolean): string {
-  const entries = [['raw', 'each step'], ['mean', 'average'], ...(validated ? [['dot', 'validation']] : [])]
-  return entries
-    .map(([name, text], i) => {
-      const at = frame.left + i * 108
-      const mark = name === 'dot' ? `<circle class="dot" cx="${at + 18}" cy="48" r="4"/>` : `<path class="${name}" d="M${at} 48h24"/>`
-      return `${mark}<text x="${at + 31}" y="52.5">${text}</text>`
-    })
-    .join('')
+  const line = (name: string) => (at: number) => `<path class="${name}" d="M${at} 48h24"/>`
+  const circle = (name: string, radius: number) => (at: number) => `<circle class="${name}" cx="${at + 18}" cy="48" r="${radius}"/>`
+  const entries = [
+    { mark: line('raw'), text: 'each step' },
+    { mark: line('mean'), text: 'average' },
+  ]
+  if (validated) entries.push({ mark: circle('dot', 4), text: 'validation' }, { mark: circle('best', 7), text: 'the best' })
+  return entries.map(({ mark, text }, i) => `${mark(frame.left + i * 108)}<text x="${frame.left + i * 108 + 31}" y="52.5">${text}</text>`).join('') // prettier-ignore
 }
