@@ -39,6 +39,7 @@ export const ia3: AdapterKind<Ia3Config> = {
   name: 'ia3',
   peftType: 'IA3',
   options: withoutOptions(options, 'layers', 'layersPattern'),
+  factors: [factors],
 
   /** Defaults: keys, values and the feed-forward's last layer, as in the paper. */
   complete(given) {

@@ -106,6 +106,8 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
     config: Config,
     tensors: ReadonlyMap<string, Tensor>,
   ): { kind: string; config: AdapterConfig; tensors: ReadonlyMap<string, Tensor> }
+  /** Names of tensors whose values lie near one and multiply what the base computes: they are never rounded to a few bits. */
+  readonly factors?: readonly string[]
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
   /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */

@@ -1,0 +1,122 @@
+// Numbers as small whole codes with a scale for every 64 of them: how adapters are kept in 8 and 4 bits. Knows no files and no adapters.
+//
+//     value[i] = scale[⌊i/64⌋]·code[i]     int8: code −127 … 127     int4: code −8 … 7     scale: bf16, of either sign
+//
+// i counts the values in row-major order. 4-bit codes lie two a byte as code + 8, the first in the low half.
+// Why these: docs/decisions/0011-adapters-in-8-and-4-bits.md.
+
+import { assertInternal } from '../base/errors.ts'
+import { bf16Bits } from './half.ts'
+
+export const blockValues = 64
+
+/** f32 takes 4 bytes a value; int8 1.03, int4 0.53. */
+export type BlockCodeName = 'int8' | 'int4'
+
+export interface BlockCode {
+  /** Element type of the array of codes. */
+  readonly dtype: 'i8' | 'u8'
+  readonly codesPerByte: 1 | 2
+  readonly least: number
+  readonly most: number
+  /** What the search for a scale begins with, as shares of the largest magnitude. */
+  readonly starts: readonly number[]
+  /** How often codes and scale take turns. */
+  readonly turns: number
+}
+
+export const blockCodes: Readonly<Record<BlockCodeName, BlockCode>> = {
+  int8: { dtype: 'i8', codesPerByte: 1, least: -127, most: 127, starts: [1 / 127], turns: 1 },
+  // Sixteen codes have one more on one side: which one is a matter of the sign. Cutting the largest values by 15 % may serve the others better.
+  int4: { dtype: 'u8', codesPerByte: 2, least: -8, most: 7, starts: [1 / 8, -1 / 8, 0.85 / 8, -0.85 / 8], turns: 3 },
+}
+
+export interface Blocks {
+  /** int8: Int8Array [values]. int4: Uint8Array [⌈values/2⌉]. */
+  readonly codes: Int8Array | Uint8Array
+  /** bf16 bits, [⌈values/64⌉] */
+  readonly scales: Uint16Array
+}
+
+/** Bytes of the codes, and number of scales, that so many values take. */
+export const blockSizes = ({ codesPerByte }: BlockCode, values: number): { codeBytes: number; scales: number } => ({
+  codeBytes: Math.ceil(values / codesPerByte),
+  scales: Math.ceil(values / blockValues),
+})
+
+/** The values in blocks. They must be finite: no code stands for anything else. */
+export function toBlocks(code: BlockCode, values: Float32Array): Blocks {
+  const { codeBytes, scales: count } = blockSizes(code, values.length)
+  const codes = code.dtype === 'i8' ? new Int8Array(codeBytes) : new Uint8Array(codeBytes)
+  const scales = new Uint16Array(count)
+  for (let block = 0; block < count; block++) {
+    const part = values.subarray(block * blockValues, (block + 1) * blockValues)
+    const scale = scaleOf(code, part)
+    scales[block] = bf16Bits(scale)
+    write(code, part, scale === 0 ? 0 : 1 / scale, codes, block * blockValues)
+  }
+  return { codes, scales }
+}
+
+function write({ least, most, codesPerByte }: BlockCode, values: Float32Array, inverse: number, codes: Blocks['codes'], start: number) {
+  for (let i = 0; i < values.length; i++) {
+    const chosen = nearest(values[i]! * inverse, least, most)
+    if (codesPerByte === 1) codes[start + i] = chosen
+    else codes[(start + i) >> 1]! |= (chosen + 8) << (4 * (i & 1))
+  }
+}
+
+const nearest = (scaled: number, least: number, most: number): number => Math.max(least, Math.min(most, Math.round(scaled)))
+
+/**
+ * The scale, as bf16 can hold it, with the smallest sum of squared errors that was found: from each start, the nearest codes, then the scale
+ * Σ value·code / Σ code² that is best for those, and so on. 0 for a block of zeros and for numbers too small for any scale.
+ */
+function scaleOf({ least, most, starts, turns }: BlockCode, values: Float32Array): number {
+  let largest = 0
+  for (const value of values) largest = Math.max(largest, Math.abs(value))
+  assertInternal(Number.isFinite(largest), 'NaN or infinity on its way into blocks of whole codes')
+  let [best, smallest] = [0, Infinity]
+  for (const start of starts) {
+    let scale = rounded(largest * start)
+    for (let turn = 0; turn < turns && Math.abs(scale) > tiniestScale; turn++) {
+      let [error, product, squares] = [0, 0, 0]
+      for (const value of values) {
+        const code = nearest(value / scale, least, most)
+        error += (value - scale * code) ** 2
+        product += value * code
+        squares += code * code
+      }
+      if (error < smallest) [best, smallest] = [scale, error]
+      scale = rounded(product / squares)
+    }
+  }
+  return best
+}
+
+const tiniestScale = 1e-37 // below it bf16 has fewer digits, and 1/scale may be infinite
+
+const view = new DataView(new ArrayBuffer(4))
+const valueOf = (bits: number): number => {
+  view.setUint32(0, bits << 16)
+  return view.getFloat32(0)
+}
+const rounded = (value: number): number => valueOf(bf16Bits(value))
+
+/** The values of blocks; `values` is how many. Lengths are the caller's to check. */
+export function fromBlocks({ codesPerByte }: BlockCode, { codes, scales }: Blocks, values: number): Float32Array {
+  const result = new Float32Array(values)
+  for (let i = 0; i < values; i++) {
+    const code = codesPerByte === 1 ? codes[i]! : ((codes[i >> 1]! >> (4 * (i & 1))) & 15) - 8
+    result[i] = code
+  }
+  for (let block = 0; block < scales.length; block++) {
+    const scale = valueOf(scales[block]!)
+    const end = Math.min(values, (block + 1) * blockValues)
+    for (let i = block * blockValues; i < end; i++) result[i]! *= scale
+  }
+  return result
+}
+
+/** Numbers of the blocks whose scale is NaN or infinite. */
+export const badScales = (scales: Uint16Array): number[] => [...scales.keys()].filter((block) => (scales[block]! & 0x7f80) === 0x7f80)
