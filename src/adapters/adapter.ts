@@ -1,6 +1,6 @@
 // An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one, checking one, feeding one.
 
-import { assertInternal, MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
+import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
 import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -23,11 +23,16 @@ export interface Adapter {
   readonly tensors: ReadonlyMap<string, Tensor>
   /** The base it was trained on, as PEFT names it. */
   readonly baseModel?: string
+  /** Texts that travel in the header of its tensor file: name, description, tags, the hash of the data it learned from. */
+  readonly metadata?: AdapterMetadata
 }
+
+export type AdapterMetadata = Readonly<Record<string, string>>
 
 export interface CreateOptions {
   readonly seed: number
   readonly baseModel?: string
+  readonly metadata?: AdapterMetadata
   /** Needed by kinds and options whose start depends on the base (trained biases). */
   readonly weightOf?: WeightOf
 }
@@ -86,7 +91,7 @@ export function createAdapter(
   kind: string,
   options: Readonly<Record<string, unknown>>,
   model: ModelGraph,
-  { seed, baseModel, weightOf }: CreateOptions,
+  { seed, baseModel, metadata, weightOf }: CreateOptions,
 ): Adapter {
   const config = configFor(kind, options, model)
   const bases = new Map([...savedBases(model, config, weightOf), ...basesOf(model, weightOf)])
@@ -96,14 +101,16 @@ export function createAdapter(
     const base = bases.get(key.slice(0, -spec.name.length - 1)) ?? shared
     tensors.set(key, f32(spec.shape, spec.start(random(hash(key) ^ seed), base)))
   }
-  return { kind, config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
+  return { kind, config, tensors, ...(baseModel === undefined ? {} : { baseModel }), ...(metadata === undefined ? {} : { metadata }) }
 }
 
-/** To a tensor of no module, the base is the embedding. */
+/** To a tensor of no module, the base is the embedding; a standalone model has none. */
 function embeddingOf(model: ModelGraph, weightOf: WeightOf | undefined): BaseValues {
   const layer = layersOfBlock(model.blocks[0]!).find(({ module }) => module.kind === 'embedding')
-  assertInternal(layer, 'the model has no embedding')
-  return baseValues(layer, model.blocks[0]!.prefix, weightOf)
+  if (layer) return baseValues(layer, model.blocks[0]!.prefix, weightOf)
+  return () => {
+    throw new UnsupportedError('This adapter starts from the embedding of its model, and the model has none.')
+  }
 }
 
 /** What the modules that are saved whole start from. */

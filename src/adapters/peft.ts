@@ -1,33 +1,57 @@
 // PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. What was loaded is saved under the same keys.
+// Folders in 8 or 4 bits look alike, with another peft_type and another file name: PEFT cannot read them, and must not believe that it can.
 
 import { FormatError, NotFoundError, UnsupportedError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
+import type { BlockCodeName } from '../formats/block-code.ts'
 import type { ByteFolder, ByteSink, ByteSource } from '../formats/byte-source.ts'
 import { memorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors.ts'
 import { safetensorsChunks } from '../formats/safetensors-writer.ts'
-import type { Adapter } from './adapter.ts'
+import type { Adapter, AdapterMetadata } from './adapter.ts'
 import { isRecord } from './fields.ts'
 import type { PeftJson } from './kind.ts'
 import { kindNamed, kindOfPeft } from './kinds.ts'
+import { isBlockStorage, restoredTensors, storedTensors, type StorageType } from './storage.ts'
 
 const configFile = 'adapter_config.json'
 const tensorFile = 'adapter_model.safetensors'
 const torchFile = 'adapter_model.bin'
 
+/** The file with an adapter's tensors: 'adapter_model.safetensors', 'adapter_model.int4.safetensors'. */
+export const tensorFileOf = (dtype?: StorageType): string =>
+  dtype !== undefined && isBlockStorage(dtype) ? `adapter_model.${dtype}.safetensors` : tensorFile
+
+/** What stands before PEFT's own peft_type where the tensors are in blocks: 'GRAFT_INT4_LORA' is none of PEFT's, so it stops there. */
+const markOf = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
+
+/** The configuration as PEFT would have it, and the block type of the tensors. */
+export function unmarked(json: PeftJson): { readonly json: PeftJson; readonly blocks?: BlockCodeName } {
+  const { peft_type: marked } = json
+  const blocks = (['int8', 'int4'] as const).find((dtype) => typeof marked === 'string' && marked.startsWith(markOf(dtype)))
+  return blocks ? { json: { ...json, peft_type: String(marked).slice(markOf(blocks).length) }, blocks } : { json }
+}
+
 /**
- * Reads an adapter as PEFT saves it; tensors keep their element types. Throws NotFoundError for a missing file, FormatError for a corrupt one,
- * UnsupportedError for another kind, for settings that are not supported, and for weights in torch's own format.
+ * Reads an adapter as PEFT saves it; tensors keep their element types, and those in 8 or 4 bits become f32. Throws NotFoundError for a missing
+ * file, FormatError for a corrupt one, UnsupportedError for another kind, for settings that are not supported, and for weights in torch's own format.
  */
 export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
-  const json = await readAdapterConfig(folder)
+  const { json, blocks } = unmarked(await readAdapterConfig(folder))
   if (isMlxConfig(json))
     throw new UnsupportedError(`${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`)
   const kind = kindOfPeft(json, `${folder.name}/${configFile}`)
   const config = kind.readConfig(json, `${folder.name}/${configFile}`)
-  const tensors = await readAdapterTensors(folder)
+  const fileName = tensorFileOf(blocks)
+  const { tensors, metadata } = restoredTensors(await readAdapterFile(folder, fileName), blocks, `${folder.name}/${fileName}`)
   const baseModel = json['base_model_name_or_path']
-  return { kind: kind.name, config, tensors, ...(typeof baseModel === 'string' ? { baseModel } : {}) }
+  return {
+    kind: kind.name,
+    config,
+    tensors,
+    ...(typeof baseModel === 'string' ? { baseModel } : {}),
+    ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
+  }
 }
 
 /** Whether a configuration is mlx-lm's. */
@@ -50,10 +74,17 @@ export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
 }
 
 /** All tensors of a file of the folder, in the types they have there. */
-export async function readAdapterTensors(folder: ByteFolder, fileName = tensorFile): Promise<Map<string, Tensor>> {
+export const readAdapterTensors = async (folder: ByteFolder, fileName = tensorFile): Promise<Map<string, Tensor>> =>
+  (await readAdapterFile(folder, fileName)).tensors
+
+/** The same with the header's texts, `format` left out: it names the library that wrote the file. */
+async function readAdapterFile(
+  folder: ByteFolder,
+  fileName = tensorFile,
+): Promise<{ tensors: Map<string, Tensor>; metadata: AdapterMetadata }> {
   const source = await folder.open(fileName)
   if (!source) {
-    const torch = await folder.open(torchFile)
+    const torch = fileName === tensorFile ? await folder.open(torchFile) : undefined
     await torch?.close?.()
     if (!torch) throw new NotFoundError(`${folder.name}: has no ${fileName}.`)
     throw new UnsupportedError(
@@ -65,7 +96,8 @@ export async function readAdapterTensors(folder: ByteFolder, fileName = tensorFi
   try {
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
-    return tensors
+    const { format: _format, ...metadata } = store.metadata as AdapterMetadata
+    return { tensors, metadata }
   } finally {
     await store.close()
   }
@@ -83,12 +115,22 @@ async function inOneRead(source: ByteSource): Promise<ByteSource> {
   }
 }
 
-/** Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole. */
-export async function saveAdapter(made: Adapter, sink: ByteSink): Promise<void> {
+export interface SaveOptions {
+  /** Element type of the tensors in the file; the adapter's own unless given. 'int8' and 'int4' are for Graft alone: PEFT cannot read them. */
+  readonly dtype?: StorageType | undefined
+}
+
+/**
+ * Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole.
+ * Throws NumericError, before anything is written, for values that the type cannot hold.
+ */
+export async function saveAdapter(made: Adapter, sink: ByteSink, { dtype }: SaveOptions = {}): Promise<void> {
   const adapter = savedForm(made)
-  const chunks = safetensorsChunks(adapter.tensors, { format: 'pt' })
-  await sink.write(tensorFile, chunks)
-  await sink.write(configFile, [new TextEncoder().encode(configText(adapter))])
+  const { tensors, metadata } = dtype === undefined ? { tensors: adapter.tensors, metadata: {} } : storedTensors(adapter, dtype)
+  const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
+  const chunks = safetensorsChunks(tensors, { format: blocks ? 'graft' : 'pt', ...adapter.metadata, ...metadata })
+  await sink.write(tensorFileOf(blocks), chunks)
+  await sink.write(configFile, [new TextEncoder().encode(configText(adapter, blocks))])
 }
 
 /** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */
@@ -98,12 +140,12 @@ export function savedForm(adapter: Adapter): Adapter {
 }
 
 /** adapter_config.json: keys sorted, two spaces, as PEFT writes it. */
-export function configText({ kind, config, baseModel }: Adapter): string {
+export function configText({ kind, config, baseModel }: Adapter, blocks?: BlockCodeName): string {
   const row = kindNamed(kind)
   const json: PeftJson = {
     inference_mode: true,
     ...row.writeConfig(config),
-    peft_type: row.peftType,
+    peft_type: (blocks ? markOf(blocks) : '') + row.peftType,
     ...(baseModel === undefined ? {} : { base_model_name_or_path: baseModel }),
   }
   const keys = Object.keys(json).sort()

@@ -2,10 +2,27 @@
 
 export type { Batch } from './batch.ts'
 export { checkpointFiles, findCheckpoint, type Checkpoint, type FoundCheckpoint } from './checkpoint.ts'
+export {
+  embeddingDataset,
+  joinDatasets,
+  selectExamples,
+  sizeOfDataset,
+  textDataset,
+  trainingData,
+  type AdapterDataset,
+  type EmbeddingDataset,
+  type EmbeddingExample,
+  type TextDataset,
+  type TextExample,
+} from './data/adapter-dataset.ts'
+export { datasetChunks, datasetHash, loadDataset, readDataset, saveDataset } from './data/dataset-files.ts'
+export { datasetStatistics, type DatasetStatistics } from './data/dataset-statistics.ts'
+export { deduplicate, duplicateGroups, type Deduplicated, type DuplicateOptions } from './data/duplicates.ts'
 export { encodeData, type EncodedData, type EncodedRow, type EncodeOptions } from './data/encode.ts'
 export type { DataFormat, Example } from './data/format.ts'
 export { dataFormats, detectFormat, readExamples } from './data/formats.ts'
 export { dataSet, readJsonl, type DataRow, type DataSet } from './data/jsonl.ts'
+export { splitDataset, type DatasetSplit, type SplitOptions } from './data/split-dataset.ts'
 export type { DataCounts, Snapshot, TrainEvent } from './events.ts'
 export { createGradientProgram, type GradientProgram, type GradientProgramOptions } from './gradient-program.ts'
 export type { History, StepRecord, ValidationRecord } from './history.ts'
@@ -16,4 +33,10 @@ export type { CheckpointOptions, TrainableModel, TrainOptions, TrainSettings } f
 export { buildBatch, fillRate, planEpoch, sharedBeginning, type BatchPlan, type PackingOptions } from './packing.ts'
 export { schedules } from './schedules/schedules.ts'
 export type { Schedule } from './schedules/schedule.ts'
+export type { StandaloneEvent } from './standalone/events.ts'
+export type { StandaloneOptions } from './standalone/prepare.ts'
+export { standalonePresets, type StandalonePreset } from './standalone/presets.ts'
+export type { StandaloneSettings } from './standalone/settings.ts'
+export { standaloneLoss, trainStandalone } from './standalone/train-standalone.ts'
+export { checkAnswer, SyntheticDataGenerator } from './synthetic/synthetic-data-generator.ts'
 export { train } from './train.ts'

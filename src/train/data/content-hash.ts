@@ -2,6 +2,9 @@
 
 import type { EncodedRow } from './encode.ts'
 
+/** Name of the hash of a data set in an adapter's metadata. */
+export const dataHashKey = 'data_sha256'
+
 /** SHA-256 over lengths, ids and weights, in hexadecimal. */
 export async function contentHash(rows: readonly EncodedRow[]): Promise<string> {
   const size = rows.reduce((sum, { ids }) => sum + 1 + 2 * ids.length, 0)

@@ -1,0 +1,107 @@
+// Which examples of a data set say the same: exactly, or nearly. Texts by their words, vectors by the angle between them.
+
+import { OptionError } from '../../base/errors.ts'
+import { matrixOf, rowsOf, transpose } from '../../base/linalg/matrix.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { fastKernels } from '../../base/linalg/simd.ts'
+import { type AdapterDataset, type EmbeddingDataset, selectExamples, sizeOfDataset } from './adapter-dataset.ts'
+import { disjointSets } from './disjoint-sets.ts'
+
+export interface DuplicateOptions {
+  /** Cosine of two inputs from which on they are near-duplicates; compares every pair, N²·D operations. Absent: equal bits only. Ignored for texts. */
+  readonly similarity?: number
+}
+
+/** All texts of a row, whatever its format. Labels and descriptions are not among them. */
+function textsOf(value: unknown): string[] {
+  if (typeof value === 'string') return [value]
+  if (Array.isArray(value)) return value.flatMap(textsOf)
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, part]) => (key === 'meta' || key === 'metadata' ? [] : textsOf(part)))
+}
+
+/** Words and numbers alone: case, accents' spelling, punctuation and white space say nothing. */
+export const normalisedText = (text: string): string =>
+  text
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim()
+
+/** Equal for inputs of the same bits. */
+const vectorKey = ({ inputs, width }: EmbeddingDataset, i: number): string => {
+  const words = new Int32Array(inputs.buffer, inputs.byteOffset + 4 * i * width, width)
+  let [a, b] = [0x811c9dc5, 0x9e3779b9] // two FNV-1a sums of 32 bits: equal by accident once in 10¹⁹ pairs
+  for (const word of words) {
+    a = Math.imul(a ^ word, 0x01000193)
+    b = Math.imul(b ^ (word >>> 7) ^ word, 0x85ebca6b)
+  }
+  return `${a}:${b}`
+}
+
+const exactKeys = (dataset: AdapterDataset): string[] =>
+  dataset.level === 'text'
+    ? dataset.rows.map((row) => normalisedText(textsOf(row).join(' ')))
+    : Array.from({ length: sizeOfDataset(dataset) }, (_, i) => vectorKey(dataset, i))
+
+const blockRows = 256 // rows compared with all others at a time: a [256, N] block of cosines in memory
+
+/** Calls `found` for every pair of inputs whose cosine is at least `similarity`. */
+function eachNearPair({ inputs, width }: EmbeddingDataset, similarity: number, found: (a: number, b: number) => void): void {
+  const count = inputs.length / width
+  const unit = inputs.slice()
+  for (let i = 0; i < count; i++) {
+    const row = unit.subarray(i * width, (i + 1) * width)
+    let squares = 0
+    for (let j = 0; j < width; j++) squares += row[j]! * row[j]!
+    const scale = squares > 0 ? 1 / Math.sqrt(squares) : 0
+    for (let j = 0; j < width; j++) row[j]! *= scale
+  }
+  const all = matrixOf(count, width, unit)
+  for (let start = 0; start < count; start += blockRows) {
+    const rows = Math.min(blockRows, count - start)
+    const later = count - start
+    const cosines = matrixOf(rows, later, new Float32Array(rows * later))
+    multiply(cosines, rowsOf(all, start, rows), transpose(rowsOf(all, start, later)), { kernel: fastKernels().f32 })
+    for (let a = 0; a < rows; a++)
+      for (let b = a + 1; b < later; b++) if (cosines.data[a * later + b]! >= similarity) found(start + a, start + b)
+  }
+}
+
+/**
+ * A number for every example: that of the first one which says the same, through any chain of near ones. Texts are the same by their words; vectors by
+ * the bits of their inputs, or by `similarity`. Throws OptionError for a similarity that is not above 0 and up to 1.
+ */
+export function duplicateGroups(dataset: AdapterDataset, { similarity }: DuplicateOptions = {}): Int32Array {
+  if (similarity !== undefined && !(similarity > 0 && similarity <= 1))
+    throw new OptionError(`similarity must be a cosine above 0 and up to 1, got ${similarity}.`)
+  const groups = disjointSets(sizeOfDataset(dataset))
+  const first = new Map<string, number>()
+  exactKeys(dataset).forEach((key, i) => {
+    const known = first.get(key)
+    if (known === undefined) first.set(key, i)
+    else groups.join(known, i)
+  })
+  if (similarity !== undefined && dataset.level === 'embedding') eachNearPair(dataset, similarity, groups.join)
+  return Int32Array.from({ length: sizeOfDataset(dataset) }, (_, i) => groups.find(i))
+}
+
+export interface Deduplicated<Data extends AdapterDataset> {
+  readonly dataset: Data
+  /** Numbers of the examples that were left out. */
+  readonly removed: readonly number[]
+}
+
+/** The data set with one example of each group of duplicates: the one of the highest quality, the first among equals. Order is kept. */
+export function deduplicate<Data extends AdapterDataset>(dataset: Data, options: DuplicateOptions = {}): Deduplicated<Data> {
+  const groups = duplicateGroups(dataset, options)
+  const best = new Map<number, number>()
+  groups.forEach((group, i) => {
+    const known = best.get(group)
+    if (known === undefined || dataset.quality[i]! > dataset.quality[known]!) best.set(group, i)
+  })
+  const kept = [...best.values()].sort((a, b) => a - b)
+  const keeps = new Set(kept)
+  const removed = Array.from(groups.keys()).filter((i) => !keeps.has(i))
+  return { dataset: removed.length === 0 ? dataset : selectExamples(dataset, kept), removed }
+}

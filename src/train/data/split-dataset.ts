@@ -1,0 +1,68 @@
+// Two parts of a data set, one to learn from and one to be judged by, between which nothing leaks: a group stays on one side.
+
+import { OptionError } from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { type AdapterDataset, selectExamples, sizeOfDataset } from './adapter-dataset.ts'
+import { disjointSets } from './disjoint-sets.ts'
+import { duplicateGroups, type DuplicateOptions } from './duplicates.ts'
+
+export interface SplitOptions extends DuplicateOptions {
+  readonly seed: number
+  /** Of the examples, held back for validation: 0.2 unless given. */
+  readonly share?: number
+}
+
+export interface DatasetSplit<Data extends AdapterDataset> {
+  readonly train: Data
+  readonly validation: Data
+}
+
+/** Numbers of examples by what must stay together: examples of one group key, duplicates, and whoever is tied to either. */
+function unitsOf(dataset: AdapterDataset, options: DuplicateOptions): number[][] {
+  const tied = disjointSets(sizeOfDataset(dataset))
+  const firstOf = new Map<string, number>()
+  duplicateGroups(dataset, options).forEach((first, i) => {
+    tied.join(first, i)
+    const group = dataset.groups[i]
+    if (group === undefined) return
+    const known = firstOf.get(group)
+    if (known === undefined) firstOf.set(group, i)
+    else tied.join(known, i)
+  })
+  const units = new Map<number, number[]>()
+  for (let i = 0; i < sizeOfDataset(dataset); i++) {
+    const unit = units.get(tied.find(i))
+    if (unit) unit.push(i)
+    else units.set(tied.find(i), [i])
+  }
+  return [...units.values()]
+}
+
+/**
+ * Splits by groups and duplicates, in an order drawn from the seed: units go to validation until it holds `share` of the examples, as nearly as
+ * whole units allow; both parts keep the order of the data set. Throws OptionError where a part would be empty.
+ */
+export function splitDataset<Data extends AdapterDataset>(
+  dataset: Data,
+  { seed, share = 0.2, ...options }: SplitOptions,
+): DatasetSplit<Data> {
+  if (!(share > 0 && share < 1)) throw new OptionError(`Split of ${dataset.name}: share must be above 0 and below 1, got ${share}.`)
+  const units = random(seed).shuffle(unitsOf(dataset, options))
+  const count = sizeOfDataset(dataset)
+  const wanted = Math.max(1, Math.round(share * count))
+  const held = new Set<number>()
+  for (const unit of units) {
+    if (held.size + unit.length / 2 <= wanted && held.size + unit.length < count) unit.forEach((i) => held.add(i))
+    if (held.size >= wanted) break
+  }
+  if (held.size === 0)
+    throw new OptionError(
+      `Split of ${dataset.name}: ${count} examples in ${units.length} groups cannot be parted into ${share} and the rest.`,
+    )
+  const part = (inHeld: boolean): Data =>
+    selectExamples(
+      dataset,
+      Array.from({ length: count }, (_, i) => i).filter((i) => held.has(i) === inHeld),
+    )
+  return { train: part(false), validation: part(true) }
+}
