@@ -20,6 +20,19 @@ function softmaxOf(row: Floats): Floats {
   return row.map((value) => Math.exp(value - top) / total)
 }
 
+function dot(a: Floats, b: Floats): number {
+  let sum = 0
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!
+  return sum
+}
+
+/** What is left for the tokens that have no share of their own. */
+function restOf(shares: Floats): number {
+  let rest = 1
+  for (const share of shares) rest -= share
+  return rest
+}
+
 /** A row without the given entries. */
 const hidden = (row: Floats, ids: readonly number[]): Floats => {
   const rest = row.slice()
@@ -56,7 +69,7 @@ export const softCrossEntropy: Operation = {
     for (let m = 0; m < output.data.length; m++) {
       const own = rowOf(shares!, m)
       const scores = rowOf(logits!, m)
-      output.data[m] = logSumExp(scores) - scores.reduce((sum, score, v) => sum + own[v]! * score, 0)
+      output.data[m] = logSumExp(scores) - dot(own, scores)
     }
     return output
   },
@@ -103,7 +116,7 @@ export const bucketCrossEntropy: Operation = {
       const top = all.slice(m * count, (m + 1) * count)
       const scores = rowOf(logits!, m)
       const own = rowOf(shares!, m)
-      const rest = 1 - own.reduce((sum, share) => sum + share, 0)
+      const rest = restOf(own)
       const chosen = top.reduce((sum, id, k) => sum + own[k]! * scores[id]!, 0)
       output.data[m] = logSumExp(scores) - chosen - rest * logSumExp(hidden(scores, top))
     }
@@ -142,7 +155,7 @@ export const bucketCrossEntropyGradient: Operation = {
     floats(upstream!).forEach((arriving, m) => {
       const top = all.slice(m * count, (m + 1) * count)
       const own = rowOf(shares!, m)
-      const rest = 1 - own.reduce((sum, share) => sum + share, 0)
+      const rest = restOf(own)
       const target = softmaxOf(hidden(rowOf(logits!, m), top)).map((share) => share * rest)
       top.forEach((id, k) => (target[id] = own[k]!))
       rowOf(output, m).set(softmaxOf(rowOf(logits!, m)).map((share, v) => (share - target[v]!) * arriving))
