@@ -46,49 +46,56 @@ export const blockSizes = ({ codesPerByte }: BlockCode, values: number): { codeB
 
 /** The values in blocks. They must be finite: no code stands for anything else. */
 export function toBlocks(code: BlockCode, values: Float32Array): Blocks {
+  const { least, most, codesPerByte } = code
   const { codeBytes, scales: count } = blockSizes(code, values.length)
   const codes = code.dtype === 'i8' ? new Int8Array(codeBytes) : new Uint8Array(codeBytes)
   const scales = new Uint16Array(count)
   for (let block = 0; block < count; block++) {
-    const part = values.subarray(block * blockValues, (block + 1) * blockValues)
-    const scale = scaleOf(code, part)
+    const from = block * blockValues
+    const to = Math.min(values.length, from + blockValues)
+    const scale = scaleOf(code, values, from, to)
+    const inverse = scale === 0 ? 0 : 1 / scale
     scales[block] = bf16Bits(scale)
-    write(code, part, scale === 0 ? 0 : 1 / scale, codes, block * blockValues)
+    for (let i = from; i < to; i++) {
+      const chosen = nearest(values[i]! * inverse, least, most)
+      if (codesPerByte === 1) codes[i] = chosen
+      else codes[i >> 1]! |= (chosen + 8) << (4 * (i & 1))
+    }
   }
   return { codes, scales }
 }
 
-function write({ least, most, codesPerByte }: BlockCode, values: Float32Array, inverse: number, codes: Blocks['codes'], start: number) {
-  for (let i = 0; i < values.length; i++) {
-    const chosen = nearest(values[i]! * inverse, least, most)
-    if (codesPerByte === 1) codes[start + i] = chosen
-    else codes[(start + i) >> 1]! |= (chosen + 8) << (4 * (i & 1))
-  }
-}
-
-const nearest = (scaled: number, least: number, most: number): number => Math.max(least, Math.min(most, Math.round(scaled)))
+const nearest = (scaled: number, least: number, most: number): number => Math.max(least, Math.min(most, Math.floor(scaled + 0.5)))
 
 /**
  * The scale, as bf16 can hold it, with the smallest sum of squared errors that was found: from each start, the nearest codes, then the scale
  * Σ value·code / Σ code² that is best for those, and so on. 0 for a block of zeros and for numbers too small for any scale.
  */
-function scaleOf({ least, most, starts, turns }: BlockCode, values: Float32Array): number {
+function scaleOf({ least, most, starts, turns }: BlockCode, values: Float32Array, from: number, to: number): number {
   let largest = 0
-  for (const value of values) largest = Math.max(largest, Math.abs(value))
+  for (let i = from; i < to; i++) largest = Math.max(largest, Math.abs(values[i]!))
   assertInternal(Number.isFinite(largest), 'NaN or infinity on its way into blocks of whole codes')
   let [best, smallest] = [0, Infinity]
   for (const start of starts) {
     let scale = rounded(largest * start)
     for (let turn = 0; turn < turns && Math.abs(scale) > tiniestScale; turn++) {
-      let [error, product, squares] = [0, 0, 0]
-      for (const value of values) {
-        const code = nearest(value / scale, least, most)
-        error += (value - scale * code) ** 2
-        product += value * code
+      const inverse = 1 / scale
+      let error = 0
+      let product = 0
+      let squares = 0
+      for (let i = from; i < to; i++) {
+        const scaled = values[i]! * inverse
+        const code = nearest(scaled, least, most)
+        error += (scaled - code) * (scaled - code)
+        product += scaled * code
         squares += code * code
       }
-      if (error < smallest) [best, smallest] = [scale, error]
-      scale = rounded(product / squares)
+      error *= scale * scale
+      if (error < smallest) {
+        best = scale
+        smallest = error
+      }
+      scale = rounded((scale * product) / squares)
     }
   }
   return best

@@ -1,7 +1,9 @@
 // Adapters by path: what graftlm reads from byte folders and writes to byte sinks, from and to directories.
 
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import * as adapters from '../adapters/index.ts'
-import type { Adapter } from '../adapters/index.ts'
+import type { Adapter, SaveOptions } from '../adapters/index.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import { fileSink } from './file-sink.ts'
 import { directoryFolder } from './folder.ts'
@@ -16,8 +18,16 @@ export async function loadAdapter(source: string | ByteFolder): Promise<Adapter>
   return adapter
 }
 
-/** Writes an adapter as PEFT does; each file appears whole or not at all. Throws StorageError, and NumericError before anything is written. */
-export async function saveAdapter(adapter: Adapter, sink: string | ByteSink): Promise<void> {
+/**
+ * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`); each file appears whole or not at all, and a directory is left with
+ * one file of tensors. Throws StorageError, and NumericError before anything is written.
+ */
+export async function saveAdapter(adapter: Adapter, sink: string | ByteSink, options: SaveOptions = {}): Promise<void> {
   adapters.checkFinite(adapter)
-  await adapters.saveAdapter(adapter, typeof sink === 'string' ? fileSink(sink) : sink)
+  if (typeof sink !== 'string') return adapters.saveAdapter(adapter, sink, options)
+  await adapters.saveAdapter(adapter, fileSink(sink), options)
+  const own = adapters.tensorFileOf(options.dtype)
+  const others = new Set(adapters.storageTypes.map(adapters.tensorFileOf))
+  others.delete(own)
+  await Promise.all([...others].map((name) => rm(join(sink, name), { force: true })))
 }
