@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import { OptionError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import type { TrainEvent } from '../train/events.ts'
+import type { EwcOptions } from '../train/ewc/options.ts'
+import { ewcFile, loadEwcState, requireEwcState, saveEwcState } from '../train/ewc/state.ts'
 import type { History } from '../train/history.ts'
 import { lossCurve } from '../train/loss-curve.ts'
 import type { TrainOptions } from '../train/options.ts'
@@ -17,11 +19,18 @@ import { fileSink } from './file-sink.ts'
 import { directoryFolder } from './folder.ts'
 import { type LoadedModel, loadModel } from './model.ts'
 
-export interface TrainFilesOptions extends Omit<TrainOptions, 'model' | 'data' | 'validation' | 'checkpoint' | 'adapter'> {
+export interface EwcFilesOptions extends Omit<EwcOptions, 'state'> {
+  /** A folder with what earlier tasks left (ewc.safetensors); the folder of `adapter` unless given. */
+  readonly from?: string | undefined
+}
+
+export interface TrainFilesOptions extends Omit<TrainOptions, 'model' | 'data' | 'validation' | 'checkpoint' | 'adapter' | 'ewc'> {
   /** A model, or what `loadModel` takes. */
   readonly model: string | LoadedModel
   /** A folder or adapter to train on, or the kind and options of a fresh one. Default: LoRA on all linear layers. */
   readonly adapter?: string | TrainOptions['adapter']
+  /** Protects what earlier tasks need; what this one needs goes into `out` beside the adapter (ewc.safetensors). */
+  readonly ewc?: EwcFilesOptions | undefined
   readonly data: DataInput
   /** Rows of their own, or the share of `data` that is held back: 0.1. */
   readonly validation?: DataInput | number | undefined
@@ -45,8 +54,9 @@ const usualSaveSteps = 25
  * loss.svg, history.jsonl, graft.json, and checkpoints/ to go on from. Throws OptionError where `out` is in use, and what training throws.
  */
 export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
-  const { model: named, data, validation, validateEverySteps, out, resume, overwrite: _, saveEverySteps, adapter, ...rest } = options
+  const { model: named, data, validation, validateEverySteps, out, resume, overwrite: _, saveEverySteps, adapter, ewc, ...rest } = options
   if (out !== undefined) await checkFolder(out, options)
+  const protection = ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
   const parts = await partsOf(data, validation, rest.seed ?? 0)
   const model = typeof named === 'string' ? await loadModel(named) : named
   try {
@@ -54,6 +64,7 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
       ...rest,
       model: { ...model, base: { ...model.base, name: baseNameOf(model.source) } }, // what the adapter's config will call its base
       data: parts.data,
+      ...(protection && { ewc: protection }),
       adapter: typeof adapter === 'string' ? await loadAdapter(adapter) : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
       ...(parts.validation && {
         validation: { data: parts.validation, ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }) },
@@ -70,6 +81,14 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
   } finally {
     if (typeof named === 'string') await model.dispose()
   }
+}
+
+/** What earlier tasks left: in the folder that is named, where it must be, or beside the adapter that is trained on. */
+async function ewcOptions({ from, ...rest }: EwcFilesOptions, adapter: string | undefined): Promise<EwcOptions> {
+  const folder = from ?? adapter
+  if (folder === undefined) return rest
+  const state = await (from === undefined ? loadEwcState : requireEwcState)(await directoryFolder(folder))
+  return { ...rest, ...(state && { state }) }
 }
 
 /** Rows to train on, and those that are held back. */
@@ -103,7 +122,7 @@ async function openFolder(out: string, source: string, { resume, system }: Train
   const sink = fileSink(out)
   await writeExpertNotes({ base: source, ...(system === undefined ? {} : { system }) }, sink)
   if (resume) return
-  const stale = [checkpointFolder, 'adapter_config.json', 'adapter_model.safetensors', 'loss.svg', 'history.jsonl']
+  const stale = [checkpointFolder, 'adapter_config.json', 'adapter_model.safetensors', ewcFile, 'loss.svg', 'history.jsonl']
   await Promise.all(stale.map((name) => rm(join(out, name), { recursive: true, force: true })))
 }
 
@@ -113,9 +132,10 @@ async function checkpointIn(out: string, everySteps: number, resume: boolean): P
   return { sink: fileSink(folder), everySteps, ...(source && { source }) }
 }
 
-async function writeResults({ history, reason, best }: Extract<TrainEvent, { type: 'train-end' }>, out: string): Promise<void> {
+async function writeResults({ history, reason, best, ewc }: Extract<TrainEvent, { type: 'train-end' }>, out: string): Promise<void> {
   const sink = fileSink(out)
   await writeHistory(history, sink)
+  if (ewc) await saveEwcState(ewc, sink)
   if (reason !== 'stopped') await saveAdapter(best.adapter, sink)
 }
 

@@ -1,6 +1,7 @@
 // What a run tells while it goes on.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import type { EwcState } from './ewc/state.ts'
 import type { History } from './history.ts'
 
 export interface DataCounts {
@@ -69,6 +70,12 @@ export type TrainEvent =
       readonly measures?: Measures
       readonly isBest: boolean
     }
+  | {
+      /** After the last step, where EWC is on: how many rows the importance was measured on, of how many. */
+      readonly type: 'importance-measured'
+      readonly done: number
+      readonly count: number
+    }
   | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
   | {
       readonly type: 'train-end'
@@ -79,4 +86,6 @@ export type TrainEvent =
       readonly best: Snapshot
       readonly last: Snapshot
       readonly history: History
+      /** What later tasks must not overwrite, where the run was asked for it and has ended. */
+      readonly ewc?: EwcState
     }

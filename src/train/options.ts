@@ -3,12 +3,14 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Mixture } from '../adapters/mixture.ts'
 import { OptionError } from '../base/errors.ts'
+import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { BaseWeight, Quantization } from '../graph/frozen/frozen-forms.ts'
 import type { EncodedData } from './data/encode.ts'
 import type { DataSet } from './data/jsonl.ts'
+import { ewcProblems, type EwcOptions } from './ewc/options.ts'
 import { usualLearningRate } from './default-rates.ts'
 import { valueProblems } from './option-table.ts'
 import type { Loss } from './losses/loss.ts'
@@ -23,6 +25,7 @@ export interface TrainableModel {
   readonly base: Pick<BaseModel, 'name' | 'graph' | 'tokenizer' | 'chatTemplate' | 'identity'>
   readonly backend: Backend
   /** The base's weights by checkpoint name, quantised where asked for, tensor by tensor. Never changed. */
+  weights(): Promise<ReadonlyMap<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<ReadonlyMap<string, BaseWeight>>
 }
 
@@ -100,6 +103,8 @@ export interface TrainOptions extends Partial<TrainSettings> {
     readonly everySteps?: number
   }
   readonly checkpoint?: CheckpointOptions
+  /** Protects what earlier tasks need, and tells at the end what this one does. LoRA only. */
+  readonly ewc?: EwcOptions
   /** For the loss 'distillation'. */
   readonly teacher?: Teacher
   /** For losses over pairs with a reference: an adapter in place of the bare base. */
@@ -181,6 +186,7 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
     ...(schedules.has(settings.schedule) ? attempt(() => scheduleOf(settings)) : []),
     ...(losses.has(settings.loss) ? attempt(() => lossOf(settings)) : []),
     ...companionProblems(options, settings),
+    ...ewcProblems(options.ewc),
     ...(optimizers.has(settings.optimizer) ? attempt(() => optimizerSettings(settings)) : []),
     ...(settings.patience !== undefined && !options.validation ? ['patience needs validation data, and there is none'] : []),
   ]

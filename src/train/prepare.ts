@@ -16,10 +16,14 @@ import { encodeData, type EncodedData, type EncodedRow } from './data/encode.ts'
 import { dataError, type DataSet } from './data/jsonl.ts'
 import { checkPatience } from './early-stopping.ts'
 import type { DataCounts, TrainEvent } from './events.ts'
+import { completeEwc, ewcFingerprint } from './ewc/options.ts'
+import { ewcPenalty } from './ewc/penalty.ts'
+import { loraSites } from './ewc/sites.ts'
 import { checkData, createObjective, type Objective } from './objective.ts'
 import { optimizerNamed } from './optimizers/optimizers.ts'
 import { completeSettings, lossOf, optimizerSettings, scheduleOf, type TrainOptions, type TrainSettings } from './options.ts'
 import { type BatchPlan, fillRate, planEpoch, sharedBeginning } from './packing.ts'
+import type { Penalty } from './penalty.ts'
 import { planRun, type RunPlan } from './run-plan.ts'
 import type { StepRule } from './step.ts'
 
@@ -142,14 +146,22 @@ export const quantizationKey = 'graft_base_quantization'
 const withQuantization = (adapter: Adapter, { quantization }: TrainSettings): Adapter =>
   quantization ? { ...adapter, metadata: { ...adapter.metadata, [quantizationKey]: quantization } } : adapter
 
-function stepRule(settings: TrainSettings): StepRule {
+function stepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRule {
   const isB = /\.lora_(embedding_)?B(\.|$)/
   return {
     optimizer: optimizerNamed(settings.optimizer),
     settings: optimizerSettings(settings),
     clip: settings.clip,
+    ...(penalty && { penalty }),
     rateOf: (key) => (isB.test(key) ? settings.loraPlusRatio : 1),
   }
+}
+
+/** Checked where there is nothing to protect yet, too: at the end there will be. Throws UnsupportedError for adapters that EWC cannot protect. */
+function penaltyOf({ ewc, model }: TrainOptions, adapter: Adapter): Penalty | undefined {
+  if (!ewc) return undefined
+  const sites = loraSites(model.base.graph, adapter)
+  return ewc.state && ewcPenalty(ewc.state, completeEwc(ewc).lambda, sites)
 }
 
 /** The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for the optimiser. */
@@ -194,6 +206,7 @@ async function fingerprintOf({ options, settings, data, validation, adapter, sta
     adapterStart: checksum(state.parameters),
     data: await contentHash(data.rows),
     ...(await companionFingerprint(options, settings)),
+    ...ewcFingerprint(options.ewc),
     ...(validation ? { validation: await contentHash(validation.rows), validationSteps: options.validation?.everySteps ?? 'epoch' } : {}),
   }
 }
@@ -228,7 +241,7 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const weights = await baseWeights(options, settings)
   const adapter = withQuantization(withDataHash(startAdapter(options, weights, settings.seed), options.data), settings)
   const trainable = [...parametersOf(graph, adapter)].filter(([, spec]) => spec.trainable).map(([key]) => key)
-  const rule = stepRule(settings)
+  const rule = stepRule(settings, penaltyOf(options, adapter))
   const objective = createObjective({ options, settings, weights })
   const fresh = freshState(adapter, trainable, rule)
   const parts = { options, settings, data: encodedData, validation: encodedValidation, adapter, state: fresh }

@@ -7,12 +7,15 @@ import type { RunState } from './checkpoint.ts'
 import { clipByGlobalNorm, globalNorm } from './clip.ts'
 import type { NamedTensors } from './losses/loss.ts'
 import type { Optimizer } from './optimizers/optimizer.ts'
+import type { Penalty } from './penalty.ts'
 
 export interface StepRule {
   readonly optimizer: Optimizer
   readonly settings: object
   /** Largest norm of all gradients together; 0 does not clip. */
   readonly clip: number
+  /** What else pulls on the parameters; its value is no part of the loss. */
+  readonly penalty?: Penalty
   /** What a parameter's learning rate is multiplied by. */
   rateOf(key: string): number
 }
@@ -82,12 +85,13 @@ export async function measureStep<Rows>(
   batches: Batches<Rows>,
   state: RunState,
   program: StepProgram<Rows>,
-  { clip }: StepRule,
+  { clip, penalty }: StepRule,
   seed: number,
 ): Promise<MeasuredStep> {
   const step = state.step + 1
   const { loss, gradients, outputs } = await gradientsOf(batches, state, program, seed)
   if (!Number.isFinite(loss)) throw notFinite(step, `the loss is ${loss}`)
+  penalty?.add(state.parameters, gradients)
   const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : globalNorm(gradients)
   if (!Number.isFinite(gradientNorm)) {
     const bad = [...gradients].filter(([, { data }]) => !data.every(Number.isFinite)).map(([key]) => key)

@@ -4,6 +4,8 @@ import { NumericError } from '../base/errors.ts'
 import { hasDiverged, lossLimit } from './divergence.ts'
 import { outOfPatience } from './early-stopping.ts'
 import type { TrainEvent } from './events.ts'
+import { consolidating } from './ewc/consolidate.ts'
+import { completeEwc } from './ewc/options.ts'
 import { createGradientProgram, type GradientProgram } from './gradient-program.ts'
 import { bestOf, copyOf, keeperOf, type Keeper, lastOf } from './keeper.ts'
 import type { NamedTensors } from './losses/loss.ts'
@@ -35,10 +37,35 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
     loss: run.objective.graph,
   })
   try {
-    yield* runSteps(run, program, options)
+    for await (const event of runSteps(run, program, options))
+      if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped') yield* endWithImportance(event, run, options)
+      else yield event
   } finally {
     await Promise.all([program.dispose(), run.objective.dispose()])
   }
+}
+
+/** The end of a run that is asked to protect its task: with how much each weight of the best adapter mattered for it. */
+async function* endWithImportance(
+  end: Extract<TrainEvent, { type: 'train-end' }>,
+  { weights, data, settings }: PreparedRun,
+  { model, ewc }: TrainOptions,
+): AsyncGenerator<TrainEvent, void, void> {
+  const { decay, sample } = completeEwc(ewc ?? {})
+  const previous = ewc?.state && { previous: ewc.state }
+  const measuring = consolidating({
+    model,
+    adapter: end.adapter,
+    rows: data.rows,
+    weights,
+    seed: settings.seed,
+    decay,
+    sample,
+    ...previous,
+  })
+  let next = await measuring.next()
+  for (; !next.done; next = await measuring.next()) yield { type: 'importance-measured', ...next.value }
+  yield { ...end, ewc: next.value }
 }
 
 /** The steps of a prepared run, from where its state stands to the end, until validations run out of patience, or until the signal. */

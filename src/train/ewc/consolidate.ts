@@ -6,6 +6,7 @@ import { random, type Random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { kindNamed } from '../../adapters/kinds.ts'
 import { toFloat32 } from '../../formats/convert.ts'
+import type { BaseWeight } from '../../graph/frozen/frozen-forms.ts'
 import type { EncodedRow } from '../data/encode.ts'
 import { createGradientProgram, type GradientProgram } from '../gradient-program.ts'
 import type { TrainableModel } from '../options.ts'
@@ -17,6 +18,8 @@ export interface ConsolidateOptions {
   readonly model: TrainableModel
   /** The adapter as the task's training left it. */
   readonly adapter: Adapter
+  /** The base's weights, where they have been read already. */
+  readonly weights?: ReadonlyMap<string, BaseWeight>
   /** The task's rows. */
   readonly rows: readonly EncodedRow[]
   /** What was protected before. */
@@ -26,8 +29,6 @@ export interface ConsolidateOptions {
   /** How much earlier tasks still count: 1 as much as this one, 0 not at all. */
   readonly decay?: number
   readonly seed?: number
-  /** Told after each row. */
-  readonly onRow?: (done: number, rows: number) => void
 }
 
 /** Random directions a row: the sums of squares they estimate have a relative deviation of √(2/probes) a row. */
@@ -46,16 +47,24 @@ interface Sums {
  * adapter's ΔW. Throws UnsupportedError for an adapter that is no plain LoRA, OptionError for options out of range.
  */
 export async function consolidate(options: ConsolidateOptions): Promise<EwcState> {
+  const measuring = consolidating(options)
+  let next = await measuring.next()
+  while (!next.done) next = await measuring.next()
+  return next.value
+}
+
+/** The same, telling how many rows are done. */
+export async function* consolidating(options: ConsolidateOptions): AsyncGenerator<{ done: number; count: number }, EwcState, void> {
   const { model, adapter, rows, previous, sample = 24, decay = 1, seed = 0 } = options
   checkOptions(rows.length, sample, decay)
   const sites = loraSites(model.base.graph, adapter)
   const chosen = evenly(rows, sample)
   const sums = new Map(sites.map(({ path, outFeatures, inFeatures }) => [path, emptySums(outFeatures, inFeatures)]))
-  const program = await probeProgram(model, sites)
+  const program = await probeProgram(model, options.weights ?? (await model.weights()), sites)
   try {
     for (const [n, row] of chosen.entries()) {
       await addRow(program, sites, adapter.tensors, row, random(seed + n), sums)
-      options.onRow?.(n + 1, chosen.length)
+      yield { done: n + 1, count: chosen.length }
     }
   } finally {
     await program.dispose()
@@ -84,7 +93,11 @@ function evenly<T>(items: readonly T[], count: number): T[] {
 }
 
 /** A program for detours that are wider by twice the probes, of the same scale in every module. */
-async function probeProgram(model: TrainableModel, sites: readonly LoraSite[]): Promise<GradientProgram> {
+async function probeProgram(
+  model: TrainableModel,
+  weights: ReadonlyMap<string, BaseWeight>,
+  sites: readonly LoraSite[],
+): Promise<GradientProgram> {
   const wide = sites.map(({ path, rank, scale }) => ({ pattern: exactly(path), rank: rank + 2 * probes, scale }))
   const config = kindNamed('lora').complete({
     targets: sites.map(({ path }) => path),
@@ -95,7 +108,7 @@ async function probeProgram(model: TrainableModel, sites: readonly LoraSite[]): 
   })
   return createGradientProgram({
     graph: model.base.graph,
-    weights: await model.weights(),
+    weights,
     backend: model.backend,
     adapter: { kind: 'lora', config },
     trainable: sites.flatMap(({ a, b }) => [a, b]),

@@ -29,10 +29,17 @@ export const ewcFile = 'ewc.safetensors'
 const version = 1
 const parts = ['fisherOut', 'fisherIn', 'anchorA', 'anchorB'] as const
 
-/** Writes the state beside an adapter. */
-export async function saveEwcState({ tasks, weight, modules }: EwcState, sink: ByteSink): Promise<void> {
+/** The state's tensors by the names that its file has for them. */
+export function stateTensors({ modules }: Pick<EwcState, 'modules'>): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>()
   for (const [path, module] of modules) for (const part of parts) tensors.set(`${path}.${part}`, module[part])
+  return tensors
+}
+
+/** Writes the state beside an adapter. */
+export async function saveEwcState(state: EwcState, sink: ByteSink): Promise<void> {
+  const { tasks, weight } = state
+  const tensors = stateTensors(state)
   const header = { version, tasks, weight, checksum: checksum(tensors) }
   await sink.write(ewcFile, safetensorsChunks(tensors, { 'graft-ewc': JSON.stringify(header) }))
 }
