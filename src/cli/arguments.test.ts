@@ -16,6 +16,7 @@ const command = defineCommand({
     mode: { type: 'text', choices: ['slow', 'fast'], about: 'a choice' },
     out: { type: 'text', short: 'o', about: 'a text' },
     force: { type: 'flag', about: 'a flag' },
+    part: { type: 'text', many: true, about: 'several texts' },
   },
   examples: [],
   run: () => Promise.resolve(undefined),
@@ -24,12 +25,16 @@ const parse = (...args: string[]) => parseArguments(command, args)
 
 describe('parseArguments', () => {
   it('gives defaults, numbers, texts and flags', () => {
-    expect(parse().values).toEqual({ rate: 0.5, steps: undefined, shift: undefined, mode: undefined, out: undefined, force: false })
+    const none = { steps: undefined, shift: undefined, mode: undefined, out: undefined, part: undefined }
+    expect(parse().values).toEqual({ ...none, rate: 0.5, force: false })
     expect(parse('--rate', '1e-3', '--steps=7', '-o', 'x', '--force', '--mode', 'fast', 'word')).toMatchObject({
       values: { rate: 0.001, steps: 7, out: 'x', force: true, mode: 'fast' },
       words: ['word'],
       json: false,
     })
+  })
+  it('gives every text of an option that may come several times, and the last of any other', () => {
+    expect(parse('--part', 'a=1', '--out', 'x', '--part=b', '--out', 'y').values).toMatchObject({ part: ['a=1', 'b'], out: 'y' })
   })
   it('takes negative numbers and texts that begin with a dash when they are attached', () => {
     expect(parse('--shift', '-2').values['shift']).toBe(-2)

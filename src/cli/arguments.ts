@@ -18,6 +18,7 @@ export interface ParsedArguments {
 }
 
 type Token = NonNullable<ReturnType<typeof parseArgs>['tokens']>[number]
+type Given = string | number | boolean | readonly string[]
 type OptionToken = Extract<Token, { kind: 'option' }>
 
 /** Reads a command's arguments. With --help nothing else is asked of them. */
@@ -34,8 +35,14 @@ export function parseArguments(command: Command, args: readonly string[]): Parse
       ),
     ),
   })
-  const given: Record<string, string | number | boolean> = {}
-  for (const token of tokens) if (token.kind === 'option') given[nameOf(token, table)] = valueOf(token, table[token.name]!)
+  const given: Record<string, Given> = {}
+  for (const token of tokens) {
+    if (token.kind !== 'option') continue
+    const name = nameOf(token, table)
+    const value = valueOf(token, table[name]!)
+    const before = given[name]
+    given[name] = table[name]!.many ? [...(Array.isArray(before) ? (before as string[]) : []), String(value)] : value
+  }
   const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
   const help = given['help'] === true
   if (!help) checkPresence(command, given, words)
@@ -89,7 +96,7 @@ function checkPresence(command: Command, given: Readonly<Record<string, unknown>
     throw new UsageError(`${JSON.stringify(words[most])} is one word too many: graft ${command.name} ${command.usage}`)
 }
 
-function withDefaults(table: Options, given: Readonly<Record<string, string | number | boolean>>): Values<Options> {
+function withDefaults(table: Options, given: Readonly<Record<string, Given>>): Values<Options> {
   const values = Object.entries(table).map(([name, spec]) => [name, given[name] ?? (spec.type === 'flag' ? false : spec.default)])
   return Object.fromEntries(values) as Values<Options>
 }

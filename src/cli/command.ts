@@ -16,6 +16,8 @@ export interface OptionSpec {
   /** Smallest number allowed. */
   readonly least?: number
   readonly required?: boolean
+  /** Of texts: may be given several times; the value is the list of them. */
+  readonly many?: boolean
 }
 
 export type Options = Readonly<Record<string, OptionSpec>>
@@ -24,9 +26,11 @@ type PlainValue<Spec extends OptionSpec> = Spec['type'] extends 'number' | 'inte
 
 type ValueOf<Spec extends OptionSpec> = Spec['type'] extends 'flag'
   ? boolean
-  : Spec extends { readonly default: string | number } | { readonly required: true }
-    ? PlainValue<Spec>
-    : PlainValue<Spec> | undefined
+  : Spec extends { readonly many: true }
+    ? readonly string[] | undefined
+    : Spec extends { readonly default: string | number } | { readonly required: true }
+      ? PlainValue<Spec>
+      : PlainValue<Spec> | undefined
 
 /** Option values by the names of the table; flags that were not given are false. */
 export type Values<Table extends Options> = { readonly [Name in keyof Table]: ValueOf<Table[Name]> }

@@ -21,7 +21,7 @@ export const adapterOption = {
   adapter: { type: 'text', value: 'folder', short: 'a', about: 'expert to answer with: a folder as PEFT saves it' },
 } as const satisfies Options
 
-interface ModelValues {
+export interface ModelValues {
   readonly model: string | undefined
   readonly weights?: string | undefined
   readonly threads?: number | undefined
@@ -79,7 +79,7 @@ export async function openExpert(
   return { model, adapter, system: notes?.system }
 }
 
-async function baseOf({ baseModel }: Adapter, folder: string): Promise<string> {
+export async function baseOf({ baseModel }: Adapter, folder: string): Promise<string> {
   const { sourceOfBaseName } = await import('../node/base-name.ts')
   if (baseModel !== undefined && baseModel !== '') return sourceOfBaseName(baseModel)
   throw new OptionError(`${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`)

@@ -2,17 +2,19 @@
 
 import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
-import type { Adapter, ChatMessage } from '../../index.ts'
+import type { Expert } from '../../adapters/index.ts'
+import type { ChatMessage } from '../../index.ts'
 import { promptFor } from '../../runtime/ask.ts'
 import { type Context, defineCommand } from '../command.ts'
-import { adapterOption, modelOptions, openExpert, type OpenedExpert } from '../open-model.ts'
+import { expertOption, loadExpert, openExperts, type OpenedExperts } from '../open-experts.ts'
+import { modelOptions } from '../open-model.ts'
 import { generateOptions, samplingOptions } from '../sampling-options.ts'
 
-const options = { ...modelOptions, ...adapterOption, ...samplingOptions }
+const options = { ...modelOptions, ...expertOption, ...samplingOptions }
 
 /** The conversation so far, and who answers. */
 interface Talk {
-  adapter: Adapter | undefined
+  adapter: Expert | undefined
   system: string | undefined
   messages: ChatMessage[]
 }
@@ -30,9 +32,10 @@ export const chat = defineCommand({
   ],
   async run(context) {
     const { values, terminal } = context
-    const opened = await openExpert(values, terminal)
+    const opened = await openExperts(values, terminal)
+    await opened.model.prepare(opened.adapter, accuracyOf(values))
     const talk: Talk = { adapter: opened.adapter, system: values.system ?? opened.system, messages: [] }
-    terminal.note(terminal.style.faint('/base  /adapter <folder>  /system <text>  /new  /quit'))
+    terminal.note(terminal.style.faint('/base  /adapter <folder[=weight]>  /system <text>  /new  /quit'))
     const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '> ', terminal: process.stdin.isTTY === true })
     let open = true // asking a closed line reader for a prompt throws
     lines.on('close', () => (open = false))
@@ -48,8 +51,10 @@ export const chat = defineCommand({
   },
 })
 
+const accuracyOf = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
+
 /** A line that begins with a slash is for us; any other is for the model. What goes wrong is said, and the talk goes on. */
-async function handle(line: string, talk: Talk, opened: OpenedExpert, context: Context<typeof options>): Promise<void> {
+async function handle(line: string, talk: Talk, opened: OpenedExperts, context: Context<typeof options>): Promise<void> {
   try {
     if (line.startsWith('/')) await control(line, talk, opened, context)
     else await answer(line, talk, opened, context)
@@ -59,24 +64,23 @@ async function handle(line: string, talk: Talk, opened: OpenedExpert, context: C
   }
 }
 
-async function control(line: string, talk: Talk, { model }: OpenedExpert, { terminal }: Context<typeof options>): Promise<void> {
+async function control(line: string, talk: Talk, { model }: OpenedExperts, { values, terminal }: Context<typeof options>): Promise<void> {
   const [word, ...rest] = line.slice(1).split(' ')
   const text = rest.join(' ')
   if (word === 'new') talk.messages = []
   else if (word === 'system') talk.system = text || undefined
   else if (word === 'base') talk.adapter = undefined
   else if (word === 'adapter' && text !== '') {
-    const [{ loadAdapter }, { checkAdapter }] = await Promise.all([import('../../node/index.ts'), import('../../adapters/index.ts')])
-    const adapter = await loadAdapter(text)
-    checkAdapter(adapter, model.base.graph)
-    talk.adapter = adapter
-  } else terminal.note('/base  /adapter <folder>  /system <text>  /new  /quit')
+    const expert = await loadExpert([text], model)
+    await model.prepare(expert, accuracyOf(values)) // what cannot be served is said now, and who answered before stays
+    talk.adapter = expert
+  } else terminal.note('/base  /adapter <folder[=weight]>  /system <text>  /new  /quit')
 }
 
 async function answer(
   line: string,
   talk: Talk,
-  { model }: OpenedExpert,
+  { model }: OpenedExperts,
   { values, terminal, signal }: Context<typeof options>,
 ): Promise<void> {
   const prompt = promptFor(model, line, talk.system, talk.messages)

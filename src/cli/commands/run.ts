@@ -2,7 +2,8 @@
 
 import { promptFor } from '../../runtime/ask.ts'
 import { defineCommand } from '../command.ts'
-import { adapterOption, modelOptions, openExpert } from '../open-model.ts'
+import { expertOption, openExperts, type OpenedExperts } from '../open-experts.ts'
+import { modelOptions } from '../open-model.ts'
 import { generateOptions, samplingOptions } from '../sampling-options.ts'
 import { rate } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -13,26 +14,27 @@ export const runCommand = defineCommand({
   summary: 'answer one prompt, by the base model or by an expert',
   usage: '<prompt>',
   words: [1, 1],
-  options: { ...modelOptions, ...adapterOption, ...samplingOptions },
+  options: { ...modelOptions, ...expertOption, ...samplingOptions },
   examples: [
     { command: 'graft run "Once upon a time" --model stories260k', about: 'the model that comes with the package' },
     { command: 'graft run "Play some jazz" --adapter .graft/quickstart', about: 'an expert; its base is found by itself' },
+    { command: 'graft run "Is this safe?" --adapter coder=0.7 --adapter security=0.3', about: 'two experts mixed, without a merge' },
     { command: 'graft run "A poem" --temperature 0.8 --top-p 0.95 --seed 3', about: 'sampled instead of greedy' },
   ],
   async run({ values, words, terminal, signal }) {
-    const { model, adapter, system } = await openExpert(values, terminal)
+    const { model, adapter, system, named } = await openExperts(values, terminal)
     const prompt = promptFor(model, words[0]!, values.system ?? system)
     const options = { ...generateOptions(values), adapter, signal }
     await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter }) // compiles the program, so that speeds are those of the model
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
-      else return ended(event, model.base.name, values.adapter, terminal)
+      else return ended(event, model.base.name, named, terminal)
     }
     throw new Error('internal: the answer did not end')
   },
 })
 
-function ended(answer: Generation, model: string, adapter: string | undefined, terminal: Terminal) {
+function ended(answer: Generation, model: string, adapter: OpenedExperts['named'], terminal: Terminal) {
   const { text, reason, promptTokens, promptMs, ids, tokensPerSecond } = answer
   const promptTokensPerSecond = (promptTokens * 1000) / promptMs
   terminal.print()
@@ -41,5 +43,5 @@ function ended(answer: Generation, model: string, adapter: string | undefined, t
       `${promptTokens} prompt tokens at ${rate(promptTokensPerSecond)}/s, ${ids.length} new ones at ${rate(tokensPerSecond)}/s, ended by ${reason}`,
     ),
   )
-  return { model, adapter: adapter ?? null, text, reason, promptTokens, newTokens: ids.length, promptTokensPerSecond, tokensPerSecond }
+  return { model, adapter, text, reason, promptTokens, newTokens: ids.length, promptTokensPerSecond, tokensPerSecond }
 }
