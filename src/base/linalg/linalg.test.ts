@@ -159,6 +159,16 @@ describe('symmetricEigen', () => {
     expect([...symmetricEigen(matrixOf(2, 2, Float64Array.of(-3, 0, 0, 5))).values]).toEqual([5, -3])
     expect([...symmetricEigen(zeros(4, 4)).values]).toEqual([0, 0, 0, 0])
   })
+  it('finds those of Gram matrices of low rank whose other eigenvalues are rounding errors', () => {
+    for (const [size, seed] of [0, 0.001, 0.03, 0.1].flatMap((share) => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((k) => [share, k] as const))) {
+      const delta = product(normal(64, 8, seed), normal(8, 64, seed + 100))
+      const weight = normal(64, 64, seed + 200).data.map((value) => Math.fround(size * value))
+      const rounded = matrixOf(64, 64, delta.data.map((value, i) => Math.fround(Math.fround(weight[i]! + value) - weight[i]!))) // prettier-ignore
+      const { values } = symmetricEigen(product(transpose(rounded), rounded))
+      expect(values[7]! / values[0]!).toBeGreaterThan(1e-3)
+      expect(Math.abs(values[8]! / values[0]!)).toBeLessThan(1e-12)
+    }
+  })
   it('says so instead of looping when the matrix holds NaN', () => {
     expect(() => symmetricEigen(matrixOf(2, 2, Float64Array.of(1, NaN, NaN, 1)))).toThrow('eigenvalues')
   })

@@ -85,9 +85,11 @@ const stepLimit = 60 // per eigenvalue; two are usual
 function diagonalize(vectors: Float64Array, diagonal: Float64Array, below: Float64Array, n: number): void {
   below.copyWithin(0, 1)
   below[n - 1] = 0 // now below[i] couples i and i+1
+  // Every step rounds by a share of the largest entries: among rows that are rounding errors themselves, nothing smaller can be waited for.
+  const floor = Number.EPSILON * diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0)
   for (let first = 0; first < n; first++) {
     for (let step = 0; ; step++) {
-      const last = blockEnd(diagonal, below, first, n)
+      const last = blockEnd(below, first, n, floor)
       if (last === first) break
       if (step === stepLimit) throw new GraftError('internal: the eigenvalues of a symmetric matrix were not found; does it hold NaN?')
       stepQl(vectors, diagonal, below, first, last, n)
@@ -95,14 +97,10 @@ function diagonalize(vectors: Float64Array, diagonal: Float64Array, below: Float
   }
 }
 
-/** Where the tridiagonal matrix splits: the first row from `first` on that is no longer coupled to the next. */
-function blockEnd(diagonal: Float64Array, below: Float64Array, first: number, n: number): number {
+/** Where the tridiagonal matrix splits: the first row from `first` on that is no longer coupled to the next by more than `floor`. */
+function blockEnd(below: Float64Array, first: number, n: number, floor: number): number {
   let last = first
-  while (last < n - 1) {
-    const size = Math.abs(diagonal[last]!) + Math.abs(diagonal[last + 1]!)
-    if (Math.abs(below[last]!) <= Number.EPSILON * size) break
-    last++
-  }
+  while (last < n - 1 && !(Math.abs(below[last]!) <= floor)) last++ // this way round, NaN counts as coupled
   return last
 }
 
