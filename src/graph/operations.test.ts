@@ -96,6 +96,7 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
     frozenCases(numbers('M', 64))([300, 64], 'nf4'), // more than one block of magnitudes
     frozenCases(numbers('N', 'T', 96))([6, 96], 'int8'),
     frozenCases(numbers('M', 128))([5, 128], 'int8'),
+    frozenCases(numbers('M', 86))([5, 86], 'int8'), // blocks of 43
   ],
   frozenLinearGradient: [
     frozenCases(fixed('N', 'T', 6))([6, 96], 'nf4'),

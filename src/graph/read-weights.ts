@@ -3,6 +3,7 @@
 import { NumericError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
+import { type BaseWeight, freeze, type Quantization } from './frozen/frozen-forms.ts'
 import { weightsOf } from './model-graph.ts'
 import type { BaseModel } from './base-model.ts'
 
@@ -37,6 +38,25 @@ export async function readWeights(
   for (const name of wanted) {
     read.set(name, finiteFloat32(name, await weights.read(name)))
     onProgress?.({ done: read.size, total: wanted.length, name })
+  }
+  return read
+}
+
+/**
+ * Every weight that the model's graph reads, quantised as it is read, so that no more than one tensor is in f32 at a time. Norms, biases and
+ * matrices whose rows are no whole blocks stay f32. Throws NumericError for NaN or infinity.
+ */
+export async function readQuantized(
+  { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,
+  quantization: Quantization,
+  { onProgress }: ReadWeightsOptions = {},
+): Promise<Map<string, BaseWeight>> {
+  const names = [...weightsOf(graph.blocks).keys()]
+  const inLayers = new Set(weightsOf(graph.blocks.filter(({ kind }) => kind === 'layer')).keys())
+  const read = new Map<string, BaseWeight>()
+  for (const name of names) {
+    read.set(name, freeze(finiteFloat32(name, await weights.read(name)), quantization, inLayers.has(name)))
+    onProgress?.({ done: read.size, total: names.length, name })
   }
   return read
 }

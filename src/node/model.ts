@@ -3,7 +3,8 @@
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { openBaseModel } from '../graph/base-model.ts'
-import { readWeights } from '../graph/read-weights.ts'
+import type { BaseWeight, Quantization } from '../graph/frozen/frozen-forms.ts'
+import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
 import { nodeBackend } from './backend.ts'
 import { resolveModel, type ResolveOptions } from './resolve.ts'
@@ -18,8 +19,12 @@ export interface LoadModelOptions extends ResolveOptions {
 /** A model that can also be trained on: it knows its backend and gives its weights in f32. */
 export interface LoadedModel extends Model {
   readonly backend: Backend
-  /** The base's weights in f32 by checkpoint name, read anew at every call and not kept. Throws NumericError for NaN. */
+  /**
+   * The base's weights by checkpoint name, read anew at every call and not kept: in f32, or quantised one by one as they are read.
+   * Throws NumericError for NaN.
+   */
   weights(): Promise<Map<string, F32Tensor>>
+  weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
   /** What the model was asked for by: a path or a name. */
   readonly source: string
 }
@@ -33,5 +38,10 @@ export async function loadModel(source: string, options: LoadModelOptions = {}):
   const base = await openBaseModel(await resolveModel(source, options))
   const backend = await nodeBackend(options)
   const model = createModel({ base, backend, ...(options.weights && { weights: options.weights }) })
-  return { ...model, backend, source, weights: () => readWeights(base) }
+  function weights(): Promise<Map<string, F32Tensor>>
+  function weights(given?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
+  function weights({ quantization }: { readonly quantization?: Quantization } = {}): Promise<Map<string, BaseWeight>> {
+    return quantization ? readQuantized(base, quantization) : readWeights(base)
+  }
+  return { ...model, backend, source, weights }
 }

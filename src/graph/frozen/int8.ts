@@ -1,4 +1,4 @@
-// Weights in signed bytes with a scale for each block of a row: 8.5 bits a value in blocks of 64, 9 in blocks of 32.
+// Weights in signed bytes with a scale for each block of a row: 8.5 bits a value in the usual blocks of 64.
 
 import { dequantizeInt8, quantizeInt8 } from '../../formats/quants/int8.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -6,8 +6,9 @@ import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 
 const FLOAT = 1 // TensorProto.DataType
 
-/** Blocks lie within rows, so that rows can be looked up. */
-const blockOf = ([, columns]: FrozenShape): number | undefined => [64, 32].find((block) => columns % block === 0)
+/** Blocks lie within rows, so that rows can be looked up: the largest from 64 down that a row is whole ones of. */
+const blockOf = ([, columns]: FrozenShape): number | undefined =>
+  Array.from({ length: 49 }, (_, i) => 64 - i).find((block) => columns % block === 0)
 
 export const int8: FrozenForm = {
   name: 'int8',
