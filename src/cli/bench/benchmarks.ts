@@ -2,11 +2,12 @@
 
 import type { Benchmark } from './benchmark.ts'
 import { decode } from './decode.ts'
+import { forgetting } from './forgetting.ts'
 import { mergeBenchmark } from './merge.ts'
 import { qlora } from './qlora.ts'
 import { swap } from './swap.ts'
 import { train } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, qlora, decode, mergeBenchmark, swap].map((benchmark) => [benchmark.name, benchmark]),
+  [train, qlora, forgetting, decode, mergeBenchmark, swap].map((benchmark) => [benchmark.name, benchmark]),
 )
