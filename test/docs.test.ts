@@ -36,10 +36,10 @@ beforeAll(() => {
   const entry = (path: string): string => `export * from ${JSON.stringify(pathToFileURL(join(root, path)).href)}\n`
   writeFileSync(
     join(folder, 'package.json'),
-    JSON.stringify({ name: 'graftlm', type: 'module', exports: { '.': './index.js', './node': './node.js' } }),
+    JSON.stringify({ name: 'graftlm', type: 'module', exports: { '.': './index.js', './*': './*.js' } }),
   )
   writeFileSync(join(folder, 'index.js'), entry('src/index.ts'))
-  writeFileSync(join(folder, 'node.js'), entry('src/node/index.ts'))
+  for (const part of ['adapters', 'node', 'train']) writeFileSync(join(folder, `${part}.js`), entry(`src/${part}/index.ts`))
   writeFileSync(join(scratch.path, 'rows.jsonl'), jsonl(storyRows))
 })
 afterAll(() => scratch.remove())

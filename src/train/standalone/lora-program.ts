@@ -5,11 +5,10 @@
 //
 // Products in single precision. Knows no optimiser and no data.
 
-import { peftKey } from '../../adapters/keys.ts'
+import { dropoutName, peftKey } from '../../adapters/keys.ts'
 import type { LoraConfig } from '../../adapters/lora-config.ts'
 import { lora, loraParts, rankAndScale } from '../../adapters/lora.ts'
 import type { StandaloneModel } from '../../adapters/standalone-model.ts'
-import { dropoutName } from '../../adapters/keys.ts'
 import { matrixOf, rowsOf, transpose, type Matrix } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
 import { fastKernels } from '../../base/linalg/simd.ts'
@@ -70,72 +69,92 @@ interface Lane {
   readonly x: Matrix<Float32Array> // [N, D]
 }
 
+/** All detours of one adapter; A and B are filled anew for every batch. */
+interface Stack {
+  readonly width: number // D
+  readonly detours: readonly Detour[]
+  readonly A: Matrix<Float32Array> // [R, D]
+  readonly B: Matrix<Float32Array> // [R, D]
+}
+
+const single = (rows: number, columns: number): Matrix<Float32Array> => matrixOf(rows, columns, new Float32Array(rows * columns))
+
+function fill({ detours, width, A, B }: Stack, parameters: ReadonlyMap<string, Tensor>): void {
+  for (const { a, b, first, rank, scale } of detours) {
+    A.data.set(parameters.get(a)!.data as Float32Array, first * width)
+    const part = B.data.subarray(first * width, (first + rank) * width)
+    transposeInto(part, parameters.get(b)!.data as Float32Array, width, rank, scale)
+  }
+}
+
+/** Without dropout, all layers see the same rows and are one lane. */
+function lanesOf({ detours, width, A }: Stack, { rows, inputs }: VectorBatch, masks: ReadonlyMap<string, Tensor>): Lane[] {
+  if (masks.size === 0) return [{ first: 0, rank: A.rows, x: matrixOf(rows, width, inputs) }]
+  return detours.map(({ mask, first, rank }) => {
+    const keep = masks.get(mask)!.data as Float32Array
+    const x = inputs.map((value, i) => value * keep[i]!)
+    return { first, rank, x: matrixOf(rows, width, x) }
+  })
+}
+
+/** Y in an array of its own, and each lane's H. */
+function forward(
+  { width, A, B }: Stack,
+  { rows, inputs }: VectorBatch,
+  lanes: readonly Lane[],
+): { y: Matrix<Float32Array>; lows: Matrix<Float32Array>[] } {
+  const { f32: kernel } = fastKernels()
+  const y = matrixOf(rows, width, inputs.slice())
+  const lows = lanes.map(({ first, rank, x }) => {
+    const low = single(rows, rank) // [N, R]
+    multiply(low, x, transpose(rowsOf(A, first, rank)), { kernel })
+    multiply(y, low, rowsOf(B, first, rank), { kernel, add: true })
+    return low
+  })
+  return { y, lows }
+}
+
+function backward(
+  { width, detours, A, B }: Stack,
+  error: Matrix<Float32Array>,
+  lanes: readonly Lane[],
+  lows: readonly Matrix<Float32Array>[],
+): Map<string, F32Tensor> {
+  const { f32: kernel } = fastKernels()
+  const [toA, toB] = [single(A.rows, width), single(A.rows, width)]
+  lanes.forEach(({ first, rank, x }, lane) => {
+    const back = single(error.rows, rank) // [N, R]
+    multiply(back, error, transpose(rowsOf(B, first, rank)), { kernel })
+    multiply(rowsOf(toA, first, rank), transpose(back), x, { kernel })
+    multiply(rowsOf(toB, first, rank), transpose(lows[lane]!), error, { kernel })
+  })
+  const gradients = new Map<string, F32Tensor>()
+  for (const { a, b, first, rank, scale } of detours) {
+    const part = ({ data }: Matrix<Float32Array>): Float32Array => data.subarray(first * width, (first + rank) * width)
+    const ofB = new Float32Array(width * rank)
+    transposeInto(ofB, part(toB), rank, width, scale)
+    gradients.set(a, f32([rank, width], part(toA)))
+    gradients.set(b, f32([width, rank], ofB))
+  }
+  return gradients
+}
+
 export function loraProgram(model: StandaloneModel, config: LoraConfig): StandaloneProgram {
   const { width, graph } = model
   const detours = detoursOf(model, config)
   const rank = detours.reduce((sum, detour) => sum + detour.rank, 0)
-  const { f32: kernel } = fastKernels()
-  const [A, B] = [matrixOf(rank, width, new Float32Array(rank * width)), matrixOf(rank, width, new Float32Array(rank * width))]
-
-  function fill(parameters: ReadonlyMap<string, Tensor>): void {
-    for (const { a, b, first, rank: own, scale } of detours) {
-      A.data.set(parameters.get(a)!.data as Float32Array, first * width)
-      const part = B.data.subarray(first * width, (first + own) * width)
-      transposeInto(part, parameters.get(b)!.data as Float32Array, width, own, scale)
-    }
-  }
-
-  /** Without dropout, all layers see the same rows and are one lane. */
-  function lanesOf({ rows, inputs }: VectorBatch, masks: ReadonlyMap<string, Tensor>): Lane[] {
-    if (masks.size === 0) return [{ first: 0, rank, x: matrixOf(rows, width, inputs) }]
-    return detours.map(({ mask, first, rank: own }) => {
-      const keep = masks.get(mask)!.data as Float32Array
-      return { first, rank: own, x: matrixOf(rows, width, inputs.map((value, i) => value * keep[i]!)) } // prettier-ignore
-    })
-  }
-
-  /** Y in an array of its own, and each lane's H. */
-  function forward({ rows, inputs }: VectorBatch, lanes: readonly Lane[]): { y: Matrix<Float32Array>; lows: Matrix<Float32Array>[] } {
-    const y = matrixOf(rows, width, inputs.slice())
-    const lows = lanes.map(({ first, rank: own, x }) => {
-      const low = matrixOf(rows, own, new Float32Array(rows * own)) // [N, R]
-      multiply(low, x, transpose(rowsOf(A, first, own)), { kernel })
-      multiply(y, low, rowsOf(B, first, own), { kernel, add: true })
-      return low
-    })
-    return { y, lows }
-  }
-
-  function backward(error: Matrix<Float32Array>, lanes: readonly Lane[], lows: readonly Matrix<Float32Array>[]): Map<string, F32Tensor> {
-    const [toA, toB] = [matrixOf(rank, width, new Float32Array(rank * width)), matrixOf(rank, width, new Float32Array(rank * width))]
-    lanes.forEach(({ first, rank: own, x }, lane) => {
-      const back = matrixOf(error.rows, own, new Float32Array(error.rows * own)) // [N, R]
-      multiply(back, error, transpose(rowsOf(B, first, own)), { kernel })
-      multiply(rowsOf(toA, first, own), transpose(back), x, { kernel })
-      multiply(rowsOf(toB, first, own), transpose(lows[lane]!), error, { kernel })
-    })
-    const gradients = new Map<string, F32Tensor>()
-    for (const { a, b, first, rank: own, scale } of detours) {
-      const part = (stack: Matrix<Float32Array>): Float32Array => stack.data.subarray(first * width, (first + own) * width)
-      const ofB = new Float32Array(width * own)
-      transposeInto(ofB, part(toB), own, width, scale)
-      gradients.set(a, f32([own, width], part(toA)))
-      gradients.set(b, f32([width, own], ofB))
-    }
-    return gradients
-  }
-
+  const stack = { width, detours, A: single(rank, width), B: single(rank, width) }
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
-      fill(parameters)
-      const lanes = lanesOf(batch, dropoutMasks(graph.blocks, config, batch, dropoutSeed))
-      const { y, lows } = forward(batch, lanes)
+      fill(stack, parameters)
+      const lanes = lanesOf(stack, batch, dropoutMasks(graph.blocks, config, batch, dropoutSeed))
+      const { y, lows } = forward(stack, batch, lanes)
       const loss = errorInto(y.data, batch)
-      return { loss, gradients: backward(y, lanes, lows) }
+      return { loss, gradients: backward(stack, y, lanes, lows) }
     },
     async loss(batch, parameters) {
-      fill(parameters)
-      return errorInto(forward(batch, lanesOf(batch, new Map())).y.data, batch)
+      fill(stack, parameters)
+      return errorInto(forward(stack, batch, lanesOf(stack, batch, new Map())).y.data, batch)
     },
     dispose: async () => {},
   }

@@ -143,7 +143,7 @@ describe('trainStandalone', () => {
 })
 
 describe('trained adapters', () => {
-  it('are merged as any LoRA is: the merge maps as the weighted sum of both', async () => {
+  it('are merged like every LoRA: the merge maps as the weighted sum of both', async () => {
     const of = async (role: string) => (await run({ adapter: createRole(role, width, { seed: 1 }), data: new SyntheticDataGenerator(width, 2).generate(role, 200) })).end.adapter // prettier-ignore
     const [one, other] = [await of('coder'), await of('reviewer')]
     const merged = merge([one, other], { method: 'weighted', weights: [0.7, 0.3] })

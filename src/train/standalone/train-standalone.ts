@@ -3,7 +3,7 @@
 import { NumericError } from '../../base/errors.ts'
 import { type F32Tensor, sizeOf } from '../../base/tensor.ts'
 import { type EmbeddingDataset, sizeOfDataset } from '../data/adapter-dataset.ts'
-import { hasDiverged } from '../divergence.ts'
+import { divergenceOf } from '../divergence.ts'
 import { outOfPatience } from '../early-stopping.ts'
 import { bestOf, copyOf, lastOf } from '../keeper.ts'
 import { learningRateFactor, scheduleNamed } from '../schedules/schedules.ts'
@@ -72,11 +72,8 @@ async function nextStep(run: StandaloneRun, rows: readonly number[], speed: Spee
   const batch = gatherRows(data, rows, 1 / weight)
   const measured = await speed.measure(rows.length, () => measureStep([batch], state, run.program, run.rule, settings.seed))
   const { loss, gradientNorm } = measured
-  if (hasDiverged(state.steps, loss, settings.divergenceFactor))
-    throw new NumericError(
-      `Training stopped at step ${step}: the loss stays at ${loss.toPrecision(3)}, more than ${settings.divergenceFactor} times its start. ` +
-        'Lower the learning rate.',
-    )
+  const problem = divergenceOf(state.steps, loss, { factor: settings.divergenceFactor })
+  if (problem !== undefined) throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate.`)
   speed.more(() => applyStep(state, measured, run.rule, learningRate))
   state.steps.push({ step, loss, learningRate, gradientNorm })
   return {

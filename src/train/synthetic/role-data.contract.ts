@@ -24,14 +24,15 @@ export function roleDataContract({ topics, tasks }: RoleData): void {
       const answers = [...new Set(made.map(({ completion }) => completion))]
       expect(answers.length).toBeGreaterThan(1)
       const alsoRight = made.filter(({ completion, facts }, i) => {
-      const saved = JSON.parse(JSON.stringify(facts)) as typeof facts
-      expect([completion, ` ${completion}\n`].map((answer) => task.check(saved, answer))).toEqual([true, true])
-      expect(['', 'I cannot tell.'].map((answer) => task.check(saved, answer))).toEqual([false, false])
-      const other = answers[i % answers.length]!
-      return other !== completion && task.check(saved, other)
-    })
-    expect(alsoRight.length).toBeLessThan(draws / 20) // only orders and formulas may be right in several ways
-  })
+        const saved = JSON.parse(JSON.stringify(facts)) as typeof facts
+        expect([completion, ` ${completion}\n`].map((answer) => task.check(saved, answer))).toEqual([true, true])
+        expect(['', 'I cannot tell.'].map((answer) => task.check(saved, answer))).toEqual([false, false])
+        const other = answers[i % answers.length]!
+        return other !== completion && task.check(saved, other)
+      })
+      expect(alsoRight.length).toBeLessThan(draws / 20) // only orders and formulas may be right in several ways
+    },
+  )
   it.each(tasks.map((task) => [task.name, task] as const))('%s: the seed decides, and questions differ', (_, task) => {
     const drawn = (seed: number): string[] => {
       const generator = random(seed)

@@ -1,0 +1,30 @@
+// The programs under examples/ run as they stand, and show what their pages promise.
+import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { root } from './support/sources.ts'
+
+const run = (path: string) => {
+  const start = performance.now()
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path], { cwd: root, encoding: 'utf8' })
+  return { status, stdout, stderr, seconds: (performance.now() - start) / 1000 }
+}
+
+describe('examples', () => {
+  it.each(globSync('examples/*.ts', { cwd: root }))('%s runs', (path) => {
+    const { status, stderr } = run(path)
+    expect([status, stderr]).toEqual([0, ''])
+  })
+  it('task-specific-adapters takes less than 5 seconds and says what each step cost', () => {
+    const { stdout, seconds } = run('examples/task-specific-adapters.ts')
+    expect(seconds).toBeLessThan(5)
+    const lines = stdout.trim().split('\n')
+    expect(lines[0]).toMatch(/^step +ms +result$/)
+    const steps = ['create', '1,000 examples', 'split', 'train quick', 'forward', 'train another', 'merge 0.7 / 0.3', 'swap', 'roll back', 'save', 'load', 'adapt, 5 steps', 'swap in'] // prettier-ignore
+    for (const step of steps) expect(lines.find((line) => line.startsWith(`${step} `))).toMatch(/ \d+\.\d {2}\S/)
+    const [error, untrained] = /error ([\d.]+), without the adapter ([\d.]+)/.exec(stdout)!.slice(1).map(Number) as [number, number]
+    expect(error).toBeLessThan(0.4 * untrained)
+    const [adapted, before] = /error on new work ([\d.]+), before ([\d.]+)/.exec(stdout)!.slice(1).map(Number) as [number, number]
+    expect(adapted).toBeLessThan(0.8 * before)
+  })
+})
