@@ -6,6 +6,9 @@ interface Loss {
 
 const window = 5 // steps that are looked at together
 const leastStart = 0.1 // nats: a run that begins near zero may rise to one nat before that counts
+const lostSteps = 10 // so long above chance is no overshoot of the first steps
+const farBelow = 0.9
+const nearly = 0.999 // a model that gives every token the same probability has the loss of chance up to rounding
 
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
@@ -13,18 +16,40 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
 }
 
-/**
- * The loss above which a step is suspect: `factor` times the start, which is the lower of the first loss and the median of the first five.
- * A factor of 0 suspects nothing.
- */
-export function lossLimit(steps: readonly Loss[], factor: number): number {
-  if (factor === 0 || steps.length === 0) return Infinity
-  const start = Math.min(steps[0]!.loss, median(steps.slice(0, window).map(({ loss }) => loss)))
-  return factor * Math.max(leastStart, start)
+/** Bounds of a sound loss. */
+export interface LossBounds {
+  /** So many times its start are too much; 0 looks for nothing. */
+  readonly factor: number
+  /** The loss of whoever knows nothing, ln V. A run that began well below has lost its model when it stays there: its gradients are zero. */
+  readonly chance?: number
 }
 
-/** Whether the median of the last five losses, `next` being the newest, is above the limit; nothing is said before the third step. */
-export function hasDiverged(steps: readonly Loss[], next: number, factor: number): boolean {
-  const recent = [...steps.slice(1 - window).map(({ loss }) => loss), next]
-  return recent.length >= 3 && median(recent) > lossLimit(steps, factor)
+/** The start: the lower of the first loss and the median of the first five. */
+const startOf = (steps: readonly Loss[]): number => Math.min(steps[0]!.loss, median(steps.slice(0, window).map(({ loss }) => loss)))
+
+/** A run that begins near chance may go above it for a while; one that begins far below may not. */
+const canLoseAll = (steps: readonly Loss[], chance: number | undefined): chance is number =>
+  chance !== undefined && startOf(steps) < farBelow * chance
+
+/** The loss above which a step is suspect: `factor` times the start, or chance where the run began far below it. */
+export function lossLimit(steps: readonly Loss[], { factor, chance }: LossBounds): number {
+  if (factor === 0 || steps.length === 0) return Infinity
+  const limit = factor * Math.max(leastStart, startOf(steps))
+  return canLoseAll(steps, chance) ? Math.min(limit, nearly * chance) : limit
+}
+
+/**
+ * What is wrong with the run, in words, `next` being its newest loss: the median of the last five is above `factor` times the start,
+ * or each of the last ten is as if the model knew nothing. Nothing is said before the third step.
+ */
+export function divergenceOf(steps: readonly Loss[], next: number, { factor, chance }: LossBounds): string | undefined {
+  if (factor === 0 || steps.length < 2) return undefined
+  const limit = lossLimit(steps, { factor })
+  const shown = next.toPrecision(4)
+  const last = (count: number): number[] => [...steps.slice(1 - count).map(({ loss }) => loss), next]
+  if (median(last(window)) > limit) return `the loss is ${shown} and stays above ${limit.toPrecision(4)}, ${factor} times its start`
+  const isLost = canLoseAll(steps, chance) && steps.length >= lostSteps && last(lostSteps).every((loss) => loss >= nearly * chance)
+  return isLost
+    ? `the loss is ${shown} and has stayed at or above ${chance.toPrecision(4)} for ${lostSteps} steps, as if the model knew nothing`
+    : undefined
 }

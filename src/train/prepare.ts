@@ -14,6 +14,7 @@ import { checkCompanion, companionFingerprint, type RunData, togetherOf } from '
 import { contentHash, dataHashKey } from './data/content-hash.ts'
 import { encodeData, type EncodedData, type EncodedRow } from './data/encode.ts'
 import { dataError, type DataSet } from './data/jsonl.ts'
+import type { LossBounds } from './divergence.ts'
 import { checkPatience } from './early-stopping.ts'
 import type { DataCounts, TrainEvent } from './events.ts'
 import { completeEwc, ewcFingerprint } from './ewc/options.ts'
@@ -38,6 +39,8 @@ export interface PreparedRun {
   readonly trainable: readonly string[]
   readonly weights: ReadonlyMap<string, BaseWeight>
   readonly objective: Objective
+  /** A loss outside is the run's end. */
+  readonly lossBounds: LossBounds
   readonly rule: StepRule
   readonly state: RunState
   readonly fingerprint: Fingerprint
@@ -189,6 +192,11 @@ const validationsOf = ({ steps, endsEpoch }: RunPlan, everySteps: number | undef
     (step) => step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
   ).length
 
+const lossBoundsOf = (settings: TrainSettings, { vocabularySize }: ModelConfig): LossBounds => {
+  const chance = lossOf(settings).loss.chance?.(vocabularySize)
+  return { factor: settings.divergenceFactor, ...(chance !== undefined && { chance }) }
+}
+
 /** All that decides how a run goes. Only runs with checkpoints need it: hashing takes a moment. */
 async function fingerprintOf({ options, settings, data, validation, adapter, state }: Parts): Promise<Fingerprint> {
   const complete = {
@@ -259,5 +267,5 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     refusedCheckpoints: refused,
     trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
   }
-  return { settings, data, plan, ...(validation ? { validation } : {}), adapter, trainable, weights, objective, rule, state, fingerprint, nextTurn, ready } // prettier-ignore
+  return { settings, data, plan, ...(validation ? { validation } : {}), adapter, trainable, weights, objective, lossBounds: lossBoundsOf(settings, graph.config), rule, state, fingerprint, nextTurn, ready } // prettier-ignore
 }

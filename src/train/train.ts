@@ -1,7 +1,7 @@
 // Training: an adapter learns from data through the frozen base, step by step, and tells what happens as events.
 
 import { NumericError } from '../base/errors.ts'
-import { hasDiverged, lossLimit } from './divergence.ts'
+import { divergenceOf, lossLimit } from './divergence.ts'
 import { outOfPatience } from './early-stopping.ts'
 import type { TrainEvent } from './events.ts'
 import { consolidating } from './ewc/consolidate.ts'
@@ -21,7 +21,7 @@ type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
 /**
  * Trains an adapter; iterate over the events, the last of which is 'train-end' with the adapter. Loss is the mean cross-entropy, in nats, of the
  * tokens marked as labels, unless another loss is asked for. The same options and data give the same numbers; a run that was killed and goes on from its checkpoint gives them too.
- * Throws what `prepareRun` throws, and NumericError naming the step where loss or gradient turn NaN or the loss stays above 10 times its start:
+ * Throws what `prepareRun` throws, and NumericError naming the step where loss or gradient turn NaN or the loss stays too high:
  * then the last good checkpoint and its adapter stay.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
@@ -99,10 +99,10 @@ async function* nextStep(
   keeper: Keeper,
   speed: Speedometer,
 ): AsyncGenerator<TrainEvent, void, void> {
-  const { plan, state, settings } = run
+  const { plan, state, lossBounds } = run
   const due = (everySteps: number | undefined): boolean => everySteps !== undefined && state.step % everySteps === 0
   const measured = await measureNext(run, program, speed)
-  const isSound = measured.loss <= lossLimit(state.steps, settings.divergenceFactor)
+  const isSound = measured.loss <= lossLimit(state.steps, lossBounds)
   if (isSound && due(checkpoint?.everySteps)) yield* keeper.save()
   yield applyNext(run, measured, speed)
   if (!run.validation) return
@@ -115,7 +115,7 @@ async function* nextStep(
 
 /** Loss and gradients of the next step. Throws NumericError naming the step where they are not finite, or where losses stay too high. */
 async function measureNext(
-  { plan, data, state, rule, settings, objective }: PreparedRun,
+  { plan, data, state, rule, settings, objective, lossBounds }: PreparedRun,
   program: RunProgram,
   speed: Speedometer,
 ): Promise<MeasuredStep> {
@@ -123,12 +123,9 @@ async function measureNext(
   const plans = plan.batchesOf(step)
   const tokens = plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
   const measured = await speed.measure(tokens, () => measureStep(objective.batches(data, plans), state, program, rule, settings.seed))
-  if (!hasDiverged(state.steps, measured.loss, settings.divergenceFactor)) return measured
-  const limit = lossLimit(state.steps, settings.divergenceFactor)
-  throw new NumericError(
-    `Training stopped at step ${step}: the loss is ${measured.loss.toPrecision(4)} and stays above ${limit.toPrecision(4)}, ` +
-      `${settings.divergenceFactor} times its start. Lower the learning rate, or look for odd rows in the data.`,
-  )
+  const problem = divergenceOf(state.steps, measured.loss, lossBounds)
+  if (problem === undefined) return measured
+  throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`)
 }
 
 /** Takes the step that was measured. */

@@ -17,6 +17,7 @@ export const crossEntropy: Loss = {
   about: 'the mean of −log p of the tokens that are learned',
   options: {},
   learnsFrom: 'rows',
+  chance: Math.log,
   complete: (options) => readOptions('Cross-entropy', options, {}),
   graph: (g, logits) => ({ loss: weightedSum(g, tokenLosses(g, logits)) }),
 }

@@ -42,6 +42,8 @@ export interface Loss<Settings extends object = object> {
   /** One line for lists, with the formula. */
   readonly about: string
   readonly options: OptionTable
+  /** The loss where every token is equally likely, for losses of which that says something. */
+  chance?(vocabularySize: number): number
   /** Single rows, or pairs of a chosen and a rejected row. */
   readonly learnsFrom: 'rows' | 'pairs'
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
