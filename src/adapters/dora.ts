@@ -11,7 +11,7 @@ import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { Operators } from '../graph/operation.ts'
 import { withoutOptions } from './fields.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, Site } from './kind.ts'
-import { biasSpecs, lora, loraParts, rankAndScale } from './lora.ts'
+import { biasSpecs, lora, loraParts, loraSizes, rankAndScale } from './lora.ts'
 import { completeLora, loraOptions, readLoraConfig, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, rowNorms, scaleRows } from './matrices.ts'
 import { hitsLinear } from './targets.ts'
@@ -68,6 +68,7 @@ export const dora: AdapterKind<LoraConfig> = {
   peftType: 'LORA',
   options: withoutOptions(loraOptions, 'loraBias', 'invocationTokens'),
   claims: (json) => json['use_dora'] === true,
+  sizes: loraSizes,
 
   complete(options) {
     const config = withoutInvocation(completeLora(options), 'DoRA')

@@ -80,6 +80,8 @@ export interface ServingForm {
   readonly invocation?: readonly number[]
 }
 
+export type ModuleSizes = Pick<ModuleInfo, 'kind' | 'inFeatures' | 'outFeatures'>
+
 export interface MergedModule {
   readonly weight: Float32Array
   readonly bias?: Float32Array
@@ -108,6 +110,8 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   ): { kind: string; config: AdapterConfig; tensors: ReadonlyMap<string, Tensor> }
   /** Names of tensors whose values lie near one and multiply what the base computes: they are never rounded to a few bits. */
   readonly factors?: readonly string[]
+  /** What the tensors alone tell of a module, by the shape of its tensor of a name; undefined where they tell nothing, absent where they never do. */
+  sizes?(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
   /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */

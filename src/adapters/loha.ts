@@ -43,6 +43,11 @@ export const loha: AdapterKind<LohaConfig> = {
   peftType: 'LOHA',
   options,
 
+  sizes(shapeOf) {
+    const [[outFeatures] = [], [, inFeatures] = []] = [shapeOf('hada_w1_a'), shapeOf('hada_w1_b')]
+    return outFeatures === undefined || inFeatures === undefined ? undefined : { kind: 'linear', inFeatures, outFeatures }
+  },
+
   complete(given) {
     const { start = 'zero', ...read } = readOptions(given, options, 'LoHa options')
     return { ...completeLycoris(read), start }

@@ -153,6 +153,12 @@ export const lokr: AdapterKind<LokrConfig> = {
   peftType: 'LOKR',
   options,
 
+  sizes(shapeOf) {
+    const side = (name: string): readonly number[] => shapeOf(name) ?? [shapeOf(`${name}_a`)?.[0] ?? 0, shapeOf(`${name}_b`)?.[1] ?? 0]
+    const [[l = 0, m = 0], [k = 0, n = 0]] = [side('lokr_w1'), side('lokr_w2')]
+    return l * k * m * n === 0 ? undefined : { kind: 'linear', inFeatures: m * n, outFeatures: l * k }
+  },
+
   complete(given) {
     const { decomposeBoth = false, decomposeFactor = -1, start = 'zero', ...read } = readOptions(given, options, 'LoKr options')
     return { ...completeLycoris(read), decomposeBoth, decomposeFactor, start }

@@ -10,7 +10,7 @@ import { f32 } from '../base/tensor.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import { notForAWeight } from './activation.ts'
-import type { AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
+import type { AdapterKind, ModuleSizes, ModuleTensors, ParameterSpec } from './kind.ts'
 import { completeLora, loraOptions, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
 import { addProduct, transposed } from './matrices.ts'
 import { normal, uniform, zeros } from './starts.ts'
@@ -19,8 +19,9 @@ import { hitsLinear, patternValue, targetMatcher } from './targets.ts'
 /** The names at a linear layer. */
 export const loraParts = { a: 'lora_A.weight', b: 'lora_B.weight' } as const
 
-const tensorNames = (module: ModuleInfo): { a: string; b: string } =>
-  module.kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : loraParts
+const partNames = (kind: ModuleInfo['kind']): { a: string; b: string } =>
+  kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : loraParts
+const tensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => partNames(kind)
 
 /** Whether the adapter has a detour at the module. An activated one acts on linear layers only, as in PEFT. */
 const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
@@ -89,11 +90,22 @@ function scaled(values: Float32Array, scale: number): Float32Array {
   return result
 }
 
+/** A: [R, in], B: [out, R] */
+export function loraSizes(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined {
+  for (const kind of ['linear', 'embedding'] as const) {
+    const { a, b } = partNames(kind)
+    const [[, inFeatures] = [], [outFeatures] = []] = [shapeOf(a), shapeOf(b)]
+    if (inFeatures !== undefined && outFeatures !== undefined) return { kind, inFeatures, outFeatures }
+  }
+  return undefined
+}
+
 export const lora: AdapterKind<LoraConfig> = {
   name: 'lora',
   peftType: 'LORA',
   options: loraOptions,
   complete: completeLora,
+  sizes: loraSizes,
   readConfig: readLoraConfig,
   writeConfig: writeLoraConfig,
 

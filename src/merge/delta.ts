@@ -32,7 +32,7 @@ export function deltaOf({ kind, config, tensors }: Adapter, module: ModuleInfo, 
     module,
     base,
     tensor(name) {
-      const found = tensors.get(peftKey(`${module.path}.${name}`))
+      const found = tensors.get(peftKey(`${module.path}.${name}`)) ?? tensors.get(name) // VeRA's projections belong to no module
       if (!found) throw new OptionError(`The adapter has no tensor "${module.path}.${name}".`)
       return toFloat32(found)
     },

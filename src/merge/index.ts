@@ -1,5 +1,6 @@
 // What users of merging call.
 
+export { adapterChange, adapterError, type AdapterError, type ModuleChange, type ModuleError } from './adapter-change.ts'
 export { isRequantised, type FoldedTensor, type FoldPart } from './folded-weights.ts'
 export {
   foldedBase,
