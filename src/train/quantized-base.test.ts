@@ -135,6 +135,23 @@ function quantizedOptions(quantization: Quantization, changed: Partial<TrainOpti
   return { ...countingOptions({ ...model, weights }, changed), quantization }
 }
 
+it('reads and quantises one matrix after the other, and keeps none of them in f32', async () => {
+  const floats = await model.weights()
+  let [open, most] = [0, 0]
+  const read = async (name: string): Promise<Tensor> => {
+    most = Math.max(most, ++open)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+    open--
+    return floats.get(name)!
+  }
+  const weights = await readQuantized({ graph: model.base.graph, weights: { ...storeOf(floats), read } }, 'nf4')
+  expect(most).toBe(1)
+  const kept = new Set(
+    [...weights.values()].flatMap((weight) => (isFrozen(weight) ? [...weight.parts.values()] : [])).map(({ data }) => data.buffer),
+  )
+  for (const { data } of floats.values()) expect(kept.has(data.buffer)).toBe(false)
+})
+
 describe('bad input', () => {
   it('names a quantisation that does not exist, and what there is', async () => {
     await expect(prepareRun(quantizedOptions('q3' as Quantization))).rejects.toThrow(/quantization.*nf4, int8/)
