@@ -95,8 +95,8 @@ export function lossCurve(history: History, { title = 'Training loss' }: LossCur
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">`,
     `<style>${style}</style><rect class="ground" width="${width}" height="${height}"/>`,
     `<text class="title" x="${frame.left}" y="28">${escaped(title)}</text>`,
-    ...losses(lossesOf(history.steps), lossesOf(history.validations), x),
-    ...learningRates(rates, x),
+    ...lossPart(lossesOf(history.steps), lossesOf(history.validations), x),
+    ...ratePart(rates, x),
     ...columns,
     `<text x="${frame.left + plotWidth / 2}" y="${height - 12}" text-anchor="middle">step</text>`,
     legend(history.validations.length > 0),
@@ -105,7 +105,7 @@ export function lossCurve(history: History, { title = 'Training loss' }: LossCur
 }
 
 /** The upper part: losses over steps. */
-function losses(steps: readonly Point[], validations: readonly Point[], x: Scale): string[] {
+function lossPart(steps: readonly Point[], validations: readonly Point[], x: Scale): string[] {
   const values = [...steps, ...validations].map(({ value }) => value)
   const [low, high] = values.length > 0 ? lossRange(values) : [0, 1]
   const y: Scale = (loss) => frame.top + (1 - (loss - low) / (high - low)) * plotHeight
@@ -128,7 +128,7 @@ function losses(steps: readonly Point[], validations: readonly Point[], x: Scale
 }
 
 /** The lower part: the learning rate from 0 to its highest, over the same steps. */
-function learningRates(rates: readonly Point[], x: Scale): string[] {
+function ratePart(rates: readonly Point[], x: Scale): string[] {
   const most = rates.reduce((highest, { value }) => Math.max(highest, value), 0)
   const y: Scale = (rate) => rateTop + (most > 0 ? 1 - rate / most : 1) * rateHeight
   const label = (value: number, at: number): string => `<text x="${frame.left - 10}" y="${round(at + 4.5)}" text-anchor="end">${value === 0 ? 0 : Number(value.toPrecision(2)).toExponential()}</text>` // prettier-ignore
