@@ -28,7 +28,7 @@ export async function runCli(args: readonly string[], surroundings: Surroundings
   const [name, ...rest] = args
   const style = createStyle(stdout, environment)
   try {
-    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return printHelp(rest[0], surroundings, style)
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return await printHelp(rest[0], surroundings, style)
     if (name === '--version' || name === '-v') return printLine(stdout, surroundings.version)
     return await runCommand(commandNamed(name), rest, surroundings, style)
   } catch (error) {
@@ -41,9 +41,11 @@ function printLine(stream: OutputStream, text: string): number {
   return 0
 }
 
-function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style): number {
+async function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style): Promise<number> {
   const text =
-    name === undefined || name.startsWith('-') ? overview([...commands.values()], version, style) : commandHelp(commandNamed(name), style)
+    name === undefined || name.startsWith('-')
+      ? overview([...commands.values()], version, style)
+      : await commandHelp(commandNamed(name), style)
   return printLine(stdout, text)
 }
 
@@ -63,7 +65,7 @@ async function runCommand(
   style: Style,
 ): Promise<number> {
   const { values, words, json, help } = parseArguments(command, args)
-  if (help) return printLine(stdout, commandHelp(command, style))
+  if (help) return printLine(stdout, await commandHelp(command, style))
   const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
   let exitCode = 0
   const setExitCode = (code: number): void => void (exitCode = code)

@@ -63,6 +63,8 @@ export interface Command<Table extends Options = Options> {
   readonly words: readonly [number, number]
   readonly options: Table
   readonly examples: readonly Example[]
+  /** Lines that --help shows below: tables that take heavy modules to make. */
+  more?(): Promise<readonly string[]>
   /** Does the work; what it returns is printed as JSON under --json. */
   run(context: Context<Table>): Promise<unknown>
 }

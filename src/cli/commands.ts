@@ -6,6 +6,7 @@ import { bench } from './commands/bench.ts'
 import { chat } from './commands/chat.ts'
 import { convert } from './commands/convert.ts'
 import { evaluate } from './commands/eval.ts'
+import { extractCommand } from './commands/extract.ts'
 import { inspect } from './commands/inspect.ts'
 import { mergeCommand } from './commands/merge.ts'
 import { models } from './commands/models.ts'
@@ -13,7 +14,7 @@ import { quickstart } from './commands/quickstart.ts'
 import { runCommand } from './commands/run.ts'
 import { train } from './commands/train.ts'
 
-const all = [quickstart, train, evaluate, runCommand, chat, mergeCommand, models, adapters, inspect, convert, bench]
+const all = [quickstart, train, evaluate, runCommand, chat, mergeCommand, extractCommand, models, adapters, inspect, convert, bench]
 
 /** In the order in which they are listed. */
 export const commands: ReadonlyMap<string, Command> = new Map(all.map((command) => [command.name, command]))

@@ -21,7 +21,7 @@ export function overview(commands: readonly Command[], version: string, style: S
 }
 
 /** Everything about one command. */
-export function commandHelp(command: Command, style: Style): string {
+export async function commandHelp(command: Command, style: Style): Promise<string> {
   const entries = Object.entries({ ...command.options, ...commonOptions } as Readonly<Record<string, OptionSpec>>)
   const usage = ['graft', command.name, command.usage].filter((part) => part !== '').join(' ')
   return [
@@ -34,6 +34,7 @@ export function commandHelp(command: Command, style: Style): string {
     '',
     'examples:',
     ...command.examples.flatMap(({ command: line, about }) => [`  ${style.faint(`# ${about}`)}`, `  ${line}`]),
+    ...((await command.more?.()) ?? []),
   ].join('\n')
 }
 

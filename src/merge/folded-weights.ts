@@ -3,7 +3,7 @@
 import { bytesOf, type DType, isBlockType } from '../base/dtype.ts'
 import { assertInternal, NumericError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
-import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
+import { f32, sizeOf, type F32Tensor } from '../base/tensor.ts'
 import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
 import { folds, type Fold } from '../adapters/fold.ts'
 import { toFloat32 } from '../formats/convert.ts'
@@ -27,6 +27,8 @@ export interface FoldedTensor {
   readonly to: DType
   /** ‖given − exact‖_F / ‖exact‖_F: what the type has rounded away. */
   readonly error: number
+  /** ‖given − exact‖_F / ‖exact − base‖_F: the same beside the change. At 1 the rounding is as large as what the adapters do. */
+  readonly errorOfChange: number
 }
 
 export interface FoldOptions {
@@ -77,7 +79,9 @@ export function foldedWeights(
       if (!allFinite(exact.data))
         throw new NumericError(`Tensor "${name}": the merged weight is beyond what f32 holds. Is a weight too large?`)
       const tensor = encoded(name, exact, to)
-      onFold({ name, from, to, error: to === 'f32' ? 0 : distance(tensor, exact) })
+      const errors =
+        to === 'f32' ? { error: 0, errorOfChange: 0 } : errorsOf(toFloat32(tensor), exact.data, toFloat32(await weights.read(name)))
+      onFold({ name, from, to, ...errors })
       return tensor
     },
   }
@@ -116,14 +120,15 @@ function folder(weights: TensorStore): (name: string, change: Change) => Promise
   }
 }
 
-function distance(tensor: Tensor, exact: F32Tensor): number {
-  const values = toFloat32(tensor)
-  let [difference, size] = [0, 0]
-  for (let i = 0; i < values.length; i++) {
-    difference += (values[i]! - exact.data[i]!) ** 2
-    size += exact.data[i]! ** 2
+function errorsOf(given: Float32Array, exact: Float32Array, base: Float32Array): Pick<FoldedTensor, 'error' | 'errorOfChange'> {
+  let [lost, size, change] = [0, 0, 0]
+  for (let i = 0; i < exact.length; i++) {
+    lost += (given[i]! - exact[i]!) ** 2
+    size += exact[i]! ** 2
+    change += (exact[i]! - base[i]!) ** 2
   }
-  return size > 0 ? Math.sqrt(difference / size) : 0
+  const share = (total: number): number => (lost > 0 ? Math.sqrt(lost / total) : 0)
+  return { error: share(size), errorOfChange: share(change) }
 }
 
 /** The type that keeps a tensor as its file had it, as far as that can be written. */

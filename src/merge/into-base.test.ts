@@ -197,7 +197,11 @@ describe('into a GGUF', () => {
     expect(result.changed.map(({ from, to }) => [from, to])).toEqual(Array.from({ length: 4 }, () => [type, type]))
     const bound = { q4_0: 0.12, q4_1: 0.12, q8_0: 0.01, f16: 0.001 }[type]
     for (const { error } of result.changed) expect(error).toBeLessThan(bound)
-    for (const { error } of result.changed) expect(error).toBeGreaterThan(bound / 100)
+    for (const { error, errorOfChange } of result.changed) {
+      expect(error).toBeGreaterThan(bound / 100)
+      expect(errorOfChange).toBeGreaterThan(error) // the change is smaller than the weight
+      expect(errorOfChange).toBeLessThan(15 * bound)
+    }
     const [got, expected] = [await logitsOf(merged), await logitsOf(source, { adapter })]
     expect(furthest(got, expected)).toBeLessThan(20 * bound)
     expect(furthest(got, expected)).toBeLessThan(furthest(await logitsOf(source), expected))

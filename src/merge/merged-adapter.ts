@@ -14,19 +14,24 @@ export interface MergedModule {
   readonly pair: MergedPair
 }
 
+/** The adapter of a merge: its targets and its base are those of its sources. */
 export function mergedAdapter(adapters: readonly Adapter[], merged: readonly MergedModule[]): Adapter {
+  const paths = merged.map(({ module }) => module.path)
+  return adapterOfPairs(targetsOf(adapters, paths), adapters.find((adapter) => adapter.baseModel)?.baseModel, merged)
+}
+
+/** A LoRA of scale 1 with these factors; `choice` must hit exactly their modules. */
+export function adapterOfPairs(choice: Choice, baseModel: string | undefined, merged: readonly MergedModule[]): Adapter {
   const shifted = merged.some(({ pair }) => pair.shift)
   const tensors = new Map<string, Tensor>(merged.flatMap((item) => tensorsOf(item, shifted)))
   const ranks = merged.map(({ pair }) => Math.max(1, pair.b.columns))
   const rank = mostFrequent(ranks)
   const patterns = Object.fromEntries(merged.flatMap(({ module }, i) => (ranks[i] === rank ? [] : [[escaped(module.path), ranks[i]!]])))
-  const paths = merged.map(({ module }) => module.path)
   const config = kindNamed('lora').complete({
-    ...targetsOf(adapters, paths),
+    ...choice,
     ...{ rank, alpha: rank, rankPattern: patterns, alphaPattern: patterns },
     ...(shifted ? { loraBias: true } : {}),
   })
-  const baseModel = adapters.find((adapter) => adapter.baseModel)?.baseModel
   return { kind: 'lora', config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
 }
 

@@ -43,6 +43,8 @@ export interface ReadyRecipe {
 
 interface Row {
   readonly name: string
+  /** One line; w are weights, K adapters, s a sign, [..] 1 where it holds and else 0. */
+  readonly formula: string
   /** One sentence. */
   readonly summary: string
   readonly options: readonly MergeOption[]

@@ -3,6 +3,7 @@
 export * from '../index.ts'
 export { loadAdapter, saveAdapter } from './adapters.ts'
 export type { DataInput } from './data.ts'
+export { extract } from './extract.ts'
 export { mergeIntoBase, type IntoBaseFilesOptions, type IntoBaseReport } from './into-base.ts'
 export { merge, type MergeFilesOptions } from './merge.ts'
 export { loadModel, type LoadedModel, type LoadModelOptions } from './model.ts'

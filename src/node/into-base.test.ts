@@ -60,7 +60,7 @@ describe('mergeIntoBase', () => {
     const report = await mergeIntoBase([adapter], { base: at('small.gguf'), out: at('merged.gguf') })
     expect(report.changed.map(({ from, to }) => `${from} ${to}`)).toEqual(Array.from({ length: 4 }, () => 'q4_1 q4_1'))
     expect(report.distance!.meanDivergence).toBeGreaterThan(1e-6)
-    expect(report.distance!.meanDivergence).toBeLessThan(0.05)
+    expect(report.distance!.meanDivergence).toBeLessThan(report.change!.meanDivergence / 10)
     const exact = await mergeIntoBase([adapter], { base: at('small.gguf'), out: at('exact.gguf'), dtype: 'f32' })
     expect(exact.distance!.largestGap).toBeLessThan(1e-4)
     const [merged, plain] = [await loadModel(at('exact.gguf')), await loadModel(at('merged.gguf'))]

@@ -40,6 +40,8 @@ export interface IntoBaseReport extends IntoBaseResult {
   readonly out: string
   /** How far the written model's next tokens lie from those of exactly merged weights. */
   readonly distance?: PredictionDistance
+  /** How far those of the base do, for comparison: what the adapters are there for. */
+  readonly change?: PredictionDistance
 }
 
 const usualPrompts = 8
@@ -62,7 +64,7 @@ export async function mergeIntoBase(adapters: readonly (Adapter | string)[], opt
         onTensor: (detail, done, total) => onProgress?.({ stage: 'writing', done, total, detail }),
       }),
     )
-    return { out, ...result, ...(prompts > 0 && { distance: await distanceOf(parts, options, prompts) }) }
+    return { out, ...result, ...(prompts > 0 && (await distances(parts, options, prompts))) }
   })
 }
 
@@ -83,18 +85,18 @@ async function withBase<Result>(name: string, work: (opened: OpenedBase) => Prom
 }
 
 /** One model at a time is open. */
-async function distanceOf(
+async function distances(
   parts: readonly FoldPart[],
   { base, out, threads, onProgress }: IntoBaseFilesOptions,
   count: number,
-): Promise<PredictionDistance> {
+): Promise<Required<Pick<IntoBaseReport, 'distance' | 'change'>>> {
   let done = 0
-  const next = async (source: BaseModelSource, adapted: readonly FoldPart[]): Promise<Float32Array[]> => {
-    const { model, adapter } = await openWith(source, adapted, threads)
+  const next = async (name: string, adapted: readonly FoldPart[]): Promise<Float32Array[]> => {
+    const { model, adapter } = await openWith(await resolveModel(name), adapted, threads)
     try {
       const logits: Float32Array[] = []
       for (const prompt of probesFor(model.base, count)) {
-        onProgress?.({ stage: 'comparing', done: done++, total: 2 * count, detail: '' })
+        onProgress?.({ stage: 'comparing', done: done++, total: 3 * count, detail: '' })
         logits.push(...(await model.nextLogits([model.encode(prompt)], 'exact', { adapter })))
       }
       return logits
@@ -102,8 +104,8 @@ async function distanceOf(
       await model.dispose()
     }
   }
-  const expected = await next(await resolveModel(base), parts)
-  return predictionDistance(expected, await next(await resolveModel(out), []))
+  const expected = await next(base, parts)
+  return { distance: predictionDistance(expected, await next(out, [])), change: predictionDistance(expected, await next(base, [])) }
 }
 
 /** The base serving a single adapter beside its packed weights, which costs no memory; several are folded into weights in f32. */

@@ -53,14 +53,42 @@ describe('graft merge', () => {
     expect(new Map(saved.tensors)).toEqual(new Map(expected.tensors))
   }, 60_000)
 
-  it('lists its methods', async () => {
+  it('lists its methods, and help shows their formulas', async () => {
+    const help = await succeed(['merge', '--help'])
+    expect(help.stdout).toMatch(/weighted +Σ w·ΔW\n/)
+    expect(help.stdout).toMatch(/peft-linear +A = Σ/)
     const { stdout } = await succeed(['merge', '--methods', '--json'])
     expect(JSON.parse(stdout).methods.map(({ name }: { name: string }) => name)).toEqual(
       expect.arrayContaining(['average', 'slerp', 'ties', 'peft-linear']),
     )
   }, 60_000)
 
+  it('writes a whole model, from which the adapter can be extracted again', async () => {
+    const into = await succeed(['merge', 'one', 'two', '--into-base', '--weights', '1,0.5', '--out', 'full', '--json'], {
+      cwd: scratch.path,
+    })
+    const report = JSON.parse(into.stdout)
+    expect(report).toMatchObject({ type: 'model', base: 'stories260k', out: 'full', format: 'safetensors', requantised: [] })
+    expect(report.changed).toHaveLength(15)
+    expect(report.distance.largestGap).toBeLessThan(1e-4)
+    expect(report.change.meanDivergence).toBeGreaterThan(report.distance.meanDivergence)
+    expect(into.stderr).toContain('writing')
+    const back = await succeed(['extract', '--base', 'stories260k', '--tuned', 'full', '--rank', '8', '--out', 'back', '--json'], {
+      cwd: scratch.path,
+    })
+    expect(JSON.parse(back.stdout)).toMatchObject({ type: 'adapter', out: 'back', others: [] })
+    const full = await loadModel(at('full'))
+    const [expected, got] = [
+      await full.logits([[1, 403, 407]]),
+      await model.logits([[1, 403, 407]], { adapter: await loadAdapter(at('back')) }),
+    ]
+    await full.dispose()
+    expect(Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!)))).toBeLessThan(1e-3)
+  }, 60_000)
+
   it.each([
+    [['one', 'two', '--into-base', '--dtype', 'q8_0'], 1, 'a model folder holds f32, f16 or bf16'],
+    [['one', '--dtype', 'f16'], 2, '--dtype is for --into-base'],
     [['one', 'two', '--method', 'tiez'], 1, 'did you mean "ties"'],
     [['one', 'two', '--method', 'ties', '--density', '1.5'], 1, 'density'],
     [['one', '--method', 'slerp'], 1, 'slerp'],

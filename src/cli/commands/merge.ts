@@ -2,7 +2,7 @@
 
 import { stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'
-import type { MergeRecipe } from '../../merge/index.ts'
+import type { MergedType, MergeRecipe } from '../../merge/index.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../open-model.ts'
 import { table } from '../ui/table.ts'
@@ -29,32 +29,77 @@ const recipeOptions = {
 export const mergeCommand = defineCommand({
   name: 'merge',
   summary: 'several experts into one adapter, or into the weights of a base',
-  usage: '<adapter folders...> --out <folder>',
+  usage: '<adapter folders...> --out <folder> [--into-base]',
   words: [0, Infinity],
   options: {
     ...recipeOptions,
-    out: { type: 'text', value: 'folder', short: 'o', about: 'where the result goes; must not exist yet' },
+    out: {
+      type: 'text',
+      value: 'folder',
+      short: 'o',
+      about: 'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',
+    },
     model: {
       ...modelOptions.model,
       about: 'the base, to check the adapters against; needed for DoRA, IA3 and LoKr (directory, .gguf file, hf:owner/name or name)',
+    },
+    'into-base': { type: 'flag', about: 'write the whole base (--model, else the one the adapters name) with the adapters in its weights' },
+    dtype: {
+      type: 'text',
+      choices: ['f32', 'f16', 'bf16', 'q8_0'],
+      about: "with --into-base: type of a folder's tensors, or of those that change in a GGUF (else their own where it can be written)",
+    },
+    prompts: {
+      type: 'integer',
+      least: 0,
+      about: 'with --into-base: prompts on which the written model is compared with base and adapters (default 8; 0: none)',
     },
     methods: { type: 'flag', about: 'list the methods' },
   },
   examples: [
     { command: 'graft merge coder security --method ties --density 0.5 --rank 16 --out both', about: 'by sign election, cut to rank 16' },
     { command: 'graft merge coder security --weights 0.7,0.3 --out both', about: 'the exact weighted sum' },
+    { command: 'graft merge coder --into-base --out coder-model', about: 'the whole model with the expert in its weights, as a folder' },
+    {
+      command: 'graft merge coder --into-base --model model.gguf --out coder.gguf',
+      about: 'the same for llama.cpp: a quantised base is quantised again where it changes, and how far that moved its logits is said',
+    },
     { command: 'graft merge --methods', about: 'every method with its options' },
   ],
+  async more() {
+    const { mergeMethods } = await import('../../merge/methods.ts')
+    const rows = [...mergeMethods.values()].map(({ name, formula }) => [`  ${name}`, formula])
+    return ['', 'methods (K adapters with weights w, s a sign; docs/merge.md says more):', ...table(rows)]
+  },
   async run({ values, words, terminal }) {
-    const { mergeMethods } = await import('../../merge/index.ts')
+    const { mergeMethods } = await import('../../merge/methods.ts')
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
     if (words.length === 0) throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
     if (values.out === undefined) throw new UsageError('--out is missing.')
     if (await stat(values.out).catch(() => undefined))
       throw new OptionError(`${values.out}: exists already. Choose a folder that does not exist yet.`)
+    if (values['into-base']) {
+      const { mergeFoldersIntoBase } = await import('../merge-into-base.ts')
+      return mergeFoldersIntoBase(words, recipeOf(values), intoBaseOf(values, values.out), terminal)
+    }
+    const misplaced = (['dtype', 'prompts'] as const).filter((name) => values[name] !== undefined)
+    if (misplaced.length > 0) throw new UsageError(`--${misplaced.join(' and --')} is for --into-base.`)
     const { mergeFolders } = await import('../merge-folders.ts')
     return mergeFolders(words, recipeOf(values), { out: values.out, model: values.model }, terminal)
   },
+})
+
+interface IntoBaseValues {
+  readonly model: string | undefined
+  readonly dtype: string | undefined
+  readonly prompts: number | undefined
+}
+
+const intoBaseOf = ({ model, dtype, prompts }: IntoBaseValues, out: string) => ({
+  model,
+  dtype: dtype as MergedType | undefined,
+  prompts,
+  out,
 })
 
 type RecipeValues = { readonly [Name in keyof typeof recipeOptions]: string | number | boolean | undefined }
@@ -79,11 +124,12 @@ function numberOf(text: string): number {
 
 interface MethodRow {
   readonly name: string
+  readonly formula: string
   readonly summary: string
   readonly options: readonly string[]
 }
 
 function listMethods(methods: readonly MethodRow[], { print }: Terminal) {
   for (const line of table(methods.map(({ name, summary, options }) => [name, summary, options.join(', ')]))) print(line)
-  return { methods: methods.map(({ name, summary, options }) => ({ name, summary, options })) }
+  return { methods: methods.map(({ name, formula, summary, options }) => ({ name, formula, summary, options })) }
 }

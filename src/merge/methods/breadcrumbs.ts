@@ -19,6 +19,7 @@ function bounds(values: Float32Array, density: number, gamma: number): { top: nu
 
 export const breadcrumbs: EntryMethod = {
   name: 'breadcrumbs',
+  formula: 'Σ w·ΔW·[|ΔW| below the top gamma, above the lowest 1 − gamma − density]',
   summary: 'Drop the largest entries (a share gamma) and the smallest of each ΔW, so that a share density stays, then Σ w·ΔW.',
   options: ['weights', 'normalize', 'density', 'gamma', 'rank', 'energy'],
   promises: { anyOrder: true, oneIsItself: false },

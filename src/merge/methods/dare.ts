@@ -20,6 +20,7 @@ const shared = { space: 'entries', held: 1, promises: { anyOrder: false, oneIsIt
 export const dareLinear: EntryMethod = {
   ...shared,
   name: 'dare-linear',
+  formula: 'Σ w·ΔW·m/p, m = 1 with probability p = density',
   summary: 'Drop entries at random, scale up the rest, then Σ w·ΔW: on average the plain sum.',
   options: ['weights', 'normalize', 'density', 'rank', 'energy', 'seed'],
   prepare(entries) {
@@ -35,6 +36,7 @@ export const dareLinear: EntryMethod = {
 export const dareTies: EntryMethod = {
   ...shared,
   name: 'dare-ties',
+  formula: 'ties of t = ΔW·m/p, m = 1 with probability p = density',
   summary: "Drop entries at random, scale up the rest, then TIES' sign election and mean.",
   options: ['weights', 'density', 'rank', 'energy', 'seed'],
   positiveWeights: true,

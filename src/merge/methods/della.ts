@@ -22,6 +22,7 @@ function dropBySize(row: Float32Array, density: number, epsilon: number, keys: F
 
 export const della: EntryMethod = {
   name: 'della',
+  formula: 'ties of t = ΔW·m/p, m = 1 with p = density ± epsilon by rank of |ΔW| in its row',
   summary: "Drop entries at random, small ones of a row more often, scale up the rest, then TIES' sign election and mean.",
   options: ['weights', 'density', 'epsilon', 'rank', 'energy', 'seed'],
   promises: { anyOrder: false, oneIsItself: false },

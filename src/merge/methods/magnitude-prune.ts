@@ -6,6 +6,7 @@ import { trimmer } from './ties.ts'
 
 export const magnitudePrune: EntryMethod = {
   name: 'magnitude-prune',
+  formula: 'Σ w·trim(ΔW)',
   summary: "Keep the largest entries of each ΔW, then Σ w·ΔW (PEFT's magnitude_prune_svd).",
   options: ['weights', 'normalize', 'density', 'rank', 'energy'],
   promises: { anyOrder: true, oneIsItself: false },

@@ -6,6 +6,7 @@ import { trimmer } from './ties.ts'
 
 export const peftTiesSvd: EntryMethod = {
   name: 'peft-ties-svd',
+  formula: 't = trim(ΔW), s = sign Σ t: Σ w·t·[sign t = s] / Σ [sign t = s]',
   summary: 'Trim each ΔW, elect signs without weights, divide by the count of those that agree.',
   options: ['weights', 'density', 'majority', 'rank', 'energy'],
   promises: { anyOrder: true, oneIsItself: false },

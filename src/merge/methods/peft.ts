@@ -39,18 +39,20 @@ const dropped = (tensors: readonly Float32Array[], { density }: ReadyRecipe, see
 
 function row(
   name: string,
+  formula: string,
   summary: string,
   options: readonly MergeOption[],
   combine: FactorMethod['combine'],
   anyOrder = true,
 ): FactorMethod {
-  return { name, summary, options, promises: { anyOrder, oneIsItself: name === 'peft-linear' }, space: 'factors', combine }
+  return { name, formula, summary, options, promises: { anyOrder, oneIsItself: name === 'peft-linear' }, space: 'factors', combine }
 }
 
-export const peftLinear = row('peft-linear', 'Σ √|w·s|·A and Σ √|w·s|·B apart.', ['weights'], sum)
+export const peftLinear = row('peft-linear', 'A = Σ ±√|w·s|·A_i, B = Σ √|w·s|·B_i', 'Σ √|w·s|·A and Σ √|w·s|·B apart.', ['weights'], sum)
 
 export const peftTies = row(
   'peft-ties',
+  'A and B apart: t trimmed, s = sign Σ t: Σ √|w·s|·t·[sign t = s] / Σ [sign t = s]',
   'Trim A and B, elect signs without weights, divide by the count of those that agree.',
   ['weights', 'density', 'majority'],
   (tensors, weights, recipe) => peftDisjointMean(pruned(tensors, recipe), weights, recipe),
@@ -58,6 +60,7 @@ export const peftTies = row(
 
 export const peftMagnitudePrune = row(
   'peft-magnitude-prune',
+  'peft-linear of trim(A_i) and trim(B_i)',
   'Trim A and B, then peft-linear.',
   ['weights', 'density'],
   (tensors, weights, recipe) => sum(pruned(tensors, recipe), weights, recipe),
@@ -65,6 +68,7 @@ export const peftMagnitudePrune = row(
 
 export const peftDareLinear = row(
   'peft-dare-linear',
+  'peft-linear of A_i·m/p and B_i·m/p, m = 1 with probability p = density',
   'Drop entries of A and B at random, then peft-linear.',
   ['weights', 'density', 'seed'],
   (tensors, weights, recipe, seed) => sum(dropped(tensors, recipe, seed), weights, recipe),
@@ -73,6 +77,7 @@ export const peftDareLinear = row(
 
 export const peftDareTies = row(
   'peft-dare-ties',
+  'peft-ties of A_i·m/p and B_i·m/p, m = 1 with probability p = density',
   'Drop entries of A and B at random, then the election of peft-ties.',
   ['weights', 'density', 'majority', 'seed'],
   (tensors, weights, recipe, seed) => peftDisjointMean(dropped(tensors, recipe, seed), weights, recipe),

@@ -33,6 +33,7 @@ function select(rows: readonly Float32Array[], selected: Float32Array): void {
 
 export const sce: EntryMethod = {
   name: 'sce',
+  formula: 't = ΔW where the variance is largest, w = Σ t² / Σ Σ t²: the sum of ties',
   summary:
     "Keep the entries that vary most among the adapters, weigh each adapter by its share of their squares, then TIES' election and mean.",
   options: ['density', 'rank', 'energy'],

@@ -1,0 +1,27 @@
+// Extraction by path: the adapter between two models that are named as `loadModel` takes them.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import { openBaseModel } from '../graph/base-model.ts'
+import { extract as between, type Extracted, type ExtractOptions } from '../merge/index.ts'
+import { baseNameOf } from './base-name.ts'
+import { resolveModel } from './resolve.ts'
+
+/**
+ * The LoRA that leads from one model to another that was tuned from it: `extract('base', 'tuned', { rank: 16 })`. Throws OptionError, MismatchError where the
+ * two are not of one form, NumericError, and what opening them throws.
+ */
+export async function extract(base: string, tuned: string, options: ExtractOptions): Promise<Extracted> {
+  const from = await openBaseModel(await resolveModel(base))
+  try {
+    const to = await openBaseModel(await resolveModel(tuned))
+    try {
+      const extracted = await between(from, to, options)
+      const adapter: Adapter = { ...extracted.adapter, baseModel: baseNameOf(base) } // what PEFT would call it
+      return { ...extracted, adapter }
+    } finally {
+      await to.weights.close()
+    }
+  } finally {
+    await from.weights.close()
+  }
+}
