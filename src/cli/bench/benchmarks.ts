@@ -5,9 +5,10 @@ import { decode } from './decode.ts'
 import { forgetting } from './forgetting.ts'
 import { mergeBenchmark } from './merge.ts'
 import { qlora } from './qlora.ts'
+import { rates } from './rates.ts'
 import { swap } from './swap.ts'
 import { train } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, qlora, forgetting, decode, mergeBenchmark, swap].map((benchmark) => [benchmark.name, benchmark]),
+  [train, qlora, forgetting, decode, mergeBenchmark, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
 )
