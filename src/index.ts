@@ -31,6 +31,7 @@ export {
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
 export type { ChatMessage } from './formats/chat-template.ts'
+export { compress, type Compressed, type CompressOptions } from './merge/compress.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge/merge.ts'
 export type { MergeRecipe } from './merge/method.ts'
 export { mergeMethods } from './merge/methods.ts'
@@ -46,7 +47,7 @@ export type {
   SamplingOptions,
 } from './runtime/index.ts'
 export type { TrainEvent } from './train/events.ts'
-export type { TrainOptions } from './train/options.ts'
+export type { Teacher, TrainOptions } from './train/options.ts'
 
 /**
  * A fresh adapter for a model: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model)`. The same seed (default 0) gives the same numbers.

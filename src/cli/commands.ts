@@ -4,6 +4,7 @@ import type { Command } from './command.ts'
 import { adapters } from './commands/adapters.ts'
 import { bench } from './commands/bench.ts'
 import { chat } from './commands/chat.ts'
+import { compressCommand } from './commands/compress.ts'
 import { convert } from './commands/convert.ts'
 import { evaluate } from './commands/eval.ts'
 import { extractCommand } from './commands/extract.ts'
@@ -14,7 +15,21 @@ import { quickstart } from './commands/quickstart.ts'
 import { runCommand } from './commands/run.ts'
 import { train } from './commands/train.ts'
 
-const all = [quickstart, train, evaluate, runCommand, chat, mergeCommand, extractCommand, models, adapters, inspect, convert, bench]
+const all = [
+  quickstart,
+  train,
+  evaluate,
+  runCommand,
+  chat,
+  mergeCommand,
+  extractCommand,
+  compressCommand,
+  models,
+  adapters,
+  inspect,
+  convert,
+  bench,
+]
 
 /** In the order in which they are listed. */
 export const commands: ReadonlyMap<string, Command> = new Map(all.map((command) => [command.name, command]))

@@ -31,9 +31,16 @@ function sayReady(
   for (const reason of refusedCheckpoints) terminal.note(`  a checkpoint was refused: ${reason}`)
 }
 
+/** What a loss tells beside itself: '  accuracy 0.95  margin 1.20'. */
+const measuresText = ({ measures = {} }: { readonly measures?: Readonly<Record<string, number>> }): string =>
+  Object.entries(measures)
+    .map(([name, value]) => `  ${name} ${value.toFixed(2)}`)
+    .join('')
+
 /** Passes events on to the terminal until the run ends; returns the last one. */
 export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: Terminal): Promise<TrainEnd> {
   let progress: Progress | undefined
+  let asked: Progress | undefined
   const started = terminal.now()
   let validated = ''
   for await (const event of events) {
@@ -41,13 +48,17 @@ export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: 
       sayReady(event, terminal)
       progress = terminal.progress('  training', event.steps)
       progress.update(event.resumedAt)
+    } else if (event.type === 'rows-asked') {
+      asked ??= terminal.progress(`  asking the ${event.of}`, event.count)
+      asked.update(event.done)
+      if (event.done === event.count) asked.end()
     } else if (event.type === 'step-end') {
       progress?.update(
         event.step,
-        `step ${event.step}/${event.steps}  loss ${event.loss.toFixed(3)}${validated}  ${rate(event.tokensPerSecond)} tokens/s`,
+        `step ${event.step}/${event.steps}  loss ${event.loss.toFixed(3)}${measuresText(event)}${validated}  ${rate(event.tokensPerSecond)} tokens/s`,
       )
     } else if (event.type === 'validation-end') {
-      validated = `  validation ${event.loss.toFixed(3)}`
+      validated = `  validation ${event.loss.toFixed(3)}${measuresText(event)}`
     } else if (event.type === 'train-end') {
       progress?.end(undefined)
       const seconds = (terminal.now() - started) / 1000
