@@ -36,6 +36,7 @@ export type { CheckpointOptions, TrainableModel, TrainOptions, TrainSettings } f
 export { buildBatch, fillRate, planEpoch, sharedBeginning, type BatchPlan, type PackingOptions } from './packing.ts'
 export { schedules } from './schedules/schedules.ts'
 export type { Schedule } from './schedules/schedule.ts'
+export { consolidateStandalone, type ConsolidateStandaloneOptions } from './standalone/consolidate-standalone.ts'
 export type { StandaloneEvent } from './standalone/events.ts'
 export type { StandaloneOptions } from './standalone/prepare.ts'
 export { standalonePresets, type StandalonePreset } from './standalone/presets.ts'

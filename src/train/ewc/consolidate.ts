@@ -34,7 +34,7 @@ export interface ConsolidateOptions {
 /** Random directions a row: the sums of squares they estimate have a relative deviation of √(2/probes) a row. */
 const probes = 8
 
-interface Sums {
+export interface Sums {
   readonly out: Float64Array
   readonly in: Float64Array
 }
@@ -166,7 +166,7 @@ function addSquares({ rank, scale, inFeatures, outFeatures, a, b }: LoraSite, gr
 }
 
 /** Earlier tasks and this one as one state: means of the importances, weighted by how much each task counts. */
-function folded(
+export function folded(
   sites: readonly LoraSite[],
   { tensors }: Adapter,
   sums: ReadonlyMap<string, Sums>,

@@ -14,7 +14,11 @@ import { type EmbeddingDataset, sizeOfDataset } from '../data/adapter-dataset.ts
 import { dataHashKey } from '../data/content-hash.ts'
 import { datasetHash } from '../data/dataset-files.ts'
 import { checkPatience } from '../early-stopping.ts'
+import { ewcPenalty } from '../ewc/penalty.ts'
+import { loraSites } from '../ewc/sites.ts'
+import type { EwcState } from '../ewc/state.ts'
 import { optimizerNamed } from '../optimizers/optimizers.ts'
+import type { Penalty } from '../penalty.ts'
 import type { StepRule } from '../step.ts'
 import { type StandalonePreset, standalonePresets } from './presets.ts'
 import type { StandaloneProgram } from './program.ts'
@@ -29,6 +33,8 @@ export interface StandaloneOptions extends Partial<StandaloneSettings> {
   readonly validation?: EmbeddingDataset
   /** Settings by name; what is given beside it counts before it. */
   readonly preset?: StandalonePreset
+  /** Holds on to earlier tasks (LoRA only): what consolidateStandalone gave, and how hard it pulls; 10/D unless given. */
+  readonly ewc?: { readonly state: EwcState; readonly lambda?: number }
   /** Runs kinds other than LoRA; the reference interpreter unless given. */
   readonly backend?: Backend
   /** Ends the run between two steps. */
@@ -71,10 +77,27 @@ async function startAdapter({ adapter, data }: StandaloneOptions, { graph, width
   return { ...start, metadata: { ...start.metadata, [dataHashKey]: await datasetHash(data) } }
 }
 
-function settingsOf({ preset, adapter: _a, data: _d, validation: _v, backend: _b, signal: _s, now: _n, ...given }: StandaloneOptions) {
+function settingsOf({
+  preset,
+  adapter: _a,
+  data: _d,
+  validation: _v,
+  backend: _b,
+  ewc: _e,
+  signal: _s,
+  now: _n,
+  ...given
+}: StandaloneOptions) {
   if (preset !== undefined && !(preset in standalonePresets))
     throw new OptionError(`There is no preset "${preset}". There are: ${Object.keys(standalonePresets).join(', ')}.`)
   return completeStandalone({ ...(preset && standalonePresets[preset]), ...given })
+}
+
+function penaltyOf({ ewc }: StandaloneOptions, adapter: Adapter, { graph, width }: StandaloneModel): { penalty?: Penalty } {
+  if (!ewc) return {}
+  const { state, lambda = 10 / width } = ewc
+  if (!(lambda >= 0 && lambda < Infinity)) throw new OptionError(`EWC: lambda must be a number from 0, got ${lambda}.`)
+  return { penalty: ewcPenalty(state, lambda, loraSites(graph, adapter)) }
 }
 
 /** Throws OptionError, DataError, MismatchError (an adapter of another width), NumericError before anything is computed. */
@@ -95,8 +118,13 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
     const shapes = Object.entries(row.stateShapes(parameters.get(key)!.shape, optimizer))
     return [key, Object.fromEntries(shapes.map(([slot, shape]) => [slot, f32(shape)]))] as const
   })
-  const isB = /\.lora_B\./
-  const rule = { optimizer: row, settings: optimizer, clip: settings.clip, rateOf: (key: string) => (isB.test(key) ? settings.loraPlusRatio : 1) } // prettier-ignore
+  const rule: StepRule = {
+    optimizer: row,
+    settings: optimizer,
+    clip: settings.clip,
+    rateOf: (key) => (/\.lora_B\./.test(key) ? settings.loraPlusRatio : 1),
+    ...penaltyOf(options, adapter, model),
+  }
   return {
     ...{ settings, scheduleSettings: schedule, data, used, validation, steps, stepsPerEpoch, adapter, trainable, rule },
     state: { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] },

@@ -1,0 +1,44 @@
+// A text data set through the whole of `train`: qualities weigh, the hash travels.
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Adapter } from '../../adapters/adapter.ts'
+import { type LoadedModel, loadModel } from '../../node/model.ts'
+import { SyntheticDataGenerator } from '../synthetic/synthetic-data-generator.ts'
+import { train } from '../train.ts'
+import { type TextDataset, textDataset, trainingData } from './adapter-dataset.ts'
+import { datasetHash } from './dataset-files.ts'
+
+let model: LoadedModel
+beforeAll(async () => {
+  model = await loadModel('stories260k')
+})
+afterAll(() => model.dispose())
+
+async function trained(dataset: TextDataset, steps: number): Promise<Adapter> {
+  const data = trainingData(dataset, await datasetHash(dataset))
+  const adapter = { kind: 'lora', config: { rank: 4, targets: 'all-linear' } }
+  for await (const event of train({ model, data, adapter, steps, learningRate: 0.005 }))
+    if (event.type === 'train-end') return event.adapter
+  throw new Error('no end')
+}
+
+async function lossOf(adapter: Adapter, prompt: string, completion: string): Promise<number> {
+  const [ids, whole] = [model.encode(prompt), model.encode(prompt + completion)]
+  return model.loss([whole], [whole.map((id, i) => (i < ids.length ? -100 : id))], { adapter })
+}
+
+describe('train on a text data set', () => {
+  it('takes synthetic tasks, and names them in the adapter', async () => {
+    const tasks = new SyntheticDataGenerator(8, 1).tasks('reviewer', 12)
+    expect((await trained(tasks, 2)).metadata).toEqual({ data_sha256: await datasetHash(tasks) })
+  })
+  it('believes good rows more than bad ones that contradict them', async () => {
+    const rows = (good: number, bad: number) =>
+      textDataset('contradictory', [
+        { row: { prompt: 'Lily saw', completion: ' a red cat.' }, quality: good },
+        { row: { prompt: 'Lily saw', completion: ' the big dog.' }, quality: bad },
+      ])
+    const [cat, dog] = [await trained(rows(1, 0.05), 25), await trained(rows(0.05, 1), 25)]
+    expect(await lossOf(cat, 'Lily saw', ' a red cat.')).toBeLessThan(await lossOf(cat, 'Lily saw', ' the big dog.'))
+    expect(await lossOf(dog, 'Lily saw', ' the big dog.')).toBeLessThan(await lossOf(dog, 'Lily saw', ' a red cat.'))
+  })
+})
