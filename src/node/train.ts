@@ -2,6 +2,7 @@
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import type { TrainEvent } from '../train/events.ts'
@@ -12,6 +13,7 @@ import { lossCurve } from '../train/loss-curve.ts'
 import type { TrainOptions } from '../train/options.ts'
 import { train as run } from '../train/train.ts'
 import { loadAdapter, saveAdapter } from './adapters.ts'
+import { openCompanions, type TeacherFiles } from './companions.ts'
 import { baseNameOf } from './base-name.ts'
 import { type DataInput, openData, splitData } from './data.ts'
 import { writeExpertNotes } from './expert-notes.ts'
@@ -24,13 +26,19 @@ export interface EwcFilesOptions extends Omit<EwcOptions, 'state'> {
   readonly from?: string | undefined
 }
 
-export interface TrainFilesOptions extends Omit<TrainOptions, 'model' | 'data' | 'validation' | 'checkpoint' | 'adapter' | 'ewc'> {
+type InFiles = 'model' | 'data' | 'validation' | 'checkpoint' | 'adapter' | 'ewc' | 'teacher' | 'reference'
+
+export interface TrainFilesOptions extends Omit<TrainOptions, InFiles> {
   /** A model, or what `loadModel` takes. */
   readonly model: string | LoadedModel
   /** A folder or adapter to train on, or the kind and options of a fresh one. Default: LoRA on all linear layers. */
   readonly adapter?: string | TrainOptions['adapter']
   /** Protects what earlier tasks need; what this one needs goes into `out` beside the adapter (ewc.safetensors). */
   readonly ewc?: EwcFilesOptions | undefined
+  /** What the loss 'distillation' imitates; see companions.ts. */
+  readonly teacher?: TeacherFiles | undefined
+  /** A folder or adapter that losses over pairs compare with, in place of the bare base. */
+  readonly reference?: string | Adapter | undefined
   readonly data: DataInput
   /** Rows of their own, or the share of `data` that is held back: 0.1. */
   readonly validation?: DataInput | number | undefined
@@ -54,17 +62,33 @@ const usualSaveSteps = 25
  * loss.svg, history.jsonl, graft.json, and checkpoints/ to go on from. Throws OptionError where `out` is in use, and what training throws.
  */
 export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
-  const { model: named, data, validation, validateEverySteps, out, resume, overwrite: _, saveEverySteps, adapter, ewc, ...rest } = options
+  const {
+    model: named,
+    data,
+    validation,
+    validateEverySteps,
+    out,
+    resume,
+    overwrite: _,
+    saveEverySteps,
+    adapter,
+    ewc,
+    teacher,
+    reference,
+    ...rest
+  } = options
   if (out !== undefined) await checkFolder(out, options)
   const protection = ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
   const parts = await partsOf(data, validation, rest.seed ?? 0)
-  const model = typeof named === 'string' ? await loadModel(named) : named
+  const companions = await openCompanions(teacher, reference)
+  const model = typeof named === 'string' ? await orElse(() => loadModel(named), companions.close) : named
   try {
     const events = run({
       ...rest,
       model: { ...model, base: { ...model.base, name: baseNameOf(model.source) } }, // what the adapter's config will call its base
       data: parts.data,
       ...(protection && { ewc: protection }),
+      ...companions.options,
       adapter: typeof adapter === 'string' ? await loadAdapter(adapter) : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
       ...(parts.validation && {
         validation: { data: parts.validation, ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }) },
@@ -79,7 +103,18 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
       yield event
     }
   } finally {
+    await companions.close()
     if (typeof named === 'string') await model.dispose()
+  }
+}
+
+/** The result; where there is none, what was opened before is closed. */
+async function orElse<Result>(open: () => Promise<Result>, close: () => Promise<void>): Promise<Result> {
+  try {
+    return await open()
+  } catch (error) {
+    await close()
+    throw error
   }
 }
 

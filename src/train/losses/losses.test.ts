@@ -16,7 +16,10 @@ const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown
 }
 
 for (const [name, all] of Object.entries(variants))
-  for (const options of all) describe(`${name} ${JSON.stringify(options)}`, () => lossContract(lossNamed(name), options))
+  for (const options of all)
+    describe(`${name} ${JSON.stringify(options)}`, () => {
+      lossContract(lossNamed(name), options)
+    })
 
 describe('the table of losses', () => {
   it('has variants for every row', () => {
