@@ -1,7 +1,8 @@
 // Builds dist/: compiled sources, their types, and the files that travel with them (the embedded model, its licence).
-// `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's exports after a folder got its index.ts.
+// `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's exports after a folder got its index.ts, and with --schema the
+// manifest's schema after a kind, an optimiser, a schedule, a loss or a metric got another option.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, globSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { exportsOf } from './exports.mjs'
@@ -54,4 +55,17 @@ function writeExports() {
   return 0
 }
 
-process.exitCode = process.argv.includes('--exports') ? writeExports() : build()
+/** The manifest's schema for editors, made from the tables that check manifests. */
+async function writeSchema() {
+  const { manifestJsonSchema } = await import('../src/experts/manifest/schema.ts')
+  const { manifestTables } = await import('../src/node/manifest-tables.ts')
+  const path = join(root, 'schemas', 'expert.schema.json')
+  mkdirSync(dirname(path), { recursive: true })
+  writeFileSync(path, `${JSON.stringify(manifestJsonSchema(manifestTables()), null, 1)}\n`)
+  console.error('build: schemas/expert.schema.json rewritten')
+  return 0
+}
+
+const tasks = { '--exports': writeExports, '--schema': writeSchema }
+const chosen = Object.keys(tasks).find((option) => process.argv.includes(option))
+process.exitCode = await (chosen ? tasks[chosen]() : build())

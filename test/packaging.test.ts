@@ -32,7 +32,7 @@ describe('the package', () => {
   })
   it('holds only the build, licences and the readme', () => {
     const others = [...packed.files.keys()].filter(
-      (path) => !/^(dist\/.+|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(path),
+      (path) => !/^(dist\/.+|schemas\/expert\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(path),
     )
     expect(others).toEqual([])
     expect([...packed.files.keys()].filter((path) => /\.test\.|\.contract\.|fixture|testing\./.test(path))).toEqual([])

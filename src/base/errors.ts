@@ -58,6 +58,27 @@ export class MismatchError extends GraftError {
   }
 }
 
+/** One thing that is wrong in a manifest: the file, the line where there is one, the key from the top with dots. */
+export interface ManifestFault {
+  readonly file: string
+  readonly line?: number
+  readonly key: string
+  readonly message: string
+}
+
+/** What is wrong in manifests: everything, in `faults`. */
+export class ManifestError extends GraftError {
+  readonly faults: readonly ManifestFault[]
+  constructor(faults: readonly ManifestFault[]) {
+    const files = [...new Set(faults.map(({ file }) => file))]
+    const shown = faults.map(({ file, line, key, message }) =>
+      [`  ${line === undefined ? file : `${file}:${line}`}`, key, message].filter((part) => part !== '').join(': '),
+    )
+    super([`${files.join(', ')}: ${faults.length === 1 ? 'one thing is' : `${faults.length} things are`} wrong:`, ...shown].join('\n'))
+    this.faults = faults
+  }
+}
+
 /** Our own bug: the message starts with `internal:`. */
 export function assertInternal(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`internal: ${message}`)

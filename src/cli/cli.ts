@@ -1,6 +1,6 @@
 // From a command line to an exit code: 0 done, 1 failed, 2 wrong usage. Streams, environment and clock are arguments, so tests need no process.
 
-import { GraftError } from '../base/errors.ts'
+import { GraftError, ManifestError } from '../base/errors.ts'
 import { parseArguments, wantsJson } from './arguments.ts'
 import { type Command, UsageError } from './command.ts'
 import { commands } from './commands.ts'
@@ -76,12 +76,14 @@ async function runCommand(
 
 /** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
 function report(error: unknown, args: readonly string[], { stdout, stderr, environment, signal }: Surroundings): number {
-  const usage = error instanceof UsageError
+  const usage = error instanceof UsageError || error instanceof ManifestError
   const stopped = signal.aborted && error === signal.reason
   const expected = usage || stopped || GraftError.isInstance(error)
   const failure = stopped ? new Error('stopped') : error instanceof Error ? error : new Error(String(error))
   const hint =
-    usage && args[0] !== undefined && commands.has(args[0]) ? `\nusage: graft ${args[0]} --help explains the options, with examples.` : ''
+    error instanceof UsageError && args[0] !== undefined && commands.has(args[0])
+      ? `\nusage: graft ${args[0]} --help explains the options, with examples.`
+      : ''
   const debug = Boolean(environment['GRAFT_DEBUG'])
   // An unexpected error is our own bug: there the stack helps whoever reports it.
   const text = debug || !expected ? (failure.stack ?? failure.message) : failure.message + hint
@@ -89,7 +91,9 @@ function report(error: unknown, args: readonly string[], { stdout, stderr, envir
   if (debug && failure.cause !== undefined) stderr.write(`caused by: ${describeCause(failure.cause)}\n`)
   if (!expected && !debug) stderr.write('graft: this is a bug. Please report it with the command you ran and the lines above.\n')
   if (wantsJson(args))
-    stdout.write(`${JSON.stringify({ error: { name: usage ? 'UsageError' : failure.name, message: failure.message } }, null, 2)}\n`)
+    stdout.write(
+      `${JSON.stringify({ error: { name: error instanceof UsageError ? 'UsageError' : failure.name, message: failure.message } }, null, 2)}\n`,
+    )
   return usage ? 2 : 1
 }
 

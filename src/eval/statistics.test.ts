@@ -14,9 +14,8 @@ describe("Wilson's interval", () => {
   ])('of %i of %i ends where the share lies 1.96 standard errors away, by the errors there', (hits, of) => {
     const errors = (p: number): number => Math.abs(hits / of - p) / Math.sqrt((p * (1 - p)) / of)
     const { low, high } = wilson(hits, of)
-    if (low > 0) expect(errors(low)).toBeCloseTo(1.959964, 6)
-    if (high < 1) expect(errors(high)).toBeCloseTo(1.959964, 6)
-    expect(low < high && (low > 0 || hits === 0) && (high < 1 || hits === of)).toBe(true)
+    for (const end of [low, high].filter((value) => value > 0 && value < 1)) expect(errors(end)).toBeCloseTo(1.959964, 6)
+    expect([low < high, low === 0, high === 1]).toEqual([true, hits === 0, hits === of])
   })
   it('of no rows is everything', () => expect(wilson(0, 0)).toEqual({ low: 0, high: 1 }))
 })

@@ -7,8 +7,8 @@ import type { EncodedData } from '../train/data/encode.ts'
 import { dataSet, type DataSet, readJsonl } from '../train/data/jsonl.ts'
 import { errorCode, storageError } from './system-errors.ts'
 
-/** A path to JSONL, rows in memory, or data that was read before. */
-export type DataInput = string | readonly object[] | DataSet | EncodedData
+/** A path to JSONL or several, rows in memory, or data that was read before. */
+export type DataInput = string | readonly string[] | readonly object[] | DataSet | EncodedData
 
 /** Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON object. */
 export async function readDataFile(path: string): Promise<DataSet> {
@@ -19,6 +19,14 @@ export async function readDataFile(path: string): Promise<DataSet> {
   return readJsonl(decoded(bytes, path), path)
 }
 
+/** The rows of one or several JSONL files as one data set; of several, rows are numbered on through all of them. Throws as `readDataFile` does. */
+export async function readDataFiles(paths: readonly string[]): Promise<DataSet> {
+  const [first, ...others] = await Promise.all(paths.map(readDataFile))
+  if (others.length === 0) return first!
+  const rows = [first!, ...others].flatMap((set) => set.rows)
+  return { name: paths.join(' + '), rows: rows.map(({ value }, i) => ({ number: i + 1, value })) }
+}
+
 function decoded(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
@@ -27,8 +35,12 @@ function decoded(bytes: Uint8Array, path: string): string {
   }
 }
 
+const isPaths = (data: DataInput): data is readonly string[] =>
+  Array.isArray(data) && data.length > 0 && data.every((item) => typeof item === 'string')
+
 export async function openData(data: DataInput): Promise<DataSet | EncodedData> {
   if (typeof data === 'string') return readDataFile(data)
+  if (isPaths(data)) return readDataFiles(data)
   return Array.isArray(data) ? dataSet(data as readonly object[], 'data') : (data as DataSet | EncodedData)
 }
 

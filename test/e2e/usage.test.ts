@@ -44,7 +44,7 @@ describe('wrong usage ends with 2', () => {
     [['run', 'a', '--seed', '1.5'], '--seed wants a whole number, got "1.5".'],
     [['run', 'a', '--model', '--exact'], '--model wants a value'],
     [['run', 'a', '--exact=yes'], '--exact takes no value'],
-    [['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'], 'it may be constant, cosine, linear. Did you mean cosine?'],
+    [['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'], 'one-cycle. Did you mean cosine?'],
     [['train', '--data', 'x', '--out', 'y', '--validation', '2'], 'a share lies between 0 and 1'],
     [['models', 'fetsh', 'x'], 'Did you mean fetch?'],
     [['bench', 'decod'], 'Did you mean decode?'],

@@ -1,6 +1,7 @@
 // graft eval: how well a base model or an expert does on rows of a JSONL file, how sure that is, and whether one is better than another.
 
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
+import type { DataSet } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError } from '../command.ts'
 import { adapterOption, modelOptions, openExpert } from '../open-model.ts'
 
@@ -66,12 +67,7 @@ export const evaluate = defineCommand({
 const listOf = (text: string | undefined): string[] | undefined => text?.split(',').map((name) => name.trim())
 
 /** Perplexity; with --generate exact match too, and where every row holds JSON how often answers do. */
-async function usualMetrics(
-  { generate }: EvalValues,
-  data: Parameters<typeof import('../../eval/index.ts').questionsOf>[0],
-  all: ReadonlyMap<string, Metric>,
-): Promise<Metric[]> {
-  // prettier-ignore
+async function usualMetrics({ generate }: EvalValues, data: DataSet, all: ReadonlyMap<string, Metric>): Promise<Metric[]> {
   const { questionsOf } = await import('../../eval/index.ts')
   const { parsedJson } = await import('../../eval/json.ts')
   const holdJson = generate && questionsOf(data).every(({ wanted }) => typeof parsedJson(wanted)?.value === 'object')

@@ -1,0 +1,54 @@
+// The manifest of an expert: everything that decides a training run, as one plain value. Where it was written is another file's business.
+
+/** A row of a table with options of its own: { name: 'lora', rank: 16 }. */
+export interface Choice {
+  readonly name?: string
+  readonly [option: string]: unknown
+}
+
+export interface Manifest {
+  /** The base model: a name, a path or hf:owner/name. */
+  readonly base?: string
+  /** The folder of the expert. */
+  readonly out?: string
+  readonly kind?: string | Choice
+  /** A preset, ends of module paths, or a regular expression over whole paths. */
+  readonly targets?: string | readonly string[]
+  readonly data?: {
+    readonly files?: string | readonly string[]
+    readonly format?: string
+    readonly system?: string
+    /** A share of the rows, or files of their own. */
+    readonly validation?: number | string | readonly string[]
+    /** All the answers there are, where the rows are labelled. */
+    readonly labels?: readonly string[]
+  }
+  readonly batch?: Readonly<Record<string, unknown>>
+  readonly schedule?: string | Choice
+  readonly optimizer?: string | Choice
+  readonly loss?: string | Choice
+  readonly evaluation?: ManifestEvaluation
+  readonly checkpointing?: boolean | number
+  readonly seed?: number
+  readonly quantization?: string
+}
+
+/** What is measured after the training. */
+export interface ManifestEvaluation {
+  /** The validation rows unless given. */
+  readonly data?: string | readonly string[]
+  readonly metrics: readonly string[]
+  /** Only the first rows. */
+  readonly rows?: number
+  /** Tokens of an answer at most. */
+  readonly newTokens?: number
+  readonly stop?: string
+}
+
+/** One thing that is wrong in a manifest. */
+export interface ManifestProblem {
+  /** From the top: ['schedule', 'epochs']. */
+  readonly path: readonly (string | number)[]
+  /** What was found and what is allowed: 'is 0; expected a whole number ≥ 1'. */
+  readonly message: string
+}

@@ -1,0 +1,161 @@
+// From a manifest to a training run: paths from where the manifest stands, sections to the options of `train`, and what can be checked before a
+// base is opened.
+
+import { stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { kindNamed } from '../adapters/kinds.ts'
+import { DataError, GraftError } from '../base/errors.ts'
+import { answerOf } from '../eval/questions.ts'
+import type { Choice, Manifest, ManifestProblem } from '../experts/manifest/manifest.ts'
+import { detectFormat, readExamples } from '../train/data/formats.ts'
+import { dataError, type DataSet } from '../train/data/jsonl.ts'
+import { labelProblem } from '../eval/metrics/label-accuracy.ts'
+import { settingTable } from '../train/setting-table.ts'
+import { checkFolder, partsOf, type TrainFilesOptions } from './train.ts'
+import { readDataFiles } from './data.ts'
+import { nameOfManifest } from './manifest-file.ts'
+import { settingPlaces } from './manifest-tables.ts'
+
+/** A run as a manifest describes it. */
+export interface ExpertRun {
+  /** What the base is asked for by; undefined: the caller's usual one. */
+  readonly base: string | undefined
+  readonly out: string
+  readonly dataFiles: readonly string[]
+  /** All the answers there are, where the rows are labelled. */
+  readonly labels?: readonly string[]
+  readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & { readonly adapter: { readonly kind: string } }
+  readonly evaluation?: Omit<NonNullable<Manifest['evaluation']>, 'data'> & { readonly dataFiles?: readonly string[] }
+}
+
+const asList = <Item>(value: Item | readonly Item[]): readonly Item[] =>
+  Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
+const asChoice = (value: string | Choice | undefined): Choice => (typeof value === 'string' ? { name: value } : (value ?? {}))
+
+/** What is taken where nothing is given; kinds that are not named here have defaults of their own, and not every option. */
+const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  lora: { rank: 16, targets: 'all-linear' },
+  dora: { rank: 16, targets: 'all-linear' },
+  lokr: { targets: 'all-linear' },
+  loha: { targets: 'all-linear' },
+  vera: { targets: 'all-linear' },
+}
+
+/** A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs, scheduleOptions. */
+function sectionOf(section: 'schedule' | 'optimizer' | 'loss', value: string | Choice | undefined, beside: readonly string[] = []) {
+  const { name, ...given } = asChoice(value)
+  const isSetting = (key: string): boolean => key in settingTable || beside.includes(key)
+  const settings = Object.entries(given).filter(([key]) => isSetting(key))
+  const own = Object.entries(given).filter(([key]) => !isSetting(key))
+  return {
+    ...Object.fromEntries(settings),
+    ...(name !== undefined && { [section]: name }),
+    ...(own.length > 0 && { [`${section}Options`]: Object.fromEntries(own) }),
+  }
+}
+
+/** Paths of a manifest are relative to it; those of a command line (no `file`) to where it was typed. */
+const placed = (file: string | undefined) => (path: string) => (file === undefined ? path : resolve(dirname(file), path))
+
+/** A base that stands beside the manifest is a path; anything else is a name. */
+async function baseOf(base: string | undefined, file: string | undefined): Promise<string | undefined> {
+  if (base === undefined || file === undefined) return base
+  const path = placed(file)(base)
+  const isPath = /^\.{0,2}[\\/]|\.gguf$/.test(base) || (await stat(path).catch(() => undefined)) !== undefined
+  return isPath ? path : base
+}
+
+/** The run that a manifest describes. `file` is the manifest's own path, undefined for one put together from a command line. */
+export async function expertRun(manifest: Manifest, file?: string): Promise<ExpertRun> {
+  const at = placed(file)
+  const { data = {}, batch = {}, evaluation, targets, checkpointing, out = nameOfManifest(file!) } = manifest
+  const { rows = 4, tokens = 256, ...batchSettings } = batch as { rows?: number; tokens?: number }
+  const { name: kind = 'lora', ...own } = asChoice(manifest.kind)
+  const { validation } = data
+  const held = typeof validation === 'number' || validation === undefined ? validation : asList(validation).map(at)
+  const { data: judgedOn, ...evaluationSettings } = evaluation ?? { metrics: [] }
+  return {
+    base: await baseOf(manifest.base, file),
+    out: at(out),
+    dataFiles: asList(data.files ?? []).map(at),
+    ...(data.labels && { labels: data.labels }),
+    options: {
+      out: at(out),
+      adapter: { kind, config: { ...usual[kind], ...(targets !== undefined && { targets }), ...own } },
+      batch: { rows, tokens },
+      ...batchSettings,
+      ...sectionOf('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
+      ...sectionOf('optimizer', manifest.optimizer),
+      ...sectionOf('loss', manifest.loss),
+      ...(checkpointing !== undefined && { checkpointing }),
+      ...Object.fromEntries(Object.entries(manifest).filter(([key]) => settingPlaces[key as keyof typeof settingPlaces] === 'top')),
+      ...(data.system !== undefined && { system: data.system }),
+      ...(held !== undefined && { validation: held }),
+    },
+    ...(evaluation && {
+      evaluation: { ...evaluationSettings, ...(judgedOn !== undefined && { dataFiles: asList(judgedOn).map(at) }) },
+    }),
+  }
+}
+
+/** Something wrong that is found before the base is opened, with the manifest's key that it belongs to. */
+export interface RunFault {
+  readonly key: readonly string[]
+  readonly error: GraftError
+}
+
+/** The problems as a manifest's. */
+export const problemsOf = (faults: readonly RunFault[]): ManifestProblem[] =>
+  faults.map(({ key, error }) => ({ path: key, message: error.message }))
+
+/** Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad input is said now, not after minutes. */
+export async function checkRun(manifest: Manifest, { out, dataFiles, options, evaluation }: ExpertRun): Promise<RunFault[]> {
+  const { data = {} } = manifest
+  const faults: RunFault[] = []
+  const attempt = async (key: readonly string[], check: () => unknown): Promise<void> => {
+    try {
+      await check()
+    } catch (error) {
+      if (!GraftError.isInstance(error)) throw error
+      faults.push({ key, error })
+    }
+  }
+  const { kind, config } = options.adapter as { kind: string; config: Readonly<Record<string, unknown>> }
+  await attempt(['kind'], () => kindNamed(kind).complete(config))
+  await attempt(['out'], () => checkFolder(out, options))
+  for (const file of dataFiles) await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
+  const { validation } = options
+  if (Array.isArray(validation))
+    for (const file of validation as string[])
+      await attempt(['data', 'validation'], async () => checkRows(await readDataFiles([file]), data))
+  for (const file of evaluation?.dataFiles ?? [])
+    await attempt(['evaluation', 'data'], async () => readExamples(await readDataFiles([file])))
+  if (evaluation && !evaluation.dataFiles && validation === undefined)
+    faults.push({ key: ['evaluation'], error: new DataError('has no rows: give evaluation.data, or data.validation to judge on its rows') })
+  return faults
+}
+
+/** Rows are of the form that was named, and their answers among the labels. */
+function checkRows(data: DataSet, { format, labels }: NonNullable<Manifest['data']>): void {
+  const found = detectFormat(data).name
+  if (format !== undefined && found !== format)
+    throw new DataError(`${data.name}: rows are of the format "${found}", expected "${format}".`)
+  const { examples } = readExamples(data)
+  if (!labels) return
+  const problems = examples.flatMap(({ number, example }) => {
+    const problem = labelProblem(answerOf(example).trim(), labels)
+    return problem === undefined ? [] : [`row ${number}: ${problem}`]
+  })
+  if (problems.length > 0) throw dataError(data.name, 'rows have labels that are not in data.labels', problems)
+}
+
+/** The rows that an expert is judged on after its training: the evaluation's own, or those that were held back. */
+export async function heldRows({ dataFiles, evaluation, options }: ExpertRun): Promise<DataSet> {
+  if (evaluation?.dataFiles) return readDataFiles(evaluation.dataFiles)
+  const { validation } = await partsOf(dataFiles as readonly string[], options.validation, options.seed ?? 0)
+  if (!validation || 'examples' in validation) throw new DataError('There are no rows to judge on.')
+  return validation
+}
+
+/** Whether a run was begun in a folder, and can be gone on with. */
+export const wasBegun = async (out: string): Promise<boolean> => (await stat(join(out, 'graft.json')).catch(() => undefined)) !== undefined
