@@ -98,6 +98,11 @@ describe('adapters that do not fit are refused', () => {
     expect(failure([biased], { method: 'peft-ties' })).toBeInstanceOf(UnsupportedError)
   })
 
+  it('that save modules whole, which would be lost', () => {
+    const error = failure([two[0]!, reconfigured(two[1]!, { modulesToSave: ['norm', 'lm_head'] })], { method: 'ties' })
+    expect(error).toBeInstanceOf(UnsupportedError)
+    expect(String(error)).toContain('adapters[1] norm, adapters[1] lm_head')
+  })
   it('that act behind invocation tokens only, by every method', () => {
     const activated = reconfigured(two[1]!, { invocationTokens: [5, 9] })
     for (const method of ['weighted', 'cat', 'peft-linear']) {

@@ -31,7 +31,7 @@ const nameOf = (k: number): string => `adapters[${k}]`
 /**
  * Every module that any adapter touches, in the model's order or the order of the first adapter that has it. Throws one MismatchError with every
  * tensor that fits no module, is missing or has a wrong shape, and every base named otherwise; then one NumericError with every tensor that
- * holds NaN or infinity.
+ * holds NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated adapters, modules saved whole.
  */
 export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefined): SourceModule[] {
   const unmergeable = adapters.flatMap(({ kind }, k) => (kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`]))
@@ -39,6 +39,12 @@ export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefi
     throw new UnsupportedError(`Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`)
   const activated = adapters.flatMap(({ config }, k) => (config.invocationTokens ? [nameOf(k)] : []))
   if (activated.length > 0) throw notForAWeight(`Merge: ${activated.join(', ')}`)
+  const saved = adapters.flatMap(({ config: { modulesToSave = [] } }, k) => modulesToSave.map((name) => `${nameOf(k)} ${name}`))
+  if (saved.length > 0) {
+    throw new UnsupportedError(
+      `Merge: modules that were saved whole have no place in a LoRA: ${saved.join(', ')}. Fold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
+    )
+  }
   const mismatches = baseMismatches(adapters)
   const modules = base ? modelModules(adapters, base, mismatches) : keyModules(adapters, mismatches)
   if (mismatches.length > 0)

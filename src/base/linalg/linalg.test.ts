@@ -160,9 +160,9 @@ describe('symmetricEigen', () => {
     expect([...symmetricEigen(zeros(4, 4)).values]).toEqual([0, 0, 0, 0])
   })
   it('finds those of Gram matrices of low rank whose other eigenvalues are rounding errors', () => {
-    for (const [size, seed] of [0, 0.001, 0.03, 0.1].flatMap((share) => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((k) => [share, k] as const))) {
+    for (const [share, seed] of [0, 0.001, 0.03, 0.1].flatMap((each) => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((k) => [each, k] as const))) {
       const delta = product(normal(64, 8, seed), normal(8, 64, seed + 100))
-      const weight = normal(64, 64, seed + 200).data.map((value) => Math.fround(size * value))
+      const weight = normal(64, 64, seed + 200).data.map((value) => Math.fround(share * value))
       const rounded = matrixOf(64, 64, delta.data.map((value, i) => Math.fround(Math.fround(weight[i]! + value) - weight[i]!))) // prettier-ignore
       const { values } = symmetricEigen(product(transpose(rounded), rounded))
       expect(values[7]! / values[0]!).toBeGreaterThan(1e-3)
