@@ -1,0 +1,26 @@
+// docs/train.md against the tables it describes: every optimiser, schedule, option and default rate stands there.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { optimizers } from '../src/train/optimizers/optimizers.ts'
+import { schedules } from '../src/train/schedules/schedules.ts'
+import { root } from './support/sources.ts'
+
+const page = readFileSync(join(root, 'docs/train.md'), 'utf8')
+/** The page's table row that begins with a name. */
+const rowOf = (name: string): string => page.split('\n').find((line) => line.startsWith(`| \`${name}\``)) ?? ''
+
+describe('docs/train.md', () => {
+  it.each([...optimizers.values(), ...schedules.values()].map((row) => [row.name, row] as const))(
+    'tells of %s and its options',
+    (name, { options }) => {
+      const row = rowOf(name)
+      expect(row).not.toBe('')
+      for (const [option, spec] of Object.entries(options)) {
+        if (option === 'weightDecay') continue // told for all optimisers at once
+        expect(row).toContain(`\`${option}\``)
+        if (typeof spec.default === 'number') expect(row.replaceAll('1e4', '10000')).toContain(`\`${option}\` ${spec.default}`)
+      }
+    },
+  )
+})
