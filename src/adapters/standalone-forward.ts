@@ -4,7 +4,7 @@
 //
 // Exact for every kind with a serving form; for LoRA c is one. Products in single precision.
 
-import { NumericError, ShapeError } from '../base/errors.ts'
+import { NumericError, ShapeError, UnsupportedError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
 import { matrixOf, transpose } from '../base/linalg/matrix.ts'
 import { multiply } from '../base/linalg/matmul.ts'
@@ -51,12 +51,14 @@ function stacked(forms: readonly ServingForm[], width: number): Stack {
 
 /**
  * Prepares an adapter of `standaloneModel(width)` for use; later changes of its tensors are not seen. Throws MismatchError for an adapter of
- * another model, UnsupportedError for a kind that is no map of vectors (soft prompts), NumericError for tensors that hold NaN or infinity.
+ * another model, UnsupportedError for what is no map of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or infinity.
  */
 export function standaloneForward(adapter: Adapter, width: number): StandaloneForward {
   const { graph, weightOf } = standaloneModel(width)
   checkAdapter(adapter, graph)
   checkFinite(adapter)
+  if (adapter.config.invocationTokens)
+    throw new UnsupportedError('This LoRA acts behind invocation tokens only; vectors alone have none. Leave out invocationTokens.')
   const { rank, A, B, factor, shift } = stacked([...servingForms(adapter, graph, weightOf).values()], width)
   const { f32: kernel } = fastKernels()
   const [down, up] = [matrixOf(rank, width, A), matrixOf(rank, width, B)]

@@ -55,6 +55,8 @@ describe('a standalone adapter', () => {
   it('refuses what does not fit', () => {
     const adapter = createStandalone('lora', random, { width })
     expect(() => standaloneForward(adapter, width + 1)).toThrow(MismatchError)
+    const activated = createStandalone('lora', { ...random, invocationTokens: [3] }, { width })
+    expect(() => standaloneForward(activated, width)).toThrow(/invocation tokens only; vectors alone have none/)
     expect(() => standaloneForward(adapter, width)(x.slice(1))).toThrow(ShapeError)
     expect(() => standaloneForward(adapter, width)(new Float32Array())).toThrow(ShapeError)
     expect(() => standaloneForward(adapter, width)(x.map((value, i) => (i === 7 ? NaN : value)))).toThrow(NumericError)

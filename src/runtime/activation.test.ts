@@ -9,7 +9,7 @@ import type { Tensor } from '../base/tensor.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { memorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors.ts'
-import { type BaseModel, openBaseModel } from '../graph/index.ts'
+import { type BaseModel, openBaseModel, readWeights } from '../graph/index.ts'
 import { directoryFolder } from '../node/folder.ts'
 import { startsOf } from './activation.ts'
 import { baseWeights } from './base-weights.ts'
@@ -115,6 +115,24 @@ describe('tokens that arrive over several calls', () => {
     await expect(forward([prompt.slice(2)], cache, { served: span })).rejects.toThrow(OptionError)
     await forward([prompt.slice(2)], cache, { served: plain }) // others act everywhere
   })
+})
+
+it('trained biases act everywhere, the detours behind the invocation only', async () => {
+  const qwen = await openBaseModel({ name: 'qwen2', folder: await directoryFolder(parity('architectures/qwen2')) })
+  const packed = createModel({ base: qwen, backend })
+  const options = { rank: 2, targets: ['q_proj', 'up_proj'], start: 'random', bias: 'all', invocationTokens: [5, 6] }
+  const weights = await readWeights(qwen)
+  const adapter = createAdapter('lora', options, qwen.graph, { seed: 2, weightOf: (name) => weights.get(name)! })
+  const rows = [[9, 5, 6, 30, 12], [9, 6, 5, 30, 12]] // prettier-ignore
+  const [adapted, bare] = [(await packed.logits(rows, { adapter })).data, (await packed.logits(rows)).data]
+  const differs = Array.from({ length: 10 }, (_, t) => {
+    const part = (values: Float32Array) => values.subarray((t * values.length) / 10, ((t + 1) * values.length) / 10)
+    return distance(part(adapted), part(bare)) > 1e-5
+  })
+  expect(differs).toEqual([false, true, true, true, true, false, false, false, false, false])
+  const { loss } = await packed.gradients(rows, rows, { adapter })
+  expect(loss).toBeCloseTo(await packed.loss(rows, rows, { adapter }), 4)
+  await packed.dispose()
 })
 
 describe('in a batch', () => {
