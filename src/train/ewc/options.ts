@@ -32,7 +32,7 @@ export const ewcTable = {
   sample: { type: 'integer', default: 24, least: 1, about: 'rows that the importance of weights is measured on when the task is over' },
 } as const satisfies OptionTable
 
-const plain = ({ state: _, ...values }: EwcOptions): Record<string, unknown> => ({ ...values })
+const plain = ({ state: _state, ...values }: EwcOptions): Record<string, unknown> => ({ ...values })
 
 /** All that is wrong with them. */
 export const ewcProblems = (options: EwcOptions | undefined): string[] =>
