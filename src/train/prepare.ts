@@ -48,7 +48,7 @@ export interface PreparedRun {
   readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
 }
 
-/** Rows that were encoded elsewhere: ids the model has, and weights that are weights. Throws DataError that names every row which is not so. */
+/** Rows hold ids the model has, and weights that are weights. Throws DataError that names every row which is not so. */
 function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
   if (rows.length === 0) throw new DataError(`${name}: holds no rows.`)
   const problems = rows.flatMap(({ ids, weights }, row) => {
@@ -66,15 +66,17 @@ function encoded(data: DataSet | EncodedData, { model, date }: TrainOptions, { m
     checkRows(data, model.base.graph.config.vocabularySize)
     return data
   }
-  const { tokenizer, chatTemplate, name } = model.base
+  const { tokenizer, chatTemplate, name, graph } = model.base
   if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer: give encoded data, or a model with tokenizer.json.`)
-  return encodeData(data, {
+  const made = encodeData(data, {
     tokenizer,
     maxTokens,
     ...(chatTemplate === undefined ? {} : { chatTemplate }),
     ...(system === undefined ? {} : { system }),
     ...(date ? { now: date } : {}),
   })
+  checkRows(made, graph.config.vocabularySize) // a tokenizer may know added tokens that the model has no row for
+  return made
 }
 
 function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {

@@ -7,6 +7,7 @@ import { loadAdapter } from '../adapters/peft.ts'
 import { DataError, MismatchError, NumericError, OptionError } from '../base/errors.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
 import { findCheckpoint } from './checkpoint.ts'
+import { dataSet } from './data/jsonl.ts'
 import type { GradientProgram } from './gradient-program.ts'
 import { optimizers } from './optimizers/optimizers.ts'
 import type { TrainableModel, TrainOptions } from './options.ts'
@@ -125,6 +126,17 @@ describe('every optimiser', () => {
     const other = optionsOf({ ...changed, optimizerOptions: { weightDecay: 0.5 }, scheduleOptions: {}, checkpoint: checkpointIn(folder) })
     await expect(runWith(other)).rejects.toThrow(MismatchError)
     await expect(runWith(other)).rejects.toThrow(/optimizerOptions: got .*"weightDecay":0.5.*\n.*scheduleOptions: got {"cycles":3/)
+  })
+})
+
+describe('rows of text', () => {
+  it('are refused where the tokenizer has tokens that the model has no row for', async () => {
+    const tokenizer = { ...model.base.tokenizer!, encode: (text: string) => [1, text === 'strange' ? 700 : 5] }
+    const strange = { ...model, base: { ...model.base, tokenizer } }
+    const data = dataSet([{ text: 'usual' }, { text: 'strange' }], 'rows.jsonl')
+    await expect(prepareRun(optionsOf({ model: strange, data }))).rejects.toThrow(
+      /^rows\.jsonl: holds rows that this model cannot learn from:\n.*row 2: token 700 is outside the vocabulary of 512$/,
+    )
   })
 })
 
