@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { layOver } from '../node/manifest-file.ts'
+import { losses } from '../train/losses/losses.ts'
 import { optimizers } from '../train/optimizers/optimizers.ts'
 import { schedules } from '../train/schedules/schedules.ts'
 import { settingTable } from '../train/setting-table.ts'
@@ -15,9 +16,10 @@ const manifestOf = (values: Partial<TrainValues>, before: Record<string, unknown
 }
 
 describe('the options of graft train', () => {
-  it('name all optimisers and schedules there are', () => {
+  it('name all losses, optimisers and schedules there are', () => {
     expect(trainOptions.optimizer.choices).toEqual([...optimizers.keys()])
     expect(trainOptions.schedule.choices).toEqual([...schedules.keys()])
+    expect(trainOptions.loss.choices).toEqual([...losses.keys()])
   })
   it("say the library's defaults, and set none of their own over a manifest's", () => {
     const { epochs, accumulation, optimizer, schedule, clip, seed, minimumDelta, divergenceFactor } = settingTable
@@ -50,6 +52,25 @@ describe('the options of graft train', () => {
     })
     expect(manifestOf({ kind: 'ia3' }, before)['kind']).toEqual({ name: 'ia3' })
     expect(manifestOf({ kind: 'lora' }, before)['kind']).toEqual({ name: 'lora', rank: 16 })
+  })
+  it('name a teacher, alone or as a mixture, in place of the one that was written, and the loss that imitates it', () => {
+    expect(manifestOf({ teacher: ['big'], temperature: 2 })).toEqual({
+      loss: { name: 'distillation', temperature: 2 },
+      teacher: { adapter: '/typed/big', mixture: undefined },
+    })
+    const before = { loss: { name: 'dpo', beta: 0.3 }, teacher: { adapter: 'old' } }
+    expect(manifestOf({ teacher: ['a=0.7,b=0.3'], 'loss-options': 'share=0.5' }, before)).toEqual({
+      loss: { name: 'distillation', share: 0.5 },
+      teacher: { adapter: undefined, mixture: { '/typed/a': 0.7, '/typed/b': 0.3 } },
+    })
+    expect(manifestOf({ 'teacher-model': 'larger', loss: 'distillation' })).toEqual({
+      loss: { name: 'distillation' },
+      teacher: { model: 'larger' },
+    })
+    expect(manifestOf({ loss: 'dpo', beta: 0.2, reference: 'first' })).toEqual({
+      loss: { name: 'dpo', beta: 0.2 },
+      reference: '/typed/first',
+    })
   })
   it('with epochs take steps that the manifest has', () => {
     const before = { schedule: { steps: 500 } }

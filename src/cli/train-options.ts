@@ -3,10 +3,12 @@
 import type { Override } from '../node/manifest-file.ts'
 import { type Context, type Options, UsageError } from './command.ts'
 import { namedValues } from './named-values.ts'
+import { expertsNamed } from './open-experts.ts'
 import { modelOptions } from './open-model.ts'
 
 // Spelled out, so that the tables are loaded by training alone; a test holds them against the tables.
 export const optimizerNames = ['adamw', 'sgd', 'lion', 'adafactor'] as const
+export const lossNames = ['cross-entropy', 'distillation', 'dpo', 'ipo', 'simpo'] as const
 export const scheduleNames = ['constant', 'linear', 'cosine', 'cosine-restarts', 'exponential', 'step', 'polynomial', 'one-cycle'] as const
 
 export const trainOptions = {
@@ -27,6 +29,22 @@ export const trainOptions = {
   'batch-tokens': { type: 'integer', least: 2, about: 'tokens of a line; several rows share one; 256 unless given' },
   'max-tokens': { type: 'integer', least: 2, about: 'longer rows are cut; --batch-tokens unless given' },
   accumulation: { type: 'integer', least: 1, about: 'batches that make one step; 1 unless given' },
+  loss: { type: 'text', choices: lossNames, about: 'what is made small; cross-entropy unless given, distillation with a teacher' },
+  'loss-options': { type: 'text', value: 'name=value,…', about: 'its own options: labelSmoothing=0.1, or share=0.5,top=64' },
+  beta: { type: 'number', least: 0, about: 'of losses over pairs: how close the expert stays to the reference' },
+  reference: { type: 'text', value: 'folder', about: 'an expert that losses over pairs compare with, in place of the bare base' },
+  teacher: {
+    type: 'text',
+    many: true,
+    value: 'folder[=weight]',
+    about: 'an expert to imitate; several, or one with a weight, as their mixture',
+  },
+  'teacher-model': {
+    type: 'text',
+    value: 'model',
+    about: 'another model of the same vocabulary to imitate, with or without --teacher on it',
+  },
+  temperature: { type: 'number', least: 0, about: 'of distillation: what is unlikely counts more above 1' },
   optimizer: { type: 'text', choices: optimizerNames, about: 'what turns gradients into steps; adamw unless given' },
   'optimizer-options': { type: 'text', value: 'name=value,…', about: 'its own options: momentum=0.8,nesterov=true' },
   schedule: { type: 'text', choices: scheduleNames, about: 'how the learning rate falls; cosine unless given' },
@@ -57,8 +75,8 @@ export type TrainValues = Context<typeof trainOptions>['values']
 /** How the run is done, not what the expert is: these stand in no manifest. */
 type OfTheRun = 'threads' | 'weights' | 'resume' | 'overwrite'
 
-/** Lists of names and values, which become keys beside the name of the schedule or the optimiser. */
-type Lists = 'optimizer-options' | 'schedule-options'
+/** Lists of names and values, which become keys beside the name of the schedule, the optimiser or the loss, and teachers. */
+type Lists = 'optimizer-options' | 'schedule-options' | 'loss-options' | 'teacher'
 
 const manifestKeys: Readonly<Record<Exclude<keyof TrainValues, OfTheRun | Lists>, string>> = {
   model: 'base',
@@ -78,6 +96,11 @@ const manifestKeys: Readonly<Record<Exclude<keyof TrainValues, OfTheRun | Lists>
   'batch-tokens': 'batch.tokens',
   'max-tokens': 'batch.maxTokens',
   accumulation: 'batch.accumulation',
+  loss: 'loss.name',
+  beta: 'loss.beta',
+  temperature: 'loss.temperature',
+  reference: 'reference',
+  'teacher-model': 'teacher.model',
   optimizer: 'optimizer.name',
   schedule: 'schedule.name',
   warmup: 'schedule.warmupShare',
@@ -109,20 +132,35 @@ export function overridesOf(values: TrainValues, { presets, at }: OverrideContex
     out: values.out === undefined ? undefined : at(values.out),
     targets: values.targets === undefined ? undefined : targetsOf(values.targets, presets),
     validation: validationOf(values.validation, at),
+    loss: values.loss ?? (values.teacher || values['teacher-model'] ? 'distillation' : undefined),
+    reference: values.reference === undefined ? undefined : at(values.reference),
   }
   const plain = Object.entries(manifestKeys).flatMap(([name, key]) => {
     const value = parsed[name as keyof TrainValues]
     return value === undefined || value === false ? [] : [{ key, value }]
   })
-  const lists = (['optimizer', 'schedule'] as const).flatMap((section) =>
+  const lists = (['optimizer', 'schedule', 'loss'] as const).flatMap((section) =>
     Object.entries(namedValues(`--${section}-options`, values[`${section}-options`])).map(([name, value]) => ({
       key: `${section}.${name}`,
       value,
     })),
   )
-  const given = [...plain, ...lists]
+  const given = [...plain, ...lists, ...teacherOf(values.teacher, at)]
   // Steps count before epochs, so epochs that were typed take steps that were written away.
   return values.epochs !== undefined && values.steps === undefined ? [...given, { key: 'schedule.steps', value: undefined }] : given
+}
+
+/** One expert of weight 1 is itself, anything else a mixture; either takes the other's place. */
+function teacherOf(texts: readonly string[] | undefined, at: OverrideContext['at']): Override[] {
+  const named = expertsNamed(texts ?? [])
+  const [first] = named
+  if (!first) return []
+  const isOne = named.length === 1 && first.weight === 1
+  const mixture = Object.fromEntries(named.map(({ folder, weight }) => [at(folder), weight]))
+  return [
+    { key: 'teacher.adapter', value: isOne ? at(first.folder) : undefined },
+    { key: 'teacher.mixture', value: isOne ? undefined : mixture },
+  ]
 }
 
 /** A preset stays a word; names become a list; anything else is a regular expression over module paths. */

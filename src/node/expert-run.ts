@@ -11,6 +11,7 @@ import { detectFormat, readExamples } from '../train/data/formats.ts'
 import { dataError, type DataSet } from '../train/data/jsonl.ts'
 import { labelProblem } from '../eval/metrics/label-accuracy.ts'
 import { settingTable } from '../train/setting-table.ts'
+import type { TeacherFiles } from './companions.ts'
 import { checkFolder, partsOf, type TrainFilesOptions } from './train.ts'
 import { readDataFiles } from './data.ts'
 import { nameOfManifest } from './manifest-file.ts'
@@ -65,6 +66,16 @@ async function baseOf(base: string | undefined, file: string | undefined): Promi
   return isPath ? path : base
 }
 
+/** Folders of experts relative to the manifest, the model as a base is named. */
+async function teacherOf({ adapter, mixture, model }: NonNullable<Manifest['teacher']>, file: string | undefined): Promise<TeacherFiles> {
+  const at = placed(file)
+  return {
+    ...(adapter !== undefined && { adapter: at(adapter) }),
+    ...(mixture && { mixture: Object.entries(mixture).map(([folder, weight]) => ({ adapter: at(folder), weight })) }),
+    ...(model !== undefined && { model: await baseOf(model, file) }),
+  }
+}
+
 /** The run that a manifest describes. `file` is the manifest's own path, undefined for one put together from a command line. */
 export async function expertRun(manifest: Manifest, file?: string): Promise<ExpertRun> {
   const at = placed(file)
@@ -87,6 +98,8 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
       ...sectionOf('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
       ...sectionOf('optimizer', manifest.optimizer),
       ...sectionOf('loss', manifest.loss),
+      ...(manifest.teacher && { teacher: await teacherOf(manifest.teacher, file) }),
+      ...(manifest.reference !== undefined && { reference: at(manifest.reference) }),
       ...(checkpointing !== undefined && { checkpointing }),
       ...Object.fromEntries(Object.entries(manifest).filter(([key]) => settingPlaces[key as keyof typeof settingPlaces] === 'top')),
       ...(data.system !== undefined && { system: data.system }),

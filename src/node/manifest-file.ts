@@ -54,7 +54,9 @@ export async function readManifest(path: string, overrides: readonly Override[] 
 /** The name that an expert has where its manifest gives no folder: its file's, without the ending. */
 export const nameOfManifest = (path: string): string => basename(path).replace(/\.(ya?ml|json)$/i, '')
 
-const choiceKeys = new Set(['kind', 'schedule', 'optimizer'])
+const choiceKeys = new Set(['kind', 'schedule', 'optimizer', 'loss'])
+/** Choices whose options have little in common. */
+const ownOptions = new Set(['kind', 'loss'])
 
 /** Sets one key. A choice given by its name becomes a map when an option is added; another name drops the options of the old one. */
 export function layOver(whole: Json, { key, value }: Override): void {
@@ -65,7 +67,7 @@ export function layOver(whole: Json, { key, value }: Override): void {
   }
   const before = whole[section]
   const map: Json = isMap(before) ? before : choiceKeys.has(section) && typeof before === 'string' ? { name: before } : {}
-  const isOther = section === 'kind' && option === 'name' && map['name'] !== value
+  const isOther = ownOptions.has(section) && option === 'name' && map['name'] !== value
   whole[section] = isOther ? { name: value } : { ...map, [option]: value }
 }
 

@@ -67,7 +67,7 @@ export const manifestTables = (): ManifestTables => ({
   formats: [...dataFormats.keys()],
   schedules: rowsOf(schedules),
   optimizers: rowsOf(optimizers),
-  losses: rowsOf(new Map([...losses].filter(([name]) => name !== 'distillation'))), // it needs a teacher, which a manifest cannot name
+  losses: rowsOf(losses),
   settings: { batch: settingsIn('batch'), schedule: settingsIn('schedule'), optimizer: settingsIn('optimizer'), top: settingsIn('top') },
   metrics: [...metrics.keys()],
 })

@@ -165,7 +165,8 @@ function filled(options: TrainOptions, maxPositions: number): TrainSettings {
   return {
     ...known,
     maxTokens: known.maxTokens ?? Math.min(roomOf(known), maxPositions),
-    learningRate: known.learningRate ?? usualLearningRate(options.adapter.kind, known.optimizer),
+    learningRate:
+      known.learningRate ?? usualLearningRate(options.adapter.kind, known.optimizer) * (losses.get(known.loss)?.rateFactor ?? 1),
     warmupShare: known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? usualWarmupShare,
   }
 }

@@ -81,8 +81,27 @@ export const topKeys = (tables: ManifestTables): Keys => ({
     field: either(flag, positiveInteger),
     about: 'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
   },
+  reference: { field: filled, about: 'for losses over pairs: the folder of an expert to compare with, in place of the bare base' },
   ...tables.settings.top,
 })
+
+const weights = fieldOf<Readonly<Record<string, number>>>(
+  'a map from folders to weights',
+  { type: 'object', additionalProperties: { type: 'number' }, minProperties: 1 },
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.keys(value).length > 0 &&
+    Object.values(value).every(isNumber),
+)
+
+/** Who is imitated, for the loss 'distillation'. */
+export const teacherKeys: Keys = {
+  adapter: { field: filled, about: 'the folder of an expert; relative to the manifest' },
+  mixture: { field: weights, about: 'several experts with their weights, mixed as they are served' },
+  model: { field: filled, about: 'another model of the same vocabulary; the base itself unless given' },
+}
 
 export const dataKeys = ({ formats }: ManifestTables): Keys => ({
   files: { field: files, about: 'JSONL files, one or a list; relative to the manifest', required: true },

@@ -27,6 +27,15 @@ export interface Manifest {
   readonly schedule?: string | Choice
   readonly optimizer?: string | Choice
   readonly loss?: string | Choice
+  /** Who is imitated, for the loss 'distillation'. */
+  readonly teacher?: {
+    readonly adapter?: string
+    /** Weights by folder. */
+    readonly mixture?: Readonly<Record<string, number>>
+    readonly model?: string
+  }
+  /** What losses over pairs compare with, in place of the bare base. */
+  readonly reference?: string
   readonly evaluation?: ManifestEvaluation
   readonly checkpointing?: boolean | number
   readonly seed?: number

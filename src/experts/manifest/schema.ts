@@ -14,6 +14,7 @@ import {
   kindKeys,
   type ManifestTables,
   scheduleKeys,
+  teacherKeys,
   topKeys,
 } from './keys.ts'
 import type { ManifestProblem } from './manifest.ts'
@@ -90,6 +91,7 @@ export function manifestSchema(tables: ManifestTables): Schema {
       schedule: choiceOf(tables.schedules, scheduleKeys(tables), 'how long, and how the learning rate moves', 'cosine').optional(),
       optimizer: choiceOf(tables.optimizers, tables.settings.optimizer, 'the rule of a step, and its options', 'adamw').optional(),
       loss: choiceOf(tables.losses, {}, 'what is made small, and its options', 'cross-entropy').optional(),
+      teacher: mapOf(valuesOf(teacherKeys), 'who is imitated, by the loss distillation').optional(),
       evaluation: mapOf(valuesOf(evaluationKeys(tables)), 'what is measured after the training').optional(),
       ...others,
     } as Record<string, Schema>,

@@ -2,7 +2,7 @@
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Loss } from './loss.ts'
-import { margins, meanOfPairs, pairFeeds, referenceMargins, referencePass, reportPairs } from './pairs.ts'
+import { margins, meanOfPairs, pairFeeds, pairsRateFactor, referenceMargins, referencePass, reportPairs } from './pairs.ts'
 
 const options = {
   beta: { type: 'number', default: 0.1, above: 0, about: 'how far the expert may move away from the reference: less for larger values' },
@@ -19,6 +19,7 @@ export const dpo: Loss<OptionValues<typeof options>> = {
   about: 'pairs: −log σ(β·(margin − the reference’s margin)), margin = log π(chosen) − log π(rejected)',
   options,
   learnsFrom: 'pairs',
+  rateFactor: pairsRateFactor,
   complete: (given) => readOptions('DPO', given, options),
   graph(g, logits, { beta, labelSmoothing, referenceFree }) {
     const margin = margins(g, logits)

@@ -2,7 +2,7 @@
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Loss } from './loss.ts'
-import { margins, meanOfPairs, number, pairFeeds, referenceMargins, referencePass, reportPairs } from './pairs.ts'
+import { margins, meanOfPairs, number, pairFeeds, pairsRateFactor, referenceMargins, referencePass, reportPairs } from './pairs.ts'
 
 const options = {
   beta: { type: 'number', default: 0.1, above: 0, about: 'the margin aimed at is 1/(2·beta)' },
@@ -14,6 +14,7 @@ export const ipo: Loss<OptionValues<typeof options>> = {
   about: 'pairs: (margin − the reference’s margin − 1/(2β))², margins per token',
   options,
   learnsFrom: 'pairs',
+  rateFactor: pairsRateFactor,
   complete: (given) => readOptions('IPO', given, options),
   graph(g, logits, { beta }) {
     const gained = g.subtract(margins(g, logits), referenceMargins(g)) // [P]

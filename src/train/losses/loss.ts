@@ -46,6 +46,8 @@ export interface Loss<Settings extends object = object> {
   chance?(vocabularySize: number): number
   /** Single rows, or pairs of a chosen and a rejected row. */
   readonly learnsFrom: 'rows' | 'pairs'
+  /** The learning rate that is usual for the kind is multiplied by this; 1 unless given. */
+  readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** `loss`, a scalar that adds up over the batches of a step; every other output is handed to `report`. */

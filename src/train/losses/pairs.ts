@@ -21,6 +21,9 @@ export const meanOfPairs = (g: GraphBuilder, values: Value): Value =>
 
 export const number = (g: GraphBuilder, value: number): Value => g.constant(f32([], [value]))
 
+/** At the rates of plain training the chosen rows become less likely too, only less so than the rejected ones (docs/train.md has the numbers). */
+export const pairsRateFactor = 0.2
+
 /** The frozen model of losses with a reference: log p of every label, computed once. */
 export const referencePass: FrozenPass = {
   role: 'reference',

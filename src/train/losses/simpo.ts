@@ -2,7 +2,7 @@
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Loss } from './loss.ts'
-import { margins, meanOfPairs, number, pairFeeds, reportPairs } from './pairs.ts'
+import { margins, meanOfPairs, number, pairFeeds, pairsRateFactor, reportPairs } from './pairs.ts'
 
 const options = {
   beta: { type: 'number', default: 2, above: 0, about: 'scale of the margin' },
@@ -15,6 +15,7 @@ export const simpo: Loss<OptionValues<typeof options>> = {
   about: 'pairs, without a reference: −log σ(β·margin − γ), margins per token',
   options,
   learnsFrom: 'pairs',
+  rateFactor: pairsRateFactor,
   complete: (given) => readOptions('SimPO', given, options),
   graph(g, logits, { beta, gamma }) {
     const scaled = g.scale(margins(g, logits), beta) // [P]
