@@ -14,7 +14,7 @@ const plural = (value: number, noun: string): string => `${count(value)} ${noun}
 
 /** What there is to know before the first step. */
 function sayReady(
-  { data, validation, fill, sharedTokens, steps, resumedAt, trainableParameters, refusedCheckpoints }: Ready,
+  { data, validation, fill, sharedTokens, steps, learningRate, resumedAt, trainableParameters, refusedCheckpoints }: Ready,
   terminal: Terminal,
 ): void {
   const shared = sharedTokens > 0 ? `, the first ${sharedTokens} shared by all rows` : ''
@@ -26,7 +26,7 @@ function sayReady(
     terminal.say(`  ${plural(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`)
   if (validation) terminal.say(`  ${plural(validation.rows, 'row')} held for validation`)
   terminal.say(
-    `  ${plural(trainableParameters, 'trainable parameter')}, ${plural(steps, 'step')}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
+    `  ${plural(trainableParameters, 'trainable parameter')}, ${plural(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
   )
   for (const reason of refusedCheckpoints) terminal.note(`  a checkpoint was refused: ${reason}`)
 }

@@ -35,6 +35,8 @@ export type TrainEvent =
       /** Tokens that all rows begin with, computed once a line. */
       readonly sharedTokens: number
       readonly steps: number
+      /** Of the highest step. */
+      readonly learningRate: number
       /** Steps that were done before, where the run goes on from a checkpoint. */
       readonly resumedAt: number
       /** Checkpoints that were found and refused, each with its reason. */

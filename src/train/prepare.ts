@@ -265,6 +265,7 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     fill: fillRate(data.rows, planEpoch(data.rows, { ...shapeOf(settings, data), epoch: 0 }), data.shared),
     sharedTokens: data.shared,
     steps: plan.steps,
+    learningRate: settings.learningRate,
     resumedAt: state.step,
     refusedCheckpoints: refused,
     trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
