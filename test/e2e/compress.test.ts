@@ -62,3 +62,30 @@ describe('graft compress', () => {
     expect(existsSync(at('x'))).toBe(false)
   })
 })
+
+describe('graft train', () => {
+  it('imitates an expert or a mixture that --teacher names, and wants one', async () => {
+    const options = ['--data', 'rows.jsonl', '--model', 'stories260k', '--rank', '2', '--steps', '10', '--learning-rate', '5e-3', '--json']
+    const { stdout } = await run('train', ...options, '--out', 'student', '--teacher', 'large', '--temperature', '2')
+    const alone = JSON.parse(stdout)
+    expect(alone.last.loss).toBeLessThan(0.6 * alone.firstLoss)
+    const mixed = await run('train', ...options, '--out', 'mixed', '--teacher', 'large=0.5', '--teacher', 'student=0.5', '--overwrite')
+    expect(JSON.parse(mixed.stdout).reason).toBe('finished')
+    const missing = await graft(['train', ...options, '--out', 'x', '--loss', 'distillation'], { cwd: scratch.path })
+    expect([missing.code, missing.stderr + missing.stdout]).toEqual([1, expect.stringContaining('needs a teacher')])
+    expect(existsSync(at('x'))).toBe(false)
+  }, 90_000)
+  it('learns preferences, from a manifest too', async () => {
+    const pairs = storyRows.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: ' Then it was over.' }))
+    writeFileSync(at('pairs.jsonl'), jsonl(pairs))
+    writeFileSync(
+      at('taste.yaml'),
+      'base: stories260k\ndata:\n  files: pairs.jsonl\n  validation: 0.25\nloss:\n  name: dpo\n  beta: 0.2\nschedule:\n  steps: 8\n',
+    )
+    const report = JSON.parse((await run('train', 'taste.yaml', '--json')).stdout)
+    expect(report.firstLoss).toBeCloseTo(Math.LN2, 3)
+    expect(report.best.loss).toBeLessThan(Math.LN2)
+    const wrong = await graft(['train', '--data', 'pairs.jsonl', '--model', 'stories260k', '--out', 'y'], { cwd: scratch.path })
+    expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('Take the loss "dpo"')])
+  }, 90_000)
+})
