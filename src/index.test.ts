@@ -12,7 +12,7 @@ describe('the entries', () => {
     )
   })
   it('graftlm/node has the same names, and models', () => {
-    expect(Object.keys(node).sort()).toEqual([...Object.keys(main), 'extract', 'loadModel', 'mergeIntoBase', 'resolveModel'].sort())
+    expect(Object.keys(node).sort()).toEqual([...Object.keys(main), 'compress', 'extract', 'loadModel', 'mergeIntoBase', 'resolveModel'].sort())
     expect(node.loadAdapter).not.toBe(main.loadAdapter)
     expect(node.merge).not.toBe(main.merge)
   })

@@ -2,6 +2,7 @@
 
 export * from '../index.ts'
 export { loadAdapter, saveAdapter } from './adapters.ts'
+export { compress, type CompressFilesOptions } from './compress.ts'
 export type { DataInput } from './data.ts'
 export { extract } from './extract.ts'
 export { mergeIntoBase, type IntoBaseFilesOptions, type IntoBaseReport } from './into-base.ts'

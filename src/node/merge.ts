@@ -41,7 +41,7 @@ async function mergeFiles(
   return mergeValues(adapters, recipe, { ...rest, ...(ready && { base: ready }) })
 }
 
-async function mergeBase(source: string, adapters: readonly Adapter[]): Promise<MergeBase> {
+export async function mergeBase(source: string, adapters: readonly Adapter[]): Promise<MergeBase> {
   const base = await openBaseModel(await resolveModel(source))
   try {
     return await baseForMerge(base, adapters)

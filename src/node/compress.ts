@@ -1,0 +1,19 @@
+// Compressing by path: the adapter may be a folder, the base what `loadModel` takes.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import { compress as compressValues, type Compressed, type CompressOptions } from '../merge/compress.ts'
+import type { MergeBase } from '../merge/sources.ts'
+import { loadAdapter } from './adapters.ts'
+import { mergeBase } from './merge.ts'
+
+export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
+  /** Needed where the change depends on the base's weights (DoRA, IA3): what `loadModel` takes, or its graph and weights. */
+  readonly base?: MergeBase | string
+}
+
+/** The adapter, or the one in a folder, with every ΔW cut to a lower rank. Throws what compressing and `loadAdapter` throw. */
+export async function compress(adapter: Adapter | string, { base, ...rest }: CompressFilesOptions): Promise<Compressed> {
+  const loaded = typeof adapter === 'string' ? await loadAdapter(adapter) : adapter
+  const ready = typeof base === 'string' ? await mergeBase(base, [loaded]) : base
+  return compressValues(loaded, { ...rest, ...(ready && { base: ready }) })
+}
