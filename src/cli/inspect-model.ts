@@ -3,9 +3,12 @@
 
 import { isBlockType } from '../base/dtype.ts'
 import { sizeOf } from '../base/tensor.ts'
+import { toFloat32 } from '../formats/convert.ts'
+import type { TensorStore } from '../formats/tensor-store.ts'
 import { modulesOf, type ModuleInfo } from '../graph/model-graph.ts'
 import type { LoadedModel } from '../node/index.ts'
 import { activationQuantisationError, type PredictionDistance, probePrompts } from '../runtime/index.ts'
+import { layerOf, layerTable } from './layer-table.ts'
 import { openModel } from './open-model.ts'
 import { bytes, count } from './ui/format.ts'
 import { table } from './ui/table.ts'
@@ -15,6 +18,7 @@ interface InspectValues {
   readonly weights: string | undefined
   readonly threads: number | undefined
   readonly prompts: number
+  readonly norms: boolean
   readonly all: boolean
 }
 
@@ -45,6 +49,7 @@ export async function inspectModel(source: string, values: InspectValues, termin
       identity: await base.identity(),
       types: typesOf(tensors),
       modules: moduleKinds(modulesOf(base.graph)),
+      norms: values.norms ? await normsOf(base.weights, terminal) : null,
       fastPath: quantised && values.prompts > 0 ? await distance(model, values.prompts, terminal) : null,
       ...(values.all ? { tensors } : {}),
     }
@@ -54,6 +59,20 @@ export async function inspectModel(source: string, values: InspectValues, termin
   } finally {
     await model.dispose()
   }
+}
+
+/** Frobenius norms, one weight in memory at a time. */
+async function normsOf(weights: TensorStore, terminal: Terminal): Promise<{ name: string; norm: number }[]> {
+  const progress = terminal.progress('norms', weights.tensors.size)
+  const norms: { name: string; norm: number }[] = []
+  for (const name of weights.tensors.keys()) {
+    let squares = 0
+    for (const value of toFloat32(await weights.read(name))) squares += value * value
+    norms.push({ name, norm: Math.sqrt(squares) })
+    progress.update(norms.length)
+  }
+  progress.end()
+  return norms
 }
 
 interface TensorLine {
@@ -124,4 +143,8 @@ function show(result: Inspected, { print, style }: Terminal): void {
     `× ${module.count}`,
   ])
   for (const line of table([['  module', 'kind', 'shape', ''], ...rows])) print(line)
+  if (!result.norms) return
+  print('  ‖W‖ by layer and weight')
+  const paths = result.norms.map((one) => ({ path: one.name.replace(/\.weight$/, ''), layer: layerOf(one.name), norm: one.norm }))
+  for (const line of layerTable(paths)) print(line)
 }

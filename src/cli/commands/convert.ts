@@ -1,33 +1,47 @@
-// graft convert: a model into a Hugging Face folder, or an adapter into another element type.
+// graft convert: a model into a Hugging Face folder, or an adapter into another element type or another tool's file.
 
 import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { OptionError } from '../../base/errors.ts'
 import { defineCommand } from '../command.ts'
 import type { FloatChoice } from '../../graph/hugging-face-folder.ts'
+import { modelOptions } from '../open-model.ts'
 
-const dtypes = ['f32', 'f16', 'bf16'] as const satisfies readonly FloatChoice[]
+const floats: readonly string[] = ['f32', 'f16', 'bf16'] satisfies readonly FloatChoice[]
 
 export const convert = defineCommand({
   name: 'convert',
-  summary: 'a GGUF model into a safetensors folder, or an adapter into another float type',
+  summary: 'a GGUF model into a safetensors folder, or an adapter into fewer bits or another format',
   usage: '<from> <to>',
   words: [2, 2],
   options: {
-    dtype: { type: 'text', default: 'f32', choices: dtypes, about: 'element type of what is written; bf16 halves the size' },
+    dtype: {
+      type: 'text',
+      default: 'f32',
+      choices: [...floats, 'int8', 'int4'],
+      about: 'element type of what is written; int8 and int4 are for adapters',
+    },
+    model: { ...modelOptions.model, about: "of an adapter: its base, to see how far answers moved; needed for GGUF's and mlx-lm's files" },
+    threads: modelOptions.threads,
+    prompts: { type: 'integer', least: 0, default: 20, about: 'prompts on which that is seen; 0: none' },
   },
   examples: [
     {
       command: 'graft convert model.gguf model-folder --dtype bf16',
       about: 'for tools that read the Hugging Face layout; quantised weights are unpacked',
     },
-    { command: 'graft convert my-expert my-expert-f16 --dtype f16', about: 'an adapter at half the size' },
+    {
+      command: 'graft convert my-expert small --dtype int4 --model smollm2-135m-instruct',
+      about: 'an adapter at a seventh of the size, and what that costs',
+    },
+    { command: 'graft convert my-expert my-expert.gguf --model base.gguf', about: 'a LoRA for llama.cpp; the other way round too' },
   ],
   async run({ words: [from, to], values, terminal }) {
     if (await stat(to!).catch(() => undefined)) throw new OptionError(`${to}: exists already. Choose a folder that does not exist yet.`)
-    const dtype = values.dtype as FloatChoice
-    const isAdapter = (await stat(join(from!, 'adapter_config.json')).catch(() => undefined))?.isFile() === true
-    const { convertAdapter, convertModel } = await import('../convert-files.ts')
-    return (isAdapter ? convertAdapter : convertModel)(from!, to!, dtype, terminal)
+    const found = await (await import('../inspect-sources.ts')).adapterAt(from!)
+    if (found) return (await import('../convert-adapter.ts')).convertAdapter(found.path, found.format, to!, values, terminal)
+    if (!floats.includes(values.dtype))
+      throw new OptionError(`--dtype ${values.dtype}: a model is written in ${floats.join(', ')}; 8 and 4 bits are for adapters.`)
+    const { convertModel } = await import('../convert-files.ts')
+    return convertModel(from!, to!, values.dtype as FloatChoice, terminal)
   },
 })

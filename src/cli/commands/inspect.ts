@@ -1,7 +1,5 @@
 // graft inspect: what is in a model or an adapter.
 
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { defineCommand } from '../command.ts'
 import { modelOptions } from '../open-model.ts'
 
@@ -14,6 +12,8 @@ const options = {
     default: 100,
     about: 'prompts on which the fast path of a quantised model is compared with the exact one; 0: none',
   },
+  norms: { type: 'flag', about: 'of a model: the norm of every weight; reads all of them' },
+  model: { ...modelOptions.model, about: "of an adapter: its base, for what depends on the base's weights (DoRA, IA3) or graph (VeRA)" },
   all: { type: 'flag', about: 'every tensor, not only a summary' },
 } as const
 
@@ -27,11 +27,20 @@ export const inspect = defineCommand({
     { command: 'graft inspect stories260k', about: 'a model of the catalogue' },
     { command: 'graft inspect model.gguf', about: 'a quantised model, and how far its fast path lies from the exact one' },
     { command: 'graft inspect .graft/quickstart --all', about: 'an adapter, tensor by tensor' },
+    { command: 'graft inspect lora.gguf', about: "an adapter of llama.cpp; mlx-lm's folders are read too" },
   ],
   async run({ words, values, terminal }) {
     const source = words[0]!
-    const isAdapter = (await stat(join(source, 'adapter_config.json')).catch(() => undefined))?.isFile() === true
-    if (isAdapter) return (await import('../inspect-adapter.ts')).inspectAdapter(source, values, terminal)
+    const found = await (await import('../inspect-sources.ts')).adapterAt(source)
+    if (found) {
+      const [{ inspectAdapter }, { showAdapter }] = await Promise.all([
+        import('../inspect-adapter.ts'),
+        import('../inspect-adapter-view.ts'),
+      ])
+      const { result, tensors } = await inspectAdapter(found.path, found.format, values)
+      showAdapter(result, tensors, values.all, terminal)
+      return result
+    }
     return (await import('../inspect-model.ts')).inspectModel(source, values, terminal)
   },
 })
