@@ -6,6 +6,7 @@ import { GraftError } from '../base/errors.ts'
 import type { Adapter } from '../index.ts'
 import type { ExpertRun } from '../node/expert-run.ts'
 import type { LoadedModel } from '../node/index.ts'
+import type { SharedPrograms } from '../train/shared-programs.ts'
 import { evaluationProgress, evaluationSummary, evaluationTable } from './evaluate-expert.ts'
 import { defaultModel, openModel } from './open-model.ts'
 import { shownPath } from './shown-path.ts'
@@ -46,8 +47,8 @@ export function byBase(experts: readonly PlannedExpert[]): PlannedExpert[][] {
   return [...groups.values()]
 }
 
-/** The model, with weights that are read once for all runs; for a single run they are not kept. */
-function sharedBase(model: LoadedModel): LoadedModel {
+/** The model, with weights that are read once for all runs. */
+function withKeptWeights(model: LoadedModel): LoadedModel {
   const kept = new Map<string, ReturnType<LoadedModel['weights']>>()
   const weights = (options: Parameters<LoadedModel['weights']>[0] = {}) => {
     const key = options.quantization ?? 'f32'
@@ -67,42 +68,56 @@ export async function trainExperts(experts: readonly PlannedExpert[], context: E
     if (experts.length > 1) context.terminal.note(`  failed: ${error.message.split('\n')[0]}`)
   }
   for (const group of byBase(experts)) {
-    let model: LoadedModel | undefined
+    let base: SharedBase
     try {
-      const opened = await openModel(baseOf(group[0]!), context.values, context.terminal)
-      model = group.length > 1 ? sharedBase(opened) : opened
+      base = await openBase(group, context)
     } catch (error) {
       for (const planned of group) failed(planned, error)
       continue
     }
     for (const planned of group) {
       if (context.signal.aborted) break
+      const place = experts.length > 1 ? `${results.length + 1} of ${experts.length}  ` : ''
       try {
-        results.push(await trainOne(planned, model, `${results.length + 1} of ${experts.length}`, experts.length > 1, context))
+        results.push(await trainOne(planned, base, place, context))
       } catch (error) {
         failed(planned, error)
       }
     }
-    if (experts.length > 1) await model.dispose()
+    await base.programs?.dispose()
+    if (experts.length > 1) await base.model.dispose()
   }
   return results
 }
 
+/** A base that several runs share, with the program that runs of one shape share; alone, a run keeps neither. */
+interface SharedBase {
+  readonly model: LoadedModel
+  readonly programs?: SharedPrograms
+}
+
+async function openBase(group: readonly PlannedExpert[], { values, terminal }: ExpertsContext): Promise<SharedBase> {
+  const model = await openModel(baseOf(group[0]!), values, terminal)
+  if (group.length === 1) return { model }
+  const { sharedPrograms } = await import('../train/shared-programs.ts')
+  return { model: withKeptWeights(model), programs: sharedPrograms() }
+}
+
 async function trainOne(
   planned: PlannedExpert,
-  model: LoadedModel,
+  { model, programs }: SharedBase,
   place: string,
-  several: boolean,
   context: ExpertsContext,
 ): Promise<TrainedExpert> {
   // prettier-ignore
   const { run, resume } = planned
   const { terminal, signal, values } = context
   const { train } = await import('../node/index.ts')
-  const head = `${several ? `${place}  ` : ''}${terminal.style.strong(shownPath(run.out))}`
+  const head = `${place}${terminal.style.strong(shownPath(run.out))}`
   terminal.say(`${head}: ${run.options.adapter.kind} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`)
   const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
-  const events = train({ ...run.options, data, model, signal, resume, overwrite: values.overwrite, date: new Date() })
+  const choices = { signal, resume, overwrite: values.overwrite, date: new Date(), ...(programs && { programs }) }
+  const events = train({ ...run.options, data, model, ...choices })
   const end = await showTraining(events, terminal)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
   return { planned, end, evaluation: await evaluated(run, end.best.adapter, model, context) }

@@ -48,4 +48,5 @@ export { standalonePresets, type StandalonePreset } from './standalone/presets.t
 export type { StandaloneSettings } from './standalone/settings.ts'
 export { standaloneLoss, trainStandalone } from './standalone/train-standalone.ts'
 export { checkAnswer, SyntheticDataGenerator } from './synthetic/synthetic-data-generator.ts'
+export { sharedPrograms, type SharedPrograms } from './shared-programs.ts'
 export { train } from './train.ts'

@@ -19,6 +19,7 @@ import { optimizerNamed, optimizers } from './optimizers/optimizers.ts'
 import type { Schedule } from './schedules/schedule.ts'
 import { scheduleNamed, schedules } from './schedules/schedules.ts'
 import { settingTable } from './setting-table.ts'
+import type { SharedPrograms } from './shared-programs.ts'
 
 /** What training needs of a model. */
 export interface TrainableModel {
@@ -109,6 +110,8 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly teacher?: Teacher
   /** For losses over pairs with a reference: an adapter in place of the bare base. */
   readonly reference?: Adapter
+  /** Programs that runs over one base share: `sharedPrograms()`, where several follow one another. */
+  readonly programs?: SharedPrograms
   /** Ends the run between two steps, with a checkpoint. */
   readonly signal?: AbortSignal
   /** Milliseconds, for speed and time left. */

@@ -27,15 +27,7 @@ type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
   const run = await prepareRun(options)
   yield run.ready
-  const program = await createGradientProgram({
-    graph: options.model.base.graph,
-    weights: run.weights,
-    backend: options.model.backend,
-    adapter: run.adapter,
-    trainable: run.trainable,
-    checkpointing: run.settings.checkpointing,
-    loss: run.objective.graph,
-  })
+  const program = await programOf(run, options)
   try {
     for await (const event of runSteps(run, program, options))
       if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped') yield* endWithImportance(event, run, options)
@@ -43,6 +35,16 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   } finally {
     await Promise.all([program.dispose(), run.objective.dispose()])
   }
+}
+
+/** The run's program: its own, or one that an earlier run of the same shape has compiled. */
+function programOf({ adapter, objective, settings, trainable, weights }: PreparedRun, { model, programs }: TrainOptions) {
+  const { checkpointing, loss, lossOptions } = settings
+  const made = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable, checkpointing, loss: objective.graph }
+  if (!programs) return createGradientProgram(made)
+  const { peft: _peft, ...config } = adapter.config
+  const key = JSON.stringify([adapter.kind, config, trainable, checkpointing, loss, lossOptions])
+  return programs.take(made, key, createGradientProgram)
 }
 
 /** The end of a run that is asked to protect its task: with how much each weight of the best adapter mattered for it. */
