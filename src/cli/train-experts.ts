@@ -114,7 +114,9 @@ async function trainOne(
   const { terminal, signal, values } = context
   const { train } = await import('../node/index.ts')
   const head = `${place}${terminal.style.strong(shownPath(run.out))}`
-  terminal.say(`${head}: ${run.options.adapter.kind} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`)
+  const { adapter } = run.options
+  const start = typeof adapter === 'string' ? `going on from ${shownPath(adapter)}` : adapter.kind
+  terminal.say(`${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`)
   const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
   const choices = { signal, resume, overwrite: values.overwrite, date: new Date(), ...(programs && { programs }) }
   const events = train({ ...run.options, data, model, ...choices })

@@ -20,6 +20,7 @@ export const trainOptions = {
   alpha: { type: 'number', about: 'their scale; twice the rank unless given' },
   targets: { type: 'text', value: 'names', about: 'a preset, or names with commas: q_proj,v_proj; all-linear unless given' },
   rslora: { type: 'flag', about: 'scale by alpha/√rank instead of alpha/rank' },
+  from: { type: 'text', value: 'folder', about: 'an expert to go on from, in place of a fresh one' },
   'virtual-tokens': { type: 'integer', least: 1, about: 'length of a soft prompt (prompt-tuning, prefix-tuning); 16 unless given' },
   dropout: { type: 'number', least: 0, about: "share of a detour's input that is dropped; 0 unless given" },
   'learning-rate': { type: 'number', least: 0, about: 'of the highest step; by kind and optimiser unless given' },
@@ -64,6 +65,8 @@ export const trainOptions = {
   },
   'save-every': { type: 'integer', least: 1, value: 'steps', about: 'checkpoints to go on from; 25 unless given' },
   system: { type: 'text', value: 'text', about: 'system message for rows that have none; the expert remembers it' },
+  ewc: { type: 'number', least: 0, value: 'lambda', about: 'protect what earlier tasks need, so hard (0.03 is usual); LoRA only' },
+  'ewc-decay': { type: 'number', least: 0, about: 'how much earlier tasks count beside the newest; 1 unless given' },
   quantize: { type: 'text', choices: ['nf4', 'int8'], about: 'keep the base in 4 or 8 bits while training (QLoRA): less memory' },
   checkpointing: { type: 'flag', about: 'compute layers twice instead of keeping them: less memory, more time' },
   resume: { type: 'flag', about: 'go on from the checkpoint in --out' },
@@ -86,6 +89,9 @@ const manifestKeys: Readonly<Record<Exclude<keyof TrainValues, OfTheRun | Lists>
   rank: 'kind.rank',
   alpha: 'kind.alpha',
   targets: 'targets',
+  from: 'from',
+  ewc: 'ewc.lambda',
+  'ewc-decay': 'ewc.decay',
   rslora: 'kind.rankStabilized',
   'virtual-tokens': 'kind.virtualTokens',
   dropout: 'kind.dropout',
@@ -134,6 +140,7 @@ export function overridesOf(values: TrainValues, { presets, at }: OverrideContex
     validation: validationOf(values.validation, at),
     loss: values.loss ?? (values.teacher || values['teacher-model'] ? 'distillation' : undefined),
     reference: values.reference === undefined ? undefined : at(values.reference),
+    from: values.from === undefined ? undefined : at(values.from),
   }
   const plain = Object.entries(manifestKeys).flatMap(([name, key]) => {
     const value = parsed[name as keyof TrainValues]

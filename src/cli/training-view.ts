@@ -41,6 +41,7 @@ const measuresText = ({ measures = {} }: { readonly measures?: Readonly<Record<s
 export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: Terminal): Promise<TrainEnd> {
   let progress: Progress | undefined
   let asked: Progress | undefined
+  let measuring: Progress | undefined
   const started = terminal.now()
   let validated = ''
   for await (const event of events) {
@@ -57,10 +58,16 @@ export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: 
         event.step,
         `step ${event.step}/${event.steps}  loss ${event.loss.toFixed(3)}${measuresText(event)}${validated}  ${rate(event.tokensPerSecond)} tokens/s`,
       )
+    } else if (event.type === 'importance-measured') {
+      progress?.end(undefined)
+      measuring ??= terminal.progress('  measuring what later tasks must keep', event.count)
+      measuring.update(event.done)
     } else if (event.type === 'validation-end') {
       validated = `  validation ${event.loss.toFixed(3)}${measuresText(event)}`
     } else if (event.type === 'train-end') {
       progress?.end(undefined)
+      measuring?.end()
+      if (event.ewc) terminal.say(`  ${plural(event.ewc.tasks, 'task')} protected from what is learned later`)
       const seconds = (terminal.now() - started) / 1000
       terminal.say(`  ${ending[event.reason]} after step ${event.last.step} in ${duration(seconds)}; loss ${lossText(event)}`)
       return event

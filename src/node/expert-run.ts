@@ -3,19 +3,27 @@
 
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import type { Adapter } from '../adapters/adapter.ts'
 import { kindNamed } from '../adapters/kinds.ts'
-import { DataError, GraftError } from '../base/errors.ts'
+import { DataError, GraftError, OptionError } from '../base/errors.ts'
 import { answerOf } from '../eval/questions.ts'
 import type { Choice, Manifest, ManifestProblem } from '../experts/manifest/manifest.ts'
 import { detectFormat, readExamples } from '../train/data/formats.ts'
 import { dataError, type DataSet } from '../train/data/jsonl.ts'
 import { labelProblem } from '../eval/metrics/label-accuracy.ts'
 import { settingTable } from '../train/setting-table.ts'
+import { loadAdapter } from './adapters.ts'
 import type { TeacherFiles } from './companions.ts'
 import { checkFolder, partsOf, type TrainFilesOptions } from './train.ts'
 import { readDataFiles } from './data.ts'
 import { nameOfManifest } from './manifest-file.ts'
 import { settingPlaces } from './manifest-tables.ts'
+
+/** The kind and options of an adapter that is made when the run starts. */
+export interface FreshAdapter {
+  readonly kind: string
+  readonly config: Readonly<Record<string, unknown>>
+}
 
 /** A run as a manifest describes it. */
 export interface ExpertRun {
@@ -25,7 +33,7 @@ export interface ExpertRun {
   readonly dataFiles: readonly string[]
   /** All the answers there are, where the rows are labelled. */
   readonly labels?: readonly string[]
-  readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & { readonly adapter: { readonly kind: string } }
+  readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & { readonly adapter: string | FreshAdapter }
   readonly evaluation?: Omit<NonNullable<Manifest['evaluation']>, 'data'> & { readonly dataFiles?: readonly string[] }
 }
 
@@ -79,7 +87,7 @@ async function teacherOf({ adapter, mixture, model }: NonNullable<Manifest['teac
 /** The run that a manifest describes. `file` is the manifest's own path, undefined for one put together from a command line. */
 export async function expertRun(manifest: Manifest, file?: string): Promise<ExpertRun> {
   const at = placed(file)
-  const { data = {}, batch = {}, evaluation, targets, checkpointing, out = nameOfManifest(file!) } = manifest
+  const { data = {}, batch = {}, evaluation, targets, checkpointing, from, ewc, out = nameOfManifest(file!) } = manifest
   const { rows = 4, tokens = 256, ...batchSettings } = batch as { rows?: number; tokens?: number }
   const { name: kind = 'lora', ...own } = asChoice(manifest.kind)
   const { validation } = data
@@ -92,7 +100,7 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
     ...(data.labels && { labels: data.labels }),
     options: {
       out: at(out),
-      adapter: { kind, config: { ...usual[kind], ...(targets !== undefined && { targets }), ...own } },
+      adapter: from === undefined ? { kind, config: { ...usual[kind], ...(targets !== undefined && { targets }), ...own } } : at(from),
       batch: { rows, tokens },
       ...batchSettings,
       ...sectionOf('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
@@ -101,6 +109,7 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
       ...(manifest.teacher && { teacher: await teacherOf(manifest.teacher, file) }),
       ...(manifest.reference !== undefined && { reference: at(manifest.reference) }),
       ...(checkpointing !== undefined && { checkpointing }),
+      ...(ewc && { ewc: { ...ewc, ...(ewc.from !== undefined && { from: at(ewc.from) }) } }),
       ...Object.fromEntries(Object.entries(manifest).filter(([key]) => settingPlaces[key as keyof typeof settingPlaces] === 'top')),
       ...(data.system !== undefined && { system: data.system }),
       ...(held !== undefined && { validation: held }),
@@ -133,8 +142,9 @@ export async function checkRun(manifest: Manifest, { out, dataFiles, options, ev
       faults.push({ key, error })
     }
   }
-  const { kind, config } = options.adapter as { kind: string; config: Readonly<Record<string, unknown>> }
-  await attempt(['kind'], () => kindNamed(kind).complete(config))
+  const { adapter } = options
+  if (typeof adapter !== 'string') await attempt(['kind'], () => kindNamed(adapter.kind).complete(adapter.config))
+  else await attempt(['from'], async () => checkStart(await loadAdapter(adapter), manifest))
   await attempt(['out'], () => checkFolder(out, options))
   for (const file of dataFiles) await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
   const { validation } = options
@@ -146,6 +156,15 @@ export async function checkRun(manifest: Manifest, { out, dataFiles, options, ev
   if (evaluation && !evaluation.dataFiles && validation === undefined)
     faults.push({ key: ['evaluation'], error: new DataError('has no rows: give evaluation.data, or data.validation to judge on its rows') })
   return faults
+}
+
+/** An expert that is gone on from keeps its kind and its layers. */
+function checkStart({ kind }: Adapter, manifest: Manifest): void {
+  const { name, ...own } = asChoice(manifest.kind)
+  const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
+  if (name !== undefined && name !== kind) throw new OptionError(`the expert to go on from is of kind ${kind}, and ${name} is asked for`)
+  if (others.length > 0)
+    throw new OptionError(`the expert to go on from keeps its ${others.join(', ')}: leave ${others.length > 1 ? 'these' : 'this'} out`)
 }
 
 /** Rows are of the form that was named, and their answers among the labels. */

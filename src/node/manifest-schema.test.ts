@@ -71,7 +71,7 @@ describe('a manifest', () => {
     [{ data, checkpointing: 'yes' }, 'checkpointing: is "yes"; expected true or false or a whole number ≥ 1'],
     [{ data, evaluation: {} }, 'evaluation.metrics: is missing; expected a list'],
     [{ data, seed: 0.5 }, 'seed: is 0.5; expected a whole number'],
-    [{ data, ewc: { lambda: 1 } }, 'ewc: is not known; expected one of '],
+    [{ data, ewc: { lambda: -1 } }, 'ewc.lambda: '],
   ])('%j is refused in one sentence', (value, message) => {
     const said = messages(value)
     expect(said).toHaveLength(1)

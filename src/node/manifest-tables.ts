@@ -5,6 +5,7 @@ import { adapterKinds } from '../adapters/kinds.ts'
 import { presets } from '../adapters/presets.ts'
 import { type ChoiceRows, fieldOf, type Keys, type ManifestTables } from '../experts/manifest/keys.ts'
 import { dataFormats } from '../train/data/formats.ts'
+import { ewcTable } from '../train/ewc/options.ts'
 import { expectedValue, type OptionTable, type TrainOptionSpec, valueProblems } from '../train/option-table.ts'
 import { losses } from '../train/losses/losses.ts'
 import { optimizers } from '../train/optimizers/optimizers.ts'
@@ -70,4 +71,5 @@ export const manifestTables = (): ManifestTables => ({
   losses: rowsOf(losses),
   settings: { batch: settingsIn('batch'), schedule: settingsIn('schedule'), optimizer: settingsIn('optimizer'), top: settingsIn('top') },
   metrics: [...metrics.keys()],
+  ewc: keysOf(ewcTable),
 })

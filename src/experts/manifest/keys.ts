@@ -30,6 +30,7 @@ export interface ManifestTables {
   /** The settings of a run by the section they stand in. */
   readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', Keys>>
   readonly metrics: readonly string[]
+  readonly ewc: Keys
 }
 
 /** A field from a test of its own. */
@@ -69,6 +70,7 @@ const files = fieldOf<string | readonly string[]>(
 export const topKeys = (tables: ManifestTables): Keys => ({
   base: { field: filled, about: 'the base model: a catalogue name, hf:owner/name, a folder or a .gguf file' },
   out: { field: filled, about: "the expert's folder; beside the manifest and named like it unless given" },
+  from: { field: filled, about: 'the folder of an expert to go on from, in place of a fresh one; relative to the manifest' },
   targets: {
     field: fieldOf(
       `${tables.targets.join(', ')}, a list of names, or a regular expression over module paths`,
@@ -102,6 +104,12 @@ export const teacherKeys: Keys = {
   mixture: { field: weights, about: 'several experts with their weights, mixed as they are served' },
   model: { field: filled, about: 'another model of the same vocabulary; the base itself unless given' },
 }
+
+/** What earlier tasks need is kept: elastic weight consolidation. */
+export const ewcKeys = ({ ewc }: ManifestTables): Keys => ({
+  ...ewc,
+  from: { field: filled, about: 'the folder with what earlier tasks left (ewc.safetensors); that of the expert gone on from unless given' },
+})
 
 export const dataKeys = ({ formats }: ManifestTables): Keys => ({
   files: { field: files, about: 'JSONL files, one or a list; relative to the manifest', required: true },

@@ -12,6 +12,8 @@ export interface Manifest {
   /** The folder of the expert. */
   readonly out?: string
   readonly kind?: string | Choice
+  /** The folder of an expert to go on from. */
+  readonly from?: string
   /** A preset, ends of module paths, or a regular expression over whole paths. */
   readonly targets?: string | readonly string[]
   readonly data?: {
@@ -36,6 +38,8 @@ export interface Manifest {
   }
   /** What losses over pairs compare with, in place of the bare base. */
   readonly reference?: string
+  /** Protection of earlier tasks. */
+  readonly ewc?: { readonly lambda?: number; readonly decay?: number; readonly sample?: number; readonly from?: string }
   readonly evaluation?: ManifestEvaluation
   readonly checkpointing?: boolean | number
   readonly seed?: number
