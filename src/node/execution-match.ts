@@ -1,6 +1,7 @@
 // Execution match for SQL: the answer, run on the row's own tables, gives the rows that the wanted query gives. Zhong et al. 2017, arXiv:1709.00103.
 
 import { type Metric, share } from '../eval/metric.ts'
+import { tableFor } from '../eval/sql-table.ts'
 import { createSqlRunner, type SqlOutcome } from './sql-runner.ts'
 
 /** The SQL of an answer: out of a Markdown fence where it stands in one. */
@@ -14,8 +15,9 @@ export function sameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
   return left.every((row, i) => row === right[i])
 }
 
-const textAt = (row: Readonly<Record<string, unknown>>, key: string): string | undefined =>
-  typeof row[key] === 'string' ? row[key] : undefined
+/** The row's own tables, or one made from the wanted query where the row brings none and the query is simple enough. */
+const schemaOf = ({ schema }: Readonly<Record<string, unknown>>, wanted: string): string | undefined =>
+  typeof schema === 'string' ? schema : tableFor(sqlOf(wanted))
 
 /** A metric that keeps one process for all its queries; dispose ends it. `timeoutMs`: of one query. */
 export function createExecutionMatch(timeoutMs?: number): Metric {
@@ -27,13 +29,13 @@ export function createExecutionMatch(timeoutMs?: number): Metric {
     kind: 'share',
     better: 'higher',
     async problem({ row, wanted }) {
-      const schema = textAt(row, 'schema')
+      const schema = schemaOf(row, wanted)
       if (schema === undefined) return 'the row has no "schema": the CREATE TABLE and INSERT statements that its query runs on'
       const right = await runner.run({ schema, query: sqlOf(wanted) })
       return 'error' in right ? `the wanted query fails on the row's "schema": ${right.error}` : undefined
     },
     async score({ row, answer, wanted }) {
-      const schema = textAt(row, 'schema')!
+      const schema = schemaOf(row, wanted)!
       return share(sameRows(await runner.run({ schema, query: sqlOf(answer) }), await runner.run({ schema, query: sqlOf(wanted) })))
     },
     dispose: () => runner.dispose(),

@@ -53,7 +53,7 @@ export function ordersRows(query: string): boolean {
 
 /** Runs one query; what it cannot do is an error in words. */
 export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
-  const database = new DatabaseSync(':memory:', { allowExtension: false, timeout: 0 })
+  const database = new DatabaseSync(':memory:', { allowExtension: false, enableDoubleQuotedStringLiterals: true })
   try {
     database.exec(`PRAGMA hard_heap_limit = ${heapBytes}`)
     database.setAuthorizer(allowing((action) => !refusedInSchema.has(action)))
