@@ -50,6 +50,9 @@ const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   vera: { targets: 'all-linear' },
 }
 
+/** The options that a run of this kind has where none are given. */
+export const usualConfig = (kind: string): Readonly<Record<string, unknown>> => usual[kind] ?? {}
+
 /** A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs, scheduleOptions. */
 function sectionOf(section: 'schedule' | 'optimizer' | 'loss', value: string | Choice | undefined, beside: readonly string[] = []) {
   const { name, ...given } = asChoice(value)
@@ -100,7 +103,8 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
     ...(data.labels && { labels: data.labels }),
     options: {
       out: at(out),
-      adapter: from === undefined ? { kind, config: { ...usual[kind], ...(targets !== undefined && { targets }), ...own } } : at(from),
+      adapter:
+        from === undefined ? { kind, config: { ...usualConfig(kind), ...(targets !== undefined && { targets }), ...own } } : at(from),
       batch: { rows, tokens },
       ...batchSettings,
       ...sectionOf('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),

@@ -1,11 +1,12 @@
 // graft adapters: which kinds and presets there are, and which experts lie in a folder.
 
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import { defineCommand } from '../command.ts'
 import { shownPath } from '../shown-path.ts'
-import { bytes, count } from '../ui/format.ts'
+import type { AdapterCost } from '../../adapters/cost.ts'
+import { bytes, count, parameterCount } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -14,13 +15,22 @@ export const adapters = defineCommand({
   summary: 'adapter kinds, target presets, and the experts in a folder',
   usage: '[folder]',
   words: [0, 1],
-  options: {},
+  options: {
+    model: { type: 'text', short: 'm', value: 'model', about: 'tell what each kind would cost on this base, before anything is made' },
+    rank: { type: 'integer', least: 1, about: 'with --model: rank of the kinds that have one; 16 for lora and dora unless given' },
+    targets: {
+      type: 'text',
+      value: 'names',
+      about: 'with --model: a preset, or names with commas; as graft train takes them unless given',
+    },
+  },
   examples: [
     { command: 'graft adapters', about: 'kinds and presets, and the experts below this folder' },
     { command: 'graft adapters experts', about: 'the experts below another one' },
+    { command: 'graft adapters --model smollm2-135m-instruct --rank 8', about: 'parameters, bytes and work a token of every kind' },
     { command: 'graft inspect experts/legal', about: 'everything about one of them' },
   ],
-  async run({ words: [folder = '.'], terminal }) {
+  async run({ values, words: [folder = '.'], terminal }) {
     const { adapterKinds, presets } = await import('../../adapters/index.ts')
     const [{ openBaseModel, modulesOf }, { resolveModel }] = await Promise.all([
       import('../../graph/index.ts'),
@@ -34,11 +44,49 @@ export const adapters = defineCommand({
       modules: [...new Set(choose(modules).map(({ path }) => path.split('.').at(-1)!))],
     }))
     await sample.weights.close()
+    const costs = values.model === undefined ? undefined : await costsOn(values.model, values)
     const saved = await savedBelow(folder)
-    show(kinds, names, saved, folder, terminal)
-    return { kinds, presets: names, saved }
+    show(costs ?? kinds, names, saved, folder, terminal)
+    return { kinds: costs ?? kinds, presets: names, saved }
   },
 })
+
+type Kind = { readonly name: string; readonly peftType: string; readonly merges: boolean; readonly cost?: AdapterCost | string }
+
+/** What every kind costs on a base, with the options that graft train takes; a sentence where a kind does not have the ones that were given. */
+async function costsOn(source: string, { rank, targets }: { rank?: number | undefined; targets?: string | undefined }): Promise<Kind[]> {
+  const [{ adapterKinds, cost, presets }, { openBaseModel }, { resolveModel }, { usualConfig }, { targetsOf }] = await Promise.all([
+    import('../../adapters/index.ts'),
+    import('../../graph/index.ts'),
+    import('../../node/resolve.ts'),
+    import('../../node/expert-run.ts'),
+    import('../train-options.ts'),
+  ])
+  const base = await openBaseModel(await resolveModel(source))
+  const given = { ...(rank !== undefined && { rank }), ...(targets !== undefined && { targets: targetsOf(targets, [...presets.keys()]) }) }
+  try {
+    return [...adapterKinds.values()].map(({ name, peftType, merge, options }) => {
+      const known = Object.fromEntries(Object.entries(given).filter(([key]) => key in options))
+      return {
+        name,
+        peftType,
+        merges: merge !== undefined,
+        cost: attempt(() => cost(name, { ...usualConfig(name), ...known }, base.graph)),
+      }
+    })
+  } finally {
+    await base.weights.close()
+  }
+}
+
+function attempt<Result>(work: () => Result): Result | string {
+  try {
+    return work()
+  } catch (error) {
+    if (!GraftError.isInstance(error)) throw error
+    return error.message
+  }
+}
 
 interface Saved {
   readonly path: string
@@ -61,6 +109,13 @@ async function adapterFolders(folder: string, depth = 0): Promise<string[]> {
   return [...own, ...(await Promise.all(below.map((path) => adapterFolders(path, depth + 1)))).flat()]
 }
 
+/** Bytes of the tensors' file, whatever type they are kept in. */
+async function tensorFileBytes(folder: string): Promise<number> {
+  const names = (await readdir(folder)).filter((name) => /^adapter_model.*\.safetensors$/.test(name))
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size))
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
 async function savedBelow(folder: string): Promise<Saved[]> {
   const { loadAdapter } = await import('../../node/adapters.ts')
   const paths = (await adapterFolders(folder)).sort()
@@ -68,7 +123,7 @@ async function savedBelow(folder: string): Promise<Saved[]> {
     paths.map(async (path) => {
       try {
         const { kind, baseModel, tensors } = await loadAdapter(path)
-        const sizeBytes = [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+        const sizeBytes = await tensorFileBytes(path)
         const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
         return { path, kind, base: baseModel ?? null, parameters, sizeBytes }
       } catch (error) {
@@ -79,8 +134,13 @@ async function savedBelow(folder: string): Promise<Saved[]> {
   )
 }
 
-type Kind = { readonly name: string; readonly peftType: string; readonly merges: boolean }
 type Preset = { readonly name: string; readonly modules: readonly string[] }
+
+function costCells(cost: Kind['cost']): string[] {
+  if (cost === undefined) return []
+  if (typeof cost === 'string') return [cost]
+  return [count(cost.parameters), bytes(cost.bytes), parameterCount(cost.flopsPerToken)]
+}
 
 function show(
   kinds: readonly Kind[],
@@ -90,7 +150,10 @@ function show(
   { print, style }: Terminal,
 ): void {
   print(style.strong('kinds (--kind)'))
-  for (const line of table(kinds.map(({ name, peftType }) => [`  ${name}`, `PEFT's ${peftType}`]))) print(line)
+  const hasCosts = kinds.some(({ cost }) => cost !== undefined)
+  const head = hasCosts ? [['', '', 'parameters', 'bytes in f32', 'operations a token']] : []
+  const lines = kinds.map(({ name, peftType, cost }) => [`  ${name}`, `PEFT's ${peftType}`, ...costCells(cost)])
+  for (const line of table([...head, ...lines], ['left', 'left', 'right', 'right', 'right'])) print(line)
   print(style.strong('presets (--targets)'))
   for (const line of table(presets.map(({ name, modules }) => [`  ${name}`, modules.join(', ')]))) print(line)
   print(style.strong(`saved below ${shownPath(folder)}`))
