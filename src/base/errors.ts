@@ -32,6 +32,8 @@ export class NotFoundError extends GraftError {}
 export class ContextLengthError extends GraftError {}
 /** Reading or writing storage failed (full disk, no permission); nothing is left half-written. */
 export class StorageError extends GraftError {}
+/** Somebody else wrote the same thing in between; what they wrote stands, and so does what was to be written, in the caller's hands. */
+export class ConflictError extends GraftError {}
 
 /** One thing that does not match between a file and what a model or adapter needs. */
 export interface Mismatch {

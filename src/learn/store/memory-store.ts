@@ -1,0 +1,60 @@
+// Users' items in memory: for tests, and where nothing shall outlive the process.
+
+import { StorageError } from '../../base/errors.ts'
+import { checkItem, checkUser, checkVersion, type StoredItem, type UserStore } from './user-store.ts'
+
+export interface MemoryStoreOptions {
+  readonly name?: string
+  /** All items together may take this many bytes; a `put` beyond it rejects with StorageError. */
+  readonly limitBytes?: number
+}
+
+/** A store that lives as long as the process. */
+export function memoryStore({ name = 'memory', limitBytes = Infinity }: MemoryStoreOptions = {}): UserStore {
+  const users = new Map<string, Map<string, StoredItem>>()
+  let versions = 0 // of all items together, so that none comes back
+  let usedBytes = 0
+  const find = (user: string, item: string): StoredItem | undefined => {
+    checkUser(user)
+    checkItem(item)
+    return users.get(user)?.get(item)
+  }
+  const drop = (user: string, item: string): void => {
+    const items = users.get(user)
+    usedBytes -= items?.get(item)?.bytes.length ?? 0
+    items?.delete(item)
+    if (items?.size === 0) users.delete(user)
+  }
+  return {
+    name,
+    get: async (user, item) => {
+      const found = find(user, item)
+      return found && { ...found, bytes: found.bytes.slice() }
+    },
+    put: async (user, item, bytes, expected) => {
+      const found = find(user, item)
+      checkVersion(name, user, item, found?.version, expected)
+      const wanted = usedBytes - (found?.bytes.length ?? 0) + bytes.length
+      if (wanted > limitBytes) throw new StorageError(`${name}: cannot be written: full, ${wanted} bytes are more than ${limitBytes}.`)
+      usedBytes = wanted
+      const items = users.get(user) ?? new Map<string, StoredItem>()
+      users.set(user, items.set(item, { bytes: bytes.slice(), version: ++versions }))
+      return versions
+    },
+    list: async (user) => {
+      checkUser(user)
+      const items = [...(users.get(user) ?? [])].sort(([a], [b]) => (a < b ? -1 : 1))
+      return items.map(([item, { bytes, version }]) => ({ item, version, sizeBytes: bytes.length }))
+    },
+    delete: async (user, item, expected) => {
+      checkVersion(name, user, item, find(user, item)?.version, expected)
+      drop(user, item)
+    },
+    forget: async (user) => {
+      checkUser(user)
+      for (const item of [...(users.get(user)?.keys() ?? [])]) drop(user, item)
+    },
+    users: async () => [...users.keys()],
+    close: async () => undefined,
+  }
+}
