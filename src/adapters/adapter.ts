@@ -29,6 +29,9 @@ export interface Adapter {
 
 export type AdapterMetadata = Readonly<Record<string, string>>
 
+/** The metadata's key for the hash of the base that an adapter learned on: `identity()` of the model. */
+export const baseHashKey = 'graft_base_sha256'
+
 export interface CreateOptions {
   readonly seed: number
   readonly baseModel?: string

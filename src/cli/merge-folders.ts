@@ -2,7 +2,7 @@
 
 import type { Adapter } from '../adapters/index.ts'
 import { openBaseModel } from '../graph/base-model.ts'
-import { merge, type MergeBase, type MergeRecipe, type ModuleReport } from '../merge/index.ts'
+import { merge, type MergeBase, type MergeOptions, type MergeRecipe, type ModuleReport } from '../merge/index.ts'
 import { loadAdapter, saveAdapter } from '../node/adapters.ts'
 import { readExpertNotes, writeExpertNotes } from '../node/expert-notes.ts'
 import { fileSink } from '../node/file-sink.ts'
@@ -15,6 +15,7 @@ import type { Terminal } from './ui/terminal.ts'
 export interface MergePlaces {
   readonly out: string
   readonly model: string | undefined
+  readonly anyBase: boolean
 }
 
 export interface Residuals {
@@ -22,10 +23,15 @@ export interface Residuals {
   readonly worst: { readonly module: string; readonly residual: number } | null
 }
 
-export async function mergeFolders(folders: readonly string[], recipe: MergeRecipe, { out, model }: MergePlaces, terminal: Terminal) {
+export async function mergeFolders(
+  folders: readonly string[],
+  recipe: MergeRecipe,
+  { out, model, anyBase }: MergePlaces,
+  terminal: Terminal,
+) {
   const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
   const base = model === undefined ? undefined : await baseNamed(model, adapters)
-  const { adapter, modules } = mergeWithProgress(adapters, recipe, base, terminal)
+  const { adapter, modules } = mergeWithProgress(adapters, recipe, { ...(base && { base }), anyBase }, terminal)
   await saveAdapter(adapter, out)
   await copyNotes(folders, out)
   const sizeBytes = [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
@@ -40,13 +46,13 @@ export async function mergeFolders(folders: readonly string[], recipe: MergeReci
 export function mergeWithProgress(
   adapters: readonly Adapter[],
   recipe: MergeRecipe,
-  base: MergeBase | undefined,
+  options: Pick<MergeOptions, 'base' | 'anyBase'>,
   terminal: Terminal,
 ): { adapter: Adapter; modules: ModuleReport[] } {
   const modules: ModuleReport[] = []
   let progress: ReturnType<Terminal['progress']> | undefined
   const adapter = merge(adapters, recipe, {
-    ...(base && { base }),
+    ...options,
     onModule(report, done, total) {
       modules.push(report)
       progress ??= terminal.progress('merging', total)

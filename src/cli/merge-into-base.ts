@@ -17,15 +17,16 @@ export interface IntoBasePlaces {
   readonly model: string | undefined
   readonly dtype: MergedType | undefined
   readonly prompts: number | undefined
+  readonly anyBase: boolean
 }
 
 export async function mergeFoldersIntoBase(folders: readonly string[], recipe: MergeRecipe, places: IntoBasePlaces, terminal: Terminal) {
-  const { out, model, dtype, prompts } = places
+  const { out, model, dtype, prompts, anyBase } = places
   const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
   const base = model ?? (await baseOf(folders, adapters))
   let shown: { readonly stage: string; readonly line: Progress } | undefined
   const report = await mergeIntoBase(adapters, {
-    ...{ base, out, recipe, dtype, prompts },
+    ...{ base, out, recipe, dtype, prompts, anyBase },
     onProgress({ stage, done, total, detail }) {
       if (shown?.stage !== stage) {
         shown?.line.end()

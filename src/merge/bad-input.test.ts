@@ -79,6 +79,12 @@ describe('adapters that do not fit are refused', () => {
       { name: `adapters[2] ${queryB}`, got: '[12, 2]', expected: '[12, 3]' },
     ])
   })
+  it('for bases of one name and different hashes, unless that is meant', () => {
+    const hashed = two.map((adapter, k) => ({ ...adapter, metadata: { graft_base_sha256: `hash-${k}` } }))
+    const error = failure(hashed, { method: 'average' }) as MismatchError
+    expect(error.mismatches).toEqual([{ name: 'adapters[1]: sha-256 of the base', got: '"hash-1"', expected: '"hash-0"' }])
+    expect(merge(hashed, { method: 'average' }, { anyBase: true }).tensors.size).toBe(merge(two, { method: 'average' }).tensors.size)
+  })
   it('for keys that no module takes, and tensors that are missing', () => {
     const extra = withTensor(two[0]!, 'base_model.model.lm_head.weight', f32([2]))
     const lacking: Adapter = { ...two[1]!, tensors: new Map([...two[1]!.tensors].filter(([key]) => key !== queryB)) }

@@ -15,7 +15,7 @@ import { foldedWeights, ownType, type FoldedTensor, type FoldOptions, type FoldP
 import { merge, type MergeOptions } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
 import { methodNamed, readRecipe } from './recipe.ts'
-import { baseMismatches } from './sources.ts'
+import { baseMismatches, ofOneBase } from './sources.ts'
 import { changesOneOf, untied, type GraphAndWeights, type Untied } from './untied.ts'
 
 /** A base, and the files that it was opened from. */
@@ -62,9 +62,8 @@ export function foldParts(adapters: readonly Adapter[], recipe: MergeRecipe, opt
   const method = methodNamed(recipe.method)
   const ready = readRecipe(recipe, method, adapters.length)
   if (!isPlainSum(recipe) || method.space !== 'sum') return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
-  const mismatches = baseMismatches(adapters)
-  if (mismatches.length > 0)
-    throw new MismatchError('The adapters cannot be merged', mismatches, 'Only adapters of one base can be merged.')
+  const mismatches = options.anyBase ? [] : baseMismatches(adapters)
+  if (mismatches.length > 0) throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
   const weights = method.coefficients({ weights: ready.weights, recipe: ready, inner: () => 0 })
   return adapters.map((adapter, k) => ({ adapter, weight: weights[k]! }))
 }

@@ -26,6 +26,8 @@ export interface ModuleReport {
 export interface MergeOptions {
   /** The base, for kinds whose change depends on it; with it, the adapters are checked against it too. */
   readonly base?: MergeBase
+  /** Also adapters that name different bases, or learned on different forms of one: tensors must fit all the same. */
+  readonly anyBase?: boolean
   /** Called after each module, in order, with how many there are. */
   readonly onModule?: (report: ModuleReport, done: number, count: number) => void
 }
@@ -36,11 +38,11 @@ export interface MergeOptions {
  * Throws OptionError for a recipe that is wrong in any way, MismatchError for adapters that do not fit one base, NumericError for NaN or infinity,
  * UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
  */
-export function merge(adapters: readonly Adapter[], recipe: MergeRecipe, { base, onModule }: MergeOptions = {}): Adapter {
+export function merge(adapters: readonly Adapter[], recipe: MergeRecipe, { base, anyBase, onModule }: MergeOptions = {}): Adapter {
   const method = methodNamed(recipe.method)
   const ready = readRecipe(recipe, method, adapters.length)
   if (method.space === 'factors') checkPlain(adapters, method)
-  const sources = sourcesOf(adapters, base)
+  const sources = sourcesOf(adapters, base, anyBase)
   const work = workspace()
   const merged = sources.map((source, i): MergedModule => {
     const pair = mergeModule(method, adapters, source, ready, i, work)

@@ -3,7 +3,7 @@
 import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { notForAWeight } from '../adapters/activation.ts'
-import { baseValues, checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import { baseHashKey, baseValues, checkAdapter, type Adapter } from '../adapters/adapter.ts'
 import { baseCopyOf, shapeText } from '../adapters/base-copy.ts'
 import { inputName, peftKey } from '../adapters/keys.ts'
 import type { BaseValues, WeightOf } from '../adapters/kind.ts'
@@ -33,7 +33,7 @@ const nameOf = (k: number): string => `adapters[${k}]`
  * tensor that fits no module, is missing or has a wrong shape, and every base named otherwise; then one NumericError with every tensor that
  * holds NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated adapters, modules saved whole.
  */
-export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefined): SourceModule[] {
+export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefined, anyBase = false): SourceModule[] {
   const unmergeable = adapters.flatMap(({ kind }, k) => (kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`]))
   if (unmergeable.length > 0)
     throw new UnsupportedError(`Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`)
@@ -45,20 +45,28 @@ export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefi
       `Merge: modules that were saved whole have no place in a LoRA: ${saved.join(', ')}. Fold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
     )
   }
-  const mismatches = baseMismatches(adapters)
+  const mismatches = anyBase ? [] : baseMismatches(adapters)
   const modules = base ? modelModules(adapters, base, mismatches) : keyModules(adapters, mismatches)
-  if (mismatches.length > 0)
-    throw new MismatchError('The adapters cannot be merged', mismatches, 'Only adapters of one base can be merged.')
+  if (mismatches.length > 0) throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
   checkNumbers(adapters)
   return modules
 }
 
-/** Adapters that name another base than the first one that names any. */
+/** What cannot be helped where bases differ on purpose, such as two quantisations of one model. */
+export const ofOneBase = 'Only adapters of one base can be merged; where the bases are forms of one model, say so (anyBase).'
+
+/** Adapters that name another base than the first one that names any, or that learned on weights of another hash. */
 export function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
-  const first = adapters.find(({ baseModel }) => baseModel)?.baseModel
-  return adapters.flatMap(({ baseModel }, k) =>
-    baseModel && baseModel !== first ? [{ name: `${nameOf(k)}: base model`, got: `"${baseModel}"`, expected: `"${first}"` }] : [],
-  )
+  const hashOf = ({ metadata }: Adapter): string | undefined => metadata?.[baseHashKey]
+  return [...unlike(adapters, 'base model', ({ baseModel }) => baseModel), ...unlike(adapters, 'sha-256 of the base', hashOf)]
+}
+
+function unlike(adapters: readonly Adapter[], what: string, of: (adapter: Adapter) => string | undefined): Mismatch[] {
+  const first = adapters.map(of).find((value) => value)
+  return adapters.flatMap((adapter, k) => {
+    const got = of(adapter)
+    return got && got !== first ? [{ name: `${nameOf(k)}: ${what}`, got: `"${got}"`, expected: `"${first}"` }] : []
+  })
 }
 
 function checkNumbers(adapters: readonly Adapter[]): void {

@@ -28,6 +28,8 @@ export interface IntoBaseFilesOptions {
   readonly out: string
   /** How several adapters become one; their exact weighted sum unless said. */
   readonly recipe?: MergeRecipe | undefined
+  /** Also adapters that learned on different forms of the base. */
+  readonly anyBase?: boolean | undefined
   /** Another element type than the base's: of all tensors of a folder, of those that change in a GGUF. */
   readonly dtype?: MergedType | undefined
   /** After how many prompts the written model is compared with base and adapters. Default 8; 0: not at all. */
@@ -51,9 +53,9 @@ const usualPrompts = 8
  * MismatchError for those that do not fit, NumericError for NaN, OptionError where `out` exists, StorageError; then nothing is left at `out`.
  */
 export async function mergeIntoBase(adapters: readonly (Adapter | string)[], options: IntoBaseFilesOptions): Promise<IntoBaseReport> {
-  const { base, out, recipe = { method: 'weighted' }, dtype, prompts = usualPrompts, onProgress } = options
+  const { base, out, recipe = { method: 'weighted' }, anyBase = false, dtype, prompts = usualPrompts, onProgress } = options
   const loaded = await Promise.all(adapters.map((adapter) => (typeof adapter === 'string' ? loadAdapter(adapter) : adapter)))
-  const parts = await partsFor(loaded, recipe, base)
+  const parts = await partsFor(loaded, recipe, base, anyBase)
   return wholeOrGone(out, async () => {
     const gguf = out.endsWith('.gguf')
     const sink = fileSink(gguf ? dirname(out) : out)
@@ -69,10 +71,10 @@ export async function mergeIntoBase(adapters: readonly (Adapter | string)[], opt
 }
 
 /** Only recipes that merge first need the base's numbers, and those of some modules at once. */
-const partsFor = async (adapters: readonly Adapter[], recipe: MergeRecipe, source: string): Promise<FoldPart[]> =>
+const partsFor = async (adapters: readonly Adapter[], recipe: MergeRecipe, source: string, anyBase: boolean): Promise<FoldPart[]> =>
   isPlainSum(recipe)
-    ? foldParts(adapters, recipe)
-    : withBase(source, async ({ base }) => foldParts(adapters, recipe, { base: await baseForMerge(base, adapters) }))
+    ? foldParts(adapters, recipe, { anyBase })
+    : withBase(source, async ({ base }) => foldParts(adapters, recipe, { anyBase, base: await baseForMerge(base, adapters) }))
 
 async function withBase<Result>(name: string, work: (opened: OpenedBase) => Promise<Result>): Promise<Result> {
   const source = await resolveModel(name)

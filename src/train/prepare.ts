@@ -1,7 +1,7 @@
 // Everything a run needs before its first step: encoded data, the order of batches, the adapter, and the state it starts or goes on from.
 // All that can be wrong is said here, before anything is trained.
 
-import { type Adapter, checkAdapter, createAdapter, parametersOf, virtualIdsOf } from '../adapters/adapter.ts'
+import { type Adapter, baseHashKey, checkAdapter, createAdapter, parametersOf, virtualIdsOf } from '../adapters/adapter.ts'
 import { kindNamed } from '../adapters/kinds.ts'
 import { DataError, OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../base/tensor.ts'
@@ -151,6 +151,10 @@ export const quantizationKey = 'graft_base_quantization'
 const withQuantization = (adapter: Adapter, { quantization }: TrainSettings): Adapter =>
   quantization ? { ...adapter, metadata: { ...adapter.metadata, [quantizationKey]: quantization } } : adapter
 
+/** An adapter says by its hash which base it learned on, where that was worked out: names can be shared by different weights. */
+const withBaseHash = (adapter: Adapter, hash: Fingerprint[string] | undefined): Adapter =>
+  typeof hash === 'string' ? { ...adapter, metadata: { ...adapter.metadata, [baseHashKey]: hash } } : adapter
+
 function stepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRule {
   const isB = /\.lora_(embedding_)?B(\.|$)/
   return {
@@ -256,6 +260,7 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const fresh = freshState(adapter, trainable, rule)
   const parts = { options, settings, data: encodedData, validation: encodedValidation, adapter, state: fresh }
   const fingerprint = options.checkpoint ? await fingerprintOf(parts) : {}
+  const placed = withBaseHash(adapter, fingerprint['base'])
   const { checkpoint, nextTurn, refused } = await resumed(options, fingerprint)
   const state = checkpoint?.state ?? fresh
   const ready: PreparedRun['ready'] = {
@@ -270,5 +275,5 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     refusedCheckpoints: refused,
     trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
   }
-  return { settings, data, plan, ...(validation ? { validation } : {}), adapter, trainable, weights, objective, lossBounds: lossBoundsOf(settings, graph.config), rule, state, fingerprint, nextTurn, ready } // prettier-ignore
+  return { settings, data, plan, ...(validation ? { validation } : {}), adapter: placed, trainable, weights, objective, lossBounds: lossBoundsOf(settings, graph.config), rule, state, fingerprint, nextTurn, ready } // prettier-ignore
 }

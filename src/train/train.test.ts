@@ -93,7 +93,7 @@ describe('a run with checkpoints', () => {
     }
   })
   it('loses only the steps since the last checkpoint when it is killed', async () => {
-    const whole = await runWith(optionsOf())
+    const whole = await runWith(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
     const folder = memoryFolder()
     const prepared = await prepareRun(optionsOf({ checkpoint: checkpointIn(folder, 3) }))
     for await (const event of runSteps(prepared, quadraticProgram(), optionsOf({ checkpoint: checkpointIn(folder, 3) }))) {
@@ -126,7 +126,7 @@ describe('a run with checkpoints', () => {
     expect(only(events, 'data-ready')[0]).toMatchObject({ resumedAt: 0 })
   })
   it('goes on from the older checkpoint where the newer is torn', async () => {
-    const whole = await runWith(optionsOf())
+    const whole = await runWith(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
     const folder = memoryFolder()
     const controller = new AbortController()
     await runWith(optionsOf({ checkpoint: checkpointIn(folder), signal: controller.signal }), quadraticProgram(), (event) => {

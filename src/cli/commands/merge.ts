@@ -43,6 +43,7 @@ export const mergeCommand = defineCommand({
       ...modelOptions.model,
       about: 'the base, to check the adapters against; needed for DoRA, IA3 and LoKr (directory, .gguf file, hf:owner/name or name)',
     },
+    'any-base': { type: 'flag', about: 'also adapters of bases that differ in name or hash, such as two quantisations of one model' },
     'into-base': { type: 'flag', about: 'write the whole base (--model, else the one the adapters name) with the adapters in its weights' },
     dtype: {
       type: 'text',
@@ -85,7 +86,7 @@ export const mergeCommand = defineCommand({
     const misplaced = (['dtype', 'prompts'] as const).filter((name) => values[name] !== undefined)
     if (misplaced.length > 0) throw new UsageError(`--${misplaced.join(' and --')} is for --into-base.`)
     const { mergeFolders } = await import('../merge-folders.ts')
-    return mergeFolders(words, recipeOf(values), { out: values.out, model: values.model }, terminal)
+    return mergeFolders(words, recipeOf(values), { out: values.out, model: values.model, anyBase: values['any-base'] }, terminal)
   },
 })
 
@@ -93,9 +94,11 @@ interface IntoBaseValues {
   readonly model: string | undefined
   readonly dtype: string | undefined
   readonly prompts: number | undefined
+  readonly 'any-base': boolean
 }
 
-const intoBaseOf = ({ model, dtype, prompts }: IntoBaseValues, out: string) => ({
+const intoBaseOf = ({ model, dtype, prompts, 'any-base': anyBase }: IntoBaseValues, out: string) => ({
+  anyBase,
   model,
   dtype: dtype as MergedType | undefined,
   prompts,
