@@ -1,0 +1,63 @@
+// Writes checkpoints after the work that asked for them: a request that learns only marks its user. Knows no clock but the times it is given.
+
+import type { CheckpointInfo, Checkpoints, WriteOptions } from './checkpoints.ts'
+import type { UserState } from './user-state.ts'
+
+interface Wish {
+  state: UserState
+  time: number
+  options: WriteOptions
+  readonly promise: Promise<CheckpointInfo>
+  readonly resolve: (info: CheckpointInfo) => void
+  readonly reject: (error: unknown) => void
+}
+
+/** One write at a time for each user; whatever was asked for meanwhile becomes one write of the newest state. */
+export class SaveQueue {
+  readonly #checkpoints: Checkpoints
+  readonly #wishes = new Map<string, Wish>()
+  readonly #writing = new Map<string, Promise<void>>()
+
+  constructor(checkpoints: Checkpoints) {
+    this.#checkpoints = checkpoints
+  }
+
+  /**
+   * Asks for a checkpoint and returns at once; the promise settles when a checkpoint that holds at least this moment's state is written, and rejects
+   * with what `Checkpoints.write` throws. The state is copied when the write begins, in a later turn of the event loop.
+   */
+  save(user: string, state: UserState, time: number, options: WriteOptions = {}): Promise<CheckpointInfo> {
+    const waiting = this.#wishes.get(user)
+    if (waiting) {
+      Object.assign(waiting, { state, time, options: { ...waiting.options, ...options } })
+      return waiting.promise
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<CheckpointInfo>()
+    this.#wishes.set(user, { state, time, options, promise, resolve, reject })
+    if (!this.#writing.has(user)) this.#writing.set(user, this.#write(user))
+    return promise
+  }
+
+  /** Whether a write of this user's is under way or waiting. */
+  isBusy(user: string): boolean {
+    return this.#writing.has(user)
+  }
+
+  /** Resolves when everything that was asked for until now, by anybody, is written or has failed. */
+  async idle(): Promise<void> {
+    while (this.#writing.size > 0) await Promise.all(this.#writing.values())
+  }
+
+  /** Writes until no wish is left. Never rejects: those who wished are told. */
+  async #write(user: string): Promise<void> {
+    for (;;) {
+      await new Promise<void>((resolve) => void setTimeout(resolve, 0)) // lets the request that asked go on first
+      const wish = this.#wishes.get(user)!
+      this.#wishes.delete(user)
+      await this.#checkpoints.write(user, wish.state, wish.time, wish.options).then(wish.resolve, wish.reject)
+      if (this.#wishes.has(user)) continue
+      this.#writing.delete(user)
+      return
+    }
+  }
+}

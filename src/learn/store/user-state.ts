@@ -1,0 +1,58 @@
+// What is kept for one user: named tensors (weights, momentum, Fisher information, remembered states) and a header of plain values (statistics,
+// settings). Knows neither what they are for nor where they are kept.
+
+import { type Mismatch, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
+import { allFinite } from '../../base/finite.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import { listed, quoted } from '../../formats/describe.ts'
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+
+export interface UserState {
+  /** May be changed in place by whoever holds the state; a checkpoint copies them at one moment. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly header: Readonly<Record<string, Json>>
+  /** Names of f32 matrices that stay f32 in every form. Second moments belong here: one that is rounded to zero makes the next step huge. */
+  readonly exact?: readonly string[]
+}
+
+/** Bytes that a state takes in memory, the header as its JSON. */
+export function stateBytes({ tensors, header }: UserState): number {
+  let sum = JSON.stringify(header).length
+  for (const [name, { data }] of tensors) sum += name.length + data.byteLength
+  return sum
+}
+
+/** Throws NumericError naming every tensor that holds NaN or infinity, OptionError for a header that JSON cannot hold as it is. */
+export function checkState({ tensors, header }: UserState): void {
+  const bad = [...tensors].filter(([, { dtype, data }]) => dtype === 'f32' && !allFinite(data as Float32Array))
+  if (bad.length > 0)
+    throw new NumericError(`A user's state holds NaN or infinity and is not kept:\n${listed(bad.map(([name]) => quoted(name)))}`)
+  const problem = jsonFault(header, 'header')
+  if (problem !== undefined) throw new OptionError(`A user's state cannot be kept: ${problem}.`)
+}
+
+/** JSON.stringify would write NaN as null and leave out what is undefined. */
+function jsonFault(value: unknown, path: string): string | undefined {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return undefined
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${path} is ${value}`
+  const isPlain = Array.isArray(value) || (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value)))
+  if (!isPlain) return `${path} is no plain value but ${typeof value}`
+  for (const [key, inner] of Object.entries(value as object)) {
+    const fault = jsonFault(inner, `${path}.${key}`)
+    if (fault !== undefined) return fault
+  }
+  return undefined
+}
+
+/** Shapes that a state must have, by tensor name; others may be there too. */
+export type StateShapes = ReadonlyMap<string, readonly number[]>
+
+/** Throws MismatchError with everything in which the tensors differ from what is wanted. */
+export function checkShapes(what: string, tensors: ReadonlyMap<string, Pick<Tensor, 'shape'>>, wanted: StateShapes): void {
+  const shown = (shape: readonly number[] | undefined): string => (shape ? `[${shape.join(', ')}]` : 'nothing')
+  const mismatches: Mismatch[] = [...wanted]
+    .map(([name, shape]) => ({ name, got: shown(tensors.get(name)?.shape), expected: shown(shape) }))
+    .filter(({ got, expected }) => got !== expected)
+  if (mismatches.length > 0) throw new MismatchError(`${what} is of other dimensions`, mismatches)
+}
