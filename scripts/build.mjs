@@ -1,6 +1,6 @@
 // Builds dist/: compiled sources, their types, and the files that travel with them (the embedded model, its licence).
 // `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's exports after a folder got its index.ts, and with --schema the
-// manifest's schema after a kind, an optimiser, a schedule, a loss or a metric got another option.
+// manifest's schema after a kind, an optimiser, a schedule, a loss or a metric got another option, and with --kernels the compiled kernels/.
 import { spawnSync } from 'node:child_process'
 import { chmodSync, cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -66,6 +66,16 @@ async function writeSchema() {
   return 0
 }
 
-const tasks = { '--exports': writeExports, '--schema': writeSchema }
+/** The kernels in AssemblyScript as WebAssembly in a TypeScript file; the compiler is loaded only here. */
+async function writeKernels() {
+  const { compiledKernels, compiledPath } = await import('./kernels.mjs')
+  const { text, sizes } = await compiledKernels(root)
+  writeFileSync(join(root, compiledPath), text)
+  for (const [name, sizeBytes] of Object.entries(sizes)) console.error(`build: ${name}: ${sizeBytes} bytes`)
+  console.error(`build: ${compiledPath} rewritten`)
+  return 0
+}
+
+const tasks = { '--exports': writeExports, '--schema': writeSchema, '--kernels': writeKernels }
 const chosen = Object.keys(tasks).find((option) => process.argv.includes(option))
 process.exitCode = await (chosen ? tasks[chosen]() : build())

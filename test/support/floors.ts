@@ -6,6 +6,7 @@ import { type Import, type SourceFile, resolveImport } from './sources.ts'
 export const floors: Record<string, number> = {
   base: 0,
   formats: 1,
+  micro: 1.5,
   graph: 2,
   adapters: 3,
   compute: 3,

@@ -1,0 +1,37 @@
+// Compiles kernels/*.ts, which is AssemblyScript, into the TypeScript file that carries the result: `npm run build -- --kernels`.
+// The file is committed, so nobody needs the compiler to use the package; test/kernels.test.ts compares it with a fresh compile.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import asc from 'assemblyscript/asc'
+
+export const compiledPath = 'src/micro/kernels/compiled.ts'
+
+const always = ['--runtime', 'stub', '--noAssert', '--importMemory', '--noExportMemory', '--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--enable', 'simd'] // prettier-ignore
+const variants = { simdModule: [], relaxedSimdModule: ['--enable', 'relaxed-simd'] }
+
+async function compile(root, source, options) {
+  const written = new Map()
+  const { error, stderr } = await asc.main([source, '--outFile', 'out.wasm', ...always, ...options], {
+    readFile: (name) => (name === source ? readFileSync(join(root, name), 'utf8') : null),
+    writeFile: (name, contents) => void written.set(name, contents),
+    listFiles: () => [],
+  })
+  if (error) throw new Error(`${source} does not compile: ${error.message}\n${stderr}`)
+  return Buffer.from(written.get('out.wasm'))
+}
+
+/** What the generated file has to say, and how large the modules in it are. */
+export async function compiledKernels(root) {
+  const header = [
+    '// Generated from kernels/micro.ts by `npm run build -- --kernels`; do not edit. WebAssembly modules in base64: vectors, and vectors with',
+    '// relaxed instructions (fused multiply-add). Each imports its memory as env.memory and exports the functions of kernel.ts.',
+  ]
+  const lines = []
+  const sizes = {}
+  for (const [name, options] of Object.entries(variants)) {
+    const bytes = await compile(root, 'kernels/micro.ts', options)
+    sizes[name] = bytes.length
+    lines.push(`\nexport const ${name} =\n  '${bytes.toString('base64')}'`)
+  }
+  return { text: `${header.join('\n')}\n${lines.join('\n')}\n`, sizes }
+}

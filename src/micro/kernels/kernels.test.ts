@@ -1,0 +1,121 @@
+import { describe, expect, it } from 'vitest'
+import { relativeError, randomVector } from '../testing.ts'
+import { createContext, type KernelContext, kernelContext, kernelNames } from './context.ts'
+import { Heap, plainGrowing } from './heap.ts'
+
+const [nIn, nOut] = [40, 24]
+
+/** Every kernel once on the same numbers; what lies in the heap afterwards, and what the calls gave. */
+function ran({ kernels, heap }: KernelContext, rank: number): { heap: Float32Array; given: number[] } {
+  const sizes = { a: rank * nIn, b: rank * nOut, ga: rank * nIn, gb: rank * nOut, gBias: nOut, x: nIn, y: nOut, t: nOut, u: 32, m: rank * nIn, v: rank * nIn, f: rank * nIn, w: rank * nIn } // prettier-ignore
+  const at = Object.fromEntries(Object.entries(sizes).map(([name, size], i) => {
+    const place = heap.allocate(size)
+    heap.array().set(randomVector(size, 10 * rank + i), place)
+    return [name, place]
+  })) as Record<keyof typeof sizes, number> // prettier-ignore
+  heap.array().set(heap.array().subarray(at.v, at.v + sizes.v).map(Math.abs), at.v) // prettier-ignore
+  heap.array().set(heap.array().subarray(at.f, at.f + sizes.f).map(Math.abs), at.f) // prettier-ignore
+  const size = rank * nIn
+  const given = [
+    kernels.forward(rank, at.a, at.b, at.x, at.u, at.y, nIn, nOut, 1.5),
+    (kernels.subtract(at.y, at.t, nOut), 0),
+    kernels.backward(rank, at.a, at.b, at.ga, at.gb, at.gBias, at.x, at.u, at.y, nIn, nOut, 1.5),
+    kernels.squares(at.gb, rank * nOut),
+    (kernels.watch(at.f, at.ga, size, 0.9, 0.1), 0),
+    kernels.adam(at.ga, at.m, at.v, size, 0.5, 0.9, 0.99, 10, 100, 1e-8),
+    kernels.move(at.w, at.ga, size, 0.99, 0.1),
+    kernels.pull(at.w, at.a, at.f, size, 0.3),
+    kernels.average(at.m, at.ga, size, 0.8, 0.2),
+    (kernels.copy(at.gb, at.b, rank * nOut), 0),
+    (kernels.clear(at.t, nOut), 0),
+  ]
+  return { heap: heap.array().slice(), given }
+}
+
+describe.each(kernelNames.filter((name) => name !== 'plain'))('kernels %s', (name) => {
+  it.each(Array.from({ length: 16 }, (_, i) => i + 1))('give what the plain ones give at rank %i', (rank) => {
+    const own = ran(createContext(name)!, rank)
+    const plain = ran(createContext('plain')!, rank)
+    const used = plain.heap.findLastIndex((value) => value !== 0) + 1
+    expect(used).toBeGreaterThan(rank * (nIn + nOut))
+    expect(relativeError(own.given, plain.given)).toBeLessThan(1e-5)
+    expect(relativeError(own.heap.subarray(0, used), plain.heap.subarray(0, used))).toBeLessThan(1e-5)
+  })
+  it('refuse without changing a gradient where a value is not finite or sums overflow', () => {
+    for (const bad of [NaN, Infinity, 1e30]) {
+      for (const context of [createContext(name)!, createContext('plain')!]) {
+        const { kernels, heap } = context
+        const [a, b, g, x, e, u] = [16, 16, 64, 16, 16, 32].map((size) => heap.allocate(size)) as [number, number, number, number, number, number] // prettier-ignore
+        heap.array().fill(1, a, a + 16).fill(1, b, b + 16).fill(1, x, x + 16) // prettier-ignore
+        heap.array()[e + 3] = bad
+        expect(kernels.backward(1, a, b, g, g + 16, g + 32, x, u, e, 16, 16, 1)).toBeNaN()
+        expect(heap.array().subarray(g, g + 64).every((value) => value === 0)).toBe(true) // prettier-ignore
+      }
+    }
+  })
+})
+
+describe('a context', () => {
+  it('is the best that runs here, and the same at every call', () => {
+    expect(kernelContext().name).toBe('relaxed-simd') // Node 24 has it
+    expect(kernelContext()).toBe(kernelContext('relaxed-simd'))
+    expect(kernelContext('plain').name).toBe('plain')
+    expect(() => kernelContext('fast' as 'plain')).toThrow(/kernels: got "fast", expected one of relaxed-simd, simd, plain/)
+  })
+  it('falls back where the platform refuses relaxed vectors, vectors, or WebAssembly as such', async () => {
+    const platform = (globalThis as { WebAssembly?: { validate: (bytes: Uint8Array) => boolean } }).WebAssembly!
+    const { validate } = platform
+    const { relaxedSimdModule } = await import('./compiled.ts')
+    const relaxedBytes = atob(relaxedSimdModule).length
+    try {
+      platform.validate = (bytes) => bytes.length !== relaxedBytes && validate.call(platform, bytes)
+      expect([createContext('relaxed-simd'), createContext('simd')?.name]).toEqual([undefined, 'simd'])
+      platform.validate = () => false
+      expect([createContext('relaxed-simd'), createContext('simd'), createContext('plain')?.name]).toEqual([undefined, undefined, 'plain'])
+      platform.validate = () => {
+        throw new EvalError('forbidden by the content security policy')
+      }
+      expect(createContext('simd')).toBeUndefined()
+    } finally {
+      platform.validate = validate
+    }
+  })
+})
+
+describe.each(kernelNames)('the heap of %s', (name) => {
+  it('keeps its numbers when it grows', () => {
+    const { heap } = createContext(name)!
+    const first = heap.allocate(100)
+    heap.array()[first] = 42
+    const old = heap.array()
+    const large = heap.allocate(200_000)
+    expect(heap.array() === old).toBe(false) // a matcher would print the dead array
+    expect(heap.array()[first]).toBe(42)
+    heap.array()[large + 199_999] = 1
+    expect(heap.array()[large + 199_999]).toBe(1)
+  })
+})
+
+describe('places', () => {
+  it('are zero, apart from each other, and used again', () => {
+    const heap = new Heap(plainGrowing())
+    const sizes = [100, 33, 16, 500, 1]
+    const places = sizes.map((size) => heap.allocate(size))
+    for (const [i, place] of places.entries()) heap.array().fill(i + 1, place, place + sizes[i]!)
+    for (const [i, place] of places.entries()) expect(heap.array().subarray(place, place + sizes[i]!).every((value) => value === i + 1)).toBe(true) // prettier-ignore
+    const used = heap.usedBytes
+    for (const i of [1, 3, 0, 4, 2]) heap.release(places[i]!, sizes[i]!)
+    expect(heap.usedBytes).toBe(0)
+    const whole = heap.allocate(650) // fits only if all gaps were joined
+    expect(whole).toBe(places[0])
+    expect(heap.array().subarray(whole, whole + 650).every((value) => value === 0)).toBe(true) // prettier-ignore
+    expect(used).toBeGreaterThan(0)
+    expect(heap.sizeBytes).toBe(65536)
+  })
+  it('given back twice are our own bug', () => {
+    const heap = new Heap(plainGrowing())
+    const place = heap.allocate(16)
+    heap.release(place, 16)
+    expect(() => heap.release(place, 16)).toThrow('internal')
+  })
+})

@@ -1,0 +1,148 @@
+// The kernels without WebAssembly: where it is missing or forbidden, and the measure for the others. Two rows at a time, four values in a step.
+
+import type { Kernels } from './kernel.ts'
+
+type Heap = Float32Array
+
+/** scale · (row·x), and the same of the row after it. */
+function dotTwo(h: Heap, row: number, x: number, n: number, scale: number, out: number): number {
+  let [a0, a1, b0, b1] = [0, 0, 0, 0]
+  for (let i = 0; i < n; i += 2) {
+    const [x0, x1] = [h[x + i]!, h[x + i + 1]!]
+    a0 += h[row + i]! * x0
+    a1 += h[row + i + 1]! * x1
+    b0 += h[row + n + i]! * x0
+    b1 += h[row + n + i + 1]! * x1
+  }
+  const [a, b] = [scale * (a0 + a1), scale * (b0 + b1)]
+  h[out] = a
+  h[out + 1] = b
+  return a * a + b * b
+}
+
+function dotOne(h: Heap, row: number, x: number, n: number, scale: number, out: number): number {
+  let [a, b, c, d] = [0, 0, 0, 0]
+  for (let i = 0; i < n; i += 4) {
+    a += h[row + i]! * h[x + i]!
+    b += h[row + i + 1]! * h[x + i + 1]!
+    c += h[row + i + 2]! * h[x + i + 2]!
+    d += h[row + i + 3]! * h[x + i + 3]!
+  }
+  const sum = scale * (a + b + (c + d))
+  h[out] = sum
+  return sum * sum
+}
+
+function project(h: Heap, rank: number, rows: number, x: number, n: number, scale: number, out: number): number {
+  let squared = 0
+  let r = 0
+  for (; r + 1 < rank; r += 2) squared += dotTwo(h, rows + r * n, x, n, scale, out + r)
+  if (r < rank) squared += dotOne(h, rows + r * n, x, n, scale, out + r)
+  return squared
+}
+
+/** to += a·x */
+function addScaled(h: Heap, to: number, a: number, x: number, n: number): void {
+  for (let i = 0; i < n; i += 4) {
+    h[to + i]! += a * h[x + i]!
+    h[to + i + 1]! += a * h[x + i + 1]!
+    h[to + i + 2]! += a * h[x + i + 2]!
+    h[to + i + 3]! += a * h[x + i + 3]!
+  }
+}
+
+function expand(h: Heap, rank: number, rows: number, u: number, y: number, n: number): void {
+  let r = 0
+  for (; r + 1 < rank; r += 2) {
+    const [a, b, first, second] = [h[u + r]!, h[u + r + 1]!, rows + r * n, rows + r * n + n]
+    for (let i = 0; i < n; i += 2) {
+      h[y + i]! += a * h[first + i]! + b * h[second + i]!
+      h[y + i + 1]! += a * h[first + i + 1]! + b * h[second + i + 1]!
+    }
+  }
+  if (r < rank) addScaled(h, y, h[u + r]!, rows + r * n, n)
+}
+
+function squares(h: Heap, at: number, n: number): number {
+  let [a, b] = [0, 0]
+  for (let i = at; i < at + n; i += 2) {
+    a += h[i]! * h[i]!
+    b += h[i + 1]! * h[i + 1]!
+  }
+  return a + b
+}
+
+const largest = 3.4028234663852886e38 // what f32 holds: sums beyond it are refused by the compiled kernels too
+
+type Products = Pick<Kernels, 'forward' | 'subtract' | 'backward'>
+
+const products = (heap: () => Heap): Products => ({
+  forward(rank, a, b, x, u, y, nIn, nOut, scale) {
+    const h = heap()
+    const squared = project(h, rank, a, x, nIn, scale, u)
+    expand(h, rank, b, u, y, nOut)
+    return squared
+  },
+  subtract(y, t, n) {
+    const h = heap()
+    for (let i = 0; i < n; i++) h[y + i]! -= h[t + i]!
+  },
+  backward(rank, a, b, ga, gb, gBias, x, u, e, nIn, nOut, scale) {
+    const h = heap()
+    const d = u + 16
+    const low = project(h, rank, a, x, nIn, scale, u)
+    const loss = 0.5 * squares(h, e, nOut)
+    const back = project(h, rank, b, e, nOut, scale, d)
+    if (!(low + loss + back < largest)) return NaN
+    for (let r = 0; r < rank; r++) {
+      addScaled(h, gb + r * nOut, h[u + r]!, e, nOut)
+      addScaled(h, ga + r * nIn, h[d + r]!, x, nIn)
+    }
+    if (gBias !== 0) addScaled(h, gBias, 1, e, nOut)
+    return loss
+  },
+})
+
+const updates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
+  squares: (at, n) => squares(heap(), at, n),
+  clear: (at, n) => void heap().fill(0, at, at + n),
+  copy: (to, from, n) => void heap().copyWithin(to, from, from + n),
+  average(m, g, n, keep, share) {
+    const h = heap()
+    for (let i = 0; i < n; i++) h[m + i] = keep * h[m + i]! + share * h[g + i]!
+    h.fill(0, g, g + n)
+    return squares(h, m, n)
+  },
+  adam(g, m, v, n, k, beta1, beta2, correction1, correction2, epsilon) {
+    const h = heap()
+    for (let i = 0; i < n; i++) {
+      const own = k * h[g + i]!
+      const mean = beta1 * h[m + i]! + (1 - beta1) * own
+      const square = beta2 * h[v + i]! + (1 - beta2) * own * own
+      h[m + i] = mean
+      h[v + i] = square
+      h[g + i] = (correction1 * mean) / (Math.sqrt(correction2 * square) + epsilon)
+    }
+    return squares(h, g, n)
+  },
+  watch(f, g, n, keep, share) {
+    const h = heap()
+    for (let i = 0; i < n; i++) h[f + i] = keep * h[f + i]! + share * h[g + i]! * h[g + i]!
+  },
+  move(w, d, n, keep, step) {
+    const h = heap()
+    for (let i = 0; i < n; i++) h[w + i] = keep * h[w + i]! - step * h[d + i]!
+    return squares(h, w, n)
+  },
+  pull(w, anchor, importance, n, strength) {
+    const h = heap()
+    for (let i = 0; i < n; i++) {
+      const force = strength * h[importance + i]!
+      h[w + i]! -= (force / (1 + force)) * (h[w + i]! - h[anchor + i]!)
+    }
+    return squares(h, w, n)
+  },
+})
+
+/** The plain kernels over whatever array `heap` gives at the time of the call. */
+export const plainKernels = (heap: () => Heap): Kernels => ({ ...products(heap), ...updates(heap) })

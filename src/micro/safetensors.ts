@@ -1,0 +1,86 @@
+// A saved MicroLoRA as the bytes of one safetensors file: A and B under PEFT's keys, whatever else belongs to the state beside them, settings,
+// counts and a checksum in the header.
+
+import { FormatError } from '../base/errors.ts'
+import { f32, type Tensor } from '../base/tensor.ts'
+import { memorySource } from '../formats/memory-source.ts'
+import { openSafetensors } from '../formats/safetensors.ts'
+import { safetensorsChunks } from '../formats/safetensors-writer.ts'
+import { layoutOf, type Layout } from './layout.ts'
+import { joined, turned } from './peft.ts'
+import { checksumOf, checkVersion, formatName, formatVersion, packMeta, type Saved, unpack } from './saved.ts'
+
+const [prefix, suffixA, suffixB] = ['base_model.model.', '.lora_A.weight', '.lora_B.weight']
+const where = 'safetensors'
+
+export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
+  const inFile = new Map<string, Tensor>()
+  for (const [name, values] of tensors) {
+    const module = name.endsWith('.weights') ? name.slice(0, -'.weights'.length) : undefined
+    if (module === undefined) inFile.set(name, f32([values.length], values))
+    else
+      for (const [key, tensor] of weightTensors(module, layoutOf(meta.config, meta.config.modules[module]!), values))
+        inFile.set(key, tensor)
+  }
+  const state = packMeta(meta)
+  const metadata = {
+    format: formatName,
+    version: String(formatVersion),
+    state: JSON.stringify(state),
+    checksum: checksumOf(state, tensors),
+  }
+  return joined(safetensorsChunks(inFile, metadata))
+}
+
+/** A and B as PEFT has them. The bias under a name of its own: PEFT's is scaled, and dividing by the scale would round it. */
+function* weightTensors(
+  module: string,
+  { rank, inFeatures, outFeatures, parts }: Layout,
+  weights: Float32Array,
+): Generator<[string, Tensor]> {
+  const [endOfA, endOfB] = [rank * inFeatures, rank * (inFeatures + outFeatures)]
+  yield [prefix + module + suffixA, f32([rank, inFeatures], weights.slice(0, endOfA))]
+  yield [prefix + module + suffixB, f32([outFeatures, rank], turned(weights.subarray(endOfA, endOfB), rank, outFeatures))]
+  if (parts[2]) yield [`${module}.bias`, f32([outFeatures], weights.slice(endOfB))]
+}
+
+/** A's rows, B's rows, bias, as the heap has them. */
+function weightsFrom(read: Map<string, Tensor>, module: string): Float32Array {
+  const [a, b, bias] = [read.get(prefix + module + suffixA), read.get(prefix + module + suffixB), read.get(`${module}.bias`)]
+  if (b?.shape.length !== 2) throw new FormatError(`${where}: module ${module}: its B is missing.`)
+  const rows = [a!.data, turned(b.data as Float32Array, b.shape[0]!, b.shape[1]!), ...(bias ? [bias.data] : [])] as Float32Array[]
+  const weights = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0))
+  let at = 0
+  for (const row of rows) {
+    weights.set(row, at)
+    at += row.length
+  }
+  return weights
+}
+
+function parsedState(text: unknown): unknown {
+  try {
+    return JSON.parse(String(text))
+  } catch (cause) {
+    throw new FormatError(`${where}: the state in the header cannot be parsed; it is damaged.`, { cause })
+  }
+}
+
+/** The other way round. Throws FormatError, UnsupportedError, MismatchError, NumericError. */
+export async function fromSafetensors(bytes: Uint8Array): Promise<Saved> {
+  const store = await openSafetensors(memorySource(where, bytes))
+  const { metadata } = store
+  checkVersion(where, metadata['format'], Number(metadata['version']))
+  const read = new Map<string, Tensor>()
+  for (const [name, { dtype }] of store.tensors) {
+    if (dtype !== 'f32') throw new FormatError(`${where}: ${name}: got ${dtype}, expected f32.`)
+    read.set(name, await store.read(name))
+  }
+  const tensors = new Map<string, Float32Array>()
+  for (const [name, { data }] of read) {
+    const module = name.startsWith(prefix) && name.endsWith(suffixA) ? name.slice(prefix.length, -suffixA.length) : undefined
+    if (module !== undefined) tensors.set(`${module}.weights`, weightsFrom(read, module))
+    else if (!name.startsWith(prefix) && !name.endsWith('.bias')) tensors.set(name, data as Float32Array)
+  }
+  return unpack(parsedState(metadata['state']), tensors, metadata['checksum'], where)
+}

@@ -1,0 +1,52 @@
+// SHA-256 without waiting, which the platforms' own cannot do: for the checksums of small states. FIPS 180-4.
+
+/** The first 32 bits of the fractions of roots of the first primes: square roots for the start, cube roots for the rounds. */
+function fractions(count: number, root: (value: number) => number): Uint32Array {
+  const primes: number[] = []
+  for (let candidate = 2; primes.length < count; candidate++) if (primes.every((prime) => candidate % prime !== 0)) primes.push(candidate)
+  return Uint32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32)
+}
+
+const start = fractions(8, Math.sqrt)
+const rounds = fractions(64, Math.cbrt)
+
+function block(state: Uint32Array, words: Int32Array): void {
+  for (let i = 16; i < 64; i++) {
+    const [a, b] = [words[i - 15]!, words[i - 2]!]
+    const low = rotated(a, 7) ^ rotated(a, 18) ^ (a >>> 3)
+    const high = rotated(b, 17) ^ rotated(b, 19) ^ (b >>> 10)
+    words[i] = words[i - 16]! + low + words[i - 7]! + high
+  }
+  let [a, b, c, d, e, f, g, h] = state as unknown as [number, number, number, number, number, number, number, number]
+  for (let i = 0; i < 64; i++) {
+    const first = (h + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) + ((e & f) ^ (~e & g)) + rounds[i]! + words[i]!) | 0
+    const second = ((rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0
+    h = g
+    g = f
+    f = e
+    e = (d + first) | 0
+    d = c
+    c = b
+    b = a
+    a = (first + second) | 0
+  }
+  for (const [i, value] of [a, b, c, d, e, f, g, h].entries()) state[i]! += value
+}
+
+const rotated = (value: number, by: number): number => (value >>> by) | (value << (32 - by))
+
+/** The hash in hexadecimal. */
+export function sha256(bytes: Uint8Array): string {
+  const state = start.slice()
+  const words = new Int32Array(64)
+  const whole = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64)
+  whole.set(bytes)
+  whole[bytes.length] = 0x80
+  const view = new DataView(whole.buffer)
+  view.setBigUint64(whole.length - 8, BigInt(bytes.length) * 8n)
+  for (let at = 0; at < whole.length; at += 64) {
+    for (let i = 0; i < 16; i++) words[i] = view.getInt32(at + 4 * i)
+    block(state, words)
+  }
+  return Array.from(state, (word) => word.toString(16).padStart(8, '0')).join('')
+}

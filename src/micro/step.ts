@@ -1,0 +1,114 @@
+// One step of one module from the gradients it gathered: clipping, averages, the bound on the step, decay, EWC. Knows no inputs and no feedback.
+
+import { NumericError, OptionError } from '../base/errors.ts'
+import type { KernelContext } from './kernels/context.ts'
+import type { Layout, SlotName } from './layout.ts'
+import type { MicroLoraConfig } from './options.ts'
+
+/** What a step needs of a module, and what it changes of it beside the heap. */
+export interface Stepped {
+  readonly name: string
+  readonly config: MicroLoraConfig
+  readonly context: KernelContext
+  readonly layout: Layout
+  steps: number
+  lastMove: number
+  consolidations: number
+  watched: number
+  /** Running mean squares of the input, then of the low-rank values. */
+  readonly watchedAt: number
+  slot(name: SlotName): number
+}
+
+/**
+ * With g the mean gradient, cut to the norm `clip`:
+ *
+ *     d = g,   or m / (1 − βᵗ) with m = βm + (1 − β)g,   or Adam's direction
+ *     w ← (1 − η·decay)·w − η′·d,   η′ = min(η, trustRadius / ‖d‖)
+ *     w ← the proximal step of η·λ/2·Σ F(w − w*)²      (after a first task was consolidated)
+ *
+ * Throws NumericError where g is not finite; the weights are as they were, the gradients gone.
+ */
+export function step(module: Stepped, count: number, learningRate: number, lambda: number): void {
+  const { context, config, layout } = module
+  const { kernels } = context
+  const [weights, gradient, size] = [module.slot('weights'), module.slot('gradient'), layout.slotSize]
+  const norm = Math.sqrt(kernels.squares(gradient, size)) / count
+  if (!(norm < Infinity)) {
+    kernels.clear(gradient, size)
+    throw new NumericError(`${module.name}: the gradient is too large for 32-bit numbers; it was dropped. Scale inputs and targets down.`)
+  }
+  const share = norm > config.clip ? config.clip / (norm * count) : 1 / count
+  module.steps++
+  const length = direct(module, share, norm * count * share)
+  const rate = length * learningRate > config.trustRadius ? config.trustRadius / length : learningRate
+  const at = config.optimizer === 'sgd' && config.momentum > 0 ? module.slot('momentum') : gradient
+  let squared = kernels.move(weights, at, size, 1 - learningRate * config.decay, rate * factor(module, share))
+  if (at === gradient) kernels.clear(gradient, size)
+  if (lambda > 0 && module.consolidations > 0)
+    squared = kernels.pull(weights, module.slot('anchor'), module.slot('importance'), size, learningRate * lambda)
+  module.lastMove = (rate * length) / Math.max(Math.sqrt(squared), Number.MIN_VALUE)
+}
+
+const correction = (share: number, steps: number): number => 1 / (1 - share ** steps)
+
+/** What the vector to move along is still to be multiplied by. */
+function factor({ config, steps }: Stepped, share: number): number {
+  if (config.optimizer === 'adam') return 1
+  return config.momentum > 0 ? correction(config.momentum, steps) : share
+}
+
+/** Makes the direction where it is not the gradient itself; gives its length. */
+function direct(module: Stepped, share: number, norm: number): number {
+  const { config, context, steps } = module
+  const [gradient, size] = [module.slot('gradient'), module.layout.slotSize]
+  const { momentum, secondMomentum, epsilon, optimizer } = config
+  if (optimizer === 'adam') {
+    const [m, v] = [module.slot('momentum'), module.slot('secondMomentum')]
+    const [first, second] = [correction(momentum, steps), correction(secondMomentum, steps)]
+    return Math.sqrt(context.kernels.adam(gradient, m, v, size, share, momentum, secondMomentum, first, second, epsilon))
+  }
+  if (momentum === 0) return norm
+  const squared = context.kernels.average(module.slot('momentum'), gradient, size, momentum, (1 - momentum) * share)
+  return Math.sqrt(squared) * correction(momentum, steps)
+}
+
+/**
+ * Ends a task for EWC: the weights become the anchor, and what the outputs of the inputs seen would change by joins the importance,
+ *
+ *     F(w) = mean over inputs of Σ_o (∂y_o/∂w)²:   F(A_ri) = s²·‖B_r‖²·mean(x_i²)   F(B_or) = mean(u_r²), u = s·A·x   F(bias) = 1
+ *     F ← keep·F + (1 − keep)·F(w), whole the first time     online EWC: Schwarz et al. 2018, arXiv:1805.06370
+ *
+ * This is the Fisher information of N(y, 1), not squared gradients of the loss: those vanish where the task was learned, also for outputs that must
+ * stay zero, and protect nothing there. λ = 1 weighs a change of the old outputs as much as a squared error of the new ones.
+ */
+export function consolidate(module: Stepped): void {
+  const { context, config, layout, watchedAt } = module
+  if (!config.ewc) throw new OptionError(`${module.name}: consolidate needs the option ewc.`)
+  const { kernels } = context
+  const array = context.heap.array()
+  const [weights, importance, keep] = [module.slot('weights'), module.slot('importance'), module.consolidations > 0 ? config.ewcKeep : 0]
+  const scale = config.alpha / config.rank
+  for (const { name, start, rows, length, stride } of layout.parts) {
+    for (let r = 0; r < rows; r++) {
+      const lengthOfB = name === 'A' ? kernels.squares(weights + layout.parts[1]!.start + r * layout.outStride, layout.outStride) : 0
+      const whole = name === 'A' ? scale * scale * lengthOfB : name === 'B' ? array[watchedAt + layout.inStride + r]! : 1
+      const to = importance + start + r * stride
+      for (let i = 0; i < length; i++)
+        array[to + i] = keep * array[to + i]! + (1 - keep) * whole * (name === 'A' ? array[watchedAt + i]! : 1)
+    }
+  }
+  kernels.clear(watchedAt, layout.watchedSize)
+  kernels.copy(module.slot('anchor'), weights, layout.slotSize)
+  module.watched = 0
+  module.consolidations++
+}
+
+/** Refuses rates that cannot work, before anything changes. Throws OptionError. */
+export function checkRate(learningRate: number, decay: number, lambda: number): void {
+  if (!(typeof learningRate === 'number' && learningRate > 0 && learningRate <= 1e6))
+    throw new OptionError(`learningRate: got ${learningRate}, expected a number above 0 and up to 1e6.`)
+  if (learningRate * decay >= 1) throw new OptionError(`learningRate: ${learningRate} with decay ${decay} would take all weights away.`)
+  if (!(typeof lambda === 'number' && lambda >= 0 && lambda <= 1e12))
+    throw new OptionError(`lambda: got ${lambda}, expected a number from 0 to 1e12.`)
+}

@@ -1,0 +1,66 @@
+// What a user can act on: feedback on one side, rates too small to move, a rank that does not fit. Reads figures, changes nothing.
+
+export interface MicroLoraWarning {
+  readonly code: 'one-sided-feedback' | 'rate-too-small' | 'rank-too-large' | 'rank-too-small'
+  readonly message: string
+}
+
+export interface Symptoms {
+  readonly qualities: number
+  readonly meanQuality: number
+  readonly firstLoss: number
+  readonly recentLoss: number
+  readonly modules: readonly {
+    readonly name: string
+    readonly rank: number
+    readonly steps: number
+    readonly lastMove: number
+    /** As effectiveRank gives it; undefined where B is zero. */
+    readonly rankInUse: number | undefined
+  }[]
+}
+
+const enoughQualities = 20
+const enoughSteps = 20
+const leastMove = 1e-6 // a tenth of what f32 resolves would be lost; at this pace a tenth of the weights takes 100,000 steps
+
+const shown = (value: number): string => String(Number(value.toPrecision(2)))
+
+function* ofFeedback({ qualities, meanQuality }: Symptoms): Generator<MicroLoraWarning> {
+  if (qualities < enoughQualities || (meanQuality >= 0.4 && meanQuality <= 0.9)) return
+  const message = `The mean quality of ${qualities} is ${shown(meanQuality)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
+  yield { code: 'one-sided-feedback', message }
+}
+
+/** Which warnings the figures call for. */
+export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
+  yield* ofFeedback(symptoms)
+  const { firstLoss, recentLoss } = symptoms
+  for (const { name, rank, steps, lastMove, rankInUse } of symptoms.modules) {
+    if (steps < enoughSteps) continue
+    if (lastMove < leastMove) {
+      const message = `${name}: the last step moved the weights by ${shown(lastMove)} of their length; the learning rate is too small to matter. Try ten times as much.`
+      yield { code: 'rate-too-small', message }
+    }
+    if (rankInUse === undefined) continue
+    if (rank > 2 && rankInUse < 0.5 * rank) {
+      const message = `${name}: of rank ${rank} about ${shown(rankInUse)} is in use; rank ${Math.max(1, Math.ceil(rankInUse))} would do, in less memory and time.`
+      yield { code: 'rank-too-large', message }
+    }
+    if (rank < 16 && rankInUse > 0.8 * rank && firstLoss > 0 && recentLoss > 0.5 * firstLoss && lastMove < 0.01) {
+      const message = `${name}: all of rank ${rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * rank)}.`
+      yield { code: 'rank-too-small', message }
+    }
+  }
+}
+
+/** (Σσ²)² / Σσ⁴ of B·A by its singular values σ, from A's and B's rows [R, length]: R where all count alike, 1 where one does; undefined for zero. */
+export function effectiveRank(a: readonly Float32Array[], b: readonly Float32Array[]): number | undefined {
+  const gram = (rows: readonly Float32Array[]): number[][] =>
+    rows.map((row) => rows.map((other) => row.reduce((sum, value, i) => sum + value * other[i]!, 0)))
+  const [left, right] = [gram(a), gram(b)]
+  const product = left.map((row) => right.map((_, j) => row.reduce((sum, value, k) => sum + value * right[k]![j]!, 0))) // eigenvalues σ²
+  const trace = product.reduce((sum, row, i) => sum + row[i]!, 0)
+  const traceOfSquare = product.reduce((sum, row, i) => sum + row.reduce((own, value, j) => own + value * product[j]![i]!, 0), 0)
+  return trace > 0 && traceOfSquare > 0 ? (trace * trace) / traceOfSquare : undefined
+}
