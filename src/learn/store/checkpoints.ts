@@ -140,7 +140,7 @@ export class Checkpoints {
       ...(whole ? {} : { parent: { sequence: tip.info.sequence, hash: tip.hash } }),
       base: whole ? sequence : tip.base,
       imageBytes: image.bytes.length,
-      imageHash: hex(await sha256(image.bytes)),
+      imageHash: blockHashes.length === 1 ? blockHashes[0]! : hex(await sha256(image.bytes)),
       blocks: whole ? blockHashes.map((_, block) => block) : changed,
       places: image.places,
       ...own,

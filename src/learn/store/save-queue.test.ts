@@ -26,7 +26,7 @@ describe('a queue of saves', () => {
     const checkpoints = new Checkpoints(store)
     const queue = new SaveQueue(checkpoints)
     const state = testState(1)
-    const saved = queue.save('ada', state, 1)
+    const saved = queue.save('ada', () => state, 1)
     expect([puts(), queue.isBusy('ada')]).toEqual([0, true])
     nudge(state, 'bias') // the request goes on
     expect(await saved).toMatchObject({ sequence: 1, time: 1 })
@@ -39,11 +39,11 @@ describe('a queue of saves', () => {
     const checkpoints = new Checkpoints(store)
     const queue = new SaveQueue(checkpoints)
     const state = testState(1)
-    const first = queue.save('ada', state, 0)
+    const first = queue.save('ada', () => state, 0)
     while (puts() === 0) await new Promise((resolve) => void setTimeout(resolve, 1))
     const later = Array.from({ length: 50 }, (_, i) => {
       nudge(state, 'bias')
-      return queue.save('ada', state, i + 1)
+      return queue.save('ada', () => state, i + 1)
     })
     expect((await first).time).toBe(0)
     for (const info of await Promise.all(later)) expect(info).toMatchObject({ sequence: 2, time: 50 })
@@ -53,7 +53,7 @@ describe('a queue of saves', () => {
   it('writes several users side by side', async () => {
     const { store, puts } = slowStore()
     const queue = new SaveQueue(new Checkpoints(store))
-    const saves = ['ada', 'bob', 'eve'].map((user, i) => queue.save(user, testState(i), i))
+    const saves = ['ada', 'bob', 'eve'].map((user, i) => queue.save(user, () => testState(i), i))
     await queue.idle()
     expect(puts()).toBe(3)
     expect((await Promise.all(saves)).map(({ time }) => time)).toEqual([0, 1, 2])
@@ -63,9 +63,17 @@ describe('a queue of saves', () => {
     const queue = new SaveQueue(new Checkpoints(store))
     const state = testState(1)
     fail(new StorageError('full'))
-    await expect(queue.save('ada', state, 1)).rejects.toThrow('full')
+    await expect(queue.save('ada', () => state, 1)).rejects.toThrow('full')
     await queue.idle()
     fail(undefined)
-    expect(await queue.save('ada', state, 2)).toMatchObject({ sequence: 1, time: 2 })
+    expect(await queue.save('ada', () => state, 2)).toMatchObject({ sequence: 1, time: 2 })
+  })
+  it('goes on after a state that could not be made, also where somebody waits for it', async () => {
+    const queue = new SaveQueue(new Checkpoints(slowStore().store))
+    const broken = (): never => {
+      throw new Error('no state')
+    }
+    await expect(queue.save('ada', broken, 1, { urgent: true })).rejects.toThrow('no state')
+    expect(await queue.save('ada', () => testState(1), 2, { urgent: true })).toMatchObject({ sequence: 1, time: 2 })
   })
 })

@@ -3,10 +3,15 @@
 import type { CheckpointInfo, Checkpoints, WriteOptions } from './checkpoints.ts'
 import type { UserState } from './user-state.ts'
 
+export interface SaveOptions extends WriteOptions {
+  /** Somebody waits for it: begin at once, in this turn of the event loop. */
+  readonly urgent?: boolean
+}
+
 interface Wish {
-  state: UserState
+  snapshot: () => UserState
   time: number
-  options: WriteOptions
+  options: SaveOptions
   readonly promise: Promise<CheckpointInfo>
   readonly resolve: (info: CheckpointInfo) => void
   readonly reject: (error: unknown) => void
@@ -24,16 +29,16 @@ export class SaveQueue {
 
   /**
    * Asks for a checkpoint and returns at once; the promise settles when a checkpoint that holds at least this moment's state is written, and rejects
-   * with what `Checkpoints.write` throws. The state is copied when the write begins, in a later turn of the event loop.
+   * with what `snapshot` or `Checkpoints.write` throws. The state is asked for when the write begins, in a later turn of the event loop.
    */
-  save(user: string, state: UserState, time: number, options: WriteOptions = {}): Promise<CheckpointInfo> {
+  save(user: string, snapshot: () => UserState, time: number, options: SaveOptions = {}): Promise<CheckpointInfo> {
     const waiting = this.#wishes.get(user)
     if (waiting) {
-      Object.assign(waiting, { state, time, options: { ...waiting.options, ...options } })
+      Object.assign(waiting, { snapshot, time, options: { ...waiting.options, ...options } })
       return waiting.promise
     }
     const { promise, resolve, reject } = Promise.withResolvers<CheckpointInfo>()
-    this.#wishes.set(user, { state, time, options, promise, resolve, reject })
+    this.#wishes.set(user, { snapshot, time, options, promise, resolve, reject })
     if (!this.#writing.has(user)) this.#writing.set(user, this.#write(user))
     return promise
   }
@@ -51,10 +56,15 @@ export class SaveQueue {
   /** Writes until no wish is left. Never rejects: those who wished are told. */
   async #write(user: string): Promise<void> {
     for (;;) {
-      await new Promise<void>((resolve) => void setTimeout(resolve, 0)) // lets the request that asked go on first
+      if (this.#wishes.get(user)!.options.urgent) await undefined
+      else await new Promise<void>((resolve) => void setTimeout(resolve, 0)) // the request that asked goes on first
       const wish = this.#wishes.get(user)!
       this.#wishes.delete(user)
-      await this.#checkpoints.write(user, wish.state, wish.time, wish.options).then(wish.resolve, wish.reject)
+      try {
+        wish.resolve(await this.#checkpoints.write(user, wish.snapshot(), wish.time, wish.options))
+      } catch (error) {
+        wish.reject(error)
+      }
       if (this.#wishes.has(user)) continue
       this.#writing.delete(user)
       return

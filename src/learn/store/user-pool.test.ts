@@ -1,0 +1,214 @@
+import { beforeEach, describe, expect, it } from 'vitest'
+import { ConflictError, FormatError, OptionError, StorageError } from '../../base/errors.ts'
+import { itemOf } from './checkpoint-chain.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { memoryStore } from './memory-store.ts'
+import { nudge, relativeError, testState, type TestState } from './testing.ts'
+import { type PoolProblem, UserPool, type UserPoolOptions } from './user-pool.ts'
+import { stateBytes, type UserState } from './user-state.ts'
+import type { UserStore } from './user-store.ts'
+
+const oneBytes = stateBytes(testState(1))
+let store: UserStore
+let failure: Error | undefined
+let reads: number
+let problems: PoolProblem[]
+let time: number
+beforeEach(() => {
+  const inner = memoryStore()
+  failure = undefined
+  reads = 0
+  problems = []
+  time = 0
+  store = {
+    ...inner,
+    list: async (user) => (reads++, inner.list(user)),
+    put: async (...args) => {
+      if (failure) throw failure
+      return inner.put(...args)
+    },
+  }
+})
+
+const makePool = (users: number, options: Partial<UserPoolOptions<UserState>> = {}): UserPool<UserState> =>
+  new UserPool<UserState>({
+    checkpoints: new Checkpoints(store),
+    wake: (user, state) => state ?? testState(user.length),
+    stateOf: (state) => state,
+    limitBytes: users * oneBytes,
+    now: () => ++time,
+    onProblem: (problem) => void problems.push(problem),
+    ...options,
+  })
+const learn = (pool: UserPool<UserState>, user: string): Promise<void> =>
+  pool.use(user, (state, changed) => {
+    nudge(state, 'second.head.A')
+    changed()
+  })
+/** Waits until what releases set off is done. */
+const settled = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 20))
+
+describe('a pool of users', () => {
+  it('gives all who open a user at once the same object, from one read', async () => {
+    const pool = makePool(4)
+    const opened = await Promise.all(Array.from({ length: 20 }, () => pool.open('ada')))
+    expect(new Set(opened.map(({ live }) => live)).size).toBe(1)
+    expect(reads).toBe(1)
+    expect(pool.users).toEqual(['ada'])
+  })
+  it('never holds more than its bytes, and loses nothing of forty users who learn in turns', async () => {
+    const pool = makePool(3)
+    const names = Array.from({ length: 40 }, (_, i) => `user-${String(i).padStart(2, '0')}`)
+    for (let round = 0; round < 3; round++)
+      for (const user of names) {
+        await learn(pool, user)
+        expect(pool.usedBytes).toBeLessThanOrEqual(4 * oneBytes)
+      }
+    await settled()
+    expect(pool.usedBytes).toBeLessThanOrEqual(3 * oneBytes)
+    expect(pool.users).toEqual(names.slice(-3))
+    await pool.flush()
+    const start = testState(7).tensors.get('second.head.A')!.data[0] as number
+    for (const user of names) expect(await pool.use(user, ({ tensors }) => tensors.get('second.head.A')!.data[0])).toBeCloseTo(start + 3, 5)
+    expect(problems).toEqual([])
+  })
+  it('lets the least recently used go first, and nobody who is in use', async () => {
+    const pool = makePool(2)
+    const held = await pool.open('a')
+    for (const user of ['b', 'c', 'b', 'd']) await learn(pool, user)
+    await settled()
+    expect(pool.users).toEqual(['a', 'd'])
+    expect((await pool.open('a')).live).toBe(held.live)
+  })
+  it('keeps one state for a user who is opened again while leaving', async () => {
+    const pool = makePool(1)
+    await learn(pool, 'ada')
+    const bob = pool.open('bob') // sends ada away
+    const ada = await pool.open('ada')
+    nudge(ada.live, 'second.head.A')
+    ada.changed()
+    await bob
+    const again = await pool.open('ada')
+    expect(again.live).toBe(ada.live)
+  })
+  it('keeps cold users in int8 and hot ones in f32; statistics and exact tensors exactly', async () => {
+    const pool = makePool(1)
+    const checkpoints = new Checkpoints(store)
+    await learn(pool, 'ada')
+    const hot = await pool.save('ada')
+    expect(hot).toMatchObject({ form: 'f32' })
+    expect(await pool.save('ada')).toBeUndefined() // nothing changed since
+    await learn(pool, 'bob')
+    await settled()
+    const cold = (await checkpoints.open('ada'))!
+    expect([cold.form, pool.users]).toEqual(['int8', ['bob']])
+    const expected = testState(3)
+    nudge(expected, 'second.head.A')
+    expect(cold.state.header).toEqual(expected.header)
+    expect(cold.state.tensors.get('second.head.A')).toEqual(expected.tensors.get('second.head.A'))
+    expect(relativeError('head.A', expected, cold.state)).toBeGreaterThan(0)
+    expect(relativeError('head.A', expected, cold.state)).toBeLessThan(0.03)
+  })
+  it('writes nothing for users who only read, and nothing for those who never came', async () => {
+    const pool = makePool(1)
+    for (const user of ['a', 'b', 'c']) await pool.use(user, () => undefined)
+    await settled()
+    expect(await store.users()).toEqual([])
+    await learn(pool, 'a')
+    await learn(pool, 'b')
+    await settled()
+    const before = await store.list('a')
+    await pool.use('a', () => undefined)
+    await pool.use('b', () => undefined)
+    await settled()
+    expect(await store.list('a')).toEqual(before)
+  })
+  it('holds any live object that can be made a state', async () => {
+    class Counter {
+      count = 0
+    }
+    const pool = new UserPool<Counter>({
+      checkpoints: new Checkpoints(store),
+      wake: (_, state) => Object.assign(new Counter(), state?.header),
+      stateOf: ({ count }) => ({ tensors: new Map(), header: { count } }),
+      limitBytes: 0,
+      now: () => 0,
+    })
+    for (let i = 0; i < 5; i++) await pool.use('ada', (counter, changed) => (counter.count++, changed()))
+    expect(await pool.use('ada', ({ count }) => count)).toBe(5)
+  })
+})
+
+describe('a store that fails', () => {
+  it('keeps users with changes in memory, says so, and serves on from what can leave', async () => {
+    const pool = makePool(2)
+    await learn(pool, 'ada')
+    await settled()
+    failure = new StorageError('quota used up')
+    for (const user of ['x', 'y', 'z']) await pool.use(user, () => undefined)
+    await settled()
+    expect(pool.users).toContain('ada')
+    expect(problems.length).toBeGreaterThan(0)
+    expect(problems[0]).toEqual({ user: 'ada', error: failure })
+    await expect(pool.save('ada')).rejects.toThrow('quota used up')
+    await expect(pool.flush()).rejects.toThrow(/1 users could not be saved and stay in memory: "ada"/)
+    failure = undefined
+    await pool.flush()
+    expect((await new Checkpoints(store).open('ada'))!.state.header).toEqual(testState(3).header)
+  })
+  it('refuses more users than memory holds rather than lose those who are there', async () => {
+    const pool = makePool(2)
+    await learn(pool, 'ada')
+    await learn(pool, 'bob')
+    failure = new StorageError('disk full')
+    await expect(pool.open('eve')).rejects.toThrow(
+      /"eve" cannot be opened: memory is full of users with changes that could not be written \(StorageError: disk full\)/,
+    )
+    expect([pool.users, pool.usedBytes]).toEqual([['ada', 'bob'], 2 * oneBytes]) // prettier-ignore
+    failure = undefined
+    await pool.use('eve', () => undefined)
+    expect(pool.users).toContain('eve')
+  })
+  it('refuses bad names, and users whose checkpoints are all broken, and holds nothing for them', async () => {
+    const pool = makePool(2)
+    await expect(pool.open('x'.repeat(10_000_000))).rejects.toThrow(OptionError)
+    await store.put('ada', itemOf(1), new Uint8Array(100))
+    await expect(pool.open('ada')).rejects.toThrow(FormatError)
+    expect([pool.users, pool.usedBytes]).toEqual([[], 0])
+  })
+  it('tells of checkpoints that were refused', async () => {
+    await new Checkpoints(store).write('ada', testState(3), 0)
+    await store.put('ada', itemOf(2), new Uint8Array(100))
+    await makePool(2).open('ada')
+    expect(problems).toEqual([{ user: 'ada', refused: [{ sequence: 2, reason: expect.stringContaining('torn') as string }] }])
+  })
+})
+
+describe('two pools over one store', () => {
+  it('lose nothing: the later writer is told and keeps its state, and chooses', async () => {
+    const [left, right] = [makePool(2), makePool(2)]
+    await right.use('ada', () => undefined)
+    await learn(left, 'ada')
+    await left.flush()
+    await learn(right, 'ada')
+    await expect(right.save('ada')).rejects.toThrow(ConflictError)
+    await learn(right, 'bob')
+    await learn(right, 'eve')
+    await settled()
+    expect(right.users).toContain('ada')
+    expect(problems.some(({ user, error }) => user === 'ada' && error instanceof ConflictError)).toBe(true)
+    expect(await right.save('ada', { onTop: true })).toMatchObject({ sequence: 2 })
+    await learn(left, 'ada')
+    await expect(left.save('ada')).rejects.toThrow(ConflictError)
+    left.discard('ada')
+    expect(await left.use('ada', ({ tensors }) => tensors.get('second.head.A')!.data[0])).toBeCloseTo((testState(3) as TestState).tensors.get('second.head.A')!.data[0] as number + 1, 5) // prettier-ignore
+  })
+  it('discards nobody who is in use', async () => {
+    const pool = makePool(1)
+    const ada = await pool.open('ada')
+    expect(() => pool.discard('ada')).toThrow(OptionError)
+    ada.release()
+    pool.discard('ada')
+    expect([pool.users, pool.usedBytes]).toEqual([[], 0])
+  })
+})
