@@ -1,5 +1,6 @@
 // MicroLoRA's loops for WebAssembly vectors, in AssemblyScript: what src/micro/kernels/kernel.ts promises, compiled once with relaxed SIMD and once
-// without by scripts/kernels.mjs. Places count floats; row lengths are multiples of 8. Checks nothing: src/micro does, before it calls.
+// without by scripts/kernels.mjs. Places count floats; row lengths are multiples of 16, so that sums over all weights can run in four
+// chains at once: one chain waits for each addition. Checks nothing: src/micro does, before it calls.
 
 // A rank as a type: only its size is read, at compile time, so that every loop over the rank is written out.
 class One {
@@ -166,13 +167,19 @@ export function squares(at: usize, n: usize): f32 {
   const end = at + (n << 2)
   let a = zero
   let b = zero
-  for (; at < end; at += 32) {
-    const first = v128.load(at)
-    const second = v128.load(at, 16)
-    a = madd(first, first, a)
-    b = madd(second, second, b)
+  let c = zero
+  let d = zero
+  for (; at < end; at += 64) {
+    const v0 = v128.load(at)
+    const v1 = v128.load(at, 16)
+    const v2 = v128.load(at, 32)
+    const v3 = v128.load(at, 48)
+    a = madd(v0, v0, a)
+    b = madd(v1, v1, b)
+    c = madd(v2, v2, c)
+    d = madd(v3, v3, d)
   }
-  return sum(a, b)
+  return sum(f32x4.add(a, b), f32x4.add(c, d))
 }
 
 export function clear(at: usize, n: usize): void {
@@ -183,20 +190,34 @@ export function copy(to: usize, from: usize, n: usize): void {
   memory.copy(to << 2, from << 2, n << 2)
 }
 
+function averaged(m: usize, g: usize, k: v128, s: v128): v128 {
+  const next = madd(k, v128.load(m), f32x4.mul(s, v128.load(g)))
+  v128.store(m, next)
+  v128.store(g, zero)
+  return next
+}
+
 export function average(m: usize, g: usize, n: usize, keep: f32, share: f32): f32 {
   m <<= 2
   g <<= 2
   const end = m + (n << 2)
   const k = f32x4.splat(keep)
   const s = f32x4.splat(share)
-  let total = zero
-  for (; m < end; m += 16, g += 16) {
-    const next = madd(k, v128.load(m), f32x4.mul(s, v128.load(g)))
-    v128.store(m, next)
-    v128.store(g, zero)
-    total = madd(next, next, total)
+  let a = zero
+  let b = zero
+  let c = zero
+  let d = zero
+  for (; m < end; m += 64, g += 64) {
+    const v0 = averaged(m, g, k, s)
+    const v1 = averaged(m + 16, g + 16, k, s)
+    const v2 = averaged(m + 32, g + 32, k, s)
+    const v3 = averaged(m + 48, g + 48, k, s)
+    a = madd(v0, v0, a)
+    b = madd(v1, v1, b)
+    c = madd(v2, v2, c)
+    d = madd(v3, v3, d)
   }
-  return sum(total, zero)
+  return sum(f32x4.add(a, b), f32x4.add(c, d))
 }
 
 // prettier-ignore
@@ -230,17 +251,42 @@ export function watch(f: usize, g: usize, n: usize, keep: f32, share: f32): void
   }
 }
 
+function moved(w: usize, d: usize, keep: v128, step: v128): v128 {
+  const next = f32x4.sub(f32x4.mul(keep, v128.load(w)), f32x4.mul(step, v128.load(d)))
+  v128.store(w, next)
+  return next
+}
+
 export function move(w: usize, d: usize, n: usize, keep: f32, step: f32): f32 {
   w <<= 2
   d <<= 2
   const end = w + (n << 2)
-  let total = zero
-  for (; w < end; w += 16, d += 16) {
-    const next = f32x4.sub(f32x4.mul(f32x4.splat(keep), v128.load(w)), f32x4.mul(f32x4.splat(step), v128.load(d)))
-    v128.store(w, next)
-    total = madd(next, next, total)
+  const k = f32x4.splat(keep)
+  const s = f32x4.splat(step)
+  let t0 = zero
+  let t1 = zero
+  let t2 = zero
+  let t3 = zero
+  for (; w < end; w += 64, d += 64) {
+    const v0 = moved(w, d, k, s)
+    const v1 = moved(w + 16, d + 16, k, s)
+    const v2 = moved(w + 32, d + 32, k, s)
+    const v3 = moved(w + 48, d + 48, k, s)
+    t0 = madd(v0, v0, t0)
+    t1 = madd(v1, v1, t1)
+    t2 = madd(v2, v2, t2)
+    t3 = madd(v3, v3, t3)
   }
-  return sum(total, zero)
+  return sum(f32x4.add(t0, t1), f32x4.add(t2, t3))
+}
+
+function pulled(w: usize, anchor: usize, importance: usize, strength: v128): v128 {
+  const own = v128.load(w)
+  const force = f32x4.mul(strength, v128.load(importance))
+  const share = f32x4.div(force, f32x4.add(f32x4.splat(1), force))
+  const next = f32x4.sub(own, f32x4.mul(share, f32x4.sub(own, v128.load(anchor))))
+  v128.store(w, next)
+  return next
 }
 
 export function pull(w: usize, anchor: usize, importance: usize, n: usize, strength: f32): f32 {
@@ -248,14 +294,20 @@ export function pull(w: usize, anchor: usize, importance: usize, n: usize, stren
   anchor <<= 2
   importance <<= 2
   const end = w + (n << 2)
-  let total = zero
-  for (; w < end; w += 16, anchor += 16, importance += 16) {
-    const own = v128.load(w)
-    const force = f32x4.mul(f32x4.splat(strength), v128.load(importance))
-    const share = f32x4.div(force, f32x4.add(f32x4.splat(1), force))
-    const next = f32x4.sub(own, f32x4.mul(share, f32x4.sub(own, v128.load(anchor))))
-    v128.store(w, next)
-    total = madd(next, next, total)
+  const s = f32x4.splat(strength)
+  let a = zero
+  let b = zero
+  let c = zero
+  let d = zero
+  for (; w < end; w += 64, anchor += 64, importance += 64) {
+    const v0 = pulled(w, anchor, importance, s)
+    const v1 = pulled(w + 16, anchor + 16, importance + 16, s)
+    const v2 = pulled(w + 32, anchor + 32, importance + 32, s)
+    const v3 = pulled(w + 48, anchor + 48, importance + 48, s)
+    a = madd(v0, v0, a)
+    b = madd(v1, v1, b)
+    c = madd(v2, v2, c)
+    d = madd(v3, v3, d)
   }
-  return sum(total, zero)
+  return sum(f32x4.add(a, b), f32x4.add(c, d))
 }

@@ -5,7 +5,7 @@ import type { MicroLoraConfig, ModuleDimensions } from './options.ts'
 /** Vectors of one number for each parameter. */
 export type SlotName = 'weights' | 'gradient' | 'momentum' | 'secondMomentum' | 'importance' | 'anchor'
 
-const line = 8 // floats in the kernels' steps: rows are padded to it with zeros
+const line = 16 // floats in the kernels' steps: rows are padded to it with zeros
 
 export const padded = (length: number): number => Math.ceil(length / line) * line
 

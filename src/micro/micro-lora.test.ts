@@ -1,38 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
-import { random } from '../base/random.ts'
-import type { Feedback } from './feedback.ts'
 import { kernelContext } from './kernels/context.ts'
 import { MicroLora } from './micro-lora.ts'
 import type { MicroLoraOptions } from './options.ts'
-import { awaken, halfSquaredError, randomVector, relativeError, slowForward } from './testing.ts'
+import { awaken, halfSquaredError, meanLoss, problem, randomVector, relativeError, slowForward } from './testing.ts'
 
 const small = { inFeatures: 12, outFeatures: 8 }
 const x = randomVector(12, 1)
 const target = randomVector(8, 2)
-
-/** A map of low rank to be learned: inputs and their outputs. */
-function problem(rank: number, seed: number, { nIn, nOut } = { nIn: 12, nOut: 8 }) {
-  const [a, b] = [randomVector(rank * nIn, seed), randomVector(rank * nOut, seed + 1)]
-  const { normal } = random(seed + 2)
-  return () => {
-    const input = Float32Array.from({ length: nIn }, normal)
-    const low = Array.from({ length: rank }, (_, r) => input.reduce((sum, value, i) => sum + (value * a[r * nIn + i]!) / Math.sqrt(nIn), 0))
-    return {
-      input,
-      target: Float32Array.from({ length: nOut }, (_, o) => low.reduce((sum, value, r) => sum + value * b[r * nOut + o]!, 0)),
-    }
-  }
-}
-
-function meanLoss(lora: MicroLora, next: ReturnType<typeof problem>, count = 50): number {
-  let sum = 0
-  for (let i = 0; i < count; i++) {
-    const { input, target: wanted } = next()
-    sum += halfSquaredError(lora.forward(input), wanted) / count
-  }
-  return sum
-}
 
 describe('a fresh one', () => {
   it('adds nothing, the same seed gives the same A, another another', () => {
@@ -225,84 +199,6 @@ describe('steps', () => {
   })
 })
 
-describe('EWC', () => {
-  /** Two tasks that want different outputs of inputs in overlapping halves of the space; the loss on the first after the second. */
-  function afterBoth(lambda: number | undefined): { first: number; second: number; alone: number } {
-    const lora = new MicroLora({ inFeatures: 16, outFeatures: 6, rank: 8, optimizer: 'adam', ewc: true, seed: 1 })
-    const tasks = [problem(1, 50, { nIn: 16, nOut: 6 }), problem(1, 60, { nIn: 16, nOut: 6 })].map((next, task) => () => {
-      const one = next()
-      for (let i = 0; i < 16; i++) if (task === 0 ? i >= 10 : i < 6) one.input[i] = 0
-      const again = halfMap(task, one.input)
-      return { input: one.input, target: again }
-    }) as [ReturnType<typeof problem>, ReturnType<typeof problem>]
-    const learn = (next: ReturnType<typeof problem>, own: number | undefined): void => {
-      for (let i = 0; i < 800; i++) {
-        const { input, target: wanted } = next()
-        lora.adapt(input, { target: wanted })
-        if (own === undefined) lora.applyUpdates(0.01)
-        else lora.applyUpdatesWithEwc(0.01, own)
-      }
-    }
-    learn(tasks[0], undefined)
-    const alone = meanLoss(lora, tasks[0])
-    lora.consolidate()
-    learn(tasks[1], lambda)
-    return { first: meanLoss(lora, tasks[0]), second: meanLoss(lora, tasks[1]), alone }
-  }
-  const matrices = [randomVector(96, 70), randomVector(96, 80)]
-  const halfMap = (task: number, input: Float32Array): Float32Array =>
-    Float32Array.from({ length: 6 }, (_, o) =>
-      input.reduce((sum, value, i) => sum + 0.25 * value * (o % 2 === task ? matrices[task]![o * 16 + i]! : 0), 0),
-    )
-
-  it('keeps an old task while a new one is learned', () => {
-    const [plain, kept] = [afterBoth(undefined), afterBoth(3)]
-    expect(kept.alone).toBe(plain.alone)
-    expect(kept.first - kept.alone).toBeLessThan(0.4 * (plain.first - plain.alone))
-    expect(kept.second).toBeLessThan(0.2)
-  })
-  it('does not overshoot, however large λ is, and without a finished task does nothing', () => {
-    const [plain, held] = [0, 1].map(() => new MicroLora({ ...small, ewc: true })) as [MicroLora, MicroLora]
-    for (const lora of [plain, held]) lora.adapt(x, { target })
-    plain.applyUpdates(0.1)
-    held.applyUpdatesWithEwc(0.1, 1e9)
-    expect(held.module().read('weights')).toEqual(plain.module().read('weights'))
-    held.consolidate()
-    const anchor = held.module().read('weights')
-    for (let i = 0; i < 20; i++) {
-      held.adapt(x, { target })
-      held.applyUpdatesWithEwc(0.1, 1e9)
-    }
-    const importance = held.module().read('importance')
-    const moved = held
-      .module()
-      .read('weights')
-      .map((value, i) => (importance[i]! > 1e-3 ? Math.abs(value - anchor[i]!) : 0))
-    expect(Math.max(...moved)).toBeLessThan(1e-4)
-  })
-  it('the importance is the mean of the squared derivatives of the outputs', () => {
-    const lora = new MicroLora({ ...small, ewc: true, bias: true })
-    const module = lora.module()
-    awaken(module)
-    const inputs = [1, 2, 3].map((seed) => randomVector(12, seed))
-    for (const input of inputs) lora.adapt(input, { target })
-    lora.consolidate()
-    const weights = Array.from(module.read('weights'))
-    const expected = weights.map((value, k) => {
-      const squares = inputs.map((input) => {
-        const [up, down] = [1e-4, -1e-4].map((by) => slowForward(module, weights.with(k, value + by), input)) as [number[], number[]]
-        return up.reduce((sum, y, o) => sum + ((y - down[o]!) / 2e-4) ** 2, 0)
-      })
-      return squares.reduce((sum, square) => sum + square) / 3
-    })
-    expect(relativeError(module.read('importance'), expected)).toBeLessThan(1e-4)
-  })
-  it('is refused without its option', () => {
-    expect(() => new MicroLora(small).applyUpdatesWithEwc(0.1)).toThrow('needs the option ewc')
-    expect(() => new MicroLora(small).consolidate()).toThrow('needs the option ewc')
-  })
-})
-
 describe('figures', () => {
   it('are those of the qualities', () => {
     const lora = new MicroLora(small)
@@ -425,89 +321,6 @@ describe('warnings', () => {
     expect(codes(fed({ rank: 2 }, 1e-8, 0.8))).toContain('rate-too-small')
     expect(codes(fed({ rank: 4, optimizer: 'adam' }, 0.01, 0.8))).toContain('rank-too-large')
     expect(codes(fed({ rank: 1, optimizer: 'adam' }, 0.001, 0.8, 8))).toContain('rank-too-small')
-  })
-})
-
-describe('bad input is refused by name and changes nothing', () => {
-  const nan = x.with(3, NaN)
-  const adapt =
-    (feedback: Feedback, input = x) =>
-    (lora: MicroLora) =>
-      lora.adapt(input, feedback)
-  const cases: [string, (lora: MicroLora) => unknown, new (...args: never[]) => Error, string][] = [
-    ['an input too short', (lora) => lora.forward(new Float32Array(11)), ShapeError, 'default: input: got 11 values, expected 12'],
-    [
-      'an input of another type',
-      (lora) => lora.forward([1] as unknown as Float32Array),
-      ShapeError,
-      'input: got [object Array], expected 12',
-    ],
-    ['no input', (lora) => lora.forward(undefined as unknown as Float32Array), ShapeError, 'input: got [object Undefined]'],
-    ['NaN in the input', (lora) => lora.forward(nan), NumericError, 'input is NaN at 3'],
-    ['infinity in the input', (lora) => lora.forward(x.with(0, Infinity)), NumericError, 'input is Infinity at 0'],
-    ['NaN in a batch', (lora) => lora.forwardBatch(Float32Array.from([...x, ...nan])), NumericError, 'inputs is NaN at 15'],
-    [
-      'a batch that does not divide',
-      (lora) => lora.forwardBatch(new Float32Array(13)),
-      ShapeError,
-      'got 13 values, expected a multiple of 12',
-    ],
-    ['NaN in the output to add to', (lora) => lora.forwardAdd(x, new Float32Array(8).fill(NaN)), NumericError, 'output is NaN at 0'],
-    ['a target too long', adapt({ target: new Float32Array(9) }), ShapeError, 'target: got 9 values, expected 8'],
-    ['NaN in the target', adapt({ target: target.with(2, NaN) }), NumericError, 'target or gradient is NaN at 2'],
-    ['NaN in the base', adapt({ target, base: target.with(1, NaN) }), NumericError, 'base is NaN at 1'],
-    ['NaN in the input of adapt', adapt({ target }, nan), NumericError, 'input is NaN at 3'],
-    ['a gradient of another size', adapt({ gradient: new Float32Array(7) }), ShapeError, 'gradient: got 7 values, expected 8'],
-    ['infinity in the gradient', adapt({ gradient: target.with(0, -Infinity) }), NumericError, 'is -Infinity at 0'],
-    ['numbers too large for sums', adapt({ target: new Float32Array(8).fill(1e30) }), NumericError, 'too large'],
-    ['a quality above 1', adapt({ target, quality: 1.1 }), OptionError, 'quality: got 1.1, expected a number from 0 to 1'],
-    ['NaN as quality and reward', adapt({ target, quality: NaN, reward: NaN }), OptionError, 'reward: got NaN'],
-    ['an unknown verdict', adapt({ target, verdict: 'meh' as 'good' }), OptionError, "verdict: got meh, expected 'good' or 'bad'"],
-    ['an unknown field', adapt({ target, learningRate: 1 } as Feedback), OptionError, 'learningRate: there is no such field'],
-    ['target and gradient at once', adapt({ target, gradient: target }), OptionError, 'give one of them'],
-    ['nothing to go by', adapt({}), OptionError, 'give a target, a gradient, or a reward'],
-    ['a reward without a direction', adapt({ quality: 1 }), OptionError, 'not in which direction'],
-    ['a class that is not there', adapt({ quality: 1, emitted: 8 }), OptionError, 'got class 8, expected a whole number from 0 to 7'],
-    ['an emission of another size', adapt({ quality: 1, emitted: new Float32Array(3) }), ShapeError, 'emitted: got 3 values, expected 8'],
-    ['NaN in what was emitted', adapt({ quality: 1, emitted: target.with(0, NaN) }), NumericError, 'emitted holds NaN'],
-    ['a rate of zero', (lora) => lora.applyUpdates(0), OptionError, 'learningRate: got 0'],
-    ['a rate that is NaN', (lora) => lora.applyUpdates(NaN), OptionError, 'learningRate: got NaN'],
-    ['a negative λ', (lora) => lora.applyUpdatesWithEwc(1, -1), OptionError, 'lambda: got -1'],
-  ]
-  it.each(cases)('%s', (_, call, kind, message) => {
-    const lora = new MicroLora({ ...small, ewc: true })
-    awaken(lora.module())
-    lora.adapt(x, { target, quality: 0.5 })
-    const before = JSON.stringify(lora)
-    expect(() => call(lora)).toThrow(kind)
-    expect(() => call(lora)).toThrow(message)
-    expect(JSON.stringify(lora)).toBe(before)
-  })
-  it.each([
-    [{ rank: 0 }, 'rank: got 0, expected a whole number from 1 to 16'],
-    [{ rank: 17 }, 'rank: got 17'],
-    [
-      { rank: 1.5, inFeatures: 0, dropout: 1 },
-      'inFeatures: got 0, expected a whole number from 1 to 16777216; rank: got 1.5, expected a whole number from 1 to 16; dropout: got 1,',
-    ],
-    [{ alpha: NaN }, 'alpha: got NaN, expected a number above 0'],
-    [{ modules: {} }, 'modules: names none'],
-    [{ modules: { q: { inFeatures: 4, outFeatures: -1 } } }, 'modules.q.outFeatures: got -1'],
-    [{ learningRate: 1 } as MicroLoraOptions, 'learningRate: there is no such option'],
-  ])('options %o', (options, message) => {
-    expect(() => new MicroLora(options)).toThrow(OptionError)
-    expect(() => new MicroLora(options)).toThrow(message)
-  })
-  it('a gradient that overflows when summed is dropped, the weights stay', () => {
-    const lora = new MicroLora({ ...small, clip: Infinity })
-    awaken(lora.module())
-    const before = lora.module().read('weights')
-    lora.adapt(x.map((value) => 1e12 * value), { gradient: target.map((value) => 1e12 * value) }) // prettier-ignore
-    expect(() => lora.applyUpdates(0.1)).toThrow(NumericError)
-    expect([lora.module().read('weights'), lora.pendingUpdates]).toEqual([before, 0])
-    lora.adapt(x, { target })
-    lora.applyUpdates(0.01)
-    expect(lora.module().read('weights').every(Number.isFinite)).toBe(true)
   })
 })
 

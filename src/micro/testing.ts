@@ -1,6 +1,7 @@
 // Small problems for MicroLoRA's tests: random vectors, targets that a low-rank map reaches, losses as formulas of their own.
 
 import { random } from '../base/random.ts'
+import type { MicroLora } from './micro-lora.ts'
 import type { MicroModule } from './module.ts'
 
 export function randomVector(length: number, seed: number, size = 1): Float32Array {
@@ -51,4 +52,28 @@ export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number
     error = Math.max(error, Math.abs(got[i]! - expected[i]!))
   }
   return error / most
+}
+
+/** A map of low rank to be learned: inputs and their outputs. */
+export function problem(rank: number, seed: number, { nIn, nOut } = { nIn: 12, nOut: 8 }) {
+  const [a, b] = [randomVector(rank * nIn, seed), randomVector(rank * nOut, seed + 1)]
+  const { normal } = random(seed + 2)
+  return () => {
+    const input = Float32Array.from({ length: nIn }, normal)
+    const low = Array.from({ length: rank }, (_, r) => input.reduce((sum, value, i) => sum + (value * a[r * nIn + i]!) / Math.sqrt(nIn), 0))
+    return {
+      input,
+      target: Float32Array.from({ length: nOut }, (_, o) => low.reduce((sum, value, r) => sum + value * b[r * nOut + o]!, 0)),
+    }
+  }
+}
+
+/** Mean of ½‖y − target‖² over examples. */
+export function meanLoss(lora: MicroLora, next: ReturnType<typeof problem>, count = 50): number {
+  let sum = 0
+  for (let i = 0; i < count; i++) {
+    const { input, target: wanted } = next()
+    sum += halfSquaredError(lora.forward(input), wanted) / count
+  }
+  return sum
 }

@@ -4,11 +4,12 @@ import type { Benchmark } from './benchmark.ts'
 import { decode } from './decode.ts'
 import { forgetting } from './forgetting.ts'
 import { mergeBenchmark } from './merge.ts'
+import { micro } from './micro.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { swap } from './swap.ts'
 import { train } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, qlora, forgetting, decode, mergeBenchmark, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
+  [train, qlora, forgetting, decode, mergeBenchmark, micro, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
 )

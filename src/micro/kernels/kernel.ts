@@ -2,7 +2,7 @@
 // callers see to it that every place and length is right, so that nothing can trap.
 
 /**
- * Loops over one heap of f32 values. A place is an index into the heap, row lengths n are multiples of 8 with zeros as padding, R is 1 to 16.
+ * Loops over one heap of f32 values. A place is an index into the heap, row lengths n are multiples of 16 with zeros as padding, R is 1 to 16.
  * A: [R, in] as R rows. B: [R, out], so R rows too: PEFT's transposed.
  */
 export interface Kernels {
