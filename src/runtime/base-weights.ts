@@ -28,6 +28,8 @@ export interface BaseWeights {
   floats(): Promise<Map<string, F32Tensor>>
   /** Rows of the embedding table for ids in a row, [ids, D], read from whatever form the table has. Throws OptionError for an id beyond it. */
   embeddingRows(ids: readonly number[]): Promise<Float32Array>
+  /** The same of any matrix: the head's has a row for each token too. */
+  matrixRows(name: string, ids: readonly number[]): Promise<Float32Array>
 }
 
 const blockTypeOf = (dtype: DType, shape: readonly number[], choice: WeightChoice, inLayers: boolean): keyof typeof packers | undefined => {
@@ -51,7 +53,7 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
   const inLayers = new Set(weightsOf(model.blocks.filter(({ kind }) => kind === 'layer')).keys())
   const kept = new Map<string, Promise<F32Tensor>>()
   const table = tableOf(model)
-  let rawTable: Promise<Tensor> | undefined
+  const raw = new Map<string, Promise<Tensor>>()
 
   const blockTypeNamed = (name: string) => {
     const info = store.tensors.get(name)
@@ -72,6 +74,13 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
     kept.set(name, known)
     return known
   }
+  const matrixRows = async (name: string, ids: readonly number[]): Promise<Float32Array> => {
+    // A float matrix that is fed as it is serves here too; any other stays in the file's own bytes.
+    if (blockTypeNamed(name) === undefined) return rowsOf(await float(name), ids)
+    const known = raw.get(name) ?? read(name)
+    raw.set(name, known)
+    return rowsOf(await known, ids)
+  }
   return {
     formOf(name) {
       const blockType = blockTypeNamed(name)
@@ -91,11 +100,8 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
       for (const name of weightsOf(model.blocks).keys()) all.set(name, await float(name)) // one at a time: peaks stay low
       return all
     },
-    async embeddingRows(ids) {
-      // A float table that is fed as it is serves here too; any other stays in the file's own bytes.
-      const isFloat = blockTypeNamed(table) === undefined
-      return rowsOf(await (isFloat ? float(table) : (rawTable ??= read(table))), ids)
-    },
+    embeddingRows: (ids) => matrixRows(table, ids),
+    matrixRows,
   }
 }
 

@@ -133,7 +133,7 @@ export function createForward(parts: ForwardParts): Forward {
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
       const feeds = await pieceFeeds(parts, pieces, cache, starts)
       feeds.set('rows', i64([rows.length], rows))
-      feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([1], [0]))
+      feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
       const outputs = await compiled.run(feeds, served)
       cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
       const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>

@@ -23,6 +23,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly minTokens?: number
   /** Exact products instead of int8 activations: slower, and within 2e-3 of the reference. Float models are exact anyhow. */
   readonly exact?: boolean
+  /** Turns each last hidden state [D] into logits [V] in place of the model's own head: for whoever changes what the model says. One answer only. */
+  readonly head?: (hidden: Float32Array) => Promise<Float32Array>
   readonly signal?: AbortSignal
 }
 
@@ -135,14 +137,19 @@ export async function* generate(
   const served = simplified(options.adapter)
   const each = { ...checkpointOf(options), served, activeFrom: startsOf(served, [prompt]) }
   const cache = forward.cache(1)
+  const { head } = options
+  const logitsAfter = async (tokens: readonly number[]): Promise<Float32Array> => {
+    const [[seen]] = (await forward([tokens], cache, { ...each, want: head ? 'hidden' : 'logits' })) as [[Float32Array]]
+    return head ? head(seen) : seen
+  }
   const started = now()
-  let logits = await forward([prompt], cache, each)
+  let logits = await logitsAfter(prompt)
   const read = now()
   for (;;) {
-    const text = answer.take(logits[0]![0]!)
+    const text = answer.take(logits)
     if (text !== '') yield { type: 'text-delta', text }
     if (answer.reason !== undefined) break
-    logits = await forward([answer.ids.slice(-1)], cache, each)
+    logits = await logitsAfter(answer.ids.slice(-1))
   }
   yield { type: 'generation-end', ...answer.finished(read - started, now() - read) }
 }
@@ -153,6 +160,7 @@ export function generateBatch(
   options: GenerateOptions & AdapterChoice,
   parts: GenerateParts,
 ): Promise<Generation[]> {
+  if (options.head) throw new OptionError('A head of one’s own answers one prompt at a time: use generate.')
   const answers = prompts.map((prompt, i) => new Answer(prompt, options, parts, i))
   return inGroups(prompts.length, options, parts.grouping, (rows, experts) =>
     answerTogether(rows, { prompts, answers, experts, options, parts }),

@@ -11,11 +11,12 @@ import type { ModelConfig } from '../graph/model-config.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { contextLimit } from '../graph/rope.ts'
 import { baseWeights, type WeightChoice } from './base-weights.ts'
-import { createForward, type Forward } from './forward.ts'
+import { createForward, type Forward, type Places } from './forward.ts'
 import { type Gradients, gradientsOf } from './gradients.ts'
 import { generate, generateBatch, type GenerateEvent, type GenerateOptions, type GenerateParts, type Generation } from './generate.ts'
 import { exactResults } from './exact-results.ts'
 import { type AdapterChoice, inGroups, servedTo } from './experts.ts'
+import { createHead, type Head } from './head.ts'
 import { programCache } from './program-cache.ts'
 import { type Prompt, promptEncoder } from './prompt.ts'
 import { scoredPositions } from './scoring.ts'
@@ -35,6 +36,13 @@ export interface PromptOptions extends GenerateOptions {
 }
 
 export interface BatchOptions extends PromptOptions, AdapterChoice {}
+
+export interface HiddenOptions extends AdapterChoice {
+  /** Which tokens of each row to look at; all unless given. */
+  readonly at?: Places
+  /** The path that generates ('fast', unless given) or the exact one. */
+  readonly accuracy?: Accuracy
+}
 
 export interface Model {
   readonly base: BaseModel
@@ -64,6 +72,10 @@ export interface Model {
   prepare(expert: Expert | undefined, accuracy?: Accuracy): Promise<void>
   /** Logits [V] of the token after each prompt, by the fast path that generates or by the exact one. */
   nextLogits(prompts: readonly (readonly number[])[], accuracy: Accuracy, options?: AdapterChoice): Promise<Float32Array[]>
+  /** Final hidden states [D] (after the last norm, as the head reads them) of the chosen tokens, by row; the head is not computed for them. */
+  hidden(ids: readonly (readonly number[])[], options?: HiddenOptions): Promise<Float32Array[][]>
+  /** The head by itself; compiled when it is first used. */
+  head(accuracy?: Accuracy): Head
   /** Gives up programs and closes the base's weights; the model cannot be used afterwards. */
   dispose(): Promise<void>
 }
@@ -77,6 +89,10 @@ export function createModel(options: ModelOptions): Model {
   const forwards: Record<Accuracy, Forward> = {
     fast: createForward({ config, weights, program: (served) => programs.get(served, 'fast') }),
     exact: createForward({ config, weights, program: (served) => programs.get(served, 'exact') }),
+  }
+  const heads = {
+    fast: createHead({ model: base.graph, weights, backend, accuracy: 'fast' }),
+    exact: createHead({ model: base.graph, weights, backend, accuracy: 'exact' }),
   }
   const differentiator = gradientsOf({ graph: base.graph, backend, weights: () => weights.floats() })
 
@@ -116,8 +132,15 @@ export function createModel(options: ModelOptions): Model {
         forward(rows.map((row) => prompts[row]!), forward.cache(rows.length), { served: servedTo(rows, experts) })) // prettier-ignore
       return results.map(([logits]) => logits!)
     },
+    hidden: async (ids, { at = 'all', accuracy = 'fast', ...choice } = {}) =>
+      inGroups(ids.length, choice, programs, (rows, experts) => {
+        const forward = forwards[accuracy]
+        const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
+        return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want: 'hidden', at: own }) // prettier-ignore
+      }),
+    head: (accuracy = 'fast') => heads[accuracy],
     async dispose() {
-      await Promise.all([programs.dispose(), differentiator.dispose()])
+      await Promise.all([programs.dispose(), differentiator.dispose(), heads.fast.dispose(), heads.exact.dispose()])
       await base.weights.close()
     },
   }
