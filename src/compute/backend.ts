@@ -6,6 +6,8 @@ import type { Graph } from '../graph/ir.ts'
 export interface CompileOptions {
   /** Inputs whose values never change: the backend may repack them once. They are not fed to `run`. */
   readonly initializers?: ReadonlyMap<string, Tensor>
+  /** Memory counts: nothing is set aside beyond what one run holds at once. For training, where a run holds a gigabyte. */
+  readonly lean?: boolean
 }
 
 export interface Program {

@@ -32,6 +32,9 @@ export interface OnnxRuntimeOptions {
 const typeNames: Partial<Record<DType, string>> = { f32: 'float32', i64: 'int64', u8: 'uint8', i8: 'int8', i32: 'int32', bool: 'bool' }
 const dtypes: Readonly<Record<string, DType>> = { float32: 'f32', int64: 'i64', uint8: 'u8', int8: 'i8', int32: 'i32', bool: 'bool' }
 
+// With patterns on, the second run of a shape sets aside one block of all buffers' size, beside the arena that the first run has filled.
+const leanSettings = { enableMemPattern: false }
+
 /** Runs graphs on ONNX Runtime. CPU inputs are passed without a copy; outputs are fresh arrays. */
 export function onnxRuntimeBackend(runtime: OnnxRuntime, options: OnnxRuntimeOptions = {}): Backend {
   // Weights and adapters are fed again at every run: their wrapped form is kept as long as the tensor lives.
@@ -53,9 +56,9 @@ export function onnxRuntimeBackend(runtime: OnnxRuntime, options: OnnxRuntimeOpt
 
   return {
     name: 'onnxruntime',
-    async compile(graph, { initializers } = {}): Promise<Program> {
+    async compile(graph, { initializers, lean = false } = {}): Promise<Program> {
       const model = toOnnx(graph, initializers)
-      const session = await runtime.InferenceSession.create(encodeOnnx(model), settings)
+      const session = await runtime.InferenceSession.create(encodeOnnx(model), lean ? { ...leanSettings, ...settings } : settings)
       const inputs = model.inputs.map(({ name }) => name)
       const outputs = [...graph.outputs.keys()].map((name) => [name, outputName(name)] as const)
       return {

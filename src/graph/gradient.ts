@@ -4,6 +4,7 @@ import { OptionError } from '../base/errors.ts'
 import { GraphBuilder } from './builder.ts'
 import type { Graph, Value } from './ir.ts'
 import { operationNamed } from './operations.ts'
+import { recompute, type RecomputeOptions } from './recompute.ts'
 import { expandComposites, freshPrefix, prune } from './rewrite.ts'
 
 /** Name of the output (or seed input) that carries the gradient with respect to `name`. */
@@ -16,6 +17,8 @@ export interface GradientOptions {
   readonly withRespectTo: readonly string[]
   /** Outputs of the old graph to keep; all, unless said. */
   readonly keep?: readonly string[]
+  /** Computes values again on the way back rather than keeping them: the cheap ones, and whole segments between boundaries. */
+  readonly recompute?: RecomputeOptions
 }
 
 /** Names of values that depend on one of the given inputs. */
@@ -28,7 +31,7 @@ function dependants(graph: Graph, names: readonly string[]): Set<string> {
 }
 
 /** Adds gradients to a graph (vector–Jacobian products, in reverse order of the nodes). */
-export function withGradients(original: Graph, { of, withRespectTo, keep }: GradientOptions): Graph {
+export function withGradients(original: Graph, { of, withRespectTo, keep, recompute: again }: GradientOptions): Graph {
   const graph = expandComposites(original)
   const g = new GraphBuilder(freshPrefix(graph, '%g'))
   for (const input of graph.inputs) g.input(input.name, input.dtype, input.shape, input.role)
@@ -63,5 +66,6 @@ export function withGradients(original: Graph, { of, withRespectTo, keep }: Grad
     if (!gradient) throw new OptionError(`withGradients: no output of [${of.join(', ')}] depends on input "${name}".`)
     g.output(gradientName(name), gradient)
   }
-  return prune(g.build())
+  const whole = prune(g.build())
+  return again ? prune(recompute(whole, new Set(graph.nodes.map(({ output }) => output.name)), again)) : whole
 }

@@ -67,6 +67,17 @@ export function weightsOf(blocks: readonly Block[]): Map<string, readonly Dim[]>
   return weights
 }
 
+/** What a block's value is called in the chain. */
+const chained = (name: string, index: number): string => `${name}@${index}`
+
+/** Names, in the graph of the chained blocks, of what flows out of each block but the last into the next one. */
+export const flowsBetween = (blocks: readonly Block[]): string[] =>
+  blocks.slice(0, -1).map(({ graph }, index) => {
+    const x = graph.outputs.get('x')
+    assertInternal(x, `block ${index} gives no x to the next one`)
+    return chained(x.name, index)
+  })
+
 /** Chains consecutive blocks into one graph; names inside get their block's prefix. The first block's x, if it has one, stays an input. */
 export function composeBlocks(blocks: readonly Block[]): Graph {
   const g = new GraphBuilder('%chain')
@@ -80,7 +91,7 @@ export function composeBlocks(blocks: readonly Block[]): Graph {
           : g.input(input.role === 'feed' ? input.name : prefix + input.name, input.dtype, input.shape, input.role)
       values.set(input.name, value)
     }
-    const renamed = (name: string): string => `${name}@${index}`
+    const renamed = (name: string): string => chained(name, index)
     for (const [name, tensor] of graph.constants) g.adoptConstant(renamed(name), tensor)
     const valueOf = (value: Value): Value => values.get(value.name) ?? { ...value, name: renamed(value.name) }
     for (const node of graph.nodes) {

@@ -119,6 +119,10 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
     { title: 'from the first', inputs: [numbers(6, 'T')], attributes: { axis: 0, start: 0, end: 2 } },
   ],
   pad: [{ inputs: [numbers('T', 4)], attributes: { axis: 1, before: 2, after: 1 } }],
+  after: [
+    { inputs: [numbers('N', 'T', 4), fixed('N', 3)] },
+    { title: 'a gate whose open axis is not the first', inputs: [numbers('T', 4), fixed(2, 'T')] },
+  ],
   concat: [
     { inputs: [numbers('T', 2), numbers('T', 3), numbers('T', 1)], attributes: { axis: 1 } },
     { title: 'on a named axis', inputs: [fixed('N', 'P', 2), fixed('N', 'T', 2)], attributes: { axis: 1 } },

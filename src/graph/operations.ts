@@ -2,6 +2,7 @@
 
 import { assertInternal } from '../base/errors.ts'
 import type { Operation } from './operation.ts'
+import { after } from './ops/after.ts'
 import { attention, cachedAttention, cacheEntry } from './ops/attention.ts'
 import { add, divide, multiply, scale, stopGradient, subtract } from './ops/elementwise.ts'
 import { frozenEmbedding, frozenLinear, frozenLinearGradient, frozenWeight } from './ops/frozen.ts'
@@ -23,7 +24,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
     ...[silu, siluGradient, geluTanh, geluTanhGradient, tanh, sigmoid, squareRoot, exponential, softplus],
     ...[linear, matmul, quantizedLinear],
     ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
-    ...[reshape, transpose, slice, pad, concat],
+    ...[reshape, transpose, slice, pad, concat, after],
     ...[reduceSum, softmax, softmaxGradient],
     ...[rmsNorm, rmsNormalize, rmsNormGradient, rotary],
     ...[attention, cacheEntry, cachedAttention],

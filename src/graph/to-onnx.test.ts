@@ -86,4 +86,12 @@ describe('toOnnx', () => {
     await expect(program.run(new Map([['x', { dtype: 'f64', shape: [1], data: new Float64Array(1) }]]))).rejects.toThrow('type f64')
     await program.dispose()
   })
+  it('writes nodes that no other reads last, the first of them at the very end', () => {
+    const g = new GraphBuilder()
+    const x = g.input('x', 'f32', ['N'])
+    g.output('first', g.op('tanh', [x]))
+    const inner = g.silu(x)
+    g.output('second', g.op('sigmoid', [inner]))
+    expect(toOnnx(g.build()).nodes.map(({ type }) => type)).toEqual(['QuickGelu', 'Sigmoid', 'Tanh'])
+  })
 })

@@ -64,12 +64,22 @@ export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> =
     if (given.get(value.name) !== outputName(name)) emit.node('Identity', [named(value).name], {}, outputName(name))
   }
   return {
-    nodes: emit.nodes,
+    nodes: leavesLast(emit.nodes),
     initializers: emit.initializers,
     inputs: expanded.inputs.filter(({ name }) => !initializers.has(name)),
     outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: outputName(name) })),
     opsets: { '': 21, [MICROSOFT]: 1 },
   }
+}
+
+/**
+ * Nodes that no other reads, last, and the first of them at the very end: ONNX Runtime walks back from its last node first. So gradients are
+ * computed when what they need is there, and not all after the whole way back, for which everything would be kept.
+ */
+function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs))
+  const isLeaf = ({ outputs }: OnnxNode): boolean => !outputs.some((name) => read.has(name))
+  return [...nodes.filter((node) => !isLeaf(node)), ...nodes.filter(isLeaf).reverse()]
 }
 
 /** Values that a node makes and that leave the graph are called by their output's name throughout: a copy for each costs a node a token. */

@@ -2,6 +2,7 @@
 
 import type { Value } from '../ir.ts'
 import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
+import { emitAfter, openAxis } from './after.ts'
 import { emptyLike, floats } from './arrays.ts'
 
 interface Unary {
@@ -39,7 +40,13 @@ function derivative(
       floats(x!).forEach((value, i) => (output.data[i] = arriving[i]! * slope(value)))
       return output
     },
-    onnx: (emit, { inputs, output }) => onnx(emit, inputs[0]!.name, inputs[1]!.name, output.name),
+    onnx(emit, { inputs, output }) {
+      const [x, upstream] = inputs as [Value, Value]
+      // What depends on x alone would be computed on the way forward, and kept until upstream arrives.
+      const axis = openAxis(upstream.shape)
+      const late = axis < 0 ? x.name : emitAfter(emit, x.name, x.shape.length, upstream.name, axis)
+      onnx(emit, late, upstream.name, output.name)
+    },
   }
 }
 
