@@ -47,8 +47,8 @@ describe('the bundle', () => {
 
 describe('docs/micro.md', () => {
   it('has the memory that adapters really take', () => {
-    const rows = [...textOf('docs/micro.md').matchAll(/^\| (\d+) +\|([^\n]+)\|$/gm)]
-    const numbers = rows.map(([, rank, cells]) => [rank!, ...cells!.split('|')].map((cell) => Number(cell.replaceAll(',', ''))))
+    const rows = [...textOf('docs/micro.md').matchAll(/^\| +(\d+) \|((?: +[\d,]+ \|){6})$/gm)]
+    const numbers = rows.map(([, rank, cells]) => [rank!, ...cells!.split('|').slice(0, 6)].map((cell) => Number(cell.replaceAll(',', ''))))
     expect(numbers.map(([rank]) => rank)).toEqual([1, 2, 4, 8, 16])
     for (const [rank, parameters, weights, plain, momentum, adam, ewc] of numbers) {
       const total = (options: object): number => new MicroLora({ rank: rank!, ...options }).memory().total

@@ -22,7 +22,12 @@ export interface Symptoms {
 
 const enoughQualities = 20
 const enoughSteps = 20
-const leastMove = 1e-6 // a tenth of what f32 resolves would be lost; at this pace a tenth of the weights takes 100,000 steps
+// Steps as shares of the weights' length, and the share of the first loss above which they are too small. Losses of single examples are noisy, so
+// where a step is next to nothing the loss must have fallen far to excuse it.
+const tooSmall = [
+  { move: 1e-4, loss: 0.98 },
+  { move: 1e-6, loss: 0.5 },
+]
 
 const shown = (value: number): string => String(Number(value.toPrecision(2)))
 
@@ -38,8 +43,8 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
   const { firstLoss, recentLoss } = symptoms
   for (const { name, rank, steps, lastMove, rankInUse } of symptoms.modules) {
     if (steps < enoughSteps) continue
-    if (lastMove < leastMove) {
-      const message = `${name}: the last step moved the weights by ${shown(lastMove)} of their length; the learning rate is too small to matter. Try ten times as much.`
+    if (tooSmall.some(({ move, loss }) => lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss))) {
+      const message = `${name}: the last step moved the weights by ${shown(lastMove)} of their length; and little was learned: the learning rate is too small. Try ten times as much.`
       yield { code: 'rate-too-small', message }
     }
     if (rankInUse === undefined) continue

@@ -110,12 +110,12 @@ describe.each(kernelNames)('the heap of %s', (name) => {
 describe('places', () => {
   it('are zero, apart from each other, and used again', () => {
     const heap = new Heap(plainGrowing())
-    const sizes = [100, 33, 16, 500, 1]
-    const places = sizes.map((size) => heap.allocate(size))
-    for (const [i, place] of places.entries()) heap.array().fill(i + 1, place, place + sizes[i]!)
-    for (const [i, place] of places.entries()) expect(heap.array().subarray(place, place + sizes[i]!).every((value) => value === i + 1)).toBe(true) // prettier-ignore
+    const lengths = [100, 33, 16, 500, 1]
+    const places = lengths.map((size) => heap.allocate(size))
+    for (const [i, place] of places.entries()) heap.array().fill(i + 1, place, place + lengths[i]!)
+    for (const [i, place] of places.entries()) expect(heap.array().subarray(place, place + lengths[i]!).every((value) => value === i + 1)).toBe(true) // prettier-ignore
     const used = heap.usedBytes
-    for (const i of [1, 3, 0, 4, 2]) heap.release(places[i]!, sizes[i]!)
+    for (const i of [1, 3, 0, 4, 2]) heap.release(places[i]!, lengths[i]!)
     expect(heap.usedBytes).toBe(0)
     const whole = heap.allocate(650) // fits only if all gaps were joined
     expect(whole).toBe(places[0])
