@@ -284,19 +284,25 @@ export class MicroModule {
   }
 
   /** The gradient of what lies in the scratch as x and ∂L/∂y; gives ½‖∂L/∂y‖². */
-  #gather(input: Float32Array, ...others: (Float32Array | undefined)[]): number {
+  #gather(input: Float32Array, target: Float32Array, base?: Float32Array): number {
     const { kernels, scratch } = this.context
     const { rank, inStride, outStride } = this.layout
     const [ga, gb, gBias] = [this.#gradientOfA, this.#gradientOfB, this.#gradientOfBias]
     const loss = kernels.backward(rank, this.#a, this.#b, ga, gb, gBias, scratch.x, scratch.u, scratch.y, inStride, outStride, this.scale)
-    if (!(loss < Infinity)) {
-      for (const [i, values] of [input, ...others].entries())
-        if (values && !allFinite(values)) this.#refuseNaN(i === 0 ? 'input' : i === 1 ? 'target or gradient' : 'base', values)
-      throw new NumericError(`${this.name}: input and error are too large for 32-bit numbers; scale them down.`)
-    }
+    if (!(loss < Infinity)) this.#refuseGradient(input, target, base)
     this.pendingUpdates++
     if (this.config.ewc) this.#watch()
     return loss
+  }
+
+  #refuseGradient(input: Float32Array, target: Float32Array, base?: Float32Array): void {
+    for (const [what, values] of [
+      ['input', input],
+      ['target or gradient', target],
+      ['base', base ?? target],
+    ] as const)
+      if (!allFinite(values)) this.#refuseNaN(what, values)
+    throw new NumericError(`${this.name}: input and error are too large for 32-bit numbers; scale them down.`)
   }
 
   /** The running mean squares of x and u: plain means at first, then of about the last hundred. */
