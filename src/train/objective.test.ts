@@ -109,7 +109,7 @@ describe('preferences', () => {
   })
   it('resume to the same bits', async () => {
     const options = { steps: 5, validation: { data: heldPairs } }
-    const whole = endOf(await eventsOf(dpoOf(options)))
+    const whole = endOf(await eventsOf(dpoOf({ ...options, checkpoint: checkpointIn(memoryFolder()) })))
     const folder = memoryFolder()
     const controller = new AbortController()
     await eventsOf(dpoOf({ ...options, checkpoint: checkpointIn(folder), signal: controller.signal }), (event) => {

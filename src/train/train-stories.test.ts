@@ -66,7 +66,7 @@ describe('training the embedded model', () => {
 
   it('ends with the same bits after it was stopped and went on, dropout included', async () => {
     const options = { steps: 6, adapter: { kind: 'lora', config: { rank: 4, dropout: 0.1 } } }
-    const whole = endOf(await eventsOf(optionsOf(options)))
+    const whole = endOf(await eventsOf(optionsOf({ ...options, checkpoint: checkpointIn(memoryFolder()) })))
     const folder = memoryFolder()
     const runUntil = (stop?: number): Promise<TrainEvent[]> => {
       const controller = new AbortController()
