@@ -34,8 +34,10 @@ function copyAssets() {
 function build() {
   rmSync(target, { recursive: true, force: true })
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-  const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'scripts', 'tsconfig.build.json')], { stdio: 'inherit' })
-  if (status !== 0) return status ?? 1
+  for (const project of ['tsconfig.build.json', 'tsconfig.build-web.json']) {
+    const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'scripts', project)], { stdio: 'inherit' })
+    if (status !== 0) return status ?? 1
+  }
   rewriteDeclarations()
   const assets = copyAssets()
   const command = join(target, 'cli', 'main.js')

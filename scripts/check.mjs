@@ -64,17 +64,23 @@ const tests =
 const houseFiles = ['test/floors.test.ts', 'test/house.test.ts']
 const packagingFile = 'test/packaging.test.ts'
 const isParity = (path) => path.startsWith('test/') && path.includes('parity')
-const isEndToEnd = (path) => path.startsWith('test/') && !isParity(path) && !houseFiles.includes(path) && path !== packagingFile
+const isBrowser = (path) => path.startsWith('test/browser/')
+const isEndToEnd = (path) =>
+  path.startsWith('test/') && !isParity(path) && !isBrowser(path) && !houseFiles.includes(path) && path !== packagingFile
 
 /** In this order: what is cheap and often wrong first. Every test file belongs to exactly one stage. */
 const stages = {
   format: plain('prettier/bin/prettier.cjs', ['--check', '--log-level', 'warn', '.']),
   lint: plain('oxlint/bin/oxlint', ['--deny-warnings']),
-  types: plain('typescript/bin/tsc', ['-p', 'tsconfig.core.json'], ['-p', 'tsconfig.json']),
+  types: plain(
+    'typescript/bin/tsc',
+    ...['tsconfig.core.json', 'tsconfig.json', 'tsconfig.web.json', 'test/browser'].map((path) => ['-p', path]),
+  ),
   house: tests((path) => houseFiles.includes(path)),
   unit: tests((path) => !path.startsWith('test/')),
   parity: tests(isParity),
   'end-to-end': tests(isEndToEnd, 300_000),
+  browser: tests(isBrowser, 300_000),
   packaging: tests((path) => path === packagingFile, 300_000),
 }
 

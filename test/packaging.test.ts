@@ -18,6 +18,8 @@ interface Manifest {
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
 const subpaths = Object.keys(manifest.exports).filter((name) => name !== './package.json')
 const specifiers = subpaths.map((subpath) => join('graftlm', subpath).replaceAll('\\', '/'))
+/** What Node resolves: graftlm/web is for browsers. */
+const inNode = specifiers.filter((name) => name !== 'graftlm/web')
 const written = (path: string): boolean => existsSync(join(root, path))
 
 let packed: PackedProject
@@ -66,11 +68,11 @@ describe('the package', () => {
 
 describe('from JavaScript', () => {
   it('every subpath can be imported and exports something', () => {
-    const program = `for (const name of ${JSON.stringify(specifiers)}) console.log(name, Object.keys(await import(name)).length)`
+    const program = `for (const name of ${JSON.stringify(inNode)}) console.log(name, Object.keys(await import(name)).length)`
     const { stdout, stderr } = packed.run(program)
     expect(stderr).toBe('')
     const counts = stdout.trim().split('\n').filter(Boolean).map((line) => line.split(' ')) // prettier-ignore
-    expect(counts.map(([name]) => name)).toEqual(specifiers)
+    expect(counts.map(([name]) => name)).toEqual(inNode)
     expect(counts.filter(([, count]) => Number(count) === 0)).toEqual([])
   })
   it('the main entry has at most 25 names, the errors among them', ({ skip }) => {
@@ -96,6 +98,14 @@ describe('from JavaScript', () => {
     if (!subpaths.includes('./node')) skip('src/node/index.ts is not written yet')
     const { stdout } = packed.run("try { await import('graftlm/node') } catch (error) { console.log(error.code) }", '--conditions=browser')
     expect(stdout.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
+  })
+  it('graftlm/web does not resolve in Node, and is whole for browsers', () => {
+    const program = "try { await import('graftlm/web') } catch (error) { console.log(error.code) }"
+    expect(packed.run(program).stdout.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
+    const file = join(packed.folder, 'node_modules/graftlm/dist/web/index.js')
+    const { stdout, stderr } = packed.run(`console.log(Object.keys(await import(${JSON.stringify(file)})).join(' '))`)
+    expect(stderr).toBe('')
+    expect(stdout).toMatch(/indexedDbStore localStorageStore/)
   })
   it('the command graft starts', ({ skip }) => {
     if (!written('src/cli/main.ts')) skip('src/cli/main.ts is not written yet')

@@ -1,0 +1,66 @@
+// Turns between tabs that write the same entry of localStorage. Web Locks order the tabs, but a tab may see what another wrote some milliseconds
+// after its turn has come: each process has its own copy. So a writer leaves a note of the version it wrote, and the next one waits until it sees that.
+//
+// A note is itself a lock that is held for a while, since locks are what all tabs see at once: `<key>@<number>:<version>`, the highest number last.
+
+/** Longer than any copy lags behind, also on a machine with much else to do; a note costs next to nothing. */
+const noteMs = 3000
+const pollMs = 2
+
+const delay = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
+
+interface Note {
+  readonly number: number
+  readonly version: number
+}
+
+/** The newest note for a key, or one of no number where none was left lately. */
+async function newestNote(key: string): Promise<Note | undefined> {
+  const { held = [] } = await navigator.locks.query()
+  const notes = held.flatMap(({ name = '' }) => {
+    const [number, version] = name.startsWith(`${key}@`)
+      ? name
+          .slice(key.length + 1)
+          .split(':')
+          .map(Number)
+      : []
+    return number === undefined || version === undefined ? [] : [{ number, version }]
+  })
+  return notes.sort((a, b) => b.number - a.number)[0]
+}
+
+/**
+ * Resolves once this tab sees a key as the last writer left it: `versionOf` is what it sees. Where that never becomes what the note says, the entry
+ * was removed by other means. Gives the note.
+ */
+export async function caughtUp(key: string, versionOf: () => number): Promise<Note | undefined> {
+  for (const until = performance.now() + noteMs; ;) {
+    const note = await newestNote(key)
+    if (!note || versionOf() === note.version || performance.now() > until) return note
+    await delay(pollMs)
+  }
+}
+
+/** Resolves when the note is there for all tabs; it goes by itself. */
+const leaveNote = (key: string, { number, version }: Note): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const hold = (): Promise<void> => {
+      resolve()
+      return delay(noteMs)
+    }
+    navigator.locks.request(`${key}@${number}:${version}`, hold).catch(reject)
+  })
+
+/**
+ * Does the work in a turn of its own among all tabs, once the key is seen as the last writer left it; the work gives the version that it leaves
+ * (0 for none).
+ */
+export async function inTurn(turn: string, key: string, versionOf: () => number, work: () => number): Promise<number> {
+  const result: unknown = await navigator.locks.request(turn, async () => {
+    const note = await caughtUp(key, versionOf)
+    const version = work()
+    await leaveNote(key, { number: (note?.number ?? 0) + 1, version })
+    return version
+  })
+  return result as number
+}

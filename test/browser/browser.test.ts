@@ -1,0 +1,70 @@
+// Suites in a real browser: each page of the table is bundled, opened, and asked for the outcome of its tests.
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { launchChromium } from '../support/chromium.ts'
+import { bundled, serve, type Site } from '../support/pages.ts'
+import type { Outcome } from './pages/suite.ts'
+
+/** Pages that run a suite, and how many tests each has at least: a page that runs none would pass. */
+const suites = [{ page: 'store', fewest: 25 }] as const
+const others = ['tabs']
+
+let browser: Browser | undefined
+let reason = ''
+let site: Site
+beforeAll(async () => {
+  const found = await launchChromium()
+  if ('reason' in found) reason = found.reason
+  else browser = found.browser
+  if (!browser) return
+  const names = [...suites.map(({ page }) => page), ...others]
+  site = await serve(new Map(await Promise.all(names.map(async (name): Promise<[string, string]> => [name, await bundled(`test/browser/pages/${name}.ts`)])))) // prettier-ignore
+}, 300_000)
+afterAll(async () => {
+  await browser?.close()
+  await site?.close()
+})
+
+type Context = Awaited<ReturnType<Browser['newContext']>>
+
+/** What test/browser/pages/tabs.ts hands out. */
+interface Tab {
+  count(place: string, times: number): Promise<number>
+  total(place: string): Promise<number>
+}
+
+/** A tab on a page, and what goes wrong in it outside of its tests. */
+async function openPage(context: Context, name: string): Promise<{ tab: Page; problems: string[] }> {
+  const tab = await context.newPage()
+  const problems: string[] = []
+  tab.on('pageerror', (error) => void problems.push(String(error)))
+  await tab.goto(`${site.origin}/${name}`)
+  return { tab, problems }
+}
+
+describe('in Chromium', () => {
+  for (const { page, fewest } of suites)
+    it(`the suite of ${page} is green`, async ({ skip }) => {
+      if (!browser) return skip(reason)
+      const context = await browser.newContext()
+      const { tab, problems } = await openPage(context, page)
+      const outcomes = await tab.evaluate(() => (globalThis as unknown as { outcomes: Promise<Outcome[]> }).outcomes)
+      await context.close()
+      expect(problems).toEqual([])
+      expect(outcomes.filter(({ error }) => error !== undefined)).toEqual([])
+      expect(outcomes.length).toBeGreaterThanOrEqual(fewest)
+      for (const { name, skipped } of outcomes) if (skipped !== undefined) console.log(`skipped in Chromium: ${name}: ${skipped}`)
+    })
+
+  for (const place of ['IndexedDB', 'localStorage'])
+    it(`two tabs that write the same user in ${place} lose nothing, and the later writer is told`, async ({ skip }) => {
+      if (!browser) return skip(reason)
+      const context = await browser.newContext()
+      const tabs = await Promise.all([openPage(context, 'tabs'), openPage(context, 'tabs')])
+      const told = await Promise.all(tabs.map(({ tab }) => tab.evaluate((name) => (globalThis as unknown as Tab).count(name, 40), place)))
+      const totals = await Promise.all(tabs.map(({ tab }) => tab.evaluate((name) => (globalThis as unknown as Tab).total(name), place)))
+      await context.close()
+      expect(totals).toEqual([80, 80])
+      expect(told[0]! + told[1]!).toBeGreaterThan(0)
+    })
+})

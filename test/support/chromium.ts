@@ -1,0 +1,34 @@
+// A Chromium for tests: the one that is there, or Debian's, which is installed where this process may. Knows nothing of pages.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { chromium, type Browser } from 'playwright-core'
+
+const paths = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].filter(
+  (path) => path !== undefined,
+)
+const installMs = 240_000
+
+export type FoundBrowser = { readonly browser: Browser } | { readonly reason: string }
+
+/** A running browser, or why there is none. */
+export async function launchChromium(): Promise<FoundBrowser> {
+  const found = paths.find((path) => existsSync(path)) ?? install()
+  if (typeof found !== 'string') return found
+  try {
+    // As root, which containers run as, Chromium's sandbox does not start; the pages are ours.
+    return { browser: await chromium.launch({ executablePath: found, args: ['--no-sandbox', '--disable-dev-shm-usage'] }) }
+  } catch (error) {
+    return { reason: `${found} does not start: ${String(error).split('\n')[0]}` }
+  }
+}
+
+/** Debian's package, by apt, where this is Debian and we may. */
+function install(): string | { reason: string } {
+  const hint = 'install it (apt-get install chromium) or name one in CHROMIUM'
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return { reason: `there is no Chromium here; ${hint}` }
+  const apt = (...args: string[]) => spawnSync('apt-get', args, { encoding: 'utf8', timeout: installMs, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }) // prettier-ignore
+  const args = ['install', '-y', '--no-install-recommends', 'chromium']
+  if (apt(...args).status !== 0 && (apt('update').status !== 0 || apt(...args).status !== 0))
+    return { reason: `apt-get could not install Chromium; ${hint}` }
+  return '/usr/bin/chromium'
+}
