@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { optimizerFactors, usualRates } from '../src/train/default-rates.ts'
 import { optimizers } from '../src/train/optimizers/optimizers.ts'
 import { schedules } from '../src/train/schedules/schedules.ts'
 import { root } from './support/sources.ts'
@@ -23,4 +24,11 @@ describe('docs/train.md', () => {
       }
     },
   )
+  it('has the default learning rates', () => {
+    for (const [kind, rate] of Object.entries(usualRates)) {
+      const cells = rowOf(kind).split('|').map((cell) => cell.trim()) // prettier-ignore
+      expect([kind, Number(cells[2])]).toEqual([kind, rate])
+    }
+    expect(optimizerFactors).toEqual({ adamw: 1, adafactor: 1, lion: 1 / 4, sgd: 50 })
+  })
 })

@@ -1,14 +1,23 @@
-// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see docs/train.md: `graft bench rates` measures anew.
+// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see docs/train.md; `graft bench rates` measures anew.
 
-/** With AdamW. Kinds that scale or prompt have few numbers, all of which must move far. */
-const rates: Readonly<Record<string, number>> = {
+/** With AdamW. Kinds that only scale or prompt have few numbers, and each of them must move far. */
+export const usualRates: Readonly<Record<string, number>> = {
   lora: 2e-3,
+  dora: 2e-3,
+  pissa: 1e-3,
+  olora: 1e-3,
+  lokr: 1e-2,
+  loha: 1e-2,
+  vera: 3e-2,
+  ia3: 3e-2,
+  'prompt-tuning': 1,
+  'prefix-tuning': 1e-1,
 }
-const usualRate = 2e-3
+const otherRate = 2e-3 // of a kind that nobody has measured: LoRA's
 
-/** How much larger or smaller other optimisers' rates are than AdamW's. */
-const optimizerFactors: Readonly<Record<string, number>> = { adamw: 1, adafactor: 1, lion: 0.1, sgd: 100 }
+/** How many times AdamW's rate the others need: SGD's gradients are clipped to 1 and so tiny for each number, Lion's steps are all of full size. */
+export const optimizerFactors: Readonly<Record<string, number>> = { adamw: 1, adafactor: 1, lion: 0.25, sgd: 50 }
 
 /** The highest learning rate of a run in which none is given. */
 export const usualLearningRate = (kind: string, optimizer: string): number =>
-  (rates[kind] ?? usualRate) * (optimizerFactors[optimizer] ?? 1)
+  (usualRates[kind] ?? otherRate) * (optimizerFactors[optimizer] ?? 1)
