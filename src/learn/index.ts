@@ -1,4 +1,7 @@
-// graftlm/learn: what a model learns while it serves, and where that is kept for each user.
+// A model that learns from every request: tiers of one user over a frozen model's head.
 
-export { ConflictError } from '../base/errors.ts'
-export * from './store/index.ts'
+export { type GateState, memoryShare } from './blend.ts'
+export { FastTier, type FastTierOptions } from './fast-tier.ts'
+export { headErrors as createHeadErrors, type Breadth, type HeadError, type HeadErrors } from './head-error.ts'
+export { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
+export { createStudent, type Lesson, type Reading, type Student, type StudentOptions } from './student.ts'

@@ -3,6 +3,7 @@
 import type { Benchmark } from './benchmark.ts'
 import { decode } from './decode.ts'
 import { forgetting } from './forgetting.ts'
+import { learn } from './learn.ts'
 import { mergeBenchmark } from './merge.ts'
 import { micro } from './micro.ts'
 import { qlora } from './qlora.ts'
@@ -11,5 +12,5 @@ import { swap } from './swap.ts'
 import { train } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, qlora, forgetting, decode, mergeBenchmark, micro, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
+  [train, qlora, forgetting, learn, decode, mergeBenchmark, micro, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
 )

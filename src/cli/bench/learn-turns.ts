@@ -1,0 +1,72 @@
+// What bench `learn` streams past the model: 300 turns of three kinds of text, as tokens with those that are scored marked.
+
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readFile } from 'node:fs/promises'
+import { readDataFile } from '../../node/data.ts'
+import type { LoadedModel } from '../../node/model.ts'
+import { encodeData, type EncodedRow } from '../../train/data/encode.ts'
+import { dataSet } from '../../train/data/jsonl.ts'
+import { spacedJson } from '../snips.ts'
+
+const folder = fileURLToPath(new URL('../../../examples/data', import.meta.url))
+const pieceTokens = 96
+
+export interface Stream {
+  readonly name: string
+  readonly turns: readonly EncodedRow[]
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+/** Questions as chats without a system message of their own, completions scored. */
+async function chats({ base }: LoadedModel, file: string, pair: (row: Row) => object, count: number): Promise<EncodedRow[]> {
+  const { rows } = await readDataFile(join(folder, file))
+  const options = { tokenizer: base.tokenizer!, chatTemplate: base.chatTemplate!, maxTokens: 384 }
+  return [...encodeData(dataSet(rows.slice(0, count).map(({ value }) => pair(value as Row)), file), options).rows] // prettier-ignore
+}
+
+/** A text in pieces; every token but a piece's first is scored. */
+async function pieces({ base }: LoadedModel, file: string, count: number): Promise<EncodedRow[]> {
+  const ids = base.tokenizer!.encode(await readFile(join(folder, file), 'utf8'))
+  return Array.from({ length: count }, (_, i) => ({
+    ids: Int32Array.from(ids.slice(i * pieceTokens, (i + 1) * pieceTokens)),
+    weights: new Float32Array(pieceTokens).fill(1, 1),
+  }))
+}
+
+type Source = (model: LoadedModel, count: number) => Promise<EncodedRow[]>
+const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
+  ['snips', (model, count) => chats(model, 'snips_json/train.jsonl', ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }), count)],
+  ['cypher', (model, count) => chats(model, 'text2cypher/stream.jsonl', ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }), count)],
+  ['shakespeare', (model, count) => pieces(model, 'tinyshakespeare/train.txt', count)],
+]) // prettier-ignore
+
+export const streamNames: readonly string[] = [...sources.keys()]
+export const streamOf = async (model: LoadedModel, name: string, count: number): Promise<Stream> => ({
+  name,
+  turns: await sources.get(name)!(model, count),
+})
+
+/** A turn's hidden states [T, D] before the tokens that are scored, and those tokens. */
+export interface SeenTurn {
+  readonly hidden: Float32Array
+  readonly tokens: readonly number[]
+}
+
+/** Hidden states of all turns, once: the base is frozen. Turns of like length go together. */
+export async function seenTurns(model: LoadedModel, { turns }: Stream): Promise<SeenTurn[]> {
+  const order = [...turns.keys()].toSorted((a, b) => turns[a]!.ids.length - turns[b]!.ids.length)
+  const seen: SeenTurn[] = []
+  for (let start = 0; start < order.length; start += 6) {
+    const part = order.slice(start, start + 6)
+    const scored = part.map((turn) => [...turns[turn]!.weights.keys()].filter((t) => turns[turn]!.weights[t]! > 0))
+    const rows = await model.hidden(part.map((turn) => [...turns[turn]!.ids.slice(0, -1)]), { at: scored.map((places) => places.map((t) => t - 1)) }) // prettier-ignore
+    part.forEach((turn, i) => {
+      const hidden = new Float32Array(rows[i]!.length * model.config.width)
+      rows[i]!.forEach((row, t) => hidden.set(row, t * model.config.width))
+      seen[turn] = { hidden, tokens: scored[i]!.map((t) => turns[turn]!.ids[t]!) }
+    })
+  }
+  return seen
+}

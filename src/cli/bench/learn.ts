@@ -1,0 +1,149 @@
+// Does a model that learns from every request get better at the next one? 300 turns pass one at a time; each is scored before it is learned from,
+// and the loss averaged over the second half. Beside the tiers: the frozen model, and a full LoRA step through the whole model on every turn.
+
+import { createHeadErrors, createStudent, type StudentOptions } from '../../learn/index.ts'
+import { type LoadedModel, loadModel } from '../../node/model.ts'
+import { createAdapter } from '../../adapters/index.ts'
+import { createGradientProgram } from '../../train/gradient-program.ts'
+import { adamw } from '../../train/optimizers/adamw.ts'
+import { batchesOf } from '../../train/packing.ts'
+import { type Benchmark, type BenchmarkContext, type BenchmarkRow, measured, row } from './benchmark.ts'
+import { seenTurns, type SeenTurn, type Stream, streamNames, streamOf } from './learn-turns.ts'
+
+interface Outcome {
+  /** Mean over the second half's turns of the loss before learning from each. */
+  readonly loss: number
+  /** Of each turn's update, in milliseconds. */
+  readonly times: readonly number[]
+}
+
+const variants: Readonly<Record<string, StudentOptions>> = {
+  'head rank 4': { fast: { rank: 4 }, memory: false },
+  'head rank 16': { fast: { rank: 16 }, memory: false },
+  memory: { fast: false },
+  'head rank 4 and memory': { fast: { rank: 4 } },
+  'head rank 16 and memory': { fast: { rank: 16 } },
+}
+const factors = [1 / 3, 0.6, 1, 1.7, 3]
+
+const meanOf = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
+const secondHalf = (losses: readonly number[]): number => meanOf(losses.slice(losses.length >> 1))
+
+async function streamed(model: LoadedModel, turns: readonly SeenTurn[], options: StudentOptions): Promise<Outcome> {
+  const head = model.head()
+  const student = createStudent(head, createHeadErrors(head), options)
+  const [losses, times]: [number[], number[]] = [[], []]
+  for (const turn of turns) {
+    const start = performance.now()
+    const { losses: read } = await student.learn(turn)
+    times.push(performance.now() - start)
+    losses.push(meanOf(read))
+  }
+  return { loss: secondHalf(losses), times }
+}
+
+/** A full step a turn: gradients through all layers for every linear layer's detour. */
+async function fullSteps(model: LoadedModel, { turns }: Stream, progress: (text: string) => void): Promise<Outcome & { losses: number[] }> {
+  const adapter = createAdapter('lora', { rank: 8, alpha: 16, targets: 'all-linear' }, model.base.graph, { seed: 0 })
+  const { base, backend } = model
+  const trainable = [...adapter.tensors.keys()]
+  const program = await createGradientProgram({ graph: base.graph, weights: await model.weights(), backend, adapter, trainable })
+  const states = new Map(trainable.map((key) => [key, { mean: new Float32Array(adapter.tensors.get(key)!.data.length), square: new Float32Array(adapter.tensors.get(key)!.data.length) }])) // prettier-ignore
+  const settings = adamw.complete({})
+  const [losses, times]: [number[], number[]] = [[], []]
+  try {
+    for (const [i, turn] of turns.entries()) {
+      const start = performance.now()
+      const [batch] = batchesOf({ rows: [turn], shared: 0 }, [[[0]]])
+      const { loss, gradients } = await program.gradients(batch!, adapter.tensors)
+      for (const [key, gradient] of gradients) {
+        const parameter = adapter.tensors.get(key)!.data as Float32Array
+        adamw.update({ parameter, gradient: gradient.data as Float32Array, shape: gradient.shape, state: states.get(key)!, step: i + 1, learningRate: 1e-3 }, settings) // prettier-ignore
+      }
+      times.push(performance.now() - start)
+      losses.push(loss)
+      if (i % 20 === 19) progress(`full step: turn ${i + 1}, the last 20 had ${meanOf(losses.slice(-20)).toFixed(3)}`)
+    }
+  } finally {
+    await program.dispose()
+  }
+  return { loss: secondHalf(losses), times, losses }
+}
+
+const lossRow = (name: string, loss: number, note: string): BenchmarkRow =>
+  row({ name, unit: 'nats', higherIsBetter: false, ours: [loss], note })
+
+async function* measure({ environment, progress }: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+  const count = Number(environment['GRAFT_BENCH_LEARN_TURNS'] ?? 300)
+  const fullCount = Number(environment['GRAFT_BENCH_LEARN_FULL'] ?? 0)
+  const ranks = (environment['GRAFT_BENCH_LEARN_RATES'] ?? '').split(',').filter(Boolean).map(Number)
+  const wanted = environment['GRAFT_BENCH_LEARN_STREAMS']?.split(',') ?? streamNames
+  const model = await loadModel('smollm2-135m-instruct:q4_1')
+  try {
+    for (const name of wanted) yield* measureStream(model, await streamOf(model, name, count), { fullCount, ranks, progress })
+  } finally {
+    await model.dispose()
+  }
+}
+
+interface Asked {
+  /** Turns of the full step; 0: none. */
+  readonly fullCount: number
+  /** Ranks for which five rates are tried. */
+  readonly ranks: readonly number[]
+  readonly progress: (text: string) => void
+}
+
+async function* measureStream(model: LoadedModel, stream: Stream, { fullCount, ranks, progress }: Asked): AsyncIterable<BenchmarkRow> {
+  const { name } = stream
+  progress(`${name}: hidden states of ${stream.turns.length} turns`)
+  const turns = await seenTurns(model, stream)
+  const frozen = (await streamed(model, turns, { fast: false, memory: false })).loss
+  yield lossRow(`${name}: frozen`, frozen, `${stream.turns.length} turns`)
+  const full = fullCount > 0 ? await fullSteps(model, { name, turns: stream.turns.slice(0, fullCount) }, progress) : undefined
+  // A share of the gain means something only where the full step saw the whole stream.
+  const whole = full && fullCount >= stream.turns.length ? full.loss : undefined
+  const fullMs = full && measured(full.times).median
+  if (full)
+    yield lossRow(`${name}: full LoRA step`, full.loss, `${Math.min(fullCount, stream.turns.length)} turns, ${fullMs!.toFixed(0)} ms each`)
+  const noted = ({ loss, times }: Outcome): string => {
+    const share = whole === undefined ? [] : [`${((100 * (frozen - loss)) / (frozen - whole)).toFixed(0)} % of the full step’s gain`]
+    const ms = measured(times).median
+    return [
+      ...share,
+      `${ms.toFixed(1)} ms a turn`,
+      ...(fullMs === undefined ? [] : [`${((100 * ms) / fullMs).toFixed(1)} % of its time`]),
+    ].join(', ')
+  }
+  for (const [variant, options] of Object.entries(variants)) {
+    progress(`${name}: ${variant}`)
+    const outcome = await streamed(model, turns, options)
+    yield lossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
+  }
+  for (const rank of ranks) yield worstRate(model, turns, name, rank, progress)
+}
+
+/** Five rates within ×3 of the default: the worst loss of them. */
+async function worstRate(
+  model: LoadedModel,
+  turns: readonly SeenTurn[],
+  name: string,
+  rank: number,
+  progress: (text: string) => void,
+): Promise<BenchmarkRow> {
+  const losses: number[] = []
+  for (const factor of factors) {
+    progress(`${name}: rank ${rank}, rate × ${factor.toFixed(2)}`)
+    losses.push((await streamed(model, turns, { fast: { rank, learningRate: 2e-3 * factor }, memory: false })).loss)
+  }
+  const note = `by rate ${losses.map((loss, i) => `${(2e-3 * factors[i]!).toPrecision(2)}: ${loss.toFixed(2)}`).join(', ')}`
+  return lossRow(`${name}: head rank ${rank}, worst of five rates`, Math.max(...losses), note)
+}
+
+export const learn: Benchmark = {
+  name: 'learn',
+  summary: 'loss on each of 300 turns before learning from it: fast tier and memory beside the frozen model and a full LoRA step a turn',
+  needs:
+    'the real SmolLM2-135M-Instruct; GRAFT_BENCH_LEARN_FULL=300: also the full step (minutes a stream); …_RATES=4,16: five rates for these ranks; …_TURNS, …_STREAMS: less',
+  run: measure,
+}

@@ -1,0 +1,82 @@
+// How much the memory is believed beside the model, and the two as one distribution. The share is a small model of its own that starts where
+// three kinds of text agreed and goes on learning, token by token, for its user. Knows no hidden states.
+
+import type { Recall } from './memory-tier.ts'
+
+/** λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share), logit(model's largest share)]. */
+export interface GateState {
+  readonly weights: Float64Array // [4]
+  readonly squares: Float64Array // [4], running mean squares of the gradient
+  updates: number
+}
+
+// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn.md); 60 turns in, any start gives the same loss.
+const start = [-5.5, -1.6, 0.5, -0.3] as const
+const [least, most] = [0.005, 0.98] // a token the memory lacks keeps 2 % of the model's share, whatever the gate believes
+const [rate, keep] = [0.05, 0.99]
+
+export const newGate = (): GateState => ({ weights: Float64Array.from(start), squares: new Float64Array(4), updates: 0 })
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
+const logit = (share: number): number => {
+  const held = Math.min(0.999, Math.max(0.001, share))
+  return Math.log(held / (1 - held))
+}
+
+const featuresOf = ({ nearest, shares }: Recall, largest: number): readonly number[] => [
+  1,
+  Math.log(1.0001 - Math.min(1, Math.max(0.3, nearest))), // states of one model are never further apart than that
+  logit(shares[0]!),
+  logit(largest),
+]
+
+const opened = ({ weights }: GateState, features: readonly number[]): number =>
+  sigmoid(features.reduce((sum, feature, i) => sum + feature * weights[i]!, 0))
+
+/** λ for one position; `largest`: the model's largest probability there. */
+export const memoryShare = (gate: GateState, recall: Recall, largest: number): number =>
+  least + (most - least) * opened(gate, featuresOf(recall, largest))
+
+/** One position whose token is known, as the gate learns from it. */
+export interface Seen {
+  readonly recall: Recall
+  /** The model's largest probability, and the one of the token that came. */
+  readonly largest: number
+  readonly model: number
+  /** What the memory gave that token. */
+  readonly cache: number
+  readonly weight: number
+}
+
+/** The memory's share of a token. */
+export function cachedShare({ tokens, shares }: Recall, token: number): number {
+  const at = tokens.indexOf(token)
+  return at === -1 ? 0 : shares[at]!
+}
+
+/** One step on the mean of −log((1 − λ)·model + λ·cache) over a turn: RMSprop with a floor, so that quiet features do not jump. */
+export function learnGate(gate: GateState, seen: readonly Seen[]): void {
+  const total = seen.reduce((sum, { weight }) => sum + weight, 0)
+  if (!(total > 0)) return
+  const gradient = new Float64Array(4)
+  for (const { recall, largest, model, cache, weight } of seen) {
+    const features = featuresOf(recall, largest)
+    const open = opened(gate, features)
+    const share = least + (most - least) * open
+    const slope = ((model - cache) / Math.max(1e-9, (1 - share) * model + share * cache)) * (most - least) * open * (1 - open)
+    features.forEach((feature, i) => (gradient[i]! += (weight / total) * slope * feature))
+  }
+  gate.updates++
+  gradient.forEach((g, i) => {
+    gate.squares[i] = keep * gate.squares[i]! + (1 - keep) * g * g
+    gate.weights[i]! -= (rate * g) / Math.max(1e-4, Math.sqrt(gate.squares[i]! / (1 - keep ** gate.updates)))
+  })
+}
+
+/** log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ exp(logits). */
+export function blended(logits: Float32Array, total: number, recall: Recall, share: number): Float32Array {
+  const shift = Math.log1p(-share) - total
+  const result = logits.map((logit) => logit + shift)
+  recall.tokens.forEach((token, i) => (result[token] = Math.log(Math.exp(result[token]!) + share * recall.shares[i]!)))
+  return result
+}
