@@ -69,6 +69,7 @@ export const trainOptions = {
   'ewc-decay': { type: 'number', least: 0, about: 'how much earlier tasks count beside the newest; 1 unless given' },
   quantize: { type: 'text', choices: ['nf4', 'int8'], about: 'keep the base in 4 or 8 bits while training (QLoRA): less memory' },
   checkpointing: { type: 'flag', about: 'compute layers twice instead of keeping them: less memory, more time' },
+  plan: { type: 'flag', about: 'say how much memory and time the run will take, and end there' },
   resume: { type: 'flag', about: 'go on from the checkpoint in --out' },
   overwrite: { type: 'flag', about: 'replace what an earlier run left in --out' },
 } as const satisfies Options
@@ -76,7 +77,7 @@ export const trainOptions = {
 export type TrainValues = Context<typeof trainOptions>['values']
 
 /** How the run is done, not what the expert is: these stand in no manifest. */
-type OfTheRun = 'threads' | 'weights' | 'resume' | 'overwrite'
+type OfTheRun = 'threads' | 'weights' | 'plan' | 'resume' | 'overwrite'
 
 /** Lists of names and values, which become keys beside the name of the schedule, the optimiser or the loss, and teachers. */
 type Lists = 'optimizer-options' | 'schedule-options' | 'loss-options' | 'teacher'

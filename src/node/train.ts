@@ -119,7 +119,7 @@ async function orElse<Result>(open: () => Promise<Result>, close: () => Promise<
 }
 
 /** What earlier tasks left: in the folder that is named, where it must be, or beside the adapter that is trained on. */
-async function ewcOptions({ from, ...rest }: EwcFilesOptions, adapter: string | undefined): Promise<EwcOptions> {
+export async function ewcOptions({ from, ...rest }: EwcFilesOptions, adapter: string | undefined): Promise<EwcOptions> {
   const folder = from ?? adapter
   if (folder === undefined) return rest
   const state = await (from === undefined ? loadEwcState : requireEwcState)(await directoryFolder(folder))

@@ -74,26 +74,41 @@ export function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tenso
   return feeds
 }
 
-/** Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input of the attached graph. */
-export async function createGradientProgram(options: GradientProgramOptions): Promise<GradientProgram> {
-  const { graph, weights, backend, adapter, trainable, checkpointing = false } = options
-  const loss: HeadGraph = options.loss ?? ((g, logits) => crossEntropy.graph(g, logits, {}))
+/** The model with the adapter attached and the loss at its end; quantised weights in their parts. */
+export function trainingBlocks({ graph, weights, adapter, loss }: Pick<GradientProgramOptions, 'graph' | 'weights' | 'adapter' | 'loss'>) {
+  const ending: HeadGraph = loss ?? ((g, logits) => crossEntropy.graph(g, logits, {}))
   const frozen = freezeBlocks(weights)
   const scored = ({ blocks }: ModelGraph): readonly Block[] =>
-    frozen(blocks).map((block) => (block.kind === 'head' ? { ...block, graph: withEnding(block.graph, loss) } : block))
+    frozen(blocks).map((block) => (block.kind === 'head' ? { ...block, graph: withEnding(block.graph, ending) } : block))
   const attached = attach(graph, adapter)
   const plain = scored(attached)
   const training = adapter.config.dropout === 0 ? plain : withOwnMasks(scored(attach(graph, adapter, { training: true })))
+  return { attached, plain, training }
+}
+
+/** Everything that a program is fed with: the batch, the base's weights, the adapter. */
+export function trainingFeeds(
+  config: ModelConfig,
+  { weights, adapter }: Pick<GradientProgramOptions, 'weights' | 'adapter'>,
+  batch: Batch,
+  parameters: ReadonlyMap<string, Tensor>,
+): Map<string, Tensor> {
+  const feeds = batchFeeds(config, batch)
+  for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens)) feeds.set(name, tensor)
+  for (const [name, weight] of weights) for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
+  for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
+  return feeds
+}
+
+/** Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input of the attached graph. */
+export async function createGradientProgram(options: GradientProgramOptions): Promise<GradientProgram> {
+  const { graph, backend, adapter, trainable, checkpointing = false } = options
+  const { attached, plain, training } = trainingBlocks(options)
   const segments = segmentsOf(checkpointing)
   const program = inSegments({ training, plain, wanted: trainable.map(inputName), backend, segments })
 
-  const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> => {
-    const feeds = batchFeeds(attached.config, batch)
-    for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens)) feeds.set(name, tensor)
-    for (const [name, weight] of weights) for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
-    for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
-    return feeds
-  }
+  const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
+    trainingFeeds(attached.config, options, batch, parameters)
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
       const feeds = feedsOf(batch, parameters)

@@ -193,7 +193,7 @@ interface Parts {
 }
 
 /** Validations of a whole run: every so many steps or at the end of each epoch, and after the last step. */
-const validationsOf = ({ steps, endsEpoch }: RunPlan, everySteps: number | undefined): number =>
+export const validationsOf = ({ steps, endsEpoch }: RunPlan, everySteps: number | undefined): number =>
   Array.from({ length: steps }, (_, i) => i + 1).filter(
     (step) => step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
   ).length

@@ -22,11 +22,16 @@ export const train = defineCommand({
       about: 'keeps the epoch that does best on a tenth of the rows',
     },
     { command: 'graft train --data rows.jsonl --out my-expert --resume', about: 'goes on where Ctrl-C or a power cut ended it' },
+    {
+      command: 'graft train --data rows.jsonl --out my-expert --plan',
+      about: 'how much memory and time that will take; nothing is written',
+    },
     { command: 'graft train expert.yaml --epochs 5', about: 'as the manifest says, but for five epochs' },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
   ],
   async run({ values, words, terminal, signal, setExitCode }) {
     const planned = words.length > 0 ? await fromManifests(values, words) : [await fromOptions(values)]
+    if (values.plan) return (await import('../train-plan.ts')).planExperts(planned, { values, terminal, signal })
     const results = await trainExperts(planned, { values, terminal, signal })
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
