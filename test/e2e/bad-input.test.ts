@@ -125,8 +125,8 @@ describe('an adapter', () => {
   it('with a setting that is not supported names the key', async () => {
     cpSync(at('adapter'), at('odd'), { recursive: true })
     const path = at('odd', 'adapter_config.json')
-    writeFileSync(path, readFileSync(path, 'utf8').replace('{', '{"alora_invocation_tokens": [1, 2],'))
-    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('odd'))).toContain('alora_invocation_tokens')
+    writeFileSync(path, readFileSync(path, 'utf8').replace('{', '{"layer_replication": [[0, 2]],'))
+    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('odd'))).toContain('layer_replication')
   })
   it('that is no folder, or an empty one, says so', async () => {
     mkdirSync(at('empty'))
