@@ -17,6 +17,18 @@ describe('examples', () => {
     const { status, stderr } = run(path)
     expect([status, stderr]).toEqual([0, ''])
   })
+  it('users keeps a thousand apart with few in memory, tells the later of two writers, and restores', () => {
+    const lines = run('examples/users.ts').stdout.trim().split('\n')
+    const most = Number(/^1000 users taught, at most (\d+) in memory/.exec(lines[0]!)![1])
+    expect(most).toBeGreaterThan(4)
+    expect(most).toBeLessThan(40)
+    const [error, untaught] = /error of twenty of them ([\d.]+), untaught ([\d.]+)/.exec(lines[1]!)!.slice(1).map(Number) as [
+      number,
+      number,
+    ]
+    expect(error).toBeLessThan(0.1 * untaught)
+    expect(lines.slice(2, 6).map((line) => line.replace(/\d+ bytes/, ''))).toEqual(['told: somebody else wrote user 7', 'checkpoint 1: int8, whole, ', 'checkpoint 2: f32, whole, ', 'restored; now there are 3']) // prettier-ignore
+  })
   it('task-specific-adapters takes less than 5 seconds and says what each step cost', () => {
     const { stdout, seconds } = run('examples/task-specific-adapters.ts')
     expect(seconds).toBeLessThan(5)

@@ -6,8 +6,16 @@ import { bundled, serve, type Site } from '../support/pages.ts'
 import type { Outcome } from './pages/suite.ts'
 
 /** Pages that run a suite, and how many tests each has at least: a page that runs none would pass. */
-const suites = [{ page: 'store', fewest: 25 }] as const
-const others = ['tabs']
+const suites = [
+  { page: 'store', fewest: 25 },
+  { page: 'micro', fewest: 30 },
+] as const
+const programs: Readonly<Record<(typeof suites)[number]['page'] | 'tabs' | 'example', string>> = {
+  store: 'test/browser/pages/store.ts',
+  micro: 'test/browser/pages/micro.ts',
+  tabs: 'test/browser/pages/tabs.ts',
+  example: 'examples/browser-storage/page.ts',
+}
 
 let browser: Browser | undefined
 let reason = ''
@@ -17,8 +25,8 @@ beforeAll(async () => {
   if ('reason' in found) reason = found.reason
   else browser = found.browser
   if (!browser) return
-  const names = [...suites.map(({ page }) => page), ...others]
-  site = await serve(new Map(await Promise.all(names.map(async (name): Promise<[string, string]> => [name, await bundled(`test/browser/pages/${name}.ts`)])))) // prettier-ignore
+  const pages = Object.entries(programs).map(async ([name, entry]): Promise<[string, string]> => [name, await bundled(entry)])
+  site = await serve(new Map(await Promise.all(pages)))
 }, 300_000)
 afterAll(async () => {
   await browser?.close()
@@ -67,4 +75,23 @@ describe('in Chromium', () => {
       expect(totals).toEqual([80, 80])
       expect(told[0]! + told[1]!).toBeGreaterThan(0)
     })
+
+  it('the example of browser storage remembers over a reload, in localStorage and in IndexedDB', async ({ skip }) => {
+    if (!browser) return skip(reason)
+    const context = await browser.newContext()
+    const { tab, problems } = await openPage(context, 'example')
+    const read = async (): Promise<string[]> => {
+      await tab.waitForFunction(() => (globalThis as unknown as { document: { title: string } }).document.title === 'done')
+      return tab.locator('p').allTextContents()
+    }
+    const first = await read()
+    await tab.reload()
+    const second = await read()
+    await context.close()
+    expect(problems).toEqual([])
+    expect(first.map((line) => line.replace(/loss .*|\d+ bytes/, ''))).toEqual(['localStorage: 20 adaptations, ', 'IndexedDB: 20 adaptations, ', 'checkpoint 1, ']) // prettier-ignore
+    expect(second.map((line) => line.replace(/loss .*|\d+ bytes/, ''))).toEqual(['localStorage: 40 adaptations, ', 'IndexedDB: 40 adaptations, ', 'checkpoint 2, ']) // prettier-ignore
+    const lossOf = (line: string): number => Number(/loss ([\d.]+)/.exec(line)![1])
+    for (const i of [0, 1]) expect(lossOf(second[i]!)).toBeLessThan(lossOf(first[i]!))
+  })
 })

@@ -2,8 +2,14 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { build, type Rollup } from 'vite'
+import { build, type Plugin, type Rollup } from 'vite'
 import { root } from './sources.ts'
+
+/** The package says that its modules have no side effects, and a bundler leaves them out where nothing is taken from them; test files have nothing else. */
+const testsMatter: Plugin = {
+  name: 'tests-matter',
+  transform: { filter: { id: /\.test\.ts$/ }, handler: (code) => ({ code, map: null, moduleSideEffects: true }) },
+}
 
 /** One page's program as a single module; `vitest` in it is test/browser/pages/suite.ts. */
 export async function bundled(entry: string, minify = false): Promise<string> {
@@ -11,8 +17,14 @@ export async function bundled(entry: string, minify = false): Promise<string> {
     configFile: false,
     root,
     logLevel: 'error',
+    plugins: [testsMatter],
     resolve: { alias: { vitest: join(root, 'test/browser/pages/suite.ts') } },
-    build: { write: false, minify, target: 'esnext', lib: { entry: join(root, entry), formats: ['es'], fileName: 'page' } },
+    build: {
+      write: false,
+      minify,
+      target: 'esnext',
+      lib: { entry: join(root, entry), formats: ['es'], fileName: 'page' },
+    },
   })) as Rollup.RollupOutput[]
   return result[0]!.output[0].code
 }

@@ -9,6 +9,7 @@ export {
   type WriteOptions,
 } from './checkpoints.ts'
 export { memoryStore, type MemoryStoreOptions } from './memory-store.ts'
+export { microLoraOf, stateOfMicroLora } from './micro-lora-state.ts'
 export { SaveQueue, type SaveOptions } from './save-queue.ts'
 export { stateForms, type StateForm } from './state-image.ts'
 export { type OpenUser, type PoolProblem, UserPool, type UserPoolOptions } from './user-pool.ts'

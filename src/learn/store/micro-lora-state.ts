@@ -1,0 +1,31 @@
+// A MicroLoRA as a user's state, and back: tensors that checkpoints may keep in 8 or 4 bits, settings and counts as the header.
+
+import { FormatError } from '../../base/errors.ts'
+import { f32 } from '../../base/tensor.ts'
+import { fromJson, toJson } from '../../micro/json.ts'
+import { MicroLora } from '../../micro/micro-lora.ts'
+import type { SavedMeta } from '../../micro/saved.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { Json, UserState } from './user-state.ts'
+
+/** Means of squares: one that is rounded to zero makes the next step huge, or forgets what EWC holds. */
+const exactSlots = ['.secondMomentum', '.importance']
+
+/** A copy of everything that the adapter is; each slot of each module as one row of numbers. */
+export function stateOfMicroLora(lora: MicroLora): UserState {
+  const json = lora.toJSON()
+  const { tensors } = fromJson(json)
+  return {
+    tensors: new Map([...tensors].map(([name, values]) => [name, f32([1, values.length], values)])),
+    header: { microLora: JSON.parse(JSON.stringify(json.state)) as Json },
+    exact: [...tensors.keys()].filter((name) => exactSlots.some((slot) => name.endsWith(slot))),
+  }
+}
+
+/** The adapter of such a state. Throws FormatError for a state of something else, and what `MicroLora.fromJSON` throws. */
+export function microLoraOf({ tensors, header }: UserState, options: Parameters<typeof MicroLora.fromJSON>[1] = {}): MicroLora {
+  const meta = header['microLora']
+  if (typeof meta !== 'object' || meta === null) throw new FormatError('A state that is no MicroLoRA: its header has no `microLora`.')
+  const values = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]))
+  return MicroLora.fromJSON(toJson({ meta: meta as unknown as SavedMeta, tensors: values }), options)
+}
