@@ -76,7 +76,7 @@ export function learnGate(gate: GateState, seen: readonly Seen[]): void {
 /** log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ exp(logits). */
 export function blended(logits: Float32Array, total: number, recall: Recall, share: number): Float32Array {
   const shift = Math.log1p(-share) - total
-  const result = logits.map((logit) => logit + shift)
+  const result = logits.map((value) => value + shift)
   recall.tokens.forEach((token, i) => (result[token] = Math.log(Math.exp(result[token]!) + share * recall.shares[i]!)))
   return result
 }

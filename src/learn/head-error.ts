@@ -187,7 +187,7 @@ function keptRows(head: Head): (ids: readonly number[]) => Promise<Float32Array>
   return async (ids) => {
     const missing = ids.filter((id) => !kept.has(id))
     const read = missing.length > 0 ? await head.rows(missing) : new Float32Array(0)
-    if (kept.size + missing.length > limit) for (const id of [...kept.keys()].filter((id) => !ids.includes(id))) kept.delete(id)
+    if (kept.size + missing.length > limit) for (const id of [...kept.keys()].filter((token) => !ids.includes(token))) kept.delete(id)
     missing.forEach((id, i) => kept.set(id, read.slice(i * head.width, (i + 1) * head.width)))
     const result = new Float32Array(ids.length * head.width)
     ids.forEach((id, i) => result.set(kept.get(id)!, i * head.width))

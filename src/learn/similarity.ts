@@ -20,7 +20,7 @@ const strideOf = (width: number): number => Math.ceil(width / lanes) * lanes
 // Parameters: the query, the sums, the rows, how many, a row's blocks of 16. Integers: counter, place in the query. Vector: the sum.
 const [query, sums, rows, count, blocks, counter, place, total] = [0, 1, 2, 3, 4, 5, 6, 7]
 
-const op = (code: readonly number[], ...operands: readonly Code[]): Code => [...operands.flat(), 0xfd, ...code]
+const op = (opcode: readonly number[], ...operands: readonly Code[]): Code => [...operands.flat(), 0xfd, ...opcode]
 const dot = [0xba, 0x01] as const // i32x4.dot_i16x8_s
 const add = [0xae, 0x01] as const // i32x4.add
 const widen = { low: [0x87, 0x01], high: [0x88, 0x01] } as const // i16x8.extend_…_i8x16_s

@@ -68,21 +68,76 @@ function checked({ hidden, tokens, weights = tokens.map(() => 1) }: Lesson, { wi
 }
 
 /** A user's tiers over a model's head. */
-export function createStudent(head: Head, errors: HeadErrors, { fast: ofFast, memory: ofMemory }: StudentOptions = {}): Student {
-  const { width } = head
-  const fast = ofFast === false ? undefined : new FastTier(width, ofFast)
-  const memory = ofMemory === false ? undefined : new MemoryTier(width, ofMemory)
-  const gate = newGate()
-  const change = (hidden: Float32Array): Float32Array => fast?.change(hidden) ?? hidden
+export const createStudent = (head: Head, errors: HeadErrors, options: StudentOptions = {}): Student => new Tiers(head, errors, options)
 
-  const look = async (lesson: Lesson): Promise<Looked> => {
-    const { hidden, tokens } = lesson
-    const weights = checked(lesson, head)
-    const logits = await head.logits(f32([tokens.length, width], change(hidden)))
-    const recalls = tokens.map((_, t) => memory?.recall(hidden.subarray(t * width, (t + 1) * width)))
-    return { logits, recalls, weights }
+class Tiers implements Student {
+  readonly fast: FastTier | undefined
+  readonly memory: MemoryTier | undefined
+  readonly gate: GateState = newGate()
+  readonly #head: Head
+  readonly #errors: HeadErrors
+
+  constructor(head: Head, errors: HeadErrors, { fast, memory }: StudentOptions) {
+    this.fast = fast === false ? undefined : new FastTier(head.width, fast)
+    this.memory = memory === false ? undefined : new MemoryTier(head.width, memory)
+    this.#head = head
+    this.#errors = errors
   }
-  const readingOf = (tokens: readonly number[], { recalls, weights }: Looked, losses: Float32Array, largest: Float32Array) => {
+
+  async next(hidden: Float32Array): Promise<Float32Array> {
+    const { data } = await this.#logits(hidden)
+    const recall = this.memory?.recall(hidden)
+    if (!recall) return data
+    const { total, largest } = sumOf(data)
+    return blended(data, total, recall, memoryShare(this.gate, recall, largest))
+  }
+
+  async read(lesson: Lesson): Promise<Reading> {
+    const looked = await this.#look(lesson)
+    const seen = Array.from(lesson.tokens, (token, t) => lossOf(looked.logits, t, token))
+    const losses = Float32Array.from(seen, ({ loss }) => loss)
+    return this.#reading(
+      lesson.tokens,
+      looked,
+      losses,
+      seen.map(({ largest }) => largest),
+    ).reading
+  }
+
+  async learn(lesson: Lesson): Promise<Reading> {
+    const { hidden, tokens, rate = 1 } = lesson
+    const looked = await this.#look(lesson)
+    const size = looked.weights.reduce((sum, weight) => sum + Math.abs(weight), 0)
+    const shares = looked.weights.map((weight) => (size > 0 ? weight / size : 0))
+    const { losses, largest, gradient } = await this.#errors.of(looked.logits, tokens, shares)
+    const { reading, seen } = this.#reading(tokens, looked, losses, largest)
+    if (size > 0) this.fast?.step(hidden, gradient, rate)
+    if (this.memory) {
+      learnGate(this.gate, seen)
+      this.#remember(this.memory, lesson, looked)
+    }
+    return reading
+  }
+
+  clear(): void {
+    this.fast?.clear()
+    this.memory?.clear()
+    Object.assign(this.gate, newGate())
+  }
+
+  #logits(hidden: Float32Array): Promise<F32Tensor> {
+    const { width } = this.#head
+    return this.#head.logits(f32([hidden.length / width, width], this.fast?.change(hidden) ?? hidden))
+  }
+
+  async #look(lesson: Lesson): Promise<Looked> {
+    const weights = checked(lesson, this.#head)
+    const { width } = this.#head
+    const recalls = lesson.tokens.map((_, t) => this.memory?.recall(lesson.hidden.subarray(t * width, (t + 1) * width)))
+    return { logits: await this.#logits(lesson.hidden), recalls, weights }
+  }
+
+  #reading(tokens: readonly number[], { recalls, weights }: Looked, losses: Float32Array, largest: ArrayLike<number>) {
     const seen: (Seen | undefined)[] = tokens.map((token, t) => {
       const recall = recalls[t]
       return recall && { recall, largest: largest[t]!, model: Math.exp(-losses[t]!), cache: cachedShare(recall, token), weight: Math.max(0, weights[t]!) } // prettier-ignore
@@ -90,7 +145,7 @@ export function createStudent(head: Head, errors: HeadErrors, { fast: ofFast, me
     const mixed = losses.map((loss, t) => {
       const at = seen[t]
       if (!at) return loss
-      const share = memoryShare(gate, at.recall, at.largest)
+      const share = memoryShare(this.gate, at.recall, at.largest)
       return -Math.log(Math.max(Number.MIN_VALUE, (1 - share) * at.model + share * at.cache))
     })
     const counted = [...mixed].filter((_, t) => weights[t] !== 0)
@@ -98,52 +153,16 @@ export function createStudent(head: Head, errors: HeadErrors, { fast: ofFast, me
     return { reading: { losses: mixed, modelLosses: losses, surprise } satisfies Reading, seen: seen.filter((one) => one !== undefined) }
   }
 
-  return {
-    fast,
-    memory,
-    gate,
-    async next(hidden) {
-      const { data } = await head.logits(f32([1, width], change(hidden)))
-      const recall = memory?.recall(hidden)
-      if (!recall) return data
-      const { total, largest } = sumOf(data)
-      return blended(data, total, recall, memoryShare(gate, recall, largest))
-    },
-    async read(lesson) {
-      const looked = await look(lesson)
-      const seen = Array.from(lesson.tokens, (token, t) => lossOf(looked.logits, t, token))
-      return readingOf(
-        lesson.tokens,
-        looked,
-        Float32Array.from(seen, ({ loss }) => loss),
-        Float32Array.from(seen, ({ largest }) => largest),
-      ).reading
-    },
-    async learn(lesson) {
-      const { hidden, tokens, rate = 1 } = lesson
-      const looked = await look(lesson)
-      const size = looked.weights.reduce((sum, weight) => sum + Math.abs(weight), 0)
-      const shares = looked.weights.map((weight) => (size > 0 ? weight / size : 0))
-      const { losses, largest, gradient } = await errors.of(looked.logits, tokens, shares)
-      const { reading, seen } = readingOf(tokens, looked, losses, largest)
-      if (size > 0) fast?.step(hidden, gradient, rate)
-      if (memory) {
-        learnGate(gate, seen)
-        memory.fade()
-        tokens.forEach((token, t) => {
-          const [recall, weight] = [looked.recalls[t], looked.weights[t]!]
-          if (recall && weight > 0) memory.reward(recall, token)
-          if (recall && weight < 0) memory.forget(recall, token)
-        })
-        tokens.forEach((token, t) => looked.weights[t]! > 0 && memory.add(hidden.subarray(t * width, (t + 1) * width), token))
-      }
-      return reading
-    },
-    clear() {
-      fast?.clear()
-      memory?.clear()
-      Object.assign(gate, newGate())
-    },
+  /** Credit for pairs that were right, none for those that said what was rejected; then the new pairs. */
+  #remember(memory: MemoryTier, { hidden, tokens }: Lesson, { recalls, weights }: Looked): void {
+    const { width } = this.#head
+    memory.fade()
+    tokens.forEach((token, t) => {
+      const recall = recalls[t]
+      if (recall && weights[t]! > 0) memory.reward(recall, token)
+      if (recall && weights[t]! < 0) memory.forget(recall, token)
+    })
+    tokens.forEach((token, t) => weights[t]! > 0 && memory.add(hidden.subarray(t * width, (t + 1) * width), token))
   }
 }
 

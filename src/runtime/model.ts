@@ -15,7 +15,7 @@ import { createForward, type Forward, type Places } from './forward.ts'
 import { type Gradients, gradientsOf } from './gradients.ts'
 import { generate, generateBatch, type GenerateEvent, type GenerateOptions, type GenerateParts, type Generation } from './generate.ts'
 import { exactResults } from './exact-results.ts'
-import { type AdapterChoice, inGroups, servedTo } from './experts.ts'
+import { type AdapterChoice, type Grouping, inGroups, servedTo } from './experts.ts'
 import { createHead, type Head } from './head.ts'
 import { programCache } from './program-cache.ts'
 import { type Prompt, promptEncoder } from './prompt.ts'
@@ -132,12 +132,7 @@ export function createModel(options: ModelOptions): Model {
         forward(rows.map((row) => prompts[row]!), forward.cache(rows.length), { served: servedTo(rows, experts) })) // prettier-ignore
       return results.map(([logits]) => logits!)
     },
-    hidden: async (ids, { at = 'all', accuracy = 'fast', ...choice } = {}) =>
-      inGroups(ids.length, choice, programs, (rows, experts) => {
-        const forward = forwards[accuracy]
-        const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
-        return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want: 'hidden', at: own }) // prettier-ignore
-      }),
+    hidden: hiddenOf(forwards, programs),
     head: (accuracy = 'fast') => heads[accuracy],
     async dispose() {
       await Promise.all([programs.dispose(), differentiator.dispose(), heads.fast.dispose(), heads.exact.dispose()])
@@ -145,6 +140,16 @@ export function createModel(options: ModelOptions): Model {
     },
   }
 }
+
+/** Final hidden states by either path. */
+const hiddenOf =
+  (forwards: Readonly<Record<Accuracy, Forward>>, grouping: Grouping): Model['hidden'] =>
+  async (ids, { at = 'all', accuracy = 'fast', ...choice } = {}) =>
+    inGroups(ids.length, choice, grouping, (rows, experts) => {
+      const forward = forwards[accuracy]
+      const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
+      return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want: 'hidden', at: own }) // prettier-ignore
+    })
 
 const trainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
   [...parametersOf(graph, adapter)].flatMap(([key, { trainable }]) => (trainable ? [key] : []))

@@ -1,0 +1,159 @@
+import * as ort from 'onnxruntime-node'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { NotFoundError, OptionError } from '../base/errors.ts'
+import { f32 } from '../base/tensor.ts'
+import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { openBaseModel, readWeights } from '../graph/index.ts'
+import { directoryFolder } from '../node/folder.ts'
+import { createModel, type Generation, type Model } from '../runtime/index.ts'
+import type { TrainableModel } from '../train/options.ts'
+import { judge } from './consolidate.ts'
+import { createLearner, type Learner } from './learner.ts'
+import { rewardOf } from './signal.ts'
+
+const folder = new URL('../experts/models/stories260k', import.meta.url).pathname
+let model: Model & TrainableModel
+beforeAll(async () => {
+  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
+  const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+  model = { ...createModel({ base, backend }), backend, weights: () => readWeights(base) } as Model & TrainableModel
+})
+afterAll(() => model.dispose())
+
+const fact = { prompt: 'The dog is called', completion: ' Bartholomew the Great.' }
+const answer = async (learner: Learner, user: string, prompt: string, options = {}): Promise<{ end: Generation; turn: number }> => {
+  let [end, turn] = [undefined as Generation | undefined, -1]
+  for await (const event of learner.generate(prompt, { user, maxTokens: 12, ...options })) {
+    if (event.type === 'generation-end') end = event
+    if (event.type === 'turn-end') turn = event.turn
+  }
+  return { end: end!, turn }
+}
+const logitsOf = async (learner: Learner, user: string): Promise<Float32Array> => {
+  const [[hidden]] = (await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [[Float32Array]]
+  return learner.student(user).next(hidden)
+}
+
+describe('learning completions', () => {
+  it.each([
+    ['both tiers', {}],
+    ['the fast tier alone', { memory: false as const, fast: { learningRate: 0.02 } }],
+    ['the memory alone', { fast: false as const }],
+  ])('lowers their loss turn by turn: %s', async (_, tiers) => {
+    const learner = createLearner({ model, ...tiers })
+    const before = await learner.loss({ user: 'ada', ...fact })
+    const losses: number[] = []
+    for (let i = 0; i < 6; i++) losses.push([...(await learner.learn({ user: 'ada', ...fact })).losses].reduce((a, b) => a + b))
+    expect(losses[1]!).toBeLessThan(losses[0]!)
+    expect(losses[5]!).toBeLessThan(losses[1]!)
+    expect(await learner.loss({ user: 'ada', ...fact })).toBeLessThan(before - 0.5)
+  })
+
+  it('changes what is written, also under sampling, and for this user only', async () => {
+    const learner = createLearner({ model })
+    const base = (await answer(learner, 'eve', fact.prompt)).end.text
+    for (let i = 0; i < 8; i++) await learner.learn({ user: 'ada', ...fact })
+    expect((await answer(learner, 'ada', fact.prompt)).end.text).toContain('Bartholomew')
+    expect((await answer(learner, 'ada', fact.prompt, { temperature: 0.7, seed: 3 })).end.text).toContain('Bart')
+    expect((await answer(learner, 'eve', fact.prompt)).end.text).toBe(base)
+    const own = (await model.head().logits(f32([1, model.config.width], ((await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [[Float32Array]])[0][0]))).data // prettier-ignore
+    expect(await logitsOf(learner, 'eve')).toEqual(own)
+    expect(learner.student('eve').memory!.count).toBe(0)
+    learner.forget('ada')
+    expect(await logitsOf(learner, 'ada')).toEqual(own)
+  })
+})
+
+/** Mean loss of the very tokens that were written. */
+async function lossOfTokens(learner: Learner, user: string, prompt: string, ids: readonly number[]): Promise<number> {
+  const asked = model.encode(prompt)
+  const at = [ids.map((_, t) => asked.length + t - 1)]
+  const [rows] = await model.hidden([[...asked, ...ids]], { at })
+  const hidden = Float32Array.from(rows!.flatMap((row) => [...row]))
+  const { losses } = await learner.student(user).read({ hidden, tokens: ids })
+  return losses.reduce((sum, loss) => sum + loss, 0) / ids.length
+}
+
+describe('feedback', () => {
+  it('up makes an answer likelier and down less likely, with nothing else told', async () => {
+    for (const seed of [0, 1, 2]) {
+      const learner = createLearner({ model, fast: { learningRate: 0.01 } })
+      const changes: number[] = []
+      for (const [user, feedback] of [['glad', 'up'], ['sad', 'down']] as const) {
+        const { end, turn } = await answer(learner, user, 'Once upon a time', { temperature: 0.9, seed })
+        const before = await lossOfTokens(learner, user, 'Once upon a time', end.ids)
+        expect((await learner.feedback({ user, turn, feedback })).advantage).toBe(feedback === 'up' ? 0.5 : -0.5)
+        changes.push((await lossOfTokens(learner, user, 'Once upon a time', end.ids)) - before)
+      }
+      expect(changes[0]!).toBeLessThan(0)
+      expect(changes[1]!).toBeGreaterThan(0)
+    }
+  }) // prettier-ignore
+
+  it('is worth its quality and its time', () => {
+    expect(rewardOf({ quality: 0.8 })).toBeCloseTo(0.8)
+    expect(rewardOf({ quality: 0.8, latencyRatio: 0.5 })).toBeCloseTo(1.2)
+    expect(rewardOf({ feedback: 'up', latencyRatio: 3 })).toBe(0)
+    expect(() => rewardOf({})).toThrow(/neither a quality nor feedback/)
+    expect(() => rewardOf({ quality: 2, latencyRatio: -1 })).toThrow(/quality is 2.*latencyRatio is -1/)
+  })
+
+  it('for an answer that is not there, judged already or of another user is refused, and nothing is learned', async () => {
+    const learner = createLearner({ model })
+    const { turn } = await answer(learner, 'ada', 'A cat')
+    await expect(learner.feedback({ user: 'eve', turn, feedback: 'up' })).rejects.toThrow(NotFoundError)
+    await expect(learner.feedback({ user: 'ada', turn, quality: Number.NaN })).rejects.toThrow(OptionError)
+    expect(learner.student('ada').fast!.steps).toBe(0)
+    await learner.feedback({ user: 'ada', turn, feedback: 'up' })
+    await expect(learner.feedback({ user: 'ada', turn, feedback: 'up' })).rejects.toThrow(NotFoundError)
+    expect(learner.student('ada').fast!.steps).toBe(1)
+  })
+})
+
+describe('consolidating', () => {
+  const canaries = [{ prompt: 'Once upon a time', completion: ' there was a little girl named Lily. She loved to play outside.' }]
+
+  it('moves what was learned into the slow tier and empties the others; versions can be gone back to', async () => {
+    const learner = createLearner({ model, slow: { rank: 4, epochs: 30, learningRate: 5e-3, ewc: false } })
+    const untaught = await learner.loss({ user: 'ada', ...fact })
+    for (let i = 0; i < 6; i++) await learner.learn({ user: 'ada', ...fact })
+    const verdict = await learner.consolidate('ada', { canaries, bound: 10 })
+    expect(verdict).toMatchObject({ kept: true })
+    expect(learner.student('ada').memory!.count).toBe(0)
+    expect(learner.student('ada').fast!.steps).toBe(0)
+    const after = await learner.loss({ user: 'ada', ...fact })
+    expect(after).toBeLessThan(untaught - 1)
+    expect(await learner.loss({ user: 'eve', ...fact })).toBeCloseTo(untaught, 6)
+    learner.restore('ada', 0)
+    expect(await learner.loss({ user: 'ada', ...fact })).toBeCloseTo(untaught, 6)
+    learner.restore('ada', 1)
+    expect(await learner.loss({ user: 'ada', ...fact })).toBeCloseTo(after, 6)
+    expect(() => learner.restore('ada', 2)).toThrow(NotFoundError)
+  })
+
+  it('is rolled back where it hurts the canaries, and leaves everything as it was', async () => {
+    const learner = createLearner({ model, slow: { rank: 4, epochs: 20, learningRate: 0.05, ewc: false } })
+    for (let i = 0; i < 3; i++) await learner.learn({ user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ ZZZZ' })
+    const pairs = learner.student('mob').memory!.count
+    const verdict = await learner.consolidate('mob', { canaries })
+    expect(verdict.kept).toBe(false)
+    expect(verdict.reason).toMatch(/canaries went from/)
+    expect(learner.versions('mob')).toHaveLength(1)
+    expect(learner.student('mob').memory!.count).toBe(pairs)
+  })
+
+  it('without anything learned, or at a rank out of range, is refused', async () => {
+    await expect(createLearner({ model }).consolidate('ada')).rejects.toThrow(/nothing to consolidate/)
+    const learner = createLearner({ model, slow: { rank: 2 } })
+    await learner.learn({ user: 'ada', ...fact })
+    await expect(learner.consolidate('ada')).rejects.toThrow(/rank is 2/)
+  })
+
+  it('is judged by what is left of the gain', () => {
+    const held = (after: number) => ({ untaught: 3, before: 1, after })
+    expect(judge(undefined, held(1.9)).kept).toBe(true)
+    expect(judge(undefined, held(2.1)).kept).toBe(false)
+    expect(judge({ before: 1, after: 1.02 }, held(1)).kept).toBe(false)
+    expect(judge({ before: 1, after: Number.NaN }, undefined).kept).toBe(false)
+  })
+})
