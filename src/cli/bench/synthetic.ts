@@ -76,9 +76,14 @@ export async function syntheticWeights(base: BaseModel): Promise<Map<string, F32
   return weights
 }
 
-/** LoRA r16 on all seven linears, B random as well, so that it does something. */
-export function syntheticAdapter(base: BaseModel): Adapter {
-  const adapter = createAdapter('lora', { rank: 16, alpha: 32, targets: 'all-linear' }, base.graph, { seed: 1 })
+/** LoRA r16 on all seven linears, B random as well, so that it does something. For DoRA `weights` are the base's. */
+export function syntheticAdapter(base: BaseModel, kind = 'lora', weights?: ReadonlyMap<string, F32Tensor>): Adapter {
+  const options = { seed: 1, ...(weights && { weightOf: (name: string) => weights.get(name)! }) }
+  const adapter = createAdapter(kind, { rank: 16, alpha: 32, targets: 'all-linear' }, base.graph, options)
   let seed = 0
-  return { ...adapter, tensors: new Map([...adapter.tensors].map(([key, { shape: dims }]) => [key, f32(dims, values(dims, seed++))])) }
+  const drawn = ([key, tensor]: [string, Tensor]): [string, Tensor] => [
+    key,
+    key.includes('magnitude') ? tensor : f32(tensor.shape, values(tensor.shape, seed++)),
+  ]
+  return { ...adapter, tensors: new Map([...adapter.tensors].map(drawn)) }
 }

@@ -1,12 +1,13 @@
-// Training speed on SmolLM2-135M's shape: LoRA r16 on all seven linears, 4 × 128 tokens, f32, optimiser included; the same with checkpointing;
-// and real rows, packed, with loss on the completion only. Beside it PEFT, run between our two halves.
+// Training speed on SmolLM2-135M's shape: LoRA r16 on all seven linears, 4 × 128 tokens, f32, optimiser included; the same with checkpointing, and
+// with DoRA; the trainer of adapters over vectors; and real rows, packed, with loss on the completion only. Beside it PEFT, run between our two halves.
 
-import { parametersOf } from '../../adapters/index.ts'
+import { createStandalone, parametersOf } from '../../adapters/index.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { createGradientProgram } from '../../train/gradient-program.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
 import { takeStep } from '../../train/step.ts'
+import { SyntheticDataGenerator, trainStandalone } from '../../train/index.ts'
 import type { Batch } from '../../train/batch.ts'
 import { nodeBackend } from '../../node/backend.ts'
 import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
@@ -29,14 +30,20 @@ function randomBatch(vocabulary: number): Batch {
   }
 }
 
+interface Variant {
+  readonly kind: 'lora' | 'dora'
+  readonly checkpointing: boolean
+}
+
 /** Milliseconds of each of `steps` whole steps: gradients, clipping off, AdamW. The first two warm up and are left out. */
-async function steps(count: number, checkpointing: boolean): Promise<number[]> {
+async function steps(count: number, { kind, checkpointing }: Variant): Promise<number[]> {
   const base = syntheticBase('f32')
-  const adapter = syntheticAdapter(base)
+  const weights = await syntheticWeights(base)
+  const adapter = syntheticAdapter(base, kind, weights)
   const trainable = [...parametersOf(base.graph, adapter).keys()]
   const program = await createGradientProgram({
     graph: base.graph,
-    weights: await syntheticWeights(base),
+    weights,
     backend: await nodeBackend(),
     adapter,
     trainable,
@@ -59,12 +66,13 @@ async function steps(count: number, checkpointing: boolean): Promise<number[]> {
   return times.slice(2)
 }
 
-async function compared(name: string, checkpointing: boolean, goal: number, context: BenchmarkContext): Promise<BenchmarkRow> {
+async function compared(name: string, variant: Variant, goal: number, context: BenchmarkContext): Promise<BenchmarkRow> {
   context.progress(`${name}: our first half`)
-  const first = await steps(4, checkpointing)
-  const reference = await pythonReference('peft_train.py', checkpointing ? ['f32', '--checkpointing'] : ['f32'], context)
+  const first = await steps(4, variant)
+  const flags = [...(variant.checkpointing ? ['--checkpointing'] : []), ...(variant.kind === 'dora' ? ['--dora'] : [])]
+  const reference = await pythonReference('peft_train.py', ['f32', ...flags], context)
   context.progress(`${name}: our second half`)
-  const all = [...first, ...(await steps(4, checkpointing))]
+  const all = [...first, ...(await steps(4, variant))]
   const seconds = reference.flatMap(({ stepSeconds }) => stepSeconds as number[])
   return row({
     ...{ name, unit: 'tokens/s', higherIsBetter: true, goal },
@@ -74,13 +82,29 @@ async function compared(name: string, checkpointing: boolean, goal: number, cont
   })
 }
 
+/** Adapters over vectors: 1,000 examples of width 768, one epoch, rank 16, each run with a fresh adapter. The first run compiles and is left out. */
+async function overVectors(): Promise<BenchmarkRow> {
+  const data = new SyntheticDataGenerator(768, 1).generate('coder', 1000)
+  const times: number[] = []
+  for (let i = 0; i < 8; i++) {
+    const adapter = createStandalone('lora', { rank: 16, targets: ['q_proj'] }, { width: 768, seed: i })
+    const started = performance.now()
+    for await (const _ of trainStandalone({ adapter, data, preset: 'quick' }));
+    times.push((performance.now() - started) / 1000)
+  }
+  const name = 'adapter over vectors, 1,000 × 768, rank 16, one epoch'
+  return row({ name, unit: 'seconds', higherIsBetter: false, ours: times.slice(1), note: `aim 0.1; the first run of a process ${times[0]!.toFixed(3)}` }) // prettier-ignore
+}
+
 export const train: Benchmark = {
   name: 'train',
   summary: 'LoRA r16 on all linears of a 135M model: tokens a second, beside PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   async *run(context) {
-    yield await compared('train 4 × 128', false, 1.5, context)
-    yield await compared('train 4 × 128, checkpointing', true, 1.8, context)
+    yield await compared('train 4 × 128', { kind: 'lora', checkpointing: false }, 2.1, context)
+    yield await compared('train 4 × 128, checkpointing', { kind: 'lora', checkpointing: true }, 2.3, context)
+    yield await compared('train 4 × 128, DoRA', { kind: 'dora', checkpointing: false }, 1.8, context)
+    yield await overVectors()
     yield* realRows(context)
   },
 }
