@@ -6,7 +6,6 @@ import { OptionError } from '../base/errors.ts'
 import type { EncodedRow } from '../train/data/encode.ts'
 import type { EwcState } from '../train/ewc/state.ts'
 import type { TrainableModel } from '../train/options.ts'
-import { train } from '../train/train.ts'
 
 export interface SlowTierOptions {
   /** 4 to 16; 8 unless given. */
@@ -35,6 +34,7 @@ export async function consolidated(
 ): Promise<SlowVersion> {
   if (!(Number.isInteger(rank) && rank >= 4 && rank <= 16)) throw new OptionError(`Slow tier: rank is ${rank}, expected 4 to 16.`)
   if (rows.length === 0) throw new OptionError('Slow tier: there is nothing to consolidate; no turn has been learned from.')
+  const { train } = await import('../train/train.ts') // only who consolidates loads it
   const longest = Math.max(...rows.map(({ ids }) => ids.length))
   const data = { name: 'turns', format: 'turns', rows, examples: rows.length, cut: 0, dropped: 0 }
   const events = train({
