@@ -44,6 +44,7 @@ interface Tab {
 /** A tab on a page, and what goes wrong in it outside of its tests. */
 async function openPage(context: Context, name: string): Promise<{ tab: Page; problems: string[] }> {
   const tab = await context.newPage()
+  tab.setDefaultTimeout(120_000) // the stage has a limit of its own
   const problems: string[] = []
   tab.on('pageerror', (error) => void problems.push(String(error)))
   await tab.goto(`${site.origin}/${name}`)

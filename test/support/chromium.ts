@@ -7,6 +7,8 @@ const paths = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-
   (path) => path !== undefined,
 )
 const installMs = 240_000
+/** A machine that does much else at once may hold a start up for longer than a second start takes. */
+const [launches, launchMs] = [2, 60_000]
 
 export type FoundBrowser = { readonly browser: Browser } | { readonly reason: string }
 
@@ -14,12 +16,16 @@ export type FoundBrowser = { readonly browser: Browser } | { readonly reason: st
 export async function launchChromium(): Promise<FoundBrowser> {
   const found = paths.find((path) => existsSync(path)) ?? install()
   if (typeof found !== 'string') return found
-  try {
-    // As root, which containers run as, Chromium's sandbox does not start; the pages are ours.
-    return { browser: await chromium.launch({ executablePath: found, args: ['--no-sandbox', '--disable-dev-shm-usage'] }) }
-  } catch (error) {
-    return { reason: `${found} does not start: ${String(error).split('\n')[0]}` }
-  }
+  let problem: unknown
+  for (let attempt = 1; attempt <= launches; attempt++)
+    try {
+      // As root, which containers run as, Chromium's sandbox does not start; the pages are ours.
+      const args = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu']
+      return { browser: await chromium.launch({ executablePath: found, args, timeout: launchMs }) }
+    } catch (error) {
+      problem = error
+    }
+  return { reason: `${found} does not start: ${String(problem).split('\n')[0]}` }
 }
 
 /** Debian's package, by apt, where this is Debian and we may. */
