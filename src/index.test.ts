@@ -8,11 +8,23 @@ const errors = ['ContextLengthError', 'DataError', 'FormatError', 'GraftError', 
 describe('the entries', () => {
   it('graftlm exports exactly these', () => {
     expect(Object.keys(main).sort()).toEqual(
-      [...errors, 'adapterKinds', 'createAdapter', 'loadAdapter', 'merge', 'mergeMethods', 'saveAdapter', 'train'].sort(),
+      [...errors, 'adapterKinds', 'createAdapter', 'createLearner', 'loadAdapter', 'merge', 'mergeMethods', 'saveAdapter', 'train'].sort(),
     )
   })
   it('graftlm/node has the same names, and models', () => {
-    expect(Object.keys(node).sort()).toEqual([...Object.keys(main), 'compress', 'extract', 'loadModel', 'mergeIntoBase', 'resolveModel'].sort())
+    expect(Object.keys(node).sort()).toEqual(
+      [
+        ...Object.keys(main),
+        'compress',
+        'extract',
+        'fileStore',
+        'loadModel',
+        'mergeIntoBase',
+        'planTraining',
+        'resolveModel',
+        'sqliteStore',
+      ].sort(),
+    )
     expect(node.loadAdapter).not.toBe(main.loadAdapter)
     expect(node.merge).not.toBe(main.merge)
   })
