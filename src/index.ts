@@ -31,7 +31,6 @@ export {
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
 export type { ChatMessage } from './formats/chat-template.ts'
-export { createLearner, type Learner, type LearnerOptions } from './learn/learner.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge/merge.ts'
 export type { MergeRecipe } from './merge/method.ts'
 export { mergeMethods } from './merge/methods.ts'

@@ -49,7 +49,9 @@ export function completeLora(given: Readonly<Record<string, unknown>>): LoraConf
   const read = readOptions(given, loraOptions, 'LoRA options')
   const { rank = 8 } = read
   if (read.invocationTokens?.length === 0)
-    throw new OptionError('LoRA options: invocationTokens: got an empty list, expected token ids; leave it out for a LoRA that always acts.')
+    throw new OptionError(
+      'LoRA options: invocationTokens: got an empty list, expected token ids; leave it out for a LoRA that always acts.',
+    )
   return {
     ...targetDefaults,
     alpha: 2 * rank,

@@ -88,9 +88,9 @@ describe('toOnnx', () => {
   })
   it('writes nodes that no other reads last, the first of them at the very end', () => {
     const g = new GraphBuilder()
-    const x = g.input('x', 'f32', ['N'])
-    g.output('first', g.op('tanh', [x]))
-    const inner = g.silu(x)
+    const input = g.input('x', 'f32', ['N'])
+    g.output('first', g.op('tanh', [input]))
+    const inner = g.silu(input)
     g.output('second', g.op('sigmoid', [inner]))
     expect(toOnnx(g.build()).nodes.map(({ type }) => type)).toEqual(['QuickGelu', 'Sigmoid', 'Tanh'])
   })

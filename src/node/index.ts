@@ -1,6 +1,8 @@
 // graftlm/node: everything of graftlm, with paths and catalogue names wherever a source or a sink is asked for, and models on ONNX Runtime.
 
 export * from '../index.ts'
+// Here and in graftlm/learn, not in graftlm: it brings the runtime and training along, which would double the time of that import.
+export { createLearner, type Learner, type LearnerOptions } from '../learn/learner.ts'
 export { loadAdapter, saveAdapter } from './adapters.ts'
 export { compress, type CompressFilesOptions } from './compress.ts'
 export type { DataInput } from './data.ts'

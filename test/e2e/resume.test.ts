@@ -10,7 +10,18 @@ const steps = 60
 const command = (out: string): string[] => [
   ...['train', '--model', 'stories260k', '--data', at('rows.jsonl'), '--out', at(out), '--steps', String(steps), '--batch-rows', '2'],
   ...['--batch-tokens', '128', '--save-every', '1', '--validation', '0.2', '--validate-every', '10', '--dropout', '0.1', '--seed', '5'],
-  ...['--optimizer', 'adafactor', '--schedule', 'cosine-restarts', '--schedule-options', 'cycles=4', '--patience', '3', '--min-delta', '0.02'],
+  ...[
+    '--optimizer',
+    'adafactor',
+    '--schedule',
+    'cosine-restarts',
+    '--schedule-options',
+    'cycles=4',
+    '--patience',
+    '3',
+    '--min-delta',
+    '0.02',
+  ],
 ]
 const weights = (out: string): string => readFileSync(at(out, 'adapter_model.safetensors')).toString('base64')
 const history = (out: string): string => readFileSync(at(out, 'history.jsonl'), 'utf8')
