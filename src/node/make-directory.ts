@@ -13,8 +13,9 @@ export async function makeDirectory(path: string): Promise<void> {
   } catch (error) {
     if (await isDirectory(path)) return // it was there, or another process was faster
     const parent = dirname(path)
-    if (errorCode(error) !== 'ENOENT' || parent === path || (await isDirectory(parent))) throw error
-    await makeDirectory(parent)
+    if (errorCode(error) !== 'ENOENT' || parent === path) throw error
+    // The parent may have come into being just now, by another maker: one more try tells that from a file system that refuses.
+    if (!(await isDirectory(parent))) await makeDirectory(parent)
     await mkdir(path).catch(async (cause: unknown) => {
       if (!(await isDirectory(path))) throw cause
     })
