@@ -27,7 +27,7 @@ export function planLines({ memory, time, tokens, steps, batch, trainableParamet
   return [
     ...table(rows, ['left', 'right']),
     '',
-    `${count(steps)} steps of ${count(tokens)} tokens in all; the largest batch is ${batch.rows} × ${batch.tokens}, ${count(batch.scored)} learned; ${count(trainableParameters)} trainable parameters`,
+    `${count(steps)} step${steps === 1 ? '' : 's'} of ${count(tokens)} tokens in all; the largest batch is ${batch.rows} × ${batch.tokens}, ${count(batch.scored)} learned; ${count(trainableParameters)} trainable parameters`,
     `about ${duration(time.seconds)}: ${stepTime(time.stepSeconds)} a step, ${count(Math.round(time.tokensPerSecond))} tokens/s`,
     `from ${time.stepGigaOperations.toFixed(1)} billion operations a step and ${time.gigaOperationsPerSecond.toFixed(1)} billion a second, measured for ${time.calibrationSeconds.toFixed(1)} s on this machine as it is now`,
     ...notes,

@@ -14,7 +14,7 @@ const plural = (value: number, noun: string): string => `${count(value)} ${noun}
 
 /** What there is to know before the first step. */
 function sayReady(
-  { data, validation, fill, sharedTokens, steps, learningRate, resumedAt, trainableParameters, refusedCheckpoints }: Ready,
+  { data, validation, fill, sharedTokens, steps, learningRate, resumedAt, trainableParameters, refusedCheckpoints, protectedTasks }: Ready,
   terminal: Terminal,
 ): void {
   const shared = sharedTokens > 0 ? `, the first ${sharedTokens} shared by all rows` : ''
@@ -28,6 +28,12 @@ function sayReady(
   terminal.say(
     `  ${plural(trainableParameters, 'trainable parameter')}, ${plural(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
   )
+  if (protectedTasks !== undefined)
+    terminal.say(
+      protectedTasks > 0
+        ? `  protecting ${plural(protectedTasks, 'earlier task')}`
+        : '  no earlier task to protect (no ewc.safetensors); this one will be',
+    )
   for (const reason of refusedCheckpoints) terminal.note(`  a checkpoint was refused: ${reason}`)
 }
 

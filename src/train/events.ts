@@ -42,6 +42,8 @@ export type TrainEvent =
       /** Checkpoints that were found and refused, each with its reason. */
       readonly refusedCheckpoints: readonly string[]
       readonly trainableParameters: number
+      /** Where EWC is on: how many earlier tasks pull on the run. */
+      readonly protectedTasks?: number
     }
   | {
       /** Before the first step: how many rows the reference or the teacher was asked about, of how many. */

@@ -273,6 +273,7 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     learningRate: settings.learningRate,
     resumedAt: state.step,
     refusedCheckpoints: refused,
+    ...(options.ewc && { protectedTasks: options.ewc.state?.tasks ?? 0 }),
     trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
   }
   return { settings, data, plan, ...(validation ? { validation } : {}), adapter: placed, trainable, weights, objective, lossBounds: lossBoundsOf(settings, graph.config), rule, state, fingerprint, nextTurn, ready } // prettier-ignore

@@ -32,6 +32,7 @@ describe('tasks in a row', () => {
     await run('train', ...plain)
     const said = await run('train', 'second.yaml')
     expect(said.stderr + said.stdout).toContain('2 tasks protected')
+    expect(said.stderr + said.stdout).toContain('protecting 1 earlier task')
     expect(existsSync(at('two/ewc.safetensors'))).toBe(false)
     expect(existsSync(at('two-kept/ewc.safetensors'))).toBe(true)
     expect(await lossOnFirst('two-kept')).toBeLessThan((await lossOnFirst('two')) - 0.1)

@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { type Adapter, createAdapter } from '../../adapters/adapter.ts'
-import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { FormatError, MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { encodeData, type EncodedRow } from '../data/encode.ts'
@@ -167,6 +167,20 @@ describe('penalty', () => {
         values[at] = kept
         expect(gradients.get(key)!.data[at]! / ((above - below) / (2 * step))).toBeCloseTo(1, 3)
       }
+  })
+
+  it('refuses the state of another adapter, naming each module', () => {
+    const [kept] = [...stateOf(2).modules.values()]
+    const other = {
+      ...stateOf(2),
+      modules: new Map([
+        [path, { ...kept!, fisherIn: f32([width + 1]) }],
+        ['model.layers.9.x', kept!],
+      ]),
+    }
+    const make = () => ewcPenalty(other, 1, loraSites(model.base.graph, adapter))
+    expect(make).toThrow(MismatchError)
+    expect(make).toThrow(/o_proj.*parts of different sizes[\s\S]*layers\.9\.x/)
   })
 
   it('is nothing where ΔW is the anchor, whatever A and B are', () => {

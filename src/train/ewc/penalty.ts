@@ -1,6 +1,7 @@
 // The pull towards what past tasks need, in the space of ΔW: two adapters that change the model alike are alike here, whatever their A and B.
 // A change is never spelled out: U·V of rank 2R stands for it.
 
+import { type Mismatch, MismatchError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import { matrixOf, type Matrix, rowsOf, transpose, zeros } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
@@ -54,6 +55,26 @@ function refresh({ site, kept, v, u, vWeighted, uWeighted }: Workspace, a: Float
   weigh(u, kept.fisherOut.data, uWeighted, rank)
 }
 
+/** Throws MismatchError with every module that the adapter does not change, or that is of another size there. */
+function checkFits(state: EwcState, sites: readonly LoraSite[]): void {
+  const sizes = new Map(sites.map(({ path, inFeatures, outFeatures }) => [path, `${inFeatures} → ${outFeatures}`]))
+  const mismatches = [...state.modules].flatMap(([path, kept]): Mismatch[] => {
+    const { fisherIn, fisherOut, anchorA, anchorB } = kept
+    const got = `${fisherIn.shape[0]} → ${fisherOut.shape[0]}`
+    const isWhole =
+      anchorA.shape[1] === fisherIn.shape[0] && anchorB.shape[0] === fisherOut.shape[0] && anchorA.shape[0] === anchorB.shape[1]
+    const expected = sizes.get(path)
+    if (isWhole && got === expected) return []
+    return [{ name: path, got: isWhole ? got : 'parts of different sizes', expected: expected ?? 'no such module in the adapter' }]
+  })
+  if (mismatches.length > 0)
+    throw new MismatchError(
+      'What earlier tasks left does not fit the adapter',
+      mismatches,
+      'Go on from the expert that it was written beside.',
+    )
+}
+
 /** Gram matrix of rows under a diagonal weight: [ranks, ranks]. */
 function gram(rows: Single, weighted: Single): Matrix<Float64Array> {
   const result = zeros(rows.rows, rows.rows)
@@ -65,9 +86,10 @@ function gram(rows: Single, weighted: Single): Matrix<Float64Array> {
  *     λ/2 · weight · Σ_modules Σ_ij r_i·c_j·(ΔW − ΔW*)_ij²       ΔW − ΔW* = U·V,  U = [s·B | −B*],  V = [A over A*]
  *
  * As (V·diag(c)·Vᵀ) and (Uᵀ·diag(r)·U) are [2R, 2R], a step costs about 8·R²·(in + out) multiplications a module: no matrix of ΔW's size is made.
- * Modules that the state does not know are free.
+ * Modules that the state does not know are free. Throws MismatchError where the state knows modules that the adapter does not change, or of other sizes.
  */
 export function ewcPenalty(state: EwcState, lambda: number, sites: readonly LoraSite[]): Penalty {
+  checkFits(state, sites)
   const rooms = sites.flatMap((site) => {
     const kept = state.modules.get(site.path)
     return kept ? [workspace(site, kept)] : []
