@@ -162,6 +162,43 @@ export function backward(rank: i32, a: usize, b: usize, ga: usize, gb: usize, gB
   return loss
 }
 
+/** The address of the row whose number stands at `place`. */
+function rowAt(rows: usize, place: usize, row: usize): usize {
+  return rows + <usize>load<f32>(place) * row
+}
+
+export function gather(rows: usize, places: usize, weights: usize, count: i32, y: usize, n: usize): void {
+  rows <<= 2
+  places <<= 2
+  weights <<= 2
+  y <<= 2
+  const row = n << 2
+  const end = y + row
+  for (; count > 3; count -= 4, places += 16, weights += 16) {
+    const a = v128.load32_splat(weights)
+    const b = v128.load32_splat(weights, 4)
+    const c = v128.load32_splat(weights, 8)
+    const d = v128.load32_splat(weights, 12)
+    const toA = rowAt(rows, places, row) - y // distances: one place counts for all five
+    const toB = rowAt(rows, places + 4, row) - y
+    const toC = rowAt(rows, places + 8, row) - y
+    const toD = rowAt(rows, places + 12, row) - y
+    for (let at = y; at < end; at += 32) {
+      let y0 = madd(a, v128.load(at + toA), v128.load(at))
+      let y1 = madd(a, v128.load(at + toA, 16), v128.load(at, 16))
+      y0 = madd(b, v128.load(at + toB), y0)
+      y1 = madd(b, v128.load(at + toB, 16), y1)
+      y0 = madd(c, v128.load(at + toC), y0)
+      y1 = madd(c, v128.load(at + toC, 16), y1)
+      y0 = madd(d, v128.load(at + toD), y0)
+      y1 = madd(d, v128.load(at + toD, 16), y1)
+      v128.store(at, y0)
+      v128.store(at, y1, 16)
+    }
+  }
+  for (; count > 0; count--, places += 4, weights += 4) outerRow(y, v128.load32_splat(weights), rowAt(rows, places, row), end)
+}
+
 export function squares(at: usize, n: usize): f32 {
   at <<= 2
   const end = at + (n << 2)

@@ -46,6 +46,13 @@ describe('bad input is refused by name and changes nothing', () => {
     ['an unknown verdict', adapt({ target, verdict: 'meh' as 'good' }), OptionError, "verdict: got meh, expected 'good' or 'bad'"],
     ['an unknown field', adapt({ target, learningRate: 1 } as Feedback), OptionError, 'learningRate: there is no such field'],
     ['target and gradient at once', adapt({ target, gradient: target }), OptionError, 'give one of them'],
+    ['no feedback', adapt(undefined as unknown as Feedback), OptionError, 'feedback: got undefined, expected an object'],
+    ['feedback that is a number', adapt(1 as Feedback), OptionError, 'feedback: got 1'],
+    ['a module that is no name', adapt({ target, sourceModule: 5 as unknown as string }), OptionError, 'there is no module "5"'],
+    ['NaN in the base of a class', adapt({ quality: 1, emitted: 2, base: target.with(1, NaN) }), NumericError, 'base is NaN at 1'],
+    ['NaN in the base of a try', (lora) => lora.explore(x, { base: target.with(1, NaN) }), NumericError, 'base is NaN at 1'],
+    ['a base that is a list', (lora) => lora.explore(x, { base: [...target] as unknown as Float32Array }), ShapeError, 'in a Float32Array'],
+    ['NaN in weights to merge into', (lora) => lora.mergeInto(new Float32Array(96).fill(NaN)), NumericError, 'base weights: hold NaN'],
     ['nothing to go by', adapt({}), OptionError, 'give a target, a gradient, or a reward'],
     ['a reward without a direction', adapt({ quality: 1 }), OptionError, 'not in which direction'],
     ['a class that is not there', adapt({ quality: 1, emitted: 8 }), OptionError, 'got class 8, expected a whole number from 0 to 7'],
@@ -65,6 +72,7 @@ describe('bad input is refused by name and changes nothing', () => {
     expect(JSON.stringify(lora)).toBe(before)
   })
   it.each([
+    [null as unknown as MicroLoraOptions, 'options: got null, expected an object'],
     [{ rank: 0 }, 'rank: got 0, expected a whole number from 1 to 16'],
     [{ rank: 17 }, 'rank: got 17'],
     [
@@ -78,6 +86,27 @@ describe('bad input is refused by name and changes nothing', () => {
   ])('options %o', (options, message) => {
     expect(() => new MicroLora(options)).toThrow(OptionError)
     expect(() => new MicroLora(options)).toThrow(message)
+  })
+  it('a batch of which one input is refused leaves the outputs that were given', () => {
+    const lora = new MicroLora(small)
+    awaken(lora.module())
+    const outputs = new Float32Array(16).fill(7)
+    expect(() => lora.forwardBatch(Float32Array.from([...x, ...x.map((value) => 1e30 * value)]), outputs)).toThrow('too large')
+    expect(outputs).toEqual(new Float32Array(16).fill(7))
+    expect(lora.forwardBatch(Float32Array.from([...x, ...x]), outputs)).toBe(outputs)
+    expect(outputs.subarray(8)).toEqual(lora.forward(x))
+  })
+  it('a disposed adapter ends no task in memory that may be another one’s', () => {
+    const lora = new MicroLora({ ...small, ewc: true })
+    lora.dispose()
+    expect(() => lora.consolidate()).toThrow('disposed')
+  })
+  it('what one session or module explored is not learned as another’s', () => {
+    const lora = new MicroLora({ modules: { a: small, 'a b': small } })
+    lora.explore(x, { module: 'a', sessionId: 'b c' })
+    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a b', sessionId: 'c' })).toThrow('not in which direction')
+    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'c' })).toThrow('not in which direction')
+    expect(lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'b c' })).toBeTypeOf('number')
   })
   it('a gradient that overflows when summed is dropped, the weights stay', () => {
     const lora = new MicroLora({ ...small, clip: Infinity })

@@ -32,6 +32,10 @@ const isNumber = (value: unknown, from: number, to: number): boolean => typeof v
 
 /** Throws one OptionError that lists all that is wrong with the plain values; lengths are checked where the vectors are used. */
 export function checkFeedback(feedback: Feedback): void {
+  if (typeof feedback !== 'object' || feedback === null)
+    throw new OptionError(
+      `feedback: got ${String(feedback)}, expected an object with a target, a gradient, or a reward, quality or verdict.`,
+    )
   const { quality, reward, verdict, target, gradient, emitted, base, latencyUs, sessionId } = feedback
   let problems: string[] | undefined
   const complain = (text: string): void => void (problems ??= []).push(text)

@@ -2,6 +2,7 @@
 
 export { FormatError, GraftError, MismatchError, NumericError, OptionError, ShapeError, UnsupportedError } from '../base/errors.ts'
 export type { Feedback } from './feedback.ts'
+export { type HeadGradient, type HeadPrediction, HeadRows, type HeadRowsOptions } from './head.ts'
 export type { MicroLoraJson } from './json.ts'
 export { createContext, kernelContext, type KernelContext, type KernelName, kernelNames } from './kernels/context.ts'
 export type { MemoryReport } from './layout.ts'
@@ -9,4 +10,5 @@ export { MicroLora, type MicroLoraStatistics } from './micro-lora.ts'
 export { MicroModule } from './module.ts'
 export type { MicroLoraConfig, MicroLoraOptions, MicroLoraSettings, ModuleDimensions } from './options.ts'
 export type { PeftExport, PeftFiles } from './peft.ts'
+export type { TrustRegion } from './step.ts'
 export type { MicroLoraWarning } from './warnings.ts'

@@ -1,10 +1,12 @@
 // MicroLoRA: adapters of a few kilobytes that learn from single examples and feedback, in microseconds, without a language model. Puts feedback, modules
 // and figures together; the numbers themselves are module.ts's, files json.ts's and safetensors.ts's.
 
-import { MismatchError, OptionError, ShapeError } from '../base/errors.ts'
+import { MismatchError, NumericError, OptionError, ShapeError } from '../base/errors.ts'
+import { allFinite } from '../base/finite.ts'
 import { checkFeedback, type Feedback, qualityOf, rewardOf } from './feedback.ts'
 import { fromJson, type MicroLoraJson, toJson } from './json.ts'
 import { kernelContext, type KernelName } from './kernels/context.ts'
+import { forgotten } from './kernels/heap.ts'
 import { memoryReport, type MemoryReport } from './layout.ts'
 import { MicroModule } from './module.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
@@ -13,7 +15,7 @@ import { policyGradient } from './policy.ts'
 import { addLoss, addQuality, addReward, advantageOf, freshQuality, type QualityState, varianceOf } from './quality.ts'
 import { fromSafetensors, toSafetensors } from './safetensors.ts'
 import { type Saved, savedSlots } from './saved.ts'
-import { checkRate, consolidate } from './step.ts'
+import { checkRate, type TrustRegion } from './step.ts'
 import { effectiveRank, type MicroLoraWarning, warningsOf } from './warnings.ts'
 
 /** Figures of a MicroLoRA. */
@@ -36,10 +38,10 @@ export interface MicroLoraStatistics {
   readonly recentLoss: number
 }
 
-/** Memory of adapters that nobody holds any more goes back to the heap, also without `dispose`. */
-const forgotten = new FinalizationRegistry<() => void>((release) => release())
-
 const rememberedEmissions = 256 // sessions whose last explored output waits for its reward
+
+/** The module's length comes first, because names and sessions may hold spaces. */
+const emissionKey = (module: string, session: string): string => `${module.length} ${module} ${session}`
 
 /** One MicroLoRA over one module or several, with its figures. See docs/micro.md. */
 export class MicroLora {
@@ -87,7 +89,7 @@ export class MicroLora {
     const found = name === undefined && this.#modules.size === 1 ? this.#modules.values().next().value : this.#modules.get(name ?? '')
     if (found) return found
     const all = [...this.#modules.keys()].slice(0, 20).join(', ')
-    throw new OptionError(name === undefined ? `MicroLoRA: which module? There are ${all}.` : `MicroLoRA: there is no module ${JSON.stringify(name.slice(0, 100))}; there are ${all}.`) // prettier-ignore
+    throw new OptionError(name === undefined ? `MicroLoRA: which module? There are ${all}.` : `MicroLoRA: there is no module ${JSON.stringify(String(name).slice(0, 100))}; there are ${all}.`) // prettier-ignore
   }
 
   /** scale·B·A·x + bias [out], into `output` or a new array; zeros while not enabled. Throws ShapeError, NumericError. */
@@ -105,7 +107,7 @@ export class MicroLora {
     this.#forwards++
   }
 
-  /** N inputs one after the other: [N, in] → [N, out]. */
+  /** N inputs one after the other: [N, in] → [N, out]. Throws ShapeError, NumericError; then `outputs` is as it was. */
   forwardBatch(inputs: Float32Array, outputs?: Float32Array, module?: string): Float32Array {
     const own = this.module(module)
     const results = own.forwardBatch(inputs, outputs)
@@ -116,19 +118,18 @@ export class MicroLora {
 
   /**
    * base + the adapter's output + noise of the standard deviation `exploration`: a try, remembered by session until its reward arrives.
-   * Without noise a reward could not tell in which direction better lies.
+   * Without noise a reward could not tell in which direction better lies. Throws ShapeError, NumericError.
    */
   explore(
     input: Float32Array,
     { base, module, sessionId = '' }: { base?: Float32Array; module?: string; sessionId?: string } = {},
   ): Float32Array {
     const own = this.module(module)
+    if (base !== undefined) checkBase(own, base)
     const emitted = own.forward(input)
-    if (base && base.length !== emitted.length)
-      throw new ShapeError(`${own.name}: base: got ${base.length} values, expected ${emitted.length}.`)
     for (let i = 0; i < emitted.length; i++)
       emitted[i] = (this.enabled ? emitted[i]! : 0) + (base?.[i] ?? 0) + this.config.exploration * own.noise.normal()
-    const key = `${own.name} ${sessionId}`
+    const key = emissionKey(own.name, sessionId)
     this.#emissions.delete(key)
     this.#emissions.set(key, emitted.slice())
     for (const oldest of this.#emissions.keys()) if (this.#emissions.size > rememberedEmissions) this.#emissions.delete(oldest)
@@ -170,7 +171,7 @@ export class MicroLora {
     reward: number | undefined,
   ): number {
     if (reward === undefined) throw new OptionError('feedback: give a target, a gradient, or a reward, quality or verdict.')
-    const key = `${own.name} ${sessionId}`
+    const key = emissionKey(own.name, sessionId)
     const tried = emitted ?? this.#emissions.get(key)
     if (tried === undefined)
       throw new OptionError('feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.') // prettier-ignore
@@ -178,7 +179,7 @@ export class MicroLora {
     const error = this.#errorOf(own)
     if (base === undefined) own.forward(input, error)
     else {
-      if (!(base instanceof Float32Array) || base.length !== error.length) throw new ShapeError(`${own.name}: base: got ${base?.length} values, expected ${error.length} in a Float32Array.`) // prettier-ignore
+      checkBase(own, base)
       error.set(base)
       own.forwardAdd(input, error)
     }
@@ -197,37 +198,44 @@ export class MicroLora {
     return made
   }
 
-  /** One step of every module that gathered something, down the loss. Gives how many gradients went in. Throws OptionError for rates that cannot work. */
-  applyUpdates(learningRate: number): number {
-    return this.#apply(learningRate, 0)
+  /**
+   * One step of every module that gathered something, down the loss; with `trust` of the one module no further than it allows. Gives how many
+   * gradients went in. Throws OptionError for rates that cannot work, NumericError for gradients that overflow: those are dropped, no weight moves.
+   */
+  applyUpdates(learningRate: number, trust?: TrustRegion): number {
+    return this.#apply(learningRate, 0, trust)
   }
 
   /** The same, held back towards what earlier tasks need (option ewc; `consolidate` ends a task). λ: the option's unless given. */
-  applyUpdatesWithEwc(learningRate: number, lambda = this.config.ewcLambda): number {
+  applyUpdatesWithEwc(learningRate: number, lambda = this.config.ewcLambda, trust?: TrustRegion): number {
     if (!this.config.ewc) throw new OptionError('MicroLoRA: applyUpdatesWithEwc needs the option ewc.')
-    return this.#apply(learningRate, lambda)
+    return this.#apply(learningRate, lambda, trust)
   }
 
-  #apply(learningRate: number, lambda: number): number {
+  #apply(learningRate: number, lambda: number, trust: TrustRegion | undefined): number {
     checkRate(learningRate, this.config.decay, lambda)
+    if (trust !== undefined && this.#modules.size > 1)
+      throw new OptionError('MicroLoRA: a trust region belongs to one module: with several, call module(name).apply(rate, λ, trust).')
     if (!this.enabled) return 0
+    if (this.#modules.size > 1) for (const module of this.#modules.values()) module.checkGradients()
     const rate = this.config.rate === 'variance' ? learningRate / (1 + 4 * varianceOf(this.#quality)) : learningRate
     let count = 0
-    for (const module of this.#modules.values()) if (module.pendingUpdates > 0) count += module.apply(rate, lambda)
+    for (const module of this.#modules.values()) if (module.pendingUpdates > 0) count += module.apply(rate, lambda, trust)
     return count
   }
 
   /** Ends a task: from here on `applyUpdatesWithEwc` keeps what it needed. */
   consolidate(): void {
-    for (const module of this.#modules.values()) consolidate(module)
+    for (const module of this.#modules.values()) module.consolidate()
   }
 
-  /** W + scale·B·A as a new array [out, in], or into `output`, which may be W itself. The bias stays outside: see `bias`. Throws ShapeError. */
+  /** W + scale·B·A as a new array [out, in], or into `output`, which may be W itself. The bias stays outside: see `bias`. Throws ShapeError, NumericError. */
   mergeInto(baseWeights: Float32Array, { output, module }: { output?: Float32Array; module?: string } = {}): Float32Array {
     const { layout, scale, name, ...own } = this.#views(module)
     const size = layout.outFeatures * layout.inFeatures
     for (const [what, values] of [['base weights', baseWeights], ['output', output ?? baseWeights]] as const) // prettier-ignore
       if (!(values instanceof Float32Array) || values.length !== size) throw new ShapeError(`${name}: ${what}: got ${values?.length} values, expected ${size}: [${layout.outFeatures}, ${layout.inFeatures}] in a Float32Array.`) // prettier-ignore
+    if (!allFinite(baseWeights)) throw new NumericError(`${name}: base weights: hold NaN or infinite values; nothing was changed.`)
     const merged = output ?? new Float32Array(size)
     if (merged !== baseWeights) merged.set(baseWeights)
     if (!this.enabled) return merged
@@ -362,6 +370,13 @@ export class MicroLora {
     if (mismatches.length > 0) throw new MismatchError('The saved MicroLoRA has other settings', mismatches, 'MicroLora.fromJSON makes one of its own from it.') // prettier-ignore
     this.#take(saved)
   }
+}
+
+function checkBase({ name, layout: { outFeatures } }: MicroModule, base: Float32Array): void {
+  if (!(base instanceof Float32Array) || base.length !== outFeatures)
+    throw new ShapeError(`${name}: base: got ${(base as Float32Array | null)?.length} values, expected ${outFeatures} in a Float32Array.`)
+  const at = base.findIndex((value) => !Number.isFinite(value))
+  if (at >= 0) throw new NumericError(`${name}: base is ${base[at]} at ${at}; nothing was changed.`)
 }
 
 /** Settings and dimensions as texts by name. */

@@ -7,7 +7,7 @@ import { random, type Random, type RandomState } from '../base/random.ts'
 import type { KernelContext } from './kernels/context.ts'
 import { layoutOf, type Layout, type SlotName } from './layout.ts'
 import type { MicroLoraConfig } from './options.ts'
-import { checkRate, step } from './step.ts'
+import { checkRate, consolidate, gradientLength, step, type TrustRegion } from './step.ts'
 
 export interface ModuleCounts {
   readonly pendingUpdates: number
@@ -139,7 +139,7 @@ export class MicroModule {
     output.set(this.#result())
   }
 
-  /** N inputs one after the other: [N, in] → [N, out], into `outputs` or a new array. */
+  /** N inputs one after the other: [N, in] → [N, out], into `outputs` or a new array. Throws ShapeError, NumericError; then `outputs` is as it was. */
   forwardBatch(inputs: Float32Array, outputs?: Float32Array): Float32Array {
     const { inFeatures, outFeatures } = this.layout
     const count = inputs.length / inFeatures
@@ -147,13 +147,15 @@ export class MicroModule {
       throw new ShapeError(`${this.name}: inputs: got ${inputs?.length} values, expected a multiple of ${inFeatures} in a Float32Array.`)
     if (outputs) this.#check('outputs', outputs, count * outFeatures)
     if (!allFinite(inputs)) this.#refuseNaN('inputs', inputs)
-    const results = outputs ?? new Float32Array(count * outFeatures)
+    const results = new Float32Array(count * outFeatures) // also beside `outputs`: a later input may be refused
     for (let n = 0; n < count; n++) {
       this.#start()
       this.#forwardFrom(inputs.subarray(n * inFeatures, (n + 1) * inFeatures))
       results.set(this.#result(), n * outFeatures)
     }
-    return results
+    if (!outputs) return results
+    outputs.set(results)
+    return outputs
   }
 
   /** Adds the gradient of any loss whose ∂L/∂y [out] the caller knows. Throws ShapeError, NumericError; then nothing has changed. */
@@ -192,17 +194,39 @@ export class MicroModule {
   }
 
   /**
-   * One step along the mean of the gradients gathered, then they are forgotten. Gives how many they were.
+   * One step along the mean of the gradients gathered, then they are forgotten. Gives how many they were. With `trust` no further than it allows.
    * Throws NumericError where their mean is not finite: the weights stay, the gradients are dropped.
    */
-  apply(learningRate: number, ewcLambda = 0): number {
+  apply(learningRate: number, ewcLambda = 0, trust?: TrustRegion): number {
     this.#alive()
     checkRate(learningRate, this.config.decay, ewcLambda)
+    const within = trust === undefined ? Infinity : this.#reach(trust)
     const count = this.pendingUpdates
-    if (count === 0) return 0
-    this.pendingUpdates = 0
-    step(this, count, learningRate, ewcLambda)
+    if (count > 0) step(this, count, learningRate, ewcLambda, within)
     return count
+  }
+
+  /** Throws what `apply` would throw of the gradients gathered, which are dropped then. */
+  checkGradients(): void {
+    if (this.pendingUpdates > 0) gradientLength(this, this.pendingUpdates)
+  }
+
+  /** Ends a task for EWC. Throws OptionError without the option ewc. */
+  consolidate(): void {
+    this.#alive()
+    consolidate(this)
+  }
+
+  /** Puts the input into the scratch and gives how far its output may move. */
+  #reach({ input, share }: TrustRegion): number {
+    this.#check('trust.input', input, this.layout.inFeatures)
+    if (!(typeof share === 'number' && share > 0))
+      throw new OptionError(`${this.name}: trust.share: got ${share}, expected a number above 0.`)
+    const { heap, kernels, scratch } = this.context
+    this.#put(heap.array(), input, scratch.x, this.layout.inStride)
+    const squared = kernels.squares(scratch.x, this.layout.inStride)
+    if (!(squared < Infinity)) this.#refuseNaN('trust.input', input)
+    return share * Math.sqrt(squared)
   }
 
   /** Takes over counts and the state of the generator; numbers come by `write`. */

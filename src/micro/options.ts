@@ -151,6 +151,8 @@ function modulesOf(options: MicroLoraOptions, problems: string[]): Record<string
 
 /** Everything that was given, completed. Throws one OptionError that lists all that is wrong. */
 export function completeOptions(options: MicroLoraOptions): MicroLoraConfig {
+  if (typeof options !== 'object' || options === null)
+    throw new OptionError(`MicroLoRA: options: got ${String(options)}, expected an object.`)
   const problems: string[] = []
   const modules = modulesOf(options, problems)
   const settings: Record<string, unknown> = {}

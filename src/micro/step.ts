@@ -11,6 +11,7 @@ export interface Stepped {
   readonly config: MicroLoraConfig
   readonly context: KernelContext
   readonly layout: Layout
+  pendingUpdates: number
   steps: number
   lastMove: number
   consolidations: number
@@ -20,30 +21,45 @@ export interface Stepped {
   slot(name: SlotName): number
 }
 
+/** How far one step may move the output at an input, as a share of that input's length; before decay and EWC. */
+export interface TrustRegion {
+  readonly input: Float32Array
+  readonly share: number
+}
+
+/** Length of the mean gradient. Throws NumericError where it is not finite: the gradients are dropped then, the weights stay. */
+export function gradientLength(module: Stepped, count: number): number {
+  const { kernels } = module.context
+  const length = Math.sqrt(kernels.squares(module.slot('gradient'), module.layout.slotSize)) / count
+  if (length < Infinity) return length
+  kernels.clear(module.slot('gradient'), module.layout.slotSize)
+  module.pendingUpdates = 0
+  throw new NumericError(`${module.name}: the gradient is too large for 32-bit numbers; it was dropped. Scale inputs and targets down.`)
+}
+
 /**
  * With g the mean gradient, cut to the norm `clip`:
  *
  *     d = g,   or m / (1 − βᵗ) with m = βm + (1 − β)g,   or Adam's direction
- *     w ← (1 − η·decay)·w − η′·d,   η′ = min(η, trustRadius / ‖d‖)
+ *     w ← (1 − η·decay)·w − η′·d,   η′ = min(η, trustRadius / ‖d‖), cut again where `within` (of the scratch's x) asks for it
  *     w ← the proximal step of η·λ/2·Σ F(w − w*)²      (after a first task was consolidated)
  *
  * Throws NumericError where g is not finite; the weights are as they were, the gradients gone.
  */
-export function step(module: Stepped, count: number, learningRate: number, lambda: number): void {
+export function step(module: Stepped, count: number, learningRate: number, lambda: number, within = Infinity): void {
   const { context, config, layout } = module
   const { kernels } = context
   const [weights, gradient, size] = [module.slot('weights'), module.slot('gradient'), layout.slotSize]
-  const norm = Math.sqrt(kernels.squares(gradient, size)) / count
-  if (!(norm < Infinity)) {
-    kernels.clear(gradient, size)
-    throw new NumericError(`${module.name}: the gradient is too large for 32-bit numbers; it was dropped. Scale inputs and targets down.`)
-  }
+  const norm = gradientLength(module, count)
+  module.pendingUpdates = 0
   const share = norm > config.clip ? config.clip / (norm * count) : 1 / count
   module.steps++
   const length = direct(module, share, norm * count * share)
-  const rate = length * learningRate > config.trustRadius ? config.trustRadius / length : learningRate
+  const inRadius = length * learningRate > config.trustRadius ? config.trustRadius / length : learningRate
   const at = config.optimizer === 'sgd' && config.momentum > 0 ? module.slot('momentum') : gradient
-  let squared = kernels.move(weights, at, size, 1 - learningRate * config.decay, rate * factor(module, share))
+  const times = factor(module, share)
+  const rate = within < Infinity ? trusted(module, at, inRadius * times, within) / times : inRadius
+  let squared = kernels.move(weights, at, size, 1 - learningRate * config.decay, rate * times)
   if (at === gradient) kernels.clear(gradient, size)
   if (lambda > 0 && module.consolidations > 0)
     squared = kernels.pull(weights, module.slot('anchor'), module.slot('importance'), size, learningRate * lambda)
@@ -56,6 +72,43 @@ const correction = (share: number, steps: number): number => 1 / (1 - share ** s
 function factor({ config, steps }: Stepped, share: number): number {
   if (config.optimizer === 'adam') return 1
   return config.momentum > 0 ? correction(config.momentum, steps) : share
+}
+
+const halvings = 24 // of the part of a step that is kept: as fine as 32-bit weights
+
+/**
+ * The part of k up to which −k·d moves the output at the scratch's x by no more than `within`:
+ *
+ *     Δy = −k·p + k²·q     p = s·(dB·A·x + B·dA·x) + d_bias     q = s·dB·dA·x
+ *
+ * so ‖Δy‖² is a polynomial of k, and three passes through pairs of matrices give it for all k.
+ */
+function trusted(module: Stepped, direction: number, k: number, within: number): number {
+  const { context, config, layout } = module
+  const { kernels, scratch } = context
+  const { rank, inStride, outStride, parts } = layout
+  const { x, y, t, u } = scratch
+  const [weights, toB, scale] = [module.slot('weights'), parts[1]!.start, config.alpha / config.rank]
+  const pass = (a: number, b: number, to: number): unknown => kernels.forward(rank, a, b + toB, x, u, to, inStride, outStride, scale)
+  if (parts[2]) kernels.copy(y, direction + parts[2].start, outStride)
+  else kernels.clear(y, outStride)
+  pass(weights, direction, y)
+  pass(direction, weights, y)
+  const ofP = kernels.squares(y, outStride)
+  kernels.clear(t, outStride)
+  pass(direction, direction, t)
+  const ofQ = kernels.squares(t, outStride)
+  kernels.subtract(y, t, outStride)
+  const twiceBoth = ofP + ofQ - kernels.squares(y, outStride)
+  const moves = (part: number): number => part * Math.sqrt(Math.max(0, ofP - part * twiceBoth + part * part * ofQ))
+  if (moves(k) <= within) return k
+  let [low, high] = [0, k]
+  for (let i = 0; i < halvings; i++) {
+    const middle = (low + high) / 2
+    if (moves(middle) <= within) low = middle
+    else high = middle // also where it is NaN
+  }
+  return low
 }
 
 /** Makes the direction where it is not the gradient itself; gives its length. */

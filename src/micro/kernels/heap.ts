@@ -21,6 +21,9 @@ export function plainGrowing(): Growing {
   }
 }
 
+/** What somebody no longer holds goes back to its heap, also where nobody called `dispose`: register it with a function that does not hold it. */
+export const forgotten = new FinalizationRegistry<() => void>((release) => release())
+
 interface Gap {
   start: number
   end: number

@@ -16,6 +16,8 @@ export interface Kernels {
    */
   // prettier-ignore
   backward(rank: number, a: number, b: number, ga: number, gb: number, gBias: number, x: number, u: number, e: number, nIn: number, nOut: number, scale: number): number
+  /** y += Σ_k weights[k]·rows[places[k]] for `count` rows of n floats; `places` are row numbers, as floats like all else here. */
+  gather(rows: number, places: number, weights: number, count: number, y: number, n: number): void
   /** Σ v² */
   squares(at: number, n: number): number
   /** v = 0 */

@@ -8,7 +8,7 @@ const [nIn, nOut] = [48, 32]
 
 const sizes = (rank: number) => {
   const [a, b] = [rank * nIn, rank * nOut]
-  return { a, b, ga: a, gb: b, gBias: nOut, x: nIn, y: nOut, t: nOut, u: 32, m: a, v: a, f: a, w: a }
+  return { a, b, ga: a, gb: b, gBias: nOut, x: nIn, y: nOut, t: nOut, u: 32, p: rank, m: a, v: a, f: a, w: a }
 }
 type Places = Record<keyof ReturnType<typeof sizes>, number>
 
@@ -17,6 +17,7 @@ const calls: Record<string, (kernels: Kernels, at: Places, rank: number) => numb
   forward: (k, at, rank) => k.forward(rank, at.a, at.b, at.x, at.u, at.y, nIn, nOut, 1.5),
   subtract: (k, at) => k.subtract(at.y, at.t, nOut),
   backward: (k, at, rank) => k.backward(rank, at.a, at.b, at.ga, at.gb, at.gBias, at.x, at.u, at.y, nIn, nOut, 1.5),
+  gather: (k, at, rank) => k.gather(at.a, at.p, at.u, rank, at.x, nIn),
   squares: (k, at, rank) => k.squares(at.gb, rank * nOut),
   watch: (k, at, rank) => k.watch(at.f, at.ga, rank * nIn, 0.9, 0.1),
   adam: (k, at, rank) => k.adam(at.ga, at.m, at.v, rank * nIn, 0.5, 0.9, 0.99, 10, 100, 1e-8),
@@ -36,7 +37,8 @@ function ran({ kernels, heap }: KernelContext, rank: number): Map<string, number
     Object.entries(calls).map(([kernel, call]) => {
       for (const [i, [name, size]] of lengths.entries()) {
         const values = randomVector(size, 20 * rank + i)
-        heap.array().set(name === 'v' || name === 'f' ? values.map(Math.abs) : values, at[name as keyof Places])
+        const shaped = name === 'v' || name === 'f' ? values.map(Math.abs) : name === 'p' ? values.map((_, k) => (5 * k) % rank) : values
+        heap.array().set(shaped, at[name as keyof Places])
       }
       const given = call(kernels, at, rank) ?? 0
       return [kernel, [given, ...heap.array().subarray(0, end)]]

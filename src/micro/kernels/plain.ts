@@ -79,7 +79,7 @@ function squares(h: Heap, at: number, n: number): number {
 
 const largest = 3.4028234663852886e38 // what f32 holds: sums beyond it are refused by the compiled kernels too
 
-type Products = Pick<Kernels, 'forward' | 'subtract' | 'backward'>
+type Products = Pick<Kernels, 'forward' | 'subtract' | 'backward' | 'gather'>
 
 const products = (heap: () => Heap): Products => ({
   forward(rank, a, b, x, u, y, nIn, nOut, scale) {
@@ -105,6 +105,10 @@ const products = (heap: () => Heap): Products => ({
     }
     if (gBias !== 0) addScaled(h, gBias, 1, e, nOut)
     return loss
+  },
+  gather(rows, places, weights, count, y, n) {
+    const h = heap()
+    for (let k = 0; k < count; k++) addScaled(h, y, h[weights + k]!, rows + h[places + k]! * n, n)
   },
 })
 

@@ -3,9 +3,11 @@
 import '../../../src/micro/bad-input.test.ts'
 import '../../../src/micro/ewc.test.ts'
 import '../../../src/micro/gradient.test.ts'
+import '../../../src/micro/head.test.ts'
 import '../../../src/micro/kernels/kernels.test.ts'
 import '../../../src/micro/micro-lora.test.ts'
 import '../../../src/micro/saved.test.ts'
+import '../../../src/micro/step.test.ts'
 import { runAll } from './suite.ts'
 
 Object.assign(globalThis, { outcomes: runAll() })
