@@ -29,7 +29,7 @@ export { isMlxConfig, loadAdapter, saveAdapter, tensorFileOf, type SaveOptions }
 export { presets } from './presets.ts'
 export { createRole, roleCost, roleFor, roleNamed, roles } from './roles.ts'
 export { readServingForms, servingForms, type ServingForms } from './serving-forms.ts'
-export { attachSlots, servingTensors, slotTensors, type SlotOptions } from './slots.ts'
+export { attachSlots, servingTensors, slotTensors, withOwnRanks, type SlotOptions } from './slots.ts'
 export { standaloneForward, type StandaloneForward } from './standalone-forward.ts'
 export { standaloneModel, standaloneModules, type StandaloneModel } from './standalone-model.ts'
 export { asStored, storageTypes, type StorageType } from './storage.ts'

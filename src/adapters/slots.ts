@@ -3,8 +3,9 @@
 import { OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
-import type { Value } from '../graph/ir.ts'
+import type { Graph, Value } from '../graph/ir.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
+import { rewrite } from '../graph/rewrite.ts'
 import { ACTIVE, activationAt } from './activation.ts'
 import type { Adapter } from './adapter.ts'
 import type { WeightOf } from './kind.ts'
@@ -57,6 +58,23 @@ function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
   const detoured = g.add(base, g.matmul(activated(low), B, { transB: true })) // [.., out]
   const scaled = v ? g.multiply(detoured, vector('v', module.outFeatures)) : detoured
   return shift ? g.add(scaled, activated(vector('shift', module.outFeatures))) : scaled
+}
+
+/** Chained blocks in which every slot's rank is its own: named ranks are equal only within a block's graph. */
+export function withOwnRanks(graph: Graph): Graph {
+  const inputs = new Map(
+    graph.inputs.map((input) => {
+      const module = input.name.slice(0, input.name.lastIndexOf('.'))
+      const shape = input.shape.map((dim) => (typeof dim === 'string' && dim.startsWith('R:') ? `R:${module}` : dim))
+      return [input.name, input.role === 'adapter' ? { ...input, shape } : input] as const
+    }),
+  )
+  return rewrite(
+    { ...graph, inputs: [...inputs.values()] },
+    '%ranks',
+    (g, { operation, inputs: given, attributes }) =>
+    g.op(operation, given.map((value) => inputs.get(value.name) ?? value), attributes), // prettier-ignore
+  )
 }
 
 interface Slot {

@@ -1,6 +1,7 @@
 // Graph passes that make a model's graph fit for serving: a cache of earlier keys and values, embedding rows from outside, logits only
 // where they are asked for. Knows nothing of weights' formats or of how tokens are chosen.
 
+import { assertInternal } from '../base/errors.ts'
 import type { Graph, Value } from '../graph/ir.ts'
 import { prune, rewrite } from '../graph/rewrite.ts'
 
@@ -12,6 +13,9 @@ export const LOGIT_ROWS = 'rows.logits'
 export const SPLIT = 'split'
 export const pastName = (layer: number, part: 'k' | 'v'): string => `past.${layer}.${part}`
 export const entryName = (layer: number, part: 'k' | 'v'): string => `cache.${layer}.${part}`
+
+/** Output with the states that enter a layer, f32 [N, T, D]. */
+export const STATES = 'states'
 
 const isMask = (name: string): boolean => name === 'mask' || name.startsWith('mask.')
 
@@ -38,6 +42,13 @@ export function withCache(graph: Graph): Graph {
     },
     (g) => entries.forEach((value, name) => g.output(name, value)),
   )
+}
+
+/** Also gives out the value of this name, as `states`: what enters a layer. */
+export function withStates(graph: Graph, name: string): Graph {
+  const value = graph.nodes.find(({ output }) => output.name === name)?.output
+  assertInternal(value, `the chained graph has no value "${name}"`)
+  return { ...graph, outputs: new Map([...graph.outputs, [STATES, value]]) }
 }
 
 /** The embedding table leaves the graph: its rows for the ids arrive as an input, gathered from whatever form the table is kept in. */

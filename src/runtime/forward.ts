@@ -9,7 +9,7 @@ import { contextLimit } from '../graph/rope.ts'
 import { startsOf } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { cacheMask, type Span, spanFeeds } from './cache-feeds.ts'
-import { EMBEDDING_ROWS, LOGIT_ROWS } from './cached-graph.ts'
+import { EMBEDDING_ROWS, LOGIT_ROWS, STATES } from './cached-graph.ts'
 import { isPerRow, type Served } from './experts.ts'
 import { createKvCache, type KvCache } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
@@ -20,6 +20,14 @@ const PIECE = 512
 /** The last token of every row, all of them, none, or those at the given places among a row's new tokens, in rising order. */
 export type Places = 'last' | 'all' | 'none' | readonly (readonly number[])[]
 
+/** For whoever goes on from inside the model: the states that enter a layer. */
+export interface StatesTap {
+  /** The layer, from 0. */
+  readonly layer: number
+  /** Given the states [T, D] of a row's next T tokens, from its first one on, virtual ones included: a prompt may come in pieces. */
+  take(row: number, states: Float32Array): void
+}
+
 export interface ForwardOptions {
   /** One expert for all rows or one for each; adapters with virtual tokens serve all rows. */
   readonly served?: Served
@@ -27,6 +35,8 @@ export interface ForwardOptions {
   readonly at?: Places
   /** Hidden states instead of logits; the head is not computed then. */
   readonly want?: 'logits' | 'hidden'
+  /** Also gives out the states that enter a layer; compiles a program of its own the first time. */
+  readonly states?: StatesTap | undefined
   /** Called between the pieces of a long prompt; throwing stops. */
   readonly checkpoint?: () => void
   /** Positions from which the rows' experts act, from startsOf. Unless given, from these tokens, which then are the rows' first. */
@@ -46,7 +56,7 @@ export interface Forward {
 export interface ForwardParts {
   readonly config: ModelConfig
   readonly weights: BaseWeights
-  readonly program: (served: Served) => Promise<ServingProgram>
+  readonly program: (served: Served, states?: number) => Promise<ServingProgram>
 }
 
 function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[], cache: KvCache): void {
@@ -102,6 +112,15 @@ async function pieceFeeds(
   ])
 }
 
+/** Of states [N, T, D] each row's own, without what it was padded with. */
+function giveStates({ take }: StatesTap, { data, shape }: Tensor, pieces: readonly (readonly number[])[]): void {
+  const [, tokens, width] = shape as [number, number, number]
+  pieces.forEach(({ length }, row) => {
+    const start = row * tokens * width
+    if (length > 0) take(row, (data as Float32Array).subarray(start, start + length * width))
+  })
+}
+
 export function createForward(parts: ForwardParts): Forward {
   const { config, program } = parts
   const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
@@ -111,14 +130,14 @@ export function createForward(parts: ForwardParts): Forward {
     cache: KvCache,
     options: ForwardOptions = {},
   ): Promise<Float32Array[][]> => {
-    const { served, at = 'last', want = 'logits', checkpoint } = options
+    const { served, at = 'last', want = 'logits', checkpoint, states } = options
     const virtual = served && !isPerRow(served) && !isMixture(served) ? virtualIdsOf(served) : []
     // Virtual tokens go before a row's first token, and nobody else counts them.
     const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
     const tokens = given.map((row, n) => [...before[n]!, ...row])
     checkLengths(config, tokens, cache)
     const starts = activationOf(given, cache, options)
-    const compiled = await program(served)
+    const compiled = await program(served, states?.layer)
     const results = tokens.map((): Float32Array[] => [])
     const longest = Math.max(...tokens.map(({ length }) => length))
     for (let start = 0; start < longest; start += PIECE) {
@@ -136,6 +155,7 @@ export function createForward(parts: ForwardParts): Forward {
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
       const outputs = await compiled.run(feeds, served)
       cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
+      if (states) giveStates(states, outputs.get(STATES)!, pieces)
       const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>
       picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)))
     }

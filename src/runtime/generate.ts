@@ -7,7 +7,7 @@ import { type TextStream, textStream } from '../formats/text-stream.ts'
 import type { Tokenizer } from '../formats/tokenizer.ts'
 import { startsOf } from './activation.ts'
 import { type AdapterChoice, type Grouping, inGroups, servedTo } from './experts.ts'
-import type { Forward } from './forward.ts'
+import type { Forward, StatesTap } from './forward.ts'
 import { createSampler, type Sampler, type SamplingOptions } from './sampler.ts'
 import { stopMatcher } from './stop.ts'
 
@@ -25,6 +25,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly exact?: boolean
   /** Turns each last hidden state [D] into logits [V] in place of the model's own head: for whoever changes what the model says. One answer only. */
   readonly head?: (hidden: Float32Array) => Promise<Float32Array>
+  /** Given the states that enter a layer, of the prompt and then of each token that is read again; row 0. One answer only. */
+  readonly states?: StatesTap
   readonly signal?: AbortSignal
 }
 
@@ -137,9 +139,9 @@ export async function* generate(
   const served = simplified(options.adapter)
   const each = { ...checkpointOf(options), served, activeFrom: startsOf(served, [prompt]) }
   const cache = forward.cache(1)
-  const { head } = options
+  const { head, states } = options
   const logitsAfter = async (tokens: readonly number[]): Promise<Float32Array> => {
-    const [[seen]] = (await forward([tokens], cache, { ...each, want: head ? 'hidden' : 'logits' })) as [[Float32Array]]
+    const [[seen]] = (await forward([tokens], cache, { ...each, states, want: head ? 'hidden' : 'logits' })) as [[Float32Array]]
     return head ? head(seen) : seen
   }
   const started = now()
@@ -160,7 +162,8 @@ export function generateBatch(
   options: GenerateOptions & AdapterChoice,
   parts: GenerateParts,
 ): Promise<Generation[]> {
-  if (options.head) throw new OptionError('A head of one’s own answers one prompt at a time: use generate.')
+  if (options.head || options.states)
+    throw new OptionError('A head of one’s own, or a look at states, takes one prompt at a time: use generate.')
   const answers = prompts.map((prompt, i) => new Answer(prompt, options, parts, i))
   return inGroups(prompts.length, options, parts.grouping, (rows, experts) =>
     answerTogether(rows, { prompts, answers, experts, options, parts }),

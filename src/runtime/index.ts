@@ -6,6 +6,7 @@ export type { EndReason, GenerateEvent, GenerateOptions, Generation } from './ge
 export type { AdapterChoice } from './experts.ts'
 export { forwardError, type ForwardError } from './forward-error.ts'
 export type { Gradients } from './gradients.ts'
+export type { StatesTap } from './forward.ts'
 export type { Head } from './head.ts'
 export { createModel, type BatchOptions, type HiddenOptions, type Model, type ModelOptions, type PromptOptions } from './model.ts'
 export { predictionDistance, type PredictionDistance } from './prediction-distance.ts'

@@ -11,7 +11,7 @@ import type { ModelConfig } from '../graph/model-config.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { contextLimit } from '../graph/rope.ts'
 import { baseWeights, type WeightChoice } from './base-weights.ts'
-import { createForward, type Forward, type Places } from './forward.ts'
+import { createForward, type Forward, type Places, type StatesTap } from './forward.ts'
 import { type Gradients, gradientsOf } from './gradients.ts'
 import { generate, generateBatch, type GenerateEvent, type GenerateOptions, type GenerateParts, type Generation } from './generate.ts'
 import { exactResults } from './exact-results.ts'
@@ -40,6 +40,8 @@ export interface BatchOptions extends PromptOptions, AdapterChoice {}
 export interface HiddenOptions extends AdapterChoice {
   /** Which tokens of each row to look at; all unless given. */
   readonly at?: Places
+  /** Also given the states that enter a layer, of all tokens, by row. */
+  readonly states?: StatesTap
   /** The path that generates ('fast', unless given) or the exact one. */
   readonly accuracy?: Accuracy
 }
@@ -87,8 +89,8 @@ export function createModel(options: ModelOptions): Model {
   const weights = baseWeights(base.graph, base.weights, options.weights)
   const programs = programCache(base, backend, weights)
   const forwards: Record<Accuracy, Forward> = {
-    fast: createForward({ config, weights, program: (served) => programs.get(served, 'fast') }),
-    exact: createForward({ config, weights, program: (served) => programs.get(served, 'exact') }),
+    fast: createForward({ config, weights, program: (served, states) => programs.get(served, 'fast', states) }),
+    exact: createForward({ config, weights, program: (served, states) => programs.get(served, 'exact', states) }),
   }
   const heads = {
     fast: createHead({ model: base.graph, weights, backend, accuracy: 'fast' }),
@@ -144,11 +146,12 @@ export function createModel(options: ModelOptions): Model {
 /** Final hidden states by either path. */
 const hiddenOf =
   (forwards: Readonly<Record<Accuracy, Forward>>, grouping: Grouping): Model['hidden'] =>
-  async (ids, { at = 'all', accuracy = 'fast', ...choice } = {}) =>
+  async (ids, { at = 'all', accuracy = 'fast', states, ...choice } = {}) =>
     inGroups(ids.length, choice, grouping, (rows, experts) => {
       const forward = forwards[accuracy]
       const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
-      return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want: 'hidden', at: own }) // prettier-ignore
+      const tap = states && { layer: states.layer, take: (row: number, given: Float32Array) => states.take(rows[row]!, given) }
+      return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want: 'hidden', at: own, states: tap }) // prettier-ignore
     })
 
 const trainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>

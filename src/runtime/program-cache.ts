@@ -16,6 +16,7 @@ import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
+import { enteringName } from '../graph/tail.ts'
 import { invocationOf } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { adaptersOf, isPerRow, type Served } from './experts.ts'
@@ -30,8 +31,8 @@ import {
 } from './serving-program.ts'
 
 export interface ProgramCache {
-  /** The program that serves this. Throws MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture without a form. */
-  get(served: Served, wanted: Accuracy): Promise<ServingProgram>
+  /** The program that serves this; with `states`, one that gives out what enters that layer. Throws MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture without a form. */
+  get(served: Served, wanted: Accuracy, states?: number): Promise<ServingProgram>
   /** Whether rows of this expert may stand in a batch beside rows of others. */
   sharesBatch(expert: Expert | undefined): Promise<boolean>
   dispose(): Promise<void>
@@ -79,12 +80,14 @@ export function programCache(base: BaseModel, backend: Backend, weights: BaseWei
   // Accuracy makes a difference for packed weights only: a model without any needs one program.
   const packed = [...base.weights.tensors.keys()].some((name) => weights.formOf(name))
   return {
-    async get(served, wanted) {
+    async get(served, wanted, states) {
+      if (states !== undefined) enteringName(base.graph, states) // throws before anything is kept
       const accuracy = packed ? wanted : 'exact'
       const needed = await needs.of(served)
-      const key = JSON.stringify([accuracy, needed])
+      const key = JSON.stringify([accuracy, needed, states])
       const program =
-        programs.get(key) ?? createServingProgram({ model: base.graph, weights, backend, accuracy, formsOf: needs.formsOf, ...needed })
+        programs.get(key) ??
+        createServingProgram({ model: base.graph, weights, backend, accuracy, formsOf: needs.formsOf, states, ...needed })
       programs.set(key, program)
       return program
     },

@@ -11,6 +11,7 @@ import {
   type ServingForms,
   type SlotOptions,
   slotTensors,
+  withOwnRanks,
 } from '../adapters/index.ts'
 import { assertInternal } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -19,9 +20,9 @@ import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../c
 import { stackPacked } from '../compute/pack.ts'
 import type { Graph } from '../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../graph/model-graph.ts'
-import { rewrite } from '../graph/rewrite.ts'
+import { enteringName } from '../graph/tail.ts'
 import type { BaseWeights } from './base-weights.ts'
-import { withCache, withEmbeddingRows, withLogitRows } from './cached-graph.ts'
+import { withCache, withEmbeddingRows, withLogitRows, withStates } from './cached-graph.ts'
 import { isPerRow, type Served } from './experts.ts'
 import { stackAdapter } from './stack-adapter.ts'
 import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
@@ -48,6 +49,8 @@ export interface ServingOptions {
   readonly perRow?: boolean
   /** Slots whose detours act only where the feed `active` says; a product more a layer. */
   readonly activation?: boolean
+  /** A layer whose incoming states are given out too, for whoever goes on from there; an output more, and no other cost. */
+  readonly states?: number | undefined
   /** Where an expert's forms come from, when somebody keeps them; else they are made when it is first run. */
   readonly formsOf?: (expert: Expert) => Promise<ServingForms>
 }
@@ -75,30 +78,15 @@ export function withSlots(
   return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), ...more })
 }
 
-/** Named ranks are equal only within a block's graph; once blocks are chained every module's rank is its own. */
-function withOwnRanks(graph: Graph): Graph {
-  const inputs = new Map(
-    graph.inputs.map((input) => {
-      const module = input.name.slice(0, input.name.lastIndexOf('.'))
-      const shape = input.shape.map((dim) => (typeof dim === 'string' && dim.startsWith('R:') ? `R:${module}` : dim))
-      return [input.name, input.role === 'adapter' ? { ...input, shape } : input] as const
-    }),
-  )
-  return rewrite(
-    { ...graph, inputs: [...inputs.values()] },
-    '%ranks',
-    (g, { operation, inputs: given, attributes }) =>
-    g.op(operation, given.map((value) => inputs.get(value.name) ?? value), attributes), // prettier-ignore
-  )
-}
-
 /** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
 export function servingGraph(options: Omit<ServingOptions, 'backend'>): { graph: Graph; stacks: readonly LinearStack[] } {
-  const { model, weights, accuracy, attached, slots = 'plain', perRow = false, activation = false } = options
+  const { model, weights, accuracy, attached, slots = 'plain', perRow = false, activation = false, states } = options
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
   const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
   const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots, { perRow, activation })
-  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(composeBlocks(detoured.blocks)))))
+  const whole = composeBlocks(detoured.blocks)
+  const told = states === undefined ? whole : withStates(whole, enteringName(detoured, states))
+  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(told))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
   return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
