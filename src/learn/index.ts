@@ -6,16 +6,14 @@ export { headErrors as createHeadErrors, type Breadth, type HeadError, type Head
 export { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
 export { createStudent, type Lesson, type Reading, type Student, type StudentOptions } from './student.ts'
 export { consolidated, type GateVerdict, judge, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
-export {
-  createLearner,
-  type ConsolidateUserOptions,
-  type Example,
-  type FeedbackResult,
-  type LearnedTurn,
-  type Learner,
-  type LearnerEvent,
-  type LearnerOptions,
-} from './learner.ts'
-export { type LearningSignal, rewardOf } from './signal.ts'
+export { createLearner, type LearnedTurn, type Learner, type LearnerEvent } from './learner.ts'
+export type { ConsolidateBy, GuardOptions, LearnerOptions, Schedule, ScheduledBy } from './learner-options.ts'
+export type { Consolidated, ConsolidateUserOptions } from './consolidation.ts'
+export { foldAdapters, type FoldedAdapter } from './fold-adapters.ts'
+export type { NumberedVersion } from './learner-user.ts'
+export type { LearnerWarning, UserStatistics } from './statistics.ts'
+export type { FeedbackResult } from './teaching.ts'
+export type { Example } from './turns.ts'
+export { advantageOf, type LearningSignal, newRecord, type RewardOptions, rewardOf, type RewardRecord } from './signal.ts'
 export { ConflictError } from '../base/errors.ts'
 export * from './store/index.ts'

@@ -1,31 +1,22 @@
 // A model that learns from its users: each has a fast tier and a memory at the head, and a slow tier that takes over what they learned. Users share
-// the base and nothing else. Knows no storage and no clock.
+// the base and nothing else. Here is what a caller sees; the parts lie beside it: learner-users.ts (who is in memory, what is saved), teaching.ts (a
+// turn learned), canary-guard.ts, consolidation.ts, statistics.ts.
 
-import { NotFoundError, OptionError } from '../base/errors.ts'
-import type { GenerateEvent, Generation, Head, Model, Prompt, PromptOptions } from '../runtime/index.ts'
-import type { EncodedRow } from '../train/data/encode.ts'
-import type { TrainableModel } from '../train/options.ts'
-import { consolidated, type GateVerdict, judge, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
-import { type Breadth, type HeadErrors, headErrors } from './head-error.ts'
-import { advantageOf, type LearningSignal, newRecord, type RewardRecord } from './signal.ts'
-import { createStudent, type Reading, type Student, type StudentOptions } from './student.ts'
-
-export interface LearnerOptions extends StudentOptions {
-  readonly model: Model & TrainableModel
-  /** How much of the vocabulary a gradient looks at: 64 unless given. */
-  readonly breadth?: Breadth
-  readonly slow?: SlowTierOptions
-  /** Answers that may still be judged, by user; 32 unless given. */
-  readonly keptTurns?: number
-  /** Turns kept as rows for the next consolidation, by user; 256 unless given. */
-  readonly keptRows?: number
-}
-
-/** An example to learn from, or to watch: what was asked, and the answer that was right. */
-export interface Example {
-  readonly prompt: Prompt
-  readonly completion: string
-}
+import { NotFoundError } from '../base/errors.ts'
+import type { GenerateEvent, Generation, Head, Prompt, PromptOptions } from '../runtime/index.ts'
+import { CanaryGuard } from './canary-guard.ts'
+import { bareStudent, type Consolidated, type ConsolidateUserOptions, consolidateUser } from './consolidation.ts'
+import { type HeadErrors, headErrors } from './head-error.ts'
+import { type LearnerOptions, type ScheduledBy, scheduleOf } from './learner-options.ts'
+import { restoreUser, type StateOrigin, stateOfUser } from './learner-state.ts'
+import { adapterOf, type LearnerUser, newUser, type NumberedVersion, switchTo, type Turn } from './learner-user.ts'
+import { LearnerUsers } from './learner-users.ts'
+import type { LearningSignal } from './signal.ts'
+import { type LearnerWarning, statisticsOf, type UserStatistics, warningsFor } from './statistics.ts'
+import type { UserState } from './store/user-state.ts'
+import type { Reading, Student } from './student.ts'
+import { type FeedbackResult, learnFeedback, learnRight, type TeachingParts } from './teaching.ts'
+import { encoded, type Example, flat, lossOver } from './turns.ts'
 
 export interface LearnedTurn extends Example {
   readonly user: string
@@ -33,22 +24,7 @@ export interface LearnedTurn extends Example {
 
 export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
 
-export interface FeedbackResult {
-  readonly reward: number
-  /** Reward − what this user's answers usually get: the sign says which way was learned. */
-  readonly advantage: number
-  readonly surprise: number
-}
-
-export interface ConsolidateUserOptions {
-  /** Must not get worse. */
-  readonly canaries?: readonly Example[]
-  /** By how large a share canaries may get worse; 0.01 unless given. */
-  readonly bound?: number
-  /** How much of what was learned must be left, on held-out turns; 0.5 unless given. */
-  readonly least?: number
-}
-
+/** Calls for one user are done one after the other, for different users at the same time; answers are written while others learn. */
 export interface Learner {
   /** Answers as this user's model. The last event, 'turn-end', has the number that feedback names. */
   generate(prompt: Prompt, options: PromptOptions & { readonly user: string }): AsyncGenerator<LearnerEvent, void>
@@ -58,64 +34,68 @@ export interface Learner {
   learn(turn: LearnedTurn): Promise<Reading>
   /** The loss of a completion as this user's model sees it, in nats a token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
-  /** Trains what was learned into the user's slow tier; where the gate keeps it, fast tier and memory are emptied. */
-  consolidate(user: string, options?: ConsolidateUserOptions): Promise<GateVerdict>
-  /** Versions of the slow tier, the oldest (no adapter) first. */
-  versions(user: string): readonly SlowVersion[]
-  /** Goes back to a version of the slow tier; fast tier and memory, which stand on another, are emptied. */
-  restore(user: string, version: number): void
-  /** What is kept of a user, made when first asked for. */
-  student(user: string): Student
-  forget(user: string): void
+  /** The slow tier takes over what was learned, by training or by an exact sum; where the gate says no, nothing changes. */
+  consolidate(user: string, options?: ConsolidateUserOptions): Promise<Consolidated>
+  /** Whether the schedule calls for a consolidation; after a learned turn that is due it is done by itself. */
+  due(user: string): Promise<boolean>
+  /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
+  versions(user: string): Promise<readonly NumberedVersion[]>
+  /** Goes back to a version of the slow tier by its number; fast tier and memory, which stand on another, are emptied. */
+  restore(user: string, version: number): Promise<void>
+  /** What a user's turns and signals were like, and what is kept. */
+  statistics(user: string): Promise<UserStatistics>
+  /** What the figures call for; each says what to do. */
+  warnings(user: string): Promise<readonly LearnerWarning[]>
+  /** A user's tiers, made when first asked for: to look at. */
+  student(user: string): Promise<Student>
+  /** Removes a user, also from the store. */
+  forget(user: string): Promise<void>
+  /** Waits for every call and saves everybody. Rejects with StorageError naming those who could not be saved; they stay in memory. */
+  flush(): Promise<void>
+  /** Flushes; no call is taken afterwards. The store stays open: whoever opened it closes it. */
+  close(): Promise<void>
 }
 
-interface Turn {
-  readonly ids: readonly number[]
-  readonly promptTokens: number
-  readonly hidden: Float32Array
-}
-
-interface User {
-  readonly student: Student
-  readonly record: RewardRecord
-  readonly turns: Map<number, Turn>
-  readonly rows: EncodedRow[]
-  readonly versions: SlowVersion[]
-  current: number
-  count: number
-}
-
-const heldEvery = 8 // of the kept rows every eighth is held out of a consolidation, for its gate
-
-/** A learner over a model. Its head is the model's own; the model may go on serving others beside it. */
+/** A learner over a model. Its head is the model's own; the model may go on serving others beside it. Throws OptionError for options out of range. */
 export const createLearner = (options: LearnerOptions): Learner => new TieredLearner(options)
 
-type Asked = Pick<Turn, 'ids' | 'promptTokens'>
-const adapterOf = ({ versions, current }: User) => versions[current]!.adapter
-const mean = (losses: ArrayLike<number>): number => Array.from(losses).reduce((sum, loss) => sum + loss, 0) / losses.length
-const rowOf = ({ ids, promptTokens }: Asked): EncodedRow => ({
-  ids: Int32Array.from(ids),
-  weights: Float32Array.from(ids, (_, t) => (t >= promptTokens ? 1 : 0)),
-})
-const turnOf = ({ ids, weights }: EncodedRow): Asked => ({ ids: [...ids], promptTokens: weights.findIndex((weight) => weight > 0) })
+const beforeAnyClock = (): number => 0
 
 class TieredLearner implements Learner {
   readonly #options: LearnerOptions
   readonly #head: Head
   readonly #errors: HeadErrors
-  /** Knows nothing: the model as it is, with a slow tier at most. */
-  readonly #bare: Student
-  readonly #users = new Map<string, User>()
+  readonly #schedule: ScheduledBy | undefined
+  readonly #users: LearnerUsers
+  readonly #guard: CanaryGuard
+  readonly #teaching: TeachingParts
+  readonly #scheduled = new Set<string>()
+  #origin: StateOrigin | undefined
 
   constructor(options: LearnerOptions) {
+    const { model, canaries = [], guard, keptRows = 256 } = options
     this.#options = options
-    this.#head = options.model.head()
+    this.#head = model.head()
     this.#errors = headErrors(this.#head, options.breadth)
-    this.#bare = createStudent(this.#head, this.#errors, { fast: false, memory: false })
+    this.#schedule = scheduleOf(options)
+    this.#made('') // checks the tiers' options
+    this.#guard = new CanaryGuard({
+      ...{ model, options: guard },
+      canaries: () => canaries.map((canary) => encoded(model, canary)),
+      bare: (version) => bareStudent({ head: this.#head, errors: this.#errors }, version),
+    })
+    this.#users = new LearnerUsers(options, {
+      ready: () => this.#identify(),
+      wake: (name, state) => this.#wake(name, state),
+      stateOf: (user) => stateOfUser(user, this.#origin!),
+      replay: (user, { turn, signal }) =>
+        signal ? learnFeedback(user, turn, signal, this.#teaching) : learnRight(user, turn, this.#teaching),
+    })
+    this.#teaching = { model, rewards: options, guard: this.#guard, keptRows, learned: (user, job) => this.#users.learned(user, job) }
   }
 
   async *generate(prompt: Prompt, { user: name, ...given }: PromptOptions & { readonly user: string }): AsyncGenerator<LearnerEvent, void> {
-    const user = this.#user(name)
+    const user = await this.#users.live(name)
     const { model } = this.#options
     const seen: Float32Array[] = []
     const head = async (hidden: Float32Array): Promise<Float32Array> => {
@@ -126,150 +106,132 @@ class TieredLearner implements Learner {
     const adapter = adapterOf(user)
     for await (const event of model.generate(asked, { ...given, ...(adapter && { adapter }), head })) {
       yield event
-      if (event.type === 'generation-end') yield { type: 'turn-end', turn: this.#keepTurn(user, asked, event, seen) }
+      if (event.type !== 'generation-end') continue
+      const turn = { ...this.#answered(asked, event, seen), adapter }
+      yield { type: 'turn-end', turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)) }
     }
   }
 
-  #keepTurn(user: User, asked: readonly number[], { ids, reason }: Generation, seen: readonly Float32Array[]): number {
+  #answered(asked: readonly number[], { ids, reason }: Generation, seen: readonly Float32Array[]): Omit<Turn, 'adapter'> {
     const eos = this.#options.model.base.tokenizer?.eosId
     const answer = [...ids, ...(reason === 'eos' && eos !== undefined ? [eos] : [])]
-    const turn = user.count++
-    user.turns.set(turn, { ids: [...asked, ...answer], promptTokens: asked.length, hidden: this.#flat(seen.slice(0, answer.length)) })
+    return { ids: [...asked, ...answer], promptTokens: asked.length, hidden: flat(seen.slice(0, answer.length), this.#head.width) }
+  }
+
+  #keepTurn(user: LearnerUser, turn: Turn): number {
+    const number = user.count++
+    user.turns.set(number, turn)
     if (user.turns.size > (this.#options.keptTurns ?? 32)) user.turns.delete(user.turns.keys().next().value!)
-    return turn
+    return number
   }
 
   async feedback({ user: name, turn: number, ...signal }: LearningSignal & { readonly user: string; readonly turn: number }) {
-    const user = this.#user(name)
-    const turn = user.turns.get(number)
-    if (!turn) throw new NotFoundError(`Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`)
-    const { reward, advantage } = advantageOf(user.record, signal)
-    user.turns.delete(number) // an answer is judged once
-    const tokens = turn.ids.slice(turn.promptTokens)
-    if (advantage === 0 || tokens.length === 0) return { reward, advantage, surprise: 0 }
-    const lesson = { hidden: turn.hidden, tokens, weights: tokens.map(() => advantage) }
-    const { surprise } = await user.student.read(lesson)
-    // −advantage·log p of what was said: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
-    await user.student.learn({ ...lesson, rate: Math.min(1, Math.abs(advantage)) * (0.5 + surprise) })
-    if (advantage > 0) this.#keepRow(user, turn)
-    return { reward, advantage, surprise }
+    const result = await this.#users.change(name, async (user) => {
+      const turn = user.turns.get(number)
+      if (!turn) throw new NotFoundError(`Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`)
+      const learned = await learnFeedback(user, turn, signal, this.#teaching)
+      user.turns.delete(number) // an answer is judged once
+      return learned
+    })
+    this.#followSchedule(name)
+    return result
   }
 
   async learn(given: LearnedTurn): Promise<Reading> {
-    const user = this.#user(given.user)
-    const turn = this.#encoded(given)
-    const reading = await user.student.learn(await this.#lesson(turn, adapterOf(user)))
-    this.#keepRow(user, turn)
+    const turn: Turn = { ...encoded(this.#options.model, given), hidden: undefined, adapter: undefined }
+    const reading = await this.#users.change(given.user, (user) => learnRight(user, turn, this.#teaching))
+    this.#followSchedule(given.user)
     return reading
   }
 
   async loss(given: LearnedTurn): Promise<number> {
-    const user = this.#user(given.user)
-    return this.#lossOver([this.#encoded(given)], user.student, adapterOf(user))
-  }
-
-  async consolidate(name: string, { canaries = [], ...bounds }: ConsolidateUserOptions = {}): Promise<GateVerdict> {
-    const user = this.#user(name)
-    const before = user.versions[user.current]!
-    const isHeld = (i: number): boolean => user.rows.length >= heldEvery && i % heldEvery === heldEvery - 1
-    const taught = user.rows.filter((_, i) => !isHeld(i))
-    const after = await consolidated(this.#options.model, taught, before, this.#options.slow)
-    const held = user.rows.filter((_, i) => isHeld(i)).map(turnOf)
-    const verdict = judge(
-      await this.#canaries(canaries.map((canary) => this.#encoded(canary)), before, after),
-      await this.#held(held, user.student, before, after),
-      bounds,
-    ) // prettier-ignore
-    if (verdict.kept) {
-      user.current = user.versions.push(after) - 1
-      user.rows.length = 0
-      this.#empty(user)
-    }
-    return verdict
-  }
-
-  async #canaries(turns: readonly Asked[], before: SlowVersion, after: SlowVersion) {
-    if (turns.length === 0) return undefined
-    const bare = this.#bare
-    return { before: await this.#lossOver(turns, bare, before.adapter), after: await this.#lossOver(turns, bare, after.adapter) }
-  }
-
-  async #held(turns: readonly Asked[], student: Student, before: SlowVersion, after: SlowVersion) {
-    if (turns.length === 0) return undefined
-    return {
-      untaught: await this.#lossOver(turns, this.#bare, before.adapter),
-      before: await this.#lossOver(turns, student, before.adapter),
-      after: await this.#lossOver(turns, this.#bare, after.adapter),
-    }
-  }
-
-  versions(name: string): readonly SlowVersion[] {
-    return this.#user(name).versions
-  }
-
-  restore(name: string, version: number): void {
-    const user = this.#user(name)
-    if (!user.versions[version])
-      throw new NotFoundError(`There is no version ${version}; user ${JSON.stringify(name)} has ${user.versions.length}, from 0.`)
-    user.current = version
-    this.#empty(user)
-  }
-
-  student(name: string): Student {
-    return this.#user(name).student
-  }
-
-  forget(name: string): void {
-    this.#users.delete(name)
-  }
-
-  #user(name: string): User {
-    if (typeof name !== 'string' || name === '') throw new OptionError('A learner wants the name of a user.')
-    const known = this.#users.get(name)
-    if (known) return known
-    const student = createStudent(this.#head, this.#errors, this.#options)
-    const versions: SlowVersion[] = [{ adapter: undefined, ewc: undefined }]
-    const made: User = { student, record: newRecord(), turns: new Map(), rows: [], versions, current: 0, count: 0 }
-    this.#users.set(name, made)
-    return made
-  }
-
-  /** What stands on hidden states of another slow tier means nothing. */
-  #empty({ student, turns }: User): void {
-    student.clear()
-    turns.clear()
-  }
-
-  #keepRow(user: User, turn: Asked): void {
-    user.rows.push(rowOf(turn))
-    if (user.rows.length > (this.#options.keptRows ?? 256)) user.rows.shift()
-  }
-
-  #flat(rows: readonly Float32Array[]): Float32Array {
-    const all = new Float32Array(rows.length * this.#head.width)
-    rows.forEach((row, t) => all.set(row, t * this.#head.width))
-    return all
-  }
-
-  #encoded({ prompt, completion }: Example): Asked {
     const { model } = this.#options
-    const asked = model.encode(prompt)
-    const { tokenizer } = model.base
-    if (!tokenizer) throw new NotFoundError(`Model "${model.base.name}" has no tokenizer, so it cannot learn completions.`)
-    const answer = [...tokenizer.encode(completion), ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])]
-    return { ids: [...asked, ...answer], promptTokens: asked.length }
+    const user = await this.#users.live(given.user)
+    return lossOver(model, [encoded(model, given)], user.student, adapterOf(user))
   }
 
-  async #lesson({ ids, promptTokens }: Asked, adapter: SlowVersion['adapter']) {
-    const at = [Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)]
-    const [rows] = await this.#options.model.hidden([ids.slice(0, -1)], { at, ...(adapter && { adapter }) })
-    return { hidden: this.#flat(rows!), tokens: ids.slice(promptTokens) }
+  async consolidate(name: string, { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {}): Promise<Consolidated> {
+    const { model, slow, keptVersions = 4 } = this.#options
+    const watched = canaries ? canaries.map((canary) => encoded(model, canary)) : this.#guard.canaries
+    const parts = { model, head: this.#head, errors: this.#errors, tiers: this.#options, slow, keptVersions, now: this.#now }
+    return this.#users.change(name, async (user) => {
+      user.consolidated = { time: this.#now(), learned: user.learned } // a gate that says no is not asked again on the next turn
+      return consolidateUser(user, by, watched, bounds, parts)
+    })
   }
 
-  /** Mean loss of turns under a student and a slow tier. */
-  async #lossOver(turns: readonly Asked[], student: Student, adapter: SlowVersion['adapter']): Promise<number> {
-    const losses: number[] = []
-    for (const turn of turns) losses.push(mean((await student.read(await this.#lesson(turn, adapter))).losses))
-    return mean(losses)
+  async due(name: string): Promise<boolean> {
+    const { learned, consolidated } = await this.#users.live(name)
+    const { everyMs = Infinity, everyTurns = Infinity } = this.#schedule ?? {}
+    const turns = learned - consolidated.learned
+    return turns > 0 && (turns >= everyTurns || this.#now() - consolidated.time >= everyMs)
+  }
+
+  /** In the user's queue, not in the way of whoever just taught. */
+  #followSchedule(name: string): void {
+    if (!this.#schedule || this.#scheduled.has(name)) return
+    this.#scheduled.add(name)
+    const { by } = this.#schedule
+    const done = this.due(name).then((isDue) => (isDue ? this.consolidate(name, { by: by! }) : undefined))
+    this.#users.watch(name, done.finally(() => this.#scheduled.delete(name))) // prettier-ignore
+  }
+
+  async versions(name: string): Promise<readonly NumberedVersion[]> {
+    return (await this.#users.live(name)).versions
+  }
+
+  restore(name: string, version: number): Promise<void> {
+    return this.#users.change(name, async (user) => {
+      const found = user.versions.find(({ number }) => number === version)
+      const known = user.versions.map(({ number }) => number).join(', ')
+      if (!found) throw new NotFoundError(`There is no version ${version} of user ${JSON.stringify(name)}; there are ${known}.`)
+      switchTo(user, found)
+      user.student.clear()
+    })
+  }
+
+  async statistics(name: string): Promise<UserStatistics> {
+    return statisticsOf(await this.#users.live(name))
+  }
+
+  async warnings(name: string): Promise<readonly LearnerWarning[]> {
+    return warningsFor(await this.#users.live(name))
+  }
+
+  async student(name: string): Promise<Student> {
+    return (await this.#users.live(name)).student
+  }
+
+  forget(name: string): Promise<void> {
+    return this.#users.forget(name)
+  }
+
+  flush(): Promise<void> {
+    return this.#users.flush()
+  }
+
+  close(): Promise<void> {
+    return this.#users.close()
+  }
+
+  get #now(): () => number {
+    return this.#options.now ?? beforeAnyClock
+  }
+
+  #made(name: string): LearnerUser {
+    return newUser(name, { head: this.#head, errors: this.#errors, options: this.#options, now: this.#now })
+  }
+
+  /** What states belong to; the base is read once for it, and only where there is a store. */
+  async #identify(): Promise<void> {
+    if (!this.#users.isStored) return
+    const { width, vocabularySize } = this.#head
+    this.#origin = { base: await this.#options.model.base.identity(), width, vocabularySize }
+  }
+
+  #wake(name: string, state: UserState | undefined): LearnerUser {
+    const user = this.#made(name)
+    if (state) restoreUser(user, state, this.#origin!)
+    return user
   }
 }

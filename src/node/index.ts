@@ -2,7 +2,8 @@
 
 export * from '../index.ts'
 // Here and in graftlm/learn, not in graftlm: it brings the runtime and training along, which would double the time of that import.
-export { createLearner, type Learner, type LearnerOptions } from '../learn/learner.ts'
+export { createLearner, type Learner } from '../learn/learner.ts'
+export type { LearnerOptions } from '../learn/learner-options.ts'
 export { loadAdapter, saveAdapter } from './adapters.ts'
 export { compress, type CompressFilesOptions } from './compress.ts'
 export type { DataInput } from './data.ts'

@@ -15,6 +15,8 @@ export interface UserPoolOptions<Live> {
   readonly wake: (user: string, state: UserState | undefined) => Live
   /** The state of a live object, as it is now. Its tensors are copied at once. */
   readonly stateOf: (live: Live) => UserState
+  /** Bytes that a live object takes in memory; those of its state unless told. For objects whose state is costly to make. */
+  readonly sizeOf?: (live: Live) => number
   /** Bytes of memory for users that nobody is using; those in use are counted, and stay even where they alone are more. */
   readonly limitBytes: number
   /** Milliseconds since 1970, for the checkpoints. */
@@ -83,7 +85,8 @@ export class UserPool<Live> {
   /** Throws OptionError for a limit that is no number of bytes. */
   constructor(options: UserPoolOptions<Live>) {
     if (!(options.limitBytes >= 0)) throw new OptionError(`limitBytes is a number of bytes; got ${options.limitBytes}.`)
-    this.#options = { hotForm: 'f32', coldForm: 'int8', keepCold: 2, onProblem: () => undefined, ...options }
+    const sizeOf = (live: Live): number => stateBytes(options.stateOf(live))
+    this.#options = { hotForm: 'f32', coldForm: 'int8', keepCold: 2, onProblem: () => undefined, sizeOf, ...options }
     this.#queue = new SaveQueue(options.checkpoints)
   }
 
@@ -170,7 +173,7 @@ export class UserPool<Live> {
   }
 
   #measure(entry: Entry<Live>): void {
-    const sizeBytes = stateBytes(this.#options.stateOf(entry.live))
+    const sizeBytes = this.#options.sizeOf(entry.live)
     this.#usedBytes += sizeBytes - entry.sizeBytes
     entry.sizeBytes = sizeBytes
   }
@@ -183,13 +186,13 @@ export class UserPool<Live> {
 
   /** Reads a user and makes room for it; from then on each who waits for it holds it. */
   async #load(user: string): Promise<Entry<Live>> {
-    const { checkpoints, wake, stateOf, shapes, limitBytes, onProblem } = this.#options
+    const { checkpoints, wake, sizeOf, shapes, limitBytes, onProblem } = this.#options
     let reservedBytes = 0
     try {
       const opened = await checkpoints.open(user, shapes)
       if (opened && opened.refused.length > 0) onProblem({ user, refused: opened.refused })
       const live = wake(user, opened?.state)
-      reservedBytes = stateBytes(stateOf(live))
+      reservedBytes = sizeOf(live)
       this.#usedBytes += reservedBytes
       const failure = await this.#shrink()
       if (failure !== undefined && this.#usedBytes > limitBytes)

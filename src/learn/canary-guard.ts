@@ -1,0 +1,141 @@
+// Watches canaries while a user's tiers learn: where they get worse beyond a bound, the tiers go back to what they were when all was well. For
+// whatever comes in as feedback, meant or hostile. Knows no feedback.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import { OptionError } from '../base/errors.ts'
+import type { Model } from '../runtime/index.ts'
+import type { GuardOptions } from './learner-options.ts'
+import { type GoodState, type LearnerUser, type NumberedVersion, versionOf } from './learner-user.ts'
+import type { SlowVersion } from './consolidate.ts'
+import type { Student } from './student.ts'
+import { type Asked, lessonOf, lossesOver, type TurnLesson } from './turns.ts'
+
+export interface CanaryParts {
+  readonly model: Model
+  /** Throws what encoding throws; asked once. */
+  readonly canaries: () => readonly Asked[]
+  /** A student that knows nothing but a slow version. */
+  readonly bare: (version: SlowVersion) => Student
+  readonly options: GuardOptions | undefined
+}
+
+export interface CanaryCheck {
+  /** Mean loss under the model as it was, or under the slow tier where that is higher. */
+  readonly bare: number
+  readonly fast: number
+  readonly blend: number
+  readonly limit: number
+}
+
+const recovery = 1.25 // what trust grows by at each look that finds all well: three of them make up for one that did not
+
+export class CanaryGuard {
+  readonly #parts: CanaryParts
+  readonly #everyTurns: number
+  readonly #bound: number
+  #canaries: readonly Asked[] | undefined
+  /** Hidden states follow from the adapter alone, so a look costs no pass through the model. */
+  readonly #lessons = new WeakMap<object, Promise<readonly TurnLesson[]>>()
+  readonly #bare = new WeakMap<NumberedVersion, Promise<number>>()
+
+  /** Throws OptionError for a number of turns or a bound that cannot be kept. */
+  constructor(parts: CanaryParts) {
+    const { everyTurns = 16, bound = 0.01 } = parts.options ?? {}
+    if (!(Number.isInteger(everyTurns) && everyTurns > 0))
+      throw new OptionError(`Guard: everyTurns is ${everyTurns}, expected a whole number above 0.`)
+    if (!(bound >= 0 && Number.isFinite(bound))) throw new OptionError(`Guard: bound is ${bound}, expected a number ≥ 0.`)
+    this.#parts = parts
+    this.#everyTurns = everyTurns
+    this.#bound = bound
+  }
+
+  get canaries(): readonly Asked[] {
+    return (this.#canaries ??= this.#parts.canaries())
+  }
+
+  /** To be called before a user learns: what was just read from a store, or has a new slow tier, is looked at first. */
+  async before(user: LearnerUser): Promise<void> {
+    if (this.canaries.length === 0 || user.good) return
+    const { fast, memory } = user.student
+    if ((fast?.steps ?? 0) === 0 && (memory?.count ?? 0) === 0) user.good = goodState(user.student)
+    else await this.look(user)
+  }
+
+  /** To be called after a user learned: looks every so many turns. */
+  async after(user: LearnerUser): Promise<void> {
+    if (this.canaries.length > 0 && user.learned - user.guard.checkedAt >= this.#everyTurns) await this.look(user)
+  }
+
+  /** Looks now. Beyond the bound the fast tier goes back, and where that is not enough the memory too; the trust in this user is halved. */
+  async look(user: LearnerUser): Promise<CanaryCheck> {
+    user.guard.checkedAt = user.learned
+    let check = await this.#check(user)
+    const isWell = (loss: number): boolean => loss <= check.limit
+    if (isWell(check.fast) && isWell(check.blend)) {
+      user.guard.trust = Math.min(1, user.guard.trust * recovery)
+      user.good = goodState(user.student)
+      return check
+    }
+    user.guard.trust /= 2
+    user.guard.rollbacks++
+    goBack(user, 'fast')
+    check = await this.#check(user)
+    if (!isWell(check.blend)) {
+      goBack(user, 'memory')
+      check = await this.#check(user)
+    }
+    if (!user.good || !isWell(check.blend)) user.student.clear()
+    return check
+  }
+
+  async #check(user: LearnerUser): Promise<CanaryCheck> {
+    const version = versionOf(user)
+    const bare = Math.max(await this.#bareLoss(user.versions[0]!), await this.#bareLoss(version))
+    const losses = await lossesOver(await this.#lessonsUnder(version.adapter), user.student)
+    return { bare, ...losses, limit: bare * (1 + this.#bound) }
+  }
+
+  #bareLoss(version: NumberedVersion): Promise<number> {
+    const known = this.#bare.get(version)
+    if (known) return known
+    const loss = this.#lessonsUnder(version.adapter).then(async (lessons) => (await lossesOver(lessons, this.#parts.bare(version))).fast)
+    this.#bare.set(version, loss)
+    return loss
+  }
+
+  #lessonsUnder(adapter: Adapter | undefined): Promise<readonly TurnLesson[]> {
+    const key = adapter ?? this
+    const known = this.#lessons.get(key)
+    if (known) return known
+    const lessons = Promise.all(this.canaries.map((canary) => lessonOf(this.#parts.model, canary, adapter)))
+    this.#lessons.set(key, lessons)
+    return lessons
+  }
+}
+
+function goodState({ fast, memory, gate }: Student): GoodState {
+  const tensors = fast && new Map([...fast.tensors()].map(([name, { data }]) => [name, data.slice()]))
+  return {
+    fast: fast && tensors && { tensors, steps: fast.steps, lastMove: fast.lastMove },
+    memory: memory?.state(),
+    gate: { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates },
+  }
+}
+
+/** A tier as it was when all was well; empty where that is not known. */
+function goBack({ student, good }: LearnerUser, part: 'fast' | 'memory'): void {
+  const { fast, memory, gate } = student
+  if (part === 'fast' && fast) {
+    if (!good?.fast) return fast.clear()
+    const own = fast.tensors()
+    fast.restore(new Map([...good.fast.tensors].map(([name, data]) => [name, { ...own.get(name)!, data }])), good.fast.steps)
+    fast.lastMove = good.fast.lastMove
+  }
+  if (part === 'memory' && memory) {
+    if (!good?.memory) return memory.clear()
+    memory.restore(good.memory)
+    gate.weights.set(good.gate.weights)
+    gate.squares.set(good.gate.squares)
+    gate.updates = good.gate.updates
+  }
+}

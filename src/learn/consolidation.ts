@@ -1,0 +1,117 @@
+// A user's slow tier takes over what the user's other tiers learned, by training or by an exact sum, where the gate lets it. Knows neither when
+// that is due nor where it is saved.
+
+import { OptionError } from '../base/errors.ts'
+import type { Head, Model } from '../runtime/index.ts'
+import type { TrainableModel } from '../train/options.ts'
+import { consolidated, type GateVerdict, judge, slowRank, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
+import type { HeadErrors } from './head-error.ts'
+import type { ConsolidateBy } from './learner-options.ts'
+import { addVersion, type LearnerUser, versionOf } from './learner-user.ts'
+import { foldHead, slowHead } from './slow-head.ts'
+import { createStudent, type Student, type StudentOptions } from './student.ts'
+import { type Asked, type Example, lessonOf, lossesOver, lossOver, rowOf } from './turns.ts'
+
+export interface ConsolidateUserOptions {
+  /** 'training' (unless given): kept turns through the whole model, fast tier and memory are emptied. 'sum': the fast tier alone, exactly. */
+  readonly by?: ConsolidateBy
+  /** Must not get worse; the learner's canaries unless given. */
+  readonly canaries?: readonly Example[]
+  /** By how large a share canaries may get worse; 0.01 unless given. */
+  readonly bound?: number
+  /** How much of what was learned must be left, on held-out turns; 0.5 unless given. */
+  readonly least?: number
+}
+
+export interface Consolidated extends GateVerdict {
+  readonly by: ConsolidateBy
+  /** Of a sum: ‖ΔW − ΔW_r‖/‖ΔW‖ at the head's input, what cutting to the slow tier's rank lost. */
+  readonly residual?: number
+}
+
+export interface ConsolidationParts {
+  readonly model: Model & TrainableModel
+  readonly head: Head
+  readonly errors: HeadErrors
+  readonly tiers: StudentOptions
+  readonly slow: SlowTierOptions | undefined
+  readonly keptVersions: number
+  readonly now: () => number
+}
+
+export type Bounds = Pick<ConsolidateUserOptions, 'bound' | 'least'>
+
+const heldEvery = 8 // of the kept rows every eighth is held out of a training, for its gate
+const mostHeld = 16 // kept turns that a sum is judged by
+
+/** A student that knows nothing but a slow version. */
+export function bareStudent({ head, errors }: Pick<ConsolidationParts, 'head' | 'errors'>, version: SlowVersion): Student {
+  const slow = slowHead(head, errors, version.head)
+  return createStudent(slow.head, slow.errors, { fast: false, memory: false })
+}
+
+/** The slow tier takes over. Where the gate says no, nothing has changed. Throws OptionError where there is nothing to take over. */
+export function consolidateUser(user: LearnerUser, by: ConsolidateBy, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+  return by === 'training' ? byTraining(user, canaries, bounds, parts) : bySum(user, canaries, bounds, parts)
+} // prettier-ignore
+
+async function byTraining(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+  const { model, slow, keptVersions, now } = parts
+  const before = versionOf(user)
+  const isHeld = (i: number): boolean => user.rows.length >= heldEvery && i % heldEvery === heldEvery - 1
+  const taught = user.rows.filter((_, i) => !isHeld(i))
+  const after = await consolidated(model, taught.map(rowOf), before, slow)
+  const held = user.rows.filter((_, i) => isHeld(i))
+  const loss = (student: Student, version: SlowVersion) => lossOver(model, held, student, version.adapter)
+  const heldLosses =
+    held.length === 0
+      ? undefined
+      : {
+          untaught: await loss(bareStudent(parts, before), before),
+          before: await loss(user.student, before),
+          after: await loss(bareStudent(parts, after), after),
+        }
+  const verdict = judge(await canaryLosses(canaries, user, after, parts), heldLosses, bounds)
+  if (verdict.kept) {
+    addVersion(user, after, 'training', now(), keptVersions)
+    user.rows = []
+    user.student.clear()
+  }
+  return { by: 'training', ...verdict }
+}
+
+async function bySum(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+  const { fast } = user.student
+  if (!fast || fast.steps === 0) throw new OptionError('Slow tier: there is nothing to sum; the fast tier has learned nothing.')
+  const before = versionOf(user)
+  const { change, residual } = foldHead(before.head, fast, slowRank(parts.slow))
+  const after: SlowVersion = { adapter: before.adapter, ewc: before.ewc, head: change }
+  const verdict = judge(await canaryLosses(canaries, user, after, parts), await sumLosses(user, after, parts), bounds)
+  if (verdict.kept) {
+    addVersion(user, after, 'sum', parts.now(), parts.keptVersions)
+    fast.clear()
+  }
+  return { by: 'sum', residual, ...verdict }
+}
+
+/** Losses of kept turns without fast tier and memory, with both, and with what was summed and the memory as it is. */
+async function sumLosses(user: LearnerUser, after: SlowVersion, parts: ConsolidationParts): Promise<GateVerdict['held']> {
+  const step = Math.max(1, user.rows.length / mostHeld)
+  const held = user.rows.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step)).slice(-mostHeld)
+  if (held.length === 0) return undefined
+  const { model, head, errors, tiers } = parts
+  const lessons = await Promise.all(held.map((turn) => lessonOf(model, turn, after.adapter)))
+  const slow = slowHead(head, errors, after.head)
+  const summed = createStudent(slow.head, slow.errors, { ...tiers, fast: false })
+  const { memory, gate } = user.student
+  if (memory) summed.memory!.restore(memory.state())
+  Object.assign(summed.gate, { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates })
+  const loss = async (student: Student): Promise<number> => (await lossesOver(lessons, student)).blend
+  return { untaught: await loss(bareStudent(parts, versionOf(user))), before: await loss(user.student), after: await loss(summed) }
+}
+
+async function canaryLosses(turns: readonly Asked[], user: LearnerUser, after: SlowVersion, parts: ConsolidationParts) {
+  if (turns.length === 0) return undefined
+  const loss = (version: SlowVersion) => lossOver(parts.model, turns, bareStudent(parts, version), version.adapter)
+  return { start: await loss(user.versions[0]!), before: await loss(versionOf(user)), after: await loss(after) }
+}

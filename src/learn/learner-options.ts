@@ -1,0 +1,80 @@
+// What a learner is set by, and every mistake in it at once. Knows none of its work.
+
+import { OptionError } from '../base/errors.ts'
+import type { Model } from '../runtime/index.ts'
+import type { TrainableModel } from '../train/options.ts'
+import type { SlowTierOptions } from './consolidate.ts'
+import type { Breadth } from './head-error.ts'
+import type { RewardOptions } from './signal.ts'
+import type { PoolProblem, UserPoolOptions } from './store/user-pool.ts'
+import type { UserStore } from './store/user-store.ts'
+import type { StudentOptions } from './student.ts'
+import type { Example } from './turns.ts'
+
+/** When the slow tier takes over by itself; 'by-hand': never. Asked after each learned turn. */
+export type Schedule = 'by-hand' | ScheduledBy
+
+export interface ScheduledBy {
+  /** So many milliseconds of the learner's clock since the last time. */
+  readonly everyMs?: number
+  /** So many learned turns since the last time. */
+  readonly everyTurns?: number
+  /** 'sum' unless given: it costs milliseconds. */
+  readonly by?: ConsolidateBy
+}
+
+export type ConsolidateBy = 'training' | 'sum'
+
+export interface GuardOptions {
+  /** So many learned turns lie between two looks at the canaries; 16 unless given. */
+  readonly everyTurns?: number
+  /** By how large a share their loss may be above that without fast tier and memory; 0.01 unless given. */
+  readonly bound?: number
+}
+
+export interface LearnerOptions extends StudentOptions, RewardOptions {
+  readonly model: Model & TrainableModel
+  /** How much of the vocabulary a gradient looks at: 64 unless given. */
+  readonly breadth?: Breadth
+  /** The schedule is hourly where there is a clock, and 'by-hand' where there is none. */
+  readonly slow?: SlowTierOptions & { readonly schedule?: Schedule }
+  /** Must not get worse, whatever is learned. */
+  readonly canaries?: readonly Example[]
+  readonly guard?: GuardOptions
+  /** Answers that may still be judged, by user; 32 unless given. */
+  readonly keptTurns?: number
+  /** Turns kept as rows for the next consolidation, by user; 256 unless given. */
+  readonly keptRows?: number
+  /** Versions of the slow tier that can be gone back to, by user, besides the start; 4 unless given. */
+  readonly keptVersions?: number
+  /** Where users are saved after each learned turn; without it they live as long as the learner. */
+  readonly store?: UserStore
+  /** Bytes of memory for users that nobody is using, with a store; 256 MB unless given. */
+  readonly limitBytes?: number
+  /** How users are kept that leave memory; 'int8' unless given. */
+  readonly coldForm?: UserPoolOptions<unknown>['coldForm']
+  /** Milliseconds since 1970; the times of checkpoints and versions, and what an hourly schedule goes by. */
+  readonly now?: () => number
+  /** Told of what no caller can be told: a save that failed, a user whom another process wrote too, a scheduled consolidation that failed. */
+  readonly onProblem?: (problem: PoolProblem) => void
+}
+
+const hourMs = 3_600_000
+
+/** The schedule as it is meant. Throws OptionError for one that is neither by time nor by turns, or by a time without a clock. */
+export function scheduleOf({ slow, now, fast }: Pick<LearnerOptions, 'slow' | 'now' | 'fast'>): ScheduledBy | undefined {
+  const given = slow?.schedule ?? (now ? { everyMs: hourMs } : 'by-hand')
+  if (given === 'by-hand') return undefined
+  const { everyMs, everyTurns, by = fast === false ? 'training' : 'sum' } = given
+  const rules: readonly (readonly [boolean, string])[] = [
+    [everyMs !== undefined || everyTurns !== undefined, 'it has neither everyMs nor everyTurns'],
+    [everyMs === undefined || everyMs > 0, `everyMs is ${everyMs}, expected a number above 0`],
+    [everyMs === undefined || now !== undefined, 'everyMs needs a clock: give `now`'],
+    [everyTurns === undefined || (Number.isInteger(everyTurns) && everyTurns > 0), `everyTurns is ${everyTurns}, expected a whole number above 0`], // prettier-ignore
+    [by === 'training' || by === 'sum', `by is ${JSON.stringify(by)}, expected "training" or "sum"`],
+    [by !== 'sum' || fast !== false, 'by "sum" needs a fast tier'],
+  ]
+  const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
+  if (broken.length > 0) throw new OptionError(`Slow tier: the schedule cannot be followed: ${broken.join('; ')}.`)
+  return { ...(everyMs !== undefined && { everyMs }), ...(everyTurns !== undefined && { everyTurns }), by }
+}

@@ -1,0 +1,72 @@
+// One turn learned by one user: a right answer, or an answer and what it got. Knows no store and no schedule.
+
+import type { Model } from '../runtime/index.ts'
+import { addLoss } from '../micro/quality.ts'
+import type { CanaryGuard } from './canary-guard.ts'
+import { adapterOf, type Job, type LearnerUser, type Turn } from './learner-user.ts'
+import { noveltyOf, noveltyRate } from './novelty.ts'
+import { advantageOf, type LearningSignal, type RewardOptions, rewardOf } from './signal.ts'
+import type { Reading } from './student.ts'
+import { type Asked, lessonOf, mean, type TurnLesson } from './turns.ts'
+
+export interface FeedbackResult {
+  readonly reward: number
+  /** Reward − what this user's answers usually get: the sign says which way was learned. */
+  readonly advantage: number
+  readonly surprise: number
+  /** 1 − the largest cosine to the user's last questions; where the signal had a queryEmbedding. */
+  readonly novelty?: number
+}
+
+export interface TeachingParts {
+  readonly model: Model
+  readonly rewards: RewardOptions
+  readonly guard: CanaryGuard
+  readonly keptRows: number
+  /** Told of each turn that was learned. */
+  readonly learned: (user: LearnerUser, job: Job) => void
+}
+
+/** Hidden states as the user's slow version gives them: those that were kept, or one pass of the model. */
+async function lesson(model: Model, user: LearnerUser, turn: Turn): Promise<TurnLesson> {
+  if (turn.hidden && turn.adapter === adapterOf(user)) return { hidden: turn.hidden, tokens: turn.ids.slice(turn.promptTokens) }
+  return lessonOf(model, turn, adapterOf(user))
+}
+
+/** Learns an answer that was right; the losses are those from before. */
+export async function learnRight(user: LearnerUser, turn: Turn, parts: TeachingParts): Promise<Reading> {
+  await parts.guard.before(user)
+  const reading = await user.student.learn({ ...(await lesson(parts.model, user, turn)), rate: user.guard.trust })
+  addLoss(user.record, mean(reading.losses))
+  await ended(user, { turn, signal: undefined }, true, parts)
+  return reading
+}
+
+/** Learns from what an answer got. Throws OptionError for a signal out of range, and nothing has changed then. */
+export async function learnFeedback(user: LearnerUser, turn: Turn, signal: LearningSignal, parts: TeachingParts): Promise<FeedbackResult> {
+  rewardOf(signal)
+  await parts.guard.before(user)
+  const novelty = signal.queryEmbedding && noveltyOf(user.queries, signal.queryEmbedding)
+  const { reward, advantage, rate } = advantageOf(user.record, signal, parts.rewards)
+  const result = { reward, advantage, ...(novelty !== undefined && { novelty }) }
+  const { hidden, tokens } = await lesson(parts.model, user, turn)
+  let surprise = 0
+  if (advantage !== 0 && tokens.length > 0) {
+    const judged = { hidden, tokens, weights: tokens.map(() => advantage) }
+    surprise = (await user.student.read(judged)).surprise
+    // −advantage·log p of what was said: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
+    const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
+    await user.student.learn({ ...judged, rate: length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty)) })
+  }
+  await ended(user, { turn, signal }, advantage > 0, parts)
+  return { ...result, surprise }
+}
+
+async function ended(user: LearnerUser, job: Job, isRow: boolean, { guard, keptRows, learned }: TeachingParts): Promise<void> {
+  const { ids, promptTokens }: Asked = job.turn
+  if (isRow) user.rows.push({ ids, promptTokens })
+  if (user.rows.length > keptRows) user.rows.shift()
+  user.learned++
+  learned(user, job)
+  await guard.after(user)
+}

@@ -1,0 +1,74 @@
+// Turns as the tiers learn them: a prompt and an answer as ids, the final hidden states before each token of the answer, and what those are worth
+// to a student. Knows a model; no users.
+
+import type { Adapter } from '../adapters/adapter.ts'
+import { NotFoundError } from '../base/errors.ts'
+import type { Model, Prompt } from '../runtime/index.ts'
+import type { EncodedRow } from '../train/data/encode.ts'
+import type { Reading, Student } from './student.ts'
+
+/** An example to learn from, or to watch: what was asked, and the answer that was right. */
+export interface Example {
+  readonly prompt: Prompt
+  readonly completion: string
+}
+
+/** A prompt and its answer, one after the other. */
+export interface Asked {
+  readonly ids: readonly number[]
+  readonly promptTokens: number
+}
+
+/** Hidden states [T, D] that stand before the answer's tokens, and those tokens. */
+export interface TurnLesson {
+  readonly hidden: Float32Array
+  readonly tokens: readonly number[]
+}
+
+export const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
+
+/** Rows [D] one after the other. */
+export function flat(rows: readonly Float32Array[], width: number): Float32Array {
+  const all = new Float32Array(rows.length * width)
+  rows.forEach((row, t) => all.set(row, t * width))
+  return all
+}
+
+/** A turn as a training row: of its tokens only the answer's are learned. */
+export const rowOf = ({ ids, promptTokens }: Asked): EncodedRow => ({
+  ids: Int32Array.from(ids),
+  weights: Float32Array.from(ids, (_, t) => (t >= promptTokens ? 1 : 0)),
+})
+
+/** An example's ids. Throws NotFoundError for a model that has no tokenizer. */
+export function encoded(model: Model, { prompt, completion }: Example): Asked {
+  const asked = model.encode(prompt)
+  const { tokenizer } = model.base
+  if (!tokenizer) throw new NotFoundError(`Model "${model.base.name}" has no tokenizer, so it cannot learn completions.`)
+  const answer = [...tokenizer.encode(completion), ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])]
+  return { ids: [...asked, ...answer], promptTokens: asked.length }
+}
+
+/** One pass of the model over a turn, the head left out. */
+export async function lessonOf(model: Model, { ids, promptTokens }: Asked, adapter: Adapter | undefined): Promise<TurnLesson> {
+  const at = [Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)]
+  const [rows] = await model.hidden([ids.slice(0, -1)], { at, ...(adapter && { adapter }) })
+  return { hidden: flat(rows!, model.config.width), tokens: ids.slice(promptTokens) }
+}
+
+/** Mean over the lessons of their mean losses: of the whole student, and of the model with the fast tier alone. */
+export async function lossesOver(lessons: readonly TurnLesson[], student: Student): Promise<{ blend: number; fast: number }> {
+  const readings: Reading[] = []
+  for (const lesson of lessons) readings.push(await student.read(lesson))
+  return {
+    blend: mean(readings.map(({ losses }) => mean(losses))),
+    fast: mean(readings.map(({ modelLosses }) => mean(modelLosses))),
+  }
+}
+
+/** The same of turns under a slow tier's adapter. */
+export async function lossOver(model: Model, turns: readonly Asked[], student: Student, adapter: Adapter | undefined): Promise<number> {
+  const losses: number[] = []
+  for (const turn of turns) losses.push(mean((await student.read(await lessonOf(model, turn, adapter))).losses))
+  return mean(losses)
+}
