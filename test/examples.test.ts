@@ -5,12 +5,15 @@ import { describe, expect, it } from 'vitest'
 import { root } from './support/sources.ts'
 
 /** Seconds are the processor's: what else the machine does meanwhile is not the example's. */
-const run = (path: string) => {
+const ended = new Map<string, ReturnType<typeof start>>()
+const start = (path: string) => {
   const meter = "process.on('exit', () => { const { user, system } = process.cpuUsage(); console.log('seconds', (user + system) / 1e6) })"
   const args = [`--import=data:text/javascript,${encodeURIComponent(meter)}`, path]
   const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' })
   return { status, stdout, stderr, seconds: Number(/^seconds ([\d.]+)$/m.exec(stdout)?.[1] ?? NaN) }
 }
+/** Each runs once. */
+const run = (path: string) => ended.get(path) ?? ended.set(path, start(path)).get(path)!
 
 describe('examples', () => {
   it.each(globSync('examples/*.ts', { cwd: root }))('%s runs', (path) => {
@@ -28,6 +31,52 @@ describe('examples', () => {
     ]
     expect(error).toBeLessThan(0.1 * untaught)
     expect(lines.slice(2, 6).map((line) => line.replace(/\d+ bytes/, ''))).toEqual(['told: somebody else wrote user 7', 'checkpoint 1: int8, whole, ', 'checkpoint 2: f32, whole, ', 'restored; now there are 3']) // prettier-ignore
+  })
+  it('thumbs-chat: ada gets what she likes, on openings she never saw too, and eve gets what she always got', () => {
+    const { stdout, seconds } = run('examples/thumbs-chat.ts')
+    expect(seconds).toBeLessThan(10)
+    const shares = (name: string): [number, number] => {
+      const [before, after] = new RegExp(`^${name} +(\\d+) % +(\\d+) %$`, 'm').exec(stdout)!.slice(1).map(Number)
+      return [before!, after!]
+    }
+    for (const name of ['openings she judged', 'openings she never saw']) {
+      const [before, after] = shares(name)
+      expect(before).toBeLessThan(40)
+      expect(after).toBeGreaterThan(80)
+    }
+    const [before, after] = shares('the same, answers for eve')
+    expect(after).toBe(before)
+    const [up, down] = /(\d+) up, (\d+) down/.exec(stdout)!.slice(1).map(Number)
+    expect(up! + down!).toBe(48)
+  })
+  it('domain-adaptation learns JSON, keeps the stories, and hands both to the slow tier', () => {
+    const { stdout, seconds } = run('examples/domain-adaptation.ts')
+    expect(seconds).toBeLessThan(20)
+    const rows = [...stdout.matchAll(/^(.*\S) +(\d\.\d\d) +(\d\.\d\d)$/gm)].map(([, name, a, b]) => [name!, Number(a), Number(b)] as const)
+    expect(rows.map(([name]) => name)).toEqual(['frozen model', 'learning from each turn', 'frozen model', 'fast tier and memory', 'slow tier alone']) // prettier-ignore
+    const [frozen, learning, untaught, tiers, slow] = rows.map(([, a, b]) => [a, b] as const)
+    expect(learning![1]).toBeLessThan(0.3 * frozen![1])
+    expect(learning![1]).toBeLessThan(learning![0])
+    expect(tiers![0]).toBeLessThan(0.3 * untaught![0])
+    expect(slow![0]).toBeLessThan(0.5 * untaught![0])
+    expect(tiers![1]).toBeLessThan(1.01 * untaught![1])
+    expect(slow![1]).toBeLessThan(1.01 * untaught![1])
+    expect(stdout).toMatch(/^consolidation kept: .*; 0 pairs left in the memory$/m)
+  })
+  it('on-top-of-a-model routes better as it hears more, best from corrections, and the same after it was saved', () => {
+    const { stdout, seconds } = run('examples/on-top-of-a-model.ts')
+    expect(seconds).toBeLessThan(10)
+    const right = (name: string): number[] => [...new RegExp(`^${name} .*$`, 'm').exec(stdout)![0].matchAll(/(\d+) %/g)].map(([, count]) => Number(count)) // prettier-ignore
+    for (const [name, least] of [
+      ['corrections', 50],
+      ['thumbs', 28],
+    ] as const) {
+      const counts = right(name)
+      expect(counts).toHaveLength(5)
+      expect(counts[4]!).toBeGreaterThan(least)
+      expect(counts[4]!).toBeGreaterThan(1.5 * counts[0]!)
+    }
+    expect(stdout).toMatch(/it routes 500 of 500 requests to the same place/)
   })
   it('task-specific-adapters takes less than 5 seconds and says what each step cost', () => {
     const { stdout, seconds } = run('examples/task-specific-adapters.ts')
