@@ -7,14 +7,15 @@ const paths = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-
   (path) => path !== undefined,
 )
 const installMs = 240_000
+const hint = 'install it (apt-get install chromium) or name one in CHROMIUM'
 /** A machine that does much else at once may hold a start up for longer than a second start takes. */
 const [launches, launchMs] = [2, 60_000]
 
 export type FoundBrowser = { readonly browser: Browser } | { readonly reason: string }
 
-/** A running browser, or why there is none. */
-export async function launchChromium(): Promise<FoundBrowser> {
-  const found = paths.find((path) => existsSync(path)) ?? install()
+/** A running browser, or why there is none; installed where there is none and it may be. */
+export async function launchChromium({ mayInstall = true } = {}): Promise<FoundBrowser> {
+  const found = paths.find((path) => existsSync(path)) ?? (mayInstall ? install() : { reason: `there is no Chromium here; ${hint}` })
   if (typeof found !== 'string') return found
   let problem: unknown
   for (let attempt = 1; attempt <= launches; attempt++)
@@ -30,7 +31,6 @@ export async function launchChromium(): Promise<FoundBrowser> {
 
 /** Debian's package, by apt, where this is Debian and we may. */
 function install(): string | { reason: string } {
-  const hint = 'install it (apt-get install chromium) or name one in CHROMIUM'
   if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return { reason: `there is no Chromium here; ${hint}` }
   const apt = (...args: string[]) => spawnSync('apt-get', args, { encoding: 'utf8', timeout: installMs, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }) // prettier-ignore
   const args = ['install', '-y', '--no-install-recommends', 'chromium']

@@ -1,71 +1,25 @@
-// MicroLoRA at 768 × 768, rank 2, on one core: forward, a step with a true gradient, the same with momentum and EWC. Beside it the plain kernels of the
-// same package and the loops one writes first, in the same process, taking turns.
+// MicroLoRA on one core: forward, a step with a true gradient, the same with momentum and EWC, the worth of a signal, one token learned at the head of
+// SmolLM2. Beside it the plain kernels of the same package and the loops one writes first, in turn; then Chromium, where there is one.
 
 import { hrtime } from 'node:process'
-import { type KernelName, MicroLora, type MicroLoraOptions } from '../../micro/index.ts'
-import { type Benchmark, type BenchmarkRow, row } from './benchmark.ts'
+import { type Benchmark, type BenchmarkContext, type BenchmarkRow, row } from './benchmark.ts'
+import { type Call, forward, inputs, microCases, quantile, targets, timed } from './micro-cases.ts'
+import { chromiumReference } from './reference.ts'
 
-const width = 768
-const rank = 2
-const batch = 40 // calls in one timing for the median: the clock's own 50 ns are lost in it
-const tailBatch = 4 // and for the 99th percentile: so short that few are interrupted by other programs
-const batches = 400
+const now = (): number => Number(hrtime.bigint()) / 1000
+const batch = { now, size: 40, batches: 400 } // for the median: the clock's own 50 ns are lost in 40 calls
+const tailUs = 8 // a batch for the 99th percentile: so short that few are interrupted by other programs
 const rounds = 12
-
-const vector = (seed: number): Float32Array => Float32Array.from({ length: width }, (_, i) => Math.sin(seed + 1.7 * i))
-const inputs = Array.from({ length: 8 }, (_, i) => vector(i))
-const targets = Array.from({ length: 8 }, (_, i) => vector(100 + i))
-
-/** Something that is called again and again with the number of the call. */
-type Call = (i: number) => void
-
-/** Microseconds a call, of each batch. */
-function timed(call: Call, size = batch): number[] {
-  return Array.from({ length: batches }, () => {
-    const start = hrtime.bigint()
-    for (let i = 0; i < size; i++) call(i)
-    return Number(hrtime.bigint() - start) / 1000 / size
-  })
-}
-
-const quantile = (values: readonly number[], share: number): number =>
-  values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]!
-
-const loraOf = (options: MicroLoraOptions, kernels: KernelName | undefined): MicroLora => new MicroLora({ rank, inFeatures: width, outFeatures: width, ...options, kernels }) // prettier-ignore
-
-function forward(kernels?: KernelName): Call {
-  const lora = loraOf({}, kernels)
-  const output = new Float32Array(width)
-  return (i) => lora.forward(inputs[i & 7]!, output)
-}
-
-function step(kernels?: KernelName): Call {
-  const lora = loraOf({}, kernels)
-  return (i) => {
-    lora.adapt(inputs[i & 7]!, { target: targets[i & 7]! })
-    lora.applyUpdates(0.001)
-  }
-}
-
-function fullStep(kernels?: KernelName): Call {
-  const lora = loraOf({ momentum: 0.9, ewc: true }, kernels)
-  lora.adapt(inputs[0]!, { target: targets[0]! })
-  lora.applyUpdates(0.001)
-  lora.consolidate()
-  return (i) => {
-    lora.adapt(inputs[i & 7]!, { target: targets[i & 7]! })
-    lora.applyUpdatesWithEwc(0.001)
-  }
-}
 
 /** The forward pass as one writes it first: arrays of rows, one loop in the other. */
 function naiveForward(): Call {
-  const [a, b] = [inputs.slice(0, rank), targets.slice(0, rank)]
+  const [a, b] = [inputs.slice(0, 2), targets.slice(0, 2)]
+  const width = a[0]!.length
   const output = new Float32Array(width)
   return (i) => {
     const x = inputs[i & 7]!
     output.fill(0)
-    for (let r = 0; r < rank; r++) {
+    for (let r = 0; r < a.length; r++) {
       let sum = 0
       for (let k = 0; k < width; k++) sum += a[r]![k]! * x[k]!
       for (let o = 0; o < width; o++) output[o]! += 2 * sum * b[r]![o]!
@@ -73,40 +27,42 @@ function naiveForward(): Call {
   }
 }
 
-interface Case {
-  readonly name: string
-  readonly goalUs: number
-  readonly make: (kernels?: KernelName) => Call
-}
-
-const cases: readonly Case[] = [
-  { name: 'forward', goalUs: 0.5, make: forward },
-  { name: 'step: adapt to a target and apply', goalUs: 3, make: step },
-  { name: 'step with momentum and EWC', goalUs: 5, make: fullStep },
-]
-
-/** Both sides in turn; of each round its median and its 99th percentile. */
-function compared(own: Call, other: Call): { own: number[]; other: number[]; tails: number[] } {
-  timed(own)
-  timed(other) // compiles
+/** Both sides in turn; of each round its median, and the 99th percentile in shares of the median. */
+function compared(own: Call, other?: Call): { own: number[]; other: number[]; tails: number[] } {
+  for (const call of [own, own, other ?? own]) timed(call, batch) // compiles
   const result = { own: [] as number[], other: [] as number[], tails: [] as number[] }
   for (let round = 0; round < rounds; round++) {
-    result.own.push(quantile(timed(own), 0.5))
-    const tail = timed(own, tailBatch)
+    const median = quantile(timed(own, batch), 0.5)
+    const tail = timed(own, { ...batch, size: Math.max(1, Math.round(tailUs / median)) })
+    result.own.push(median)
     result.tails.push(quantile(tail, 0.99) / quantile(tail, 0.5))
-    result.other.push(quantile(timed(other), 0.5))
+    if (other) result.other.push(quantile(timed(other, batch), 0.5))
   }
   return result
 }
 
+/** The same calls in a browser, the same build, taking turns with this platform's Node. */
+async function* inChromium(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+  for (const { name, node, chromium, kernels, version } of await chromiumReference('micro-chromium.ts', context))
+    yield row({
+      name: `${name}, in Chromium`,
+      unit: 'µs',
+      higherIsBetter: false,
+      ours: chromium as number[],
+      reference: { name: 'Node', values: node as number[] },
+      goal: 0.5,
+      note: `Chromium ${String(version)}, ${String(kernels)} kernels; best rounds ${Math.min(...(chromium as number[])).toFixed(2)} and ${Math.min(...(node as number[])).toFixed(2)} µs`,
+    })
+}
+
 export const micro: Benchmark = {
   name: 'micro',
-  summary: 'MicroLoRA, 768 × 768, rank 2, one core: forward, true-gradient step, with momentum and EWC; beside plain JavaScript',
-  needs: 'nothing: plain JavaScript runs in the same process',
-  async *run({ progress }): AsyncIterable<BenchmarkRow> {
-    for (const { name, goalUs, make } of cases) {
-      progress(`micro: ${name}`)
-      const { own, other, tails } = compared(make(), make('plain'))
+  summary: 'MicroLoRA on one core: forward, true-gradient steps, a signal, a token at the head; beside plain JavaScript, and in Chromium',
+  needs: 'nothing: plain JavaScript runs in the same process; Chromium (or CHROMIUM) and the sources for the rows of the browser',
+  async *run(context): AsyncIterable<BenchmarkRow> {
+    for (const { name, goalUs, usesKernels, make } of microCases) {
+      context.progress(`micro: ${name}`)
+      const { own, other, tails } = compared(make(), usesKernels ? make('plain') : undefined)
       const note = `best round ${Math.min(...own).toFixed(2)} µs, aim ${goalUs} µs; p99 ${quantile(tails, 0.5).toFixed(1)} × the median (${Math.min(...tails).toFixed(1)} in the best round), aim 3`
       yield row({ name, unit: 'µs', higherIsBetter: false, ours: own, reference: { name: 'plain kernels', values: other }, note })
     }
@@ -118,5 +74,6 @@ export const micro: Benchmark = {
       ours: own,
       reference: { name: 'naive JavaScript', values: other },
     })
+    yield* inChromium(context)
   },
 }

@@ -46,6 +46,16 @@ export async function pythonText(script: string, args: readonly string[], contex
   return (await run(python, [folder + script, ...args], { maxBuffer: 1 << 26 })).stdout
 }
 
+/** Lines of a program that opens Chromium: there with the sources and their development packages, not in the installed package. */
+export async function chromiumReference(script: string, context: BenchmarkContext): Promise<ReferenceLine[]> {
+  if (!existsSync(folder + script)) {
+    context.progress(`no browser: ${script} runs from the project's sources only`)
+    return []
+  }
+  context.progress(`in Chromium: ${script}`)
+  return lines(process.execPath, [folder + script], {}, context)
+}
+
 /** Lines of a Node reference that needs node-llama-cpp, run in GRAFT_BENCH_LLAMA: a folder in which it is installed. */
 export async function llamaReference(script: string, args: readonly string[], context: BenchmarkContext): Promise<ReferenceLine[]> {
   const place = context.environment['GRAFT_BENCH_LLAMA']

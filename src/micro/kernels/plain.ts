@@ -55,14 +55,16 @@ function addScaled(h: Heap, to: number, a: number, x: number, n: number): void {
   for (let i = 0; i < n; i++) h[to + i] = h[to + i]! + a * h[x + i]!
 }
 
+/** to += a·first + b·second */
+function addTwo(h: Heap, to: number, a: number, first: number, b: number, second: number, n: number): void {
+  for (let i = 0; i < n; i++) h[to + i] = h[to + i]! + a * h[first + i]! + b * h[second + i]!
+}
+
 function expand(h: Heap, rank: number, rows: number, u: number, y: number, n: number): void {
   let r = 0
   for (; r + 1 < rank; r += 2) {
-    const a = h[u + r]!
-    const b = h[u + r + 1]!
     const first = rows + r * n
-    const second = first + n
-    for (let i = 0; i < n; i++) h[y + i] = h[y + i]! + a * h[first + i]! + b * h[second + i]!
+    addTwo(h, y, h[u + r]!, first, h[u + r + 1]!, first + n, n)
   }
   if (r < rank) addScaled(h, y, h[u + r]!, rows + r * n, n)
 }
@@ -108,7 +110,13 @@ const products = (heap: () => Heap): Products => ({
   },
   gather(rows, places, weights, count, y, n) {
     const h = heap()
-    for (let k = 0; k < count; k++) addScaled(h, y, h[weights + k]!, rows + h[places + k]! * n, n)
+    let k = 0
+    for (; k + 1 < count; k += 2) {
+      const first = rows + h[places + k]! * n
+      const second = rows + h[places + k + 1]! * n
+      addTwo(h, y, h[weights + k]!, first, h[weights + k + 1]!, second, n)
+    }
+    if (k < count) addScaled(h, y, h[weights + k]!, rows + h[places + k]! * n, n)
   },
 })
 

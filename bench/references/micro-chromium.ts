@@ -1,0 +1,44 @@
+// The cases of `graft bench micro` in Node and in Chromium, taking turns; a line of JSON each. A browser's clock steps by up to 100 µs, so batches last
+// milliseconds here. usage: node bench/references/micro-chromium.ts
+
+import { microCases, quantile, timed } from '../../src/cli/bench/micro-cases.ts'
+import { launchChromium } from '../../test/support/chromium.ts'
+import { bundled, serve } from '../../test/support/pages.ts'
+
+const [batchUs, batches, rounds, warmUps] = [5000, 9, 9, 12]
+const now = (): number => performance.now() * 1000
+
+/** What test/browser/pages/micro-bench.ts hands out. */
+interface BenchPage {
+  readonly kernels: string
+  measure(name: string, size: number, batches: number): number
+}
+
+const found = await launchChromium({ mayInstall: false })
+if ('reason' in found) {
+  console.error(found.reason)
+  process.exit(1)
+}
+const site = await serve(new Map([['bench', await bundled('test/browser/pages/micro-bench.ts', true)]]))
+try {
+  const page = await found.browser.newPage()
+  await page.goto(`${site.origin}/bench`)
+  const kernels = await page.evaluate(() => (globalThis as unknown as BenchPage).kernels)
+  for (const { name, make } of microCases) {
+    const call = make()
+    const inNode = (size: number): number => quantile(timed(call, { now, size, batches }), 0.5)
+    const inPage = (size: number): Promise<number> =>
+      page.evaluate((given) => (globalThis as unknown as BenchPage).measure(...given), [name, size, batches] as [string, number, number])
+    let size = 1000
+    for (let i = 0; i < warmUps; i++) size = Math.ceil(batchUs / Math.max(inNode(size), 0.01, await inPage(size)))
+    const [node, chromium]: [number[], number[]] = [[], []]
+    for (let round = 0; round < rounds; round++) {
+      node.push(inNode(size))
+      chromium.push(await inPage(size))
+    }
+    console.log(JSON.stringify({ name, node, chromium, kernels, version: found.browser.version() }))
+  }
+} finally {
+  await found.browser.close()
+  await site.close()
+}
