@@ -48,7 +48,7 @@ export function memorySink(): ByteSink & ByteFolder & { readonly files: Map<stri
     files,
     async write(path, chunks) {
       const parts: Uint8Array[] = []
-      for await (const chunk of chunks) parts.push(chunk)
+      for await (const chunk of chunks) parts.push(chunk.slice()) // arrays go on changing after they were written
       files.set(path, new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer()))
     },
     async open(path) {

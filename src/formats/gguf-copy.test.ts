@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { NumericError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
 import { toFloat32 } from './convert.ts'
 import { encoded, fitsRows, writableType } from './encode.ts'
 import { openGguf } from './gguf.ts'
@@ -9,7 +10,6 @@ import { ggufPlaces } from './gguf-names.ts'
 import type { GgufEntry } from './gguf-types.ts'
 import { ggufChunks } from './gguf-writer.ts'
 import { memorySource } from './memory-source.ts'
-import { joined } from './reader.contract.ts'
 
 const counted = (shape: number[], step = 1): Tensor =>
   f32(
@@ -41,10 +41,10 @@ const tensors = new Map<string, Tensor>([
 async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts: Uint8Array[] = []
   for await (const chunk of chunks) parts.push(chunk)
-  return joined(parts)
+  return joinBytes(parts)
 }
 
-const original = joined(ggufChunks({ metadata, tensors }))
+const original = joinBytes(ggufChunks({ metadata, tensors }))
 const open = () => openGguf(memorySource('model.gguf', original))
 
 describe('ggufCopy', () => {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
 import { f32, fromBytes, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from './convert.ts'
 import { openGguf } from './gguf.ts'
@@ -9,14 +10,13 @@ import { ggufAsHuggingFace, ggufToHuggingFace, huggingFaceToGguf } from './gguf-
 import type { GgufEntry } from './gguf-types.ts'
 import { ggufChunks } from './gguf-writer.ts'
 import { memorySource } from './memory-source.ts'
-import { joined } from './reader.contract.ts'
 import { interleaveRotaryRows } from './rotary-rows.ts'
 import { openSafetensors } from './safetensors.ts'
 import type { TensorStore } from './tensor-store.ts'
 
 async function storeOf(architecture: string, tensors: Record<string, Tensor>, more: Record<string, GgufEntry> = {}): Promise<TensorStore> {
   const metadata = new Map<string, GgufEntry>([['general.architecture', { type: 'string', value: architecture }], ...Object.entries(more)])
-  const bytes = joined(ggufChunks({ metadata, tensors: new Map(Object.entries(tensors)) }))
+  const bytes = joinBytes(ggufChunks({ metadata, tensors: new Map(Object.entries(tensors)) }))
   return ggufAsHuggingFace(await openGguf(memorySource('model.gguf', bytes)))
 }
 
@@ -162,7 +162,7 @@ describe('ggufAsHuggingFace', () => {
     await expect(storeOf('toString', {})).rejects.toThrow(
       `"toString" is not supported; supported: ${Object.keys(ggufArchitectures).join(', ')}`,
     )
-    const nameless = await openGguf(memorySource('model.gguf', joined(ggufChunks({ metadata: new Map(), tensors: new Map() }))))
+    const nameless = await openGguf(memorySource('model.gguf', joinBytes(ggufChunks({ metadata: new Map(), tensors: new Map() }))))
     expect(() => ggufAsHuggingFace(nameless)).toThrow(FormatError)
     expect(() => ggufAsHuggingFace(nameless)).toThrow('model.gguf: the metadata does not say "general.architecture"')
   })

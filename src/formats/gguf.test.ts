@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, OptionError, ShapeError, UnsupportedError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
 import { f32, fromBytes, i64, type Tensor } from '../base/tensor.ts'
 import type { ByteSource } from './byte-source.ts'
 import { toFloat32 } from './convert.ts'
@@ -8,7 +9,7 @@ import { openGguf } from './gguf.ts'
 import type { GgufEntry, GgufValue } from './gguf-types.ts'
 import { ggufChunks, type GgufContent } from './gguf-writer.ts'
 import { memorySource } from './memory-source.ts'
-import { damaged, joined, readsOrRefuses, watchedSource } from './reader.contract.ts'
+import { damaged, readsOrRefuses, watchedSource } from './reader.contract.ts'
 
 const entry = (type: GgufEntry['type'], value: GgufValue): GgufEntry => ({ type, value })
 const metadata = new Map<string, GgufEntry>([
@@ -27,7 +28,7 @@ const tensors = new Map<string, Tensor>([
   ['half', { dtype: 'f16', shape: [4], data: Uint16Array.of(0, 0x3c00, 0x4000, 0x4200) }],
   ['blk.0.attn_v.weight', fromBytes('q8_0', [2, 32], q8)],
 ])
-const write = (content: Partial<GgufContent> = {}): Uint8Array => joined(ggufChunks({ metadata, tensors, ...content }))
+const write = (content: Partial<GgufContent> = {}): Uint8Array => joinBytes(ggufChunks({ metadata, tensors, ...content }))
 const open = (bytes: Uint8Array) => openGguf(memorySource('model.gguf', bytes))
 
 describe('round trip', () => {
@@ -165,7 +166,7 @@ function head(...parts: (bigint | number | string | Uint8Array)[]): Uint8Array {
     else new DataView(bytes.buffer).setUint32(0, part, true)
     return [bytes]
   })
-  return joined(pieces)
+  return joinBytes(pieces)
 }
 
 const magic = 0x46554747
@@ -289,7 +290,7 @@ describe('fuzz', () => {
     for (const name of file.tensors.keys()) toFloat32(await file.read(name))
   }
   const valid = write()
-  const started = fc.uint8Array({ maxLength: 300 }).map((bytes) => joined([head(magic, 3), bytes]))
+  const started = fc.uint8Array({ maxLength: 300 }).map((bytes) => joinBytes([head(magic, 3), bytes]))
 
   it('random bytes', () =>
     fc.assert(

@@ -3,20 +3,9 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { GraftError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
 import type { ByteFolder, ByteSource } from './byte-source.ts'
 import { memorySource } from './memory-source.ts'
-
-/** All chunks as one array. */
-export function joined(chunks: Iterable<Uint8Array>): Uint8Array {
-  const parts = [...chunks]
-  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let position = 0
-  for (const part of parts) {
-    bytes.set(part, position)
-    position += part.length
-  }
-  return bytes
-}
 
 /** A source that records the lengths it was asked for and whether it was closed. */
 export function watchedSource(bytes: Uint8Array, name = 'watched'): ByteSource & { readonly lengths: number[]; closed: boolean } {
@@ -63,7 +52,7 @@ export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
     fc
       .tuple(position, fc.uint8Array({ maxLength: 40 }))
       .map(([at, piece]) => edit((bytes) => bytes.set(piece.subarray(0, bytes.length - at), at))),
-    fc.tuple(position, fc.integer({ min: 1, max: 40 })).map(([at, count]) => joined([file.subarray(0, at), file.subarray(at + count)])),
+    fc.tuple(position, fc.integer({ min: 1, max: 40 })).map(([at, count]) => joinBytes([file.subarray(0, at), file.subarray(at + count)])),
     fc.tuple(position, length).map(([at, value]) =>
       edit((bytes) => {
         if (at + 8 <= bytes.length) new DataView(bytes.buffer).setBigUint64(at, value, true)

@@ -2,13 +2,14 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { elementBytes, type PlainType } from '../base/dtype.ts'
 import { FormatError, NotFoundError, OptionError, ShapeError, UnsupportedError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
 import { f32, fromBytes, i64, type Tensor } from '../base/tensor.ts'
 import { memorySource } from './memory-source.ts'
 import { openSafetensors } from './safetensors.ts'
 import { safetensorsNames } from './safetensors-types.ts'
 import { safetensorsChunks } from './safetensors-writer.ts'
 import type { TensorStore } from './tensor-store.ts'
-import { damaged, joined, readsOrRefuses, watchedSource } from './reader.contract.ts'
+import { damaged, readsOrRefuses, watchedSource } from './reader.contract.ts'
 
 const open = (bytes: Uint8Array): Promise<TensorStore> => openSafetensors(memorySource('model.safetensors', bytes))
 
@@ -34,7 +35,7 @@ const everyType = new Map<string, Tensor>(
 
 describe('round trip', () => {
   it('keeps every element type, shape and byte', async () => {
-    const store = await open(joined(safetensorsChunks(everyType)))
+    const store = await open(joinBytes(safetensorsChunks(everyType)))
     expect([...store.tensors.keys()]).toEqual([...everyType.keys()]) // the fixture is in the writer's order: widest first
     for (const [name, tensor] of everyType) expect(await store.read(name)).toEqual(tensor)
   })
@@ -47,7 +48,7 @@ describe('round trip', () => {
       ['1', f32([1], [2])],
       ['ünï"\\', i64([2], [5, -6])],
     ])
-    const store = await open(joined(safetensorsChunks(tensors, { format: 'pt' })))
+    const store = await open(joinBytes(safetensorsChunks(tensors, { format: 'pt' })))
     expect(store.metadata).toEqual({ format: 'pt' })
     expect(new Set(store.tensors.keys())).toEqual(new Set(tensors.keys()))
     for (const [name, tensor] of tensors) expect(await store.read(name)).toEqual(tensor)
@@ -65,11 +66,11 @@ describe('round trip', () => {
       ['a', f32([1], [3])],
       ['c', i64([1], [7])],
     ])
-    expect(joined(safetensorsChunks(tensors, { format: 'pt' }))).toEqual(joined([fileOf(header.padEnd(200), 0), data]))
+    expect(joinBytes(safetensorsChunks(tensors, { format: 'pt' }))).toEqual(joinBytes([fileOf(header.padEnd(200), 0), data]))
   })
 
   it('leaves the tensors as views and reads only what is asked for', async () => {
-    const bytes = joined(safetensorsChunks(new Map([['a', f32([2], [1, 2])], ['b', f32([1], [3])]]))) // prettier-ignore
+    const bytes = joinBytes(safetensorsChunks(new Map([['a', f32([2], [1, 2])], ['b', f32([1], [3])]]))) // prettier-ignore
     const source = watchedSource(bytes)
     const store = await openSafetensors(source)
     const headerBytes = source.lengths.reduce((sum, length) => sum + length, 0)
@@ -81,7 +82,7 @@ describe('round trip', () => {
   })
 
   it('names an unknown tensor', async () => {
-    const store = await open(joined(safetensorsChunks(new Map([['a', f32([1])]]))))
+    const store = await open(joinBytes(safetensorsChunks(new Map([['a', f32([1])]]))))
     await expect(store.read('b')).rejects.toThrow(NotFoundError)
     await expect(store.read('b')).rejects.toThrow('model.safetensors: holds no tensor "b"')
   })
@@ -158,7 +159,7 @@ describe('corrupt files', () => {
 })
 
 describe('what cannot be written', () => {
-  const write = (name: string, tensor: Tensor) => () => joined(safetensorsChunks(new Map([[name, tensor]])))
+  const write = (name: string, tensor: Tensor) => () => joinBytes(safetensorsChunks(new Map([[name, tensor]])))
   it('block formats', () => expect(write('w', { dtype: 'q4_0', shape: [32], data: new Uint8Array(18) })).toThrow(UnsupportedError))
   it('data that does not fit the shape', () =>
     expect(write('w', { dtype: 'f32', shape: [3], data: new Float32Array(2) })).toThrow(ShapeError))
@@ -170,7 +171,7 @@ describe('fuzz', () => {
     const store = await openSafetensors(source)
     for (const name of store.tensors.keys()) await store.read(name)
   }
-  const valid = joined(safetensorsChunks(everyType, { format: 'pt' }))
+  const valid = joinBytes(safetensorsChunks(everyType, { format: 'pt' }))
 
   it('random bytes', () =>
     fc.assert(

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError, MismatchError, NotFoundError } from '../base/errors.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
-import { joined, memoryFolder } from './reader.contract.ts'
+import { joinBytes } from '../base/join.ts'
+import { memoryFolder } from './reader.contract.ts'
 import { safetensorsChunks } from './safetensors-writer.ts'
 import { openSharded } from './sharded.ts'
 
-const file = (tensors: Record<string, Tensor>): Uint8Array => joined(safetensorsChunks(new Map(Object.entries(tensors))))
+const file = (tensors: Record<string, Tensor>): Uint8Array => joinBytes(safetensorsChunks(new Map(Object.entries(tensors))))
 const index = (weightMap: unknown): string => JSON.stringify({ metadata: { total_size: 12 }, weight_map: weightMap })
 const first = file({ a: f32([1], [1]), b: f32([1], [2]) })
 const second = file({ c: f32([1], [3]), extra: f32([1], [4]) })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, NumericError, UnsupportedError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import type { GgufEntry } from '../formats/gguf-types.ts'
 import { ggufChunks, type GgufContent } from '../formats/gguf-writer.ts'
@@ -11,7 +12,7 @@ import { buildModelGraph } from './build-model.ts'
 import { randomModelWeights, tinySizes } from './models/architecture.contract.ts'
 import { llama } from './models/llama.ts'
 import { readWeights } from './read-weights.ts'
-import { concatBytes, memoryFolder } from './testing.ts'
+import { memoryFolder } from './testing.ts'
 
 const json = { ...tinySizes, model_type: 'llama', num_hidden_layers: 2, bos_token_id: 1, eos_token_id: 2, tie_word_embeddings: true }
 const weights = randomModelWeights(buildModelGraph(llama.readConfig(json)), 9)
@@ -112,7 +113,7 @@ describe('a GGUF file', () => {
     return heads ? interleaveRotaryRows(tensor, heads) : tensor
   }
   const tensors = new Map([...weights].map(([name, tensor]) => [huggingFaceToGguf(name)!, inGguf(name, tensor)]))
-  const bytes = (content: Partial<GgufContent> = {}) => concatBytes([...ggufChunks({ metadata: new Map(entries), tensors, ...content })])
+  const bytes = (content: Partial<GgufContent> = {}) => joinBytes(ggufChunks({ metadata: new Map(entries), tensors, ...content }))
 
   it('opens as the same model: config from the metadata, tensors by their Hugging Face names', async () => {
     const base = await openBaseModel({ name: 'tiny', gguf: memorySource('tiny.gguf', bytes()) })

@@ -2,6 +2,8 @@
 // Knows no platform: bytes arrive through ByteFolder and ByteSource. Base weights are never changed.
 
 import { FormatError, type Mismatch, MismatchError, NotFoundError } from '../base/errors.ts'
+import { joinBytes } from '../base/join.ts'
+import { hex, sha256 } from '../base/sha256.ts'
 import { bytesView } from '../base/tensor.ts'
 import type { ByteFolder, ByteSource } from '../formats/byte-source.ts'
 import { chatTemplateOf } from '../formats/chat-template.ts'
@@ -176,20 +178,7 @@ async function identityOf(config: ModelConfig, weights: TensorStore): Promise<st
     const bytes = bytesView(tensor)
     const head = new TextEncoder().encode(JSON.stringify([name, tensor.dtype, tensor.shape]))
     const ends = [bytes.subarray(0, SAMPLE_BYTES), bytes.subarray(Math.max(SAMPLE_BYTES, bytes.length - SAMPLE_BYTES))]
-    parts.push(await sha256(joined([head, ...ends])))
+    parts.push(await sha256(joinBytes([head, ...ends])))
   }
-  return Array.from(await sha256(joined(parts)), (byte) => byte.toString(16).padStart(2, '0')).join('')
-}
-
-const sha256 = async (bytes: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> =>
-  new Uint8Array(await crypto.subtle.digest('SHA-256', bytes))
-
-function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let position = 0
-  for (const part of parts) {
-    bytes.set(part, position)
-    position += part.length
-  }
-  return bytes
+  return hex(await sha256(joinBytes(parts)))
 }

@@ -2,6 +2,7 @@
 // model folders in memory.
 
 import { expect } from 'vitest'
+import { joinBytes } from '../base/join.ts'
 import type { Random } from '../base/random.ts'
 import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
@@ -55,7 +56,7 @@ export const boundShape = (shape: readonly Dim[], dims: Readonly<Record<string, 
 export function memoryFolder(name: string, files: Readonly<Record<string, string>>, weights?: ReadonlyMap<string, Tensor>): ByteFolder {
   const texts = Object.entries(files).map(([path, text]) => [path, new TextEncoder().encode(text)] as const)
   const contents = new Map<string, Uint8Array>(texts)
-  if (weights) contents.set('model.safetensors', concatBytes([...safetensorsChunks(weights)]))
+  if (weights) contents.set('model.safetensors', joinBytes(safetensorsChunks(weights)))
   return {
     name,
     open: async (path) => {
@@ -63,15 +64,4 @@ export function memoryFolder(name: string, files: Readonly<Record<string, string
       return bytes && memorySource(`${name}/${path}`, bytes)
     },
   }
-}
-
-/** The parts one after the other. */
-export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }

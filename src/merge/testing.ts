@@ -2,6 +2,7 @@
 
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { DType } from '../base/dtype.ts'
+import { joinBytes } from '../base/join.ts'
 import { random } from '../base/random.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
 import { encoded, fitsRows } from '../formats/encode.ts'
@@ -14,7 +15,7 @@ import type { BaseModelSource } from '../graph/base-model.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
 import { weightsOf } from '../graph/model-graph.ts'
 import { architectureOf } from '../graph/models/index.ts'
-import { concatBytes, memoryFolder, normal } from '../graph/testing.ts'
+import { memoryFolder, normal } from '../graph/testing.ts'
 
 const [heads, kvHeads, vocabulary] = [4, 2, 80]
 
@@ -76,6 +77,6 @@ export function asGguf({ config, weights }: SmallModel, typeOf: (name: string) =
       return [huggingFaceToGguf(name)!, encoded(name, inFile, dtype)] as const
     }),
   )
-  const bytes = concatBytes([...ggufChunks({ metadata, tensors })])
+  const bytes = joinBytes(ggufChunks({ metadata, tensors }))
   return { name: 'small', gguf: memorySource('small.gguf', bytes), bytes } satisfies BaseModelSource & { bytes: Uint8Array }
 }

@@ -1,5 +1,6 @@
 // MicroLoRA's weights as others keep them: PEFT's two files, with B as [out, R]. Knows nothing of learning.
 
+import { joinBytes } from '../base/join.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { safetensorsChunks } from '../formats/safetensors-writer.ts'
 import type { Layout } from './layout.ts'
@@ -38,17 +39,6 @@ export interface PeftExport {
   readonly taskType?: string | undefined
 }
 
-export function joined(chunks: Iterable<Uint8Array>): Uint8Array {
-  const parts = [...chunks]
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
-}
-
 /** Both files of an adapter folder. Modules' names become target modules, so they should be paths within the model. */
 export function peftFiles(config: MicroLoraConfig, tensors: ReadonlyMap<string, Tensor>, { baseModel, taskType }: PeftExport): PeftFiles {
   const { alpha, bias, dropout, modules, rank } = config
@@ -66,6 +56,6 @@ export function peftFiles(config: MicroLoraConfig, tensors: ReadonlyMap<string, 
   }
   return {
     'adapter_config.json': new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`),
-    'adapter_model.safetensors': joined(safetensorsChunks(tensors, { format: 'pt' })),
+    'adapter_model.safetensors': joinBytes(safetensorsChunks(tensors, { format: 'pt' })),
   }
 }

@@ -2,12 +2,13 @@
 // counts and a checksum in the header.
 
 import { FormatError } from '../base/errors.ts'
+import { joinBytes, joinFloats } from '../base/join.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { memorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors.ts'
 import { safetensorsChunks } from '../formats/safetensors-writer.ts'
 import { layoutOf, type Layout } from './layout.ts'
-import { joined, turned } from './peft.ts'
+import { turned } from './peft.ts'
 import { checksumOf, checkVersion, formatName, formatVersion, packMeta, type Saved, unpack } from './saved.ts'
 
 const [prefix, suffixA, suffixB] = ['base_model.model.', '.lora_A.weight', '.lora_B.weight']
@@ -29,7 +30,7 @@ export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
     state: JSON.stringify(state),
     checksum: checksumOf(state, tensors),
   }
-  return joined(safetensorsChunks(inFile, metadata))
+  return joinBytes(safetensorsChunks(inFile, metadata))
 }
 
 /** A and B as PEFT has them. The bias under a name of its own: PEFT's is scaled, and dividing by the scale would round it. */
@@ -48,14 +49,7 @@ function* weightTensors(
 function weightsFrom(read: Map<string, Tensor>, module: string): Float32Array {
   const [a, b, bias] = [read.get(prefix + module + suffixA), read.get(prefix + module + suffixB), read.get(`${module}.bias`)]
   if (b?.shape.length !== 2) throw new FormatError(`${where}: module ${module}: its B is missing.`)
-  const rows = [a!.data, turned(b.data as Float32Array, b.shape[0]!, b.shape[1]!), ...(bias ? [bias.data] : [])] as Float32Array[]
-  const weights = new Float32Array(rows.reduce((sum, row) => sum + row.length, 0))
-  let at = 0
-  for (const row of rows) {
-    weights.set(row, at)
-    at += row.length
-  }
-  return weights
+  return joinFloats([a!.data, turned(b.data as Float32Array, b.shape[0]!, b.shape[1]!), ...(bias ? [bias.data] : [])] as Float32Array[])
 }
 
 function parsedState(text: unknown): unknown {

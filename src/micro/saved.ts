@@ -3,6 +3,7 @@
 
 import { FormatError, GraftError, MismatchError, type Mismatch, NumericError, UnsupportedError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
+import { joinBytes } from '../base/join.ts'
 import type { RandomState } from '../base/random.ts'
 import { layoutOf, slotsOf, type SlotName } from './layout.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
@@ -51,13 +52,7 @@ export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): stri
     ...texts.map((text) => encoder.encode(`${text}\n`)),
     ...inOrder.map(([, { buffer, byteOffset, byteLength }]) => new Uint8Array(buffer, byteOffset, byteLength)),
   ]
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return sha256(whole)
+  return sha256(joinBytes(parts))
 }
 
 /** What was read, checked whole: checksum first, then the state, then its tensors. Throws FormatError, MismatchError, NumericError. */

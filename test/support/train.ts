@@ -4,14 +4,16 @@ import { readFile } from 'node:fs/promises'
 import * as onnxRuntime from 'onnxruntime-node'
 import { f32, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
 import { onnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
-import type { ByteFolder, ByteSink } from '../../src/formats/byte-source.ts'
 import { memorySource } from '../../src/formats/memory-source.ts'
+import type { ByteFolder } from '../../src/formats/byte-source.ts'
 import type { Tokenizer } from '../../src/formats/tokenizer.ts'
 import { openBaseModel } from '../../src/graph/base-model.ts'
 import { readWeights } from '../../src/graph/read-weights.ts'
 import type { Batch } from '../../src/train/batch.ts'
 import type { GradientProgram } from '../../src/train/gradient-program.ts'
 import type { TrainableModel } from '../../src/train/options.ts'
+
+export { memorySink as memoryFolder } from '../../src/adapters/testing.ts'
 
 export const chatTemplate =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
@@ -39,24 +41,6 @@ export function characterTokenizer(merges: readonly string[] = []): Tokenizer {
     decode: (ids, { skipSpecialTokens = false } = {}) =>
       ids.filter((id) => !(skipSpecialTokens && id < specials.length)).map(textOf).join(''), // prettier-ignore
     tokenId: (token) => (long.includes(token) ? long.indexOf(token) : undefined),
-  }
-}
-
-/** A sink that keeps files in memory, and reads them again. */
-export function memoryFolder(): ByteSink & ByteFolder & { readonly files: Map<string, Uint8Array> } {
-  const files = new Map<string, Uint8Array>()
-  return {
-    name: 'memory',
-    files,
-    async write(path, chunks) {
-      const parts: Uint8Array[] = []
-      for await (const chunk of chunks) parts.push(chunk.slice()) // arrays go on changing after they were written
-      files.set(path, new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer()))
-    },
-    async open(path) {
-      const bytes = files.get(path)
-      return bytes && memorySource(path, bytes)
-    },
   }
 }
 

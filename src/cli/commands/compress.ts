@@ -1,7 +1,6 @@
 // graft compress: an expert at a lower rank, with what that cost.
 
-import { stat } from 'node:fs/promises'
-import { OptionError } from '../../base/errors.ts'
+import { mustNotExist } from '../../node/whole-or-gone.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../open-model.ts'
 
@@ -36,7 +35,7 @@ export const compressCommand = defineCommand({
     const { rank, energy, data, heal, out } = values
     if (rank === undefined && energy === undefined) throw new UsageError('--rank or --energy is missing.')
     if (heal !== undefined && data === undefined) throw new UsageError('--heal wants rows to learn on: --data <file.jsonl>.')
-    if (await stat(out).catch(() => undefined)) throw new OptionError(`${out}: exists already. Choose a folder that does not exist yet.`)
+    await mustNotExist(out)
     const { compressFolder } = await import('../compress-folder.ts')
     const learning = { learningRate: values['learning-rate'], maxTokens: values['max-tokens'], seed: values.seed }
     return compressFolder(words[0]!, { rank, energy, data, heal, out, ...learning, model: values }, { terminal, signal })

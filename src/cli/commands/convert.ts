@@ -1,7 +1,7 @@
 // graft convert: a model into a Hugging Face folder, or an adapter into another element type or another tool's file.
 
-import { stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'
+import { mustNotExist } from '../../node/whole-or-gone.ts'
 import { defineCommand } from '../command.ts'
 import type { FloatChoice } from '../../graph/hugging-face-folder.ts'
 import { modelOptions } from '../open-model.ts'
@@ -36,7 +36,7 @@ export const convert = defineCommand({
     { command: 'graft convert my-expert my-expert.gguf --model base.gguf', about: 'a LoRA for llama.cpp; the other way round too' },
   ],
   async run({ words: [from, to], values, terminal }) {
-    if (await stat(to!).catch(() => undefined)) throw new OptionError(`${to}: exists already. Choose a folder that does not exist yet.`)
+    await mustNotExist(to!)
     const found = await (await import('../inspect-sources.ts')).adapterAt(from!)
     if (found) return (await import('../convert-adapter.ts')).convertAdapter(found.path, found.format, to!, values, terminal)
     if (!floats.includes(values.dtype))

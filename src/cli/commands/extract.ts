@@ -1,7 +1,6 @@
 // graft extract: the adapter between a base and a model that was tuned from it.
 
-import { stat } from 'node:fs/promises'
-import { OptionError } from '../../base/errors.ts'
+import { mustNotExist } from '../../node/whole-or-gone.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../open-model.ts'
 
@@ -37,7 +36,7 @@ export const extractCommand = defineCommand({
   async run({ values, terminal }) {
     const { base, tuned, rank, energy, targets, out } = values
     if (rank === undefined && energy === undefined) throw new UsageError('--rank or --energy is missing.')
-    if (await stat(out).catch(() => undefined)) throw new OptionError(`${out}: exists already. Choose a folder that does not exist yet.`)
+    await mustNotExist(out)
     const { extractFolder } = await import('../extract-folder.ts')
     return extractFolder({ base, tuned, out }, { rank, energy, targets: chosen(targets) }, terminal)
   },

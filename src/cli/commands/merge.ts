@@ -1,8 +1,7 @@
 // graft merge: several experts into one adapter, or into the weights of a base.
 
-import { stat } from 'node:fs/promises'
-import { OptionError } from '../../base/errors.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
+import { mustNotExist } from '../../node/whole-or-gone.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../open-model.ts'
 import { table } from '../ui/table.ts'
@@ -77,8 +76,7 @@ export const mergeCommand = defineCommand({
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
     if (words.length === 0) throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
     if (values.out === undefined) throw new UsageError('--out is missing.')
-    if (await stat(values.out).catch(() => undefined))
-      throw new OptionError(`${values.out}: exists already. Choose a folder that does not exist yet.`)
+    await mustNotExist(values.out)
     if (values['into-base']) {
       const { mergeFoldersIntoBase } = await import('../merge-into-base.ts')
       return mergeFoldersIntoBase(words, recipeOf(values), intoBaseOf(values, values.out), terminal)

@@ -1,8 +1,8 @@
 // Reads a checkpoint of a user's from a store: its file, and those it was laid over, each held to the hash that its successor names.
 
 import { FormatError } from '../../base/errors.ts'
+import { hex, sha256 } from '../../base/sha256.ts'
 import { type CheckpointHeader, decodeCheckpoint, type DecodedCheckpoint, imageFrom } from './checkpoint-file.ts'
-import { hex, sha256 } from './sha256.ts'
 import { tensorsOf } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 import type { UserStore } from './user-store.ts'

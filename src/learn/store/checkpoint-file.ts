@@ -5,8 +5,8 @@
 // Knows no store and no users.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import { sameBytes, sha256 } from '../../base/sha256.ts'
 import { jsonProblem } from '../../formats/json-problem.ts'
-import { sameBytes, sha256 } from './sha256.ts'
 import { type StateForm, stateForms, type TensorPlace } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 

@@ -2,10 +2,10 @@
 // refused where somebody else wrote in between. Decides neither when to write nor what a state means.
 
 import { ConflictError, FormatError, GraftError, MismatchError, NotFoundError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { hex, sha256 } from '../../base/sha256.ts'
 import { quoted } from '../../formats/describe.ts'
 import { itemOf, longestChain, readChain, type ReadCheckpoint, readFile, sequencesOf } from './checkpoint-chain.ts'
 import { blockCount, blockOf, type CheckpointHeader, encodeCheckpoint } from './checkpoint-file.ts'
-import { hex, sha256 } from './sha256.ts'
 import { imageOf, type StateForm, stateForms, type StateImage } from './state-image.ts'
 import { checkShapes, type StateShapes, type UserState } from './user-state.ts'
 import { absent, type UserStore } from './user-store.ts'

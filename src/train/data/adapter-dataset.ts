@@ -2,6 +2,7 @@
 // Held in columns, as plain values; nothing here changes a data set, every function gives a new one.
 
 import { DataError, ShapeError } from '../../base/errors.ts'
+import { joinFloats } from '../../base/join.ts'
 import type { Row } from './format.ts'
 import { dataError, type DataSet } from './jsonl.ts'
 
@@ -121,7 +122,7 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
   const forms = new Set(parts.map((part) => (part.level === 'text' ? 'text' : `embedding of width ${part.width}`)))
   if (forms.size !== 1) throw new ShapeError(`${name}: data sets to join must be of one form, got ${[...forms].join(', ') || 'none'}.`)
   const labels: Labels = {
-    quality: joined(parts.map(({ quality }) => quality)),
+    quality: joinFloats(parts.map(({ quality }) => quality)),
     tasks: parts.flatMap(({ tasks }) => tasks),
     domains: parts.flatMap(({ domains }) => domains),
     groups: parts.flatMap(({ groups }) => groups),
@@ -133,19 +134,9 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
     ...first,
     name,
     ...labels,
-    inputs: joined(vectors.map(({ inputs }) => inputs)),
-    targets: joined(vectors.map(({ targets }) => targets)),
+    inputs: joinFloats(vectors.map(({ inputs }) => inputs)),
+    targets: joinFloats(vectors.map(({ targets }) => targets)),
   }
-}
-
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    whole.set(part, at)
-    at += part.length
-  }
-  return whole
 }
 
 /**

@@ -1,11 +1,11 @@
 // SHA-256 by the platform's Web Crypto, which computes beside the JavaScript thread.
 
-import { UnsupportedError } from '../../base/errors.ts'
+import { UnsupportedError } from './errors.ts'
 
 /** The hash of these bytes, 32 bytes. Throws UnsupportedError in a page that is not from https or this machine: browsers keep Web Crypto from it. */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   if (typeof crypto === 'undefined' || crypto.subtle === undefined)
-    throw new UnsupportedError('Checkpoints need Web Crypto for their hashes; a page gets it only over https or from this machine.')
+    throw new UnsupportedError('Hashes need Web Crypto, which a page gets only over https or from this machine.')
   return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>))
 }
 
