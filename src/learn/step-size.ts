@@ -1,0 +1,49 @@
+// How far a step of A and B moves the weight they change, and how much of it stays within a bound. Knows no gradients and no optimiser.
+
+/** One module's matrices, row by row: A [R, in], B [out, R]. */
+export interface LowRank {
+  readonly A: Float32Array
+  readonly B: Float32Array
+}
+
+/** Σ over all entries of (B₁·A₁) ⊙ (B₂·A₂), without either product: Σ (B₁ᵀB₂) ⊙ (A₁A₂ᵀ). */
+function inner(one: LowRank, two: LowRank, rank: number): number {
+  const [inFeatures, outFeatures] = [one.A.length / rank, one.B.length / rank]
+  let total = 0
+  for (let i = 0; i < rank; i++) {
+    for (let j = 0; j < rank; j++) {
+      let [left, right] = [0, 0]
+      for (let row = 0; row < outFeatures; row++) left += one.B[row * rank + i]! * two.B[row * rank + j]!
+      for (let column = 0; column < inFeatures; column++) right += one.A[i * inFeatures + column]! * two.A[j * inFeatures + column]!
+      total += left * right
+    }
+  }
+  return total
+}
+
+/**
+ * ‖(B + s·dB)·(A + s·dA) − B·A‖ (Frobenius) as a function of s: s·X + s²·Y with X = dB·A + B·dA and Y = dB·dA, so three numbers tell it for
+ * every s.
+ */
+export function changeAlong({ A, B }: LowRank, move: LowRank, rank: number): (share: number) => number {
+  const [first, second] = [
+    { A, B: move.B },
+    { A: move.A, B },
+  ]
+  const xx = inner(first, first, rank) + 2 * inner(first, second, rank) + inner(second, second, rank)
+  const xy = inner(first, move, rank) + inner(second, move, rank)
+  const yy = inner(move, move, rank)
+  return (share) => Math.sqrt(Math.max(0, share ** 2 * (xx + share * (2 * xy + share * yy))))
+}
+
+/** The largest share of a step, 1 at most, that changes the product by no more than `limit`. */
+export function shareWithin(change: (share: number) => number, limit: number): number {
+  if (change(1) <= limit) return 1
+  let [low, high] = [0, 1]
+  for (let tries = 0; tries < 30; tries++) {
+    const middle = (low + high) / 2
+    if (change(middle) > limit) high = middle
+    else low = middle
+  }
+  return low
+}
