@@ -68,13 +68,15 @@ async function writeSchema() {
   return 0
 }
 
-/** The kernels in AssemblyScript as WebAssembly in a TypeScript file; the compiler is loaded only here. */
+/** The kernels in AssemblyScript as WebAssembly in TypeScript files; the compiler is loaded only here. */
 async function writeKernels() {
-  const { compiledKernels, compiledPath } = await import('./kernels.mjs')
-  const { text, sizes } = await compiledKernels(root)
-  writeFileSync(join(root, compiledPath), text)
-  for (const [name, sizeBytes] of Object.entries(sizes)) console.error(`build: ${name}: ${sizeBytes} bytes`)
-  console.error(`build: ${compiledPath} rewritten`)
+  const { compiledKernels, kernelSources } = await import('./kernels.mjs')
+  for (const [source, path] of Object.entries(kernelSources)) {
+    const { text, sizes } = await compiledKernels(root, source)
+    writeFileSync(join(root, path), text)
+    for (const [name, sizeBytes] of Object.entries(sizes)) console.error(`build: ${name}: ${sizeBytes} bytes`)
+    console.error(`build: ${path} rewritten`)
+  }
   return 0
 }
 

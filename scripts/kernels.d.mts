@@ -1,2 +1,5 @@
-export declare const compiledPath: string
-export declare function compiledKernels(root: string): Promise<{ readonly text: string; readonly sizes: Readonly<Record<string, number>> }>
+export declare const kernelSources: Readonly<Record<string, string>>
+export declare function compiledKernels(
+  root: string,
+  source: string,
+): Promise<{ readonly text: string; readonly sizes: Readonly<Record<string, number>> }>

@@ -6,16 +6,16 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { build } from 'rolldown'
 import { describe, expect, it } from 'vitest'
-import { compiledKernels, compiledPath } from '../scripts/kernels.mjs'
+import { compiledKernels, kernelSources } from '../scripts/kernels.mjs'
 import { MicroLora } from '../src/micro/index.ts'
 import { readSources, resolveImport, root } from './support/sources.ts'
 
 const textOf = (path: string): string => readFileSync(join(root, path), 'utf8')
 
 describe('the kernels', () => {
-  it('in the sources are what their AssemblyScript compiles to', async () => {
-    const { text } = await compiledKernels(root)
-    expect(textOf(compiledPath), 'run: npm run build -- --kernels').toBe(text)
+  it.each(Object.entries(kernelSources))('%s are what the sources carry', async (source, path) => {
+    const { text } = await compiledKernels(root, source)
+    expect(textOf(path), 'run: npm run build -- --kernels').toBe(text)
   })
 })
 

@@ -34,6 +34,8 @@ export class FastTier {
   readonly learningRate: number
   readonly trust: number
   steps = 0
+  /** Another object after every change of the weights: what was computed under one holds as long as it is this one. */
+  version: object = {}
   /** Mean ‖Δh′‖/‖h‖ of the last step, after it was cut. */
   lastMove = 0
   readonly #weights: Record<Part, Float32Array>
@@ -69,6 +71,7 @@ export class FastTier {
     for (let i = 0; i < this.#weights.A.length; i++) this.#weights.A[i] = (2 * uniform() - 1) * bound
     this.steps = 0
     this.lastMove = 0
+    this.version = {}
   }
 
   get A(): F32Tensor {
@@ -114,6 +117,20 @@ export class FastTier {
     return { A: ofA.data, B: ofB.data }
   }
 
+  /** ∂loss/∂h from ∂loss/∂h′, both [T, D]: g + Aᵀ·Bᵀ·g. A new array. */
+  pullBack(gradient: Float32Array): Float32Array {
+    const result = gradient.slice()
+    if (this.steps === 0) return result
+    const g = this.#rows(gradient, this.width)
+    const low = matrixOf(g.rows, this.rank, new Float32Array(g.rows * this.rank)) // [T, R]
+    product(low, g, matrixOf(this.width, this.rank, this.#weights.B))
+    multiply(this.#rows(result, this.width), low, matrixOf(this.rank, this.width, this.#weights.A), {
+      add: true,
+      kernel: fastKernels().f32,
+    })
+    return result
+  }
+
   /**
    * One step against ∂loss/∂h′ [T, D] at hidden states [T, D]; `scale` multiplies the rate. Throws NumericError where something is NaN or
    * infinite, and nothing has changed then.
@@ -132,6 +149,7 @@ export class FastTier {
     let taken = share(1)
     if (taken.move > this.trust) taken = this.#cut(share)
     this.lastMove = taken.move
+    this.version = {}
     this.#weights.A.set(taken.weights.A)
     this.#weights.B.set(taken.weights.B)
   }
@@ -199,6 +217,7 @@ export class FastTier {
       throw new ShapeError(`Fast tier of rank ${this.rank} and width ${this.width}: ${wrong.map(([name]) => name).join(', ')} do not fit.`)
     for (const [name, { data }] of own) data.set(tensors.get(name)!.data as Float32Array)
     this.steps = steps
+    this.version = {}
   }
 }
 

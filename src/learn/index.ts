@@ -1,10 +1,13 @@
 // A model that learns from every request: tiers of one user over a frozen model's head.
 
 export { type GateState, memoryShare } from './blend.ts'
+export { DeepTier, type DeepInput, type DeepTierOptions } from './deep-tier.ts'
+export { createDeepTiers, expertOf, learnDeep, type DeepLesson, type DeepTiers, type DeepTiersOptions } from './deep-tiers.ts'
 export { FastTier, type FastTierOptions } from './fast-tier.ts'
 export { headErrors as createHeadErrors, type Breadth, type HeadError, type HeadErrors } from './head-error.ts'
 export { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
-export { createStudent, type Lesson, type Reading, type Student, type StudentOptions } from './student.ts'
+export type { Note } from './survey.ts'
+export { createStudent, type Lesson, type Reading, type Sight, type Student, type StudentOptions } from './student.ts'
 export { consolidated, type GateVerdict, judge, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
 export { createLearner, type LearnedTurn, type Learner, type LearnerEvent } from './learner.ts'
 export type { ConsolidateBy, GuardOptions, LearnerOptions, Schedule, ScheduledBy } from './learner-options.ts'

@@ -8,7 +8,7 @@ import type { HeadErrors } from './head-error.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import { type LearningSignal, newRecord, type RewardRecord } from './signal.ts'
 import { type SlowHead, slowHead } from './slow-head.ts'
-import { createStudent, type Student, type StudentOptions } from './student.ts'
+import { createStudent, type Sight, type Student, type StudentOptions } from './student.ts'
 import type { Asked } from './turns.ts'
 import type { Head } from '../runtime/index.ts'
 
@@ -17,6 +17,8 @@ export interface Turn extends Asked {
   /** Final hidden states before the answer's tokens, as the model with this adapter gave them; undefined where they were not kept. */
   readonly hidden: Float32Array | undefined
   readonly adapter: Adapter | undefined
+  /** What was seen at those states while the answer was written, and by whom; only the newest turn keeps it. */
+  readonly sights?: { readonly student: Student; readonly seen: readonly Sight[] } | undefined
 }
 
 /** A turn that was learned from: without a signal it was right. */

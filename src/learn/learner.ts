@@ -14,7 +14,7 @@ import { LearnerUsers } from './learner-users.ts'
 import type { LearningSignal } from './signal.ts'
 import { type LearnerWarning, statisticsOf, type UserStatistics, warningsFor } from './statistics.ts'
 import type { UserState } from './store/user-state.ts'
-import type { Reading, Student } from './student.ts'
+import type { Reading, Sight, Student } from './student.ts'
 import { type FeedbackResult, learnFeedback, learnRight, type TeachingParts } from './teaching.ts'
 import { encoded, type Example, flat, lossOver } from './turns.ts'
 
@@ -59,6 +59,12 @@ export interface Learner {
 /** A learner over a model. Its head is the model's own; the model may go on serving others beside it. Throws OptionError for options out of range. */
 export const createLearner = (options: LearnerOptions): Learner => new TieredLearner(options)
 
+/** What a hidden state of an answer was, and what serving saw at it. */
+interface Seen {
+  readonly hidden: Float32Array
+  readonly sight: Sight
+}
+
 const beforeAnyClock = (): number => 0
 
 class TieredLearner implements Learner {
@@ -97,29 +103,35 @@ class TieredLearner implements Learner {
   async *generate(prompt: Prompt, { user: name, ...given }: PromptOptions & { readonly user: string }): AsyncGenerator<LearnerEvent, void> {
     const user = await this.#users.live(name)
     const { model } = this.#options
-    const seen: Float32Array[] = []
-    const head = async (hidden: Float32Array): Promise<Float32Array> => {
-      seen.push(hidden.slice())
-      return user.student.next(hidden)
+    const seen: Seen[] = []
+    const head = async (given: Float32Array): Promise<Float32Array> => {
+      const hidden = given.slice()
+      const { logits, sight } = await user.student.answer(hidden)
+      seen.push({ hidden, sight })
+      return logits
     }
     const asked = model.encode(prompt, given.chat)
     const adapter = adapterOf(user)
     for await (const event of model.generate(asked, { ...given, ...(adapter && { adapter }), head })) {
       yield event
       if (event.type !== 'generation-end') continue
-      const turn = { ...this.#answered(asked, event, seen), adapter }
+      const turn = { ...this.#answered(asked, event, seen, user.student), adapter }
       yield { type: 'turn-end', turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)) }
     }
   }
 
-  #answered(asked: readonly number[], { ids, reason }: Generation, seen: readonly Float32Array[]): Omit<Turn, 'adapter'> {
+  #answered(asked: readonly number[], { ids, reason }: Generation, seen: readonly Seen[], student: Student): Omit<Turn, 'adapter'> {
     const eos = this.#options.model.base.tokenizer?.eosId
     const answer = [...ids, ...(reason === 'eos' && eos !== undefined ? [eos] : [])]
-    return { ids: [...asked, ...answer], promptTokens: asked.length, hidden: flat(seen.slice(0, answer.length), this.#head.width) }
+    const scored = seen.slice(0, answer.length)
+    const hidden = flat(scored.map((one) => one.hidden), this.#head.width) // prettier-ignore
+    return { ids: [...asked, ...answer], promptTokens: asked.length, hidden, sights: { student, seen: scored.map(({ sight }) => sight) } }
   }
 
   #keepTurn(user: LearnerUser, turn: Turn): number {
     const number = user.count++
+    const [last, before] = [number - 1, user.turns.get(number - 1)]
+    if (before) user.turns.set(last, { ...before, sights: undefined })
     user.turns.set(number, turn)
     if (user.turns.size > (this.#options.keptTurns ?? 32)) user.turns.delete(user.turns.keys().next().value!)
     return number

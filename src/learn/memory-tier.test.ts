@@ -2,7 +2,6 @@ import { describe, expect, it } from 'vitest'
 import { OptionError, ShapeError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { MemoryTier } from './memory-tier.ts'
-import { plainRowStore, rowStore } from './similarity.ts'
 
 const width = 40 // no multiple of 16
 const states = (count: number, seed = 1): Float32Array[] => {
@@ -14,29 +13,6 @@ const unit = (v: Float32Array): Float32Array => {
   return v.map((x) => x / length)
 }
 const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0)
-
-it('the vector loop and its plain twin give the same whole numbers, also after growing', () => {
-  const { uniform } = random(2)
-  const stores = [rowStore(width), plainRowStore(width)]
-  for (const store of stores) store.grow(3)
-  const fill = (from: number, to: number) => {
-    for (let i = from * stores[0]!.stride; i < to * stores[0]!.stride; i++) {
-      const value = Math.floor(uniform() * 255) - 127
-      for (const store of stores) store.rows()[i] = value
-    }
-  }
-  fill(0, 3)
-  for (const store of stores) store.grow(3000)
-  fill(3, 3000)
-  const query = Int16Array.from({ length: stores[0]!.stride }, () => Math.floor(uniform() * 32767) - 16383)
-  const [fast, plain] = stores.map((store) => {
-    const sums = new Int32Array(3000)
-    store.products(query, 3000, sums)
-    return sums
-  })
-  expect(fast).toEqual(plain)
-  expect(new Set(fast).size).toBeGreaterThan(2900)
-})
 
 describe('the memory tier', () => {
   it('gives what the formula gives: shares ∝ Σ exp(θ·h·hᵢ) over the pairs of a token', () => {

@@ -2,7 +2,7 @@
 // kNN-LM, arXiv:1911.00172). Exact look-up, no gradient. Knows no model; how much it is believed is blend.ts's business.
 
 import { OptionError, ShapeError } from '../base/errors.ts'
-import { type RowStore, rowStore } from './similarity.ts'
+import { RowStore } from './similarity.ts'
 
 export interface MemoryOptions {
   /** Pairs at most; the least useful one leaves for a new one. 10,000 unless given. */
@@ -24,15 +24,19 @@ export interface Recall {
 }
 
 const ROW_MAX = 127
-const QUERY_MAX = 16383 // products of a row of up to 10⁵ numbers stay within 32 bits, since both have length 1 before scaling
+const QUERY_MAX = 16383
+const SUM_MAX = 2 ** 31 - 1 // a query's numbers are smaller where a row of 127s would take a product beyond it
 const REACH = 12 // pairs whose weight is below e⁻¹² of the nearest one's are left out
+const TOGETHER = 32 // states whose sums are held at a time
 const FADE = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
 
 export class MemoryTier {
   readonly width: number
   readonly capacity: number
   readonly sharpness: number
-  #rows: RowStore
+  readonly #rows: RowStore
+  /** Another object after every change of the pairs: what was recalled under another one may name others. */
+  version: object = {}
   #room = 0
   #count = 0
   /** 1 / ‖row‖ of the stored whole numbers, so that rounding leaves lengths at 1. */
@@ -49,7 +53,7 @@ export class MemoryTier {
     this.width = width
     this.capacity = capacity
     this.sharpness = sharpness
-    this.#rows = rowStore(width)
+    this.#rows = new RowStore(width)
   }
 
   get count(): number {
@@ -68,36 +72,66 @@ export class MemoryTier {
     if (!(largest > 0 && largest < Infinity)) return
     const at = this.#count < this.capacity ? this.#count++ : this.#leastUseful()
     this.#reserve(this.#count)
-    const { stride } = this.#rows
-    const row = this.#rows.rows().subarray(at * stride, (at + 1) * stride)
+    const row = this.#rows.row(at)
     let square = 0
     for (let i = 0; i < this.width; i++) {
       const value = Math.round((hidden[i]! / largest) * ROW_MAX)
       row[i] = value
       square += value * value
     }
+    this.#rows.changed(at)
     this.#scales[at] = 1 / Math.sqrt(square)
     this.#tokens[at] = token
+    this.version = {}
     this.#credits[at] = 1
   }
 
   /** What followed states like this one: shares ∝ Σ exp(θ·h·hᵢ). Undefined while nothing is remembered, or for a state that has no direction. */
   recall(hidden: Float32Array): Recall | undefined {
     this.#check(hidden)
-    const query = this.#query(hidden)
-    if (this.#count === 0 || !query) return undefined
-    this.#rows.products(query.values, this.#count, this.#sums)
-    let best = -Infinity
-    for (let i = 0; i < this.#count; i++) best = Math.max(best, this.#sums[i]! * this.#scales[i]!)
-    const floor = best - REACH / (this.sharpness * query.scale)
-    const found: number[] = []
-    for (let i = 0; i < this.#count; i++) if (this.#sums[i]! * this.#scales[i]! >= floor) found.push(i)
-    return this.#shared(found, query.scale, best * query.scale)
+    return this.recallAll(hidden)[0]
   }
 
-  #shared(found: readonly number[], scale: number, nearest: number): Recall {
+  /** The same for each of several states [T, D], which share passes over the pairs. */
+  recallAll(hidden: Float32Array): (Recall | undefined)[] {
+    const states = hidden.length / this.width
+    if (!Number.isInteger(states)) throw new ShapeError(`Memory: got ${hidden.length} numbers, expected states of ${this.width} each.`)
+    if (this.#count === 0) return new Array<undefined>(states).fill(undefined)
+    const recalls: (Recall | undefined)[] = []
+    for (let t = 0; t < states; t += TOGETHER)
+      recalls.push(...this.#recallSome(hidden.subarray(t * this.width, (t + TOGETHER) * this.width)))
+    return recalls
+  }
+
+  #recallSome(hidden: Float32Array): (Recall | undefined)[] {
+    const { stride } = this.#rows
+    const states = hidden.length / this.width
+    const queries = new Int16Array(states * stride)
+    const scales = Array.from({ length: states }, (_, t) =>
+      this.#query(hidden.subarray(t * this.width, (t + 1) * this.width), queries.subarray(t * stride, (t + 1) * stride)),
+    )
+    if (this.#sums.length < states * this.#count) this.#sums = new Int32Array(states * this.#room)
+    this.#rows.products(queries, this.#count, this.#sums)
+    return scales.map((scale, t) => (scale === undefined ? undefined : this.#found(t, scale)))
+  }
+
+  #found(row: number, scale: number): Recall {
+    const sums = this.#sums.subarray(row * this.#count, (row + 1) * this.#count)
+    const [scales, count] = [this.#scales, this.#count]
+    let best = -Infinity
+    for (let i = 0; i < count; i++) {
+      const value = sums[i]! * scales[i]!
+      if (value > best) best = value
+    }
+    const floor = best - REACH / (this.sharpness * scale)
+    const found: number[] = []
+    for (let i = 0; i < count; i++) if (sums[i]! * scales[i]! >= floor) found.push(i)
+    return this.#shared(found, sums, scale, best * scale)
+  }
+
+  #shared(found: readonly number[], sums: Int32Array, scale: number, nearest: number): Recall {
     const pairs = Int32Array.from(found)
-    const parts = Float32Array.from(found, (i) => Math.exp(this.sharpness * (this.#sums[i]! * this.#scales[i]! * scale - nearest)))
+    const parts = Float32Array.from(found, (i) => Math.exp(this.sharpness * (sums[i]! * this.#scales[i]! * scale - nearest)))
     const total = parts.reduce((sum, part) => sum + part, 0)
     const byToken = new Map<number, number>()
     let [first, most] = [0, -1]
@@ -137,14 +171,13 @@ export class MemoryTier {
 
   clear(): void {
     this.#count = 0
+    this.version = {}
   }
 
   /** What is kept of it: rows as whole numbers [n, D], their tokens and credits. Copies. */
   state(): { readonly rows: Int8Array; readonly tokens: Int32Array; readonly credits: Float32Array } {
-    const { stride } = this.#rows
     const rows = new Int8Array(this.#count * this.width)
-    const held = this.#rows.rows()
-    for (let i = 0; i < this.#count; i++) rows.set(held.subarray(i * stride, i * stride + this.width), i * this.width)
+    for (let i = 0; i < this.#count; i++) rows.set(this.#rows.row(i).subarray(0, this.width), i * this.width)
     return { rows, tokens: this.#tokens.slice(0, this.#count), credits: this.#credits.slice(0, this.#count) }
   }
 
@@ -155,13 +188,13 @@ export class MemoryTier {
       throw new ShapeError(`Memory: got ${rows.length} numbers and ${credits.length} credits for ${count} pairs of width ${this.width}, at most ${this.capacity} pairs.`) // prettier-ignore
     this.#count = count
     this.#reserve(count)
-    const { stride } = this.#rows
-    const held = this.#rows.rows()
     for (let i = 0; i < count; i++) {
       const row = rows.subarray(i * this.width, (i + 1) * this.width)
-      held.set(row, i * stride)
+      this.#rows.row(i).set(row)
+      this.#rows.changed(i)
       this.#scales[i] = 1 / Math.sqrt(Math.max(1, row.reduce((sum, value) => sum + value * value, 0))) // prettier-ignore
     }
+    this.version = {}
     this.#tokens.set(tokens)
     this.#credits.set(credits)
   }
@@ -171,17 +204,19 @@ export class MemoryTier {
       throw new ShapeError(`Memory: got a hidden state of ${hidden.length} numbers, expected ${this.width}.`)
   }
 
-  /** The state as whole numbers, and what a product with it is multiplied by to be that of vectors of length 1. */
-  #query(hidden: Float32Array): { values: Int16Array; scale: number } | undefined {
-    let [largest, square] = [0, 0]
+  /** Writes the state as whole numbers; gives what a product with it is multiplied by to be that of vectors of length 1. Undefined: no direction. */
+  #query(hidden: Float32Array, into: Int16Array): number | undefined {
+    let [largest, square, sum] = [0, 0, 0]
     for (const value of hidden) {
-      largest = Math.max(largest, Math.abs(value))
+      const size = Math.abs(value)
+      largest = Math.max(largest, size)
       square += value * value
+      sum += size
     }
     if (!(largest > 0 && square < Infinity)) return undefined
-    const values = new Int16Array(this.#rows.stride)
-    for (let i = 0; i < this.width; i++) values[i] = Math.round((hidden[i]! / largest) * QUERY_MAX)
-    return { values, scale: largest / (QUERY_MAX * Math.sqrt(square)) }
+    const factor = Math.min(QUERY_MAX / largest, SUM_MAX / ROW_MAX / (sum + largest))
+    for (let i = 0; i < this.width; i++) into[i] = Math.round(hidden[i]! * factor)
+    return 1 / (factor * Math.sqrt(square))
   }
 
   #leastUseful(): number {
@@ -201,6 +236,5 @@ export class MemoryTier {
     this.#scales = wider(this.#scales, new Float32Array(this.#room))
     this.#tokens = wider(this.#tokens, new Int32Array(this.#room))
     this.#credits = wider(this.#credits, new Float32Array(this.#room))
-    this.#sums = new Int32Array(this.#room)
   }
 }

@@ -1,90 +1,91 @@
-// Dot products of one vector with many stored ones: rows in 8 bits beside a query in 16. Vectors where the platform has them, else plain code
-// with the same whole numbers. Knows no tokens and no users.
+// Dot products of vectors with many stored ones: rows in 8 bits beside queries in 16. Rows lie in ordinary memory; one arena that all share takes
+// in those of whoever asked last, so that any number of users can be kept. Knows no tokens and no users.
 
-import { type Code, advance, compileLoop, get, load, type LoopExports, repeat, reserve, set, store, zero } from '../base/linalg/wasm.ts'
-
-export interface RowStore {
-  /** Rows are this many numbers, a multiple of 16: what is beyond a vector's length is zeros. */
-  readonly stride: number
-  /** Room for `count` rows; what the rows hold is kept. */
-  grow(count: number): void
-  /** The rows' memory, [rows · stride]; valid until `grow`. */
-  rows(): Int8Array
-  /** Σ row·query for the first `count` rows: whole numbers into `sums`. query: [stride]. */
-  products(query: Int16Array, count: number, sums: Int32Array): void
-}
+import { type Arena, createArena } from './kernels/arena.ts'
 
 const lanes = 16
-const strideOf = (width: number): number => Math.ceil(width / lanes) * lanes
+const together = 4 // queries that share a pass over the rows
+const chunk = 1024 // rows a call: their sums stay in the fastest cache
 
-// Parameters: the query, the sums, the rows, how many, a row's blocks of 16. Integers: counter, place in the query. Vector: the sum.
-const [query, sums, rows, count, blocks, counter, place, total] = [0, 1, 2, 3, 4, 5, 6, 7]
-
-const op = (opcode: readonly number[], ...operands: readonly Code[]): Code => [...operands.flat(), 0xfd, ...opcode]
-const dot = [0xba, 0x01] as const // i32x4.dot_i16x8_s
-const add = [0xae, 0x01] as const // i32x4.add
-const widen = { low: [0x87, 0x01], high: [0x88, 0x01] } as const // i16x8.extend_…_i8x16_s
-
-function code(): Code {
-  const half = (part: 'low' | 'high', offset: number): Code =>
-    [...op(add, get(total), op(dot, op(widen[part], load(get(rows))), load(get(place), offset))), ...set(total)] // prettier-ignore
-  const block = [...half('low', 0), ...half('high', 16), ...advance(rows, [0x41, 16]), ...advance(place, [0x41, 32])]
-  const row = [...get(query), ...set(place), ...get(blocks), ...set(counter), ...zero, ...set(total), ...repeat(counter, block)]
-  return repeat(count, [...row, ...store(get(sums), get(total)), ...advance(sums, [0x41, 16])])
+interface Desk {
+  readonly arena: Arena
+  /** Whose rows are in the arena, and how many of them are as they are there. */
+  resident: object | undefined
+  fresh: number
 }
 
-/** Rows in the memory of a loop of their own. Memory: query, then four partial sums a row, then the rows. */
-function vectorStore(loop: LoopExports, width: number): RowStore {
-  const stride = strideOf(width)
-  let capacity = 0
-  const sumsAt = 2 * stride
-  const rowsAt = (): number => sumsAt + 16 * capacity
-  const view = (): Int8Array => new Int8Array(loop.memory.buffer, rowsAt(), capacity * stride)
-  return {
-    stride,
-    rows: view,
-    grow(wanted) {
-      if (wanted <= capacity) return
-      const [held, from] = [capacity * stride, rowsAt()]
-      capacity = wanted
-      reserve(loop, rowsAt() + capacity * stride)
-      new Uint8Array(loop.memory.buffer).copyWithin(rowsAt(), from, from + held)
-    },
-    products(vector, length, into) {
-      if (length === 0) return
-      new Int16Array(loop.memory.buffer, 0, stride).set(vector)
-      loop.run(0, sumsAt, rowsAt(), length, stride / lanes)
-      const parts = new Int32Array(loop.memory.buffer, sumsAt, 4 * length)
-      for (let i = 0; i < length; i++) into[i] = parts[4 * i]! + parts[4 * i + 1]! + parts[4 * i + 2]! + parts[4 * i + 3]!
-    },
+const deskOver = (arena: Arena): Desk => ({ arena, resident: undefined, fresh: 0 })
+let shared: Desk | undefined
+
+export class RowStore {
+  /** Rows are this many numbers, a multiple of 16: what is beyond a vector's length is zeros. */
+  readonly stride: number
+  readonly #desk: Desk
+  #rows = new Int8Array(0)
+
+  /** Rows of vectors of this width, over the fastest kernels there are, or over an arena of one's own. */
+  constructor(width: number, arena?: Arena) {
+    this.stride = Math.ceil(width / lanes) * lanes
+    this.#desk = arena ? deskOver(arena) : (shared ??= deskOver(createArena()))
   }
-}
 
-/** The plain twin. */
-export function plainRowStore(width: number): RowStore {
-  const stride = strideOf(width)
-  let data = new Int8Array(0)
-  return {
-    stride,
-    rows: () => data,
-    grow(wanted) {
-      if (wanted * stride <= data.length) return
-      const wider = new Int8Array(wanted * stride)
-      wider.set(data)
-      data = wider
-    },
-    products(vector, length, into) {
-      for (let i = 0, at = 0; i < length; i++, at += stride) {
-        let sum = 0
-        for (let j = 0; j < stride; j++) sum += data[at + j]! * vector[j]!
-        into[i] = sum
-      }
-    },
+  /** Room for `count` rows; what the rows hold is kept. */
+  grow(count: number): void {
+    if (count * this.stride <= this.#rows.length) return
+    const wider = new Int8Array(count * this.stride)
+    wider.set(this.#rows)
+    this.#rows = wider
   }
-}
 
-/** Rows of vectors of this width, over the fastest loop there is here. */
-export function rowStore(width: number): RowStore {
-  const loop = compileLoop(5, 2, 1, code())
-  return loop ? vectorStore(loop, width) : plainRowStore(width)
+  /** A row to read or to fill, [stride]; whoever fills it says so with `changed`. */
+  row(at: number): Int8Array {
+    return this.#rows.subarray(at * this.stride, (at + 1) * this.stride)
+  }
+
+  changed(at: number): void {
+    if (this.#desk.resident !== this) return
+    if (at >= this.#desk.fresh) return // not taken in yet
+    new Int8Array(this.#desk.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(this.row(at))
+  }
+
+  /** Σ row·query for `queries` [Q, stride] and the first `count` rows: whole numbers, sums [Q, count]. */
+  products(queries: Int16Array, count: number, sums: Int32Array): void {
+    this.#takeIn(count)
+    const { arena } = this.#desk
+    const total = queries.length / this.stride
+    for (let q = 0; q < total; q += together) {
+      const own = Math.min(together, total - q)
+      new Int16Array(arena.buffer, 0, own * this.stride).set(queries.subarray(q * this.stride, (q + own) * this.stride))
+      if (own === together) this.#pass(together, count, sums, q * count)
+      else for (let single = 0; single < own; single++) this.#pass(1, count, sums, (q + single) * count, 2 * this.stride * single)
+    }
+  }
+
+  get #sumsAt(): number {
+    return 2 * together * this.stride
+  }
+
+  get #rowsAt(): number {
+    return this.#sumsAt + 4 * together * chunk
+  }
+
+  #pass(queries: 1 | 4, count: number, sums: Int32Array, into: number, queryAt = 0): void {
+    const { buffer, kernels } = this.#desk.arena
+    for (let start = 0; start < count; start += chunk) {
+      const rows = Math.min(chunk, count - start)
+      kernels[queries === 1 ? 'products' : 'productsOfFour'](queryAt, this.#rowsAt + start * this.stride, rows, this.stride, this.#sumsAt)
+      for (let q = 0; q < queries; q++) sums.set(new Int32Array(buffer, this.#sumsAt + 4 * rows * q, rows), into + q * count + start)
+    }
+  }
+
+  /** The rows into the arena, those that are not there yet. */
+  #takeIn(count: number): void {
+    const desk = this.#desk
+    if (desk.resident !== this) Object.assign(desk, { resident: this, fresh: 0 })
+    if (desk.fresh >= count) return
+    desk.arena.reserve(this.#rowsAt + count * this.stride)
+    const [from, to] = [desk.fresh * this.stride, count * this.stride]
+    new Int8Array(desk.arena.buffer, this.#rowsAt + from, to - from).set(this.#rows.subarray(from, to))
+    desk.fresh = count
+  }
 }

@@ -57,9 +57,14 @@ export function slowHead(head: Head, errors: HeadErrors, change?: HeadChange): S
       },
     },
     errors: {
+      ...errors,
       async of(logits, tokens, weights) {
         const error = await errors.of(logits, tokens, weights)
         return slow.change ? { ...error, gradient: backward(slow.change, error.gradient) } : error
+      },
+      async gradient(places) {
+        const gradient = await errors.gradient(places)
+        return slow.change ? backward(slow.change, gradient) : gradient
       },
     },
   }

@@ -6,8 +6,9 @@ import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { Head } from '../runtime/index.ts'
 import { blended, cachedShare, type GateState, learnGate, memoryShare, newGate, type Seen } from './blend.ts'
 import { FastTier, type FastTierOptions } from './fast-tier.ts'
-import type { HeadErrors } from './head-error.ts'
+import { type HeadErrors, type NotedPlace, rowOf } from './head-error.ts'
 import { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
+import type { Note } from './survey.ts'
 
 export interface StudentOptions {
   /** The fast tier's; false: none. */
@@ -20,10 +21,22 @@ export interface StudentOptions {
 export interface Lesson {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
+  /** What the memory knows the positions by, [T, D], where that is not `hidden`: states further down, say. */
+  readonly keys?: Float32Array
   /** How much each position counts; 1 unless given. Below zero: away from it. */
   readonly weights?: readonly number[] | undefined
   /** Multiplies the fast tier's rate. */
   readonly rate?: number
+  /** What `look` or `answer` saw at these states: what still holds of it is not computed again. */
+  readonly sights?: readonly Sight[]
+}
+
+/** What serving computes at a hidden state, as far as learning from it needs that. */
+export interface Sight {
+  readonly note: Note
+  readonly recall: Recall | undefined
+  /** The tiers as they were: a sight holds until they have learned something else. */
+  readonly versions: { readonly fast: object | undefined; readonly memory: object | undefined }
 }
 
 export interface Reading {
@@ -34,33 +47,45 @@ export interface Reading {
   readonly surprise: number
 }
 
+export interface Learned extends Reading {
+  /** ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns further down. */
+  readonly gradient: Float32Array
+}
+
 export interface Student {
   readonly fast: FastTier | undefined
   readonly memory: MemoryTier | undefined
   readonly gate: GateState
-  /** Logits [V] of what follows a hidden state [D]. */
-  next(hidden: Float32Array): Promise<Float32Array>
+  /** Logits [V] of what follows a hidden state [D]; `key` as a lesson's keys. */
+  next(hidden: Float32Array, key?: Float32Array): Promise<Float32Array>
+  /** The same, and what was seen on the way. */
+  answer(hidden: Float32Array, key?: Float32Array): Promise<{ readonly logits: Float32Array; readonly sight: Sight }>
+  /** What is seen at hidden states [T, D], which share one product with the head. */
+  look(hidden: Float32Array, keys?: Float32Array): Promise<Sight[]>
   /** Losses of a lesson; nothing is learned. */
   read(lesson: Lesson): Promise<Reading>
   /** Losses before, then one step of each tier: remembered are the pairs of positive weight. */
-  learn(lesson: Lesson): Promise<Reading>
+  learn(lesson: Lesson): Promise<Learned>
   /** Forgets everything. */
   clear(): void
 }
 
-interface Looked {
-  readonly logits: F32Tensor
-  readonly recalls: readonly (Recall | undefined)[]
-  readonly weights: readonly number[]
+/** A position as it was seen, and what came there. */
+interface Place extends NotedPlace {
+  readonly recall: Recall | undefined
 }
 
-function checked({ hidden, tokens, weights = tokens.map(() => 1) }: Lesson, { width, vocabularySize }: Head): readonly number[] {
+function checked(
+  { hidden, keys = hidden, tokens, weights = tokens.map(() => 1), sights }: Lesson,
+  { width, vocabularySize }: Head,
+): readonly number[] {
   const problems = [
     ...(tokens.length === 0 ? ['there are no tokens'] : []),
-    ...(hidden.length === tokens.length * width
+    ...(hidden.length === tokens.length * width && keys.length === hidden.length
       ? []
       : [`${hidden.length} numbers of hidden states do not make ${tokens.length} of ${width}`]),
     ...(weights.length === tokens.length && weights.every(Number.isFinite) ? [] : ['there is not one finite weight for each token']),
+    ...(sights && sights.length !== tokens.length ? ['there is not one sight for each token'] : []),
     ...(tokens.every((token) => Number.isInteger(token) && token >= 0 && token < vocabularySize) ? [] : ['a token is outside of the vocabulary']), // prettier-ignore
   ]
   if (problems.length > 0) throw new OptionError(`A lesson cannot be learned: ${problems.join('; ')}.`)
@@ -84,39 +109,52 @@ class Tiers implements Student {
     this.#errors = errors
   }
 
-  async next(hidden: Float32Array): Promise<Float32Array> {
+  async next(hidden: Float32Array, key = hidden): Promise<Float32Array> {
+    return (await this.answer(hidden, key)).logits
+  }
+
+  async answer(hidden: Float32Array, key = hidden): Promise<{ logits: Float32Array; sight: Sight }> {
     const { data } = await this.#logits(hidden)
-    const recall = this.memory?.recall(hidden)
-    if (!recall) return data
-    const { total, largest } = sumOf(data)
-    return blended(data, total, recall, memoryShare(this.gate, recall, largest))
+    const sight = this.#sight(data, this.memory?.recall(key))
+    const { note, recall } = sight
+    return { logits: recall ? blended(data, note.total, recall, memoryShare(this.gate, recall, note.largest)) : data, sight }
+  }
+
+  async look(hidden: Float32Array, keys = hidden): Promise<Sight[]> {
+    const logits = await this.#logits(hidden)
+    const recalls = this.memory?.recallAll(keys)
+    return Array.from({ length: logits.shape[0]! }, (_, t) => this.#sight(rowOf(logits, t), recalls?.[t]))
+  }
+
+  #sight(logits: Float32Array, recall: Recall | undefined): Sight {
+    return { note: this.#errors.note(logits), recall, versions: { fast: this.fast?.version, memory: this.memory?.version } }
   }
 
   async read(lesson: Lesson): Promise<Reading> {
-    const looked = await this.#look(lesson)
-    const seen = Array.from(lesson.tokens, (token, t) => lossOf(looked.logits, t, token))
-    const losses = Float32Array.from(seen, ({ loss }) => loss)
-    return this.#reading(
-      lesson.tokens,
-      looked,
-      losses,
-      seen.map(({ largest }) => largest),
-    ).reading
+    return this.#reading((await this.#places(lesson)).places).reading
   }
 
-  async learn(lesson: Lesson): Promise<Reading> {
-    const { hidden, tokens, rate = 1 } = lesson
-    const looked = await this.#look(lesson)
-    const size = looked.weights.reduce((sum, weight) => sum + Math.abs(weight), 0)
-    const shares = looked.weights.map((weight) => (size > 0 ? weight / size : 0))
-    const { losses, largest, gradient } = await this.#errors.of(looked.logits, tokens, shares)
-    const { reading, seen } = this.#reading(tokens, looked, losses, largest)
+  async learn(lesson: Lesson): Promise<Learned> {
+    const { hidden, keys = hidden, rate = 1 } = lesson
+    const { places, logits } = await this.#places(lesson)
+    const size = places.reduce((sum, { weight }) => sum + Math.abs(weight), 0)
+    const { reading, seen } = this.#reading(places)
+    const gradient = size > 0 ? await this.#gradient(places, size, logits) : new Float32Array(hidden.length)
+    const below = this.fast?.pullBack(gradient) ?? gradient
     if (size > 0) this.fast?.step(hidden, gradient, rate)
     if (this.memory) {
       learnGate(this.gate, seen)
-      this.#remember(this.memory, lesson, looked)
+      this.#remember(this.memory, keys, places)
     }
-    return reading
+    return { ...reading, gradient: below }
+  }
+
+  /** ∂(mean loss by weights)/∂h′ */
+  async #gradient(places: readonly Place[], size: number, logits: F32Tensor | undefined): Promise<Float32Array> {
+    const weighted = places.map((place) => ({ ...place, weight: place.weight / size }))
+    if (this.#errors.breadth !== 'all') return this.#errors.gradient(weighted)
+    const [tokens, weights] = [weighted.map(({ token }) => token), weighted.map(({ weight }) => weight)]
+    return (await this.#errors.of(logits!, tokens, weights)).gradient
   }
 
   clear(): void {
@@ -130,52 +168,68 @@ class Tiers implements Student {
     return this.#head.logits(f32([hidden.length / width, width], this.fast?.change(hidden) ?? hidden))
   }
 
-  async #look(lesson: Lesson): Promise<Looked> {
+  /** What was seen where the lesson's sights hold, else what is seen now; then the logits too. */
+  async #places(lesson: Lesson): Promise<{ places: Place[]; logits?: F32Tensor }> {
     const weights = checked(lesson, this.#head)
-    const { width } = this.#head
-    const recalls = lesson.tokens.map((_, t) => this.memory?.recall(lesson.hidden.subarray(t * width, (t + 1) * width)))
-    return { logits: await this.#logits(lesson.hidden), recalls, weights }
+    const { hidden, keys = hidden, tokens, sights } = lesson
+    const recalls = sights?.every(({ versions }) => versions.memory === this.memory?.version)
+      ? sights.map(({ recall }) => recall)
+      : this.memory?.recallAll(keys)
+    const place = (note: Note, t: number, logit: number): Place => ({ note, token: tokens[t]!, logit, weight: weights[t]!, recall: recalls?.[t] }) // prettier-ignore
+    if (sights?.every(({ versions }) => versions.fast === this.fast?.version) && this.#errors.breadth !== 'all') {
+      const came = await this.#logitsOf(hidden, tokens, sights)
+      return { places: sights.map(({ note }, t) => place(note, t, came[t]!)) }
+    }
+    const logits = await this.#logits(hidden)
+    const seen = (token: number, t: number): Place => {
+      const row = rowOf(logits, t)
+      return place(this.#errors.note(row), t, row[token]!)
+    }
+    return { places: tokens.map(seen), logits }
   }
 
-  #reading(tokens: readonly number[], { recalls, weights }: Looked, losses: Float32Array, largest: ArrayLike<number>) {
-    const seen: (Seen | undefined)[] = tokens.map((token, t) => {
-      const recall = recalls[t]
-      return recall && { recall, largest: largest[t]!, model: Math.exp(-losses[t]!), cache: cachedShare(recall, token), weight: Math.max(0, weights[t]!) } // prettier-ignore
+  /** Logits of the tokens that came: noted, or by one row of the head each. */
+  async #logitsOf(hidden: Float32Array, tokens: readonly number[], sights: readonly Sight[]): Promise<number[]> {
+    const { width, softcap } = this.#head
+    const found = sights.map(({ note: { ids, logits } }, t) => logits[ids.indexOf(tokens[t]!)])
+    const missing = [...found.keys()].filter((t) => found[t] === undefined)
+    if (missing.length === 0) return found as number[]
+    const rows = await this.#head.rows(missing.map((t) => tokens[t]!))
+    const changed = this.fast?.change(hidden) ?? hidden
+    missing.forEach((t, i) => {
+      let sum = 0
+      for (let j = 0; j < width; j++) sum += rows[i * width + j]! * changed[t * width + j]!
+      found[t] = softcap === 0 ? sum : softcap * Math.tanh(sum / softcap)
     })
-    const mixed = losses.map((loss, t) => {
+    return found as number[]
+  }
+
+  #reading(places: readonly Place[]): { reading: Reading; seen: readonly Seen[] } {
+    const modelLosses = Float32Array.from(places, ({ note: { total }, logit }) => total - logit)
+    const seen = places.map(({ recall, note: { largest }, token, weight }, t): Seen | undefined => {
+      return (
+        recall && { recall, largest, model: Math.exp(-modelLosses[t]!), cache: cachedShare(recall, token), weight: Math.max(0, weight) }
+      )
+    })
+    const losses = modelLosses.map((loss, t) => {
       const at = seen[t]
       if (!at) return loss
       const share = memoryShare(this.gate, at.recall, at.largest)
       return -Math.log(Math.max(Number.MIN_VALUE, (1 - share) * at.model + share * at.cache))
     })
-    const counted = [...mixed].filter((_, t) => weights[t] !== 0)
+    const counted = [...losses].filter((_, t) => places[t]!.weight !== 0)
     const surprise = counted.reduce((sum, loss) => sum + 1 - Math.exp(-loss), 0) / Math.max(1, counted.length)
-    return { reading: { losses: mixed, modelLosses: losses, surprise } satisfies Reading, seen: seen.filter((one) => one !== undefined) }
+    return { reading: { losses, modelLosses, surprise }, seen: seen.filter((one) => one !== undefined) }
   }
 
   /** Credit for pairs that were right, none for those that said what was rejected; then the new pairs. */
-  #remember(memory: MemoryTier, { hidden, tokens }: Lesson, { recalls, weights }: Looked): void {
+  #remember(memory: MemoryTier, keys: Float32Array, places: readonly Place[]): void {
     const { width } = this.#head
     memory.fade()
-    tokens.forEach((token, t) => {
-      const recall = recalls[t]
-      if (recall && weights[t]! > 0) memory.reward(recall, token)
-      if (recall && weights[t]! < 0) memory.forget(recall, token)
-    })
-    tokens.forEach((token, t) => weights[t]! > 0 && memory.add(hidden.subarray(t * width, (t + 1) * width), token))
+    for (const { recall, weight, token } of places) {
+      if (recall && weight > 0) memory.reward(recall, token)
+      if (recall && weight < 0) memory.forget(recall, token)
+    }
+    places.forEach(({ weight, token }, t) => weight > 0 && memory.add(keys.subarray(t * width, (t + 1) * width), token))
   }
-}
-
-function sumOf(logits: Float32Array): { total: number; largest: number } {
-  let top = -Infinity
-  for (let i = 0; i < logits.length; i++) if (logits[i]! > top) top = logits[i]!
-  let sum = 0
-  for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - top)
-  return { total: top + Math.log(sum), largest: 1 / sum }
-}
-
-function lossOf({ data, shape }: F32Tensor, t: number, token: number): { loss: number; largest: number } {
-  const row = data.subarray(t * shape[1]!, (t + 1) * shape[1]!)
-  const { total, largest } = sumOf(row)
-  return { loss: total - row[token]!, largest }
 }

@@ -6,7 +6,7 @@ import type { CanaryGuard } from './canary-guard.ts'
 import { adapterOf, type Job, type LearnerUser, type Turn } from './learner-user.ts'
 import { noveltyOf, noveltyRate } from './novelty.ts'
 import { advantageOf, type LearningSignal, type RewardOptions, rewardOf } from './signal.ts'
-import type { Reading } from './student.ts'
+import type { Lesson, Reading } from './student.ts'
 import { type Asked, lessonOf, mean, type TurnLesson } from './turns.ts'
 
 export interface FeedbackResult {
@@ -28,8 +28,10 @@ export interface TeachingParts {
 }
 
 /** Hidden states as the user's slow version gives them: those that were kept, or one pass of the model. */
-async function lesson(model: Model, user: LearnerUser, turn: Turn): Promise<TurnLesson> {
-  if (turn.hidden && turn.adapter === adapterOf(user)) return { hidden: turn.hidden, tokens: turn.ids.slice(turn.promptTokens) }
+async function lesson(model: Model, user: LearnerUser, turn: Turn): Promise<TurnLesson & Pick<Lesson, 'sights'>> {
+  const { hidden, sights, adapter, ids, promptTokens } = turn
+  if (hidden && adapter === adapterOf(user))
+    return { hidden, tokens: ids.slice(promptTokens), ...(sights?.student === user.student && { sights: sights.seen }) }
   return lessonOf(model, turn, adapterOf(user))
 }
 
@@ -49,10 +51,11 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
   const novelty = signal.queryEmbedding && noveltyOf(user.queries, signal.queryEmbedding)
   const { reward, advantage, rate } = advantageOf(user.record, signal, parts.rewards)
   const result = { reward, advantage, ...(novelty !== undefined && { novelty }) }
-  const { hidden, tokens } = await lesson(parts.model, user, turn)
+  const taught = await lesson(parts.model, user, turn)
+  const { tokens } = taught
   let surprise = 0
   if (advantage !== 0 && tokens.length > 0) {
-    const judged = { hidden, tokens, weights: tokens.map(() => advantage) }
+    const judged = { ...taught, weights: tokens.map(() => advantage) }
     surprise = (await user.student.read(judged)).surprise
     // −advantage·log p of what was said: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
