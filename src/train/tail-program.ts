@@ -17,6 +17,7 @@ import { assertInternal, ShapeError } from '../base/errors.ts'
 import { f32, type F32Tensor, i64, type Tensor } from '../base/tensor.ts'
 import type { Backend, Program } from '../compute/backend.ts'
 import { modelFeeds } from '../graph/feeds.ts'
+import { gatherEarly } from '../graph/gather-early.ts'
 import { gradientName, withGradients } from '../graph/gradient.ts'
 import { composeBlocks, type ModelGraph, weightsOf } from '../graph/model-graph.ts'
 import { tailOf, withoutLogits } from '../graph/tail.ts'
@@ -60,7 +61,7 @@ export interface TailProgram {
 export function createTailProgram({ model, layer, backend, weights, adapter }: TailProgramOptions): TailProgram {
   const tail = tailOf(model, layer)
   const slotted = attachSlots(attach(tail, adapter))
-  const graph = withOwnRanks(composeBlocks(withoutLogits(slotted.blocks)))
+  const graph = gatherEarly(withOwnRanks(composeBlocks(withoutLogits(slotted.blocks))))
   const trainable = [...parametersOf(tail, adapter)].flatMap(([key, spec]) => (spec.trainable ? [key] : []))
   const back = () => withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(inputName), keep: [] })
   const read = once(() => weights([...weightsOf(withoutLogits(tail.blocks)).keys()]))
