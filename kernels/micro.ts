@@ -227,34 +227,74 @@ export function copy(to: usize, from: usize, n: usize): void {
   memory.copy(to << 2, from << 2, n << 2)
 }
 
-function averaged(m: usize, g: usize, k: v128, s: v128): v128 {
-  const next = madd(k, v128.load(m), f32x4.mul(s, v128.load(g)))
-  v128.store(m, next)
-  v128.store(g, zero)
+// What a sweep over all weights does with each vector, as a type like the ranks: sweeps differ in nothing else.
+class Average {
+  a: u8
+}
+class Move {
+  a: u8
+  b: u8
+}
+class Pull {
+  a: u8
+  b: u8
+  c: u8
+}
+
+/** `p` and `q` are what `average`, `move` and `pull` name below; `third` is read by `pull` alone. */
+function updated<K>(at: usize, other: usize, third: usize, p: v128, q: v128): v128 {
+  const own = v128.load(at)
+  const by = v128.load(other)
+  let next: v128
+  if (offsetof<K>() === 1) {
+    next = madd(p, own, f32x4.mul(q, by))
+    v128.store(other, zero)
+  } else if (offsetof<K>() === 2) {
+    next = f32x4.sub(f32x4.mul(p, own), f32x4.mul(q, by))
+  } else {
+    const force = f32x4.mul(p, v128.load(third))
+    const share = f32x4.div(force, f32x4.add(f32x4.splat(1), force))
+    next = f32x4.sub(own, f32x4.mul(share, f32x4.sub(own, by)))
+  }
+  v128.store(at, next)
   return next
 }
 
-export function average(m: usize, g: usize, n: usize, keep: f32, share: f32): f32 {
-  m <<= 2
-  g <<= 2
-  const end = m + (n << 2)
-  const k = f32x4.splat(keep)
-  const s = f32x4.splat(share)
+/** Updates n floats and gives the sum of their squares. */
+function sweep<K>(at: usize, other: usize, third: usize, n: usize, first: f32, second: f32): f32 {
+  at <<= 2
+  other <<= 2
+  third <<= 2
+  const end = at + (n << 2)
+  const p = f32x4.splat(first)
+  const q = f32x4.splat(second)
   let a = zero
   let b = zero
   let c = zero
   let d = zero
-  for (; m < end; m += 64, g += 64) {
-    const v0 = averaged(m, g, k, s)
-    const v1 = averaged(m + 16, g + 16, k, s)
-    const v2 = averaged(m + 32, g + 32, k, s)
-    const v3 = averaged(m + 48, g + 48, k, s)
+  for (; at < end; at += 64, other += 64, third += 64) {
+    const v0 = updated<K>(at, other, third, p, q)
+    const v1 = updated<K>(at + 16, other + 16, third + 16, p, q)
+    const v2 = updated<K>(at + 32, other + 32, third + 32, p, q)
+    const v3 = updated<K>(at + 48, other + 48, third + 48, p, q)
     a = madd(v0, v0, a)
     b = madd(v1, v1, b)
     c = madd(v2, v2, c)
     d = madd(v3, v3, d)
   }
   return sum(f32x4.add(a, b), f32x4.add(c, d))
+}
+
+export function average(m: usize, g: usize, n: usize, keep: f32, share: f32): f32 {
+  return sweep<Average>(m, g, 0, n, keep, share)
+}
+
+export function move(w: usize, d: usize, n: usize, keep: f32, step: f32): f32 {
+  return sweep<Move>(w, d, 0, n, keep, step)
+}
+
+export function pull(w: usize, anchor: usize, importance: usize, n: usize, strength: f32): f32 {
+  return sweep<Pull>(w, anchor, importance, n, strength, 0)
 }
 
 // prettier-ignore
@@ -286,65 +326,4 @@ export function watch(f: usize, g: usize, n: usize, keep: f32, share: f32): void
     const own = v128.load(g)
     v128.store(f, madd(f32x4.splat(keep), v128.load(f), f32x4.mul(f32x4.splat(share), f32x4.mul(own, own))))
   }
-}
-
-function moved(w: usize, d: usize, keep: v128, step: v128): v128 {
-  const next = f32x4.sub(f32x4.mul(keep, v128.load(w)), f32x4.mul(step, v128.load(d)))
-  v128.store(w, next)
-  return next
-}
-
-export function move(w: usize, d: usize, n: usize, keep: f32, step: f32): f32 {
-  w <<= 2
-  d <<= 2
-  const end = w + (n << 2)
-  const k = f32x4.splat(keep)
-  const s = f32x4.splat(step)
-  let t0 = zero
-  let t1 = zero
-  let t2 = zero
-  let t3 = zero
-  for (; w < end; w += 64, d += 64) {
-    const v0 = moved(w, d, k, s)
-    const v1 = moved(w + 16, d + 16, k, s)
-    const v2 = moved(w + 32, d + 32, k, s)
-    const v3 = moved(w + 48, d + 48, k, s)
-    t0 = madd(v0, v0, t0)
-    t1 = madd(v1, v1, t1)
-    t2 = madd(v2, v2, t2)
-    t3 = madd(v3, v3, t3)
-  }
-  return sum(f32x4.add(t0, t1), f32x4.add(t2, t3))
-}
-
-function pulled(w: usize, anchor: usize, importance: usize, strength: v128): v128 {
-  const own = v128.load(w)
-  const force = f32x4.mul(strength, v128.load(importance))
-  const share = f32x4.div(force, f32x4.add(f32x4.splat(1), force))
-  const next = f32x4.sub(own, f32x4.mul(share, f32x4.sub(own, v128.load(anchor))))
-  v128.store(w, next)
-  return next
-}
-
-export function pull(w: usize, anchor: usize, importance: usize, n: usize, strength: f32): f32 {
-  w <<= 2
-  anchor <<= 2
-  importance <<= 2
-  const end = w + (n << 2)
-  const s = f32x4.splat(strength)
-  let a = zero
-  let b = zero
-  let c = zero
-  let d = zero
-  for (; w < end; w += 64, anchor += 64, importance += 64) {
-    const v0 = pulled(w, anchor, importance, s)
-    const v1 = pulled(w + 16, anchor + 16, importance + 16, s)
-    const v2 = pulled(w + 32, anchor + 32, importance + 32, s)
-    const v3 = pulled(w + 48, anchor + 48, importance + 48, s)
-    a = madd(v0, v0, a)
-    b = madd(v1, v1, b)
-    c = madd(v2, v2, c)
-    d = madd(v3, v3, d)
-  }
-  return sum(f32x4.add(a, b), f32x4.add(c, d))
 }
