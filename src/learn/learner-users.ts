@@ -33,6 +33,7 @@ export class LearnerUsers {
   readonly #handling: UserHandling
   readonly #tell: (problem: PoolProblem) => void
   #ready: Promise<void> | undefined
+  readonly #conflicts = new Map<string, Promise<void>>()
   readonly #watched = new Set<Promise<unknown>>()
   #closed = false
 
@@ -142,16 +143,31 @@ export class LearnerUsers {
   /** Never rejects: whoever learned has been answered, and the changes stay in memory for the next try. */
   async #save(name: string): Promise<void> {
     try {
-      if (await this.#pool.save(name)) await this.#use(name, (user) => (user.unsaved = user.unsaved.filter(({ number }) => number > user.snapshot))) // prettier-ignore
+      await this.#write(name)
     } catch (error) {
       if (error instanceof ConflictError) await this.#afterConflict(name, error)
       else this.#tell({ user: name, error })
     }
   }
 
-  /** Theirs first, then what was not saved of ours. */
-  async #afterConflict(name: string, error: ConflictError): Promise<void> {
+  async #write(name: string): Promise<void> {
+    if (!(await this.#pool.save(name))) return
+    const user = await this.live(name)
+    user.unsaved = user.unsaved.filter(({ number }) => number > user.snapshot)
+  }
+
+  /** Told once, however many writes it stopped. */
+  #afterConflict(name: string, error: ConflictError): Promise<void> {
+    const known = this.#conflicts.get(name)
+    if (known) return known
     this.#tell({ user: name, error })
+    const solved = this.#solve(name).finally(() => this.#conflicts.delete(name))
+    this.#conflicts.set(name, solved)
+    return solved
+  }
+
+  /** Theirs first, then what was not saved of ours. */
+  async #solve(name: string): Promise<void> {
     try {
       await this.#queue.run(name, async () => {
         if (await this.#settled(name)) return
@@ -163,9 +179,9 @@ export class LearnerUsers {
           for (const { job } of ours.unsaved) await this.#handling.replay(theirs, job)
         })
       })
-      await this.#save(name)
-    } catch (failure) {
-      this.#tell({ user: name, error: failure })
+      await this.#write(name) // where somebody wrote again, the next turn's save finds out
+    } catch (error) {
+      this.#tell({ user: name, error })
     }
   }
 

@@ -1,34 +1,15 @@
-import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
-import { openBaseModel, readWeights } from '../graph/index.ts'
-import { directoryFolder } from '../node/folder.ts'
-import { createModel, type Generation, type Model } from '../runtime/index.ts'
-import type { TrainableModel } from '../train/options.ts'
 import { judge } from './consolidate.ts'
 import { createLearner, type Learner } from './learner.ts'
-import { rewardOf } from './signal.ts'
+import { answer, storiesModel, type TestModel } from './testing.ts'
 
-const folder = new URL('../experts/models/stories260k', import.meta.url).pathname
-let model: Model & TrainableModel
-beforeAll(async () => {
-  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
-  const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-  model = { ...createModel({ base, backend }), backend, weights: () => readWeights(base) } as Model & TrainableModel
-})
+let model: TestModel
+beforeAll(async () => void (model = await storiesModel()))
 afterAll(() => model.dispose())
 
 const fact = { prompt: 'The dog is called', completion: ' Bartholomew the Great.' }
-const answer = async (learner: Learner, user: string, prompt: string, options = {}): Promise<{ end: Generation; turn: number }> => {
-  let [end, turn] = [undefined as Generation | undefined, -1]
-  for await (const event of learner.generate(prompt, { user, maxTokens: 12, ...options })) {
-    if (event.type === 'generation-end') end = event
-    if (event.type === 'turn-end') turn = event.turn
-  }
-  return { end: end!, turn }
-}
 const logitsOf = async (learner: Learner, user: string): Promise<Float32Array> => {
   const [[hidden]] = (await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [[Float32Array]]
   return (await learner.student(user)).next(hidden)
@@ -89,14 +70,6 @@ describe('feedback', () => {
       expect(changes[1]!).toBeGreaterThan(0)
     }
   }) // prettier-ignore
-
-  it('is worth its quality and its time', () => {
-    expect(rewardOf({ quality: 0.8 })).toBeCloseTo(0.8)
-    expect(rewardOf({ quality: 0.8, latencyRatio: 0.5 })).toBeCloseTo(1.2)
-    expect(rewardOf({ feedback: 'up', latencyRatio: 3 })).toBe(0)
-    expect(() => rewardOf({})).toThrow(/neither a quality nor feedback/)
-    expect(() => rewardOf({ quality: 2, latencyRatio: -1 })).toThrow(/quality is 2.*latencyRatio is -1/)
-  })
 
   it('for an answer that is not there, judged already or of another user is refused, and nothing is learned', async () => {
     const learner = createLearner({ model })

@@ -104,8 +104,8 @@ class TieredLearner implements Learner {
     const user = await this.#users.live(name)
     const { model } = this.#options
     const seen: Seen[] = []
-    const head = async (given: Float32Array): Promise<Float32Array> => {
-      const hidden = given.slice()
+    const head = async (state: Float32Array): Promise<Float32Array> => {
+      const hidden = state.slice()
       const { logits, sight } = await user.student.answer(hidden)
       seen.push({ hidden, sight })
       return logits

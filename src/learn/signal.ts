@@ -107,6 +107,16 @@ export function advantageOf(
   return { reward, advantage: difference / deviation, rate: qualityRate === 'variance' ? 1 / (1 + varianceWeight * variance) : 1 }
 }
 
+const firstLosses = 10
+const lossKeep = 0.95
+
+/** Notes the loss of a completion from before it was learned. */
+export function addLoss(record: RewardRecord, loss: number): void {
+  record.losses++
+  if (record.losses <= firstLosses) record.firstLoss += (loss - record.firstLoss) / record.losses
+  record.recentLoss += (loss - record.recentLoss) * Math.max(1 / record.losses, 1 - lossKeep)
+}
+
 function addTo(figure: { count: number; mean: number }, value: number | undefined): void {
   if (value === undefined) return
   figure.count++

@@ -1,9 +1,10 @@
 // A user in figures, and what the figures call for. Reads, changes nothing.
 
+import { truncateProduct } from '../base/linalg/low-rank.ts'
+import { matrixOf } from '../base/linalg/matrix.ts'
 import { varianceOf } from '../micro/quality.ts'
-import { effectiveRank } from '../micro/warnings.ts'
-import type { LearnerUser } from './learner-user.ts'
-import { userBytes } from './learner-user.ts'
+import type { FastTier } from './fast-tier.ts'
+import { type LearnerUser, userBytes } from './learner-user.ts'
 import type { TierFigures } from './signal.ts'
 
 export interface UserStatistics {
@@ -84,24 +85,19 @@ function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerW
     const message = `The last step moved hidden states by ${shown(fast.lastMove)} of their length, and little was learned: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
     yield { code: 'rate-too-small', message }
   }
-  const inUse = effectiveRank(rowsOf(fast.A.data, fast.rank), columnsOf(fast.B.data, fast.rank))
-  if (inUse === undefined) return
-  if (fast.rank > 2 && inUse < 0.5 * fast.rank) {
-    const message = `Of the fast tier's rank ${fast.rank} about ${shown(inUse)} is in use; rank ${Math.max(1, Math.ceil(inUse))} would do, in less memory and time.`
+  const needed = neededRank(fast)
+  if (fast.rank > 2 && 2 * needed < fast.rank) {
+    const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it, in less memory and time.`
     yield { code: 'rank-too-large', message }
   }
-  if (fast.rank < 16 && inUse > 0.8 * fast.rank && firstLoss > 0 && recentLoss > 0.5 * firstLoss && fast.lastMove < 0.01) {
+  if (fast.rank < 16 && needed === fast.rank && firstLoss > 0 && recentLoss > 0.5 * firstLoss && fast.lastMove < 0.01) {
     const message = `All of the fast tier's rank ${fast.rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * fast.rank)}.`
     yield { code: 'rank-too-small', message }
   }
 }
 
-const rowsOf = (data: Float32Array, rank: number): Float32Array[] => {
-  const width = data.length / rank
-  return Array.from({ length: rank }, (_, i) => data.subarray(i * width, (i + 1) * width))
-}
-const columnsOf = (data: Float32Array, rank: number): Float32Array[] => {
-  const columns = Array.from({ length: rank }, () => new Float32Array(data.length / rank))
-  data.forEach((value, i) => (columns[i % rank]![Math.floor(i / rank)] = value))
-  return columns
-}
+const energy = 0.999
+
+/** How many directions hold nearly all of Σσ² of B·A. */
+const neededRank = ({ A, B, rank, width }: FastTier): number =>
+  truncateProduct(matrixOf(width, rank, B.data), matrixOf(rank, width, A.data), { energy }).b.columns

@@ -1,11 +1,10 @@
 // One turn learned by one user: a right answer, or an answer and what it got. Knows no store and no schedule.
 
 import type { Model } from '../runtime/index.ts'
-import { addLoss } from '../micro/quality.ts'
 import type { CanaryGuard } from './canary-guard.ts'
 import { adapterOf, type Job, type LearnerUser, type Turn } from './learner-user.ts'
 import { noveltyOf, noveltyRate } from './novelty.ts'
-import { advantageOf, type LearningSignal, type RewardOptions, rewardOf } from './signal.ts'
+import { addLoss, advantageOf, type LearningSignal, type RewardOptions, rewardOf } from './signal.ts'
 import type { Lesson, Reading } from './student.ts'
 import { type Asked, lessonOf, mean, type TurnLesson } from './turns.ts'
 

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { OptionError } from '../base/errors.ts'
+import { random } from '../base/random.ts'
+import { createLearner, type Learner } from './learner.ts'
+import type { LearnerOptions } from './learner-options.ts'
+import { memoryStore } from './store/memory-store.ts'
+import { answer, canaries, story, storiesModel, type TestModel } from './testing.ts'
+
+let model: TestModel
+beforeAll(async () => void (model = await storiesModel()))
+afterAll(() => model.dispose())
+
+const turns = 32
+const bound = 0.01
+// A rate that does harm within the test's length.
+const options = (): LearnerOptions => ({ model, fast: { learningRate: 0.05, trust: 1 } })
+const canaryLoss = async (learner: Learner, user: string): Promise<number> => {
+  const losses = await Promise.all(canaries.map((canary) => learner.loss({ user, ...canary })))
+  return losses.reduce((sum, loss) => sum + loss, 0) / losses.length
+}
+
+const verdicts: Readonly<Record<string, (i: number, draw: () => number) => number>> = {
+  'all thumbs down': () => 0,
+  'all thumbs up, on rubbish': () => 1,
+  'at random': (_, draw) => (draw() < 0.5 ? 0 : 1),
+}
+
+/** Answers drawn so hot that they are rubbish, each judged. */
+async function hostile(learner: Learner, name: keyof typeof verdicts, user = 'mob'): Promise<void> {
+  const { uniform } = random(5)
+  const temperature = name === 'all thumbs down' ? 0.7 : 3
+  for (let i = 0; i < turns; i++) {
+    const { turn } = await answer(learner, user, canaries[i % 2]!.prompt, { temperature, seed: i, maxTokens: 12 })
+    await learner.feedback({ user, turn, quality: verdicts[name]!(i, uniform) })
+  }
+}
+
+describe('hostile feedback', () => {
+  it.each(Object.keys(verdicts))('%s: canaries hold with the guard, and do not without', async (name) => {
+    const guarded = createLearner({ ...options(), canaries, guard: { bound } })
+    const open = createLearner(options())
+    const bare = await canaryLoss(open, 'nobody')
+    await hostile(open, name)
+    expect(await canaryLoss(open, 'mob')).toBeGreaterThan(bare * (1 + bound))
+    await hostile(guarded, name)
+    expect(await canaryLoss(guarded, 'mob')).toBeLessThanOrEqual(bare * (1 + bound) + 1e-6)
+    const { rollbacks, trust } = await guarded.statistics('mob')
+    expect(rollbacks).toBeGreaterThan(0)
+    expect(trust).toBeLessThan(1)
+    expect((await guarded.statistics('nobody')).rollbacks).toBe(0)
+  })
+})
+
+describe('the guard', () => {
+  it('goes back to what was well, not to nothing, and trust comes back', async () => {
+    const learner = createLearner({ ...options(), memory: false, canaries, guard: { bound: 0.05, everyTurns: 4 } })
+    for (let i = 0; i < 4; i++) await learner.learn({ user: 'ada', prompt: canaries[0]!.prompt, completion: canaries[0]!.completion })
+    const [loss, { fast }] = [await learner.loss({ user: 'ada', ...canaries[0]! }), await learner.student('ada')]
+    const tensors = [...fast!.tensors().values()].map(({ data }) => data.slice())
+    for (let i = 0; i < 4; i++) await learner.learn({ user: 'ada', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ' })
+    expect(await learner.statistics('ada')).toMatchObject({ rollbacks: 1, trust: 0.5, learned: 8 })
+    expect([...fast!.tensors().values()].map(({ data }) => data)).toEqual(tensors)
+    expect(await learner.loss({ user: 'ada', ...canaries[0]! })).toBe(loss)
+    for (let i = 0; i < 16; i++) await learner.learn({ user: 'ada', ...canaries[i % 2]! })
+    expect((await learner.statistics('ada')).trust).toBe(1)
+  })
+
+  it('looks first at what it reads from a store, where nothing is known to be well', async () => {
+    const store = memoryStore()
+    const open = createLearner({ ...options(), store })
+    for (let i = 0; i < 4; i++) await open.learn({ user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ' })
+    await open.close()
+    const guarded = createLearner({ ...options(), store, canaries, guard: { everyTurns: 1000 } })
+    expect((await guarded.student('mob')).fast!.steps).toBe(4)
+    await guarded.learn({ user: 'mob', ...story(0) })
+    expect((await guarded.student('mob')).fast!.steps).toBe(1)
+    expect(await guarded.statistics('mob')).toMatchObject({ rollbacks: 1 })
+    await guarded.close()
+    expect(await createLearner({ ...options(), store }).statistics('mob')).toMatchObject({ rollbacks: 1, trust: 0.5, learned: 5 })
+  })
+
+  it('leaves alone who does no harm', async () => {
+    const learner = createLearner({ model, canaries: [story(0), story(1)], guard: { everyTurns: 2 } })
+    for (let i = 0; i < 8; i++) await learner.learn({ user: 'ada', ...story(i) })
+    expect(await learner.statistics('ada')).toMatchObject({ rollbacks: 0, trust: 1 })
+  })
+
+  it('refuses bounds that cannot be kept', () => {
+    expect(() => createLearner({ model, guard: { bound: -1 } })).toThrow(/bound is -1/)
+    expect(() => createLearner({ model, guard: { everyTurns: 0 } })).toThrow(OptionError)
+  })
+})
