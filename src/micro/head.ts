@@ -64,7 +64,8 @@ export class HeadRows {
   readonly #weights: number
   readonly #y: number
   readonly #release: () => void
-  #slots = new Map<number, number>()
+  readonly #slots = new Map<number, number>()
+  readonly #free: number[]
   readonly #usedAt: Float64Array
   #now = 0
   #disposed = false
@@ -86,6 +87,7 @@ export class HeadRows {
     this.#stride = padded(width)
     this.#hasAverage = averageRow !== undefined
     this.#usedAt = new Float64Array(capacity)
+    this.#free = Array.from({ length: capacity }, (_, slot) => capacity - 1 - slot)
     const { heap } = this.#context
     const [most, stride] = [padded(capacity + 1), this.#stride]
     const size = (capacity + 2) * stride + 2 * most
@@ -133,10 +135,9 @@ export class HeadRows {
     }
   }
 
-  /** So many free slots or more: an eighth of all at a time, so that the oldest are not sought at every call. */
+  /** The free slots, so many or more: an eighth of all at a time, so that the oldest are not sought at every call. */
   #freed(count: number): number[] {
-    const taken = new Set(this.#slots.values())
-    const free = Array.from({ length: this.capacity }, (_, slot) => slot).filter((slot) => !taken.has(slot))
+    const free = this.#free
     if (free.length >= count) return free
     const old = [...this.#slots].filter(([, slot]) => this.#usedAt[slot]! < this.#now).toSorted(([, a], [, b]) => this.#usedAt[a]! - this.#usedAt[b]!) // prettier-ignore
     const wanted = count - free.length
