@@ -51,6 +51,8 @@ export interface LearnerOptions extends StudentOptions, RewardOptions {
   readonly store?: UserStore
   /** Bytes of memory for users that nobody is using, with a store; 256 MB unless given. */
   readonly limitBytes?: number
+  /** How users in memory are saved; 'f32' unless given. */
+  readonly hotForm?: UserPoolOptions<unknown>['hotForm']
   /** How users are kept that leave memory; 'int8' unless given. */
   readonly coldForm?: UserPoolOptions<unknown>['coldForm']
   /** Milliseconds since 1970; the times of checkpoints and versions, and what an hourly schedule goes by. */

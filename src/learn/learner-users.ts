@@ -20,7 +20,7 @@ export interface UserHandling {
   readonly ready: () => Promise<void>
 }
 
-type PlaceOptions = Pick<LearnerOptions, 'store' | 'limitBytes' | 'coldForm' | 'now' | 'onProblem'>
+type PlaceOptions = Pick<LearnerOptions, 'store' | 'limitBytes' | 'hotForm' | 'coldForm' | 'now' | 'onProblem'>
 
 const mostUnsaved = 256 // where a store refuses for long; the turns are in the tiers all the same
 
@@ -38,7 +38,7 @@ export class LearnerUsers {
   #closed = false
 
   constructor(options: PlaceOptions, handling: UserHandling) {
-    const { store = memoryStore(), limitBytes = options.store ? 256e6 : Infinity, coldForm, now = () => 0 } = options
+    const { store = memoryStore(), limitBytes = options.store ? 256e6 : Infinity, hotForm, coldForm, now = () => 0 } = options
     this.isStored = options.store !== undefined
     this.#handling = handling
     this.#tell = options.onProblem ?? (() => undefined)
@@ -46,6 +46,7 @@ export class LearnerUsers {
     this.#pool = new UserPool({
       checkpoints: new Checkpoints(store),
       ...{ limitBytes, now, sizeOf: userBytes, wake: handling.wake },
+      ...(hotForm && { hotForm }),
       ...(coldForm && { coldForm }),
       stateOf: (user) => {
         user.snapshot = user.learned
