@@ -27,7 +27,7 @@ export interface CanaryCheck {
   readonly limit: number
 }
 
-const recovery = 1.25 // what trust grows by at each look that finds all well: three of them make up for one that did not
+const recovery = 2 ** (1 / 3) // what trust grows by at each look that finds all well: three of them make up for one that did not
 
 export class CanaryGuard {
   readonly #parts: CanaryParts

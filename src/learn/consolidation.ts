@@ -1,13 +1,16 @@
 // A user's slow tier takes over what the user's other tiers learned, by training or by an exact sum, where the gate lets it. Knows neither when
 // that is due nor where it is saved.
 
+import type { Expert } from '../adapters/mixture.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Head, Model } from '../runtime/index.ts'
 import type { TrainableModel } from '../train/options.ts'
 import { consolidated, type GateVerdict, judge, slowRank, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
+import type { DeepTiers } from './deep-tiers.ts'
+import { foldAdapters } from './fold-adapters.ts'
 import type { HeadErrors } from './head-error.ts'
 import type { ConsolidateBy } from './learner-options.ts'
-import { addVersion, type LearnerUser, versionOf } from './learner-user.ts'
+import { addVersion, clearTiers, type LearnerUser, servedBy, versionOf } from './learner-user.ts'
 import { foldHead, slowHead } from './slow-head.ts'
 import { createStudent, type Student, type StudentOptions } from './student.ts'
 import { type Asked, type Example, lessonOf, lossesOver, lossOver, rowOf } from './turns.ts'
@@ -25,7 +28,7 @@ export interface ConsolidateUserOptions {
 
 export interface Consolidated extends GateVerdict {
   readonly by: ConsolidateBy
-  /** Of a sum: ‖ΔW − ΔW_r‖/‖ΔW‖ at the head's input, what cutting to the slow tier's rank lost. */
+  /** Of a sum: ‖ΔW − ΔW_r‖/‖ΔW‖ at the head's input, or over the layers where that is more: what cutting to the slow tier's rank lost. */
   readonly residual?: number
 }
 
@@ -34,6 +37,7 @@ export interface ConsolidationParts {
   readonly head: Head
   readonly errors: HeadErrors
   readonly tiers: StudentOptions
+  readonly deep: DeepTiers | undefined
   readonly slow: SlowTierOptions | undefined
   readonly keptVersions: number
   readonly now: () => number
@@ -51,9 +55,20 @@ export function bareStudent({ head, errors }: Pick<ConsolidationParts, 'head' | 
 }
 
 /** The slow tier takes over. Where the gate says no, nothing has changed. Throws OptionError where there is nothing to take over. */
-export function consolidateUser(user: LearnerUser, by: ConsolidateBy, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+export async function consolidateUser(user: LearnerUser, by: ConsolidateBy, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+  checkBounds(by, bounds)
   return by === 'training' ? byTraining(user, canaries, bounds, parts) : bySum(user, canaries, bounds, parts)
 } // prettier-ignore
+
+function checkBounds(by: unknown, { bound = 0, least = 0 }: Bounds): void {
+  const rules: readonly (readonly [boolean, string])[] = [
+    [by === 'training' || by === 'sum', `by is ${JSON.stringify(by)}, expected "training" or "sum"`],
+    [bound >= 0, `bound is ${bound}, expected a number ≥ 0`],
+    [!Number.isNaN(least), `least is ${least}, expected a number`],
+  ]
+  const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
+  if (broken.length > 0) throw new OptionError(`Slow tier: cannot consolidate: ${broken.join('; ')}.`)
+}
 
 async function byTraining(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
   const { model, slow, keptVersions, now } = parts
@@ -62,36 +77,50 @@ async function byTraining(user: LearnerUser, canaries: readonly Asked[], bounds:
   const taught = user.rows.filter((_, i) => !isHeld(i))
   const after = await consolidated(model, taught.map(rowOf), before, slow)
   const held = user.rows.filter((_, i) => isHeld(i))
-  const loss = (student: Student, version: SlowVersion) => lossOver(model, held, student, version.adapter)
+  const loss = (student: Student, expert: Expert | undefined) => lossOver(model, held, student, expert, parts.deep?.layer)
   const heldLosses =
     held.length === 0
       ? undefined
       : {
-          untaught: await loss(bareStudent(parts, before), before),
-          before: await loss(user.student, before),
-          after: await loss(bareStudent(parts, after), after),
+          untaught: await loss(bareStudent(parts, before), before.adapter),
+          before: await loss(user.student, servedBy(user)),
+          after: await loss(bareStudent(parts, after), after.adapter),
         }
   const verdict = judge(await canaryLosses(canaries, user, after, parts), heldLosses, bounds)
   if (verdict.kept) {
     addVersion(user, after, 'training', now(), keptVersions)
     user.rows = []
-    user.student.clear()
+    clearTiers(user)
   }
   return { by: 'training', ...verdict }
 }
 
 async function bySum(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
-  const { fast } = user.student
-  if (!fast || fast.steps === 0) throw new OptionError('Slow tier: there is nothing to sum; the fast tier has learned nothing.')
-  const before = versionOf(user)
-  const { change, residual } = foldHead(before.head, fast, slowRank(parts.slow))
-  const after: SlowVersion = { adapter: before.adapter, ewc: before.ewc, head: change }
+  const { deep, student } = user
+  const { fast } = student
+  if ((fast?.steps ?? 0) + (deep?.steps ?? 0) === 0)
+    throw new OptionError('Slow tier: there is nothing to sum; the fast tier has learned nothing.')
+  const { after, residual } = await summed(user, slowRank(parts.slow))
   const verdict = judge(await canaryLosses(canaries, user, after, parts), await sumLosses(user, after, parts), bounds)
   if (verdict.kept) {
     addVersion(user, after, 'sum', parts.now(), parts.keptVersions)
-    fast.clear()
+    fast?.clear()
+    deep?.clear() // the memory stays: neither changes the states it is looked up by
   }
   return { by: 'sum', residual, ...verdict }
+}
+
+/** The slow tier with what the fast ones learned. An adapter that layers were added to has other matrices than those whose importance EWC knew. */
+async function summed(user: LearnerUser, rank: number): Promise<{ after: SlowVersion; residual: number }> {
+  const { adapter, ewc, head } = versionOf(user)
+  const { fast } = user.student
+  const atHead = fast && fast.steps > 0 ? foldHead(head, fast, rank) : undefined
+  const below = user.deep?.adapter && (await foldAdapters(adapter, user.deep.adapter, rank))
+  const change = atHead?.change ?? head
+  return {
+    after: { adapter: below?.adapter ?? adapter, ewc: below ? undefined : ewc, ...(change && { head: change }) },
+    residual: Math.max(atHead?.residual ?? 0, below?.residual ?? 0),
+  }
 }
 
 /** Losses of kept turns without fast tier and memory, with both, and with what was summed and the memory as it is. */
@@ -99,15 +128,22 @@ async function sumLosses(user: LearnerUser, after: SlowVersion, parts: Consolida
   const step = Math.max(1, user.rows.length / mostHeld)
   const held = user.rows.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step)).slice(-mostHeld)
   if (held.length === 0) return undefined
-  const { model, head, errors, tiers } = parts
-  const lessons = await Promise.all(held.map((turn) => lessonOf(model, turn, after.adapter)))
+  const { model, head, errors, tiers, deep } = parts
+  const before = versionOf(user)
   const slow = slowHead(head, errors, after.head)
-  const summed = createStudent(slow.head, slow.errors, { ...tiers, fast: false })
+  const taken = createStudent(slow.head, slow.errors, { ...tiers, fast: false })
   const { memory, gate } = user.student
-  if (memory) summed.memory!.restore(memory.state())
-  Object.assign(summed.gate, { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates })
-  const loss = async (student: Student): Promise<number> => (await lossesOver(lessons, student)).blend
-  return { untaught: await loss(bareStudent(parts, versionOf(user))), before: await loss(user.student), after: await loss(summed) }
+  if (memory) taken.memory!.restore(memory.state())
+  Object.assign(taken.gate, { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates })
+  const lessons = (expert: Expert | undefined) => Promise.all(held.map((turn) => lessonOf(model, turn, expert, deep?.layer)))
+  const own = await lessons(before.adapter)
+  const under = async (expert: Expert | undefined) => (expert === before.adapter ? own : lessons(expert))
+  const loss = async (student: Student, expert: Expert | undefined) => (await lossesOver(await under(expert), student)).blend
+  return {
+    untaught: await loss(bareStudent(parts, before), before.adapter),
+    before: await loss(user.student, servedBy(user)),
+    after: await loss(taken, after.adapter),
+  }
 }
 
 async function canaryLosses(turns: readonly Asked[], user: LearnerUser, after: SlowVersion, parts: ConsolidationParts) {

@@ -4,12 +4,15 @@ import { OptionError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
 import type { TrainableModel } from '../train/options.ts'
 import type { SlowTierOptions } from './consolidate.ts'
+import type { FastTierOptions } from './fast-tier.ts'
 import type { Breadth } from './head-error.ts'
+import type { Places } from './places.ts'
 import type { RewardOptions } from './signal.ts'
+import { stateForms } from './store/state-image.ts'
 import type { PoolProblem, UserPoolOptions } from './store/user-pool.ts'
 import type { UserStore } from './store/user-store.ts'
 import type { StudentOptions } from './student.ts'
-import type { Example } from './turns.ts'
+import { type Example, exampleProblems } from './turns.ts'
 
 /** When the slow tier takes over by itself; 'by-hand': never. Asked after each learned turn. */
 export type Schedule = 'by-hand' | ScheduledBy
@@ -34,6 +37,8 @@ export interface GuardOptions {
 
 export interface LearnerOptions extends StudentOptions, RewardOptions {
   readonly model: Model & TrainableModel
+  /** With `where`, in modules of the layers instead of at the head: rank 2, learningRate 5e-3 and trust 0.02 unless given. */
+  readonly fast?: (FastTierOptions & { readonly where?: Places }) | false
   /** How much of the vocabulary a gradient looks at: 64 unless given. */
   readonly breadth?: Breadth
   /** The schedule is hourly where there is a clock, and 'by-hand' where there is none. */
@@ -62,6 +67,32 @@ export interface LearnerOptions extends StudentOptions, RewardOptions {
 }
 
 const hourMs = 3_600_000
+const isWhole = (value: unknown, least: number): boolean => value === undefined || (Number.isInteger(value) && Number(value) >= least)
+const isOne = (value: unknown, of: readonly unknown[]): boolean => value === undefined || of.includes(value)
+
+/** Throws OptionError with everything that is wrong with a learner's own options; those of its tiers are theirs. */
+export function checkLearnerOptions({
+  keptTurns,
+  keptRows,
+  keptVersions,
+  hotForm,
+  coldForm,
+  qualityRate,
+  canaries = [],
+}: LearnerOptions): void {
+  const forms = stateForms.join(', ')
+  const rules: readonly (readonly [boolean, string])[] = [
+    [isWhole(keptTurns, 0), `keptTurns is ${keptTurns}, expected a whole number ≥ 0`],
+    [isWhole(keptRows, 1), `keptRows is ${keptRows}, expected a whole number above 0`],
+    [isWhole(keptVersions, 1), `keptVersions is ${keptVersions}, expected a whole number above 0`],
+    [isOne(hotForm, stateForms), `hotForm is ${JSON.stringify(hotForm)}, expected one of ${forms}`],
+    [isOne(coldForm, stateForms), `coldForm is ${JSON.stringify(coldForm)}, expected one of ${forms}`],
+    [isOne(qualityRate, ['fixed', 'variance']), `qualityRate is ${JSON.stringify(qualityRate)}, expected "fixed" or "variance"`],
+    ...canaries.flatMap((canary, i) => exampleProblems(canary).map((problem) => [false, `canaries[${i}]: ${problem}`] as const)),
+  ]
+  const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
+  if (broken.length > 0) throw new OptionError(`This learner cannot be made: ${broken.join('; ')}.`)
+}
 
 /** The schedule as it is meant. Throws OptionError for one that is neither by time nor by turns, or by a time without a clock. */
 export function scheduleOf({ slow, now, fast }: Pick<LearnerOptions, 'slow' | 'now' | 'fast'>): ScheduledBy | undefined {

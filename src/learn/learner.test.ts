@@ -115,11 +115,10 @@ describe('consolidating', () => {
     expect((await learner.student('mob')).memory!.count).toBe(pairs)
   })
 
-  it('without anything learned, or at a rank out of range, is refused', async () => {
-    await expect(createLearner({ model }).consolidate('ada')).rejects.toThrow(/nothing to consolidate/)
-    const learner = createLearner({ model, slow: { rank: 2 } })
-    await learner.learn({ user: 'ada', ...fact })
-    await expect(learner.consolidate('ada')).rejects.toThrow(/rank is 2/)
+  it('without anything learned, or within no bounds, is refused', async () => {
+    const learner = createLearner({ model })
+    await expect(learner.consolidate('ada')).rejects.toThrow(/nothing to consolidate/)
+    await expect(learner.consolidate('ada', { by: 'magic' as 'sum', bound: Number.NaN })).rejects.toThrow(/by is "magic".*bound is NaN/)
   })
 
   it('is judged by what is left of the gain', () => {
@@ -128,5 +127,25 @@ describe('consolidating', () => {
     expect(judge(undefined, held(2.1)).kept).toBe(false)
     expect(judge({ before: 1, after: 1.02 }, held(1)).kept).toBe(false)
     expect(judge({ before: 1, after: Number.NaN }, undefined).kept).toBe(false)
+  })
+})
+
+describe('what cannot be learned', () => {
+  it('is refused with what is wrong, and nothing has changed', async () => {
+    const learner = createLearner({ model })
+    const learn = (turn: object) => learner.learn({ user: 'ada', ...fact, ...turn })
+    await expect(learn({ prompt: undefined, completion: 5 })).rejects.toThrow(/prompt is undefined.*completion is number/)
+    await expect(learn({ prompt: [] })).rejects.toThrow(/prompt is empty/)
+    await expect(learn({ prompt: [1, 99_999] })).rejects.toThrow(/99999 is outside of the vocabulary/)
+    await expect(learn({ prompt: 'x '.repeat(5000) })).rejects.toThrow(/context holds 512/)
+    expect(await learner.statistics('ada')).toMatchObject({ learned: 0, pairs: 0, keptRows: 0 })
+  })
+  it('by options out of range, all named at once', () => {
+    const made = (options: object) => () => createLearner({ model, ...options })
+    expect(made({ keptTurns: -1, keptRows: 0, keptVersions: 0.5, coldForm: 'f8', qualityRate: 'high', canaries: [{ prompt: 'x' }] })).toThrow(/keptTurns is -1.*keptRows is 0.*keptVersions is 0.5.*coldForm is "f8".*qualityRate is "high".*canaries\[0\]: completion is undefined/) // prettier-ignore
+    expect(made({ slow: { rank: 2 } })).toThrow(/rank is 2, expected 4 to 16/)
+    expect(made({ fast: { rank: 17 } })).toThrow(/rank is 17/)
+    expect(made({ memory: { capacity: 0 } })).toThrow(/capacity is 0/)
+    expect(made({ limitBytes: -1 })).toThrow(/limitBytes/)
   })
 })

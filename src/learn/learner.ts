@@ -5,18 +5,21 @@
 import { NotFoundError } from '../base/errors.ts'
 import type { GenerateEvent, Generation, Head, Prompt, PromptOptions } from '../runtime/index.ts'
 import { CanaryGuard } from './canary-guard.ts'
+import { slowRank } from './consolidate.ts'
 import { bareStudent, type Consolidated, type ConsolidateUserOptions, consolidateUser } from './consolidation.ts'
+import { createDeepTiers, type DeepTiers } from './deep-tiers.ts'
 import { type HeadErrors, headErrors } from './head-error.ts'
-import { type LearnerOptions, type ScheduledBy, scheduleOf } from './learner-options.ts'
+import { checkLearnerOptions, type LearnerOptions, type ScheduledBy, scheduleOf } from './learner-options.ts'
 import { restoreUser, type StateOrigin, stateOfUser } from './learner-state.ts'
-import { adapterOf, type LearnerUser, newUser, type NumberedVersion, switchTo, type Turn } from './learner-user.ts'
+import { clearTiers, type LearnerUser, newUser, type NumberedVersion, servedBy, switchTo, type Turn } from './learner-user.ts'
 import { LearnerUsers } from './learner-users.ts'
 import type { LearningSignal } from './signal.ts'
 import { type LearnerWarning, statisticsOf, type UserStatistics, warningsFor } from './statistics.ts'
 import type { UserState } from './store/user-state.ts'
-import type { Reading, Sight, Student } from './student.ts'
+import type { Reading, Sight, Student, StudentOptions } from './student.ts'
+import { isAtHead } from './places.ts'
 import { type FeedbackResult, learnFeedback, learnRight, type TeachingParts } from './teaching.ts'
-import { encoded, type Example, flat, lossOver } from './turns.ts'
+import { encoded, type Example, flat, lossOver, statesOf } from './turns.ts'
 
 export interface LearnedTurn extends Example {
   readonly user: string
@@ -67,10 +70,19 @@ interface Seen {
 
 const beforeAnyClock = (): number => 0
 
+/** Undefined where the fast tier lies at the head, or there is none. */
+function deepTiersOf({ model, fast }: LearnerOptions): DeepTiers | undefined {
+  if (!fast || !fast.where || isAtHead(fast.where)) return undefined
+  return createDeepTiers(model, { ...fast, where: fast.where })
+}
+
 class TieredLearner implements Learner {
   readonly #options: LearnerOptions
   readonly #head: Head
   readonly #errors: HeadErrors
+  /** Where the fast tier lies on layers. */
+  readonly #deep: DeepTiers | undefined
+  readonly #tiers: StudentOptions
   readonly #schedule: ScheduledBy | undefined
   readonly #users: LearnerUsers
   readonly #guard: CanaryGuard
@@ -80,15 +92,20 @@ class TieredLearner implements Learner {
 
   constructor(options: LearnerOptions) {
     const { model, canaries = [], guard, keptRows = 256 } = options
+    checkLearnerOptions(options)
+    slowRank(options.slow)
     this.#options = options
     this.#head = model.head()
     this.#errors = headErrors(this.#head, options.breadth)
     this.#schedule = scheduleOf(options)
+    this.#deep = deepTiersOf(options)
+    this.#tiers = { ...options, ...(this.#deep && { fast: false }) }
     this.#made('') // checks the tiers' options
     this.#guard = new CanaryGuard({
       ...{ model, options: guard },
       canaries: () => canaries.map((canary) => encoded(model, canary)),
       bare: (version) => bareStudent({ head: this.#head, errors: this.#errors }, version),
+      layer: this.#deep?.layer,
     })
     this.#users = new LearnerUsers(options, {
       ready: () => this.#identify(),
@@ -97,25 +114,37 @@ class TieredLearner implements Learner {
       replay: (user, { turn, signal }) =>
         signal ? learnFeedback(user, turn, signal, this.#teaching) : learnRight(user, turn, this.#teaching),
     })
-    this.#teaching = { model, rewards: options, guard: this.#guard, keptRows, learned: (user, job) => this.#users.learned(user, job) }
+    this.#teaching = {
+      model,
+      rewards: options,
+      guard: this.#guard,
+      keptRows,
+      deep: this.#deep,
+      learned: (user, job) => this.#users.learned(user, job),
+    }
   }
 
   async *generate(prompt: Prompt, { user: name, ...given }: PromptOptions & { readonly user: string }): AsyncGenerator<LearnerEvent, void> {
     const user = await this.#users.live(name)
     const { model } = this.#options
     const seen: Seen[] = []
+    const states: Float32Array[] = []
+    const tap = this.#deep && {
+      states: { layer: this.#deep.layer, take: (_: number, part: Float32Array) => void states.push(part.slice()) },
+    }
     const head = async (state: Float32Array): Promise<Float32Array> => {
       const hidden = state.slice()
-      const { logits, sight } = await user.student.answer(hidden)
+      const { logits, sight } = await user.student.answer(hidden, states.at(-1)?.slice(-hidden.length))
       seen.push({ hidden, sight })
       return logits
     }
     const asked = model.encode(prompt, given.chat)
-    const adapter = adapterOf(user)
-    for await (const event of model.generate(asked, { ...given, ...(adapter && { adapter }), head })) {
+    const adapter = servedBy(user)
+    for await (const event of model.generate(asked, { ...given, ...(adapter && { adapter }), ...tap, head })) {
       yield event
       if (event.type !== 'generation-end') continue
-      const turn = { ...this.#answered(asked, event, seen, user.student), adapter }
+      const answered = this.#answered(asked, event, seen, user.student)
+      const turn = { ...answered, adapter, ...(tap && { states: statesOf(states, answered, this.#head.width) }) }
       yield { type: 'turn-end', turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)) }
     }
   }
@@ -131,9 +160,9 @@ class TieredLearner implements Learner {
   #keepTurn(user: LearnerUser, turn: Turn): number {
     const number = user.count++
     const [last, before] = [number - 1, user.turns.get(number - 1)]
-    if (before) user.turns.set(last, { ...before, sights: undefined })
+    if (before) user.turns.set(last, { ...before, sights: undefined, states: undefined })
     user.turns.set(number, turn)
-    if (user.turns.size > (this.#options.keptTurns ?? 32)) user.turns.delete(user.turns.keys().next().value!)
+    while (user.turns.size > (this.#options.keptTurns ?? 32)) user.turns.delete(user.turns.keys().next().value!)
     return number
   }
 
@@ -159,13 +188,22 @@ class TieredLearner implements Learner {
   async loss(given: LearnedTurn): Promise<number> {
     const { model } = this.#options
     const user = await this.#users.live(given.user)
-    return lossOver(model, [encoded(model, given)], user.student, adapterOf(user))
+    return lossOver(model, [encoded(model, given)], user.student, servedBy(user), this.#deep?.layer)
   }
 
   async consolidate(name: string, { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {}): Promise<Consolidated> {
     const { model, slow, keptVersions = 4 } = this.#options
     const watched = canaries ? canaries.map((canary) => encoded(model, canary)) : this.#guard.canaries
-    const parts = { model, head: this.#head, errors: this.#errors, tiers: this.#options, slow, keptVersions, now: this.#now }
+    const parts = {
+      model,
+      head: this.#head,
+      errors: this.#errors,
+      tiers: this.#tiers,
+      deep: this.#deep,
+      slow,
+      keptVersions,
+      now: this.#now,
+    }
     return this.#users.change(name, async (user) => {
       user.consolidated = { time: this.#now(), learned: user.learned } // a gate that says no is not asked again on the next turn
       return consolidateUser(user, by, watched, bounds, parts)
@@ -198,7 +236,7 @@ class TieredLearner implements Learner {
       const known = user.versions.map(({ number }) => number).join(', ')
       if (!found) throw new NotFoundError(`There is no version ${version} of user ${JSON.stringify(name)}; there are ${known}.`)
       switchTo(user, found)
-      user.student.clear()
+      clearTiers(user)
     })
   }
 
@@ -222,8 +260,9 @@ class TieredLearner implements Learner {
     return this.#users.flush()
   }
 
-  close(): Promise<void> {
-    return this.#users.close()
+  async close(): Promise<void> {
+    await this.#users.close()
+    await this.#deep?.dispose()
   }
 
   get #now(): () => number {
@@ -231,7 +270,7 @@ class TieredLearner implements Learner {
   }
 
   #made(name: string): LearnerUser {
-    return newUser(name, { head: this.#head, errors: this.#errors, options: this.#options, now: this.#now })
+    return newUser(name, { head: this.#head, errors: this.#errors, options: this.#tiers, deep: this.#deep, now: this.#now })
   }
 
   /** What states belong to; the base is read once for it, and only where there is a store. */

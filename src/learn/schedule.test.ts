@@ -66,11 +66,11 @@ describe('the slow tier takes over', () => {
     await mob.learn(rubbish)
     expect(await mob.due('mob')).toBe(false)
     expect(problems).toEqual([])
-    const broken = createLearner({ ...options, slow: { rank: 99, schedule: { everyTurns: 1 } } })
+    const broken = createLearner({ ...options, slow: { targets: ['nowhere'], schedule: { everyTurns: 1, by: 'training' } } })
     await broken.learn({ user: 'ada', ...story(0) })
     await broken.learn({ user: 'ada', ...story(1) })
     await broken.flush()
-    expect(problems.map(({ user, error }) => [user, String(error)])[0]).toEqual(['ada', expect.stringMatching(/rank is 99/)])
+    expect(problems.map(({ user, error }) => [user, String(error)])[0]).toEqual(['ada', expect.stringMatching(/nowhere/)])
     expect((await broken.statistics('ada')).learned).toBe(2)
   })
 

@@ -2,7 +2,7 @@
 // to a student. Knows a model; no users.
 
 import type { Adapter } from '../adapters/adapter.ts'
-import { NotFoundError } from '../base/errors.ts'
+import { NotFoundError, OptionError } from '../base/errors.ts'
 import type { Model, Prompt } from '../runtime/index.ts'
 import type { EncodedRow } from '../train/data/encode.ts'
 import type { Reading, Student } from './student.ts'
@@ -40,9 +40,21 @@ export const rowOf = ({ ids, promptTokens }: Asked): EncodedRow => ({
   weights: Float32Array.from(ids, (_, t) => (t >= promptTokens ? 1 : 0)),
 })
 
-/** An example's ids. Throws NotFoundError for a model that has no tokenizer. */
+/** What keeps an example from being one. */
+export function exampleProblems({ prompt, completion }: Example): string[] {
+  const isPrompt = typeof prompt === 'string' || Array.isArray(prompt)
+  return [
+    ...(isPrompt ? [] : [`prompt is ${prompt === null ? 'null' : typeof prompt}, expected a text, messages or token ids`]),
+    ...(typeof completion === 'string' ? [] : [`completion is ${completion === null ? 'null' : typeof completion}, expected a text`]),
+  ]
+}
+
+/** An example's ids. Throws OptionError for what is no example or has an empty prompt, NotFoundError for a model that has no tokenizer. */
 export function encoded(model: Model, { prompt, completion }: Example): Asked {
+  const problems = exampleProblems({ prompt, completion })
+  if (problems.length > 0) throw new OptionError(`This turn cannot be learned: ${problems.join('; ')}.`)
   const asked = model.encode(prompt)
+  if (asked.length === 0) throw new OptionError('This turn cannot be learned: its prompt is empty, so nothing stands before the answer.')
   const { tokenizer } = model.base
   if (!tokenizer) throw new NotFoundError(`Model "${model.base.name}" has no tokenizer, so it cannot learn completions.`)
   const answer = [...tokenizer.encode(completion), ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])]
