@@ -39,7 +39,8 @@ beforeAll(() => {
     JSON.stringify({ name: 'graftlm', type: 'module', exports: { '.': './index.js', './*': './*.js' } }),
   )
   writeFileSync(join(folder, 'index.js'), entry('src/index.ts'))
-  for (const part of ['adapters', 'micro', 'node', 'train']) writeFileSync(join(folder, `${part}.js`), entry(`src/${part}/index.ts`))
+  for (const part of ['adapters', 'learn', 'micro', 'node', 'train'])
+    writeFileSync(join(folder, `${part}.js`), entry(`src/${part}/index.ts`))
   writeFileSync(join(scratch.path, 'rows.jsonl'), jsonl(storyRows))
 })
 afterAll(() => scratch.remove())

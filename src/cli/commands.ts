@@ -9,6 +9,7 @@ import { convert } from './commands/convert.ts'
 import { evaluate } from './commands/eval.ts'
 import { extractCommand } from './commands/extract.ts'
 import { inspect } from './commands/inspect.ts'
+import { learnCommand } from './commands/learn.ts'
 import { mergeCommand } from './commands/merge.ts'
 import { models } from './commands/models.ts'
 import { quickstart } from './commands/quickstart.ts'
@@ -21,6 +22,7 @@ const all = [
   evaluate,
   runCommand,
   chat,
+  learnCommand,
   mergeCommand,
   extractCommand,
   compressCommand,

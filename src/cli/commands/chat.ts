@@ -5,18 +5,29 @@ import { GraftError } from '../../base/errors.ts'
 import type { Expert } from '../../adapters/index.ts'
 import type { ChatMessage } from '../../index.ts'
 import { promptFor } from '../../runtime/ask.ts'
-import { type Context, defineCommand } from '../command.ts'
+import type { ChatLearner } from '../chat-learner.ts'
+import { type Context, defineCommand, type Options, UsageError, type Values } from '../command.ts'
 import { expertOption, loadExpert, openExperts, type OpenedExperts } from '../open-experts.ts'
 import { modelOptions } from '../open-model.ts'
 import { generateOptions, samplingOptions } from '../sampling-options.ts'
+import type { Terminal } from '../ui/terminal.ts'
 
-const options = { ...modelOptions, ...expertOption, ...samplingOptions }
+const options = {
+  ...modelOptions,
+  ...expertOption,
+  ...samplingOptions,
+  learn: { type: 'flag', about: 'learn from /up, /down and /teach, for one user' },
+  user: { type: 'text', value: 'name', default: 'me', about: 'whose tiers learn' },
+  store: { type: 'text', value: 'folder|file.db', about: 'where users are kept, with --learn; without it the talk alone learns' },
+} as const satisfies Options
 
 /** The conversation so far, and who answers. */
 interface Talk {
   adapter: Expert | undefined
   system: string | undefined
   messages: ChatMessage[]
+  /** Under --learn. */
+  readonly learner: ChatLearner | undefined
 }
 
 export const chat = defineCommand({
@@ -28,14 +39,17 @@ export const chat = defineCommand({
   examples: [
     { command: 'graft chat', about: 'talk with the default base model' },
     { command: 'graft chat --adapter .graft/quickstart', about: 'with an expert; /base and /adapter <folder> swap while talking' },
+    { command: 'graft chat --learn --user ada --store users.db', about: 'learns from /up, /down and /teach <what was right>' },
     { command: 'echo "Tell me a story" | graft chat --model stories260k --json', about: 'a line in, an answer out' },
   ],
   async run(context) {
     const { values, terminal } = context
+    checkLearning(values)
     const opened = await openExperts(values, terminal)
     await opened.model.prepare(opened.adapter, accuracyOf(values))
-    const talk: Talk = { adapter: opened.adapter, system: values.system ?? opened.system, messages: [] }
-    terminal.note(terminal.style.faint('/base  /adapter <folder[=weight]>  /system <text>  /new  /quit'))
+    const learner = values.learn ? await (await import('../chat-learner.ts')).openChatLearner(opened.model, values) : undefined
+    const talk: Talk = { adapter: opened.adapter, system: values.system ?? opened.system, messages: [], learner }
+    terminal.note(terminal.style.faint(wordsOf(talk)))
     const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '> ', terminal: process.stdin.isTTY === true })
     let open = true // asking a closed line reader for a prompt throws
     lines.on('close', () => (open = false))
@@ -47,9 +61,22 @@ export const chat = defineCommand({
       if (open) lines.prompt()
     }
     lines.close()
+    await learner?.close()
     return { model: opened.model.base.name, messages: talk.messages }
   },
 })
+
+/** Who learns answers by tiers over the base; a store without a learner would be left as it is, which nobody means. */
+function checkLearning({ learn, store, adapter }: Values<typeof options>): void {
+  if (!learn && store !== undefined) throw new UsageError('--store keeps what is learned: add --learn.')
+  if (learn && adapter !== undefined)
+    throw new UsageError("--learn goes without --adapter: a user's own slow tier takes the adapter's place.")
+}
+
+const wordsOf = ({ learner }: Talk): string =>
+  learner
+    ? '/up  /down  /teach <what was right>  /system <text>  /new  /quit'
+    : '/base  /adapter <folder[=weight]>  /system <text>  /new  /quit'
 
 const accuracyOf = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
 
@@ -69,12 +96,22 @@ async function control(line: string, talk: Talk, { model }: OpenedExperts, { val
   const text = rest.join(' ')
   if (word === 'new') talk.messages = []
   else if (word === 'system') talk.system = text || undefined
+  else if (talk.learner) await teach(word, text, talk, terminal)
   else if (word === 'base') talk.adapter = undefined
   else if (word === 'adapter' && text !== '') {
     const expert = await loadExpert([text], model)
     await model.prepare(expert, accuracyOf(values)) // what cannot be served is said now, and who answered before stays
     talk.adapter = expert
-  } else terminal.note('/base  /adapter <folder[=weight]>  /system <text>  /new  /quit')
+  } else terminal.note(wordsOf(talk))
+}
+
+/** What is said of the last answer. What was taught takes its place in the talk. */
+async function teach(word: string | undefined, text: string, talk: Talk, { note, style }: Terminal): Promise<void> {
+  if (word === 'up' || word === 'down') note(style.faint(await talk.learner!.judge(word)))
+  else if (word === 'teach' && text !== '') {
+    note(style.faint(await talk.learner!.teach(text)))
+    if (talk.messages.length > 0) talk.messages = [...talk.messages.slice(0, -1), { role: 'assistant', content: text }]
+  } else note(wordsOf(talk))
 }
 
 async function answer(
@@ -84,7 +121,9 @@ async function answer(
   { values, terminal, signal }: Context<typeof options>,
 ): Promise<void> {
   const prompt = promptFor(model, line, talk.system, talk.messages)
-  for await (const event of model.generate(prompt, { ...generateOptions(values), adapter: talk.adapter, signal })) {
+  const asked = { ...generateOptions(values), signal }
+  const events = talk.learner ? talk.learner.generate(prompt, asked) : model.generate(prompt, { ...asked, adapter: talk.adapter })
+  for await (const event of events) {
     if (event.type === 'text-delta') terminal.write(event.text)
     else talk.messages = [...talk.messages, { role: 'user', content: line }, { role: 'assistant', content: event.text }]
   }
