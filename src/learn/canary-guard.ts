@@ -5,7 +5,9 @@ import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
 import type { GuardOptions } from './learner-options.ts'
-import { type GoodState, type LearnerUser, type NumberedVersion, versionOf } from './learner-user.ts'
+import type { DeepTier } from './deep-tier.ts'
+import type { FastTier } from './fast-tier.ts'
+import { clearTiers, type GoodState, type GoodTier, type LearnerUser, type NumberedVersion, servedBy, versionOf } from './learner-user.ts'
 import type { SlowVersion } from './consolidate.ts'
 import type { Student } from './student.ts'
 import { type Asked, lessonOf, lossesOver, type TurnLesson } from './turns.ts'
@@ -17,6 +19,8 @@ export interface CanaryParts {
   /** A student that knows nothing but a slow version. */
   readonly bare: (version: SlowVersion) => Student
   readonly options: GuardOptions | undefined
+  /** The layer whose states a tier on layers, and a memory beside it, stand on. */
+  readonly layer: number | undefined
 }
 
 export interface CanaryCheck {
@@ -57,7 +61,8 @@ export class CanaryGuard {
   async before(user: LearnerUser): Promise<void> {
     if (this.canaries.length === 0 || user.good) return
     const { fast, memory } = user.student
-    if ((fast?.steps ?? 0) === 0 && (memory?.count ?? 0) === 0) user.good = goodState(user.student)
+    const learned = (fast?.steps ?? 0) + (user.deep?.steps ?? 0) + (memory?.count ?? 0)
+    if (learned === 0) user.good = goodState(user)
     else await this.look(user)
   }
 
@@ -73,7 +78,7 @@ export class CanaryGuard {
     const isWell = (loss: number): boolean => loss <= check.limit
     if (isWell(check.fast) && isWell(check.blend)) {
       user.guard.trust = Math.min(1, user.guard.trust * recovery)
-      user.good = goodState(user.student)
+      user.good = goodState(user)
       return check
     }
     user.guard.trust /= 2
@@ -84,14 +89,14 @@ export class CanaryGuard {
       goBack(user, 'memory')
       check = await this.#check(user)
     }
-    if (!user.good || !isWell(check.blend)) user.student.clear()
+    if (!user.good || !isWell(check.blend)) clearTiers(user)
     return check
   }
 
   async #check(user: LearnerUser): Promise<CanaryCheck> {
     const version = versionOf(user)
     const bare = Math.max(await this.#bareLoss(user.versions[0]!), await this.#bareLoss(version))
-    const losses = await lossesOver(await this.#lessonsUnder(version.adapter), user.student)
+    const losses = await lossesOver(await this.#lessonsOf(user, version), user.student)
     return { bare, ...losses, limit: bare * (1 + this.#bound) }
   }
 
@@ -101,6 +106,15 @@ export class CanaryGuard {
     const loss = this.#lessonsUnder(version.adapter).then(async (lessons) => (await lossesOver(lessons, this.#parts.bare(version))).fast)
     this.#bare.set(version, loss)
     return loss
+  }
+
+  /** As the user's model gives them; with a tier on layers they change with every step, and are computed anew. */
+  async #lessonsOf(user: LearnerUser, { adapter }: NumberedVersion): Promise<readonly TurnLesson[]> {
+    if (!user.deep) return this.#lessonsUnder(adapter)
+    const { model, layer } = this.#parts
+    const lessons: TurnLesson[] = []
+    for (const canary of this.canaries) lessons.push(await lessonOf(model, canary, servedBy(user), layer))
+    return lessons
   }
 
   #lessonsUnder(adapter: Adapter | undefined): Promise<readonly TurnLesson[]> {
@@ -113,24 +127,33 @@ export class CanaryGuard {
   }
 }
 
-function goodState({ fast, memory, gate }: Student): GoodState {
-  const tensors = fast && new Map([...fast.tensors()].map(([name, { data }]) => [name, data.slice()]))
+const goodTier = (tier: FastTier | DeepTier): GoodTier => ({
+  tensors: new Map([...tier.tensors()].map(([name, { data }]) => [name, data.slice()])),
+  steps: tier.steps,
+  lastMove: tier.lastMove,
+})
+
+function goodState({ student: { fast, memory, gate }, deep }: LearnerUser): GoodState {
   return {
-    fast: fast && tensors && { tensors, steps: fast.steps, lastMove: fast.lastMove },
+    fast: fast && goodTier(fast),
+    deep: deep && goodTier(deep),
     memory: memory?.state(),
     gate: { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates },
   }
 }
 
+function tierBack(tier: FastTier | DeepTier, good: GoodTier | undefined): void {
+  if (!good) return tier.clear()
+  const own = tier.tensors()
+  tier.restore(new Map([...good.tensors].map(([name, data]) => [name, { ...own.get(name)!, data }])), good.steps)
+  tier.lastMove = good.lastMove
+}
+
 /** A tier as it was when all was well; empty where that is not known. */
-function goBack({ student, good }: LearnerUser, part: 'fast' | 'memory'): void {
+function goBack({ student, deep, good }: LearnerUser, part: 'fast' | 'memory'): void {
   const { fast, memory, gate } = student
-  if (part === 'fast' && fast) {
-    if (!good?.fast) return fast.clear()
-    const own = fast.tensors()
-    fast.restore(new Map([...good.fast.tensors].map(([name, data]) => [name, { ...own.get(name)!, data }])), good.fast.steps)
-    fast.lastMove = good.fast.lastMove
-  }
+  if (part === 'fast' && fast) tierBack(fast, good?.fast)
+  if (part === 'fast' && deep) tierBack(deep, good?.deep)
   if (part === 'memory' && memory) {
     if (!good?.memory) return memory.clear()
     memory.restore(good.memory)

@@ -174,6 +174,15 @@ export class DeepTier {
     return change(share)
   }
 
+  get rank(): number {
+    return this.#parts.rank
+  }
+
+  /** Paths of the modules it lies in. */
+  get modules(): readonly string[] {
+    return this.#parts.modules
+  }
+
   /** Numbers a turn learns. */
   get parameters(): number {
     return this.#own.reduce((sum, { weights }) => sum + weights.A.length + weights.B.length, 0)

@@ -83,7 +83,7 @@ export function expertOf({ adapter }: Pick<DeepTier, 'adapter'>, slow: Adapter |
 }
 
 /** A sequence and what is learned of it. */
-export interface DeepLesson extends DeepInput, Pick<Lesson, 'tokens' | 'weights' | 'rate'> {
+export interface DeepLesson extends DeepInput, Pick<Lesson, 'tokens' | 'weights' | 'rate' | 'sights'> {
   /** Final hidden states [M, D] of the rows with this tier as it stands, where serving gave them already. */
   readonly hidden?: Float32Array
 }
@@ -103,12 +103,12 @@ export function keysOf({ states, rows }: Pick<DeepInput, 'states' | 'rows'>): Fl
  * with NaN or infinity; nothing has changed then.
  */
 export async function learnDeep(deep: DeepTier, student: Student, lesson: DeepLesson): Promise<Learned> {
-  const { states, rows, below, tokens, weights, rate } = lesson
+  const { states, rows, below, tokens, weights, rate, sights } = lesson
   if (!allFinite(states.data)) throw new NumericError('A lesson cannot be learned: its states hold NaN or infinity.')
   const input = { states, rows, below }
   const keys = keysOf(input)
   const hidden = lesson.hidden ?? (await deep.hidden(input)).data
-  const learned = await student.learn({ hidden, keys, tokens, weights, ...(rate !== undefined && { rate }) })
+  const learned = await student.learn({ hidden, keys, tokens, weights, ...(rate !== undefined && { rate }), ...(sights && { sights }) })
   if (weights?.every((weight) => weight === 0) !== true) {
     const error = f32([rows.length, states.shape[1]!], learned.gradient)
     await deep.step(input, error, rate)

@@ -29,9 +29,9 @@ const versionName = (number: number): string => `slow.${String(number).padStart(
 
 /** A user as it is now. The fast tier's tensors are its own, everything else is a copy. */
 export function stateOfUser(user: LearnerUser, origin: StateOrigin): UserState {
-  const { student, rows, turns, versions } = user
-  const tensors = new Map<string, Tensor>([...(student.fast?.tensors() ?? [])])
-  const exact = [...tensors.keys()].filter((name) => name.startsWith('fast.squares.'))
+  const { student, deep, rows, turns, versions } = user
+  const tensors = new Map<string, Tensor>([...(student.fast?.tensors() ?? []), ...(deep?.tensors() ?? [])])
+  const exact = [...tensors.keys()].filter((name) => /^(fast|deep)\.squares\./.test(name))
   for (const [name, tensor] of memoryTensors(student.memory)) tensors.set(name, tensor)
   tensors.set(names.kept, ints(rows.flatMap(({ ids }) => ids)))
   tensors.set(names.judged, ints([...turns.values()].flatMap(({ ids }) => ids)))
@@ -47,12 +47,13 @@ function joined(rows: readonly Float32Array[]): Float32Array {
 }
 
 function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
-  const { student, record, turns, rows, versions, current, count, learned, consolidated, guard } = user
+  const { student, deep, record, turns, rows, versions, current, count, learned, consolidated, guard } = user
   const { fast, memory, gate } = student
   const header = {
     learner: layout,
     origin,
     fast: fast ? { rank: fast.rank, steps: fast.steps, lastMove: fast.lastMove } : null,
+    deep: deep ? { rank: deep.rank, modules: [...deep.modules], steps: deep.steps, lastMove: deep.lastMove } : null,
     memory: memory ? { count: memory.count } : null,
     gate: { weights: [...gate.weights], squares: [...gate.squares], updates: gate.updates },
     ...{ record, current, count, learned, consolidated, guard },
@@ -97,6 +98,7 @@ interface Header {
   readonly learner: number
   readonly origin: StateOrigin
   readonly fast: { readonly rank: number; readonly steps: number; readonly lastMove: number } | null
+  readonly deep: { readonly rank: number; readonly modules: readonly string[]; readonly steps: number; readonly lastMove: number } | null
   readonly memory: { readonly count: number } | null
   readonly gate: { readonly weights: readonly number[]; readonly squares: readonly number[]; readonly updates: number }
   readonly record: LearnerUser['record']
@@ -130,6 +132,10 @@ export function restoreUser(user: LearnerUser, { tensors, header }: UserState, o
     student.fast.restore(tensors, saved.fast.steps)
     student.fast.lastMove = saved.fast.lastMove
   }
+  if (user.deep && saved.deep) {
+    user.deep.restore(tensors, saved.deep.steps)
+    user.deep.lastMove = saved.deep.lastMove
+  }
   if (student.memory && saved.memory) restoreMemory(student.memory, tensors, saved.memory.count)
   student.gate.weights.set(saved.gate.weights)
   student.gate.squares.set(saved.gate.squares)
@@ -144,11 +150,20 @@ export function restoreUser(user: LearnerUser, { tensors, header }: UserState, o
 }
 
 const kinds: Readonly<Record<Exclude<keyof Header, 'learner'>, 'object' | 'number'>> = {
-  ...{ origin: 'object', fast: 'object', memory: 'object', gate: 'object', record: 'object', consolidated: 'object', guard: 'object' },
+  ...{
+    origin: 'object',
+    fast: 'object',
+    deep: 'object',
+    memory: 'object',
+    gate: 'object',
+    record: 'object',
+    consolidated: 'object',
+    guard: 'object',
+  },
   ...{ current: 'number', count: 'number', learned: 'number', rows: 'object', turns: 'object', versions: 'object' },
 }
 
-function checkedHeader({ name, student }: LearnerUser, saved: Header, origin: StateOrigin): Header {
+function checkedHeader({ name, student, deep }: LearnerUser, saved: Header, origin: StateOrigin): Header {
   const who = `The state of user ${JSON.stringify(name)}`
   if (typeof saved.learner !== 'number') throw new FormatError(`${who} is no learner's.`)
   const odd = Object.entries(kinds).flatMap(([key, kind]) => (typeof saved[key as keyof Header] === kind ? [] : [key]))
@@ -156,12 +171,15 @@ function checkedHeader({ name, student }: LearnerUser, saved: Header, origin: St
   if (saved.learner !== layout) throw new FormatError(`${who} is of layout ${saved.learner}, this version reads ${layout}. Update Graft to open it.`) // prettier-ignore
   const { fast, memory } = student
   const fastShown = (tier: { readonly rank: number } | null | undefined): string => (tier ? `rank ${tier.rank}` : 'none')
+  const deepShown = (tier: { readonly rank: number; readonly modules: readonly string[] } | null | undefined): string =>
+    tier ? `rank ${tier.rank} on ${tier.modules.join(', ')}` : 'none'
   const pairs = (saved.memory?.count ?? 0) > (memory?.capacity ?? 0)
   const rows: readonly (readonly [string, unknown, unknown])[] = [
     ['base model (graft_base_sha256)', saved.origin.base, origin.base],
     ['width', saved.origin.width, origin.width],
     ['vocabulary', saved.origin.vocabularySize, origin.vocabularySize],
     ['fast tier', fastShown(saved.fast), fastShown(fast)],
+    ['fast tier on layers', deepShown(saved.deep), deepShown(deep)],
     ['memory', saved.memory ? 'kept' : 'none', memory ? 'kept' : 'none'],
     ...(pairs && memory ? [['pairs of the memory', saved.memory!.count, `at most ${memory.capacity}`] as const] : []),
   ]

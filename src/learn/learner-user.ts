@@ -2,21 +2,27 @@
 // student; knows neither where they are saved nor when they are learned.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import type { Expert } from '../adapters/mixture.ts'
 import type { GateState } from './blend.ts'
 import type { SlowVersion } from './consolidate.ts'
+import type { DeepTier } from './deep-tier.ts'
+import { type DeepTiers, expertOf } from './deep-tiers.ts'
 import type { HeadErrors } from './head-error.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import { type LearningSignal, newRecord, type RewardRecord } from './signal.ts'
 import { type SlowHead, slowHead } from './slow-head.ts'
 import { createStudent, type Sight, type Student, type StudentOptions } from './student.ts'
-import type { Asked } from './turns.ts'
+import type { Asked, TurnLesson } from './turns.ts'
 import type { Head } from '../runtime/index.ts'
 
 /** An answer that may still be judged. */
 export interface Turn extends Asked {
-  /** Final hidden states before the answer's tokens, as the model with this adapter gave them; undefined where they were not kept. */
+  /** Final hidden states before the answer's tokens, as this expert gave them; undefined where they were not kept. */
   readonly hidden: Float32Array | undefined
-  readonly adapter: Adapter | undefined
+  /** Who served: the slow tier's adapter, over it what a tier on layers had learned. */
+  readonly adapter: Expert | undefined
+  /** For a tier on layers; only the newest turn keeps them. */
+  readonly states?: Pick<TurnLesson, 'states' | 'keys'> | undefined
   /** What was seen at those states while the answer was written, and by whom; only the newest turn keeps it. */
   readonly sights?: { readonly student: Student; readonly seen: readonly Sight[] } | undefined
 }
@@ -36,9 +42,16 @@ export interface NumberedVersion extends SlowVersion {
   readonly time: number
 }
 
+export interface GoodTier {
+  readonly tensors: ReadonlyMap<string, Float32Array>
+  readonly steps: number
+  readonly lastMove: number
+}
+
 /** What the canaries last found in order. */
 export interface GoodState {
-  readonly fast: { readonly tensors: ReadonlyMap<string, Float32Array>; readonly steps: number; readonly lastMove: number } | undefined
+  readonly fast: GoodTier | undefined
+  readonly deep: GoodTier | undefined
   readonly memory: ReturnType<MemoryTier['state']> | undefined
   readonly gate: GateState
 }
@@ -46,6 +59,8 @@ export interface GoodState {
 export interface LearnerUser {
   readonly name: string
   readonly student: Student
+  /** The fast tier on layers, where the learner has one. */
+  readonly deep: DeepTier | undefined
   readonly slow: SlowHead
   record: RewardRecord
   /** The last questions' vectors, of length 1. */
@@ -71,18 +86,20 @@ export interface LearnerUser {
 }
 
 export interface UserParts {
+  readonly deep?: DeepTiers | undefined
   readonly head: Head
   readonly errors: HeadErrors
   readonly options: StudentOptions
   readonly now: () => number
 }
 
-export function newUser(name: string, { head, errors, options, now }: UserParts): LearnerUser {
+export function newUser(name: string, { head, errors, options, deep, now }: UserParts): LearnerUser {
   const slow = slowHead(head, errors)
   const time = now()
   return {
     name,
     student: createStudent(slow.head, slow.errors, options),
+    deep: deep?.tier(),
     slow,
     record: newRecord(),
     queries: [],
@@ -97,6 +114,15 @@ export function newUser(name: string, { head, errors, options, now }: UserParts)
 
 export const versionOf = ({ versions, current }: LearnerUser): NumberedVersion => versions.find(({ number }) => number === current)!
 export const adapterOf = (user: LearnerUser): Adapter | undefined => versionOf(user).adapter
+
+/** Who answers for a user: one object as long as nothing is learned on layers. */
+export const servedBy = (user: LearnerUser): Expert | undefined => (user.deep ? expertOf(user.deep, adapterOf(user)) : adapterOf(user))
+
+/** Empties what learns from turn to turn; the slow tier stays. */
+export function clearTiers({ student, deep }: Pick<LearnerUser, 'student' | 'deep'>): void {
+  student.clear()
+  deep?.clear()
+}
 
 /** Answers with a version from now on. What stands on the hidden states of another one is emptied. */
 export function switchTo(user: LearnerUser, version: NumberedVersion): void {
@@ -121,12 +147,13 @@ const tensorBytes = (tensors: Iterable<{ readonly data: { readonly byteLength: n
 }
 
 /** Bytes that a user takes in memory, nearly: without the objects around the numbers. */
-export function userBytes({ student, turns, rows, versions, good }: LearnerUser): number {
-  const fast = tensorBytes(student.fast?.tensors().values() ?? [])
+export function userBytes({ student, deep, turns, rows, versions, good }: LearnerUser): number {
+  const fast = tensorBytes([student.fast, deep].flatMap((tier) => [...(tier?.tensors().values() ?? [])]))
   const memory = student.memory?.sizeBytes ?? 0
   let sum = fast + memory + (good ? fast / 3 + memory : 0)
   for (const { ids } of rows) sum += 8 * ids.length
-  for (const { ids, hidden } of turns.values()) sum += 8 * ids.length + (hidden?.byteLength ?? 0)
+  for (const { ids, hidden, states } of turns.values())
+    sum += 8 * ids.length + (hidden?.byteLength ?? 0) + (states?.keys?.byteLength ?? 0) + (states?.states?.states.data.byteLength ?? 0)
   for (const { adapter, ewc, head } of versions) {
     sum += tensorBytes(adapter?.tensors.values() ?? []) + tensorBytes(head ? [head.A, head.B] : [])
     for (const module of ewc?.modules.values() ?? []) sum += tensorBytes(Object.values(module))

@@ -2,7 +2,8 @@
 
 import type { Model } from '../runtime/index.ts'
 import type { CanaryGuard } from './canary-guard.ts'
-import { adapterOf, type Job, type LearnerUser, type Turn } from './learner-user.ts'
+import { type DeepTiers, learnDeep } from './deep-tiers.ts'
+import { adapterOf, type Job, type LearnerUser, servedBy, type Turn } from './learner-user.ts'
 import { noveltyOf, noveltyRate } from './novelty.ts'
 import { addLoss, advantageOf, type LearningSignal, type RewardOptions, rewardOf } from './signal.ts'
 import type { Lesson, Reading } from './student.ts'
@@ -22,22 +23,32 @@ export interface TeachingParts {
   readonly rewards: RewardOptions
   readonly guard: CanaryGuard
   readonly keptRows: number
+  /** Where the learner's fast tier lies on layers. */
+  readonly deep: DeepTiers | undefined
   /** Told of each turn that was learned. */
   readonly learned: (user: LearnerUser, job: Job) => void
 }
 
-/** Hidden states as the user's slow version gives them: those that were kept, or one pass of the model. */
-async function lesson(model: Model, user: LearnerUser, turn: Turn): Promise<TurnLesson & Pick<Lesson, 'sights'>> {
-  const { hidden, sights, adapter, ids, promptTokens } = turn
-  if (hidden && adapter === adapterOf(user))
-    return { hidden, tokens: ids.slice(promptTokens), ...(sights?.student === user.student && { sights: sights.seen }) }
-  return lessonOf(model, turn, adapterOf(user))
+type Taught = TurnLesson & Pick<Lesson, 'sights' | 'weights' | 'rate'>
+
+/** Hidden states as this user's model gives them: those that were kept, or one pass of the model. */
+async function lesson({ model, deep }: TeachingParts, user: LearnerUser, turn: Turn): Promise<Taught> {
+  const { hidden, sights, adapter, ids, promptTokens, states } = turn
+  if (hidden && adapter === servedBy(user) && (!deep || states))
+    return { hidden, tokens: ids.slice(promptTokens), ...states, ...(sights?.student === user.student && { sights: sights.seen }) }
+  return lessonOf(model, turn, servedBy(user), deep?.layer)
+}
+
+/** One step of everything that learns from turn to turn. */
+async function taughtTo(user: LearnerUser, { states, ...taught }: Taught, { deep }: TeachingParts): Promise<Reading> {
+  if (!user.deep || !deep || !states) return user.student.learn(taught)
+  return learnDeep(user.deep, user.student, { ...taught, ...states, below: await deep.below(adapterOf(user)) })
 }
 
 /** Learns an answer that was right; the losses are those from before. */
 export async function learnRight(user: LearnerUser, turn: Turn, parts: TeachingParts): Promise<Reading> {
   await parts.guard.before(user)
-  const reading = await user.student.learn({ ...(await lesson(parts.model, user, turn)), rate: user.guard.trust })
+  const reading = await taughtTo(user, { ...(await lesson(parts, user, turn)), rate: user.guard.trust }, parts)
   addLoss(user.record, mean(reading.losses))
   await ended(user, { turn, signal: undefined }, true, parts)
   return reading
@@ -50,7 +61,7 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
   const novelty = signal.queryEmbedding && noveltyOf(user.queries, signal.queryEmbedding)
   const { reward, advantage, rate } = advantageOf(user.record, signal, parts.rewards)
   const result = { reward, advantage, ...(novelty !== undefined && { novelty }) }
-  const taught = await lesson(parts.model, user, turn)
+  const taught = await lesson(parts, user, turn)
   const { tokens } = taught
   let surprise = 0
   if (advantage !== 0 && tokens.length > 0) {
@@ -58,7 +69,8 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
     surprise = (await user.student.read(judged)).surprise
     // −advantage·log p of what was said: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
-    await user.student.learn({ ...judged, rate: length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty)) })
+    const whole = length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))
+    await taughtTo(user, { ...judged, rate: whole }, parts)
   }
   await ended(user, { turn, signal }, advantage > 0, parts)
   return { ...result, surprise }

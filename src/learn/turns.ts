@@ -1,10 +1,13 @@
 // Turns as the tiers learn them: a prompt and an answer as ids, the final hidden states before each token of the answer, and what those are worth
 // to a student. Knows a model; no users.
 
-import type { Adapter } from '../adapters/adapter.ts'
+import type { Expert } from '../adapters/mixture.ts'
 import { NotFoundError, OptionError } from '../base/errors.ts'
+import { f32 } from '../base/tensor.ts'
 import type { Model, Prompt } from '../runtime/index.ts'
 import type { EncodedRow } from '../train/data/encode.ts'
+import type { DeepInput } from './deep-tier.ts'
+import { keysOf } from './deep-tiers.ts'
 import type { Reading, Student } from './student.ts'
 
 /** An example to learn from, or to watch: what was asked, and the answer that was right. */
@@ -23,6 +26,10 @@ export interface Asked {
 export interface TurnLesson {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
+  /** For a tier on layers: the states of the whole turn as they enter its lowest layer, and which of them the answer stands on. */
+  readonly states?: DeepInput
+  /** Those states of the answer alone: what the memory knows them by. */
+  readonly keys?: Float32Array
 }
 
 export const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
@@ -61,11 +68,23 @@ export function encoded(model: Model, { prompt, completion }: Example): Asked {
   return { ids: [...asked, ...answer], promptTokens: asked.length }
 }
 
-/** One pass of the model over a turn, the head left out. */
-export async function lessonOf(model: Model, { ids, promptTokens }: Asked, adapter: Adapter | undefined): Promise<TurnLesson> {
+/** What a turn's own states say, where there is a tier on layers. */
+export function statesOf(parts: readonly Float32Array[], { ids, promptTokens }: Asked, width: number): Pick<TurnLesson, 'states' | 'keys'> {
+  const rows = Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)
+  const states = { states: f32([ids.length - 1, width], flat(parts, width)), rows }
+  return { states, keys: keysOf(states) }
+}
+
+/** One pass of the model over a turn, the head left out. `layer`: also the states that enter it. */
+export async function lessonOf(model: Model, turn: Asked, adapter: Expert | undefined, layer?: number): Promise<TurnLesson> {
+  const { ids, promptTokens } = turn
   const at = [Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)]
-  const [rows] = await model.hidden([ids.slice(0, -1)], { at, ...(adapter && { adapter }) })
-  return { hidden: flat(rows!, model.config.width), tokens: ids.slice(promptTokens) }
+  const { width } = model.config
+  const parts: Float32Array[] = []
+  const tap = layer === undefined ? {} : { states: { layer, take: (_: number, states: Float32Array) => void parts.push(states.slice()) } }
+  const [rows] = await model.hidden([ids.slice(0, -1)], { at, ...(adapter && { adapter }), ...tap })
+  const told = layer === undefined ? {} : statesOf(parts, turn, width)
+  return { hidden: flat(rows!, width), tokens: ids.slice(promptTokens), ...told }
 }
 
 /** Mean over the lessons of their mean losses: of the whole student, and of the model with the fast tier alone. */
@@ -78,9 +97,15 @@ export async function lossesOver(lessons: readonly TurnLesson[], student: Studen
   }
 }
 
-/** The same of turns under a slow tier's adapter. */
-export async function lossOver(model: Model, turns: readonly Asked[], student: Student, adapter: Adapter | undefined): Promise<number> {
+/** The same of turns as an expert gives them. */
+export async function lossOver(
+  model: Model,
+  turns: readonly Asked[],
+  student: Student,
+  adapter: Expert | undefined,
+  layer?: number,
+): Promise<number> {
   const losses: number[] = []
-  for (const turn of turns) losses.push(mean((await student.read(await lessonOf(model, turn, adapter))).losses))
+  for (const turn of turns) losses.push(mean((await student.read(await lessonOf(model, turn, adapter, layer))).losses))
   return mean(losses)
 }
