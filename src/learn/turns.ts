@@ -71,7 +71,13 @@ export function encoded(model: Model, { prompt, completion }: Example): Asked {
 /** What a turn's own states say, where there is a tier on layers. */
 export function statesOf(parts: readonly Float32Array[], { ids, promptTokens }: Asked, width: number): Pick<TurnLesson, 'states' | 'keys'> {
   const rows = Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)
-  const states = { states: f32([ids.length - 1, width], flat(parts, width)), rows }
+  const all = f32([ids.length - 1, width])
+  let at = 0
+  for (const part of parts) {
+    all.data.set(part, at)
+    at += part.length
+  }
+  const states = { states: all, rows }
   return { states, keys: keysOf(states) }
 }
 

@@ -67,6 +67,7 @@ export function createTailProgram({ model, layer, backend, weights, adapter }: T
   const read = once(() => weights([...weightsOf(withoutLogits(tail.blocks)).keys()]))
   const [forward, backward] = [once(() => backend.compile(graph)), once(() => backend.compile(back()))]
   const norms = new Map<string, number>()
+  let gone: Promise<void> | undefined
   const modules = new Set(slotted.blocks.flatMap(({ prefix, graph: own }) => own.inputs.map(({ name }) => prefix + name)))
 
   const run = async (program: Program, { states, rows, tensors, below }: TailInput, more: [string, Tensor][] = []) => {
@@ -102,9 +103,8 @@ export function createTailProgram({ model, layer, backend, weights, adapter }: T
       norms.set(module, norm)
       return norm
     },
-    async dispose() {
-      await Promise.all([forward, backward].map(async (program) => (await program.made)?.dispose()))
-    },
+    dispose: () =>
+      (gone ??= Promise.all([forward, backward].map(async (program) => (await program.made)?.dispose())).then(() => undefined)),
   }
 }
 
