@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { noveltyOf, noveltyRate } from './novelty.ts'
-import { advantageOf, newRecord, rewardOf } from './signal.ts'
+import { advantageOf, newRecord, rewardOf, tokenWeights } from './signal.ts'
 
 describe('a reward', () => {
   it('is quality and time', () => {
@@ -71,5 +71,20 @@ describe('novelty', () => {
     expect(() => noveltyOf(queries, Float32Array.of(1))).toThrow(/has 1 numbers, those before it had 2/)
     expect(() => noveltyOf(queries, Float32Array.of(0, 0))).toThrow(/zeros/)
     expect(queries).toHaveLength(1)
+  })
+})
+
+describe('what each token of an answer counts', () => {
+  it('is the advantage where the answer was good', () => {
+    expect(tokenWeights(0.4, Float32Array.of(0, 0.5, 20))).toEqual([0.4, 0.4, 0.4])
+  })
+  it('is the gradient of −log(1 − p) where it was bad, at most the advantage: an accident is not punished', () => {
+    for (const p of [0.01, 0.2, 0.45]) {
+      const loss = (logp: number): number => -Math.log(1 - Math.exp(logp))
+      const slope = (loss(Math.log(p) + 1e-5) - loss(Math.log(p) - 1e-5)) / 2e-5
+      expect(tokenWeights(-0.5, Float32Array.of(-Math.log(p)))[0]).toBeCloseTo(-0.5 * slope, 4)
+    }
+    expect(tokenWeights(-0.5, Float32Array.of(0, 0.3))).toEqual([-0.5, -0.5])
+    expect(Math.abs(tokenWeights(-1, Float32Array.of(12))[0]!)).toBeLessThan(1e-5)
   })
 })

@@ -5,7 +5,7 @@ import type { CanaryGuard } from './canary-guard.ts'
 import { type DeepTiers, learnDeep } from './deep-tiers.ts'
 import { adapterOf, type Job, type LearnerUser, servedBy, type Turn } from './learner-user.ts'
 import { noveltyOf, noveltyRate } from './novelty.ts'
-import { addLoss, advantageOf, type LearningSignal, type RewardOptions, rewardOf } from './signal.ts'
+import { addLoss, advantageOf, type LearningSignal, type RewardOptions, rewardOf, tokenWeights } from './signal.ts'
 import type { Lesson, Reading } from './student.ts'
 import { type Asked, lessonOf, mean, type TurnLesson } from './turns.ts'
 
@@ -66,11 +66,13 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
   let surprise = 0
   if (advantage !== 0 && tokens.length > 0) {
     const judged = { ...taught, weights: tokens.map(() => advantage) }
-    surprise = (await user.student.read(judged)).surprise
-    // −advantage·log p of what was said: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
+    const reading = await user.student.read(judged)
+    surprise = reading.surprise
+    // What was said, likelier or less likely: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
     const whole = length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))
-    await taughtTo(user, { ...judged, rate: whole }, parts)
+    const weights = tokenWeights(advantage, reading.modelLosses)
+    await taughtTo(user, { ...judged, weights, rate: whole }, parts)
   }
   await ended(user, { turn, signal }, advantage > 0, parts)
   return { ...result, surprise }
