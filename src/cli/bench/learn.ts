@@ -8,6 +8,7 @@ import { createGradientProgram } from '../../train/gradient-program.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
 import { batchesOf } from '../../train/packing.ts'
 import { type Benchmark, type BenchmarkContext, type BenchmarkRow, measured, row } from './benchmark.ts'
+import { deepOutcomes } from './learn-deep.ts'
 import { seenTurns, type SeenTurn, type Stream, streamNames, streamOf } from './learn-turns.ts'
 
 interface Outcome {
@@ -120,6 +121,13 @@ async function* measureStream(model: LoadedModel, stream: Stream, { fullCount, r
     const outcome = await streamed(model, turns, options)
     yield lossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
   }
+  for await (const { name: variant, losses, times } of deepOutcomes(
+    model,
+    stream,
+    ranks.length > 0 ? factors.map((factor) => 5e-3 * factor) : [],
+    progress,
+  ))
+    yield lossRow(`${name}: ${variant}`, secondHalf(losses), noted({ loss: secondHalf(losses), times }))
   for (const rank of ranks) yield worstRate(model, turns, name, rank, progress)
 }
 
