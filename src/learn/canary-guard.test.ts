@@ -65,6 +65,14 @@ describe('the guard', () => {
     expect((await learner.statistics('ada')).trust).toBe(1)
   })
 
+  it('takes back what does harm and leaves the other: the memory where the fast tier does none', async () => {
+    const learner = createLearner({ model, fast: { learningRate: 1e-6 }, canaries, guard: { everyTurns: 4 } })
+    for (let i = 0; i < 4; i++) await learner.learn({ user: 'mob', prompt: canaries[i % 2]!.prompt, completion: 'ZZZZ ZZZZ ZZZZ' })
+    const { fast, memory } = await learner.student('mob')
+    expect([fast!.steps, memory!.count]).toEqual([4, 0])
+    expect(await learner.statistics('mob')).toMatchObject({ rollbacks: 1, trust: 0.5 })
+  })
+
   it('looks first at what it reads from a store, where nothing is known to be well', async () => {
     const store = memoryStore()
     const open = createLearner({ ...options(), store })

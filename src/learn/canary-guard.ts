@@ -71,25 +71,23 @@ export class CanaryGuard {
     if (this.canaries.length > 0 && user.learned - user.guard.checkedAt >= this.#everyTurns) await this.look(user)
   }
 
-  /** Looks now. Beyond the bound the fast tier goes back, and where that is not enough the memory too; the trust in this user is halved. */
+  /** Looks now. Beyond the bound what does harm goes back, the fast tier or the memory, then the other; the trust in this user is halved. */
   async look(user: LearnerUser): Promise<CanaryCheck> {
     user.guard.checkedAt = user.learned
     let check = await this.#check(user)
-    const isWell = (loss: number): boolean => loss <= check.limit
-    if (isWell(check.fast) && isWell(check.blend)) {
-      user.guard.trust = Math.min(1, user.guard.trust * recovery)
-      user.good = goodState(user)
-      return check
+    const isWell = (): boolean => check.fast <= check.limit && check.blend <= check.limit
+    if (isWell()) user.guard.trust = Math.min(1, user.guard.trust * recovery)
+    else {
+      user.guard.trust /= 2
+      user.guard.rollbacks++
+      for (const part of check.fast <= check.limit ? (['memory', 'fast'] as const) : (['fast', 'memory'] as const)) {
+        goBack(user, part)
+        check = await this.#check(user)
+        if (isWell()) break
+      }
+      if (!isWell()) clearTiers(user)
     }
-    user.guard.trust /= 2
-    user.guard.rollbacks++
-    goBack(user, 'fast')
-    check = await this.#check(user)
-    if (!isWell(check.blend)) {
-      goBack(user, 'memory')
-      check = await this.#check(user)
-    }
-    if (!user.good || !isWell(check.blend)) clearTiers(user)
+    user.good = goodState(user)
     return check
   }
 

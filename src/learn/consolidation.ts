@@ -13,7 +13,7 @@ import type { ConsolidateBy } from './learner-options.ts'
 import { addVersion, clearTiers, type LearnerUser, servedBy, versionOf } from './learner-user.ts'
 import { foldHead, slowHead } from './slow-head.ts'
 import { createStudent, type Student, type StudentOptions } from './student.ts'
-import { type Asked, type Example, lessonOf, lossesOver, lossOver, rowOf } from './turns.ts'
+import { type Asked, type Example, lessonOf, lossesOver, lossOver, rowOf, type TurnLesson } from './turns.ts'
 
 export interface ConsolidateUserOptions {
   /** 'training' (unless given): kept turns through the whole model, fast tier and memory are emptied. 'sum': the fast tier alone, exactly. */
@@ -46,7 +46,7 @@ export interface ConsolidationParts {
 export type Bounds = Pick<ConsolidateUserOptions, 'bound' | 'least'>
 
 const heldEvery = 8 // of the kept rows every eighth is held out of a training, for its gate
-const mostHeld = 16 // kept turns that a sum is judged by
+const mostHeld = 4 // kept turns that a sum is judged by: each takes a pass of the model, and the sum itself takes next to nothing
 
 /** A student that knows nothing but a slow version. */
 export function bareStudent({ head, errors }: Pick<ConsolidationParts, 'head' | 'errors'>, version: SlowVersion): Student {
@@ -135,7 +135,11 @@ async function sumLosses(user: LearnerUser, after: SlowVersion, parts: Consolida
   const { memory, gate } = user.student
   if (memory) taken.memory!.restore(memory.state())
   Object.assign(taken.gate, { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates })
-  const lessons = (expert: Expert | undefined) => Promise.all(held.map((turn) => lessonOf(model, turn, expert, deep?.layer)))
+  const lessons = async (expert: Expert | undefined) => {
+    const all: TurnLesson[] = []
+    for (const turn of held) all.push(await lessonOf(model, turn, expert, deep?.layer))
+    return all
+  }
   const own = await lessons(before.adapter)
   const under = async (expert: Expert | undefined) => (expert === before.adapter ? own : lessons(expert))
   const loss = async (student: Student, expert: Expert | undefined) => (await lossesOver(await under(expert), student)).blend

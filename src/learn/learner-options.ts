@@ -22,7 +22,7 @@ export interface ScheduledBy {
   readonly everyMs?: number
   /** So many learned turns since the last time. */
   readonly everyTurns?: number
-  /** 'sum' unless given: it costs milliseconds. */
+  /** 'sum' unless given: it costs a few passes of the model, a training many. */
   readonly by?: ConsolidateBy
 }
 
