@@ -1,10 +1,13 @@
 // One token learned at a head by graftlm/micro is what graftlm/learn does with a turn of one token: the same gradient, the same step.
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { random } from '../src/base/random.ts'
 import { f32, type F32Tensor } from '../src/base/tensor.ts'
 import { createHeadErrors, FastTier } from '../src/learn/index.ts'
 import { HeadRows, MicroLora } from '../src/micro/index.ts'
 import type { Head } from '../src/runtime/index.ts'
+import { root } from './support/sources.ts'
 
 const [width, vocabulary, rank, likeliest] = [32, 200, 4, 16]
 const { normal } = random(1)
@@ -59,4 +62,12 @@ it.each([1e9, 1e-3])('steps are those of the fast tier, trust %f', (trust) => {
     expect(distance(after, theirs)).toBeLessThan((trust > 1 ? 1e-4 : 0.02 * (step + 1)) * Math.max(Math.hypot(...theirs), 1e-3))
   }
   expect(cut.includes(true)).toBe(trust < 1)
+})
+
+it('the example learns the tokens that came', () => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'examples/micro/head.ts')], { encoding: 'utf8' })
+  expect([status, stderr]).toEqual([0, ''])
+  const losses = [...stdout.matchAll(/loss ([\d.]+)/g)].map(([, value]) => Number(value))
+  expect(losses).toHaveLength(4)
+  expect(losses.at(-1)).toBeLessThan(0.1 * losses[0]!)
 })

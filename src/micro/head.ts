@@ -110,13 +110,13 @@ export class HeadRows {
   missing(ids: ArrayLike<number>): number[] {
     this.#alive()
     this.#now++
-    const absent = new Set<number>()
+    const absent: number[] = []
     for (let i = 0; i < ids.length; i++) {
       const slot = this.#slots.get(ids[i]!)
-      if (slot === undefined) absent.add(ids[i]!)
+      if (slot === undefined) absent.push(ids[i]!)
       else this.#usedAt[slot] = this.#now
     }
-    return [...absent]
+    return absent.length > 1 ? [...new Set(absent)] : absent
   }
 
   /** Keeps the rows [N, width] of N tokens; where there is no room the ones not asked for the longest go. Throws OptionError, ShapeError, NumericError. */

@@ -21,6 +21,7 @@ const knownRows = 1024 // of the head: the tokens one user's requests come back 
 const vector = (seed: number, length = width): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(seed + 1.7 * i))
 export const inputs = Array.from({ length: 8 }, (_, i) => vector(i))
 export const targets = Array.from({ length: 8 }, (_, i) => vector(100 + i))
+const hidden = inputs.map((input) => input.slice(0, headWidth))
 
 const loraOf = (options: MicroLoraOptions, kernels: KernelName | undefined): MicroLora => new MicroLora({ rank, inFeatures: width, outFeatures: width, ...options, kernels }) // prettier-ignore
 
@@ -49,10 +50,16 @@ function fullStep(kernels?: KernelName): Call {
   }
 }
 
-/** Reward and advantage of what came back about an answer. */
+/** Reward and advantage of what came back about an answer, everything given. */
 function signal(): Call {
   const record = newRecord()
-  const signals = Array.from({ length: 8 }, (_, i) => ({ quality: i / 8, latencyRatio: 0.5 + i / 8, tier: i % 2 ? 'base' : 'expert', contextTokens: 100 * i })) // prettier-ignore
+  const signals = hidden.map((queryEmbedding, i) => ({
+    quality: i / 8,
+    latencyRatio: 0.5 + i / 8,
+    tier: i % 2 === 0 ? 'base' : 'expert',
+    contextTokens: 100 * i,
+    queryEmbedding,
+  }))
   return (i) => void advantageOf(record, signals[i & 7]!)
 }
 
@@ -63,7 +70,6 @@ function headUpdate(kernels?: KernelName): Call {
   for (const [i, token] of tokens.entries()) rows.add([token], vector(token + i, headWidth))
   const lora = new MicroLora({ inFeatures: headWidth, outFeatures: headWidth, rank: headRank, alpha: headRank, optimizer: 'adam', kernels })
   const gradient = new Float32Array(headWidth)
-  const hidden = inputs.map((input) => input.slice(0, headWidth))
   const requests = hidden.map((_, i) => {
     const ids = Array.from({ length: likeliest }, (_unused, k) => tokens[(i * 101 + k * 13) % knownRows]!)
     return { ids, logits: Float32Array.from(ids, (_unused, k) => 10 - 0.2 * k), total: 12, came: ids[(i * 7) % likeliest]! }
