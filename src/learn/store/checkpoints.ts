@@ -5,7 +5,7 @@ import { ConflictError, FormatError, GraftError, MismatchError, NotFoundError, O
 import { hex, sha256 } from '../../base/sha256.ts'
 import { quoted } from '../../formats/describe.ts'
 import { itemOf, longestChain, readChain, type ReadCheckpoint, readFile, sequencesOf } from './checkpoint-chain.ts'
-import { blockCount, blockOf, type CheckpointHeader, encodeCheckpoint } from './checkpoint-file.ts'
+import { blockBytes, blockCount, blockOf, type CheckpointHeader, encodeCheckpoint } from './checkpoint-file.ts'
 import { imageOf, type StateForm, stateForms, type StateImage } from './state-image.ts'
 import { checkShapes, type StateShapes, type UserState } from './user-state.ts'
 import { absent, type UserStore } from './user-store.ts'
@@ -57,14 +57,35 @@ interface Tip {
   readonly links: number
   /** Everything but time and blocks, as text: tells whether anything changed at all. */
   readonly described: string
-  readonly blockHashes: readonly string[]
+  readonly hashes: ImageHashes
 }
 
 const described = (form: StateForm, places: StateImage['places'], { header, exact }: UserState): string =>
   JSON.stringify([form, places, header, exact ?? []])
 
-const blockHashesOf = (image: Uint8Array): Promise<string[]> =>
-  Promise.all(Array.from({ length: blockCount(image.length) }, async (_, block) => hex(await sha256(blockOf(image, block)))))
+interface ImageHashes {
+  readonly blocks: readonly string[]
+  /** Of 16 blocks each: where one is known, its blocks need not be hashed one by one, which takes longer than the hashing. */
+  readonly groups: readonly string[]
+}
+
+const groupBlocks = 16
+
+async function hashesOf(image: Uint8Array, known?: ImageHashes): Promise<ImageHashes> {
+  const blocks = blockCount(image.length)
+  const bytesOfGroup = groupBlocks * blockBytes
+  const groups = await Promise.all(
+    Array.from({ length: Math.ceil(blocks / groupBlocks) }, async (_, group) =>
+      hex(await sha256(image.subarray(group * bytesOfGroup, (group + 1) * bytesOfGroup))),
+    ),
+  )
+  const byGroup = groups.map(async (hash, group) => {
+    const [first, end] = [group * groupBlocks, Math.min(blocks, (group + 1) * groupBlocks)]
+    if (known?.groups[group] === hash) return known.blocks.slice(first, end)
+    return Promise.all(Array.from({ length: end - first }, async (_, i) => hex(await sha256(blockOf(image, first + i)))))
+  })
+  return { groups, blocks: (await Promise.all(byGroup)).flat() }
+}
 
 const wholeAbove = 0.5 // a file with more than this share of the blocks saves little and lengthens every read
 
@@ -128,9 +149,10 @@ export class Checkpoints {
     const image = imageOf(state, form) // before the first await: the state may go on changing
     const text = described(form, image.places, state)
     const own = { header: structuredClone(state.header), ...(state.exact ? { exact: [...state.exact] } : {}) }
-    const blockHashes = await blockHashesOf(image.bytes)
+    const hashes = await hashesOf(image.bytes, this.#tips.get(user)?.hashes)
+    const blockHashes = hashes.blocks
     const { tip, newest } = await this.#newest(user, onTop)
-    const changed = blockHashes.flatMap((hash, block) => (hash === tip?.blockHashes[block] ? [] : [block]))
+    const changed = blockHashes.flatMap((hash, block) => (hash === tip?.hashes.blocks[block] ? [] : [block]))
     if (tip && tip.described === text && changed.length === 0) return tip.info
     const whole = !tip || tip.links >= this.#deltas || tip.info.form !== form || changed.length > wholeAbove * blockHashes.length
     const sequence = newest + 1
@@ -149,7 +171,7 @@ export class Checkpoints {
     await this.store.put(user, itemOf(sequence), file, absent)
     const info = { sequence, time, form, whole, sizeBytes: file.length }
     const links = whole ? 0 : tip.links + 1
-    this.#tips.set(user, { newest: sequence, info, base: header.base, hash: hex(hash), links, described: text, blockHashes })
+    this.#tips.set(user, { newest: sequence, info, base: header.base, hash: hex(hash), links, described: text, hashes })
     if (whole) await this.#prune(user, keep)
     return info
   }
@@ -211,8 +233,8 @@ export class Checkpoints {
     const { header, image, hash, links, state } = read
     const { time, form, base, places } = header
     const info = { sequence, time, form, whole: header.parent === undefined, sizeBytes }
-    const blockHashes = await blockHashesOf(image)
-    this.#tips.set(user, { newest, info, base, hash, links, described: described(form, places, state), blockHashes })
+    const hashes = await hashesOf(image)
+    this.#tips.set(user, { newest, info, base, hash, links, described: described(form, places, state), hashes })
   }
 
   /** Removes what is older than the oldest that stays and than what that one was laid over. The checkpoint itself is written: failing here harms nobody. */
