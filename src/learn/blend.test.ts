@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { random } from '../base/random.ts'
-import { blended, cachedShare, learnGate, memoryShare, newGate, type Seen } from './blend.ts'
+import { blended, cachedShare, learnGate, memoryShare, newGate, type Seen, sharpnessOf } from './blend.ts'
 import { MemoryTier } from './memory-tier.ts'
 
 const recallOf = (near: boolean) => {
@@ -31,7 +31,7 @@ it('a close pair is believed more than a far one, and a sure model less often ov
 })
 
 it('the gate opens for a memory that is right, closes for one that is wrong, and never wholly', () => {
-  const seen = (cache: number, model: number): Seen => ({ recall: recallOf(true), largest: 0.5, model, cache, weight: 1 })
+  const seen = (cache: number, model: number): Seen => ({ recall: recallOf(true), largest: 0.5, model, cache, token: 3, weight: 1 })
   const [right, wrong] = [newGate(), newGate()]
   for (let turn = 0; turn < 100; turn++) {
     learnGate(right, [seen(0.9, 0.1), seen(0.8, 0.2)])
@@ -45,4 +45,41 @@ it('the gate opens for a memory that is right, closes for one that is wrong, and
   const before = [...wrong.weights]
   learnGate(wrong, [])
   expect([...wrong.weights]).toEqual(before)
+})
+
+it('the sharpness follows the slope of the loss, against finite differences', () => {
+  const memory = new MemoryTier(4, { sharpness: 6 })
+  const { normal } = random(9)
+  const state = (): Float32Array => Float32Array.from({ length: 4 }, () => normal() + 1)
+  for (let i = 0; i < 30; i++) memory.add(state(), i % 3)
+  for (const token of [0, 1, 2]) {
+    const query = state()
+    const lossAt = (log: number, gate = newGate()): number => {
+      gate.weights[4] = log
+      const recall = memory.recall(query, sharpnessOf(gate, memory.sharpness))!
+      // The share of the memory is held, so that the slope is that of its answer alone.
+      return -Math.log(0.4 * 0.2 + 0.6 * cachedShare(recall, token))
+    }
+    const recall = memory.recall(query)!
+    const at = recall.tokens.indexOf(token)
+    const change = recall.logs[at]! - recall.shares[at]! * recall.logs.reduce((sum, log) => sum + log, 0)
+    const slope = (-0.6 * change) / (0.4 * 0.2 + 0.6 * recall.shares[at]!)
+    expect(slope).toBeCloseTo((lossAt(0.01) - lossAt(-0.01)) / 0.02, 3)
+  }
+})
+
+it('the sharpness grows where only the nearest pair is right, and falls where many far ones are', () => {
+  const memory = new MemoryTier(4, { sharpness: 5 })
+  memory.add(Float32Array.of(1, 0, 0, 0), 1)
+  for (let i = 0; i < 5; i++) memory.add(Float32Array.of(0.8, 0.6, 0, 0), 2)
+  const learned = (token: number): number => {
+    const gate = newGate()
+    for (let turn = 0; turn < 20; turn++) {
+      const recall = memory.recall(Float32Array.of(1, 0, 0, 0), sharpnessOf(gate, memory.sharpness))!
+      learnGate(gate, [{ recall, token, largest: 0.3, model: 0.1, cache: cachedShare(recall, token), weight: 1 }])
+    }
+    return sharpnessOf(gate, memory.sharpness)
+  }
+  expect(learned(1)).toBeGreaterThan(6)
+  expect(learned(2)).toBeLessThan(4)
 })

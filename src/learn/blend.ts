@@ -1,21 +1,30 @@
-// How much the memory is believed beside the model, and the two as one distribution. The share is a small model of its own that starts where
-// three kinds of text agreed and goes on learning, token by token, for its user. Knows no hidden states.
+// How much the memory is believed beside the model, how steeply closeness counts in it, and the two as one distribution. Share and sharpness are a
+// small model of its own that starts where three kinds of text agreed and goes on learning, turn by turn, for its user. Knows no hidden states.
 
 import type { Recall } from './memory-tier.ts'
 
-/** λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share), logit(model's largest share)]. */
+/**
+ * λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share), logit(model's largest share)];
+ * θ = e^w₄ times the memory's own.
+ */
 export interface GateState {
-  readonly weights: Float64Array // [4]
-  readonly squares: Float64Array // [4], running mean squares of the gradient
+  readonly weights: Float64Array // [5]
+  readonly squares: Float64Array // [5], running mean squares of the gradient
   updates: number
 }
 
 // Between what was fitted on JSON, Cypher and Shakespeare (docs/learn.md); 60 turns in, any start gives the same loss.
-const start = [-5.5, -1.6, 0.5, -0.3] as const
+const start = [-5.5, -1.6, 0.5, -0.3, 0] as const
 const [least, most] = [0.005, 0.98] // a token the memory lacks keeps 2 % of the model's share, whatever the gate believes
 const [rate, keep] = [0.05, 0.99]
 
-export const newGate = (): GateState => ({ weights: Float64Array.from(start), squares: new Float64Array(4), updates: 0 })
+export const newGate = (): GateState => ({ weights: Float64Array.from(start), squares: new Float64Array(start.length), updates: 0 })
+
+const steepest = 1.5 // e^1.5 = 4.5 times the memory's own sharpness, or as much less
+
+/** θ as the gate has learned it, from the memory's own. */
+export const sharpnessOf = ({ weights }: GateState, own: number): number =>
+  own * Math.exp(Math.max(-steepest, Math.min(steepest, weights[4]!)))
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 const logit = (share: number): number => {
@@ -43,7 +52,8 @@ export interface Seen {
   /** The model's largest probability, and the one of the token that came. */
   readonly largest: number
   readonly model: number
-  /** What the memory gave that token. */
+  readonly token: number
+  /** What the memory gave it. */
   readonly cache: number
   readonly weight: number
 }
@@ -54,17 +64,26 @@ export function cachedShare({ tokens, shares }: Recall, token: number): number {
   return at === -1 ? 0 : shares[at]!
 }
 
+/** ∂(share of the token)/∂ln θ = Σ_{its pairs} p·ln p − share·Σ p·ln p over the pairs' parts p ∝ exp(θ·h·hᵢ). */
+function sharpnessSlope({ tokens, shares, logs }: Recall, token: number): number {
+  const whole = logs.reduce((sum, log) => sum + log, 0)
+  const at = tokens.indexOf(token)
+  return at === -1 ? 0 : logs[at]! - shares[at]! * whole
+}
+
 /** One step on the mean of −log((1 − λ)·model + λ·cache) over a turn: RMSprop with a floor, so that quiet features do not jump. */
 export function learnGate(gate: GateState, seen: readonly Seen[]): void {
   const total = seen.reduce((sum, { weight }) => sum + weight, 0)
   if (!(total > 0)) return
-  const gradient = new Float64Array(4)
-  for (const { recall, largest, model, cache, weight } of seen) {
+  const gradient = new Float64Array(start.length)
+  for (const { recall, largest, model, cache, weight, token } of seen) {
     const features = featuresOf(recall, largest)
     const open = opened(gate, features)
     const share = least + (most - least) * open
-    const slope = ((model - cache) / Math.max(1e-9, (1 - share) * model + share * cache)) * (most - least) * open * (1 - open)
+    const both = Math.max(1e-9, (1 - share) * model + share * cache)
+    const slope = ((model - cache) / both) * (most - least) * open * (1 - open)
     features.forEach((feature, i) => (gradient[i]! += (weight / total) * slope * feature))
+    gradient[4]! -= (weight / total) * (share / both) * sharpnessSlope(recall, token)
   }
   gate.updates++
   gradient.forEach((g, i) => {

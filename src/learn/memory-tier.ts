@@ -7,7 +7,7 @@ import { RowStore } from './similarity.ts'
 export interface MemoryOptions {
   /** Pairs at most; the least useful one leaves for a new one. 10,000 unless given. */
   readonly capacity?: number
-  /** θ: how steeply closeness counts. 80 unless given (docs/learn.md has the measurements). */
+  /** θ: how steeply closeness counts at first; it is learned. 80 unless given (docs/learn.md has the measurements). */
   readonly sharpness?: number
 }
 
@@ -16,6 +16,8 @@ export interface Recall {
   /** Tokens and their shares, which add up to 1; the nearest pair's token first. */
   readonly tokens: Int32Array
   readonly shares: Float32Array
+  /** Σ p·ln p over each token's pairs: how its share changes with θ. */
+  readonly logs: Float32Array
   /** h·hᵢ of the nearest pair, both of length 1. */
   readonly nearest: number
   /** Pairs that took part, and their part of the sum; for `reward`. */
@@ -29,6 +31,14 @@ const SUM_MAX = 2 ** 31 - 1 // a query's numbers are smaller where a row of 127s
 const REACH = 12 // pairs whose weight is below e⁻¹² of the nearest one's are left out
 const TOGETHER = 32 // states whose sums are held at a time
 const FADE = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
+
+/** Products of one state with the pairs, and what turns them into h·hᵢ. */
+interface Products {
+  readonly sums: Int32Array
+  readonly scale: number
+  readonly sharpness: number
+  readonly nearest: number
+}
 
 export class MemoryTier {
   readonly width: number
@@ -87,23 +97,24 @@ export class MemoryTier {
   }
 
   /** What followed states like this one: shares ∝ Σ exp(θ·h·hᵢ). Undefined while nothing is remembered, or for a state that has no direction. */
-  recall(hidden: Float32Array): Recall | undefined {
+  recall(hidden: Float32Array, sharpness = this.sharpness): Recall | undefined {
     this.#check(hidden)
-    return this.recallAll(hidden)[0]
+    return this.recallAll(hidden, sharpness)[0]
   }
 
   /** The same for each of several states [T, D], which share passes over the pairs. */
-  recallAll(hidden: Float32Array): (Recall | undefined)[] {
+  recallAll(hidden: Float32Array, sharpness = this.sharpness): (Recall | undefined)[] {
     const states = hidden.length / this.width
     if (!Number.isInteger(states)) throw new ShapeError(`Memory: got ${hidden.length} numbers, expected states of ${this.width} each.`)
     if (this.#count === 0) return new Array<undefined>(states).fill(undefined)
     const recalls: (Recall | undefined)[] = []
-    for (let t = 0; t < states; t += TOGETHER)
-      recalls.push(...this.#recallSome(hidden.subarray(t * this.width, (t + TOGETHER) * this.width)))
+    for (let t = 0; t < states; t += TOGETHER) {
+      recalls.push(...this.#recallSome(hidden.subarray(t * this.width, (t + TOGETHER) * this.width), sharpness))
+    }
     return recalls
   }
 
-  #recallSome(hidden: Float32Array): (Recall | undefined)[] {
+  #recallSome(hidden: Float32Array, sharpness: number): (Recall | undefined)[] {
     const { stride } = this.#rows
     const states = hidden.length / this.width
     const queries = new Int16Array(states * stride)
@@ -112,10 +123,10 @@ export class MemoryTier {
     )
     if (this.#sums.length < states * this.#count) this.#sums = new Int32Array(states * this.#room)
     this.#rows.products(queries, this.#count, this.#sums)
-    return scales.map((scale, t) => (scale === undefined ? undefined : this.#found(t, scale)))
+    return scales.map((scale, t) => (scale === undefined ? undefined : this.#found(t, scale, sharpness)))
   }
 
-  #found(row: number, scale: number): Recall {
+  #found(row: number, scale: number, sharpness: number): Recall {
     const sums = this.#sums.subarray(row * this.#count, (row + 1) * this.#count)
     const [scales, count] = [this.#scales, this.#count]
     let best = -Infinity
@@ -123,29 +134,32 @@ export class MemoryTier {
       const value = sums[i]! * scales[i]!
       if (value > best) best = value
     }
-    const floor = best - REACH / (this.sharpness * scale)
+    const floor = best - REACH / (sharpness * scale)
     const found: number[] = []
     for (let i = 0; i < count; i++) if (sums[i]! * scales[i]! >= floor) found.push(i)
-    return this.#shared(found, sums, scale, best * scale)
+    return this.#shared(found, { sums, scale, sharpness, nearest: best * scale })
   }
 
-  #shared(found: readonly number[], sums: Int32Array, scale: number, nearest: number): Recall {
+  #shared(found: readonly number[], { sums, scale, sharpness, nearest }: Products): Recall {
     const pairs = Int32Array.from(found)
-    const parts = Float32Array.from(found, (i) => Math.exp(this.sharpness * (sums[i]! * this.#scales[i]! * scale - nearest)))
+    const parts = Float32Array.from(found, (i) => Math.exp(sharpness * (sums[i]! * this.#scales[i]! * scale - nearest)))
     const total = parts.reduce((sum, part) => sum + part, 0)
-    const byToken = new Map<number, number>()
+    const byToken = new Map<number, { share: number; log: number }>()
     let [first, most] = [0, -1]
     pairs.forEach((pair, i) => {
-      parts[i]! /= total
+      const part = (parts[i]! /= total)
       const token = this.#tokens[pair]!
-      byToken.set(token, (byToken.get(token) ?? 0) + parts[i]!)
-      if (parts[i]! > most) [first, most] = [token, parts[i]!]
+      const said = byToken.get(token) ?? { share: 0, log: 0 }
+      said.share += part
+      said.log += part * Math.log(Math.max(part, 1e-30))
+      byToken.set(token, said)
+      if (part > most) [first, most] = [token, part]
     })
-    const share = byToken.get(first)!
-    byToken.delete(first)
+    const tokens = [first, ...[...byToken.keys()].filter((token) => token !== first)]
     return {
-      tokens: Int32Array.of(first, ...byToken.keys()),
-      shares: Float32Array.of(share, ...byToken.values()),
+      tokens: Int32Array.from(tokens),
+      shares: Float32Array.from(tokens, (token) => byToken.get(token)!.share),
+      logs: Float32Array.from(tokens, (token) => byToken.get(token)!.log),
       nearest: Math.min(1, nearest),
       pairs,
       parts,

@@ -4,7 +4,7 @@
 import { OptionError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { Head } from '../runtime/index.ts'
-import { blended, cachedShare, type GateState, learnGate, memoryShare, newGate, type Seen } from './blend.ts'
+import { blended, cachedShare, type GateState, learnGate, memoryShare, newGate, type Seen, sharpnessOf } from './blend.ts'
 import { FastTier, type FastTierOptions } from './fast-tier.ts'
 import { type HeadErrors, type NotedPlace, rowOf } from './head-error.ts'
 import { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
@@ -115,14 +115,18 @@ class Tiers implements Student {
 
   async answer(hidden: Float32Array, key = hidden): Promise<{ logits: Float32Array; sight: Sight }> {
     const { data } = await this.#logits(hidden)
-    const sight = this.#sight(data, this.memory?.recall(key))
+    const sight = this.#sight(data, this.memory?.recall(key, this.#sharpness))
     const { note, recall } = sight
     return { logits: recall ? blended(data, note.total, recall, memoryShare(this.gate, recall, note.largest)) : data, sight }
   }
 
+  get #sharpness(): number | undefined {
+    return this.memory && sharpnessOf(this.gate, this.memory.sharpness)
+  }
+
   async look(hidden: Float32Array, keys = hidden): Promise<Sight[]> {
     const logits = await this.#logits(hidden)
-    const recalls = this.memory?.recallAll(keys)
+    const recalls = this.memory?.recallAll(keys, this.#sharpness)
     return Array.from({ length: logits.shape[0]! }, (_, t) => this.#sight(rowOf(logits, t), recalls?.[t]))
   }
 
@@ -174,7 +178,7 @@ class Tiers implements Student {
     const { hidden, keys = hidden, tokens, sights } = lesson
     const recalls = sights?.every(({ versions }) => versions.memory === this.memory?.version)
       ? sights.map(({ recall }) => recall)
-      : this.memory?.recallAll(keys)
+      : this.memory?.recallAll(keys, this.#sharpness)
     const place = (note: Note, t: number, logit: number): Place => ({ note, token: tokens[t]!, logit, weight: weights[t]!, recall: recalls?.[t] }) // prettier-ignore
     if (sights?.every(({ versions }) => versions.fast === this.fast?.version) && this.#errors.breadth !== 'all') {
       const came = await this.#logitsOf(hidden, tokens, sights)
@@ -208,7 +212,14 @@ class Tiers implements Student {
     const modelLosses = Float32Array.from(places, ({ note: { total }, logit }) => total - logit)
     const seen = places.map(({ recall, note: { largest }, token, weight }, t): Seen | undefined => {
       return (
-        recall && { recall, largest, model: Math.exp(-modelLosses[t]!), cache: cachedShare(recall, token), weight: Math.max(0, weight) }
+        recall && {
+          recall,
+          token,
+          largest,
+          model: Math.exp(-modelLosses[t]!),
+          cache: cachedShare(recall, token),
+          weight: Math.max(0, weight),
+        }
       )
     })
     const losses = modelLosses.map((loss, t) => {

@@ -68,7 +68,7 @@ describe.each(arenaKinds)('a survey by %s', (kind) => {
       const logits = Float32Array.from({ length: size }, () => spread * normal())
       const { total, largest, ids, logits: found } = survey(logits, 20)
       const top = Math.max(...logits)
-      const sum = logits.reduce((total, value) => total + Math.exp(value - top), 0)
+      const sum = logits.reduce((whole, value) => whole + Math.exp(value - top), 0)
       expect(total).toBeCloseTo(top + Math.log(sum), 5)
       expect(largest).toBeCloseTo(1 / sum, 5)
       const wanted = [...logits.keys()].toSorted((a, b) => logits[b]! - logits[a]!).slice(0, Math.min(20, size))
