@@ -9,8 +9,9 @@ import { micro } from './micro.ts'
 import { qlora } from './qlora.ts'
 import { rates } from './rates.ts'
 import { swap } from './swap.ts'
+import { thumbs } from './thumbs.ts'
 import { train } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, qlora, forgetting, learn, decode, mergeBenchmark, micro, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
+  [train, qlora, forgetting, learn, thumbs, decode, mergeBenchmark, micro, swap, rates].map((benchmark) => [benchmark.name, benchmark]),
 )
