@@ -37,7 +37,7 @@ async function hostile(learner: Learner, name: keyof typeof verdicts, user = 'mo
 
 describe('hostile feedback', () => {
   it.each(Object.keys(verdicts))('%s: canaries hold with the guard, and do not without', async (name) => {
-    const guarded = createLearner({ ...options(), canaries, guard: { bound } })
+    const guarded = createLearner({ ...options(), canaries, guard: { bound, everyTurns: 1 } })
     const open = createLearner(options())
     const bare = await canaryLoss(open, 'nobody')
     await hostile(open, name)

@@ -62,20 +62,23 @@ export class CanaryGuard {
     if (this.canaries.length === 0 || user.good) return
     const { fast, memory } = user.student
     const learned = (fast?.steps ?? 0) + (user.deep?.steps ?? 0) + (memory?.count ?? 0)
-    if (learned === 0) user.good = goodState(user)
-    else await this.look(user)
+    if (learned > 0) await this.look(user)
+    else {
+      user.good = goodState(user)
+      user.guard.lookAt = user.learned + this.#everyTurns
+    }
   }
 
-  /** To be called after a user learned: looks every so many turns. */
+  /** To be called after a user learned: looks every so many turns, and sooner where the loss is on its way to the bound. */
   async after(user: LearnerUser): Promise<void> {
-    if (this.canaries.length > 0 && user.learned - user.guard.checkedAt >= this.#everyTurns) await this.look(user)
+    if (this.canaries.length > 0 && user.learned >= user.guard.lookAt) await this.look(user)
   }
 
   /** Looks now. Beyond the bound what does harm goes back, the fast tier or the memory, then the other; the trust in this user is halved. */
   async look(user: LearnerUser): Promise<CanaryCheck> {
-    user.guard.checkedAt = user.learned
     let check = await this.#check(user)
-    const isWell = (): boolean => check.fast <= check.limit && check.blend <= check.limit
+    const drift = user.guard.worst > 0 ? (worstOf(check) - user.guard.worst) / Math.max(1, user.learned - user.guard.checkedAt) : 0
+    const isWell = (): boolean => worstOf(check) <= check.limit
     if (isWell()) user.guard.trust = Math.min(1, user.guard.trust * recovery)
     else {
       user.guard.trust /= 2
@@ -88,7 +91,17 @@ export class CanaryGuard {
       if (!isWell()) clearTiers(user)
     }
     user.good = goodState(user)
+    this.#plan(user, check, drift)
     return check
+  }
+
+  /** When to look again: half way to where the loss would be at the bound if it went on drifting, by turns, and sooner for who did harm. */
+  #plan({ learned, guard }: LearnerUser, check: CanaryCheck, drift: number): void {
+    const worst = worstOf(check)
+    const untilBound = drift > 0 ? (check.limit - worst) / drift / 2 : Infinity
+    guard.lookAt = learned + Math.max(1, Math.floor(Math.min(this.#everyTurns * guard.trust, untilBound)))
+    guard.checkedAt = learned
+    guard.worst = worst
   }
 
   async #check(user: LearnerUser): Promise<CanaryCheck> {
@@ -124,6 +137,8 @@ export class CanaryGuard {
     return lessons
   }
 }
+
+const worstOf = ({ fast, blend }: CanaryCheck): number => Math.max(fast, blend)
 
 const goodTier = (tier: FastTier | DeepTier): GoodTier => ({
   tensors: new Map([...tier.tensors()].map(([name, { data }]) => [name, data.slice()])),

@@ -56,6 +56,17 @@ export interface GoodState {
   readonly gate: GateState
 }
 
+/** What canaries have seen of a user; `learned` counts the turns. */
+export interface GuardRecord {
+  /** What every step is multiplied by, up to 1. */
+  trust: number
+  rollbacks: number
+  /** `learned` at the last look, the loss that was found (0 before the first), and `learned` at which to look again. */
+  checkedAt: number
+  worst: number
+  lookAt: number
+}
+
 export interface LearnerUser {
   readonly name: string
   readonly student: Student
@@ -77,7 +88,7 @@ export interface LearnerUser {
   learned: number
   /** When the slow tier last took over, or tried to: the clock, and `learned` then. */
   consolidated: { time: number; learned: number }
-  guard: { trust: number; rollbacks: number; checkedAt: number }
+  guard: GuardRecord
   good: GoodState | undefined
   /** Learned since the state was last written, each with its number; for a learner with a store. */
   unsaved: { readonly number: number; readonly job: Job }[]
@@ -107,7 +118,7 @@ export function newUser(name: string, { head, errors, options, deep, now }: User
     rows: [],
     versions: [{ number: 0, by: 'start', time, adapter: undefined, ewc: undefined }],
     ...{ current: 0, count: 0, learned: 0, consolidated: { time, learned: 0 } },
-    guard: { trust: 1, rollbacks: 0, checkedAt: 0 },
+    guard: { trust: 1, rollbacks: 0, checkedAt: 0, lookAt: 0, worst: 0 },
     ...{ good: undefined, unsaved: [], snapshot: 0 },
   }
 }
