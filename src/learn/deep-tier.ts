@@ -12,7 +12,7 @@ import { changeAlong, type LowRank, shareWithin } from './step-size.ts'
 export interface DeepTierOptions {
   /** Adam's step; 5e-3 unless given (docs/learn.md: what other rates give). */
   readonly learningRate?: number
-  /** No step changes a module's weight by more than this share of its norm. 0.02 unless given. */
+  /** No step changes a module's weight by more than this share of its norm. 0.01 unless given. */
   readonly trust?: number
 }
 
@@ -67,7 +67,7 @@ export class DeepTier {
   readonly #own: readonly Own[]
   #adapter: Adapter | undefined
 
-  constructor(given: DeepTierParts, { learningRate = 5e-3, trust = 0.02 }: DeepTierOptions = {}) {
+  constructor(given: DeepTierParts, { learningRate = 5e-3, trust = 0.01 }: DeepTierOptions = {}) {
     const rules: readonly (readonly [boolean, string])[] = [
       [learningRate > 0 && Number.isFinite(learningRate), `learningRate is ${learningRate}, expected a number above 0`],
       [trust > 0, `trust is ${trust}, expected a number above 0`],

@@ -37,7 +37,7 @@ export interface GuardOptions {
 
 export interface LearnerOptions extends StudentOptions, RewardOptions {
   readonly model: Model & TrainableModel
-  /** With `where`, in modules of the layers instead of at the head: rank 2, learningRate 5e-3 and trust 0.02 unless given. */
+  /** With `where`, in modules of the layers instead of at the head: rank 2, learningRate 5e-3 and trust 0.01 unless given. */
   readonly fast?: (FastTierOptions & { readonly where?: Places }) | false
   /** How much of the vocabulary a gradient looks at: 64 unless given. */
   readonly breadth?: Breadth
