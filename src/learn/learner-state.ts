@@ -1,7 +1,8 @@
 // One user of a learner as named tensors and a header, and back: nothing is lost on the way. What does not belong to this model and these tiers is
 // refused with everything in which it differs. Knows no store.
 //
-// Names are chosen so that what grows comes last and what seldom changes first: a checkpoint then has few blocks to write.
+// A checkpoint writes the blocks that changed, and tensors lie in the order of their names: so what grows has room to grow, and the memory's rows,
+// which are most of it, come last. What was consolidated then stays where it is from turn to turn.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { FormatError, type Mismatch, MismatchError } from '../base/errors.ts'
@@ -9,11 +10,15 @@ import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { type EwcState, type ProtectedModule, stateTensors } from '../train/ewc/state.ts'
 import { type LearnerUser, type NumberedVersion, switchTo, type Turn, versionOf } from './learner-user.ts'
 import type { MemoryTier } from './memory-tier.ts'
+import { keptQueries } from './novelty.ts'
 import type { Json, UserState } from './store/user-state.ts'
 import type { Asked } from './turns.ts'
 
 const layout = 1
-const names = { credits: 'memory.a.credits', tokens: 'memory.b.tokens', rows: 'memory.c.rows', kept: 'turns.kept', judged: 'turns.open', queries: 'queries' } // prettier-ignore
+const names = {
+  ...{ kept: 'asked.kept', judged: 'asked.open', queries: 'asked.queries' },
+  ...{ credits: 'memory.a.credits', tokens: 'memory.b.tokens', rows: 'memory.c.rows' },
+}
 
 /** What a state belongs to. */
 export interface StateOrigin {
@@ -24,8 +29,21 @@ export interface StateOrigin {
 }
 
 const plain = (value: unknown): Json => JSON.parse(JSON.stringify(value)) as Json
-const ints = (values: readonly number[]): Tensor => ({ dtype: 'i32', shape: [values.length], data: Int32Array.from(values) })
-const versionName = (number: number): string => `slow.${String(number).padStart(9, '0')}`
+const fewest = 256
+
+/** Room for a count to grow in: a power of two. */
+const roomFor = (count: number): number => 2 ** Math.ceil(Math.log2(Math.max(fewest, count)))
+
+function wider<Values extends Int32Array | Float32Array>(values: ArrayLike<number>, room: Values): Values {
+  room.set(values)
+  return room
+}
+
+function ints(values: readonly number[]): Tensor {
+  const room = roomFor(values.length)
+  return { dtype: 'i32', shape: [room], data: wider(values, new Int32Array(room)) }
+}
+const versionName = (number: number): string => `consolidated.${String(number).padStart(9, '0')}`
 
 /** A user as it is now. The fast tier's tensors are its own, everything else is a copy. */
 export function stateOfUser(user: LearnerUser, origin: StateOrigin): UserState {
@@ -35,15 +53,16 @@ export function stateOfUser(user: LearnerUser, origin: StateOrigin): UserState {
   for (const [name, tensor] of memoryTensors(student.memory)) tensors.set(name, tensor)
   tensors.set(names.kept, ints(rows.flatMap(({ ids }) => ids)))
   tensors.set(names.judged, ints([...turns.values()].flatMap(({ ids }) => ids)))
-  if (user.queries.length > 0) tensors.set(names.queries, f32([user.queries.length, user.queries[0]!.length], joined(user.queries)))
+  if (user.queries.length > 0) tensors.set(names.queries, queriesTensor(user.queries))
   for (const version of versions) for (const [name, tensor] of versionTensors(version)) tensors.set(name, tensor)
   return { tensors, header: headerOf(user, origin), exact }
 }
 
-function joined(rows: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(rows.length * rows[0]!.length)
-  rows.forEach((row, i) => all.set(row, i * row.length))
-  return all
+function queriesTensor(queries: readonly Float32Array[]): F32Tensor {
+  const width = queries[0]!.length
+  const tensor = f32([keptQueries, width])
+  queries.forEach((query, i) => tensor.data.set(query, i * width))
+  return tensor
 }
 
 function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
@@ -56,7 +75,7 @@ function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
     deep: deep ? { rank: deep.rank, modules: [...deep.modules], steps: deep.steps, lastMove: deep.lastMove } : null,
     memory: memory ? { count: memory.count } : null,
     gate: { weights: [...gate.weights], squares: [...gate.squares], updates: gate.updates },
-    ...{ record, current, count, learned, consolidated, guard },
+    ...{ record, current, count, learned, consolidated, guard, queries: user.queries.length },
     rows: rows.map(({ ids, promptTokens }) => [ids.length, promptTokens]),
     turns: [...turns].map(([number, { ids, promptTokens }]) => [number, ids.length, promptTokens]),
     versions: versions.map(({ number, by, time, adapter, ewc, head }) => ({
@@ -69,18 +88,13 @@ function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
   return plain(header) as UserState['header']
 }
 
-/** Credits and tokens have room to a power of two: what lies behind them then stays in its place while they grow. */
 function memoryTensors(memory: MemoryTier | undefined): [string, Tensor][] {
   if (!memory || memory.count === 0) return []
   const { rows, tokens, credits } = memory.state()
-  const room = 2 ** Math.ceil(Math.log2(Math.max(256, memory.count)))
-  const padded = <Values extends Int32Array | Float32Array>(values: Values, wider: Values): Values => {
-    wider.set(values)
-    return wider
-  }
+  const room = roomFor(memory.count)
   return [
-    [names.credits, f32([room], padded(credits, new Float32Array(room)))],
-    [names.tokens, { dtype: 'i32', shape: [room], data: padded(tokens, new Int32Array(room)) }],
+    [names.credits, f32([room], wider(credits, new Float32Array(room)))],
+    [names.tokens, { dtype: 'i32', shape: [room], data: wider(tokens, new Int32Array(room)) }],
     [names.rows, { dtype: 'i8', shape: [memory.count, memory.width], data: rows }],
   ]
 }
@@ -107,6 +121,7 @@ interface Header {
   readonly learned: number
   readonly consolidated: LearnerUser['consolidated']
   readonly guard: LearnerUser['guard']
+  readonly queries: number
   readonly rows: readonly (readonly [length: number, promptTokens: number])[]
   readonly turns: readonly (readonly [number: number, length: number, promptTokens: number])[]
   readonly versions: readonly SavedVersion[]
@@ -140,11 +155,15 @@ export function restoreUser(user: LearnerUser, { tensors, header }: UserState, o
   student.gate.weights.set(saved.gate.weights)
   student.gate.squares.set(saved.gate.squares)
   student.gate.updates = saved.gate.updates
-  const { record, count, learned, consolidated, guard } = saved
+  const { count, learned, consolidated } = saved
+  const [record, guard] = [
+    { ...user.record, ...saved.record },
+    { ...user.guard, ...saved.guard },
+  ]
   const versions = saved.versions.map((version) => versionFrom(version, tensors))
   Object.assign(user, { record, count, learned, consolidated, guard, versions, rows: rowsFrom(tensors, saved), current: saved.current })
   for (const [number, turn] of turnsFrom(tensors, saved)) user.turns.set(number, turn)
-  user.queries.push(...queriesFrom(tensors.get(names.queries)))
+  user.queries.push(...queriesFrom(tensors.get(names.queries), saved.queries))
   if (!versionOf(user)) throw new FormatError(`User ${JSON.stringify(user.name)}: version ${saved.current} of the slow tier is missing.`)
   switchTo(user, versionOf(user))
 }
@@ -160,7 +179,7 @@ const kinds: Readonly<Record<Exclude<keyof Header, 'learner'>, 'object' | 'numbe
     consolidated: 'object',
     guard: 'object',
   },
-  ...{ current: 'number', count: 'number', learned: 'number', rows: 'object', turns: 'object', versions: 'object' },
+  ...{ current: 'number', count: 'number', learned: 'number', queries: 'number', rows: 'object', turns: 'object', versions: 'object' },
 }
 
 function checkedHeader({ name, student, deep }: LearnerUser, saved: Header, origin: StateOrigin): Header {
@@ -204,7 +223,7 @@ function restoreMemory(memory: MemoryTier, tensors: ReadonlyMap<string, Tensor>,
 function cut(tensor: Tensor | undefined, parts: readonly (readonly [length: number, promptTokens: number])[]): Asked[] {
   const ids = tensor?.data
   const total = parts.reduce((sum, [length]) => sum + length, 0)
-  if (!(ids instanceof Int32Array) || ids.length !== total)
+  if (!(ids instanceof Int32Array) || ids.length < total)
     throw new FormatError(`The state's turns have ${ids?.length ?? 'no'} ids, and its header counts ${total}.`)
   let at = 0
   return parts.map(([length, promptTokens]) => ({ ids: [...ids.subarray(at, (at += length))], promptTokens }))
@@ -218,11 +237,11 @@ function turnsFrom(tensors: ReadonlyMap<string, Tensor>, { turns }: Header): [nu
   return cut(tensors.get(names.judged), lengths).map((asked, i) => [turns[i]![0], { ...asked, hidden: undefined, adapter: undefined }])
 }
 
-function queriesFrom(tensor: Tensor | undefined): Float32Array[] {
+function queriesFrom(tensor: Tensor | undefined, count: number): Float32Array[] {
   if (!(tensor?.data instanceof Float32Array)) return []
-  const [count, width] = tensor.shape as [number, number]
-  const { data } = tensor
-  return Array.from({ length: count }, (_, i) => data.slice(i * width, (i + 1) * width))
+  const { data, shape } = tensor
+  const width = shape[1]!
+  return Array.from({ length: Math.min(count, keptQueries) }, (_, i) => data.slice(i * width, (i + 1) * width))
 }
 
 function versionFrom({ number, by, time, adapter, ewc, head }: SavedVersion, tensors: ReadonlyMap<string, Tensor>): NumberedVersion {

@@ -92,6 +92,24 @@ describe('a learner that is opened again', () => {
   })
 })
 
+describe('a turn', () => {
+  it('writes little of a state: what was consolidated stays in its blocks while the memory grows', async () => {
+    const learner = made({ slow: { rank: 16, epochs: 1 } })
+    await lossesOf(learner, 'ada', 0, 2)
+    await learner.consolidate('ada', { bound: 99, least: -99 })
+    const sizes: number[] = []
+    for (let i = 0; i < 4; i++) {
+      await lossesOf(learner, 'ada', i, i + 1)
+      await learner.flush()
+      sizes.push((await store.list('ada')).at(-1)!.sizeBytes)
+    }
+    const whole = Math.max(...(await store.list('ada')).map(({ sizeBytes }) => sizeBytes))
+    expect(whole).toBeGreaterThan(400_000)
+    for (const size of sizes.slice(1)) expect(size).toBeLessThan(0.25 * whole)
+    await learner.close()
+  })
+})
+
 describe('a state that does not belong', () => {
   it('to this model or these tiers is refused with every difference, and stays as it is', async () => {
     const first = made()

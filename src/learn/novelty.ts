@@ -3,7 +3,8 @@
 
 import { OptionError } from '../base/errors.ts'
 
-const kept = 32
+/** Questions that are remembered. */
+export const keptQueries = 32
 
 /**
  * 1 − the largest cosine between a question and the user's last 32, between 0 and 1; ½ for the first one. The question joins them. Throws OptionError
@@ -18,7 +19,7 @@ export function noveltyOf(queries: Float32Array[], embedding: Float32Array): num
   const unit = embedding.map((value) => value / length)
   const cosines = queries.map((query) => query.reduce((sum, value, i) => sum + value * unit[i]!, 0))
   queries.push(unit)
-  if (queries.length > kept) queries.shift()
+  if (queries.length > keptQueries) queries.shift()
   return cosines.length === 0 ? 0.5 : Math.min(1, Math.max(0, 1 - Math.max(...cosines)))
 }
 
