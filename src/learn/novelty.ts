@@ -6,6 +6,12 @@ import { OptionError } from '../base/errors.ts'
 /** Questions that are remembered. */
 export const keptQueries = 32
 
+function dot(one: Float32Array, two: Float32Array): number {
+  let sum = 0
+  for (let i = 0, size = one.length; i < size; i++) sum += one[i]! * two[i]!
+  return sum
+}
+
 /**
  * 1 − the largest cosine between a question and the user's last 32, between 0 and 1; ½ for the first one. The question joins them. Throws OptionError
  * for a vector of another length than theirs, or of length 0.
@@ -14,10 +20,10 @@ export function noveltyOf(queries: Float32Array[], embedding: Float32Array): num
   const expected = queries[0]?.length ?? embedding.length
   if (embedding.length !== expected)
     throw new OptionError(`queryEmbedding has ${embedding.length} numbers, those before it had ${expected}; keep to one model of embeddings.`) // prettier-ignore
-  const length = Math.sqrt(embedding.reduce((sum, value) => sum + value * value, 0))
+  const length = Math.sqrt(dot(embedding, embedding))
   if (!(length > 0)) throw new OptionError('queryEmbedding is all zeros.')
   const unit = embedding.map((value) => value / length)
-  const cosines = queries.map((query) => query.reduce((sum, value, i) => sum + value * unit[i]!, 0))
+  const cosines = queries.map((query) => dot(query, unit))
   queries.push(unit)
   if (queries.length > keptQueries) queries.shift()
   return cosines.length === 0 ? 0.5 : Math.min(1, Math.max(0, 1 - Math.max(...cosines)))

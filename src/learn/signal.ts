@@ -1,6 +1,7 @@
 // What comes back about an answer, and what it is worth: one reward from quality, verdict and time, against what this user's answers usually get,
 // and the figures of what a user's answers have got so far. Pure arithmetic, in microseconds.
 
+import { allFinite } from '../base/finite.ts'
 import { OptionError } from '../base/errors.ts'
 import { addQuality, varianceOf } from '../micro/quality.ts'
 
@@ -75,7 +76,7 @@ function* problemsOf(signal: LearningSignal): Generator<string> {
   if (!isCount(latencyRatio)) yield `latencyRatio is ${latencyRatio}, expected a number ≥ 0`
   if (!isCount(contextTokens)) yield `contextTokens is ${contextTokens}, expected a number ≥ 0`
   if (typeof tier !== 'string' || tier.length > longestTier) yield `tier is no text of at most ${longestTier} characters`
-  if (queryEmbedding && !(queryEmbedding.length > 0 && queryEmbedding.every(Number.isFinite)))
+  if (queryEmbedding && !(queryEmbedding.length > 0 && allFinite(queryEmbedding)))
     yield 'queryEmbedding is empty or has a number that is NaN or infinite'
 }
 
