@@ -35,6 +35,16 @@ async function pieces({ base }: LoadedModel, file: string, count: number): Promi
   }))
 }
 
+/** Questions that have nothing to do with any stream; every token but the first is scored. */
+export async function generalText({ base }: LoadedModel): Promise<Stream> {
+  const { rows } = await readDataFile(join(folder, 'gsm8k/questions.jsonl'))
+  const turns = rows.map(({ value }) => {
+    const ids = Int32Array.from(base.tokenizer!.encode(String((value as Row)['question'])))
+    return { ids, weights: new Float32Array(ids.length).fill(1, 1) }
+  })
+  return { name: 'gsm8k', turns }
+}
+
 type Source = (model: LoadedModel, count: number) => Promise<EncodedRow[]>
 const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
   ['snips', (model, count) => chats(model, 'snips_json/train.jsonl', ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }), count)],

@@ -9,13 +9,17 @@ import { adamw } from '../../train/optimizers/adamw.ts'
 import { batchesOf } from '../../train/packing.ts'
 import { type Benchmark, type BenchmarkContext, type BenchmarkRow, measured, row } from './benchmark.ts'
 import { deepOutcomes } from './learn-deep.ts'
-import { seenTurns, type SeenTurn, type Stream, streamNames, streamOf } from './learn-turns.ts'
+import { generalText, seenTurns, type SeenTurn, type Stream, streamNames, streamOf } from './learn-turns.ts'
 
 interface Outcome {
   /** Mean over the second half's turns of the loss before learning from each. */
   readonly loss: number
   /** Of each turn's update, in milliseconds. */
   readonly times: readonly number[]
+  /** Of what serving computes at the same states: the head's product, the likeliest tokens, the memory's pairs. */
+  readonly looks?: readonly number[]
+  /** Loss on a text that has nothing to do with the stream, after all of it. */
+  readonly general?: number
 }
 
 const variants: Readonly<Record<string, StudentOptions>> = {
@@ -30,17 +34,27 @@ const factors = [1 / 3, 0.6, 1, 1.7, 3]
 const meanOf = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 const secondHalf = (losses: readonly number[]): number => meanOf(losses.slice(losses.length >> 1))
 
-async function streamed(model: LoadedModel, turns: readonly SeenTurn[], options: StudentOptions): Promise<Outcome> {
+async function streamed(
+  model: LoadedModel,
+  turns: readonly SeenTurn[],
+  options: StudentOptions,
+  general: readonly SeenTurn[] = [],
+): Promise<Outcome> {
   const head = model.head()
   const student = createStudent(head, createHeadErrors(head), options)
-  const [losses, times]: [number[], number[]] = [[], []]
+  const [losses, looks, times]: [number[], number[], number[]] = [[], [], []]
   for (const turn of turns) {
     const start = performance.now()
-    const { losses: read } = await student.learn(turn)
-    times.push(performance.now() - start)
+    const sights = await student.look(turn.hidden)
+    const looked = performance.now()
+    const { losses: read } = await student.learn({ ...turn, sights })
+    times.push(performance.now() - looked)
+    looks.push(looked - start)
     losses.push(meanOf(read))
   }
-  return { loss: secondHalf(losses), times }
+  const others: number[] = []
+  for (const turn of general) others.push(meanOf((await student.read(turn)).losses))
+  return { loss: secondHalf(losses), times, looks, ...(general.length > 0 && { general: meanOf(others) }) }
 }
 
 /** A full step a turn: gradients through all layers for every linear layer's detour. */
@@ -71,6 +85,7 @@ async function fullSteps(model: LoadedModel, { turns }: Stream, progress: (text:
   return { loss: secondHalf(losses), times, losses }
 }
 
+const signedShare = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)} %`
 const lossRow = (name: string, loss: number, note: string): BenchmarkRow =>
   row({ name, unit: 'nats', higherIsBetter: false, ours: [loss], note })
 
@@ -81,7 +96,8 @@ async function* measure({ environment, progress }: BenchmarkContext): AsyncItera
   const wanted = environment['GRAFT_BENCH_LEARN_STREAMS']?.split(',') ?? streamNames
   const model = await loadModel('smollm2-135m-instruct:q4_1')
   try {
-    for (const name of wanted) yield* measureStream(model, await streamOf(model, name, count), { fullCount, ranks, progress })
+    const general = await seenTurns(model, await generalText(model))
+    for (const name of wanted) yield* measureStream(model, await streamOf(model, name, count), { fullCount, ranks, general, progress })
   } finally {
     await model.dispose()
   }
@@ -92,14 +108,17 @@ interface Asked {
   readonly fullCount: number
   /** Ranks for which five rates are tried. */
   readonly ranks: readonly number[]
+  /** What must not get worse. */
+  readonly general: readonly SeenTurn[]
   readonly progress: (text: string) => void
 }
 
-async function* measureStream(model: LoadedModel, stream: Stream, { fullCount, ranks, progress }: Asked): AsyncIterable<BenchmarkRow> {
+async function* measureStream(model: LoadedModel, stream: Stream, asked: Asked): AsyncIterable<BenchmarkRow> {
+  const { fullCount, ranks, general, progress } = asked
   const { name } = stream
   progress(`${name}: hidden states of ${stream.turns.length} turns`)
   const turns = await seenTurns(model, stream)
-  const frozen = (await streamed(model, turns, { fast: false, memory: false })).loss
+  const { loss: frozen, general: before } = await streamed(model, turns, { fast: false, memory: false }, general)
   yield lossRow(`${name}: frozen`, frozen, `${stream.turns.length} turns`)
   const full = fullCount > 0 ? await fullSteps(model, { name, turns: stream.turns.slice(0, fullCount) }, progress) : undefined
   // A share of the gain means something only where the full step saw the whole stream.
@@ -107,18 +126,19 @@ async function* measureStream(model: LoadedModel, stream: Stream, { fullCount, r
   const fullMs = full && measured(full.times).median
   if (full)
     yield lossRow(`${name}: full LoRA step`, full.loss, `${Math.min(fullCount, stream.turns.length)} turns, ${fullMs!.toFixed(0)} ms each`)
-  const noted = ({ loss, times }: Outcome): string => {
+  const noted = ({ loss, times, looks, general: after }: Outcome): string => {
     const share = whole === undefined ? [] : [`${((100 * (frozen - loss)) / (frozen - whole)).toFixed(0)} % of the full step’s gain`]
     const ms = measured(times).median
     return [
       ...share,
-      `${ms.toFixed(1)} ms a turn`,
-      ...(fullMs === undefined ? [] : [`${((100 * ms) / fullMs).toFixed(1)} % of its time`]),
+      `${ms.toFixed(1)} ms an update${fullMs === undefined ? '' : `: ${((100 * ms) / fullMs).toFixed(1)} % of its time`}`,
+      ...(looks ? [`after ${measured(looks).median.toFixed(1)} ms that serving takes`] : []),
+      ...(after === undefined ? [] : [`gsm8k ${signedShare(after / before! - 1)}`]),
     ].join(', ')
   }
   for (const [variant, options] of Object.entries(variants)) {
     progress(`${name}: ${variant}`)
-    const outcome = await streamed(model, turns, options)
+    const outcome = await streamed(model, turns, options, general)
     yield lossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
   }
   for await (const { name: variant, losses, times } of deepOutcomes(
