@@ -1,6 +1,6 @@
 // Thumbs and nothing else: a simulated user who dislikes answers that begin with "The" judges what is generated, up or down. Are such answers less
-// likely afterwards, on questions that were never asked? Beside it the same verdicts, shuffled among the answers. The fast tier alone: a memory
-// repeats what was liked, word for word.
+// likely afterwards, on questions that were never asked? Beside it the same verdicts, shuffled among the answers. The fast tier alone, so that
+// what becomes likelier is not what was said before.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
