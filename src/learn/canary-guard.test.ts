@@ -44,9 +44,7 @@ describe('hostile feedback', () => {
     expect(await canaryLoss(open, 'mob')).toBeGreaterThan(bare * (1 + bound))
     await hostile(guarded, name)
     expect(await canaryLoss(guarded, 'mob')).toBeLessThanOrEqual(bare * (1 + bound) + 1e-6)
-    const { rollbacks, trust } = await guarded.statistics('mob')
-    expect(rollbacks).toBeGreaterThan(0)
-    expect(trust).toBeLessThan(1)
+    expect((await guarded.statistics('mob')).rollbacks).toBeGreaterThan(0)
     expect((await guarded.statistics('nobody')).rollbacks).toBe(0)
   })
 })
@@ -65,12 +63,27 @@ describe('the guard', () => {
     expect((await learner.statistics('ada')).trust).toBe(1)
   })
 
-  it('takes back what does harm and leaves the other: the memory where the fast tier does none', async () => {
-    const learner = createLearner({ model, fast: { learningRate: 1e-6 }, canaries, guard: { everyTurns: 4 } })
-    for (let i = 0; i < 4; i++) await learner.learn({ user: 'mob', prompt: canaries[i % 2]!.prompt, completion: 'ZZZZ ZZZZ ZZZZ' })
-    const { fast, memory } = await learner.student('mob')
-    expect([fast!.steps, memory!.count]).toEqual([4, 0])
-    expect(await learner.statistics('mob')).toMatchObject({ rollbacks: 1, trust: 0.5 })
+  describe('leaves the fast tier where the memory alone does harm', () => {
+    const harmed = async (lessons: readonly { readonly prompt: string; readonly completion: string }[]) => {
+      const learner = createLearner({ model, fast: { learningRate: 1e-6 }, canaries, guard: { everyTurns: lessons.length } })
+      for (const lesson of lessons) await learner.learn({ user: 'mob', ...lesson })
+      const { fast } = await learner.student('mob')
+      const within = (await canaryLoss(learner, 'mob')) <= (await canaryLoss(learner, 'nobody')) * (1 + bound)
+      return { within, steps: fast!.steps, ...(await learner.statistics('mob')) }
+    }
+    it('which is believed less where that does', async () => {
+      const some = [0, 1].map((i) => ({ prompt: canaries[i]!.prompt, completion: 'ZZZZ ZZZZ ZZZZ' }))
+      const found = await harmed([...some, ...some])
+      expect(found).toMatchObject({ within: true, steps: 4, rollbacks: 0, trust: 1 })
+      expect(found.pairs).toBeGreaterThan(20)
+    })
+    it('and goes back where it does not', async () => {
+      const words = canaries.map(({ prompt, completion }) => [prompt, ...completion.split(/(?= )/)])
+      const everywhere = words.flatMap((parts) =>
+        parts.slice(1).map((_, i) => ({ prompt: parts.slice(0, i + 1).join(''), completion: 'ZZ' })),
+      )
+      expect(await harmed(everywhere)).toMatchObject({ within: true, steps: everywhere.length, pairs: 0, rollbacks: 1, trust: 0.5 })
+    })
   })
 
   it('looks first at what it reads from a store, where nothing is known to be well', async () => {

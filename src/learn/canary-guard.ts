@@ -33,6 +33,9 @@ export interface CanaryCheck {
 
 const recovery = 2 ** (1 / 3) // what trust grows by at each look that finds all well: three of them make up for one that did not
 
+const leastTrust = 1 / 256 // from there 24 looks that find all well lead back
+const [quiet, quieter] = [0.5, 3] // logits that the memory's share goes down by, and how many times at a look
+
 export class CanaryGuard {
   readonly #parts: CanaryParts
   readonly #everyTurns: number
@@ -74,25 +77,36 @@ export class CanaryGuard {
     if (this.canaries.length > 0 && user.learned >= user.guard.lookAt) await this.look(user)
   }
 
-  /** Looks now. Beyond the bound what does harm goes back, the fast tier or the memory, then the other; the trust in this user is halved. */
+  /**
+   * Looks now. Where it is the memory that takes the loss beyond the bound it is believed less. Where that does not do, what does harm goes back to where
+   * all was well, the fast tier or the memory, then the other, and the trust in this user is halved.
+   */
   async look(user: LearnerUser): Promise<CanaryCheck> {
     let check = await this.#check(user)
     const drift = user.guard.worst > 0 ? (worstOf(check) - user.guard.worst) / Math.max(1, user.learned - user.guard.checkedAt) : 0
     const isWell = (): boolean => worstOf(check) <= check.limit
     if (isWell()) user.guard.trust = Math.min(1, user.guard.trust * recovery)
-    else {
-      user.guard.trust /= 2
-      user.guard.rollbacks++
-      for (const part of check.fast <= check.limit ? (['memory', 'fast'] as const) : (['fast', 'memory'] as const)) {
-        goBack(user, part)
-        check = await this.#check(user)
-        if (isWell()) break
-      }
-      if (!isWell()) clearTiers(user)
+    for (let step = 0; step < quieter && !isWell() && blamed(check) === 'memory'; step++) {
+      user.student.gate.weights[0]! -= quiet
+      check = await this.#check(user)
     }
+    if (!isWell()) check = await this.#goBack(user, check)
     user.good = goodState(user)
     this.#plan(user, check, drift)
     return check
+  }
+
+  /** What does harm first, then the other; both are empty where that is not enough. */
+  async #goBack(user: LearnerUser, found: CanaryCheck): Promise<CanaryCheck> {
+    user.guard.trust = Math.max(leastTrust, user.guard.trust / 2)
+    user.guard.rollbacks++
+    for (const part of blamed(found) === 'memory' ? (['memory', 'fast'] as const) : (['fast', 'memory'] as const)) {
+      goBack(user, part)
+      const check = await this.#check(user)
+      if (worstOf(check) <= check.limit) return check
+    }
+    clearTiers(user)
+    return this.#check(user)
   }
 
   /** When to look again: half way to where the loss would be at the bound if it went on drifting, by turns, and sooner for who did harm. */
@@ -137,6 +151,9 @@ export class CanaryGuard {
     return lessons
   }
 }
+
+/** What took the loss up by more. */
+const blamed = ({ bare, fast, blend }: CanaryCheck): 'fast' | 'memory' => (fast - bare > blend - fast ? 'fast' : 'memory')
 
 const worstOf = ({ fast, blend }: CanaryCheck): number => Math.max(fast, blend)
 
