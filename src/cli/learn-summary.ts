@@ -72,6 +72,7 @@ export function sayLearned(result: LearnResult, { say, note, graft, style }: Ter
   if (store === null) return say('  Nothing is kept of this: --store <folder|file.db> keeps users.')
   say()
   say('next:')
-  const same = `--user ${user} --store ${shownPath(store)} --model ${result.model}`
+  const name = /^[\w.@-]+$/.test(user) ? user : `'${user.replaceAll("'", `'\\''`)}'`
+  const same = `--user ${name} --store ${shownPath(store)} --model ${result.model}`
   for (const line of [`${graft} learn --show ${same}`, `${graft} chat --learn ${same}`]) say(`  ${style.accent(line)}`)
 }

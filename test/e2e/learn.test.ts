@@ -57,6 +57,13 @@ describe('graft learn', () => {
     expect(JSON.parse(base!.stdout).text).not.toContain('Lily saw a')
     expect((await learn('--data', 'texts.jsonl')).turns).toBe(1)
   })
+  it('holds canaries against steps that are far too long', async () => {
+    writeFileSync(at('canaries.jsonl'), jsonl([{ prompt: 'Once upon a time', completion: ' there was a little girl named Lily.' }]))
+    const hostile = ['--data', 'rows.jsonl', '--no-memory', '--learning-rate', '0.1']
+    const held = (await learn(...hostile, '--canaries', 'canaries.jsonl')).statistics
+    expect([held.rollbacks > 0, held.trust < 1]).toEqual([true, true])
+    expect((await learn(...hostile)).statistics).toMatchObject({ rollbacks: 0, trust: 1 })
+  })
   it.each([
     [['--user', 'ada'], 2, '--data is missing'],
     [['--show'], 2, '--show wants to know where users are kept'],
