@@ -73,7 +73,7 @@ function* ofFeedback({ record: { count, mean }, guard: { rollbacks, trust } }: L
     yield { code: 'one-sided-feedback', message }
   }
   if (rollbacks > 0 && trust < 0.5) {
-    const message = `Canaries made the tiers go back ${rollbacks} times, and steps are taken at ${shown(trust)} of their length: what this user's feedback teaches harms other answers. Look at the feedback; restore an earlier version or forget the user where it is hostile.`
+    const message = `Canaries made the tiers go back ${rollbacks} times, and steps are taken at ${shown(trust)} of their length: what this user teaches harms the canaries. Consolidate by training, which keeps more; look at the feedback, and forget the user where it is hostile.`
     yield { code: 'canaries-held', message }
   }
 }
