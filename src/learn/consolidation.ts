@@ -3,6 +3,7 @@
 
 import type { Expert } from '../adapters/mixture.ts'
 import { OptionError } from '../base/errors.ts'
+import { random } from '../base/random.ts'
 import type { Head, Model } from '../runtime/index.ts'
 import type { TrainableModel } from '../train/options.ts'
 import { consolidated, type GateVerdict, judge, slowRank, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
@@ -13,7 +14,7 @@ import type { ConsolidateBy } from './learner-options.ts'
 import { addVersion, clearTiers, type LearnerUser, servedBy, versionOf } from './learner-user.ts'
 import { foldHead, slowHead } from './slow-head.ts'
 import { createStudent, type Student, type StudentOptions } from './student.ts'
-import { type Asked, type Example, lessonOf, lossesOver, lossOver, rowOf, type TurnLesson } from './turns.ts'
+import { type Asked, type Example, lessonOf, lossesOver, lossOver, mean, rowOf, type TurnLesson } from './turns.ts'
 
 export interface ConsolidateUserOptions {
   /** 'training' (unless given): kept turns through the whole model, fast tier and memory are emptied. 'sum': the fast tier alone, exactly. */
@@ -45,7 +46,7 @@ export interface ConsolidationParts {
 
 export type Bounds = Pick<ConsolidateUserOptions, 'bound' | 'least'>
 
-const heldEvery = 8 // of the kept rows every eighth is held out of a training, for its gate
+const heldShare = 1 / 8 // of the kept rows, chosen at random, is held out of a training, for its gate
 const mostHeld = 4 // kept turns that a sum is judged by: each takes a pass of the model, and the sum itself takes next to nothing
 
 /** A student that knows nothing but a slow version. */
@@ -73,18 +74,17 @@ function checkBounds(by: unknown, { bound = 0, least = 0 }: Bounds): void {
 async function byTraining(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
   const { model, slow, keptVersions, now } = parts
   const before = versionOf(user)
-  const isHeld = (i: number): boolean => user.rows.length >= heldEvery && i % heldEvery === heldEvery - 1
-  const taught = user.rows.filter((_, i) => !isHeld(i))
-  const after = await consolidated(model, taught.map(rowOf), before, slow)
-  const held = user.rows.filter((_, i) => isHeld(i))
-  const loss = (student: Student, expert: Expert | undefined) => lossOver(model, held, student, expert, parts.deep?.layer)
+  const order = random(user.learned).shuffle(user.rows) // a stream may have a period of its own
+  const held = order.slice(0, Math.floor(heldShare * order.length))
+  const after = await consolidated(model, user.rows.filter((row) => !held.includes(row)).map(rowOf), before, slow) // prettier-ignore
+  const loss = (version: SlowVersion) => lossOver(model, held, bareStudent(parts, version), version.adapter)
   const heldLosses =
     held.length === 0
       ? undefined
       : {
-          untaught: await loss(bareStudent(parts, before), before.adapter),
-          before: await loss(user.student, servedBy(user)),
-          after: await loss(bareStudent(parts, after), after.adapter),
+          untaught: await loss(before),
+          before: mean(held.map((row) => row.loss)), // the tiers have learned these turns by now, and the memory knows them by heart
+          after: await loss(after),
         }
   const verdict = judge(await canaryLosses(canaries, user, after, parts), heldLosses, bounds)
   if (verdict.kept) {

@@ -8,7 +8,7 @@ import type { Adapter } from '../adapters/adapter.ts'
 import { FormatError, type Mismatch, MismatchError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { type EwcState, type ProtectedModule, stateTensors } from '../train/ewc/state.ts'
-import { type LearnerUser, type NumberedVersion, switchTo, type Turn, versionOf } from './learner-user.ts'
+import { type KeptRow, type LearnerUser, type NumberedVersion, switchTo, type Turn, versionOf } from './learner-user.ts'
 import type { MemoryTier } from './memory-tier.ts'
 import { keptQueries } from './novelty.ts'
 import type { Json, UserState } from './store/user-state.ts'
@@ -76,7 +76,7 @@ function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
     memory: memory ? { count: memory.count } : null,
     gate: { weights: [...gate.weights], squares: [...gate.squares], updates: gate.updates },
     ...{ record, current, count, learned, consolidated, guard, queries: user.queries.length },
-    rows: rows.map(({ ids, promptTokens }) => [ids.length, promptTokens]),
+    rows: rows.map(({ ids, promptTokens, loss }) => [ids.length, promptTokens, loss]),
     turns: [...turns].map(([number, { ids, promptTokens }]) => [number, ids.length, promptTokens]),
     versions: versions.map(({ number, by, time, adapter, ewc, head }) => ({
       ...{ number, by, time },
@@ -122,7 +122,7 @@ interface Header {
   readonly consolidated: LearnerUser['consolidated']
   readonly guard: LearnerUser['guard']
   readonly queries: number
-  readonly rows: readonly (readonly [length: number, promptTokens: number])[]
+  readonly rows: readonly (readonly [length: number, promptTokens: number, loss: number])[]
   readonly turns: readonly (readonly [number: number, length: number, promptTokens: number])[]
   readonly versions: readonly SavedVersion[]
 }
@@ -229,7 +229,10 @@ function cut(tensor: Tensor | undefined, parts: readonly (readonly [length: numb
   return parts.map(([length, promptTokens]) => ({ ids: [...ids.subarray(at, (at += length))], promptTokens }))
 }
 
-const rowsFrom = (tensors: ReadonlyMap<string, Tensor>, { rows }: Header): Asked[] => cut(tensors.get(names.kept), rows)
+function rowsFrom(tensors: ReadonlyMap<string, Tensor>, { rows }: Header): KeptRow[] {
+  const lengths = rows.map(([length, promptTokens]) => [length, promptTokens] as const)
+  return cut(tensors.get(names.kept), lengths).map((asked, i) => ({ ...asked, loss: rows[i]![2] }))
+}
 
 /** Their hidden states are not kept: they follow from the ids. */
 function turnsFrom(tensors: ReadonlyMap<string, Tensor>, { turns }: Header): [number, Turn][] {

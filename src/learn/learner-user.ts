@@ -27,6 +27,12 @@ export interface Turn extends Asked {
   readonly sights?: { readonly student: Student; readonly seen: readonly Sight[] } | undefined
 }
 
+/** A turn that the next consolidation trains on. */
+export interface KeptRow extends Asked {
+  /** In nats a token, when the turn was new to the tiers. */
+  readonly loss: number
+}
+
 /** A turn that was learned from: without a signal it was right. */
 export interface Job {
   readonly turn: Turn
@@ -78,7 +84,7 @@ export interface LearnerUser {
   readonly queries: Float32Array[]
   /** By number. */
   readonly turns: Map<number, Turn>
-  rows: Asked[]
+  rows: KeptRow[]
   versions: NumberedVersion[]
   /** The number of the version that answers. */
   current: number

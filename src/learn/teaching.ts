@@ -50,7 +50,7 @@ export async function learnRight(user: LearnerUser, turn: Turn, parts: TeachingP
   await parts.guard.before(user)
   const reading = await taughtTo(user, { ...(await lesson(parts, user, turn)), rate: user.guard.trust }, parts)
   addLoss(user.record, mean(reading.losses))
-  await ended(user, { turn, signal: undefined }, true, parts)
+  await ended(user, { turn, signal: undefined }, mean(reading.losses), parts)
   return reading
 }
 
@@ -64,23 +64,26 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
   const taught = await lesson(parts, user, turn)
   const { tokens } = taught
   let surprise = 0
+  let loss: number | undefined
   if (advantage !== 0 && tokens.length > 0) {
     const judged = { ...taught, weights: tokens.map(() => advantage) }
     const reading = await user.student.read(judged)
     surprise = reading.surprise
+    if (advantage > 0) loss = mean(reading.losses)
     // What was said, likelier or less likely: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
     const whole = length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))
     const weights = tokenWeights(advantage, reading.modelLosses)
     await taughtTo(user, { ...judged, weights, rate: whole }, parts)
   }
-  await ended(user, { turn, signal }, advantage > 0, parts)
+  await ended(user, { turn, signal }, loss, parts)
   return { ...result, surprise }
 }
 
-async function ended(user: LearnerUser, job: Job, isRow: boolean, { guard, keptRows, learned }: TeachingParts): Promise<void> {
+/** `loss`: what the answer cost before it was learned, where it is one to consolidate. */
+async function ended(user: LearnerUser, job: Job, loss: number | undefined, { guard, keptRows, learned }: TeachingParts): Promise<void> {
   const { ids, promptTokens }: Asked = job.turn
-  if (isRow) user.rows.push({ ids, promptTokens })
+  if (loss !== undefined) user.rows.push({ ids, promptTokens, loss })
   if (user.rows.length > keptRows) user.rows.shift()
   user.learned++
   learned(user, job)
