@@ -33,7 +33,7 @@ function largestOf(v: v128): f32 {
 
 /** e^x for x ≤ 0, to 2e-7; 0 below −87. Cephes' polynomial. */
 function exponential(x: v128): v128 {
-  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(1.44269504088896341)))
+  const n = f32x4.nearest(f32x4.mul(x, f32x4.splat(<f32>Math.LOG2E)))
   let r = madd(n, f32x4.splat(-0.693359375), x)
   r = madd(n, f32x4.splat(2.1219444e-4), r)
   let p = madd(f32x4.splat(1.98756915e-4), r, f32x4.splat(1.3981999507e-3))
@@ -46,18 +46,26 @@ function exponential(x: v128): v128 {
   return v128.and(f32x4.mul(p, power), f32x4.ge(x, f32x4.splat(-87)))
 }
 
-/** Σ exp(row[i] − top). A block whose maximum lies more than `reach` below the top is left out. */
-export function sumOfExponentials(row: usize, blocks: i32, maxima: usize, top: f32, reach: f32): f64 {
-  const bar = top - reach
+/** values[i] = exp(values[i] − top), in place. */
+export function exponentials(values: usize, blocks: i32, top: f32): void {
   const tops = f32x4.splat(top)
+  for (const end = values + <usize>blocks * blockBytes; values < end; values += 16) {
+    v128.store(values, exponential(f32x4.sub(v128.load(values), tops)))
+  }
+}
+
+/** Σ exp(row[i] − top). A block whose maximum lies more than `reach` below the top is left out. */
+export function sumOfExponentials(row: usize, blocks: i32, tops: usize, top: f32, reach: f32): f64 {
+  const bar = top - reach
+  const largest = f32x4.splat(top)
   let total = f64x2.splat(0)
   for (let b = 0; b < blocks; b++, row += blockBytes) {
-    if (load<f32>(maxima + ((<usize>b) << 2)) < bar) continue
+    if (load<f32>(tops + ((<usize>b) << 2)) < bar) continue
     let s0 = f32x4.splat(0)
     let s1 = s0
     for (let at = row; at < row + blockBytes; at += 32) {
-      s0 = f32x4.add(s0, exponential(f32x4.sub(v128.load(at), tops)))
-      s1 = f32x4.add(s1, exponential(f32x4.sub(v128.load(at, 16), tops)))
+      s0 = f32x4.add(s0, exponential(f32x4.sub(v128.load(at), largest)))
+      s1 = f32x4.add(s1, exponential(f32x4.sub(v128.load(at, 16), largest)))
     }
     s0 = f32x4.add(s0, s1)
     total = f64x2.add(total, f64x2.promote_low_f32x4(s0))

@@ -71,8 +71,8 @@ async function writeSchema() {
 /** The kernels in AssemblyScript as WebAssembly in TypeScript files; the compiler is loaded only here. */
 async function writeKernels() {
   const { compiledKernels, kernelSources } = await import('./kernels.mjs')
-  for (const [source, path] of Object.entries(kernelSources)) {
-    const { text, sizes } = await compiledKernels(root, source)
+  for (const [written, path] of Object.entries(kernelSources)) {
+    const { text, sizes } = await compiledKernels(root, written)
     writeFileSync(join(root, path), text)
     for (const [name, sizeBytes] of Object.entries(sizes)) console.error(`build: ${name}: ${sizeBytes} bytes`)
     console.error(`build: ${path} rewritten`)

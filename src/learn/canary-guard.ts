@@ -146,7 +146,7 @@ export class CanaryGuard {
     const key = adapter ?? this
     const known = this.#lessons.get(key)
     if (known) return known
-    const lessons = Promise.all(this.canaries.map((canary) => lessonOf(this.#parts.model, canary, adapter)))
+    const lessons = Promise.all(this.canaries.map((canary) => lessonOf(this.#parts.model, canary, adapter, this.#parts.layer)))
     this.#lessons.set(key, lessons)
     return lessons
   }

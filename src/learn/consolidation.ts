@@ -7,7 +7,6 @@ import { random } from '../base/random.ts'
 import type { Head, Model } from '../runtime/index.ts'
 import type { TrainableModel } from '../train/options.ts'
 import { consolidated, type GateVerdict, judge, slowRank, type SlowTierOptions, type SlowVersion } from './consolidate.ts'
-import type { DeepTiers } from './deep-tiers.ts'
 import { foldAdapters } from './fold-adapters.ts'
 import type { HeadErrors } from './head-error.ts'
 import type { ConsolidateBy } from './learner-options.ts'
@@ -38,7 +37,7 @@ export interface ConsolidationParts {
   readonly head: Head
   readonly errors: HeadErrors
   readonly tiers: StudentOptions
-  readonly deep: DeepTiers | undefined
+  readonly layer: number | undefined
   readonly slow: SlowTierOptions | undefined
   readonly keptVersions: number
   readonly now: () => number
@@ -128,7 +127,7 @@ async function sumLosses(user: LearnerUser, after: SlowVersion, parts: Consolida
   const step = Math.max(1, user.rows.length / mostHeld)
   const held = user.rows.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step)).slice(-mostHeld)
   if (held.length === 0) return undefined
-  const { model, head, errors, tiers, deep } = parts
+  const { model, head, errors, tiers, layer } = parts
   const before = versionOf(user)
   const slow = slowHead(head, errors, after.head)
   const taken = createStudent(slow.head, slow.errors, { ...tiers, fast: false })
@@ -137,7 +136,7 @@ async function sumLosses(user: LearnerUser, after: SlowVersion, parts: Consolida
   Object.assign(taken.gate, { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates })
   const lessons = async (expert: Expert | undefined) => {
     const all: TurnLesson[] = []
-    for (const turn of held) all.push(await lessonOf(model, turn, expert, deep?.layer))
+    for (const turn of held) all.push(await lessonOf(model, turn, expert, layer))
     return all
   }
   const own = await lessons(before.adapter)

@@ -2,10 +2,14 @@
 // rows. Knows no tiers and no users.
 
 import { OptionError } from '../base/errors.ts'
+import { multiply } from '../base/linalg/matmul.ts'
+import { matrixOf } from '../base/linalg/matrix.ts'
+import { fastKernels } from '../base/linalg/simd.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { HeadRows } from '../micro/index.ts'
 import type { Head } from '../runtime/index.ts'
 import { type Note, surveyor } from './survey.ts'
+import { type VocabularySample, vocabularySample } from './vocabulary-sample.ts'
 
 /** How much of the vocabulary a gradient looks at: the `K` likeliest tokens of each position and the one that came, or all. */
 export type Breadth = number | 'all'
@@ -34,15 +38,16 @@ export interface HeadErrors {
   note(logits: Float32Array): Note
   /**
    * Losses of `tokens` under logits [T, V], and their gradient W_headᵀ·(p − y) weighted position by position. With a breadth of K, the rest of p
-   * is taken to point where the vocabulary does on average: leaving it out instead costs a third of what is learned (docs/learn.md).
+   * is spread over a fixed sample of the vocabulary: leaving it out, or giving it to an average token, costs much of what is learned (docs/learn.md).
    */
   of(logits: F32Tensor, tokens: ArrayLike<number>, weights: ArrayLike<number>): Promise<HeadError>
   /** The same gradient [T, D] from notes, without the logits. Throws OptionError where the breadth is 'all': notes do not hold that much. */
   gradient(places: readonly NotedPlace[]): Promise<Float32Array>
 }
 
-const sampled = 4096 // rows that the average is taken over, evenly spread
+const sampled = 2048 // tokens that stand for what lies beyond the likeliest
 const fewestRows = 8192 // of the head's matrix that are kept once read: a user's tokens come again and again; 19 MB at width 576
+const keptMass = 0.98 // of what lies beyond the likeliest: the last hundredths are spread over most of the sample
 const mostTogether = 32 // positions whose rows are fetched at a time
 
 /** Errors by a model's head. Throws OptionError for a breadth that is no whole number above 0. */
@@ -50,11 +55,21 @@ export function headErrors(head: Head, breadth: Breadth = 64): HeadErrors {
   if (breadth !== 'all' && !(Number.isInteger(breadth) && breadth > 0))
     throw new OptionError(`The gradient's breadth is ${breadth}, expected a whole number above 0 or "all".`)
   const survey = surveyor()
-  const note = (logits: Float32Array): Note => survey(logits, breadth === 'all' ? 0 : breadth)
-  const rows = keptRows(head, breadth === 'all' ? 0 : breadth)
+  const count = breadth === 'all' ? 0 : breadth
+  const sample = vocabularySample(head.vocabularySize, breadth === 'all' ? 0 : sampled)
+  const note = (logits: Float32Array): Note => survey(logits, count, sample.ids)
+  const rows = new HeadRows({ width: head.width, capacity: Math.max(fewestRows, count + 1), softcap: head.softcap })
+  let read: Promise<Sample> | undefined
+  const readSample = async (): Promise<Sample> => {
+    const placeOf = new Int32Array(head.vocabularySize).fill(-1)
+    sample.ids.forEach((id, place) => (placeOf[id] = place))
+    return { ...sample, placeOf, rows: await head.rows([...sample.ids]) }
+  }
   const gradient = async (places: readonly NotedPlace[]): Promise<Float32Array> => {
     if (breadth === 'all') throw new OptionError('A gradient over the whole vocabulary takes all logits, and notes do not hold them.')
-    return partGradient(head, await rows(), places)
+    const result = await likeliestGradient(head, rows, places)
+    addRest(result, { places, sample: await (read ??= readSample()), softcap: head.softcap })
+    return result
   }
   return {
     breadth,
@@ -78,8 +93,7 @@ export const rowOf = ({ data, shape }: F32Tensor, t: number): Float32Array => da
 
 async function wholeGradient(head: Head, logits: F32Tensor, places: readonly NotedPlace[]): Promise<Float32Array> {
   const errors = f32(logits.shape)
-  // The slope of a soft cap where a logit stands, 1 − (l/cap)².
-  const damp = (logit: number): number => (head.softcap === 0 ? 1 : 1 - (logit / head.softcap) ** 2)
+  const damp = (logit: number): number => dampOf(head.softcap, logit)
   places.forEach(({ note: { total }, token, weight }, t) => {
     const [row, error] = [rowOf(logits, t), rowOf(errors, t)]
     for (let i = 0; i < row.length; i++) error[i] = weight * damp(row[i]!) * Math.exp(row[i]! - total)
@@ -88,8 +102,8 @@ async function wholeGradient(head: Head, logits: F32Tensor, places: readonly Not
   return (await head.pullBack(errors)).data
 }
 
-/** By position the errors of its tokens times their rows, and what is left of p times the average row. */
-async function partGradient(head: Head, rows: HeadRows, places: readonly NotedPlace[]): Promise<Float32Array> {
+/** By position the errors of its tokens times their rows. */
+async function likeliestGradient(head: Head, rows: HeadRows, places: readonly NotedPlace[]): Promise<Float32Array> {
   const gradient = new Float32Array(places.length * head.width)
   const widest = Math.max(...places.map(({ note }) => note.ids.length)) + 1
   const together = Math.min(mostTogether, Math.floor(rows.capacity / widest))
@@ -104,6 +118,68 @@ async function partGradient(head: Head, rows: HeadRows, places: readonly NotedPl
   return gradient
 }
 
+interface Rest {
+  readonly places: readonly NotedPlace[]
+  readonly sample: Sample
+  readonly softcap: number
+}
+
+interface Sample extends VocabularySample {
+  readonly rows: Float32Array // [S, D]
+  /** Where a token stands among the ids; −1: nowhere. */
+  readonly placeOf: Int32Array // [V]
+}
+
+/** gradient += what is left of p, spread over the sampled tokens as the model spreads it among them, times their rows. */
+function addRest(gradient: Float32Array, { places, sample, softcap }: Rest): void {
+  const size = sample.ids.length
+  const errors = new Float32Array(places.length * size)
+  places.forEach((place, t) => restErrors(place, sample, softcap, errors.subarray(t * size, (t + 1) * size)))
+  const columns = heaviest(errors, size)
+  const width = gradient.length / places.length
+  const [left, right] = [new Float32Array(places.length * columns.length), new Float32Array(columns.length * width)]
+  columns.forEach((column, i) => {
+    for (let t = 0; t < places.length; t++) left[t * columns.length + i] = errors[t * size + column]!
+    right.set(sample.rows.subarray(column * width, (column + 1) * width), i * width)
+  })
+  const kernel = fastKernels().f32
+  const [product, factor, rows] = [matrixOf(places.length, width, gradient), matrixOf(places.length, columns.length, left), matrixOf(columns.length, width, right)] // prettier-ignore
+  multiply(product, factor, rows, { add: true, kernel })
+}
+
+/** One position's: zero where the token is among those looked at. */
+function restErrors({ note, token, logit, weight }: NotedPlace, { counts, placeOf }: Sample, softcap: number, into: Float32Array): void {
+  const { sample } = note
+  for (let s = 0; s < into.length; s++) into[s] = counts[s]! * sample[s]!
+  let rest = 1
+  const leave = (id: number, share: number): void => {
+    rest -= share
+    const place = placeOf[id]!
+    if (place >= 0) into[place] = 0
+  }
+  for (const [i, id] of note.ids.entries()) if (id !== token) leave(id, shareOf(note, note.logits[i]!))
+  leave(token, shareOf(note, logit))
+  const sum = into.reduce((total, share) => total + share, 0)
+  const scale = sum > 0 && rest > 0 ? (weight * rest) / sum : 0
+  for (let s = 0; s < into.length; s++) into[s]! *= scale
+  if (softcap !== 0) for (let s = 0; s < into.length; s++) into[s]! *= dampOf(softcap, note.total + Math.log(sample[s]! || 1))
+}
+
+/** The columns that hold nearly all of the errors: a turn's positions agree on which of the sampled tokens are likely at all. */
+function heaviest(errors: Float32Array, size: number): number[] {
+  const masses = new Float64Array(size)
+  for (let i = 0; i < errors.length; i++) masses[i % size]! += Math.abs(errors[i]!)
+  const whole = masses.reduce((sum, mass) => sum + mass, 0)
+  const order = [...masses.keys()].filter((column) => masses[column]! > 0).toSorted((a, b) => masses[b]! - masses[a]!)
+  let held = 0
+  const enough = order.findIndex((column) => (held += masses[column]!) >= keptMass * whole)
+  return order.slice(0, enough + 1)
+}
+
+const shareOf = ({ total }: Note, logit: number): number => Math.exp(logit - total)
+/** The slope of a soft cap where a logit stands, 1 − (l/cap)². */
+const dampOf = (softcap: number, logit: number): number => (softcap === 0 ? 1 : 1 - (logit / softcap) ** 2)
+
 function withToken({ note: { ids, logits, total }, token, logit, weight }: NotedPlace) {
   const isKnown = ids.includes(token)
   return { ids: [...ids, ...(isKnown ? [] : [token])], logits: [...logits, ...(isKnown ? [] : [logit])], total, came: token, weight }
@@ -112,22 +188,4 @@ function withToken({ note: { ids, logits, total }, token, logit, weight }: Noted
 /** Sees to it that all of these rows are there at once; while some are read, another call may send others away. */
 async function fetched(head: Head, rows: HeadRows, ids: readonly number[]): Promise<void> {
   for (let missing = rows.missing(ids); missing.length > 0; missing = rows.missing(ids)) rows.add(missing, await head.rows(missing))
-}
-
-/** Made when first needed. */
-function keptRows(head: Head, breadth: number): () => Promise<HeadRows> {
-  let made: Promise<HeadRows> | undefined
-  const { width, softcap } = head
-  const make = async (): Promise<HeadRows> =>
-    new HeadRows({ width, capacity: Math.max(fewestRows, breadth + 1), softcap, averageRow: await averageRow(head) })
-  return () => (made ??= make())
-}
-
-async function averageRow(head: Head): Promise<Float32Array> {
-  const step = Math.max(1, Math.floor(head.vocabularySize / sampled))
-  const ids = Array.from({ length: Math.floor((head.vocabularySize - 1) / step) + 1 }, (_, i) => i * step)
-  const rows = await head.rows(ids)
-  const mean = new Float64Array(head.width)
-  for (let i = 0; i < rows.length; i++) mean[i % head.width]! += rows[i]! / ids.length
-  return Float32Array.from(mean)
 }

@@ -61,8 +61,8 @@ describe('a learner that is opened again', () => {
     const feedback = { user: 'ada', turn: got.turn, quality: 0.3, queryEmbedding: embedding(0.1) }
     const [a, b] = [await whole.feedback(feedback), await second.feedback(feedback)]
     expect(b.novelty).toBeCloseTo(a.novelty!, 6)
-    expectClose([b.reward, b.advantage, b.surprise], [a.reward, a.advantage, a.surprise])
-    expectClose(await lossesOf(second, 'ada', 5, 10), await lossesOf(whole, 'ada', 5, 10))
+    expectClose([b.reward, b.advantage, b.surprise], [a.reward, a.advantage, a.surprise], 5) // its states are computed anew, as one pass
+    expectClose(await lossesOf(second, 'ada', 5, 10), await lossesOf(whole, 'ada', 5, 10), 5)
     const [own, other] = [await whole.student('ada'), await second.student('ada')]
     expect(other.memory!.state()).toEqual(own.memory!.state())
     await second.close()

@@ -19,7 +19,7 @@ import type { UserState } from './store/user-state.ts'
 import type { Reading, Sight, Student, StudentOptions } from './student.ts'
 import { isAtHead } from './places.ts'
 import { type FeedbackResult, learnFeedback, learnRight, type TeachingParts } from './teaching.ts'
-import { encoded, type Example, flat, lossOver, statesOf } from './turns.ts'
+import { type Asked, encoded, type Example, flat, keyLayer, lossOver, statesOf } from './turns.ts'
 
 export interface LearnedTurn extends Example {
   readonly user: string
@@ -82,6 +82,8 @@ class TieredLearner implements Learner {
   readonly #errors: HeadErrors
   /** Where the fast tier lies on layers. */
   readonly #deep: DeepTiers | undefined
+  /** The layer whose incoming states tiers on layers and the memory stand on. */
+  readonly #layer: number | undefined
   readonly #tiers: StudentOptions
   readonly #schedule: ScheduledBy | undefined
   readonly #users: LearnerUsers
@@ -99,13 +101,14 @@ class TieredLearner implements Learner {
     this.#errors = headErrors(this.#head, options.breadth)
     this.#schedule = scheduleOf(options)
     this.#deep = deepTiersOf(options)
+    this.#layer = this.#deep?.layer ?? (options.memory === false ? undefined : keyLayer(model.config))
     this.#tiers = { ...options, ...(this.#deep && { fast: false }) }
     this.#made('') // checks the tiers' options
     this.#guard = new CanaryGuard({
       ...{ model, options: guard },
       canaries: () => canaries.map((canary) => encoded(model, canary)),
       bare: (version) => bareStudent({ head: this.#head, errors: this.#errors }, version),
-      layer: this.#deep?.layer,
+      layer: this.#layer,
     })
     this.#users = new LearnerUsers(options, {
       ready: () => this.#identify(),
@@ -120,6 +123,7 @@ class TieredLearner implements Learner {
       guard: this.#guard,
       keptRows,
       deep: this.#deep,
+      layer: this.#layer,
       learned: (user, job) => this.#users.learned(user, job),
     }
   }
@@ -129,8 +133,8 @@ class TieredLearner implements Learner {
     const { model } = this.#options
     const seen: Seen[] = []
     const states: Float32Array[] = []
-    const tap = this.#deep && {
-      states: { layer: this.#deep.layer, take: (_: number, part: Float32Array) => void states.push(part.slice()) },
+    const tap = this.#layer !== undefined && {
+      states: { layer: this.#layer, take: (_: number, part: Float32Array) => void states.push(part.slice()) },
     }
     const head = async (state: Float32Array): Promise<Float32Array> => {
       const hidden = state.slice()
@@ -144,7 +148,7 @@ class TieredLearner implements Learner {
       yield event
       if (event.type !== 'generation-end') continue
       const answered = this.#answered(asked, event, seen, user.student)
-      const turn = { ...answered, adapter, ...(tap && { states: statesOf(states, answered, this.#head.width) }) }
+      const turn = { ...answered, adapter, ...(tap && { states: this.#statesOf(states, answered) }) }
       yield { type: 'turn-end', turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)) }
     }
   }
@@ -157,10 +161,16 @@ class TieredLearner implements Learner {
     return { ids: [...asked, ...answer], promptTokens: asked.length, hidden, sights: { student, seen: scored.map(({ sight }) => sight) } }
   }
 
+  /** Those of the whole turn are for a tier on layers; a memory wants the answer's only. */
+  #statesOf(parts: readonly Float32Array[], answered: Asked): Turn['states'] {
+    const { states, keys } = statesOf(parts, answered, this.#head.width)
+    return { keys, ...(this.#deep && { states }) }
+  }
+
   #keepTurn(user: LearnerUser, turn: Turn): number {
     const number = user.count++
     const [last, before] = [number - 1, user.turns.get(number - 1)]
-    if (before) user.turns.set(last, { ...before, sights: undefined, states: undefined })
+    if (before) user.turns.set(last, { ...before, sights: undefined, ...(this.#deep && { states: undefined }) })
     user.turns.set(number, turn)
     while (user.turns.size > (this.#options.keptTurns ?? 32)) user.turns.delete(user.turns.keys().next().value!)
     return number
@@ -188,7 +198,7 @@ class TieredLearner implements Learner {
   async loss(given: LearnedTurn): Promise<number> {
     const { model } = this.#options
     const user = await this.#users.live(given.user)
-    return lossOver(model, [encoded(model, given)], user.student, servedBy(user), this.#deep?.layer)
+    return lossOver(model, [encoded(model, given)], user.student, servedBy(user), this.#layer)
   }
 
   async consolidate(name: string, { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {}): Promise<Consolidated> {
@@ -199,7 +209,7 @@ class TieredLearner implements Learner {
       head: this.#head,
       errors: this.#errors,
       tiers: this.#tiers,
-      deep: this.#deep,
+      layer: this.#layer,
       slow,
       keptVersions,
       now: this.#now,

@@ -11,46 +11,66 @@ export interface Note {
   /** The likeliest tokens, in rising order, and their logits. */
   readonly ids: Int32Array
   readonly logits: Float32Array
+  /** Probabilities of the vocabulary's sample. */
+  readonly sample: Float32Array
 }
 
 const block = 64
 const reach = 24 // nats: a block that lies lower adds less than 64·e⁻²⁴ = 2·10⁻⁹ of the top's share
 
-export type Survey = (logits: Float32Array, count: number) => Note
+export type Survey = (logits: Float32Array, count: number, sample: Int32Array) => Note
 
-/** Notes with the `count` likeliest tokens, over the fastest kernels there are, or over an arena of one's own. */
+/** Notes with the `count` likeliest tokens and those of a sample, over the fastest kernels there are, or over an arena of one's own. */
 export function surveyor(given?: Arena): Survey {
   let arena = given
-  const room = { row: new Float32Array(0), maxima: new Float32Array(0), scratch: new Float32Array(0) }
-  const makeRoom = (blocks: number): Arena => {
+  let room: Room | undefined
+  return (logits, count, sample) => {
     arena ??= createArena()
-    if (room.maxima.length === blocks && room.row.buffer === arena.buffer) return arena
-    arena.reserve(4 * blocks * (block + 1))
-    room.row = new Float32Array(arena.buffer, 0, blocks * block)
-    room.maxima = new Float32Array(arena.buffer, 4 * blocks * block, blocks)
-    room.scratch = new Float32Array(Math.max(blocks, 1024))
-    return arena
-  }
-  return (logits, count) => {
-    const blocks = Math.ceil(logits.length / block)
-    const { kernels } = makeRoom(blocks)
-    const { row, maxima } = room
+    room = roomIn(arena, Math.ceil(logits.length / block), Math.ceil(sample.length / block), room)
+    const { kernels } = arena
+    const { row, maxima, blocks, maximaAt } = room
     row.fill(-Infinity, logits.length)
     row.set(logits)
-    const maximaAt = 4 * blocks * block
     const top = kernels.maxima(0, blocks, maximaAt)
     const sum = kernels.sumOfExponentials(0, blocks, maximaAt, top, reach)
+    const total = top + Math.log(sum)
     const wanted = Math.min(count, logits.length)
-    const bar = blocks > wanted && wanted > 0 ? nthLargest(copied(maxima, room), wanted) : -Infinity
+    const bar = blocks > wanted && wanted > 0 ? nthLargest(maxima.slice(), wanted) : -Infinity
     const ids = wanted > 0 ? likeliest(row, maxima, bar, wanted, logits.length) : new Int32Array(0)
-    return { total: top + Math.log(sum), largest: 1 / sum, ids, logits: Float32Array.from(ids, (id) => row[id]!) }
+    return { total, largest: 1 / sum, ids, logits: Float32Array.from(ids, (id) => row[id]!), sample: sharesOf(sample, arena, room, total) }
   }
 }
 
-const copied = (values: Float32Array, { scratch }: { readonly scratch: Float32Array }): Float32Array => {
-  const copy = scratch.subarray(0, values.length)
-  copy.set(values)
-  return copy
+/** What lies where in the arena: the row, its blocks' maxima, the sample. */
+interface Room {
+  readonly buffer: ArrayBuffer
+  readonly blocks: number
+  readonly sampleBlocks: number
+  readonly row: Float32Array
+  readonly maxima: Float32Array
+  readonly maximaAt: number
+  readonly sample: Float32Array
+  readonly sampleAt: number
+}
+
+function roomIn(arena: Arena, blocks: number, sampleBlocks: number, last: Room | undefined): Room {
+  if (last?.blocks === blocks && last.sampleBlocks === sampleBlocks && last.buffer === arena.buffer) return last
+  const maximaAt = 4 * blocks * block
+  const sampleAt = Math.ceil((maximaAt + 4 * blocks) / 16) * 16
+  arena.reserve(sampleAt + 4 * sampleBlocks * block)
+  const { buffer } = arena
+  return {
+    ...{ buffer, blocks, sampleBlocks, maximaAt, sampleAt },
+    row: new Float32Array(buffer, 0, blocks * block),
+    maxima: new Float32Array(buffer, maximaAt, blocks),
+    sample: new Float32Array(buffer, sampleAt, sampleBlocks * block),
+  }
+}
+
+function sharesOf(ids: Int32Array, { kernels }: Arena, { row, sample, sampleAt, sampleBlocks }: Room, total: number): Float32Array {
+  for (let i = 0; i < ids.length; i++) sample[i] = row[ids[i]!]!
+  kernels.exponentials(sampleAt, sampleBlocks, total)
+  return sample.slice(0, ids.length)
 }
 
 /** The `count` largest of a row, of whose blocks at least as many reach the bar. */

@@ -25,6 +25,8 @@ export interface TeachingParts {
   readonly keptRows: number
   /** Where the learner's fast tier lies on layers. */
   readonly deep: DeepTiers | undefined
+  /** The layer whose incoming states that tier and the memory stand on. */
+  readonly layer: number | undefined
   /** Told of each turn that was learned. */
   readonly learned: (user: LearnerUser, job: Job) => void
 }
@@ -32,11 +34,11 @@ export interface TeachingParts {
 type Taught = TurnLesson & Pick<Lesson, 'sights' | 'weights' | 'rate'>
 
 /** Hidden states as this user's model gives them: those that were kept, or one pass of the model. */
-async function lesson({ model, deep }: TeachingParts, user: LearnerUser, turn: Turn): Promise<Taught> {
+async function lesson({ model, layer }: TeachingParts, user: LearnerUser, turn: Turn): Promise<Taught> {
   const { hidden, sights, adapter, ids, promptTokens, states } = turn
-  if (hidden && adapter === servedBy(user) && (!deep || states))
+  if (hidden && adapter === servedBy(user) && (layer === undefined || states))
     return { hidden, tokens: ids.slice(promptTokens), ...states, ...(sights?.student === user.student && { sights: sights.seen }) }
-  return lessonOf(model, turn, servedBy(user), deep?.layer)
+  return lessonOf(model, turn, servedBy(user), layer)
 }
 
 /** One step of everything that learns from turn to turn. */

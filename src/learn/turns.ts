@@ -4,6 +4,7 @@
 import type { Expert } from '../adapters/mixture.ts'
 import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
+import type { ModelConfig } from '../graph/model-config.ts'
 import type { Model, Prompt } from '../runtime/index.ts'
 import type { EncodedRow } from '../train/data/encode.ts'
 import type { DeepInput } from './deep-tier.ts'
@@ -28,7 +29,7 @@ export interface TurnLesson {
   readonly tokens: readonly number[]
   /** For a tier on layers: the states of the whole turn as they enter its lowest layer, and which of them the answer stands on. */
   readonly states?: DeepInput
-  /** Those states of the answer alone: what the memory knows them by. */
+  /** What the memory knows the answer's positions by: states that enter a layer below all that learns. */
   readonly keys?: Float32Array
 }
 
@@ -68,8 +69,18 @@ export function encoded(model: Model, { prompt, completion }: Example): Asked {
   return { ids: [...asked, ...answer], promptTokens: asked.length }
 }
 
-/** What a turn's own states say, where there is a tier on layers. */
-export function statesOf(parts: readonly Float32Array[], { ids, promptTokens }: Asked, width: number): Pick<TurnLesson, 'states' | 'keys'> {
+/**
+ * A memory knows a position by the states that enter the last layer but one: they tell what follows better than the final ones (docs/learn.md), and
+ * no tier at the head or on the last two layers moves them.
+ */
+export const keyLayer = ({ layers }: Pick<ModelConfig, 'layers'>): number => Math.max(0, layers.length - 2)
+
+/** A turn's states, and those of them that its answer stands on. */
+export function statesOf(
+  parts: readonly Float32Array[],
+  { ids, promptTokens }: Asked,
+  width: number,
+): Required<Pick<TurnLesson, 'states' | 'keys'>> {
   const rows = Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)
   const all = f32([ids.length - 1, width])
   let at = 0

@@ -3,6 +3,8 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readFile } from 'node:fs/promises'
+import { joinFloats } from '../../base/join.ts'
+import { keyLayer } from '../../learn/index.ts'
 import { readDataFile } from '../../node/data.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { encodeData, type EncodedRow } from '../../train/data/encode.ts'
@@ -58,25 +60,35 @@ export const streamOf = async (model: LoadedModel, name: string, count: number):
   turns: await sources.get(name)!(model, count),
 })
 
-/** A turn's hidden states [T, D] before the tokens that are scored, and those tokens. */
+/** A turn's final hidden states [T, D] before the tokens that are scored, what a memory knows them by, and those tokens. */
 export interface SeenTurn {
   readonly hidden: Float32Array
+  readonly keys: Float32Array
   readonly tokens: readonly number[]
 }
 
-/** Hidden states of all turns, once: the base is frozen. Turns of like length go together. */
+/** States of all turns, once: the base is frozen. Turns of like length go together. */
 export async function seenTurns(model: LoadedModel, { turns }: Stream): Promise<SeenTurn[]> {
   const order = [...turns.keys()].toSorted((a, b) => turns[a]!.ids.length - turns[b]!.ids.length)
   const seen: SeenTurn[] = []
   for (let start = 0; start < order.length; start += 6) {
     const part = order.slice(start, start + 6)
-    const scored = part.map((turn) => [...turns[turn]!.weights.keys()].filter((t) => turns[turn]!.weights[t]! > 0))
-    const rows = await model.hidden(part.map((turn) => [...turns[turn]!.ids.slice(0, -1)]), { at: scored.map((places) => places.map((t) => t - 1)) }) // prettier-ignore
-    part.forEach((turn, i) => {
-      const hidden = new Float32Array(rows[i]!.length * model.config.width)
-      rows[i]!.forEach((row, t) => hidden.set(row, t * model.config.width))
-      seen[turn] = { hidden, tokens: scored[i]!.map((t) => turns[turn]!.ids[t]!) }
-    })
+    const rows = await seenTogether(model, part.map((turn) => turns[turn]!)) // prettier-ignore
+    part.forEach((turn, i) => (seen[turn] = rows[i]!))
   }
   return seen
+}
+
+async function seenTogether(model: LoadedModel, turns: readonly EncodedRow[]): Promise<SeenTurn[]> {
+  const { width } = model.config
+  const scored = turns.map(({ weights }) => [...weights.keys()].filter((t) => weights[t]! > 0))
+  const at = scored.map((places) => places.map((t) => t - 1))
+  const entering = turns.map((): Float32Array[] => [])
+  const states = { layer: keyLayer(model.config), take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()) }
+  const rows = await model.hidden(turns.map(({ ids }) => [...ids.slice(0, -1)]), { at, states }) // prettier-ignore
+  return turns.map(({ ids }, i) => {
+    const whole = joinFloats(entering[i]!)
+    const keys = at[i]!.map((t) => whole.subarray(t * width, (t + 1) * width))
+    return { hidden: joinFloats(rows[i]!), keys: joinFloats(keys), tokens: scored[i]!.map((t) => ids[t]!) }
+  })
 }

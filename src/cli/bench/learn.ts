@@ -45,7 +45,7 @@ async function streamed(
   const [losses, looks, times]: [number[], number[], number[]] = [[], [], []]
   for (const turn of turns) {
     const start = performance.now()
-    const sights = await student.look(turn.hidden)
+    const sights = await student.look(turn.hidden, turn.keys)
     const looked = performance.now()
     const { losses: read } = await student.learn({ ...turn, sights })
     times.push(performance.now() - looked)

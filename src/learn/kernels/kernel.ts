@@ -5,6 +5,8 @@
 export interface LearnKernels {
   /** out[b] = max row[64b … 64b + 63]. Gives the largest of all. */
   maxima(row: number, blocks: number, out: number): number
+  /** values[i] = exp(values[i] − top), in place. */
+  exponentials(values: number, blocks: number, top: number): void
   /** Σ exp(row[i] − top), without blocks whose maximum is more than `reach` below the top: each leaves out at most 64·e^−reach. */
   sumOfExponentials(row: number, blocks: number, maxima: number, top: number, reach: number): number
   /** sums[i] = rows[i]·query, i32: rows of `stride` i8, a multiple of 16, beside `stride` i16. */

@@ -66,7 +66,7 @@ describe.each(arenaKinds)('a survey by %s', (kind) => {
   it.each([10, 64, 512, 5000])('of %i logits has their sum and the likeliest tokens', (size) => {
     for (const spread of [0.1, 3, 40]) {
       const logits = Float32Array.from({ length: size }, () => spread * normal())
-      const { total, largest, ids, logits: found } = survey(logits, 20)
+      const { total, largest, ids, logits: found, sample } = survey(logits, 20, Int32Array.of(3, 7))
       const top = Math.max(...logits)
       const sum = logits.reduce((whole, value) => whole + Math.exp(value - top), 0)
       expect(total).toBeCloseTo(top + Math.log(sum), 5)
@@ -74,12 +74,13 @@ describe.each(arenaKinds)('a survey by %s', (kind) => {
       const wanted = [...logits.keys()].toSorted((a, b) => logits[b]! - logits[a]!).slice(0, Math.min(20, size))
       expect([...ids]).toEqual(wanted.toSorted((a, b) => a - b))
       expect([...found]).toEqual([...ids].map((id) => logits[id]))
+      for (const [i, id] of [3, 7].entries()) expect(sample[i]).toBeCloseTo(Math.exp(logits[id]! - total), 6)
     }
   })
   it('takes as many as were asked for where values are equal, and none where none are', () => {
     const equal = new Float32Array(300).fill(2)
-    expect(survey(equal, 7).ids).toHaveLength(7)
-    expect(survey(equal, 7).total).toBeCloseTo(2 + Math.log(300), 5)
-    expect(survey(equal, 0).ids).toHaveLength(0)
+    expect(survey(equal, 7, new Int32Array(0)).ids).toHaveLength(7)
+    expect(survey(equal, 7, new Int32Array(0)).total).toBeCloseTo(2 + Math.log(300), 5)
+    expect(survey(equal, 0, new Int32Array(0)).ids).toHaveLength(0)
   })
 })

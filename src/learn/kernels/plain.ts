@@ -19,6 +19,10 @@ export function plainKernels(memory: () => ArrayBuffer): LearnKernels {
         results[b] = values.subarray(64 * b, 64 * b + 64).reduce((most, x) => (x > most ? x : most), -Infinity)
       return results.reduce((most, x) => (x > most ? x : most), -Infinity)
     },
+    exponentials(at, blocks, top) {
+      const values = floats(at, 64 * blocks)
+      for (let i = 0; i < values.length; i++) values[i] = Math.exp(values[i]! - top)
+    },
     sumOfExponentials(row, blocks, maxima, top, reach) {
       const [values, tops] = [floats(row, 64 * blocks), floats(maxima, blocks)]
       let sum = 0
