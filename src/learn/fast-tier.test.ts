@@ -6,7 +6,7 @@ import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { openBaseModel } from '../graph/index.ts'
 import { directoryFolder } from '../node/folder.ts'
 import { createModel, type Head, type Model } from '../runtime/index.ts'
-import { FastTier } from './fast-tier.ts'
+import { FastTier, type FastTierOptions } from './fast-tier.ts'
 import { headErrors } from './head-error.ts'
 
 const folder = new URL('../experts/models/stories260k', import.meta.url).pathname
@@ -111,6 +111,18 @@ describe('a step', () => {
     }
     expect(tier.lastMove).toBeGreaterThan(0.01)
   })
+  it('with decay leaves smaller weights, without momentum goes where the last gradient points', async () => {
+    const { gradient } = await errorsOf(new FastTier(head.width, { rank: 2 }), 'all')
+    const stepped = (options: FastTierOptions): FastTier => {
+      const tier = new FastTier(head.width, { rank: 2, learningRate: 0.01, trust: 10, ...options })
+      for (let i = 0; i < 5; i++) tier.step(hidden, i < 4 ? gradient : gradient.map((value) => -value))
+      return tier
+    }
+    const size = (tier: FastTier): number => Math.hypot(...tier.A.data, ...tier.B.data)
+    expect(size(stepped({ decay: 5 }))).toBeLessThan(0.9 * size(stepped({})))
+    // Adam's four steps one way, then back: without momentum the last one undoes more.
+    expect(Math.hypot(...stepped({ momentum: 0 }).B.data)).toBeLessThan(Math.hypot(...stepped({}).B.data))
+  })
   it('from NaN is refused and leaves everything as it was', async () => {
     const tier = await learned(2)
     const before = [...tier.B.data]
@@ -120,7 +132,7 @@ describe('a step', () => {
     expect(() => tier.step(hidden, new Float32Array(head.width))).toThrow(ShapeError)
     expect(tier.steps).toBe(3)
   })
-  it.each([{ rank: 0 }, { rank: 17 }, { learningRate: -1 }, { trust: 0 }])('%o is refused', (options) => {
+  it.each([{ rank: 0 }, { rank: 17 }, { learningRate: -1 }, { trust: 0 }, { momentum: 1 }, { decay: -1 }])('%o is refused', (options) => {
     expect(() => new FastTier(8, options)).toThrow(OptionError)
   })
   it('goes on from its tensors as if never stopped', async () => {

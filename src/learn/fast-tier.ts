@@ -8,6 +8,7 @@ import { allFinite } from '../base/finite.ts'
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
+import { adamw } from '../train/optimizers/adamw.ts'
 
 export interface FastTierOptions {
   /** 1 to 16; 4 unless given. */
@@ -16,10 +17,13 @@ export interface FastTierOptions {
   readonly learningRate?: number
   /** No step moves the turn's own hidden states by more than this share of their length, on average. 0.1 unless given. */
   readonly trust?: number
+  /** Of the running mean of gradients; 0.9 unless given. */
+  readonly momentum?: number
+  /** Share of the weights taken off at a step, times the learning rate; 0 unless given. */
+  readonly decay?: number
   readonly seed?: number
 }
 
-const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8]
 type Part = 'A' | 'B'
 
 /**
@@ -41,13 +45,17 @@ export class FastTier {
   readonly #weights: Record<Part, Float32Array>
   readonly #means: Record<Part, Float32Array>
   readonly #squares: Record<Part, Float32Array>
+  readonly #settings: ReturnType<typeof adamw.complete>
   readonly #seed: number
 
-  constructor(width: number, { rank = 4, learningRate = 2e-3, trust = 0.1, seed = 0 }: FastTierOptions = {}) {
+  constructor(width: number, options: FastTierOptions = {}) {
+    const { rank = 4, learningRate = 2e-3, trust = 0.1, momentum = 0.9, decay = 0, seed = 0 } = options
     const rules: readonly (readonly [boolean, string])[] = [
       [Number.isInteger(rank) && rank >= 1 && rank <= 16, `rank is ${rank}, expected a whole number from 1 to 16`],
       [learningRate > 0 && Number.isFinite(learningRate), `learningRate is ${learningRate}, expected a number above 0`],
       [trust > 0, `trust is ${trust}, expected a number above 0`],
+      [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
+      [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
     ]
     const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
     if (broken.length > 0) throw new OptionError(`Fast tier: ${broken.join('; ')}.`)
@@ -55,6 +63,7 @@ export class FastTier {
     this.rank = rank
     this.learningRate = learningRate
     this.trust = trust
+    this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
     this.#seed = seed
     const made = (): Record<Part, Float32Array> => ({ A: new Float32Array(rank * width), B: new Float32Array(rank * width) })
     this.#weights = made()
@@ -167,20 +176,21 @@ export class FastTier {
     return taken
   }
 
-  /** Adam's step for one matrix, moments updated. Kingma and Ba 2015. */
+  /** AdamW's step for one matrix, moments updated. */
   #direction(part: Part, gradient: Float32Array, scale: number): Float32Array {
-    const [mean, square] = [this.#means[part], this.#squares[part]]
-    const rate = (scale * this.learningRate) / (1 - beta1 ** this.steps)
-    const root = 1 / Math.sqrt(1 - beta2 ** this.steps)
-    return gradient.map((g, i) => {
-      const m = (mean[i] = beta1 * mean[i]! + (1 - beta1) * g)
-      const v = (square[i] = beta2 * square[i]! + (1 - beta2) * g * g)
-      return (rate * m) / (Math.sqrt(v) * root + epsilon)
-    })
+    const weights = this.#weights[part]
+    const parameter = weights.slice()
+    const state = { mean: this.#means[part], square: this.#squares[part] }
+    const step = { gradient, shape: [gradient.length], state, step: this.steps, learningRate: scale * this.learningRate }
+    adamw.update({ parameter, ...step }, this.#settings)
+    for (let i = 0; i < parameter.length; i++) parameter[i] = weights[i]! - parameter[i]!
+    return parameter
   }
 
   #moved(part: Part, direction: Float32Array, share: number): Float32Array {
-    return this.#weights[part].map((value, i) => value - share * direction[i]!)
+    const weights = this.#weights[part].slice()
+    for (let i = 0; i < weights.length; i++) weights[i]! -= share * direction[i]!
+    return weights
   }
 
   /** Mean ‖change under `weights` − `before`‖ / ‖h‖ over the rows. */

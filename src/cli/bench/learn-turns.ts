@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readFile } from 'node:fs/promises'
+import type { Adapter } from '../../adapters/index.ts'
 import { joinFloats } from '../../base/join.ts'
 import { keyLayer } from '../../learn/index.ts'
 import { readDataFile } from '../../node/data.ts'
@@ -67,25 +68,25 @@ export interface SeenTurn {
   readonly tokens: readonly number[]
 }
 
-/** States of all turns, once: the base is frozen. Turns of like length go together. */
-export async function seenTurns(model: LoadedModel, { turns }: Stream): Promise<SeenTurn[]> {
+/** States of all turns, once: the base is frozen, and so is the adapter. Turns of like length go together. */
+export async function seenTurns(model: LoadedModel, { turns }: Stream, adapter?: Adapter): Promise<SeenTurn[]> {
   const order = [...turns.keys()].toSorted((a, b) => turns[a]!.ids.length - turns[b]!.ids.length)
   const seen: SeenTurn[] = []
   for (let start = 0; start < order.length; start += 6) {
     const part = order.slice(start, start + 6)
-    const rows = await seenTogether(model, part.map((turn) => turns[turn]!)) // prettier-ignore
+    const rows = await seenTogether(model, part.map((turn) => turns[turn]!), adapter) // prettier-ignore
     part.forEach((turn, i) => (seen[turn] = rows[i]!))
   }
   return seen
 }
 
-async function seenTogether(model: LoadedModel, turns: readonly EncodedRow[]): Promise<SeenTurn[]> {
+async function seenTogether(model: LoadedModel, turns: readonly EncodedRow[], adapter: Adapter | undefined): Promise<SeenTurn[]> {
   const { width } = model.config
   const scored = turns.map(({ weights }) => [...weights.keys()].filter((t) => weights[t]! > 0))
   const at = scored.map((places) => places.map((t) => t - 1))
   const entering = turns.map((): Float32Array[] => [])
   const states = { layer: keyLayer(model.config), take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()) }
-  const rows = await model.hidden(turns.map(({ ids }) => [...ids.slice(0, -1)]), { at, states }) // prettier-ignore
+  const rows = await model.hidden(turns.map(({ ids }) => [...ids.slice(0, -1)]), { at, states, ...(adapter && { adapter }) }) // prettier-ignore
   return turns.map(({ ids }, i) => {
     const whole = joinFloats(entering[i]!)
     const keys = at[i]!.map((t) => whole.subarray(t * width, (t + 1) * width))

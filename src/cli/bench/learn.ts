@@ -9,6 +9,7 @@ import { adamw } from '../../train/optimizers/adamw.ts'
 import { batchesOf } from '../../train/packing.ts'
 import { type Benchmark, type BenchmarkContext, type BenchmarkRow, measured, row } from './benchmark.ts'
 import { deepOutcomes } from './learn-deep.ts'
+import { slowOutcome, type SlowOutcome } from './learn-slow.ts'
 import { generalText, seenTurns, type SeenTurn, type Stream, streamNames, streamOf } from './learn-turns.ts'
 
 interface Outcome {
@@ -93,11 +94,13 @@ async function* measure({ environment, progress }: BenchmarkContext): AsyncItera
   const count = Number(environment['GRAFT_BENCH_LEARN_TURNS'] ?? 300)
   const fullCount = Number(environment['GRAFT_BENCH_LEARN_FULL'] ?? 0)
   const ranks = (environment['GRAFT_BENCH_LEARN_RATES'] ?? '').split(',').filter(Boolean).map(Number)
+  const slow = environment['GRAFT_BENCH_LEARN_SLOW'] === '1'
   const wanted = environment['GRAFT_BENCH_LEARN_STREAMS']?.split(',') ?? streamNames
   const model = await loadModel('smollm2-135m-instruct:q4_1')
   try {
     const general = await seenTurns(model, await generalText(model))
-    for (const name of wanted) yield* measureStream(model, await streamOf(model, name, count), { fullCount, ranks, general, progress })
+    for (const name of wanted)
+      yield* measureStream(model, await streamOf(model, name, count), { fullCount, ranks, slow, general, progress })
   } finally {
     await model.dispose()
   }
@@ -108,6 +111,8 @@ interface Asked {
   readonly fullCount: number
   /** Ranks for which five rates are tried. */
   readonly ranks: readonly number[]
+  /** Whether what was learned is consolidated too. */
+  readonly slow: boolean
   /** What must not get worse. */
   readonly general: readonly SeenTurn[]
   readonly progress: (text: string) => void
@@ -148,7 +153,14 @@ async function* measureStream(model: LoadedModel, stream: Stream, asked: Asked):
     progress,
   ))
     yield lossRow(`${name}: ${variant}`, secondHalf(losses), noted({ loss: secondHalf(losses), times }))
+  if (asked.slow) yield slowRow(await slowOutcome(model, stream, await generalText(model)), name)
   for (const rank of ranks) yield worstRate(model, turns, name, rank, progress)
+}
+
+function slowRow({ frozen, tiers, slow, general, taught, seconds }: SlowOutcome, name: string): BenchmarkRow {
+  const kept = ((100 * (frozen - slow)) / (frozen - tiers)).toFixed(0)
+  const note = `${kept} % of the tiers’ gain on 50 unseen turns (frozen ${frozen.toFixed(2)}, tiers ${tiers.toFixed(2)}) after ${taught}; gsm8k ${signedShare(general.after / general.before - 1)}; ${seconds.toFixed(0)} s`
+  return lossRow(`${name}: consolidated, tiers emptied`, slow, note)
 }
 
 /** Five rates within ×3 of the default: the worst loss of them. */
@@ -172,6 +184,6 @@ export const learn: Benchmark = {
   name: 'learn',
   summary: 'loss on each of 300 turns before learning from it: fast tier and memory beside the frozen model and a full LoRA step a turn',
   needs:
-    'the real SmolLM2-135M-Instruct; GRAFT_BENCH_LEARN_FULL=300: also the full step (minutes a stream); …_RATES=4,16: five rates for these ranks; …_TURNS, …_STREAMS: less',
+    'the real SmolLM2-135M-Instruct; GRAFT_BENCH_LEARN_FULL=300: also the full step (minutes a stream); …_RATES=4,16: five rates for these ranks; …_SLOW=1: consolidation; …_TURNS, …_STREAMS: less',
   run: measure,
 }
