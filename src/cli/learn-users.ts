@@ -24,17 +24,29 @@ export async function openStore(path: string): Promise<UserStore> {
 
 interface StoredTiers {
   readonly fastRank: number | undefined
+  /** Of a tier on layers: how many of the last ones. */
+  readonly fastLayers: number | undefined
   readonly hasMemory: boolean
+}
+
+interface DeepHeader {
+  readonly rank?: number
+  readonly modules: readonly string[]
 }
 
 /** How a stored user's tiers are set up; undefined for a user who is not there. Throws FormatError where nothing of the user can be read. */
 async function storedTiers(store: UserStore, user: string): Promise<StoredTiers | undefined> {
   const opened = await new Checkpoints(store).open(user)
   if (!opened) return undefined
-  const { fast, memory } = opened.state.header as { fast?: { rank?: number } | null; memory?: object | null }
+  const { fast, deep, memory } = opened.state.header as {
+    fast?: { rank?: number } | null
+    deep?: DeepHeader | null
+    memory?: object | null
+  }
   if (fast === undefined)
     throw new OptionError(`${store.name}: user ${JSON.stringify(user)} is no learner's; other programs keep states of their own.`)
-  return { fastRank: fast?.rank, hasMemory: memory !== null }
+  const layers = new Set(deep?.modules.map((path) => /\.(\d+)\./.exec(path)?.[1]))
+  return { fastRank: (fast ?? deep)?.rank, fastLayers: deep ? layers.size : undefined, hasMemory: memory !== null }
 }
 
 /** How a user's tiers are named and set up on a command line. */
@@ -42,6 +54,7 @@ export interface UserValues {
   readonly user: string
   readonly store: string | undefined
   readonly 'fast-rank'?: number | undefined
+  readonly 'fast-layers'?: number | undefined
   readonly 'learning-rate'?: number | undefined
   readonly 'no-memory'?: boolean
   readonly epochs?: number | undefined
@@ -57,9 +70,14 @@ export async function openLearner(
   const { user, 'fast-rank': fastRank, 'learning-rate': learningRate, 'no-memory': noMemory } = values
   const stored = store && (await storedTiers(store, user))
   const rank = fastRank ?? stored?.fastRank
+  const last = values['fast-layers'] ?? stored?.fastLayers
   return createLearner({
     ...{ model, now: Date.now, slow: { schedule: 'by-hand', ...(values.epochs !== undefined && { epochs: values.epochs }) } },
-    fast: { ...(rank !== undefined && { rank }), ...(learningRate !== undefined && { learningRate }) },
+    fast: {
+      ...(last !== undefined && { where: { modules: 'all-linear', layers: { last } } }),
+      ...(rank !== undefined && { rank }),
+      ...(learningRate !== undefined && { learningRate }),
+    },
     ...((noMemory || stored?.hasMemory === false) && { memory: false }),
     ...(store && { store }),
     ...more,

@@ -30,6 +30,15 @@ describe('graft learn', () => {
     expect(Math.abs(secondHalf.frozen - firstHalf.frozen)).toBeLessThan(0.3 * firstHalf.frozen)
     expect(msPerTurn).toBeGreaterThan(0)
   })
+  it('learns on the last layers where that is asked for, and a stored user goes on there without being asked again', async () => {
+    const given = ['--data', 'rows.jsonl', '--user', 'deep', '--store', 'layers.db', '--turns', '8']
+    const first = await learn(...given, '--fast-layers', '2', '--fast-rank', '3')
+    const second = await learn(...given)
+    expect(second.statistics.learned).toBe(16)
+    expect(second.firstHalf.loss).toBeLessThan(0.7 * first.firstHalf.loss)
+    const refused = await graft(['learn', ...given, '--fast-layers', '1', ...model], { cwd: scratch.path })
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('fast tier on layers')])
+  })
   it.each(['users.db', 'users'])('keeps a user in %s, who goes on from there, and shows the user', async (store) => {
     const first = await learn('--data', 'rows.jsonl', '--user', 'ada', '--store', store, '--turns', '12', '--fast-rank', '3')
     const second = await learn('--data', 'rows.jsonl', '--user', 'ada', '--store', store, '--turns', '4')
