@@ -2,7 +2,7 @@
 
 export { type GateState, memoryShare } from './blend.ts'
 export { DeepTier, type DeepInput, type DeepTierOptions } from './deep-tier.ts'
-export { createDeepTiers, expertOf, learnDeep, type DeepLesson, type DeepTiers, type DeepTiersOptions } from './deep-tiers.ts'
+export { createDeepTiers, expertOf, keysOf, learnDeep, type DeepLesson, type DeepTiers, type DeepTiersOptions } from './deep-tiers.ts'
 export { FastTier, type FastTierOptions } from './fast-tier.ts'
 export { headErrors as createHeadErrors, type Breadth, type HeadError, type HeadErrors } from './head-error.ts'
 export { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'

@@ -1,11 +1,12 @@
 // Bench `learn`, the fast tier on layers: turns start from the states that enter its lowest layer, as serving computed them, and end with the tiers'
-// new weights and memory. The time of a turn is all that lies between.
+// new weights and memory. What serving computes on the way is timed apart.
 
 import {
   createDeepTiers,
   createHeadErrors,
   createStudent,
   type DeepTiersOptions,
+  keysOf,
   learnDeep,
   type StudentOptions,
 } from '../../learn/index.ts'
@@ -26,6 +27,8 @@ export interface DeepOutcome {
   readonly losses: readonly number[]
   /** Of each turn's update, in milliseconds. */
   readonly times: readonly number[]
+  /** Of what serving computes at the same states: the last layers, the head's product, the likeliest tokens, the memory's pairs. */
+  readonly looks: readonly number[]
 }
 
 /** What stands at the head beside the tier on layers. */
@@ -60,18 +63,22 @@ async function streamed(model: LoadedModel, turns: readonly DeepTurn[], tiers: S
   const all = createDeepTiers(model, deep)
   const head = model.head()
   const [tier, student] = [all.tier(), createStudent(head, createHeadErrors(head), tiers)]
-  const [losses, times]: [number[], number[]] = [[], []]
+  const [losses, looks, times]: [number[], number[], number[]] = [[], [], []]
   try {
     for (const turn of turns) {
       const start = performance.now()
-      const { losses: read } = await learnDeep(tier, student, turn)
-      times.push(performance.now() - start)
+      const hidden = (await tier.hidden(turn)).data
+      const sights = await student.look(hidden, keysOf(turn))
+      const looked = performance.now()
+      const { losses: read } = await learnDeep(tier, student, { ...turn, hidden, sights })
+      times.push(performance.now() - looked)
+      looks.push(looked - start)
       losses.push(meanOf(read))
     }
   } finally {
     await all.dispose()
   }
-  return { losses, times }
+  return { losses, looks, times }
 }
 
 /** Turns through each variant; their states are computed once. `rates`: also by these learning rates, without a memory. */

@@ -146,13 +146,13 @@ async function* measureStream(model: LoadedModel, stream: Stream, asked: Asked):
     const outcome = await streamed(model, turns, options, general)
     yield lossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
   }
-  for await (const { name: variant, losses, times } of deepOutcomes(
+  for await (const { name: variant, losses, times, looks } of deepOutcomes(
     model,
     stream,
     ranks.length > 0 ? factors.map((factor) => 5e-3 * factor) : [],
     progress,
   ))
-    yield lossRow(`${name}: ${variant}`, secondHalf(losses), noted({ loss: secondHalf(losses), times }))
+    yield lossRow(`${name}: ${variant}`, secondHalf(losses), noted({ loss: secondHalf(losses), times, looks }))
   if (asked.slow) yield slowRow(await slowOutcome(model, stream, await generalText(model)), name)
   for (const rank of ranks) yield worstRate(model, turns, name, rank, progress)
 }
