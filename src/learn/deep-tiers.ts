@@ -108,7 +108,15 @@ export async function learnDeep(deep: DeepTier, student: Student, lesson: DeepLe
   const input = { states, rows, below }
   const keys = keysOf(input)
   const hidden = lesson.hidden ?? (await deep.hidden(input)).data
-  const learned = await student.learn({ hidden, keys, tokens, weights, ...(rate !== undefined && { rate }), ...(sights && { sights }) })
+  const learned = await student.learn({
+    hidden,
+    keys,
+    tokens,
+    weights,
+    wantsGradient: true,
+    ...(rate !== undefined && { rate }),
+    ...(sights && { sights }),
+  })
   if (weights?.every((weight) => weight === 0) !== true) {
     const error = f32([rows.length, states.shape[1]!], learned.gradient)
     await deep.step(input, error, rate)

@@ -45,9 +45,10 @@ export interface HeadErrors {
   gradient(places: readonly NotedPlace[]): Promise<Float32Array>
 }
 
-const sampled = 2048 // tokens that stand for what lies beyond the likeliest
+const sampled = 1024 // tokens that stand for what lies beyond the likeliest
 const fewestRows = 8192 // of the head's matrix that are kept once read: a user's tokens come again and again; 19 MB at width 576
 const keptMass = 0.98 // of what lies beyond the likeliest: the last hundredths are spread over most of the sample
+const leastSum = 1e-7 // of the sample's probabilities; below it only rounding is left
 const mostTogether = 32 // positions whose rows are fetched at a time
 
 /** Errors by a model's head. Throws OptionError for a breadth that is no whole number above 0. */
@@ -138,10 +139,9 @@ function addRest(gradient: Float32Array, { places, sample, softcap }: Rest): voi
   const columns = heaviest(errors, size)
   const width = gradient.length / places.length
   const [left, right] = [new Float32Array(places.length * columns.length), new Float32Array(columns.length * width)]
-  columns.forEach((column, i) => {
-    for (let t = 0; t < places.length; t++) left[t * columns.length + i] = errors[t * size + column]!
-    right.set(sample.rows.subarray(column * width, (column + 1) * width), i * width)
-  })
+  for (let t = 0; t < places.length; t++)
+    for (let i = 0; i < columns.length; i++) left[t * columns.length + i] = errors[t * size + columns[i]!]!
+  columns.forEach((column, i) => right.set(sample.rows.subarray(column * width, (column + 1) * width), i * width))
   const kernel = fastKernels().f32
   const [product, factor, rows] = [matrixOf(places.length, width, gradient), matrixOf(places.length, columns.length, left), matrixOf(columns.length, width, right)] // prettier-ignore
   multiply(product, factor, rows, { add: true, kernel })
@@ -150,30 +150,33 @@ function addRest(gradient: Float32Array, { places, sample, softcap }: Rest): voi
 /** One position's: zero where the token is among those looked at. */
 function restErrors({ note, token, logit, weight }: NotedPlace, { counts, placeOf }: Sample, softcap: number, into: Float32Array): void {
   const { sample } = note
-  for (let s = 0; s < into.length; s++) into[s] = counts[s]! * sample[s]!
-  let rest = 1
+  const size = into.length
+  let [rest, sum] = [1, 0]
+  for (let s = 0; s < size; s++) sum += into[s] = counts[s]! * sample[s]!
   const leave = (id: number, share: number): void => {
     rest -= share
     const place = placeOf[id]!
-    if (place >= 0) into[place] = 0
+    if (place < 0) return
+    sum -= into[place]!
+    into[place] = 0
   }
   for (const [i, id] of note.ids.entries()) if (id !== token) leave(id, shareOf(note, note.logits[i]!))
   leave(token, shareOf(note, logit))
-  const sum = into.reduce((total, share) => total + share, 0)
-  const scale = sum > 0 && rest > 0 ? (weight * rest) / sum : 0
-  for (let s = 0; s < into.length; s++) into[s]! *= scale
-  if (softcap !== 0) for (let s = 0; s < into.length; s++) into[s]! *= dampOf(softcap, note.total + Math.log(sample[s]! || 1))
+  const scale = sum > leastSum && rest > 0 ? (weight * rest) / sum : 0
+  for (let s = 0; s < size; s++) into[s]! *= scale
+  if (softcap !== 0) for (let s = 0; s < size; s++) into[s]! *= dampOf(softcap, note.total + Math.log(sample[s]! || 1))
 }
 
 /** The columns that hold nearly all of the errors: a turn's positions agree on which of the sampled tokens are likely at all. */
 function heaviest(errors: Float32Array, size: number): number[] {
   const masses = new Float64Array(size)
-  for (let i = 0; i < errors.length; i++) masses[i % size]! += Math.abs(errors[i]!)
-  const whole = masses.reduce((sum, mass) => sum + mass, 0)
-  const order = [...masses.keys()].filter((column) => masses[column]! > 0).toSorted((a, b) => masses[b]! - masses[a]!)
-  let held = 0
-  const enough = order.findIndex((column) => (held += masses[column]!) >= keptMass * whole)
-  return order.slice(0, enough + 1)
+  for (let start = 0; start < errors.length; start += size) for (let s = 0; s < size; s++) masses[s]! += Math.abs(errors[start + s]!)
+  const sorted = masses.slice().sort()
+  const wanted = keptMass * sorted.reduce((sum, mass) => sum + mass, 0)
+  let at = size
+  for (let held = 0; at > 0 && held < wanted;) held += sorted[--at]!
+  const least = sorted[at] ?? Infinity
+  return Array.from(masses.keys()).filter((column) => masses[column]! >= least && masses[column]! > 0)
 }
 
 const shareOf = ({ total }: Note, logit: number): number => Math.exp(logit - total)

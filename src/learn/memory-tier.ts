@@ -28,7 +28,7 @@ export interface Recall {
 const ROW_MAX = 127
 const QUERY_MAX = 16383
 const SUM_MAX = 2 ** 31 - 1 // a query's numbers are smaller where a row of 127s would take a product beyond it
-const REACH = 12 // pairs whose weight is below e⁻¹² of the nearest one's are left out
+const REACH = 7 // pairs whose weight is below e⁻⁷ of the nearest one's are left out: at 12 the loss is the same, and thousands take part
 const TOGETHER = 32 // states whose sums are held at a time
 const FADE = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
 

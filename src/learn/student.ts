@@ -27,6 +27,8 @@ export interface Lesson {
   readonly weights?: readonly number[] | undefined
   /** Multiplies the fast tier's rate. */
   readonly rate?: number
+  /** Whether the gradient at the hidden states is wanted, though no fast tier here takes it. */
+  readonly wantsGradient?: boolean
   /** What `look` or `answer` saw at these states: what still holds of it is not computed again. */
   readonly sights?: readonly Sight[]
 }
@@ -48,7 +50,7 @@ export interface Reading {
 }
 
 export interface Learned extends Reading {
-  /** ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns further down. */
+  /** ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns further down. Zeros where nobody wanted it. */
   readonly gradient: Float32Array
 }
 
@@ -143,8 +145,9 @@ class Tiers implements Student {
     const { places, logits } = await this.#places(lesson)
     const size = places.reduce((sum, { weight }) => sum + Math.abs(weight), 0)
     const { reading, seen } = this.#reading(places)
-    const gradient = size > 0 ? await this.#gradient(places, size, logits) : new Float32Array(hidden.length)
-    const below = this.fast?.pullBack(gradient) ?? gradient
+    const isWanted = size > 0 && (this.fast !== undefined || lesson.wantsGradient === true)
+    const gradient = isWanted ? await this.#gradient(places, size, logits) : new Float32Array(hidden.length)
+    const below = lesson.wantsGradient === true && this.fast ? this.fast.pullBack(gradient) : gradient
     if (size > 0) this.fast?.step(hidden, gradient, rate)
     if (this.memory) {
       learnGate(this.gate, seen)
