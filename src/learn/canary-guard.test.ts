@@ -51,13 +51,14 @@ describe('hostile feedback', () => {
 
 describe('the guard', () => {
   it('goes back to what was well, not to nothing, and trust comes back', async () => {
-    const learner = createLearner({ ...options(), memory: false, canaries, guard: { bound: 0.05, everyTurns: 4 } })
+    const fast = { rank: 16, learningRate: 0.07, trust: 1 } // harm that sparing the canaries' directions does not avert
+    const learner = createLearner({ model, fast, memory: false, canaries, guard: { bound: 0.05, everyTurns: 4 } })
     for (let i = 0; i < 4; i++) await learner.learn({ user: 'ada', prompt: canaries[0]!.prompt, completion: canaries[0]!.completion })
-    const [loss, { fast }] = [await learner.loss({ user: 'ada', ...canaries[0]! }), await learner.student('ada')]
-    const tensors = [...fast!.tensors().values()].map(({ data }) => data.slice())
+    const [loss, student] = [await learner.loss({ user: 'ada', ...canaries[0]! }), await learner.student('ada')]
+    const tensors = [...student.fast!.tensors().values()].map(({ data }) => data.slice())
     for (let i = 0; i < 4; i++) await learner.learn({ user: 'ada', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ' })
     expect(await learner.statistics('ada')).toMatchObject({ rollbacks: 1, trust: 0.5, learned: 8 })
-    expect([...fast!.tensors().values()].map(({ data }) => data)).toEqual(tensors)
+    expect([...student.fast!.tensors().values()].map(({ data }) => data)).toEqual(tensors)
     expect(await learner.loss({ user: 'ada', ...canaries[0]! })).toBe(loss)
     for (let i = 0; i < 16; i++) await learner.learn({ user: 'ada', ...canaries[i % 2]! })
     expect((await learner.statistics('ada')).trust).toBe(1)

@@ -3,12 +3,15 @@
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { OptionError } from '../base/errors.ts'
+import { joinFloats } from '../base/join.ts'
+import type { F32Tensor } from '../base/tensor.ts'
 import type { Model } from '../runtime/index.ts'
 import type { GuardOptions } from './learner-options.ts'
 import type { DeepTier } from './deep-tier.ts'
 import type { FastTier } from './fast-tier.ts'
 import { clearTiers, type GoodState, type GoodTier, type LearnerUser, type NumberedVersion, servedBy, versionOf } from './learner-user.ts'
 import type { SlowVersion } from './consolidate.ts'
+import { mainDirections } from './main-directions.ts'
 import type { Student } from './student.ts'
 import { type Asked, lessonOf, lossesOver, type TurnLesson } from './turns.ts'
 
@@ -44,6 +47,9 @@ export class CanaryGuard {
   /** Hidden states follow from the adapter alone, so a look costs no pass through the model. */
   readonly #lessons = new WeakMap<object, Promise<readonly TurnLesson[]>>()
   readonly #bare = new WeakMap<NumberedVersion, Promise<number>>()
+  /** By slow adapter, for all users; and under which one a tier spares them. */
+  readonly #directions = new WeakMap<object, Promise<F32Tensor>>()
+  readonly #spared = new WeakMap<FastTier, object>()
 
   /** Throws OptionError for a number of turns or a bound that cannot be kept. */
   constructor(parts: CanaryParts) {
@@ -62,7 +68,9 @@ export class CanaryGuard {
 
   /** To be called before a user learns: what was just read from a store, or has a new slow tier, is looked at first. */
   async before(user: LearnerUser): Promise<void> {
-    if (this.canaries.length === 0 || user.good) return
+    if (this.canaries.length === 0) return
+    await this.#spare(user)
+    if (user.good) return
     const { fast, memory } = user.student
     const learned = (fast?.steps ?? 0) + (user.deep?.steps ?? 0) + (memory?.count ?? 0)
     if (learned > 0) await this.look(user)
@@ -70,6 +78,18 @@ export class CanaryGuard {
       user.good = goodState(user)
       user.guard.lookAt = user.learned + this.#everyTurns
     }
+  }
+
+  /** The head's tier is kept from acting where the canaries' hidden states mostly lie: what it learns hardly needs those directions. */
+  async #spare(user: LearnerUser): Promise<void> {
+    const { fast } = user.student
+    const { adapter } = versionOf(user)
+    const key = adapter ?? this
+    if (!fast || this.#spared.get(fast) === key) return
+    const directions = this.#directions.get(key) ?? this.#lessonsUnder(adapter).then((lessons) => mainDirections(joinFloats(lessons.map(({ hidden }) => hidden)), fast.width)) // prettier-ignore
+    this.#directions.set(key, directions)
+    fast.spare(await directions)
+    this.#spared.set(fast, key)
   }
 
   /** To be called after a user learned: looks every so many turns, and sooner where the loss is on its way to the bound. */

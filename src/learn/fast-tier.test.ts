@@ -8,6 +8,7 @@ import { directoryFolder } from '../node/folder.ts'
 import { createModel, type Head, type Model } from '../runtime/index.ts'
 import { FastTier, type FastTierOptions } from './fast-tier.ts'
 import { headErrors } from './head-error.ts'
+import { mainDirections } from './main-directions.ts'
 
 const folder = new URL('../experts/models/stories260k', import.meta.url).pathname
 let model: Model
@@ -122,6 +123,29 @@ describe('a step', () => {
     expect(size(stepped({ decay: 5 }))).toBeLessThan(0.9 * size(stepped({})))
     // Adam's four steps one way, then back: without momentum the last one undoes more.
     expect(Math.hypot(...stepped({ momentum: 0 }).B.data)).toBeLessThan(Math.hypot(...stepped({}).B.data))
+  })
+  it('leaves states alone that it is told to spare, from its first step on, and learns from others', async () => {
+    const spared = hidden.subarray(0, 3 * head.width)
+    const tier = new FastTier(head.width, { rank: 4, learningRate: 0.02 })
+    const directions = mainDirections(spared, head.width)
+    expect(directions.shape[0]).toBeLessThanOrEqual(3)
+    tier.spare(directions)
+    for (let i = 0; i < 4; i++) tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
+    const moved = tier.change(hidden)
+    const share = (t: number): number => {
+      const of = (values: Float32Array): Float32Array => values.subarray(t * head.width, (t + 1) * head.width)
+      return Math.hypot(...of(moved).map((value, i) => value - of(hidden)[i]!)) / Math.hypot(...of(hidden))
+    }
+    const [least, most] = [Math.max(share(0), share(1), share(2)), share(6)]
+    expect(least).toBeLessThan(most / 2)
+    tier.clear()
+    tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
+    const A = tier.A.data
+    for (let k = 0; k < directions.shape[0]!; k++) {
+      const inside = A.subarray(0, head.width).reduce((sum, value, i) => sum + value * directions.data[k * head.width + i]!, 0)
+      expect(Math.abs(inside)).toBeLessThan(1e-5)
+    }
+    expect(() => tier.spare(f32([1, 3]))).toThrow(ShapeError)
   })
   it('from NaN is refused and leaves everything as it was', async () => {
     const tier = await learned(2)

@@ -47,6 +47,7 @@ export class FastTier {
   readonly #squares: Record<Part, Float32Array>
   readonly #settings: ReturnType<typeof adamw.complete>
   readonly #seed: number
+  #spared: F32Tensor | undefined
 
   constructor(width: number, options: FastTierOptions = {}) {
     const { rank = 4, learningRate = 2e-3, trust = 0.1, momentum = 0.9, decay = 0, seed = 0 } = options
@@ -81,6 +82,7 @@ export class FastTier {
     this.steps = 0
     this.lastMove = 0
     this.version = {}
+    this.#leaveSpared(this.#weights.A)
   }
 
   get A(): F32Tensor {
@@ -176,6 +178,29 @@ export class FastTier {
     return taken
   }
 
+  /**
+   * From now on leaves hidden states alone that lie in these orthonormal directions U [K, D]: A's steps are taken without their part in them,
+   * A ← A − A·Uᵀ·U, and so is the start of a tier that has not learned yet. What it has learned stays.
+   */
+  spare(directions: F32Tensor): void {
+    if (directions.shape[1] !== this.width)
+      throw new ShapeError(`Fast tier: directions of shape [${directions.shape.join(', ')}] do not fit the width ${this.width}.`)
+    this.#spared = directions
+    if (this.steps > 0) return
+    this.#leaveSpared(this.#weights.A)
+    this.version = {}
+  }
+
+  #leaveSpared(A: Float32Array): void {
+    if (!this.#spared) return
+    const [count] = this.#spared.shape as [number]
+    const directions = matrixOf(count, this.width, this.#spared.data)
+    const parts = matrixOf(this.rank, count, new Float32Array(this.rank * count))
+    product(parts, matrixOf(this.rank, this.width, A), transpose(directions))
+    for (let i = 0; i < parts.data.length; i++) parts.data[i]! *= -1
+    multiply(matrixOf(this.rank, this.width, A), parts, directions, { add: true, kernel: fastKernels().f32 })
+  }
+
   /** AdamW's step for one matrix, moments updated. */
   #direction(part: Part, gradient: Float32Array, scale: number): Float32Array {
     const weights = this.#weights[part]
@@ -184,6 +209,7 @@ export class FastTier {
     const step = { gradient, shape: [gradient.length], state, step: this.steps, learningRate: scale * this.learningRate }
     adamw.update({ parameter, ...step }, this.#settings)
     for (let i = 0; i < parameter.length; i++) parameter[i] = weights[i]! - parameter[i]!
+    if (part === 'A') this.#leaveSpared(parameter)
     return parameter
   }
 

@@ -229,7 +229,7 @@ describe('many users', () => {
 
 describe('calls at the same time', () => {
   it('for one user are done one after the other, and answers are written meanwhile', async () => {
-    const [together, apart] = [made({ canaries }), createLearner({ model })]
+    const [together, apart] = [made({ canaries }), createLearner({ model, canaries })]
     const calls = Array.from({ length: 5 }, (_, i) => together.learn({ user: 'ada', ...story(i) }))
     const answers = [answer(together, 'ada', 'A dog'), answer(together, 'eve', 'A dog')]
     const losses = (await Promise.all(calls)).flatMap((reading) => [...reading.losses])

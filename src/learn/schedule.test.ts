@@ -58,7 +58,7 @@ describe('the slow tier takes over', () => {
   it('no more often where the gate says no; what fails is told, and learning goes on', async () => {
     const problems: PoolProblem[] = []
     const options = { model, canaries, guard: { everyTurns: 1000 }, onProblem: (problem: PoolProblem) => void problems.push(problem) }
-    const mob = createLearner({ ...options, fast: { learningRate: 0.05, trust: 1 }, slow: { schedule: { everyTurns: 4 } } })
+    const mob = createLearner({ ...options, fast: { learningRate: 0.2, trust: 10 }, slow: { schedule: { everyTurns: 4 } } })
     const rubbish = { user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ ZZZZ' }
     for (let i = 0; i < 4; i++) await mob.learn(rubbish)
     await mob.flush()
