@@ -59,7 +59,7 @@ export function headErrors(head: Head, breadth: Breadth = 64): HeadErrors {
   const count = breadth === 'all' ? 0 : breadth
   const sample = vocabularySample(head.vocabularySize, breadth === 'all' ? 0 : sampled)
   const note = (logits: Float32Array): Note => survey(logits, count, sample.ids)
-  const rows = new HeadRows({ width: head.width, capacity: Math.max(fewestRows, count + 1), softcap: head.softcap })
+  let rows: HeadRows | undefined // takes its memory at once, and who only reads needs none
   let read: Promise<Sample> | undefined
   const readSample = async (): Promise<Sample> => {
     const placeOf = new Int32Array(head.vocabularySize).fill(-1)
@@ -68,6 +68,7 @@ export function headErrors(head: Head, breadth: Breadth = 64): HeadErrors {
   }
   const gradient = async (places: readonly NotedPlace[]): Promise<Float32Array> => {
     if (breadth === 'all') throw new OptionError('A gradient over the whole vocabulary takes all logits, and notes do not hold them.')
+    rows ??= new HeadRows({ width: head.width, capacity: Math.max(fewestRows, count + 1), softcap: head.softcap })
     const result = await likeliestGradient(head, rows, places)
     addRest(result, { places, sample: await (read ??= readSample()), softcap: head.softcap })
     return result

@@ -32,6 +32,9 @@ const REACH = 7 // pairs whose weight is below e⁻⁷ of the nearest one's are 
 const TOGETHER = 32 // states whose sums are held at a time
 const FADE = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
 
+/** Products of the states at hand with a user's pairs; shared by all users, since no look-up waits for anything. */
+let scratch = new Int32Array(0)
+
 /** Products of one state with the pairs, and what turns them into h·hᵢ. */
 interface Products {
   readonly sums: Int32Array
@@ -53,7 +56,6 @@ export class MemoryTier {
   #scales = new Float32Array(0)
   #tokens = new Int32Array(0)
   #credits = new Float32Array(0)
-  #sums = new Int32Array(0)
 
   constructor(width: number, { capacity = 10_000, sharpness = 80 }: MemoryOptions = {}) {
     if (!(Number.isInteger(capacity) && capacity > 0 && capacity <= 1_000_000))
@@ -121,13 +123,13 @@ export class MemoryTier {
     const scales = Array.from({ length: states }, (_, t) =>
       this.#query(hidden.subarray(t * this.width, (t + 1) * this.width), queries.subarray(t * stride, (t + 1) * stride)),
     )
-    if (this.#sums.length < states * this.#count) this.#sums = new Int32Array(states * this.#room)
-    this.#rows.products(queries, this.#count, this.#sums)
+    if (scratch.length < states * this.#count) scratch = new Int32Array(states * this.#room)
+    this.#rows.products(queries, this.#count, scratch)
     return scales.map((scale, t) => (scale === undefined ? undefined : this.#found(t, scale, sharpness)))
   }
 
   #found(row: number, scale: number, sharpness: number): Recall {
-    const sums = this.#sums.subarray(row * this.#count, (row + 1) * this.#count)
+    const sums = scratch.subarray(row * this.#count, (row + 1) * this.#count)
     const [scales, count] = [this.#scales, this.#count]
     let best = -Infinity
     for (let i = 0; i < count; i++) {
