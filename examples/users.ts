@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { ConflictError } from '../src/base/errors.ts'
 import { Checkpoints, microLoraOf, stateOfMicroLora, UserPool } from '../src/learn/store/index.ts'
 import { MicroLora } from '../src/micro/index.ts'
-import { sqliteStore } from '../src/node/sqlite-store.ts'
+import { sqliteStore } from '../src/node/stores/sqlite-store.ts'
 
 const [users, inMemory, width] = [1000, 16, 32]
 const folder = await mkdtemp(join(tmpdir(), 'graft-users-'))

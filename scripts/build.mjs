@@ -59,8 +59,8 @@ function writeExports() {
 
 /** The manifest's schema for editors, made from the tables that check manifests. */
 async function writeSchema() {
-  const { manifestJsonSchema } = await import('../src/experts/manifest/schema.ts')
-  const { manifestTables } = await import('../src/node/manifest-tables.ts')
+  const { manifestJsonSchema } = await import('../src/manifest/schema.ts')
+  const { manifestTables } = await import('../src/node/manifests/manifest-tables.ts')
   const path = join(root, 'schemas', 'expert.schema.json')
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, `${JSON.stringify(manifestJsonSchema(manifestTables()), null, 1)}\n`)

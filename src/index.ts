@@ -5,15 +5,15 @@ import { type Adapter, createAdapter as createFor, type CreateOptions } from './
 import type { ModelGraph } from './graph/model-graph.ts'
 import type { Model } from './runtime/index.ts'
 import type { TrainEvent } from './train/events.ts'
-import type { TrainOptions } from './train/options.ts'
+import type { TrainOptions } from './train/options/options.ts'
 
 // From their own files: the folder's index would bring passes that only a run needs, and double the time of this import.
 export type { Adapter } from './adapters/adapter.ts'
-export type { AdapterConfig, AdapterKind } from './adapters/kind.ts'
-export { adapterKinds } from './adapters/kinds.ts'
-export type { LoraConfig } from './adapters/lora-config.ts'
-export type { Expert, Mixture } from './adapters/mixture.ts'
-export { loadAdapter, saveAdapter } from './adapters/peft.ts'
+export type { AdapterConfig, AdapterKind } from './adapters/kinds/kind.ts'
+export { adapterKinds } from './adapters/kinds/kind-table.ts'
+export type { LoraConfig } from './adapters/kinds/lora-config.ts'
+export type { Expert, Mixture } from './adapters/serving/mixture.ts'
+export { loadAdapter, saveAdapter } from './adapters/files/peft.ts'
 export {
   ContextLengthError,
   DataError,
@@ -30,10 +30,10 @@ export {
 } from './base/errors.ts'
 export type { F32Tensor, Tensor } from './base/tensor.ts'
 export type { ByteFolder, ByteSink, ByteSource } from './formats/byte-source.ts'
-export type { ChatMessage } from './formats/chat-template.ts'
+export type { ChatMessage } from './formats/text/chat-template.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge/merge.ts'
 export type { MergeRecipe } from './merge/method.ts'
-export { mergeMethods } from './merge/methods.ts'
+export { mergeMethods } from './merge/method-table.ts'
 export type { MergeBase } from './merge/sources.ts'
 export type {
   AdapterChoice,
@@ -46,7 +46,7 @@ export type {
   SamplingOptions,
 } from './runtime/index.ts'
 export type { TrainEvent } from './train/events.ts'
-export type { Teacher, TrainOptions } from './train/options.ts'
+export type { Teacher, TrainOptions } from './train/options/options.ts'
 
 /**
  * A fresh adapter for a model: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model)`. The same seed (default 0) gives the same numbers.
@@ -64,6 +64,6 @@ export function createAdapter(
 
 /** Trains an adapter through the frozen base; iterate over the events, the last of which is 'train-end' with the adapter. See train/train.ts. */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
-  const { train: run } = await import('./train/train.ts')
+  const { train: run } = await import('./train/run/train.ts')
   yield* run(options)
 }

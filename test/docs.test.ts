@@ -4,7 +4,7 @@ import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, 
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { commands } from '../src/cli/commands.ts'
+import { commands } from '../src/cli/command-table.ts'
 import { jsonl, scratchFolder, storyRows } from './support/cli.ts'
 import { root } from './support/sources.ts'
 

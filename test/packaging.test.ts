@@ -54,7 +54,7 @@ describe('the package', () => {
     expect(named.filter((path) => !packed.files.has(path))).toEqual([])
   })
   it('carries the embedded model whole', ({ skip }) => {
-    if (!written('src/experts/models/stories260k')) skip('the embedded model is not in the sources yet')
+    if (!written('src/catalogue/models/stories260k')) skip('the embedded model is not in the sources yet')
     expect(packed.files.get('dist/experts/models/stories260k/model.safetensors')).toBe(1_044_992)
     expect(packed.files.has('dist/experts/models/stories260k/SOURCE.md')).toBe(true)
   })

@@ -3,8 +3,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { ByteSource } from '../src/formats/byte-source.ts'
 import { toFloat32 } from '../src/formats/convert.ts'
-import { type GgufFile, openGguf } from '../src/formats/gguf.ts'
-import { ggufAsHuggingFace } from '../src/formats/gguf-names.ts'
+import { type GgufFile, openGguf } from '../src/formats/gguf/reader.ts'
+import { ggufAsHuggingFace } from '../src/formats/gguf/names.ts'
 import type { TensorStore } from '../src/formats/tensor-store.ts'
 import { smollm2Q4 } from './smollm2.ts'
 

@@ -2,12 +2,12 @@
 
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type ChatMessage, chatTemplateOf, renderChat } from '../src/formats/chat-template.ts'
-import { readGgufConfig } from '../src/formats/gguf-config.ts'
-import { ggufTokenizer, type TokenizerFiles } from '../src/formats/gguf-tokenizer.ts'
-import { type GgufFile, openGguf } from '../src/formats/gguf.ts'
-import { textStream } from '../src/formats/text-stream.ts'
-import { createTokenizer, type Tokenizer } from '../src/formats/tokenizer.ts'
+import { type ChatMessage, chatTemplateOf, renderChat } from '../src/formats/text/chat-template.ts'
+import { readGgufConfig } from '../src/formats/gguf/config.ts'
+import { ggufTokenizer, type TokenizerFiles } from '../src/formats/gguf/tokenizer.ts'
+import { type GgufFile, openGguf } from '../src/formats/gguf/reader.ts'
+import { textStream } from '../src/formats/text/text-stream.ts'
+import { createTokenizer, type Tokenizer } from '../src/formats/text/tokenizer.ts'
 import { smollm2Q4 } from './smollm2.ts'
 
 interface Reference {

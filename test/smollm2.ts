@@ -1,7 +1,7 @@
 // The real model that parity tests need, fetched through the catalogue: the very GGUF that the reference figures were made from.
 
 import type { ByteSource } from '../src/formats/byte-source.ts'
-import { resolveModel } from '../src/node/resolve.ts'
+import { resolveModel } from '../src/node/models/resolve.ts'
 
 export type Smollm2 = { readonly gguf: ByteSource } | { readonly reason: string }
 

@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { optimizerFactors, usualRates } from '../src/train/default-rates.ts'
-import { optimizers } from '../src/train/optimizers/optimizers.ts'
-import { schedules } from '../src/train/schedules/schedules.ts'
+import { optimizerFactors, usualRates } from '../src/train/options/default-rates.ts'
+import { optimizers } from '../src/train/optimizers/optimizer-table.ts'
+import { schedules } from '../src/train/schedules/schedule-table.ts'
 import { root } from './support/sources.ts'
 
 const page = readFileSync(join(root, 'docs/train.md'), 'utf8')

@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, it } from 'vitest'
-import type { TrainPlan } from '../src/train/plan.ts'
+import type { TrainPlan } from '../src/train/estimate/estimate.ts'
 
 const script = fileURLToPath(new URL('support/peak-of-training.ts', import.meta.url))
 

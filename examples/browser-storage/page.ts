@@ -3,7 +3,7 @@
 
 import { Checkpoints, microLoraOf, stateOfMicroLora } from '../../src/learn/store/index.ts'
 import { MicroLora } from '../../src/micro/index.ts'
-import { indexedDbStore } from '../../src/web/indexed-db-store.ts'
+import { indexedDbStore } from '../../src/web/stores/indexed-db-store.ts'
 
 const width = 64
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))

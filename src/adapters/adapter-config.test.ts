@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { adapterConfig, createFromRecipe } from './adapter-config.ts'
-import { standaloneModel } from './standalone-model.ts'
+import { standaloneModel } from './vectors/model.ts'
 
 const whole = adapterConfig('my_adapter')
   .rank(12)

@@ -3,7 +3,7 @@
 import { OptionError } from '../base/errors.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { type Adapter, type AdapterMetadata, createAdapter, type CreateOptions } from './adapter.ts'
-import { adapterKinds, kindNamed } from './kinds.ts'
+import { adapterKinds, kindNamed } from './kinds/kind-table.ts'
 
 /** What an adapter is to be. `config` is what createAdapter takes. */
 export interface AdapterRecipe {

@@ -2,9 +2,9 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter } from './adapter.ts'
-import { type Base, folderAt, parity, qwen2Base, storiesBase } from './testing.ts'
+import { type Base, folderAt, parity, qwen2Base, storiesBase } from '../../test/support/adapters.ts'
 import { mergedWeights } from './fold.ts'
-import { loadAdapter } from './peft.ts'
+import { loadAdapter } from './files/peft.ts'
 
 let base: Base
 let embedded: Adapter

@@ -3,13 +3,13 @@ import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import { composeBlocks, type Block, type ModelGraph } from '../graph/model-graph.ts'
-import { rewrite } from '../graph/rewrite.ts'
+import { rewrite } from '../graph/passes/rewrite.ts'
 import { adapterFeeds, createAdapter } from './adapter.ts'
 import { attach, attachKind } from './attach.ts'
-import { type Base, feedsFor, furthest, logitsOf, storiesBase } from './testing.ts'
+import { type Base, feedsFor, furthest, logitsOf, storiesBase } from '../../test/support/adapters.ts'
 import { peftKey } from './keys.ts'
-import type { AdapterConfig, AdapterKind, ParameterSpec } from './kind.ts'
-import { completeLora } from './lora-config.ts'
+import type { AdapterConfig, AdapterKind, ParameterSpec } from './kinds/kind.ts'
+import { completeLora } from './kinds/lora-config.ts'
 import { targetMatcher } from './targets.ts'
 
 let base: Base
@@ -222,7 +222,7 @@ describe('the contract', () => {
     const moved = base.weights.get('model.embed_tokens.weight')!.data.map((value, i) => value + shift.data[i % 64]!)
     const embedOnly: ModelGraph = { ...model, blocks: model.blocks.slice(0, 1) }
     const x = async (one: ModelGraph, feeds: [string, Tensor][]): Promise<Float32Array> => {
-      const { backend } = await import('./testing.ts')
+      const { backend } = await import('../../test/support/adapters.ts')
       const program = await backend.compile(composeBlocks(one.blocks.slice(0, 1)))
       return (await program.run(new Map([...feedsFor(base, ids), ...feeds]))).get('x')!.data as Float32Array
     }

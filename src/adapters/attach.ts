@@ -7,10 +7,10 @@ import type { ModelGraph } from '../graph/model-graph.ts'
 import { activationAt } from './activation.ts'
 import type { Adapter } from './adapter.ts'
 import { dropoutName } from './keys.ts'
-import type { AdapterConfig, AdapterKind, ParameterSpec, Site } from './kind.ts'
-import { kindNamed } from './kinds.ts'
+import type { AdapterConfig, AdapterKind, ParameterSpec, Site } from './kinds/kind.ts'
+import { kindNamed } from './kinds/kind-table.ts'
 import { withSavedModules } from './saved-modules.ts'
-import { adaptableModules, mapLayers, type Layer } from './site.ts'
+import { adaptableModules, mapLayers, type Layer } from './adapted-layers.ts'
 
 export interface AttachOptions {
   /** Where the configuration has dropout: each touched layer gets a feed `dropout:<module>` of the shape of its input. */

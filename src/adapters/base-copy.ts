@@ -5,8 +5,8 @@ import type { Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { inputName } from './keys.ts'
-import type { WeightOf } from './kind.ts'
-import { layersOfBlock } from './site.ts'
+import type { WeightOf } from './kinds/kind.ts'
+import { layersOfBlock } from './adapted-layers.ts'
 
 const baseCopySuffix = '.base_layer.weight'
 

@@ -2,8 +2,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { sizeOf } from '../base/tensor.ts'
 import { createAdapter, parametersOf } from './adapter.ts'
 import { cost } from './cost.ts'
-import { type Base, storiesBase } from './testing.ts'
-import { adapterKinds } from './kinds.ts'
+import { type Base, storiesBase } from '../../test/support/adapters.ts'
+import { adapterKinds } from './kinds/kind-table.ts'
 
 let base: Base
 beforeAll(async () => {

@@ -6,7 +6,7 @@ import type { Dim, Graph, Node } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { configFor, parametersOf } from './adapter.ts'
 import { attach } from './attach.ts'
-import { kindNamed } from './kinds.ts'
+import { kindNamed } from './kinds/kind-table.ts'
 
 export interface AdapterCost {
   /** Numbers that are trained. */

@@ -6,10 +6,10 @@ import { toFloat32 } from '../formats/convert.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
 import { baseValues, checkFinite, type Adapter } from './adapter.ts'
 import { peftKey } from './keys.ts'
-import type { AdapterKind, WeightOf } from './kind.ts'
-import { kindNamed } from './kinds.ts'
+import type { AdapterKind, WeightOf } from './kinds/kind.ts'
+import { kindNamed } from './kinds/kind-table.ts'
 import { savedTensors } from './saved-modules.ts'
-import { layersOfBlock, type Layer } from './site.ts'
+import { layersOfBlock, type Layer } from './adapted-layers.ts'
 
 /** What an adapter does to the weights of one module. All names are checkpoint names. */
 export interface Fold {

@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
-import { architectureOf } from '../graph/models/index.ts'
+import { architectureOf } from '../graph/models/architecture-table.ts'
 import { createRole, roleCost, roleFor, roles } from './roles.ts'
-import { parity, storiesBase } from './testing.ts'
+import { parity, storiesBase } from '../../test/support/adapters.ts'
 
 const expected: Record<string, [rank: number, alpha: number, layers: number]> = {
   coder: [16, 32, 4],

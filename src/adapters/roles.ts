@@ -5,9 +5,9 @@ import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Adapter, CreateOptions } from './adapter.ts'
 import { adapterConfig, type AdapterRecipe, createFromRecipe } from './adapter-config.ts'
 import { cost, type AdapterCost } from './cost.ts'
-import { adaptableModules } from './site.ts'
-import { standaloneBase } from './create-standalone.ts'
-import { standaloneModel } from './standalone-model.ts'
+import { adaptableModules } from './adapted-layers.ts'
+import { standaloneBase } from './vectors/create.ts'
+import { standaloneModel } from './vectors/model.ts'
 import { moduleNames } from './targets.ts'
 
 const attention = ['q_proj', 'k_proj', 'v_proj', 'o_proj']

@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import { storiesBase } from './testing.ts'
+import { storiesBase } from '../../test/support/adapters.ts'
 import { presets, resolvePreset } from './presets.ts'
-import { adaptableModules } from './site.ts'
+import { adaptableModules } from './adapted-layers.ts'
 import { targetMatcher, targetModules, type TargetChoice } from './targets.ts'
 
 let modules: ModuleInfo[]

@@ -3,7 +3,7 @@
 
 import type { Graph } from '../graph/ir.ts'
 import type { Block } from '../graph/model-graph.ts'
-import { rewrite } from '../graph/rewrite.ts'
+import { rewrite } from '../graph/passes/rewrite.ts'
 
 /** The embedding is read with ids that its table has. */
 const readable = (graph: Graph): Graph =>

@@ -2,7 +2,7 @@
 // The command `graft`: binds the process (arguments, streams, Ctrl-C) to runCli and ends with its exit code.
 
 import { readFileSync } from 'node:fs'
-import { runCli } from './cli.ts'
+import { runCli } from './core/cli.ts'
 
 const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }
 

@@ -4,7 +4,7 @@ import { UnsupportedError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor, TensorData } from '../base/tensor.ts'
 import { encodeOnnx } from '../formats/onnx.ts'
-import { outputName, toOnnx } from '../graph/to-onnx.ts'
+import { outputName, toOnnx } from '../graph/passes/to-onnx.ts'
 import type { Backend, Program } from './backend.ts'
 
 /** The part of onnxruntime-common that is used. */

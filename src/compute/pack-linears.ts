@@ -3,7 +3,7 @@
 import type { Tensor } from '../base/tensor.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Dim, Graph, Value } from '../graph/ir.ts'
-import { prune, rewrite } from '../graph/rewrite.ts'
+import { prune, rewrite } from '../graph/passes/rewrite.ts'
 import { halvesOf, type PackedWeight } from './pack.ts'
 
 /** What the pass must know of a packed weight: everything but its bytes. */

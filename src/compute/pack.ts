@@ -5,7 +5,7 @@ import { blockLayout, isBlockType } from '../base/dtype.ts'
 import { ShapeError, UnsupportedError } from '../base/errors.ts'
 import { bytesView, f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { quants } from '../formats/quants/quants.ts'
+import { quants } from '../formats/quants/quant-table.ts'
 import type { Packer, UnpackedBlock } from './packing/packer.ts'
 import { packers } from './packing/packers.ts'
 

@@ -3,7 +3,7 @@
 import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
-import { crossEntropy, divergence } from '../runtime/scoring.ts'
+import { crossEntropy, divergence } from '../runtime/analysis/scoring.ts'
 import type { EncodedRow } from '../train/data/encode.ts'
 
 export interface ExpertDistance {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { metricContract } from './metric.contract.ts'
 import type { Judged } from './metric.ts'
-import { metrics } from './metrics.ts'
+import { metrics } from './metric-table.ts'
 import { labelOf } from './metrics/label-accuracy.ts'
 import { rougeLOf } from './metrics/rouge-l.ts'
 import { tokenF1Of } from './metrics/token-f1.ts'

@@ -1,11 +1,11 @@
 // From rows to what a model is asked and what it should answer.
 
 import { DataError } from '../base/errors.ts'
-import type { ChatMessage } from '../formats/chat-template.ts'
-import { promptFor } from '../runtime/ask.ts'
+import type { ChatMessage } from '../formats/text/chat-template.ts'
+import { promptFor } from '../runtime/chat-prompt.ts'
 import type { Model, Prompt } from '../runtime/index.ts'
-import type { Example } from '../train/data/format.ts'
-import { readExamples } from '../train/data/formats.ts'
+import type { Example } from '../train/data/data-format.ts'
+import { readExamples } from '../train/data/format-table.ts'
 import type { DataSet } from '../train/data/jsonl.ts'
 
 export interface Question {

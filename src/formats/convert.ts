@@ -3,7 +3,7 @@
 import { type DType, isBlockType, type PlainType } from '../base/dtype.ts'
 import { bytesView, sizeOf, type Tensor } from '../base/tensor.ts'
 import { bf16Bits, e4m3Values, f16Bits, f16Values } from './half.ts'
-import { quants } from './quants/quants.ts'
+import { quants } from './quants/quant-table.ts'
 
 /**
  * The tensor's values as f32; the tensor's own array, not copied, where it is f32 already.

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { expect } from 'vitest'
 import { GraftError } from '../base/errors.ts'
-import { joinBytes } from '../base/join.ts'
+import { joinBytes } from '../base/concat.ts'
 import type { ByteFolder, ByteSource } from './byte-source.ts'
 import { memorySource } from './memory-source.ts'
 

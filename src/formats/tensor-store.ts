@@ -3,7 +3,7 @@
 import { NotFoundError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { quoted } from './describe.ts'
+import { quoted } from './quote.ts'
 
 export interface TensorInfo {
   readonly dtype: DType

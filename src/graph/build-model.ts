@@ -3,7 +3,7 @@
 import type { Graph } from './ir.ts'
 import type { ModelConfig } from './model-config.ts'
 import type { Block, ModelGraph } from './model-graph.ts'
-import { architectureOf } from './models/index.ts'
+import { architectureOf } from './models/architecture-table.ts'
 
 /** Path of a layer in a checkpoint, with the dot that its weights follow. */
 export const layerPrefix = (layer: number): string => `model.layers.${layer}.`

@@ -4,7 +4,7 @@ import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import type { Attributes, Dim, Graph, GraphInput, InputRole, Node, Value, ValueType } from './ir.ts'
 import type { Operators } from './operation.ts'
-import { operationNamed } from './operations.ts'
+import { operationNamed } from './operation-table.ts'
 
 export class GraphBuilder implements Operators {
   readonly #inputs = new Map<string, GraphInput>()

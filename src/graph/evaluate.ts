@@ -3,7 +3,7 @@
 import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { describeShape, type Graph, type Value } from './ir.ts'
-import { operationNamed } from './operations.ts'
+import { operationNamed } from './operation-table.ts'
 
 /** Notes what the named dimensions of a value are in this run; throws ShapeError on a contradiction. */
 function bind(dims: Map<string, number>, value: Value, tensor: Tensor): void {

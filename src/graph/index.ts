@@ -4,13 +4,21 @@ export { openBaseModel, type BaseModel, type BaseModelSource } from './base-mode
 export { buildModelGraph } from './build-model.ts'
 export { GraphBuilder } from './builder.ts'
 export { evaluate } from './evaluate.ts'
-export { freeze, quantizations, thawed, weightBytes, type BaseWeight, type FrozenWeight, type Quantization } from './frozen/frozen-forms.ts'
+export {
+  freeze,
+  quantizations,
+  thawed,
+  weightBytes,
+  type BaseWeight,
+  type FrozenWeight,
+  type Quantization,
+} from './frozen/frozen-form-table.ts'
 export { causalMask, modelFeeds, type Sequences } from './feeds.ts'
-export { gradientName, withGradients, type GradientOptions } from './gradient.ts'
+export { gradientName, withGradients, type GradientOptions } from './passes/gradient.ts'
 export type { Dim, Graph, GraphInput, Node, Value } from './ir.ts'
 export type { ModelConfig, RopeConfig } from './model-config.ts'
 export { composeBlocks, modulesOf, weightsOf, type Block, type ModelGraph, type ModuleInfo } from './model-graph.ts'
-export { architectureOf, architectures } from './models/index.ts'
+export { architectureOf, architectures } from './models/architecture-table.ts'
 export { readQuantized, readWeights } from './read-weights.ts'
 export { contextLimit, ropeTables, type RopeTables } from './rope.ts'
-export { toOnnx } from './to-onnx.ts'
+export { toOnnx } from './passes/to-onnx.ts'

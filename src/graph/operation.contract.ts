@@ -7,9 +7,9 @@ import { f32, i64, sizeOf, type Tensor } from '../base/tensor.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { GraphBuilder } from './builder.ts'
 import { evaluate } from './evaluate.ts'
-import { gradientName, withGradients } from './gradient.ts'
+import { gradientName, withGradients } from './passes/gradient.ts'
 import type { Attributes, Dim, Graph } from './ir.ts'
-import { operationNamed } from './operations.ts'
+import { operationNamed } from './operation-table.ts'
 import { boundShape, doubled, expectClose, normal } from './testing.ts'
 
 /** One input: random numbers of a shape, unless `values` makes them. */

@@ -3,7 +3,7 @@ import { ShapeError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, i64 } from '../base/tensor.ts'
 import { GraphBuilder } from './builder.ts'
-import { frozenForms } from './frozen/frozen-forms.ts'
+import { frozenForms } from './frozen/frozen-form-table.ts'
 import {
   bytes,
   type CaseInput,
@@ -17,7 +17,7 @@ import {
   positive,
   type OperationCase,
 } from './operation.contract.ts'
-import { operations } from './operations.ts'
+import { operations } from './operation-table.ts'
 import { normal } from './testing.ts'
 
 const pair: OperationCase[] = [

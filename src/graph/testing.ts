@@ -2,12 +2,12 @@
 // model folders in memory.
 
 import { expect } from 'vitest'
-import { joinBytes } from '../base/join.ts'
+import { joinBytes } from '../base/concat.ts'
 import type { Random } from '../base/random.ts'
 import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
 import { memorySource } from '../formats/memory-source.ts'
-import { safetensorsChunks } from '../formats/safetensors-writer.ts'
+import { safetensorsChunks } from '../formats/safetensors/writer.ts'
 import type { Dim } from './ir.ts'
 
 /** Standard normal numbers. */

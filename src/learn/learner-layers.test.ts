@@ -3,7 +3,7 @@ import { MismatchError, OptionError } from '../base/errors.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import { memoryStore } from './store/memory-store.ts'
-import { answer, canaries, story, storiesModel, type TestModel } from './testing.ts'
+import { answer, canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel
 const made: Learner[] = []

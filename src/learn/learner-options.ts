@@ -2,17 +2,17 @@
 
 import { OptionError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
-import type { TrainableModel } from '../train/options.ts'
-import type { SlowTierOptions } from './consolidate.ts'
-import type { FastTierOptions } from './fast-tier.ts'
-import type { Breadth } from './head-error.ts'
-import type { Places } from './places.ts'
-import type { RewardOptions } from './signal.ts'
+import type { TrainableModel } from '../train/options/options.ts'
+import type { SlowTierOptions } from './slow/train-slow-tier.ts'
+import type { FastTierOptions } from './tiers/head-tier.ts'
+import type { Breadth } from './tiers/head-gradient.ts'
+import type { Places } from './tiers/tier-targets.ts'
+import type { RewardOptions } from './turns/reward.ts'
 import { stateForms } from './store/state-image.ts'
 import type { PoolProblem, UserPoolOptions } from './store/user-pool.ts'
 import type { UserStore } from './store/user-store.ts'
-import type { StudentOptions } from './student.ts'
-import { type Example, exampleProblems } from './turns.ts'
+import type { StudentOptions } from './tiers/tier-stack.ts'
+import { type Example, exampleProblems } from './turns/turns.ts'
 
 /** When the slow tier takes over by itself; 'by-hand': never. Asked after each learned turn. */
 export type Schedule = 'by-hand' | ScheduledBy

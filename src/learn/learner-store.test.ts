@@ -3,13 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ConflictError, MismatchError, NotFoundError, OptionError, StorageError } from '../base/errors.ts'
-import { fileStore } from '../node/file-store.ts'
+import { fileStore } from '../node/stores/file-store.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import { memoryStore } from './store/memory-store.ts'
 import type { PoolProblem } from './store/user-pool.ts'
 import type { UserStore } from './store/user-store.ts'
-import { answer, canaries, story, storiesModel, type TestModel } from './testing.ts'
+import { answer, canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel
 beforeAll(async () => void (model = await storiesModel()))

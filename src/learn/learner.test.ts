@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { judge } from './consolidate.ts'
+import { judge } from './slow/train-slow-tier.ts'
 import { createLearner, type Learner } from './learner.ts'
-import { answer, storiesModel, type TestModel } from './testing.ts'
+import { answer, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel
 beforeAll(async () => void (model = await storiesModel()))

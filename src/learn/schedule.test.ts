@@ -3,7 +3,7 @@ import { OptionError } from '../base/errors.ts'
 import { createLearner } from './learner.ts'
 import { memoryStore } from './store/memory-store.ts'
 import type { PoolProblem } from './store/user-pool.ts'
-import { canaries, story, storiesModel, type TestModel } from './testing.ts'
+import { canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel
 beforeAll(async () => void (model = await storiesModel()))

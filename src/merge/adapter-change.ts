@@ -3,11 +3,11 @@
 //     ‖B·A‖² = Σ (BᵀB) ⊙ (A·Aᵀ)     B'·A' − B·A = [B' − B, B]·[A'; A' − A]
 
 import { type Adapter, baseValues, checkAdapter } from '../adapters/adapter.ts'
-import type { BaseValues } from '../adapters/kind.ts'
-import { kindNamed } from '../adapters/kinds.ts'
-import type { LoraConfig } from '../adapters/lora-config.ts'
-import { layersOfBlock } from '../adapters/site.ts'
-import { toldModules } from '../adapters/told-modules.ts'
+import type { BaseValues } from '../adapters/kinds/kind.ts'
+import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
+import { layersOfBlock } from '../adapters/adapted-layers.ts'
+import { toldModules } from '../adapters/files/modules-from-tensors.ts'
 import { OptionError } from '../base/errors.ts'
 import { multiply } from '../base/linalg/matmul.ts'
 import { at, matrixOf, transpose, zeros, type Matrix } from '../base/linalg/matrix.ts'

@@ -6,9 +6,9 @@ import { matrixOf, rowsOf, transpose, type Matrix } from '../base/linalg/matrix.
 import { fastKernels } from '../base/linalg/simd.ts'
 import type { Adapter } from '../adapters/adapter.ts'
 import { peftKey } from '../adapters/keys.ts'
-import type { AdapterKind, BaseValues, ModuleTensors, ServingForm } from '../adapters/kind.ts'
-import { kindNamed } from '../adapters/kinds.ts'
-import { transposed } from '../adapters/matrices.ts'
+import type { AdapterKind, BaseValues, ModuleTensors, ServingForm } from '../adapters/kinds/kind.ts'
+import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import { transposed } from '../adapters/kinds/matrices.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 

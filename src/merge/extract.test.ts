@@ -4,7 +4,7 @@ import { MismatchError, NumericError, OptionError, UnsupportedError } from '../b
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { createAdapter, type Adapter } from '../adapters/adapter.ts'
 import { mergedWeights } from '../adapters/fold.ts'
-import { backend, furthest } from '../adapters/testing.ts'
+import { backend, furthest } from '../../test/support/adapters.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { createModel } from '../runtime/model.ts'
 import { extract, type ExtractOptions } from './extract.ts'

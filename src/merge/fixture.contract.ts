@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
-import { kindNamed } from '../adapters/kinds.ts'
+import { kindNamed } from '../adapters/kinds/kind-table.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { random } from '../base/random.ts'
 

@@ -17,5 +17,5 @@ export {
 } from './into-base.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 export type { MergeMethod, MergeRecipe } from './method.ts'
-export { mergeMethods } from './methods.ts'
+export { mergeMethods } from './method-table.ts'
 export type { MergeBase } from './sources.ts'

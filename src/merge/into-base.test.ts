@@ -4,10 +4,10 @@ import type { DType } from '../base/dtype.ts'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { bytesView, f32, type Tensor } from '../base/tensor.ts'
 import { createAdapter, type Adapter } from '../adapters/adapter.ts'
-import { loadAdapter } from '../adapters/peft.ts'
-import { backend, folderAt, furthest, memorySink, parity, readTensors, rowsOf } from '../adapters/testing.ts'
+import { loadAdapter } from '../adapters/files/peft.ts'
+import { backend, folderAt, furthest, memorySink, parity, readTensors, rowsOf } from '../../test/support/adapters.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { openGguf } from '../formats/gguf.ts'
+import { openGguf } from '../formats/gguf/reader.ts'
 import { memorySource } from '../formats/memory-source.ts'
 import { openBaseModel, type BaseModelSource } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
@@ -157,7 +157,7 @@ describe('into a folder', () => {
 })
 
 describe("PEFT's merged logits", () => {
-  const stories = new URL('../experts/models/stories260k/', import.meta.url)
+  const stories = new URL('../catalogue/models/stories260k/', import.meta.url)
   it.each(['lora_qv_r8', 'lora_all_rs', 'lora_patterns', 'dora_r6', 'ia3', 'lokr', 'more/loha', 'more/vera', 'more/modules_to_save'])(
     'of %s come from the written folder',
     async (name) => {

@@ -1,9 +1,9 @@
 // Every adapter kind with a weight as a source: what comes out changes the base as the kind's own merge does.
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
-import { folderAt, parity, storiesBase, type Base } from '../adapters/testing.ts'
+import { folderAt, parity, storiesBase, type Base } from '../../test/support/adapters.ts'
 import { mergedWeights } from '../adapters/fold.ts'
-import { loadAdapter } from '../adapters/peft.ts'
+import { loadAdapter } from '../adapters/files/peft.ts'
 import { distance } from './fixture.contract.ts'
 import { merge } from './merge.ts'
 

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
-import { rankAndScale } from '../adapters/lora.ts'
-import type { LoraConfig } from '../adapters/lora-config.ts'
+import { rankAndScale } from '../adapters/kinds/lora.ts'
+import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
 import { f32 } from '../base/tensor.ts'
 import { deltasOf, distance, expectClose, made, norm, reconfigured, smallShapes, sumOf } from './fixture.contract.ts'
 import { merge, type ModuleReport } from './merge.ts'
 import type { MergeMethod, MergeRecipe } from './method.ts'
-import { mergeMethods } from './methods.ts'
+import { mergeMethods } from './method-table.ts'
 
 const methods = [...mergeMethods.values()]
 const three = [1, 2, 3].map((seed) => made({ seed }))

@@ -2,8 +2,8 @@
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { peftKey } from '../adapters/keys.ts'
-import type { AdapterConfig } from '../adapters/kind.ts'
-import { kindNamed } from '../adapters/kinds.ts'
+import type { AdapterConfig } from '../adapters/kinds/kind.ts'
+import { kindNamed } from '../adapters/kinds/kind-table.ts'
 import type { TargetChoice } from '../adapters/targets.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'

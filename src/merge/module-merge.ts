@@ -7,7 +7,7 @@ import { matrixOf, transpose, zeros, type Matrix } from '../base/linalg/matrix.t
 import { fastKernels } from '../base/linalg/simd.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { Delta } from './delta.ts'
-import { mergeEntries, type Workspace } from './entries.ts'
+import { mergeEntries, type Workspace } from './elementwise.ts'
 import type { EntryMethod, FactorMethod, ReadyRecipe, SumMethod } from './method.ts'
 
 /** What a module's merge has to go on. */

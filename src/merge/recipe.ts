@@ -2,7 +2,7 @@
 
 import { OptionError } from '../base/errors.ts'
 import type { MergeMethod, MergeOption, MergeRecipe, ReadyRecipe } from './method.ts'
-import { mergeMethods } from './methods.ts'
+import { mergeMethods } from './method-table.ts'
 
 const has = (value: unknown): boolean => value !== undefined && value !== null
 

@@ -1,8 +1,8 @@
 // MicroLoRA's weights as others keep them: PEFT's two files, with B as [out, R]. Knows nothing of learning.
 
-import { joinBytes } from '../base/join.ts'
+import { joinBytes } from '../base/concat.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
-import { safetensorsChunks } from '../formats/safetensors-writer.ts'
+import { safetensorsChunks } from '../formats/safetensors/writer.ts'
 import type { Layout } from './layout.ts'
 import type { MicroLoraConfig } from './options.ts'
 

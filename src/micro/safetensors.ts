@@ -2,11 +2,11 @@
 // counts and a checksum in the header.
 
 import { FormatError } from '../base/errors.ts'
-import { joinBytes, joinFloats } from '../base/join.ts'
+import { joinBytes, joinFloats } from '../base/concat.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { memorySource } from '../formats/memory-source.ts'
-import { openSafetensors } from '../formats/safetensors.ts'
-import { safetensorsChunks } from '../formats/safetensors-writer.ts'
+import { openSafetensors } from '../formats/safetensors/reader.ts'
+import { safetensorsChunks } from '../formats/safetensors/writer.ts'
 import { layoutOf, type Layout } from './layout.ts'
 import { turned } from './peft.ts'
 import { checksumOf, checkVersion, formatName, formatVersion, packMeta, type Saved, unpack } from './saved.ts'

@@ -3,12 +3,12 @@
 
 import { FormatError, GraftError, MismatchError, type Mismatch, NumericError, UnsupportedError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
-import { joinBytes } from '../base/join.ts'
+import { joinBytes } from '../base/concat.ts'
 import type { RandomState } from '../base/random.ts'
 import { layoutOf, slotsOf, type SlotName } from './layout.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
 import { freshQuality, type QualityState } from './quality.ts'
-import { sha256 } from './sha256.ts'
+import { sha256 } from '../base/sha256-sync.ts'
 
 export const formatName = 'graft-micro-lora'
 export const formatVersion = 1

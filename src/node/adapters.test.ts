@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { kindNamed } from '../adapters/kinds.ts'
+import { kindNamed } from '../adapters/kinds/kind-table.ts'
 import { loadAdapter, saveAdapter } from './adapters.ts'
 
 let directory: string

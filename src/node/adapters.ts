@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import * as adapters from '../adapters/index.ts'
 import type { Adapter, SaveOptions } from '../adapters/index.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
-import { fileSink } from './file-sink.ts'
-import { directoryFolder } from './folder.ts'
+import { fileSink } from './files/file-sink.ts'
+import { directoryFolder } from './files/folder.ts'
 
 /**
  * Reads an adapter folder as PEFT saves it. Throws NotFoundError, FormatError, UnsupportedError (a setting that would change the result and is

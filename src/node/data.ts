@@ -5,7 +5,7 @@ import { DataError, NotFoundError, OptionError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import type { EncodedData } from '../train/data/encode.ts'
 import { dataSet, type DataSet, readJsonl } from '../train/data/jsonl.ts'
-import { errorCode, storageError } from './system-errors.ts'
+import { errorCode, storageError } from './files/system-errors.ts'
 
 /** A path to JSONL or several, rows in memory, or data that was read before. */
 export type DataInput = string | readonly string[] | readonly object[] | DataSet | EncodedData

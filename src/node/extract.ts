@@ -3,8 +3,8 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import { openBaseModel } from '../graph/base-model.ts'
 import { extract as between, type Extracted, type ExtractOptions } from '../merge/index.ts'
-import { baseNameOf } from './base-name.ts'
-import { resolveModel } from './resolve.ts'
+import { baseNameOf } from './models/base-name.ts'
+import { resolveModel } from './models/resolve.ts'
 
 /**
  * The LoRA that leads from one model to another that was tuned from it: `extract('base', 'tuned', { rank: 16 })`. Throws OptionError, MismatchError where the

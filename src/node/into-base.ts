@@ -9,10 +9,10 @@ import type { FoldPart, IntoBaseResult, MergedType, MergeRecipe, OpenedBase } fr
 import { createModel, predictionDistance, type Model, type PredictionDistance, probesFor } from '../runtime/index.ts'
 import { loadAdapter } from './adapters.ts'
 import { nodeBackend } from './backend.ts'
-import { fileSink } from './file-sink.ts'
+import { fileSink } from './files/file-sink.ts'
 import { baseForMerge } from './merge.ts'
-import { resolveModel } from './resolve.ts'
-import { wholeOrGone } from './whole-or-gone.ts'
+import { resolveModel } from './models/resolve.ts'
+import { wholeOrGone } from './files/atomic-write.ts'
 
 export interface IntoBaseProgress {
   readonly stage: 'writing' | 'comparing'

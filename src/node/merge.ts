@@ -1,13 +1,13 @@
 // Merging by path: adapters may be folders, and the base a directory, file or name. With values alone it is graftlm's own merge, and as immediate.
 
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'
-import { kindNamed } from '../adapters/kinds.ts'
-import { layersOfBlock } from '../adapters/site.ts'
+import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import { layersOfBlock } from '../adapters/adapted-layers.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
 import { merge as mergeValues, type MergeBase, type MergeOptions, type MergeRecipe } from '../merge/index.ts'
 import { loadAdapter } from './adapters.ts'
-import { resolveModel } from './resolve.ts'
+import { resolveModel } from './models/resolve.ts'
 
 export interface MergeFilesOptions extends Omit<MergeOptions, 'base'> {
   /** A base to check the adapters against, needed where a change depends on its weights; what `loadModel` takes, or its graph and weights. */

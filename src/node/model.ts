@@ -3,11 +3,11 @@
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { openBaseModel } from '../graph/base-model.ts'
-import type { BaseWeight, Quantization } from '../graph/frozen/frozen-forms.ts'
+import type { BaseWeight, Quantization } from '../graph/frozen/frozen-form-table.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
 import { nodeBackend } from './backend.ts'
-import { resolveModel, type ResolveOptions } from './resolve.ts'
+import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
 export interface LoadModelOptions extends ResolveOptions {
   /** How weights are kept: as the file has them (default), in f32, or quantised on reading. */

@@ -1,8 +1,8 @@
 // The plan of a training run from files: what it will take, before it starts. Nothing is written.
 
-import { planTraining as plan, type TrainPlan } from '../train/plan.ts'
+import { planTraining as plan, type TrainPlan } from '../train/estimate/estimate.ts'
 import { loadAdapter } from './adapters.ts'
-import { openCompanions } from './companions.ts'
+import { openCompanions } from './auxiliary-models.ts'
 import { loadModel } from './model.ts'
 import { ewcOptions, partsOf, type TrainFilesOptions } from './train.ts'
 

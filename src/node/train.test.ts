@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../index.ts'
 import { loadAdapter } from './adapters.ts'
-import { readExpertNotes } from './expert-notes.ts'
+import { readExpertNotes } from './graft-json.ts'
 import { train, type TrainFilesOptions } from './train.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'graft-train-'))

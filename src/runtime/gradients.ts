@@ -6,8 +6,8 @@ import type { Backend } from '../compute/backend.ts'
 import { PADDING } from '../graph/feeds.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Batch } from '../train/batch.ts'
-import { createGradientProgram, type GradientProgram } from '../train/gradient-program.ts'
-import type { Scored } from './scoring.ts'
+import { createGradientProgram, type GradientProgram } from '../train/programs/gradient-program.ts'
+import type { Scored } from './analysis/scoring.ts'
 
 export interface Gradients {
   readonly loss: number

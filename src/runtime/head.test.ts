@@ -6,12 +6,12 @@ import { f32 } from '../base/tensor.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { openBaseModel } from '../graph/index.ts'
 import { normal } from '../graph/testing.ts'
-import { directoryFolder } from '../node/folder.ts'
-import type { Generation } from './generate.ts'
+import { directoryFolder } from '../node/files/folder.ts'
+import type { Generation } from './engine/generate.ts'
 import { createModel, type Model } from './model.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-const folder = new URL('../experts/models/stories260k', import.meta.url).pathname
+const folder = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const models = new Map<string, Model>()
 const open = async (weights: 'f32' | 'q8'): Promise<Model> => {
   const model =

@@ -8,8 +8,8 @@ import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../c
 import { GraphBuilder } from '../graph/builder.ts'
 import type { Graph } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { prune, rewrite } from '../graph/rewrite.ts'
-import type { BaseWeights } from './base-weights.ts'
+import { prune, rewrite } from '../graph/passes/rewrite.ts'
+import type { BaseWeights } from './programs/base-weights.ts'
 
 export interface Head {
   readonly width: number // D

@@ -7,9 +7,9 @@ import { type Adapter, loadAdapter } from '../adapters/index.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { memorySource } from '../formats/memory-source.ts'
-import { openSafetensors } from '../formats/safetensors.ts'
+import { openSafetensors } from '../formats/safetensors/reader.ts'
 import { openBaseModel } from '../graph/index.ts'
-import { directoryFolder } from '../node/folder.ts'
+import { directoryFolder } from '../node/files/folder.ts'
 import { createModel, type Model } from './model.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
@@ -39,7 +39,7 @@ function lastRows({ shape, data }: Tensor, tokens: number): Float32Array {
   return Float32Array.from(parts.flat())
 }
 
-const stories = new URL('../experts/models/stories260k', import.meta.url).pathname
+const stories = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 let model: Model
 beforeAll(async () => {
   model = createModel({ base: await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) }), backend })

@@ -8,13 +8,13 @@ import { f32, type F32Tensor } from '../base/tensor.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { type BaseModel, openBaseModel, readWeights } from '../graph/index.ts'
 import { merge } from '../merge/index.ts'
-import { directoryFolder } from '../node/folder.ts'
-import type { AdapterChoice } from './experts.ts'
+import { directoryFolder } from '../node/files/folder.ts'
+import type { AdapterChoice } from './programs/row-groups.ts'
 import { createModel, type Model } from './model.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string => new URL(`../../test/parity/${path}`, import.meta.url).pathname
-const stories = new URL('../experts/models/stories260k', import.meta.url).pathname
+const stories = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const ids = [
   [1, 403, 407, 261, 378],
   [1, 9, 33, 70, 261],

@@ -6,22 +6,22 @@ import { f32, i64, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { referenceBackend } from '../compute/reference.ts'
-import { openSafetensors } from '../formats/safetensors.ts'
+import { openSafetensors } from '../formats/safetensors/reader.ts'
 import { type BaseModel, composeBlocks, evaluate, modelFeeds, openBaseModel, readWeights } from '../graph/index.ts'
-import { fileSource } from '../node/file-source.ts'
-import { directoryFolder } from '../node/folder.ts'
-import { baseWeights } from './base-weights.ts'
-import { createForward } from './forward.ts'
-import type { GenerateEvent, GenerateOptions, Generation } from './generate.ts'
+import { fileSource } from '../node/files/file-source.ts'
+import { directoryFolder } from '../node/files/folder.ts'
+import { baseWeights } from './programs/base-weights.ts'
+import { createForward } from './programs/forward.ts'
+import type { GenerateEvent, GenerateOptions, Generation } from './engine/generate.ts'
 import { createModel, type Model } from './model.ts'
 import type { Prompt } from './prompt.ts'
-import { activationQuantisationError } from './quantisation-error.ts'
-import { createServingProgram } from './serving-program.ts'
+import { activationQuantisationError } from './analysis/quantisation-error.ts'
+import { createServingProgram } from './programs/serving-program.ts'
 
 const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string => new URL(`../../test/parity/${path}`, import.meta.url).pathname
 const open = async (path: string, name = path): Promise<BaseModel> => openBaseModel({ name, folder: await directoryFolder(path) })
-const storiesPath = new URL('../experts/models/stories260k', import.meta.url).pathname
+const storiesPath = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const distance = (a: Float32Array, b: Float32Array): number => a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
 
 /** The last event, once all the streamed text was seen to add up to it. */

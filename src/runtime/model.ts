@@ -5,21 +5,28 @@ import { type Adapter, checkAdapter, type Expert, parametersOf, simplified } fro
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
-import type { ChatOptions } from '../formats/chat-template.ts'
+import type { ChatOptions } from '../formats/text/chat-template.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { contextLimit } from '../graph/rope.ts'
-import { baseWeights, type WeightChoice } from './base-weights.ts'
-import { createForward, type Forward, type Places, type StatesTap } from './forward.ts'
+import { baseWeights, type WeightChoice } from './programs/base-weights.ts'
+import { createForward, type Forward, type Places, type StatesTap } from './programs/forward.ts'
 import { type Gradients, gradientsOf } from './gradients.ts'
-import { generate, generateBatch, type GenerateEvent, type GenerateOptions, type GenerateParts, type Generation } from './generate.ts'
-import { exactResults } from './exact-results.ts'
-import { type AdapterChoice, type Grouping, inGroups, servedTo } from './experts.ts'
+import {
+  generate,
+  generateBatch,
+  type GenerateEvent,
+  type GenerateOptions,
+  type GenerateParts,
+  type Generation,
+} from './engine/generate.ts'
+import { exactResults } from './analysis/exact-results.ts'
+import { type AdapterChoice, type Grouping, inGroups, servedTo } from './programs/row-groups.ts'
 import { createHead, type Head } from './head.ts'
-import { programCache } from './program-cache.ts'
+import { programCache } from './programs/program-cache.ts'
 import { type Prompt, promptEncoder } from './prompt.ts'
-import { scoredPositions } from './scoring.ts'
+import { scoredPositions } from './analysis/scoring.ts'
 
 export interface ModelOptions {
   readonly base: BaseModel

@@ -1,8 +1,8 @@
 // What users give a model to read, as token ids.
 
 import { NotFoundError } from '../base/errors.ts'
-import { type ChatMessage, type ChatOptions, renderChat } from '../formats/chat-template.ts'
-import type { Tokenizer } from '../formats/tokenizer.ts'
+import { type ChatMessage, type ChatOptions, renderChat } from '../formats/text/chat-template.ts'
+import type { Tokenizer } from '../formats/text/tokenizer.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 
 /** Text to go on from, a conversation to answer, or token ids. */

@@ -8,12 +8,12 @@ import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { openBaseModel, readWeights } from '../graph/index.ts'
 import { modelFeeds } from '../graph/feeds.ts'
 import { composeBlocks } from '../graph/model-graph.ts'
-import { tailOf } from '../graph/tail.ts'
+import { tailOf } from '../graph/passes/tail.ts'
 import { expectClose } from '../graph/testing.ts'
-import { directoryFolder } from '../node/folder.ts'
+import { directoryFolder } from '../node/files/folder.ts'
 import { createModel, type Model } from './index.ts'
 
-const folder = new URL('../experts/models/stories260k', import.meta.url).pathname
+const folder = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
 let compiled = 0
 const backend: Backend = { name: onnx.name, compile: (...given) => (compiled++, onnx.compile(...given)) }

@@ -9,10 +9,10 @@ import { PADDING, SHARED } from '../graph/feeds.ts'
 import { activeTokens, checkInvoked, sharedWhileInactive } from './activation.ts'
 import type { Batch } from './batch.ts'
 import type { EncodedRow } from './data/encode.ts'
-import { createGradientProgram } from './gradient-program.ts'
-import type { TrainableModel } from './options.ts'
+import { createGradientProgram } from './programs/gradient-program.ts'
+import type { TrainableModel } from './options/options.ts'
 import { batchesOf, sharedBeginning } from './packing.ts'
-import { train } from './train.ts'
+import { train } from './run/train.ts'
 
 const batchOf = (ids: readonly number[][], segments: readonly number[][]): Batch => ({
   rows: ids.length,

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter } from '../../src/index.ts'
 import { saveAdapter as saveToSink } from '../../src/adapters/index.ts'
 import { loadModel, saveAdapter } from '../../src/node/index.ts'
-import { fileSink } from '../../src/node/file-sink.ts'
+import { fileSink } from '../../src/node/files/file-sink.ts'
 import { graft, jsonl, scratchFolder, storyRows } from '../support/cli.ts'
 import { root } from '../support/sources.ts'
 

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { cacheDirectory } from '../../src/node/cache.ts'
+import { cacheDirectory } from '../../src/node/models/cache.ts'
 import { root } from './sources.ts'
 
 const version = '3.22.1'

@@ -1,13 +1,13 @@
 // A process of its own: plans a run on SmolLM2-135M's shape with random weights, or trains three steps of it, and prints the plan or the peak of its
 // resident memory. Arguments: plan | train, and settings as JSON.
 
-import { syntheticBase } from '../../src/cli/bench/synthetic.ts'
+import { syntheticBase } from '../../bench/studies/synthetic.ts'
 import { random } from '../../src/base/random.ts'
 import { readQuantized, readWeights } from '../../src/graph/read-weights.ts'
 import { nodeBackend } from '../../src/node/backend.ts'
-import type { TrainOptions } from '../../src/train/options.ts'
-import { planTraining } from '../../src/train/plan.ts'
-import { train } from '../../src/train/train.ts'
+import type { TrainOptions } from '../../src/train/options/options.ts'
+import { planTraining } from '../../src/train/estimate/estimate.ts'
+import { train } from '../../src/train/run/train.ts'
 
 const [task, text = '{}'] = process.argv.slice(2)
 const given = JSON.parse(text) as Pick<TrainOptions, 'batch' | 'checkpointing' | 'quantization'>

@@ -2,13 +2,13 @@
 
 import { readFile } from 'node:fs/promises'
 import type { Tensor } from '../../src/base/tensor.ts'
-import { huggingFaceToGguf } from '../../src/formats/gguf-names.ts'
-import type { GgufEntry } from '../../src/formats/gguf-types.ts'
-import { ggufChunks } from '../../src/formats/gguf-writer.ts'
+import { huggingFaceToGguf } from '../../src/formats/gguf/names.ts'
+import type { GgufEntry } from '../../src/formats/gguf/types.ts'
+import { ggufChunks } from '../../src/formats/gguf/writer.ts'
 import { interleaveRotaryRows } from '../../src/formats/rotary-rows.ts'
 import type { BaseModel } from '../../src/graph/index.ts'
 
-const tokenizerFile = new URL('../../src/experts/models/stories260k/tokenizer.json', import.meta.url)
+const tokenizerFile = new URL('../../src/catalogue/models/stories260k/tokenizer.json', import.meta.url)
 const integer = (value: number): GgufEntry => ({ type: 'u32', value })
 const float = (value: number): GgufEntry => ({ type: 'f32', value })
 const text = (value: string): GgufEntry => ({ type: 'string', value })

@@ -3,10 +3,10 @@
 import { dataSet } from '../../src/train/data/jsonl.ts'
 import type { ByteFolder, ByteSink } from '../../src/formats/byte-source.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
-import type { GradientProgram } from '../../src/train/gradient-program.ts'
-import type { TrainableModel, TrainOptions } from '../../src/train/options.ts'
-import { prepareRun } from '../../src/train/prepare.ts'
-import { runSteps } from '../../src/train/train.ts'
+import type { GradientProgram } from '../../src/train/programs/gradient-program.ts'
+import type { TrainableModel, TrainOptions } from '../../src/train/options/options.ts'
+import { prepareRun } from '../../src/train/run/prepare.ts'
+import { runSteps } from '../../src/train/run/train.ts'
 import { quadraticProgram } from './train.ts'
 
 const data = dataSet(

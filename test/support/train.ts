@@ -6,14 +6,14 @@ import { f32, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
 import { onnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
 import { memorySource } from '../../src/formats/memory-source.ts'
 import type { ByteFolder } from '../../src/formats/byte-source.ts'
-import type { Tokenizer } from '../../src/formats/tokenizer.ts'
+import type { Tokenizer } from '../../src/formats/text/tokenizer.ts'
 import { openBaseModel } from '../../src/graph/base-model.ts'
 import { readWeights } from '../../src/graph/read-weights.ts'
 import type { Batch } from '../../src/train/batch.ts'
-import type { GradientProgram } from '../../src/train/gradient-program.ts'
-import type { TrainableModel } from '../../src/train/options.ts'
+import type { GradientProgram } from '../../src/train/programs/gradient-program.ts'
+import type { TrainableModel } from '../../src/train/options/options.ts'
 
-export { memorySink as memoryFolder } from '../../src/adapters/testing.ts'
+export { memorySink as memoryFolder } from './adapters.ts'
 
 export const chatTemplate =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
@@ -48,7 +48,7 @@ export const backend = onnxRuntimeBackend(onnxRuntime as unknown as Parameters<t
 
 /** The embedded 260k-parameter Llama. */
 export async function storiesModel(): Promise<TrainableModel> {
-  const directory = new URL('../../src/experts/models/stories260k/', import.meta.url)
+  const directory = new URL('../../src/catalogue/models/stories260k/', import.meta.url)
   const folder: ByteFolder = {
     name: 'stories260k',
     async open(path) {

@@ -2,7 +2,7 @@
 // our two halves.
 
 import type { Adapter } from '../../adapters/index.ts'
-import { kindNamed } from '../../adapters/kinds.ts'
+import { kindNamed } from '../../adapters/kinds/kind-table.ts'
 import { peftKey } from '../../adapters/keys.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { random } from '../../base/random.ts'

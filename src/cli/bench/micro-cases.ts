@@ -1,6 +1,6 @@
 // What `graft bench micro` times, as calls that Node and a page run alike: no clock, no platform. 768 × 768 at rank 2; the head of SmolLM2.
 
-import { advantageOf, newRecord } from '../../learn/signal.ts'
+import { advantageOf, newRecord } from '../../learn/turns/reward.ts'
 import { HeadRows, type KernelName, MicroLora, type MicroLoraOptions } from '../../micro/index.ts'
 
 /** Something that is called again and again with the number of the call. */

@@ -4,16 +4,16 @@
 import { createStandalone, parametersOf } from '../../adapters/index.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
-import { createGradientProgram } from '../../train/gradient-program.ts'
+import { createGradientProgram } from '../../train/programs/gradient-program.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
-import { takeStep } from '../../train/step.ts'
+import { takeStep } from '../../train/run/step.ts'
 import { SyntheticDataGenerator, trainStandalone } from '../../train/index.ts'
 import type { Batch } from '../../train/batch.ts'
 import { nodeBackend } from '../../node/backend.ts'
 import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { realRows } from './train-real.ts'
+import { realRows } from '../../../bench/studies/train-real.ts'
 import { pythonReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase, syntheticWeights } from './synthetic.ts'
+import { syntheticAdapter, syntheticBase, syntheticWeights } from '../../../bench/studies/synthetic.ts'
 
 const [N, T] = [4, 128]
 

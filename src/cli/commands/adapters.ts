@@ -4,7 +4,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import { defineCommand } from '../command.ts'
-import { shownPath } from '../shown-path.ts'
+import { shownPath } from '../shared/shown-path.ts'
 import type { AdapterCost } from '../../adapters/cost.ts'
 import { bytes, count, parameterCount } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
@@ -34,7 +34,7 @@ export const adapters = defineCommand({
     const { adapterKinds, presets } = await import('../../adapters/index.ts')
     const [{ openBaseModel, modulesOf }, { resolveModel }] = await Promise.all([
       import('../../graph/index.ts'),
-      import('../../node/resolve.ts'),
+      import('../../node/models/resolve.ts'),
     ])
     const kinds = [...adapterKinds.values()].map(({ name, peftType, merge }) => ({ name, peftType, merges: merge !== undefined }))
     const sample = await openBaseModel(await resolveModel('stories260k')) // presets name modules of a model; the embedded one has the usual names
@@ -58,9 +58,9 @@ async function costsOn(source: string, { rank, targets }: { rank?: number | unde
   const [{ adapterKinds, cost, presets }, { openBaseModel }, { resolveModel }, { usualConfig }, { targetsOf }] = await Promise.all([
     import('../../adapters/index.ts'),
     import('../../graph/index.ts'),
-    import('../../node/resolve.ts'),
-    import('../../node/expert-run.ts'),
-    import('../train-options.ts'),
+    import('../../node/models/resolve.ts'),
+    import('../../node/manifests/training-run.ts'),
+    import('../train/train-options.ts'),
   ])
   const base = await openBaseModel(await resolveModel(source))
   const given = { ...(rank !== undefined && { rank }), ...(targets !== undefined && { targets: targetsOf(targets, [...presets.keys()]) }) }

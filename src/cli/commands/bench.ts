@@ -2,7 +2,7 @@
 
 import { defineCommand, UsageError } from '../command.ts'
 import type { Benchmark, BenchmarkRow, Measured } from '../bench/benchmark.ts'
-import { nearest } from '../../base/nearest.ts'
+import { nearest } from '../../base/suggest.ts'
 import { rate } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -19,7 +19,7 @@ export const bench = defineCommand({
     { command: 'graft bench decode --json > decode.json', about: 'one JSON value, for keeping' },
   ],
   async run({ words: [name], terminal }) {
-    const { benchmarks } = await import('../bench/benchmarks.ts')
+    const { benchmarks } = await import('../bench/benchmark-table.ts')
     if (name === undefined) return list([...benchmarks.values()], terminal)
     const benchmark = benchmarks.get(name)
     if (benchmark) return measure(benchmark, terminal)

@@ -4,12 +4,12 @@ import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
 import type { Expert } from '../../adapters/index.ts'
 import type { ChatMessage } from '../../index.ts'
-import { promptFor } from '../../runtime/ask.ts'
-import type { ChatLearner } from '../chat-learner.ts'
+import { promptFor } from '../../runtime/chat-prompt.ts'
+import type { ChatLearner } from '../learn/chat-learner.ts'
 import { type Context, defineCommand, type Options, UsageError, type Values } from '../command.ts'
-import { expertOption, loadExpert, openExperts, type OpenedExperts } from '../open-experts.ts'
-import { modelOptions } from '../open-model.ts'
-import { generateOptions, samplingOptions } from '../sampling-options.ts'
+import { expertOption, loadExpert, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
+import { modelOptions } from '../shared/open-model.ts'
+import { generateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const options = {
@@ -47,7 +47,7 @@ export const chat = defineCommand({
     checkLearning(values)
     const opened = await openExperts(values, terminal)
     await opened.model.prepare(opened.adapter, accuracyOf(values))
-    const learner = values.learn ? await (await import('../chat-learner.ts')).openChatLearner(opened.model, values) : undefined
+    const learner = values.learn ? await (await import('../learn/chat-learner.ts')).openChatLearner(opened.model, values) : undefined
     const talk: Talk = { adapter: opened.adapter, system: values.system ?? opened.system, messages: [], learner }
     terminal.note(terminal.style.faint(wordsOf(talk)))
     const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '> ', terminal: process.stdin.isTTY === true })

@@ -1,8 +1,8 @@
 // graft compress: an expert at a lower rank, with what that cost.
 
-import { mustNotExist } from '../../node/whole-or-gone.ts'
+import { mustNotExist } from '../../node/files/atomic-write.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { modelOptions } from '../open-model.ts'
+import { modelOptions } from '../shared/open-model.ts'
 
 export const compressCommand = defineCommand({
   name: 'compress',
@@ -36,7 +36,7 @@ export const compressCommand = defineCommand({
     if (rank === undefined && energy === undefined) throw new UsageError('--rank or --energy is missing.')
     if (heal !== undefined && data === undefined) throw new UsageError('--heal wants rows to learn on: --data <file.jsonl>.')
     await mustNotExist(out)
-    const { compressFolder } = await import('../compress-folder.ts')
+    const { compressFolder } = await import('../merge/compress-folder.ts')
     const learning = { learningRate: values['learning-rate'], maxTokens: values['max-tokens'], seed: values.seed }
     return compressFolder(words[0]!, { rank, energy, data, heal, out, ...learning, model: values }, { terminal, signal })
   },

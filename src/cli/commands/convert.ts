@@ -1,10 +1,10 @@
 // graft convert: a model into a Hugging Face folder, or an adapter into another element type or another tool's file.
 
 import { OptionError } from '../../base/errors.ts'
-import { mustNotExist } from '../../node/whole-or-gone.ts'
+import { mustNotExist } from '../../node/files/atomic-write.ts'
 import { defineCommand } from '../command.ts'
 import type { FloatChoice } from '../../graph/hugging-face-folder.ts'
-import { modelOptions } from '../open-model.ts'
+import { modelOptions } from '../shared/open-model.ts'
 
 const floats: readonly string[] = ['f32', 'f16', 'bf16'] satisfies readonly FloatChoice[]
 
@@ -37,11 +37,11 @@ export const convert = defineCommand({
   ],
   async run({ words: [from, to], values, terminal }) {
     await mustNotExist(to!)
-    const found = await (await import('../inspect-sources.ts')).adapterAt(from!)
-    if (found) return (await import('../convert-adapter.ts')).convertAdapter(found.path, found.format, to!, values, terminal)
+    const found = await (await import('../inspect/inspect-sources.ts')).adapterAt(from!)
+    if (found) return (await import('../convert/convert-adapter.ts')).convertAdapter(found.path, found.format, to!, values, terminal)
     if (!floats.includes(values.dtype))
       throw new OptionError(`--dtype ${values.dtype}: a model is written in ${floats.join(', ')}; 8 and 4 bits are for adapters.`)
-    const { convertModel } = await import('../convert-files.ts')
+    const { convertModel } = await import('../convert/convert-files.ts')
     return convertModel(from!, to!, values.dtype as FloatChoice, terminal)
   },
 })

@@ -3,7 +3,7 @@
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { DataSet } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError } from '../command.ts'
-import { adapterOption, modelOptions, openExpert } from '../open-model.ts'
+import { adapterOption, modelOptions, openExpert } from '../shared/open-model.ts'
 
 const options = {
   ...modelOptions,
@@ -37,9 +37,9 @@ export const evaluate = defineCommand({
   async run({ values, terminal, signal }) {
     const [{ readDataFile }, { metrics: all }, { evaluate: run }, view] = await Promise.all([
       import('../../node/data.ts'),
-      import('../../node/metrics.ts'),
+      import('../../node/metric-table.ts'),
       import('../../eval/index.ts'),
-      import('../evaluate-expert.ts'),
+      import('../shared/evaluate-expert.ts'),
     ])
     const chosen = values.metrics === undefined ? undefined : view.metricsNamed(values.metrics, all)
     if (values.against !== undefined && values.against !== 'base' && values.adapter === undefined)
@@ -81,7 +81,7 @@ async function candidatesOf(values: EvalValues, adapter: Candidate['adapter'], k
   const judged = { name: values.adapter ?? 'base', adapter, system }
   if (values.against === undefined) return [judged]
   if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
-  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([import('../../node/index.ts'), import('../../node/expert-notes.ts')])
+  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([import('../../node/index.ts'), import('../../node/graft-json.ts')])
   const other = await loadAdapter(values.against)
   const notes = await readExpertNotes(values.against)
   return [{ name: values.against, adapter: other, system: values.system ?? notes?.system }, judged]

@@ -1,8 +1,8 @@
 // graft extract: the adapter between a base and a model that was tuned from it.
 
-import { mustNotExist } from '../../node/whole-or-gone.ts'
+import { mustNotExist } from '../../node/files/atomic-write.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { modelOptions } from '../open-model.ts'
+import { modelOptions } from '../shared/open-model.ts'
 
 const { model } = modelOptions
 
@@ -37,7 +37,7 @@ export const extractCommand = defineCommand({
     const { base, tuned, rank, energy, targets, out } = values
     if (rank === undefined && energy === undefined) throw new UsageError('--rank or --energy is missing.')
     await mustNotExist(out)
-    const { extractFolder } = await import('../extract-folder.ts')
+    const { extractFolder } = await import('../merge/extract-folder.ts')
     return extractFolder({ base, tuned, out }, { rank, energy, targets: chosen(targets) }, terminal)
   },
 })

@@ -1,7 +1,7 @@
 // graft inspect: what is in a model or an adapter.
 
 import { defineCommand } from '../command.ts'
-import { modelOptions } from '../open-model.ts'
+import { modelOptions } from '../shared/open-model.ts'
 
 const options = {
   weights: modelOptions.weights,
@@ -31,16 +31,16 @@ export const inspect = defineCommand({
   ],
   async run({ words, values, terminal }) {
     const source = words[0]!
-    const found = await (await import('../inspect-sources.ts')).adapterAt(source)
+    const found = await (await import('../inspect/inspect-sources.ts')).adapterAt(source)
     if (found) {
       const [{ inspectAdapter }, { showAdapter }] = await Promise.all([
-        import('../inspect-adapter.ts'),
-        import('../inspect-adapter-view.ts'),
+        import('../inspect/inspect-adapter.ts'),
+        import('../inspect/inspect-adapter-view.ts'),
       ])
       const { result, tensors } = await inspectAdapter(found.path, found.format, values)
       showAdapter(result, tensors, values.all, terminal)
       return result
     }
-    return (await import('../inspect-model.ts')).inspectModel(source, values, terminal)
+    return (await import('../inspect/inspect-model.ts')).inspectModel(source, values, terminal)
   },
 })

@@ -1,7 +1,7 @@
 // graft learn: turns of a file pass a model one at a time, and a user's tiers learn from each; and what is known about a user.
 
 import { defineCommand, UsageError } from '../command.ts'
-import { modelOptions } from '../open-model.ts'
+import { modelOptions } from '../shared/open-model.ts'
 
 export const learnCommand = defineCommand({
   name: 'learn',
@@ -42,7 +42,7 @@ export const learnCommand = defineCommand({
     if (!show && data === undefined) throw new UsageError('--data is missing; or say --show to look at a user.')
     if (out !== undefined && !consolidate && store === undefined)
       throw new UsageError('--out writes the slow tier, which is empty until it takes over what was learned: add --consolidate.')
-    const { learnTurns, lookAtUser } = await import('../learn-stream.ts')
+    const { learnTurns, lookAtUser } = await import('../learn/learn-stream.ts')
     if (show) return lookAtUser(values, terminal)
     const result = await learnTurns({ ...values, data: data! }, { terminal, signal })
     if (result.reason === 'stopped' || (out !== undefined && result.out === null)) setExitCode(1)

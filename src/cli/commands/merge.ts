@@ -1,9 +1,9 @@
 // graft merge: several experts into one adapter, or into the weights of a base.
 
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
-import { mustNotExist } from '../../node/whole-or-gone.ts'
+import { mustNotExist } from '../../node/files/atomic-write.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { modelOptions } from '../open-model.ts'
+import { modelOptions } from '../shared/open-model.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -67,23 +67,23 @@ export const mergeCommand = defineCommand({
     { command: 'graft merge --methods', about: 'every method with its options' },
   ],
   async more() {
-    const { mergeMethods } = await import('../../merge/methods.ts')
+    const { mergeMethods } = await import('../../merge/method-table.ts')
     const rows = [...mergeMethods.values()].map(({ name, formula }) => [`  ${name}`, formula])
     return ['', 'methods (K adapters with weights w, s a sign; docs/merge.md says more):', ...table(rows)]
   },
   async run({ values, words, terminal }) {
-    const { mergeMethods } = await import('../../merge/methods.ts')
+    const { mergeMethods } = await import('../../merge/method-table.ts')
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
     if (words.length === 0) throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
     if (values.out === undefined) throw new UsageError('--out is missing.')
     await mustNotExist(values.out)
     if (values['into-base']) {
-      const { mergeFoldersIntoBase } = await import('../merge-into-base.ts')
+      const { mergeFoldersIntoBase } = await import('../merge/merge-into-base.ts')
       return mergeFoldersIntoBase(words, recipeOf(values), intoBaseOf(values, values.out), terminal)
     }
     const misplaced = (['dtype', 'prompts'] as const).filter((name) => values[name] !== undefined)
     if (misplaced.length > 0) throw new UsageError(`--${misplaced.join(' and --')} is for --into-base.`)
-    const { mergeFolders } = await import('../merge-folders.ts')
+    const { mergeFolders } = await import('../merge/merge-folders.ts')
     return mergeFolders(words, recipeOf(values), { out: values.out, model: values.model, anyBase: values['any-base'] }, terminal)
   },
 })

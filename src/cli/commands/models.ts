@@ -1,9 +1,9 @@
 // graft models: the base models of the catalogue, which of them are on this machine, and fetching one.
 
-import type { CatalogueEntry } from '../../experts/catalogue.ts'
+import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { nearest } from '../../base/nearest.ts'
-import { openModel } from '../open-model.ts'
+import { nearest } from '../../base/suggest.ts'
+import { openModel } from '../shared/open-model.ts'
 import { bytes, parameterCount } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -35,7 +35,7 @@ export const models = defineCommand({
 })
 
 async function listCatalogue(terminal: Terminal) {
-  const { catalogue } = await import('../../experts/catalogue.ts')
+  const { catalogue } = await import('../../catalogue/catalogue.ts')
   const entries = await Promise.all([...catalogue.values()].map(async (entry) => ({ ...plain(entry), place: await placeOf(entry) })))
   const rows = entries.map(({ name, parameters, license, place, description }) => [
     name,
@@ -53,7 +53,7 @@ const plain = ({ name, description, license, parameters }: CatalogueEntry) => ({
 /** 'embedded' in the package, 'cached', or 'not fetched'. */
 async function placeOf({ name, sources }: CatalogueEntry): Promise<string> {
   if (sources.some(({ kind }) => kind === 'embedded')) return 'embedded'
-  const { resolveModel } = await import('../../node/resolve.ts')
+  const { resolveModel } = await import('../../node/models/resolve.ts')
   try {
     const found = await resolveModel(name, { offline: true })
     if ('gguf' in found) await found.gguf.close?.()
@@ -77,7 +77,7 @@ async function fetchModel(name: string, terminal: Terminal) {
 
 async function listCache(terminal: Terminal) {
   const [{ cacheDirectory }, { readdir, stat }, { join, relative }] = await Promise.all([
-    import('../../node/cache.ts'),
+    import('../../node/models/cache.ts'),
     import('node:fs/promises'),
     import('node:path'),
   ])

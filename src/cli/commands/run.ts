@@ -1,10 +1,10 @@
 // graft run: one prompt, one answer, streamed.
 
-import { promptFor } from '../../runtime/ask.ts'
+import { promptFor } from '../../runtime/chat-prompt.ts'
 import { defineCommand } from '../command.ts'
-import { expertOption, openExperts, type OpenedExperts } from '../open-experts.ts'
-import { modelOptions } from '../open-model.ts'
-import { generateOptions, samplingOptions } from '../sampling-options.ts'
+import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
+import { modelOptions } from '../shared/open-model.ts'
+import { generateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import { rate } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import type { Generation } from '../../index.ts'

@@ -2,11 +2,11 @@
 
 import { resolve } from 'node:path'
 import type { GraftError } from '../../base/errors.ts'
-import type { ExpertRun, RunFault } from '../../node/expert-run.ts'
-import type { ReadManifest } from '../../node/manifest-file.ts'
+import type { ExpertRun, RunFault } from '../../node/manifests/training-run.ts'
+import type { ReadManifest } from '../../node/manifests/manifest-file.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { expertSummary, type FailedExpert, type PlannedExpert, sayEnd, type TrainedExpert, trainExperts } from '../train-experts.ts'
-import { overridesOf, trainOptions, type TrainValues } from '../train-options.ts'
+import { expertSummary, type FailedExpert, type PlannedExpert, sayEnd, type TrainedExpert, trainExperts } from '../train/train-experts.ts'
+import { overridesOf, trainOptions, type TrainValues } from '../train/train-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const train = defineCommand({
@@ -31,7 +31,7 @@ export const train = defineCommand({
   ],
   async run({ values, words, terminal, signal, setExitCode }) {
     const planned = words.length > 0 ? await fromManifests(values, words) : [await fromOptions(values)]
-    if (values.plan) return (await import('../train-plan.ts')).planExperts(planned, { values, terminal, signal })
+    if (values.plan) return (await import('../train/train-plan.ts')).planExperts(planned, { values, terminal, signal })
     const results = await trainExperts(planned, { values, terminal, signal })
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
@@ -53,8 +53,8 @@ async function fromOptions(values: TrainValues): Promise<PlannedExpert> {
     )
   const [{ presets }, { layOver }, { checkRun, expertRun }] = await Promise.all([
     import('../../adapters/presets.ts'),
-    import('../../node/manifest-file.ts'),
-    import('../../node/expert-run.ts'),
+    import('../../node/manifests/manifest-file.ts'),
+    import('../../node/manifests/training-run.ts'),
   ])
   const manifest = {}
   for (const override of overridesOf(values, { presets: [...presets.keys()], at: (path) => path })) layOver(manifest, override)
@@ -75,8 +75,8 @@ async function fromManifests(values: TrainValues, paths: readonly string[]): Pro
   const [{ presets }, { readManifest }, { checkRun, expertRun, problemsOf, wasBegun }, { GraftError: Known, ManifestError }] =
     await Promise.all([
       import('../../adapters/presets.ts'),
-      import('../../node/manifest-file.ts'),
-      import('../../node/expert-run.ts'),
+      import('../../node/manifests/manifest-file.ts'),
+      import('../../node/manifests/training-run.ts'),
       import('../../base/errors.ts'),
     ])
   const overrides = overridesOf(values, { presets: [...presets.keys()], at: (path) => resolve(path) })

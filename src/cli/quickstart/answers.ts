@@ -1,7 +1,7 @@
 // A model's answers to a task's rows, several at a time.
 
 import type { Adapter, Model } from '../../index.ts'
-import { promptFor } from '../../runtime/ask.ts'
+import { promptFor } from '../../runtime/chat-prompt.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import type { Task, TaskRow } from './task.ts'
 

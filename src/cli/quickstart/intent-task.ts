@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { scoreSnips, snipsSettings, snipsSystem, type SnipsRow, spacedJson } from '../snips.ts'
+import { scoreSnips, snipsSettings, snipsSystem, type SnipsRow, spacedJson } from './snips.ts'
 import type { Task, TaskRow } from './task.ts'
 
 /** From src/cli/quickstart and from dist/cli/quickstart alike. */

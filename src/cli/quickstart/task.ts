@@ -1,7 +1,7 @@
 // What a quickstart teaches: rows to learn from, rows to be judged on, how to ask, how to judge. One file per task, one row in tasks.ts.
 
 import type { LoraConfig } from '../../index.ts'
-import type { TrainSettings } from '../../train/options.ts'
+import type { TrainSettings } from '../../train/options/options.ts'
 
 export interface TaskRow {
   readonly prompt: string

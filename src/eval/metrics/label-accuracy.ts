@@ -1,6 +1,6 @@
 // The answer names the row's label: case, white space and punctuation at the ends apart, and no other label before it.
 
-import { nearest } from '../../base/nearest.ts'
+import { nearest } from '../../base/suggest.ts'
 import { type Metric, share } from '../metric.ts'
 
 const bare = (text: string): string => text.toLowerCase().replaceAll(/^[\s\p{P}]+|[\s\p{P}]+$/gu, '')

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest'
 import type { BlockType } from '../../base/dtype.ts'
 import fixtures from './fixtures.json' with { type: 'json' }
 import { describeQuant, describeQuantize } from './quant.contract.ts'
-import { type Quant, quants } from './quants.ts'
+import { type Quant, quants } from './quant-table.ts'
 
 const rows = Object.entries(quants) as [BlockType, Quant][]
 type Writable = 'q4_0' | 'q4_1' | 'q8_0'

@@ -3,9 +3,9 @@
 import type { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
-import { prune, rewrite } from '../rewrite.ts'
+import { prune, rewrite } from '../passes/rewrite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { type BaseWeight, frozenFormNamed, type FrozenWeight, isFrozen } from './frozen-forms.ts'
+import { type BaseWeight, frozenFormNamed, type FrozenWeight, isFrozen } from './frozen-form-table.ts'
 
 const partName = (weight: string, part: string): string => `${weight}.${part}`
 

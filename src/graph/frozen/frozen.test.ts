@@ -2,13 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
 import { GraphBuilder } from '../builder.ts'
-import { withGradients } from '../gradient.ts'
+import { withGradients } from '../passes/gradient.ts'
 import type { Graph } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
 import { normal } from '../testing.ts'
-import { toOnnx } from '../to-onnx.ts'
+import { toOnnx } from '../passes/to-onnx.ts'
 import { freezeBlocks, frozenFeeds } from './freeze-blocks.ts'
-import { type BaseWeight, freeze, isFrozen, quantizations, type Quantization, thawed, weightBytes } from './frozen-forms.ts'
+import { type BaseWeight, freeze, isFrozen, quantizations, type Quantization, thawed, weightBytes } from './frozen-form-table.ts'
 
 const shapes = { 'up.weight': [192, 128], 'down.weight': [128, 192] } as const
 

@@ -14,7 +14,7 @@ import type { ModelGraph } from '../model-graph.ts'
 import { composeBlocks, modulesOf, weightsOf } from '../model-graph.ts'
 import { buildModelGraph } from '../build-model.ts'
 import { expectClose, memoryFolder, normal } from '../testing.ts'
-import { architectureOf } from './index.ts'
+import { architectureOf } from './architecture-table.ts'
 
 type Json = Readonly<Record<string, unknown>>
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { architectureContract, tinySizes, type TinyModel } from './architecture.contract.ts'
-import { architectureOf, architectures } from './index.ts'
+import { architectureOf, architectures } from './architecture-table.ts'
 
 const separate = { layerGraphs: 1, linears: 7 }
 const gemma = { hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 6 }

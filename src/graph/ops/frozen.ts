@@ -2,7 +2,7 @@
 
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { FrozenShape } from '../frozen/frozen-form.ts'
-import { frozenFormNamed } from '../frozen/frozen-forms.ts'
+import { frozenFormNamed } from '../frozen/frozen-form-table.ts'
 import { lastDim, type Attributes, type Value } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
 import { emptyLike, expectDim, integers, listAttribute } from './arrays.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
-import { RowStore } from '../similarity.ts'
-import { surveyor } from '../survey.ts'
+import { RowStore } from '../tiers/row-store.ts'
+import { surveyor } from '../tiers/logit-summary.ts'
 import { type Arena, arenaKinds, arenaOf } from './arena.ts'
 
 const vectorKinds = arenaKinds.filter((kind) => kind !== 'plain')

@@ -3,7 +3,7 @@
 
 import { ConflictError, FormatError, GraftError, MismatchError, NotFoundError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { hex, sha256 } from '../../base/sha256.ts'
-import { quoted } from '../../formats/describe.ts'
+import { quoted } from '../../formats/quote.ts'
 import { itemOf, longestChain, readChain, type ReadCheckpoint, readFile, sequencesOf } from './checkpoint-chain.ts'
 import { blockBytes, blockCount, blockOf, type CheckpointHeader, encodeCheckpoint } from './checkpoint-file.ts'
 import { imageOf, type StateForm, stateForms, type StateImage } from './state-image.ts'

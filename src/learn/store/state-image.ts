@@ -9,7 +9,7 @@ import { FormatError } from '../../base/errors.ts'
 import { bytesView, f32, fromBytes, sizeOf, type Tensor } from '../../base/tensor.ts'
 import { badScales, type BlockCodeName, blockCodes, blockSizes, fromBlocks, toBlocks } from '../../formats/block-code.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
-import { listed, quoted, safeProduct } from '../../formats/describe.ts'
+import { listed, quoted, safeProduct } from '../../formats/quote.ts'
 import { checkState, type UserState } from './user-state.ts'
 
 export const stateForms = ['f32', 'f16', 'int8', 'int4'] as const

@@ -2,7 +2,7 @@
 // first. Knows nothing of what a user's live object is, but how to make a state of it and it of a state.
 
 import { OptionError, StorageError } from '../../base/errors.ts'
-import { quoted } from '../../formats/describe.ts'
+import { quoted } from '../../formats/quote.ts'
 import type { CheckpointInfo, Checkpoints, Refusal, WriteOptions } from './checkpoints.ts'
 import { type SaveOptions, SaveQueue } from './save-queue.ts'
 import type { StateForm } from './state-image.ts'

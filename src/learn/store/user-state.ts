@@ -4,7 +4,7 @@
 import { type Mismatch, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
 import { allFinite } from '../../base/finite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { listed, quoted } from '../../formats/describe.ts'
+import { listed, quoted } from '../../formats/quote.ts'
 
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 

@@ -2,7 +2,7 @@
 // Knows neither a platform nor what the bytes mean.
 
 import { ConflictError, OptionError } from '../../base/errors.ts'
-import { quoted } from '../../formats/describe.ts'
+import { quoted } from '../../formats/quote.ts'
 
 export interface StoredItem {
   /** The caller's own copy. */

@@ -1,8 +1,8 @@
 // Breadcrumbs: the very largest entries are dropped as outliers, the smallest as noise. Davari and Belilovsky 2023, arXiv:2312.06795.
 
-import { addWeighted } from '../elect.ts'
+import { addWeighted } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
-import { keptCount, thresholdBits, trimBelow, trimFrom } from '../trim.ts'
+import { keptCount, thresholdBits, trimBelow, trimFrom } from '../magnitude-threshold.ts'
 
 /** No magnitude has more bits. */
 const nothing = 0x7fffffff

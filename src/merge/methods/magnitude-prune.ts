@@ -1,6 +1,6 @@
 // Magnitude pruning: small entries are dropped from each ΔW before they are summed.
 
-import { addWeighted } from '../elect.ts'
+import { addWeighted } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
 import { trimmer } from './ties.ts'
 

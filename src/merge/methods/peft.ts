@@ -3,7 +3,7 @@
 
 import { random } from '../../base/random.ts'
 import type { FactorMethod, MergeOption, ReadyRecipe } from '../method.ts'
-import { densityThreshold, trimBelow } from '../trim.ts'
+import { densityThreshold, trimBelow } from '../magnitude-threshold.ts'
 
 type Merge = (tensors: readonly Float32Array[], weights: readonly number[], recipe: ReadyRecipe) => Float32Array
 

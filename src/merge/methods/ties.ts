@@ -1,8 +1,8 @@
 // TIES: trim the small entries, elect a sign for each entry, average those that agree. Yadav et al. 2023, arXiv:2306.01708.
 
-import { electedMean } from '../elect.ts'
+import { electedMean } from '../sign-election.ts'
 import type { Entries, EntryMethod } from '../method.ts'
-import { densityThreshold, trimBelow } from '../trim.ts'
+import { densityThreshold, trimBelow } from '../magnitude-threshold.ts'
 
 /** Bits from which each adapter's entries stay at this density; none where all do. */
 export function thresholdsOf({ count, recipe: { density }, scan }: Entries): readonly number[] {

@@ -1,7 +1,7 @@
 // What of a rendered conversation is learned: the assistant's turns, found by rendering the conversation up to each of them.
 
 import { OptionError } from '../../base/errors.ts'
-import type { ChatMessage } from '../../formats/chat-template.ts'
+import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import type { Piece } from './spans.ts'
 
 /** Text of a conversation; `open` ends it with the opening of the assistant's turn. */

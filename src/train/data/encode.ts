@@ -1,11 +1,11 @@
 // Examples → token ids with labels' weights, through the tokenizer and the chat template. Over-long rows are cut and counted, never lost silently.
 
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
-import { type ChatMessage, compileChatTemplate } from '../../formats/chat-template.ts'
-import type { Tokenizer } from '../../formats/tokenizer.ts'
+import { type ChatMessage, compileChatTemplate } from '../../formats/text/chat-template.ts'
+import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 import { chatPieces } from './chat-spans.ts'
-import type { PairExample, SingleExample } from './format.ts'
-import { readExamples } from './formats.ts'
+import type { PairExample, SingleExample } from './data-format.ts'
+import { readExamples } from './format-table.ts'
 import { dataError, type DataSet } from './jsonl.ts'
 import { encodePieces, type Piece, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
-import { detectFormat, readExamples } from './formats.ts'
+import { detectFormat, readExamples } from './format-table.ts'
 import { dataSet } from './jsonl.ts'
 
 const examplesOf = (...rows: object[]) => readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ example }) => example)

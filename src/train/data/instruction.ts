@@ -1,6 +1,6 @@
 // Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or empty. The output is learned.
 
-import { textProblem, type DataFormat } from './format.ts'
+import { textProblem, type DataFormat } from './data-format.ts'
 
 /** The prompt for models without a chat template, word for word as Alpaca trained (github.com/tatsu-lab/stanford_alpaca, train.py). */
 function alpacaPrompt(instruction: string, input: string): string {

@@ -1,8 +1,8 @@
 // Preferences: { "prompt": "…", "chosen": "…", "rejected": "…" }, each a string or, as TRL has it, a list of messages. Without a list as the prompt,
 // the messages that both answers begin with are the prompt.
 
-import type { ChatMessage } from '../../formats/chat-template.ts'
-import { type DataFormat, type Row, type SingleExample, textProblem } from './format.ts'
+import type { ChatMessage } from '../../formats/text/chat-template.ts'
+import { type DataFormat, type Row, type SingleExample, textProblem } from './data-format.ts'
 import { messageProblem } from './messages.ts'
 
 const pairOf = (chosen: SingleExample, rejected: SingleExample) => ({ kind: 'pair', chosen, rejected }) as const

@@ -1,6 +1,6 @@
 // Pairs: { "prompt": "…", "completion": "…" }, with an optional "system". The completion is learned.
 
-import { textProblem, type DataFormat } from './format.ts'
+import { textProblem, type DataFormat } from './data-format.ts'
 
 export const promptCompletion: DataFormat = {
   name: 'prompt-completion',

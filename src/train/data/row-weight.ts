@@ -1,6 +1,6 @@
 // How much a row counts, where it says so itself: "weight" or "quality", a number from 0 to 1. Knows no format and no tokens.
 
-import type { Row } from './format.ts'
+import type { Row } from './data-format.ts'
 
 const names = ['weight', 'quality'] as const
 

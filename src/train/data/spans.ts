@@ -1,6 +1,6 @@
 // Token boundaries: which tokens of a text belong to which of its pieces. Knows a tokenizer and nothing of training.
 
-import type { Tokenizer } from '../../formats/tokenizer.ts'
+import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 
 /** Part of a row's text, learned or only read. */
 export interface Piece {

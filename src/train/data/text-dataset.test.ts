@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { type LoadedModel, loadModel } from '../../node/model.ts'
-import { SyntheticDataGenerator } from '../synthetic/synthetic-data-generator.ts'
-import { train } from '../train.ts'
-import { type TextDataset, textDataset, trainingData } from './adapter-dataset.ts'
-import { datasetHash } from './dataset-files.ts'
+import { SyntheticDataGenerator } from '../datasets/synthetic/synthetic-data-generator.ts'
+import { train } from '../run/train.ts'
+import { type TextDataset, textDataset, trainingData } from '../datasets/adapter-dataset.ts'
+import { datasetHash } from '../datasets/dataset-files.ts'
 
 let model: LoadedModel
 beforeAll(async () => {

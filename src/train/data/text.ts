@@ -1,6 +1,6 @@
 // Plain text: { "text": "…" }. All of it is learned.
 
-import { textProblem, type DataFormat } from './format.ts'
+import { textProblem, type DataFormat } from './data-format.ts'
 
 /** Keys that describe a text and may stand beside it. Any other key could be an answer that would silently not be learned. */
 const descriptive = new Set([

@@ -1,6 +1,6 @@
 // What a run may ask of EWC, checked with the other options.
 
-import { checksum, type Fingerprint } from '../checkpoint.ts'
+import { checksum, type Fingerprint } from '../run/checkpoint.ts'
 import { type OptionTable, valueProblems } from '../option-table.ts'
 import { type EwcState, stateTensors } from './state.ts'
 

@@ -3,9 +3,9 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { peftKey } from '../../adapters/keys.ts'
-import type { LoraConfig } from '../../adapters/lora-config.ts'
-import { loraParts, rankAndScale } from '../../adapters/lora.ts'
-import { adaptableModules } from '../../adapters/site.ts'
+import type { LoraConfig } from '../../adapters/kinds/lora-config.ts'
+import { loraParts, rankAndScale } from '../../adapters/kinds/lora.ts'
+import { adaptableModules } from '../../adapters/adapted-layers.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 
 export interface LoraSite {

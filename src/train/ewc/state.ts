@@ -4,9 +4,9 @@
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
-import { openSafetensors } from '../../formats/safetensors.ts'
-import { safetensorsChunks } from '../../formats/safetensors-writer.ts'
-import { checksum } from '../checkpoint.ts'
+import { openSafetensors } from '../../formats/safetensors/reader.ts'
+import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import { checksum } from '../run/checkpoint.ts'
 
 /** Importance of a layer's change and the change itself: F[i, j] = fisherOut[i] · fisherIn[j], ΔW* = anchorB · anchorA. */
 export interface ProtectedModule {

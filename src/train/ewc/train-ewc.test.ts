@@ -6,11 +6,11 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { dataSet } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
-import { createGradientProgram } from '../gradient-program.ts'
-import type { TrainableModel, TrainOptions } from '../options.ts'
+import { createGradientProgram } from '../programs/gradient-program.ts'
+import type { TrainableModel, TrainOptions } from '../options/options.ts'
 import { batchesOf } from '../packing.ts'
-import { prepareRun } from '../prepare.ts'
-import { train } from '../train.ts'
+import { prepareRun } from '../run/prepare.ts'
+import { train } from '../run/train.ts'
 
 let model: TrainableModel
 beforeAll(async () => {

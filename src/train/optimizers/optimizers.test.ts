@@ -5,7 +5,7 @@ import { sizeOf } from '../../base/tensor.ts'
 import { adafactor } from './adafactor.ts'
 import { adamw } from './adamw.ts'
 import { optimizerContract } from './optimizer.contract.ts'
-import { optimizerNamed, optimizers } from './optimizers.ts'
+import { optimizerNamed, optimizers } from './optimizer-table.ts'
 import { sgd } from './sgd.ts'
 
 interface Golden {

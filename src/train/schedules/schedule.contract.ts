@@ -3,7 +3,7 @@
 import { expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import type { Schedule } from './schedule.ts'
-import { learningRateFactor } from './schedules.ts'
+import { learningRateFactor } from './schedule-table.ts'
 
 export function scheduleContract(schedule: Schedule): void {
   const settings = schedule.complete({})

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { scheduleContract } from './schedule.contract.ts'
-import { learningRateFactor, scheduleNamed, schedules } from './schedules.ts'
+import { learningRateFactor, scheduleNamed, schedules } from './schedule-table.ts'
 
 interface Case {
   readonly schedule: string

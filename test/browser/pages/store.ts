@@ -5,8 +5,8 @@ import { StorageError } from '../../../src/base/errors.ts'
 import { Checkpoints } from '../../../src/learn/store/checkpoints.ts'
 import { describeUserStore } from '../../../src/learn/store/user-store.contract.ts'
 import { nudge, testState } from '../../../src/learn/store/testing.ts'
-import { indexedDbStore } from '../../../src/web/indexed-db-store.ts'
-import { localStorageStore } from '../../../src/web/local-storage-store.ts'
+import { indexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
+import { localStorageStore } from '../../../src/web/stores/local-storage-store.ts'
 import { runAll } from './suite.ts'
 
 let places = 0

@@ -2,8 +2,8 @@
 
 import { ConflictError } from '../../../src/base/errors.ts'
 import { absent, type UserStore } from '../../../src/learn/store/user-store.ts'
-import { indexedDbStore } from '../../../src/web/indexed-db-store.ts'
-import { localStorageStore } from '../../../src/web/local-storage-store.ts'
+import { indexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
+import { localStorageStore } from '../../../src/web/stores/local-storage-store.ts'
 
 const stores: Readonly<Record<string, () => Promise<UserStore>>> = {
   IndexedDB: () => indexedDbStore('tabs'),

@@ -1,0 +1,95 @@
+// What bench `learn` streams past the model: 300 turns of three kinds of text, as tokens with those that are scored marked.
+
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { readFile } from 'node:fs/promises'
+import type { Adapter } from '../../src/adapters/index.ts'
+import { joinFloats } from '../../src/base/concat.ts'
+import { keyLayer } from '../../src/learn/index.ts'
+import { readDataFile } from '../../src/node/data.ts'
+import type { LoadedModel } from '../../src/node/model.ts'
+import { encodeData, type EncodedRow } from '../../src/train/data/encode.ts'
+import { dataSet } from '../../src/train/data/jsonl.ts'
+import { spacedJson } from '../../src/cli/quickstart/snips.ts'
+
+const folder = fileURLToPath(new URL('../../examples/data', import.meta.url))
+const pieceTokens = 96
+
+export interface Stream {
+  readonly name: string
+  readonly turns: readonly EncodedRow[]
+}
+
+type Row = Readonly<Record<string, unknown>>
+
+/** Questions as chats without a system message of their own, completions scored. */
+async function chats({ base }: LoadedModel, file: string, pair: (row: Row) => object, count: number): Promise<EncodedRow[]> {
+  const { rows } = await readDataFile(join(folder, file))
+  const options = { tokenizer: base.tokenizer!, chatTemplate: base.chatTemplate!, maxTokens: 384 }
+  return [...encodeData(dataSet(rows.slice(0, count).map(({ value }) => pair(value as Row)), file), options).rows] // prettier-ignore
+}
+
+/** A text in pieces; every token but a piece's first is scored. */
+async function pieces({ base }: LoadedModel, file: string, count: number): Promise<EncodedRow[]> {
+  const ids = base.tokenizer!.encode(await readFile(join(folder, file), 'utf8'))
+  return Array.from({ length: count }, (_, i) => ({
+    ids: Int32Array.from(ids.slice(i * pieceTokens, (i + 1) * pieceTokens)),
+    weights: new Float32Array(pieceTokens).fill(1, 1),
+  }))
+}
+
+/** Questions that have nothing to do with any stream; every token but the first is scored. */
+export async function generalText({ base }: LoadedModel): Promise<Stream> {
+  const { rows } = await readDataFile(join(folder, 'gsm8k/questions.jsonl'))
+  const turns = rows.map(({ value }) => {
+    const ids = Int32Array.from(base.tokenizer!.encode(String((value as Row)['question'])))
+    return { ids, weights: new Float32Array(ids.length).fill(1, 1) }
+  })
+  return { name: 'gsm8k', turns }
+}
+
+type Source = (model: LoadedModel, count: number) => Promise<EncodedRow[]>
+const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
+  ['snips', (model, count) => chats(model, 'snips_json/train.jsonl', ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }), count)],
+  ['cypher', (model, count) => chats(model, 'text2cypher/stream.jsonl', ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }), count)],
+  ['shakespeare', (model, count) => pieces(model, 'tinyshakespeare/train.txt', count)],
+]) // prettier-ignore
+
+export const streamNames: readonly string[] = [...sources.keys()]
+export const streamOf = async (model: LoadedModel, name: string, count: number): Promise<Stream> => ({
+  name,
+  turns: await sources.get(name)!(model, count),
+})
+
+/** A turn's final hidden states [T, D] before the tokens that are scored, what a memory knows them by, and those tokens. */
+export interface SeenTurn {
+  readonly hidden: Float32Array
+  readonly keys: Float32Array
+  readonly tokens: readonly number[]
+}
+
+/** States of all turns, once: the base is frozen, and so is the adapter. Turns of like length go together. */
+export async function seenTurns(model: LoadedModel, { turns }: Stream, adapter?: Adapter): Promise<SeenTurn[]> {
+  const order = [...turns.keys()].toSorted((a, b) => turns[a]!.ids.length - turns[b]!.ids.length)
+  const seen: SeenTurn[] = []
+  for (let start = 0; start < order.length; start += 6) {
+    const part = order.slice(start, start + 6)
+    const rows = await seenTogether(model, part.map((turn) => turns[turn]!), adapter) // prettier-ignore
+    part.forEach((turn, i) => (seen[turn] = rows[i]!))
+  }
+  return seen
+}
+
+async function seenTogether(model: LoadedModel, turns: readonly EncodedRow[], adapter: Adapter | undefined): Promise<SeenTurn[]> {
+  const { width } = model.config
+  const scored = turns.map(({ weights }) => [...weights.keys()].filter((t) => weights[t]! > 0))
+  const at = scored.map((places) => places.map((t) => t - 1))
+  const entering = turns.map((): Float32Array[] => [])
+  const states = { layer: keyLayer(model.config), take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()) }
+  const rows = await model.hidden(turns.map(({ ids }) => [...ids.slice(0, -1)]), { at, states, ...(adapter && { adapter }) }) // prettier-ignore
+  return turns.map(({ ids }, i) => {
+    const whole = joinFloats(entering[i]!)
+    const keys = at[i]!.map((t) => whole.subarray(t * width, (t + 1) * width))
+    return { hidden: joinFloats(rows[i]!), keys: joinFloats(keys), tokens: scored[i]!.map((t) => ids[t]!) }
+  })
+}

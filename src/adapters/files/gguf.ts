@@ -1,0 +1,168 @@
+// LoRA adapters as GGUF files for llama.cpp, both ways: names and order of rows as its convert_lora_to_gguf.py writes them.
+// llama.cpp scales each pair by alpha/rank, with one alpha for the file.
+
+import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import type { ByteSource } from '../../formats/byte-source.ts'
+import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
+import { openGguf, type GgufFile } from '../../formats/gguf/reader.ts'
+import { ggufArchitectures } from '../../formats/gguf/architectures.ts'
+import { ggufToHuggingFace, huggingFaceToGguf } from '../../formats/gguf/names.ts'
+import type { GgufEntry } from '../../formats/gguf/types.ts'
+import { ggufChunks } from '../../formats/gguf/writer.ts'
+import { interleaveRotaryRows, splitRotaryRows } from '../../formats/rotary-rows.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
+import { checkAdapter, type Adapter } from '../adapter.ts'
+import { peftKey } from '../keys.ts'
+import type { ServingForm, WeightOf } from '../kinds/kind.ts'
+import type { LoraConfig } from '../kinds/lora-config.ts'
+import { configOfRanks } from './lora-from-ranks.ts'
+import { transposed } from '../kinds/matrices.ts'
+import { servingForms } from '../serving/serving-weights.ts'
+import { adaptableModules } from '../adapted-layers.ts'
+
+/** Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its library leaves that to its callers. */
+const INVOCATION = 'adapter.alora.invocation_tokens'
+
+/** llama.cpp's names of the architectures that it calls otherwise than transformers. */
+const renamed: Readonly<Record<string, string>> = { mistral: 'llama', gemma3_text: 'gemma3' }
+const ggufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
+
+const layerPath = /\.\d+\./
+/** llama.cpp finds no tensor for such a head, and multiplies by the pair of such an embedding at the head too, where shapes do not fit: it aborts. */
+const tiedProblem = 'the head and the embedding share one weight, on which llama.cpp takes no adapter'
+
+/** Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp turns neighbours. */
+function reorderedHeads(config: ModelConfig, path: string): number | undefined {
+  if (!ggufArchitectures[ggufArchitecture(config)]?.interleavedRotary) return undefined
+  if (path.endsWith('.q_proj')) return config.heads
+  return path.endsWith('.k_proj') ? config.kvHeads : undefined
+}
+
+/**
+ * The file's chunks for any adapter that is two matrices a layer: LoRA of every scale, LoKr, LoHa, VeRA, PiSSA, OLoRA; their scales go into B.
+ * Throws UnsupportedError listing what GGUF cannot hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or
+ * embedding, which llama.cpp does not take.
+ */
+export function ggufAdapterChunks(
+  adapter: Adapter,
+  model: ModelGraph,
+  { dtype = 'f32', weightOf }: { readonly dtype?: 'f32' | 'f16' | 'bf16'; readonly weightOf?: WeightOf } = {},
+): Generator<Uint8Array> {
+  const architecture = ggufArchitecture(model.config)
+  const forms = servingForms(adapter, model, weightOf)
+  const { invocationTokens } = adapter.config
+  const alpha = adapter.kind === 'lora' ? (adapter.config as LoraConfig).alpha : 1
+  const problems: string[] = []
+  const tensors = new Map<string, Tensor>()
+  for (const [path, form] of forms) {
+    const name = huggingFaceToGguf(`${path}.weight`, architecture)
+    if (form.shift || form.u || form.v) problems.push(`${path}: more than two matrices`)
+    else if (model.config.tiedEmbeddings && !layerPath.test(path)) problems.push(`${path}: ${tiedProblem}`)
+    else if (!name) problems.push(`${path}: ${architecture} has no such tensor`)
+    else for (const [side, tensor] of sidesOf(model.config, path, form, alpha)) tensors.set(`${name}.lora_${side}`, asType(tensor, dtype))
+  }
+  if (problems.length > 0) throw new UnsupportedError(`A GGUF adapter cannot hold:\n  ${problems.join('\n  ')}`)
+  const metadata = new Map<string, GgufEntry>([
+    ['general.type', { type: 'string', value: 'adapter' }],
+    ['general.architecture', { type: 'string', value: architecture }],
+    ['adapter.type', { type: 'string', value: 'lora' }],
+    ['adapter.lora.alpha', { type: 'f32', value: alpha }],
+    ...(invocationTokens ? [[INVOCATION, { type: 'u32[]', value: Uint32Array.from(invocationTokens) }] satisfies [string, GgufEntry]] : []),
+  ])
+  return ggufChunks({ metadata, tensors })
+}
+
+/** A, and B with what llama.cpp will multiply by taken out. */
+function sidesOf(config: ModelConfig, path: string, { A, B }: ServingForm, alpha: number): readonly (readonly ['a' | 'b', F32Tensor])[] {
+  const rank = B.shape[1]!
+  const bare = f32(B.shape, B.data.map((value) => (value * rank) / alpha)) // prettier-ignore
+  const heads = reorderedHeads(config, path)
+  return [['a', A], ['b', heads === undefined ? bare : (interleaveRotaryRows(bare, heads) as F32Tensor)]] // prettier-ignore
+}
+
+const asType = (tensor: F32Tensor, dtype: 'f32' | 'f16' | 'bf16'): Tensor =>
+  dtype === 'f32' ? tensor : { dtype, shape: tensor.shape, data: fromFloat32(tensor.data, dtype) }
+
+/**
+ * Reads a GGUF LoRA adapter as a LoRA with PEFT's names and order of rows. Throws UnsupportedError for other adapters, other
+ * architectures than the model's and tensors of another form (all listed), FormatError for a half pair, MismatchError for wrong shapes.
+ */
+export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Promise<Adapter> {
+  const file = await openGguf(source)
+  try {
+    const settings = checkMetadata(file, model.config)
+    const pairs = await readPairs(file, model)
+    const adapter = asAdapter(pairs, settings, model)
+    checkAdapter(adapter, model)
+    return adapter
+  } finally {
+    await file.close()
+  }
+}
+
+interface Settings {
+  /** 0: not scaled at all. */
+  readonly alpha: number
+  readonly invocationTokens?: readonly number[]
+}
+
+function checkMetadata({ name, metadata }: GgufFile, config: ModelConfig): Settings {
+  const wanted = { 'general.type': 'adapter', 'adapter.type': 'lora', 'general.architecture': ggufArchitecture(config) }
+  const problems = Object.entries(wanted).flatMap(([key, value]) => {
+    const got = metadata.get(key)
+    return got === value ? [] : [`${key}: got ${JSON.stringify(got) ?? 'nothing'}, expected ${JSON.stringify(value)}`]
+  })
+  const invocation = metadata.get(INVOCATION)
+  if (invocation !== undefined && !(invocation instanceof Uint32Array && invocation.length > 0))
+    problems.push(`${INVOCATION}: got ${JSON.stringify(invocation)}, expected a list of token ids`)
+  if (problems.length > 0) throw new UnsupportedError(`${name}: is no LoRA adapter for this model:\n  ${problems.join('\n  ')}`)
+  const alpha = Number(metadata.get('adapter.lora.alpha') ?? 0)
+  return { alpha, ...(invocation === undefined ? {} : { invocationTokens: [...(invocation as Uint32Array)] }) }
+}
+
+interface Pair {
+  readonly module: ModuleInfo
+  readonly a: Tensor
+  readonly b: Tensor
+}
+
+async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
+  const modules = new Map(adaptableModules(model).map((module) => [module.path, module]))
+  const sides = new Map<ModuleInfo, { a?: string; b?: string }>()
+  const strangers: string[] = []
+  for (const name of file.tensors.keys()) {
+    const [, base, side] = /^(.*\.weight)\.lora_([ab])$/.exec(name) ?? []
+    const path = base && ggufToHuggingFace(base, ggufArchitecture(model.config))?.slice(0, -'.weight'.length)
+    const module = path ? modules.get(path) : undefined
+    if (module) sides.set(module, { ...sides.get(module), [side!]: name })
+    else strangers.push(name)
+  }
+  if (strangers.length > 0)
+    throw new UnsupportedError(`${file.name}: the model has no layer for these tensors:\n  ${strangers.join('\n  ')}`)
+  const pairs: Pair[] = []
+  for (const [module, { a, b }] of sides) {
+    if (!a || !b) throw new FormatError(`${file.name}: ${a ?? b} has no partner.`)
+    const heads = reorderedHeads(model.config, module.path)
+    const tensorB = await file.read(b)
+    pairs.push({ module, a: await file.read(a), b: heads === undefined ? tensorB : splitRotaryRows(tensorB, heads) })
+  }
+  return pairs
+}
+
+function asAdapter(pairs: readonly Pair[], { alpha, invocationTokens }: Settings, model: ModelGraph): Adapter {
+  const tensors = new Map<string, Tensor>()
+  const ranks = new Map<string, number>()
+  for (const { module, a, b } of pairs) {
+    const embedding = module.kind === 'embedding'
+    const [rows, columns] = a.shape as [number, number]
+    const A = embedding ? f32([columns, rows], transposed(toFloat32(a), rows, columns)) : a // the file has a row for each token
+    tensors.set(peftKey(`${module.path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`), A)
+    tensors.set(peftKey(`${module.path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`), b)
+    ranks.set(module.path, b.shape[1]!)
+  }
+  // llama.cpp divides by each pair's own rank; without an alpha it does not scale at all.
+  const config = configOfRanks(ranks, (rank) => (alpha === 0 ? rank : alpha), model)
+  return { kind: 'lora', config: { ...config, ...(invocationTokens ? { invocationTokens } : {}) }, tensors }
+}

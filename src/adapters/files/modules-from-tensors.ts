@@ -1,0 +1,25 @@
+// The modules of an adapter as its own tensors tell them, for looking at one without its base. Kinds whose tensors tell too little have none.
+
+import type { ModuleInfo } from '../../graph/model-graph.ts'
+import type { Adapter } from '../adapter.ts'
+import { inputName, peftKey } from '../keys.ts'
+import { kindNamed } from '../kinds/kind-table.ts'
+
+/** In the order of the tensors. Whether the base's layer has a bias is not told, and said to be not. */
+export function toldModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>): ModuleInfo[] {
+  const { sizes } = kindNamed(kind)
+  if (!sizes) return []
+  const paths = new Set([...tensors.keys()].flatMap(ownersOf))
+  return [...paths].flatMap((path): ModuleInfo[] => {
+    const told = sizes((name) => tensors.get(peftKey(`${path}.${name}`))?.shape)
+    if (!told) return []
+    const layer = /\.(\d+)\./.exec(`.${path}.`)?.[1]
+    return [{ path, ...told, bias: false, ...(layer === undefined ? {} : { layer: Number(layer) }) }]
+  })
+}
+
+/** Names of tensors have one part or two: 'hada_w1_a', 'lora_A.weight'. */
+function ownersOf(key: string): string[] {
+  const parts = inputName(key).split('.')
+  return [parts.slice(0, -2).join('.'), parts.slice(0, -1).join('.')].filter((path) => path !== '')
+}

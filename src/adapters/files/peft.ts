@@ -1,0 +1,153 @@
+// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. What was loaded is saved under the same keys.
+// Folders in 8 or 4 bits look alike, with another peft_type and another file name: PEFT cannot read them, and must not believe that it can.
+
+import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import type { BlockCodeName } from '../../formats/block-code.ts'
+import type { ByteFolder, ByteSink, ByteSource } from '../../formats/byte-source.ts'
+import { memorySource } from '../../formats/memory-source.ts'
+import { openSafetensors } from '../../formats/safetensors/reader.ts'
+import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import type { Adapter, AdapterMetadata } from '../adapter.ts'
+import { isRecord } from '../../base/schema.ts'
+import type { PeftJson } from '../kinds/kind.ts'
+import { kindNamed, kindOfPeft } from '../kinds/kind-table.ts'
+import { isBlockStorage, restoredTensors, storedTensors, type StorageType } from './storage.ts'
+
+const configFile = 'adapter_config.json'
+const tensorFile = 'adapter_model.safetensors'
+const torchFile = 'adapter_model.bin'
+
+/** The file with an adapter's tensors: 'adapter_model.safetensors', 'adapter_model.int4.safetensors'. */
+export const tensorFileOf = (dtype?: StorageType): string =>
+  dtype !== undefined && isBlockStorage(dtype) ? `adapter_model.${dtype}.safetensors` : tensorFile
+
+/** What stands before PEFT's own peft_type where the tensors are in blocks: 'GRAFT_INT4_LORA' is none of PEFT's, so it stops there. */
+const markOf = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
+
+/** The configuration as PEFT would have it, and the block type of the tensors. */
+export function unmarked(json: PeftJson): { readonly json: PeftJson; readonly blocks?: BlockCodeName } {
+  const { peft_type: marked } = json
+  const blocks = (['int8', 'int4'] as const).find((dtype) => typeof marked === 'string' && marked.startsWith(markOf(dtype)))
+  return blocks ? { json: { ...json, peft_type: String(marked).slice(markOf(blocks).length) }, blocks } : { json }
+}
+
+/**
+ * Reads an adapter as PEFT saves it; tensors keep their element types, and those in 8 or 4 bits become f32. Throws NotFoundError for a missing
+ * file, FormatError for a corrupt one, UnsupportedError for another kind, for settings that are not supported, and for weights in torch's own format.
+ */
+export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
+  const { json, blocks } = unmarked(await readAdapterConfig(folder))
+  if (isMlxConfig(json))
+    throw new UnsupportedError(`${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`)
+  const kind = kindOfPeft(json, `${folder.name}/${configFile}`)
+  const config = kind.readConfig(json, `${folder.name}/${configFile}`)
+  const fileName = tensorFileOf(blocks)
+  const { tensors, metadata } = restoredTensors(await readAdapterFile(folder, fileName), blocks, `${folder.name}/${fileName}`)
+  const baseModel = json['base_model_name_or_path']
+  return {
+    kind: kind.name,
+    config,
+    tensors,
+    ...(typeof baseModel === 'string' ? { baseModel } : {}),
+    ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
+  }
+}
+
+/** Whether a configuration is mlx-lm's. */
+export const isMlxConfig = (json: PeftJson): boolean => !('peft_type' in json) && isRecord(json['lora_parameters'])
+
+/** The folder's adapter_config.json. */
+export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
+  const source = await folder.open(configFile)
+  if (!source) throw new NotFoundError(`${folder.name}: has no ${configFile}; an adapter is a folder as PEFT saves it.`)
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.sizeBytes)))
+  } catch (cause) {
+    throw new FormatError(`${source.name}: is not JSON.`, { cause })
+  } finally {
+    await source.close?.()
+  }
+  if (!isRecord(json)) throw new FormatError(`${source.name}: is not a JSON object.`)
+  return json
+}
+
+/** All tensors of a file of the folder, in the types they have there. */
+export const readAdapterTensors = async (folder: ByteFolder, fileName = tensorFile): Promise<Map<string, Tensor>> =>
+  (await readAdapterFile(folder, fileName)).tensors
+
+/** The same with the header's texts, `format` left out: it names the library that wrote the file. */
+async function readAdapterFile(
+  folder: ByteFolder,
+  fileName = tensorFile,
+): Promise<{ tensors: Map<string, Tensor>; metadata: AdapterMetadata }> {
+  const source = await folder.open(fileName)
+  if (!source) {
+    const torch = fileName === tensorFile ? await folder.open(torchFile) : undefined
+    await torch?.close?.()
+    if (!torch) throw new NotFoundError(`${folder.name}: has no ${fileName}.`)
+    throw new UnsupportedError(
+      `${folder.name}: its weights are in ${torchFile}, which only torch can read safely. Convert it in Python: ` +
+        `from safetensors.torch import save_file; import torch; save_file(torch.load("${torchFile}", weights_only=True), "${tensorFile}")`,
+    )
+  }
+  const store = await openSafetensors(await inOneRead(source))
+  try {
+    const tensors = new Map<string, Tensor>()
+    for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
+    const { format: _format, ...metadata } = store.metadata as AdapterMetadata
+    return { tensors, metadata }
+  } finally {
+    await store.close()
+  }
+}
+
+const largestRead = 1 << 28 // bytes; a larger file, such as one with whole embeddings, is read tensor by tensor
+
+/** The file's content read at once: hundreds of small tensors one by one take several times as long. */
+async function inOneRead(source: ByteSource): Promise<ByteSource> {
+  if (source.sizeBytes > largestRead) return source
+  try {
+    return memorySource(source.name, await source.read(0, source.sizeBytes))
+  } finally {
+    await source.close?.()
+  }
+}
+
+export interface SaveOptions {
+  /** Element type of the tensors in the file; the adapter's own unless given. 'int8' and 'int4' are for Graft alone: PEFT cannot read them. */
+  readonly dtype?: StorageType | undefined
+}
+
+/**
+ * Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole.
+ * Throws NumericError, before anything is written, for values that the type cannot hold.
+ */
+export async function saveAdapter(made: Adapter, sink: ByteSink, { dtype }: SaveOptions = {}): Promise<void> {
+  const adapter = savedForm(made)
+  const { tensors, metadata } = dtype === undefined ? { tensors: adapter.tensors, metadata: {} } : storedTensors(adapter, dtype)
+  const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
+  const chunks = safetensorsChunks(tensors, { format: blocks ? 'graft' : 'pt', ...adapter.metadata, ...metadata })
+  await sink.write(tensorFileOf(blocks), chunks)
+  await sink.write(configFile, [new TextEncoder().encode(configText(adapter, blocks))])
+}
+
+/** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */
+export function savedForm(adapter: Adapter): Adapter {
+  const saved = kindNamed(adapter.kind).savedAs?.(adapter.config, adapter.tensors)
+  return saved ? { ...adapter, ...saved } : adapter
+}
+
+/** adapter_config.json: keys sorted, two spaces, as PEFT writes it. */
+export function configText({ kind, config, baseModel }: Adapter, blocks?: BlockCodeName): string {
+  const row = kindNamed(kind)
+  const json: PeftJson = {
+    inference_mode: true,
+    ...row.writeConfig(config),
+    peft_type: (blocks ? markOf(blocks) : '') + row.peftType,
+    ...(baseModel === undefined ? {} : { base_model_name_or_path: baseModel }),
+  }
+  const keys = Object.keys(json).sort()
+  return JSON.stringify(Object.fromEntries(keys.map((key) => [key, json[key]])), null, 2)
+}

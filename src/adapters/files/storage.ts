@@ -1,0 +1,172 @@
+// The element types in which files keep an adapter's tensors, and the way back. 8 and 4 bits are blocks with scales (formats/block-code.ts):
+//
+//     int8: <key>.q I8 [shape of the tensor]      <key>.scale BF16 [⌈values/64⌉]
+//     int4: <key>.q U8 [⌈values/2⌉]               <key>.scale BF16 [⌈values/64⌉]     shape in the header
+//
+// The header's `graft.storage` says version, type, block size and, for int4, shapes. Knows no folders.
+
+import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
+import {
+  badScales,
+  type BlockCode,
+  type BlockCodeName,
+  blockCodes,
+  blockSizes,
+  blockValues,
+  fromBlocks,
+  toBlocks,
+} from '../../formats/block-code.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import { listed } from '../../formats/quote.ts'
+import { encoded } from '../../formats/encode-dtype.ts'
+import { jsonProblem } from '../../formats/json-problem.ts'
+import { type Adapter, checkFinite } from '../adapter.ts'
+import { baseCopyOf } from '../base-copy.ts'
+import { isRecord } from '../../base/schema.ts'
+import { inputName } from '../keys.ts'
+import { kindNamed } from '../kinds/kind-table.ts'
+
+export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const
+export type StorageType = (typeof storageTypes)[number]
+
+export const isBlockStorage = (dtype: string): dtype is BlockCodeName => Object.hasOwn(blockCodes, dtype)
+
+/** What stands in a tensor file: tensors by name, and the header's texts. */
+export interface StoredTensors {
+  readonly tensors: ReadonlyMap<string, Tensor>
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+type AdapterTensors = Pick<Adapter, 'kind' | 'config' | 'tensors'>
+
+const headerKey = 'graft.storage'
+const [codesName, scaleName] = ['.q', '.scale']
+const version = 1
+const deepestHeader = 4 // an object of an object of lists, and one to spare
+
+/**
+ * The tensors in this element type. Blocks are for matrices of a detour: vectors, factors near one and modules that are saved whole change the
+ * base's numbers themselves, where an error of some percent would be larger than the whole adapter; they keep their type.
+ * Throws NumericError that names the tensor for what f16 or a block cannot hold, OptionError for another type.
+ */
+export function storedTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
+  if (!storageTypes.includes(dtype))
+    throw new OptionError(`Adapter files hold ${storageTypes.join(', ')}; got dtype ${JSON.stringify(dtype)}.`)
+  const { tensors } = adapter
+  if (!isBlockStorage(dtype)) {
+    const floats = [...tensors].map(([key, { shape, ...tensor }]): [string, Tensor] => [
+      key,
+      encoded(key, f32(shape, toFloat32({ shape, ...tensor })), dtype),
+    ])
+    return { tensors: new Map(floats), metadata: {} }
+  }
+  checkFinite(adapter)
+  const stored = new Map<string, Tensor>()
+  const shapes: Record<string, readonly number[]> = {}
+  for (const [key, tensor] of tensors) {
+    if (keepsItsType(adapter, key, tensor)) {
+      stored.set(key, tensor)
+      continue
+    }
+    const code = blockCodes[dtype]
+    const { codes, scales } = toBlocks(code, toFloat32(tensor))
+    stored.set(key + codesName, { dtype: code.dtype, shape: code.codesPerByte === 1 ? tensor.shape : [codes.length], data: codes })
+    stored.set(key + scaleName, { dtype: 'bf16', shape: [scales.length], data: scales })
+    if (code.codesPerByte > 1) shapes[key] = tensor.shape
+  }
+  const header = { version, dtype, blockSize: blockValues, ...(blockCodes[dtype].codesPerByte > 1 ? { shapes } : {}) }
+  return { tensors: stored, metadata: { [headerKey]: JSON.stringify(header) } }
+}
+
+function keepsItsType({ kind, config: { modulesToSave = [] } }: AdapterTensors, key: string, { shape }: Tensor): boolean {
+  if (shape.length !== 2 || sizeOf(shape) === 0 || baseCopyOf(key) !== undefined) return true
+  const name = inputName(key)
+  const module = name.slice(0, name.lastIndexOf('.'))
+  return modulesToSave.some((saved) => module.endsWith(saved)) || (kindNamed(kind).factors ?? []).some((factor) => key.endsWith(factor))
+}
+
+/** The adapter as it comes back from a file of this type: for comparing without a file. */
+export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageType): Of {
+  return {
+    ...adapter,
+    tensors: restoredTensors(storedTensors(adapter, dtype), isBlockStorage(dtype) ? dtype : undefined, 'memory').tensors,
+  }
+}
+
+/**
+ * The tensors of a file whose configuration says that it holds blocks, unpacked to f32, and the header's other texts. Throws FormatError with
+ * everything that is wrong: codes without scales, lengths that do not fit, scales that are NaN; UnsupportedError for another version.
+ */
+export function restoredTensors(file: StoredTensors, dtype: BlockCodeName | undefined, fileName: string): StoredTensors {
+  const { [headerKey]: header, ...metadata } = file.metadata
+  if (dtype === undefined) return { tensors: file.tensors, metadata }
+  const shapes = readHeader(header, dtype, fileName)
+  const tensors = new Map<string, Tensor>()
+  const problems: string[] = []
+  for (const [name, tensor] of file.tensors) {
+    const key = keyOf(name, codesName)
+    if (key !== undefined) {
+      const restored = unpacked(blockCodes[dtype], tensor, file.tensors.get(key + scaleName), shapes?.get(key))
+      if (typeof restored === 'string') problems.push(`${key}: ${restored}`)
+      else tensors.set(key, restored)
+    } else if (keyOf(name, scaleName) === undefined) tensors.set(name, tensor)
+    else if (!file.tensors.has(keyOf(name, scaleName)! + codesName)) problems.push(`${name}: there are no codes for these scales`)
+  }
+  for (const key of shapes?.keys() ?? []) if (!file.tensors.has(key + codesName)) problems.push(`${key}: has a shape and no codes`)
+  if (problems.length > 0)
+    throw new FormatError(`${fileName}: its ${dtype} blocks are not whole; the file is torn or was changed:\n${listed(problems)}`)
+  return { tensors, metadata }
+}
+
+const keyOf = (name: string, ending: string): string | undefined => (name.endsWith(ending) ? name.slice(0, -ending.length) : undefined)
+
+/** The tensor, or what is wrong with its blocks. */
+function unpacked(
+  code: BlockCode,
+  { dtype, shape, data }: Tensor,
+  scale: Tensor | undefined,
+  given: readonly number[] | undefined,
+): Tensor | string {
+  const own = code.codesPerByte === 1 ? shape : given
+  if (!own) return 'the header has no shape for it'
+  const values = sizeOf(own)
+  const expected = blockSizes(code, values)
+  if (dtype !== code.dtype || data.length !== expected.codeBytes)
+    return `got ${data.length} codes of type ${dtype}, expected ${expected.codeBytes} of type ${code.dtype} for [${own.join(', ')}]`
+  if (!scale) return 'has no scales'
+  if (scale.dtype !== 'bf16' || scale.data.length !== expected.scales)
+    return `got ${scale.data.length} scales of type ${scale.dtype}, expected ${expected.scales} of type bf16`
+  const scales = scale.data as Uint16Array
+  const bad = badScales(scales)
+  if (bad.length > 0) return `the scale of block ${bad.slice(0, 8).join(', ')} is NaN or infinite`
+  return f32(own, fromBlocks(code, { codes: data as Uint8Array | Int8Array, scales }, values))
+}
+
+/** Shapes by key; undefined where the codes have them. */
+function readHeader(text: string | undefined, dtype: BlockCodeName, fileName: string): ReadonlyMap<string, readonly number[]> | undefined {
+  if (text === undefined) throw new FormatError(`${fileName}: its header does not say how its ${dtype} blocks lie (${headerKey}).`)
+  const header = parsed(text)
+  if (!isRecord(header)) throw new FormatError(`${fileName}: ${headerKey} in its header is not a JSON object.`)
+  const got = { version: header['version'], dtype: header['dtype'], blockSize: header['blockSize'] }
+  const expected = { version, dtype, blockSize: blockValues }
+  if (JSON.stringify(got) !== JSON.stringify(expected))
+    throw new UnsupportedError(`${fileName}: its blocks are ${JSON.stringify(got)}; expected ${JSON.stringify(expected)}.`)
+  if (blockCodes[dtype].codesPerByte === 1) return undefined
+  const { shapes } = header
+  const isShape = (value: unknown): value is number[] =>
+    Array.isArray(value) &&
+    value.every((item) => Number.isSafeInteger(item) && item >= 0) &&
+    Number.isSafeInteger(sizeOf(value as number[]))
+  if (!isRecord(shapes) || !Object.values(shapes).every(isShape))
+    throw new FormatError(`${fileName}: ${headerKey} in its header must give every tensor's shape as a list of whole numbers.`)
+  return new Map(Object.entries(shapes as Record<string, number[]>))
+}
+
+function parsed(text: string): unknown {
+  try {
+    return jsonProblem(text, deepestHeader) === undefined ? JSON.parse(text) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,114 @@
+// DoRA: LoRA with a learned length for every row of the weight. Liu et al. 2024, arXiv:2402.09353.
+//
+//     n = ‖W + s·B·A‖₂ by row, a constant for the gradient     y = (m/n) ⊙ (W·x + s·B·(A·x)) + bias     m: [out]
+//
+// m starts at n, so a fresh adapter changes nothing. At serving m/n is a vector that is made once: one more product by element than LoRA.
+
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import { f32 } from '../../base/tensor.ts'
+import type { Value } from '../../graph/ir.ts'
+import type { ModuleInfo } from '../../graph/model-graph.ts'
+import type { Operators } from '../../graph/operation.ts'
+import { withoutOptions } from '../../base/schema.ts'
+import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, Site } from './kind.ts'
+import { biasSpecs, lora, loraParts, loraSizes, rankAndScale } from './lora.ts'
+import { completeLora, loraOptions, readLoraConfig, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { addProduct, rowNorms, scaleRows } from './matrices.ts'
+import { hitsLinear } from '../targets.ts'
+
+const magnitudeName = 'lora_magnitude_vector'
+
+const magnitudeSpec = ({ outFeatures, inFeatures }: ModuleInfo): ParameterSpec => ({
+  name: magnitudeName,
+  shape: [outFeatures],
+  trainable: true,
+  start: (_random, base) => rowNorms(base('weight'), outFeatures, inFeatures),
+})
+
+/**
+ * ‖W + s·B·A‖ by row, without making that matrix: its square is ‖W‖² + 2s·Σ_r B ⊙ (W·Aᵀ) + s²·Σ_r B ⊙ (B·(A·Aᵀ)), each [out].
+ */
+function normOf(g: Operators, weight: Value, A: Value, B: Value, scale: number): Value {
+  const bySum = (x: Value, y: Value): Value => g.reduceSum(g.multiply(x, y), [1]) // [out]
+  const crossed = bySum(B, g.matmul(weight, A, { transB: true, alpha: 2 * scale })) // W·Aᵀ: [out, R]
+  const detour = bySum(B, g.matmul(B, g.matmul(A, A, { transB: true }), { alpha: scale * scale })) // A·Aᵀ: [R, R]
+  return g.op('squareRoot', [g.add(bySum(weight, weight), g.add(crossed, detour))])
+}
+
+/** W + s·B·A as a new array, and m/n. */
+function directed(config: LoraConfig, { module, base, tensor }: ModuleTensors): { weight: Float32Array; ratio: Float32Array } {
+  const { inFeatures, outFeatures } = module
+  const { rank, scale } = rankAndScale(config, module)
+  const weight = base('weight').slice()
+  addProduct(weight, tensor(loraParts.b), tensor(loraParts.a), [outFeatures, rank, inFeatures], scale)
+  const norms = rowNorms(weight, outFeatures, inFeatures)
+  return { weight, ratio: tensor(magnitudeName).map((length, i) => length / norms[i]!) }
+}
+
+function scaled(g: Operators, site: Site, config: LoraConfig): Value {
+  const { module, weight, x } = site
+  if (!weight) throw new UnsupportedError(`${module.path}: DoRA needs the base's weight in its graph; attach it before packing the base.`)
+  const { scale } = rankAndScale(config, module)
+  const [A, B] = [site.parameter(loraParts.a), site.parameter(loraParts.b)]
+  const [own] = biasSpecs(config, module, true)
+  const bias = own ? site.parameter(own.name) : site.bias
+  const dropped = config.dropout > 0 ? site.dropout(x) : x
+  const y = site.base(own && bias ? { bias } : {})
+  const withoutBias = (output: Value): Value => (bias ? g.subtract(output, bias) : output)
+  const direct = withoutBias(dropped === x ? y : site.base({ x: dropped, ...(own && bias ? { bias } : {}) }))
+  const delta = g.matmul(g.matmul(dropped, A, { transB: true }), B, { transB: true, alpha: scale })
+  const ratio = g.divide(site.parameter(magnitudeName), g.op('stopGradient', [normOf(g, weight, A, B, scale)])) // [out]
+  const turned = g.multiply(g.add(direct, delta), ratio)
+  if (dropped !== x) return g.add(y, g.subtract(turned, direct)) // dropout changes what is added to the base's output, not that output
+  return bias ? g.add(turned, bias) : turned
+}
+
+export const dora: AdapterKind<LoraConfig> = {
+  name: 'dora',
+  peftType: 'LORA',
+  options: withoutOptions(loraOptions, 'loraBias', 'invocationTokens'),
+  claims: (json) => json['use_dora'] === true,
+  sizes: loraSizes,
+
+  complete(options) {
+    const config = withoutInvocation(completeLora(options), 'DoRA')
+    if (config.loraBias) throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
+    return config
+  },
+
+  readConfig(json, fileName) {
+    const { use_dora: _dora, ...others } = json
+    const config = readLoraConfig(others, fileName)
+    const clashes = [...(config.loraBias ? ['lora_bias: true'] : []), ...(config.invocationTokens ? ['alora_invocation_tokens'] : [])]
+    if (clashes.length > 0)
+      throw new UnsupportedError(`${fileName}: holds settings that are not supported:\n  ${clashes.join(' and ')} together with use_dora`)
+    return { ...config, peft: json }
+  },
+
+  writeConfig: (config): PeftJson => ({ ...writeLoraConfig(config), use_dora: true }),
+
+  parameters(config, module) {
+    const own = lora.parameters(config, module)
+    return hitsLinear(config, module, 'DoRA') ? [...own, magnitudeSpec(module)] : own
+  },
+
+  apply: (g, site, config) => (hitsLinear(config, site.module, 'DoRA') ? scaled(g, site, config) : lora.apply(g, site, config)),
+
+  merge(config, at) {
+    if (!hitsLinear(config, at.module, 'DoRA')) return lora.merge!(config, at)
+    const { weight, ratio } = directed(config, at)
+    scaleRows(weight, ratio)
+    const [own] = biasSpecs(config, at.module, true)
+    return own ? { weight, bias: at.tensor(own.name).slice() } : { weight }
+  },
+
+  servesFromBase: true,
+  serve(config, at) {
+    const form = lora.serve!(config, at)
+    if (!form) return undefined
+    const { ratio } = directed(config, at)
+    const v = f32([ratio.length], ratio)
+    if (!at.module.bias) return { ...form, v }
+    return { ...form, v, shift: f32([ratio.length], at.base('bias').map((value, i) => (1 - ratio[i]!) * value)) } // prettier-ignore
+  },
+}

@@ -1,0 +1,131 @@
+// The contract of an adapter kind: one file per kind, one row in kinds.ts, and the contract suite runs it.
+// A kind says which tensors it has, how they change a layer in a graph, and how they fold into a weight. It knows no files and no training.
+
+import type { Random } from '../../base/random.ts'
+import type { F32Tensor, Tensor } from '../../base/tensor.ts'
+import type { Value } from '../../graph/ir.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import type { Block, ModuleInfo } from '../../graph/model-graph.ts'
+import type { Operators } from '../../graph/operation.ts'
+import type { Fields } from '../../base/schema.ts'
+import type { TargetChoice } from '../targets.ts'
+
+/** The content of an adapter_config.json. */
+export type PeftJson = Readonly<Record<string, unknown>>
+
+/** What the configurations of all kinds share. Kinds without modules have no targets (an empty list). */
+export interface AdapterConfig extends TargetChoice {
+  /** Share of a detour's input that training drops; 0 is off. */
+  readonly dropout: number
+  /** Ends of paths of modules that are trained whole and saved along; see saved-modules.ts. */
+  readonly modulesToSave?: readonly string[]
+  /** The adapter acts on a row from the last occurrence of these token ids on, and on rows without them not at all; see activation.ts. */
+  readonly invocationTokens?: readonly number[]
+  /** The file's own keys, where it was read from one: what they hold beyond this configuration is written back unchanged. */
+  readonly peft?: PeftJson
+}
+
+/** A base weight by its checkpoint name. */
+export type WeightOf = (name: string) => Tensor
+
+/** The base's own numbers of one module, for kinds whose start, merge or serving depends on them. Throws where they were not given. */
+export type BaseValues = (part: 'weight' | 'bias') => Float32Array
+
+/** One tensor of an adapter. */
+export interface ParameterSpec {
+  /** PEFT's key after the module path: 'lora_A.weight'. Of a shared tensor: the whole key. */
+  readonly name: string
+  readonly shape: readonly number[]
+  readonly trainable: boolean
+  /** Values at the start, from a generator of this tensor's own. */
+  start(random: Random, base: BaseValues): Float32Array
+}
+
+/** A layer as `apply` meets it while a block's graph is rewritten. */
+export interface Site {
+  readonly module: ModuleInfo
+  /** linear: [.., in]; embedding: ids i64 [N, T] */
+  readonly x: Value
+  /** W [out, in] or table [V, D]; undefined where the base is packed in blocks. */
+  readonly weight: Value | undefined
+  readonly bias: Value | undefined
+  /** The kind's own tensor of this name as an input of the graph; a shared one by its whole key. */
+  parameter(name: string): Value
+  /** The layer itself, W·x + bias, on another x or with another bias. */
+  base(changes?: { readonly x?: Value; readonly bias?: Value }): Value
+  /** x times a fed keep-mask in a training graph, x itself in any other. */
+  dropout(x: Value): Value
+  /** 1 at tokens the adapter acts on, 0 at others: [.., 1]. For configurations with invocation tokens. */
+  activation(): Value
+}
+
+/** An adapter's tensors at one module, in f32, with what is known of the base there. */
+export interface ModuleTensors {
+  readonly module: ModuleInfo
+  readonly base: BaseValues
+  tensor(name: string): Float32Array
+}
+
+/**
+ * The run-time form of a module: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift, with every scale folded into B.
+ * A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v and shift: [out]; u and v absent: ones, shift absent: zeros.
+ */
+export interface ServingForm {
+  readonly A: F32Tensor
+  readonly B: F32Tensor
+  readonly shift?: F32Tensor
+  readonly u?: F32Tensor
+  readonly v?: F32Tensor
+  /** Only tokens from the last occurrence of these on get B·(A·x) and the shift; absent: all. */
+  readonly invocation?: readonly number[]
+}
+
+export type ModuleSizes = Pick<ModuleInfo, 'kind' | 'inFeatures' | 'outFeatures'>
+
+export interface MergedModule {
+  readonly weight: Float32Array
+  readonly bias?: Float32Array
+}
+
+export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
+  /** 'lora' */
+  readonly name: string
+  /** `peft_type` in adapter_config.json: 'LORA'. */
+  readonly peftType: string
+  /** Where kinds share a peft_type: whether this file is this kind's. */
+  claims?(json: PeftJson): boolean
+  /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */
+  readonly options: Fields
+  /** A whole configuration from what a user gave; throws OptionError that lists everything wrong with it. */
+  complete(options: Readonly<Record<string, unknown>>): Config
+  /** The configuration with what it takes from the model it is made for, where its file says so much. */
+  fit?(config: Config, model: ModelConfig): Config
+  /** Throws UnsupportedError that lists every key and value which would change the result and is not supported. */
+  readConfig(json: PeftJson, fileName: string): Config
+  writeConfig(config: Config): PeftJson
+  /** The adapter as its files hold it, where that is another kind. */
+  savedAs?(
+    config: Config,
+    tensors: ReadonlyMap<string, Tensor>,
+  ): { kind: string; config: AdapterConfig; tensors: ReadonlyMap<string, Tensor> }
+  /** Names of tensors whose values lie near one and multiply what the base computes: they are never rounded to a few bits. */
+  readonly factors?: readonly string[]
+  /** What the tensors alone tell of a module, by the shape of its tensor of a name; undefined where they tell nothing, absent where they never do. */
+  sizes?(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined
+  /** The tensors at one module; none where the configuration does not touch it. */
+  parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
+  /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */
+  shared?(config: Config, modules: readonly ModuleInfo[], model: ModelConfig): readonly ParameterSpec[]
+  /** The module's output with the adapter. */
+  apply(g: Operators, site: Site, config: Config): Value
+  /** A block with the kind's effect on what flows into it (soft prompts), after its layers were dealt with; the block itself where there is none. */
+  applyToBlock?(block: Block, config: Config): Block
+  /** Virtual tokens that every row of ids must begin with: −1 to −P. They are read like tokens, and their logits mean nothing. */
+  virtualTokens?(config: Config): number
+  /** The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to fold into. */
+  merge?(config: Config, at: ModuleTensors): MergedModule
+  /** Whether `serve` asks for the base's own numbers. */
+  readonly servesFromBase?: boolean
+  /** Absent, or undefined for this configuration: served by an attached graph of its own. */
+  serve?(config: Config, at: ModuleTensors): ServingForm | undefined
+}

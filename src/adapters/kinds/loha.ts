@@ -1,0 +1,101 @@
+// LoHa: the change of a weight as the product, number by number, of two low-rank matrices. Hyeon-Woo et al. 2022 (FedPara), arXiv:2108.06098.
+//
+//     ΔW = s·(w1_a·w1_b) ⊙ (w2_a·w2_b), s = alpha/R     w·_a: [out, R]   w·_b: [R, in]
+//
+// That is a detour of rank R² exactly: A[(i, j), :] = w1_b[i] ⊙ w2_b[j], B[:, (i, j)] = w1_a[:, i] ⊙ w2_a[:, j].
+
+import { f32 } from '../../base/tensor.ts'
+import type { Value } from '../../graph/ir.ts'
+import type { Operators } from '../../graph/operation.ts'
+import { flag, oneOf } from '../../base/schema.ts'
+import type { AdapterKind, Site } from './kind.ts'
+import { completeLycoris, inputOf, lycorisKeys, lycorisOptions, lycorisRank, readLycoris, writeLycoris, type LycorisConfig } from './lycoris-config.ts' // prettier-ignore
+import { addProduct } from './matrices.ts'
+import { readOptions, readPeftConfig } from './peft-config.ts'
+import { kaiming, zeros } from './initializers.ts'
+import { hitsLinear } from '../targets.ts'
+
+export interface LohaConfig extends LycorisConfig {
+  /** 'zero': w2_b is zero. 'random': nothing is. */
+  readonly start: 'zero' | 'random'
+}
+
+const names = ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b'] as const
+const options = { ...lycorisOptions, start: oneOf('zero', 'random') }
+const peftKeys = { ...lycorisKeys, init_weights: flag }
+
+function delta(g: Operators, site: Site, config: LohaConfig): Value {
+  const { rank, scale } = lycorisRank(config, site.module)
+  const { inFeatures, outFeatures } = site.module
+  const x = inputOf(config, site, 'LoHa')
+  const [a1, b1, a2, b2] = names.map(site.parameter) as [Value, Value, Value, Value]
+  // Beyond this rank the whole change is smaller than the detour.
+  if (rank * rank > Math.min(inFeatures, outFeatures))
+    return g.matmul(x, g.multiply(g.matmul(a1, b1), g.matmul(a2, b2)), { transB: true, alpha: scale })
+  const A = g.multiply(g.reshape(b1, [rank, 1, inFeatures]), g.reshape(b2, [1, rank, inFeatures]))
+  const B = g.multiply(g.reshape(a1, [outFeatures, rank, 1]), g.reshape(a2, [outFeatures, 1, rank]))
+  const low = g.matmul(x, g.reshape(A, [rank * rank, inFeatures]), { transB: true }) // [.., R²]
+  return g.matmul(low, g.reshape(B, [outFeatures, rank * rank]), { transB: true, alpha: scale }) // [.., out]
+}
+
+export const loha: AdapterKind<LohaConfig> = {
+  name: 'loha',
+  peftType: 'LOHA',
+  options,
+
+  sizes(shapeOf) {
+    const [[outFeatures] = [], [, inFeatures] = []] = [shapeOf('hada_w1_a'), shapeOf('hada_w1_b')]
+    return outFeatures === undefined || inFeatures === undefined ? undefined : { kind: 'linear', inFeatures, outFeatures }
+  },
+
+  complete(given) {
+    const { start = 'zero', ...read } = readOptions(given, options, 'LoHa options')
+    return { ...completeLycoris(read), start }
+  },
+
+  readConfig(json, fileName) {
+    const read = readPeftConfig(json, peftKeys, ['r', 'alpha', 'target_modules'], fileName)
+    return { ...readLycoris(read, json), start: (read.init_weights ?? true) ? 'zero' : 'random' }
+  },
+
+  writeConfig: (config) => ({ ...writeLycoris(config), init_weights: config.start === 'zero' }),
+
+  parameters(config, module) {
+    if (!hitsLinear(config, module, 'LoHa')) return []
+    const { rank } = lycorisRank(config, module)
+    return names.map((name) => {
+      const shape: [number, number] = name.endsWith('_a') ? [module.outFeatures, rank] : [rank, module.inFeatures]
+      const zero = name === 'hada_w2_b' && config.start === 'zero'
+      return { name, shape, trainable: true, start: zero ? zeros(shape) : kaiming(shape) }
+    })
+  },
+
+  apply: (g, site, config) => g.add(site.base(), delta(g, site, config)),
+
+  merge(config, { module, base, tensor }) {
+    const { rank, scale } = lycorisRank(config, module)
+    const { inFeatures, outFeatures } = module
+    const product = (a: string, b: string): Float32Array => {
+      const result = new Float32Array(outFeatures * inFeatures)
+      addProduct(result, tensor(a), tensor(b), [outFeatures, rank, inFeatures], 1)
+      return result
+    }
+    const [one, two] = [product('hada_w1_a', 'hada_w1_b'), product('hada_w2_a', 'hada_w2_b')]
+    return { weight: base('weight').map((value, i) => value + scale * one[i]! * two[i]!) }
+  },
+
+  serve(config, { module, tensor }) {
+    const { rank, scale } = lycorisRank(config, module)
+    const { inFeatures, outFeatures } = module
+    const [a1, b1, a2, b2] = names.map(tensor) as [Float32Array, Float32Array, Float32Array, Float32Array]
+    const [A, B] = [f32([rank * rank, inFeatures]), f32([outFeatures, rank * rank])]
+    for (let i = 0; i < rank; i++) {
+      for (let j = 0; j < rank; j++) {
+        const at = i * rank + j
+        for (let c = 0; c < inFeatures; c++) A.data[at * inFeatures + c] = b1[i * inFeatures + c]! * b2[j * inFeatures + c]!
+        for (let o = 0; o < outFeatures; o++) B.data[o * rank * rank + at] = scale * a1[o * rank + i]! * a2[o * rank + j]!
+      }
+    }
+    return { A, B }
+  },
+}

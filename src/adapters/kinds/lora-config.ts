@@ -1,0 +1,124 @@
+// LoRA's configuration: what users give, and its form in adapter_config.json.
+
+import { OptionError } from '../../base/errors.ts'
+import { flag, listOf, mapOf, naturalNumber, number, oneOf, positiveInteger, share } from '../../base/schema.ts'
+import type { AdapterConfig, PeftJson } from './kind.ts'
+import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+
+export interface LoraConfig extends AdapterConfig {
+  readonly rank: number
+  readonly alpha: number
+  /** Scale alpha/√rank instead of alpha/rank (rsLoRA, arXiv:2312.03732). */
+  readonly rankStabilized: boolean
+  /** Ranks and alphas of single modules: a regex on the end of the module path → value. The first that matches counts. */
+  readonly rankPattern: Readonly<Record<string, number>>
+  readonly alphaPattern: Readonly<Record<string, number>>
+  /** Which of the base's own biases are trained along. */
+  readonly bias: 'none' | 'all' | 'lora_only'
+  /** A bias on B. */
+  readonly loraBias: boolean
+  /** 'kaiming': A uniform in ±1/√in, B zero. 'gaussian': A normal with deviation 1/rank, B zero. 'random': B is not zero either. */
+  readonly start: 'kaiming' | 'gaussian' | 'random'
+}
+
+const biases = oneOf('none', 'all', 'lora_only')
+
+export const loraOptions = {
+  ...targetOptions,
+  rank: positiveInteger,
+  alpha: number,
+  dropout: share,
+  rankStabilized: flag,
+  rankPattern: mapOf(positiveInteger),
+  alphaPattern: mapOf(number),
+  bias: biases,
+  loraBias: flag,
+  start: oneOf('kaiming', 'gaussian', 'random'),
+  invocationTokens: listOf(naturalNumber),
+}
+
+/** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
+export function withoutInvocation(config: LoraConfig, kind: string): LoraConfig {
+  if (!config.invocationTokens) return config
+  throw new OptionError(`${kind} options: invocationTokens: only a plain LoRA can be activated by tokens; leave it out, or choose lora.`)
+}
+
+/** Defaults: rank 8, alpha twice the rank, queries and values. */
+export function completeLora(given: Readonly<Record<string, unknown>>): LoraConfig {
+  const read = readOptions(given, loraOptions, 'LoRA options')
+  const { rank = 8 } = read
+  if (read.invocationTokens?.length === 0)
+    throw new OptionError(
+      'LoRA options: invocationTokens: got an empty list, expected token ids; leave it out for a LoRA that always acts.',
+    )
+  return {
+    ...targetDefaults,
+    alpha: 2 * rank,
+    rankStabilized: false,
+    rankPattern: {},
+    alphaPattern: {},
+    bias: 'none',
+    loraBias: false,
+    start: 'kaiming',
+    ...read,
+    rank,
+  }
+}
+
+const peftKeys = {
+  ...targetKeys,
+  r: positiveInteger,
+  lora_alpha: number,
+  lora_dropout: share,
+  bias: biases,
+  use_rslora: flag,
+  lora_bias: flag,
+  rank_pattern: mapOf(positiveInteger),
+  alpha_pattern: mapOf(number),
+  init_lora_weights: oneOf<boolean | 'gaussian'>(true, false, 'gaussian'),
+  alora_invocation_tokens: listOf(naturalNumber),
+}
+
+const startOf = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
+  given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
+
+export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
+  const read = readPeftConfig(json, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
+  return {
+    ...readTargets(read, json),
+    rank: read.r!,
+    alpha: read.lora_alpha!,
+    dropout: read.lora_dropout ?? 0,
+    rankStabilized: read.use_rslora ?? false,
+    rankPattern: read.rank_pattern ?? {},
+    alphaPattern: read.alpha_pattern ?? {},
+    bias: read.bias ?? 'none',
+    loraBias: read.lora_bias ?? false,
+    start: startOf(read.init_lora_weights),
+    // An empty list is a plain LoRA to PEFT too.
+    ...(read.alora_invocation_tokens?.length ? { invocationTokens: read.alora_invocation_tokens } : {}),
+  }
+}
+
+/** Own keys over the keys that were read. */
+export function writeLoraConfig(config: LoraConfig): PeftJson {
+  const { peft = {} } = config
+  const own: Record<string, unknown> = {
+    peft_type: 'LORA',
+    r: config.rank,
+    lora_alpha: config.alpha,
+    lora_dropout: config.dropout,
+    ...writeTargets(config),
+    bias: config.bias,
+    use_rslora: config.rankStabilized,
+    use_dora: false,
+    lora_bias: config.loraBias,
+    rank_pattern: config.rankPattern,
+    alpha_pattern: config.alphaPattern,
+    init_lora_weights: { kaiming: true, gaussian: 'gaussian', random: false }[config.start],
+    fan_in_fan_out: false,
+    ...(config.invocationTokens ? { alora_invocation_tokens: config.invocationTokens } : {}),
+  }
+  return { task_type: 'CAUSAL_LM', ...peft, ...own }
+}

@@ -1,0 +1,89 @@
+// What the configurations of LoKr and LoHa share, as PEFT took them over from LyCORIS.
+
+import { UnsupportedError } from '../../base/errors.ts'
+import type { Value } from '../../graph/ir.ts'
+import type { ModuleInfo } from '../../graph/model-graph.ts'
+import { mapOf, number, positiveInteger, share, type ValuesOf } from '../../base/schema.ts'
+import type { AdapterConfig, PeftJson, Site } from './kind.ts'
+import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+import { patternValue } from '../targets.ts'
+
+export interface LycorisConfig extends AdapterConfig {
+  readonly rank: number
+  /** The change is scaled by alpha/rank. */
+  readonly alpha: number
+  /** Ranks and alphas of single modules: a regex on the end of the module path → value. */
+  readonly rankPattern: Readonly<Record<string, number>>
+  readonly alphaPattern: Readonly<Record<string, number>>
+  /** Shares of rows, and of whole modules, that training elsewhere dropped. They change no result; training on with them is refused. */
+  readonly rankDropout: number
+  readonly moduleDropout: number
+}
+
+export const lycorisOptions = {
+  ...targetOptions,
+  rank: positiveInteger,
+  alpha: number,
+  rankPattern: mapOf(positiveInteger),
+  alphaPattern: mapOf(number),
+}
+
+/** Rank 8 and scale 1, unless said. */
+export const completeLycoris = (read: ValuesOf<typeof lycorisOptions>): LycorisConfig => ({
+  ...targetDefaults,
+  alpha: read.rank ?? 8,
+  rankPattern: {},
+  alphaPattern: {},
+  rankDropout: 0,
+  moduleDropout: 0,
+  ...read,
+  rank: read.rank ?? 8,
+})
+
+export const lycorisKeys = {
+  ...targetKeys,
+  r: positiveInteger,
+  alpha: number,
+  rank_pattern: mapOf(positiveInteger),
+  alpha_pattern: mapOf(number),
+  rank_dropout: share,
+  module_dropout: share,
+}
+
+export const readLycoris = (read: ValuesOf<typeof lycorisKeys>, json: PeftJson): LycorisConfig => ({
+  ...readTargets(read, json),
+  rank: read.r!,
+  alpha: read.alpha!,
+  rankPattern: read.rank_pattern ?? {},
+  alphaPattern: read.alpha_pattern ?? {},
+  rankDropout: read.rank_dropout ?? 0,
+  moduleDropout: read.module_dropout ?? 0,
+})
+
+export const writeLycoris = (config: LycorisConfig): PeftJson => ({
+  task_type: 'CAUSAL_LM',
+  use_effective_conv2d: false,
+  ...config.peft,
+  ...writeTargets(config),
+  r: config.rank,
+  alpha: config.alpha,
+  rank_pattern: config.rankPattern,
+  alpha_pattern: config.alphaPattern,
+  rank_dropout: config.rankDropout,
+  module_dropout: config.moduleDropout,
+})
+
+/** R and alpha/R of one module. */
+export function lycorisRank(config: LycorisConfig, { path }: ModuleInfo): { rank: number; scale: number } {
+  const rank = patternValue(config.rankPattern, path, config.rank)
+  return { rank, scale: patternValue(config.alphaPattern, path, config.alpha) / rank }
+}
+
+/** The layer's input. Throws UnsupportedError in a training graph where the configuration drops rows or modules. */
+export function inputOf({ rankDropout, moduleDropout }: LycorisConfig, site: Site, kind: string): Value {
+  const dropping = rankDropout > 0 || moduleDropout > 0
+  if (dropping && site.dropout(site.x) !== site.x) {
+    throw new UnsupportedError(`${site.module.path}: training a ${kind} adapter with rank_dropout or module_dropout; set both to 0.`)
+  }
+  return site.x
+}

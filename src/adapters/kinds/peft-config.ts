@@ -1,0 +1,47 @@
+// Reading adapter_config.json without surprises: a key that would change the result is either understood or refused, never ignored.
+
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import { isRecord, readFields, shown, type Fields, type ValuesOf } from '../../base/schema.ts'
+import type { PeftJson } from './kind.ts'
+
+/** Keys of every kind that describe an adapter and change nothing in what it computes. */
+const descriptive = new Set(['peft_type', 'peft_version', 'base_model_name_or_path', 'revision', 'inference_mode', 'auto_mapping'])
+
+/** Defaults of PEFT 0.21 that are not empty, of features that are off. */
+const harmless: PeftJson = { megatron_core: 'megatron.core', qalora_group_size: 16, task_type: 'CAUSAL_LM' }
+
+function isEmpty(value: unknown): boolean {
+  if (value === null || value === undefined || value === false || value === '') return true
+  if (Array.isArray(value)) return value.length === 0
+  return isRecord(value) && Object.values(value).every(isEmpty)
+}
+
+/**
+ * The values of the keys a kind knows. Throws one UnsupportedError that names every value which is not what its key needs,
+ * and every unknown key whose value is neither empty nor a default without effect.
+ */
+export function readPeftConfig<Of extends Fields>(
+  json: PeftJson,
+  fields: Of,
+  required: readonly (keyof Of & string)[],
+  fileName: string,
+): ValuesOf<Of> {
+  const { values, problems } = readFields(json, fields)
+  for (const key of required) if (values[key] === undefined) problems.push(`${key}: is missing`)
+  for (const [key, value] of Object.entries(json)) {
+    if (key in fields || descriptive.has(key) || isEmpty(value) || harmless[key] === value) continue
+    problems.push(`${key}: ${shown(value)}`)
+  }
+  if (problems.length > 0) throw new UnsupportedError(`${fileName}: holds settings that are not supported:\n  ${problems.join('\n  ')}`)
+  return values
+}
+
+/** A user's options; throws OptionError that lists every one that is wrong or unknown. */
+export function readOptions<Of extends Fields>(given: Readonly<Record<string, unknown>>, fields: Of, what: string): ValuesOf<Of> {
+  const { values, problems } = readFields(given, fields)
+  for (const key of Object.keys(given)) {
+    if (!(key in fields)) problems.push(`${key}: there is no such option (there are ${Object.keys(fields).join(', ')})`)
+  }
+  if (problems.length > 0) throw new OptionError(`${what}: ${problems.join('; ')}.`)
+  return values
+}

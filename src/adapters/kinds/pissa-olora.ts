@@ -1,0 +1,162 @@
+// LoRA that starts from the base's own weight: PiSSA (Meng et al. 2024, arXiv:2404.02948) from its largest singular directions,
+// OLoRA (Büyükakyüz 2024, arXiv:2406.01775) from its QR factors.
+//
+//     y = W·x + bias + s·(B·A − B₀·A₀)·x     A₀, B₀: A and B as they started, never trained
+//
+// Both papers take s·B₀·A₀ out of the weight; here the weight stays and the detour is taken off, so a fresh adapter changes nothing.
+// Saved, it is a plain LoRA of twice the rank: A over A₀, and B beside −B₀.
+
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import { truncateDense } from '../../base/linalg/low-rank.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { columnsOf, matrixOf, transpose } from '../../base/linalg/matrix.ts'
+import { qr } from '../../base/linalg/qr.ts'
+import { f32, type Tensor } from '../../base/tensor.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { ModuleInfo } from '../../graph/model-graph.ts'
+import { withoutOptions } from '../../base/schema.ts'
+import type { AdapterKind, BaseValues, ParameterSpec } from './kind.ts'
+import { lora, loraParts, rankAndScale } from './lora.ts'
+import { completeLora, loraOptions, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import { addProduct } from './matrices.ts'
+import { hitsLinear } from '../targets.ts'
+
+const initial = { a: 'lora_A.initial', b: 'lora_B.initial' } as const
+
+/** Factors of the weight [out, in]: b [out, R], a [R, in]. */
+interface Factors {
+  readonly a: Float32Array
+  readonly b: Float32Array
+}
+type Factorise = (weight: Float32Array, module: ModuleInfo, rank: number, scale: number) => Factors
+
+/** √σ goes to either side; s·b·a is the best matrix of this rank. */
+const singular: Factorise = (weight, { outFeatures, inFeatures }, rank, scale) => {
+  const { a, b } = truncateDense(matrixOf(outFeatures, inFeatures, weight), { rank, seed: 0 })
+  const part = (values: Float32Array): Float32Array => values.map((value) => value / Math.sqrt(scale)) // prettier-ignore
+  if (b.columns === rank) return { a: part(a.data), b: part(b.data) }
+  throw new UnsupportedError(`PiSSA: a weight of ${outFeatures} × ${inFeatures} has rank ${b.columns}, below the ${rank} asked for.`)
+}
+
+/** The first R columns of Q and rows of R. */
+const orthogonal: Factorise = (weight, { outFeatures, inFeatures }, rank) => {
+  const m = matrixOf(outFeatures, inFeatures, weight)
+  const { q } = qr(columnsOf(m, 0, rank)) // the first columns of Q come from those of W alone
+  const a = matrixOf(rank, inFeatures, new Float32Array(rank * inFeatures))
+  multiply(a, transpose(q), m)
+  return { a: a.data, b: Float32Array.from(q.data) }
+}
+
+/** LoRA's tensors with starts from the base, and the starts once more. */
+function startedSpecs(factorise: Factorise, config: LoraConfig, module: ModuleInfo): readonly ParameterSpec[] {
+  const specs = lora.parameters(config, module)
+  if (!hitsLinear(config, module, 'PiSSA or OLoRA')) return specs
+  const { rank, scale } = rankAndScale(config, module)
+  let made: Factors | undefined // the four tensors of a module share one factorisation
+  const start =
+    (part: keyof Factors) =>
+    (_random: unknown, base: BaseValues): Float32Array =>
+      (made ??= factorise(base('weight'), module, rank, scale))[part].slice()
+  const started = specs.map((spec) => {
+    const part = spec.name === loraParts.a ? 'a' : spec.name === loraParts.b ? 'b' : undefined
+    return part ? { ...spec, start: start(part) } : spec
+  })
+  const frozen = (part: keyof Factors, shape: readonly number[]): ParameterSpec => ({
+    name: initial[part],
+    shape,
+    trainable: false,
+    start: start(part),
+  })
+  return [...started, frozen('a', [rank, module.inFeatures]), frozen('b', [module.outFeatures, rank])]
+}
+
+/** [A; A₀] and [B, −B₀] side by side. */
+function joined(rank: number, [a, b]: readonly [Float32Array, Float32Array], [a0, b0]: readonly [Float32Array, Float32Array]) {
+  const A = new Float32Array(2 * a.length)
+  A.set(a)
+  A.set(a0, a.length)
+  const B = new Float32Array(2 * b.length)
+  for (let o = 0; o < b.length / rank; o++) {
+    for (let r = 0; r < rank; r++) {
+      B[o * 2 * rank + r] = b[o * rank + r]!
+      B[o * 2 * rank + rank + r] = -b0[o * rank + r]!
+    }
+  }
+  return { A, B }
+}
+
+/** Ranks doubled, and alphas so that s stays as it is. */
+function doubled(config: LoraConfig): LoraConfig {
+  const factor = config.rankStabilized ? Math.SQRT2 : 2
+  const times = (values: Readonly<Record<string, number>>, by: number): Record<string, number> =>
+    Object.fromEntries(Object.entries(values).map(([pattern, value]) => [pattern, by * value]))
+  return {
+    ...config,
+    rank: 2 * config.rank,
+    alpha: factor * config.alpha,
+    rankPattern: times(config.rankPattern, 2),
+    alphaPattern: times(config.alphaPattern, factor),
+  }
+}
+
+function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
+  const plain = new Map<string, Tensor>()
+  for (const [key, tensor] of tensors) {
+    if (key.endsWith(initial.a) || key.endsWith(initial.b) || key.endsWith(loraParts.b)) continue
+    if (!key.endsWith(loraParts.a)) {
+      plain.set(key, tensor)
+      continue
+    }
+    const path = key.slice(0, -loraParts.a.length)
+    const values = (name: string): Float32Array => toFloat32(tensors.get(path + name)!)
+    const [rank, inFeatures] = tensor.shape as [number, number]
+    const { A, B } = joined(rank, [values(loraParts.a), values(loraParts.b)], [values(initial.a), values(initial.b)])
+    plain.set(key, f32([2 * rank, inFeatures], A)).set(path + loraParts.b, f32([B.length / (2 * rank), 2 * rank], B))
+  }
+  return { kind: 'lora', config: doubled(config), tensors: plain }
+}
+
+const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> => ({
+  name,
+  peftType: 'LORA',
+  options: withoutOptions(loraOptions, 'start', 'invocationTokens'),
+  claims: () => false, // its files are LoRA's
+  complete(options) {
+    if ('start' in options) throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
+    return withoutInvocation(completeLora(options), name)
+  },
+  readConfig: lora.readConfig,
+  writeConfig: writeLoraConfig,
+  savedAs: asLora,
+
+  parameters: (config, module) => startedSpecs(factorise, config, module),
+
+  apply(g, site, config) {
+    const y = lora.apply(g, site, config)
+    if (!hitsLinear(config, site.module, name)) return y
+    const [A, B] = [site.parameter(initial.a), site.parameter(initial.b)]
+    const { scale } = rankAndScale(config, site.module)
+    return g.subtract(y, g.matmul(g.matmul(site.x, A, { transB: true }), B, { transB: true, alpha: scale }))
+  },
+
+  merge(config, at) {
+    const merged = lora.merge!(config, at)
+    if (!hitsLinear(config, at.module, name)) return merged
+    const { rank, scale } = rankAndScale(config, at.module)
+    const { outFeatures, inFeatures } = at.module
+    addProduct(merged.weight, at.tensor(initial.b), at.tensor(initial.a), [outFeatures, rank, inFeatures], -scale)
+    return merged
+  },
+
+  serve(config, at) {
+    const form = lora.serve!(config, at)
+    if (!form) return undefined
+    const { rank, scale } = rankAndScale(config, at.module)
+    const start = [at.tensor(initial.a), at.tensor(initial.b).map((value) => scale * value)] as const
+    const { A, B } = joined(rank, [form.A.data, form.B.data], start)
+    return { ...form, A: f32([2 * rank, at.module.inFeatures], A), B: f32([at.module.outFeatures, 2 * rank], B) }
+  },
+})
+
+export const pissa = principal('pissa', singular)
+export const olora = principal('olora', orthogonal)

@@ -1,0 +1,49 @@
+// Prefix tuning: learned keys and values that every token of a row sees, in every layer. Li and Liang 2021, arXiv:2101.00190.
+//
+//     keys = [p_k, W_k·x]   values = [p_v, W_v·x]     p: [P, layers·2·K·d], a layer's keys before its values
+//
+// The keys stand as they are: positions do not turn them. Rows begin with the ids −1 to −P, whose places in the layers hold the prefix.
+
+import { positiveInteger, record } from '../../base/schema.ts'
+import type { AdapterKind } from './kind.ts'
+import { readOptions, readPeftConfig } from './peft-config.ts'
+import { noLayer, noModules, oneSubmodule, promptKey, promptKeys, readPrompt, writePrompt, type PromptConfig } from './prompt-config.ts'
+import { normal } from './initializers.ts'
+import { withKnownIds, withVirtualKeys } from '../virtual-tokens.ts'
+
+const options = { virtualTokens: positiveInteger, peft: record }
+const peftKeys = { ...promptKeys, num_transformer_submodules: oneSubmodule, encoder_hidden_size: positiveInteger }
+
+export const prefixTuning: AdapterKind<PromptConfig> = {
+  name: 'prefix-tuning',
+  peftType: 'PREFIX_TUNING',
+  options,
+
+  /** 16 virtual tokens, unless said. */
+  complete: (given) => ({ ...noModules, virtualTokens: 16, ...readOptions(given, options, 'Prefix tuning options') }),
+
+  fit: (config, { layers, kvHeads, headWidth }) => ({
+    ...config,
+    base: { tokenWidth: kvHeads * headWidth, layers: layers.length, heads: kvHeads },
+  }),
+
+  readConfig: (json, fileName) => readPrompt(readPeftConfig(json, peftKeys, ['num_virtual_tokens'], fileName), json),
+
+  writeConfig: (config) => ({
+    encoder_hidden_size: config.base?.tokenWidth ?? null,
+    prefix_projection: false,
+    ...writePrompt(config),
+  }),
+
+  parameters: () => [],
+  shared({ virtualTokens }, _modules, { layers, kvHeads, headWidth }) {
+    const shape = [virtualTokens, layers.length * 2 * kvHeads * headWidth]
+    return [{ name: promptKey, shape, trainable: true, start: normal(shape, 1) }]
+  },
+  virtualTokens: ({ virtualTokens }) => virtualTokens,
+  apply: noLayer,
+  applyToBlock(block, { virtualTokens, base }) {
+    if (block.kind === 'embed') return withKnownIds(block)
+    return block.kind === 'layer' ? withVirtualKeys(block, promptKey, { virtualTokens, layers: base?.layers ?? 0 }) : block
+  },
+}

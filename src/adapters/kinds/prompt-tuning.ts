@@ -1,0 +1,78 @@
+// Prompt tuning: learned vectors before the first token of every row. Lester et al. 2021, arXiv:2104.08691.
+//
+//     x = [p_1 … p_P, E[ids]]     p: [P, D]
+//
+// Rows begin with the ids −1 to −P, which stand for the vectors; what the model says at those places means nothing.
+
+import { OptionError } from '../../base/errors.ts'
+import { listOf, naturalNumber, oneOf, positiveInteger, record, text } from '../../base/schema.ts'
+import type { AdapterKind, ParameterSpec } from './kind.ts'
+import { readOptions, readPeftConfig } from './peft-config.ts'
+import { noLayer, noModules, oneSubmodule, promptKey, promptKeys, readPrompt, writePrompt, type PromptConfig } from './prompt-config.ts'
+import { normal } from './initializers.ts'
+import { withVirtualEmbeddings } from '../virtual-tokens.ts'
+
+export interface PromptTuningConfig extends PromptConfig {
+  /** 'random': normal numbers. 'vocabulary': the vectors of tokens drawn from the base's vocabulary. */
+  readonly start: 'random' | 'vocabulary'
+  /** Token ids of a text whose vectors are the start, repeated as needed. */
+  readonly startIds?: readonly number[]
+}
+
+const options = {
+  virtualTokens: positiveInteger,
+  start: oneOf('random', 'vocabulary'),
+  startIds: listOf(naturalNumber),
+  peft: record,
+}
+const peftKeys = {
+  ...promptKeys,
+  num_transformer_submodules: oneSubmodule,
+  prompt_tuning_init: oneOf('RANDOM', 'TEXT', 'SAMPLE_VOCAB'),
+  prompt_tuning_init_text: text,
+}
+
+function startOf({ virtualTokens, start, startIds }: PromptTuningConfig, vocabularySize: number, width: number): ParameterSpec['start'] {
+  if (start === 'random' && !startIds) return normal([virtualTokens, width], 1)
+  return (random, base) => {
+    const table = base('weight')
+    const result = new Float32Array(virtualTokens * width)
+    for (let i = 0; i < virtualTokens; i++) {
+      const id = startIds?.[i % startIds.length] ?? random.integer(vocabularySize)
+      if (id >= vocabularySize)
+        throw new OptionError(`Prompt tuning options: startIds: token ${id} is not in the vocabulary of ${vocabularySize}.`)
+      result.set(table.subarray(id * width, (id + 1) * width), i * width)
+    }
+    return result
+  }
+}
+
+export const promptTuning: AdapterKind<PromptTuningConfig> = {
+  name: 'prompt-tuning',
+  peftType: 'PROMPT_TUNING',
+  options,
+
+  /** 16 virtual tokens, unless said. */
+  complete: (given) => ({ ...noModules, virtualTokens: 16, start: 'random', ...readOptions(given, options, 'Prompt tuning options') }),
+
+  fit: (config, { width, layers, heads }) => ({ ...config, base: { tokenWidth: width, layers: layers.length, heads } }),
+
+  readConfig(json, fileName) {
+    const read = readPeftConfig(json, peftKeys, ['num_virtual_tokens'], fileName)
+    return { ...readPrompt(read, json), start: read.prompt_tuning_init === 'SAMPLE_VOCAB' ? 'vocabulary' : 'random' }
+  },
+
+  writeConfig: (config) => ({
+    prompt_tuning_init: config.start === 'vocabulary' ? 'SAMPLE_VOCAB' : 'RANDOM',
+    prompt_tuning_init_text: null,
+    ...writePrompt(config),
+  }),
+
+  parameters: () => [],
+  shared: (config, _modules, { width, vocabularySize }) => [
+    { name: promptKey, shape: [config.virtualTokens, width], trainable: true, start: startOf(config, vocabularySize, width) },
+  ],
+  virtualTokens: ({ virtualTokens }) => virtualTokens,
+  apply: noLayer,
+  applyToBlock: (block, { virtualTokens }) => (block.kind === 'embed' ? withVirtualEmbeddings(block, promptKey, virtualTokens) : block),
+}

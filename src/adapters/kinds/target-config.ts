@@ -1,0 +1,64 @@
+// The part of a configuration that kinds which act on modules share: which modules, in a user's words and in adapter_config.json's.
+
+import { either, listOf, naturalNumber, record, text } from '../../base/schema.ts'
+import type { AdapterConfig, PeftJson } from './kind.ts'
+import type { ValuesOf } from '../../base/schema.ts'
+
+const names = either(text, listOf(text))
+
+/** What users may give. */
+export const targetOptions = {
+  targets: names,
+  exclude: names,
+  layers: listOf(naturalNumber),
+  layersPattern: listOf(text),
+  modulesToSave: listOf(text),
+  peft: record,
+}
+
+export const targetDefaults = { targets: 'default', exclude: [], layersPattern: [], dropout: 0 } as const
+
+/** PEFT's keys. */
+export const targetKeys = {
+  target_modules: names,
+  exclude_modules: names,
+  layers_to_transform: either(naturalNumber, listOf(naturalNumber)),
+  layers_pattern: names,
+  modules_to_save: listOf(text),
+}
+
+const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
+  value === undefined ? [] : Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
+
+export function readTargets(read: ValuesOf<typeof targetKeys>, json: PeftJson): AdapterConfig {
+  const layers = asList(read.layers_to_transform)
+  return {
+    targets: read.target_modules ?? [],
+    exclude: read.exclude_modules ?? [],
+    ...(layers.length > 0 ? { layers } : {}),
+    ...(read.modules_to_save && read.modules_to_save.length > 0 ? { modulesToSave: read.modules_to_save } : {}),
+    layersPattern: asList(read.layers_pattern),
+    dropout: 0,
+    peft: json,
+  }
+}
+
+/** The keys of the choice. A list that says the same as it did keeps the form it had. `layers` is false for kinds whose PEFT configuration has no layers_to_transform. */
+export function writeTargets(config: AdapterConfig, layers = true): PeftJson {
+  const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
+  const kept = (key: string, now: readonly unknown[]): unknown => {
+    const before = config.peft?.[key]
+    return before !== undefined && JSON.stringify(asList(before ?? undefined)) === JSON.stringify(now) ? before : some(now)
+  }
+  return {
+    target_modules: config.targets,
+    exclude_modules: some(config.exclude),
+    modules_to_save: kept('modules_to_save', config.modulesToSave ?? []),
+    ...(layers
+      ? {
+          layers_to_transform: kept('layers_to_transform', config.layers ?? []),
+          layers_pattern: kept('layers_pattern', config.layersPattern),
+        }
+      : {}),
+  }
+}

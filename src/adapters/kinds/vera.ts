@@ -1,0 +1,153 @@
+// VeRA: one random pair of matrices for the whole model, and two learned vectors a layer. Kopiczko et al. 2024, arXiv:2310.11454.
+//
+//     y = W·x + bias + b ⊙ (B·(d ⊙ (A·x)))     A: [R, widest in]   B: [widest out, R]   d: [R]   b: [out]
+//
+// A and B are never trained; a layer takes the first columns of A and the first rows of B. b starts at zero, so a fresh adapter changes nothing.
+
+import { random } from '../../base/random.ts'
+import { f32 } from '../../base/tensor.ts'
+import type { ModuleInfo } from '../../graph/model-graph.ts'
+import { flag, naturalNumber, number, oneOf, positiveInteger, share } from '../../base/schema.ts'
+import type { AdapterConfig, AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
+import { addProduct } from './matrices.ts'
+import { readOptions, readPeftConfig } from './peft-config.ts'
+import { filled, normal, uniform, zeros } from './initializers.ts'
+import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+import { hitsLinear, targetMatcher } from '../targets.ts'
+
+export interface VeraConfig extends AdapterConfig {
+  readonly rank: number
+  /** What d starts with. */
+  readonly dInitial: number
+  /** Adapters made with the same number have the same A and B, whatever their own seed. */
+  readonly projectionSeed: number
+  /** 'zero': b is zero. 'random': b is one, d normal. */
+  readonly start: 'zero' | 'random'
+}
+
+const [keyA, keyB] = ['base_model.vera_A', 'base_model.vera_B']
+const [lambdaB, lambdaD] = ['vera_lambda_b', 'vera_lambda_d']
+
+// PEFT's VeRA leaves no modules out by name.
+const { exclude: _exclude, ...targetChoice } = targetOptions
+const { exclude_modules: _excludeModules, ...targetChoiceKeys } = targetKeys
+const options = {
+  ...targetChoice,
+  rank: positiveInteger,
+  dropout: share,
+  dInitial: number,
+  projectionSeed: naturalNumber,
+  start: oneOf('zero', 'random'),
+}
+const peftKeys = {
+  ...targetChoiceKeys,
+  r: positiveInteger,
+  vera_dropout: share,
+  d_initial: number,
+  projection_prng_key: naturalNumber,
+  save_projection: oneOf(true), // without it A and B are only in the random generator of torch
+  bias: oneOf('none'),
+  init_weights: flag,
+}
+
+/** Kaiming-uniform for a matrix [.., fan-in]: ±√(6/fan-in). The numbers are this project's own; they are saved in the file. */
+function projection(name: string, shape: readonly [number, number], seed: number): ParameterSpec {
+  const start: ParameterSpec['start'] = () => uniform(shape, Math.sqrt(6 / shape[1]))(random(seed))
+  return { name, shape, trainable: false, start }
+}
+
+/** A's columns and B's rows that a layer uses: [R, in] and [out, R]. */
+function slices(config: VeraConfig, { module, tensor }: ModuleTensors): { A: Float32Array; B: Float32Array } {
+  const { inFeatures, outFeatures } = module
+  const all = tensor(keyA)
+  const widest = all.length / config.rank
+  const A = new Float32Array(config.rank * inFeatures)
+  for (let row = 0; row < config.rank; row++) A.set(all.subarray(row * widest, row * widest + inFeatures), row * inFeatures)
+  return { A, B: tensor(keyB).slice(0, outFeatures * config.rank) }
+}
+
+/** diag(b)·B·diag(d) */
+function folded(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32Array {
+  const [b, d] = [at.tensor(lambdaB), at.tensor(lambdaD)]
+  return B.map((value, i) => b[Math.floor(i / config.rank)]! * value * d[i % config.rank]!)
+}
+
+export const vera: AdapterKind<VeraConfig> = {
+  name: 'vera',
+  peftType: 'VERA',
+  options,
+
+  complete(given) {
+    const read = readOptions(given, options, 'VeRA options')
+    return { ...targetDefaults, rank: 256, dInitial: 0.1, projectionSeed: 0, start: 'zero', ...read }
+  },
+
+  readConfig(json, fileName) {
+    const read = readPeftConfig(json, peftKeys, ['r', 'target_modules', 'save_projection'], fileName)
+    return {
+      ...readTargets(read, json),
+      dropout: read.vera_dropout ?? 0,
+      rank: read.r!,
+      dInitial: read.d_initial ?? 0.1,
+      projectionSeed: read.projection_prng_key ?? 0,
+      start: (read.init_weights ?? true) ? 'zero' : 'random',
+    }
+  },
+
+  writeConfig(config) {
+    const { exclude_modules: _none, ...targets } = writeTargets(config)
+    return {
+      task_type: 'CAUSAL_LM',
+      fan_in_fan_out: false,
+      ...config.peft,
+      ...targets,
+      r: config.rank,
+      vera_dropout: config.dropout,
+      d_initial: config.dInitial,
+      projection_prng_key: config.projectionSeed,
+      save_projection: true,
+      bias: 'none',
+      init_weights: config.start === 'zero',
+    }
+  },
+
+  parameters(config, module) {
+    if (!hitsLinear(config, module, 'VeRA')) return []
+    const [shapeB, shapeD, zero] = [[module.outFeatures], [config.rank], config.start === 'zero']
+    return [
+      { name: lambdaB, shape: shapeB, trainable: true, start: zero ? zeros(shapeB) : filled(shapeB, 1) },
+      { name: lambdaD, shape: shapeD, trainable: true, start: zero ? filled(shapeD, config.dInitial) : normal(shapeD, 1) },
+    ]
+  },
+
+  shared(config, modules) {
+    const hit = modules.filter(targetMatcher(config))
+    const widest = (width: (module: ModuleInfo) => number): number => Math.max(...hit.map(width))
+    return [
+      projection(keyA, [config.rank, widest(({ inFeatures }) => inFeatures)], config.projectionSeed),
+      projection(keyB, [widest(({ outFeatures }) => outFeatures), config.rank], ~config.projectionSeed),
+    ]
+  },
+
+  apply(g, site, config) {
+    const { inFeatures, outFeatures } = site.module
+    const A = g.slice(site.parameter(keyA), 1, 0, inFeatures)
+    const B = g.slice(site.parameter(keyB), 0, 0, outFeatures)
+    const x = config.dropout > 0 ? site.dropout(site.x) : site.x
+    const low = g.multiply(g.matmul(x, A, { transB: true }), site.parameter(lambdaD)) // [.., R]
+    return g.add(site.base(), g.multiply(g.matmul(low, B, { transB: true }), site.parameter(lambdaB))) // [.., out]
+  },
+
+  merge(config, at) {
+    const { inFeatures, outFeatures } = at.module
+    const { A, B } = slices(config, at)
+    const weight = at.base('weight').slice()
+    addProduct(weight, folded(config, at, B), A, [outFeatures, config.rank, inFeatures], 1)
+    return { weight }
+  },
+
+  serve(config, at) {
+    const { A, B } = slices(config, at)
+    return { A: f32([config.rank, at.module.inFeatures], A), B: f32([at.module.outFeatures, config.rank], folded(config, at, B)) }
+  },
+}

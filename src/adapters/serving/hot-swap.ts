@@ -1,0 +1,122 @@
+// Changing what answers while answers are being made: an active and a standby slot. Knows neither models nor adapters, only what it holds:
+// an adapter, a mixture, a prepared forward pass.
+
+import { OptionError } from '../../base/errors.ts'
+
+export interface HotSwapOptions<Held> {
+  /** Makes a standby ready before it may become active: checks it, compiles, fills slots. Where it throws, the slots stay as they are. */
+  readonly prepare?: (held: Held) => Promise<void> | void
+}
+
+/** One occupation of the active slot, with the passes that began on it. */
+interface Slot<Held> {
+  readonly held: Held
+  passes: number
+  readonly waiting: (() => void)[]
+}
+
+const slotOf = <Held>(held: Held): Slot<Held> => ({ held, passes: 0, waiting: [] })
+
+const emptied = (slot: Slot<unknown>): Promise<void> =>
+  slot.passes === 0 ? Promise.resolve() : new Promise((resolve) => void slot.waiting.push(resolve))
+
+/**
+ * Swaps are atomic: a pass begun before ends on what it began with, a pass begun after sees the new one, and nothing is in between.
+ *
+ *     const swap = new HotSwap(coder, { prepare: (adapter) => model.prepare(adapter) })
+ *     await swap.prepare(reviewer)
+ *     await swap.swap()      // resolves when the last pass on coder has ended
+ */
+export class HotSwap<Held> {
+  #active: Slot<Held>
+  #standby: Held | undefined
+  #previous: Held | undefined
+  #swaps = 0
+  readonly #prepare: NonNullable<HotSwapOptions<Held>['prepare']>
+
+  constructor(active: Held, { prepare = () => undefined }: HotSwapOptions<Held> = {}) {
+    this.#active = slotOf(active)
+    this.#prepare = prepare
+  }
+
+  /** What a pass that begins now gets. */
+  get active(): Held {
+    return this.#active.held
+  }
+  /** What the next swap makes active. */
+  get standby(): Held | undefined {
+    return this.#standby
+  }
+  /** Whether passes are still running on what was swapped out. */
+  get isSwapping(): boolean {
+    return this.#swaps > 0
+  }
+  /** Passes that run on the active one. */
+  get passes(): number {
+    return this.#active.passes
+  }
+
+  /** Puts a prepared one on standby. A later call that is ready first stands; earlier standbys are forgotten. Throws what preparing throws. */
+  async prepare(held: Held): Promise<void> {
+    await this.#prepare(held)
+    this.#standby = held
+  }
+
+  /**
+   * Makes the standby active, at once: the change is done when this returns, before its promise resolves. The promise waits for the passes on the
+   * old one, and gives it: from then on nothing uses it. Throws OptionError where nothing is on standby.
+   */
+  async swap(): Promise<Held> {
+    const next = this.#standby
+    if (next === undefined) throw new OptionError('Hot swap: nothing is on standby; call prepare first.')
+    this.#standby = undefined
+    return this.#change(next)
+  }
+
+  /** Makes active again what the last swap took out; it need not be prepared anew. Throws OptionError where there is none. */
+  async rollBack(): Promise<Held> {
+    const previous = this.#previous
+    if (previous === undefined) throw new OptionError('Hot swap: there is nothing to roll back to; no swap was made.')
+    return this.#change(previous)
+  }
+
+  /** Runs a pass on the active one, which stays with it to its end, whatever is swapped meanwhile. */
+  async run<Result>(pass: (held: Held) => Promise<Result> | Result): Promise<Result> {
+    const slot = this.#enter()
+    try {
+      return await pass(slot.held)
+    } finally {
+      this.#leave(slot)
+    }
+  }
+
+  /** The same for a stream. The pass begins when the stream is first asked, and ends with it, also where it is given up early. */
+  async *stream<Item>(pass: (held: Held) => AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
+    const slot = this.#enter()
+    try {
+      yield* pass(slot.held)
+    } finally {
+      this.#leave(slot)
+    }
+  }
+
+  async #change(next: Held): Promise<Held> {
+    const old = this.#active
+    this.#active = slotOf(next)
+    this.#previous = old.held
+    this.#swaps++
+    await emptied(old)
+    this.#swaps--
+    return old.held
+  }
+
+  #enter(): Slot<Held> {
+    const slot = this.#active
+    slot.passes++
+    return slot
+  }
+
+  #leave(slot: Slot<Held>): void {
+    if (--slot.passes === 0) for (const resolve of slot.waiting.splice(0)) resolve()
+  }
+}

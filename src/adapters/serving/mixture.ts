@@ -1,0 +1,125 @@
+// Mixtures: several adapters at once, each with a weight, as one run-time form. Exactly the weighted sum of their changes of the weights,
+// with no merge step: A and B are stacked along the rank. Knows no programs.
+
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import type { Adapter } from '../adapter.ts'
+import type { ServingForm } from '../kinds/kind.ts'
+import type { ServingForms } from './serving-weights.ts'
+
+/** Σ weight·ΔW of adapters of one base. What is made for serving is kept with this object: keep it, and the next request finds it made. */
+export interface Mixture {
+  readonly mixture: readonly { readonly adapter: Adapter; readonly weight: number }[]
+}
+
+/** Who answers: an adapter, or several mixed. */
+export type Expert = Adapter | Mixture
+
+export const isMixture = (expert: Expert): expert is Mixture => 'mixture' in expert
+
+/**
+ * The same expert in its simplest form: without adapters of weight 0, and not a mixture where one adapter of weight 1, or none, is left.
+ * Throws OptionError for an empty list and for weights that are no finite numbers.
+ */
+export function simplified(expert: Expert | undefined): Expert | undefined {
+  if (!expert || !isMixture(expert)) return expert
+  const { mixture } = expert
+  if (mixture.length === 0) throw new OptionError('A mixture needs at least one adapter; for the base alone give no adapter.')
+  const wrong = mixture.flatMap(({ weight }, i) => (Number.isFinite(weight) ? [] : [`number ${i + 1}: ${weight}`]))
+  if (wrong.length > 0) throw new OptionError(`A mixture's weights must be finite numbers; got ${wrong.join(', ')}.`)
+  const acting = mixture.filter(({ weight }) => weight !== 0)
+  return acting.length === 0 || (acting.length === 1 && acting[0]!.weight === 1) ? acting[0]?.adapter : expert
+}
+
+interface Part {
+  readonly form: ServingForm
+  readonly weight: number
+}
+
+/**
+ * The form of Σ weight·ΔW, by module. Without factors: A = [A_1; …], B = [w_1·B_1 …]. Factors of outputs add up as v = 1 + Σ w·(v_k − 1),
+ * with rows of B_k times w·v_k/v; factors of inputs in the same way on the columns of A_k. Shifts add up.
+ * Throws UnsupportedError listing the modules where no such form is the sum.
+ */
+export function mixedForms(parts: readonly { readonly forms: ServingForms; readonly weight: number }[]): ServingForms {
+  const forms = new Map<string, ServingForm>()
+  const problems: string[] = []
+  for (const path of new Set(parts.flatMap(({ forms: one }) => [...one.keys()]))) {
+    const here = parts.flatMap(({ forms: one, weight }): Part[] => {
+      const form = one.get(path)
+      return form && weight !== 0 ? [{ form, weight }] : []
+    })
+    if (here.length === 0) continue
+    const mixed = here.length === 1 && here[0]!.weight === 1 ? here[0]!.form : mixedModule(here)
+    if (typeof mixed === 'string') problems.push(`${path}: ${mixed}`)
+    else forms.set(path, mixed)
+  }
+  // One program run has one `active` for each row, so what is mixed must begin to act at the same token.
+  const invocations = new Set([...forms.values()].map(({ invocation }) => invocation?.join() ?? 'all tokens'))
+  if (problems.length === 0 && invocations.size > 1)
+    problems.push(`its adapters act from different tokens on: ${[...invocations].join('; ')}`)
+  if (problems.length > 0) throw notMixed(problems)
+  return forms
+}
+
+/** One error for everything that keeps a mixture from being served. */
+export const notMixed = (problems: readonly string[]): UnsupportedError =>
+  new UnsupportedError(
+    `This mixture cannot be served exactly:\n  ${problems.join('\n  ')}\nMerge these adapters into one with \`merge\`, and serve that.`,
+  )
+
+/** The module's form, or why there is none. */
+function mixedModule(parts: readonly Part[]): ServingForm | string {
+  const [first] = parts as [Part, ...Part[]]
+  const { invocation } = first.form
+  if (parts.some(({ form }) => form.invocation?.join() !== invocation?.join())) return 'the adapters act from different tokens on'
+  const [inFeatures, outFeatures] = [first.form.A.shape[1]!, first.form.B.shape[0]!]
+  if (first.form.A.shape[0] !== first.form.B.shape[1]) return 'embeddings are not mixed while serving'
+  const [u, v] = [mixedFactor(parts, 'u', inFeatures), mixedFactor(parts, 'v', outFeatures)]
+  if (u && v) return 'adapters that scale its inputs and adapters that scale its outputs have no common form'
+  if ([u, v].some((factor) => factor?.data.some((value) => Math.abs(value) < 1e-6))) return 'the adapters’ factors cancel out to 0'
+  const rank = parts.reduce((sum, { form }) => sum + form.A.shape[0]!, 0)
+  const [A, B] = [f32([rank, inFeatures]), f32([outFeatures, rank])]
+  let row = 0
+  for (const { form, weight } of parts) {
+    const own = form.A.shape[0]!
+    placeA(A.data.subarray(row * inFeatures, (row + own) * inFeatures), form, u)
+    placeB(B, row, { form, weight }, v)
+    row += own
+  }
+  const shift = mixedShift(parts, outFeatures)
+  return { A, B, ...(shift ? { shift } : {}), ...(u ? { u } : {}), ...(v ? { v } : {}), ...(invocation ? { invocation } : {}) }
+}
+
+/** 1 + Σ w·(factor − 1); undefined where no adapter has one. */
+function mixedFactor(parts: readonly Part[], name: 'u' | 'v', length: number): F32Tensor | undefined {
+  if (!parts.some(({ form }) => form[name])) return undefined
+  const sum = f32([length], new Float32Array(length).fill(1))
+  for (const { form, weight } of parts) form[name]?.data.forEach((value, i) => void (sum.data[i]! += weight * (value - 1)))
+  return sum
+}
+
+function mixedShift(parts: readonly Part[], length: number): F32Tensor | undefined {
+  if (!parts.some(({ form }) => form.shift)) return undefined
+  const sum = f32([length])
+  for (const { form, weight } of parts) form.shift?.data.forEach((value, i) => void (sum.data[i]! += weight * value))
+  return sum
+}
+
+/** A_k, with its columns times u_k/u. */
+function placeA(target: Float32Array, { A, u: own }: ServingForm, u: F32Tensor | undefined): void {
+  target.set(A.data)
+  if (!u) return
+  const width = u.data.length
+  for (let i = 0; i < target.length; i++) target[i]! *= (own?.data[i % width] ?? 1) / u.data[i % width]!
+}
+
+/** B_k from column `start` on, with its rows times w·v_k/v. */
+function placeB(target: F32Tensor, start: number, { form: { B, v: own }, weight }: Part, v: F32Tensor | undefined): void {
+  const [rows, rank] = B.shape as [number, number]
+  const total = target.shape[1]!
+  for (let row = 0; row < rows; row++) {
+    const factor = v ? (weight * (own?.data[row] ?? 1)) / v.data[row]! : weight
+    for (let r = 0; r < rank; r++) target.data[row * total + start + r] = factor * B.data[row * rank + r]!
+  }
+}

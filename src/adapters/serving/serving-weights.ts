@@ -1,0 +1,79 @@
+// The run-time forms of an adapter's modules, made once and then fed: at most two small matrices and three vectors a layer, for most kinds.
+// Knows no slots and no programs.
+
+import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { ModelGraph } from '../../graph/model-graph.ts'
+import { baseValues, type Adapter } from '../adapter.ts'
+import { baseCopyOf } from '../base-copy.ts'
+import { peftKey } from '../keys.ts'
+import type { ServingForm, WeightOf } from '../kinds/kind.ts'
+import { kindNamed } from '../kinds/kind-table.ts'
+import { layersOfBlock } from '../adapted-layers.ts'
+
+/** By module path; a module that is not there is the base's own. */
+export type ServingForms = ReadonlyMap<string, ServingForm>
+
+/** One error for everything that keeps an adapter from being served by feeding tensors. */
+export const notServed = (problems: readonly string[]): UnsupportedError =>
+  new UnsupportedError(
+    `The adapter cannot be served from these slots:\n  ${problems.join('\n  ')}\nUse attach, or slots that have room for it.`,
+  )
+
+/** Goes through the layers; yields the names of base weights that the next form is made from, and takes them. */
+function* formsOf(
+  { kind, config, tensors }: Adapter,
+  model: ModelGraph,
+): Generator<readonly string[], Map<string, ServingForm>, WeightOf | undefined> {
+  const row = kindNamed(kind)
+  const forms = new Map<string, ServingForm>()
+  const problems: string[] = []
+  const unused = new Set([...tensors.keys()].filter((key) => baseCopyOf(key) === undefined))
+  for (const block of model.blocks) {
+    for (const layer of layersOfBlock(block)) {
+      const { module, weight, bias } = layer
+      if (row.parameters(config, module).length === 0) continue
+      const tensor = (name: string): Float32Array => {
+        const key = peftKey(`${module.path}.${name}`)
+        const found = tensors.get(key) ?? tensors.get(name)
+        unused.delete(tensors.has(key) ? key : name)
+        if (!found) throw new OptionError(`The adapter has no tensor "${module.path}.${name}"; check it against the model first.`)
+        return toFloat32(found)
+      }
+      const needed = row.servesFromBase ? [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : [])) : []
+      const base = baseValues(layer, block.prefix, needed.length > 0 ? yield needed : undefined)
+      const form = row.serve?.(config, { module, tensor, base })
+      if (form) forms.set(module.path, form)
+      else problems.push(`${module.path}: a ${kind} adapter of this configuration has no serving form`)
+    }
+  }
+  // A model whose layers were stacked has other modules than the adapter: it must not pass for one that the adapter leaves alone.
+  if (problems.length === 0) problems.push(...[...unused].map((key) => `${key}: the model has no layer for it`))
+  if (problems.length > 0) throw notServed(problems)
+  return forms
+}
+
+/** The forms of an adapter. `weightOf` is asked by kinds that serve from the base (DoRA). Throws UnsupportedError listing what has none. */
+export function servingForms(adapter: Adapter, model: ModelGraph, weightOf?: WeightOf): ServingForms {
+  const going = formsOf(adapter, model)
+  let step = going.next()
+  while (!step.done) step = going.next(weightOf)
+  return step.value
+}
+
+/** The same with base weights read as they are needed, one layer's at a time. */
+export async function readServingForms(
+  adapter: Adapter,
+  model: ModelGraph,
+  read: (name: string) => Promise<Tensor>,
+): Promise<ServingForms> {
+  const going = formsOf(adapter, model)
+  let step = going.next()
+  while (!step.done) {
+    const weights = new Map<string, Tensor>()
+    for (const name of step.value) weights.set(name, await read(name))
+    step = going.next((name) => weights.get(name)!)
+  }
+  return step.value
+}

@@ -1,0 +1,84 @@
+// What an adapter of a standalone model computes, prepared once: the detours of all its layers stacked along the rank, and one factor a number.
+//
+//     y = c ⊙ x + B·A·x + shift     A: [R, D]   B: [D, R]   R the sum of all layers' ranks   c, shift: [D]
+//
+// Exact for every kind with a serving form; for LoRA c is one. Products in single precision.
+
+import { NumericError, ShapeError, UnsupportedError } from '../../base/errors.ts'
+import { allFinite } from '../../base/finite.ts'
+import { matrixOf, transpose } from '../../base/linalg/matrix.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { fastKernels } from '../../base/linalg/simd.ts'
+import { type Adapter, checkAdapter, checkFinite } from '../adapter.ts'
+import type { ServingForm } from '../kinds/kind.ts'
+import { servingForms } from '../serving/serving-weights.ts'
+import { standaloneModel, standaloneModules } from './model.ts'
+
+/** Vectors in, vectors out: [N, D] in row-major order, any N. Throws ShapeError where the length is no multiple of D, NumericError for NaN or infinity. */
+export type StandaloneForward = (x: Float32Array) => Float32Array
+
+interface Stack {
+  readonly rank: number // R
+  readonly A: Float32Array // [R, D]
+  readonly B: Float32Array // [R, D], each layer's B transposed
+  readonly factor: Float32Array | undefined // c
+  readonly shift: Float32Array | undefined
+}
+
+/** The forms of all layers as one; y = Σ_m v⊙(W_m·(u⊙x) + B·A·(u⊙x)) + shift with W_m = I/7. */
+function stacked(forms: readonly ServingForm[], width: number): Stack {
+  const rank = forms.reduce((sum, { A }) => sum + A.shape[0]!, 0)
+  const [A, B] = [new Float32Array(rank * width), new Float32Array(rank * width)]
+  const factor = forms.some(({ u, v }) => u ?? v) ? new Float32Array(width).fill(1) : undefined
+  const shift = forms.some((form) => form.shift) ? new Float32Array(width) : undefined
+  let row = 0
+  for (const form of forms) {
+    const own = form.A.shape[0]!
+    const [u, v] = [form.u?.data, form.v?.data]
+    for (let i = 0; i < width; i++) {
+      const [before, after] = [u?.[i] ?? 1, v?.[i] ?? 1]
+      for (let r = 0; r < own; r++) {
+        A[(row + r) * width + i] = form.A.data[r * width + i]! * before
+        B[(row + r) * width + i] = form.B.data[i * own + r]! * after
+      }
+      if (factor) factor[i]! += (before * after - 1) / standaloneModules.length // a layer that nothing changes adds nothing
+      if (shift && form.shift) shift[i]! += form.shift.data[i]!
+    }
+    row += own
+  }
+  return { rank, A, B, factor, shift }
+}
+
+/**
+ * Prepares an adapter of `standaloneModel(width)` for use; later changes of its tensors are not seen. Throws MismatchError for an adapter of
+ * another model, UnsupportedError for what is no map of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or infinity.
+ */
+export function standaloneForward(adapter: Adapter, width: number): StandaloneForward {
+  const { graph, weightOf } = standaloneModel(width)
+  checkAdapter(adapter, graph)
+  checkFinite(adapter)
+  if (adapter.config.invocationTokens)
+    throw new UnsupportedError('This LoRA acts behind invocation tokens only; vectors alone have none. Leave out invocationTokens.')
+  const { rank, A, B, factor, shift } = stacked([...servingForms(adapter, graph, weightOf).values()], width)
+  const { f32: kernel } = fastKernels()
+  const [down, up] = [matrixOf(rank, width, A), matrixOf(rank, width, B)]
+  return (x) => {
+    const rows = checkedRows(x, width)
+    const y = x.slice()
+    if (factor) for (let i = 0; i < y.length; i++) y[i]! *= factor[i % width]!
+    if (shift) for (let i = 0; i < y.length; i++) y[i]! += shift[i % width]!
+    if (rank === 0) return y
+    const low = matrixOf(rank, rows, new Float32Array(rank * rows)) // [R, N]
+    multiply(low, down, transpose(matrixOf(rows, width, x)), { kernel })
+    multiply(matrixOf(rows, width, y), transpose(low), up, { kernel, add: true })
+    return y
+  }
+}
+
+function checkedRows(x: Float32Array, width: number): number {
+  const rows = x.length / width
+  if (rows === 0 || !Number.isInteger(rows))
+    throw new ShapeError(`Standalone forward: got ${x.length} numbers, expected a multiple of the width ${width}.`)
+  if (!allFinite(x)) throw new NumericError('Standalone forward: the input holds NaN or infinity.')
+  return rows
+}

@@ -1,0 +1,148 @@
+// graft convert for adapters: another element type, 8 and 4 bits among them, or another tool's file; and how far what was written lies from
+// what was read. The error is that of the files: the target is read again.
+
+import { stat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { checkFinite, ggufAdapterChunks, loadGgufAdapter, type StorageType, tensorFileOf, type WeightOf } from '../../adapters/index.ts'
+import { isBlockStorage } from '../../adapters/files/storage.ts'
+import { OptionError } from '../../base/errors.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { BaseModel } from '../../graph/base-model.ts'
+import type { Adapter } from '../../index.ts'
+import { adapterError, type AdapterError } from '../../merge/index.ts'
+import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
+import { readExpertNotes, writeExpertNotes } from '../../node/graft-json.ts'
+import { fileSink } from '../../node/files/file-sink.ts'
+import { fileSource } from '../../node/files/file-source.ts'
+import type { LoadedModel } from '../../node/index.ts'
+import { baseForMerge } from '../../node/merge.ts'
+import { wholeOrGone } from '../../node/files/atomic-write.ts'
+import { forwardError, probesFor } from '../../runtime/index.ts'
+import type { AdapterFormat } from '../inspect/inspect-sources.ts'
+import { withoutLayer } from '../inspect/layer-table.ts'
+import { openModel } from '../shared/open-model.ts'
+import { bytes } from '../ui/format.ts'
+import { table } from '../ui/table.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+export interface ConvertValues {
+  readonly dtype: string
+  readonly model: string | undefined
+  readonly threads: number | undefined
+  readonly prompts: number
+}
+
+interface Work {
+  readonly from: string
+  readonly format: AdapterFormat
+  readonly to: string
+  readonly dtype: StorageType
+}
+
+export async function convertAdapter(from: string, format: AdapterFormat, to: string, values: ConvertValues, terminal: Terminal) {
+  const dtype = values.dtype as StorageType
+  const toGguf = to.endsWith('.gguf')
+  if (toGguf && isBlockStorage(dtype)) throw new OptionError(`--dtype ${dtype}: a GGUF adapter is written in f32, f16 or bf16.`)
+  if (values.model === undefined && (toGguf || format.name !== 'peft'))
+    throw new OptionError(`${toGguf ? to : from}: names and order of rows depend on the base; name it with --model.`)
+  const model = values.model === undefined ? undefined : await openModel(values.model, values, terminal)
+  try {
+    const result = await wholeOrGone(to, () => converted({ from, format, to, dtype }, model, values.prompts))
+    show(result, terminal)
+    return result
+  } finally {
+    await model?.dispose()
+  }
+}
+
+type Converted = Awaited<ReturnType<typeof converted>>
+
+async function converted({ from, format, to, dtype }: Work, model: LoadedModel | undefined, prompts: number) {
+  const { adapter } = await format.open(from, model?.base.graph)
+  checkFinite(adapter)
+  const base = model && (await baseForMerge(model.base, [adapter]))
+  const after = to.endsWith('.gguf')
+    ? await writeGguf(adapter, to, dtype, model!.base, base?.weightOf)
+    : await writeFolder(from, adapter, to, dtype)
+  const file = to.endsWith('.gguf') ? to : join(to, tensorFileOf(dtype))
+  const { overall, modules } = adapterError(adapter, after, base)
+  const probes = model ? probesFor(model.base, prompts) : []
+  return {
+    type: 'adapter',
+    from,
+    to,
+    dtype,
+    tensors: after.tensors.size,
+    sizeBytes: (await stat(file)).size,
+    /** ‖ΔW' − ΔW‖_F / ‖ΔW‖_F; null where no ΔW is known without the base. */
+    error: overall ?? null,
+    /** The same of the numbers themselves, for kinds that have no ΔW. */
+    tensorError: numbersMoved(adapter, after),
+    modules: modules.map(({ module: { path }, error }) => ({ module: path, error })),
+    forward: model && probes.length > 0 ? await forwardError(model, adapter, after, probes) : null,
+  }
+}
+
+/** ‖t' − t‖ / ‖t‖ over all numbers of the tensors that both have. */
+function numbersMoved(before: Adapter, after: Adapter): number {
+  let [difference, size] = [0, 0]
+  for (const [key, tensor] of before.tensors) {
+    const other = after.tensors.get(key)
+    if (!other) continue
+    const [values, others] = [toFloat32(tensor), toFloat32(other)]
+    for (let i = 0; i < values.length; i++) {
+      difference += (others[i]! - values[i]!) ** 2
+      size += values[i]! ** 2
+    }
+  }
+  return difference === 0 ? 0 : Math.sqrt(difference / size)
+}
+
+async function writeFolder(from: string, adapter: Adapter, to: string, dtype: StorageType): Promise<Adapter> {
+  const notes = (await stat(from)).isDirectory() ? await readExpertNotes(from) : undefined
+  await saveAdapter(adapter, to, { dtype })
+  if (notes) await writeExpertNotes(notes, fileSink(to))
+  return loadAdapter(to)
+}
+
+async function writeGguf(
+  adapter: Adapter,
+  to: string,
+  dtype: StorageType,
+  { graph }: BaseModel,
+  weightOf: WeightOf | undefined,
+): Promise<Adapter> {
+  const chunks = ggufAdapterChunks(adapter, graph, { dtype: dtype as 'f32' | 'f16' | 'bf16', ...(weightOf && { weightOf }) })
+  await fileSink(dirname(to)).write(basename(to), chunks)
+  return loadGgufAdapter(await fileSource(to), graph)
+}
+
+const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`
+
+function show(result: Converted, { print, graft }: Terminal): void {
+  const { to, tensors, dtype, sizeBytes, error, tensorError, forward } = result
+  print(`${to}: ${tensors} tensors in ${dtype}, ${bytes(sizeBytes)}`)
+  if (error === null) print(tensorError === 0 ? '  its numbers are the same as before' : `  its numbers moved by ${percent(tensorError)}`)
+  else if (error === 0) print('  ΔW is the same as before')
+  else for (const line of errorTable(result.modules, error)) print(line)
+  if (forward) {
+    const { prompts, relative, ofChange, meanDivergence, equalGreedy } = forward
+    print(`  over ${prompts} prompts the logits moved by ${percent(relative)}, ${percent(ofChange)} of what the adapter changes in them;`)
+    print(`  mean KL ${meanDivergence.toExponential(2)} nats, the same greedy token after ${Math.round(equalGreedy * prompts)}`)
+  }
+  if (isBlockStorage(dtype)) print(`  PEFT cannot read ${dtype}; \`${graft} convert ${to} <folder>\` writes what it can`)
+}
+
+/** ‖ΔW' − ΔW‖ / ‖ΔW‖: of the whole, and of each kind of module over all layers. */
+function errorTable(modules: Converted['modules'], overall: NonNullable<AdapterError['overall']>): string[] {
+  const groups = new Map<string, Converted['modules']>()
+  for (const one of modules) {
+    const name = withoutLayer(one.module)
+    groups.set(name, [...(groups.get(name) ?? []), one])
+  }
+  const rows = [...groups].map(([name, own]) => {
+    const worst = own.reduce((most, next) => (next.error > most.error ? next : most))
+    return [`  ${name}`, percent(own.reduce((sum, { error }) => sum + error, 0) / own.length), percent(worst.error), worst.module]
+  })
+  return table([['  module', 'error of ΔW', 'worst', 'in'], ...rows, ['  all', percent(overall)]], ['left', 'right', 'right'])
+}

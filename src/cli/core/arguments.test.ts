@@ -1,0 +1,87 @@
+// Command lines as typed values, and what is said of wrong ones.
+import { describe, expect, it } from 'vitest'
+import { parseArguments, wantsJson } from './arguments.ts'
+import { defineCommand, UsageError } from '../command.ts'
+import { editDistance, nearest } from '../../base/suggest.ts'
+
+const command = defineCommand({
+  name: 'probe',
+  summary: 'for tests',
+  usage: '[word]',
+  words: [0, 1],
+  options: {
+    rate: { type: 'number', default: 0.5, least: 0, about: 'a number' },
+    steps: { type: 'integer', about: 'a whole number' },
+    shift: { type: 'number', about: 'may be negative' },
+    mode: { type: 'text', choices: ['slow', 'fast'], about: 'a choice' },
+    out: { type: 'text', short: 'o', about: 'a text' },
+    force: { type: 'flag', about: 'a flag' },
+    part: { type: 'text', many: true, about: 'several texts' },
+  },
+  examples: [],
+  run: () => Promise.resolve(undefined),
+})
+const parse = (...args: string[]) => parseArguments(command, args)
+
+describe('parseArguments', () => {
+  it('gives defaults, numbers, texts and flags', () => {
+    const none = { steps: undefined, shift: undefined, mode: undefined, out: undefined, part: undefined }
+    expect(parse().values).toEqual({ ...none, rate: 0.5, force: false })
+    expect(parse('--rate', '1e-3', '--steps=7', '-o', 'x', '--force', '--mode', 'fast', 'word')).toMatchObject({
+      values: { rate: 0.001, steps: 7, out: 'x', force: true, mode: 'fast' },
+      words: ['word'],
+      json: false,
+    })
+  })
+  it('gives every text of an option that may come several times, and the last of any other', () => {
+    expect(parse('--part', 'a=1', '--out', 'x', '--part=b', '--out', 'y').values).toMatchObject({ part: ['a=1', 'b'], out: 'y' })
+  })
+  it('takes negative numbers and texts that begin with a dash when they are attached', () => {
+    expect(parse('--shift', '-2').values['shift']).toBe(-2)
+    expect(parse('--out=-x').values['out']).toBe('-x')
+  })
+  it('takes everything behind -- as words', () =>
+    expect(parse('--', '--force')).toMatchObject({ words: ['--force'], values: { force: false } }))
+  it('asks nothing else where help is wanted', () => expect(parse('--help', 'a', 'b', 'c').help).toBe(true))
+  it.each([
+    [['--stpes', '1'], 'there is no option --stpes. Did you mean --steps?'],
+    [['--zzzzzz'], 'there is no option --zzzzzz.'],
+    [['-q'], 'there is no option -q.'],
+    [['--rate', 'fast'], '--rate wants a number from 0, got "fast".'],
+    [['--rate', '-1'], '--rate wants a number from 0, got "-1".'],
+    [['--rate', ''], '--rate wants a number from 0, got "".'],
+    [['--steps', '1.5'], '--steps wants a whole number, got "1.5".'],
+    [['--steps', 'Infinity'], '--steps wants a whole number, got "Infinity".'],
+    [['--out'], '--out wants a value: --out <text>.'],
+    [['--out', '--force'], '--out wants a value: --out <text>.'],
+    [['--force=1'], '--force takes no value, got "1".'],
+    [['--mode', 'fats'], '--mode is "fats"; it may be slow, fast. Did you mean fast?'],
+    [['a', 'b'], '"b" is one word too many: graft probe [word]'],
+  ])('%j', (args, message) => {
+    expect(() => parse(...args)).toThrow(UsageError)
+    expect(() => parse(...args)).toThrow(message)
+  })
+})
+
+describe('wantsJson', () => {
+  it('looks only at options', () => {
+    expect([wantsJson(['run', '--json']), wantsJson(['run', '--', '--json']), wantsJson([])]).toEqual([true, false, false])
+  })
+})
+
+describe('nearest', () => {
+  it('counts letters that differ, and swapped neighbours once', () => {
+    expect([editDistance('', 'abc'), editDistance('kitten', 'sitting'), editDistance('trian', 'train'), editDistance('a', 'a')]).toEqual([
+      3, 3, 1, 0,
+    ])
+  })
+  it('finds what was meant, or nothing', () => {
+    const names = ['train', 'run', 'inspect', 'quickstart']
+    expect([nearest('trian', names), nearest('quick', names), nearest('zebra', names), nearest('', [])]).toEqual([
+      'train',
+      'quickstart',
+      undefined,
+      undefined,
+    ])
+  })
+})

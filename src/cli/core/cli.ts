@@ -1,0 +1,100 @@
+// From a command line to an exit code: 0 done, 1 failed, 2 wrong usage. Streams, environment and clock are arguments, so tests need no process.
+
+import { GraftError, ManifestError } from '../../base/errors.ts'
+import { parseArguments, wantsJson } from './arguments.ts'
+import { type Command, UsageError } from '../command.ts'
+import { commands } from '../command-table.ts'
+import { commandHelp, overview } from './help.ts'
+import { nearest } from '../../base/suggest.ts'
+import { createStyle, type Style } from '../ui/style.ts'
+import { createTerminal, type OutputStream } from '../ui/terminal.ts'
+
+export interface Surroundings {
+  readonly stdout: OutputStream
+  readonly stderr: OutputStream
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal
+  readonly version: string
+  /** How this program is started from a shell. */
+  readonly graft: string
+  /** Milliseconds. */
+  readonly now: () => number
+}
+
+/** Runs one command line; never throws. */
+export async function runCli(args: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { stdout, environment } = surroundings
+  const [name, ...rest] = args
+  const style = createStyle(stdout, environment)
+  try {
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return await printHelp(rest[0], surroundings, style)
+    if (name === '--version' || name === '-v') return printLine(stdout, surroundings.version)
+    return await runCommand(commandNamed(name), rest, surroundings, style)
+  } catch (error) {
+    return report(error, args, surroundings)
+  }
+}
+
+function printLine(stream: OutputStream, text: string): number {
+  stream.write(`${text}\n`)
+  return 0
+}
+
+async function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style): Promise<number> {
+  const text =
+    name === undefined || name.startsWith('-')
+      ? overview([...commands.values()], version, style)
+      : await commandHelp(commandNamed(name), style)
+  return printLine(stdout, text)
+}
+
+function commandNamed(name: string): Command {
+  const command = commands.get(name)
+  if (command) return command
+  const meant = nearest(name, [...commands.keys()])
+  throw new UsageError(
+    `there is no command ${JSON.stringify(name)}.${meant ? ` Did you mean graft ${meant}?` : ''} graft --help lists the commands.`,
+  )
+}
+
+async function runCommand(
+  command: Command,
+  args: readonly string[],
+  { stdout, stderr, environment, signal, graft, now }: Surroundings,
+  style: Style,
+): Promise<number> {
+  const { values, words, json, help } = parseArguments(command, args)
+  if (help) return printLine(stdout, await commandHelp(command, style))
+  const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
+  let exitCode = 0
+  const setExitCode = (code: number): void => void (exitCode = code)
+  const result = await command.run({ values, words, terminal, signal, json, setExitCode })
+  if (json) stdout.write(`${JSON.stringify(result, null, 2)}\n`)
+  return exitCode
+}
+
+/** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
+function report(error: unknown, args: readonly string[], { stdout, stderr, environment, signal }: Surroundings): number {
+  const usage = error instanceof UsageError || error instanceof ManifestError
+  const stopped = signal.aborted && error === signal.reason
+  const expected = usage || stopped || GraftError.isInstance(error)
+  const failure = stopped ? new Error('stopped') : error instanceof Error ? error : new Error(String(error))
+  const hint =
+    error instanceof UsageError && args[0] !== undefined && commands.has(args[0])
+      ? `\nusage: graft ${args[0]} --help explains the options, with examples.`
+      : ''
+  const debug = Boolean(environment['GRAFT_DEBUG'])
+  // An unexpected error is our own bug: there the stack helps whoever reports it.
+  const text = debug || !expected ? (failure.stack ?? failure.message) : failure.message + hint
+  stderr.write(`graft: ${text}\n`)
+  if (debug && failure.cause !== undefined) stderr.write(`caused by: ${describeCause(failure.cause)}\n`)
+  if (!expected && !debug) stderr.write('graft: this is a bug. Please report it with the command you ran and the lines above.\n')
+  if (wantsJson(args))
+    stdout.write(
+      `${JSON.stringify({ error: { name: error instanceof UsageError ? 'UsageError' : failure.name, message: failure.message } }, null, 2)}\n`,
+    )
+  return usage ? 2 : 1
+}
+
+const describeCause = (cause: unknown): string => (cause instanceof Error ? (cause.stack ?? cause.message) : String(cause))

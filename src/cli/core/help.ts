@@ -1,0 +1,51 @@
+// Help texts, made from the commands' own tables.
+
+import { commonOptions } from './arguments.ts'
+import type { Command, OptionSpec } from '../command.ts'
+import type { Style } from '../ui/style.ts'
+import { table } from '../ui/table.ts'
+
+/** The first screen: what there is. */
+export function overview(commands: readonly Command[], version: string, style: Style): string {
+  const width = Math.max(...commands.map(({ name }) => name.length))
+  return [
+    `${style.strong('graft')} ${version}: one small local language model, many experts.`,
+    '',
+    'usage: graft <command> [options]',
+    '',
+    ...commands.map(({ name, summary }) => `  ${style.accent(name.padEnd(width))}  ${summary}`),
+    '',
+    'graft <command> --help explains a command, with examples. Every command takes --json.',
+    `First time here? ${style.accent('graft quickstart')} trains an expert, shows what it learned and swaps it in and out.`,
+  ].join('\n')
+}
+
+/** Everything about one command. */
+export async function commandHelp(command: Command, style: Style): Promise<string> {
+  const entries = Object.entries({ ...command.options, ...commonOptions } as Readonly<Record<string, OptionSpec>>)
+  const usage = ['graft', command.name, command.usage].filter((part) => part !== '').join(' ')
+  return [
+    `${style.strong(`graft ${command.name}`)}: ${command.summary}`,
+    '',
+    `usage: ${usage} [options]`,
+    '',
+    'options:',
+    ...table(entries.map(([name, spec]) => [`  ${style.accent(optionName(name, spec))}`, optionText(spec)])),
+    '',
+    'examples:',
+    ...command.examples.flatMap(({ command: line, about }) => [`  ${style.faint(`# ${about}`)}`, `  ${line}`]),
+    ...((await command.more?.()) ?? []),
+  ].join('\n')
+}
+
+const optionName = (name: string, { short, type, value }: OptionSpec): string =>
+  `${short ? `-${short}, ` : ''}--${name}${type === 'flag' ? '' : ` <${value ?? type}>`}`
+
+function optionText({ about, choices, default: usual, required }: OptionSpec): string {
+  const notes = [
+    ...(choices ? [choices.join(' | ')] : []),
+    ...(usual === undefined ? [] : [`default ${usual}`]),
+    ...(required ? ['needed'] : []),
+  ]
+  return notes.length > 0 ? `${about} (${notes.join('; ')})` : about
+}

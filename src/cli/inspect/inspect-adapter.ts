@@ -1,0 +1,123 @@
+// What graft inspect tells of an adapter: kind, base, settings, tensors as its file keeps them, and how large its change is, layer by layer.
+
+import { createHash } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { sizeOf, type Tensor } from '../../base/tensor.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import { openBaseModel } from '../../graph/base-model.ts'
+import type { Adapter } from '../../index.ts'
+import { adapterChange, type ModuleChange } from '../../merge/index.ts'
+import { readExpertNotes } from '../../node/graft-json.ts'
+import { baseForMerge } from '../../node/merge.ts'
+import { resolveModel } from '../../node/models/resolve.ts'
+import type { AdapterFormat, FoundAdapter, Kept } from './inspect-sources.ts'
+import { withoutLayer } from './layer-table.ts'
+
+export interface TensorLine extends Kept {
+  readonly key: string
+  readonly shape: readonly number[]
+  /** Frobenius norm. */
+  readonly norm: number
+}
+
+interface InspectValues {
+  readonly all: boolean
+  readonly model: string | undefined
+}
+
+/** Everything there is to say, and each tensor; without a base what the adapter's own files tell. */
+export async function inspectAdapter(path: string, format: AdapterFormat, { all, model }: InspectValues) {
+  const { found, changes } = await openWithBase(path, format, model)
+  const { adapter, kept } = found
+  const notes = format.name === 'gguf' ? undefined : await readExpertNotes(path)
+  const tensors = [...adapter.tensors].map(([key, tensor]) => lineOf(key, tensor, kept))
+  const { peft: _, ...config } = adapter.config
+  const result = {
+    type: 'adapter',
+    path,
+    format: found.format,
+    kind: adapter.kind,
+    base: adapter.baseModel ?? null,
+    system: notes?.system ?? null,
+    config,
+    metadata: adapter.metadata ?? {},
+    parameters: tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+    sizeBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+    fileBytes: (await stat(found.file)).size,
+    types: typesOf(tensors),
+    sha256: hashOf(adapter),
+    modules: modulesOf(tensors),
+    changes: changes.map(({ module: { path: module, layer, inFeatures, outFeatures }, norm, whole }) => ({
+      ...{ module, layer: layer ?? null, shape: [outFeatures, inFeatures], norm, whole },
+    })),
+    norm: changes.length > 0 ? Math.hypot(...changes.map(({ norm }) => norm)) : null,
+    ...(all ? { tensors } : {}),
+  }
+  return { result, tensors }
+}
+
+export type InspectedAdapter = Awaited<ReturnType<typeof inspectAdapter>>['result']
+
+/** With a base named, whatever depends on it is known too: DoRA's and IA3's whole change, the order of rows in a GGUF file. */
+async function openWithBase(
+  path: string,
+  format: AdapterFormat,
+  model: string | undefined,
+): Promise<{ found: FoundAdapter; changes: readonly ModuleChange[] }> {
+  if (model === undefined) {
+    const found = await format.open(path, undefined)
+    return { found, changes: adapterChange(found.adapter) }
+  }
+  const base = await openBaseModel(await resolveModel(model))
+  try {
+    const found = await format.open(path, base.graph)
+    return { found, changes: adapterChange(found.adapter, await baseForMerge(base, [found.adapter])) }
+  } finally {
+    await base.weights.close()
+  }
+}
+
+function lineOf(key: string, tensor: Tensor, kept: ReadonlyMap<string, Kept>): TensorLine {
+  let squares = 0
+  for (const value of toFloat32(tensor)) squares += value * value
+  const { dtype, sizeBytes } = kept.get(key) ?? { dtype: tensor.dtype, sizeBytes: tensor.data.byteLength }
+  return { key, dtype, shape: tensor.shape, sizeBytes, norm: Math.sqrt(squares) }
+}
+
+function typesOf(tensors: readonly TensorLine[]): Record<string, { tensors: number; sizeBytes: number }> {
+  const types: Record<string, { tensors: number; sizeBytes: number }> = {}
+  for (const { dtype, sizeBytes } of tensors) {
+    const known = types[dtype] ?? { tensors: 0, sizeBytes: 0 }
+    types[dtype] = { tensors: known.tensors + 1, sizeBytes: known.sizeBytes + sizeBytes }
+  }
+  return types
+}
+
+/**
+ * Over names, types, shapes and bytes of what is computed with, in the order of names: the same adapter has the same hash however its file is
+ * laid out, and blocks have that of the numbers they stand for.
+ */
+function hashOf({ tensors }: Adapter): string {
+  const hash = createHash('sha256')
+  for (const key of [...tensors.keys()].sort()) {
+    const { dtype, shape, data } = tensors.get(key)!
+    hash.update(`${JSON.stringify([key, dtype, shape])}\n`)
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
+  }
+  return hash.digest('hex')
+}
+
+/** Tensors of the same name, type and shape in all layers as one line, with their norms. */
+function modulesOf(tensors: readonly TensorLine[]) {
+  const groups = new Map<string, TensorLine[]>()
+  for (const line of tensors) {
+    const name = JSON.stringify([withoutLayer(line.key), line.dtype, line.shape])
+    groups.set(name, [...(groups.get(name) ?? []), line])
+  }
+  return [...groups.values()].map((lines) => {
+    const [{ key, dtype, shape }] = lines as [TensorLine]
+    const norms = lines.map(({ norm }) => norm)
+    const meanNorm = norms.reduce((sum, norm) => sum + norm, 0) / norms.length
+    return { name: withoutLayer(key), dtype, shape, count: lines.length, meanNorm, largestNorm: Math.max(...norms) }
+  })
+}

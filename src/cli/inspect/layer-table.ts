@@ -1,0 +1,46 @@
+// Norms as a table: a row for each layer, a column for each of its modules. Pure: numbers in, lines out.
+
+import { type Align, table } from '../ui/table.ts'
+
+export interface LayerNorm {
+  /** Path of a module or name of a weight: 'model.layers.3.self_attn.q_proj'. */
+  readonly path: string
+  /** null: it lies in no layer and has a row of its own. */
+  readonly layer: number | null
+  readonly norm: number
+}
+
+/** The name without prefix and layer: 'self_attn.q_proj'. */
+export const withoutLayer = (path: string): string => path.replace(/^base_model\.model\./, '').replace(/^.*\.layers\.\d+\./, '')
+
+/** The number of the layer in a path; null where there is none. */
+export const layerOf = (path: string): number | null => {
+  const found = /\.(\d+)\./.exec(path)
+  return found ? Number(found[1]) : null
+}
+
+const all = (norms: readonly LayerNorm[]): string => Math.hypot(...norms.map(({ norm }) => norm)).toFixed(4)
+
+/** Rows and columns end in the norm of all they hold. */
+export function layerTable(norms: readonly LayerNorm[]): string[] {
+  const inLayers = norms.filter(({ layer }) => layer !== null)
+  const names = [...new Set(inLayers.map(({ path }) => withoutLayer(path)))]
+  const layers = [...new Set(inLayers.map(({ layer }) => layer!))].sort((a, b) => a - b)
+  const rows = layers.map((layer) => {
+    const own = inLayers.filter((one) => one.layer === layer)
+    const cells = names.map((name) => own.filter(({ path }) => withoutLayer(path) === name))
+    return [`  layer ${layer}`, ...cells.map((cell) => (cell.length > 0 ? all(cell) : '–')), all(own)]
+  })
+  const others = norms
+    .filter(({ layer }) => layer === null)
+    .map((one) => [`  ${withoutLayer(one.path)}`, ...names.map(() => ''), all([one])])
+  const columns = names.map((name) => all(inLayers.filter(({ path }) => withoutLayer(path) === name)))
+  const aligns: Align[] = ['left', ...names.map((): Align => 'right'), 'right']
+  return table([['', ...shortNames(names), 'all'], ...rows, ...others, ['  all', ...columns, all(norms)]], aligns)
+}
+
+/** Last parts, where those tell the names apart. */
+function shortNames(names: readonly string[]): readonly string[] {
+  const short = names.map((name) => name.slice(name.lastIndexOf('.') + 1))
+  return new Set(short).size === names.length ? short : names
+}

@@ -1,0 +1,60 @@
+// Rows of a data file as turns for a learner, in the formats of training: every answer of a conversation is a turn. Knows no learner.
+
+import { DataError } from '../../base/errors.ts'
+import { contextLimit } from '../../graph/rope.ts'
+import type { Example } from '../../learn/index.ts'
+import type { LoadedModel } from '../../node/model.ts'
+import { promptFor } from '../../runtime/chat-prompt.ts'
+import type { SingleExample } from '../../train/data/data-format.ts'
+import { readExamples } from '../../train/data/format-table.ts'
+import type { DataSet } from '../../train/data/jsonl.ts'
+
+export interface Turns {
+  readonly turns: readonly Example[]
+  /** Left out: longer than the model's context. */
+  readonly tooLong: number
+}
+
+type Message = Extract<SingleExample, { kind: 'chat' }>['messages'][number]
+
+/** Throws DataError for rows that no format fits, and for pairs: of two answers neither was given. */
+export function turnsOf(model: LoadedModel, data: DataSet, system: string | undefined): Turns {
+  const { examples } = readExamples(data)
+  const all = examples.flatMap(({ number, example, weight }) => {
+    if (example.kind === 'pair')
+      throw new DataError(
+        `${data.name}: row ${number} is a pair of answers. A learner is taught answers that were right; graft train --loss dpo learns from pairs.`,
+      )
+    return weight > 0 ? turnsOfExample(model, example, system) : []
+  })
+  const turns = all.filter((turn) => tokensOf(model, turn) <= contextLimit(model.config))
+  if (turns.length === 0) throw new DataError(`${data.name}: no row holds an answer that fits into the model's context.`)
+  return { turns, tooLong: all.length - turns.length }
+}
+
+const tokensOf = ({ encode, base }: LoadedModel, { prompt, completion }: Example): number =>
+  encode(prompt).length + (base.tokenizer?.encode(completion).length ?? 0) + 1
+
+function turnsOfExample(model: LoadedModel, example: SingleExample, system: string | undefined): Example[] {
+  if (example.kind === 'chat') return answersOf(example.messages, example.learnedFrom ?? 0, system)
+  if (example.kind === 'text') return continued(example.text)
+  const { prompt, plainPrompt = prompt, completion } = example
+  const asked = model.base.chatTemplate === undefined ? plainPrompt : prompt
+  return [{ prompt: promptFor(model, asked, example.system ?? system), completion }]
+}
+
+/** What the assistant said, each with all that stood before it. */
+function answersOf(messages: readonly Message[], learnedFrom: number, system: string | undefined): Example[] {
+  const opening = system !== undefined && messages[0]?.role !== 'system' ? [{ role: 'system', content: system }] : []
+  return messages.flatMap(({ role, content }, i) =>
+    role === 'assistant' && i >= learnedFrom && typeof content === 'string' && content !== ''
+      ? [{ prompt: [...opening, ...messages.slice(0, i)], completion: content }]
+      : [],
+  )
+}
+
+/** Of a text everything but its first word is learned. */
+function continued(text: string): Example[] {
+  const [first = ''] = /^\s*\S+/.exec(text) ?? []
+  return first === '' || first.length === text.length ? [] : [{ prompt: first, completion: text.slice(first.length) }]
+}

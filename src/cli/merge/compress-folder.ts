@@ -1,0 +1,130 @@
+// Compresses an expert into a folder: best factors of a lower rank, the cost on rows where there are any, a healing where it is wanted.
+
+import type { Adapter } from '../../adapters/index.ts'
+import { compareExperts, type ExpertDistance } from '../../eval/index.ts'
+import { compress, type MergeBase, type ModuleReport } from '../../merge/index.ts'
+import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
+import { readDataFile } from '../../node/data.ts'
+import { readExpertNotes, writeExpertNotes } from '../../node/graft-json.ts'
+import { fileSink } from '../../node/files/file-sink.ts'
+import type { LoadedModel } from '../../node/index.ts'
+import { baseForMerge } from '../../node/merge.ts'
+import { encodeData, type EncodedData } from '../../train/data/encode.ts'
+import { train } from '../../train/run/train.ts'
+import { OptionError } from '../../base/errors.ts'
+import { residualsOf, showResiduals } from './merge-folders.ts'
+import { openExpert } from '../shared/open-model.ts'
+import { showTraining } from '../train/training-view.ts'
+import { bytes, count } from '../ui/format.ts'
+import { table } from '../ui/table.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+export interface CompressChoice {
+  readonly rank: number | undefined
+  readonly energy: number | undefined
+  readonly data: string | undefined
+  /** Steps. */
+  readonly heal: number | undefined
+  readonly out: string
+  readonly learningRate: number
+  readonly maxTokens: number
+  readonly seed: number
+  readonly model: Pick<Parameters<typeof openExpert>[0], 'model' | 'weights' | 'threads'>
+}
+
+interface Surroundings {
+  readonly terminal: Terminal
+  readonly signal: AbortSignal
+}
+
+const sizeBytesOf = ({ tensors }: Adapter): number => [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+
+function rowsFor({ base }: LoadedModel, data: Awaited<ReturnType<typeof readDataFile>>, maxTokens: number, system?: string): EncodedData {
+  const { tokenizer, chatTemplate, name } = base
+  if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
+  return encodeData(data, {
+    ...{ tokenizer, maxTokens, now: new Date() },
+    ...(chatTemplate !== undefined && { chatTemplate }),
+    ...(system !== undefined && { system }),
+  })
+}
+
+export async function compressFolder(folder: string, choice: CompressChoice, { terminal, signal }: Surroundings) {
+  const rows = choice.data === undefined ? undefined : await readDataFile(choice.data)
+  const adapter = await loadAdapter(folder)
+  const notes = await readExpertNotes(folder)
+  // The base is opened for what needs it alone: LoRA's factors say everything about themselves.
+  const opened = rows || adapter.kind !== 'lora' ? await openExpert({ ...choice.model, adapter: folder }, terminal) : undefined
+  try {
+    const encoded = opened && rows && rowsFor(opened.model, rows, choice.maxTokens, notes?.system)
+    const base = opened && (await baseForMerge(opened.model.base, [adapter]))
+    const { small, modules, residual } = compressWithProgress(adapter, choice, base, terminal)
+    const compare = async (after: Adapter): Promise<ExpertDistance | undefined> =>
+      opened && encoded && compareWithProgress(opened.model, encoded, { before: adapter, after }, { terminal, signal })
+    const cut = await compare(small)
+    const healed = opened && encoded && choice.heal !== undefined ? await heal(opened.model, encoded, { adapter, small }, choice, { terminal, signal }) : undefined // prettier-ignore
+    const cured = healed && (await compare(healed))
+    const result = healed ?? small
+    await saveAdapter(result, choice.out)
+    if (notes) await writeExpertNotes(notes, fileSink(choice.out))
+    const sizeBytes = { before: sizeBytesOf(adapter), after: sizeBytesOf(result) }
+    terminal.print(`${choice.out}: ${count(modules.length)} modules, ${bytes(sizeBytes.before)} → ${bytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`) // prettier-ignore
+    showResiduals(modules, terminal)
+    showDistances(cut, cured, terminal)
+    return { type: 'adapter', out: choice.out, adapter: folder, sizeBytes, residual: { ...residualsOf(modules), whole: residual }, modules, compressed: cut ?? null, healed: cured ?? null } // prettier-ignore
+  } finally {
+    await opened?.model.dispose()
+  }
+}
+
+function compressWithProgress(adapter: Adapter, { rank, energy }: CompressChoice, base: MergeBase | undefined, terminal: Terminal) {
+  let progress: ReturnType<Terminal['progress']> | undefined
+  const onModule = ({ module }: ModuleReport, done: number, total: number): void => {
+    progress ??= terminal.progress('compressing', total)
+    progress.update(done, module)
+  }
+  const { adapter: small, modules, residual } = compress(adapter, { rank, energy, onModule, ...(base && { base }) })
+  progress?.end()
+  return { small, modules, residual }
+}
+
+/** Of preferences the chosen answers are compared. */
+async function compareWithProgress(
+  model: LoadedModel,
+  { rows, pairs }: EncodedData,
+  experts: { readonly before: Adapter; readonly after: Adapter },
+  { terminal, signal }: Surroundings,
+): Promise<ExpertDistance> {
+  const compared = pairs ? rows.filter((_, i) => i % 2 === 0) : rows
+  const progress = terminal.progress('measuring', compared.length)
+  const distance = await compareExperts(model, compared, { ...experts, signal, onRow: (done) => progress.update(done) })
+  progress.end()
+  return distance
+}
+
+/** The small expert learns to predict what the large one does. */
+async function heal(
+  model: LoadedModel,
+  { pairs: _pairs, ...data }: EncodedData,
+  { adapter, small }: { readonly adapter: Adapter; readonly small: Adapter },
+  { heal: steps, learningRate, seed, maxTokens }: CompressChoice,
+  { terminal, signal }: Surroundings,
+): Promise<Adapter> {
+  const batch = { rows: 4, tokens: Math.max(256, maxTokens) }
+  const loss = { loss: 'distillation', teacher: { adapter } }
+  const end = await showTraining(
+    train({ model, adapter: small, data, ...loss, steps: steps!, learningRate, seed, batch, signal }),
+    terminal,
+  )
+  signal.throwIfAborted()
+  return end.adapter
+}
+
+/** Loss and divergence in nats a token, as cut and as healed. */
+function showDistances(cut: ExpertDistance | undefined, healed: ExpertDistance | undefined, { print }: Terminal): void {
+  if (!cut) return
+  const line = (name: string, { lossAfter, divergence }: ExpertDistance): string[] => [name, lossAfter.toFixed(4), divergence.toExponential(2)] // prettier-ignore
+  const heads = ['  on the rows', 'loss', 'KL from before']
+  const rows = [['  before', cut.lossBefore.toFixed(4), ''], line('  compressed', cut), ...(healed ? [line('  healed', healed)] : [])]
+  for (const text of table([heads, ...rows], ['left', 'right', 'right'])) print(text)
+}

@@ -1,0 +1,40 @@
+// Extracts an adapter into a folder and tells what its rank has lost, and what no adapter of this kind can hold.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import type { ExtractOptions } from '../../merge/index.ts'
+import { saveAdapter } from '../../node/adapters.ts'
+import { writeExpertNotes } from '../../node/graft-json.ts'
+import { extract } from '../../node/extract.ts'
+import { fileSink } from '../../node/files/file-sink.ts'
+import { residualsOf, showResiduals } from './merge-folders.ts'
+import { bytes, count } from '../ui/format.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+export interface ExtractPlaces {
+  readonly base: string
+  readonly tuned: string
+  readonly out: string
+}
+
+export async function extractFolder({ base, tuned, out }: ExtractPlaces, options: ExtractOptions, terminal: Terminal) {
+  let progress: ReturnType<Terminal['progress']> | undefined
+  const { adapter, modules, others } = await extract(base, tuned, {
+    ...options,
+    onModule({ module }, done, total) {
+      progress ??= terminal.progress('extracting', total)
+      progress.update(done, module)
+    },
+  })
+  progress?.end()
+  await saveAdapter(adapter, out)
+  await writeExpertNotes({ base }, fileSink(out))
+  const sizeBytes = [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+  const { rank } = adapter.config as Adapter['config'] & { readonly rank: number }
+  terminal.print(`${out}: from ${base} to ${tuned}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`)
+  showResiduals(modules, terminal)
+  if (others.length > 0) {
+    const shown = [...others.slice(0, 8), ...(others.length > 8 ? [`… and ${others.length - 8} more`] : [])]
+    terminal.print(`  not in the adapter, and different: ${shown.join(', ')}`)
+  }
+  return { type: 'adapter', base, tuned, out, rank, sizeBytes, residual: residualsOf(modules), modules, others }
+}

@@ -1,0 +1,89 @@
+// Writes a base with adapters in its weights, and tells what became of the types of its tensors and how far its next tokens have moved.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import { OptionError } from '../../base/errors.ts'
+import { isRequantised, type FoldedTensor, type MergedType, type MergeRecipe } from '../../merge/index.ts'
+import { loadAdapter } from '../../node/adapters.ts'
+import { sourceOfBaseName } from '../../node/models/base-name.ts'
+import { readExpertNotes } from '../../node/graft-json.ts'
+import { type IntoBaseReport, mergeIntoBase } from '../../node/into-base.ts'
+import { bytes, count } from '../ui/format.ts'
+import type { Progress } from '../ui/progress.ts'
+import { table } from '../ui/table.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+export interface IntoBasePlaces {
+  readonly out: string
+  readonly model: string | undefined
+  readonly dtype: MergedType | undefined
+  readonly prompts: number | undefined
+  readonly anyBase: boolean
+}
+
+export async function mergeFoldersIntoBase(folders: readonly string[], recipe: MergeRecipe, places: IntoBasePlaces, terminal: Terminal) {
+  const { out, model, dtype, prompts, anyBase } = places
+  const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
+  const base = model ?? (await baseOf(folders, adapters))
+  let shown: { readonly stage: string; readonly line: Progress } | undefined
+  const report = await mergeIntoBase(adapters, {
+    ...{ base, out, recipe, dtype, prompts, anyBase },
+    onProgress({ stage, done, total, detail }) {
+      if (shown?.stage !== stage) {
+        shown?.line.end()
+        shown = { stage, line: terminal.progress(labels[stage], total) }
+      }
+      shown.line.update(done, detail)
+    },
+  })
+  shown?.line.end()
+  show(report, base, folders.length, terminal)
+  if (mean(report.changed.map(({ errorOfChange }) => errorOfChange)) > tooMuch) terminal.note(advice)
+  const requantised = report.changed.filter(isRequantised)
+  return { type: 'model', base, adapters: folders, recipe, ...report, requantised: requantised.map(({ name }) => name) }
+}
+
+/** From here on, rounding takes away what the adapters bring. */
+const tooMuch = 0.5
+const advice =
+  'Rounding to these types is about as large as the change itself: keep the adapter beside the base, or choose --dtype q8_0, f16 or bf16 for what changes.'
+
+const labels = { writing: 'writing', comparing: 'comparing with base and adapters' } as const
+
+/** What the adapters were trained on, where all say the same. */
+async function baseOf(folders: readonly string[], adapters: readonly Adapter[]): Promise<string> {
+  const named = await Promise.all(
+    folders.map(async (folder, k) => {
+      const { base } = (await readExpertNotes(folder)) ?? {}
+      const { baseModel } = adapters[k]!
+      return base ?? (baseModel ? sourceOfBaseName(baseModel) : undefined)
+    }),
+  )
+  const [first, ...others] = new Set(named.filter((base) => base !== undefined))
+  if (first !== undefined && others.length === 0) return first
+  const found = first === undefined ? 'none of the adapters says' : `the adapters say ${[first, ...others].join(' and ')}`
+  throw new OptionError(`Which base to merge into is not clear: ${found}. Name it with --model.`)
+}
+
+function show(report: IntoBaseReport, base: string, adapters: number, { print }: Terminal): void {
+  const { out, format, tensors, sizeBytes, changed, untied, distance, change } = report
+  const whose = `${base} with ${adapters} ${adapters === 1 ? 'adapter' : 'adapters'} in its weights`
+  print(`${out}: ${whose}, ${format}, ${count(tensors)} tensors, ${bytes(sizeBytes)}`)
+  const rows = [...Map.groupBy(changed, ({ from, to }) => `${from} → ${to}`)].map(([types, group]) => typeLine(types, group))
+  const heads = ['  changed', 'types', 'rounding beside weight', 'beside change', 'worst', 'in']
+  for (const line of table([heads, ...rows], ['right', 'left', 'right', 'right', 'right'])) print(line)
+  if (untied) print('  the head, which shared the weight of the embedding, has one of its own now')
+  if (!distance || !change) return
+  const { prompts, largestGap, equalGreedy } = distance
+  print(
+    `  beside exactly merged weights, after ${prompts} prompts: mean KL ${distance.meanDivergence.toExponential(2)} nats, largest difference of a logit ` +
+      `${largestGap.toExponential(2)}, equal greedy token after ${Math.round(equalGreedy * prompts)}; the base itself: mean KL ${change.meanDivergence.toExponential(2)}`,
+  )
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+
+function typeLine(types: string, group: readonly FoldedTensor[]): string[] {
+  const worst = group.reduce((most, next) => (next.errorOfChange > most.errorOfChange ? next : most))
+  const shares = [mean(group.map(({ error }) => error)), mean(group.map(({ errorOfChange }) => errorOfChange)), worst.errorOfChange]
+  return [`  ${group.length}`, types, ...shares.map((share) => share.toExponential(2)), worst.errorOfChange > 0 ? worst.name : '']
+}

@@ -1,0 +1,86 @@
+// Opens models and adapters for commands: download progress on stderr, an adapter's own base and system message where none is named.
+
+import type { Adapter } from '../../adapters/index.ts'
+import { OptionError } from '../../base/errors.ts'
+import type { LoadedModel } from '../../node/index.ts'
+import { bytes } from '../ui/format.ts'
+import type { Progress } from '../ui/progress.ts'
+import type { Terminal } from '../ui/terminal.ts'
+import type { Options } from '../command.ts'
+
+export const defaultModel = 'smollm2-135m-instruct'
+
+/** Options of every command that computes with a model. */
+export const modelOptions = {
+  model: { type: 'text', value: 'model', short: 'm', about: `directory, .gguf file, hf:owner/name or catalogue name` },
+  weights: { type: 'text', about: 'how weights are kept', choices: ['file', 'f32', 'q4', 'q8'] },
+  threads: { type: 'integer', least: 1, about: "threads to compute with (else GRAFT_THREADS, else the machine's)" },
+} as const satisfies Options
+
+export const adapterOption = {
+  adapter: { type: 'text', value: 'folder', short: 'a', about: 'expert to answer with: a folder as PEFT saves it' },
+} as const satisfies Options
+
+export interface ModelValues {
+  readonly model: string | undefined
+  readonly weights?: string | undefined
+  readonly threads?: number | undefined
+}
+
+/** Loads a model, with a progress line for each file that has to be fetched. */
+export async function openModel(
+  source: string,
+  { weights, threads }: Omit<ModelValues, 'model'>,
+  terminal: Terminal,
+): Promise<LoadedModel> {
+  const { loadModel } = await import('../../node/index.ts')
+  const lines = new Map<string, Progress>()
+  const model = await loadModel(source, {
+    threads,
+    weights: weights as 'file' | 'f32' | 'q4' | 'q8' | undefined,
+    onProgress: ({ file, receivedBytes, totalBytes }) => {
+      const line = lines.get(file) ?? terminal.progress(file, totalBytes)
+      lines.set(file, line)
+      line.update(receivedBytes, totalBytes === undefined ? bytes(receivedBytes) : `${bytes(receivedBytes)} of ${bytes(totalBytes)}`)
+    },
+  })
+  for (const line of lines.values()) line.end()
+  return model
+}
+
+export interface OpenedExpert {
+  readonly model: LoadedModel
+  readonly adapter: Adapter | undefined
+  /** The system message that the expert was trained with, where its folder says. */
+  readonly system: string | undefined
+}
+
+/** A model, and the adapter that fits it: without --model it is the adapter's own base, without --adapter the base alone. */
+export async function openExpert(
+  values: ModelValues & { readonly adapter: string | undefined },
+  terminal: Terminal,
+): Promise<OpenedExpert> {
+  if (values.adapter === undefined)
+    return { model: await openModel(values.model ?? defaultModel, values, terminal), adapter: undefined, system: undefined }
+  const [{ loadAdapter }, { readExpertNotes }, { checkAdapter }] = await Promise.all([
+    import('../../node/index.ts'),
+    import('../../node/graft-json.ts'),
+    import('../../adapters/index.ts'),
+  ])
+  const adapter = await loadAdapter(values.adapter)
+  const notes = await readExpertNotes(values.adapter)
+  const model = await openModel(values.model ?? notes?.base ?? (await baseOf(adapter, values.adapter)), values, terminal)
+  try {
+    checkAdapter(adapter, model.base.graph)
+  } catch (error) {
+    await model.dispose()
+    throw error
+  }
+  return { model, adapter, system: notes?.system }
+}
+
+export async function baseOf({ baseModel }: Adapter, folder: string): Promise<string> {
+  const { sourceOfBaseName } = await import('../../node/models/base-name.ts')
+  if (baseModel !== undefined && baseModel !== '') return sourceOfBaseName(baseModel)
+  throw new OptionError(`${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`)
+}

@@ -1,0 +1,201 @@
+// Trains one expert or several, one after another: those of one base over one loaded model, with its weights in memory once. What fails is told at
+// the end; the others still run.
+
+import { join } from 'node:path'
+import { GraftError } from '../../base/errors.ts'
+import type { Adapter } from '../../index.ts'
+import type { ExpertRun } from '../../node/manifests/training-run.ts'
+import type { LoadedModel } from '../../node/index.ts'
+import type { SharedPrograms } from '../../train/programs/shared-programs.ts'
+import { evaluationProgress, evaluationSummary, evaluationTable } from '../shared/evaluate-expert.ts'
+import { defaultModel, openModel } from '../shared/open-model.ts'
+import { shownPath } from '../shared/shown-path.ts'
+import type { TrainValues } from './train-options.ts'
+import { showTraining, type TrainEnd } from './training-view.ts'
+import type { Terminal } from '../ui/terminal.ts'
+
+export interface PlannedExpert {
+  readonly run: ExpertRun
+  /** The manifest's path; undefined for a run from options alone. */
+  readonly manifest: string | undefined
+  readonly resume: boolean
+}
+
+export interface TrainedExpert {
+  readonly planned: PlannedExpert
+  readonly end: TrainEnd
+  readonly evaluation?: ReturnType<typeof evaluationSummary>
+}
+
+export interface FailedExpert {
+  readonly planned: PlannedExpert
+  readonly error: GraftError
+}
+
+export interface ExpertsContext {
+  readonly values: TrainValues
+  readonly terminal: Terminal
+  readonly signal: AbortSignal
+}
+
+const baseOf = ({ run }: PlannedExpert): string => run.base ?? defaultModel
+
+/** Plans in order, those of the same base together: a base is opened once. */
+export function byBase(experts: readonly PlannedExpert[]): PlannedExpert[][] {
+  const groups = new Map<string, PlannedExpert[]>()
+  for (const expert of experts) groups.set(baseOf(expert), [...(groups.get(baseOf(expert)) ?? []), expert])
+  return [...groups.values()]
+}
+
+/** The model, with weights that are read once for all runs. */
+function withKeptWeights(model: LoadedModel): LoadedModel {
+  const kept = new Map<string, ReturnType<LoadedModel['weights']>>()
+  const weights = (options: Parameters<LoadedModel['weights']>[0] = {}) => {
+    const key = options.quantization ?? 'f32'
+    const read = kept.get(key) ?? model.weights(options)
+    kept.set(key, read as ReturnType<LoadedModel['weights']>)
+    return read
+  }
+  return { ...model, weights: weights as LoadedModel['weights'] }
+}
+
+/** Trains all; an error that somebody can act on ends its own run alone, anything else ends them all. */
+export async function trainExperts(experts: readonly PlannedExpert[], context: ExpertsContext): Promise<(TrainedExpert | FailedExpert)[]> {
+  const results: (TrainedExpert | FailedExpert)[] = []
+  const failed = (planned: PlannedExpert, error: unknown): void => {
+    if (!GraftError.isInstance(error)) throw error
+    results.push({ planned, error })
+    if (experts.length > 1) context.terminal.note(`  failed: ${error.message.split('\n')[0]}`)
+  }
+  for (const group of byBase(experts)) {
+    let base: SharedBase
+    try {
+      base = await openBase(group, context)
+    } catch (error) {
+      for (const planned of group) failed(planned, error)
+      continue
+    }
+    for (const planned of group) {
+      if (context.signal.aborted) break
+      const place = experts.length > 1 ? `${results.length + 1} of ${experts.length}  ` : ''
+      try {
+        results.push(await trainOne(planned, base, place, context))
+      } catch (error) {
+        failed(planned, error)
+      }
+    }
+    await base.programs?.dispose()
+    if (experts.length > 1) await base.model.dispose()
+  }
+  return results
+}
+
+/** A base that several runs share, with the program that runs of one shape share; alone, a run keeps neither. */
+interface SharedBase {
+  readonly model: LoadedModel
+  readonly programs?: SharedPrograms
+}
+
+async function openBase(group: readonly PlannedExpert[], { values, terminal }: ExpertsContext): Promise<SharedBase> {
+  const model = await openModel(baseOf(group[0]!), values, terminal)
+  if (group.length === 1) return { model }
+  const { sharedPrograms } = await import('../../train/programs/shared-programs.ts')
+  return { model: withKeptWeights(model), programs: sharedPrograms() }
+}
+
+async function trainOne(
+  planned: PlannedExpert,
+  { model, programs }: SharedBase,
+  place: string,
+  context: ExpertsContext,
+): Promise<TrainedExpert> {
+  // prettier-ignore
+  const { run, resume } = planned
+  const { terminal, signal, values } = context
+  const { train } = await import('../../node/index.ts')
+  const head = `${place}${terminal.style.strong(shownPath(run.out))}`
+  const { adapter } = run.options
+  const start = typeof adapter === 'string' ? `going on from ${shownPath(adapter)}` : adapter.kind
+  terminal.say(`${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`)
+  const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
+  const choices = { signal, resume, overwrite: values.overwrite, date: new Date(), ...(programs && { programs }) }
+  const events = train({ ...run.options, data, model, ...choices })
+  const end = await showTraining(events, terminal)
+  if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
+  return { planned, end, evaluation: await evaluated(run, end.best.adapter, model, context) }
+}
+
+/** Measures what the manifest asks for, and shows it; the base is what the expert is compared with. */
+async function evaluated(run: ExpertRun, adapter: Adapter, model: LoadedModel, { terminal, signal }: ExpertsContext) {
+  const [{ evaluate }, { metrics: all }, { heldRows }] = await Promise.all([
+    import('../../eval/index.ts'),
+    import('../../node/metric-table.ts'),
+    import('../../node/manifests/training-run.ts'),
+  ])
+  const { metrics: names, rows, newTokens, stop } = run.evaluation!
+  const whole = await heldRows(run)
+  const { system } = run.options
+  const candidates = [
+    { name: 'base', adapter: undefined, system },
+    { name: shownPath(run.out), adapter, system },
+  ]
+  const metrics = names.map((name) => all.get(name)!)
+  const progress = evaluationProgress(terminal, candidates)
+  const evaluation = await evaluate({
+    ...{ model, metrics, candidates, signal, newTokens, labels: run.labels, date: new Date(), onProgress: progress.onProgress },
+    data: { ...whole, rows: whole.rows.slice(0, rows) },
+    ...(stop !== undefined && { stop: [stop] }),
+  })
+  progress.end()
+  for (const metric of metrics) metric.dispose?.()
+  for (const line of evaluationTable(evaluation, candidates)) terminal.say(`  ${line}`)
+  return evaluationSummary(evaluation)
+}
+
+/** What a trained expert left where, and how to go on. */
+export function sayEnd({ planned, end }: TrainedExpert, { say, style, graft }: Terminal, several: boolean): void {
+  const { run } = planned
+  const { reason, best, last } = end
+  say()
+  if (reason === 'stopped') {
+    say(
+      `Stopped after step ${last.step}; the checkpoint is in ${shownPath(join(run.out, 'checkpoints'))}. To go on, give the same command with --resume.`,
+    )
+    return
+  }
+  if (run.options.validation !== undefined) say(`The best expert is that of step ${best.step}, validation loss ${best.loss.toFixed(3)}.`)
+  say(`expert      ${shownPath(run.out)}  (a PEFT folder)`)
+  if (several) return
+  say(`loss curve  ${shownPath(join(run.out, 'loss.svg'))}`)
+  say(`history     ${shownPath(join(run.out, 'history.jsonl'))}`)
+  say()
+  say('next:')
+  for (const line of [
+    `${graft} run "..." --adapter ${shownPath(run.out)}`,
+    `${graft} chat --adapter ${shownPath(run.out)}`,
+    `${graft} inspect ${shownPath(run.out)}`,
+  ])
+    say(`  ${style.accent(line)}`)
+}
+
+/** One expert as --json shows it. */
+export function expertSummary({ planned, end, evaluation }: TrainedExpert) {
+  const { run, manifest } = planned
+  const { reason, best, last, history } = end
+  const { out, dataFiles } = run
+  const files = reason === 'stopped' ? {} : { adapter: out, lossCurve: join(out, 'loss.svg'), history: join(out, 'history.jsonl') }
+  return {
+    reason,
+    ...(manifest !== undefined && { manifest }),
+    out,
+    data: dataFiles.length === 1 ? dataFiles[0] : dataFiles,
+    steps: last.step,
+    best: { step: best.step, loss: best.loss },
+    last: { step: last.step, loss: last.loss },
+    firstLoss: history.steps[0]?.loss ?? null,
+    validations: history.validations,
+    checkpoints: join(out, 'checkpoints'),
+    ...(evaluation && { evaluation }),
+    ...files,
+  }
+}

@@ -1,0 +1,134 @@
+// A GGUF file's tensors as a Hugging Face checkpoint would hold them: names, order of query and key rows, norms.
+// Metadata stays as it is; what it says about model and tokenizer is read elsewhere.
+
+import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
+import { toFloat32 } from '../convert.ts'
+import { listed, quoted } from '../quote.ts'
+import type { GgufFile, GgufTensorInfo } from './reader.ts'
+import { derivedTensors, type GgufArchitecture, ggufArchitectures, globalModules } from './architectures.ts'
+import { interleaveRotaryRows, splitRotaryRows } from '../rotary-rows.ts'
+import { entryOf, type TensorInfo, type TensorStore } from '../tensor-store.ts'
+
+const layerPattern = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/
+
+/** Where a Hugging Face tensor lies in a GGUF file, and how it changes on the way out and in. */
+export interface GgufPlace extends TensorInfo {
+  readonly ggmlName: string
+  /** The file's tensor as Hugging Face has it. */
+  readonly restore: (tensor: Tensor) => Tensor
+  /** The reverse. */
+  readonly arrange: (tensor: Tensor) => Tensor
+}
+
+/**
+ * The file as a store of Hugging Face names. Throws UnsupportedError for an architecture that is not in the table and for
+ * tensors that have no place in it (all listed), FormatError where head counts are missing or do not fit the rows.
+ */
+export function ggufAsHuggingFace(file: GgufFile): TensorStore {
+  const tensors = ggufPlaces(file)
+  return {
+    name: file.name,
+    tensors,
+    metadata: Object.fromEntries(file.metadata),
+    read: async (name) => {
+      const { ggmlName, restore } = entryOf(tensors, name, file.name)
+      return restore(await file.read(ggmlName))
+    },
+    close: () => file.close(),
+  }
+}
+
+/** By Hugging Face name, every tensor of the file that a checkpoint holds too. Throws as `ggufAsHuggingFace` does. */
+export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
+  const { name: architectureName, architecture } = architectureOf(file)
+  const places = new Map<string, GgufPlace>()
+  const strangers: string[] = []
+  for (const [ggmlName, info] of file.tensors) {
+    if (derivedTensors.has(ggmlName)) continue
+    const name = ggufToHuggingFace(ggmlName, architectureName)
+    if (name === undefined) strangers.push(quoted(ggmlName))
+    else places.set(name, placeOf(file, architecture, ggmlName, info))
+  }
+  if (strangers.length > 0) {
+    throw new UnsupportedError(`${file.name}: architecture "${architectureName}" has no place for the tensors:\n${listed(strangers)}`)
+  }
+  return places
+}
+
+/** The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that is not in the table. */
+export function architectureOf(file: GgufFile): { name: string; architecture: GgufArchitecture } {
+  const name = file.metadata.get('general.architecture')
+  if (typeof name !== 'string') throw new FormatError(`${file.name}: the metadata does not say "general.architecture".`)
+  return { name, architecture: architectureNamed(name, file.name) }
+}
+
+function architectureNamed(name: string, where: string): GgufArchitecture {
+  const architecture = Object.hasOwn(ggufArchitectures, name) ? ggufArchitectures[name] : undefined
+  if (architecture) return architecture
+  const known = Object.keys(ggufArchitectures).join(', ')
+  throw new UnsupportedError(`${where}: the GGUF architecture ${quoted(name)} is not supported; supported: ${known}.`)
+}
+
+/** The Hugging Face name of a ggml tensor, undefined where the architecture has none. Throws UnsupportedError for an unknown architecture. */
+export function ggufToHuggingFace(name: string, architecture = 'llama'): string | undefined {
+  const { layer } = architectureNamed(architecture, name)
+  const [, index, part, kind] = layerPattern.exec(name) ?? []
+  if (index !== undefined) return Object.hasOwn(layer, part!) ? `model.layers.${index}.${layer[part!]}.${kind}` : undefined
+  const [module, ending] = cut(name)
+  return ending && Object.hasOwn(globalModules, module) ? globalModules[module] + ending : undefined
+}
+
+/**
+ * The ggml name of a Hugging Face tensor, or of a module where `name` ends in neither `.weight` nor `.bias`; undefined where
+ * llama.cpp has none. Adapters append `.lora_a` and `.lora_b` to the weight's name.
+ */
+export function huggingFaceToGguf(name: string, architecture = 'llama'): string | undefined {
+  const { layer } = architectureNamed(architecture, name)
+  const [module, ending] = cut(name)
+  const [, index, part] = /^model\.layers\.(0|[1-9]\d*)\.(.+)$/.exec(module) ?? []
+  if (index === undefined) {
+    const global = keyOf(globalModules, module)
+    return global && global + ending
+  }
+  const inLayer = keyOf(layer, part!)
+  return inLayer && `blk.${index}.${inLayer}${ending}`
+}
+
+function cut(name: string): [module: string, ending: string] {
+  const ending = ['.weight', '.bias'].find((end) => name.endsWith(end)) ?? ''
+  return [name.slice(0, name.length - ending.length), ending]
+}
+
+const keyOf = (table: Readonly<Record<string, string>>, value: string): string | undefined =>
+  Object.keys(table).find((key) => table[key] === value)
+
+function placeOf(file: GgufFile, architecture: GgufArchitecture, ggmlName: string, { type, shape, sizeBytes }: GgufTensorInfo): GgufPlace {
+  const [, index, part = ''] = layerPattern.exec(ggmlName) ?? []
+  if (architecture.interleavedRotary && (part === 'attn_q' || part === 'attn_k')) {
+    const heads = headCount(file, part, Number(index))
+    const rows = shape[0] ?? 1
+    if (heads === undefined || rows % (2 * heads) !== 0) {
+      throw new FormatError(
+        `${file.name}: ${quoted(ggmlName)}: got ${rows} rows, expected ${heads ?? 'an unknown number of'} heads of an even width.`,
+      )
+    }
+    const [restore, arrange] = [splitRotaryRows, interleaveRotaryRows].map((reorder) => (tensor: Tensor) => reorder(tensor, heads))
+    return { dtype: type, shape, sizeBytes, ggmlName, restore: restore!, arrange: arrange! }
+  }
+  const { normOffset } = architecture
+  if (normOffset !== 0 && ggmlName.endsWith('norm.weight')) {
+    const shifted = (by: number) => (tensor: Tensor): Tensor => f32(shape, toFloat32(tensor).map((value) => value + by)) // prettier-ignore
+    return { dtype: 'f32', shape, sizeBytes: 4 * sizeOf(shape), ggmlName, restore: shifted(-normOffset), arrange: shifted(normOffset) }
+  }
+  const same = (tensor: Tensor): Tensor => tensor
+  return { dtype: type, shape, sizeBytes, ggmlName, restore: same, arrange: same }
+}
+
+/** Heads of a projection in one layer: the metadata has one number, or a list with one for each layer. */
+function headCount({ metadata }: GgufFile, part: 'attn_q' | 'attn_k', layer: number): number | undefined {
+  const prefix = `${String(metadata.get('general.architecture'))}.attention.head_count`
+  const value = (part === 'attn_k' ? metadata.get(`${prefix}_kv`) : undefined) ?? metadata.get(prefix)
+  const count = ArrayBuffer.isView(value) ? Number(value[layer]) : value
+  return typeof count === 'number' && Number.isSafeInteger(count) && count > 0 ? count : undefined
+}

@@ -1,0 +1,56 @@
+// Typed access to GGUF metadata, with errors that name the key. Knows nothing of what the keys mean.
+
+import { FormatError } from '../../base/errors.ts'
+
+/** Metadata of a GGUF file, as its reader gives it: numbers, bigints, booleans, strings and arrays of them. */
+export type GgufMetadata = ReadonlyMap<string, unknown>
+
+export interface GgufValues {
+  text(key: string): string | undefined
+  /** Integers of 64 bits come as numbers too. */
+  number(key: string): number | undefined
+  flag(key: string): boolean | undefined
+  texts(key: string): readonly string[] | undefined
+  numbers(key: string): readonly number[] | undefined
+}
+
+/** Getters over metadata: undefined where a key is missing, FormatError where its value is of another kind. */
+export function ggufValues(metadata: GgufMetadata): GgufValues {
+  const value = <T>(key: string, kind: string, read: (value: unknown) => T | undefined): T | undefined => {
+    const found = metadata.get(key)
+    if (found === undefined) return undefined
+    const result = read(found)
+    if (result === undefined) throw new FormatError(`GGUF metadata "${key}": got ${describe(found)}, expected ${kind}.`)
+    return result
+  }
+  return {
+    text: (key) => value(key, 'a string', asText),
+    number: (key) => value(key, 'a number', asNumber),
+    flag: (key) => value(key, 'a boolean', (v) => (typeof v === 'boolean' ? v : undefined)),
+    texts: (key) => value(key, 'a list of strings', (v) => asList(v, asText)),
+    numbers: (key) => value(key, 'a list of numbers', (v) => asList(v, asNumber)),
+  }
+}
+
+const asText = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
+
+function asNumber(value: unknown): number | undefined {
+  if (typeof value === 'bigint') return Number(value)
+  return typeof value === 'number' ? value : undefined
+}
+
+function asList<T>(value: unknown, read: (item: unknown) => T | undefined): readonly T[] | undefined {
+  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) return undefined
+  const result: T[] = []
+  for (const item of value as unknown as Iterable<unknown>) {
+    const one = read(item)
+    if (one === undefined) return undefined
+    result.push(one)
+  }
+  return result
+}
+
+function describe(value: unknown): string {
+  if (Array.isArray(value) || ArrayBuffer.isView(value)) return 'a list of another kind'
+  return typeof value === 'string' ? `the string ${JSON.stringify(value.slice(0, 40))}` : `${typeof value} ${String(value)}`
+}

@@ -1,0 +1,185 @@
+// Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. Never holds the whole file.
+
+import { blockLayout, bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
+import { assertInternal, OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
+import { bytesView, sizeOf, type Tensor } from '../../base/tensor.ts'
+import { quoted } from '../quote.ts'
+import {
+  defaultAlignmentBytes,
+  ggmlTypeNumbers,
+  type GgufEntry,
+  ggufMagic,
+  type GgufNumberType,
+  type GgufScalarType,
+  type GgufValue,
+  mostDimensions,
+  numberCodecs,
+  valueTypes,
+} from './types.ts'
+
+export interface GgufContent {
+  readonly metadata: ReadonlyMap<string, GgufEntry>
+  /** By ggml name, shapes row-major; written in this order. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+}
+
+/** What the head says of a tensor. */
+export interface GgufTensorHead {
+  readonly dtype: DType
+  /** Row-major. */
+  readonly shape: readonly number[]
+}
+
+/**
+ * The file's chunks: the head, then each tensor's bytes as a view, not copied, padded to the alignment (`general.alignment`, else 32).
+ * Everything is checked before the first chunk: throws UnsupportedError for element types that GGUF lacks, ShapeError where
+ * data and shape disagree, OptionError for metadata whose value does not fit its type.
+ */
+export function* ggufChunks({ metadata, tensors }: GgufContent): Generator<Uint8Array> {
+  for (const [name, tensor] of tensors) checkData(name, tensor)
+  const alignment = alignmentOf(metadata)
+  yield* ggufHead(metadata, tensors)
+  for (const tensor of tensors.values()) yield* padded(bytesView(tensor), alignment)
+}
+
+/**
+ * The same for tensors that are read one after the other, each when its turn has come. Throws as `ggufChunks` does; a tensor that comes in another
+ * form than the head says is found when it is read.
+ */
+export async function* ggufStream(
+  metadata: ReadonlyMap<string, GgufEntry>,
+  heads: ReadonlyMap<string, GgufTensorHead>,
+  read: (name: string) => Promise<Tensor>,
+): AsyncGenerator<Uint8Array> {
+  const alignment = alignmentOf(metadata)
+  yield* ggufHead(metadata, heads)
+  for (const [name, { dtype, shape }] of heads) {
+    const tensor = await read(name)
+    assertInternal(tensor.dtype === dtype, `tensor ${quoted(name)} came as ${tensor.dtype}, the head says ${dtype}`)
+    checkData(name, { dtype, shape, data: tensor.data })
+    yield* padded(bytesView(tensor), alignment)
+  }
+}
+
+const alignmentOf = (metadata: GgufContent['metadata']): number => Number(metadata.get('general.alignment')?.value ?? defaultAlignmentBytes)
+
+function* padded(bytes: Uint8Array, alignment: number): Generator<Uint8Array> {
+  yield bytes
+  yield new Uint8Array(padding(bytes.length, alignment))
+}
+
+/** Everything before the tensors' bytes, padded. */
+function* ggufHead(metadata: GgufContent['metadata'], tensors: ReadonlyMap<string, GgufTensorHead>): Generator<Uint8Array> {
+  for (const [name, tensor] of tensors) checkHead(name, tensor)
+  const alignment = alignmentOf(metadata)
+  const head = new Head()
+  head.number('u32', ggufMagic)
+  head.number('u32', 3)
+  head.number('u64', tensors.size)
+  head.number('u64', metadata.size)
+  for (const [key, entry] of metadata) head.entry(key, entry)
+  let offset = 0
+  for (const [name, tensor] of tensors) {
+    const sizeBytes = bytesOf(tensor.dtype, sizeOf(tensor.shape))
+    head.tensor(name, tensor, offset)
+    offset += sizeBytes + padding(sizeBytes, alignment)
+  }
+  yield* padded(head.bytes(), alignment)
+}
+
+const padding = (sizeBytes: number, alignment: number): number => (alignment - (sizeBytes % alignment)) % alignment
+
+function checkHead(name: string, { dtype, shape }: GgufTensorHead): void {
+  if (ggmlTypeNumbers[dtype] === undefined) {
+    throw new UnsupportedError(`tensor ${quoted(name)}: GGUF cannot hold ${dtype}; convert it to f32, f16 or bf16 first.`)
+  }
+  if (shape.length > mostDimensions)
+    throw new ShapeError(`tensor ${quoted(name)}: got ${shape.length} dimensions, GGUF holds at most ${mostDimensions}.`)
+  if (isBlockType(dtype) && (shape.at(-1) ?? 1) % blockLayout[dtype].elements !== 0) {
+    throw new ShapeError(
+      `tensor ${quoted(name)}: got rows of ${shape.at(-1)}, ${dtype} needs a multiple of ${blockLayout[dtype].elements}.`,
+    )
+  }
+}
+
+function checkData(name: string, { dtype, shape, data }: Tensor): void {
+  checkHead(name, { dtype, shape })
+  const expected = bytesOf(dtype, sizeOf(shape))
+  if (data.byteLength !== expected) {
+    throw new ShapeError(`tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`)
+  }
+}
+
+/** Collects the head, whose length is known only at its end. */
+class Head {
+  readonly #parts: Uint8Array[] = []
+  #sizeBytes = 0
+
+  #push(part: Uint8Array): void {
+    this.#parts.push(part)
+    this.#sizeBytes += part.length
+  }
+
+  number(type: GgufNumberType, value: number | bigint): void {
+    const part = new Uint8Array(numberCodecs[type].bytes)
+    numberCodecs[type].set(new DataView(part.buffer), 0, value)
+    this.#push(part)
+  }
+
+  string(text: string): void {
+    const part = new TextEncoder().encode(text)
+    this.number('u64', part.length)
+    this.#push(part)
+  }
+
+  entry(key: string, { type, value }: GgufEntry): void {
+    const mismatch = new OptionError(`metadata ${quoted(key)}: the value does not fit its type ${type}.`)
+    this.string(key)
+    if (!type.endsWith('[]')) {
+      this.number('u32', valueTypes.indexOf(type as GgufScalarType))
+      return this.#scalar(type as GgufScalarType, value, mismatch)
+    }
+    const itemType = type.slice(0, -2) as GgufScalarType
+    const items = Array.isArray(value) || ArrayBuffer.isView(value) ? (value as ArrayLike<GgufValue>) : undefined
+    if (!items) throw mismatch
+    this.number('u32', valueTypes.indexOf('list'))
+    this.number('u32', valueTypes.indexOf(itemType))
+    this.number('u64', items.length)
+    for (let i = 0; i < items.length; i++) this.#scalar(itemType, items[i]!, mismatch)
+  }
+
+  #scalar(type: GgufScalarType, value: GgufValue, mismatch: OptionError): void {
+    if (type === 'string' && typeof value === 'string') this.string(value)
+    else if (type === 'bool' && typeof value === 'boolean') this.number('u8', value ? 1 : 0)
+    else if (type !== 'string' && type !== 'bool' && fits(type, value)) this.number(type, value)
+    else throw mismatch
+  }
+
+  tensor(name: string, { dtype, shape }: GgufTensorHead, offset: number): void {
+    this.string(name)
+    this.number('u32', shape.length)
+    for (const dim of shape.toReversed()) this.number('u64', dim) // the file has the innermost first
+    this.number('u32', ggmlTypeNumbers[dtype]!)
+    this.number('u64', offset)
+  }
+
+  bytes(): Uint8Array {
+    const bytes = new Uint8Array(this.#sizeBytes)
+    let position = 0
+    for (const part of this.#parts) {
+      bytes.set(part, position)
+      position += part.length
+    }
+    return bytes
+  }
+}
+
+/** Whether a number keeps its value in a type; floats may round. */
+function fits(type: GgufNumberType, value: GgufValue): value is number | bigint {
+  if (typeof value !== 'number' && typeof value !== 'bigint') return false
+  if (type === 'f32' || type === 'f64') return true
+  if (typeof value === 'number' && !Number.isSafeInteger(value)) return false
+  const bits = BigInt(numberCodecs[type].bytes * 8)
+  const [least, most] = type.startsWith('u') ? [0n, (1n << bits) - 1n] : [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n]
+  return BigInt(value) >= least && BigInt(value) <= most
+}

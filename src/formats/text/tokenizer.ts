@@ -1,0 +1,106 @@
+// Text ↔ token ids, over @huggingface/tokenizers with what differs from the Rust library put right. Reads no files and knows no model.
+
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
+import { FormatError } from '../../base/errors.ts'
+import { decodeStep, isByteToken } from './decoders.ts'
+import { type Component, repairTokenizer } from './repairs.ts'
+
+export interface Tokenizer {
+  /** Ids are below this; a model's embedding may have more rows. */
+  readonly vocabularySize: number
+  /** Token ids of a text. Added tokens in it (`<|im_end|>`) become their ids; BOS and EOS are added only on request. */
+  encode(text: string, options?: { addSpecialTokens?: boolean }): number[]
+  /** The text of token ids; ids outside the vocabulary (padding rows of an embedding) are left out. */
+  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string
+  /** The id of one token, or undefined. */
+  tokenId(token: string): number | undefined
+  /** True for a token that stands for one raw byte, whose text depends on its neighbours; absent where there is none. */
+  isByteToken?(id: number): boolean
+  readonly bosId?: number
+  readonly eosId?: number
+  readonly padId?: number
+}
+
+type Json = Readonly<Record<string, unknown>>
+
+/** A tokenizer from the parsed tokenizer.json and tokenizer_config.json. Throws FormatError where the first is not one. */
+export function createTokenizer(tokenizerJson: object, tokenizerConfig: object): Tokenizer {
+  const config = tokenizerConfig as Json
+  const library = openLibrary(tokenizerJson as Json, config)
+  const vocabulary = library.get_vocab()
+  const vocabularySize = largest(vocabulary.values()) + 1
+  const special = specialIds(library, config)
+  const byteTokens = new Set<number>()
+  for (const [token, id] of vocabulary) if (isByteToken(token)) byteTokens.add(id)
+  const idOf = (token: unknown): number | undefined => {
+    const text = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
+    return typeof text === 'string' ? library.token_to_id(text) : undefined
+  }
+  const encode: Tokenizer['encode'] = (text, { addSpecialTokens = false } = {}) =>
+    library.encode(text, { add_special_tokens: addSpecialTokens }).ids
+  const decode: Tokenizer['decode'] = (ids, { skipSpecialTokens = false } = {}) => {
+    const kept = ids.filter((id) => library.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)))
+    return kept.length === 0 ? '' : library.decode(kept) // the library throws on an empty list
+  }
+  return {
+    vocabularySize,
+    encode,
+    decode,
+    tokenId: (token) => library.token_to_id(token),
+    ...(byteTokens.size > 0 && { isByteToken: (id: number) => byteTokens.has(id) }),
+    ...named('bosId', idOf(config['bos_token'])),
+    ...named('eosId', idOf(config['eos_token'])),
+    ...named('padId', idOf(config['pad_token'])),
+  }
+}
+
+/** Opens the library with repaired components, and swaps in the byte decoders. */
+function openLibrary(tokenizerJson: Json, config: Json): LibraryTokenizer {
+  const model = tokenizerJson['model'] as Component | undefined
+  if (model === undefined || typeof model !== 'object')
+    throw new FormatError('tokenizer.json: there is no "model" in it; got another kind of JSON.')
+  // transformers never cleans up after BPE, where it would eat the spaces before punctuation.
+  const cleanUp = model.type === 'BPE' ? false : (config['clean_up_tokenization_spaces'] ?? false)
+  const defaults = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
+  const library = new LibraryTokenizer(repairTokenizer({ ...defaults, ...tokenizerJson }), {
+    ...config,
+    clean_up_tokenization_spaces: cleanUp,
+  })
+  const decoder = tokenizerJson['decoder'] as Component | null | undefined
+  if (decoder && library.decoder) repairDecoder(decoder, library.decoder)
+  return library
+}
+
+interface LibraryDecoder {
+  decode_chain(tokens: string[]): string[]
+  decoders?: readonly (LibraryDecoder | null)[]
+}
+
+/** Puts our steps in place of the library's, within sequences too. */
+function repairDecoder(component: Component, decoder: LibraryDecoder): void {
+  const parts = component.type === 'Sequence' ? (component['decoders'] as readonly Component[]) : []
+  parts.forEach((part, i) => decoder.decoders?.[i] && repairDecoder(part, decoder.decoders[i]))
+  const step = decodeStep(component)
+  if (step) decoder.decode_chain = step
+}
+
+/** Ids that `skipSpecialTokens` leaves out: added tokens marked special, and those the config names. */
+function specialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number> {
+  const ids = new Set<number>()
+  for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) ids.add(id)
+  for (const token of (config['additional_special_tokens'] as readonly unknown[] | undefined) ?? []) {
+    const id = typeof token === 'string' ? library.token_to_id(token) : undefined
+    if (id !== undefined) ids.add(id)
+  }
+  return ids
+}
+
+/** The largest value, −1 for none; `Math.max(...)` of a whole vocabulary would overflow the stack. */
+function largest(values: Iterable<number>): number {
+  let most = -1
+  for (const value of values) if (value > most) most = value
+  return most
+}
+
+const named = <Name extends string>(name: Name, id: number | undefined): { [key in Name]?: number } =>
+  (id === undefined ? {} : { [name]: id }) as { [key in Name]?: number }

@@ -1,0 +1,57 @@
+// Graph pass: rows are picked as soon as nothing needs the others. Behind the last attention a token's values depend on that token alone, so what
+// nobody looks at need not be computed: neither forward nor, since gradients are derived from the result, back.
+
+import type { Graph, Node, Value } from '../ir.ts'
+import { prune, rewrite } from './rewrite.ts'
+
+/** Operations on [N, T, ..] that treat every token by itself; of a product only with one matrix for all. */
+const byToken = new Set(['add', 'subtract', 'multiply', 'scale', 'silu', 'geluTanh', 'rmsNorm', 'linear', 'matmul'])
+const overTokens = ({ shape }: Value): boolean => shape.length === 3
+
+const mayWait = ({ operation, inputs, output, attributes }: Node): boolean =>
+  byToken.has(operation) &&
+  overTokens(output) &&
+  inputs.some(overTokens) &&
+  (operation !== 'matmul' || (attributes['transA'] === false && inputs[1]!.shape.length === 2))
+
+/** Values of which only the picked rows are wanted, each with the input that says which. */
+function wantedRows({ nodes, outputs }: Graph): Map<string, Value> {
+  const whole = new Set([...outputs.values()].map(({ name }) => name))
+  const wanted = new Map<string, Value>()
+  for (const node of [...nodes].reverse()) {
+    const { operation, inputs, output } = node
+    const rows = whole.has(output.name) || !mayWait(node) ? undefined : wanted.get(output.name)
+    if (rows === undefined) wanted.delete(output.name)
+    for (const [i, { name }] of inputs.entries()) {
+      const asked = operation === 'gatherRows' && i === 0 ? inputs[1] : rows
+      if (asked && (wanted.get(name) ?? asked).name === asked.name) wanted.set(name, asked)
+      else whole.add(name)
+    }
+  }
+  for (const name of whole) wanted.delete(name)
+  return wanted
+}
+
+/** The same outputs with `gatherRows` moved towards the inputs, as far as every reader of a value picks the same rows. */
+export function gatherEarly(graph: Graph): Graph {
+  const wanted = wantedRows(graph)
+  const picked = new Map<string, Value>()
+  const made = new Set<string>()
+  return prune(
+    rewrite(graph, '%early', (g, { operation, inputs, output, attributes }) => {
+      const isPicked = ({ name }: Value): boolean => made.has(name)
+      if (operation === 'gatherRows') return isPicked(inputs[0]!) ? inputs[0] : undefined
+      const rows = wanted.get(output.name)
+      if (!rows) return undefined
+      const pick = (value: Value): Value => {
+        if (!overTokens(value) || isPicked(value)) return value
+        const known = picked.get(value.name) ?? g.op('gatherRows', [value, rows])
+        picked.set(value.name, known)
+        return known
+      }
+      const early = g.op(operation, inputs.map(pick), attributes)
+      made.add(early.name)
+      return early
+    }),
+  )
+}

@@ -1,0 +1,94 @@
+// Graph → ONNX: expands composites and lets each operation write itself. The result runs on ONNX Runtime (some operators are its own).
+
+import type { OnnxAttribute, OnnxModel, OnnxNode } from '../../formats/onnx.ts'
+import { f32, i64, type Tensor } from '../../base/tensor.ts'
+import type { Graph, Value } from '../ir.ts'
+import { operationNamed } from '../operation-table.ts'
+import type { OnnxEmitter } from '../operation.ts'
+import { expandComposites } from './rewrite.ts'
+
+const MICROSOFT = 'com.microsoft'
+
+class Emitter implements OnnxEmitter {
+  readonly nodes: OnnxNode[] = []
+  readonly initializers = new Map<string, Tensor>()
+  #count = 0
+
+  fresh(): string {
+    return `%o${this.#count++}`
+  }
+  nodeWithOutputs(
+    type: string,
+    domain: string,
+    inputs: readonly string[],
+    attributes: Record<string, OnnxAttribute>,
+    outputs: readonly string[],
+  ): void {
+    this.nodes.push({ type, domain, inputs, outputs, attributes })
+  }
+  node(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, output = this.fresh()): string {
+    this.nodeWithOutputs(type, '', inputs, attributes, [output])
+    return output
+  }
+  microsoft(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, output = this.fresh()): string {
+    this.nodeWithOutputs(type, MICROSOFT, inputs, attributes, [output])
+    return output
+  }
+  constant(name: string, make: () => Tensor): string {
+    if (!this.initializers.has(name)) this.initializers.set(name, make())
+    return name
+  }
+  ints(values: readonly number[]): string {
+    return this.constant(`%i${values.join('_')}`, () => i64([values.length], values))
+  }
+  float(value: number): string {
+    return this.constant(`%f${value}`, () => f32([], [value]))
+  }
+}
+
+/** The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the runtime may repack them once. */
+export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> = new Map()): OnnxModel {
+  const expanded = expandComposites(graph)
+  const emit = new Emitter()
+  for (const [name, tensor] of expanded.constants) emit.initializers.set(name, tensor)
+  for (const input of expanded.inputs) {
+    const tensor = initializers.get(input.name)
+    if (tensor) emit.initializers.set(input.name, tensor)
+  }
+  const given = givenNames(expanded)
+  const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
+  for (const { operation, inputs, output, attributes } of expanded.nodes) {
+    operationNamed(operation).onnx(emit, { inputs: inputs.map(named), output: named(output), attributes })
+  }
+  for (const [name, value] of expanded.outputs) {
+    if (given.get(value.name) !== outputName(name)) emit.node('Identity', [named(value).name], {}, outputName(name))
+  }
+  return {
+    nodes: leavesLast(emit.nodes),
+    initializers: emit.initializers,
+    inputs: expanded.inputs.filter(({ name }) => !initializers.has(name)),
+    outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: outputName(name) })),
+    opsets: { '': 21, [MICROSOFT]: 1 },
+  }
+}
+
+/**
+ * Nodes that no other reads, last, and the first of them at the very end: ONNX Runtime walks back from its last node first. So gradients are
+ * computed when what they need is there, and not all after the whole way back, for which everything would be kept.
+ */
+function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
+  const read = new Set(nodes.flatMap(({ inputs }) => inputs))
+  const isLeaf = ({ outputs }: OnnxNode): boolean => !outputs.some((name) => read.has(name))
+  return [...nodes.filter((node) => !isLeaf(node)), ...nodes.filter(isLeaf).reverse()]
+}
+
+/** Values that a node makes and that leave the graph are called by their output's name throughout: a copy for each costs a node a token. */
+function givenNames(graph: Graph): Map<string, string> {
+  const made = new Set(graph.nodes.map(({ output }) => output.name))
+  const given = new Map<string, string>()
+  for (const [name, value] of graph.outputs) if (made.has(value.name) && !given.has(value.name)) given.set(value.name, outputName(name))
+  return given
+}
+
+/** Outputs get names of their own: a value may leave under two names, or be an input passed through. */
+export const outputName = (name: string): string => `out:${name}`

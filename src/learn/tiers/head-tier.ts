@@ -1,0 +1,260 @@
+// The fast tier of one user: a low-rank change of the final hidden state before the head, learned without going back through the model.
+// Knows hidden states and their gradients; no tokens, no model.
+
+import { fastKernels } from '../../base/linalg/simd.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { type Matrix, matrixOf, transpose } from '../../base/linalg/matrix.ts'
+import { allFinite } from '../../base/finite.ts'
+import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { adamw } from '../../train/optimizers/adamw.ts'
+
+export interface FastTierOptions {
+  /** 1 to 16; 4 unless given. */
+  readonly rank?: number
+  /** Adam's step; 2e-3 unless given (docs/learn.md: what other rates give). */
+  readonly learningRate?: number
+  /** No step moves the turn's own hidden states by more than this share of their length, on average. 0.1 unless given. */
+  readonly trust?: number
+  /** Of the running mean of gradients; 0.9 unless given. */
+  readonly momentum?: number
+  /** Share of the weights taken off at a step, times the learning rate; 0 unless given. */
+  readonly decay?: number
+  readonly seed?: number
+}
+
+type Part = 'A' | 'B'
+
+/**
+ *     h′ = h + B·(A·h)        A: [R, D]   B: [D, R]
+ *
+ * B starts at zero, so that a new tier changes nothing; A as LoRA's does. With g = ∂loss/∂h′: ∂loss/∂B = Σ g·(A·h)ᵀ, ∂loss/∂A = Σ Bᵀ·g·hᵀ. At the
+ * head g is W_headᵀ·(p − y). One Adam step a turn, cut where it would move the turn's hidden states too far.
+ */
+export class FastTier {
+  readonly width: number
+  readonly rank: number
+  readonly learningRate: number
+  readonly trust: number
+  steps = 0
+  /** Another object after every change of the weights: what was computed under one holds as long as it is this one. */
+  version: object = {}
+  /** Mean ‖Δh′‖/‖h‖ of the last step, after it was cut. */
+  lastMove = 0
+  readonly #weights: Record<Part, Float32Array>
+  readonly #means: Record<Part, Float32Array>
+  readonly #squares: Record<Part, Float32Array>
+  readonly #settings: ReturnType<typeof adamw.complete>
+  readonly #seed: number
+  #spared: F32Tensor | undefined
+
+  constructor(width: number, options: FastTierOptions = {}) {
+    const { rank = 4, learningRate = 2e-3, trust = 0.1, momentum = 0.9, decay = 0, seed = 0 } = options
+    const rules: readonly (readonly [boolean, string])[] = [
+      [Number.isInteger(rank) && rank >= 1 && rank <= 16, `rank is ${rank}, expected a whole number from 1 to 16`],
+      [learningRate > 0 && Number.isFinite(learningRate), `learningRate is ${learningRate}, expected a number above 0`],
+      [trust > 0, `trust is ${trust}, expected a number above 0`],
+      [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
+      [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
+    ]
+    const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
+    if (broken.length > 0) throw new OptionError(`Fast tier: ${broken.join('; ')}.`)
+    this.width = width
+    this.rank = rank
+    this.learningRate = learningRate
+    this.trust = trust
+    this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
+    this.#seed = seed
+    const made = (): Record<Part, Float32Array> => ({ A: new Float32Array(rank * width), B: new Float32Array(rank * width) })
+    this.#weights = made()
+    this.#means = made()
+    this.#squares = made()
+    this.clear()
+  }
+
+  /** Back to the start, which changes nothing. */
+  clear(): void {
+    const { uniform } = random(this.#seed)
+    const bound = 1 / Math.sqrt(this.width)
+    for (const values of [this.#weights.B, ...Object.values(this.#means), ...Object.values(this.#squares)]) values.fill(0)
+    for (let i = 0; i < this.#weights.A.length; i++) this.#weights.A[i] = (2 * uniform() - 1) * bound
+    this.steps = 0
+    this.lastMove = 0
+    this.version = {}
+    this.#leaveSpared(this.#weights.A)
+  }
+
+  get A(): F32Tensor {
+    return f32([this.rank, this.width], this.#weights.A)
+  }
+
+  get B(): F32Tensor {
+    return f32([this.width, this.rank], this.#weights.B)
+  }
+
+  /** h′ of hidden states [T, D]; a new array. Before the first step a copy. */
+  change(hidden: Float32Array): Float32Array {
+    const result = hidden.slice()
+    if (this.steps > 0) this.#addTo(result, hidden, this.#weights)
+    return result
+  }
+
+  #rows(values: Float32Array, columns: number): Matrix<Float32Array> {
+    if (values.length % columns !== 0) throw new ShapeError(`Fast tier: got ${values.length} numbers, expected rows of ${columns}.`)
+    return matrixOf(values.length / columns, columns, values)
+  }
+
+  /** result += hidden·Aᵀ·Bᵀ */
+  #addTo(result: Float32Array, hidden: Float32Array, { A, B }: Record<Part, Float32Array>): void {
+    const x = this.#rows(hidden, this.width)
+    const low = matrixOf(x.rows, this.rank, new Float32Array(x.rows * this.rank)) // [T, R]
+    product(low, x, transpose(matrixOf(this.rank, this.width, A)))
+    multiply(this.#rows(result, this.width), low, transpose(matrixOf(this.width, this.rank, B)), { add: true, kernel: fastKernels().f32 })
+  }
+
+  /** ∂loss/∂A [R, D] and ∂loss/∂B [D, R] from hidden states and ∂loss/∂h′, both [T, D]. */
+  gradients(hidden: Float32Array, gradient: Float32Array): Record<Part, Float32Array> {
+    const [x, g] = [this.#rows(hidden, this.width), this.#rows(gradient, this.width)]
+    if (x.rows !== g.rows) throw new ShapeError(`Fast tier: got ${x.rows} hidden states and ${g.rows} gradients.`)
+    const { A, B } = this.#weights
+    const matrix = (rows: number, columns: number) => matrixOf(rows, columns, new Float32Array(rows * columns))
+    const [low, back] = [matrix(x.rows, this.rank), matrix(x.rows, this.rank)]
+    product(low, x, transpose(matrixOf(this.rank, this.width, A)))
+    product(back, g, matrixOf(this.width, this.rank, B))
+    const [ofA, ofB] = [matrix(this.rank, this.width), matrix(this.width, this.rank)]
+    product(ofA, transpose(back), x)
+    product(ofB, transpose(g), low)
+    return { A: ofA.data, B: ofB.data }
+  }
+
+  /** ∂loss/∂h from ∂loss/∂h′, both [T, D]: g + Aᵀ·Bᵀ·g. A new array. */
+  pullBack(gradient: Float32Array): Float32Array {
+    const result = gradient.slice()
+    if (this.steps === 0) return result
+    const g = this.#rows(gradient, this.width)
+    const low = matrixOf(g.rows, this.rank, new Float32Array(g.rows * this.rank)) // [T, R]
+    product(low, g, matrixOf(this.width, this.rank, this.#weights.B))
+    multiply(this.#rows(result, this.width), low, matrixOf(this.rank, this.width, this.#weights.A), {
+      add: true,
+      kernel: fastKernels().f32,
+    })
+    return result
+  }
+
+  /**
+   * One step against ∂loss/∂h′ [T, D] at hidden states [T, D]; `scale` multiplies the rate. Throws NumericError where something is NaN or
+   * infinite, and nothing has changed then.
+   */
+  step(hidden: Float32Array, gradient: Float32Array, scale = 1): void {
+    if (!allFinite(hidden) || !allFinite(gradient)) throw new NumericError('Fast tier: a hidden state or gradient is NaN or infinite.')
+    const gradients = this.gradients(hidden, gradient)
+    this.steps++
+    const moved = { A: this.#direction('A', gradients.A, scale), B: this.#direction('B', gradients.B, scale) }
+    const before = new Float32Array(hidden.length)
+    this.#addTo(before, hidden, this.#weights)
+    const share = (part: number): { weights: Record<Part, Float32Array>; move: number } => {
+      const weights = { A: this.#moved('A', moved.A, part), B: this.#moved('B', moved.B, part) }
+      return { weights, move: this.#distance(hidden, before, weights) }
+    }
+    let taken = share(1)
+    if (taken.move > this.trust) taken = this.#cut(share)
+    this.lastMove = taken.move
+    this.version = {}
+    this.#weights.A.set(taken.weights.A)
+    this.#weights.B.set(taken.weights.B)
+  }
+
+  /** The longest part of a step within the trust region. Far from the start the change grows with the square of the step, so it is sought. */
+  #cut<Moved extends { readonly move: number }>(share: (part: number) => Moved): Moved {
+    let [low, high] = [1e-6, 1]
+    let taken = share(low)
+    for (let tries = 0; tries < 10; tries++) {
+      const middle = Math.sqrt(low * high)
+      const tried = share(middle)
+      if (tried.move > this.trust) high = middle
+      else [low, taken] = [middle, tried]
+    }
+    return taken
+  }
+
+  /**
+   * From now on leaves hidden states alone that lie in these orthonormal directions U [K, D]: A's steps are taken without their part in them,
+   * A ← A − A·Uᵀ·U, and so is the start of a tier that has not learned yet. What it has learned stays.
+   */
+  spare(directions: F32Tensor): void {
+    if (directions.shape[1] !== this.width)
+      throw new ShapeError(`Fast tier: directions of shape [${directions.shape.join(', ')}] do not fit the width ${this.width}.`)
+    this.#spared = directions
+    if (this.steps > 0) return
+    this.#leaveSpared(this.#weights.A)
+    this.version = {}
+  }
+
+  #leaveSpared(A: Float32Array): void {
+    if (!this.#spared) return
+    const [count] = this.#spared.shape as [number]
+    const directions = matrixOf(count, this.width, this.#spared.data)
+    const parts = matrixOf(this.rank, count, new Float32Array(this.rank * count))
+    product(parts, matrixOf(this.rank, this.width, A), transpose(directions))
+    for (let i = 0; i < parts.data.length; i++) parts.data[i]! *= -1
+    multiply(matrixOf(this.rank, this.width, A), parts, directions, { add: true, kernel: fastKernels().f32 })
+  }
+
+  /** AdamW's step for one matrix, moments updated. */
+  #direction(part: Part, gradient: Float32Array, scale: number): Float32Array {
+    const weights = this.#weights[part]
+    const parameter = weights.slice()
+    const state = { mean: this.#means[part], square: this.#squares[part] }
+    const step = { gradient, shape: [gradient.length], state, step: this.steps, learningRate: scale * this.learningRate }
+    adamw.update({ parameter, ...step }, this.#settings)
+    for (let i = 0; i < parameter.length; i++) parameter[i] = weights[i]! - parameter[i]!
+    if (part === 'A') this.#leaveSpared(parameter)
+    return parameter
+  }
+
+  #moved(part: Part, direction: Float32Array, share: number): Float32Array {
+    const weights = this.#weights[part].slice()
+    for (let i = 0; i < weights.length; i++) weights[i]! -= share * direction[i]!
+    return weights
+  }
+
+  /** Mean ‖change under `weights` − `before`‖ / ‖h‖ over the rows. */
+  #distance(hidden: Float32Array, before: Float32Array, weights: Record<Part, Float32Array>): number {
+    const after = new Float32Array(hidden.length)
+    this.#addTo(after, hidden, weights)
+    const rows = hidden.length / this.width
+    let sum = 0
+    for (let t = 0; t < rows; t++) {
+      let [change, length] = [0, 0]
+      for (let i = t * this.width; i < (t + 1) * this.width; i++) {
+        change += (after[i]! - before[i]!) ** 2
+        length += hidden[i]! ** 2
+      }
+      sum += Math.sqrt(change / Math.max(length, Number.MIN_VALUE))
+    }
+    return rows === 0 ? 0 : sum / rows
+  }
+
+  /** Tensors that are its state: weights and moments. Not copies. */
+  tensors(): Map<string, F32Tensor> {
+    const shapes = { A: [this.rank, this.width], B: [this.width, this.rank] }
+    const named = { weights: this.#weights, means: this.#means, squares: this.#squares }
+    return new Map(
+      Object.entries(named).flatMap(([name, parts]) => (['A', 'B'] as const).map((part) => [`fast.${name}.${part}`, f32(shapes[part], parts[part])] as const)), // prettier-ignore
+    )
+  }
+
+  /** Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is missing or of another size; nothing is changed then. */
+  restore(tensors: ReadonlyMap<string, Tensor>, steps: number): void {
+    const own = [...this.tensors()]
+    const wrong = own.filter(([name, { data }]) => tensors.get(name)?.dtype !== 'f32' || tensors.get(name)!.data.length !== data.length)
+    if (wrong.length > 0)
+      throw new ShapeError(`Fast tier of rank ${this.rank} and width ${this.width}: ${wrong.map(([name]) => name).join(', ')} do not fit.`)
+    for (const [name, { data }] of own) data.set(tensors.get(name)!.data as Float32Array)
+    this.steps = steps
+    this.version = {}
+  }
+}
+
+const product = (target: Matrix, left: Matrix, right: Matrix): void => multiply(target, left, right, { kernel: fastKernels().f32 })

@@ -1,0 +1,109 @@
+// One pass over a row of logits: what it adds up to and which tokens are the likeliest. Knows no tokens that came and no gradients.
+
+import { type Arena, createArena } from '../kernels/arena.ts'
+
+/** What is kept of a row of logits: enough for its loss, its blend and its gradient, in a few tokens rather than the vocabulary. */
+export interface Note {
+  /** log Σ exp(logits) */
+  readonly total: number
+  /** The largest probability. */
+  readonly largest: number
+  /** The likeliest tokens, in rising order, and their logits. */
+  readonly ids: Int32Array
+  readonly logits: Float32Array
+  /** Probabilities of the vocabulary's sample. */
+  readonly sample: Float32Array
+}
+
+const block = 64
+const reach = 24 // nats: a block that lies lower adds less than 64·e⁻²⁴ = 2·10⁻⁹ of the top's share
+
+export type Survey = (logits: Float32Array, count: number, sample: Int32Array) => Note
+
+/** Notes with the `count` likeliest tokens and those of a sample, over the fastest kernels there are, or over an arena of one's own. */
+export function surveyor(given?: Arena): Survey {
+  let arena = given
+  let room: Room | undefined
+  return (logits, count, sample) => {
+    arena ??= createArena()
+    room = roomIn(arena, Math.ceil(logits.length / block), Math.ceil(sample.length / block), room)
+    const { kernels } = arena
+    const { row, maxima, blocks, maximaAt } = room
+    row.fill(-Infinity, logits.length)
+    row.set(logits)
+    const top = kernels.maxima(0, blocks, maximaAt)
+    const sum = kernels.sumOfExponentials(0, blocks, maximaAt, top, reach)
+    const total = top + Math.log(sum)
+    const wanted = Math.min(count, logits.length)
+    const bar = blocks > wanted && wanted > 0 ? nthLargest(maxima.slice(), wanted) : -Infinity
+    const ids = wanted > 0 ? likeliest(row, maxima, bar, wanted, logits.length) : new Int32Array(0)
+    return { total, largest: 1 / sum, ids, logits: Float32Array.from(ids, (id) => row[id]!), sample: sharesOf(sample, arena, room, total) }
+  }
+}
+
+/** What lies where in the arena: the row, its blocks' maxima, the sample. */
+interface Room {
+  readonly buffer: ArrayBuffer
+  readonly blocks: number
+  readonly sampleBlocks: number
+  readonly row: Float32Array
+  readonly maxima: Float32Array
+  readonly maximaAt: number
+  readonly sample: Float32Array
+  readonly sampleAt: number
+}
+
+function roomIn(arena: Arena, blocks: number, sampleBlocks: number, last: Room | undefined): Room {
+  if (last?.blocks === blocks && last.sampleBlocks === sampleBlocks && last.buffer === arena.buffer) return last
+  const maximaAt = 4 * blocks * block
+  const sampleAt = Math.ceil((maximaAt + 4 * blocks) / 16) * 16
+  arena.reserve(sampleAt + 4 * sampleBlocks * block)
+  const { buffer } = arena
+  return {
+    ...{ buffer, blocks, sampleBlocks, maximaAt, sampleAt },
+    row: new Float32Array(buffer, 0, blocks * block),
+    maxima: new Float32Array(buffer, maximaAt, blocks),
+    sample: new Float32Array(buffer, sampleAt, sampleBlocks * block),
+  }
+}
+
+function sharesOf(ids: Int32Array, { kernels }: Arena, { row, sample, sampleAt, sampleBlocks }: Room, total: number): Float32Array {
+  for (let i = 0; i < ids.length; i++) sample[i] = row[ids[i]!]!
+  kernels.exponentials(sampleAt, sampleBlocks, total)
+  return sample.slice(0, ids.length)
+}
+
+/** The `count` largest of a row, of whose blocks at least as many reach the bar. */
+function likeliest(row: Float32Array, maxima: Float32Array, bar: number, count: number, size: number): Int32Array {
+  const found: number[] = []
+  for (let b = 0; b < maxima.length; b++) {
+    if (maxima[b]! < bar) continue
+    for (let i = b * block, end = Math.min(size, i + block); i < end; i++) if (row[i]! >= bar) found.push(i)
+  }
+  if (found.length <= count) return Int32Array.from(found)
+  const least = nthLargest(Float32Array.from(found, (i) => row[i]!), count) // prettier-ignore
+  let ties = count - found.filter((i) => row[i]! > least).length
+  return Int32Array.from(found.filter((i) => row[i]! > least || (row[i] === least && ties-- > 0)))
+}
+
+/** The n-th largest value, n from 1; the values are left in another order. Hoare's selection. */
+function nthLargest(values: Float32Array, n: number): number {
+  let [low, high] = [0, values.length - 1]
+  const place = n - 1
+  while (low < high) {
+    const pivot = values[(low + high) >> 1]!
+    let [i, j] = [low, high]
+    while (i <= j) {
+      while (values[i]! > pivot) i++
+      while (values[j]! < pivot) j--
+      if (i > j) break
+      const held = values[i]!
+      values[i++] = values[j]!
+      values[j--] = held
+    }
+    if (place <= j) high = j
+    else if (place >= i) low = i
+    else break
+  }
+  return values[place]!
+}

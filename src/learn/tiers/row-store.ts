@@ -1,0 +1,91 @@
+// Dot products of vectors with many stored ones: rows in 8 bits beside queries in 16. Rows lie in ordinary memory; one arena that all share takes
+// in those of whoever asked last, so that any number of users can be kept. Knows no tokens and no users.
+
+import { type Arena, createArena } from '../kernels/arena.ts'
+
+const lanes = 16
+const together = 4 // queries that share a pass over the rows
+const chunk = 1024 // rows a call: their sums stay in the fastest cache
+
+interface Desk {
+  readonly arena: Arena
+  /** Whose rows are in the arena, and how many of them are as they are there. */
+  resident: object | undefined
+  fresh: number
+}
+
+const deskOver = (arena: Arena): Desk => ({ arena, resident: undefined, fresh: 0 })
+let shared: Desk | undefined
+
+export class RowStore {
+  /** Rows are this many numbers, a multiple of 16: what is beyond a vector's length is zeros. */
+  readonly stride: number
+  readonly #desk: Desk
+  #rows = new Int8Array(0)
+
+  /** Rows of vectors of this width, over the fastest kernels there are, or over an arena of one's own. */
+  constructor(width: number, arena?: Arena) {
+    this.stride = Math.ceil(width / lanes) * lanes
+    this.#desk = arena ? deskOver(arena) : (shared ??= deskOver(createArena()))
+  }
+
+  /** Room for `count` rows; what the rows hold is kept. */
+  grow(count: number): void {
+    if (count * this.stride <= this.#rows.length) return
+    const wider = new Int8Array(count * this.stride)
+    wider.set(this.#rows)
+    this.#rows = wider
+  }
+
+  /** A row to read or to fill, [stride]; whoever fills it says so with `changed`. */
+  row(at: number): Int8Array {
+    return this.#rows.subarray(at * this.stride, (at + 1) * this.stride)
+  }
+
+  changed(at: number): void {
+    if (this.#desk.resident !== this) return
+    if (at >= this.#desk.fresh) return // not taken in yet
+    new Int8Array(this.#desk.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(this.row(at))
+  }
+
+  /** Σ row·query for `queries` [Q, stride] and the first `count` rows: whole numbers, sums [Q, count]. */
+  products(queries: Int16Array, count: number, sums: Int32Array): void {
+    this.#takeIn(count)
+    const { arena } = this.#desk
+    const total = queries.length / this.stride
+    for (let q = 0; q < total; q += together) {
+      const own = Math.min(together, total - q)
+      new Int16Array(arena.buffer, 0, own * this.stride).set(queries.subarray(q * this.stride, (q + own) * this.stride))
+      if (own === together) this.#pass(together, count, sums, q * count)
+      else for (let single = 0; single < own; single++) this.#pass(1, count, sums, (q + single) * count, 2 * this.stride * single)
+    }
+  }
+
+  get #sumsAt(): number {
+    return 2 * together * this.stride
+  }
+
+  get #rowsAt(): number {
+    return this.#sumsAt + 4 * together * chunk
+  }
+
+  #pass(queries: 1 | 4, count: number, sums: Int32Array, into: number, queryAt = 0): void {
+    const { buffer, kernels } = this.#desk.arena
+    for (let start = 0; start < count; start += chunk) {
+      const rows = Math.min(chunk, count - start)
+      kernels[queries === 1 ? 'products' : 'productsOfFour'](queryAt, this.#rowsAt + start * this.stride, rows, this.stride, this.#sumsAt)
+      for (let q = 0; q < queries; q++) sums.set(new Int32Array(buffer, this.#sumsAt + 4 * rows * q, rows), into + q * count + start)
+    }
+  }
+
+  /** The rows into the arena, those that are not there yet. */
+  #takeIn(count: number): void {
+    const desk = this.#desk
+    if (desk.resident !== this) Object.assign(desk, { resident: this, fresh: 0 })
+    if (desk.fresh >= count) return
+    desk.arena.reserve(this.#rowsAt + count * this.stride)
+    const [from, to] = [desk.fresh * this.stride, count * this.stride]
+    new Int8Array(desk.arena.buffer, this.#rowsAt + from, to - from).set(this.#rows.subarray(from, to))
+    desk.fresh = count
+  }
+}

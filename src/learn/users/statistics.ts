@@ -1,0 +1,103 @@
+// A user in figures, and what the figures call for. Reads, changes nothing.
+
+import { truncateProduct } from '../../base/linalg/low-rank.ts'
+import { matrixOf } from '../../base/linalg/matrix.ts'
+import { varianceOf } from '../../micro/quality.ts'
+import type { FastTier } from '../tiers/head-tier.ts'
+import { type LearnerUser, userBytes } from '../user.ts'
+import type { TierFigures } from '../turns/reward.ts'
+
+export interface UserStatistics {
+  /** Signals heard; their mean quality and its variance. */
+  readonly signals: number
+  readonly meanQuality: number
+  readonly qualityVariance: number
+  /** What an answer's reward is measured against. */
+  readonly baseline: number
+  readonly tiers: Readonly<Record<string, TierFigures>>
+  /** Over the signals that had them; undefined where none had. */
+  readonly meanContextTokens: number | undefined
+  readonly meanLatencyRatio: number | undefined
+  /** Turns learned from, answers given, turns kept for the next training, pairs of the memory. */
+  readonly learned: number
+  readonly answers: number
+  readonly keptRows: number
+  readonly pairs: number
+  /** Losses of taught completions before each was learned, nats a token: of the first ten, and lately. */
+  readonly firstLoss: number
+  readonly recentLoss: number
+  /** What every step is multiplied by: halved whenever canaries made the tiers go back. */
+  readonly trust: number
+  readonly rollbacks: number
+  readonly versions: number
+  readonly version: number
+  /** In memory, nearly. */
+  readonly sizeBytes: number
+}
+
+export function statisticsOf(user: LearnerUser): UserStatistics {
+  const { record, guard, versions, current, rows, learned, count, student } = user
+  const { contextTokens, latencyRatio } = record
+  return {
+    ...{ signals: record.count, meanQuality: record.mean, qualityVariance: varianceOf(record), baseline: record.baseline },
+    tiers: structuredClone(record.tiers),
+    meanContextTokens: contextTokens.count > 0 ? contextTokens.mean : undefined,
+    meanLatencyRatio: latencyRatio.count > 0 ? latencyRatio.mean : undefined,
+    ...{ learned, answers: count, keptRows: rows.length, pairs: student.memory?.count ?? 0 },
+    ...{ firstLoss: record.firstLoss, recentLoss: record.recentLoss },
+    ...{ trust: guard.trust, rollbacks: guard.rollbacks, versions: versions.length, version: current, sizeBytes: userBytes(user) },
+  }
+}
+
+export interface LearnerWarning {
+  readonly code: 'one-sided-feedback' | 'rate-too-small' | 'rank-too-large' | 'rank-too-small' | 'canaries-held'
+  readonly message: string
+}
+
+const enough = 20 // signals, or steps
+const shown = (value: number): string => String(Number(value.toPrecision(2)))
+// Steps as shares of the hidden states' length, and the share of the first loss above which they are too small.
+const tooSmall = [
+  { move: 1e-4, loss: 0.98 },
+  { move: 1e-6, loss: 0.5 },
+]
+
+/** What a user's figures call for; each says what to do. */
+export function warningsFor(user: LearnerUser): LearnerWarning[] {
+  return [...ofFeedback(user), ...ofFast(user)]
+}
+
+function* ofFeedback({ record: { count, mean }, guard: { rollbacks, trust } }: LearnerUser): Generator<LearnerWarning> {
+  if (count >= enough && !(mean >= 0.4 && mean <= 0.9)) {
+    const message = `The mean quality of ${count} signals is ${shown(mean)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
+    yield { code: 'one-sided-feedback', message }
+  }
+  if (rollbacks > 0 && trust < 0.5) {
+    const message = `Canaries made the tiers go back ${rollbacks} times, and steps are taken at ${shown(trust)} of their length: what this user teaches harms the canaries. Consolidate by training, which keeps more; look at the feedback, and forget the user where it is hostile.`
+    yield { code: 'canaries-held', message }
+  }
+}
+
+function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerWarning> {
+  if (!fast || fast.steps < enough) return
+  const { firstLoss, recentLoss } = record
+  if (tooSmall.some(({ move, loss }) => fast.lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss))) {
+    const message = `The last step moved hidden states by ${shown(fast.lastMove)} of their length, and little was learned: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
+    yield { code: 'rate-too-small', message }
+  }
+  const needed = neededRank(fast)
+  if (fast.rank > 2 && 2 * needed < fast.rank) {
+    const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it, in less memory and time.`
+    yield { code: 'rank-too-large', message }
+  }
+  if (fast.rank < 16 && needed === fast.rank && firstLoss > 0 && recentLoss > 0.5 * firstLoss && fast.lastMove < 0.01) {
+    const message = `All of the fast tier's rank ${fast.rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * fast.rank)}.`
+    yield { code: 'rank-too-small', message }
+  }
+}
+
+const energy = 0.999
+
+/** How many directions hold nearly all of Σσ² of B·A. */
+const neededRank = ({ A, B, rank, width }: FastTier): number =>
+  truncateProduct(matrixOf(width, rank, B.data), matrixOf(rank, width, A.data), { energy }).b.columns

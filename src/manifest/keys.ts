@@ -1,0 +1,146 @@
+// The keys of a manifest as tables: what each may hold, and a sentence that editors show. Rows of other tables (kinds, schedules, optimisers,
+// formats, metrics) are handed in, so that a new one is known here without a change.
+
+import { either, type Field, type Fields, flag, listOf, oneOf, positiveInteger, text, withoutOptions } from '../base/schema.ts'
+
+/** A key's value, and what it is for. */
+export interface Key {
+  readonly field: Field
+  readonly about: string
+  readonly required?: boolean
+}
+export type Keys = Readonly<Record<string, Key>>
+
+/** A row that a manifest may choose by its name, with options of its own. */
+export interface ChoiceRow {
+  readonly about?: string
+  readonly options: Keys
+}
+export type ChoiceRows = ReadonlyMap<string, ChoiceRow>
+
+/** What there is to choose from. */
+export interface ManifestTables {
+  readonly kinds: ReadonlyMap<string, { readonly options: Fields }>
+  /** Names of sets of modules. */
+  readonly targets: readonly string[]
+  readonly formats: readonly string[]
+  readonly schedules: ChoiceRows
+  readonly optimizers: ChoiceRows
+  readonly losses: ChoiceRows
+  /** The settings of a run by the section they stand in. */
+  readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', Keys>>
+  readonly metrics: readonly string[]
+  readonly ewc: Keys
+}
+
+/** A field from a test of its own. */
+export const fieldOf = <Value>(expected: string, schema: Field['schema'], is: (value: unknown) => boolean): Field<Value> => ({
+  expected,
+  schema,
+  is: (value): value is Value => is(value),
+})
+
+const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+
+const heldShare = fieldOf<number>(
+  'a share above 0 and below 1',
+  { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
+  (value) => isNumber(value) && value > 0 && value < 1,
+)
+const fromTwo = fieldOf<number>(
+  'a whole number ≥ 2',
+  { type: 'integer', minimum: 2 },
+  (value) => Number.isSafeInteger(value) && Number(value) >= 2,
+)
+const filled = fieldOf<string>(
+  'a text that is not empty',
+  { type: 'string', minLength: 1 },
+  (value) => typeof value === 'string' && value !== '',
+)
+const some = <Value>(each: Field<Value>): Field<readonly Value[]> => {
+  const list = listOf(each)
+  return fieldOf(`${list.expected}, at least one`, { ...list.schema, minItems: 1 }, (value) => list.is(value) && value.length > 0)
+}
+const files = fieldOf<string | readonly string[]>(
+  'a path, or a list of paths',
+  { anyOf: [filled.schema, some(filled).schema] },
+  (value) => filled.is(value) || some(filled).is(value),
+)
+
+export const topKeys = (tables: ManifestTables): Keys => ({
+  base: { field: filled, about: 'the base model: a catalogue name, hf:owner/name, a folder or a .gguf file' },
+  out: { field: filled, about: "the expert's folder; beside the manifest and named like it unless given" },
+  from: { field: filled, about: 'the folder of an expert to go on from, in place of a fresh one; relative to the manifest' },
+  targets: {
+    field: fieldOf(
+      `${tables.targets.join(', ')}, a list of names, or a regular expression over module paths`,
+      { anyOf: [{ enum: tables.targets }, { type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: 1 }] },
+      files.is,
+    ),
+    about: 'which layers the adapter hits; all-linear for most kinds unless given',
+  },
+  checkpointing: {
+    field: either(flag, positiveInteger),
+    about: 'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
+  },
+  reference: { field: filled, about: 'for losses over pairs: the folder of an expert to compare with, in place of the bare base' },
+  ...tables.settings.top,
+})
+
+const weights = fieldOf<Readonly<Record<string, number>>>(
+  'a map from folders to weights',
+  { type: 'object', additionalProperties: { type: 'number' }, minProperties: 1 },
+  (value) =>
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.keys(value).length > 0 &&
+    Object.values(value).every(isNumber),
+)
+
+/** Who is imitated, for the loss 'distillation'. */
+export const teacherKeys: Keys = {
+  adapter: { field: filled, about: 'the folder of an expert; relative to the manifest' },
+  mixture: { field: weights, about: 'several experts with their weights, mixed as they are served' },
+  model: { field: filled, about: 'another model of the same vocabulary; the base itself unless given' },
+}
+
+/** What earlier tasks need is kept: elastic weight consolidation. */
+export const ewcKeys = ({ ewc }: ManifestTables): Keys => ({
+  ...ewc,
+  from: { field: filled, about: 'the folder with what earlier tasks left (ewc.safetensors); that of the expert gone on from unless given' },
+})
+
+export const dataKeys = ({ formats }: ManifestTables): Keys => ({
+  files: { field: files, about: 'JSONL files, one or a list; relative to the manifest', required: true },
+  format: { field: oneOf(...formats), about: 'the form of the rows; found out from the first row unless given' },
+  system: { field: text, about: 'system message for rows that have none; the expert remembers it' },
+  validation: { field: either(heldShare, files), about: 'rows to validate on: a share of the data such as 0.1, or files of their own' },
+  labels: { field: some(filled), about: 'all the answers there are, for rows that are labelled: any other answer is an error' },
+})
+
+export const batchKeys = ({ settings }: ManifestTables): Keys => ({
+  rows: { field: positiveInteger, about: 'lines of a batch; 4 unless given' },
+  tokens: { field: fromTwo, about: 'tokens of a line; 256 unless given' },
+  ...settings.batch,
+})
+
+export const scheduleKeys = ({ settings }: ManifestTables): Keys => ({
+  ...settings.schedule,
+  validateEverySteps: { field: positiveInteger, about: 'steps between validations; at the end of each epoch unless given' },
+  saveEverySteps: { field: positiveInteger, about: 'steps between checkpoints to go on from; 25 unless given' },
+})
+
+export const evaluationKeys = ({ metrics }: ManifestTables): Keys => ({
+  data: { field: files, about: 'rows to judge on after the training; the validation rows unless given' },
+  metrics: { field: some(oneOf(...metrics)), about: 'what is measured', required: true },
+  rows: { field: positiveInteger, about: 'only the first rows' },
+  newTokens: { field: positiveInteger, about: 'tokens of an answer at most; 96 unless given' },
+  stop: { field: filled, about: 'end answers where this text would begin' },
+})
+
+/** A kind's options; which modules it hits has a key of its own. */
+export const kindKeys = (options: Fields): Keys =>
+  Object.fromEntries(
+    Object.entries(withoutOptions(options, 'targets', 'peft')).map(([name, field]) => [name, { field, about: field.expected }]),
+  )

@@ -1,0 +1,73 @@
+// Writes files so that each appears whole or not at all: a temporary name, fsync, rename.
+
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import type { ByteSink } from '../../formats/byte-source.ts'
+import { inside } from './folder.ts'
+import { makeDirectory } from './make-directory.ts'
+import { storageError } from './system-errors.ts'
+
+/** What the sink needs of a file system; tests pass one that fails. */
+export interface SinkFile {
+  write(bytes: Uint8Array, offset: number, length: number): Promise<{ bytesWritten: number }>
+  sync(): Promise<void>
+  close(): Promise<void>
+}
+export type OpenForWriting = (path: string) => Promise<SinkFile>
+
+const openFile: OpenForWriting = (path) => open(path, 'w')
+let written = 0 // makes temporary names unique within the process
+
+/**
+ * A sink into a directory, which is made when the first file is written. Throws StorageError with the cause ("disk full", no
+ * permission); then the temporary file is gone and a file that had the name before is unchanged.
+ */
+export function fileSink(directory: string, openForWriting: OpenForWriting = openFile): ByteSink {
+  return {
+    name: directory,
+    write: async (name, chunks) => {
+      const path = join(directory, inside(directory, name))
+      const temporary = `${path}.${process.pid}.${++written}.tmp`
+      try {
+        await storage(path, () => makeDirectory(dirname(path)))
+        const file = await storage(path, () => openForWriting(temporary))
+        await writeAll(path, file, chunks)
+        await storage(path, () => rename(temporary, path))
+      } catch (error) {
+        await rm(temporary, { force: true }).catch(() => undefined) // must not hide why the write failed
+        throw error
+      }
+      await syncDirectory(dirname(path))
+    },
+  }
+}
+
+/** Writes, syncs and closes. An error of the chunks' own making passes through as it is. */
+async function writeAll(path: string, file: SinkFile, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+  try {
+    for await (const chunk of chunks) {
+      for (let done = 0; done < chunk.length;) {
+        const { bytesWritten } = await storage(path, () => file.write(chunk, done, chunk.length - done))
+        done += bytesWritten
+      }
+    }
+    await storage(path, () => file.sync())
+  } finally {
+    await file.close()
+  }
+}
+
+async function storage<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (cause) {
+    throw storageError(`${path}: cannot be written`, cause)
+  }
+}
+
+/** Makes the rename itself durable; some file systems cannot sync a directory, and the file is whole either way. */
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, 'r').catch(() => undefined)
+  await handle?.sync().catch(() => undefined)
+  await handle?.close()
+}

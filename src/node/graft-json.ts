@@ -1,0 +1,34 @@
+// graft.json beside an adapter: what the PEFT files have no place for, so that an expert is asked as it was taught.
+
+import { FormatError } from '../base/errors.ts'
+import type { ByteSink } from '../formats/byte-source.ts'
+import { directoryFolder } from './files/folder.ts'
+
+export interface ExpertNotes {
+  /** What the base was asked for by. */
+  readonly base: string
+  /** The system message of every training row that had none of its own. */
+  readonly system?: string
+}
+
+const notesFile = 'graft.json'
+
+export async function writeExpertNotes(notes: ExpertNotes, sink: ByteSink): Promise<void> {
+  await sink.write(notesFile, [new TextEncoder().encode(`${JSON.stringify({ version: 1, ...notes }, null, 2)}\n`)])
+}
+
+/** The notes of an adapter's folder; undefined where another tool saved it. */
+export async function readExpertNotes(path: string): Promise<ExpertNotes | undefined> {
+  const source = await (await directoryFolder(path)).open(notesFile)
+  if (!source) return undefined
+  try {
+    const value = JSON.parse(new TextDecoder().decode(await source.read(0, source.sizeBytes))) as ExpertNotes
+    if (typeof value?.base === 'string' && ['string', 'undefined'].includes(typeof value.system)) return value
+    throw new FormatError(`${source.name}: holds no notes on an expert. Remove it to go on without.`)
+  } catch (cause) {
+    if (cause instanceof SyntaxError) throw new FormatError(`${source.name}: is not JSON. Remove it to go on without.`, { cause })
+    throw cause
+  } finally {
+    await source.close?.()
+  }
+}

@@ -1,0 +1,87 @@
+// Reads manifests: YAML (or JSON, which is YAML) with the line of every key, overrides laid over it, all that is wrong said at once.
+
+import { readFile } from 'node:fs/promises'
+import { basename } from 'node:path'
+import type { Document, LineCounter, Node, Pair, YAMLMap } from 'yaml'
+import { ManifestError, type ManifestFault, NotFoundError } from '../../base/errors.ts'
+import type { Manifest, ManifestProblem } from '../../manifest/training-manifest.ts'
+import { errorCode, storageError } from '../files/system-errors.ts'
+
+/** A value that counts before the file's: where it stands in a manifest, as 'schedule.epochs'. */
+export interface Override {
+  readonly key: string
+  readonly value: unknown
+}
+
+export interface ReadManifest {
+  readonly manifest: Manifest
+  readonly path: string
+  /** Problems with the lines of their keys. */
+  faults(problems: readonly ManifestProblem[]): ManifestFault[]
+}
+
+type Json = Record<string, unknown>
+const isMap = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** Reads and checks a manifest. Throws ManifestError that lists everything wrong, NotFoundError where there is no such file. */
+export async function readManifest(path: string, overrides: readonly Override[] = []): Promise<ReadManifest> {
+  const [{ LineCounter: Lines, parseDocument }, { manifestProblems }, { manifestTables }] = await Promise.all([
+    import('yaml'),
+    import('../../manifest/schema.ts'),
+    import('./manifest-tables.ts'),
+  ])
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`${path}: there is no such file.`, { cause })
+    throw storageError(`${path}: cannot be read`, cause)
+  })
+  const lines = new Lines()
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
+  if (document.errors.length > 0) {
+    const said = document.errors.map(({ message, pos }) => ({ file: path, key: '', line: lines.linePos(pos[0]).line, message: `is not YAML: ${message}` })) // prettier-ignore
+    throw new ManifestError(said)
+  }
+  const faults = (problems: readonly ManifestProblem[]): ManifestFault[] =>
+    problems.map((problem) => ({ file: path, ...located(problem, document, lines) })).sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
+  const whole: unknown = document.toJS() ?? {}
+  if (!isMap(whole))
+    throw new ManifestError(faults([{ path: [], message: 'holds no keys; expected a map such as "base: smollm2-135m-instruct"' }]))
+  for (const override of overrides) layOver(whole, override)
+  const problems = manifestProblems(whole, manifestTables())
+  if (problems.length > 0) throw new ManifestError(faults(problems))
+  return { manifest: whole as Manifest, path, faults }
+}
+
+/** The name that an expert has where its manifest gives no folder: its file's, without the ending. */
+export const nameOfManifest = (path: string): string => basename(path).replace(/\.(ya?ml|json)$/i, '')
+
+const choiceKeys = new Set(['kind', 'schedule', 'optimizer', 'loss'])
+/** Choices whose options have little in common. */
+const ownOptions = new Set(['kind', 'loss'])
+
+/** Sets one key. A choice given by its name becomes a map when an option is added; another name drops the options of the old one. */
+export function layOver(whole: Json, { key, value }: Override): void {
+  const [section, option] = key.split('.') as [string, string | undefined]
+  if (option === undefined) {
+    whole[section] = value
+    return
+  }
+  const before = whole[section]
+  const map: Json = isMap(before) ? before : choiceKeys.has(section) && typeof before === 'string' ? { name: before } : {}
+  const isOther = ownOptions.has(section) && option === 'name' && map['name'] !== value
+  whole[section] = isOther ? { name: value } : { ...map, [option]: value }
+}
+
+/** The line of the key that a problem is about, or of the nearest one above it that is there. */
+function located({ path, message }: ManifestProblem, document: Document, lines: LineCounter) {
+  let node = document.contents as Node | null
+  let offset: number | undefined
+  for (const step of path) {
+    const items = (node as YAMLMap | null)?.items
+    const pair = items?.find((item) => (item as Pair<Node>).key !== undefined && String((item as Pair<Node>).key) === String(step)) as Pair<Node, Node> | undefined // prettier-ignore
+    const next = pair ?? (typeof step === 'number' ? items?.[step] : undefined)
+    if (!next) break
+    offset = (pair ? pair.key.range : (next as unknown as Node).range)?.[0] ?? offset
+    node = pair ? pair.value : (next as unknown as Node)
+  }
+  return { key: path.join('.'), ...(offset === undefined ? {} : { line: lines.linePos(offset).line }), message }
+}

@@ -1,0 +1,75 @@
+// What a manifest may choose from in this package: the rows of the tables of kinds, schedules, optimisers, data formats and metrics.
+
+import type { JsonSchema } from '../../base/schema.ts'
+import { adapterKinds } from '../../adapters/kinds/kind-table.ts'
+import { presets } from '../../adapters/presets.ts'
+import { type ChoiceRows, fieldOf, type Keys, type ManifestTables } from '../../manifest/keys.ts'
+import { dataFormats } from '../../train/data/format-table.ts'
+import { ewcTable } from '../../train/ewc/options.ts'
+import { expectedValue, type OptionTable, type TrainOptionSpec, valueProblems } from '../../train/option-table.ts'
+import { losses } from '../../train/objective/losses/loss-table.ts'
+import { optimizers } from '../../train/optimizers/optimizer-table.ts'
+import { schedules } from '../../train/schedules/schedule-table.ts'
+import { settingTable } from '../../train/options/setting-table.ts'
+import { metrics } from '../metric-table.ts'
+
+const jsonTypes = { number: 'number', integer: 'integer', boolean: 'boolean', text: 'string' } as const
+
+const schemaOf = ({ type, least, above, most, below, choices }: TrainOptionSpec): JsonSchema => ({
+  type: jsonTypes[type],
+  ...(choices && { enum: choices }),
+  ...(least !== undefined && { minimum: least }),
+  ...(above !== undefined && { exclusiveMinimum: above }),
+  ...(most !== undefined && { maximum: most }),
+  ...(below !== undefined && { exclusiveMaximum: below }),
+})
+
+/** Keys of a manifest from a table of training options. */
+const keysOf = (table: OptionTable): Keys =>
+  Object.fromEntries(
+    Object.entries(table).map(([name, spec]) => {
+      const usual = spec.default === undefined ? '' : `; ${spec.default} unless given`
+      const is = (value: unknown): boolean => value !== null && valueProblems({ value: spec }, { value }).length === 0
+      return [name, { field: fieldOf(expectedValue(spec), schemaOf(spec), is), about: spec.about + usual }]
+    }),
+  )
+
+const rowsOf = (table: ReadonlyMap<string, { readonly about: string; readonly options: OptionTable }>): ChoiceRows =>
+  new Map([...table].map(([name, { about, options }]) => [name, { about, options: keysOf(options) }]))
+
+/** In which section of a manifest a setting stands; those that choose a row of a table are sections themselves. */
+export const settingPlaces: Readonly<Record<keyof typeof settingTable, keyof ManifestTables['settings'] | 'section'>> = {
+  epochs: 'schedule',
+  steps: 'schedule',
+  maxTokens: 'batch',
+  packing: 'batch',
+  accumulation: 'batch',
+  loss: 'section',
+  optimizer: 'section',
+  learningRate: 'schedule',
+  schedule: 'section',
+  warmupShare: 'schedule',
+  warmupSteps: 'schedule',
+  loraPlusRatio: 'optimizer',
+  clip: 'optimizer',
+  patience: 'schedule',
+  minimumDelta: 'schedule',
+  divergenceFactor: 'schedule',
+  quantization: 'top',
+  seed: 'top',
+}
+
+const settingsIn = (place: keyof ManifestTables['settings']): Keys =>
+  keysOf(Object.fromEntries(Object.entries(settingTable).filter(([name]) => settingPlaces[name as keyof typeof settingTable] === place)))
+
+export const manifestTables = (): ManifestTables => ({
+  kinds: adapterKinds,
+  targets: [...presets.keys()],
+  formats: [...dataFormats.keys()],
+  schedules: rowsOf(schedules),
+  optimizers: rowsOf(optimizers),
+  losses: rowsOf(losses),
+  settings: { batch: settingsIn('batch'), schedule: settingsIn('schedule'), optimizer: settingsIn('optimizer'), top: settingsIn('top') },
+  metrics: [...metrics.keys()],
+  ewc: keysOf(ewcTable),
+})

@@ -1,9 +1,0 @@
-// The metrics there are in Node: those of graftlm/eval, and execution match, which needs SQLite.
-
-import type { Metric } from '../eval/metric.ts'
-import { metrics as plain } from '../eval/metrics.ts'
-import { createExecutionMatch } from './execution-match.ts'
-
-const executionMatch = createExecutionMatch()
-
-export const metrics: ReadonlyMap<string, Metric> = new Map([...plain, [executionMatch.name, executionMatch]])

@@ -1,0 +1,26 @@
+// A GGUF model as a folder in the Hugging Face layout: `graft convert`, and references that read nothing else.
+
+import type { ByteSource } from '../../formats/byte-source.ts'
+import { openGguf } from '../../formats/gguf/reader.ts'
+import { ggufAsHuggingFace } from '../../formats/gguf/names.ts'
+import { type FloatChoice, type FolderOptions, ggufText, writeHuggingFaceFolder } from '../../graph/hugging-face-folder.ts'
+import { fileSink } from '../files/file-sink.ts'
+import { wholeOrGone } from '../files/atomic-write.ts'
+
+/** Writes the folder, which must not exist yet, and closes the source. Throws UnsupportedError, NumericError, StorageError; then there is no folder. */
+export async function huggingFaceCopy(
+  gguf: ByteSource,
+  folder: string,
+  dtype: FloatChoice,
+  onTensor?: FolderOptions['onTensor'],
+): Promise<{ tensors: number; sizeBytes: number }> {
+  const file = await openGguf(gguf)
+  try {
+    const [text, weights] = [await ggufText(file), ggufAsHuggingFace(file)]
+    return await wholeOrGone(folder, () =>
+      writeHuggingFaceFolder(fileSink(folder), text, weights, { dtype, ...(onTensor && { onTensor }) }),
+    )
+  } finally {
+    await file.close()
+  }
+}

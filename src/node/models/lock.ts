@@ -1,0 +1,50 @@
+// A lock between processes on one machine, so that two of them do not fetch the same file at once.
+
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { makeDirectory } from '../files/make-directory.ts'
+import { errorCode, storageError } from '../files/system-errors.ts'
+
+const pollMs = 100
+const unwrittenMs = 10_000 // a holder writes its number at once; an older empty lock is what a crash left
+
+/** Runs `work` while holding `path`; waits where another process holds it, takes over where that process is gone. */
+export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  await makeDirectory(dirname(path)).catch((cause: unknown) => {
+    throw storageError(`${dirname(path)}: cannot be made`, cause)
+  })
+  while (!(await acquire(path))) {
+    if (await isAbandoned(path)) await rm(path, { force: true })
+    else await sleep(pollMs)
+  }
+  try {
+    return await work()
+  } finally {
+    await rm(path, { force: true })
+  }
+}
+
+async function acquire(path: string): Promise<boolean> {
+  try {
+    await writeFile(path, String(process.pid), { flag: 'wx' })
+    return true
+  } catch (cause) {
+    if (errorCode(cause) === 'EEXIST') return false
+    throw storageError(`${path}: cannot be made`, cause)
+  }
+}
+
+async function isAbandoned(path: string): Promise<boolean> {
+  const holder = Number(await readFile(path, 'utf8').catch(() => ''))
+  if (!holder) {
+    const found = await stat(path).catch(() => undefined)
+    return found !== undefined && Date.now() - found.mtimeMs > unwrittenMs
+  }
+  try {
+    process.kill(holder, 0) // signal 0 only asks whether the process is there
+    return false
+  } catch (error) {
+    return errorCode(error) === 'ESRCH'
+  }
+}

@@ -1,0 +1,34 @@
+// What rounding an adapter's numbers does to a model's answers: logits with the adapter as it was and as it is now, on the exact path.
+
+import type { Adapter } from '../../adapters/index.ts'
+import type { Model } from '../model.ts'
+import { predictionDistance, type PredictionDistance } from './prediction-distance.ts'
+import type { Prompt } from '../prompt.ts'
+
+export interface ForwardError extends PredictionDistance {
+  /** ‖z' − z‖ / ‖z‖ over the logits z of the token after each prompt. */
+  readonly relative: number
+  /** ‖z' − z‖ / ‖z − z₀‖, z₀ the base's own logits: the error as a share of what the adapter does. 0 where it does nothing and neither is wrong. */
+  readonly ofChange: number
+}
+
+/** Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError where either does not fit the model. */
+export async function forwardError(model: Model, before: Adapter, after: Adapter, prompts: readonly Prompt[]): Promise<ForwardError> {
+  const [expected, got]: [Float32Array[], Float32Array[]] = [[], []]
+  let [error, size, change] = [0, 0, 0]
+  for (const prompt of prompts) {
+    const ids = [model.encode(prompt)]
+    const [z] = (await model.nextLogits(ids, 'exact', { adapter: before })) as [Float32Array]
+    const [other] = (await model.nextLogits(ids, 'exact', { adapter: after })) as [Float32Array]
+    const [base] = (await model.nextLogits(ids, 'exact')) as [Float32Array]
+    for (let i = 0; i < z.length; i++) {
+      error += (other[i]! - z[i]!) ** 2
+      size += z[i]! ** 2
+      change += (z[i]! - base[i]!) ** 2
+    }
+    expected.push(z)
+    got.push(other)
+  }
+  const ratio = (whole: number): number => (error === 0 ? 0 : Math.sqrt(error / whole))
+  return { ...predictionDistance(expected, got), relative: ratio(size), ofChange: ratio(change) }
+}

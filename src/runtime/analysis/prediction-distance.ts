@@ -1,0 +1,27 @@
+// How far one way of computing next tokens lies from another: the fast path from the exact one, a quantised model from what it was made of.
+
+import { greedy } from '../decode/sampler.ts'
+import { divergence } from './scoring.ts'
+
+export interface PredictionDistance {
+  readonly prompts: number
+  /** Mean KL(expected ‖ got) of the next token, in nats. */
+  readonly meanDivergence: number
+  /** Largest difference of a logit. */
+  readonly largestGap: number
+  /** Share of prompts after which both choose the same token. */
+  readonly equalGreedy: number
+}
+
+/** Compares logits [V] of the token after each prompt. No distance at all where there are no prompts. */
+export function predictionDistance(expected: readonly Float32Array[], got: readonly Float32Array[]): PredictionDistance {
+  let [total, equal, largestGap] = [0, 0, 0]
+  expected.forEach((one, k) => {
+    const other = got[k]!
+    total += divergence(one, other)
+    equal += greedy(one) === greedy(other) ? 1 : 0
+    for (let i = 0; i < one.length; i++) largestGap = Math.max(largestGap, Math.abs(one[i]! - other[i]!))
+  })
+  const prompts = expected.length
+  return { prompts, meanDivergence: total / Math.max(1, prompts), largestGap, equalGreedy: prompts > 0 ? equal / prompts : 1 }
+}

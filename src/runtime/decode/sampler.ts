@@ -1,0 +1,148 @@
+// From logits to the next token. Pure: the same logits, history and random state give the same token. Knows no model and no text.
+//
+// Order of the steps, as in transformers' generate (each skipped at its neutral value):
+//   repetition penalty → temperature → top-k → top-p → min-p → one draw.
+// llama.cpp puts temperature last instead; with temperature 1 the two agree.
+
+import { OptionError } from '../../base/errors.ts'
+import type { Random } from '../../base/random.ts'
+
+export interface SamplingOptions {
+  /** 0 (the default) is greedy: the most likely token, the lowest id on a tie. */
+  readonly temperature?: number
+  /** Only the k most likely tokens; 0: all. */
+  readonly topK?: number
+  /** The smallest set of most likely tokens that together reach p; 1: all. */
+  readonly topP?: number
+  /** Only tokens at least this fraction as likely as the most likely one; 0: all. */
+  readonly minP?: number
+  /** Logits of tokens seen in prompt or answer are divided by this when positive, multiplied when negative; 1: off. Keskar et al. 2019. */
+  readonly repetitionPenalty?: number
+}
+
+/** Throws OptionError that names every value out of its range. */
+export function checkSampling({ temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 }: SamplingOptions): void {
+  const rules: readonly (readonly [boolean, string])[] = [
+    [temperature >= 0 && Number.isFinite(temperature), `temperature is ${temperature}, expected a number ≥ 0`],
+    [topK >= 0 && Number.isInteger(topK), `topK is ${topK}, expected a whole number ≥ 0`],
+    [topP > 0 && topP <= 1, `topP is ${topP}, expected a number above 0 and at most 1`],
+    [minP >= 0 && minP <= 1, `minP is ${minP}, expected a number from 0 to 1`],
+    [repetitionPenalty > 0 && Number.isFinite(repetitionPenalty), `repetitionPenalty is ${repetitionPenalty}, expected a number above 0`],
+  ]
+  const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
+  if (broken.length > 0) throw new OptionError(`Sampling: ${broken.join('; ')}.`)
+}
+
+/** The id of the largest logit, the lowest on a tie. NaN never wins. */
+export function greedy(logits: Float32Array): number {
+  let best = 0
+  for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[best]! || Number.isNaN(logits[best])) best = id
+  return best
+}
+
+/** Logits with the penalty on every token of the history, each once; the argument unchanged. */
+export function penalizeRepetition(logits: Float32Array, history: readonly number[], penalty: number): Float32Array {
+  if (penalty === 1) return logits
+  const result = logits.slice()
+  for (const id of new Set(history)) {
+    const logit = logits[id]
+    if (logit !== undefined) result[id] = logit > 0 ? logit / penalty : logit * penalty
+  }
+  return result
+}
+
+/** Tokens that are left, the most likely first, with probabilities that add up to 1. */
+export interface Candidates {
+  readonly ids: readonly number[]
+  readonly probabilities: readonly number[]
+}
+
+const normalized = (ids: readonly number[], weights: readonly number[]): Candidates => {
+  const total = weights.reduce((sum, weight) => sum + weight, 0)
+  return { ids, probabilities: weights.map((weight) => weight / total) }
+}
+
+const first = ({ ids, probabilities }: Candidates, count: number): Candidates =>
+  normalized(ids.slice(0, count), probabilities.slice(0, count))
+
+// Buckets of the distance to the largest logit: sorting a whole vocabulary takes longer than computing the logits, so only the
+// nearest buckets that hold enough are sorted. 64 nats reach down to 1e-28 of the best token's probability.
+const BUCKETS = 1024
+const PER_NAT = 16
+
+export type Cuts = Pick<Required<SamplingOptions>, 'topK' | 'topP' | 'minP'>
+
+/** Ids near enough to the largest logit for the first cut that will be made, and the sum of exp((logit − largest) / temperature) over all. */
+function shortlist(logits: Float32Array, temperature: number, { topK, topP, minP }: Cuts): { ids: number[]; total: number; top: number } {
+  const top = logits[greedy(logits)]!
+  const counts = new Uint32Array(BUCKETS)
+  const masses = new Float64Array(BUCKETS)
+  const buckets = new Uint16Array(logits.length)
+  let total = 0
+  for (let id = 0; id < logits.length; id++) {
+    const distance = (top - logits[id]!) / temperature
+    const bucket = (buckets[id] = distance < Infinity ? Math.min(BUCKETS - 1, distance * PER_NAT) : BUCKETS) // BUCKETS: impossible
+    if (bucket === BUCKETS) continue
+    const mass = Math.exp(-distance)
+    counts[buckets[id]!]!++
+    masses[buckets[id]!]! += mass
+    total += mass
+  }
+  let [count, mass] = [0, 0]
+  const last = counts.findIndex((here, bucket) => {
+    count += here
+    mass += masses[bucket]!
+    if (topK > 0) return count >= topK
+    return topP < 1 ? mass >= topP * total : minP > 0 && bucket >= -Math.log(minP) * PER_NAT
+  })
+  const ids: number[] = []
+  const limit = last === -1 ? BUCKETS - 1 : last
+  for (let id = 0; id < buckets.length; id++) if (buckets[id]! <= limit) ids.push(id)
+  return { ids, total, top }
+}
+
+/**
+ * softmax(logits / temperature): the topK largest in falling order, equal ones in the order of their ids. Without top-k at least the tokens
+ * that top-p or min-p can keep; in the order of ids where nothing is cut.
+ */
+export function rank(logits: Float32Array, temperature: number, cuts: Cuts): Candidates {
+  const { ids, total, top } = shortlist(logits, temperature, cuts)
+  if (cuts.topK > 0 || cuts.topP < 1 || cuts.minP > 0) ids.sort((a, b) => logits[b]! - logits[a]! || a - b)
+  const probabilities = ids.map((id) => Math.exp((logits[id]! - top) / temperature) / total)
+  return cuts.topK > 0 ? first({ ids, probabilities }, cuts.topK) : { ids, probabilities }
+}
+
+/** The shortest run of most likely tokens whose probabilities reach p. Holtzman et al. 2019. */
+export function keepTopP(candidates: Candidates, p: number): Candidates {
+  if (p >= 1) return candidates
+  let sum = 0
+  const count = candidates.probabilities.findIndex((probability) => (sum += probability) >= p) + 1
+  return first(candidates, count === 0 ? candidates.ids.length : count)
+}
+
+/** Tokens at least `fraction` as likely as the most likely one. Nguyen et al. 2024. */
+export function keepMinP(candidates: Candidates, fraction: number): Candidates {
+  if (fraction === 0) return candidates
+  const limit = fraction * candidates.probabilities[0]!
+  return first(candidates, candidates.probabilities.filter((probability) => probability >= limit).length)
+}
+
+/** One draw; `uniform` lies in [0, 1). */
+export function draw({ ids, probabilities }: Candidates, uniform: number): number {
+  let sum = 0
+  const index = probabilities.findIndex((probability) => (sum += probability) > uniform)
+  return ids[index === -1 ? ids.length - 1 : index]! // rounding may leave the sum a little below 1
+}
+
+export type Sampler = (logits: Float32Array, history: readonly number[]) => number
+
+/** A sampler from its options; `random` is asked once a token, and not at all when greedy. Throws OptionError for values out of range. */
+export function createSampler(options: SamplingOptions, random: Pick<Random, 'uniform'>): Sampler {
+  checkSampling(options)
+  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options
+  return (logits, history) => {
+    const penalized = penalizeRepetition(logits, history, repetitionPenalty)
+    if (temperature === 0) return greedy(penalized)
+    return draw(keepMinP(keepTopP(rank(penalized, temperature, { topK, topP, minP }), topP), minP), random.uniform())
+  }
+}

@@ -1,0 +1,121 @@
+// A base model's weights in the forms that programs take: packed for serving, f32 for training, single embedding rows. Reads a store, keeps
+// only what is fed at every run; what becomes part of a program is not kept here a second time.
+
+import { bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
+import { OptionError } from '../../base/errors.ts'
+import { bytesView, type F32Tensor, fromBytes, type Tensor } from '../../base/tensor.ts'
+import { type PackedWeight, packWeight, quantizeWeight } from '../../compute/pack.ts'
+import type { PackedForm } from '../../compute/pack-linears.ts'
+import { packers } from '../../compute/packing/packers.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { TensorStore } from '../../formats/tensor-store.ts'
+import { type ModelGraph, weightsOf } from '../../graph/model-graph.ts'
+import { finiteFloat32 } from '../../graph/read-weights.ts'
+
+/** 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4' keeps embedding and head in 8 bits). */
+export type WeightChoice = 'file' | 'f32' | 'q4' | 'q8'
+
+export interface BaseWeights {
+  /** How the linear layer's weight is kept while serving; undefined: f32. */
+  formOf(name: string): PackedForm | undefined
+  /** Throws NumericError for scales that are NaN or infinite. */
+  packed(name: string): Promise<PackedWeight>
+  /** f32; kept for the next program that is fed with it. */
+  float(name: string): Promise<F32Tensor>
+  /** f32, for one look at it: not kept. */
+  once(name: string): Promise<F32Tensor>
+  /** Every weight of the model in f32 by checkpoint name, for programs that differentiate. */
+  floats(): Promise<Map<string, F32Tensor>>
+  /** Rows of the embedding table for ids in a row, [ids, D], read from whatever form the table has. Throws OptionError for an id beyond it. */
+  embeddingRows(ids: readonly number[]): Promise<Float32Array>
+  /** The same of any matrix: the head's has a row for each token too. */
+  matrixRows(name: string, ids: readonly number[]): Promise<Float32Array>
+}
+
+const blockTypeOf = (dtype: DType, shape: readonly number[], choice: WeightChoice, inLayers: boolean): keyof typeof packers | undefined => {
+  if (choice === 'f32' || shape.length !== 2) return undefined
+  if (isBlockType(dtype)) return dtype
+  if (choice === 'file' || shape[1]! % 32 !== 0) return undefined
+  return choice === 'q4' && inLayers ? 'q4_0' : 'q8_0'
+}
+
+/** The name of the embedding table. */
+function tableOf(model: ModelGraph): string {
+  const [embed] = model.blocks
+  const weights = new Set(embed?.graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name))
+  const node = embed?.graph.nodes.find(({ operation, inputs }) => operation === 'embedding' && weights.has(inputs[0]!.name))
+  if (!embed || !node) throw new OptionError('This model has no embedding table.')
+  return embed.prefix + node.inputs[0]!.name
+}
+
+/** Weights of `model` as `store` holds them. */
+export function baseWeights(model: ModelGraph, store: TensorStore, choice: WeightChoice = 'file'): BaseWeights {
+  const inLayers = new Set(weightsOf(model.blocks.filter(({ kind }) => kind === 'layer')).keys())
+  const kept = new Map<string, Promise<F32Tensor>>()
+  const table = tableOf(model)
+  const raw = new Map<string, Promise<Tensor>>()
+
+  const blockTypeNamed = (name: string) => {
+    const info = store.tensors.get(name)
+    return info && blockTypeOf(info.dtype, info.shape, choice, inLayers.has(name))
+  }
+  const read = async (name: string): Promise<Tensor> => {
+    const tensor = await store.read(name)
+    const wanted = blockTypeNamed(name)
+    if (!wanted || isBlockType(tensor.dtype)) return tensor
+    return quantizeWeight(tensor, wanted === 'q4_0' ? 'q4' : 'q8') ?? tensor
+  }
+  const readFloat = async (name: string): Promise<F32Tensor> => {
+    const tensor = await read(name)
+    return finiteFloat32(name, tensor)
+  }
+  const float = (name: string): Promise<F32Tensor> => {
+    const known = kept.get(name) ?? readFloat(name)
+    kept.set(name, known)
+    return known
+  }
+  const matrixRows = async (name: string, ids: readonly number[]): Promise<Float32Array> => {
+    // A float matrix that is fed as it is serves here too; any other stays in the file's own bytes.
+    if (blockTypeNamed(name) === undefined) return rowsOf(await float(name), ids)
+    const known = raw.get(name) ?? read(name)
+    raw.set(name, known)
+    return rowsOf(await known, ids)
+  }
+  return {
+    formOf(name) {
+      const blockType = blockTypeNamed(name)
+      if (!blockType) return undefined
+      const { bits, block, withOffsets } = packers[blockType]
+      return { bits, block, withOffsets }
+    },
+    async packed(name) {
+      const packed = packWeight(await read(name))
+      for (const part of [packed.scales, packed.offsets]) if (part) finiteFloat32(`${name} (block scales)`, part)
+      return packed
+    },
+    float,
+    once: (name) => kept.get(name) ?? readFloat(name),
+    async floats() {
+      const all = new Map<string, F32Tensor>()
+      for (const name of weightsOf(model.blocks).keys()) all.set(name, await float(name)) // one at a time: peaks stay low
+      return all
+    },
+    embeddingRows: (ids) => matrixRows(table, ids),
+    matrixRows,
+  }
+}
+
+/** Rows of a matrix [V, D] of any type, in f32, one after the other. Throws OptionError that names the first id outside of it. */
+export function rowsOf(table: Tensor, ids: readonly number[]): Float32Array {
+  const [rows, width] = table.shape as [number, number]
+  const outside = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < rows))
+  if (outside !== undefined) throw new OptionError(`Token id ${outside} is outside of the vocabulary of ${rows}.`)
+  const rowBytes = bytesOf(table.dtype, width)
+  const bytes = bytesView(table)
+  const result = new Float32Array(ids.length * width)
+  ids.forEach((id, i) => {
+    const row = fromBytes(table.dtype, [1, width], bytes.subarray(id * rowBytes, (id + 1) * rowBytes))
+    result.set(toFloat32(row), i * width)
+  })
+  return result
+}

@@ -1,0 +1,165 @@
+// New tokens of a batch through a serving program, behind a cache: the one place that makes its feeds. Long prompts go in pieces.
+
+import { ACTIVE, activeFeed, isMixture, virtualIdsOf } from '../../adapters/index.ts'
+import { ContextLengthError, OptionError } from '../../base/errors.ts'
+import { f32, i64, type Tensor } from '../../base/tensor.ts'
+import { ropeTableFeeds } from '../../graph/feeds.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import { contextLimit } from '../../graph/rope.ts'
+import { startsOf } from './activation.ts'
+import type { BaseWeights } from './base-weights.ts'
+import { cacheMask, type Span, spanFeeds } from './cache-feeds.ts'
+import { EMBEDDING_ROWS, LOGIT_ROWS, STATES } from './cached-graph.ts'
+import { isPerRow, type Served } from './row-groups.ts'
+import { createKvCache, type KvCache } from './kv-cache.ts'
+import type { ServingProgram } from './serving-program.ts'
+
+/** Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay small. */
+const PIECE = 512
+
+/** The last token of every row, all of them, none, or those at the given places among a row's new tokens, in rising order. */
+export type Places = 'last' | 'all' | 'none' | readonly (readonly number[])[]
+
+/** For whoever goes on from inside the model: the states that enter a layer. */
+export interface StatesTap {
+  /** The layer, from 0. */
+  readonly layer: number
+  /** Given the states [T, D] of a row's next T tokens, from its first one on, virtual ones included: a prompt may come in pieces. */
+  take(row: number, states: Float32Array): void
+}
+
+export interface ForwardOptions {
+  /** One expert for all rows or one for each; adapters with virtual tokens serve all rows. */
+  readonly served?: Served
+  /** Which of the new tokens to look at. Default 'last'. */
+  readonly at?: Places
+  /** Hidden states instead of logits; the head is not computed then. */
+  readonly want?: 'logits' | 'hidden'
+  /** Also gives out the states that enter a layer; compiles a program of its own the first time. */
+  readonly states?: StatesTap | undefined
+  /** Called between the pieces of a long prompt; throwing stops. */
+  readonly checkpoint?: () => void
+  /** Positions from which the rows' experts act, from startsOf. Unless given, from these tokens, which then are the rows' first. */
+  readonly activeFrom?: readonly number[] | undefined
+}
+
+export interface Forward {
+  /** An empty cache for `batch` rows. */
+  cache(batch: number): KvCache
+  /**
+   * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token looked at: logits [V] or hidden states [D].
+   * Throws ContextLengthError where a row would grow beyond the model's context, before anything is run.
+   */
+  (tokens: readonly (readonly number[])[], cache: KvCache, options?: ForwardOptions): Promise<Float32Array[][]>
+}
+
+export interface ForwardParts {
+  readonly config: ModelConfig
+  readonly weights: BaseWeights
+  readonly program: (served: Served, states?: number) => Promise<ServingProgram>
+}
+
+function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[], cache: KvCache): void {
+  if (tokens.length !== cache.lengths.length || tokens.some((row) => row.length === 0)) {
+    throw new OptionError(
+      `A forward pass takes at least one token for each of ${cache.lengths.length} rows; got ${tokens.map(({ length }) => length).join(', ')}.`,
+    )
+  }
+  const limit = contextLimit(config)
+  tokens.forEach((row, n) => {
+    const total = row.length + cache.lengths[n]!
+    if (total > limit) {
+      throw new ContextLengthError(`Row ${n} comes to ${total} tokens, the model's context holds ${limit}. Shorten the prompt.`)
+    }
+  })
+}
+
+/** Places of a row's new tokens that are looked at. */
+function placesOf(at: Places, row: number, length: number): readonly number[] {
+  if (at === 'none') return []
+  if (at === 'last') return [length - 1]
+  return at === 'all' ? Array.from({ length }, (_, t) => t) : (at[row] ?? [])
+}
+
+/** From where the experts act. Throws OptionError where that cannot be known: the invocation tokens may stand in the cache. */
+function activationOf(given: readonly (readonly number[])[], cache: KvCache, { served, activeFrom }: ForwardOptions) {
+  const starts = activeFrom ?? startsOf(served, given)
+  if (!starts || activeFrom || cache.lengths.every((length) => length === 0)) return starts
+  throw new OptionError('Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.')
+}
+
+/** The feeds of new tokens behind a cache, but for the places that are looked at. */
+async function pieceFeeds(
+  { config, weights }: ForwardParts,
+  pieces: readonly (readonly number[])[],
+  cache: KvCache,
+  starts: readonly number[] | undefined,
+): Promise<Map<string, Tensor>> {
+  const window = config.layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
+  const span: Span = { lengths: cache.lengths, counts: pieces.map(({ length }) => length), capacity: cache.capacity }
+  const width = Math.max(...span.counts)
+  const padded = pieces.flatMap((piece) => [...piece, ...new Array<number>(width - piece.length).fill(0)])
+  const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
+  return new Map<string, Tensor>([
+    ...cache.feeds(),
+    ...ropeTableFeeds(config, context),
+    ...spanFeeds(span, context),
+    ['ids', i64([pieces.length, width], padded)],
+    [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded.map((id) => Math.max(id, 0))))],
+    ['mask', cacheMask(span)],
+    ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
+    ...(starts ? [[ACTIVE, activeFeed(starts, width, span.lengths)] as const] : []),
+  ])
+}
+
+/** Of states [N, T, D] each row's own, without what it was padded with. */
+function giveStates({ take }: StatesTap, { data, shape }: Tensor, pieces: readonly (readonly number[])[]): void {
+  const [, tokens, width] = shape as [number, number, number]
+  pieces.forEach(({ length }, row) => {
+    const start = row * tokens * width
+    if (length > 0) take(row, (data as Float32Array).subarray(start, start + length * width))
+  })
+}
+
+export function createForward(parts: ForwardParts): Forward {
+  const { config, program } = parts
+  const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
+
+  const forward = async (
+    given: readonly (readonly number[])[],
+    cache: KvCache,
+    options: ForwardOptions = {},
+  ): Promise<Float32Array[][]> => {
+    const { served, at = 'last', want = 'logits', checkpoint, states } = options
+    const virtual = served && !isPerRow(served) && !isMixture(served) ? virtualIdsOf(served) : []
+    // Virtual tokens go before a row's first token, and nobody else counts them.
+    const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
+    const tokens = given.map((row, n) => [...before[n]!, ...row])
+    checkLengths(config, tokens, cache)
+    const starts = activationOf(given, cache, options)
+    const compiled = await program(served, states?.layer)
+    const results = tokens.map((): Float32Array[] => [])
+    const longest = Math.max(...tokens.map(({ length }) => length))
+    for (let start = 0; start < longest; start += PIECE) {
+      checkpoint?.()
+      const pieces = tokens.map((row) => row.slice(start, start + PIECE))
+      const width = Math.max(...pieces.map(({ length }) => length))
+      const picks = given.flatMap(({ length }, row) => {
+        const places = placesOf(at, row, length).map((place) => place + before[row]!.length)
+        const here = places.filter((place) => place >= start && place < start + width)
+        return here.map((place) => ({ row, index: row * width + place - start })) // counted through [N·T]
+      })
+      const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
+      const feeds = await pieceFeeds(parts, pieces, cache, starts)
+      feeds.set('rows', i64([rows.length], rows))
+      feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
+      const outputs = await compiled.run(feeds, served)
+      cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
+      if (states) giveStates(states, outputs.get(STATES)!, pieces)
+      const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>
+      picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)))
+    }
+    return results
+  }
+  return Object.assign(forward, { cache: (batch: number) => createKvCache(shape, batch) })
+}

@@ -1,0 +1,61 @@
+// Who answers which row of a batch: rows are put into groups that one program can serve together, and results come back in the caller's order.
+
+import { type Expert, isMixture, simplified } from '../../adapters/index.ts'
+import { OptionError } from '../../base/errors.ts'
+
+export interface AdapterChoice {
+  /** For all rows. */
+  readonly adapter?: Expert | undefined
+  /** For each row its own; undefined is the base. */
+  readonly adapters?: readonly (Expert | undefined)[] | undefined
+}
+
+/** What one pass is run with: one expert for all rows (undefined: the base), or a list with one for each. */
+export type Served = Expert | undefined | readonly (Expert | undefined)[]
+
+export const isPerRow = (served: Served): served is readonly (Expert | undefined)[] => Array.isArray(served)
+
+/** The adapters of an expert, each once. */
+export const adaptersOf = (expert: Expert) => (isMixture(expert) ? [...new Set(expert.mixture.map(({ adapter }) => adapter))] : [expert])
+
+/** What the given rows are run with: a list only where it is needed. */
+export const servedTo = (rows: readonly number[], experts: readonly (Expert | undefined)[]): Served => {
+  const own = rows.map((row) => experts[row])
+  return own.every((expert) => expert === own[0]) ? own[0] : own
+}
+
+/** The expert of every row, mixtures in their simplest form. Throws OptionError for a list of another length than the batch. */
+export function expertsOf(count: number, { adapter, adapters }: AdapterChoice): (Expert | undefined)[] {
+  if (!adapters) return new Array<Expert | undefined>(count).fill(simplified(adapter))
+  if (adapter) throw new OptionError('Give either adapter, for all rows, or adapters, one for each row; not both.')
+  if (adapters.length !== count)
+    throw new OptionError(`adapters names ${adapters.length} experts for ${count} rows; expected one for each.`)
+  return adapters.map(simplified)
+}
+
+/** How rows are served together. */
+export interface Grouping {
+  /** Whether rows of this expert may stand beside rows of others; else they are run by themselves. */
+  readonly sharesBatch: (expert: Expert | undefined) => Promise<boolean>
+}
+
+/** Runs `count` rows in as few groups as their experts allow; results lie in the rows' order. */
+export async function inGroups<Result>(
+  count: number,
+  choice: AdapterChoice,
+  { sharesBatch }: Grouping,
+  run: (rows: readonly number[], experts: readonly (Expert | undefined)[]) => Promise<readonly Result[]>,
+): Promise<Result[]> {
+  const experts = expertsOf(count, choice)
+  const groups = new Map<Expert | 'shared', number[]>()
+  for (const [row, expert] of experts.entries()) {
+    const key = !expert || (await sharesBatch(expert)) ? 'shared' : expert
+    groups.set(key, [...(groups.get(key) ?? []), row])
+  }
+  const results: Result[] = []
+  for (const rows of groups.values()) {
+    const made = await run(rows, experts)
+    rows.forEach((row, i) => (results[row] = made[i]!))
+  }
+  return results
+}

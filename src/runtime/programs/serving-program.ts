@@ -1,0 +1,180 @@
+// One compiled program that serves a base model with any adapter: weights packed inside it, adapter tensors and the cache fed.
+
+import {
+  type Adapter,
+  adapterFeeds,
+  attach,
+  attachSlots,
+  type Expert,
+  isMixture,
+  readServingForms,
+  type ServingForms,
+  type SlotOptions,
+  slotTensors,
+  withOwnRanks,
+} from '../../adapters/index.ts'
+import { assertInternal } from '../../base/errors.ts'
+import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import type { Backend } from '../../compute/backend.ts'
+import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../../compute/pack-linears.ts'
+import { stackPacked } from '../../compute/pack.ts'
+import type { Graph } from '../../graph/ir.ts'
+import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
+import { enteringName } from '../../graph/passes/tail.ts'
+import type { BaseWeights } from './base-weights.ts'
+import { withCache, withEmbeddingRows, withLogitRows, withStates } from './cached-graph.ts'
+import { isPerRow, type Served } from './row-groups.ts'
+import { stackAdapter } from './stack-adapter.ts'
+import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
+import { stackRows } from './stack-rows.ts'
+
+export interface ServingProgram {
+  /** Makes what the expert feeds, and keeps it, so that its first run finds it. */
+  prepare(served: Served): Promise<void>
+  /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
+  run(feeds: ReadonlyMap<string, Tensor>, served: Served): Promise<Map<string, Tensor>>
+  dispose(): Promise<void>
+}
+
+export interface ServingOptions {
+  readonly model: ModelGraph
+  readonly weights: BaseWeights
+  readonly backend: Backend
+  readonly accuracy: Accuracy
+  /** An adapter that slots cannot serve gets a program of its own, for its configuration. Absent: slots for any other adapter. */
+  readonly attached?: Pick<Adapter, 'kind' | 'config'>
+  /** What the slots hold; 'plain' unless said. */
+  readonly slots?: SlotKind
+  /** Slots for each row of the batch: the program is run with a list of experts. One expert for all is faster without. */
+  readonly perRow?: boolean
+  /** Slots whose detours act only where the feed `active` says; a product more a layer. */
+  readonly activation?: boolean
+  /** A layer whose incoming states are given out too, for whoever goes on from there; an output more, and no other cost. */
+  readonly states?: number | undefined
+  /** Where an expert's forms come from, when somebody keeps them; else they are made when it is first run. */
+  readonly formsOf?: (expert: Expert) => Promise<ServingForms>
+}
+
+/**
+ * From least to most: two matrices a layer; also a factor of each output (DoRA); also a shift of each output, and a factor of each input in
+ * layers that are not stacked (IA3). Every vector costs an input and a pass over the outputs, at one token as much as the detour.
+ */
+export const slotKinds = ['plain', 'scaled', 'all'] as const
+export type SlotKind = (typeof slotKinds)[number]
+
+/** Linear layers that share one product: those of weights of one form. */
+export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
+  stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
+
+/** A model with slots: the stacked one for a program, the single one for what an adapter must fit. */
+export function withSlots(
+  model: ModelGraph,
+  stacks: readonly LinearStack[],
+  kind: SlotKind,
+  more: Pick<SlotOptions, 'perRow' | 'activation'> = {},
+): ModelGraph {
+  if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled', ...more })
+  const stacked = new Set(stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]))
+  return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), ...more })
+}
+
+/** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
+export function servingGraph(options: Omit<ServingOptions, 'backend'>): { graph: Graph; stacks: readonly LinearStack[] } {
+  const { model, weights, accuracy, attached, slots = 'plain', perRow = false, activation = false, states } = options
+  // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
+  const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
+  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots, { perRow, activation })
+  const whole = composeBlocks(detoured.blocks)
+  const told = states === undefined ? whole : withStates(whole, enteringName(detoured, states))
+  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(told))))
+  const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
+  const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
+  return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
+}
+
+/** Weight inputs of the graph: packed ones and vectors become part of the program, float matrices are fed without a copy. */
+async function weightInputs(graph: Graph, { weights, accuracy }: ServingOptions, stacks: readonly LinearStack[]) {
+  const stackOf = new Map(
+    stacks.flatMap((stack) => [[stack.weight, stack] as const, ...(stack.bias ? [[stack.bias, stack] as const] : [])]),
+  )
+  const initializers = new Map<string, Tensor>()
+  const fed = new Map<string, Tensor>()
+  for (const { name, role, shape } of graph.inputs) {
+    if (role !== 'weight' || initializers.has(name)) continue
+    const weight = packedWeightName(name)
+    const stack = stackOf.get(weight)
+    if (weight !== name) {
+      const parts = await Promise.all((stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)))
+      for (const [input, tensor] of packedInputs(weight, stackPacked(parts), accuracy)) initializers.set(input, tensor)
+    } else if (stack) initializers.set(name, await stackedBias(stack, weights))
+    else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
+  }
+  return { initializers, fed }
+}
+
+async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {
+  const biases = await Promise.all(parts.map(({ bias }) => weights.float(bias!)))
+  const values = biases.flatMap(({ data }) => [...data])
+  return f32([values.length], values)
+}
+
+/** Compiles the program. Throws NotFoundError for a weight the store does not have. */
+export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
+  const { graph, stacks } = servingGraph(options)
+  const { initializers, fed } = await weightInputs(graph, options, stacks)
+  const program = await options.backend.compile(graph, { initializers })
+  const tensorsOf = expertTensors(options, stacks)
+  const keptOf = options.perRow ? lastBatch(tensorsOf) : keptByExpert(tensorsOf)
+  return {
+    prepare: async (served) => void (await keptOf(served)),
+    run: async (feeds, served) => program.run(new Map([...fed, ...(await keptOf(served)), ...feeds])),
+    dispose: () => program.dispose(),
+  }
+}
+
+type FeedsOf<Given> = (given: Given) => Promise<ReadonlyMap<string, F32Tensor>>
+
+/** What an expert feeds. */
+function expertTensors(options: ServingOptions, stacks: readonly LinearStack[]): FeedsOf<Expert | undefined> {
+  const { model, weights, attached, slots = 'plain', activation = false } = options
+  const readForms = async (expert: Expert): Promise<ServingForms> => {
+    assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its forms')
+    return readServingForms(expert, model, weights.once)
+  }
+  const { formsOf = readForms } = options
+  const slotted = attached ? undefined : withSlots(model, stacks, slots, { activation })
+  return async (expert) => {
+    if (slotted) return stackAdapter(slotTensors(expert ? await formsOf(expert) : new Map(), slotted), stacks)
+    assertInternal(expert && !isMixture(expert), 'an attached program serves one adapter')
+    return adapterFeeds(expert)
+  }
+}
+
+/** Tensors of one expert for all rows, kept as long as the expert is. */
+function keptByExpert(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
+  const known = new WeakMap<Expert, Promise<ReadonlyMap<string, F32Tensor>>>()
+  let base: Promise<ReadonlyMap<string, F32Tensor>> | undefined
+  return (served) => {
+    assertInternal(!isPerRow(served), 'this program has one expert for all rows')
+    if (!served) return (base ??= tensorsOf(undefined))
+    const tensors = known.get(served) ?? tensorsOf(served)
+    known.set(served, tensors)
+    return tensors
+  }
+}
+
+/** Tensors of one expert for each row: those of the last batch are kept, since a batch writes many tokens. */
+function lastBatch(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
+  let last: { experts: readonly (Expert | undefined)[]; tensors: Promise<ReadonlyMap<string, F32Tensor>> } | undefined
+  const stackedRows = async (experts: readonly (Expert | undefined)[]) => {
+    const distinct = [...new Set(experts)]
+    const made = new Map(await Promise.all(distinct.map(async (expert) => [expert, await tensorsOf(expert)] as const)))
+    return stackRows(experts.map((expert) => made.get(expert)!))
+  }
+  return (served) => {
+    assertInternal(isPerRow(served), 'this program has one expert for each row')
+    const same = last?.experts.length === served.length && served.every((expert, row) => expert === last!.experts[row])
+    if (!last || !same) last = { experts: served, tensors: stackedRows(served) }
+    return last.tensors
+  }
+}

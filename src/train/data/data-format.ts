@@ -1,0 +1,53 @@
+// The contract of a data format: one file per format, one row in formats.ts. A format knows keys and text, never tokens.
+
+import type { ChatMessage } from '../../formats/text/chat-template.ts'
+
+/** What a model is to learn from one row. */
+export type Example = SingleExample | PairExample
+
+/** Of two answers to one prompt, the first is to become likelier than the second. */
+export interface PairExample {
+  readonly kind: 'pair'
+  readonly chosen: SingleExample
+  readonly rejected: SingleExample
+}
+
+export type SingleExample =
+  /** Every assistant turn is learned; those from message number `learnedFrom` on, where it is given. */
+  | {
+      readonly kind: 'chat'
+      readonly messages: readonly ChatMessage[]
+      readonly tools?: readonly object[]
+      readonly learnedFrom?: number
+    }
+  /** The completion is learned. `plainPrompt` stands for the prompt where the model has no chat template. */
+  | {
+      readonly kind: 'completion'
+      readonly prompt: string
+      readonly completion: string
+      readonly system?: string
+      readonly plainPrompt?: string
+    }
+  /** All of it is learned. */
+  | { readonly kind: 'text'; readonly text: string }
+
+export type Row = Readonly<Record<string, unknown>>
+
+export interface DataFormat {
+  /** 'messages' */
+  readonly name: string
+  /** How a row looks, for errors: '{ "text": "…" }'. */
+  readonly looks: string
+  /** Whether a row's keys are this format's; what they hold is judged by `read`. */
+  fits(row: Row): boolean
+  /** The example, or what is wrong with the row. */
+  read(row: Row): Example | string
+}
+
+/** A key's problem where it holds no string; an empty one passes only where `empty` says so. */
+export function textProblem(row: Row, key: string, empty: 'empty allowed' | 'not empty'): string | undefined {
+  const value = row[key]
+  if (typeof value !== 'string')
+    return `"${key}" must be a string, got ${value === undefined ? 'nothing' : JSON.stringify(value)?.slice(0, 40)}`
+  return value === '' && empty === 'not empty' ? `"${key}" is empty` : undefined
+}

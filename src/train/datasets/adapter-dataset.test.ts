@@ -1,0 +1,171 @@
+import { describe, expect, it } from 'vitest'
+import { memorySink } from '../../../test/support/adapters.ts'
+import { DataError, FormatError, NotFoundError, OptionError, ShapeError } from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { type AdapterDataset, embeddingDataset, joinDatasets, selectExamples, sizeOfDataset, textDataset, trainingData } from './adapter-dataset.ts' // prettier-ignore
+import { datasetChunks, datasetHash, loadDataset, readDataset, saveDataset } from './dataset-files.ts'
+import { datasetStatistics } from './dataset-statistics.ts'
+import { deduplicate, duplicateGroups, normalisedText } from './duplicates.ts'
+import { encodeData } from '../data/encode.ts'
+import { readExamples } from '../data/format-table.ts'
+import { splitDataset } from './split-dataset.ts'
+
+const width = 16
+const generator = random(3)
+const vector = (): Float32Array => Float32Array.from({ length: width }, () => generator.normal())
+const near = (base: Float32Array): Float32Array => base.map((value) => value + 0.01 * generator.normal())
+const pair = (prompt: string, completion = 'yes') => ({ prompt, completion })
+
+const texts = textDataset('texts', [
+  { row: pair('What is a cat?'), quality: 0.9, task: 'ask', domain: 'animals' },
+  { row: pair('what is a CAT'), quality: 0.95, task: 'ask', domain: 'animals' },
+  { row: pair('What is a dog?'), quality: 0.5, task: 'ask', domain: 'animals', group: 'dogs' },
+  { row: { ...pair('Name a tree.'), meta: { by: 'hand' } }, quality: 0.25, task: 'name' },
+  { row: pair('What is an old dog?'), quality: 1, group: 'dogs' },
+])
+const [first, second] = [vector(), vector()]
+const vectors = embeddingDataset('vectors', width, [
+  { input: first, target: vector(), quality: 0.2, task: 'a' },
+  { input: second, target: vector(), quality: 0.8, domain: 'd' },
+  { input: near(first), target: vector(), quality: 0.6, task: 'a' },
+  { input: second, target: vector(), quality: 0.4, group: 'g' },
+])
+
+describe('duplicates', () => {
+  it('of texts have the same words', () => {
+    expect(normalisedText('  What—is a  CAT?! ')).toBe('what is a cat')
+    expect([...duplicateGroups(texts)]).toEqual([0, 0, 2, 3, 4])
+    const { dataset, removed } = deduplicate(texts)
+    expect(removed).toEqual([0]) // the better one stays
+    expect(dataset.rows[0]).toEqual(pair('what is a CAT'))
+  })
+  it('of vectors have the same bits, or a small angle', () => {
+    expect([...duplicateGroups(vectors)]).toEqual([0, 1, 2, 1])
+    expect([...duplicateGroups(vectors, { similarity: 0.99 })]).toEqual([0, 1, 0, 1])
+    expect(deduplicate(vectors, { similarity: 0.99 }).removed).toEqual([0, 3])
+    expect(() => duplicateGroups(vectors, { similarity: 1.5 })).toThrow(OptionError)
+  })
+  it('are found among more rows than are compared at a time', () => {
+    const many = Array.from({ length: 600 }, vector)
+    const examples = [...many, near(many[0]!), near(many[300]!), near(many[599]!)].map((input) => ({ input, target: input }))
+    const groups = duplicateGroups(embeddingDataset('many', width, examples), { similarity: 0.99 })
+    expect([...groups.subarray(600)]).toEqual([0, 300, 599])
+    expect(new Set(groups).size).toBe(600)
+  })
+})
+
+describe('splitDataset', () => {
+  const rows = Array.from({ length: 50 }, (_, i) => ({ row: pair(`Question ${i}`), group: i < 12 ? `group ${i % 3}` : undefined }))
+  const dataset = textDataset('rows', rows.map(({ row, group }) => ({ row, ...(group === undefined ? {} : { group }) }))) // prettier-ignore
+  it('holds a fifth back unless told otherwise, always the same for a seed', () => {
+    const { train, validation } = splitDataset(dataset, { seed: 1 })
+    expect([sizeOfDataset(train), sizeOfDataset(validation)]).toEqual([40, 10])
+    expect(splitDataset(dataset, { seed: 1 })).toEqual({ train, validation })
+    expect(splitDataset(dataset, { seed: 2 }).validation).not.toEqual(validation)
+    expect([...train.rows, ...validation.rows].map((row) => row['prompt']).sort()).toEqual(rows.map(({ row }) => row.prompt).sort())
+  })
+  it.each(Array.from({ length: 12 }, (_, seed) => seed))('never parts a group (seed %i)', (seed) => {
+    const { train, validation } = splitDataset(dataset, { seed })
+    const held = new Set(validation.groups.filter((group) => group !== undefined))
+    expect(train.groups.filter((group) => group !== undefined && held.has(group))).toEqual([])
+  })
+  it.each(Array.from({ length: 8 }, (_, seed) => seed))('never parts duplicates, nor who is tied to them by a group (seed %i)', (seed) => {
+    const parts = splitDataset(texts, { seed, share: 0.4 })
+    for (const part of [parts.train, parts.validation]) {
+      const cats = part.rows.filter((row) => /cat/i.test(String(row['prompt']))).length
+      const dogs = part.rows.filter((row) => /dog/.test(String(row['prompt']))).length
+      expect([0, 2]).toContain(cats)
+      expect([0, 2]).toContain(dogs)
+    }
+    const halves = splitDataset(vectors, { seed, share: 0.5, similarity: 0.99 })
+    expect([sizeOfDataset(halves.train), sizeOfDataset(halves.validation)]).toEqual([2, 2])
+  })
+  it('refuses what cannot be parted', () => {
+    expect(() => splitDataset(selectExamples(texts, [0, 1]), { seed: 1 })).toThrow(/cannot be parted/)
+    expect(() => splitDataset(texts, { seed: 1, share: 1 })).toThrow(OptionError)
+  })
+})
+
+describe('files', () => {
+  it.each([texts, vectors] as AdapterDataset[])('$name come back as they went', async (dataset) => {
+    const sink = memorySink()
+    await saveDataset(dataset, sink, 'data/examples')
+    const loaded = await loadDataset(sink, 'data/examples')
+    expect({ ...loaded, name: dataset.name }).toEqual(dataset)
+    expect(await datasetHash(loaded)).toBe(await datasetHash(dataset))
+  })
+  it('of texts are rows that train reads, whatever their format', () => {
+    const plain = textDataset('plain', [{ row: { text: 'All of it.' }, quality: 0.5 }])
+    const [line] = [...datasetChunks(plain)]
+    const row = JSON.parse(new TextDecoder().decode(line)) as Record<string, unknown>
+    expect(readExamples({ name: 'x', rows: [{ number: 1, value: row }] }).format.name).toBe('text')
+  })
+  it('hash every number and label', async () => {
+    const changed = [
+      { ...vectors, quality: vectors.quality.map((value, i) => (i === 3 ? 0.41 : value)) },
+      { ...vectors, tasks: vectors.tasks.map((task) => task ?? 'b') },
+      { ...vectors, targets: vectors.targets.map((value, i) => (i === 63 ? value + 1e-6 : value)) },
+    ]
+    const hashes = await Promise.all([vectors, ...changed].map((dataset) => datasetHash(dataset)))
+    expect(new Set(hashes).size).toBe(4)
+    expect(await datasetHash({ ...vectors, name: 'other' })).toBe(hashes[0])
+  })
+  it('that are no data sets are refused with what is wrong', async () => {
+    const bytes = new TextEncoder().encode(
+      '{"prompt":"a","completion":"b","meta":{"quality":"good","task":3}}\n{"prompt":"a","completion":"b","meta":{"quality":7}}\n',
+    )
+    await expect(readDataset(bytes, 'bad.jsonl')).rejects.toThrow(
+      /row 1: meta.quality must be a number.*\n.*row 1: meta.task must be a string/,
+    )
+    await expect(readDataset(new TextEncoder().encode('{"text":"a","meta":{"quality":7}}'), 'bad')).rejects.toThrow(/from 0 to 1, got 7/)
+    const sink = memorySink()
+    await saveDataset(vectors, sink, 'x')
+    await expect(readDataset(sink.files.get('x')!.subarray(0, 900), 'cut')).rejects.toThrow(FormatError)
+    await expect(loadDataset(sink, 'y')).rejects.toThrow(NotFoundError)
+  })
+})
+
+describe('a data set', () => {
+  it('counts itself', () => {
+    const { examples, quality, qualityTenths, tasks, domains, groups, duplicates, meanCharacters } = datasetStatistics(texts)
+    expect([examples, groups, duplicates]).toEqual([5, 1, 1])
+    expect(quality.mean).toBeCloseTo(0.72, 6)
+    expect([quality.least, quality.most]).toEqual([0.25, 1])
+    expect(qualityTenths).toEqual([0, 0, 1, 0, 0, 1, 0, 0, 0, 3])
+    expect([...tasks].map(([task, { count }]) => [task, count])).toEqual([['ask', 3], ['name', 1], ['', 1]]) // prettier-ignore
+    expect(domains.get('animals')!.meanQuality).toBeCloseTo((0.9 + 0.95 + 0.5) / 3, 6)
+    expect(meanCharacters).toBeGreaterThan(20)
+    expect(datasetStatistics(vectors)).toMatchObject({ level: 'embedding', width, duplicates: 1 })
+  })
+  it('is refused with everything that is wrong in it', () => {
+    expect(() => textDataset('none', [])).toThrow(DataError)
+    const bad = [
+      { input: vector(), target: new Float32Array(3) },
+      { input: vector().fill(NaN), target: vector(), quality: 2 },
+    ]
+    expect(() => embeddingDataset('bad', width, bad)).toThrow(
+      /example 1: .*expected 16 each\n.*example 2: quality must be.*got 2; holds NaN/,
+    )
+  })
+  it('is joined from parts of one form', () => {
+    expect(sizeOfDataset(joinDatasets('both', [vectors, vectors]))).toBe(8)
+    expect(joinDatasets('one', [selectExamples(texts, [0, 1]), selectExamples(texts, [2, 3, 4])])).toEqual({ ...texts, name: 'one' })
+    expect(() => joinDatasets<AdapterDataset>('no', [texts, vectors])).toThrow(ShapeError)
+  })
+})
+
+describe('training data', () => {
+  it('weighs rows by quality, and leaves out those of none', () => {
+    const withNone = textDataset('t', [{ row: pair('a'), quality: 0.5 }, { row: pair('b'), quality: 0 }]) // prettier-ignore
+    expect(trainingData(withNone, 'hash')).toEqual({ name: 't', rows: [{ number: 1, value: pair('a'), weight: 0.5 }], contentHash: 'hash' })
+    expect(() => trainingData(selectExamples(withNone, [1]))).toThrow(DataError)
+  })
+  it('gives labels the weight of their row', () => {
+    const tokenizer = { encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0)), decode: (ids: number[]) => String.fromCharCode(...ids), eosId: 3 } // prettier-ignore
+    const encoded = encodeData(trainingData(textDataset('t', [{ row: pair('ab', 'c'), quality: 0.25 }])), {
+      tokenizer: tokenizer as never,
+      maxTokens: 9,
+    })
+    expect([...encoded.rows[0]!.weights]).toEqual([0, 0, 0.25, 0.25])
+  })
+})

@@ -1,0 +1,150 @@
+// Examples for an adapter: texts for a language model, or vectors for a standalone one, each with a quality, a task, a domain and a group.
+// Held in columns, as plain values; nothing here changes a data set, every function gives a new one.
+
+import { DataError, ShapeError } from '../../base/errors.ts'
+import { joinFloats } from '../../base/concat.ts'
+import type { Row } from '../data/data-format.ts'
+import { dataError, type DataSet } from '../data/jsonl.ts'
+
+/** What examples are labelled with; one entry each. */
+export interface Labels {
+  /** How much an example counts in training, 0 to 1. [N] */
+  readonly quality: Float32Array
+  readonly tasks: readonly (string | undefined)[]
+  readonly domains: readonly (string | undefined)[]
+  /** Examples of one group never stand on both sides of a split. */
+  readonly groups: readonly (string | undefined)[]
+}
+
+/** Rows as `train` takes them. */
+export interface TextDataset extends Labels {
+  readonly level: 'text'
+  readonly name: string
+  readonly rows: readonly Row[]
+}
+
+/** Vectors, and the vectors that a standalone adapter should make of them. */
+export interface EmbeddingDataset extends Labels {
+  readonly level: 'embedding'
+  readonly name: string
+  readonly width: number // D
+  readonly inputs: Float32Array // [N, D]
+  readonly targets: Float32Array // [N, D]
+}
+
+export type AdapterDataset = TextDataset | EmbeddingDataset
+
+export interface ExampleLabels {
+  /** 1 unless given. */
+  readonly quality?: number
+  readonly task?: string
+  readonly domain?: string
+  readonly group?: string
+}
+export interface TextExample extends ExampleLabels {
+  /** A row in any format that `train` reads. */
+  readonly row: Row
+}
+export interface EmbeddingExample extends ExampleLabels {
+  readonly input: ArrayLike<number> // [D]
+  readonly target: ArrayLike<number> // [D]
+}
+
+export const sizeOfDataset = ({ quality }: Labels): number => quality.length
+
+const qualityProblem = (quality: number): string | undefined =>
+  quality >= 0 && quality <= 1 ? undefined : `quality must be from 0 to 1, got ${quality}`
+
+function labelsOf(examples: readonly ExampleLabels[]): Labels {
+  return {
+    quality: Float32Array.from(examples, ({ quality = 1 }) => quality),
+    tasks: examples.map(({ task }) => task),
+    domains: examples.map(({ domain }) => domain),
+    groups: examples.map(({ group }) => group),
+  }
+}
+
+function check(name: string, examples: readonly ExampleLabels[], problemOf: (index: number) => string | undefined): void {
+  const problems = examples.flatMap(({ quality = 1 }, i) => {
+    const found = [qualityProblem(quality), problemOf(i)].filter((problem) => problem !== undefined)
+    return found.length > 0 ? [`example ${i + 1}: ${found.join('; ')}`] : []
+  })
+  if (problems.length > 0) throw dataError(name, 'holds examples that cannot be used', problems)
+  if (examples.length === 0) throw new DataError(`${name}: holds no examples.`)
+}
+
+/** A data set of texts. Throws one DataError that names every example with a wrong quality, and one where there is none. */
+export function textDataset(name: string, examples: readonly TextExample[]): TextDataset {
+  check(name, examples, () => undefined)
+  return { level: 'text', name, rows: examples.map(({ row }) => row), ...labelsOf(examples) }
+}
+
+const allFinite = (values: ArrayLike<number>): boolean => Array.prototype.every.call(values, Number.isFinite)
+
+/** A data set of vectors, copied. Throws one DataError that names every example of another width, with NaN or infinity, or with a wrong quality. */
+export function embeddingDataset(name: string, width: number, examples: readonly EmbeddingExample[]): EmbeddingDataset {
+  check(name, examples, (i) => {
+    const { input, target } = examples[i]!
+    if (input.length !== width || target.length !== width)
+      return `got an input of ${input.length} and a target of ${target.length} numbers, expected ${width} each`
+    return allFinite(input) && allFinite(target) ? undefined : 'holds NaN or infinity'
+  })
+  const [inputs, targets] = [new Float32Array(examples.length * width), new Float32Array(examples.length * width)]
+  examples.forEach(({ input, target }, i) => {
+    inputs.set(input, i * width)
+    targets.set(target, i * width)
+  })
+  return { level: 'embedding', name, width, inputs, targets, ...labelsOf(examples) }
+}
+
+/** The examples of these numbers, in this order. */
+export function selectExamples<Data extends AdapterDataset>(dataset: Data, indices: readonly number[]): Data
+export function selectExamples(dataset: AdapterDataset, indices: readonly number[]): AdapterDataset {
+  const labels: Labels = {
+    quality: Float32Array.from(indices, (i) => dataset.quality[i]!),
+    tasks: indices.map((i) => dataset.tasks[i]),
+    domains: indices.map((i) => dataset.domains[i]),
+    groups: indices.map((i) => dataset.groups[i]),
+  }
+  if (dataset.level === 'text') return { ...dataset, ...labels, rows: indices.map((i) => dataset.rows[i]!) }
+  const { width } = dataset
+  const [inputs, targets] = [new Float32Array(indices.length * width), new Float32Array(indices.length * width)]
+  indices.forEach((from, to) => {
+    inputs.set(dataset.inputs.subarray(from * width, (from + 1) * width), to * width)
+    targets.set(dataset.targets.subarray(from * width, (from + 1) * width), to * width)
+  })
+  return { ...dataset, ...labels, inputs, targets }
+}
+
+/** All examples one after the other. Throws ShapeError where levels or widths differ. */
+export function joinDatasets<Data extends AdapterDataset>(name: string, parts: readonly Data[]): Data
+export function joinDatasets(name: string, parts: readonly AdapterDataset[]): AdapterDataset {
+  const forms = new Set(parts.map((part) => (part.level === 'text' ? 'text' : `embedding of width ${part.width}`)))
+  if (forms.size !== 1) throw new ShapeError(`${name}: data sets to join must be of one form, got ${[...forms].join(', ') || 'none'}.`)
+  const labels: Labels = {
+    quality: joinFloats(parts.map(({ quality }) => quality)),
+    tasks: parts.flatMap(({ tasks }) => tasks),
+    domains: parts.flatMap(({ domains }) => domains),
+    groups: parts.flatMap(({ groups }) => groups),
+  }
+  const first = parts[0]!
+  if (first.level === 'text') return { ...first, name, ...labels, rows: parts.flatMap((part) => (part.level === 'text' ? part.rows : [])) }
+  const vectors = parts.filter((part) => part.level === 'embedding')
+  return {
+    ...first,
+    name,
+    ...labels,
+    inputs: joinFloats(vectors.map(({ inputs }) => inputs)),
+    targets: joinFloats(vectors.map(({ targets }) => targets)),
+  }
+}
+
+/**
+ * What `train({ data })` takes: rows with their quality as weight. Examples of quality 0 are left out. `contentHash`, where given, goes into the
+ * metadata of the adapter that is trained. Throws DataError where nothing is left.
+ */
+export function trainingData({ name, rows, quality }: TextDataset, contentHash?: string): DataSet {
+  const kept = rows.flatMap((value, i) => (quality[i]! > 0 ? [{ number: i + 1, value, weight: quality[i]! }] : []))
+  if (kept.length === 0) throw new DataError(`${name}: has no example with a quality above 0.`)
+  return { name, rows: kept, ...(contentHash === undefined ? {} : { contentHash }) }
+}

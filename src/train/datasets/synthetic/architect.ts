@@ -1,0 +1,97 @@
+// The architect's data: modules and what they depend on, and how many machines a load needs.
+
+import type { Random } from '../../../base/random.ts'
+import { between, isNumber, named, names, sample } from './answers.ts'
+import type { RoleData, TaskMaker } from './role-data.ts'
+
+const modules = [
+  'storage',
+  'billing',
+  'gateway',
+  'search',
+  'mail',
+  'accounts',
+  'reports',
+  'cache',
+  'audit',
+  'catalogue',
+  'queue',
+  'metrics',
+]
+
+type Edge = readonly [from: string, to: string]
+
+/** Edges that lead from later names to earlier ones only, so there is no cycle. */
+function acyclic(random: Random, order: readonly string[]): Edge[] {
+  return order.flatMap((from, i) =>
+    sample(random, order.slice(0, i), Math.min(i, between(random, i === 1 ? 1 : 0, 2))).map((to) => [from, to] as const),
+  )
+}
+
+const shown = (random: Random, edges: readonly Edge[]): string =>
+  random
+    .shuffle(edges)
+    .map(([from, to]) => `${from} depends on ${to}`)
+    .join('\n')
+
+const order: TaskMaker = {
+  name: 'order',
+  make(random) {
+    const chosen = sample(random, modules, between(random, 4, 6))
+    const edges = acyclic(random, chosen)
+    return {
+      prompt: `${shown(random, edges)}\nModules: ${[...chosen].sort().join(', ')}\nName all modules in an order in which each comes after what it depends on, with commas.`,
+      completion: chosen.join(', '),
+      facts: { modules: chosen, edges },
+    }
+  },
+  check({ modules: all, edges }, answer) {
+    const places = new Map(named(answer, all as string[]).map((name, i) => [name, i]))
+    return places.size === (all as string[]).length && (edges as Edge[]).every(([from, to]) => places.get(from)! > places.get(to)!)
+  },
+}
+
+const cycle: TaskMaker = {
+  name: 'cycle',
+  make(random) {
+    const chosen = sample(random, modules, between(random, 4, 6))
+    const edges = acyclic(random, chosen)
+    const hasCycle = random.uniform() < 0.5
+    const [from, to] = edges[random.integer(edges.length)]!
+    // The way back: with it, from → to → from.
+    const all = hasCycle ? [...edges, [to, from] as const] : edges
+    return {
+      prompt: `${shown(random, all)}\nIs there a cycle of dependencies? Answer with yes or no.`,
+      completion: hasCycle ? 'yes' : 'no',
+      facts: { verdict: hasCycle ? 'yes' : 'no' },
+    }
+  },
+  check: ({ verdict }, answer) => names(answer, verdict, ['yes', 'no']),
+}
+
+const capacity: TaskMaker = {
+  name: 'capacity',
+  make(random) {
+    const [perSecond, milliseconds, percent] = [10 * between(random, 5, 90), 10 * between(random, 2, 40), 10 * between(random, 5, 9)]
+    const value = Math.ceil((perSecond * milliseconds) / (10 * percent)) // in whole numbers: 1000 ms · percent/100
+    return {
+      prompt:
+        `${perSecond} requests a second arrive, each keeps one worker busy for ${milliseconds} ms, and workers shall be busy at most ${percent} % of the time.\n` +
+        'How many workers are needed at least? Answer with the number.',
+      completion: String(value),
+      facts: { value },
+    }
+  },
+  check: ({ value }, answer) => isNumber(answer, value),
+}
+
+export const architect: RoleData = {
+  name: 'architect',
+  domain: 'architecture',
+  topics: [
+    { name: 'design', quality: [0.6, 0.95] },
+    { name: 'scaling', quality: [0.55, 0.9] },
+    { name: 'interfaces', quality: [0.7, 1] },
+  ],
+  tasks: [order, cycle, capacity],
+}

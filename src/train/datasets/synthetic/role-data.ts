@@ -1,0 +1,37 @@
+// The contract of a role's synthetic data: one file per role, one row in roles-data.ts, and the contract suite runs it.
+// Knows no model: topics say what vectors lie around, tasks make questions whose answers are known by construction.
+
+import type { Random } from '../../../base/random.ts'
+
+/** What a role's vectors are about, and how good examples of it are. */
+export interface Topic {
+  readonly name: string
+  /** Qualities are drawn evenly between these. */
+  readonly quality: readonly [least: number, most: number]
+}
+
+/** What a checker needs to judge an answer; saved with the row. */
+export type Facts = Readonly<Record<string, unknown>>
+
+export interface MadeTask {
+  readonly prompt: string
+  /** A right answer, as short as it can be. */
+  readonly completion: string
+  readonly facts: Facts
+}
+
+export interface TaskMaker {
+  /** 'loop' */
+  readonly name: string
+  make(random: Random): MadeTask
+  /** Whether any answer, not only the completion, is right. */
+  check(facts: Facts, answer: string): boolean
+}
+
+export interface RoleData {
+  /** 'coder': the name of a row of adapters/roles.ts. */
+  readonly name: string
+  readonly domain: string
+  readonly topics: readonly Topic[]
+  readonly tasks: readonly TaskMaker[]
+}

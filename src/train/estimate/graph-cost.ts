@@ -1,0 +1,107 @@
+// What a graph will take before it runs: the bytes that are alive at its fullest moment, and the operations of its matrix products. Counted from the
+// nodes in their order with the dimensions of a batch; knows no runtime.
+
+import { assertInternal } from '../../base/errors.ts'
+import { sizeOf, type Tensor } from '../../base/tensor.ts'
+import type { Dim, Graph, Node, Value } from '../../graph/ir.ts'
+
+/** Named dimensions in numbers. */
+export type Dims = ReadonlyMap<string, number>
+
+/** Dimensions of a run, from what is fed. */
+export function dimsOf(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<string, number> {
+  const dims = new Map<string, number>()
+  for (const { name, shape } of graph.inputs)
+    shape.forEach((dim, i) => {
+      const length = feeds.get(name)?.shape[i]
+      if (typeof dim === 'string' && length !== undefined) dims.set(dim, length)
+    })
+  return dims
+}
+
+/** A dimension in numbers: 'T', or what graphs make of such names, '3*T' and 'P+T'. */
+function lengthOf(dim: Dim, dims: Dims): number {
+  if (typeof dim === 'number') return dim
+  const known = dims.get(dim)
+  if (known !== undefined) return known
+  const factor = (name: string): number => {
+    const length = /^\d+$/.test(name) ? Number(name) : dims.get(name)
+    assertInternal(length !== undefined, `dimension "${name}" of "${dim}" is not bound`)
+    return length
+  }
+  const product = (term: string): number => term.split('*').reduce((value, name) => value * factor(name), 1)
+  return dim.split('+').reduce((sum, term) => sum + product(term), 0)
+}
+
+const lengthsOf = (shape: readonly Dim[], dims: Dims): number[] => shape.map((dim) => lengthOf(dim, dims))
+const bytesOfType = { i64: 8, u8: 1, i8: 1 } as const
+const bytesOf = ({ dtype, shape }: Value, dims: Dims): number =>
+  sizeOf(lengthsOf(shape, dims)) * (bytesOfType[dtype as keyof typeof bytesOfType] ?? 4) // f64 exists only in the reference
+
+/** The same memory under another name or shape. */
+const aliases = new Set(['reshape', 'after', 'stopGradient'])
+
+/** Quantised weights are turned to f32 for the length of one product. */
+const passing = ({ operation, attributes }: Node): number =>
+  /^frozen(Linear|LinearGradient)$/.test(operation) ? 4 * sizeOf(attributes['weight'] as readonly number[]) : 0
+
+export interface Fullest {
+  /** Alive at the fullest moment: values that a later node reads or that leave the graph, and what the node itself needs. */
+  readonly bytes: number
+  /** Of these: values as wide as `wide`, which are the head's logits, their softmax, their gradient. */
+  readonly wideBytes: number
+}
+
+/** How long each buffer lives: made by which node, last read by which; what leaves the graph lives to the end. */
+function lives(graph: Graph): { made: number; last: number; value: Value }[] {
+  const buffers = new Map<string, { made: number; last: number; value: Value }>()
+  graph.nodes.forEach(({ operation, inputs, output }, at) => {
+    for (const { name } of inputs) {
+      const buffer = buffers.get(name)
+      if (buffer) buffer.last = at
+    }
+    const shared = aliases.has(operation)
+    if (!shared) buffers.set(output.name, { made: at, last: at, value: output })
+    else if (buffers.has(inputs[0]!.name)) buffers.set(output.name, buffers.get(inputs[0]!.name)!)
+  })
+  for (const { name } of graph.outputs.values()) {
+    const buffer = buffers.get(name)
+    if (buffer) buffer.last = graph.nodes.length - 1
+  }
+  return [...new Set(buffers.values())]
+}
+
+/** The fullest moment of a run in the order of the nodes. Inputs are not counted: they are fed, and lie outside. */
+export function fullestMoment(graph: Graph, dims: Dims, wide = 0): Fullest {
+  const change = graph.nodes.map(() => ({ bytes: 0, wideBytes: 0 }))
+  for (const { made, last, value } of lives(graph)) {
+    const bytes = bytesOf(value, dims)
+    const wideBytes = value.shape.at(-1) === wide ? bytes : 0
+    change[made]!.bytes += bytes
+    change[made]!.wideBytes += wideBytes
+    const after = change[last + 1]
+    if (!after) continue
+    after.bytes -= bytes
+    after.wideBytes -= wideBytes
+  }
+  const now = { bytes: 0, wideBytes: 0 }
+  let fullest = { bytes: 0, wideBytes: 0 }
+  graph.nodes.forEach((node, at) => {
+    now.bytes += change[at]!.bytes
+    now.wideBytes += change[at]!.wideBytes
+    const bytes = now.bytes + passing(node)
+    if (bytes > fullest.bytes) fullest = { bytes, wideBytes: now.wideBytes }
+  })
+  return fullest
+}
+
+/** Multiplications and additions of a graph's matrix products: 2·m·k·n each. Attention must be expanded, as gradients expand it. */
+export function productOperations(graph: Graph, dims: Dims): number {
+  let count = 0
+  for (const { operation, inputs, output, attributes } of graph.nodes) {
+    if (!/^(matmul|linear|frozenLinear|frozenLinearGradient)$/.test(operation)) continue
+    const shape = lengthsOf(inputs[0]!.shape, dims)
+    count += 2 * sizeOf(lengthsOf(output.shape, dims)) * shape.at(attributes['transA'] === true ? -2 : -1)!
+  }
+  return count
+}

@@ -1,0 +1,183 @@
+// The model that a loss asks beside the one that is trained, teacher or reference: who it is, whether it fits, and its answers for batches of rows,
+// kept where they were asked for ahead.
+
+import type { Expert } from '../../adapters/serving/mixture.ts'
+import { OptionError } from '../../base/errors.ts'
+import { sizeOf, type Tensor, type TensorData } from '../../base/tensor.ts'
+import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
+import { checksum, type Fingerprint } from '../run/checkpoint.ts'
+import type { EncodedRow } from '../data/encode.ts'
+import type { TrainEvent } from '../events.ts'
+import { checkExpert, createFrozenModel, type FrozenModel, type PlainRows } from './frozen-model.ts'
+import type { FrozenPass, NamedTensors } from './losses/loss.ts'
+import { lossOf, type TrainableModel, type TrainOptions, type TrainSettings } from '../options/options.ts'
+import { type BatchPlan, planEpoch } from '../packing.ts'
+
+/** Encoded rows and the tokens that all of them begin with. */
+export interface RunData {
+  readonly rows: readonly EncodedRow[]
+  readonly shared: number
+}
+
+export interface ObjectiveParts {
+  readonly options: Pick<TrainOptions, 'model' | 'teacher' | 'reference'>
+  readonly settings: TrainSettings
+  /** The base's weights, as they are trained on. */
+  readonly weights: ReadonlyMap<string, BaseWeight>
+}
+
+/** Rows of pairs that belong together. */
+export const togetherOf = (settings: TrainSettings): number => (lossOf(settings).loss.learnsFrom === 'pairs' ? 2 : 1)
+
+type FrozenOptions = ObjectiveParts['options']
+
+/** Who is asked: which model, and which expert on it. */
+function frozenParts(
+  { model, teacher, reference }: FrozenOptions,
+  { role }: FrozenPass,
+): { model: TrainableModel; expert: Expert | undefined } {
+  if (role === 'reference') return { model, expert: reference }
+  return { model: teacher?.model ?? model, expert: teacher?.mixture ? { mixture: teacher.mixture } : teacher?.adapter }
+}
+
+/** Every so many-th id is compared: two tokenizers of one size differ nearly everywhere. */
+const comparedIds = 512
+
+function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): void {
+  const { base } = own
+  const [size, otherSize] = [base, other].map(({ graph }) => graph.config.vocabularySize) as [number, number]
+  if (size !== otherSize)
+    throw new OptionError(
+      `The teacher "${other.name}" has a vocabulary of ${otherSize} tokens, the model "${base.name}" one of ${size}. ` +
+        'Distillation compares predictions token by token: take a teacher with the same vocabulary.',
+    )
+  const [tokenizer, otherTokenizer] = [base.tokenizer, other.tokenizer]
+  if (!tokenizer || !otherTokenizer) return
+  const every = Math.max(1, Math.floor(size / comparedIds))
+  for (let id = 0; id < size; id += every) {
+    const [got, expected] = [otherTokenizer.decode([id]), tokenizer.decode([id])]
+    if (got !== expected)
+      throw new OptionError(
+        `The teacher "${other.name}" has another vocabulary than "${base.name}": token ${id} is ${JSON.stringify(got)}, expected ${JSON.stringify(expected)}.`,
+      )
+  }
+}
+
+/** Throws OptionError or MismatchError where the teacher or the reference does not fit, before anything is computed. */
+export function checkCompanion(options: FrozenOptions, settings: TrainSettings): void {
+  const { loss, settings: own } = lossOf(settings)
+  const pass = loss.frozen?.(own)
+  if (!pass) return
+  const { model, expert } = frozenParts(options, pass)
+  if (model !== options.model) checkVocabulary(options.model, model)
+  checkExpert(expert, model.base.graph)
+}
+
+/** What of teacher or reference a resumed run must find again. */
+export async function companionFingerprint(options: FrozenOptions, settings: TrainSettings): Promise<Fingerprint> {
+  const { loss, settings: own } = lossOf(settings)
+  const pass = loss.frozen?.(own)
+  if (!pass) return {}
+  const { model, expert } = frozenParts(options, pass)
+  const adapters = !expert ? [] : 'mixture' in expert ? expert.mixture : [{ adapter: expert, weight: 1 }]
+  const shown = adapters.map(({ adapter, weight }) => [adapter.kind, checksum(adapter.tensors), weight])
+  return { [pass.role]: JSON.stringify([model === options.model ? '' : await model.base.identity(), shown]) }
+}
+
+/** Rows as a model without virtual tokens reads them. */
+function plain({ rows, shared }: RunData): PlainRows {
+  const virtual = rows[0]?.ids.findIndex((id) => id >= 0) ?? 0
+  if (virtual <= 0) return { rows, shared }
+  return {
+    rows: rows.map(({ ids, weights }) => ({ ids: ids.subarray(virtual), weights: weights.subarray(virtual) })),
+    shared: Math.max(0, shared - virtual),
+  }
+}
+
+export const labelCountOf = ({ weights }: EncodedRow): number => weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0)
+
+/** Rows `start` up to `end` of a tensor whose first dimension counts tokens, copied: what it is cut from is large. */
+function cut({ dtype, shape, data }: Tensor, start: number, end: number): Tensor {
+  const size = sizeOf(shape.slice(1))
+  return { dtype, shape: [end - start, ...shape.slice(1)], data: data.slice(start * size, end * size) }
+}
+
+function joined(parts: readonly Tensor[]): Tensor {
+  const [first] = parts as [Tensor]
+  const data = new (first.data.constructor as new (length: number) => TensorData)(parts.reduce((sum, part) => sum + part.data.length, 0))
+  let at = 0
+  for (const part of parts) {
+    data.set(part.data as never, at)
+    at += part.data.length
+  }
+  return { dtype: first.dtype, shape: [parts.reduce((sum, { shape }) => sum + shape[0]!, 0), ...first.shape.slice(1)], data }
+}
+
+/** A frozen model with its answers for rows that were asked about before. */
+export interface Companion {
+  ahead(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
+  answers(data: RunData, plan: BatchPlan): Promise<NamedTensors>
+  dispose(): Promise<void>
+}
+
+/** Opened when it is first asked. */
+export function companionOf({ options, settings, weights }: ObjectiveParts, pass: FrozenPass): Companion {
+  const { model, expert } = frozenParts(options, pass)
+  const { batch, packing, seed } = settings
+  let opened: Promise<FrozenModel> | undefined
+  const open = async (): Promise<FrozenModel> =>
+    createFrozenModel({
+      graph: model.base.graph,
+      weights: model === options.model ? weights : await model.weights(),
+      backend: model.backend,
+      expert,
+      head: pass.graph,
+      lineTokens: batch.tokens,
+    })
+  const plains = new WeakMap<RunData, PlainRows>()
+  const known = new WeakMap<RunData, NamedTensors[]>()
+  const ask = async (data: RunData, plan: BatchPlan): Promise<NamedTensors> => {
+    const rows = plains.get(data) ?? plain(data)
+    plains.set(data, rows)
+    const outputs = await (await (opened ??= open())).run(rows, plan)
+    return pass.condense?.(outputs) ?? outputs
+  }
+  return {
+    async *ahead(sets, signal) {
+      if (!pass.ahead) return
+      const count = sets.reduce((sum, { rows }) => sum + rows.length, 0)
+      let done = 0
+      for (const data of sets) {
+        const found: NamedTensors[] = []
+        // Always the same batches, whatever the run's: a resumed run must find the same bits.
+        for (const plan of planEpoch(data.rows, {
+          ...batch,
+          packing,
+          seed,
+          shared: data.shared,
+          together: togetherOf(settings),
+          epoch: 0,
+        })) {
+          if (signal?.aborted) return
+          const answers = await ask(data, plan)
+          let start = 0
+          for (const row of plan.flat()) {
+            const end = start + labelCountOf(data.rows[row]!)
+            found[row] = new Map([...answers].map(([name, tensor]) => [name, cut(tensor, start, end)]))
+            start = end
+          }
+          done += plan.flat().length
+          yield { type: 'rows-asked', of: pass.role, done, count }
+        }
+        known.set(data, found)
+      }
+    },
+    async answers(data, plan) {
+      const kept = known.get(data)
+      if (!kept) return ask(data, plan)
+      const rows = plan.flat().map((row) => kept[row]!)
+      return new Map([...rows[0]!.keys()].map((name) => [name, joined(rows.map((row) => row.get(name)!))]))
+    },
+    dispose: async () => (await opened)?.dispose(),
+  }
+}

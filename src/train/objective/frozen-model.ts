@@ -1,0 +1,150 @@
+// A model that is not trained, asked about the same tokens: the reference of preferences, the teacher of distillation. Forward only, block by
+// block, so that equal layers share a program. Knows no loss.
+
+import { type Adapter, adapterFeeds, checkAdapter, virtualIdsOf } from '../../adapters/adapter.ts'
+import { attach } from '../../adapters/attach.ts'
+import { type Expert, isMixture, mixedForms, simplified } from '../../adapters/serving/mixture.ts'
+import { servingForms } from '../../adapters/serving/serving-weights.ts'
+import { attachSlots, slotTensors } from '../../adapters/serving/slots.ts'
+import { OptionError } from '../../base/errors.ts'
+import type { F32Tensor, Tensor } from '../../base/tensor.ts'
+import type { Backend, Program } from '../../compute/backend.ts'
+import { freezeBlocks, frozenFeeds } from '../../graph/frozen/freeze-blocks.ts'
+import { type BaseWeight, thawed } from '../../graph/frozen/frozen-form-table.ts'
+import type { Graph } from '../../graph/ir.ts'
+import type { Block, ModelGraph } from '../../graph/model-graph.ts'
+import { activationFeeds, sharedWhileInactive } from '../activation.ts'
+import type { Batch } from '../batch.ts'
+import type { EncodedRow } from '../data/encode.ts'
+import { batchFeeds } from '../programs/gradient-program.ts'
+import type { HeadGraph } from './losses/loss.ts'
+import { withEnding } from './losses/with-loss.ts'
+import { type BatchPlan, buildBatch } from '../packing.ts'
+import { localFeeds } from '../programs/gradient-checkpointing.ts'
+
+export interface FrozenModelOptions {
+  readonly graph: ModelGraph
+  /** Base weights by checkpoint name, in f32 or quantised. */
+  readonly weights: ReadonlyMap<string, BaseWeight>
+  readonly backend: Backend
+  /** Absent: the base alone. */
+  readonly expert?: Expert | undefined
+  /** What is asked of the head. */
+  readonly head: HeadGraph
+  /** Tokens of a line at most: a sliding window that is narrower counts places, and rows of such a model share nothing. */
+  readonly lineTokens: number
+}
+
+/** Rows without virtual tokens of whatever is trained beside, and how many tokens at their beginning may stand once a line. */
+export interface PlainRows {
+  readonly rows: readonly EncodedRow[]
+  readonly shared: number
+}
+
+export interface FrozenModel {
+  /** What the head gives out for the scored tokens of the planned rows, in the order in which `buildBatch` has them. */
+  run(data: PlainRows, plan: BatchPlan): Promise<Map<string, Tensor>>
+  dispose(): Promise<void>
+}
+
+/** A model with an expert in it, and what is fed for that. */
+interface Equipped {
+  readonly model: ModelGraph
+  readonly feeds: ReadonlyMap<string, Tensor>
+  readonly virtual: readonly number[]
+  readonly invocation: readonly number[] | undefined
+}
+
+function withAdapter(graph: ModelGraph, adapter: Adapter): Equipped {
+  const { invocationTokens: invocation } = adapter.config
+  return { model: attach(graph, adapter), feeds: adapterFeeds(adapter), virtual: virtualIdsOf(adapter), invocation }
+}
+
+/** Σ weight·ΔW in slots: what serving the mixture computes. */
+function withMixture(graph: ModelGraph, expert: Exclude<Expert, Adapter>, weights: FrozenModelOptions['weights']): Equipped {
+  const weightOf = (name: string): F32Tensor => thawed(weights.get(name)!)
+  const forms = mixedForms(expert.mixture.map(({ adapter, weight }) => ({ weight, forms: servingForms(adapter, graph, weightOf) })))
+  const all = [...forms.values()]
+  const invocation = all.find((form) => form.invocation)?.invocation
+  const model = attachSlots(graph, {
+    modules: ({ path }) => forms.has(path),
+    v: all.some(({ v }) => v),
+    shift: all.some(({ shift }) => shift),
+    u: ({ path }) => forms.get(path)?.u !== undefined,
+    activation: invocation !== undefined,
+  })
+  return { model, feeds: slotTensors(forms, model), virtual: [], invocation }
+}
+
+function equipped({ graph, weights, expert }: FrozenModelOptions): Equipped {
+  const acting = simplified(expert)
+  if (!acting) return { model: graph, feeds: new Map(), virtual: [], invocation: undefined }
+  return isMixture(acting) ? withMixture(graph, acting, weights) : withAdapter(graph, acting)
+}
+
+/** Throws MismatchError for an expert of another base, OptionError for a mixture that is none, before anything is computed. */
+export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void {
+  const acting = simplified(expert)
+  const adapters = !acting ? [] : isMixture(acting) ? acting.mixture.map(({ adapter }) => adapter) : [acting]
+  for (const adapter of adapters) {
+    checkAdapter(adapter, graph)
+    if (adapters.length > 1 && virtualIdsOf(adapter).length > 0)
+      throw new OptionError(`A ${adapter.kind} adapter changes no weight, so it cannot be one of a mixture.`)
+  }
+}
+
+/** The rows as this model reads them: behind its own virtual tokens, sharing what its layers allow to share. */
+function ownRows({ model, virtual, invocation }: Equipped, { rows, shared }: PlainRows, lineTokens: number): PlainRows {
+  const own = virtual.length === 0 ? rows : rows.map(({ ids, weights }) => ({
+    ids: Int32Array.of(...virtual, ...ids),
+    weights: Float32Array.of(...virtual.map(() => 0), ...weights),
+  })) // prettier-ignore
+  const windows = model.config.layers.map(({ slidingWindow = Infinity }) => slidingWindow)
+  const common = shared > 0 && Math.min(...windows) >= lineTokens + virtual.length ? shared + virtual.length : 0
+  return { rows: own, shared: invocation ? sharedWhileInactive(own, common, invocation) : common }
+}
+
+/** Compiles when it is first run. */
+export function createFrozenModel(options: FrozenModelOptions): FrozenModel {
+  const { weights, backend, head, lineTokens } = options
+  const parts = equipped(options)
+  const blocks = freezeBlocks(weights)(parts.model.blocks).map((block): Block =>
+    block.kind === 'head' ? { ...block, graph: withEnding(block.graph, head) } : block,
+  )
+  const programs = new Map<Graph, Promise<Program>>()
+  const programOf = ({ graph }: Block): Promise<Program> => {
+    const program = programs.get(graph) ?? backend.compile(graph)
+    programs.set(graph, program)
+    return program
+  }
+  const prepared = new WeakMap<PlainRows, PlainRows>()
+  const rowsOf = (data: PlainRows): PlainRows => {
+    const own = prepared.get(data) ?? ownRows(parts, data, lineTokens)
+    prepared.set(data, own)
+    return own
+  }
+
+  async function forward(batch: Batch): Promise<Map<string, Tensor>> {
+    const feeds = batchFeeds(parts.model.config, batch)
+    for (const [name, tensor] of activationFeeds(batch, parts.invocation)) feeds.set(name, tensor)
+    for (const [name, weight] of weights) for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
+    for (const [name, tensor] of parts.feeds) feeds.set(name, tensor)
+    let outputs = new Map<string, Tensor>()
+    for (const block of blocks) {
+      const x = outputs.get('x')
+      outputs = await (await programOf(block)).run(localFeeds(feeds, block, x ? [['x', x]] : []))
+    }
+    return outputs
+  }
+  return {
+    run(data, plan) {
+      const { rows, shared } = rowsOf(data)
+      return forward(buildBatch(rows, plan, { shared }))
+    },
+    async dispose() {
+      const all = [...programs.values()]
+      programs.clear()
+      await Promise.all(all.map(async (program) => (await program).dispose()))
+    },
+  }
+}

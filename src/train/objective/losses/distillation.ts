@@ -1,0 +1,80 @@
+// Distillation: the expert learns to predict what a teacher predicts. Hinton et al. 2015, arXiv:1503.02531.
+
+import { OptionError } from '../../../base/errors.ts'
+import type { Tensor } from '../../../base/tensor.ts'
+import type { GraphBuilder } from '../../../graph/builder.ts'
+import { lastDim, type Value } from '../../../graph/ir.ts'
+import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
+import { tokenLosses, weightedSum } from './cross-entropy.ts'
+import { type FrozenPass, type Loss, totalOf } from './loss.ts'
+import { largestShares } from './largest-shares.ts'
+
+const options = {
+  temperature: { type: 'number', default: 1, above: 0, about: 'both predictions are softened by it: what is unlikely counts more above 1' },
+  share: { type: 'number', default: 1, least: 0, most: 1, about: 'how much the teacher counts; the rest is cross-entropy of the labels' },
+  top: {
+    type: 'integer',
+    default: 0,
+    least: 0,
+    about: 'how many of the teacher’s likeliest tokens are kept apart, all others in one bucket; 0: the whole vocabulary',
+  },
+  ahead: { type: 'boolean', default: false, about: 'ask the teacher once for each row before training and keep its answers; needs top' },
+} as const satisfies OptionTable
+
+type Settings = OptionValues<typeof options>
+
+/** Whether the teacher's answers are few tokens and a bucket. */
+const inBuckets = (top: number, logits: Value): boolean => top > 0 && top < Number(lastDim(logits))
+
+/** KL(teacher ‖ student) of every scored token at a temperature, [M]. `teacher.entropy` is Σ p·log p. */
+function divergences(g: GraphBuilder, logits: Value, { temperature, top }: Settings): Value {
+  const softened = g.scale(logits, 1 / temperature)
+  const shares = (width: number): Value => g.input('teacher.shares', 'f32', ['M', width])
+  const loss = inBuckets(top, logits)
+    ? g.op('bucketCrossEntropy', [softened, g.input('teacher.ids', 'i64', ['M', top]), shares(top)])
+    : g.op('softCrossEntropy', [softened, shares(Number(lastDim(logits)))])
+  return g.add(loss, g.input('teacher.entropy', 'f32', ['M']))
+}
+
+/** The teacher's softened prediction: shares [M, V] and Σ p·log p [M]. */
+const teacherPass = ({ temperature, top, ahead }: Settings): FrozenPass => ({
+  role: 'teacher',
+  ahead,
+  graph(g, logits) {
+    const softened = g.scale(logits, 1 / temperature)
+    const shares = g.softmax(softened)
+    if (inBuckets(top, logits)) return { shares }
+    return { shares, entropy: g.scale(g.op('softCrossEntropy', [softened, shares]), -1) }
+  },
+  condense: (outputs) => (outputs.has('entropy') ? new Map(outputs) : largestShares(outputs.get('shares')!, top)),
+})
+
+/**
+ * loss = Σ_m w_m·(share·T²·KL(p ‖ q)_m + (1 − share)·(−log q₁(label_m))), p = softmax(teacher/T), q = softmax(student/T), q₁ at T = 1. The factor T²
+ * keeps the gradient's size the same for all temperatures.
+ */
+export const distillation: Loss<Settings> = {
+  name: 'distillation',
+  about: 'from a teacher: share·T²·KL(teacher ‖ expert) + (1 − share)·cross-entropy',
+  options,
+  learnsFrom: 'rows',
+  complete(given) {
+    const settings = readOptions('Distillation', given, options)
+    if (!settings.ahead || settings.top > 0) return settings
+    throw new OptionError('Distillation: ahead needs top, since whole vocabularies for all tokens would not fit into memory; try top 64.')
+  },
+  graph(g, logits, settings) {
+    const { share, temperature } = settings
+    const divergence = weightedSum(g, divergences(g, logits, settings))
+    const taught = g.scale(divergence, share * temperature ** 2)
+    if (share === 1) return { loss: taught, divergence }
+    const plain = weightedSum(g, tokenLosses(g, logits))
+    return { loss: g.add(taught, g.scale(plain, 1 - share)), divergence, crossEntropy: plain }
+  },
+  frozen: teacherPass,
+  feeds: ({ frozen }) => new Map([...frozen].map(([name, tensor]): [string, Tensor] => [`teacher.${name}`, tensor])),
+  report: (outputs) => ({
+    divergence: totalOf(outputs, 'divergence'),
+    ...(outputs[0]?.has('crossEntropy') ? { crossEntropy: totalOf(outputs, 'crossEntropy') } : {}),
+  }),
+}

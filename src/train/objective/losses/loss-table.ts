@@ -1,0 +1,19 @@
+// The table of losses. A new loss is a file and a row here.
+
+import { OptionError } from '../../../base/errors.ts'
+import { crossEntropy } from './cross-entropy.ts'
+import { distillation } from './distillation.ts'
+import { dpo } from './dpo.ts'
+import { ipo } from './ipo.ts'
+import type { Loss } from './loss.ts'
+import { simpo } from './simpo.ts'
+
+export const losses: ReadonlyMap<string, Loss> = new Map(
+  [crossEntropy, distillation, dpo, ipo, simpo].map((row) => [row.name, row as Loss]),
+)
+
+export function lossNamed(name: string): Loss {
+  const loss = losses.get(name)
+  if (!loss) throw new OptionError(`There is no loss "${name}". There are: ${[...losses.keys()].join(', ')}.`)
+  return loss
+}

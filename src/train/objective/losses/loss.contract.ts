@@ -1,0 +1,77 @@
+// What every loss must hold to: its gradient is that of its value, the table tells its options, and nothing that is wrong passes.
+
+import { expect, it } from 'vitest'
+import { OptionError } from '../../../base/errors.ts'
+import { random } from '../../../base/random.ts'
+import { f32, i64, type Tensor } from '../../../base/tensor.ts'
+import { GraphBuilder } from '../../../graph/builder.ts'
+import { evaluate } from '../../../graph/evaluate.ts'
+import { gradientName, withGradients } from '../../../graph/passes/gradient.ts'
+import type { Graph } from '../../../graph/ir.ts'
+import { doubled, expectClose, normal } from '../../../graph/testing.ts'
+import type { Batch } from '../../batch.ts'
+import type { HeadGraph, Loss, NamedTensors } from './loss.ts'
+
+const vocabulary = 7
+const labels = [0, 3, 6, 3, 1, 5, 2]
+/** Two pairs, or four rows: so many learned tokens each. */
+const labelCounts = [2, 1, 3, 1]
+const step = 1e-5 // of the central difference in f64: its own error is about 1e-10
+
+/** A head that is nothing but logits. */
+function graphOf(ending: HeadGraph): Graph {
+  const g = new GraphBuilder()
+  for (const [name, value] of Object.entries(ending(g, g.input('logits', 'f32', ['M', vocabulary])))) g.output(name, value)
+  return g.build()
+}
+
+const labelFeeds = (): Map<string, Tensor> =>
+  new Map<string, Tensor>([['labels', i64([labels.length], labels)], ['weights', f32([labels.length], labels.map((_, m) => (m + 1) / 28))]]) // prettier-ignore
+
+/** Everything a loss reads, the frozen model's answers made from logits of its own. */
+export function feedsOf(loss: Loss, settings: object): Map<string, Tensor> {
+  const feeds = labelFeeds()
+  const pass = loss.frozen?.(settings)
+  let frozen: NamedTensors = new Map()
+  if (pass) {
+    const logits = normal(random(5), [labels.length, vocabulary], 2)
+    const outputs = evaluate(graphOf(pass.graph), new Map([...feeds, ['logits', logits]]))
+    frozen = pass.condense?.(outputs) ?? outputs
+  }
+  const batch = { labels: Int32Array.from(labels) } as Batch
+  for (const [name, tensor] of loss.feeds?.({ batch, labelCounts, pairWeights: [0.25, 0.75], frozen }, settings) ?? [])
+    feeds.set(name, tensor)
+  return feeds
+}
+
+export const lossGraph = (loss: Loss, settings: object): Graph => graphOf((g, logits) => loss.graph(g, logits, settings))
+
+export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unknown>>): void {
+  const settings = loss.complete(optionsOf)
+  const logits = normal(random(3), [labels.length, vocabulary], 2)
+
+  it('has the gradient of its value: central differences in f64', () => {
+    const graph = lossGraph(loss, settings)
+    const wide = new Map([...feedsOf(loss, settings), ['logits', logits] as const].map(([name, tensor]) => [name, doubled(tensor)]))
+    const own = withGradients(graph, { of: ['loss'], withRespectTo: ['logits'] })
+    const valueAt = (data: Float64Array): number =>
+      Number(evaluate(graph, new Map([...wide, ['logits', { ...wide.get('logits')!, data }]])).get('loss')!.data[0])
+    const slopes = Float64Array.from(logits.data, (_, at) => {
+      const moved = (by: number): number => valueAt(Float64Array.from(logits.data, (value, i) => (i === at ? value + by : value)))
+      return (moved(step) - moved(-step)) / (2 * step)
+    })
+    expectClose(evaluate(own, wide).get(gradientName('logits')), { dtype: 'f64', shape: logits.shape, data: slopes }, 1e-8)
+  })
+  it('reports finite numbers from its outputs', () => {
+    const outputs = evaluate(lossGraph(loss, settings), new Map([...feedsOf(loss, settings), ['logits', logits]]))
+    expect(Number.isFinite(Number(outputs.get('loss')!.data[0]))).toBe(true)
+    outputs.delete('loss')
+    expect(outputs.size > 0).toBe(loss.report !== undefined)
+    for (const number of Object.values(loss.report?.([outputs]) ?? {})) expect(Number.isFinite(number)).toBe(true)
+  })
+  it('has complete settings without any option, and refuses unknown ones all at once', () => {
+    expect(Object.keys(loss.complete({})).sort()).toEqual(Object.keys(loss.options).sort())
+    expect(() => loss.complete({ surely: 1, unknown: 2 })).toThrow(OptionError)
+    expect(() => loss.complete({ surely: 1, unknown: 2 })).toThrow(/"surely".*"unknown"/)
+  })
+}

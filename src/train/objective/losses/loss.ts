@@ -1,0 +1,68 @@
+// The contract of a loss: one file per loss, one row in losses.ts. It says what ends the head's graph and what a batch feeds it beside labels.
+// It knows logits, never a model, an adapter or a file.
+
+import type { Tensor } from '../../../base/tensor.ts'
+import type { GraphBuilder } from '../../../graph/builder.ts'
+import type { Value } from '../../../graph/ir.ts'
+import type { Batch } from '../../batch.ts'
+import type { OptionTable } from '../../option-table.ts'
+
+/** Tensors by name. Of a frozen model: a row for each of the batch's M scored tokens. */
+export type NamedTensors = ReadonlyMap<string, Tensor>
+
+/** What stands behind the head's logits [M, V], by name. Further inputs are feeds; `labels` i64 [M] and `weights` f32 [M] are always fed. */
+export type HeadGraph = (g: GraphBuilder, logits: Value) => Readonly<Record<string, Value>>
+
+/** What a model that is not trained says of the same tokens. */
+export interface FrozenPass {
+  /** 'reference': the base, or an adapter on it, before training; 'teacher': whatever is imitated. */
+  readonly role: 'reference' | 'teacher'
+  /** Computed for all rows before the first step and kept; else anew with every batch. */
+  readonly ahead: boolean
+  /** Outputs with M as their first dimension. */
+  readonly graph: HeadGraph
+  /** Makes less of the outputs, M still first; the outputs themselves unless given. */
+  condense?(outputs: NamedTensors): Map<string, Tensor>
+}
+
+/** A batch whose feeds are wanted. */
+export interface LossBatch {
+  readonly batch: Batch
+  /** Scored tokens of each row, rows in the order of their labels; of pairs, chosen and rejected take turns. */
+  readonly labelCounts: readonly number[]
+  /** What each pair weighs; those of a step add up to 1. None for single rows, whose tokens have their weights in the batch. */
+  readonly pairWeights: readonly number[]
+  /** What the frozen model says, where the loss asks one. */
+  readonly frozen: NamedTensors
+}
+
+export interface Loss<Settings extends object = object> {
+  /** 'cross-entropy' */
+  readonly name: string
+  /** One line for lists, with the formula. */
+  readonly about: string
+  readonly options: OptionTable
+  /** The loss where every token is equally likely, for losses of which that says something. */
+  chance?(vocabularySize: number): number
+  /** Single rows, or pairs of a chosen and a rejected row. */
+  readonly learnsFrom: 'rows' | 'pairs'
+  /** The learning rate that is usual for the kind is multiplied by this; 1 unless given. */
+  readonly rateFactor?: number
+  /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
+  complete(options: Readonly<Record<string, unknown>>): Settings
+  /** `loss`, a scalar that adds up over the batches of a step; every other output is handed to `report`. */
+  graph(g: GraphBuilder, logits: Value, settings: Settings): Readonly<Record<string, Value>>
+  /** The frozen model whose word is needed; absent or undefined: none. */
+  frozen?(settings: Settings): FrozenPass | undefined
+  /** What the graph reads beside labels and weights. */
+  feeds?(batch: LossBatch, settings: Settings): Map<string, Tensor>
+  /** Numbers for events, from the outputs of all batches of a step. */
+  report?(outputs: readonly NamedTensors[]): Readonly<Record<string, number>>
+}
+
+/** All values of an output over several batches. */
+export const valuesOf = (outputs: readonly NamedTensors[], name: string): number[] =>
+  outputs.flatMap((one) => Array.from((one.get(name)?.data ?? []) as Float32Array))
+
+export const totalOf = (outputs: readonly NamedTensors[], name: string): number =>
+  valuesOf(outputs, name).reduce((sum, value) => sum + value, 0)

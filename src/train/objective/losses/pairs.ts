@@ -1,0 +1,66 @@
+// What losses over pairs share: the margin of a pair inside the graph, its feeds, and how often the chosen row wins.
+
+import { f32, type Tensor } from '../../../base/tensor.ts'
+import type { GraphBuilder } from '../../../graph/builder.ts'
+import type { Value } from '../../../graph/ir.ts'
+import { tokenLosses } from './cross-entropy.ts'
+import { type FrozenPass, type LossBatch, type NamedTensors, valuesOf } from './loss.ts'
+
+/** log π(chosen) − log π(rejected) of every pair, [P]: sums of the tokens' log-probabilities, or means where `pairFeeds` was told so. */
+export function margins(g: GraphBuilder, logits: Value): Value {
+  const signed = g.multiply(g.input('pairs.signs', 'f32', ['P', 'M']), tokenLosses(g, logits)) // [P, M]
+  return g.scale(g.reduceSum(signed, [1]), -1)
+}
+
+/** The same margin as the reference sees it, [P]. */
+export const referenceMargins = (g: GraphBuilder): Value => g.input('pairs.reference', 'f32', ['P'])
+
+/** Σ_p weights[p]·values[p] */
+export const meanOfPairs = (g: GraphBuilder, values: Value): Value =>
+  g.reduceSum(g.multiply(values, g.input('pairs.weights', 'f32', ['P'])), [0])
+
+export const number = (g: GraphBuilder, value: number): Value => g.constant(f32([], [value]))
+
+/** At the rates of plain training the chosen rows become less likely too, only less so than the rejected ones (docs/train.md has the numbers). */
+export const pairsRateFactor = 0.2
+
+/** The frozen model of losses with a reference: log p of every label, computed once. */
+export const referencePass: FrozenPass = {
+  role: 'reference',
+  ahead: true,
+  graph: (g, logits) => ({ logProbabilities: g.scale(tokenLosses(g, logits), -1) }),
+}
+
+/**
+ * Signs [P, M]: +1 at the tokens of a pair's chosen row, −1 at those of its rejected one (±1 over the row's tokens for means), 0 elsewhere;
+ * weights [P]; the reference's margins [P] where it was asked.
+ */
+export function pairFeeds({ labelCounts, pairWeights, frozen }: LossBatch, { means = false } = {}): Map<string, Tensor> {
+  const [pairs, tokens] = [labelCounts.length / 2, labelCounts.reduce((sum, count) => sum + count, 0)]
+  const signs = f32([pairs, tokens])
+  const reference = f32([pairs])
+  const known = frozen.get('logProbabilities')?.data as Float32Array | undefined
+  let m = 0
+  labelCounts.forEach((count, row) => {
+    const pair = row >> 1
+    const sign = (row % 2 === 0 ? 1 : -1) / (means ? count : 1)
+    for (const end = m + count; m < end; m++) {
+      signs.data[pair * tokens + m] = sign
+      if (known) reference.data[pair]! += sign * known[m]!
+    }
+  })
+  return new Map<string, Tensor>([
+    ['pairs.signs', signs],
+    ['pairs.weights', f32([pairs], pairWeights)],
+    ...(known ? [['pairs.reference', reference] as const] : []),
+  ])
+}
+
+/** Share of the pairs whose chosen row has gained more than the rejected one, and by how much on average: the rewards' margin. */
+export function reportPairs(outputs: readonly NamedTensors[]): { accuracy: number; margin: number } {
+  const found = valuesOf(outputs, 'margins')
+  return {
+    accuracy: found.filter((margin) => margin > 0).length / found.length,
+    margin: found.reduce((sum, margin) => sum + margin, 0) / found.length,
+  }
+}

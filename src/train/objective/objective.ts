@@ -1,0 +1,79 @@
+// What a run makes small: its loss, and batches that carry everything the loss reads, a frozen model's answers among it.
+
+import { DataError } from '../../base/errors.ts'
+import type { Batch } from '../batch.ts'
+import { companionOf, labelCountOf, type ObjectiveParts, type RunData } from './auxiliary-model.ts'
+import type { EncodedData, EncodedRow } from '../data/encode.ts'
+import type { TrainEvent } from '../events.ts'
+import type { HeadGraph, Loss, NamedTensors } from './losses/loss.ts'
+import { lossOf, type TrainSettings } from '../options/options.ts'
+import { type BatchPlan, buildBatch, scaleOf } from '../packing.ts'
+
+export interface Objective {
+  /** For the gradient program. */
+  readonly graph: HeadGraph
+  /** Whether `report` has something to say. */
+  readonly reports: boolean
+  /** Asks the frozen model about all rows, where its answers are kept; must come before batches are built. */
+  ahead(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
+  /** Batches whose loss adds up to the mean over a scored token, or over a pair. Built one after the other: a teacher's answers are large. */
+  batches(data: RunData, plans: readonly BatchPlan[]): AsyncGenerator<Batch, void, void>
+  /** Numbers for an event from the outputs of its batches; nothing where the loss tells none. */
+  report(outputs: readonly NamedTensors[]): { measures?: Readonly<Record<string, number>> }
+  dispose(): Promise<void>
+}
+
+/** Throws DataError where the loss cannot learn from this data. */
+export function checkData({ name, format, pairs = false }: EncodedData, settings: TrainSettings): void {
+  const { learnsFrom, name: loss } = lossOf(settings).loss
+  if (pairs === (learnsFrom === 'pairs')) return
+  throw new DataError(
+    pairs
+      ? `${name}: holds pairs of a chosen and a rejected answer, which the loss "${loss}" cannot learn from. Take the loss "dpo".`
+      : `${name}: is of the format "${format}"; the loss "${loss}" learns from { "prompt": "…", "chosen": "…", "rejected": "…" }.`,
+  )
+}
+
+const pairWeight = (rows: readonly EncodedRow[], chosen: number): number => rows[chosen]!.weights.find((weight) => weight > 0)!
+
+/** Of each pair of the plan in turn its row's weight; none for single rows. */
+const pairWeights = ({ rows }: RunData, plan: BatchPlan, { learnsFrom }: Loss): number[] =>
+  learnsFrom === 'pairs' ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [pairWeight(rows, row)] : [])) : []
+
+/** The objective of a run. Nothing is computed before the first batch. */
+export function createObjective(parts: ObjectiveParts): Objective {
+  const { loss, settings: own } = lossOf(parts.settings)
+  const pass = loss.frozen?.(own)
+  const companion = pass && companionOf(parts, pass)
+  return {
+    graph: (g, logits) => loss.graph(g, logits, own),
+    reports: loss.report !== undefined,
+    async *ahead(sets, signal) {
+      if (companion) yield* companion.ahead(sets, signal)
+    },
+    async *batches(data, plans) {
+      const { rows, shared } = data
+      const scale = scaleOf(rows, plans)
+      const all = plans.flatMap((plan) => pairWeights(data, plan, loss)).reduce((sum, weight) => sum + weight, 0)
+      for (const plan of plans) {
+        const batch = buildBatch(rows, plan, { shared, scale })
+        if (!loss.feeds) {
+          yield batch
+          continue
+        }
+        const feeds = loss.feeds(
+          {
+            batch,
+            labelCounts: plan.flat().map((row) => labelCountOf(rows[row]!)),
+            pairWeights: pairWeights(data, plan, loss).map((weight) => weight / all),
+            frozen: companion ? await companion.answers(data, plan) : new Map(),
+          },
+          own,
+        )
+        yield { ...batch, feeds }
+      }
+    },
+    report: (outputs) => (loss.report && outputs.length > 0 ? { measures: loss.report(outputs) } : {}),
+    dispose: async () => companion?.dispose(),
+  }
+}

@@ -1,0 +1,80 @@
+// Loss and gradients of a model as one program each. With more than one segment only what flows between segments is kept for the way back, which
+// computes the rest again (gradient checkpointing, Chen et al. 2016), the last segment excepted.
+
+import type { Tensor } from '../../base/tensor.ts'
+import type { Backend, Program } from '../../compute/backend.ts'
+import { gradientName, withGradients } from '../../graph/passes/gradient.ts'
+import type { Graph } from '../../graph/ir.ts'
+import { type Block, composeBlocks, flowsBetween } from '../../graph/model-graph.ts'
+
+/** The loss, and the head's other outputs by name. */
+export interface Measured {
+  readonly loss: number
+  readonly outputs: ReadonlyMap<string, Tensor>
+}
+
+/** Loss and gradients by graph-input name, from feeds by graph-input name. */
+export interface Segments {
+  gradients(feeds: ReadonlyMap<string, Tensor>): Promise<Measured & { gradients: Map<string, Tensor> }>
+  measure(feeds: ReadonlyMap<string, Tensor>): Promise<Measured>
+  dispose(): Promise<void>
+}
+
+export interface SegmentsOptions {
+  /** Attached blocks, the head giving `loss`: with dropout feeds where the adapter has dropout, and without. */
+  readonly training: readonly Block[]
+  readonly plain: readonly Block[]
+  /** Graph inputs whose gradients are wanted. */
+  readonly wanted: readonly string[]
+  readonly backend: Backend
+  readonly segments: number
+}
+
+/** The program's graph: loss, gradients, and whatever else the head gives out. */
+export function trainingGraph({ training, wanted, segments }: Pick<SegmentsOptions, 'training' | 'wanted' | 'segments'>): Graph {
+  const count = Math.min(segments, training.length)
+  const flows = flowsBetween(training)
+  const boundaries = Array.from({ length: count - 1 }, (_, i) => flows[Math.round(((i + 1) * training.length) / count) - 1]!)
+  return withGradients(composeBlocks(training), { of: ['loss'], withRespectTo: wanted, recompute: { boundaries } })
+}
+
+/** A segment's view of the feeds: what is named after its prefix in the whole model, by its name inside the segment. */
+export function localFeeds(
+  feeds: ReadonlyMap<string, Tensor>,
+  { graph, prefix }: Block,
+  extra: readonly (readonly [string, Tensor])[],
+): Map<string, Tensor> {
+  const local = new Map<string, Tensor>()
+  for (const { name, role } of graph.inputs) {
+    const tensor = feeds.get(role === 'feed' ? name : prefix + name) ?? feeds.get(name)
+    if (tensor) local.set(name, tensor)
+  }
+  for (const [name, tensor] of extra) local.set(name, tensor)
+  return local
+}
+
+function measuredOf(results: ReadonlyMap<string, Tensor>): Measured {
+  const others = [...results].filter(([name]) => name !== 'loss' && !name.startsWith(gradientName('')))
+  return { loss: Number(results.get('loss')!.data[0]), outputs: new Map(others) }
+}
+
+/** Compiles programs when they are first needed. */
+export function inSegments({ training, plain, wanted, backend, segments }: SegmentsOptions): Segments {
+  let backward: Promise<Program> | undefined
+  let forward: Promise<Program> | undefined
+  const compile = (graph: Graph): Promise<Program> => backend.compile(graph, { lean: true })
+  return {
+    async gradients(feeds) {
+      backward ??= compile(trainingGraph({ training, wanted, segments }))
+      const results = await (await backward).run(feeds)
+      return { ...measuredOf(results), gradients: new Map(wanted.map((name) => [name, results.get(gradientName(name))!])) }
+    },
+    async measure(feeds) {
+      forward ??= compile(composeBlocks(plain))
+      return measuredOf(await (await forward).run(feeds))
+    },
+    async dispose() {
+      await Promise.all([backward, forward].map(async (program) => (await program)?.dispose()))
+    },
+  }
+}

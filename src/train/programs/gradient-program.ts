@@ -1,0 +1,123 @@
+// Loss and gradients of an adapter on a frozen model, as compiled programs.
+// Knows no optimiser, no data, no schedule.
+
+import { attach } from '../../adapters/attach.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
+import { inputName, peftKey } from '../../adapters/keys.ts'
+import { f32, i64, type Tensor } from '../../base/tensor.ts'
+import type { Backend } from '../../compute/backend.ts'
+import { modelFeeds } from '../../graph/feeds.ts'
+import { freezeBlocks, frozenFeeds } from '../../graph/frozen/freeze-blocks.ts'
+import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
+import type { ModelConfig } from '../../graph/model-config.ts'
+import type { Block, ModelGraph } from '../../graph/model-graph.ts'
+import { activationFeeds } from '../activation.ts'
+import type { Batch } from '../batch.ts'
+import { dropoutFeeds, withOwnMasks } from './dropout.ts'
+import { crossEntropy } from '../objective/losses/cross-entropy.ts'
+import type { HeadGraph, NamedTensors } from '../objective/losses/loss.ts'
+import { withEnding } from '../objective/losses/with-loss.ts'
+import { inSegments } from './gradient-checkpointing.ts'
+
+export interface GradientProgram {
+  /**
+   * The loss over the batch (of cross-entropy: Σ_m weights[m]·loss[m]), its gradient with respect to every trainable parameter, and what else the
+   * loss gives out. Parameters and gradients go by PEFT key, f32. The parameters' arrays may change between calls.
+   */
+  gradients(
+    batch: Batch,
+    parameters: ReadonlyMap<string, Tensor>,
+    options?: { dropoutSeed?: number },
+  ): Promise<{ loss: number; gradients: Map<string, Tensor>; outputs?: NamedTensors }>
+  /** The same loss without gradients, dropout off. */
+  loss(batch: Batch, parameters: ReadonlyMap<string, Tensor>): Promise<number>
+  /** That loss with what else it gives out. */
+  measure(batch: Batch, parameters: ReadonlyMap<string, Tensor>): Promise<{ loss: number; outputs: NamedTensors }>
+  dispose(): Promise<void>
+}
+
+export interface GradientProgramOptions {
+  readonly graph: ModelGraph
+  /** Base weights by checkpoint name, in f32 or quantised; fed at every call, never copied. */
+  readonly weights: ReadonlyMap<string, BaseWeight>
+  readonly backend: Backend
+  readonly adapter: Pick<Adapter, 'kind' | 'config'>
+  /** PEFT keys whose gradients are wanted. */
+  readonly trainable: readonly string[]
+  /**
+   * Into how many segments the model is cut: backward computes all but the last again, and keeps only what flows between them.
+   * true: 4, less than half of the activations' memory for a fifth more time. false: 1. The loss and gradients are the same bits either way.
+   */
+  readonly checkpointing?: boolean | number
+  /** What ends the head's graph: `loss` and whatever else is wanted. Cross-entropy unless given. */
+  readonly loss?: HeadGraph
+}
+
+export const segmentsOf = (checkpointing: boolean | number): number =>
+  typeof checkpointing === 'number' ? checkpointing : checkpointing ? 4 : 1
+
+const rowsOf = (values: Int32Array, rows: number, tokens: number): number[][] =>
+  Array.from({ length: rows }, (_, n) => Array.from(values.subarray(n * tokens, (n + 1) * tokens)))
+
+/** Everything a model reads of a batch, and what its loss reads. */
+export function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tensor> {
+  const { rows, tokens } = batch
+  const feeds = modelFeeds(config, {
+    ids: rowsOf(batch.ids, rows, tokens),
+    positions: rowsOf(batch.positions, rows, tokens),
+    segments: rowsOf(batch.segments, rows, tokens),
+  })
+  feeds.set('rows', i64([batch.scored.length], batch.scored))
+  feeds.set('labels', i64([batch.labels.length], batch.labels))
+  feeds.set('weights', f32([batch.weights.length], batch.weights))
+  for (const [name, tensor] of batch.feeds ?? []) feeds.set(name, tensor)
+  return feeds
+}
+
+/** The model with the adapter attached and the loss at its end; quantised weights in their parts. */
+export function trainingBlocks({ graph, weights, adapter, loss }: Pick<GradientProgramOptions, 'graph' | 'weights' | 'adapter' | 'loss'>) {
+  const ending: HeadGraph = loss ?? ((g, logits) => crossEntropy.graph(g, logits, {}))
+  const frozen = freezeBlocks(weights)
+  const scored = ({ blocks }: ModelGraph): readonly Block[] =>
+    frozen(blocks).map((block) => (block.kind === 'head' ? { ...block, graph: withEnding(block.graph, ending) } : block))
+  const attached = attach(graph, adapter)
+  const plain = scored(attached)
+  const training = adapter.config.dropout === 0 ? plain : withOwnMasks(scored(attach(graph, adapter, { training: true })))
+  return { attached, plain, training }
+}
+
+/** Everything that a program is fed with: the batch, the base's weights, the adapter. */
+export function trainingFeeds(
+  config: ModelConfig,
+  { weights, adapter }: Pick<GradientProgramOptions, 'weights' | 'adapter'>,
+  batch: Batch,
+  parameters: ReadonlyMap<string, Tensor>,
+): Map<string, Tensor> {
+  const feeds = batchFeeds(config, batch)
+  for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens)) feeds.set(name, tensor)
+  for (const [name, weight] of weights) for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
+  for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
+  return feeds
+}
+
+/** Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input of the attached graph. */
+export async function createGradientProgram(options: GradientProgramOptions): Promise<GradientProgram> {
+  const { graph, backend, adapter, trainable, checkpointing = false } = options
+  const { attached, plain, training } = trainingBlocks(options)
+  const segments = segmentsOf(checkpointing)
+  const program = inSegments({ training, plain, wanted: trainable.map(inputName), backend, segments })
+
+  const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
+    trainingFeeds(attached.config, options, batch, parameters)
+  return {
+    async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
+      const feeds = feedsOf(batch, parameters)
+      dropoutFeeds(feeds, graph.blocks, adapter.config, batch, dropoutSeed)
+      const { gradients, ...result } = await program.gradients(feeds)
+      return { ...result, gradients: new Map([...gradients].map(([name, tensor]) => [peftKey(name), tensor])) }
+    },
+    loss: async (batch, parameters) => (await program.measure(feedsOf(batch, parameters))).loss,
+    measure: (batch, parameters) => program.measure(feedsOf(batch, parameters)),
+    dispose: () => program.dispose(),
+  }
+}

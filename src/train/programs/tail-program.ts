@@ -1,0 +1,120 @@
+// The end of a model as one program forward and one back: final hidden states from the states that enter a layer, and the gradient of an adapter
+// there from an error at those hidden states. Layers in front of it and the head's matrix take no part. Knows no loss, no optimiser and no user.
+
+import {
+  type Adapter,
+  adapterFeeds,
+  attach,
+  attachSlots,
+  inputName,
+  parametersOf,
+  peftKey,
+  type ServingForms,
+  slotTensors,
+  withOwnRanks,
+} from '../../adapters/index.ts'
+import { assertInternal, ShapeError } from '../../base/errors.ts'
+import { f32, type F32Tensor, i64, type Tensor } from '../../base/tensor.ts'
+import type { Backend, Program } from '../../compute/backend.ts'
+import { modelFeeds } from '../../graph/feeds.ts'
+import { gatherEarly } from '../../graph/passes/gather-early.ts'
+import { gradientName, withGradients } from '../../graph/passes/gradient.ts'
+import { composeBlocks, type ModelGraph, weightsOf } from '../../graph/model-graph.ts'
+import { tailOf, withoutLogits } from '../../graph/passes/tail.ts'
+
+export interface TailProgramOptions {
+  readonly model: ModelGraph
+  /** The layer that the states enter. */
+  readonly layer: number
+  readonly backend: Backend
+  /** f32 weights by checkpoint name; asked for those of the tail when a program is first needed. */
+  readonly weights: (names: readonly string[]) => Promise<ReadonlyMap<string, F32Tensor>>
+  /** Kind and configuration of adapters that may stand in the tail. */
+  readonly adapter: Pick<Adapter, 'kind' | 'config'>
+}
+
+/** One sequence, from position 0. */
+export interface TailInput {
+  /** As they enter the layer, [T, D]. */
+  readonly states: F32Tensor
+  /** Whose final hidden states are wanted, M of the T positions. */
+  readonly rows: readonly number[]
+  /** Tensors by PEFT key. */
+  readonly tensors: ReadonlyMap<string, Tensor>
+  /** Forms of another adapter below it that is not learned; those of modules in front of the tail are passed over. */
+  readonly below?: ServingForms | undefined
+}
+
+export interface TailProgram {
+  /** PEFT keys of the tensors that gradients are given for, in the model's order. */
+  readonly trainable: readonly string[]
+  /** Final hidden states [M, D], after the last norm. */
+  hidden(input: TailInput): Promise<F32Tensor>
+  /** ∂(Σ error·hidden) for every trainable tensor by PEFT key; error: [M, D]. Throws ShapeError for an error of another shape. */
+  pullBack(input: TailInput, error: F32Tensor): Promise<Map<string, F32Tensor>>
+  /** ‖W‖ (Frobenius) of a module's weight in the tail, by module path. */
+  weightNorm(module: string): Promise<number>
+  dispose(): Promise<void>
+}
+
+/** A program over the tail of a model; compiled when first needed. Throws OptionError for a layer that is not there, or an adapter that touches nothing in the tail. */
+export function createTailProgram({ model, layer, backend, weights, adapter }: TailProgramOptions): TailProgram {
+  const tail = tailOf(model, layer)
+  const slotted = attachSlots(attach(tail, adapter))
+  const graph = gatherEarly(withOwnRanks(composeBlocks(withoutLogits(slotted.blocks))))
+  const trainable = [...parametersOf(tail, adapter)].flatMap(([key, spec]) => (spec.trainable ? [key] : []))
+  const back = () => withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(inputName), keep: [] })
+  const read = once(() => weights([...weightsOf(withoutLogits(tail.blocks)).keys()]))
+  const [forward, backward] = [once(() => backend.compile(graph)), once(() => backend.compile(back()))]
+  const norms = new Map<string, number>()
+  let gone: Promise<void> | undefined
+  const modules = new Set(slotted.blocks.flatMap(({ prefix, graph: own }) => own.inputs.map(({ name }) => prefix + name)))
+
+  const run = async (program: Program, { states, rows, tensors, below }: TailInput, more: [string, Tensor][] = []) => {
+    const [tokens, width] = states.shape
+    if (states.shape.length !== 2 || width !== model.config.width)
+      throw new ShapeError(`A tail takes states of shape [T, ${model.config.width}], got [${states.shape.join(', ')}].`)
+    const here = new Map([...(below ?? [])].filter(([path]) => modules.has(`${path}.A`)))
+    return program.run(
+      new Map<string, Tensor>([
+        ...modelFeeds(model.config, { ids: [new Array<number>(tokens!).fill(0)] }), // its ids are no input here
+        ...(await read()),
+        ...slotTensors(here, slotted),
+        ...adapterFeeds({ tensors }),
+        ['x', f32([1, tokens!, width], states.data)],
+        ['rows', i64([rows.length], rows)],
+        ...more,
+      ]),
+    )
+  }
+  return {
+    trainable,
+    hidden: async (input) => (await run(await forward(), input)).get('hidden') as F32Tensor,
+    async pullBack(input, error) {
+      if (error.shape.join() !== [input.rows.length, model.config.width].join())
+        throw new ShapeError(`A tail takes an error of shape [${input.rows.length}, ${model.config.width}], got [${error.shape.join(', ')}].`) // prettier-ignore
+      const results = await run(await backward(), input, [[gradientName('hidden'), error]])
+      return new Map([...results].map(([name, tensor]) => [peftKey(name.slice(gradientName('').length)), tensor as F32Tensor]))
+    },
+    async weightNorm(module) {
+      const weight = (await read()).get(`${module}.weight`)
+      assertInternal(weight, `the tail has no weight of ${module}`)
+      const norm = norms.get(module) ?? Math.sqrt(weight.data.reduce((sum, value) => sum + value * value, 0))
+      norms.set(module, norm)
+      return norm
+    },
+    dispose: () =>
+      (gone ??= Promise.all([forward, backward].map(async (program) => (await program.made)?.dispose())).then(() => undefined)),
+  }
+}
+
+interface Once<Value> {
+  (): Promise<Value>
+  readonly made: Promise<Value> | undefined
+}
+
+/** Made when first asked for. */
+function once<Value>(make: () => Promise<Value>): Once<Value> {
+  let made: Promise<Value> | undefined
+  return Object.defineProperty(() => (made ??= make()), 'made', { get: () => made }) as Once<Value>
+}

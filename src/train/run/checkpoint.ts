@@ -1,0 +1,169 @@
+// Checkpoints for exact resume: everything a run depends on after a step, in one safetensors file that appears whole or not at all.
+// Two files take turns, so that one is always left when the other turns out broken.
+
+import { FormatError, GraftError, type Mismatch, MismatchError } from '../../base/errors.ts'
+import { bytesView, f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
+import { openSafetensors } from '../../formats/safetensors/reader.ts'
+import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import type { StepRecord, ValidationRecord } from '../history.ts'
+
+/** Everything that changes while a run goes on. The order of the data follows from the step and the fingerprint's seed. */
+export interface RunState {
+  /** Steps that are done. */
+  step: number
+  /** By PEFT key; changed in place by every step. */
+  readonly parameters: Map<string, F32Tensor>
+  /** What the optimiser remembers: parameter → slot → values. */
+  readonly optimizer: Map<string, Record<string, F32Tensor>>
+  best?: { readonly step: number; readonly loss: number; readonly tensors: ReadonlyMap<string, F32Tensor> }
+  readonly steps: StepRecord[]
+  readonly validations: ValidationRecord[]
+}
+
+/** What a run is determined by beside its state: settings, hashes of data and base. All must be equal to go on. */
+export type Fingerprint = Readonly<Record<string, string | number | boolean>>
+
+export interface Checkpoint {
+  readonly state: RunState
+  readonly fingerprint: Fingerprint
+}
+
+export const checkpointFiles = ['checkpoint-a.safetensors', 'checkpoint-b.safetensors'] as const
+const version = 1
+
+/** FNV-1a over 32-bit words, in the order of names: a file that was cut, mixed up or hit by a bad block is noticed. */
+export function checksum(tensors: ReadonlyMap<string, Tensor>): number {
+  let hash = 0x811c9dc5
+  for (const name of [...tensors.keys()].sort()) {
+    const bytes = bytesView(tensors.get(name)!)
+    const words =
+      bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2) : new Int32Array(bytes.slice().buffer)
+    const size = words.length
+    for (let i = 0; i < size; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
+  }
+  return hash >>> 0
+}
+
+const table = (rows: readonly (readonly number[])[], width: number): Tensor => ({
+  dtype: 'f64',
+  shape: [rows.length, width],
+  data: Float64Array.from(rows.flat()),
+})
+
+/** Writes the state into the file whose turn it is; the other one stays as it was. Returns the file's name. */
+export async function writeCheckpoint({ state, fingerprint }: Checkpoint, sink: ByteSink, turn: number): Promise<string> {
+  const tensors = new Map<string, Tensor>()
+  for (const [key, tensor] of state.parameters) tensors.set(`parameter:${key}`, tensor)
+  for (const [key, slots] of state.optimizer) for (const [slot, tensor] of Object.entries(slots)) tensors.set(`${slot}:${key}`, tensor)
+  for (const [key, tensor] of state.best?.tensors ?? []) tensors.set(`best:${key}`, tensor)
+  const steps = state.steps.map(({ step, loss, learningRate, gradientNorm }) => [step, loss, learningRate, gradientNorm])
+  tensors.set('history:steps', table(steps, 4))
+  tensors.set('history:validations', table(state.validations.map(({ step, loss }) => [step, loss]), 2)) // prettier-ignore
+  const best = state.best && { step: state.best.step, loss: state.best.loss }
+  const run = { version, step: state.step, best, fingerprint, checksum: checksum(tensors) }
+  const path = checkpointFiles[turn % checkpointFiles.length]!
+  await sink.write(path, safetensorsChunks(tensors, { 'graft-checkpoint': JSON.stringify(run) }))
+  return path
+}
+
+const rowsOf = ({ data, shape }: Tensor): number[][] => {
+  const width = shape[1]!
+  const values = Array.from(data as Float64Array)
+  return Array.from({ length: shape[0]! }, (_, i) => values.slice(i * width, (i + 1) * width))
+}
+
+/** Sorts a file's tensors back into the state they were written from. */
+function stateOf(tensors: ReadonlyMap<string, Tensor>, step: number, best: { step: number; loss: number } | undefined): RunState {
+  const parameters = new Map<string, F32Tensor>()
+  const bestTensors = new Map<string, F32Tensor>()
+  const optimizer: RunState['optimizer'] = new Map()
+  for (const [name, tensor] of tensors) {
+    const colon = name.indexOf(':')
+    const [part, key] = [name.slice(0, colon), name.slice(colon + 1)]
+    if (part === 'history') continue
+    const own = f32(tensor.shape, (tensor.data as Float32Array).slice())
+    if (part === 'parameter') parameters.set(key, own)
+    else if (part === 'best') bestTensors.set(key, own)
+    else optimizer.set(key, { ...optimizer.get(key), [part]: own })
+  }
+  return {
+    step,
+    parameters,
+    optimizer,
+    ...(best ? { best: { ...best, tensors: bestTensors } } : {}),
+    steps: rowsOf(tensors.get('history:steps')!).map(([at, loss, learningRate, gradientNorm]) => ({
+      step: at!,
+      loss: loss!,
+      learningRate: learningRate!,
+      gradientNorm: gradientNorm!,
+    })),
+    validations: rowsOf(tensors.get('history:validations')!).map(([at, loss]) => ({ step: at!, loss: loss! })),
+  }
+}
+
+async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | undefined> {
+  const source = await folder.open(path)
+  if (!source) return undefined
+  try {
+    const store = await openSafetensors(source)
+    const text = store.metadata['graft-checkpoint']
+    if (typeof text !== 'string') throw new FormatError(`${source.name}: is no checkpoint of a training run.`)
+    const run = JSON.parse(text) as {
+      version: number
+      step: number
+      best?: { step: number; loss: number }
+      fingerprint: Fingerprint
+      checksum: number
+    }
+    if (run.version !== version) throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)
+    const tensors = new Map<string, Tensor>()
+    for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
+    if (checksum(tensors) !== run.checksum)
+      throw new FormatError(`${source.name}: its bytes are not those that were written (checksum differs).`)
+    return { state: stateOf(tensors, run.step, run.best), fingerprint: run.fingerprint }
+  } finally {
+    await source.close?.()
+  }
+}
+
+export interface FoundCheckpoint {
+  readonly checkpoint?: Checkpoint
+  /** The turn of the next file to write: never the one that was read. */
+  readonly nextTurn: number
+  /** Files that were refused, each with its reason. */
+  readonly refused: readonly string[]
+}
+
+/** The newest sound checkpoint of a folder. Throws FormatError where there are some and none is sound: starting over is not for us to choose. */
+export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoint> {
+  const refused: string[] = []
+  let newest: { checkpoint: Checkpoint; turn: number } | undefined
+  for (const [turn, path] of checkpointFiles.entries()) {
+    try {
+      const checkpoint = await readFile(folder, path)
+      if (checkpoint && (!newest || checkpoint.state.step > newest.checkpoint.state.step)) newest = { checkpoint, turn }
+    } catch (error) {
+      if (!(error instanceof FormatError) && !(error instanceof SyntaxError)) throw error
+      refused.push(GraftError.isInstance(error) ? error.message : `${path}: its description is not JSON.`)
+    }
+  }
+  if (!newest && refused.length > 0)
+    throw new FormatError(`No sound checkpoint in ${folder.name}; remove it to start anew:\n  ${refused.join('\n  ')}`)
+  return { ...(newest ? { checkpoint: newest.checkpoint } : {}), nextTurn: newest ? newest.turn + 1 : 0, refused }
+}
+
+/** Throws one MismatchError naming everything in which a checkpoint's run differs from the one that wants to go on from it. */
+export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void {
+  const names = [...new Set([...Object.keys(wanted), ...Object.keys(saved)])]
+  const shown = (value: string | number | boolean | undefined): string => (value === undefined ? 'nothing' : String(value))
+  const mismatches: Mismatch[] = names
+    .filter((name) => saved[name] !== wanted[name])
+    .map((name) => ({ name, got: shown(wanted[name]), expected: `${shown(saved[name])} as in the checkpoint` }))
+  if (mismatches.length === 0) return
+  throw new MismatchError(
+    'The run differs from the one its checkpoint is of',
+    mismatches,
+    'Give the same options and data, or train into another folder.',
+  )
+}

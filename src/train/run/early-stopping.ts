@@ -1,0 +1,36 @@
+// Early stopping: whether validations have gone on for too long without getting better. A function of the losses so far, which every checkpoint
+// holds: a resumed run stops where an uninterrupted one does.
+
+import { OptionError } from '../../base/errors.ts'
+import type { ValidationRecord } from '../history.ts'
+
+export interface PatienceSettings {
+  /** So many validations in a row that are not better end the run; never where it is not given. */
+  readonly patience?: number
+  /** How much lower a loss must be to count as better. */
+  readonly minimumDelta: number
+}
+
+/** Validations since the loss last fell by more than `minimumDelta` below the one it was compared with. A loss that is NaN is never better. */
+export function validationsWithoutProgress(validations: readonly ValidationRecord[], minimumDelta: number): number {
+  let [best, since] = [Infinity, 0]
+  for (const { loss } of validations) {
+    if (loss < best - minimumDelta) [best, since] = [loss, 0]
+    else since++
+  }
+  return since
+}
+
+/** Whether the run ends here: `patience` validations in a row were not better. */
+export const outOfPatience = (validations: readonly ValidationRecord[], { patience, minimumDelta }: PatienceSettings): boolean =>
+  patience !== undefined && validationsWithoutProgress(validations, minimumDelta) >= patience
+
+/** Throws OptionError where patience could never run out: nothing is validated, or too seldom. */
+export function checkPatience({ patience }: PatienceSettings, validations: number): void {
+  if (patience === undefined || validations > patience) return
+  const found =
+    validations === 0
+      ? 'nothing is validated: give validation data'
+      : `the run has ${validations === 1 ? 'one validation' : `${validations} validations`}: validate more often, train longer, or take less patience`
+  throw new OptionError(`Early stopping with a patience of ${patience} could never happen, because ${found}.`)
+}

@@ -1,0 +1,76 @@
+// What a run keeps while it goes on: checkpoints, the best adapter, and after a failure the adapter of the last state that was known to be good.
+
+import { type Adapter, checkFinite } from '../../adapters/adapter.ts'
+import { saveAdapter } from '../../adapters/files/peft.ts'
+import { NumericError } from '../../base/errors.ts'
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import type { ByteSink } from '../../formats/byte-source.ts'
+import { type Fingerprint, type RunState, writeCheckpoint } from './checkpoint.ts'
+import type { Snapshot, TrainEvent } from '../events.ts'
+
+/** What is kept of a run. */
+export interface KeptRun {
+  readonly adapter: Adapter
+  readonly state: RunState
+  readonly fingerprint: Fingerprint
+  readonly nextTurn: number
+}
+
+export const copyOf = (tensors: ReadonlyMap<string, F32Tensor>): Map<string, F32Tensor> =>
+  new Map([...tensors].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]))
+
+const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({ ...adapter, tensors })
+
+export function lastOf({ adapter, state }: Pick<KeptRun, 'adapter' | 'state'>): Snapshot {
+  const loss = state.validations.findLast(({ step }) => step === state.step)?.loss ?? state.steps.at(-1)?.loss ?? NaN
+  return { step: state.step, loss, adapter: withTensors(adapter, copyOf(state.parameters)) }
+}
+
+/** The adapter with the lowest validation loss; the last one where nothing was validated. */
+export function bestOf(run: Pick<KeptRun, 'adapter' | 'state'>): Snapshot {
+  const { best } = run.state
+  return best ? { step: best.step, loss: best.loss, adapter: withTensors(run.adapter, best.tensors) } : lastOf(run)
+}
+
+/** A sink's subfolder. */
+const folderIn = (sink: ByteSink, folder: string): ByteSink => ({
+  name: `${sink.name}/${folder}`,
+  write: (path, chunks) => sink.write(`${folder}/${path}`, chunks),
+})
+
+export interface Keeper {
+  /** Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping weights that are NaN or infinite. */
+  save(): AsyncGenerator<TrainEvent, void, void>
+  /** Writes an adapter as a PEFT folder beside the checkpoints. */
+  saveAdapter(name: 'best' | 'last', adapter: Adapter): Promise<void>
+  /** The error with what is left after it: the adapter of the last good state is written beside its checkpoint. */
+  afterFailure(error: NumericError): Promise<NumericError>
+}
+
+/** Without a sink nothing is written. */
+export function keeperOf({ adapter, state, fingerprint, nextTurn }: KeptRun, sink: ByteSink | undefined): Keeper {
+  let turn = nextTurn
+  let good = { step: state.step, tensors: state.step > 0 ? copyOf(state.parameters) : undefined }
+  const writeAdapter = async (name: string, kept: Adapter): Promise<void> => {
+    if (sink) await saveAdapter(kept, folderIn(sink, name))
+  }
+  return {
+    async *save() {
+      if (!sink || good.step === state.step) return
+      checkFinite({ tensors: state.parameters })
+      const path = await writeCheckpoint({ state, fingerprint }, sink, turn++)
+      good = { step: state.step, tensors: copyOf(state.parameters) }
+      yield { type: 'checkpoint-saved', step: state.step, path }
+    },
+    saveAdapter: writeAdapter,
+    async afterFailure(error) {
+      if (!sink || !good.tensors) return error
+      await writeAdapter('last', withTensors(adapter, good.tensors))
+      const best = state.best ? `, the best one, of step ${state.best.step}, in ${sink.name}/best` : ''
+      return new NumericError(
+        `${error.message} The last good state is that of step ${good.step}: its checkpoint, and its adapter in ${sink.name}/last${best}.`,
+        { cause: error },
+      )
+    },
+  }
+}

@@ -1,0 +1,135 @@
+// One optimiser step: gradients of its batches added up, checked, clipped, applied. Changes parameters only when all is finite.
+
+import { NumericError } from '../../base/errors.ts'
+import type { F32Tensor, Tensor } from '../../base/tensor.ts'
+import type { Batch } from '../batch.ts'
+import type { RunState } from './checkpoint.ts'
+import { clipByGlobalNorm, globalNorm } from './clip.ts'
+import type { NamedTensors } from '../objective/losses/loss.ts'
+import type { Optimizer } from '../optimizers/optimizer.ts'
+import type { Penalty } from '../penalty.ts'
+
+export interface StepRule {
+  readonly optimizer: Optimizer
+  readonly settings: object
+  /** Largest norm of all gradients together; 0 does not clip. */
+  readonly clip: number
+  /** What else pulls on the parameters; its value is no part of the loss. */
+  readonly penalty?: Penalty
+  /** What a parameter's learning rate is multiplied by. */
+  rateOf(key: string): number
+}
+
+/** What computes the gradients of one batch of rows, whatever the rows are. */
+export interface StepProgram<Rows = Batch> {
+  gradients(
+    batch: Rows,
+    parameters: ReadonlyMap<string, Tensor>,
+    options?: { dropoutSeed?: number },
+  ): Promise<{ loss: number; gradients: ReadonlyMap<string, Tensor>; outputs?: NamedTensors }>
+}
+
+type Gradients = Map<string, Pick<F32Tensor, 'data' | 'shape'>>
+
+function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
+  for (const [key, { data, shape }] of gradients) {
+    const values = data as Float32Array
+    const into = sum.get(key)?.data
+    if (!into) sum.set(key, { data: values, shape })
+    else for (let i = 0, size = into.length; i < size; i++) into[i]! += values[i]!
+  }
+}
+
+const notFinite = (step: number, what: string): NumericError =>
+  new NumericError(`Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`)
+
+/** Batches that are there, or built one after the other. */
+export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
+
+/** Loss and gradients of a step's batches together, and each batch's other outputs. Throws NumericError where the loss is NaN or infinite. */
+async function gradientsOf<Rows>(
+  batches: Batches<Rows>,
+  state: RunState,
+  program: StepProgram<Rows>,
+  seed: number,
+): Promise<{ loss: number; gradients: Gradients; outputs: NamedTensors[] }> {
+  const gradients: Gradients = new Map()
+  const outputs: NamedTensors[] = []
+  let [loss, i] = [0, 0]
+  for await (const batch of batches) {
+    // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws the same.
+    const dropoutSeed = (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
+    const part = await program.gradients(batch, state.parameters, { dropoutSeed })
+    loss += part.loss
+    addTo(gradients, part.gradients)
+    if (part.outputs) outputs.push(part.outputs)
+  }
+  return { loss, gradients, outputs }
+}
+
+/** A step that is worked out and not taken yet. */
+export interface MeasuredStep {
+  readonly loss: number
+  /** Before clipping. */
+  readonly gradientNorm: number
+  readonly gradients: Gradients
+  /** What the loss gives out beside itself, by batch. */
+  readonly outputs: readonly NamedTensors[]
+}
+
+/**
+ * Loss and clipped gradients of the step that comes next; nothing changes. The batches' label weights must add up to 1, so that the loss is the mean
+ * of a scored token. Throws NumericError naming the step when the loss or a gradient is NaN or infinite.
+ */
+export async function measureStep<Rows>(
+  batches: Batches<Rows>,
+  state: RunState,
+  program: StepProgram<Rows>,
+  { clip, penalty }: StepRule,
+  seed: number,
+): Promise<MeasuredStep> {
+  const step = state.step + 1
+  const { loss, gradients, outputs } = await gradientsOf(batches, state, program, seed)
+  if (!Number.isFinite(loss)) throw notFinite(step, `the loss is ${loss}`)
+  penalty?.add(state.parameters, gradients)
+  const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : globalNorm(gradients)
+  if (!Number.isFinite(gradientNorm)) {
+    const bad = [...gradients].filter(([, { data }]) => !data.every(Number.isFinite)).map(([key]) => key)
+    throw notFinite(step, `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`)
+  }
+  return { loss, gradientNorm, gradients, outputs }
+}
+
+/** Takes the step that was measured: `state` moves on in place. */
+export function applyStep(state: RunState, { gradients }: Pick<MeasuredStep, 'gradients'>, rule: StepRule, learningRate: number): void {
+  const step = state.step + 1
+  for (const [key, { data }] of gradients) {
+    const parameter = state.parameters.get(key)!
+    const slots = Object.entries(state.optimizer.get(key) ?? {}).map(([slot, tensor]) => [slot, tensor.data] as const)
+    rule.optimizer.update(
+      {
+        parameter: parameter.data,
+        gradient: data,
+        shape: parameter.shape,
+        state: Object.fromEntries(slots),
+        step,
+        learningRate: learningRate * rule.rateOf(key),
+      },
+      rule.settings,
+    )
+  }
+  state.step = step
+}
+
+/** Measures a step and takes it. Throws as `measureStep` does, before anything changes. */
+export async function takeStep<Rows>(
+  batches: Batches<Rows>,
+  state: RunState,
+  program: StepProgram<Rows>,
+  rule: StepRule,
+  { learningRate, seed }: { learningRate: number; seed: number },
+): Promise<{ loss: number; gradientNorm: number }> {
+  const measured = await measureStep(batches, state, program, rule, seed)
+  applyStep(state, measured, rule, learningRate)
+  return { loss: measured.loss, gradientNorm: measured.gradientNorm }
+}

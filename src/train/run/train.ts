@@ -1,0 +1,174 @@
+// Training: an adapter learns from data through the frozen base, step by step, and tells what happens as events.
+
+import { NumericError } from '../../base/errors.ts'
+import { divergenceOf, lossLimit } from './divergence.ts'
+import { outOfPatience } from './early-stopping.ts'
+import type { TrainEvent } from '../events.ts'
+import { consolidating } from '../ewc/consolidate.ts'
+import { completeEwc } from '../ewc/options.ts'
+import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
+import { bestOf, copyOf, keeperOf, type Keeper, lastOf } from './snapshots.ts'
+import type { NamedTensors } from '../objective/losses/loss.ts'
+import { scheduleOf, type TrainOptions, warmupOf } from '../options/options.ts'
+import { type PreparedRun, prepareRun } from './prepare.ts'
+import { learningRateFactor } from '../schedules/schedule-table.ts'
+import { speedometer, type Speedometer } from './speed.ts'
+import { applyStep, type MeasuredStep, measureStep } from './step.ts'
+
+type RunOptions = Pick<TrainOptions, 'checkpoint' | 'validation' | 'signal' | 'now'>
+type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
+
+/**
+ * Trains an adapter; iterate over the events, the last of which is 'train-end' with the adapter. Loss is the mean cross-entropy, in nats, of the
+ * tokens marked as labels, unless another loss is asked for. The same options and data give the same numbers; a run that was killed and goes on from its checkpoint gives them too.
+ * Throws what `prepareRun` throws, and NumericError naming the step where loss or gradient turn NaN or the loss stays too high:
+ * then the last good checkpoint and its adapter stay.
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
+  const run = await prepareRun(options)
+  yield run.ready
+  const program = await programOf(run, options)
+  try {
+    for await (const event of runSteps(run, program, options))
+      if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped') yield* endWithImportance(event, run, options)
+      else yield event
+  } finally {
+    await Promise.all([program.dispose(), run.objective.dispose()])
+  }
+}
+
+/** The run's program: its own, or one that an earlier run of the same shape has compiled. */
+function programOf({ adapter, objective, settings, trainable, weights }: PreparedRun, { model, programs }: TrainOptions) {
+  const { checkpointing, loss, lossOptions } = settings
+  const made = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable, checkpointing, loss: objective.graph }
+  if (!programs) return createGradientProgram(made)
+  const { peft: _peft, ...config } = adapter.config
+  const key = JSON.stringify([adapter.kind, config, trainable, checkpointing, loss, lossOptions])
+  return programs.take(made, key, createGradientProgram)
+}
+
+/** The end of a run that is asked to protect its task: with how much each weight of the best adapter mattered for it. */
+async function* endWithImportance(
+  end: Extract<TrainEvent, { type: 'train-end' }>,
+  { weights, data, settings }: PreparedRun,
+  { model, ewc }: TrainOptions,
+): AsyncGenerator<TrainEvent, void, void> {
+  const { decay, sample } = completeEwc(ewc ?? {})
+  const previous = ewc?.state && { previous: ewc.state }
+  const measuring = consolidating({
+    model,
+    adapter: end.adapter,
+    rows: data.rows,
+    weights,
+    seed: settings.seed,
+    decay,
+    sample,
+    ...previous,
+  })
+  let next = await measuring.next()
+  for (; !next.done; next = await measuring.next()) yield { type: 'importance-measured', ...next.value }
+  yield { ...end, ewc: next.value }
+}
+
+/** The steps of a prepared run, from where its state stands to the end, until validations run out of patience, or until the signal. */
+export async function* runSteps(run: PreparedRun, program: RunProgram, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
+  const { plan, state, settings } = run
+  const { checkpoint } = options
+  const keeper = keeperOf(run, checkpoint?.sink)
+  const isEarly = (): boolean => state.step < plan.steps && outOfPatience(state.validations, settings)
+  const goesOn = (): boolean => state.step < plan.steps && !isEarly() && options.signal?.aborted !== true
+  const speed = speedometer(options.now ?? (() => performance.now()))
+  try {
+    if (goesOn()) yield* run.objective.ahead([run.data, ...(run.validation ? [run.validation] : [])], options.signal)
+    while (goesOn()) yield* nextStep(run, program, options, keeper, speed)
+    yield* keeper.save()
+  } catch (error) {
+    throw error instanceof NumericError ? await keeper.afterFailure(error) : error
+  }
+  const [best, last] = [bestOf(run), lastOf(run)]
+  await keeper.saveAdapter('best', best.adapter)
+  await keeper.saveAdapter('last', last.adapter)
+  const reason = state.step === plan.steps ? 'finished' : isEarly() ? 'early-stopped' : 'stopped'
+  const history = { steps: state.steps, validations: state.validations }
+  yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
+}
+
+/** One step, and what is due around it. The state before it is saved once its own loss has shown that state to be sound. */
+async function* nextStep(
+  run: PreparedRun,
+  program: RunProgram,
+  { checkpoint, validation }: RunOptions,
+  keeper: Keeper,
+  speed: Speedometer,
+): AsyncGenerator<TrainEvent, void, void> {
+  const { plan, state, lossBounds } = run
+  const due = (everySteps: number | undefined): boolean => everySteps !== undefined && state.step % everySteps === 0
+  const measured = await measureNext(run, program, speed)
+  const isSound = measured.loss <= lossLimit(state.steps, lossBounds)
+  if (isSound && due(checkpoint?.everySteps)) yield* keeper.save()
+  yield applyNext(run, measured, speed)
+  if (!run.validation) return
+  const everySteps = validation?.everySteps
+  if (state.step < plan.steps && !(everySteps === undefined ? plan.endsEpoch(state.step) : due(everySteps))) return
+  const validated = await validate(run, run.validation, program)
+  yield validated
+  if (validated.isBest) await keeper.saveAdapter('best', bestOf(run).adapter)
+}
+
+/** Loss and gradients of the next step. Throws NumericError naming the step where they are not finite, or where losses stay too high. */
+async function measureNext(
+  { plan, data, state, rule, settings, objective, lossBounds }: PreparedRun,
+  program: RunProgram,
+  speed: Speedometer,
+): Promise<MeasuredStep> {
+  const step = state.step + 1
+  const plans = plan.batchesOf(step)
+  const tokens = plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
+  const measured = await speed.measure(tokens, () => measureStep(objective.batches(data, plans), state, program, rule, settings.seed))
+  const problem = divergenceOf(state.steps, measured.loss, lossBounds)
+  if (problem === undefined) return measured
+  throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`)
+}
+
+/** Takes the step that was measured. */
+function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer): TrainEvent {
+  const { settings, plan, state, rule } = run
+  const { loss, gradientNorm } = measured
+  const step = state.step + 1
+  const { schedule, settings: shape } = scheduleOf(settings)
+  const factor = learningRateFactor(schedule, shape, step, { steps: plan.steps, warmupSteps: warmupOf(settings, plan.steps) })
+  const learningRate = settings.learningRate * factor
+  speed.more(() => applyStep(state, measured, rule, learningRate))
+  state.steps.push({ step, learningRate, loss, gradientNorm })
+  return {
+    ...{ type: 'step-end', step, steps: plan.steps, epoch: plan.epochOf(step), learningRate, loss, gradientNorm },
+    ...run.objective.report(measured.outputs),
+    tokensPerSecond: speed.tokensPerSecond(),
+    secondsLeft: speed.secondsLeft(plan.steps - step),
+  }
+}
+
+/** Measures the loss on the validation data, and keeps the adapter where it is the lowest so far. Throws NumericError where it is not finite. */
+async function validate(
+  { state, objective }: PreparedRun,
+  held: NonNullable<PreparedRun['validation']>,
+  program: RunProgram,
+): Promise<Extract<TrainEvent, { type: 'validation-end' }>> {
+  let loss = 0
+  const outputs: NamedTensors[] = []
+  for await (const batch of objective.batches(held, held.batches)) {
+    if (!objective.reports) loss += await program.loss(batch, state.parameters)
+    else {
+      const measured = await program.measure(batch, state.parameters)
+      loss += measured.loss
+      outputs.push(measured.outputs)
+    }
+  }
+  const { step } = state
+  if (!Number.isFinite(loss))
+    throw new NumericError(`Training stopped after step ${step}: the validation loss is ${loss}. Lower the learning rate.`)
+  state.validations.push({ step, loss })
+  const isBest = !state.best || loss < state.best.loss
+  if (isBest) state.best = { step, loss, tensors: copyOf(state.parameters) }
+  return { type: 'validation-end', step, loss, ...objective.report(outputs), isBest }
+}

@@ -1,0 +1,38 @@
+// What a standalone adapter must not forget: the state that EWC pulls towards, after a task over vectors.
+
+import type { Adapter } from '../../adapters/adapter.ts'
+import { standaloneModel } from '../../adapters/vectors/model.ts'
+import { OptionError } from '../../base/errors.ts'
+import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
+import { folded } from '../ewc/consolidate.ts'
+import { loraSites } from '../ewc/sites.ts'
+import type { EwcState } from '../ewc/state.ts'
+
+export interface ConsolidateStandaloneOptions {
+  /** The adapter as the task's training left it. */
+  readonly adapter: Adapter
+  /** The task's examples. */
+  readonly data: EmbeddingDataset
+  /** What was protected before. */
+  readonly previous?: EwcState
+  /** How much earlier tasks still count: 1, unless given, as much as this one; 0 not at all. */
+  readonly decay?: number
+}
+
+/**
+ * Adds a task to what is protected. Of the squared error the curvature is known, no gradient need be sampled: ∂²L/∂ΔW_ij² = 2/D · E[x_j²] with the
+ * qualities as weights, so the importance of a column j is E[x_j²] over its mean, and rows matter alike. Throws UnsupportedError for an adapter that is
+ * no plain LoRA, OptionError for a decay out of range or data without quality.
+ */
+export function consolidateStandalone({ adapter, data, previous, decay = 1 }: ConsolidateStandaloneOptions): EwcState {
+  if (!(decay >= 0 && decay <= 1)) throw new OptionError(`EWC: decay must be from 0 to 1, got ${decay}.`)
+  const { width, inputs, quality } = data
+  if (!quality.some((value) => value > 0)) throw new OptionError(`EWC: ${data.name} has no example with a quality above 0.`)
+  const columns = new Float64Array(width)
+  quality.forEach((weight, n) => {
+    for (let j = 0; j < width; j++) columns[j]! += weight * inputs[n * width + j]! ** 2
+  })
+  const sites = loraSites(standaloneModel(width).graph, adapter)
+  const sums = { out: new Float64Array(width).fill(1), in: columns }
+  return folded(sites, adapter, new Map(sites.map(({ path }) => [path, sums])), previous, decay)
+}

@@ -1,0 +1,161 @@
+// Loss and gradients of LoRA on a standalone model by hand: its layers stand side by side, so all detours are products with one stack.
+//
+//     H = X·Aᵀ   Y = X + H·B   E = Y − T   G = 2/D · weights ⊙ E        A: [R, D]   B: [R, D], scaled   R the sum of all ranks
+//     ∂B = Hᵀ·G   ∂A = (G·Bᵀ)ᵀ·X
+//
+// Products in single precision. Knows no optimiser and no data.
+
+import { dropoutName, peftKey } from '../../adapters/keys.ts'
+import type { LoraConfig } from '../../adapters/kinds/lora-config.ts'
+import { lora, loraParts, rankAndScale } from '../../adapters/kinds/lora.ts'
+import type { StandaloneModel } from '../../adapters/vectors/model.ts'
+import { matrixOf, rowsOf, transpose, type Matrix } from '../../base/linalg/matrix.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { fastKernels } from '../../base/linalg/simd.ts'
+import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { modulesOf } from '../../graph/model-graph.ts'
+import { dropoutMasks } from './masks.ts'
+import type { StandaloneProgram } from './program.ts'
+import type { VectorBatch } from './vector-batch.ts'
+
+/** One layer's place in the stack. */
+interface Detour {
+  readonly a: string
+  readonly b: string
+  readonly mask: string
+  readonly first: number
+  readonly rank: number
+  readonly scale: number
+}
+
+function detoursOf({ graph }: StandaloneModel, config: LoraConfig): Detour[] {
+  const { prefix } = graph.blocks[0]!
+  let first = 0
+  return modulesOf(graph).flatMap((module) => {
+    if (lora.parameters(config, module).length === 0) return []
+    const { rank, scale } = rankAndScale(config, module)
+    const keys = { a: peftKey(`${module.path}.${loraParts.a}`), b: peftKey(`${module.path}.${loraParts.b}`) }
+    const detour = { ...keys, mask: prefix + dropoutName(module.path.slice(prefix.length)), first, rank, scale }
+    first += rank
+    return [detour]
+  })
+}
+
+/** to[r, i] = factor · from[i, r], or back: from [rows, columns] to [columns, rows]. */
+function transposeInto(to: Float32Array, from: Float32Array, rows: number, columns: number, factor: number): void {
+  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) to[column * rows + row] = factor * from[row * columns + column]! // prettier-ignore
+}
+
+/** Turns y into G in place, and gives the loss. */
+function errorInto(y: Float32Array, { rows, width, targets, weights }: VectorBatch): number {
+  let loss = 0
+  for (let n = 0; n < rows; n++) {
+    const weight = weights[n]! / width
+    let sum = 0
+    for (let i = n * width, end = i + width; i < end; i++) {
+      const error = y[i]! - targets[i]!
+      sum += error * error
+      y[i] = 2 * weight * error
+    }
+    loss += weight * sum
+  }
+  return loss
+}
+
+/** A layer's or all layers' rows of the stack, with what flows into them. */
+interface Lane {
+  readonly first: number
+  readonly rank: number
+  readonly x: Matrix<Float32Array> // [N, D]
+}
+
+/** All detours of one adapter; A and B are filled anew for every batch. */
+interface Stack {
+  readonly width: number // D
+  readonly detours: readonly Detour[]
+  readonly A: Matrix<Float32Array> // [R, D]
+  readonly B: Matrix<Float32Array> // [R, D]
+}
+
+const single = (rows: number, columns: number): Matrix<Float32Array> => matrixOf(rows, columns, new Float32Array(rows * columns))
+
+function fill({ detours, width, A, B }: Stack, parameters: ReadonlyMap<string, Tensor>): void {
+  for (const { a, b, first, rank, scale } of detours) {
+    A.data.set(parameters.get(a)!.data as Float32Array, first * width)
+    const part = B.data.subarray(first * width, (first + rank) * width)
+    transposeInto(part, parameters.get(b)!.data as Float32Array, width, rank, scale)
+  }
+}
+
+/** Without dropout, all layers see the same rows and are one lane. */
+function lanesOf({ detours, width, A }: Stack, { rows, inputs }: VectorBatch, masks: ReadonlyMap<string, Tensor>): Lane[] {
+  if (masks.size === 0) return [{ first: 0, rank: A.rows, x: matrixOf(rows, width, inputs) }]
+  return detours.map(({ mask, first, rank }) => {
+    const keep = masks.get(mask)!.data as Float32Array
+    const x = inputs.map((value, i) => value * keep[i]!)
+    return { first, rank, x: matrixOf(rows, width, x) }
+  })
+}
+
+/** Y in an array of its own, and each lane's H. */
+function forward(
+  { width, A, B }: Stack,
+  { rows, inputs }: VectorBatch,
+  lanes: readonly Lane[],
+): { y: Matrix<Float32Array>; lows: Matrix<Float32Array>[] } {
+  const { f32: kernel } = fastKernels()
+  const y = matrixOf(rows, width, inputs.slice())
+  const lows = lanes.map(({ first, rank, x }) => {
+    const low = single(rows, rank) // [N, R]
+    multiply(low, x, transpose(rowsOf(A, first, rank)), { kernel })
+    multiply(y, low, rowsOf(B, first, rank), { kernel, add: true })
+    return low
+  })
+  return { y, lows }
+}
+
+function backward(
+  { width, detours, A, B }: Stack,
+  error: Matrix<Float32Array>,
+  lanes: readonly Lane[],
+  lows: readonly Matrix<Float32Array>[],
+): Map<string, F32Tensor> {
+  const { f32: kernel } = fastKernels()
+  const [toA, toB] = [single(A.rows, width), single(A.rows, width)]
+  lanes.forEach(({ first, rank, x }, lane) => {
+    const back = single(error.rows, rank) // [N, R]
+    multiply(back, error, transpose(rowsOf(B, first, rank)), { kernel })
+    multiply(rowsOf(toA, first, rank), transpose(back), x, { kernel })
+    multiply(rowsOf(toB, first, rank), transpose(lows[lane]!), error, { kernel })
+  })
+  const gradients = new Map<string, F32Tensor>()
+  for (const { a, b, first, rank, scale } of detours) {
+    const part = ({ data }: Matrix<Float32Array>): Float32Array => data.subarray(first * width, (first + rank) * width)
+    const ofB = new Float32Array(width * rank)
+    transposeInto(ofB, part(toB), rank, width, scale)
+    gradients.set(a, f32([rank, width], part(toA)))
+    gradients.set(b, f32([width, rank], ofB))
+  }
+  return gradients
+}
+
+export function loraProgram(model: StandaloneModel, config: LoraConfig): StandaloneProgram {
+  const { width, graph } = model
+  const detours = detoursOf(model, config)
+  const rank = detours.reduce((sum, detour) => sum + detour.rank, 0)
+  const stack = { width, detours, A: single(rank, width), B: single(rank, width) }
+  return {
+    async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
+      fill(stack, parameters)
+      const lanes = lanesOf(stack, batch, dropoutMasks(graph.blocks, config, batch, dropoutSeed))
+      const { y, lows } = forward(stack, batch, lanes)
+      const loss = errorInto(y.data, batch)
+      return { loss, gradients: backward(stack, y, lanes, lows) }
+    },
+    async loss(batch, parameters) {
+      fill(stack, parameters)
+      return errorInto(forward(stack, batch, lanesOf(stack, batch, new Map())).y.data, batch)
+    },
+    dispose: async () => {},
+  }
+}

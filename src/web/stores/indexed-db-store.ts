@@ -1,0 +1,139 @@
+// Users' items in IndexedDB: one transaction for each call, which the browser orders between tabs. Knows nothing of what the bytes mean.
+
+import { GraftError } from '../../base/errors.ts'
+import { checkItem, checkUser, checkVersion, type ItemInfo, nextVersion, type UserStore } from '../../learn/store/user-store.ts'
+import { storageProblem } from './storage-errors.ts'
+
+interface Info {
+  readonly version: number
+  readonly sizeBytes: number
+}
+
+/** Two stores, so that listing reads no bytes. Both by [user, item]. */
+const [infos, contents] = ['infos', 'contents']
+const layout = 1
+
+/** Opens or makes the database of this name. Throws StorageError where the browser forbids it or a newer version made it. */
+export async function indexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {
+  const name = `IndexedDB ${databaseName}`
+  const database = await opened(name, databaseName)
+  const read = <T>(work: (stores: Stores) => Promise<T>): Promise<T> => inTransaction(database, 'readonly', `${name}: cannot be read`, work)
+  const write = <T>(work: (stores: Stores) => Promise<T>): Promise<T> =>
+    inTransaction(database, 'readwrite', `${name}: cannot be written`, work)
+  return {
+    name,
+    get: async (user, item) => {
+      check(user, item)
+      return read(async (stores) => {
+        const [info, bytes] = await Promise.all([
+          infoOf(stores, user, item),
+          settled<Uint8Array | undefined>(stores.contents.get([user, item])),
+        ])
+        return info && bytes && { bytes, version: info.version }
+      })
+    },
+    put: async (user, item, bytes, expected) => {
+      check(user, item)
+      const own = bytes.slice() // a view would be stored with the whole buffer behind it
+      return write(async (stores) => {
+        const found = (await infoOf(stores, user, item))?.version
+        checkVersion(name, user, item, found, expected)
+        const version = nextVersion(found, Math.random)
+        stores.infos.put({ version, sizeBytes: own.length } satisfies Info, [user, item])
+        stores.contents.put(own, [user, item])
+        return version
+      })
+    },
+    list: async (user) => {
+      checkUser(user)
+      return read((stores) => listed(stores, user))
+    },
+    delete: async (user, item, expected) => {
+      check(user, item)
+      await write(async (stores) => {
+        checkVersion(name, user, item, (await infoOf(stores, user, item))?.version, expected)
+        for (const store of Object.values(stores)) store.delete([user, item])
+      })
+    },
+    forget: async (user) => {
+      checkUser(user)
+      await write(async (stores) => {
+        for (const store of Object.values(stores)) store.delete(rangeOf(user))
+      })
+    },
+    users: async () => {
+      const keys = await read(({ infos: store }) => settled(store.getAllKeys()))
+      return [...new Set(keys.map((key) => (key as string[])[0]!))]
+    },
+    close: async () => database.close(),
+  }
+}
+
+interface Stores {
+  readonly infos: IDBObjectStore
+  readonly contents: IDBObjectStore
+}
+
+function check(user: string, item: string): void {
+  checkUser(user)
+  checkItem(item)
+}
+
+/** Every item of a user: lists sort behind texts, so [user, []] is behind them all. */
+const rangeOf = (user: string): IDBKeyRange => IDBKeyRange.bound([user], [user, []])
+
+const infoOf = ({ infos: store }: Stores, user: string, item: string): Promise<Info | undefined> => settled(store.get([user, item]))
+
+async function listed({ infos: store }: Stores, user: string): Promise<ItemInfo[]> {
+  const range = rangeOf(user)
+  const [keys, found] = await Promise.all([settled(store.getAllKeys(range)), settled<Info[]>(store.getAll(range))])
+  return keys.map((key, i) => ({ item: (key as string[])[1]!, ...found[i]! }))
+}
+
+function settled<T>(request: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener('success', () => resolve(request.result))
+    request.addEventListener('error', () => reject(request.error))
+  })
+}
+
+async function opened(name: string, databaseName: string): Promise<IDBDatabase> {
+  try {
+    const request = indexedDB.open(databaseName, layout)
+    request.addEventListener('upgradeneeded', () => {
+      for (const store of [infos, contents]) request.result.createObjectStore(store)
+    })
+    const database = await settled(request)
+    database.addEventListener('versionchange', () => database.close()) // another tab removes it or brings a newer layout
+    return database
+  } catch (cause) {
+    throw storageProblem(`${name}: cannot be opened`, cause)
+  }
+}
+
+/** The work's result once the transaction is on disk. The work may wait for its requests only. What it throws aborts the transaction. */
+async function inTransaction<T>(
+  database: IDBDatabase,
+  mode: IDBTransactionMode,
+  what: string,
+  work: (stores: Stores) => Promise<T>,
+): Promise<T> {
+  try {
+    const transaction = database.transaction([infos, contents], mode, { durability: 'strict' })
+    const done = new Promise<void>((resolve, reject) => {
+      transaction.addEventListener('complete', () => resolve())
+      transaction.addEventListener('abort', () => reject(transaction.error))
+    })
+    try {
+      const result = await work({ infos: transaction.objectStore(infos), contents: transaction.objectStore(contents) })
+      await done
+      return result
+    } catch (error) {
+      done.catch(() => undefined)
+      if (transaction.error === null && GraftError.isInstance(error)) transaction.abort()
+      throw error
+    }
+  } catch (cause) {
+    throw GraftError.isInstance(cause) ? cause : storageProblem(what, cause)
+  }
+}

@@ -1,0 +1,115 @@
+// Users' items in localStorage, as base64: some megabytes in all, and every call stops the page for as long as it takes. IndexedDB is the better place;
+// this one is for small states where nothing else is allowed. Knows nothing of what the bytes mean.
+
+import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import { quoted } from '../../formats/quote.ts'
+import { absent, checkItem, checkUser, checkVersion, nextVersion, type StoredItem, type UserStore } from '../../learn/store/user-store.ts'
+import { storageProblem } from './storage-errors.ts'
+import { caughtUp, inTurn } from './tab-lock.ts'
+
+/**
+ * A store in the entries `<prefix>/<user>/<item>` of this site's localStorage. Tabs take turns through the Web Locks API, which browsers give to
+ * pages from https or this machine only; throws UnsupportedError elsewhere, because a lost turn would be a lost state.
+ */
+export function localStorageStore(prefix = 'graft-users'): UserStore {
+  const name = `localStorage ${prefix}`
+  if (typeof navigator === 'undefined' || navigator.locks === undefined)
+    throw new UnsupportedError(`${name}: tabs cannot take turns without Web Locks, which pages get only over https or from this machine.`)
+  const { keyOf, keysFrom, read, startOf, versionOf, write } = entriesOf(name, prefix)
+  return {
+    name,
+    get: async (user, item) => {
+      const key = keyOf(user, item)
+      await caughtUp(key, () => versionOf(key))
+      return read(key)
+    },
+    put: async (user, item, bytes, expected) => {
+      const key = keyOf(user, item)
+      const own = bytes.slice() // turns may come late
+      return write(user, key, (found) => {
+        checkVersion(name, user, item, found, expected)
+        const version = nextVersion(found === absent ? undefined : found, Math.random)
+        guarded(`${name}: cannot be written`, () => localStorage.setItem(key, `${version} ${base64(own)}`))
+        return version
+      })
+    },
+    list: async (user) => {
+      const start = startOf(user)
+      return keysFrom(start).map((key) => {
+        const { bytes, version } = read(key)!
+        return { item: key.slice(start.length), version, sizeBytes: bytes.length }
+      })
+    },
+    delete: async (user, item, expected) => {
+      const key = keyOf(user, item)
+      await write(user, key, (found) => {
+        checkVersion(name, user, item, found, expected)
+        localStorage.removeItem(key)
+        return absent
+      })
+    },
+    forget: async (user) => {
+      for (const key of keysFrom(startOf(user))) await write(user, key, () => (localStorage.removeItem(key), absent))
+    },
+    users: async () => {
+      const names = keysFrom(`${prefix}/`).map((key) => decodeURIComponent(key.slice(prefix.length + 1).split('/')[0]!))
+      return [...new Set(names)]
+    },
+    close: async () => undefined,
+  }
+}
+
+/** The entries of a store as this tab sees them, and turns to write them. */
+function entriesOf(name: string, prefix: string) {
+  const startOf = (user: string): string => {
+    checkUser(user)
+    return `${prefix}/${encodeURIComponent(user)}/`
+  }
+  const keyOf = (user: string, item: string): string => {
+    checkItem(item)
+    return startOf(user) + item
+  }
+  const read = (key: string): StoredItem | undefined => {
+    const text = guarded(`${name}: cannot be read`, () => localStorage.getItem(key))
+    return text === null ? undefined : decoded(key, text)
+  }
+  const versionOf = (key: string): number => read(key)?.version ?? absent
+  const write = (user: string, key: string, work: (found: number) => number): Promise<number> =>
+    inTurn(
+      `${prefix}/${user}`,
+      key,
+      () => versionOf(key),
+      () => work(versionOf(key)),
+    )
+  const keysFrom = (start: string): string[] =>
+    guarded(`${name}: cannot be read`, () => Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)!))
+      .filter((key) => key.startsWith(start))
+      .sort()
+  return { keyOf, keysFrom, read, startOf, versionOf, write }
+}
+
+function guarded<T>(what: string, work: () => T): T {
+  try {
+    return work()
+  } catch (cause) {
+    throw storageProblem(what, cause)
+  }
+}
+
+const charactersAtOnce = 0x8000 // arguments of one call; more overflow the stack in some browsers
+
+function base64(bytes: Uint8Array): string {
+  let text = ''
+  for (let i = 0; i < bytes.length; i += charactersAtOnce) text += String.fromCharCode(...bytes.subarray(i, i + charactersAtOnce))
+  return btoa(text)
+}
+
+function decoded(key: string, text: string): StoredItem {
+  const match = /^(\d{1,16}) ([A-Za-z0-9+/]*={0,2})$/.exec(text)
+  try {
+    if (match) return { version: Number(match[1]), bytes: Uint8Array.from(atob(match[2]!), (character) => character.charCodeAt(0)) }
+  } catch {
+    // refused below
+  }
+  throw new FormatError(`localStorage: the entry ${quoted(key)} is none of Graft's or was changed; remove it to go on.`)
+}
