@@ -8,7 +8,7 @@ import { createModel } from '../../runtime/index.ts'
 import { row, type Benchmark, type BenchmarkContext } from './benchmark.ts'
 import { llamaFiles, type LlamaFiles } from './gguf-files.ts'
 import { llamaReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase } from '../../../bench/studies/synthetic.ts'
+import { syntheticAdapter, syntheticBase } from './synthetic.ts'
 
 const [promptTokens, newTokens] = [256, 96]
 const prompt = Array.from({ length: promptTokens }, (_, i) => 100 + ((i * 37) % 20000))

@@ -9,7 +9,7 @@ import { nodeBackend } from '../../node/backend.ts'
 import { createModel, type Model } from '../../runtime/index.ts'
 import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
 import { pythonReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase } from '../../../bench/studies/synthetic.ts'
+import { syntheticAdapter, syntheticBase } from './synthetic.ts'
 
 const prompt = [[100, 137, 174]]
 

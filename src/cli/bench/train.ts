@@ -11,9 +11,9 @@ import { SyntheticDataGenerator, trainStandalone } from '../../train/index.ts'
 import type { Batch } from '../../train/batch.ts'
 import { nodeBackend } from '../../node/backend.ts'
 import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { realRows } from '../../../bench/studies/train-real.ts'
+import { realRows } from './train-real.ts'
 import { pythonReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase, syntheticWeights } from '../../../bench/studies/synthetic.ts'
+import { syntheticAdapter, syntheticBase, syntheticWeights } from './synthetic.ts'
 
 const [N, T] = [4, 128]
 

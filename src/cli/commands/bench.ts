@@ -7,28 +7,32 @@ import { rate } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const bench = defineCommand({
-  name: 'bench',
-  summary: 'benchmarks: training and decoding, beside PEFT and llama.cpp where installed',
-  usage: '[name]',
-  words: [0, 1],
-  options: {},
-  examples: [
-    { command: 'graft bench', about: 'the list of benchmarks, and what each needs for its reference' },
-    { command: 'graft bench train', about: 'training speed on the shape of SmolLM2-135M' },
-    { command: 'graft bench decode --json > decode.json', about: 'one JSON value, for keeping' },
-  ],
-  async run({ words: [name], terminal }) {
-    const { benchmarks } = await import('../bench/benchmark-table.ts')
-    if (name === undefined) return list([...benchmarks.values()], terminal)
-    const benchmark = benchmarks.get(name)
-    if (benchmark) return measure(benchmark, terminal)
-    const meant = nearest(name, [...benchmarks.keys()])
-    throw new UsageError(
-      `there is no benchmark ${JSON.stringify(name)}; there are ${[...benchmarks.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
-    )
-  },
-})
+/** The command over a table of benchmarks; the table is loaded when the command runs, because its modules are heavy. */
+export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, Benchmark>>) =>
+  defineCommand({
+    name: 'bench',
+    summary: 'benchmarks: training and decoding, beside PEFT and llama.cpp where installed',
+    usage: '[name]',
+    words: [0, 1],
+    options: {},
+    examples: [
+      { command: 'graft bench', about: 'the list of benchmarks, and what each needs for its reference' },
+      { command: 'graft bench train', about: 'training speed on the shape of SmolLM2-135M' },
+      { command: 'graft bench decode --json > decode.json', about: 'one JSON value, for keeping' },
+    ],
+    async run({ words: [name], terminal }) {
+      const benchmarks = await loadTable()
+      if (name === undefined) return list([...benchmarks.values()], terminal)
+      const benchmark = benchmarks.get(name)
+      if (benchmark) return measure(benchmark, terminal)
+      const meant = nearest(name, [...benchmarks.keys()])
+      throw new UsageError(
+        `there is no benchmark ${JSON.stringify(name)}; there are ${[...benchmarks.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
+      )
+    },
+  })
+
+export const bench = createBenchCommand(async () => (await import('../bench/benchmark-table.ts')).benchmarks)
 
 function list(all: readonly Benchmark[], { print }: Terminal) {
   const rows = all.map(({ name, summary, needs }) => [name, summary, needs])

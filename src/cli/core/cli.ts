@@ -3,7 +3,6 @@
 import { GraftError, ManifestError } from '../../base/errors.ts'
 import { parseArguments, wantsJson } from './arguments.ts'
 import { type Command, UsageError } from '../command.ts'
-import { commands } from '../command-table.ts'
 import { commandHelp, overview } from './help.ts'
 import { nearest } from '../../base/suggest.ts'
 import { createStyle, type Style } from '../ui/style.ts'
@@ -23,16 +22,20 @@ export interface Surroundings {
 }
 
 /** Runs one command line; never throws. */
-export async function runCli(args: readonly string[], surroundings: Surroundings): Promise<number> {
+export async function runCli(
+  args: readonly string[],
+  surroundings: Surroundings,
+  commands: ReadonlyMap<string, Command>,
+): Promise<number> {
   const { stdout, environment } = surroundings
   const [name, ...rest] = args
   const style = createStyle(stdout, environment)
   try {
-    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return await printHelp(rest[0], surroundings, style)
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return await printHelp(rest[0], surroundings, style, commands)
     if (name === '--version' || name === '-v') return printLine(stdout, surroundings.version)
-    return await runCommand(commandNamed(name), rest, surroundings, style)
+    return await runCommand(commandNamed(name, commands), rest, surroundings, style)
   } catch (error) {
-    return report(error, args, surroundings)
+    return report(error, args, surroundings, commands)
   }
 }
 
@@ -41,15 +44,15 @@ function printLine(stream: OutputStream, text: string): number {
   return 0
 }
 
-async function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style): Promise<number> {
+async function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style, commands: ReadonlyMap<string, Command>): Promise<number> {
   const text =
     name === undefined || name.startsWith('-')
       ? overview([...commands.values()], version, style)
-      : await commandHelp(commandNamed(name), style)
+      : await commandHelp(commandNamed(name, commands), style)
   return printLine(stdout, text)
 }
 
-function commandNamed(name: string): Command {
+function commandNamed(name: string, commands: ReadonlyMap<string, Command>): Command {
   const command = commands.get(name)
   if (command) return command
   const meant = nearest(name, [...commands.keys()])
@@ -75,7 +78,7 @@ async function runCommand(
 }
 
 /** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
-function report(error: unknown, args: readonly string[], { stdout, stderr, environment, signal }: Surroundings): number {
+function report(error: unknown, args: readonly string[], { stdout, stderr, environment, signal }: Surroundings, commands: ReadonlyMap<string, Command>): number {
   const usage = error instanceof UsageError || error instanceof ManifestError
   const stopped = signal.aborted && error === signal.reason
   const expected = usage || stopped || GraftError.isInstance(error)

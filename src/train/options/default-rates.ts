@@ -1,4 +1,4 @@
-// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see docs/train.md; `graft bench rates` measures anew.
+// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see docs/train.md; `npm run bench -- rates` measures anew.
 
 /** With AdamW. Kinds that only scale or prompt have few numbers, and each of them must move far. */
 export const usualRates: Readonly<Record<string, number>> = {

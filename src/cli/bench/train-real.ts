@@ -4,18 +4,18 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { huggingFaceCopy } from '../../src/node/models/hugging-face-copy.ts'
-import type { LoadedModel } from '../../src/node/model.ts'
-import { loadModel } from '../../src/node/model.ts'
-import { resolveModel } from '../../src/node/models/resolve.ts'
-import { readDataFile } from '../../src/node/data.ts'
-import { snipsExamples, snipsSettings } from '../../src/cli/quickstart/snips.ts'
-import { train } from '../../src/train/run/train.ts'
-import { row, type BenchmarkContext, type BenchmarkRow } from '../../src/cli/bench/benchmark.ts'
-import { pythonText } from '../../src/cli/bench/reference.ts'
+import { huggingFaceCopy } from '../../node/models/hugging-face-copy.ts'
+import type { LoadedModel } from '../../node/model.ts'
+import { loadModel } from '../../node/model.ts'
+import { resolveModel } from '../../node/models/resolve.ts'
+import { readDataFile } from '../../node/data.ts'
+import { snipsExamples, snipsSettings } from '../quickstart/snips.ts'
+import { train } from '../../train/run/train.ts'
+import { row, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
+import { pythonText } from './reference.ts'
 
 const rows = 160
-const data = fileURLToPath(new URL('../../examples/data/snips_json', import.meta.url))
+const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.meta.url))
 
 /** Real tokens a second of each step after the first two, which warm up. A shared beginning counts for each of its rows. */
 async function ours(model: LoadedModel): Promise<number[]> {

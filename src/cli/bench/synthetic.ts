@@ -1,14 +1,14 @@
 // Models of SmolLM2-135M's shape with random weights, so that benchmarks run anywhere.
 
-import { createAdapter, type Adapter } from '../../src/adapters/index.ts'
-import { random } from '../../src/base/random.ts'
-import { f32, sizeOf, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
-import { quants } from '../../src/formats/quants/quant-table.ts'
-import type { TensorStore } from '../../src/formats/tensor-store.ts'
-import type { BaseModel } from '../../src/graph/base-model.ts'
-import { buildModelGraph } from '../../src/graph/build-model.ts'
-import { weightsOf } from '../../src/graph/model-graph.ts'
-import { architectureOf } from '../../src/graph/models/architecture-table.ts'
+import { createAdapter, type Adapter } from '../../adapters/index.ts'
+import { random } from '../../base/random.ts'
+import { f32, sizeOf, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { quants } from '../../formats/quants/quant-table.ts'
+import type { TensorStore } from '../../formats/tensor-store.ts'
+import type { BaseModel } from '../../graph/base-model.ts'
+import { buildModelGraph } from '../../graph/build-model.ts'
+import { weightsOf } from '../../graph/model-graph.ts'
+import { architectureOf } from '../../graph/models/architecture-table.ts'
 
 const shape = {
   ...{

@@ -1,0 +1,12 @@
+// `npm run bench -- [name]`: the benchmarks of `graft bench` and the studies beside this file.
+
+import { createBenchCommand } from '../src/cli/commands/bench.ts'
+import { runProcess } from '../src/cli/core/run-process.ts'
+
+const bench = createBenchCommand(async () => {
+  const { benchmarks } = await import('../src/cli/bench/benchmark-table.ts')
+  const { studies } = await import('./studies/study-table.ts')
+  return new Map([...benchmarks, ...studies])
+})
+
+await runProcess(['bench', ...process.argv.slice(2)], new Map([['bench', bench]]))

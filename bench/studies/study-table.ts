@@ -1,0 +1,12 @@
+// The table of studies: research programs that need a checkout, Python or hours. They are not part of the package.
+
+import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
+import { forgetting } from './forgetting.ts'
+import { learn } from './learn.ts'
+import { qlora } from './qlora.ts'
+import { rates } from './rates.ts'
+import { thumbs } from './thumbs.ts'
+
+export const studies: ReadonlyMap<string, Benchmark> = new Map(
+  [qlora, forgetting, learn, thumbs, rates].map((study) => [study.name, study]),
+)
