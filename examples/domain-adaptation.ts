@@ -9,20 +9,33 @@ const model = await loadModel('stories260k', { threads: 1 })
 const learner = createLearner({ model, slow: { rank: 8, epochs: 2, learningRate: 3e-3 } })
 const user = 'office'
 
-const lines = (await readFile(new URL('data/snips_json/train.jsonl', import.meta.url), 'utf8')).split('\n', 60)
+const lines = (
+  await readFile(new URL('data/snips_json/train.jsonl', import.meta.url), 'utf8')
+).split('\n', 60)
 const all: Example[] = lines.map((line) => {
   const { text, json } = JSON.parse(line) as { text: string; json: object }
   return { prompt: `${text}\n`, completion: JSON.stringify(json) }
 })
-const [turns, unseen] = [all.slice(0, 44), all.slice(44)]
+const turns = all.slice(0, 44)
+const unseen = all.slice(44)
 /** What the model was good at before, and must stay good at. */
 const general: Example[] = [
-  { prompt: 'Once upon a time', completion: ', there was a little girl named Lily. She loved to play outside in the park.' },
-  { prompt: 'One day', completion: ', Tom and his mom went to the zoo. They saw a big lion and a small bird.' },
-  { prompt: 'The dog', completion: ' was very happy. He ran to the ball and played with it all day.' },
+  {
+    prompt: 'Once upon a time',
+    completion: ', there was a little girl named Lily. She loved to play outside in the park.',
+  },
+  {
+    prompt: 'One day',
+    completion: ', Tom and his mom went to the zoo. They saw a big lion and a small bird.',
+  },
+  {
+    prompt: 'The dog',
+    completion: ' was very happy. He ran to the ball and played with it all day.',
+  },
 ]
 
-const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
+const mean = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 const shown = (nats: number): string => nats.toFixed(2).padStart(10)
 
 async function loss(who: string, examples: readonly Example[]): Promise<number> {
@@ -45,10 +58,15 @@ for (const [i, turn] of turns.entries()) {
   if (i % 3 < 2) await learner.learn({ user, ...(await ownStory(i)) })
 }
 const half = turns.length >> 1
-const row = (name: string, first: number, second: number): void => console.log(name.padEnd(26) + shown(first) + shown(second))
+const row = (name: string, first: number, second: number): void =>
+  console.log(name.padEnd(26) + shown(first) + shown(second))
 
 console.log('nats a token                 1st half  2nd half')
-row('frozen model', await loss('nobody', turns.slice(0, half)), await loss('nobody', turns.slice(half)))
+row(
+  'frozen model',
+  await loss('nobody', turns.slice(0, half)),
+  await loss('nobody', turns.slice(half)),
+)
 row('learning from each turn', mean(losses.slice(0, half)), mean(losses.slice(half)))
 
 console.log('\nnats a token                   unseen   stories')

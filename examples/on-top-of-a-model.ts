@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import { MicroLora } from '../src/micro/index.ts'
 import { loadModel } from '../src/node/index.ts'
 
-const lines = (await readFile(new URL('data/snips_json/train.jsonl', import.meta.url), 'utf8')).split('\n', 500)
+const lines = (
+  await readFile(new URL('data/snips_json/train.jsonl', import.meta.url), 'utf8')
+).split('\n', 500)
 const requests = lines.map((line) => {
   const { text, json } = JSON.parse(line) as { text: string; json: { intent: string } }
   return { text, intent: json.intent }
@@ -21,7 +23,9 @@ await model.dispose()
 const width = shape[1]!
 
 /** Embeddings of one model all point much the same way; what tells requests apart is the difference from the mean of the first hundred. */
-const middle = Float32Array.from({ length: width }, (_, j) => Array.from({ length: 100 }, (__, i) => data[i * width + j]! / 100).reduce((a, b) => a + b, 0)) // prettier-ignore
+const middle = Float32Array.from({ length: width }, (_, j) =>
+  Array.from({ length: 100 }, (__, i) => data[i * width + j]! / 100).reduce((a, b) => a + b, 0),
+)
 function embedding(i: number): Float32Array {
   const vector = Float32Array.from({ length: width }, (_, j) => data[i * width + j]! - middle[j]!)
   const length = Math.hypot(...vector)
@@ -34,7 +38,16 @@ const softmax = (values: Float32Array): Float32Array => {
   return exponentials.map((value) => value / sum)
 }
 const choice = (values: Float32Array): number => values.indexOf(Math.max(...values))
-const router = (): MicroLora => new MicroLora({ inFeatures: width, outFeatures: intents.length, rank: 4, optimizer: 'adam', bias: true, trustRadius: 1, seed: 1 }) // prettier-ignore
+const router = (): MicroLora =>
+  new MicroLora({
+    inFeatures: width,
+    outFeatures: intents.length,
+    rank: 4,
+    optimizer: 'adam',
+    bias: true,
+    trustRadius: 1,
+    seed: 1,
+  })
 
 /** Requests pass once; each is routed before anything is learned from it. Returns how many of each hundred went where they should. */
 function learn(lora: MicroLora, feedback: 'corrections' | 'thumbs', rate: number): number[] {
@@ -42,19 +55,25 @@ function learn(lora: MicroLora, feedback: 'corrections' | 'thumbs', rate: number
   requests.forEach(({ intent }, i) => {
     const input = embedding(i)
     const scores = lora.forward(input)
-    const [routed, wanted] = [choice(scores), intents.indexOf(intent)]
+    const routed = choice(scores)
+    const wanted = intents.indexOf(intent)
     if (routed === wanted) right[Math.floor(i / 100)]!++
     // Somebody who says where it should have gone gives a gradient, softmax − one-hot; a thumb only says how good the choice was.
-    if (feedback === 'corrections') lora.adapt(input, { gradient: softmax(scores).map((p, k) => (k === wanted ? p - 1 : p)) })
+    if (feedback === 'corrections')
+      lora.adapt(input, { gradient: softmax(scores).map((p, k) => (k === wanted ? p - 1 : p)) })
     else lora.adapt(input, { emitted: routed, verdict: routed === wanted ? 'good' : 'bad' })
     lora.applyUpdates(rate)
   })
   return right
 }
 
-const [corrected, judged] = [router(), router()]
-const show = (name: string, right: readonly number[]): void => console.log(name.padEnd(14) + right.map((count) => `${count} %`.padStart(7)).join('')) // prettier-ignore
-console.log(`${intents.length} places to go to; right of each hundred requests, routed before learning from them`)
+const corrected = router()
+const judged = router()
+const show = (name: string, right: readonly number[]): void =>
+  console.log(name.padEnd(14) + right.map((count) => `${count} %`.padStart(7)).join(''))
+console.log(
+  `${intents.length} places to go to; right of each hundred requests, routed before learning from them`,
+)
 show('corrections', learn(corrected, 'corrections', 0.02))
 show('thumbs', learn(judged, 'thumbs', 0.003))
 
@@ -62,7 +81,9 @@ const folder = await mkdtemp(join(tmpdir(), 'graft-router-'))
 const path = join(folder, 'router.safetensors')
 await writeFile(path, corrected.toSafetensors())
 const again = await MicroLora.fromSafetensors(await readFile(path))
-const same = requests.filter((_, i) => choice(again.forward(embedding(i))) === choice(corrected.forward(embedding(i)))).length
+const same = requests.filter(
+  (_, i) => choice(again.forward(embedding(i))) === choice(corrected.forward(embedding(i))),
+).length
 console.log(
   `saved, ${corrected.statistics().parameters} parameters; restored, it routes ${same} of ${requests.length} requests to the same place`,
 )

@@ -4,15 +4,34 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Adapter, createRole, HotSwap, standaloneForward, type StandaloneForward } from '../src/adapters/index.ts'
+import {
+  type Adapter,
+  createRole,
+  HotSwap,
+  standaloneForward,
+  type StandaloneForward,
+} from '../src/adapters/index.ts'
 import { merge } from '../src/merge/index.ts'
 import { loadAdapter, saveAdapter } from '../src/node/adapters.ts'
-import { datasetHash, type EmbeddingDataset, joinDatasets, selectExamples, splitDataset, SyntheticDataGenerator, trainStandalone, type StandaloneOptions } from '../src/train/index.ts' // prettier-ignore
+import {
+  datasetHash,
+  type EmbeddingDataset,
+  joinDatasets,
+  selectExamples,
+  splitDataset,
+  SyntheticDataGenerator,
+  trainStandalone,
+  type StandaloneOptions,
+} from '../src/train/index.ts'
 
 const width = 768
 const rows: [step: string, milliseconds: string, what: string][] = []
 
-async function step<Result>(name: string, work: () => Promise<Result> | Result, say: (result: Result) => string): Promise<Result> {
+async function step<Result>(
+  name: string,
+  work: () => Promise<Result> | Result,
+  say: (result: Result) => string,
+): Promise<Result> {
   const start = performance.now()
   const result = await work()
   rows.push([name, (performance.now() - start).toFixed(1), say(result)])
@@ -34,17 +53,47 @@ function errorOf(forward: StandaloneForward, { inputs, targets }: EmbeddingDatas
 const shown = (value: number): string => value.toFixed(4)
 
 const generator = new SyntheticDataGenerator(width, 42)
-const fresh = await step('create', () => createRole('coder', width, { seed: 1 }), ({ tensors }) => `coder, ${tensors.size} tensors`) // prettier-ignore
-const data = await step('1,000 examples', () => generator.generate('coder', 1000), ({ quality }) => `width ${width}, best quality ${Math.max(...quality).toFixed(2)}`) // prettier-ignore
-const parts = await step('split', () => splitDataset(data, { seed: 1 }), ({ train: kept, validation }) => `${kept.quality.length} to learn from, ${validation.quality.length} held back`) // prettier-ignore
+const fresh = await step(
+  'create',
+  () => createRole('coder', width, { seed: 1 }),
+  ({ tensors }) => `coder, ${tensors.size} tensors`,
+)
+const data = await step(
+  '1,000 examples',
+  () => generator.generate('coder', 1000),
+  ({ quality }) => `width ${width}, best quality ${Math.max(...quality).toFixed(2)}`,
+)
+const parts = await step(
+  'split',
+  () => splitDataset(data, { seed: 1 }),
+  ({ train: kept, validation }) =>
+    `${kept.quality.length} to learn from, ${validation.quality.length} held back`,
+)
 
-const coder = await step('train quick', () => train({ adapter: fresh, data: parts.train, validation: parts.validation, preset: 'quick' }), ({ loss }) => `validation loss ${shown(loss)}`) // prettier-ignore
+const coder = await step(
+  'train quick',
+  () => train({ adapter: fresh, data: parts.train, validation: parts.validation, preset: 'quick' }),
+  ({ loss }) => `validation loss ${shown(loss)}`,
+)
 const forward = standaloneForward(coder.adapter, width)
-await step('forward', () => errorOf(forward, parts.validation), (error) => `error ${shown(error)}, without the adapter ${shown(errorOf((x) => x, parts.validation))}`) // prettier-ignore
+await step(
+  'forward',
+  () => errorOf(forward, parts.validation),
+  (error) =>
+    `error ${shown(error)}, without the adapter ${shown(errorOf((x) => x, parts.validation))}`,
+)
 
 const reviews = generator.generate('reviewer', 1000)
-const reviewer = await step('train another', () => train({ adapter: createRole('reviewer', width), data: reviews, preset: 'quick' }), ({ loss }) => `reviewer, loss ${shown(loss)}`) // prettier-ignore
-const mixed = await step('merge 0.7 / 0.3', () => merge([coder.adapter, reviewer.adapter], { method: 'weighted', weights: [0.7, 0.3] }), (adapter) => `rank ${(adapter.config as { rank?: number }).rank}`) // prettier-ignore
+const reviewer = await step(
+  'train another',
+  () => train({ adapter: createRole('reviewer', width), data: reviews, preset: 'quick' }),
+  ({ loss }) => `reviewer, loss ${shown(loss)}`,
+)
+const mixed = await step(
+  'merge 0.7 / 0.3',
+  () => merge([coder.adapter, reviewer.adapter], { method: 'weighted', weights: [0.7, 0.3] }),
+  (adapter) => `rank ${(adapter.config as { rank?: number }).rank}`,
+)
 
 const swap = new HotSwap(forward)
 const begun = swap.run(async (active) => {
@@ -52,30 +101,61 @@ const begun = swap.run(async (active) => {
   return errorOf(active, parts.validation)
 })
 await swap.prepare(standaloneForward(mixed, width))
-await step('swap', () => void swap.swap(), () => `a pass is still running on the old one: ${swap.isSwapping}`) // prettier-ignore
-const [before, after] = [await begun, await swap.run((active) => errorOf(active, parts.validation))]
+await step(
+  'swap',
+  () => void swap.swap(),
+  () => `a pass is still running on the old one: ${swap.isSwapping}`,
+)
+const before = await begun
+const after = await swap.run((active) => errorOf(active, parts.validation))
 rows.push(['', '', `begun before: ${shown(before)}, begun after: ${shown(after)}`])
-await step('roll back', () => swap.rollBack(), () => `the coder again: ${swap.active === forward}`) // prettier-ignore
+await step(
+  'roll back',
+  () => swap.rollBack(),
+  () => `the coder again: ${swap.active === forward}`,
+)
 
 const folder = await mkdtemp(join(tmpdir(), 'graft-example-'))
-await step('save', () => saveAdapter(coder.adapter, folder), () => 'as PEFT saves adapters') // prettier-ignore
-const loaded = await step('load', () => loadAdapter(folder), ({ metadata }) => `${metadata?.['name']}: ${metadata?.['tags']}`) // prettier-ignore
+await step(
+  'save',
+  () => saveAdapter(coder.adapter, folder),
+  () => 'as PEFT saves adapters',
+)
+const loaded = await step(
+  'load',
+  () => loadAdapter(folder),
+  ({ metadata }) => `${metadata?.['name']}: ${metadata?.['tags']}`,
+)
 await rm(folder, { recursive: true })
-if (loaded.metadata?.['data_sha256'] !== (await datasetHash(parts.train))) throw new Error('the adapter does not know its data')
+if (loaded.metadata?.['data_sha256'] !== (await datasetHash(parts.train)))
+  throw new Error('the adapter does not know its data')
 
 // What users rated since is work of another sort, which the coder never saw. Some of the old beside it keeps the old.
-const { train: rated, validation: unseen } = splitDataset(generator.generate('researcher', 80), { seed: 1 })
+const { train: rated, validation: unseen } = splitDataset(generator.generate('researcher', 80), {
+  seed: 1,
+})
 const old = selectExamples(
   parts.train,
   Array.from({ length: 64 }, (_, i) => i),
 )
 const feedback = joinDatasets('feedback', [rated, old])
 const adapt = { adapter: loaded, data: feedback, steps: 5, rows: 32, learningRate: 0.002 }
-const adapted = await step('adapt, 5 steps', () => train(adapt), ({ loss }) => `64 rated examples and 64 old ones, loss ${shown(loss)}`) // prettier-ignore
+const adapted = await step(
+  'adapt, 5 steps',
+  () => train(adapt),
+  ({ loss }) => `64 rated examples and 64 old ones, loss ${shown(loss)}`,
+)
 await swap.prepare(standaloneForward(adapted.adapter, width))
-await step('swap in', () => swap.swap(), (out) => `error on new work ${shown(errorOf(swap.active, unseen))}, before ${shown(errorOf(out, unseen))}`) // prettier-ignore
+await step(
+  'swap in',
+  () => swap.swap(),
+  (out) =>
+    `error on new work ${shown(errorOf(swap.active, unseen))}, before ${shown(errorOf(out, unseen))}`,
+)
 rows.push(['', '', `on its own work ${shown(errorOf(swap.active, parts.validation))}`])
 
-const [wide, narrow] = [Math.max(...rows.map(([name]) => name.length)), Math.max(...rows.map(([, ms]) => ms.length), 2)]
+const wide = Math.max(...rows.map(([name]) => name.length))
+const narrow = Math.max(...rows.map(([, ms]) => ms.length), 2)
 console.log(`${'step'.padEnd(wide)}  ${'ms'.padStart(narrow)}  result`)
-for (const [name, ms, what] of rows) console.log(`${name.padEnd(wide)}  ${ms.padStart(narrow)}  ${what}`)
+for (const [name, ms, what] of rows)
+  console.log(`${name.padEnd(wide)}  ${ms.padStart(narrow)}  ${what}`)

@@ -6,10 +6,12 @@ import { loadModel } from '../src/node/index.ts'
 
 const model = await loadModel('stories260k', { threads: 1 })
 const learner = createLearner({ model })
-const [judged, unseen] = [
-  ['Once upon a time, there was a', 'In a small house there lived a', 'There was once a'],
-  ['One day, a', 'On Sunday a'],
+const judged = [
+  'Once upon a time, there was a',
+  'In a small house there lived a',
+  'There was once a',
 ]
+const unseen = ['One day, a', 'On Sunday a']
 const likes = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(text)
 
 interface Answer {
@@ -19,7 +21,12 @@ interface Answer {
 
 async function answer(user: string, opening: string, seed: number): Promise<Answer> {
   let text = ''
-  for await (const event of learner.generate(opening, { user, maxTokens: 14, temperature: 0.8, seed })) {
+  for await (const event of learner.generate(opening, {
+    user,
+    maxTokens: 14,
+    temperature: 0.8,
+    seed,
+  })) {
     if (event.type === 'generation-end') text = event.text
     if (event.type === 'turn-end') return { text, turn: event.turn }
   }
@@ -29,11 +36,13 @@ async function answer(user: string, opening: string, seed: number): Promise<Answ
 /** The share of a user's answers that Ada would like; nothing is learned. */
 async function liked(user: string, openings: readonly string[], count = 24): Promise<string> {
   let good = 0
-  for (let i = 0; i < count; i++) good += Number(likes((await answer(user, openings[i % openings.length]!, 5000 + i)).text))
+  for (let i = 0; i < count; i++)
+    good += Number(likes((await answer(user, openings[i % openings.length]!, 5000 + i)).text))
   return `${((100 * good) / count).toFixed(0)} %`.padStart(6)
 }
 
-const [before, unseenBefore] = [await liked('ada', judged), await liked('ada', unseen)]
+const before = await liked('ada', judged)
+const unseenBefore = await liked('ada', unseen)
 const opinions = { up: 0, down: 0 }
 for (let i = 0; i < 48; i++) {
   const { text, turn } = await answer('ada', judged[i % judged.length]!, i)

@@ -9,12 +9,15 @@ import { Checkpoints, microLoraOf, stateOfMicroLora, UserPool } from '../src/lea
 import { MicroLora } from '../src/micro/index.ts'
 import { sqliteStore } from '../src/node/stores/sqlite-store.ts'
 
-const [users, inMemory, width] = [1000, 16, 32]
+const users = 1000
+const inMemory = 16
+const width = 32
 const folder = await mkdtemp(join(tmpdir(), 'graft-users-'))
 const path = join(folder, 'users.sqlite')
 const store = await sqliteStore(path)
 
-const make = (): MicroLora => new MicroLora({ inFeatures: width, outFeatures: width, rank: 2, momentum: 0.9, seed: 1 })
+const make = (): MicroLora =>
+  new MicroLora({ inFeatures: width, outFeatures: width, rank: 2, momentum: 0.9, seed: 1 })
 const sizeBytes = make().toSafetensors().length
 const makePool = (checkpoints: Checkpoints): UserPool<MicroLora> =>
   new UserPool({
@@ -29,8 +32,10 @@ const makePool = (checkpoints: Checkpoints): UserPool<MicroLora> =>
 
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
 /** What user i wants to hear. */
-const wish = (i: number): Float32Array => Float32Array.from({ length: width }, (_, j) => Math.cos(i + j))
-const error = (lora: MicroLora, i: number): number => lora.forward(input).reduce((sum, y, j) => sum + (y - wish(i)[j]!) ** 2, 0) / width
+const wish = (i: number): Float32Array =>
+  Float32Array.from({ length: width }, (_, j) => Math.cos(i + j))
+const error = (lora: MicroLora, i: number): number =>
+  lora.forward(input).reduce((sum, y, j) => sum + (y - wish(i)[j]!) ** 2, 0) / width
 
 const pool = makePool(new Checkpoints(store))
 let most = 0
@@ -45,14 +50,19 @@ for (let i = 0; i < users; i++) {
   most = Math.max(most, pool.users.length)
 }
 await pool.flush()
-console.log(`${users} users taught, at most ${most} in memory, ${((await stat(path)).size / users / 1024).toFixed(1)} KB of file each`)
+console.log(
+  `${users} users taught, at most ${most} in memory, ${((await stat(path)).size / users / 1024).toFixed(1)} KB of file each`,
+)
 
-let [sum, untaught] = [0, 0]
+let sum = 0
+let untaught = 0
 for (let i = 0; i < users; i += 50) {
   sum += await pool.use(`user ${i}`, (lora) => error(lora, i))
   untaught += error(make(), i)
 }
-console.log(`error of twenty of them ${(sum / 20).toFixed(3)}, untaught ${(untaught / 20).toFixed(3)}`)
+console.log(
+  `error of twenty of them ${(sum / 20).toFixed(3)}, untaught ${(untaught / 20).toFixed(3)}`,
+)
 
 // Another process has the same user: the later writer is told, and nothing is lost.
 const other = makePool(new Checkpoints(store))
@@ -74,7 +84,11 @@ try {
 const history = new Checkpoints(store)
 await history.open('user 7')
 const versions = await history.list('user 7')
-for (const info of versions) if ('time' in info) console.log(`checkpoint ${info.sequence}: ${info.form}, ${info.whole ? 'whole' : 'changes'}, ${info.sizeBytes} bytes`) // prettier-ignore
+for (const info of versions)
+  if ('time' in info)
+    console.log(
+      `checkpoint ${info.sequence}: ${info.form}, ${info.whole ? 'whole' : 'changes'}, ${info.sizeBytes} bytes`,
+    )
 await history.restore('user 7', versions[0]!.sequence, Date.now())
 console.log(`restored; now there are ${(await history.list('user 7')).length}`)
 await store.close()

@@ -69,13 +69,22 @@ export function sumOfExponentials(row: usize, blocks: i32, tops: usize, top: f32
     }
     s0 = f32x4.add(s0, s1)
     total = f64x2.add(total, f64x2.promote_low_f32x4(s0))
-    total = f64x2.add(total, f64x2.promote_low_f32x4(i8x16.shuffle(s0, s0, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15)))
+    total = f64x2.add(
+      total,
+      f64x2.promote_low_f32x4(
+        i8x16.shuffle(s0, s0, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15),
+      ),
+    )
   }
   return f64x2.extract_lane(total, 0) + f64x2.extract_lane(total, 1)
 }
 
 function lanes(v: v128): i32 {
-  return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + (i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3))
+  return (
+    i32x4.extract_lane(v, 0) +
+    i32x4.extract_lane(v, 1) +
+    (i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3))
+  )
 }
 
 function dot(row: v128, query: usize, sum: v128): v128 {
@@ -95,7 +104,13 @@ export function products(query: usize, rows: usize, count: i32, stride: i32, sum
 }
 
 /** The same for four queries, one after the other: a row is read once. sums: [4, count]. */
-export function productsOfFour(queries: usize, rows: usize, count: i32, stride: i32, sums: usize): void {
+export function productsOfFour(
+  queries: usize,
+  rows: usize,
+  count: i32,
+  stride: i32,
+  sums: usize,
+): void {
   const next = (<usize>stride) << 1
   const sumsNext = (<usize>count) << 2
   for (let i = 0; i < count; i++, sums += 4) {
@@ -108,13 +123,25 @@ export function productsOfFour(queries: usize, rows: usize, count: i32, stride: 
       const row = v128.load(rows)
       const low = i16x8.extend_low_i8x16_s(row)
       const high = i16x8.extend_high_i8x16_s(row)
-      a = i32x4.add(a, i32x4.add(i32x4.dot_i16x8_s(low, v128.load(q)), i32x4.dot_i16x8_s(high, v128.load(q, 16))))
+      a = i32x4.add(
+        a,
+        i32x4.add(i32x4.dot_i16x8_s(low, v128.load(q)), i32x4.dot_i16x8_s(high, v128.load(q, 16))),
+      )
       const r = q + next
-      b = i32x4.add(b, i32x4.add(i32x4.dot_i16x8_s(low, v128.load(r)), i32x4.dot_i16x8_s(high, v128.load(r, 16))))
+      b = i32x4.add(
+        b,
+        i32x4.add(i32x4.dot_i16x8_s(low, v128.load(r)), i32x4.dot_i16x8_s(high, v128.load(r, 16))),
+      )
       const s = r + next
-      c = i32x4.add(c, i32x4.add(i32x4.dot_i16x8_s(low, v128.load(s)), i32x4.dot_i16x8_s(high, v128.load(s, 16))))
+      c = i32x4.add(
+        c,
+        i32x4.add(i32x4.dot_i16x8_s(low, v128.load(s)), i32x4.dot_i16x8_s(high, v128.load(s, 16))),
+      )
       const t = s + next
-      d = i32x4.add(d, i32x4.add(i32x4.dot_i16x8_s(low, v128.load(t)), i32x4.dot_i16x8_s(high, v128.load(t, 16))))
+      d = i32x4.add(
+        d,
+        i32x4.add(i32x4.dot_i16x8_s(low, v128.load(t)), i32x4.dot_i16x8_s(high, v128.load(t, 16))),
+      )
     }
     store<i32>(sums, lanes(a))
     store<i32>(sums + sumsNext, lanes(b))

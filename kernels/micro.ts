@@ -29,7 +29,11 @@ function madd(a: v128, b: v128, c: v128): v128 {
 
 function sum(a: v128, b: v128): f32 {
   const c = f32x4.add(a, b)
-  return f32x4.extract_lane(c, 0) + f32x4.extract_lane(c, 1) + (f32x4.extract_lane(c, 2) + f32x4.extract_lane(c, 3))
+  return (
+    f32x4.extract_lane(c, 0) +
+    f32x4.extract_lane(c, 1) +
+    (f32x4.extract_lane(c, 2) + f32x4.extract_lane(c, 3))
+  )
 }
 
 const zero = f32x4.splat(0)
@@ -116,7 +120,8 @@ function outerRow(at: usize, u: v128, x: usize, end: usize): void {
 
 function project(rank: usize, rows: usize, x: usize, out: usize, n: usize, scale: f32): f32 {
   let squared: f32 = 0
-  for (; rank > 4; rank -= 4, rows += n << 4, out += 16) squared += projectRows<Four>(rows, x, out, n, scale)
+  for (; rank > 4; rank -= 4, rows += n << 4, out += 16)
+    squared += projectRows<Four>(rows, x, out, n, scale)
   if (rank === 1) return squared + projectRows<One>(rows, x, out, n, scale)
   if (rank === 2) return squared + projectRows<Two>(rows, x, out, n, scale)
   if (rank === 3) return squared + projectRows<Three>(rows, x, out, n, scale)
@@ -133,10 +138,21 @@ function expand(rank: usize, rows: usize, u: usize, y: usize, n: usize): void {
 
 function outer(rank: usize, rows: usize, u: usize, x: usize, n: usize): void {
   const row = n << 2
-  for (let r: usize = 0; r < rank; r++, rows += row) outerRow(rows, v128.load32_splat(u + (r << 2)), x, rows + row)
+  for (let r: usize = 0; r < rank; r++, rows += row)
+    outerRow(rows, v128.load32_splat(u + (r << 2)), x, rows + row)
 }
 
-export function forward(rank: i32, a: usize, b: usize, x: usize, u: usize, y: usize, nIn: usize, nOut: usize, scale: f32): f32 {
+export function forward(
+  rank: i32,
+  a: usize,
+  b: usize,
+  x: usize,
+  u: usize,
+  y: usize,
+  nIn: usize,
+  nOut: usize,
+  scale: f32,
+): f32 {
   const squared = project(rank, a << 2, x << 2, u << 2, nIn, scale)
   expand(rank, b << 2, u << 2, y << 2, nOut)
   return squared
@@ -167,7 +183,14 @@ function rowAt(rows: usize, place: usize, row: usize): usize {
   return rows + <usize>load<f32>(place) * row
 }
 
-export function gather(rows: usize, places: usize, weights: usize, count: i32, y: usize, n: usize): void {
+export function gather(
+  rows: usize,
+  places: usize,
+  weights: usize,
+  count: i32,
+  y: usize,
+  n: usize,
+): void {
   rows <<= 2
   places <<= 2
   weights <<= 2
@@ -196,7 +219,8 @@ export function gather(rows: usize, places: usize, weights: usize, count: i32, y
       v128.store(at, y1, 16)
     }
   }
-  for (; count > 0; count--, places += 4, weights += 4) outerRow(y, v128.load32_splat(weights), rowAt(rows, places, row), end)
+  for (; count > 0; count--, places += 4, weights += 4)
+    outerRow(y, v128.load32_splat(weights), rowAt(rows, places, row), end)
 }
 
 export function squares(at: usize, n: usize): f32 {
@@ -324,6 +348,9 @@ export function watch(f: usize, g: usize, n: usize, keep: f32, share: f32): void
   const end = f + (n << 2)
   for (; f < end; f += 16, g += 16) {
     const own = v128.load(g)
-    v128.store(f, madd(f32x4.splat(keep), v128.load(f), f32x4.mul(f32x4.splat(share), f32x4.mul(own, own))))
+    v128.store(
+      f,
+      madd(f32x4.splat(keep), v128.load(f), f32x4.mul(f32x4.splat(share), f32x4.mul(own, own))),
+    )
   }
 }

@@ -2,7 +2,16 @@
 // `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's exports after a folder got its index.ts, and with --schema the
 // manifest's schema after a kind, an optimiser, a schedule, a loss or a metric got another option, and with --kernels the compiled kernels/.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, cpSync, existsSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { exportsOf } from './exports.mjs'
@@ -35,14 +44,20 @@ function build() {
   rmSync(target, { recursive: true, force: true })
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
   for (const project of ['tsconfig.build.json', 'tsconfig.build-web.json']) {
-    const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'scripts', project)], { stdio: 'inherit' })
+    const { status } = spawnSync(
+      process.execPath,
+      [compiler, '-p', join(root, 'scripts', project)],
+      { stdio: 'inherit' },
+    )
     if (status !== 0) return status ?? 1
   }
   rewriteDeclarations()
   const assets = copyAssets()
   const command = join(target, 'cli', 'main.js')
   if (existsSync(command)) chmodSync(command, 0o755)
-  console.error(`build: ${globSync('**/*.js', { cwd: target }).length} modules and ${assets} other files in dist/`)
+  console.error(
+    `build: ${globSync('**/*.js', { cwd: target }).length} modules and ${assets} other files in dist/`,
+  )
   return 0
 }
 
@@ -74,7 +89,8 @@ async function writeKernels() {
   for (const [written, path] of Object.entries(kernelSources)) {
     const { text, sizes } = await compiledKernels(root, written)
     writeFileSync(join(root, path), text)
-    for (const [name, sizeBytes] of Object.entries(sizes)) console.error(`build: ${name}: ${sizeBytes} bytes`)
+    for (const [name, sizeBytes] of Object.entries(sizes))
+      console.error(`build: ${name}: ${sizeBytes} bytes`)
     console.error(`build: ${path} rewritten`)
   }
   return 0

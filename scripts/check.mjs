@@ -17,7 +17,11 @@ const stageTimeoutMs = (long ? 60 : 12) * 60_000
 /** Runs a tool under this Node with its output passed through; gives its exit code, or 1 when it had to be stopped. */
 function runTool(path, args, environment = {}) {
   return new Promise((done) => {
-    const child = spawn(process.execPath, [tool(path), ...args], { cwd: root, stdio: 'inherit', env: { ...process.env, ...environment } })
+    const child = spawn(process.execPath, [tool(path), ...args], {
+      cwd: root,
+      stdio: 'inherit',
+      env: { ...process.env, ...environment },
+    })
     const timer = setTimeout(() => {
       console.error(`check: stopped after ${stageTimeoutMs / 60_000} minutes`)
       child.kill('SIGKILL')
@@ -34,11 +38,15 @@ const plain =
   (path, ...runs) =>
   async () => {
     const failures = []
-    for (const args of runs) if ((await runTool(path, args)) !== 0) failures.push(`${path.split('/')[0]} ${args.join(' ')}`)
+    for (const args of runs)
+      if ((await runTool(path, args)) !== 0)
+        failures.push(`${path.split('/')[0]} ${args.join(' ')}`)
     return { passed: runs.length - failures.length, failed: failures.length, skipped: [], failures }
   }
 
-const testFiles = globSync(['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'], { cwd: root })
+const testFiles = globSync(['src/**/*.test.ts', 'bench/**/*.test.ts', 'test/**/*.test.ts'], {
+  cwd: root,
+})
   .map((path) => path.replaceAll('\\', '/'))
   .filter((path) => long || !path.endsWith('.long.test.ts'))
   .sort()
@@ -51,13 +59,26 @@ const tests =
     if (files.length === 0) return { passed: 0, failed: 0, skipped: [], failures: [] }
     const reportPath = join(scratch, 'report.json')
     rmSync(reportPath, { force: true })
-    const reporters = ['--reporter=default', `--reporter=${join(root, 'scripts', 'vitest-report.mjs')}`]
+    const reporters = [
+      '--reporter=default',
+      `--reporter=${join(root, 'scripts', 'vitest-report.mjs')}`,
+    ]
     const limits = [`--testTimeout=${timeoutMs}`, `--hookTimeout=${timeoutMs}`]
     const environment = { GRAFT_REPORT: reportPath, GRAFT_LONG: long ? '1' : '' }
-    const code = await runTool('vitest/vitest.mjs', ['run', ...reporters, ...limits, ...files], environment)
+    const code = await runTool(
+      'vitest/vitest.mjs',
+      ['run', ...reporters, ...limits, ...files],
+      environment,
+    )
     const report = existsSync(reportPath) ? JSON.parse(readFileSync(reportPath, 'utf8')) : undefined
-    const result = report ?? { passed: 0, failed: 1, skipped: [], failures: [`vitest ended with ${code} and without a report`] }
-    if (code !== 0 && result.failed === 0) return { ...result, failed: 1, failures: [`vitest ended with ${code}`] }
+    const result = report ?? {
+      passed: 0,
+      failed: 1,
+      skipped: [],
+      failures: [`vitest ended with ${code} and without a report`],
+    }
+    if (code !== 0 && result.failed === 0)
+      return { ...result, failed: 1, failures: [`vitest ended with ${code}`] }
     return result
   }
 
@@ -66,7 +87,11 @@ const packagingFile = 'test/packaging.test.ts'
 const isParity = (path) => path.startsWith('test/') && path.includes('parity')
 const isBrowser = (path) => path.startsWith('test/browser/')
 const isEndToEnd = (path) =>
-  path.startsWith('test/') && !isParity(path) && !isBrowser(path) && !houseFiles.includes(path) && path !== packagingFile
+  path.startsWith('test/') &&
+  !isParity(path) &&
+  !isBrowser(path) &&
+  !houseFiles.includes(path) &&
+  path !== packagingFile
 
 /** In this order: what is cheap and often wrong first. Every test file belongs to exactly one stage. */
 const stages = {
@@ -74,7 +99,10 @@ const stages = {
   lint: plain('oxlint/bin/oxlint', ['--deny-warnings']),
   types: plain(
     'typescript/bin/tsc',
-    ...['tsconfig.core.json', 'tsconfig.json', 'tsconfig.web.json', 'test/browser'].map((path) => ['-p', path]),
+    ...['tsconfig.core.json', 'tsconfig.json', 'tsconfig.web.json', 'test/browser'].map((path) => [
+      '-p',
+      path,
+    ]),
   ),
   house: tests((path) => houseFiles.includes(path)),
   unit: tests((path) => !path.startsWith('test/')),
@@ -95,7 +123,8 @@ async function runStage(name) {
 function judgeSkips(result) {
   const bare = result.skipped.filter(({ reason }) => reason === '')
   const failures = bare.map(
-    ({ name }) => `${name}: skipped without a reason; call skip('reason') in the test or put [skip: reason] in its name`,
+    ({ name }) =>
+      `${name}: skipped without a reason; call skip('reason') in the test or put [skip: reason] in its name`,
   )
   return {
     ...result,
@@ -106,11 +135,17 @@ function judgeSkips(result) {
 }
 
 function printSummary(results) {
-  const row = (...cells) => cells.map((cell, i) => (i === 0 ? String(cell).padEnd(12) : String(cell).padStart(9))).join('')
+  const row = (...cells) =>
+    cells.map((cell, i) => (i === 0 ? String(cell).padEnd(12) : String(cell).padStart(9))).join('')
   console.log(`\n${row('stage', 'passed', 'failed', 'skipped', 'seconds')}`)
-  for (const r of results) console.log(row(r.name, r.passed, r.failed, r.skipped.length, r.seconds.toFixed(1)))
+  for (const r of results)
+    console.log(row(r.name, r.passed, r.failed, r.skipped.length, r.seconds.toFixed(1)))
   const sum = (pick) => results.reduce((total, result) => total + pick(result), 0)
-  const [passed, failed, skipped] = [sum((r) => r.passed), sum((r) => r.failed), sum((r) => r.skipped.length)]
+  const [passed, failed, skipped] = [
+    sum((r) => r.passed),
+    sum((r) => r.failed),
+    sum((r) => r.skipped.length),
+  ]
   console.log(row('all', passed, failed, skipped, sum((r) => r.seconds).toFixed(1)))
   const failures = results.flatMap((r) => r.failures.map((failure) => `  ${r.name}: ${failure}`))
   if (failures.length > 0) console.log(`\nfailed:\n${failures.join('\n')}`)
@@ -123,11 +158,14 @@ function printSummary(results) {
 async function main() {
   const unknown = wanted.filter((name) => !(name in stages))
   if (unknown.length > 0) {
-    console.error(`check: no stage named ${unknown.join(', ')}; there are: ${Object.keys(stages).join(', ')}`)
+    console.error(
+      `check: no stage named ${unknown.join(', ')}; there are: ${Object.keys(stages).join(', ')}`,
+    )
     return 2
   }
   const results = []
-  for (const name of wanted.length > 0 ? wanted : Object.keys(stages)) results.push(judgeSkips(await runStage(name)))
+  for (const name of wanted.length > 0 ? wanted : Object.keys(stages))
+    results.push(judgeSkips(await runStage(name)))
   return printSummary(results) === 0 ? 0 : 1
 }
 

@@ -17,9 +17,18 @@ const entry = (folder) => ({
 export function exportsOf(root) {
   const source = join(root, 'src')
   const folders = readdirSync(source, { withFileTypes: true })
-    .filter((item) => item.isDirectory() && !notExported.includes(item.name) && existsSync(join(source, item.name, 'index.ts')))
+    .filter(
+      (item) =>
+        item.isDirectory() &&
+        !notExported.includes(item.name) &&
+        existsSync(join(source, item.name, 'index.ts')),
+    )
     .map((item) => item.name)
     .sort()
   const main = existsSync(join(source, 'index.ts')) ? { '.': entry('.') } : {}
-  return { ...main, ...Object.fromEntries(folders.map((name) => [`./${name}`, entry(name)])), './package.json': './package.json' }
+  return {
+    ...main,
+    ...Object.fromEntries(folders.map((name) => [`./${name}`, entry(name)])),
+    './package.json': './package.json',
+  }
 }

@@ -15,11 +15,14 @@ const variants = { simdModule: [], relaxedSimdModule: ['--enable', 'relaxed-simd
 
 async function compile(root, source, options) {
   const written = new Map()
-  const { error, stderr } = await asc.main([source, '--outFile', 'out.wasm', ...always, ...options], {
-    readFile: (name) => (name === source ? readFileSync(join(root, name), 'utf8') : null),
-    writeFile: (name, contents) => void written.set(name, contents),
-    listFiles: () => [],
-  })
+  const { error, stderr } = await asc.main(
+    [source, '--outFile', 'out.wasm', ...always, ...options],
+    {
+      readFile: (name) => (name === source ? readFileSync(join(root, name), 'utf8') : null),
+      writeFile: (name, contents) => void written.set(name, contents),
+      listFiles: () => [],
+    },
+  )
   if (error) throw new Error(`${source} does not compile: ${error.message}\n${stderr}`)
   return Buffer.from(written.get('out.wasm'))
 }

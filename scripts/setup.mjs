@@ -24,7 +24,9 @@ class SetupError extends Error {}
 /** Runs npm and returns its exit status and everything it printed. */
 function npm(args, cwd = root) {
   // npm tells its own place to the scripts it runs; outside of npm, the one on the path has to do.
-  const cli = process.env['npm_execpath']?.endsWith('npm-cli.js') ? process.env['npm_execpath'] : undefined
+  const cli = process.env['npm_execpath']?.endsWith('npm-cli.js')
+    ? process.env['npm_execpath']
+    : undefined
   const [command, first] = cli ? [process.execPath, [cli]] : ['npm', []]
   const result = spawnSync(command, [...first, ...args], {
     cwd,
@@ -33,7 +35,10 @@ function npm(args, cwd = root) {
     maxBuffer: 64 << 20,
     env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip', NODE_ENV: 'development' },
   })
-  if (result.error) throw new SetupError(`npm could not be started (${result.error.message}). Install npm 10 or newer and try again.`)
+  if (result.error)
+    throw new SetupError(
+      `npm could not be started (${result.error.message}). Install npm 10 or newer and try again.`,
+    )
   return { status: result.status ?? 1, output: `${result.stdout}${result.stderr}` }
 }
 
@@ -53,10 +58,19 @@ function installedAsLocked(lockText) {
 function install() {
   say('installing the packages that package-lock.json names (once, about half a minute) ...')
   // No package of ours needs its install script but `node`, which placeNode() looks after whatever npm's settings allow.
-  const args = ['ci', '--ignore-scripts', '--include=dev', '--prefer-offline', '--no-audit', '--no-fund']
+  const args = [
+    'ci',
+    '--ignore-scripts',
+    '--include=dev',
+    '--prefer-offline',
+    '--no-audit',
+    '--no-fund',
+  ]
   const { status, output } = npm(args)
   if (status === 0) return
-  const shown = output.split('\n').filter((line) => line.startsWith('npm error') && line.trim() !== 'npm error')
+  const shown = output
+    .split('\n')
+    .filter((line) => line.startsWith('npm error') && line.trim() !== 'npm error')
   const reasons = (shown.length ? shown : output.trim().split('\n')).slice(0, 20).join('\n')
   throw new SetupError(
     `npm ci ended with ${status}:\n${reasons}\nA package registry must be within reach once; then run the same command again.`,
@@ -72,13 +86,21 @@ const runs = (path) => {
 function placeNode() {
   if (existsSync(pinnedNode) && runs(pinnedNode)) return linkNode()
   const folder = join(modules, 'node')
-  if (!existsSync(folder)) throw new SetupError('package-lock.json names no package `node`, which brings the pinned Node 24.')
+  if (!existsSync(folder))
+    throw new SetupError(
+      'package-lock.json names no package `node`, which brings the pinned Node 24.',
+    )
   const { version } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
   say(`fetching Node ${version} for this project (once) ...`)
   const script = spawnSync(process.execPath, ['installArchSpecificPackage.js'], {
     cwd: folder,
     encoding: 'utf8',
-    env: { ...process.env, npm_config_ignore_scripts: 'true', npm_config_audit: 'false', npm_config_fund: 'false' },
+    env: {
+      ...process.env,
+      npm_config_ignore_scripts: 'true',
+      npm_config_audit: 'false',
+      npm_config_fund: 'false',
+    },
   })
   if (existsSync(pinnedNode) && runs(pinnedNode)) return linkNode()
   if (majorOf(process.version) >= neededMajor)
@@ -101,7 +123,11 @@ function linkNode() {
 function prepare() {
   const lockText = readFileSync(join(root, 'package-lock.json'), 'utf8')
   const stamp = `${createHash('sha256').update(lockText).digest('hex')} ${process.platform} ${process.arch}\n`
-  if (readIfThere(stampPath) === stamp && (existsSync(pinnedNode) || majorOf(process.version) >= neededMajor)) return
+  if (
+    readIfThere(stampPath) === stamp &&
+    (existsSync(pinnedNode) || majorOf(process.version) >= neededMajor)
+  )
+    return
   rmSync(stampPath, { force: true }) // an interrupted set-up must not look like a finished one
   if (!installedAsLocked(lockText)) install()
   placeNode()
@@ -114,10 +140,16 @@ function handOver(script, args) {
   const child = spawn(node, [script, ...args], { stdio: 'inherit' })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     // A terminal sends SIGINT and SIGHUP to the whole group, so the child has it already.
-    process.on(signal, () => (process.stdin.isTTY && signal !== 'SIGTERM' ? undefined : child.kill(signal)))
+    process.on(signal, () =>
+      process.stdin.isTTY && signal !== 'SIGTERM' ? undefined : child.kill(signal),
+    )
   }
-  child.on('error', (error) => fail(`${node} could not be started: ${error.message}. Remove node_modules and try again.`))
-  child.on('exit', (code, signal) => process.exit(signal ? 128 + constants.signals[signal] : (code ?? 1)))
+  child.on('error', (error) =>
+    fail(`${node} could not be started: ${error.message}. Remove node_modules and try again.`),
+  )
+  child.on('exit', (code, signal) =>
+    process.exit(signal ? 128 + constants.signals[signal] : (code ?? 1)),
+  )
 }
 
 function fail(message) {
@@ -126,7 +158,8 @@ function fail(message) {
 }
 
 const [script, ...args] = process.argv.slice(2)
-if (majorOf(process.version) < 20) fail(`this Node is ${process.version}; 20 or newer is needed to set the project up.`)
+if (majorOf(process.version) < 20)
+  fail(`this Node is ${process.version}; 20 or newer is needed to set the project up.`)
 if (script === undefined) fail('usage: node scripts/setup.mjs <script> [arguments...]')
 try {
   prepare()

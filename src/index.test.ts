@@ -3,12 +3,33 @@ import { describe, expect, it } from 'vitest'
 import * as main from './index.ts'
 import * as node from './node/index.ts'
 
-const errors = ['ContextLengthError', 'DataError', 'FormatError', 'GraftError', 'MismatchError', 'NotFoundError', 'NumericError', 'OptionError', 'ShapeError', 'StorageError', 'UnsupportedError'] // prettier-ignore
+const errors = [
+  'ContextLengthError',
+  'DataError',
+  'FormatError',
+  'GraftError',
+  'MismatchError',
+  'NotFoundError',
+  'NumericError',
+  'OptionError',
+  'ShapeError',
+  'StorageError',
+  'UnsupportedError',
+]
 
 describe('the entries', () => {
   it('graftlm exports exactly these', () => {
     expect(Object.keys(main).sort()).toEqual(
-      [...errors, 'adapterKinds', 'createAdapter', 'loadAdapter', 'merge', 'mergeMethods', 'saveAdapter', 'train'].sort(),
+      [
+        ...errors,
+        'adapterKinds',
+        'createAdapter',
+        'loadAdapter',
+        'merge',
+        'mergeMethods',
+        'saveAdapter',
+        'train',
+      ].sort(),
     )
   })
   it('graftlm/node has the same names, and models', () => {
@@ -31,7 +52,9 @@ describe('the entries', () => {
   })
   it('every error is a GraftError of its own name', () => {
     for (const name of errors.filter((each) => each !== 'MismatchError')) {
-      const error = new (main as unknown as Record<string, new (message: string) => Error>)[name]!('what failed')
+      const error = new (main as unknown as Record<string, new (message: string) => Error>)[name]!(
+        'what failed',
+      )
       expect(error).toBeInstanceOf(main.GraftError)
       expect(error.name).toBe(name)
     }
@@ -42,7 +65,8 @@ describe('createAdapter', () => {
   it('takes a model or its graph, and names the base of a model', async () => {
     const model = await node.loadModel('stories260k')
     const config = { rank: 2, targets: ['q_proj'] }
-    const [fromModel, fromGraph] = [main.createAdapter('lora', config, model), main.createAdapter('lora', config, model.base.graph)]
+    const fromModel = main.createAdapter('lora', config, model)
+    const fromGraph = main.createAdapter('lora', config, model.base.graph)
     expect(fromModel.baseModel).toBe('stories260k')
     expect(fromGraph.baseModel).toBeUndefined()
     expect([...fromModel.tensors]).toEqual([...fromGraph.tensors])

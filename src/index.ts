@@ -59,7 +59,11 @@ export function createAdapter(
   options: Partial<CreateOptions> = {},
 ): Adapter {
   if (!('base' in model)) return createFor(kind, config, model, { seed: 0, ...options })
-  return createFor(kind, config, model.base.graph, { seed: 0, baseModel: model.base.name, ...options })
+  return createFor(kind, config, model.base.graph, {
+    seed: 0,
+    baseModel: model.base.name,
+    ...options,
+  })
 }
 
 /** Trains an adapter through the frozen base; iterate over the events, the last of which is 'train-end' with the adapter. See train/train.ts. */

@@ -19,7 +19,9 @@ import { fileSource } from '../src/node/files/file-source.ts'
 import { directoryFolder } from '../src/node/files/folder.ts'
 import { root } from './support/sources.ts'
 
-const folders = ['architectures', 'architectures_more'].map((name) => join(root, 'test/parity', name))
+const folders = ['architectures', 'architectures_more'].map((name) =>
+  join(root, 'test/parity', name),
+)
 const cases = folders.flatMap((folder) =>
   readdirSync(folder, { withFileTypes: true }).flatMap(({ name, parentPath }) =>
     name.includes('.') ? [] : [{ name, path: join(parentPath, name) }],
@@ -34,9 +36,13 @@ const counting = (length: number): number[] => Array.from({ length }, (_, i) => 
 
 describe('the cases', () => {
   it('cover every architecture, and every RoPE scaling', () => {
-    expect([...architectures.keys()].filter((name) => !cases.some((one) => one.name.startsWith(name)))).toEqual([])
+    expect(
+      [...architectures.keys()].filter((name) => !cases.some((one) => one.name.startsWith(name))),
+    ).toEqual([])
     expect(cases.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['linear', 'dynamic', 'yarn', 'llama3'].map((type) => `llama_rope_${type}`)),
+      expect.arrayContaining(
+        ['linear', 'dynamic', 'yarn', 'llama3'].map((type) => `llama_rope_${type}`),
+      ),
     )
   })
 })

@@ -1,6 +1,14 @@
 // The documentation is true: every example marked `run` runs, every command has a page that names its options, every link leads somewhere.
 import { execFile } from 'node:child_process'
-import { chmodSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  globSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -8,7 +16,13 @@ import { commands } from '../src/cli/command-table.ts'
 import { jsonl, scratchFolder, storyRows } from './support/cli.ts'
 import { root } from './support/sources.ts'
 
-const pages = ['README.md', 'ARCHITECTURE.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...globSync('docs/**/*.md', { cwd: root }).sort()]
+const pages = [
+  'README.md',
+  'ARCHITECTURE.md',
+  'CHANGELOG.md',
+  'CONTRIBUTING.md',
+  ...globSync('docs/**/*.md', { cwd: root }).sort(),
+]
 const textOf = (page: string): string => readFileSync(join(root, page), 'utf8')
 
 const examples = pages.flatMap((page) =>
@@ -33,10 +47,15 @@ beforeAll(() => {
   chmodSync(join(bin, 'graft'), 0o755)
   const folder = join(scratch.path, 'node_modules', 'graftlm')
   mkdirSync(folder, { recursive: true })
-  const entry = (path: string): string => `export * from ${JSON.stringify(pathToFileURL(join(root, path)).href)}\n`
+  const entry = (path: string): string =>
+    `export * from ${JSON.stringify(pathToFileURL(join(root, path)).href)}\n`
   writeFileSync(
     join(folder, 'package.json'),
-    JSON.stringify({ name: 'graftlm', type: 'module', exports: { '.': './index.js', './*': './*.js' } }),
+    JSON.stringify({
+      name: 'graftlm',
+      type: 'module',
+      exports: { '.': './index.js', './*': './*.js' },
+    }),
   )
   writeFileSync(join(folder, 'index.js'), entry('src/index.ts'))
   for (const part of ['adapters', 'learn', 'micro', 'node', 'train'])
@@ -51,9 +70,17 @@ interface Ended {
 }
 
 function execute(command: string, args: readonly string[], cwd: string): Promise<Ended> {
-  const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}`, EXAMPLES: scratch.path, NO_COLOR: '1', GRAFT_OFFLINE: '1' }
+  const env = {
+    ...process.env,
+    PATH: `${bin}:${process.env['PATH']}`,
+    EXAMPLES: scratch.path,
+    NO_COLOR: '1',
+    GRAFT_OFFLINE: '1',
+  }
   return new Promise((resolve) => {
-    execFile(command, args, { cwd, env }, (error, stdout, stderr) => resolve({ failed: error !== null, output: `${stdout}\n${stderr}` }))
+    execFile(command, args, { cwd, env }, (error, stdout, stderr) =>
+      resolve({ failed: error !== null, output: `${stdout}\n${stderr}` }),
+    )
   })
 }
 
@@ -74,7 +101,9 @@ describe('examples', () => {
     expect((await runExample('js', "import { nothing } from 'graftlm'")).failed).toBe(true)
   })
   it('the program of the README has at most eight lines and shows what it says', async () => {
-    const { code } = examples.find(({ page, language }) => page === 'README.md' && language === 'js')!
+    const { code } = examples.find(
+      ({ page, language }) => page === 'README.md' && language === 'js',
+    )!
     expect(code.trim().split('\n').length).toBeLessThanOrEqual(8)
     const { output } = await runExample('js', code)
     const answers = output.split('\n').filter((line) => /^(expert|base): /.test(line))
@@ -86,26 +115,40 @@ describe('examples', () => {
 })
 
 describe('pages', () => {
-  it.each([...commands.values()])('graft $name has a page with an example that runs and with every option', ({ name, options }) => {
-    const page = `docs/${name}.md`
-    expect(existsSync(join(root, page))).toBe(true)
-    expect(examples.some((example) => example.page === page)).toBe(true)
-    expect(
-      Object.keys(options).filter((option) => !textOf(page).includes(`--${option}\``) && !textOf(page).includes(`--${option} `)),
-    ).toEqual([])
-  })
+  it.each([...commands.values()])(
+    'graft $name has a page with an example that runs and with every option',
+    ({ name, options }) => {
+      const page = `docs/${name}.md`
+      expect(existsSync(join(root, page))).toBe(true)
+      expect(examples.some((example) => example.page === page)).toBe(true)
+      expect(
+        Object.keys(options).filter(
+          (option) =>
+            !textOf(page).includes(`--${option}\``) && !textOf(page).includes(`--${option} `),
+        ),
+      ).toEqual([])
+    },
+  )
   it('name no command that does not exist', () => {
-    const named = pages.flatMap((page) => [...textOf(page).matchAll(/`graft ([a-z]+)/g)].map(([, name]) => `${page}: ${name}`))
+    const named = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/`graft ([a-z]+)/g)].map(([, name]) => `${page}: ${name}`),
+    )
     expect(named.length).toBeGreaterThan(5)
     expect(named.filter((entry) => !commands.has(entry.split(': ')[1]!))).toEqual([])
   })
   it('link only to what is there', () => {
-    const links = pages.flatMap((page) => [...textOf(page).matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) => join(dirname(page), target!)))
+    const links = pages.flatMap((page) =>
+      [...textOf(page).matchAll(/\]\(([^)#:]+)\)/g)].map(([, target]) =>
+        join(dirname(page), target!),
+      ),
+    )
     expect(links.length).toBeGreaterThan(10)
     expect(links.filter((target) => !existsSync(join(root, target)))).toEqual([])
   })
   it('of the architecture name only files and folders that are there', () => {
-    const named = [...textOf('ARCHITECTURE.md').matchAll(/`((?:src|test|docs|scripts|bench)\/[\w./-]+)`/g)].map(([, path]) => path!)
+    const named = [
+      ...textOf('ARCHITECTURE.md').matchAll(/`((?:src|test|docs|scripts|bench)\/[\w./-]+)`/g),
+    ].map(([, path]) => path!)
     expect(named.length).toBeGreaterThan(20)
     expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([])
   })

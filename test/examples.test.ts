@@ -7,9 +7,13 @@ import { root } from './support/sources.ts'
 /** Seconds are the processor's: what else the machine does meanwhile is not the example's. */
 const ended = new Map<string, ReturnType<typeof start>>()
 const start = (path: string) => {
-  const meter = "process.on('exit', () => { const { user, system } = process.cpuUsage(); console.log('seconds', (user + system) / 1e6) })"
+  const meter =
+    "process.on('exit', () => { const { user, system } = process.cpuUsage(); console.log('seconds', (user + system) / 1e6) })"
   const args = [`--import=data:text/javascript,${encodeURIComponent(meter)}`, path]
-  const { status, stdout, stderr } = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, {
+    cwd: root,
+    encoding: 'utf8',
+  })
   return { status, stdout, stderr, seconds: Number(/^seconds ([\d.]+)$/m.exec(stdout)?.[1] ?? NaN) }
 }
 /** Each runs once. */
@@ -25,18 +29,26 @@ describe('examples', () => {
     const most = Number(/^1000 users taught, at most (\d+) in memory/.exec(lines[0]!)![1])
     expect(most).toBeGreaterThan(4)
     expect(most).toBeLessThan(40)
-    const [error, untaught] = /error of twenty of them ([\d.]+), untaught ([\d.]+)/.exec(lines[1]!)!.slice(1).map(Number) as [
-      number,
-      number,
-    ]
+    const [error, untaught] = /error of twenty of them ([\d.]+), untaught ([\d.]+)/
+      .exec(lines[1]!)!
+      .slice(1)
+      .map(Number) as [number, number]
     expect(error).toBeLessThan(0.1 * untaught)
-    expect(lines.slice(2, 6).map((line) => line.replace(/\d+ bytes/, ''))).toEqual(['told: somebody else wrote user 7', 'checkpoint 1: int8, whole, ', 'checkpoint 2: f32, whole, ', 'restored; now there are 3']) // prettier-ignore
+    expect(lines.slice(2, 6).map((line) => line.replace(/\d+ bytes/, ''))).toEqual([
+      'told: somebody else wrote user 7',
+      'checkpoint 1: int8, whole, ',
+      'checkpoint 2: f32, whole, ',
+      'restored; now there are 3',
+    ])
   })
   it('thumbs-chat: ada gets what she likes, on openings she never saw too, and eve gets what she always got', () => {
     const { stdout, seconds } = run('examples/thumbs-chat.ts')
     expect(seconds).toBeLessThan(10)
     const shares = (name: string): [number, number] => {
-      const [before, after] = new RegExp(`^${name} +(\\d+) % +(\\d+) %$`, 'm').exec(stdout)!.slice(1).map(Number)
+      const [before, after] = new RegExp(`^${name} +(\\d+) % +(\\d+) %$`, 'm')
+        .exec(stdout)!
+        .slice(1)
+        .map(Number)
       return [before!, after!]
     }
     for (const name of ['openings she judged', 'openings she never saw']) {
@@ -52,8 +64,16 @@ describe('examples', () => {
   it('domain-adaptation learns JSON, keeps the stories, and hands both to the slow tier', () => {
     const { stdout, seconds } = run('examples/domain-adaptation.ts')
     expect(seconds).toBeLessThan(20)
-    const rows = [...stdout.matchAll(/^(.*\S) +(\d\.\d\d) +(\d\.\d\d)$/gm)].map(([, name, a, b]) => [name!, Number(a), Number(b)] as const)
-    expect(rows.map(([name]) => name)).toEqual(['frozen model', 'learning from each turn', 'frozen model', 'fast tier and memory', 'slow tier alone']) // prettier-ignore
+    const rows = [...stdout.matchAll(/^(.*\S) +(\d\.\d\d) +(\d\.\d\d)$/gm)].map(
+      ([, name, a, b]) => [name!, Number(a), Number(b)] as const,
+    )
+    expect(rows.map(([name]) => name)).toEqual([
+      'frozen model',
+      'learning from each turn',
+      'frozen model',
+      'fast tier and memory',
+      'slow tier alone',
+    ])
     const [frozen, learning, untaught, tiers, slow] = rows.map(([, a, b]) => [a, b] as const)
     expect(learning![1]).toBeLessThan(0.3 * frozen![1])
     expect(learning![1]).toBeLessThan(learning![0])
@@ -66,7 +86,10 @@ describe('examples', () => {
   it('on-top-of-a-model routes better as it hears more, best from corrections, and the same after it was saved', () => {
     const { stdout, seconds } = run('examples/on-top-of-a-model.ts')
     expect(seconds).toBeLessThan(10)
-    const right = (name: string): number[] => [...new RegExp(`^${name} .*$`, 'm').exec(stdout)![0].matchAll(/(\d+) %/g)].map(([, count]) => Number(count)) // prettier-ignore
+    const right = (name: string): number[] =>
+      [...new RegExp(`^${name} .*$`, 'm').exec(stdout)![0].matchAll(/(\d+) %/g)].map(([, count]) =>
+        Number(count),
+      )
     for (const [name, least] of [
       ['corrections', 50],
       ['thumbs', 28],
@@ -83,11 +106,32 @@ describe('examples', () => {
     expect(seconds).toBeLessThan(5)
     const lines = stdout.trim().split('\n')
     expect(lines[0]).toMatch(/^step +ms +result$/)
-    const steps = ['create', '1,000 examples', 'split', 'train quick', 'forward', 'train another', 'merge 0.7 / 0.3', 'swap', 'roll back', 'save', 'load', 'adapt, 5 steps', 'swap in'] // prettier-ignore
-    for (const step of steps) expect(lines.find((line) => line.startsWith(`${step} `))).toMatch(/ \d+\.\d {2}\S/)
-    const [error, untrained] = /error ([\d.]+), without the adapter ([\d.]+)/.exec(stdout)!.slice(1).map(Number) as [number, number]
+    const steps = [
+      'create',
+      '1,000 examples',
+      'split',
+      'train quick',
+      'forward',
+      'train another',
+      'merge 0.7 / 0.3',
+      'swap',
+      'roll back',
+      'save',
+      'load',
+      'adapt, 5 steps',
+      'swap in',
+    ]
+    for (const step of steps)
+      expect(lines.find((line) => line.startsWith(`${step} `))).toMatch(/ \d+\.\d {2}\S/)
+    const [error, untrained] = /error ([\d.]+), without the adapter ([\d.]+)/
+      .exec(stdout)!
+      .slice(1)
+      .map(Number) as [number, number]
     expect(error).toBeLessThan(0.4 * untrained)
-    const [adapted, before] = /error on new work ([\d.]+), before ([\d.]+)/.exec(stdout)!.slice(1).map(Number) as [number, number]
+    const [adapted, before] = /error on new work ([\d.]+), before ([\d.]+)/
+      .exec(stdout)!
+      .slice(1)
+      .map(Number) as [number, number]
     expect(adapted).toBeLessThan(0.8 * before)
   })
 })

@@ -8,8 +8,17 @@ import { cycles, floorComplaints, packageComplaints } from './support/floors.ts'
 import { isTestCode, parseSource, readSources, root } from './support/sources.ts'
 
 const sources = readSources('src/**/*.ts').filter((file) => !isTestCode(file.path))
-const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<string, Record<string, string>>
-const declared = new Set(Object.keys({ ...manifest['dependencies'], ...manifest['peerDependencies'], ...manifest['optionalDependencies'] }))
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Record<
+  string,
+  Record<string, string>
+>
+const declared = new Set(
+  Object.keys({
+    ...manifest['dependencies'],
+    ...manifest['peerDependencies'],
+    ...manifest['optionalDependencies'],
+  }),
+)
 
 describe('the sources', () => {
   it('are found and parsed', () => {
@@ -36,10 +45,14 @@ describe('the sources', () => {
 })
 
 describe('the rules refuse', () => {
-  const complaints = (path: string, text: string): string[] => floorComplaints([parseSource(path, text)], isTestCode)
+  const complaints = (path: string, text: string): string[] =>
+    floorComplaints([parseSource(path, text)], isTestCode)
 
   it('an import from a higher floor, with file and line', () => {
-    const [complaint, ...more] = complaints('src/formats/x.ts', "// x\nimport { a } from '../graph/a.ts'\n")
+    const [complaint, ...more] = complaints(
+      'src/formats/x.ts',
+      "// x\nimport { a } from '../graph/a.ts'\n",
+    )
     expect(more).toEqual([])
     expect(complaint).toContain('src/formats/x.ts:2: ')
     expect(complaint).toContain('src/graph/a.ts (floor 2)')
@@ -61,11 +74,21 @@ describe('the rules refuse', () => {
     expect(complaints('src/novel/x.ts', '')).toHaveLength(1)
   })
   it('platform packages in core, and undeclared packages anywhere', () => {
-    const check = (path: string, text: string): string[] => packageComplaints([parseSource(path, text)], new Set(['onnxruntime-node']))
+    const check = (path: string, text: string): string[] =>
+      packageComplaints([parseSource(path, text)], new Set(['onnxruntime-node']))
     expect(check('src/graph/x.ts', "import { readFile } from 'node:fs/promises'")).toHaveLength(1)
-    expect(check('src/compute/x.ts', "import { InferenceSession } from 'onnxruntime-node'")).toHaveLength(1)
-    expect(check('src/compute/x.ts', "import { type InferenceSession } from 'onnxruntime-node'")).toEqual([])
-    expect(check('src/node/x.ts', "import { InferenceSession } from 'onnxruntime-node'\nimport 'node:fs'")).toEqual([])
+    expect(
+      check('src/compute/x.ts', "import { InferenceSession } from 'onnxruntime-node'"),
+    ).toHaveLength(1)
+    expect(
+      check('src/compute/x.ts', "import { type InferenceSession } from 'onnxruntime-node'"),
+    ).toEqual([])
+    expect(
+      check(
+        'src/node/x.ts',
+        "import { InferenceSession } from 'onnxruntime-node'\nimport 'node:fs'",
+      ),
+    ).toEqual([])
     expect(check('src/node/x.ts', "import 'left-pad/x'")).toHaveLength(1)
   })
   it('a cycle, named by its files', () => {
@@ -74,7 +97,9 @@ describe('the rules refuse', () => {
       parseSource('src/graph/b.ts', "import { c } from './c.ts'"),
       parseSource('src/graph/c.ts', "import { a } from './a.ts'"),
     ]
-    expect(cycles(files)).toEqual(['src/graph/a.ts → src/graph/b.ts → src/graph/c.ts → src/graph/a.ts'])
+    expect(cycles(files)).toEqual([
+      'src/graph/a.ts → src/graph/b.ts → src/graph/c.ts → src/graph/a.ts',
+    ])
     expect(cycles(files.slice(0, 2))).toEqual([])
   })
 })
@@ -90,11 +115,21 @@ describe('the compiler', () => {
         "import 'node:fs'\nexport const a = process\nexport const b = Buffer\nexport const c = document\nexport const d = new Float16Array(1)\n" +
           "export const e = new TextEncoder().encode('x')\nexport const f = fetch\nexport const g = structuredClone\n",
       )
-      const config = { extends: join(root, 'tsconfig.core.json'), include: [file, join(root, 'src/base/globals.d.ts')], exclude: [] }
+      const config = {
+        extends: join(root, 'tsconfig.core.json'),
+        include: [file, join(root, 'src/base/globals.d.ts')],
+        exclude: [],
+      }
       writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
       const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-      const { stdout } = spawnSync(process.execPath, [compiler, '-p', folder, '--pretty', 'false'], { encoding: 'utf8' })
-      expect([...stdout.matchAll(/probe\.ts\((\d+),/g)].map((match) => Number(match[1]))).toEqual([1, 2, 3, 4])
+      const { stdout } = spawnSync(
+        process.execPath,
+        [compiler, '-p', folder, '--pretty', 'false'],
+        { encoding: 'utf8' },
+      )
+      expect([...stdout.matchAll(/probe\.ts\((\d+),/g)].map((match) => Number(match[1]))).toEqual([
+        1, 2, 3, 4,
+      ])
     } finally {
       rmSync(folder, { recursive: true })
     }

@@ -11,7 +11,9 @@ beforeAll(async () => {
   experts = ['coder', 'reviewer'].map((role, i) => {
     const { kind, config, tensors, ...rest } = createRole(role, model.base.graph, { seed: i })
     const shaken = [...tensors].map(([key, tensor], n) => {
-      const data = (tensor.data as Float32Array).map((value, at) => value + 0.3 * Math.sin(1 + at * (n + 1) * (i + 1)))
+      const data = (tensor.data as Float32Array).map(
+        (value, at) => value + 0.3 * Math.sin(1 + at * (n + 1) * (i + 1)),
+      )
       return [key, { ...tensor, data }] as const
     })
     return { ...rest, kind, config, tensors: new Map(shaken) }
@@ -30,10 +32,13 @@ async function textOf(adapter: Adapter): Promise<string> {
 describe('a language model whose expert is swapped', () => {
   it('ends an answer on the expert that began it, and begins the next on the new one', async () => {
     const [one, other] = experts as [Adapter, Adapter]
-    const [alone, next] = [await textOf(one), await textOf(other)]
+    const alone = await textOf(one)
+    const next = await textOf(other)
     expect(alone).not.toBe(next)
     const swap = new HotSwap(one, { prepare: (adapter) => model.prepare(adapter) })
-    const answer = swap.stream((adapter) => model.generate('Once upon a time', { ...asked, adapter }))
+    const answer = swap.stream((adapter) =>
+      model.generate('Once upon a time', { ...asked, adapter }),
+    )
     const began = await answer.next()
     expect(began.done).toBe(false)
     await swap.prepare(other)

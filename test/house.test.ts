@@ -17,14 +17,21 @@ const quantile = (values: readonly number[], share: number): number =>
 
 describe('sizes', () => {
   it('the median source file has at most 120 lines', () => {
-    expect(quantile(sources.map((file) => file.lines), 0.5)).toBeLessThanOrEqual(120) // prettier-ignore
+    expect(
+      quantile(
+        sources.map((file) => file.lines),
+        0.5,
+      ),
+    ).toBeLessThanOrEqual(120)
   })
   it('no file has more than 500 lines', () => {
     const tooLong = all.filter((file) => file.lines > 500 && !(file.path in longTables))
     expect(tooLong.map((file) => `${file.path}: ${file.lines} lines`)).toEqual([])
   })
   it('the list of long tables names only files that are long', () => {
-    const named = Object.keys(longTables).filter((path) => !all.some((file) => file.path === path && file.lines > 500))
+    const named = Object.keys(longTables).filter(
+      (path) => !all.some((file) => file.path === path && file.lines > 500),
+    )
     expect(named).toEqual([])
   })
   it('nine functions of ten have at most 40 lines', () => {
@@ -34,7 +41,9 @@ describe('sizes', () => {
   })
   it('no function has more than 60 lines', () => {
     const tooLong = sources.flatMap((file) =>
-      file.functions.filter((item) => item.lines > 60).map((item) => `${file.path}:${item.line}: ${item.lines} lines`),
+      file.functions
+        .filter((item) => item.lines > 60)
+        .map((item) => `${file.path}:${item.line}: ${item.lines} lines`),
     )
     expect(tooLong).toEqual([])
   })
@@ -42,11 +51,16 @@ describe('sizes', () => {
 
 describe('every file', () => {
   it('opens with a comment that says what it is for', () => {
-    const bare = all.filter((file) => !file.path.endsWith('.test.ts') && !/^(#![^\n]*\n)?(\/\/ ?\S|\/\*\*)/.test(file.text))
+    const bare = all.filter(
+      (file) =>
+        !file.path.endsWith('.test.ts') && !/^(#![^\n]*\n)?(\/\/ ?\S|\/\*\*)/.test(file.text),
+    )
     expect(bare.map((file) => `${file.path}:1: no header comment`)).toEqual([])
   })
   it('is named in kebab-case', () => {
-    const odd = all.filter((file) => !/^[a-z0-9]+([-_.][a-z0-9]+)*\.ts$/.test(file.path.split('/').at(-1)!))
+    const odd = all.filter(
+      (file) => !/^[a-z0-9]+([-_.][a-z0-9]+)*\.ts$/.test(file.path.split('/').at(-1)!),
+    )
     expect(odd.map((file) => file.path)).toEqual([])
   })
   it('holds no left-over mark, silenced check or private host', () => {
@@ -62,11 +76,20 @@ describe('every file', () => {
       'oxlint-' + 'disable',
       ' as ' + 'any',
     ]
-    const hosts = ['registry' + '.npmjs.org', 'npmmirror' + '.com', 'jfrog' + '.io', 'localhost' + ':4873']
+    const hosts = [
+      'registry' + '.npmjs.org',
+      'npmmirror' + '.com',
+      'jfrog' + '.io',
+      'localhost' + ':4873',
+    ]
     const found = all.flatMap((file) =>
       file.text
         .split('\n')
-        .flatMap((line, i) => [...marks, ...hosts].filter((word) => line.includes(word)).map((word) => `${file.path}:${i + 1}: ${word}`)),
+        .flatMap((line, i) =>
+          [...marks, ...hosts]
+            .filter((word) => line.includes(word))
+            .map((word) => `${file.path}:${i + 1}: ${word}`),
+        ),
     )
     expect(found).toEqual([])
   })
@@ -75,12 +98,15 @@ describe('every file', () => {
 describe('every test file', () => {
   it('expects something', () => {
     // A file may hand its expectations to a contract suite that it runs.
-    const runsContract = (file: (typeof tests)[number]): boolean => file.imports.some(({ specifier }) => specifier.endsWith('.contract.ts'))
+    const runsContract = (file: (typeof tests)[number]): boolean =>
+      file.imports.some(({ specifier }) => specifier.endsWith('.contract.ts'))
     const empty = tests.filter((file) => !/\bexpect(\.|\()/.test(file.text) && !runsContract(file))
     expect(empty.map((file) => `${file.path}: no expectation`)).toEqual([])
   })
   it('contract suites expect something too', () => {
-    const empty = all.filter((file) => file.path.endsWith('.contract.ts') && !/\bexpect(\.|\()/.test(file.text))
+    const empty = all.filter(
+      (file) => file.path.endsWith('.contract.ts') && !/\bexpect(\.|\()/.test(file.text),
+    )
     expect(empty.map((file) => file.path)).toEqual([])
   })
   it('runs whole: nothing is singled out', () => {
@@ -95,10 +121,14 @@ describe('package.json', () => {
     dependencies: Record<string, string>
   }
   it('has at most eight scripts beside prepack', () => {
-    expect(Object.keys(manifest.scripts).filter((name) => name !== 'prepack').length).toBeLessThanOrEqual(8)
+    expect(
+      Object.keys(manifest.scripts).filter((name) => name !== 'prepack').length,
+    ).toBeLessThanOrEqual(8)
   })
   it('pins every dependency exactly', () => {
-    const loose = Object.entries(manifest.dependencies).filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))
+    const loose = Object.entries(manifest.dependencies).filter(
+      ([, version]) => !/^\d+\.\d+\.\d+$/.test(version),
+    )
     expect(loose).toEqual([])
   })
 })

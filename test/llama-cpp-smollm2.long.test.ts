@@ -19,7 +19,8 @@ let folder = ''
 let missing: string | undefined
 
 beforeAll(async () => {
-  const [llama, smollm2] = [await llamaCpp(), await smollm2Q4()]
+  const llama = await llamaCpp()
+  const smollm2 = await smollm2Q4()
   if ('reason' in llama || 'reason' in smollm2) {
     missing = 'reason' in llama ? llama.reason : 'reason' in smollm2 ? smollm2.reason : undefined
     return
@@ -29,7 +30,8 @@ beforeAll(async () => {
   const changes = new Map<string, GgufChange>()
   for (const [name, { type, shape }] of file.tensors) {
     if (type === 'f32') continue
-    const read = async () => ({ dtype: 'f16', shape, data: fromFloat32(toFloat32(await file.read(name)), 'f16') }) as const
+    const read = async () =>
+      ({ dtype: 'f16', shape, data: fromFloat32(toFloat32(await file.read(name)), 'f16') }) as const
     changes.set(name, { dtype: 'f16', shape, read })
   }
   await fileSink(scratch.path).write('f16.gguf', ggufCopy(file, changes))
@@ -42,7 +44,12 @@ afterAll(() => scratch.remove())
 
 it('writes the same tokens with and without the adapter', { timeout: 300_000 }, async () => {
   const model = await loadModel(base)
-  const made = createAdapter('lora', { rank: 8, targets: 'all-linear', start: 'random', alpha: 1 }, model.base.graph, { seed: 2 })
+  const made = createAdapter(
+    'lora',
+    { rank: 8, targets: 'all-linear', start: 'random', alpha: 1 },
+    model.base.graph,
+    { seed: 2 },
+  )
   await fileSink(scratch.path).write('lora.gguf', ggufAdapterChunks(made, model.base.graph))
   const lora = join(scratch.path, 'lora.gguf')
   const adapter = await loadGgufAdapter(await fileSource(lora), model.base.graph)
@@ -50,10 +57,11 @@ it('writes the same tokens with and without the adapter', { timeout: 300_000 }, 
   const prompts = asked.map((content) => model.encode([{ role: 'user', content }]))
   const request = { model: base, prompts, tokens: 20 }
   const ours = async (own?: typeof adapter): Promise<readonly number[][]> =>
-    (await model.generateBatch(prompts, { adapter: own, maxTokens: 20, exact: true })).map(({ ids, reason }) =>
-      reason === 'eos' ? [...ids, model.config.eosTokenIds[0]!] : [...ids],
+    (await model.generateBatch(prompts, { adapter: own, maxTokens: 20, exact: true })).map(
+      ({ ids, reason }) => (reason === 'eos' ? [...ids, model.config.eosTokenIds[0]!] : [...ids]),
     )
-  const [bare, adapted] = [await ours(), await ours(adapter)]
+  const bare = await ours()
+  const adapted = await ours(adapter)
   expect(await llamaGreedy(folder, request)).toEqual(bare)
   expect(await llamaGreedy(folder, { ...request, lora })).toEqual(adapted)
   expect(adapted).not.toEqual(bare)

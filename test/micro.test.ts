@@ -21,12 +21,19 @@ describe('the kernels', () => {
 
 describe('the bundle', () => {
   it('takes less than 30 KB gzipped with its kernels, and no module of Node', async () => {
-    const { output } = await build({ input: join(root, 'src/micro/index.ts'), platform: 'browser', output: { minify: true }, write: false })
+    const { output } = await build({
+      input: join(root, 'src/micro/index.ts'),
+      platform: 'browser',
+      output: { minify: true },
+      write: false,
+    })
     expect(output).toHaveLength(1)
     const { code, imports } = output[0]
     expect(imports).toEqual([])
     const sizeBytes = gzipSync(code).length
-    console.log(`graftlm/micro: ${(sizeBytes / 1024).toFixed(1)} KB gzipped, ${(code.length / 1024).toFixed(1)} KB minified`)
+    console.log(
+      `graftlm/micro: ${(sizeBytes / 1024).toFixed(1)} KB gzipped, ${(code.length / 1024).toFixed(1)} KB minified`,
+    )
     expect(code).toContain('AGFzbQ') // the first bytes of a WebAssembly module in base64
     expect(sizeBytes).toBeLessThan(30 * 1024)
   })
@@ -48,11 +55,17 @@ describe('the bundle', () => {
 describe('docs/micro.md', () => {
   it('has the memory that adapters really take', () => {
     const rows = [...textOf('docs/micro.md').matchAll(/^\| +(\d+) \|((?: +[\d,]+ \|){6})$/gm)]
-    const numbers = rows.map(([, rank, cells]) => [rank!, ...cells!.split('|').slice(0, 6)].map((cell) => Number(cell.replaceAll(',', ''))))
+    const numbers = rows.map(([, rank, cells]) =>
+      [rank!, ...cells!.split('|').slice(0, 6)].map((cell) => Number(cell.replaceAll(',', ''))),
+    )
     expect(numbers.map(([rank]) => rank)).toEqual([1, 2, 4, 8, 16])
     for (const [rank, parameters, weights, plain, momentum, adam, ewc] of numbers) {
-      const total = (options: object): number => new MicroLora({ rank: rank!, ...options }).memory().total
-      expect([parameters, weights]).toEqual([new MicroLora({ rank: rank! }).statistics().parameters, 4 * parameters!])
+      const total = (options: object): number =>
+        new MicroLora({ rank: rank!, ...options }).memory().total
+      expect([parameters, weights]).toEqual([
+        new MicroLora({ rank: rank! }).statistics().parameters,
+        4 * parameters!,
+      ])
       expect([plain, momentum, adam, ewc]).toEqual([
         total({}),
         total({ momentum: 0.9 }),
@@ -65,12 +78,18 @@ describe('docs/micro.md', () => {
 
 describe('the examples', () => {
   const run = (name: string): string => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [join(root, 'examples/micro', name)], { encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      [join(root, 'examples/micro', name)],
+      { encoding: 'utf8' },
+    )
     expect([status, stderr]).toEqual([0, ''])
     return stdout
   }
   it('basic use: the output comes to the target', () => {
-    const [before, after] = [...run('basic.ts').matchAll(/error ([\d.]+)/g)].map(([, value]) => Number(value)) as [number, number]
+    const [before, after] = [...run('basic.ts').matchAll(/error ([\d.]+)/g)].map(([, value]) =>
+      Number(value),
+    ) as [number, number]
     expect(after).toBeLessThan(0.01 * before)
   })
   it('online loop: predictions get better while they are made, and nothing is warned of', () => {

@@ -34,11 +34,20 @@ describe('the package', () => {
   })
   it('holds only the build, licences and the readme', () => {
     const others = [...packed.files.keys()].filter(
-      (path) => !/^(dist\/.+|schemas\/expert\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(path),
+      (path) =>
+        !/^(dist\/.+|schemas\/expert\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
+          path,
+        ),
     )
     expect(others).toEqual([])
-    expect([...packed.files.keys()].filter((path) => /\.test\.|\.contract\.|fixture|testing\./.test(path))).toEqual([])
-    expect([...packed.files.keys()]).toEqual(expect.arrayContaining(['LICENSE', 'NOTICE', 'package.json']))
+    expect(
+      [...packed.files.keys()].filter((path) =>
+        /\.test\.|\.contract\.|fixture|testing\./.test(path),
+      ),
+    ).toEqual([])
+    expect([...packed.files.keys()]).toEqual(
+      expect.arrayContaining(['LICENSE', 'NOTICE', 'package.json']),
+    )
   })
   it('takes less than 6 MB unpacked', () => {
     const sizeBytes = [...packed.files.values()].reduce((sum, size) => sum + size, 0)
@@ -48,20 +57,31 @@ describe('the package', () => {
     expect(sizeBytes).toBeLessThan(6e6)
   })
   it('has every file that its exports and commands name', () => {
-    const conditions = Object.values(manifest.exports).flatMap((target) => (typeof target === 'string' ? [target] : Object.values(target)))
+    const conditions = Object.values(manifest.exports).flatMap((target) =>
+      typeof target === 'string' ? [target] : Object.values(target),
+    )
     const commands = written('src/cli/main.ts') ? Object.values(manifest.bin) : []
-    const named = [...conditions, ...commands].filter((target) => target !== null).map((target) => target.replace(/^\.\//, ''))
+    const named = [...conditions, ...commands]
+      .filter((target) => target !== null)
+      .map((target) => target.replace(/^\.\//, ''))
     expect(named.filter((path) => !packed.files.has(path))).toEqual([])
   })
   it('carries the embedded model whole', ({ skip }) => {
-    if (!written('src/catalogue/models/stories260k')) skip('the embedded model is not in the sources yet')
+    if (!written('src/catalogue/models/stories260k'))
+      skip('the embedded model is not in the sources yet')
     expect(packed.files.get('dist/experts/models/stories260k/model.safetensors')).toBe(1_044_992)
     expect(packed.files.has('dist/experts/models/stories260k/SOURCE.md')).toBe(true)
   })
   it('is clean by publint, suggestions included', async ({ skip }) => {
-    if (!written('src/cli/main.ts')) skip('src/cli/main.ts is not written yet, and package.json names the command')
-    const { messages, pkg } = await publint({ pack: { tarball: packed.tarball.buffer }, strict: true })
-    const said = messages.map((message) => formatMessage(message, pkg as Record<string, unknown>, { color: false }))
+    if (!written('src/cli/main.ts'))
+      skip('src/cli/main.ts is not written yet, and package.json names the command')
+    const { messages, pkg } = await publint({
+      pack: { tarball: packed.tarball.buffer },
+      strict: true,
+    })
+    const said = messages.map((message) =>
+      formatMessage(message, pkg as Record<string, unknown>, { color: false }),
+    )
     expect(said).toEqual([])
   })
 })
@@ -71,13 +91,19 @@ describe('from JavaScript', () => {
     const program = `for (const name of ${JSON.stringify(inNode)}) console.log(name, Object.keys(await import(name)).length)`
     const { stdout, stderr } = packed.run(program)
     expect(stderr).toBe('')
-    const counts = stdout.trim().split('\n').filter(Boolean).map((line) => line.split(' ')) // prettier-ignore
+    const counts = stdout
+      .trim()
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => line.split(' '))
     expect(counts.map(([name]) => name)).toEqual(inNode)
     expect(counts.filter(([, count]) => Number(count) === 0)).toEqual([])
   })
   it('the main entry has at most 25 names, the errors among them', ({ skip }) => {
     if (!subpaths.includes('.')) skip('src/index.ts is not written yet')
-    const { stdout, stderr } = packed.run("console.log(JSON.stringify(Object.keys(await import('graftlm'))))")
+    const { stdout, stderr } = packed.run(
+      "console.log(JSON.stringify(Object.keys(await import('graftlm'))))",
+    )
     expect(stderr).toBe('')
     const names = JSON.parse(stdout) as string[]
     expect(names.length).toBeLessThanOrEqual(25)
@@ -96,14 +122,19 @@ describe('from JavaScript', () => {
   })
   it('graftlm/node does not resolve under browser conditions', ({ skip }) => {
     if (!subpaths.includes('./node')) skip('src/node/index.ts is not written yet')
-    const { stdout } = packed.run("try { await import('graftlm/node') } catch (error) { console.log(error.code) }", '--conditions=browser')
+    const { stdout } = packed.run(
+      "try { await import('graftlm/node') } catch (error) { console.log(error.code) }",
+      '--conditions=browser',
+    )
     expect(stdout.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
   })
   it('graftlm/web does not resolve in Node, and is whole for browsers', () => {
     const program = "try { await import('graftlm/web') } catch (error) { console.log(error.code) }"
     expect(packed.run(program).stdout.trim()).toBe('ERR_PACKAGE_PATH_NOT_EXPORTED')
     const file = join(packed.folder, 'node_modules/graftlm/dist/web/index.js')
-    const { stdout, stderr } = packed.run(`console.log(Object.keys(await import(${JSON.stringify(file)})).join(' '))`)
+    const { stdout, stderr } = packed.run(
+      `console.log(Object.keys(await import(${JSON.stringify(file)})).join(' '))`,
+    )
     expect(stderr).toBe('')
     expect(stdout).toMatch(/\bindexedDbStore\b.*\blocalStorageStore\b/)
   })
@@ -111,7 +142,9 @@ describe('from JavaScript', () => {
     if (!written('src/cli/main.ts')) skip('src/cli/main.ts is not written yet')
     const command = join(packed.folder, 'node_modules', 'graftlm', manifest.bin['graft']!)
     expect(readFileSync(command, 'utf8')).toMatch(/^#!\/usr\/bin\/env node\n/)
-    const { status, stdout } = spawnSync(process.execPath, [command, '--help'], { encoding: 'utf8' })
+    const { status, stdout } = spawnSync(process.execPath, [command, '--help'], {
+      encoding: 'utf8',
+    })
     expect(status).toBe(0)
     expect(stdout).toContain('quickstart')
   })
@@ -136,21 +169,31 @@ describe('the import of graftlm', () => {
   it('loads none of the heavy libraries, and nothing of Node', ({ skip }) => {
     if (!subpaths.includes('.')) skip('src/index.ts is not written yet')
     writeFileSync(join(packed.folder, 'recorder.js'), recorder)
-    const { stdout, stderr } = packed.run("import 'graftlm'", '--import', join(packed.folder, 'recorder.js'))
+    const { stdout, stderr } = packed.run(
+      "import 'graftlm'",
+      '--import',
+      join(packed.folder, 'recorder.js'),
+    )
     expect(stderr).toBe('')
     const urls = JSON.parse(stdout) as string[]
     expect(urls.some((url) => url.includes('/graftlm/dist/index.js'))).toBe(true)
-    const heavy = /onnxruntime|\/zod\/|@huggingface\/hub|xgrammar|\/graftlm\/dist\/(node|cli|web)\/|^node:/
+    const heavy =
+      /onnxruntime|\/zod\/|@huggingface\/hub|xgrammar|\/graftlm\/dist\/(node|cli|web)\/|^node:/
     expect(urls.filter((url) => heavy.test(url))).toEqual([])
     // A time is no test; it is printed for the reader. The aim is 50 ms.
     const difference = processMs("import 'graftlm'") - processMs('')
-    console.log(`import 'graftlm': ${difference.toFixed(0)} ms more than an empty program, ${urls.length} modules`)
+    console.log(
+      `import 'graftlm': ${difference.toFixed(0)} ms more than an empty program, ${urls.length} modules`,
+    )
   })
 })
 
 describe('from TypeScript', () => {
   const program = specifiers
-    .map((name, i) => `import * as m${i} from '${name}'\nexport const names${i}: string[] = Object.keys(m${i})\n`)
+    .map(
+      (name, i) =>
+        `import * as m${i} from '${name}'\nexport const names${i}: string[] = Object.keys(m${i})\n`,
+    )
     .join('')
 
   it.each([
@@ -158,7 +201,10 @@ describe('from TypeScript', () => {
     ['nodenext', 'nodenext'],
     ['esnext', 'bundler'],
   ])('types resolve with module %s and moduleResolution %s', (module, moduleResolution) => {
-    writeFileSync(join(packed.folder, 'consumer.ts'), `${program}export const wrong: string = ${specifiers.length}\n`)
+    writeFileSync(
+      join(packed.folder, 'consumer.ts'),
+      `${program}export const wrong: string = ${specifiers.length}\n`,
+    )
     const compilerOptions = {
       module,
       moduleResolution,
@@ -168,9 +214,16 @@ describe('from TypeScript', () => {
       strict: true,
       noEmit: true,
     }
-    writeFileSync(join(packed.folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['consumer.ts'] }))
+    writeFileSync(
+      join(packed.folder, 'tsconfig.json'),
+      JSON.stringify({ compilerOptions, files: ['consumer.ts'] }),
+    )
     const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc')
-    const { stdout } = spawnSync(process.execPath, [compiler, '-p', packed.folder, '--pretty', 'false'], { encoding: 'utf8' })
+    const { stdout } = spawnSync(
+      process.execPath,
+      [compiler, '-p', packed.folder, '--pretty', 'false'],
+      { encoding: 'utf8' },
+    )
     // The one deliberate error shows that the file was checked; declarations of other packages are not ours to mend.
     const complaints = stdout.split('\n').filter((line) => /consumer\.ts|graftlm/.test(line))
     expect(complaints).toHaveLength(1)

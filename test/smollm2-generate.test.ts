@@ -9,7 +9,12 @@ import { openSafetensors } from '../src/formats/safetensors/reader.ts'
 import { openBaseModel } from '../src/graph/index.ts'
 import { fileSource } from '../src/node/files/file-source.ts'
 import { directoryFolder } from '../src/node/files/folder.ts'
-import { activationQuantisationError, createModel, type GenerateOptions, type Model } from '../src/runtime/index.ts'
+import {
+  activationQuantisationError,
+  createModel,
+  type GenerateOptions,
+  type Model,
+} from '../src/runtime/index.ts'
 import { smollm2Q4 } from './smollm2.ts'
 
 interface Case {
@@ -32,8 +37,12 @@ beforeAll(async () => {
 }, 330_000)
 afterAll(() => model?.dispose())
 
-async function tokens(prompt: readonly number[], options: GenerateOptions): Promise<readonly number[]> {
-  for await (const event of model.generate(prompt, options)) if (event.type === 'generation-end') return event.ids
+async function tokens(
+  prompt: readonly number[],
+  options: GenerateOptions,
+): Promise<readonly number[]> {
+  for await (const event of model.generate(prompt, options))
+    if (event.type === 'generation-end') return event.ids
   return []
 }
 
@@ -42,13 +51,16 @@ describe.each(['base', 'snips_qv_r8'])('SmolLM2-135M, Q4_1: %s', (name) => {
   const cases = JSON.parse(readFileSync(new URL(`${name}/cases.json`, folder), 'utf8')) as Case[]
   let adapter: Adapter | undefined
   beforeAll(async () => {
-    if (name !== 'base') adapter = await loadAdapter(await directoryFolder(new URL(name, folder).pathname))
+    if (name !== 'base')
+      adapter = await loadAdapter(await directoryFolder(new URL(name, folder).pathname))
   })
 
   it.each(cases.map(({ prompt, ...one }, k) => [k, prompt.slice(0, 24), one] as const))(
     'case %i: logits within 2e-3, loss, 32 greedy tokens: %s',
     async (k, _, one) => {
-      const expected = await openSafetensors(await fileSource(new URL(`${name}/expected.safetensors`, folder).pathname))
+      const expected = await openSafetensors(
+        await fileSource(new URL(`${name}/expected.safetensors`, folder).pathname),
+      )
       const last = (await expected.read(`${k}.last_logits`)).data as Float32Array
       await expected.close()
       const [logits] = await model.nextLogits([one.prompt_ids], 'exact', { adapter })
@@ -56,7 +68,9 @@ describe.each(['base', 'snips_qv_r8'])('SmolLM2-135M, Q4_1: %s', (name) => {
       const ids = [...one.prompt_ids, ...one.completion_ids]
       const labels = [...one.prompt_ids.map(() => -100), ...one.completion_ids]
       expect(await model.loss([ids], [labels], { adapter })).toBeCloseTo(one.completion_loss, 4)
-      expect(await tokens(one.prompt_ids, { adapter, exact: true, maxTokens: 32, minTokens: 32 })).toEqual(one.greedy_32)
+      expect(
+        await tokens(one.prompt_ids, { adapter, exact: true, maxTokens: 32, minTokens: 32 }),
+      ).toEqual(one.greedy_32)
     },
     120_000,
   )
@@ -66,7 +80,9 @@ describe('SmolLM2-135M, fast path', () => {
   beforeEach((context) => context.skip(missing !== undefined, missing))
 
   it('base, adapter, base: the base answers as before', async () => {
-    const adapter = await loadAdapter(await directoryFolder(new URL('snips_qv_r8', folder).pathname))
+    const adapter = await loadAdapter(
+      await directoryFolder(new URL('snips_qv_r8', folder).pathname),
+    )
     const prompt = model.encode([{ role: 'user', content: 'Book a table for two at Nobu in Oslo' }])
     const options = { maxTokens: 24 }
     const first = await tokens(prompt, options)
@@ -77,7 +93,13 @@ describe('SmolLM2-135M, fast path', () => {
   }, 60_000)
 
   it('stays near the exact path', async () => {
-    const prompts = ['The capital of France is', 'def fibonacci(n):', 'Water boils at', 'Once upon a time', 'SELECT name FROM']
+    const prompts = [
+      'The capital of France is',
+      'def fibonacci(n):',
+      'Water boils at',
+      'Once upon a time',
+      'SELECT name FROM',
+    ]
     const { meanDivergence, equalGreedy } = await activationQuantisationError(model, prompts)
     expect(meanDivergence).toBeLessThan(0.05)
     expect(equalGreedy).toBeGreaterThanOrEqual(0.6)

@@ -21,7 +21,8 @@ interface GenerationCase {
   greedy_text: string
 }
 
-const read = <T>(path: string): T => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as T
+const read = <T>(path: string): T =>
+  JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8')) as T
 const reference = read<Reference>('./parity/smollm2/text.json')
 const generated = read<GenerationCase[]>('./parity/smollm2/base/cases.json')
 
@@ -50,16 +51,29 @@ describe('SmolLM2-135M-Instruct from its GGUF', () => {
     expect([...ids.map((id) => stream.push(id)), stream.end()].join('')).toBe(decoded)
   })
 
-  it.each(generated)('has the same token ids for the prompt and text for the answer: $greedy_text', (item) => {
-    expect(tokenizer.encode(item.prompt)).toEqual(item.prompt_ids)
-    expect(tokenizer.decode(item.greedy_32)).toBe(item.greedy_text)
-  })
+  it.each(generated)(
+    'has the same token ids for the prompt and text for the answer: $greedy_text',
+    (item) => {
+      expect(tokenizer.encode(item.prompt)).toEqual(item.prompt_ids)
+      expect(tokenizer.decode(item.greedy_32)).toBe(item.greedy_text)
+    },
+  )
 
-  it.each(reference.chat)('renders the same chat: $text', ({ messages, add_generation_prompt, text }) => {
-    const { bos_token, eos_token } = files.tokenizerConfig as { bos_token: string; eos_token: string }
-    const options = { addGenerationPrompt: add_generation_prompt, bosToken: bos_token, eosToken: eos_token }
-    expect(renderChat(chatTemplateOf(files.tokenizerConfig), messages, options)).toBe(text)
-  })
+  it.each(reference.chat)(
+    'renders the same chat: $text',
+    ({ messages, add_generation_prompt, text }) => {
+      const { bos_token, eos_token } = files.tokenizerConfig as {
+        bos_token: string
+        eos_token: string
+      }
+      const options = {
+        addGenerationPrompt: add_generation_prompt,
+        bosToken: bos_token,
+        eosToken: eos_token,
+      }
+      expect(renderChat(chatTemplateOf(files.tokenizerConfig), messages, options)).toBe(text)
+    },
+  )
 
   it('has the config.json of the original', async () => {
     expect(await readGgufConfig(file)).toMatchObject({

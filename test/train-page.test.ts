@@ -9,7 +9,8 @@ import { root } from './support/sources.ts'
 
 const page = readFileSync(join(root, 'docs/train.md'), 'utf8')
 /** The page's table row that begins with a name. */
-const rowOf = (name: string): string => page.split('\n').find((line) => line.startsWith(`| \`${name}\``)) ?? ''
+const rowOf = (name: string): string =>
+  page.split('\n').find((line) => line.startsWith(`| \`${name}\``)) ?? ''
 
 describe('docs/train.md', () => {
   it.each([...optimizers.values(), ...schedules.values()].map((row) => [row.name, row] as const))(
@@ -20,13 +21,17 @@ describe('docs/train.md', () => {
       for (const [option, spec] of Object.entries(options)) {
         if (option === 'weightDecay') continue // told for all optimisers at once
         expect(row).toContain(`\`${option}\``)
-        expect(row.replaceAll('1e4', '10000')).toContain(typeof spec.default === 'number' ? `\`${option}\` ${spec.default}` : option)
+        expect(row.replaceAll('1e4', '10000')).toContain(
+          typeof spec.default === 'number' ? `\`${option}\` ${spec.default}` : option,
+        )
       }
     },
   )
   it('has the default learning rates', () => {
     for (const [kind, rate] of Object.entries(usualRates)) {
-      const cells = rowOf(kind).split('|').map((cell) => cell.trim()) // prettier-ignore
+      const cells = rowOf(kind)
+        .split('|')
+        .map((cell) => cell.trim())
       expect([kind, Number(cells[2])]).toEqual([kind, rate])
     }
     expect(optimizerFactors).toEqual({ adamw: 1, adafactor: 1, lion: 1 / 4, sgd: 50 })

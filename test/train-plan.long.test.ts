@@ -9,7 +9,12 @@ import type { TrainPlan } from '../src/train/estimate/estimate.ts'
 const script = fileURLToPath(new URL('support/peak-of-training.ts', import.meta.url))
 
 async function inProcess<Result>(task: 'plan' | 'train', settings: object): Promise<Result> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['--disable-warning=ExperimentalWarning', script, task, JSON.stringify(settings)]) // prettier-ignore
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--disable-warning=ExperimentalWarning',
+    script,
+    task,
+    JSON.stringify(settings),
+  ])
   return JSON.parse(stdout) as Result
 }
 
@@ -26,11 +31,16 @@ describe('the planned peak', () => {
       const { memory } = await inProcess<TrainPlan>('plan', settings)
       const { peakBytes } = await inProcess<{ peakBytes: number }>('train', settings)
       measured.set(name, peakBytes)
-      expect(Math.abs(memory.totalBytes / peakBytes - 1), `${memory.totalBytes} planned, ${peakBytes} measured`).toBeLessThan(0.15)
+      expect(
+        Math.abs(memory.totalBytes / peakBytes - 1),
+        `${memory.totalBytes} planned, ${peakBytes} measured`,
+      ).toBeLessThan(0.15)
     })
   }
   it('is small: 1.6 GB plain, 350 MB less with checkpointing', () => {
     expect(measured.get('four lines of 128')).toBeLessThan(1.6e9)
-    expect(measured.get('four lines of 128')! - measured.get('checkpointing')!).toBeGreaterThan(0.3e9)
+    expect(measured.get('four lines of 128')! - measured.get('checkpointing')!).toBeGreaterThan(
+      0.3e9,
+    )
   })
 })

@@ -5,7 +5,10 @@ import { microCases, quantile, timed } from '../../src/cli/bench/micro-cases.ts'
 import { launchChromium } from '../../test/support/chromium.ts'
 import { bundled, serve } from '../../test/support/pages.ts'
 
-const [batchUs, batches, rounds, warmUps] = [5000, 9, 9, 12]
+const batchUs = 5000
+const batches = 9
+const rounds = 9
+const warmUps = 12
 const now = (): number => performance.now() * 1000
 
 /** What test/browser/pages/micro-bench.ts hands out. */
@@ -19,7 +22,9 @@ if ('reason' in found) {
   console.error(found.reason)
   process.exit(1)
 }
-const site = await serve(new Map([['bench', await bundled('test/browser/pages/micro-bench.ts', true)]]))
+const site = await serve(
+  new Map([['bench', await bundled('test/browser/pages/micro-bench.ts', true)]]),
+)
 try {
   const page = await found.browser.newPage()
   await page.goto(`${site.origin}/bench`)
@@ -28,10 +33,16 @@ try {
     const call = make()
     const inNode = (size: number): number => quantile(timed(call, { now, size, batches }), 0.5)
     const inPage = (size: number): Promise<number> =>
-      page.evaluate((given) => (globalThis as unknown as BenchPage).measure(...given), [name, size, batches] as [string, number, number])
+      page.evaluate((given) => (globalThis as unknown as BenchPage).measure(...given), [
+        name,
+        size,
+        batches,
+      ] as [string, number, number])
     let size = 1000
-    for (let i = 0; i < warmUps; i++) size = Math.ceil(batchUs / Math.max(inNode(size), 0.01, await inPage(size)))
-    const [node, chromium]: [number[], number[]] = [[], []]
+    for (let i = 0; i < warmUps; i++)
+      size = Math.ceil(batchUs / Math.max(inNode(size), 0.01, await inPage(size)))
+    const node: number[] = []
+    const chromium: number[] = []
     for (let round = 0; round < rounds; round++) {
       node.push(inNode(size))
       chromium.push(await inPage(size))

@@ -13,10 +13,17 @@ import { createGradientProgram } from '../../src/train/programs/gradient-program
 import { batchesOf, planEpoch, sharedBeginning } from '../../src/train/packing.ts'
 import { train } from '../../src/train/run/train.ts'
 import { spacedJson } from '../../src/cli/quickstart/snips.ts'
-import { type Benchmark, type BenchmarkContext, type BenchmarkRow, row } from '../../src/cli/bench/benchmark.ts'
+import {
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+  row,
+} from '../../src/cli/bench/benchmark.ts'
 
 const folder = fileURLToPath(new URL('../../examples/data', import.meta.url))
-const [seeds, steps, heldRows] = [[0, 1, 2], 24, 50]
+const seeds = [0, 1, 2]
+const steps = 24
+const heldRows = 50
 const lines = { rows: 2, tokens: 256 }
 
 type Row = Readonly<Record<string, unknown>>
@@ -29,27 +36,70 @@ interface Task {
 }
 
 const tasks: readonly Task[] = [
-  { name: 'snips_json', system: 'Intent and slots as JSON.', pair: ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }) },
-  { name: 'wikisql', system: 'SQL for the table t.', pair: ({ question, sql }) => ({ prompt: question, completion: String(sql) }) },
-  { name: 'text2cypher', system: 'Cypher query.', pair: ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }) },
-  { name: 'trec', system: 'Type of the question.', pair: ({ text, label, fine }) => ({ prompt: text, completion: `${String(label)}:${String(fine)}` }) }, // prettier-ignore
+  {
+    name: 'snips_json',
+    system: 'Intent and slots as JSON.',
+    pair: ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }),
+  },
+  {
+    name: 'wikisql',
+    system: 'SQL for the table t.',
+    pair: ({ question, sql }) => ({ prompt: question, completion: String(sql) }),
+  },
+  {
+    name: 'text2cypher',
+    system: 'Cypher query.',
+    pair: ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }),
+  },
+  {
+    name: 'trec',
+    system: 'Type of the question.',
+    pair: ({ text, label, fine }) => ({
+      prompt: text,
+      completion: `${String(label)}:${String(fine)}`,
+    }),
+  },
 ]
 
-async function dataOf({ name, pair }: Task, part: 'train' | 'test', count: number): Promise<DataSet> {
+async function dataOf(
+  { name, pair }: Task,
+  part: 'train' | 'test',
+  count: number,
+): Promise<DataSet> {
   const { rows } = await readDataFile(join(folder, name, `${part}.jsonl`))
-  return dataSet(rows.slice(0, count).map(({ value }) => pair(value as Row)), name) // prettier-ignore
+  return dataSet(
+    rows.slice(0, count).map(({ value }) => pair(value as Row)),
+    name,
+  )
 }
 
 /** The held-out loss of an adapter on a task, by one program for all adapters of the shape. */
-async function lossMeter({ base, backend, weights }: LoadedModel, shape: Adapter): Promise<{ loss: Loss; dispose: () => Promise<void> }> {
-  const program = await createGradientProgram({ graph: base.graph, weights: await weights(), backend, adapter: shape, trainable: [] })
+async function lossMeter(
+  { base, backend, weights }: LoadedModel,
+  shape: Adapter,
+): Promise<{ loss: Loss; dispose: () => Promise<void> }> {
+  const program = await createGradientProgram({
+    graph: base.graph,
+    weights: await weights(),
+    backend,
+    adapter: shape,
+    trainable: [],
+  })
   const loss: Loss = async (task, { tensors }) => {
     const { tokenizer, chatTemplate } = base
-    const options = { tokenizer: tokenizer!, chatTemplate: chatTemplate!, system: task.system, maxTokens: lines.tokens }
+    const options = {
+      tokenizer: tokenizer!,
+      chatTemplate: chatTemplate!,
+      system: task.system,
+      maxTokens: lines.tokens,
+    }
     const { rows } = encodeData(await dataOf(task, 'test', heldRows), options)
     const held = { rows, shared: sharedBeginning(rows) }
     let sum = 0
-    for (const batch of batchesOf(held, planEpoch(rows, { ...lines, packing: true, shared: held.shared, seed: 0, epoch: 0 })))
+    for (const batch of batchesOf(
+      held,
+      planEpoch(rows, { ...lines, packing: true, shared: held.shared, seed: 0, epoch: 0 }),
+    ))
       sum += await program.loss(batch, tensors)
     return sum
   }
@@ -61,14 +111,30 @@ interface Learned {
   readonly ewc?: EwcState
 }
 
-async function learn(model: LoadedModel, task: Task, before: Learned | undefined, seed: number, protects: boolean): Promise<Learned> {
+async function learn(
+  model: LoadedModel,
+  task: Task,
+  before: Learned | undefined,
+  seed: number,
+  protects: boolean,
+): Promise<Learned> {
   const events = train({
-    ...{ model, seed, steps, batch: lines, learningRate: 1e-3, system: task.system },
+    model,
+    seed,
+    steps,
+    batch: lines,
+    learningRate: 1e-3,
+    system: task.system,
     data: await dataOf(task, 'train', 300),
-    adapter: before?.adapter ?? { kind: 'lora', config: { rank: 16, alpha: 32, targets: 'all-linear' } },
+    adapter: before?.adapter ?? {
+      kind: 'lora',
+      config: { rank: 16, alpha: 32, targets: 'all-linear' },
+    },
     ...(protects && { ewc: before?.ewc ? { state: before.ewc } : {} }),
   })
-  for await (const event of events) if (event.type === 'train-end') return { adapter: event.adapter, ...(event.ewc && { ewc: event.ewc }) }
+  for await (const event of events)
+    if (event.type === 'train-end')
+      return { adapter: event.adapter, ...(event.ewc && { ewc: event.ewc }) }
   throw new Error('Training ended without a result.') // `train` ends with train-end or throws
 }
 
@@ -81,9 +147,16 @@ interface Outcome {
   readonly mean: number
 }
 
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length
 
-async function sequence(model: LoadedModel, start: Learned, loss: Loss, seed: number, tell: (text: string) => void): Promise<Outcome> {
+async function sequence(
+  model: LoadedModel,
+  start: Learned,
+  loss: Loss,
+  seed: number,
+  tell: (text: string) => void,
+): Promise<Outcome> {
   let learned = start
   const fresh: number[] = [await loss(tasks[0]!, start.adapter)]
   for (const task of tasks.slice(1)) {
@@ -97,7 +170,10 @@ async function sequence(model: LoadedModel, start: Learned, loss: Loss, seed: nu
   return { forgetting: meanOf(rises), final: last.at(-1)!, mean: meanOf(last) }
 }
 
-async function outcomes(model: LoadedModel, { progress }: BenchmarkContext): Promise<{ plain: Outcome[]; ewc: Outcome[] }> {
+async function outcomes(
+  model: LoadedModel,
+  { progress }: BenchmarkContext,
+): Promise<{ plain: Outcome[]; ewc: Outcome[] }> {
   const result = { plain: [] as Outcome[], ewc: [] as Outcome[] }
   for (const seed of seeds) {
     progress(`seed ${seed}: ${tasks[0]!.name}`)
@@ -112,15 +188,20 @@ async function outcomes(model: LoadedModel, { progress }: BenchmarkContext): Pro
 
 export const forgetting: Benchmark = {
   name: 'forgetting',
-  summary: 'four tasks in a row on one adapter, with EWC beside plain training: what is lost of the earlier ones',
-  needs: 'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own plain training',
+  summary:
+    'four tasks in a row on one adapter, with EWC beside plain training: what is lost of the earlier ones',
+  needs:
+    'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own plain training',
   async *run(context): AsyncIterable<BenchmarkRow> {
     const model = await loadModel('smollm2-135m-instruct')
     try {
       const { plain, ewc } = await outcomes(model, context)
       const compared = (name: string, of: keyof Outcome, goal?: number): BenchmarkRow =>
         row({
-          ...{ name, unit: 'nats', higherIsBetter: false, ...(goal !== undefined && { goal }) },
+          name,
+          unit: 'nats',
+          higherIsBetter: false,
+          ...(goal !== undefined && { goal }),
           ours: ewc.map((outcome) => outcome[of]),
           reference: { name: 'plain', values: plain.map((outcome) => outcome[of]) },
           note: `by seed ${ewc.map((outcome, i) => `${outcome[of].toFixed(3)} to ${plain[i]![of].toFixed(3)}`).join(', ')}`,

@@ -38,10 +38,15 @@ const variants: Readonly<Record<string, StudentOptions>> = {
   'last two layers rank 2, head rank 4 and memory': { fast: { rank: 4 } },
 }
 
-const meanOf = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
+const meanOf = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
 /** States that enter a layer, of all turns, once: nothing is learned in front of it. */
-async function deepTurns(model: LoadedModel, { turns }: Stream, layer: number): Promise<DeepTurn[]> {
+async function deepTurns(
+  model: LoadedModel,
+  { turns }: Stream,
+  layer: number,
+): Promise<DeepTurn[]> {
   const result: DeepTurn[] = []
   for (const { ids, weights } of turns) {
     const read = [...ids.slice(0, -1)]
@@ -59,11 +64,19 @@ async function deepTurns(model: LoadedModel, { turns }: Stream, layer: number): 
 }
 
 /** A stream through one user's tiers. */
-async function streamed(model: LoadedModel, turns: readonly DeepTurn[], tiers: StudentOptions, deep: DeepTiersOptions = {}) {
+async function streamed(
+  model: LoadedModel,
+  turns: readonly DeepTurn[],
+  tiers: StudentOptions,
+  deep: DeepTiersOptions = {},
+) {
   const all = createDeepTiers(model, deep)
   const head = model.head()
-  const [tier, student] = [all.tier(), createStudent(head, createHeadErrors(head), tiers)]
-  const [losses, looks, times]: [number[], number[], number[]] = [[], [], []]
+  const tier = all.tier()
+  const student = createStudent(head, createHeadErrors(head), tiers)
+  const losses: number[] = []
+  const looks: number[] = []
+  const times: number[] = []
   try {
     for (const turn of turns) {
       const start = performance.now()
@@ -97,6 +110,9 @@ export async function* deepOutcomes(
   for (const learningRate of rates) {
     const name = `last two layers rank 2, rate ${learningRate.toPrecision(2)}`
     progress(`${stream.name}: ${name}`)
-    yield { name, ...(await streamed(model, turns, { fast: false, memory: false }, { learningRate })) }
+    yield {
+      name,
+      ...(await streamed(model, turns, { fast: false, memory: false }, { learningRate })),
+    }
   }
 }

@@ -23,10 +23,23 @@ export interface Stream {
 type Row = Readonly<Record<string, unknown>>
 
 /** Questions as chats without a system message of their own, completions scored. */
-async function chats({ base }: LoadedModel, file: string, pair: (row: Row) => object, count: number): Promise<EncodedRow[]> {
+async function chats(
+  { base }: LoadedModel,
+  file: string,
+  pair: (row: Row) => object,
+  count: number,
+): Promise<EncodedRow[]> {
   const { rows } = await readDataFile(join(folder, file))
   const options = { tokenizer: base.tokenizer!, chatTemplate: base.chatTemplate!, maxTokens: 384 }
-  return [...encodeData(dataSet(rows.slice(0, count).map(({ value }) => pair(value as Row)), file), options).rows] // prettier-ignore
+  return [
+    ...encodeData(
+      dataSet(
+        rows.slice(0, count).map(({ value }) => pair(value as Row)),
+        file,
+      ),
+      options,
+    ).rows,
+  ]
 }
 
 /** A text in pieces; every token but a piece's first is scored. */
@@ -50,13 +63,35 @@ export async function generalText({ base }: LoadedModel): Promise<Stream> {
 
 type Source = (model: LoadedModel, count: number) => Promise<EncodedRow[]>
 const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
-  ['snips', (model, count) => chats(model, 'snips_json/train.jsonl', ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }), count)],
-  ['cypher', (model, count) => chats(model, 'text2cypher/stream.jsonl', ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }), count)],
+  [
+    'snips',
+    (model, count) =>
+      chats(
+        model,
+        'snips_json/train.jsonl',
+        ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }),
+        count,
+      ),
+  ],
+  [
+    'cypher',
+    (model, count) =>
+      chats(
+        model,
+        'text2cypher/stream.jsonl',
+        ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }),
+        count,
+      ),
+  ],
   ['shakespeare', (model, count) => pieces(model, 'tinyshakespeare/train.txt', count)],
-]) // prettier-ignore
+])
 
 export const streamNames: readonly string[] = [...sources.keys()]
-export const streamOf = async (model: LoadedModel, name: string, count: number): Promise<Stream> => ({
+export const streamOf = async (
+  model: LoadedModel,
+  name: string,
+  count: number,
+): Promise<Stream> => ({
   name,
   turns: await sources.get(name)!(model, count),
 })
@@ -69,27 +104,49 @@ export interface SeenTurn {
 }
 
 /** States of all turns, once: the base is frozen, and so is the adapter. Turns of like length go together. */
-export async function seenTurns(model: LoadedModel, { turns }: Stream, adapter?: Adapter): Promise<SeenTurn[]> {
+export async function seenTurns(
+  model: LoadedModel,
+  { turns }: Stream,
+  adapter?: Adapter,
+): Promise<SeenTurn[]> {
   const order = [...turns.keys()].toSorted((a, b) => turns[a]!.ids.length - turns[b]!.ids.length)
   const seen: SeenTurn[] = []
   for (let start = 0; start < order.length; start += 6) {
     const part = order.slice(start, start + 6)
-    const rows = await seenTogether(model, part.map((turn) => turns[turn]!), adapter) // prettier-ignore
+    const rows = await seenTogether(
+      model,
+      part.map((turn) => turns[turn]!),
+      adapter,
+    )
     part.forEach((turn, i) => (seen[turn] = rows[i]!))
   }
   return seen
 }
 
-async function seenTogether(model: LoadedModel, turns: readonly EncodedRow[], adapter: Adapter | undefined): Promise<SeenTurn[]> {
+async function seenTogether(
+  model: LoadedModel,
+  turns: readonly EncodedRow[],
+  adapter: Adapter | undefined,
+): Promise<SeenTurn[]> {
   const { width } = model.config
   const scored = turns.map(({ weights }) => [...weights.keys()].filter((t) => weights[t]! > 0))
   const at = scored.map((places) => places.map((t) => t - 1))
   const entering = turns.map((): Float32Array[] => [])
-  const states = { layer: keyLayer(model.config), take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()) }
-  const rows = await model.hidden(turns.map(({ ids }) => [...ids.slice(0, -1)]), { at, states, ...(adapter && { adapter }) }) // prettier-ignore
+  const states = {
+    layer: keyLayer(model.config),
+    take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()),
+  }
+  const rows = await model.hidden(
+    turns.map(({ ids }) => [...ids.slice(0, -1)]),
+    { at, states, ...(adapter && { adapter }) },
+  )
   return turns.map(({ ids }, i) => {
     const whole = joinFloats(entering[i]!)
     const keys = at[i]!.map((t) => whole.subarray(t * width, (t + 1) * width))
-    return { hidden: joinFloats(rows[i]!), keys: joinFloats(keys), tokens: scored[i]!.map((t) => ids[t]!) }
+    return {
+      hidden: joinFloats(rows[i]!),
+      keys: joinFloats(keys),
+      tokens: scored[i]!.map((t) => ids[t]!),
+    }
   })
 }

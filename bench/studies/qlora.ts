@@ -3,13 +3,22 @@
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type Quantization, quantizations, weightBytes } from '../../src/graph/frozen/frozen-form-table.ts'
+import {
+  type Quantization,
+  quantizations,
+  weightBytes,
+} from '../../src/graph/frozen/frozen-form-table.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import { train } from '../../src/train/run/train.ts'
 import { snipsExamples, snipsSettings } from '../../src/cli/quickstart/snips.ts'
-import { type Benchmark, type BenchmarkContext, type BenchmarkRow, row } from '../../src/cli/bench/benchmark.ts'
+import {
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+  row,
+} from '../../src/cli/bench/benchmark.ts'
 
 const steps = 20
 const source = 'smollm2-135m-instruct:q4_1'
@@ -64,7 +73,10 @@ async function advance(run: Run): Promise<void> {
   }
 }
 
-async function outcomes(model: LoadedModel, { progress }: BenchmarkContext): Promise<Map<Quantization | 'f32', Outcome>> {
+async function outcomes(
+  model: LoadedModel,
+  { progress }: BenchmarkContext,
+): Promise<Map<Quantization | 'f32', Outcome>> {
   const runs = new Map<Quantization | 'f32', Run>([['f32', await runOf(model, undefined)]])
   for (const quantization of quantizations) runs.set(quantization, await runOf(model, quantization))
   for (let step = 1; [...runs.values()].some(({ isDone }) => !isDone); step++) {
@@ -74,12 +86,14 @@ async function outcomes(model: LoadedModel, { progress }: BenchmarkContext): Pro
   return runs
 }
 
-const speeds = ({ milliseconds, tokens }: Outcome): number[] => milliseconds.map((ms) => (tokens * 1000) / ms)
+const speeds = ({ milliseconds, tokens }: Outcome): number[] =>
+  milliseconds.map((ms) => (tokens * 1000) / ms)
 
 export const qlora: Benchmark = {
   name: 'qlora',
   summary: 'training through a base in 4 or 8 bits, beside f32: memory, speed, validation loss',
-  needs: 'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own f32 training',
+  needs:
+    'the real SmolLM2-135M-Instruct, from the catalogue; its reference is our own f32 training',
   async *run(context): AsyncIterable<BenchmarkRow> {
     const model = await loadModel(source)
     try {
@@ -90,18 +104,27 @@ export const qlora: Benchmark = {
         const own = all.get(quantization)!
         const share = own.bytes / plain.bytes
         yield row({
-          ...{ name: `${quantization}: base weights`, unit: 'MB', higherIsBetter: false, goal: 1 / (quantization === 'nf4' ? 0.16 : 0.29) },
+          name: `${quantization}: base weights`,
+          unit: 'MB',
+          higherIsBetter: false,
+          goal: 1 / (quantization === 'nf4' ? 0.16 : 0.29),
           ours: [own.bytes / 1e6],
           reference: reference([plain.bytes / 1e6]),
           note: `${share.toFixed(4)} of f32`,
         })
         yield row({
-          ...{ name: `${quantization}: training 4 × 128`, unit: 'tokens/s', higherIsBetter: true, goal: 0.85 },
+          name: `${quantization}: training 4 × 128`,
+          unit: 'tokens/s',
+          higherIsBetter: true,
+          goal: 0.85,
           ours: speeds(own),
           reference: reference(speeds(plain)),
         })
         yield row({
-          ...{ name: `${quantization}: validation loss after ${steps} steps`, unit: 'nats', higherIsBetter: false, goal: 1 / 1.02 },
+          name: `${quantization}: validation loss after ${steps} steps`,
+          unit: 'nats',
+          higherIsBetter: false,
+          goal: 1 / 1.02,
           ours: [own.validationLoss],
           reference: reference([plain.validationLoss]),
         })

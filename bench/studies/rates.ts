@@ -23,15 +23,22 @@ interface Run {
 
 /** As the command line takes a kind where nothing else is said. */
 const configs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  ...Object.fromEntries(['lora', 'dora', 'pissa', 'olora'].map((kind) => [kind, { rank: 16, targets: 'all-linear' }])),
+  ...Object.fromEntries(
+    ['lora', 'dora', 'pissa', 'olora'].map((kind) => [kind, { rank: 16, targets: 'all-linear' }]),
+  ),
   ...Object.fromEntries(['lokr', 'loha', 'vera'].map((kind) => [kind, { targets: 'all-linear' }])),
 }
 
 async function validationLoss(model: LoadedModel, { kind, ...settings }: Run): Promise<number> {
-  const rows = (await readDataFile(data)).rows.map(({ value }) => value).filter((value) => JSON.stringify(value).length < longestRow)
+  const rows = (await readDataFile(data)).rows
+    .map(({ value }) => value)
+    .filter((value) => JSON.stringify(value).length < longestRow)
   const events = train({
     ...settings,
-    ...{ model, steps, system: snipsSystem, batch: { rows: 1, tokens: 160 } },
+    model,
+    steps,
+    system: snipsSystem,
+    batch: { rows: 1, tokens: 160 },
     data: snipsExamples(rows.slice(0, 240)),
     validation: { data: snipsExamples(rows.slice(300, 330)), everySteps: steps },
     adapter: { kind, config: configs[kind] ?? {} },
@@ -42,9 +49,16 @@ async function validationLoss(model: LoadedModel, { kind, ...settings }: Run): P
 
 function usualRuns(): Run[] {
   const around = (kind: string, optimizer: string): Run[] =>
-    [1 / 3, 1, 3].map((factor) => ({ kind, optimizer, learningRate: Number((factor * usualLearningRate(kind, optimizer)).toPrecision(1)) }))
+    [1 / 3, 1, 3].map((factor) => ({
+      kind,
+      optimizer,
+      learningRate: Number((factor * usualLearningRate(kind, optimizer)).toPrecision(1)),
+    }))
   const others = [...optimizers.keys()].filter((name) => name !== 'adamw')
-  return [...[...adapterKinds.keys()].flatMap((kind) => around(kind, 'adamw')), ...others.flatMap((name) => around('lora', name))]
+  return [
+    ...[...adapterKinds.keys()].flatMap((kind) => around(kind, 'adamw')),
+    ...others.flatMap((name) => around('lora', name)),
+  ]
 }
 
 function askedRuns(text: string): Run[] {
@@ -56,8 +70,10 @@ function askedRuns(text: string): Run[] {
 
 export const rates: Benchmark = {
   name: 'rates',
-  summary: 'validation loss by kind, optimiser and learning rate after 60 short steps of SmolLM2-135M',
-  needs: 'no reference; half an hour. GRAFT_BENCH_RATES: other runs, "ia3:adamw:0.1,lora:lion:3e-4"',
+  summary:
+    'validation loss by kind, optimiser and learning rate after 60 short steps of SmolLM2-135M',
+  needs:
+    'no reference; half an hour. GRAFT_BENCH_RATES: other runs, "ia3:adamw:0.1,lora:lion:3e-4"',
   async *run({ environment, progress }): AsyncIterable<BenchmarkRow> {
     const asked = environment['GRAFT_BENCH_RATES']
     const model = await loadModel('smollm2-135m-instruct:q4_1')
@@ -65,7 +81,12 @@ export const rates: Benchmark = {
       for (const run of asked ? askedRuns(asked) : usualRuns()) {
         const name = `${run.kind}, ${run.optimizer}, ${run.learningRate}`
         progress(name)
-        yield row({ name, unit: 'nats', higherIsBetter: false, ours: [await validationLoss(model, run)] })
+        yield row({
+          name,
+          unit: 'nats',
+          higherIsBetter: false,
+          ours: [await validationLoss(model, run)],
+        })
       }
     } finally {
       await model.dispose()

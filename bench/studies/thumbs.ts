@@ -8,14 +8,20 @@ import { random } from '../../src/base/random.ts'
 import { createLearner, type Learner, type Lesson } from '../../src/learn/index.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
-import { type Benchmark, type BenchmarkContext, type BenchmarkRow, measured } from '../../src/cli/bench/benchmark.ts'
+import {
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+  measured,
+} from '../../src/cli/bench/benchmark.ts'
 
 const folder = fileURLToPath(new URL('../../examples/data/trec', import.meta.url))
 const seeds = [0, 1, 2]
 const heldQuestions = 30
 const sampling = { maxTokens: 8, temperature: 1, topP: 0.95 }
 
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
+const meanOf = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
 const asked = (question: string) => [{ role: 'user', content: question }]
 /** The user's taste, which the learner is never told. */
 const isLiked = (answer: string): boolean => !/^The\b/.test(answer)
@@ -43,17 +49,27 @@ async function heldAnswers(model: LoadedModel): Promise<Judged[]> {
     const whole = [...prompts[i]!, ...ids]
     const at = [ids.map((_, t) => prompts[i]!.length + t - 1)]
     const [states] = await model.hidden([whole.slice(0, -1)], { at })
-    judged.push({ lesson: { hidden: Float32Array.from(states!.flatMap((values) => [...values])), tokens: ids }, liked: isLiked(text) })
+    judged.push({
+      lesson: { hidden: Float32Array.from(states!.flatMap((values) => [...values])), tokens: ids },
+      liked: isLiked(text),
+    })
   }
   return judged
 }
 
 /** Mean log-likelihood of liked and of disliked answers, in nats an answer. */
-async function likelihoods(learner: Learner, user: string, held: readonly Judged[]): Promise<{ liked: number; disliked: number }> {
+async function likelihoods(
+  learner: Learner,
+  user: string,
+  held: readonly Judged[],
+): Promise<{ liked: number; disliked: number }> {
   const student = await learner.student(user)
-  const [liked, disliked]: [number[], number[]] = [[], []]
+  const liked: number[] = []
+  const disliked: number[] = []
   for (const { lesson, liked: isGood } of held)
-    (isGood ? liked : disliked).push(-(await student.read(lesson)).losses.reduce((sum, loss) => sum + loss, 0))
+    (isGood ? liked : disliked).push(
+      -(await student.read(lesson)).losses.reduce((sum, loss) => sum + loss, 0),
+    )
   return { liked: meanOf(liked), disliked: meanOf(disliked) }
 }
 
@@ -78,11 +94,19 @@ async function talk(
   const liked: boolean[] = []
   for (const [i, question] of asks.entries()) {
     let text = ''
-    for await (const event of learner.generate(asked(question), { user, ...sampling, seed: 1000 * seed + i })) {
+    for await (const event of learner.generate(asked(question), {
+      user,
+      ...sampling,
+      seed: 1000 * seed + i,
+    })) {
       if (event.type === 'generation-end') text = event.text
       if (event.type !== 'turn-end') continue
       liked.push(isLiked(text))
-      await learner.feedback({ user, turn: event.turn, feedback: (verdicts?.[i] ?? liked[i]!) ? 'up' : 'down' })
+      await learner.feedback({
+        user,
+        turn: event.turn,
+        feedback: (verdicts?.[i] ?? liked[i]!) ? 'up' : 'down',
+      })
     }
   }
   return liked
@@ -114,14 +138,25 @@ async function measure(
   const before = await likelihoods(learner, 'nobody', held)
   const outcome = async (user: string, liked: readonly boolean[]): Promise<Outcome> => {
     const after = await likelihoods(learner, user, held)
-    const [up, down] = [after.liked - before.liked, after.disliked - before.disliked]
-    const result = { margin: up - down, liked: up, disliked: down, share: shareOf(liked.slice(liked.length >> 1)) }
-    tell(`seed ${seed}, ${user}: margin ${result.margin.toFixed(2)}, of the last half ${(100 * result.share).toFixed(0)} % liked`)
+    const up = after.liked - before.liked
+    const down = after.disliked - before.disliked
+    const result = {
+      margin: up - down,
+      liked: up,
+      disliked: down,
+      share: shareOf(liked.slice(liked.length >> 1)),
+    }
+    tell(
+      `seed ${seed}, ${user}: margin ${result.margin.toFixed(2)}, of the last half ${(100 * result.share).toFixed(0)} % liked`,
+    )
     return result
   }
   const verdicts = await talk(learner, 'judged', shuffled(asks, seed), seed)
   const judged = await outcome('judged', verdicts)
-  const control = await outcome('control', await talk(learner, 'control', shuffled(asks, seed), seed, shuffled(verdicts, seed + 100)))
+  const control = await outcome(
+    'control',
+    await talk(learner, 'control', shuffled(asks, seed), seed, shuffled(verdicts, seed + 100)),
+  )
   return { judged, control }
 }
 
@@ -134,10 +169,23 @@ async function* rows({ environment, progress }: BenchmarkContext): AsyncIterable
     const asks = await questions('train', turns)
     const results: Measurement[] = []
     for (const seed of seeds) results.push(await measure(model, held, asks, seed, progress))
-    const compared = (name: string, unit: string, of: keyof Outcome, higherIsBetter = true): BenchmarkRow => {
-      const [ours, control] = [results.map(({ judged }) => judged[of]), results.map(({ control: shuffle }) => shuffle[of])]
+    const compared = (
+      name: string,
+      unit: string,
+      of: keyof Outcome,
+      higherIsBetter = true,
+    ): BenchmarkRow => {
+      const ours = results.map(({ judged }) => judged[of])
+      const control = results.map(({ control: shuffle }) => shuffle[of])
       const note = `by seed ${ours.map((value, i) => `${value.toFixed(2)} and ${control[i]!.toFixed(2)}`).join(', ')}`
-      return { name, unit, higherIsBetter, ours: measured(ours), reference: { name: 'shuffled', ...measured(control) }, note }
+      return {
+        name,
+        unit,
+        higherIsBetter,
+        ours: measured(ours),
+        reference: { name: 'shuffled', ...measured(control) },
+        note,
+      }
     }
     yield compared('liked minus disliked answers, change', 'nats an answer', 'margin')
     yield compared('liked answers, change', 'nats an answer', 'liked')
@@ -152,6 +200,7 @@ export const thumbs: Benchmark = {
   name: 'thumbs',
   summary:
     'thumbs up and down alone: likelihood of liked minus disliked answers on held-out questions, beside shuffled verdicts, three seeds',
-  needs: 'the real SmolLM2-135M-Instruct; GRAFT_BENCH_THUMBS_TURNS=40: answers judged by seed and arm',
+  needs:
+    'the real SmolLM2-135M-Instruct; GRAFT_BENCH_THUMBS_TURNS=40: answers judged by seed and arm',
   run: rows,
 }

@@ -8,7 +8,8 @@ import { indexedDbStore } from '../../src/web/stores/indexed-db-store.ts'
 const width = 64
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
 const target = Float32Array.from({ length: width }, (_, i) => Math.cos(i))
-const say = (text: string): void => void document.body.appendChild(document.createElement('p')).append(text)
+const say = (text: string): void =>
+  void document.body.appendChild(document.createElement('p')).append(text)
 
 function teach(lora: MicroLora): MicroLora {
   for (let step = 0; step < 20; step++) {
@@ -17,8 +18,12 @@ function teach(lora: MicroLora): MicroLora {
   }
   return lora
 }
-const report = (place: string, lora: MicroLora): void => say(`${place}: ${lora.statistics().adaptations} adaptations, loss ${lora.statistics().recentLoss.toFixed(3)}`) // prettier-ignore
-const make = (): MicroLora => new MicroLora({ inFeatures: width, outFeatures: width, rank: 2, seed: 1 })
+const report = (place: string, lora: MicroLora): void =>
+  say(
+    `${place}: ${lora.statistics().adaptations} adaptations, loss ${lora.statistics().recentLoss.toFixed(3)}`,
+  )
+const make = (): MicroLora =>
+  new MicroLora({ inFeatures: width, outFeatures: width, rank: 2, seed: 1 })
 
 // The simplest: one text, written whole each time; the last tab that writes wins.
 const text = localStorage.getItem('graft-example')

@@ -23,4 +23,6 @@ console.log(`after 100 steps: error ${error()}`)
 // A layer that is there already stays as it is: what it gives is added to.
 const output = new Float32Array(32).fill(1)
 lora.forwardAdd(input, output)
-console.log(`with a base layer's output of 1: ${output[0]!.toFixed(2)}, ${output[1]!.toFixed(2)}, …`)
+console.log(
+  `with a base layer's output of 1: ${output[0]!.toFixed(2)}, ${output[1]!.toFixed(2)}, …`,
+)

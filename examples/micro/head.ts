@@ -4,31 +4,52 @@
 
 import { HeadRows, MicroLora } from '../../src/micro/index.ts'
 
-const [width, vocabulary] = [64, 500]
-const row = (token: number): Float32Array => Float32Array.from({ length: width }, (_, i) => Math.sin((token + 1) * (i + 1) * 12.9898) / 4)
+const width = 64
+const vocabulary = 500
+const row = (token: number): Float32Array =>
+  Float32Array.from({ length: width }, (_, i) => Math.sin((token + 1) * (i + 1) * 12.9898) / 4)
 const everything = Array.from({ length: vocabulary }, (_, token) => token)
 
 const rows = new HeadRows({ width, capacity: 256, averageRow: new Float32Array(width) })
-const lora = new MicroLora({ inFeatures: width, outFeatures: width, rank: 4, alpha: 4, optimizer: 'adam' })
+const lora = new MicroLora({
+  inFeatures: width,
+  outFeatures: width,
+  rank: 4,
+  alpha: 4,
+  optimizer: 'adam',
+})
 
 /** Tells how unlikely the token that came was, and learns it. */
 function learn(hidden: Float32Array, came: number): number {
   const changed = hidden.slice() // h′ = h + B·A·h: what the head is given
   lora.forwardAdd(hidden, changed)
-  const logits = everything.map((token) => row(token).reduce((sum, weight, i) => sum + weight * changed[i]!, 0))
+  const logits = everything.map((token) =>
+    row(token).reduce((sum, weight, i) => sum + weight * changed[i]!, 0),
+  )
   const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0))
   const likeliest = everything.toSorted((a, b) => logits[b]! - logits[a]!).slice(0, 64)
   const ids = [...new Set([...likeliest, came])]
 
   for (const token of rows.missing(ids)) rows.add([token], row(token)) // read once, kept while they are in use
-  const { loss, gradient } = rows.gradient({ ids, logits: ids.map((token) => logits[token]!), total, came })
+  const { loss, gradient } = rows.gradient({
+    ids,
+    logits: ids.map((token) => logits[token]!),
+    total,
+    came,
+  })
   lora.adapt(hidden, { gradient })
   lora.applyUpdates(0.002, { input: hidden, share: 0.1 }) // no step moves h′ by more than a tenth of its length
   return loss
 }
 
-const places = [1, 2, 3].map((seed) => ({ hidden: Float32Array.from({ length: width }, (_, i) => Math.cos(seed * i)), came: 100 * seed }))
+const places = [1, 2, 3].map((seed) => ({
+  hidden: Float32Array.from({ length: width }, (_, i) => Math.cos(seed * i)),
+  came: 100 * seed,
+}))
 for (let round = 0; round <= 60; round++) {
   const losses = places.map(({ hidden, came }) => learn(hidden, came))
-  if (round % 20 === 0) console.log(`round ${round}: loss ${(losses.reduce((sum, loss) => sum + loss) / losses.length).toFixed(3)}`)
+  if (round % 20 === 0)
+    console.log(
+      `round ${round}: loss ${(losses.reduce((sum, loss) => sum + loss) / losses.length).toFixed(3)}`,
+    )
 }

@@ -17,7 +17,8 @@ import { type Base, folderAt, parity, storiesBase } from '../../test/support/ada
 import { loadAdapter } from './files/peft.ts'
 
 const merge = 'PEFT cannot merge it: a weight is the same for every token'
-for (const name of ['alora/span', 'alora/shift']) parityContract({ name, base: storiesBase, skip: { merge } })
+for (const name of ['alora/span', 'alora/shift'])
+  parityContract({ name, base: storiesBase, skip: { merge } })
 
 describe('the start of a row', () => {
   it('is the first token of the last whole occurrence', () => {
@@ -29,7 +30,9 @@ describe('the start of a row', () => {
   })
 
   it('is counted from the position of the first new token', () => {
-    expect([...activeFeed([2, NEVER, 0, 5], 3, [0, 4, 9, 4]).data]).toEqual([0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 1])
+    expect([...activeFeed([2, NEVER, 0, 5], 3, [0, 4, 9, 4]).data]).toEqual([
+      0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 1,
+    ])
   })
 })
 
@@ -44,37 +47,61 @@ describe('an activated LoRA', () => {
   it('keeps its tokens through its file; an empty list is a plain LoRA, as to PEFT', () => {
     expect(adapter.config.invocationTokens).toEqual([17, 44, 17])
     const fresh = createAdapter('lora', { invocationTokens: [5, 9] }, base.model, { seed: 1 })
-    const json = { ...writeLoraConfig(completeLora({ invocationTokens: [5, 9] })), peft_type: 'LORA' }
+    const json = {
+      ...writeLoraConfig(completeLora({ invocationTokens: [5, 9] })),
+      peft_type: 'LORA',
+    }
     expect(json).toMatchObject({ alora_invocation_tokens: [5, 9] })
     expect(readLoraConfig(json, 'file').invocationTokens).toEqual(fresh.config.invocationTokens)
-    expect(readLoraConfig({ ...json, alora_invocation_tokens: [] }, 'file').invocationTokens).toBeUndefined()
+    expect(
+      readLoraConfig({ ...json, alora_invocation_tokens: [] }, 'file').invocationTokens,
+    ).toBeUndefined()
     expect(writeLoraConfig(completeLora({}))).not.toHaveProperty('alora_invocation_tokens')
   })
 
   it('is not merged into a weight, and the error says why', () => {
     expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(UnsupportedError)
-    expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(/activated by tokens[^]*the same for every token/)
+    expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(
+      /activated by tokens[^]*the same for every token/,
+    )
   })
 
   it('has no place in slots that always act', () => {
-    expect(() => servingTensors(adapter, attachSlots(base.model))).toThrow(/q_proj: its slot has no activation/)
+    expect(() => servingTensors(adapter, attachSlots(base.model))).toThrow(
+      /q_proj: its slot has no activation/,
+    )
   })
 
   it('is asked for only by graphs that hold one', () => {
     const feeds = (options: Readonly<Record<string, unknown>>) =>
-      attach(base.model, { kind: 'lora', config: completeLora(options) }).blocks[2]!.graph.inputs.map(({ name }) => name)
+      attach(base.model, {
+        kind: 'lora',
+        config: completeLora(options),
+      }).blocks[2]!.graph.inputs.map(({ name }) => name)
     expect(feeds({ targets: ['q_proj'], invocationTokens: [3] })).toContain('active')
     expect(feeds({ targets: ['q_proj'] })).not.toContain('active')
-    expect(attachSlots(base.model).blocks[2]!.graph.inputs.map(({ name }) => name)).not.toContain('active')
+    expect(attachSlots(base.model).blocks[2]!.graph.inputs.map(({ name }) => name)).not.toContain(
+      'active',
+    )
   })
 
   it('mixes with adapters of the same tokens only', () => {
-    const other = createAdapter('lora', { targets: ['up_proj'], start: 'random' }, base.model, { seed: 1 })
-    const same = createAdapter('lora', { targets: ['q_proj', 'o_proj'], start: 'random', invocationTokens: [17, 44, 17] }, base.model, {
+    const other = createAdapter('lora', { targets: ['up_proj'], start: 'random' }, base.model, {
       seed: 1,
     })
-    const mixed = (...adapters: Adapter[]) => mixedForms(adapters.map((one) => ({ forms: servingForms(one, base.model), weight: 0.5 })))
-    expect(() => mixed(adapter, other)).toThrow(/act from different tokens on: 17,44,17; all tokens/)
+    const same = createAdapter(
+      'lora',
+      { targets: ['q_proj', 'o_proj'], start: 'random', invocationTokens: [17, 44, 17] },
+      base.model,
+      {
+        seed: 1,
+      },
+    )
+    const mixed = (...adapters: Adapter[]) =>
+      mixedForms(adapters.map((one) => ({ forms: servingForms(one, base.model), weight: 0.5 })))
+    expect(() => mixed(adapter, other)).toThrow(
+      /act from different tokens on: 17,44,17; all tokens/,
+    )
     const forms = mixed(adapter, same)
     expect([...forms.values()].every(({ invocation }) => invocation?.length === 3)).toBe(true)
     expect(forms.get('model.layers.1.self_attn.q_proj')!.A.shape).toEqual([12, 64])
@@ -83,12 +110,23 @@ describe('an activated LoRA', () => {
   it('refuses embeddings, kinds that PEFT does not activate, and an empty list', () => {
     const make = (kind: string, options: Readonly<Record<string, unknown>>) => () =>
       createAdapter(kind, options, base.model, { seed: 1, weightOf: () => f32([0]) })
-    expect(make('lora', { targets: ['embed_tokens'], invocationTokens: [3] })).toThrow(/activated LoRA acts on linear layers/)
-    for (const kind of ['dora', 'pissa', 'olora']) expect(make(kind, { invocationTokens: [3] })).toThrow(/only a plain LoRA/)
+    expect(make('lora', { targets: ['embed_tokens'], invocationTokens: [3] })).toThrow(
+      /activated LoRA acts on linear layers/,
+    )
+    for (const kind of ['dora', 'pissa', 'olora'])
+      expect(make(kind, { invocationTokens: [3] })).toThrow(/only a plain LoRA/)
     expect(make('lora', { invocationTokens: [] })).toThrow(OptionError)
     expect(make('lora', { invocationTokens: [1.5] })).toThrow(OptionError)
-    const dora = { ...writeLoraConfig(completeLora({ invocationTokens: [5] })), use_dora: true, peft_type: 'LORA' }
-    expect(() => kindOfPeft(dora, 'file').readConfig(dora, 'file')).toThrow(/alora_invocation_tokens together with use_dora/)
-    expect(kindNamed('lora').readConfig({ ...dora, use_dora: false }, 'file').invocationTokens).toEqual([5])
+    const dora = {
+      ...writeLoraConfig(completeLora({ invocationTokens: [5] })),
+      use_dora: true,
+      peft_type: 'LORA',
+    }
+    expect(() => kindOfPeft(dora, 'file').readConfig(dora, 'file')).toThrow(
+      /alora_invocation_tokens together with use_dora/,
+    )
+    expect(
+      kindNamed('lora').readConfig({ ...dora, use_dora: false }, 'file').invocationTokens,
+    ).toEqual([5])
   })
 })

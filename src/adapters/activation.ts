@@ -34,7 +34,11 @@ export function activationAt(g: GraphBuilder, x: Value): Value {
 }
 
 /** The feed for `tokens` tokens of each row, of which the first stands at position first[n]: 1 from starts[n] on. */
-export function activeFeed(starts: readonly number[], tokens: number, first: readonly number[] = starts.map(() => 0)): F32Tensor {
+export function activeFeed(
+  starts: readonly number[],
+  tokens: number,
+  first: readonly number[] = starts.map(() => 0),
+): F32Tensor {
   const active = f32([starts.length, tokens, 1])
   starts.forEach((start, n) => {
     const from = Math.max(0, start - first[n]!)

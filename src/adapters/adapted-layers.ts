@@ -24,20 +24,50 @@ function layerOf(node: Node, prefix: string): Layer | undefined {
   const name = attributes['module']
   if (typeof name !== 'string') return undefined
   const [first, second, third] = inputs
-  const at = (kind: ModuleInfo['kind'], inFeatures: number, outFeatures: number, bias = false): ModuleInfo => {
+  const at = (
+    kind: ModuleInfo['kind'],
+    inFeatures: number,
+    outFeatures: number,
+    bias = false,
+  ): ModuleInfo => {
     const layer = numbered.exec(prefix)?.[1]
-    return { path: prefix + name, kind, inFeatures, outFeatures, bias, ...(layer === undefined ? {} : { layer: Number(layer) }) }
+    return {
+      path: prefix + name,
+      kind,
+      inFeatures,
+      outFeatures,
+      bias,
+      ...(layer === undefined ? {} : { layer: Number(layer) }),
+    }
   }
   if (operation === 'linear') {
     const [outFeatures, inFeatures] = second!.shape as [number, number]
-    return { node, name, module: at('linear', inFeatures, outFeatures, third !== undefined), x: first!, weight: second, bias: third }
+    return {
+      node,
+      name,
+      module: at('linear', inFeatures, outFeatures, third !== undefined),
+      x: first!,
+      weight: second,
+      bias: third,
+    }
   }
   if (operation === 'embedding') {
     const [rows, width] = first!.shape as [number, number]
-    return { node, name, module: at('embedding', rows, width), x: second!, weight: first, bias: undefined }
+    return {
+      node,
+      name,
+      module: at('embedding', rows, width),
+      x: second!,
+      weight: first,
+      bias: undefined,
+    }
   }
   if (operation === 'quantizedLinear') {
-    const module = at('linear', attributes['inFeatures'] as number, attributes['outFeatures'] as number)
+    const module = at(
+      'linear',
+      attributes['inFeatures'] as number,
+      attributes['outFeatures'] as number,
+    )
     return { node, name, module, x: first!, weight: undefined, bias: undefined }
   }
   return undefined
@@ -52,7 +82,8 @@ export const layersOfBlock = ({ graph, prefix }: Block): Layer[] =>
 /** Every layer that adapters may act on, packed ones too. */
 export const layersOf = (model: ModelGraph): Layer[] => model.blocks.flatMap(layersOfBlock)
 
-export const adaptableModules = (model: ModelGraph): ModuleInfo[] => layersOf(model).map(({ module }) => module)
+export const adaptableModules = (model: ModelGraph): ModuleInfo[] =>
+  layersOf(model).map(({ module }) => module)
 
 /** A prefix that no value of the graph has yet, so that passes may follow one another. */
 function freshPrefix({ nodes, constants }: Graph): string {
@@ -74,7 +105,11 @@ function structureOf(graph: Graph, original: Graph): string {
 }
 
 /** Builds a layer's replacement. `claim` makes an input that bears a base weight's name the adapter's own. */
-export type ReplaceLayer = (g: GraphBuilder, layer: Layer, claim: (inputName: string) => void) => Value | undefined
+export type ReplaceLayer = (
+  g: GraphBuilder,
+  layer: Layer,
+  claim: (inputName: string) => void,
+) => Value | undefined
 
 function mapBlock({ graph, prefix }: Block, replace: ReplaceLayer): Graph {
   const claimed = new Set<string>()
@@ -83,7 +118,12 @@ function mapBlock({ graph, prefix }: Block, replace: ReplaceLayer): Graph {
     return layer && replace(g, layer, (name) => claimed.add(name))
   })
   if (claimed.size === 0) return mapped
-  return { ...mapped, inputs: mapped.inputs.map((input) => (claimed.has(input.name) ? { ...input, role: 'adapter' } : input)) }
+  return {
+    ...mapped,
+    inputs: mapped.inputs.map((input) =>
+      claimed.has(input.name) ? { ...input, role: 'adapter' } : input,
+    ),
+  }
 }
 
 /** A model in which `replace` has had its say on every layer. Blocks that come out equal from one graph share one graph again. */

@@ -27,20 +27,47 @@ describe('adapterConfig', () => {
     expect(whole.build().tags).toEqual(['trial'])
   })
   it('takes other kinds and their options', () => {
-    const { kind, config } = adapterConfig('a').kind('dora').rank(4).option('rankStabilized', true).build()
+    const { kind, config } = adapterConfig('a')
+      .kind('dora')
+      .rank(4)
+      .option('rankStabilized', true)
+      .build()
     expect([kind, config]).toEqual(['dora', { rank: 4, rankStabilized: true }])
-    expect(() => adapterConfig('a').kind('ia3').rank(4).build()).toThrow(/rank: there is no such option/)
+    expect(() => adapterConfig('a').kind('ia3').rank(4).build()).toThrow(
+      /rank: there is no such option/,
+    )
   })
   it('says everything that is wrong at once, and only at build', () => {
-    const wrong = adapterConfig('no name').rank(0).alpha(NaN).dropout(1).targets([]).option('speed', 3).tag('ok', 'ok', 'not ok')
+    const wrong = adapterConfig('no name')
+      .rank(0)
+      .alpha(NaN)
+      .dropout(1)
+      .targets([])
+      .option('speed', 3)
+      .tag('ok', 'ok', 'not ok')
     expect(() => wrong.build()).toThrow(OptionError)
-    for (const part of ['name must', 'rank: got 0', 'alpha: got', 'dropout: got 1', 'targets: got an empty list', 'speed: there is no', '"ok" is given twice', '"not ok"'])
-      expect(() => wrong.build()).toThrow(part) // prettier-ignore
-    expect(() => adapterConfig('a').kind('laura').build()).toThrow(/no adapter kind "laura" \(there are/)
+    for (const part of [
+      'name must',
+      'rank: got 0',
+      'alpha: got',
+      'dropout: got 1',
+      'targets: got an empty list',
+      'speed: there is no',
+      '"ok" is given twice',
+      '"not ok"',
+    ])
+      expect(() => wrong.build()).toThrow(part)
+    expect(() => adapterConfig('a').kind('laura').build()).toThrow(
+      /no adapter kind "laura" \(there are/,
+    )
   })
   it('makes an adapter that knows its name, description and tags', () => {
     const adapter = createFromRecipe(whole.build(), standaloneModel(8).graph, { seed: 1 })
-    expect(adapter.metadata).toEqual({ name: 'my_adapter', description: 'Tries things.', tags: 'trial' })
+    expect(adapter.metadata).toEqual({
+      name: 'my_adapter',
+      description: 'Tries things.',
+      tags: 'trial',
+    })
     expect(adapter.tensors.size).toBe(4)
   })
 })

@@ -38,21 +38,30 @@ const longestText = 2000
 
 function textProblems({ name, description, tags }: AdapterRecipe): string[] {
   const short = typeof name === 'string' && name.length <= longestName && namePattern.test(name)
-  const badTags = tags.filter((tag) => typeof tag !== 'string' || !namePattern.test(tag) || tag.length > longestName)
+  const badTags = tags.filter(
+    (tag) => typeof tag !== 'string' || !namePattern.test(tag) || tag.length > longestName,
+  )
   const twice = [...new Set(tags.filter((tag, i) => tags.indexOf(tag) !== i))]
   return [
-    ...(short ? [] : [`name must be letters, digits, ".", "_" and "-", at most ${longestName}, got ${JSON.stringify(name)}`]),
+    ...(short
+      ? []
+      : [
+          `name must be letters, digits, ".", "_" and "-", at most ${longestName}, got ${JSON.stringify(name)}`,
+        ]),
     ...(typeof description === 'string' && description.length <= longestText
       ? []
       : [`description must be a text of at most ${longestText} characters`]),
-    ...badTags.map((tag) => `a tag must be letters, digits, ".", "_" and "-", got ${JSON.stringify(tag)}`),
+    ...badTags.map(
+      (tag) => `a tag must be letters, digits, ".", "_" and "-", got ${JSON.stringify(tag)}`,
+    ),
     ...twice.map((tag) => `the tag "${tag}" is given twice`),
   ]
 }
 
 /** What the kind itself says against its options. */
 function kindProblems({ kind, config }: AdapterRecipe): string[] {
-  if (!adapterKinds.has(kind)) return [`there is no adapter kind "${kind}" (there are ${[...adapterKinds.keys()].join(', ')})`]
+  if (!adapterKinds.has(kind))
+    return [`there is no adapter kind "${kind}" (there are ${[...adapterKinds.keys()].join(', ')})`]
   const empty = Array.isArray(config['targets']) && config['targets'].length === 0
   const none = empty ? ['targets: got an empty list, expected at least one name'] : []
   try {
@@ -78,7 +87,8 @@ function builderOf(recipe: AdapterRecipe): AdapterConfigBuilder {
     tag: (...tags) => builderOf({ ...recipe, tags: [...recipe.tags, ...tags] }),
     build() {
       const problems = [...textProblems(recipe), ...kindProblems(recipe)]
-      if (problems.length > 0) throw new OptionError(`Adapter "${recipe.name}": ${problems.join('; ')}.`)
+      if (problems.length > 0)
+        throw new OptionError(`Adapter "${recipe.name}": ${problems.join('; ')}.`)
       return recipe
     },
   }
@@ -96,5 +106,12 @@ export const recipeMetadata = ({ name, description, tags }: AdapterRecipe): Adap
 })
 
 /** A fresh adapter of a recipe, with its name, description and tags. Throws what createAdapter throws. */
-export const createFromRecipe = (recipe: AdapterRecipe, model: ModelGraph, options: CreateOptions): Adapter =>
-  createAdapter(recipe.kind, recipe.config, model, { ...options, metadata: { ...recipeMetadata(recipe), ...options.metadata } })
+export const createFromRecipe = (
+  recipe: AdapterRecipe,
+  model: ModelGraph,
+  options: CreateOptions,
+): Adapter =>
+  createAdapter(recipe.kind, recipe.config, model, {
+    ...options,
+    metadata: { ...recipeMetadata(recipe), ...options.metadata },
+  })

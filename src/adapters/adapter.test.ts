@@ -1,7 +1,14 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { adapterFeeds, checkAdapter, checkFinite, createAdapter, parametersOf, type Adapter } from './adapter.ts'
+import {
+  adapterFeeds,
+  checkAdapter,
+  checkFinite,
+  createAdapter,
+  parametersOf,
+  type Adapter,
+} from './adapter.ts'
 import { type Base, folderAt, parity, qwen2Base, storiesBase } from '../../test/support/adapters.ts'
 import { mergedWeights } from './fold.ts'
 import { loadAdapter } from './files/peft.ts'
@@ -14,12 +21,15 @@ beforeAll(async () => {
 })
 
 const keyOf = (path: string): string => `base_model.model.${path}`
-const queryA = (layer: number): string => keyOf(`model.layers.${layer}.self_attn.q_proj.lora_A.weight`)
+const queryA = (layer: number): string =>
+  keyOf(`model.layers.${layer}.self_attn.q_proj.lora_A.weight`)
 
 describe('createAdapter', () => {
   it('draws each tensor from its own key: alike modules differ, and another choice of layers changes nothing else', () => {
     const all = createAdapter('lora', { targets: ['q_proj'] }, base.model, { seed: 1 })
-    const some = createAdapter('lora', { targets: ['q_proj'], layers: [3] }, base.model, { seed: 1 })
+    const some = createAdapter('lora', { targets: ['q_proj'], layers: [3] }, base.model, {
+      seed: 1,
+    })
     expect(all.tensors.get(queryA(0))).not.toEqual(all.tensors.get(queryA(1)))
     expect(some.tensors.get(queryA(3))).toEqual(all.tensors.get(queryA(3)))
     expect([...some.tensors.keys()]).toEqual([queryA(3), queryA(3).replace('lora_A', 'lora_B')])
@@ -28,23 +38,41 @@ describe('createAdapter', () => {
   it('starts trained biases from the base, and says when it was not given', async () => {
     const qwen2 = await qwen2Base()
     const options = { targets: ['q_proj'], bias: 'all' }
-    const { tensors } = createAdapter('lora', options, qwen2.model, { seed: 1, weightOf: qwen2.weightOf })
+    const { tensors } = createAdapter('lora', options, qwen2.model, {
+      seed: 1,
+      weightOf: qwen2.weightOf,
+    })
     const wrapped = tensors.get(keyOf('model.layers.0.self_attn.q_proj.base_layer.bias'))!
     expect(wrapped).toEqual(qwen2.weights.get('model.layers.0.self_attn.q_proj.bias'))
     expect(wrapped.data).not.toBe(qwen2.weights.get('model.layers.0.self_attn.q_proj.bias')!.data)
-    expect(tensors.get(keyOf('model.layers.2.self_attn.v_proj.bias'))).toEqual(qwen2.weights.get('model.layers.2.self_attn.v_proj.bias'))
-    expect(() => createAdapter('lora', options, qwen2.model, { seed: 1 })).toThrow('depends on the base; pass its weights as weightOf')
+    expect(tensors.get(keyOf('model.layers.2.self_attn.v_proj.bias'))).toEqual(
+      qwen2.weights.get('model.layers.2.self_attn.v_proj.bias'),
+    )
+    expect(() => createAdapter('lora', options, qwen2.model, { seed: 1 })).toThrow(
+      'depends on the base; pass its weights as weightOf',
+    )
   })
 
   it('refuses targets that the model does not have', () => {
-    expect(() => createAdapter('lora', { targets: ['query'] }, base.model, { seed: 1 })).toThrow('no module is called "query"')
+    expect(() => createAdapter('lora', { targets: ['query'] }, base.model, { seed: 1 })).toThrow(
+      'no module is called "query"',
+    )
   })
 
   it('agrees with the list of its parameters', () => {
-    const adapter = createAdapter('lora', { targets: 'mlp', rank: 3, rankPattern: { up_proj: 5 } }, base.model, { seed: 1 })
+    const adapter = createAdapter(
+      'lora',
+      { targets: 'mlp', rank: 3, rankPattern: { up_proj: 5 } },
+      base.model,
+      { seed: 1 },
+    )
     const specs = parametersOf(base.model, adapter)
-    expect([...specs].map(([key, { shape }]) => [key, shape])).toEqual([...adapter.tensors].map(([key, { shape }]) => [key, shape]))
-    expect(adapter.tensors.get(keyOf('model.layers.1.mlp.up_proj.lora_B.weight'))?.shape).toEqual([172, 5])
+    expect([...specs].map(([key, { shape }]) => [key, shape])).toEqual(
+      [...adapter.tensors].map(([key, { shape }]) => [key, shape]),
+    )
+    expect(adapter.tensors.get(keyOf('model.layers.1.mlp.up_proj.lora_B.weight'))?.shape).toEqual([
+      172, 5,
+    ])
   })
 })
 
@@ -53,16 +81,28 @@ describe('copies of base weights that PEFT saved along', () => {
 
   it('are carried, but not fed', () => {
     expect(embedded.tensors.has(copy)).toBe(true)
-    expect([...adapterFeeds(embedded).keys()].filter((name) => name.includes('base_layer'))).toEqual([])
+    expect(
+      [...adapterFeeds(embedded).keys()].filter((name) => name.includes('base_layer')),
+    ).toEqual([])
     expect(() => checkAdapter(embedded, base.model, base.weightOf)).not.toThrow()
   })
 
   it('must be the base: its shape always, its numbers where the base is at hand', () => {
-    const withCopy = (tensor = f32([512, 64])): Adapter => ({ ...embedded, tensors: new Map([...embedded.tensors, [copy, tensor]]) })
-    expect(() => checkAdapter(withCopy(f32([600, 64])), base.model)).toThrow('got [600, 64], expected [512, 64]')
+    const withCopy = (tensor = f32([512, 64])): Adapter => ({
+      ...embedded,
+      tensors: new Map([...embedded.tensors, [copy, tensor]]),
+    })
+    expect(() => checkAdapter(withCopy(f32([600, 64])), base.model)).toThrow(
+      'got [600, 64], expected [512, 64]',
+    )
     expect(() => checkAdapter(withCopy(), base.model)).not.toThrow()
-    expect(() => checkAdapter(withCopy(), base.model, base.weightOf)).toThrow("got a weight 100 % away from the base's")
-    const stray = new Map([...embedded.tensors, [keyOf('model.shared.base_layer.weight'), f32([1])]])
+    expect(() => checkAdapter(withCopy(), base.model, base.weightOf)).toThrow(
+      "got a weight 100 % away from the base's",
+    )
+    const stray = new Map([
+      ...embedded.tensors,
+      [keyOf('model.shared.base_layer.weight'), f32([1])],
+    ])
     expect(() => checkAdapter({ ...embedded, tensors: stray }, base.model)).toThrow(MismatchError)
   })
 })
@@ -79,20 +119,26 @@ it('checkFinite names the tensors that hold NaN or infinity', () => {
 
 describe('modules that are saved whole', () => {
   const make = (modulesToSave: string[]): Adapter =>
-    createAdapter('lora', { targets: ['q_proj'], modulesToSave }, base.model, { seed: 1, weightOf: base.weightOf })
+    createAdapter('lora', { targets: ['q_proj'], modulesToSave }, base.model, {
+      seed: 1,
+      weightOf: base.weightOf,
+    })
 
   it('start from the base, by ends of their paths as in PEFT', () => {
     const { tensors } = make(['3.mlp.up_proj', 'norm'])
     const whole = [...tensors.keys()].filter((key) => !key.includes('lora_'))
     expect(whole).toHaveLength(2 * 5 + 1 + 1) // two norms a layer, the last one, and the linear layer
-    const [key, name] = [keyOf('model.layers.3.mlp.up_proj.weight'), 'model.layers.3.mlp.up_proj.weight']
+    const key = keyOf('model.layers.3.mlp.up_proj.weight')
+    const name = 'model.layers.3.mlp.up_proj.weight'
     expect(tensors.get(key)).toEqual(base.weights.get(name))
     expect(tensors.get(key)!.data).not.toBe(base.weights.get(name)!.data)
   })
 
   it('leave a tied embedding alone when they are its head, and cannot be the embedding itself', () => {
     const adapter = make(['lm_head'])
-    expect(adapter.tensors.get(keyOf('lm_head.weight'))).toEqual(base.weights.get('model.embed_tokens.weight'))
+    expect(adapter.tensors.get(keyOf('lm_head.weight'))).toEqual(
+      base.weights.get('model.embed_tokens.weight'),
+    )
     expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(
       'lm_head.weight shares its weight with model.embed_tokens.weight',
     )
@@ -101,6 +147,8 @@ describe('modules that are saved whole', () => {
 
   it('need the base to start from', () => {
     const options = { targets: ['q_proj'], modulesToSave: ['norm'] }
-    expect(() => createAdapter('lora', options, base.model, { seed: 1 })).toThrow('pass its weights as weightOf')
+    expect(() => createAdapter('lora', options, base.model, { seed: 1 })).toThrow(
+      'pass its weights as weightOf',
+    )
   })
 })

@@ -1,6 +1,12 @@
 // An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one, checking one, feeding one.
 
-import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
+import {
+  MismatchError,
+  NumericError,
+  OptionError,
+  UnsupportedError,
+  type Mismatch,
+} from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
 import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -41,28 +47,48 @@ export interface CreateOptions {
 }
 
 /** What the base has at one layer; throws OptionError where the weights were not given. */
-export function baseValues({ module, node }: Layer, prefix: string, weightOf: WeightOf | undefined): BaseValues {
+export function baseValues(
+  { module, node }: Layer,
+  prefix: string,
+  weightOf: WeightOf | undefined,
+): BaseValues {
   return (part) => {
-    const value = node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
+    const value =
+      node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
     if (node.operation === 'quantizedLinear')
-      throw new UnsupportedError(`${module.path}: its weight is packed in blocks; give the unpacked model.`)
-    if (!weightOf) throw new OptionError(`${module.path}: this adapter's ${part} depends on the base; pass its weights as weightOf.`)
+      throw new UnsupportedError(
+        `${module.path}: its weight is packed in blocks; give the unpacked model.`,
+      )
+    if (!weightOf)
+      throw new OptionError(
+        `${module.path}: this adapter's ${part} depends on the base; pass its weights as weightOf.`,
+      )
     return toFloat32(weightOf(prefix + value!.name))
   }
 }
 
 /** Every tensor an adapter of this configuration has for this model, by PEFT key, in the model's order. */
-export function parametersOf(model: ModelGraph, { kind, config }: Pick<Adapter, 'kind' | 'config'>): Map<string, ParameterSpec> {
+export function parametersOf(
+  model: ModelGraph,
+  { kind, config }: Pick<Adapter, 'kind' | 'config'>,
+): Map<string, ParameterSpec> {
   const row = kindNamed(kind)
   const modules = adaptableModules(model)
   const shared = row.shared?.(config, modules, model.config) ?? []
   const own = modules.flatMap((module) =>
-    row.parameters(config, module).map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
+    row
+      .parameters(config, module)
+      .map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
   )
-  const saved = [...savedTensors(model, config.modulesToSave)].map(([name, { shape }]): [string, ParameterSpec] => {
-    const part = name.endsWith('.bias') ? 'bias' : 'weight'
-    return [peftKey(name), { name: part, shape, trainable: true, start: (_random, base) => base(part).slice() }]
-  })
+  const saved = [...savedTensors(model, config.modulesToSave)].map(
+    ([name, { shape }]): [string, ParameterSpec] => {
+      const part = name.endsWith('.bias') ? 'bias' : 'weight'
+      return [
+        peftKey(name),
+        { name: part, shape, trainable: true, start: (_random, base) => base(part).slice() },
+      ]
+    },
+  )
   return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved])
 }
 
@@ -77,7 +103,11 @@ function hash(name: string): number {
  * The whole configuration of an adapter for this model, from a user's options: presets become lists of names.
  * Throws OptionError for wrong options and for targets that the model does not have.
  */
-export function configFor(kind: string, options: Readonly<Record<string, unknown>>, model: ModelGraph): AdapterConfig {
+export function configFor(
+  kind: string,
+  options: Readonly<Record<string, unknown>>,
+  model: ModelGraph,
+): AdapterConfig {
   const row = kindNamed(kind)
   const given = row.complete(options)
   const modules = adaptableModules(model)
@@ -104,7 +134,13 @@ export function createAdapter(
     const base = bases.get(key.slice(0, -spec.name.length - 1)) ?? shared
     tensors.set(key, f32(spec.shape, spec.start(random(hash(key) ^ seed), base)))
   }
-  return { kind, config, tensors, ...(baseModel === undefined ? {} : { baseModel }), ...(metadata === undefined ? {} : { metadata }) }
+  return {
+    kind,
+    config,
+    tensors,
+    ...(baseModel === undefined ? {} : { baseModel }),
+    ...(metadata === undefined ? {} : { metadata }),
+  }
 }
 
 /** To a tensor of no module, the base is the embedding; a standalone model has none. */
@@ -112,17 +148,26 @@ function embeddingOf(model: ModelGraph, weightOf: WeightOf | undefined): BaseVal
   const layer = layersOfBlock(model.blocks[0]!).find(({ module }) => module.kind === 'embedding')
   if (layer) return baseValues(layer, model.blocks[0]!.prefix, weightOf)
   return () => {
-    throw new UnsupportedError('This adapter starts from the embedding of its model, and the model has none.')
+    throw new UnsupportedError(
+      'This adapter starts from the embedding of its model, and the model has none.',
+    )
   }
 }
 
 /** What the modules that are saved whole start from. */
-const savedBases = (model: ModelGraph, { modulesToSave }: AdapterConfig, weightOf: WeightOf | undefined): Map<string, BaseValues> =>
+const savedBases = (
+  model: ModelGraph,
+  { modulesToSave }: AdapterConfig,
+  weightOf: WeightOf | undefined,
+): Map<string, BaseValues> =>
   new Map(
     [...savedTensors(model, modulesToSave)].map(([name, { base }]) => [
       peftKey(name.slice(0, name.lastIndexOf('.'))),
       (part) => {
-        if (!weightOf) throw new OptionError(`${name}: a saved module starts from the base; pass its weights as weightOf.`)
+        if (!weightOf)
+          throw new OptionError(
+            `${name}: a saved module starts from the base; pass its weights as weightOf.`,
+          )
         return toFloat32(weightOf(`${base.slice(0, base.lastIndexOf('.'))}.${part}`))
       },
     ]),
@@ -131,7 +176,9 @@ const savedBases = (model: ModelGraph, { modulesToSave }: AdapterConfig, weightO
 function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string, BaseValues> {
   return new Map(
     model.blocks.flatMap((block) =>
-      layersOfBlock(block).map((layer) => [peftKey(layer.module.path), baseValues(layer, block.prefix, weightOf)] as const),
+      layersOfBlock(block).map(
+        (layer) => [peftKey(layer.module.path), baseValues(layer, block.prefix, weightOf)] as const,
+      ),
     ),
   )
 }
@@ -152,7 +199,8 @@ export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: Wei
     const path = baseCopyOf(key)
     const mismatch = path && baseCopyMismatch(key, path, tensor, { model, weightOf })
     if (mismatch) mismatches.push(mismatch)
-    else if (path === undefined && !expected.has(key)) mismatches.push({ name: key, got: shapeText(tensor), expected: 'no such tensor' })
+    else if (path === undefined && !expected.has(key))
+      mismatches.push({ name: key, got: shapeText(tensor), expected: 'no such tensor' })
   }
   if (mismatches.length === 0) return
   const advice = `Was it trained on another base? ${adapter.baseModel ? `Its config says "${adapter.baseModel}".` : 'Its config names none.'}`
@@ -166,7 +214,10 @@ export const virtualIdsOf = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>)
 /** Throws NumericError naming every tensor that holds NaN or infinity. */
 export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
   const bad = [...tensors].filter(([, tensor]) => !allFinite(toFloat32(tensor))).map(([key]) => key)
-  if (bad.length > 0) throw new NumericError(`The adapter holds NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`)
+  if (bad.length > 0)
+    throw new NumericError(
+      `The adapter holds NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`,
+    )
 }
 
 /** The adapter's tensors in f32 by the input names of the composed graph: what is fed. f32 data is not copied. */

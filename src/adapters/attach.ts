@@ -21,8 +21,11 @@ export interface AttachOptions {
  * The model with the adapter's detours. Each adapter tensor is an input with the role 'adapter', named within its block, so that
  * block.prefix + name is its PEFT key without 'base_model.model.'. Base weights keep their names. Layers of equal structure share one graph.
  */
-export const attach = (model: ModelGraph, { kind, config }: Pick<Adapter, 'kind' | 'config'>, options: AttachOptions = {}): ModelGraph =>
-  attachKind(model, kindNamed(kind), config, options)
+export const attach = (
+  model: ModelGraph,
+  { kind, config }: Pick<Adapter, 'kind' | 'config'>,
+  options: AttachOptions = {},
+): ModelGraph => attachKind(model, kindNamed(kind), config, options)
 
 /** The same for a kind that need not be in the table. */
 export function attachKind<Config extends AdapterConfig>(
@@ -41,9 +44,14 @@ export function attachKind<Config extends AdapterConfig>(
   })
   const blocks = attached.blocks.map((block) => kind.applyToBlock?.(block, config) ?? block)
   if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))
-    throw new OptionError(`The ${kind.name} adapter touches no layer of this model; was it made for another one?`)
+    throw new OptionError(
+      `The ${kind.name} adapter touches no layer of this model; was it made for another one?`,
+    )
   const virtualTokens = kind.virtualTokens?.(config)
-  return { blocks, config: virtualTokens === undefined ? model.config : { ...model.config, virtualTokens } }
+  return {
+    blocks,
+    config: virtualTokens === undefined ? model.config : { ...model.config, virtualTokens },
+  }
 }
 
 interface SiteContext {
@@ -75,19 +83,31 @@ function siteOf(
       return g.input(wanted, 'f32', common.shape, 'feed') // not named within its block: one for all of them
     },
     base: (changes = {}) => baseOutput(g, layer, changes),
-    dropout: (value) => (training ? g.multiply(value, g.input(dropoutName(name), 'f32', value.shape, 'feed')) : value),
+    dropout: (value) =>
+      training ? g.multiply(value, g.input(dropoutName(name), 'f32', value.shape, 'feed')) : value,
     activation: () => activationAt(g, x),
   }
 }
 
-function baseOutput(g: GraphBuilder, { node, module, weight, x, bias }: Layer, changes: { x?: Value; bias?: Value }): Value {
+function baseOutput(
+  g: GraphBuilder,
+  { node, module, weight, x, bias }: Layer,
+  changes: { x?: Value; bias?: Value },
+): Value {
   const { operation, inputs, attributes } = node
   if (operation === 'embedding') return g.op('embedding', inputs, attributes)
   const wantedX = changes.x ?? x
   if (weight) {
     const wantedBias = changes.bias ?? bias
-    return g.op('linear', wantedBias ? [wantedX, weight, wantedBias] : [wantedX, weight], attributes)
+    return g.op(
+      'linear',
+      wantedBias ? [wantedX, weight, wantedBias] : [wantedX, weight],
+      attributes,
+    )
   }
-  if (changes.bias) throw new UnsupportedError(`${module.path}: its bias cannot be replaced while the base is packed in blocks.`)
+  if (changes.bias)
+    throw new UnsupportedError(
+      `${module.path}: its bias cannot be replaced while the base is packed in blocks.`,
+    )
   return g.op(operation, [wantedX, ...inputs.slice(1)], attributes)
 }

@@ -18,19 +18,31 @@ export const baseCopyOf = (key: string): string | undefined =>
 const baseCopyTolerance = 0.1
 
 /** What is wrong with a carried copy of a base weight; undefined where nothing is. */
-export function baseCopyMismatch(key: string, path: string, tensor: Tensor, { model, weightOf }: CheckedBase): Mismatch | undefined {
+export function baseCopyMismatch(
+  key: string,
+  path: string,
+  tensor: Tensor,
+  { model, weightOf }: CheckedBase,
+): Mismatch | undefined {
   const got = shapeText(tensor)
   for (const block of model.blocks) {
     const layer = layersOfBlock(block).find(({ module }) => module.path === path)
     if (!layer) continue
     const { kind, inFeatures, outFeatures } = layer.module
-    const expected = shapeText({ shape: kind === 'embedding' ? [inFeatures, outFeatures] : [outFeatures, inFeatures] })
+    const expected = shapeText({
+      shape: kind === 'embedding' ? [inFeatures, outFeatures] : [outFeatures, inFeatures],
+    })
     if (got !== expected) return { name: key, got, expected }
     if (!weightOf || !layer.weight) return undefined
-    const [own, base] = [toFloat32(tensor), toFloat32(weightOf(block.prefix + layer.weight.name))]
+    const own = toFloat32(tensor)
+    const base = toFloat32(weightOf(block.prefix + layer.weight.name))
     const distance = Math.sqrt(squares(own.map((value, i) => value - base[i]!)) / squares(base))
     if (distance <= baseCopyTolerance) return undefined
-    return { name: key, got: `a weight ${(100 * distance).toFixed(0)} % away from the base's`, expected: "the base's own weight" }
+    return {
+      name: key,
+      got: `a weight ${(100 * distance).toFixed(0)} % away from the base's`,
+      expected: "the base's own weight",
+    }
   }
   return { name: key, got, expected: 'no such tensor' }
 }
@@ -40,5 +52,7 @@ interface CheckedBase {
   readonly weightOf: WeightOf | undefined
 }
 
-export const shapeText = ({ shape }: { readonly shape: readonly number[] }): string => `[${shape.join(', ')}]`
-const squares = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0)
+export const shapeText = ({ shape }: { readonly shape: readonly number[] }): string =>
+  `[${shape.join(', ')}]`
+const squares = (values: Float32Array): number =>
+  values.reduce((sum, value) => sum + value * value, 0)

@@ -10,12 +10,19 @@ beforeAll(async () => {
   base = await storiesBase()
 })
 
-const [width, inner, kvWidth, layers] = [64, 172, 32, 5] // of the base
+const width = 64
+const inner = 172
+const kvWidth = 32
+const layers = 5 // of the base
 
 describe('cost', () => {
   it('counts a LoRA by its formulas', () => {
     const rank = 3
-    const { parameters, bytes, flopsPerToken } = cost('lora', { rank, targets: ['q_proj', 'up_proj'] }, base.model)
+    const { parameters, bytes, flopsPerToken } = cost(
+      'lora',
+      { rank, targets: ['q_proj', 'up_proj'] },
+      base.model,
+    )
     const numbers = layers * rank * (width + width + width + inner)
     expect(parameters).toBe(numbers)
     expect(bytes).toBe(4 * numbers)
@@ -31,7 +38,11 @@ describe('cost', () => {
   })
 
   it('counts what is stored but not trained in bytes only', () => {
-    const { parameters, bytes } = cost('vera', { rank: 4, targets: ['q_proj', 'up_proj'] }, base.model)
+    const { parameters, bytes } = cost(
+      'vera',
+      { rank: 4, targets: ['q_proj', 'up_proj'] },
+      base.model,
+    )
     expect(parameters).toBe(layers * (width + 4 + inner + 4))
     expect(bytes).toBe(4 * (parameters + 4 * width + inner * 4))
   })
@@ -44,14 +55,20 @@ describe('cost', () => {
 
   it.each([...adapterKinds.keys()])('says of %s what is then made', (kind) => {
     const adapter = createAdapter(kind, {}, base.model, { seed: 1, weightOf: base.weightOf })
-    const sizes = [...parametersOf(base.model, adapter).values()].map(({ shape, trainable }) => (trainable ? sizeOf(shape) : 0))
+    const sizes = [...parametersOf(base.model, adapter).values()].map(({ shape, trainable }) =>
+      trainable ? sizeOf(shape) : 0,
+    )
     const said = cost(kind, {}, base.model)
     expect(said.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0))
-    expect(said.bytes).toBe([...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0))
+    expect(said.bytes).toBe(
+      [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),
+    )
     expect(said.flopsPerToken).toBeGreaterThan(0)
   })
 
   it('says what is wrong with the options before anything is counted', () => {
-    expect(() => cost('lora', { targets: ['query'] }, base.model)).toThrow('no module is called "query"')
+    expect(() => cost('lora', { targets: ['query'] }, base.model)).toThrow(
+      'no module is called "query"',
+    )
   })
 })

@@ -22,35 +22,49 @@ export interface AdapterCost {
  * `dtype` is the type its tensors are kept in. Work that a graph does once a run, for all its tokens, is not counted.
  * Throws OptionError for wrong options and for targets that the model does not have.
  */
-export function cost(kind: string, options: Readonly<Record<string, unknown>>, model: ModelGraph, dtype: DType = 'f32'): AdapterCost {
+export function cost(
+  kind: string,
+  options: Readonly<Record<string, unknown>>,
+  model: ModelGraph,
+  dtype: DType = 'f32',
+): AdapterCost {
   const config = configFor(kind, options, model)
   const specs = [...parametersOf(model, { kind, config }).values()]
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+  const sum = (values: readonly number[]): number =>
+    values.reduce((total, value) => total + value, 0)
   return {
     parameters: sum(specs.map(({ shape, trainable }) => (trainable ? sizeOf(shape) : 0))),
     bytes: sum(specs.map(({ shape }) => bytesOf(dtype, sizeOf(shape)))),
     flopsPerToken:
-      flopsOf(attach(model, { kind, config: config })) - flopsOf(model) + prefixFlops(model, kindNamed(kind).virtualTokens?.(config) ?? 0),
+      flopsOf(attach(model, { kind, config: config })) -
+      flopsOf(model) +
+      prefixFlops(model, kindNamed(kind).virtualTokens?.(config) ?? 0),
   }
 }
 
 /** Every token attends to every virtual one: a score and a share of its value for each head, in each layer. */
-const prefixFlops = ({ config: { heads, headWidth, layers } }: ModelGraph, virtualTokens: number): number =>
-  4 * virtualTokens * heads * headWidth * layers.length
+const prefixFlops = (
+  { config: { heads, headWidth, layers } }: ModelGraph,
+  virtualTokens: number,
+): number => 4 * virtualTokens * heads * headWidth * layers.length
 
 const elementwise = new Set(['add', 'subtract', 'multiply', 'divide', 'scale'])
 
 /** A dimension with one token: names count once. '8*T' → 8 */
 const perToken = (dim: Dim): number =>
-  typeof dim === 'number' ? dim : dim.split('*').reduce((product, factor) => product * (Number(factor) || 1), 1)
+  typeof dim === 'number'
+    ? dim
+    : dim.split('*').reduce((product, factor) => product * (Number(factor) || 1), 1)
 
 function flopsOfNode({ operation, inputs, output, attributes }: Node): number {
   const results = output.shape.map(perToken).reduce((product, dim) => product * dim, 1)
   if (!output.shape.some((dim) => typeof dim === 'string')) return 0 // once a run
   if (elementwise.has(operation)) return results
   const [x] = inputs
-  if (operation === 'matmul') return 2 * results * perToken(x!.shape[x!.shape.length - (attributes['transA'] ? 2 : 1)]!)
-  if (operation === 'linear' || operation === 'quantizedLinear') return 2 * results * perToken(x!.shape[x!.shape.length - 1]!)
+  if (operation === 'matmul')
+    return 2 * results * perToken(x!.shape[x!.shape.length - (attributes['transA'] ? 2 : 1)]!)
+  if (operation === 'linear' || operation === 'quantizedLinear')
+    return 2 * results * perToken(x!.shape[x!.shape.length - 1]!)
   return 0 // the same with and without an adapter
 }
 

@@ -29,21 +29,32 @@ export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
   const { config } = adapter
   const row = kindNamed(adapter.kind)
   if (!row.merge)
-    throw new UnsupportedError(`A ${row.name} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`)
+    throw new UnsupportedError(
+      `A ${row.name} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`,
+    )
   checkFinite(adapter)
   const owners = weightOwners(model)
   const layers = model.blocks.flatMap((block) =>
-    layersOfBlock(block).flatMap((layer) => foldOf(adapter, row.merge!, layer, block, owners) ?? []),
+    layersOfBlock(block).flatMap(
+      (layer) => foldOf(adapter, row.merge!, layer, block, owners) ?? [],
+    ),
   )
-  const saved = [...savedTensors(model, config.modulesToSave)].map(([name, { base, shape }]): Fold => {
-    if (base !== name) throw new UnsupportedError(`${name} shares its weight with ${base}: merging would change both. Untie them first.`)
-    const at = name.lastIndexOf('.')
-    return {
-      reads: [],
-      writes: [name],
-      fold: () => [[name, f32(shape, tensorOf(adapter.tensors, name.slice(0, at), name.slice(at + 1)))]],
-    }
-  })
+  const saved = [...savedTensors(model, config.modulesToSave)].map(
+    ([name, { base, shape }]): Fold => {
+      if (base !== name)
+        throw new UnsupportedError(
+          `${name} shares its weight with ${base}: merging would change both. Untie them first.`,
+        )
+      const at = name.lastIndexOf('.')
+      return {
+        reads: [],
+        writes: [name],
+        fold: () => [
+          [name, f32(shape, tensorOf(adapter.tensors, name.slice(0, at), name.slice(at + 1)))],
+        ],
+      }
+    },
+  )
   return [...layers, ...saved]
 }
 
@@ -51,7 +62,11 @@ export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
  * The base weights that the adapter changes, with it folded in, by checkpoint name: W' = W + s·B·A for LoRA. One layer at a time.
  * Throws what `folds` throws.
  */
-export function* mergedWeights(model: ModelGraph, adapter: Adapter, weightOf: WeightOf): Generator<[string, F32Tensor]> {
+export function* mergedWeights(
+  model: ModelGraph,
+  adapter: Adapter,
+  weightOf: WeightOf,
+): Generator<[string, F32Tensor]> {
   for (const { fold } of folds(model, adapter)) yield* fold(weightOf)
 }
 
@@ -72,17 +87,32 @@ function foldOf(
   const changesWeight = specs.some(({ name }) => !/(^|\.)bias$/.test(name))
   const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
   if (changesWeight && sharing.length > 0) {
-    throw new UnsupportedError(`${module.path} shares its weight with ${sharing.join(', ')}: merging would change both. Untie them first.`)
+    throw new UnsupportedError(
+      `${module.path} shares its weight with ${sharing.join(', ')}: merging would change both. Untie them first.`,
+    )
   }
   return {
     reads: [weightName, ...(biasName ? [biasName] : [])],
     writes: [...(changesWeight ? [weightName] : []), ...(biasName ? [biasName] : [])],
     fold(weightOf) {
       const base = baseValues(layer, prefix, weightOf)
-      const merged = merge(config, { module, base, tensor: (name) => tensorOf(tensors, module.path, name) })
+      const merged = merge(config, {
+        module,
+        base,
+        tensor: (name) => tensorOf(tensors, module.path, name),
+      })
       return [
-        ...(changesWeight ? [[weightName, f32(weight!.shape as number[], merged.weight)] satisfies [string, F32Tensor]] : []),
-        ...(merged.bias ? [[biasName!, f32([module.outFeatures], merged.bias)] satisfies [string, F32Tensor]] : []),
+        ...(changesWeight
+          ? [
+              [weightName, f32(weight!.shape as number[], merged.weight)] satisfies [
+                string,
+                F32Tensor,
+              ],
+            ]
+          : []),
+        ...(merged.bias
+          ? [[biasName!, f32([module.outFeatures], merged.bias)] satisfies [string, F32Tensor]]
+          : []),
       ]
     },
   }
@@ -91,7 +121,10 @@ function foldOf(
 /** The module's own tensor of this name, or the one that all modules share. */
 function tensorOf(tensors: Adapter['tensors'], path: string, name: string): Float32Array {
   const tensor = tensors.get(peftKey(`${path}.${name}`)) ?? tensors.get(name)
-  if (!tensor) throw new OptionError(`The adapter has no tensor "${path}.${name}"; check it against the model first.`)
+  if (!tensor)
+    throw new OptionError(
+      `The adapter has no tensor "${path}.${name}"; check it against the model first.`,
+    )
   return toFloat32(tensor)
 }
 
@@ -99,7 +132,11 @@ function weightOwners(model: ModelGraph): Map<string, string[]> {
   const owners = new Map<string, string[]>()
   for (const block of model.blocks) {
     for (const { weight, module } of layersOfBlock(block)) {
-      if (weight) owners.set(block.prefix + weight.name, [...(owners.get(block.prefix + weight.name) ?? []), module.path])
+      if (weight)
+        owners.set(block.prefix + weight.name, [
+          ...(owners.get(block.prefix + weight.name) ?? []),
+          module.path,
+        ])
     }
   }
   return owners

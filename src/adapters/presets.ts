@@ -16,11 +16,17 @@ export const presets: ReadonlyMap<string, Preset> = new Map<string, Preset>([
   ['default', (modules) => modules.filter(({ path }) => queryOrValue.test(path))],
   ['attention', linearIn('.self_attn.')],
   ['mlp', linearIn('.mlp.')],
-  ['all-linear', (modules) => modules.filter(({ kind, layer }) => kind === 'linear' && layer !== undefined)],
+  [
+    'all-linear',
+    (modules) => modules.filter(({ kind, layer }) => kind === 'linear' && layer !== undefined),
+  ],
 ])
 
 /** The names a preset stands for in this model; any other choice as it is. */
-export function resolvePreset(targets: readonly string[] | string, modules: readonly ModuleInfo[]): readonly string[] | string {
+export function resolvePreset(
+  targets: readonly string[] | string,
+  modules: readonly ModuleInfo[],
+): readonly string[] | string {
   const preset = typeof targets === 'string' ? presets.get(targets) : undefined
   return preset ? moduleNames(preset(modules)) : targets
 }

@@ -18,18 +18,31 @@ const expected: Record<string, [rank: number, alpha: number, layers: number]> = 
 const row = (name: string): string[] => {
   const { config, tags } = roles.get(name)!
   const { parameters, bytes } = roleCost(name, 768)
-  const targets = (config['targets'] as string[]).map((target) => target.replace('_proj', '')).join(' ')
-  return [`\`${name}\``, String(config['rank']), String(config['alpha']), targets, parameters.toLocaleString('en'), bytes.toLocaleString('en'), tags.join(', ')] // prettier-ignore
+  const targets = (config['targets'] as string[])
+    .map((target) => target.replace('_proj', ''))
+    .join(' ')
+  return [
+    `\`${name}\``,
+    String(config['rank']),
+    String(config['alpha']),
+    targets,
+    parameters.toLocaleString('en'),
+    bytes.toLocaleString('en'),
+    tags.join(', '),
+  ]
 }
 
 describe('roles', () => {
-  it.each(Object.entries(expected))('%s has its rank, alpha and layers on vectors of any width', (name, [rank, alpha, layers]) => {
-    const { config, tensors, metadata } = createRole(name, 24, { seed: 1 })
-    expect([config['rank' as never], config['alpha' as never]]).toEqual([rank, alpha])
-    expect(tensors.size).toBe(2 * layers)
-    expect(metadata?.['tags']?.split(' ').length).toBeGreaterThan(1)
-    expect(roleCost(name, 24).parameters).toBe(layers * rank * (24 + 24))
-  })
+  it.each(Object.entries(expected))(
+    '%s has its rank, alpha and layers on vectors of any width',
+    (name, [rank, alpha, layers]) => {
+      const { config, tensors, metadata } = createRole(name, 24, { seed: 1 })
+      expect([config['rank' as never], config['alpha' as never]]).toEqual([rank, alpha])
+      expect(tensors.size).toBe(2 * layers)
+      expect(metadata?.['tags']?.split(' ').length).toBeGreaterThan(1)
+      expect(roleCost(name, 24).parameters).toBe(layers * rank * (24 + 24))
+    },
+  )
   it('are there in full, and no others', () => {
     expect([...roles.keys()].sort()).toEqual(Object.keys(expected).sort())
     expect(() => createRole('poet', 24)).toThrow(OptionError)
@@ -42,14 +55,20 @@ describe('roles', () => {
     expect(adapter.baseModel).toBe('stories260k')
   })
   it('find queries, keys, values, gate and up in layers that hold several of them', async () => {
-    const json = JSON.parse(await readFile(new URL('architectures/phi3/config.json', parity), 'utf8')) as Record<string, unknown>
+    const json = JSON.parse(
+      await readFile(new URL('architectures/phi3/config.json', parity), 'utf8'),
+    ) as Record<string, unknown>
     const model = buildModelGraph(architectureOf(json).readConfig(json))
     expect(roleFor('coder', model).config['targets']).toEqual(['qkv_proj', 'o_proj'])
     expect(roleFor('architect', model).config['targets']).toEqual(['qkv_proj', 'gate_up_proj'])
   })
   it('cost what the table in docs/standalone.md says', async () => {
     const page = await readFile(new URL('../../docs/standalone.md', import.meta.url), 'utf8')
-    const cells = (line: string): string[] => line.split('|').slice(1, -1).map((cell) => cell.trim()) // prettier-ignore
+    const cells = (line: string): string[] =>
+      line
+        .split('|')
+        .slice(1, -1)
+        .map((cell) => cell.trim())
     for (const name of roles.keys()) {
       const line = page.split('\n').find((each) => each.startsWith(`| \`${name}\``))
       expect(cells(line ?? ''), row(name).join(' | ')).toEqual(row(name))

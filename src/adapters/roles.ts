@@ -12,30 +12,61 @@ import { moduleNames } from './targets.ts'
 
 const attention = ['q_proj', 'k_proj', 'v_proj', 'o_proj']
 
-const recipe = (name: string, rank: number, targets: readonly string[], description: string, tags: readonly string[]): AdapterRecipe =>
-  adapterConfig(name).rank(rank).alpha(2 * rank).targets(targets).description(description).tag(...tags).build() // prettier-ignore
+const recipe = (
+  name: string,
+  rank: number,
+  targets: readonly string[],
+  description: string,
+  tags: readonly string[],
+): AdapterRecipe =>
+  adapterConfig(name)
+    .rank(rank)
+    .alpha(2 * rank)
+    .targets(targets)
+    .description(description)
+    .tag(...tags)
+    .build()
 
 export const roles: ReadonlyMap<string, AdapterRecipe> = new Map(
   [
-    recipe('coder', 16, attention, 'Writes, completes and explains code.', ['code', 'completion', 'debugging']),
-    recipe('researcher', 8, ['q_proj', 'k_proj', 'v_proj'], 'Reads sources, compares and sums up.', ['research', 'analysis', 'summary']),
-    recipe('security', 16, [...attention, 'gate_proj', 'up_proj', 'down_proj'], 'Finds weaknesses in code and settings.', [
+    recipe('coder', 16, attention, 'Writes, completes and explains code.', [
+      'code',
+      'completion',
+      'debugging',
+    ]),
+    recipe(
+      'researcher',
+      8,
+      ['q_proj', 'k_proj', 'v_proj'],
+      'Reads sources, compares and sums up.',
+      ['research', 'analysis', 'summary'],
+    ),
+    recipe(
       'security',
-      'vulnerability',
-      'audit',
+      16,
+      [...attention, 'gate_proj', 'up_proj', 'down_proj'],
+      'Finds weaknesses in code and settings.',
+      ['security', 'vulnerability', 'audit'],
+    ),
+    recipe(
+      'architect',
+      12,
+      ['q_proj', 'v_proj', 'gate_proj', 'up_proj'],
+      'Designs systems and their parts.',
+      ['architecture', 'design', 'scaling'],
+    ),
+    recipe('reviewer', 8, ['q_proj', 'v_proj'], 'Judges changes against what they should do.', [
+      'review',
+      'quality',
+      'correctness',
     ]),
-    recipe('architect', 12, ['q_proj', 'v_proj', 'gate_proj', 'up_proj'], 'Designs systems and their parts.', [
-      'architecture',
-      'design',
-      'scaling',
-    ]),
-    recipe('reviewer', 8, ['q_proj', 'v_proj'], 'Judges changes against what they should do.', ['review', 'quality', 'correctness']),
   ].map((role) => [role.name, role]),
 )
 
 export function roleNamed(name: string): AdapterRecipe {
   const role = roles.get(name)
-  if (!role) throw new OptionError(`There is no role "${name}". There are: ${[...roles.keys()].join(', ')}.`)
+  if (!role)
+    throw new OptionError(`There is no role "${name}". There are: ${[...roles.keys()].join(', ')}.`)
   return role
 }
 
@@ -55,16 +86,35 @@ const fused: Readonly<Record<string, string>> = {
 export function roleFor(name: string, model: ModelGraph): AdapterRecipe {
   const role = roleNamed(name)
   const there = new Set(moduleNames(adaptableModules(model)))
-  const targets = [...new Set((role.config['targets'] as string[]).flatMap((target) => [target, fused[target] ?? target].filter((each) => there.has(each)).slice(0, 1)))] // prettier-ignore
-  if (targets.length === 0) throw new OptionError(`Role "${name}": the model has none of its layers; it has ${[...there].join(', ')}.`)
+  const targets = [
+    ...new Set(
+      (role.config['targets'] as string[]).flatMap((target) =>
+        [target, fused[target] ?? target].filter((each) => there.has(each)).slice(0, 1),
+      ),
+    ),
+  ]
+  if (targets.length === 0)
+    throw new OptionError(
+      `Role "${name}": the model has none of its layers; it has ${[...there].join(', ')}.`,
+    )
   return { ...role, config: { ...role.config, targets } }
 }
 
 /** A fresh adapter of a role: for a language model's graph, or for vectors of a width: `createRole('coder', 768)`. Seed 0 unless given. */
-export function createRole(name: string, base: ModelGraph | number, options: Partial<CreateOptions> = {}): Adapter {
-  if (typeof base !== 'number') return createFromRecipe(roleFor(name, base), base, { seed: 0, ...options })
+export function createRole(
+  name: string,
+  base: ModelGraph | number,
+  options: Partial<CreateOptions> = {},
+): Adapter {
+  if (typeof base !== 'number')
+    return createFromRecipe(roleFor(name, base), base, { seed: 0, ...options })
   const { graph, weightOf } = standaloneModel(base)
-  return createFromRecipe(roleNamed(name), graph, { seed: 0, weightOf, baseModel: standaloneBase(base), ...options })
+  return createFromRecipe(roleNamed(name), graph, {
+    seed: 0,
+    weightOf,
+    baseModel: standaloneBase(base),
+    ...options,
+  })
 }
 
 /** What a role's adapter costs on a model's graph, or on vectors of a width. */

@@ -45,20 +45,33 @@ export function savedTensors(
   for (const block of model.blocks) {
     for (const { base, own } of savedInputs(block, names)) {
       if (block.kind === 'embed' && model.config.tiedEmbeddings) {
-        throw new UnsupportedError(`${own}: the head shares this weight, so the embedding cannot be trained whole alone. Leave it out.`)
+        throw new UnsupportedError(
+          `${own}: the head shares this weight, so the embedding cannot be trained whole alone. Leave it out.`,
+        )
       }
-      found.set(block.prefix + own, { base: block.prefix + base.name, shape: base.shape as readonly number[] })
+      found.set(block.prefix + own, {
+        base: block.prefix + base.name,
+        shape: base.shape as readonly number[],
+      })
     }
   }
   return found
 }
 
 function withOwnInputs(graph: Graph, saved: readonly SavedInput[]): Graph {
-  const own = new Map(saved.map(({ base, own: name }) => [base.name, { ...base, name, role: 'adapter' } satisfies GraphInput]))
+  const own = new Map(
+    saved.map(({ base, own: name }) => [
+      base.name,
+      { ...base, name, role: 'adapter' } satisfies GraphInput,
+    ]),
+  )
   return {
     ...graph,
     inputs: graph.inputs.map((input) => own.get(input.name) ?? input),
-    nodes: graph.nodes.map((node) => ({ ...node, inputs: node.inputs.map((value) => own.get(value.name) ?? value) })),
+    nodes: graph.nodes.map((node) => ({
+      ...node,
+      inputs: node.inputs.map((value) => own.get(value.name) ?? value),
+    })),
   }
 }
 

@@ -10,8 +10,14 @@ beforeAll(async () => {
   modules = adaptableModules((await storiesBase()).model)
 })
 
-const choice = (given: Partial<TargetChoice>): TargetChoice => ({ targets: [], exclude: [], layersPattern: [], ...given })
-const hits = (given: Partial<TargetChoice>): string[] => modules.filter(targetMatcher(choice(given))).map(({ path }) => path)
+const choice = (given: Partial<TargetChoice>): TargetChoice => ({
+  targets: [],
+  exclude: [],
+  layersPattern: [],
+  ...given,
+})
+const hits = (given: Partial<TargetChoice>): string[] =>
+  modules.filter(targetMatcher(choice(given))).map(({ path }) => path)
 
 describe('targetMatcher', () => {
   it('matches names at the end of a path, whole parts only', () => {
@@ -22,21 +28,33 @@ describe('targetMatcher', () => {
   })
 
   it('matches a regex against the whole path, named groups as Python writes them', () => {
-    expect(hits({ targets: String.raw`model\.layers\.(?P<n>[01])\.mlp\.(up|down)_proj` })).toHaveLength(4)
+    expect(
+      hits({ targets: String.raw`model\.layers\.(?P<n>[01])\.mlp\.(up|down)_proj` }),
+    ).toHaveLength(4)
     expect(hits({ targets: 'q_proj' })).toEqual([])
     expect(() => hits({ targets: '(' })).toThrow('"^(?:()$" is not a regular expression')
   })
 
   it('leaves out what is excluded, by name or regex', () => {
-    expect(hits({ targets: ['q_proj'], exclude: ['layers.0.self_attn.q_proj'] })).not.toContain('model.layers.0.self_attn.q_proj')
-    expect(hits({ targets: ['q_proj'], exclude: String.raw`.*\.[1-4]\..*` })).toEqual(['model.layers.0.self_attn.q_proj'])
+    expect(hits({ targets: ['q_proj'], exclude: ['layers.0.self_attn.q_proj'] })).not.toContain(
+      'model.layers.0.self_attn.q_proj',
+    )
+    expect(hits({ targets: ['q_proj'], exclude: String.raw`.*\.[1-4]\..*` })).toEqual([
+      'model.layers.0.self_attn.q_proj',
+    ])
   })
 
   it('keeps to the layers that are asked for; a whole path is meant whatever they say', () => {
-    expect(hits({ targets: ['q_proj'], layers: [1, 4] })).toEqual(['model.layers.1.self_attn.q_proj', 'model.layers.4.self_attn.q_proj'])
+    expect(hits({ targets: ['q_proj'], layers: [1, 4] })).toEqual([
+      'model.layers.1.self_attn.q_proj',
+      'model.layers.4.self_attn.q_proj',
+    ])
     expect(hits({ targets: ['q_proj'], layers: [1], layersPattern: ['layers'] })).toHaveLength(1)
     expect(hits({ targets: ['q_proj'], layers: [1], layersPattern: ['blocks'] })).toEqual([])
-    expect(hits({ targets: ['q_proj', 'lm_head'], layers: [2] })).toEqual(['model.layers.2.self_attn.q_proj', 'lm_head'])
+    expect(hits({ targets: ['q_proj', 'lm_head'], layers: [2] })).toEqual([
+      'model.layers.2.self_attn.q_proj',
+      'lm_head',
+    ])
   })
 
   it('takes all-linear as every linear layer but the head', () => {
@@ -47,18 +65,24 @@ describe('targetMatcher', () => {
 
 describe('targetModules', () => {
   it('names everything that hits nothing, and what there is, each once', () => {
-    expect(() => targetModules(choice({ targets: ['q_proj', 'query', 'value'], layers: [4, 5, 6] }), modules)).toThrow(
+    expect(() =>
+      targetModules(choice({ targets: ['q_proj', 'query', 'value'], layers: [4, 5, 6] }), modules),
+    ).toThrow(
       'no module is called "query", "value"; there is no layer 5, 6 (the model has 5). The model\'s modules are ' +
         'embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head.',
     )
-    expect(() => targetModules(choice({ targets: ['q_proj'], exclude: ['q_proj'] }), modules)).toThrow('hits nothing')
+    expect(() =>
+      targetModules(choice({ targets: ['q_proj'], exclude: ['q_proj'] }), modules),
+    ).toThrow('hits nothing')
     expect(() => targetModules(choice({ targets: [] }), modules)).toThrow('hits nothing')
   })
 })
 
 describe('presets', () => {
   it('become names of this model', () => {
-    const resolved = Object.fromEntries([...presets.keys()].map((name) => [name, resolvePreset(name, modules)]))
+    const resolved = Object.fromEntries(
+      [...presets.keys()].map((name) => [name, resolvePreset(name, modules)]),
+    )
     expect(resolved).toEqual({
       default: ['q_proj', 'v_proj'],
       attention: ['q_proj', 'k_proj', 'v_proj', 'o_proj'],
@@ -68,7 +92,13 @@ describe('presets', () => {
   })
 
   it('find the one projection of a model that has queries and values in one', () => {
-    const fused = { path: 'model.layers.0.self_attn.qkv_proj', kind: 'linear', inFeatures: 4, outFeatures: 12, bias: false } as const
+    const fused = {
+      path: 'model.layers.0.self_attn.qkv_proj',
+      kind: 'linear',
+      inFeatures: 4,
+      outFeatures: 12,
+      bias: false,
+    } as const
     expect(resolvePreset('default', [fused])).toEqual(['qkv_proj'])
   })
 

@@ -21,19 +21,29 @@ export function pythonRegex(source: string, what: string): RegExp {
   try {
     return new RegExp(source.replaceAll('(?P<', '(?<'))
   } catch (cause) {
-    throw new OptionError(`${what}: "${source}" is not a regular expression: ${(cause as Error).message}.`, { cause })
+    throw new OptionError(
+      `${what}: "${source}" is not a regular expression: ${(cause as Error).message}.`,
+      { cause },
+    )
   }
 }
 
 /** The value of the first pattern that matches the end of the module path (peft/utils/other.py, get_pattern_key). */
-export function patternValue(patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number {
-  const found = Object.entries(patterns).find(([pattern]) => pythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path))
+export function patternValue(
+  patterns: Readonly<Record<string, number>>,
+  path: string,
+  otherwise: number,
+): number {
+  const found = Object.entries(patterns).find(([pattern]) =>
+    pythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path),
+  )
   return found ? found[1] : otherwise
 }
 
 /** Whether a path is one of the names or ends in one, or matches the regex as a whole. */
 function pathMatcher(choice: readonly string[] | string, what: string): Matcher {
-  if (typeof choice !== 'string') return (path) => choice.some((name) => path === name || path.endsWith(`.${name}`))
+  if (typeof choice !== 'string')
+    return (path) => choice.some((name) => path === name || path.endsWith(`.${name}`))
   if (choice === '') return () => false
   const regex = pythonRegex(`^(?:${choice})$`, what)
   return (path) => regex.test(path)
@@ -56,17 +66,22 @@ export function targetMatcher(choice: TargetChoice): (module: ModuleInfo) => boo
   const excluded = pathMatcher(exclude, 'exclude')
   const inLayers = layerMatcher(choice)
   if (targets === 'all-linear') {
-    return ({ path, kind, layer }) => kind === 'linear' && layer !== undefined && !excluded(path) && inLayers(path)
+    return ({ path, kind, layer }) =>
+      kind === 'linear' && layer !== undefined && !excluded(path) && inLayers(path)
   }
   const hit = pathMatcher(targets, 'targets')
   // A module that is named by its whole path is meant, whatever `layers` says; so PEFT.
-  return ({ path }) => !excluded(path) && hit(path) && (inLayers(path) || (typeof targets !== 'string' && targets.includes(path)))
+  return ({ path }) =>
+    !excluded(path) &&
+    hit(path) &&
+    (inLayers(path) || (typeof targets !== 'string' && targets.includes(path)))
 }
 
 /** The same for kinds that act on linear layers only; throws UnsupportedError for an embedding that is a target. */
 export function hitsLinear(choice: TargetChoice, module: ModuleInfo, kind: string): boolean {
   const hit = targetMatcher(choice)(module)
-  if (hit && module.kind !== 'linear') throw new UnsupportedError(`${module.path}: ${kind} acts on linear layers, not on embeddings.`)
+  if (hit && module.kind !== 'linear')
+    throw new UnsupportedError(`${module.path}: ${kind} acts on linear layers, not on embeddings.`)
   return hit
 }
 
@@ -79,16 +94,23 @@ export const moduleNames = (modules: readonly ModuleInfo[]): string[] => [
 export function targetModules(choice: TargetChoice, modules: readonly ModuleInfo[]): ModuleInfo[] {
   const problems: string[] = []
   if (typeof choice.targets !== 'string') {
-    const lost = choice.targets.filter((name) => !modules.some(({ path }) => path === name || path.endsWith(`.${name}`)))
-    if (lost.length > 0) problems.push(`no module is called ${lost.map((name) => `"${name}"`).join(', ')}`)
+    const lost = choice.targets.filter(
+      (name) => !modules.some(({ path }) => path === name || path.endsWith(`.${name}`)),
+    )
+    if (lost.length > 0)
+      problems.push(`no module is called ${lost.map((name) => `"${name}"`).join(', ')}`)
   }
   const layers = new Set(modules.flatMap(({ layer }) => (layer === undefined ? [] : [layer])))
   const missing = (choice.layers ?? []).filter((layer) => !layers.has(layer))
-  if (missing.length > 0) problems.push(`there is no layer ${missing.join(', ')} (the model has ${layers.size})`)
+  if (missing.length > 0)
+    problems.push(`there is no layer ${missing.join(', ')} (the model has ${layers.size})`)
   const hit = modules.filter(targetMatcher(choice))
-  if (problems.length === 0 && hit.length === 0) problems.push(`${JSON.stringify(choice.targets)} hits nothing that is not left out`)
+  if (problems.length === 0 && hit.length === 0)
+    problems.push(`${JSON.stringify(choice.targets)} hits nothing that is not left out`)
   if (problems.length > 0) {
-    throw new OptionError(`Adapter targets: ${problems.join('; ')}. The model's modules are ${moduleNames(modules).join(', ')}.`)
+    throw new OptionError(
+      `Adapter targets: ${problems.join('; ')}. The model's modules are ${moduleNames(modules).join(', ')}.`,
+    )
   }
   return hit
 }

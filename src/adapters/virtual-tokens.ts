@@ -8,7 +8,9 @@ import { rewrite } from '../graph/passes/rewrite.ts'
 /** The embedding is read with ids that its table has. */
 const readable = (graph: Graph): Graph =>
   rewrite(graph, '%known', (g, { operation, inputs, attributes }) =>
-    operation === 'embedding' ? g.op('embedding', [inputs[0]!, g.op('knownIds', [inputs[1]!])], attributes) : undefined,
+    operation === 'embedding'
+      ? g.op('embedding', [inputs[0]!, g.op('knownIds', [inputs[1]!])], attributes)
+      : undefined,
   )
 
 export const withKnownIds = (block: Block): Block => ({ ...block, graph: readable(block.graph) })
@@ -45,7 +47,8 @@ export function withVirtualKeys(
     const prefix = g.input(name, 'f32', [virtualTokens, layers * 2 * width])
     const ids = g.input('ids', 'i64', ['N', 'T'])
     const part = (at: number) => g.slice(prefix, 1, at * width, (at + 1) * width) // [P, K·d]
-    const [keys, values] = [g.op('replaceVirtual', [k!, part(2 * layer), ids]), g.op('replaceVirtual', [v!, part(2 * layer + 1), ids])]
+    const keys = g.op('replaceVirtual', [k!, part(2 * layer), ids])
+    const values = g.op('replaceVirtual', [v!, part(2 * layer + 1), ids])
     return g.op('attention', [q!, keys, values, ...others], attributes)
   })
   return { ...block, graph }

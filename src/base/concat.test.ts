@@ -9,5 +9,7 @@ it('parts lie one after the other, from any iterable, also from views', () => {
   }
   expect(joinBytes(parts())).toEqual(Uint8Array.of(1, 2, 3))
   expect(joinBytes([])).toEqual(new Uint8Array(0))
-  expect(joinFloats([Float32Array.of(0.5), Float32Array.of(-1, 2)])).toEqual(Float32Array.of(0.5, -1, 2))
+  expect(joinFloats([Float32Array.of(0.5), Float32Array.of(-1, 2)])).toEqual(
+    Float32Array.of(0.5, -1, 2),
+  )
 })

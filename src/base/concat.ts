@@ -1,6 +1,9 @@
 // Parts one after the other, as one array.
 
-function join<Values extends Uint8Array | Float32Array>(parts: Iterable<Values>, make: (length: number) => Values): Values {
+function join<Values extends Uint8Array | Float32Array>(
+  parts: Iterable<Values>,
+  make: (length: number) => Values,
+): Values {
   const all = [...parts]
   const whole = make(all.reduce((sum, { length }) => sum + length, 0))
   let at = 0
@@ -11,5 +14,7 @@ function join<Values extends Uint8Array | Float32Array>(parts: Iterable<Values>,
   return whole
 }
 
-export const joinBytes = (parts: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> => join(parts, (length) => new Uint8Array(length)) as Uint8Array<ArrayBuffer> // prettier-ignore
-export const joinFloats = (parts: Iterable<Float32Array>): Float32Array => join(parts, (length) => new Float32Array(length))
+export const joinBytes = (parts: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> =>
+  join(parts, (length) => new Uint8Array(length)) as Uint8Array<ArrayBuffer>
+export const joinFloats = (parts: Iterable<Float32Array>): Float32Array =>
+  join(parts, (length) => new Float32Array(length))

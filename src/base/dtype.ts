@@ -2,15 +2,43 @@
 
 export type FloatType = 'f32' | 'f64'
 export type PlainType =
-  FloatType | 'f16' | 'bf16' | 'f8_e4m3' | 'f8_e5m2' | 'i8' | 'u8' | 'i16' | 'u16' | 'i32' | 'u32' | 'i64' | 'u64' | 'bool'
+  | FloatType
+  | 'f16'
+  | 'bf16'
+  | 'f8_e4m3'
+  | 'f8_e5m2'
+  | 'i8'
+  | 'u8'
+  | 'i16'
+  | 'u16'
+  | 'i32'
+  | 'u32'
+  | 'i64'
+  | 'u64'
+  | 'bool'
 /** ggml block formats: `data` holds the blocks' bytes exactly as in the file. */
-export type BlockType = 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0' | 'q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k'
+export type BlockType =
+  'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q8_0' | 'q2_k' | 'q3_k' | 'q4_k' | 'q5_k' | 'q6_k'
 export type DType = PlainType | BlockType
 
 /** Bytes of one element. */
 export const elementBytes: Record<PlainType, number> = {
-  f64: 8, f32: 4, f16: 2, bf16: 2, f8_e4m3: 1, f8_e5m2: 1, i8: 1, u8: 1, i16: 2, u16: 2, i32: 4, u32: 4, i64: 8, u64: 8, bool: 1,
-} // prettier-ignore
+  f64: 8,
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  f8_e4m3: 1,
+  f8_e5m2: 1,
+  i8: 1,
+  u8: 1,
+  i16: 2,
+  u16: 2,
+  i32: 4,
+  u32: 4,
+  i64: 8,
+  u64: 8,
+  bool: 1,
+}
 
 /** Elements and bytes of one block, as ggml lays it out (ggml-common.h). */
 export const blockLayout: Record<BlockType, { elements: number; bytes: number }> = {

@@ -46,8 +46,13 @@ export interface Mismatch {
 export class MismatchError extends GraftError {
   readonly mismatches: readonly Mismatch[]
   constructor(what: string, mismatches: readonly Mismatch[], advice = '') {
-    const shown = mismatches.slice(0, 8).map((m) => `  ${m.name}: got ${m.got}, expected ${m.expected}`)
-    const more = mismatches.length > shown.length ? [`  … and ${mismatches.length - shown.length} more in error.mismatches`] : []
+    const shown = mismatches
+      .slice(0, 8)
+      .map((m) => `  ${m.name}: got ${m.got}, expected ${m.expected}`)
+    const more =
+      mismatches.length > shown.length
+        ? [`  … and ${mismatches.length - shown.length} more in error.mismatches`]
+        : []
     super(
       [
         `${what} (${mismatches.length} ${mismatches.length === 1 ? 'mismatch' : 'mismatches'}):`,
@@ -74,9 +79,16 @@ export class ManifestError extends GraftError {
   constructor(faults: readonly ManifestFault[]) {
     const files = [...new Set(faults.map(({ file }) => file))]
     const shown = faults.map(({ file, line, key, message }) =>
-      [`  ${line === undefined ? file : `${file}:${line}`}`, key, message].filter((part) => part !== '').join(': '),
+      [`  ${line === undefined ? file : `${file}:${line}`}`, key, message]
+        .filter((part) => part !== '')
+        .join(': '),
     )
-    super([`${files.join(', ')}: ${faults.length === 1 ? 'one thing is' : `${faults.length} things are`} wrong:`, ...shown].join('\n'))
+    super(
+      [
+        `${files.join(', ')}: ${faults.length === 1 ? 'one thing is' : `${faults.length} things are`} wrong:`,
+        ...shown,
+      ].join('\n'),
+    )
     this.faults = faults
   }
 }

@@ -2,7 +2,10 @@
 
 /** False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums tell without a call for every value. */
 export function allFinite(values: Float32Array): boolean {
-  let [a, b, c, d] = [0, 0, 0, 0] // four sums, because each addition waits for the one before it
+  let a = 0
+  let b = 0
+  let c = 0
+  let d = 0 // four sums, because each addition waits for the one before it
   const whole = values.length - (values.length % 4)
   for (let i = 0; i < whole; i += 4) {
     a += values[i]! - values[i]!

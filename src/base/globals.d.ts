@@ -47,7 +47,11 @@ declare class Event {
   readonly type: string
 }
 declare class EventTarget {
-  addEventListener(type: string, listener: (event: Event) => void, options?: { once?: boolean; signal?: AbortSignal }): void
+  addEventListener(
+    type: string,
+    listener: (event: Event) => void,
+    options?: { once?: boolean; signal?: AbortSignal },
+  ): void
   removeEventListener(type: string, listener: (event: Event) => void): void
   dispatchEvent(event: Event): boolean
 }
@@ -151,7 +155,10 @@ interface Response extends WebBody {
   readonly headers: Headers
 }
 declare var Response: {
-  new (body?: BodyInit | null, init?: { status?: number; statusText?: string; headers?: HeadersInit }): Response
+  new (
+    body?: BodyInit | null,
+    init?: { status?: number; statusText?: string; headers?: HeadersInit },
+  ): Response
   json(value: unknown, init?: { status?: number; headers?: HeadersInit }): Response
 }
 declare function fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>

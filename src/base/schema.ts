@@ -15,7 +15,11 @@ export type Fields = Readonly<Record<string, Field>>
 /** Every field may be absent. */
 export type ValuesOf<Of extends Fields> = { readonly [Name in keyof Of]?: ValueOf<Of[Name]> }
 
-const field = <Value>(expected: string, schema: JsonSchema, is: (value: unknown) => boolean): Field<Value> => ({
+const field = <Value>(
+  expected: string,
+  schema: JsonSchema,
+  is: (value: unknown) => boolean,
+): Field<Value> => ({
   expected,
   schema,
   is: (value): value is Value => is(value),
@@ -36,16 +40,36 @@ export const share = field<number>(
   { type: 'number', minimum: 0, exclusiveMaximum: 1 },
   (value) => typeof value === 'number' && value >= 0 && value < 1,
 )
-export const flag = field<boolean>('true or false', { type: 'boolean' }, (value) => typeof value === 'boolean')
-export const text = field<string>('a text', { type: 'string' }, (value) => typeof value === 'string')
+export const flag = field<boolean>(
+  'true or false',
+  { type: 'boolean' },
+  (value) => typeof value === 'boolean',
+)
+export const text = field<string>(
+  'a text',
+  { type: 'string' },
+  (value) => typeof value === 'string',
+)
 
-export const oneOf = <const Value extends string | boolean>(...values: readonly Value[]): Field<Value> =>
-  field(values.map((value) => JSON.stringify(value)).join(', '), { enum: values }, (value) => values.includes(value as Value))
+export const oneOf = <const Value extends string | boolean>(
+  ...values: readonly Value[]
+): Field<Value> =>
+  field(values.map((value) => JSON.stringify(value)).join(', '), { enum: values }, (value) =>
+    values.includes(value as Value),
+  )
 
 export const listOf = <Value>({ expected, schema, is }: Field<Value>): Field<readonly Value[]> =>
-  field(`a list, each ${expected}`, { type: 'array', items: schema }, (value) => Array.isArray(value) && value.every(is))
+  field(
+    `a list, each ${expected}`,
+    { type: 'array', items: schema },
+    (value) => Array.isArray(value) && value.every(is),
+  )
 
-export const mapOf = <Value>({ expected, schema, is }: Field<Value>): Field<Readonly<Record<string, Value>>> =>
+export const mapOf = <Value>({
+  expected,
+  schema,
+  is,
+}: Field<Value>): Field<Readonly<Record<string, Value>>> =>
   field(
     `an object, each value ${expected}`,
     { type: 'object', additionalProperties: schema },
@@ -53,9 +77,17 @@ export const mapOf = <Value>({ expected, schema, is }: Field<Value>): Field<Read
   )
 
 export const either = <A, B>(a: Field<A>, b: Field<B>): Field<A | B> =>
-  field(`${a.expected} or ${b.expected}`, { anyOf: [a.schema, b.schema] }, (value) => a.is(value) || b.is(value))
+  field(
+    `${a.expected} or ${b.expected}`,
+    { anyOf: [a.schema, b.schema] },
+    (value) => a.is(value) || b.is(value),
+  )
 
-export const record = field<Readonly<Record<string, unknown>>>('an object', { type: 'object' }, isRecord)
+export const record = field<Readonly<Record<string, unknown>>>(
+  'an object',
+  { type: 'object' },
+  isRecord,
+)
 
 /** The table without some of its rows. */
 export const withoutOptions = (fields: Fields, ...names: readonly string[]): Fields =>
@@ -76,9 +108,14 @@ export function readFields<Of extends Fields>(
   given: Readonly<Record<string, unknown>>,
   fields: Of,
 ): { values: ValuesOf<Of>; problems: string[] } {
-  const present = Object.entries(fields).filter(([name]) => given[name] !== null && given[name] !== undefined)
+  const present = Object.entries(fields).filter(
+    ([name]) => given[name] !== null && given[name] !== undefined,
+  )
   const problems = present.flatMap(([name, { expected, is }]) =>
     is(given[name]) ? [] : [`${name}: got ${shown(given[name])}, expected ${expected}`],
   )
-  return { values: Object.fromEntries(present.map(([name]) => [name, given[name]])) as ValuesOf<Of>, problems }
+  return {
+    values: Object.fromEntries(present.map(([name]) => [name, given[name]])) as ValuesOf<Of>,
+    problems,
+  }
 }

@@ -3,7 +3,8 @@
 /** The first 32 bits of the fractions of roots of the first primes: square roots for the start, cube roots for the rounds. */
 function fractions(count: number, root: (value: number) => number): Uint32Array {
   const primes: number[] = []
-  for (let candidate = 2; primes.length < count; candidate++) if (primes.every((prime) => candidate % prime !== 0)) primes.push(candidate)
+  for (let candidate = 2; primes.length < count; candidate++)
+    if (primes.every((prime) => candidate % prime !== 0)) primes.push(candidate)
   return Uint32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32)
 }
 
@@ -12,15 +13,32 @@ const rounds = fractions(64, Math.cbrt)
 
 function block(state: Uint32Array, words: Int32Array): void {
   for (let i = 16; i < 64; i++) {
-    const [a, b] = [words[i - 15]!, words[i - 2]!]
+    const a = words[i - 15]!
+    const b = words[i - 2]!
     const low = rotated(a, 7) ^ rotated(a, 18) ^ (a >>> 3)
     const high = rotated(b, 17) ^ rotated(b, 19) ^ (b >>> 10)
     words[i] = words[i - 16]! + low + words[i - 7]! + high
   }
-  let [a, b, c, d, e, f, g, h] = state as unknown as [number, number, number, number, number, number, number, number]
+  let [a, b, c, d, e, f, g, h] = state as unknown as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
   for (let i = 0; i < 64; i++) {
-    const first = (h + (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) + ((e & f) ^ (~e & g)) + rounds[i]! + words[i]!) | 0
-    const second = ((rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0
+    const first =
+      (h +
+        (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
+        ((e & f) ^ (~e & g)) +
+        rounds[i]! +
+        words[i]!) |
+      0
+    const second =
+      ((rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0
     h = g
     g = f
     f = e

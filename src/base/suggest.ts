@@ -7,7 +7,10 @@ export function editDistance(a: string, b: string): number {
     const row = [i]
     for (let j = 1; j <= b.length; j++) {
       const replaced = rows[i - 1]![j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)
-      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? rows[i - 2]![j - 2]! + 1 : Infinity
+      const swapped =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]
+          ? rows[i - 2]![j - 2]! + 1
+          : Infinity
       row.push(Math.min(rows[i - 1]![j]! + 1, row[j - 1]! + 1, replaced, swapped))
     }
     rows.push(row)
@@ -18,7 +21,10 @@ export function editDistance(a: string, b: string): number {
 /** The nearest name that is near enough to be meant, or one that the word begins. */
 export function nearest(word: string, names: readonly string[]): string | undefined {
   const ranked = names
-    .map((name) => ({ name, distance: word !== '' && name.startsWith(word) ? 0 : editDistance(word, name) }))
+    .map((name) => ({
+      name,
+      distance: word !== '' && name.startsWith(word) ? 0 : editDistance(word, name),
+    }))
     .sort((a, b) => a.distance - b.distance)
   const best = ranked[0]
   return best && best.distance <= Math.ceil(word.length / 3) ? best.name : undefined

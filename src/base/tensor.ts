@@ -24,36 +24,49 @@ export interface Tensor<Data extends TensorData = TensorData> {
 
 export type F32Tensor = Tensor<Float32Array> & { readonly dtype: 'f32' }
 
-type ArrayConstructor = new (buffer: ArrayBufferLike, byteOffset?: number, length?: number) => TensorData
+type ArrayConstructor = new (
+  buffer: ArrayBufferLike,
+  byteOffset?: number,
+  length?: number,
+) => TensorData
 
 /** The typed array that holds a type's elements. */
-export const arrayOf: Record<PlainType, ArrayConstructor & { readonly BYTES_PER_ELEMENT: number }> = {
-  f64: Float64Array,
-  f32: Float32Array,
-  f16: Uint16Array,
-  bf16: Uint16Array,
-  f8_e4m3: Uint8Array,
-  f8_e5m2: Uint8Array,
-  i8: Int8Array,
-  u8: Uint8Array,
-  i16: Int16Array,
-  u16: Uint16Array,
-  i32: Int32Array,
-  u32: Uint32Array,
-  i64: BigInt64Array,
-  u64: BigUint64Array,
-  bool: Uint8Array,
-}
+export const arrayOf: Record<PlainType, ArrayConstructor & { readonly BYTES_PER_ELEMENT: number }> =
+  {
+    f64: Float64Array,
+    f32: Float32Array,
+    f16: Uint16Array,
+    bf16: Uint16Array,
+    f8_e4m3: Uint8Array,
+    f8_e5m2: Uint8Array,
+    i8: Int8Array,
+    u8: Uint8Array,
+    i16: Int16Array,
+    u16: Uint16Array,
+    i32: Int32Array,
+    u32: Uint32Array,
+    i64: BigInt64Array,
+    u64: BigUint64Array,
+    bool: Uint8Array,
+  }
 
 /** Number of elements a shape holds; 1 for a scalar. */
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, dim) => product * dim, 1)
+export const sizeOf = (shape: readonly number[]): number =>
+  shape.reduce((product, dim) => product * dim, 1)
 
 /** An f32 tensor over `data`, not copied. Throws ShapeError when the length does not fit. */
 export function f32(shape: readonly number[], data?: Float32Array | readonly number[]): F32Tensor {
   const size = sizeOf(shape)
-  const values = data === undefined ? new Float32Array(size) : data instanceof Float32Array ? data : Float32Array.from(data)
+  const values =
+    data === undefined
+      ? new Float32Array(size)
+      : data instanceof Float32Array
+        ? data
+        : Float32Array.from(data)
   if (values.length !== size)
-    throw new ShapeError(`f32 tensor: got ${values.length} values, expected ${size} for shape [${shape.join(', ')}].`)
+    throw new ShapeError(
+      `f32 tensor: got ${values.length} values, expected ${size} for shape [${shape.join(', ')}].`,
+    )
   return { dtype: 'f32', shape, data: values }
 }
 
@@ -62,7 +75,9 @@ export function i64(shape: readonly number[], values: ArrayLike<number>): Tensor
   const data = new BigInt64Array(values.length)
   for (let i = 0; i < values.length; i++) data[i] = BigInt(values[i]!)
   if (data.length !== sizeOf(shape))
-    throw new ShapeError(`i64 tensor: got ${data.length} values, expected ${sizeOf(shape)} for shape [${shape.join(', ')}].`)
+    throw new ShapeError(
+      `i64 tensor: got ${data.length} values, expected ${sizeOf(shape)} for shape [${shape.join(', ')}].`,
+    )
   return { dtype: 'i64', shape, data }
 }
 
@@ -76,5 +91,9 @@ export function fromBytes(dtype: DType, shape: readonly number[], bytes: Uint8Ar
   if (isBlockType(dtype)) return { dtype, shape, data: bytes }
   const make = arrayOf[dtype]
   const aligned = bytes.byteOffset % make.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice()
-  return { dtype, shape, data: new make(aligned.buffer, aligned.byteOffset, aligned.byteLength / make.BYTES_PER_ELEMENT) }
+  return {
+    dtype,
+    shape,
+    data: new make(aligned.buffer, aligned.byteOffset, aligned.byteLength / make.BYTES_PER_ELEMENT),
+  }
 }

@@ -39,17 +39,22 @@ const smollm2Q4: ModelSource = {
 const entries: readonly CatalogueEntry[] = [
   {
     name: 'stories260k',
-    description: 'A tiny Llama that tells short stories; part of this package, for trying out and for tests.',
+    description:
+      'A tiny Llama that tells short stories; part of this package, for trying out and for tests.',
     license: 'MIT',
     parameters: 260_032,
     sources: [{ kind: 'embedded', directory: new URL('./models/stories260k/', import.meta.url) }],
   },
   {
     name: 'smollm2-135m-instruct',
-    description: 'SmolLM2 135M Instruct: the smallest model that follows instructions; the default base.',
+    description:
+      'SmolLM2 135M Instruct: the smallest model that follows instructions; the default base.',
     license: 'Apache-2.0',
     parameters: 134_515_008,
-    sources: [{ kind: 'hub', repository: 'HuggingFaceTB/SmolLM2-135M-Instruct', revision: 'main' }, smollm2Q4],
+    sources: [
+      { kind: 'hub', repository: 'HuggingFaceTB/SmolLM2-135M-Instruct', revision: 'main' },
+      smollm2Q4,
+    ],
   },
   {
     name: 'smollm2-135m-instruct:q4_1',
@@ -61,7 +66,9 @@ const entries: readonly CatalogueEntry[] = [
 ]
 
 /** All base models, in the order in which they are listed to users. */
-export const catalogue: ReadonlyMap<string, CatalogueEntry> = new Map(entries.map((entry) => [entry.name, entry]))
+export const catalogue: ReadonlyMap<string, CatalogueEntry> = new Map(
+  entries.map((entry) => [entry.name, entry]),
+)
 
 /** The entry of a name. Throws NotFoundError that lists the names there are. */
 export function catalogueEntry(name: string): CatalogueEntry {

@@ -34,4 +34,6 @@ const all = [
 ]
 
 /** In the order in which they are listed. */
-export const commands: ReadonlyMap<string, Command> = new Map(all.map((command) => [command.name, command]))
+export const commands: ReadonlyMap<string, Command> = new Map(
+  all.map((command) => [command.name, command]),
+)

@@ -22,7 +22,9 @@ export interface OptionSpec {
 
 export type Options = Readonly<Record<string, OptionSpec>>
 
-type PlainValue<Spec extends OptionSpec> = Spec['type'] extends 'number' | 'integer' ? number : string
+type PlainValue<Spec extends OptionSpec> = Spec['type'] extends 'number' | 'integer'
+  ? number
+  : string
 
 type ValueOf<Spec extends OptionSpec> = Spec['type'] extends 'flag'
   ? boolean
@@ -70,7 +72,8 @@ export interface Command<Table extends Options = Options> {
 }
 
 /** Types `run` by the option table. Values are checked against that table before `run` sees them, so the exact type may be forgotten here. */
-export const defineCommand = <const Table extends Options>(command: Command<Table>): Command => command as unknown as Command
+export const defineCommand = <const Table extends Options>(command: Command<Table>): Command =>
+  command as unknown as Command
 
 /** Wrong usage: shown with a hint to --help, exit code 2. */
 export class UsageError extends Error {}

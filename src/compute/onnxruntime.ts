@@ -29,28 +29,50 @@ export interface OnnxRuntimeOptions {
   readonly session?: Readonly<Record<string, unknown>>
 }
 
-const typeNames: Partial<Record<DType, string>> = { f32: 'float32', i64: 'int64', u8: 'uint8', i8: 'int8', i32: 'int32', bool: 'bool' }
-const dtypes: Readonly<Record<string, DType>> = { float32: 'f32', int64: 'i64', uint8: 'u8', int8: 'i8', int32: 'i32', bool: 'bool' }
+const typeNames: Partial<Record<DType, string>> = {
+  f32: 'float32',
+  i64: 'int64',
+  u8: 'uint8',
+  i8: 'int8',
+  i32: 'int32',
+  bool: 'bool',
+}
+const dtypes: Readonly<Record<string, DType>> = {
+  float32: 'f32',
+  int64: 'i64',
+  uint8: 'u8',
+  int8: 'i8',
+  int32: 'i32',
+  bool: 'bool',
+}
 
 // With patterns on, the second run of a shape sets aside one block of all buffers' size, beside the arena that the first run has filled.
 const leanSettings = { enableMemPattern: false }
 
 /** Runs graphs on ONNX Runtime. CPU inputs are passed without a copy; outputs are fresh arrays. */
-export function onnxRuntimeBackend(runtime: OnnxRuntime, options: OnnxRuntimeOptions = {}): Backend {
+export function onnxRuntimeBackend(
+  runtime: OnnxRuntime,
+  options: OnnxRuntimeOptions = {},
+): Backend {
   // Weights and adapters are fed again at every run: their wrapped form is kept as long as the tensor lives.
   const wrapped = new WeakMap<Tensor, OnnxTensor>()
   const wrap = (tensor: Tensor): OnnxTensor => {
     const known = wrapped.get(tensor)
     if (known) return known
     const type = typeNames[tensor.dtype]
-    if (!type) throw new UnsupportedError(`ONNX Runtime backend: a tensor of type ${tensor.dtype} cannot be fed; convert it to f32 first.`)
+    if (!type)
+      throw new UnsupportedError(
+        `ONNX Runtime backend: a tensor of type ${tensor.dtype} cannot be fed; convert it to f32 first.`,
+      )
     const made = new runtime.Tensor(type as never, tensor.data as never, tensor.shape)
     wrapped.set(tensor, made)
     return made
   }
   const settings = {
     logSeverityLevel: 3, // errors only: warnings name operators of graphs that users never see
-    ...(options.threads === undefined ? {} : { intraOpNumThreads: options.threads, interOpNumThreads: 1 }),
+    ...(options.threads === undefined
+      ? {}
+      : { intraOpNumThreads: options.threads, interOpNumThreads: 1 }),
     ...options.session,
   }
 
@@ -58,7 +80,10 @@ export function onnxRuntimeBackend(runtime: OnnxRuntime, options: OnnxRuntimeOpt
     name: 'onnxruntime',
     async compile(graph, { initializers, lean = false } = {}): Promise<Program> {
       const model = toOnnx(graph, initializers)
-      const session = await runtime.InferenceSession.create(encodeOnnx(model), lean ? { ...leanSettings, ...settings } : settings)
+      const session = await runtime.InferenceSession.create(
+        encodeOnnx(model),
+        lean ? { ...leanSettings, ...settings } : settings,
+      )
       const inputs = model.inputs.map(({ name }) => name)
       const outputs = [...graph.outputs.keys()].map((name) => [name, outputName(name)] as const)
       return {
@@ -80,6 +105,7 @@ export function onnxRuntimeBackend(runtime: OnnxRuntime, options: OnnxRuntimeOpt
 
 function unwrap({ type, dims, data }: OnnxTensor): Tensor {
   const dtype = dtypes[type]
-  if (!dtype) throw new UnsupportedError(`ONNX Runtime backend: an output has the unknown type ${type}.`)
+  if (!dtype)
+    throw new UnsupportedError(`ONNX Runtime backend: an output has the unknown type ${type}.`)
   return { dtype, shape: dims, data: data as TensorData }
 }

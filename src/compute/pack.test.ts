@@ -29,7 +29,11 @@ const f16Fields: Record<BlockType, readonly number[]> = {
   q6_k: [208],
 }
 
-function randomBlocks(dtype: BlockType, shape: readonly [number, number], seed = 1): Tensor<Uint8Array> {
+function randomBlocks(
+  dtype: BlockType,
+  shape: readonly [number, number],
+  seed = 1,
+): Tensor<Uint8Array> {
   const numbers = random(seed)
   const { elements, bytes } = blockLayout[dtype]
   const data = new Uint8Array((sizeOf(shape) / elements) * bytes)
@@ -45,13 +49,36 @@ function randomBlocks(dtype: BlockType, shape: readonly [number, number], seed =
 }
 
 /** y = x·Wᵀ over a packed weight. */
-async function multiply(backend: Backend, packed: PackedWeight, x: Tensor, accuracy: number): Promise<Float32Array> {
+async function multiply(
+  backend: Backend,
+  packed: PackedWeight,
+  x: Tensor,
+  accuracy: number,
+): Promise<Float32Array> {
   const g = new GraphBuilder()
   const { bits, block, inFeatures, outFeatures, codes, scales, offsets } = packed
-  const inputs = [g.input('x', 'f32', ['M', inFeatures]), g.input('codes', 'u8', codes.shape, 'weight'), g.weight('scales', scales.shape)]
+  const inputs = [
+    g.input('x', 'f32', ['M', inFeatures]),
+    g.input('codes', 'u8', codes.shape, 'weight'),
+    g.weight('scales', scales.shape),
+  ]
   if (offsets) inputs.push(g.weight('offsets', offsets.shape))
-  g.output('y', g.op('quantizedLinear', inputs, { bits, block, inFeatures, outFeatures, accuracy, module: 'm' }))
-  const initializers = new Map<string, Tensor>([['codes', codes], ['scales', scales], ...(offsets ? [['offsets', offsets] as const] : [])]) // prettier-ignore
+  g.output(
+    'y',
+    g.op('quantizedLinear', inputs, {
+      bits,
+      block,
+      inFeatures,
+      outFeatures,
+      accuracy,
+      module: 'm',
+    }),
+  )
+  const initializers = new Map<string, Tensor>([
+    ['codes', codes],
+    ['scales', scales],
+    ...(offsets ? [['offsets', offsets] as const] : []),
+  ])
   const program = await backend.compile(g.build(), { initializers })
   const y = (await program.run(new Map([['x', x]]))).get('y')!
   await program.dispose()
@@ -73,11 +100,14 @@ const randomInput = (rows: number, width: number): Tensor => {
   )
 }
 
-const norm = (values: Float32Array): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
-const distance = (a: Float32Array, b: Float32Array): number => norm(a.map((value, i) => value - b[i]!)) / norm(b)
+const norm = (values: Float32Array): number =>
+  Math.sqrt(values.reduce((sum, value) => sum + value * value, 0))
+const distance = (a: Float32Array, b: Float32Array): number =>
+  norm(a.map((value, i) => value - b[i]!)) / norm(b)
 
 describe.each(Object.keys(packers) as BlockType[])('packing %s', (dtype) => {
-  const [rows, width] = [6, 512]
+  const rows = 6
+  const width = 512
   const weight = randomBlocks(dtype, [rows, width])
   const packed = packWeight(weight)
 
@@ -109,8 +139,12 @@ describe('packWeight', () => {
 
   it('refuses floats and rows that are no whole blocks', () => {
     expect(() => packWeight(f32([2, 32]))).toThrow(UnsupportedError)
-    expect(() => packWeight({ dtype: 'q4_0', shape: [2, 32], data: new Uint8Array(17) })).toThrow(ShapeError)
-    expect(() => packWeight({ dtype: 'q4_0', shape: [2, 16], data: new Uint8Array(18) })).toThrow(ShapeError)
+    expect(() => packWeight({ dtype: 'q4_0', shape: [2, 32], data: new Uint8Array(17) })).toThrow(
+      ShapeError,
+    )
+    expect(() => packWeight({ dtype: 'q4_0', shape: [2, 16], data: new Uint8Array(18) })).toThrow(
+      ShapeError,
+    )
   })
 })
 
@@ -121,20 +155,31 @@ describe('stackPacked', () => {
     const together = await multiply(referenceBackend, stackPacked(parts), x, 0)
     const apart = await Promise.all(parts.map((part) => multiply(referenceBackend, part, x, 0)))
     for (let row = 0; row < 2; row++) {
-      const expected = apart.flatMap((y, i) => [...y.subarray(row * parts[i]!.outFeatures, (row + 1) * parts[i]!.outFeatures)])
+      const expected = apart.flatMap((y, i) => [
+        ...y.subarray(row * parts[i]!.outFeatures, (row + 1) * parts[i]!.outFeatures),
+      ])
       expect([...together.subarray(row * 9, row * 9 + 9)]).toEqual(expected)
     }
   })
 })
 
 describe('halvesOf', () => {
-  it.each(['q8_0', 'q5_1', 'q6_k'] as const)('%s: two 4-bit products add up to the 8-bit one', async (dtype) => {
-    const packed = packWeight(randomBlocks(dtype, [5, 256]))
-    const { high, low } = halvesOf(packed)
-    const x = randomInput(3, 256)
-    const [upper, lower] = [await multiply(onnx, high, x, 0), await multiply(onnx, low, x, 0)]
-    expect(distance(upper.map((value, i) => value + lower[i]!), await multiply(referenceBackend, packed, x, 0))).toBeLessThan(1e-5) // prettier-ignore
-  })
+  it.each(['q8_0', 'q5_1', 'q6_k'] as const)(
+    '%s: two 4-bit products add up to the 8-bit one',
+    async (dtype) => {
+      const packed = packWeight(randomBlocks(dtype, [5, 256]))
+      const { high, low } = halvesOf(packed)
+      const x = randomInput(3, 256)
+      const upper = await multiply(onnx, high, x, 0)
+      const lower = await multiply(onnx, low, x, 0)
+      expect(
+        distance(
+          upper.map((value, i) => value + lower[i]!),
+          await multiply(referenceBackend, packed, x, 0),
+        ),
+      ).toBeLessThan(1e-5)
+    },
+  )
 })
 
 describe('quantizeWeight', () => {
@@ -148,5 +193,6 @@ describe('quantizeWeight', () => {
     expect(packWeight(quantized).bits).toBe(to === 'q4' ? 4 : 8)
   })
 
-  it('leaves widths alone that are no whole blocks', () => expect(quantizeWeight(f32([2, 48]), 'q4')).toBeUndefined())
+  it('leaves widths alone that are no whole blocks', () =>
+    expect(quantizeWeight(f32([2, 48]), 'q4')).toBeUndefined())
 })

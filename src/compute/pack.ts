@@ -23,20 +23,29 @@ export interface PackedWeight {
 }
 
 /** Whether a weight can be packed: block formats are, as they are. */
-export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): boolean => isBlockType(dtype) && shape.length === 2
+export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): boolean =>
+  isBlockType(dtype) && shape.length === 2
 
 /** Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError where the bytes do not fit the shape. */
 export function packWeight(weight: Tensor): PackedWeight {
   const { dtype, shape } = weight
   const [outFeatures, inFeatures] = shape
-  if (!isBlockType(dtype) || outFeatures === undefined || inFeatures === undefined || shape.length !== 2) {
+  if (
+    !isBlockType(dtype) ||
+    outFeatures === undefined ||
+    inFeatures === undefined ||
+    shape.length !== 2
+  ) {
     throw new UnsupportedError(
       `Packing a weight: got ${dtype} [${shape.join(', ')}], expected a matrix in a block format; quantise it first.`,
     )
   }
   const { elements, bytes: blockBytes } = blockLayout[dtype]
   const bytes = bytesView(weight)
-  if (inFeatures % elements !== 0 || bytes.length !== ((outFeatures * inFeatures) / elements) * blockBytes) {
+  if (
+    inFeatures % elements !== 0 ||
+    bytes.length !== ((outFeatures * inFeatures) / elements) * blockBytes
+  ) {
     throw new ShapeError(
       `Packing a ${dtype} weight [${shape.join(', ')}]: got ${bytes.length} bytes; rows must be whole blocks of ${elements} values, ${blockBytes} bytes each.`,
     )
@@ -58,7 +67,11 @@ function packBlocks(
   const codes = new Uint8Array((outFeatures * inFeatures * bits) / 8)
   const scales = new Float32Array(outFeatures * perRow)
   const offsets = withOffsets ? new Float32Array(perRow * outFeatures) : undefined
-  const unpacked: UnpackedBlock = { codes: new Uint8Array(elements), scales: new Float64Array(groups), offsets: new Float64Array(groups) }
+  const unpacked: UnpackedBlock = {
+    codes: new Uint8Array(elements),
+    scales: new Float64Array(groups),
+    offsets: new Float64Array(groups),
+  }
   const count = bytes.length / blockBytes
   for (let index = 0; index < count; index++) {
     packer.unpack(bytes, index * blockBytes, unpacked)
@@ -66,7 +79,8 @@ function packBlocks(
     for (let group = 0; group < groups; group++) {
       const at = index * groups + group
       scales[at] = unpacked.scales[group]!
-      if (offsets) offsets[(at % perRow) * outFeatures + Math.floor(at / perRow)] = unpacked.offsets[group]!
+      if (offsets)
+        offsets[(at % perRow) * outFeatures + Math.floor(at / perRow)] = unpacked.offsets[group]!
     }
   }
   return {
@@ -82,7 +96,8 @@ function packBlocks(
 
 function writeCodes(codes: Uint8Array, bits: 4 | 8, out: Uint8Array, at: number): void {
   if (bits === 8) out.set(codes, at)
-  else for (let i = 0; i < codes.length; i += 2) out[at + (i >> 1)] = codes[i]! | (codes[i + 1]! << 4)
+  else
+    for (let i = 0; i < codes.length; i += 2) out[at + (i >> 1)] = codes[i]! | (codes[i + 1]! << 4)
 }
 
 /** Weights that read the same input as one: rows one after the other. They must share bits, block and input width. */
@@ -93,7 +108,9 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
   const perRow = first.inFeatures / first.block
   const codes = new Uint8Array((outFeatures * first.inFeatures * first.bits) / 8)
   const scales = new Float32Array(outFeatures * perRow)
-  const offsets = parts.some((part) => part.offsets) ? new Float32Array(perRow * outFeatures) : undefined
+  const offsets = parts.some((part) => part.offsets)
+    ? new Float32Array(perRow * outFeatures)
+    : undefined
   let row = 0
   for (const part of parts) {
     codes.set(part.codes.data, (row * first.inFeatures * first.bits) / 8)
@@ -104,7 +121,11 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
   return {
     ...first,
     outFeatures,
-    codes: { dtype: 'u8', shape: [outFeatures, perRow, (first.block * first.bits) / 8], data: codes },
+    codes: {
+      dtype: 'u8',
+      shape: [outFeatures, perRow, (first.block * first.bits) / 8],
+      data: codes,
+    },
     scales: f32([outFeatures * perRow], scales),
     ...(offsets && { offsets: f32([perRow, outFeatures], offsets) }),
   }
@@ -112,8 +133,10 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
 
 /** Puts offsets [in/block, out of one part] beside those of the parts before: `row` outputs from the left of [in/block, out of all]. */
 function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow: number): void {
-  const [width, total] = [part.length / perRow, all.length / perRow]
-  for (let block = 0; block < perRow; block++) all.set(part.subarray(block * width, (block + 1) * width), block * total + row)
+  const width = part.length / perRow
+  const total = all.length / perRow
+  for (let block = 0; block < perRow; block++)
+    all.set(part.subarray(block * width, (block + 1) * width), block * total + row)
 }
 
 /**
@@ -126,7 +149,9 @@ export function halvesOf(packed: PackedWeight): { high: PackedWeight; low: Packe
   const perRow = inFeatures / block
   const half = (shift: number): Tensor<Uint8Array> => {
     const data = new Uint8Array(codes.data.length / 2)
-    for (let i = 0; i < data.length; i++) data[i] = ((codes.data[2 * i]! >> shift) & 15) | (((codes.data[2 * i + 1]! >> shift) & 15) << 4)
+    for (let i = 0; i < data.length; i++)
+      data[i] =
+        ((codes.data[2 * i]! >> shift) & 15) | (((codes.data[2 * i + 1]! >> shift) & 15) << 4)
     return { dtype: 'u8', shape: [outFeatures, perRow, block / 2], data }
   }
   const shifted = f32([perRow, outFeatures])
@@ -136,7 +161,14 @@ export function halvesOf(packed: PackedWeight): { high: PackedWeight; low: Packe
   }
   const form = { bits: 4, block, outFeatures, inFeatures } as const
   return {
-    high: { ...form, codes: half(4), scales: f32(scales.shape, scales.data.map((scale) => 16 * scale)) }, // prettier-ignore
+    high: {
+      ...form,
+      codes: half(4),
+      scales: f32(
+        scales.shape,
+        scales.data.map((scale) => 16 * scale),
+      ),
+    },
     low: { ...form, codes: half(0), scales, offsets: shifted },
   }
 }

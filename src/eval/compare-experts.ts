@@ -31,22 +31,38 @@ export async function compareExperts(
   rows: readonly EncodedRow[],
   { before, after, signal, onRow }: CompareOptions,
 ): Promise<ExpertDistance> {
-  let [tokens, lossBefore, lossAfter, total] = [0, 0, 0, 0]
+  let tokens = 0
+  let lossBefore = 0
+  let lossAfter = 0
+  let total = 0
   for (const [done, { ids, weights }] of rows.entries()) {
     signal?.throwIfAborted()
     onRow?.(done)
     const row = [Array.from(ids)]
-    const [old, fresh] = [await model.logits(row, { adapter: before }), await model.logits(row, { adapter: after })]
+    const old = await model.logits(row, { adapter: before })
+    const fresh = await model.logits(row, { adapter: after })
     const width = old.shape[2]!
     ids.forEach((id, t) => {
       if (!(weights[t]! > 0)) return
-      const [p, q] = [old, fresh].map(({ data }) => data.subarray((t - 1) * width, t * width)) as [Float32Array, Float32Array]
+      const [p, q] = [old, fresh].map(({ data }) => data.subarray((t - 1) * width, t * width)) as [
+        Float32Array,
+        Float32Array,
+      ]
       tokens++
       lossBefore += crossEntropy(p, id)
       lossAfter += crossEntropy(q, id)
       total += divergence(p, q)
     })
   }
-  if (tokens === 0) throw new DataError('These rows hold no token that is learned, so there is nothing to compare on.')
-  return { rows: rows.length, tokens, lossBefore: lossBefore / tokens, lossAfter: lossAfter / tokens, divergence: total / tokens }
+  if (tokens === 0)
+    throw new DataError(
+      'These rows hold no token that is learned, so there is nothing to compare on.',
+    )
+  return {
+    rows: rows.length,
+    tokens,
+    lossBefore: lossBefore / tokens,
+    lossAfter: lossAfter / tokens,
+    divergence: total / tokens,
+  }
 }

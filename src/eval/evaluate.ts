@@ -32,7 +32,8 @@ export interface EvaluateOptions {
   readonly seed?: number | undefined
   readonly date?: Date | undefined
   readonly signal?: AbortSignal | undefined
-  readonly onProgress?: ((stage: 'loss' | 'answers', candidate: string, done: number, rows: number) => void) | undefined
+  readonly onProgress?:
+    ((stage: 'loss' | 'answers', candidate: string, done: number, rows: number) => void) | undefined
 }
 
 export interface Result extends Estimate {
@@ -51,7 +52,12 @@ export interface Evaluation {
   readonly rows: number
   readonly figures: readonly Figure[]
   /** Mean loss in nats a token, and what it was taken over, where a metric asked for it; by candidate. */
-  readonly losses: readonly { readonly loss: number; readonly tokens: number; readonly cut: number; readonly dropped: number }[]
+  readonly losses: readonly {
+    readonly loss: number
+    readonly tokens: number
+    readonly cut: number
+    readonly dropped: number
+  }[]
   /** What each candidate wrote, by row; empty where no metric needs answers. */
   readonly answers: readonly (readonly string[])[]
 }
@@ -64,7 +70,8 @@ const together = 16 // answers that are written at once: enough for speed, few e
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { data, metrics, candidates, labels, seed = 0, stop = [] } = options
-  if (metrics.length === 0 || candidates.length === 0) throw new OptionError('Evaluation: name at least one metric and one candidate.')
+  if (metrics.length === 0 || candidates.length === 0)
+    throw new OptionError('Evaluation: name at least one metric and one candidate.')
   const questions = questionsOf(data, stop)
   await checkRows(questions, options)
   const needs = (kind: Metric['needs']): boolean => metrics.some((metric) => metric.needs === kind)
@@ -74,12 +81,19 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
     const losses = needs('loss') ? await lossesOf(questions, candidate, options) : undefined
     const answers = needs('answers') ? await answersOf(questions, candidate, options) : undefined
     if (losses) measured.push(losses)
-    judged.push(questions.map(({ row, wanted }, i) => ({
-      row, wanted, answer: answers?.[i] ?? '', ...(losses?.rows[i] && { loss: losses.rows[i] }), ...(labels && { labels }),
-    }))) // prettier-ignore
+    judged.push(
+      questions.map(({ row, wanted }, i) => ({
+        row,
+        wanted,
+        answer: answers?.[i] ?? '',
+        ...(losses?.rows[i] && { loss: losses.rows[i] }),
+        ...(labels && { labels }),
+      })),
+    )
   }
   const figures: Figure[] = []
-  for (const metric of metrics) figures.push(await figureOf(metric, judged, candidates, seed, data.name))
+  for (const metric of metrics)
+    figures.push(await figureOf(metric, judged, candidates, seed, data.name))
   return {
     rows: questions.length,
     figures,
@@ -89,7 +103,10 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
 }
 
 /** Names every row that a metric cannot judge, before anything is computed. */
-async function checkRows(questions: readonly Question[], { data, metrics, labels, candidates, model }: EvaluateOptions): Promise<void> {
+async function checkRows(
+  questions: readonly Question[],
+  { data, metrics, labels, candidates, model }: EvaluateOptions,
+): Promise<void> {
   const problems: string[] = []
   for (const { number, row, wanted } of questions) {
     for (const metric of metrics) {
@@ -98,10 +115,15 @@ async function checkRows(questions: readonly Question[], { data, metrics, labels
     }
   }
   if (problems.length > 0) throw dataError(data.name, 'rows cannot be judged', problems)
-  if (metrics.some(({ needs }) => needs === 'answers')) for (const { prompt } of questions) prompt(model, candidates[0]!.system)
+  if (metrics.some(({ needs }) => needs === 'answers'))
+    for (const { prompt } of questions) prompt(model, candidates[0]!.system)
 }
 
-const lossesOf = (questions: readonly Question[], { adapter, system, name }: Candidate, options: EvaluateOptions): Promise<RowLosses> =>
+const lossesOf = (
+  questions: readonly Question[],
+  { adapter, system, name }: Candidate,
+  options: EvaluateOptions,
+): Promise<RowLosses> =>
   rowLosses(questions, {
     model: options.model,
     adapter,
@@ -112,14 +134,26 @@ const lossesOf = (questions: readonly Question[], { adapter, system, name }: Can
     onRow: (done) => options.onProgress?.('loss', name, done, questions.length),
   })
 
-async function answersOf(questions: readonly Question[], candidate: Candidate, options: EvaluateOptions): Promise<string[]> {
+async function answersOf(
+  questions: readonly Question[],
+  candidate: Candidate,
+  options: EvaluateOptions,
+): Promise<string[]> {
   const { model, newTokens = 96, stop = [], signal, onProgress, date } = options
   const { adapter, system, name } = candidate
   const answers: string[] = []
   for (let start = 0; start < questions.length; start += together) {
     onProgress?.('answers', name, start, questions.length)
-    const prompts = questions.slice(start, start + together).map(({ prompt }) => prompt(model, system))
-    const settings = { adapter, maxTokens: newTokens, stop, ...(signal && { signal }), ...(date && { chat: { now: date } }) }
+    const prompts = questions
+      .slice(start, start + together)
+      .map(({ prompt }) => prompt(model, system))
+    const settings = {
+      adapter,
+      maxTokens: newTokens,
+      stop,
+      ...(signal && { signal }),
+      ...(date && { chat: { now: date } }),
+    }
     answers.push(...(await model.generateBatch(prompts, settings)).map(({ text }) => text))
   }
   return answers
@@ -133,8 +167,13 @@ async function figureOf(
   seed: number,
   dataName: string,
 ): Promise<Figure> {
-  const usable = judged[0]!.map((_, row) => row).filter((row) => metric.needs === 'answers' || judged.every((rows) => rows[row]!.loss))
-  if (usable.length === 0) throw new DataError(`${dataName}: none of ${judged[0]!.length} rows has anything to score; raise maxTokens.`)
+  const usable = judged[0]!
+    .map((_, row) => row)
+    .filter((row) => metric.needs === 'answers' || judged.every((rows) => rows[row]!.loss))
+  if (usable.length === 0)
+    throw new DataError(
+      `${dataName}: none of ${judged[0]!.length} rows has anything to score; raise maxTokens.`,
+    )
   const scores: RowScore[][] = []
   for (const rows of judged) {
     const own: RowScore[] = []

@@ -2,7 +2,14 @@
 
 export { compareExperts, type CompareOptions, type ExpertDistance } from './compare-experts.ts'
 export { difference, estimate, type Difference, type Estimate } from './estimate.ts'
-export { evaluate, type Candidate, type EvaluateOptions, type Evaluation, type Figure, type Result } from './evaluate.ts'
+export {
+  evaluate,
+  type Candidate,
+  type EvaluateOptions,
+  type Evaluation,
+  type Figure,
+  type Result,
+} from './evaluate.ts'
 export type { Judged, Metric, RowScore } from './metric.ts'
 export { metrics } from './metric-table.ts'
 export { answerOf, questionsOf, type Question } from './questions.ts'

@@ -13,9 +13,13 @@ export function parsedJson(text: string): { readonly value: unknown } | undefine
 export const sameJson = (a: unknown, b: unknown): boolean => {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
   if (Array.isArray(a) !== Array.isArray(b)) return false
-  const [left, right] = [Object.entries(a), Object.entries(b)]
+  const left = Object.entries(a)
+  const right = Object.entries(b)
   return (
     left.length === right.length &&
-    left.every(([key, value]) => Object.hasOwn(b, key) && sameJson(value, (b as Record<string, unknown>)[key]))
+    left.every(
+      ([key, value]) =>
+        Object.hasOwn(b, key) && sameJson(value, (b as Record<string, unknown>)[key]),
+    )
   )
 }

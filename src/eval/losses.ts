@@ -28,10 +28,14 @@ export interface RowLosses {
 const IGNORED = -100 // PyTorch's mark for labels that are not scored
 
 /** Summed cross-entropy in nats, and tokens, of every question's wanted answer. Throws OptionError for a model without a tokenizer. */
-export async function rowLosses(questions: readonly Question[], options: LossOptions): Promise<RowLosses> {
+export async function rowLosses(
+  questions: readonly Question[],
+  options: LossOptions,
+): Promise<RowLosses> {
   const { model, adapter, system, maxTokens, date, signal, onRow } = options
   const { tokenizer, chatTemplate, name } = model.base
-  if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
+  if (!tokenizer)
+    throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
   const encode = exampleEncoder({
     tokenizer,
     maxTokens,
@@ -40,11 +44,13 @@ export async function rowLosses(questions: readonly Question[], options: LossOpt
     ...(system !== undefined && { system }),
   })
   const rows: Judged['loss'][] = []
-  let [cut, dropped] = [0, 0]
+  let cut = 0
+  let dropped = 0
   for (const [i, { example }] of questions.entries()) {
     signal?.throwIfAborted()
     onRow?.(i)
-    let [sum, tokens] = [0, 0]
+    let sum = 0
+    let tokens = 0
     for (const { ids, scored } of encode(example.kind === 'pair' ? example.chosen : example)) {
       const kept = Array.from(ids).slice(0, Math.min(maxTokens, scored.lastIndexOf(true) + 1))
       if (scored.lastIndexOf(true) + 1 > maxTokens) cut++

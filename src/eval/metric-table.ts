@@ -10,5 +10,7 @@ import { rougeL } from './metrics/rouge-l.ts'
 import { tokenF1 } from './metrics/token-f1.ts'
 
 export const metrics: ReadonlyMap<string, Metric> = new Map(
-  [perplexity, exactMatch, tokenF1, rougeL, labelAccuracy, jsonValidity, jsonEquality].map((metric) => [metric.name, metric]),
+  [perplexity, exactMatch, tokenF1, rougeL, labelAccuracy, jsonValidity, jsonEquality].map(
+    (metric) => [metric.name, metric],
+  ),
 )

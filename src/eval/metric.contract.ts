@@ -16,10 +16,20 @@ export function metricContract(metric: Metric, right: Omit<Judged, 'answer'>): v
   })
   it('gives the wanted answer the best score that there is, and no answer none better', async () => {
     const values = [(await scoreOf(right.wanted)).value, (await scoreOf('')).value]
-    expect(metric.needs === 'answers' ? values : values.map(Number.isFinite)).toEqual(metric.needs === 'answers' ? [1, 0] : [true, true])
+    expect(metric.needs === 'answers' ? values : values.map(Number.isFinite)).toEqual(
+      metric.needs === 'answers' ? [1, 0] : [true, true],
+    )
   })
   it('scores shares with 0 and 1 alone, and weighs rows above 0', async () => {
-    for (const answer of [right.wanted, '', 'something else', '\u0000', '{"a": 2}', "'; DROP TABLE t; --", 'x'.repeat(10_000)]) {
+    for (const answer of [
+      right.wanted,
+      '',
+      'something else',
+      '\u0000',
+      '{"a": 2}',
+      "'; DROP TABLE t; --",
+      'x'.repeat(10_000),
+    ]) {
       const { value, weight = 1 } = await scoreOf(answer)
       expect(weight).toBeGreaterThan(0)
       expect(value >= 0 && (metric.needs === 'loss' || value <= 1)).toBe(true)

@@ -6,9 +6,12 @@ import { labelOf } from './metrics/label-accuracy.ts'
 import { rougeLOf } from './metrics/rouge-l.ts'
 import { tokenF1Of } from './metrics/token-f1.ts'
 
-describe.each([...metrics.values()].map((metric) => [metric.name, metric] as const))('%s', (_, metric) => {
-  metricContract(metric, { row: {}, wanted: '{"a": 1}', loss: { sum: 6, tokens: 4 } })
-})
+describe.each([...metrics.values()].map((metric) => [metric.name, metric] as const))(
+  '%s',
+  (_, metric) => {
+    metricContract(metric, { row: {}, wanted: '{"a": 1}', loss: { sum: 6, tokens: 4 } })
+  },
+)
 
 const score = async (name: string, judged: Partial<Judged>): Promise<number> => {
   const metric = metrics.get(name)!
@@ -30,7 +33,9 @@ describe("SQuAD's F1", () => {
     ['', 'cat', 0],
     ['the', '', 1], // nothing is left of either
     ['don’t', 'don’t', 1],
-  ])('of %j for %j', (answer, wanted, expected) => expect(tokenF1Of(answer, wanted)).toBeCloseTo(expected, 12))
+  ])('of %j for %j', (answer, wanted, expected) =>
+    expect(tokenF1Of(answer, wanted)).toBeCloseTo(expected, 12),
+  )
 })
 
 describe('ROUGE-L', () => {
@@ -38,7 +43,9 @@ describe('ROUGE-L', () => {
     ['police kill the gunman', 'police killed the gunman', 0.75], // Lin 2004, section 3.1: LCS 3 of 4 and 4 words
     ['the gunman kill police', 'police killed the gunman', 0.5],
     ['', 'a', 0],
-  ])('of %j for %j', (answer, wanted, expected) => expect(rougeLOf(answer, wanted)).toBeCloseTo(expected, 12))
+  ])('of %j for %j', (answer, wanted, expected) =>
+    expect(rougeLOf(answer, wanted)).toBeCloseTo(expected, 12),
+  )
 })
 
 describe('labels', () => {
@@ -49,7 +56,11 @@ describe('labels', () => {
     expect(labelOf('hum or ham', labels)).toBeUndefined()
   })
   it('outside the list are a problem with the nearest one named', () => {
-    const problem = metrics.get('label-accuracy')!.problem!({ row: {}, wanted: 'hamm', labels: ['ham', 'spam'] })
+    const problem = metrics.get('label-accuracy')!.problem!({
+      row: {},
+      wanted: 'hamm',
+      labels: ['ham', 'spam'],
+    })
     expect(problem).toBe('"hamm" is none of the labels ham, spam. Did you mean ham?')
   })
 })
@@ -65,14 +76,18 @@ describe('JSON', () => {
     expect(await score('json-validity', { answer: '[1' })).toBe(0)
   })
   it('that a row does not hold is said before anything is written', () => {
-    expect(metrics.get('json-equality')!.problem!({ row: {}, wanted: 'yes' })).toContain('no JSON: "yes"')
+    expect(metrics.get('json-equality')!.problem!({ row: {}, wanted: 'yes' })).toContain(
+      'no JSON: "yes"',
+    )
   })
 })
 
 describe('perplexity', () => {
   it('weighs tokens, not rows', async () => {
     const metric = metrics.get('perplexity')!
-    expect(await metric.score({ row: {}, wanted: '', answer: '', loss: { sum: 3, tokens: 2 } })).toEqual({ value: 3, weight: 2 })
+    expect(
+      await metric.score({ row: {}, wanted: '', answer: '', loss: { sum: 3, tokens: 2 } }),
+    ).toEqual({ value: 3, weight: 2 })
     expect(metric.shown!(Math.log(7))).toBeCloseTo(7, 12)
   })
 })

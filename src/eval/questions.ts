@@ -26,7 +26,10 @@ export function before(text: string, stops: readonly string[]): string {
 }
 
 /** The last turn of a conversation, and all before it. */
-function lastTurn(messages: readonly ChatMessage[]): { readonly earlier: readonly ChatMessage[]; readonly answer: string } {
+function lastTurn(messages: readonly ChatMessage[]): {
+  readonly earlier: readonly ChatMessage[]
+  readonly answer: string
+} {
   const last = messages.findLastIndex(({ role }) => role === 'assistant')
   return { earlier: messages.slice(0, last), answer: String(messages[last]!.content) }
 }
@@ -38,12 +41,23 @@ export function answerOf(example: Example): string {
   return example.kind === 'completion' ? example.completion : lastTurn(example.messages).answer
 }
 
-function promptOf(example: Example, name: string, number: number, model: Pick<Model, 'base'>, system: string | undefined): Prompt {
+function promptOf(
+  example: Example,
+  name: string,
+  number: number,
+  model: Pick<Model, 'base'>,
+  system: string | undefined,
+): Prompt {
   if (example.kind === 'pair') return promptOf(example.chosen, name, number, model, system)
   if (example.kind === 'text')
-    throw new DataError(`${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`)
+    throw new DataError(
+      `${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`,
+    )
   if (example.kind === 'completion') {
-    const text = model.base.chatTemplate === undefined ? (example.plainPrompt ?? example.prompt) : example.prompt
+    const text =
+      model.base.chatTemplate === undefined
+        ? (example.plainPrompt ?? example.prompt)
+        : example.prompt
     return promptFor(model, text, example.system ?? system)
   }
   const { earlier } = lastTurn(example.messages)

@@ -6,7 +6,10 @@ const rowsOf = (query: string, schema: string): unknown[] | string => {
   const database = new DatabaseSync(':memory:')
   database.exec(schema)
   try {
-    return database.prepare(query).all().map((row) => Object.values(row)) // prettier-ignore
+    return database
+      .prepare(query)
+      .all()
+      .map((row) => Object.values(row))
   } catch (error) {
     return String(error)
   } finally {
@@ -24,25 +27,80 @@ describe('a table made from a query', () => {
   ]
   it.each(queries)('gives rows for %s', (query) => {
     const rows = rowsOf(query, tableFor(query)!)
-    expect(Array.isArray(rows) && rows.length > 0 && (rows as unknown[][]).every((row) => row[0] !== null)).toBe(true)
+    expect(
+      Array.isArray(rows) &&
+        rows.length > 0 &&
+        (rows as unknown[][]).every((row) => row[0] !== null),
+    ).toBe(true)
   })
   it.each([
-    ['another comparison', 'SELECT a FROM t WHERE b > 5', ['SELECT a FROM t WHERE b >= 5', 'SELECT a FROM t WHERE b < 5', 'SELECT a FROM t WHERE b = 5']],
-    ['another value', 'SELECT a FROM t WHERE b = 5', ['SELECT a FROM t WHERE b = 6', 'SELECT a FROM t WHERE b > 5', 'SELECT a FROM t WHERE b <= 5', "SELECT a FROM t WHERE b = '5x'"]],
-    ['another text', "SELECT a FROM t WHERE b = 'x y'", ["SELECT a FROM t WHERE b = 'X y'", "SELECT a FROM t WHERE b LIKE 'x%'", "SELECT a FROM t WHERE b > 'x'"]],
-    ['a condition left out or added', "SELECT a FROM t WHERE b = 'x' AND c = 1", ["SELECT a FROM t WHERE b = 'x'", 'SELECT a FROM t WHERE c = 1', 'SELECT a FROM t', "SELECT a FROM t WHERE b = 'x' OR c = 1", "SELECT a FROM t WHERE b = 'x' AND c = 1 AND a > 3"]],
-    ['another column or aggregate', 'SELECT SUM(a) FROM t WHERE b = 1', ['SELECT SUM(b) FROM t WHERE b = 1', 'SELECT a FROM t WHERE b = 1', 'SELECT COUNT(a) FROM t WHERE b = 1', 'SELECT AVG(a) FROM t WHERE b = 1', 'SELECT MAX(a) FROM t WHERE b = 1', 'SELECT c FROM t WHERE b = 1']],
+    [
+      'another comparison',
+      'SELECT a FROM t WHERE b > 5',
+      [
+        'SELECT a FROM t WHERE b >= 5',
+        'SELECT a FROM t WHERE b < 5',
+        'SELECT a FROM t WHERE b = 5',
+      ],
+    ],
+    [
+      'another value',
+      'SELECT a FROM t WHERE b = 5',
+      [
+        'SELECT a FROM t WHERE b = 6',
+        'SELECT a FROM t WHERE b > 5',
+        'SELECT a FROM t WHERE b <= 5',
+        "SELECT a FROM t WHERE b = '5x'",
+      ],
+    ],
+    [
+      'another text',
+      "SELECT a FROM t WHERE b = 'x y'",
+      [
+        "SELECT a FROM t WHERE b = 'X y'",
+        "SELECT a FROM t WHERE b LIKE 'x%'",
+        "SELECT a FROM t WHERE b > 'x'",
+      ],
+    ],
+    [
+      'a condition left out or added',
+      "SELECT a FROM t WHERE b = 'x' AND c = 1",
+      [
+        "SELECT a FROM t WHERE b = 'x'",
+        'SELECT a FROM t WHERE c = 1',
+        'SELECT a FROM t',
+        "SELECT a FROM t WHERE b = 'x' OR c = 1",
+        "SELECT a FROM t WHERE b = 'x' AND c = 1 AND a > 3",
+      ],
+    ],
+    [
+      'another column or aggregate',
+      'SELECT SUM(a) FROM t WHERE b = 1',
+      [
+        'SELECT SUM(b) FROM t WHERE b = 1',
+        'SELECT a FROM t WHERE b = 1',
+        'SELECT COUNT(a) FROM t WHERE b = 1',
+        'SELECT AVG(a) FROM t WHERE b = 1',
+        'SELECT MAX(a) FROM t WHERE b = 1',
+        'SELECT c FROM t WHERE b = 1',
+      ],
+    ],
   ])('tells %s apart', (_, query, others) => {
     const schema = tableFor(query)!
     const right = rowsOf(query, schema)
-    expect(others.filter((other) => JSON.stringify(rowsOf(other, schema)) === JSON.stringify(right))).toEqual([])
-  }) // prettier-ignore
-  it.each(['MIN', 'MAX', 'SUM', 'AVG', 'COUNT'])('tells by %s that a condition is left out', (aggregate) => {
-    const query = `SELECT ${aggregate}(constructor) FROM t WHERE b = 'x' AND c > 1`
-    const schema = tableFor(query)!
-    for (const other of [query.replace(" b = 'x' AND", ''), query.replace(' AND c > 1', '')])
-      expect(rowsOf(other, schema)).not.toEqual(rowsOf(query, schema))
+    expect(
+      others.filter((other) => JSON.stringify(rowsOf(other, schema)) === JSON.stringify(right)),
+    ).toEqual([])
   })
+  it.each(['MIN', 'MAX', 'SUM', 'AVG', 'COUNT'])(
+    'tells by %s that a condition is left out',
+    (aggregate) => {
+      const query = `SELECT ${aggregate}(constructor) FROM t WHERE b = 'x' AND c > 1`
+      const schema = tableFor(query)!
+      for (const other of [query.replace(" b = 'x' AND", ''), query.replace(' AND c > 1', '')])
+        expect(rowsOf(other, schema)).not.toEqual(rowsOf(query, schema))
+    },
+  )
   it('is the same for a query that says the same', () => {
     const schema = tableFor("SELECT a FROM t WHERE b = 'x' AND c > 1")!
     expect(rowsOf("select T.a from t as T where 1 < c and b in ('x')", schema)).toEqual(

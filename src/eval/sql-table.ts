@@ -15,20 +15,30 @@ interface SimpleQuery {
 
 const literal = `'(?:[^']|'')*'|"[^"]*"|-?\\d+(?:\\.\\d+)?`
 const condition = `\\w+\\s*[=<>]\\s*(?:${literal})`
-const simple = new RegExp(`^SELECT\\s+(?:\\w+\\((?<inner>\\w+)\\)|(?<plain>\\w+))\\s+FROM\\s+(?<table>\\w+)(?:\\s+WHERE\\s+(?<where>${condition}(?:\\s+AND\\s+${condition})*))?\\s*;?$`, 'i') // prettier-ignore
+const simple = new RegExp(
+  `^SELECT\\s+(?:\\w+\\((?<inner>\\w+)\\)|(?<plain>\\w+))\\s+FROM\\s+(?<table>\\w+)(?:\\s+WHERE\\s+(?<where>${condition}(?:\\s+AND\\s+${condition})*))?\\s*;?$`,
+  'i',
+)
 
-const valueOf = (text: string): string | number => (/^['"]/.test(text) ? text.slice(1, -1).replaceAll("''", "'") : Number(text))
+const valueOf = (text: string): string | number =>
+  /^['"]/.test(text) ? text.slice(1, -1).replaceAll("''", "'") : Number(text)
 
 function parsed(query: string): SimpleQuery | undefined {
   const groups = simple.exec(query.trim())?.groups
   if (!groups) return undefined
-  const found = (groups['where'] ?? '').matchAll(new RegExp(`(\\w+)\\s*([=<>])\\s*(${literal})`, 'g'))
+  const found = (groups['where'] ?? '').matchAll(
+    new RegExp(`(\\w+)\\s*([=<>])\\s*(${literal})`, 'g'),
+  )
   const conditions = [...found].map(([, column, comparison, value]) => ({
     column: column!.toLowerCase(),
     comparison: comparison as Condition['comparison'],
     value: valueOf(value!),
   }))
-  return { table: groups['table']!, selected: (groups['inner'] ?? groups['plain'])!.toLowerCase(), conditions }
+  return {
+    table: groups['table']!,
+    selected: (groups['inner'] ?? groups['plain'])!.toLowerCase(),
+    conditions,
+  }
 }
 
 type Cells = ReadonlyMap<string, string | number>
@@ -49,19 +59,23 @@ function missing({ comparison, value }: Condition): (string | number)[] {
 /** Rows that meet everything, twice, and for each condition rows that miss it alone, twice each. */
 function rowsFor({ conditions }: SimpleQuery): { readonly cells: Cells; readonly sign: 1 | -1 }[] {
   const all: Cells = new Map(conditions.map((one) => [one.column, meeting(one)]))
-  const others = conditions.flatMap((one) => missing(one).map((value) => new Map([...all, [one.column, value]])))
+  const others = conditions.flatMap((one) =>
+    missing(one).map((value) => new Map([...all, [one.column, value]])),
+  )
   return [
     ...[all, all].map((cells) => ({ cells, sign: 1 as const })),
     ...others.flatMap((cells) => ([1, -1] as const).map((sign) => ({ cells, sign }))),
   ]
 }
 
-const written = (value: string | number): string => (typeof value === 'number' ? String(value) : `'${value.replaceAll("'", "''")}'`)
+const written = (value: string | number): string =>
+  typeof value === 'number' ? String(value) : `'${value.replaceAll("'", "''")}'`
 
 /** CREATE TABLE and INSERT statements for a query of that form; undefined for any other, and where a column has two conditions. */
 export function tableFor(query: string): string | undefined {
   const read = parsed(query)
-  if (!read || new Set(read.conditions.map(({ column }) => column)).size < read.conditions.length) return undefined
+  if (!read || new Set(read.conditions.map(({ column }) => column)).size < read.conditions.length)
+    return undefined
   const columns = [...new Set([read.selected, ...read.conditions.map(({ column }) => column)])]
   // What is selected is another power of 3 in every row, and of the rows that miss something once below all others and once above: so no two sets
   // of rows have the same sum, mean, least or largest.

@@ -11,12 +11,16 @@ describe("Wilson's interval", () => {
     [5, 10],
     [99, 100],
     [1, 1],
-  ])('of %i of %i ends where the share lies 1.96 standard errors away, by the errors there', (hits, of) => {
-    const errors = (p: number): number => Math.abs(hits / of - p) / Math.sqrt((p * (1 - p)) / of)
-    const { low, high } = wilson(hits, of)
-    for (const end of [low, high].filter((value) => value > 0 && value < 1)) expect(errors(end)).toBeCloseTo(1.959964, 6)
-    expect([low < high, low === 0, high === 1]).toEqual([true, hits === 0, hits === of])
-  })
+  ])(
+    'of %i of %i ends where the share lies 1.96 standard errors away, by the errors there',
+    (hits, of) => {
+      const errors = (p: number): number => Math.abs(hits / of - p) / Math.sqrt((p * (1 - p)) / of)
+      const { low, high } = wilson(hits, of)
+      for (const end of [low, high].filter((value) => value > 0 && value < 1))
+        expect(errors(end)).toBeCloseTo(1.959964, 6)
+      expect([low < high, low === 0, high === 1]).toEqual([true, hits === 0, hits === of])
+    },
+  )
   it('of no rows is everything', () => expect(wilson(0, 0)).toEqual({ low: 0, high: 1 }))
 })
 
@@ -45,7 +49,10 @@ describe('the bootstrap', () => {
       { value: 9, weight: 3 },
     ]
     expect(meanOf(scores)).toBe(11 / 4)
-    expect(estimate({ kind: 'mean', shown: Math.exp }, scores, 0).value).toBeCloseTo(Math.exp(11 / 4), 12)
+    expect(estimate({ kind: 'mean', shown: Math.exp }, scores, 0).value).toBeCloseTo(
+      Math.exp(11 / 4),
+      12,
+    )
   })
 })
 
@@ -62,7 +69,8 @@ describe('two models on the same rows', () => {
     const { uniform, normal } = random(1)
     const first = Array.from({ length: 60 }, () => uniform())
     const second = first.map((value) => value + 0.05 + 0.02 * normal())
-    const [a, b] = [estimate({ kind: 'mean' }, rows(first), 0), estimate({ kind: 'mean' }, rows(second), 0)]
+    const a = estimate({ kind: 'mean' }, rows(first), 0)
+    const b = estimate({ kind: 'mean' }, rows(second), 0)
     const { value, low, high, p } = difference({ kind: 'mean' }, rows(first), rows(second), 0)
     expect(a.high).toBeGreaterThan(b.low)
     expect(value).toBeCloseTo(0.05, 1)
@@ -77,7 +85,10 @@ describe('two models on the same rows', () => {
   it('that differ by chance alone get a small p seldom', () => {
     const { uniform } = random(2)
     const draw = () => rows(Array.from({ length: 30 }, () => uniform()))
-    const small = Array.from({ length: 60 }, (_, seed) => difference({ kind: 'mean' }, draw(), draw(), seed).p).filter((p) => p < 0.05)
+    const small = Array.from(
+      { length: 60 },
+      (_, seed) => difference({ kind: 'mean' }, draw(), draw(), seed).p,
+    ).filter((p) => p < 0.05)
     expect(small.length).toBeLessThanOrEqual(8) // 3 of 60 are to be expected
   })
 })

@@ -22,7 +22,8 @@ export function wilson(hits: number, rows: number): Interval {
 
 /** Σ values / Σ weights. */
 export function meanOf(scores: readonly RowScore[]): number {
-  let [sum, weight] = [0, 0]
+  let sum = 0
+  let weight = 0
   for (const score of scores) {
     sum += score.value
     weight += score.weight ?? 1
@@ -40,7 +41,11 @@ const middle = (sorted: Float64Array): Interval => ({
 })
 
 /** 95 % percentile bootstrap over rows of `statistic`, which is given row numbers drawn with replacement. Efron 1979, Annals of Statistics 7:1. */
-export function bootstrap(rows: number, seed: number, statistic: (drawn: Uint32Array) => number): Interval {
+export function bootstrap(
+  rows: number,
+  seed: number,
+  statistic: (drawn: Uint32Array) => number,
+): Interval {
   const { integer } = random(seed)
   const drawn = new Uint32Array(rows)
   const values = Float64Array.from({ length: samples }, () => {
@@ -52,7 +57,8 @@ export function bootstrap(rows: number, seed: number, statistic: (drawn: Uint32A
 
 /** The weighted mean of drawn rows. */
 export function meanOfDrawn(scores: readonly RowScore[], drawn: Uint32Array): number {
-  let [sum, weight] = [0, 0]
+  let sum = 0
+  let weight = 0
   for (const row of drawn) {
     const score = scores[row]!
     sum += score.value
@@ -68,7 +74,8 @@ export function meanOfDrawn(scores: readonly RowScore[], drawn: Uint32Array): nu
 export function mcnemar(onlyFirst: number, onlySecond: number): number {
   const rows = onlyFirst + onlySecond
   const fewer = Math.min(onlyFirst, onlySecond)
-  let [term, sum] = [rows * Math.log(0.5), 0] // ln of C(rows, 0) / 2^rows
+  let term = rows * Math.log(0.5)
+  let sum = 0 // ln of C(rows, 0) / 2^rows
   for (let k = 0; k <= fewer; k++) {
     sum += Math.exp(term)
     term += Math.log((rows - k) / (k + 1))

@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { random } from '../base/random.ts'
-import { badScales, type BlockCodeName, blockCodes, blockSizes, fromBlocks, toBlocks } from './block-code.ts'
+import {
+  badScales,
+  type BlockCodeName,
+  blockCodes,
+  blockSizes,
+  fromBlocks,
+  toBlocks,
+} from './block-code.ts'
 import { toFloat32 } from './convert.ts'
 
 const normals = (count: number, seed = 1): Float32Array => {
@@ -11,10 +18,17 @@ const normals = (count: number, seed = 1): Float32Array => {
 const through = (name: BlockCodeName, values: Float32Array): Float32Array =>
   fromBlocks(blockCodes[name], toBlocks(blockCodes[name], values), values.length)
 const errorOf = (got: Float32Array, expected: Float32Array): number =>
-  Math.sqrt(expected.reduce((sum, value, i) => sum + (value - got[i]!) ** 2, 0) / expected.reduce((sum, value) => sum + value * value, 0))
+  Math.sqrt(
+    expected.reduce((sum, value, i) => sum + (value - got[i]!) ** 2, 0) /
+      expected.reduce((sum, value) => sum + value * value, 0),
+  )
 
 /** The formula as it is written down. */
-function slowly(name: BlockCodeName, { codes, scales }: ReturnType<typeof toBlocks>, count: number): number[] {
+function slowly(
+  name: BlockCodeName,
+  { codes, scales }: ReturnType<typeof toBlocks>,
+  count: number,
+): number[] {
   const scale = toFloat32({ dtype: 'bf16', shape: [scales.length], data: scales })
   return Array.from({ length: count }, (_, i) => {
     const byte = codes[name === 'int4' ? Math.floor(i / 2) : i]!
@@ -31,7 +45,9 @@ describe.each(['int8', 'int4'] as const)('%s', (name) => {
       fc.property(fc.integer({ min: 0, max: 300 }), fc.integer(), (count, seed) => {
         const values = normals(count, seed)
         const blocks = toBlocks(code, values)
-        expect([blocks.codes.length, blocks.scales.length]).toEqual(Object.values(blockSizes(code, count)))
+        expect([blocks.codes.length, blocks.scales.length]).toEqual(
+          Object.values(blockSizes(code, count)),
+        )
         expect([...fromBlocks(code, blocks, count)]).toEqual(slowly(name, blocks, count))
       }),
       { seed: 1, numRuns: 50 },
@@ -48,10 +64,16 @@ describe.each(['int8', 'int4'] as const)('%s', (name) => {
   })
 
   it('gives every block its own scale', () => {
-    const values = Float32Array.from({ length: 256 }, (_, i) => 10 ** -Math.floor(i / 64) * Math.sin(i + 1))
+    const values = Float32Array.from(
+      { length: 256 },
+      (_, i) => 10 ** -Math.floor(i / 64) * Math.sin(i + 1),
+    )
     for (let block = 0; block < 4; block++) {
-      const [from, to] = [64 * block, 64 * block + 64]
-      expect(errorOf(through(name, values).subarray(from, to), values.subarray(from, to))).toBeLessThan(0.1)
+      const from = 64 * block
+      const to = 64 * block + 64
+      expect(
+        errorOf(through(name, values).subarray(from, to), values.subarray(from, to)),
+      ).toBeLessThan(0.1)
     }
   })
 
@@ -86,5 +108,7 @@ it('finds a scale that serves a block better than its largest value does', () =>
 })
 
 it('tells scales that are NaN or infinite', () => {
-  expect(badScales(Uint16Array.of(0x3f80, 0x7f80, 0xff80, 0x7fc0, 0x8000, 0x7f7f))).toEqual([1, 2, 3])
+  expect(badScales(Uint16Array.of(0x3f80, 0x7f80, 0xff80, 0x7fc0, 0x8000, 0x7f7f))).toEqual([
+    1, 2, 3,
+  ])
 })

@@ -28,7 +28,14 @@ export interface BlockCode {
 export const blockCodes: Readonly<Record<BlockCodeName, BlockCode>> = {
   int8: { dtype: 'i8', codesPerByte: 1, least: -127, most: 127, starts: [1 / 127], turns: 1 },
   // Sixteen codes have one more on one side: which one is a matter of the sign. Cutting the largest values by 15 % may serve the others better.
-  int4: { dtype: 'u8', codesPerByte: 2, least: -8, most: 7, starts: [1 / 8, -1 / 8, 0.85 / 8, -0.85 / 8], turns: 3 },
+  int4: {
+    dtype: 'u8',
+    codesPerByte: 2,
+    least: -8,
+    most: 7,
+    starts: [1 / 8, -1 / 8, 0.85 / 8, -0.85 / 8],
+    turns: 3,
+  },
 }
 
 export interface Blocks {
@@ -39,7 +46,10 @@ export interface Blocks {
 }
 
 /** Bytes of the codes, and number of scales, that so many values take. */
-export const blockSizes = ({ codesPerByte }: BlockCode, values: number): { codeBytes: number; scales: number } => ({
+export const blockSizes = (
+  { codesPerByte }: BlockCode,
+  values: number,
+): { codeBytes: number; scales: number } => ({
   codeBytes: Math.ceil(values / codesPerByte),
   scales: Math.ceil(values / blockValues),
 })
@@ -65,17 +75,24 @@ export function toBlocks(code: BlockCode, values: Float32Array): Blocks {
   return { codes, scales }
 }
 
-const nearest = (scaled: number, least: number, most: number): number => Math.max(least, Math.min(most, Math.floor(scaled + 0.5)))
+const nearest = (scaled: number, least: number, most: number): number =>
+  Math.max(least, Math.min(most, Math.floor(scaled + 0.5)))
 
 /**
  * The scale, as bf16 can hold it, with the smallest sum of squared errors that was found: from each start, the nearest codes, then the scale
  * Σ value·code / Σ code² that is best for those, and so on. 0 for a block of zeros and for numbers too small for any scale.
  */
-function scaleOf({ least, most, starts, turns }: BlockCode, values: Float32Array, from: number, to: number): number {
+function scaleOf(
+  { least, most, starts, turns }: BlockCode,
+  values: Float32Array,
+  from: number,
+  to: number,
+): number {
   let largest = 0
   for (let i = from; i < to; i++) largest = Math.max(largest, Math.abs(values[i]!))
   assertInternal(Number.isFinite(largest), 'NaN or infinity on its way into blocks of whole codes')
-  let [best, smallest] = [0, Infinity]
+  let best = 0
+  let smallest = Infinity
   for (const start of starts) {
     let scale = rounded(largest * start)
     for (let turn = 0; turn < turns && Math.abs(scale) > tiniestScale; turn++) {
@@ -111,7 +128,11 @@ const valueOf = (bits: number): number => {
 const rounded = (value: number): number => valueOf(bf16Bits(value))
 
 /** The values of blocks; `values` is how many. Lengths are the caller's to check. */
-export function fromBlocks({ codesPerByte }: BlockCode, { codes, scales }: Blocks, values: number): Float32Array {
+export function fromBlocks(
+  { codesPerByte }: BlockCode,
+  { codes, scales }: Blocks,
+  values: number,
+): Float32Array {
   const result = new Float32Array(values)
   for (let i = 0; i < values; i++) {
     const code = codesPerByte === 1 ? codes[i]! : ((codes[i >> 1]! >> (4 * (i & 1))) & 15) - 8
@@ -126,4 +147,5 @@ export function fromBlocks({ codesPerByte }: BlockCode, { codes, scales }: Block
 }
 
 /** Numbers of the blocks whose scale is NaN or infinite. */
-export const badScales = (scales: Uint16Array): number[] => [...scales.keys()].filter((block) => (scales[block]! & 0x7f80) === 0x7f80)
+export const badScales = (scales: Uint16Array): number[] =>
+  [...scales.keys()].filter((block) => (scales[block]! & 0x7f80) === 0x7f80)

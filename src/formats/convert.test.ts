@@ -3,8 +3,16 @@ import { ShapeError } from '../base/errors.ts'
 import { f32, fromBytes, i64, type Tensor } from '../base/tensor.ts'
 import { fromFloat32, isExactInFloat32, toFloat32 } from './convert.ts'
 
-const bits16 = (dtype: 'f16' | 'bf16', ...bits: number[]): Tensor => ({ dtype, shape: [bits.length], data: Uint16Array.from(bits) })
-const bits8 = (dtype: 'f8_e4m3' | 'f8_e5m2', ...bits: number[]): Tensor => ({ dtype, shape: [bits.length], data: Uint8Array.from(bits) })
+const bits16 = (dtype: 'f16' | 'bf16', ...bits: number[]): Tensor => ({
+  dtype,
+  shape: [bits.length],
+  data: Uint16Array.from(bits),
+})
+const bits8 = (dtype: 'f8_e4m3' | 'f8_e5m2', ...bits: number[]): Tensor => ({
+  dtype,
+  shape: [bits.length],
+  data: Uint8Array.from(bits),
+})
 
 describe('toFloat32', () => {
   it('gives f32 back without a copy', () => {
@@ -14,28 +22,35 @@ describe('toFloat32', () => {
 
   it('f16, all patterns, as the platform’s Float16Array reads them', () => {
     const bits = Uint16Array.from({ length: 0x10000 }, (_, i) => i)
-    expect(toFloat32({ dtype: 'f16', shape: [bits.length], data: bits })).toEqual(new Float32Array(new Float16Array(bits.buffer)))
+    expect(toFloat32({ dtype: 'f16', shape: [bits.length], data: bits })).toEqual(
+      new Float32Array(new Float16Array(bits.buffer)),
+    )
   })
 
   it('bf16 is the upper half of an f32', () => {
-    expect([...toFloat32(bits16('bf16', 0x3f80, 0xc040, 0x0001, 0x7f80, 0x7fc0))]).toEqual([1, -3, 2 ** -133, Infinity, NaN])
-  })
-
-  it('f8_e4m3: largest 448, smallest 2^-9, no infinity', () => {
-    expect([...toFloat32(bits8('f8_e4m3', 0x38, 0x7e, 0xfe, 0x01, 0x08, 0x80, 0x7f, 0xff))]).toEqual([
+    expect([...toFloat32(bits16('bf16', 0x3f80, 0xc040, 0x0001, 0x7f80, 0x7fc0))]).toEqual([
       1,
-      448,
-      -448,
-      2 ** -9,
-      2 ** -6,
-      -0,
-      NaN,
+      -3,
+      2 ** -133,
+      Infinity,
       NaN,
     ])
   })
 
+  it('f8_e4m3: largest 448, smallest 2^-9, no infinity', () => {
+    expect([
+      ...toFloat32(bits8('f8_e4m3', 0x38, 0x7e, 0xfe, 0x01, 0x08, 0x80, 0x7f, 0xff)),
+    ]).toEqual([1, 448, -448, 2 ** -9, 2 ** -6, -0, NaN, NaN])
+  })
+
   it('f8_e5m2: largest 57344, smallest 2^-16, infinities', () => {
-    expect([...toFloat32(bits8('f8_e5m2', 0x3c, 0x7b, 0x01, 0xfc, 0x7d))]).toEqual([1, 57344, 2 ** -16, -Infinity, NaN])
+    expect([...toFloat32(bits8('f8_e5m2', 0x3c, 0x7b, 0x01, 0xfc, 0x7d))]).toEqual([
+      1,
+      57344,
+      2 ** -16,
+      -Infinity,
+      NaN,
+    ])
   })
 
   it.each([
@@ -79,15 +94,37 @@ describe('fromFloat32', () => {
   })
 
   it('rounds ties to even at the edges of f16', () => {
-    const edges = [65519, 65520, -65520, 2 ** -25, 1.5 * 2 ** -24, 2 ** -14 - 2 ** -26, 1 + 2 ** -11, 1 + 3 * 2 ** -11, -0]
-    expect([...fromFloat32(Float32Array.from(edges), 'f16')]).toEqual([0x7bff, 0x7c00, 0xfc00, 0, 2, 0x400, 0x3c00, 0x3c02, 0x8000])
+    const edges = [
+      65519,
+      65520,
+      -65520,
+      2 ** -25,
+      1.5 * 2 ** -24,
+      2 ** -14 - 2 ** -26,
+      1 + 2 ** -11,
+      1 + 3 * 2 ** -11,
+      -0,
+    ]
+    expect([...fromFloat32(Float32Array.from(edges), 'f16')]).toEqual([
+      0x7bff, 0x7c00, 0xfc00, 0, 2, 0x400, 0x3c00, 0x3c02, 0x8000,
+    ])
   })
 
   it('rounds ties to even in bf16 and keeps NaN', () => {
     const values = new Float32Array(
-      Uint32Array.of(0x3f808000, 0x3f818000, 0x3f808001, 0x7f7fffff, 0x7f800001, 0xff800000, 0x80000000).buffer,
+      Uint32Array.of(
+        0x3f808000,
+        0x3f818000,
+        0x3f808001,
+        0x7f7fffff,
+        0x7f800001,
+        0xff800000,
+        0x80000000,
+      ).buffer,
     )
-    expect([...fromFloat32(values, 'bf16')]).toEqual([0x3f80, 0x3f82, 0x3f81, 0x7f80, 0x7fc0, 0xff80, 0x8000])
+    expect([...fromFloat32(values, 'bf16')]).toEqual([
+      0x3f80, 0x3f82, 0x3f81, 0x7f80, 0x7fc0, 0xff80, 0x8000,
+    ])
   })
 
   it('every f16 and bf16 value survives the way there and back', () => {

@@ -55,7 +55,10 @@ function fromBigInts(data: BigInt64Array | BigUint64Array): Float32Array {
 }
 
 /** f32 values in a float type's own data array, rounded to nearest even; for f32 the same array. */
-export function fromFloat32(values: Float32Array, dtype: 'f32' | 'f16' | 'bf16'): Float32Array | Uint16Array {
+export function fromFloat32(
+  values: Float32Array,
+  dtype: 'f32' | 'f16' | 'bf16',
+): Float32Array | Uint16Array {
   if (dtype === 'f32') return values
   const bits = new Uint16Array(values.length)
   const convert = dtype === 'f16' ? f16Bits : bf16Bits
@@ -64,4 +67,5 @@ export function fromFloat32(values: Float32Array, dtype: 'f32' | 'f16' | 'bf16')
 }
 
 /** Whether `toFloat32` of this type keeps every value exactly, so that saving it as f32 loses nothing. */
-export const isExactInFloat32 = (dtype: DType): boolean => !['f64', 'i32', 'u32', 'i64', 'u64'].includes(dtype)
+export const isExactInFloat32 = (dtype: DType): boolean =>
+  !['f64', 'i32', 'u32', 'i64', 'u64'].includes(dtype)

@@ -28,6 +28,8 @@ export function encoded(name: string, { shape, data }: F32Tensor, dtype: DType):
   const type = dtype === 'f16' || dtype === 'bf16' ? dtype : 'f32'
   const values = fromFloat32(data, type)
   if (type === 'f16' && (values as Uint16Array).some((bits) => (bits & 0x7fff) === 0x7c00))
-    throw new NumericError(`Tensor ${quoted(name)}: holds values beyond 65504, which f16 cannot hold; write it as bf16 or f32.`)
+    throw new NumericError(
+      `Tensor ${quoted(name)}: holds values beyond 65504, which f16 cannot hold; write it as bf16 or f32.`,
+    )
   return { dtype: type, shape, data: values }
 }

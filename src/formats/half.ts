@@ -15,7 +15,10 @@ function buildTables(): { f16: Float32Array; e4m3: Float32Array } {
   const f16 = Float32Array.from({ length: 0x10000 }, (_, bits) => {
     const value = floatOf(bits & 0x7fff, 10, 15)
     const finite = (bits & 0x7c00) !== 0x7c00
-    return (bits & 0x8000 ? -1 : 1) * (finite ? value : bits & 0x3ff ? Number.NaN : Number.POSITIVE_INFINITY)
+    return (
+      (bits & 0x8000 ? -1 : 1) *
+      (finite ? value : bits & 0x3ff ? Number.NaN : Number.POSITIVE_INFINITY)
+    )
   })
   const e4m3 = Float32Array.from({ length: 0x100 }, (_, bits) =>
     (bits & 0x7f) === 0x7f ? Number.NaN : (bits & 0x80 ? -1 : 1) * floatOf(bits & 0x7f, 3, 7),

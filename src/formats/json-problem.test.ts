@@ -12,12 +12,15 @@ it.each([
   expect(jsonProblem(text, 9)).toBe(`holds the key "${key}" twice`)
 })
 
-it.each(['{"a":"a","b":"a"}', '{"a":{"a":{"a":1}}}', '[{"a":1},{"a":2}]', String.raw`{"a\"":1,"a":2,"b":"{\"a\":"}`, '"a"'])(
-  'finds nothing in %s',
-  (text) => {
-    expect(jsonProblem(text, 9)).toBeUndefined()
-  },
-)
+it.each([
+  '{"a":"a","b":"a"}',
+  '{"a":{"a":{"a":1}}}',
+  '[{"a":1},{"a":2}]',
+  String.raw`{"a\"":1,"a":2,"b":"{\"a\":"}`,
+  '"a"',
+])('finds nothing in %s', (text) => {
+  expect(jsonProblem(text, 9)).toBeUndefined()
+})
 
 it('finds nesting beyond what is allowed, in lists and objects, not in strings', () => {
   expect(jsonProblem('[[[1]],[2]]', 3)).toBeUndefined()
@@ -32,12 +35,15 @@ it('finds nothing in what JSON.stringify wrote', () => {
 
 it('ends on text that is no JSON', () => {
   fc.assert(
-    fc.property(fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', 'a', '\u0000')), (chars) => {
-      try {
-        return typeof jsonProblem(chars.join(''), 5) !== 'number'
-      } catch (error) {
-        return error instanceof SyntaxError
-      }
-    }),
+    fc.property(
+      fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', 'a', '\u0000')),
+      (chars) => {
+        try {
+          return typeof jsonProblem(chars.join(''), 5) !== 'number'
+        } catch (error) {
+          return error instanceof SyntaxError
+        }
+      },
+    ),
   )
 })

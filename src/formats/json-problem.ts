@@ -32,6 +32,12 @@ function stringEnd(text: string, start: number): number {
 }
 
 function nextIsColon(text: string, position: number): boolean {
-  while (text[position] === ' ' || text[position] === '\n' || text[position] === '\r' || text[position] === '\t') position++
+  while (
+    text[position] === ' ' ||
+    text[position] === '\n' ||
+    text[position] === '\r' ||
+    text[position] === '\t'
+  )
+    position++
   return text[position] === ':'
 }

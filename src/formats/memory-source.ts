@@ -10,7 +10,9 @@ export function memorySource(name: string, bytes: Uint8Array): ByteSource {
     sizeBytes: bytes.length,
     read: async (offset, length) => {
       if (!(offset >= 0 && length >= 0 && offset + length <= bytes.length)) {
-        throw new FormatError(`${name}: cannot read ${length} bytes at offset ${offset}: the file has ${bytes.length} bytes.`)
+        throw new FormatError(
+          `${name}: cannot read ${length} bytes at offset ${offset}: the file has ${bytes.length} bytes.`,
+        )
       }
       return bytes.subarray(offset, offset + length)
     },

@@ -5,7 +5,8 @@ import type { DType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
 import { bytesView, type Tensor } from '../base/tensor.ts'
 
-export type OnnxAttribute = { int: number } | { float: number } | { ints: readonly number[] } | { string: string }
+export type OnnxAttribute =
+  { int: number } | { float: number } | { ints: readonly number[] } | { string: string }
 
 export interface OnnxNode {
   readonly type: string
@@ -54,19 +55,25 @@ const INTS = 7
 
 function elementType(dtype: DType, name: string): number {
   const type = elementTypes[dtype]
-  if (type === undefined) throw new UnsupportedError(`ONNX value "${name}": element type ${dtype} has no ONNX counterpart.`)
+  if (type === undefined)
+    throw new UnsupportedError(
+      `ONNX value "${name}": element type ${dtype} has no ONNX counterpart.`,
+    )
   return type
 }
 
 const message = (writer: BinaryWriter, field: number, bytes: Uint8Array): BinaryWriter =>
   writer.tag(field, WireType.LengthDelimited).bytes(bytes)
-const text = (writer: BinaryWriter, field: number, value: string): BinaryWriter => writer.tag(field, WireType.LengthDelimited).string(value)
-const integer = (writer: BinaryWriter, field: number, value: number): BinaryWriter => writer.tag(field, WireType.Varint).int64(value)
+const text = (writer: BinaryWriter, field: number, value: string): BinaryWriter =>
+  writer.tag(field, WireType.LengthDelimited).string(value)
+const integer = (writer: BinaryWriter, field: number, value: number): BinaryWriter =>
+  writer.tag(field, WireType.Varint).int64(value)
 
 function encodeAttribute(name: string, value: OnnxAttribute): Uint8Array {
   const writer = text(new BinaryWriter(), 1, name)
   if ('int' in value) return integer(integer(writer, 3, value.int), 20, INT).finish()
-  if ('float' in value) return integer(writer.tag(2, WireType.Bit32).float(value.float), 20, FLOAT).finish()
+  if ('float' in value)
+    return integer(writer.tag(2, WireType.Bit32).float(value.float), 20, FLOAT).finish()
   if ('string' in value) return integer(text(writer, 4, value.string), 20, STRING).finish()
   for (const item of value.ints) integer(writer, 8, item)
   return integer(writer, 20, INTS).finish()
@@ -78,7 +85,8 @@ function encodeNode(node: OnnxNode, index: number): Uint8Array {
   for (const name of node.outputs) text(writer, 2, name)
   text(writer, 3, `${node.type}_${index}`)
   text(writer, 4, node.type)
-  for (const [name, value] of Object.entries(node.attributes)) message(writer, 5, encodeAttribute(name, value))
+  for (const [name, value] of Object.entries(node.attributes))
+    message(writer, 5, encodeAttribute(name, value))
   if (node.domain) text(writer, 7, node.domain)
   return writer.finish()
 }
@@ -94,9 +102,23 @@ function encodeTensor(name: string, tensor: Tensor): Uint8Array {
 function encodeValue({ name, dtype, shape }: OnnxValue): Uint8Array {
   const dims = new BinaryWriter()
   for (const dim of shape)
-    message(dims, 1, typeof dim === 'number' ? integer(new BinaryWriter(), 1, dim).finish() : text(new BinaryWriter(), 2, dim).finish())
-  const tensorType = message(integer(new BinaryWriter(), 1, elementType(dtype, name)), 2, dims.finish()).finish()
-  return message(text(new BinaryWriter(), 1, name), 2, message(new BinaryWriter(), 1, tensorType).finish()).finish()
+    message(
+      dims,
+      1,
+      typeof dim === 'number'
+        ? integer(new BinaryWriter(), 1, dim).finish()
+        : text(new BinaryWriter(), 2, dim).finish(),
+    )
+  const tensorType = message(
+    integer(new BinaryWriter(), 1, elementType(dtype, name)),
+    2,
+    dims.finish(),
+  ).finish()
+  return message(
+    text(new BinaryWriter(), 1, name),
+    2,
+    message(new BinaryWriter(), 1, tensorType).finish(),
+  ).finish()
 }
 
 /** The bytes of an ONNX model. Throws UnsupportedError for an element type ONNX does not have. */

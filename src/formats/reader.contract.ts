@@ -8,7 +8,10 @@ import type { ByteFolder, ByteSource } from './byte-source.ts'
 import { memorySource } from './memory-source.ts'
 
 /** A source that records the lengths it was asked for and whether it was closed. */
-export function watchedSource(bytes: Uint8Array, name = 'watched'): ByteSource & { readonly lengths: number[]; closed: boolean } {
+export function watchedSource(
+  bytes: Uint8Array,
+  name = 'watched',
+): ByteSource & { readonly lengths: number[]; closed: boolean } {
   const source = memorySource(name, bytes)
   const watched = {
     ...source,
@@ -30,7 +33,10 @@ export function memoryFolder(files: Readonly<Record<string, Uint8Array | string>
     open: async (path) => {
       const content = files[path]
       if (content === undefined) return undefined
-      return memorySource(`folder/${path}`, typeof content === 'string' ? new TextEncoder().encode(content) : content)
+      return memorySource(
+        `folder/${path}`,
+        typeof content === 'string' ? new TextEncoder().encode(content) : content,
+      )
     },
   }
 }
@@ -43,7 +49,11 @@ export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
     change(bytes)
     return bytes
   }
-  const length = fc.oneof(fc.bigInt(0n, 2n ** 64n - 1n), fc.bigInt(0n, 300n), fc.constantFrom(2n ** 31n, 2n ** 32n, 2n ** 53n, 2n ** 63n))
+  const length = fc.oneof(
+    fc.bigInt(0n, 2n ** 64n - 1n),
+    fc.bigInt(0n, 300n),
+    fc.constantFrom(2n ** 31n, 2n ** 32n, 2n ** 53n, 2n ** 63n),
+  )
   return fc.oneof(
     position.map((end) => file.slice(0, end)),
     fc
@@ -52,7 +62,9 @@ export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
     fc
       .tuple(position, fc.uint8Array({ maxLength: 40 }))
       .map(([at, piece]) => edit((bytes) => bytes.set(piece.subarray(0, bytes.length - at), at))),
-    fc.tuple(position, fc.integer({ min: 1, max: 40 })).map(([at, count]) => joinBytes([file.subarray(0, at), file.subarray(at + count)])),
+    fc
+      .tuple(position, fc.integer({ min: 1, max: 40 }))
+      .map(([at, count]) => joinBytes([file.subarray(0, at), file.subarray(at + count)])),
     fc.tuple(position, length).map(([at, value]) =>
       edit((bytes) => {
         if (at + 8 <= bytes.length) new DataView(bytes.buffer).setBigUint64(at, value, true)
@@ -65,7 +77,10 @@ export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
  * Reads the file wholly: it must end in a value or in a GraftError, within ten seconds, asking the source for no piece longer
  * than the file and for at most three times the file in all (header windows, then every tensor once).
  */
-export async function readsOrRefuses(bytes: Uint8Array, readAll: (source: ByteSource) => Promise<void>): Promise<void> {
+export async function readsOrRefuses(
+  bytes: Uint8Array,
+  readAll: (source: ByteSource) => Promise<void>,
+): Promise<void> {
   const source = watchedSource(bytes)
   const started = performance.now()
   try {
@@ -76,5 +91,7 @@ export async function readsOrRefuses(bytes: Uint8Array, readAll: (source: ByteSo
   }
   expect(performance.now() - started).toBeLessThan(10_000)
   for (const length of source.lengths) expect(length).toBeLessThanOrEqual(bytes.length)
-  expect(source.lengths.reduce((sum, length) => sum + length, 0)).toBeLessThanOrEqual(3 * bytes.length)
+  expect(source.lengths.reduce((sum, length) => sum + length, 0)).toBeLessThanOrEqual(
+    3 * bytes.length,
+  )
 }

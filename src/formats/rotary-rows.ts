@@ -14,12 +14,18 @@ export const interleaveRotaryRows = (tensor: Tensor, heads: number): Tensor =>
   reorder(tensor, heads, (row, width) => (row % (width / 2)) * 2 + Math.floor(row / (width / 2)))
 
 /** A weight [rows, in] or bias [rows] with row r of each head moved to `target(r, head width)`. */
-function reorder(tensor: Tensor, heads: number, target: (row: number, headWidth: number) => number): Tensor {
+function reorder(
+  tensor: Tensor,
+  heads: number,
+  target: (row: number, headWidth: number) => number,
+): Tensor {
   const { dtype, shape } = tensor
   const rows = shape[0] ?? 1
   const headWidth = rows / heads
   if (!Number.isInteger(headWidth / 2)) {
-    throw new FormatError(`got ${rows} rows, expected ${heads} heads of an even number of rows each.`)
+    throw new FormatError(
+      `got ${rows} rows, expected ${heads} heads of an even number of rows each.`,
+    )
   }
   const from = bytesView(tensor)
   const rowBytes = from.length / rows

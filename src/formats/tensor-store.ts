@@ -24,8 +24,15 @@ export interface TensorStore {
 }
 
 /** The entry of a name; throws NotFoundError that names the store. */
-export function entryOf<Entry>(entries: ReadonlyMap<string, Entry>, name: string, storeName: string): Entry {
+export function entryOf<Entry>(
+  entries: ReadonlyMap<string, Entry>,
+  name: string,
+  storeName: string,
+): Entry {
   const entry = entries.get(name)
-  if (entry === undefined) throw new NotFoundError(`${storeName}: holds no tensor ${quoted(name)} (it holds ${entries.size} others).`)
+  if (entry === undefined)
+    throw new NotFoundError(
+      `${storeName}: holds no tensor ${quoted(name)} (it holds ${entries.size} others).`,
+    )
   return entry
 }

@@ -14,21 +14,46 @@ import { llama } from './models/llama.ts'
 import { readWeights } from './read-weights.ts'
 import { memoryFolder } from './testing.ts'
 
-const json = { ...tinySizes, model_type: 'llama', num_hidden_layers: 2, bos_token_id: 1, eos_token_id: 2, tie_word_embeddings: true }
+const json = {
+  ...tinySizes,
+  model_type: 'llama',
+  num_hidden_layers: 2,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  tie_word_embeddings: true,
+}
 const weights = randomModelWeights(buildModelGraph(llama.readConfig(json)), 9)
 
-const open = (files: Record<string, string> = {}, tensors: ReadonlyMap<string, Tensor> = weights): Promise<BaseModel> =>
-  openBaseModel({ name: 'tiny', folder: memoryFolder('tiny', { 'config.json': JSON.stringify(json), ...files }, tensors) })
+const open = (
+  files: Record<string, string> = {},
+  tensors: ReadonlyMap<string, Tensor> = weights,
+): Promise<BaseModel> =>
+  openBaseModel({
+    name: 'tiny',
+    folder: memoryFolder('tiny', { 'config.json': JSON.stringify(json), ...files }, tensors),
+  })
 
 describe('a model folder', () => {
   it('opens with config, graph and weights alone', async () => {
     const base = await open()
-    expect(base.config).toMatchObject({ modelType: 'llama', width: 16, eosTokenIds: [2], bosTokenId: 1 })
+    expect(base.config).toMatchObject({
+      modelType: 'llama',
+      width: 16,
+      eosTokenIds: [2],
+      bosTokenId: 1,
+    })
     expect(base.graph.blocks).toHaveLength(4)
-    expect([base.tokenizer, base.chatTemplate, base.generation]).toEqual([undefined, undefined, undefined])
+    expect([base.tokenizer, base.chatTemplate, base.generation]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
   it('takes tokenizer, chat template and generation settings where they are', async () => {
-    const tokenizer = { model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']] }, added_tokens: [] }
+    const tokenizer = {
+      model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']] },
+      added_tokens: [],
+    }
     const base = await open({
       'tokenizer.json': JSON.stringify(tokenizer),
       'tokenizer_config.json': JSON.stringify({ chat_template: 'in the config' }),
@@ -41,16 +66,24 @@ describe('a model folder', () => {
     expect(base.generation).toEqual({ eos_token_id: [2, 7] })
   })
   it('may hold the copy of a tied head', async () => {
-    const base = await open({}, new Map([...weights, ['lm_head.weight', weights.get('model.embed_tokens.weight')!]]))
+    const base = await open(
+      {},
+      new Map([...weights, ['lm_head.weight', weights.get('model.embed_tokens.weight')!]]),
+    )
     expect(base.ignoredTensors).toEqual(['lm_head.weight'])
   })
   it('is refused without a config, with a broken one, without weights, and for an unknown architecture', async () => {
-    const folder = (files: Record<string, string>) => openBaseModel({ name: 'tiny', folder: memoryFolder('tiny', files) })
+    const folder = (files: Record<string, string>) =>
+      openBaseModel({ name: 'tiny', folder: memoryFolder('tiny', files) })
     await expect(folder({})).rejects.toThrow(NotFoundError)
     await expect(folder({ 'config.json': '{' })).rejects.toThrow('tiny: config.json is not JSON')
     await expect(folder({ 'config.json': '[]' })).rejects.toThrow(FormatError)
-    await expect(folder({ 'config.json': JSON.stringify(json) })).rejects.toThrow('holds no weights')
-    await expect(folder({ 'config.json': '{"model_type":"mamba"}' })).rejects.toThrow(UnsupportedError)
+    await expect(folder({ 'config.json': JSON.stringify(json) })).rejects.toThrow(
+      'holds no weights',
+    )
+    await expect(folder({ 'config.json': '{"model_type":"mamba"}' })).rejects.toThrow(
+      UnsupportedError,
+    )
   })
 })
 
@@ -64,30 +97,46 @@ describe('identity', () => {
   it('is the same for the same model, whatever its name and its tokens', async () => {
     const one = await (await open()).identity()
     expect(one).toMatch(/^[0-9a-f]{64}$/)
-    expect(await (await open({ 'generation_config.json': '{"eos_token_id": 5}' })).identity()).toBe(one)
+    expect(await (await open({ 'generation_config.json': '{"eos_token_id": 5}' })).identity()).toBe(
+      one,
+    )
     expect(await (await open({}, new Map([...weights].reverse()))).identity()).toBe(one)
   })
   it('changes with any weight, and with a config that computes something else', async () => {
     const one = await (await open()).identity()
     expect(await (await open({}, changed('model.norm.weight', 15))).identity()).not.toBe(one)
-    expect(await (await open({}, changed('model.layers.1.mlp.up_proj.weight', 100))).identity()).not.toBe(one)
-    expect(await (await open({ 'config.json': JSON.stringify({ ...json, rope_theta: 5 }) })).identity()).not.toBe(one)
+    expect(
+      await (await open({}, changed('model.layers.1.mlp.up_proj.weight', 100))).identity(),
+    ).not.toBe(one)
+    expect(
+      await (await open({ 'config.json': JSON.stringify({ ...json, rope_theta: 5 }) })).identity(),
+    ).not.toBe(one)
   })
 })
 
 describe('readWeights', () => {
   it('gives all weights that the graph reads as f32, and says how far it is', async () => {
     const progress: string[] = []
-    const read = await readWeights(await open(), undefined, { onProgress: ({ done, total }) => progress.push(`${done}/${total}`) })
+    const read = await readWeights(await open(), undefined, {
+      onProgress: ({ done, total }) => progress.push(`${done}/${total}`),
+    })
     expect([...read.keys()].sort()).toEqual([...weights.keys()].sort())
     expect(read.get('model.norm.weight')!.data).toEqual(weights.get('model.norm.weight')!.data)
     expect(progress.at(-1)).toBe(`${weights.size}/${weights.size}`)
   })
   it('gives only the names asked for', async () => {
-    expect([...(await readWeights(await open(), ['model.norm.weight'])).keys()]).toEqual(['model.norm.weight'])
+    expect([...(await readWeights(await open(), ['model.norm.weight'])).keys()]).toEqual([
+      'model.norm.weight',
+    ])
   })
   it.each([NaN, Infinity, -Infinity])('refuses %d, naming tensor and place', async (value) => {
-    const base = await open({}, new Map([...weights, ['model.norm.weight', f32([16], new Float32Array(16).fill(value, 5, 6))]]))
+    const base = await open(
+      {},
+      new Map([
+        ...weights,
+        ['model.norm.weight', f32([16], new Float32Array(16).fill(value, 5, 6))],
+      ]),
+    )
     const read = readWeights(base)
     await expect(read).rejects.toThrow(NumericError)
     await expect(read).rejects.toThrow(`Tensor "model.norm.weight": value 5 of 16 is ${value}`)
@@ -112,12 +161,20 @@ describe('a GGUF file', () => {
     const heads = name.includes('q_proj') ? 4 : name.includes('k_proj') ? 2 : 0
     return heads ? interleaveRotaryRows(tensor, heads) : tensor
   }
-  const tensors = new Map([...weights].map(([name, tensor]) => [huggingFaceToGguf(name)!, inGguf(name, tensor)]))
-  const bytes = (content: Partial<GgufContent> = {}) => joinBytes(ggufChunks({ metadata: new Map(entries), tensors, ...content }))
+  const tensors = new Map(
+    [...weights].map(([name, tensor]) => [huggingFaceToGguf(name)!, inGguf(name, tensor)]),
+  )
+  const bytes = (content: Partial<GgufContent> = {}) =>
+    joinBytes(ggufChunks({ metadata: new Map(entries), tensors, ...content }))
 
   it('opens as the same model: config from the metadata, tensors by their Hugging Face names', async () => {
     const base = await openBaseModel({ name: 'tiny', gguf: memorySource('tiny.gguf', bytes()) })
-    expect(base.config).toMatchObject({ modelType: 'llama', headWidth: 6, tiedEmbeddings: true, normEpsilon: 1e-5 })
+    expect(base.config).toMatchObject({
+      modelType: 'llama',
+      headWidth: 6,
+      tiedEmbeddings: true,
+      normEpsilon: 1e-5,
+    })
     expect(base.tokenizer).toBeUndefined()
     const read = await readWeights(base)
     for (const [name, { data }] of weights) expect(read.get(name)!.data).toEqual(data)
@@ -126,8 +183,13 @@ describe('a GGUF file', () => {
     const some = new Map(tensors)
     some.delete('blk.1.ffn_up.weight')
     let closed = 0
-    const source = { ...memorySource('tiny.gguf', bytes({ tensors: some })), close: async () => void closed++ }
-    await expect(openBaseModel({ name: 'tiny', gguf: source })).rejects.toThrow('model.layers.1.mlp.up_proj.weight')
+    const source = {
+      ...memorySource('tiny.gguf', bytes({ tensors: some })),
+      close: async () => void closed++,
+    }
+    await expect(openBaseModel({ name: 'tiny', gguf: source })).rejects.toThrow(
+      'model.layers.1.mlp.up_proj.weight',
+    )
     expect(closed).toBe(1)
   })
 })

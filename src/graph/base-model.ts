@@ -39,7 +39,9 @@ export interface BaseModel {
   identity(): Promise<string>
 }
 
-export type BaseModelSource = { readonly name: string; readonly folder: ByteFolder } | { readonly name: string; readonly gguf: ByteSource }
+export type BaseModelSource =
+  | { readonly name: string; readonly folder: ByteFolder }
+  | { readonly name: string; readonly gguf: ByteSource }
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -57,7 +59,8 @@ interface Parts {
  * is not supported, one MismatchError with every tensor that is missing, unknown or of a wrong shape, FormatError for broken files.
  */
 export async function openBaseModel(source: BaseModelSource): Promise<BaseModel> {
-  const { json, weights, generation, ...text } = 'gguf' in source ? await openGgufParts(source.gguf) : await openFolderParts(source.folder)
+  const { json, weights, generation, ...text } =
+    'gguf' in source ? await openGgufParts(source.gguf) : await openFolderParts(source.folder)
   try {
     const read = architectureOf(json).readConfig(json)
     const ends = [...new Set([...read.eosTokenIds, ...eosTokenIds(generation ?? {})])]
@@ -84,7 +87,8 @@ export async function openBaseModel(source: BaseModelSource): Promise<BaseModel>
 async function openFolderParts(folder: ByteFolder): Promise<Parts> {
   const json = await readJson(folder, 'config.json')
   if (!json) throw new NotFoundError(`${folder.name}: holds no model: there is no config.json.`)
-  const [tokenizerJson, generation] = [await readJson(folder, 'tokenizer.json'), await readJson(folder, 'generation_config.json')]
+  const tokenizerJson = await readJson(folder, 'tokenizer.json')
+  const generation = await readJson(folder, 'generation_config.json')
   const tokenizerConfig = (await readJson(folder, 'tokenizer_config.json')) ?? {}
   const jinja = await readText(folder, 'chat_template.jinja')
   const chatTemplate = chatTemplateOf(tokenizerConfig, jinja)
@@ -145,24 +149,38 @@ async function readJson(folder: ByteFolder, path: string): Promise<Json | undefi
 const storedTables = /\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$/
 
 /** Checks that the store holds exactly what the blocks read; returns the names that may be left out. */
-function checkWeights(name: string, { blocks, config }: ModelGraph, { tensors }: TensorStore): string[] {
+function checkWeights(
+  name: string,
+  { blocks, config }: ModelGraph,
+  { tensors }: TensorStore,
+): string[] {
   const wanted = weightsOf(blocks)
   const mismatches: Mismatch[] = []
   for (const [weight, shape] of wanted) {
     const got = tensors.get(weight)
     const expected = describeShape(shape)
     if (!got) mismatches.push({ name: weight, got: 'no such tensor', expected })
-    else if (describeShape(got.shape) !== expected) mismatches.push({ name: weight, got: describeShape(got.shape), expected })
+    else if (describeShape(got.shape) !== expected)
+      mismatches.push({ name: weight, got: describeShape(got.shape), expected })
   }
-  const mayBeIgnored = (tensor: string): boolean => storedTables.test(tensor) || (config.tiedEmbeddings && tensor === 'lm_head.weight')
+  const mayBeIgnored = (tensor: string): boolean =>
+    storedTables.test(tensor) || (config.tiedEmbeddings && tensor === 'lm_head.weight')
   const others = [...tensors].filter(([tensor]) => !wanted.has(tensor))
   for (const [tensor, { shape }] of others) {
     if (!mayBeIgnored(tensor))
-      mismatches.push({ name: tensor, got: describeShape(shape), expected: `no such tensor in a ${config.modelType} model` })
+      mismatches.push({
+        name: tensor,
+        got: describeShape(shape),
+        expected: `no such tensor in a ${config.modelType} model`,
+      })
   }
   if (mismatches.length > 0) {
     const advice = 'Do config.json and the weights belong together, and is the file complete?'
-    throw new MismatchError(`Model "${name}": the weights do not fit its config`, mismatches, advice)
+    throw new MismatchError(
+      `Model "${name}": the weights do not fit its config`,
+      mismatches,
+      advice,
+    )
   }
   return others.map(([tensor]) => tensor)
 }
@@ -171,13 +189,22 @@ const SAMPLE_BYTES = 65_536
 
 /** sha-256 of the config's hash and of each tensor's, in the order of names. Token ids change no logits and are left out. */
 async function identityOf(config: ModelConfig, weights: TensorStore): Promise<string> {
-  const { source: _source, bosTokenId: _bos, eosTokenIds: _eos, padTokenId: _pad, ...computed } = config
+  const {
+    source: _source,
+    bosTokenId: _bos,
+    eosTokenIds: _eos,
+    padTokenId: _pad,
+    ...computed
+  } = config
   const parts = [await sha256(new TextEncoder().encode(JSON.stringify(computed)))]
   for (const name of [...weights.tensors.keys()].sort()) {
     const tensor = await weights.read(name)
     const bytes = bytesView(tensor)
     const head = new TextEncoder().encode(JSON.stringify([name, tensor.dtype, tensor.shape]))
-    const ends = [bytes.subarray(0, SAMPLE_BYTES), bytes.subarray(Math.max(SAMPLE_BYTES, bytes.length - SAMPLE_BYTES))]
+    const ends = [
+      bytes.subarray(0, SAMPLE_BYTES),
+      bytes.subarray(Math.max(SAMPLE_BYTES, bytes.length - SAMPLE_BYTES)),
+    ]
     parts.push(await sha256(joinBytes([head, ...ends])))
   }
   return hex(await sha256(joinBytes(parts)))

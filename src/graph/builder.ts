@@ -81,12 +81,15 @@ export class GraphBuilder implements Operators {
   subtract = (a: Value, b: Value): Value => this.op('subtract', [a, b])
   multiply = (a: Value, b: Value): Value => this.op('multiply', [a, b])
   divide = (a: Value, b: Value): Value => this.op('divide', [a, b])
-  scale = (x: Value, factor: number): Value => (factor === 1 ? x : this.op('scale', [x], { factor }))
+  scale = (x: Value, factor: number): Value =>
+    factor === 1 ? x : this.op('scale', [x], { factor })
   silu = (x: Value): Value => this.op('silu', [x])
   softmax = (x: Value): Value => this.op('softmax', [x])
   transpose = (x: Value, order: readonly number[]): Value => this.op('transpose', [x], { order })
-  concat = (values: readonly Value[], axis: number): Value => (values.length === 1 ? values[0]! : this.op('concat', values, { axis }))
-  slice = (x: Value, axis: number, start: number, end: number): Value => this.op('slice', [x], { axis, start, end })
+  concat = (values: readonly Value[], axis: number): Value =>
+    values.length === 1 ? values[0]! : this.op('concat', values, { axis })
+  slice = (x: Value, axis: number, start: number, end: number): Value =>
+    this.op('slice', [x], { axis, start, end })
   reduceSum = (x: Value, axes: readonly number[], keepDims = false): Value =>
     axes.length === 0 ? x : this.op('reduceSum', [x], { axes, keepDims })
 
@@ -94,8 +97,16 @@ export class GraphBuilder implements Operators {
     return shape.join() === x.shape.join() ? x : this.op('reshape', [x], { shape })
   }
 
-  matmul(a: Value, b: Value, options: { transA?: boolean; transB?: boolean; alpha?: number } = {}): Value {
-    return this.op('matmul', [a, b], { transA: options.transA ?? false, transB: options.transB ?? false, alpha: options.alpha ?? 1 })
+  matmul(
+    a: Value,
+    b: Value,
+    options: { transA?: boolean; transB?: boolean; alpha?: number } = {},
+  ): Value {
+    return this.op('matmul', [a, b], {
+      transA: options.transA ?? false,
+      transB: options.transB ?? false,
+      alpha: options.alpha ?? 1,
+    })
   }
 
   /** y = x·Wᵀ + bias: W is [out, in], the layer's module path is what adapters look for. */

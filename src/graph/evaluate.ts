@@ -16,7 +16,9 @@ function bind(dims: Map<string, number>, value: Value, tensor: Tensor): void {
       return known === undefined || known === tensor.shape[i]
     })
   if (!fits)
-    throw new ShapeError(`Value "${value.name}": got shape ${describeShape(tensor.shape)}, expected ${describeShape(value.shape)}.`)
+    throw new ShapeError(
+      `Value "${value.name}": got shape ${describeShape(tensor.shape)}, expected ${describeShape(value.shape)}.`,
+    )
 }
 
 /** Evaluates a graph. `feeds` holds every input by name; the result holds every output by name. f64 feeds compute in double precision. */
@@ -30,7 +32,11 @@ export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<
     known.set(input.name, tensor)
   }
   for (const { operation, inputs, output, attributes } of graph.nodes) {
-    const tensor = operationNamed(operation).evaluate(inputs.map(({ name }) => known.get(name)!), attributes, dims) // prettier-ignore
+    const tensor = operationNamed(operation).evaluate(
+      inputs.map(({ name }) => known.get(name)!),
+      attributes,
+      dims,
+    )
     bind(dims, output, tensor)
     known.set(output.name, tensor)
   }

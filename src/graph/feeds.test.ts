@@ -6,7 +6,10 @@ import type { LayerConfig, ModelConfig } from './model-config.ts'
 import { tinySizes } from './models/architecture.contract.ts'
 import { llama } from './models/llama.ts'
 
-const configWith = (...layers: LayerConfig[]): ModelConfig => ({ ...llama.readConfig({ ...tinySizes, model_type: 'llama' }), layers })
+const configWith = (...layers: LayerConfig[]): ModelConfig => ({
+  ...llama.readConfig({ ...tinySizes, model_type: 'llama' }),
+  layers,
+})
 const full: LayerConfig = { rope: 'main' }
 const sliding: LayerConfig = { rope: 'main', slidingWindow: 2 }
 
@@ -14,7 +17,9 @@ const sliding: LayerConfig = { rope: 'main', slidingWindow: 2 }
 function picture(mask: Tensor): string[] {
   const [batch, , tokens, span] = mask.shape as [number, number, number, number]
   return Array.from({ length: batch * tokens }, (_, row) =>
-    Array.from({ length: span }, (_key, s) => ((mask.data as Float32Array)[row * span + s] === 0 ? 'x' : '.')).join(''),
+    Array.from({ length: span }, (_key, s) =>
+      (mask.data as Float32Array)[row * span + s] === 0 ? 'x' : '.',
+    ).join(''),
   )
 }
 
@@ -36,10 +41,16 @@ describe('causalMask', () => {
       ...['x.....', 'xx....', '..x...', '..xx..', '....x.', '.....x'],
       ...['x.....', 'xx....', 'xxx...', 'xxxx..', 'xxxxx.', 'xxxxxx'],
     ])
-    expect(picture(causalMask(1, 4, { segments: [[0, 0, 0, 1]], window: 2 }))).toEqual(['x...', 'xx..', '.xx.', '...x'])
+    expect(picture(causalMask(1, 4, { segments: [[0, 0, 0, 1]], window: 2 }))).toEqual([
+      'x...',
+      'xx..',
+      '.xx.',
+      '...x',
+    ])
   })
   it('hides by a number that stays finite beside any score', () => {
-    for (const score of [0, 1e4, -1e4, 1e30]) expect(Number.isFinite(Math.fround(Math.fround(HIDDEN_SCORE) - score))).toBe(true)
+    for (const score of [0, 1e4, -1e4, 1e30])
+      expect(Number.isFinite(Math.fround(Math.fround(HIDDEN_SCORE) - score))).toBe(true)
     expect(Math.exp(HIDDEN_SCORE + 1e4)).toBe(0)
   })
   it('is made fast enough to be made at every step', () => {
@@ -54,9 +65,16 @@ describe('modelFeeds', () => {
   const bigints = (values: number[]): bigint[] => values.map(BigInt)
 
   it('gives ids, positions and what the layers read', () => {
-    const feeds = modelFeeds(configWith(full), { ids: [[1, 2, 3], [4, 5, 6]] }) // prettier-ignore
+    const feeds = modelFeeds(configWith(full), {
+      ids: [
+        [1, 2, 3],
+        [4, 5, 6],
+      ],
+    })
     expect([...feeds.keys()].sort()).toEqual(['ids', 'mask', 'positions', 'rope.cos', 'rope.sin'])
-    expect([...(feeds.get('positions')!.data as BigInt64Array)]).toEqual(bigints([0, 1, 2, 0, 1, 2]))
+    expect([...(feeds.get('positions')!.data as BigInt64Array)]).toEqual(
+      bigints([0, 1, 2, 0, 1, 2]),
+    )
     expect(feeds.get('ids')!.shape).toEqual([2, 3])
   })
   it('gives the sliding mask to those who slide, and one mask for both where the window is longer than the text', () => {
@@ -70,20 +88,34 @@ describe('modelFeeds', () => {
   it('counts positions from 0 in each segment, unless they are given', () => {
     const segments = [[0, 0, 0, 1, 1, -1]]
     const ids = [[1, 2, 3, 4, 5, 0]]
-    expect([...(modelFeeds(configWith(full), { ids, segments }).get('positions')!.data as BigInt64Array)]).toEqual(bigints([0, 1, 2, 0, 1, 0])) // prettier-ignore
+    expect([
+      ...(modelFeeds(configWith(full), { ids, segments }).get('positions')!.data as BigInt64Array),
+    ]).toEqual(bigints([0, 1, 2, 0, 1, 0]))
     const given = modelFeeds(configWith(full), { ids, segments, positions: [[7, 8, 9, 0, 1, 2]] })
-    expect([...(given.get('positions')!.data as BigInt64Array)]).toEqual(bigints([7, 8, 9, 0, 1, 2]))
+    expect([...(given.get('positions')!.data as BigInt64Array)]).toEqual(
+      bigints([7, 8, 9, 0, 1, 2]),
+    )
   })
   it('gives tables that reach the furthest position, and have a row for each token', () => {
     const config = configWith(full)
-    expect(modelFeeds(config, { ids: [[1]], positions: [[100]] }).get('rope.cos')!.shape[0]).toBe(128)
+    expect(modelFeeds(config, { ids: [[1]], positions: [[100]] }).get('rope.cos')!.shape[0]).toBe(
+      128,
+    )
     const segments = [Array.from({ length: 300 }, (_, t) => t)] // every position is 0
-    expect(modelFeeds(config, { ids: [Array<number>(300).fill(1)], segments }).get('rope.cos')!.shape[0]).toBe(512)
+    expect(
+      modelFeeds(config, { ids: [Array<number>(300).fill(1)], segments }).get('rope.cos')!.shape[0],
+    ).toBe(512)
   })
   it('refuses rows of unequal length, ids outside the vocabulary, and nothing at all', () => {
-    expect(() => modelFeeds(configWith(full), { ids: [[1, 2], [3]] })).toThrow('got rows of 2, 1, expected 2 of 2') // prettier-ignore
-    expect(() => modelFeeds(configWith(full), { ids: [[1, 2]], segments: [[0]] })).toThrow(ShapeError)
-    expect(() => modelFeeds(configWith(full), { ids: [[1, 19]] })).toThrow('Token 1 of row 0: got id 19')
+    expect(() => modelFeeds(configWith(full), { ids: [[1, 2], [3]] })).toThrow(
+      'got rows of 2, 1, expected 2 of 2',
+    )
+    expect(() => modelFeeds(configWith(full), { ids: [[1, 2]], segments: [[0]] })).toThrow(
+      ShapeError,
+    )
+    expect(() => modelFeeds(configWith(full), { ids: [[1, 19]] })).toThrow(
+      'Token 1 of row 0: got id 19',
+    )
     expect(() => modelFeeds(configWith(full), { ids: [[1.5]] })).toThrow(OptionError)
     expect(() => modelFeeds(configWith(full), { ids: [] })).toThrow('no tokens')
   })

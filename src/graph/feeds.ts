@@ -26,33 +26,55 @@ export interface Sequences {
 /**
  * Lets one query see the keys from `from` up to and without `to`: opens that range of a mask's row, which is hidden elsewhere.
  */
-export const openKeys = (mask: Float32Array, rowStart: number, from: number, to: number): Float32Array =>
-  mask.fill(0, rowStart + from, rowStart + to)
+export const openKeys = (
+  mask: Float32Array,
+  rowStart: number,
+  from: number,
+  to: number,
+): Float32Array => mask.fill(0, rowStart + from, rowStart + to)
 
 /** The first key that a query at `index` sees: itself and window − 1 before it. */
-export const firstInWindow = (index: number, window = Infinity): number => Math.max(0, index - window + 1)
+export const firstInWindow = (index: number, window = Infinity): number =>
+  Math.max(0, index - window + 1)
 
 /** The mask [1, T, T] of one sequence: causal, within the window, within the query's own segment and the shared beginning. */
-function maskOf(mask: Float32Array, segments: readonly number[] | undefined, tokens: number, window: number | undefined): void {
+function maskOf(
+  mask: Float32Array,
+  segments: readonly number[] | undefined,
+  tokens: number,
+  window: number | undefined,
+): void {
   for (let t = 0; t < tokens; t++) {
     const row = t * tokens
     const from = firstInWindow(t, window)
     const own = segments?.[t]
     if (own === undefined) openKeys(mask, row, from, t + 1)
     else if (own === PADDING) mask[row + t] = 0
-    else for (let s = from; s <= t; s++) if (segments![s] === own || segments![s] === SHARED) mask[row + s] = 0
+    else
+      for (let s = from; s <= t; s++)
+        if (segments![s] === own || segments![s] === SHARED) mask[row + s] = 0
   }
 }
 
 /** Mask f32 [N, 1, T, T], 0 where key s is seen by query t and HIDDEN_SCORE elsewhere. Every row sees itself. */
-export function causalMask(rows: number, tokens: number, options: { segments?: Sequences['segments']; window?: number } = {}): F32Tensor {
+export function causalMask(
+  rows: number,
+  tokens: number,
+  options: { segments?: Sequences['segments']; window?: number } = {},
+): F32Tensor {
   const mask = f32([rows, 1, tokens, tokens])
   mask.data.fill(HIDDEN_SCORE)
   const area = tokens * tokens
   for (let n = 0; n < rows; n++) {
     // Without segments all sequences have the mask of the first.
     if (n > 0 && !options.segments) mask.data.copyWithin(n * area, 0, area)
-    else maskOf(mask.data.subarray(n * area, (n + 1) * area), options.segments?.[n], tokens, options.window)
+    else
+      maskOf(
+        mask.data.subarray(n * area, (n + 1) * area),
+        options.segments?.[n],
+        tokens,
+        options.window,
+      )
   }
   return mask
 }
@@ -60,20 +82,30 @@ export function causalMask(rows: number, tokens: number, options: { segments?: S
 /** Positions that count from 0 within each run of equal segment numbers. */
 function positionsOf(length: number, segments: readonly number[] | undefined): number[] {
   const positions: number[] = []
-  for (let t = 0; t < length; t++) positions.push(t > 0 && segments?.[t] === segments?.[t - 1] ? positions[t - 1]! + 1 : 0)
+  for (let t = 0; t < length; t++)
+    positions.push(t > 0 && segments?.[t] === segments?.[t - 1] ? positions[t - 1]! + 1 : 0)
   return positions
 }
 
-function checkRows(what: string, rows: readonly (readonly number[])[], count: number, length: number): void {
+function checkRows(
+  what: string,
+  rows: readonly (readonly number[])[],
+  count: number,
+  length: number,
+): void {
   if (rows.length === count && rows.every((row) => row.length === length)) return
-  throw new ShapeError(`${what}: got rows of ${rows.map((row) => row.length).join(', ')}, expected ${count} of ${length}; pad the shorter.`)
+  throw new ShapeError(
+    `${what}: got rows of ${rows.map((row) => row.length).join(', ')}, expected ${count} of ${length}; pad the shorter.`,
+  )
 }
 
 function checkIds(ids: Sequences['ids'], { vocabularySize, virtualTokens = 0 }: ModelConfig): void {
   ids.forEach((row, n) =>
     row.forEach((id, t) => {
       if (Number.isInteger(id) && id >= -virtualTokens && id < vocabularySize) return
-      throw new OptionError(`Token ${t} of row ${n}: got id ${id}, expected a whole number below the vocabulary's ${vocabularySize}.`)
+      throw new OptionError(
+        `Token ${t} of row ${n}: got id ${id}, expected a whole number below the vocabulary's ${vocabularySize}.`,
+      )
     }),
   )
 }
@@ -83,9 +115,14 @@ function checkIds(ids: Sequences['ids'], { vocabularySize, virtualTokens = 0 }: 
  * rope.cos, rope.sin (and rope.local.*) f32 [P, r/2]. Only what the config's layers read. `rows` is the caller's choice.
  * Throws ShapeError for rows of unequal length, OptionError for an id outside the vocabulary.
  */
-export function modelFeeds(config: ModelConfig, { ids, positions, segments }: Sequences): Map<string, Tensor> {
-  const [rows, tokens] = [ids.length, ids[0]?.length ?? 0]
-  if (rows === 0 || tokens === 0) throw new ShapeError('modelFeeds: got no tokens, expected at least one row of one token.')
+export function modelFeeds(
+  config: ModelConfig,
+  { ids, positions, segments }: Sequences,
+): Map<string, Tensor> {
+  const rows = ids.length
+  const tokens = ids[0]?.length ?? 0
+  if (rows === 0 || tokens === 0)
+    throw new ShapeError('modelFeeds: got no tokens, expected at least one row of one token.')
   checkRows('Token ids', ids, rows, tokens)
   if (segments) checkRows('Segments', segments, rows, tokens)
   if (positions) checkRows('Positions', positions, rows, tokens)
@@ -99,32 +136,55 @@ export function modelFeeds(config: ModelConfig, { ids, positions, segments }: Se
   ])
 }
 
-function maskFeeds({ layers }: ModelConfig, rows: number, tokens: number, segments: Sequences['segments']): [string, Tensor][] {
+function maskFeeds(
+  { layers }: ModelConfig,
+  rows: number,
+  tokens: number,
+  segments: Sequences['segments'],
+): [string, Tensor][] {
   const shared = segments ? { segments } : {}
   const window = layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
-  const full = layers.some(({ slidingWindow }) => slidingWindow === undefined) || (window !== undefined && window >= tokens)
+  const full =
+    layers.some(({ slidingWindow }) => slidingWindow === undefined) ||
+    (window !== undefined && window >= tokens)
   const mask = full ? causalMask(rows, tokens, shared) : undefined
   return [
     ...(mask ? [['mask', mask] satisfies [string, Tensor]] : []),
     ...(window === undefined
       ? []
-      : [['mask.sliding', mask && window >= tokens ? mask : causalMask(rows, tokens, { ...shared, window })] satisfies [string, Tensor]]),
+      : [
+          [
+            'mask.sliding',
+            mask && window >= tokens ? mask : causalMask(rows, tokens, { ...shared, window }),
+          ] satisfies [string, Tensor],
+        ]),
   ]
 }
 
 /** The rotary tables of a sequence with these positions. ONNX Runtime wants at least T rows, even where positions restart. */
-function ropeFeeds(config: ModelConfig, tokens: number, positions: readonly number[]): [string, Tensor][] {
+function ropeFeeds(
+  config: ModelConfig,
+  tokens: number,
+  positions: readonly number[],
+): [string, Tensor][] {
   let furthest = 0
   for (const position of positions) furthest = Math.max(furthest, position)
   return ropeTableFeeds(config, Math.max(tokens, furthest + 1), furthest + 1)
 }
 
 /** The feeds rope.cos and rope.sin (and rope.local.*) with at least `length` rows, for a sequence of `sequenceLength` tokens. */
-export function ropeTableFeeds(config: ModelConfig, length: number, sequenceLength = length): [string, Tensor][] {
+export function ropeTableFeeds(
+  config: ModelConfig,
+  length: number,
+  sequenceLength = length,
+): [string, Tensor][] {
   const { main, local } = config.rope
   const named = [['rope', main] as const, ...(local ? [['rope.local', local] as const] : [])]
   return named.flatMap(([name, rope]) => {
     const { cos, sin } = sharedRopeTables(rope, config, length, sequenceLength)
-    return [[`${name}.cos`, cos] satisfies [string, Tensor], [`${name}.sin`, sin] satisfies [string, Tensor]]
+    return [
+      [`${name}.cos`, cos] satisfies [string, Tensor],
+      [`${name}.sin`, sin] satisfies [string, Tensor],
+    ]
   })
 }

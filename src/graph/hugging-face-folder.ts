@@ -27,11 +27,19 @@ export interface FolderText {
 
 /** Files of a model folder that say how it reads and writes text. A folder cannot be listed, so they are asked for by name. */
 const textFiles = [
-  ...['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'added_tokens.json', 'vocab.json', 'merges.txt'],
+  ...[
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'special_tokens_map.json',
+    'added_tokens.json',
+    'vocab.json',
+    'merges.txt',
+  ],
   ...['tokenizer.model', 'chat_template.jinja', 'chat_template.json', 'generation_config.json'],
 ]
 
-const jsonBytes = (value: unknown): Uint8Array => new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
+const jsonBytes = (value: unknown): Uint8Array =>
+  new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
 
 /** From a folder in the Hugging Face layout: the files as they are. `config` is its config.json. */
 export async function folderText(folder: ByteFolder, config: Json): Promise<FolderText> {
@@ -53,7 +61,10 @@ export async function ggufText(file: GgufFile): Promise<FolderText> {
   const config = await readGgufConfig(file)
   if (!file.metadata.has('tokenizer.ggml.model')) return { config, files: new Map() }
   const { tokenizerJson, tokenizerConfig } = ggufTokenizer(file.metadata)
-  const files = Object.entries({ 'tokenizer.json': tokenizerJson, 'tokenizer_config.json': tokenizerConfig })
+  const files = Object.entries({
+    'tokenizer.json': tokenizerJson,
+    'tokenizer_config.json': tokenizerConfig,
+  })
   return { config, files: new Map(files.map(([name, value]) => [name, jsonBytes(value)])) }
 }
 
@@ -64,7 +75,11 @@ export interface FolderOptions {
   readonly onTensor?: (name: string, done: number, count: number) => void
 }
 
-const torchNames: Partial<Record<PlainType, string>> = { f32: 'float32', f16: 'float16', bf16: 'bfloat16' }
+const torchNames: Partial<Record<PlainType, string>> = {
+  f32: 'float32',
+  f16: 'float16',
+  bf16: 'bfloat16',
+}
 
 /**
  * Writes model.safetensors, the text files and config.json, in this order; tensors are held one at a time. Gives the bytes of the weights. Throws
@@ -76,20 +91,30 @@ export async function writeHuggingFaceFolder(
   weights: TensorStore,
   { dtype, onTensor = () => undefined }: FolderOptions = {},
 ): Promise<{ tensors: number; sizeBytes: number }> {
-  const heads = new Map([...weights.tensors].map(([name, info]) => [name, { shape: info.shape, dtype: dtype ?? ownType(name, info) }]))
+  const heads = new Map(
+    [...weights.tensors].map(([name, info]) => [
+      name,
+      { shape: info.shape, dtype: dtype ?? ownType(name, info) },
+    ]),
+  )
   await sink.write('model.safetensors', chunks(weights, heads, onTensor))
   for (const [name, bytes] of files) await sink.write(name, [bytes])
   const written = dtype && torchNames[dtype]
   // transformers says `dtype` since version 5 and `torch_dtype` before; both must not disagree.
   const { torch_dtype: _old, ...others } = config
   await sink.write('config.json', [jsonBytes(written ? { ...others, dtype: written } : config)])
-  const sizeBytes = [...heads.values()].reduce((sum, head) => sum + bytesOf(head.dtype, sizeOf(head.shape)), 0)
+  const sizeBytes = [...heads.values()].reduce(
+    (sum, head) => sum + bytesOf(head.dtype, sizeOf(head.shape)),
+    0,
+  )
   return { tensors: heads.size, sizeBytes }
 }
 
 function ownType(name: string, { dtype }: TensorInfo): PlainType {
   if (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16') return dtype
-  throw new UnsupportedError(`${name}: ${dtype} cannot be kept in a model folder; choose f32, f16 or bf16 for all tensors.`)
+  throw new UnsupportedError(
+    `${name}: ${dtype} cannot be kept in a model folder; choose f32, f16 or bf16 for all tensors.`,
+  )
 }
 
 async function* chunks(

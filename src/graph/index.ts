@@ -17,7 +17,14 @@ export { causalMask, modelFeeds, type Sequences } from './feeds.ts'
 export { gradientName, withGradients, type GradientOptions } from './passes/gradient.ts'
 export type { Dim, Graph, GraphInput, Node, Value } from './ir.ts'
 export type { ModelConfig, RopeConfig } from './model-config.ts'
-export { composeBlocks, modulesOf, weightsOf, type Block, type ModelGraph, type ModuleInfo } from './model-graph.ts'
+export {
+  composeBlocks,
+  modulesOf,
+  weightsOf,
+  type Block,
+  type ModelGraph,
+  type ModuleInfo,
+} from './model-graph.ts'
 export { architectureOf, architectures } from './models/architecture-table.ts'
 export { readQuantized, readWeights } from './read-weights.ts'
 export { contextLimit, ropeTables, type RopeTables } from './rope.ts'

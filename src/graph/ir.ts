@@ -43,7 +43,8 @@ export interface Graph {
 export const rank = (value: Value): number => value.shape.length
 export const lastDim = (value: Value): Dim => value.shape[value.shape.length - 1]!
 export const describeShape = (shape: readonly Dim[]): string => `[${shape.join(', ')}]`
-export const sameShape = (a: readonly Dim[], b: readonly Dim[]): boolean => a.length === b.length && a.every((dim, i) => dim === b[i])
+export const sameShape = (a: readonly Dim[], b: readonly Dim[]): boolean =>
+  a.length === b.length && a.every((dim, i) => dim === b[i])
 
 /** The name of a product of dimensions, a number where both are: multiply(3, 'T') = '3*T'. */
 export function multiplyDims(a: Dim, b: Dim): Dim {

@@ -10,7 +10,9 @@ import { randomModelWeights, tinySizes } from './models/architecture.contract.ts
 import { llama } from './models/llama.ts'
 import { expectClose } from './testing.ts'
 
-const model = buildModelGraph(llama.readConfig({ ...tinySizes, model_type: 'llama', tie_word_embeddings: true }))
+const model = buildModelGraph(
+  llama.readConfig({ ...tinySizes, model_type: 'llama', tie_word_embeddings: true }),
+)
 const weights = randomModelWeights(model, 2)
 const feeds = modelFeeds(model.config, { ids: [[3, 1, 4, 1]] }).set('rows', i64([2], [1, 3]))
 
@@ -19,7 +21,8 @@ function runBlocks(blocks: readonly Block[]): Map<string, Tensor> {
   let outputs = new Map<string, Tensor>()
   for (const { graph, prefix } of blocks) {
     const fed = new Map([...feeds, ...outputs])
-    for (const { name, role } of graph.inputs) if (role === 'weight') fed.set(name, weights.get(prefix + name)!)
+    for (const { name, role } of graph.inputs)
+      if (role === 'weight') fed.set(name, weights.get(prefix + name)!)
     outputs = evaluate(graph, fed)
   }
   return outputs
@@ -49,16 +52,37 @@ describe('composeBlocks', () => {
   })
   it('never gives two values one name, also where blocks share a graph and hold constants', () => {
     const g = new GraphBuilder()
-    g.output('x', g.add(g.input('x', 'f32', ['N']), g.constant({ dtype: 'f32', shape: [1], data: Float32Array.of(1) })))
-    const block = (layer: number): Block => ({ kind: 'layer', prefix: `model.layers.${layer}.`, graph: g.build() })
+    g.output(
+      'x',
+      g.add(
+        g.input('x', 'f32', ['N']),
+        g.constant({ dtype: 'f32', shape: [1], data: Float32Array.of(1) }),
+      ),
+    )
+    const block = (layer: number): Block => ({
+      kind: 'layer',
+      prefix: `model.layers.${layer}.`,
+      graph: g.build(),
+    })
     const chain = composeBlocks([block(0), block(1), block(2)])
-    expect(evaluate(chain, new Map([['x', { dtype: 'f32', shape: [1], data: Float32Array.of(5) }]])).get('x')!.data[0]).toBe(8)
+    expect(
+      evaluate(chain, new Map([['x', { dtype: 'f32', shape: [1], data: Float32Array.of(5) }]])).get(
+        'x',
+      )!.data[0],
+    ).toBe(8)
   })
   it('can be differentiated whole: gradients reach the first layer and the tied table', () => {
     const names = ['model.embed_tokens.weight', 'model.layers.0.self_attn.k_proj.weight']
-    const graph = withGradients(composeBlocks(model.blocks), { of: ['logits'], withRespectTo: names, keep: [] })
+    const graph = withGradients(composeBlocks(model.blocks), {
+      of: ['logits'],
+      withRespectTo: names,
+      keep: [],
+    })
     const seed: Tensor = { dtype: 'f32', shape: [2, 19], data: new Float32Array(38).fill(1) }
-    const gradients = evaluate(graph, new Map([...weights, ...feeds, [gradientName('logits'), seed]]))
+    const gradients = evaluate(
+      graph,
+      new Map([...weights, ...feeds, [gradientName('logits'), seed]]),
+    )
     for (const name of names) {
       const { shape, data } = gradients.get(gradientName(name))!
       expect(shape).toEqual(weights.get(name)!.shape)
@@ -70,8 +94,21 @@ describe('composeBlocks', () => {
 describe('modulesOfBlock', () => {
   it('gives path, kind, sizes, bias and layer', () => {
     const [q] = modulesOfBlock(model.blocks[2]!)
-    expect(q).toEqual({ path: 'model.layers.1.self_attn.q_proj', kind: 'linear', inFeatures: 16, outFeatures: 24, bias: false, layer: 1 })
+    expect(q).toEqual({
+      path: 'model.layers.1.self_attn.q_proj',
+      kind: 'linear',
+      inFeatures: 16,
+      outFeatures: 24,
+      bias: false,
+      layer: 1,
+    })
     const [table] = modulesOfBlock(model.blocks[0]!)
-    expect(table).toEqual({ path: 'model.embed_tokens', kind: 'embedding', inFeatures: 19, outFeatures: 16, bias: false })
+    expect(table).toEqual({
+      path: 'model.embed_tokens',
+      kind: 'embedding',
+      inFeatures: 19,
+      outFeatures: 16,
+      bias: false,
+    })
   })
 })

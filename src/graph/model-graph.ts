@@ -40,7 +40,8 @@ export interface ModuleInfo {
 export function modulesOfBlock(block: Block): ModuleInfo[] {
   const layer = /\.(\d+)\.$/.exec(block.prefix)?.[1]
   return block.graph.nodes.flatMap(({ operation, inputs, attributes }) => {
-    if ((operation !== 'linear' && operation !== 'embedding') || attributes['module'] === undefined) return [] // detours name no module
+    if ((operation !== 'linear' && operation !== 'embedding') || attributes['module'] === undefined)
+      return [] // detours name no module
     const weight = (operation === 'linear' ? inputs[1] : inputs[0])!
     const [rows, columns] = weight.shape as [number, number]
     const linear = operation === 'linear'
@@ -62,7 +63,8 @@ export const modulesOf = (model: ModelGraph): ModuleInfo[] => model.blocks.flatM
 export function weightsOf(blocks: readonly Block[]): Map<string, readonly Dim[]> {
   const weights = new Map<string, readonly Dim[]>()
   for (const { graph, prefix } of blocks) {
-    for (const { name, role, shape } of graph.inputs) if (role === 'weight') weights.set(prefix + name, shape)
+    for (const { name, role, shape } of graph.inputs)
+      if (role === 'weight') weights.set(prefix + name, shape)
   }
   return weights
 }
@@ -88,23 +90,40 @@ export function composeBlocks(blocks: readonly Block[]): Graph {
       const value =
         input.name === 'x' && flowing
           ? flowing
-          : g.input(input.role === 'feed' ? input.name : prefix + input.name, input.dtype, input.shape, input.role)
+          : g.input(
+              input.role === 'feed' ? input.name : prefix + input.name,
+              input.dtype,
+              input.shape,
+              input.role,
+            )
       values.set(input.name, value)
     }
     const renamed = (name: string): string => chained(name, index)
     for (const [name, tensor] of graph.constants) g.adoptConstant(renamed(name), tensor)
-    const valueOf = (value: Value): Value => values.get(value.name) ?? { ...value, name: renamed(value.name) }
+    const valueOf = (value: Value): Value =>
+      values.get(value.name) ?? { ...value, name: renamed(value.name) }
     for (const node of graph.nodes) {
       const { module } = node.attributes
-      const attributes = module === undefined ? node.attributes : { ...node.attributes, module: prefix + String(module) }
-      g.adopt({ operation: node.operation, inputs: node.inputs.map(valueOf), output: valueOf(node.output), attributes })
+      const attributes =
+        module === undefined
+          ? node.attributes
+          : { ...node.attributes, module: prefix + String(module) }
+      g.adopt({
+        operation: node.operation,
+        inputs: node.inputs.map(valueOf),
+        output: valueOf(node.output),
+        attributes,
+      })
     }
     flowing = undefined
     for (const [name, value] of graph.outputs) {
       if (name === 'x') flowing = valueOf(value)
       else g.output(graph.outputs.has('x') ? prefix + name : name, valueOf(value))
     }
-    assertInternal(flowing || index === blocks.length - 1, `block ${index} gives no x to the next one`)
+    assertInternal(
+      flowing || index === blocks.length - 1,
+      `block ${index} gives no x to the next one`,
+    )
   })
   if (flowing) g.output('x', flowing)
   return g.build()

@@ -14,14 +14,39 @@ import { rmsNorm, rmsNormalize, rmsNormGradient } from './ops/norm.ts'
 import { quantizedLinear } from './ops/quantized-linear.ts'
 import { reduceSum, softmax, softmaxGradient } from './ops/reduce.ts'
 import { rotary } from './ops/rotary.ts'
-import { bucketCrossEntropy, bucketCrossEntropyGradient, softCrossEntropy, softCrossEntropyGradient } from './ops/soft-labels.ts'
+import {
+  bucketCrossEntropy,
+  bucketCrossEntropyGradient,
+  softCrossEntropy,
+  softCrossEntropyGradient,
+} from './ops/soft-labels.ts'
 import { knownIds, replaceVirtual, virtualRows } from './ops/virtual.ts'
-import { exponential, geluTanh, geluTanhGradient, sigmoid, silu, siluGradient, softplus, squareRoot, tanh } from './ops/unary.ts'
+import {
+  exponential,
+  geluTanh,
+  geluTanhGradient,
+  sigmoid,
+  silu,
+  siluGradient,
+  softplus,
+  squareRoot,
+  tanh,
+} from './ops/unary.ts'
 
 export const operations: ReadonlyMap<string, Operation> = new Map(
   [
     ...[add, subtract, multiply, divide, scale, stopGradient],
-    ...[silu, siluGradient, geluTanh, geluTanhGradient, tanh, sigmoid, squareRoot, exponential, softplus],
+    ...[
+      silu,
+      siluGradient,
+      geluTanh,
+      geluTanhGradient,
+      tanh,
+      sigmoid,
+      squareRoot,
+      exponential,
+      softplus,
+    ],
     ...[linear, matmul, quantizedLinear],
     ...[frozenLinear, frozenLinearGradient, frozenEmbedding, frozenWeight],
     ...[reshape, transpose, slice, pad, concat, after],

@@ -12,7 +12,11 @@ export interface Operators {
   multiply(a: Value, b: Value): Value
   divide(a: Value, b: Value): Value
   scale(x: Value, factor: number): Value
-  matmul(a: Value, b: Value, options?: { transA?: boolean; transB?: boolean; alpha?: number }): Value
+  matmul(
+    a: Value,
+    b: Value,
+    options?: { transA?: boolean; transB?: boolean; alpha?: number },
+  ): Value
   reduceSum(x: Value, axes: readonly number[], keepDims?: boolean): Value
   reshape(x: Value, shape: readonly Dim[]): Value
   transpose(x: Value, order: readonly number[]): Value
@@ -34,9 +38,19 @@ export interface GradientContext {
 /** Builds the ONNX nodes of one operation. Intermediate names are made fresh. */
 export interface OnnxEmitter {
   /** Adds a node with one fresh or given output and returns the output's name. */
-  node(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>, output?: string): string
+  node(
+    type: string,
+    inputs: readonly string[],
+    attributes?: Record<string, OnnxAttribute>,
+    output?: string,
+  ): string
   /** The same in ONNX Runtime's own operator domain. */
-  microsoft(type: string, inputs: readonly string[], attributes?: Record<string, OnnxAttribute>, output?: string): string
+  microsoft(
+    type: string,
+    inputs: readonly string[],
+    attributes?: Record<string, OnnxAttribute>,
+    output?: string,
+  ): string
   nodeWithOutputs(
     type: string,
     domain: string,
@@ -60,9 +74,16 @@ export interface OnnxContext {
 export interface Operation {
   readonly name: string
   /** Type and shape of the output; throws ShapeError when the inputs do not fit. */
-  shape(inputs: readonly Value[], attributes: Attributes): { dtype: ValueType; shape: readonly Dim[] }
+  shape(
+    inputs: readonly Value[],
+    attributes: Attributes,
+  ): { dtype: ValueType; shape: readonly Dim[] }
   /** The reference: no cleverness. `dims` binds the named dimensions known so far. */
-  evaluate(inputs: readonly Tensor[], attributes: Attributes, dims: ReadonlyMap<string, number>): Tensor
+  evaluate(
+    inputs: readonly Tensor[],
+    attributes: Attributes,
+    dims: ReadonlyMap<string, number>,
+  ): Tensor
   /** Gradients by input; undefined where there is none. Absent: the operation is expanded first, or has no gradient. */
   gradient?(g: Operators, context: GradientContext): readonly (Value | undefined)[]
   /** The same operation spelled in simpler ones, for gradients. */

@@ -24,16 +24,29 @@ const pair: OperationCase[] = [
   { inputs: [numbers('N', 'T', 4), numbers('N', 'T', 4)] },
   { title: 'broadcast on the right', inputs: [numbers('N', 'T', 4), numbers(4)] },
   { title: 'broadcast on the left', inputs: [numbers(4), numbers('N', 'T', 4)] },
-  { title: 'broadcast of an inner 1 and a scalar', inputs: [numbers('N', 1, 4), numbers('N', 'T', 1)] },
+  {
+    title: 'broadcast of an inner 1 and a scalar',
+    inputs: [numbers('N', 1, 4), numbers('N', 'T', 1)],
+  },
   { title: 'scalar', inputs: [numbers('T', 2), numbers()] },
 ]
 const unary: OperationCase[] = [{ inputs: [numbers('N', 'T', 4)] }]
 const derivative: OperationCase[] = [{ inputs: [numbers('T', 4), numbers('T', 4)] }]
 const attentionForm = { heads: 4, kvHeads: 2, headWidth: 3, scale: 0.6, softcap: 0 }
-const attentionInputs = [numbers('N', 'T', 12), numbers('N', 'T', 6), numbers('N', 'T', 6), maskInput('N', 1, 'T', 'T')]
+const attentionInputs = [
+  numbers('N', 'T', 12),
+  numbers('N', 'T', 6),
+  numbers('N', 'T', 6),
+  maskInput('N', 1, 'T', 'T'),
+]
 const cachedInputs = [
   ...[numbers('N', 'T', 12), numbers('N', 2, 'T', 3), numbers('N', 2, 'T', 3)],
-  ...[numbers('N', 2, 'P', 3), numbers('N', 2, 'P', 3), maskInput('N', 1, 'T', 'P+T'), exactly(i64([2], [5, 3]))],
+  ...[
+    numbers('N', 2, 'P', 3),
+    numbers('N', 2, 'P', 3),
+    maskInput('N', 1, 'T', 'P+T'),
+    exactly(i64([2], [5, 3])),
+  ],
 ]
 const block = { bits: 4, block: 16, outFeatures: 3, inFeatures: 32, accuracy: 0, module: 'm' }
 /** A frozen weight's parts, from random values. */
@@ -42,8 +55,13 @@ const frozenParts = (form: string, shape: readonly [number, number]): CaseInput[
     .get(form)!
     .quantize(normal(random(3), shape).data, shape)
     .map(exactly)
-const frozenCases = (...lead: CaseInput[]): ((shape: readonly [number, number], form: string) => OperationCase) =>
-  (weight, form) => ({ title: `${form} ${weight.join(' × ')}`, inputs: [...lead, ...frozenParts(form, weight)], attributes: { form, weight, module: 'm' } }) // prettier-ignore
+const frozenCases =
+  (...lead: CaseInput[]): ((shape: readonly [number, number], form: string) => OperationCase) =>
+  (weight, form) => ({
+    title: `${form} ${weight.join(' × ')}`,
+    inputs: [...lead, ...frozenParts(form, weight)],
+    attributes: { form, weight, module: 'm' },
+  })
 const flat = { transA: false, transB: false, alpha: 1 }
 
 /** Four rows of shares that sum to 1; two ids each with shares that leave something for the rest, also nothing and all of it. */
@@ -56,7 +74,10 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   add: pair,
   subtract: pair,
   multiply: pair,
-  divide: pair.map((one) => ({ ...one, inputs: [one.inputs[0]!, positive(...one.inputs[1]!.shape)] })),
+  divide: pair.map((one) => ({
+    ...one,
+    inputs: [one.inputs[0]!, positive(...one.inputs[1]!.shape)],
+  })),
   scale: [{ inputs: [numbers('T', 4)], attributes: { factor: -1.5 } }],
   stopGradient: [{ inputs: [fixed('T', 4)] }],
   silu: unary,
@@ -67,29 +88,72 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   sigmoid: unary,
   squareRoot: [{ inputs: [positive('T', 4)] }],
   exponential: unary,
-  softplus: [{ inputs: [numbers('N', 'T', 4)] }, { title: 'far out', inputs: [exactly(f32([4], [-200, -40, 40, 200]))] }],
+  softplus: [
+    { inputs: [numbers('N', 'T', 4)] },
+    { title: 'far out', inputs: [exactly(f32([4], [-200, -40, 40, 200]))] },
+  ],
   linear: [
     { inputs: [numbers('N', 'T', 4), numbers(5, 4)], attributes: { module: 'm' } },
-    { title: 'with a bias', inputs: [numbers('N', 'T', 4), numbers(5, 4), numbers(5)], attributes: { module: 'm' } },
-    { title: 'of rows', inputs: [numbers('M', 4), numbers(5, 4), numbers(5)], attributes: { module: 'm' } },
+    {
+      title: 'with a bias',
+      inputs: [numbers('N', 'T', 4), numbers(5, 4), numbers(5)],
+      attributes: { module: 'm' },
+    },
+    {
+      title: 'of rows',
+      inputs: [numbers('M', 4), numbers(5, 4), numbers(5)],
+      attributes: { module: 'm' },
+    },
   ],
   matmul: [
     { inputs: [numbers('N', 'T', 4), numbers(4, 5)], attributes: flat },
-    { title: 'transposed on the right', inputs: [numbers('N', 'T', 4), numbers(5, 4)], attributes: { ...flat, transB: true, alpha: 0.5 } },
-    { title: 'transposed on the left', inputs: [numbers(4, 'T'), numbers(4, 5)], attributes: { ...flat, transA: true } },
-    { title: 'transposed on both sides', inputs: [numbers(4, 'T'), numbers(5, 4)], attributes: { transA: true, transB: true, alpha: 2 } },
-    { title: 'batched', inputs: [numbers('N', 2, 'T', 4), numbers('N', 2, 4, 5)], attributes: flat },
+    {
+      title: 'transposed on the right',
+      inputs: [numbers('N', 'T', 4), numbers(5, 4)],
+      attributes: { ...flat, transB: true, alpha: 0.5 },
+    },
+    {
+      title: 'transposed on the left',
+      inputs: [numbers(4, 'T'), numbers(4, 5)],
+      attributes: { ...flat, transA: true },
+    },
+    {
+      title: 'transposed on both sides',
+      inputs: [numbers(4, 'T'), numbers(5, 4)],
+      attributes: { transA: true, transB: true, alpha: 2 },
+    },
+    {
+      title: 'batched',
+      inputs: [numbers('N', 2, 'T', 4), numbers('N', 2, 4, 5)],
+      attributes: flat,
+    },
     {
       title: 'batched, transposed on the right',
       inputs: [numbers('N', 2, 'T', 4), numbers('N', 2, 'P', 4)],
       attributes: { ...flat, transB: true, alpha: 0.3 },
     },
-    { title: 'batched, transposed on the left', inputs: [numbers('N', 4, 'T'), numbers('N', 4, 5)], attributes: { ...flat, transA: true } },
+    {
+      title: 'batched, transposed on the left',
+      inputs: [numbers('N', 4, 'T'), numbers('N', 4, 5)],
+      attributes: { ...flat, transA: true },
+    },
   ],
   quantizedLinear: [
-    { title: '4 bits', inputs: [numbers('N', 'T', 32), bytes(3, 2, 8), fixed(6)], attributes: block },
-    { title: '4 bits with offsets', inputs: [numbers('M', 32), bytes(3, 2, 8), fixed(6), fixed(2, 3)], attributes: block },
-    { title: '8 bits', inputs: [numbers('N', 'T', 32), bytes(3, 2, 16), fixed(6)], attributes: { ...block, bits: 8 } },
+    {
+      title: '4 bits',
+      inputs: [numbers('N', 'T', 32), bytes(3, 2, 8), fixed(6)],
+      attributes: block,
+    },
+    {
+      title: '4 bits with offsets',
+      inputs: [numbers('M', 32), bytes(3, 2, 8), fixed(6), fixed(2, 3)],
+      attributes: block,
+    },
+    {
+      title: '8 bits',
+      inputs: [numbers('N', 'T', 32), bytes(3, 2, 16), fixed(6)],
+      attributes: { ...block, bits: 8 },
+    },
   ],
   frozenLinear: [
     frozenCases(numbers('N', 'T', 96))([6, 96], 'nf4'),
@@ -110,13 +174,25 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   ],
   frozenWeight: [frozenCases()([6, 96], 'nf4'), frozenCases()([6, 96], 'int8')],
   reshape: [
-    { title: 'splits an axis', inputs: [numbers('N', 'T', 6)], attributes: { shape: ['N', 'T', 2, 3] } },
-    { title: 'joins named axes', inputs: [numbers('N', 'T', 6)], attributes: { shape: ['N', '6*T'] } },
+    {
+      title: 'splits an axis',
+      inputs: [numbers('N', 'T', 6)],
+      attributes: { shape: ['N', 'T', 2, 3] },
+    },
+    {
+      title: 'joins named axes',
+      inputs: [numbers('N', 'T', 6)],
+      attributes: { shape: ['N', '6*T'] },
+    },
   ],
   transpose: [{ inputs: [numbers('N', 'T', 2, 4)], attributes: { order: [0, 2, 3, 1] } }],
   slice: [
     { inputs: [numbers('N', 'T', 6)], attributes: { axis: 2, start: 2, end: 5 } },
-    { title: 'from the first', inputs: [numbers(6, 'T')], attributes: { axis: 0, start: 0, end: 2 } },
+    {
+      title: 'from the first',
+      inputs: [numbers(6, 'T')],
+      attributes: { axis: 0, start: 0, end: 2 },
+    },
   ],
   pad: [{ inputs: [numbers('T', 4)], attributes: { axis: 1, before: 2, after: 1 } }],
   after: [
@@ -125,23 +201,43 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   ],
   concat: [
     { inputs: [numbers('T', 2), numbers('T', 3), numbers('T', 1)], attributes: { axis: 1 } },
-    { title: 'on a named axis', inputs: [fixed('N', 'P', 2), fixed('N', 'T', 2)], attributes: { axis: 1 } },
+    {
+      title: 'on a named axis',
+      inputs: [fixed('N', 'P', 2), fixed('N', 'T', 2)],
+      attributes: { axis: 1 },
+    },
   ],
   reduceSum: [
     { inputs: [numbers('N', 'T', 4)], attributes: { axes: [0, 2], keepDims: false } },
     { title: 'kept', inputs: [numbers('N', 'T', 4)], attributes: { axes: [1], keepDims: true } },
-    { title: 'of everything', inputs: [numbers('N', 'T')], attributes: { axes: [0, 1], keepDims: false } },
+    {
+      title: 'of everything',
+      inputs: [numbers('N', 'T')],
+      attributes: { axes: [0, 1], keepDims: false },
+    },
   ],
   softmax: [{ inputs: [numbers('N', 'T', 5)] }],
   softmaxGradient: derivative,
   rmsNorm: [
     { inputs: [numbers('N', 'T', 6), numbers(6)], attributes: { epsilon: 1e-5, offset: 0 } },
-    { title: 'of heads, weight offset 1', inputs: [numbers('N', 'T', 2, 6), numbers(6)], attributes: { epsilon: 1e-3, offset: 1 } },
+    {
+      title: 'of heads, weight offset 1',
+      inputs: [numbers('N', 'T', 2, 6), numbers(6)],
+      attributes: { epsilon: 1e-3, offset: 1 },
+    },
   ],
   rmsNormalize: [{ inputs: [numbers('N', 'T', 6)], attributes: { epsilon: 1e-5, offset: 0 } }],
-  rmsNormGradient: [{ inputs: [numbers('N', 'T', 6), numbers(6), numbers('N', 'T', 6)], attributes: { epsilon: 1e-5, offset: 1 } }],
+  rmsNormGradient: [
+    {
+      inputs: [numbers('N', 'T', 6), numbers(6), numbers('N', 'T', 6)],
+      attributes: { epsilon: 1e-5, offset: 1 },
+    },
+  ],
   rotary: [
-    { inputs: [numbers('N', 'T', 12), fixed('P', 3), fixed('P', 3), integersBelow(5, 'N', 'T')], attributes: { heads: 2 } },
+    {
+      inputs: [numbers('N', 'T', 12), fixed('P', 3), fixed('P', 3), integersBelow(5, 'N', 'T')],
+      attributes: { heads: 2 },
+    },
     {
       title: 'of a part of each head',
       inputs: [numbers('N', 'T', 16), fixed('P', 2), fixed('P', 2), integersBelow(5, 'N', 'T')],
@@ -155,17 +251,30 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   ],
   attention: [
     { title: 'grouped', inputs: attentionInputs, attributes: attentionForm },
-    { title: 'grouped and capped', inputs: attentionInputs, attributes: { ...attentionForm, softcap: 2 } },
+    {
+      title: 'grouped and capped',
+      inputs: attentionInputs,
+      attributes: { ...attentionForm, softcap: 2 },
+    },
     {
       title: 'one key head a query head, one mask for all',
-      inputs: [numbers('N', 'T', 6), numbers('N', 'T', 6), numbers('N', 'T', 6), maskInput(1, 1, 'T', 'T')],
+      inputs: [
+        numbers('N', 'T', 6),
+        numbers('N', 'T', 6),
+        numbers('N', 'T', 6),
+        maskInput(1, 1, 'T', 'T'),
+      ],
       attributes: { ...attentionForm, heads: 2 },
     },
   ],
   cacheEntry: [{ inputs: [numbers('N', 'T', 6)], attributes: { heads: 2, headWidth: 3 } }],
   cachedAttention: [
     { title: 'grouped', inputs: cachedInputs, attributes: attentionForm },
-    { title: 'grouped and capped', inputs: cachedInputs, attributes: { ...attentionForm, softcap: 2 } },
+    {
+      title: 'grouped and capped',
+      inputs: cachedInputs,
+      attributes: { ...attentionForm, softcap: 2 },
+    },
     {
       title: 'with an empty cache',
       inputs: [
@@ -182,13 +291,19 @@ const cases: Readonly<Record<string, readonly OperationCase[]>> = {
   gatherRows: [{ inputs: [numbers('N', 'T', 3), integersBelow(6, 'M')] }],
   scatterRows: [
     { inputs: [numbers('M', 3), integersBelow(6, 'M'), numbers('N', 'T', 3)] },
-    { title: 'of a table', inputs: [numbers('N', 'T', 3), integersBelow(5, 'N', 'T'), numbers('P', 3)] },
+    {
+      title: 'of a table',
+      inputs: [numbers('N', 'T', 3), integersBelow(5, 'N', 'T'), numbers('P', 3)],
+    },
   ],
   knownIds: [{ inputs: [integersFrom(-3, 6, 'N', 'T')] }],
   virtualRows: [{ inputs: [integersFrom(-3, 6, 'N', 'T')] }],
   replaceVirtual: [
     { inputs: [numbers('N', 'T', 4), numbers(3, 4), integersFrom(-3, 6, 'N', 'T')] },
-    { title: 'without virtual tokens', inputs: [numbers('N', 'T', 4), numbers(3, 4), integersBelow(6, 'N', 'T')] },
+    {
+      title: 'without virtual tokens',
+      inputs: [numbers('N', 'T', 4), numbers(3, 4), integersBelow(6, 'N', 'T')],
+    },
   ],
   crossEntropy: [{ inputs: [numbers('M', 7), integersBelow(7, 'M')] }],
   crossEntropyGradient: [{ inputs: [numbers('M', 7), integersBelow(7, 'M'), numbers('M')] }],
@@ -202,7 +317,8 @@ describe('the table of operations', () => {
   it('has a case for every row, and no case without a row', () => {
     expect(Object.keys(cases).sort()).toEqual([...operations.keys()].sort())
   })
-  for (const [name, list] of Object.entries(cases)) for (const one of list) operationContract(name, one)
+  for (const [name, list] of Object.entries(cases))
+    for (const one of list) operationContract(name, one)
 })
 
 describe('shape rules refuse', () => {
@@ -218,13 +334,29 @@ describe('shape rules refuse', () => {
     'a slice of a named axis': () => g.slice(x, 1, 0, 1),
     'a norm weight of another length': () => g.rmsNorm(x, g.weight('n', [3]), 1e-5),
     'more angles than a head has pairs': () =>
-      g.op('rotary', [x, g.input('cos', 'f32', ['P', 2]), g.input('sin', 'f32', ['P', 2]), g.input('p', 'i64', ['N', 'T'])], { heads: 2 }),
-    'heads that do not fill the width': () => g.op('attention', [x, x, x, x], { ...attentionForm, heads: 3 }),
-    'lists of different shapes in one row': () => g.concat([x, g.input('y', 'f32', ['N', 'S', 4])], 2),
-    'cross-entropy over more than rows': () => g.op('crossEntropy', [x, g.input('l', 'i64', ['M'])]),
+      g.op(
+        'rotary',
+        [
+          x,
+          g.input('cos', 'f32', ['P', 2]),
+          g.input('sin', 'f32', ['P', 2]),
+          g.input('p', 'i64', ['N', 'T']),
+        ],
+        { heads: 2 },
+      ),
+    'heads that do not fill the width': () =>
+      g.op('attention', [x, x, x, x], { ...attentionForm, heads: 3 }),
+    'lists of different shapes in one row': () =>
+      g.concat([x, g.input('y', 'f32', ['N', 'S', 4])], 2),
+    'cross-entropy over more than rows': () =>
+      g.op('crossEntropy', [x, g.input('l', 'i64', ['M'])]),
     'shares of another vocabulary': () =>
-      g.op('softCrossEntropy', [g.input('logits', 'f32', ['M', 4]), g.input('shares', 'f32', ['M', 5])]),
+      g.op('softCrossEntropy', [
+        g.input('logits', 'f32', ['M', 4]),
+        g.input('shares', 'f32', ['M', 5]),
+      ]),
     'a table that is no matrix': () => g.op('embedding', [x, g.input('ids', 'i64', ['N'])]),
   }
-  for (const [what, build] of Object.entries(refusals)) it(what, () => expect(build).toThrow(ShapeError))
+  for (const [what, build] of Object.entries(refusals))
+    it(what, () => expect(build).toThrow(ShapeError))
 })

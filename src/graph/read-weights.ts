@@ -9,7 +9,11 @@ import type { BaseModel } from './base-model.ts'
 
 export interface ReadWeightsOptions {
   /** Called after each tensor. */
-  readonly onProgress?: (progress: { readonly done: number; readonly total: number; readonly name: string }) => void
+  readonly onProgress?: (progress: {
+    readonly done: number
+    readonly total: number
+    readonly name: string
+  }) => void
 }
 
 /** The tensor as f32. Throws NumericError naming it, with the first value that is NaN or infinite. */
@@ -55,7 +59,10 @@ export async function readQuantized(
   const inLayers = new Set(weightsOf(graph.blocks.filter(({ kind }) => kind === 'layer')).keys())
   const read = new Map<string, BaseWeight>()
   for (const name of names) {
-    read.set(name, freeze(finiteFloat32(name, await weights.read(name)), quantization, inLayers.has(name)))
+    read.set(
+      name,
+      freeze(finiteFloat32(name, await weights.read(name)), quantization, inLayers.has(name)),
+    )
     onProgress?.({ done: read.size, total: names.length, name })
   }
   return read

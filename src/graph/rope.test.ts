@@ -6,7 +6,12 @@ import { contextLimit, ropeTables, sharedRopeTables } from './rope.ts'
 
 const config = { maxPositions: 64 }
 const plain: RopeConfig = { theta: 10_000, width: 8 }
-const angleOf = (rope: RopeConfig, pair: number, position: number, sequenceLength?: number): number => {
+const angleOf = (
+  rope: RopeConfig,
+  pair: number,
+  position: number,
+  sequenceLength?: number,
+): number => {
   const { cos, sin } = ropeTables(rope, config, position + 1, sequenceLength)
   const at = position * (rope.width / 2) + pair
   return Math.atan2(sin.data[at]!, cos.data[at]!)
@@ -15,7 +20,10 @@ const angleOf = (rope: RopeConfig, pair: number, position: number, sequenceLengt
 describe('ropeTables', () => {
   it('turns pair i of position p by p·θ^(−2i/r)', () => {
     const { cos, sin } = ropeTables(plain, config, 3)
-    expect([cos.shape, sin.shape]).toEqual([[3, 4], [3, 4]]) // prettier-ignore
+    expect([cos.shape, sin.shape]).toEqual([
+      [3, 4],
+      [3, 4],
+    ])
     expect([...cos.data.slice(0, 4)]).toEqual([1, 1, 1, 1])
     expect(angleOf(plain, 0, 2)).toBeCloseTo(2, 6)
     expect(angleOf(plain, 1, 2)).toBeCloseTo(0.2, 6)
@@ -31,7 +39,13 @@ describe('ropeTables', () => {
     expect(angleOf(rope, 1, 3, 96)).toBeCloseTo(3 * theta ** (-2 / 8), 6)
   })
   it('llama3 keeps short waves and divides long ones', () => {
-    const scaling = { type: 'llama3', factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 64 } as const
+    const scaling = {
+      type: 'llama3',
+      factor: 8,
+      lowFrequencyFactor: 1,
+      highFrequencyFactor: 4,
+      originalMaxPositions: 64,
+    } as const
     expect(angleOf({ ...plain, scaling }, 0, 2)).toBe(angleOf(plain, 0, 2)) // wave of 6.3 positions, below 64/4
     expect(angleOf({ ...plain, scaling }, 2, 2)).toBeCloseTo(angleOf(plain, 2, 2) / 8, 8) // wave of 628, above 64
     const between = angleOf({ ...plain, scaling }, 1, 2) // wave of 62.8: smooth = (64/62.8 − 1)/3
@@ -40,14 +54,25 @@ describe('ropeTables', () => {
   })
   it('yarn magnifies cos and sin by 0.1·ln(factor) + 1, or as the config says', () => {
     const scaling = { type: 'yarn', factor: 4, originalMaxPositions: 64 } as const
-    const first = (extra: object): number => ropeTables({ ...plain, scaling: { ...scaling, ...extra } }, config, 1).cos.data[0]!
+    const first = (extra: object): number =>
+      ropeTables({ ...plain, scaling: { ...scaling, ...extra } }, config, 1).cos.data[0]!
     expect(first({})).toBeCloseTo(0.1 * Math.log(4) + 1, 6)
     expect(first({ attentionFactor: 1.25 })).toBe(1.25)
     expect(first({ mscale: 0.8, mscaleAllDim: 0.8 })).toBe(1)
-    expect(first({ mscale: 2, mscaleAllDim: 1 })).toBeCloseTo((0.2 * Math.log(4) + 1) / (0.1 * Math.log(4) + 1), 6)
+    expect(first({ mscale: 2, mscaleAllDim: 1 })).toBeCloseTo(
+      (0.2 * Math.log(4) + 1) / (0.1 * Math.log(4) + 1),
+      6,
+    )
   })
   it('yarn keeps fast pairs, divides slow ones, and rounds the bounds unless told not to', () => {
-    const scaling = { type: 'yarn', factor: 4, originalMaxPositions: 64, attentionFactor: 1, betaFast: 8, betaSlow: 1 } as const
+    const scaling = {
+      type: 'yarn',
+      factor: 4,
+      originalMaxPositions: 64,
+      attentionFactor: 1,
+      betaFast: 8,
+      betaSlow: 1,
+    } as const
     expect(angleOf({ ...plain, scaling }, 0, 2)).toBeCloseTo(2, 6)
     expect(angleOf({ ...plain, scaling }, 3, 2)).toBeCloseTo(0.002 / 4, 8)
     const untruncated = angleOf({ ...plain, scaling: { ...scaling, truncate: false } }, 1, 2)
@@ -79,7 +104,10 @@ describe('sharedRopeTables', () => {
 describe('contextLimit', () => {
   it('is the trained length, times the factor of scalings that do not count it in', () => {
     const limit = (scaling?: RopeConfig['scaling']): number =>
-      contextLimit({ maxPositions: 64, rope: { main: { ...plain, ...(scaling ? { scaling } : {}) } } })
+      contextLimit({
+        maxPositions: 64,
+        rope: { main: { ...plain, ...(scaling ? { scaling } : {}) } },
+      })
     expect(limit()).toBe(64)
     expect(limit({ type: 'linear', factor: 2.5 })).toBe(160)
     expect(limit({ type: 'yarn', factor: 4, originalMaxPositions: 16 })).toBe(64)
@@ -92,20 +120,27 @@ describe('reading rotary parameters', () => {
 
   it('takes both layouts', () => {
     const wanted = { theta: 500, width: 8, scaling: { type: 'linear', factor: 2 } }
-    expect(read({ rope_parameters: { rope_theta: 500, rope_type: 'linear', factor: 2 } })).toEqual(wanted)
+    expect(read({ rope_parameters: { rope_theta: 500, rope_type: 'linear', factor: 2 } })).toEqual(
+      wanted,
+    )
     expect(read({ rope_theta: 500, rope_scaling: { type: 'linear', factor: 2 } })).toEqual(wanted)
     expect(read({})).toEqual({ theta: 10_000, width: 8 })
     expect(read({ rope_scaling: null, rope_theta: 7 })).toEqual({ theta: 7, width: 8 })
   })
   it('takes the original context from beside the parameters, from among them, or from the context', () => {
     const original = (json: object, parameters: object = {}): number | undefined =>
-      read({ ...json, rope_parameters: { rope_type: 'yarn', factor: 2, ...parameters } }).scaling?.originalMaxPositions
+      read({ ...json, rope_parameters: { rope_type: 'yarn', factor: 2, ...parameters } }).scaling
+        ?.originalMaxPositions
     expect(original({})).toBe(64)
     expect(original({}, { original_max_position_embeddings: 16 })).toBe(16)
-    expect(original({ original_max_position_embeddings: 32 }, { original_max_position_embeddings: 16 })).toBe(32)
+    expect(
+      original({ original_max_position_embeddings: 32 }, { original_max_position_embeddings: 16 }),
+    ).toBe(32)
   })
   it('derives the factor of yarn where it is null', () => {
-    const { scaling } = read({ rope_parameters: { rope_type: 'yarn', factor: null, original_max_position_embeddings: 16 } })
+    const { scaling } = read({
+      rope_parameters: { rope_type: 'yarn', factor: null, original_max_position_embeddings: 16 },
+    })
     expect(scaling?.factor).toBe(4)
   })
   it('turns a part of each head', () => {
@@ -117,8 +152,12 @@ describe('reading rotary parameters', () => {
     for (const type of ['longrope', 'su', 'proportional', 'toString']) {
       expect(() => read({ rope_scaling: { type, factor: 2 } })).toThrow(UnsupportedError)
     }
-    expect(() => read({ rope_scaling: { rope_type: 'default', mrope_section: [2, 1, 1] } })).toThrow('mrope_section')
-    expect(() => read({ rope_parameters: { full_attention: { rope_theta: 1 } } })).toThrow('by type of layer')
+    expect(() =>
+      read({ rope_scaling: { rope_type: 'default', mrope_section: [2, 1, 1] } }),
+    ).toThrow('mrope_section')
+    expect(() => read({ rope_parameters: { full_attention: { rope_theta: 1 } } })).toThrow(
+      'by type of layer',
+    )
     expect(() => read({ rope_scaling: { type: 'linear' } })).toThrow(FormatError)
     expect(() => read({ rope_theta: 'much' })).toThrow('"rope_theta" is "much"')
   })

@@ -24,7 +24,10 @@ interface Context {
 
 /** θ^(−2i/r), i = 0 … r/2 − 1 */
 function plainFrequencies(theta: number, width: number): Float32Array {
-  return Float32Array.from({ length: width / 2 }, (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / width)))
+  return Float32Array.from(
+    { length: width / 2 },
+    (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / width)),
+  )
 }
 
 type Rule = (scaling: RopeScaling, context: Context) => Frequencies
@@ -41,20 +44,36 @@ const rules: Readonly<Record<RopeScaling['type'], Rule>> = {
 }
 
 /** NTK-aware: θ grows with the sequence, θ·(factor·L/M − factor + 1)^(r/(r−2)) for a length L beyond the trained M. */
-function dynamicFrequencies({ factor }: RopeScaling, { rope: { theta, width }, maxPositions, sequenceLength }: Context): Frequencies {
+function dynamicFrequencies(
+  { factor }: RopeScaling,
+  { rope: { theta, width }, maxPositions, sequenceLength }: Context,
+): Frequencies {
   const length = Math.max(sequenceLength, maxPositions)
-  const stretched = theta * ((factor * length) / maxPositions - (factor - 1)) ** (width / (width - 2))
+  const stretched =
+    theta * ((factor * length) / maxPositions - (factor - 1)) ** (width / (width - 2))
   return { perPosition: plainFrequencies(stretched, width), factor: 1 }
 }
 
-const yarnMagnitude = (factor: number, scale = 1): number => (factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1)
+const yarnMagnitude = (factor: number, scale = 1): number =>
+  factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1
 
 /** YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp lies between; cos and sin are magnified. */
-function yarnFrequencies(scaling: RopeScaling, { rope: { theta, width }, maxPositions }: Context): Frequencies {
-  const { factor, originalMaxPositions = maxPositions, mscale, mscaleAllDim, truncate = true } = scaling
+function yarnFrequencies(
+  scaling: RopeScaling,
+  { rope: { theta, width }, maxPositions }: Context,
+): Frequencies {
+  const {
+    factor,
+    originalMaxPositions = maxPositions,
+    mscale,
+    mscaleAllDim,
+    truncate = true,
+  } = scaling
   // The pair that makes this many turns within the original context.
-  const pairOf = (turns: number): number => (width * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
-  const [first, last] = [pairOf(scaling.betaFast || 32), pairOf(scaling.betaSlow || 1)] // the paper's own bounds
+  const pairOf = (turns: number): number =>
+    (width * Math.log(originalMaxPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta))
+  const first = pairOf(scaling.betaFast || 32)
+  const last = pairOf(scaling.betaSlow || 1) // the paper's own bounds
   const low = Math.max(truncate ? Math.floor(first) : first, 0)
   const high = Math.min(truncate ? Math.ceil(last) : last, width - 1)
   const span = low === high ? 0.001 : high - low // never zero
@@ -62,18 +81,31 @@ function yarnFrequencies(scaling: RopeScaling, { rope: { theta, width }, maxPosi
     const slow = Math.min(1, Math.max(0, (i - low) / span))
     return (frequency / factor) * slow + frequency * (1 - slow)
   })
-  const magnitude = mscale && mscaleAllDim ? yarnMagnitude(factor, mscale) / yarnMagnitude(factor, mscaleAllDim) : yarnMagnitude(factor)
+  const magnitude =
+    mscale && mscaleAllDim
+      ? yarnMagnitude(factor, mscale) / yarnMagnitude(factor, mscaleAllDim)
+      : yarnMagnitude(factor)
   return { perPosition, factor: scaling.attentionFactor ?? magnitude }
 }
 
 /** Llama 3.1: long waves are divided by the factor, short ones stay, those between are mixed. */
-function llama3Frequencies(scaling: RopeScaling, { rope: { theta, width }, maxPositions }: Context): Frequencies {
-  const { factor, originalMaxPositions = maxPositions, lowFrequencyFactor = 1, highFrequencyFactor = 4 } = scaling
+function llama3Frequencies(
+  scaling: RopeScaling,
+  { rope: { theta, width }, maxPositions }: Context,
+): Frequencies {
+  const {
+    factor,
+    originalMaxPositions = maxPositions,
+    lowFrequencyFactor = 1,
+    highFrequencyFactor = 4,
+  } = scaling
   const perPosition = plainFrequencies(theta, width).map((frequency) => {
     const waveLength = (2 * Math.PI) / frequency
     if (waveLength < originalMaxPositions / highFrequencyFactor) return frequency
     if (waveLength > originalMaxPositions / lowFrequencyFactor) return frequency / factor
-    const smooth = (originalMaxPositions / waveLength - lowFrequencyFactor) / (highFrequencyFactor - lowFrequencyFactor)
+    const smooth =
+      (originalMaxPositions / waveLength - lowFrequencyFactor) /
+      (highFrequencyFactor - lowFrequencyFactor)
     return ((1 - smooth) * frequency) / factor + smooth * frequency
   })
   return { perPosition, factor: 1 }
@@ -93,7 +125,8 @@ export function ropeTables(
     ? rules[rope.scaling.type](rope.scaling, { rope, maxPositions, sequenceLength })
     : { perPosition: plainFrequencies(rope.theta, rope.width), factor: 1 }
   const half = perPosition.length
-  const [cos, sin] = [f32([length, half]), f32([length, half])]
+  const cos = f32([length, half])
+  const sin = f32([length, half])
   for (let position = 0; position < length; position++) {
     for (let i = 0; i < half; i++) {
       const angle = Math.fround(position * perPosition[i]!)
@@ -105,13 +138,21 @@ export function ropeTables(
 }
 
 /** Tokens a context may hold: `max_position_embeddings`, times the factor where that number is the length before stretching. */
-export function contextLimit({ maxPositions, rope: { main } }: Pick<ModelConfig, 'maxPositions' | 'rope'>): number {
+export function contextLimit({
+  maxPositions,
+  rope: { main },
+}: Pick<ModelConfig, 'maxPositions' | 'rope'>): number {
   const { scaling } = main
-  return scaling && (scaling.type === 'linear' || scaling.type === 'dynamic') ? Math.floor(maxPositions * scaling.factor) : maxPositions
+  return scaling && (scaling.type === 'linear' || scaling.type === 'dynamic')
+    ? Math.floor(maxPositions * scaling.factor)
+    : maxPositions
 }
 
 /** The last tables made for a config's rope: longer ones serve shorter sequences. */
-const made = new WeakMap<RopeConfig, { readonly tables: RopeTables; readonly sequenceLength: number }>()
+const made = new WeakMap<
+  RopeConfig,
+  { readonly tables: RopeTables; readonly sequenceLength: number }
+>()
 
 const SHORTEST = 64 // rows of the first table, so that short prompts share it
 
@@ -125,9 +166,11 @@ export function sharedRopeTables(
   length: number,
   sequenceLength = length,
 ): RopeTables {
-  const dynamicLength = rope.scaling?.type === 'dynamic' ? Math.max(sequenceLength, config.maxPositions) : 0
+  const dynamicLength =
+    rope.scaling?.type === 'dynamic' ? Math.max(sequenceLength, config.maxPositions) : 0
   const known = made.get(rope)
-  if (known && known.sequenceLength === dynamicLength && known.tables.cos.shape[0]! >= length) return known.tables
+  if (known && known.sequenceLength === dynamicLength && known.tables.cos.shape[0]! >= length)
+    return known.tables
   const rows = 2 ** Math.ceil(Math.log2(Math.max(length, SHORTEST)))
   const tables = ropeTables(rope, config, rows, dynamicLength)
   made.set(rope, { tables, sequenceLength: dynamicLength })

@@ -20,11 +20,14 @@ export function normal(random: Random, shape: readonly number[], spread = 1): F3
 
 /** The tensor in double precision; integers stay. */
 export const doubled = (tensor: Tensor): Tensor =>
-  tensor.dtype === 'f32' ? { dtype: 'f64', shape: tensor.shape, data: new Float64Array(tensor.data as Float32Array) } : tensor
+  tensor.dtype === 'f32'
+    ? { dtype: 'f64', shape: tensor.shape, data: new Float64Array(tensor.data as Float32Array) }
+    : tensor
 
 /** Largest |a − b|; NaN where either holds NaN. */
 export function largestGap(a: Tensor, b: Tensor): number {
-  const [x, y] = [Array.from(a.data as Float32Array, Number), Array.from(b.data as Float32Array, Number)]
+  const x = Array.from(a.data as Float32Array, Number)
+  const y = Array.from(b.data as Float32Array, Number)
   let worst = 0
   for (let i = 0; i < y.length; i++) worst = Math.max(worst, Math.abs(x[i]! - y[i]!)) // Math.max keeps NaN
   return worst
@@ -32,10 +35,19 @@ export function largestGap(a: Tensor, b: Tensor): number {
 
 /** The same relative to the largest |b|, where that is above 1. */
 export const distance = (a: Tensor, b: Tensor): number =>
-  largestGap(a, b) / Array.from(b.data as Float32Array, Number).reduce((most, value) => Math.max(most, Math.abs(value)), 1)
+  largestGap(a, b) /
+  Array.from(b.data as Float32Array, Number).reduce(
+    (most, value) => Math.max(most, Math.abs(value)),
+    1,
+  )
 
 /** Expects equal shapes and values within `tolerance` (see distance). */
-export function expectClose(got: Tensor | undefined, expected: Tensor, tolerance: number, what = 'values'): void {
+export function expectClose(
+  got: Tensor | undefined,
+  expected: Tensor,
+  tolerance: number,
+  what = 'values',
+): void {
   expect(got?.shape, `${what}: shape`).toEqual(expected.shape)
   expect(distance(got!, expected), `${what}: distance`).toBeLessThanOrEqual(tolerance)
 }
@@ -45,16 +57,26 @@ export function boundDim(dim: Dim, dims: Readonly<Record<string, number>>): numb
   if (typeof dim === 'number') return dim
   return dim
     .split('+')
-    .map((term) => term.split('*').reduce((product, factor) => product * (dims[factor] ?? Number(factor)), 1))
+    .map((term) =>
+      term.split('*').reduce((product, factor) => product * (dims[factor] ?? Number(factor)), 1),
+    )
     .reduce((sum, value) => sum + value)
 }
 
-export const boundShape = (shape: readonly Dim[], dims: Readonly<Record<string, number>>): number[] =>
-  shape.map((dim) => boundDim(dim, dims))
+export const boundShape = (
+  shape: readonly Dim[],
+  dims: Readonly<Record<string, number>>,
+): number[] => shape.map((dim) => boundDim(dim, dims))
 
 /** A model folder in memory: text files, and model.safetensors of the given weights. */
-export function memoryFolder(name: string, files: Readonly<Record<string, string>>, weights?: ReadonlyMap<string, Tensor>): ByteFolder {
-  const texts = Object.entries(files).map(([path, text]) => [path, new TextEncoder().encode(text)] as const)
+export function memoryFolder(
+  name: string,
+  files: Readonly<Record<string, string>>,
+  weights?: ReadonlyMap<string, Tensor>,
+): ByteFolder {
+  const texts = Object.entries(files).map(
+    ([path, text]) => [path, new TextEncoder().encode(text)] as const,
+  )
   const contents = new Map<string, Uint8Array>(texts)
   if (weights) contents.set('model.safetensors', joinBytes(safetensorsChunks(weights)))
   return {

@@ -3,7 +3,13 @@ import { MismatchError, OptionError } from '../base/errors.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import { memoryStore } from './store/memory-store.ts'
-import { answer, canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
+import {
+  answer,
+  canaries,
+  story,
+  storiesModel,
+  type TestModel,
+} from '../../test/support/learner.ts'
 
 let model: TestModel
 const made: Learner[] = []
@@ -50,19 +56,24 @@ describe('a learner whose fast tier lies on layers', () => {
     for (const seed of [0, 1]) {
       const learner = learnerOf({ memory: false })
       const changes: number[] = []
-      for (const [user, feedback] of [['glad', 'up'], ['sad', 'down']] as const) {
+      for (const [user, feedback] of [
+        ['glad', 'up'],
+        ['sad', 'down'],
+      ] as const) {
         const first = await answer(learner, user, 'Once upon a time', { temperature: 0.9, seed })
         const second = await answer(learner, user, 'Once upon a time', { temperature: 0.9, seed })
         const completion = second.end.text
         const before = await learner.loss({ user, prompt: 'Once upon a time', completion })
         // The newest turn has its states; the older one is read again, over what the first step changed.
         for (const { turn } of [second, first]) await learner.feedback({ user, turn, feedback })
-        changes.push((await learner.loss({ user, prompt: 'Once upon a time', completion })) - before)
+        changes.push(
+          (await learner.loss({ user, prompt: 'Once upon a time', completion })) - before,
+        )
       }
       expect(changes[0]!).toBeLessThan(0)
       expect(changes[1]!).toBeGreaterThan(0)
     }
-  }) // prettier-ignore
+  })
 
   it('is summed into the slow tier: nothing is lost where its rank holds both, and the tier starts anew', async () => {
     const learner = learnerOf({ memory: false, slow: { rank: 4 } })
@@ -75,7 +86,9 @@ describe('a learner whose fast tier lies on layers', () => {
     await taught(learner, 4)
     const further = await learner.loss({ user: 'ada', ...fact })
     expect(further).toBeLessThan(before)
-    expect(await learner.consolidate('ada', { by: 'sum', canaries, bound: 10 })).toMatchObject({ kept: true })
+    expect(await learner.consolidate('ada', { by: 'sum', canaries, bound: 10 })).toMatchObject({
+      kept: true,
+    })
     expect(await learner.loss({ user: 'ada', ...fact })).toBeCloseTo(further, 3)
     await learner.restore('ada', 0)
     expect(await learner.loss({ user: 'ada', ...fact })).toBeCloseTo(first!, 5)
@@ -84,7 +97,9 @@ describe('a learner whose fast tier lies on layers', () => {
   it('is emptied by a training that takes it over', async () => {
     const learner = learnerOf({ slow: { rank: 4, epochs: 30, learningRate: 5e-3, ewc: false } })
     const [first] = await taught(learner, 6)
-    expect(await learner.consolidate('ada', { by: 'training', canaries, bound: 10 })).toMatchObject({ kept: true })
+    expect(await learner.consolidate('ada', { by: 'training', canaries, bound: 10 })).toMatchObject(
+      { kept: true },
+    )
     const after = await learner.loss({ user: 'ada', ...fact })
     expect(after).toBeLessThan(first! - 1)
     await learner.restore('ada', 0)
@@ -96,21 +111,29 @@ describe('a learner whose fast tier lies on layers', () => {
     const first = learnerOf({ store })
     const losses = await taught(first, 3)
     await first.close()
-    const [again, whole] = [learnerOf({ store }), learnerOf()]
-    expect([...losses, ...(await taught(again, 2))].map((loss) => loss.toFixed(5))).toEqual((await taught(whole, 5)).map((loss) => loss.toFixed(5))) // prettier-ignore
+    const again = learnerOf({ store })
+    const whole = learnerOf()
+    expect([...losses, ...(await taught(again, 2))].map((loss) => loss.toFixed(5))).toEqual(
+      (await taught(whole, 5)).map((loss) => loss.toFixed(5)),
+    )
     await again.close()
     const other = learnerOf({ store, fast: { where: { modules: 'attention', layers: [4] } } })
     await expect(other.loss({ user: 'ada', ...fact })).rejects.toThrow(MismatchError)
-    await expect(other.loss({ user: 'ada', ...fact })).rejects.toThrow(/fast tier on layers: got rank 2 on model.layers.3.*expected rank 2 on model.layers.4/s) // prettier-ignore
+    await expect(other.loss({ user: 'ada', ...fact })).rejects.toThrow(
+      /fast tier on layers: got rank 2 on model.layers.3.*expected rank 2 on model.layers.4/s,
+    )
   })
 
   it('is kept from harming canaries', async () => {
     const options = { memory: false, fast: { where, learningRate: 0.1, trust: 1 } } as const
-    const [open, guarded] = [learnerOf(options), learnerOf({ ...options, canaries, guard: { bound: 0.01, everyTurns: 4 } })]
-    const canaryLoss = (learner: Learner): Promise<number> => learner.loss({ user: 'mob', ...canaries[0]! })
+    const open = learnerOf(options)
+    const guarded = learnerOf({ ...options, canaries, guard: { bound: 0.01, everyTurns: 4 } })
+    const canaryLoss = (learner: Learner): Promise<number> =>
+      learner.loss({ user: 'mob', ...canaries[0]! })
     const bare = await canaryLoss(open)
     for (const learner of [open, guarded]) {
-      for (let i = 0; i < 12; i++) await learner.learn({ user: 'mob', prompt: story(i).prompt, completion: 'ZZZZ ZZZZ ZZZZ' })
+      for (let i = 0; i < 12; i++)
+        await learner.learn({ user: 'mob', prompt: story(i).prompt, completion: 'ZZZZ ZZZZ ZZZZ' })
     }
     expect(await canaryLoss(open)).toBeGreaterThan(bare * 1.05)
     expect(await canaryLoss(guarded)).toBeLessThan(bare * 1.05)
@@ -120,7 +143,9 @@ describe('a learner whose fast tier lies on layers', () => {
   it('lies at the head where that is where it is asked for, and nowhere else than in modules there are', async () => {
     const learner = learnerOf({ fast: { where: { modules: 'head' }, rank: 3 } })
     expect((await learner.student('ada')).fast!.rank).toBe(3)
-    expect(() => createLearner({ model, fast: { where: { modules: 'nose' } } })).toThrow(OptionError)
+    expect(() => createLearner({ model, fast: { where: { modules: 'nose' } } })).toThrow(
+      OptionError,
+    )
     expect(() => createLearner({ model, fast: { where, rank: 40 } })).toThrow(/rank is 40/)
     expect(() => createLearner({ model, fast: { where, trust: 0 } })).toThrow(/trust is 0/)
   })

@@ -67,8 +67,10 @@ export interface LearnerOptions extends StudentOptions, RewardOptions {
 }
 
 const hourMs = 3_600_000
-const isWhole = (value: unknown, least: number): boolean => value === undefined || (Number.isInteger(value) && Number(value) >= least)
-const isOne = (value: unknown, of: readonly unknown[]): boolean => value === undefined || of.includes(value)
+const isWhole = (value: unknown, least: number): boolean =>
+  value === undefined || (Number.isInteger(value) && Number(value) >= least)
+const isOne = (value: unknown, of: readonly unknown[]): boolean =>
+  value === undefined || of.includes(value)
 
 /** Throws OptionError with everything that is wrong with a learner's own options; those of its tiers are theirs. */
 export function checkLearnerOptions({
@@ -86,16 +88,28 @@ export function checkLearnerOptions({
     [isWhole(keptRows, 1), `keptRows is ${keptRows}, expected a whole number above 0`],
     [isWhole(keptVersions, 1), `keptVersions is ${keptVersions}, expected a whole number above 0`],
     [isOne(hotForm, stateForms), `hotForm is ${JSON.stringify(hotForm)}, expected one of ${forms}`],
-    [isOne(coldForm, stateForms), `coldForm is ${JSON.stringify(coldForm)}, expected one of ${forms}`],
-    [isOne(qualityRate, ['fixed', 'variance']), `qualityRate is ${JSON.stringify(qualityRate)}, expected "fixed" or "variance"`],
-    ...canaries.flatMap((canary, i) => exampleProblems(canary).map((problem) => [false, `canaries[${i}]: ${problem}`] as const)),
+    [
+      isOne(coldForm, stateForms),
+      `coldForm is ${JSON.stringify(coldForm)}, expected one of ${forms}`,
+    ],
+    [
+      isOne(qualityRate, ['fixed', 'variance']),
+      `qualityRate is ${JSON.stringify(qualityRate)}, expected "fixed" or "variance"`,
+    ],
+    ...canaries.flatMap((canary, i) =>
+      exampleProblems(canary).map((problem) => [false, `canaries[${i}]: ${problem}`] as const),
+    ),
   ]
   const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
   if (broken.length > 0) throw new OptionError(`This learner cannot be made: ${broken.join('; ')}.`)
 }
 
 /** The schedule as it is meant. Throws OptionError for one that is neither by time nor by turns, or by a time without a clock. */
-export function scheduleOf({ slow, now, fast }: Pick<LearnerOptions, 'slow' | 'now' | 'fast'>): ScheduledBy | undefined {
+export function scheduleOf({
+  slow,
+  now,
+  fast,
+}: Pick<LearnerOptions, 'slow' | 'now' | 'fast'>): ScheduledBy | undefined {
   const given = slow?.schedule ?? (now ? { everyMs: hourMs } : 'by-hand')
   if (given === 'by-hand') return undefined
   const { everyMs, everyTurns, by = fast === false ? 'training' : 'sum' } = given
@@ -103,11 +117,22 @@ export function scheduleOf({ slow, now, fast }: Pick<LearnerOptions, 'slow' | 'n
     [everyMs !== undefined || everyTurns !== undefined, 'it has neither everyMs nor everyTurns'],
     [everyMs === undefined || everyMs > 0, `everyMs is ${everyMs}, expected a number above 0`],
     [everyMs === undefined || now !== undefined, 'everyMs needs a clock: give `now`'],
-    [everyTurns === undefined || (Number.isInteger(everyTurns) && everyTurns > 0), `everyTurns is ${everyTurns}, expected a whole number above 0`], // prettier-ignore
-    [by === 'training' || by === 'sum', `by is ${JSON.stringify(by)}, expected "training" or "sum"`],
+    [
+      everyTurns === undefined || (Number.isInteger(everyTurns) && everyTurns > 0),
+      `everyTurns is ${everyTurns}, expected a whole number above 0`,
+    ],
+    [
+      by === 'training' || by === 'sum',
+      `by is ${JSON.stringify(by)}, expected "training" or "sum"`,
+    ],
     [by !== 'sum' || fast !== false, 'by "sum" needs a fast tier'],
   ]
   const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
-  if (broken.length > 0) throw new OptionError(`Slow tier: the schedule cannot be followed: ${broken.join('; ')}.`)
-  return { ...(everyMs !== undefined && { everyMs }), ...(everyTurns !== undefined && { everyTurns }), by }
+  if (broken.length > 0)
+    throw new OptionError(`Slow tier: the schedule cannot be followed: ${broken.join('; ')}.`)
+  return {
+    ...(everyMs !== undefined && { everyMs }),
+    ...(everyTurns !== undefined && { everyTurns }),
+    by,
+  }
 }

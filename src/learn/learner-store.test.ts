@@ -2,14 +2,26 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { ConflictError, MismatchError, NotFoundError, OptionError, StorageError } from '../base/errors.ts'
+import {
+  ConflictError,
+  MismatchError,
+  NotFoundError,
+  OptionError,
+  StorageError,
+} from '../base/errors.ts'
 import { fileStore } from '../node/stores/file-store.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import { memoryStore } from './store/memory-store.ts'
 import type { PoolProblem } from './store/user-pool.ts'
 import type { UserStore } from './store/user-store.ts'
-import { answer, canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
+import {
+  answer,
+  canaries,
+  story,
+  storiesModel,
+  type TestModel,
+} from '../../test/support/learner.ts'
 
 let model: TestModel
 beforeAll(async () => void (model = await storiesModel()))
@@ -23,10 +35,17 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(directory, { recursive: true }))
 
-const made = (options: Partial<LearnerOptions> = {}): Learner => createLearner({ model, store, ...options })
-const lossesOf = async (learner: Learner, user: string, from: number, to: number): Promise<number[]> => {
+const made = (options: Partial<LearnerOptions> = {}): Learner =>
+  createLearner({ model, store, ...options })
+const lossesOf = async (
+  learner: Learner,
+  user: string,
+  from: number,
+  to: number,
+): Promise<number[]> => {
   const losses: number[] = []
-  for (let i = from; i < to; i++) losses.push(...(await learner.learn({ user, ...story(i) })).losses)
+  for (let i = from; i < to; i++)
+    losses.push(...(await learner.learn({ user, ...story(i) })).losses)
   return losses
 }
 const expectClose = (got: readonly number[], expected: readonly number[], digits = 6): void => {
@@ -36,7 +55,12 @@ const expectClose = (got: readonly number[], expected: readonly number[], digits
 /** Everything that a store holds of a user. */
 const bytesOf = async (place: UserStore, user: string): Promise<string[]> => {
   const items = await place.list(user)
-  return Promise.all(items.map(async ({ item }) => `${item} ${Buffer.from((await place.get(user, item))!.bytes).toString('base64')}`))
+  return Promise.all(
+    items.map(
+      async ({ item }) =>
+        `${item} ${Buffer.from((await place.get(user, item))!.bytes).toString('base64')}`,
+    ),
+  )
 }
 
 describe('a learner that is opened again', () => {
@@ -47,23 +71,39 @@ describe('a learner that is opened again', () => {
     const half = async (learner: Learner): Promise<{ turn: number; losses: number[] }> => {
       const losses = await lossesOf(learner, 'ada', 0, 5)
       const judged = await answer(learner, 'ada', 'Once there was', { temperature: 1, seed: 1 })
-      await learner.feedback({ user: 'ada', turn: judged.turn, quality: 0.9, tier: 'small', queryEmbedding: embedding(0) })
+      await learner.feedback({
+        user: 'ada',
+        turn: judged.turn,
+        quality: 0.9,
+        tier: 'small',
+        queryEmbedding: embedding(0),
+      })
       const { turn } = await answer(learner, 'ada', 'A dog', { temperature: 1, seed: 2 })
       return { turn, losses }
     }
-    const [expected, got] = [await half(whole), await half(first)]
+    const expected = await half(whole)
+    const got = await half(first)
     expectClose(got.losses, expected.losses)
     await first.close()
     await expect(first.learn({ user: 'ada', ...story(0) })).rejects.toThrow(/closed/)
 
     const second = createLearner({ model, store: fileStore(directory) })
-    expect(await second.statistics('ada')).toMatchObject({ learned: 6, answers: 2, signals: 1, meanQuality: 0.9, keptRows: 6, tiers: { small: { count: 1 } } }) // prettier-ignore
+    expect(await second.statistics('ada')).toMatchObject({
+      learned: 6,
+      answers: 2,
+      signals: 1,
+      meanQuality: 0.9,
+      keptRows: 6,
+      tiers: { small: { count: 1 } },
+    })
     const feedback = { user: 'ada', turn: got.turn, quality: 0.3, queryEmbedding: embedding(0.1) }
-    const [a, b] = [await whole.feedback(feedback), await second.feedback(feedback)]
+    const a = await whole.feedback(feedback)
+    const b = await second.feedback(feedback)
     expect(b.novelty).toBeCloseTo(a.novelty!, 6)
     expectClose([b.reward, b.advantage, b.surprise], [a.reward, a.advantage, a.surprise], 5) // its states are computed anew, as one pass
     expectClose(await lossesOf(second, 'ada', 5, 10), await lossesOf(whole, 'ada', 5, 10), 5)
-    const [own, other] = [await whole.student('ada'), await second.student('ada')]
+    const own = await whole.student('ada')
+    const other = await second.student('ada')
     expect(other.memory!.state()).toEqual(own.memory!.state())
     await second.close()
   })
@@ -72,15 +112,35 @@ describe('a learner that is opened again', () => {
     const slow = { rank: 4, epochs: 2 }
     const first = made({ slow })
     await lossesOf(first, 'ada', 0, 3)
-    expect(await first.consolidate('ada', { bound: 9, least: -9 })).toMatchObject({ kept: true, by: 'training' })
+    expect(await first.consolidate('ada', { bound: 9, least: -9 })).toMatchObject({
+      kept: true,
+      by: 'training',
+    })
     await lossesOf(first, 'ada', 3, 5)
-    expect(await first.consolidate('ada', { by: 'sum', bound: 9, least: -9 })).toMatchObject({ kept: true, by: 'sum', residual: 0 })
-    const expected = [await first.loss({ user: 'ada', ...story(0) }), await first.loss({ user: 'eve', ...story(0) })]
+    expect(await first.consolidate('ada', { by: 'sum', bound: 9, least: -9 })).toMatchObject({
+      kept: true,
+      by: 'sum',
+      residual: 0,
+    })
+    const expected = [
+      await first.loss({ user: 'ada', ...story(0) }),
+      await first.loss({ user: 'eve', ...story(0) }),
+    ]
     await first.close()
     const second = made({ slow })
-    expectClose([await second.loss({ user: 'ada', ...story(0) }), await second.loss({ user: 'eve', ...story(0) })], expected)
+    expectClose(
+      [
+        await second.loss({ user: 'ada', ...story(0) }),
+        await second.loss({ user: 'eve', ...story(0) }),
+      ],
+      expected,
+    )
     const other = await second.versions('ada')
-    expect(other.map(({ number, by }) => [number, by])).toEqual([[0, 'start'], [1, 'training'], [2, 'sum']]) // prettier-ignore
+    expect(other.map(({ number, by }) => [number, by])).toEqual([
+      [0, 'start'],
+      [1, 'training'],
+      [2, 'sum'],
+    ])
     expect(other[1]!.ewc!.modules.size).toBeGreaterThan(10)
     await second.restore('ada', 0)
     expectClose([await second.loss({ user: 'ada', ...story(0) })], [expected[1]!])
@@ -120,9 +180,13 @@ describe('a state that does not belong', () => {
     const refused = other.learn({ user: 'ada', ...story(2) })
     await expect(refused).rejects.toThrow(MismatchError)
     await expect(refused).rejects.toThrow(/fast tier.*rank 4.*rank 2[^]*memory.*kept.*none/)
-    await expect(made({ memory: { capacity: 10 } }).loss({ user: 'ada', ...story(2) })).rejects.toThrow(/pairs of the memory/)
+    await expect(
+      made({ memory: { capacity: 10 } }).loss({ user: 'ada', ...story(2) }),
+    ).rejects.toThrow(/pairs of the memory/)
     const stranger = { ...model, base: { ...model.base, identity: async () => 'f'.repeat(64) } }
-    await expect(made({ model: stranger }).loss({ user: 'ada', ...story(2) })).rejects.toThrow(/graft_base_sha256/)
+    await expect(made({ model: stranger }).loss({ user: 'ada', ...story(2) })).rejects.toThrow(
+      /graft_base_sha256/,
+    )
     await other.close()
     expect(await bytesOf(store, 'ada')).toEqual(before)
     expect((await made().statistics('ada')).learned).toBe(2)
@@ -136,7 +200,11 @@ describe('a state that does not belong', () => {
     await first.close()
     const newest = (await store.list('ada')).at(-1)!
     const { bytes } = (await store.get('ada', newest.item))!
-    await store.put('ada', newest.item, bytes.with(bytes.length >> 1, bytes[bytes.length >> 1]! ^ 1))
+    await store.put(
+      'ada',
+      newest.item,
+      bytes.with(bytes.length >> 1, bytes[bytes.length >> 1]! ^ 1),
+    )
     const problems: PoolProblem[] = []
     const second = made({ onProblem: (problem) => problems.push(problem) })
     expect((await second.statistics('ada')).learned).toBe(1)
@@ -147,7 +215,8 @@ describe('a state that does not belong', () => {
 describe('two writers of one user', () => {
   it('lose nothing: the later one is told, takes what the other wrote and learns its own turns on top', async () => {
     const problems: PoolProblem[] = []
-    const [one, two] = [made(), made({ onProblem: (problem) => problems.push(problem) })]
+    const one = made()
+    const two = made({ onProblem: (problem) => problems.push(problem) })
     await lossesOf(one, 'ada', 0, 2)
     await one.flush()
     expect((await two.statistics('ada')).learned).toBe(2)
@@ -156,12 +225,17 @@ describe('two writers of one user', () => {
     const { turn } = await answer(two, 'ada', 'A cat')
     await lossesOf(two, 'ada', 4, 5)
     await two.flush()
-    expect(problems.map(({ user, error }) => [user, error instanceof ConflictError])).toEqual([['ada', true]])
+    expect(problems.map(({ user, error }) => [user, error instanceof ConflictError])).toEqual([
+      ['ada', true],
+    ])
     const expected = createLearner({ model })
     await lossesOf(expected, 'ada', 0, 5)
     for (const learner of [two, made()]) {
       expect((await learner.statistics('ada')).learned).toBe(5)
-      expectClose([await learner.loss({ user: 'ada', ...story(6) })], [await expected.loss({ user: 'ada', ...story(6) })])
+      expectClose(
+        [await learner.loss({ user: 'ada', ...story(6) })],
+        [await expected.loss({ user: 'ada', ...story(6) })],
+      )
     }
     expect((await two.feedback({ user: 'ada', turn, feedback: 'up' })).advantage).toBe(0.5)
     await two.close()
@@ -175,7 +249,8 @@ describe('many users', () => {
   it('are in memory by least recent use, and each comes back as it was left, in 8 bits', async () => {
     const learner = made({ limitBytes: 400_000, memory: { capacity: 1000 } })
     const users = Array.from({ length: 8 }, (_, i) => `user ${i}`)
-    for (const [i, user] of users.entries()) for (let turn = 0; turn < 2; turn++) await learner.learn({ user, ...story(i) })
+    for (const [i, user] of users.entries())
+      for (let turn = 0; turn < 2; turn++) await learner.learn({ user, ...story(i) })
     await learner.flush()
     expect((await store.users()).toSorted()).toEqual(users)
     const single = createLearner({ model })
@@ -183,7 +258,11 @@ describe('many users', () => {
       await lossesOf(single, user, i, i + 1)
       await lossesOf(single, user, i, i + 1)
       expect((await learner.statistics(user)).learned).toBe(2)
-      expect(Math.abs((await learner.loss({ user, ...story(i) })) - (await single.loss({ user, ...story(i) })))).toBeLessThan(0.02)
+      expect(
+        Math.abs(
+          (await learner.loss({ user, ...story(i) })) - (await single.loss({ user, ...story(i) })),
+        ),
+      ).toBeLessThan(0.02)
     }
     await learner.close()
   })
@@ -191,10 +270,14 @@ describe('many users', () => {
   it('may judge an answer after they left memory', async () => {
     const learner = made({ limitBytes: 0 })
     const kept = createLearner({ model })
-    const [{ turn }, same] = [await answer(learner, 'ada', 'A dog'), await answer(kept, 'ada', 'A dog')]
+    const [{ turn }, same] = [
+      await answer(learner, 'ada', 'A dog'),
+      await answer(kept, 'ada', 'A dog'),
+    ]
     await answer(learner, 'eve', 'A cat')
     const feedback = { feedback: 'up' as const, user: 'ada' }
-    const [got, expected] = [await learner.feedback({ ...feedback, turn }), await kept.feedback({ ...feedback, turn: same.turn })]
+    const got = await learner.feedback({ ...feedback, turn })
+    const expected = await kept.feedback({ ...feedback, turn: same.turn })
     expectClose([got.surprise, got.advantage], [expected.surprise, expected.advantage], 4)
     await expect(learner.feedback({ ...feedback, turn })).rejects.toThrow(NotFoundError)
     await learner.close()
@@ -206,7 +289,9 @@ describe('many users', () => {
     const learner = made({ store: full, onProblem: (problem) => problems.push(problem) })
     await lossesOf(learner, 'ada', 0, 2)
     await expect(learner.flush()).rejects.toThrow(StorageError)
-    expect(problems.every(({ user, error }) => user === 'ada' && error instanceof StorageError)).toBe(true)
+    expect(
+      problems.every(({ user, error }) => user === 'ada' && error instanceof StorageError),
+    ).toBe(true)
     expect(problems.length).toBeGreaterThan(0)
     expect((await learner.statistics('ada')).learned).toBe(2)
   })
@@ -214,7 +299,9 @@ describe('many users', () => {
   it('with names like paths or of 10 MB harm nobody; forgetting removes everything', async () => {
     const learner = made()
     for (const user of ['../../etc', 'a/b', 'ada']) await lossesOf(learner, user, 0, 1)
-    await expect(learner.learn({ user: 'x'.repeat(10_000_000), ...story(0) })).rejects.toThrow(OptionError)
+    await expect(learner.learn({ user: 'x'.repeat(10_000_000), ...story(0) })).rejects.toThrow(
+      OptionError,
+    )
     await expect(learner.learn({ user: '', ...story(0) })).rejects.toThrow(OptionError)
     await learner.flush()
     expect((await store.users()).toSorted()).toEqual(['../../etc', 'a/b', 'ada'])
@@ -229,7 +316,8 @@ describe('many users', () => {
 
 describe('calls at the same time', () => {
   it('for one user are done one after the other, and answers are written meanwhile', async () => {
-    const [together, apart] = [made({ canaries }), createLearner({ model, canaries })]
+    const together = made({ canaries })
+    const apart = createLearner({ model, canaries })
     const calls = Array.from({ length: 5 }, (_, i) => together.learn({ user: 'ada', ...story(i) }))
     const answers = [answer(together, 'ada', 'A dog'), answer(together, 'eve', 'A dog')]
     const losses = (await Promise.all(calls)).flatMap((reading) => [...reading.losses])

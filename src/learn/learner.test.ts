@@ -11,7 +11,9 @@ afterAll(() => model.dispose())
 
 const fact = { prompt: 'The dog is called', completion: ' Bartholomew the Great.' }
 const logitsOf = async (learner: Learner, user: string): Promise<Float32Array> => {
-  const [[hidden]] = (await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [[Float32Array]]
+  const [[hidden]] = (await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [
+    [Float32Array],
+  ]
   return (await learner.student(user)).next(hidden)
 }
 
@@ -24,7 +26,10 @@ describe('learning completions', () => {
     const learner = createLearner({ model, ...tiers })
     const before = await learner.loss({ user: 'ada', ...fact })
     const losses: number[] = []
-    for (let i = 0; i < 6; i++) losses.push([...(await learner.learn({ user: 'ada', ...fact })).losses].reduce((a, b) => a + b))
+    for (let i = 0; i < 6; i++)
+      losses.push(
+        [...(await learner.learn({ user: 'ada', ...fact })).losses].reduce((a, b) => a + b),
+      )
     expect(losses[1]!).toBeLessThan(losses[0]!)
     expect(losses[5]!).toBeLessThan(losses[1]!)
     expect(await learner.loss({ user: 'ada', ...fact })).toBeLessThan(before - 0.5)
@@ -35,9 +40,22 @@ describe('learning completions', () => {
     const base = (await answer(learner, 'eve', fact.prompt)).end.text
     for (let i = 0; i < 8; i++) await learner.learn({ user: 'ada', ...fact })
     expect((await answer(learner, 'ada', fact.prompt)).end.text).toContain('Bartholomew')
-    expect((await answer(learner, 'ada', fact.prompt, { temperature: 0.7, seed: 3 })).end.text).toContain('Bart')
+    expect(
+      (await answer(learner, 'ada', fact.prompt, { temperature: 0.7, seed: 3 })).end.text,
+    ).toContain('Bart')
     expect((await answer(learner, 'eve', fact.prompt)).end.text).toBe(base)
-    const own = (await model.head().logits(f32([1, model.config.width], ((await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [[Float32Array]])[0][0]))).data // prettier-ignore
+    const own = (
+      await model
+        .head()
+        .logits(
+          f32(
+            [1, model.config.width],
+            (
+              (await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [[Float32Array]]
+            )[0][0],
+          ),
+        )
+    ).data
     expect(await logitsOf(learner, 'eve')).toEqual(own)
     expect((await learner.student('eve')).memory!.count).toBe(0)
     await learner.forget('ada')
@@ -46,7 +64,12 @@ describe('learning completions', () => {
 })
 
 /** Mean loss of the very tokens that were written. */
-async function lossOfTokens(learner: Learner, user: string, prompt: string, ids: readonly number[]): Promise<number> {
+async function lossOfTokens(
+  learner: Learner,
+  user: string,
+  prompt: string,
+  ids: readonly number[],
+): Promise<number> {
   const asked = model.encode(prompt)
   const at = [ids.map((_, t) => asked.length + t - 1)]
   const [rows] = await model.hidden([[...asked, ...ids]], { at })
@@ -60,34 +83,56 @@ describe('feedback', () => {
     for (const seed of [0, 1, 2]) {
       const learner = createLearner({ model, fast: { learningRate: 0.01 } })
       const changes: number[] = []
-      for (const [user, feedback] of [['glad', 'up'], ['sad', 'down']] as const) {
-        const { end, turn } = await answer(learner, user, 'Once upon a time', { temperature: 0.9, seed })
+      for (const [user, feedback] of [
+        ['glad', 'up'],
+        ['sad', 'down'],
+      ] as const) {
+        const { end, turn } = await answer(learner, user, 'Once upon a time', {
+          temperature: 0.9,
+          seed,
+        })
         const before = await lossOfTokens(learner, user, 'Once upon a time', end.ids)
-        expect((await learner.feedback({ user, turn, feedback })).advantage).toBe(feedback === 'up' ? 0.5 : -0.5)
+        expect((await learner.feedback({ user, turn, feedback })).advantage).toBe(
+          feedback === 'up' ? 0.5 : -0.5,
+        )
         changes.push((await lossOfTokens(learner, user, 'Once upon a time', end.ids)) - before)
       }
       expect(changes[0]!).toBeLessThan(0)
       expect(changes[1]!).toBeGreaterThan(0)
     }
-  }) // prettier-ignore
+  })
 
   it('for an answer that is not there, judged already or of another user is refused, and nothing is learned', async () => {
     const learner = createLearner({ model })
     const { turn } = await answer(learner, 'ada', 'A cat')
-    await expect(learner.feedback({ user: 'eve', turn, feedback: 'up' })).rejects.toThrow(NotFoundError)
-    await expect(learner.feedback({ user: 'ada', turn, quality: Number.NaN })).rejects.toThrow(OptionError)
+    await expect(learner.feedback({ user: 'eve', turn, feedback: 'up' })).rejects.toThrow(
+      NotFoundError,
+    )
+    await expect(learner.feedback({ user: 'ada', turn, quality: Number.NaN })).rejects.toThrow(
+      OptionError,
+    )
     expect((await learner.student('ada')).fast!.steps).toBe(0)
     await learner.feedback({ user: 'ada', turn, feedback: 'up' })
-    await expect(learner.feedback({ user: 'ada', turn, feedback: 'up' })).rejects.toThrow(NotFoundError)
+    await expect(learner.feedback({ user: 'ada', turn, feedback: 'up' })).rejects.toThrow(
+      NotFoundError,
+    )
     expect((await learner.student('ada')).fast!.steps).toBe(1)
   })
 })
 
 describe('consolidating', () => {
-  const canaries = [{ prompt: 'Once upon a time', completion: ' there was a little girl named Lily. She loved to play outside.' }]
+  const canaries = [
+    {
+      prompt: 'Once upon a time',
+      completion: ' there was a little girl named Lily. She loved to play outside.',
+    },
+  ]
 
   it('moves what was learned into the slow tier and empties the others; versions can be gone back to', async () => {
-    const learner = createLearner({ model, slow: { rank: 4, epochs: 30, learningRate: 5e-3, ewc: false } })
+    const learner = createLearner({
+      model,
+      slow: { rank: 4, epochs: 30, learningRate: 5e-3, ewc: false },
+    })
     const untaught = await learner.loss({ user: 'ada', ...fact })
     for (let i = 0; i < 6; i++) await learner.learn({ user: 'ada', ...fact })
     const verdict = await learner.consolidate('ada', { canaries, bound: 10 })
@@ -105,8 +150,16 @@ describe('consolidating', () => {
   })
 
   it('is rolled back where it hurts the canaries, and leaves everything as it was', async () => {
-    const learner = createLearner({ model, slow: { rank: 4, epochs: 20, learningRate: 0.05, ewc: false } })
-    for (let i = 0; i < 3; i++) await learner.learn({ user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ ZZZZ' })
+    const learner = createLearner({
+      model,
+      slow: { rank: 4, epochs: 20, learningRate: 0.05, ewc: false },
+    })
+    for (let i = 0; i < 3; i++)
+      await learner.learn({
+        user: 'mob',
+        prompt: 'Once upon a time',
+        completion: 'ZZZZ ZZZZ ZZZZ ZZZZ',
+      })
     const pairs = (await learner.student('mob')).memory!.count
     const verdict = await learner.consolidate('mob', { canaries })
     expect(verdict.kept).toBe(false)
@@ -118,7 +171,9 @@ describe('consolidating', () => {
   it('without anything learned, or within no bounds, is refused', async () => {
     const learner = createLearner({ model })
     await expect(learner.consolidate('ada')).rejects.toThrow(/nothing to consolidate/)
-    await expect(learner.consolidate('ada', { by: 'magic' as 'sum', bound: Number.NaN })).rejects.toThrow(/by is "magic".*bound is NaN/)
+    await expect(
+      learner.consolidate('ada', { by: 'magic' as 'sum', bound: Number.NaN }),
+    ).rejects.toThrow(/by is "magic".*bound is NaN/)
   })
 
   it('is judged by what is left of the gain', () => {
@@ -134,15 +189,30 @@ describe('what cannot be learned', () => {
   it('is refused with what is wrong, and nothing has changed', async () => {
     const learner = createLearner({ model })
     const learn = (turn: object) => learner.learn({ user: 'ada', ...fact, ...turn })
-    await expect(learn({ prompt: undefined, completion: 5 })).rejects.toThrow(/prompt is undefined.*completion is number/)
+    await expect(learn({ prompt: undefined, completion: 5 })).rejects.toThrow(
+      /prompt is undefined.*completion is number/,
+    )
     await expect(learn({ prompt: [] })).rejects.toThrow(/prompt is empty/)
-    await expect(learn({ prompt: [1, 99_999] })).rejects.toThrow(/99999 is outside of the vocabulary/)
+    await expect(learn({ prompt: [1, 99_999] })).rejects.toThrow(
+      /99999 is outside of the vocabulary/,
+    )
     await expect(learn({ prompt: 'x '.repeat(5000) })).rejects.toThrow(/context holds 512/)
     expect(await learner.statistics('ada')).toMatchObject({ learned: 0, pairs: 0, keptRows: 0 })
   })
   it('by options out of range, all named at once', () => {
     const made = (options: object) => () => createLearner({ model, ...options })
-    expect(made({ keptTurns: -1, keptRows: 0, keptVersions: 0.5, coldForm: 'f8', qualityRate: 'high', canaries: [{ prompt: 'x' }] })).toThrow(/keptTurns is -1.*keptRows is 0.*keptVersions is 0.5.*coldForm is "f8".*qualityRate is "high".*canaries\[0\]: completion is undefined/) // prettier-ignore
+    expect(
+      made({
+        keptTurns: -1,
+        keptRows: 0,
+        keptVersions: 0.5,
+        coldForm: 'f8',
+        qualityRate: 'high',
+        canaries: [{ prompt: 'x' }],
+      }),
+    ).toThrow(
+      /keptTurns is -1.*keptRows is 0.*keptVersions is 0.5.*coldForm is "f8".*qualityRate is "high".*canaries\[0\]: completion is undefined/,
+    )
     expect(made({ slow: { rank: 2 } })).toThrow(/rank is 2, expected 4 to 16/)
     expect(made({ fast: { rank: 17 } })).toThrow(/rank is 17/)
     expect(made({ memory: { capacity: 0 } })).toThrow(/capacity is 0/)

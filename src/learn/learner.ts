@@ -6,20 +6,56 @@ import { NotFoundError } from '../base/errors.ts'
 import type { GenerateEvent, Generation, Head, Prompt, PromptOptions } from '../runtime/index.ts'
 import { CanaryGuard } from './turns/canary-guard.ts'
 import { slowRank } from './slow/train-slow-tier.ts'
-import { bareStudent, type Consolidated, type ConsolidateUserOptions, consolidateUser } from './slow/consolidate-user.ts'
+import {
+  bareStudent,
+  type Consolidated,
+  type ConsolidateUserOptions,
+  consolidateUser,
+} from './slow/consolidate-user.ts'
 import { createDeepTiers, type DeepTiers } from './tiers/layer-tier-program.ts'
 import { type HeadErrors, headErrors } from './tiers/head-gradient.ts'
-import { checkLearnerOptions, type LearnerOptions, type ScheduledBy, scheduleOf } from './learner-options.ts'
+import {
+  checkLearnerOptions,
+  type LearnerOptions,
+  type ScheduledBy,
+  scheduleOf,
+} from './learner-options.ts'
 import { restoreUser, type StateOrigin, stateOfUser } from './users/user-codec.ts'
-import { clearTiers, type LearnerUser, newUser, type NumberedVersion, servedBy, switchTo, type Turn } from './user.ts'
+import {
+  clearTiers,
+  type LearnerUser,
+  newUser,
+  type NumberedVersion,
+  servedBy,
+  switchTo,
+  type Turn,
+} from './user.ts'
 import { LearnerUsers } from './users/user-registry.ts'
 import type { LearningSignal } from './turns/reward.ts'
-import { type LearnerWarning, statisticsOf, type UserStatistics, warningsFor } from './users/statistics.ts'
+import {
+  type LearnerWarning,
+  statisticsOf,
+  type UserStatistics,
+  warningsFor,
+} from './users/statistics.ts'
 import type { UserState } from './store/user-state.ts'
 import type { Reading, Sight, Student, StudentOptions } from './tiers/tier-stack.ts'
 import { isAtHead } from './tiers/tier-targets.ts'
-import { type FeedbackResult, learnFeedback, learnRight, type TeachingParts } from './turns/learn-turn.ts'
-import { type Asked, encoded, type Example, flat, keyLayer, lossOver, statesOf } from './turns/turns.ts'
+import {
+  type FeedbackResult,
+  learnFeedback,
+  learnRight,
+  type TeachingParts,
+} from './turns/learn-turn.ts'
+import {
+  type Asked,
+  encoded,
+  type Example,
+  flat,
+  keyLayer,
+  lossOver,
+  statesOf,
+} from './turns/turns.ts'
 
 export interface LearnedTurn extends Example {
   readonly user: string
@@ -30,9 +66,14 @@ export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly
 /** Calls for one user are done one after the other, for different users at the same time; answers are written while others learn. */
 export interface Learner {
   /** Answers as this user's model. The last event, 'turn-end', has the number that feedback names. */
-  generate(prompt: Prompt, options: PromptOptions & { readonly user: string }): AsyncGenerator<LearnerEvent, void>
+  generate(
+    prompt: Prompt,
+    options: PromptOptions & { readonly user: string },
+  ): AsyncGenerator<LearnerEvent, void>
   /** Learns from what an answer got. Throws NotFoundError for a turn that is no longer kept, OptionError for a signal out of range. */
-  feedback(signal: LearningSignal & { readonly user: string; readonly turn: number }): Promise<FeedbackResult>
+  feedback(
+    signal: LearningSignal & { readonly user: string; readonly turn: number },
+  ): Promise<FeedbackResult>
   /** Learns a completion that was right; returns the losses from before. */
   learn(turn: LearnedTurn): Promise<Reading>
   /** The loss of a completion as this user's model sees it, in nats a token; nothing is learned. */
@@ -101,11 +142,13 @@ class TieredLearner implements Learner {
     this.#errors = headErrors(this.#head, options.breadth)
     this.#schedule = scheduleOf(options)
     this.#deep = deepTiersOf(options)
-    this.#layer = this.#deep?.layer ?? (options.memory === false ? undefined : keyLayer(model.config))
+    this.#layer =
+      this.#deep?.layer ?? (options.memory === false ? undefined : keyLayer(model.config))
     this.#tiers = { ...options, ...(this.#deep && { fast: false }) }
     this.#made('') // checks the tiers' options
     this.#guard = new CanaryGuard({
-      ...{ model, options: guard },
+      model,
+      options: guard,
       canaries: () => canaries.map((canary) => encoded(model, canary)),
       bare: (version) => bareStudent({ head: this.#head, errors: this.#errors }, version),
       layer: this.#layer,
@@ -115,7 +158,9 @@ class TieredLearner implements Learner {
       wake: (name, state) => this.#wake(name, state),
       stateOf: (user) => stateOfUser(user, this.#origin!),
       replay: (user, { turn, signal }) =>
-        signal ? learnFeedback(user, turn, signal, this.#teaching) : learnRight(user, turn, this.#teaching),
+        signal
+          ? learnFeedback(user, turn, signal, this.#teaching)
+          : learnRight(user, turn, this.#teaching),
     })
     this.#teaching = {
       model,
@@ -128,37 +173,71 @@ class TieredLearner implements Learner {
     }
   }
 
-  async *generate(prompt: Prompt, { user: name, ...given }: PromptOptions & { readonly user: string }): AsyncGenerator<LearnerEvent, void> {
+  async *generate(
+    prompt: Prompt,
+    { user: name, ...given }: PromptOptions & { readonly user: string },
+  ): AsyncGenerator<LearnerEvent, void> {
     const user = await this.#users.live(name)
     const { model } = this.#options
     const seen: Seen[] = []
     const states: Float32Array[] = []
     const tap = this.#layer !== undefined && {
-      states: { layer: this.#layer, take: (_: number, part: Float32Array) => void states.push(part.slice()) },
+      states: {
+        layer: this.#layer,
+        take: (_: number, part: Float32Array) => void states.push(part.slice()),
+      },
     }
     const head = async (state: Float32Array): Promise<Float32Array> => {
       const hidden = state.slice()
-      const { logits, sight } = await user.student.answer(hidden, states.at(-1)?.slice(-hidden.length))
+      const { logits, sight } = await user.student.answer(
+        hidden,
+        states.at(-1)?.slice(-hidden.length),
+      )
       seen.push({ hidden, sight })
       return logits
     }
     const asked = model.encode(prompt, given.chat)
     const adapter = servedBy(user)
-    for await (const event of model.generate(asked, { ...given, ...(adapter && { adapter }), ...tap, head })) {
+    for await (const event of model.generate(asked, {
+      ...given,
+      ...(adapter && { adapter }),
+      ...tap,
+      head,
+    })) {
       yield event
       if (event.type !== 'generation-end') continue
       const answered = this.#answered(asked, event, seen, user.student)
-      const turn = { ...answered, adapter, ...(tap && { states: this.#statesOf(states, answered) }) }
-      yield { type: 'turn-end', turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)) }
+      const turn = {
+        ...answered,
+        adapter,
+        ...(tap && { states: this.#statesOf(states, answered) }),
+      }
+      yield {
+        type: 'turn-end',
+        turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)),
+      }
     }
   }
 
-  #answered(asked: readonly number[], { ids, reason }: Generation, seen: readonly Seen[], student: Student): Omit<Turn, 'adapter'> {
+  #answered(
+    asked: readonly number[],
+    { ids, reason }: Generation,
+    seen: readonly Seen[],
+    student: Student,
+  ): Omit<Turn, 'adapter'> {
     const eos = this.#options.model.base.tokenizer?.eosId
     const answer = [...ids, ...(reason === 'eos' && eos !== undefined ? [eos] : [])]
     const scored = seen.slice(0, answer.length)
-    const hidden = flat(scored.map((one) => one.hidden), this.#head.width) // prettier-ignore
-    return { ids: [...asked, ...answer], promptTokens: asked.length, hidden, sights: { student, seen: scored.map(({ sight }) => sight) } }
+    const hidden = flat(
+      scored.map((one) => one.hidden),
+      this.#head.width,
+    )
+    return {
+      ids: [...asked, ...answer],
+      promptTokens: asked.length,
+      hidden,
+      sights: { student, seen: scored.map(({ sight }) => sight) },
+    }
   }
 
   /** Those of the whole turn are for a tier on layers; a memory wants the answer's only. */
@@ -169,17 +248,31 @@ class TieredLearner implements Learner {
 
   #keepTurn(user: LearnerUser, turn: Turn): number {
     const number = user.count++
-    const [last, before] = [number - 1, user.turns.get(number - 1)]
-    if (before) user.turns.set(last, { ...before, sights: undefined, ...(this.#deep && { states: undefined }) })
+    const last = number - 1
+    const before = user.turns.get(number - 1)
+    if (before)
+      user.turns.set(last, {
+        ...before,
+        sights: undefined,
+        ...(this.#deep && { states: undefined }),
+      })
     user.turns.set(number, turn)
-    while (user.turns.size > (this.#options.keptTurns ?? 32)) user.turns.delete(user.turns.keys().next().value!)
+    while (user.turns.size > (this.#options.keptTurns ?? 32))
+      user.turns.delete(user.turns.keys().next().value!)
     return number
   }
 
-  async feedback({ user: name, turn: number, ...signal }: LearningSignal & { readonly user: string; readonly turn: number }) {
+  async feedback({
+    user: name,
+    turn: number,
+    ...signal
+  }: LearningSignal & { readonly user: string; readonly turn: number }) {
     const result = await this.#users.change(name, async (user) => {
       const turn = user.turns.get(number)
-      if (!turn) throw new NotFoundError(`Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`)
+      if (!turn)
+        throw new NotFoundError(
+          `Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`,
+        )
       const learned = await learnFeedback(user, turn, signal, this.#teaching)
       user.turns.delete(number) // an answer is judged once
       return learned
@@ -189,8 +282,14 @@ class TieredLearner implements Learner {
   }
 
   async learn(given: LearnedTurn): Promise<Reading> {
-    const turn: Turn = { ...encoded(this.#options.model, given), hidden: undefined, adapter: undefined }
-    const reading = await this.#users.change(given.user, (user) => learnRight(user, turn, this.#teaching))
+    const turn: Turn = {
+      ...encoded(this.#options.model, given),
+      hidden: undefined,
+      adapter: undefined,
+    }
+    const reading = await this.#users.change(given.user, (user) =>
+      learnRight(user, turn, this.#teaching),
+    )
     this.#followSchedule(given.user)
     return reading
   }
@@ -201,9 +300,14 @@ class TieredLearner implements Learner {
     return lossOver(model, [encoded(model, given)], user.student, servedBy(user), this.#layer)
   }
 
-  async consolidate(name: string, { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {}): Promise<Consolidated> {
+  async consolidate(
+    name: string,
+    { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {},
+  ): Promise<Consolidated> {
     const { model, slow, keptVersions = 4 } = this.#options
-    const watched = canaries ? canaries.map((canary) => encoded(model, canary)) : this.#guard.canaries
+    const watched = canaries
+      ? canaries.map((canary) => encoded(model, canary))
+      : this.#guard.canaries
     const parts = {
       model,
       head: this.#head,
@@ -232,8 +336,13 @@ class TieredLearner implements Learner {
     if (!this.#schedule || this.#scheduled.has(name)) return
     this.#scheduled.add(name)
     const { by } = this.#schedule
-    const done = this.due(name).then((isDue) => (isDue ? this.consolidate(name, { by: by! }) : undefined))
-    this.#users.watch(name, done.finally(() => this.#scheduled.delete(name))) // prettier-ignore
+    const done = this.due(name).then((isDue) =>
+      isDue ? this.consolidate(name, { by: by! }) : undefined,
+    )
+    this.#users.watch(
+      name,
+      done.finally(() => this.#scheduled.delete(name)),
+    )
   }
 
   async versions(name: string): Promise<readonly NumberedVersion[]> {
@@ -244,7 +353,10 @@ class TieredLearner implements Learner {
     return this.#users.change(name, async (user) => {
       const found = user.versions.find(({ number }) => number === version)
       const known = user.versions.map(({ number }) => number).join(', ')
-      if (!found) throw new NotFoundError(`There is no version ${version} of user ${JSON.stringify(name)}; there are ${known}.`)
+      if (!found)
+        throw new NotFoundError(
+          `There is no version ${version} of user ${JSON.stringify(name)}; there are ${known}.`,
+        )
       switchTo(user, found)
       clearTiers(user)
     })
@@ -280,7 +392,13 @@ class TieredLearner implements Learner {
   }
 
   #made(name: string): LearnerUser {
-    return newUser(name, { head: this.#head, errors: this.#errors, options: this.#tiers, deep: this.#deep, now: this.#now })
+    return newUser(name, {
+      head: this.#head,
+      errors: this.#errors,
+      options: this.#tiers,
+      deep: this.#deep,
+      now: this.#now,
+    })
   }
 
   /** What states belong to; the base is read once for it, and only where there is a store. */

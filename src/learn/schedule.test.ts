@@ -15,7 +15,8 @@ describe('the slow tier takes over', () => {
   it('every hour where there is a clock, after a turn that was learned', async () => {
     let time = 1e12
     const learner = createLearner({ model, now: () => time, slow: { rank: 4 } })
-    const byNumber = async () => (await learner.versions('ada')).map(({ number, by, time: at }) => [number, by, at])
+    const byNumber = async () =>
+      (await learner.versions('ada')).map(({ number, by, time: at }) => [number, by, at])
     await learner.learn({ user: 'ada', ...story(0) })
     time += hourMs - 1
     await learner.learn({ user: 'ada', ...story(1) })
@@ -26,7 +27,10 @@ describe('the slow tier takes over', () => {
     expect(await learner.due('ada')).toBe(true)
     await learner.learn({ user: 'ada', ...story(2) })
     await learner.flush()
-    expect(await byNumber()).toEqual([[0, 'start', 1e12], [1, 'sum', time]]) // prettier-ignore
+    expect(await byNumber()).toEqual([
+      [0, 'start', 1e12],
+      [1, 'sum', time],
+    ])
     expect((await learner.student('ada')).fast!.steps).toBe(0)
     time += 5 * hourMs
     expect(await learner.due('ada')).toBe(false) // nothing was learned since
@@ -57,8 +61,17 @@ describe('the slow tier takes over', () => {
 
   it('no more often where the gate says no; what fails is told, and learning goes on', async () => {
     const problems: PoolProblem[] = []
-    const options = { model, canaries, guard: { everyTurns: 1000 }, onProblem: (problem: PoolProblem) => void problems.push(problem) }
-    const mob = createLearner({ ...options, fast: { learningRate: 0.2, trust: 10 }, slow: { schedule: { everyTurns: 4 } } })
+    const options = {
+      model,
+      canaries,
+      guard: { everyTurns: 1000 },
+      onProblem: (problem: PoolProblem) => void problems.push(problem),
+    }
+    const mob = createLearner({
+      ...options,
+      fast: { learningRate: 0.2, trust: 10 },
+      slow: { schedule: { everyTurns: 4 } },
+    })
     const rubbish = { user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ ZZZZ' }
     for (let i = 0; i < 4; i++) await mob.learn(rubbish)
     await mob.flush()
@@ -66,11 +79,17 @@ describe('the slow tier takes over', () => {
     await mob.learn(rubbish)
     expect(await mob.due('mob')).toBe(false)
     expect(problems).toEqual([])
-    const broken = createLearner({ ...options, slow: { targets: ['nowhere'], schedule: { everyTurns: 1, by: 'training' } } })
+    const broken = createLearner({
+      ...options,
+      slow: { targets: ['nowhere'], schedule: { everyTurns: 1, by: 'training' } },
+    })
     await broken.learn({ user: 'ada', ...story(0) })
     await broken.learn({ user: 'ada', ...story(1) })
     await broken.flush()
-    expect(problems.map(({ user, error }) => [user, String(error)])[0]).toEqual(['ada', expect.stringMatching(/nowhere/)])
+    expect(problems.map(({ user, error }) => [user, String(error)])[0]).toEqual([
+      'ada',
+      expect.stringMatching(/nowhere/),
+    ])
     expect((await broken.statistics('ada')).learned).toBe(2)
   })
 

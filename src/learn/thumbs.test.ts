@@ -9,7 +9,11 @@ beforeAll(async () => {
 })
 afterAll(() => model.dispose())
 
-const judged = ['Once upon a time, there was a', 'In a small house there lived a', 'There was once a']
+const judged = [
+  'Once upon a time, there was a',
+  'In a small house there lived a',
+  'There was once a',
+]
 const unseen = ['One day, a', 'On Sunday a']
 const likes = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(text)
 
@@ -25,11 +29,19 @@ async function margin(learner: Learner, user: string): Promise<number> {
 
 function shuffled<Value>(values: readonly Value[], seed: number): Value[] {
   const { uniform } = random(seed)
-  return values.map((value) => ({ value, at: uniform() })).toSorted((a, b) => a.at - b.at).map(({ value }) => value) // prettier-ignore
+  return values
+    .map((value) => ({ value, at: uniform() }))
+    .toSorted((a, b) => a.at - b.at)
+    .map(({ value }) => value)
 }
 
 /** Answers and verdicts, the user's own unless others are given. Returns the user's own. */
-async function talk(learner: Learner, user: string, seed: number, verdicts?: readonly boolean[]): Promise<boolean[]> {
+async function talk(
+  learner: Learner,
+  user: string,
+  seed: number,
+  verdicts?: readonly boolean[],
+): Promise<boolean[]> {
   const own: boolean[] = []
   for (let i = 0; i < 48; i++) {
     const { end, turn } = await answer(learner, user, judged[i % judged.length]!, {
@@ -56,7 +68,8 @@ describe('thumbs and nothing else', () => {
         const before = await margin(learner, 'nobody')
         const verdicts = await talk(learner, 'ada', seed)
         await talk(learner, 'control', seed, shuffled(verdicts, seed))
-        const [honest, control] = [(await margin(learner, 'ada')) - before, (await margin(learner, 'control')) - before]
+        const honest = (await margin(learner, 'ada')) - before
+        const control = (await margin(learner, 'control')) - before
         gains.push(honest - control)
         expect(honest).toBeGreaterThan(0)
       }

@@ -110,7 +110,10 @@ export interface UserParts {
   readonly now: () => number
 }
 
-export function newUser(name: string, { head, errors, options, deep, now }: UserParts): LearnerUser {
+export function newUser(
+  name: string,
+  { head, errors, options, deep, now }: UserParts,
+): LearnerUser {
   const slow = slowHead(head, errors)
   const time = now()
   return {
@@ -123,17 +126,24 @@ export function newUser(name: string, { head, errors, options, deep, now }: User
     turns: new Map(),
     rows: [],
     versions: [{ number: 0, by: 'start', time, adapter: undefined, ewc: undefined }],
-    ...{ current: 0, count: 0, learned: 0, consolidated: { time, learned: 0 } },
+    current: 0,
+    count: 0,
+    learned: 0,
+    consolidated: { time, learned: 0 },
     guard: { trust: 1, rollbacks: 0, checkedAt: 0, lookAt: 0, worst: 0 },
-    ...{ good: undefined, unsaved: [], snapshot: 0 },
+    good: undefined,
+    unsaved: [],
+    snapshot: 0,
   }
 }
 
-export const versionOf = ({ versions, current }: LearnerUser): NumberedVersion => versions.find(({ number }) => number === current)!
+export const versionOf = ({ versions, current }: LearnerUser): NumberedVersion =>
+  versions.find(({ number }) => number === current)!
 export const adapterOf = (user: LearnerUser): Adapter | undefined => versionOf(user).adapter
 
 /** Who answers for a user: one object as long as nothing is learned on layers. */
-export const servedBy = (user: LearnerUser): Expert | undefined => (user.deep ? expertOf(user.deep, adapterOf(user)) : adapterOf(user))
+export const servedBy = (user: LearnerUser): Expert | undefined =>
+  user.deep ? expertOf(user.deep, adapterOf(user)) : adapterOf(user)
 
 /** Empties what learns from turn to turn; the slow tier stays. */
 export function clearTiers({ student, deep }: Pick<LearnerUser, 'student' | 'deep'>): void {
@@ -149,7 +159,13 @@ export function switchTo(user: LearnerUser, version: NumberedVersion): void {
 }
 
 /** Adds a version and answers with it; of the older ones `kept` stay, and the first. */
-export function addVersion(user: LearnerUser, version: SlowVersion, by: 'training' | 'sum', time: number, kept: number): void {
+export function addVersion(
+  user: LearnerUser,
+  version: SlowVersion,
+  by: 'training' | 'sum',
+  time: number,
+  kept: number,
+): void {
   const number = 1 + Math.max(...user.versions.map((known) => known.number))
   const added = { ...version, number, by, time }
   const older = user.versions.slice(1)
@@ -157,7 +173,9 @@ export function addVersion(user: LearnerUser, version: SlowVersion, by: 'trainin
   switchTo(user, added)
 }
 
-const tensorBytes = (tensors: Iterable<{ readonly data: { readonly byteLength: number } }>): number => {
+const tensorBytes = (
+  tensors: Iterable<{ readonly data: { readonly byteLength: number } }>,
+): number => {
   let sum = 0
   for (const { data } of tensors) sum += data.byteLength
   return sum
@@ -165,12 +183,18 @@ const tensorBytes = (tensors: Iterable<{ readonly data: { readonly byteLength: n
 
 /** Bytes that a user takes in memory, nearly: without the objects around the numbers. */
 export function userBytes({ student, deep, turns, rows, versions, good }: LearnerUser): number {
-  const fast = tensorBytes([student.fast, deep].flatMap((tier) => [...(tier?.tensors().values() ?? [])]))
+  const fast = tensorBytes(
+    [student.fast, deep].flatMap((tier) => [...(tier?.tensors().values() ?? [])]),
+  )
   const memory = student.memory?.sizeBytes ?? 0
   let sum = fast + memory + (good ? fast / 3 + memory : 0)
   for (const { ids } of rows) sum += 8 * ids.length
   for (const { ids, hidden, states } of turns.values())
-    sum += 8 * ids.length + (hidden?.byteLength ?? 0) + (states?.keys?.byteLength ?? 0) + (states?.states?.states.data.byteLength ?? 0)
+    sum +=
+      8 * ids.length +
+      (hidden?.byteLength ?? 0) +
+      (states?.keys?.byteLength ?? 0) +
+      (states?.states?.states.data.byteLength ?? 0)
   for (const { adapter, ewc, head } of versions) {
     sum += tensorBytes(adapter?.tensors.values() ?? []) + tensorBytes(head ? [head.A, head.B] : [])
     for (const module of ewc?.modules.values() ?? []) sum += tensorBytes(Object.values(module))

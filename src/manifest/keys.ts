@@ -1,7 +1,17 @@
 // The keys of a manifest as tables: what each may hold, and a sentence that editors show. Rows of other tables (kinds, schedules, optimisers,
 // formats, metrics) are handed in, so that a new one is known here without a change.
 
-import { either, type Field, type Fields, flag, listOf, oneOf, positiveInteger, text, withoutOptions } from '../base/schema.ts'
+import {
+  either,
+  type Field,
+  type Fields,
+  flag,
+  listOf,
+  oneOf,
+  positiveInteger,
+  text,
+  withoutOptions,
+} from '../base/schema.ts'
 
 /** A key's value, and what it is for. */
 export interface Key {
@@ -34,13 +44,18 @@ export interface ManifestTables {
 }
 
 /** A field from a test of its own. */
-export const fieldOf = <Value>(expected: string, schema: Field['schema'], is: (value: unknown) => boolean): Field<Value> => ({
+export const fieldOf = <Value>(
+  expected: string,
+  schema: Field['schema'],
+  is: (value: unknown) => boolean,
+): Field<Value> => ({
   expected,
   schema,
   is: (value): value is Value => is(value),
 })
 
-const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+const isNumber = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isFinite(value)
 
 const heldShare = fieldOf<number>(
   'a share above 0 and below 1',
@@ -59,7 +74,11 @@ const filled = fieldOf<string>(
 )
 const some = <Value>(each: Field<Value>): Field<readonly Value[]> => {
   const list = listOf(each)
-  return fieldOf(`${list.expected}, at least one`, { ...list.schema, minItems: 1 }, (value) => list.is(value) && value.length > 0)
+  return fieldOf(
+    `${list.expected}, at least one`,
+    { ...list.schema, minItems: 1 },
+    (value) => list.is(value) && value.length > 0,
+  )
 }
 const files = fieldOf<string | readonly string[]>(
   'a path, or a list of paths',
@@ -68,22 +87,43 @@ const files = fieldOf<string | readonly string[]>(
 )
 
 export const topKeys = (tables: ManifestTables): Keys => ({
-  base: { field: filled, about: 'the base model: a catalogue name, hf:owner/name, a folder or a .gguf file' },
-  out: { field: filled, about: "the expert's folder; beside the manifest and named like it unless given" },
-  from: { field: filled, about: 'the folder of an expert to go on from, in place of a fresh one; relative to the manifest' },
+  base: {
+    field: filled,
+    about: 'the base model: a catalogue name, hf:owner/name, a folder or a .gguf file',
+  },
+  out: {
+    field: filled,
+    about: "the expert's folder; beside the manifest and named like it unless given",
+  },
+  from: {
+    field: filled,
+    about:
+      'the folder of an expert to go on from, in place of a fresh one; relative to the manifest',
+  },
   targets: {
     field: fieldOf(
       `${tables.targets.join(', ')}, a list of names, or a regular expression over module paths`,
-      { anyOf: [{ enum: tables.targets }, { type: 'string' }, { type: 'array', items: { type: 'string' }, minItems: 1 }] },
+      {
+        anyOf: [
+          { enum: tables.targets },
+          { type: 'string' },
+          { type: 'array', items: { type: 'string' }, minItems: 1 },
+        ],
+      },
       files.is,
     ),
     about: 'which layers the adapter hits; all-linear for most kinds unless given',
   },
   checkpointing: {
     field: either(flag, positiveInteger),
-    about: 'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
+    about:
+      'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
   },
-  reference: { field: filled, about: 'for losses over pairs: the folder of an expert to compare with, in place of the bare base' },
+  reference: {
+    field: filled,
+    about:
+      'for losses over pairs: the folder of an expert to compare with, in place of the bare base',
+  },
   ...tables.settings.top,
 })
 
@@ -101,22 +141,45 @@ const weights = fieldOf<Readonly<Record<string, number>>>(
 /** Who is imitated, for the loss 'distillation'. */
 export const teacherKeys: Keys = {
   adapter: { field: filled, about: 'the folder of an expert; relative to the manifest' },
-  mixture: { field: weights, about: 'several experts with their weights, mixed as they are served' },
-  model: { field: filled, about: 'another model of the same vocabulary; the base itself unless given' },
+  mixture: {
+    field: weights,
+    about: 'several experts with their weights, mixed as they are served',
+  },
+  model: {
+    field: filled,
+    about: 'another model of the same vocabulary; the base itself unless given',
+  },
 }
 
 /** What earlier tasks need is kept: elastic weight consolidation. */
 export const ewcKeys = ({ ewc }: ManifestTables): Keys => ({
   ...ewc,
-  from: { field: filled, about: 'the folder with what earlier tasks left (ewc.safetensors); that of the expert gone on from unless given' },
+  from: {
+    field: filled,
+    about:
+      'the folder with what earlier tasks left (ewc.safetensors); that of the expert gone on from unless given',
+  },
 })
 
 export const dataKeys = ({ formats }: ManifestTables): Keys => ({
-  files: { field: files, about: 'JSONL files, one or a list; relative to the manifest', required: true },
-  format: { field: oneOf(...formats), about: 'the form of the rows; found out from the first row unless given' },
+  files: {
+    field: files,
+    about: 'JSONL files, one or a list; relative to the manifest',
+    required: true,
+  },
+  format: {
+    field: oneOf(...formats),
+    about: 'the form of the rows; found out from the first row unless given',
+  },
   system: { field: text, about: 'system message for rows that have none; the expert remembers it' },
-  validation: { field: either(heldShare, files), about: 'rows to validate on: a share of the data such as 0.1, or files of their own' },
-  labels: { field: some(filled), about: 'all the answers there are, for rows that are labelled: any other answer is an error' },
+  validation: {
+    field: either(heldShare, files),
+    about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
+  },
+  labels: {
+    field: some(filled),
+    about: 'all the answers there are, for rows that are labelled: any other answer is an error',
+  },
 })
 
 export const batchKeys = ({ settings }: ManifestTables): Keys => ({
@@ -127,12 +190,21 @@ export const batchKeys = ({ settings }: ManifestTables): Keys => ({
 
 export const scheduleKeys = ({ settings }: ManifestTables): Keys => ({
   ...settings.schedule,
-  validateEverySteps: { field: positiveInteger, about: 'steps between validations; at the end of each epoch unless given' },
-  saveEverySteps: { field: positiveInteger, about: 'steps between checkpoints to go on from; 25 unless given' },
+  validateEverySteps: {
+    field: positiveInteger,
+    about: 'steps between validations; at the end of each epoch unless given',
+  },
+  saveEverySteps: {
+    field: positiveInteger,
+    about: 'steps between checkpoints to go on from; 25 unless given',
+  },
 })
 
 export const evaluationKeys = ({ metrics }: ManifestTables): Keys => ({
-  data: { field: files, about: 'rows to judge on after the training; the validation rows unless given' },
+  data: {
+    field: files,
+    about: 'rows to judge on after the training; the validation rows unless given',
+  },
   metrics: { field: some(oneOf(...metrics)), about: 'what is measured', required: true },
   rows: { field: positiveInteger, about: 'only the first rows' },
   newTokens: { field: positiveInteger, about: 'tokens of an answer at most; 96 unless given' },
@@ -142,5 +214,8 @@ export const evaluationKeys = ({ metrics }: ManifestTables): Keys => ({
 /** A kind's options; which modules it hits has a key of its own. */
 export const kindKeys = (options: Fields): Keys =>
   Object.fromEntries(
-    Object.entries(withoutOptions(options, 'targets', 'peft')).map(([name, field]) => [name, { field, about: field.expected }]),
+    Object.entries(withoutOptions(options, 'targets', 'peft')).map(([name, field]) => [
+      name,
+      { field, about: field.expected },
+    ]),
   )

@@ -39,7 +39,12 @@ export interface Manifest {
   /** What losses over pairs compare with, in place of the bare base. */
   readonly reference?: string
   /** Protection of earlier tasks. */
-  readonly ewc?: { readonly lambda?: number; readonly decay?: number; readonly sample?: number; readonly from?: string }
+  readonly ewc?: {
+    readonly lambda?: number
+    readonly decay?: number
+    readonly sample?: number
+    readonly from?: string
+  }
   readonly evaluation?: ManifestEvaluation
   readonly checkpointing?: boolean | number
   readonly seed?: number

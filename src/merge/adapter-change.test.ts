@@ -19,7 +19,12 @@ beforeAll(async () => {
 
 /** With numbers everywhere, as after training. */
 function trained(kind: string, options: Readonly<Record<string, unknown>> = {}): Adapter {
-  const adapter = createAdapter(kind, { targets: ['q_proj', 'down_proj'], ...options }, base.model, { seed: 1, weightOf: base.weightOf })
+  const adapter = createAdapter(
+    kind,
+    { targets: ['q_proj', 'down_proj'], ...options },
+    base.model,
+    { seed: 1, weightOf: base.weightOf },
+  )
   const { normal } = random(2)
   const specs = parametersOf(base.model, adapter)
   const tensors = [...adapter.tensors].map(([key, tensor]): [string, Tensor] => {
@@ -41,13 +46,19 @@ function dense(adapter: Adapter): Map<string, Float32Array> {
   return new Map(
     [...merged].flatMap(([name, { data }]) =>
       name.endsWith('.weight')
-        ? [[name.slice(0, -'.weight'.length), (data as Float32Array).map((value, i) => value - base.weightOf(name).data[i]!)]]
+        ? [
+            [
+              name.slice(0, -'.weight'.length),
+              (data as Float32Array).map((value, i) => value - base.weightOf(name).data[i]!),
+            ],
+          ]
         : [],
     ),
   )
 }
 const norm = (values: Float32Array): number => Math.hypot(...values)
-const apart = (one: Float32Array, two: Float32Array): number => norm(one.map((value, i) => value - two[i]!))
+const apart = (one: Float32Array, two: Float32Array): number =>
+  norm(one.map((value, i) => value - two[i]!))
 
 const kinds: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
   ['lora', { rank: 3, rankStabilized: true, rankPattern: { 'layers.1.self_attn.q_proj': 5 } }],
@@ -67,25 +78,37 @@ describe.each(kinds)('a %s %j', (kind, options) => {
     const changes = adapterChange(adapter, base)
     expect(changes.map(({ module }) => module.path).sort()).toEqual([...expected.keys()].sort())
     for (const { module, norm: got, whole } of changes) {
-      expect([module.path, got / norm(expected.get(module.path)!), whole]).toEqual([module.path, expect.closeTo(1, 3), true])
+      expect([module.path, got / norm(expected.get(module.path)!), whole]).toEqual([
+        module.path,
+        expect.closeTo(1, 3),
+        true,
+      ])
     }
   })
 
   it('lies as far from its rounded form as the two ΔW do', () => {
-    const [before, after] = [trained(kind, options), asStored(trained(kind, options), 'int8')]
-    const [one, two] = [dense(before), dense(after)]
+    const before = trained(kind, options)
+    const after = asStored(trained(kind, options), 'int8')
+    const one = dense(before)
+    const two = dense(after)
     const { overall, modules } = adapterError(before, after, base)
-    const [difference, size] = [Math.hypot(...[...one].map(([path, values]) => apart(values, two.get(path)!))), Math.hypot(...[...one.values()].map(norm))] // prettier-ignore
+    const difference = Math.hypot(
+      ...[...one].map(([path, values]) => apart(values, two.get(path)!)),
+    )
+    const size = Math.hypot(...[...one.values()].map(norm))
     expect(overall! - difference / size).toBeCloseTo(0, 4)
     for (const { module, error } of modules)
-      expect(error - apart(one.get(module.path)!, two.get(module.path)!) / norm(one.get(module.path)!)).toBeCloseTo(0, 4)
+      expect(
+        error - apart(one.get(module.path)!, two.get(module.path)!) / norm(one.get(module.path)!),
+      ).toBeCloseTo(0, 4)
   })
 
   it('tells by its tensors alone what it can, and nothing that is wrong', () => {
     const adapter = trained(kind, options)
     const known = new Map(adaptableModules(base.model).map((module) => [module.path, module]))
     for (const told of toldModules(adapter)) expect(known.get(told.path)).toEqual(told)
-    const [alone, whole] = [adapterChange(adapter), adapterChange(adapter, base)]
+    const alone = adapterChange(adapter)
+    const whole = adapterChange(adapter, base)
     const told = kindNamed(kind).sizes !== undefined
     expect(alone).toHaveLength(told ? whole.length : 0)
     for (const change of alone) {
@@ -98,14 +121,19 @@ describe.each(kinds)('a %s %j', (kind, options) => {
 
 it('counts an embedding as s·B·A too', () => {
   const adapter = trained('lora', { rank: 2, alpha: 6, targets: ['embed_tokens'] })
-  const [a, b] = ['A', 'B'].map((side) => adapter.tensors.get(`base_model.model.model.embed_tokens.lora_embedding_${side}`)!)
+  const [a, b] = ['A', 'B'].map((side) =>
+    adapter.tensors.get(`base_model.model.model.embed_tokens.lora_embedding_${side}`)!,
+  )
   const [[, rows], [width]] = [a!.shape, b!.shape] as [number[], number[]]
-  const [values, others] = [toFloat32(a!), toFloat32(b!)]
+  const values = toFloat32(a!)
+  const others = toFloat32(b!)
   const product = Float32Array.from({ length: width! * rows! }, (_, i) => {
-    const [out, row] = [Math.floor(i / rows!), i % rows!]
+    const out = Math.floor(i / rows!)
+    const row = i % rows!
     return 3 * (others[2 * out]! * values[row]! + others[2 * out + 1]! * values[rows! + row]!)
   })
-  for (const given of [undefined, base]) expect(adapterChange(adapter, given)[0]!.norm / norm(product)).toBeCloseTo(1, 5)
+  for (const given of [undefined, base])
+    expect(adapterChange(adapter, given)[0]!.norm / norm(product)).toBeCloseTo(1, 5)
 })
 
 describe('rounding', () => {
@@ -126,12 +154,18 @@ describe('rounding', () => {
 })
 
 it('has nothing to say of kinds without a weight, and refuses an adapter of another base', () => {
-  const prompt = createAdapter('prompt-tuning', {}, base.model, { seed: 1, weightOf: base.weightOf })
+  const prompt = createAdapter('prompt-tuning', {}, base.model, {
+    seed: 1,
+    weightOf: base.weightOf,
+  })
   expect(adapterChange(prompt)).toEqual([])
   expect(adapterError(prompt, prompt).overall).toBeUndefined()
   const adapter = trained('lora')
   const [[key]] = [...adapter.tensors] as [[string, Tensor]]
-  expect(() => adapterChange({ ...adapter, tensors: new Map([...adapter.tensors].filter(([name]) => name !== key)) }, base)).toThrow(
-    MismatchError,
-  )
+  expect(() =>
+    adapterChange(
+      { ...adapter, tensors: new Map([...adapter.tensors].filter(([name]) => name !== key)) },
+      base,
+    ),
+  ).toThrow(MismatchError)
 })

@@ -46,12 +46,17 @@ describe('a wrong recipe is refused', () => {
   })
   it('with everything that is wrong in one error', () => {
     const problems = ['density: got -1', 'rank: got 0', 'expected one for each', 'no option "t"']
-    for (const problem of problems) expect(() => merge(two, { method: 'ties', density: -1, rank: 0, weights: [], t: 1 })).toThrow(problem)
+    for (const problem of problems)
+      expect(() => merge(two, { method: 'ties', density: -1, rank: 0, weights: [], t: 1 })).toThrow(
+        problem,
+      )
   })
   it('for an empty list, and SLERP for any number but two', () => {
     expect(() => merge([], { method: 'average' })).toThrow('there is no adapter to merge')
     for (const adapters of [two.slice(1), [...two, two[0]!]])
-      expect(() => merge(adapters, { method: 'slerp' })).toThrow(`it is for 2 adapters, got ${adapters.length}`)
+      expect(() => merge(adapters, { method: 'slerp' })).toThrow(
+        `it is for 2 adapters, got ${adapters.length}`,
+      )
   })
 })
 
@@ -66,46 +71,83 @@ describe('adapters that do not fit are refused', () => {
     const downA = 'base_model.model.model.layers.0.mlp.down_proj.lora_A.weight'
     const adapters = [broken(two[0]!, queryB, NaN), broken(two[1]!, downA, -Infinity)]
     expect(failure(adapters, { method: 'average' })).toBeInstanceOf(NumericError)
-    for (const name of [`adapters[0] ${queryB}`, `adapters[1] ${downA}`]) expect(() => merge(adapters, { method: 'ties' })).toThrow(name)
+    for (const name of [`adapters[0] ${queryB}`, `adapters[1] ${downA}`])
+      expect(() => merge(adapters, { method: 'ties' })).toThrow(name)
   })
   it('for other shapes and other bases, all in one error', () => {
-    const other = { ...made({ seed: 3, shapes: { ...smallShapes, 'model.layers.0.self_attn.q_proj': [12, 8] } }), baseModel: 'large' }
+    const other = {
+      ...made({ seed: 3, shapes: { ...smallShapes, 'model.layers.0.self_attn.q_proj': [12, 8] } }),
+      baseModel: 'large',
+    }
     const odd = withTensor(two[1]!, queryB, f32([12, 2]))
-    const error = failure([{ ...two[0]!, baseModel: 'small' }, other, odd], { method: 'average' }) as MismatchError
+    const error = failure([{ ...two[0]!, baseModel: 'small' }, other, odd], {
+      method: 'average',
+    }) as MismatchError
     expect(error).toBeInstanceOf(MismatchError)
     expect(error.mismatches).toEqual([
       { name: 'adapters[1]: base model', got: '"large"', expected: '"small"' },
-      { name: 'adapters[1] model.layers.0.self_attn.q_proj', got: 'linear 8 → 12', expected: 'linear 9 → 12' },
+      {
+        name: 'adapters[1] model.layers.0.self_attn.q_proj',
+        got: 'linear 8 → 12',
+        expected: 'linear 9 → 12',
+      },
       { name: `adapters[2] ${queryB}`, got: '[12, 2]', expected: '[12, 3]' },
     ])
   })
   it('for bases of one name and different hashes, unless that is meant', () => {
-    const hashed = two.map((adapter, k) => ({ ...adapter, metadata: { graft_base_sha256: `hash-${k}` } }))
+    const hashed = two.map((adapter, k) => ({
+      ...adapter,
+      metadata: { graft_base_sha256: `hash-${k}` },
+    }))
     const error = failure(hashed, { method: 'average' }) as MismatchError
-    expect(error.mismatches).toEqual([{ name: 'adapters[1]: sha-256 of the base', got: '"hash-1"', expected: '"hash-0"' }])
-    expect(merge(hashed, { method: 'average' }, { anyBase: true }).tensors.size).toBe(merge(two, { method: 'average' }).tensors.size)
+    expect(error.mismatches).toEqual([
+      { name: 'adapters[1]: sha-256 of the base', got: '"hash-1"', expected: '"hash-0"' },
+    ])
+    expect(merge(hashed, { method: 'average' }, { anyBase: true }).tensors.size).toBe(
+      merge(two, { method: 'average' }).tensors.size,
+    )
   })
   it('for keys that no module takes, and tensors that are missing', () => {
     const extra = withTensor(two[0]!, 'base_model.model.lm_head.weight', f32([2]))
-    const lacking: Adapter = { ...two[1]!, tensors: new Map([...two[1]!.tensors].filter(([key]) => key !== queryB)) }
+    const lacking: Adapter = {
+      ...two[1]!,
+      tensors: new Map([...two[1]!.tensors].filter(([key]) => key !== queryB)),
+    }
     const error = failure([extra, lacking], { method: 'average' }) as MismatchError
-    expect(error.mismatches).toContainEqual({ name: 'adapters[0] base_model.model.lm_head.weight', got: '[2]', expected: 'no such tensor' })
-    expect(error.mismatches).toContainEqual({ name: `adapters[1] ${queryB}`, got: 'nothing', expected: '[0, 3]' })
+    expect(error.mismatches).toContainEqual({
+      name: 'adapters[0] base_model.model.lm_head.weight',
+      got: '[2]',
+      expected: 'no such tensor',
+    })
+    expect(error.mismatches).toContainEqual({
+      name: `adapters[1] ${queryB}`,
+      got: 'nothing',
+      expected: '[0, 3]',
+    })
   })
   it('for kinds whose sizes or changes need the base, saying what to pass', () => {
-    const scales = new Map([['base_model.model.model.layers.0.self_attn.q_proj.ia3_l', f32([12, 1])]])
-    expect(() => merge([{ ...reconfigured(two[0]!, {}), kind: 'ia3', tensors: scales }], { method: 'average' })).toThrow(
-      "pass the base's model",
-    )
+    const scales = new Map([
+      ['base_model.model.model.layers.0.self_attn.q_proj.ia3_l', f32([12, 1])],
+    ])
+    expect(() =>
+      merge([{ ...reconfigured(two[0]!, {}), kind: 'ia3', tensors: scales }], {
+        method: 'average',
+      }),
+    ).toThrow("pass the base's model")
   })
   it('by the methods on A and B apart for different ranks and trained biases', () => {
-    expect(() => merge([two[0]!, made({ seed: 5, rank: 2 })], { method: 'peft-linear' })).toThrow('needs equal ranks')
+    expect(() => merge([two[0]!, made({ seed: 5, rank: 2 })], { method: 'peft-linear' })).toThrow(
+      'needs equal ranks',
+    )
     const biased = reconfigured(two[0]!, { loraBias: true })
     expect(failure([biased], { method: 'peft-ties' })).toBeInstanceOf(UnsupportedError)
   })
 
   it('that save modules whole, which would be lost', () => {
-    const error = failure([two[0]!, reconfigured(two[1]!, { modulesToSave: ['norm', 'lm_head'] })], { method: 'ties' })
+    const error = failure(
+      [two[0]!, reconfigured(two[1]!, { modulesToSave: ['norm', 'lm_head'] })],
+      { method: 'ties' },
+    )
     expect(error).toBeInstanceOf(UnsupportedError)
     expect(String(error)).toContain('adapters[1] norm, adapters[1] lm_head')
   })
@@ -113,7 +155,9 @@ describe('adapters that do not fit are refused', () => {
     const activated = reconfigured(two[1]!, { invocationTokens: [5, 9] })
     for (const method of ['weighted', 'cat', 'peft-linear']) {
       expect(failure([two[0]!, activated], { method })).toBeInstanceOf(UnsupportedError)
-      expect(() => merge([two[0]!, activated], { method })).toThrow(/adapters\[1\] is activated by tokens/)
+      expect(() => merge([two[0]!, activated], { method })).toThrow(
+        /adapters\[1\] is activated by tokens/,
+      )
     }
   })
 })

@@ -6,13 +6,20 @@ import { OptionError } from '../base/errors.ts'
 import { compress } from './compress.ts'
 import { deltasOf, made, smallShapes } from './fixture.contract.ts'
 
-const sum = (values: Iterable<number>): number => [...values].reduce((total, value) => total + value, 0)
-const gapOf = (a: Float64Array, b: Float64Array): number => Math.sqrt(sum(a.map((value, i) => (value - b[i]!) ** 2)))
+const sum = (values: Iterable<number>): number =>
+  [...values].reduce((total, value) => total + value, 0)
+const gapOf = (a: Float64Array, b: Float64Array): number =>
+  Math.sqrt(sum(a.map((value, i) => (value - b[i]!) ** 2)))
 const norm = (values: Float64Array): number => Math.sqrt(sum(values.map((value) => value * value)))
 
 /** Singular values of each ΔW, by path. */
 const spectra = (adapter: ReturnType<typeof made>) =>
-  new Map([...deltasOf(adapter)].map(([path, delta]) => [path, svd(matrixOf(...(smallShapes[path] as [number, number]), delta)).values]))
+  new Map(
+    [...deltasOf(adapter)].map(([path, delta]) => [
+      path,
+      svd(matrixOf(...(smallShapes[path] as [number, number]), delta)).values,
+    ]),
+  )
 
 describe('compressing', () => {
   it('to the full rank is exact', () => {
@@ -21,26 +28,43 @@ describe('compressing', () => {
       const { adapter: same, modules, residual } = compress(adapter, { rank })
       expect(residual).toBeLessThan(1e-6)
       const got = deltasOf(same)
-      for (const [path, delta] of deltasOf(adapter)) expect(gapOf(got.get(path)!, delta) / norm(delta)).toBeLessThan(1e-6)
+      for (const [path, delta] of deltasOf(adapter))
+        expect(gapOf(got.get(path)!, delta) / norm(delta)).toBeLessThan(1e-6)
       expect(modules.map((report) => report.rank)).toEqual([4, 4])
     }
   })
   it('to a lower one loses the tail of the singular values, and nothing more', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 0, max: 1000 }), fc.integer({ min: 1, max: 4 }), (seed, rank) => {
-        const adapter = made({ seed, rank: 5 })
-        const { adapter: small, modules, residual } = compress(adapter, { rank })
-        const [got, values] = [deltasOf(small), spectra(adapter)]
-        let [lost, whole] = [0, 0]
-        for (const [path, delta] of deltasOf(adapter)) {
-          const tail = Math.sqrt(sum(values.get(path)!.subarray(rank).map((value) => value * value))) // prettier-ignore
-          expect(gapOf(got.get(path)!, delta)).toBeCloseTo(tail, 4)
-          expect(modules.find(({ module }) => module === path)!.residual).toBeCloseTo(tail / norm(delta), 5)
-          lost += tail ** 2
-          whole += norm(delta) ** 2
-        }
-        expect(residual).toBeCloseTo(Math.sqrt(lost / whole), 5)
-      }),
+      fc.property(
+        fc.integer({ min: 0, max: 1000 }),
+        fc.integer({ min: 1, max: 4 }),
+        (seed, rank) => {
+          const adapter = made({ seed, rank: 5 })
+          const { adapter: small, modules, residual } = compress(adapter, { rank })
+          const got = deltasOf(small)
+          const values = spectra(adapter)
+          let lost = 0
+          let whole = 0
+          for (const [path, delta] of deltasOf(adapter)) {
+            const tail = Math.sqrt(
+              sum(
+                values
+                  .get(path)!
+                  .subarray(rank)
+                  .map((value) => value * value),
+              ),
+            )
+            expect(gapOf(got.get(path)!, delta)).toBeCloseTo(tail, 4)
+            expect(modules.find(({ module }) => module === path)!.residual).toBeCloseTo(
+              tail / norm(delta),
+              5,
+            )
+            lost += tail ** 2
+            whole += norm(delta) ** 2
+          }
+          expect(residual).toBeCloseTo(Math.sqrt(lost / whole), 5)
+        },
+      ),
       { numRuns: 20 },
     )
   })

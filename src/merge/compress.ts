@@ -31,9 +31,11 @@ const gram = (m: Matrix): Matrix<Float64Array> => {
 
 /** ‖b·a‖² = Σ (bᵀ·b) ⊙ (a·aᵀ), without forming the product. */
 function squaredNormOf(b: Matrix, a: Matrix): number {
-  const [left, right] = [gram(b), gram(transpose(a))]
+  const left = gram(b)
+  const right = gram(transpose(a))
   let sum = 0
-  for (let i = 0; i < b.columns; i++) for (let j = 0; j < b.columns; j++) sum += at(left, i, j) * at(right, i, j)
+  for (let i = 0; i < b.columns; i++)
+    for (let j = 0; j < b.columns; j++) sum += at(left, i, j) * at(right, i, j)
   return sum
 }
 
@@ -43,13 +45,15 @@ function keptOf({ tensors }: Adapter, module: string): number {
   const [a, b] = tensor('lora_A.weight')
     ? [tensor('lora_A.weight')!, tensor('lora_B.weight')!]
     : [tensor('lora_embedding_A')!, tensor('lora_embedding_B')!]
-  const matrix = ({ shape, data }: typeof a): Matrix => matrixOf(shape[0]!, shape[1]!, data as Float32Array)
+  const matrix = ({ shape, data }: typeof a): Matrix =>
+    matrixOf(shape[0]!, shape[1]!, data as Float32Array)
   return squaredNormOf(matrix(b), matrix(a))
 }
 
 /** What is cut off is orthogonal to what is kept, so ‖ΔW‖² = ‖B·A‖² / (1 − residual²). */
 function wholeResidual(adapter: Adapter, modules: readonly ModuleReport[]): number {
-  let [lost, whole] = [0, 0]
+  let lost = 0
+  let whole = 0
   for (const { module, residual } of modules) {
     const kept = keptOf(adapter, module)
     const total = kept / (1 - Math.min(residual, 1 - 1e-12) ** 2)
@@ -64,10 +68,18 @@ function wholeResidual(adapter: Adapter, modules: readonly ModuleReport[]): numb
  * kinds whose ΔW has full rank, which need `base`). A rank that is not below the adapter's own loses nothing.
  * Throws OptionError where neither rank nor energy is given, and what merging throws.
  */
-export function compress(adapter: Adapter, { rank, energy, base, onModule }: CompressOptions): Compressed {
-  if (rank === undefined && energy === undefined) throw new OptionError('Compressing wants a rank or an energy to keep.')
+export function compress(
+  adapter: Adapter,
+  { rank, energy, base, onModule }: CompressOptions,
+): Compressed {
+  if (rank === undefined && energy === undefined)
+    throw new OptionError('Compressing wants a rank or an energy to keep.')
   const modules: ModuleReport[] = []
-  const recipe = { method: 'weighted', ...(rank === undefined ? {} : { rank }), ...(energy === undefined ? {} : { energy }) }
+  const recipe = {
+    method: 'weighted',
+    ...(rank === undefined ? {} : { rank }),
+    ...(energy === undefined ? {} : { energy }),
+  }
   const small = merge([adapter], recipe, {
     ...(base && { base }),
     onModule(report, done, count) {

@@ -14,7 +14,8 @@ import type { ModuleInfo } from '../graph/model-graph.ts'
 
 export interface Delta {
   /** ΔW = b·a, every scale folded in; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a: [R, in]. */
-  readonly factors: { readonly b: Matrix<Float32Array>; readonly a: Matrix<Float32Array> } | undefined
+  readonly factors:
+    { readonly b: Matrix<Float32Array>; readonly a: Matrix<Float32Array> } | undefined
   /** Writes rows first…first + count of ΔW [out, in]. */
   formRows(target: Float32Array, first: number, count: number): void
   /** The change of the bias, [out]. */
@@ -26,7 +27,11 @@ export interface Delta {
  * merged into the base's weight and compared. Throws UnsupportedError for kinds that change no weight, and the error of `base` where the
  * change depends on a base that was not given.
  */
-export function deltaOf({ kind, config, tensors }: Adapter, module: ModuleInfo, base: BaseValues): Delta {
+export function deltaOf(
+  { kind, config, tensors }: Adapter,
+  module: ModuleInfo,
+  base: BaseValues,
+): Delta {
   const row = kindNamed(kind)
   const at: ModuleTensors = {
     module,
@@ -43,9 +48,15 @@ export function deltaOf({ kind, config, tensors }: Adapter, module: ModuleInfo, 
   return fromMerge(row, config, at)
 }
 
-function factorsOf({ A, B }: ServingForm, { kind, inFeatures, outFeatures }: ModuleInfo): NonNullable<Delta['factors']> {
+function factorsOf(
+  { A, B }: ServingForm,
+  { kind, inFeatures, outFeatures }: ModuleInfo,
+): NonNullable<Delta['factors']> {
   const rank = B.shape[1]!
-  const a = kind === 'embedding' ? transpose(matrixOf(inFeatures, rank, A.data)) : matrixOf(rank, inFeatures, A.data)
+  const a =
+    kind === 'embedding'
+      ? transpose(matrixOf(inFeatures, rank, A.data))
+      : matrixOf(rank, inFeatures, A.data)
   return { b: matrixOf(outFeatures, rank, B.data), a }
 }
 
@@ -54,7 +65,8 @@ function fromFactors(form: ServingForm, module: ModuleInfo): Delta {
   const kernel = fastKernels().f32
   return {
     factors: { b, a },
-    formRows: (target, first, count) => multiply(matrixOf(count, a.columns, target), rowsOf(b, first, count), a, { kernel }),
+    formRows: (target, first, count) =>
+      multiply(matrixOf(count, a.columns, target), rowsOf(b, first, count), a, { kernel }),
     shift: form.shift?.data,
   }
 }
@@ -64,7 +76,8 @@ function fromScales(form: ServingForm, module: ModuleInfo, base: BaseValues): De
   const { inFeatures: columns, outFeatures } = module
   const weight = base('weight')
   const plain = fromFactors(form, module)
-  const [u, v] = [form.u?.data, form.v?.data]
+  const u = form.u?.data
+  const v = form.v?.data
   const shift = form.shift?.data.slice() ?? new Float32Array(outFeatures)
   if (module.bias && v) base('bias').forEach((value, i) => (shift[i]! += (v[i]! - 1) * value))
   return {
@@ -73,7 +86,8 @@ function fromScales(form: ServingForm, module: ModuleInfo, base: BaseValues): De
       plain.formRows(target, first, count)
       for (let row = 0; row < count; row++) {
         const scale = v?.[first + row] ?? 1
-        const [from, to] = [(first + row) * columns, row * columns]
+        const from = (first + row) * columns
+        const to = row * columns
         for (let i = 0; i < columns; i++) {
           const value = weight[from + i]!
           target[to + i] = scale * (value + target[to + i]!) * (u ? u[i]! : 1) - value
@@ -85,7 +99,10 @@ function fromScales(form: ServingForm, module: ModuleInfo, base: BaseValues): De
 }
 
 function fromMerge(row: AdapterKind, config: Adapter['config'], at: ModuleTensors): Delta {
-  if (!row.merge) throw new UnsupportedError(`${at.module.path}: a ${row.name} adapter changes no weight, so it cannot be merged.`)
+  if (!row.merge)
+    throw new UnsupportedError(
+      `${at.module.path}: a ${row.name} adapter changes no weight, so it cannot be merged.`,
+    )
   const { inFeatures, outFeatures, kind } = at.module
   const { weight, bias } = row.merge(config, at)
   const own = at.base('weight')
@@ -93,7 +110,8 @@ function fromMerge(row: AdapterKind, config: Adapter['config'], at: ModuleTensor
   const whole = kind === 'embedding' ? transposed(weight, inFeatures, outFeatures) : weight
   return {
     factors: undefined,
-    formRows: (target, first, count) => target.set(whole.subarray(first * inFeatures, (first + count) * inFeatures)),
-    shift: bias && bias.map((value, i) => value - at.base('bias')[i]!), // prettier-ignore
+    formRows: (target, first, count) =>
+      target.set(whole.subarray(first * inFeatures, (first + count) * inFeatures)),
+    shift: bias && bias.map((value, i) => value - at.base('bias')[i]!),
   }
 }

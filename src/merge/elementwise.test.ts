@@ -5,12 +5,14 @@ import { mergeMethods } from './method-table.ts'
 import { readRecipe } from './recipe.ts'
 import type { EntryMethod } from './method.ts'
 
-const [rows, columns] = [700, 300]
+const rows = 700
+const columns = 300
 const size = rows * columns
 
 /** A workspace that notes the length of every array it hands out. */
 function watched(): { work: Workspace; held(): number } {
-  const [own, lengths] = [workspace(), new Map<number, number>()]
+  const own = workspace()
+  const lengths = new Map<number, number>()
   return {
     work: {
       array(number, count) {
@@ -23,21 +25,27 @@ function watched(): { work: Workspace; held(): number } {
   }
 }
 
-const methods = [...mergeMethods.values()].filter((method): method is EntryMethod => method.space === 'entries')
+const methods = [...mergeMethods.values()].filter(
+  (method): method is EntryMethod => method.space === 'entries',
+)
 
 describe('forming entries', () => {
-  it.each(methods)('$name: holds fewer than three whole ΔW, however many adapters there are', (method) => {
-    const { work, held } = watched()
-    let formed = 0
-    const source: Delta['formRows'] = (target, first, count) => {
-      formed += count
-      for (let i = 0; i < count * columns; i++) target[i] = Math.sin((first * columns + i) * formed)
-    }
-    const sources = Array.from({ length: 6 }, () => source)
-    const recipe = readRecipe({ method: method.name }, method, sources.length)
-    const merged = mergeEntries(method, { name: 'm', sources, rows, columns }, recipe, work)
-    expect(merged.length).toBe(size)
-    // SCE keeps one number for every entry outside of the workspace.
-    expect(held() + (method.name === 'sce' ? size : 0)).toBeLessThan(3 * size)
-  })
+  it.each(methods)(
+    '$name: holds fewer than three whole ΔW, however many adapters there are',
+    (method) => {
+      const { work, held } = watched()
+      let formed = 0
+      const source: Delta['formRows'] = (target, first, count) => {
+        formed += count
+        for (let i = 0; i < count * columns; i++)
+          target[i] = Math.sin((first * columns + i) * formed)
+      }
+      const sources = Array.from({ length: 6 }, () => source)
+      const recipe = readRecipe({ method: method.name }, method, sources.length)
+      const merged = mergeEntries(method, { name: 'm', sources, rows, columns }, recipe, work)
+      expect(merged.length).toBe(size)
+      // SCE keeps one number for every entry outside of the workspace.
+      expect(held() + (method.name === 'sce' ? size : 0)).toBeLessThan(3 * size)
+    },
+  )
 })

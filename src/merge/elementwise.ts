@@ -42,7 +42,12 @@ export interface EntryMerge {
 }
 
 /** The merged ΔW, [rows, columns], in an array of the workspace. */
-export function mergeEntries(method: EntryMethod, merge: EntryMerge, recipe: ReadyRecipe, work: Workspace): Float32Array {
+export function mergeEntries(
+  method: EntryMethod,
+  merge: EntryMerge,
+  recipe: ReadyRecipe,
+  work: Workspace,
+): Float32Array {
   const { name, sources, rows, columns } = merge
   const size = rows * columns
   const whole = (number: number): Float32Array => work.array(number, size)
@@ -69,7 +74,8 @@ export function mergeEntries(method: EntryMethod, merge: EntryMerge, recipe: Rea
         visit(k, target)
       }
     },
-    blocks: (visit) => eachBlock(merge, (first, count) => visit(gather(first, count), first * columns)),
+    blocks: (visit) =>
+      eachBlock(merge, (first, count) => visit(gather(first, count), first * columns)),
   }
   const gather = (first: number, count: number): Float32Array[] =>
     sources.map((_, k) => {
@@ -80,11 +86,20 @@ export function mergeEntries(method: EntryMethod, merge: EntryMerge, recipe: Rea
     })
   const combine: CombineRows = method.prepare(entries)
   const out = whole(0)
-  eachBlock(merge, (first, count) => combine(gather(first, count), out.subarray(first * columns, (first + count) * columns), columns))
+  eachBlock(merge, (first, count) =>
+    combine(
+      gather(first, count),
+      out.subarray(first * columns, (first + count) * columns),
+      columns,
+    ),
+  )
   return out
 }
 
-function eachBlock({ rows, columns }: EntryMerge, visit: (first: number, count: number) => void): void {
+function eachBlock(
+  { rows, columns }: EntryMerge,
+  visit: (first: number, count: number) => void,
+): void {
   const step = Math.max(1, Math.floor(blockSize / columns))
   for (let first = 0; first < rows; first += step) visit(first, Math.min(step, rows - first))
 }

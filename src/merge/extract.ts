@@ -46,7 +46,11 @@ export interface Extracted {
  * The adapter that leads from `base` to `tuned`: of each target ΔW = W_tuned − W_base, cut to the best rank. Throws OptionError for wrong options and where no
  * target differs, one MismatchError with everything in which the two models are not of one form, NumericError for a weight that is NaN or infinite.
  */
-export async function extract(base: ComparedModel, tuned: ComparedModel, options: ExtractOptions): Promise<Extracted> {
+export async function extract(
+  base: ComparedModel,
+  tuned: ComparedModel,
+  options: ExtractOptions,
+): Promise<Extracted> {
   const { rank, energy, seed = 0, onModule } = options
   checkOptions(options)
   checkForms(base, tuned)
@@ -57,7 +61,14 @@ export async function extract(base: ComparedModel, tuned: ComparedModel, options
   for (const [name, module] of targets) {
     const delta = await difference(name, base, tuned)
     const { inFeatures, outFeatures, path } = module
-    const pair = delta && truncateDense(matrixOf(outFeatures, inFeatures, delta), { rank, energy, seed, kernel: fastKernels().f32 })
+    const pair =
+      delta &&
+      truncateDense(matrixOf(outFeatures, inFeatures, delta), {
+        rank,
+        energy,
+        seed,
+        kernel: fastKernels().f32,
+      })
     const report = { module: path, rank: pair?.b.columns ?? 0, residual: pair?.residual ?? 0 }
     onModule?.(report, ++done, targets.size)
     if (!pair) continue
@@ -66,62 +77,107 @@ export async function extract(base: ComparedModel, tuned: ComparedModel, options
   }
   const others = await differing(base, tuned, targets)
   if (merged.length === 0) throw nothingToExtract(base, tuned, targets.size, others)
-  return { adapter: adapterOfPairs(choiceOf(merged, base.graph), base.name, merged), modules, others }
+  return {
+    adapter: adapterOfPairs(choiceOf(merged, base.graph), base.name, merged),
+    modules,
+    others,
+  }
 }
 
 function checkOptions({ rank, energy }: ExtractOptions): void {
   const problems = [
     ...(rank === undefined && energy === undefined ? ['say the rank or the energy to keep'] : []),
-    ...(rank !== undefined && !(Number.isSafeInteger(rank) && rank >= 1) ? [`rank: got ${rank}, expected a whole number ≥ 1`] : []),
-    ...(energy !== undefined && !(energy > 0 && energy <= 1) ? [`energy: got ${energy}, expected above 0 and up to 1`] : []),
+    ...(rank !== undefined && !(Number.isSafeInteger(rank) && rank >= 1)
+      ? [`rank: got ${rank}, expected a whole number ≥ 1`]
+      : []),
+    ...(energy !== undefined && !(energy > 0 && energy <= 1)
+      ? [`energy: got ${energy}, expected above 0 and up to 1`]
+      : []),
   ]
   if (problems.length > 0) throw new OptionError(`Extract: ${problems.join('; ')}.`)
 }
 
 /** What is not part of the computation of logits, or may be larger in one of the two without changing them. */
-const unimportant: ReadonlySet<keyof ModelConfig> = new Set(['source', 'bosTokenId', 'eosTokenIds', 'padTokenId', 'maxPositions'])
+const unimportant: ReadonlySet<keyof ModelConfig> = new Set([
+  'source',
+  'bosTokenId',
+  'eosTokenIds',
+  'padTokenId',
+  'maxPositions',
+])
 
 function checkForms(base: ComparedModel, tuned: ComparedModel): void {
-  const [one, other] = [base.graph.config, tuned.graph.config]
+  const one = base.graph.config
+  const other = tuned.graph.config
   const keys = [...new Set([...Object.keys(one), ...Object.keys(other)])] as (keyof ModelConfig)[]
   const mismatches = keys.flatMap((key): Mismatch[] => {
-    const [expected, got] = [one[key], other[key]].map((value) => JSON.stringify(value) ?? 'nothing') as [string, string]
-    return unimportant.has(key) || got === expected ? [] : [{ name: `config ${key}`, got, expected }]
+    const [expected, got] = [one[key], other[key]].map(
+      (value) => JSON.stringify(value) ?? 'nothing',
+    ) as [string, string]
+    return unimportant.has(key) || got === expected
+      ? []
+      : [{ name: `config ${key}`, got, expected }]
   })
-  const [wanted, found] = [weightsOf(base.graph.blocks), weightsOf(tuned.graph.blocks)]
+  const wanted = weightsOf(base.graph.blocks)
+  const found = weightsOf(tuned.graph.blocks)
   for (const name of new Set([...wanted.keys(), ...found.keys()])) {
-    const [expected, got] = [wanted, found].map((shapes) => (shapes.has(name) ? describeShape(shapes.get(name)!) : 'no such tensor')) as [string, string] // prettier-ignore
+    const [expected, got] = [wanted, found].map((shapes) =>
+      shapes.has(name) ? describeShape(shapes.get(name)!) : 'no such tensor',
+    ) as [string, string]
     if (got !== expected) mismatches.push({ name, got, expected })
   }
   if (mismatches.length === 0) return
-  throw new MismatchError(`"${tuned.name}" is not of the form of "${base.name}"`, mismatches, 'Was it tuned from another base?')
+  throw new MismatchError(
+    `"${tuned.name}" is not of the form of "${base.name}"`,
+    mismatches,
+    'Was it tuned from another base?',
+  )
 }
 
 /** Target layers by the name of their weight. Throws OptionError for targets that hit nothing, UnsupportedError for what has no weight of its own. */
-function targetsOf(graph: ModelGraph, choice: ExtractOptions['targets'] = 'all-linear'): Map<string, ModuleInfo> {
+function targetsOf(
+  graph: ModelGraph,
+  choice: ExtractOptions['targets'] = 'all-linear',
+): Map<string, ModuleInfo> {
   const all = adaptableModules(graph)
-  const hit = new Set(targetModules({ targets: resolvePreset(choice, all), exclude: [], layersPattern: [] }, all).map(({ path }) => path))
+  const hit = new Set(
+    targetModules({ targets: resolvePreset(choice, all), exclude: [], layersPattern: [] }, all).map(
+      ({ path }) => path,
+    ),
+  )
   const layers = graph.blocks.flatMap((block) =>
-    layersOfBlock(block).map((layer) => ({ ...layer, weightName: block.prefix + layer.weight!.name })),
+    layersOfBlock(block).map((layer) => ({
+      ...layer,
+      weightName: block.prefix + layer.weight!.name,
+    })),
   )
   const targets = layers.filter(({ module }) => hit.has(module.path))
   const unfit = targets.flatMap(({ module, weightName }) => {
     if (module.kind !== 'linear') return [`${module.path} is an embedding`]
-    const shared = layers.find((other) => other.weightName === weightName && other.module.path !== module.path)
+    const shared = layers.find(
+      (other) => other.weightName === weightName && other.module.path !== module.path,
+    )
     return shared ? [`${module.path} shares its weight with ${shared.module.path}`] : []
   })
   if (unfit.length > 0)
-    throw new UnsupportedError(`Extract: only linear layers with a weight of their own: ${unfit.join(', ')}. Leave them out.`)
+    throw new UnsupportedError(
+      `Extract: only linear layers with a weight of their own: ${unfit.join(', ')}. Leave them out.`,
+    )
   return new Map(targets.map(({ module, weightName }) => [weightName, module]))
 }
 
-const readBoth = async (name: string, base: ComparedModel, tuned: ComparedModel): Promise<[F32Tensor, F32Tensor]> => [
-  await finiteOf(base, name),
-  await finiteOf(tuned, name),
-]
+const readBoth = async (
+  name: string,
+  base: ComparedModel,
+  tuned: ComparedModel,
+): Promise<[F32Tensor, F32Tensor]> => [await finiteOf(base, name), await finiteOf(tuned, name)]
 
 /** W_tuned − W_base; undefined where both are the same. */
-async function difference(name: string, base: ComparedModel, tuned: ComparedModel): Promise<Float32Array | undefined> {
+async function difference(
+  name: string,
+  base: ComparedModel,
+  tuned: ComparedModel,
+): Promise<Float32Array | undefined> {
   const [from, to] = await readBoth(name, base, tuned)
   const delta = new Float32Array(from.data.length)
   let any = false
@@ -137,7 +193,11 @@ async function finiteOf(model: ComparedModel, name: string): Promise<F32Tensor> 
 }
 
 /** Names of the weights outside of the targets that differ. */
-async function differing(base: ComparedModel, tuned: ComparedModel, targets: ReadonlyMap<string, unknown>): Promise<string[]> {
+async function differing(
+  base: ComparedModel,
+  tuned: ComparedModel,
+  targets: ReadonlyMap<string, unknown>,
+): Promise<string[]> {
   const names: string[] = []
   for (const name of weightsOf(base.graph.blocks).keys()) {
     if (!targets.has(name) && (await difference(name, base, tuned))) names.push(name)
@@ -145,9 +205,16 @@ async function differing(base: ComparedModel, tuned: ComparedModel, targets: Rea
   return names
 }
 
-function nothingToExtract(base: ComparedModel, tuned: ComparedModel, targets: number, others: readonly string[]): OptionError {
+function nothingToExtract(
+  base: ComparedModel,
+  tuned: ComparedModel,
+  targets: number,
+  others: readonly string[],
+): OptionError {
   const rest =
-    others.length > 0 ? ` Other weights differ: ${others.slice(0, 8).join(', ')} (${others.length}).` : ' All other weights are equal too.'
+    others.length > 0
+      ? ` Other weights differ: ${others.slice(0, 8).join(', ')} (${others.length}).`
+      : ' All other weights are equal too.'
   return new OptionError(
     `Extract: all ${targets} targets of "${tuned.name}" equal those of "${base.name}": there is no adapter between them.${rest}`,
   )
@@ -157,6 +224,8 @@ function nothingToExtract(base: ComparedModel, tuned: ComparedModel, targets: nu
 function choiceOf(merged: readonly MergedModule[], graph: ModelGraph) {
   const paths = merged.map(({ module }) => module.path)
   const names = moduleNames(merged.map(({ module }) => module))
-  const hit = adaptableModules(graph).filter(({ path }) => names.some((name) => path.endsWith(`.${name}`)))
+  const hit = adaptableModules(graph).filter(({ path }) =>
+    names.some((name) => path.endsWith(`.${name}`)),
+  )
   return { targets: hit.length === paths.length ? names : paths, exclude: [], layersPattern: [] }
 }

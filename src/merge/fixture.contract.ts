@@ -9,7 +9,10 @@ import { random } from '../base/random.ts'
 /** Paths with [out, in]. */
 export type Shapes = Readonly<Record<string, readonly [number, number]>>
 
-export const smallShapes: Shapes = { 'model.layers.0.self_attn.q_proj': [12, 9], 'model.layers.0.mlp.down_proj': [7, 14] }
+export const smallShapes: Shapes = {
+  'model.layers.0.self_attn.q_proj': [12, 9],
+  'model.layers.0.mlp.down_proj': [7, 14],
+}
 
 export interface MadeOptions {
   readonly seed: number
@@ -23,22 +26,41 @@ export function made({ seed, rank = 3, shapes = smallShapes, config = {} }: Made
   const { normal } = random(seed)
   const tensors = new Map<string, Tensor>()
   for (const [path, [rows, columns]] of Object.entries(shapes)) {
-    tensors.set(`base_model.model.${path}.lora_A.weight`, f32([rank, columns], Float32Array.from({ length: rank * columns }, normal)))
-    tensors.set(`base_model.model.${path}.lora_B.weight`, f32([rows, rank], Float32Array.from({ length: rows * rank }, normal)))
+    tensors.set(
+      `base_model.model.${path}.lora_A.weight`,
+      f32([rank, columns], Float32Array.from({ length: rank * columns }, normal)),
+    )
+    tensors.set(
+      `base_model.model.${path}.lora_B.weight`,
+      f32([rows, rank], Float32Array.from({ length: rows * rank }, normal)),
+    )
   }
   const targets = Object.keys(shapes).map((path) => path.slice(path.lastIndexOf('.') + 1))
-  return { kind: 'lora', config: kindNamed('lora').complete({ rank, alpha: 2 * rank, targets, ...config }), tensors }
+  return {
+    kind: 'lora',
+    config: kindNamed('lora').complete({ rank, alpha: 2 * rank, targets, ...config }),
+    tensors,
+  }
 }
 
 /** Changes what a configuration says, not its tensors. */
-export const reconfigured = (adapter: Adapter, config: Readonly<Record<string, unknown>>): Adapter => ({
+export const reconfigured = (
+  adapter: Adapter,
+  config: Readonly<Record<string, unknown>>,
+): Adapter => ({
   ...adapter,
   config: { ...adapter.config, ...config } as Adapter['config'],
 })
 
 /** A patternValue of its own, so that the expectation does not come from the code under test. */
-const patterned = (patterns: Readonly<Record<string, number>>, path: string, otherwise: number): number =>
-  Object.entries(patterns).find(([pattern]) => new RegExp(`(^|\\.)(${pattern})$`).test(path))?.[1] ?? otherwise
+const patterned = (
+  patterns: Readonly<Record<string, number>>,
+  path: string,
+  otherwise: number,
+): number =>
+  Object.entries(patterns).find(([pattern]) =>
+    new RegExp(`(^|\\.)(${pattern})$`).test(path),
+  )?.[1] ?? otherwise
 
 /** s·B·A of each module, by path, summed in double precision. */
 export function deltasOf({ config, tensors }: Adapter): Map<string, Float64Array> {
@@ -54,21 +76,35 @@ export function deltasOf({ config, tensors }: Adapter): Map<string, Float64Array
     const b = tensors.get(`base_model.model.${path}.lora_B.weight`)!
     const [rank, columns] = a.shape as [number, number]
     const scale = patterned(alphaPattern, path, alpha) / (rankStabilized ? Math.sqrt(rank) : rank)
-    deltas.set(path, productOf(b.data as Float32Array, a.data as Float32Array, b.shape[0]!, rank, columns, scale))
+    deltas.set(
+      path,
+      productOf(b.data as Float32Array, a.data as Float32Array, b.shape[0]!, rank, columns, scale),
+    )
   }
   return deltas
 }
 
-function productOf(b: Float32Array, a: Float32Array, rows: number, rank: number, columns: number, scale: number): Float64Array {
+function productOf(
+  b: Float32Array,
+  a: Float32Array,
+  rows: number,
+  rank: number,
+  columns: number,
+  scale: number,
+): Float64Array {
   return Float64Array.from({ length: rows * columns }, (_, i) => {
     let sum = 0
-    for (let r = 0; r < rank; r++) sum += b[Math.floor(i / columns) * rank + r]! * a[r * columns + (i % columns)]!
+    for (let r = 0; r < rank; r++)
+      sum += b[Math.floor(i / columns) * rank + r]! * a[r * columns + (i % columns)]!
     return scale * sum
   })
 }
 
 /** Σ w·ΔW by path; adapters that lack a module count as zero there. */
-export function sumOf(adapters: readonly Adapter[], weights: readonly number[]): Map<string, Float64Array> {
+export function sumOf(
+  adapters: readonly Adapter[],
+  weights: readonly number[],
+): Map<string, Float64Array> {
   const sums = new Map<string, Float64Array>()
   adapters.forEach((adapter, k) => {
     for (const [path, delta] of deltasOf(adapter)) {
@@ -82,7 +118,8 @@ export function sumOf(adapters: readonly Adapter[], weights: readonly number[]):
   return sums
 }
 
-export const norm = (values: ArrayLike<number>): number => Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0))
+export const norm = (values: ArrayLike<number>): number =>
+  Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0))
 
 /** ‖a − b‖ / ‖b‖ */
 export const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
@@ -95,5 +132,6 @@ export function expectClose(
   within: number,
 ): void {
   expect([...got.keys()].sort()).toEqual([...expected.keys()].sort())
-  for (const [path, values] of expected) expect(distance(got.get(path)!, values)).toBeLessThan(within)
+  for (const [path, values] of expected)
+    expect(distance(got.get(path)!, values)).toBeLessThan(within)
 }

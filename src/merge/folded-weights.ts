@@ -58,7 +58,8 @@ export function foldedWeights(
   const found = new Map<string, { fold: Fold; weight: number }[]>()
   for (const { adapter, weight } of parts)
     for (const fold of folds(graph, adapter))
-      for (const name of fold.writes) found.set(name, [...(found.get(name) ?? []), { fold, weight }])
+      for (const name of fold.writes)
+        found.set(name, [...(found.get(name) ?? []), { fold, weight }])
   const changes = new Map<string, Change>()
   for (const [name, own] of weights.tensors) {
     const of = found.get(name)
@@ -68,19 +69,28 @@ export function foldedWeights(
   return {
     ...weights,
     changing: new Set(changes.keys()),
-    tensors: new Map([...weights.tensors].map(([name, info]) => [name, changes.get(name)?.info ?? info])),
+    tensors: new Map(
+      [...weights.tensors].map(([name, info]) => [name, changes.get(name)?.info ?? info]),
+    ),
     async read(name) {
       const change = changes.get(name)
       if (!change) return weights.read(name)
       const exact = await exactly(name, change)
       const from = weights.tensors.get(name)!.dtype
       const to = change.info.dtype
-      if (!exact) return from === to ? weights.read(name) : encoded(name, finiteFloat32(name, await weights.read(name)), to)
+      if (!exact)
+        return from === to
+          ? weights.read(name)
+          : encoded(name, finiteFloat32(name, await weights.read(name)), to)
       if (!allFinite(exact.data))
-        throw new NumericError(`Tensor "${name}": the merged weight is beyond what f32 holds. Is a weight too large?`)
+        throw new NumericError(
+          `Tensor "${name}": the merged weight is beyond what f32 holds. Is a weight too large?`,
+        )
       const tensor = encoded(name, exact, to)
       const errors =
-        to === 'f32' ? { error: 0, errorOfChange: 0 } : errorsOf(toFloat32(tensor), exact.data, toFloat32(await weights.read(name)))
+        to === 'f32'
+          ? { error: 0, errorOfChange: 0 }
+          : errorsOf(toFloat32(tensor), exact.data, toFloat32(await weights.read(name)))
       onFold({ name, from, to, ...errors })
       return tensor
     },
@@ -93,7 +103,9 @@ function infoOf({ shape }: TensorInfo, wanted: DType): TensorInfo {
 }
 
 /** Gives a weight with its parts folded in, in f32; undefined where none of them changes it after all (a bias beside a changed weight). */
-function folder(weights: TensorStore): (name: string, change: Change) => Promise<F32Tensor | undefined> {
+function folder(
+  weights: TensorStore,
+): (name: string, change: Change) => Promise<F32Tensor | undefined> {
   // Weight and bias of a module come out of one fold and are mostly asked for one after the other.
   let last: { readonly fold: Fold; readonly merged: ReadonlyMap<string, F32Tensor> } | undefined
   const mergedBy = async (fold: Fold): Promise<ReadonlyMap<string, F32Tensor>> => {
@@ -114,14 +126,21 @@ function folder(weights: TensorStore): (name: string, change: Change) => Promise
       const base = finiteFloat32(name, await weights.read(name))
       sum ??= f32(base.shape, base.data.slice())
       assertInternal(sum.data.length === one.data.length, `${name} has two sizes`)
-      for (let i = 0; i < sum.data.length; i++) sum.data[i]! += weight * (one.data[i]! - base.data[i]!)
+      for (let i = 0; i < sum.data.length; i++)
+        sum.data[i]! += weight * (one.data[i]! - base.data[i]!)
     }
     return sum
   }
 }
 
-function errorsOf(given: Float32Array, exact: Float32Array, base: Float32Array): Pick<FoldedTensor, 'error' | 'errorOfChange'> {
-  let [lost, size, change] = [0, 0, 0]
+function errorsOf(
+  given: Float32Array,
+  exact: Float32Array,
+  base: Float32Array,
+): Pick<FoldedTensor, 'error' | 'errorOfChange'> {
+  let lost = 0
+  let size = 0
+  let change = 0
   for (let i = 0; i < exact.length; i++) {
     lost += (given[i]! - exact[i]!) ** 2
     size += exact[i]! ** 2

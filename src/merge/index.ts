@@ -1,6 +1,12 @@
 // What users of merging call.
 
-export { adapterChange, adapterError, type AdapterError, type ModuleChange, type ModuleError } from './adapter-change.ts'
+export {
+  adapterChange,
+  adapterError,
+  type AdapterError,
+  type ModuleChange,
+  type ModuleError,
+} from './adapter-change.ts'
 export { compress, type Compressed, type CompressOptions } from './compress.ts'
 export { extract, type ComparedModel, type Extracted, type ExtractOptions } from './extract.ts'
 export { isRequantised, type FoldedTensor, type FoldPart } from './folded-weights.ts'

@@ -7,11 +7,27 @@ import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { type GgufFile, openGguf } from '../formats/gguf/reader.ts'
 import { ggufCopy, type GgufChange } from '../formats/gguf/copy.ts'
-import { architectureOf, type GgufPlace, ggufPlaces, huggingFaceToGguf } from '../formats/gguf/names.ts'
+import {
+  architectureOf,
+  type GgufPlace,
+  ggufPlaces,
+  huggingFaceToGguf,
+} from '../formats/gguf/names.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
 import type { BaseModel, BaseModelSource } from '../graph/base-model.ts'
-import { folderText, ggufText, writeHuggingFaceFolder, type FloatChoice } from '../graph/hugging-face-folder.ts'
-import { foldedWeights, ownType, type FoldedTensor, type FoldOptions, type FoldPart } from './folded-weights.ts'
+import {
+  folderText,
+  ggufText,
+  writeHuggingFaceFolder,
+  type FloatChoice,
+} from '../graph/hugging-face-folder.ts'
+import {
+  foldedWeights,
+  ownType,
+  type FoldedTensor,
+  type FoldOptions,
+  type FoldPart,
+} from './folded-weights.ts'
 import { merge, type MergeOptions } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
 import { methodNamed, readRecipe } from './recipe.ts'
@@ -54,16 +70,27 @@ export interface IntoBaseResult {
 /** Whether a recipe is a sum with one coefficient for each adapter, uncut. Such a sum is folded exactly, whatever the kinds. */
 export function isPlainSum(recipe: MergeRecipe): boolean {
   const method = methodNamed(recipe.method)
-  return method.space === 'sum' && method.uniform && recipe.rank === undefined && recipe.energy === undefined
+  return (
+    method.space === 'sum' &&
+    method.uniform &&
+    recipe.rank === undefined &&
+    recipe.energy === undefined
+  )
 }
 
 /** What to fold for a recipe: the adapters themselves for a plain sum, else the one LoRA that they are merged into. Throws what `merge` throws. */
-export function foldParts(adapters: readonly Adapter[], recipe: MergeRecipe, options: MergeOptions = {}): FoldPart[] {
+export function foldParts(
+  adapters: readonly Adapter[],
+  recipe: MergeRecipe,
+  options: MergeOptions = {},
+): FoldPart[] {
   const method = methodNamed(recipe.method)
   const ready = readRecipe(recipe, method, adapters.length)
-  if (!isPlainSum(recipe) || method.space !== 'sum') return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
+  if (!isPlainSum(recipe) || method.space !== 'sum')
+    return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
   const mismatches = options.anyBase ? [] : baseMismatches(adapters)
-  if (mismatches.length > 0) throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
+  if (mismatches.length > 0)
+    throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
   const weights = method.coefficients({ weights: ready.weights, recipe: ready, inner: () => 0 })
   return adapters.map((adapter, k) => ({ adapter, weight: weights[k]! }))
 }
@@ -91,7 +118,11 @@ export async function mergeIntoBase(
 }
 
 /** The base with the adapters in its weights, to read or to run; untied where that is needed. Throws what `foldedWeights` throws. */
-export function foldedBase(base: GraphAndWeights, parts: readonly FoldPart[], options: FoldOptions = {}) {
+export function foldedBase(
+  base: GraphAndWeights,
+  parts: readonly FoldPart[],
+  options: FoldOptions = {},
+) {
   const adapters = parts.map(({ adapter }) => adapter)
   for (const adapter of adapters) checkAdapter(adapter, base.graph)
   const apart = untied(base)
@@ -106,12 +137,17 @@ function checkForm(source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions
     )
   }
   if (ggufName === undefined && dtype === 'q8_0')
-    throw new OptionError('dtype: a model folder holds f32, f16 or bf16, got q8_0; blocks are for GGUF files.')
+    throw new OptionError(
+      'dtype: a model folder holds f32, f16 or bf16, got q8_0; blocks are for GGUF files.',
+    )
 }
 
 const typesFor =
   (source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions) =>
-  (name: string, info: { readonly dtype: DType; readonly shape: readonly number[]; readonly sizeBytes: number }): DType =>
+  (
+    name: string,
+    info: { readonly dtype: DType; readonly shape: readonly number[]; readonly sizeBytes: number },
+  ): DType =>
     dtype ?? (ggufName === undefined && 'gguf' in source ? 'f32' : ownType(name, info))
 
 async function intoFolder(
@@ -122,10 +158,16 @@ async function intoFolder(
   own: Untied | undefined,
   { dtype, onTensor }: IntoBaseOptions,
 ) {
-  const text = 'gguf' in source ? await ggufText(await openGguf(source.gguf)) : await folderText(source.folder, base.config.source)
+  const text =
+    'gguf' in source
+      ? await ggufText(await openGguf(source.gguf))
+      : await folderText(source.folder, base.config.source)
   const config = own ? { ...text.config, tie_word_embeddings: false } : text.config
   const type = (dtype as FloatChoice | undefined) ?? ('gguf' in source ? 'f32' : undefined)
-  const written = await writeHuggingFaceFolder(sink, { ...text, config }, weights, { dtype: type, ...(onTensor && { onTensor }) })
+  const written = await writeHuggingFaceFolder(sink, { ...text, config }, weights, {
+    dtype: type,
+    ...(onTensor && { onTensor }),
+  })
   return { format: 'safetensors' as const, ...written }
 }
 
@@ -139,7 +181,8 @@ async function intoGguf(
   const file = await openGguf((source as Extract<BaseModelSource, { gguf: unknown }>).gguf)
   const changes = changesFor(file, weights, own)
   const count = file.tensors.size + (own ? 1 : 0)
-  let [done, sizeBytes] = [0, 0]
+  let done = 0
+  let sizeBytes = 0
   const chunks = ggufCopy(file, changes, (name, bytes) => {
     sizeBytes += bytes
     onTensor?.(name, ++done, count)
@@ -156,13 +199,19 @@ function changesFor(
 ): Map<string, GgufChange> {
   const places = ggufPlaces(file)
   const placeOf = (name: string): Pick<GgufPlace, 'ggmlName' | 'arrange'> =>
-    places.get(name) ?? { ggmlName: huggingFaceToGguf(name, architectureOf(file).name)!, arrange: (tensor) => tensor }
+    places.get(name) ?? {
+      ggmlName: huggingFaceToGguf(name, architectureOf(file).name)!,
+      arrange: (tensor) => tensor,
+    }
   const names = new Set([...weights.changing, ...(own ? [own.head] : [])])
   return new Map(
     [...names].map((name) => {
       const { dtype, shape } = weights.tensors.get(name)!
       const { ggmlName, arrange } = placeOf(name)
-      return [ggmlName, { dtype, shape, read: async () => arrange(await weights.read(name)) }] as const
+      return [
+        ggmlName,
+        { dtype, shape, read: async () => arrange(await weights.read(name)) },
+      ] as const
     }),
   )
 }

@@ -13,14 +13,23 @@ let adapters: Map<string, Adapter>
 beforeAll(async () => {
   base = await storiesBase()
   adapters = new Map(
-    await Promise.all(kinds.map(async (name) => [name, await loadAdapter(folderAt(new URL(`${name}/`, parity)))] as const)),
+    await Promise.all(
+      kinds.map(
+        async (name) => [name, await loadAdapter(folderAt(new URL(`${name}/`, parity)))] as const,
+      ),
+    ),
   )
 })
 
 /** By weight name: what the adapter adds to the base. */
 function changes(adapter: Adapter): Map<string, Float64Array> {
   const merged = [...mergedWeights(base.model, adapter, base.weightOf)]
-  return new Map(merged.map(([name, { data }]) => [name, Float64Array.from(data, (value, i) => value - base.weightOf(name).data[i]!)]))
+  return new Map(
+    merged.map(([name, { data }]) => [
+      name,
+      Float64Array.from(data, (value, i) => value - base.weightOf(name).data[i]!),
+    ]),
+  )
 }
 
 describe('sources', () => {
@@ -28,26 +37,45 @@ describe('sources', () => {
     const adapter = adapters.get(name)!
     const merged = merge([adapter], { method: 'weighted' }, { base })
     expect(merged.kind).toBe('lora')
-    const [got, expected] = [changes(merged), changes(adapter)]
+    const got = changes(merged)
+    const expected = changes(adapter)
     expect([...got.keys()].sort()).toEqual([...expected.keys()].sort())
     // Differences of weights carry the rounding of the weights themselves, about 1e-7 of W where ΔW is 1e-2 of it.
-    for (const [weight, values] of expected) expect(distance(got.get(weight)!, values)).toBeLessThan(1e-4)
+    for (const [weight, values] of expected)
+      expect(distance(got.get(weight)!, values)).toBeLessThan(1e-4)
   })
   it('of different kinds add up', () => {
-    const [dora, lokr, lora] = [adapters.get('dora_r6')!, adapters.get('lokr')!, adapters.get('lora_all_rs')!]
-    const got = changes(merge([dora, lokr, lora], { method: 'weighted', weights: [1, 0.5, -2] }, { base }))
+    const dora = adapters.get('dora_r6')!
+    const lokr = adapters.get('lokr')!
+    const lora = adapters.get('lora_all_rs')!
+    const got = changes(
+      merge([dora, lokr, lora], { method: 'weighted', weights: [1, 0.5, -2] }, { base }),
+    )
     const parts = [dora, lokr, lora].map(changes)
     for (const [weight, values] of got) {
-      const expected = values.map((_, i) => (parts[0]!.get(weight)?.[i] ?? 0) + 0.5 * (parts[1]!.get(weight)?.[i] ?? 0) - 2 * (parts[2]!.get(weight)?.[i] ?? 0)) // prettier-ignore
+      const expected = values.map(
+        (_, i) =>
+          (parts[0]!.get(weight)?.[i] ?? 0) +
+          0.5 * (parts[1]!.get(weight)?.[i] ?? 0) -
+          2 * (parts[2]!.get(weight)?.[i] ?? 0),
+      )
       expect(distance(values, expected)).toBeLessThan(1e-4)
     }
   })
   it('are merged by entries too, cut to the largest rank among those that have one', () => {
-    const merged = merge([adapters.get('dora_r6')!, adapters.get('lora_all_rs')!], { method: 'ties' }, { base })
+    const merged = merge(
+      [adapters.get('dora_r6')!, adapters.get('lora_all_rs')!],
+      { method: 'ties' },
+      { base },
+    )
     expect(Math.max(...[...merged.tensors.values()].map(({ shape }) => Math.min(...shape)))).toBe(4)
-    expect(() => merge([adapters.get('dora_r6')!], { method: 'ties' }, { base })).toThrow('say the rank or the energy')
+    expect(() => merge([adapters.get('dora_r6')!], { method: 'ties' }, { base })).toThrow(
+      'say the rank or the energy',
+    )
   })
   it('need their base where the change depends on it', () => {
-    expect(() => merge([adapters.get('dora_r6')!], { method: 'average' })).toThrow("pass the base's model and weightOf")
+    expect(() => merge([adapters.get('dora_r6')!], { method: 'average' })).toThrow(
+      "pass the base's model and weightOf",
+    )
   })
 })

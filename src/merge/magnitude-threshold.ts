@@ -3,10 +3,12 @@
 const magnitudeBits = 0x7fffffff
 
 /** A float array's bits. */
-export const bitsOf = (values: Float32Array): Int32Array => new Int32Array(values.buffer, values.byteOffset, values.length)
+export const bitsOf = (values: Float32Array): Int32Array =>
+  new Int32Array(values.buffer, values.byteOffset, values.length)
 
 /** The magnitude that bits stand for. */
-export const magnitudeOf = (bits: number): number => new Float32Array(Int32Array.of(bits).buffer)[0]!
+export const magnitudeOf = (bits: number): number =>
+  new Float32Array(Int32Array.of(bits).buffer)[0]!
 
 let upper = new Uint32Array(0)
 let lower = new Uint32Array(0)
@@ -17,7 +19,10 @@ let lower = new Uint32Array(0)
  */
 export function thresholdBits(values: Float32Array, k: number): number {
   const bits = bitsOf(values)
-  if (upper.length === 0) [upper, lower] = [new Uint32Array(1 << 15), new Uint32Array(1 << 16)]
+  if (upper.length === 0) {
+    upper = new Uint32Array(1 << 15)
+    lower = new Uint32Array(1 << 16)
+  }
   upper.fill(0)
   for (let i = 0; i < bits.length; i++) upper[(bits[i]! & magnitudeBits) >>> 16]!++
   const [high, above] = fromTheTop(upper, k)
@@ -41,7 +46,8 @@ function fromTheTop(counts: Uint32Array, k: number): [bin: number, above: number
 }
 
 /** How many of `size` entries a density keeps: at least one. */
-export const keptCount = (size: number, density: number): number => Math.max(1, Math.floor(density * size))
+export const keptCount = (size: number, density: number): number =>
+  Math.max(1, Math.floor(density * size))
 
 /** Threshold for keeping a share of the entries; 0 keeps all. */
 export const densityThreshold = (values: Float32Array, density: number): number =>
@@ -51,11 +57,13 @@ export const densityThreshold = (values: Float32Array, density: number): number 
 export function trimBelow(values: Float32Array, threshold: number): void {
   const bits = bitsOf(values)
   // threshold − 1 − magnitude is negative exactly where the entry stays; its sign bit spread is the mask.
-  for (let i = 0; i < bits.length; i++) bits[i] = bits[i]! & ((threshold - 1 - (bits[i]! & magnitudeBits)) >> 31)
+  for (let i = 0; i < bits.length; i++)
+    bits[i] = bits[i]! & ((threshold - 1 - (bits[i]! & magnitudeBits)) >> 31)
 }
 
 /** Sets entries from the threshold on to zero. */
 export function trimFrom(values: Float32Array, threshold: number): void {
   const bits = bitsOf(values)
-  for (let i = 0; i < bits.length; i++) bits[i] = bits[i]! & (((bits[i]! & magnitudeBits) - threshold) >> 31)
+  for (let i = 0; i < bits.length; i++)
+    bits[i] = bits[i]! & (((bits[i]! & magnitudeBits) - threshold) >> 31)
 }

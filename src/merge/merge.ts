@@ -11,7 +11,13 @@ import { deltaOf } from './delta.ts'
 import { workspace } from './elementwise.ts'
 import { mergedAdapter, type MergedModule } from './merged-adapter.ts'
 import type { FactorMethod, MergeMethod, MergeRecipe, ReadyRecipe } from './method.ts'
-import { mergeByEntries, mergeFactors, mergeSum, type MergedPair, type OwnFactors } from './module-merge.ts'
+import {
+  mergeByEntries,
+  mergeFactors,
+  mergeSum,
+  type MergedPair,
+  type OwnFactors,
+} from './module-merge.ts'
 import { methodNamed, readRecipe } from './recipe.ts'
 import { sourcesOf, type MergeBase, type SourceModule } from './sources.ts'
 
@@ -38,7 +44,11 @@ export interface MergeOptions {
  * Throws OptionError for a recipe that is wrong in any way, MismatchError for adapters that do not fit one base, NumericError for NaN or infinity,
  * UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
  */
-export function merge(adapters: readonly Adapter[], recipe: MergeRecipe, { base, anyBase, onModule }: MergeOptions = {}): Adapter {
+export function merge(
+  adapters: readonly Adapter[],
+  recipe: MergeRecipe,
+  { base, anyBase, onModule }: MergeOptions = {},
+): Adapter {
   const method = methodNamed(recipe.method)
   const ready = readRecipe(recipe, method, adapters.length)
   if (method.space === 'factors') checkPlain(adapters, method)
@@ -46,7 +56,11 @@ export function merge(adapters: readonly Adapter[], recipe: MergeRecipe, { base,
   const work = workspace()
   const merged = sources.map((source, i): MergedModule => {
     const pair = mergeModule(method, adapters, source, ready, i, work)
-    onModule?.({ module: source.module.path, rank: pair.b.columns, residual: pair.residual }, i + 1, sources.length)
+    onModule?.(
+      { module: source.module.path, rank: pair.b.columns, residual: pair.residual },
+      i + 1,
+      sources.length,
+    )
     return { module: source.module, pair }
   })
   return mergedAdapter(adapters, merged)
@@ -64,12 +78,16 @@ function mergeModule(
     const own = adapters.map((adapter, k) => (touched[k] ? ownFactors(adapter, module) : undefined))
     return mergeFactors(method, module, own, recipe, recipe.seed + 2 * index)
   }
-  const deltas = adapters.map((adapter, k) => (touched[k] ? deltaOf(adapter, module, base) : undefined))
+  const deltas = adapters.map((adapter, k) =>
+    touched[k] ? deltaOf(adapter, module, base) : undefined,
+  )
   const input = { module, deltas, recipe, work }
   if (method.space === 'sum') return mergeSum(method, input)
   const thin = deltas.some((delta) => delta?.factors)
   if (!thin && recipe.rank === undefined && recipe.energy === undefined)
-    throw new OptionError(`Merge by ${method.name}: ${module.path} changes by matrices of full rank; say the rank or the energy to keep.`)
+    throw new OptionError(
+      `Merge by ${method.name}: ${module.path} changes by matrices of full rank; say the rank or the energy to keep.`,
+    )
   return mergeByEntries(method, input)
 }
 
@@ -80,12 +98,19 @@ function checkPlain(adapters: readonly Adapter[], { name }: FactorMethod): void 
     const { bias, loraBias } = config as LoraConfig
     return bias !== 'none' || loraBias ? [`adapters[${k}] has trained biases`] : []
   })
-  if (problems.length > 0) throw new UnsupportedError(`${name} merges A and B of plain LoRA adapters: ${problems.join(', ')}.`)
+  if (problems.length > 0)
+    throw new UnsupportedError(
+      `${name} merges A and B of plain LoRA adapters: ${problems.join(', ')}.`,
+    )
 }
 
 function ownFactors({ config, tensors }: Adapter, module: ModuleInfo): OwnFactors {
   const { rank, scale } = rankAndScale(config as LoraConfig, module)
-  const [a, b] = module.kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight']
-  const values = (name: string): Float32Array => toFloat32(tensors.get(peftKey(`${module.path}.${name}`))!)
+  const [a, b] =
+    module.kind === 'embedding'
+      ? ['lora_embedding_A', 'lora_embedding_B']
+      : ['lora_A.weight', 'lora_B.weight']
+  const values = (name: string): Float32Array =>
+    toFloat32(tensors.get(peftKey(`${module.path}.${name}`))!)
   return { a: values(a), b: values(b), rank, scale }
 }

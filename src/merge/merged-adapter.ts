@@ -15,21 +15,39 @@ export interface MergedModule {
 }
 
 /** The adapter of a merge: its targets and its base are those of its sources. */
-export function mergedAdapter(adapters: readonly Adapter[], merged: readonly MergedModule[]): Adapter {
+export function mergedAdapter(
+  adapters: readonly Adapter[],
+  merged: readonly MergedModule[],
+): Adapter {
   const paths = merged.map(({ module }) => module.path)
-  return adapterOfPairs(targetsOf(adapters, paths), adapters.find((adapter) => adapter.baseModel)?.baseModel, merged)
+  return adapterOfPairs(
+    targetsOf(adapters, paths),
+    adapters.find((adapter) => adapter.baseModel)?.baseModel,
+    merged,
+  )
 }
 
 /** A LoRA of scale 1 with these factors; `choice` must hit exactly their modules. */
-export function adapterOfPairs(choice: Choice, baseModel: string | undefined, merged: readonly MergedModule[]): Adapter {
+export function adapterOfPairs(
+  choice: Choice,
+  baseModel: string | undefined,
+  merged: readonly MergedModule[],
+): Adapter {
   const shifted = merged.some(({ pair }) => pair.shift)
   const tensors = new Map<string, Tensor>(merged.flatMap((item) => tensorsOf(item, shifted)))
   const ranks = merged.map(({ pair }) => Math.max(1, pair.b.columns))
   const rank = mostFrequent(ranks)
-  const patterns = Object.fromEntries(merged.flatMap(({ module }, i) => (ranks[i] === rank ? [] : [[escaped(module.path), ranks[i]!]])))
+  const patterns = Object.fromEntries(
+    merged.flatMap(({ module }, i) =>
+      ranks[i] === rank ? [] : [[escaped(module.path), ranks[i]!]],
+    ),
+  )
   const config = kindNamed('lora').complete({
     ...choice,
-    ...{ rank, alpha: rank, rankPattern: patterns, alphaPattern: patterns },
+    rank,
+    alpha: rank,
+    rankPattern: patterns,
+    alphaPattern: patterns,
     ...(shifted ? { loraBias: true } : {}),
   })
   return { kind: 'lora', config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
@@ -39,8 +57,14 @@ export function adapterOfPairs(choice: Choice, baseModel: string | undefined, me
 function tensorsOf({ module, pair }: MergedModule, shifted: boolean): [string, Tensor][] {
   const { inFeatures, outFeatures, path, kind } = module
   const rank = Math.max(1, pair.b.columns)
-  const [a, b] = kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight']
-  const keyed = (name: string, tensor: Tensor): [string, Tensor] => [peftKey(`${path}.${name}`), tensor]
+  const [a, b] =
+    kind === 'embedding'
+      ? ['lora_embedding_A', 'lora_embedding_B']
+      : ['lora_A.weight', 'lora_B.weight']
+  const keyed = (name: string, tensor: Tensor): [string, Tensor] => [
+    peftKey(`${path}.${name}`),
+    tensor,
+  ]
   return [
     keyed(a, f32([rank, inFeatures], pair.a.rows > 0 ? pair.a.data : undefined)),
     keyed(b, f32([outFeatures, rank], pair.b.columns > 0 ? pair.b.data : undefined)),
@@ -69,7 +93,14 @@ function targetsOf(adapters: readonly Adapter[], paths: readonly string[]): Choi
   const choices = adapters.map(({ config }) => choiceOf(config))
   const [first] = choices
   if (choices.every((choice) => JSON.stringify(choice) === JSON.stringify(first))) return first!
-  const plain = choices.every(({ targets, exclude, layers }) => Array.isArray(targets) && exclude.length === 0 && !layers?.length)
+  const plain = choices.every(
+    ({ targets, exclude, layers }) =>
+      Array.isArray(targets) && exclude.length === 0 && !layers?.length,
+  )
   if (!plain) return { targets: paths, exclude: [], layersPattern: [] }
-  return { targets: [...new Set(choices.flatMap(({ targets }) => targets))], exclude: [], layersPattern: [] }
+  return {
+    targets: [...new Set(choices.flatMap(({ targets }) => targets))],
+    exclude: [],
+    layersPattern: [],
+  }
 }

@@ -5,7 +5,13 @@ import { breadcrumbs } from './methods/breadcrumbs.ts'
 import { dareLinear, dareTies } from './methods/dare.ts'
 import { della } from './methods/della.ts'
 import { magnitudePrune } from './methods/magnitude-prune.ts'
-import { peftDareLinear, peftDareTies, peftLinear, peftMagnitudePrune, peftTies } from './methods/peft.ts'
+import {
+  peftDareLinear,
+  peftDareTies,
+  peftLinear,
+  peftMagnitudePrune,
+  peftTies,
+} from './methods/peft.ts'
 import { peftTiesSvd } from './methods/peft-svd.ts'
 import { sce } from './methods/sce.ts'
 import { slerp } from './methods/slerp.ts'
@@ -34,4 +40,6 @@ const rows: readonly MergeMethod[] = [
 ]
 
 /** By name, in the order they are listed to users. */
-export const mergeMethods: ReadonlyMap<string, MergeMethod> = new Map(rows.map((row) => [row.name, row]))
+export const mergeMethods: ReadonlyMap<string, MergeMethod> = new Map(
+  rows.map((row) => [row.name, row]),
+)

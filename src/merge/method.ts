@@ -77,7 +77,11 @@ export interface SumMethod extends Row {
 }
 
 /** Rows of every adapter's ΔW (zeros where it has none), which may be changed, into the result's; `rows[k]` and `out` may be one array. */
-export type CombineRows = (rows: readonly Float32Array[], out: Float32Array, columns: number) => void
+export type CombineRows = (
+  rows: readonly Float32Array[],
+  out: Float32Array,
+  columns: number,
+) => void
 
 export interface Entries {
   readonly count: number
@@ -105,7 +109,12 @@ export interface EntryMethod extends Row {
 /** A rule for A and B apart, as PEFT's fast methods do it: it makes cross terms B_i·A_j that none of the adapters has. */
 export interface FactorMethod extends Row {
   readonly space: 'factors'
-  combine(tensors: readonly Float32Array[], weights: readonly number[], recipe: ReadyRecipe, seed: number): Float32Array
+  combine(
+    tensors: readonly Float32Array[],
+    weights: readonly number[],
+    recipe: ReadyRecipe,
+    seed: number,
+  ): Float32Array
 }
 
 export type MergeMethod = SumMethod | EntryMethod | FactorMethod

@@ -1,7 +1,12 @@
 // Merging one module in each of the three spaces: as a sum of factors, by entries of ΔW, or A and B apart. The result is a pair of factors.
 
 import { MismatchError } from '../base/errors.ts'
-import { truncateDense, truncateProduct, type LowRank, type RankChoice } from '../base/linalg/low-rank.ts'
+import {
+  truncateDense,
+  truncateProduct,
+  type LowRank,
+  type RankChoice,
+} from '../base/linalg/low-rank.ts'
 import { multiply } from '../base/linalg/matmul.ts'
 import { matrixOf, transpose, zeros, type Matrix } from '../base/linalg/matrix.ts'
 import { fastKernels } from '../base/linalg/simd.ts'
@@ -25,25 +30,45 @@ export interface MergedPair extends LowRank {
 
 type Factors = NonNullable<Delta['factors']>
 
-export function mergeSum(method: SumMethod, { module, deltas, recipe, work }: ModuleMerge): MergedPair {
+export function mergeSum(
+  method: SumMethod,
+  { module, deltas, recipe, work }: ModuleMerge,
+): MergedPair {
   const inner = (i: number, j: number): number => innerProduct(deltas[i], deltas[j], module, work)
   const coefficients = method.coefficients({ weights: recipe.weights, recipe, inner })
   const shift = sumOfShifts(deltas, coefficients)
-  const factors = deltas.flatMap((delta, k) => (delta?.factors ? [{ ...delta.factors, scale: coefficients[k]! }] : []))
+  const factors = deltas.flatMap((delta, k) =>
+    delta?.factors ? [{ ...delta.factors, scale: coefficients[k]! }] : [],
+  )
   if (factors.length === deltas.filter(Boolean).length) {
     const stacked = stack(factors, module)
-    if (recipe.energy === undefined && stacked.b.columns <= (recipe.rank ?? Infinity)) return { ...stacked, residual: 0, shift }
+    if (recipe.energy === undefined && stacked.b.columns <= (recipe.rank ?? Infinity))
+      return { ...stacked, residual: 0, shift }
     return { ...truncateProduct(stacked.b, stacked.a, recipe), shift }
   }
   const whole = sumWhole(deltas, coefficients, module, work)
-  return { ...truncateDense(whole, { ...rankOf(recipe, undefined), seed: recipe.seed, kernel: fastKernels().f32 }), shift }
+  return {
+    ...truncateDense(whole, {
+      ...rankOf(recipe, undefined),
+      seed: recipe.seed,
+      kernel: fastKernels().f32,
+    }),
+    shift,
+  }
 }
 
-export function mergeByEntries(method: EntryMethod, { module, deltas, recipe, work }: ModuleMerge): MergedPair {
+export function mergeByEntries(
+  method: EntryMethod,
+  { module, deltas, recipe, work }: ModuleMerge,
+): MergedPair {
   const { inFeatures: columns, outFeatures: rows, path } = module
   const shifts = deltas.map((delta) => delta?.shift)
   const sources = deltas.map((delta) => delta?.formRows)
-  const merged = matrixOf(rows, columns, mergeEntries(method, { name: path, sources, rows, columns }, recipe, work))
+  const merged = matrixOf(
+    rows,
+    columns,
+    mergeEntries(method, { name: path, sources, rows, columns }, recipe, work),
+  )
   const ranks = deltas.flatMap((delta) => (delta?.factors ? [delta.factors.b.columns] : []))
   const choice = rankOf(recipe, ranks.length > 0 ? Math.max(...ranks) : undefined)
   const low = truncateDense(merged, {
@@ -54,7 +79,12 @@ export function mergeByEntries(method: EntryMethod, { module, deltas, recipe, wo
   })
   if (!shifts.some(Boolean)) return low
   const byShift = shifts.map((shift) => shift && ((target: Float32Array) => target.set(shift)))
-  const shift = mergeEntries(method, { name: `${path} shift`, sources: byShift, rows: 1, columns: rows }, recipe, work).slice()
+  const shift = mergeEntries(
+    method,
+    { name: `${path} shift`, sources: byShift, rows: 1, columns: rows },
+    recipe,
+    work,
+  ).slice()
   return { ...low, shift }
 }
 
@@ -71,14 +101,19 @@ function likelyRows(
   { rank = 32 }: RankChoice,
   module: ModuleInfo,
 ): Matrix | undefined {
-  const factors = deltas.flatMap((delta, k) => (delta?.factors ? [{ ...delta.factors, scale: weights[k]! }] : []))
+  const factors = deltas.flatMap((delta, k) =>
+    delta?.factors ? [{ ...delta.factors, scale: weights[k]! }] : [],
+  )
   if (factors.length === 0) return undefined
   const { b, a } = stack(factors, module)
   return transpose(truncateProduct(b, a, { rank }).a)
 }
 
 /** b = [s_1·b_1 … s_K·b_K], a = [a_1; …; a_K]. */
-function stack(factors: readonly (Factors & { readonly scale: number })[], { inFeatures, outFeatures }: ModuleInfo): Factors {
+function stack(
+  factors: readonly (Factors & { readonly scale: number })[],
+  { inFeatures, outFeatures }: ModuleInfo,
+): Factors {
   const rank = factors.reduce((sum, { b }) => sum + b.columns, 0)
   const b = new Float32Array(outFeatures * rank)
   const a = new Float32Array(rank * inFeatures)
@@ -86,20 +121,29 @@ function stack(factors: readonly (Factors & { readonly scale: number })[], { inF
   for (const part of factors) {
     const own = part.b.columns
     for (let row = 0, from = 0; row < outFeatures; row++)
-      for (let to = row * rank + start, end = to + own; to < end; to++, from++) b[to] = part.scale * part.b.data[from]!
+      for (let to = row * rank + start, end = to + own; to < end; to++, from++)
+        b[to] = part.scale * part.b.data[from]!
     copyRows(part.a, a.subarray(start * inFeatures, (start + own) * inFeatures))
     start += own
   }
   return { b: matrixOf(outFeatures, rank, b), a: matrixOf(rank, inFeatures, a) }
 }
 
-function copyRows({ data, rows, columns, rowStride, columnStride }: Matrix, target: Float32Array): void {
-  if (columnStride === 1 && rowStride === columns) return target.set(data.subarray(0, rows * columns))
+function copyRows(
+  { data, rows, columns, rowStride, columnStride }: Matrix,
+  target: Float32Array,
+): void {
+  if (columnStride === 1 && rowStride === columns)
+    return target.set(data.subarray(0, rows * columns))
   for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++) target[row * columns + column] = data[row * rowStride + column * columnStride]!
+    for (let column = 0; column < columns; column++)
+      target[row * columns + column] = data[row * rowStride + column * columnStride]!
 }
 
-function sumOfShifts(deltas: readonly (Delta | undefined)[], coefficients: readonly number[]): Float32Array | undefined {
+function sumOfShifts(
+  deltas: readonly (Delta | undefined)[],
+  coefficients: readonly number[],
+): Float32Array | undefined {
   let sum: Float32Array | undefined
   deltas.forEach((delta, k) => {
     if (!delta?.shift) return
@@ -110,7 +154,12 @@ function sumOfShifts(deltas: readonly (Delta | undefined)[], coefficients: reado
 }
 
 /** Σ c_k·ΔW_k formed as a whole, for sums in which some ΔW has no factors. */
-function sumWhole(deltas: readonly (Delta | undefined)[], coefficients: readonly number[], module: ModuleInfo, work: Workspace): Matrix {
+function sumWhole(
+  deltas: readonly (Delta | undefined)[],
+  coefficients: readonly number[],
+  module: ModuleInfo,
+  work: Workspace,
+): Matrix {
   const { inFeatures, outFeatures } = module
   const sum = work.array(0, inFeatures * outFeatures).fill(0)
   deltas.forEach((delta, k) => {
@@ -123,18 +172,26 @@ function sumWhole(deltas: readonly (Delta | undefined)[], coefficients: readonly
 }
 
 /** ⟨b₁·a₁, b₂·a₂⟩ = Σ (b₁ᵀ·b₂) ⊙ (a₁·a₂ᵀ); formed whole where there are no factors. */
-function innerProduct(one: Delta | undefined, two: Delta | undefined, { inFeatures, outFeatures }: ModuleInfo, work: Workspace): number {
+function innerProduct(
+  one: Delta | undefined,
+  two: Delta | undefined,
+  { inFeatures, outFeatures }: ModuleInfo,
+  work: Workspace,
+): number {
   if (!one || !two) return 0
   let sum = 0
   if (one.factors && two.factors) {
-    const [left, right] = [one.factors, two.factors]
-    const [bs, as] = [zeros(left.b.columns, right.b.columns), zeros(left.b.columns, right.b.columns)]
+    const left = one.factors
+    const right = two.factors
+    const bs = zeros(left.b.columns, right.b.columns)
+    const as = zeros(left.b.columns, right.b.columns)
     multiply(bs, transpose(left.b), right.b)
     multiply(as, left.a, transpose(right.a))
     for (let i = 0; i < bs.data.length; i++) sum += bs.data[i]! * as.data[i]!
     return sum
   }
-  const [x, y] = [work.array(0, inFeatures * outFeatures), work.array(1, inFeatures * outFeatures)]
+  const x = work.array(0, inFeatures * outFeatures)
+  const y = work.array(1, inFeatures * outFeatures)
   one.formRows(x, 0, outFeatures)
   two.formRows(y, 0, outFeatures)
   for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!
@@ -157,16 +214,36 @@ export function mergeFactors(
   recipe: ReadyRecipe,
   seed: number,
 ): MergedPair {
-  const parts = own.flatMap((factors, k) => (factors ? [{ ...factors, weight: recipe.weights[k]! * factors.scale }] : []))
+  const parts = own.flatMap((factors, k) =>
+    factors ? [{ ...factors, weight: recipe.weights[k]! * factors.scale }] : [],
+  )
   const rank = parts[0]!.rank
   const odd = parts.filter((part) => part.rank !== rank)
   if (odd.length > 0) {
-    const mismatches = odd.map((part) => ({ name: path, got: `rank ${part.rank}`, expected: `rank ${rank}` }))
-    throw new MismatchError(`${method.name} needs equal ranks`, mismatches, 'Merge by a method in the space of ΔW instead.')
+    const mismatches = odd.map((part) => ({
+      name: path,
+      got: `rank ${part.rank}`,
+      expected: `rank ${rank}`,
+    }))
+    throw new MismatchError(
+      `${method.name} needs equal ranks`,
+      mismatches,
+      'Merge by a method in the space of ΔW instead.',
+    )
   }
   const roots = parts.map(({ weight }) => Math.sqrt(Math.abs(weight)))
   const signed = parts.map(({ weight }, k) => (weight >= 0 ? roots[k]! : -roots[k]!))
-  const a = method.combine(parts.map((part) => part.a), signed, recipe, seed) // prettier-ignore
-  const b = method.combine(parts.map((part) => part.b), roots, recipe, seed + 1) // prettier-ignore
+  const a = method.combine(
+    parts.map((part) => part.a),
+    signed,
+    recipe,
+    seed,
+  )
+  const b = method.combine(
+    parts.map((part) => part.b),
+    roots,
+    recipe,
+    seed + 1,
+  )
   return { a: matrixOf(rank, inFeatures, a), b: matrixOf(outFeatures, rank, b), residual: 0 }
 }

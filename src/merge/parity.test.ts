@@ -11,9 +11,13 @@ import { merge } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
 
 const folder = new URL('../../test/parity/merge/', import.meta.url)
-const bytesAt = async (path: string): Promise<Uint8Array> => new Uint8Array(await readFile(new URL(path, folder)))
+const bytesAt = async (path: string): Promise<Uint8Array> =>
+  new Uint8Array(await readFile(new URL(path, folder)))
 const adapterAt = (path: string): Promise<Adapter> =>
-  loadAdapter({ name: path, open: async (name) => memorySource(name, await bytesAt(`${path}/${name}`)) })
+  loadAdapter({
+    name: path,
+    open: async (name) => memorySource(name, await bytesAt(`${path}/${name}`)),
+  })
 
 async function tensorsAt(path: string): Promise<Map<string, Tensor>> {
   const store = await openSafetensors(memorySource(path, await bytesAt(path)))
@@ -60,7 +64,9 @@ describe("PEFT's merges", () => {
     ['magnitude_prune', { method: 'peft-magnitude-prune', weights: positive, density: 0.5 }, 1e-6],
   ] satisfies [string, MergeRecipe, number][])('%s', async (name, recipe, within) => {
     const tensors = await tensorsAt(`peft/m_${name}/expected.safetensors`)
-    expect(distance(recipe.weights, tensors.get('weights')!.data as Float32Array)).toBeLessThan(1e-6)
+    expect(distance(recipe.weights, tensors.get('weights')!.data as Float32Array)).toBeLessThan(
+      1e-6,
+    )
     const merged = merge(inputs, recipe)
     expectClose(deltasOf(merged), deltasIn(tensors), within)
     // The same modules and ranks as in PEFT's own file.
@@ -73,6 +79,8 @@ describe("PEFT's merges", () => {
     const theirs = await adapterAt('peft/m_ties')
     const ours = merge(inputs, { method: 'peft-ties', weights: positive, density: 0.5 })
     for (const [key, { data }] of theirs.tensors)
-      expect(distance(ours.tensors.get(key)!.data as Float32Array, data as Float32Array)).toBeLessThan(1e-6)
+      expect(
+        distance(ours.tensors.get(key)!.data as Float32Array, data as Float32Array),
+      ).toBeLessThan(1e-6)
   })
 })

@@ -11,8 +11,12 @@ export function methodNamed(name: string): MergeMethod {
   const method = mergeMethods.get(name)
   if (method) return method
   const names = [...mergeMethods.keys()]
-  const nearest = names.toSorted((a, b) => editDistance(String(name), a) - editDistance(String(name), b))[0]
-  throw new OptionError(`There is no merge method "${name}"; did you mean "${nearest}"? There are: ${names.join(', ')}.`)
+  const nearest = names.toSorted(
+    (a, b) => editDistance(String(name), a) - editDistance(String(name), b),
+  )[0]
+  throw new OptionError(
+    `There is no merge method "${name}"; did you mean "${nearest}"? There are: ${names.join(', ')}.`,
+  )
 }
 
 /** How many letters must be added, removed or changed (Levenshtein). */
@@ -20,7 +24,10 @@ function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)))
+    for (let j = 1; j <= b.length; j++)
+      next.push(
+        Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
+      )
     row = next
   }
   return row[b.length]!
@@ -45,7 +52,11 @@ const checks: Readonly<Record<Exclude<MergeOption, 'weights'>, Check>> = {
 }
 
 /** A recipe with its defaults. Throws OptionError that lists everything wrong with it, for this number of adapters. */
-export function readRecipe(recipe: MergeRecipe, method: MergeMethod, adapters: number): ReadyRecipe {
+export function readRecipe(
+  recipe: MergeRecipe,
+  method: MergeMethod,
+  adapters: number,
+): ReadyRecipe {
   const problems = adapters === 0 ? ['there is no adapter to merge'] : []
   if (method.adapters !== undefined && adapters !== method.adapters && adapters > 0)
     problems.push(`it is for ${method.adapters} adapters, got ${adapters}`)
@@ -56,15 +67,23 @@ export function readRecipe(recipe: MergeRecipe, method: MergeMethod, adapters: n
     } else if (option === 'weights') problems.push(...weightProblems(value, method, adapters))
     else {
       const [expected, is] = checks[option as keyof typeof checks]
-      if (!is(value)) problems.push(`${option}: got ${JSON.stringify(value) ?? String(value)}, expected ${expected}`)
+      if (!is(value))
+        problems.push(
+          `${option}: got ${JSON.stringify(value) ?? String(value)}, expected ${expected}`,
+        )
     }
   }
   const density = recipe.density ?? 0.5
   const epsilon = recipe.epsilon ?? Math.min(0.1, density / 2, (1 - density) / 2)
-  if (density < 1 && (density - epsilon <= 0 || density + epsilon >= 1) && method.options.includes('epsilon'))
+  if (
+    density < 1 &&
+    (density - epsilon <= 0 || density + epsilon >= 1) &&
+    method.options.includes('epsilon')
+  )
     problems.push(`epsilon: got ${epsilon}, but density ± epsilon must lie between 0 and 1`)
   const weights = recipe.weights ?? Array.from({ length: adapters }, () => 1)
-  const total = problems.length > 0 || !recipe.normalize ? 1 : weights.reduce((sum, weight) => sum + weight, 0)
+  const total =
+    problems.length > 0 || !recipe.normalize ? 1 : weights.reduce((sum, weight) => sum + weight, 0)
   if (Math.abs(total) < 1e-8) problems.push('weights: they sum to 0, so they cannot be normalised')
   if (problems.length > 0) throw new OptionError(`Merge by ${method.name}: ${problems.join('; ')}.`)
   return {
@@ -80,13 +99,23 @@ export function readRecipe(recipe: MergeRecipe, method: MergeMethod, adapters: n
   }
 }
 
-function weightProblems(value: unknown, { positiveWeights }: MergeMethod, adapters: number): string[] {
-  if (!Array.isArray(value)) return [`weights: got ${JSON.stringify(value)}, expected a list of numbers`]
+function weightProblems(
+  value: unknown,
+  { positiveWeights }: MergeMethod,
+  adapters: number,
+): string[] {
+  if (!Array.isArray(value))
+    return [`weights: got ${JSON.stringify(value)}, expected a list of numbers`]
   const problems = value.flatMap((weight: unknown, k) =>
-    typeof weight === 'number' && Number.isFinite(weight) ? [] : [`weights[${k}]: got ${String(weight)}, expected a number`],
+    typeof weight === 'number' && Number.isFinite(weight)
+      ? []
+      : [`weights[${k}]: got ${String(weight)}, expected a number`],
   )
-  if (value.length !== adapters) problems.push(`weights: got ${value.length}, expected one for each of the ${adapters} adapters`)
+  if (value.length !== adapters)
+    problems.push(`weights: got ${value.length}, expected one for each of the ${adapters} adapters`)
   if (positiveWeights && value.some((weight) => (weight as number) < 0))
-    problems.push('weights: a sign is elected among the adapters, so a negative weight has no meaning; use task-arithmetic to subtract')
+    problems.push(
+      'weights: a sign is elected among the adapters, so a negative weight has no meaning; use task-arithmetic to subtract',
+    )
   return problems
 }

@@ -63,7 +63,14 @@ export function electedMeanByVectors(
   for (let start = 0; start < result.length; start += chunk) {
     const size = Math.min(chunk, result.length - start)
     allRows.forEach((row, k) => memory.set(row.subarray(start, start + size), k * chunk))
-    exports.run(0, count * chunkBytes, (count + 1) * chunkBytes, count, Math.ceil(size / 4), chunkBytes)
+    exports.run(
+      0,
+      count * chunkBytes,
+      (count + 1) * chunkBytes,
+      count,
+      Math.ceil(size / 4),
+      chunkBytes,
+    )
     result.set(memory.subarray(count * chunk, count * chunk + size), start)
   }
   return true

@@ -10,19 +10,31 @@ const quarters = fc.integer({ min: -8, max: 8 }).map((value) => value / 4)
 const cases = fc.integer({ min: 1, max: 11 }).chain((adapters) =>
   fc.integer({ min: 1, max: 50 }).chain((size) =>
     fc.record({
-      rows: fc.array(fc.array(quarters, { minLength: size, maxLength: size }), { minLength: adapters, maxLength: adapters }),
-      weights: fc.array(fc.integer({ min: 1, max: 9 }).map((value) => value / 4), { minLength: adapters, maxLength: adapters }), // prettier-ignore
+      rows: fc.array(fc.array(quarters, { minLength: size, maxLength: size }), {
+        minLength: adapters,
+        maxLength: adapters,
+      }),
+      weights: fc.array(
+        fc.integer({ min: 1, max: 9 }).map((value) => value / 4),
+        { minLength: adapters, maxLength: adapters },
+      ),
       threshold: fc.integer({ min: 0, max: 8 }).map((value) => value / 4),
     }),
   ),
 )
 
 /** The formula, entry by entry. */
-function byDefinition(rows: readonly (readonly number[])[], weights: readonly number[], threshold: number): number[] {
+function byDefinition(
+  rows: readonly (readonly number[])[],
+  weights: readonly number[],
+  threshold: number,
+): number[] {
   return rows[0]!.map((_, i) => {
     const trimmed = rows.map((row) => (Math.abs(row[i]!) >= threshold ? row[i]! : 0))
     const sign = trimmed.reduce((sum, value, k) => sum + weights[k]! * value, 0) >= 0 ? 1 : -1
-    const agreeing = trimmed.flatMap((value, k) => (value * sign > 0 ? [[weights[k]! * value, weights[k]!] as const] : []))
+    const agreeing = trimmed.flatMap((value, k) =>
+      value * sign > 0 ? [[weights[k]! * value, weights[k]!] as const] : [],
+    )
     const share = agreeing.reduce((sum, [, weight]) => sum + weight, 0)
     return share === 0 ? 0 : agreeing.reduce((sum, [value]) => sum + value, 0) / share
   })
@@ -35,17 +47,28 @@ describe('the elected mean', () => {
         const expected = byDefinition(rows, weights, threshold)
         const bits = bitsOf(Float32Array.of(threshold))[0]!
         const thresholds = rows.map(() => bits)
-        const [general, vectors, numbers] = [0, 0, 0].map(() => new Float32Array(expected.length)) as [
-          Float32Array,
-          Float32Array,
-          Float32Array,
-        ]
+        const [general, vectors, numbers] = [0, 0, 0].map(
+          () => new Float32Array(expected.length),
+        ) as [Float32Array, Float32Array, Float32Array]
         const copies = (): Float32Array[] => rows.map((row) => Float32Array.from(row))
         electedMean(copies(), weights, general, thresholds)
         expect(distance(general, expected)).toBeLessThan(1e-6)
-        expect(electedMeanByVectors(copies(), weights, rows.map(() => threshold), vectors)).toBe(true) // prettier-ignore
+        expect(
+          electedMeanByVectors(
+            copies(),
+            weights,
+            rows.map(() => threshold),
+            vectors,
+          ),
+        ).toBe(true)
         expect(distance(vectors, expected)).toBeLessThan(1e-6)
-        electedMeanByNumbers(rows.map((row) => Float32Array.from(row, (value) => (Math.abs(value) >= threshold ? value : 0))), weights, numbers) // prettier-ignore
+        electedMeanByNumbers(
+          rows.map((row) =>
+            Float32Array.from(row, (value) => (Math.abs(value) >= threshold ? value : 0)),
+          ),
+          weights,
+          numbers,
+        )
         expect(distance(numbers, expected)).toBeLessThan(1e-6)
       }),
       { seed: 1, numRuns: 150 },
@@ -53,7 +76,8 @@ describe('the elected mean', () => {
   })
   it('goes on behind what is copied at a time, and may write over a row', () => {
     const size = 10_001
-    const [a, b] = [new Float32Array(size).fill(1), Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 3 : -0.5))]
+    const a = new Float32Array(size).fill(1)
+    const b = Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 3 : -0.5))
     electedMean([a, b], [1, 1], a)
     expect([...a].every((value, i) => value === (i % 2 === 0 ? 2 : 1))).toBe(true)
   })

@@ -15,21 +15,34 @@ const shares = new Float64Array(chunk)
 const codes = new Uint8Array(chunk)
 
 /** totals = Σ w_k·t_k, of `size` entries from `start` on. */
-function total(rows: readonly Float32Array[], weights: readonly number[], start: number, size: number): void {
+function total(
+  rows: readonly Float32Array[],
+  weights: readonly number[],
+  start: number,
+  size: number,
+): void {
   totals.fill(0, 0, size)
   let k = 0
   // Two adapters at a time: the totals are read and written half as often.
   for (; k + 1 < rows.length; k += 2) {
-    const [one, two, w1, w2] = [rows[k]!, rows[k + 1]!, weights[k]!, weights[k + 1]!]
+    const one = rows[k]!
+    const two = rows[k + 1]!
+    const w1 = weights[k]!
+    const w2 = weights[k + 1]!
     for (let i = 0; i < size; i++) totals[i]! += w1 * one[start + i]! + w2 * two[start + i]!
   }
   if (k === rows.length) return
-  const [row, weight] = [rows[k]!, weights[k]!]
+  const row = rows[k]!
+  const weight = weights[k]!
   for (let i = 0; i < size; i++) totals[i]! += weight * row[start + i]!
 }
 
 /** out = Σ w_k·t_k */
-export function addWeighted(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
+export function addWeighted(
+  rows: readonly Float32Array[],
+  weights: readonly number[],
+  out: Float32Array,
+): void {
   for (let start = 0; start < out.length; start += chunk) {
     const size = Math.min(chunk, out.length - start)
     total(rows, weights, start, size)
@@ -60,9 +73,16 @@ export function electedMean(
 }
 
 /** The same one number at a time, in double precision. */
-export function electedMeanByNumbers(rows: readonly Float32Array[], weights: readonly number[], out: Float32Array): void {
+export function electedMeanByNumbers(
+  rows: readonly Float32Array[],
+  weights: readonly number[],
+  out: Float32Array,
+): void {
   const bits = rows.map(bitsOf)
-  const groups = Array.from({ length: Math.ceil(rows.length / groupSize) }, (_, group) => group * groupSize)
+  const groups = Array.from(
+    { length: Math.ceil(rows.length / groupSize) },
+    (_, group) => group * groupSize,
+  )
   const subsets = groups.map((first) => subsetSums(weights.slice(first, first + groupSize)))
   for (let start = 0; start < out.length; start += chunk) {
     const size = Math.min(chunk, out.length - start)
@@ -72,7 +92,8 @@ export function electedMeanByNumbers(rows: readonly Float32Array[], weights: rea
     groups.forEach((first, group) => {
       codes.fill(0, 0, size)
       const last = Math.min(first + groupSize, rows.length)
-      for (let k = first; k < last; k++) addAgreeing(rows[k]!, bits[k]!, weights[k]!, 1 << (k - first), start, size)
+      for (let k = first; k < last; k++)
+        addAgreeing(rows[k]!, bits[k]!, weights[k]!, 1 << (k - first), start, size)
       for (let i = 0, weightOf = subsets[group]!; i < size; i++) shares[i]! += weightOf[codes[i]!]!
     })
     for (let i = 0; i < size; i++) out[start + i] = sums[i]! / shares[i]!
@@ -80,7 +101,14 @@ export function electedMeanByNumbers(rows: readonly Float32Array[], weights: rea
 }
 
 /** Adds entries of the total's sign to the sums, and notes the adapter's bit where one that is not zero was added. */
-function addAgreeing(row: Float32Array, bits: Int32Array, weight: number, adapter: number, start: number, size: number): void {
+function addAgreeing(
+  row: Float32Array,
+  bits: Int32Array,
+  weight: number,
+  adapter: number,
+  start: number,
+  size: number,
+): void {
   for (let i = 0; i < size; i++) {
     const value = bits[start + i]!
     const kept = (-(value & 0x7fffffff) >> 31) & ~((value ^ totalBits[2 * i + 1]!) >> 31) // all ones, or zero

@@ -1,6 +1,12 @@
 // What the adapters of a merge touch: every module once, with its size, after checking that all of them fit together.
 
-import { MismatchError, NumericError, OptionError, UnsupportedError, type Mismatch } from '../base/errors.ts'
+import {
+  MismatchError,
+  NumericError,
+  OptionError,
+  UnsupportedError,
+  type Mismatch,
+} from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { notForAWeight } from '../adapters/activation.ts'
 import { baseHashKey, baseValues, checkAdapter, type Adapter } from '../adapters/adapter.ts'
@@ -33,13 +39,25 @@ const nameOf = (k: number): string => `adapters[${k}]`
  * tensor that fits no module, is missing or has a wrong shape, and every base named otherwise; then one NumericError with every tensor that
  * holds NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated adapters, modules saved whole.
  */
-export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefined, anyBase = false): SourceModule[] {
-  const unmergeable = adapters.flatMap(({ kind }, k) => (kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`]))
+export function sourcesOf(
+  adapters: readonly Adapter[],
+  base: MergeBase | undefined,
+  anyBase = false,
+): SourceModule[] {
+  const unmergeable = adapters.flatMap(({ kind }, k) =>
+    kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`],
+  )
   if (unmergeable.length > 0)
-    throw new UnsupportedError(`Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`)
-  const activated = adapters.flatMap(({ config }, k) => (config.invocationTokens ? [nameOf(k)] : []))
+    throw new UnsupportedError(
+      `Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`,
+    )
+  const activated = adapters.flatMap(({ config }, k) =>
+    config.invocationTokens ? [nameOf(k)] : [],
+  )
   if (activated.length > 0) throw notForAWeight(`Merge: ${activated.join(', ')}`)
-  const saved = adapters.flatMap(({ config: { modulesToSave = [] } }, k) => modulesToSave.map((name) => `${nameOf(k)} ${name}`))
+  const saved = adapters.flatMap(({ config: { modulesToSave = [] } }, k) =>
+    modulesToSave.map((name) => `${nameOf(k)} ${name}`),
+  )
   if (saved.length > 0) {
     throw new UnsupportedError(
       `Merge: modules that were saved whole have no place in a LoRA: ${saved.join(', ')}. Fold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
@@ -47,33 +65,49 @@ export function sourcesOf(adapters: readonly Adapter[], base: MergeBase | undefi
   }
   const mismatches = anyBase ? [] : baseMismatches(adapters)
   const modules = base ? modelModules(adapters, base, mismatches) : keyModules(adapters, mismatches)
-  if (mismatches.length > 0) throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
+  if (mismatches.length > 0)
+    throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
   checkNumbers(adapters)
   return modules
 }
 
 /** What cannot be helped where bases differ on purpose, such as two quantisations of one model. */
-export const ofOneBase = 'Only adapters of one base can be merged; where the bases are forms of one model, say so (anyBase).'
+export const ofOneBase =
+  'Only adapters of one base can be merged; where the bases are forms of one model, say so (anyBase).'
 
 /** Adapters that name another base than the first one that names any, or that learned on weights of another hash. */
 export function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
   const hashOf = ({ metadata }: Adapter): string | undefined => metadata?.[baseHashKey]
-  return [...unlike(adapters, 'base model', ({ baseModel }) => baseModel), ...unlike(adapters, 'sha-256 of the base', hashOf)]
+  return [
+    ...unlike(adapters, 'base model', ({ baseModel }) => baseModel),
+    ...unlike(adapters, 'sha-256 of the base', hashOf),
+  ]
 }
 
-function unlike(adapters: readonly Adapter[], what: string, of: (adapter: Adapter) => string | undefined): Mismatch[] {
+function unlike(
+  adapters: readonly Adapter[],
+  what: string,
+  of: (adapter: Adapter) => string | undefined,
+): Mismatch[] {
   const first = adapters.map(of).find((value) => value)
   return adapters.flatMap((adapter, k) => {
     const got = of(adapter)
-    return got && got !== first ? [{ name: `${nameOf(k)}: ${what}`, got: `"${got}"`, expected: `"${first}"` }] : []
+    return got && got !== first
+      ? [{ name: `${nameOf(k)}: ${what}`, got: `"${got}"`, expected: `"${first}"` }]
+      : []
   })
 }
 
 function checkNumbers(adapters: readonly Adapter[]): void {
   const bad = adapters.flatMap(({ tensors }, k) =>
-    [...tensors].filter(([, tensor]) => !allFinite(toFloat32(tensor))).map(([key]) => `${nameOf(k)} ${key}`),
+    [...tensors]
+      .filter(([, tensor]) => !allFinite(toFloat32(tensor)))
+      .map(([key]) => `${nameOf(k)} ${key}`),
   )
-  if (bad.length > 0) throw new NumericError(`Merge: NaN or infinity in ${bad.length} tensors:\n  ${bad.slice(0, 16).join('\n  ')}`)
+  if (bad.length > 0)
+    throw new NumericError(
+      `Merge: NaN or infinity in ${bad.length} tensors:\n  ${bad.slice(0, 16).join('\n  ')}`,
+    )
 }
 
 /** NaN and infinity have an exponent of ones only; adding one to it reaches the sign bit, which the flags collect without a branch. */
@@ -84,18 +118,29 @@ function allFinite(values: Float32Array): boolean {
   return flags >= 0
 }
 
-function modelModules(adapters: readonly Adapter[], { model, weightOf }: MergeBase, mismatches: Mismatch[]): SourceModule[] {
+function modelModules(
+  adapters: readonly Adapter[],
+  { model, weightOf }: MergeBase,
+  mismatches: Mismatch[],
+): SourceModule[] {
   adapters.forEach((adapter, k) => {
     try {
       checkAdapter(adapter, model, weightOf)
     } catch (error) {
       if (!(error instanceof MismatchError)) throw error
-      mismatches.push(...error.mismatches.map((mismatch) => ({ ...mismatch, name: `${nameOf(k)} ${mismatch.name}` })))
+      mismatches.push(
+        ...error.mismatches.map((mismatch) => ({
+          ...mismatch,
+          name: `${nameOf(k)} ${mismatch.name}`,
+        })),
+      )
     }
   })
   return model.blocks.flatMap((block) =>
     layersOfBlock(block).flatMap((layer) => {
-      const touched = adapters.map(({ kind, config }) => kindNamed(kind).parameters(config, layer.module).length > 0)
+      const touched = adapters.map(
+        ({ kind, config }) => kindNamed(kind).parameters(config, layer.module).length > 0,
+      )
       if (!touched.includes(true)) return []
       return [{ module: layer.module, touched, base: baseValues(layer, block.prefix, weightOf) }]
     }),
@@ -113,25 +158,42 @@ interface Found {
 function keyModules(adapters: readonly Adapter[], mismatches: Mismatch[]): SourceModule[] {
   const found = new Map<string, Found>()
   adapters.forEach((adapter, k) => {
-    const modules = [...adapter.tensors].flatMap(([key, tensor]) => moduleOfKey(adapter, key, tensor))
-    if (modules.length === 0 && adapter.tensors.size > 0 && !mismatches.some(({ name }) => name.startsWith(nameOf(k)))) {
+    const modules = [...adapter.tensors].flatMap(([key, tensor]) =>
+      moduleOfKey(adapter, key, tensor),
+    )
+    if (
+      modules.length === 0 &&
+      adapter.tensors.size > 0 &&
+      !mismatches.some(({ name }) => name.startsWith(nameOf(k)))
+    ) {
       throw new OptionError(
         `Merge: the tensors of ${nameOf(k)} (${adapter.kind}) do not tell the sizes of its modules; pass the base's model.`,
       )
     }
-    mismatches.push(...ownMismatches(adapter, modules).map((mismatch) => ({ ...mismatch, name: `${nameOf(k)} ${mismatch.name}` })))
+    mismatches.push(
+      ...ownMismatches(adapter, modules).map((mismatch) => ({
+        ...mismatch,
+        name: `${nameOf(k)} ${mismatch.name}`,
+      })),
+    )
     for (const module of modules) {
       const entry = found.get(module.path) ?? { module, touched: adapters.map(() => false) }
       found.set(module.path, entry)
       entry.touched[k] = true
-      const [got, expected] = [sizes(module), sizes(entry.module)]
+      const got = sizes(module)
+      const expected = sizes(entry.module)
       if (got !== expected) mismatches.push({ name: `${nameOf(k)} ${module.path}`, got, expected })
     }
   })
-  return [...found.values()].map(({ module, touched }) => ({ module, touched, base: noBase(module) }))
+  return [...found.values()].map(({ module, touched }) => ({
+    module,
+    touched,
+    base: noBase(module),
+  }))
 }
 
-const sizes = ({ kind, inFeatures, outFeatures }: ModuleInfo): string => `${kind} ${inFeatures} → ${outFeatures}`
+const sizes = ({ kind, inFeatures, outFeatures }: ModuleInfo): string =>
+  `${kind} ${inFeatures} → ${outFeatures}`
 const noBase = (module: ModuleInfo) => (): Float32Array => {
   throw new OptionError(
     `Merge: ${module.path} changes by an amount that depends on the base's weights; pass the base's model and weightOf.`,
@@ -158,11 +220,15 @@ function moduleOfKey({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[]
 }
 
 /** The adapter's tensors beside what its own configuration says there is for these modules. */
-function ownMismatches({ kind, config, tensors }: Adapter, modules: readonly ModuleInfo[]): Mismatch[] {
+function ownMismatches(
+  { kind, config, tensors }: Adapter,
+  modules: readonly ModuleInfo[],
+): Mismatch[] {
   const expected = new Map(
-    modules.flatMap(
-      (module) =>
-      kindNamed(kind).parameters(config, module).map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const), // prettier-ignore
+    modules.flatMap((module) =>
+      kindNamed(kind)
+        .parameters(config, module)
+        .map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
     ),
   )
   const wrong = [...expected].flatMap(([name, spec]) => {
@@ -171,7 +237,9 @@ function ownMismatches({ kind, config, tensors }: Adapter, modules: readonly Mod
     return got === shapeText(spec) ? [] : [{ name, got, expected: shapeText(spec) }]
   })
   const extra = [...tensors].flatMap(([name, tensor]) =>
-    expected.has(name) || baseCopyOf(name) !== undefined ? [] : [{ name, got: shapeText(tensor), expected: 'no such tensor' }],
+    expected.has(name) || baseCopyOf(name) !== undefined
+      ? []
+      : [{ name, got: shapeText(tensor), expected: 'no such tensor' }],
   )
   return [...wrong, ...extra]
 }

@@ -17,13 +17,30 @@ import { weightsOf } from '../graph/model-graph.ts'
 import { architectureOf } from '../graph/models/architecture-table.ts'
 import { memoryFolder, normal } from '../graph/testing.ts'
 
-const [heads, kvHeads, vocabulary] = [4, 2, 80]
+const heads = 4
+const kvHeads = 2
+const vocabulary = 80
 
 const configOf = (tied: boolean, changes: object) => ({
-  ...{ model_type: 'llama', architectures: ['LlamaForCausalLM'], hidden_size: 64, intermediate_size: 96, num_hidden_layers: 2 },
-  ...{ num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: 16, vocab_size: vocabulary, max_position_embeddings: 64 },
-  ...{ rms_norm_eps: 1e-5, rope_theta: 10_000, hidden_act: 'silu', tie_word_embeddings: tied, attention_bias: false, mlp_bias: false },
-  ...{ bos_token_id: 1, eos_token_id: 2, torch_dtype: 'float32' },
+  model_type: 'llama',
+  architectures: ['LlamaForCausalLM'],
+  hidden_size: 64,
+  intermediate_size: 96,
+  num_hidden_layers: 2,
+  num_attention_heads: heads,
+  num_key_value_heads: kvHeads,
+  head_dim: 16,
+  vocab_size: vocabulary,
+  max_position_embeddings: 64,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10_000,
+  hidden_act: 'silu',
+  tie_word_embeddings: tied,
+  attention_bias: false,
+  mlp_bias: false,
+  bos_token_id: 1,
+  eos_token_id: 2,
+  torch_dtype: 'float32',
   ...changes,
 })
 
@@ -40,21 +57,45 @@ export function smallModel({ seed = 1, tied = false, config: changes = {} } = {}
   const generator = random(seed)
   for (const [name, dims] of weightsOf(graph.blocks)) {
     const values = normal(generator, dims as number[], 0.15)
-    weights.set(name, name.includes('norm') ? f32(values.shape, values.data.map((value) => 1 + value)) : values) // prettier-ignore
+    weights.set(
+      name,
+      name.includes('norm')
+        ? f32(
+            values.shape,
+            values.data.map((value) => 1 + value),
+          )
+        : values,
+    )
   }
   return { config, weights }
 }
 
 /** With the element type of every tensor, f32 unless said, and files beside it. */
-export function asFolder({ config, weights }: SmallModel, dtype: DType = 'f32', files: Readonly<Record<string, string>> = {}) {
-  const tensors = new Map([...weights].map(([name, tensor]) => [name, encoded(name, tensor, dtype)]))
-  const folder: ByteFolder = memoryFolder('small', { 'config.json': JSON.stringify(config), ...files }, tensors)
+export function asFolder(
+  { config, weights }: SmallModel,
+  dtype: DType = 'f32',
+  files: Readonly<Record<string, string>> = {},
+) {
+  const tensors = new Map(
+    [...weights].map(([name, tensor]) => [name, encoded(name, tensor, dtype)]),
+  )
+  const folder: ByteFolder = memoryFolder(
+    'small',
+    { 'config.json': JSON.stringify(config), ...files },
+    tensors,
+  )
   return { name: 'small', folder } satisfies BaseModelSource
 }
 
 /** Matrices whose rows are whole blocks have the type `typeOf` says; everything else is f32. */
-export function asGguf({ config, weights }: SmallModel, typeOf: (name: string) => DType = () => 'f32') {
-  const number = (type: 'u32' | 'f32', value: unknown): GgufEntry => ({ type, value: value as number })
+export function asGguf(
+  { config, weights }: SmallModel,
+  typeOf: (name: string) => DType = () => 'f32',
+) {
+  const number = (type: 'u32' | 'f32', value: unknown): GgufEntry => ({
+    type,
+    value: value as number,
+  })
   const metadata = new Map<string, GgufEntry>([
     ['general.architecture', { type: 'string', value: 'llama' }],
     ['general.name', { type: 'string', value: 'small' }],
@@ -72,11 +113,19 @@ export function asGguf({ config, weights }: SmallModel, typeOf: (name: string) =
     [...weights].map(([name, tensor]) => {
       const wanted = typeOf(name)
       const dtype = tensor.shape.length === 2 && fitsRows(wanted, tensor.shape) ? wanted : 'f32'
-      const rows = name.endsWith('q_proj.weight') ? heads : name.endsWith('k_proj.weight') ? kvHeads : undefined
+      const rows = name.endsWith('q_proj.weight')
+        ? heads
+        : name.endsWith('k_proj.weight')
+          ? kvHeads
+          : undefined
       const inFile = rows === undefined ? tensor : (interleaveRotaryRows(tensor, rows) as F32Tensor)
       return [huggingFaceToGguf(name)!, encoded(name, inFile, dtype)] as const
     }),
   )
   const bytes = joinBytes(ggufChunks({ metadata, tensors }))
-  return { name: 'small', gguf: memorySource('small.gguf', bytes), bytes } satisfies BaseModelSource & { bytes: Uint8Array }
+  return {
+    name: 'small',
+    gguf: memorySource('small.gguf', bytes),
+    bytes,
+  } satisfies BaseModelSource & { bytes: Uint8Array }
 }

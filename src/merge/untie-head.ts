@@ -38,5 +38,10 @@ function tableOf(model: ModelGraph): string {
 }
 
 /** Whether one of the adapters changes the embedding or the head, but not both as one. */
-export const changesOneOf = ({ graph, table, head }: Untied, adapters: readonly Adapter[]): boolean =>
-  adapters.some((adapter) => folds(graph, adapter).some(({ writes }) => writes.includes(table) || writes.includes(head)))
+export const changesOneOf = (
+  { graph, table, head }: Untied,
+  adapters: readonly Adapter[],
+): boolean =>
+  adapters.some((adapter) =>
+    folds(graph, adapter).some(({ writes }) => writes.includes(table) || writes.includes(head)),
+  )

@@ -16,48 +16,173 @@ describe('bad input is refused by name and changes nothing', () => {
     (lora: MicroLora) =>
       lora.adapt(input, feedback)
   const cases: [string, (lora: MicroLora) => unknown, new (...args: never[]) => Error, string][] = [
-    ['an input too short', (lora) => lora.forward(new Float32Array(11)), ShapeError, 'default: input: got 11 values, expected 12'],
+    [
+      'an input too short',
+      (lora) => lora.forward(new Float32Array(11)),
+      ShapeError,
+      'default: input: got 11 values, expected 12',
+    ],
     [
       'an input of another type',
       (lora) => lora.forward([1] as unknown as Float32Array),
       ShapeError,
       'input: got [object Array], expected 12',
     ],
-    ['no input', (lora) => lora.forward(undefined as unknown as Float32Array), ShapeError, 'input: got [object Undefined]'],
+    [
+      'no input',
+      (lora) => lora.forward(undefined as unknown as Float32Array),
+      ShapeError,
+      'input: got [object Undefined]',
+    ],
     ['NaN in the input', (lora) => lora.forward(nan), NumericError, 'input is NaN at 3'],
-    ['infinity in the input', (lora) => lora.forward(x.with(0, Infinity)), NumericError, 'input is Infinity at 0'],
-    ['NaN in a batch', (lora) => lora.forwardBatch(Float32Array.from([...x, ...nan])), NumericError, 'inputs is NaN at 15'],
+    [
+      'infinity in the input',
+      (lora) => lora.forward(x.with(0, Infinity)),
+      NumericError,
+      'input is Infinity at 0',
+    ],
+    [
+      'NaN in a batch',
+      (lora) => lora.forwardBatch(Float32Array.from([...x, ...nan])),
+      NumericError,
+      'inputs is NaN at 15',
+    ],
     [
       'a batch that does not divide',
       (lora) => lora.forwardBatch(new Float32Array(13)),
       ShapeError,
       'got 13 values, expected a multiple of 12',
     ],
-    ['NaN in the output to add to', (lora) => lora.forwardAdd(x, new Float32Array(8).fill(NaN)), NumericError, 'output is NaN at 0'],
-    ['a target too long', adapt({ target: new Float32Array(9) }), ShapeError, 'target: got 9 values, expected 8'],
-    ['NaN in the target', adapt({ target: target.with(2, NaN) }), NumericError, 'target or gradient is NaN at 2'],
-    ['NaN in the base', adapt({ target, base: target.with(1, NaN) }), NumericError, 'base is NaN at 1'],
+    [
+      'NaN in the output to add to',
+      (lora) => lora.forwardAdd(x, new Float32Array(8).fill(NaN)),
+      NumericError,
+      'output is NaN at 0',
+    ],
+    [
+      'a target too long',
+      adapt({ target: new Float32Array(9) }),
+      ShapeError,
+      'target: got 9 values, expected 8',
+    ],
+    [
+      'NaN in the target',
+      adapt({ target: target.with(2, NaN) }),
+      NumericError,
+      'target or gradient is NaN at 2',
+    ],
+    [
+      'NaN in the base',
+      adapt({ target, base: target.with(1, NaN) }),
+      NumericError,
+      'base is NaN at 1',
+    ],
     ['NaN in the input of adapt', adapt({ target }, nan), NumericError, 'input is NaN at 3'],
-    ['a gradient of another size', adapt({ gradient: new Float32Array(7) }), ShapeError, 'gradient: got 7 values, expected 8'],
-    ['infinity in the gradient', adapt({ gradient: target.with(0, -Infinity) }), NumericError, 'is -Infinity at 0'],
-    ['numbers too large for sums', adapt({ target: new Float32Array(8).fill(1e30) }), NumericError, 'too large'],
-    ['a quality above 1', adapt({ target, quality: 1.1 }), OptionError, 'quality: got 1.1, expected a number from 0 to 1'],
-    ['NaN as quality and reward', adapt({ target, quality: NaN, reward: NaN }), OptionError, 'reward: got NaN'],
-    ['an unknown verdict', adapt({ target, verdict: 'meh' as 'good' }), OptionError, "verdict: got meh, expected 'good' or 'bad'"],
-    ['an unknown field', adapt({ target, learningRate: 1 } as Feedback), OptionError, 'learningRate: there is no such field'],
-    ['target and gradient at once', adapt({ target, gradient: target }), OptionError, 'give one of them'],
-    ['no feedback', adapt(undefined as unknown as Feedback), OptionError, 'feedback: got undefined, expected an object'],
+    [
+      'a gradient of another size',
+      adapt({ gradient: new Float32Array(7) }),
+      ShapeError,
+      'gradient: got 7 values, expected 8',
+    ],
+    [
+      'infinity in the gradient',
+      adapt({ gradient: target.with(0, -Infinity) }),
+      NumericError,
+      'is -Infinity at 0',
+    ],
+    [
+      'numbers too large for sums',
+      adapt({ target: new Float32Array(8).fill(1e30) }),
+      NumericError,
+      'too large',
+    ],
+    [
+      'a quality above 1',
+      adapt({ target, quality: 1.1 }),
+      OptionError,
+      'quality: got 1.1, expected a number from 0 to 1',
+    ],
+    [
+      'NaN as quality and reward',
+      adapt({ target, quality: NaN, reward: NaN }),
+      OptionError,
+      'reward: got NaN',
+    ],
+    [
+      'an unknown verdict',
+      adapt({ target, verdict: 'meh' as 'good' }),
+      OptionError,
+      "verdict: got meh, expected 'good' or 'bad'",
+    ],
+    [
+      'an unknown field',
+      adapt({ target, learningRate: 1 } as Feedback),
+      OptionError,
+      'learningRate: there is no such field',
+    ],
+    [
+      'target and gradient at once',
+      adapt({ target, gradient: target }),
+      OptionError,
+      'give one of them',
+    ],
+    [
+      'no feedback',
+      adapt(undefined as unknown as Feedback),
+      OptionError,
+      'feedback: got undefined, expected an object',
+    ],
     ['feedback that is a number', adapt(1 as Feedback), OptionError, 'feedback: got 1'],
-    ['a module that is no name', adapt({ target, sourceModule: 5 as unknown as string }), OptionError, 'there is no module "5"'],
-    ['NaN in the base of a class', adapt({ quality: 1, emitted: 2, base: target.with(1, NaN) }), NumericError, 'base is NaN at 1'],
-    ['NaN in the base of a try', (lora) => lora.explore(x, { base: target.with(1, NaN) }), NumericError, 'base is NaN at 1'],
-    ['a base that is a list', (lora) => lora.explore(x, { base: [...target] as unknown as Float32Array }), ShapeError, 'in a Float32Array'],
-    ['NaN in weights to merge into', (lora) => lora.mergeInto(new Float32Array(96).fill(NaN)), NumericError, 'base weights: hold NaN'],
+    [
+      'a module that is no name',
+      adapt({ target, sourceModule: 5 as unknown as string }),
+      OptionError,
+      'there is no module "5"',
+    ],
+    [
+      'NaN in the base of a class',
+      adapt({ quality: 1, emitted: 2, base: target.with(1, NaN) }),
+      NumericError,
+      'base is NaN at 1',
+    ],
+    [
+      'NaN in the base of a try',
+      (lora) => lora.explore(x, { base: target.with(1, NaN) }),
+      NumericError,
+      'base is NaN at 1',
+    ],
+    [
+      'a base that is a list',
+      (lora) => lora.explore(x, { base: [...target] as unknown as Float32Array }),
+      ShapeError,
+      'in a Float32Array',
+    ],
+    [
+      'NaN in weights to merge into',
+      (lora) => lora.mergeInto(new Float32Array(96).fill(NaN)),
+      NumericError,
+      'base weights: hold NaN',
+    ],
     ['nothing to go by', adapt({}), OptionError, 'give a target, a gradient, or a reward'],
     ['a reward without a direction', adapt({ quality: 1 }), OptionError, 'not in which direction'],
-    ['a class that is not there', adapt({ quality: 1, emitted: 8 }), OptionError, 'got class 8, expected a whole number from 0 to 7'],
-    ['an emission of another size', adapt({ quality: 1, emitted: new Float32Array(3) }), ShapeError, 'emitted: got 3 values, expected 8'],
-    ['NaN in what was emitted', adapt({ quality: 1, emitted: target.with(0, NaN) }), NumericError, 'emitted holds NaN'],
+    [
+      'a class that is not there',
+      adapt({ quality: 1, emitted: 8 }),
+      OptionError,
+      'got class 8, expected a whole number from 0 to 7',
+    ],
+    [
+      'an emission of another size',
+      adapt({ quality: 1, emitted: new Float32Array(3) }),
+      ShapeError,
+      'emitted: got 3 values, expected 8',
+    ],
+    [
+      'NaN in what was emitted',
+      adapt({ quality: 1, emitted: target.with(0, NaN) }),
+      NumericError,
+      'emitted holds NaN',
+    ],
     ['a rate of zero', (lora) => lora.applyUpdates(0), OptionError, 'learningRate: got 0'],
     ['a rate that is NaN', (lora) => lora.applyUpdates(NaN), OptionError, 'learningRate: got NaN'],
     ['a negative λ', (lora) => lora.applyUpdatesWithEwc(1, -1), OptionError, 'lambda: got -1'],
@@ -91,7 +216,9 @@ describe('bad input is refused by name and changes nothing', () => {
     const lora = new MicroLora(small)
     awaken(lora.module())
     const outputs = new Float32Array(16).fill(7)
-    expect(() => lora.forwardBatch(Float32Array.from([...x, ...x.map((value) => 1e30 * value)]), outputs)).toThrow('too large')
+    expect(() =>
+      lora.forwardBatch(Float32Array.from([...x, ...x.map((value) => 1e30 * value)]), outputs),
+    ).toThrow('too large')
     expect(outputs).toEqual(new Float32Array(16).fill(7))
     expect(lora.forwardBatch(Float32Array.from([...x, ...x]), outputs)).toBe(outputs)
     expect(outputs.subarray(8)).toEqual(lora.forward(x))
@@ -104,15 +231,22 @@ describe('bad input is refused by name and changes nothing', () => {
   it('what one session or module explored is not learned as another’s', () => {
     const lora = new MicroLora({ modules: { a: small, 'a b': small } })
     lora.explore(x, { module: 'a', sessionId: 'b c' })
-    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a b', sessionId: 'c' })).toThrow('not in which direction')
-    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'c' })).toThrow('not in which direction')
+    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a b', sessionId: 'c' })).toThrow(
+      'not in which direction',
+    )
+    expect(() => lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'c' })).toThrow(
+      'not in which direction',
+    )
     expect(lora.adapt(x, { reward: 1, sourceModule: 'a', sessionId: 'b c' })).toBeTypeOf('number')
   })
   it('a gradient that overflows when summed is dropped, the weights stay', () => {
     const lora = new MicroLora({ ...small, clip: Infinity })
     awaken(lora.module())
     const before = lora.module().read('weights')
-    lora.adapt(x.map((value) => 1e12 * value), { gradient: target.map((value) => 1e12 * value) }) // prettier-ignore
+    lora.adapt(
+      x.map((value) => 1e12 * value),
+      { gradient: target.map((value) => 1e12 * value) },
+    )
     expect(() => lora.applyUpdates(0.1)).toThrow(NumericError)
     expect([lora.module().read('weights'), lora.pendingUpdates]).toEqual([before, 0])
     lora.adapt(x, { target })

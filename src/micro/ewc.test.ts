@@ -9,13 +9,22 @@ const target = randomVector(8, 2)
 describe('EWC', () => {
   /** Two tasks that want different outputs of inputs in overlapping halves of the space; the loss on the first after the second. */
   function afterBoth(lambda: number | undefined): { first: number; second: number; alone: number } {
-    const lora = new MicroLora({ inFeatures: 16, outFeatures: 6, rank: 8, optimizer: 'adam', ewc: true, seed: 1 })
-    const tasks = [problem(1, 50, { nIn: 16, nOut: 6 }), problem(1, 60, { nIn: 16, nOut: 6 })].map((next, task) => () => {
-      const one = next()
-      for (let i = 0; i < 16; i++) if (task === 0 ? i >= 10 : i < 6) one.input[i] = 0
-      const again = halfMap(task, one.input)
-      return { input: one.input, target: again }
-    }) as [ReturnType<typeof problem>, ReturnType<typeof problem>]
+    const lora = new MicroLora({
+      inFeatures: 16,
+      outFeatures: 6,
+      rank: 8,
+      optimizer: 'adam',
+      ewc: true,
+      seed: 1,
+    })
+    const tasks = [problem(1, 50, { nIn: 16, nOut: 6 }), problem(1, 60, { nIn: 16, nOut: 6 })].map(
+      (next, task) => () => {
+        const one = next()
+        for (let i = 0; i < 16; i++) if (task === 0 ? i >= 10 : i < 6) one.input[i] = 0
+        const again = halfMap(task, one.input)
+        return { input: one.input, target: again }
+      },
+    ) as [ReturnType<typeof problem>, ReturnType<typeof problem>]
     const learn = (next: ReturnType<typeof problem>, own: number | undefined): void => {
       for (let i = 0; i < 800; i++) {
         const { input, target: wanted } = next()
@@ -33,17 +42,24 @@ describe('EWC', () => {
   const matrices = [randomVector(96, 70), randomVector(96, 80)]
   const halfMap = (task: number, input: Float32Array): Float32Array =>
     Float32Array.from({ length: 6 }, (_, o) =>
-      input.reduce((sum, value, i) => sum + 0.25 * value * (o % 2 === task ? matrices[task]![o * 16 + i]! : 0), 0),
+      input.reduce(
+        (sum, value, i) => sum + 0.25 * value * (o % 2 === task ? matrices[task]![o * 16 + i]! : 0),
+        0,
+      ),
     )
 
   it('keeps an old task while a new one is learned', () => {
-    const [plain, kept] = [afterBoth(undefined), afterBoth(3)]
+    const plain = afterBoth(undefined)
+    const kept = afterBoth(3)
     expect(kept.alone).toBe(plain.alone)
     expect(kept.first - kept.alone).toBeLessThan(0.4 * (plain.first - plain.alone))
     expect(kept.second).toBeLessThan(0.2)
   })
   it('does not overshoot, however large λ is, and without a finished task does nothing', () => {
-    const [plain, held] = [0, 1].map(() => new MicroLora({ ...small, ewc: true })) as [MicroLora, MicroLora]
+    const [plain, held] = [0, 1].map(() => new MicroLora({ ...small, ewc: true })) as [
+      MicroLora,
+      MicroLora,
+    ]
     for (const lora of [plain, held]) lora.adapt(x, { target })
     plain.applyUpdates(0.1)
     held.applyUpdatesWithEwc(0.1, 1e9)
@@ -71,7 +87,9 @@ describe('EWC', () => {
     const weights = Array.from(module.read('weights'))
     const expected = weights.map((value, k) => {
       const squares = inputs.map((input) => {
-        const [up, down] = [1e-4, -1e-4].map((by) => slowForward(module, weights.with(k, value + by), input)) as [number[], number[]]
+        const [up, down] = [1e-4, -1e-4].map((by) =>
+          slowForward(module, weights.with(k, value + by), input),
+        ) as [number[], number[]]
         return up.reduce((sum, y, o) => sum + ((y - down[o]!) / 2e-4) ** 2, 0)
       })
       return squares.reduce((sum, square) => sum + square) / 3

@@ -26,9 +26,21 @@ export interface Feedback {
   readonly sessionId?: string | undefined
 }
 
-const names = new Set<string>(['quality', 'reward', 'verdict', 'target', 'gradient', 'emitted', 'base', 'latencyUs', 'sourceModule', 'sessionId']) // prettier-ignore
+const names = new Set<string>([
+  'quality',
+  'reward',
+  'verdict',
+  'target',
+  'gradient',
+  'emitted',
+  'base',
+  'latencyUs',
+  'sourceModule',
+  'sessionId',
+])
 
-const isNumber = (value: unknown, from: number, to: number): boolean => typeof value === 'number' && value >= from && value <= to
+const isNumber = (value: unknown, from: number, to: number): boolean =>
+  typeof value === 'number' && value >= from && value <= to
 
 /** Throws one OptionError that lists all that is wrong with the plain values; lengths are checked where the vectors are used. */
 export function checkFeedback(feedback: Feedback): void {
@@ -36,21 +48,28 @@ export function checkFeedback(feedback: Feedback): void {
     throw new OptionError(
       `feedback: got ${String(feedback)}, expected an object with a target, a gradient, or a reward, quality or verdict.`,
     )
-  const { quality, reward, verdict, target, gradient, emitted, base, latencyUs, sessionId } = feedback
+  const { quality, reward, verdict, target, gradient, emitted, base, latencyUs, sessionId } =
+    feedback
   let problems: string[] | undefined
   const complain = (text: string): void => void (problems ??= []).push(text)
-  if (quality !== undefined && !isNumber(quality, 0, 1)) complain(`quality: got ${quality}, expected a number from 0 to 1`)
-  if (reward !== undefined && !isNumber(reward, -1e6, 1e6)) complain(`reward: got ${reward}, expected a number from -1e6 to 1e6`)
+  if (quality !== undefined && !isNumber(quality, 0, 1))
+    complain(`quality: got ${quality}, expected a number from 0 to 1`)
+  if (reward !== undefined && !isNumber(reward, -1e6, 1e6))
+    complain(`reward: got ${reward}, expected a number from -1e6 to 1e6`)
   if (verdict !== undefined && verdict !== 'good' && verdict !== 'bad')
     complain(`verdict: got ${String(verdict)}, expected 'good' or 'bad'`)
-  if (latencyUs !== undefined && !isNumber(latencyUs, 0, 1e15)) complain(`latencyUs: got ${latencyUs}, expected microseconds`)
+  if (latencyUs !== undefined && !isNumber(latencyUs, 0, 1e15))
+    complain(`latencyUs: got ${latencyUs}, expected microseconds`)
   if (sessionId !== undefined && (typeof sessionId !== 'string' || sessionId.length > 1000))
     complain('sessionId: expected at most 1000 letters')
-  if (quality !== undefined && verdict !== undefined) complain('quality and verdict: give one of them')
-  if (target !== undefined && gradient !== undefined) complain('target and gradient: give one of them')
+  if (quality !== undefined && verdict !== undefined)
+    complain('quality and verdict: give one of them')
+  if (target !== undefined && gradient !== undefined)
+    complain('target and gradient: give one of them')
   if (emitted !== undefined && (target ?? gradient) !== undefined)
     complain('emitted: belongs to a reward; leave it out beside a target or gradient')
-  if (base !== undefined && gradient !== undefined) complain('base: has no meaning beside a gradient, which is taken as it is')
+  if (base !== undefined && gradient !== undefined)
+    complain('base: has no meaning beside a gradient, which is taken as it is')
   for (const name in feedback) if (!names.has(name)) complain(`${name}: there is no such field`)
   if (problems) throw new OptionError(`feedback: ${problems.join('; ')}.`)
 }
@@ -59,9 +78,13 @@ export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>
   quality ?? (verdict === undefined ? undefined : verdict === 'good' ? 1 : 0)
 
 /** The reward; else quality × max(0, 2 − latency / target latency), or the quality alone where there are no latencies. */
-export function rewardOf(feedback: Feedback, targetLatencyUs: number | undefined): number | undefined {
+export function rewardOf(
+  feedback: Feedback,
+  targetLatencyUs: number | undefined,
+): number | undefined {
   if (feedback.reward !== undefined) return feedback.reward
   const quality = qualityOf(feedback)
-  if (quality === undefined || targetLatencyUs === undefined || feedback.latencyUs === undefined) return quality
+  if (quality === undefined || targetLatencyUs === undefined || feedback.latencyUs === undefined)
+    return quality
   return quality * Math.max(0, 2 - feedback.latencyUs / targetLatencyUs)
 }

@@ -4,13 +4,29 @@ import { createContext, kernelNames } from './kernels/context.ts'
 import { MicroModule } from './module.ts'
 import { completeOptions, type MicroLoraOptions } from './options.ts'
 import { MicroLora } from './micro-lora.ts'
-import { awaken, differences, halfSquaredError, randomVector, relativeError, slowForward } from './testing.ts'
+import {
+  awaken,
+  differences,
+  halfSquaredError,
+  randomVector,
+  relativeError,
+  slowForward,
+} from './testing.ts'
 
-const [inFeatures, outFeatures] = [11, 6]
+const inFeatures = 11
+const outFeatures = 6
 const contexts = new Map(kernelNames.map((name) => [name, createContext(name)!]))
 
-function moduleOf(options: MicroLoraOptions, kernels: (typeof kernelNames)[number] = 'relaxed-simd'): MicroModule {
-  return new MicroModule('default', completeOptions({ inFeatures, outFeatures, ...options }), contexts.get(kernels)!, 3)
+function moduleOf(
+  options: MicroLoraOptions,
+  kernels: (typeof kernelNames)[number] = 'relaxed-simd',
+): MicroModule {
+  return new MicroModule(
+    'default',
+    completeOptions({ inFeatures, outFeatures, ...options }),
+    contexts.get(kernels)!,
+    3,
+  )
 }
 
 describe.each(kernelNames)('with %s kernels', (kernels) => {
@@ -28,36 +44,50 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
     expect(batch.subarray(outFeatures)).toEqual(module.forward(x))
   })
 
-  it.each([1, 2, 3, 4, 5, 16])('the gradient towards a target is that of finite differences at rank %i', (rank) => {
-    const module = moduleOf({ rank, bias: rank % 2 === 0 }, kernels)
-    awaken(module)
-    const [x, target, base] = [randomVector(inFeatures, 1), randomVector(outFeatures, 2), randomVector(outFeatures, 3)]
-    const weights = module.read('weights')
-    const loss = (at: number[]): number => halfSquaredError(slowForward(module, at, x).map((y, i) => y + base[i]!), target) // prettier-ignore
-    expect(module.accumulateTarget(x, target, base)).toBeCloseTo(loss([...weights]), 4)
-    expect(relativeError(module.read('gradient'), differences(weights, loss))).toBeLessThan(1e-4)
-    expect(module.read('weights')).toEqual(weights)
-  })
+  it.each([1, 2, 3, 4, 5, 16])(
+    'the gradient towards a target is that of finite differences at rank %i',
+    (rank) => {
+      const module = moduleOf({ rank, bias: rank % 2 === 0 }, kernels)
+      awaken(module)
+      const x = randomVector(inFeatures, 1)
+      const target = randomVector(outFeatures, 2)
+      const base = randomVector(outFeatures, 3)
+      const weights = module.read('weights')
+      const loss = (at: number[]): number =>
+        halfSquaredError(
+          slowForward(module, at, x).map((y, i) => y + base[i]!),
+          target,
+        )
+      expect(module.accumulateTarget(x, target, base)).toBeCloseTo(loss([...weights]), 4)
+      expect(relativeError(module.read('gradient'), differences(weights, loss))).toBeLessThan(1e-4)
+      expect(module.read('weights')).toEqual(weights)
+    },
+  )
 
   it('the gradient of a given ∂L/∂y is that of finite differences: cross-entropy at a head', () => {
     const module = moduleOf({ rank: 2 }, kernels)
     awaken(module)
-    const [x, label] = [randomVector(inFeatures, 1), 4]
+    const x = randomVector(inFeatures, 1)
+    const label = 4
     const weights = module.read('weights')
     const probabilities = (y: readonly number[]): number[] => {
       const exponents = y.map(Math.exp)
       const sum = exponents.reduce((total, value) => total + value)
       return exponents.map((value) => value / sum)
     }
-    const loss = (at: number[]): number => -Math.log(probabilities(slowForward(module, at, x))[label]!)
-    const error = probabilities(slowForward(module, weights, x)).map((p, i) => p - (i === label ? 1 : 0))
+    const loss = (at: number[]): number =>
+      -Math.log(probabilities(slowForward(module, at, x))[label]!)
+    const error = probabilities(slowForward(module, weights, x)).map(
+      (p, i) => p - (i === label ? 1 : 0),
+    )
     module.accumulate(x, Float32Array.from(error))
     expect(relativeError(module.read('gradient'), differences(weights, loss))).toBeLessThan(1e-4)
   })
 })
 
 describe('the policy gradient', () => {
-  const y = (lora: MicroLora, x: Float32Array, at: number[]): number[] => slowForward(lora.module(), at, x)
+  const y = (lora: MicroLora, x: Float32Array, at: number[]): number[] =>
+    slowForward(lora.module(), at, x)
   const made = (): MicroLora => {
     const lora = new MicroLora({ inFeatures, outFeatures, seed: 3, exploration: 0.5 })
     awaken(lora.module())
@@ -65,21 +95,33 @@ describe('the policy gradient', () => {
   }
   it('is that of −advantage · log N(emitted | y, σ²)', () => {
     const lora = made()
-    const [x, emitted] = [randomVector(inFeatures, 1), randomVector(outFeatures, 2)]
+    const x = randomVector(inFeatures, 1)
+    const emitted = randomVector(outFeatures, 2)
     lora.adapt(x, { reward: 0.7, emitted })
     const loss = (at: number[]): number => (0.7 / 0.25) * halfSquaredError(y(lora, x, at), emitted)
-    expect(relativeError(lora.module().read('gradient'), differences(lora.module().read('weights'), loss))).toBeLessThan(1e-4)
+    expect(
+      relativeError(
+        lora.module().read('gradient'),
+        differences(lora.module().read('weights'), loss),
+      ),
+    ).toBeLessThan(1e-4)
   })
   it('is that of −advantage · log softmax(base + y) for a class', () => {
     const lora = made()
-    const [x, base] = [randomVector(inFeatures, 1), randomVector(outFeatures, 9)]
+    const x = randomVector(inFeatures, 1)
+    const base = randomVector(outFeatures, 9)
     const loss = (at: number[]): number => {
       const logits = y(lora, x, at).map((value, i) => value + base[i]!)
       return -0.5 * (logits[2]! - Math.log(logits.reduce((sum, value) => sum + Math.exp(value), 0)))
     }
     const given = lora.adapt(x, { verdict: 'good', emitted: 2, base })
     expect(given).toBeCloseTo(loss([...lora.module().read('weights')]), 4)
-    expect(relativeError(lora.module().read('gradient'), differences(lora.module().read('weights'), loss))).toBeLessThan(1e-4)
+    expect(
+      relativeError(
+        lora.module().read('gradient'),
+        differences(lora.module().read('weights'), loss),
+      ),
+    ).toBeLessThan(1e-4)
   })
 })
 
@@ -94,7 +136,13 @@ describe('descending lowers the loss', () => {
     start: fc.constantFrom('fresh, sgd' as const, 'fresh, adam' as const, 'trained, sgd' as const),
   })
   /** The loss in 64-bit numbers before and after one step. */
-  function stepped({ start, nIn, nOut, seed, ...options }: typeof cases extends fc.Arbitrary<infer Case> ? Case : never): {
+  function stepped({
+    start,
+    nIn,
+    nOut,
+    seed,
+    ...options
+  }: typeof cases extends fc.Arbitrary<infer Case> ? Case : never): {
     before: number
     after: number
     slope: number
@@ -103,8 +151,10 @@ describe('descending lowers the loss', () => {
     const lora = new MicroLora({ ...options, seed, optimizer, inFeatures: nIn, outFeatures: nOut })
     const module = lora.module()
     if (start === 'trained, sgd') awaken(module, seed + 2)
-    const [x, target] = [randomVector(nIn, seed), randomVector(nOut, seed + 1)]
-    const loss = (): number => halfSquaredError(slowForward(module, module.read('weights'), x), target)
+    const x = randomVector(nIn, seed)
+    const target = randomVector(nOut, seed + 1)
+    const loss = (): number =>
+      halfSquaredError(slowForward(module, module.read('weights'), x), target)
     const before = loss()
     lora.adapt(x, { target })
     const slope = Math.hypot(...module.read('gradient'))
@@ -125,20 +175,28 @@ describe('descending lowers the loss', () => {
   })
   it('also against a given gradient and towards what was rewarded, away from what was punished', () => {
     fc.assert(
-      fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 0, max: 1e6 }), (rank, seed) => {
-        const distance = (reward: number): number => {
-          const lora = new MicroLora({ rank, seed, inFeatures, outFeatures })
-          const [x, emitted] = [randomVector(inFeatures, seed), randomVector(outFeatures, seed + 1)]
-          lora.adapt(x, { reward, emitted })
-          lora.applyUpdates(1e-2)
-          const y = lora.forward(x)
-          lora.dispose()
-          return halfSquaredError(y, emitted)
-        }
-        const still = halfSquaredError(new Float32Array(outFeatures), randomVector(outFeatures, seed + 1))
-        expect(distance(1)).toBeLessThan(still)
-        expect(distance(-1)).toBeGreaterThan(still)
-      }),
+      fc.property(
+        fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 0, max: 1e6 }),
+        (rank, seed) => {
+          const distance = (reward: number): number => {
+            const lora = new MicroLora({ rank, seed, inFeatures, outFeatures })
+            const x = randomVector(inFeatures, seed)
+            const emitted = randomVector(outFeatures, seed + 1)
+            lora.adapt(x, { reward, emitted })
+            lora.applyUpdates(1e-2)
+            const y = lora.forward(x)
+            lora.dispose()
+            return halfSquaredError(y, emitted)
+          }
+          const still = halfSquaredError(
+            new Float32Array(outFeatures),
+            randomVector(outFeatures, seed + 1),
+          )
+          expect(distance(1)).toBeLessThan(still)
+          expect(distance(-1)).toBeGreaterThan(still)
+        },
+      ),
       { numRuns: 50 },
     )
   })

@@ -5,7 +5,8 @@ import { kernelContext, kernelNames } from './kernels/context.ts'
 import { MicroLora } from './micro-lora.ts'
 import { differences, randomVector, relativeError } from './testing.ts'
 
-const [width, vocabulary] = [37, 50] // no multiple of what the kernels step by
+const width = 37
+const vocabulary = 50 // no multiple of what the kernels step by
 const head = randomVector(vocabulary * width, 1, 0.4)
 const hidden = randomVector(width, 2)
 const rowOf = (id: number): Float32Array => head.subarray(id * width, (id + 1) * width)
@@ -23,7 +24,8 @@ function logitsAt(h: ArrayLike<number>, softcap = 0): number[] {
     return softcap === 0 ? logit : softcap * Math.tanh(logit / softcap)
   })
 }
-const totalOf = (logits: readonly number[]): number => Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0))
+const totalOf = (logits: readonly number[]): number =>
+  Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0))
 
 /** The `count` likeliest and the one that came. */
 function predicted(h: ArrayLike<number>, came: number, count: number): HeadPrediction {
@@ -39,7 +41,10 @@ function rowsOf(ids: readonly number[]): Float32Array {
   return rows
 }
 
-function filled(options: Partial<ConstructorParameters<typeof HeadRows>[0]> = {}, ids: readonly number[] = everything): HeadRows {
+function filled(
+  options: Partial<ConstructorParameters<typeof HeadRows>[0]> = {},
+  ids: readonly number[] = everything,
+): HeadRows {
   const rows = new HeadRows({ width, capacity: 64, averageRow, ...options })
   rows.add(ids, rowsOf(ids))
   return rows
@@ -55,39 +60,60 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
     expect(rest).toBeLessThan(1e-6)
     expect(relativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
   })
-  it.each([1, 2, 3, 4, 5, 16])('over the %i likeliest it is the formula, the rest along the average row', (count) => {
-    for (const came of [7, 31]) {
-      const prediction = predicted(hidden, came, count)
-      const { gradient, rest } = filled({ kernels }).gradient({ ...prediction, weight: -0.5 })
-      const shares = Array.from(prediction.logits, (logit) => Math.exp(logit - prediction.total!))
-      const left = 1 - shares.reduce((sum, share) => sum + share)
-      const expected = Array.from({ length: width }, (_, i) => {
-        const seen = shares.reduce(
-          (sum, share, k) => sum + (share - (prediction.ids[k] === came ? 1 : 0)) * rowOf(prediction.ids[k]!)[i]!,
-          0,
-        )
-        return -0.5 * (seen + left * averageRow[i]!)
-      })
-      expect(rest).toBeCloseTo(left, 5)
-      expect(relativeError(gradient, expected)).toBeLessThan(1e-5)
-    }
-  })
+  it.each([1, 2, 3, 4, 5, 16])(
+    'over the %i likeliest it is the formula, the rest along the average row',
+    (count) => {
+      for (const came of [7, 31]) {
+        const prediction = predicted(hidden, came, count)
+        const { gradient, rest } = filled({ kernels }).gradient({ ...prediction, weight: -0.5 })
+        const shares = Array.from(prediction.logits, (logit) => Math.exp(logit - prediction.total!))
+        const left = 1 - shares.reduce((sum, share) => sum + share)
+        const expected = Array.from({ length: width }, (_, i) => {
+          const seen = shares.reduce(
+            (sum, share, k) =>
+              sum + (share - (prediction.ids[k] === came ? 1 : 0)) * rowOf(prediction.ids[k]!)[i]!,
+            0,
+          )
+          return -0.5 * (seen + left * averageRow[i]!)
+        })
+        expect(rest).toBeCloseTo(left, 5)
+        expect(relativeError(gradient, expected)).toBeLessThan(1e-5)
+      }
+    },
+  )
 })
 
 describe('the loss at a head', () => {
   it('with a cap on logits: the gradient is that of finite differences', () => {
-    const [softcap, came] = [3, 7]
-    const { gradient } = filled({ softcap }).gradient({ ids: everything, logits: logitsAt(hidden, softcap), came })
-    const lossAt = (h: number[]): number => totalOf(logitsAt(h, softcap)) - logitsAt(h, softcap)[came]!
+    const softcap = 3
+    const came = 7
+    const { gradient } = filled({ softcap }).gradient({
+      ids: everything,
+      logits: logitsAt(hidden, softcap),
+      came,
+    })
+    const lossAt = (h: number[]): number =>
+      totalOf(logitsAt(h, softcap)) - logitsAt(h, softcap)[came]!
     expect(relativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
   })
   it('falls, true and over the whole vocabulary, when an adapter learns from the likeliest 8 alone', () => {
     const rows = filled()
-    const lora = new MicroLora({ rank: 4, alpha: 4, inFeatures: width, outFeatures: width, optimizer: 'adam' })
+    const lora = new MicroLora({
+      rank: 4,
+      alpha: 4,
+      inFeatures: width,
+      outFeatures: width,
+      optimizer: 'adam',
+    })
     const came = (n: number): number => (n * 11) % vocabulary
     const inputs = Array.from({ length: 6 }, (_, n) => randomVector(width, 20 + n))
-    const moved = (input: Float32Array): Float32Array => lora.forward(input).map((value, i) => value + input[i]!)
-    const mean = (): number => inputs.reduce((sum, input, n) => sum + predictedLoss(moved(input), came(n)) / inputs.length, 0)
+    const moved = (input: Float32Array): Float32Array =>
+      lora.forward(input).map((value, i) => value + input[i]!)
+    const mean = (): number =>
+      inputs.reduce(
+        (sum, input, n) => sum + predictedLoss(moved(input), came(n)) / inputs.length,
+        0,
+      )
     const before = mean()
     for (let step = 0; step < 40; step++)
       for (const [n, input] of inputs.entries()) {
@@ -97,7 +123,8 @@ describe('the loss at a head', () => {
       }
     expect(mean()).toBeLessThan(0.1 * before)
   })
-  const predictedLoss = (h: ArrayLike<number>, came: number): number => totalOf(logitsAt(h)) - logitsAt(h)[came]!
+  const predictedLoss = (h: ArrayLike<number>, came: number): number =>
+    totalOf(logitsAt(h)) - logitsAt(h)[came]!
 })
 
 describe('rows', () => {
@@ -137,19 +164,54 @@ describe('rows', () => {
       OptionError,
       'stands there twice',
     ],
-    ['a token that came from elsewhere', (rows) => rows.gradient({ ...good, came: 999 }), OptionError, 'token 999 is none of ids'],
+    [
+      'a token that came from elsewhere',
+      (rows) => rows.gradient({ ...good, came: 999 }),
+      OptionError,
+      'token 999 is none of ids',
+    ],
     [
       'NaN among the logits',
       (rows) => rows.gradient({ ...good, logits: Array.from(good.logits).with(2, NaN) }),
       NumericError,
       'a logit is NaN',
     ],
-    ['a total of other logits', (rows) => rows.gradient({ ...good, total: 0 }), NumericError, 'the total is of others'],
-    ['an infinite total', (rows) => rows.gradient({ ...good, total: Infinity }), NumericError, 'total is Infinity'],
-    ['too few logits', (rows) => rows.gradient({ ...good, logits: [1] }), ShapeError, 'logits: got 1, expected one for each of'],
-    ['an output of another size', (rows) => rows.gradient(good, new Float32Array(3)), ShapeError, 'output: got 3 values, expected 37'],
-    ['rows of another size', (rows) => rows.add([1], new Float32Array(3)), ShapeError, 'rows: got 3 values, expected 1 × 37'],
-    ['NaN in a row', (rows) => rows.add([1], new Float32Array(width).fill(NaN)), NumericError, 'rows: hold NaN'],
+    [
+      'a total of other logits',
+      (rows) => rows.gradient({ ...good, total: 0 }),
+      NumericError,
+      'the total is of others',
+    ],
+    [
+      'an infinite total',
+      (rows) => rows.gradient({ ...good, total: Infinity }),
+      NumericError,
+      'total is Infinity',
+    ],
+    [
+      'too few logits',
+      (rows) => rows.gradient({ ...good, logits: [1] }),
+      ShapeError,
+      'logits: got 1, expected one for each of',
+    ],
+    [
+      'an output of another size',
+      (rows) => rows.gradient(good, new Float32Array(3)),
+      ShapeError,
+      'output: got 3 values, expected 37',
+    ],
+    [
+      'rows of another size',
+      (rows) => rows.add([1], new Float32Array(3)),
+      ShapeError,
+      'rows: got 3 values, expected 1 × 37',
+    ],
+    [
+      'NaN in a row',
+      (rows) => rows.add([1], new Float32Array(width).fill(NaN)),
+      NumericError,
+      'rows: hold NaN',
+    ],
   ])('%s is refused and changes nothing', (_, call, kind, message) => {
     const rows = filled()
     const before = rows.gradient(good)
@@ -158,7 +220,11 @@ describe('rows', () => {
     expect(rows.gradient(good)).toEqual(before)
   })
   it('options that cannot work are named all at once', () => {
-    expect(() => new HeadRows({ width: 0, capacity: -1, softcap: NaN })).toThrow(/width: got 0.*capacity: got -1.*softcap: got NaN/)
-    expect(() => new HeadRows({ width, averageRow: new Float32Array(3) })).toThrow('averageRow: expected 37 finite values')
+    expect(() => new HeadRows({ width: 0, capacity: -1, softcap: NaN })).toThrow(
+      /width: got 0.*capacity: got -1.*softcap: got NaN/,
+    )
+    expect(() => new HeadRows({ width, averageRow: new Float32Array(3) })).toThrow(
+      'averageRow: expected 37 finite values',
+    )
   })
 })

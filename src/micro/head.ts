@@ -42,7 +42,8 @@ export interface HeadGradient {
   readonly gradient: Float32Array
 }
 
-const [mostTokens, slack] = [2 ** 24, 1e-3] // row numbers are floats in the heap; probabilities from 32-bit logits may add up to a little over 1
+const mostTokens = 2 ** 24
+const slack = 1e-3 // row numbers are floats in the heap; probabilities from 32-bit logits may add up to a little over 1
 
 /**
  * Rows of a head W [V, width] by token, and with them the gradient of a prediction's cross-entropy at the hidden state h, logits = W·h:
@@ -73,10 +74,22 @@ export class HeadRows {
   /** Throws one OptionError that names everything that is wrong. */
   constructor({ width, capacity = 2048, averageRow, softcap = 0, kernels }: HeadRowsOptions) {
     const rules: readonly (readonly [boolean, string])[] = [
-      [Number.isInteger(width) && width > 0 && width <= 2 ** 20, `width: got ${width}, expected a whole number from 1 to 1048576`],
-      [Number.isInteger(capacity) && capacity > 0 && capacity < mostTokens, `capacity: got ${capacity}, expected a whole number from 1 to ${mostTokens - 1}`], // prettier-ignore
-      [Number.isFinite(softcap) && softcap >= 0, `softcap: got ${softcap}, expected 0 or a number above`],
-      [averageRow === undefined || (averageRow.length === width && allFinite(averageRow)), `averageRow: expected ${width} finite values`],
+      [
+        Number.isInteger(width) && width > 0 && width <= 2 ** 20,
+        `width: got ${width}, expected a whole number from 1 to 1048576`,
+      ],
+      [
+        Number.isInteger(capacity) && capacity > 0 && capacity < mostTokens,
+        `capacity: got ${capacity}, expected a whole number from 1 to ${mostTokens - 1}`,
+      ],
+      [
+        Number.isFinite(softcap) && softcap >= 0,
+        `softcap: got ${softcap}, expected 0 or a number above`,
+      ],
+      [
+        averageRow === undefined || (averageRow.length === width && allFinite(averageRow)),
+        `averageRow: expected ${width} finite values`,
+      ],
     ]
     const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
     if (broken.length > 0) throw new OptionError(`HeadRows: ${broken.join('; ')}.`)
@@ -89,7 +102,8 @@ export class HeadRows {
     this.#usedAt = new Float64Array(capacity)
     this.#free = Array.from({ length: capacity }, (_, slot) => capacity - 1 - slot)
     const { heap } = this.#context
-    const [most, stride] = [padded(capacity + 1), this.#stride]
+    const most = padded(capacity + 1)
+    const stride = this.#stride
     const size = (capacity + 2) * stride + 2 * most
     this.#rows = heap.allocate(size)
     const base = this.#rows
@@ -122,8 +136,12 @@ export class HeadRows {
   /** Keeps the rows [N, width] of N tokens; where there is no room the ones not asked for the longest go. Throws OptionError, ShapeError, NumericError. */
   add(ids: readonly number[], rows: Float32Array): void {
     this.#alive()
-    if (!(rows instanceof Float32Array) || rows.length !== ids.length * this.width) throw new ShapeError(`HeadRows: rows: got ${(rows as Float32Array | null)?.length} values, expected ${ids.length} × ${this.width} in a Float32Array.`) // prettier-ignore
-    if (!allFinite(rows)) throw new NumericError('HeadRows: rows: hold NaN or infinite values; nothing was changed.')
+    if (!(rows instanceof Float32Array) || rows.length !== ids.length * this.width)
+      throw new ShapeError(
+        `HeadRows: rows: got ${(rows as Float32Array | null)?.length} values, expected ${ids.length} × ${this.width} in a Float32Array.`,
+      )
+    if (!allFinite(rows))
+      throw new NumericError('HeadRows: rows: hold NaN or infinite values; nothing was changed.')
     const fresh = new Set(ids.filter((id) => !this.#slots.has(id)))
     const free = this.#freed(fresh.size)
     const array = this.#context.heap.array()
@@ -131,7 +149,10 @@ export class HeadRows {
       const slot = this.#slots.get(id) ?? free.pop()!
       this.#slots.set(id, slot)
       this.#usedAt[slot] = this.#now
-      array.set(rows.subarray(i * this.width, (i + 1) * this.width), this.#rows + slot * this.#stride)
+      array.set(
+        rows.subarray(i * this.width, (i + 1) * this.width),
+        this.#rows + slot * this.#stride,
+      )
     }
   }
 
@@ -139,10 +160,14 @@ export class HeadRows {
   #freed(count: number): number[] {
     const free = this.#free
     if (free.length >= count) return free
-    const old = [...this.#slots].filter(([, slot]) => this.#usedAt[slot]! < this.#now).toSorted(([, a], [, b]) => this.#usedAt[a]! - this.#usedAt[b]!) // prettier-ignore
+    const old = [...this.#slots]
+      .filter(([, slot]) => this.#usedAt[slot]! < this.#now)
+      .toSorted(([, a], [, b]) => this.#usedAt[a]! - this.#usedAt[b]!)
     const wanted = count - free.length
     if (old.length < wanted)
-      throw new OptionError(`HeadRows: no room for ${count} rows beside those just asked for: capacity ${this.capacity}.`)
+      throw new OptionError(
+        `HeadRows: no room for ${count} rows beside those just asked for: capacity ${this.capacity}.`,
+      )
     for (const [id, slot] of old.slice(0, Math.max(wanted, this.capacity >> 3))) {
       this.#slots.delete(id)
       free.push(slot)
@@ -153,7 +178,10 @@ export class HeadRows {
   /** The loss of a prediction and its gradient [width], into `output` or a new array. Throws OptionError, ShapeError, NumericError; then nothing changed. */
   gradient(prediction: HeadPrediction, output?: Float32Array): HeadGradient {
     this.#alive()
-    if (output && !(output instanceof Float32Array && output.length === this.width)) throw new ShapeError(`HeadRows: output: got ${output.length} values, expected ${this.width} in a Float32Array.`) // prettier-ignore
+    if (output && !(output instanceof Float32Array && output.length === this.width))
+      throw new ShapeError(
+        `HeadRows: output: got ${output.length} values, expected ${this.width} in a Float32Array.`,
+      )
     const { ids, weight = 1 } = prediction
     const { loss, rest } = this.#errors(prediction)
     const { heap, kernels } = this.#context
@@ -165,19 +193,37 @@ export class HeadRows {
   }
 
   /** Puts row numbers and weight·(p − y) into the heap, the average row last. */
-  #errors({ ids, logits, total = sumOf(logits), came, weight = 1 }: HeadPrediction): { loss: number; rest: number } {
-    const [array, count] = [this.#context.heap.array(), ids.length]
-    if (count !== logits.length) throw new ShapeError(`HeadRows: logits: got ${logits.length}, expected one for each of ${count} ids.`)
-    if (count > this.capacity) throw new OptionError(`HeadRows: got ${count} ids, expected up to the capacity of ${this.capacity}.`)
-    if (!Number.isFinite(total) || !Number.isFinite(weight)) throw new NumericError(`HeadRows: total is ${total}, weight is ${weight}; expected finite numbers.`) // prettier-ignore
+  #errors({ ids, logits, total = sumOf(logits), came, weight = 1 }: HeadPrediction): {
+    loss: number
+    rest: number
+  } {
+    const array = this.#context.heap.array()
+    const count = ids.length
+    if (count !== logits.length)
+      throw new ShapeError(
+        `HeadRows: logits: got ${logits.length}, expected one for each of ${count} ids.`,
+      )
+    if (count > this.capacity)
+      throw new OptionError(
+        `HeadRows: got ${count} ids, expected up to the capacity of ${this.capacity}.`,
+      )
+    if (!Number.isFinite(total) || !Number.isFinite(weight))
+      throw new NumericError(
+        `HeadRows: total is ${total}, weight is ${weight}; expected finite numbers.`,
+      )
     const call = ++this.#now
-    let [sum, loss] = [0, NaN]
+    let sum = 0
+    let loss = NaN
     for (let k = 0; k < count; k++) {
       const id = ids[k]!
       const logit = logits[k]!
       const slot = this.#slots.get(id)
-      if (slot === undefined) throw new OptionError(`HeadRows: the row of token ${id} is not here: \`missing\` names those to \`add\`.`)
-      if (this.#usedAt[slot] === call) throw new OptionError(`HeadRows: ids: token ${id} stands there twice.`)
+      if (slot === undefined)
+        throw new OptionError(
+          `HeadRows: the row of token ${id} is not here: \`missing\` names those to \`add\`.`,
+        )
+      if (this.#usedAt[slot] === call)
+        throw new OptionError(`HeadRows: ids: token ${id} stands there twice.`)
       this.#usedAt[slot] = call
       const share = Math.exp(logit - total)
       sum += share
@@ -185,8 +231,14 @@ export class HeadRows {
       array[this.#places + k] = slot
       array[this.#weights + k] = weight * (share - (id === came ? 1 : 0)) * this.#damp(logit)
     }
-    if (!(sum <= 1 + slack)) throw new NumericError(`HeadRows: logits: their probabilities add up to ${sum} by the total ${total}; a logit is NaN, or the total is of others.`) // prettier-ignore
-    if (Number.isNaN(loss)) throw new OptionError(`HeadRows: came: token ${came} is none of ids; put it there with its logit.`)
+    if (!(sum <= 1 + slack))
+      throw new NumericError(
+        `HeadRows: logits: their probabilities add up to ${sum} by the total ${total}; a logit is NaN, or the total is of others.`,
+      )
+    if (Number.isNaN(loss))
+      throw new OptionError(
+        `HeadRows: came: token ${came} is none of ids; put it there with its logit.`,
+      )
     const rest = Math.max(0, 1 - sum)
     array[this.#places + count] = this.capacity
     array[this.#weights + count] = this.#hasAverage ? weight * rest : 0
@@ -213,7 +265,8 @@ export class HeadRows {
 
 /** log Σ exp */
 function sumOf(logits: ArrayLike<number>): number {
-  let [most, sum] = [-Infinity, 0]
+  let most = -Infinity
+  let sum = 0
   for (let k = 0; k < logits.length; k++) most = Math.max(most, logits[k]!)
   for (let k = 0; k < logits.length; k++) sum += Math.exp(logits[k]! - most)
   return most + Math.log(sum)

@@ -1,14 +1,33 @@
 // The entry `graftlm/micro`: MicroLoRA alone, in Node and in browsers, under 30 KB with its kernels; needs no model and no other part.
 
-export { FormatError, GraftError, MismatchError, NumericError, OptionError, ShapeError, UnsupportedError } from '../base/errors.ts'
+export {
+  FormatError,
+  GraftError,
+  MismatchError,
+  NumericError,
+  OptionError,
+  ShapeError,
+  UnsupportedError,
+} from '../base/errors.ts'
 export type { Feedback } from './feedback.ts'
 export { type HeadGradient, type HeadPrediction, HeadRows, type HeadRowsOptions } from './head.ts'
 export type { MicroLoraJson } from './json.ts'
-export { createContext, kernelContext, type KernelContext, type KernelName, kernelNames } from './kernels/context.ts'
+export {
+  createContext,
+  kernelContext,
+  type KernelContext,
+  type KernelName,
+  kernelNames,
+} from './kernels/context.ts'
 export type { MemoryReport } from './layout.ts'
 export { MicroLora, type MicroLoraStatistics } from './micro-lora.ts'
 export { MicroModule } from './module.ts'
-export type { MicroLoraConfig, MicroLoraOptions, MicroLoraSettings, ModuleDimensions } from './options.ts'
+export type {
+  MicroLoraConfig,
+  MicroLoraOptions,
+  MicroLoraSettings,
+  ModuleDimensions,
+} from './options.ts'
 export type { PeftExport, PeftFiles } from './peft.ts'
 export type { TrustRegion } from './step.ts'
 export type { MicroLoraWarning } from './warnings.ts'

@@ -1,7 +1,15 @@
 // A saved MicroLoRA as a JSON value: readable settings and counts, numbers in base64, a checksum over both.
 
 import { FormatError } from '../base/errors.ts'
-import { checksumOf, checkVersion, formatName, formatVersion, packMeta, type Saved, unpack } from './saved.ts'
+import {
+  checksumOf,
+  checkVersion,
+  formatName,
+  formatVersion,
+  packMeta,
+  type Saved,
+  unpack,
+} from './saved.ts'
 
 export interface MicroLoraJson {
   readonly format: string
@@ -17,7 +25,8 @@ const chunk = 8192 // arguments a call may have on every platform
 function base64Of({ buffer, byteOffset, byteLength }: Float32Array): string {
   const bytes = new Uint8Array(buffer, byteOffset, byteLength)
   let text = ''
-  for (let at = 0; at < bytes.length; at += chunk) text += String.fromCharCode(...bytes.subarray(at, at + chunk))
+  for (let at = 0; at < bytes.length; at += chunk)
+    text += String.fromCharCode(...bytes.subarray(at, at + chunk))
   return btoa(text)
 }
 
@@ -37,24 +46,37 @@ export function toJson({ meta, tensors }: Saved): MicroLoraJson {
   const state = packMeta(meta)
   const texts: Record<string, string> = Object.create(null)
   for (const [name, values] of tensors) texts[name] = base64Of(values)
-  return { format: formatName, version: formatVersion, state, tensors: texts, checksum: checksumOf(state, tensors) }
+  return {
+    format: formatName,
+    version: formatVersion,
+    state,
+    tensors: texts,
+    checksum: checksumOf(state, tensors),
+  }
 }
 
 function parsed(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
-    throw new FormatError('JSON: cannot be parsed; it is torn or not JSON at all. Take an older copy.', { cause })
+    throw new FormatError(
+      'JSON: cannot be parsed; it is torn or not JSON at all. Take an older copy.',
+      { cause },
+    )
   }
 }
 
 /** From the value or its text. Throws FormatError, UnsupportedError, MismatchError, NumericError. */
 export function fromJson(json: unknown): Saved {
   const value = typeof json === 'string' ? parsed(json) : json
-  if (typeof value !== 'object' || value === null) throw new FormatError('JSON: is no saved MicroLoRA: expected an object.')
+  if (typeof value !== 'object' || value === null)
+    throw new FormatError('JSON: is no saved MicroLoRA: expected an object.')
   const { format, version, state, tensors: texts, checksum } = value as Partial<MicroLoraJson>
   checkVersion('JSON', format, version)
-  if (typeof texts !== 'object' || texts === null) throw new FormatError('JSON: tensors: are missing.')
-  const tensors = new Map(Object.entries(texts).map(([name, text]) => [name, numbersOf(text, name)]))
+  if (typeof texts !== 'object' || texts === null)
+    throw new FormatError('JSON: tensors: are missing.')
+  const tensors = new Map(
+    Object.entries(texts).map(([name, text]) => [name, numbersOf(text, name)]),
+  )
   return unpack(JSON.parse(JSON.stringify(state ?? null)), tensors, checksum, 'JSON')
 }

@@ -3,7 +3,8 @@
 import type { MicroLoraConfig, ModuleDimensions } from './options.ts'
 
 /** Vectors of one number for each parameter. */
-export type SlotName = 'weights' | 'gradient' | 'momentum' | 'secondMomentum' | 'importance' | 'anchor'
+export type SlotName =
+  'weights' | 'gradient' | 'momentum' | 'secondMomentum' | 'importance' | 'anchor'
 
 const line = 16 // floats in the kernels' steps: rows are padded to it with zeros
 
@@ -49,17 +50,34 @@ export interface Layout {
 
 const lowRank = 16 // room for the low-rank values of any rank
 
-export function layoutOf(config: MicroLoraConfig, { inFeatures, outFeatures }: ModuleDimensions): Layout {
+export function layoutOf(
+  config: MicroLoraConfig,
+  { inFeatures, outFeatures }: ModuleDimensions,
+): Layout {
   const { rank, bias } = config
-  const [inStride, outStride] = [padded(inFeatures), padded(outFeatures)]
+  const inStride = padded(inFeatures)
+  const outStride = padded(outFeatures)
   const parts: Part[] = [
     { name: 'A', start: 0, rows: rank, length: inFeatures, stride: inStride },
     { name: 'B', start: rank * inStride, rows: rank, length: outFeatures, stride: outStride },
   ]
-  if (bias) parts.push({ name: 'bias', start: rank * (inStride + outStride), rows: 1, length: outFeatures, stride: outStride })
-  const total = (of: (part: Part) => number): number => parts.reduce((sum, part) => sum + part.rows * of(part), 0)
+  if (bias)
+    parts.push({
+      name: 'bias',
+      start: rank * (inStride + outStride),
+      rows: 1,
+      length: outFeatures,
+      stride: outStride,
+    })
+  const total = (of: (part: Part) => number): number =>
+    parts.reduce((sum, part) => sum + part.rows * of(part), 0)
   return {
-    ...{ rank, inFeatures, outFeatures, inStride, outStride, parts },
+    rank,
+    inFeatures,
+    outFeatures,
+    inStride,
+    outStride,
+    parts,
     slotSize: total(({ stride }) => stride),
     parameterCount: total(({ length }) => length),
     slots: slotsOf(config),
@@ -87,7 +105,12 @@ export interface MemoryReport {
 
 export function memoryReport(layouts: readonly Layout[], sharedScratch: number): MemoryReport {
   const bytes = (...slots: SlotName[]): number =>
-    layouts.reduce((sum, layout) => sum + 4 * layout.parameterCount * layout.slots.filter((slot) => slots.includes(slot)).length, 0)
+    layouts.reduce(
+      (sum, layout) =>
+        sum +
+        4 * layout.parameterCount * layout.slots.filter((slot) => slots.includes(slot)).length,
+      0,
+    )
   const watched = (of: (layout: Layout) => number): number =>
     layouts.reduce((sum, layout) => sum + (layout.watchedSize > 0 ? 4 * of(layout) : 0), 0)
   const report = {
@@ -96,8 +119,15 @@ export function memoryReport(layouts: readonly Layout[], sharedScratch: number):
     optimizer: bytes('momentum', 'secondMomentum'),
     ewc: bytes('importance', 'anchor') + watched(({ inFeatures, rank }) => inFeatures + rank),
     padding:
-      layouts.reduce((sum, { slots, slotSize, parameterCount }) => sum + 4 * slots.length * (slotSize - parameterCount), 0) +
-      watched(({ watchedSize, inFeatures, rank }) => watchedSize - inFeatures - rank),
+      layouts.reduce(
+        (sum, { slots, slotSize, parameterCount }) =>
+          sum + 4 * slots.length * (slotSize - parameterCount),
+        0,
+      ) + watched(({ watchedSize, inFeatures, rank }) => watchedSize - inFeatures - rank),
   }
-  return { ...report, total: Object.values(report).reduce((sum, part) => sum + part, 0), sharedScratch }
+  return {
+    ...report,
+    total: Object.values(report).reduce((sum, part) => sum + part, 0),
+    sharedScratch,
+  }
 }

@@ -2,7 +2,15 @@ import { describe, expect, it } from 'vitest'
 import { kernelContext } from './kernels/context.ts'
 import { MicroLora } from './micro-lora.ts'
 import type { MicroLoraOptions } from './options.ts'
-import { awaken, halfSquaredError, meanLoss, problem, randomVector, relativeError, slowForward } from './testing.ts'
+import {
+  awaken,
+  halfSquaredError,
+  meanLoss,
+  problem,
+  randomVector,
+  relativeError,
+  slowForward,
+} from './testing.ts'
 
 const small = { inFeatures: 12, outFeatures: 8 }
 const x = randomVector(12, 1)
@@ -10,7 +18,11 @@ const target = randomVector(8, 2)
 
 describe('a fresh one', () => {
   it('adds nothing, the same seed gives the same A, another another', () => {
-    const [one, same, other] = [0, 0, 1].map((seed) => new MicroLora({ ...small, seed })) as [MicroLora, MicroLora, MicroLora]
+    const [one, same, other] = [0, 0, 1].map((seed) => new MicroLora({ ...small, seed })) as [
+      MicroLora,
+      MicroLora,
+      MicroLora,
+    ]
     expect([...one.forward(x)]).toEqual(new Array(8).fill(0))
     expect(one.module().read('weights')).toEqual(same.module().read('weights'))
     expect(one.module().read('weights')).not.toEqual(other.module().read('weights'))
@@ -26,19 +38,37 @@ describe('a fresh one', () => {
       [2, 12],
       [4, 24],
     ] as const) {
-      // prettier-ignore
       const lora = new MicroLora({ rank })
-      expect(lora.statistics()).toMatchObject({ bytes: kilobytes * 1024, parameters: kilobytes * 256 })
-      expect(lora.memory()).toMatchObject({ weights: kilobytes * 1024, gradient: kilobytes * 1024, optimizer: 0, ewc: 0, padding: 0, total: 2 * kilobytes * 1024 }) // prettier-ignore
+      expect(lora.statistics()).toMatchObject({
+        bytes: kilobytes * 1024,
+        parameters: kilobytes * 256,
+      })
+      expect(lora.memory()).toMatchObject({
+        weights: kilobytes * 1024,
+        gradient: kilobytes * 1024,
+        optimizer: 0,
+        ewc: 0,
+        padding: 0,
+        total: 2 * kilobytes * 1024,
+      })
       const full = new MicroLora({ rank, optimizer: 'adam', ewc: true })
-      expect(full.memory()).toMatchObject({ optimizer: 2 * kilobytes * 1024, ewc: 2 * kilobytes * 1024 + 4 * (768 + rank) })
+      expect(full.memory()).toMatchObject({
+        optimizer: 2 * kilobytes * 1024,
+        ewc: 2 * kilobytes * 1024 + 4 * (768 + rank),
+      })
     }
   })
   it('takes from the heap what it says and gives it back', () => {
     const { heap } = kernelContext()
     new MicroLora({ inFeatures: 999, outFeatures: 1001 }).dispose() // the scratch is wide enough from here on
     const before = heap.usedBytes
-    const lora = new MicroLora({ inFeatures: 999, outFeatures: 1001, rank: 3, ewc: true, bias: true })
+    const lora = new MicroLora({
+      inFeatures: 999,
+      outFeatures: 1001,
+      rank: 3,
+      ewc: true,
+      bias: true,
+    })
     expect(lora.memory().padding).toBeGreaterThan(0)
     expect(Math.abs(heap.usedBytes - before - lora.memory().total)).toBeLessThan(64)
     lora.dispose()
@@ -75,14 +105,16 @@ describe('what hollow implementations do not', () => {
       .module()
       .read('weights')
       .map((value, i) => Math.abs(value - start[i]!))
-    expect([Math.max(...moved.subarray(0, 24)) > 1e-4, Math.max(...moved.subarray(24)) > 1e-4]).toEqual([true, true])
+    expect([
+      Math.max(...moved.subarray(0, 24)) > 1e-4,
+      Math.max(...moved.subarray(24)) > 1e-4,
+    ]).toEqual([true, true])
   })
   it('a good verdict makes what was emitted likelier, a bad one less likely', () => {
     for (const [verdict, sign] of [
       ['good', 1],
       ['bad', -1],
     ] as const) {
-      // prettier-ignore
       const lora = new MicroLora(small)
       lora.adapt(x, { verdict, emitted: 3 })
       lora.applyUpdates(0.1)
@@ -105,8 +137,16 @@ describe('what hollow implementations do not', () => {
     expect(learned[1]).toBeGreaterThan(0.1)
   })
   it('it learns from rewards alone by exploring', () => {
-    const lora = new MicroLora({ inFeatures: 4, outFeatures: 3, exploration: 0.3, optimizer: 'adam', seed: 4, baselineKeep: 0.95 })
-    const [input, wanted] = [Float32Array.of(1, -1, 0.5, 0.3), Float32Array.of(0.5, -0.4, 0.3)]
+    const lora = new MicroLora({
+      inFeatures: 4,
+      outFeatures: 3,
+      exploration: 0.3,
+      optimizer: 'adam',
+      seed: 4,
+      baselineKeep: 0.95,
+    })
+    const input = Float32Array.of(1, -1, 0.5, 0.3)
+    const wanted = Float32Array.of(0.5, -0.4, 0.3)
     const before = halfSquaredError(lora.forward(input), wanted)
     for (let i = 0; i < 1500; i++) {
       const tried = lora.explore(input)
@@ -119,11 +159,19 @@ describe('what hollow implementations do not', () => {
 
 describe('steps', () => {
   it('take the mean of what was gathered, and gather anew', () => {
-    const [twice, once] = [new MicroLora(small), new MicroLora(small)]
+    const twice = new MicroLora(small)
+    const once = new MicroLora(small)
     for (let i = 0; i < 2; i++) twice.adapt(x, { target })
     once.adapt(x, { target })
-    expect([twice.pendingUpdates, twice.applyUpdates(0.1), once.applyUpdates(0.1), twice.pendingUpdates]).toEqual([2, 2, 1, 0])
-    expect(relativeError(twice.module().read('weights'), once.module().read('weights'))).toBeLessThan(1e-6)
+    expect([
+      twice.pendingUpdates,
+      twice.applyUpdates(0.1),
+      once.applyUpdates(0.1),
+      twice.pendingUpdates,
+    ]).toEqual([2, 2, 1, 0])
+    expect(
+      relativeError(twice.module().read('weights'), once.module().read('weights')),
+    ).toBeLessThan(1e-6)
     expect(twice.applyUpdates(0.1)).toBe(0)
     expect([...twice.module().read('gradient')]).toEqual(new Array(40).fill(0))
   })
@@ -166,11 +214,19 @@ describe('steps', () => {
   })
   it('follow the formulas of momentum and of Adam', () => {
     for (const optimizer of ['sgd', 'adam'] as const) {
-      const lora = new MicroLora({ ...small, optimizer, momentum: 0.9, secondMomentum: 0.99, clip: Infinity, decay: 0.1 })
+      const lora = new MicroLora({
+        ...small,
+        optimizer,
+        momentum: 0.9,
+        secondMomentum: 0.99,
+        clip: Infinity,
+        decay: 0.1,
+      })
       const module = lora.module()
       awaken(module)
       const weights = Array.from(module.read('weights'))
-      const [m, v] = [weights.map(() => 0), weights.map(() => 0)]
+      const m = weights.map(() => 0)
+      const v = weights.map(() => 0)
       for (let t = 1; t <= 4; t++) {
         lora.adapt(randomVector(12, t), { target })
         const g = module.read('gradient')
@@ -178,7 +234,8 @@ describe('steps', () => {
           m[i] = 0.9 * m[i]! + 0.1 * value
           v[i] = 0.99 * v[i]! + 0.01 * value * value
           const d = m[i]! / (1 - 0.9 ** t)
-          const direction = optimizer === 'sgd' ? d : d / (Math.sqrt(v[i]! / (1 - 0.99 ** t)) + 1e-8)
+          const direction =
+            optimizer === 'sgd' ? d : d / (Math.sqrt(v[i]! / (1 - 0.99 ** t)) + 1e-8)
           weights[i] = (1 - 0.01 * 0.1) * weights[i]! - 0.01 * direction
         }
         lora.applyUpdates(0.01)
@@ -187,9 +244,16 @@ describe('steps', () => {
     }
   })
   it('of several modules go to the one that the feedback names', () => {
-    const lora = new MicroLora({ modules: { q_proj: { inFeatures: 12, outFeatures: 8 }, v_proj: { inFeatures: 12, outFeatures: 4 } } })
+    const lora = new MicroLora({
+      modules: {
+        q_proj: { inFeatures: 12, outFeatures: 8 },
+        v_proj: { inFeatures: 12, outFeatures: 4 },
+      },
+    })
     const before = lora.module('v_proj').read('weights')
-    expect(lora.module('q_proj').read('weights').subarray(0, 24)).not.toEqual(before.subarray(0, 24))
+    expect(lora.module('q_proj').read('weights').subarray(0, 24)).not.toEqual(
+      before.subarray(0, 24),
+    )
     lora.adapt(x, { target, sourceModule: 'q_proj' })
     lora.applyUpdates(0.1)
     expect(lora.module('v_proj').read('weights')).toEqual(before)
@@ -211,7 +275,12 @@ describe('figures', () => {
     const all = [...qualities, 1]
     const mean = all.reduce((sum, value) => sum + value) / 5
     const variance = all.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 4
-    expect(lora.statistics()).toMatchObject({ samples: 5, adaptations: 5, forwards: 5, pendingUpdates: 5 })
+    expect(lora.statistics()).toMatchObject({
+      samples: 5,
+      adaptations: 5,
+      forwards: 5,
+      pendingUpdates: 5,
+    })
     expect(lora.statistics().meanQuality).toBeCloseTo(mean)
     expect(lora.statistics().variance).toBeCloseTo(variance)
     lora.reset()
@@ -236,15 +305,21 @@ describe('figures', () => {
   it('normalised advantages do not depend on how far qualities lie apart, the variance slows the rate', () => {
     const moved = (spread: number, options: MicroLoraOptions): number => {
       const lora = new MicroLora({ ...small, clip: Infinity, baselineKeep: 0, ...options })
-      for (const sign of [-1, 1, -1, 1]) lora.adapt(x, { quality: 0.5 + sign * spread, target: lora.forward(x) })
+      for (const sign of [-1, 1, -1, 1])
+        lora.adapt(x, { quality: 0.5 + sign * spread, target: lora.forward(x) })
       lora.applyUpdates(0.1) // moves nothing: the output is right
       lora.adapt(x, { quality: 0.5, emitted: target })
       lora.applyUpdates(0.1)
       return Math.hypot(...lora.forward(x))
     }
-    expect(moved(0.4, { normalizeQuality: true }) / moved(0.1, { normalizeQuality: true })).toBeCloseTo(1, 3)
+    expect(
+      moved(0.4, { normalizeQuality: true }) / moved(0.1, { normalizeQuality: true }),
+    ).toBeCloseTo(1, 3)
     expect(moved(0.4, {}) / moved(0.1, {})).toBeCloseTo(4, 3)
-    expect(moved(0.4, { rate: 'variance' }) / moved(0.4, {})).toBeCloseTo(1 / (1 + 4 * ((0.16 * 4) / 4)), 1)
+    expect(moved(0.4, { rate: 'variance' }) / moved(0.4, {})).toBeCloseTo(
+      1 / (1 + 4 * ((0.16 * 4) / 4)),
+      1,
+    )
   })
   it('dropout draws by the seed, keeps the mean, and acts in adapt only', () => {
     const lora = new MicroLora({ ...small, dropout: 0.5 })
@@ -271,12 +346,9 @@ describe('enabled', () => {
     lora.enabled = false
     const output = target.slice()
     lora.forwardAdd(x, output)
-    expect([[...lora.forward(x)], output, lora.adapt(x, { target }), lora.applyUpdates(1)]).toEqual([
-      new Array(8).fill(0),
-      target,
-      undefined,
-      0,
-    ])
+    expect([[...lora.forward(x)], output, lora.adapt(x, { target }), lora.applyUpdates(1)]).toEqual(
+      [new Array(8).fill(0), target, undefined, 0],
+    )
     expect(lora.mergeInto(new Float32Array(96)).every((value) => value === 0)).toBe(true)
     lora.enabled = true
     expect([lora.forward(x), lora.statistics().adaptations]).toEqual([y, 0])
@@ -291,12 +363,19 @@ describe('mergeInto', () => {
     const copy = base.slice()
     const merged = lora.mergeInto(base)
     expect(base).toEqual(copy)
-    const product = (w: Float32Array): number[] => Array.from({ length: 8 }, (_, o) => x.reduce((sum, value, i) => sum + value * w[o * 12 + i]!, 0)) // prettier-ignore
-    const expected = product(base).map((value, o) => value + slowForward(lora.module(), lora.module().read('weights'), x)[o]!)
+    const product = (w: Float32Array): number[] =>
+      Array.from({ length: 8 }, (_, o) =>
+        x.reduce((sum, value, i) => sum + value * w[o * 12 + i]!, 0),
+      )
+    const expected = product(base).map(
+      (value, o) => value + slowForward(lora.module(), lora.module().read('weights'), x)[o]!,
+    )
     expect(relativeError(product(merged), expected)).toBeLessThan(1e-5)
     expect(lora.mergeInto(base, { output: base })).toBe(base)
     expect(base).toEqual(merged)
-    expect(() => lora.mergeInto(new Float32Array(95))).toThrow('base weights: got 95 values, expected 96: [8, 12]')
+    expect(() => lora.mergeInto(new Float32Array(95))).toThrow(
+      'base weights: got 95 values, expected 96: [8, 12]',
+    )
   })
 })
 
@@ -325,13 +404,19 @@ describe('warnings', () => {
 })
 
 describe('memory that grows', () => {
-  it.each(['relaxed-simd', 'simd', 'plain'] as const)('leaves adapters that were there as they were: %s', (kernels) => {
-    const first = new MicroLora({ ...small, kernels })
-    awaken(first.module())
-    const y = first.forward(x)
-    const others = Array.from({ length: 40 }, () => new MicroLora({ inFeatures: 3000, outFeatures: 3000, rank: 4, kernels }))
-    expect(first.forward(x)).toEqual(y)
-    for (const other of others) other.dispose()
-    expect(first.forward(x)).toEqual(y)
-  })
+  it.each(['relaxed-simd', 'simd', 'plain'] as const)(
+    'leaves adapters that were there as they were: %s',
+    (kernels) => {
+      const first = new MicroLora({ ...small, kernels })
+      awaken(first.module())
+      const y = first.forward(x)
+      const others = Array.from(
+        { length: 40 },
+        () => new MicroLora({ inFeatures: 3000, outFeatures: 3000, rank: 4, kernels }),
+      )
+      expect(first.forward(x)).toEqual(y)
+      for (const other of others) other.dispose()
+      expect(first.forward(x)).toEqual(y)
+    },
+  )
 })

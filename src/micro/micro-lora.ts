@@ -12,7 +12,15 @@ import { MicroModule } from './module.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
 import { peftFiles, type PeftExport, type PeftFiles, peftTensors } from './peft.ts'
 import { policyGradient } from './policy.ts'
-import { addLoss, addQuality, addReward, advantageOf, freshQuality, type QualityState, varianceOf } from './quality.ts'
+import {
+  addLoss,
+  addQuality,
+  addReward,
+  advantageOf,
+  freshQuality,
+  type QualityState,
+  varianceOf,
+} from './quality.ts'
 import { fromSafetensors, toSafetensors } from './safetensors.ts'
 import { type Saved, savedSlots } from './saved.ts'
 import { checkRate, type TrustRegion } from './step.ts'
@@ -41,7 +49,8 @@ export interface MicroLoraStatistics {
 const rememberedEmissions = 256 // sessions whose last explored output waits for its reward
 
 /** The module's length comes first, because names and sessions may hold spaces. */
-const emissionKey = (module: string, session: string): string => `${module.length} ${module} ${session}`
+const emissionKey = (module: string, session: string): string =>
+  `${module.length} ${module} ${session}`
 
 /** One MicroLoRA over one module or several, with its figures. See docs/micro.md. */
 export class MicroLora {
@@ -62,7 +71,12 @@ export class MicroLora {
     const context = kernelContext(options.kernels)
     this.kernels = context.name
     for (const [i, name] of Object.keys(this.config.modules).entries()) {
-      const module = new MicroModule(name, this.config, context, (this.config.seed + Math.imul(i, 0x9e3779b1)) | 0)
+      const module = new MicroModule(
+        name,
+        this.config,
+        context,
+        (this.config.seed + Math.imul(i, 0x9e3779b1)) | 0,
+      )
       this.#modules.set(name, module)
       forgotten.register(module, module.releaser, module)
     }
@@ -74,7 +88,10 @@ export class MicroLora {
   }
 
   /** A new one from the bytes that `toSafetensors` gave. */
-  static async fromSafetensors(bytes: Uint8Array, options: { kernels?: KernelName } = {}): Promise<MicroLora> {
+  static async fromSafetensors(
+    bytes: Uint8Array,
+    options: { kernels?: KernelName } = {},
+  ): Promise<MicroLora> {
     return MicroLora.#from(await fromSafetensors(bytes), options)
   }
 
@@ -86,10 +103,17 @@ export class MicroLora {
 
   /** The module by name; the only one where no name is given. Its calls take and give numbers and count nothing here. */
   module(name?: string): MicroModule {
-    const found = name === undefined && this.#modules.size === 1 ? this.#modules.values().next().value : this.#modules.get(name ?? '')
+    const found =
+      name === undefined && this.#modules.size === 1
+        ? this.#modules.values().next().value
+        : this.#modules.get(name ?? '')
     if (found) return found
     const all = [...this.#modules.keys()].slice(0, 20).join(', ')
-    throw new OptionError(name === undefined ? `MicroLoRA: which module? There are ${all}.` : `MicroLoRA: there is no module ${JSON.stringify(String(name).slice(0, 100))}; there are ${all}.`) // prettier-ignore
+    throw new OptionError(
+      name === undefined
+        ? `MicroLoRA: which module? There are ${all}.`
+        : `MicroLoRA: there is no module ${JSON.stringify(String(name).slice(0, 100))}; there are ${all}.`,
+    )
   }
 
   /** scale·B·A·x + bias [out], into `output` or a new array; zeros while not enabled. Throws ShapeError, NumericError. */
@@ -122,17 +146,25 @@ export class MicroLora {
    */
   explore(
     input: Float32Array,
-    { base, module, sessionId = '' }: { base?: Float32Array; module?: string; sessionId?: string } = {},
+    {
+      base,
+      module,
+      sessionId = '',
+    }: { base?: Float32Array; module?: string; sessionId?: string } = {},
   ): Float32Array {
     const own = this.module(module)
     if (base !== undefined) checkBase(own, base)
     const emitted = own.forward(input)
     for (let i = 0; i < emitted.length; i++)
-      emitted[i] = (this.enabled ? emitted[i]! : 0) + (base?.[i] ?? 0) + this.config.exploration * own.noise.normal()
+      emitted[i] =
+        (this.enabled ? emitted[i]! : 0) +
+        (base?.[i] ?? 0) +
+        this.config.exploration * own.noise.normal()
     const key = emissionKey(own.name, sessionId)
     this.#emissions.delete(key)
     this.#emissions.set(key, emitted.slice())
-    for (const oldest of this.#emissions.keys()) if (this.#emissions.size > rememberedEmissions) this.#emissions.delete(oldest)
+    for (const oldest of this.#emissions.keys())
+      if (this.#emissions.size > rememberedEmissions) this.#emissions.delete(oldest)
     if (this.enabled) this.#forwards++
     return emitted
   }
@@ -155,11 +187,13 @@ export class MicroLora {
     const quality = qualityOf(feedback)
     const reward = rewardOf(feedback, this.config.targetLatencyUs)
     let loss: number | undefined
-    if (target !== undefined) addLoss(this.#quality, (loss = own.accumulateTarget(input, target, base)))
+    if (target !== undefined)
+      addLoss(this.#quality, (loss = own.accumulateTarget(input, target, base)))
     else if (gradient !== undefined) own.accumulate(input, gradient)
     else loss = this.#reinforce(own, input, feedback, reward)
     if (quality !== undefined) addQuality(this.#quality, quality)
-    if (reward !== undefined) addReward(this.#quality, reward, feedback.reward === undefined, this.config.baselineKeep)
+    if (reward !== undefined)
+      addReward(this.#quality, reward, feedback.reward === undefined, this.config.baselineKeep)
     this.#adaptations++
     return loss
   }
@@ -170,12 +204,20 @@ export class MicroLora {
     { emitted, base, sessionId = '', reward: given }: Feedback,
     reward: number | undefined,
   ): number {
-    if (reward === undefined) throw new OptionError('feedback: give a target, a gradient, or a reward, quality or verdict.')
+    if (reward === undefined)
+      throw new OptionError('feedback: give a target, a gradient, or a reward, quality or verdict.')
     const key = emissionKey(own.name, sessionId)
     const tried = emitted ?? this.#emissions.get(key)
     if (tried === undefined)
-      throw new OptionError('feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.') // prettier-ignore
-    const advantage = advantageOf(this.#quality, reward, given === undefined, this.config.normalizeQuality)
+      throw new OptionError(
+        'feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.',
+      )
+    const advantage = advantageOf(
+      this.#quality,
+      reward,
+      given === undefined,
+      this.config.normalizeQuality,
+    )
     const error = this.#errorOf(own)
     if (base === undefined) own.forward(input, error)
     else {
@@ -207,20 +249,31 @@ export class MicroLora {
   }
 
   /** The same, held back towards what earlier tasks need (option ewc; `consolidate` ends a task). λ: the option's unless given. */
-  applyUpdatesWithEwc(learningRate: number, lambda = this.config.ewcLambda, trust?: TrustRegion): number {
-    if (!this.config.ewc) throw new OptionError('MicroLoRA: applyUpdatesWithEwc needs the option ewc.')
+  applyUpdatesWithEwc(
+    learningRate: number,
+    lambda = this.config.ewcLambda,
+    trust?: TrustRegion,
+  ): number {
+    if (!this.config.ewc)
+      throw new OptionError('MicroLoRA: applyUpdatesWithEwc needs the option ewc.')
     return this.#apply(learningRate, lambda, trust)
   }
 
   #apply(learningRate: number, lambda: number, trust: TrustRegion | undefined): number {
     checkRate(learningRate, this.config.decay, lambda)
     if (trust !== undefined && this.#modules.size > 1)
-      throw new OptionError('MicroLoRA: a trust region belongs to one module: with several, call module(name).apply(rate, λ, trust).')
+      throw new OptionError(
+        'MicroLoRA: a trust region belongs to one module: with several, call module(name).apply(rate, λ, trust).',
+      )
     if (!this.enabled) return 0
     if (this.#modules.size > 1) for (const module of this.#modules.values()) module.checkGradients()
-    const rate = this.config.rate === 'variance' ? learningRate / (1 + 4 * varianceOf(this.#quality)) : learningRate
+    const rate =
+      this.config.rate === 'variance'
+        ? learningRate / (1 + 4 * varianceOf(this.#quality))
+        : learningRate
     let count = 0
-    for (const module of this.#modules.values()) if (module.pendingUpdates > 0) count += module.apply(rate, lambda, trust)
+    for (const module of this.#modules.values())
+      if (module.pendingUpdates > 0) count += module.apply(rate, lambda, trust)
     return count
   }
 
@@ -230,19 +283,33 @@ export class MicroLora {
   }
 
   /** W + scale·B·A as a new array [out, in], or into `output`, which may be W itself. The bias stays outside: see `bias`. Throws ShapeError, NumericError. */
-  mergeInto(baseWeights: Float32Array, { output, module }: { output?: Float32Array; module?: string } = {}): Float32Array {
+  mergeInto(
+    baseWeights: Float32Array,
+    { output, module }: { output?: Float32Array; module?: string } = {},
+  ): Float32Array {
     const { layout, scale, name, ...own } = this.#views(module)
     const size = layout.outFeatures * layout.inFeatures
-    for (const [what, values] of [['base weights', baseWeights], ['output', output ?? baseWeights]] as const) // prettier-ignore
-      if (!(values instanceof Float32Array) || values.length !== size) throw new ShapeError(`${name}: ${what}: got ${values?.length} values, expected ${size}: [${layout.outFeatures}, ${layout.inFeatures}] in a Float32Array.`) // prettier-ignore
-    if (!allFinite(baseWeights)) throw new NumericError(`${name}: base weights: hold NaN or infinite values; nothing was changed.`)
+    for (const [what, values] of [
+      ['base weights', baseWeights],
+      ['output', output ?? baseWeights],
+    ] as const)
+      if (!(values instanceof Float32Array) || values.length !== size)
+        throw new ShapeError(
+          `${name}: ${what}: got ${values?.length} values, expected ${size}: [${layout.outFeatures}, ${layout.inFeatures}] in a Float32Array.`,
+        )
+    if (!allFinite(baseWeights))
+      throw new NumericError(
+        `${name}: base weights: hold NaN or infinite values; nothing was changed.`,
+      )
     const merged = output ?? new Float32Array(size)
     if (merged !== baseWeights) merged.set(baseWeights)
     if (!this.enabled) return merged
     for (let o = 0; o < layout.outFeatures; o++)
       for (let r = 0; r < layout.rank; r++) {
-        const [share, row] = [scale * own.b[r]![o]!, own.a[r]!]
-        for (let i = 0; i < layout.inFeatures; i++) merged[o * layout.inFeatures + i]! += share * row[i]!
+        const share = scale * own.b[r]![o]!
+        const row = own.a[r]!
+        for (let i = 0; i < layout.inFeatures; i++)
+          merged[o * layout.inFeatures + i]! += share * row[i]!
       }
     return merged
   }
@@ -253,10 +320,19 @@ export class MicroLora {
     const { layout, name, scale } = own
     const weights = own.read('weights')
     const rows = (from: number, length: number): Float32Array[] =>
-      Array.from({ length: layout.rank }, (_, r) => weights.subarray(from + r * length, from + (r + 1) * length))
+      Array.from({ length: layout.rank }, (_, r) =>
+        weights.subarray(from + r * length, from + (r + 1) * length),
+      )
     const endOfA = layout.rank * layout.inFeatures
     const bias = weights.subarray(endOfA + layout.rank * layout.outFeatures)
-    return { name, layout, scale, a: rows(0, layout.inFeatures), b: rows(endOfA, layout.outFeatures), bias }
+    return {
+      name,
+      layout,
+      scale,
+      a: rows(0, layout.inFeatures),
+      b: rows(endOfA, layout.outFeatures),
+      bias,
+    }
   }
 
   /** A copy of the learned bias [out]; empty without the option. */
@@ -298,19 +374,40 @@ export class MicroLora {
 
   statistics(): MicroLoraStatistics {
     const { count, mean, baseline, firstLoss, recentLoss } = this.#quality
-    const parameters = [...this.#modules.values()].reduce((sum, { layout }) => sum + layout.parameterCount, 0)
-    const [adaptations, forwards, pendingUpdates] = [this.#adaptations, this.#forwards, this.pendingUpdates]
-    const figures = { adaptations, forwards, pendingUpdates, parameters, bytes: 4 * parameters, firstLoss, recentLoss }
-    return { samples: count, meanQuality: mean, variance: varianceOf(this.#quality), baseline, ...figures }
+    const parameters = [...this.#modules.values()].reduce(
+      (sum, { layout }) => sum + layout.parameterCount,
+      0,
+    )
+    const adaptations = this.#adaptations
+    const forwards = this.#forwards
+    const pendingUpdates = this.pendingUpdates
+    const figures = {
+      adaptations,
+      forwards,
+      pendingUpdates,
+      parameters,
+      bytes: 4 * parameters,
+      firstLoss,
+      recentLoss,
+    }
+    return {
+      samples: count,
+      meanQuality: mean,
+      variance: varianceOf(this.#quality),
+      baseline,
+      ...figures,
+    }
   }
 
   /** What to act on; empty where all is well or too little was heard. */
   warnings(): MicroLoraWarning[] {
     const { samples: qualities, meanQuality, firstLoss, recentLoss } = this.statistics()
-    const modules = [...this.#modules.values()].map(({ name, layout: { rank }, steps, lastMove }) => {
-      const { a, b } = this.#views(name)
-      return { name, rank, steps, lastMove, rankInUse: effectiveRank(a, b) }
-    })
+    const modules = [...this.#modules.values()].map(
+      ({ name, layout: { rank }, steps, lastMove }) => {
+        const { a, b } = this.#views(name)
+        return { name, rank, steps, lastMove, rankInUse: effectiveRank(a, b) }
+      },
+    )
     return [...warningsOf({ qualities, meanQuality, firstLoss, recentLoss, modules })]
   }
 
@@ -320,11 +417,29 @@ export class MicroLora {
     const modules: Record<string, Saved['meta']['modules'][string]> = Object.create(null)
     for (const [name, module] of this.#modules) {
       const { pendingUpdates, steps, lastMove, consolidations, watched, noise } = module
-      modules[name] = { pendingUpdates, steps, lastMove, consolidations, watched, noise: noise.state() }
-      for (const slot of savedSlots(config, pendingUpdates)) tensors.set(`${name}.${slot}`, module.read(slot))
+      modules[name] = {
+        pendingUpdates,
+        steps,
+        lastMove,
+        consolidations,
+        watched,
+        noise: noise.state(),
+      }
+      for (const slot of savedSlots(config, pendingUpdates))
+        tensors.set(`${name}.${slot}`, module.read(slot))
       if (config.ewc) tensors.set(`${name}.watched`, module.readWatched())
     }
-    return { meta: { config, enabled, adaptations: this.#adaptations, forwards: this.#forwards, quality: { ...this.#quality }, modules }, tensors } // prettier-ignore
+    return {
+      meta: {
+        config,
+        enabled,
+        adaptations: this.#adaptations,
+        forwards: this.#forwards,
+        quality: { ...this.#quality },
+        modules,
+      },
+      tensors,
+    }
   }
 
   /** Takes over a state that fits; called with checked ones only. */
@@ -332,7 +447,8 @@ export class MicroLora {
     for (const [name, module] of this.#modules) {
       module.reset()
       module.restore(meta.modules[name]!)
-      for (const slot of savedSlots(meta.config, module.pendingUpdates)) module.write(slot, tensors.get(`${name}.${slot}`)!)
+      for (const slot of savedSlots(meta.config, module.pendingUpdates))
+        module.write(slot, tensors.get(`${name}.${slot}`)!)
       if (meta.config.ewc) module.writeWatched(tensors.get(`${name}.watched`)!)
     }
     this.#emissions.clear()
@@ -365,16 +481,29 @@ export class MicroLora {
     const saved = fromJson(json)
     const own = flat(this.config)
     const other = flat(saved.meta.config)
-    const names = [...new Set([...Object.keys(own), ...Object.keys(other)])].filter((name) => own[name] !== other[name])
-    const mismatches = names.map((name) => ({ name, got: other[name] ?? 'nothing', expected: own[name] ?? 'nothing' }))
-    if (mismatches.length > 0) throw new MismatchError('The saved MicroLoRA has other settings', mismatches, 'MicroLora.fromJSON makes one of its own from it.') // prettier-ignore
+    const names = [...new Set([...Object.keys(own), ...Object.keys(other)])].filter(
+      (name) => own[name] !== other[name],
+    )
+    const mismatches = names.map((name) => ({
+      name,
+      got: other[name] ?? 'nothing',
+      expected: own[name] ?? 'nothing',
+    }))
+    if (mismatches.length > 0)
+      throw new MismatchError(
+        'The saved MicroLoRA has other settings',
+        mismatches,
+        'MicroLora.fromJSON makes one of its own from it.',
+      )
     this.#take(saved)
   }
 }
 
 function checkBase({ name, layout: { outFeatures } }: MicroModule, base: Float32Array): void {
   if (!(base instanceof Float32Array) || base.length !== outFeatures)
-    throw new ShapeError(`${name}: base: got ${(base as Float32Array | null)?.length} values, expected ${outFeatures} in a Float32Array.`)
+    throw new ShapeError(
+      `${name}: base: got ${(base as Float32Array | null)?.length} values, expected ${outFeatures} in a Float32Array.`,
+    )
   const at = base.findIndex((value) => !Number.isFinite(value))
   if (at >= 0) throw new NumericError(`${name}: base is ${base[at]} at ${at}; nothing was changed.`)
 }
@@ -385,8 +514,8 @@ function flat({ modules, ...settings }: MicroLoraConfig): Record<string, string>
     `modules.${name}`,
     `${inFeatures} → ${outFeatures}`,
   ])
-  return Object.fromEntries([...Object.entries(settings).map(([name, value]) => [name, String(value)]), ...dimensions]) as Record<
-    string,
-    string
-  >
+  return Object.fromEntries([
+    ...Object.entries(settings).map(([name, value]) => [name, String(value)]),
+    ...dimensions,
+  ]) as Record<string, string>
 }

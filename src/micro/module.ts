@@ -110,7 +110,8 @@ export class MicroModule {
   /** What gives the memory back once nobody holds the module; holds no reference to it. */
   get releaser(): () => void {
     const { heap } = this.context
-    const [base, size] = [this.#base, this.#size]
+    const base = this.#base
+    const size = this.#size
     return () => heap.release(base, size)
   }
 
@@ -133,7 +134,8 @@ export class MicroModule {
     const { heap, kernels, scratch } = this.context
     this.#start()
     heap.array().set(output, scratch.y)
-    if (!(kernels.squares(scratch.y, this.layout.outStride) < Infinity)) this.#refuseNaN('output', output)
+    if (!(kernels.squares(scratch.y, this.layout.outStride) < Infinity))
+      this.#refuseNaN('output', output)
     this.#addBias()
     this.#forwardFrom(input)
     output.set(this.#result())
@@ -144,7 +146,9 @@ export class MicroModule {
     const { inFeatures, outFeatures } = this.layout
     const count = inputs.length / inFeatures
     if (!(inputs instanceof Float32Array) || !Number.isInteger(count))
-      throw new ShapeError(`${this.name}: inputs: got ${inputs?.length} values, expected a multiple of ${inFeatures} in a Float32Array.`)
+      throw new ShapeError(
+        `${this.name}: inputs: got ${inputs?.length} values, expected a multiple of ${inFeatures} in a Float32Array.`,
+      )
     if (outputs) this.#check('outputs', outputs, count * outFeatures)
     if (!allFinite(inputs)) this.#refuseNaN('inputs', inputs)
     const results = new Float32Array(count * outFeatures) // also beside `outputs`: a later input may be refused
@@ -188,7 +192,17 @@ export class MicroModule {
     this.#put(array, input, scratch.x, inStride)
     if (this.config.dropout > 0) this.#drop(array, scratch.x)
     this.#put(array, target, scratch.t, outStride)
-    kernels.forward(this.layout.rank, this.#a, this.#b, scratch.x, scratch.u, scratch.y, inStride, outStride, this.scale)
+    kernels.forward(
+      this.layout.rank,
+      this.#a,
+      this.#b,
+      scratch.x,
+      scratch.u,
+      scratch.y,
+      inStride,
+      outStride,
+      this.scale,
+    )
     kernels.subtract(scratch.y, scratch.t, outStride)
     return this.#gather(input, target, base)
   }
@@ -241,7 +255,10 @@ export class MicroModule {
     const values = new Float32Array(this.layout.parameterCount)
     const from = this.slot(name)
     const array = this.context.heap.array()
-    if (from > 0) this.#eachRow((place, at, length) => values.set(array.subarray(from + place, from + place + length), at))
+    if (from > 0)
+      this.#eachRow((place, at, length) =>
+        values.set(array.subarray(from + place, from + place + length), at),
+      )
     return values
   }
 
@@ -249,7 +266,9 @@ export class MicroModule {
   write(name: SlotName, values: Float32Array): void {
     this.#alive()
     if (values.length !== this.layout.parameterCount)
-      throw new ShapeError(`${this.name}: ${name}: got ${values.length} values, expected ${this.layout.parameterCount}.`)
+      throw new ShapeError(
+        `${this.name}: ${name}: got ${values.length} values, expected ${this.layout.parameterCount}.`,
+      )
     const to = this.slot(name)
     if (to === 0) throw new OptionError(`${this.name}: has no ${name} with its options.`)
     const array = this.context.heap.array()
@@ -261,7 +280,10 @@ export class MicroModule {
     const { inFeatures, inStride, rank } = this.layout
     const at = this.watchedAt
     const array = this.context.heap.array()
-    return Float32Array.from([...array.subarray(at, at + inFeatures), ...array.subarray(at + inStride, at + inStride + rank)])
+    return Float32Array.from([
+      ...array.subarray(at, at + inFeatures),
+      ...array.subarray(at + inStride, at + inStride + rank),
+    ])
   }
 
   writeWatched(values: Float32Array): void {
@@ -279,8 +301,14 @@ export class MicroModule {
 
   #fillA(): void {
     const { rank, inFeatures, inStride } = this.layout
-    const [{ uniform }, array, bound] = [random(this.#seed), this.context.heap.array(), 1 / Math.sqrt(inFeatures)]
-    for (let r = 0; r < rank; r++) for (let i = 0; i < inFeatures; i++) array[this.#a + r * inStride + i] = bound * (2 * uniform() - 1)
+    const [{ uniform }, array, bound] = [
+      random(this.#seed),
+      this.context.heap.array(),
+      1 / Math.sqrt(inFeatures),
+    ]
+    for (let r = 0; r < rank; r++)
+      for (let i = 0; i < inFeatures; i++)
+        array[this.#a + r * inStride + i] = bound * (2 * uniform() - 1)
   }
 
   /** y in the scratch becomes the bias, or zero. */
@@ -294,7 +322,11 @@ export class MicroModule {
   #addBias(): void {
     if (!this.config.bias) return
     const { heap, scratch } = this.context
-    const [array, { outFeatures }, from] = [heap.array(), this.layout, this.#gradientOfBias - this.layout.slotSize]
+    const [array, { outFeatures }, from] = [
+      heap.array(),
+      this.layout,
+      this.#gradientOfBias - this.layout.slotSize,
+    ]
     for (let i = 0; i < outFeatures; i++) array[scratch.y + i]! += array[from + i]!
   }
 
@@ -303,7 +335,17 @@ export class MicroModule {
     const { heap, kernels, scratch } = this.context
     const { rank, inStride, outStride } = this.layout
     this.#put(heap.array(), input, scratch.x, inStride)
-    const squared = kernels.forward(rank, this.#a, this.#b, scratch.x, scratch.u, scratch.y, inStride, outStride, this.scale)
+    const squared = kernels.forward(
+      rank,
+      this.#a,
+      this.#b,
+      scratch.x,
+      scratch.u,
+      scratch.y,
+      inStride,
+      outStride,
+      this.scale,
+    )
     if (!(squared < Infinity)) this.#refuseNaN('input', input)
   }
 
@@ -311,8 +353,23 @@ export class MicroModule {
   #gather(input: Float32Array, target: Float32Array, base?: Float32Array): number {
     const { kernels, scratch } = this.context
     const { rank, inStride, outStride } = this.layout
-    const [ga, gb, gBias] = [this.#gradientOfA, this.#gradientOfB, this.#gradientOfBias]
-    const loss = kernels.backward(rank, this.#a, this.#b, ga, gb, gBias, scratch.x, scratch.u, scratch.y, inStride, outStride, this.scale)
+    const ga = this.#gradientOfA
+    const gb = this.#gradientOfB
+    const gBias = this.#gradientOfBias
+    const loss = kernels.backward(
+      rank,
+      this.#a,
+      this.#b,
+      ga,
+      gb,
+      gBias,
+      scratch.x,
+      scratch.u,
+      scratch.y,
+      inStride,
+      outStride,
+      this.scale,
+    )
     if (!(loss < Infinity)) this.#refuseGradient(input, target, base)
     this.pendingUpdates++
     if (this.config.ewc) this.#watch()
@@ -326,7 +383,9 @@ export class MicroModule {
       ['base', base ?? target],
     ] as const)
       if (!allFinite(values)) this.#refuseNaN(what, values)
-    throw new NumericError(`${this.name}: input and error are too large for 32-bit numbers; scale them down.`)
+    throw new NumericError(
+      `${this.name}: input and error are too large for 32-bit numbers; scale them down.`,
+    )
   }
 
   /** The running mean squares of x and u: plain means at first, then of about the last hundred. */
@@ -341,7 +400,8 @@ export class MicroModule {
   #drop(array: Float32Array, x: number): void {
     const { dropout } = this.config
     const kept = 1 / (1 - dropout)
-    for (let i = x; i < x + this.layout.inFeatures; i++) array[i]! *= this.noise.uniform() < dropout ? 0 : kept
+    for (let i = x; i < x + this.layout.inFeatures; i++)
+      array[i]! *= this.noise.uniform() < dropout ? 0 : kept
   }
 
   /** Values with zeros up to the stride behind them. */
@@ -365,8 +425,13 @@ export class MicroModule {
   #check(what: string, values: Float32Array, length: number): void {
     this.#alive()
     if (values instanceof Float32Array && values.length === length) return
-    const got = values instanceof Float32Array ? `${values.length} values` : Object.prototype.toString.call(values)
-    throw new ShapeError(`${this.name}: ${what}: got ${got}, expected ${length} values in a Float32Array.`)
+    const got =
+      values instanceof Float32Array
+        ? `${values.length} values`
+        : Object.prototype.toString.call(values)
+    throw new ShapeError(
+      `${this.name}: ${what}: got ${got}, expected ${length} values in a Float32Array.`,
+    )
   }
 
   #refuseNaN(what: string, values: Float32Array): void {

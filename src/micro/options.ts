@@ -53,7 +53,9 @@ export interface MicroLoraSettings {
   readonly targetLatencyUs: number | undefined
 }
 
-type OptionalSettings = { readonly [Key in keyof MicroLoraSettings]?: MicroLoraSettings[Key] | undefined }
+type OptionalSettings = {
+  readonly [Key in keyof MicroLoraSettings]?: MicroLoraSettings[Key] | undefined
+}
 
 export interface MicroLoraOptions extends OptionalSettings {
   /** For one module, called 'default'. Default 768. */
@@ -76,7 +78,8 @@ const range = (from: number, to: number, what: string) => ({
 })
 const integers = (from: number, to: number, what: string) => ({
   what,
-  fits: (value: unknown): boolean => Number.isInteger(value) && Number(value) >= from && Number(value) <= to,
+  fits: (value: unknown): boolean =>
+    Number.isInteger(value) && Number(value) >= from && Number(value) <= to,
 })
 const oneOf = (...values: unknown[]) => ({
   what: values.map((value) => JSON.stringify(value)).join(' or '),
@@ -84,11 +87,9 @@ const oneOf = (...values: unknown[]) => ({
 })
 
 const tiny = Number.MIN_VALUE
-const [share, positive, notNegative] = [
-  range(0, 1 - Number.EPSILON, 'a number from 0 to below 1'),
-  range(tiny, 1e30, 'a number above 0'),
-  range(0, 1e30, '0 or a number above'),
-]
+const share = range(0, 1 - Number.EPSILON, 'a number from 0 to below 1')
+const positive = range(tiny, 1e30, 'a number above 0')
+const notNegative = range(0, 1e30, '0 or a number above')
 const bound = range(tiny, Infinity, 'a number above 0, or Infinity')
 
 /** Default and rule of every setting; a default may depend on what was given. */
@@ -102,7 +103,10 @@ const rules: {
   alpha: { rule: positive, byDefault: ({ rank = 2 }) => 2 * rank },
   dropout: { rule: share, byDefault: () => 0 },
   bias: { rule: oneOf(true, false), byDefault: () => false },
-  seed: { rule: integers(-(2 ** 31), 2 ** 32 - 1, 'a whole number of 32 bits'), byDefault: () => 0 },
+  seed: {
+    rule: integers(-(2 ** 31), 2 ** 32 - 1, 'a whole number of 32 bits'),
+    byDefault: () => 0,
+  },
   optimizer: { rule: oneOf('sgd', 'adam'), byDefault: () => 'sgd' },
   momentum: { rule: share, byDefault: ({ optimizer }) => (optimizer === 'adam' ? 0.9 : 0) },
   secondMomentum: { rule: share, byDefault: () => 0.999 },
@@ -129,7 +133,10 @@ const shown = (value: unknown): string =>
   typeof value === 'number' ? String(value) : (JSON.stringify(value)?.slice(0, 60) ?? String(value))
 
 /** Modules by name; what is wrong goes to `problems`. Without a prototype, so that "__proto__" is a name like others. */
-function modulesOf(options: MicroLoraOptions, problems: string[]): Record<string, ModuleDimensions> {
+function modulesOf(
+  options: MicroLoraOptions,
+  problems: string[],
+): Record<string, ModuleDimensions> {
   const { modules, inFeatures = 768, outFeatures = 768 } = options
   if (modules && (options.inFeatures !== undefined || options.outFeatures !== undefined))
     problems.push('modules: have their own dimensions; leave inFeatures and outFeatures out')
@@ -138,11 +145,14 @@ function modulesOf(options: MicroLoraOptions, problems: string[]): Record<string
   const rule = integers(1, 2 ** 24, 'a whole number from 1 to 16777216')
   const found: Record<string, ModuleDimensions> = Object.create(null)
   for (const [name, given] of entries) {
-    if (name === '' || name.length > 200) problems.push(`modules: a name has 1 to 200 letters, got ${name.length}`)
+    if (name === '' || name.length > 200)
+      problems.push(`modules: a name has 1 to 200 letters, got ${name.length}`)
     for (const key of ['inFeatures', 'outFeatures'] as const) {
       const value: unknown = given?.[key]
       if (!rule.fits(value))
-        problems.push(`${modules ? `modules.${name.slice(0, 60)}.` : ''}${key}: got ${shown(value)}, expected ${rule.what}`)
+        problems.push(
+          `${modules ? `modules.${name.slice(0, 60)}.` : ''}${key}: got ${shown(value)}, expected ${rule.what}`,
+        )
     }
     found[name] = { inFeatures: given?.inFeatures, outFeatures: given?.outFeatures }
   }
@@ -162,8 +172,15 @@ export function completeOptions(options: MicroLoraOptions): MicroLoraConfig {
     if (!rule.fits(value)) problems.push(`${name}: got ${shown(value)}, expected ${rule.what}`)
     settings[name] = value
   }
-  const known = new Set<string>([...settingNames, 'inFeatures', 'outFeatures', 'modules', 'kernels'])
-  for (const name of Object.keys(options)) if (!known.has(name)) problems.push(`${name}: there is no such option`)
+  const known = new Set<string>([
+    ...settingNames,
+    'inFeatures',
+    'outFeatures',
+    'modules',
+    'kernels',
+  ])
+  for (const name of Object.keys(options))
+    if (!known.has(name)) problems.push(`${name}: there is no such option`)
   if (problems.length > 0) throw new OptionError(`MicroLoRA: ${problems.join('; ')}.`)
   return { ...(settings as unknown as MicroLoraSettings), modules }
 }

@@ -16,15 +16,28 @@ export function* peftTensors(
   const key = `base_model.model.${name}`
   const b = rank * inFeatures
   yield [`${key}.lora_A.weight`, f32([rank, inFeatures], weights.slice(0, b))]
-  yield [`${key}.lora_B.weight`, f32([outFeatures, rank], turned(weights.subarray(b, b + rank * outFeatures), rank, outFeatures))]
+  yield [
+    `${key}.lora_B.weight`,
+    f32(
+      [outFeatures, rank],
+      turned(weights.subarray(b, b + rank * outFeatures), rank, outFeatures),
+    ),
+  ]
   if (parameterCount > b + rank * outFeatures)
-    yield [`${key}.lora_B.bias`, f32([outFeatures], weights.slice(b + rank * outFeatures).map((value) => value / scale))] // prettier-ignore
+    yield [
+      `${key}.lora_B.bias`,
+      f32(
+        [outFeatures],
+        weights.slice(b + rank * outFeatures).map((value) => value / scale),
+      ),
+    ]
 }
 
 /** [rows, columns] → [columns, rows] */
 export function turned(values: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(values.length)
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c]!
+  for (let r = 0; r < rows; r++)
+    for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c]!
   return result
 }
 
@@ -40,7 +53,11 @@ export interface PeftExport {
 }
 
 /** Both files of an adapter folder. Modules' names become target modules, so they should be paths within the model. */
-export function peftFiles(config: MicroLoraConfig, tensors: ReadonlyMap<string, Tensor>, { baseModel, taskType }: PeftExport): PeftFiles {
+export function peftFiles(
+  config: MicroLoraConfig,
+  tensors: ReadonlyMap<string, Tensor>,
+  { baseModel, taskType }: PeftExport,
+): PeftFiles {
   const { alpha, bias, dropout, modules, rank } = config
   const json = {
     base_model_name_or_path: baseModel ?? null,

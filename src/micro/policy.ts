@@ -3,7 +3,12 @@
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 
 /** π = N(y, σ²): ∂L/∂y = −advantage·(emitted − y)/σ², over y in place. Gives L up to a constant. */
-function gaussian(y: Float32Array, emitted: Float32Array, advantage: number, deviation: number): number {
+function gaussian(
+  y: Float32Array,
+  emitted: Float32Array,
+  advantage: number,
+  deviation: number,
+): number {
   const share = advantage / (deviation * deviation)
   let squared = 0
   for (let i = 0; i < y.length; i++) {
@@ -16,7 +21,8 @@ function gaussian(y: Float32Array, emitted: Float32Array, advantage: number, dev
 
 /** π = softmax(y): ∂L/∂y = advantage·(softmax(y) − onehot(chosen)), over y in place. Gives L. */
 function categorical(y: Float32Array, chosen: number, advantage: number): number {
-  let [most, sum] = [-Infinity, 0]
+  let most = -Infinity
+  let sum = 0
   for (const value of y) most = Math.max(most, value)
   for (const value of y) sum += Math.exp(value - most)
   const loss = -advantage * (y[chosen]! - most - Math.log(sum))
@@ -26,15 +32,25 @@ function categorical(y: Float32Array, chosen: number, advantage: number): number
 }
 
 /** Turns the output in `y` into ∂L/∂y and gives L. Throws where `emitted` is no output or class of this length. */
-export function policyGradient(y: Float32Array, emitted: Float32Array | number, advantage: number, deviation: number): number {
+export function policyGradient(
+  y: Float32Array,
+  emitted: Float32Array | number,
+  advantage: number,
+  deviation: number,
+): number {
   if (typeof emitted === 'number') {
     if (!Number.isInteger(emitted) || emitted < 0 || emitted >= y.length)
-      throw new OptionError(`feedback: emitted: got class ${emitted}, expected a whole number from 0 to ${y.length - 1}.`)
+      throw new OptionError(
+        `feedback: emitted: got class ${emitted}, expected a whole number from 0 to ${y.length - 1}.`,
+      )
     return categorical(y, emitted, advantage)
   }
   if (!(emitted instanceof Float32Array) || emitted.length !== y.length)
-    throw new ShapeError(`feedback: emitted: got ${emitted?.length} values, expected ${y.length} in a Float32Array.`)
+    throw new ShapeError(
+      `feedback: emitted: got ${emitted?.length} values, expected ${y.length} in a Float32Array.`,
+    )
   const loss = gaussian(y, emitted, advantage, deviation)
-  if (!Number.isFinite(loss)) throw new NumericError('feedback: emitted holds NaN or infinite values; nothing was changed.')
+  if (!Number.isFinite(loss))
+    throw new NumericError('feedback: emitted holds NaN or infinite values; nothing was changed.')
   return loss
 }

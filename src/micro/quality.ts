@@ -24,7 +24,8 @@ export const freshQuality = (): QualityState => ({
   recentLoss: 0,
 })
 
-export const varianceOf = ({ count, squares }: QualityState): number => (count > 1 ? squares / (count - 1) : 0)
+export const varianceOf = ({ count, squares }: QualityState): number =>
+  count > 1 ? squares / (count - 1) : 0
 
 export function addQuality(state: QualityState, quality: number): void {
   state.count++
@@ -46,11 +47,23 @@ export function addLoss(state: QualityState, loss: number): void {
  * How much better than usual: reward − baseline. Before the first reward the usual is 0, and ½ for qualities. Normalised: in units of the qualities'
  * standard deviation, of which 0.05 is the least that is believed.
  */
-export function advantageOf(state: QualityState, reward: number, isQuality: boolean, normalize: boolean): number {
+export function advantageOf(
+  state: QualityState,
+  reward: number,
+  isQuality: boolean,
+  normalize: boolean,
+): number {
   const advantage = reward - (state.baseline ?? (isQuality ? 0.5 : 0))
-  return normalize && state.count > 1 ? advantage / Math.max(Math.sqrt(varianceOf(state)), 0.05) : advantage
+  return normalize && state.count > 1
+    ? advantage / Math.max(Math.sqrt(varianceOf(state)), 0.05)
+    : advantage
 }
 
-export function addReward(state: QualityState, reward: number, isQuality: boolean, keep: number): void {
+export function addReward(
+  state: QualityState,
+  reward: number,
+  isQuality: boolean,
+  keep: number,
+): void {
   state.baseline = keep * (state.baseline ?? (isQuality ? 0.5 : 0)) + (1 - keep) * reward
 }

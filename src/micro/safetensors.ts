@@ -9,9 +9,19 @@ import { openSafetensors } from '../formats/safetensors/reader.ts'
 import { safetensorsChunks } from '../formats/safetensors/writer.ts'
 import { layoutOf, type Layout } from './layout.ts'
 import { turned } from './peft.ts'
-import { checksumOf, checkVersion, formatName, formatVersion, packMeta, type Saved, unpack } from './saved.ts'
+import {
+  checksumOf,
+  checkVersion,
+  formatName,
+  formatVersion,
+  packMeta,
+  type Saved,
+  unpack,
+} from './saved.ts'
 
-const [prefix, suffixA, suffixB] = ['base_model.model.', '.lora_A.weight', '.lora_B.weight']
+const prefix = 'base_model.model.'
+const suffixA = '.lora_A.weight'
+const suffixB = '.lora_B.weight'
 const where = 'safetensors'
 
 export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
@@ -20,7 +30,11 @@ export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
     const module = name.endsWith('.weights') ? name.slice(0, -'.weights'.length) : undefined
     if (module === undefined) inFile.set(name, f32([values.length], values))
     else
-      for (const [key, tensor] of weightTensors(module, layoutOf(meta.config, meta.config.modules[module]!), values))
+      for (const [key, tensor] of weightTensors(
+        module,
+        layoutOf(meta.config, meta.config.modules[module]!),
+        values,
+      ))
         inFile.set(key, tensor)
   }
   const state = packMeta(meta)
@@ -39,24 +53,36 @@ function* weightTensors(
   { rank, inFeatures, outFeatures, parts }: Layout,
   weights: Float32Array,
 ): Generator<[string, Tensor]> {
-  const [endOfA, endOfB] = [rank * inFeatures, rank * (inFeatures + outFeatures)]
+  const endOfA = rank * inFeatures
+  const endOfB = rank * (inFeatures + outFeatures)
   yield [prefix + module + suffixA, f32([rank, inFeatures], weights.slice(0, endOfA))]
-  yield [prefix + module + suffixB, f32([outFeatures, rank], turned(weights.subarray(endOfA, endOfB), rank, outFeatures))]
+  yield [
+    prefix + module + suffixB,
+    f32([outFeatures, rank], turned(weights.subarray(endOfA, endOfB), rank, outFeatures)),
+  ]
   if (parts[2]) yield [`${module}.bias`, f32([outFeatures], weights.slice(endOfB))]
 }
 
 /** A's rows, B's rows, bias, as the heap has them. */
 function weightsFrom(read: Map<string, Tensor>, module: string): Float32Array {
-  const [a, b, bias] = [read.get(prefix + module + suffixA), read.get(prefix + module + suffixB), read.get(`${module}.bias`)]
+  const a = read.get(prefix + module + suffixA)
+  const b = read.get(prefix + module + suffixB)
+  const bias = read.get(`${module}.bias`)
   if (b?.shape.length !== 2) throw new FormatError(`${where}: module ${module}: its B is missing.`)
-  return joinFloats([a!.data, turned(b.data as Float32Array, b.shape[0]!, b.shape[1]!), ...(bias ? [bias.data] : [])] as Float32Array[])
+  return joinFloats([
+    a!.data,
+    turned(b.data as Float32Array, b.shape[0]!, b.shape[1]!),
+    ...(bias ? [bias.data] : []),
+  ] as Float32Array[])
 }
 
 function parsedState(text: unknown): unknown {
   try {
     return JSON.parse(String(text))
   } catch (cause) {
-    throw new FormatError(`${where}: the state in the header cannot be parsed; it is damaged.`, { cause })
+    throw new FormatError(`${where}: the state in the header cannot be parsed; it is damaged.`, {
+      cause,
+    })
   }
 }
 
@@ -72,9 +98,13 @@ export async function fromSafetensors(bytes: Uint8Array): Promise<Saved> {
   }
   const tensors = new Map<string, Float32Array>()
   for (const [name, { data }] of read) {
-    const module = name.startsWith(prefix) && name.endsWith(suffixA) ? name.slice(prefix.length, -suffixA.length) : undefined
+    const module =
+      name.startsWith(prefix) && name.endsWith(suffixA)
+        ? name.slice(prefix.length, -suffixA.length)
+        : undefined
     if (module !== undefined) tensors.set(`${module}.weights`, weightsFrom(read, module))
-    else if (!name.startsWith(prefix) && !name.endsWith('.bias')) tensors.set(name, data as Float32Array)
+    else if (!name.startsWith(prefix) && !name.endsWith('.bias'))
+      tensors.set(name, data as Float32Array)
   }
   return unpack(parsedState(metadata['state']), tensors, metadata['checksum'], where)
 }

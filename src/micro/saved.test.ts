@@ -8,16 +8,35 @@ import { MicroLora } from './micro-lora.ts'
 import { checksumOf } from './saved.ts'
 import { randomVector, relativeError, slowForward } from './testing.ts'
 
-const modules = { 'layers.0.q_proj': { inFeatures: 12, outFeatures: 8 }, 'layers.0.v_proj': { inFeatures: 12, outFeatures: 5 } }
+const modules = {
+  'layers.0.q_proj': { inFeatures: 12, outFeatures: 8 },
+  'layers.0.v_proj': { inFeatures: 12, outFeatures: 5 },
+}
 const [q, v] = ['layers.0.q_proj', 'layers.0.v_proj'] as const
 const x = randomVector(12, 1)
 
 /** One with something in every place. */
 function used(): MicroLora {
-  const lora = new MicroLora({ modules, rank: 3, optimizer: 'adam', ewc: true, bias: true, dropout: 0.2, seed: 5 })
+  const lora = new MicroLora({
+    modules,
+    rank: 3,
+    optimizer: 'adam',
+    ewc: true,
+    bias: true,
+    dropout: 0.2,
+    seed: 5,
+  })
   for (let i = 0; i < 6; i++) {
-    lora.adapt(randomVector(12, i), { target: randomVector(8, i + 9), quality: 0.1 * i, sourceModule: q })
-    lora.adapt(randomVector(12, i), { gradient: randomVector(5, i + 9), verdict: 'good', sourceModule: v })
+    lora.adapt(randomVector(12, i), {
+      target: randomVector(8, i + 9),
+      quality: 0.1 * i,
+      sourceModule: q,
+    })
+    lora.adapt(randomVector(12, i), {
+      gradient: randomVector(5, i + 9),
+      verdict: 'good',
+      sourceModule: v,
+    })
     lora.applyUpdatesWithEwc(0.01)
     if (i === 2) lora.consolidate()
   }
@@ -43,7 +62,13 @@ const sealed = (change: (json: Record<string, never>) => unknown): string =>
   changed((json) => {
     change(json)
     const { state, tensors } = json as unknown as MicroLoraJson
-    const numbers = Object.entries(tensors).map(([name, base64]) => [name, new Float32Array(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer)] as const) // prettier-ignore
+    const numbers = Object.entries(tensors).map(
+      ([name, base64]) =>
+        [
+          name,
+          new Float32Array(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer),
+        ] as const,
+    )
     Object.assign(json, { checksum: checksumOf(state, new Map(numbers)) })
   })
 
@@ -72,7 +97,9 @@ describe('saved and read again', () => {
   })
   it('modules may have any name', () => {
     const names = ['__proto__', '10', '2', 'a b', 'constructor']
-    const lora = new MicroLora({ modules: Object.fromEntries(names.map((name) => [name, { inFeatures: 2, outFeatures: 2 }])) })
+    const lora = new MicroLora({
+      modules: Object.fromEntries(names.map((name) => [name, { inFeatures: 2, outFeatures: 2 }])),
+    })
     const again = MicroLora.fromJSON(JSON.stringify(lora))
     for (const name of Object.keys(lora.config.modules))
       expect(again.module(name).read('weights')).toEqual(lora.module(name).read('weights'))
@@ -84,18 +111,42 @@ describe('for others', () => {
     const lora = used()
     const files = lora.toPeft({ baseModel: 'some/base' })
     const config = JSON.parse(new TextDecoder().decode(files['adapter_config.json']))
-    expect(config).toMatchObject({ peft_type: 'LORA', r: 3, lora_alpha: 6, lora_bias: true, target_modules: [q, v], base_model_name_or_path: 'some/base' }) // prettier-ignore
-    const folder = { name: 'made', open: async (path: string) => memorySource(path, files[path as keyof typeof files]) }
+    expect(config).toMatchObject({
+      peft_type: 'LORA',
+      r: 3,
+      lora_alpha: 6,
+      lora_bias: true,
+      target_modules: [q, v],
+      base_model_name_or_path: 'some/base',
+    })
+    const folder = {
+      name: 'made',
+      open: async (path: string) => memorySource(path, files[path as keyof typeof files]),
+    }
     expect((await loadAdapter(folder)).tensors.size).toBe(6)
-    const store = await openSafetensors(memorySource('adapter_model.safetensors', files['adapter_model.safetensors']))
+    const store = await openSafetensors(
+      memorySource('adapter_model.safetensors', files['adapter_model.safetensors']),
+    )
     const read = async (name: string) => store.read(`base_model.model.${q}.${name}`)
-    const [a, b, bias] = [await read('lora_A.weight'), await read('lora_B.weight'), await read('lora_B.bias')]
-    expect([a.shape, b.shape, bias.shape]).toEqual([[3, 12], [8, 3], [8]]) // prettier-ignore
+    const a = await read('lora_A.weight')
+    const b = await read('lora_B.weight')
+    const bias = await read('lora_B.bias')
+    expect([a.shape, b.shape, bias.shape]).toEqual([[3, 12], [8, 3], [8]])
     const number = (values: ArrayLike<number | bigint>, at: number): number => Number(values[at])
-    const low = Array.from({ length: 3 }, (_, r) => x.reduce((sum, value, i) => sum + value * number(a.data, r * 12 + i), 0))
-    const y = Array.from({ length: 8 }, (_, o) => 2 * (low.reduce((sum, value, r) => sum + value * number(b.data, o * 3 + r), 0) + number(bias.data, o))) // prettier-ignore
+    const low = Array.from({ length: 3 }, (_, r) =>
+      x.reduce((sum, value, i) => sum + value * number(a.data, r * 12 + i), 0),
+    )
+    const y = Array.from(
+      { length: 8 },
+      (_, o) =>
+        2 *
+        (low.reduce((sum, value, r) => sum + value * number(b.data, o * 3 + r), 0) +
+          number(bias.data, o)),
+    )
     expect(relativeError(lora.forward(x, undefined, q), y)).toBeLessThan(1e-5)
-    expect(relativeError(y, slowForward(lora.module(q), lora.module(q).read('weights'), x))).toBeLessThan(1e-5)
+    expect(
+      relativeError(y, slowForward(lora.module(q), lora.module(q).read('weights'), x)),
+    ).toBeLessThan(1e-5)
   })
 })
 
@@ -105,19 +156,58 @@ describe('refused, with the reason, and nothing changed', () => {
     ['empty', '', FormatError, 'cannot be parsed'],
     ['something else', '[1, 2]', FormatError, 'is no saved MicroLoRA'],
     ['a number', '5', FormatError, 'expected an object'],
-    ['a count changed', changed((json) => Object.assign(json['state']!, { adaptations: 1000 })), FormatError, 'the checksum is wrong'],
-    ['a weight changed', changed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('\0'.repeat(4 * 68)) })), FormatError, 'the checksum is wrong'], // prettier-ignore
-    ['a tensor lost', changed((json) => delete json['tensors']![`${q}.weights`]), FormatError, 'the checksum is wrong'],
-    ['no base64', changed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: '%%%' })), FormatError, 'is no base64'],
+    [
+      'a count changed',
+      changed((json) => Object.assign(json['state']!, { adaptations: 1000 })),
+      FormatError,
+      'the checksum is wrong',
+    ],
+    [
+      'a weight changed',
+      changed((json) =>
+        Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('\0'.repeat(4 * 68)) }),
+      ),
+      FormatError,
+      'the checksum is wrong',
+    ],
+    [
+      'a tensor lost',
+      changed((json) => delete json['tensors']![`${q}.weights`]),
+      FormatError,
+      'the checksum is wrong',
+    ],
+    [
+      'no base64',
+      changed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: '%%%' })),
+      FormatError,
+      'is no base64',
+    ],
     [
       'half a number',
       changed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('abc') })),
       FormatError,
       'is no base64 of 32-bit',
     ],
-    ['a newer version', changed((json) => Object.assign(json, { version: 2 })), UnsupportedError, 'written by a newer version (format 2; this one reads up to 1)'], // prettier-ignore
-    ['rank 0', sealed((json) => Object.assign(json['state']!['config'], { rank: 0 })), FormatError, 'rank: got 0'],
-    ['another size', sealed((json) => Object.assign(json['state']!['config']['modules'][q], { inFeatures: 2 ** 24 })), MismatchError, `${q}.weights: got 68 values, expected 50331680`], // prettier-ignore
+    [
+      'a newer version',
+      changed((json) => Object.assign(json, { version: 2 })),
+      UnsupportedError,
+      'written by a newer version (format 2; this one reads up to 1)',
+    ],
+    [
+      'rank 0',
+      sealed((json) => Object.assign(json['state']!['config'], { rank: 0 })),
+      FormatError,
+      'rank: got 0',
+    ],
+    [
+      'another size',
+      sealed((json) =>
+        Object.assign(json['state']!['config']['modules'][q], { inFeatures: 2 ** 24 }),
+      ),
+      MismatchError,
+      `${q}.weights: got 68 values, expected 50331680`,
+    ],
     [
       'a tensor too many',
       sealed((json) => Object.assign(json['tensors']!, { 'x.weights': '' })),
@@ -126,13 +216,30 @@ describe('refused, with the reason, and nothing changed', () => {
     ],
     [
       'NaN among the numbers',
-      sealed((json) => Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('\xff'.repeat(4 * 68)) })),
+      sealed((json) =>
+        Object.assign(json['tensors']!, { [`${q}.weights`]: btoa('\xff'.repeat(4 * 68)) }),
+      ),
       NumericError,
       'holds NaN',
     ],
-    ['a negative count', sealed((json) => Object.assign(json['state']!, { forwards: -1 })), FormatError, 'forwards: got -1'],
-    ['no generator', sealed((json) => Object.assign(json['state']!['modules'][q], { noise: [1] })), FormatError, 'noise: expected four'],
-    ['a mean that is text', sealed((json) => Object.assign(json['state']!['quality'], { mean: 'x' })), FormatError, 'quality.mean'],
+    [
+      'a negative count',
+      sealed((json) => Object.assign(json['state']!, { forwards: -1 })),
+      FormatError,
+      'forwards: got -1',
+    ],
+    [
+      'no generator',
+      sealed((json) => Object.assign(json['state']!['modules'][q], { noise: [1] })),
+      FormatError,
+      'noise: expected four',
+    ],
+    [
+      'a mean that is text',
+      sealed((json) => Object.assign(json['state']!['quality'], { mean: 'x' })),
+      FormatError,
+      'quality.mean',
+    ],
   ]
   it.each(cases)('%s', (_, json, kind, message) => {
     const lora = used()
@@ -160,6 +267,8 @@ describe('refused, with the reason, and nothing changed', () => {
     await expect(read(bytes.with(at, bytes[at]! ^ 1))).rejects.toThrow('the checksum is wrong')
     await expect(read(bytes.subarray(0, bytes.length - 4))).rejects.toThrow('truncated')
     await expect(read(new Uint8Array(3))).rejects.toThrow(FormatError)
-    await expect(read(used().toPeft()['adapter_model.safetensors'])).rejects.toThrow('is no saved MicroLoRA')
+    await expect(read(used().toPeft()['adapter_model.safetensors'])).rejects.toThrow(
+      'is no saved MicroLoRA',
+    )
   })
 })

@@ -1,7 +1,14 @@
 // A MicroLoRA at rest: what is saved as a plain value, its checksum, and the checks of what comes back. Files and texts are json.ts's and
 // safetensors.ts's; nothing here touches a living adapter.
 
-import { FormatError, GraftError, MismatchError, type Mismatch, NumericError, UnsupportedError } from '../base/errors.ts'
+import {
+  FormatError,
+  GraftError,
+  MismatchError,
+  type Mismatch,
+  NumericError,
+  UnsupportedError,
+} from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
 import { joinBytes } from '../base/concat.ts'
 import type { RandomState } from '../base/random.ts'
@@ -47,51 +54,83 @@ const encoder = new TextEncoder()
 /** The hash over everything that counts: the state as it is written, then each tensor's name, length and numbers. */
 export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): string {
   const inOrder = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1)) // files keep orders of their own
-  const texts = [JSON.stringify(packedMeta), ...inOrder.map(([name, values]) => `${name} ${values.length}`)]
+  const texts = [
+    JSON.stringify(packedMeta),
+    ...inOrder.map(([name, values]) => `${name} ${values.length}`),
+  ]
   const parts = [
     ...texts.map((text) => encoder.encode(`${text}\n`)),
-    ...inOrder.map(([, { buffer, byteOffset, byteLength }]) => new Uint8Array(buffer, byteOffset, byteLength)),
+    ...inOrder.map(
+      ([, { buffer, byteOffset, byteLength }]) => new Uint8Array(buffer, byteOffset, byteLength),
+    ),
   ]
   return sha256(joinBytes(parts))
 }
 
 /** What was read, checked whole: checksum first, then the state, then its tensors. Throws FormatError, MismatchError, NumericError. */
-export function unpack(packedMeta: unknown, tensors: Saved['tensors'], checksum: unknown, where: string): Saved {
+export function unpack(
+  packedMeta: unknown,
+  tensors: Saved['tensors'],
+  checksum: unknown,
+  where: string,
+): Saved {
   if (checksum !== checksumOf(packedMeta, tensors))
-    throw new FormatError(`${where}: the checksum is wrong: it was changed or damaged since it was saved. Take an older copy.`)
+    throw new FormatError(
+      `${where}: the checksum is wrong: it was changed or damaged since it was saved. Take an older copy.`,
+    )
   const saved = { meta: readMeta(packedMeta, where), tensors }
   checkTensors(saved, where)
   return saved
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** JSON has no Infinity and no undefined; bounds that are missing there mean none. */
 export const packMeta = (meta: SavedMeta): unknown => ({
   ...meta,
-  config: { ...meta.config, clip: finiteOrNull(meta.config.clip), trustRadius: finiteOrNull(meta.config.trustRadius) },
+  config: {
+    ...meta.config,
+    clip: finiteOrNull(meta.config.clip),
+    trustRadius: finiteOrNull(meta.config.trustRadius),
+  },
 })
 const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
 /** Refuses what is no saved MicroLoRA, or one of a later version. */
 export function checkVersion(where: string, format: unknown, version: unknown): void {
-  if (format !== formatName) throw new FormatError(`${where}: is no saved MicroLoRA (format: got ${JSON.stringify(format)?.slice(0, 60)}, expected "${formatName}").`) // prettier-ignore
-  if (typeof version !== 'number' || !Number.isInteger(version) || version < 1) throw new FormatError(`${where}: version: got ${String(version)}.`) // prettier-ignore
-  if (version > formatVersion) throw new UnsupportedError(`${where}: was written by a newer version (format ${version}; this one reads up to ${formatVersion}). Update graftlm.`) // prettier-ignore
+  if (format !== formatName)
+    throw new FormatError(
+      `${where}: is no saved MicroLoRA (format: got ${JSON.stringify(format)?.slice(0, 60)}, expected "${formatName}").`,
+    )
+  if (typeof version !== 'number' || !Number.isInteger(version) || version < 1)
+    throw new FormatError(`${where}: version: got ${String(version)}.`)
+  if (version > formatVersion)
+    throw new UnsupportedError(
+      `${where}: was written by a newer version (format ${version}; this one reads up to ${formatVersion}). Update graftlm.`,
+    )
 }
 
 function counted(value: unknown, what: string): number {
-  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0) throw new FormatError(`${what}: got ${JSON.stringify(value)?.slice(0, 60)}, expected a number from 0.`) // prettier-ignore
+  if (typeof value !== 'number' || !Number.isFinite(value) || value < 0)
+    throw new FormatError(
+      `${what}: got ${JSON.stringify(value)?.slice(0, 60)}, expected a number from 0.`,
+    )
   return value
 }
 
 function readConfig(value: unknown, where: string): MicroLoraConfig {
   if (!isRecord(value)) throw new FormatError(`${where}: config: is missing.`)
-  const options = { ...value, clip: value['clip'] ?? Infinity, trustRadius: value['trustRadius'] ?? Infinity }
+  const options = {
+    ...value,
+    clip: value['clip'] ?? Infinity,
+    trustRadius: value['trustRadius'] ?? Infinity,
+  }
   try {
     return completeOptions(options as MicroLoraOptions)
   } catch (cause) {
-    if (!GraftError.isInstance(cause)) throw new FormatError(`${where}: config: cannot be read.`, { cause })
+    if (!GraftError.isInstance(cause))
+      throw new FormatError(`${where}: config: cannot be read.`, { cause })
     throw new FormatError(`${where}: config: ${cause.message}`, { cause })
   }
 }
@@ -99,11 +138,13 @@ function readConfig(value: unknown, where: string): MicroLoraConfig {
 function readQuality(value: unknown, where: string): QualityState {
   if (!isRecord(value)) throw new FormatError(`${where}: quality: is missing.`)
   const state = freshQuality()
-  for (const key of ['count', 'squares', 'losses'] as const) state[key] = counted(value[key], `${where}: quality.${key}`)
+  for (const key of ['count', 'squares', 'losses'] as const)
+    state[key] = counted(value[key], `${where}: quality.${key}`)
   for (const key of ['mean', 'firstLoss', 'recentLoss', 'baseline'] as const) {
     const found = value[key]
     if (key === 'baseline' && found === undefined) continue
-    if (typeof found !== 'number' || !Number.isFinite(found)) throw new FormatError(`${where}: quality.${key}: expected a number.`)
+    if (typeof found !== 'number' || !Number.isFinite(found))
+      throw new FormatError(`${where}: quality.${key}: expected a number.`)
     state[key] = found
   }
   return state
@@ -113,7 +154,8 @@ function readModule(value: unknown, where: string): SavedModule {
   if (!isRecord(value)) throw new FormatError(`${where}: is missing.`)
   const count = (key: string): number => counted(value[key], `${where}.${key}`)
   const noise = value['noise']
-  const isState = Array.isArray(noise) && noise.length === 4 && noise.every((word) => Number.isInteger(word))
+  const isState =
+    Array.isArray(noise) && noise.length === 4 && noise.every((word) => Number.isInteger(word))
   if (!isState) throw new FormatError(`${where}.noise: expected four whole numbers.`)
   return {
     pendingUpdates: count('pendingUpdates'),
@@ -132,7 +174,10 @@ function readMeta(value: unknown, where: string): SavedMeta {
   const given = value['modules']
   const modules: Record<string, SavedModule> = Object.create(null)
   for (const name of Object.keys(config.modules))
-    modules[name] = readModule(isRecord(given) ? given[name] : undefined, `${where}: modules.${name}`)
+    modules[name] = readModule(
+      isRecord(given) ? given[name] : undefined,
+      `${where}: modules.${name}`,
+    )
   return {
     config,
     enabled: value['enabled'] !== false,
@@ -149,15 +194,28 @@ function checkTensors({ meta, tensors }: Saved, where: string): void {
   const expected = new Set<string>()
   for (const [name, dimensions] of Object.entries(meta.config.modules)) {
     const { parameterCount } = layoutOf(meta.config, dimensions)
-    const sizes = savedSlots(meta.config, meta.modules[name]!.pendingUpdates).map((slot) => [slot, parameterCount] as const)
-    for (const [slot, size] of meta.config.ewc ? [...sizes, ['watched', dimensions.inFeatures + meta.config.rank] as const] : sizes) {
+    const sizes = savedSlots(meta.config, meta.modules[name]!.pendingUpdates).map(
+      (slot) => [slot, parameterCount] as const,
+    )
+    for (const [slot, size] of meta.config.ewc
+      ? [...sizes, ['watched', dimensions.inFeatures + meta.config.rank] as const]
+      : sizes) {
       const key = `${name}.${slot}`
       expected.add(key)
       const got = tensors.get(key)?.length
-      if (got !== size) mismatches.push({ name: key, got: got === undefined ? 'nothing' : `${got} values`, expected: `${size} values` }) // prettier-ignore
+      if (got !== size)
+        mismatches.push({
+          name: key,
+          got: got === undefined ? 'nothing' : `${got} values`,
+          expected: `${size} values`,
+        })
     }
   }
-  for (const key of tensors.keys()) if (!expected.has(key)) mismatches.push({ name: key, got: 'a tensor', expected: 'none of this name' })
-  if (mismatches.length > 0) throw new MismatchError(`${where}: tensors do not fit the configuration`, mismatches)
-  for (const [key, values] of tensors) if (!allFinite(values)) throw new NumericError(`${where}: ${key} holds NaN or infinite values.`)
+  for (const key of tensors.keys())
+    if (!expected.has(key))
+      mismatches.push({ name: key, got: 'a tensor', expected: 'none of this name' })
+  if (mismatches.length > 0)
+    throw new MismatchError(`${where}: tensors do not fit the configuration`, mismatches)
+  for (const [key, values] of tensors)
+    if (!allFinite(values)) throw new NumericError(`${where}: ${key} holds NaN or infinite values.`)
 }

@@ -20,7 +20,12 @@ describe('a step within a trust region', () => {
     expect(lora.applyUpdates(rate, share === undefined ? undefined : { input: x, share })).toBe(4)
     return length(lora.forward(x).map((value, i) => value - before[i]!)) / length(x)
   }
-  it.each([{}, { rank: 4, momentum: 0.9 }, { optimizer: 'adam', rank: 3 }, { optimizer: 'adam', bias: true }] as MicroLoraOptions[])(
+  it.each([
+    {},
+    { rank: 4, momentum: 0.9 },
+    { optimizer: 'adam', rank: 3 },
+    { optimizer: 'adam', bias: true },
+  ] as MicroLoraOptions[])(
     'moves the output as far as it may where it would move further, and is whole where it would not: %o',
     (options) => {
       for (const rate of [0.05, 1, 30]) {
@@ -38,14 +43,22 @@ describe('a step within a trust region', () => {
     const lora = new MicroLora({ ...small, momentum: 0.9 })
     lora.adapt(x, { target })
     const before = JSON.stringify(lora)
-    expect(() => lora.applyUpdates(0.1, { input: new Float32Array(3), share: 1 })).toThrow(ShapeError)
-    expect(() => lora.applyUpdates(0.1, { input: x.with(4, NaN), share: 1 })).toThrow('trust.input is NaN at 4')
-    expect(() => lora.applyUpdates(0.1, { input: x, share: 0 })).toThrow('trust.share: got 0, expected a number above 0')
+    expect(() => lora.applyUpdates(0.1, { input: new Float32Array(3), share: 1 })).toThrow(
+      ShapeError,
+    )
+    expect(() => lora.applyUpdates(0.1, { input: x.with(4, NaN), share: 1 })).toThrow(
+      'trust.input is NaN at 4',
+    )
+    expect(() => lora.applyUpdates(0.1, { input: x, share: 0 })).toThrow(
+      'trust.share: got 0, expected a number above 0',
+    )
     expect(JSON.stringify(lora)).toBe(before)
     const two = new MicroLora({ modules: { q: small, v: small } })
     two.adapt(x, { target, sourceModule: 'q' })
     expect(() => two.applyUpdates(0.1, { input: x, share: 1 })).toThrow(OptionError)
-    expect([two.pendingUpdates, two.module('q').apply(0.1, 0, { input: x, share: 1 })]).toEqual([1, 1])
+    expect([two.pendingUpdates, two.module('q').apply(0.1, 0, { input: x, share: 1 })]).toEqual([
+      1, 1,
+    ])
   })
 })
 
@@ -58,7 +71,11 @@ describe('a step of several modules', () => {
     lora.adapt(x, { target, sourceModule: 'q' })
     lora.adapt(huge(x), { gradient: huge(target), sourceModule: 'v' })
     expect(() => lora.applyUpdates(0.1)).toThrow('v: the gradient is too large')
-    expect([lora.module('q').read('weights'), lora.module('q').pendingUpdates, lora.module('v').pendingUpdates]).toEqual([before, 1, 0])
+    expect([
+      lora.module('q').read('weights'),
+      lora.module('q').pendingUpdates,
+      lora.module('v').pendingUpdates,
+    ]).toEqual([before, 1, 0])
     expect(lora.applyUpdates(0.1)).toBe(1)
   })
 })

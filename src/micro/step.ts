@@ -34,7 +34,9 @@ export function gradientLength(module: Stepped, count: number): number {
   if (length < Infinity) return length
   kernels.clear(module.slot('gradient'), module.layout.slotSize)
   module.pendingUpdates = 0
-  throw new NumericError(`${module.name}: the gradient is too large for 32-bit numbers; it was dropped. Scale inputs and targets down.`)
+  throw new NumericError(
+    `${module.name}: the gradient is too large for 32-bit numbers; it was dropped. Scale inputs and targets down.`,
+  )
 }
 
 /**
@@ -46,23 +48,38 @@ export function gradientLength(module: Stepped, count: number): number {
  *
  * Throws NumericError where g is not finite; the weights are as they were, the gradients gone.
  */
-export function step(module: Stepped, count: number, learningRate: number, lambda: number, within = Infinity): void {
+export function step(
+  module: Stepped,
+  count: number,
+  learningRate: number,
+  lambda: number,
+  within = Infinity,
+): void {
   const { context, config, layout } = module
   const { kernels } = context
-  const [weights, gradient, size] = [module.slot('weights'), module.slot('gradient'), layout.slotSize]
+  const weights = module.slot('weights')
+  const gradient = module.slot('gradient')
+  const size = layout.slotSize
   const norm = gradientLength(module, count)
   module.pendingUpdates = 0
   const share = norm > config.clip ? config.clip / (norm * count) : 1 / count
   module.steps++
   const length = direct(module, share, norm * count * share)
-  const inRadius = length * learningRate > config.trustRadius ? config.trustRadius / length : learningRate
+  const inRadius =
+    length * learningRate > config.trustRadius ? config.trustRadius / length : learningRate
   const at = config.optimizer === 'sgd' && config.momentum > 0 ? module.slot('momentum') : gradient
   const times = factor(module, share)
   const rate = within < Infinity ? trusted(module, at, inRadius * times, within) / times : inRadius
   let squared = kernels.move(weights, at, size, 1 - learningRate * config.decay, rate * times)
   if (at === gradient) kernels.clear(gradient, size)
   if (lambda > 0 && module.consolidations > 0)
-    squared = kernels.pull(weights, module.slot('anchor'), module.slot('importance'), size, learningRate * lambda)
+    squared = kernels.pull(
+      weights,
+      module.slot('anchor'),
+      module.slot('importance'),
+      size,
+      learningRate * lambda,
+    )
   module.lastMove = (rate * length) / Math.max(Math.sqrt(squared), Number.MIN_VALUE)
 }
 
@@ -88,8 +105,11 @@ function trusted(module: Stepped, direction: number, k: number, within: number):
   const { kernels, scratch } = context
   const { rank, inStride, outStride, parts } = layout
   const { x, y, t, u } = scratch
-  const [weights, toB, scale] = [module.slot('weights'), parts[1]!.start, config.alpha / config.rank]
-  const pass = (a: number, b: number, to: number): unknown => kernels.forward(rank, a, b + toB, x, u, to, inStride, outStride, scale)
+  const weights = module.slot('weights')
+  const toB = parts[1]!.start
+  const scale = config.alpha / config.rank
+  const pass = (a: number, b: number, to: number): unknown =>
+    kernels.forward(rank, a, b + toB, x, u, to, inStride, outStride, scale)
   if (parts[2]) kernels.copy(y, direction + parts[2].start, outStride)
   else kernels.clear(y, outStride)
   pass(weights, direction, y)
@@ -100,9 +120,11 @@ function trusted(module: Stepped, direction: number, k: number, within: number):
   const ofQ = kernels.squares(t, outStride)
   kernels.subtract(y, t, outStride)
   const twiceBoth = ofP + ofQ - kernels.squares(y, outStride)
-  const moves = (part: number): number => part * Math.sqrt(Math.max(0, ofP - part * twiceBoth + part * part * ofQ))
+  const moves = (part: number): number =>
+    part * Math.sqrt(Math.max(0, ofP - part * twiceBoth + part * part * ofQ))
   if (moves(k) <= within) return k
-  let [low, high] = [0, k]
+  let low = 0
+  let high = k
   for (let i = 0; i < halvings; i++) {
     const middle = (low + high) / 2
     if (moves(middle) <= within) low = middle
@@ -114,15 +136,37 @@ function trusted(module: Stepped, direction: number, k: number, within: number):
 /** Makes the direction where it is not the gradient itself; gives its length. */
 function direct(module: Stepped, share: number, norm: number): number {
   const { config, context, steps } = module
-  const [gradient, size] = [module.slot('gradient'), module.layout.slotSize]
+  const gradient = module.slot('gradient')
+  const size = module.layout.slotSize
   const { momentum, secondMomentum, epsilon, optimizer } = config
   if (optimizer === 'adam') {
-    const [m, v] = [module.slot('momentum'), module.slot('secondMomentum')]
-    const [first, second] = [correction(momentum, steps), correction(secondMomentum, steps)]
-    return Math.sqrt(context.kernels.adam(gradient, m, v, size, share, momentum, secondMomentum, first, second, epsilon))
+    const m = module.slot('momentum')
+    const v = module.slot('secondMomentum')
+    const first = correction(momentum, steps)
+    const second = correction(secondMomentum, steps)
+    return Math.sqrt(
+      context.kernels.adam(
+        gradient,
+        m,
+        v,
+        size,
+        share,
+        momentum,
+        secondMomentum,
+        first,
+        second,
+        epsilon,
+      ),
+    )
   }
   if (momentum === 0) return norm
-  const squared = context.kernels.average(module.slot('momentum'), gradient, size, momentum, (1 - momentum) * share)
+  const squared = context.kernels.average(
+    module.slot('momentum'),
+    gradient,
+    size,
+    momentum,
+    (1 - momentum) * share,
+  )
   return Math.sqrt(squared) * correction(momentum, steps)
 }
 
@@ -140,15 +184,29 @@ export function consolidate(module: Stepped): void {
   if (!config.ewc) throw new OptionError(`${module.name}: consolidate needs the option ewc.`)
   const { kernels } = context
   const array = context.heap.array()
-  const [weights, importance, keep] = [module.slot('weights'), module.slot('importance'), module.consolidations > 0 ? config.ewcKeep : 0]
+  const weights = module.slot('weights')
+  const importance = module.slot('importance')
+  const keep = module.consolidations > 0 ? config.ewcKeep : 0
   const scale = config.alpha / config.rank
   for (const { name, start, rows, length, stride } of layout.parts) {
     for (let r = 0; r < rows; r++) {
-      const lengthOfB = name === 'A' ? kernels.squares(weights + layout.parts[1]!.start + r * layout.outStride, layout.outStride) : 0
-      const whole = name === 'A' ? scale * scale * lengthOfB : name === 'B' ? array[watchedAt + layout.inStride + r]! : 1
+      const lengthOfB =
+        name === 'A'
+          ? kernels.squares(
+              weights + layout.parts[1]!.start + r * layout.outStride,
+              layout.outStride,
+            )
+          : 0
+      const whole =
+        name === 'A'
+          ? scale * scale * lengthOfB
+          : name === 'B'
+            ? array[watchedAt + layout.inStride + r]!
+            : 1
       const to = importance + start + r * stride
       for (let i = 0; i < length; i++)
-        array[to + i] = keep * array[to + i]! + (1 - keep) * whole * (name === 'A' ? array[watchedAt + i]! : 1)
+        array[to + i] =
+          keep * array[to + i]! + (1 - keep) * whole * (name === 'A' ? array[watchedAt + i]! : 1)
     }
   }
   kernels.clear(watchedAt, layout.watchedSize)
@@ -160,8 +218,13 @@ export function consolidate(module: Stepped): void {
 /** Refuses rates that cannot work, before anything changes. Throws OptionError. */
 export function checkRate(learningRate: number, decay: number, lambda: number): void {
   if (!(typeof learningRate === 'number' && learningRate > 0 && learningRate <= 1e6))
-    throw new OptionError(`learningRate: got ${learningRate}, expected a number above 0 and up to 1e6.`)
-  if (learningRate * decay >= 1) throw new OptionError(`learningRate: ${learningRate} with decay ${decay} would take all weights away.`)
+    throw new OptionError(
+      `learningRate: got ${learningRate}, expected a number above 0 and up to 1e6.`,
+    )
+  if (learningRate * decay >= 1)
+    throw new OptionError(
+      `learningRate: ${learningRate} with decay ${decay} would take all weights away.`,
+    )
   if (!(typeof lambda === 'number' && lambda >= 0 && lambda <= 1e12))
     throw new OptionError(`lambda: got ${lambda}, expected a number from 0 to 1e12.`)
 }

@@ -16,7 +16,11 @@ export function awaken(module: MicroModule, seed = 7): void {
 }
 
 /** scale·B·A·x + bias in 64-bit numbers, straight from the formula. */
-export function slowForward(module: MicroModule, weights: ArrayLike<number>, x: ArrayLike<number>): number[] {
+export function slowForward(
+  module: MicroModule,
+  weights: ArrayLike<number>,
+  x: ArrayLike<number>,
+): number[] {
   const { rank, inFeatures, outFeatures, parameterCount } = module.layout
   const endOfA = rank * inFeatures
   const endOfB = endOfA + rank * outFeatures
@@ -27,7 +31,8 @@ export function slowForward(module: MicroModule, weights: ArrayLike<number>, x: 
   })
   return Array.from({ length: outFeatures }, (_, o) => {
     let sum = parameterCount > endOfB ? weights[endOfB + o]! : 0
-    for (let r = 0; r < rank; r++) sum += module.scale * weights[endOfA + r * outFeatures + o]! * low[r]!
+    for (let r = 0; r < rank; r++)
+      sum += module.scale * weights[endOfA + r * outFeatures + o]! * low[r]!
     return sum
   })
 }
@@ -36,7 +41,11 @@ export const halfSquaredError = (y: ArrayLike<number>, target: ArrayLike<number>
   Array.from(target).reduce((sum, value, i) => sum + 0.5 * (y[i]! - value) ** 2, 0)
 
 /** The gradient of `loss` by central differences, in 64-bit numbers. */
-export function differences(weights: ArrayLike<number>, loss: (weights: number[]) => number, step = 1e-5): number[] {
+export function differences(
+  weights: ArrayLike<number>,
+  loss: (weights: number[]) => number,
+  step = 1e-5,
+): number[] {
   const at = Array.from(weights)
   return at.map((value, i) => {
     const moved = (by: number): number => loss(at.with(i, value + by))
@@ -46,7 +55,8 @@ export function differences(weights: ArrayLike<number>, loss: (weights: number[]
 
 /** Largest difference as a share of the largest value. */
 export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
-  let [most, error] = [1e-30, 0]
+  let most = 1e-30
+  let error = 0
   for (let i = 0; i < expected.length; i++) {
     most = Math.max(most, Math.abs(expected[i]!))
     error = Math.max(error, Math.abs(got[i]! - expected[i]!))
@@ -56,14 +66,19 @@ export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number
 
 /** A map of low rank to be learned: inputs and their outputs. */
 export function problem(rank: number, seed: number, { nIn, nOut } = { nIn: 12, nOut: 8 }) {
-  const [a, b] = [randomVector(rank * nIn, seed), randomVector(rank * nOut, seed + 1)]
+  const a = randomVector(rank * nIn, seed)
+  const b = randomVector(rank * nOut, seed + 1)
   const { normal } = random(seed + 2)
   return () => {
     const input = Float32Array.from({ length: nIn }, normal)
-    const low = Array.from({ length: rank }, (_, r) => input.reduce((sum, value, i) => sum + (value * a[r * nIn + i]!) / Math.sqrt(nIn), 0))
+    const low = Array.from({ length: rank }, (_, r) =>
+      input.reduce((sum, value, i) => sum + (value * a[r * nIn + i]!) / Math.sqrt(nIn), 0),
+    )
     return {
       input,
-      target: Float32Array.from({ length: nOut }, (_, o) => low.reduce((sum, value, r) => sum + value * b[r * nOut + o]!, 0)),
+      target: Float32Array.from({ length: nOut }, (_, o) =>
+        low.reduce((sum, value, r) => sum + value * b[r * nOut + o]!, 0),
+      ),
     }
   }
 }

@@ -43,7 +43,11 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
   const { firstLoss, recentLoss } = symptoms
   for (const { name, rank, steps, lastMove, rankInUse } of symptoms.modules) {
     if (steps < enoughSteps) continue
-    if (tooSmall.some(({ move, loss }) => lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss))) {
+    if (
+      tooSmall.some(
+        ({ move, loss }) => lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
+      )
+    ) {
       const message = `${name}: the last step moved the weights by ${shown(lastMove)} of their length; and little was learned: the learning rate is too small. Try ten times as much.`
       yield { code: 'rate-too-small', message }
     }
@@ -52,7 +56,13 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
       const message = `${name}: of rank ${rank} about ${shown(rankInUse)} is in use; rank ${Math.max(1, Math.ceil(rankInUse))} would do, in less memory and time.`
       yield { code: 'rank-too-large', message }
     }
-    if (rank < 16 && rankInUse > 0.8 * rank && firstLoss > 0 && recentLoss > 0.5 * firstLoss && lastMove < 0.01) {
+    if (
+      rank < 16 &&
+      rankInUse > 0.8 * rank &&
+      firstLoss > 0 &&
+      recentLoss > 0.5 * firstLoss &&
+      lastMove < 0.01
+    ) {
       const message = `${name}: all of rank ${rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * rank)}.`
       yield { code: 'rank-too-small', message }
     }
@@ -60,12 +70,23 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
 }
 
 /** (Σσ²)² / Σσ⁴ of B·A by its singular values σ, from A's and B's rows [R, length]: R where all count alike, 1 where one does; undefined for zero. */
-export function effectiveRank(a: readonly Float32Array[], b: readonly Float32Array[]): number | undefined {
+export function effectiveRank(
+  a: readonly Float32Array[],
+  b: readonly Float32Array[],
+): number | undefined {
   const gram = (rows: readonly Float32Array[]): number[][] =>
-    rows.map((row) => rows.map((other) => row.reduce((sum, value, i) => sum + value * other[i]!, 0)))
-  const [left, right] = [gram(a), gram(b)]
-  const product = left.map((row) => right.map((_, j) => row.reduce((sum, value, k) => sum + value * right[k]![j]!, 0))) // eigenvalues σ²
+    rows.map((row) =>
+      rows.map((other) => row.reduce((sum, value, i) => sum + value * other[i]!, 0)),
+    )
+  const left = gram(a)
+  const right = gram(b)
+  const product = left.map((row) =>
+    right.map((_, j) => row.reduce((sum, value, k) => sum + value * right[k]![j]!, 0)),
+  ) // eigenvalues σ²
   const trace = product.reduce((sum, row, i) => sum + row[i]!, 0)
-  const traceOfSquare = product.reduce((sum, row, i) => sum + row.reduce((own, value, j) => own + value * product[j]![i]!, 0), 0)
+  const traceOfSquare = product.reduce(
+    (sum, row, i) => sum + row.reduce((own, value, j) => own + value * product[j]![i]!, 0),
+    0,
+  )
   return trace > 0 && traceOfSquare > 0 ? (trace * trace) / traceOfSquare : undefined
 }

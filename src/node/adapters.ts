@@ -13,7 +13,9 @@ import { directoryFolder } from './files/folder.ts'
  * not supported), NumericError for weights that are NaN or infinite.
  */
 export async function loadAdapter(source: string | ByteFolder): Promise<Adapter> {
-  const adapter = await adapters.loadAdapter(typeof source === 'string' ? await directoryFolder(source) : source)
+  const adapter = await adapters.loadAdapter(
+    typeof source === 'string' ? await directoryFolder(source) : source,
+  )
   adapters.checkFinite(adapter)
   return adapter
 }
@@ -22,7 +24,11 @@ export async function loadAdapter(source: string | ByteFolder): Promise<Adapter>
  * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`); each file appears whole or not at all, and a directory is left with
  * one file of tensors. Throws StorageError, and NumericError before anything is written.
  */
-export async function saveAdapter(adapter: Adapter, sink: string | ByteSink, options: SaveOptions = {}): Promise<void> {
+export async function saveAdapter(
+  adapter: Adapter,
+  sink: string | ByteSink,
+  options: SaveOptions = {},
+): Promise<void> {
   adapters.checkFinite(adapter)
   if (typeof sink !== 'string') return adapters.saveAdapter(adapter, sink, options)
   await adapters.saveAdapter(adapter, fileSink(sink), options)

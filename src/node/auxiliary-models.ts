@@ -8,12 +8,14 @@ import { type LoadedModel, loadModel } from './model.ts'
 /** An adapter or a mixture of them on the model that is trained, or another model of the same vocabulary, with or without an adapter. */
 export interface TeacherFiles {
   readonly adapter?: string | Adapter | undefined
-  readonly mixture?: readonly { readonly adapter: string | Adapter; readonly weight: number }[] | undefined
+  readonly mixture?:
+    readonly { readonly adapter: string | Adapter; readonly weight: number }[] | undefined
   /** A model, or what `loadModel` takes. */
   readonly model?: string | LoadedModel | undefined
 }
 
-const opened = async (adapter: string | Adapter): Promise<Adapter> => (typeof adapter === 'string' ? loadAdapter(adapter) : adapter)
+const opened = async (adapter: string | Adapter): Promise<Adapter> =>
+  typeof adapter === 'string' ? loadAdapter(adapter) : adapter
 
 /** What training takes of them. Throws what `loadAdapter` and `loadModel` throw. */
 export async function openCompanions(
@@ -24,13 +26,18 @@ export async function openCompanions(
   const parts = {
     ...(adapter !== undefined && { adapter: await opened(adapter) }),
     ...(mixture && {
-      mixture: await Promise.all(mixture.map(async (one) => ({ adapter: await opened(one.adapter), weight: one.weight }))),
+      mixture: await Promise.all(
+        mixture.map(async (one) => ({ adapter: await opened(one.adapter), weight: one.weight })),
+      ),
     }),
   }
   const compared = reference === undefined ? {} : { reference: await opened(reference) }
   const loaded = typeof model === 'string' ? await loadModel(model) : model
   return {
-    options: { ...compared, ...(teacher && { teacher: { ...parts, ...(loaded && { model: loaded }) } }) },
+    options: {
+      ...compared,
+      ...(teacher && { teacher: { ...parts, ...(loaded && { model: loaded }) } }),
+    },
     async close() {
       if (typeof model === 'string') await loaded?.dispose()
     },

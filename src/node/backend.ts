@@ -25,6 +25,8 @@ function threadsOf({ threads, environment = process.env }: NodeBackendOptions): 
 /** The backend that all models of this process may share. */
 export async function nodeBackend(options: NodeBackendOptions = {}): Promise<Backend> {
   const threads = threadsOf(options)
-  const runtime = (await import('onnxruntime-node')) as unknown as OnnxRuntime & { default?: OnnxRuntime }
+  const runtime = (await import('onnxruntime-node')) as unknown as OnnxRuntime & {
+    default?: OnnxRuntime
+  }
   return onnxRuntimeBackend(runtime.default ?? runtime, threads === undefined ? {} : { threads })
 }

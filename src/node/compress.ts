@@ -1,7 +1,11 @@
 // Compressing by path: the adapter may be a folder, the base what `loadModel` takes.
 
 import type { Adapter } from '../adapters/adapter.ts'
-import { compress as compressValues, type Compressed, type CompressOptions } from '../merge/compress.ts'
+import {
+  compress as compressValues,
+  type Compressed,
+  type CompressOptions,
+} from '../merge/compress.ts'
 import type { MergeBase } from '../merge/sources.ts'
 import { loadAdapter } from './adapters.ts'
 import { mergeBase } from './merge.ts'
@@ -12,7 +16,10 @@ export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
 }
 
 /** The adapter, or the one in a folder, with every ΔW cut to a lower rank. Throws what compressing and `loadAdapter` throw. */
-export async function compress(adapter: Adapter | string, { base, ...rest }: CompressFilesOptions): Promise<Compressed> {
+export async function compress(
+  adapter: Adapter | string,
+  { base, ...rest }: CompressFilesOptions,
+): Promise<Compressed> {
   const loaded = typeof adapter === 'string' ? await loadAdapter(adapter) : adapter
   const ready = typeof base === 'string' ? await mergeBase(base, [loaded]) : base
   return compressValues(loaded, { ...rest, ...(ready && { base: ready }) })

@@ -18,21 +18,31 @@ describe('data', () => {
     const path = join(folder, 'rows.jsonl')
     await writeFile(path, '{"text": "a"}\n\n{"text": "é"}\n')
     const read = await openData(path)
-    expect(read).toMatchObject({ name: path, rows: [{ number: 1 }, { number: 3, value: { text: 'é' } }] })
+    expect(read).toMatchObject({
+      name: path,
+      rows: [{ number: 1 }, { number: 3, value: { text: 'é' } }],
+    })
     expect(await openData(read)).toBe(read)
-    expect(await openData([{ text: 'a' }])).toMatchObject({ rows: [{ number: 1, value: { text: 'a' } }] })
+    expect(await openData([{ text: 'a' }])).toMatchObject({
+      rows: [{ number: 1, value: { text: 'a' } }],
+    })
   })
   it('that is missing, no text or no JSON is named', async () => {
     await expect(readDataFile(join(folder, 'none.jsonl'))).rejects.toThrow(NotFoundError)
     await writeFile(join(folder, 'latin1.jsonl'), Buffer.from([0x22, 0xe9, 0x22]))
-    await expect(readDataFile(join(folder, 'latin1.jsonl'))).rejects.toThrow(/latin1\.jsonl: is not UTF-8/)
+    await expect(readDataFile(join(folder, 'latin1.jsonl'))).rejects.toThrow(
+      /latin1\.jsonl: is not UTF-8/,
+    )
     await writeFile(join(folder, 'broken.jsonl'), '{"text": "a"}\n{"text"\n')
     await expect(readDataFile(join(folder, 'broken.jsonl'))).rejects.toThrow(DataError)
   })
 })
 
 describe('splitData', () => {
-  const data = dataSet(Array.from({ length: 20 }, (_, text) => ({ text })), 'rows') // prettier-ignore
+  const data = dataSet(
+    Array.from({ length: 20 }, (_, text) => ({ text })),
+    'rows',
+  )
   it('holds back a share, each row in exactly one part, in the order of the file', () => {
     const { train, validation } = splitData(data, 0.25, 3)
     expect([train.rows.length, validation.rows.length]).toEqual([15, 5])
@@ -45,6 +55,7 @@ describe('splitData', () => {
     expect(splitData(data, 0.25, 4)).not.toEqual(splitData(data, 0.25, 3))
   })
   it('refuses shares that leave a part empty', () => {
-    for (const share of [0, 1, -0.5, 0.01, 0.99, NaN]) expect(() => splitData(data, share, 0)).toThrow(OptionError)
+    for (const share of [0, 1, -0.5, 0.01, 0.99, NaN])
+      expect(() => splitData(data, share, 0)).toThrow(OptionError)
   })
 })

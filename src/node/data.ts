@@ -13,7 +13,8 @@ export type DataInput = string | readonly string[] | readonly object[] | DataSet
 /** Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON object. */
 export async function readDataFile(path: string): Promise<DataSet> {
   const bytes = await readFile(path).catch((cause: unknown) => {
-    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`${path}: there is no such file.`, { cause })
+    if (errorCode(cause) === 'ENOENT')
+      throw new NotFoundError(`${path}: there is no such file.`, { cause })
     throw storageError(`${path}: cannot be read`, cause)
   })
   return readJsonl(decoded(bytes, path), path)
@@ -31,7 +32,9 @@ function decoded(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
-    throw new DataError(`${path}: is not UTF-8 text. Convert it first, for example with iconv.`, { cause })
+    throw new DataError(`${path}: is not UTF-8 text. Convert it first, for example with iconv.`, {
+      cause,
+    })
   }
 }
 
@@ -41,19 +44,29 @@ const isPaths = (data: DataInput): data is readonly string[] =>
 export async function openData(data: DataInput): Promise<DataSet | EncodedData> {
   if (typeof data === 'string') return readDataFile(data)
   if (isPaths(data)) return readDataFiles(data)
-  return Array.isArray(data) ? dataSet(data as readonly object[], 'data') : (data as DataSet | EncodedData)
+  return Array.isArray(data)
+    ? dataSet(data as readonly object[], 'data')
+    : (data as DataSet | EncodedData)
 }
 
 /** Parts of the rows, the second with `share` of them, drawn by the seed; both keep the file's order. Throws OptionError where one would be empty. */
-export function splitData<Data extends DataSet | EncodedData>(data: Data, share: number, seed: number): { train: Data; validation: Data } {
+export function splitData<Data extends DataSet | EncodedData>(
+  data: Data,
+  share: number,
+  seed: number,
+): { train: Data; validation: Data } {
   const held = Math.round(data.rows.length * share)
   if (!(share > 0 && share < 1) || held === 0 || held === data.rows.length) {
-    throw new OptionError(`Validation share ${share} of ${data.rows.length} rows: both parts need at least one row.`)
+    throw new OptionError(
+      `Validation share ${share} of ${data.rows.length} rows: both parts need at least one row.`,
+    )
   }
   const order = random(seed).shuffle(data.rows.map((_, i) => i))
   const isHeld = new Set(order.slice(0, held))
   const part = (inHeld: boolean): Data => {
-    const rows = (data.rows as readonly Data['rows'][number][]).filter((_, i) => isHeld.has(i) === inHeld)
+    const rows = (data.rows as readonly Data['rows'][number][]).filter(
+      (_, i) => isHeld.has(i) === inHeld,
+    )
     return { ...data, rows, ...('examples' in data ? { examples: rows.length } : {}) }
   }
   return { train: part(false), validation: part(true) }

@@ -10,7 +10,11 @@ import { resolveModel } from './models/resolve.ts'
  * The LoRA that leads from one model to another that was tuned from it: `extract('base', 'tuned', { rank: 16 })`. Throws OptionError, MismatchError where the
  * two are not of one form, NumericError, and what opening them throws.
  */
-export async function extract(base: string, tuned: string, options: ExtractOptions): Promise<Extracted> {
+export async function extract(
+  base: string,
+  tuned: string,
+  options: ExtractOptions,
+): Promise<Extracted> {
   const from = await openBaseModel(await resolveModel(base))
   try {
     const to = await openBaseModel(await resolveModel(tuned))

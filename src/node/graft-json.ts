@@ -14,7 +14,9 @@ export interface ExpertNotes {
 const notesFile = 'graft.json'
 
 export async function writeExpertNotes(notes: ExpertNotes, sink: ByteSink): Promise<void> {
-  await sink.write(notesFile, [new TextEncoder().encode(`${JSON.stringify({ version: 1, ...notes }, null, 2)}\n`)])
+  await sink.write(notesFile, [
+    new TextEncoder().encode(`${JSON.stringify({ version: 1, ...notes }, null, 2)}\n`),
+  ])
 }
 
 /** The notes of an adapter's folder; undefined where another tool saved it. */
@@ -22,11 +24,17 @@ export async function readExpertNotes(path: string): Promise<ExpertNotes | undef
   const source = await (await directoryFolder(path)).open(notesFile)
   if (!source) return undefined
   try {
-    const value = JSON.parse(new TextDecoder().decode(await source.read(0, source.sizeBytes))) as ExpertNotes
-    if (typeof value?.base === 'string' && ['string', 'undefined'].includes(typeof value.system)) return value
-    throw new FormatError(`${source.name}: holds no notes on an expert. Remove it to go on without.`)
+    const value = JSON.parse(
+      new TextDecoder().decode(await source.read(0, source.sizeBytes)),
+    ) as ExpertNotes
+    if (typeof value?.base === 'string' && ['string', 'undefined'].includes(typeof value.system))
+      return value
+    throw new FormatError(
+      `${source.name}: holds no notes on an expert. Remove it to go on without.`,
+    )
   } catch (cause) {
-    if (cause instanceof SyntaxError) throw new FormatError(`${source.name}: is not JSON. Remove it to go on without.`, { cause })
+    if (cause instanceof SyntaxError)
+      throw new FormatError(`${source.name}: is not JSON. Remove it to go on without.`, { cause })
     throw cause
   } finally {
     await source.close?.()

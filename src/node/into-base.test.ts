@@ -46,26 +46,53 @@ describe('mergeIntoBase', () => {
     expect(report.distance!.largestGap).toBeLessThan(1e-4)
     expect(new Set(seen.map(({ stage }) => stage))).toEqual(new Set(['writing', 'comparing']))
     expect(seen.every(({ done, total }) => done <= total)).toBe(true)
-    expect(readdirSync(at('full')).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']) // prettier-ignore
+    expect(readdirSync(at('full')).sort()).toEqual([
+      'config.json',
+      'generation_config.json',
+      'model.safetensors',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
     const merged = await loadModel(at('full'))
     const { loadAdapter } = await import('./adapters.ts')
-    const mixture = { mixture: [{ adapter: await loadAdapter(at('one')), weight: 0.5 }, { adapter: two, weight: 2 }] } // prettier-ignore
-    const [got, expected] = [await merged.logits(ids), await model.logits(ids, { adapter: mixture })]
+    const mixture = {
+      mixture: [
+        { adapter: await loadAdapter(at('one')), weight: 0.5 },
+        { adapter: two, weight: 2 },
+      ],
+    }
+    const got = await merged.logits(ids)
+    const expected = await model.logits(ids, { adapter: mixture })
     await merged.dispose()
-    expect(Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!)))).toBeLessThan(1e-4)
+    expect(
+      Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!))),
+    ).toBeLessThan(1e-4)
   })
 
   it('writes a GGUF, and says how far quantising again has moved its logits', async () => {
     const adapter = expert(small, 3, ['q_proj', 'v_proj'])
-    const report = await mergeIntoBase([adapter], { base: at('small.gguf'), out: at('merged.gguf') })
-    expect(report.changed.map(({ from, to }) => `${from} ${to}`)).toEqual(Array.from({ length: 4 }, () => 'q4_1 q4_1'))
+    const report = await mergeIntoBase([adapter], {
+      base: at('small.gguf'),
+      out: at('merged.gguf'),
+    })
+    expect(report.changed.map(({ from, to }) => `${from} ${to}`)).toEqual(
+      Array.from({ length: 4 }, () => 'q4_1 q4_1'),
+    )
     expect(report.distance!.meanDivergence).toBeGreaterThan(1e-6)
     expect(report.distance!.meanDivergence).toBeLessThan(report.change!.meanDivergence / 10)
-    const exact = await mergeIntoBase([adapter], { base: at('small.gguf'), out: at('exact.gguf'), dtype: 'f32' })
+    const exact = await mergeIntoBase([adapter], {
+      base: at('small.gguf'),
+      out: at('exact.gguf'),
+      dtype: 'f32',
+    })
     expect(exact.distance!.largestGap).toBeLessThan(1e-4)
-    const [merged, plain] = [await loadModel(at('exact.gguf')), await loadModel(at('merged.gguf'))]
-    const [got, expected] = [await merged.logits(ids), await small.logits(ids, { adapter })]
-    expect(Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!)))).toBeLessThan(1e-4)
+    const merged = await loadModel(at('exact.gguf'))
+    const plain = await loadModel(at('merged.gguf'))
+    const got = await merged.logits(ids)
+    const expected = await small.logits(ids, { adapter })
+    expect(
+      Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!))),
+    ).toBeLessThan(1e-4)
     expect((await plain.logits(ids)).shape).toEqual(expected.shape)
     await Promise.all([merged.dispose(), plain.dispose()])
   })
@@ -74,11 +101,17 @@ describe('mergeIntoBase', () => {
     const options = { base: 'stories260k', out: at('none') }
     const prompt = createAdapter('prompt-tuning', { virtualTokens: 2, start: 'random' }, model)
     await expect(mergeIntoBase([prompt], options)).rejects.toThrow('changes no weight')
-    await expect(mergeIntoBase([expert(small, 1, ['q_proj'])], options)).rejects.toThrow('does not fit')
-    await expect(mergeIntoBase([at('one')], { ...options, out: at('none.gguf') })).rejects.toThrow('only from a base that is one')
+    await expect(mergeIntoBase([expert(small, 1, ['q_proj'])], options)).rejects.toThrow(
+      'does not fit',
+    )
+    await expect(mergeIntoBase([at('one')], { ...options, out: at('none.gguf') })).rejects.toThrow(
+      'only from a base that is one',
+    )
     await expect(mergeIntoBase([], options)).rejects.toThrow('there is no adapter to merge')
     expect([existsSync(at('none')), existsSync(at('none.gguf'))]).toEqual([false, false])
-    await expect(mergeIntoBase([at('one')], { ...options, out: at('one') })).rejects.toThrow('exists already')
+    await expect(mergeIntoBase([at('one')], { ...options, out: at('one') })).rejects.toThrow(
+      'exists already',
+    )
     expect(existsSync(join(at('one'), 'adapter_config.json'))).toBe(true)
   })
 })

@@ -5,8 +5,20 @@ import { basename, dirname } from 'node:path'
 import type { Adapter } from '../adapters/adapter.ts'
 import { openBaseModel, type BaseModelSource } from '../graph/base-model.ts'
 import { foldedBase, foldParts, isPlainSum, mergeIntoBase as write } from '../merge/index.ts'
-import type { FoldPart, IntoBaseResult, MergedType, MergeRecipe, OpenedBase } from '../merge/index.ts'
-import { createModel, predictionDistance, type Model, type PredictionDistance, probesFor } from '../runtime/index.ts'
+import type {
+  FoldPart,
+  IntoBaseResult,
+  MergedType,
+  MergeRecipe,
+  OpenedBase,
+} from '../merge/index.ts'
+import {
+  createModel,
+  predictionDistance,
+  type Model,
+  type PredictionDistance,
+  probesFor,
+} from '../runtime/index.ts'
 import { loadAdapter } from './adapters.ts'
 import { nodeBackend } from './backend.ts'
 import { fileSink } from './files/file-sink.ts'
@@ -52,9 +64,22 @@ const usualPrompts = 8
  * Writes the base with the adapters in its weights as a model of its own. Throws UnsupportedError for adapters without a weight (soft prompts, aLoRA),
  * MismatchError for those that do not fit, NumericError for NaN, OptionError where `out` exists, StorageError; then nothing is left at `out`.
  */
-export async function mergeIntoBase(adapters: readonly (Adapter | string)[], options: IntoBaseFilesOptions): Promise<IntoBaseReport> {
-  const { base, out, recipe = { method: 'weighted' }, anyBase = false, dtype, prompts = usualPrompts, onProgress } = options
-  const loaded = await Promise.all(adapters.map((adapter) => (typeof adapter === 'string' ? loadAdapter(adapter) : adapter)))
+export async function mergeIntoBase(
+  adapters: readonly (Adapter | string)[],
+  options: IntoBaseFilesOptions,
+): Promise<IntoBaseReport> {
+  const {
+    base,
+    out,
+    recipe = { method: 'weighted' },
+    anyBase = false,
+    dtype,
+    prompts = usualPrompts,
+    onProgress,
+  } = options
+  const loaded = await Promise.all(
+    adapters.map((adapter) => (typeof adapter === 'string' ? loadAdapter(adapter) : adapter)),
+  )
   const parts = await partsFor(loaded, recipe, base, anyBase)
   return wholeOrGone(out, async () => {
     const gguf = out.endsWith('.gguf')
@@ -71,12 +96,22 @@ export async function mergeIntoBase(adapters: readonly (Adapter | string)[], opt
 }
 
 /** Only recipes that merge first need the base's numbers, and those of some modules at once. */
-const partsFor = async (adapters: readonly Adapter[], recipe: MergeRecipe, source: string, anyBase: boolean): Promise<FoldPart[]> =>
+const partsFor = async (
+  adapters: readonly Adapter[],
+  recipe: MergeRecipe,
+  source: string,
+  anyBase: boolean,
+): Promise<FoldPart[]> =>
   isPlainSum(recipe)
     ? foldParts(adapters, recipe, { anyBase })
-    : withBase(source, async ({ base }) => foldParts(adapters, recipe, { anyBase, base: await baseForMerge(base, adapters) }))
+    : withBase(source, async ({ base }) =>
+        foldParts(adapters, recipe, { anyBase, base: await baseForMerge(base, adapters) }),
+      )
 
-async function withBase<Result>(name: string, work: (opened: OpenedBase) => Promise<Result>): Promise<Result> {
+async function withBase<Result>(
+  name: string,
+  work: (opened: OpenedBase) => Promise<Result>,
+): Promise<Result> {
   const source = await resolveModel(name)
   const base = await openBaseModel(source)
   try {
@@ -107,11 +142,18 @@ async function distances(
     }
   }
   const expected = await next(base, parts)
-  return { distance: predictionDistance(expected, await next(out, [])), change: predictionDistance(expected, await next(base, [])) }
+  return {
+    distance: predictionDistance(expected, await next(out, [])),
+    change: predictionDistance(expected, await next(base, [])),
+  }
 }
 
 /** The base serving a single adapter beside its packed weights, which costs no memory; several are folded into weights in f32. */
-async function openWith(source: BaseModelSource, parts: readonly FoldPart[], threads: number | undefined) {
+async function openWith(
+  source: BaseModelSource,
+  parts: readonly FoldPart[],
+  threads: number | undefined,
+) {
   const base = await openBaseModel(source)
   const backend = await nodeBackend({ threads })
   const [only] = parts

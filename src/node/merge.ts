@@ -5,7 +5,12 @@ import { kindNamed } from '../adapters/kinds/kind-table.ts'
 import { layersOfBlock } from '../adapters/adapted-layers.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
-import { merge as mergeValues, type MergeBase, type MergeOptions, type MergeRecipe } from '../merge/index.ts'
+import {
+  merge as mergeValues,
+  type MergeBase,
+  type MergeOptions,
+  type MergeRecipe,
+} from '../merge/index.ts'
 import { loadAdapter } from './adapters.ts'
 import { resolveModel } from './models/resolve.ts'
 
@@ -18,14 +23,23 @@ export interface MergeFilesOptions extends Omit<MergeOptions, 'base'> {
  * One LoRA adapter from several adapters or adapter folders of one base, as `merge` of graftlm makes it. A promise where anything must be read.
  * Throws what that merge and `loadAdapter` throw.
  */
-export function merge(adapters: readonly Adapter[], recipe: MergeRecipe, options?: MergeOptions): Adapter
-export function merge(adapters: readonly (Adapter | string)[], recipe: MergeRecipe, options?: MergeFilesOptions): Promise<Adapter>
+export function merge(
+  adapters: readonly Adapter[],
+  recipe: MergeRecipe,
+  options?: MergeOptions,
+): Adapter
+export function merge(
+  adapters: readonly (Adapter | string)[],
+  recipe: MergeRecipe,
+  options?: MergeFilesOptions,
+): Promise<Adapter>
 export function merge(
   adapters: readonly (Adapter | string)[],
   recipe: MergeRecipe,
   { base, ...rest }: MergeFilesOptions = {},
 ): Adapter | Promise<Adapter> {
-  if (typeof base !== 'string' && adapters.every(isLoaded)) return mergeValues(adapters, recipe, { ...rest, ...(base && { base }) })
+  if (typeof base !== 'string' && adapters.every(isLoaded))
+    return mergeValues(adapters, recipe, { ...rest, ...(base && { base }) })
   return mergeFiles(adapters, recipe, { ...rest, ...(base && { base }) })
 }
 
@@ -36,7 +50,9 @@ async function mergeFiles(
   recipe: MergeRecipe,
   { base, ...rest }: MergeFilesOptions,
 ): Promise<Adapter> {
-  const adapters = await Promise.all(sources.map((source) => (isLoaded(source) ? source : loadAdapter(source))))
+  const adapters = await Promise.all(
+    sources.map((source) => (isLoaded(source) ? source : loadAdapter(source))),
+  )
   const ready = typeof base === 'string' ? await mergeBase(base, adapters) : base
   return mergeValues(adapters, recipe, { ...rest, ...(ready && { base: ready }) })
 }
@@ -51,14 +67,20 @@ export async function mergeBase(source: string, adapters: readonly Adapter[]): P
 }
 
 /** The base's graph, and of its weights those on which a change depends: LoRA's never does. */
-export async function baseForMerge(base: BaseModel, adapters: readonly Adapter[]): Promise<MergeBase> {
+export async function baseForMerge(
+  base: BaseModel,
+  adapters: readonly Adapter[],
+): Promise<MergeBase> {
   const { graph: model } = base
   const dependent = adapters.filter(({ kind }) => kind !== 'lora')
   if (dependent.length === 0) return { model }
   for (const adapter of dependent) checkAdapter(adapter, model)
   const names = model.blocks.flatMap((block) =>
     layersOfBlock(block).flatMap(({ module, weight, bias }) => {
-      if (!dependent.some(({ kind, config }) => kindNamed(kind).parameters(config, module).length > 0)) return []
+      if (
+        !dependent.some(({ kind, config }) => kindNamed(kind).parameters(config, module).length > 0)
+      )
+        return []
       return [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : []))
     }),
   )

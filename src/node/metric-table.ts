@@ -6,4 +6,7 @@ import { createExecutionMatch } from './sql/execution-match.ts'
 
 const executionMatch = createExecutionMatch()
 
-export const metrics: ReadonlyMap<string, Metric> = new Map([...plain, [executionMatch.name, executionMatch]])
+export const metrics: ReadonlyMap<string, Metric> = new Map([
+  ...plain,
+  [executionMatch.name, executionMatch],
+])

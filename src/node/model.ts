@@ -34,13 +34,20 @@ export interface LoadedModel extends Model {
  * cache where needed. Nothing is computed before the first call. Throws NotFoundError that says what was tried, UnsupportedError, MismatchError,
  * FormatError.
  */
-export async function loadModel(source: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
+export async function loadModel(
+  source: string,
+  options: LoadModelOptions = {},
+): Promise<LoadedModel> {
   const base = await openBaseModel(await resolveModel(source, options))
   const backend = await nodeBackend(options)
   const model = createModel({ base, backend, ...(options.weights && { weights: options.weights }) })
   function weights(): Promise<Map<string, F32Tensor>>
-  function weights(given?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
-  function weights({ quantization }: { readonly quantization?: Quantization } = {}): Promise<Map<string, BaseWeight>> {
+  function weights(given?: {
+    readonly quantization?: Quantization
+  }): Promise<Map<string, BaseWeight>>
+  function weights({ quantization }: { readonly quantization?: Quantization } = {}): Promise<
+    Map<string, BaseWeight>
+  > {
     return quantization ? readQuantized(base, quantization) : readWeights(base)
   }
   return { ...model, backend, source, weights }

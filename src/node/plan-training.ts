@@ -11,9 +11,26 @@ import { ewcOptions, partsOf, type TrainFilesOptions } from './train.ts'
  * and `overwrite` are not looked at.
  */
 export async function planTraining(options: TrainFilesOptions): Promise<TrainPlan> {
-  const { model: named, data, validation, validateEverySteps, adapter, ewc, teacher, reference, ...others } = options
-  const { out: _out, resume: _resume, overwrite: _overwrite, saveEverySteps: _saveEverySteps, ...rest } = others
-  const protection = ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
+  const {
+    model: named,
+    data,
+    validation,
+    validateEverySteps,
+    adapter,
+    ewc,
+    teacher,
+    reference,
+    ...others
+  } = options
+  const {
+    out: _out,
+    resume: _resume,
+    overwrite: _overwrite,
+    saveEverySteps: _saveEverySteps,
+    ...rest
+  } = others
+  const protection =
+    ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
   const parts = await partsOf(data, validation, rest.seed ?? 0)
   const companions = await openCompanions(teacher, reference)
   try {
@@ -26,9 +43,14 @@ export async function planTraining(options: TrainFilesOptions): Promise<TrainPla
         data: parts.data,
         ...(protection && { ewc: protection }),
         adapter:
-          typeof adapter === 'string' ? await loadAdapter(adapter) : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
+          typeof adapter === 'string'
+            ? await loadAdapter(adapter)
+            : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
         ...(parts.validation && {
-          validation: { data: parts.validation, ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }) },
+          validation: {
+            data: parts.validation,
+            ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }),
+          },
         }),
       })
     } finally {

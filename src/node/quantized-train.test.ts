@@ -13,28 +13,44 @@ beforeAll(async () => {
 })
 afterAll(() => rm(folder, { recursive: true, force: true }))
 
-const data = Array.from({ length: 12 }, (_, i) => ({ prompt: `Lily ${i}:`, completion: ' Lily saw a cat. The end.' }))
+const data = Array.from({ length: 12 }, (_, i) => ({
+  prompt: `Lily ${i}:`,
+  completion: ' Lily saw a cat. The end.',
+}))
 
-it.each<Quantization>(['nf4', 'int8'])('an expert taught on a base in %s fits the base as it is', async (quantization) => {
-  const out = join(folder, quantization)
-  const losses: number[] = []
-  const adapter = { kind: 'lora', config: { rank: 4, targets: 'all-linear' } }
-  for await (const event of train({ model: 'stories260k', data, out, adapter, quantization, steps: 12, learningRate: 0.01 })) {
-    if (event.type === 'step-end') losses.push(event.loss)
-  }
-  expect(losses.at(-1)!).toBeLessThan(losses[0]! * 0.8)
-  const expert = await loadAdapter(out)
-  expect(expert.metadata).toMatchObject({ graft_base_quantization: quantization })
-  expect(JSON.parse(await readFile(join(out, 'adapter_config.json'), 'utf8'))).not.toHaveProperty('quantization') // PEFT knows no such key
-  const model = await loadModel('stories260k')
-  try {
-    const ids = [model.encode('Lily 3:').concat(model.encode(' Lily saw a cat. The end.'))]
-    const before = await model.loss(ids, ids)
-    expect(await model.loss(ids, ids, { adapter: expert })).toBeLessThan(before)
-  } finally {
-    await model.dispose()
-  }
-})
+it.each<Quantization>(['nf4', 'int8'])(
+  'an expert taught on a base in %s fits the base as it is',
+  async (quantization) => {
+    const out = join(folder, quantization)
+    const losses: number[] = []
+    const adapter = { kind: 'lora', config: { rank: 4, targets: 'all-linear' } }
+    for await (const event of train({
+      model: 'stories260k',
+      data,
+      out,
+      adapter,
+      quantization,
+      steps: 12,
+      learningRate: 0.01,
+    })) {
+      if (event.type === 'step-end') losses.push(event.loss)
+    }
+    expect(losses.at(-1)!).toBeLessThan(losses[0]! * 0.8)
+    const expert = await loadAdapter(out)
+    expect(expert.metadata).toMatchObject({ graft_base_quantization: quantization })
+    expect(JSON.parse(await readFile(join(out, 'adapter_config.json'), 'utf8'))).not.toHaveProperty(
+      'quantization',
+    ) // PEFT knows no such key
+    const model = await loadModel('stories260k')
+    try {
+      const ids = [model.encode('Lily 3:').concat(model.encode(' Lily saw a cat. The end.'))]
+      const before = await model.loss(ids, ids)
+      expect(await model.loss(ids, ids, { adapter: expert })).toBeLessThan(before)
+    } finally {
+      await model.dispose()
+    }
+  },
+)
 
 it('a model gives its weights quantised, or in f32 when nothing is said', async () => {
   const model = await loadModel('stories260k')

@@ -11,12 +11,23 @@ import { train, type TrainFilesOptions } from './train.ts'
 const folder = mkdtempSync(join(tmpdir(), 'graft-train-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const data = ['Lily', 'Tom', 'Sue', 'Ben'].map((name) => ({ prompt: `${name}:`, completion: ` ${name} saw a cat.` }))
+const data = ['Lily', 'Tom', 'Sue', 'Ben'].map((name) => ({
+  prompt: `${name}:`,
+  completion: ` ${name} saw a cat.`,
+}))
 const config = { rank: 2, targets: ['q_proj'] }
 
-async function finish(options: Partial<TrainFilesOptions>): Promise<Extract<TrainEvent, { type: 'train-end' }>> {
+async function finish(
+  options: Partial<TrainFilesOptions>,
+): Promise<Extract<TrainEvent, { type: 'train-end' }>> {
   const events: TrainEvent[] = []
-  for await (const event of train({ model: 'stories260k', data, adapter: { kind: 'lora', config }, steps: 4, ...options }))
+  for await (const event of train({
+    model: 'stories260k',
+    data,
+    adapter: { kind: 'lora', config },
+    steps: 4,
+    ...options,
+  }))
     events.push(event)
   const last = events.at(-1)
   if (last?.type !== 'train-end') throw new Error('there was no last event')
@@ -26,7 +37,11 @@ async function finish(options: Partial<TrainFilesOptions>): Promise<Extract<Trai
 describe('train', () => {
   it('writes nothing without a folder', async () => {
     const { reason, adapter } = await finish({})
-    expect([reason, adapter.tensors.size, adapter.baseModel]).toEqual(['finished', 10, 'stories260k'])
+    expect([reason, adapter.tensors.size, adapter.baseModel]).toEqual([
+      'finished',
+      10,
+      'stories260k',
+    ])
   })
   it('writes the adapter that it gives, with notes on how it was asked', async () => {
     const out = join(folder, 'whole')
@@ -34,7 +49,10 @@ describe('train', () => {
     const saved = await loadAdapter(out)
     expect([...saved.tensors]).toEqual([...adapter.tensors])
     expect(saved.baseModel).toBe('stories260k')
-    expect(await readExpertNotes(out)).toMatchObject({ base: 'stories260k', system: 'Tell a story.' })
+    expect(await readExpertNotes(out)).toMatchObject({
+      base: 'stories260k',
+      system: 'Tell a story.',
+    })
     expect(readFileSync(join(out, 'history.jsonl'), 'utf8').trim().split('\n')).toHaveLength(4)
   })
   it('goes on training an adapter from its folder', async () => {
@@ -42,13 +60,22 @@ describe('train', () => {
     const before = await loadAdapter(join(folder, 'whole'))
     for (const [key, { data: values }] of before.tensors) {
       const after = best.adapter.tensors.get(key)!.data as Float32Array
-      expect(Math.max(...after.map((value, i) => Math.abs(value - (values as Float32Array)[i]!)))).toBeLessThan(1e-6)
+      expect(
+        Math.max(...after.map((value, i) => Math.abs(value - (values as Float32Array)[i]!))),
+      ).toBeLessThan(1e-6)
     }
   })
   it('stopped by its signal leaves a checkpoint and no adapter', async () => {
     const out = join(folder, 'stopped')
     const controller = new AbortController()
-    const events = train({ model: 'stories260k', data, adapter: { kind: 'lora', config }, steps: 4, out, signal: controller.signal })
+    const events = train({
+      model: 'stories260k',
+      data,
+      adapter: { kind: 'lora', config },
+      steps: 4,
+      out,
+      signal: controller.signal,
+    })
     let reason: string | undefined
     for await (const event of events) {
       if (event.type === 'step-end') controller.abort()

@@ -26,7 +26,8 @@ export interface EwcFilesOptions extends Omit<EwcOptions, 'state'> {
   readonly from?: string | undefined
 }
 
-type InFiles = 'model' | 'data' | 'validation' | 'checkpoint' | 'adapter' | 'ewc' | 'teacher' | 'reference'
+type InFiles =
+  'model' | 'data' | 'validation' | 'checkpoint' | 'adapter' | 'ewc' | 'teacher' | 'reference'
 
 export interface TrainFilesOptions extends Omit<TrainOptions, InFiles> {
   /** A model, or what `loadModel` takes. */
@@ -78,10 +79,12 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
     ...rest
   } = options
   if (out !== undefined) await checkFolder(out, options)
-  const protection = ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
+  const protection =
+    ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
   const parts = await partsOf(data, validation, rest.seed ?? 0)
   const companions = await openCompanions(teacher, reference)
-  const model = typeof named === 'string' ? await orElse(() => loadModel(named), companions.close) : named
+  const model =
+    typeof named === 'string' ? await orElse(() => loadModel(named), companions.close) : named
   try {
     const events = run({
       ...rest,
@@ -89,16 +92,25 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
       data: parts.data,
       ...(protection && { ewc: protection }),
       ...companions.options,
-      adapter: typeof adapter === 'string' ? await loadAdapter(adapter) : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
+      adapter:
+        typeof adapter === 'string'
+          ? await loadAdapter(adapter)
+          : (adapter ?? { kind: 'lora', config: { targets: 'all-linear' } }),
       ...(parts.validation && {
-        validation: { data: parts.validation, ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }) },
+        validation: {
+          data: parts.validation,
+          ...(validateEverySteps !== undefined && { everySteps: validateEverySteps }),
+        },
       }),
-      ...(out !== undefined && { checkpoint: await checkpointIn(out, saveEverySteps ?? usualSaveSteps, resume === true) }),
+      ...(out !== undefined && {
+        checkpoint: await checkpointIn(out, saveEverySteps ?? usualSaveSteps, resume === true),
+      }),
     })
     for await (const event of events) {
       // Everything that can be wrong with data and options is known now: bad input has left no trace, and a folder that cannot be written to is
       // found out before minutes of training.
-      if (event.type === 'data-ready' && out !== undefined) await openFolder(out, model.source, options)
+      if (event.type === 'data-ready' && out !== undefined)
+        await openFolder(out, model.source, options)
       if (event.type === 'train-end' && out !== undefined) await writeResults(event, out)
       yield event
     }
@@ -109,7 +121,10 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
 }
 
 /** The result; where there is none, what was opened before is closed. */
-async function orElse<Result>(open: () => Promise<Result>, close: () => Promise<void>): Promise<Result> {
+async function orElse<Result>(
+  open: () => Promise<Result>,
+  close: () => Promise<void>,
+): Promise<Result> {
   try {
     return await open()
   } catch (error) {
@@ -119,32 +134,48 @@ async function orElse<Result>(open: () => Promise<Result>, close: () => Promise<
 }
 
 /** What earlier tasks left: in the folder that is named, where it must be, or beside the adapter that is trained on. */
-export async function ewcOptions({ from, ...rest }: EwcFilesOptions, adapter: string | undefined): Promise<EwcOptions> {
+export async function ewcOptions(
+  { from, ...rest }: EwcFilesOptions,
+  adapter: string | undefined,
+): Promise<EwcOptions> {
   const folder = from ?? adapter
   if (folder === undefined) return rest
-  const state = await (from === undefined ? loadEwcState : requireEwcState)(await directoryFolder(folder))
+  const state = await (from === undefined ? loadEwcState : requireEwcState)(
+    await directoryFolder(folder),
+  )
   return { ...rest, ...(state && { state }) }
 }
 
 /** Rows to train on, and those that are held back. */
-export async function partsOf(data: DataInput, validation: TrainFilesOptions['validation'], seed: number) {
+export async function partsOf(
+  data: DataInput,
+  validation: TrainFilesOptions['validation'],
+  seed: number,
+) {
   const opened = await openData(data)
   if (validation === undefined) return { data: opened, validation: undefined }
-  if (typeof validation !== 'number') return { data: opened, validation: await openData(validation) }
+  if (typeof validation !== 'number')
+    return { data: opened, validation: await openData(validation) }
   const { train: rest, validation: held } = splitData(opened, validation, seed)
   return { data: rest, validation: held }
 }
 
-const exists = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined
+const exists = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => undefined)) !== undefined
 
 /** What an earlier run left is never replaced without being asked: neither an adapter nor checkpoints that could be gone on from. */
-export async function checkFolder(out: string, { resume, overwrite }: Pick<TrainFilesOptions, 'resume' | 'overwrite'>): Promise<void> {
+export async function checkFolder(
+  out: string,
+  { resume, overwrite }: Pick<TrainFilesOptions, 'resume' | 'overwrite'>,
+): Promise<void> {
   const [begun, hasAdapter, hasCheckpoints] = await Promise.all(
     ['graft.json', 'adapter_config.json', checkpointFolder].map((name) => exists(join(out, name))),
   )
   // A run that was killed before its first checkpoint is begun anew: that is where it stood.
   if (resume && !begun)
-    throw new OptionError(`${out}: no run was begun here to go on from. Leave out resume, or name the folder of the earlier run.`)
+    throw new OptionError(
+      `${out}: no run was begun here to go on from. Leave out resume, or name the folder of the earlier run.`,
+    )
   if (resume || overwrite || !(hasAdapter || hasCheckpoints)) return
   const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
   throw new OptionError(
@@ -153,21 +184,39 @@ export async function checkFolder(out: string, { resume, overwrite }: Pick<Train
 }
 
 /** Writes the notes, and removes what an earlier run left unless it is gone on from. */
-async function openFolder(out: string, source: string, { resume, system }: TrainFilesOptions): Promise<void> {
+async function openFolder(
+  out: string,
+  source: string,
+  { resume, system }: TrainFilesOptions,
+): Promise<void> {
   const sink = fileSink(out)
   await writeExpertNotes({ base: source, ...(system === undefined ? {} : { system }) }, sink)
   if (resume) return
-  const stale = [checkpointFolder, 'adapter_config.json', 'adapter_model.safetensors', ewcFile, 'loss.svg', 'history.jsonl']
+  const stale = [
+    checkpointFolder,
+    'adapter_config.json',
+    'adapter_model.safetensors',
+    ewcFile,
+    'loss.svg',
+    'history.jsonl',
+  ]
   await Promise.all(stale.map((name) => rm(join(out, name), { recursive: true, force: true })))
 }
 
-async function checkpointIn(out: string, everySteps: number, resume: boolean): Promise<NonNullable<TrainOptions['checkpoint']>> {
+async function checkpointIn(
+  out: string,
+  everySteps: number,
+  resume: boolean,
+): Promise<NonNullable<TrainOptions['checkpoint']>> {
   const folder = join(out, checkpointFolder)
   const source = resume && (await exists(folder)) ? await directoryFolder(folder) : undefined
   return { sink: fileSink(folder), everySteps, ...(source && { source }) }
 }
 
-async function writeResults({ history, reason, best, ewc }: Extract<TrainEvent, { type: 'train-end' }>, out: string): Promise<void> {
+async function writeResults(
+  { history, reason, best, ewc }: Extract<TrainEvent, { type: 'train-end' }>,
+  out: string,
+): Promise<void> {
   const sink = fileSink(out)
   await writeHistory(history, sink)
   if (ewc) await saveEwcState(ewc, sink)
@@ -177,7 +226,13 @@ async function writeResults({ history, reason, best, ewc }: Extract<TrainEvent, 
 /** One line for each step and validation, in the order in which they happened. Keys are named, so that a resumed run writes the same bytes. */
 async function writeHistory(history: History, sink: ByteSink): Promise<void> {
   const rows = [
-    ...history.steps.map(({ step, loss, learningRate, gradientNorm }) => ({ type: 'step', step, loss, learningRate, gradientNorm })),
+    ...history.steps.map(({ step, loss, learningRate, gradientNorm }) => ({
+      type: 'step',
+      step,
+      loss,
+      learningRate,
+      gradientNorm,
+    })),
     ...history.validations.map(({ step, loss }) => ({ type: 'validation', step, loss })),
   ].sort((a, b) => a.step - b.step)
   const encode = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]

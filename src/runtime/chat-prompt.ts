@@ -13,7 +13,13 @@ export function promptFor(
 ): Prompt {
   const asked = { role: 'user', content: text }
   if (model.base.chatTemplate !== undefined)
-    return [...(system === undefined ? [] : [{ role: 'system', content: system }]), ...earlier, asked]
+    return [
+      ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+      ...earlier,
+      asked,
+    ]
   const before = earlier.map(({ content }) => String(content))
-  return [...(system === undefined ? [] : [system]), ...before, text].join(earlier.length > 0 ? '\n' : '\n\n')
+  return [...(system === undefined ? [] : [system]), ...before, text].join(
+    earlier.length > 0 ? '\n' : '\n\n',
+  )
 }

@@ -16,7 +16,12 @@ export interface Gradients {
 }
 
 export interface Differentiator {
-  run(ids: readonly (readonly number[])[], scored: readonly Scored[], adapter: Adapter, trainable: readonly string[]): Promise<Gradients>
+  run(
+    ids: readonly (readonly number[])[],
+    scored: readonly Scored[],
+    adapter: Adapter,
+    trainable: readonly string[],
+  ): Promise<Gradients>
   dispose(): Promise<void>
 }
 
@@ -24,7 +29,11 @@ export interface Differentiator {
 export function batchOf(ids: readonly (readonly number[])[], scored: readonly Scored[]): Batch {
   const tokens = Math.max(...ids.map(({ length }) => length))
   const spread = (fill: number, value: (row: readonly number[], t: number) => number): Int32Array =>
-    Int32Array.from(ids.flatMap((row) => Array.from({ length: tokens }, (_, t) => (t < row.length ? value(row, t) : fill))))
+    Int32Array.from(
+      ids.flatMap((row) =>
+        Array.from({ length: tokens }, (_, t) => (t < row.length ? value(row, t) : fill)),
+      ),
+    )
   return {
     rows: ids.length,
     tokens,
@@ -44,16 +53,27 @@ export function gradientsOf(parts: {
   weights: () => Promise<Map<string, F32Tensor>>
 }): Differentiator {
   const programs = new Map<string, Promise<GradientProgram>>()
-  const compile = async ({ kind, config }: Adapter, trainable: readonly string[]): Promise<GradientProgram> => {
+  const compile = async (
+    { kind, config }: Adapter,
+    trainable: readonly string[],
+  ): Promise<GradientProgram> => {
     const adapter = { kind, config: { ...config, dropout: 0 } } // the gradient of the loss as `loss` gives it, not of a random one
-    return createGradientProgram({ graph: parts.graph, backend: parts.backend, weights: await parts.weights(), adapter, trainable })
+    return createGradientProgram({
+      graph: parts.graph,
+      backend: parts.backend,
+      weights: await parts.weights(),
+      adapter,
+      trainable,
+    })
   }
   return {
     async run(ids, scored, adapter, trainable) {
       const key = JSON.stringify([adapter.kind, adapter.config, trainable])
       const program = programs.get(key) ?? compile(adapter, trainable)
       programs.set(key, program)
-      const parameters = new Map([...adapterFeeds(adapter)].map(([name, tensor]) => [peftKey(name), tensor]))
+      const parameters = new Map(
+        [...adapterFeeds(adapter)].map(([name, tensor]) => [peftKey(name), tensor]),
+      )
       const virtual = virtualIdsOf(adapter)
       const rows = ids.map((row) => [...virtual, ...row])
       const moved = scored.map((one) => ({ ...one, position: one.position + virtual.length }))

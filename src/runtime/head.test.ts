@@ -16,14 +16,19 @@ const models = new Map<string, Model>()
 const open = async (weights: 'f32' | 'q8'): Promise<Model> => {
   const model =
     models.get(weights) ??
-    createModel({ base: await openBaseModel({ name: weights, folder: await directoryFolder(folder) }), backend, weights })
+    createModel({
+      base: await openBaseModel({ name: weights, folder: await directoryFolder(folder) }),
+      backend,
+      weights,
+    })
   models.set(weights, model)
   return model
 }
 afterAll(async () => {
   for (const model of models.values()) await model.dispose()
 })
-const distance = (a: Float32Array, b: Float32Array): number => a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+const distance = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
 const last = async (events: AsyncIterable<{ type: string }>): Promise<Generation> => {
   let end: unknown
   for await (const event of events) end = event
@@ -36,22 +41,40 @@ describe.each(['f32', 'q8'] as const)('the head apart from the model, %s', (weig
     [1, 5, 6],
   ]
 
-  it.each(['fast', 'exact'] as const)('gives the logits that the whole model gives, %s', async (accuracy) => {
-    const model = await open(weights)
-    const hidden = (await model.hidden(prompts, { at: 'last', accuracy })).map(([state]) => state!)
-    const logits = await model.head(accuracy).logits(f32([2, model.config.width], Float32Array.from(hidden.flatMap((state) => [...state]))))
-    const whole = await model.nextLogits(prompts, accuracy)
-    whole.forEach((row, n) => expect(distance(logits.data.subarray(n * row.length, (n + 1) * row.length), row)).toBeLessThan(1e-4))
-  })
+  it.each(['fast', 'exact'] as const)(
+    'gives the logits that the whole model gives, %s',
+    async (accuracy) => {
+      const model = await open(weights)
+      const hidden = (await model.hidden(prompts, { at: 'last', accuracy })).map(
+        ([state]) => state!,
+      )
+      const logits = await model
+        .head(accuracy)
+        .logits(
+          f32([2, model.config.width], Float32Array.from(hidden.flatMap((state) => [...state]))),
+        )
+      const whole = await model.nextLogits(prompts, accuracy)
+      whole.forEach((row, n) =>
+        expect(
+          distance(logits.data.subarray(n * row.length, (n + 1) * row.length), row),
+        ).toBeLessThan(1e-4),
+      )
+    },
+  )
 
   it('writes the same text when it stands in for the model’s own', async () => {
     const model = await open(weights)
-    const head = async (state: Float32Array) => (await model.head().logits(f32([1, state.length], state))).data
+    const head = async (state: Float32Array) =>
+      (await model.head().logits(f32([1, state.length], state))).data
     const options = { maxTokens: 24, temperature: 0.8, seed: 5 }
     const own = await last(model.generate('Once upon a time', options))
-    expect((await last(model.generate('Once upon a time', { ...options, head }))).ids).toEqual(own.ids)
+    expect((await last(model.generate('Once upon a time', { ...options, head }))).ids).toEqual(
+      own.ids,
+    )
     const silent = async () => new Float32Array(model.config.vocabularySize).fill(-1).with(77, 1)
-    expect((await last(model.generate('Once upon a time', { maxTokens: 3, head: silent }))).ids).toEqual([77, 77, 77])
+    expect(
+      (await last(model.generate('Once upon a time', { maxTokens: 3, head: silent }))).ids,
+    ).toEqual([77, 77, 77])
   })
 
   it('takes errors of the logits back by the rows of its matrix', async () => {
@@ -60,12 +83,16 @@ describe.each(['f32', 'q8'] as const)('the head apart from the model, %s', (weig
     const errors = normal(random(3), [2, head.vocabularySize])
     const rows = await head.rows(Array.from({ length: head.vocabularySize }, (_, id) => id))
     const expected = Array.from({ length: 2 * head.width }, (_, i) => {
-      const [m, d] = [Math.floor(i / head.width), i % head.width]
+      const m = Math.floor(i / head.width)
+      const d = i % head.width
       let sum = 0
-      for (let id = 0; id < head.vocabularySize; id++) sum += errors.data[m * head.vocabularySize + id]! * rows[id * head.width + d]!
+      for (let id = 0; id < head.vocabularySize; id++)
+        sum += errors.data[m * head.vocabularySize + id]! * rows[id * head.width + d]!
       return sum
     })
-    expect(distance((await head.pullBack(errors)).data, Float32Array.from(expected))).toBeLessThan(1e-3)
+    expect(distance((await head.pullBack(errors)).data, Float32Array.from(expected))).toBeLessThan(
+      1e-3,
+    )
   })
 
   it('refuses hidden states of another width', async () => {
@@ -75,5 +102,7 @@ describe.each(['f32', 'q8'] as const)('the head apart from the model, %s', (weig
 
 it('a batch has no head of its own', async () => {
   const head = async () => new Float32Array(1)
-  await expect((await open('f32')).generateBatch(['a'], { head })).rejects.toThrow(/one prompt at a time/)
+  await expect((await open('f32')).generateBatch(['a'], { head })).rejects.toThrow(
+    /one prompt at a time/,
+  )
 })

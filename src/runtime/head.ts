@@ -4,7 +4,12 @@
 import { assertInternal, ShapeError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { Backend, Program } from '../compute/backend.ts'
-import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../compute/pack-linears.ts'
+import {
+  type Accuracy,
+  packedInputs,
+  packedWeightName,
+  packLinears,
+} from '../compute/pack-linears.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import type { Graph } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -34,9 +39,12 @@ export interface HeadParts {
 /** The head's graph behind its norm: hidden [M, D] → logits [M, V]; and the name of its matrix. */
 function headGraph({ config, blocks }: ModelGraph): { graph: Graph; weight: string } {
   const head = blocks.find(({ kind }) => kind === 'head')
-  const [hidden, logits] = [head?.graph.outputs.get('hidden'), head?.graph.outputs.get('logits')]
+  const hidden = head?.graph.outputs.get('hidden')
+  const logits = head?.graph.outputs.get('logits')
   assertInternal(head && hidden && logits, 'a model graph has a head with hidden states and logits')
-  const product = head.graph.nodes.find(({ operation, inputs }) => operation === 'linear' && inputs[0]!.name === hidden.name)
+  const product = head.graph.nodes.find(
+    ({ operation, inputs }) => operation === 'linear' && inputs[0]!.name === hidden.name,
+  )
   assertInternal(product, 'the head multiplies its hidden states')
   const only = { ...head.graph, outputs: new Map([['logits', logits]]) }
   const graph = rewrite(only, '%head', (g, { output }) =>
@@ -46,7 +54,12 @@ function headGraph({ config, blocks }: ModelGraph): { graph: Graph; weight: stri
 }
 
 /** The head of a model; its programs are compiled when first needed. */
-export function createHead({ model, weights, backend, accuracy }: HeadParts): Head & { dispose(): Promise<void> } {
+export function createHead({
+  model,
+  weights,
+  backend,
+  accuracy,
+}: HeadParts): Head & { dispose(): Promise<void> } {
   const { vocabularySize, width, logitSoftcap: softcap } = model.config
   const { graph, weight } = headGraph(model)
   const packed = packLinears(graph, weights.formOf, accuracy)
@@ -57,7 +70,9 @@ export function createHead({ model, weights, backend, accuracy }: HeadParts): He
       if (role !== 'weight' || initializers.has(name)) continue
       const base = packedWeightName(name)
       if (base === name) fed.set(name, await weights.float(name))
-      else for (const [input, tensor] of packedInputs(base, await weights.packed(base), accuracy)) initializers.set(input, tensor)
+      else
+        for (const [input, tensor] of packedInputs(base, await weights.packed(base), accuracy))
+          initializers.set(input, tensor)
     }
     return { program: await backend.compile(packed, { initializers }), fed }
   })
@@ -65,14 +80,27 @@ export function createHead({ model, weights, backend, accuracy }: HeadParts): He
     const g = new GraphBuilder()
     const matrix = g.input('matrix', 'f32', [vocabularySize, width], 'weight')
     g.output('hidden', g.matmul(g.input('errors', 'f32', ['M', vocabularySize]), matrix))
-    return { program: await backend.compile(g.build()), fed: new Map([['matrix', await weights.float(weight)]]) }
+    return {
+      program: await backend.compile(g.build()),
+      fed: new Map([['matrix', await weights.float(weight)]]),
+    }
   })
-  const run = async (direction: typeof forward, input: string, output: string, given: F32Tensor, columns: number): Promise<F32Tensor> => {
+  const run = async (
+    direction: typeof forward,
+    input: string,
+    output: string,
+    given: F32Tensor,
+    columns: number,
+  ): Promise<F32Tensor> => {
     if (given.shape.length !== 2 || given.shape[1] !== columns)
-      throw new ShapeError(`The head takes ${input} of shape [M, ${columns}], got [${given.shape.join(', ')}].`)
+      throw new ShapeError(
+        `The head takes ${input} of shape [M, ${columns}], got [${given.shape.join(', ')}].`,
+      )
     if (given.shape[0] === 0) return f32([0, output === 'logits' ? vocabularySize : width])
     const { program, fed } = await direction.get()
-    return (await program.run(new Map<string, Tensor>([...fed, [input, given]]))).get(output) as F32Tensor
+    return (await program.run(new Map<string, Tensor>([...fed, [input, given]]))).get(
+      output,
+    ) as F32Tensor
   }
   return {
     width,
@@ -82,7 +110,9 @@ export function createHead({ model, weights, backend, accuracy }: HeadParts): He
     pullBack: (errors) => run(backward, 'errors', 'hidden', errors, vocabularySize),
     rows: (ids) => weights.matrixRows(weight, ids),
     async dispose() {
-      await Promise.all([forward, backward].map(async ({ made }) => (await made())?.program.dispose()))
+      await Promise.all(
+        [forward, backward].map(async ({ made }) => (await made())?.program.dispose()),
+      )
     },
   }
 }
@@ -93,7 +123,10 @@ interface Compiled {
 }
 
 /** Made when first asked for. */
-function once(make: () => Promise<Compiled>): { get(): Promise<Compiled>; made(): Promise<Compiled> | undefined } {
+function once(make: () => Promise<Compiled>): {
+  get(): Promise<Compiled>
+  made(): Promise<Compiled> | undefined
+} {
   let made: Promise<Compiled> | undefined
   return { get: () => (made ??= make()), made: () => made }
 }

@@ -8,7 +8,14 @@ export { forwardError, type ForwardError } from './analysis/forward-error.ts'
 export type { Gradients } from './gradients.ts'
 export type { StatesTap } from './programs/forward.ts'
 export type { Head } from './head.ts'
-export { createModel, type BatchOptions, type HiddenOptions, type Model, type ModelOptions, type PromptOptions } from './model.ts'
+export {
+  createModel,
+  type BatchOptions,
+  type HiddenOptions,
+  type Model,
+  type ModelOptions,
+  type PromptOptions,
+} from './model.ts'
 export { predictionDistance, type PredictionDistance } from './analysis/prediction-distance.ts'
 export { probePrompts, probesFor } from './analysis/probe-prompts.ts'
 export type { Prompt } from './prompt.ts'

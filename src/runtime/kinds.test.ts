@@ -13,7 +13,8 @@ import { directoryFolder } from '../node/files/folder.ts'
 import { createModel, type Model } from './model.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-const parity = (path: string): string => new URL(`../../test/parity/${path}`, import.meta.url).pathname
+const parity = (path: string): string =>
+  new URL(`../../test/parity/${path}`, import.meta.url).pathname
 
 async function readTensors(path: string): Promise<Map<string, Tensor>> {
   const store = await openSafetensors(memorySource(path, await readFile(parity(path))))
@@ -24,17 +25,24 @@ async function readTensors(path: string): Promise<Map<string, Tensor>> {
 
 function rowsOf({ shape, data }: Tensor): number[][] {
   const values = Array.from(data as BigInt64Array, Number)
-  return Array.from({ length: shape[0]! }, (_, n) => values.slice(n * shape[1]!, (n + 1) * shape[1]!))
+  return Array.from({ length: shape[0]! }, (_, n) =>
+    values.slice(n * shape[1]!, (n + 1) * shape[1]!),
+  )
 }
 
 const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  a.length === b.length ? Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0) : Infinity
+  a.length === b.length
+    ? Array.from(a).reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+    : Infinity
 
 /** The last T of each row's predictions: a soft prompt's own places are not asked for. */
 function lastRows({ shape, data }: Tensor, tokens: number): Float32Array {
   const [rows, given, width] = shape as [number, number, number]
   const parts = Array.from({ length: rows }, (_, n) => [
-    ...(data as Float32Array).subarray((n * given + given - tokens) * width, (n + 1) * given * width),
+    ...(data as Float32Array).subarray(
+      (n * given + given - tokens) * width,
+      (n + 1) * given * width,
+    ),
   ])
   return Float32Array.from(parts.flat())
 }
@@ -42,7 +50,10 @@ function lastRows({ shape, data }: Tensor, tokens: number): Float32Array {
 const stories = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 let model: Model
 beforeAll(async () => {
-  model = createModel({ base: await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) }), backend })
+  model = createModel({
+    base: await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) }),
+    backend,
+  })
 })
 afterAll(() => model.dispose())
 
@@ -66,14 +77,20 @@ describe.each(cases)('%s', (name) => {
     adapter = await loadAdapter(await directoryFolder(parity(name)))
     expected = await readTensors(`${name}/expected.safetensors`)
     const inputs = expected.has('input_ids') ? expected : await readTensors('base.safetensors')
-    ;[ids, labels] = [rowsOf(inputs.get('input_ids')!), rowsOf(inputs.get('labels')!)]
+    ids = rowsOf(inputs.get('input_ids')!)
+    labels = rowsOf(inputs.get('labels')!)
   })
 
   it('gives the logits and the loss of PEFT', async () => {
     const logits = await model.logits(ids!, { adapter })
     expect(logits.shape).toEqual([ids!.length, ids![0]!.length, 512])
-    expect(distance(logits.data, lastRows(expected.get('logits')!, ids![0]!.length))).toBeLessThan(1e-3)
-    expect(await model.loss(ids!, labels!, { adapter })).toBeCloseTo((expected.get('loss')!.data as Float32Array)[0]!, 4)
+    expect(distance(logits.data, lastRows(expected.get('logits')!, ids![0]!.length))).toBeLessThan(
+      1e-3,
+    )
+    expect(await model.loss(ids!, labels!, { adapter })).toBeCloseTo(
+      (expected.get('loss')!.data as Float32Array)[0]!,
+      4,
+    )
   })
 
   it('gives its gradients', async () => {
@@ -84,7 +101,9 @@ describe.each(cases)('%s', (name) => {
       return !(distance(data as Float32Array, wanted) < 1e-4 * Math.max(...wanted.map(Math.abs)))
     })
     expect(off.map(([key]) => key)).toEqual([])
-    expect(gradients.size).toBe([...expected.keys()].filter((key) => key.startsWith('grad.')).length)
+    expect(gradients.size).toBe(
+      [...expected.keys()].filter((key) => key.startsWith('grad.')).length,
+    )
   })
 
   it('gives the same answer alone, in a batch, and from the whole text at once', async () => {

@@ -2,7 +2,13 @@
 
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Adapter, createAdapter, loadAdapter, mergedWeights, type Mixture } from '../adapters/index.ts'
+import {
+  type Adapter,
+  createAdapter,
+  loadAdapter,
+  mergedWeights,
+  type Mixture,
+} from '../adapters/index.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
@@ -13,7 +19,8 @@ import type { AdapterChoice } from './programs/row-groups.ts'
 import { createModel, type Model } from './model.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-const parity = (path: string): string => new URL(`../../test/parity/${path}`, import.meta.url).pathname
+const parity = (path: string): string =>
+  new URL(`../../test/parity/${path}`, import.meta.url).pathname
 const stories = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const ids = [
   [1, 403, 407, 261, 378],
@@ -21,7 +28,9 @@ const ids = [
   [1, 300, 12, 45, 99],
 ]
 const distance = (a: Float32Array, b: Float32Array): number =>
-  a.length === b.length ? a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0) : Infinity
+  a.length === b.length
+    ? a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+    : Infinity
 
 let base: BaseModel
 let model: Model
@@ -31,7 +40,16 @@ const loaded = new Map<string, Adapter>()
 /** Random tensors, large enough to be seen. */
 function adapterOf(targets: readonly string[], rank: number, seed: number): Adapter {
   const made = createAdapter('lora', { rank, targets, start: 'random' }, base.graph, { seed })
-  const tensors = [...made.tensors].map(([key, { shape, data }]) => [key, f32(shape, (data as Float32Array).map((x) => 3 * x))] as const) // prettier-ignore
+  const tensors = [...made.tensors].map(
+    ([key, { shape, data }]) =>
+      [
+        key,
+        f32(
+          shape,
+          (data as Float32Array).map((x) => 3 * x),
+        ),
+      ] as const,
+  )
   return { ...made, tensors: new Map(tensors) }
 }
 
@@ -47,20 +65,28 @@ beforeAll(async () => {
 })
 afterAll(() => model.dispose())
 
-const logits = async (choice: AdapterChoice = {}): Promise<Float32Array> => (await model.logits(ids, choice)).data
+const logits = async (choice: AdapterChoice = {}): Promise<Float32Array> =>
+  (await model.logits(ids, choice)).data
 
 /** Logits of a model whose weights are W + Σ w·(W_k − W). */
 async function ofSummedWeights({ mixture }: Mixture): Promise<Float32Array> {
   const own = await readWeights(base)
-  const changed = new Map<string, F32Tensor>([...own].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]))
+  const changed = new Map<string, F32Tensor>(
+    [...own].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]),
+  )
   for (const { adapter, weight } of mixture) {
     for (const [name, merged] of mergedWeights(base.graph, adapter, (wanted) => own.get(wanted)!)) {
-      const [sum, before] = [changed.get(name)!.data, own.get(name)!.data]
+      const sum = changed.get(name)!.data
+      const before = own.get(name)!.data
       const after = merged.data
       for (let i = 0; i < sum.length; i++) sum[i]! += weight * (after[i]! - before[i]!)
     }
   }
-  const weights = { ...base.weights, read: async (name: string) => changed.get(name)!, close: async () => {} }
+  const weights = {
+    ...base.weights,
+    read: async (name: string) => changed.get(name)!,
+    close: async () => {},
+  }
   const merged = createModel({ base: { ...base, weights }, backend })
   const { data } = await merged.logits(ids)
   await merged.dispose()
@@ -70,7 +96,12 @@ async function ofSummedWeights({ mixture }: Mixture): Promise<Float32Array> {
 describe('a mixture', () => {
   it('is the sum that merging by cat gives, and runs without a merge', async () => {
     const weights = [0.7, -0.4]
-    const mixture = { mixture: [{ adapter: first!, weight: 0.7 }, { adapter: second!, weight: -0.4 }] } // prettier-ignore
+    const mixture = {
+      mixture: [
+        { adapter: first!, weight: 0.7 },
+        { adapter: second!, weight: -0.4 },
+      ],
+    }
     const got = await logits({ adapter: mixture })
     const merged = merge([first!, second!], { method: 'cat', weights })
     expect(distance(got, await logits({ adapter: merged }))).toBeLessThan(1e-4)
@@ -83,8 +114,16 @@ describe('a mixture', () => {
     const none = await logits({ adapter: { mixture: [{ adapter: first!, weight: 0 }] } })
     expect(distance(none, await logits())).toBe(0)
     const prompt = loaded.get('prompt_8')!
-    const left = { mixture: [{ adapter: first!, weight: 0.5 }, { adapter: prompt, weight: 0 }, { adapter: first!, weight: 0.5 }] } // prettier-ignore
-    expect(distance(await logits({ adapter: left }), await logits({ adapter: first }))).toBeLessThan(1e-4)
+    const left = {
+      mixture: [
+        { adapter: first!, weight: 0.5 },
+        { adapter: prompt, weight: 0 },
+        { adapter: first!, weight: 0.5 },
+      ],
+    }
+    expect(
+      distance(await logits({ adapter: left }), await logits({ adapter: first })),
+    ).toBeLessThan(1e-4)
   })
 
   it.each([
@@ -95,48 +134,79 @@ describe('a mixture', () => {
     ['lokr', 'more/vera'],
   ])('of %s and %s is the sum of their changes of the weights', async (one, other) => {
     const named = (name: string): Adapter => loaded.get(name) ?? first!
-    const mixture = { mixture: [{ adapter: named(one), weight: 0.6 }, { adapter: named(other), weight: 0.9 }] } // prettier-ignore
+    const mixture = {
+      mixture: [
+        { adapter: named(one), weight: 0.6 },
+        { adapter: named(other), weight: 0.9 },
+      ],
+    }
     const got = await logits({ adapter: mixture })
     expect(distance(got, await ofSummedWeights(mixture))).toBeLessThan(1e-4)
     expect(distance(got, await logits())).toBeGreaterThan(1e-4)
   })
 
   it('writes, and is embedded and scored with', async () => {
-    const adapter = { mixture: [{ adapter: first!, weight: 0.5 }, { adapter: second!, weight: 0.5 }] } // prettier-ignore
+    const adapter = {
+      mixture: [
+        { adapter: first!, weight: 0.5 },
+        { adapter: second!, weight: 0.5 },
+      ],
+    }
     const merged = merge([first!, second!], { method: 'cat', weights: [0.5, 0.5] })
-    expect(await model.loss(ids, ids, { adapter })).toBeCloseTo(await model.loss(ids, ids, { adapter: merged }), 5)
+    expect(await model.loss(ids, ids, { adapter })).toBeCloseTo(
+      await model.loss(ids, ids, { adapter: merged }),
+      5,
+    )
     const embedded = await model.embed(['The dog'], { adapter })
-    expect(distance(embedded.data, (await model.embed(['The dog'], { adapter: merged })).data)).toBeLessThan(1e-5)
+    expect(
+      distance(embedded.data, (await model.embed(['The dog'], { adapter: merged })).data),
+    ).toBeLessThan(1e-5)
     const [written] = await model.generateBatch([ids[0]!], { adapter, maxTokens: 8 })
     const [afterMerge] = await model.generateBatch([ids[0]!], { adapter: merged, maxTokens: 8 })
     expect(afterMerge!.ids).toEqual(written!.ids)
     const streamed = []
-    for await (const event of model.generate(ids[0]!, { adapter, maxTokens: 8 })) streamed.push(event)
+    for await (const event of model.generate(ids[0]!, { adapter, maxTokens: 8 }))
+      streamed.push(event)
     expect(streamed.at(-1)).toMatchObject({ type: 'generation-end', ids: written!.ids })
   })
 
   it('is prepared before it is asked', async () => {
-    const adapter = { mixture: [{ adapter: first!, weight: 0.25 }, { adapter: second!, weight: 2 }] } // prettier-ignore
+    const adapter = {
+      mixture: [
+        { adapter: first!, weight: 0.25 },
+        { adapter: second!, weight: 2 },
+      ],
+    }
     await model.prepare(adapter)
     const merged = merge([first!, second!], { method: 'cat', weights: [0.25, 2] })
-    expect(distance(await logits({ adapter }), await logits({ adapter: merged }))).toBeLessThan(1e-4)
+    expect(distance(await logits({ adapter }), await logits({ adapter: merged }))).toBeLessThan(
+      1e-4,
+    )
     await expect(model.prepare({ mixture: [] })).rejects.toThrow(OptionError)
   })
 
   it('refuses what has no exact form, and says what to do', async () => {
-    const mixed = (...adapters: Adapter[]) => logits({ adapter: { mixture: adapters.map((adapter) => ({ adapter, weight: 0.5 })) } })
+    const mixed = (...adapters: Adapter[]) =>
+      logits({ adapter: { mixture: adapters.map((adapter) => ({ adapter, weight: 0.5 })) } })
     await expect(mixed()).rejects.toThrow(OptionError)
-    await expect(logits({ adapter: { mixture: [{ adapter: first!, weight: NaN }] } })).rejects.toThrow(/number 1: NaN/)
+    await expect(
+      logits({ adapter: { mixture: [{ adapter: first!, weight: NaN }] } }),
+    ).rejects.toThrow(/number 1: NaN/)
     await expect(mixed(first!, loaded.get('prompt_8')!)).rejects.toThrow(UnsupportedError)
     await expect(mixed(first!, loaded.get('prompt_8')!)).rejects.toThrow(/number 2, prompt-tuning/)
     await expect(mixed(first!, bent!)).rejects.toThrow(/embed_tokens[^]*merge/)
-    const outputs = createAdapter('ia3', { targets: ['down_proj'], feedForward: [] }, base.graph, { seed: 1 })
-    await expect(mixed(loaded.get('ia3')!, outputs)).rejects.toThrow(/down_proj: adapters that scale its inputs/)
+    const outputs = createAdapter('ia3', { targets: ['down_proj'], feedForward: [] }, base.graph, {
+      seed: 1,
+    })
+    await expect(mixed(loaded.get('ia3')!, outputs)).rejects.toThrow(
+      /down_proj: adapters that scale its inputs/,
+    )
   })
 })
 
 describe('a batch of rows with different experts', () => {
-  const alone = async (n: number, expert: AdapterChoice['adapter']) => (await model.logits([ids[n]!], { adapter: expert })).data
+  const alone = async (n: number, expert: AdapterChoice['adapter']) =>
+    (await model.logits([ids[n]!], { adapter: expert })).data
 
   it.each([
     ['base rows beside LoRA of different ranks', [undefined, 'first', 'second']],
@@ -146,15 +216,32 @@ describe('a batch of rows with different experts', () => {
     ['a program of its own beside the base', ['bent', undefined, 'bent']],
     ['no adapter at all', [undefined, undefined, undefined]],
   ])('gives each row its own logits: %s', async (_, names) => {
-    const mixture = { mixture: [{ adapter: first!, weight: 0.3 }, { adapter: loaded.get('dora_r6')!, weight: 0.5 }] } // prettier-ignore
-    const own = new Map<string, Adapter | Mixture>([...loaded, ['first', first!], ['second', second!], ['bent', bent!], ['mixture', mixture]]) // prettier-ignore
+    const mixture = {
+      mixture: [
+        { adapter: first!, weight: 0.3 },
+        { adapter: loaded.get('dora_r6')!, weight: 0.5 },
+      ],
+    }
+    const own = new Map<string, Adapter | Mixture>([
+      ...loaded,
+      ['first', first!],
+      ['second', second!],
+      ['bent', bent!],
+      ['mixture', mixture],
+    ])
     const adapters = names.map((name) => (name === undefined ? undefined : own.get(name)!))
     const together = await model.logits(ids, { adapters })
     const size = together.data.length / 3
     for (const [n, expert] of adapters.entries()) {
       const row = await alone(n, expert)
-      expect(distance(together.data.subarray(n * size, (n + 1) * size), row), `row ${n}`).toBeLessThan(1e-4)
-      expect(distance(row, await alone(n, undefined)) > 1e-3, `row ${n} differs from the base`).toBe(expert !== undefined)
+      expect(
+        distance(together.data.subarray(n * size, (n + 1) * size), row),
+        `row ${n}`,
+      ).toBeLessThan(1e-4)
+      expect(
+        distance(row, await alone(n, undefined)) > 1e-3,
+        `row ${n} differs from the base`,
+      ).toBe(expert !== undefined)
     }
   })
 
@@ -164,7 +251,11 @@ describe('a batch of rows with different experts', () => {
     const stop = [' was', '.']
     const together = await model.generateBatch(prompts, { adapters, maxTokens: 16, stop })
     for (const [n, prompt] of prompts.entries()) {
-      const [single] = await model.generateBatch([prompt], { adapter: adapters[n], maxTokens: 16, stop })
+      const [single] = await model.generateBatch([prompt], {
+        adapter: adapters[n],
+        maxTokens: 16,
+        stop,
+      })
       expect(together[n]!.ids, `row ${n}`).toEqual(single!.ids)
     }
     expect(new Set(together.map(({ ids: written }) => written.length)).size).toBeGreaterThan(1)
@@ -172,32 +263,62 @@ describe('a batch of rows with different experts', () => {
 
   it('draws with seed + row, whatever group the row is in', async () => {
     const options = { temperature: 1, seed: 5, maxTokens: 6 }
-    const [, inGroup] = await model.generateBatch([ids[0]!, ids[1]!], { ...options, adapters: [first, loaded.get('prompt_8')] })
-    const [single] = await model.generateBatch([ids[1]!], { ...options, seed: 6, adapter: loaded.get('prompt_8') })
+    const [, inGroup] = await model.generateBatch([ids[0]!, ids[1]!], {
+      ...options,
+      adapters: [first, loaded.get('prompt_8')],
+    })
+    const [single] = await model.generateBatch([ids[1]!], {
+      ...options,
+      seed: 6,
+      adapter: loaded.get('prompt_8'),
+    })
     expect(inGroup!.ids).toEqual(single!.ids)
   })
 
   it('holds for packed, stacked layers too', async () => {
-    const qwen = await openBaseModel({ name: 'qwen2', folder: await directoryFolder(parity('architectures/qwen2')) })
+    const qwen = await openBaseModel({
+      name: 'qwen2',
+      folder: await directoryFolder(parity('architectures/qwen2')),
+    })
     const packed = createModel({ base: qwen, backend, weights: 'q4' })
     const adapters = [1, 2].map((seed) =>
-      createAdapter('lora', { rank: 2 + seed, targets: seed === 1 ? ['q_proj', 'v_proj'] : 'all-linear', start: 'random' }, qwen.graph, {
-        seed,
-      }),
+      createAdapter(
+        'lora',
+        {
+          rank: 2 + seed,
+          targets: seed === 1 ? ['q_proj', 'v_proj'] : 'all-linear',
+          start: 'random',
+        },
+        qwen.graph,
+        {
+          seed,
+        },
+      ),
     )
-    const rows = [[5, 9, 33], [8, 4, 7], [5, 9, 33]] // prettier-ignore
+    const rows = [
+      [5, 9, 33],
+      [8, 4, 7],
+      [5, 9, 33],
+    ]
     const together = await packed.logits(rows, { adapters: [...adapters, undefined] })
     const size = together.data.length / 3
     for (const [n, row] of rows.entries()) {
       const { data } = await packed.logits([row], { adapter: adapters[n] })
-      expect(distance(together.data.subarray(n * size, (n + 1) * size), data), `row ${n}`).toBeLessThan(1e-4)
+      expect(
+        distance(together.data.subarray(n * size, (n + 1) * size), data),
+        `row ${n}`,
+      ).toBeLessThan(1e-4)
     }
-    expect(distance(together.data.subarray(0, size), together.data.subarray(2 * size))).toBeGreaterThan(1e-3)
+    expect(
+      distance(together.data.subarray(0, size), together.data.subarray(2 * size)),
+    ).toBeGreaterThan(1e-3)
     await packed.dispose()
   })
 
   it('refuses a list of another length, and both forms at once', async () => {
     await expect(logits({ adapters: [first] })).rejects.toThrow(/1 experts for 3 rows/)
-    await expect(logits({ adapter: first, adapters: [first, first, first] })).rejects.toThrow(OptionError)
+    await expect(logits({ adapter: first, adapters: [first, first, first] })).rejects.toThrow(
+      OptionError,
+    )
   })
 })

@@ -1,7 +1,13 @@
 // A base model as users hold it: logits, loss, gradients, embeddings and text, with any adapter. Programs are compiled when first needed
 // and kept; changing the adapter between two calls compiles nothing.
 
-import { type Adapter, checkAdapter, type Expert, parametersOf, simplified } from '../adapters/index.ts'
+import {
+  type Adapter,
+  checkAdapter,
+  type Expert,
+  parametersOf,
+  simplified,
+} from '../adapters/index.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
@@ -59,7 +65,11 @@ export interface Model {
   /** Exact f32 logits of every position, [N, T, V]. Shorter rows are padded on the right; what stands behind their end means nothing. */
   logits(ids: readonly (readonly number[])[], options?: AdapterChoice): Promise<F32Tensor>
   /** Mean cross-entropy of the labels ≠ −100, each predicted from the tokens before it. labels lie as ids do; exact. */
-  loss(ids: readonly (readonly number[])[], labels: readonly (readonly number[])[], options?: AdapterChoice): Promise<number>
+  loss(
+    ids: readonly (readonly number[])[],
+    labels: readonly (readonly number[])[],
+    options?: AdapterChoice,
+  ): Promise<number>
   /** The same loss and its gradient with respect to every trainable tensor of the adapter, by PEFT key. Takes the weights in f32. */
   gradients(
     ids: readonly (readonly number[])[],
@@ -80,7 +90,11 @@ export interface Model {
    */
   prepare(expert: Expert | undefined, accuracy?: Accuracy): Promise<void>
   /** Logits [V] of the token after each prompt, by the fast path that generates or by the exact one. */
-  nextLogits(prompts: readonly (readonly number[])[], accuracy: Accuracy, options?: AdapterChoice): Promise<Float32Array[]>
+  nextLogits(
+    prompts: readonly (readonly number[])[],
+    accuracy: Accuracy,
+    options?: AdapterChoice,
+  ): Promise<Float32Array[]>
   /** Final hidden states [D] (after the last norm, as the head reads them) of the chosen tokens, by row; the head is not computed for them. */
   hidden(ids: readonly (readonly number[])[], options?: HiddenOptions): Promise<Float32Array[][]>
   /** The head by itself; compiled when it is first used. */
@@ -96,16 +110,31 @@ export function createModel(options: ModelOptions): Model {
   const weights = baseWeights(base.graph, base.weights, options.weights)
   const programs = programCache(base, backend, weights)
   const forwards: Record<Accuracy, Forward> = {
-    fast: createForward({ config, weights, program: (served, states) => programs.get(served, 'fast', states) }),
-    exact: createForward({ config, weights, program: (served, states) => programs.get(served, 'exact', states) }),
+    fast: createForward({
+      config,
+      weights,
+      program: (served, states) => programs.get(served, 'fast', states),
+    }),
+    exact: createForward({
+      config,
+      weights,
+      program: (served, states) => programs.get(served, 'exact', states),
+    }),
   }
   const heads = {
     fast: createHead({ model: base.graph, weights, backend, accuracy: 'fast' }),
     exact: createHead({ model: base.graph, weights, backend, accuracy: 'exact' }),
   }
-  const differentiator = gradientsOf({ graph: base.graph, backend, weights: () => weights.floats() })
+  const differentiator = gradientsOf({
+    graph: base.graph,
+    backend,
+    weights: () => weights.floats(),
+  })
 
-  const eosIds = new Set([...config.eosTokenIds, ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId])])
+  const eosIds = new Set([
+    ...config.eosTokenIds,
+    ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
+  ])
   const parts = (precise = false): GenerateParts => ({
     forward: forwards[precise ? 'exact' : 'fast'],
     grouping: programs,
@@ -125,12 +154,26 @@ export function createModel(options: ModelOptions): Model {
     loss: exactly.loss,
     async gradients(ids, labels, { adapter }) {
       checkAdapter(adapter, base.graph)
-      return differentiator.run(ids, scoredPositions(ids, labels), adapter, trainableKeys(adapter, base.graph))
+      return differentiator.run(
+        ids,
+        scoredPositions(ids, labels),
+        adapter,
+        trainableKeys(adapter, base.graph),
+      )
     },
-    embed: (texts, choice) => exactly.pooled(texts.map((text) => encode(text)), choice), // prettier-ignore
-    generate: (prompt, given = {}) => generate(encode(prompt, given.chat), given, parts(given.exact)),
+    embed: (texts, choice) =>
+      exactly.pooled(
+        texts.map((text) => encode(text)),
+        choice,
+      ),
+    generate: (prompt, given = {}) =>
+      generate(encode(prompt, given.chat), given, parts(given.exact)),
     generateBatch: async (prompts, given = {}) =>
-      generateBatch(prompts.map((prompt) => encode(prompt, given.chat)), given, parts(given.exact)), // prettier-ignore
+      generateBatch(
+        prompts.map((prompt) => encode(prompt, given.chat)),
+        given,
+        parts(given.exact),
+      ),
     async prepare(expert, accuracy = 'fast') {
       const served = simplified(expert)
       await (await programs.get(served, accuracy)).prepare(served)
@@ -138,13 +181,23 @@ export function createModel(options: ModelOptions): Model {
     async nextLogits(prompts, accuracy, choice = {}) {
       const forward = forwards[accuracy]
       const results = await inGroups(prompts.length, choice, programs, (rows, experts) =>
-        forward(rows.map((row) => prompts[row]!), forward.cache(rows.length), { served: servedTo(rows, experts) })) // prettier-ignore
+        forward(
+          rows.map((row) => prompts[row]!),
+          forward.cache(rows.length),
+          { served: servedTo(rows, experts) },
+        ),
+      )
       return results.map(([logits]) => logits!)
     },
     hidden: hiddenOf(forwards, programs),
     head: (accuracy = 'fast') => heads[accuracy],
     async dispose() {
-      await Promise.all([programs.dispose(), differentiator.dispose(), heads.fast.dispose(), heads.exact.dispose()])
+      await Promise.all([
+        programs.dispose(),
+        differentiator.dispose(),
+        heads.fast.dispose(),
+        heads.exact.dispose(),
+      ])
       await base.weights.close()
     },
   }
@@ -157,8 +210,15 @@ const hiddenOf =
     inGroups(ids.length, choice, grouping, (rows, experts) => {
       const forward = forwards[accuracy]
       const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
-      const tap = states && { layer: states.layer, take: (row: number, given: Float32Array) => states.take(rows[row]!, given) }
-      return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want: 'hidden', at: own, states: tap }) // prettier-ignore
+      const tap = states && {
+        layer: states.layer,
+        take: (row: number, given: Float32Array) => states.take(rows[row]!, given),
+      }
+      return forward(
+        rows.map((row) => ids[row]!),
+        forward.cache(rows.length),
+        { served: servedTo(rows, experts), want: 'hidden', at: own, states: tap },
+      )
     })
 
 const trainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>

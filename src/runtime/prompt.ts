@@ -9,10 +9,18 @@ import type { BaseModel } from '../graph/base-model.ts'
 export type Prompt = string | readonly ChatMessage[] | readonly number[]
 
 /** Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as they are. */
-export function promptEncoder({ name, tokenizer, chatTemplate }: BaseModel): (prompt: Prompt, chat?: ChatOptions) => number[] {
+export function promptEncoder({
+  name,
+  tokenizer,
+  chatTemplate,
+}: BaseModel): (prompt: Prompt, chat?: ChatOptions) => number[] {
   return (prompt, chat = {}) => {
-    if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number')) return [...prompt]
-    if (!tokenizer) throw new NotFoundError(`Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`)
+    if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number'))
+      return [...prompt]
+    if (!tokenizer)
+      throw new NotFoundError(
+        `Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`,
+      )
     if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
     const options = { ...specials(tokenizer), addGenerationPrompt: true, ...chat }
     return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))

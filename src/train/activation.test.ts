@@ -31,7 +31,9 @@ const active = (ids: number[][], segments: number[][], invocation: number[]): nu
 describe('activeTokens', () => {
   it('gives every packed sequence a start of its own; no invocation reaches over an end', () => {
     const ids = [[1, 7, 8, 2, 7, 8, 7, 8, 3, 7, 8, 4]]
-    expect(active(ids, [[0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 3]], [7, 8])).toEqual([0, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0])
+    expect(active(ids, [[0, 0, 0, 0, 1, 1, 1, 1, 1, 2, 3, 3]], [7, 8])).toEqual([
+      0, 1, 1, 1, 0, 0, 1, 1, 1, 0, 0, 0,
+    ])
   })
 
   it('does not take padding for an invocation', () => {
@@ -42,7 +44,9 @@ describe('activeTokens', () => {
   it('looks through a shared beginning with every sequence behind it', () => {
     const beginning = [SHARED, SHARED]
     expect(active([[7, 8, 1, 2]], [[...beginning, 0, 1]], [7, 8])).toEqual([1, 1, 1, 1])
-    expect(active([[1, 2, 7, 3, 7, 8]], [[...beginning, 0, 0, 1, 1]], [7])).toEqual([0, 0, 1, 1, 1, 1])
+    expect(active([[1, 2, 7, 3, 7, 8]], [[...beginning, 0, 0, 1, 1]], [7])).toEqual([
+      0, 0, 1, 1, 1, 1,
+    ])
     expect(() => active([[7, 8, 1, 7]], [[...beginning, 0, 1]], [7])).toThrow(/share token 0/)
   })
 })
@@ -64,7 +68,9 @@ describe('what rows may share', () => {
 
   it('is refused where no row is activated', () => {
     expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(DataError)
-    expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(/rows.jsonl: no row holds[^]*3, 5/)
+    expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(
+      /rows.jsonl: no row holds[^]*3, 5/,
+    )
     expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [6, 7])).not.toThrow()
   })
 })
@@ -84,13 +90,31 @@ describe('training', () => {
     model = await storiesModel()
   })
 
-  async function gradientsOf(data: readonly EncodedRow[], lines: readonly (readonly number[])[], shared: number, checkpointing = false) {
+  async function gradientsOf(
+    data: readonly EncodedRow[],
+    lines: readonly (readonly number[])[],
+    shared: number,
+    checkpointing = false,
+  ) {
     const { graph } = model.base
-    const options = { rank: 2, targets: 'all-linear', start: 'random', loraBias: true, invocationTokens: invocation }
+    const options = {
+      rank: 2,
+      targets: 'all-linear',
+      start: 'random',
+      loraBias: true,
+      invocationTokens: invocation,
+    }
     const adapter = createAdapter('lora', options, graph, { seed: 3 })
     const trainable = [...parametersOf(graph, adapter).keys()]
     const weights = await model.weights()
-    const program = await createGradientProgram({ graph, weights, backend: model.backend, adapter, trainable, checkpointing })
+    const program = await createGradientProgram({
+      graph,
+      weights,
+      backend: model.backend,
+      adapter,
+      trainable,
+      checkpointing,
+    })
     const [batch] = batchesOf({ rows: data, shared }, [lines])
     const result = await program.gradients(batch!, adapter.tensors)
     await program.dispose()
@@ -99,45 +123,78 @@ describe('training', () => {
   const furthest = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): number => {
     let most = 0
     for (const [key, tensor] of a) {
-      const [x, y] = [(tensor as F32Tensor).data, (b.get(key) as F32Tensor).data]
+      const x = (tensor as F32Tensor).data
+      const y = (b.get(key) as F32Tensor).data
       x.forEach((value, i) => (most = Math.max(most, Math.abs(value - y[i]!))))
     }
     return most
   }
 
   it('gives the same loss and gradients padded, packed, with a shared beginning, and in segments', async () => {
-    const padded = await gradientsOf(rows, rows.map((_, n) => [n]), 0) // prettier-ignore
-    const packed = await gradientsOf(rows, [[0, 1], [2, 3]], 0) // prettier-ignore
+    const padded = await gradientsOf(
+      rows,
+      rows.map((_, n) => [n]),
+      0,
+    )
+    const packed = await gradientsOf(
+      rows,
+      [
+        [0, 1],
+        [2, 3],
+      ],
+      0,
+    )
     expect(packed.loss).toBeCloseTo(padded.loss, 4)
     expect(furthest(packed.gradients, padded.gradients)).toBeLessThan(1e-3)
-    const shared = sharedWhileInactive(rows.slice(0, 3), sharedBeginning(rows.slice(0, 3)), invocation)
+    const shared = sharedWhileInactive(
+      rows.slice(0, 3),
+      sharedBeginning(rows.slice(0, 3)),
+      invocation,
+    )
     expect(shared).toBe(2)
     const apart = await gradientsOf(rows.slice(0, 3), [[0], [1], [2]], 0)
     const together = await gradientsOf(rows.slice(0, 3), [[0, 1, 2]], shared, true)
     expect(together.loss).toBeCloseTo(apart.loss, 4)
     expect(furthest(together.gradients, apart.gradients)).toBeLessThan(1e-3)
     const alike = rows.slice(0, 2)
-    const whole = await gradientsOf(alike, [[0, 1]], sharedWhileInactive(alike, sharedBeginning(alike), invocation))
+    const whole = await gradientsOf(
+      alike,
+      [[0, 1]],
+      sharedWhileInactive(alike, sharedBeginning(alike), invocation),
+    )
     const single = await gradientsOf(alike, [[0], [1]], 0)
     expect(whole.loss).toBeCloseTo(single.loss, 4)
     expect(furthest(whole.gradients, single.gradients)).toBeLessThan(1e-3)
   })
 
   it('lowers the loss, and refuses data that never invokes the adapter', async () => {
-    const encoded = { name: 'rows', format: 'text', rows, examples: rows.length, cut: 0, dropped: 0 }
+    const encoded = {
+      name: 'rows',
+      format: 'text',
+      rows,
+      examples: rows.length,
+      cut: 0,
+      dropped: 0,
+    }
     const run = (tokens: number[]) =>
       train({
         model,
-        adapter: { kind: 'lora', config: { rank: 4, targets: 'all-linear', invocationTokens: tokens } },
+        adapter: {
+          kind: 'lora',
+          config: { rank: 4, targets: 'all-linear', invocationTokens: tokens },
+        },
         data: encoded,
         steps: 6,
         batch: { rows: 2, tokens: 32 },
         learningRate: 0.02,
       })
     const losses: number[] = []
-    for await (const event of run(invocation)) if (event.type === 'step-end') losses.push(event.loss)
+    for await (const event of run(invocation))
+      if (event.type === 'step-end') losses.push(event.loss)
     expect(losses).toHaveLength(6)
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.5)
-    await expect(run([333]).next()).rejects.toThrow(/no row holds the adapter's invocation tokens 333/)
+    await expect(run([333]).next()).rejects.toThrow(
+      /no row holds the adapter's invocation tokens 333/,
+    )
   })
 })

@@ -22,17 +22,26 @@ function sequencesOf(segments: Int32Array): number[][] {
 }
 
 /** The feed `active` [N, T, 1]: of each sequence the tokens from its last invocation on. Padding is read by nobody, nor looked through. */
-export function activeTokens({ rows, tokens, ids, segments }: Batch, invocation: readonly number[]): F32Tensor {
+export function activeTokens(
+  { rows, tokens, ids, segments }: Batch,
+  invocation: readonly number[],
+): F32Tensor {
   const active = f32([rows, tokens, 1])
   for (let n = 0; n < rows; n++) {
     const line = active.data.subarray(n * tokens, (n + 1) * tokens)
     const lineIds = ids.subarray(n * tokens, (n + 1) * tokens)
     const said = new Map<number, number>() // what the first sequence says of the beginning that all share
     for (const places of sequencesOf(segments.subarray(n * tokens, (n + 1) * tokens))) {
-      const start = activationStart(places.map((t) => lineIds[t]!), invocation) // prettier-ignore
+      const start = activationStart(
+        places.map((t) => lineIds[t]!),
+        invocation,
+      )
       places.forEach((t, i) => {
         const value = i >= start ? 1 : 0
-        assertInternal((said.get(t) ?? value) === value, `line ${n}: its sequences share token ${t}, which is active in some of them only`)
+        assertInternal(
+          (said.get(t) ?? value) === value,
+          `line ${n}: its sequences share token ${t}, which is active in some of them only`,
+        )
         said.set(t, value)
         line[t] = value
       })
@@ -42,11 +51,16 @@ export function activeTokens({ rows, tokens, ids, segments }: Batch, invocation:
 }
 
 /** The feeds beside the model's own that an adapter with these invocation tokens needs; none where it has no such tokens. */
-export const activationFeeds = (batch: Batch, invocation: readonly number[] | undefined): [string, F32Tensor][] =>
-  invocation ? [[ACTIVE, activeTokens(batch, invocation)]] : []
+export const activationFeeds = (
+  batch: Batch,
+  invocation: readonly number[] | undefined,
+): [string, F32Tensor][] => (invocation ? [[ACTIVE, activeTokens(batch, invocation)]] : [])
 
 /** Throws DataError where no row has the invocation tokens: nothing would be learned from them. */
-export function checkInvoked({ name, rows }: Pick<EncodedData, 'name' | 'rows'>, invocation: readonly number[]): void {
+export function checkInvoked(
+  { name, rows }: Pick<EncodedData, 'name' | 'rows'>,
+  invocation: readonly number[],
+): void {
   if (rows.some(({ ids }) => activationStart(ids, invocation) < NEVER)) return
   throw new DataError(
     `${name}: no row holds the adapter's invocation tokens ${invocation.join(', ')}, behind which it acts; nothing would be learned. ` +
@@ -55,7 +69,11 @@ export function checkInvoked({ name, rows }: Pick<EncodedData, 'name' | 'rows'>,
 }
 
 /** How many of the tokens that all rows begin with they can share: all where all become active at the same one, else those before the first. */
-export function sharedWhileInactive(rows: readonly EncodedRow[], shared: number, invocation: readonly number[]): number {
+export function sharedWhileInactive(
+  rows: readonly EncodedRow[],
+  shared: number,
+  invocation: readonly number[],
+): number {
   const starts = rows.map(({ ids }) => activationStart(ids, invocation))
   const first = starts.reduce((least, start) => Math.min(least, start), NEVER)
   return first >= shared || starts.every((start) => start === first) ? shared : first

@@ -1,7 +1,12 @@
 // Training an adapter on a frozen model: data to scored tokens, packed batches, optimiser steps, checkpoints, events.
 
 export type { Batch } from './batch.ts'
-export { checkpointFiles, findCheckpoint, type Checkpoint, type FoundCheckpoint } from './run/checkpoint.ts'
+export {
+  checkpointFiles,
+  findCheckpoint,
+  type Checkpoint,
+  type FoundCheckpoint,
+} from './run/checkpoint.ts'
 export {
   embeddingDataset,
   joinDatasets,
@@ -15,16 +20,31 @@ export {
   type TextDataset,
   type TextExample,
 } from './datasets/adapter-dataset.ts'
-export { datasetChunks, datasetHash, loadDataset, readDataset, saveDataset } from './datasets/dataset-files.ts'
+export {
+  datasetChunks,
+  datasetHash,
+  loadDataset,
+  readDataset,
+  saveDataset,
+} from './datasets/dataset-files.ts'
 export { datasetStatistics, type DatasetStatistics } from './datasets/dataset-statistics.ts'
-export { deduplicate, duplicateGroups, type Deduplicated, type DuplicateOptions } from './datasets/duplicates.ts'
+export {
+  deduplicate,
+  duplicateGroups,
+  type Deduplicated,
+  type DuplicateOptions,
+} from './datasets/duplicates.ts'
 export { encodeData, type EncodedData, type EncodedRow, type EncodeOptions } from './data/encode.ts'
 export type { DataFormat, Example } from './data/data-format.ts'
 export { dataFormats, detectFormat, readExamples } from './data/format-table.ts'
 export { dataSet, readJsonl, type DataRow, type DataSet } from './data/jsonl.ts'
 export { splitDataset, type DatasetSplit, type SplitOptions } from './datasets/split-dataset.ts'
 export type { DataCounts, Snapshot, TrainEvent } from './events.ts'
-export { createGradientProgram, type GradientProgram, type GradientProgramOptions } from './programs/gradient-program.ts'
+export {
+  createGradientProgram,
+  type GradientProgram,
+  type GradientProgramOptions,
+} from './programs/gradient-program.ts'
 export { consolidate, type ConsolidateOptions } from './ewc/consolidate.ts'
 export { type EwcOptions, ewcTable } from './ewc/options.ts'
 export { ewcFile, type EwcState, loadEwcState, saveEwcState } from './ewc/state.ts'
@@ -36,18 +56,43 @@ export { usualLearningRate } from './options/default-rates.ts'
 export type { OptionTable, OptionValues, TrainOptionSpec } from './option-table.ts'
 export { optimizers } from './optimizers/optimizer-table.ts'
 export type { Optimizer } from './optimizers/optimizer.ts'
-export type { CheckpointOptions, Teacher, TrainableModel, TrainOptions, TrainSettings } from './options/options.ts'
-export { batchesOf, buildBatch, fillRate, planEpoch, sharedBeginning, type BatchPlan, type PackingOptions } from './packing.ts'
-export { planTraining, type MemoryPlan, type TimePlan, type TrainPlan } from './estimate/estimate.ts'
+export type {
+  CheckpointOptions,
+  Teacher,
+  TrainableModel,
+  TrainOptions,
+  TrainSettings,
+} from './options/options.ts'
+export {
+  batchesOf,
+  buildBatch,
+  fillRate,
+  planEpoch,
+  sharedBeginning,
+  type BatchPlan,
+  type PackingOptions,
+} from './packing.ts'
+export {
+  planTraining,
+  type MemoryPlan,
+  type TimePlan,
+  type TrainPlan,
+} from './estimate/estimate.ts'
 export { schedules } from './schedules/schedule-table.ts'
 export type { Schedule } from './schedules/schedule.ts'
 export { settingTable } from './options/setting-table.ts'
-export { consolidateStandalone, type ConsolidateStandaloneOptions } from './vectors/consolidate-standalone.ts'
+export {
+  consolidateStandalone,
+  type ConsolidateStandaloneOptions,
+} from './vectors/consolidate-standalone.ts'
 export type { StandaloneEvent } from './vectors/events.ts'
 export type { StandaloneOptions } from './vectors/prepare.ts'
 export { standalonePresets, type StandalonePreset } from './vectors/presets.ts'
 export type { StandaloneSettings } from './vectors/settings.ts'
 export { standaloneLoss, trainStandalone } from './vectors/train-standalone.ts'
-export { checkAnswer, SyntheticDataGenerator } from './datasets/synthetic/synthetic-data-generator.ts'
+export {
+  checkAnswer,
+  SyntheticDataGenerator,
+} from './datasets/synthetic/synthetic-data-generator.ts'
 export { sharedPrograms, type SharedPrograms } from './programs/shared-programs.ts'
 export { train } from './run/train.ts'

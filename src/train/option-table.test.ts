@@ -11,8 +11,18 @@ const table = {
 
 describe('an option table', () => {
   it('fills in defaults; an option without one has no value', () => {
-    expect(readOptions('Test', {}, table)).toEqual({ share: 0.5, count: undefined, loud: false, word: 'a' })
-    expect(readOptions('Test', { count: 8, share: 1, loud: true, word: 'b' }, table)).toEqual({ share: 1, count: 8, loud: true, word: 'b' })
+    expect(readOptions('Test', {}, table)).toEqual({
+      share: 0.5,
+      count: undefined,
+      loud: false,
+      word: 'a',
+    })
+    expect(readOptions('Test', { count: 8, share: 1, loud: true, word: 'b' }, table)).toEqual({
+      share: 1,
+      count: 8,
+      loud: true,
+      word: 'b',
+    })
   })
   it('says of every wrong value what it must be, at once', () => {
     const wrong = { share: 0, count: 9, loud: 1, word: 'c', other: 1 }
@@ -21,7 +31,8 @@ describe('an option table', () => {
       'Test: there is no option "other" (there are share, count, loud, word); share must be a number above 0 and at most 1, got 0; ' +
         'count must be a whole number from 2 to below 9, got 9; loud must be true or false, got 1; word must be one of a, b, got "c".',
     )
-    for (const value of [NaN, Infinity, '1', null, 2.5]) expect(valueProblems(table, { count: value })).toHaveLength(1)
+    for (const value of [NaN, Infinity, '1', null, 2.5])
+      expect(valueProblems(table, { count: value })).toHaveLength(1)
     expect(valueProblems(table, { elsewhere: 1 })).toEqual([])
   })
   it('words what is expected', () => {

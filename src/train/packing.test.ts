@@ -16,7 +16,10 @@ const rowsOf = (lengths: readonly number[], scoredFrom = 1): EncodedRow[] =>
 
 /** Rows that all begin with `shared` equal tokens. */
 const alike = (lengths: readonly number[], shared: number): EncodedRow[] =>
-  rowsOf(lengths, shared).map(({ ids, weights }) => ({ ids: ids.map((id, t) => (t < shared ? 7000 + t : id)), weights }))
+  rowsOf(lengths, shared).map(({ ids, weights }) => ({
+    ids: ids.map((id, t) => (t < shared ? 7000 + t : id)),
+    weights,
+  }))
 
 const lengthsOf = fc.array(fc.integer({ min: 2, max: 24 }), { minLength: 1, maxLength: 600 })
 
@@ -29,7 +32,10 @@ describe('planEpoch', () => {
         expect(plans.flat(2).toSorted((a, b) => a - b)).toEqual(rows.map((_, i) => i))
         for (const plan of plans) {
           expect(plan.length).toBeLessThanOrEqual(options.rows)
-          for (const line of plan) expect(line.reduce((sum, row) => sum + lengths[row]!, 0)).toBeLessThanOrEqual(options.tokens)
+          for (const line of plan)
+            expect(line.reduce((sum, row) => sum + lengths[row]!, 0)).toBeLessThanOrEqual(
+              options.tokens,
+            )
           expect(packing || plan.every((line) => line.length === 1)).toBe(true)
         }
         for (const plan of plans.slice(0, -1)) expect(plan).toHaveLength(options.rows)
@@ -39,29 +45,38 @@ describe('planEpoch', () => {
   })
   it('keeps pairs in one batch, and packed on one line', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 2, max: 12 }), { minLength: 2, maxLength: 300 }), fc.boolean(), (some, packing) => {
-        const lengths = some.slice(0, some.length & ~1)
-        const plans = planEpoch(rowsOf(lengths), { ...options, packing, together: 2 })
-        expect(plans.flat(2).toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i))
-        for (const plan of plans) {
-          expect(plan.length).toBeLessThanOrEqual(options.rows)
-          for (const group of packing ? plan : [plan.flat()])
-            group.forEach((row, i) => expect(i % 2 === 0 ? row % 2 : row - group[i - 1]!).toBe(i % 2))
-        }
-      }),
+      fc.property(
+        fc.array(fc.integer({ min: 2, max: 12 }), { minLength: 2, maxLength: 300 }),
+        fc.boolean(),
+        (some, packing) => {
+          const lengths = some.slice(0, some.length & ~1)
+          const plans = planEpoch(rowsOf(lengths), { ...options, packing, together: 2 })
+          expect(plans.flat(2).toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i))
+          for (const plan of plans) {
+            expect(plan.length).toBeLessThanOrEqual(options.rows)
+            for (const group of packing ? plan : [plan.flat()])
+              group.forEach((row, i) =>
+                expect(i % 2 === 0 ? row % 2 : row - group[i - 1]!).toBe(i % 2),
+              )
+          }
+        },
+      ),
       { numRuns: 30 },
     )
   })
   it('refuses a pair that is longer than a line, unless its rows have a line each', () => {
     const pair = { ...options, together: 2 }
     expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow(OptionError)
-    expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow('A pair has 25 tokens, a line of a batch 24')
+    expect(() => planEpoch(rowsOf([12, 13]), pair)).toThrow(
+      'A pair has 25 tokens, a line of a batch 24',
+    )
     expect(planEpoch(alike([14, 14], 4), { ...pair, shared: 4 })).toEqual([[[0, 1]]])
     expect(planEpoch(rowsOf([12, 13]), { ...pair, packing: false })).toEqual([[[0], [1]]])
   })
   it('depends on seed and epoch alone', () => {
     const rows = rowsOf(Array.from({ length: 40 }, (_, i) => 2 + (i % 9)))
-    const plan = (changed: Partial<PackingOptions>) => JSON.stringify(planEpoch(rows, { ...options, ...changed }))
+    const plan = (changed: Partial<PackingOptions>) =>
+      JSON.stringify(planEpoch(rows, { ...options, ...changed }))
     expect(plan({})).toBe(plan({}))
     expect(new Set([plan({}), plan({ seed: 2 }), plan({ epoch: 1 })]).size).toBe(3)
   })
@@ -73,7 +88,9 @@ describe('planEpoch', () => {
   })
   it('refuses a row that is longer than a line', () => {
     expect(() => planEpoch(rowsOf([3, 25]), options)).toThrow(OptionError)
-    expect(() => planEpoch(rowsOf([3, 25]), options)).toThrow('a row has 25 tokens, a line of a batch 24'.replace('a row', 'A row'))
+    expect(() => planEpoch(rowsOf([3, 25]), options)).toThrow(
+      'a row has 25 tokens, a line of a batch 24'.replace('a row', 'A row'),
+    )
   })
 })
 
@@ -118,7 +135,9 @@ describe('buildBatch', () => {
           })
           labels.push(...batch.labels)
         }
-        const expected = rows.flatMap(({ ids, weights }) => [...ids].filter((_, t) => weights[t]! > 0))
+        const expected = rows.flatMap(({ ids, weights }) =>
+          [...ids].filter((_, t) => weights[t]! > 0),
+        )
         expect(labels.toSorted((a, b) => a - b)).toEqual(expected.toSorted((a, b) => a - b))
       }),
       { numRuns: 30 },
@@ -131,21 +150,38 @@ describe('a shared beginning', () => {
     expect(sharedBeginning(alike([12, 9, 15], 6))).toBe(6)
     expect(sharedBeginning(alike([12, 6, 15], 6))).toBe(5) // the second row keeps its last token
     expect(sharedBeginning(rowsOf([12, 9, 15]))).toBe(0)
-    const scored = alike([12, 9], 8).map(({ ids, weights }) => ({ ids, weights: weights.map((weight, t) => (t === 5 ? 1 : weight)) }))
+    const scored = alike([12, 9], 8).map(({ ids, weights }) => ({
+      ids,
+      weights: weights.map((weight, t) => (t === 5 ? 1 : weight)),
+    }))
     expect(sharedBeginning(scored)).toBe(5)
   })
   it('is not used for a few tokens, a single row, or rows that are labels from the start', () => {
     expect(sharedBeginning(alike([12, 9], 3))).toBe(0)
     expect(sharedBeginning(alike([12], 6))).toBe(0)
-    const same = rowsOf([9, 9]).map(({ weights }) => ({ ids: Int32Array.from({ length: 9 }, (_, t) => t), weights }))
+    const same = rowsOf([9, 9]).map(({ weights }) => ({
+      ids: Int32Array.from({ length: 9 }, (_, t) => t),
+      weights,
+    }))
     expect(sharedBeginning(same)).toBe(0)
   })
   it('stands once on each line; rows go on from it, and their first labels are asked of its last token', () => {
     const rows = alike([10, 8, 12], 6)
-    const batch = buildBatch(rows, [[0, 1], [2]], { shared: 6 }) // prettier-ignore
+    const batch = buildBatch(rows, [[0, 1], [2]], { shared: 6 })
     expect(batch.tokens).toBe(16)
-    const line = (values: Int32Array, n: number): number[] => [...values.subarray(n * 16, (n + 1) * 16)]
-    expect(line(batch.segments, 0)).toEqual([...Array(6).fill(SHARED), 0, 0, 0, 0, 1, 1, ...Array(4).fill(PADDING)])
+    const line = (values: Int32Array, n: number): number[] => [
+      ...values.subarray(n * 16, (n + 1) * 16),
+    ]
+    expect(line(batch.segments, 0)).toEqual([
+      ...Array(6).fill(SHARED),
+      0,
+      0,
+      0,
+      0,
+      1,
+      1,
+      ...Array(4).fill(PADDING),
+    ])
     expect(line(batch.positions, 0).slice(0, 12)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 6, 7])
     expect(line(batch.ids, 1).slice(0, 12)).toEqual([...rows[2]!.ids])
     expect([...batch.scored]).toEqual([5, 6, 7, 8, 5, 10, 21, 22, 23, 24, 25, 26])
@@ -153,7 +189,8 @@ describe('a shared beginning', () => {
   })
   it('lets lines hold more rows', () => {
     const rows = alike(Array(40).fill(14), 10)
-    const lines = (shared: number): number => planEpoch(rows, { ...options, tokens: 32, shared }).flat().length
+    const lines = (shared: number): number =>
+      planEpoch(rows, { ...options, tokens: 32, shared }).flat().length
     expect([lines(0), lines(10)]).toEqual([20, 8])
   })
 })

@@ -47,7 +47,11 @@ interface Line {
 }
 
 /** First-fit decreasing: the longest units first, each on the first line with room. */
-function firstFit(members: readonly number[], lengthOf: (unit: number) => number, capacity: number): Line[] {
+function firstFit(
+  members: readonly number[],
+  lengthOf: (unit: number) => number,
+  capacity: number,
+): Line[] {
   const lines: Line[] = []
   for (const unit of members.toSorted((a, b) => lengthOf(b) - lengthOf(a))) {
     const length = lengthOf(unit)
@@ -60,15 +64,24 @@ function firstFit(members: readonly number[], lengthOf: (unit: number) => number
 }
 
 const grouped = <Item>(items: readonly Item[], size: number): Item[][] =>
-  Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+  Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
+    items.slice(i * size, (i + 1) * size),
+  )
 
 /** Throws OptionError where a row, or rows that must share a line, are longer than it. */
-function checkLengths(rows: readonly EncodedRow[], { tokens, packing, shared, together = 1 }: PackingOptions): void {
+function checkLengths(
+  rows: readonly EncodedRow[],
+  { tokens, packing, shared, together = 1 }: PackingOptions,
+): void {
   const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 0)
   if (longest > tokens)
-    throw new OptionError(`A row has ${longest} tokens, a line of a batch ${tokens}: raise batch.tokens or lower maxTokens.`)
+    throw new OptionError(
+      `A row has ${longest} tokens, a line of a batch ${tokens}: raise batch.tokens or lower maxTokens.`,
+    )
   if (together === 1 || !packing) return
-  const lines = grouped(rows, together).map((unit) => unit.reduce((sum, { ids }) => sum + ids.length - shared, shared))
+  const lines = grouped(rows, together).map((unit) =>
+    unit.reduce((sum, { ids }) => sum + ids.length - shared, shared),
+  )
   const most = lines.reduce((a, b) => Math.max(a, b), 0)
   if (most > tokens)
     throw new OptionError(
@@ -95,11 +108,16 @@ export function planEpoch(rows: readonly EncodedRow[], options: PackingOptions):
       rowsOf(order).map((row) => [row]),
       Math.max(1, Math.floor(lines / together)) * together,
     )
-  const own = (unit: number): number => units[unit]!.reduce((sum, row) => sum + rows[row]!.ids.length - shared, 0)
+  const own = (unit: number): number =>
+    units[unit]!.reduce((sum, row) => sum + rows[row]!.ids.length - shared, 0)
   const batches: BatchPlan[] = []
   let waiting: number[] = []
   for (let start = 0; start < order.length; start += windowRows) {
-    const packed = firstFit([...waiting, ...order.slice(start, start + windowRows)], own, tokens - shared)
+    const packed = firstFit(
+      [...waiting, ...order.slice(start, start + windowRows)],
+      own,
+      tokens - shared,
+    )
     const isLast = start + windowRows >= order.length
     const whole = isLast ? packed.length : packed.length - (packed.length % lines)
     const fullest = packed.toSorted((a, b) => a.free - b.free)
@@ -118,7 +136,11 @@ const lineTokens = (rows: readonly EncodedRow[], line: readonly number[], shared
  * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows' own times `scale`.
  * A token's label stands at the position before it; behind a shared beginning that is the beginning's last token, for every row.
  */
-export function buildBatch(rows: readonly EncodedRow[], plan: BatchPlan, { shared = 0, scale = 1, tokens = Infinity } = {}): Batch {
+export function buildBatch(
+  rows: readonly EncodedRow[],
+  plan: BatchPlan,
+  { shared = 0, scale = 1, tokens = Infinity } = {},
+): Batch {
   const longest = Math.max(...plan.map((line) => lineTokens(rows, line, shared)))
   const width = Math.min(Math.max(tokens, longest), Math.ceil(longest / roundTokens) * roundTokens)
   const ids = new Int32Array(plan.length * width)
@@ -162,20 +184,31 @@ export function buildBatch(rows: readonly EncodedRow[], plan: BatchPlan, { share
 
 /** Tokens' weights as labels in a batch's rows. */
 const weightOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
-  plans.flat(2).reduce((sum, row) => sum + rows[row]!.weights.reduce((part, weight) => part + weight, 0), 0)
+  plans
+    .flat(2)
+    .reduce((sum, row) => sum + rows[row]!.weights.reduce((part, weight) => part + weight, 0), 0)
 
 /** What a label's weight is multiplied by, so that the weights of all these batches add up to 1. */
-export const scaleOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number => 1 / weightOf(rows, plans)
+export const scaleOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
+  1 / weightOf(rows, plans)
 
 /** Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token. */
-export function batchesOf({ rows, shared }: { rows: readonly EncodedRow[]; shared: number }, plans: readonly BatchPlan[]): Batch[] {
+export function batchesOf(
+  { rows, shared }: { rows: readonly EncodedRow[]; shared: number },
+  plans: readonly BatchPlan[],
+): Batch[] {
   const scale = scaleOf(rows, plans)
   return plans.map((plan) => buildBatch(rows, plan, { shared, scale }))
 }
 
 /** Share of the places in the batches that hold a token: 1 is no padding at all. */
-export function fillRate(rows: readonly EncodedRow[], plans: readonly BatchPlan[], shared = 0): number {
-  let [used, places] = [0, 0]
+export function fillRate(
+  rows: readonly EncodedRow[],
+  plans: readonly BatchPlan[],
+  shared = 0,
+): number {
+  let used = 0
+  let places = 0
   for (const plan of plans) {
     const lengths = plan.map((line) => lineTokens(rows, line, shared))
     used += lengths.reduce((sum, length) => sum + length, 0)

@@ -7,5 +7,8 @@ export interface Penalty {
    * Adds the penalty's gradient to `gradients` in place, both by PEFT key, and gives its value, which is not part of the reported loss.
    * Called once a step, before clipping.
    */
-  add(parameters: ReadonlyMap<string, F32Tensor>, gradients: ReadonlyMap<string, Pick<Tensor, 'data'>>): number
+  add(
+    parameters: ReadonlyMap<string, F32Tensor>,
+    gradients: ReadonlyMap<string, Pick<Tensor, 'data'>>,
+  ): number
 }

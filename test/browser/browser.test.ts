@@ -25,7 +25,10 @@ beforeAll(async () => {
   if ('reason' in found) reason = found.reason
   else browser = found.browser
   if (!browser) return
-  const pages = Object.entries(programs).map(async ([name, entry]): Promise<[string, string]> => [name, await bundled(entry)])
+  const pages = Object.entries(programs).map(async ([name, entry]): Promise<[string, string]> => [
+    name,
+    await bundled(entry),
+  ])
   site = await serve(new Map(await Promise.all(pages)))
 }, 300_000)
 afterAll(async () => {
@@ -42,7 +45,10 @@ interface Tab {
 }
 
 /** A tab on a page, and what goes wrong in it outside of its tests. */
-async function openPage(context: Context, name: string): Promise<{ tab: Page; problems: string[] }> {
+async function openPage(
+  context: Context,
+  name: string,
+): Promise<{ tab: Page; problems: string[] }> {
   const tab = await context.newPage()
   tab.setDefaultTimeout(120_000) // the stage has a limit of its own
   const problems: string[] = []
@@ -57,32 +63,49 @@ describe('in Chromium', () => {
       if (!browser) return skip(reason)
       const context = await browser.newContext()
       const { tab, problems } = await openPage(context, page)
-      const outcomes = await tab.evaluate(() => (globalThis as unknown as { outcomes: Promise<Outcome[]> }).outcomes)
+      const outcomes = await tab.evaluate(
+        () => (globalThis as unknown as { outcomes: Promise<Outcome[]> }).outcomes,
+      )
       await context.close()
       expect(problems).toEqual([])
       expect(outcomes.filter(({ error }) => error !== undefined)).toEqual([])
       expect(outcomes.length).toBeGreaterThanOrEqual(fewest)
-      for (const { name, skipped } of outcomes) if (skipped !== undefined) console.log(`skipped in Chromium: ${name}: ${skipped}`)
+      for (const { name, skipped } of outcomes)
+        if (skipped !== undefined) console.log(`skipped in Chromium: ${name}: ${skipped}`)
     })
 
   for (const place of ['IndexedDB', 'localStorage'])
-    it(`two tabs that write the same user in ${place} lose nothing, and the later writer is told`, async ({ skip }) => {
+    it(`two tabs that write the same user in ${place} lose nothing, and the later writer is told`, async ({
+      skip,
+    }) => {
       if (!browser) return skip(reason)
       const context = await browser.newContext()
       const tabs = await Promise.all([openPage(context, 'tabs'), openPage(context, 'tabs')])
-      const told = await Promise.all(tabs.map(({ tab }) => tab.evaluate((name) => (globalThis as unknown as Tab).count(name, 40), place)))
-      const totals = await Promise.all(tabs.map(({ tab }) => tab.evaluate((name) => (globalThis as unknown as Tab).total(name), place)))
+      const told = await Promise.all(
+        tabs.map(({ tab }) =>
+          tab.evaluate((name) => (globalThis as unknown as Tab).count(name, 40), place),
+        ),
+      )
+      const totals = await Promise.all(
+        tabs.map(({ tab }) =>
+          tab.evaluate((name) => (globalThis as unknown as Tab).total(name), place),
+        ),
+      )
       await context.close()
       expect(totals).toEqual([80, 80])
       expect(told[0]! + told[1]!).toBeGreaterThan(0)
     })
 
-  it('the example of browser storage remembers over a reload, in localStorage and in IndexedDB', async ({ skip }) => {
+  it('the example of browser storage remembers over a reload, in localStorage and in IndexedDB', async ({
+    skip,
+  }) => {
     if (!browser) return skip(reason)
     const context = await browser.newContext()
     const { tab, problems } = await openPage(context, 'example')
     const read = async (): Promise<string[]> => {
-      await tab.waitForFunction(() => (globalThis as unknown as { document: { title: string } }).document.title === 'done')
+      await tab.waitForFunction(
+        () => (globalThis as unknown as { document: { title: string } }).document.title === 'done',
+      )
       return tab.locator('p').allTextContents()
     }
     const first = await read()
@@ -90,8 +113,16 @@ describe('in Chromium', () => {
     const second = await read()
     await context.close()
     expect(problems).toEqual([])
-    expect(first.map((line) => line.replace(/loss .*|\d+ bytes/, ''))).toEqual(['localStorage: 20 adaptations, ', 'IndexedDB: 20 adaptations, ', 'checkpoint 1, ']) // prettier-ignore
-    expect(second.map((line) => line.replace(/loss .*|\d+ bytes/, ''))).toEqual(['localStorage: 40 adaptations, ', 'IndexedDB: 40 adaptations, ', 'checkpoint 2, ']) // prettier-ignore
+    expect(first.map((line) => line.replace(/loss .*|\d+ bytes/, ''))).toEqual([
+      'localStorage: 20 adaptations, ',
+      'IndexedDB: 20 adaptations, ',
+      'checkpoint 1, ',
+    ])
+    expect(second.map((line) => line.replace(/loss .*|\d+ bytes/, ''))).toEqual([
+      'localStorage: 40 adaptations, ',
+      'IndexedDB: 40 adaptations, ',
+      'checkpoint 2, ',
+    ])
     const lossOf = (line: string): number => Number(/loss ([\d.]+)/.exec(line)![1])
     for (const i of [0, 1]) expect(lossOf(second[i]!)).toBeLessThan(lossOf(first[i]!))
   })

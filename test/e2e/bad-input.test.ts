@@ -1,5 +1,13 @@
 // Each kind of bad input ends in one clear error that names the file, the tensor or the row, and leaves nothing half-written.
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter } from '../../src/index.ts'
@@ -14,7 +22,11 @@ const at = (...parts: string[]): string => join(scratch.path, ...parts)
 const embedded = join(root, 'src', 'experts', 'models', 'stories260k')
 
 /** A copy of the embedded model with one file changed. */
-function brokenModel(name: string, file: string, change: (bytes: Buffer) => string | Uint8Array): string {
+function brokenModel(
+  name: string,
+  file: string,
+  change: (bytes: Buffer) => string | Uint8Array,
+): string {
   cpSync(embedded, at(name), { recursive: true })
   writeFileSync(at(name, file), change(readFileSync(at(name, file))))
   return at(name)
@@ -62,20 +74,30 @@ beforeAll(async () => {
   const [key, tensor] = [...adapter.tensors][0]!
   const data = Float32Array.from(tensor.data as Float32Array)
   data[0] = NaN
-  await saveToSink({ ...adapter, tensors: new Map([...adapter.tensors, [key, { ...tensor, data }]]) }, fileSink(at('nan-adapter')))
+  await saveToSink(
+    { ...adapter, tensors: new Map([...adapter.tensors, [key, { ...tensor, data }]]) },
+    fileSink(at('nan-adapter')),
+  )
   const other = [...adapter.tensors].map(([name, { dtype, shape }]) => {
     const wider = shape.map((dim) => (dim === 64 ? 96 : dim))
     return [name, { dtype, shape: wider, data: new Float32Array(wider[0]! * wider[1]!) }] as const
   })
-  await saveAdapter({ ...adapter, baseModel: 'other/base', tensors: new Map(other) }, at('other-adapter'))
+  await saveAdapter(
+    { ...adapter, baseModel: 'other/base', tensors: new Map(other) },
+    at('other-adapter'),
+  )
   await model.dispose()
 })
 afterAll(() => scratch.remove())
 
 describe('a model', () => {
   it('whose file is cut off names the file', async () => {
-    const folder = brokenModel('cut', 'model.safetensors', (bytes) => bytes.subarray(0, bytes.length - 1000))
-    expect(await failure('run', 'x', '--model', folder)).toContain(join(folder, 'model.safetensors'))
+    const folder = brokenModel('cut', 'model.safetensors', (bytes) =>
+      bytes.subarray(0, bytes.length - 1000),
+    )
+    expect(await failure('run', 'x', '--model', folder)).toContain(
+      join(folder, 'model.safetensors'),
+    )
   })
   it('whose header claims two gigabytes is refused at once', async () => {
     const folder = brokenModel('huge', 'model.safetensors', (bytes) => {
@@ -90,7 +112,9 @@ describe('a model', () => {
     expect(await failure('inspect', file)).toContain(file)
   })
   it('of an unknown architecture lists those that are known', async () => {
-    const folder = brokenModel('mamba', 'config.json', (bytes) => bytes.toString().replace('"llama"', '"mamba"'))
+    const folder = brokenModel('mamba', 'config.json', (bytes) =>
+      bytes.toString().replace('"llama"', '"mamba"'),
+    )
     expect(await failure('run', 'x', '--model', folder)).toMatch(/mamba[^]*llama/)
   })
   it('whose weights do not fit its config lists every tensor', async () => {
@@ -107,7 +131,11 @@ describe('a model', () => {
       changed.writeFloatLE(NaN, changed.length - 4)
       return changed
     })
-    const message = await trainingFailure(rowsFile('good.jsonl', jsonl(storyRows)), '--model', folder)
+    const message = await trainingFailure(
+      rowsFile('good.jsonl', jsonl(storyRows)),
+      '--model',
+      folder,
+    )
     expect(message).toMatch(/Tensor "model\.\S+": value \d+ of \d+ is NaN/)
     expect(existsSync(at('out'))).toBe(false)
   })
@@ -115,33 +143,64 @@ describe('a model', () => {
 
 describe('an adapter', () => {
   it('for another base lists what does not fit, and which base it is for', async () => {
-    const message = await failure('run', 'x', '--model', 'stories260k', '--adapter', at('other-adapter'))
+    const message = await failure(
+      'run',
+      'x',
+      '--model',
+      'stories260k',
+      '--adapter',
+      at('other-adapter'),
+    )
     expect(message).toContain('got [2, 96], expected [2, 64]')
     expect(message).toContain('other/base')
   })
   it('with NaN names the tensor', async () => {
-    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('nan-adapter'))).toContain('self_attn.q_proj.lora_A.weight')
+    expect(
+      await failure('run', 'x', '--model', 'stories260k', '--adapter', at('nan-adapter')),
+    ).toContain('self_attn.q_proj.lora_A.weight')
   })
   it('with a setting that is not supported names the key', async () => {
     cpSync(at('adapter'), at('odd'), { recursive: true })
     const path = at('odd', 'adapter_config.json')
     writeFileSync(path, readFileSync(path, 'utf8').replace('{', '{"layer_replication": [[0, 2]],'))
-    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('odd'))).toContain('layer_replication')
+    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('odd'))).toContain(
+      'layer_replication',
+    )
   })
   it('that is no folder, or an empty one, says so', async () => {
     mkdirSync(at('empty'))
-    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('empty'))).toContain('adapter_config.json')
-    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('missing'))).toContain('there is no such directory')
+    expect(await failure('run', 'x', '--model', 'stories260k', '--adapter', at('empty'))).toContain(
+      'adapter_config.json',
+    )
+    expect(
+      await failure('run', 'x', '--model', 'stories260k', '--adapter', at('missing')),
+    ).toContain('there is no such directory')
   })
 })
 
 describe('training data', () => {
   const good = '{"prompt": "a", "completion": "b"}\n'
   it.each([
-    ['that is no JSON names each row', `${good}{"prompt":\n${good}nonsense\n`, [/row 2: /, /row 4: /]],
-    ['whose rows differ names each row and its keys', `${good}{"question": "a"}\n`, [/row 2: its keys are question/]],
-    ['of no known format lists the formats', '{"question": "a"}\n', [/row 1 is of no known format/, /prompt-completion/]],
-    ['with an empty answer names the row', `${good}{"prompt": "a", "completion": ""}\n`, [/row 2: "completion" is empty/]],
+    [
+      'that is no JSON names each row',
+      `${good}{"prompt":\n${good}nonsense\n`,
+      [/row 2: /, /row 4: /],
+    ],
+    [
+      'whose rows differ names each row and its keys',
+      `${good}{"question": "a"}\n`,
+      [/row 2: its keys are question/],
+    ],
+    [
+      'of no known format lists the formats',
+      '{"question": "a"}\n',
+      [/row 1 is of no known format/, /prompt-completion/],
+    ],
+    [
+      'with an empty answer names the row',
+      `${good}{"prompt": "a", "completion": ""}\n`,
+      [/row 2: "completion" is empty/],
+    ],
     ['without rows says so', '\n\n', [/holds no rows/]],
     [
       'with chats for a model without a template says what to do',
@@ -159,8 +218,13 @@ describe('training data', () => {
     expect(await trainingFailure(at('latin1.jsonl'))).toContain('latin1.jsonl: is not UTF-8')
   })
   it('longer than asked for is cut, with a count', async () => {
-    const file = rowsFile('long.jsonl', jsonl([...storyRows, { prompt: 'a', completion: 'word '.repeat(400) }]))
-    const { code, stderr } = await graft([...train(file, '--steps', '1', '--max-tokens', '64', '--overwrite')])
+    const file = rowsFile(
+      'long.jsonl',
+      jsonl([...storyRows, { prompt: 'a', completion: 'word '.repeat(400) }]),
+    )
+    const { code, stderr } = await graft([
+      ...train(file, '--steps', '1', '--max-tokens', '64', '--overwrite'),
+    ])
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stderr).toContain('1 row cut')
   })
@@ -168,7 +232,9 @@ describe('training data', () => {
 
 describe('limits', () => {
   it('a prompt longer than the context is refused with both numbers', async () => {
-    expect(await failure('run', 'word '.repeat(600), '--model', 'stories260k')).toMatch(/\d{3,} tokens[^]*512/)
+    expect(await failure('run', 'word '.repeat(600), '--model', 'stories260k')).toMatch(
+      /\d{3,} tokens[^]*512/,
+    )
   })
   it('lines longer than the context are refused', async () => {
     const message = await trainingFailure(
@@ -207,17 +273,29 @@ describe('a folder that cannot be written to', () => {
     if (process.getuid?.() === 0) skip('the superuser may write anywhere')
     mkdirSync(at('locked'))
     chmodSync(at('locked'), 0o555)
-    const message = await trainingFailure(rowsFile('good.jsonl', jsonl(storyRows)), '--out', at('locked'))
+    const message = await trainingFailure(
+      rowsFile('good.jsonl', jsonl(storyRows)),
+      '--out',
+      at('locked'),
+    )
     expect(message).toContain(at('locked', 'graft.json'))
     expect(readdirSync(at('locked'))).toEqual([])
   })
   it('is named where not even the superuser may write', async ({ skip }) => {
     if (process.platform !== 'linux') skip('only Linux has /proc')
-    const message = await trainingFailure(rowsFile('good.jsonl', jsonl(storyRows)), '--out', '/proc/graft-expert')
+    const message = await trainingFailure(
+      rowsFile('good.jsonl', jsonl(storyRows)),
+      '--out',
+      '/proc/graft-expert',
+    )
     expect(message).toContain('/proc/graft-expert/graft.json: cannot be written')
   })
   it('is named where it is a file', async () => {
-    const message = await trainingFailure(rowsFile('good.jsonl', jsonl(storyRows)), '--out', rowsFile('taken', 'not a folder'))
+    const message = await trainingFailure(
+      rowsFile('good.jsonl', jsonl(storyRows)),
+      '--out',
+      rowsFile('taken', 'not a folder'),
+    )
     expect(message).toContain(at('taken'))
     expect(readFileSync(at('taken'), 'utf8')).toBe('not a folder')
   })

@@ -17,7 +17,19 @@ let model: LoadedModel
 beforeAll(async () => {
   model = await loadModel('stories260k')
   writeFileSync(at('rows.jsonl'), jsonl(storyRows))
-  await run('train', '--data', 'rows.jsonl', '--out', 'large', '--model', 'stories260k', '--steps', '20', '--learning-rate', '5e-3')
+  await run(
+    'train',
+    '--data',
+    'rows.jsonl',
+    '--out',
+    'large',
+    '--model',
+    'stories260k',
+    '--steps',
+    '20',
+    '--learning-rate',
+    '5e-3',
+  )
 }, 60_000)
 afterAll(async () => {
   await model.dispose()
@@ -34,15 +46,32 @@ describe('graft compress', () => {
     expect(report).toMatchObject({ compressed: null, healed: null })
     expect(report.sizeBytes.after).toBeLessThan(report.sizeBytes.before / 5)
     const saved = await loadAdapter(at('three'))
-    for (const [key, { data }] of expected.adapter.tensors) expect(saved.tensors.get(key)!.data).toEqual(data)
+    for (const [key, { data }] of expected.adapter.tensors)
+      expect(saved.tensors.get(key)!.data).toEqual(data)
   })
   it('measures on rows, and healing brings the predictions back towards those of the large expert', async () => {
-    const { stdout } = await run('compress', 'large', '--rank', '1', '--data', 'rows.jsonl', '--heal', '20', '--out', 'one', '--json')
+    const { stdout } = await run(
+      'compress',
+      'large',
+      '--rank',
+      '1',
+      '--data',
+      'rows.jsonl',
+      '--heal',
+      '20',
+      '--out',
+      'one',
+      '--json',
+    )
     const { compressed, healed } = JSON.parse(stdout)
     expect(compressed.divergence).toBeGreaterThan(0.01)
     expect(healed.divergence).toBeLessThan(0.6 * compressed.divergence)
-    const rows = encodeData(dataSet(storyRows, 'rows'), { tokenizer: model.base.tokenizer!, maxTokens: 256 }).rows
-    const [before, after] = [await loadAdapter(at('large')), await loadAdapter(at('one'))]
+    const rows = encodeData(dataSet(storyRows, 'rows'), {
+      tokenizer: model.base.tokenizer!,
+      maxTokens: 256,
+    }).rows
+    const before = await loadAdapter(at('large'))
+    const after = await loadAdapter(at('one'))
     const distance = await compareExperts(model, rows, { before, after })
     expect(distance.divergence).toBeCloseTo(healed.divergence, 4)
     expect(distance.lossBefore).toBeCloseTo(compressed.lossBefore, 4)
@@ -65,18 +94,58 @@ describe('graft compress', () => {
 
 describe('graft train', () => {
   it('imitates an expert or a mixture that --teacher names, and wants one', async () => {
-    const options = ['--data', 'rows.jsonl', '--model', 'stories260k', '--rank', '2', '--steps', '10', '--learning-rate', '5e-3', '--json']
-    const { stdout } = await run('train', ...options, '--out', 'student', '--teacher', 'large', '--temperature', '2')
+    const options = [
+      '--data',
+      'rows.jsonl',
+      '--model',
+      'stories260k',
+      '--rank',
+      '2',
+      '--steps',
+      '10',
+      '--learning-rate',
+      '5e-3',
+      '--json',
+    ]
+    const { stdout } = await run(
+      'train',
+      ...options,
+      '--out',
+      'student',
+      '--teacher',
+      'large',
+      '--temperature',
+      '2',
+    )
     const alone = JSON.parse(stdout)
     expect(alone.last.loss).toBeLessThan(0.6 * alone.firstLoss)
-    const mixed = await run('train', ...options, '--out', 'mixed', '--teacher', 'large=0.5', '--teacher', 'student=0.5', '--overwrite')
+    const mixed = await run(
+      'train',
+      ...options,
+      '--out',
+      'mixed',
+      '--teacher',
+      'large=0.5',
+      '--teacher',
+      'student=0.5',
+      '--overwrite',
+    )
     expect(JSON.parse(mixed.stdout).reason).toBe('finished')
-    const missing = await graft(['train', ...options, '--out', 'x', '--loss', 'distillation'], { cwd: scratch.path })
-    expect([missing.code, missing.stderr + missing.stdout]).toEqual([1, expect.stringContaining('needs a teacher')])
+    const missing = await graft(['train', ...options, '--out', 'x', '--loss', 'distillation'], {
+      cwd: scratch.path,
+    })
+    expect([missing.code, missing.stderr + missing.stdout]).toEqual([
+      1,
+      expect.stringContaining('needs a teacher'),
+    ])
     expect(existsSync(at('x'))).toBe(false)
   }, 90_000)
   it('learns preferences, from a manifest too', async () => {
-    const pairs = storyRows.map(({ prompt, completion }) => ({ prompt, chosen: completion, rejected: ' Then it was over.' }))
+    const pairs = storyRows.map(({ prompt, completion }) => ({
+      prompt,
+      chosen: completion,
+      rejected: ' Then it was over.',
+    }))
     writeFileSync(at('pairs.jsonl'), jsonl(pairs))
     writeFileSync(
       at('taste.yaml'),
@@ -85,7 +154,10 @@ describe('graft train', () => {
     const report = JSON.parse((await run('train', 'taste.yaml', '--json')).stdout)
     expect(report.firstLoss).toBeCloseTo(Math.LN2, 3)
     expect(report.best.loss).toBeLessThan(Math.LN2)
-    const wrong = await graft(['train', '--data', 'pairs.jsonl', '--model', 'stories260k', '--out', 'y'], { cwd: scratch.path })
+    const wrong = await graft(
+      ['train', '--data', 'pairs.jsonl', '--model', 'stories260k', '--out', 'y'],
+      { cwd: scratch.path },
+    )
     expect([wrong.code, wrong.stderr]).toEqual([1, expect.stringContaining('Take the loss "dpo"')])
   }, 90_000)
 })

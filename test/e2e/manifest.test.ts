@@ -6,7 +6,8 @@ import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.
 
 const scratch = scratchFolder()
 const at = (...parts: string[]): string => join(scratch.path, ...parts)
-const weights = (out: string): string => readFileSync(join(out, 'adapter_model.safetensors')).toString('base64')
+const weights = (out: string): string =>
+  readFileSync(join(out, 'adapter_model.safetensors')).toString('base64')
 
 function manifest(name: string, text: string): string {
   writeFileSync(at('experts', name), text)
@@ -31,17 +32,49 @@ describe('a manifest', () => {
   it('trains the expert that the same options train, beside itself and under its own name', async () => {
     await succeed(['train', manifest('lily.yaml', usual())])
     await succeed([
-      ...['train', '--model', 'stories260k', '--data', at('rows.jsonl'), '--out', at('by-options'), '--kind', 'lora', '--rank', '4'],
-      ...['--targets', 'attention', '--validation', '0.2', '--batch-rows', '2', '--batch-tokens', '128', '--steps', '6'],
+      ...[
+        'train',
+        '--model',
+        'stories260k',
+        '--data',
+        at('rows.jsonl'),
+        '--out',
+        at('by-options'),
+        '--kind',
+        'lora',
+        '--rank',
+        '4',
+      ],
+      ...[
+        '--targets',
+        'attention',
+        '--validation',
+        '0.2',
+        '--batch-rows',
+        '2',
+        '--batch-tokens',
+        '128',
+        '--steps',
+        '6',
+      ],
       ...['--learning-rate', '5e-3', '--validate-every', '3', '--save-every', '2'],
     ])
     expect(weights(at('experts', 'lily'))).toBe(weights(at('by-options')))
   })
   it('is overridden by options, from wherever the command is typed', async () => {
     const path = manifest('override.yaml', usual('out: out/override'))
-    const { stdout } = await succeed(['train', 'override.yaml', '--steps', '2', '--rank', '2', '--json'], { cwd: at('experts') })
-    expect(JSON.parse(stdout)).toMatchObject({ manifest: 'override.yaml', steps: 2, out: at('experts', 'out', 'override') })
-    const config = JSON.parse(readFileSync(at('experts', 'out', 'override', 'adapter_config.json'), 'utf8')) as { r: number }
+    const { stdout } = await succeed(
+      ['train', 'override.yaml', '--steps', '2', '--rank', '2', '--json'],
+      { cwd: at('experts') },
+    )
+    expect(JSON.parse(stdout)).toMatchObject({
+      manifest: 'override.yaml',
+      steps: 2,
+      out: at('experts', 'out', 'override'),
+    })
+    const config = JSON.parse(
+      readFileSync(at('experts', 'out', 'override', 'adapter_config.json'), 'utf8'),
+    ) as { r: number }
     expect(config.r).toBe(2)
     expect(existsSync(path)).toBe(true)
   })
@@ -50,7 +83,8 @@ describe('a manifest', () => {
     const child = await graft(['train', path, '--json'], {
       onStart: (process) => {
         const timer = setInterval(() => {
-          if (!existsSync(at('experts', 'resumed', 'checkpoints', 'checkpoint-a.safetensors'))) return
+          if (!existsSync(at('experts', 'resumed', 'checkpoints', 'checkpoint-a.safetensors')))
+            return
           clearInterval(timer)
           process.kill('SIGKILL')
         }, 2)
@@ -80,7 +114,9 @@ describe('several manifests', () => {
     const last = manifest('last.yaml', usual('seed: 7'))
     const { code, stdout, stderr } = await graft(['train', good, bad, last, '--json'])
     expect(code).toBe(1)
-    const { experts } = JSON.parse(stdout) as { experts: { manifest: string; reason?: string; error?: { name: string } }[] }
+    const { experts } = JSON.parse(stdout) as {
+      experts: { manifest: string; reason?: string; error?: { name: string } }[]
+    }
     expect(experts.map(({ manifest: path, error }) => [path, error?.name])).toEqual([
       [good, undefined],
       [bad, 'NumericError'],
@@ -97,7 +133,9 @@ describe('several manifests', () => {
     const two = manifest('two.yaml', usual('out: ./same'))
     const { code, stderr } = await graft(['train', one, two])
     expect(code).toBe(2)
-    expect(stderr).toContain(`${two}:7: out: is ${at('experts', 'same')}; another manifest has the same folder`)
+    expect(stderr).toContain(
+      `${two}:7: out: is ${at('experts', 'same')}; another manifest has the same folder`,
+    )
   })
 })
 
@@ -107,18 +145,35 @@ describe('what is wrong is said at once, with exit code 2, before anything is op
       'wrong.yaml',
       'base: stories260k\nkind: { name: lora, rnk: 4 }\ndata: { files: rows.jsonl }\nschedule:\n  name: cosin\n  epochs: 0\nsead: 1\n',
     )
-    const second = manifest('wrong-too.yaml', 'base: stories260k\ndata: { files: ../rows.jsonl }\nevaluation: { metrics: [exact-mach] }\n')
+    const second = manifest(
+      'wrong-too.yaml',
+      'base: stories260k\ndata: { files: ../rows.jsonl }\nevaluation: { metrics: [exact-mach] }\n',
+    )
     const { code, stdout, stderr } = await graft(['train', first, second])
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr).toContain('5 things are wrong')
-    expect(stderr).toMatch(/wrong\.yaml:2: kind\.rnk: is not known; expected one of .*\. Did you mean rank\?/)
-    expect(stderr).toMatch(/wrong\.yaml:5: schedule\.name: is "cosin"; expected one of .*\. Did you mean cosine\?/)
-    expect(stderr).toMatch(/wrong\.yaml:6: schedule\.epochs|wrong\.yaml:7: sead: is not known.*Did you mean seed\?/)
-    expect(stderr).toMatch(/wrong-too\.yaml:3: evaluation\.metrics: is \["exact-mach"\]; .*Did you mean exact-match\?/)
+    expect(stderr).toMatch(
+      /wrong\.yaml:2: kind\.rnk: is not known; expected one of .*\. Did you mean rank\?/,
+    )
+    expect(stderr).toMatch(
+      /wrong\.yaml:5: schedule\.name: is "cosin"; expected one of .*\. Did you mean cosine\?/,
+    )
+    expect(stderr).toMatch(
+      /wrong\.yaml:6: schedule\.epochs|wrong\.yaml:7: sead: is not known.*Did you mean seed\?/,
+    )
+    expect(stderr).toMatch(
+      /wrong-too\.yaml:3: evaluation\.metrics: is \["exact-mach"\]; .*Did you mean exact-match\?/,
+    )
     expect(existsSync(at('experts', 'wrong'))).toBe(false)
   })
   it('in what the keys name: files, forms of rows, labels, options of the kind, rows to judge on', async () => {
-    writeFileSync(at('labels.jsonl'), jsonl([{ prompt: 'a', completion: 'ham' }, { prompt: 'b', completion: 'spma' }])) // prettier-ignore
+    writeFileSync(
+      at('labels.jsonl'),
+      jsonl([
+        { prompt: 'a', completion: 'ham' },
+        { prompt: 'b', completion: 'spma' },
+      ]),
+    )
     const path = manifest(
       'inputs.yaml',
       `base: no-such-base
@@ -133,19 +188,30 @@ evaluation: { metrics: [exact-match], data: gone.jsonl }
     )
     const { code, stderr } = await graft(['train', path])
     expect(code).toBe(2)
-    expect(stderr).toContain(`inputs.yaml:5: data.files: ${at('experts', 'missing.jsonl')}: there is no such file.`)
+    expect(stderr).toContain(
+      `inputs.yaml:5: data.files: ${at('experts', 'missing.jsonl')}: there is no such file.`,
+    )
     expect(stderr).toContain('rows are of the format "prompt-completion", expected "text"')
     expect(stderr).toContain(`${at('experts', 'gone.jsonl')}: there is no such file.`)
     expect(stderr).toMatch(/inputs\.yaml:2: kind: .*targets/)
-    const labels = await graft(['train', manifest('labels.yaml', 'data: { files: ../labels.jsonl, labels: [ham, spam] }')])
-    expect(labels.stderr).toMatch(/row 2: "spma" is none of the labels ham, spam\. Did you mean spam\?/)
+    const labels = await graft([
+      'train',
+      manifest('labels.yaml', 'data: { files: ../labels.jsonl, labels: [ham, spam] }'),
+    ])
+    expect(labels.stderr).toMatch(
+      /row 2: "spma" is none of the labels ham, spam\. Did you mean spam\?/,
+    )
   })
   it('in the file itself', async () => {
-    expect((await graft(['train', manifest('no.yaml', 'base: [')])).stderr).toMatch(/no\.yaml:1: is not YAML: /)
+    expect((await graft(['train', manifest('no.yaml', 'base: [')])).stderr).toMatch(
+      /no\.yaml:1: is not YAML: /,
+    )
     expect((await graft(['train', manifest('twice.yaml', 'base: a\nbase: b\n')])).stderr).toMatch(
       /twice\.yaml:2: is not YAML: Map keys must be unique/,
     )
-    expect((await graft(['train', manifest('empty.yaml', '# nothing\n')])).stderr).toContain('data: is missing')
+    expect((await graft(['train', manifest('empty.yaml', '# nothing\n')])).stderr).toContain(
+      'data: is missing',
+    )
     const none = await graft(['train', at('experts', 'none.yaml')])
     expect([none.code, none.stderr]).toEqual([1, expect.stringContaining('there is no such file')])
   })

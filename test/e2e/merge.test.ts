@@ -3,7 +3,13 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter, type Adapter } from '../../src/index.ts'
-import { loadAdapter, loadModel, merge, saveAdapter, type LoadedModel } from '../../src/node/index.ts'
+import {
+  loadAdapter,
+  loadModel,
+  merge,
+  saveAdapter,
+  type LoadedModel,
+} from '../../src/node/index.ts'
 import { graft, scratchFolder, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -27,26 +33,55 @@ afterAll(async () => {
 describe('graft merge', () => {
   it('writes what merge gives, says what the rank has lost, and the result is an adapter like any other', async () => {
     const { stdout } = await succeed(
-      ['merge', 'one', 'two', '--method', 'ties', '--weights', '0.7,0.3', '--density', '0.5', '--rank', '3', '--out', 'both', '--json'],
+      [
+        'merge',
+        'one',
+        'two',
+        '--method',
+        'ties',
+        '--weights',
+        '0.7,0.3',
+        '--density',
+        '0.5',
+        '--rank',
+        '3',
+        '--out',
+        'both',
+        '--json',
+      ],
       { cwd: scratch.path },
     )
     const report = JSON.parse(stdout)
-    expect(report).toMatchObject({ type: 'adapter', out: 'both', rank: 3, recipe: { method: 'ties', weights: [0.7, 0.3], density: 0.5 } })
+    expect(report).toMatchObject({
+      type: 'adapter',
+      out: 'both',
+      rank: 3,
+      recipe: { method: 'ties', weights: [0.7, 0.3], density: 0.5 },
+    })
     expect(report.modules).toHaveLength(15) // three kinds of modules in five layers
     expect(report.residual.worst.residual).toBeGreaterThan(report.residual.mean)
-    const expected = await merge([at('one'), at('two')], { method: 'ties', weights: [0.7, 0.3], density: 0.5, rank: 3 })
+    const expected = await merge([at('one'), at('two')], {
+      method: 'ties',
+      weights: [0.7, 0.3],
+      density: 0.5,
+      rank: 3,
+    })
     const saved = await loadAdapter(at('both'))
     expect([...saved.tensors]).toEqual([...expected.tensors].sort(([a], [b]) => (a < b ? -1 : 1)))
-    const [base, merged] = [await model.logits([[1, 403, 407]]), await model.logits([[1, 403, 407]], { adapter: saved })]
+    const base = await model.logits([[1, 403, 407]])
+    const merged = await model.logits([[1, 403, 407]], { adapter: saved })
     expect(merged.data.some((value, i) => Math.abs(value - base.data[i]!) > 0.01)).toBe(true)
     const inspected = await succeed(['inspect', 'both'], { cwd: scratch.path })
     expect(inspected.stdout).toContain('a lora adapter for stories260k')
   }, 60_000)
 
   it('takes the exact sum where no method is named, and checks it against a base that is', async () => {
-    const { stdout } = await succeed(['merge', 'one', 'two', '--weights=-1,0.5', '--model', 'stories260k', '--out', 'sum'], {
-      cwd: scratch.path,
-    })
+    const { stdout } = await succeed(
+      ['merge', 'one', 'two', '--weights=-1,0.5', '--model', 'stories260k', '--out', 'sum'],
+      {
+        cwd: scratch.path,
+      },
+    )
     expect(stdout).toContain('weighted of 2')
     const expected = await merge([at('one'), at('two')], { method: 'weighted', weights: [-1, 0.5] })
     const saved = await loadAdapter(at('sum'))
@@ -64,26 +99,49 @@ describe('graft merge', () => {
   }, 60_000)
 
   it('writes a whole model, from which the adapter can be extracted again', async () => {
-    const into = await succeed(['merge', 'one', 'two', '--into-base', '--weights', '1,0.5', '--out', 'full', '--json'], {
-      cwd: scratch.path,
-    })
+    const into = await succeed(
+      ['merge', 'one', 'two', '--into-base', '--weights', '1,0.5', '--out', 'full', '--json'],
+      {
+        cwd: scratch.path,
+      },
+    )
     const report = JSON.parse(into.stdout)
-    expect(report).toMatchObject({ type: 'model', base: 'stories260k', out: 'full', format: 'safetensors', requantised: [] })
+    expect(report).toMatchObject({
+      type: 'model',
+      base: 'stories260k',
+      out: 'full',
+      format: 'safetensors',
+      requantised: [],
+    })
     expect(report.changed).toHaveLength(15)
     expect(report.distance.largestGap).toBeLessThan(1e-4)
     expect(report.change.meanDivergence).toBeGreaterThan(report.distance.meanDivergence)
     expect(into.stderr).toContain('writing')
-    const back = await succeed(['extract', '--base', 'stories260k', '--tuned', 'full', '--rank', '8', '--out', 'back', '--json'], {
-      cwd: scratch.path,
-    })
+    const back = await succeed(
+      [
+        'extract',
+        '--base',
+        'stories260k',
+        '--tuned',
+        'full',
+        '--rank',
+        '8',
+        '--out',
+        'back',
+        '--json',
+      ],
+      {
+        cwd: scratch.path,
+      },
+    )
     expect(JSON.parse(back.stdout)).toMatchObject({ type: 'adapter', out: 'back', others: [] })
     const full = await loadModel(at('full'))
-    const [expected, got] = [
-      await full.logits([[1, 403, 407]]),
-      await model.logits([[1, 403, 407]], { adapter: await loadAdapter(at('back')) }),
-    ]
+    const expected = await full.logits([[1, 403, 407]])
+    const got = await model.logits([[1, 403, 407]], { adapter: await loadAdapter(at('back')) })
     await full.dispose()
-    expect(Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!)))).toBeLessThan(1e-3)
+    expect(
+      Math.max(...got.data.map((value, i) => Math.abs(value - expected.data[i]!))),
+    ).toBeLessThan(1e-3)
   }, 60_000)
 
   it.each([

@@ -25,7 +25,14 @@ describe('graft quickstart on SmolLM2-135M-Instruct', () => {
   it('teaches JSON in a few steps', { timeout: 1_200_000 }, async ({ skip }) => {
     const model = await smollm2Q4()
     if ('reason' in model) skip(`the model cannot be had: ${model.reason}`)
-    const { base, expert, swap } = await quickstart('--rows', '320', '--test-rows', '20', '--out', 'short')
+    const { base, expert, swap } = await quickstart(
+      '--rows',
+      '320',
+      '--test-rows',
+      '20',
+      '--out',
+      'short',
+    )
     expect(base).toMatchObject({ 'valid JSON': 0, 'exact match': 0 })
     expect(expert['valid JSON']).toBeGreaterThanOrEqual(18)
     expect(expert['intent']).toBeGreaterThanOrEqual(14)

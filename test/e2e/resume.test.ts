@@ -8,8 +8,33 @@ const scratch = scratchFolder()
 const at = (...parts: string[]): string => join(scratch.path, ...parts)
 const steps = 60
 const command = (out: string): string[] => [
-  ...['train', '--model', 'stories260k', '--data', at('rows.jsonl'), '--out', at(out), '--steps', String(steps), '--batch-rows', '2'],
-  ...['--batch-tokens', '128', '--save-every', '1', '--validation', '0.2', '--validate-every', '10', '--dropout', '0.1', '--seed', '5'],
+  ...[
+    'train',
+    '--model',
+    'stories260k',
+    '--data',
+    at('rows.jsonl'),
+    '--out',
+    at(out),
+    '--steps',
+    String(steps),
+    '--batch-rows',
+    '2',
+  ],
+  ...[
+    '--batch-tokens',
+    '128',
+    '--save-every',
+    '1',
+    '--validation',
+    '0.2',
+    '--validate-every',
+    '10',
+    '--dropout',
+    '0.1',
+    '--seed',
+    '5',
+  ],
   ...[
     '--optimizer',
     'adafactor',
@@ -23,7 +48,8 @@ const command = (out: string): string[] => [
     '0.02',
   ],
 ]
-const weights = (out: string): string => readFileSync(at(out, 'adapter_model.safetensors')).toString('base64')
+const weights = (out: string): string =>
+  readFileSync(at(out, 'adapter_model.safetensors')).toString('base64')
 const history = (out: string): string => readFileSync(at(out, 'history.jsonl'), 'utf8')
 const hasCheckpoint = (out: string): boolean =>
   ['a', 'b'].some((turn) => existsSync(at(out, 'checkpoints', `checkpoint-${turn}.safetensors`)))
@@ -39,15 +65,23 @@ describe('a killed run', () => {
     let kills = 0
     // A little later each time, so that the kill falls on start-up, on steps and on writing.
     for (let delayMs = 250; ; delayMs += 350) {
-      const args = [...command('killed'), ...(existsSync(at('killed', 'graft.json')) ? ['--resume'] : [])]
+      const args = [
+        ...command('killed'),
+        ...(existsSync(at('killed', 'graft.json')) ? ['--resume'] : []),
+      ]
       let timer: NodeJS.Timeout | undefined
-      const { code, signal, stderr } = await graft(args, { onStart: (child) => (timer = setTimeout(() => child.kill('SIGKILL'), delayMs)) })
+      const { code, signal, stderr } = await graft(args, {
+        onStart: (child) => (timer = setTimeout(() => child.kill('SIGKILL'), delayMs)),
+      })
       clearTimeout(timer)
       if (code !== null && code !== 0) throw new Error(stderr)
       if (signal === null) break
       kills++
       // The configuration is written last: where there is one, the weights are whole.
-      expect(existsSync(at('killed', 'adapter_config.json')) && !existsSync(at('killed', 'adapter_model.safetensors'))).toBe(false)
+      expect(
+        existsSync(at('killed', 'adapter_config.json')) &&
+          !existsSync(at('killed', 'adapter_model.safetensors')),
+      ).toBe(false)
     }
     expect(kills).toBeGreaterThan(1)
     expect(weights('killed')).toBe(weights('whole'))
@@ -80,7 +114,12 @@ describe('Ctrl-C', () => {
 
 describe('--resume', () => {
   it('refuses other options than the run had, naming them', async () => {
-    const { code, stderr } = await graft([...command('whole'), '--resume', '--learning-rate', '0.5'])
+    const { code, stderr } = await graft([
+      ...command('whole'),
+      '--resume',
+      '--learning-rate',
+      '0.5',
+    ])
     expect(code).toBe(1)
     expect(stderr).toContain('learningRate: got 0.5')
   })

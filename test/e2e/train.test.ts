@@ -6,11 +6,30 @@ import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.
 
 const scratch = scratchFolder()
 const at = (...parts: string[]): string => join(scratch.path, ...parts)
-const common = ['--model', 'stories260k', '--data', at('rows.jsonl'), '--learning-rate', '5e-3', '--batch-rows', '1']
+const common = [
+  '--model',
+  'stories260k',
+  '--data',
+  at('rows.jsonl'),
+  '--learning-rate',
+  '5e-3',
+  '--batch-rows',
+  '1',
+]
 
 beforeAll(async () => {
   writeFileSync(at('rows.jsonl'), jsonl(storyRows))
-  await succeed(['train', ...common, '--out', at('expert'), '--epochs', '12', '--validation', '0.15', '--json'])
+  await succeed([
+    'train',
+    ...common,
+    '--out',
+    at('expert'),
+    '--epochs',
+    '12',
+    '--validation',
+    '0.15',
+    '--json',
+  ])
 })
 afterAll(() => scratch.remove())
 
@@ -24,7 +43,10 @@ describe('graft train', () => {
       'history.jsonl',
       'loss.svg',
     ])
-    const config = JSON.parse(readFileSync(at('expert', 'adapter_config.json'), 'utf8')) as Record<string, unknown>
+    const config = JSON.parse(readFileSync(at('expert', 'adapter_config.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >
     expect(config).toMatchObject({
       peft_type: 'LORA',
       r: 16,
@@ -33,7 +55,10 @@ describe('graft train', () => {
       task_type: 'CAUSAL_LM',
     })
     expect(readFileSync(at('expert', 'loss.svg'), 'utf8')).toMatch(/^<svg/)
-    const history = readFileSync(at('expert', 'history.jsonl'), 'utf8').trim().split('\n').map((line) => JSON.parse(line) as { type: string }) // prettier-ignore
+    const history = readFileSync(at('expert', 'history.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { type: string })
     expect(history.filter(({ type }) => type === 'validation')).toHaveLength(12)
   })
   it('tells what it does and what to try next', async () => {
@@ -69,7 +94,16 @@ describe('graft train', () => {
 
 describe('the expert', () => {
   const ask = async (...args: string[]): Promise<string> => {
-    const { code, stdout, stderr } = await graft(['run', 'Lily, ball.', '--stop', 'The end.', '--max-tokens', '30', '--json', ...args])
+    const { code, stdout, stderr } = await graft([
+      'run',
+      'Lily, ball.',
+      '--stop',
+      'The end.',
+      '--max-tokens',
+      '30',
+      '--json',
+      ...args,
+    ])
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     return (JSON.parse(stdout) as { text: string }).text.trim()
   }
@@ -92,22 +126,47 @@ describe('the expert', () => {
         ...args,
       ])
       expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
-      return JSON.parse(stdout) as { loss: number; exactMatch: number; rows: number; validJson: null }
+      return JSON.parse(stdout) as {
+        loss: number
+        exactMatch: number
+        rows: number
+        validJson: null
+      }
     }
-    const [base, expert] = [await score('--model', 'stories260k'), await score('--adapter', at('expert'))]
+    const base = await score('--model', 'stories260k')
+    const expert = await score('--adapter', at('expert'))
     expect(expert).toMatchObject({ rows: 24, validJson: null })
     expect(expert.loss).toBeLessThan(base.loss / 2)
     expect(base.exactMatch).toBe(0)
     expect(expert.exactMatch).toBeGreaterThan(0.8)
   })
   it('is shown by graft inspect and found by graft adapters', async () => {
-    const shown = JSON.parse((await graft(['inspect', at('expert'), '--json'])).stdout) as Record<string, unknown>
-    expect(shown).toMatchObject({ type: 'adapter', kind: 'lora', base: 'stories260k', parameters: 92_480, sizeBytes: 369_920 })
-    const { saved } = JSON.parse((await graft(['adapters', scratch.path, '--json'])).stdout) as { saved: { path: string; kind: string }[] }
-    expect(saved).toContainEqual(expect.objectContaining({ path: at('expert'), kind: 'lora', parameters: 92_480 }))
+    const shown = JSON.parse((await graft(['inspect', at('expert'), '--json'])).stdout) as Record<
+      string,
+      unknown
+    >
+    expect(shown).toMatchObject({
+      type: 'adapter',
+      kind: 'lora',
+      base: 'stories260k',
+      parameters: 92_480,
+      sizeBytes: 369_920,
+    })
+    const { saved } = JSON.parse((await graft(['adapters', scratch.path, '--json'])).stdout) as {
+      saved: { path: string; kind: string }[]
+    }
+    expect(saved).toContainEqual(
+      expect.objectContaining({ path: at('expert'), kind: 'lora', parameters: 92_480 }),
+    )
   })
   it('keeps its answers when converted to half the size', async () => {
-    const { code, stderr } = await graft(['convert', at('expert'), at('expert-f16'), '--dtype', 'f16'])
+    const { code, stderr } = await graft([
+      'convert',
+      at('expert'),
+      at('expert-f16'),
+      '--dtype',
+      'f16',
+    ])
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(await ask('--adapter', at('expert-f16'))).toBe('Lily saw a ball.')
     const again = await graft(['convert', at('expert'), at('expert-f16')])
@@ -115,7 +174,16 @@ describe('the expert', () => {
   })
   it('talks by graft chat, and makes room for the base in the middle of a talk', async () => {
     const input = `Lily, ball.\n/base\nLily, ball.\n/adapter ${at('nowhere')}\n/quit\n`
-    const args = ['chat', '--adapter', at('expert'), '--stop', 'The end.', '--max-tokens', '20', '--json']
+    const args = [
+      'chat',
+      '--adapter',
+      at('expert'),
+      '--stop',
+      'The end.',
+      '--max-tokens',
+      '20',
+      '--json',
+    ]
     const { code, stdout, stderr } = await graft(args, { input })
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     expect(stderr).toContain('there is no such directory')
@@ -128,12 +196,31 @@ describe('the expert', () => {
 
 describe('every kind of adapter that graft adapters lists', () => {
   it('can be trained and asked', async () => {
-    const { kinds } = JSON.parse((await graft(['adapters', '--json', at('none')])).stdout) as { kinds: { name: string }[] }
+    const { kinds } = JSON.parse((await graft(['adapters', '--json', at('none')])).stdout) as {
+      kinds: { name: string }[]
+    }
     expect(kinds.map(({ name }) => name)).toContain('lora')
     for (const { name } of kinds.filter((kind) => kind.name !== 'dora')) {
-      const trained = await graft(['train', ...common, '--out', at(`kind-${name}`), '--kind', name, '--steps', '2'])
+      const trained = await graft([
+        'train',
+        ...common,
+        '--out',
+        at(`kind-${name}`),
+        '--kind',
+        name,
+        '--steps',
+        '2',
+      ])
       expect([name, trained.code, trained.code === 0 ? '' : trained.stderr]).toEqual([name, 0, ''])
-      const asked = await graft(['run', 'Tom', '--adapter', at(`kind-${name}`), '--max-tokens', '4', '--json'])
+      const asked = await graft([
+        'run',
+        'Tom',
+        '--adapter',
+        at(`kind-${name}`),
+        '--max-tokens',
+        '4',
+        '--json',
+      ])
       expect([name, asked.code, asked.code === 0 ? '' : asked.stderr]).toEqual([name, 0, ''])
     }
   })
@@ -141,10 +228,19 @@ describe('every kind of adapter that graft adapters lists', () => {
 
 describe('graft quickstart on the embedded model', () => {
   it('teaches, judges, swaps, saves, and ends with figures', async () => {
-    const { code, stdout, stderr } = await graft(['quickstart', '--model', 'stories260k', '--json'], { cwd: scratch.path })
+    const { code, stdout, stderr } = await graft(
+      ['quickstart', '--model', 'stories260k', '--json'],
+      { cwd: scratch.path },
+    )
     expect([code, code === 0 ? '' : stderr]).toEqual([0, ''])
     const result = JSON.parse(stdout) as Record<string, Record<string, unknown>>
-    expect(result).toMatchObject({ model: 'stories260k', task: 'stories', testRows: 100, base: { 'exact match': 0 }, swap: { same: true } })
+    expect(result).toMatchObject({
+      model: 'stories260k',
+      task: 'stories',
+      testRows: 100,
+      base: { 'exact match': 0 },
+      swap: { same: true },
+    })
     expect(result['expert']!['exact match']).toBeGreaterThanOrEqual(90)
     expect(result['swap']!['swaps']).toBeGreaterThan(5)
     expect((result['stages'] as unknown as { name: string }[]).map(({ name }) => name)).toEqual([

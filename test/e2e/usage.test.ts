@@ -9,7 +9,9 @@ describe('help', () => {
       const { code, stdout, stderr } = await graft(args)
       expect([code, stderr]).toEqual([0, ''])
       for (const [name, { summary }] of commands)
-        expect(stdout).toMatch(new RegExp(`^ +${name} +${summary.slice(0, 20).replace(/[()]/g, '.')}`, 'm'))
+        expect(stdout).toMatch(
+          new RegExp(`^ +${name} +${summary.slice(0, 20).replace(/[()]/g, '.')}`, 'm'),
+        )
     }
   })
   it('of a command shows every option and example', async () => {
@@ -22,8 +24,12 @@ describe('help', () => {
   it('every command has a summary, examples that begin with it, and options that say what they do', () => {
     for (const { name, summary, examples, options } of commands.values()) {
       expect([name, summary.length > 10]).toEqual([name, true])
-      expect([name, examples.some(({ command }) => command.includes(`graft ${name}`))]).toEqual([name, true])
-      for (const [option, { about }] of Object.entries(options)) expect([name, option, about.length > 8]).toEqual([name, option, true])
+      expect([name, examples.some(({ command }) => command.includes(`graft ${name}`))]).toEqual([
+        name,
+        true,
+      ])
+      for (const [option, { about }] of Object.entries(options))
+        expect([name, option, about.length > 8]).toEqual([name, option, true])
     }
   })
   it('prints the version', async () => {
@@ -44,7 +50,10 @@ describe('wrong usage ends with 2', () => {
     [['run', 'a', '--seed', '1.5'], '--seed wants a whole number, got "1.5".'],
     [['run', 'a', '--model', '--exact'], '--model wants a value'],
     [['run', 'a', '--exact=yes'], '--exact takes no value'],
-    [['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'], 'one-cycle. Did you mean cosine?'],
+    [
+      ['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'],
+      'one-cycle. Did you mean cosine?',
+    ],
     [['train', '--data', 'x', '--out', 'y', '--validation', '2'], 'a share lies between 0 and 1'],
     [['models', 'fetsh', 'x'], 'Did you mean fetch?'],
     [['bench', 'decod'], 'Did you mean decode?'],
@@ -61,7 +70,9 @@ describe('failures end with 1', () => {
     const args = ['run', 'Hello', '--model', 'no-such-model']
     const plain = await graft(args)
     expect([plain.code, plain.stdout]).toEqual([1, ''])
-    expect(plain.stderr).toContain('There is no base model "no-such-model". The catalogue holds stories260k')
+    expect(plain.stderr).toContain(
+      'There is no base model "no-such-model". The catalogue holds stories260k',
+    )
     expect(plain.stderr).not.toContain('    at ')
     const debug = await graft(args, { environment: { GRAFT_DEBUG: '1' } })
     expect(debug.stderr).toContain('    at ')

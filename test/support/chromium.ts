@@ -3,19 +3,25 @@ import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chromium, type Browser } from 'playwright-core'
 
-const paths = [process.env['CHROMIUM'], '/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].filter(
-  (path) => path !== undefined,
-)
+const paths = [
+  process.env['CHROMIUM'],
+  '/usr/bin/chromium',
+  '/usr/bin/chromium-browser',
+  '/usr/bin/google-chrome',
+].filter((path) => path !== undefined)
 const installMs = 240_000
 const hint = 'install it (apt-get install chromium) or name one in CHROMIUM'
 /** A machine that does much else at once may hold a start up for longer than a second start takes. */
-const [launches, launchMs] = [2, 60_000]
+const launches = 2
+const launchMs = 60_000
 
 export type FoundBrowser = { readonly browser: Browser } | { readonly reason: string }
 
 /** A running browser, or why there is none; installed where there is none and it may be. */
 export async function launchChromium({ mayInstall = true } = {}): Promise<FoundBrowser> {
-  const found = paths.find((path) => existsSync(path)) ?? (mayInstall ? install() : { reason: `there is no Chromium here; ${hint}` })
+  const found =
+    paths.find((path) => existsSync(path)) ??
+    (mayInstall ? install() : { reason: `there is no Chromium here; ${hint}` })
   if (typeof found !== 'string') return found
   let problem: unknown
   for (let attempt = 1; attempt <= launches; attempt++)
@@ -31,8 +37,14 @@ export async function launchChromium({ mayInstall = true } = {}): Promise<FoundB
 
 /** Debian's package, by apt, where this is Debian and we may. */
 function install(): string | { reason: string } {
-  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get')) return { reason: `there is no Chromium here; ${hint}` }
-  const apt = (...args: string[]) => spawnSync('apt-get', args, { encoding: 'utf8', timeout: installMs, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }) // prettier-ignore
+  if (process.getuid?.() !== 0 || !existsSync('/usr/bin/apt-get'))
+    return { reason: `there is no Chromium here; ${hint}` }
+  const apt = (...args: string[]) =>
+    spawnSync('apt-get', args, {
+      encoding: 'utf8',
+      timeout: installMs,
+      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    })
   const args = ['install', '-y', '--no-install-recommends', 'chromium']
   if (apt(...args).status !== 0 && (apt('update').status !== 0 || apt(...args).status !== 0))
     return { reason: `apt-get could not install Chromium; ${hint}` }

@@ -23,15 +23,27 @@ export interface CliOptions {
 const main = join(root, 'src', 'cli', 'main.ts')
 
 /** Runs `graft <args>`; resolves when it has ended, whatever its exit code. */
-export function graft(args: readonly string[], { cwd, input = '', environment = {}, onStart }: CliOptions = {}): Promise<CliResult> {
+export function graft(
+  args: readonly string[],
+  { cwd, input = '', environment = {}, onStart }: CliOptions = {},
+): Promise<CliResult> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [main, ...args], { cwd: cwd ?? root, env: { ...process.env, NO_COLOR: '1', ...environment } })
-    const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []]
+    const child = spawn(process.execPath, [main, ...args], {
+      cwd: cwd ?? root,
+      env: { ...process.env, NO_COLOR: '1', ...environment },
+    })
+    const stdout: Buffer[] = []
+    const stderr: Buffer[] = []
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk))
     child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk))
     child.on('error', reject)
     child.on('close', (code, signal) =>
-      resolve({ code, signal, stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString() }),
+      resolve({
+        code,
+        signal,
+        stdout: Buffer.concat(stdout).toString(),
+        stderr: Buffer.concat(stderr).toString(),
+      }),
     )
     child.stdin.on('error', () => undefined) // it may end without reading what it was given
     child.stdin.end(input)
@@ -40,10 +52,15 @@ export function graft(args: readonly string[], { cwd, input = '', environment = 
 }
 
 /** As `graft`; throws with what was said on stderr where the exit code is not 0. */
-export async function succeed(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+export async function succeed(
+  args: readonly string[],
+  options: CliOptions = {},
+): Promise<CliResult> {
   const result = await graft(args, options)
   if (result.code === 0) return result
-  throw new Error(`graft ${args.join(' ')} ended with ${result.code ?? result.signal}:\n${result.stderr}`)
+  throw new Error(
+    `graft ${args.join(' ')} ended with ${result.code ?? result.signal}:\n${result.stderr}`,
+  )
 }
 
 /** A folder that is there for one test file; call `remove` after all tests. */
@@ -63,7 +80,11 @@ export const storyRows: readonly { prompt: string; completion: string }[] = [
   'Amy',
   'Max',
 ].flatMap((name) =>
-  ['dog', 'cat', 'ball'].map((thing) => ({ prompt: `${name}, ${thing}.`, completion: ` ${name} saw a ${thing}. The end.` })),
+  ['dog', 'cat', 'ball'].map((thing) => ({
+    prompt: `${name}, ${thing}.`,
+    completion: ` ${name} saw a ${thing}. The end.`,
+  })),
 )
 
-export const jsonl = (rows: readonly object[]): string => rows.map((row) => `${JSON.stringify(row)}\n`).join('')
+export const jsonl = (rows: readonly object[]): string =>
+  rows.map((row) => `${JSON.stringify(row)}\n`).join('')

@@ -28,15 +28,22 @@ export const floors: Record<string, number> = {
 const entryFloor = 7.5
 
 const folderOf = (path: string): string => (path.split('/').length > 2 ? path.split('/')[1]! : '')
-const floorOf = (folder: string): number | undefined => (folder === '' ? entryFloor : floors[folder])
+const floorOf = (folder: string): number | undefined =>
+  folder === '' ? entryFloor : floors[folder]
 const at = (file: SourceFile, { line }: Import): string => `${file.path}:${line}`
 
 /** A relative import must lead down, or stay in the folder, and never into test code or out of src. */
-export function floorComplaints(files: readonly SourceFile[], isTestCode: (path: string) => boolean): string[] {
+export function floorComplaints(
+  files: readonly SourceFile[],
+  isTestCode: (path: string) => boolean,
+): string[] {
   return files.flatMap((file) => {
     const folder = folderOf(file.path)
     const floor = floorOf(folder)
-    if (floor === undefined) return [`${file.path}:1: the folder src/${folder} has no floor; add it to test/support/floors.ts`]
+    if (floor === undefined)
+      return [
+        `${file.path}:1: the folder src/${folder} has no floor; add it to test/support/floors.ts`,
+      ]
     return file.imports.flatMap((item) => {
       const target = resolveImport(file, item)
       if (target === undefined) return []
@@ -46,7 +53,12 @@ export function floorComplaints(files: readonly SourceFile[], isTestCode: (path:
   })
 }
 
-function pathComplaint(folder: string, floor: number, target: string, isTestCode: (path: string) => boolean): string | undefined {
+function pathComplaint(
+  folder: string,
+  floor: number,
+  target: string,
+  isTestCode: (path: string) => boolean,
+): string | undefined {
   if (!target.startsWith('src/')) return `imports ${target}, which lies outside of src`
   if (isTestCode(target)) return `imports ${target}, which is test code`
   const below = folderOf(target)
@@ -58,22 +70,36 @@ function pathComplaint(folder: string, floor: number, target: string, isTestCode
 }
 
 /** Packages and built-ins: who may take what. */
-const packageRules: { of: RegExp; allowed: (file: string, typeOnly: boolean) => boolean; rule: string }[] = [
-  { of: /^node:/, allowed: (file) => /^src\/(node|cli)\//.test(file), rule: 'node:* belongs to src/node and src/cli' },
+const packageRules: {
+  of: RegExp
+  allowed: (file: string, typeOnly: boolean) => boolean
+  rule: string
+}[] = [
+  {
+    of: /^node:/,
+    allowed: (file) => /^src\/(node|cli)\//.test(file),
+    rule: 'node:* belongs to src/node and src/cli',
+  },
   {
     of: /^onnxruntime-/,
-    allowed: (file, typeOnly) => /^src\/(node|web)\//.test(file) || (typeOnly && file.startsWith('src/compute/')),
+    allowed: (file, typeOnly) =>
+      /^src\/(node|web)\//.test(file) || (typeOnly && file.startsWith('src/compute/')),
     rule: 'ONNX Runtime is passed in: src/compute may take its types, only src/node and src/web load it',
   },
 ]
 
 /** Every package that is imported must be declared, and the platform-bound ones stay where they belong. */
-export function packageComplaints(files: readonly SourceFile[], declared: ReadonlySet<string>): string[] {
+export function packageComplaints(
+  files: readonly SourceFile[],
+  declared: ReadonlySet<string>,
+): string[] {
   return files.flatMap((file) =>
     file.imports.flatMap((item) => {
       const { specifier, typeOnly } = item
       if (specifier.startsWith('.')) return []
-      const broken = packageRules.filter(({ of, allowed }) => of.test(specifier) && !allowed(file.path, typeOnly))
+      const broken = packageRules.filter(
+        ({ of, allowed }) => of.test(specifier) && !allowed(file.path, typeOnly),
+      )
       const name = specifier.split('/', specifier.startsWith('@') ? 2 : 1).join('/')
       const known = specifier.startsWith('node:') || declared.has(name)
       const missing = known ? [] : [`imports ${specifier}, which package.json does not declare`]

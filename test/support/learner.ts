@@ -14,12 +14,22 @@ export async function storiesModel(): Promise<TestModel> {
   const folder = new URL('../../src/catalogue/models/stories260k', import.meta.url).pathname
   const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
   const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-  return { ...createModel({ base, backend }), backend, weights: () => readWeights(base) } as TestModel
+  return {
+    ...createModel({ base, backend }),
+    backend,
+    weights: () => readWeights(base),
+  } as TestModel
 }
 
 /** A user's answer, and its number. */
-export async function answer(learner: Learner, user: string, prompt: string, options = {}): Promise<{ end: Generation; turn: number }> {
-  let [end, turn] = [undefined as Generation | undefined, -1]
+export async function answer(
+  learner: Learner,
+  user: string,
+  prompt: string,
+  options = {},
+): Promise<{ end: Generation; turn: number }> {
+  let end = undefined as Generation | undefined
+  let turn = -1
   for await (const event of learner.generate(prompt, { user, maxTokens: 12, ...options })) {
     if (event.type === 'generation-end') end = event
     if (event.type === 'turn-end') turn = event.turn
@@ -37,6 +47,12 @@ export const story = (i: number): { prompt: string; completion: string } => ({
 })
 
 export const canaries = [
-  { prompt: 'Once upon a time', completion: ' there was a little girl named Lily. She loved to play outside.' },
-  { prompt: 'One day, a boy', completion: ' named Tim went to the park with his mom. They saw a big dog.' },
+  {
+    prompt: 'Once upon a time',
+    completion: ' there was a little girl named Lily. She loved to play outside.',
+  },
+  {
+    prompt: 'One day, a boy',
+    completion: ' named Tim went to the park with his mom. They saw a big dog.',
+  },
 ]

@@ -3,7 +3,13 @@
 // usage: node llama-greedy.mjs '{"model":"base.gguf","lora":"adapter.gguf","prompts":[[1,2]],"tokens":16}'   prints [[…], …]
 import { getLlama, LlamaLogLevel } from 'node-llama-cpp'
 const { model: modelPath, lora, prompts, tokens } = JSON.parse(process.argv[2])
-const llama = await getLlama({ gpu: false, build: 'never', progressLogs: false, logLevel: LlamaLogLevel.error, maxThreads: 1 })
+const llama = await getLlama({
+  gpu: false,
+  build: 'never',
+  progressLogs: false,
+  logLevel: LlamaLogLevel.error,
+  maxThreads: 1,
+})
 const model = await llama.loadModel({
   modelPath,
   experimentalDefaultContextKvCacheKeyType: 'F32',

@@ -1,7 +1,16 @@
 // Packs the package as `npm publish` would and installs it into an empty project, with our own dependencies linked in, so no network.
 // Knows nothing of what the package exports.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { root } from './sources.ts'
@@ -13,7 +22,10 @@ export interface PackedProject {
   /** Path inside the package → bytes. */
   files: Map<string, number>
   /** Runs a program in the project under this Node. */
-  run(source: string, ...nodeOptions: string[]): { status: number | null; stdout: string; stderr: string }
+  run(
+    source: string,
+    ...nodeOptions: string[]
+  ): { status: number | null; stdout: string; stderr: string }
   remove(): void
 }
 
@@ -34,7 +46,9 @@ function filesUnder(folder: string, prefix = ''): [string, number][] {
 
 /** What npm would install beside the package, linked from our node_modules; `@types/node` for consumers in TypeScript. */
 function linkDependencies(modules: string): void {
-  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: Record<string, string> }
+  const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+    dependencies: Record<string, string>
+  }
   for (const name of [...Object.keys(dependencies), '@types/node', 'undici-types']) {
     mkdirSync(dirname(join(modules, name)), { recursive: true })
     symlinkSync(join(root, 'node_modules', name), join(modules, name), 'junction')
@@ -50,14 +64,20 @@ export function packAndInstall(): PackedProject {
   mkdirSync(installed, { recursive: true })
   execFileSync('tar', ['-xzf', join(folder, archive), '-C', installed, '--strip-components=1'])
   linkDependencies(modules)
-  writeFileSync(join(folder, 'package.json'), '{ "name": "empty", "private": true, "type": "module" }\n')
+  writeFileSync(
+    join(folder, 'package.json'),
+    '{ "name": "empty", "private": true, "type": "module" }\n',
+  )
   return {
     folder,
     tarball: new Uint8Array(readFileSync(join(folder, archive))),
     files: new Map(filesUnder(installed)),
     run: (source, ...nodeOptions) => {
       writeFileSync(join(folder, 'program.js'), source)
-      return spawnSync(process.execPath, [...nodeOptions, join(folder, 'program.js')], { cwd: folder, encoding: 'utf8' })
+      return spawnSync(process.execPath, [...nodeOptions, join(folder, 'program.js')], {
+        cwd: folder,
+        encoding: 'utf8',
+      })
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),
   }

@@ -8,7 +8,10 @@ import { root } from './sources.ts'
 /** The package says that its modules have no side effects, and a bundler leaves them out where nothing is taken from them; test files have nothing else. */
 const testsMatter: Plugin = {
   name: 'tests-matter',
-  transform: { filter: { id: /\.test\.ts$/ }, handler: (code) => ({ code, map: null, moduleSideEffects: true }) },
+  transform: {
+    filter: { id: /\.test\.ts$/ },
+    handler: (code) => ({ code, map: null, moduleSideEffects: true }),
+  },
 }
 
 /** One page's program as a single module; `vitest` in it is test/browser/pages/suite.ts. */
@@ -41,8 +44,14 @@ export async function serve(programs: ReadonlyMap<string, string>): Promise<Site
     const [, name = '', file] = (request.url ?? '').split('/')
     const program = programs.get(name)
     if (program === undefined) response.writeHead(404).end()
-    else if (file === 'page.js') response.writeHead(200, { 'content-type': 'text/javascript; charset=utf-8' }).end(program)
-    else response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html><title>${name}</title><script type="module" src="/${name}/page.js"></script>`) // prettier-ignore
+    else if (file === 'page.js')
+      response.writeHead(200, { 'content-type': 'text/javascript; charset=utf-8' }).end(program)
+    else
+      response
+        .writeHead(200, { 'content-type': 'text/html; charset=utf-8' })
+        .end(
+          `<!doctype html><title>${name}</title><script type="module" src="/${name}/page.js"></script>`,
+        )
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo

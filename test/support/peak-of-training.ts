@@ -24,13 +24,21 @@ const options: TrainOptions = {
     base,
     backend: await nodeBackend(),
     weights: ((wanted?: Pick<TrainOptions, 'quantization'>) =>
-      wanted?.quantization ? readQuantized(base, wanted.quantization) : readWeights(base)) as unknown as TrainOptions['model']['weights'],
+      wanted?.quantization
+        ? readQuantized(base, wanted.quantization)
+        : readWeights(base)) as unknown as TrainOptions['model']['weights'],
   },
   adapter: { kind: 'lora', config: { rank: 16, alpha: 32, targets: 'all-linear' } },
   data: {
-    ...{ name: 'random rows', format: 'text', examples: steps * batch.rows, cut: 0, dropped: 0 },
+    name: 'random rows',
+    format: 'text',
+    examples: steps * batch.rows,
+    cut: 0,
+    dropped: 0,
     rows: Array.from({ length: steps * batch.rows }, () => ({
-      ids: Int32Array.from({ length: batch.tokens }, () => numbers.integer(base.config.vocabularySize)),
+      ids: Int32Array.from({ length: batch.tokens }, () =>
+        numbers.integer(base.config.vocabularySize),
+      ),
       weights: Float32Array.from({ length: batch.tokens }, (_, t) => (t > 0 ? 1 : 0)),
     })),
   },
@@ -39,12 +47,19 @@ const options: TrainOptions = {
 if (task === 'plan') console.log(JSON.stringify(await planTraining(options)))
 else {
   const times: number[] = []
-  let [loss, before] = [NaN, performance.now()]
+  let loss = NaN
+  let before = performance.now()
   for await (const event of train(options)) {
     if (event.type !== 'step-end') continue
     times.push((performance.now() - before) / 1000)
     before = performance.now()
     loss = event.loss
   }
-  console.log(JSON.stringify({ peakBytes: process.resourceUsage().maxRSS * 1024, stepSeconds: times.slice(1), loss }))
+  console.log(
+    JSON.stringify({
+      peakBytes: process.resourceUsage().maxRSS * 1024,
+      stepSeconds: times.slice(1),
+      loss,
+    }),
+  )
 }

@@ -36,7 +36,8 @@ interface Node {
   [key: string]: unknown
 }
 
-const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
+const isNode = (value: unknown): value is Node =>
+  typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
 
 function visitAll(node: Node, visit: (node: Node) => void): void {
   visit(node)
@@ -50,7 +51,10 @@ function visitAll(node: Node, visit: (node: Node) => void): void {
 function takesOnlyTypes(node: Node): boolean {
   if (node['importKind'] === 'type' || node['exportKind'] === 'type') return true
   const specifiers = (node['specifiers'] ?? []) as Node[]
-  return specifiers.length > 0 && specifiers.every((item) => item['importKind'] === 'type' || item['exportKind'] === 'type')
+  return (
+    specifiers.length > 0 &&
+    specifiers.every((item) => item['importKind'] === 'type' || item['exportKind'] === 'type')
+  )
 }
 
 function importOf(node: Node, lineAt: (offset: number) => number): Import | undefined {
@@ -60,7 +64,11 @@ function importOf(node: Node, lineAt: (offset: number) => number): Import | unde
   return { specifier: source['value'], line: lineAt(source.start), typeOnly }
 }
 
-const functionTypes = new Set(['FunctionDeclaration', 'FunctionExpression', 'ArrowFunctionExpression'])
+const functionTypes = new Set([
+  'FunctionDeclaration',
+  'FunctionExpression',
+  'ArrowFunctionExpression',
+])
 
 /** Parses one TypeScript file. */
 export function parseSource(path: string, text: string): SourceFile {
@@ -71,9 +79,16 @@ export function parseSource(path: string, text: string): SourceFile {
   visitAll(parseAst(text, { lang: 'ts' }) as unknown as Node, (node) => {
     const found = importOf(node, lineAt)
     if (found) imports.push(found)
-    if (functionTypes.has(node.type)) functions.push({ line: lineAt(node.start), lines: lineAt(node.end) - lineAt(node.start) + 1 })
+    if (functionTypes.has(node.type))
+      functions.push({ line: lineAt(node.start), lines: lineAt(node.end) - lineAt(node.start) + 1 })
   })
-  return { path, text, lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0), imports, functions }
+  return {
+    path,
+    text,
+    lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0),
+    imports,
+    functions,
+  }
 }
 
 /** Every TypeScript file that matches, parsed. */
@@ -85,7 +100,8 @@ export const readSources = (...patterns: string[]): SourceFile[] =>
     .map((path) => parseSource(path, readFileSync(join(root, path), 'utf8')))
 
 /** Files that only tests load: they are neither built nor bound to the floors. */
-export const isTestCode = (path: string): boolean => /(\.test|\.contract|(^|\/|\.)testing)\.ts$/.test(path) || path.startsWith('test/')
+export const isTestCode = (path: string): boolean =>
+  /(\.test|\.contract|(^|\/|\.)testing)\.ts$/.test(path) || path.startsWith('test/')
 
 /** The project path that a relative import names; undefined for packages and built-ins. */
 export const resolveImport = (file: SourceFile, { specifier }: Import): string | undefined =>

@@ -8,16 +8,22 @@ import { ggufChunks } from '../../src/formats/gguf/writer.ts'
 import { interleaveRotaryRows } from '../../src/formats/rotary-rows.ts'
 import type { BaseModel } from '../../src/graph/index.ts'
 
-const tokenizerFile = new URL('../../src/catalogue/models/stories260k/tokenizer.json', import.meta.url)
+const tokenizerFile = new URL(
+  '../../src/catalogue/models/stories260k/tokenizer.json',
+  import.meta.url,
+)
 const integer = (value: number): GgufEntry => ({ type: 'u32', value })
 const float = (value: number): GgufEntry => ({ type: 'f32', value })
 const text = (value: string): GgufEntry => ({ type: 'string', value })
 
 /** llama.cpp's kinds of tokens: 1 normal, 2 unknown, 3 control, 6 a byte. */
-const typeOf = (token: string, id: number): number => (id === 0 ? 2 : id < 3 ? 3 : token.startsWith('<0x') ? 6 : 1)
+const typeOf = (token: string, id: number): number =>
+  id === 0 ? 2 : id < 3 ? 3 : token.startsWith('<0x') ? 6 : 1
 
 async function tokenizerEntries(): Promise<Record<string, GgufEntry>> {
-  const { model } = JSON.parse(await readFile(tokenizerFile, 'utf8')) as { model: { vocab: Record<string, number> } }
+  const { model } = JSON.parse(await readFile(tokenizerFile, 'utf8')) as {
+    model: { vocab: Record<string, number> }
+  }
   const tokens = Object.entries(model.vocab)
     .toSorted(([, a], [, b]) => a - b)
     .map(([token]) => token)
@@ -32,7 +38,10 @@ async function tokenizerEntries(): Promise<Record<string, GgufEntry>> {
 }
 
 /** The file's chunks. Untied: the head has a copy of the embedding's weight, so that adapters may act on either. */
-export async function storiesGguf({ config, weights }: BaseModel, { untied = false } = {}): Promise<Generator<Uint8Array>> {
+export async function storiesGguf(
+  { config, weights }: BaseModel,
+  { untied = false } = {},
+): Promise<Generator<Uint8Array>> {
   const metadata: Record<string, GgufEntry> = {
     'general.architecture': text('llama'),
     'general.file_type': integer(0),
@@ -51,8 +60,15 @@ export async function storiesGguf({ config, weights }: BaseModel, { untied = fal
   const tensors = new Map<string, Tensor>()
   for (const name of weights.tensors.keys()) {
     const tensor = await weights.read(name)
-    const heads = name.endsWith('.q_proj.weight') ? config.heads : name.endsWith('.k_proj.weight') ? config.kvHeads : undefined
-    tensors.set(huggingFaceToGguf(name, 'llama')!, heads === undefined ? tensor : interleaveRotaryRows(tensor, heads))
+    const heads = name.endsWith('.q_proj.weight')
+      ? config.heads
+      : name.endsWith('.k_proj.weight')
+        ? config.kvHeads
+        : undefined
+    tensors.set(
+      huggingFaceToGguf(name, 'llama')!,
+      heads === undefined ? tensor : interleaveRotaryRows(tensor, heads),
+    )
   }
   if (untied) tensors.set('output.weight', tensors.get('token_embd.weight')!)
   return ggufChunks({ metadata: new Map(Object.entries(metadata)), tensors })

@@ -10,13 +10,19 @@ import { runSteps } from '../../src/train/run/train.ts'
 import { quadraticProgram } from './train.ts'
 
 const data = dataSet(
-  Array.from({ length: 30 }, (_, i) => ({ prompt: `Count ${i}:`, completion: ` ${'one more '.repeat(1 + (i % 4))}` })),
+  Array.from({ length: 30 }, (_, i) => ({
+    prompt: `Count ${i}:`,
+    completion: ` ${'one more '.repeat(1 + (i % 4))}`,
+  })),
   'counting',
 )
 export const heldRows = dataSet([{ prompt: 'Count:', completion: ' one' }], 'held')
 
 /** Nine or so steps in three epochs of thirty rows, a validation at every third step. */
-export const countingOptions = (model: TrainableModel, changed: Partial<TrainOptions> = {}): TrainOptions => ({
+export const countingOptions = (
+  model: TrainableModel,
+  changed: Partial<TrainOptions> = {},
+): TrainOptions => ({
   model,
   adapter: { kind: 'lora', config: { rank: 2, dropout: 0.1 } },
   data,
@@ -50,7 +56,14 @@ export const only = <Type extends TrainEvent['type']>(events: readonly TrainEven
 export const endOf = (events: readonly TrainEvent[]) => only(events, 'train-end')[0]!
 
 export const weightsOf = (events: readonly TrainEvent[]) =>
-  [...endOf(events).last.adapter.tensors].map(([key, { data: values }]) => [key, [...(values as Float32Array)]])
+  [...endOf(events).last.adapter.tensors].map(([key, { data: values }]) => [
+    key,
+    [...(values as Float32Array)],
+  ])
 
 /** Both ends of one memory folder as a run takes them. */
-export const checkpointIn = (folder: ByteSink & ByteFolder, everySteps = 2) => ({ sink: folder, source: folder, everySteps })
+export const checkpointIn = (folder: ByteSink & ByteFolder, everySteps = 2) => ({
+  sink: folder,
+  source: folder,
+  everySteps,
+})

@@ -24,7 +24,8 @@ const specials = ['<s>', '<|im_end|>', '<|im_start|>']
 /** One id per character; `merges` and the special tokens are one id each. '<s>' begins a text, '<|im_end|>' ends it. */
 export function characterTokenizer(merges: readonly string[] = []): Tokenizer {
   const long = [...specials, ...merges]
-  const textOf = (id: number): string => (id < 100 ? (long[id] ?? '') : String.fromCharCode(id - 100))
+  const textOf = (id: number): string =>
+    id < 100 ? (long[id] ?? '') : String.fromCharCode(id - 100)
   return {
     vocabularySize: 100 + 0x10000,
     bosId: 0,
@@ -39,12 +40,18 @@ export function characterTokenizer(merges: readonly string[] = []): Tokenizer {
       return ids
     },
     decode: (ids, { skipSpecialTokens = false } = {}) =>
-      ids.filter((id) => !(skipSpecialTokens && id < specials.length)).map(textOf).join(''), // prettier-ignore
+      ids
+        .filter((id) => !(skipSpecialTokens && id < specials.length))
+        .map(textOf)
+        .join(''),
     tokenId: (token) => (long.includes(token) ? long.indexOf(token) : undefined),
   }
 }
 
-export const backend = onnxRuntimeBackend(onnxRuntime as unknown as Parameters<typeof onnxRuntimeBackend>[0], { threads: 1 })
+export const backend = onnxRuntimeBackend(
+  onnxRuntime as unknown as Parameters<typeof onnxRuntimeBackend>[0],
+  { threads: 1 },
+)
 
 /** The embedded 260k-parameter Llama. */
 export async function storiesModel(): Promise<TrainableModel> {
@@ -81,9 +88,13 @@ export function quadraticProgram(): GradientProgram {
     return { loss, gradients }
   }
   return {
-    gradients: async (batch, parameters, { dropoutSeed = 0 } = {}) => run(batch, parameters, (dropoutSeed % 1000) * 1e-6),
+    gradients: async (batch, parameters, { dropoutSeed = 0 } = {}) =>
+      run(batch, parameters, (dropoutSeed % 1000) * 1e-6),
     loss: async (batch, parameters) => run(batch, parameters, 0).loss,
-    measure: async (batch, parameters) => ({ loss: run(batch, parameters, 0).loss, outputs: new Map() }),
+    measure: async (batch, parameters) => ({
+      loss: run(batch, parameters, 0).loss,
+      outputs: new Map(),
+    }),
     dispose: async () => undefined,
   }
 }

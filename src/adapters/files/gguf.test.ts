@@ -7,7 +7,16 @@ import { ggufChunks } from '../../formats/gguf/writer.ts'
 import { memorySource } from '../../formats/memory-source.ts'
 import { createAdapter, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
-import { type Base, feedsWith, folderAt, furthest, logitsOf, parity, qwen2Base, storiesBase } from '../../../test/support/adapters.ts'
+import {
+  type Base,
+  feedsWith,
+  folderAt,
+  furthest,
+  logitsOf,
+  parity,
+  qwen2Base,
+  storiesBase,
+} from '../../../test/support/adapters.ts'
 import { ggufAdapterChunks, loadGgufAdapter } from './gguf.ts'
 import { loadAdapter } from './peft.ts'
 
@@ -17,9 +26,13 @@ beforeAll(async () => {
 })
 
 const ids = [[1, 40, 9, 222, 7]]
-const parityAdapter = (name: string): Promise<Adapter> => loadAdapter(folderAt(new URL(`${name}/`, parity)))
+const parityAdapter = (name: string): Promise<Adapter> =>
+  loadAdapter(folderAt(new URL(`${name}/`, parity)))
 const sourceOf = async (chunks: Iterable<Uint8Array>) =>
-  memorySource('adapter.gguf', new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer()))
+  memorySource(
+    'adapter.gguf',
+    new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer()),
+  )
 const logits = (one: Base, adapter: Adapter): Promise<Float32Array> => {
   const model = attach(one.model, adapter)
   return logitsOf(model, feedsWith(one, model, adapter, { ids }))
@@ -30,7 +43,10 @@ describe('adapters in GGUF', () => {
     'hold %s, scales and order of rows included',
     async (name) => {
       const adapter = await parityAdapter(name)
-      const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, base.model)), base.model)
+      const read = await loadGgufAdapter(
+        await sourceOf(ggufAdapterChunks(adapter, base.model)),
+        base.model,
+      )
       expect(read.kind).toBe('lora')
       expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
     },
@@ -51,10 +67,15 @@ describe('adapters in GGUF', () => {
       ['blk.0.attn_v.weight.lora_a', [8, 64]],
       ['blk.0.attn_v.weight.lora_b', [32, 8]],
     ])
-    const own = (part: string) => adapter.tensors.get(`base_model.model.model.layers.0.self_attn.${part}.weight`)!.data as Float32Array
-    const [q, v] = [await file.read('blk.0.attn_q.weight.lora_b'), await file.read('blk.0.attn_v.weight.lora_b')]
+    const own = (part: string) =>
+      adapter.tensors.get(`base_model.model.model.layers.0.self_attn.${part}.weight`)!
+        .data as Float32Array
+    const q = await file.read('blk.0.attn_q.weight.lora_b')
+    const v = await file.read('blk.0.attn_v.weight.lora_b')
     // A head has 8 rows here: llama.cpp's row 1 is the half-split row 4, row 2 is row 1.
-    const row = (values: Float32Array, r: number): number[] => [...values.subarray(r * 8, (r + 1) * 8)]
+    const row = (values: Float32Array, r: number): number[] => [
+      ...values.subarray(r * 8, (r + 1) * 8),
+    ]
     expect(row(q.data as Float32Array, 1)).toEqual(row(own('q_proj.lora_B'), 4))
     expect(row(q.data as Float32Array, 2)).toEqual(row(own('q_proj.lora_B'), 1))
     expect(v.data).toEqual(own('v_proj.lora_B'))
@@ -63,7 +84,12 @@ describe('adapters in GGUF', () => {
 
   it('keep the order of rows where llama.cpp turns halves, and become 16 bits wide when asked to', async () => {
     const qwen2 = await qwen2Base()
-    const adapter = createAdapter('lora', { rank: 2, targets: ['q_proj', 'down_proj'], start: 'random' }, qwen2.model, { seed: 1 })
+    const adapter = createAdapter(
+      'lora',
+      { rank: 2, targets: ['q_proj', 'down_proj'], start: 'random' },
+      qwen2.model,
+      { seed: 1 },
+    )
     const file = await openGguf(await sourceOf(ggufAdapterChunks(adapter, qwen2.model)))
     expect((await file.read('blk.0.attn_q.weight.lora_b')).data).toEqual(
       adapter.tensors.get('base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight')!.data,
@@ -76,10 +102,24 @@ describe('adapters in GGUF', () => {
   })
 
   it('name single modules by whole paths, with ranks of their own', async () => {
-    const options = { rank: 3, targets: ['q_proj', 'up_proj'], layers: [1, 2], rankPattern: { up_proj: 2 }, start: 'random' }
+    const options = {
+      rank: 3,
+      targets: ['q_proj', 'up_proj'],
+      layers: [1, 2],
+      rankPattern: { up_proj: 2 },
+      start: 'random',
+    }
     const adapter = createAdapter('lora', options, base.model, { seed: 4 })
-    const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, base.model)), base.model)
-    expect(read.config.targets).toEqual([1, 2].flatMap((n) => [`model.layers.${n}.self_attn.q_proj`, `model.layers.${n}.mlp.up_proj`]))
+    const read = await loadGgufAdapter(
+      await sourceOf(ggufAdapterChunks(adapter, base.model)),
+      base.model,
+    )
+    expect(read.config.targets).toEqual(
+      [1, 2].flatMap((n) => [
+        `model.layers.${n}.self_attn.q_proj`,
+        `model.layers.${n}.mlp.up_proj`,
+      ]),
+    )
     expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
   })
 
@@ -88,24 +128,33 @@ describe('adapters in GGUF', () => {
     const untied = { ...base.model, config: { ...base.model.config, tiedEmbeddings: false } }
     const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, untied)), untied)
     expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
-    expect(() => ggufAdapterChunks(adapter, base.model)).toThrow(/embed_tokens: the head and the embedding share[^]*lm_head: the head/)
+    expect(() => ggufAdapterChunks(adapter, base.model)).toThrow(
+      /embed_tokens: the head and the embedding share[^]*lm_head: the head/,
+    )
   })
 
   it('keep the tokens that activate them', async () => {
     const adapter = await parityAdapter('alora/span')
-    const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, base.model)), base.model)
+    const read = await loadGgufAdapter(
+      await sourceOf(ggufAdapterChunks(adapter, base.model)),
+      base.model,
+    )
     expect(read.config.invocationTokens).toEqual([17, 44, 17])
     expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
   })
 
   it('refuse what two matrices a layer do not hold', async () => {
     const options = { base: base.model, weightOf: base.weightOf }
-    expect(() => ggufAdapterChunks(createAdapter('ia3', {}, options.base, { seed: 1 }), base.model)).toThrow(
-      'k_proj: more than two matrices',
-    )
+    expect(() =>
+      ggufAdapterChunks(createAdapter('ia3', {}, options.base, { seed: 1 }), base.model),
+    ).toThrow('k_proj: more than two matrices')
     const dora = await parityAdapter('dora_r6')
-    expect(() => ggufAdapterChunks(dora, base.model, options)).toThrow('q_proj: more than two matrices')
-    expect(() => ggufAdapterChunks(createAdapter('prompt-tuning', {}, base.model, { seed: 1 }), base.model)).toThrow(UnsupportedError)
+    expect(() => ggufAdapterChunks(dora, base.model, options)).toThrow(
+      'q_proj: more than two matrices',
+    )
+    expect(() =>
+      ggufAdapterChunks(createAdapter('prompt-tuning', {}, base.model, { seed: 1 }), base.model),
+    ).toThrow(UnsupportedError)
   })
 })
 
@@ -118,12 +167,22 @@ describe('loadGgufAdapter', () => {
       ['adapter.lora.alpha', { type: 'f32', value: 4 }],
       ...Object.entries(changes),
     ])
-  const pair = (name: string, a: Tensor = f32([2, 64]), b: Tensor = f32([32, 2])): [string, Tensor][] => [
+  const pair = (
+    name: string,
+    a: Tensor = f32([2, 64]),
+    b: Tensor = f32([32, 2]),
+  ): [string, Tensor][] => [
     [`${name}.weight.lora_a`, a],
     [`${name}.weight.lora_b`, b],
   ]
-  const load = async (tensors: [string, Tensor][], changes: Readonly<Record<string, GgufEntry>> = {}): Promise<Adapter> =>
-    loadGgufAdapter(await sourceOf(ggufChunks({ metadata: metadata(changes), tensors: new Map(tensors) })), base.model)
+  const load = async (
+    tensors: [string, Tensor][],
+    changes: Readonly<Record<string, GgufEntry>> = {},
+  ): Promise<Adapter> =>
+    loadGgufAdapter(
+      await sourceOf(ggufChunks({ metadata: metadata(changes), tensors: new Map(tensors) })),
+      base.model,
+    )
 
   it('scales as llama.cpp does: alpha over each rank, and not at all without an alpha', async () => {
     const two = pair('blk.0.attn_v')
@@ -134,7 +193,10 @@ describe('loadGgufAdapter', () => {
       alpha: 4,
       rankPattern: { '^model\\.layers\\.1\\.self_attn\\.v_proj': 3 },
     })
-    expect((await load([...two, ...three, ...more], { 'adapter.lora.alpha': { type: 'f32', value: 0 } })).config).toMatchObject({
+    expect(
+      (await load([...two, ...three, ...more], { 'adapter.lora.alpha': { type: 'f32', value: 0 } }))
+        .config,
+    ).toMatchObject({
       alpha: 2,
       alphaPattern: { '^model\\.layers\\.1\\.self_attn\\.v_proj': 3 },
     })
@@ -142,13 +204,17 @@ describe('loadGgufAdapter', () => {
 
   it('says everything that is wrong with the metadata, the names and the shapes', async () => {
     const text = (value: string): GgufEntry => ({ type: 'string', value })
-    await expect(load([], { 'general.type': text('model'), 'general.architecture': text('qwen2') })).rejects.toThrow(
+    await expect(
+      load([], { 'general.type': text('model'), 'general.architecture': text('qwen2') }),
+    ).rejects.toThrow(
       /general\.type: got "model", expected "adapter"\s+general\.architecture: got "qwen2", expected "llama"/,
     )
-    await expect(load([], { 'adapter.alora.invocation_tokens': { type: 'u32', value: 1 } })).rejects.toThrow(
-      'invocation_tokens: got 1, expected a list of token ids',
-    )
-    await expect(load([...pair('blk.9.attn_v'), ['blk.0.attn_v.weight', f32([1])]])).rejects.toThrow(
+    await expect(
+      load([], { 'adapter.alora.invocation_tokens': { type: 'u32', value: 1 } }),
+    ).rejects.toThrow('invocation_tokens: got 1, expected a list of token ids')
+    await expect(
+      load([...pair('blk.9.attn_v'), ['blk.0.attn_v.weight', f32([1])]]),
+    ).rejects.toThrow(
       /blk\.9\.attn_v\.weight\.lora_a\s+blk\.9\.attn_v\.weight\.lora_b\s+blk\.0\.attn_v\.weight/,
     )
     await expect(load(pair('blk.0.attn_v').slice(1))).rejects.toThrow(FormatError)

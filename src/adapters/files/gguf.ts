@@ -31,7 +31,8 @@ const ggufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelTy
 
 const layerPath = /\.\d+\./
 /** llama.cpp finds no tensor for such a head, and multiplies by the pair of such an embedding at the head too, where shapes do not fit: it aborts. */
-const tiedProblem = 'the head and the embedding share one weight, on which llama.cpp takes no adapter'
+const tiedProblem =
+  'the head and the embedding share one weight, on which llama.cpp takes no adapter'
 
 /** Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp turns neighbours. */
 function reorderedHeads(config: ModelConfig, path: string): number | undefined {
@@ -48,7 +49,10 @@ function reorderedHeads(config: ModelConfig, path: string): number | undefined {
 export function ggufAdapterChunks(
   adapter: Adapter,
   model: ModelGraph,
-  { dtype = 'f32', weightOf }: { readonly dtype?: 'f32' | 'f16' | 'bf16'; readonly weightOf?: WeightOf } = {},
+  {
+    dtype = 'f32',
+    weightOf,
+  }: { readonly dtype?: 'f32' | 'f16' | 'bf16'; readonly weightOf?: WeightOf } = {},
 ): Generator<Uint8Array> {
   const architecture = ggufArchitecture(model.config)
   const forms = servingForms(adapter, model, weightOf)
@@ -59,27 +63,49 @@ export function ggufAdapterChunks(
   for (const [path, form] of forms) {
     const name = huggingFaceToGguf(`${path}.weight`, architecture)
     if (form.shift || form.u || form.v) problems.push(`${path}: more than two matrices`)
-    else if (model.config.tiedEmbeddings && !layerPath.test(path)) problems.push(`${path}: ${tiedProblem}`)
+    else if (model.config.tiedEmbeddings && !layerPath.test(path))
+      problems.push(`${path}: ${tiedProblem}`)
     else if (!name) problems.push(`${path}: ${architecture} has no such tensor`)
-    else for (const [side, tensor] of sidesOf(model.config, path, form, alpha)) tensors.set(`${name}.lora_${side}`, asType(tensor, dtype))
+    else
+      for (const [side, tensor] of sidesOf(model.config, path, form, alpha))
+        tensors.set(`${name}.lora_${side}`, asType(tensor, dtype))
   }
-  if (problems.length > 0) throw new UnsupportedError(`A GGUF adapter cannot hold:\n  ${problems.join('\n  ')}`)
+  if (problems.length > 0)
+    throw new UnsupportedError(`A GGUF adapter cannot hold:\n  ${problems.join('\n  ')}`)
   const metadata = new Map<string, GgufEntry>([
     ['general.type', { type: 'string', value: 'adapter' }],
     ['general.architecture', { type: 'string', value: architecture }],
     ['adapter.type', { type: 'string', value: 'lora' }],
     ['adapter.lora.alpha', { type: 'f32', value: alpha }],
-    ...(invocationTokens ? [[INVOCATION, { type: 'u32[]', value: Uint32Array.from(invocationTokens) }] satisfies [string, GgufEntry]] : []),
+    ...(invocationTokens
+      ? [
+          [INVOCATION, { type: 'u32[]', value: Uint32Array.from(invocationTokens) }] satisfies [
+            string,
+            GgufEntry,
+          ],
+        ]
+      : []),
   ])
   return ggufChunks({ metadata, tensors })
 }
 
 /** A, and B with what llama.cpp will multiply by taken out. */
-function sidesOf(config: ModelConfig, path: string, { A, B }: ServingForm, alpha: number): readonly (readonly ['a' | 'b', F32Tensor])[] {
+function sidesOf(
+  config: ModelConfig,
+  path: string,
+  { A, B }: ServingForm,
+  alpha: number,
+): readonly (readonly ['a' | 'b', F32Tensor])[] {
   const rank = B.shape[1]!
-  const bare = f32(B.shape, B.data.map((value) => (value * rank) / alpha)) // prettier-ignore
+  const bare = f32(
+    B.shape,
+    B.data.map((value) => (value * rank) / alpha),
+  )
   const heads = reorderedHeads(config, path)
-  return [['a', A], ['b', heads === undefined ? bare : (interleaveRotaryRows(bare, heads) as F32Tensor)]] // prettier-ignore
+  return [
+    ['a', A],
+    ['b', heads === undefined ? bare : (interleaveRotaryRows(bare, heads) as F32Tensor)],
+  ]
 }
 
 const asType = (tensor: F32Tensor, dtype: 'f32' | 'f16' | 'bf16'): Tensor =>
@@ -109,17 +135,29 @@ interface Settings {
 }
 
 function checkMetadata({ name, metadata }: GgufFile, config: ModelConfig): Settings {
-  const wanted = { 'general.type': 'adapter', 'adapter.type': 'lora', 'general.architecture': ggufArchitecture(config) }
+  const wanted = {
+    'general.type': 'adapter',
+    'adapter.type': 'lora',
+    'general.architecture': ggufArchitecture(config),
+  }
   const problems = Object.entries(wanted).flatMap(([key, value]) => {
     const got = metadata.get(key)
-    return got === value ? [] : [`${key}: got ${JSON.stringify(got) ?? 'nothing'}, expected ${JSON.stringify(value)}`]
+    return got === value
+      ? []
+      : [`${key}: got ${JSON.stringify(got) ?? 'nothing'}, expected ${JSON.stringify(value)}`]
   })
   const invocation = metadata.get(INVOCATION)
   if (invocation !== undefined && !(invocation instanceof Uint32Array && invocation.length > 0))
     problems.push(`${INVOCATION}: got ${JSON.stringify(invocation)}, expected a list of token ids`)
-  if (problems.length > 0) throw new UnsupportedError(`${name}: is no LoRA adapter for this model:\n  ${problems.join('\n  ')}`)
+  if (problems.length > 0)
+    throw new UnsupportedError(
+      `${name}: is no LoRA adapter for this model:\n  ${problems.join('\n  ')}`,
+    )
   const alpha = Number(metadata.get('adapter.lora.alpha') ?? 0)
-  return { alpha, ...(invocation === undefined ? {} : { invocationTokens: [...(invocation as Uint32Array)] }) }
+  return {
+    alpha,
+    ...(invocation === undefined ? {} : { invocationTokens: [...(invocation as Uint32Array)] }),
+  }
 }
 
 interface Pair {
@@ -134,24 +172,35 @@ async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
   const strangers: string[] = []
   for (const name of file.tensors.keys()) {
     const [, base, side] = /^(.*\.weight)\.lora_([ab])$/.exec(name) ?? []
-    const path = base && ggufToHuggingFace(base, ggufArchitecture(model.config))?.slice(0, -'.weight'.length)
+    const path =
+      base && ggufToHuggingFace(base, ggufArchitecture(model.config))?.slice(0, -'.weight'.length)
     const module = path ? modules.get(path) : undefined
     if (module) sides.set(module, { ...sides.get(module), [side!]: name })
     else strangers.push(name)
   }
   if (strangers.length > 0)
-    throw new UnsupportedError(`${file.name}: the model has no layer for these tensors:\n  ${strangers.join('\n  ')}`)
+    throw new UnsupportedError(
+      `${file.name}: the model has no layer for these tensors:\n  ${strangers.join('\n  ')}`,
+    )
   const pairs: Pair[] = []
   for (const [module, { a, b }] of sides) {
     if (!a || !b) throw new FormatError(`${file.name}: ${a ?? b} has no partner.`)
     const heads = reorderedHeads(model.config, module.path)
     const tensorB = await file.read(b)
-    pairs.push({ module, a: await file.read(a), b: heads === undefined ? tensorB : splitRotaryRows(tensorB, heads) })
+    pairs.push({
+      module,
+      a: await file.read(a),
+      b: heads === undefined ? tensorB : splitRotaryRows(tensorB, heads),
+    })
   }
   return pairs
 }
 
-function asAdapter(pairs: readonly Pair[], { alpha, invocationTokens }: Settings, model: ModelGraph): Adapter {
+function asAdapter(
+  pairs: readonly Pair[],
+  { alpha, invocationTokens }: Settings,
+  model: ModelGraph,
+): Adapter {
   const tensors = new Map<string, Tensor>()
   const ranks = new Map<string, number>()
   for (const { module, a, b } of pairs) {
@@ -164,5 +213,9 @@ function asAdapter(pairs: readonly Pair[], { alpha, invocationTokens }: Settings
   }
   // llama.cpp divides by each pair's own rank; without an alpha it does not scale at all.
   const config = configOfRanks(ranks, (rank) => (alpha === 0 ? rank : alpha), model)
-  return { kind: 'lora', config: { ...config, ...(invocationTokens ? { invocationTokens } : {}) }, tensors }
+  return {
+    kind: 'lora',
+    config: { ...config, ...(invocationTokens ? { invocationTokens } : {}) },
+    tensors,
+  }
 }

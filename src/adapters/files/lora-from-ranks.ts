@@ -5,12 +5,18 @@ import { completeLora, type LoraConfig } from '../kinds/lora-config.ts'
 import { adaptableModules } from '../adapted-layers.ts'
 
 /** The configuration of exactly these modules: the most common rank is the configuration's, others are patterns; so with alphas. */
-export function configOfRanks(ranks: ReadonlyMap<string, number>, alphaOf: (rank: number) => number, model: ModelGraph): LoraConfig {
+export function configOfRanks(
+  ranks: ReadonlyMap<string, number>,
+  alphaOf: (rank: number) => number,
+  model: ModelGraph,
+): LoraConfig {
   const rank = mostCommon([...ranks.values()])
   const others = [...ranks].filter(([, one]) => one !== rank)
   const patterns = (valueOf: (rank: number) => number, otherwise: number): Record<string, number> =>
     Object.fromEntries(
-      others.flatMap(([path, one]) => (valueOf(one) === otherwise ? [] : [[`^${path.replaceAll('.', '\\.')}`, valueOf(one)]])),
+      others.flatMap(([path, one]) =>
+        valueOf(one) === otherwise ? [] : [[`^${path.replaceAll('.', '\\.')}`, valueOf(one)]],
+      ),
     )
   return completeLora({
     rank,

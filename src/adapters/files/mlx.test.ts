@@ -39,7 +39,10 @@ function turned({ shape, ...tensor }: Tensor): Tensor {
   const values = toFloat32({ shape, ...tensor })
   return f32(
     [columns, rows],
-    Array.from({ length: rows * columns }, (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!),
+    Array.from(
+      { length: rows * columns },
+      (_, i) => values[(i % rows) * columns + Math.floor(i / rows)]!,
+    ),
   )
 }
 
@@ -48,27 +51,43 @@ const asMlx = ({ tensors }: Adapter): Map<string, Tensor> =>
   new Map(
     [...tensors].map(([key, tensor]) => {
       const name = key.replace('base_model.model.', '')
-      if (name.endsWith('lora_magnitude_vector')) return [name.replace('lora_magnitude_vector', 'm'), tensor]
-      return [name.replace('lora_A.weight', 'lora_a').replace('lora_B.weight', 'lora_b'), turned(tensor)]
+      if (name.endsWith('lora_magnitude_vector'))
+        return [name.replace('lora_magnitude_vector', 'm'), tensor]
+      return [
+        name.replace('lora_A.weight', 'lora_a').replace('lora_B.weight', 'lora_b'),
+        turned(tensor),
+      ]
     }),
   )
 
-const lora = { fine_tune_type: 'lora', num_layers: 2, lora_parameters: { rank: 4, scale: 1, dropout: 0.1 } }
-const parityAdapter = (name: string): Promise<Adapter> => loadAdapter(folderAt(new URL(`${name}/`, parity)))
+const lora = {
+  fine_tune_type: 'lora',
+  num_layers: 2,
+  lora_parameters: { rank: 4, scale: 1, dropout: 0.1 },
+}
+const parityAdapter = (name: string): Promise<Adapter> =>
+  loadAdapter(folderAt(new URL(`${name}/`, parity)))
 
 describe('loadMlxAdapter', () => {
   it.each([
     ['lora_layers', lora],
-    ['dora_r6', { fine_tune_type: 'dora', num_layers: 5, lora_parameters: { rank: 6, scale: 2, dropout: 0 } }],
+    [
+      'dora_r6',
+      { fine_tune_type: 'dora', num_layers: 5, lora_parameters: { rank: 6, scale: 2, dropout: 0 } },
+    ],
   ])('reads %s to the logits that PEFT has', async (name, config) => {
-    const adapter = await loadMlxAdapter(await folderOf(config, asMlx(await parityAdapter(name))), base.model)
+    const adapter = await loadMlxAdapter(
+      await folderOf(config, asMlx(await parityAdapter(name))),
+      base.model,
+    )
     expect(adapter.kind).toBe(config.fine_tune_type)
-    const [expected, inputs] = [
-      await readTensors(new URL(`${name}/expected.safetensors`, parity)),
-      await readTensors(new URL('base.safetensors', parity)),
-    ]
+    const expected = await readTensors(new URL(`${name}/expected.safetensors`, parity))
+    const inputs = await readTensors(new URL('base.safetensors', parity))
     const model = attach(base.model, adapter)
-    const logits = await logitsOf(model, feedsWith(base, model, adapter, { ids: rowsOf(inputs.get('input_ids')!) }))
+    const logits = await logitsOf(
+      model,
+      feedsWith(base, model, adapter, { ids: rowsOf(inputs.get('input_ids')!) }),
+    )
     expect(furthest(logits, toFloat32(expected.get('logits')!))).toBeLessThan(1e-3)
   })
 
@@ -77,13 +96,21 @@ describe('loadMlxAdapter', () => {
       [`${path}.lora_a`, f32([64, rank])],
       [`${path}.lora_b`, f32([rank, 64])],
     ]
-    const tensors = new Map([0, 1, 2].flatMap((n) => pair(`model.layers.${n}.self_attn.q_proj`, n === 1 ? 3 : 2)))
+    const tensors = new Map(
+      [0, 1, 2].flatMap((n) => pair(`model.layers.${n}.self_attn.q_proj`, n === 1 ? 3 : 2)),
+    )
     const { config } = await loadMlxAdapter(
       await folderOf({ ...lora, lora_parameters: { rank: 2, scale: 10, dropout: 0.1 } }, tensors),
       base.model,
     )
     const one = '^model\\.layers\\.1\\.self_attn\\.q_proj'
-    expect(config).toMatchObject({ rank: 2, alpha: 20, rankPattern: { [one]: 3 }, alphaPattern: { [one]: 30 }, dropout: 0.1 })
+    expect(config).toMatchObject({
+      rank: 2,
+      alpha: 20,
+      rankPattern: { [one]: 3 },
+      alphaPattern: { [one]: 30 },
+      dropout: 0.1,
+    })
   })
 
   it('reads an embedding', async () => {
@@ -100,17 +127,24 @@ describe('loadMlxAdapter', () => {
 
   it('refuses what it does not know, naming it', async () => {
     const some = asMlx(await parityAdapter('lora_layers'))
-    const load = async (config: object, tensors = some): Promise<Adapter> => loadMlxAdapter(await folderOf(config, tensors), base.model)
-    await expect(load({ ...lora, fine_tune_type: 'full' })).rejects.toThrow('fine_tune_type is "full"')
-    await expect(load({ fine_tune_type: 'lora' })).rejects.toThrow('lora_parameters.scale: is missing')
-    await expect(load(lora, new Map([...some, ['model.layers.0.mlp.up_proj.m', f32([172])]]))).rejects.toThrow(
-      'model.layers.0.mlp.up_proj.m [172]',
+    const load = async (config: object, tensors = some): Promise<Adapter> =>
+      loadMlxAdapter(await folderOf(config, tensors), base.model)
+    await expect(load({ ...lora, fine_tune_type: 'full' })).rejects.toThrow(
+      'fine_tune_type is "full"',
     )
+    await expect(load({ fine_tune_type: 'lora' })).rejects.toThrow(
+      'lora_parameters.scale: is missing',
+    )
+    await expect(
+      load(lora, new Map([...some, ['model.layers.0.mlp.up_proj.m', f32([172])]])),
+    ).rejects.toThrow('model.layers.0.mlp.up_proj.m [172]')
     await expect(load(lora, new Map([...some].slice(1)))).rejects.toThrow(FormatError)
     const [[key]] = [...some] as [[string, Tensor]]
     await expect(load(lora, new Map([...some, [key, f32([63, 4])]]))).rejects.toThrow(MismatchError)
     await expect(load(lora, new Map([...some, [key, f32([4])]]))).rejects.toThrow(UnsupportedError)
     await expect(loadMlxAdapter(memorySink(), base.model)).rejects.toThrow(NotFoundError)
-    await expect(loadAdapter(await folderOf(lora, some))).rejects.toThrow('is an adapter of mlx-lm; read it with loadMlxAdapter')
+    await expect(loadAdapter(await folderOf(lora, some))).rejects.toThrow(
+      'is an adapter of mlx-lm; read it with loadMlxAdapter',
+    )
   })
 })

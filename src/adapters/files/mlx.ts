@@ -26,28 +26,47 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
   const { scale, dropout, kind } = readParameters(json, folder.name)
   const tensors = new Map<string, Tensor>()
   const ranks = new Map<string, number>()
-  for (const { module, a, b, m } of pairsOf(await readAdapterTensors(folder, tensorFile), kind, folder.name, model)) {
-    const names = module.kind === 'embedding' ? ['lora_embedding_A', 'lora_embedding_B'] : ['lora_A.weight', 'lora_B.weight']
+  for (const { module, a, b, m } of pairsOf(
+    await readAdapterTensors(folder, tensorFile),
+    kind,
+    folder.name,
+    model,
+  )) {
+    const names =
+      module.kind === 'embedding'
+        ? ['lora_embedding_A', 'lora_embedding_B']
+        : ['lora_A.weight', 'lora_B.weight']
     const key = (name: string): string => peftKey(`${module.path}.${name}`)
     tensors.set(key(names[0]!), turned(a)).set(key(names[1]!), turned(b))
     if (m) tensors.set(key('lora_magnitude_vector'), m)
     ranks.set(module.path, b.shape[0]!)
   }
-  const adapter = { kind, config: { ...configOfRanks(ranks, (rank) => scale * rank, model), dropout }, tensors }
+  const adapter = {
+    kind,
+    config: { ...configOfRanks(ranks, (rank) => scale * rank, model), dropout },
+    tensors,
+  }
   checkAdapter(adapter, model)
   return adapter
 }
 
 const parameterFields = { scale: number, dropout: share }
 
-function readParameters(json: PeftJson, name: string): { scale: number; dropout: number; kind: 'lora' | 'dora' } {
+function readParameters(
+  json: PeftJson,
+  name: string,
+): { scale: number; dropout: number; kind: 'lora' | 'dora' } {
   const kind = json['fine_tune_type'] ?? 'lora'
   if (kind !== 'lora' && kind !== 'dora')
-    throw new UnsupportedError(`${name}: fine_tune_type is ${JSON.stringify(kind)}; supported: lora, dora.`)
+    throw new UnsupportedError(
+      `${name}: fine_tune_type is ${JSON.stringify(kind)}; supported: lora, dora.`,
+    )
   const given = json['lora_parameters']
   const { values, problems } = readFields(isRecord(given) ? given : {}, parameterFields)
-  if (values.scale === undefined && problems.length === 0) problems.push('lora_parameters.scale: is missing')
-  if (problems.length > 0) throw new FormatError(`${name}: adapter_config.json: ${problems.join('; ')}.`)
+  if (values.scale === undefined && problems.length === 0)
+    problems.push('lora_parameters.scale: is missing')
+  if (problems.length > 0)
+    throw new FormatError(`${name}: adapter_config.json: ${problems.join('; ')}.`)
   return { scale: values.scale!, dropout: values.dropout ?? 0, kind }
 }
 
@@ -58,22 +77,35 @@ interface Pair {
   readonly m?: Tensor
 }
 
-function pairsOf(tensors: ReadonlyMap<string, Tensor>, kind: string, name: string, model: ModelGraph): Pair[] {
+function pairsOf(
+  tensors: ReadonlyMap<string, Tensor>,
+  kind: string,
+  name: string,
+  model: ModelGraph,
+): Pair[] {
   const modules = new Map(adaptableModules(model).map((module) => [module.path, module]))
   const found = new Map<ModuleInfo, Record<string, Tensor>>()
   const strangers: string[] = []
   for (const [key, tensor] of tensors) {
     const [, path, part] = /^(.*)\.(lora_a|lora_b|m)$/.exec(key) ?? []
     const module = path === undefined ? undefined : modules.get(path)
-    if (module && tensor.shape.length === (part === 'm' ? 1 : 2) && (part !== 'm' || kind === 'dora'))
+    if (
+      module &&
+      tensor.shape.length === (part === 'm' ? 1 : 2) &&
+      (part !== 'm' || kind === 'dora')
+    )
       found.set(module, { ...found.get(module), [part!]: tensor })
     else strangers.push(`${key} [${tensor.shape.join(', ')}]`)
   }
   if (strangers.length > 0)
-    throw new UnsupportedError(`${name}: the model has no layer for these tensors of a ${kind} adapter:\n  ${strangers.join('\n  ')}`)
+    throw new UnsupportedError(
+      `${name}: the model has no layer for these tensors of a ${kind} adapter:\n  ${strangers.join('\n  ')}`,
+    )
   return [...found].map(([module, { lora_a: a, lora_b: b, m }]) => {
     if (!a || !b || (kind === 'dora' && !m))
-      throw new FormatError(`${name}: ${module.path} has only some of lora_a, lora_b${kind === 'dora' ? ', m' : ''}.`)
+      throw new FormatError(
+        `${name}: ${module.path} has only some of lora_a, lora_b${kind === 'dora' ? ', m' : ''}.`,
+      )
     return { module, a, b, ...(m ? { m } : {}) }
   })
 }

@@ -14,7 +14,9 @@ export function toldModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>
     const told = sizes((name) => tensors.get(peftKey(`${path}.${name}`))?.shape)
     if (!told) return []
     const layer = /\.(\d+)\./.exec(`.${path}.`)?.[1]
-    return [{ path, ...told, bias: false, ...(layer === undefined ? {} : { layer: Number(layer) }) }]
+    return [
+      { path, ...told, bias: false, ...(layer === undefined ? {} : { layer: Number(layer) }) },
+    ]
   })
 }
 

@@ -14,13 +14,24 @@ beforeAll(async () => {
   config = JSON.parse(await readFile(new URL('adapter_config.json', directory), 'utf8'))
 })
 
-const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value))
-const loadWith = (changes: object) => loadAdapter(folderAt(directory, { 'adapter_config.json': bytes({ ...config, ...changes }) }))
-const errorOf = async (promise: Promise<unknown>): Promise<Error> => promise.then(() => Promise.reject(new Error('nothing was thrown')), (error: Error) => error) // prettier-ignore
+const bytes = (value: unknown): Uint8Array =>
+  new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value))
+const loadWith = (changes: object) =>
+  loadAdapter(folderAt(directory, { 'adapter_config.json': bytes({ ...config, ...changes }) }))
+const errorOf = async (promise: Promise<unknown>): Promise<Error> =>
+  promise.then(
+    () => Promise.reject(new Error('nothing was thrown')),
+    (error: Error) => error,
+  )
 
 describe('loadAdapter', () => {
   it('reads the configuration into its own words', async () => {
-    const adapter = await loadWith({ layers_to_transform: 3, exclude_modules: [], init_lora_weights: 'gaussian', lora_alpha: 2.5 })
+    const adapter = await loadWith({
+      layers_to_transform: 3,
+      exclude_modules: [],
+      init_lora_weights: 'gaussian',
+      lora_alpha: 2.5,
+    })
     expect(adapter).toMatchObject({ kind: 'lora', baseModel: 'stories260k' })
     expect(adapter.config).toMatchObject({
       rank: 8,
@@ -65,7 +76,13 @@ describe('loadAdapter', () => {
   })
 
   it('lets unknown keys pass that say nothing, and writes them back', async () => {
-    const harmless = { some_flag: false, some_list: [], some_config: { inner: null }, some_name: '', peft_version: '9.9' }
+    const harmless = {
+      some_flag: false,
+      some_list: [],
+      some_config: { inner: null },
+      some_name: '',
+      peft_version: '9.9',
+    }
     const adapter = await loadWith(harmless)
     expect(JSON.parse(configText(adapter))).toEqual({ ...config, ...harmless })
   })
@@ -77,7 +94,8 @@ describe('loadAdapter', () => {
   })
 
   it('tells the faults of a folder apart', async () => {
-    const load = (changes: Record<string, Uint8Array | undefined>) => errorOf(loadAdapter(folderAt(directory, changes)))
+    const load = (changes: Record<string, Uint8Array | undefined>) =>
+      errorOf(loadAdapter(folderAt(directory, changes)))
     const tensors = await readFile(new URL('adapter_model.safetensors', directory))
     const gone = await load({ 'adapter_config.json': undefined })
     expect(gone).toBeInstanceOf(NotFoundError)
@@ -85,21 +103,33 @@ describe('loadAdapter', () => {
     expect(await load({ 'adapter_model.safetensors': undefined })).toBeInstanceOf(NotFoundError)
     expect(await load({ 'adapter_config.json': bytes('{"r": ') })).toBeInstanceOf(FormatError)
     expect(await load({ 'adapter_config.json': bytes('[1]') })).toBeInstanceOf(FormatError)
-    expect(await load({ 'adapter_model.safetensors': tensors.subarray(0, 5000) })).toBeInstanceOf(FormatError)
-    const torch = await load({ 'adapter_model.safetensors': undefined, 'adapter_model.bin': bytes('x') })
+    expect(await load({ 'adapter_model.safetensors': tensors.subarray(0, 5000) })).toBeInstanceOf(
+      FormatError,
+    )
+    const torch = await load({
+      'adapter_model.safetensors': undefined,
+      'adapter_model.bin': bytes('x'),
+    })
     expect(torch).toBeInstanceOf(UnsupportedError)
     expect(torch.message).toContain('weights_only=True')
-    expect((await errorOf(loadWith({ peft_type: 'XLORA' }))).message).toContain('peft_type is "XLORA"; supported: LORA')
+    expect((await errorOf(loadWith({ peft_type: 'XLORA' }))).message).toContain(
+      'peft_type is "XLORA"; supported: LORA',
+    )
   })
 })
 
 describe('saveAdapter', () => {
   it('writes a fresh adapter with the keys that PEFT expects', async () => {
     const { model } = await storiesBase()
-    const adapter = createAdapter('lora', { rank: 2, targets: 'attention', layers: [1] }, model, { seed: 1, baseModel: 'stories260k' })
+    const adapter = createAdapter('lora', { rank: 2, targets: 'attention', layers: [1] }, model, {
+      seed: 1,
+      baseModel: 'stories260k',
+    })
     const sink = memorySink()
     await saveAdapter(adapter, sink)
-    expect(JSON.parse(new TextDecoder().decode(sink.files.get('adapter_config.json')))).toMatchObject({
+    expect(
+      JSON.parse(new TextDecoder().decode(sink.files.get('adapter_config.json'))),
+    ).toMatchObject({
       peft_type: 'LORA',
       task_type: 'CAUSAL_LM',
       base_model_name_or_path: 'stories260k',
@@ -113,7 +143,9 @@ describe('saveAdapter', () => {
     const loaded = await loadAdapter(sink)
     expect([...loaded.tensors.keys()].sort()).toEqual(
       ['k', 'o', 'q', 'v'].flatMap((name) =>
-        ['A', 'B'].map((side) => `base_model.model.model.layers.1.self_attn.${name}_proj.lora_${side}.weight`),
+        ['A', 'B'].map(
+          (side) => `base_model.model.model.layers.1.self_attn.${name}_proj.lora_${side}.weight`,
+        ),
       ),
     )
     expect((loaded.config as LoraConfig).rank).toBe(2)
@@ -121,18 +153,33 @@ describe('saveAdapter', () => {
 
   it('keeps 16-bit tensors as they are, and feeds them in f32', async () => {
     const adapter = await loadAdapter(folderAt(directory))
-    const half = new Map([...adapter.tensors].map(([key, tensor]): [string, Tensor] => [key, { dtype: 'bf16', shape: tensor.shape, data: fromFloat32(toFloat32(tensor), 'bf16') }])) // prettier-ignore
+    const half = new Map(
+      [...adapter.tensors].map(([key, tensor]): [string, Tensor] => [
+        key,
+        { dtype: 'bf16', shape: tensor.shape, data: fromFloat32(toFloat32(tensor), 'bf16') },
+      ]),
+    )
     const sink = memorySink()
     await saveAdapter({ ...adapter, tensors: half }, sink)
     const loaded = await loadAdapter(sink)
     expect(loaded.tensors).toEqual(half)
-    expect([...adapterFeeds(loaded).values()].every(({ dtype, data }) => dtype === 'f32' && data instanceof Float32Array)).toBe(true)
+    expect(
+      [...adapterFeeds(loaded).values()].every(
+        ({ dtype, data }) => dtype === 'f32' && data instanceof Float32Array,
+      ),
+    ).toBe(true)
   })
 
   it('writes the configuration last, so that a folder with one is whole', async () => {
     const adapter = await loadAdapter(folderAt(directory))
     const written: string[] = []
-    const full = { name: 'full disk', write: async (path: string) => { written.push(path); throw new Error('no space') } } // prettier-ignore
+    const full = {
+      name: 'full disk',
+      write: async (path: string) => {
+        written.push(path)
+        throw new Error('no space')
+      },
+    }
     await expect(saveAdapter(adapter, full)).rejects.toThrow('no space')
     expect(written).toEqual(['adapter_model.safetensors'])
   })

@@ -26,10 +26,17 @@ export const tensorFileOf = (dtype?: StorageType): string =>
 const markOf = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
 
 /** The configuration as PEFT would have it, and the block type of the tensors. */
-export function unmarked(json: PeftJson): { readonly json: PeftJson; readonly blocks?: BlockCodeName } {
+export function unmarked(json: PeftJson): {
+  readonly json: PeftJson
+  readonly blocks?: BlockCodeName
+} {
   const { peft_type: marked } = json
-  const blocks = (['int8', 'int4'] as const).find((dtype) => typeof marked === 'string' && marked.startsWith(markOf(dtype)))
-  return blocks ? { json: { ...json, peft_type: String(marked).slice(markOf(blocks).length) }, blocks } : { json }
+  const blocks = (['int8', 'int4'] as const).find(
+    (dtype) => typeof marked === 'string' && marked.startsWith(markOf(dtype)),
+  )
+  return blocks
+    ? { json: { ...json, peft_type: String(marked).slice(markOf(blocks).length) }, blocks }
+    : { json }
 }
 
 /**
@@ -39,11 +46,17 @@ export function unmarked(json: PeftJson): { readonly json: PeftJson; readonly bl
 export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
   const { json, blocks } = unmarked(await readAdapterConfig(folder))
   if (isMlxConfig(json))
-    throw new UnsupportedError(`${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`)
+    throw new UnsupportedError(
+      `${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`,
+    )
   const kind = kindOfPeft(json, `${folder.name}/${configFile}`)
   const config = kind.readConfig(json, `${folder.name}/${configFile}`)
   const fileName = tensorFileOf(blocks)
-  const { tensors, metadata } = restoredTensors(await readAdapterFile(folder, fileName), blocks, `${folder.name}/${fileName}`)
+  const { tensors, metadata } = restoredTensors(
+    await readAdapterFile(folder, fileName),
+    blocks,
+    `${folder.name}/${fileName}`,
+  )
   const baseModel = json['base_model_name_or_path']
   return {
     kind: kind.name,
@@ -55,15 +68,21 @@ export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
 }
 
 /** Whether a configuration is mlx-lm's. */
-export const isMlxConfig = (json: PeftJson): boolean => !('peft_type' in json) && isRecord(json['lora_parameters'])
+export const isMlxConfig = (json: PeftJson): boolean =>
+  !('peft_type' in json) && isRecord(json['lora_parameters'])
 
 /** The folder's adapter_config.json. */
 export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
   const source = await folder.open(configFile)
-  if (!source) throw new NotFoundError(`${folder.name}: has no ${configFile}; an adapter is a folder as PEFT saves it.`)
+  if (!source)
+    throw new NotFoundError(
+      `${folder.name}: has no ${configFile}; an adapter is a folder as PEFT saves it.`,
+    )
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.sizeBytes)))
+    json = JSON.parse(
+      new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.sizeBytes)),
+    )
   } catch (cause) {
     throw new FormatError(`${source.name}: is not JSON.`, { cause })
   } finally {
@@ -74,8 +93,10 @@ export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
 }
 
 /** All tensors of a file of the folder, in the types they have there. */
-export const readAdapterTensors = async (folder: ByteFolder, fileName = tensorFile): Promise<Map<string, Tensor>> =>
-  (await readAdapterFile(folder, fileName)).tensors
+export const readAdapterTensors = async (
+  folder: ByteFolder,
+  fileName = tensorFile,
+): Promise<Map<string, Tensor>> => (await readAdapterFile(folder, fileName)).tensors
 
 /** The same with the header's texts, `format` left out: it names the library that wrote the file. */
 async function readAdapterFile(
@@ -124,11 +145,20 @@ export interface SaveOptions {
  * Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole.
  * Throws NumericError, before anything is written, for values that the type cannot hold.
  */
-export async function saveAdapter(made: Adapter, sink: ByteSink, { dtype }: SaveOptions = {}): Promise<void> {
+export async function saveAdapter(
+  made: Adapter,
+  sink: ByteSink,
+  { dtype }: SaveOptions = {},
+): Promise<void> {
   const adapter = savedForm(made)
-  const { tensors, metadata } = dtype === undefined ? { tensors: adapter.tensors, metadata: {} } : storedTensors(adapter, dtype)
+  const { tensors, metadata } =
+    dtype === undefined ? { tensors: adapter.tensors, metadata: {} } : storedTensors(adapter, dtype)
   const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
-  const chunks = safetensorsChunks(tensors, { format: blocks ? 'graft' : 'pt', ...adapter.metadata, ...metadata })
+  const chunks = safetensorsChunks(tensors, {
+    format: blocks ? 'graft' : 'pt',
+    ...adapter.metadata,
+    ...metadata,
+  })
   await sink.write(tensorFileOf(blocks), chunks)
   await sink.write(configFile, [new TextEncoder().encode(configText(adapter, blocks))])
 }

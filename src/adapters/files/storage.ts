@@ -30,7 +30,8 @@ import { kindNamed } from '../kinds/kind-table.ts'
 export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const
 export type StorageType = (typeof storageTypes)[number]
 
-export const isBlockStorage = (dtype: string): dtype is BlockCodeName => Object.hasOwn(blockCodes, dtype)
+export const isBlockStorage = (dtype: string): dtype is BlockCodeName =>
+  Object.hasOwn(blockCodes, dtype)
 
 /** What stands in a tensor file: tensors by name, and the header's texts. */
 export interface StoredTensors {
@@ -41,7 +42,8 @@ export interface StoredTensors {
 type AdapterTensors = Pick<Adapter, 'kind' | 'config' | 'tensors'>
 
 const headerKey = 'graft.storage'
-const [codesName, scaleName] = ['.q', '.scale']
+const codesName = '.q'
+const scaleName = '.scale'
 const version = 1
 const deepestHeader = 4 // an object of an object of lists, and one to spare
 
@@ -52,7 +54,9 @@ const deepestHeader = 4 // an object of an object of lists, and one to spare
  */
 export function storedTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
   if (!storageTypes.includes(dtype))
-    throw new OptionError(`Adapter files hold ${storageTypes.join(', ')}; got dtype ${JSON.stringify(dtype)}.`)
+    throw new OptionError(
+      `Adapter files hold ${storageTypes.join(', ')}; got dtype ${JSON.stringify(dtype)}.`,
+    )
   const { tensors } = adapter
   if (!isBlockStorage(dtype)) {
     const floats = [...tensors].map(([key, { shape, ...tensor }]): [string, Tensor] => [
@@ -71,26 +75,46 @@ export function storedTensors(adapter: AdapterTensors, dtype: StorageType): Stor
     }
     const code = blockCodes[dtype]
     const { codes, scales } = toBlocks(code, toFloat32(tensor))
-    stored.set(key + codesName, { dtype: code.dtype, shape: code.codesPerByte === 1 ? tensor.shape : [codes.length], data: codes })
+    stored.set(key + codesName, {
+      dtype: code.dtype,
+      shape: code.codesPerByte === 1 ? tensor.shape : [codes.length],
+      data: codes,
+    })
     stored.set(key + scaleName, { dtype: 'bf16', shape: [scales.length], data: scales })
     if (code.codesPerByte > 1) shapes[key] = tensor.shape
   }
-  const header = { version, dtype, blockSize: blockValues, ...(blockCodes[dtype].codesPerByte > 1 ? { shapes } : {}) }
+  const header = {
+    version,
+    dtype,
+    blockSize: blockValues,
+    ...(blockCodes[dtype].codesPerByte > 1 ? { shapes } : {}),
+  }
   return { tensors: stored, metadata: { [headerKey]: JSON.stringify(header) } }
 }
 
-function keepsItsType({ kind, config: { modulesToSave = [] } }: AdapterTensors, key: string, { shape }: Tensor): boolean {
+function keepsItsType(
+  { kind, config: { modulesToSave = [] } }: AdapterTensors,
+  key: string,
+  { shape }: Tensor,
+): boolean {
   if (shape.length !== 2 || sizeOf(shape) === 0 || baseCopyOf(key) !== undefined) return true
   const name = inputName(key)
   const module = name.slice(0, name.lastIndexOf('.'))
-  return modulesToSave.some((saved) => module.endsWith(saved)) || (kindNamed(kind).factors ?? []).some((factor) => key.endsWith(factor))
+  return (
+    modulesToSave.some((saved) => module.endsWith(saved)) ||
+    (kindNamed(kind).factors ?? []).some((factor) => key.endsWith(factor))
+  )
 }
 
 /** The adapter as it comes back from a file of this type: for comparing without a file. */
 export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageType): Of {
   return {
     ...adapter,
-    tensors: restoredTensors(storedTensors(adapter, dtype), isBlockStorage(dtype) ? dtype : undefined, 'memory').tensors,
+    tensors: restoredTensors(
+      storedTensors(adapter, dtype),
+      isBlockStorage(dtype) ? dtype : undefined,
+      'memory',
+    ).tensors,
   }
 }
 
@@ -98,7 +122,11 @@ export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageT
  * The tensors of a file whose configuration says that it holds blocks, unpacked to f32, and the header's other texts. Throws FormatError with
  * everything that is wrong: codes without scales, lengths that do not fit, scales that are NaN; UnsupportedError for another version.
  */
-export function restoredTensors(file: StoredTensors, dtype: BlockCodeName | undefined, fileName: string): StoredTensors {
+export function restoredTensors(
+  file: StoredTensors,
+  dtype: BlockCodeName | undefined,
+  fileName: string,
+): StoredTensors {
   const { [headerKey]: header, ...metadata } = file.metadata
   if (dtype === undefined) return { tensors: file.tensors, metadata }
   const shapes = readHeader(header, dtype, fileName)
@@ -107,19 +135,29 @@ export function restoredTensors(file: StoredTensors, dtype: BlockCodeName | unde
   for (const [name, tensor] of file.tensors) {
     const key = keyOf(name, codesName)
     if (key !== undefined) {
-      const restored = unpacked(blockCodes[dtype], tensor, file.tensors.get(key + scaleName), shapes?.get(key))
+      const restored = unpacked(
+        blockCodes[dtype],
+        tensor,
+        file.tensors.get(key + scaleName),
+        shapes?.get(key),
+      )
       if (typeof restored === 'string') problems.push(`${key}: ${restored}`)
       else tensors.set(key, restored)
     } else if (keyOf(name, scaleName) === undefined) tensors.set(name, tensor)
-    else if (!file.tensors.has(keyOf(name, scaleName)! + codesName)) problems.push(`${name}: there are no codes for these scales`)
+    else if (!file.tensors.has(keyOf(name, scaleName)! + codesName))
+      problems.push(`${name}: there are no codes for these scales`)
   }
-  for (const key of shapes?.keys() ?? []) if (!file.tensors.has(key + codesName)) problems.push(`${key}: has a shape and no codes`)
+  for (const key of shapes?.keys() ?? [])
+    if (!file.tensors.has(key + codesName)) problems.push(`${key}: has a shape and no codes`)
   if (problems.length > 0)
-    throw new FormatError(`${fileName}: its ${dtype} blocks are not whole; the file is torn or was changed:\n${listed(problems)}`)
+    throw new FormatError(
+      `${fileName}: its ${dtype} blocks are not whole; the file is torn or was changed:\n${listed(problems)}`,
+    )
   return { tensors, metadata }
 }
 
-const keyOf = (name: string, ending: string): string | undefined => (name.endsWith(ending) ? name.slice(0, -ending.length) : undefined)
+const keyOf = (name: string, ending: string): string | undefined =>
+  name.endsWith(ending) ? name.slice(0, -ending.length) : undefined
 
 /** The tensor, or what is wrong with its blocks. */
 function unpacked(
@@ -144,14 +182,24 @@ function unpacked(
 }
 
 /** Shapes by key; undefined where the codes have them. */
-function readHeader(text: string | undefined, dtype: BlockCodeName, fileName: string): ReadonlyMap<string, readonly number[]> | undefined {
-  if (text === undefined) throw new FormatError(`${fileName}: its header does not say how its ${dtype} blocks lie (${headerKey}).`)
+function readHeader(
+  text: string | undefined,
+  dtype: BlockCodeName,
+  fileName: string,
+): ReadonlyMap<string, readonly number[]> | undefined {
+  if (text === undefined)
+    throw new FormatError(
+      `${fileName}: its header does not say how its ${dtype} blocks lie (${headerKey}).`,
+    )
   const header = parsed(text)
-  if (!isRecord(header)) throw new FormatError(`${fileName}: ${headerKey} in its header is not a JSON object.`)
+  if (!isRecord(header))
+    throw new FormatError(`${fileName}: ${headerKey} in its header is not a JSON object.`)
   const got = { version: header['version'], dtype: header['dtype'], blockSize: header['blockSize'] }
   const expected = { version, dtype, blockSize: blockValues }
   if (JSON.stringify(got) !== JSON.stringify(expected))
-    throw new UnsupportedError(`${fileName}: its blocks are ${JSON.stringify(got)}; expected ${JSON.stringify(expected)}.`)
+    throw new UnsupportedError(
+      `${fileName}: its blocks are ${JSON.stringify(got)}; expected ${JSON.stringify(expected)}.`,
+    )
   if (blockCodes[dtype].codesPerByte === 1) return undefined
   const { shapes } = header
   const isShape = (value: unknown): value is number[] =>
@@ -159,7 +207,9 @@ function readHeader(text: string | undefined, dtype: BlockCodeName, fileName: st
     value.every((item) => Number.isSafeInteger(item) && item >= 0) &&
     Number.isSafeInteger(sizeOf(value as number[]))
   if (!isRecord(shapes) || !Object.values(shapes).every(isShape))
-    throw new FormatError(`${fileName}: ${headerKey} in its header must give every tensor's shape as a list of whole numbers.`)
+    throw new FormatError(
+      `${fileName}: ${headerKey} in its header must give every tensor's shape as a list of whole numbers.`,
+    )
   return new Map(Object.entries(shapes as Record<string, number[]>))
 }
 

@@ -12,7 +12,14 @@ import type { Operators } from '../../graph/operation.ts'
 import { withoutOptions } from '../../base/schema.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, Site } from './kind.ts'
 import { biasSpecs, lora, loraParts, loraSizes, rankAndScale } from './lora.ts'
-import { completeLora, loraOptions, readLoraConfig, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import {
+  completeLora,
+  loraOptions,
+  readLoraConfig,
+  withoutInvocation,
+  writeLoraConfig,
+  type LoraConfig,
+} from './lora-config.ts'
 import { addProduct, rowNorms, scaleRows } from './matrices.ts'
 import { hitsLinear } from '../targets.ts'
 
@@ -36,28 +43,46 @@ function normOf(g: Operators, weight: Value, A: Value, B: Value, scale: number):
 }
 
 /** W + s·B·A as a new array, and m/n. */
-function directed(config: LoraConfig, { module, base, tensor }: ModuleTensors): { weight: Float32Array; ratio: Float32Array } {
+function directed(
+  config: LoraConfig,
+  { module, base, tensor }: ModuleTensors,
+): { weight: Float32Array; ratio: Float32Array } {
   const { inFeatures, outFeatures } = module
   const { rank, scale } = rankAndScale(config, module)
   const weight = base('weight').slice()
-  addProduct(weight, tensor(loraParts.b), tensor(loraParts.a), [outFeatures, rank, inFeatures], scale)
+  addProduct(
+    weight,
+    tensor(loraParts.b),
+    tensor(loraParts.a),
+    [outFeatures, rank, inFeatures],
+    scale,
+  )
   const norms = rowNorms(weight, outFeatures, inFeatures)
   return { weight, ratio: tensor(magnitudeName).map((length, i) => length / norms[i]!) }
 }
 
 function scaled(g: Operators, site: Site, config: LoraConfig): Value {
   const { module, weight, x } = site
-  if (!weight) throw new UnsupportedError(`${module.path}: DoRA needs the base's weight in its graph; attach it before packing the base.`)
+  if (!weight)
+    throw new UnsupportedError(
+      `${module.path}: DoRA needs the base's weight in its graph; attach it before packing the base.`,
+    )
   const { scale } = rankAndScale(config, module)
-  const [A, B] = [site.parameter(loraParts.a), site.parameter(loraParts.b)]
+  const A = site.parameter(loraParts.a)
+  const B = site.parameter(loraParts.b)
   const [own] = biasSpecs(config, module, true)
   const bias = own ? site.parameter(own.name) : site.bias
   const dropped = config.dropout > 0 ? site.dropout(x) : x
   const y = site.base(own && bias ? { bias } : {})
   const withoutBias = (output: Value): Value => (bias ? g.subtract(output, bias) : output)
-  const direct = withoutBias(dropped === x ? y : site.base({ x: dropped, ...(own && bias ? { bias } : {}) }))
+  const direct = withoutBias(
+    dropped === x ? y : site.base({ x: dropped, ...(own && bias ? { bias } : {}) }),
+  )
   const delta = g.matmul(g.matmul(dropped, A, { transB: true }), B, { transB: true, alpha: scale })
-  const ratio = g.divide(site.parameter(magnitudeName), g.op('stopGradient', [normOf(g, weight, A, B, scale)])) // [out]
+  const ratio = g.divide(
+    site.parameter(magnitudeName),
+    g.op('stopGradient', [normOf(g, weight, A, B, scale)]),
+  ) // [out]
   const turned = g.multiply(g.add(direct, delta), ratio)
   if (dropped !== x) return g.add(y, g.subtract(turned, direct)) // dropout changes what is added to the base's output, not that output
   return bias ? g.add(turned, bias) : turned
@@ -72,16 +97,22 @@ export const dora: AdapterKind<LoraConfig> = {
 
   complete(options) {
     const config = withoutInvocation(completeLora(options), 'DoRA')
-    if (config.loraBias) throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
+    if (config.loraBias)
+      throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
     return config
   },
 
   readConfig(json, fileName) {
     const { use_dora: _dora, ...others } = json
     const config = readLoraConfig(others, fileName)
-    const clashes = [...(config.loraBias ? ['lora_bias: true'] : []), ...(config.invocationTokens ? ['alora_invocation_tokens'] : [])]
+    const clashes = [
+      ...(config.loraBias ? ['lora_bias: true'] : []),
+      ...(config.invocationTokens ? ['alora_invocation_tokens'] : []),
+    ]
     if (clashes.length > 0)
-      throw new UnsupportedError(`${fileName}: holds settings that are not supported:\n  ${clashes.join(' and ')} together with use_dora`)
+      throw new UnsupportedError(
+        `${fileName}: holds settings that are not supported:\n  ${clashes.join(' and ')} together with use_dora`,
+      )
     return { ...config, peft: json }
   },
 
@@ -92,7 +123,8 @@ export const dora: AdapterKind<LoraConfig> = {
     return hitsLinear(config, module, 'DoRA') ? [...own, magnitudeSpec(module)] : own
   },
 
-  apply: (g, site, config) => (hitsLinear(config, site.module, 'DoRA') ? scaled(g, site, config) : lora.apply(g, site, config)),
+  apply: (g, site, config) =>
+    hitsLinear(config, site.module, 'DoRA') ? scaled(g, site, config) : lora.apply(g, site, config),
 
   merge(config, at) {
     if (!hitsLinear(config, at.module, 'DoRA')) return lora.merge!(config, at)
@@ -109,6 +141,13 @@ export const dora: AdapterKind<LoraConfig> = {
     const { ratio } = directed(config, at)
     const v = f32([ratio.length], ratio)
     if (!at.module.bias) return { ...form, v }
-    return { ...form, v, shift: f32([ratio.length], at.base('bias').map((value, i) => (1 - ratio[i]!) * value)) } // prettier-ignore
+    return {
+      ...form,
+      v,
+      shift: f32(
+        [ratio.length],
+        at.base('bias').map((value, i) => (1 - ratio[i]!) * value),
+      ),
+    }
   },
 }

@@ -13,7 +13,13 @@ import type { AdapterConfig, AdapterKind } from './kind.ts'
 import { scaleColumns, scaleRows } from './matrices.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
 import { filled, normal } from './initializers.ts'
-import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+import {
+  readTargets,
+  targetDefaults,
+  targetKeys,
+  targetOptions,
+  writeTargets,
+} from './target-config.ts'
 import { hitsLinear, pythonRegex } from '../targets.ts'
 
 export interface Ia3Config extends AdapterConfig {
@@ -45,8 +51,16 @@ export const ia3: AdapterKind<Ia3Config> = {
   complete(given) {
     const read = readOptions(given, options, 'IA3 options')
     if (read.layers || read.layersPattern)
-      throw new OptionError('IA3 options: layers cannot be chosen by number; name whole paths, or give a regex.')
-    return { ...targetDefaults, targets: ['k_proj', 'v_proj', 'down_proj'], feedForward: ['down_proj'], start: 'ones', ...read }
+      throw new OptionError(
+        'IA3 options: layers cannot be chosen by number; name whole paths, or give a regex.',
+      )
+    return {
+      ...targetDefaults,
+      targets: ['k_proj', 'v_proj', 'down_proj'],
+      feedForward: ['down_proj'],
+      start: 'ones',
+      ...read,
+    }
   },
 
   readConfig(json, fileName) {
@@ -67,7 +81,14 @@ export const ia3: AdapterKind<Ia3Config> = {
   parameters(config, module) {
     if (!hitsLinear(config, module, 'IA3')) return []
     const shape = scalesInput(config, module) ? [1, module.inFeatures] : [module.outFeatures, 1]
-    return [{ name: factors, shape, trainable: true, start: config.start === 'ones' ? filled(shape, 1) : normal(shape, 1) }]
+    return [
+      {
+        name: factors,
+        shape,
+        trainable: true,
+        start: config.start === 'ones' ? filled(shape, 1) : normal(shape, 1),
+      },
+    ]
   },
 
   apply(g, site, config) {
@@ -84,7 +105,9 @@ export const ia3: AdapterKind<Ia3Config> = {
       return { weight }
     }
     scaleRows(weight, factor)
-    return module.bias ? { weight, bias: base('bias').map((value, i) => value * factor[i]!) } : { weight }
+    return module.bias
+      ? { weight, bias: base('bias').map((value, i) => value * factor[i]!) }
+      : { weight }
   },
 
   serve(config, { module, tensor }) {

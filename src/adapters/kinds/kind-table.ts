@@ -14,20 +14,30 @@ import { vera } from './vera.ts'
 
 /** By name. Of kinds that share a peft_type, the one that claims its files by a key stands before the one that takes the rest. */
 export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
-  [dora, lora, pissa, olora, ia3, lokr, loha, vera, promptTuning, prefixTuning].map((kind) => [kind.name, kind as AdapterKind]),
+  [dora, lora, pissa, olora, ia3, lokr, loha, vera, promptTuning, prefixTuning].map((kind) => [
+    kind.name,
+    kind as AdapterKind,
+  ]),
 )
 
 export function kindNamed(name: string): AdapterKind {
   const kind = adapterKinds.get(name)
-  if (!kind) throw new OptionError(`There is no adapter kind "${name}". There are: ${[...adapterKinds.keys()].join(', ')}.`)
+  if (!kind)
+    throw new OptionError(
+      `There is no adapter kind "${name}". There are: ${[...adapterKinds.keys()].join(', ')}.`,
+    )
   return kind
 }
 
 /** The kind that a config file belongs to; throws UnsupportedError naming its peft_type. */
 export function kindOfPeft(json: PeftJson, fileName: string): AdapterKind {
   const kinds = [...adapterKinds.values()]
-  const kind = kinds.find(({ peftType, claims }) => peftType === json['peft_type'] && (claims?.(json) ?? true))
+  const kind = kinds.find(
+    ({ peftType, claims }) => peftType === json['peft_type'] && (claims?.(json) ?? true),
+  )
   if (kind) return kind
   const known = [...new Set(kinds.map(({ peftType }) => peftType))].join(', ')
-  throw new UnsupportedError(`${fileName}: peft_type is ${JSON.stringify(json['peft_type'])}; supported: ${known}.`)
+  throw new UnsupportedError(
+    `${fileName}: peft_type is ${JSON.stringify(json['peft_type'])}; supported: ${known}.`,
+  )
 }

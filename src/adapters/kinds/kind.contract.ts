@@ -47,12 +47,21 @@ export interface KindCase {
 function disturbed(adapter: Adapter, seed: number): Adapter {
   const noise = random(seed)
   const tensors = new Map(
-    [...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor).map((value) => value + 0.1 * noise.normal()))]), // prettier-ignore
+    [...adapter.tensors].map(([key, tensor]) => [
+      key,
+      f32(
+        tensor.shape,
+        toFloat32(tensor).map((value) => value + 0.1 * noise.normal()),
+      ),
+    ]),
   )
   return { ...adapter, tensors }
 }
 
-export function adapterKindContract(kind: string, { name, options, freshTolerance, skip = {} }: KindCase): void {
+export function adapterKindContract(
+  kind: string,
+  { name, options, freshTolerance, skip = {} }: KindCase,
+): void {
   describe(`${kind}: ${name}`, () => {
     const ids = [[1, 17, 301, 44, 5, 260, 99]]
     let base: Base
@@ -60,11 +69,17 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
     let adapter: Adapter
     beforeAll(async () => {
       base = await storiesBase()
-      fresh = createAdapter(kind, options, base.model, { seed: 3, weightOf: base.weightOf, baseModel: 'stories260k' })
+      fresh = createAdapter(kind, options, base.model, {
+        seed: 3,
+        weightOf: base.weightOf,
+        baseModel: 'stories260k',
+      })
       adapter = disturbed(fresh, 5)
     })
-    const logitsWith = (model: ModelGraph, feeds: Iterable<[string, Tensor]>): Promise<Float32Array> =>
-      logitsOf(model, new Map([...feedsFor(base, ids), ...feeds]))
+    const logitsWith = (
+      model: ModelGraph,
+      feeds: Iterable<[string, Tensor]>,
+    ): Promise<Float32Array> => logitsOf(model, new Map([...feedsFor(base, ids), ...feeds]))
     const attachedLogits = (one: Adapter): Promise<Float32Array> => {
       const model = attach(base.model, one)
       return logitsOf(model, feedsWith(base, model, one, { ids }))
@@ -72,12 +87,18 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
 
     it('changes nothing when fresh', async () => {
       const attached = await attachedLogits(fresh)
-      expect(furthest(attached, await logitsWith(base.model, []))).toBeLessThanOrEqual(freshTolerance)
+      expect(furthest(attached, await logitsWith(base.model, []))).toBeLessThanOrEqual(
+        freshTolerance,
+      )
     })
 
     it('is made the same by the same seed, and otherwise by another', (context) => {
       const make = (seed: number): Adapter =>
-        createAdapter(kind, options, base.model, { seed, weightOf: base.weightOf, baseModel: 'stories260k' })
+        createAdapter(kind, options, base.model, {
+          seed,
+          weightOf: base.weightOf,
+          baseModel: 'stories260k',
+        })
       expect(make(3)).toEqual(fresh)
       expect([...make(4).tensors.keys()]).toEqual([...fresh.tensors.keys()])
       if (skip.seeds) context.skip(skip.seeds)
@@ -95,7 +116,9 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
     it('has the gradients that finite differences give', (context) => {
       if (skip.gradients) context.skip(skip.gradients)
       const model = attach(base.model, adapter)
-      const names = [...parametersOf(model, adapter)].filter(([, { trainable }]) => trainable).map(([key]) => inputName(key)) // prettier-ignore
+      const names = [...parametersOf(model, adapter)]
+        .filter(([, { trainable }]) => trainable)
+        .map(([key]) => inputName(key))
       const feeds = inDouble(feedsWith(base, model, adapter, { ids, labels: ids }))
       const gradients = evaluate(gradientGraph(model, names), feeds)
       const loss = withLoss(model)
@@ -105,8 +128,12 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
         const at = feeds.get(input)!
         const direction = Float64Array.from({ length: at.data.length }, () => noise.normal())
         const moved = (sign: number): number => {
-          const data = (at.data as Float64Array).map((value, i) => value + sign * step * direction[i]!)
-          return Number(evaluate(loss, new Map([...feeds, [input, { ...at, data }]])).get('loss')!.data[0])
+          const data = (at.data as Float64Array).map(
+            (value, i) => value + sign * step * direction[i]!,
+          )
+          return Number(
+            evaluate(loss, new Map([...feeds, [input, { ...at, data }]])).get('loss')!.data[0],
+          )
         }
         const slope = gradientOf(gradients, input)
         const measured = (moved(1) - moved(-1)) / (2 * step)
@@ -119,7 +146,8 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
 
     it('comes back from its files as it was', async (context) => {
       if (skip.files) context.skip(skip.files)
-      const [first, second] = [memorySink(), memorySink()]
+      const first = memorySink()
+      const second = memorySink()
       await saveAdapter(adapter, first)
       const loaded = await loadAdapter(first)
       expect(loaded.tensors.size).toBe(adapter.tensors.size)
@@ -144,7 +172,11 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
       expect(error).toBeInstanceOf(MismatchError)
       const { mismatches, message } = error as MismatchError
       expect(mismatches.map(({ name: key }) => key).sort()).toEqual(
-        [...(missing ? [missing] : []), reshaped, 'base_model.model.model.layers.9.self_attn.q_proj.lora_A.weight'].sort(),
+        [
+          ...(missing ? [missing] : []),
+          reshaped,
+          'base_model.model.model.layers.9.self_attn.q_proj.lora_A.weight',
+        ].sort(),
       )
       expect(message).toContain('Its config says "stories260k"')
       expect(() => checkAdapter(adapter, base.model)).not.toThrow()
@@ -154,7 +186,8 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
       const other = disturbed(fresh, 6)
       const model = attach(base.model, adapter)
       const program = await backend.compile(composeBlocks(model.blocks))
-      const run = async (one: Adapter): Promise<unknown> => (await program.run(feedsWith(base, model, one, { ids }))).get('logits')!.data
+      const run = async (one: Adapter): Promise<unknown> =>
+        (await program.run(feedsWith(base, model, one, { ids }))).get('logits')!.data
       const first = await run(adapter)
       expect(await run(other)).not.toEqual(first)
       expect(await run(adapter)).toEqual(first)
@@ -162,16 +195,34 @@ export function adapterKindContract(kind: string, { name, options, freshToleranc
 
     it('is served from slots as it is attached', async (context) => {
       if (skip.slots) context.skip(skip.slots)
-      const slots = attachSlots(base.model, { modules: () => true, shift: true, v: true, u: () => true })
+      const slots = attachSlots(base.model, {
+        modules: () => true,
+        shift: true,
+        v: true,
+        u: () => true,
+      })
       const attached = await attachedLogits(adapter)
-      expect(furthest(await logitsWith(slots, servingTensors(adapter, slots, base.weightOf)), attached)).toBeLessThan(1e-3)
+      expect(
+        furthest(await logitsWith(slots, servingTensors(adapter, slots, base.weightOf)), attached),
+      ).toBeLessThan(1e-3)
     })
 
     it('is not merged while it holds NaN', (context) => {
       if (skip.merge) context.skip(skip.merge)
       const [key, tensor] = [...adapter.tensors][0]!
-      const tensors = new Map([...adapter.tensors, [key, f32(tensor.shape, toFloat32(tensor).map(() => NaN))]]) // prettier-ignore
-      expect(() => [...mergedWeights(base.model, { ...adapter, tensors }, base.weightOf)]).toThrow(key)
+      const tensors = new Map([
+        ...adapter.tensors,
+        [
+          key,
+          f32(
+            tensor.shape,
+            toFloat32(tensor).map(() => NaN),
+          ),
+        ],
+      ])
+      expect(() => [...mergedWeights(base.model, { ...adapter, tensors }, base.weightOf)]).toThrow(
+        key,
+      )
     })
   })
 }

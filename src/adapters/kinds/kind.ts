@@ -115,7 +115,11 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
   /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */
-  shared?(config: Config, modules: readonly ModuleInfo[], model: ModelConfig): readonly ParameterSpec[]
+  shared?(
+    config: Config,
+    modules: readonly ModuleInfo[],
+    model: ModelConfig,
+  ): readonly ParameterSpec[]
   /** The module's output with the adapter. */
   apply(g: Operators, site: Site, config: Config): Value
   /** A block with the kind's effect on what flows into it (soft prompts), after its layers were dealt with; the block itself where there is none. */

@@ -14,9 +14,13 @@ const cases: readonly Omit<ParityCase, 'base'>[] = [
   { name: 'more/dora_patterns' },
 ]
 
-const noWeight = { merge: 'a soft prompt changes no weight', slots: 'a soft prompt is served by an attached graph' }
+const noWeight = {
+  merge: 'a soft prompt changes no weight',
+  slots: 'a soft prompt is served by an attached graph',
+}
 const prompts = ['prompt_8', 'prefix_6'].map((name) => ({ name, skip: noWeight }))
 
 const whole = { slots: 'modules that are saved whole are served by an attached graph' }
 
-for (const one of [...cases, ...prompts, { name: 'more/modules_to_save', skip: whole }]) parityContract({ ...one, base: storiesBase })
+for (const one of [...cases, ...prompts, { name: 'more/modules_to_save', skip: whole }])
+  parityContract({ ...one, base: storiesBase })

@@ -7,22 +7,36 @@ import { adapterKinds, kindNamed, kindOfPeft } from './kind-table.ts'
 /** A start from the base: what it adds is taken off again, up to rounding. */
 const principal = {
   freshTolerance: 1e-4,
-  skip: { seeds: 'the start is the base’s', files: 'its files are a plain LoRA’s: see principal.test.ts' },
+  skip: {
+    seeds: 'the start is the base’s',
+    files: 'its files are a plain LoRA’s: see principal.test.ts',
+  },
 }
 
 /** A soft prompt is always read: it changes the output when fresh too. */
 const softPrompt = {
   freshTolerance: Infinity,
-  skip: { merge: 'a soft prompt changes no weight', slots: 'a soft prompt is served by an attached graph' },
+  skip: {
+    merge: 'a soft prompt changes no weight',
+    slots: 'a soft prompt is served by an attached graph',
+  },
 }
 
 const cases: Readonly<Record<string, readonly KindCase[]>> = {
   dora: [
     {
       name: 'attention and feed-forward',
-      options: { rank: 3, targets: ['q_proj', 'down_proj'], rankStabilized: true, rankPattern: { down_proj: 2 } },
+      options: {
+        rank: 3,
+        targets: ['q_proj', 'down_proj'],
+        rankStabilized: true,
+        rankPattern: { down_proj: 2 },
+      },
       freshTolerance: 1e-4, // rows are divided by their own length
-      skip: { gradients: 'DoRA holds the norm constant in its gradients, which finite differences do not; PEFT’s gradients are compared' },
+      skip: {
+        gradients:
+          'DoRA holds the norm constant in its gradients, which finite differences do not; PEFT’s gradients are compared',
+      },
     },
   ],
   lora: [
@@ -48,13 +62,23 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
     },
     {
       name: 'head with a bias on B, beside other targets',
-      options: { rank: 2, targets: ['lm_head', 'layers.4.mlp.up_proj'], loraBias: true, start: 'gaussian' },
+      options: {
+        rank: 2,
+        targets: ['lm_head', 'layers.4.mlp.up_proj'],
+        loraBias: true,
+        start: 'gaussian',
+      },
       freshTolerance: 0,
       skip: { merge: 'the layers of this base have no bias that B’s could be merged into' },
     },
     {
       name: 'with a layer and norms saved whole',
-      options: { rank: 2, targets: ['q_proj'], layers: [1], modulesToSave: ['2.mlp.up_proj', 'norm'] },
+      options: {
+        rank: 2,
+        targets: ['q_proj'],
+        layers: [1],
+        modulesToSave: ['2.mlp.up_proj', 'norm'],
+      },
       freshTolerance: 0,
       skip: { slots: 'modules that are saved whole are served by an attached graph' },
     },
@@ -62,19 +86,38 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       name: 'with the head saved whole',
       options: { rank: 2, targets: ['q_proj'], layers: [1], modulesToSave: ['lm_head'] },
       freshTolerance: 0,
-      skip: { merge: 'the head of this base is tied', slots: 'modules that are saved whole are served by an attached graph' },
+      skip: {
+        merge: 'the head of this base is tied',
+        slots: 'modules that are saved whole are served by an attached graph',
+      },
     },
   ],
   pissa: [
     {
       name: 'largest directions',
-      options: { rank: 3, alpha: 5, targets: ['q_proj', 'down_proj'], rankPattern: { down_proj: 2 } },
+      options: {
+        rank: 3,
+        alpha: 5,
+        targets: ['q_proj', 'down_proj'],
+        rankPattern: { down_proj: 2 },
+      },
       ...principal,
     },
   ],
-  olora: [{ name: 'QR factors', options: { rank: 3, targets: ['v_proj', 'up_proj'], rankStabilized: true }, ...principal }],
+  olora: [
+    {
+      name: 'QR factors',
+      options: { rank: 3, targets: ['v_proj', 'up_proj'], rankStabilized: true },
+      ...principal,
+    },
+  ],
   ia3: [
-    { name: 'keys, values and the last feed-forward layer', options: {}, freshTolerance: 0, skip: { seeds: 'a fresh IA3 is all ones' } },
+    {
+      name: 'keys, values and the last feed-forward layer',
+      options: {},
+      freshTolerance: 0,
+      skip: { seeds: 'a fresh IA3 is all ones' },
+    },
     {
       name: 'inputs by a regex',
       options: { targets: ['gate_proj', 'o_proj'], feedForward: '.*mlp.*' },
@@ -83,17 +126,39 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
     },
   ],
   lokr: [
-    { name: 'one side factored', options: { rank: 2, alpha: 3, targets: ['q_proj', 'up_proj', 'down_proj'] }, freshTolerance: 0 },
     {
-      name: 'both sides factored',
-      options: { rank: 1, targets: ['v_proj', 'gate_proj'], decomposeBoth: true, decomposeFactor: 8, start: 'lycoris' },
+      name: 'one side factored',
+      options: { rank: 2, alpha: 3, targets: ['q_proj', 'up_proj', 'down_proj'] },
       freshTolerance: 0,
     },
-    { name: 'both sides full', options: { rank: 16, alpha: 8, targets: ['o_proj'] }, freshTolerance: 0 },
+    {
+      name: 'both sides factored',
+      options: {
+        rank: 1,
+        targets: ['v_proj', 'gate_proj'],
+        decomposeBoth: true,
+        decomposeFactor: 8,
+        start: 'lycoris',
+      },
+      freshTolerance: 0,
+    },
+    {
+      name: 'both sides full',
+      options: { rank: 16, alpha: 8, targets: ['o_proj'] },
+      freshTolerance: 0,
+    },
   ],
   loha: [
-    { name: 'as a detour', options: { rank: 2, alpha: 3, targets: ['q_proj', 'down_proj'] }, freshTolerance: 0 },
-    { name: 'as a whole matrix', options: { rank: 6, targets: ['v_proj'], layers: [0, 2] }, freshTolerance: 0 },
+    {
+      name: 'as a detour',
+      options: { rank: 2, alpha: 3, targets: ['q_proj', 'down_proj'] },
+      freshTolerance: 0,
+    },
+    {
+      name: 'as a whole matrix',
+      options: { rank: 6, targets: ['v_proj'], layers: [0, 2] },
+      freshTolerance: 0,
+    },
   ],
   'prompt-tuning': [
     { name: 'drawn', options: { virtualTokens: 3 }, ...softPrompt },
@@ -103,7 +168,11 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
       ...softPrompt,
       skip: { ...softPrompt.skip, seeds: 'the text is the start' },
     },
-    { name: 'from the vocabulary', options: { virtualTokens: 2, start: 'vocabulary' }, ...softPrompt },
+    {
+      name: 'from the vocabulary',
+      options: { virtualTokens: 2, start: 'vocabulary' },
+      ...softPrompt,
+    },
   ],
   'prefix-tuning': [{ name: 'drawn', options: { virtualTokens: 3 }, ...softPrompt }],
   vera: [
@@ -119,13 +188,16 @@ const cases: Readonly<Record<string, readonly KindCase[]>> = {
 it('has a case for every kind', () => {
   expect(Object.keys(cases).sort()).toEqual([...adapterKinds.keys()].sort())
 })
-for (const [kind, list] of Object.entries(cases)) for (const one of list) adapterKindContract(kind, one)
+for (const [kind, list] of Object.entries(cases))
+  for (const one of list) adapterKindContract(kind, one)
 
 describe('the table', () => {
   it('finds kinds by name and by peft_type, and says what there is', () => {
     expect(kindOfPeft({ peft_type: 'LORA' }, 'x')).toBe(kindNamed('lora'))
     expect(kindOfPeft({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(kindNamed('dora'))
-    expect(() => kindNamed('lorra')).toThrow(`There is no adapter kind "lorra". There are: ${[...adapterKinds.keys()].join(', ')}`)
+    expect(() => kindNamed('lorra')).toThrow(
+      `There is no adapter kind "lorra". There are: ${[...adapterKinds.keys()].join(', ')}`,
+    )
     expect(() => kindOfPeft({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
       'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3, LOKR, LOHA, VERA, PROMPT_TUNING, PREFIX_TUNING',
     )

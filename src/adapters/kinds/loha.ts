@@ -9,7 +9,16 @@ import type { Value } from '../../graph/ir.ts'
 import type { Operators } from '../../graph/operation.ts'
 import { flag, oneOf } from '../../base/schema.ts'
 import type { AdapterKind, Site } from './kind.ts'
-import { completeLycoris, inputOf, lycorisKeys, lycorisOptions, lycorisRank, readLycoris, writeLycoris, type LycorisConfig } from './lycoris-config.ts' // prettier-ignore
+import {
+  completeLycoris,
+  inputOf,
+  lycorisKeys,
+  lycorisOptions,
+  lycorisRank,
+  readLycoris,
+  writeLycoris,
+  type LycorisConfig,
+} from './lycoris-config.ts'
 import { addProduct } from './matrices.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
 import { kaiming, zeros } from './initializers.ts'
@@ -31,7 +40,10 @@ function delta(g: Operators, site: Site, config: LohaConfig): Value {
   const [a1, b1, a2, b2] = names.map(site.parameter) as [Value, Value, Value, Value]
   // Beyond this rank the whole change is smaller than the detour.
   if (rank * rank > Math.min(inFeatures, outFeatures))
-    return g.matmul(x, g.multiply(g.matmul(a1, b1), g.matmul(a2, b2)), { transB: true, alpha: scale })
+    return g.matmul(x, g.multiply(g.matmul(a1, b1), g.matmul(a2, b2)), {
+      transB: true,
+      alpha: scale,
+    })
   const A = g.multiply(g.reshape(b1, [rank, 1, inFeatures]), g.reshape(b2, [1, rank, inFeatures]))
   const B = g.multiply(g.reshape(a1, [outFeatures, rank, 1]), g.reshape(a2, [outFeatures, 1, rank]))
   const low = g.matmul(x, g.reshape(A, [rank * rank, inFeatures]), { transB: true }) // [.., R²]
@@ -45,7 +57,9 @@ export const loha: AdapterKind<LohaConfig> = {
 
   sizes(shapeOf) {
     const [[outFeatures] = [], [, inFeatures] = []] = [shapeOf('hada_w1_a'), shapeOf('hada_w1_b')]
-    return outFeatures === undefined || inFeatures === undefined ? undefined : { kind: 'linear', inFeatures, outFeatures }
+    return outFeatures === undefined || inFeatures === undefined
+      ? undefined
+      : { kind: 'linear', inFeatures, outFeatures }
   },
 
   complete(given) {
@@ -64,7 +78,9 @@ export const loha: AdapterKind<LohaConfig> = {
     if (!hitsLinear(config, module, 'LoHa')) return []
     const { rank } = lycorisRank(config, module)
     return names.map((name) => {
-      const shape: [number, number] = name.endsWith('_a') ? [module.outFeatures, rank] : [rank, module.inFeatures]
+      const shape: [number, number] = name.endsWith('_a')
+        ? [module.outFeatures, rank]
+        : [rank, module.inFeatures]
       const zero = name === 'hada_w2_b' && config.start === 'zero'
       return { name, shape, trainable: true, start: zero ? zeros(shape) : kaiming(shape) }
     })
@@ -80,20 +96,29 @@ export const loha: AdapterKind<LohaConfig> = {
       addProduct(result, tensor(a), tensor(b), [outFeatures, rank, inFeatures], 1)
       return result
     }
-    const [one, two] = [product('hada_w1_a', 'hada_w1_b'), product('hada_w2_a', 'hada_w2_b')]
+    const one = product('hada_w1_a', 'hada_w1_b')
+    const two = product('hada_w2_a', 'hada_w2_b')
     return { weight: base('weight').map((value, i) => value + scale * one[i]! * two[i]!) }
   },
 
   serve(config, { module, tensor }) {
     const { rank, scale } = lycorisRank(config, module)
     const { inFeatures, outFeatures } = module
-    const [a1, b1, a2, b2] = names.map(tensor) as [Float32Array, Float32Array, Float32Array, Float32Array]
-    const [A, B] = [f32([rank * rank, inFeatures]), f32([outFeatures, rank * rank])]
+    const [a1, b1, a2, b2] = names.map(tensor) as [
+      Float32Array,
+      Float32Array,
+      Float32Array,
+      Float32Array,
+    ]
+    const A = f32([rank * rank, inFeatures])
+    const B = f32([outFeatures, rank * rank])
     for (let i = 0; i < rank; i++) {
       for (let j = 0; j < rank; j++) {
         const at = i * rank + j
-        for (let c = 0; c < inFeatures; c++) A.data[at * inFeatures + c] = b1[i * inFeatures + c]! * b2[j * inFeatures + c]!
-        for (let o = 0; o < outFeatures; o++) B.data[o * rank * rank + at] = scale * a1[o * rank + i]! * a2[o * rank + j]!
+        for (let c = 0; c < inFeatures; c++)
+          A.data[at * inFeatures + c] = b1[i * inFeatures + c]! * b2[j * inFeatures + c]!
+        for (let o = 0; o < outFeatures; o++)
+          B.data[o * rank * rank + at] = scale * a1[o * rank + i]! * a2[o * rank + j]!
       }
     }
     return { A, B }

@@ -10,7 +10,16 @@ import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Operators } from '../../graph/operation.ts'
 import { flag, number, oneOf } from '../../base/schema.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec, Site } from './kind.ts'
-import { completeLycoris, inputOf, lycorisKeys, lycorisOptions, lycorisRank, readLycoris, writeLycoris, type LycorisConfig } from './lycoris-config.ts' // prettier-ignore
+import {
+  completeLycoris,
+  inputOf,
+  lycorisKeys,
+  lycorisOptions,
+  lycorisRank,
+  readLycoris,
+  writeLycoris,
+  type LycorisConfig,
+} from './lycoris-config.ts'
 import { addProduct } from './matrices.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
 import { kaiming, zeros } from './initializers.ts'
@@ -25,7 +34,12 @@ export interface LokrConfig extends LycorisConfig {
   readonly start: 'zero' | 'lycoris' | 'random'
 }
 
-const options = { ...lycorisOptions, decomposeBoth: flag, decomposeFactor: number, start: oneOf('zero', 'lycoris', 'random') }
+const options = {
+  ...lycorisOptions,
+  decomposeBoth: flag,
+  decomposeFactor: number,
+  start: oneOf('zero', 'lycoris', 'random'),
+}
 const peftKeys = {
   ...lycorisKeys,
   decompose_both: flag,
@@ -37,12 +51,14 @@ const peftKeys = {
 export function factorization(dimension: number, factor: number): readonly [number, number] {
   if (factor > 0 && dimension % factor === 0) return [factor, dimension / factor]
   const most = factor === -1 ? dimension : factor
-  let [small, large] = [1, dimension]
+  let small = 1
+  let large = dimension
   while (small < large) {
     let next = small + 1
     while (dimension % next !== 0) next++
     if (next + dimension / next > 1 + dimension || next > most) break
-    ;[small, large] = [next, dimension / next]
+    small = next
+    large = dimension / next
   }
   return small <= large ? [small, large] : [large, small]
 }
@@ -55,7 +71,10 @@ interface Part {
   readonly factored: boolean
 }
 
-function partsOf(config: LokrConfig, module: ModuleInfo): { w1: Part; w2: Part; rank: number; scale: number } {
+function partsOf(
+  config: LokrConfig,
+  module: ModuleInfo,
+): { w1: Part; w2: Part; rank: number; scale: number } {
   const { rank, scale } = lycorisRank(config, module)
   const [m, n] = factorization(module.inFeatures, config.decomposeFactor)
   const [l, k] = factorization(module.outFeatures, config.decomposeFactor)
@@ -68,28 +87,41 @@ function partsOf(config: LokrConfig, module: ModuleInfo): { w1: Part; w2: Part; 
   }
 }
 
-function specs({ name, rows, columns, factored }: Part, rank: number, start: 'random' | 'zero' | 'zeroRight'): ParameterSpec[] {
-  const spec = (suffix: string, shape: readonly [number, number], zero: boolean): ParameterSpec => ({
+function specs(
+  { name, rows, columns, factored }: Part,
+  rank: number,
+  start: 'random' | 'zero' | 'zeroRight',
+): ParameterSpec[] {
+  const spec = (
+    suffix: string,
+    shape: readonly [number, number],
+    zero: boolean,
+  ): ParameterSpec => ({
     name: name + suffix,
     shape,
     trainable: true,
     start: zero ? zeros(shape) : kaiming(shape),
   })
   if (!factored) return [spec('', [rows, columns], start !== 'random')]
-  return [spec('_a', [rows, rank], start === 'zero'), spec('_b', [rank, columns], start === 'zeroRight')]
+  return [
+    spec('_a', [rows, rank], start === 'zero'),
+    spec('_b', [rank, columns], start === 'zeroRight'),
+  ]
 }
 
 /** x·wᵀ over the last axis, w being one matrix or a product of two. */
 const through = (g: Operators, x: Value, factors: readonly Value[]): Value =>
   factors.reduceRight((value, factor) => g.matmul(value, factor, { transB: true }), x)
 
-const factorNames = ({ name, factored }: Part): string[] => (factored ? [`${name}_a`, `${name}_b`] : [name])
+const factorNames = ({ name, factored }: Part): string[] =>
+  factored ? [`${name}_a`, `${name}_b`] : [name]
 
 function delta(g: Operators, site: Site, config: LokrConfig): Value {
   const { w1, w2, scale } = partsOf(config, site.module)
   const x = inputOf(config, site, 'LoKr')
   const lead = x.shape.slice(0, -1)
-  const swap = (value: Value): Value => g.transpose(value, [...lead.keys(), lead.length + 1, lead.length])
+  const swap = (value: Value): Value =>
+    g.transpose(value, [...lead.keys(), lead.length + 1, lead.length])
   const factors2 = factorNames(w2).map(site.parameter)
   const low = through(g, g.reshape(x, [...lead, w1.columns, w2.columns]), factors2.slice(-1)) // [.., m, R or k]
   const mixed = swap(through(g, swap(low), factorNames(w1).map(site.parameter))) // [.., l, R or k]
@@ -98,7 +130,11 @@ function delta(g: Operators, site: Site, config: LokrConfig): Value {
 }
 
 /** A matrix as left·right with as small an inner dimension as its form allows; of a full one, one side is the identity. */
-function asProduct(part: Part, rank: number, { tensor }: ModuleTensors): { left: Float32Array; right: Float32Array; inner: number } {
+function asProduct(
+  part: Part,
+  rank: number,
+  { tensor }: ModuleTensors,
+): { left: Float32Array; right: Float32Array; inner: number } {
   const { name, rows, columns, factored } = part
   if (factored) return { left: tensor(`${name}_a`), right: tensor(`${name}_b`), inner: rank }
   return rows <= columns
@@ -125,14 +161,19 @@ function kron(
   for (let i = 0; i < rowsA; i++)
     for (let k = 0; k < rowsB; k++)
       for (let j = 0; j < columnsA; j++)
-        for (let c = 0; c < columnsB; c++) result[at++] = factor * a[i * columnsA + j]! * b[k * columnsB + c]!
+        for (let c = 0; c < columnsB; c++)
+          result[at++] = factor * a[i * columnsA + j]! * b[k * columnsB + c]!
   return result
 }
 
 /** ΔW = B·A exactly: kron(P1·Q1, P2·Q2) = kron(P1, P2)·kron(Q1, Q2), of rank R², R·min(l, m) or so. */
-function asDetour(config: LokrConfig, at: ModuleTensors): { A: Float32Array; B: Float32Array; inner: number } {
+function asDetour(
+  config: LokrConfig,
+  at: ModuleTensors,
+): { A: Float32Array; B: Float32Array; inner: number } {
   const { w1, w2, rank, scale } = partsOf(config, at.module)
-  const [one, two] = [asProduct(w1, rank, at), asProduct(w2, rank, at)]
+  const one = asProduct(w1, rank, at)
+  const two = asProduct(w2, rank, at)
   return {
     A: kron(one.right, [one.inner, w1.columns], two.right, [two.inner, w2.columns]),
     B: kron(one.left, [w1.rows, one.inner], two.left, [w2.rows, two.inner], scale),
@@ -141,7 +182,11 @@ function asDetour(config: LokrConfig, at: ModuleTensors): { A: Float32Array; B: 
 }
 
 /** w as one matrix. */
-function matrixOf({ name, rows, columns, factored }: Part, rank: number, { tensor }: ModuleTensors): Float32Array {
+function matrixOf(
+  { name, rows, columns, factored }: Part,
+  rank: number,
+  { tensor }: ModuleTensors,
+): Float32Array {
   if (!factored) return tensor(name)
   const result = new Float32Array(rows * columns)
   addProduct(result, tensor(`${name}_a`), tensor(`${name}_b`), [rows, rank, columns], 1)
@@ -154,20 +199,34 @@ export const lokr: AdapterKind<LokrConfig> = {
   options,
 
   sizes(shapeOf) {
-    const side = (name: string): readonly number[] => shapeOf(name) ?? [shapeOf(`${name}_a`)?.[0] ?? 0, shapeOf(`${name}_b`)?.[1] ?? 0]
+    const side = (name: string): readonly number[] =>
+      shapeOf(name) ?? [shapeOf(`${name}_a`)?.[0] ?? 0, shapeOf(`${name}_b`)?.[1] ?? 0]
     const [[l = 0, m = 0], [k = 0, n = 0]] = [side('lokr_w1'), side('lokr_w2')]
-    return l * k * m * n === 0 ? undefined : { kind: 'linear', inFeatures: m * n, outFeatures: l * k }
+    return l * k * m * n === 0
+      ? undefined
+      : { kind: 'linear', inFeatures: m * n, outFeatures: l * k }
   },
 
   complete(given) {
-    const { decomposeBoth = false, decomposeFactor = -1, start = 'zero', ...read } = readOptions(given, options, 'LoKr options')
+    const {
+      decomposeBoth = false,
+      decomposeFactor = -1,
+      start = 'zero',
+      ...read
+    } = readOptions(given, options, 'LoKr options')
     return { ...completeLycoris(read), decomposeBoth, decomposeFactor, start }
   },
 
   readConfig(json, fileName) {
     const read = readPeftConfig(json, peftKeys, ['r', 'alpha', 'target_modules'], fileName)
-    const start = read.init_weights === 'lycoris' ? 'lycoris' : (read.init_weights ?? true) ? 'zero' : 'random'
-    return { ...readLycoris(read, json), decomposeBoth: read.decompose_both ?? false, decomposeFactor: read.decompose_factor ?? -1, start }
+    const start =
+      read.init_weights === 'lycoris' ? 'lycoris' : (read.init_weights ?? true) ? 'zero' : 'random'
+    return {
+      ...readLycoris(read, json),
+      decomposeBoth: read.decompose_both ?? false,
+      decomposeFactor: read.decompose_factor ?? -1,
+      start,
+    }
   },
 
   writeConfig: (config) => ({
@@ -191,7 +250,13 @@ export const lokr: AdapterKind<LokrConfig> = {
 
   merge(config, at) {
     const { w1, w2, rank, scale } = partsOf(config, at.module)
-    const change = kron(matrixOf(w1, rank, at), [w1.rows, w1.columns], matrixOf(w2, rank, at), [w2.rows, w2.columns], scale)
+    const change = kron(
+      matrixOf(w1, rank, at),
+      [w1.rows, w1.columns],
+      matrixOf(w2, rank, at),
+      [w2.rows, w2.columns],
+      scale,
+    )
     return { weight: at.base('weight').map((value, i) => value + change[i]!) }
   },
 

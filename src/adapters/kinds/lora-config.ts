@@ -1,10 +1,25 @@
 // LoRA's configuration: what users give, and its form in adapter_config.json.
 
 import { OptionError } from '../../base/errors.ts'
-import { flag, listOf, mapOf, naturalNumber, number, oneOf, positiveInteger, share } from '../../base/schema.ts'
+import {
+  flag,
+  listOf,
+  mapOf,
+  naturalNumber,
+  number,
+  oneOf,
+  positiveInteger,
+  share,
+} from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
-import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+import {
+  readTargets,
+  targetDefaults,
+  targetKeys,
+  targetOptions,
+  writeTargets,
+} from './target-config.ts'
 
 export interface LoraConfig extends AdapterConfig {
   readonly rank: number
@@ -41,7 +56,9 @@ export const loraOptions = {
 /** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
 export function withoutInvocation(config: LoraConfig, kind: string): LoraConfig {
   if (!config.invocationTokens) return config
-  throw new OptionError(`${kind} options: invocationTokens: only a plain LoRA can be activated by tokens; leave it out, or choose lora.`)
+  throw new OptionError(
+    `${kind} options: invocationTokens: only a plain LoRA can be activated by tokens; leave it out, or choose lora.`,
+  )
 }
 
 /** Defaults: rank 8, alpha twice the rank, queries and values. */
@@ -97,7 +114,9 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
     loraBias: read.lora_bias ?? false,
     start: startOf(read.init_lora_weights),
     // An empty list is a plain LoRA to PEFT too.
-    ...(read.alora_invocation_tokens?.length ? { invocationTokens: read.alora_invocation_tokens } : {}),
+    ...(read.alora_invocation_tokens?.length
+      ? { invocationTokens: read.alora_invocation_tokens }
+      : {}),
   }
 }
 

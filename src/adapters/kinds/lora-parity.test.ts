@@ -47,19 +47,36 @@ const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
 async function readCase(name: string): Promise<Case> {
   const directory = new URL(`${name}/`, parity)
   const expected = await readTensors(new URL('expected.safetensors', directory))
-  const inputs = expected.has('input_ids') ? expected : await readTensors(new URL('base.safetensors', parity))
+  const inputs = expected.has('input_ids')
+    ? expected
+    : await readTensors(new URL('base.safetensors', parity))
   const adapter = await loadAdapter(folderAt(directory))
-  return { adapter, expected, ids: rowsOf(inputs.get('input_ids')!), labels: rowsOf(inputs.get('labels')!) }
+  return {
+    adapter,
+    expected,
+    ids: rowsOf(inputs.get('input_ids')!),
+    labels: rowsOf(inputs.get('labels')!),
+  }
 }
 
 /** One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it. */
-function adamW(parameter: Floats, gradient: Floats, [mean, square]: [Floats, Floats], step: number): void {
-  const [rate, beta1, beta2, epsilon, decay] = [1e-2, 0.9, 0.999, 1e-8, 0.01]
+function adamW(
+  parameter: Floats,
+  gradient: Floats,
+  [mean, square]: [Floats, Floats],
+  step: number,
+): void {
+  const rate = 1e-2
+  const beta1 = 0.9
+  const beta2 = 0.999
+  const epsilon = 1e-8
+  const decay = 0.01
   for (let i = 0; i < parameter.length; i++) {
     mean[i] = beta1 * mean[i]! + (1 - beta1) * gradient[i]!
     square[i] = beta2 * square[i]! + (1 - beta2) * gradient[i]! ** 2
     const scale = Math.sqrt(square[i]! / (1 - beta2 ** step)) + epsilon
-    parameter[i] = parameter[i]! * (1 - rate * decay) - (rate * (mean[i]! / (1 - beta1 ** step))) / scale
+    parameter[i] =
+      parameter[i]! * (1 - rate * decay) - (rate * (mean[i]! / (1 - beta1 ** step))) / scale
   }
 }
 
@@ -72,15 +89,20 @@ beforeAll(async () => {
 
 it('computes the bare base as transformers does', async () => {
   const expected = await readTensors(new URL('base.safetensors', parity))
-  const [ids, labels] = [rowsOf(expected.get('input_ids')!), rowsOf(expected.get('labels')!)]
-  expect(furthest(await logitsOf(stories.model, feedsFor(stories, ids)), values(expected.get('logits')))).toBeLessThan(1e-3)
+  const ids = rowsOf(expected.get('input_ids')!)
+  const labels = rowsOf(expected.get('labels')!)
+  expect(
+    furthest(await logitsOf(stories.model, feedsFor(stories, ids)), values(expected.get('logits'))),
+  ).toBeLessThan(1e-3)
   const program = await backend.compile(gradientGraph(stories.model, ['model.norm.weight']))
   const outputs = await program.run(feedsFor(stories, ids, labels))
   expect(outputs.get('loss')!.data[0]).toBeCloseTo(values(expected.get('loss'))[0]!, 4)
 })
 
 const trained = ['lora_qv_r8', 'lora_all_rs', 'lora_patterns', 'lora_layers']
-const extra = ['embed_head', 'bias_regex', 'dropout', 'biases_all', 'biases_lora_only'].map((name) => `lora_extra/${name}`)
+const extra = ['embed_head', 'bias_regex', 'dropout', 'biases_all', 'biases_lora_only'].map(
+  (name) => `lora_extra/${name}`,
+)
 
 /**
  * The random adapter of lora_all_rs (scale 4 on every layer) multiplies rounding errors: PEFT's own f32 gradients lie 2.2e-4 from those in
@@ -101,7 +123,9 @@ it.each([
 
 it('refuses to serve trained biases from slots, saying what can', async () => {
   const { adapter } = await readCase('lora_extra/biases_all')
-  expect(() => servingTensors(adapter, attachSlots(qwen2.model))).toThrow(/no serving form[^]*Use attach/)
+  expect(() => servingTensors(adapter, attachSlots(qwen2.model))).toThrow(
+    /no serving form[^]*Use attach/,
+  )
 })
 
 describe.each([...trained, ...extra])('%s', (name) => {
@@ -113,17 +137,29 @@ describe.each([...trained, ...extra])('%s', (name) => {
     base = name.includes('biases') ? qwen2 : stories
   })
 
-  const run = async (graph: Graph, feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> =>
+  const run = async (
+    graph: Graph,
+    feeds: ReadonlyMap<string, Tensor>,
+  ): Promise<Map<string, Tensor>> =>
     double ? evaluate(graph, inDouble(feeds)) : (await backend.compile(graph)).run(feeds)
 
   /** 'mask.model.layers.1.self_attn.q_proj' → 'model.layers.1.dropout:self_attn.q_proj' */
   const masks = (): [string, Tensor][] =>
     [...one.expected].flatMap(([key, tensor]) =>
       key.startsWith('mask.')
-        ? [[key.replace(/^mask\.(.*\.\d+\.)(.*)$/, (_, prefix, module) => prefix + dropoutName(module)), tensor]]
+        ? [
+            [
+              key.replace(
+                /^mask\.(.*\.\d+\.)(.*)$/,
+                (_, prefix, module) => prefix + dropoutName(module),
+              ),
+              tensor,
+            ],
+          ]
         : [],
     )
-  const attached = (): ModelGraph => withOwnMasks(attach(base.model, one.adapter, { training: masks().length > 0 }))
+  const attached = (): ModelGraph =>
+    withOwnMasks(attach(base.model, one.adapter, { training: masks().length > 0 }))
 
   it('fits the model', () => {
     expect(() => checkAdapter(one.adapter, base.model, base.weightOf)).not.toThrow()
@@ -132,25 +168,37 @@ describe.each([...trained, ...extra])('%s', (name) => {
   it('gives the same logits', async () => {
     const feeds = new Map([...feedsFor(base, one.ids), ...adapterFeeds(one.adapter), ...masks()])
     const outputs = await run(composeBlocks(attached().blocks), feeds)
-    expect(furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits')))).toBeLessThan(1e-3)
+    expect(
+      furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits'))),
+    ).toBeLessThan(1e-3)
   })
 
   it('gives the same loss and gradients', async () => {
-    const feeds = new Map([...feedsFor(base, one.ids, one.labels), ...adapterFeeds(one.adapter), ...masks()])
+    const feeds = new Map([
+      ...feedsFor(base, one.ids, one.labels),
+      ...adapterFeeds(one.adapter),
+      ...masks(),
+    ])
     const keys = [...one.expected.keys()].filter((key) => key.startsWith('grad.'))
     const names = keys.map((key) => inputName(key.slice('grad.'.length)))
     const outputs = await run(gradientGraph(attached(), names), feeds)
     expect(outputs.get('loss')!.data[0]).toBeCloseTo(values(one.expected.get('loss'))[0]!, 4)
     const bound = double ? 3e-4 : 1e-4
     const off = keys.filter((key, i) => {
-      const [got, wanted] = [gradientOf(outputs, names[i]!), values(one.expected.get(key))]
-      return !(relativeDistance(got, wanted) < bound && furthest(got, wanted) < bound * Math.max(...wanted.map(Math.abs)))
+      const got = gradientOf(outputs, names[i]!)
+      const wanted = values(one.expected.get(key))
+      return !(
+        relativeDistance(got, wanted) < bound &&
+        furthest(got, wanted) < bound * Math.max(...wanted.map(Math.abs))
+      )
     })
     expect(off).toEqual([])
   })
 
   it('has a gradient for every tensor', () => {
-    const keys = [...one.expected.keys()].flatMap((key) => (key.startsWith('grad.') ? [inputName(key.slice('grad.'.length))] : []))
+    const keys = [...one.expected.keys()].flatMap((key) =>
+      key.startsWith('grad.') ? [inputName(key.slice('grad.'.length))] : [],
+    )
     expect(adapterInputs(attached()).sort()).toEqual([...adapterFeeds(one.adapter).keys()].sort())
     expect(keys.sort()).toEqual([...adapterFeeds(one.adapter).keys()].sort())
   })
@@ -161,15 +209,23 @@ describe.each([...trained, ...extra])('%s', (name) => {
     const slots = attachSlots(base.model, { modules: () => true, shift: true })
     const feeds = new Map([...feedsFor(base, one.ids), ...servingTensors(one.adapter, slots)])
     const outputs = await run(composeBlocks(slots.blocks), feeds)
-    expect(furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits')))).toBeLessThan(1e-3)
+    expect(
+      furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits'))),
+    ).toBeLessThan(1e-3)
   })
 
   it('gives the same logits when merged', async ({ skip }) => {
-    if (unmergeable.some((part) => name.includes(part))) skip('PEFT cannot merge it: a tied head, or a bias on B without one in the base')
+    if (unmergeable.some((part) => name.includes(part)))
+      skip('PEFT cannot merge it: a tied head, or a bias on B without one in the base')
     const merged = mergedWeights(base.model, one.adapter, base.weightOf)
-    const outputs = await run(composeBlocks(base.model.blocks), new Map([...feedsFor(base, one.ids), ...merged]))
+    const outputs = await run(
+      composeBlocks(base.model.blocks),
+      new Map([...feedsFor(base, one.ids), ...merged]),
+    )
     const logits = outputs.get('logits')!.data as Float32Array
-    expect(furthest(logits, values(one.expected.get('merged_logits')))).toBeLessThan(double ? 2e-3 : 1e-3)
+    expect(furthest(logits, values(one.expected.get('merged_logits')))).toBeLessThan(
+      double ? 2e-3 : 1e-3,
+    )
   })
 
   it('is saved as it was loaded', async () => {
@@ -177,7 +233,9 @@ describe.each([...trained, ...extra])('%s', (name) => {
     await saveAdapter(one.adapter, sink)
     const original = await readFile(new URL(`${name}/adapter_model.safetensors`, parity))
     expect(Buffer.compare(sink.files.get('adapter_model.safetensors')!, original)).toBe(0)
-    const config = JSON.parse(await readFile(new URL(`${name}/adapter_config.json`, parity), 'utf8'))
+    const config = JSON.parse(
+      await readFile(new URL(`${name}/adapter_config.json`, parity), 'utf8'),
+    )
     expect(JSON.parse(configText(one.adapter))).toEqual(config)
     expect(await loadAdapter(sink)).toEqual(one.adapter)
   })
@@ -189,13 +247,24 @@ async function threeSteps(
   feeds: ReadonlyMap<string, Tensor>,
   names: readonly string[],
 ) {
-  const parameters = new Map(names.map((name) => [name, { ...feeds.get(name)!, data: feeds.get(name)!.data.slice() as Floats }]))
-  const moments = new Map([...parameters].map(([name, { data }]) => [name, [data.map(() => 0), data.map(() => 0)] as [Floats, Floats]]))
+  const parameters = new Map(
+    names.map((name) => [
+      name,
+      { ...feeds.get(name)!, data: feeds.get(name)!.data.slice() as Floats },
+    ]),
+  )
+  const moments = new Map(
+    [...parameters].map(([name, { data }]) => [
+      name,
+      [data.map(() => 0), data.map(() => 0)] as [Floats, Floats],
+    ]),
+  )
   const losses: number[] = []
   for (let step = 1; step <= 3; step++) {
     const outputs = await run(new Map([...feeds, ...parameters]))
     losses.push(Number(outputs.get('loss')!.data[0]))
-    for (const [name, { data }] of parameters) adamW(data, gradientOf(outputs, name), moments.get(name)!, step)
+    for (const [name, { data }] of parameters)
+      adamW(data, gradientOf(outputs, name), moments.get(name)!, step)
   }
   return { losses, parameters }
 }

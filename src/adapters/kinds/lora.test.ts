@@ -16,8 +16,13 @@ const query = module('model.layers.2.self_attn.q_proj')
 
 describe('rank and scale', () => {
   it('are alpha/R, or alpha/√R when rank-stabilised', () => {
-    expect(rankAndScale(completeLora({ rank: 16, alpha: 8 }), query)).toEqual({ rank: 16, scale: 0.5 })
-    expect(rankAndScale(completeLora({ rank: 16, alpha: 8, rankStabilized: true }), query)).toEqual({ rank: 16, scale: 2 })
+    expect(rankAndScale(completeLora({ rank: 16, alpha: 8 }), query)).toEqual({
+      rank: 16,
+      scale: 0.5,
+    })
+    expect(rankAndScale(completeLora({ rank: 16, alpha: 8, rankStabilized: true }), query)).toEqual(
+      { rank: 16, scale: 2 },
+    )
   })
 
   it('follow the first pattern that matches the end of the path from the start of a part', () => {
@@ -28,17 +33,30 @@ describe('rank and scale', () => {
       alphaPattern: { '^model.layers.2.self_attn.q_proj': 6 },
     })
     expect(rankAndScale(config, query)).toEqual({ rank: 4, scale: 1.5 })
-    expect(rankAndScale(config, module('model.layers.3.self_attn.q_proj'))).toEqual({ rank: 2, scale: 4 })
-    expect(rankAndScale(config, module('model.layers.3.self_attn.qq_proj'))).toEqual({ rank: 8, scale: 1 })
+    expect(rankAndScale(config, module('model.layers.3.self_attn.q_proj'))).toEqual({
+      rank: 2,
+      scale: 4,
+    })
+    expect(rankAndScale(config, module('model.layers.3.self_attn.qq_proj'))).toEqual({
+      rank: 8,
+      scale: 1,
+    })
   })
 })
 
 describe('the start', () => {
   const startOf = (options: object, at = query): [Float32Array, Float32Array] => {
-    const specs = lora.parameters(completeLora({ targets: ['q_proj', 'embed_tokens'], ...options }), at)
-    return specs.map((spec) => spec.start(random(1), () => new Float32Array())) as [Float32Array, Float32Array]
+    const specs = lora.parameters(
+      completeLora({ targets: ['q_proj', 'embed_tokens'], ...options }),
+      at,
+    )
+    return specs.map((spec) => spec.start(random(1), () => new Float32Array())) as [
+      Float32Array,
+      Float32Array,
+    ]
   }
-  const deviation = (values: Float32Array): number => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length)
+  const deviation = (values: Float32Array): number =>
+    Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / values.length)
 
   it('is Kaiming-uniform for A, zero for B', () => {
     const [a, b] = startOf({ rank: 8 })
@@ -64,7 +82,13 @@ describe('the start', () => {
 
 describe('options', () => {
   it('get defaults: rank 8, alpha twice the rank, queries and values', () => {
-    expect(completeLora({})).toMatchObject({ rank: 8, alpha: 16, targets: 'default', dropout: 0, bias: 'none' })
+    expect(completeLora({})).toMatchObject({
+      rank: 8,
+      alpha: 16,
+      targets: 'default',
+      dropout: 0,
+      bias: 'none',
+    })
     expect(completeLora({ rank: 4 }).alpha).toBe(8)
   })
 

@@ -11,7 +11,13 @@ import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { notForAWeight } from '../activation.ts'
 import type { AdapterKind, ModuleSizes, ModuleTensors, ParameterSpec } from './kind.ts'
-import { completeLora, loraOptions, readLoraConfig, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import {
+  completeLora,
+  loraOptions,
+  readLoraConfig,
+  writeLoraConfig,
+  type LoraConfig,
+} from './lora-config.ts'
 import { addProduct, transposed } from './matrices.ts'
 import { normal, uniform, zeros } from './initializers.ts'
 import { hitsLinear, patternValue, targetMatcher } from '../targets.ts'
@@ -25,7 +31,9 @@ const tensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => partName
 
 /** Whether the adapter has a detour at the module. An activated one acts on linear layers only, as in PEFT. */
 const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
-  config.invocationTokens ? hitsLinear(config, module, 'An activated LoRA') : targetMatcher(config)(module)
+  config.invocationTokens
+    ? hitsLinear(config, module, 'An activated LoRA')
+    : targetMatcher(config)(module)
 
 const shiftName = 'lora_B.bias'
 /** The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in layers it did not wrap. */
@@ -33,27 +41,45 @@ const wrappedBias = 'base_layer.bias'
 const plainBias = 'bias'
 
 /** R and s of one module. */
-export function rankAndScale(config: LoraConfig, module: ModuleInfo): { rank: number; scale: number } {
+export function rankAndScale(
+  config: LoraConfig,
+  module: ModuleInfo,
+): { rank: number; scale: number } {
   const rank = patternValue(config.rankPattern, module.path, config.rank)
   const alpha = patternValue(config.alphaPattern, module.path, config.alpha)
   return { rank, scale: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) }
 }
 
 /** Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as in PEFT. */
-function detour({ start, loraBias }: LoraConfig, module: ModuleInfo, rank: number): ParameterSpec[] {
+function detour(
+  { start, loraBias }: LoraConfig,
+  module: ModuleInfo,
+  rank: number,
+): ParameterSpec[] {
   const { a, b } = tensorNames(module)
-  const [shapeA, shapeB] = [
-    [rank, module.inFeatures],
-    [module.outFeatures, rank],
-  ]
+  const shapeA = [rank, module.inFeatures]
+  const shapeB = [module.outFeatures, rank]
   const random = start === 'random'
   if (module.kind === 'embedding') {
     return [
-      { name: a, shape: shapeA, trainable: true, start: random ? normal(shapeA, 1) : zeros(shapeA) },
-      { name: b, shape: shapeB, trainable: true, start: normal(shapeB, start === 'gaussian' ? 1 / rank : 1) },
+      {
+        name: a,
+        shape: shapeA,
+        trainable: true,
+        start: random ? normal(shapeA, 1) : zeros(shapeA),
+      },
+      {
+        name: b,
+        shape: shapeB,
+        trainable: true,
+        start: normal(shapeB, start === 'gaussian' ? 1 / rank : 1),
+      },
     ]
   }
-  const startA = start === 'gaussian' ? normal(shapeA, 1 / rank) : uniform(shapeA, 1 / Math.sqrt(module.inFeatures))
+  const startA =
+    start === 'gaussian'
+      ? normal(shapeA, 1 / rank)
+      : uniform(shapeA, 1 / Math.sqrt(module.inFeatures))
   const startB = random ? uniform(shapeB, 1 / Math.sqrt(rank)) : zeros(shapeB)
   const shape = [module.outFeatures]
   return [
@@ -64,20 +90,40 @@ function detour({ start, loraBias }: LoraConfig, module: ModuleInfo, rank: numbe
 }
 
 /** The base's own bias where the configuration trains it. */
-export function biasSpecs({ bias }: LoraConfig, module: ModuleInfo, targeted: boolean): ParameterSpec[] {
+export function biasSpecs(
+  { bias }: LoraConfig,
+  module: ModuleInfo,
+  targeted: boolean,
+): ParameterSpec[] {
   if (!module.bias || bias === 'none' || (bias === 'lora_only' && !targeted)) return []
   const start: ParameterSpec['start'] = (_random, base) => base('bias').slice()
-  return [{ name: targeted ? wrappedBias : plainBias, shape: [module.outFeatures], trainable: true, start }]
+  return [
+    {
+      name: targeted ? wrappedBias : plainBias,
+      shape: [module.outFeatures],
+      trainable: true,
+      start,
+    },
+  ]
 }
 
-const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean => config.loraBias && kind === 'linear'
+const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean =>
+  config.loraBias && kind === 'linear'
 
 /** The bias a module ends up with when the adapter replaces or shifts it; undefined where it does neither. */
-function biasWith(config: LoraConfig, { module, base, tensor }: ModuleTensors, targeted: boolean, scale: number): Float32Array | undefined {
+function biasWith(
+  config: LoraConfig,
+  { module, base, tensor }: ModuleTensors,
+  targeted: boolean,
+  scale: number,
+): Float32Array | undefined {
   const [own] = biasSpecs(config, module, targeted)
   const bias = own ? tensor(own.name).slice() : undefined
   if (!targeted || !hasShift(config, module)) return bias
-  if (!module.bias) throw new UnsupportedError(`${module.path}: ${shiftName} cannot be merged: the base layer has no bias.`)
+  if (!module.bias)
+    throw new UnsupportedError(
+      `${module.path}: ${shiftName} cannot be merged: the base layer has no bias.`,
+    )
   const shift = tensor(shiftName)
   return (bias ?? base('bias')).map((value, i) => value + scale * shift[i]!)
 }
@@ -91,11 +137,14 @@ function scaled(values: Float32Array, scale: number): Float32Array {
 }
 
 /** A: [R, in], B: [out, R] */
-export function loraSizes(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined {
+export function loraSizes(
+  shapeOf: (name: string) => readonly number[] | undefined,
+): ModuleSizes | undefined {
   for (const kind of ['linear', 'embedding'] as const) {
     const { a, b } = partNames(kind)
     const [[, inFeatures] = [], [outFeatures] = []] = [shapeOf(a), shapeOf(b)]
-    if (inFeatures !== undefined && outFeatures !== undefined) return { kind, inFeatures, outFeatures }
+    if (inFeatures !== undefined && outFeatures !== undefined)
+      return { kind, inFeatures, outFeatures }
   }
   return undefined
 }
@@ -111,7 +160,10 @@ export const lora: AdapterKind<LoraConfig> = {
 
   parameters(config, module) {
     const targeted = isTarget(config, module)
-    return [...(targeted ? detour(config, module, rankAndScale(config, module).rank) : []), ...biasSpecs(config, module, targeted)]
+    return [
+      ...(targeted ? detour(config, module, rankAndScale(config, module).rank) : []),
+      ...biasSpecs(config, module, targeted),
+    ]
   },
 
   apply(g, site, config) {
@@ -122,7 +174,8 @@ export const lora: AdapterKind<LoraConfig> = {
     if (!targeted) return y
     const { scale } = rankAndScale(config, module)
     const { a, b } = tensorNames(module)
-    const [A, B] = [site.parameter(a), site.parameter(b)]
+    const A = site.parameter(a)
+    const B = site.parameter(b)
     const where = config.invocationTokens && site.activation() // [.., 1]
     const activated = (x: Value): Value => (where ? g.multiply(x, where) : x)
     const low =
@@ -130,7 +183,9 @@ export const lora: AdapterKind<LoraConfig> = {
         ? g.op('embedding', [g.transpose(A, [1, 0]), site.x]) // [N, T, R]
         : g.matmul(config.dropout > 0 ? site.dropout(site.x) : site.x, A, { transB: true }) // [.., R]
     const detoured = g.add(y, g.matmul(activated(low), B, { transB: true, alpha: scale })) // [.., out]
-    return hasShift(config, module) ? g.add(detoured, activated(g.scale(site.parameter(shiftName), scale))) : detoured
+    return hasShift(config, module)
+      ? g.add(detoured, activated(g.scale(site.parameter(shiftName), scale)))
+      : detoured
   },
 
   merge(config, at) {
@@ -142,9 +197,11 @@ export const lora: AdapterKind<LoraConfig> = {
     const weight = at.base('weight').slice()
     const { a, b } = tensorNames(module)
     const { inFeatures, outFeatures } = module
-    if (targeted && module.kind === 'linear') addProduct(weight, at.tensor(b), at.tensor(a), [outFeatures, rank, inFeatures], scale)
+    if (targeted && module.kind === 'linear')
+      addProduct(weight, at.tensor(b), at.tensor(a), [outFeatures, rank, inFeatures], scale)
     if (targeted && module.kind === 'embedding') {
-      const [rows, columns] = [transposed(at.tensor(a), rank, inFeatures), transposed(at.tensor(b), outFeatures, rank)]
+      const rows = transposed(at.tensor(a), rank, inFeatures)
+      const columns = transposed(at.tensor(b), outFeatures, rank)
       addProduct(weight, rows, columns, [inFeatures, rank, outFeatures], scale)
     }
     return bias ? { weight, bias } : { weight }
@@ -156,12 +213,17 @@ export const lora: AdapterKind<LoraConfig> = {
     const { rank, scale } = rankAndScale(config, module)
     const { a, b } = tensorNames(module)
     const { inFeatures, outFeatures, kind } = module
-    const A = kind === 'embedding' ? f32([inFeatures, rank], transposed(tensor(a), rank, inFeatures)) : f32([rank, inFeatures], tensor(a))
+    const A =
+      kind === 'embedding'
+        ? f32([inFeatures, rank], transposed(tensor(a), rank, inFeatures))
+        : f32([rank, inFeatures], tensor(a))
     const B = f32([outFeatures, rank], scaled(tensor(b), scale))
     return {
       A,
       B,
-      ...(hasShift(config, module) ? { shift: f32([outFeatures], scaled(tensor(shiftName), scale)) } : {}),
+      ...(hasShift(config, module)
+        ? { shift: f32([outFeatures], scaled(tensor(shiftName), scale)) }
+        : {}),
       ...(config.invocationTokens ? { invocation: config.invocationTokens } : {}),
     }
   },

@@ -5,7 +5,13 @@ import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { mapOf, number, positiveInteger, share, type ValuesOf } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson, Site } from './kind.ts'
-import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+import {
+  readTargets,
+  targetDefaults,
+  targetKeys,
+  targetOptions,
+  writeTargets,
+} from './target-config.ts'
 import { patternValue } from '../targets.ts'
 
 export interface LycorisConfig extends AdapterConfig {
@@ -74,16 +80,25 @@ export const writeLycoris = (config: LycorisConfig): PeftJson => ({
 })
 
 /** R and alpha/R of one module. */
-export function lycorisRank(config: LycorisConfig, { path }: ModuleInfo): { rank: number; scale: number } {
+export function lycorisRank(
+  config: LycorisConfig,
+  { path }: ModuleInfo,
+): { rank: number; scale: number } {
   const rank = patternValue(config.rankPattern, path, config.rank)
   return { rank, scale: patternValue(config.alphaPattern, path, config.alpha) / rank }
 }
 
 /** The layer's input. Throws UnsupportedError in a training graph where the configuration drops rows or modules. */
-export function inputOf({ rankDropout, moduleDropout }: LycorisConfig, site: Site, kind: string): Value {
+export function inputOf(
+  { rankDropout, moduleDropout }: LycorisConfig,
+  site: Site,
+  kind: string,
+): Value {
   const dropping = rankDropout > 0 || moduleDropout > 0
   if (dropping && site.dropout(site.x) !== site.x) {
-    throw new UnsupportedError(`${site.module.path}: training a ${kind} adapter with rank_dropout or module_dropout; set both to 0.`)
+    throw new UnsupportedError(
+      `${site.module.path}: training a ${kind} adapter with rank_dropout or module_dropout; set both to 0.`,
+    )
   }
   return site.x
 }

@@ -46,12 +46,17 @@ export function adamW(
   [mean, square]: [Float32Array, Float32Array],
   step: number,
 ): void {
-  const [rate, beta1, beta2, epsilon, decay] = [1e-2, 0.9, 0.999, 1e-8, 0.01]
+  const rate = 1e-2
+  const beta1 = 0.9
+  const beta2 = 0.999
+  const epsilon = 1e-8
+  const decay = 0.01
   for (let i = 0; i < parameter.length; i++) {
     mean[i] = beta1 * mean[i]! + (1 - beta1) * gradient[i]!
     square[i] = beta2 * square[i]! + (1 - beta2) * gradient[i]! ** 2
     const scale = Math.sqrt(square[i]! / (1 - beta2 ** step)) + epsilon
-    parameter[i] = parameter[i]! * (1 - rate * decay) - (rate * (mean[i]! / (1 - beta1 ** step))) / scale
+    parameter[i] =
+      parameter[i]! * (1 - rate * decay) - (rate * (mean[i]! / (1 - beta1 ** step))) / scale
   }
 }
 
@@ -67,12 +72,16 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       base = await makeBase()
       adapter = await loadAdapter(folderAt(directory))
       expected = await readTensors(new URL('expected.safetensors', directory))
-      const inputs = expected.has('input_ids') ? expected : await readTensors(new URL('base.safetensors', parity))
+      const inputs = expected.has('input_ids')
+        ? expected
+        : await readTensors(new URL('base.safetensors', parity))
       ids = rowsOf(inputs.get('input_ids')!)
       labels = rowsOf(inputs.get('labels')!)
     })
     const trainable = (): string[] =>
-      [...parametersOf(base.model, adapter)].flatMap(([key, spec]) => (spec.trainable ? [inputName(key)] : []))
+      [...parametersOf(base.model, adapter)].flatMap(([key, spec]) =>
+        spec.trainable ? [inputName(key)] : [],
+      )
 
     it('fits the model', () => {
       expect(() => checkAdapter(adapter, base.model, base.weightOf)).not.toThrow()
@@ -83,7 +92,10 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const adapted = attach(base.model, adapter)
       expect(
         furthest(
-          await logitsOf(adapted, feedsWith(base, adapted, adapter, { ids, asked: expected.get('logits')!.shape[1]! })),
+          await logitsOf(
+            adapted,
+            feedsWith(base, adapted, adapter, { ids, asked: expected.get('logits')!.shape[1]! }),
+          ),
           values(expected.get('logits')),
         ),
       ).toBeLessThan(1e-3)
@@ -97,7 +109,8 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const keys = [...expected.keys()].filter((key) => key.startsWith('grad.'))
       expect(keys.map((key) => inputName(key.slice(5))).sort()).toEqual(trainable().sort())
       const off = keys.filter((key) => {
-        const [got, wanted] = [gradientOf(outputs, inputName(key.slice(5))), values(expected.get(key))]
+        const got = gradientOf(outputs, inputName(key.slice(5)))
+        const wanted = values(expected.get(key))
         return !(relativeDistance(got, wanted) < 1e-4)
       })
       expect(off).toEqual([])
@@ -108,21 +121,32 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const adapted = attach(base.model, adapter, { training: true })
       const program = await backend.compile(gradientGraph(adapted, trainable()))
       const feeds = feedsWith(base, adapted, adapter, { ids, labels })
-      const parameters = new Map([...adapterFeeds(adapter)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]))
+      const parameters = new Map(
+        [...adapterFeeds(adapter)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+      )
       const moments = new Map(
-        [...parameters].map(([key, { data }]) => [key, [data.map(() => 0), data.map(() => 0)] as [Float32Array, Float32Array]]),
+        [...parameters].map(([key, { data }]) => [
+          key,
+          [data.map(() => 0), data.map(() => 0)] as [Float32Array, Float32Array],
+        ]),
       )
       const losses: number[] = []
       for (let step = 1; step <= 3; step++) {
         const outputs = await program.run(new Map([...feeds, ...parameters]))
         losses.push(Number(outputs.get('loss')!.data[0]))
-        for (const key of trainable()) adamW(parameters.get(key)!.data, gradientOf(outputs, key), moments.get(key)!, step)
+        for (const key of trainable())
+          adamW(parameters.get(key)!.data, gradientOf(outputs, key), moments.get(key)!, step)
       }
       expect(furthest(losses, values(expected.get('adamw_losses')))).toBeLessThan(1e-3)
       const after = [...expected.keys()].filter((key) => key.startsWith('after3.'))
       expect(after.length).toBe(trainable().length)
       const off = after.filter((key) => {
-        return !(relativeDistance(parameters.get(inputName(key.slice(7)))!.data, values(expected.get(key))) < 1e-4)
+        return !(
+          relativeDistance(
+            parameters.get(inputName(key.slice(7)))!.data,
+            values(expected.get(key)),
+          ) < 1e-4
+        )
       })
       expect(off).toEqual([])
     })
@@ -131,16 +155,34 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       if (skip.slots) context.skip(skip.slots)
       const activation = adapter.config.invocationTokens !== undefined
       const head = [...adapter.tensors.keys()].some((key) => key.includes('.lm_head.'))
-      const modules = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && (head || layer !== undefined)
-      const slots = attachSlots(base.model, { shift: true, v: true, u: () => true, activation, modules })
-      const feeds = new Map([...feedsFor(base, ids), ...servingTensors(adapter, slots, base.weightOf), ...activeFeeds(adapter, ids)])
-      expect(furthest(await logitsOf(slots, feeds), values(expected.get('logits')))).toBeLessThan(1e-3)
+      const modules = ({ kind, layer }: ModuleInfo): boolean =>
+        kind === 'linear' && (head || layer !== undefined)
+      const slots = attachSlots(base.model, {
+        shift: true,
+        v: true,
+        u: () => true,
+        activation,
+        modules,
+      })
+      const feeds = new Map([
+        ...feedsFor(base, ids),
+        ...servingTensors(adapter, slots, base.weightOf),
+        ...activeFeeds(adapter, ids),
+      ])
+      expect(furthest(await logitsOf(slots, feeds), values(expected.get('logits')))).toBeLessThan(
+        1e-3,
+      )
     })
 
     it('gives the same logits when merged', async (context) => {
       if (skip.merge) context.skip(skip.merge)
-      const feeds = new Map([...feedsFor(base, ids), ...mergedWeights(base.model, adapter, base.weightOf)])
-      expect(furthest(await logitsOf(base.model, feeds), values(expected.get('merged_logits')))).toBeLessThan(1e-3)
+      const feeds = new Map([
+        ...feedsFor(base, ids),
+        ...mergedWeights(base.model, adapter, base.weightOf),
+      ])
+      expect(
+        furthest(await logitsOf(base.model, feeds), values(expected.get('merged_logits'))),
+      ).toBeLessThan(1e-3)
     })
 
     it('is saved as it was loaded', async () => {
@@ -148,7 +190,9 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       await saveAdapter(adapter, sink)
       const original = await readFile(new URL('adapter_model.safetensors', directory))
       expect(Buffer.compare(sink.files.get('adapter_model.safetensors')!, original)).toBe(0)
-      expect(JSON.parse(configText(adapter))).toEqual(JSON.parse(await readFile(new URL('adapter_config.json', directory), 'utf8')))
+      expect(JSON.parse(configText(adapter))).toEqual(
+        JSON.parse(await readFile(new URL('adapter_config.json', directory), 'utf8')),
+      )
       expect(await loadAdapter(sink)).toEqual(adapter)
     })
   })

@@ -5,10 +5,21 @@ import { isRecord, readFields, shown, type Fields, type ValuesOf } from '../../b
 import type { PeftJson } from './kind.ts'
 
 /** Keys of every kind that describe an adapter and change nothing in what it computes. */
-const descriptive = new Set(['peft_type', 'peft_version', 'base_model_name_or_path', 'revision', 'inference_mode', 'auto_mapping'])
+const descriptive = new Set([
+  'peft_type',
+  'peft_version',
+  'base_model_name_or_path',
+  'revision',
+  'inference_mode',
+  'auto_mapping',
+])
 
 /** Defaults of PEFT 0.21 that are not empty, of features that are off. */
-const harmless: PeftJson = { megatron_core: 'megatron.core', qalora_group_size: 16, task_type: 'CAUSAL_LM' }
+const harmless: PeftJson = {
+  megatron_core: 'megatron.core',
+  qalora_group_size: 16,
+  task_type: 'CAUSAL_LM',
+}
 
 function isEmpty(value: unknown): boolean {
   if (value === null || value === undefined || value === false || value === '') return true
@@ -32,15 +43,23 @@ export function readPeftConfig<Of extends Fields>(
     if (key in fields || descriptive.has(key) || isEmpty(value) || harmless[key] === value) continue
     problems.push(`${key}: ${shown(value)}`)
   }
-  if (problems.length > 0) throw new UnsupportedError(`${fileName}: holds settings that are not supported:\n  ${problems.join('\n  ')}`)
+  if (problems.length > 0)
+    throw new UnsupportedError(
+      `${fileName}: holds settings that are not supported:\n  ${problems.join('\n  ')}`,
+    )
   return values
 }
 
 /** A user's options; throws OptionError that lists every one that is wrong or unknown. */
-export function readOptions<Of extends Fields>(given: Readonly<Record<string, unknown>>, fields: Of, what: string): ValuesOf<Of> {
+export function readOptions<Of extends Fields>(
+  given: Readonly<Record<string, unknown>>,
+  fields: Of,
+  what: string,
+): ValuesOf<Of> {
   const { values, problems } = readFields(given, fields)
   for (const key of Object.keys(given)) {
-    if (!(key in fields)) problems.push(`${key}: there is no such option (there are ${Object.keys(fields).join(', ')})`)
+    if (!(key in fields))
+      problems.push(`${key}: there is no such option (there are ${Object.keys(fields).join(', ')})`)
   }
   if (problems.length > 0) throw new OptionError(`${what}: ${problems.join('; ')}.`)
   return values

@@ -43,26 +43,47 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
   beforeAll(async () => {
     base = await storiesBase()
     expected = await readTensors(new URL(`more/${kind}/expected.safetensors`, parity))
-    ;[ids, labels] = [rowsOf(expected.get('input_ids')!), rowsOf(expected.get('labels')!)]
+    ids = rowsOf(expected.get('input_ids')!)
+    labels = rowsOf(expected.get('labels')!)
     fresh = createAdapter(kind, options, base.model, { seed: 1, weightOf: base.weightOf })
     model = attach(base.model, fresh)
     ;({ losses, trained } = await train())
   })
 
   async function train(): Promise<{ losses: number[]; trained: Adapter }> {
-    const trainable = [...parametersOf(base.model, fresh)].flatMap(([key, spec]) => (spec.trainable ? [inputName(key)] : []))
+    const trainable = [...parametersOf(base.model, fresh)].flatMap(([key, spec]) =>
+      spec.trainable ? [inputName(key)] : [],
+    )
     const program = await backend.compile(gradientGraph(model, trainable))
     const feeds = feedsWith(base, model, fresh, { ids: ids!, labels: labels! })
-    const parameters = new Map([...adapterFeeds(fresh)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]))
-    const moments = new Map(trainable.map((key) => [key, [0, 1].map(() => new Float32Array(parameters.get(key)!.data.length))]))
+    const parameters = new Map(
+      [...adapterFeeds(fresh)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+    )
+    const moments = new Map(
+      trainable.map((key) => [
+        key,
+        [0, 1].map(() => new Float32Array(parameters.get(key)!.data.length)),
+      ]),
+    )
     const seen: number[] = []
     for (let step = 1; step <= 3; step++) {
       const outputs = await program.run(new Map([...feeds, ...parameters]))
       seen.push(Number(outputs.get('loss')!.data[0]))
       for (const key of trainable)
-        adamW(parameters.get(key)!.data, gradientOf(outputs, key), moments.get(key) as [Float32Array, Float32Array], step)
+        adamW(
+          parameters.get(key)!.data,
+          gradientOf(outputs, key),
+          moments.get(key) as [Float32Array, Float32Array],
+          step,
+        )
     }
-    return { losses: seen, trained: { ...fresh, tensors: new Map([...parameters].map(([key, tensor]) => [peftKey(key), tensor])) } }
+    return {
+      losses: seen,
+      trained: {
+        ...fresh,
+        tensors: new Map([...parameters].map(([key, tensor]) => [peftKey(key), tensor])),
+      },
+    }
   }
 
   it('starts from what PEFT takes out of the weight', () => {
@@ -70,7 +91,8 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
     expect(starts).toHaveLength(4)
     for (const [key, tensor] of starts) {
       const part = (name: string): Tensor => fresh.tensors.get(peftKey(`${key.slice(6)}.${name}`))!
-      const [a, b] = [part('lora_A.weight'), part('lora_B.weight')]
+      const a = part('lora_A.weight')
+      const b = part('lora_B.weight')
       const product = new Float32Array(values(tensor).length)
       addProduct(product, values(b), values(a), [b.shape[0]!, 3, a.shape[1]!], 2)
       expect(relativeDistance(product, values(tensor)), key).toBeLessThan(1e-4)
@@ -84,31 +106,62 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
   it('is saved as the plain LoRA that PEFT converts it to', async () => {
     const sink = memorySink()
     await saveAdapter(trained, sink)
-    const [ours, theirs] = [await loadAdapter(sink), await loadAdapter(folderAt(new URL(`more/${kind}/`, parity)))]
+    const ours = await loadAdapter(sink)
+    const theirs = await loadAdapter(folderAt(new URL(`more/${kind}/`, parity)))
     expect(ours.kind).toBe('lora')
-    expect(ours.config).toMatchObject({ rank: 6, alpha: 12, targets: ['q_proj', 'up_proj'], start: 'kaiming' })
-    expect([...ours.tensors].map(([key, { shape }]) => [key, shape])).toEqual([...theirs.tensors].map(([key, { shape }]) => [key, shape]))
-    const merged = (adapter: Adapter): Map<string, Tensor> => new Map(mergedWeights(base.model, adapter, base.weightOf))
+    expect(ours.config).toMatchObject({
+      rank: 6,
+      alpha: 12,
+      targets: ['q_proj', 'up_proj'],
+      start: 'kaiming',
+    })
+    expect([...ours.tensors].map(([key, { shape }]) => [key, shape])).toEqual(
+      [...theirs.tensors].map(([key, { shape }]) => [key, shape]),
+    )
+    const merged = (adapter: Adapter): Map<string, Tensor> =>
+      new Map(mergedWeights(base.model, adapter, base.weightOf))
     const wanted = merged(theirs)
     for (const [name, tensor] of merged(ours)) {
-      const change = (one: Tensor): Float32Array => values(one).map((value, i) => value - values(base.weightOf(name))[i]!)
+      const change = (one: Tensor): Float32Array =>
+        values(one).map((value, i) => value - values(base.weightOf(name))[i]!)
       expect(relativeDistance(change(tensor), change(wanted.get(name)!)), name).toBeLessThan(1e-3)
     }
     const attached = attach(base.model, ours)
-    const logits = await logitsOf(attached, new Map([...feedsFor(base, ids!), ...adapterFeeds(ours)]))
+    const logits = await logitsOf(
+      attached,
+      new Map([...feedsFor(base, ids!), ...adapterFeeds(ours)]),
+    )
     expect(furthest(logits, values(expected.get('logits')))).toBeLessThan(1e-3)
-    expect(furthest(logits, await logitsOf(model, feedsWith(base, model, trained, { ids: ids! })))).toBeLessThan(1e-3)
+    expect(
+      furthest(logits, await logitsOf(model, feedsWith(base, model, trained, { ids: ids! }))),
+    ).toBeLessThan(1e-3)
   })
 
   it('keeps s where ranks and alphas are by module, rank-stabilised too', async () => {
-    const own = { ...options, rankStabilized: true, rankPattern: { up_proj: 2 }, alphaPattern: { q_proj: 3 } }
+    const own = {
+      ...options,
+      rankStabilized: true,
+      rankPattern: { up_proj: 2 },
+      alphaPattern: { q_proj: 3 },
+    }
     const adapter = createAdapter(kind, own, base.model, { seed: 1, weightOf: base.weightOf })
-    const moved = new Map([...adapter.tensors].map(([key, tensor]) => [key, key.endsWith('.weight') ? f32(tensor.shape, values(tensor).map((value) => value + 0.01)) : tensor])) // prettier-ignore
+    const moved = new Map(
+      [...adapter.tensors].map(([key, tensor]) => [
+        key,
+        key.endsWith('.weight')
+          ? f32(
+              tensor.shape,
+              values(tensor).map((value) => value + 0.01),
+            )
+          : tensor,
+      ]),
+    )
     const one = { ...adapter, tensors: moved }
     const sink = memorySink()
     await saveAdapter(one, sink)
     const saved = await loadAdapter(sink)
-    const [attached, plain] = [attach(base.model, one), attach(base.model, saved)]
+    const attached = attach(base.model, one)
+    const plain = attach(base.model, saved)
     expect(
       furthest(
         await logitsOf(plain, feedsWith(base, plain, saved, { ids: ids! })),
@@ -120,8 +173,13 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
 
 it('needs the base, and no start of another kind', async () => {
   const base = await storiesBase()
-  expect(() => createAdapter('pissa', options, base.model, { seed: 1 })).toThrow('pass its weights as weightOf')
-  expect(() => createAdapter('olora', { ...options, start: 'gaussian' }, base.model, { seed: 1, weightOf: base.weightOf })).toThrow(
-    'leave it out',
+  expect(() => createAdapter('pissa', options, base.model, { seed: 1 })).toThrow(
+    'pass its weights as weightOf',
   )
+  expect(() =>
+    createAdapter('olora', { ...options, start: 'gaussian' }, base.model, {
+      seed: 1,
+      weightOf: base.weightOf,
+    }),
+  ).toThrow('leave it out')
 })

@@ -17,7 +17,13 @@ import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { withoutOptions } from '../../base/schema.ts'
 import type { AdapterKind, BaseValues, ParameterSpec } from './kind.ts'
 import { lora, loraParts, rankAndScale } from './lora.ts'
-import { completeLora, loraOptions, withoutInvocation, writeLoraConfig, type LoraConfig } from './lora-config.ts'
+import {
+  completeLora,
+  loraOptions,
+  withoutInvocation,
+  writeLoraConfig,
+  type LoraConfig,
+} from './lora-config.ts'
 import { addProduct } from './matrices.ts'
 import { hitsLinear } from '../targets.ts'
 
@@ -33,9 +39,12 @@ type Factorise = (weight: Float32Array, module: ModuleInfo, rank: number, scale:
 /** √σ goes to either side; s·b·a is the best matrix of this rank. */
 const singular: Factorise = (weight, { outFeatures, inFeatures }, rank, scale) => {
   const { a, b } = truncateDense(matrixOf(outFeatures, inFeatures, weight), { rank, seed: 0 })
-  const part = (values: Float32Array): Float32Array => values.map((value) => value / Math.sqrt(scale)) // prettier-ignore
+  const part = (values: Float32Array): Float32Array =>
+    values.map((value) => value / Math.sqrt(scale))
   if (b.columns === rank) return { a: part(a.data), b: part(b.data) }
-  throw new UnsupportedError(`PiSSA: a weight of ${outFeatures} × ${inFeatures} has rank ${b.columns}, below the ${rank} asked for.`)
+  throw new UnsupportedError(
+    `PiSSA: a weight of ${outFeatures} × ${inFeatures} has rank ${b.columns}, below the ${rank} asked for.`,
+  )
 }
 
 /** The first R columns of Q and rows of R. */
@@ -48,7 +57,11 @@ const orthogonal: Factorise = (weight, { outFeatures, inFeatures }, rank) => {
 }
 
 /** LoRA's tensors with starts from the base, and the starts once more. */
-function startedSpecs(factorise: Factorise, config: LoraConfig, module: ModuleInfo): readonly ParameterSpec[] {
+function startedSpecs(
+  factorise: Factorise,
+  config: LoraConfig,
+  module: ModuleInfo,
+): readonly ParameterSpec[] {
   const specs = lora.parameters(config, module)
   if (!hitsLinear(config, module, 'PiSSA or OLoRA')) return specs
   const { rank, scale } = rankAndScale(config, module)
@@ -67,11 +80,19 @@ function startedSpecs(factorise: Factorise, config: LoraConfig, module: ModuleIn
     trainable: false,
     start: start(part),
   })
-  return [...started, frozen('a', [rank, module.inFeatures]), frozen('b', [module.outFeatures, rank])]
+  return [
+    ...started,
+    frozen('a', [rank, module.inFeatures]),
+    frozen('b', [module.outFeatures, rank]),
+  ]
 }
 
 /** [A; A₀] and [B, −B₀] side by side. */
-function joined(rank: number, [a, b]: readonly [Float32Array, Float32Array], [a0, b0]: readonly [Float32Array, Float32Array]) {
+function joined(
+  rank: number,
+  [a, b]: readonly [Float32Array, Float32Array],
+  [a0, b0]: readonly [Float32Array, Float32Array],
+) {
   const A = new Float32Array(2 * a.length)
   A.set(a)
   A.set(a0, a.length)
@@ -110,8 +131,14 @@ function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
     const path = key.slice(0, -loraParts.a.length)
     const values = (name: string): Float32Array => toFloat32(tensors.get(path + name)!)
     const [rank, inFeatures] = tensor.shape as [number, number]
-    const { A, B } = joined(rank, [values(loraParts.a), values(loraParts.b)], [values(initial.a), values(initial.b)])
-    plain.set(key, f32([2 * rank, inFeatures], A)).set(path + loraParts.b, f32([B.length / (2 * rank), 2 * rank], B))
+    const { A, B } = joined(
+      rank,
+      [values(loraParts.a), values(loraParts.b)],
+      [values(initial.a), values(initial.b)],
+    )
+    plain
+      .set(key, f32([2 * rank, inFeatures], A))
+      .set(path + loraParts.b, f32([B.length / (2 * rank), 2 * rank], B))
   }
   return { kind: 'lora', config: doubled(config), tensors: plain }
 }
@@ -122,7 +149,8 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
   options: withoutOptions(loraOptions, 'start', 'invocationTokens'),
   claims: () => false, // its files are LoRA's
   complete(options) {
-    if ('start' in options) throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
+    if ('start' in options)
+      throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
     return withoutInvocation(completeLora(options), name)
   },
   readConfig: lora.readConfig,
@@ -134,9 +162,13 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
   apply(g, site, config) {
     const y = lora.apply(g, site, config)
     if (!hitsLinear(config, site.module, name)) return y
-    const [A, B] = [site.parameter(initial.a), site.parameter(initial.b)]
+    const A = site.parameter(initial.a)
+    const B = site.parameter(initial.b)
     const { scale } = rankAndScale(config, site.module)
-    return g.subtract(y, g.matmul(g.matmul(site.x, A, { transB: true }), B, { transB: true, alpha: scale }))
+    return g.subtract(
+      y,
+      g.matmul(g.matmul(site.x, A, { transB: true }), B, { transB: true, alpha: scale }),
+    )
   },
 
   merge(config, at) {
@@ -144,7 +176,13 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
     if (!hitsLinear(config, at.module, name)) return merged
     const { rank, scale } = rankAndScale(config, at.module)
     const { outFeatures, inFeatures } = at.module
-    addProduct(merged.weight, at.tensor(initial.b), at.tensor(initial.a), [outFeatures, rank, inFeatures], -scale)
+    addProduct(
+      merged.weight,
+      at.tensor(initial.b),
+      at.tensor(initial.a),
+      [outFeatures, rank, inFeatures],
+      -scale,
+    )
     return merged
   },
 
@@ -152,9 +190,16 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
     const form = lora.serve!(config, at)
     if (!form) return undefined
     const { rank, scale } = rankAndScale(config, at.module)
-    const start = [at.tensor(initial.a), at.tensor(initial.b).map((value) => scale * value)] as const
+    const start = [
+      at.tensor(initial.a),
+      at.tensor(initial.b).map((value) => scale * value),
+    ] as const
     const { A, B } = joined(rank, [form.A.data, form.B.data], start)
-    return { ...form, A: f32([2 * rank, at.module.inFeatures], A), B: f32([at.module.outFeatures, 2 * rank], B) }
+    return {
+      ...form,
+      A: f32([2 * rank, at.module.inFeatures], A),
+      B: f32([at.module.outFeatures, 2 * rank], B),
+    }
   },
 })
 

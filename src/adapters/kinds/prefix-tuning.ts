@@ -7,12 +7,25 @@
 import { positiveInteger, record } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
-import { noLayer, noModules, oneSubmodule, promptKey, promptKeys, readPrompt, writePrompt, type PromptConfig } from './prompt-config.ts'
+import {
+  noLayer,
+  noModules,
+  oneSubmodule,
+  promptKey,
+  promptKeys,
+  readPrompt,
+  writePrompt,
+  type PromptConfig,
+} from './prompt-config.ts'
 import { normal } from './initializers.ts'
 import { withKnownIds, withVirtualKeys } from '../virtual-tokens.ts'
 
 const options = { virtualTokens: positiveInteger, peft: record }
-const peftKeys = { ...promptKeys, num_transformer_submodules: oneSubmodule, encoder_hidden_size: positiveInteger }
+const peftKeys = {
+  ...promptKeys,
+  num_transformer_submodules: oneSubmodule,
+  encoder_hidden_size: positiveInteger,
+}
 
 export const prefixTuning: AdapterKind<PromptConfig> = {
   name: 'prefix-tuning',
@@ -20,14 +33,19 @@ export const prefixTuning: AdapterKind<PromptConfig> = {
   options,
 
   /** 16 virtual tokens, unless said. */
-  complete: (given) => ({ ...noModules, virtualTokens: 16, ...readOptions(given, options, 'Prefix tuning options') }),
+  complete: (given) => ({
+    ...noModules,
+    virtualTokens: 16,
+    ...readOptions(given, options, 'Prefix tuning options'),
+  }),
 
   fit: (config, { layers, kvHeads, headWidth }) => ({
     ...config,
     base: { tokenWidth: kvHeads * headWidth, layers: layers.length, heads: kvHeads },
   }),
 
-  readConfig: (json, fileName) => readPrompt(readPeftConfig(json, peftKeys, ['num_virtual_tokens'], fileName), json),
+  readConfig: (json, fileName) =>
+    readPrompt(readPeftConfig(json, peftKeys, ['num_virtual_tokens'], fileName), json),
 
   writeConfig: (config) => ({
     encoder_hidden_size: config.base?.tokenWidth ?? null,
@@ -44,6 +62,8 @@ export const prefixTuning: AdapterKind<PromptConfig> = {
   apply: noLayer,
   applyToBlock(block, { virtualTokens, base }) {
     if (block.kind === 'embed') return withKnownIds(block)
-    return block.kind === 'layer' ? withVirtualKeys(block, promptKey, { virtualTokens, layers: base?.layers ?? 0 }) : block
+    return block.kind === 'layer'
+      ? withVirtualKeys(block, promptKey, { virtualTokens, layers: base?.layers ?? 0 })
+      : block
   },
 }

@@ -24,7 +24,11 @@ export const promptKeys = {
 }
 
 /** PEFT counts 2 for models with an encoder; a decoder alone has one. As a field: the number as JSON. */
-export const oneSubmodule = { ...oneOf('1'), expected: '1', is: (value: unknown): value is 1 => value === 1 }
+export const oneSubmodule = {
+  ...oneOf('1'),
+  expected: '1',
+  is: (value: unknown): value is 1 => value === 1,
+}
 
 interface PromptKeys {
   readonly num_virtual_tokens?: number
@@ -34,7 +38,12 @@ interface PromptKeys {
 }
 
 export function readPrompt(read: PromptKeys, json: PeftJson): PromptConfig {
-  const { num_virtual_tokens: virtualTokens, token_dim: tokenWidth, num_layers: layers, num_attention_heads: heads } = read
+  const {
+    num_virtual_tokens: virtualTokens,
+    token_dim: tokenWidth,
+    num_layers: layers,
+    num_attention_heads: heads,
+  } = read
   const base = tokenWidth && layers && heads ? { base: { tokenWidth, layers, heads } } : {}
   return { ...noModules, virtualTokens: virtualTokens!, ...base, peft: json }
 }

@@ -8,7 +8,16 @@ import { OptionError } from '../../base/errors.ts'
 import { listOf, naturalNumber, oneOf, positiveInteger, record, text } from '../../base/schema.ts'
 import type { AdapterKind, ParameterSpec } from './kind.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
-import { noLayer, noModules, oneSubmodule, promptKey, promptKeys, readPrompt, writePrompt, type PromptConfig } from './prompt-config.ts'
+import {
+  noLayer,
+  noModules,
+  oneSubmodule,
+  promptKey,
+  promptKeys,
+  readPrompt,
+  writePrompt,
+  type PromptConfig,
+} from './prompt-config.ts'
 import { normal } from './initializers.ts'
 import { withVirtualEmbeddings } from '../virtual-tokens.ts'
 
@@ -32,7 +41,11 @@ const peftKeys = {
   prompt_tuning_init_text: text,
 }
 
-function startOf({ virtualTokens, start, startIds }: PromptTuningConfig, vocabularySize: number, width: number): ParameterSpec['start'] {
+function startOf(
+  { virtualTokens, start, startIds }: PromptTuningConfig,
+  vocabularySize: number,
+  width: number,
+): ParameterSpec['start'] {
   if (start === 'random' && !startIds) return normal([virtualTokens, width], 1)
   return (random, base) => {
     const table = base('weight')
@@ -40,7 +53,9 @@ function startOf({ virtualTokens, start, startIds }: PromptTuningConfig, vocabul
     for (let i = 0; i < virtualTokens; i++) {
       const id = startIds?.[i % startIds.length] ?? random.integer(vocabularySize)
       if (id >= vocabularySize)
-        throw new OptionError(`Prompt tuning options: startIds: token ${id} is not in the vocabulary of ${vocabularySize}.`)
+        throw new OptionError(
+          `Prompt tuning options: startIds: token ${id} is not in the vocabulary of ${vocabularySize}.`,
+        )
       result.set(table.subarray(id * width, (id + 1) * width), i * width)
     }
     return result
@@ -53,13 +68,24 @@ export const promptTuning: AdapterKind<PromptTuningConfig> = {
   options,
 
   /** 16 virtual tokens, unless said. */
-  complete: (given) => ({ ...noModules, virtualTokens: 16, start: 'random', ...readOptions(given, options, 'Prompt tuning options') }),
+  complete: (given) => ({
+    ...noModules,
+    virtualTokens: 16,
+    start: 'random',
+    ...readOptions(given, options, 'Prompt tuning options'),
+  }),
 
-  fit: (config, { width, layers, heads }) => ({ ...config, base: { tokenWidth: width, layers: layers.length, heads } }),
+  fit: (config, { width, layers, heads }) => ({
+    ...config,
+    base: { tokenWidth: width, layers: layers.length, heads },
+  }),
 
   readConfig(json, fileName) {
     const read = readPeftConfig(json, peftKeys, ['num_virtual_tokens'], fileName)
-    return { ...readPrompt(read, json), start: read.prompt_tuning_init === 'SAMPLE_VOCAB' ? 'vocabulary' : 'random' }
+    return {
+      ...readPrompt(read, json),
+      start: read.prompt_tuning_init === 'SAMPLE_VOCAB' ? 'vocabulary' : 'random',
+    }
   },
 
   writeConfig: (config) => ({
@@ -70,9 +96,15 @@ export const promptTuning: AdapterKind<PromptTuningConfig> = {
 
   parameters: () => [],
   shared: (config, _modules, { width, vocabularySize }) => [
-    { name: promptKey, shape: [config.virtualTokens, width], trainable: true, start: startOf(config, vocabularySize, width) },
+    {
+      name: promptKey,
+      shape: [config.virtualTokens, width],
+      trainable: true,
+      start: startOf(config, vocabularySize, width),
+    },
   ],
   virtualTokens: ({ virtualTokens }) => virtualTokens,
   apply: noLayer,
-  applyToBlock: (block, { virtualTokens }) => (block.kind === 'embed' ? withVirtualEmbeddings(block, promptKey, virtualTokens) : block),
+  applyToBlock: (block, { virtualTokens }) =>
+    block.kind === 'embed' ? withVirtualEmbeddings(block, promptKey, virtualTokens) : block,
 }

@@ -16,7 +16,12 @@ export const targetOptions = {
   peft: record,
 }
 
-export const targetDefaults = { targets: 'default', exclude: [], layersPattern: [], dropout: 0 } as const
+export const targetDefaults = {
+  targets: 'default',
+  exclude: [],
+  layersPattern: [],
+  dropout: 0,
+} as const
 
 /** PEFT's keys. */
 export const targetKeys = {
@@ -36,7 +41,9 @@ export function readTargets(read: ValuesOf<typeof targetKeys>, json: PeftJson): 
     targets: read.target_modules ?? [],
     exclude: read.exclude_modules ?? [],
     ...(layers.length > 0 ? { layers } : {}),
-    ...(read.modules_to_save && read.modules_to_save.length > 0 ? { modulesToSave: read.modules_to_save } : {}),
+    ...(read.modules_to_save && read.modules_to_save.length > 0
+      ? { modulesToSave: read.modules_to_save }
+      : {}),
     layersPattern: asList(read.layers_pattern),
     dropout: 0,
     peft: json,
@@ -48,7 +55,10 @@ export function writeTargets(config: AdapterConfig, layers = true): PeftJson {
   const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
   const kept = (key: string, now: readonly unknown[]): unknown => {
     const before = config.peft?.[key]
-    return before !== undefined && JSON.stringify(asList(before ?? undefined)) === JSON.stringify(now) ? before : some(now)
+    return before !== undefined &&
+      JSON.stringify(asList(before ?? undefined)) === JSON.stringify(now)
+      ? before
+      : some(now)
   }
   return {
     target_modules: config.targets,

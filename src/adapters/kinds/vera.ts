@@ -12,7 +12,13 @@ import type { AdapterConfig, AdapterKind, ModuleTensors, ParameterSpec } from '.
 import { addProduct } from './matrices.ts'
 import { readOptions, readPeftConfig } from './peft-config.ts'
 import { filled, normal, uniform, zeros } from './initializers.ts'
-import { readTargets, targetDefaults, targetKeys, targetOptions, writeTargets } from './target-config.ts'
+import {
+  readTargets,
+  targetDefaults,
+  targetKeys,
+  targetOptions,
+  writeTargets,
+} from './target-config.ts'
 import { hitsLinear, targetMatcher } from '../targets.ts'
 
 export interface VeraConfig extends AdapterConfig {
@@ -25,8 +31,10 @@ export interface VeraConfig extends AdapterConfig {
   readonly start: 'zero' | 'random'
 }
 
-const [keyA, keyB] = ['base_model.vera_A', 'base_model.vera_B']
-const [lambdaB, lambdaD] = ['vera_lambda_b', 'vera_lambda_d']
+const keyA = 'base_model.vera_A'
+const keyB = 'base_model.vera_B'
+const lambdaB = 'vera_lambda_b'
+const lambdaD = 'vera_lambda_d'
 
 // PEFT's VeRA leaves no modules out by name.
 const { exclude: _exclude, ...targetChoice } = targetOptions
@@ -57,18 +65,23 @@ function projection(name: string, shape: readonly [number, number], seed: number
 }
 
 /** A's columns and B's rows that a layer uses: [R, in] and [out, R]. */
-function slices(config: VeraConfig, { module, tensor }: ModuleTensors): { A: Float32Array; B: Float32Array } {
+function slices(
+  config: VeraConfig,
+  { module, tensor }: ModuleTensors,
+): { A: Float32Array; B: Float32Array } {
   const { inFeatures, outFeatures } = module
   const all = tensor(keyA)
   const widest = all.length / config.rank
   const A = new Float32Array(config.rank * inFeatures)
-  for (let row = 0; row < config.rank; row++) A.set(all.subarray(row * widest, row * widest + inFeatures), row * inFeatures)
+  for (let row = 0; row < config.rank; row++)
+    A.set(all.subarray(row * widest, row * widest + inFeatures), row * inFeatures)
   return { A, B: tensor(keyB).slice(0, outFeatures * config.rank) }
 }
 
 /** diag(b)·B·diag(d) */
 function folded(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32Array {
-  const [b, d] = [at.tensor(lambdaB), at.tensor(lambdaD)]
+  const b = at.tensor(lambdaB)
+  const d = at.tensor(lambdaD)
   return B.map((value, i) => b[Math.floor(i / config.rank)]! * value * d[i % config.rank]!)
 }
 
@@ -79,11 +92,23 @@ export const vera: AdapterKind<VeraConfig> = {
 
   complete(given) {
     const read = readOptions(given, options, 'VeRA options')
-    return { ...targetDefaults, rank: 256, dInitial: 0.1, projectionSeed: 0, start: 'zero', ...read }
+    return {
+      ...targetDefaults,
+      rank: 256,
+      dInitial: 0.1,
+      projectionSeed: 0,
+      start: 'zero',
+      ...read,
+    }
   },
 
   readConfig(json, fileName) {
-    const read = readPeftConfig(json, peftKeys, ['r', 'target_modules', 'save_projection'], fileName)
+    const read = readPeftConfig(
+      json,
+      peftKeys,
+      ['r', 'target_modules', 'save_projection'],
+      fileName,
+    )
     return {
       ...readTargets(read, json),
       dropout: read.vera_dropout ?? 0,
@@ -113,10 +138,22 @@ export const vera: AdapterKind<VeraConfig> = {
 
   parameters(config, module) {
     if (!hitsLinear(config, module, 'VeRA')) return []
-    const [shapeB, shapeD, zero] = [[module.outFeatures], [config.rank], config.start === 'zero']
+    const shapeB = [module.outFeatures]
+    const shapeD = [config.rank]
+    const zero = config.start === 'zero'
     return [
-      { name: lambdaB, shape: shapeB, trainable: true, start: zero ? zeros(shapeB) : filled(shapeB, 1) },
-      { name: lambdaD, shape: shapeD, trainable: true, start: zero ? filled(shapeD, config.dInitial) : normal(shapeD, 1) },
+      {
+        name: lambdaB,
+        shape: shapeB,
+        trainable: true,
+        start: zero ? zeros(shapeB) : filled(shapeB, 1),
+      },
+      {
+        name: lambdaD,
+        shape: shapeD,
+        trainable: true,
+        start: zero ? filled(shapeD, config.dInitial) : normal(shapeD, 1),
+      },
     ]
   },
 
@@ -124,8 +161,16 @@ export const vera: AdapterKind<VeraConfig> = {
     const hit = modules.filter(targetMatcher(config))
     const widest = (width: (module: ModuleInfo) => number): number => Math.max(...hit.map(width))
     return [
-      projection(keyA, [config.rank, widest(({ inFeatures }) => inFeatures)], config.projectionSeed),
-      projection(keyB, [widest(({ outFeatures }) => outFeatures), config.rank], ~config.projectionSeed),
+      projection(
+        keyA,
+        [config.rank, widest(({ inFeatures }) => inFeatures)],
+        config.projectionSeed,
+      ),
+      projection(
+        keyB,
+        [widest(({ outFeatures }) => outFeatures), config.rank],
+        ~config.projectionSeed,
+      ),
     ]
   },
 
@@ -135,7 +180,10 @@ export const vera: AdapterKind<VeraConfig> = {
     const B = g.slice(site.parameter(keyB), 0, 0, outFeatures)
     const x = config.dropout > 0 ? site.dropout(site.x) : site.x
     const low = g.multiply(g.matmul(x, A, { transB: true }), site.parameter(lambdaD)) // [.., R]
-    return g.add(site.base(), g.multiply(g.matmul(low, B, { transB: true }), site.parameter(lambdaB))) // [.., out]
+    return g.add(
+      site.base(),
+      g.multiply(g.matmul(low, B, { transB: true }), site.parameter(lambdaB)),
+    ) // [.., out]
   },
 
   merge(config, at) {
@@ -148,6 +196,9 @@ export const vera: AdapterKind<VeraConfig> = {
 
   serve(config, at) {
     const { A, B } = slices(config, at)
-    return { A: f32([config.rank, at.module.inFeatures], A), B: f32([at.module.outFeatures, config.rank], folded(config, at, B)) }
+    return {
+      A: f32([config.rank, at.module.inFeatures], A),
+      B: f32([at.module.outFeatures, config.rank], folded(config, at, B)),
+    }
   },
 }

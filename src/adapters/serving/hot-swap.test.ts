@@ -106,8 +106,16 @@ describe('HotSwap', () => {
   it('serves standalone adapters: a batch in pieces is computed by one of them', async () => {
     const width = 6
     const forwardOf = (seed: number): StandaloneForward =>
-      standaloneForward(createStandalone('lora', { rank: 2, start: 'random', targets: ['q_proj'] }, { width, seed }), width)
-    const [one, other] = [forwardOf(1), forwardOf(2)]
+      standaloneForward(
+        createStandalone(
+          'lora',
+          { rank: 2, start: 'random', targets: ['q_proj'] },
+          { width, seed },
+        ),
+        width,
+      )
+    const one = forwardOf(1)
+    const other = forwardOf(2)
     const x = Float32Array.from({ length: 4 * width }, (_, i) => Math.sin(i))
     const swap = new HotSwap(one)
     const inPieces = swap.run(async (forward) => {

@@ -68,7 +68,8 @@ export class HotSwap<Held> {
    */
   async swap(): Promise<Held> {
     const next = this.#standby
-    if (next === undefined) throw new OptionError('Hot swap: nothing is on standby; call prepare first.')
+    if (next === undefined)
+      throw new OptionError('Hot swap: nothing is on standby; call prepare first.')
     this.#standby = undefined
     return this.#change(next)
   }
@@ -76,7 +77,8 @@ export class HotSwap<Held> {
   /** Makes active again what the last swap took out; it need not be prepared anew. Throws OptionError where there is none. */
   async rollBack(): Promise<Held> {
     const previous = this.#previous
-    if (previous === undefined) throw new OptionError('Hot swap: there is nothing to roll back to; no swap was made.')
+    if (previous === undefined)
+      throw new OptionError('Hot swap: there is nothing to roll back to; no swap was made.')
     return this.#change(previous)
   }
 

@@ -24,11 +24,19 @@ export const isMixture = (expert: Expert): expert is Mixture => 'mixture' in exp
 export function simplified(expert: Expert | undefined): Expert | undefined {
   if (!expert || !isMixture(expert)) return expert
   const { mixture } = expert
-  if (mixture.length === 0) throw new OptionError('A mixture needs at least one adapter; for the base alone give no adapter.')
-  const wrong = mixture.flatMap(({ weight }, i) => (Number.isFinite(weight) ? [] : [`number ${i + 1}: ${weight}`]))
-  if (wrong.length > 0) throw new OptionError(`A mixture's weights must be finite numbers; got ${wrong.join(', ')}.`)
+  if (mixture.length === 0)
+    throw new OptionError(
+      'A mixture needs at least one adapter; for the base alone give no adapter.',
+    )
+  const wrong = mixture.flatMap(({ weight }, i) =>
+    Number.isFinite(weight) ? [] : [`number ${i + 1}: ${weight}`],
+  )
+  if (wrong.length > 0)
+    throw new OptionError(`A mixture's weights must be finite numbers; got ${wrong.join(', ')}.`)
   const acting = mixture.filter(({ weight }) => weight !== 0)
-  return acting.length === 0 || (acting.length === 1 && acting[0]!.weight === 1) ? acting[0]?.adapter : expert
+  return acting.length === 0 || (acting.length === 1 && acting[0]!.weight === 1)
+    ? acting[0]?.adapter
+    : expert
 }
 
 interface Part {
@@ -41,7 +49,9 @@ interface Part {
  * with rows of B_k times w·v_k/v; factors of inputs in the same way on the columns of A_k. Shifts add up.
  * Throws UnsupportedError listing the modules where no such form is the sum.
  */
-export function mixedForms(parts: readonly { readonly forms: ServingForms; readonly weight: number }[]): ServingForms {
+export function mixedForms(
+  parts: readonly { readonly forms: ServingForms; readonly weight: number }[],
+): ServingForms {
   const forms = new Map<string, ServingForm>()
   const problems: string[] = []
   for (const path of new Set(parts.flatMap(({ forms: one }) => [...one.keys()]))) {
@@ -55,7 +65,9 @@ export function mixedForms(parts: readonly { readonly forms: ServingForms; reado
     else forms.set(path, mixed)
   }
   // One program run has one `active` for each row, so what is mixed must begin to act at the same token.
-  const invocations = new Set([...forms.values()].map(({ invocation }) => invocation?.join() ?? 'all tokens'))
+  const invocations = new Set(
+    [...forms.values()].map(({ invocation }) => invocation?.join() ?? 'all tokens'),
+  )
   if (problems.length === 0 && invocations.size > 1)
     problems.push(`its adapters act from different tokens on: ${[...invocations].join('; ')}`)
   if (problems.length > 0) throw notMixed(problems)
@@ -72,14 +84,21 @@ export const notMixed = (problems: readonly string[]): UnsupportedError =>
 function mixedModule(parts: readonly Part[]): ServingForm | string {
   const [first] = parts as [Part, ...Part[]]
   const { invocation } = first.form
-  if (parts.some(({ form }) => form.invocation?.join() !== invocation?.join())) return 'the adapters act from different tokens on'
-  const [inFeatures, outFeatures] = [first.form.A.shape[1]!, first.form.B.shape[0]!]
-  if (first.form.A.shape[0] !== first.form.B.shape[1]) return 'embeddings are not mixed while serving'
-  const [u, v] = [mixedFactor(parts, 'u', inFeatures), mixedFactor(parts, 'v', outFeatures)]
-  if (u && v) return 'adapters that scale its inputs and adapters that scale its outputs have no common form'
-  if ([u, v].some((factor) => factor?.data.some((value) => Math.abs(value) < 1e-6))) return 'the adapters’ factors cancel out to 0'
+  if (parts.some(({ form }) => form.invocation?.join() !== invocation?.join()))
+    return 'the adapters act from different tokens on'
+  const inFeatures = first.form.A.shape[1]!
+  const outFeatures = first.form.B.shape[0]!
+  if (first.form.A.shape[0] !== first.form.B.shape[1])
+    return 'embeddings are not mixed while serving'
+  const u = mixedFactor(parts, 'u', inFeatures)
+  const v = mixedFactor(parts, 'v', outFeatures)
+  if (u && v)
+    return 'adapters that scale its inputs and adapters that scale its outputs have no common form'
+  if ([u, v].some((factor) => factor?.data.some((value) => Math.abs(value) < 1e-6)))
+    return 'the adapters’ factors cancel out to 0'
   const rank = parts.reduce((sum, { form }) => sum + form.A.shape[0]!, 0)
-  const [A, B] = [f32([rank, inFeatures]), f32([outFeatures, rank])]
+  const A = f32([rank, inFeatures])
+  const B = f32([outFeatures, rank])
   let row = 0
   for (const { form, weight } of parts) {
     const own = form.A.shape[0]!
@@ -88,21 +107,34 @@ function mixedModule(parts: readonly Part[]): ServingForm | string {
     row += own
   }
   const shift = mixedShift(parts, outFeatures)
-  return { A, B, ...(shift ? { shift } : {}), ...(u ? { u } : {}), ...(v ? { v } : {}), ...(invocation ? { invocation } : {}) }
+  return {
+    A,
+    B,
+    ...(shift ? { shift } : {}),
+    ...(u ? { u } : {}),
+    ...(v ? { v } : {}),
+    ...(invocation ? { invocation } : {}),
+  }
 }
 
 /** 1 + Σ w·(factor − 1); undefined where no adapter has one. */
-function mixedFactor(parts: readonly Part[], name: 'u' | 'v', length: number): F32Tensor | undefined {
+function mixedFactor(
+  parts: readonly Part[],
+  name: 'u' | 'v',
+  length: number,
+): F32Tensor | undefined {
   if (!parts.some(({ form }) => form[name])) return undefined
   const sum = f32([length], new Float32Array(length).fill(1))
-  for (const { form, weight } of parts) form[name]?.data.forEach((value, i) => void (sum.data[i]! += weight * (value - 1)))
+  for (const { form, weight } of parts)
+    form[name]?.data.forEach((value, i) => void (sum.data[i]! += weight * (value - 1)))
   return sum
 }
 
 function mixedShift(parts: readonly Part[], length: number): F32Tensor | undefined {
   if (!parts.some(({ form }) => form.shift)) return undefined
   const sum = f32([length])
-  for (const { form, weight } of parts) form.shift?.data.forEach((value, i) => void (sum.data[i]! += weight * value))
+  for (const { form, weight } of parts)
+    form.shift?.data.forEach((value, i) => void (sum.data[i]! += weight * value))
   return sum
 }
 
@@ -111,15 +143,22 @@ function placeA(target: Float32Array, { A, u: own }: ServingForm, u: F32Tensor |
   target.set(A.data)
   if (!u) return
   const width = u.data.length
-  for (let i = 0; i < target.length; i++) target[i]! *= (own?.data[i % width] ?? 1) / u.data[i % width]!
+  for (let i = 0; i < target.length; i++)
+    target[i]! *= (own?.data[i % width] ?? 1) / u.data[i % width]!
 }
 
 /** B_k from column `start` on, with its rows times w·v_k/v. */
-function placeB(target: F32Tensor, start: number, { form: { B, v: own }, weight }: Part, v: F32Tensor | undefined): void {
+function placeB(
+  target: F32Tensor,
+  start: number,
+  { form: { B, v: own }, weight }: Part,
+  v: F32Tensor | undefined,
+): void {
   const [rows, rank] = B.shape as [number, number]
   const total = target.shape[1]!
   for (let row = 0; row < rows; row++) {
     const factor = v ? (weight * (own?.data[row] ?? 1)) / v.data[row]! : weight
-    for (let r = 0; r < rank; r++) target.data[row * total + start + r] = factor * B.data[row * rank + r]!
+    for (let r = 0; r < rank; r++)
+      target.data[row * total + start + r] = factor * B.data[row * rank + r]!
   }
 }

@@ -38,24 +38,35 @@ function* formsOf(
         const key = peftKey(`${module.path}.${name}`)
         const found = tensors.get(key) ?? tensors.get(name)
         unused.delete(tensors.has(key) ? key : name)
-        if (!found) throw new OptionError(`The adapter has no tensor "${module.path}.${name}"; check it against the model first.`)
+        if (!found)
+          throw new OptionError(
+            `The adapter has no tensor "${module.path}.${name}"; check it against the model first.`,
+          )
         return toFloat32(found)
       }
-      const needed = row.servesFromBase ? [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : [])) : []
+      const needed = row.servesFromBase
+        ? [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : []))
+        : []
       const base = baseValues(layer, block.prefix, needed.length > 0 ? yield needed : undefined)
       const form = row.serve?.(config, { module, tensor, base })
       if (form) forms.set(module.path, form)
-      else problems.push(`${module.path}: a ${kind} adapter of this configuration has no serving form`)
+      else
+        problems.push(`${module.path}: a ${kind} adapter of this configuration has no serving form`)
     }
   }
   // A model whose layers were stacked has other modules than the adapter: it must not pass for one that the adapter leaves alone.
-  if (problems.length === 0) problems.push(...[...unused].map((key) => `${key}: the model has no layer for it`))
+  if (problems.length === 0)
+    problems.push(...[...unused].map((key) => `${key}: the model has no layer for it`))
   if (problems.length > 0) throw notServed(problems)
   return forms
 }
 
 /** The forms of an adapter. `weightOf` is asked by kinds that serve from the base (DoRA). Throws UnsupportedError listing what has none. */
-export function servingForms(adapter: Adapter, model: ModelGraph, weightOf?: WeightOf): ServingForms {
+export function servingForms(
+  adapter: Adapter,
+  model: ModelGraph,
+  weightOf?: WeightOf,
+): ServingForms {
   const going = formsOf(adapter, model)
   let step = going.next()
   while (!step.done) step = going.next(weightOf)

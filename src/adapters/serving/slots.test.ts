@@ -5,7 +5,16 @@ import { evaluate } from '../../graph/evaluate.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
 import { adapterFeeds, createAdapter, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
-import { backend, type Base, feedsFor, folderAt, furthest, logitsOf, parity, storiesBase } from '../../../test/support/adapters.ts'
+import {
+  backend,
+  type Base,
+  feedsFor,
+  folderAt,
+  furthest,
+  logitsOf,
+  parity,
+  storiesBase,
+} from '../../../test/support/adapters.ts'
 import { loadAdapter } from '../files/peft.ts'
 import { attachSlots, servingTensors } from './slots.ts'
 
@@ -20,39 +29,70 @@ beforeAll(async () => {
 })
 
 const run = async (adapter: Adapter | undefined): Promise<Float32Array> => {
-  const outputs = await program.run(new Map([...feedsFor(base, ids), ...servingTensors(adapter, slots)]))
+  const outputs = await program.run(
+    new Map([...feedsFor(base, ids), ...servingTensors(adapter, slots)]),
+  )
   return outputs.get('logits')!.data as Float32Array
 }
-const parityAdapter = (name: string): Promise<Adapter> => loadAdapter(folderAt(new URL(`${name}/`, parity)))
+const parityAdapter = (name: string): Promise<Adapter> =>
+  loadAdapter(folderAt(new URL(`${name}/`, parity)))
 
 describe('slots', () => {
   it('give every linear layer inside the layers room for a rank of its own, and layers still share one graph', () => {
     const [embed, first, ...others] = slots.blocks
     const inputs = first!.graph.inputs.filter(({ role }) => role === 'adapter')
     expect(inputs).toHaveLength(14)
-    expect(inputs[0]).toMatchObject({ name: 'self_attn.q_proj.A', shape: ['R:self_attn.q_proj', 64] })
-    expect(inputs[1]).toMatchObject({ name: 'self_attn.q_proj.B', shape: [64, 'R:self_attn.q_proj'] })
+    expect(inputs[0]).toMatchObject({
+      name: 'self_attn.q_proj.A',
+      shape: ['R:self_attn.q_proj', 64],
+    })
+    expect(inputs[1]).toMatchObject({
+      name: 'self_attn.q_proj.B',
+      shape: [64, 'R:self_attn.q_proj'],
+    })
     expect(others.slice(0, 4).every(({ graph }) => graph === first!.graph)).toBe(true)
-    expect([embed!, others[4]!].flatMap(({ graph }) => graph.inputs.filter(({ role }) => role === 'adapter'))).toEqual([])
+    expect(
+      [embed!, others[4]!].flatMap(({ graph }) =>
+        graph.inputs.filter(({ role }) => role === 'adapter'),
+      ),
+    ).toEqual([])
   })
 
   it('serve the base exactly when they are empty, at rank 0, on both backends', async () => {
     const bare = await logitsOf(base.model, feedsFor(base, ids))
     expect(await run(undefined)).toEqual(bare)
-    expect([...servingTensors(undefined, slots).values()].every(({ data }) => data.length === 0)).toBe(true)
-    const reference = evaluate(composeBlocks(slots.blocks), new Map([...feedsFor(base, ids), ...servingTensors(undefined, slots)]))
+    expect(
+      [...servingTensors(undefined, slots).values()].every(({ data }) => data.length === 0),
+    ).toBe(true)
+    const reference = evaluate(
+      composeBlocks(slots.blocks),
+      new Map([...feedsFor(base, ids), ...servingTensors(undefined, slots)]),
+    )
     expect(furthest(reference.get('logits')!.data as Float32Array, bare)).toBeLessThan(1e-3)
   })
 
   it('swap adapters of any ranks and layers in one program, and give the first one’s output again', async () => {
-    const [patterns, layers] = [await parityAdapter('lora_patterns'), await parityAdapter('lora_layers')]
+    const patterns = await parityAdapter('lora_patterns')
+    const layers = await parityAdapter('lora_layers')
     const first = await run(patterns)
     const second = await run(layers)
     expect(
-      furthest(first, await logitsOf(attach(base.model, patterns), new Map([...feedsFor(base, ids), ...adapterFeeds(patterns)]))),
+      furthest(
+        first,
+        await logitsOf(
+          attach(base.model, patterns),
+          new Map([...feedsFor(base, ids), ...adapterFeeds(patterns)]),
+        ),
+      ),
     ).toBeLessThan(1e-3)
     expect(
-      furthest(second, await logitsOf(attach(base.model, layers), new Map([...feedsFor(base, ids), ...adapterFeeds(layers)]))),
+      furthest(
+        second,
+        await logitsOf(
+          attach(base.model, layers),
+          new Map([...feedsFor(base, ids), ...adapterFeeds(layers)]),
+        ),
+      ),
     ).toBeLessThan(1e-3)
     expect(furthest(first, second)).toBeGreaterThan(0.1)
     expect(await run(patterns)).toEqual(first)
@@ -60,10 +100,24 @@ describe('slots', () => {
   })
 
   it('say everything they have no room for', () => {
-    const adapter = createAdapter('lora', { rank: 2, targets: ['lm_head', 'embed_tokens', 'q_proj'] }, base.model, { seed: 1 })
-    expect(() => servingTensors(adapter, slots)).toThrow(/model\.embed_tokens: has no slot\n\s+lm_head: has no slot\nUse attach/)
-    const shifted = createAdapter('lora', { rank: 2, targets: ['q_proj'], layers: [0], loraBias: true }, base.model, { seed: 1 })
-    expect(() => servingTensors(shifted, slots)).toThrow('model.layers.0.self_attn.q_proj: its slot has no shift')
+    const adapter = createAdapter(
+      'lora',
+      { rank: 2, targets: ['lm_head', 'embed_tokens', 'q_proj'] },
+      base.model,
+      { seed: 1 },
+    )
+    expect(() => servingTensors(adapter, slots)).toThrow(
+      /model\.embed_tokens: has no slot\n\s+lm_head: has no slot\nUse attach/,
+    )
+    const shifted = createAdapter(
+      'lora',
+      { rank: 2, targets: ['q_proj'], layers: [0], loraBias: true },
+      base.model,
+      { seed: 1 },
+    )
+    expect(() => servingTensors(shifted, slots)).toThrow(
+      'model.layers.0.self_attn.q_proj: its slot has no shift',
+    )
     expect(() => servingTensors(adapter, base.model)).toThrow('the model has no slots')
   })
 
@@ -71,8 +125,13 @@ describe('slots', () => {
     const adapter = await parityAdapter('lora_qv_r8')
     const stray = {
       ...adapter,
-      tensors: new Map([...adapter.tensors, ['base_model.model.model.layers.7.mlp.up_proj.lora_A.weight', f32([1, 64])]]),
+      tensors: new Map([
+        ...adapter.tensors,
+        ['base_model.model.model.layers.7.mlp.up_proj.lora_A.weight', f32([1, 64])],
+      ]),
     } as Adapter
-    expect(() => servingTensors(stray, slots)).toThrow('model.layers.7.mlp.up_proj.lora_A.weight: the model has no layer for it')
+    expect(() => servingTensors(stray, slots)).toThrow(
+      'model.layers.7.mlp.up_proj.lora_A.weight: the model has no layer for it',
+    )
   })
 })

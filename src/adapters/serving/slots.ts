@@ -36,7 +36,9 @@ const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && 
  */
 export function attachSlots(model: ModelGraph, options: SlotOptions = {}): ModelGraph {
   const { modules = inLayers } = options
-  return mapLayers(model, (g, layer) => (modules(layer.module) ? slotted(g, layer, options) : undefined))
+  return mapLayers(model, (g, layer) =>
+    modules(layer.module) ? slotted(g, layer, options) : undefined,
+  )
 }
 
 function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
@@ -44,16 +46,23 @@ function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
   const { node, module, name } = layer
   const rank = `R:${name}`
   const embedding = module.kind === 'embedding'
-  if (embedding && perRow) throw new OptionError(`${module.path}: an embedding has no slot for each row of a batch.`)
+  if (embedding && perRow)
+    throw new OptionError(`${module.path}: an embedding has no slot for each row of a batch.`)
   const rows = perRow ? [layer.x.shape[0]!] : []
-  const A = g.input(`${name}.A`, 'f32', embedding ? [module.inFeatures, rank] : [...rows, rank, module.inFeatures], 'adapter')
+  const A = g.input(
+    `${name}.A`,
+    'f32',
+    embedding ? [module.inFeatures, rank] : [...rows, rank, module.inFeatures],
+    'adapter',
+  )
   const B = g.input(`${name}.B`, 'f32', [...rows, module.outFeatures, rank], 'adapter')
   const vector = (part: string, length: number): Value =>
     g.input(`${name}.${part}`, 'f32', perRow ? [...rows, 1, length] : [length], 'adapter')
   const x = !embedding && u(module) ? g.multiply(layer.x, vector('u', module.inFeatures)) : layer.x
   const inputs = node.inputs.map((value) => (value.name === layer.x.name ? x : value))
   const base = g.op(node.operation, inputs, node.attributes)
-  const activated = (value: Value): Value => (activation && !embedding ? g.multiply(value, activationAt(g, layer.x)) : value)
+  const activated = (value: Value): Value =>
+    activation && !embedding ? g.multiply(value, activationAt(g, layer.x)) : value
   const low = embedding ? g.op('embedding', [A, x]) : g.matmul(x, A, { transB: true }) // [.., R]
   const detoured = g.add(base, g.matmul(activated(low), B, { transB: true })) // [.., out]
   const scaled = v ? g.multiply(detoured, vector('v', module.outFeatures)) : detoured
@@ -65,7 +74,9 @@ export function withOwnRanks(graph: Graph): Graph {
   const inputs = new Map(
     graph.inputs.map((input) => {
       const module = input.name.slice(0, input.name.lastIndexOf('.'))
-      const shape = input.shape.map((dim) => (typeof dim === 'string' && dim.startsWith('R:') ? `R:${module}` : dim))
+      const shape = input.shape.map((dim) =>
+        typeof dim === 'string' && dim.startsWith('R:') ? `R:${module}` : dim,
+      )
       return [input.name, input.role === 'adapter' ? { ...input, shape } : input] as const
     }),
   )
@@ -73,7 +84,11 @@ export function withOwnRanks(graph: Graph): Graph {
     { ...graph, inputs: [...inputs.values()] },
     '%ranks',
     (g, { operation, inputs: given, attributes }) =>
-    g.op(operation, given.map((value) => inputs.get(value.name) ?? value), attributes), // prettier-ignore
+      g.op(
+        operation,
+        given.map((value) => inputs.get(value.name) ?? value),
+        attributes,
+      ),
   )
 }
 
@@ -92,7 +107,9 @@ function slotsOf(model: ModelGraph): Map<string, Slot> {
   return new Map(
     model.blocks.flatMap((block) => {
       const activation = block.graph.inputs.some(({ name }) => name === ACTIVE)
-      const inputs = new Set(block.graph.inputs.filter(({ role }) => role === 'adapter').map(({ name }) => name))
+      const inputs = new Set(
+        block.graph.inputs.filter(({ role }) => role === 'adapter').map(({ name }) => name),
+      )
       return layersOfBlock(block)
         .filter(({ name }) => inputs.has(`${name}.A`))
         .map((layer) => {
@@ -107,18 +124,27 @@ function slotsOf(model: ModelGraph): Map<string, Slot> {
  * What to feed a model with slots, by input name of the composed graph: scales folded into B, rank 0 where the adapter does nothing.
  * No adapter: the base. Throws UnsupportedError listing what has no slot or no serving form; then `attach` gives a graph that serves it.
  */
-export const servingTensors = (adapter: Adapter | undefined, model: ModelGraph, weightOf?: WeightOf): Map<string, F32Tensor> =>
+export const servingTensors = (
+  adapter: Adapter | undefined,
+  model: ModelGraph,
+  weightOf?: WeightOf,
+): Map<string, F32Tensor> =>
   slotTensors(adapter ? servingForms(adapter, model, weightOf) : new Map(), model)
 
 /** The same from forms that are made already. */
 export function slotTensors(forms: ServingForms, model: ModelGraph): Map<string, F32Tensor> {
   const slots = slotsOf(model)
-  if (slots.size === 0) throw new OptionError('servingTensors: the model has no slots; make them with attachSlots.')
+  if (slots.size === 0)
+    throw new OptionError('servingTensors: the model has no slots; make them with attachSlots.')
   const problems = [...forms].flatMap(([path, form]) => {
     const slot = slots.get(path)
-    const lacking: string[] = vectors.filter((name) => form[name] && slot && !slot.vectors.includes(name))
+    const lacking: string[] = vectors.filter(
+      (name) => form[name] && slot && !slot.vectors.includes(name),
+    )
     if (form.invocation && slot && !slot.activation) lacking.push('activation')
-    return slot ? lacking.map((name) => `${path}: its slot has no ${name}`) : [`${path}: has no slot`]
+    return slot
+      ? lacking.map((name) => `${path}: its slot has no ${name}`)
+      : [`${path}: has no slot`]
   })
   if (problems.length > 0) throw notServed(problems)
   const feeds = new Map<string, F32Tensor>()
@@ -127,10 +153,15 @@ export function slotTensors(forms: ServingForms, model: ModelGraph): Map<string,
     const form = forms.get(path)
     feeds.set(`${path}.A`, form?.A ?? f32(kind === 'embedding' ? [inFeatures, 0] : [0, inFeatures]))
     feeds.set(`${path}.B`, form?.B ?? f32([outFeatures, 0]))
-    for (const name of held) feeds.set(`${path}.${name}`, form?.[name] ?? neutral(name, name === 'u' ? inFeatures : outFeatures))
+    for (const name of held)
+      feeds.set(
+        `${path}.${name}`,
+        form?.[name] ?? neutral(name, name === 'u' ? inFeatures : outFeatures),
+      )
   }
   return feeds
 }
 
 /** The vector that changes nothing. */
-const neutral = (name: Vector, length: number): F32Tensor => f32([length], new Float32Array(length).fill(name === 'shift' ? 0 : 1))
+const neutral = (name: Vector, length: number): F32Tensor =>
+  f32([length], new Float32Array(length).fill(name === 'shift' ? 0 : 1))

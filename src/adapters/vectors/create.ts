@@ -23,5 +23,10 @@ export function createStandalone(
   { width, seed = 0, metadata }: StandaloneCreateOptions,
 ): Adapter {
   const { graph, weightOf } = standaloneModel(width)
-  return createAdapter(kind, config, graph, { seed, weightOf, baseModel: standaloneBase(width), ...(metadata && { metadata }) })
+  return createAdapter(kind, config, graph, {
+    seed,
+    weightOf,
+    baseModel: standaloneBase(width),
+    ...(metadata && { metadata }),
+  })
 }

@@ -28,15 +28,18 @@ interface Stack {
 /** The forms of all layers as one; y = Σ_m v⊙(W_m·(u⊙x) + B·A·(u⊙x)) + shift with W_m = I/7. */
 function stacked(forms: readonly ServingForm[], width: number): Stack {
   const rank = forms.reduce((sum, { A }) => sum + A.shape[0]!, 0)
-  const [A, B] = [new Float32Array(rank * width), new Float32Array(rank * width)]
+  const A = new Float32Array(rank * width)
+  const B = new Float32Array(rank * width)
   const factor = forms.some(({ u, v }) => u ?? v) ? new Float32Array(width).fill(1) : undefined
   const shift = forms.some((form) => form.shift) ? new Float32Array(width) : undefined
   let row = 0
   for (const form of forms) {
     const own = form.A.shape[0]!
-    const [u, v] = [form.u?.data, form.v?.data]
+    const u = form.u?.data
+    const v = form.v?.data
     for (let i = 0; i < width; i++) {
-      const [before, after] = [u?.[i] ?? 1, v?.[i] ?? 1]
+      const before = u?.[i] ?? 1
+      const after = v?.[i] ?? 1
       for (let r = 0; r < own; r++) {
         A[(row + r) * width + i] = form.A.data[r * width + i]! * before
         B[(row + r) * width + i] = form.B.data[i * own + r]! * after
@@ -58,10 +61,16 @@ export function standaloneForward(adapter: Adapter, width: number): StandaloneFo
   checkAdapter(adapter, graph)
   checkFinite(adapter)
   if (adapter.config.invocationTokens)
-    throw new UnsupportedError('This LoRA acts behind invocation tokens only; vectors alone have none. Leave out invocationTokens.')
-  const { rank, A, B, factor, shift } = stacked([...servingForms(adapter, graph, weightOf).values()], width)
+    throw new UnsupportedError(
+      'This LoRA acts behind invocation tokens only; vectors alone have none. Leave out invocationTokens.',
+    )
+  const { rank, A, B, factor, shift } = stacked(
+    [...servingForms(adapter, graph, weightOf).values()],
+    width,
+  )
   const { f32: kernel } = fastKernels()
-  const [down, up] = [matrixOf(rank, width, A), matrixOf(rank, width, B)]
+  const down = matrixOf(rank, width, A)
+  const up = matrixOf(rank, width, B)
   return (x) => {
     const rows = checkedRows(x, width)
     const y = x.slice()
@@ -78,7 +87,9 @@ export function standaloneForward(adapter: Adapter, width: number): StandaloneFo
 function checkedRows(x: Float32Array, width: number): number {
   const rows = x.length / width
   if (rows === 0 || !Number.isInteger(rows))
-    throw new ShapeError(`Standalone forward: got ${x.length} numbers, expected a multiple of the width ${width}.`)
+    throw new ShapeError(
+      `Standalone forward: got ${x.length} numbers, expected a multiple of the width ${width}.`,
+    )
   if (!allFinite(x)) throw new NumericError('Standalone forward: the input holds NaN or infinity.')
   return rows
 }

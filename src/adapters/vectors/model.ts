@@ -59,7 +59,10 @@ export function standaloneModel(width: number): StandaloneModel {
   let weight: F32Tensor | undefined // made only for kinds that ask for it
   return {
     width,
-    graph: { config: configOf(width), blocks: [{ kind: 'layer', prefix: 'model.layers.0.', graph: g.build() }] },
+    graph: {
+      config: configOf(width),
+      blocks: [{ kind: 'layer', prefix: 'model.layers.0.', graph: g.build() }],
+    },
     weightOf: () => (weight ??= scaledIdentity(width, 1 / standaloneModules.length)),
   }
 }

@@ -16,12 +16,14 @@ describe('a standalone adapter', () => {
     const expected = Float64Array.from(x)
     for (const module of ['self_attn.q_proj', 'mlp.down_proj']) {
       const tensor = (name: string) =>
-        adapter.tensors.get(`base_model.model.model.layers.0.${module}.lora_${name}.weight`)!.data as Float32Array
+        adapter.tensors.get(`base_model.model.model.layers.0.${module}.lora_${name}.weight`)!
+          .data as Float32Array
       for (let n = 0; n < 3; n++)
         for (let r = 0; r < 3; r++) {
           let low = 0
           for (let i = 0; i < width; i++) low += tensor('A')[r * width + i]! * x[n * width + i]!
-          for (let i = 0; i < width; i++) expected[n * width + i]! += 2 * tensor('B')[i * 3 + r]! * low
+          for (let i = 0; i < width; i++)
+            expected[n * width + i]! += 2 * tensor('B')[i * 3 + r]! * low
         }
     }
     const y = standaloneForward(adapter, width)(x)
@@ -30,7 +32,8 @@ describe('a standalone adapter', () => {
   it('gives a row the same numbers alone and in a batch, and changes no input', () => {
     const forward = standaloneForward(createStandalone('lora', random, { width }), width)
     const before = x.slice()
-    const [all, second] = [forward(x), forward(x.slice(width, 2 * width))]
+    const all = forward(x)
+    const second = forward(x.slice(width, 2 * width))
     expect([...all.subarray(width, 2 * width)]).toEqual([...second])
     expect(x).toEqual(before)
   })
@@ -42,10 +45,14 @@ describe('a standalone adapter', () => {
     const loaded = await loadAdapter(sink)
     expect(loaded.metadata).toEqual(metadata)
     expect(loaded.baseModel).toBe(`standalone-${width}`)
-    expect([...standaloneForward(loaded, width)(x)]).toEqual([...standaloneForward(adapter, width)(x)])
+    expect([...standaloneForward(loaded, width)(x)]).toEqual([
+      ...standaloneForward(adapter, width)(x),
+    ])
     const again = memorySink()
     await saveAdapter(loaded, again)
-    expect(again.files.get('adapter_model.safetensors')).toEqual(sink.files.get('adapter_model.safetensors'))
+    expect(again.files.get('adapter_model.safetensors')).toEqual(
+      sink.files.get('adapter_model.safetensors'),
+    )
   })
   it('without metadata has none in its file', async () => {
     const sink = memorySink()
@@ -56,11 +63,17 @@ describe('a standalone adapter', () => {
     const adapter = createStandalone('lora', random, { width })
     expect(() => standaloneForward(adapter, width + 1)).toThrow(MismatchError)
     const activated = createStandalone('lora', { ...random, invocationTokens: [3] }, { width })
-    expect(() => standaloneForward(activated, width)).toThrow(/invocation tokens only; vectors alone have none/)
+    expect(() => standaloneForward(activated, width)).toThrow(
+      /invocation tokens only; vectors alone have none/,
+    )
     expect(() => standaloneForward(adapter, width)(x.slice(1))).toThrow(ShapeError)
     expect(() => standaloneForward(adapter, width)(new Float32Array())).toThrow(ShapeError)
-    expect(() => standaloneForward(adapter, width)(x.map((value, i) => (i === 7 ? NaN : value)))).toThrow(NumericError)
+    expect(() =>
+      standaloneForward(adapter, width)(x.map((value, i) => (i === 7 ? NaN : value))),
+    ).toThrow(NumericError)
     expect(() => standaloneModel(0)).toThrow(OptionError)
-    expect(() => createStandalone('lora', { targets: ['query'] }, { width })).toThrow(/no module is called "query"/)
+    expect(() => createStandalone('lora', { targets: ['query'] }, { width })).toThrow(
+      /no module is called "query"/,
+    )
   })
 })

@@ -20,7 +20,10 @@ export interface Kernel {
   /** Columns are worked on in panels of so many. */
   readonly panelColumns: number
   /** Room for [4][depth] left, [depth][stride] right and the strip [4][stride] that comes out. */
-  buffers(depth: number, stride: number): { readonly left: FloatArray; readonly right: FloatArray; readonly strip: FloatArray }
+  buffers(
+    depth: number,
+    stride: number,
+  ): { readonly left: FloatArray; readonly right: FloatArray; readonly strip: FloatArray }
   /** strip[row][column] = Σ over steps of left·right, from panel `first` up to `panels`. */
   run(layout: Layout, first: number, panels: number): void
 }
@@ -43,50 +46,73 @@ export const plainKernel: Kernel = {
   },
 }
 
-function tile(a: Float64Array, b: Float64Array, out: Float64Array, { depth, leftRow, leftStep, stride }: Layout, column: number): void {
-  let c00 = 0, c01 = 0, c02 = 0, c03 = 0, c10 = 0, c11 = 0, c12 = 0, c13 = 0 // prettier-ignore
-  let c20 = 0, c21 = 0, c22 = 0, c23 = 0, c30 = 0, c31 = 0, c32 = 0, c33 = 0 // prettier-ignore
+function tile(
+  a: Float64Array,
+  b: Float64Array,
+  out: Float64Array,
+  { depth, leftRow, leftStep, stride }: Layout,
+  column: number,
+): void {
+  let c00 = 0,
+    c01 = 0,
+    c02 = 0,
+    c03 = 0,
+    c10 = 0,
+    c11 = 0,
+    c12 = 0,
+    c13 = 0
+  let c20 = 0,
+    c21 = 0,
+    c22 = 0,
+    c23 = 0,
+    c30 = 0,
+    c31 = 0,
+    c32 = 0,
+    c33 = 0
   for (let step = 0, i = 0, at = column; step < depth; step++, i += leftStep, at += stride) {
-    const b0 = b[at]!, b1 = b[at + 1]!, b2 = b[at + 2]!, b3 = b[at + 3]! // prettier-ignore
+    const b0 = b[at]!,
+      b1 = b[at + 1]!,
+      b2 = b[at + 2]!,
+      b3 = b[at + 3]!
     const a0 = a[i]!
     c00 += a0 * b0
     c01 += a0 * b1
     c02 += a0 * b2
-    c03 += a0 * b3 // prettier-ignore
+    c03 += a0 * b3
     const a1 = a[i + leftRow]!
     c10 += a1 * b0
     c11 += a1 * b1
     c12 += a1 * b2
-    c13 += a1 * b3 // prettier-ignore
+    c13 += a1 * b3
     const a2 = a[i + 2 * leftRow]!
     c20 += a2 * b0
     c21 += a2 * b1
     c22 += a2 * b2
-    c23 += a2 * b3 // prettier-ignore
+    c23 += a2 * b3
     const a3 = a[i + 3 * leftRow]!
     c30 += a3 * b0
     c31 += a3 * b1
     c32 += a3 * b2
-    c33 += a3 * b3 // prettier-ignore
+    c33 += a3 * b3
   }
   let to = column
   out[to] = c00
   out[to + 1] = c01
   out[to + 2] = c02
-  out[to + 3] = c03 // prettier-ignore
+  out[to + 3] = c03
   to += stride
   out[to] = c10
   out[to + 1] = c11
   out[to + 2] = c12
-  out[to + 3] = c13 // prettier-ignore
+  out[to + 3] = c13
   to += stride
   out[to] = c20
   out[to + 1] = c21
   out[to + 2] = c22
-  out[to + 3] = c23 // prettier-ignore
+  out[to + 3] = c23
   to += stride
   out[to] = c30
   out[to + 1] = c31
   out[to + 2] = c32
-  out[to + 3] = c33 // prettier-ignore
+  out[to + 3] = c33
 }

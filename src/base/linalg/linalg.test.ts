@@ -16,13 +16,17 @@ const normal = (rows: number, columns: number, seed: number): Matrix<Float64Arra
 function product(a: Matrix, b: Matrix): Matrix<Float64Array> {
   const result = zeros(a.rows, b.columns)
   for (let i = 0; i < a.rows; i++)
-    for (let j = 0; j < b.columns; j++) for (let k = 0; k < a.columns; k++) result.data[i * b.columns + j]! += at(a, i, k) * at(b, k, j)
+    for (let j = 0; j < b.columns; j++)
+      for (let k = 0; k < a.columns; k++)
+        result.data[i * b.columns + j]! += at(a, i, k) * at(b, k, j)
   return result
 }
 
 function distance(a: Matrix, b: Matrix): number {
   let largest = 0
-  for (let i = 0; i < a.rows; i++) for (let j = 0; j < a.columns; j++) largest = Math.max(largest, Math.abs(at(a, i, j) - at(b, i, j)))
+  for (let i = 0; i < a.rows; i++)
+    for (let j = 0; j < a.columns; j++)
+      largest = Math.max(largest, Math.abs(at(a, i, j) - at(b, i, j)))
   return largest
 }
 
@@ -36,32 +40,45 @@ const scaledColumns = (m: Matrix, scales: Float64Array): Matrix<Float64Array> =>
   matrixOf(
     m.rows,
     m.columns,
-    Float64Array.from({ length: m.rows * m.columns }, (_, i) => at(m, Math.floor(i / m.columns), i % m.columns) * scales[i % m.columns]!),
+    Float64Array.from(
+      { length: m.rows * m.columns },
+      (_, i) => at(m, Math.floor(i / m.columns), i % m.columns) * scales[i % m.columns]!,
+    ),
   )
 const size = fc.integer({ min: 1, max: 23 })
 
 describe('multiply', () => {
   it('equals the definition for any sizes and any transposition', () => {
     fc.assert(
-      fc.property(size, size, size, fc.boolean(), fc.boolean(), fc.integer(), (m, k, n, left, right, seed) => {
-        const a = left ? transpose(normal(k, m, seed)) : normal(m, k, seed)
-        const b = right ? transpose(normal(n, k, seed + 1)) : normal(k, n, seed + 1)
-        const target = zeros(m, n)
-        target.data.fill(7)
-        multiply(target, a, b)
-        expect(distance(target, product(a, b))).toBeLessThan(1e-12)
-      }),
+      fc.property(
+        size,
+        size,
+        size,
+        fc.boolean(),
+        fc.boolean(),
+        fc.integer(),
+        (m, k, n, left, right, seed) => {
+          const a = left ? transpose(normal(k, m, seed)) : normal(m, k, seed)
+          const b = right ? transpose(normal(n, k, seed + 1)) : normal(k, n, seed + 1)
+          const target = zeros(m, n)
+          target.data.fill(7)
+          multiply(target, a, b)
+          expect(distance(target, product(a, b))).toBeLessThan(1e-12)
+        },
+      ),
       { seed: 1, numRuns: 60 },
     )
   })
   it('goes on where the inner dimension is longer than what is packed at a time, in f32 too', () => {
-    const [a, b] = [normal(5, 700, 1), normal(700, 6, 2)]
+    const a = normal(5, 700, 1)
+    const b = normal(700, 6, 2)
     const target = matrixOf(5, 6, new Float32Array(30))
     multiply(target, a, b)
     expect(distance(target, product(a, b))).toBeLessThan(1e-4)
   })
   it('adds to the target, and overwrites with zero where there is nothing to sum', () => {
-    const [a, b] = [normal(3, 2, 3), normal(2, 3, 4)]
+    const a = normal(3, 2, 3)
+    const b = normal(2, 3, 4)
     const target = zeros(3, 3)
     multiply(target, a, b)
     multiply(target, a, b, { add: true })
@@ -77,13 +94,16 @@ describe('multiply', () => {
   })
   it('works on views of rows and columns', () => {
     const whole = normal(9, 8, 8)
-    const [a, b] = [rowsOf(whole, 2, 5), columnsOf(whole, 3, 4)]
+    const a = rowsOf(whole, 2, 5)
+    const b = columnsOf(whole, 3, 4)
     const target = zeros(4, 8)
     multiply(target, transpose(rowsOf(b, 0, 5)), a)
     expect(distance(target, product(transpose(rowsOf(b, 0, 5)), a))).toBeLessThan(1e-12)
   })
   it('refuses sizes that do not fit', () => {
-    expect(() => multiply(zeros(2, 2), zeros(2, 3), zeros(4, 2))).toThrow('internal: product of 2 × 3 and 4 × 2 into 2 × 2')
+    expect(() => multiply(zeros(2, 2), zeros(2, 3), zeros(4, 2))).toThrow(
+      'internal: product of 2 × 3 and 4 × 2 into 2 × 2',
+    )
   })
 })
 
@@ -147,7 +167,9 @@ describe('symmetricEigen', () => {
         const { values, vectors } = symmetricEigen(m)
         const largest = Math.max(1, values[0]!)
         expect(distance(product(vectors, transpose(vectors)), identity(n))).toBeLessThan(1e-12)
-        expect(distance(product(scaledColumns(transpose(vectors), values), vectors), m)).toBeLessThan(1e-13 * largest * n)
+        expect(
+          distance(product(scaledColumns(transpose(vectors), values), vectors), m),
+        ).toBeLessThan(1e-13 * largest * n)
         expect([...values]).toEqual([...values].sort((a, b) => b - a))
       }),
       { seed: 4, numRuns: 60 },
@@ -156,21 +178,31 @@ describe('symmetricEigen', () => {
   it('takes negative eigenvalues, repeated ones, and matrices that are diagonal already', () => {
     const { values } = symmetricEigen(matrixOf(3, 3, Float64Array.of(0, 2, 0, 2, 0, 0, 0, 0, 2)))
     expect([...values].map((value) => Math.round(value * 1e12) / 1e12)).toEqual([2, 2, -2])
-    expect([...symmetricEigen(matrixOf(2, 2, Float64Array.of(-3, 0, 0, 5))).values]).toEqual([5, -3])
+    expect([...symmetricEigen(matrixOf(2, 2, Float64Array.of(-3, 0, 0, 5))).values]).toEqual([
+      5, -3,
+    ])
     expect([...symmetricEigen(zeros(4, 4)).values]).toEqual([0, 0, 0, 0])
   })
   it('finds those of Gram matrices of low rank whose other eigenvalues are rounding errors', () => {
-    for (const [share, seed] of [0, 0.001, 0.03, 0.1].flatMap((each) => [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((k) => [each, k] as const))) {
+    for (const [share, seed] of [0, 0.001, 0.03, 0.1].flatMap((each) =>
+      [1, 2, 3, 4, 5, 6, 7, 8, 9, 10].map((k) => [each, k] as const),
+    )) {
       const delta = product(normal(64, 8, seed), normal(8, 64, seed + 100))
       const weight = normal(64, 64, seed + 200).data.map((value) => Math.fround(share * value))
-      const rounded = matrixOf(64, 64, delta.data.map((value, i) => Math.fround(Math.fround(weight[i]! + value) - weight[i]!))) // prettier-ignore
+      const rounded = matrixOf(
+        64,
+        64,
+        delta.data.map((value, i) => Math.fround(Math.fround(weight[i]! + value) - weight[i]!)),
+      )
       const { values } = symmetricEigen(product(transpose(rounded), rounded))
       expect(values[7]! / values[0]!).toBeGreaterThan(1e-3)
       expect(Math.abs(values[8]! / values[0]!)).toBeLessThan(1e-12)
     }
   })
   it('says so instead of looping when the matrix holds NaN', () => {
-    expect(() => symmetricEigen(matrixOf(2, 2, Float64Array.of(1, NaN, NaN, 1)))).toThrow('eigenvalues')
+    expect(() => symmetricEigen(matrixOf(2, 2, Float64Array.of(1, NaN, NaN, 1)))).toThrow(
+      'eigenvalues',
+    )
   })
 })
 

@@ -25,11 +25,20 @@ function residual(m: Matrix, { b, a }: LowRank): number {
 /** The best residual there is at a rank, from an SVD of the whole matrix. */
 function optimal(m: Matrix, rank: number): number {
   const squares = svd(m).values.map((value) => value * value)
-  return Math.sqrt(squares.subarray(rank).reduce((sum, value) => sum + value, 0) / squares.reduce((sum, value) => sum + value, 0))
+  return Math.sqrt(
+    squares.subarray(rank).reduce((sum, value) => sum + value, 0) /
+      squares.reduce((sum, value) => sum + value, 0),
+  )
 }
 /** Like a trimmed sum: half of the entries of a product are zero. */
-function thinned(rows: number, columns: number, rank: number, seed: number): { whole: Matrix<Float32Array>; b: Matrix; a: Matrix } {
-  const [b, a] = [normal(rows, rank, seed), normal(rank, columns, seed + 1)]
+function thinned(
+  rows: number,
+  columns: number,
+  rank: number,
+  seed: number,
+): { whole: Matrix<Float32Array>; b: Matrix; a: Matrix } {
+  const b = normal(rows, rank, seed)
+  const a = normal(rank, columns, seed + 1)
   const { uniform } = random(seed + 2)
   return {
     whole: matrixOf(
@@ -47,7 +56,8 @@ describe('truncateProduct', () => {
     const size = fc.integer({ min: 1, max: 20 })
     fc.assert(
       fc.property(size, size, size, size, fc.integer(), (rows, inner, columns, rank, seed) => {
-        const [b, a] = [normal(rows, inner, seed), normal(inner, columns, seed + 1)]
+        const b = normal(rows, inner, seed)
+        const a = normal(inner, columns, seed + 1)
         const whole = product(b, a)
         const found = truncateProduct(b, a, { rank })
         expect(found.b.columns).toBe(Math.min(rank, rows, inner, columns))
@@ -58,12 +68,16 @@ describe('truncateProduct', () => {
     )
   })
   it('is exact for factors that repeat, oppose each other, or differ by a million in size', () => {
-    const [b, a] = [normal(30, 4, 1), normal(4, 20, 2)]
+    const b = normal(30, 4, 1)
+    const a = normal(4, 20, 2)
     const join = (scale: number): Matrix[] => [
       matrixOf(
         30,
         8,
-        Float32Array.from({ length: 240 }, (_, i) => b.data[Math.floor(i / 8) * 4 + (i % 4)]! * (i % 8 < 4 ? 1 : scale)),
+        Float32Array.from(
+          { length: 240 },
+          (_, i) => b.data[Math.floor(i / 8) * 4 + (i % 4)]! * (i % 8 < 4 ? 1 : scale),
+        ),
       ),
       matrixOf(
         8,
@@ -80,11 +94,13 @@ describe('truncateProduct', () => {
     expect(truncateProduct(...(join(-1) as [Matrix, Matrix]), {}).b.columns).toBe(0) // they cancel
   })
   it('keeps the smallest rank that reaches an energy', () => {
-    const [b, a] = [normal(40, 10, 3), normal(10, 30, 4)]
+    const b = normal(40, 10, 3)
+    const a = normal(10, 30, 4)
     const squares = svd(product(b, a)).values.map((value) => value * value)
     const total = squares.reduce((sum, value) => sum + value, 0)
     const kept = truncateProduct(b, a, { energy: 0.8 }).b.columns
-    const energyOf = (rank: number): number => squares.subarray(0, rank).reduce((sum, value) => sum + value, 0) / total
+    const energyOf = (rank: number): number =>
+      squares.subarray(0, rank).reduce((sum, value) => sum + value, 0) / total
     expect(energyOf(kept)).toBeGreaterThanOrEqual(0.8)
     expect(energyOf(kept - 1)).toBeLessThan(0.8)
     expect(truncateProduct(b, a, { energy: 0.8, rank: 2 }).b.columns).toBe(2)

@@ -25,18 +25,26 @@ export interface LowRank {
 const negligible = 2 ** -22
 
 /** The number of directions kept of squared singular values, largest first, that sum to `total` together with those not listed. */
-function chooseRank(squares: Float64Array, total: number, { rank = squares.length, energy = 1 }: RankChoice, possible = 0): number {
+function chooseRank(
+  squares: Float64Array,
+  total: number,
+  { rank = squares.length, energy = 1 }: RankChoice,
+  possible = 0,
+): number {
   const limit = Math.min(rank, squares.length)
   const floor = negligible ** 2 * Math.max(squares[0] ?? 0, possible)
   const wanted = energy < 1 ? energy * total : Infinity
-  let [kept, reached] = [0, 0]
+  let kept = 0
+  let reached = 0
   while (kept < limit && reached < wanted && squares[kept]! > floor) reached += squares[kept++]!
   return kept
 }
 
 const positive = (values: Float64Array): Float64Array => values.map((value) => Math.max(0, value))
-const sum = (values: Float64Array, from = 0): number => values.subarray(from).reduce((total, value) => total + value, 0)
-const share = (rest: number, total: number): number => (total > 0 ? Math.sqrt(Math.max(0, rest) / total) : 0)
+const sum = (values: Float64Array, from = 0): number =>
+  values.subarray(from).reduce((total, value) => total + value, 0)
+const share = (rest: number, total: number): number =>
+  total > 0 ? Math.sqrt(Math.max(0, rest) / total) : 0
 
 /** mᵀ·m in double precision, [N, N]. */
 function gram(m: Matrix): Matrix<Float64Array> {
@@ -57,14 +65,16 @@ function product32(left: Matrix, right: Matrix): Matrix<Float32Array> {
   return result
 }
 
-const trace = ({ data, rows }: Matrix): number => sum(Float64Array.from({ length: rows }, (_, i) => data[i * (rows + 1)]!))
+const trace = ({ data, rows }: Matrix): number =>
+  sum(Float64Array.from({ length: rows }, (_, i) => data[i * (rows + 1)]!))
 
 /** Rows of `m` times one factor each. */
 function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Matrix<Float64Array> {
   const data = new Float64Array(m.rows * m.columns)
   for (let row = 0; row < m.rows; row++) {
     const scale = factor(row)
-    for (let i = row * m.columns; i < (row + 1) * m.columns; i++) data[i] = scale * m.data[m.start + i]!
+    for (let i = row * m.columns; i < (row + 1) * m.columns; i++)
+      data[i] = scale * m.data[m.start + i]!
   }
   return matrixOf(m.rows, m.columns, data)
 }
@@ -74,8 +84,10 @@ function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Ma
  * those of the small C = R·Tᵀ = U·S·Vᵀ, and its best factors are b·(Tᵀ·V·S^−½) and (S^−½·Uᵀ·R)·a. Errors are about 1e-8 of the largest σ.
  */
 export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRank {
-  const [gramB, gramA] = [gram(b), gram(transpose(a))]
-  const [rootB, rootA] = [gramRoot(gramB), gramRoot(gramA)]
+  const gramB = gram(b)
+  const gramA = gram(transpose(a))
+  const rootB = gramRoot(gramB)
+  const rootA = gramRoot(gramA)
   const core = product(rootB, transpose(rootA)) // [K, K]
   const { values, vectors } = symmetricEigen(gram(core))
   const squares = positive(values)
@@ -92,7 +104,11 @@ export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRa
     ),
     rootB,
   ) // [R, K]
-  return { b: product32(b, transpose(left)), a: product32(right, a), residual: share(sum(squares, rank), sum(squares)) }
+  return {
+    b: product32(b, transpose(left)),
+    a: product32(right, a),
+    residual: share(sum(squares, rank), sum(squares)),
+  }
 }
 
 export interface DenseOptions extends RankChoice {
@@ -124,15 +140,29 @@ interface Subspace {
  * (Halko, Martinsson and Tropp 2011, arXiv:0909.4061), stopped when what is still to be gained, going by the last gains, is too little to matter.
  * m: [M, N].
  */
-export function truncateDense(m: Matrix, { rank, energy, start, seed, kernel }: DenseOptions): LowRank {
+export function truncateDense(
+  m: Matrix,
+  { rank, energy, start, seed, kernel }: DenseOptions,
+): LowRank {
   const smaller = Math.min(m.rows, m.columns)
   const total = squaredNorm(m)
   let width = Math.min(rank ?? smaller, energy === undefined ? smaller : 32) + oversampling
   let from = start
   for (;;) {
     if (smaller <= exactSide || 2 * width >= smaller) return truncateExactly(m, { rank, energy })
-    const found = iterate(m, from, width, Math.min(width - oversampling, rank ?? width), total, seed, kernel)
-    const kept = chooseRank(positive(found.eigen.values).subarray(0, width - oversampling), total, { rank, energy })
+    const found = iterate(
+      m,
+      from,
+      width,
+      Math.min(width - oversampling, rank ?? width),
+      total,
+      seed,
+      kernel,
+    )
+    const kept = chooseRank(positive(found.eigen.values).subarray(0, width - oversampling), total, {
+      rank,
+      energy,
+    })
     if (kept < width - oversampling || kept === rank) return factorsOf(found, kept, total)
     from = found.flipped ? found.y : found.x
     width *= 2
@@ -154,7 +184,8 @@ function iterate(
   for (let step = 1; step < halfStepLimit; step++) {
     const next = halfStep(m, scaledBasis(current), !current.flipped, kernel)
     const left = total - sum(positive(next.eigen.values).subarray(0, rank))
-    const [before, gained] = [gain, Math.max(0, rest - left)]
+    const before = gain
+    const gained = Math.max(0, rest - left)
     current = next
     rest = left
     gain = gained
@@ -165,26 +196,36 @@ function iterate(
   return current
 }
 
-function startBlock(size: number, width: number, start: Matrix | undefined, seed: number): Matrix<Float64Array> {
+function startBlock(
+  size: number,
+  width: number,
+  start: Matrix | undefined,
+  seed: number,
+): Matrix<Float64Array> {
   const { normal } = random(seed)
   const block = zeros(width, size)
   const given = Math.min(start?.columns ?? 0, width)
   for (let i = 0; i < width; i++)
     for (let j = 0; j < size; j++)
-      block.data[i * size + j] = i < given ? start!.data[start!.start + j * start!.rowStride + i * start!.columnStride]! : normal()
+      block.data[i * size + j] =
+        i < given
+          ? start!.data[start!.start + j * start!.rowStride + i * start!.columnStride]!
+          : normal()
   return transpose(block)
 }
 
 /** An orthonormal basis of the columns of x, [N, L]; directions that are rounding errors become zero columns. */
 function orthonormal(x: Matrix<Float64Array>): Matrix<Float64Array> {
-  const scales = x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => columnScale(x, j))
+  const scales =
+    x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => columnScale(x, j))
   const even = transpose(scaleRows(rowMajor(transpose(x)), (j) => scales[j]!))
   return basisOf(even, symmetricEigen(gram(even)))
 }
 
 const columnScale = (x: Matrix, j: number): number => {
   let square = 0
-  for (let i = 0; i < x.rows; i++) square += x.data[x.start + i * x.rowStride + j * x.columnStride]! ** 2
+  for (let i = 0; i < x.rows; i++)
+    square += x.data[x.start + i * x.rowStride + j * x.columnStride]! ** 2
   return square > 0 ? 1 / Math.sqrt(square) : 0
 }
 
@@ -192,19 +233,28 @@ function rowMajor(m: Matrix<Float64Array>): Matrix<Float64Array> {
   if (m.columnStride === 1 && m.rowStride === m.columns) return m
   const data = new Float64Array(m.rows * m.columns)
   for (let i = 0; i < m.rows; i++)
-    for (let j = 0; j < m.columns; j++) data[i * m.columns + j] = m.data[m.start + i * m.rowStride + j * m.columnStride]!
+    for (let j = 0; j < m.columns; j++)
+      data[i * m.columns + j] = m.data[m.start + i * m.rowStride + j * m.columnStride]!
   return matrixOf(m.rows, m.columns, data)
 }
 
 /** y·V·Λ^−½ */
 function basisOf(y: Matrix, { values, vectors }: Eigen): Matrix<Float64Array> {
   const floor = 1e-14 * Math.max(0, values[0] ?? 0)
-  return product(y, transpose(scaleRows(vectors, (i) => (values[i]! > floor ? values[i]! ** -0.5 : 0))))
+  return product(
+    y,
+    transpose(scaleRows(vectors, (i) => (values[i]! > floor ? values[i]! ** -0.5 : 0))),
+  )
 }
 
 const scaledBasis = ({ y, eigen }: Subspace): Matrix<Float64Array> => basisOf(y, eigen)
 
-function halfStep(m: Matrix, x: Matrix<Float64Array>, flipped: boolean, kernel: Kernel | undefined): Subspace {
+function halfStep(
+  m: Matrix,
+  x: Matrix<Float64Array>,
+  flipped: boolean,
+  kernel: Kernel | undefined,
+): Subspace {
   const options = kernel ? { kernel } : {}
   // mᵀ·x as (xᵀ·m)ᵀ: m is large and lies in rows, so it is the side that is copied by rows.
   const y = flipped ? transpose(zeros(x.columns, m.columns)) : zeros(m.rows, x.columns)
@@ -223,13 +273,16 @@ function factorsOf({ x, y, eigen, flipped }: Subspace, rank: number, total: numb
     transpose(x),
   )
   const residual = share(total - sum(squares.subarray(0, rank)), total)
-  return flipped ? { b: copied(transpose(other)), a: copied(transpose(own)), residual } : { b: own, a: other, residual }
+  return flipped
+    ? { b: copied(transpose(other)), a: copied(transpose(own)), residual }
+    : { b: own, a: other, residual }
 }
 
 function copied(m: Matrix<Float32Array>): Matrix<Float32Array> {
   const data = new Float32Array(m.rows * m.columns)
   for (let i = 0; i < m.rows; i++)
-    for (let j = 0; j < m.columns; j++) data[i * m.columns + j] = m.data[i * m.rowStride + j * m.columnStride]!
+    for (let j = 0; j < m.columns; j++)
+      data[i * m.columns + j] = m.data[i * m.rowStride + j * m.columnStride]!
   return matrixOf(m.rows, m.columns, data)
 }
 
@@ -242,6 +295,10 @@ function truncateExactly(m: Matrix, choice: RankChoice): LowRank {
   const identity = zeros(tall.columns, tall.columns)
   for (let i = 0; i < tall.columns; i++) identity.data[i * (tall.columns + 1)] = 1
   // In x = 1, y = m·1 = m: the general form with every direction in it.
-  const found = factorsOf({ x: identity, y: tall as Matrix<Float64Array>, eigen, flipped }, rank, sum(positive(eigen.values)))
+  const found = factorsOf(
+    { x: identity, y: tall as Matrix<Float64Array>, eigen, flipped },
+    rank,
+    sum(positive(eigen.values)),
+  )
   return found
 }

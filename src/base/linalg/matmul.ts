@@ -27,9 +27,14 @@ export function multiply(
   right: Matrix,
   { add = false, symmetric = false, kernel = fastKernels().f64 }: ProductOptions = {},
 ): void {
-  const [rows, inner, columns] = [left.rows, left.columns, right.columns]
+  const rows = left.rows
+  const inner = left.columns
+  const columns = right.columns
   assertInternal(
-    right.rows === inner && target.rows === rows && target.columns === columns && target.columnStride === 1,
+    right.rows === inner &&
+      target.rows === rows &&
+      target.columns === columns &&
+      target.columnStride === 1,
     `product of ${rows} × ${inner} and ${right.rows} × ${columns} into ${target.rows} × ${target.columns}.`,
   )
   if (inner === 0 && !add) clear(target)
@@ -44,9 +49,15 @@ export function multiply(
   if (symmetric) mirror(target)
 }
 
-function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symmetric, kernel }: Required<ProductOptions>): void {
+function multiplyBlock(
+  target: Matrix,
+  left: Matrix,
+  right: Matrix,
+  { add, symmetric, kernel }: Required<ProductOptions>,
+): void {
   const { panelColumns } = kernel
-  const [rows, inner] = [left.rows, left.columns]
+  const rows = left.rows
+  const inner = left.columns
   const panels = Math.ceil(right.columns / panelColumns)
   const stride = spread(panels * panelColumns)
   const buffers = kernel.buffers(Math.min(depth, inner), stride)
@@ -54,19 +65,33 @@ function multiplyBlock(target: Matrix, left: Matrix, right: Matrix, { add, symme
     const count = Math.min(depth, inner - k)
     copyRight(buffers.right, right, k, count, stride)
     const byRow = left.columnStride === 1
-    const layout = { depth: count, leftRow: byRow ? count : 1, leftStep: byRow ? 1 : panelRows, stride }
+    const layout = {
+      depth: count,
+      leftRow: byRow ? count : 1,
+      leftStep: byRow ? 1 : panelRows,
+      stride,
+    }
     for (let row = 0; row < rows; row += panelRows) {
       if (byRow) copyRows(buffers.left, left, row, k, count)
       else interleaveRows(buffers.left, left, row, k, count)
       const first = symmetric ? Math.floor(row / panelColumns) : 0
       kernel.run(layout, first, panels)
-      store(target, row, Math.min(panelRows, rows - row), first * panelColumns, buffers.strip, stride, add || k > 0)
+      store(
+        target,
+        row,
+        Math.min(panelRows, rows - row),
+        first * panelColumns,
+        buffers.strip,
+        stride,
+        add || k > 0,
+      )
     }
   }
 }
 
 /** A stride of an odd number of cache lines (16 f32): rows below each other then lie in different sets of the cache. */
-const spread = (columns: number): number => (columns <= 64 ? columns : (Math.ceil(columns / 16) | 1) * 16)
+const spread = (columns: number): number =>
+  columns <= 64 ? columns : (Math.ceil(columns / 16) | 1) * 16
 
 /** Rows k…k + count of `right`, one after the other. What lies behind their ends is never stored. */
 function copyRight(
@@ -84,7 +109,13 @@ function copyRight(
 }
 
 /** Four rows of `left`, [4][count]; rows beyond the end are zeros. */
-function copyRows(block: FloatArray, { data, start, rows, rowStride }: Matrix, row: number, k: number, count: number): void {
+function copyRows(
+  block: FloatArray,
+  { data, start, rows, rowStride }: Matrix,
+  row: number,
+  k: number,
+  count: number,
+): void {
   for (let i = 0; i < panelRows; i++) {
     const from = start + (row + i) * rowStride + k
     if (row + i < rows) block.set(data.subarray(from, from + count), i * count)
@@ -108,7 +139,15 @@ function interleaveRows(
   }
 }
 
-function store(target: Matrix, row: number, count: number, column: number, strip: FloatArray, stripStride: number, add: boolean): void {
+function store(
+  target: Matrix,
+  row: number,
+  count: number,
+  column: number,
+  strip: FloatArray,
+  stripStride: number,
+  add: boolean,
+): void {
   const { data, columns } = target
   for (let i = 0; i < count; i++) {
     const to = target.start + (row + i) * target.rowStride
@@ -127,5 +166,6 @@ function clear(target: Matrix): void {
 
 function mirror({ data, start, rows, rowStride }: Matrix): void {
   for (let row = 1; row < rows; row++)
-    for (let column = 0; column < row; column++) data[start + row * rowStride + column] = data[start + column * rowStride + row]!
+    for (let column = 0; column < row; column++)
+      data[start + row * rowStride + column] = data[start + column * rowStride + row]!
 }

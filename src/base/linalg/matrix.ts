@@ -14,15 +14,29 @@ export interface Matrix<Data extends FloatArray = FloatArray> {
 }
 
 /** A row-major matrix over `data`, which is not copied and may be longer than needed. */
-export function matrixOf<Data extends FloatArray>(rows: number, columns: number, data: Data): Matrix<Data> {
-  assertInternal(data.length >= rows * columns, `${data.length} values do not fill ${rows} × ${columns}.`)
+export function matrixOf<Data extends FloatArray>(
+  rows: number,
+  columns: number,
+  data: Data,
+): Matrix<Data> {
+  assertInternal(
+    data.length >= rows * columns,
+    `${data.length} values do not fill ${rows} × ${columns}.`,
+  )
   return { rows, columns, data, start: 0, rowStride: columns, columnStride: 1 }
 }
 
 /** A new row-major matrix of zeros in double precision. */
-export const zeros = (rows: number, columns: number): Matrix<Float64Array> => matrixOf(rows, columns, new Float64Array(rows * columns))
+export const zeros = (rows: number, columns: number): Matrix<Float64Array> =>
+  matrixOf(rows, columns, new Float64Array(rows * columns))
 
-export const transpose = <Data extends FloatArray>({ rows, columns, rowStride, columnStride, ...rest }: Matrix<Data>): Matrix<Data> => ({
+export const transpose = <Data extends FloatArray>({
+  rows,
+  columns,
+  rowStride,
+  columnStride,
+  ...rest
+}: Matrix<Data>): Matrix<Data> => ({
   ...rest,
   rows: columns,
   columns: rows,
@@ -31,18 +45,28 @@ export const transpose = <Data extends FloatArray>({ rows, columns, rowStride, c
 })
 
 /** `count` rows from `first` on. */
-export const rowsOf = <Data extends FloatArray>(matrix: Matrix<Data>, first: number, count: number): Matrix<Data> => ({
+export const rowsOf = <Data extends FloatArray>(
+  matrix: Matrix<Data>,
+  first: number,
+  count: number,
+): Matrix<Data> => ({
   ...matrix,
   rows: count,
   start: matrix.start + first * matrix.rowStride,
 })
 
 /** `count` columns from `first` on. */
-export const columnsOf = <Data extends FloatArray>(matrix: Matrix<Data>, first: number, count: number): Matrix<Data> =>
-  transpose(rowsOf(transpose(matrix), first, count))
+export const columnsOf = <Data extends FloatArray>(
+  matrix: Matrix<Data>,
+  first: number,
+  count: number,
+): Matrix<Data> => transpose(rowsOf(transpose(matrix), first, count))
 
-export const at = ({ data, start, rowStride, columnStride }: Matrix, row: number, column: number): number =>
-  data[start + row * rowStride + column * columnStride]!
+export const at = (
+  { data, start, rowStride, columnStride }: Matrix,
+  row: number,
+  column: number,
+): number => data[start + row * rowStride + column * columnStride]!
 
 /** Σ m²: the square of the Frobenius norm. Of a contiguous matrix. */
 export function squaredNorm({ data, start, rows, columns }: Matrix): number {

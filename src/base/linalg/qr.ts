@@ -4,14 +4,21 @@ import { assertInternal } from '../errors.ts'
 import { at, matrixOf, zeros, type Matrix } from './matrix.ts'
 
 /** m = q·r with qᵀq = 1 and r upper triangular with a diagonal ≥ 0. m: [M, N], M ≥ N; q: [M, N]; r: [N, N]. */
-export function qr(m: Matrix): { readonly q: Matrix<Float64Array>; readonly r: Matrix<Float64Array> } {
+export function qr(m: Matrix): {
+  readonly q: Matrix<Float64Array>
+  readonly r: Matrix<Float64Array>
+} {
   const { rows, columns } = m
   assertInternal(rows >= columns, `thin QR of ${rows} × ${columns}: more columns than rows.`)
   // One vector per column of m, so that every loop runs along memory.
-  const work = Array.from({ length: columns }, (_, j) => Float64Array.from({ length: rows }, (_value, i) => at(m, i, j)))
+  const work = Array.from({ length: columns }, (_, j) =>
+    Float64Array.from({ length: rows }, (_value, i) => at(m, i, j)),
+  )
   const factors = work.map((column, j) => reflectBelow(work, column, j))
   const r = zeros(columns, columns)
-  for (let j = 0; j < columns; j++) for (let i = 0; i <= j; i++) r.data[i * columns + j] = work[j]![i]! * Math.sign(factors[i]!.diagonal)
+  for (let j = 0; j < columns; j++)
+    for (let i = 0; i <= j; i++)
+      r.data[i * columns + j] = work[j]![i]! * Math.sign(factors[i]!.diagonal)
   const q = work.map((_, j) => {
     const unit = new Float64Array(rows)
     unit[j] = Math.sign(factors[j]!.diagonal)
@@ -55,6 +62,8 @@ function dot(a: Float64Array, b: Float64Array, first: number): number {
 
 function columnsToMatrix(columns: readonly Float64Array[], rows: number): Matrix<Float64Array> {
   const data = new Float64Array(rows * columns.length)
-  columns.forEach((column, j) => column.forEach((value, i) => (data[i * columns.length + j] = value)))
+  columns.forEach((column, j) =>
+    column.forEach((value, i) => (data[i * columns.length + j] = value)),
+  )
   return matrixOf(rows, columns.length, data)
 }

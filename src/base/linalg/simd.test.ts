@@ -6,7 +6,9 @@ import { matrixOf, squaredNorm } from './matrix.ts'
 import { fastKernels } from './simd.ts'
 
 const { uniform } = random(1)
-const [rows, inner, columns] = [11, 300, 2100] // more than one block each way, no multiple of a panel
+const rows = 11
+const inner = 300
+const columns = 2100 // more than one block each way, no multiple of a panel
 const left = matrixOf(
   rows,
   inner,
@@ -19,10 +21,15 @@ const right = matrixOf(
 )
 
 const difference = (kernel: typeof plainKernel): number => {
-  const [expected, got] = [new Float64Array(rows * columns), new Float64Array(rows * columns)]
+  const expected = new Float64Array(rows * columns)
+  const got = new Float64Array(rows * columns)
   multiply(matrixOf(rows, columns, expected), left, right, { kernel: plainKernel })
   multiply(matrixOf(rows, columns, got), left, right, { kernel })
-  const distance = matrixOf(rows, columns, expected.map((value, i) => value - got[i]!)) // prettier-ignore
+  const distance = matrixOf(
+    rows,
+    columns,
+    expected.map((value, i) => value - got[i]!),
+  )
   return Math.sqrt(squaredNorm(distance) / squaredNorm(matrixOf(rows, columns, expected)))
 }
 

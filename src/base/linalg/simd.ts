@@ -15,8 +15,10 @@ const bVector = parameters + integers
 const factor = bVector + vectorsPerRow
 const sums = factor + 1
 
-const rows = <Item>(item: (row: number) => Item[]): Item[] => Array.from({ length: panelRows }, (_, row) => item(row)).flat()
-const vectors = <Item>(item: (index: number) => Item[]): Item[] => Array.from({ length: vectorsPerRow }, (_, index) => item(index)).flat()
+const rows = <Item>(item: (row: number) => Item[]): Item[] =>
+  Array.from({ length: panelRows }, (_, row) => item(row)).flat()
+const vectors = <Item>(item: (index: number) => Item[]): Item[] =>
+  Array.from({ length: vectorsPerRow }, (_, index) => item(index)).flat()
 const sumOf = (row: number, index: number): number => sums + row * vectorsPerRow + index
 
 /** For each panel: sums[row][column] = Σ over depth of left[row][·] · right[·][column]. */
@@ -45,8 +47,11 @@ function code({ loadSplat, multiply, add }: Lanes): Code {
 
 function kernelOver(loop: LoopExports, { bytes }: Lanes): Kernel {
   const view = (startBytes: number, count: number): FloatArray =>
-    bytes === 4 ? new Float32Array(loop.memory.buffer, startBytes, count) : new Float64Array(loop.memory.buffer, startBytes, count)
-  let [rightStart, stripStart] = [0, 0]
+    bytes === 4
+      ? new Float32Array(loop.memory.buffer, startBytes, count)
+      : new Float64Array(loop.memory.buffer, startBytes, count)
+  let rightStart = 0
+  let stripStart = 0
   return {
     panelColumns: panelBytes / bytes,
     buffers(depthLimit, stride) {
@@ -62,14 +67,30 @@ function kernelOver(loop: LoopExports, { bytes }: Lanes): Kernel {
     run(layout, first, end) {
       if (first >= end) return
       const skipped = first * panelBytes
-      const [row, step, stride] = [layout.leftRow * bytes, layout.leftStep * bytes, layout.stride * bytes]
-      loop.run(0, rightStart + skipped, stripStart + skipped, layout.depth, end - first, row, step, stride)
+      const row = layout.leftRow * bytes
+      const step = layout.leftStep * bytes
+      const stride = layout.stride * bytes
+      loop.run(
+        0,
+        rightStart + skipped,
+        stripStart + skipped,
+        layout.depth,
+        end - first,
+        row,
+        step,
+        stride,
+      )
     },
   }
 }
 
 function made(lanes: Lanes): Kernel {
-  const loop = compileLoop(parameters, integers, vectorsPerRow + 1 + panelRows * vectorsPerRow, code(lanes))
+  const loop = compileLoop(
+    parameters,
+    integers,
+    vectorsPerRow + 1 + panelRows * vectorsPerRow,
+    code(lanes),
+  )
   return loop ? kernelOver(loop, lanes) : plainKernel
 }
 

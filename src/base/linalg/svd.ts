@@ -22,19 +22,31 @@ export function svd(m: Matrix): Svd {
     return { u: v, values, v: u }
   }
   const { rows, columns } = m
-  const left = Array.from({ length: columns }, (_, j) => Float64Array.from({ length: rows }, (_value, i) => at(m, i, j)))
-  const right = left.map((_, j) => Float64Array.from({ length: columns }, (_value, i) => (i === j ? 1 : 0)))
+  const left = Array.from({ length: columns }, (_, j) =>
+    Float64Array.from({ length: rows }, (_value, i) => at(m, i, j)),
+  )
+  const right = left.map((_, j) =>
+    Float64Array.from({ length: columns }, (_value, i) => (i === j ? 1 : 0)),
+  )
   for (let sweep = 0; sweep < sweepLimit && rotatePairs(left, right); sweep++);
-  const norms = left.map((column) => Math.sqrt(column.reduce((sum, value) => sum + value * value, 0)))
+  const norms = left.map((column) =>
+    Math.sqrt(column.reduce((sum, value) => sum + value * value, 0)),
+  )
   const order = norms.map((_, j) => j).sort((a, b) => norms[b]! - norms[a]!)
   const unit = (j: number, i: number): number => (norms[j] === 0 ? 0 : left[j]![i]! / norms[j]!)
   const gather = (count: number, value: (j: number, i: number) => number): Matrix<Float64Array> =>
     matrixOf(
       count,
       columns,
-      Float64Array.from({ length: count * columns }, (_, k) => value(order[k % columns]!, Math.floor(k / columns))),
+      Float64Array.from({ length: count * columns }, (_, k) =>
+        value(order[k % columns]!, Math.floor(k / columns)),
+      ),
     )
-  return { u: gather(rows, unit), values: Float64Array.from(order, (j) => norms[j]!), v: gather(columns, (j, i) => right[j]![i]!) }
+  return {
+    u: gather(rows, unit),
+    values: Float64Array.from(order, (j) => norms[j]!),
+    v: gather(columns, (j, i) => right[j]![i]!),
+  }
 }
 
 /** One sweep over all pairs of columns; whether any pair was not orthogonal yet. */
@@ -42,7 +54,8 @@ function rotatePairs(left: Float64Array[], right: Float64Array[]): boolean {
   let rotated = false
   for (let p = 0; p < left.length - 1; p++) {
     for (let q = p + 1; q < left.length; q++) {
-      const [x, y] = [left[p]!, left[q]!]
+      const x = left[p]!
+      const y = left[q]!
       let xx = 0
       let yy = 0
       let xy = 0
@@ -65,7 +78,8 @@ function rotatePairs(left: Float64Array[], right: Float64Array[]): boolean {
 
 function rotate(x: Float64Array, y: Float64Array, cosine: number, sine: number): void {
   for (let i = 0; i < x.length; i++) {
-    const [a, b] = [x[i]!, y[i]!]
+    const a = x[i]!
+    const b = y[i]!
     x[i] = cosine * a - sine * b
     y[i] = sine * a + cosine * b
   }

@@ -27,7 +27,12 @@ export function symmetricEigen({ rows: n, data }: Matrix<Float64Array>): Eigen {
 }
 
 /** a becomes tridiagonal; returns the rows of Q with Q·a·Qᵀ = T. */
-function tridiagonalize(a: Float64Array, diagonal: Float64Array, below: Float64Array, n: number): Float64Array {
+function tridiagonalize(
+  a: Float64Array,
+  diagonal: Float64Array,
+  below: Float64Array,
+  n: number,
+): Float64Array {
   const q = new Float64Array(n * n)
   for (let i = 0; i < n; i++) q[i * n + i] = 1
   const v = new Float64Array(n)
@@ -50,7 +55,14 @@ function tridiagonalize(a: Float64Array, diagonal: Float64Array, below: Float64A
 }
 
 /** a ← H·a·H with H = 1 − v·vᵀ/half, on rows and columns from `first`: a −= v·wᵀ + w·vᵀ. Both halves are kept. */
-function reflectBothSides(a: Float64Array, v: Float64Array, w: Float64Array, half: number, first: number, n: number): void {
+function reflectBothSides(
+  a: Float64Array,
+  v: Float64Array,
+  w: Float64Array,
+  half: number,
+  first: number,
+  n: number,
+): void {
   let along = 0
   for (let i = first; i < n; i++) {
     let sum = 0
@@ -61,20 +73,31 @@ function reflectBothSides(a: Float64Array, v: Float64Array, w: Float64Array, hal
   const shift = along / (2 * half)
   for (let i = first; i < n; i++) w[i]! -= shift * v[i]!
   for (let i = first; i < n; i++) {
-    const [vi, wi, row] = [v[i]!, w[i]!, i * n]
+    const vi = v[i]!
+    const wi = w[i]!
+    const row = i * n
     for (let j = first; j < n; j++) a[row + j]! -= vi * w[j]! + wi * v[j]!
   }
 }
 
 /** q ← H·q */
-function reflectRows(q: Float64Array, v: Float64Array, sums: Float64Array, half: number, first: number, n: number): void {
+function reflectRows(
+  q: Float64Array,
+  v: Float64Array,
+  sums: Float64Array,
+  half: number,
+  first: number,
+  n: number,
+): void {
   sums.fill(0)
   for (let i = first; i < n; i++) {
-    const [factor, row] = [v[i]!, i * n]
+    const factor = v[i]!
+    const row = i * n
     for (let j = 0; j < n; j++) sums[j]! += factor * q[row + j]!
   }
   for (let i = first; i < n; i++) {
-    const [factor, row] = [v[i]! / half, i * n]
+    const factor = v[i]! / half
+    const row = i * n
     for (let j = 0; j < n; j++) q[row + j]! -= factor * sums[j]!
   }
 }
@@ -82,16 +105,26 @@ function reflectRows(q: Float64Array, v: Float64Array, sums: Float64Array, half:
 const stepLimit = 60 // per eigenvalue; two are usual
 
 /** QL steps on the tridiagonal matrix; every rotation also turns two rows of `vectors`. */
-function diagonalize(vectors: Float64Array, diagonal: Float64Array, below: Float64Array, n: number): void {
+function diagonalize(
+  vectors: Float64Array,
+  diagonal: Float64Array,
+  below: Float64Array,
+  n: number,
+): void {
   below.copyWithin(0, 1)
   below[n - 1] = 0 // now below[i] couples i and i+1
   // Every step rounds by a share of the largest entries: among rows that are rounding errors themselves, nothing smaller can be waited for.
-  const floor = Number.EPSILON * diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0)
+  const floor =
+    Number.EPSILON *
+    diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0)
   for (let first = 0; first < n; first++) {
     for (let step = 0; ; step++) {
       const last = blockEnd(below, first, n, floor)
       if (last === first) break
-      if (step === stepLimit) throw new GraftError('internal: the eigenvalues of a symmetric matrix were not found; does it hold NaN?')
+      if (step === stepLimit)
+        throw new GraftError(
+          'internal: the eigenvalues of a symmetric matrix were not found; does it hold NaN?',
+        )
       stepQl(vectors, diagonal, below, first, last, n)
     }
   }
@@ -105,11 +138,21 @@ function blockEnd(below: Float64Array, first: number, n: number, floor: number):
 }
 
 /** One implicit QL step on rows first…last. */
-function stepQl(vectors: Float64Array, diagonal: Float64Array, below: Float64Array, first: number, last: number, n: number): void {
+function stepQl(
+  vectors: Float64Array,
+  diagonal: Float64Array,
+  below: Float64Array,
+  first: number,
+  last: number,
+  n: number,
+): void {
   const spread = (diagonal[first + 1]! - diagonal[first]!) / (2 * below[first]!)
   const root = Math.hypot(spread, 1)
-  let g = diagonal[last]! - diagonal[first]! + below[first]! / (spread + (spread >= 0 ? root : -root))
-  let [sine, cosine, taken] = [1, 1, 0]
+  let g =
+    diagonal[last]! - diagonal[first]! + below[first]! / (spread + (spread >= 0 ? root : -root))
+  let sine = 1
+  let cosine = 1
+  let taken = 0
   for (let i = last - 1; i >= first; i--) {
     const f = sine * below[i]!
     const b = cosine * below[i]!
@@ -134,9 +177,17 @@ function stepQl(vectors: Float64Array, diagonal: Float64Array, below: Float64Arr
   below[last] = 0
 }
 
-function rotateRows(vectors: Float64Array, a: number, b: number, cosine: number, sine: number, n: number): void {
+function rotateRows(
+  vectors: Float64Array,
+  a: number,
+  b: number,
+  cosine: number,
+  sine: number,
+  n: number,
+): void {
   for (let j = 0; j < n; j++) {
-    const [x, y] = [vectors[a + j]!, vectors[b + j]!]
+    const x = vectors[a + j]!
+    const y = vectors[b + j]!
     vectors[b + j] = sine * x + cosine * y
     vectors[a + j] = cosine * x - sine * y
   }

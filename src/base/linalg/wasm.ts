@@ -20,18 +20,48 @@ export const set = (local: number): Code => [0x21, local]
 /** 0 to 63: its signed form is one byte. */
 export const constant = (value: number): Code => [0x41, value]
 /** local += amount */
-export const advance = (local: number, amount: Code): Code => [...get(local), ...amount, 0x6a, ...set(local)]
+export const advance = (local: number, amount: Code): Code => [
+  ...get(local),
+  ...amount,
+  0x6a,
+  ...set(local),
+]
 /** do … while (--counter ≠ 0) */
-export const repeat = (counter: number, body: Code): Code =>
-  [0x03, 0x40, ...body, ...get(counter), ...constant(1), 0x6b, 0x22, counter, 0x0d, 0, 0x0b] // prettier-ignore
+export const repeat = (counter: number, body: Code): Code => [
+  0x03,
+  0x40,
+  ...body,
+  ...get(counter),
+  ...constant(1),
+  0x6b,
+  0x22,
+  counter,
+  0x0d,
+  0,
+  0x0b,
+]
 
 const operation =
   (...code: Code) =>
   (a: Code, b: Code = []): Code => [...a, ...b, vector, ...code]
 export const load = (address: Code, offset = 0): Code => [...address, vector, 0x00, 4, offset]
-export const store = (address: Code, value: Code, offset = 0): Code => [...address, ...value, vector, 0x0b, 4, offset]
+export const store = (address: Code, value: Code, offset = 0): Code => [
+  ...address,
+  ...value,
+  vector,
+  0x0b,
+  4,
+  offset,
+]
 /** Four bytes' pattern, least significant first, in all lanes. */
-export const pattern = (bytes: readonly number[]): Code => [vector, 0x0c, ...bytes, ...bytes, ...bytes, ...bytes]
+export const pattern = (bytes: readonly number[]): Code => [
+  vector,
+  0x0c,
+  ...bytes,
+  ...bytes,
+  ...bytes,
+  ...bytes,
+]
 export const zero: Code = pattern([0, 0, 0, 0])
 export const and = operation(0x4e)
 export const xor = operation(0x51)
@@ -62,14 +92,21 @@ export const double: Lanes = {
 }
 
 /** LEB128, unsigned. */
-const length = (value: number): number[] => (value < 128 ? [value] : [(value & 127) | 128, ...length(value >> 7)])
+const length = (value: number): number[] =>
+  value < 128 ? [value] : [(value & 127) | 128, ...length(value >> 7)]
 const sized = (bytes: readonly number[]): number[] => [...length(bytes.length), ...bytes]
 const section = (id: number, content: readonly number[]): number[] => [id, ...sized(content)]
 const name = (text: string): number[] => sized([...text].map((letter) => letter.charCodeAt(0)))
-const [i32, v128] = [0x7f, 0x7b]
+const i32 = 0x7f
+const v128 = 0x7b
 
 /** A module with a memory and one function of i32 parameters, numbered from 0, then integer locals, then vector locals. */
-function moduleBytes(parameters: number, integers: number, vectors: number, body: Code): Uint8Array {
+function moduleBytes(
+  parameters: number,
+  integers: number,
+  vectors: number,
+  body: Code,
+): Uint8Array {
   return Uint8Array.of(
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
     ...section(1, [1, 0x60, ...sized(Array<number>(parameters).fill(i32)), 0]),
@@ -81,10 +118,19 @@ function moduleBytes(parameters: number, integers: number, vectors: number, body
 }
 
 /** The loop, ready to run; undefined where the platform has no vectors, or a page forbids compiling. */
-export function compileLoop(parameters: number, integers: number, vectors: number, body: Code): LoopExports | undefined {
+export function compileLoop(
+  parameters: number,
+  integers: number,
+  vectors: number,
+  body: Code,
+): LoopExports | undefined {
   const platform = (globalThis as { readonly WebAssembly?: Platform }).WebAssembly
   try {
-    return platform && (new platform.Instance(new platform.Module(moduleBytes(parameters, integers, vectors, body))).exports as LoopExports)
+    return (
+      platform &&
+      (new platform.Instance(new platform.Module(moduleBytes(parameters, integers, vectors, body)))
+        .exports as LoopExports)
+    )
   } catch {
     return undefined
   }

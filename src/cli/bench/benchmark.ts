@@ -38,7 +38,11 @@ export interface Benchmark {
 
 export function measured(values: readonly number[]): Measured {
   const sorted = [...values].sort((a, b) => a - b)
-  return { median: sorted[sorted.length >> 1]!, least: sorted[0]!, most: sorted[sorted.length - 1]! }
+  return {
+    median: sorted[sorted.length >> 1]!,
+    least: sorted[0]!,
+    most: sorted[sorted.length - 1]!,
+  }
 }
 
 /** A row with its ratio worked out. */

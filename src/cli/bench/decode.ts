@@ -10,7 +10,8 @@ import { llamaFiles, type LlamaFiles } from './gguf-files.ts'
 import { llamaReference } from './reference.ts'
 import { syntheticAdapter, syntheticBase } from './synthetic.ts'
 
-const [promptTokens, newTokens] = [256, 96]
+const promptTokens = 256
+const newTokens = 96
 const prompt = Array.from({ length: promptTokens }, (_, i) => 100 + ((i * 37) % 20000))
 
 interface Speeds {
@@ -25,7 +26,11 @@ async function ours(dtype: 'q4_0' | 'q4_1', withAdapter: boolean, runs: number):
   const adapter: Adapter | undefined = withAdapter ? syntheticAdapter(base) : undefined
   const speeds: Speeds = { prefill: [], decode: [] }
   for (let i = 0; i <= runs; i++) {
-    for await (const event of model.generate(prompt, { adapter, maxTokens: newTokens, minTokens: newTokens })) {
+    for await (const event of model.generate(prompt, {
+      adapter,
+      maxTokens: newTokens,
+      minTokens: newTokens,
+    })) {
       if (event.type !== 'generation-end' || i === 0) continue
       speeds.prefill.push((promptTokens * 1000) / event.promptMs)
       speeds.decode.push(event.tokensPerSecond)
@@ -45,7 +50,11 @@ async function theirs(
   const speeds = new Map<string, number[]>()
   if (!files) return speeds
   for (let run = 0; run < referenceRuns; run++) {
-    for (const { name, tokensPerSecond } of await llamaReference('llamacpp_decode.mjs', [model, files.lora], context)) {
+    for (const { name, tokensPerSecond } of await llamaReference(
+      'llamacpp_decode.mjs',
+      [model, files.lora],
+      context,
+    )) {
       speeds.set(name, [...(speeds.get(name) ?? []), Number(tokensPerSecond)])
     }
   }
@@ -57,17 +66,25 @@ const goals = {
   q4_1: { prefill: 3, decode: 1.8 },
 }
 
-async function* compared(dtype: 'q4_0' | 'q4_1', files: LlamaFiles | undefined, context: BenchmarkContext) {
+async function* compared(
+  dtype: 'q4_0' | 'q4_1',
+  files: LlamaFiles | undefined,
+  context: BenchmarkContext,
+) {
   context.progress(`decode ${dtype}: our first half`)
   const first = await ours(dtype, true, 2)
   const reference = await theirs(files?.[dtype] ?? '', files, context)
   context.progress(`decode ${dtype}: our second half`)
   const second = await ours(dtype, true, 2)
   for (const what of ['prefill', 'decode'] as const) {
-    const speeds = reference.get(what === 'prefill' ? 'llama.cpp prefill 256 lora' : 'llama.cpp decode lora')
+    const speeds = reference.get(
+      what === 'prefill' ? 'llama.cpp prefill 256 lora' : 'llama.cpp decode lora',
+    )
     yield row({
       name: `${what === 'prefill' ? 'prefill 256' : 'decode after 256'}, LoRA r16, ${dtype.toUpperCase()}`,
-      ...{ unit: 'tokens/s', higherIsBetter: true, goal: goals[dtype][what] },
+      unit: 'tokens/s',
+      higherIsBetter: true,
+      goal: goals[dtype][what],
       ours: [...first[what], ...second[what]],
       reference: speeds && { name: `llama.cpp ${dtype.toUpperCase()}`, values: speeds },
     })
@@ -76,7 +93,8 @@ async function* compared(dtype: 'q4_0' | 'q4_1', files: LlamaFiles | undefined, 
 
 export const decode: Benchmark = {
   name: 'decode',
-  summary: 'reading 256 tokens and writing on, 4-bit 135M model with LoRA r16: tokens a second, beside llama.cpp',
+  summary:
+    'reading 256 tokens and writing on, 4-bit 135M model with LoRA r16: tokens a second, beside llama.cpp',
   needs: 'GRAFT_BENCH_LLAMA: a folder with node-llama-cpp 3.22.1; the model smollm2-135m-instruct',
   async *run(context) {
     let files: LlamaFiles | undefined

@@ -27,7 +27,12 @@ export async function llamaFiles(adapter: Adapter, graph: ModelGraph): Promise<L
   const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
   const sink = fileSink(folder)
   const file = await openGguf(model.gguf)
-  const metadata = new Map([...file.metadata].map(([key, value]) => [key, { type: file.metadataTypes.get(key), value } as GgufEntry]))
+  const metadata = new Map(
+    [...file.metadata].map(([key, value]) => [
+      key,
+      { type: file.metadataTypes.get(key), value } as GgufEntry,
+    ]),
+  )
   const tensors = new Map<string, Tensor>()
   for (const [name, { type, shape }] of file.tensors) {
     const tensor = await file.read(name)

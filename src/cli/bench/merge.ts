@@ -40,7 +40,11 @@ function randomAdapter(seed: number): Adapter {
     }
   }
   const targets = Object.keys(shapes).map((name) => name.slice(name.indexOf('.') + 1))
-  return { kind: 'lora', config: kindNamed('lora').complete({ rank, alpha: rank, targets }), tensors }
+  return {
+    kind: 'lora',
+    config: kindNamed('lora').complete({ rank, alpha: rank, targets }),
+    tensors,
+  }
 }
 
 interface Case {
@@ -53,8 +57,18 @@ interface Case {
 
 const weights = [1, 0.7, 0.5]
 const cases: readonly Case[] = [
-  { title: 'weighted, SVD to rank 16', recipe: { method: 'weighted', weights, rank }, peft: 'svd', goal: 20 },
-  { title: 'ties, SVD to rank 16', recipe: { method: 'ties', weights, density: 0.5, rank }, peft: 'ties_svd', goal: 6 },
+  {
+    title: 'weighted, SVD to rank 16',
+    recipe: { method: 'weighted', weights, rank },
+    peft: 'svd',
+    goal: 20,
+  },
+  {
+    title: 'ties, SVD to rank 16',
+    recipe: { method: 'ties', weights, density: 0.5, rank },
+    peft: 'ties_svd',
+    goal: 6,
+  },
   { title: 'cat', recipe: { method: 'cat', weights }, peft: 'cat', goal: 4 },
   { title: 'peft-linear', recipe: { method: 'peft-linear', weights }, peft: 'linear' },
   { title: 'peft-ties', recipe: { method: 'peft-ties', weights, density: 0.5 }, peft: 'ties' },
@@ -66,8 +80,10 @@ interface Timed {
 }
 
 function timed(adapters: readonly Adapter[], recipe: MergeRecipe): Timed {
-  let [sum, count] = [0, 0]
-  const onModule = ({ residual }: ModuleReport): void => void ([sum, count] = [sum + residual, count + 1])
+  let sum = 0
+  let count = 0
+  const onModule = ({ residual }: ModuleReport): void =>
+    void ([sum, count] = [sum + residual, count + 1])
   const start = performance.now()
   merge(adapters, recipe, { onModule })
   return { seconds: (performance.now() - start) / 1000, meanResidual: sum / count }
@@ -86,19 +102,27 @@ async function* compared(context: BenchmarkContext): AsyncIterable<BenchmarkRow>
   const second = measure(2)
   for (const [i, { title, peft, goal }] of cases.entries()) {
     const ours = [...first[i]!, ...second[i]!]
-    const values = reference.filter(({ name }) => name === `peft merge ${peft}`).map(({ seconds }) => Number(seconds))
+    const values = reference
+      .filter(({ name }) => name === `peft merge ${peft}`)
+      .map(({ seconds }) => Number(seconds))
     yield row({
-      ...{ name: `merge: ${title}`, unit: 'seconds', higherIsBetter: false, ...(goal === undefined ? {} : { goal }) },
+      name: `merge: ${title}`,
+      unit: 'seconds',
+      higherIsBetter: false,
+      ...(goal === undefined ? {} : { goal }),
       ours: ours.map(({ seconds }) => seconds),
       reference: { name: `PEFT ${peft}`, values },
-      ...(ours[0]!.meanResidual > 0 ? { note: `mean residual ${ours[0]!.meanResidual.toFixed(4)}` } : {}),
+      ...(ours[0]!.meanResidual > 0
+        ? { note: `mean residual ${ours[0]!.meanResidual.toFixed(4)}` }
+        : {}),
     })
   }
 }
 
 export const mergeBenchmark: Benchmark = {
   name: 'merge',
-  summary: 'three LoRA adapters (r16, all linears, 135M shape) into one by several methods: seconds, beside PEFT',
+  summary:
+    'three LoRA adapters (r16, all linears, 135M shape) into one by several methods: seconds, beside PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   run: compared,
 }

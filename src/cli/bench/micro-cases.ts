@@ -14,16 +14,22 @@ export interface MicroCase {
   readonly make: (kernels?: KernelName) => Call
 }
 
-const [width, rank] = [768, 2]
-const [headWidth, headRank, likeliest, vocabulary] = [576, 4, 64, 49_152]
+const width = 768
+const rank = 2
+const headWidth = 576
+const headRank = 4
+const likeliest = 64
+const vocabulary = 49_152
 const knownRows = 1024 // of the head: the tokens one user's requests come back to
 
-const vector = (seed: number, length = width): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(seed + 1.7 * i))
+const vector = (seed: number, length = width): Float32Array =>
+  Float32Array.from({ length }, (_, i) => Math.sin(seed + 1.7 * i))
 export const inputs = Array.from({ length: 8 }, (_, i) => vector(i))
 export const targets = Array.from({ length: 8 }, (_, i) => vector(100 + i))
 const hidden = inputs.map((input) => input.slice(0, headWidth))
 
-const loraOf = (options: MicroLoraOptions, kernels: KernelName | undefined): MicroLora => new MicroLora({ rank, inFeatures: width, outFeatures: width, ...options, kernels }) // prettier-ignore
+const loraOf = (options: MicroLoraOptions, kernels: KernelName | undefined): MicroLora =>
+  new MicroLora({ rank, inFeatures: width, outFeatures: width, ...options, kernels })
 
 export function forward(kernels?: KernelName): Call {
   const lora = loraOf({}, kernels)
@@ -65,14 +71,34 @@ function signal(): Call {
 
 /** One token learned at the head: rows looked up, gradient of the cross-entropy, Adam's step of A and B within a trust region. */
 function headUpdate(kernels?: KernelName): Call {
-  const rows = new HeadRows({ width: headWidth, capacity: knownRows, averageRow: vector(7, headWidth), ...(kernels && { kernels }) })
+  const rows = new HeadRows({
+    width: headWidth,
+    capacity: knownRows,
+    averageRow: vector(7, headWidth),
+    ...(kernels && { kernels }),
+  })
   const tokens = Array.from({ length: knownRows }, (_, i) => (i * 47) % vocabulary)
   for (const [i, token] of tokens.entries()) rows.add([token], vector(token + i, headWidth))
-  const lora = new MicroLora({ inFeatures: headWidth, outFeatures: headWidth, rank: headRank, alpha: headRank, optimizer: 'adam', kernels })
+  const lora = new MicroLora({
+    inFeatures: headWidth,
+    outFeatures: headWidth,
+    rank: headRank,
+    alpha: headRank,
+    optimizer: 'adam',
+    kernels,
+  })
   const gradient = new Float32Array(headWidth)
   const requests = hidden.map((_, i) => {
-    const ids = Array.from({ length: likeliest }, (_unused, k) => tokens[(i * 101 + k * 13) % knownRows]!)
-    return { ids, logits: Float32Array.from(ids, (_unused, k) => 10 - 0.2 * k), total: 12, came: ids[(i * 7) % likeliest]! }
+    const ids = Array.from(
+      { length: likeliest },
+      (_unused, k) => tokens[(i * 101 + k * 13) % knownRows]!,
+    )
+    return {
+      ids,
+      logits: Float32Array.from(ids, (_unused, k) => 10 - 0.2 * k),
+      total: 12,
+      came: ids[(i * 7) % likeliest]!,
+    }
   })
   return (i) => {
     const request = requests[i & 7]!
@@ -89,11 +115,19 @@ export const microCases: readonly MicroCase[] = [
   { name: 'step: adapt to a target and apply', goalUs: 3, usesKernels: true, make: step },
   { name: 'step with momentum and EWC', goalUs: 5, usesKernels: true, make: fullStep },
   { name: 'signal: reward and advantage', goalUs: 5, usesKernels: false, make: signal },
-  { name: 'one token at the head: 64 likeliest, 576, rank 4', goalUs: 50, usesKernels: true, make: headUpdate },
+  {
+    name: 'one token at the head: 64 likeliest, 576, rank 4',
+    goalUs: 50,
+    usesKernels: true,
+    make: headUpdate,
+  },
 ]
 
 /** Microseconds a call, of each of so many batches of `size` calls. `now` counts microseconds. */
-export function timed(call: Call, { now, size, batches }: { now: () => number; size: number; batches: number }): number[] {
+export function timed(
+  call: Call,
+  { now, size, batches }: { now: () => number; size: number; batches: number },
+): number[] {
   return Array.from({ length: batches }, () => {
     const start = now()
     for (let i = 0; i < size; i++) call(i)

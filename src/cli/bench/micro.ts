@@ -13,7 +13,8 @@ const rounds = 12
 
 /** The forward pass as one writes it first: arrays of rows, one loop in the other. */
 function naiveForward(): Call {
-  const [a, b] = [inputs.slice(0, 2), targets.slice(0, 2)]
+  const a = inputs.slice(0, 2)
+  const b = targets.slice(0, 2)
   const width = a[0]!.length
   const output = new Float32Array(width)
   return (i) => {
@@ -43,7 +44,10 @@ function compared(own: Call, other?: Call): { own: number[]; other: number[]; ta
 
 /** The same calls in a browser, the same build, taking turns with this platform's Node. */
 async function* inChromium(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
-  for (const { name, node, chromium, kernels, version } of await chromiumReference('micro-chromium.ts', context))
+  for (const { name, node, chromium, kernels, version } of await chromiumReference(
+    'micro-chromium.ts',
+    context,
+  ))
     yield row({
       name: `${name}, in Chromium`,
       unit: 'µs',
@@ -57,14 +61,23 @@ async function* inChromium(context: BenchmarkContext): AsyncIterable<BenchmarkRo
 
 export const micro: Benchmark = {
   name: 'micro',
-  summary: 'MicroLoRA on one core: forward, true-gradient steps, a signal, a token at the head; beside plain JavaScript, and in Chromium',
-  needs: 'nothing: plain JavaScript runs in the same process; Chromium (or CHROMIUM) and the sources for the rows of the browser',
+  summary:
+    'MicroLoRA on one core: forward, true-gradient steps, a signal, a token at the head; beside plain JavaScript, and in Chromium',
+  needs:
+    'nothing: plain JavaScript runs in the same process; Chromium (or CHROMIUM) and the sources for the rows of the browser',
   async *run(context): AsyncIterable<BenchmarkRow> {
     for (const { name, goalUs, usesKernels, make } of microCases) {
       context.progress(`micro: ${name}`)
       const { own, other, tails } = compared(make(), usesKernels ? make('plain') : undefined)
       const note = `best round ${Math.min(...own).toFixed(2)} µs, aim ${goalUs} µs; p99 ${quantile(tails, 0.5).toFixed(1)} × the median (${Math.min(...tails).toFixed(1)} in the best round), aim 3`
-      yield row({ name, unit: 'µs', higherIsBetter: false, ours: own, reference: { name: 'plain kernels', values: other }, note })
+      yield row({
+        name,
+        unit: 'µs',
+        higherIsBetter: false,
+        ours: own,
+        reference: { name: 'plain kernels', values: other },
+        note,
+      })
     }
     const { own, other } = compared(forward(), naiveForward())
     yield row({

@@ -19,7 +19,9 @@ async function lines(
 ): Promise<ReferenceLine[]> {
   try {
     const { stdout } = await run(command, args, { ...options, maxBuffer: 1 << 26 })
-    return stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as ReferenceLine] : []))
+    return stdout
+      .split('\n')
+      .flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as ReferenceLine] : []))
   } catch (error) {
     const { stderr = '', message } = error as { stderr?: string; message: string }
     context.progress(`the reference failed: ${stderr.trim().split('\n').at(-1) || message}`)
@@ -28,10 +30,16 @@ async function lines(
 }
 
 /** Lines of a Python reference, run by GRAFT_BENCH_PYTHON (an interpreter with torch, transformers and peft). */
-export async function pythonReference(script: string, args: readonly string[], context: BenchmarkContext): Promise<ReferenceLine[]> {
+export async function pythonReference(
+  script: string,
+  args: readonly string[],
+  context: BenchmarkContext,
+): Promise<ReferenceLine[]> {
   const python = context.environment['GRAFT_BENCH_PYTHON']
   if (!python || !existsSync(folder + script)) {
-    context.progress(`no reference: set GRAFT_BENCH_PYTHON to a Python with torch, transformers and peft (${script})`)
+    context.progress(
+      `no reference: set GRAFT_BENCH_PYTHON to a Python with torch, transformers and peft (${script})`,
+    )
     return []
   }
   context.progress(`reference: ${script} ${args.join(' ')}`)
@@ -39,7 +47,11 @@ export async function pythonReference(script: string, args: readonly string[], c
 }
 
 /** Text that a Python reference prints, for one that does not speak JSON; undefined where it cannot run. */
-export async function pythonText(script: string, args: readonly string[], context: BenchmarkContext): Promise<string | undefined> {
+export async function pythonText(
+  script: string,
+  args: readonly string[],
+  context: BenchmarkContext,
+): Promise<string | undefined> {
   const python = context.environment['GRAFT_BENCH_PYTHON']
   if (!python || !existsSync(folder + script)) return undefined
   context.progress(`reference: ${script} ${args.slice(3).join(' ')}`)
@@ -47,7 +59,10 @@ export async function pythonText(script: string, args: readonly string[], contex
 }
 
 /** Lines of a program that opens Chromium: there with the sources and their development packages, not in the installed package. */
-export async function chromiumReference(script: string, context: BenchmarkContext): Promise<ReferenceLine[]> {
+export async function chromiumReference(
+  script: string,
+  context: BenchmarkContext,
+): Promise<ReferenceLine[]> {
   if (!existsSync(folder + script)) {
     context.progress(`no browser: ${script} runs from the project's sources only`)
     return []
@@ -57,7 +72,11 @@ export async function chromiumReference(script: string, context: BenchmarkContex
 }
 
 /** Lines of a Node reference that needs node-llama-cpp, run in GRAFT_BENCH_LLAMA: a folder in which it is installed. */
-export async function llamaReference(script: string, args: readonly string[], context: BenchmarkContext): Promise<ReferenceLine[]> {
+export async function llamaReference(
+  script: string,
+  args: readonly string[],
+  context: BenchmarkContext,
+): Promise<ReferenceLine[]> {
   const place = context.environment['GRAFT_BENCH_LLAMA']
   if (!place || !existsSync(`${place}/node_modules/node-llama-cpp`)) {
     context.progress(

@@ -54,14 +54,21 @@ async function* measure(context: BenchmarkContext): AsyncIterable<BenchmarkRow> 
     const reference = await pythonReference('peft_merge.py', [], context)
     context.progress('swap: our second half')
     const second = { load: await loads(model, folder, 4), change: await switches(model, folder, 8) }
-    const valuesOf = (name: string) => reference.filter((line) => line.name === name).map((line) => Number(line['seconds']))
+    const valuesOf = (name: string) =>
+      reference.filter((line) => line.name === name).map((line) => Number(line['seconds']))
     yield row({
-      ...{ name: 'swap: 20 MB adapter, from disk until usable', unit: 'seconds', higherIsBetter: false, goal: 9 },
+      name: 'swap: 20 MB adapter, from disk until usable',
+      unit: 'seconds',
+      higherIsBetter: false,
+      goal: 9,
       ours: [...first.load, ...second.load],
       reference: { name: 'PEFT load_adapter', values: valuesOf('peft load_adapter') },
     })
     yield row({
-      ...{ name: 'swap: to another resident adapter', unit: 'seconds', higherIsBetter: false, goal: 25 },
+      name: 'swap: to another resident adapter',
+      unit: 'seconds',
+      higherIsBetter: false,
+      goal: 25,
       ours: [...first.change, ...second.change],
       reference: { name: 'PEFT set_adapter', values: valuesOf('peft set_adapter') },
     })
@@ -73,7 +80,8 @@ async function* measure(context: BenchmarkContext): AsyncIterable<BenchmarkRow> 
 
 export const swap: Benchmark = {
   name: 'swap',
-  summary: 'changing the expert: a 20 MB adapter from disk until its first token may use it, and between resident ones; beside PEFT',
+  summary:
+    'changing the expert: a 20 MB adapter from disk until its first token may use it, and between resident ones; beside PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   run: measure,
 }

@@ -11,22 +11,18 @@ import { weightsOf } from '../../graph/model-graph.ts'
 import { architectureOf } from '../../graph/models/architecture-table.ts'
 
 const shape = {
-  ...{
-    model_type: 'llama',
-    hidden_size: 576,
-    num_hidden_layers: 30,
-    num_attention_heads: 9,
-    num_key_value_heads: 3,
-    intermediate_size: 1536,
-  },
-  ...{
-    vocab_size: 49152,
-    tie_word_embeddings: true,
-    rms_norm_eps: 1e-5,
-    max_position_embeddings: 2048,
-    rope_theta: 10000,
-    hidden_act: 'silu',
-  },
+  model_type: 'llama',
+  hidden_size: 576,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  intermediate_size: 1536,
+  vocab_size: 49152,
+  tie_word_embeddings: true,
+  rms_norm_eps: 1e-5,
+  max_position_embeddings: 2048,
+  rope_theta: 10000,
+  hidden_act: 'silu',
 }
 
 /** Random numbers of a trained model's size (standard deviation 0.02); norms are ones. */
@@ -47,7 +43,9 @@ export function syntheticBase(dtype: 'f32' | 'q4_0' | 'q4_1'): BaseModel {
   const weights: TensorStore = {
     name: `random ${dtype}`,
     metadata: {},
-    tensors: new Map([...shapes].map(([name, dims]) => [name, { dtype: typeOf(dims), shape: dims, sizeBytes: 0 }])),
+    tensors: new Map(
+      [...shapes].map(([name, dims]) => [name, { dtype: typeOf(dims), shape: dims, sizeBytes: 0 }]),
+    ),
     read: async (name): Promise<Tensor> => {
       const dims = shapes.get(name)!
       const data = values(dims, name.length * 31 + [...shapes.keys()].indexOf(name))
@@ -72,14 +70,24 @@ export function syntheticBase(dtype: 'f32' | 'q4_0' | 'q4_1'): BaseModel {
 /** Every weight in f32. */
 export async function syntheticWeights(base: BaseModel): Promise<Map<string, F32Tensor>> {
   const weights = new Map<string, F32Tensor>()
-  for (const name of base.weights.tensors.keys()) weights.set(name, (await base.weights.read(name)) as F32Tensor)
+  for (const name of base.weights.tensors.keys())
+    weights.set(name, (await base.weights.read(name)) as F32Tensor)
   return weights
 }
 
 /** LoRA r16 on all seven linears, B random as well, so that it does something. For DoRA `weights` are the base's. */
-export function syntheticAdapter(base: BaseModel, kind = 'lora', weights?: ReadonlyMap<string, F32Tensor>): Adapter {
+export function syntheticAdapter(
+  base: BaseModel,
+  kind = 'lora',
+  weights?: ReadonlyMap<string, F32Tensor>,
+): Adapter {
   const options = { seed: 1, ...(weights && { weightOf: (name: string) => weights.get(name)! }) }
-  const adapter = createAdapter(kind, { rank: 16, alpha: 32, targets: 'all-linear' }, base.graph, options)
+  const adapter = createAdapter(
+    kind,
+    { rank: 16, alpha: 32, targets: 'all-linear' },
+    base.graph,
+    options,
+  )
   let seed = 0
   const drawn = ([key, tensor]: [string, Tensor]): [string, Tensor] => [
     key,

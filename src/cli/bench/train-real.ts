@@ -19,33 +19,57 @@ const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.m
 
 /** Real tokens a second of each step after the first two, which warm up. A shared beginning counts for each of its rows. */
 async function ours(model: LoadedModel): Promise<number[]> {
-  const examples = snipsExamples((await readDataFile(join(data, 'train.jsonl'))).rows.slice(0, rows).map(({ value }) => value))
+  const examples = snipsExamples(
+    (await readDataFile(join(data, 'train.jsonl'))).rows.slice(0, rows).map(({ value }) => value),
+  )
   let tokens = 0
-  let [steps, started, warm] = [0, 0, 0]
+  let steps = 0
+  let started = 0
+  let warm = 0
   for await (const event of train({
     ...snipsSettings,
     model,
     data: examples,
     adapter: { kind: 'lora', config: { rank: 16, alpha: 32, targets: 'all-linear' } },
   })) {
-    if (event.type === 'data-ready') [tokens, steps] = [event.data.tokens, event.steps]
-    if (event.type === 'step-end' && event.step === 2) [started, warm] = [performance.now(), event.step]
+    if (event.type === 'data-ready') {
+      tokens = event.data.tokens
+      steps = event.steps
+    }
+    if (event.type === 'step-end' && event.step === 2) {
+      started = performance.now()
+      warm = event.step
+    }
     if (event.type === 'step-end' && event.step === steps)
       return [((tokens * (steps - warm)) / steps / (performance.now() - started)) * 1000]
   }
   return []
 }
 
-async function theirs(gguf: Parameters<typeof huggingFaceCopy>[0], context: BenchmarkContext): Promise<number[]> {
+async function theirs(
+  gguf: Parameters<typeof huggingFaceCopy>[0],
+  context: BenchmarkContext,
+): Promise<number[]> {
   const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
   try {
     await huggingFaceCopy(gguf, join(folder, 'model'), 'f32')
     const text = await pythonText(
       'peft_real.py',
-      [join(folder, 'model'), data, join(folder, 'out'), `rows=${rows}`, 'short=1', 'lr=2e-3', 'eval=1', 'base=0'],
+      [
+        join(folder, 'model'),
+        data,
+        join(folder, 'out'),
+        `rows=${rows}`,
+        'short=1',
+        'lr=2e-3',
+        'eval=1',
+        'base=0',
+      ],
       context,
     )
-    const [tokens, seconds] = [/tokens (\d+)/, /trained in (\d+)s/].map((pattern) => Number(pattern.exec(text ?? '')?.[1]))
+    const [tokens, seconds] = [/tokens (\d+)/, /trained in (\d+)s/].map((pattern) =>
+      Number(pattern.exec(text ?? '')?.[1]),
+    )
     return tokens && seconds ? [tokens / seconds] : []
   } finally {
     await rm(folder, { recursive: true, force: true })
@@ -56,7 +80,9 @@ async function theirs(gguf: Parameters<typeof huggingFaceCopy>[0], context: Benc
 export async function* realRows(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const source = 'smollm2-135m-instruct:q4_1'
   const resolved = await resolveModel(source).catch((error: unknown) => {
-    context.progress(`real rows are left out: ${error instanceof Error ? error.message : String(error)}`)
+    context.progress(
+      `real rows are left out: ${error instanceof Error ? error.message : String(error)}`,
+    )
     return undefined
   })
   if (!resolved || !('gguf' in resolved)) return
@@ -64,10 +90,15 @@ export async function* realRows(context: BenchmarkContext): AsyncIterable<Benchm
   try {
     context.progress('real rows: our first half')
     const first = await ours(model)
-    const reference = context.environment['GRAFT_BENCH_PYTHON'] ? await theirs(resolved.gguf, context) : []
+    const reference = context.environment['GRAFT_BENCH_PYTHON']
+      ? await theirs(resolved.gguf, context)
+      : []
     context.progress('real rows: our second half')
     yield row({
-      ...{ name: `real rows (snips_json, ${rows}), packed`, unit: 'real tokens/s', higherIsBetter: true, goal: 2.5 },
+      name: `real rows (snips_json, ${rows}), packed`,
+      unit: 'real tokens/s',
+      higherIsBetter: true,
+      goal: 2.5,
       ours: [...first, ...(await ours(model))],
       reference: { name: 'PEFT f32, batches of 8, padded', values: reference },
     })

@@ -15,14 +15,21 @@ import { realRows } from './train-real.ts'
 import { pythonReference } from './reference.ts'
 import { syntheticAdapter, syntheticBase, syntheticWeights } from './synthetic.ts'
 
-const [N, T] = [4, 128]
+const N = 4
+const T = 128
 
 function randomBatch(vocabulary: number): Batch {
   const { integer } = random(7)
   const ids = Int32Array.from({ length: N * T }, () => integer(vocabulary))
-  const scored = Int32Array.from({ length: N * (T - 1) }, (_, i) => Math.floor(i / (T - 1)) * T + (i % (T - 1)))
+  const scored = Int32Array.from(
+    { length: N * (T - 1) },
+    (_, i) => Math.floor(i / (T - 1)) * T + (i % (T - 1)),
+  )
   return {
-    ...{ rows: N, tokens: T, ids, scored },
+    rows: N,
+    tokens: T,
+    ids,
+    scored,
     positions: ids.map((_, i) => i % T),
     segments: new Int32Array(N * T),
     labels: scored.map((at) => ids[at + 1]!),
@@ -50,9 +57,16 @@ async function steps(count: number, { kind, checkpointing }: Variant): Promise<n
     checkpointing,
   })
   const state = {
-    ...{ step: 0, steps: [], validations: [] },
+    step: 0,
+    steps: [],
+    validations: [],
     parameters: adapter.tensors as Map<string, F32Tensor>,
-    optimizer: new Map([...adapter.tensors].map(([key, { shape }]) => [key, { mean: f32(shape), square: f32(shape) }])),
+    optimizer: new Map(
+      [...adapter.tensors].map(([key, { shape }]) => [
+        key,
+        { mean: f32(shape), square: f32(shape) },
+      ]),
+    ),
   }
   const rule = { optimizer: adamw, settings: adamw.complete({}), clip: 0, rateOf: () => 1 }
   const batch = randomBatch(base.config.vocabularySize)
@@ -66,16 +80,27 @@ async function steps(count: number, { kind, checkpointing }: Variant): Promise<n
   return times.slice(2)
 }
 
-async function compared(name: string, variant: Variant, goal: number, context: BenchmarkContext): Promise<BenchmarkRow> {
+async function compared(
+  name: string,
+  variant: Variant,
+  goal: number,
+  context: BenchmarkContext,
+): Promise<BenchmarkRow> {
   context.progress(`${name}: our first half`)
   const first = await steps(4, variant)
-  const flags = [...(variant.checkpointing ? ['--checkpointing'] : []), ...(variant.kind === 'dora' ? ['--dora'] : [])]
+  const flags = [
+    ...(variant.checkpointing ? ['--checkpointing'] : []),
+    ...(variant.kind === 'dora' ? ['--dora'] : []),
+  ]
   const reference = await pythonReference('peft_train.py', ['f32', ...flags], context)
   context.progress(`${name}: our second half`)
   const all = [...first, ...(await steps(4, variant))]
   const seconds = reference.flatMap(({ stepSeconds }) => stepSeconds as number[])
   return row({
-    ...{ name, unit: 'tokens/s', higherIsBetter: true, goal },
+    name,
+    unit: 'tokens/s',
+    higherIsBetter: true,
+    goal,
     ours: all.map((ms) => (N * T * 1000) / ms),
     reference: { name: 'PEFT f32', values: seconds.map((s) => (N * T) / s) },
     note: `peak ${Math.round(process.resourceUsage().maxRSS / 1024)} MiB${reference[0] ? `, PEFT ${String(reference[0]['peakMiB'])} MiB` : ''}`,
@@ -87,13 +112,23 @@ async function overVectors(): Promise<BenchmarkRow> {
   const data = new SyntheticDataGenerator(768, 1).generate('coder', 1000)
   const times: number[] = []
   for (let i = 0; i < 8; i++) {
-    const adapter = createStandalone('lora', { rank: 16, targets: ['q_proj'] }, { width: 768, seed: i })
+    const adapter = createStandalone(
+      'lora',
+      { rank: 16, targets: ['q_proj'] },
+      { width: 768, seed: i },
+    )
     const started = performance.now()
     for await (const _ of trainStandalone({ adapter, data, preset: 'quick' }));
     times.push((performance.now() - started) / 1000)
   }
   const name = 'adapter over vectors, 1,000 × 768, rank 16, one epoch'
-  return row({ name, unit: 'seconds', higherIsBetter: false, ours: times.slice(1), note: `aim 0.1; the first run of a process ${times[0]!.toFixed(3)}` }) // prettier-ignore
+  return row({
+    name,
+    unit: 'seconds',
+    higherIsBetter: false,
+    ours: times.slice(1),
+    note: `aim 0.1; the first run of a process ${times[0]!.toFixed(3)}`,
+  })
 }
 
 export const train: Benchmark = {
@@ -102,8 +137,18 @@ export const train: Benchmark = {
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   async *run(context) {
     yield await compared('train 4 × 128', { kind: 'lora', checkpointing: false }, 2.1, context)
-    yield await compared('train 4 × 128, checkpointing', { kind: 'lora', checkpointing: true }, 2.3, context)
-    yield await compared('train 4 × 128, DoRA', { kind: 'dora', checkpointing: false }, 1.8, context)
+    yield await compared(
+      'train 4 × 128, checkpointing',
+      { kind: 'lora', checkpointing: true },
+      2.3,
+      context,
+    )
+    yield await compared(
+      'train 4 × 128, DoRA',
+      { kind: 'dora', checkpointing: false },
+      1.8,
+      context,
+    )
     yield await overVectors()
     yield* realRows(context)
   },

@@ -16,8 +16,17 @@ export const adapters = defineCommand({
   usage: '[folder]',
   words: [0, 1],
   options: {
-    model: { type: 'text', short: 'm', value: 'model', about: 'tell what each kind would cost on this base, before anything is made' },
-    rank: { type: 'integer', least: 1, about: 'with --model: rank of the kinds that have one; 16 for lora and dora unless given' },
+    model: {
+      type: 'text',
+      short: 'm',
+      value: 'model',
+      about: 'tell what each kind would cost on this base, before anything is made',
+    },
+    rank: {
+      type: 'integer',
+      least: 1,
+      about: 'with --model: rank of the kinds that have one; 16 for lora and dora unless given',
+    },
     targets: {
       type: 'text',
       value: 'names',
@@ -27,7 +36,10 @@ export const adapters = defineCommand({
   examples: [
     { command: 'graft adapters', about: 'kinds and presets, and the experts below this folder' },
     { command: 'graft adapters experts', about: 'the experts below another one' },
-    { command: 'graft adapters --model smollm2-135m-instruct --rank 8', about: 'parameters, bytes and work a token of every kind' },
+    {
+      command: 'graft adapters --model smollm2-135m-instruct --rank 8',
+      about: 'parameters, bytes and work a token of every kind',
+    },
     { command: 'graft inspect experts/legal', about: 'everything about one of them' },
   ],
   async run({ values, words: [folder = '.'], terminal }) {
@@ -36,7 +48,11 @@ export const adapters = defineCommand({
       import('../../graph/index.ts'),
       import('../../node/models/resolve.ts'),
     ])
-    const kinds = [...adapterKinds.values()].map(({ name, peftType, merge }) => ({ name, peftType, merges: merge !== undefined }))
+    const kinds = [...adapterKinds.values()].map(({ name, peftType, merge }) => ({
+      name,
+      peftType,
+      merges: merge !== undefined,
+    }))
     const sample = await openBaseModel(await resolveModel('stories260k')) // presets name modules of a model; the embedded one has the usual names
     const modules = modulesOf(sample.graph)
     const names = [...presets].map(([name, choose]) => ({
@@ -51,11 +67,25 @@ export const adapters = defineCommand({
   },
 })
 
-type Kind = { readonly name: string; readonly peftType: string; readonly merges: boolean; readonly cost?: AdapterCost | string }
+type Kind = {
+  readonly name: string
+  readonly peftType: string
+  readonly merges: boolean
+  readonly cost?: AdapterCost | string
+}
 
 /** What every kind costs on a base, with the options that graft train takes; a sentence where a kind does not have the ones that were given. */
-async function costsOn(source: string, { rank, targets }: { rank?: number | undefined; targets?: string | undefined }): Promise<Kind[]> {
-  const [{ adapterKinds, cost, presets }, { openBaseModel }, { resolveModel }, { usualConfig }, { targetsOf }] = await Promise.all([
+async function costsOn(
+  source: string,
+  { rank, targets }: { rank?: number | undefined; targets?: string | undefined },
+): Promise<Kind[]> {
+  const [
+    { adapterKinds, cost, presets },
+    { openBaseModel },
+    { resolveModel },
+    { usualConfig },
+    { targetsOf },
+  ] = await Promise.all([
     import('../../adapters/index.ts'),
     import('../../graph/index.ts'),
     import('../../node/models/resolve.ts'),
@@ -63,7 +93,10 @@ async function costsOn(source: string, { rank, targets }: { rank?: number | unde
     import('../train/train-options.ts'),
   ])
   const base = await openBaseModel(await resolveModel(source))
-  const given = { ...(rank !== undefined && { rank }), ...(targets !== undefined && { targets: targetsOf(targets, [...presets.keys()]) }) }
+  const given = {
+    ...(rank !== undefined && { rank }),
+    ...(targets !== undefined && { targets: targetsOf(targets, [...presets.keys()]) }),
+  }
   try {
     return [...adapterKinds.values()].map(({ name, peftType, merge, options }) => {
       const known = Object.fromEntries(Object.entries(given).filter(([key]) => key in options))
@@ -105,13 +138,20 @@ async function adapterFolders(folder: string, depth = 0): Promise<string[]> {
   const items = await readdir(folder, { withFileTypes: true }).catch(() => [])
   const own = items.some((item) => item.name === 'adapter_config.json') ? [folder] : []
   if (depth === deepest) return own
-  const below = items.filter((item) => item.isDirectory() && !skipped.has(item.name)).map((item) => join(folder, item.name))
-  return [...own, ...(await Promise.all(below.map((path) => adapterFolders(path, depth + 1)))).flat()]
+  const below = items
+    .filter((item) => item.isDirectory() && !skipped.has(item.name))
+    .map((item) => join(folder, item.name))
+  return [
+    ...own,
+    ...(await Promise.all(below.map((path) => adapterFolders(path, depth + 1)))).flat(),
+  ]
 }
 
 /** Bytes of the tensors' file, whatever type they are kept in. */
 async function tensorFileBytes(folder: string): Promise<number> {
-  const names = (await readdir(folder)).filter((name) => /^adapter_model.*\.safetensors$/.test(name))
+  const names = (await readdir(folder)).filter((name) =>
+    /^adapter_model.*\.safetensors$/.test(name),
+  )
   const sizes = await Promise.all(names.map(async (name) => (await stat(join(folder, name))).size))
   return sizes.reduce((sum, size) => sum + size, 0)
 }
@@ -124,7 +164,10 @@ async function savedBelow(folder: string): Promise<Saved[]> {
       try {
         const { kind, baseModel, tensors } = await loadAdapter(path)
         const sizeBytes = await tensorFileBytes(path)
-        const parameters = [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
+        const parameters = [...tensors.values()].reduce(
+          (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+          0,
+        )
         return { path, kind, base: baseModel ?? null, parameters, sizeBytes }
       } catch (error) {
         if (!GraftError.isInstance(error)) throw error
@@ -152,10 +195,16 @@ function show(
   print(style.strong('kinds (--kind)'))
   const hasCosts = kinds.some(({ cost }) => cost !== undefined)
   const head = hasCosts ? [['', '', 'parameters', 'bytes in f32', 'operations a token']] : []
-  const lines = kinds.map(({ name, peftType, cost }) => [`  ${name}`, `PEFT's ${peftType}`, ...costCells(cost)])
-  for (const line of table([...head, ...lines], ['left', 'left', 'right', 'right', 'right'])) print(line)
+  const lines = kinds.map(({ name, peftType, cost }) => [
+    `  ${name}`,
+    `PEFT's ${peftType}`,
+    ...costCells(cost),
+  ])
+  for (const line of table([...head, ...lines], ['left', 'left', 'right', 'right', 'right']))
+    print(line)
   print(style.strong('presets (--targets)'))
-  for (const line of table(presets.map(({ name, modules }) => [`  ${name}`, modules.join(', ')]))) print(line)
+  for (const line of table(presets.map(({ name, modules }) => [`  ${name}`, modules.join(', ')])))
+    print(line)
   print(style.strong(`saved below ${shownPath(folder)}`))
   const rows = saved.map(({ path, kind, base, parameters, sizeBytes, problem }) =>
     problem === undefined

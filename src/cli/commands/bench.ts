@@ -16,7 +16,10 @@ export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, 
     words: [0, 1],
     options: {},
     examples: [
-      { command: 'graft bench', about: 'the list of benchmarks, and what each needs for its reference' },
+      {
+        command: 'graft bench',
+        about: 'the list of benchmarks, and what each needs for its reference',
+      },
       { command: 'graft bench train', about: 'training speed on the shape of SmolLM2-135M' },
       { command: 'graft bench decode --json > decode.json', about: 'one JSON value, for keeping' },
     ],
@@ -32,7 +35,9 @@ export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, 
     },
   })
 
-export const bench = createBenchCommand(async () => (await import('../bench/benchmark-table.ts')).benchmarks)
+export const bench = createBenchCommand(
+  async () => (await import('../bench/benchmark-table.ts')).benchmarks,
+)
 
 function list(all: readonly Benchmark[], { print }: Terminal) {
   const rows = all.map(({ name, summary, needs }) => [name, summary, needs])
@@ -42,14 +47,26 @@ function list(all: readonly Benchmark[], { print }: Terminal) {
 
 async function measure(benchmark: Benchmark, terminal: Terminal) {
   const started = terminal.now()
-  const context = { environment: process.env, progress: (text: string) => terminal.note(terminal.style.faint(`  ${text}`)) }
+  const context = {
+    environment: process.env,
+    progress: (text: string) => terminal.note(terminal.style.faint(`  ${text}`)),
+  }
   const rows: BenchmarkRow[] = []
   for await (const row of benchmark.run(context)) {
     rows.push(row)
     terminal.note(`  ${row.name}: ${figure(row.ours)} ${row.unit}`)
   }
-  for (const line of table([['', 'ours', 'reference', 'unit', 'ratio', 'goal', ''], ...rows.map(cells)], ['left', 'right', 'right', 'left', 'right', 'right'])) terminal.print(line) // prettier-ignore
-  return { benchmark: benchmark.name, rows, ...(await surroundings()), seconds: (terminal.now() - started) / 1000 }
+  for (const line of table(
+    [['', 'ours', 'reference', 'unit', 'ratio', 'goal', ''], ...rows.map(cells)],
+    ['left', 'right', 'right', 'left', 'right', 'right'],
+  ))
+    terminal.print(line)
+  return {
+    benchmark: benchmark.name,
+    rows,
+    ...(await surroundings()),
+    seconds: (terminal.now() - started) / 1000,
+  }
 }
 
 const figure = ({ median, least, most }: Measured): string =>
@@ -57,14 +74,26 @@ const figure = ({ median, least, most }: Measured): string =>
 
 function cells({ name, unit, ours, reference, ratio, goal, note = '' }: BenchmarkRow): string[] {
   const other = reference ? `${figure(reference)} ${reference.name}` : 'not installed'
-  return [name, figure(ours), other, unit, ratio === undefined ? '' : ratio.toFixed(2), goal === undefined ? '' : goal.toFixed(2), note]
+  return [
+    name,
+    figure(ours),
+    other,
+    unit,
+    ratio === undefined ? '' : ratio.toFixed(2),
+    goal === undefined ? '' : goal.toFixed(2),
+    note,
+  ]
 }
 
 /** What a figure means nothing without. */
 async function surroundings() {
   const { availableParallelism, cpus, totalmem } = await import('node:os')
   return {
-    machine: { processor: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), memoryBytes: totalmem() },
+    machine: {
+      processor: cpus()[0]?.model ?? 'unknown',
+      cores: availableParallelism(),
+      memoryBytes: totalmem(),
+    },
     node: process.version,
     date: new Date().toISOString(),
   }

@@ -7,7 +7,12 @@ import type { ChatMessage } from '../../index.ts'
 import { promptFor } from '../../runtime/chat-prompt.ts'
 import type { ChatLearner } from '../learn/chat-learner.ts'
 import { type Context, defineCommand, type Options, UsageError, type Values } from '../command.ts'
-import { expertOption, loadExpert, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
+import {
+  expertOption,
+  loadExpert,
+  openExperts,
+  type OpenedExperts,
+} from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { generateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -18,7 +23,11 @@ const options = {
   ...samplingOptions,
   learn: { type: 'flag', about: 'learn from /up, /down and /teach, for one user' },
   user: { type: 'text', value: 'name', default: 'me', about: 'whose tiers learn' },
-  store: { type: 'text', value: 'folder|file.db', about: 'where users are kept, with --learn; without it the talk alone learns' },
+  store: {
+    type: 'text',
+    value: 'folder|file.db',
+    about: 'where users are kept, with --learn; without it the talk alone learns',
+  },
 } as const satisfies Options
 
 /** The conversation so far, and who answers. */
@@ -38,19 +47,40 @@ export const chat = defineCommand({
   options,
   examples: [
     { command: 'graft chat', about: 'talk with the default base model' },
-    { command: 'graft chat --adapter .graft/quickstart', about: 'with an expert; /base and /adapter <folder> swap while talking' },
-    { command: 'graft chat --learn --user ada --store users.db', about: 'learns from /up, /down and /teach <what was right>' },
-    { command: 'echo "Tell me a story" | graft chat --model stories260k --json', about: 'a line in, an answer out' },
+    {
+      command: 'graft chat --adapter .graft/quickstart',
+      about: 'with an expert; /base and /adapter <folder> swap while talking',
+    },
+    {
+      command: 'graft chat --learn --user ada --store users.db',
+      about: 'learns from /up, /down and /teach <what was right>',
+    },
+    {
+      command: 'echo "Tell me a story" | graft chat --model stories260k --json',
+      about: 'a line in, an answer out',
+    },
   ],
   async run(context) {
     const { values, terminal } = context
     checkLearning(values)
     const opened = await openExperts(values, terminal)
     await opened.model.prepare(opened.adapter, accuracyOf(values))
-    const learner = values.learn ? await (await import('../learn/chat-learner.ts')).openChatLearner(opened.model, values) : undefined
-    const talk: Talk = { adapter: opened.adapter, system: values.system ?? opened.system, messages: [], learner }
+    const learner = values.learn
+      ? await (await import('../learn/chat-learner.ts')).openChatLearner(opened.model, values)
+      : undefined
+    const talk: Talk = {
+      adapter: opened.adapter,
+      system: values.system ?? opened.system,
+      messages: [],
+      learner,
+    }
     terminal.note(terminal.style.faint(wordsOf(talk)))
-    const lines = createInterface({ input: process.stdin, output: process.stderr, prompt: '> ', terminal: process.stdin.isTTY === true })
+    const lines = createInterface({
+      input: process.stdin,
+      output: process.stderr,
+      prompt: '> ',
+      terminal: process.stdin.isTTY === true,
+    })
     let open = true // asking a closed line reader for a prompt throws
     lines.on('close', () => (open = false))
     context.signal.addEventListener('abort', () => lines.close(), { once: true })
@@ -68,9 +98,12 @@ export const chat = defineCommand({
 
 /** Who learns answers by tiers over the base; a store without a learner would be left as it is, which nobody means. */
 function checkLearning({ learn, store, adapter }: Values<typeof options>): void {
-  if (!learn && store !== undefined) throw new UsageError('--store keeps what is learned: add --learn.')
+  if (!learn && store !== undefined)
+    throw new UsageError('--store keeps what is learned: add --learn.')
   if (learn && adapter !== undefined)
-    throw new UsageError("--learn goes without --adapter: a user's own slow tier takes the adapter's place.")
+    throw new UsageError(
+      "--learn goes without --adapter: a user's own slow tier takes the adapter's place.",
+    )
 }
 
 const wordsOf = ({ learner }: Talk): string =>
@@ -81,7 +114,12 @@ const wordsOf = ({ learner }: Talk): string =>
 const accuracyOf = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
 
 /** A line that begins with a slash is for us; any other is for the model. What goes wrong is said, and the talk goes on. */
-async function handle(line: string, talk: Talk, opened: OpenedExperts, context: Context<typeof options>): Promise<void> {
+async function handle(
+  line: string,
+  talk: Talk,
+  opened: OpenedExperts,
+  context: Context<typeof options>,
+): Promise<void> {
   try {
     if (line.startsWith('/')) await control(line, talk, opened, context)
     else await answer(line, talk, opened, context)
@@ -91,7 +129,12 @@ async function handle(line: string, talk: Talk, opened: OpenedExperts, context: 
   }
 }
 
-async function control(line: string, talk: Talk, { model }: OpenedExperts, { values, terminal }: Context<typeof options>): Promise<void> {
+async function control(
+  line: string,
+  talk: Talk,
+  { model }: OpenedExperts,
+  { values, terminal }: Context<typeof options>,
+): Promise<void> {
   const [word, ...rest] = line.slice(1).split(' ')
   const text = rest.join(' ')
   if (word === 'new') talk.messages = []
@@ -106,11 +149,17 @@ async function control(line: string, talk: Talk, { model }: OpenedExperts, { val
 }
 
 /** What is said of the last answer. What was taught takes its place in the talk. */
-async function teach(word: string | undefined, text: string, talk: Talk, { note, style }: Terminal): Promise<void> {
+async function teach(
+  word: string | undefined,
+  text: string,
+  talk: Talk,
+  { note, style }: Terminal,
+): Promise<void> {
   if (word === 'up' || word === 'down') note(style.faint(await talk.learner!.judge(word)))
   else if (word === 'teach' && text !== '') {
     note(style.faint(await talk.learner!.teach(text)))
-    if (talk.messages.length > 0) talk.messages = [...talk.messages.slice(0, -1), { role: 'assistant', content: text }]
+    if (talk.messages.length > 0)
+      talk.messages = [...talk.messages.slice(0, -1), { role: 'assistant', content: text }]
   } else note(wordsOf(talk))
 }
 
@@ -122,10 +171,17 @@ async function answer(
 ): Promise<void> {
   const prompt = promptFor(model, line, talk.system, talk.messages)
   const asked = { ...generateOptions(values), signal }
-  const events = talk.learner ? talk.learner.generate(prompt, asked) : model.generate(prompt, { ...asked, adapter: talk.adapter })
+  const events = talk.learner
+    ? talk.learner.generate(prompt, asked)
+    : model.generate(prompt, { ...asked, adapter: talk.adapter })
   for await (const event of events) {
     if (event.type === 'text-delta') terminal.write(event.text)
-    else talk.messages = [...talk.messages, { role: 'user', content: line }, { role: 'assistant', content: event.text }]
+    else
+      talk.messages = [
+        ...talk.messages,
+        { role: 'user', content: line },
+        { role: 'assistant', content: event.text },
+      ]
   }
   terminal.print()
 }

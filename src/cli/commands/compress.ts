@@ -11,33 +11,70 @@ export const compressCommand = defineCommand({
   words: [1, 1],
   options: {
     ...modelOptions,
-    model: { ...modelOptions.model, about: "the base, to measure on; the expert's own unless given" },
+    model: {
+      ...modelOptions.model,
+      about: "the base, to measure on; the expert's own unless given",
+    },
     rank: { type: 'integer', least: 1, about: 'directions kept in each module at most' },
-    energy: { type: 'number', about: 'the smallest rank that keeps this share of the squared singular values, in every module by itself' },
+    energy: {
+      type: 'number',
+      about:
+        'the smallest rank that keeps this share of the squared singular values, in every module by itself',
+    },
     data: {
       type: 'text',
       value: 'file.jsonl',
       short: 'd',
       about: 'rows to measure on: loss before and after, and how far predictions moved',
     },
-    heal: { type: 'integer', least: 1, value: 'steps', about: 'steps in which the small expert then learns from the large one, on --data' },
+    heal: {
+      type: 'integer',
+      least: 1,
+      value: 'steps',
+      about: 'steps in which the small expert then learns from the large one, on --data',
+    },
     'learning-rate': { type: 'number', least: 0, default: 5e-4, about: 'of the healing' },
     'max-tokens': { type: 'integer', least: 2, default: 256, about: 'longer rows are cut' },
     seed: { type: 'integer', default: 0, about: "of the rows' order while healing" },
-    out: { type: 'text', value: 'folder', short: 'o', required: true, about: 'where the result goes; must not exist yet' },
+    out: {
+      type: 'text',
+      value: 'folder',
+      short: 'o',
+      required: true,
+      about: 'where the result goes; must not exist yet',
+    },
   },
   examples: [
-    { command: 'graft compress my-expert --rank 4 --out small', about: 'the best rank 4 of every module' },
-    { command: 'graft compress my-expert --rank 4 --data rows.jsonl --heal 50 --out small', about: 'measured, healed, and measured again' },
-    { command: 'graft compress my-expert --energy 0.95 --out small', about: 'as much rank as the energy needs' },
+    {
+      command: 'graft compress my-expert --rank 4 --out small',
+      about: 'the best rank 4 of every module',
+    },
+    {
+      command: 'graft compress my-expert --rank 4 --data rows.jsonl --heal 50 --out small',
+      about: 'measured, healed, and measured again',
+    },
+    {
+      command: 'graft compress my-expert --energy 0.95 --out small',
+      about: 'as much rank as the energy needs',
+    },
   ],
   async run({ values, words, terminal, signal }) {
     const { rank, energy, data, heal, out } = values
-    if (rank === undefined && energy === undefined) throw new UsageError('--rank or --energy is missing.')
-    if (heal !== undefined && data === undefined) throw new UsageError('--heal wants rows to learn on: --data <file.jsonl>.')
+    if (rank === undefined && energy === undefined)
+      throw new UsageError('--rank or --energy is missing.')
+    if (heal !== undefined && data === undefined)
+      throw new UsageError('--heal wants rows to learn on: --data <file.jsonl>.')
     await mustNotExist(out)
     const { compressFolder } = await import('../merge/compress-folder.ts')
-    const learning = { learningRate: values['learning-rate'], maxTokens: values['max-tokens'], seed: values.seed }
-    return compressFolder(words[0]!, { rank, energy, data, heal, out, ...learning, model: values }, { terminal, signal })
+    const learning = {
+      learningRate: values['learning-rate'],
+      maxTokens: values['max-tokens'],
+      seed: values.seed,
+    }
+    return compressFolder(
+      words[0]!,
+      { rank, energy, data, heal, out, ...learning, model: values },
+      { terminal, signal },
+    )
   },
 })

@@ -10,7 +10,8 @@ const floats: readonly string[] = ['f32', 'f16', 'bf16'] satisfies readonly Floa
 
 export const convert = defineCommand({
   name: 'convert',
-  summary: 'a GGUF model into a safetensors folder, or an adapter into fewer bits or another format',
+  summary:
+    'a GGUF model into a safetensors folder, or an adapter into fewer bits or another format',
   usage: '<from> <to>',
   words: [2, 2],
   options: {
@@ -20,9 +21,18 @@ export const convert = defineCommand({
       choices: [...floats, 'int8', 'int4'],
       about: 'element type of what is written; int8 and int4 are for adapters',
     },
-    model: { ...modelOptions.model, about: "of an adapter: its base, to see how far answers moved; needed for GGUF's and mlx-lm's files" },
+    model: {
+      ...modelOptions.model,
+      about:
+        "of an adapter: its base, to see how far answers moved; needed for GGUF's and mlx-lm's files",
+    },
     threads: modelOptions.threads,
-    prompts: { type: 'integer', least: 0, default: 20, about: 'prompts on which that is seen; 0: none' },
+    prompts: {
+      type: 'integer',
+      least: 0,
+      default: 20,
+      about: 'prompts on which that is seen; 0: none',
+    },
   },
   examples: [
     {
@@ -33,14 +43,26 @@ export const convert = defineCommand({
       command: 'graft convert my-expert small --dtype int4 --model smollm2-135m-instruct',
       about: 'an adapter at a seventh of the size, and what that costs',
     },
-    { command: 'graft convert my-expert my-expert.gguf --model base.gguf', about: 'a LoRA for llama.cpp; the other way round too' },
+    {
+      command: 'graft convert my-expert my-expert.gguf --model base.gguf',
+      about: 'a LoRA for llama.cpp; the other way round too',
+    },
   ],
   async run({ words: [from, to], values, terminal }) {
     await mustNotExist(to!)
     const found = await (await import('../inspect/inspect-sources.ts')).adapterAt(from!)
-    if (found) return (await import('../convert/convert-adapter.ts')).convertAdapter(found.path, found.format, to!, values, terminal)
+    if (found)
+      return (await import('../convert/convert-adapter.ts')).convertAdapter(
+        found.path,
+        found.format,
+        to!,
+        values,
+        terminal,
+      )
     if (!floats.includes(values.dtype))
-      throw new OptionError(`--dtype ${values.dtype}: a model is written in ${floats.join(', ')}; 8 and 4 bits are for adapters.`)
+      throw new OptionError(
+        `--dtype ${values.dtype}: a model is written in ${floats.join(', ')}; 8 and 4 bits are for adapters.`,
+      )
     const { convertModel } = await import('../convert/convert-files.ts')
     return convertModel(from!, to!, values.dtype as FloatChoice, terminal)
   },

@@ -8,14 +8,39 @@ import { adapterOption, modelOptions, openExpert } from '../shared/open-model.ts
 const options = {
   ...modelOptions,
   ...adapterOption,
-  data: { type: 'text', value: 'file.jsonl', short: 'd', required: true, about: 'rows as for graft train' },
-  metrics: { type: 'text', value: 'names', about: 'what is measured, with commas; perplexity unless given' },
-  against: { type: 'text', value: 'folder|base', about: 'another expert, or base, to compare with on the same rows' },
-  labels: { type: 'text', value: 'names', about: 'all the answers there are, with commas, for label-accuracy' },
+  data: {
+    type: 'text',
+    value: 'file.jsonl',
+    short: 'd',
+    required: true,
+    about: 'rows as for graft train',
+  },
+  metrics: {
+    type: 'text',
+    value: 'names',
+    about: 'what is measured, with commas; perplexity unless given',
+  },
+  against: {
+    type: 'text',
+    value: 'folder|base',
+    about: 'another expert, or base, to compare with on the same rows',
+  },
+  labels: {
+    type: 'text',
+    value: 'names',
+    about: 'all the answers there are, with commas, for label-accuracy',
+  },
   rows: { type: 'integer', least: 1, about: 'only the first rows' },
-  system: { type: 'text', value: 'text', about: "system message for rows that have none (default: the expert's own)" },
+  system: {
+    type: 'text',
+    value: 'text',
+    about: "system message for rows that have none (default: the expert's own)",
+  },
   'max-tokens': { type: 'integer', least: 2, default: 512, about: 'longer rows are cut' },
-  generate: { type: 'flag', about: 'also write the answers: exact-match, and JSON where the rows hold JSON' },
+  generate: {
+    type: 'flag',
+    about: 'also write the answers: exact-match, and JSON where the rows hold JSON',
+  },
   'new-tokens': { type: 'integer', least: 1, default: 96, about: 'tokens of an answer at most' },
   stop: { type: 'text', value: 'text', about: 'end answers where this text would begin' },
   seed: { type: 'integer', default: 0, about: 'of the intervals' },
@@ -30,9 +55,19 @@ export const evaluate = defineCommand({
   words: [0, 0],
   options,
   examples: [
-    { command: 'graft eval --data rows.jsonl --model stories260k', about: "the base model's perplexity" },
-    { command: 'graft eval --data rows.jsonl --adapter my-expert --generate', about: 'an expert, with its answers compared' },
-    { command: 'graft eval --data rows.jsonl --adapter my-expert --against base --metrics token-f1,exact-match', about: 'is it better than its base, and how sure is that' }, // prettier-ignore
+    {
+      command: 'graft eval --data rows.jsonl --model stories260k',
+      about: "the base model's perplexity",
+    },
+    {
+      command: 'graft eval --data rows.jsonl --adapter my-expert --generate',
+      about: 'an expert, with its answers compared',
+    },
+    {
+      command:
+        'graft eval --data rows.jsonl --adapter my-expert --against base --metrics token-f1,exact-match',
+      about: 'is it better than its base, and how sure is that',
+    },
   ],
   async run({ values, terminal, signal }) {
     const [{ readDataFile }, { metrics: all }, { evaluate: run }, view] = await Promise.all([
@@ -51,8 +86,17 @@ export const evaluate = defineCommand({
     const candidates = await candidatesOf(values, adapter, system)
     const progress = view.evaluationProgress(terminal, candidates)
     const evaluation = await run({
-      ...{ model, data, metrics, candidates, signal, seed: values.seed, date: new Date(), onProgress: progress.onProgress },
-      ...{ labels: listOf(values.labels), maxTokens: values['max-tokens'], newTokens: values['new-tokens'] },
+      model,
+      data,
+      metrics,
+      candidates,
+      signal,
+      seed: values.seed,
+      date: new Date(),
+      onProgress: progress.onProgress,
+      labels: listOf(values.labels),
+      maxTokens: values['max-tokens'],
+      newTokens: values['new-tokens'],
       ...(values.stop !== undefined && { stop: [values.stop] }),
     })
     progress.end()
@@ -64,31 +108,50 @@ export const evaluate = defineCommand({
   },
 })
 
-const listOf = (text: string | undefined): string[] | undefined => text?.split(',').map((name) => name.trim())
+const listOf = (text: string | undefined): string[] | undefined =>
+  text?.split(',').map((name) => name.trim())
 
 /** Perplexity; with --generate exact match too, and where every row holds JSON how often answers do. */
-async function usualMetrics({ generate }: EvalValues, data: DataSet, all: ReadonlyMap<string, Metric>): Promise<Metric[]> {
+async function usualMetrics(
+  { generate }: EvalValues,
+  data: DataSet,
+  all: ReadonlyMap<string, Metric>,
+): Promise<Metric[]> {
   const { questionsOf } = await import('../../eval/index.ts')
   const { parsedJson } = await import('../../eval/json.ts')
-  const holdJson = generate && questionsOf(data).every(({ wanted }) => typeof parsedJson(wanted)?.value === 'object')
-  const names = ['perplexity', ...(generate ? ['exact-match'] : []), ...(holdJson ? ['json-validity', 'json-equality'] : [])]
+  const holdJson =
+    generate &&
+    questionsOf(data).every(({ wanted }) => typeof parsedJson(wanted)?.value === 'object')
+  const names = [
+    'perplexity',
+    ...(generate ? ['exact-match'] : []),
+    ...(holdJson ? ['json-validity', 'json-equality'] : []),
+  ]
   return names.map((name) => all.get(name)!)
 }
 
 /** Who is judged: what --against names first, so that the expert is compared with it. */
-async function candidatesOf(values: EvalValues, adapter: Candidate['adapter'], known: string | undefined): Promise<Candidate[]> {
+async function candidatesOf(
+  values: EvalValues,
+  adapter: Candidate['adapter'],
+  known: string | undefined,
+): Promise<Candidate[]> {
   const system = values.system ?? known
   const judged = { name: values.adapter ?? 'base', adapter, system }
   if (values.against === undefined) return [judged]
   if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
-  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([import('../../node/index.ts'), import('../../node/graft-json.ts')])
+  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([
+    import('../../node/index.ts'),
+    import('../../node/graft-json.ts'),
+  ])
   const other = await loadAdapter(values.against)
   const notes = await readExpertNotes(values.against)
   return [{ name: values.against, adapter: other, system: values.system ?? notes?.system }, judged]
 }
 
 function summary(evaluation: Evaluation, { adapter, data, against }: EvalValues, model: string) {
-  const valueOf = (name: string): number | null => evaluation.figures.find(({ metric }) => metric === name)?.results.at(-1)!.value ?? null
+  const valueOf = (name: string): number | null =>
+    evaluation.figures.find(({ metric }) => metric === name)?.results.at(-1)!.value ?? null
   const losses = evaluation.losses.at(-1)
   return {
     model,

@@ -10,10 +10,15 @@ const options = {
     type: 'integer',
     least: 0,
     default: 100,
-    about: 'prompts on which the fast path of a quantised model is compared with the exact one; 0: none',
+    about:
+      'prompts on which the fast path of a quantised model is compared with the exact one; 0: none',
   },
   norms: { type: 'flag', about: 'of a model: the norm of every weight; reads all of them' },
-  model: { ...modelOptions.model, about: "of an adapter: its base, for what depends on the base's weights (DoRA, IA3) or graph (VeRA)" },
+  model: {
+    ...modelOptions.model,
+    about:
+      "of an adapter: its base, for what depends on the base's weights (DoRA, IA3) or graph (VeRA)",
+  },
   all: { type: 'flag', about: 'every tensor, not only a summary' },
 } as const
 
@@ -25,9 +30,15 @@ export const inspect = defineCommand({
   options,
   examples: [
     { command: 'graft inspect stories260k', about: 'a model of the catalogue' },
-    { command: 'graft inspect model.gguf', about: 'a quantised model, and how far its fast path lies from the exact one' },
+    {
+      command: 'graft inspect model.gguf',
+      about: 'a quantised model, and how far its fast path lies from the exact one',
+    },
     { command: 'graft inspect .graft/quickstart --all', about: 'an adapter, tensor by tensor' },
-    { command: 'graft inspect lora.gguf', about: "an adapter of llama.cpp; mlx-lm's folders are read too" },
+    {
+      command: 'graft inspect lora.gguf',
+      about: "an adapter of llama.cpp; mlx-lm's folders are read too",
+    },
   ],
   async run({ words, values, terminal }) {
     const source = words[0]!

@@ -10,7 +10,12 @@ export const learnCommand = defineCommand({
   words: [0, 0],
   options: {
     ...modelOptions,
-    data: { type: 'text', value: 'file.jsonl', short: 'd', about: 'turns, in the formats of graft train; every answer is one' },
+    data: {
+      type: 'text',
+      value: 'file.jsonl',
+      short: 'd',
+      about: 'turns, in the formats of graft train; every answer is one',
+    },
     user: { type: 'text', value: 'name', default: 'me', about: 'whose tiers learn' },
     store: {
       type: 'text',
@@ -19,29 +24,70 @@ export const learnCommand = defineCommand({
     },
     turns: { type: 'integer', least: 1, about: 'only the first so many' },
     system: { type: 'text', value: 'text', about: 'system message for rows that have none' },
-    'fast-rank': { type: 'integer', least: 1, about: "rank of the fast tier, 1 to 16; the stored user's, or 4, on layers 2, unless given" },
-    'fast-layers': { type: 'integer', least: 1, about: 'the fast tier in all linears of the last n layers; at the head unless given' },
-    'learning-rate': { type: 'number', least: 0, about: 'of the fast tier; 2e-3 unless given, on layers 5e-3' },
+    'fast-rank': {
+      type: 'integer',
+      least: 1,
+      about: "rank of the fast tier, 1 to 16; the stored user's, or 4, on layers 2, unless given",
+    },
+    'fast-layers': {
+      type: 'integer',
+      least: 1,
+      about: 'the fast tier in all linears of the last n layers; at the head unless given',
+    },
+    'learning-rate': {
+      type: 'number',
+      least: 0,
+      about: 'of the fast tier; 2e-3 unless given, on layers 5e-3',
+    },
     'no-memory': { type: 'flag', about: 'the fast tier alone' },
-    canaries: { type: 'text', value: 'file.jsonl', about: 'turns that must not get worse by more than 1 %: else the tiers go back' },
-    consolidate: { type: 'flag', about: 'afterwards, train what was learned into the slow tier; kept where its gate agrees' },
-    epochs: { type: 'integer', least: 1, about: 'passes of the slow tier over what was learned; 2 unless given' },
-    out: { type: 'text', value: 'folder', short: 'o', about: 'where the slow tier goes as a PEFT folder; must not exist yet' },
+    canaries: {
+      type: 'text',
+      value: 'file.jsonl',
+      about: 'turns that must not get worse by more than 1 %: else the tiers go back',
+    },
+    consolidate: {
+      type: 'flag',
+      about: 'afterwards, train what was learned into the slow tier; kept where its gate agrees',
+    },
+    epochs: {
+      type: 'integer',
+      least: 1,
+      about: 'passes of the slow tier over what was learned; 2 unless given',
+    },
+    out: {
+      type: 'text',
+      value: 'folder',
+      short: 'o',
+      about: 'where the slow tier goes as a PEFT folder; must not exist yet',
+    },
     plot: { type: 'text', value: 'file.svg', about: 'the loss curve' },
     show: { type: 'flag', about: 'learn nothing: say what is known about the user' },
   },
   examples: [
-    { command: 'graft learn --data rows.jsonl', about: 'how much the default base gains, turn by turn; nothing is kept' },
-    { command: 'graft learn --data rows.jsonl --user ada --store users.db', about: "ada's state is kept, and goes on from where it is" },
-    { command: 'graft learn --data rows.jsonl --user ada --store users.db --consolidate --out ada', about: 'and handed to an adapter' },
+    {
+      command: 'graft learn --data rows.jsonl',
+      about: 'how much the default base gains, turn by turn; nothing is kept',
+    },
+    {
+      command: 'graft learn --data rows.jsonl --user ada --store users.db',
+      about: "ada's state is kept, and goes on from where it is",
+    },
+    {
+      command: 'graft learn --data rows.jsonl --user ada --store users.db --consolidate --out ada',
+      about: 'and handed to an adapter',
+    },
     { command: 'graft learn --show --user ada --store users.db', about: 'what is known about ada' },
   ],
   async run({ values, terminal, signal, setExitCode }) {
     const { data, store, show, out, consolidate } = values
-    if (show && store === undefined) throw new UsageError('--show wants to know where users are kept: --store <folder|file.db>.')
-    if (!show && data === undefined) throw new UsageError('--data is missing; or say --show to look at a user.')
+    if (show && store === undefined)
+      throw new UsageError('--show wants to know where users are kept: --store <folder|file.db>.')
+    if (!show && data === undefined)
+      throw new UsageError('--data is missing; or say --show to look at a user.')
     if (out !== undefined && !consolidate && store === undefined)
-      throw new UsageError('--out writes the slow tier, which is empty until it takes over what was learned: add --consolidate.')
+      throw new UsageError(
+        '--out writes the slow tier, which is empty until it takes over what was learned: add --consolidate.',
+      )
     const { learnTurns, lookAtUser } = await import('../learn/learn-stream.ts')
     if (show) return lookAtUser(values, terminal)
     const result = await learnTurns({ ...values, data: data! }, { terminal, signal })

@@ -11,17 +11,39 @@ const recipeOptions = {
   method: {
     type: 'text',
     value: 'name',
-    about: 'how to merge; graft merge --methods lists the methods and their options (default: weighted)',
+    about:
+      'how to merge; graft merge --methods lists the methods and their options (default: weighted)',
   },
-  weights: { type: 'text', value: 'w1,w2,...', about: 'one per adapter, 1 each unless given; with a negative one: --weights=-1,0.5' },
+  weights: {
+    type: 'text',
+    value: 'w1,w2,...',
+    about: 'one per adapter, 1 each unless given; with a negative one: --weights=-1,0.5',
+  },
   normalize: { type: 'flag', about: 'divide the weights by their sum' },
-  density: { type: 'number', about: 'share of entries that are kept, above 0 and up to 1 (default 0.5)' },
+  density: {
+    type: 'number',
+    about: 'share of entries that are kept, above 0 and up to 1 (default 0.5)',
+  },
   t: { type: 'number', about: 'slerp: 0 is the first adapter, 1 the second (default 0.5)' },
-  epsilon: { type: 'number', about: 'della: how far keep probabilities reach from the density (default 0.1)' },
-  gamma: { type: 'number', about: 'breadcrumbs: share of the largest entries that are dropped (default 0.01)' },
-  majority: { type: 'text', choices: ['total', 'frequency'], about: 'peft-ties: how a sign is elected (default total)' },
+  epsilon: {
+    type: 'number',
+    about: 'della: how far keep probabilities reach from the density (default 0.1)',
+  },
+  gamma: {
+    type: 'number',
+    about: 'breadcrumbs: share of the largest entries that are dropped (default 0.01)',
+  },
+  majority: {
+    type: 'text',
+    choices: ['total', 'frequency'],
+    about: 'peft-ties: how a sign is elected (default total)',
+  },
   rank: { type: 'integer', least: 1, about: 'rank of the result at most' },
-  energy: { type: 'number', about: 'the smallest rank that keeps this share of the squared singular values, in every module by itself' },
+  energy: {
+    type: 'number',
+    about:
+      'the smallest rank that keeps this share of the squared singular values, in every module by itself',
+  },
   seed: { type: 'integer', about: 'for methods that draw at random (default 0)' },
 } as const
 
@@ -36,45 +58,72 @@ export const mergeCommand = defineCommand({
       type: 'text',
       value: 'folder',
       short: 'o',
-      about: 'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',
+      about:
+        'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',
     },
     model: {
       ...modelOptions.model,
-      about: 'the base, to check the adapters against; needed for DoRA, IA3 and LoKr (directory, .gguf file, hf:owner/name or name)',
+      about:
+        'the base, to check the adapters against; needed for DoRA, IA3 and LoKr (directory, .gguf file, hf:owner/name or name)',
     },
-    'any-base': { type: 'flag', about: 'also adapters of bases that differ in name or hash, such as two quantisations of one model' },
-    'into-base': { type: 'flag', about: 'write the whole base (--model, else the one the adapters name) with the adapters in its weights' },
+    'any-base': {
+      type: 'flag',
+      about:
+        'also adapters of bases that differ in name or hash, such as two quantisations of one model',
+    },
+    'into-base': {
+      type: 'flag',
+      about:
+        'write the whole base (--model, else the one the adapters name) with the adapters in its weights',
+    },
     dtype: {
       type: 'text',
       choices: ['f32', 'f16', 'bf16', 'q8_0'],
-      about: "with --into-base: type of a folder's tensors, or of those that change in a GGUF (else their own where it can be written)",
+      about:
+        "with --into-base: type of a folder's tensors, or of those that change in a GGUF (else their own where it can be written)",
     },
     prompts: {
       type: 'integer',
       least: 0,
-      about: 'with --into-base: prompts on which the written model is compared with base and adapters (default 8; 0: none)',
+      about:
+        'with --into-base: prompts on which the written model is compared with base and adapters (default 8; 0: none)',
     },
     methods: { type: 'flag', about: 'list the methods' },
   },
   examples: [
-    { command: 'graft merge coder security --method ties --density 0.5 --rank 16 --out both', about: 'by sign election, cut to rank 16' },
-    { command: 'graft merge coder security --weights 0.7,0.3 --out both', about: 'the exact weighted sum' },
-    { command: 'graft merge coder --into-base --out coder-model', about: 'the whole model with the expert in its weights, as a folder' },
+    {
+      command: 'graft merge coder security --method ties --density 0.5 --rank 16 --out both',
+      about: 'by sign election, cut to rank 16',
+    },
+    {
+      command: 'graft merge coder security --weights 0.7,0.3 --out both',
+      about: 'the exact weighted sum',
+    },
+    {
+      command: 'graft merge coder --into-base --out coder-model',
+      about: 'the whole model with the expert in its weights, as a folder',
+    },
     {
       command: 'graft merge coder --into-base --model model.gguf --out coder.gguf',
-      about: 'the same for llama.cpp: a quantised base is quantised again where it changes, and how far that moved its logits is said',
+      about:
+        'the same for llama.cpp: a quantised base is quantised again where it changes, and how far that moved its logits is said',
     },
     { command: 'graft merge --methods', about: 'every method with its options' },
   ],
   async more() {
     const { mergeMethods } = await import('../../merge/method-table.ts')
     const rows = [...mergeMethods.values()].map(({ name, formula }) => [`  ${name}`, formula])
-    return ['', 'methods (K adapters with weights w, s a sign; docs/merge.md says more):', ...table(rows)]
+    return [
+      '',
+      'methods (K adapters with weights w, s a sign; docs/merge.md says more):',
+      ...table(rows),
+    ]
   },
   async run({ values, words, terminal }) {
     const { mergeMethods } = await import('../../merge/method-table.ts')
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
-    if (words.length === 0) throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
+    if (words.length === 0)
+      throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
     if (values.out === undefined) throw new UsageError('--out is missing.')
     await mustNotExist(values.out)
     if (values['into-base']) {
@@ -82,9 +131,15 @@ export const mergeCommand = defineCommand({
       return mergeFoldersIntoBase(words, recipeOf(values), intoBaseOf(values, values.out), terminal)
     }
     const misplaced = (['dtype', 'prompts'] as const).filter((name) => values[name] !== undefined)
-    if (misplaced.length > 0) throw new UsageError(`--${misplaced.join(' and --')} is for --into-base.`)
+    if (misplaced.length > 0)
+      throw new UsageError(`--${misplaced.join(' and --')} is for --into-base.`)
     const { mergeFolders } = await import('../merge/merge-folders.ts')
-    return mergeFolders(words, recipeOf(values), { out: values.out, model: values.model, anyBase: values['any-base'] }, terminal)
+    return mergeFolders(
+      words,
+      recipeOf(values),
+      { out: values.out, model: values.model, anyBase: values['any-base'] },
+      terminal,
+    )
   },
 })
 
@@ -95,7 +150,10 @@ interface IntoBaseValues {
   readonly 'any-base': boolean
 }
 
-const intoBaseOf = ({ model, dtype, prompts, 'any-base': anyBase }: IntoBaseValues, out: string) => ({
+const intoBaseOf = (
+  { model, dtype, prompts, 'any-base': anyBase }: IntoBaseValues,
+  out: string,
+) => ({
   anyBase,
   model,
   dtype: dtype as MergedType | undefined,
@@ -103,7 +161,9 @@ const intoBaseOf = ({ model, dtype, prompts, 'any-base': anyBase }: IntoBaseValu
   out,
 })
 
-type RecipeValues = { readonly [Name in keyof typeof recipeOptions]: string | number | boolean | undefined }
+type RecipeValues = {
+  readonly [Name in keyof typeof recipeOptions]: string | number | boolean | undefined
+}
 
 /** What was given and nothing else, so that a method can refuse an option that it does not have. */
 function recipeOf(values: RecipeValues): MergeRecipe {
@@ -113,14 +173,18 @@ function recipeOf(values: RecipeValues): MergeRecipe {
     method: String(method),
     ...(weights === undefined ? {} : { weights: String(weights).split(',').map(numberOf) }),
     ...(normalize === true ? { normalize } : {}),
-    ...Object.fromEntries(plain.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]]))),
+    ...Object.fromEntries(
+      plain.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
+    ),
   }
 }
 
 function numberOf(text: string): number {
   const number = text.trim() === '' ? NaN : Number(text)
   if (Number.isFinite(number)) return number
-  throw new UsageError(`--weights wants numbers with commas between them, got ${JSON.stringify(text)}.`)
+  throw new UsageError(
+    `--weights wants numbers with commas between them, got ${JSON.stringify(text)}.`,
+  )
 }
 
 interface MethodRow {
@@ -131,6 +195,16 @@ interface MethodRow {
 }
 
 function listMethods(methods: readonly MethodRow[], { print }: Terminal) {
-  for (const line of table(methods.map(({ name, summary, options }) => [name, summary, options.join(', ')]))) print(line)
-  return { methods: methods.map(({ name, formula, summary, options }) => ({ name, formula, summary, options })) }
+  for (const line of table(
+    methods.map(({ name, summary, options }) => [name, summary, options.join(', ')]),
+  ))
+    print(line)
+  return {
+    methods: methods.map(({ name, formula, summary, options }) => ({
+      name,
+      formula,
+      summary,
+      options,
+    })),
+  }
 }

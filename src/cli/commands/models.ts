@@ -18,17 +18,27 @@ export const models = defineCommand({
   options: {},
   examples: [
     { command: 'graft models', about: 'the catalogue, and where each model is' },
-    { command: 'graft models fetch smollm2-135m-instruct', about: 'into the cache, for use without a network' },
-    { command: 'graft models fetch hf:Qwen/Qwen3-0.6B', about: 'any model of a supported architecture from the hub' },
+    {
+      command: 'graft models fetch smollm2-135m-instruct',
+      about: 'into the cache, for use without a network',
+    },
+    {
+      command: 'graft models fetch hf:Qwen/Qwen3-0.6B',
+      about: 'any model of a supported architecture from the hub',
+    },
     { command: 'graft models cached', about: 'files in the cache, with their sizes' },
   ],
   async run({ words: [action = 'list', name], terminal }) {
     if (!actions.includes(action)) {
       const meant = nearest(action, actions)
-      throw new UsageError(`${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`)
+      throw new UsageError(
+        `${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
+      )
     }
-    if (action === 'fetch' && name === undefined) throw new UsageError('fetch wants a model: graft models fetch <model>')
-    if (action !== 'fetch' && name !== undefined) throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
+    if (action === 'fetch' && name === undefined)
+      throw new UsageError('fetch wants a model: graft models fetch <model>')
+    if (action !== 'fetch' && name !== undefined)
+      throw new UsageError(`${JSON.stringify(name)} is one word too many.`)
     if (action === 'fetch') return fetchModel(name!, terminal)
     return action === 'cached' ? listCache(terminal) : listCatalogue(terminal)
   },
@@ -36,7 +46,12 @@ export const models = defineCommand({
 
 async function listCatalogue(terminal: Terminal) {
   const { catalogue } = await import('../../catalogue/catalogue.ts')
-  const entries = await Promise.all([...catalogue.values()].map(async (entry) => ({ ...plain(entry), place: await placeOf(entry) })))
+  const entries = await Promise.all(
+    [...catalogue.values()].map(async (entry) => ({
+      ...plain(entry),
+      place: await placeOf(entry),
+    })),
+  )
   const rows = entries.map(({ name, parameters, license, place, description }) => [
     name,
     parameterCount(parameters),
@@ -44,11 +59,20 @@ async function listCatalogue(terminal: Terminal) {
     place,
     description,
   ])
-  for (const line of table([['name', 'parameters', 'licence', 'here', 'about'], ...rows], ['left', 'right'])) terminal.print(line)
+  for (const line of table(
+    [['name', 'parameters', 'licence', 'here', 'about'], ...rows],
+    ['left', 'right'],
+  ))
+    terminal.print(line)
   return entries
 }
 
-const plain = ({ name, description, license, parameters }: CatalogueEntry) => ({ name, description, license, parameters })
+const plain = ({ name, description, license, parameters }: CatalogueEntry) => ({
+  name,
+  description,
+  license,
+  parameters,
+})
 
 /** 'embedded' in the package, 'cached', or 'not fetched'. */
 async function placeOf({ name, sources }: CatalogueEntry): Promise<string> {
@@ -70,7 +94,13 @@ async function fetchModel(name: string, terminal: Terminal) {
   terminal.print(
     `${model.base.name}: ${config.modelType}, ${config.layers.length} layers, ${bytes(sizeBytes)} of weights in ${weights.name}`,
   )
-  const result = { name: model.base.name, modelType: config.modelType, layers: config.layers.length, sizeBytes, path: weights.name }
+  const result = {
+    name: model.base.name,
+    modelType: config.modelType,
+    layers: config.layers.length,
+    sizeBytes,
+    path: weights.name,
+  }
   await model.dispose()
   return result
 }
@@ -83,9 +113,22 @@ async function listCache(terminal: Terminal) {
   ])
   const folder = cacheDirectory()
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  const paths = found.filter((item) => item.isFile() && !item.name.endsWith('.lock')).map((item) => join(item.parentPath, item.name))
-  const files = await Promise.all(paths.map(async (path) => ({ path: relative(folder, path), sizeBytes: (await stat(path)).size })))
-  for (const line of table(files.map(({ path, sizeBytes }) => [bytes(sizeBytes), path]), ['right'])) terminal.print(line) // prettier-ignore
-  terminal.print(`${files.length} files, ${bytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in ${folder}`)
+  const paths = found
+    .filter((item) => item.isFile() && !item.name.endsWith('.lock'))
+    .map((item) => join(item.parentPath, item.name))
+  const files = await Promise.all(
+    paths.map(async (path) => ({
+      path: relative(folder, path),
+      sizeBytes: (await stat(path)).size,
+    })),
+  )
+  for (const line of table(
+    files.map(({ path, sizeBytes }) => [bytes(sizeBytes), path]),
+    ['right'],
+  ))
+    terminal.print(line)
+  terminal.print(
+    `${files.length} files, ${bytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in ${folder}`,
+  )
   return { folder, files }
 }

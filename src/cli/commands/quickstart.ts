@@ -34,7 +34,10 @@ const options = {
   },
   rows: { type: 'integer', least: 8, about: 'rows to train on; all unless given' },
   'test-rows': { type: 'integer', least: 1, about: 'rows to judge on; all unless given' },
-  quick: { type: 'flag', about: `only ${quickRows.train} rows to train on and ${quickRows.test} to judge on: a look, not a result` },
+  quick: {
+    type: 'flag',
+    about: `only ${quickRows.train} rows to train on and ${quickRows.test} to judge on: a look, not a result`,
+  },
   seed: { type: 'integer', default: 0, about: 'same seed, same expert' },
 } as const
 
@@ -47,9 +50,15 @@ export const quickstart = defineCommand({
   words: [0, 0],
   options,
   examples: [
-    { command: 'graft quickstart', about: `on ${defaultModel}, fetched when needed; on the embedded model where it cannot be had` },
+    {
+      command: 'graft quickstart',
+      about: `on ${defaultModel}, fetched when needed; on the embedded model where it cannot be had`,
+    },
     { command: 'graft quickstart --quick', about: 'a first look in a minute' },
-    { command: `graft quickstart --model ${smallModel}`, about: 'needs no download, takes seconds' },
+    {
+      command: `graft quickstart --model ${smallModel}`,
+      about: 'needs no download, takes seconds',
+    },
   ],
   async run(context) {
     const { terminal, values, setExitCode } = context
@@ -59,7 +68,9 @@ export const quickstart = defineCommand({
     const rows = await rowsOf(task, values)
     sayTask(task, rows, model, terminal)
     const before = await judge(stages, 'base', undefined, { model, task, rows: rows.test, context })
-    const adapter = await stages.run('train', `an expert on ${rows.train.length} rows`, () => teach(model, task, rows.train, context))
+    const adapter = await stages.run('train', `an expert on ${rows.train.length} rows`, () =>
+      teach(model, task, rows.train, context),
+    )
     if (adapter === undefined) {
       setExitCode(1)
       return { stopped: true, out: values.out, stages: stages.done() }
@@ -97,14 +108,17 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
     return await openModel(defaultModel, values, terminal)
   } catch (error) {
     if (!(error instanceof NotFoundError)) throw error
-    terminal.note(`${error.message}\n\nGoing on with the embedded model ${smallModel}, and with a task that it can learn.`)
+    terminal.note(
+      `${error.message}\n\nGoing on with the embedded model ${smallModel}, and with a task that it can learn.`,
+    )
     return openModel(smallModel, values, terminal)
   }
 }
 
 async function rowsOf(task: Task, values: QuickstartContext['values']) {
   const missing = task.missing()
-  if (missing !== undefined) throw new NotFoundError(`${missing} Run the quickstart there, or with --model ${smallModel}.`)
+  if (missing !== undefined)
+    throw new NotFoundError(`${missing} Run the quickstart there, or with --model ${smallModel}.`)
   const { train, test } = await task.rows()
   return {
     train: train.slice(0, values.rows ?? (values.quick ? quickRows.train : train.length)),
@@ -118,8 +132,13 @@ function sayTask(
   { base }: LoadedModel,
   { say }: Terminal,
 ): void {
-  const parameters = [...base.weights.tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0)
-  say(`  ${base.name}: ${parameterCount(parameters)} parameters, ${base.config.layers.length} layers`)
+  const parameters = [...base.weights.tensors.values()].reduce(
+    (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
+    0,
+  )
+  say(
+    `  ${base.name}: ${parameterCount(parameters)} parameters, ${base.config.layers.length} layers`,
+  )
   say(`  the task: ${about}; ${train.length} rows to learn from, ${test.length} others to judge on`)
 }
 
@@ -130,10 +149,20 @@ interface Judging {
   readonly context: QuickstartContext
 }
 
-async function judge(stages: Stages, who: 'base' | 'expert', adapter: Adapter | undefined, { model, task, rows, context }: Judging) {
+async function judge(
+  stages: Stages,
+  who: 'base' | 'expert',
+  adapter: Adapter | undefined,
+  { model, task, rows, context }: Judging,
+) {
   const { terminal, signal } = context
   return stages.run(`judge ${who}`, `on ${rows.length} rows`, async () => {
-    const answers = await answersOf(model, task, rows, { adapter, signal, terminal, label: '  answering' })
+    const answers = await answersOf(model, task, rows, {
+      adapter,
+      signal,
+      terminal,
+      label: '  answering',
+    })
     return { answers, scores: task.score(answers, rows) }
   })
 }
@@ -163,15 +192,25 @@ async function teach(
   return undefined
 }
 
-const shownScore = ({ value, of }: Score): string => (of === undefined ? value.toFixed(3) : `${value}/${of}`)
+const shownScore = ({ value, of }: Score): string =>
+  of === undefined ? value.toFixed(3) : `${value}/${of}`
 
-function sayScores(base: readonly Score[], expert: readonly Score[], { say, style }: Terminal): void {
-  const rows = expert.map((score, i) => [`  ${score.name}`, shownScore(base[i]!), style.strong(shownScore(score))])
+function sayScores(
+  base: readonly Score[],
+  expert: readonly Score[],
+  { say, style }: Terminal,
+): void {
+  const rows = expert.map((score, i) => [
+    `  ${score.name}`,
+    shownScore(base[i]!),
+    style.strong(shownScore(score)),
+  ])
   say()
   for (const line of table([['', 'base', 'expert'], ...rows], ['left', 'right', 'right'])) say(line)
 }
 
-const valuesOf = (scores: readonly Score[]): Record<string, number> => Object.fromEntries(scores.map(({ name, value }) => [name, value]))
+const valuesOf = (scores: readonly Score[]): Record<string, number> =>
+  Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
 /** The first row that the expert has right, beside what the base makes of it, which is written out whole for this. */
 async function showExample(
@@ -180,7 +219,10 @@ async function showExample(
   { model, task, context }: Omit<Judging, 'rows'>,
 ): Promise<void> {
   const { say, style, columns } = context.terminal
-  const right = rows.findIndex(({ completion }, i) => expert[i]!.trim() !== '' && completion.trim().startsWith(expert[i]!.trim()))
+  const right = rows.findIndex(
+    ({ completion }, i) =>
+      expert[i]!.trim() !== '' && completion.trim().startsWith(expert[i]!.trim()),
+  )
   const row = Math.max(0, right)
   const { maxTokens, stop = [] } = task.answers
   const prompt = model.encode(promptFor(model, rows[row]!.prompt, task.system))
@@ -201,24 +243,46 @@ const swapOn = (
   { prompt }: TaskRow,
   adapter: Adapter,
   { signal, terminal }: QuickstartContext,
-): Promise<SwapReport> => swapLive(model, promptFor(model, prompt, task.system), adapter, { ...task.answers, signal, now: terminal.now })
+): Promise<SwapReport> =>
+  swapLive(model, promptFor(model, prompt, task.system), adapter, {
+    ...task.answers,
+    signal,
+    now: terminal.now,
+  })
 
-function saySwap({ swaps, same, swappedTokenMs, plainTokenMs }: SwapReport, { say, style }: Terminal): void {
+function saySwap(
+  { swaps, same, swappedTokenMs, plainTokenMs }: SwapReport,
+  { say, style }: Terminal,
+): void {
   const verdict = same
     ? style.good('every text is the same, letter for letter, as when it is written alone')
     : style.bad('the texts differ from those written alone')
   say(`  expert and base took turns: ${swaps} swaps in the middle of two answers; ${verdict}`)
-  say(`  a token took ${swappedTokenMs.toFixed(1)} ms right after a swap, ${plainTokenMs.toFixed(1)} ms without one; nothing was rebuilt`)
+  say(
+    `  a token took ${swappedTokenMs.toFixed(1)} ms right after a swap, ${plainTokenMs.toFixed(1)} ms without one; nothing was rebuilt`,
+  )
 }
 
-function sayEnd({ answers }: Task, out: string, stages: Stages, { prompt }: TaskRow, { say, style, graft }: Terminal): void {
+function sayEnd(
+  { answers }: Task,
+  out: string,
+  stages: Stages,
+  { prompt }: TaskRow,
+  { say, style, graft }: Terminal,
+): void {
   const folder = shownPath(out)
   const stop = answers.stop?.[0] === undefined ? '' : ` --stop ${JSON.stringify(answers.stop[0])}`
   say()
-  for (const line of table(stages.done().map(({ name, seconds }) => [`  ${name}`, duration(seconds)]), ['left', 'right'])) say(line) // prettier-ignore
+  for (const line of table(
+    stages.done().map(({ name, seconds }) => [`  ${name}`, duration(seconds)]),
+    ['left', 'right'],
+  ))
+    say(line)
   say(`  ${style.strong(`all in ${duration(stages.seconds())}`)}`)
   say()
-  say(`The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`)
+  say(
+    `The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`,
+  )
   say('next:')
   const next = [
     `${graft} run ${JSON.stringify(prompt)} --adapter ${folder}${stop}`,

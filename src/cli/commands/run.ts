@@ -16,10 +16,22 @@ export const runCommand = defineCommand({
   words: [1, 1],
   options: { ...modelOptions, ...expertOption, ...samplingOptions },
   examples: [
-    { command: 'graft run "Once upon a time" --model stories260k', about: 'the model that comes with the package' },
-    { command: 'graft run "Play some jazz" --adapter .graft/quickstart', about: 'an expert; its base is found by itself' },
-    { command: 'graft run "Is this safe?" --adapter coder=0.7 --adapter security=0.3', about: 'two experts mixed, without a merge' },
-    { command: 'graft run "A poem" --temperature 0.8 --top-p 0.95 --seed 3', about: 'sampled instead of greedy' },
+    {
+      command: 'graft run "Once upon a time" --model stories260k',
+      about: 'the model that comes with the package',
+    },
+    {
+      command: 'graft run "Play some jazz" --adapter .graft/quickstart',
+      about: 'an expert; its base is found by itself',
+    },
+    {
+      command: 'graft run "Is this safe?" --adapter coder=0.7 --adapter security=0.3',
+      about: 'two experts mixed, without a merge',
+    },
+    {
+      command: 'graft run "A poem" --temperature 0.8 --top-p 0.95 --seed 3',
+      about: 'sampled instead of greedy',
+    },
   ],
   async run({ values, words, terminal, signal }) {
     const { model, adapter, system, named } = await openExperts(values, terminal)
@@ -34,7 +46,12 @@ export const runCommand = defineCommand({
   },
 })
 
-function ended(answer: Generation, model: string, adapter: OpenedExperts['named'], terminal: Terminal) {
+function ended(
+  answer: Generation,
+  model: string,
+  adapter: OpenedExperts['named'],
+  terminal: Terminal,
+) {
   const { text, reason, promptTokens, promptMs, ids, tokensPerSecond } = answer
   const promptTokensPerSecond = (promptTokens * 1000) / promptMs
   terminal.print()
@@ -43,5 +60,14 @@ function ended(answer: Generation, model: string, adapter: OpenedExperts['named'
       `${promptTokens} prompt tokens at ${rate(promptTokensPerSecond)}/s, ${ids.length} new ones at ${rate(tokensPerSecond)}/s, ended by ${reason}`,
     ),
   )
-  return { model, adapter, text, reason, promptTokens, newTokens: ids.length, promptTokensPerSecond, tokensPerSecond }
+  return {
+    model,
+    adapter,
+    text,
+    reason,
+    promptTokens,
+    newTokens: ids.length,
+    promptTokensPerSecond,
+    tokensPerSecond,
+  }
 }

@@ -5,7 +5,14 @@ import type { GraftError } from '../../base/errors.ts'
 import type { ExpertRun, RunFault } from '../../node/manifests/training-run.ts'
 import type { ReadManifest } from '../../node/manifests/manifest-file.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { expertSummary, type FailedExpert, type PlannedExpert, sayEnd, type TrainedExpert, trainExperts } from '../train/train-experts.ts'
+import {
+  expertSummary,
+  type FailedExpert,
+  type PlannedExpert,
+  sayEnd,
+  type TrainedExpert,
+  trainExperts,
+} from '../train/train-experts.ts'
 import { overridesOf, trainOptions, type TrainValues } from '../train/train-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -16,29 +23,46 @@ export const train = defineCommand({
   words: [0, 100],
   options: trainOptions,
   examples: [
-    { command: 'graft train --data rows.jsonl --out my-expert', about: 'LoRA r16 on all linear layers of the default base, one epoch' },
+    {
+      command: 'graft train --data rows.jsonl --out my-expert',
+      about: 'LoRA r16 on all linear layers of the default base, one epoch',
+    },
     {
       command: 'graft train --data rows.jsonl --out my-expert --validation 0.1 --epochs 3',
       about: 'keeps the epoch that does best on a tenth of the rows',
     },
-    { command: 'graft train --data rows.jsonl --out my-expert --resume', about: 'goes on where Ctrl-C or a power cut ended it' },
+    {
+      command: 'graft train --data rows.jsonl --out my-expert --resume',
+      about: 'goes on where Ctrl-C or a power cut ended it',
+    },
     {
       command: 'graft train --data rows.jsonl --out my-expert --plan',
       about: 'how much memory and time that will take; nothing is written',
     },
-    { command: 'graft train expert.yaml --epochs 5', about: 'as the manifest says, but for five epochs' },
+    {
+      command: 'graft train expert.yaml --epochs 5',
+      about: 'as the manifest says, but for five epochs',
+    },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
   ],
   async run({ values, words, terminal, signal, setExitCode }) {
-    const planned = words.length > 0 ? await fromManifests(values, words) : [await fromOptions(values)]
-    if (values.plan) return (await import('../train/train-plan.ts')).planExperts(planned, { values, terminal, signal })
+    const planned =
+      words.length > 0 ? await fromManifests(values, words) : [await fromOptions(values)]
+    if (values.plan)
+      return (await import('../train/train-plan.ts')).planExperts(planned, {
+        values,
+        terminal,
+        signal,
+      })
     const results = await trainExperts(planned, { values, terminal, signal })
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
     if (!several && failures[0]) throw failures[0].error
     for (const result of results) if ('end' in result) sayEnd(result, terminal, several)
     sayFailures(failures, terminal)
-    const unfinished = results.length < planned.length || results.some((result) => 'error' in result || result.end.reason === 'stopped')
+    const unfinished =
+      results.length < planned.length ||
+      results.some((result) => 'error' in result || result.end.reason === 'stopped')
     if (unfinished) setExitCode(1)
     return several ? { experts: results.map(summaryOf) } : summaryOf(results[0]!)
   },
@@ -46,7 +70,9 @@ export const train = defineCommand({
 
 /** The only run of a command line without manifests. Bad input is thrown as the error that it is. */
 async function fromOptions(values: TrainValues): Promise<PlannedExpert> {
-  const missing = (['data', 'out'] as const).filter((name) => values[name] === undefined).map((name) => `--${name}`)
+  const missing = (['data', 'out'] as const)
+    .filter((name) => values[name] === undefined)
+    .map((name) => `--${name}`)
   if (missing.length > 0)
     throw new UsageError(
       `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a manifest: graft train expert.yaml`,
@@ -57,7 +83,8 @@ async function fromOptions(values: TrainValues): Promise<PlannedExpert> {
     import('../../node/manifests/training-run.ts'),
   ])
   const manifest = {}
-  for (const override of overridesOf(values, { presets: [...presets.keys()], at: (path) => path })) layOver(manifest, override)
+  for (const override of overridesOf(values, { presets: [...presets.keys()], at: (path) => path }))
+    layOver(manifest, override)
   const run = await expertRun(manifest)
   const [fault] = await checkRun(manifest, withChoices(run, values, values.resume))
   if (fault) throw fault.error
@@ -70,16 +97,27 @@ const withChoices = (run: ExpertRun, { overwrite }: TrainValues, resume: boolean
 })
 
 /** All manifests are read and checked, and all that is wrong in any of them is said, before anything is trained. */
-async function fromManifests(values: TrainValues, paths: readonly string[]): Promise<PlannedExpert[]> {
-  if (values.out !== undefined && paths.length > 1) throw new UsageError('--out is for one expert; of several, each manifest says its own.')
-  const [{ presets }, { readManifest }, { checkRun, expertRun, problemsOf, wasBegun }, { GraftError: Known, ManifestError }] =
-    await Promise.all([
-      import('../../adapters/presets.ts'),
-      import('../../node/manifests/manifest-file.ts'),
-      import('../../node/manifests/training-run.ts'),
-      import('../../base/errors.ts'),
-    ])
-  const overrides = overridesOf(values, { presets: [...presets.keys()], at: (path) => resolve(path) })
+async function fromManifests(
+  values: TrainValues,
+  paths: readonly string[],
+): Promise<PlannedExpert[]> {
+  if (values.out !== undefined && paths.length > 1)
+    throw new UsageError('--out is for one expert; of several, each manifest says its own.')
+  const [
+    { presets },
+    { readManifest },
+    { checkRun, expertRun, problemsOf, wasBegun },
+    { GraftError: Known, ManifestError },
+  ] = await Promise.all([
+    import('../../adapters/presets.ts'),
+    import('../../node/manifests/manifest-file.ts'),
+    import('../../node/manifests/training-run.ts'),
+    import('../../base/errors.ts'),
+  ])
+  const overrides = overridesOf(values, {
+    presets: [...presets.keys()],
+    at: (path) => resolve(path),
+  })
   const errors: GraftError[] = []
   const planned: PlannedExpert[] = []
   for (const path of paths) {
@@ -90,7 +128,10 @@ async function fromManifests(values: TrainValues, paths: readonly string[]): Pro
       const resume = values.resume && (paths.length === 1 || (await wasBegun(run.out)))
       const faults: RunFault[] = await checkRun(read.manifest, withChoices(run, values, resume))
       if (planned.some((other) => other.run.out === run.out))
-        faults.push({ key: ['out'], error: new Known(`is ${run.out}; another manifest has the same folder`) })
+        faults.push({
+          key: ['out'],
+          error: new Known(`is ${run.out}; another manifest has the same folder`),
+        })
       if (faults.length > 0) throw new ManifestError(read.faults(problemsOf(faults)))
       planned.push({ run, manifest: path, resume })
     } catch (error) {
@@ -111,4 +152,8 @@ function sayFailures(failures: readonly FailedExpert[], { note }: Terminal): voi
 const summaryOf = (result: TrainedExpert | FailedExpert): object =>
   'end' in result
     ? expertSummary(result)
-    : { manifest: result.planned.manifest, out: result.planned.run.out, error: { name: result.error.name, message: result.error.message } }
+    : {
+        manifest: result.planned.manifest,
+        out: result.planned.run.out,
+        error: { name: result.error.name, message: result.error.message },
+      }

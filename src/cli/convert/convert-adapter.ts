@@ -3,7 +3,14 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { checkFinite, ggufAdapterChunks, loadGgufAdapter, type StorageType, tensorFileOf, type WeightOf } from '../../adapters/index.ts'
+import {
+  checkFinite,
+  ggufAdapterChunks,
+  loadGgufAdapter,
+  type StorageType,
+  tensorFileOf,
+  type WeightOf,
+} from '../../adapters/index.ts'
 import { isBlockStorage } from '../../adapters/files/storage.ts'
 import { OptionError } from '../../base/errors.ts'
 import { toFloat32 } from '../../formats/convert.ts'
@@ -39,15 +46,27 @@ interface Work {
   readonly dtype: StorageType
 }
 
-export async function convertAdapter(from: string, format: AdapterFormat, to: string, values: ConvertValues, terminal: Terminal) {
+export async function convertAdapter(
+  from: string,
+  format: AdapterFormat,
+  to: string,
+  values: ConvertValues,
+  terminal: Terminal,
+) {
   const dtype = values.dtype as StorageType
   const toGguf = to.endsWith('.gguf')
-  if (toGguf && isBlockStorage(dtype)) throw new OptionError(`--dtype ${dtype}: a GGUF adapter is written in f32, f16 or bf16.`)
+  if (toGguf && isBlockStorage(dtype))
+    throw new OptionError(`--dtype ${dtype}: a GGUF adapter is written in f32, f16 or bf16.`)
   if (values.model === undefined && (toGguf || format.name !== 'peft'))
-    throw new OptionError(`${toGguf ? to : from}: names and order of rows depend on the base; name it with --model.`)
-  const model = values.model === undefined ? undefined : await openModel(values.model, values, terminal)
+    throw new OptionError(
+      `${toGguf ? to : from}: names and order of rows depend on the base; name it with --model.`,
+    )
+  const model =
+    values.model === undefined ? undefined : await openModel(values.model, values, terminal)
   try {
-    const result = await wholeOrGone(to, () => converted({ from, format, to, dtype }, model, values.prompts))
+    const result = await wholeOrGone(to, () =>
+      converted({ from, format, to, dtype }, model, values.prompts),
+    )
     show(result, terminal)
     return result
   } finally {
@@ -57,7 +76,11 @@ export async function convertAdapter(from: string, format: AdapterFormat, to: st
 
 type Converted = Awaited<ReturnType<typeof converted>>
 
-async function converted({ from, format, to, dtype }: Work, model: LoadedModel | undefined, prompts: number) {
+async function converted(
+  { from, format, to, dtype }: Work,
+  model: LoadedModel | undefined,
+  prompts: number,
+) {
   const { adapter } = await format.open(from, model?.base.graph)
   checkFinite(adapter)
   const base = model && (await baseForMerge(model.base, [adapter]))
@@ -85,11 +108,13 @@ async function converted({ from, format, to, dtype }: Work, model: LoadedModel |
 
 /** ‖t' − t‖ / ‖t‖ over all numbers of the tensors that both have. */
 function numbersMoved(before: Adapter, after: Adapter): number {
-  let [difference, size] = [0, 0]
+  let difference = 0
+  let size = 0
   for (const [key, tensor] of before.tensors) {
     const other = after.tensors.get(key)
     if (!other) continue
-    const [values, others] = [toFloat32(tensor), toFloat32(other)]
+    const values = toFloat32(tensor)
+    const others = toFloat32(other)
     for (let i = 0; i < values.length; i++) {
       difference += (others[i]! - values[i]!) ** 2
       size += values[i]! ** 2
@@ -98,7 +123,12 @@ function numbersMoved(before: Adapter, after: Adapter): number {
   return difference === 0 ? 0 : Math.sqrt(difference / size)
 }
 
-async function writeFolder(from: string, adapter: Adapter, to: string, dtype: StorageType): Promise<Adapter> {
+async function writeFolder(
+  from: string,
+  adapter: Adapter,
+  to: string,
+  dtype: StorageType,
+): Promise<Adapter> {
   const notes = (await stat(from)).isDirectory() ? await readExpertNotes(from) : undefined
   await saveAdapter(adapter, to, { dtype })
   if (notes) await writeExpertNotes(notes, fileSink(to))
@@ -112,7 +142,10 @@ async function writeGguf(
   { graph }: BaseModel,
   weightOf: WeightOf | undefined,
 ): Promise<Adapter> {
-  const chunks = ggufAdapterChunks(adapter, graph, { dtype: dtype as 'f32' | 'f16' | 'bf16', ...(weightOf && { weightOf }) })
+  const chunks = ggufAdapterChunks(adapter, graph, {
+    dtype: dtype as 'f32' | 'f16' | 'bf16',
+    ...(weightOf && { weightOf }),
+  })
   await fileSink(dirname(to)).write(basename(to), chunks)
   return loadGgufAdapter(await fileSource(to), graph)
 }
@@ -122,19 +155,32 @@ const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`
 function show(result: Converted, { print, graft }: Terminal): void {
   const { to, tensors, dtype, sizeBytes, error, tensorError, forward } = result
   print(`${to}: ${tensors} tensors in ${dtype}, ${bytes(sizeBytes)}`)
-  if (error === null) print(tensorError === 0 ? '  its numbers are the same as before' : `  its numbers moved by ${percent(tensorError)}`)
+  if (error === null)
+    print(
+      tensorError === 0
+        ? '  its numbers are the same as before'
+        : `  its numbers moved by ${percent(tensorError)}`,
+    )
   else if (error === 0) print('  ΔW is the same as before')
   else for (const line of errorTable(result.modules, error)) print(line)
   if (forward) {
     const { prompts, relative, ofChange, meanDivergence, equalGreedy } = forward
-    print(`  over ${prompts} prompts the logits moved by ${percent(relative)}, ${percent(ofChange)} of what the adapter changes in them;`)
-    print(`  mean KL ${meanDivergence.toExponential(2)} nats, the same greedy token after ${Math.round(equalGreedy * prompts)}`)
+    print(
+      `  over ${prompts} prompts the logits moved by ${percent(relative)}, ${percent(ofChange)} of what the adapter changes in them;`,
+    )
+    print(
+      `  mean KL ${meanDivergence.toExponential(2)} nats, the same greedy token after ${Math.round(equalGreedy * prompts)}`,
+    )
   }
-  if (isBlockStorage(dtype)) print(`  PEFT cannot read ${dtype}; \`${graft} convert ${to} <folder>\` writes what it can`)
+  if (isBlockStorage(dtype))
+    print(`  PEFT cannot read ${dtype}; \`${graft} convert ${to} <folder>\` writes what it can`)
 }
 
 /** ‖ΔW' − ΔW‖ / ‖ΔW‖: of the whole, and of each kind of module over all layers. */
-function errorTable(modules: Converted['modules'], overall: NonNullable<AdapterError['overall']>): string[] {
+function errorTable(
+  modules: Converted['modules'],
+  overall: NonNullable<AdapterError['overall']>,
+): string[] {
   const groups = new Map<string, Converted['modules']>()
   for (const one of modules) {
     const name = withoutLayer(one.module)
@@ -142,7 +188,15 @@ function errorTable(modules: Converted['modules'], overall: NonNullable<AdapterE
   }
   const rows = [...groups].map(([name, own]) => {
     const worst = own.reduce((most, next) => (next.error > most.error ? next : most))
-    return [`  ${name}`, percent(own.reduce((sum, { error }) => sum + error, 0) / own.length), percent(worst.error), worst.module]
+    return [
+      `  ${name}`,
+      percent(own.reduce((sum, { error }) => sum + error, 0) / own.length),
+      percent(worst.error),
+      worst.module,
+    ]
   })
-  return table([['  module', 'error of ΔW', 'worst', 'in'], ...rows, ['  all', percent(overall)]], ['left', 'right', 'right'])
+  return table(
+    [['  module', 'error of ΔW', 'worst', 'in'], ...rows, ['  all', percent(overall)]],
+    ['left', 'right', 'right'],
+  )
 }

@@ -9,15 +9,27 @@ import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /** A GGUF file as a folder with config.json, tokenizer and model.safetensors, config.json last: a folder that has one is whole. */
-export async function convertModel(from: string, to: string, dtype: FloatChoice, terminal: Terminal) {
+export async function convertModel(
+  from: string,
+  to: string,
+  dtype: FloatChoice,
+  terminal: Terminal,
+) {
   const resolved = await resolveModel(from)
   if (!('gguf' in resolved))
-    throw new UnsupportedError(`${from}: is a folder in the Hugging Face layout already; only GGUF files are converted.`)
+    throw new UnsupportedError(
+      `${from}: is a folder in the Hugging Face layout already; only GGUF files are converted.`,
+    )
   let progress: Progress | undefined
-  const { tensors, sizeBytes } = await huggingFaceCopy(resolved.gguf, to, dtype, (name, done, total) => {
-    progress ??= terminal.progress('writing', total)
-    progress.update(done, name)
-  })
+  const { tensors, sizeBytes } = await huggingFaceCopy(
+    resolved.gguf,
+    to,
+    dtype,
+    (name, done, total) => {
+      progress ??= terminal.progress('writing', total)
+      progress.update(done, name)
+    },
+  )
   progress?.end()
   terminal.print(`${to}: ${tensors} tensors in ${dtype}, ${bytes(sizeBytes)}`)
   return { type: 'model', from, to, dtype, tensors, sizeBytes }

@@ -25,16 +25,27 @@ const parse = (...args: string[]) => parseArguments(command, args)
 
 describe('parseArguments', () => {
   it('gives defaults, numbers, texts and flags', () => {
-    const none = { steps: undefined, shift: undefined, mode: undefined, out: undefined, part: undefined }
+    const none = {
+      steps: undefined,
+      shift: undefined,
+      mode: undefined,
+      out: undefined,
+      part: undefined,
+    }
     expect(parse().values).toEqual({ ...none, rate: 0.5, force: false })
-    expect(parse('--rate', '1e-3', '--steps=7', '-o', 'x', '--force', '--mode', 'fast', 'word')).toMatchObject({
+    expect(
+      parse('--rate', '1e-3', '--steps=7', '-o', 'x', '--force', '--mode', 'fast', 'word'),
+    ).toMatchObject({
       values: { rate: 0.001, steps: 7, out: 'x', force: true, mode: 'fast' },
       words: ['word'],
       json: false,
     })
   })
   it('gives every text of an option that may come several times, and the last of any other', () => {
-    expect(parse('--part', 'a=1', '--out', 'x', '--part=b', '--out', 'y').values).toMatchObject({ part: ['a=1', 'b'], out: 'y' })
+    expect(parse('--part', 'a=1', '--out', 'x', '--part=b', '--out', 'y').values).toMatchObject({
+      part: ['a=1', 'b'],
+      out: 'y',
+    })
   })
   it('takes negative numbers and texts that begin with a dash when they are attached', () => {
     expect(parse('--shift', '-2').values['shift']).toBe(-2)
@@ -42,7 +53,8 @@ describe('parseArguments', () => {
   })
   it('takes everything behind -- as words', () =>
     expect(parse('--', '--force')).toMatchObject({ words: ['--force'], values: { force: false } }))
-  it('asks nothing else where help is wanted', () => expect(parse('--help', 'a', 'b', 'c').help).toBe(true))
+  it('asks nothing else where help is wanted', () =>
+    expect(parse('--help', 'a', 'b', 'c').help).toBe(true))
   it.each([
     [['--stpes', '1'], 'there is no option --stpes. Did you mean --steps?'],
     [['--zzzzzz'], 'there is no option --zzzzzz.'],
@@ -65,23 +77,30 @@ describe('parseArguments', () => {
 
 describe('wantsJson', () => {
   it('looks only at options', () => {
-    expect([wantsJson(['run', '--json']), wantsJson(['run', '--', '--json']), wantsJson([])]).toEqual([true, false, false])
+    expect([
+      wantsJson(['run', '--json']),
+      wantsJson(['run', '--', '--json']),
+      wantsJson([]),
+    ]).toEqual([true, false, false])
   })
 })
 
 describe('nearest', () => {
   it('counts letters that differ, and swapped neighbours once', () => {
-    expect([editDistance('', 'abc'), editDistance('kitten', 'sitting'), editDistance('trian', 'train'), editDistance('a', 'a')]).toEqual([
-      3, 3, 1, 0,
-    ])
+    expect([
+      editDistance('', 'abc'),
+      editDistance('kitten', 'sitting'),
+      editDistance('trian', 'train'),
+      editDistance('a', 'a'),
+    ]).toEqual([3, 3, 1, 0])
   })
   it('finds what was meant, or nothing', () => {
     const names = ['train', 'run', 'inspect', 'quickstart']
-    expect([nearest('trian', names), nearest('quick', names), nearest('zebra', names), nearest('', [])]).toEqual([
-      'train',
-      'quickstart',
-      undefined,
-      undefined,
-    ])
+    expect([
+      nearest('trian', names),
+      nearest('quick', names),
+      nearest('zebra', names),
+      nearest('', []),
+    ]).toEqual(['train', 'quickstart', undefined, undefined])
   })
 })

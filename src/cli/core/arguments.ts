@@ -31,7 +31,11 @@ export function parseArguments(command: Command, args: readonly string[]): Parse
     allowPositionals: true,
     options: Object.fromEntries(
       Object.entries(table).map(
-        ([name, { type, short }]) => [name, { type: type === 'flag' ? 'boolean' : 'string', ...(short && { short }) }] as const,
+        ([name, { type, short }]) =>
+          [
+            name,
+            { type: type === 'flag' ? 'boolean' : 'string', ...(short && { short }) },
+          ] as const,
       ),
     ),
   })
@@ -41,7 +45,9 @@ export function parseArguments(command: Command, args: readonly string[]): Parse
     const name = nameOf(token, table)
     const value = valueOf(token, table[name]!)
     const before = given[name]
-    given[name] = table[name]!.many ? [...(Array.isArray(before) ? (before as string[]) : []), String(value)] : value
+    given[name] = table[name]!.many
+      ? [...(Array.isArray(before) ? (before as string[]) : []), String(value)]
+      : value
   }
   const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
   const help = given['help'] === true
@@ -50,24 +56,34 @@ export function parseArguments(command: Command, args: readonly string[]): Parse
 }
 
 /** Whether --json stands among the arguments, for errors that come up before they can be read. */
-export const wantsJson = (args: readonly string[]): boolean => args.slice(0, endOfOptions(args)).includes('--json')
+export const wantsJson = (args: readonly string[]): boolean =>
+  args.slice(0, endOfOptions(args)).includes('--json')
 
-const endOfOptions = (args: readonly string[]): number => (args.includes('--') ? args.indexOf('--') : args.length)
+const endOfOptions = (args: readonly string[]): number =>
+  args.includes('--') ? args.indexOf('--') : args.length
 
 function nameOf({ name, rawName }: OptionToken, table: Options): string {
   if (Object.hasOwn(table, name)) return name
   const meant = nearest(name, Object.keys(table))
-  throw new UsageError(`there is no option ${rawName}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`)
+  throw new UsageError(
+    `there is no option ${rawName}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`,
+  )
 }
 
-function valueOf({ rawName, value, inlineValue }: OptionToken, spec: OptionSpec): string | number | boolean {
+function valueOf(
+  { rawName, value, inlineValue }: OptionToken,
+  spec: OptionSpec,
+): string | number | boolean {
   if (spec.type === 'flag') {
-    if (value !== undefined) throw new UsageError(`${rawName} takes no value, got ${JSON.stringify(value)}.`)
+    if (value !== undefined)
+      throw new UsageError(`${rawName} takes no value, got ${JSON.stringify(value)}.`)
     return true
   }
   const isNumber = spec.type !== 'text'
-  const looksLikeOption = value?.startsWith('-') && !inlineValue && !(isNumber && Number.isFinite(Number(value)))
-  if (value === undefined || looksLikeOption) throw new UsageError(`${rawName} wants a value: ${rawName} <${spec.value ?? spec.type}>.`)
+  const looksLikeOption =
+    value?.startsWith('-') && !inlineValue && !(isNumber && Number.isFinite(Number(value)))
+  if (value === undefined || looksLikeOption)
+    throw new UsageError(`${rawName} wants a value: ${rawName} <${spec.value ?? spec.type}>.`)
   if (spec.choices && !spec.choices.includes(value)) {
     const meant = nearest(value, spec.choices)
     throw new UsageError(
@@ -79,24 +95,36 @@ function valueOf({ rawName, value, inlineValue }: OptionToken, spec: OptionSpec)
 
 function numberOf(rawName: string, text: string, { type, least = -Infinity }: OptionSpec): number {
   const number = text.trim() === '' ? NaN : Number(text)
-  const right = Number.isFinite(number) && number >= least && (type === 'number' || Number.isInteger(number))
+  const right =
+    Number.isFinite(number) && number >= least && (type === 'number' || Number.isInteger(number))
   if (right) return number
   const wanted = `a ${type === 'integer' ? 'whole ' : ''}number${least === -Infinity ? '' : ` from ${least}`}`
   throw new UsageError(`${rawName} wants ${wanted}, got ${JSON.stringify(text)}.`)
 }
 
-function checkPresence(command: Command, given: Readonly<Record<string, unknown>>, words: readonly string[]): void {
+function checkPresence(
+  command: Command,
+  given: Readonly<Record<string, unknown>>,
+  words: readonly string[],
+): void {
   const missing = Object.entries(command.options).flatMap(([name, { required }]) =>
     required && given[name] === undefined ? [`--${name}`] : [],
   )
-  if (missing.length > 0) throw new UsageError(`${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing.`)
+  if (missing.length > 0)
+    throw new UsageError(`${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing.`)
   const [least, most] = command.words
-  if (words.length < least) throw new UsageError(`something is missing: graft ${command.name} ${command.usage}`)
+  if (words.length < least)
+    throw new UsageError(`something is missing: graft ${command.name} ${command.usage}`)
   if (words.length > most)
-    throw new UsageError(`${JSON.stringify(words[most])} is one word too many: graft ${command.name} ${command.usage}`)
+    throw new UsageError(
+      `${JSON.stringify(words[most])} is one word too many: graft ${command.name} ${command.usage}`,
+    )
 }
 
 function withDefaults(table: Options, given: Readonly<Record<string, Given>>): Values<Options> {
-  const values = Object.entries(table).map(([name, spec]) => [name, given[name] ?? (spec.type === 'flag' ? false : spec.default)])
+  const values = Object.entries(table).map(([name, spec]) => [
+    name,
+    given[name] ?? (spec.type === 'flag' ? false : spec.default),
+  ])
   return Object.fromEntries(values) as Values<Options>
 }

@@ -31,7 +31,8 @@ export async function runCli(
   const [name, ...rest] = args
   const style = createStyle(stdout, environment)
   try {
-    if (name === undefined || name === '--help' || name === '-h' || name === 'help') return await printHelp(rest[0], surroundings, style, commands)
+    if (name === undefined || name === '--help' || name === '-h' || name === 'help')
+      return await printHelp(rest[0], surroundings, style, commands)
     if (name === '--version' || name === '-v') return printLine(stdout, surroundings.version)
     return await runCommand(commandNamed(name, commands), rest, surroundings, style)
   } catch (error) {
@@ -44,7 +45,12 @@ function printLine(stream: OutputStream, text: string): number {
   return 0
 }
 
-async function printHelp(name: string | undefined, { stdout, version }: Surroundings, style: Style, commands: ReadonlyMap<string, Command>): Promise<number> {
+async function printHelp(
+  name: string | undefined,
+  { stdout, version }: Surroundings,
+  style: Style,
+  commands: ReadonlyMap<string, Command>,
+): Promise<number> {
   const text =
     name === undefined || name.startsWith('-')
       ? overview([...commands.values()], version, style)
@@ -78,11 +84,20 @@ async function runCommand(
 }
 
 /** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
-function report(error: unknown, args: readonly string[], { stdout, stderr, environment, signal }: Surroundings, commands: ReadonlyMap<string, Command>): number {
+function report(
+  error: unknown,
+  args: readonly string[],
+  { stdout, stderr, environment, signal }: Surroundings,
+  commands: ReadonlyMap<string, Command>,
+): number {
   const usage = error instanceof UsageError || error instanceof ManifestError
   const stopped = signal.aborted && error === signal.reason
   const expected = usage || stopped || GraftError.isInstance(error)
-  const failure = stopped ? new Error('stopped') : error instanceof Error ? error : new Error(String(error))
+  const failure = stopped
+    ? new Error('stopped')
+    : error instanceof Error
+      ? error
+      : new Error(String(error))
   const hint =
     error instanceof UsageError && args[0] !== undefined && commands.has(args[0])
       ? `\nusage: graft ${args[0]} --help explains the options, with examples.`
@@ -91,8 +106,12 @@ function report(error: unknown, args: readonly string[], { stdout, stderr, envir
   // An unexpected error is our own bug: there the stack helps whoever reports it.
   const text = debug || !expected ? (failure.stack ?? failure.message) : failure.message + hint
   stderr.write(`graft: ${text}\n`)
-  if (debug && failure.cause !== undefined) stderr.write(`caused by: ${describeCause(failure.cause)}\n`)
-  if (!expected && !debug) stderr.write('graft: this is a bug. Please report it with the command you ran and the lines above.\n')
+  if (debug && failure.cause !== undefined)
+    stderr.write(`caused by: ${describeCause(failure.cause)}\n`)
+  if (!expected && !debug)
+    stderr.write(
+      'graft: this is a bug. Please report it with the command you ran and the lines above.\n',
+    )
   if (wantsJson(args))
     stdout.write(
       `${JSON.stringify({ error: { name: error instanceof UsageError ? 'UsageError' : failure.name, message: failure.message } }, null, 2)}\n`,
@@ -100,4 +119,5 @@ function report(error: unknown, args: readonly string[], { stdout, stderr, envir
   return usage ? 2 : 1
 }
 
-const describeCause = (cause: unknown): string => (cause instanceof Error ? (cause.stack ?? cause.message) : String(cause))
+const describeCause = (cause: unknown): string =>
+  cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)

@@ -22,7 +22,9 @@ export function overview(commands: readonly Command[], version: string, style: S
 
 /** Everything about one command. */
 export async function commandHelp(command: Command, style: Style): Promise<string> {
-  const entries = Object.entries({ ...command.options, ...commonOptions } as Readonly<Record<string, OptionSpec>>)
+  const entries = Object.entries({ ...command.options, ...commonOptions } as Readonly<
+    Record<string, OptionSpec>
+  >)
   const usage = ['graft', command.name, command.usage].filter((part) => part !== '').join(' ')
   return [
     `${style.strong(`graft ${command.name}`)}: ${command.summary}`,
@@ -30,10 +32,18 @@ export async function commandHelp(command: Command, style: Style): Promise<strin
     `usage: ${usage} [options]`,
     '',
     'options:',
-    ...table(entries.map(([name, spec]) => [`  ${style.accent(optionName(name, spec))}`, optionText(spec)])),
+    ...table(
+      entries.map(([name, spec]) => [
+        `  ${style.accent(optionName(name, spec))}`,
+        optionText(spec),
+      ]),
+    ),
     '',
     'examples:',
-    ...command.examples.flatMap(({ command: line, about }) => [`  ${style.faint(`# ${about}`)}`, `  ${line}`]),
+    ...command.examples.flatMap(({ command: line, about }) => [
+      `  ${style.faint(`# ${about}`)}`,
+      `  ${line}`,
+    ]),
     ...((await command.more?.()) ?? []),
   ].join('\n')
 }

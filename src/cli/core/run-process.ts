@@ -4,7 +4,9 @@ import { readFileSync } from 'node:fs'
 import type { Command } from '../command.ts'
 import { runCli } from './cli.ts'
 
-const manifest = JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
+const manifest = JSON.parse(
+  readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
+) as { version: string }
 
 /** The first Ctrl-C asks the work to end well; the second ends the process at once. */
 function listenForInterrupts(): AbortSignal {
@@ -20,7 +22,10 @@ function listenForInterrupts(): AbortSignal {
 }
 
 /** Runs one command line of these commands and ends the process with its exit code. */
-export async function runProcess(args: readonly string[], commands: ReadonlyMap<string, Command>): Promise<void> {
+export async function runProcess(
+  args: readonly string[],
+  commands: ReadonlyMap<string, Command>,
+): Promise<void> {
   // `graft ... | head` closes the pipe early; that is no failure of ours.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(0)
@@ -35,7 +40,9 @@ export async function runProcess(args: readonly string[], commands: ReadonlyMap<
       signal: listenForInterrupts(),
       version: manifest.version,
       // In a checkout there is no command `graft`, and the machine's own Node may be too old: scripts/setup.mjs starts the right one.
-      graft: import.meta.filename.endsWith('.ts') ? 'node scripts/setup.mjs src/cli/main.ts' : 'graft',
+      graft: import.meta.filename.endsWith('.ts')
+        ? 'node scripts/setup.mjs src/cli/main.ts'
+        : 'graft',
       now: () => performance.now(),
     },
     commands,

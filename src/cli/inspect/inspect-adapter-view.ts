@@ -7,29 +7,53 @@ import { bytes, count } from '../ui/format.ts'
 import { type Align, table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export function showAdapter(result: InspectedAdapter, tensors: readonly TensorLine[], all: boolean, { print, style }: Terminal): void {
+export function showAdapter(
+  result: InspectedAdapter,
+  tensors: readonly TensorLine[],
+  all: boolean,
+  { print, style }: Terminal,
+): void {
   const { path, kind, base, format, parameters, sizeBytes, types, sha256 } = result
   print(
     `${style.strong(path)}: ${/^[aio]/.test(kind) ? 'an' : 'a'} ${kind} adapter for ${base ?? 'a base that it does not name'}${forms[format] ?? ''}`,
   )
   for (const line of table(settingsOf(result))) print(line)
-  const kept = Object.entries(types).map(([dtype, { tensors: number }]) => `${number} ${dtype}`).join(', ') // prettier-ignore
-  print(`  ${count(parameters)} parameters in ${tensors.length} tensors (${kept}), ${bytes(sizeBytes)}, sha-256 ${sha256.slice(0, 16)}…`)
+  const kept = Object.entries(types)
+    .map(([dtype, { tensors: number }]) => `${number} ${dtype}`)
+    .join(', ')
+  print(
+    `  ${count(parameters)} parameters in ${tensors.length} tensors (${kept}), ${bytes(sizeBytes)}, sha-256 ${sha256.slice(0, 16)}…`,
+  )
   for (const line of changeTable(result)) print(line)
   const right: Align[] = ['left', 'left', 'left', 'right', 'right', 'right']
-  for (const line of table([['  tensor', 'type', 'shape', 'count', 'norm', 'largest'], ...tensorRows(result, tensors, all)], right))
+  for (const line of table(
+    [
+      ['  tensor', 'type', 'shape', 'count', 'norm', 'largest'],
+      ...tensorRows(result, tensors, all),
+    ],
+    right,
+  ))
     print(line)
 }
 
 /** How the format is said; PEFT's is the usual one. */
-const forms: Readonly<Record<string, string>> = { gguf: ', in a GGUF file', 'mlx-lm': ', as mlx-lm saves it' }
+const forms: Readonly<Record<string, string>> = {
+  gguf: ', in a GGUF file',
+  'mlx-lm': ', as mlx-lm saves it',
+}
 
 /** What is not left at nothing. */
 function settingsOf({ config, system, metadata }: InspectedAdapter): string[][] {
   const said = (value: unknown): boolean =>
-    !(value === false || value === 0 || (typeof value === 'object' && Object.keys(value ?? {}).length === 0))
+    !(
+      value === false ||
+      value === 0 ||
+      (typeof value === 'object' && Object.keys(value ?? {}).length === 0)
+    )
   const rows = Object.entries(config).flatMap(([name, value]: [string, unknown]) =>
-    said(value) ? [[`  ${name}`, cut(typeof value === 'string' ? value : JSON.stringify(value))]] : [],
+    said(value)
+      ? [[`  ${name}`, cut(typeof value === 'string' ? value : JSON.stringify(value))]]
+      : [],
   )
   const scale = scaleOf(config)
   return [
@@ -47,21 +71,42 @@ const cut = (text: string): string => (text.length > longest ? `${text.slice(0, 
 function scaleOf(config: Readonly<Record<string, unknown>>): number | undefined {
   const { rank, alpha, rankStabilized, rankPattern = {}, alphaPattern = {} } = config
   if (typeof rank !== 'number' || typeof alpha !== 'number') return undefined
-  if (Object.keys({ ...(rankPattern as object), ...(alphaPattern as object) }).length > 0) return undefined
+  if (Object.keys({ ...(rankPattern as object), ...(alphaPattern as object) }).length > 0)
+    return undefined
   return Math.round((1e6 * alpha) / (rankStabilized ? Math.sqrt(rank) : rank)) / 1e6
 }
 
 const number = (value: number): string => value.toFixed(4)
 
 function changeTable({ changes, norm, kind }: InspectedAdapter): string[] {
-  if (norm === null) return kindNamed(kind).merge ? ['  The norms of ΔW depend on the base; name it with --model.'] : []
-  const what = changes.every(({ whole }) => whole) ? '‖ΔW‖' : '‖s·B·A‖, without what the base adds (--model),'
-  return [`  ${what} by layer and module`, ...layerTable(changes.map((change) => ({ ...change, path: change.module })))]
+  if (norm === null)
+    return kindNamed(kind).merge
+      ? ['  The norms of ΔW depend on the base; name it with --model.']
+      : []
+  const what = changes.every(({ whole }) => whole)
+    ? '‖ΔW‖'
+    : '‖s·B·A‖, without what the base adds (--model),'
+  return [
+    `  ${what} by layer and module`,
+    ...layerTable(changes.map((change) => ({ ...change, path: change.module }))),
+  ]
 }
 
-function tensorRows({ modules }: InspectedAdapter, tensors: readonly TensorLine[], all: boolean): string[][] {
+function tensorRows(
+  { modules }: InspectedAdapter,
+  tensors: readonly TensorLine[],
+  all: boolean,
+): string[][] {
   const shapeOf = (shape: readonly number[]): string => `[${shape.join(', ')}]`
-  if (all) return tensors.map(({ key, dtype, shape, norm }) => [`  ${key}`, dtype, shapeOf(shape), '1', number(norm), number(norm)])
+  if (all)
+    return tensors.map(({ key, dtype, shape, norm }) => [
+      `  ${key}`,
+      dtype,
+      shapeOf(shape),
+      '1',
+      number(norm),
+      number(norm),
+    ])
   return modules.map(({ name, dtype, shape, count: times, meanNorm, largestNorm }) => [
     ...[`  ${name}`, dtype, shapeOf(shape), String(times), number(meanNorm), number(largestNorm)],
   ])

@@ -26,7 +26,11 @@ interface InspectValues {
 }
 
 /** Everything there is to say, and each tensor; without a base what the adapter's own files tell. */
-export async function inspectAdapter(path: string, format: AdapterFormat, { all, model }: InspectValues) {
+export async function inspectAdapter(
+  path: string,
+  format: AdapterFormat,
+  { all, model }: InspectValues,
+) {
   const { found, changes } = await openWithBase(path, format, model)
   const { adapter, kept } = found
   const notes = format.name === 'gguf' ? undefined : await readExpertNotes(path)
@@ -47,9 +51,15 @@ export async function inspectAdapter(path: string, format: AdapterFormat, { all,
     types: typesOf(tensors),
     sha256: hashOf(adapter),
     modules: modulesOf(tensors),
-    changes: changes.map(({ module: { path: module, layer, inFeatures, outFeatures }, norm, whole }) => ({
-      ...{ module, layer: layer ?? null, shape: [outFeatures, inFeatures], norm, whole },
-    })),
+    changes: changes.map(
+      ({ module: { path: module, layer, inFeatures, outFeatures }, norm, whole }) => ({
+        module,
+        layer: layer ?? null,
+        shape: [outFeatures, inFeatures],
+        norm,
+        whole,
+      }),
+    ),
     norm: changes.length > 0 ? Math.hypot(...changes.map(({ norm }) => norm)) : null,
     ...(all ? { tensors } : {}),
   }
@@ -71,7 +81,10 @@ async function openWithBase(
   const base = await openBaseModel(await resolveModel(model))
   try {
     const found = await format.open(path, base.graph)
-    return { found, changes: adapterChange(found.adapter, await baseForMerge(base, [found.adapter])) }
+    return {
+      found,
+      changes: adapterChange(found.adapter, await baseForMerge(base, [found.adapter])),
+    }
   } finally {
     await base.weights.close()
   }
@@ -80,11 +93,16 @@ async function openWithBase(
 function lineOf(key: string, tensor: Tensor, kept: ReadonlyMap<string, Kept>): TensorLine {
   let squares = 0
   for (const value of toFloat32(tensor)) squares += value * value
-  const { dtype, sizeBytes } = kept.get(key) ?? { dtype: tensor.dtype, sizeBytes: tensor.data.byteLength }
+  const { dtype, sizeBytes } = kept.get(key) ?? {
+    dtype: tensor.dtype,
+    sizeBytes: tensor.data.byteLength,
+  }
   return { key, dtype, shape: tensor.shape, sizeBytes, norm: Math.sqrt(squares) }
 }
 
-function typesOf(tensors: readonly TensorLine[]): Record<string, { tensors: number; sizeBytes: number }> {
+function typesOf(
+  tensors: readonly TensorLine[],
+): Record<string, { tensors: number; sizeBytes: number }> {
   const types: Record<string, { tensors: number; sizeBytes: number }> = {}
   for (const { dtype, sizeBytes } of tensors) {
     const known = types[dtype] ?? { tensors: 0, sizeBytes: 0 }
@@ -118,6 +136,13 @@ function modulesOf(tensors: readonly TensorLine[]) {
     const [{ key, dtype, shape }] = lines as [TensorLine]
     const norms = lines.map(({ norm }) => norm)
     const meanNorm = norms.reduce((sum, norm) => sum + norm, 0) / norms.length
-    return { name: withoutLayer(key), dtype, shape, count: lines.length, meanNorm, largestNorm: Math.max(...norms) }
+    return {
+      name: withoutLayer(key),
+      dtype,
+      shape,
+      count: lines.length,
+      meanNorm,
+      largestNorm: Math.max(...norms),
+    }
   })
 }

@@ -7,7 +7,11 @@ import { toFloat32 } from '../../formats/convert.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
 import { modulesOf, type ModuleInfo } from '../../graph/model-graph.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { activationQuantisationError, type PredictionDistance, probePrompts } from '../../runtime/index.ts'
+import {
+  activationQuantisationError,
+  type PredictionDistance,
+  probePrompts,
+} from '../../runtime/index.ts'
 import { layerOf, layerTable } from './layer-table.ts'
 import { openModel } from '../shared/open-model.ts'
 import { bytes, count } from '../ui/format.ts'
@@ -26,8 +30,14 @@ export async function inspectModel(source: string, values: InspectValues, termin
   const model = await openModel(source, values, terminal)
   try {
     const { base, config } = model
-    const tensors = [...base.weights.tensors].map(([name, { dtype, shape, sizeBytes }]) => ({ name, dtype, shape, sizeBytes }))
-    const quantised = tensors.some(({ dtype }) => isBlockType(dtype)) || ['q4', 'q8'].includes(values.weights ?? '')
+    const tensors = [...base.weights.tensors].map(([name, { dtype, shape, sizeBytes }]) => ({
+      name,
+      dtype,
+      shape,
+      sizeBytes,
+    }))
+    const quantised =
+      tensors.some(({ dtype }) => isBlockType(dtype)) || ['q4', 'q8'].includes(values.weights ?? '')
     const result = {
       type: 'model',
       source,
@@ -50,11 +60,16 @@ export async function inspectModel(source: string, values: InspectValues, termin
       types: typesOf(tensors),
       modules: moduleKinds(modulesOf(base.graph)),
       norms: values.norms ? await normsOf(base.weights, terminal) : null,
-      fastPath: quantised && values.prompts > 0 ? await distance(model, values.prompts, terminal) : null,
+      fastPath:
+        quantised && values.prompts > 0 ? await distance(model, values.prompts, terminal) : null,
       ...(values.all ? { tensors } : {}),
     }
     show(result, terminal)
-    if (values.all) for (const line of table(tensors.map(({ name, dtype, shape }) => [`  ${name}`, dtype, `[${shape.join(', ')}]`]))) terminal.print(line) // prettier-ignore
+    if (values.all)
+      for (const line of table(
+        tensors.map(({ name, dtype, shape }) => [`  ${name}`, dtype, `[${shape.join(', ')}]`]),
+      ))
+        terminal.print(line)
     return result
   } finally {
     await model.dispose()
@@ -62,7 +77,10 @@ export async function inspectModel(source: string, values: InspectValues, termin
 }
 
 /** Frobenius norms, one weight in memory at a time. */
-async function normsOf(weights: TensorStore, terminal: Terminal): Promise<{ name: string; norm: number }[]> {
+async function normsOf(
+  weights: TensorStore,
+  terminal: Terminal,
+): Promise<{ name: string; norm: number }[]> {
   const progress = terminal.progress('norms', weights.tensors.size)
   const norms: { name: string; norm: number }[] = []
   for (const name of weights.tensors.keys()) {
@@ -91,7 +109,10 @@ function typesOf(tensors: readonly TensorLine[]) {
 
 /** Modules of one name and shape in all layers as one line. */
 function moduleKinds(modules: readonly ModuleInfo[]) {
-  const kinds = new Map<string, { name: string; kind: string; inFeatures: number; outFeatures: number; count: number }>()
+  const kinds = new Map<
+    string,
+    { name: string; kind: string; inFeatures: number; outFeatures: number; count: number }
+  >()
   for (const { path, kind, inFeatures, outFeatures } of modules) {
     const name = path.replace(/^.*\.layers\.\d+\./, '')
     const key = JSON.stringify([name, inFeatures, outFeatures])
@@ -101,10 +122,16 @@ function moduleKinds(modules: readonly ModuleInfo[]) {
 }
 
 /** Compares prompt by prompt, so that there is something to see meanwhile. */
-async function distance(model: LoadedModel, prompts: number, terminal: Terminal): Promise<PredictionDistance> {
+async function distance(
+  model: LoadedModel,
+  prompts: number,
+  terminal: Terminal,
+): Promise<PredictionDistance> {
   const some = probePrompts.slice(0, prompts)
   const progress = terminal.progress('comparing the fast path with the exact one', some.length)
-  let [divergence, equal, largestGap] = [0, 0, 0]
+  let divergence = 0
+  let equal = 0
+  let largestGap = 0
   for (const [i, prompt] of some.entries()) {
     progress.update(i)
     const one = await activationQuantisationError(model, [prompt])
@@ -120,14 +147,27 @@ type Inspected = Awaited<ReturnType<typeof inspectModel>>
 
 function show(result: Inspected, { print, style }: Terminal): void {
   const { name, architecture, parameters, sizeBytes, types, modules, fastPath } = result
-  print(`${style.strong(name)}: ${architecture}, ${count(parameters)} parameters, ${bytes(sizeBytes)}`)
+  print(
+    `${style.strong(name)}: ${architecture}, ${count(parameters)} parameters, ${bytes(sizeBytes)}`,
+  )
   const facts: [string, string][] = [
     ['layers', `${result.layers} of width ${result.width}, feed-forward ${result.feedForward}`],
     ['heads', `${result.heads}, key-value ${result.kvHeads}, each ${result.headWidth} wide`],
-    ['vocabulary', `${count(result.vocabularySize)}${result.tiedEmbeddings ? ', head tied to the embedding' : ''}`],
+    [
+      'vocabulary',
+      `${count(result.vocabularySize)}${result.tiedEmbeddings ? ', head tied to the embedding' : ''}`,
+    ],
     ['context', `${count(result.contextTokens)} tokens`],
-    ['text', `${result.hasTokenizer ? 'tokenizer' : 'no tokenizer'}, ${result.hasChatTemplate ? 'chat template' : 'no chat template'}`],
-    ['weights', Object.entries(types).map(([dtype, type]) => `${type.tensors} ${dtype} (${bytes(type.sizeBytes)})`).join(', ')], // prettier-ignore
+    [
+      'text',
+      `${result.hasTokenizer ? 'tokenizer' : 'no tokenizer'}, ${result.hasChatTemplate ? 'chat template' : 'no chat template'}`,
+    ],
+    [
+      'weights',
+      Object.entries(types)
+        .map(([dtype, type]) => `${type.tensors} ${dtype} (${bytes(type.sizeBytes)})`)
+        .join(', '),
+    ],
     ['identity', result.identity],
   ]
   for (const line of table(facts.map(([fact, value]) => [`  ${fact}`, value]))) print(line)
@@ -145,6 +185,10 @@ function show(result: Inspected, { print, style }: Terminal): void {
   for (const line of table([['  module', 'kind', 'shape', ''], ...rows])) print(line)
   if (!result.norms) return
   print('  ‖W‖ by layer and weight')
-  const paths = result.norms.map((one) => ({ path: one.name.replace(/\.weight$/, ''), layer: layerOf(one.name), norm: one.norm }))
+  const paths = result.norms.map((one) => ({
+    path: one.name.replace(/\.weight$/, ''),
+    layer: layerOf(one.name),
+    norm: one.norm,
+  }))
   for (const line of layerTable(paths)) print(line)
 }

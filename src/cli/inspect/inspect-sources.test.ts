@@ -11,7 +11,8 @@ import { adapterChange } from '../../merge/index.ts'
 import { loadAdapter } from '../../node/adapters.ts'
 import { adapterAt } from './inspect-sources.ts'
 
-const parity = (name: string): string => new URL(`../../test/parity/${name}`, import.meta.url).pathname
+const parity = (name: string): string =>
+  new URL(`../../test/parity/${name}`, import.meta.url).pathname
 let directory: string
 let path: string
 beforeAll(async () => {
@@ -26,16 +27,29 @@ const turned = ({ shape, ...tensor }: Tensor): Tensor =>
   f32([shape[1]!, shape[0]!], transposed(toFloat32({ shape, ...tensor }), shape[0]!, shape[1]!))
 
 /** A PEFT folder as mlx-lm would have saved it. */
-async function writeMlx(name: string, parameters: object, change: (tensors: Map<string, Tensor>) => void = () => undefined): Promise<void> {
+async function writeMlx(
+  name: string,
+  parameters: object,
+  change: (tensors: Map<string, Tensor>) => void = () => undefined,
+): Promise<void> {
   const { tensors, kind } = await loadAdapter(parity(name))
-  const own = new Map([...tensors].map(([key, tensor]): [string, Tensor] => {
-    const short = key.replace('base_model.model.', '')
-    if (short.endsWith('lora_magnitude_vector')) return [short.replace('lora_magnitude_vector', 'm'), tensor]
-    return [short.replace('lora_A.weight', 'lora_a').replace('lora_B.weight', 'lora_b'), turned(tensor)]
-  })) // prettier-ignore
+  const own = new Map(
+    [...tensors].map(([key, tensor]): [string, Tensor] => {
+      const short = key.replace('base_model.model.', '')
+      if (short.endsWith('lora_magnitude_vector'))
+        return [short.replace('lora_magnitude_vector', 'm'), tensor]
+      return [
+        short.replace('lora_A.weight', 'lora_a').replace('lora_B.weight', 'lora_b'),
+        turned(tensor),
+      ]
+    }),
+  )
   change(own)
   await writeFile(join(path, 'adapters.safetensors'), Buffer.concat([...safetensorsChunks(own)]))
-  await writeFile(join(path, 'adapter_config.json'), JSON.stringify({ fine_tune_type: kind, num_layers: 5, lora_parameters: parameters }))
+  await writeFile(
+    join(path, 'adapter_config.json'),
+    JSON.stringify({ fine_tune_type: kind, num_layers: 5, lora_parameters: parameters }),
+  )
 }
 
 const open = async () => (await adapterAt(path))!.format.open(path, undefined)
@@ -52,11 +66,14 @@ describe('an mlx-lm folder', () => {
     const norms = (changes: ReturnType<typeof adapterChange>) =>
       Object.fromEntries(changes.map(({ module, norm }) => [module.path, Math.round(1e4 * norm)]))
     expect(norms(adapterChange(adapter))).toEqual(norms(adapterChange(expected)))
-    expect([...kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).toBe([...expected.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)) // prettier-ignore
+    expect([...kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).toBe(
+      [...expected.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),
+    )
   })
 
   it('with half a pair, a stranger or no scale is refused with all of it', async () => {
-    let [half, other] = ['', '']
+    let half = ''
+    let other = ''
     await writeMlx('lora_layers', { scale: 1 }, (tensors) => {
       half = [...tensors.keys()].find((key) => key.endsWith('lora_a'))!
       tensors.delete(half)
@@ -76,8 +93,13 @@ describe('an mlx-lm folder', () => {
 
 describe('adapterAt', () => {
   it('knows PEFT’s folders, and files in them', async () => {
-    expect(await adapterAt(parity('lora_qv_r8'))).toMatchObject({ path: parity('lora_qv_r8'), format: { name: 'peft' } })
-    expect(await adapterAt(join(parity('lora_qv_r8'), 'adapter_config.json'))).toMatchObject({ path: parity('lora_qv_r8') })
+    expect(await adapterAt(parity('lora_qv_r8'))).toMatchObject({
+      path: parity('lora_qv_r8'),
+      format: { name: 'peft' },
+    })
+    expect(await adapterAt(join(parity('lora_qv_r8'), 'adapter_config.json'))).toMatchObject({
+      path: parity('lora_qv_r8'),
+    })
   })
   it('leaves models and what is not there to others', async () => {
     expect(await adapterAt('stories260k')).toBeUndefined()
@@ -85,7 +107,10 @@ describe('adapterAt', () => {
     expect(await adapterAt(join(directory, 'nothing.gguf'))).toBeUndefined()
   })
   it('says that a file of tensors alone is no adapter', async () => {
-    await writeFile(join(path, 'adapter_model.safetensors'), await readFile(join(parity('lora_qv_r8'), 'adapter_model.safetensors')))
+    await writeFile(
+      join(path, 'adapter_model.safetensors'),
+      await readFile(join(parity('lora_qv_r8'), 'adapter_model.safetensors')),
+    )
     await expect(adapterAt(join(path, 'adapter_model.safetensors'))).rejects.toThrow(NotFoundError)
   })
 })

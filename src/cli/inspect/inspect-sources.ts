@@ -3,7 +3,14 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { type Adapter, isMlxConfig, loadGgufAdapter, loadMlxAdapter, peftKey, tensorFileOf } from '../../adapters/index.ts'
+import {
+  type Adapter,
+  isMlxConfig,
+  loadGgufAdapter,
+  loadMlxAdapter,
+  peftKey,
+  tensorFileOf,
+} from '../../adapters/index.ts'
 import { kindNamed } from '../../adapters/kinds/kind-table.ts'
 import { transposed } from '../../adapters/kinds/matrices.ts'
 import { readAdapterConfig, unmarked } from '../../adapters/files/peft.ts'
@@ -40,7 +47,8 @@ export interface AdapterFormat {
   open(path: string, model: ModelGraph | undefined): Promise<FoundAdapter>
 }
 
-const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined))?.isFile() === true
+const isFile = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => undefined))?.isFile() === true
 const configFile = 'adapter_config.json'
 const hasConfig = (path: string): Promise<boolean> => isFile(join(path, configFile))
 const configOf = async (path: string) => readAdapterConfig(await directoryFolder(path))
@@ -57,7 +65,10 @@ const peft: AdapterFormat = {
     const bytesAt = (name: string): number => store.tensors.get(name)?.sizeBytes ?? 0
     const kept = [...adapter.tensors.keys()].map((key): [string, Kept] => [
       key,
-      store.tensors.get(key) ?? { dtype: blocks ?? '?', sizeBytes: bytesAt(`${key}.q`) + bytesAt(`${key}.scale`) },
+      store.tensors.get(key) ?? {
+        dtype: blocks ?? '?',
+        sizeBytes: bytesAt(`${key}.q`) + bytesAt(`${key}.scale`),
+      },
     ])
     return { format: 'peft', file, adapter, kept: new Map(kept) }
   },
@@ -77,13 +88,25 @@ const mlx: AdapterFormat = {
         const [, module, part] = /^(.*)\.(lora_a|lora_b|m)$/.exec(name) ?? []
         const tensor = module === undefined ? undefined : await store.read(name)
         if (tensor && part === 'm') pairs.put(module!, 'm', tensor, store.tensors.get(name)!)
-        else if (tensor) pairs.put(module!, part === 'lora_a' ? 'A' : 'B', turned(tensor), store.tensors.get(name)!)
+        else if (tensor)
+          pairs.put(
+            module!,
+            part === 'lora_a' ? 'A' : 'B',
+            turned(tensor),
+            store.tensors.get(name)!,
+          )
         else pairs.strangers.push(name)
       }
       const scale = Number((parameters as Readonly<Record<string, unknown>>)['scale'])
-      if (!Number.isFinite(scale)) throw new FormatError(`${path}: ${configFile}: lora_parameters.scale is no number.`)
+      if (!Number.isFinite(scale))
+        throw new FormatError(`${path}: ${configFile}: lora_parameters.scale is no number.`)
       const told = pairs.adapter(file, kind === 'dora' ? 'dora' : 'lora', (rank) => scale * rank)
-      return { format: 'mlx-lm', file, kept: pairs.kept, adapter: model ? await loadMlxAdapter(folder, model) : told }
+      return {
+        format: 'mlx-lm',
+        file,
+        kept: pairs.kept,
+        adapter: model ? await loadMlxAdapter(folder, model) : told,
+      }
     } finally {
       await store.close()
     }
@@ -102,7 +125,10 @@ const gguf: AdapterFormat = {
     const file = await openGguf(await fileSource(path))
     try {
       const told = await readGgufPairs(file)
-      return { ...told, ...(model ? { adapter: await loadGgufAdapter(await fileSource(path), model) } : {}) }
+      return {
+        ...told,
+        ...(model ? { adapter: await loadGgufAdapter(await fileSource(path), model) } : {}),
+      }
     } finally {
       await file.close()
     }
@@ -112,7 +138,9 @@ const gguf: AdapterFormat = {
 async function readGgufPairs(file: GgufFile): Promise<FoundAdapter> {
   const { metadata, name } = file
   if (metadata.get('adapter.type') !== 'lora')
-    throw new UnsupportedError(`${name}: adapter.type is ${JSON.stringify(metadata.get('adapter.type'))}; GGUF adapters are read as lora.`)
+    throw new UnsupportedError(
+      `${name}: adapter.type is ${JSON.stringify(metadata.get('adapter.type'))}; GGUF adapters are read as lora.`,
+    )
   const architecture = String(metadata.get('general.architecture'))
   const alpha = Number(metadata.get('adapter.lora.alpha') ?? 0)
   const pairs = new Pairs()
@@ -121,11 +149,19 @@ async function readGgufPairs(file: GgufFile): Promise<FoundAdapter> {
     if (weight === undefined) pairs.strangers.push(tensorName)
     else {
       const module = (ggufToHuggingFace(weight, architecture) ?? weight).slice(0, -'.weight'.length)
-      pairs.put(module, side === 'a' ? 'A' : 'B', await file.read(tensorName), { dtype: info.type, sizeBytes: info.sizeBytes })
+      pairs.put(module, side === 'a' ? 'A' : 'B', await file.read(tensorName), {
+        dtype: info.type,
+        sizeBytes: info.sizeBytes,
+      })
     }
   }
   // Without an alpha llama.cpp does not scale.
-  return { format: 'gguf', file: name, adapter: pairs.adapter(name, 'lora', (rank) => (alpha === 0 ? rank : alpha)), kept: pairs.kept }
+  return {
+    format: 'gguf',
+    file: name,
+    adapter: pairs.adapter(name, 'lora', (rank) => (alpha === 0 ? rank : alpha)),
+    kept: pairs.kept,
+  }
 }
 
 function turned(tensor: Tensor): Tensor {
@@ -143,7 +179,12 @@ class Pairs {
   readonly #modules = new Set<string>()
   readonly #ranks = new Map<string, number>()
 
-  put(module: string, part: keyof typeof partNames, tensor: Tensor, { dtype, sizeBytes }: Kept): void {
+  put(
+    module: string,
+    part: keyof typeof partNames,
+    tensor: Tensor,
+    { dtype, sizeBytes }: Kept,
+  ): void {
     const key = peftKey(`${module}.${partNames[part]}`)
     this.#tensors.set(key, tensor)
     this.#modules.add(module)
@@ -152,16 +193,29 @@ class Pairs {
   }
 
   adapter(file: string, kind: 'lora' | 'dora', alphaOf: (rank: number) => number): Adapter {
-    const has = (module: string, part: 'A' | 'B'): boolean => this.#tensors.has(peftKey(`${module}.${partNames[part]}`))
+    const has = (module: string, part: 'A' | 'B'): boolean =>
+      this.#tensors.has(peftKey(`${module}.${partNames[part]}`))
     const missing = [...this.#modules].filter((module) => !has(module, 'A') || !has(module, 'B'))
-    const problems = [...this.strangers.map((name) => `${name}: no part of a LoRA`), ...missing.map((module) => `${module}: has only one of its two matrices`)] // prettier-ignore
+    const problems = [
+      ...this.strangers.map((name) => `${name}: no part of a LoRA`),
+      ...missing.map((module) => `${module}: has only one of its two matrices`),
+    ]
     if (problems.length > 0 || this.#ranks.size === 0)
-      throw new FormatError(`${file}: is no sound LoRA adapter:\n  ${problems.length > 0 ? problems.join('\n  ') : 'it has no tensors'}`)
+      throw new FormatError(
+        `${file}: is no sound LoRA adapter:\n  ${problems.length > 0 ? problems.join('\n  ') : 'it has no tensors'}`,
+      )
     const [rank] = this.#ranks.values()
     const patterns = (valueOf: (own: number) => number): Record<string, number> =>
-      Object.fromEntries([...this.#ranks].flatMap(([path, own]) => (own === rank ? [] : [[path.replaceAll('.', String.raw`\.`), valueOf(own)]]))) // prettier-ignore
+      Object.fromEntries(
+        [...this.#ranks].flatMap(([path, own]) =>
+          own === rank ? [] : [[path.replaceAll('.', String.raw`\.`), valueOf(own)]],
+        ),
+      )
     const config = kindNamed(kind).complete({
-      ...{ rank, alpha: alphaOf(rank!), rankPattern: patterns((own) => own), alphaPattern: patterns(alphaOf) },
+      rank,
+      alpha: alphaOf(rank!),
+      rankPattern: patterns((own) => own),
+      alphaPattern: patterns(alphaOf),
       targets: [...this.#ranks.keys()],
     })
     return { kind, config, tensors: this.#tensors }
@@ -171,9 +225,16 @@ class Pairs {
 export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
 
 /** What is at the path as the format that takes it; undefined where it is no adapter. A file of an adapter's folder stands for the folder. */
-export async function adapterAt(path: string): Promise<{ readonly path: string; readonly format: AdapterFormat } | undefined> {
-  const folder = /^adapter(_config\.json|_model\.|s\.safetensors$)/.test(basename(path)) ? dirname(path) : path
-  for (const format of adapterFormats) if (await format.finds(folder)) return { path: folder, format }
+export async function adapterAt(
+  path: string,
+): Promise<{ readonly path: string; readonly format: AdapterFormat } | undefined> {
+  const folder = /^adapter(_config\.json|_model\.|s\.safetensors$)/.test(basename(path))
+    ? dirname(path)
+    : path
+  for (const format of adapterFormats)
+    if (await format.finds(folder)) return { path: folder, format }
   if (folder === path || (await stat(path).catch(() => undefined)) === undefined) return undefined
-  throw new NotFoundError(`${folder}: has no ${configFile} beside ${basename(path)}; an adapter is the whole folder.`)
+  throw new NotFoundError(
+    `${folder}: has no ${configFile} beside ${basename(path)}; an adapter is the whole folder.`,
+  )
 }

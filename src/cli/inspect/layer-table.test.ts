@@ -22,6 +22,8 @@ describe('layerTable', () => {
   })
 
   it('keeps longer names where the last part does not tell modules apart', () => {
-    expect(layerTable([at('h.layers.0.a.out', 1), at('h.layers.0.b.out', 1)])[0]).toMatch(/a\.out +b\.out +all$/)
+    expect(layerTable([at('h.layers.0.a.out', 1), at('h.layers.0.b.out', 1)])[0]).toMatch(
+      /a\.out +b\.out +all$/,
+    )
   })
 })

@@ -11,7 +11,8 @@ export interface LayerNorm {
 }
 
 /** The name without prefix and layer: 'self_attn.q_proj'. */
-export const withoutLayer = (path: string): string => path.replace(/^base_model\.model\./, '').replace(/^.*\.layers\.\d+\./, '')
+export const withoutLayer = (path: string): string =>
+  path.replace(/^base_model\.model\./, '').replace(/^.*\.layers\.\d+\./, '')
 
 /** The number of the layer in a path; null where there is none. */
 export const layerOf = (path: string): number | null => {
@@ -19,7 +20,8 @@ export const layerOf = (path: string): number | null => {
   return found ? Number(found[1]) : null
 }
 
-const all = (norms: readonly LayerNorm[]): string => Math.hypot(...norms.map(({ norm }) => norm)).toFixed(4)
+const all = (norms: readonly LayerNorm[]): string =>
+  Math.hypot(...norms.map(({ norm }) => norm)).toFixed(4)
 
 /** Rows and columns end in the norm of all they hold. */
 export function layerTable(norms: readonly LayerNorm[]): string[] {
@@ -29,14 +31,23 @@ export function layerTable(norms: readonly LayerNorm[]): string[] {
   const rows = layers.map((layer) => {
     const own = inLayers.filter((one) => one.layer === layer)
     const cells = names.map((name) => own.filter(({ path }) => withoutLayer(path) === name))
-    return [`  layer ${layer}`, ...cells.map((cell) => (cell.length > 0 ? all(cell) : '–')), all(own)]
+    return [
+      `  layer ${layer}`,
+      ...cells.map((cell) => (cell.length > 0 ? all(cell) : '–')),
+      all(own),
+    ]
   })
   const others = norms
     .filter(({ layer }) => layer === null)
     .map((one) => [`  ${withoutLayer(one.path)}`, ...names.map(() => ''), all([one])])
-  const columns = names.map((name) => all(inLayers.filter(({ path }) => withoutLayer(path) === name)))
+  const columns = names.map((name) =>
+    all(inLayers.filter(({ path }) => withoutLayer(path) === name)),
+  )
   const aligns: Align[] = ['left', ...names.map((): Align => 'right'), 'right']
-  return table([['', ...shortNames(names), 'all'], ...rows, ...others, ['  all', ...columns, all(norms)]], aligns)
+  return table(
+    [['', ...shortNames(names), 'all'], ...rows, ...others, ['  all', ...columns, all(norms)]],
+    aligns,
+  )
 }
 
 /** Last parts, where those tell the names apart. */

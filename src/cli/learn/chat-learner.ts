@@ -17,10 +17,14 @@ export interface ChatLearner {
   close(): Promise<void>
 }
 
-export async function openChatLearner(model: LoadedModel, values: UserValues): Promise<ChatLearner> {
+export async function openChatLearner(
+  model: LoadedModel,
+  values: UserValues,
+): Promise<ChatLearner> {
   const store = values.store === undefined ? undefined : await openStore(values.store)
   const problems: unknown[] = []
-  const onProblem = ({ error }: { readonly error?: unknown }): void => void (error !== undefined && problems.push(error))
+  const onProblem = ({ error }: { readonly error?: unknown }): void =>
+    void (error !== undefined && problems.push(error))
   const learner = await openLearner(values, store, model, { onProblem })
   return new UserTalk(learner, store, values.user, problems)
 }
@@ -33,7 +37,12 @@ class UserTalk implements ChatLearner {
   #asked: Prompt | undefined
   #turn: number | undefined
 
-  constructor(learner: Learner, store: UserStore | undefined, user: string, problems: readonly unknown[]) {
+  constructor(
+    learner: Learner,
+    store: UserStore | undefined,
+    user: string,
+    problems: readonly unknown[],
+  ) {
     this.#learner = learner
     this.#store = store
     this.#user = user
@@ -50,15 +59,21 @@ class UserTalk implements ChatLearner {
   }
 
   async judge(feedback: 'up' | 'down'): Promise<string> {
-    if (this.#turn === undefined) throw new NotFoundError('There is no answer to judge, or it is judged already.')
+    if (this.#turn === undefined)
+      throw new NotFoundError('There is no answer to judge, or it is judged already.')
     await this.#learner.feedback({ user: this.#user, turn: this.#turn, feedback })
     this.#turn = undefined
     return feedback === 'up' ? 'learned: more like this' : 'learned: less like this'
   }
 
   async teach(completion: string): Promise<string> {
-    if (this.#asked === undefined) throw new NotFoundError('Nothing was asked yet, so there is nothing to teach.')
-    const { losses } = await this.#learner.learn({ user: this.#user, prompt: this.#asked, completion })
+    if (this.#asked === undefined)
+      throw new NotFoundError('Nothing was asked yet, so there is nothing to teach.')
+    const { losses } = await this.#learner.learn({
+      user: this.#user,
+      prompt: this.#asked,
+      completion,
+    })
     const after = await this.#learner.loss({ user: this.#user, prompt: this.#asked, completion })
     return `learned: loss ${(losses.reduce((sum, loss) => sum + loss, 0) / losses.length).toFixed(2)} before, ${after.toFixed(2)} now`
   }

@@ -3,7 +3,13 @@
 
 import { stat, writeFile } from 'node:fs/promises'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
-import { type Consolidated, createLearner, type Example, type Learner, type UserStore } from '../../learn/index.ts'
+import {
+  type Consolidated,
+  createLearner,
+  type Example,
+  type Learner,
+  type UserStore,
+} from '../../learn/index.ts'
 import { saveAdapter } from '../../node/adapters.ts'
 import { readDataFile } from '../../node/data.ts'
 import { writeExpertNotes } from '../../node/graft-json.ts'
@@ -13,7 +19,14 @@ import { lossCurve } from '../../train/run/loss-curve.ts'
 import { defaultModel, type ModelValues, openModel } from '../shared/open-model.ts'
 import { type LearnedTurnRecord, mean, sayLearned, summaryOf } from './learn-summary.ts'
 import { turnsOf } from './learn-turns.ts'
-import { openLearner, openStore, reportOn, showUser, type UserReport, type UserValues } from './learn-users.ts'
+import {
+  openLearner,
+  openStore,
+  reportOn,
+  showUser,
+  type UserReport,
+  type UserValues,
+} from './learn-users.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export interface LearnValues extends ModelValues, UserValues {
@@ -51,7 +64,10 @@ async function within<Result>(
 }
 
 /** graft learn --show. Throws NotFoundError for a user whom the store does not have. */
-export async function lookAtUser(values: ModelValues & UserValues, terminal: Terminal): Promise<UserReport> {
+export async function lookAtUser(
+  values: ModelValues & UserValues,
+  terminal: Terminal,
+): Promise<UserReport> {
   return within(values, terminal, async (model, opened) => {
     const store = opened!
     await checkKnown(store, values.user)
@@ -65,7 +81,10 @@ export async function lookAtUser(values: ModelValues & UserValues, terminal: Ter
 async function checkKnown(store: UserStore, user: string): Promise<void> {
   if ((await store.list(user)).length > 0) return
   const known = (await store.users()).toSorted()
-  const some = known.slice(0, 8).map((name) => JSON.stringify(name)).join(', ') // prettier-ignore
+  const some = known
+    .slice(0, 8)
+    .map((name) => JSON.stringify(name))
+    .join(', ')
   throw new NotFoundError(
     `${store.name} has no user ${JSON.stringify(user)}; ${known.length === 0 ? 'it has none at all' : `it has ${some}${known.length > 8 ? ', …' : ''}`}.`,
   )
@@ -75,29 +94,53 @@ export async function learnTurns(values: LearnValues, surroundings: Surroundings
   const { out } = values
   if (out !== undefined && (await stat(out).catch(() => undefined)))
     throw new OptionError(`${out}: exists already. Choose a folder that does not exist yet.`)
-  const [data, canaryRows] = [
-    await readDataFile(values.data),
-    values.canaries === undefined ? undefined : await readDataFile(values.canaries),
-  ]
+  const data = await readDataFile(values.data)
+  const canaryRows = values.canaries === undefined ? undefined : await readDataFile(values.canaries)
   return within(values, surroundings.terminal, async (model, store) => {
     const canaries = canaryRows && turnsOf(model, canaryRows, values.system).turns
     const { turns, tooLong } = turnsOf(model, data, values.system)
-    if (tooLong > 0) surroundings.terminal.say(`  ${tooLong} turns left out: longer than the model's context`)
+    if (tooLong > 0)
+      surroundings.terminal.say(`  ${tooLong} turns left out: longer than the model's context`)
     const problems: unknown[] = []
-    const options = { onProblem: ({ error }: { readonly error?: unknown }) => void (error !== undefined && problems.push(error)), ...(canaries && { canaries }) } // prettier-ignore
+    const options = {
+      onProblem: ({ error }: { readonly error?: unknown }) =>
+        void (error !== undefined && problems.push(error)),
+      ...(canaries && { canaries }),
+    }
     const learner = await openLearner(values, store, model, options)
-    const records = await stream(learner, model, values.user, turns.slice(0, values.turns), surroundings)
+    const records = await stream(
+      learner,
+      model,
+      values.user,
+      turns.slice(0, values.turns),
+      surroundings,
+    )
     const isStopped = surroundings.signal.aborted
-    const verdict = values.consolidate && !isStopped ? await consolidate(learner, values.user, surroundings.terminal) : undefined
+    const verdict =
+      values.consolidate && !isStopped
+        ? await consolidate(learner, values.user, surroundings.terminal)
+        : undefined
     await learner.flush()
     if (problems.length > 0) throw problems[0]
     const written = isStopped ? {} : await writeFiles(learner, model, values, records, verdict)
-    const [statistics, warnings] = [await learner.statistics(values.user), await learner.warnings(values.user)]
+    const statistics = await learner.statistics(values.user)
+    const warnings = await learner.warnings(values.user)
     await learner.close()
     const summary = summaryOf(records)
     const result = {
-      ...{ reason: isStopped ? 'stopped' : 'finished', model: model.base.name, user: values.user, store: store?.name ?? null },
-      ...{ ...summary, consolidation: verdict ?? null, out: null, plot: null, unwritten: null, ...written, statistics, warnings, records },
+      reason: isStopped ? 'stopped' : 'finished',
+      model: model.base.name,
+      user: values.user,
+      store: store?.name ?? null,
+      ...summary,
+      consolidation: verdict ?? null,
+      out: null,
+      plot: null,
+      unwritten: null,
+      ...written,
+      statistics,
+      warnings,
+      records,
     }
     sayLearned(result, surroundings.terminal)
     return result
@@ -121,19 +164,44 @@ async function writeFiles(
         `${out}: the slow tier of ${JSON.stringify(user)} has no adapter yet. --consolidate makes one, where its gate agrees.`,
       )
     if (head)
-      throw new OptionError(`${out}: the slow tier of ${JSON.stringify(user)} also changes the head's input, which PEFT's files have no place for. Consolidate by training: --consolidate.`) // prettier-ignore
+      throw new OptionError(
+        `${out}: the slow tier of ${JSON.stringify(user)} also changes the head's input, which PEFT's files have no place for. Consolidate by training: --consolidate.`,
+      )
     await saveAdapter(adapter, out)
-    await writeExpertNotes({ base: model.base.name, ...(system !== undefined && { system }) }, fileSink(out))
+    await writeExpertNotes(
+      { base: model.base.name, ...(system !== undefined && { system }) },
+      fileSink(out),
+    )
   }
   if (plot !== undefined) {
     const { fast } = await learner.student(user)
-    const steps = records.map(({ loss }, i) => ({ step: i + 1, loss, learningRate: fast?.learningRate ?? 0, gradientNorm: 0 }))
-    await writeFile(plot, lossCurve({ steps, validations: [] }, { title: `Loss of each turn before learning it: ${user}` }))
+    const steps = records.map(({ loss }, i) => ({
+      step: i + 1,
+      loss,
+      learningRate: fast?.learningRate ?? 0,
+      gradientNorm: 0,
+    }))
+    await writeFile(
+      plot,
+      lossCurve(
+        { steps, validations: [] },
+        { title: `Loss of each turn before learning it: ${user}` },
+      ),
+    )
   }
-  return { ...(out !== undefined && (isRefused ? { unwritten: out } : { out })), ...(plot !== undefined && { plot }) }
+  return {
+    ...(out !== undefined && (isRefused ? { unwritten: out } : { out })),
+    ...(plot !== undefined && { plot }),
+  }
 }
 
-async function stream(learner: Learner, model: LoadedModel, user: string, turns: readonly Example[], { terminal, signal }: Surroundings) {
+async function stream(
+  learner: Learner,
+  model: LoadedModel,
+  user: string,
+  turns: readonly Example[],
+  { terminal, signal }: Surroundings,
+) {
   const frozen = createLearner({ model, fast: false, memory: false })
   const progress = terminal.progress('  learning', turns.length)
   const records: LearnedTurnRecord[] = []
@@ -144,13 +212,20 @@ async function stream(learner: Learner, model: LoadedModel, user: string, turns:
     const { losses } = await learner.learn({ user, ...turn })
     records.push({ frozen: untaught, loss: mean(losses), ms: performance.now() - start })
     const lately = records.slice(-20)
-    progress.update(records.length, `turn ${records.length}/${turns.length}  loss ${mean(lately.map(({ loss }) => loss)).toFixed(3)}, frozen ${mean(lately.map((record) => record.frozen)).toFixed(3)}`) // prettier-ignore
+    progress.update(
+      records.length,
+      `turn ${records.length}/${turns.length}  loss ${mean(lately.map(({ loss }) => loss)).toFixed(3)}, frozen ${mean(lately.map((record) => record.frozen)).toFixed(3)}`,
+    )
   }
   progress.end()
   return records
 }
 
-async function consolidate(learner: Learner, user: string, terminal: Terminal): Promise<Consolidated> {
+async function consolidate(
+  learner: Learner,
+  user: string,
+  terminal: Terminal,
+): Promise<Consolidated> {
   const progress = terminal.progress('  consolidating', undefined)
   progress.update(0, 'what was learned is trained into the slow tier')
   const verdict = await learner.consolidate(user)

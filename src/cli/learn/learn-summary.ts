@@ -20,11 +20,13 @@ export interface Gain {
   readonly gain: number
 }
 
-export const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
+export const mean = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
 function gainOf(records: readonly LearnedTurnRecord[]): Gain | null {
   if (records.length === 0) return null
-  const [frozen, loss] = [mean(records.map((record) => record.frozen)), mean(records.map((record) => record.loss))]
+  const frozen = mean(records.map((record) => record.frozen))
+  const loss = mean(records.map((record) => record.loss))
   return { frozen, loss, gain: 1 - loss / frozen }
 }
 
@@ -55,17 +57,40 @@ export interface LearnResult extends ReturnType<typeof summaryOf> {
 
 export function sayLearned(result: LearnResult, { say, note, graft, style }: Terminal): void {
   const { user, store, statistics: of, consolidation, out, plot } = result
-  if (result.reason === 'stopped') say(`Stopped after ${count(result.turns)} turns${store === null ? '' : '; what was learned is kept'}.`)
+  if (result.reason === 'stopped')
+    say(
+      `Stopped after ${count(result.turns)} turns${store === null ? '' : '; what was learned is kept'}.`,
+    )
   const row = (name: string, gain: Gain | null): string[][] =>
-    gain ? [[`  ${name}`, gain.frozen.toFixed(3), gain.loss.toFixed(3), `${(100 * gain.gain).toFixed(0)} %`]] : []
+    gain
+      ? [
+          [
+            `  ${name}`,
+            gain.frozen.toFixed(3),
+            gain.loss.toFixed(3),
+            `${(100 * gain.gain).toFixed(0)} %`,
+          ],
+        ]
+      : []
   const rows = [...row('first half', result.firstHalf), ...row('second half', result.secondHalf)]
-  for (const line of table([['  nats a token', 'frozen', 'learning', 'gain'], ...rows], ['left', 'right', 'right', 'right'])) say(line)
+  for (const line of table(
+    [['  nats a token', 'frozen', 'learning', 'gain'], ...rows],
+    ['left', 'right', 'right', 'right'],
+  ))
+    say(line)
   const time = result.msPerTurn === null ? '' : `, ${result.msPerTurn.toFixed(1)} ms each`
-  say(`  ${count(result.turns)} turns learned${time}; ${count(of.pairs)} pairs in the memory, ${bytes(of.sizeBytes)} for the user`)
-  if (consolidation) say(`  slow tier: ${consolidation.kept ? `version ${of.version}` : 'rolled back'}; ${consolidation.reason}`)
+  say(
+    `  ${count(result.turns)} turns learned${time}; ${count(of.pairs)} pairs in the memory, ${bytes(of.sizeBytes)} for the user`,
+  )
+  if (consolidation)
+    say(
+      `  slow tier: ${consolidation.kept ? `version ${of.version}` : 'rolled back'}; ${consolidation.reason}`,
+    )
   if (of.rollbacks > 0) say(`  canaries made the tiers go back ${of.rollbacks} times`)
   if (result.unwritten !== null)
-    note(`${shownPath(result.unwritten)}: not written; the slow tier has no version yet. More turns or --epochs may help.`)
+    note(
+      `${shownPath(result.unwritten)}: not written; the slow tier has no version yet. More turns or --epochs may help.`,
+    )
   if (out !== null) say(`  adapter     ${shownPath(out)}  (a PEFT folder)`)
   if (plot !== null) say(`  loss curve  ${shownPath(plot)}`)
   for (const { message } of result.warnings) note(message)
@@ -74,5 +99,6 @@ export function sayLearned(result: LearnResult, { say, note, graft, style }: Ter
   say('next:')
   const name = /^[\w.@-]+$/.test(user) ? user : `'${user.replaceAll("'", `'\\''`)}'`
   const same = `--user ${name} --store ${shownPath(store)} --model ${result.model}`
-  for (const line of [`${graft} learn --show ${same}`, `${graft} chat --learn ${same}`]) say(`  ${style.accent(line)}`)
+  for (const line of [`${graft} learn --show ${same}`, `${graft} chat --learn ${same}`])
+    say(`  ${style.accent(line)}`)
 }

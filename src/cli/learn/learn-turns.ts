@@ -28,14 +28,19 @@ export function turnsOf(model: LoadedModel, data: DataSet, system: string | unde
     return weight > 0 ? turnsOfExample(model, example, system) : []
   })
   const turns = all.filter((turn) => tokensOf(model, turn) <= contextLimit(model.config))
-  if (turns.length === 0) throw new DataError(`${data.name}: no row holds an answer that fits into the model's context.`)
+  if (turns.length === 0)
+    throw new DataError(`${data.name}: no row holds an answer that fits into the model's context.`)
   return { turns, tooLong: all.length - turns.length }
 }
 
 const tokensOf = ({ encode, base }: LoadedModel, { prompt, completion }: Example): number =>
   encode(prompt).length + (base.tokenizer?.encode(completion).length ?? 0) + 1
 
-function turnsOfExample(model: LoadedModel, example: SingleExample, system: string | undefined): Example[] {
+function turnsOfExample(
+  model: LoadedModel,
+  example: SingleExample,
+  system: string | undefined,
+): Example[] {
   if (example.kind === 'chat') return answersOf(example.messages, example.learnedFrom ?? 0, system)
   if (example.kind === 'text') return continued(example.text)
   const { prompt, plainPrompt = prompt, completion } = example
@@ -44,8 +49,15 @@ function turnsOfExample(model: LoadedModel, example: SingleExample, system: stri
 }
 
 /** What the assistant said, each with all that stood before it. */
-function answersOf(messages: readonly Message[], learnedFrom: number, system: string | undefined): Example[] {
-  const opening = system !== undefined && messages[0]?.role !== 'system' ? [{ role: 'system', content: system }] : []
+function answersOf(
+  messages: readonly Message[],
+  learnedFrom: number,
+  system: string | undefined,
+): Example[] {
+  const opening =
+    system !== undefined && messages[0]?.role !== 'system'
+      ? [{ role: 'system', content: system }]
+      : []
   return messages.flatMap(({ role, content }, i) =>
     role === 'assistant' && i >= learnedFrom && typeof content === 'string' && content !== ''
       ? [{ prompt: [...opening, ...messages.slice(0, i)], completion: content }]
@@ -56,5 +68,7 @@ function answersOf(messages: readonly Message[], learnedFrom: number, system: st
 /** Of a text everything but its first word is learned. */
 function continued(text: string): Example[] {
   const [first = ''] = /^\s*\S+/.exec(text) ?? []
-  return first === '' || first.length === text.length ? [] : [{ prompt: first, completion: text.slice(first.length) }]
+  return first === '' || first.length === text.length
+    ? []
+    : [{ prompt: first, completion: text.slice(first.length) }]
 }

@@ -18,7 +18,8 @@ import type { Terminal } from '../ui/terminal.ts'
 
 /** A file whose name ends in .db or .sqlite, or a folder. */
 export async function openStore(path: string): Promise<UserStore> {
-  if (/\.(db|sqlite)$/i.test(path)) return (await import('../../node/stores/sqlite-store.ts')).sqliteStore(path)
+  if (/\.(db|sqlite)$/i.test(path))
+    return (await import('../../node/stores/sqlite-store.ts')).sqliteStore(path)
   return (await import('../../node/stores/file-store.ts')).fileStore(path)
 }
 
@@ -44,9 +45,15 @@ async function storedTiers(store: UserStore, user: string): Promise<StoredTiers 
     memory?: object | null
   }
   if (fast === undefined)
-    throw new OptionError(`${store.name}: user ${JSON.stringify(user)} is no learner's; other programs keep states of their own.`)
+    throw new OptionError(
+      `${store.name}: user ${JSON.stringify(user)} is no learner's; other programs keep states of their own.`,
+    )
   const layers = new Set(deep?.modules.map((path) => /\.(\d+)\./.exec(path)?.[1]))
-  return { fastRank: (fast ?? deep)?.rank, fastLayers: deep ? layers.size : undefined, hasMemory: memory !== null }
+  return {
+    fastRank: (fast ?? deep)?.rank,
+    fastLayers: deep ? layers.size : undefined,
+    hasMemory: memory !== null,
+  }
 }
 
 /** How a user's tiers are named and set up on a command line. */
@@ -67,12 +74,19 @@ export async function openLearner(
   model: LoadedModel,
   more: Partial<LearnerOptions>,
 ): Promise<Learner> {
-  const { user, 'fast-rank': fastRank, 'learning-rate': learningRate, 'no-memory': noMemory } = values
+  const {
+    user,
+    'fast-rank': fastRank,
+    'learning-rate': learningRate,
+    'no-memory': noMemory,
+  } = values
   const stored = store && (await storedTiers(store, user))
   const rank = fastRank ?? stored?.fastRank
   const last = values['fast-layers'] ?? stored?.fastLayers
   return createLearner({
-    ...{ model, now: Date.now, slow: { schedule: 'by-hand', ...(values.epochs !== undefined && { epochs: values.epochs }) } },
+    model,
+    now: Date.now,
+    slow: { schedule: 'by-hand', ...(values.epochs !== undefined && { epochs: values.epochs }) },
     fast: {
       ...(last !== undefined && { where: { modules: 'all-linear', layers: { last } } }),
       ...(rank !== undefined && { rank }),
@@ -89,12 +103,21 @@ export interface UserReport {
   readonly store: string
   readonly statistics: UserStatistics
   readonly warnings: readonly LearnerWarning[]
-  readonly versions: readonly { readonly number: number; readonly by: string; readonly time: number; readonly answers: boolean }[]
+  readonly versions: readonly {
+    readonly number: number
+    readonly by: string
+    readonly time: number
+    readonly answers: boolean
+  }[]
   readonly checkpoints: Awaited<ReturnType<Checkpoints['list']>>
 }
 
 /** All that is known about a stored user. */
-export async function reportOn(learner: Learner, store: UserStore, user: string): Promise<UserReport> {
+export async function reportOn(
+  learner: Learner,
+  store: UserStore,
+  user: string,
+): Promise<UserReport> {
   const statistics = await learner.statistics(user)
   const versions = (await learner.versions(user)).map(({ number, by, time }) => ({
     number,
@@ -103,16 +126,33 @@ export async function reportOn(learner: Learner, store: UserStore, user: string)
     answers: number === statistics.version,
   }))
   const checkpoints = await new Checkpoints(store).list(user)
-  return { user, store: store.name, statistics, warnings: await learner.warnings(user), versions, checkpoints }
+  return {
+    user,
+    store: store.name,
+    statistics,
+    warnings: await learner.warnings(user),
+    versions,
+    checkpoints,
+  }
 }
 
 const shownCheckpoints = 5
 
-const dateOf = (time: number): string => (time > 0 ? new Date(time).toISOString().slice(0, 19).replace('T', ' ') : '')
+const dateOf = (time: number): string =>
+  time > 0 ? new Date(time).toISOString().slice(0, 19).replace('T', ' ') : ''
 
-function checkpointCells(info: CheckpointInfo | { sequence: number; sizeBytes: number; reason: string }): string[] {
-  if ('reason' in info) return [String(info.sequence), '', 'refused', bytes(info.sizeBytes), info.reason]
-  return [String(info.sequence), dateOf(info.time), info.form, bytes(info.sizeBytes), info.whole ? 'whole' : 'what changed']
+function checkpointCells(
+  info: CheckpointInfo | { sequence: number; sizeBytes: number; reason: string },
+): string[] {
+  if ('reason' in info)
+    return [String(info.sequence), '', 'refused', bytes(info.sizeBytes), info.reason]
+  return [
+    String(info.sequence),
+    dateOf(info.time),
+    info.form,
+    bytes(info.sizeBytes),
+    info.whole ? 'whole' : 'what changed',
+  ]
 }
 
 export function showUser(
@@ -121,23 +161,42 @@ export function showUser(
 ): void {
   print(style.strong(`${user} in ${store}`))
   const facts: readonly (readonly [string, string])[] = [
-    ['turns learned', `${count(of.learned)}, loss ${of.firstLoss.toFixed(3)} at first, ${of.recentLoss.toFixed(3)} lately (nats a token)`],
+    [
+      'turns learned',
+      `${count(of.learned)}, loss ${of.firstLoss.toFixed(3)} at first, ${of.recentLoss.toFixed(3)} lately (nats a token)`,
+    ],
     [
       'signals',
       of.signals === 0
         ? 'none'
         : `${count(of.signals)}, mean quality ${of.meanQuality.toFixed(2)}, variance ${of.qualityVariance.toFixed(3)}`,
     ],
-    ['kept', `${count(of.pairs)} pairs, ${count(of.keptRows)} turns for the next consolidation; ${bytes(of.sizeBytes)} in memory`],
-    ['trust', `${of.trust}${of.rollbacks > 0 ? `; canaries made the tiers go back ${of.rollbacks} times` : ''}`],
+    [
+      'kept',
+      `${count(of.pairs)} pairs, ${count(of.keptRows)} turns for the next consolidation; ${bytes(of.sizeBytes)} in memory`,
+    ],
+    [
+      'trust',
+      `${of.trust}${of.rollbacks > 0 ? `; canaries made the tiers go back ${of.rollbacks} times` : ''}`,
+    ],
   ]
   for (const line of table(facts.map(([name, value]) => [`  ${name}`, value]))) print(line)
   print()
-  const slow = versions.map(({ number, by, time, answers }) => [`  version ${number}`, by, dateOf(time), answers ? 'answers' : ''])
+  const slow = versions.map(({ number, by, time, answers }) => [
+    `  version ${number}`,
+    by,
+    dateOf(time),
+    answers ? 'answers' : '',
+  ])
   for (const line of table(slow)) print(line)
   print()
-  const [older, newest] = [checkpoints.slice(0, -shownCheckpoints), checkpoints.slice(-shownCheckpoints)]
+  const older = checkpoints.slice(0, -shownCheckpoints)
+  const newest = checkpoints.slice(-shownCheckpoints)
   if (older.length > 0) print(`  ${count(older.length)} older checkpoints`)
-  for (const line of table(newest.map((info) => ['  checkpoint', ...checkpointCells(info)]), ['left', 'right', 'left', 'left', 'right'])) print(line) // prettier-ignore
+  for (const line of table(
+    newest.map((info) => ['  checkpoint', ...checkpointCells(info)]),
+    ['left', 'right', 'left', 'left', 'right'],
+  ))
+    print(line)
   for (const { message } of warnings) note(message)
 }

@@ -37,53 +37,94 @@ interface Surroundings {
   readonly signal: AbortSignal
 }
 
-const sizeBytesOf = ({ tensors }: Adapter): number => [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+const sizeBytesOf = ({ tensors }: Adapter): number =>
+  [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
 
-function rowsFor({ base }: LoadedModel, data: Awaited<ReturnType<typeof readDataFile>>, maxTokens: number, system?: string): EncodedData {
+function rowsFor(
+  { base }: LoadedModel,
+  data: Awaited<ReturnType<typeof readDataFile>>,
+  maxTokens: number,
+  system?: string,
+): EncodedData {
   const { tokenizer, chatTemplate, name } = base
-  if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
+  if (!tokenizer)
+    throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
   return encodeData(data, {
-    ...{ tokenizer, maxTokens, now: new Date() },
+    tokenizer,
+    maxTokens,
+    now: new Date(),
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(system !== undefined && { system }),
   })
 }
 
-export async function compressFolder(folder: string, choice: CompressChoice, { terminal, signal }: Surroundings) {
+export async function compressFolder(
+  folder: string,
+  choice: CompressChoice,
+  { terminal, signal }: Surroundings,
+) {
   const rows = choice.data === undefined ? undefined : await readDataFile(choice.data)
   const adapter = await loadAdapter(folder)
   const notes = await readExpertNotes(folder)
   // The base is opened for what needs it alone: LoRA's factors say everything about themselves.
-  const opened = rows || adapter.kind !== 'lora' ? await openExpert({ ...choice.model, adapter: folder }, terminal) : undefined
+  const opened =
+    rows || adapter.kind !== 'lora'
+      ? await openExpert({ ...choice.model, adapter: folder }, terminal)
+      : undefined
   try {
     const encoded = opened && rows && rowsFor(opened.model, rows, choice.maxTokens, notes?.system)
     const base = opened && (await baseForMerge(opened.model.base, [adapter]))
     const { small, modules, residual } = compressWithProgress(adapter, choice, base, terminal)
     const compare = async (after: Adapter): Promise<ExpertDistance | undefined> =>
-      opened && encoded && compareWithProgress(opened.model, encoded, { before: adapter, after }, { terminal, signal })
+      opened &&
+      encoded &&
+      compareWithProgress(opened.model, encoded, { before: adapter, after }, { terminal, signal })
     const cut = await compare(small)
-    const healed = opened && encoded && choice.heal !== undefined ? await heal(opened.model, encoded, { adapter, small }, choice, { terminal, signal }) : undefined // prettier-ignore
+    const healed =
+      opened && encoded && choice.heal !== undefined
+        ? await heal(opened.model, encoded, { adapter, small }, choice, { terminal, signal })
+        : undefined
     const cured = healed && (await compare(healed))
     const result = healed ?? small
     await saveAdapter(result, choice.out)
     if (notes) await writeExpertNotes(notes, fileSink(choice.out))
     const sizeBytes = { before: sizeBytesOf(adapter), after: sizeBytesOf(result) }
-    terminal.print(`${choice.out}: ${count(modules.length)} modules, ${bytes(sizeBytes.before)} → ${bytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`) // prettier-ignore
+    terminal.print(
+      `${choice.out}: ${count(modules.length)} modules, ${bytes(sizeBytes.before)} → ${bytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`,
+    )
     showResiduals(modules, terminal)
     showDistances(cut, cured, terminal)
-    return { type: 'adapter', out: choice.out, adapter: folder, sizeBytes, residual: { ...residualsOf(modules), whole: residual }, modules, compressed: cut ?? null, healed: cured ?? null } // prettier-ignore
+    return {
+      type: 'adapter',
+      out: choice.out,
+      adapter: folder,
+      sizeBytes,
+      residual: { ...residualsOf(modules), whole: residual },
+      modules,
+      compressed: cut ?? null,
+      healed: cured ?? null,
+    }
   } finally {
     await opened?.model.dispose()
   }
 }
 
-function compressWithProgress(adapter: Adapter, { rank, energy }: CompressChoice, base: MergeBase | undefined, terminal: Terminal) {
+function compressWithProgress(
+  adapter: Adapter,
+  { rank, energy }: CompressChoice,
+  base: MergeBase | undefined,
+  terminal: Terminal,
+) {
   let progress: ReturnType<Terminal['progress']> | undefined
   const onModule = ({ module }: ModuleReport, done: number, total: number): void => {
     progress ??= terminal.progress('compressing', total)
     progress.update(done, module)
   }
-  const { adapter: small, modules, residual } = compress(adapter, { rank, energy, onModule, ...(base && { base }) })
+  const {
+    adapter: small,
+    modules,
+    residual,
+  } = compress(adapter, { rank, energy, onModule, ...(base && { base }) })
   progress?.end()
   return { small, modules, residual }
 }
@@ -97,7 +138,11 @@ async function compareWithProgress(
 ): Promise<ExpertDistance> {
   const compared = pairs ? rows.filter((_, i) => i % 2 === 0) : rows
   const progress = terminal.progress('measuring', compared.length)
-  const distance = await compareExperts(model, compared, { ...experts, signal, onRow: (done) => progress.update(done) })
+  const distance = await compareExperts(model, compared, {
+    ...experts,
+    signal,
+    onRow: (done) => progress.update(done),
+  })
   progress.end()
   return distance
 }
@@ -113,7 +158,17 @@ async function heal(
   const batch = { rows: 4, tokens: Math.max(256, maxTokens) }
   const loss = { loss: 'distillation', teacher: { adapter } }
   const end = await showTraining(
-    train({ model, adapter: small, data, ...loss, steps: steps!, learningRate, seed, batch, signal }),
+    train({
+      model,
+      adapter: small,
+      data,
+      ...loss,
+      steps: steps!,
+      learningRate,
+      seed,
+      batch,
+      signal,
+    }),
     terminal,
   )
   signal.throwIfAborted()
@@ -121,10 +176,22 @@ async function heal(
 }
 
 /** Loss and divergence in nats a token, as cut and as healed. */
-function showDistances(cut: ExpertDistance | undefined, healed: ExpertDistance | undefined, { print }: Terminal): void {
+function showDistances(
+  cut: ExpertDistance | undefined,
+  healed: ExpertDistance | undefined,
+  { print }: Terminal,
+): void {
   if (!cut) return
-  const line = (name: string, { lossAfter, divergence }: ExpertDistance): string[] => [name, lossAfter.toFixed(4), divergence.toExponential(2)] // prettier-ignore
+  const line = (name: string, { lossAfter, divergence }: ExpertDistance): string[] => [
+    name,
+    lossAfter.toFixed(4),
+    divergence.toExponential(2),
+  ]
   const heads = ['  on the rows', 'loss', 'KL from before']
-  const rows = [['  before', cut.lossBefore.toFixed(4), ''], line('  compressed', cut), ...(healed ? [line('  healed', healed)] : [])]
+  const rows = [
+    ['  before', cut.lossBefore.toFixed(4), ''],
+    line('  compressed', cut),
+    ...(healed ? [line('  healed', healed)] : []),
+  ]
   for (const text of table([heads, ...rows], ['left', 'right', 'right'])) print(text)
 }

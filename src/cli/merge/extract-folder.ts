@@ -16,7 +16,11 @@ export interface ExtractPlaces {
   readonly out: string
 }
 
-export async function extractFolder({ base, tuned, out }: ExtractPlaces, options: ExtractOptions, terminal: Terminal) {
+export async function extractFolder(
+  { base, tuned, out }: ExtractPlaces,
+  options: ExtractOptions,
+  terminal: Terminal,
+) {
   let progress: ReturnType<Terminal['progress']> | undefined
   const { adapter, modules, others } = await extract(base, tuned, {
     ...options,
@@ -28,13 +32,31 @@ export async function extractFolder({ base, tuned, out }: ExtractPlaces, options
   progress?.end()
   await saveAdapter(adapter, out)
   await writeExpertNotes({ base }, fileSink(out))
-  const sizeBytes = [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+  const sizeBytes = [...adapter.tensors.values()].reduce(
+    (sum, { data }) => sum + data.byteLength,
+    0,
+  )
   const { rank } = adapter.config as Adapter['config'] & { readonly rank: number }
-  terminal.print(`${out}: from ${base} to ${tuned}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`)
+  terminal.print(
+    `${out}: from ${base} to ${tuned}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`,
+  )
   showResiduals(modules, terminal)
   if (others.length > 0) {
-    const shown = [...others.slice(0, 8), ...(others.length > 8 ? [`… and ${others.length - 8} more`] : [])]
+    const shown = [
+      ...others.slice(0, 8),
+      ...(others.length > 8 ? [`… and ${others.length - 8} more`] : []),
+    ]
     terminal.print(`  not in the adapter, and different: ${shown.join(', ')}`)
   }
-  return { type: 'adapter', base, tuned, out, rank, sizeBytes, residual: residualsOf(modules), modules, others }
+  return {
+    type: 'adapter',
+    base,
+    tuned,
+    out,
+    rank,
+    sizeBytes,
+    residual: residualsOf(modules),
+    modules,
+    others,
+  }
 }

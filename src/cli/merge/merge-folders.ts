@@ -2,7 +2,13 @@
 
 import type { Adapter } from '../../adapters/index.ts'
 import { openBaseModel } from '../../graph/base-model.ts'
-import { merge, type MergeBase, type MergeOptions, type MergeRecipe, type ModuleReport } from '../../merge/index.ts'
+import {
+  merge,
+  type MergeBase,
+  type MergeOptions,
+  type MergeRecipe,
+  type ModuleReport,
+} from '../../merge/index.ts'
 import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
 import { readExpertNotes, writeExpertNotes } from '../../node/graft-json.ts'
 import { fileSink } from '../../node/files/file-sink.ts'
@@ -31,13 +37,32 @@ export async function mergeFolders(
 ) {
   const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
   const base = model === undefined ? undefined : await baseNamed(model, adapters)
-  const { adapter, modules } = mergeWithProgress(adapters, recipe, { ...(base && { base }), anyBase }, terminal)
+  const { adapter, modules } = mergeWithProgress(
+    adapters,
+    recipe,
+    { ...(base && { base }), anyBase },
+    terminal,
+  )
   await saveAdapter(adapter, out)
   await copyNotes(folders, out)
-  const sizeBytes = [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+  const sizeBytes = [...adapter.tensors.values()].reduce(
+    (sum, { data }) => sum + data.byteLength,
+    0,
+  )
   const { rank } = adapter.config as Adapter['config'] & { readonly rank: number }
-  const result = { type: 'adapter', out, adapters: folders, recipe, rank, sizeBytes, residual: residualsOf(modules), modules }
-  terminal.print(`${out}: ${recipe.method} of ${folders.length}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`)
+  const result = {
+    type: 'adapter',
+    out,
+    adapters: folders,
+    recipe,
+    rank,
+    sizeBytes,
+    residual: residualsOf(modules),
+    modules,
+  }
+  terminal.print(
+    `${out}: ${recipe.method} of ${folders.length}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`,
+  )
   showResiduals(modules, terminal)
   return result
 }
@@ -75,12 +100,17 @@ async function baseNamed(source: string, adapters: readonly Adapter[]): Promise<
 /** Base and system message stay with the result where all of its sources have the same. */
 async function copyNotes(folders: readonly string[], out: string): Promise<void> {
   const [first, ...others] = await Promise.all(folders.map((folder) => readExpertNotes(folder)))
-  if (first && others.every((notes) => JSON.stringify(notes) === JSON.stringify(first))) await writeExpertNotes(first, fileSink(out))
+  if (first && others.every((notes) => JSON.stringify(notes) === JSON.stringify(first)))
+    await writeExpertNotes(first, fileSink(out))
 }
 
 export function residualsOf(modules: readonly ModuleReport[]): Residuals {
-  const worst = modules.reduce<ModuleReport | undefined>((most, next) => (most && most.residual >= next.residual ? most : next), undefined)
-  const mean = modules.reduce((sum, { residual }) => sum + residual, 0) / Math.max(1, modules.length)
+  const worst = modules.reduce<ModuleReport | undefined>(
+    (most, next) => (most && most.residual >= next.residual ? most : next),
+    undefined,
+  )
+  const mean =
+    modules.reduce((sum, { residual }) => sum + residual, 0) / Math.max(1, modules.length)
   return { mean, worst: worst ? { module: worst.module, residual: worst.residual } : null }
 }
 
@@ -104,5 +134,9 @@ export function showResiduals(modules: readonly ModuleReport[], { print }: Termi
   }
   const rows = [...groups].map(([name, reports]) => line(name, reports))
   const heads = ['  module', 'rank', 'residual', 'worst', 'in']
-  for (const text of table([heads, ...rows, line('all', modules)], ['left', 'right', 'right', 'right'])) print(text)
+  for (const text of table(
+    [heads, ...rows, line('all', modules)],
+    ['left', 'right', 'right', 'right'],
+  ))
+    print(text)
 }

@@ -2,7 +2,12 @@
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
-import { isRequantised, type FoldedTensor, type MergedType, type MergeRecipe } from '../../merge/index.ts'
+import {
+  isRequantised,
+  type FoldedTensor,
+  type MergedType,
+  type MergeRecipe,
+} from '../../merge/index.ts'
 import { loadAdapter } from '../../node/adapters.ts'
 import { sourceOfBaseName } from '../../node/models/base-name.ts'
 import { readExpertNotes } from '../../node/graft-json.ts'
@@ -20,13 +25,23 @@ export interface IntoBasePlaces {
   readonly anyBase: boolean
 }
 
-export async function mergeFoldersIntoBase(folders: readonly string[], recipe: MergeRecipe, places: IntoBasePlaces, terminal: Terminal) {
+export async function mergeFoldersIntoBase(
+  folders: readonly string[],
+  recipe: MergeRecipe,
+  places: IntoBasePlaces,
+  terminal: Terminal,
+) {
   const { out, model, dtype, prompts, anyBase } = places
   const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
   const base = model ?? (await baseOf(folders, adapters))
   let shown: { readonly stage: string; readonly line: Progress } | undefined
   const report = await mergeIntoBase(adapters, {
-    ...{ base, out, recipe, dtype, prompts, anyBase },
+    base,
+    out,
+    recipe,
+    dtype,
+    prompts,
+    anyBase,
     onProgress({ stage, done, total, detail }) {
       if (shown?.stage !== stage) {
         shown?.line.end()
@@ -37,9 +52,17 @@ export async function mergeFoldersIntoBase(folders: readonly string[], recipe: M
   })
   shown?.line.end()
   show(report, base, folders.length, terminal)
-  if (mean(report.changed.map(({ errorOfChange }) => errorOfChange)) > tooMuch) terminal.note(advice)
+  if (mean(report.changed.map(({ errorOfChange }) => errorOfChange)) > tooMuch)
+    terminal.note(advice)
   const requantised = report.changed.filter(isRequantised)
-  return { type: 'model', base, adapters: folders, recipe, ...report, requantised: requantised.map(({ name }) => name) }
+  return {
+    type: 'model',
+    base,
+    adapters: folders,
+    recipe,
+    ...report,
+    requantised: requantised.map(({ name }) => name),
+  }
 }
 
 /** From here on, rounding takes away what the adapters bring. */
@@ -60,7 +83,10 @@ async function baseOf(folders: readonly string[], adapters: readonly Adapter[]):
   )
   const [first, ...others] = new Set(named.filter((base) => base !== undefined))
   if (first !== undefined && others.length === 0) return first
-  const found = first === undefined ? 'none of the adapters says' : `the adapters say ${[first, ...others].join(' and ')}`
+  const found =
+    first === undefined
+      ? 'none of the adapters says'
+      : `the adapters say ${[first, ...others].join(' and ')}`
   throw new OptionError(`Which base to merge into is not clear: ${found}. Name it with --model.`)
 }
 
@@ -68,9 +94,12 @@ function show(report: IntoBaseReport, base: string, adapters: number, { print }:
   const { out, format, tensors, sizeBytes, changed, untied, distance, change } = report
   const whose = `${base} with ${adapters} ${adapters === 1 ? 'adapter' : 'adapters'} in its weights`
   print(`${out}: ${whose}, ${format}, ${count(tensors)} tensors, ${bytes(sizeBytes)}`)
-  const rows = [...Map.groupBy(changed, ({ from, to }) => `${from} → ${to}`)].map(([types, group]) => typeLine(types, group))
+  const rows = [...Map.groupBy(changed, ({ from, to }) => `${from} → ${to}`)].map(
+    ([types, group]) => typeLine(types, group),
+  )
   const heads = ['  changed', 'types', 'rounding beside weight', 'beside change', 'worst', 'in']
-  for (const line of table([heads, ...rows], ['right', 'left', 'right', 'right', 'right'])) print(line)
+  for (const line of table([heads, ...rows], ['right', 'left', 'right', 'right', 'right']))
+    print(line)
   if (untied) print('  the head, which shared the weight of the embedding, has one of its own now')
   if (!distance || !change) return
   const { prompts, largestGap, equalGreedy } = distance
@@ -80,10 +109,22 @@ function show(report: IntoBaseReport, base: string, adapters: number, { print }:
   )
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
+const mean = (values: readonly number[]): number =>
+  values.reduce((sum, value) => sum + value, 0) / values.length
 
 function typeLine(types: string, group: readonly FoldedTensor[]): string[] {
-  const worst = group.reduce((most, next) => (next.errorOfChange > most.errorOfChange ? next : most))
-  const shares = [mean(group.map(({ error }) => error)), mean(group.map(({ errorOfChange }) => errorOfChange)), worst.errorOfChange]
-  return [`  ${group.length}`, types, ...shares.map((share) => share.toExponential(2)), worst.errorOfChange > 0 ? worst.name : '']
+  const worst = group.reduce((most, next) =>
+    next.errorOfChange > most.errorOfChange ? next : most,
+  )
+  const shares = [
+    mean(group.map(({ error }) => error)),
+    mean(group.map(({ errorOfChange }) => errorOfChange)),
+    worst.errorOfChange,
+  ]
+  return [
+    `  ${group.length}`,
+    types,
+    ...shares.map((share) => share.toExponential(2)),
+    worst.errorOfChange > 0 ? worst.name : '',
+  ]
 }

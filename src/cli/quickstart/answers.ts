@@ -18,15 +18,26 @@ const openingTokens = 8 // enough to see white space and the first sign
  * The text of each answer, in the rows' order: whole, or its first words where it does not begin as a right one does. Rows of like length go
  * together, so that little is padded.
  */
-export async function answersOf(model: Model, task: Task, rows: readonly TaskRow[], options: AnswerOptions): Promise<string[]> {
+export async function answersOf(
+  model: Model,
+  task: Task,
+  rows: readonly TaskRow[],
+  options: AnswerOptions,
+): Promise<string[]> {
   const { maxTokens, stop = [], together, opening } = task.answers
   const { adapter, signal } = options
   const progress = options.terminal.progress(options.label, rows.length)
-  const prompts = rows.map(({ prompt }, row) => ({ row, ids: model.encode(promptFor(model, prompt, task.system)) }))
+  const prompts = rows.map(({ prompt }, row) => ({
+    row,
+    ids: model.encode(promptFor(model, prompt, task.system)),
+  }))
   const order = prompts.toSorted((a, b) => a.ids.length - b.ids.length)
   const answers: string[] = rows.map(() => '')
   const write = async (some: typeof prompts, tokens: number): Promise<void> => {
-    const written = await model.generateBatch(some.map(({ ids }) => ids), { adapter, maxTokens: tokens, stop, signal }) // prettier-ignore
+    const written = await model.generateBatch(
+      some.map(({ ids }) => ids),
+      { adapter, maxTokens: tokens, stop, signal },
+    )
     some.forEach(({ row }, i) => (answers[row] = written[i]!.text))
   }
   for (let start = 0; start < order.length; start += together) {

@@ -11,10 +11,16 @@ const folder = new URL('../../../examples/data/snips_json/', import.meta.url)
 async function readRows(file: string): Promise<TaskRow[]> {
   const { readDataFile } = await import('../../node/data.ts')
   const { rows } = await readDataFile(fileURLToPath(new URL(file, folder)))
-  return rows.map(({ value }) => ({ prompt: String(value['text']), completion: spacedJson(value['json']) }))
+  return rows.map(({ value }) => ({
+    prompt: String(value['text']),
+    completion: spacedJson(value['json']),
+  }))
 }
 
-const wantedOf = ({ prompt, completion }: TaskRow): SnipsRow => ({ text: prompt, json: JSON.parse(completion) as SnipsRow['json'] })
+const wantedOf = ({ prompt, completion }: TaskRow): SnipsRow => ({
+  text: prompt,
+  json: JSON.parse(completion) as SnipsRow['json'],
+})
 
 const { system: _system, ...training } = snipsSettings
 

@@ -12,7 +12,14 @@ const rows: SnipsRow[] = [
 
 describe('spacedJson', () => {
   it("writes as Python's json.dumps does", () => {
-    expect(spacedJson({ intent: 'X', slots: { a: 'say "hi"\n', b: [1, true, null, 'é'] }, e: {}, f: [] })).toBe(
+    expect(
+      spacedJson({
+        intent: 'X',
+        slots: { a: 'say "hi"\n', b: [1, true, null, 'é'] },
+        e: {},
+        f: [],
+      }),
+    ).toBe(
       String.raw`{"intent": "X", "slots": {"a": "say \"hi\"\n", "b": [1, true, null, "é"]}, "e": {}, "f": []}`,
     )
   })
@@ -22,17 +29,46 @@ describe('scoreSnips', () => {
   const right = rows.map(({ json }) => spacedJson(json))
   it('gives full marks to what is wanted, whatever the order of keys', () => {
     const turned = '{"slots": {"service": "Iheart", "year": "1959"}, "intent": "PlayMusic"}'
-    expect(scoreSnips(rows, [turned, right[1]!])).toEqual({ rows: 2, exact: 2, valid: 2, intent: 2, slotF1: 1 })
+    expect(scoreSnips(rows, [turned, right[1]!])).toEqual({
+      rows: 2,
+      exact: 2,
+      valid: 2,
+      intent: 2,
+      slotF1: 1,
+    })
   })
   it('counts slots over all rows together', () => {
     // found 2 + 1, wanted 2 + 1, right 1 + 0
-    const answers = ['{"intent": "PlayMusic", "slots": {"year": "1959", "artist": "x"}}', '{"intent": "Other", "slots": {"city": "Rome"}}']
-    expect(scoreSnips(rows, answers)).toEqual({ rows: 2, exact: 0, valid: 2, intent: 1, slotF1: 2 / 6 })
+    const answers = [
+      '{"intent": "PlayMusic", "slots": {"year": "1959", "artist": "x"}}',
+      '{"intent": "Other", "slots": {"city": "Rome"}}',
+    ]
+    expect(scoreSnips(rows, answers)).toEqual({
+      rows: 2,
+      exact: 0,
+      valid: 2,
+      intent: 1,
+      slotF1: 2 / 6,
+    })
   })
   it('takes no JSON, other JSON and missing slots for what they are', () => {
-    expect(scoreSnips(rows, ['The answer is {', right[1]!])).toMatchObject({ valid: 1, exact: 1, intent: 1, slotF1: 2 / 4 })
-    expect(scoreSnips(rows, ['[1]', '"x"'])).toMatchObject({ valid: 2, exact: 0, intent: 0, slotF1: 0 })
-    expect(scoreSnips(rows, ['{"intent": "PlayMusic"}', 'null'])).toMatchObject({ valid: 2, exact: 0, intent: 1 })
+    expect(scoreSnips(rows, ['The answer is {', right[1]!])).toMatchObject({
+      valid: 1,
+      exact: 1,
+      intent: 1,
+      slotF1: 2 / 4,
+    })
+    expect(scoreSnips(rows, ['[1]', '"x"'])).toMatchObject({
+      valid: 2,
+      exact: 0,
+      intent: 0,
+      slotF1: 0,
+    })
+    expect(scoreSnips(rows, ['{"intent": "PlayMusic"}', 'null'])).toMatchObject({
+      valid: 2,
+      exact: 0,
+      intent: 1,
+    })
   })
 })
 
@@ -53,14 +89,27 @@ describe('the tasks', () => {
       prompt: 'Play some 1959 songs on Iheart',
       completion: '{"intent": "PlayMusic", "slots": {"year": "1959", "service": "Iheart"}}',
     })
-    const scores = intentTask.score(test.map(({ completion }) => completion), test) // prettier-ignore
+    const scores = intentTask.score(
+      test.map(({ completion }) => completion),
+      test,
+    )
     expect(scores.map(({ value }) => value)).toEqual([100, 100, 100, 1])
     const stories = await storyTask.rows()
     const answers = stories.test.map(({ completion }) => completion.replace('The end.', ''))
     expect(storyTask.score(answers, stories.test).map(({ value }) => value)).toEqual([100, 100])
-    expect(storyTask.score(answers.map(() => ''), stories.test).map(({ value }) => value)).toEqual([0, 0]) // prettier-ignore
+    expect(
+      storyTask
+        .score(
+          answers.map(() => ''),
+          stories.test,
+        )
+        .map(({ value }) => value),
+    ).toEqual([0, 0])
   })
   it('are chosen by whether the model can chat', () => {
-    expect([taskFor({ chatTemplate: '{{ messages }}' }).name, taskFor({}).name]).toEqual(['intents', 'stories'])
+    expect([taskFor({ chatTemplate: '{{ messages }}' }).name, taskFor({}).name]).toEqual([
+      'intents',
+      'stories',
+    ])
   })
 })

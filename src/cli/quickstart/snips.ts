@@ -29,13 +29,21 @@ export const snipsSettings = {
 export function spacedJson(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
   if (Array.isArray(value)) return `[${value.map(spacedJson).join(', ')}]`
-  const entries = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${spacedJson(item)}`)
+  const entries = Object.entries(value).map(
+    ([key, item]) => `${JSON.stringify(key)}: ${spacedJson(item)}`,
+  )
   return `{${entries.join(', ')}}`
 }
 
 /** Rows as prompt and completion. */
 export const snipsExamples = (rows: readonly object[]): DataSet =>
-  dataSet((rows as readonly SnipsRow[]).map(({ text, json }) => ({ prompt: text, completion: spacedJson(json) })), 'snips_json') // prettier-ignore
+  dataSet(
+    (rows as readonly SnipsRow[]).map(({ text, json }) => ({
+      prompt: text,
+      completion: spacedJson(json),
+    })),
+    'snips_json',
+  )
 
 export interface SnipsScore {
   readonly rows: number
@@ -58,11 +66,18 @@ function parsed(answer: string): { intent?: unknown; slots?: unknown } | undefin
 }
 
 const pairs = (slots: unknown): Set<string> =>
-  new Set(Object.entries((slots ?? {}) as object).map(([name, value]) => JSON.stringify([name, value])))
+  new Set(
+    Object.entries((slots ?? {}) as object).map(([name, value]) => JSON.stringify([name, value])),
+  )
 
 /** Scores answers as the reference does: exact JSON (key order does not count), JSON at all, the intent, and F1 over slots. */
 export function scoreSnips(rows: readonly SnipsRow[], answers: readonly string[]): SnipsScore {
-  let [exact, valid, intent, hits, found, wanted] = [0, 0, 0, 0, 0, 0]
+  let exact = 0
+  let valid = 0
+  let intent = 0
+  let hits = 0
+  let found = 0
+  let wanted = 0
   rows.forEach(({ json }, i) => {
     const want = pairs(json.slots)
     wanted += want.size
@@ -75,5 +90,11 @@ export function scoreSnips(rows: readonly SnipsRow[], answers: readonly string[]
     found += got.size
     for (const pair of got) hits += +want.has(pair)
   })
-  return { rows: rows.length, exact, valid, intent, slotF1: (2 * hits) / Math.max(1, found + wanted) }
+  return {
+    rows: rows.length,
+    exact,
+    valid,
+    intent,
+    slotF1: (2 * hits) / Math.max(1, found + wanted),
+  }
 }

@@ -22,7 +22,9 @@ export function createStages({ say, style, now }: Terminal): Stages {
   return {
     async run(name, about, work) {
       const begun = now()
-      say(`${finished.length > 0 ? '\n' : ''}${style.strong(`${finished.length + 1}. ${name}`)}  ${about}`)
+      say(
+        `${finished.length > 0 ? '\n' : ''}${style.strong(`${finished.length + 1}. ${name}`)}  ${about}`,
+      )
       const result = await work()
       const seconds = (now() - begun) / 1000
       finished.push({ name, seconds: Number(seconds.toFixed(2)) })

@@ -3,8 +3,42 @@
 import { random } from '../../base/random.ts'
 import type { Task, TaskRow } from './task.ts'
 
-const names = ['Lily', 'Tom', 'Tim', 'Ben', 'Sam', 'Sue', 'Mia', 'Max', 'Anna', 'Lucy', 'Jack', 'Sara', 'Bob', 'Amy', 'Leo', 'Jane']
-const things = ['ball', 'dog', 'cat', 'car', 'book', 'hat', 'toy', 'tree', 'cake', 'bird', 'box', 'bear', 'apple', 'fish', 'boat', 'doll']
+const names = [
+  'Lily',
+  'Tom',
+  'Tim',
+  'Ben',
+  'Sam',
+  'Sue',
+  'Mia',
+  'Max',
+  'Anna',
+  'Lucy',
+  'Jack',
+  'Sara',
+  'Bob',
+  'Amy',
+  'Leo',
+  'Jane',
+]
+const things = [
+  'ball',
+  'dog',
+  'cat',
+  'car',
+  'book',
+  'hat',
+  'toy',
+  'tree',
+  'cake',
+  'bird',
+  'box',
+  'bear',
+  'apple',
+  'fish',
+  'boat',
+  'doll',
+]
 const places = ['park', 'house', 'garden', 'school', 'shop', 'forest']
 
 const ending = 'The end.'
@@ -22,7 +56,9 @@ export const storyTask: Task = {
   about: 'three words in, a story of three sentences with all of them out',
   missing: () => undefined,
   rows() {
-    const all = names.flatMap((name) => things.flatMap((thing) => places.map((place) => rowOf(name, thing, place))))
+    const all = names.flatMap((name) =>
+      things.flatMap((thing) => places.map((place) => rowOf(name, thing, place))),
+    )
     const order = random(7).shuffle(all) // any seed will do: it only says which combinations are never seen
     return Promise.resolve({ train: order.slice(0, trainRows), test: order.slice(-testRows) })
   },
@@ -34,7 +70,9 @@ export const storyTask: Task = {
     const storyOf = ({ completion }: TaskRow): string => completion.slice(0, -ending.length).trim()
     const exact = answers.filter((answer, i) => answer.trim() === storyOf(rows[i]!)).length
     const words = rows.map(({ prompt }) => prompt.replace('.', '').split(', '))
-    const named = answers.filter((answer, i) => words[i]!.every((word) => answer.includes(word))).length
+    const named = answers.filter((answer, i) =>
+      words[i]!.every((word) => answer.includes(word)),
+    ).length
     return [
       { name: 'all three words', value: named, of: rows.length },
       { name: 'exact match', value: exact, of: rows.length },

@@ -23,16 +23,26 @@ interface Settings {
   readonly now: () => number
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
 /** Advances a stream by one event, with the time it took. */
 async function advance(stream: AsyncGenerator<{ type: string; text: string }>, now: () => number) {
   const started = now()
   const { value, done } = await stream.next()
-  return { text: !done && value.type === 'text-delta' ? value.text : '', done: done === true, tookMs: now() - started }
+  return {
+    text: !done && value.type === 'text-delta' ? value.text : '',
+    done: done === true,
+    tookMs: now() - started,
+  }
 }
 
-async function alone(model: Model, prompt: Prompt, adapter: Adapter | undefined, { now, ...settings }: Settings) {
+async function alone(
+  model: Model,
+  prompt: Prompt,
+  adapter: Adapter | undefined,
+  { now, ...settings }: Settings,
+) {
   const stream = model.generate(prompt, { ...settings, adapter })
   const tokens: number[] = []
   let text = ''
@@ -45,7 +55,12 @@ async function alone(model: Model, prompt: Prompt, adapter: Adapter | undefined,
 }
 
 /** expert → base → expert in one go each, then expert and base taking turns after every piece of text. */
-export async function swapLive(model: Model, prompt: Prompt, adapter: Adapter, settings: Settings): Promise<SwapReport> {
+export async function swapLive(
+  model: Model,
+  prompt: Prompt,
+  adapter: Adapter,
+  settings: Settings,
+): Promise<SwapReport> {
   const expert = await alone(model, prompt, adapter, settings)
   const base = await alone(model, prompt, undefined, settings)
   const again = await alone(model, prompt, adapter, settings)
@@ -68,7 +83,16 @@ export async function swapLive(model: Model, prompt: Prompt, adapter: Adapter, s
     if (bothGoOn && turn > 0) swaps++
     if (bothGoOn && own.steps++ > 0) swapped.push(step.tookMs)
   }
-  const same = expert.text === again.text && streams[0]!.text === expert.text && streams[1]!.text === base.text
+  const same =
+    expert.text === again.text && streams[0]!.text === expert.text && streams[1]!.text === base.text
   const plainTokenMs = median([...expert.tokens, ...base.tokens])
-  return { expert: expert.text, base: base.text, expertAgain: again.text, same, swaps, swappedTokenMs: median(swapped), plainTokenMs }
+  return {
+    expert: expert.text,
+    base: base.text,
+    expertAgain: again.text,
+    same,
+    swaps,
+    swappedTokenMs: median(swapped),
+    plainTokenMs,
+  }
 }

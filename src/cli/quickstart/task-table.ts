@@ -4,7 +4,10 @@ import { intentTask } from './intent-task.ts'
 import { storyTask } from './story-task.ts'
 import type { Task } from './task.ts'
 
-export const tasks: ReadonlyMap<string, Task> = new Map([intentTask, storyTask].map((task) => [task.name, task]))
+export const tasks: ReadonlyMap<string, Task> = new Map(
+  [intentTask, storyTask].map((task) => [task.name, task]),
+)
 
 /** A task needs a model that follows instructions, which the chat template tells; any other learns to tell stories. */
-export const taskFor = (base: { readonly chatTemplate?: string }): Task => (base.chatTemplate === undefined ? storyTask : intentTask)
+export const taskFor = (base: { readonly chatTemplate?: string }): Task =>
+  base.chatTemplate === undefined ? storyTask : intentTask

@@ -30,6 +30,11 @@ export interface Task {
    * How answers are written while they are judged. `opening`: what every right answer begins with; one that begins otherwise is not written
    * to its end, since no score can change any more.
    */
-  readonly answers: { readonly maxTokens: number; readonly stop?: readonly string[]; readonly together: number; readonly opening?: string }
+  readonly answers: {
+    readonly maxTokens: number
+    readonly stop?: readonly string[]
+    readonly together: number
+    readonly opening?: string
+  }
   score(answers: readonly string[], rows: readonly TaskRow[]): readonly Score[]
 }

@@ -14,14 +14,17 @@ export function metricsNamed(text: string, all: ReadonlyMap<string, Metric>): Me
     const metric = all.get(name)
     if (metric) return metric
     const meant = nearest(name, [...all.keys()])
-    throw new UsageError(`--metrics names ${JSON.stringify(name)}; there are ${[...all.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`) // prettier-ignore
+    throw new UsageError(
+      `--metrics names ${JSON.stringify(name)}; there are ${[...all.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
+    )
   })
 }
 
 /** A progress line for each stage of each candidate. */
 export function evaluationProgress(terminal: Terminal, candidates: readonly Candidate[]) {
   const lines = new Map<string, Progress>()
-  const label = (stage: string, name: string): string => (candidates.length > 1 ? `${stage}, ${name}` : stage)
+  const label = (stage: string, name: string): string =>
+    candidates.length > 1 ? `${stage}, ${name}` : stage
   return {
     onProgress(stage: 'loss' | 'answers', name: string, done: number, rows: number): void {
       const line = lines.get(stage + name) ?? terminal.progress(label(stage, name), rows)
@@ -34,7 +37,8 @@ export function evaluationProgress(terminal: Terminal, candidates: readonly Cand
   }
 }
 
-const number = (value: number): string => (Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3))
+const number = (value: number): string =>
+  Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3)
 const signed = (value: number): string => (value >= 0 ? `+${number(value)}` : number(value))
 
 function differenceOf({ results, better }: Figure): string {
@@ -46,12 +50,22 @@ function differenceOf({ results, better }: Figure): string {
 }
 
 /** A line for each metric: its value and 95 % interval for each candidate, and how sure the difference is. */
-export function evaluationTable({ figures }: Evaluation, candidates: readonly Candidate[]): string[] {
+export function evaluationTable(
+  { figures }: Evaluation,
+  candidates: readonly Candidate[],
+): string[] {
   const several = candidates.length > 1
-  const heading = ['metric', ...candidates.map(({ name }) => name), ...(several ? ['difference'] : []), 'rows']
+  const heading = [
+    'metric',
+    ...candidates.map(({ name }) => name),
+    ...(several ? ['difference'] : []),
+    'rows',
+  ]
   const rows = figures.map((figure) => [
     figure.metric,
-    ...figure.results.map(({ value, low, high }) => `${number(value)} (${number(low)} to ${number(high)})`),
+    ...figure.results.map(
+      ({ value, low, high }) => `${number(value)} (${number(low)} to ${number(high)})`,
+    ),
     ...(several ? [differenceOf(figure)] : []),
     String(figure.results[0]!.rows),
   ])

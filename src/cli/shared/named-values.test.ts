@@ -5,7 +5,11 @@ import { namedValues } from './named-values.ts'
 describe('namedValues', () => {
   it('reads numbers, truths and texts by name', () => {
     expect(namedValues('--x', 'power=2, minimum=1e-1,nesterov=true,loud=false,word=a')).toEqual({
-      ...{ power: 2, minimum: 0.1, nesterov: true, loud: false, word: 'a' },
+      power: 2,
+      minimum: 0.1,
+      nesterov: true,
+      loud: false,
+      word: 'a',
     })
     expect(namedValues('--x', undefined)).toEqual({})
     expect(namedValues('--x', ' ')).toEqual({})

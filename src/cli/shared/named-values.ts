@@ -8,11 +8,15 @@ function valueOf(text: string): number | boolean | string {
 }
 
 /** Values by name. Throws UsageError for a part without a name or without a value, and for a name that stands there twice. */
-export function namedValues(option: string, text: string | undefined): Record<string, number | boolean | string> {
+export function namedValues(
+  option: string,
+  text: string | undefined,
+): Record<string, number | boolean | string> {
   const values: Record<string, number | boolean | string> = {}
   for (const part of text === undefined || text.trim() === '' ? [] : text.split(',')) {
     const [name, value, ...rest] = part.split('=').map((word) => word.trim())
-    if (!name || !value || rest.length > 0) throw new UsageError(`${option}: "${part.trim()}" is not of the form name=value.`)
+    if (!name || !value || rest.length > 0)
+      throw new UsageError(`${option}: "${part.trim()}" is not of the form name=value.`)
     if (Object.hasOwn(values, name)) throw new UsageError(`${option}: "${name}" is given twice.`)
     values[name] = valueOf(value)
   }

@@ -13,7 +13,8 @@ export const expertOption = {
     many: true,
     value: 'folder[=weight]',
     short: 'a',
-    about: 'expert to answer with: a folder as PEFT saves it; several, or one with a weight, are mixed as their weighted sum',
+    about:
+      'expert to answer with: a folder as PEFT saves it; several, or one with a weight, are mixed as their weighted sum',
   },
 } as const satisfies Options
 
@@ -42,7 +43,10 @@ interface LoadedExpert extends NamedExpert {
 }
 
 async function load({ folder, weight }: NamedExpert): Promise<LoadedExpert> {
-  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([import('../../node/index.ts'), import('../../node/graft-json.ts')])
+  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([
+    import('../../node/index.ts'),
+    import('../../node/graft-json.ts'),
+  ])
   const adapter = await loadAdapter(folder)
   const notes = await readExpertNotes(folder)
   return { folder, weight, adapter, base: notes?.base, system: notes?.system }
@@ -51,12 +55,16 @@ async function load({ folder, weight }: NamedExpert): Promise<LoadedExpert> {
 /** One expert of weight 1 is itself. */
 function asExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
   const [first] = loaded
-  if (loaded.length > 1 || (first && first.weight !== 1)) return { mixture: loaded.map(({ adapter, weight }) => ({ adapter, weight })) }
+  if (loaded.length > 1 || (first && first.weight !== 1))
+    return { mixture: loaded.map(({ adapter, weight }) => ({ adapter, weight })) }
   return first?.adapter
 }
 
 /** The expert that the texts name, each of whose adapters fits the model. Throws MismatchError for one that does not. */
-export async function loadExpert(texts: readonly string[], { base }: LoadedModel): Promise<Expert | undefined> {
+export async function loadExpert(
+  texts: readonly string[],
+  { base }: LoadedModel,
+): Promise<Expert | undefined> {
   const loaded = await Promise.all(expertsNamed(texts).map(load))
   await check(loaded, base)
   return asExpert(loaded)
@@ -69,7 +77,9 @@ async function check(loaded: readonly LoadedExpert[], base: LoadedModel['base'])
 
 /** The one base that all were taught on. Throws OptionError that names each one's where they differ. */
 async function commonBase(loaded: readonly LoadedExpert[]): Promise<string> {
-  const bases = await Promise.all(loaded.map(async ({ adapter, base, folder }) => base ?? (await baseOf(adapter, folder))))
+  const bases = await Promise.all(
+    loaded.map(async ({ adapter, base, folder }) => base ?? (await baseOf(adapter, folder))),
+  )
   if (new Set(bases).size === 1) return bases[0]!
   const lines = loaded.map(({ folder }, i) => `${folder}: ${bases[i]}`)
   throw new OptionError(
@@ -102,7 +112,10 @@ export async function openExperts(
     throw error
   }
   const systems = new Set(loaded.map(({ system }) => system))
-  if (systems.size > 1) terminal.note('These experts were taught with different system messages; none is used unless --system gives one.')
+  if (systems.size > 1)
+    terminal.note(
+      'These experts were taught with different system messages; none is used unless --system gives one.',
+    )
   const adapter = asExpert(loaded)
   const isOne = loaded.length === 1 && loaded[0]!.weight === 1
   return {

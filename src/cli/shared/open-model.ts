@@ -12,13 +12,27 @@ export const defaultModel = 'smollm2-135m-instruct'
 
 /** Options of every command that computes with a model. */
 export const modelOptions = {
-  model: { type: 'text', value: 'model', short: 'm', about: `directory, .gguf file, hf:owner/name or catalogue name` },
+  model: {
+    type: 'text',
+    value: 'model',
+    short: 'm',
+    about: `directory, .gguf file, hf:owner/name or catalogue name`,
+  },
   weights: { type: 'text', about: 'how weights are kept', choices: ['file', 'f32', 'q4', 'q8'] },
-  threads: { type: 'integer', least: 1, about: "threads to compute with (else GRAFT_THREADS, else the machine's)" },
+  threads: {
+    type: 'integer',
+    least: 1,
+    about: "threads to compute with (else GRAFT_THREADS, else the machine's)",
+  },
 } as const satisfies Options
 
 export const adapterOption = {
-  adapter: { type: 'text', value: 'folder', short: 'a', about: 'expert to answer with: a folder as PEFT saves it' },
+  adapter: {
+    type: 'text',
+    value: 'folder',
+    short: 'a',
+    about: 'expert to answer with: a folder as PEFT saves it',
+  },
 } as const satisfies Options
 
 export interface ModelValues {
@@ -41,7 +55,12 @@ export async function openModel(
     onProgress: ({ file, receivedBytes, totalBytes }) => {
       const line = lines.get(file) ?? terminal.progress(file, totalBytes)
       lines.set(file, line)
-      line.update(receivedBytes, totalBytes === undefined ? bytes(receivedBytes) : `${bytes(receivedBytes)} of ${bytes(totalBytes)}`)
+      line.update(
+        receivedBytes,
+        totalBytes === undefined
+          ? bytes(receivedBytes)
+          : `${bytes(receivedBytes)} of ${bytes(totalBytes)}`,
+      )
     },
   })
   for (const line of lines.values()) line.end()
@@ -61,7 +80,11 @@ export async function openExpert(
   terminal: Terminal,
 ): Promise<OpenedExpert> {
   if (values.adapter === undefined)
-    return { model: await openModel(values.model ?? defaultModel, values, terminal), adapter: undefined, system: undefined }
+    return {
+      model: await openModel(values.model ?? defaultModel, values, terminal),
+      adapter: undefined,
+      system: undefined,
+    }
   const [{ loadAdapter }, { readExpertNotes }, { checkAdapter }] = await Promise.all([
     import('../../node/index.ts'),
     import('../../node/graft-json.ts'),
@@ -69,7 +92,11 @@ export async function openExpert(
   ])
   const adapter = await loadAdapter(values.adapter)
   const notes = await readExpertNotes(values.adapter)
-  const model = await openModel(values.model ?? notes?.base ?? (await baseOf(adapter, values.adapter)), values, terminal)
+  const model = await openModel(
+    values.model ?? notes?.base ?? (await baseOf(adapter, values.adapter)),
+    values,
+    terminal,
+  )
   try {
     checkAdapter(adapter, model.base.graph)
   } catch (error) {
@@ -82,5 +109,7 @@ export async function openExpert(
 export async function baseOf({ baseModel }: Adapter, folder: string): Promise<string> {
   const { sourceOfBaseName } = await import('../../node/models/base-name.ts')
   if (baseModel !== undefined && baseModel !== '') return sourceOfBaseName(baseModel)
-  throw new OptionError(`${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`)
+  throw new OptionError(
+    `${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`,
+  )
 }

@@ -7,7 +7,11 @@ import type { Adapter } from '../../index.ts'
 import type { ExpertRun } from '../../node/manifests/training-run.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import type { SharedPrograms } from '../../train/programs/shared-programs.ts'
-import { evaluationProgress, evaluationSummary, evaluationTable } from '../shared/evaluate-expert.ts'
+import {
+  evaluationProgress,
+  evaluationSummary,
+  evaluationTable,
+} from '../shared/evaluate-expert.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
 import { shownPath } from '../shared/shown-path.ts'
 import type { TrainValues } from './train-options.ts'
@@ -43,7 +47,8 @@ const baseOf = ({ run }: PlannedExpert): string => run.base ?? defaultModel
 /** Plans in order, those of the same base together: a base is opened once. */
 export function byBase(experts: readonly PlannedExpert[]): PlannedExpert[][] {
   const groups = new Map<string, PlannedExpert[]>()
-  for (const expert of experts) groups.set(baseOf(expert), [...(groups.get(baseOf(expert)) ?? []), expert])
+  for (const expert of experts)
+    groups.set(baseOf(expert), [...(groups.get(baseOf(expert)) ?? []), expert])
   return [...groups.values()]
 }
 
@@ -60,7 +65,10 @@ function withKeptWeights(model: LoadedModel): LoadedModel {
 }
 
 /** Trains all; an error that somebody can act on ends its own run alone, anything else ends them all. */
-export async function trainExperts(experts: readonly PlannedExpert[], context: ExpertsContext): Promise<(TrainedExpert | FailedExpert)[]> {
+export async function trainExperts(
+  experts: readonly PlannedExpert[],
+  context: ExpertsContext,
+): Promise<(TrainedExpert | FailedExpert)[]> {
   const results: (TrainedExpert | FailedExpert)[] = []
   const failed = (planned: PlannedExpert, error: unknown): void => {
     if (!GraftError.isInstance(error)) throw error
@@ -96,7 +104,10 @@ interface SharedBase {
   readonly programs?: SharedPrograms
 }
 
-async function openBase(group: readonly PlannedExpert[], { values, terminal }: ExpertsContext): Promise<SharedBase> {
+async function openBase(
+  group: readonly PlannedExpert[],
+  { values, terminal }: ExpertsContext,
+): Promise<SharedBase> {
   const model = await openModel(baseOf(group[0]!), values, terminal)
   if (group.length === 1) return { model }
   const { sharedPrograms } = await import('../../train/programs/shared-programs.ts')
@@ -109,16 +120,23 @@ async function trainOne(
   place: string,
   context: ExpertsContext,
 ): Promise<TrainedExpert> {
-  // prettier-ignore
   const { run, resume } = planned
   const { terminal, signal, values } = context
   const { train } = await import('../../node/index.ts')
   const head = `${place}${terminal.style.strong(shownPath(run.out))}`
   const { adapter } = run.options
   const start = typeof adapter === 'string' ? `going on from ${shownPath(adapter)}` : adapter.kind
-  terminal.say(`${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`)
+  terminal.say(
+    `${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`,
+  )
   const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
-  const choices = { signal, resume, overwrite: values.overwrite, date: new Date(), ...(programs && { programs }) }
+  const choices = {
+    signal,
+    resume,
+    overwrite: values.overwrite,
+    date: new Date(),
+    ...(programs && { programs }),
+  }
   const events = train({ ...run.options, data, model, ...choices })
   const end = await showTraining(events, terminal)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
@@ -126,7 +144,12 @@ async function trainOne(
 }
 
 /** Measures what the manifest asks for, and shows it; the base is what the expert is compared with. */
-async function evaluated(run: ExpertRun, adapter: Adapter, model: LoadedModel, { terminal, signal }: ExpertsContext) {
+async function evaluated(
+  run: ExpertRun,
+  adapter: Adapter,
+  model: LoadedModel,
+  { terminal, signal }: ExpertsContext,
+) {
   const [{ evaluate }, { metrics: all }, { heldRows }] = await Promise.all([
     import('../../eval/index.ts'),
     import('../../node/metric-table.ts'),
@@ -142,7 +165,14 @@ async function evaluated(run: ExpertRun, adapter: Adapter, model: LoadedModel, {
   const metrics = names.map((name) => all.get(name)!)
   const progress = evaluationProgress(terminal, candidates)
   const evaluation = await evaluate({
-    ...{ model, metrics, candidates, signal, newTokens, labels: run.labels, date: new Date(), onProgress: progress.onProgress },
+    model,
+    metrics,
+    candidates,
+    signal,
+    newTokens,
+    labels: run.labels,
+    date: new Date(),
+    onProgress: progress.onProgress,
     data: { ...whole, rows: whole.rows.slice(0, rows) },
     ...(stop !== undefined && { stop: [stop] }),
   })
@@ -153,7 +183,11 @@ async function evaluated(run: ExpertRun, adapter: Adapter, model: LoadedModel, {
 }
 
 /** What a trained expert left where, and how to go on. */
-export function sayEnd({ planned, end }: TrainedExpert, { say, style, graft }: Terminal, several: boolean): void {
+export function sayEnd(
+  { planned, end }: TrainedExpert,
+  { say, style, graft }: Terminal,
+  several: boolean,
+): void {
   const { run } = planned
   const { reason, best, last } = end
   say()
@@ -163,7 +197,8 @@ export function sayEnd({ planned, end }: TrainedExpert, { say, style, graft }: T
     )
     return
   }
-  if (run.options.validation !== undefined) say(`The best expert is that of step ${best.step}, validation loss ${best.loss.toFixed(3)}.`)
+  if (run.options.validation !== undefined)
+    say(`The best expert is that of step ${best.step}, validation loss ${best.loss.toFixed(3)}.`)
   say(`expert      ${shownPath(run.out)}  (a PEFT folder)`)
   if (several) return
   say(`loss curve  ${shownPath(join(run.out, 'loss.svg'))}`)
@@ -183,7 +218,10 @@ export function expertSummary({ planned, end, evaluation }: TrainedExpert) {
   const { run, manifest } = planned
   const { reason, best, last, history } = end
   const { out, dataFiles } = run
-  const files = reason === 'stopped' ? {} : { adapter: out, lossCurve: join(out, 'loss.svg'), history: join(out, 'history.jsonl') }
+  const files =
+    reason === 'stopped'
+      ? {}
+      : { adapter: out, lossCurve: join(out, 'loss.svg'), history: join(out, 'history.jsonl') }
   return {
     reason,
     ...(manifest !== undefined && { manifest }),

@@ -7,9 +7,17 @@ import { settingTable } from '../../train/options/setting-table.ts'
 import { UsageError } from '../command.ts'
 import { overridesOf, targetsOf, trainOptions, type TrainValues } from './train-options.ts'
 
-const none = Object.fromEntries(Object.entries(trainOptions).map(([name, { type }]) => [name, type === 'flag' ? false : undefined])) as unknown as TrainValues // prettier-ignore
+const none = Object.fromEntries(
+  Object.entries(trainOptions).map(([name, { type }]) => [
+    name,
+    type === 'flag' ? false : undefined,
+  ]),
+) as unknown as TrainValues
 const context = { presets: ['attention'], at: (path: string) => `/typed/${path}` }
-const manifestOf = (values: Partial<TrainValues>, before: Record<string, unknown> = {}): Record<string, unknown> => {
+const manifestOf = (
+  values: Partial<TrainValues>,
+  before: Record<string, unknown> = {},
+): Record<string, unknown> => {
   const manifest = structuredClone(before)
   for (const override of overridesOf({ ...none, ...values }, context)) layOver(manifest, override)
   return manifest
@@ -22,15 +30,43 @@ describe('the options of graft train', () => {
     expect(trainOptions.loss.choices).toEqual([...losses.keys()])
   })
   it("say the library's defaults, and set none of their own over a manifest's", () => {
-    const { epochs, accumulation, optimizer, schedule, clip, seed, minimumDelta, divergenceFactor } = settingTable
-    const shared = { epochs, accumulation, optimizer, schedule, clip, seed, 'min-delta': minimumDelta, divergence: divergenceFactor }
+    const {
+      epochs,
+      accumulation,
+      optimizer,
+      schedule,
+      clip,
+      seed,
+      minimumDelta,
+      divergenceFactor,
+    } = settingTable
+    const shared = {
+      epochs,
+      accumulation,
+      optimizer,
+      schedule,
+      clip,
+      seed,
+      'min-delta': minimumDelta,
+      divergence: divergenceFactor,
+    }
     for (const [name, spec] of Object.entries(shared))
-      expect(trainOptions[name as keyof typeof shared].about).toContain(`${spec.default} unless given`)
+      expect(trainOptions[name as keyof typeof shared].about).toContain(
+        `${spec.default} unless given`,
+      )
     expect(Object.values(trainOptions).filter((spec) => 'default' in spec)).toEqual([])
     expect(manifestOf({})).toEqual({})
   })
   it('become keys of a manifest, paths from where they were typed', () => {
-    const values = { data: 'rows.jsonl', rank: 4, rslora: true, epochs: 2, 'batch-rows': 1, targets: 'q_proj, v_proj', validation: '0.1' }
+    const values = {
+      data: 'rows.jsonl',
+      rank: 4,
+      rslora: true,
+      epochs: 2,
+      'batch-rows': 1,
+      targets: 'q_proj, v_proj',
+      validation: '0.1',
+    }
     expect(manifestOf(values)).toEqual({
       data: { files: '/typed/rows.jsonl', validation: 0.1 },
       kind: { rank: 4, rankStabilized: true },
@@ -38,13 +74,23 @@ describe('the options of graft train', () => {
       batch: { rows: 1 },
       targets: ['q_proj', 'v_proj'],
     })
-    expect(manifestOf({ 'schedule-options': 'power=2', 'optimizer-options': 'beta2=0.99', schedule: 'polynomial' })).toEqual({
+    expect(
+      manifestOf({
+        'schedule-options': 'power=2',
+        'optimizer-options': 'beta2=0.99',
+        schedule: 'polynomial',
+      }),
+    ).toEqual({
       schedule: { name: 'polynomial', power: 2 },
       optimizer: { beta2: 0.99 },
     })
   })
   it('count before a manifest: options are added to a choice, another kind drops the options of the old one', () => {
-    const before = { kind: { name: 'lora', rank: 16 }, schedule: 'cosine', data: { files: 'a.jsonl', system: 'Be brief.' } }
+    const before = {
+      kind: { name: 'lora', rank: 16 },
+      schedule: 'cosine',
+      data: { files: 'a.jsonl', system: 'Be brief.' },
+    }
     expect(manifestOf({ rank: 4, 'learning-rate': 0.01, data: 'b.jsonl' }, before)).toEqual({
       kind: { name: 'lora', rank: 4 },
       schedule: { name: 'cosine', learningRate: 0.01 },

@@ -9,31 +9,98 @@ import { modelOptions } from '../shared/open-model.ts'
 // Spelled out, so that the tables are loaded by training alone; a test holds them against the tables.
 export const optimizerNames = ['adamw', 'sgd', 'lion', 'adafactor'] as const
 export const lossNames = ['cross-entropy', 'distillation', 'dpo', 'ipo', 'simpo'] as const
-export const scheduleNames = ['constant', 'linear', 'cosine', 'cosine-restarts', 'exponential', 'step', 'polynomial', 'one-cycle'] as const
+export const scheduleNames = [
+  'constant',
+  'linear',
+  'cosine',
+  'cosine-restarts',
+  'exponential',
+  'step',
+  'polynomial',
+  'one-cycle',
+] as const
 
 export const trainOptions = {
   ...modelOptions,
-  data: { type: 'text', value: 'file.jsonl', short: 'd', about: 'rows: messages, prompt + completion, instruction + output, or text' },
-  out: { type: 'text', value: 'folder', short: 'o', about: 'where the expert goes; a manifest has a default' },
+  data: {
+    type: 'text',
+    value: 'file.jsonl',
+    short: 'd',
+    about: 'rows: messages, prompt + completion, instruction + output, or text',
+  },
+  out: {
+    type: 'text',
+    value: 'folder',
+    short: 'o',
+    about: 'where the expert goes; a manifest has a default',
+  },
   kind: { type: 'text', about: 'kind of adapter: lora unless given; graft adapters lists them' },
-  rank: { type: 'integer', least: 1, about: 'rank of the detours; 16 for lora and dora unless given' },
+  rank: {
+    type: 'integer',
+    least: 1,
+    about: 'rank of the detours; 16 for lora and dora unless given',
+  },
   alpha: { type: 'number', about: 'their scale; twice the rank unless given' },
-  targets: { type: 'text', value: 'names', about: 'a preset, or names with commas: q_proj,v_proj; all-linear unless given' },
+  targets: {
+    type: 'text',
+    value: 'names',
+    about: 'a preset, or names with commas: q_proj,v_proj; all-linear unless given',
+  },
   rslora: { type: 'flag', about: 'scale by alpha/√rank instead of alpha/rank' },
-  from: { type: 'text', value: 'folder', about: 'an expert to go on from, in place of a fresh one' },
-  'virtual-tokens': { type: 'integer', least: 1, about: 'length of a soft prompt (prompt-tuning, prefix-tuning); 16 unless given' },
-  dropout: { type: 'number', least: 0, about: "share of a detour's input that is dropped; 0 unless given" },
-  'learning-rate': { type: 'number', least: 0, about: 'of the highest step; by kind and optimiser unless given' },
+  from: {
+    type: 'text',
+    value: 'folder',
+    about: 'an expert to go on from, in place of a fresh one',
+  },
+  'virtual-tokens': {
+    type: 'integer',
+    least: 1,
+    about: 'length of a soft prompt (prompt-tuning, prefix-tuning); 16 unless given',
+  },
+  dropout: {
+    type: 'number',
+    least: 0,
+    about: "share of a detour's input that is dropped; 0 unless given",
+  },
+  'learning-rate': {
+    type: 'number',
+    least: 0,
+    about: 'of the highest step; by kind and optimiser unless given',
+  },
   epochs: { type: 'integer', least: 1, about: 'times that each row is seen; 1 unless given' },
   steps: { type: 'integer', least: 1, about: 'steps in all, instead of epochs' },
   'batch-rows': { type: 'integer', least: 1, about: 'lines of a batch; 4 unless given' },
-  'batch-tokens': { type: 'integer', least: 2, about: 'tokens of a line; several rows share one; 256 unless given' },
-  'max-tokens': { type: 'integer', least: 2, about: 'longer rows are cut; --batch-tokens unless given' },
+  'batch-tokens': {
+    type: 'integer',
+    least: 2,
+    about: 'tokens of a line; several rows share one; 256 unless given',
+  },
+  'max-tokens': {
+    type: 'integer',
+    least: 2,
+    about: 'longer rows are cut; --batch-tokens unless given',
+  },
   accumulation: { type: 'integer', least: 1, about: 'batches that make one step; 1 unless given' },
-  loss: { type: 'text', choices: lossNames, about: 'what is made small; cross-entropy unless given, distillation with a teacher' },
-  'loss-options': { type: 'text', value: 'name=value,…', about: 'its own options: labelSmoothing=0.1, or share=0.5,top=64' },
-  beta: { type: 'number', least: 0, about: 'of losses over pairs: how close the expert stays to the reference' },
-  reference: { type: 'text', value: 'folder', about: 'an expert that losses over pairs compare with, in place of the bare base' },
+  loss: {
+    type: 'text',
+    choices: lossNames,
+    about: 'what is made small; cross-entropy unless given, distillation with a teacher',
+  },
+  'loss-options': {
+    type: 'text',
+    value: 'name=value,…',
+    about: 'its own options: labelSmoothing=0.1, or share=0.5,top=64',
+  },
+  beta: {
+    type: 'number',
+    least: 0,
+    about: 'of losses over pairs: how close the expert stays to the reference',
+  },
+  reference: {
+    type: 'text',
+    value: 'folder',
+    about: 'an expert that losses over pairs compare with, in place of the bare base',
+  },
   teacher: {
     type: 'text',
     many: true,
@@ -45,30 +112,106 @@ export const trainOptions = {
     value: 'model',
     about: 'another model of the same vocabulary to imitate, with or without --teacher on it',
   },
-  temperature: { type: 'number', least: 0, about: 'of distillation: what is unlikely counts more above 1' },
-  optimizer: { type: 'text', choices: optimizerNames, about: 'what turns gradients into steps; adamw unless given' },
-  'optimizer-options': { type: 'text', value: 'name=value,…', about: 'its own options: momentum=0.8,nesterov=true' },
-  schedule: { type: 'text', choices: scheduleNames, about: 'how the learning rate falls; cosine unless given' },
-  'schedule-options': { type: 'text', value: 'name=value,…', about: 'its own options: cycles=4,minimum=0.1' },
-  warmup: { type: 'number', least: 0, about: 'share of the steps over which it rises first; 0.05 unless given, 0.3 for one-cycle' },
-  clip: { type: 'number', least: 0, about: 'largest norm of the gradient; 0: no limit; 1 unless given' },
-  'weight-decay': { type: 'number', least: 0, about: "the optimiser's weight decay; 0 unless given" },
+  temperature: {
+    type: 'number',
+    least: 0,
+    about: 'of distillation: what is unlikely counts more above 1',
+  },
+  optimizer: {
+    type: 'text',
+    choices: optimizerNames,
+    about: 'what turns gradients into steps; adamw unless given',
+  },
+  'optimizer-options': {
+    type: 'text',
+    value: 'name=value,…',
+    about: 'its own options: momentum=0.8,nesterov=true',
+  },
+  schedule: {
+    type: 'text',
+    choices: scheduleNames,
+    about: 'how the learning rate falls; cosine unless given',
+  },
+  'schedule-options': {
+    type: 'text',
+    value: 'name=value,…',
+    about: 'its own options: cycles=4,minimum=0.1',
+  },
+  warmup: {
+    type: 'number',
+    least: 0,
+    about: 'share of the steps over which it rises first; 0.05 unless given, 0.3 for one-cycle',
+  },
+  clip: {
+    type: 'number',
+    least: 0,
+    about: 'largest norm of the gradient; 0: no limit; 1 unless given',
+  },
+  'weight-decay': {
+    type: 'number',
+    least: 0,
+    about: "the optimiser's weight decay; 0 unless given",
+  },
   seed: { type: 'integer', about: 'same seed and data, same expert; 0 unless given' },
-  validation: { type: 'text', value: 'file|share', about: 'rows to validate on: another file, or a share of the data such as 0.1' },
-  'validate-every': { type: 'integer', least: 1, value: 'steps', about: 'else at the end of each epoch' },
-  patience: { type: 'integer', least: 1, value: 'validations', about: 'end the run when so many in a row are not better' },
-  'min-delta': { type: 'number', least: 0, about: 'how much lower a validation loss must be to count as better; 0 unless given' },
+  validation: {
+    type: 'text',
+    value: 'file|share',
+    about: 'rows to validate on: another file, or a share of the data such as 0.1',
+  },
+  'validate-every': {
+    type: 'integer',
+    least: 1,
+    value: 'steps',
+    about: 'else at the end of each epoch',
+  },
+  patience: {
+    type: 'integer',
+    least: 1,
+    value: 'validations',
+    about: 'end the run when so many in a row are not better',
+  },
+  'min-delta': {
+    type: 'number',
+    least: 0,
+    about: 'how much lower a validation loss must be to count as better; 0 unless given',
+  },
   divergence: {
     type: 'number',
     least: 0,
-    about: 'a loss that stays above so many times its start ends the run; 10 unless given, 0: never',
+    about:
+      'a loss that stays above so many times its start ends the run; 10 unless given, 0: never',
   },
-  'save-every': { type: 'integer', least: 1, value: 'steps', about: 'checkpoints to go on from; 25 unless given' },
-  system: { type: 'text', value: 'text', about: 'system message for rows that have none; the expert remembers it' },
-  ewc: { type: 'number', least: 0, value: 'lambda', about: 'protect what earlier tasks need, so hard (0.03 is usual); LoRA only' },
-  'ewc-decay': { type: 'number', least: 0, about: 'how much earlier tasks count beside the newest; 1 unless given' },
-  quantize: { type: 'text', choices: ['nf4', 'int8'], about: 'keep the base in 4 or 8 bits while training (QLoRA): less memory' },
-  checkpointing: { type: 'flag', about: 'compute layers twice instead of keeping them: less memory, more time' },
+  'save-every': {
+    type: 'integer',
+    least: 1,
+    value: 'steps',
+    about: 'checkpoints to go on from; 25 unless given',
+  },
+  system: {
+    type: 'text',
+    value: 'text',
+    about: 'system message for rows that have none; the expert remembers it',
+  },
+  ewc: {
+    type: 'number',
+    least: 0,
+    value: 'lambda',
+    about: 'protect what earlier tasks need, so hard (0.03 is usual); LoRA only',
+  },
+  'ewc-decay': {
+    type: 'number',
+    least: 0,
+    about: 'how much earlier tasks count beside the newest; 1 unless given',
+  },
+  quantize: {
+    type: 'text',
+    choices: ['nf4', 'int8'],
+    about: 'keep the base in 4 or 8 bits while training (QLoRA): less memory',
+  },
+  checkpointing: {
+    type: 'flag',
+    about: 'compute layers twice instead of keeping them: less memory, more time',
+  },
   plan: { type: 'flag', about: 'say how much memory and time the run will take, and end there' },
   resume: { type: 'flag', about: 'go on from the checkpoint in --out' },
   overwrite: { type: 'flag', about: 'replace what an earlier run left in --out' },
@@ -148,14 +291,18 @@ export function overridesOf(values: TrainValues, { presets, at }: OverrideContex
     return value === undefined || value === false ? [] : [{ key, value }]
   })
   const lists = (['optimizer', 'schedule', 'loss'] as const).flatMap((section) =>
-    Object.entries(namedValues(`--${section}-options`, values[`${section}-options`])).map(([name, value]) => ({
-      key: `${section}.${name}`,
-      value,
-    })),
+    Object.entries(namedValues(`--${section}-options`, values[`${section}-options`])).map(
+      ([name, value]) => ({
+        key: `${section}.${name}`,
+        value,
+      }),
+    ),
   )
   const given = [...plain, ...lists, ...teacherOf(values.teacher, at)]
   // Steps count before epochs, so epochs that were typed take steps that were written away.
-  return values.epochs !== undefined && values.steps === undefined ? [...given, { key: 'schedule.steps', value: undefined }] : given
+  return values.epochs !== undefined && values.steps === undefined
+    ? [...given, { key: 'schedule.steps', value: undefined }]
+    : given
 }
 
 /** One expert of weight 1 is itself, anything else a mixture; either takes the other's place. */
@@ -174,11 +321,16 @@ function teacherOf(texts: readonly string[] | undefined, at: OverrideContext['at
 /** A preset stays a word; names become a list; anything else is a regular expression over module paths. */
 export function targetsOf(text: string, presetNames: readonly string[]): string | string[] {
   if (presetNames.includes(text)) return text
-  return /^[\w.]+(\s*,\s*[\w.]+)*$/.test(text.trim()) ? text.split(',').map((name) => name.trim()) : text
+  return /^[\w.]+(\s*,\s*[\w.]+)*$/.test(text.trim())
+    ? text.split(',').map((name) => name.trim())
+    : text
 }
 
 /** A number is a share of the data, anything else a file. */
-function validationOf(text: string | undefined, at: (path: string) => string): string | number | undefined {
+function validationOf(
+  text: string | undefined,
+  at: (path: string) => string,
+): string | number | undefined {
   if (text === undefined) return undefined
   if (text.trim() === '' || !Number.isFinite(Number(text))) return at(text)
   const share = Number(text)

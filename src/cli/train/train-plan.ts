@@ -9,10 +9,19 @@ import { table } from '../ui/table.ts'
 
 const mib = (bytes: number): string => `${count(Math.round(bytes / 2 ** 20))} MiB`
 
-const stepTime = (seconds: number): string => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : duration(seconds))
+const stepTime = (seconds: number): string =>
+  seconds < 1 ? `${Math.round(seconds * 1000)} ms` : duration(seconds)
 
 /** The plan as lines: what holds the memory, then steps and time. */
-export function planLines({ memory, time, tokens, steps, batch, trainableParameters, notes }: TrainPlan): string[] {
+export function planLines({
+  memory,
+  time,
+  tokens,
+  steps,
+  batch,
+  trainableParameters,
+  notes,
+}: TrainPlan): string[] {
   const rows = [
     ['base weights', mib(memory.baseBytes)],
     ['adapter', mib(memory.adapterBytes)],
@@ -35,7 +44,10 @@ export function planLines({ memory, time, tokens, steps, batch, trainableParamet
 }
 
 /** Plans each expert and shows it; one value for one expert, a list for several. */
-export async function planExperts(planned: readonly PlannedExpert[], { values, terminal }: ExpertsContext): Promise<unknown> {
+export async function planExperts(
+  planned: readonly PlannedExpert[],
+  { values, terminal }: ExpertsContext,
+): Promise<unknown> {
   const { planTraining } = await import('../../node/index.ts')
   const plans: ({ out: string } & TrainPlan)[] = []
   for (const { run } of planned) {
@@ -43,7 +55,9 @@ export async function planExperts(planned: readonly PlannedExpert[], { values, t
     try {
       const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
       const plan = await planTraining({ ...run.options, data, model, date: new Date() })
-      terminal.say(`${terminal.style.strong(shownPath(run.out))}: ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`)
+      terminal.say(
+        `${terminal.style.strong(shownPath(run.out))}: ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`,
+      )
       for (const line of planLines(plan)) terminal.say(line === '' ? '' : `  ${line}`)
       plans.push({ out: run.out, ...plan })
     } finally {

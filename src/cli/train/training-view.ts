@@ -8,22 +8,41 @@ import type { Terminal } from '../ui/terminal.ts'
 type Ready = Extract<TrainEvent, { type: 'data-ready' }>
 export type TrainEnd = Extract<TrainEvent, { type: 'train-end' }>
 
-const ending = { finished: 'finished', 'early-stopped': 'stopped early', stopped: 'stopped' } as const
+const ending = {
+  finished: 'finished',
+  'early-stopped': 'stopped early',
+  stopped: 'stopped',
+} as const
 
-const plural = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`
+const plural = (value: number, noun: string): string =>
+  `${count(value)} ${noun}${value === 1 ? '' : 's'}`
 
 /** What there is to know before the first step. */
 function sayReady(
-  { data, validation, fill, sharedTokens, steps, learningRate, resumedAt, trainableParameters, refusedCheckpoints, protectedTasks }: Ready,
+  {
+    data,
+    validation,
+    fill,
+    sharedTokens,
+    steps,
+    learningRate,
+    resumedAt,
+    trainableParameters,
+    refusedCheckpoints,
+    protectedTasks,
+  }: Ready,
   terminal: Terminal,
 ): void {
   const shared = sharedTokens > 0 ? `, the first ${sharedTokens} shared by all rows` : ''
   terminal.say(
     `  ${plural(data.rows, 'row')} of ${plural(data.tokens, 'token')}, ${count(data.scored)} of them learned${shared}; lines ${Math.round(100 * fill)} % full`,
   )
-  if (data.cut > 0) terminal.say(`  ${plural(data.cut, 'row')} cut to the length that fits (--max-tokens)`)
+  if (data.cut > 0)
+    terminal.say(`  ${plural(data.cut, 'row')} cut to the length that fits (--max-tokens)`)
   if (data.dropped > 0)
-    terminal.say(`  ${plural(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`)
+    terminal.say(
+      `  ${plural(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`,
+    )
   if (validation) terminal.say(`  ${plural(validation.rows, 'row')} held for validation`)
   terminal.say(
     `  ${plural(trainableParameters, 'trainable parameter')}, ${plural(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
@@ -38,13 +57,20 @@ function sayReady(
 }
 
 /** What a loss tells beside itself: '  accuracy 0.95  margin 1.20'. */
-const measuresText = ({ measures = {} }: { readonly measures?: Readonly<Record<string, number>> }): string =>
+const measuresText = ({
+  measures = {},
+}: {
+  readonly measures?: Readonly<Record<string, number>>
+}): string =>
   Object.entries(measures)
     .map(([name, value]) => `  ${name} ${value.toFixed(2)}`)
     .join('')
 
 /** Passes events on to the terminal until the run ends; returns the last one. */
-export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: Terminal): Promise<TrainEnd> {
+export async function showTraining(
+  events: AsyncIterable<TrainEvent>,
+  terminal: Terminal,
+): Promise<TrainEnd> {
   let progress: Progress | undefined
   let asked: Progress | undefined
   let measuring: Progress | undefined
@@ -73,9 +99,12 @@ export async function showTraining(events: AsyncIterable<TrainEvent>, terminal: 
     } else if (event.type === 'train-end') {
       progress?.end(undefined)
       measuring?.end()
-      if (event.ewc) terminal.say(`  ${plural(event.ewc.tasks, 'task')} protected from what is learned later`)
+      if (event.ewc)
+        terminal.say(`  ${plural(event.ewc.tasks, 'task')} protected from what is learned later`)
       const seconds = (terminal.now() - started) / 1000
-      terminal.say(`  ${ending[event.reason]} after step ${event.last.step} in ${duration(seconds)}; loss ${lossText(event)}`)
+      terminal.say(
+        `  ${ending[event.reason]} after step ${event.last.step} in ${duration(seconds)}; loss ${lossText(event)}`,
+      )
       return event
     }
   }

@@ -15,7 +15,8 @@ export function duration(seconds: number): string {
 export function bytes(sizeBytes: number): string {
   if (sizeBytes < 1000) return `${sizeBytes} bytes`
   const units = ['kB', 'MB', 'GB', 'TB']
-  let [value, unit] = [sizeBytes / 1000, 0]
+  let value = sizeBytes / 1000
+  let unit = 0
   for (; value >= 999.95 && unit < units.length - 1; unit++) value /= 1000
   return `${value.toFixed(1)} ${units[unit]}`
 }

@@ -11,7 +11,11 @@ export interface Progress {
 }
 
 export interface ProgressOptions {
-  readonly stream: { write(text: string): unknown; readonly isTTY?: boolean | undefined; readonly columns?: number | undefined }
+  readonly stream: {
+    write(text: string): unknown
+    readonly isTTY?: boolean | undefined
+    readonly columns?: number | undefined
+  }
   /** Milliseconds. */
   readonly now: () => number
   readonly label: string
@@ -32,7 +36,8 @@ interface Sample {
 
 /** Units a second over the window; undefined as long as nothing can be said. */
 function recentRate(samples: readonly Sample[]): number | undefined {
-  const [first, last] = [samples[0], samples.at(-1)]
+  const first = samples[0]
+  const last = samples.at(-1)
   if (!first || !last || last.at <= first.at || last.done <= first.done) return undefined
   return ((last.done - first.done) * 1000) / (last.at - first.at)
 }
@@ -57,8 +62,12 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
 
   const lineOf = (done: number, detail: string): string => {
     const speed = recentRate(samples)
-    const left = total !== undefined && speed !== undefined ? `${duration((total - done) / speed)} left` : ''
-    const share = total === undefined || total === 0 ? '' : `${bar(done / total)} ${String(Math.floor((100 * done) / total)).padStart(3)} %`
+    const left =
+      total !== undefined && speed !== undefined ? `${duration((total - done) / speed)} left` : ''
+    const share =
+      total === undefined || total === 0
+        ? ''
+        : `${bar(done / total)} ${String(Math.floor((100 * done) / total)).padStart(3)} %`
     return [label, share, detail, left].filter((part) => part !== '').join('  ')
   }
   return {
@@ -73,7 +82,9 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
     },
     end(summary) {
       if (terminal) stream.write('\r\x1b[K')
-      const said = summary ?? (terminal ? undefined : `${label}  done in ${duration((now() - started) / 1000)}`)
+      const said =
+        summary ??
+        (terminal ? undefined : `${label}  done in ${duration((now() - started) / 1000)}`)
       if (said !== undefined) stream.write(`${said}\n`)
     },
   }

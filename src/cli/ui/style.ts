@@ -12,7 +12,13 @@ export interface Style {
 
 type Format = Parameters<typeof styleText>[0]
 
-const formats: Readonly<Record<keyof Style, Format>> = { strong: 'bold', faint: 'dim', good: 'green', bad: 'red', accent: 'cyan' }
+const formats: Readonly<Record<keyof Style, Format>> = {
+  strong: 'bold',
+  faint: 'dim',
+  good: 'green',
+  bad: 'red',
+  accent: 'cyan',
+}
 
 /** Whether a stream shows colours: a terminal, not a dumb one, and no NO_COLOR in the environment. */
 export function wantsColour(
@@ -28,7 +34,8 @@ export function createStyle(
 ): Style {
   const coloured = wantsColour(stream, environment)
   const entries = Object.entries(formats).map(([name, format]) => {
-    const paint = (text: string): string => (coloured ? styleText(format, text, { validateStream: false }) : text)
+    const paint = (text: string): string =>
+      coloured ? styleText(format, text, { validateStream: false }) : text
     return [name, paint] as const
   })
   return Object.fromEntries(entries) as unknown as Style

@@ -10,11 +10,12 @@ export function screenWidth(text: string): number {
   let width = 0
   for (const character of text.replaceAll(escapes, '')) {
     if (/\p{Mark}|\u200d|\ufe0f/u.test(character)) continue
-    width += /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
-      character,
-    )
-      ? 2
-      : 1
+    width +=
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}/u.test(
+        character,
+      )
+        ? 2
+        : 1
   }
   return width
 }
@@ -25,12 +26,19 @@ function padded(text: string, width: number, align: Align): string {
 }
 
 /** Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two blanks between columns, none at line ends. */
-export function table(rows: readonly (readonly string[])[], aligns: readonly Align[] = []): string[] {
+export function table(
+  rows: readonly (readonly string[])[],
+  aligns: readonly Align[] = [],
+): string[] {
   const columns = Math.max(0, ...rows.map(({ length }) => length))
-  const widths = Array.from({ length: columns }, (_, column) => Math.max(...rows.map((row) => screenWidth(row[column] ?? ''))))
-  return rows.map(
-    (row) =>
-    widths.map((width, column) => padded(row[column] ?? '', width, aligns[column] ?? 'left')).join('  ').trimEnd(), // prettier-ignore
+  const widths = Array.from({ length: columns }, (_, column) =>
+    Math.max(...rows.map((row) => screenWidth(row[column] ?? ''))),
+  )
+  return rows.map((row) =>
+    widths
+      .map((width, column) => padded(row[column] ?? '', width, aligns[column] ?? 'left'))
+      .join('  ')
+      .trimEnd(),
   )
 }
 
@@ -60,9 +68,19 @@ function pieces(word: string, width: number): string[] {
 }
 
 /** Two texts with headings, side by side within `width` columns. */
-export function sideBySide(left: { heading: string; text: string }, right: { heading: string; text: string }, width: number): string[] {
+export function sideBySide(
+  left: { heading: string; text: string },
+  right: { heading: string; text: string },
+  width: number,
+): string[] {
   const half = Math.max(16, Math.floor((width - 3) / 2)) // 3: the line between, with a blank on each side
-  const [a, b] = [left, right].map(({ heading, text }) => [heading, '─'.repeat(half), ...wrapped(text, half)]) as [string[], string[]]
+  const [a, b] = [left, right].map(({ heading, text }) => [
+    heading,
+    '─'.repeat(half),
+    ...wrapped(text, half),
+  ]) as [string[], string[]]
   const height = Math.max(a.length, b.length)
-  return Array.from({ length: height }, (_, row) => `${padded(a[row] ?? '', half, 'left')} │ ${b[row] ?? ''}`.trimEnd())
+  return Array.from({ length: height }, (_, row) =>
+    `${padded(a[row] ?? '', half, 'left')} │ ${b[row] ?? ''}`.trimEnd(),
+  )
 }

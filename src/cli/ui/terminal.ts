@@ -44,7 +44,14 @@ export interface Terminal {
 /** 80 where nothing tells the width, as terminals have had since punched cards. */
 const usualColumns = 80
 
-export function createTerminal({ stdout, stderr, environment, json, graft, now }: TerminalOptions): Terminal {
+export function createTerminal({
+  stdout,
+  stderr,
+  environment,
+  json,
+  graft,
+  now,
+}: TerminalOptions): Terminal {
   const print = (line = ''): void => void (json || stdout.write(`${line}\n`))
   return {
     print,

@@ -8,9 +8,16 @@ import { createTerminal } from './terminal.ts'
 
 describe('numbers', () => {
   it('durations', () => {
-    expect([0.04, 9.94, 9.96, 59.4, 59.6, 187, 3599.6, 3729].map(duration)).toEqual(
-      ['0.0 s', '9.9 s', '10 s', '59 s', '1:00 min', '3:07 min', '1:00:00 h', '1:02:09 h'], // prettier-ignore
-    )
+    expect([0.04, 9.94, 9.96, 59.4, 59.6, 187, 3599.6, 3729].map(duration)).toEqual([
+      '0.0 s',
+      '9.9 s',
+      '10 s',
+      '59 s',
+      '1:00 min',
+      '3:07 min',
+      '1:00:00 h',
+      '1:02:09 h',
+    ])
     expect(duration(Infinity)).toBe('?')
   })
   it('bytes and counts', () => {
@@ -22,19 +29,47 @@ describe('numbers', () => {
       '1.0 GB',
       '5.0 TB',
     ])
-    expect([999, 260_032, 134_515_008, 1.7e9].map(parameterCount)).toEqual(['999', '260 k', '134.5 M', '1.7 B'])
-    expect([count(1_234_567), rate(0.416), rate(86.23), rate(1234.5), rate(NaN)]).toEqual(['1,234,567', '0.42', '86.2', '1,235', '?'])
+    expect([999, 260_032, 134_515_008, 1.7e9].map(parameterCount)).toEqual([
+      '999',
+      '260 k',
+      '134.5 M',
+      '1.7 B',
+    ])
+    expect([count(1_234_567), rate(0.416), rate(86.23), rate(1234.5), rate(NaN)]).toEqual([
+      '1,234,567',
+      '0.42',
+      '86.2',
+      '1,235',
+      '?',
+    ])
   })
 })
 
 describe('tables', () => {
   it('align columns left and right, without blanks at line ends', () => {
-    const lines = table([['name', 'n', 'about'], ['a', '1', ''], ['long name', '100', 'x']], ['left', 'right']) // prettier-ignore
+    const lines = table(
+      [
+        ['name', 'n', 'about'],
+        ['a', '1', ''],
+        ['long name', '100', 'x'],
+      ],
+      ['left', 'right'],
+    )
     expect(lines).toEqual(['name         n  about', 'a            1', 'long name  100  x'])
   })
   it('count what the screen shows: escapes take nothing, wide characters two', () => {
-    expect([screenWidth('\x1b[31mred\x1b[39m'), screenWidth('日本'), screenWidth('e\u0301'), screenWidth('🎉')]).toEqual([3, 4, 1, 2])
-    expect(table([['日本', 'x'], ['ab', 'x']]).map(screenWidth)).toEqual([7, 7]) // prettier-ignore
+    expect([
+      screenWidth('\x1b[31mred\x1b[39m'),
+      screenWidth('日本'),
+      screenWidth('e\u0301'),
+      screenWidth('🎉'),
+    ]).toEqual([3, 4, 1, 2])
+    expect(
+      table([
+        ['日本', 'x'],
+        ['ab', 'x'],
+      ]).map(screenWidth),
+    ).toEqual([7, 7])
   })
   it('of no rows are empty', () => expect(table([])).toEqual([]))
 })
@@ -46,7 +81,8 @@ describe('wrapped text', () => {
     expect(wrapped('abcdefghijkl', 5)).toEqual(['abcde', 'fghij', 'kl'])
   })
   it('never exceeds the width and loses no letter', () => {
-    const text = '{"intent": "SearchCreativeWork", "slots": {"object_name": "日本の歌", "x": "averyveryverylongword"}}'
+    const text =
+      '{"intent": "SearchCreativeWork", "slots": {"object_name": "日本の歌", "x": "averyveryverylongword"}}'
     for (let width = 4; width < 60; width++) {
       const lines = wrapped(text, width)
       expect(Math.max(...lines.map(screenWidth))).toBeLessThanOrEqual(width)
@@ -54,7 +90,11 @@ describe('wrapped text', () => {
     }
   })
   it('stands side by side', () => {
-    const lines = sideBySide({ heading: 'base', text: 'one two three four five' }, { heading: 'expert', text: 'x' }, 43)
+    const lines = sideBySide(
+      { heading: 'base', text: 'one two three four five' },
+      { heading: 'expert', text: 'x' },
+      43,
+    )
     expect(lines[0]).toMatch(/^base {16} │ expert$/)
     expect(lines.slice(2)).toEqual(['one two three four   │ x', 'five                 │'])
   })
@@ -64,7 +104,12 @@ describe('wrapped text', () => {
 function surroundings(isTTY: boolean) {
   const written: string[] = []
   const clock = { at: 0 }
-  return { written, clock, stream: { write: (text: string) => written.push(text), isTTY, columns: 60 }, now: () => clock.at }
+  return {
+    written,
+    clock,
+    stream: { write: (text: string) => written.push(text), isTTY, columns: 60 },
+    now: () => clock.at,
+  }
 }
 
 describe('progress', () => {
@@ -74,7 +119,9 @@ describe('progress', () => {
     for (let done = 0; done <= 100; done++, clock.at += 10) progress.update(done, 'loss 1.0')
     progress.end()
     expect(written.length).toBeLessThanOrEqual(12)
-    expect(written.slice(0, -1).every((text) => text.startsWith('\r') && !text.includes('\n'))).toBe(true)
+    expect(
+      written.slice(0, -1).every((text) => text.startsWith('\r') && !text.includes('\n')),
+    ).toBe(true)
     expect(written.at(-2)).toContain('50 %')
     expect(written.at(-1)).toBe('\r\x1b[K')
   })
@@ -84,7 +131,11 @@ describe('progress', () => {
     for (let done = 0; done <= 20; done++, clock.at += 1000) progress.update(done)
     progress.end()
     expect(written).toHaveLength(6)
-    expect(written.every((text) => text.endsWith('\n') && !text.includes('\r') && !text.includes('\x1b'))).toBe(true)
+    expect(
+      written.every(
+        (text) => text.endsWith('\n') && !text.includes('\r') && !text.includes('\x1b'),
+      ),
+    ).toBe(true)
     expect(written.at(-1)).toBe('training  done in 21 s\n')
   })
   it('tells the time left from the recent rate, not from the first steps', () => {
@@ -106,7 +157,13 @@ describe('progress', () => {
     expect(written.at(-1)).not.toContain('%')
   })
   it('draws bars from empty to full', () =>
-    expect([-1, 0, 0.5, 1, 2].map((share) => bar(share, 4))).toEqual(['░░░░', '░░░░', '██░░', '████', '████']))
+    expect([-1, 0, 0.5, 1, 2].map((share) => bar(share, 4))).toEqual([
+      '░░░░',
+      '░░░░',
+      '██░░',
+      '████',
+      '████',
+    ]))
 })
 
 describe('colours', () => {
@@ -124,8 +181,16 @@ describe('colours', () => {
 
 describe('the terminal', () => {
   it('keeps stdout for the one value under --json', () => {
-    const [out, err] = [surroundings(false), surroundings(false)]
-    const terminal = createTerminal({ stdout: out.stream, stderr: err.stream, environment: {}, json: true, graft: 'graft', now: () => 0 })
+    const out = surroundings(false)
+    const err = surroundings(false)
+    const terminal = createTerminal({
+      stdout: out.stream,
+      stderr: err.stream,
+      environment: {},
+      json: true,
+      graft: 'graft',
+      now: () => 0,
+    })
     terminal.print('result')
     terminal.write('piece')
     terminal.say('report')

@@ -9,4 +9,15 @@ import { q5_0, q5_1 } from './q5.ts'
 import { q6_k } from './q6-k.ts'
 import { q8_0 } from './q8.ts'
 
-export const packers: Readonly<Record<BlockType, Packer>> = { q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k }
+export const packers: Readonly<Record<BlockType, Packer>> = {
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+}

@@ -6,7 +6,12 @@ import { minimumOf, scaleOf } from '../../formats/quants/q4-k.ts'
 import type { Packer, UnpackedBlock } from './packer.ts'
 
 /** Scales d·s, and offsets −dmin·m + zero·d·s that make up for codes counted from the middle instead of from 0. */
-function readScales(bytes: Uint8Array, at: number, middle: number, { scales, offsets }: UnpackedBlock): void {
+function readScales(
+  bytes: Uint8Array,
+  at: number,
+  middle: number,
+  { scales, offsets }: UnpackedBlock,
+): void {
   const d = f16Values()[f16At(bytes, at)]!
   const dmin = f16Values()[f16At(bytes, at + 2)]!
   for (let group = 0; group < 8; group++) {

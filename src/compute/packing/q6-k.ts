@@ -18,7 +18,9 @@ export const q6_k: Packer = {
       const lowAt = at + (group >> 3) * 64 + (run & 1) * 32 + within
       const highAt = at + 128 + (group >> 3) * 32 + within
       for (let j = 0; j < 16; j++) {
-        const q = ((bytes[lowAt + j]! >> ((run >> 1) * 4)) & 15) | (((bytes[highAt + j]! >> (run * 2)) & 3) << 4)
+        const q =
+          ((bytes[lowAt + j]! >> ((run >> 1) * 4)) & 15) |
+          (((bytes[highAt + j]! >> (run * 2)) & 3) << 4)
         codes[group * 16 + j] = q + (128 - 32)
       }
     }

@@ -9,7 +9,10 @@ export const jsonEquality: Metric = {
   needs: 'answers',
   kind: 'share',
   better: 'higher',
-  problem: ({ wanted }) => (parsedJson(wanted) ? undefined : `the wanted answer is no JSON: ${JSON.stringify(wanted.slice(0, 40))}`),
+  problem: ({ wanted }) =>
+    parsedJson(wanted)
+      ? undefined
+      : `the wanted answer is no JSON: ${JSON.stringify(wanted.slice(0, 40))}`,
   score({ answer, wanted }) {
     const found = parsedJson(answer)
     return share(found !== undefined && sameJson(found.value, parsedJson(wanted)!.value))

@@ -3,7 +3,8 @@
 import { nearest } from '../../base/suggest.ts'
 import { type Metric, share } from '../metric.ts'
 
-const bare = (text: string): string => text.toLowerCase().replaceAll(/^[\s\p{P}]+|[\s\p{P}]+$/gu, '')
+const bare = (text: string): string =>
+  text.toLowerCase().replaceAll(/^[\s\p{P}]+|[\s\p{P}]+$/gu, '')
 
 /** The label that an answer gives: all of it, or its first line; undefined where that is none of the labels. */
 export function labelOf(answer: string, labels: readonly string[]): string | undefined {
@@ -25,5 +26,6 @@ export const labelAccuracy: Metric = {
   kind: 'share',
   better: 'higher',
   problem: ({ wanted, labels }) => (labels ? labelProblem(wanted.trim(), labels) : undefined),
-  score: ({ answer, wanted, labels }) => share(labelOf(answer, labels ?? [wanted]) === wanted.trim()),
+  score: ({ answer, wanted, labels }) =>
+    share(labelOf(answer, labels ?? [wanted]) === wanted.trim()),
 }

@@ -9,7 +9,8 @@ function commonLength(a: readonly string[], b: readonly string[]): number {
   let above = new Uint32Array(b.length + 1)
   for (const word of a) {
     const row = new Uint32Array(b.length + 1)
-    for (let j = 1; j <= b.length; j++) row[j] = word === b[j - 1] ? above[j - 1]! + 1 : Math.max(above[j]!, row[j - 1]!)
+    for (let j = 1; j <= b.length; j++)
+      row[j] = word === b[j - 1] ? above[j - 1]! + 1 : Math.max(above[j]!, row[j - 1]!)
     above = row
   }
   return above[b.length]!
@@ -17,7 +18,8 @@ function commonLength(a: readonly string[], b: readonly string[]): number {
 
 /** 2·LCS / (words of both); 0 where either has none. */
 export function rougeLOf(answer: string, wanted: string): number {
-  const [found, right] = [wordsOf(answer), wordsOf(wanted)]
+  const found = wordsOf(answer)
+  const right = wordsOf(wanted)
   if (found.length === 0 || right.length === 0) return 0
   return (2 * commonLength(found, right)) / (found.length + right.length)
 }

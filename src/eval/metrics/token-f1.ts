@@ -26,7 +26,8 @@ function sharedWords(a: readonly string[], b: readonly string[]): number {
 
 /** 2·precision·recall / (precision + recall) of the answer's words; 1 where neither text has any, 0 where one has none. */
 export function tokenF1Of(answer: string, wanted: string): number {
-  const [found, right] = [squadWords(answer), squadWords(wanted)]
+  const found = squadWords(answer)
+  const right = squadWords(wanted)
   if (found.length === 0 || right.length === 0) return found.length === right.length ? 1 : 0
   return (2 * sharedWords(found, right)) / (found.length + right.length)
 }

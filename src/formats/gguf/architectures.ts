@@ -10,8 +10,16 @@ export interface GgufArchitecture {
   readonly normOffset: 0 | 1
 }
 
-const separateHeads = { attn_q: 'self_attn.q_proj', attn_k: 'self_attn.k_proj', attn_v: 'self_attn.v_proj' }
-const gatedFeedForward = { ffn_gate: 'mlp.gate_proj', ffn_up: 'mlp.up_proj', ffn_down: 'mlp.down_proj' }
+const separateHeads = {
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+}
+const gatedFeedForward = {
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
+}
 const preNorms = { attn_norm: 'input_layernorm', ffn_norm: 'post_attention_layernorm' }
 const headNorms = { attn_q_norm: 'self_attn.q_norm', attn_k_norm: 'self_attn.k_norm' }
 const attentionOutput = { attn_output: 'self_attn.o_proj' }
@@ -35,7 +43,13 @@ export const ggufArchitectures: Readonly<Record<string, GgufArchitecture>> = {
     normOffset: 1,
   },
   phi3: {
-    layer: { ...preNorms, ...attentionOutput, attn_qkv: 'self_attn.qkv_proj', ffn_up: 'mlp.gate_up_proj', ffn_down: 'mlp.down_proj' },
+    layer: {
+      ...preNorms,
+      ...attentionOutput,
+      attn_qkv: 'self_attn.qkv_proj',
+      ffn_up: 'mlp.gate_up_proj',
+      ffn_down: 'mlp.down_proj',
+    },
     interleavedRotary: false,
     normOffset: 0,
   },
@@ -49,4 +63,8 @@ export const globalModules: Readonly<Record<string, string>> = {
 }
 
 /** Tensors that follow from the configuration and that no checkpoint holds: they are read by whoever makes the configuration. */
-export const derivedTensors: ReadonlySet<string> = new Set(['rope_freqs.weight', 'rope_factors_long.weight', 'rope_factors_short.weight'])
+export const derivedTensors: ReadonlySet<string> = new Set([
+  'rope_freqs.weight',
+  'rope_factors_long.weight',
+  'rope_factors_short.weight',
+])

@@ -5,7 +5,10 @@ import { ggufConfig, readGgufConfig } from './config.ts'
 import { llama3Divisors } from './rope.ts'
 
 /** Metadata of a small model; `changes` without a prefix of its own are put under the architecture's. */
-function metadata(architecture: string, changes: Record<string, unknown> = {}): Map<string, unknown> {
+function metadata(
+  architecture: string,
+  changes: Record<string, unknown> = {},
+): Map<string, unknown> {
   const own = {
     context_length: 2048,
     embedding_length: 64,
@@ -28,7 +31,11 @@ const tied = new Set(['token_embd.weight'])
 
 describe('the config.json of a GGUF', () => {
   it('has the sizes of the model', () => {
-    const ids = { 'tokenizer.ggml.bos_token_id': 1, 'tokenizer.ggml.eos_token_id': 2, 'tokenizer.ggml.padding_token_id': 0 }
+    const ids = {
+      'tokenizer.ggml.bos_token_id': 1,
+      'tokenizer.ggml.eos_token_id': 2,
+      'tokenizer.ggml.padding_token_id': 0,
+    }
     expect(ggufConfig(metadata('llama', ids), tied)).toEqual({
       model_type: 'llama',
       architectures: ['LlamaForCausalLM'],
@@ -54,7 +61,10 @@ describe('the config.json of a GGUF', () => {
 
   it('says from the tensors whether the head is tied and whether there are biases', () => {
     const tensors = new Set(['output.weight', 'blk.0.attn_q.bias'])
-    expect(ggufConfig(metadata('llama'), tensors)).toMatchObject({ tie_word_embeddings: false, attention_bias: true })
+    expect(ggufConfig(metadata('llama'), tensors)).toMatchObject({
+      tie_word_embeddings: false,
+      attention_bias: true,
+    })
   })
 
   it('counts the tokens where the size of the vocabulary is not given, and the heads where there are no groups', () => {
@@ -72,11 +82,19 @@ describe('the config.json of a GGUF', () => {
   it.each([
     ['llama', { 'attention.sliding_window': 32 }, { model_type: 'mistral', sliding_window: 32 }],
     ['qwen2', {}, { model_type: 'qwen2', use_sliding_window: false }],
-    ['qwen3', { 'attention.key_length': 20, 'attention.value_length': 20 }, { model_type: 'qwen3', head_dim: 20, attention_bias: false }],
+    [
+      'qwen3',
+      { 'attention.key_length': 20, 'attention.value_length': 20 },
+      { model_type: 'qwen3', head_dim: 20, attention_bias: false },
+    ],
     [
       'phi3',
       { 'rope.dimension_count': 12 },
-      { model_type: 'phi3', sliding_window: null, rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.75 } },
+      {
+        model_type: 'phi3',
+        sliding_window: null,
+        rope_parameters: { rope_type: 'default', partial_rotary_factor: 0.75 },
+      },
     ],
     ['smollm3', {}, { model_type: 'smollm3', no_rope_layers: [1, 1, 1, 0, 1, 1, 1, 0] }],
     [
@@ -86,8 +104,13 @@ describe('the config.json of a GGUF', () => {
         model_type: 'gemma3_text',
         hidden_activation: 'gelu_pytorch_tanh',
         query_pre_attn_scalar: 32,
-        layer_types: [1, 1, 1, 1, 1, 0, 1, 1].map((local) => (local ? 'sliding_attention' : 'full_attention')),
-        rope_parameters: { full_attention: { rope_theta: 500_000 }, sliding_attention: { rope_type: 'default', rope_theta: 10_000 } },
+        layer_types: [1, 1, 1, 1, 1, 0, 1, 1].map((local) =>
+          local ? 'sliding_attention' : 'full_attention',
+        ),
+        rope_parameters: {
+          full_attention: { rope_theta: 500_000 },
+          sliding_attention: { rope_type: 'default', rope_theta: 10_000 },
+        },
       },
     ],
   ])('of architecture %s has what is its own: %j', (architecture, changes, expected) => {
@@ -96,7 +119,9 @@ describe('the config.json of a GGUF', () => {
 
   it('is refused for other architectures, naming those that are supported', () => {
     expect(() => ggufConfig(metadata('mamba'), tied)).toThrow(UnsupportedError)
-    expect(() => ggufConfig(metadata('mamba'), tied)).toThrow(/"mamba".*llama, qwen2, qwen3, gemma3, phi3, smollm3/)
+    expect(() => ggufConfig(metadata('mamba'), tied)).toThrow(
+      /"mamba".*llama, qwen2, qwen3, gemma3, phi3, smollm3/,
+    )
     expect(() => ggufConfig(metadata('llama', { expert_count: 8 }), tied)).toThrow(/Mixtral/)
   })
 
@@ -111,12 +136,18 @@ describe('the config.json of a GGUF', () => {
   })
 
   it('is refused where keys and values differ in width', () => {
-    expect(() => ggufConfig(metadata('llama', { 'attention.key_length': 16, 'attention.value_length': 8 }), tied)).toThrow(UnsupportedError)
+    expect(() =>
+      ggufConfig(
+        metadata('llama', { 'attention.key_length': 16, 'attention.value_length': 8 }),
+        tied,
+      ),
+    ).toThrow(UnsupportedError)
   })
 })
 
 describe('RoPE scaling in a GGUF', () => {
-  const rope = (changes: Record<string, unknown>): unknown => ggufConfig(metadata('llama', changes), tied)['rope_parameters']
+  const rope = (changes: Record<string, unknown>): unknown =>
+    ggufConfig(metadata('llama', changes), tied)['rope_parameters']
 
   it('is read where it is linear or YaRN', () => {
     expect(rope({ 'rope.scaling.type': 'linear', 'rope.scaling.factor': 4 })).toEqual({
@@ -124,7 +155,13 @@ describe('RoPE scaling in a GGUF', () => {
       factor: 4,
       rope_theta: 500_000,
     })
-    expect(rope({ 'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4, 'rope.scaling.original_context_length': 512 })).toEqual({
+    expect(
+      rope({
+        'rope.scaling.type': 'yarn',
+        'rope.scaling.factor': 4,
+        'rope.scaling.original_context_length': 512,
+      }),
+    ).toEqual({
       rope_type: 'yarn',
       factor: 4,
       original_max_position_embeddings: 512,
@@ -144,7 +181,9 @@ describe('RoPE scaling in a GGUF', () => {
       original_max_position_embeddings: 8192,
       rope_theta: 500_000,
     })
-    expect(() => ggufConfig(file, tensors, { ropeFactors: ropeFactors.map((x) => x * 1.1) })).toThrow(UnsupportedError)
+    expect(() =>
+      ggufConfig(file, tensors, { ropeFactors: ropeFactors.map((x) => x * 1.1) }),
+    ).toThrow(UnsupportedError)
     expect(() => ggufConfig(file, tensors)).toThrow(/rope_freqs\.weight/)
   })
 
@@ -157,12 +196,21 @@ describe('RoPE scaling in a GGUF', () => {
       tensors: new Map([['rope_freqs.weight', info]]),
       read: async () => f32([32], data),
     }
-    expect((await readGgufConfig(file))['rope_parameters']).toMatchObject({ rope_type: 'llama3', factor: 8 })
-    expect((await readGgufConfig({ ...file, tensors: new Map() }))['rope_parameters']).toMatchObject({ rope_type: 'default' })
+    expect((await readGgufConfig(file))['rope_parameters']).toMatchObject({
+      rope_type: 'llama3',
+      factor: 8,
+    })
+    expect(
+      (await readGgufConfig({ ...file, tensors: new Map() }))['rope_parameters'],
+    ).toMatchObject({ rope_type: 'default' })
   })
 
   it('is refused where it is of another kind', () => {
-    expect(() => rope({ 'rope.scaling.type': 'longrope' })).toThrow(/"longrope".*none, linear, yarn, llama3/)
-    expect(() => ggufConfig(metadata('phi3'), new Set(['rope_factors_long.weight']))).toThrow(UnsupportedError)
+    expect(() => rope({ 'rope.scaling.type': 'longrope' })).toThrow(
+      /"longrope".*none, linear, yarn, llama3/,
+    )
+    expect(() => ggufConfig(metadata('phi3'), new Set(['rope_factors_long.weight']))).toThrow(
+      UnsupportedError,
+    )
   })
 })

@@ -26,28 +26,50 @@ interface Common {
 type Config = Record<string, unknown>
 
 /** GGUF architecture → what its config.json holds beside the common keys. */
-const architectures: Readonly<Record<string, (common: Common) => Config>> = { llama, qwen2, qwen3, gemma3, phi3, smollm3 }
+const architectures: Readonly<Record<string, (common: Common) => Config>> = {
+  llama,
+  qwen2,
+  qwen3,
+  gemma3,
+  phi3,
+  smollm3,
+}
 
 /**
  * The config.json of a GGUF model. `tensors` holds the file's own tensor names (`blk.0.attn_q.weight`).
  * Throws UnsupportedError for an architecture or RoPE scaling that is not supported, FormatError where a needed key is missing.
  */
-export function ggufConfig(metadata: GgufMetadata, tensors: { has(name: string): boolean }, options: GgufConfigOptions = {}): Config {
+export function ggufConfig(
+  metadata: GgufMetadata,
+  tensors: { has(name: string): boolean },
+  options: GgufConfigOptions = {},
+): Config {
   const values = ggufValues(metadata)
   const prefix = values.text('general.architecture')
-  if (prefix === undefined) throw new FormatError('This GGUF does not say what it holds: the key "general.architecture" is missing.')
+  if (prefix === undefined)
+    throw new FormatError(
+      'This GGUF does not say what it holds: the key "general.architecture" is missing.',
+    )
   const extra = Object.hasOwn(architectures, prefix) ? architectures[prefix] : undefined
   if (!extra)
-    throw new UnsupportedError(`GGUF architecture "${prefix}" is not supported; supported: ${Object.keys(architectures).join(', ')}.`)
+    throw new UnsupportedError(
+      `GGUF architecture "${prefix}" is not supported; supported: ${Object.keys(architectures).join(', ')}.`,
+    )
   const need = (key: string): number => {
     const value = values.number(`${prefix}.${key}`)
-    if (value === undefined) throw new FormatError(`GGUF metadata: the key "${prefix}.${key}" is missing.`)
+    if (value === undefined)
+      throw new FormatError(`GGUF metadata: the key "${prefix}.${key}" is missing.`)
     return value
   }
   const hiddenSize = need('embedding_length')
   const heads = need('attention.head_count')
   const headDim = headDimension(values, prefix, hiddenSize / heads)
-  const rope = ropeParameters(values, prefix, { ...options, tensors, headDim, contextTokens: need('context_length') })
+  const rope = ropeParameters(values, prefix, {
+    ...options,
+    tensors,
+    headDim,
+    contextTokens: need('context_length'),
+  })
   const layers = need('block_count')
   return {
     hidden_size: hiddenSize,
@@ -68,17 +90,31 @@ export function ggufConfig(metadata: GgufMetadata, tensors: { has(name: string):
 }
 
 /** The config.json of an open file; reads the one tensor that may hold RoPE scaling. Throws as `ggufConfig` does. */
-export async function readGgufConfig(file: Pick<GgufFile, 'metadata' | 'tensors' | 'read'>): Promise<Config> {
-  const factors = file.tensors.has('rope_freqs.weight') ? await file.read('rope_freqs.weight') : undefined
-  if (factors && factors.dtype !== 'f32') throw new FormatError(`GGUF tensor "rope_freqs.weight": got ${factors.dtype}, expected f32.`)
-  return ggufConfig(file.metadata, file.tensors, factors ? { ropeFactors: (factors as F32Tensor).data } : {})
+export async function readGgufConfig(
+  file: Pick<GgufFile, 'metadata' | 'tensors' | 'read'>,
+): Promise<Config> {
+  const factors = file.tensors.has('rope_freqs.weight')
+    ? await file.read('rope_freqs.weight')
+    : undefined
+  if (factors && factors.dtype !== 'f32')
+    throw new FormatError(`GGUF tensor "rope_freqs.weight": got ${factors.dtype}, expected f32.`)
+  return ggufConfig(
+    file.metadata,
+    file.tensors,
+    factors ? { ropeFactors: (factors as F32Tensor).data } : {},
+  )
 }
 
 function llama({ values, prefix, tensors }: Common): Config {
   const slidingWindow = values.number(`${prefix}.attention.sliding_window`)
   if (values.number(`${prefix}.expert_count`))
     throw new UnsupportedError('GGUF architecture "llama" with experts (Mixtral) is not supported.')
-  if (slidingWindow) return { model_type: 'mistral', architectures: ['MistralForCausalLM'], sliding_window: slidingWindow }
+  if (slidingWindow)
+    return {
+      model_type: 'mistral',
+      architectures: ['MistralForCausalLM'],
+      sliding_window: slidingWindow,
+    }
   return {
     model_type: 'llama',
     architectures: ['LlamaForCausalLM'],
@@ -88,12 +124,23 @@ function llama({ values, prefix, tensors }: Common): Config {
 }
 
 function qwen2(): Config {
-  return { model_type: 'qwen2', architectures: ['Qwen2ForCausalLM'], use_sliding_window: false, sliding_window: null }
+  return {
+    model_type: 'qwen2',
+    architectures: ['Qwen2ForCausalLM'],
+    use_sliding_window: false,
+    sliding_window: null,
+  }
 }
 
 function qwen3({ tensors }: Common): Config {
   const attention_bias = tensors.has('blk.0.attn_q.bias')
-  return { model_type: 'qwen3', architectures: ['Qwen3ForCausalLM'], attention_bias, use_sliding_window: false, sliding_window: null }
+  return {
+    model_type: 'qwen3',
+    architectures: ['Qwen3ForCausalLM'],
+    attention_bias,
+    use_sliding_window: false,
+    sliding_window: null,
+  }
 }
 
 /** Every sixth layer sees the whole context; the others a window, with RoPE of their own. */
@@ -108,11 +155,16 @@ function gemma3({ values, prefix, hiddenSize, layers, heads, headDim, rope }: Co
     hidden_activation: 'gelu_pytorch_tanh',
     attention_bias: false,
     sliding_window: values.number(`${prefix}.attention.sliding_window`) ?? 4096,
-    layer_types: Array.from({ length: layers }, (_, i) => ((i + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention')),
+    layer_types: Array.from({ length: layers }, (_, i) =>
+      (i + 1) % pattern === 0 ? 'full_attention' : 'sliding_attention',
+    ),
     query_pre_attn_scalar: layers === layersOf27B ? hiddenSize / heads : headDim,
     attn_logit_softcapping: null,
     final_logit_softcapping: values.number(`${prefix}.final_logit_softcapping`) ?? null,
-    rope_parameters: { full_attention: rope, sliding_attention: { rope_type: 'default', rope_theta: localTheta } },
+    rope_parameters: {
+      full_attention: rope,
+      sliding_attention: { rope_type: 'default', rope_theta: localTheta },
+    },
   }
 }
 
@@ -123,7 +175,8 @@ function phi3({ values, prefix, headDim, rope }: Common): Config {
     architectures: ['Phi3ForCausalLM'],
     sliding_window: values.number(`${prefix}.attention.sliding_window`) || null,
     original_max_position_embeddings:
-      values.number(`${prefix}.rope.scaling.original_context_length`) ?? values.number(`${prefix}.context_length`),
+      values.number(`${prefix}.rope.scaling.original_context_length`) ??
+      values.number(`${prefix}.context_length`),
     rope_parameters: { ...rope, partial_rotary_factor: rotated / headDim },
   }
 }
@@ -145,22 +198,34 @@ function smollm3({ tensors, layers }: Common): Config {
 function headDimension(values: GgufValues, prefix: string, fallback: number): number {
   const key = values.number(`${prefix}.attention.key_length`) ?? fallback
   const value = values.number(`${prefix}.attention.value_length`) ?? key
-  if (key !== value) throw new UnsupportedError(`GGUF: heads whose keys (${key}) and values (${value}) differ in width are not supported.`)
+  if (key !== value)
+    throw new UnsupportedError(
+      `GGUF: heads whose keys (${key}) and values (${value}) differ in width are not supported.`,
+    )
   if (!Number.isInteger(key))
-    throw new FormatError(`GGUF: ${prefix}.embedding_length is not a multiple of ${prefix}.attention.head_count (width of a head: ${key}).`)
+    throw new FormatError(
+      `GGUF: ${prefix}.embedding_length is not a multiple of ${prefix}.attention.head_count (width of a head: ${key}).`,
+    )
   return key
 }
 
 function vocabularySize(values: GgufValues, prefix: string): number {
-  const size = values.number(`${prefix}.vocab_size`) ?? values.texts('tokenizer.ggml.tokens')?.length
-  if (size === undefined) throw new FormatError(`GGUF metadata: neither "${prefix}.vocab_size" nor "tokenizer.ggml.tokens" is there.`)
+  const size =
+    values.number(`${prefix}.vocab_size`) ?? values.texts('tokenizer.ggml.tokens')?.length
+  if (size === undefined)
+    throw new FormatError(
+      `GGUF metadata: neither "${prefix}.vocab_size" nor "tokenizer.ggml.tokens" is there.`,
+    )
   return size
 }
 
 /** Where a file names an end of turn beside the end of text, both end a generation. */
 function tokenIds(values: GgufValues): Config {
   const id = (name: string): number | undefined => values.number(`tokenizer.ggml.${name}_token_id`)
-  const [bos, eos, endOfTurn, pad] = [id('bos'), id('eos'), id('eot'), id('padding')]
+  const bos = id('bos')
+  const eos = id('eos')
+  const endOfTurn = id('eot')
+  const pad = id('padding')
   const ends = [...new Set([eos, endOfTurn].filter((end) => end !== undefined))]
   return {
     ...(bos !== undefined && { bos_token_id: bos }),

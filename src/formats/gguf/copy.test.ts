@@ -72,13 +72,19 @@ describe('ggufCopy', () => {
   })
 
   it('refuses a tensor of another size than was said', async () => {
-    const changes = new Map([['output_norm.weight', { dtype: 'f32' as const, shape: [3], read: async () => counted([4]) }]])
-    await expect(readAll(ggufCopy(await open(), changes))).rejects.toThrow('got 16 bytes, expected 12')
+    const changes = new Map([
+      ['output_norm.weight', { dtype: 'f32' as const, shape: [3], read: async () => counted([4]) }],
+    ])
+    await expect(readAll(ggufCopy(await open(), changes))).rejects.toThrow(
+      'got 16 bytes, expected 12',
+    )
   })
 })
 
 it('a tensor arranged for the file is restored to itself, in blocks too', async () => {
-  const { restore, arrange } = ggufPlaces(await open()).get('model.layers.0.self_attn.q_proj.weight')!
+  const { restore, arrange } = ggufPlaces(await open()).get(
+    'model.layers.0.self_attn.q_proj.weight',
+  )!
   const inFile = tensors.get('blk.0.attn_q.weight')!
   expect(restore(inFile)).not.toEqual(inFile)
   expect(arrange(restore(inFile))).toEqual(inFile)
@@ -86,10 +92,16 @@ it('a tensor arranged for the file is restored to itself, in blocks too', async 
 
 describe('encoded', () => {
   it('keeps a type that can be written, and replaces one that cannot', () => {
-    expect(['q4_0', 'q4_1', 'q8_0', 'bf16', 'f16', 'f32', 'f8_e4m3', 'f64'].map((type) => writableType(type as 'f32'))).toEqual([
-      ...['q4_0', 'q4_1', 'q8_0', 'bf16', 'f16', 'f32', 'f16', 'f32'],
-    ])
-    expect([fitsRows('q8_0', [2, 48]), fitsRows('q8_0', [3, 64]), fitsRows('f16', [2, 48])]).toEqual([false, true, true])
+    expect(
+      ['q4_0', 'q4_1', 'q8_0', 'bf16', 'f16', 'f32', 'f8_e4m3', 'f64'].map((type) =>
+        writableType(type as 'f32'),
+      ),
+    ).toEqual([...['q4_0', 'q4_1', 'q8_0', 'bf16', 'f16', 'f32', 'f16', 'f32']])
+    expect([
+      fitsRows('q8_0', [2, 48]),
+      fitsRows('q8_0', [3, 64]),
+      fitsRows('f16', [2, 48]),
+    ]).toEqual([false, true, true])
   })
   it.each([
     ['q8_0', 0.02],
@@ -101,7 +113,9 @@ describe('encoded', () => {
   ] as const)('%s comes back within %d', (dtype, within) => {
     const values = Float32Array.from({ length: 64 }, (_, i) => Math.cos(7 * i))
     const back = toFloat32(encoded('x', f32([2, 32], values), dtype))
-    expect(Math.max(...back.map((value, i) => Math.abs(value - values[i]!)))).toBeLessThanOrEqual(within)
+    expect(Math.max(...back.map((value, i) => Math.abs(value - values[i]!)))).toBeLessThanOrEqual(
+      within,
+    )
   })
   it('names a tensor whose values f16 cannot hold', () => {
     expect(() => encoded('blk.0.x', f32([1], [70_000]), 'f16')).toThrow(NumericError)

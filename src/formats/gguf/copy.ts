@@ -18,7 +18,9 @@ export function ggufEntries({ name, metadata, metadataTypes }: GgufFile): Map<st
   for (const [key, value] of metadata) {
     const type = metadataTypes.get(key)!
     if (type === 'list[]')
-      throw new UnsupportedError(`${name}: metadata ${quoted(key)} holds lists in lists, which cannot be written again.`)
+      throw new UnsupportedError(
+        `${name}: metadata ${quoted(key)} holds lists in lists, which cannot be written again.`,
+      )
     entries.set(key, { type, value })
   }
   return entries

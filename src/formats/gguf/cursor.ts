@@ -40,7 +40,8 @@ export class GgufCursor {
    */
   need(bytes: number, what: () => string): Promise<void> | undefined {
     if (this.#at + bytes <= this.#window.length) return undefined
-    if (bytes > this.remainingBytes) this.fail(`it ends within ${what()}: ${bytes} bytes needed, ${this.remainingBytes} left`)
+    if (bytes > this.remainingBytes)
+      this.fail(`it ends within ${what()}: ${bytes} bytes needed, ${this.remainingBytes} left`)
     return this.#refill(bytes)
   }
 
@@ -85,7 +86,8 @@ export class GgufCursor {
   async string(what: () => string, kind: 'name' | 'text'): Promise<string> {
     await this.need(8, what)
     const length = this.number('u64')
-    if (typeof length === 'bigint') this.fail(`it ends within ${what()}: ${length} bytes needed, ${this.remainingBytes} left`)
+    if (typeof length === 'bigint')
+      this.fail(`it ends within ${what()}: ${length} bytes needed, ${this.remainingBytes} left`)
     await this.need(length, what)
     return this.#decode(length, what, kind)
   }

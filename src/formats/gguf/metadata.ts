@@ -2,7 +2,14 @@
 
 import { quoted } from '../quote.ts'
 import type { GgufCursor } from './cursor.ts'
-import { type GgufNumberType, type GgufScalarType, type GgufValue, type GgufValueType, numberCodecs, valueTypes } from './types.ts'
+import {
+  type GgufNumberType,
+  type GgufScalarType,
+  type GgufValue,
+  type GgufValueType,
+  numberCodecs,
+  valueTypes,
+} from './types.ts'
 
 const deepestList = 4 // GGUF allows lists in lists; no known file has them
 
@@ -14,14 +21,22 @@ interface TypedValue {
 type What = () => string
 
 /** All keys with values and types, in the file's order. Throws FormatError that names the key. */
-export async function readMetadata(cursor: GgufCursor, count: number): Promise<Map<string, TypedValue>> {
+export async function readMetadata(
+  cursor: GgufCursor,
+  count: number,
+): Promise<Map<string, TypedValue>> {
   const entries = new Map<string, TypedValue>()
   for (let i = 0; i < count; i++) {
     const key = await cursor.string(() => `the name of metadata key ${i + 1} of ${count}`, 'name')
     if (entries.has(key)) cursor.fail(`it holds the metadata key ${quoted(key)} twice`)
     const what = (): string => `metadata ${quoted(key)}`
     const type = await readType(cursor, what)
-    entries.set(key, type === 'list' ? await readList(cursor, what, 1) : { type, value: await readScalar(cursor, type, what) })
+    entries.set(
+      key,
+      type === 'list'
+        ? await readList(cursor, what, 1)
+        : { type, value: await readScalar(cursor, type, what) },
+    )
   }
   return entries
 }
@@ -31,7 +46,11 @@ async function readType(cursor: GgufCursor, what: What): Promise<(typeof valueTy
   return valueTypes[number] ?? cursor.fail(`${what()} has the unknown value type ${number}`)
 }
 
-async function readScalar(cursor: GgufCursor, type: GgufScalarType, what: What): Promise<GgufValue> {
+async function readScalar(
+  cursor: GgufCursor,
+  type: GgufScalarType,
+  what: What,
+): Promise<GgufValue> {
   if (type === 'string') return cursor.string(what, 'text')
   if (type !== 'bool') return cursor.next(type, what)
   return asBool(cursor, await cursor.next('u8', what), what)
@@ -50,7 +69,11 @@ async function readList(cursor: GgufCursor, what: What, depth: number): Promise<
   return { type: `${type}[]`, value: await read(cursor, what) }
 }
 
-async function readListOfLists(cursor: GgufCursor, what: What, depth: number): Promise<GgufValue[]> {
+async function readListOfLists(
+  cursor: GgufCursor,
+  what: What,
+  depth: number,
+): Promise<GgufValue[]> {
   const count = await cursor.count(12, what) // type and count of each inner list
   const lists: GgufValue[] = []
   for (let i = 0; i < count; i++) lists.push((await readList(cursor, what, depth + 1)).value)
@@ -60,7 +83,8 @@ async function readListOfLists(cursor: GgufCursor, what: What, depth: number): P
 async function readStrings(cursor: GgufCursor, what: What): Promise<string[]> {
   const count = await cursor.count(8, what)
   const strings: string[] = []
-  for (let i = 0; i < count; i++) strings.push(cursor.stringInWindow() ?? (await cursor.string(what, 'text')))
+  for (let i = 0; i < count; i++)
+    strings.push(cursor.stringInWindow() ?? (await cursor.string(what, 'text')))
   return strings
 }
 

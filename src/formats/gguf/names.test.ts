@@ -14,8 +14,15 @@ import { interleaveRotaryRows } from '../rotary-rows.ts'
 import { openSafetensors } from '../safetensors/reader.ts'
 import type { TensorStore } from '../tensor-store.ts'
 
-async function storeOf(architecture: string, tensors: Record<string, Tensor>, more: Record<string, GgufEntry> = {}): Promise<TensorStore> {
-  const metadata = new Map<string, GgufEntry>([['general.architecture', { type: 'string', value: architecture }], ...Object.entries(more)])
+async function storeOf(
+  architecture: string,
+  tensors: Record<string, Tensor>,
+  more: Record<string, GgufEntry> = {},
+): Promise<TensorStore> {
+  const metadata = new Map<string, GgufEntry>([
+    ['general.architecture', { type: 'string', value: architecture }],
+    ...Object.entries(more),
+  ])
   const bytes = joinBytes(ggufChunks({ metadata, tensors: new Map(Object.entries(tensors)) }))
   return ggufAsHuggingFace(await openGguf(memorySource('model.gguf', bytes)))
 }
@@ -38,22 +45,35 @@ const checkpoints = {
 const parity = new URL('../../../test/parity/architectures/', import.meta.url)
 
 describe('names', () => {
-  it.each(Object.entries(checkpoints))('%s: every tensor of the checkpoint %s has a name, there and back', async (ggmlName, folder) => {
-    const architecture = ggmlName === 'mistral' ? 'llama' : ggmlName
-    expect(readdirSync(parity)).toContain(folder)
-    const store = await openSafetensors(memorySource(folder, readFileSync(new URL(`${folder}/model.safetensors`, parity))))
-    const ggmlNames = [...store.tensors.keys()].map((name) => huggingFaceToGguf(name, architecture))
-    expect(ggmlNames).not.toContain(undefined)
-    expect(new Set(ggmlNames).size).toBe(ggmlNames.length)
-    expect(ggmlNames.map((name) => ggufToHuggingFace(name!, architecture))).toEqual([...store.tensors.keys()])
-  })
+  it.each(Object.entries(checkpoints))(
+    '%s: every tensor of the checkpoint %s has a name, there and back',
+    async (ggmlName, folder) => {
+      const architecture = ggmlName === 'mistral' ? 'llama' : ggmlName
+      expect(readdirSync(parity)).toContain(folder)
+      const store = await openSafetensors(
+        memorySource(folder, readFileSync(new URL(`${folder}/model.safetensors`, parity))),
+      )
+      const ggmlNames = [...store.tensors.keys()].map((name) =>
+        huggingFaceToGguf(name, architecture),
+      )
+      expect(ggmlNames).not.toContain(undefined)
+      expect(new Set(ggmlNames).size).toBe(ggmlNames.length)
+      expect(ggmlNames.map((name) => ggufToHuggingFace(name!, architecture))).toEqual([
+        ...store.tensors.keys(),
+      ])
+    },
+  )
 
   it.each([
     ['blk.12.attn_q.weight', 'model.layers.12.self_attn.q_proj.weight', 'llama'],
     ['blk.0.attn_q.bias', 'model.layers.0.self_attn.q_proj.bias', 'qwen2'],
     ['blk.0.ffn_norm.weight', 'model.layers.0.post_attention_layernorm.weight', 'llama'],
     ['blk.0.ffn_norm.weight', 'model.layers.0.pre_feedforward_layernorm.weight', 'gemma3'],
-    ['blk.0.post_attention_norm.weight', 'model.layers.0.post_attention_layernorm.weight', 'gemma3'],
+    [
+      'blk.0.post_attention_norm.weight',
+      'model.layers.0.post_attention_layernorm.weight',
+      'gemma3',
+    ],
     ['blk.0.ffn_up.weight', 'model.layers.0.mlp.gate_up_proj.weight', 'phi3'],
     ['token_embd.weight', 'model.embed_tokens.weight', 'llama'],
     ['output.weight', 'lm_head.weight', 'llama'],
@@ -67,19 +87,24 @@ describe('names', () => {
     expect(huggingFaceToGguf('lm_head')).toBe('output')
   })
 
-  it.each(['blk.01.attn_q.weight', 'blk.0.attn_q', 'blk.0.toString.weight', 'constructor.weight', 'blk.0.attn_q.weight.lora_a', 'output'])(
-    '%s is nothing',
-    (name) => {
-      expect(ggufToHuggingFace(name)).toBeUndefined()
-    },
-  )
+  it.each([
+    'blk.01.attn_q.weight',
+    'blk.0.attn_q',
+    'blk.0.toString.weight',
+    'constructor.weight',
+    'blk.0.attn_q.weight.lora_a',
+    'output',
+  ])('%s is nothing', (name) => {
+    expect(ggufToHuggingFace(name)).toBeUndefined()
+  })
 
-  it.each(['model.layers.0.mlp.experts.0.up_proj.weight', 'model.layers.00.mlp.up_proj', 'transformer.h.0.attn.weight'])(
-    '%s has no place',
-    (name) => {
-      expect(huggingFaceToGguf(name)).toBeUndefined()
-    },
-  )
+  it.each([
+    'model.layers.0.mlp.experts.0.up_proj.weight',
+    'model.layers.00.mlp.up_proj',
+    'transformer.h.0.attn.weight',
+  ])('%s has no place', (name) => {
+    expect(huggingFaceToGguf(name)).toBeUndefined()
+  })
 })
 
 describe('ggufAsHuggingFace', () => {
@@ -120,17 +145,31 @@ describe('ggufAsHuggingFace', () => {
       Uint8Array.from({ length: 80 }, (_, i) => i),
     )
     const store = await storeOf('llama', { 'blk.0.attn_q.weight': blocks }, heads('llama', 1))
-    expect(store.tensors.get('model.layers.0.self_attn.q_proj.weight')).toMatchObject({ dtype: 'q4_1', shape: [4, 32], sizeBytes: 80 })
+    expect(store.tensors.get('model.layers.0.self_attn.q_proj.weight')).toMatchObject({
+      dtype: 'q4_1',
+      shape: [4, 32],
+      sizeBytes: 80,
+    })
     const { data } = await store.read('model.layers.0.self_attn.q_proj.weight')
     expect([0, 1, 2, 3].map((row) => data[row * 20])).toEqual([0, 40, 20, 60])
   })
 
   it('takes head counts by layer, and the query’s where the key has none of its own', async () => {
     const key = f32([4], [0, 1, 2, 3])
-    const byLayer: Record<string, GgufEntry> = { 'llama.attention.head_count': { type: 'u32[]', value: Uint32Array.of(2, 1) } }
-    const store = await storeOf('llama', { 'blk.0.attn_k.bias': key, 'blk.1.attn_k.bias': key }, byLayer)
-    expect([...(await store.read('model.layers.0.self_attn.k_proj.bias')).data]).toEqual([0, 1, 2, 3])
-    expect([...(await store.read('model.layers.1.self_attn.k_proj.bias')).data]).toEqual([0, 2, 1, 3])
+    const byLayer: Record<string, GgufEntry> = {
+      'llama.attention.head_count': { type: 'u32[]', value: Uint32Array.of(2, 1) },
+    }
+    const store = await storeOf(
+      'llama',
+      { 'blk.0.attn_k.bias': key, 'blk.1.attn_k.bias': key },
+      byLayer,
+    )
+    expect([...(await store.read('model.layers.0.self_attn.k_proj.bias')).data]).toEqual([
+      0, 1, 2, 3,
+    ])
+    expect([...(await store.read('model.layers.1.self_attn.k_proj.bias')).data]).toEqual([
+      0, 2, 1, 3,
+    ])
   })
 
   it('takes the 1 off Gemma’s norms, in any type', async () => {
@@ -140,21 +179,33 @@ describe('ggufAsHuggingFace', () => {
       'blk.0.attn_q_norm.weight': f32([1], [1.5]),
       'token_embd.weight': f32([1, 1], [5]),
     })
-    expect(store.tensors.get('model.norm.weight')).toMatchObject({ dtype: 'f32', shape: [2], sizeBytes: 8 })
+    expect(store.tensors.get('model.norm.weight')).toMatchObject({
+      dtype: 'f32',
+      shape: [2],
+      sizeBytes: 8,
+    })
     expect(await store.read('model.norm.weight')).toEqual(f32([2], [0, 1]))
     expect(await store.read('model.layers.0.self_attn.q_norm.weight')).toEqual(f32([1], [0.5]))
     expect(await store.read('model.embed_tokens.weight')).toEqual(f32([1, 1], [5]))
   })
 
   it('leaves out what follows from the configuration', async () => {
-    const store = await storeOf('llama', { 'rope_freqs.weight': f32([1]), 'output_norm.weight': f32([1]) })
+    const store = await storeOf('llama', {
+      'rope_freqs.weight': f32([1]),
+      'output_norm.weight': f32([1]),
+    })
     expect([...store.tensors.keys()]).toEqual(['model.norm.weight'])
   })
 
   it('lists all tensors that have no place', async () => {
-    const opened = storeOf('llama', { 'blk.0.ffn_gate_exps.weight': f32([1]), 'blk.0.attn_sinks.weight': f32([1]) })
+    const opened = storeOf('llama', {
+      'blk.0.ffn_gate_exps.weight': f32([1]),
+      'blk.0.attn_sinks.weight': f32([1]),
+    })
     await expect(opened).rejects.toThrow(UnsupportedError)
-    await expect(opened).rejects.toThrow(/"blk.0.ffn_gate_exps.weight"\n.*"blk.0.attn_sinks.weight"/)
+    await expect(opened).rejects.toThrow(
+      /"blk.0.ffn_gate_exps.weight"\n.*"blk.0.attn_sinks.weight"/,
+    )
   })
 
   it('names an architecture that is not known, and those that are', async () => {
@@ -162,20 +213,33 @@ describe('ggufAsHuggingFace', () => {
     await expect(storeOf('toString', {})).rejects.toThrow(
       `"toString" is not supported; supported: ${Object.keys(ggufArchitectures).join(', ')}`,
     )
-    const nameless = await openGguf(memorySource('model.gguf', joinBytes(ggufChunks({ metadata: new Map(), tensors: new Map() }))))
+    const nameless = await openGguf(
+      memorySource(
+        'model.gguf',
+        joinBytes(ggufChunks({ metadata: new Map(), tensors: new Map() })),
+      ),
+    )
     expect(() => ggufAsHuggingFace(nameless)).toThrow(FormatError)
-    expect(() => ggufAsHuggingFace(nameless)).toThrow('model.gguf: the metadata does not say "general.architecture"')
+    expect(() => ggufAsHuggingFace(nameless)).toThrow(
+      'model.gguf: the metadata does not say "general.architecture"',
+    )
   })
 
   it('refuses head counts that are missing or do not fit', async () => {
     const tensors = { 'blk.0.attn_q.weight': f32([6, 1]) }
-    await expect(storeOf('llama', tensors)).rejects.toThrow('"blk.0.attn_q.weight": got 6 rows, expected an unknown number of heads')
-    await expect(storeOf('llama', tensors, heads('llama', 2))).rejects.toThrow('got 6 rows, expected 2 heads')
+    await expect(storeOf('llama', tensors)).rejects.toThrow(
+      '"blk.0.attn_q.weight": got 6 rows, expected an unknown number of heads',
+    )
+    await expect(storeOf('llama', tensors, heads('llama', 2))).rejects.toThrow(
+      'got 6 rows, expected 2 heads',
+    )
     await expect(storeOf('llama', tensors, heads('llama', 2))).rejects.toThrow(FormatError)
   })
 
   it('gives values, not only bytes', async () => {
     const store = await storeOf('qwen3', { 'blk.0.attn_k_norm.weight': f32([2], [3, 4]) })
-    expect([...toFloat32(await store.read('model.layers.0.self_attn.k_norm.weight'))]).toEqual([3, 4])
+    expect([...toFloat32(await store.read('model.layers.0.self_attn.k_norm.weight'))]).toEqual([
+      3, 4,
+    ])
   })
 })

@@ -6,7 +6,12 @@ import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../convert.ts'
 import { listed, quoted } from '../quote.ts'
 import type { GgufFile, GgufTensorInfo } from './reader.ts'
-import { derivedTensors, type GgufArchitecture, ggufArchitectures, globalModules } from './architectures.ts'
+import {
+  derivedTensors,
+  type GgufArchitecture,
+  ggufArchitectures,
+  globalModules,
+} from './architectures.ts'
 import { interleaveRotaryRows, splitRotaryRows } from '../rotary-rows.ts'
 import { entryOf, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
@@ -51,7 +56,9 @@ export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
     else places.set(name, placeOf(file, architecture, ggmlName, info))
   }
   if (strangers.length > 0) {
-    throw new UnsupportedError(`${file.name}: architecture "${architectureName}" has no place for the tensors:\n${listed(strangers)}`)
+    throw new UnsupportedError(
+      `${file.name}: architecture "${architectureName}" has no place for the tensors:\n${listed(strangers)}`,
+    )
   }
   return places
 }
@@ -59,7 +66,8 @@ export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
 /** The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that is not in the table. */
 export function architectureOf(file: GgufFile): { name: string; architecture: GgufArchitecture } {
   const name = file.metadata.get('general.architecture')
-  if (typeof name !== 'string') throw new FormatError(`${file.name}: the metadata does not say "general.architecture".`)
+  if (typeof name !== 'string')
+    throw new FormatError(`${file.name}: the metadata does not say "general.architecture".`)
   return { name, architecture: architectureNamed(name, file.name) }
 }
 
@@ -67,14 +75,17 @@ function architectureNamed(name: string, where: string): GgufArchitecture {
   const architecture = Object.hasOwn(ggufArchitectures, name) ? ggufArchitectures[name] : undefined
   if (architecture) return architecture
   const known = Object.keys(ggufArchitectures).join(', ')
-  throw new UnsupportedError(`${where}: the GGUF architecture ${quoted(name)} is not supported; supported: ${known}.`)
+  throw new UnsupportedError(
+    `${where}: the GGUF architecture ${quoted(name)} is not supported; supported: ${known}.`,
+  )
 }
 
 /** The Hugging Face name of a ggml tensor, undefined where the architecture has none. Throws UnsupportedError for an unknown architecture. */
 export function ggufToHuggingFace(name: string, architecture = 'llama'): string | undefined {
   const { layer } = architectureNamed(architecture, name)
   const [, index, part, kind] = layerPattern.exec(name) ?? []
-  if (index !== undefined) return Object.hasOwn(layer, part!) ? `model.layers.${index}.${layer[part!]}.${kind}` : undefined
+  if (index !== undefined)
+    return Object.hasOwn(layer, part!) ? `model.layers.${index}.${layer[part!]}.${kind}` : undefined
   const [module, ending] = cut(name)
   return ending && Object.hasOwn(globalModules, module) ? globalModules[module] + ending : undefined
 }
@@ -103,7 +114,12 @@ function cut(name: string): [module: string, ending: string] {
 const keyOf = (table: Readonly<Record<string, string>>, value: string): string | undefined =>
   Object.keys(table).find((key) => table[key] === value)
 
-function placeOf(file: GgufFile, architecture: GgufArchitecture, ggmlName: string, { type, shape, sizeBytes }: GgufTensorInfo): GgufPlace {
+function placeOf(
+  file: GgufFile,
+  architecture: GgufArchitecture,
+  ggmlName: string,
+  { type, shape, sizeBytes }: GgufTensorInfo,
+): GgufPlace {
   const [, index, part = ''] = layerPattern.exec(ggmlName) ?? []
   if (architecture.interleavedRotary && (part === 'attn_q' || part === 'attn_k')) {
     const heads = headCount(file, part, Number(index))
@@ -113,22 +129,42 @@ function placeOf(file: GgufFile, architecture: GgufArchitecture, ggmlName: strin
         `${file.name}: ${quoted(ggmlName)}: got ${rows} rows, expected ${heads ?? 'an unknown number of'} heads of an even width.`,
       )
     }
-    const [restore, arrange] = [splitRotaryRows, interleaveRotaryRows].map((reorder) => (tensor: Tensor) => reorder(tensor, heads))
+    const [restore, arrange] = [splitRotaryRows, interleaveRotaryRows].map(
+      (reorder) => (tensor: Tensor) => reorder(tensor, heads),
+    )
     return { dtype: type, shape, sizeBytes, ggmlName, restore: restore!, arrange: arrange! }
   }
   const { normOffset } = architecture
   if (normOffset !== 0 && ggmlName.endsWith('norm.weight')) {
-    const shifted = (by: number) => (tensor: Tensor): Tensor => f32(shape, toFloat32(tensor).map((value) => value + by)) // prettier-ignore
-    return { dtype: 'f32', shape, sizeBytes: 4 * sizeOf(shape), ggmlName, restore: shifted(-normOffset), arrange: shifted(normOffset) }
+    const shifted =
+      (by: number) =>
+      (tensor: Tensor): Tensor =>
+        f32(
+          shape,
+          toFloat32(tensor).map((value) => value + by),
+        )
+    return {
+      dtype: 'f32',
+      shape,
+      sizeBytes: 4 * sizeOf(shape),
+      ggmlName,
+      restore: shifted(-normOffset),
+      arrange: shifted(normOffset),
+    }
   }
   const same = (tensor: Tensor): Tensor => tensor
   return { dtype: type, shape, sizeBytes, ggmlName, restore: same, arrange: same }
 }
 
 /** Heads of a projection in one layer: the metadata has one number, or a list with one for each layer. */
-function headCount({ metadata }: GgufFile, part: 'attn_q' | 'attn_k', layer: number): number | undefined {
+function headCount(
+  { metadata }: GgufFile,
+  part: 'attn_q' | 'attn_k',
+  layer: number,
+): number | undefined {
   const prefix = `${String(metadata.get('general.architecture'))}.attention.head_count`
-  const value = (part === 'attn_k' ? metadata.get(`${prefix}_kv`) : undefined) ?? metadata.get(prefix)
+  const value =
+    (part === 'attn_k' ? metadata.get(`${prefix}_kv`) : undefined) ?? metadata.get(prefix)
   const count = ArrayBuffer.isView(value) ? Number(value[layer]) : value
   return typeof count === 'number' && Number.isSafeInteger(count) && count > 0 ? count : undefined
 }

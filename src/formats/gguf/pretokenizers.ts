@@ -28,10 +28,18 @@ const casedPattern = (digits: string, ending: string): string =>
 
 const gpt2: PreTokenizer = { patterns: [gpt2Pattern] }
 const singleDigits: PreTokenizer = { patterns: [String.raw`\p{N}`, gpt2Pattern] }
-const llama3: PreTokenizer = { patterns: [gpt4Pattern(String.raw`\p{N}{1,3}`)], ignoreMerges: true, addBos: true }
+const llama3: PreTokenizer = {
+  patterns: [gpt4Pattern(String.raw`\p{N}{1,3}`)],
+  ignoreMerges: true,
+  addBos: true,
+}
 const qwen2: PreTokenizer = { patterns: [gpt4Pattern(String.raw`\p{N}`)], nfc: true }
 const cl100k: PreTokenizer = { patterns: [gpt4Pattern(String.raw`\p{N}{1,3}`)] }
-const tekken: PreTokenizer = { patterns: [casedPattern(String.raw`\p{N}`, '')], ignoreMerges: true, addBos: true }
+const tekken: PreTokenizer = {
+  patterns: [casedPattern(String.raw`\p{N}`, '')],
+  ignoreMerges: true,
+  addBos: true,
+}
 const gpt4o: PreTokenizer = { patterns: [casedPattern(String.raw`\p{N}{1,3}`, `${contractions}?`)] }
 /** What llama.cpp does with files from before the key existed. */
 const unnamed: PreTokenizer = {

@@ -1,6 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { FormatError, NotFoundError, OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
+import {
+  FormatError,
+  NotFoundError,
+  OptionError,
+  ShapeError,
+  UnsupportedError,
+} from '../../base/errors.ts'
 import { joinBytes } from '../../base/concat.ts'
 import { f32, fromBytes, i64, type Tensor } from '../../base/tensor.ts'
 import type { ByteSource } from '../byte-source.ts'
@@ -28,7 +34,8 @@ const tensors = new Map<string, Tensor>([
   ['half', { dtype: 'f16', shape: [4], data: Uint16Array.of(0, 0x3c00, 0x4000, 0x4200) }],
   ['blk.0.attn_v.weight', fromBytes('q8_0', [2, 32], q8)],
 ])
-const write = (content: Partial<GgufContent> = {}): Uint8Array => joinBytes(ggufChunks({ metadata, tensors, ...content }))
+const write = (content: Partial<GgufContent> = {}): Uint8Array =>
+  joinBytes(ggufChunks({ metadata, tensors, ...content }))
 const open = (bytes: Uint8Array) => openGguf(memorySource('model.gguf', bytes))
 
 describe('round trip', () => {
@@ -66,7 +73,12 @@ describe('round trip', () => {
       'string[]': ['', 'x'],
       'i32[]': new Int32Array(0),
     }
-    const entries = new Map(Object.entries({ ...values, ...lists }).map(([type, value]) => [type, entry(type as GgufEntry['type'], value)]))
+    const entries = new Map(
+      Object.entries({ ...values, ...lists }).map(([type, value]) => [
+        type,
+        entry(type as GgufEntry['type'], value),
+      ]),
+    )
     const file = await open(write({ metadata: entries }))
     for (const [type, { value }] of entries) {
       expect(file.metadata.get(type)).toEqual(value)
@@ -85,7 +97,12 @@ describe('round trip', () => {
       ['q4_k', fromBytes('q4_k', [256], new Uint8Array(144).fill(3))],
     ])
     for (const alignment of [8, 64, 4096]) {
-      const file = await open(write({ metadata: new Map([['general.alignment', entry('u32', alignment)]]), tensors: all }))
+      const file = await open(
+        write({
+          metadata: new Map([['general.alignment', entry('u32', alignment)]]),
+          tensors: all,
+        }),
+      )
       for (const [name, tensor] of all) {
         expect(file.tensors.get(name)!.offset % alignment).toBe(0)
         expect(await file.read(name)).toEqual(tensor)
@@ -145,7 +162,9 @@ describe('a file of the reference writer', () => {
     expect(await file.read('token_embd.weight')).toEqual(tensors.get('token_embd.weight'))
     expect(await file.read('half')).toEqual(tensors.get('half'))
     const values = toFloat32(await file.read('blk.0.attn_v.weight'))
-    expect(Math.max(...values.map((value, i) => Math.abs(value - (-1 + (2 * i) / 63))))).toBeLessThan(0.5 / 127 + 1e-3)
+    expect(
+      Math.max(...values.map((value, i) => Math.abs(value - (-1 + (2 * i) / 63)))),
+    ).toBeLessThan(0.5 / 127 + 1e-3)
   })
 
   it('is written byte for byte', async () => {
@@ -160,7 +179,8 @@ describe('a file of the reference writer', () => {
 function head(...parts: (bigint | number | string | Uint8Array)[]): Uint8Array {
   const pieces = parts.flatMap((part) => {
     if (part instanceof Uint8Array) return [part]
-    if (typeof part === 'string') return [head(BigInt(new TextEncoder().encode(part).length)), new TextEncoder().encode(part)]
+    if (typeof part === 'string')
+      return [head(BigInt(new TextEncoder().encode(part).length)), new TextEncoder().encode(part)]
     const bytes = new Uint8Array(typeof part === 'bigint' ? 8 : 4)
     if (typeof part === 'bigint') new DataView(bytes.buffer).setBigUint64(0, part, true)
     else new DataView(bytes.buffer).setUint32(0, part, true)
@@ -170,9 +190,13 @@ function head(...parts: (bigint | number | string | Uint8Array)[]): Uint8Array {
 }
 
 const magic = 0x46554747
-const keyed = (...value: Parameters<typeof head>): Uint8Array => head(magic, 3, 0n, 1n, 'key', ...value)
+const keyed = (...value: Parameters<typeof head>): Uint8Array =>
+  head(magic, 3, 0n, 1n, 'key', ...value)
 /** A file whose head lists tensors (name, dimensions innermost first, type, offset), padded to 32, with bytes behind. */
-function listing(dataBytes: number, ...entries: [name: string, dims: bigint[], type: number, offset: bigint][]): Uint8Array {
+function listing(
+  dataBytes: number,
+  ...entries: [name: string, dims: bigint[], type: number, offset: bigint][]
+): Uint8Array {
   const start = head(
     magic,
     3,
@@ -191,45 +215,149 @@ describe('corrupt files', () => {
     ['empty', new Uint8Array(0), 'it ends within its first four bytes'],
     ['another format', head(0x04034b50, 3, 0n, 0n), 'it does not begin with "GGUF"'],
     ['nothing behind the version', head(magic, 3), 'it ends within the list of tensors'],
-    ['more tensors than bytes', head(magic, 3, most, 0n), 'the list of tensors claims 18446744073709551615 items'],
-    ['more tensors than fit', head(magic, 3, 2n, 0n, new Uint8Array(20)), 'the list of tensors claims 2 items, but only 28 bytes follow'],
-    ['more keys than fit', head(magic, 3, 0n, 2n ** 40n), 'the metadata claims 1099511627776 items, but only 0 bytes follow'],
-    ['a key beyond the file', head(magic, 3, 0n, 1n, 2n ** 62n, new Uint8Array(8)), 'it ends within the name of metadata key 1 of 1'],
+    [
+      'more tensors than bytes',
+      head(magic, 3, most, 0n),
+      'the list of tensors claims 18446744073709551615 items',
+    ],
+    [
+      'more tensors than fit',
+      head(magic, 3, 2n, 0n, new Uint8Array(20)),
+      'the list of tensors claims 2 items, but only 28 bytes follow',
+    ],
+    [
+      'more keys than fit',
+      head(magic, 3, 0n, 2n ** 40n),
+      'the metadata claims 1099511627776 items, but only 0 bytes follow',
+    ],
+    [
+      'a key beyond the file',
+      head(magic, 3, 0n, 1n, 2n ** 62n, new Uint8Array(8)),
+      'it ends within the name of metadata key 1 of 1',
+    ],
     [
       'a key that is not UTF-8',
       head(magic, 3, 0n, 1n, 2n, Uint8Array.of(0xff, 0xff), 4, 1),
       'the name of metadata key 1 of 1 is not UTF-8',
     ],
-    ['a key twice', head(magic, 3, 0n, 2n, 'k', 4, 1, 'k', 4, 1), 'holds the metadata key "k" twice'],
+    [
+      'a key twice',
+      head(magic, 3, 0n, 2n, 'k', 4, 1, 'k', 4, 1),
+      'holds the metadata key "k" twice',
+    ],
     ['an unknown value type', keyed(13, 1), 'metadata "key" has the unknown value type 13'],
     ['a value cut off', keyed(10, 1), 'it ends within metadata "key": 8 bytes needed, 4 left'],
-    ['a boolean of 2', keyed(7, Uint8Array.of(2, 0, 0, 0)), 'metadata "key" is a boolean, but its byte is 2'],
-    ['a string beyond the file', keyed(8, 2n ** 31n), 'it ends within metadata "key": 2147483648 bytes needed, 0 left'],
-    ['a string beyond all files', keyed(8, most), 'it ends within metadata "key": 18446744073709551615 bytes needed'],
-    ['a list of numbers beyond the file', keyed(9, 6, 2n ** 30n), 'metadata "key" claims 1073741824 items, but only 0 bytes follow'],
-    ['a list of strings beyond the file', keyed(9, 8, 3n, 'a', 'b'), 'metadata "key" claims 3 items, but only 18 bytes follow'],
-    ['a list of strings cut off', keyed(9, 8, 2n, 'a', 300n), 'it ends within metadata "key": 300 bytes needed, 0 left'],
-    ['a list of booleans of 7', keyed(9, 7, 4n, 7), 'metadata "key" is a boolean, but its byte is 7'],
+    [
+      'a boolean of 2',
+      keyed(7, Uint8Array.of(2, 0, 0, 0)),
+      'metadata "key" is a boolean, but its byte is 2',
+    ],
+    [
+      'a string beyond the file',
+      keyed(8, 2n ** 31n),
+      'it ends within metadata "key": 2147483648 bytes needed, 0 left',
+    ],
+    [
+      'a string beyond all files',
+      keyed(8, most),
+      'it ends within metadata "key": 18446744073709551615 bytes needed',
+    ],
+    [
+      'a list of numbers beyond the file',
+      keyed(9, 6, 2n ** 30n),
+      'metadata "key" claims 1073741824 items, but only 0 bytes follow',
+    ],
+    [
+      'a list of strings beyond the file',
+      keyed(9, 8, 3n, 'a', 'b'),
+      'metadata "key" claims 3 items, but only 18 bytes follow',
+    ],
+    [
+      'a list of strings cut off',
+      keyed(9, 8, 2n, 'a', 300n),
+      'it ends within metadata "key": 300 bytes needed, 0 left',
+    ],
+    [
+      'a list of booleans of 7',
+      keyed(9, 7, 4n, 7),
+      'metadata "key" is a boolean, but its byte is 7',
+    ],
     ['a list of an unknown type', keyed(9, 99, 0n), 'metadata "key" has the unknown value type 99'],
-    ['lists ever deeper', keyed(9, ...Array.from({ length: 50 }, () => [9, 1n]).flat()), 'metadata "key" nests lists more than 4 deep'],
-    ['an alignment of 3', head(magic, 3, 0n, 1n, 'general.alignment', 4, 3), '"general.alignment" must be a power of two, got 3'],
-    ['an alignment of 0', head(magic, 3, 0n, 1n, 'general.alignment', 4, 0), '"general.alignment" must be a power of two, got 0'],
-    ['an alignment of text', head(magic, 3, 0n, 1n, 'general.alignment', 8, 'x'), '"general.alignment" must be a power of two, got string'],
-    ['five dimensions', listing(4, ['w', [1n, 1n, 1n, 1n, 1n], 0, 0n]), 'tensor "w" claims 5 dimensions'],
-    ['dimensions without end', head(magic, 3, 1n, 0n, 'w', 0xffffffff, new Uint8Array(64)), 'tensor "w" claims 4294967295 dimensions'],
+    [
+      'lists ever deeper',
+      keyed(9, ...Array.from({ length: 50 }, () => [9, 1n]).flat()),
+      'metadata "key" nests lists more than 4 deep',
+    ],
+    [
+      'an alignment of 3',
+      head(magic, 3, 0n, 1n, 'general.alignment', 4, 3),
+      '"general.alignment" must be a power of two, got 3',
+    ],
+    [
+      'an alignment of 0',
+      head(magic, 3, 0n, 1n, 'general.alignment', 4, 0),
+      '"general.alignment" must be a power of two, got 0',
+    ],
+    [
+      'an alignment of text',
+      head(magic, 3, 0n, 1n, 'general.alignment', 8, 'x'),
+      '"general.alignment" must be a power of two, got string',
+    ],
+    [
+      'five dimensions',
+      listing(4, ['w', [1n, 1n, 1n, 1n, 1n], 0, 0n]),
+      'tensor "w" claims 5 dimensions',
+    ],
+    [
+      'dimensions without end',
+      head(magic, 3, 1n, 0n, 'w', 0xffffffff, new Uint8Array(64)),
+      'tensor "w" claims 4294967295 dimensions',
+    ],
     [
       'a product that overflows',
       listing(4, ['w', [2n ** 32n, 2n ** 32n], 0, 0n]),
       '"w": the product of its shape [4294967296, 4294967296] overflows',
     ],
-    ['a dimension that overflows', listing(4, ['w', [most], 0, 0n]), '"w": the product of its shape [18446744073709551615] overflows'],
-    ['rows of half a block', listing(18, ['w', [16n], 2, 0n]), '"w": its rows have 16 elements, q4_0 needs a multiple of 32'],
-    ['data cut off', listing(4, ['w', [2n], 0, 0n]), '"w": f32 [2] at offset 0 ends at byte 72, the file has 68'],
-    ['an offset beyond the file', listing(4, ['w', [1n], 0, 2n ** 20n]), '"w": f32 [1] at offset 1048576 ends at byte'],
-    ['an offset beyond all files', listing(4, ['w', [1n], 0, most]), '"w": its offset 18446744073709551615 lies beyond the file'],
-    ['an offset off the alignment', listing(64, ['w', [1n], 0, 4n]), '"w": its offset 4 is not a multiple of the alignment 32'],
-    ['an overlap', listing(64, ['v', [16n], 0, 0n], ['w', [1n], 0, 32n]), '"w": begins at byte 128, within "v"'],
-    ['a tensor twice', listing(64, ['w', [1n], 0, 0n], ['w', [1n], 0, 32n]), '"w": is listed twice'],
+    [
+      'a dimension that overflows',
+      listing(4, ['w', [most], 0, 0n]),
+      '"w": the product of its shape [18446744073709551615] overflows',
+    ],
+    [
+      'rows of half a block',
+      listing(18, ['w', [16n], 2, 0n]),
+      '"w": its rows have 16 elements, q4_0 needs a multiple of 32',
+    ],
+    [
+      'data cut off',
+      listing(4, ['w', [2n], 0, 0n]),
+      '"w": f32 [2] at offset 0 ends at byte 72, the file has 68',
+    ],
+    [
+      'an offset beyond the file',
+      listing(4, ['w', [1n], 0, 2n ** 20n]),
+      '"w": f32 [1] at offset 1048576 ends at byte',
+    ],
+    [
+      'an offset beyond all files',
+      listing(4, ['w', [1n], 0, most]),
+      '"w": its offset 18446744073709551615 lies beyond the file',
+    ],
+    [
+      'an offset off the alignment',
+      listing(64, ['w', [1n], 0, 4n]),
+      '"w": its offset 4 is not a multiple of the alignment 32',
+    ],
+    [
+      'an overlap',
+      listing(64, ['v', [16n], 0, 0n], ['w', [1n], 0, 32n]),
+      '"w": begins at byte 128, within "v"',
+    ],
+    [
+      'a tensor twice',
+      listing(64, ['w', [1n], 0, 0n], ['w', [1n], 0, 32n]),
+      '"w": is listed twice',
+    ],
   ]
   it.each(cases)('%s', async (_, bytes, message) => {
     const error = await open(bytes).catch((caught: unknown) => caught)
@@ -247,7 +375,11 @@ describe('corrupt files', () => {
 describe('what is sound but not supported', () => {
   it.each([
     ['version 1', head(magic, 1, 0n, 0n), 'GGUF version 1 is not supported'],
-    ['a big-endian file', head(magic, 0x03000000, 0n, 0n), 'big-endian GGUF files are not supported'],
+    [
+      'a big-endian file',
+      head(magic, 0x03000000, 0n, 0n),
+      'big-endian GGUF files are not supported',
+    ],
     ['a type of ggml alone', listing(98, ['w', [256n], 18, 0n]), '"w": element type IQ3_XXS'],
     ['a type of nobody', listing(98, ['w', [256n], 77, 0n]), '"w": element type 77'],
   ])('%s', async (_, bytes, message) => {
@@ -264,10 +396,15 @@ it('version 2 and a list of lists are read', async () => {
 
 describe('what cannot be written', () => {
   const writing = (tensor: Tensor) => () => write({ tensors: new Map([['w', tensor]]) })
-  it('types that GGUF lacks', () => expect(writing({ dtype: 'bool', shape: [1], data: Uint8Array.of(1) })).toThrow(UnsupportedError))
-  it('data that does not fit', () => expect(writing({ dtype: 'f32', shape: [2], data: new Float32Array(1) })).toThrow(ShapeError))
+  it('types that GGUF lacks', () =>
+    expect(writing({ dtype: 'bool', shape: [1], data: Uint8Array.of(1) })).toThrow(
+      UnsupportedError,
+    ))
+  it('data that does not fit', () =>
+    expect(writing({ dtype: 'f32', shape: [2], data: new Float32Array(1) })).toThrow(ShapeError))
   it('five dimensions', () => expect(writing(f32([1, 1, 1, 1, 1]))).toThrow(ShapeError))
-  it('rows of half a block', () => expect(writing(fromBytes('q4_0', [2, 16], new Uint8Array(18)))).toThrow(ShapeError))
+  it('rows of half a block', () =>
+    expect(writing(fromBytes('q4_0', [2, 16], new Uint8Array(18)))).toThrow(ShapeError))
   it.each([
     ['u32', -1],
     ['u8', 256],
@@ -290,11 +427,15 @@ describe('fuzz', () => {
     for (const name of file.tensors.keys()) toFloat32(await file.read(name))
   }
   const valid = write()
-  const started = fc.uint8Array({ maxLength: 300 }).map((bytes) => joinBytes([head(magic, 3), bytes]))
+  const started = fc
+    .uint8Array({ maxLength: 300 })
+    .map((bytes) => joinBytes([head(magic, 3), bytes]))
 
   it('random bytes', () =>
     fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), (bytes) => readsOrRefuses(bytes, readAll)),
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), (bytes) =>
+        readsOrRefuses(bytes, readAll),
+      ),
       { numRuns: 200 },
     ))
   it('random bytes behind the magic', () =>

@@ -76,7 +76,11 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
     tensors,
     read: async (name) => {
       const { type, shape, offset, sizeBytes } = entryOf(tensors, name, source.name)
-      return fromBytes(type, shape, sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes))
+      return fromBytes(
+        type,
+        shape,
+        sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes),
+      )
     },
     close: async () => source.close?.(),
   }
@@ -88,15 +92,27 @@ async function readVersion(cursor: GgufCursor, name: string): Promise<number> {
   const version = Number(await cursor.next('u32', () => 'its version'))
   if (version === 2 || version === 3) return version
   // A big-endian file's version has its low byte at the other end.
-  const kind = version !== 0 && (version & 0xffff) === 0 ? 'big-endian GGUF files are' : `GGUF version ${version} is`
-  throw new UnsupportedError(`${name}: ${kind} not supported, only versions 2 and 3, little-endian. Convert it with a current llama.cpp.`)
+  const kind =
+    version !== 0 && (version & 0xffff) === 0
+      ? 'big-endian GGUF files are'
+      : `GGUF version ${version} is`
+  throw new UnsupportedError(
+    `${name}: ${kind} not supported, only versions 2 and 3, little-endian. Convert it with a current llama.cpp.`,
+  )
 }
 
-const roundUp = (position: number, alignment: number): number => Math.ceil(position / alignment) * alignment
+const roundUp = (position: number, alignment: number): number =>
+  Math.ceil(position / alignment) * alignment
 
 function alignmentOf(cursor: GgufCursor, value: GgufValue = defaultAlignmentBytes): number {
-  if (typeof value !== 'number' || !(value >= 1 && value <= 2 ** 31) || !Number.isInteger(Math.log2(value))) {
-    return cursor.fail(`metadata "general.alignment" must be a power of two, got ${typeof value === 'number' ? value : typeof value}`)
+  if (
+    typeof value !== 'number' ||
+    !(value >= 1 && value <= 2 ** 31) ||
+    !Number.isInteger(Math.log2(value))
+  ) {
+    return cursor.fail(
+      `metadata "general.alignment" must be a power of two, got ${typeof value === 'number' ? value : typeof value}`,
+    )
   }
   return value
 }
@@ -108,10 +124,17 @@ async function readClaims(cursor: GgufCursor, count: number): Promise<Claim[]> {
     const what = (): string => `the description of tensor ${quoted(name)}`
     const dimensions = Number(await cursor.next('u32', what))
     if (dimensions > mostDimensions)
-      cursor.fail(`tensor ${quoted(name)} claims ${dimensions} dimensions, at most ${mostDimensions} are allowed`)
+      cursor.fail(
+        `tensor ${quoted(name)} claims ${dimensions} dimensions, at most ${mostDimensions} are allowed`,
+      )
     const shape: (number | bigint)[] = []
     for (let d = 0; d < dimensions; d++) shape.unshift(await cursor.next('u64', what)) // the file has the innermost first
-    claims.push({ name, shape, typeNumber: Number(await cursor.next('u32', what)), offset: await cursor.next('u64', what) })
+    claims.push({
+      name,
+      shape,
+      typeNumber: Number(await cursor.next('u32', what)),
+      offset: await cursor.next('u64', what),
+    })
   }
   return claims
 }
@@ -132,7 +155,9 @@ function checkClaims(claims: readonly Claim[], place: Place): Map<string, GgufTe
     const name = quoted(claim.name)
     if (tensors.has(claim.name)) problems.push(`${name}: is listed twice`)
     if (!type) {
-      unsupported.push(`${name}: element type ${foreignGgmlTypes.get(claim.typeNumber) ?? claim.typeNumber}`)
+      unsupported.push(
+        `${name}: element type ${foreignGgmlTypes.get(claim.typeNumber) ?? claim.typeNumber}`,
+      )
       continue
     }
     const info = checkClaim(claim, type, place)
@@ -140,7 +165,10 @@ function checkClaims(claims: readonly Claim[], place: Place): Map<string, GgufTe
     else tensors.set(claim.name, info)
   }
   problems.push(...overlaps(tensors))
-  if (problems.length > 0) throw new FormatError(`${place.name}: the GGUF file is truncated or corrupt:\n${listed(problems)}`)
+  if (problems.length > 0)
+    throw new FormatError(
+      `${place.name}: the GGUF file is truncated or corrupt:\n${listed(problems)}`,
+    )
   if (unsupported.length > 0) {
     const known = [...ggmlTypes.values()].map((type) => type.toUpperCase()).join(', ')
     throw new UnsupportedError(
@@ -151,14 +179,20 @@ function checkClaims(claims: readonly Claim[], place: Place): Map<string, GgufTe
 }
 
 /** The tensor's place in the file, or what is wrong with it. */
-function checkClaim({ shape, offset }: Claim, type: DType, { dataStart, alignment, sizeBytes: fileBytes }: Place): GgufTensorInfo | string {
+function checkClaim(
+  { shape, offset }: Claim,
+  type: DType,
+  { dataStart, alignment, sizeBytes: fileBytes }: Place,
+): GgufTensorInfo | string {
   const dims = shape.filter((dim) => typeof dim === 'number')
   const elements = dims.length === shape.length ? safeProduct([...dims, 8]) : undefined // 8: the widest element must not overflow either
   if (elements === undefined) return `the product of its shape [${shape.join(', ')}] overflows`
   const perBlock = isBlockType(type) ? blockLayout[type].elements : 1
-  if ((dims.at(-1) ?? 1) % perBlock !== 0) return `its rows have ${dims.at(-1) ?? 1} elements, ${type} needs a multiple of ${perBlock}`
+  if ((dims.at(-1) ?? 1) % perBlock !== 0)
+    return `its rows have ${dims.at(-1) ?? 1} elements, ${type} needs a multiple of ${perBlock}`
   if (typeof offset === 'bigint') return `its offset ${offset} lies beyond the file`
-  if (offset % alignment !== 0) return `its offset ${offset} is not a multiple of the alignment ${alignment}`
+  if (offset % alignment !== 0)
+    return `its offset ${offset} is not a multiple of the alignment ${alignment}`
   const sizeBytes = bytesOf(type, elements / 8)
   const end = dataStart + offset + sizeBytes
   if (sizeBytes > 0 && end > fileBytes)
@@ -167,7 +201,9 @@ function checkClaim({ shape, offset }: Claim, type: DType, { dataStart, alignmen
 }
 
 function overlaps(tensors: ReadonlyMap<string, GgufTensorInfo>): string[] {
-  const inOrder = [...tensors].filter(([, { sizeBytes }]) => sizeBytes > 0).sort(([, a], [, b]) => a.offset - b.offset)
+  const inOrder = [...tensors]
+    .filter(([, { sizeBytes }]) => sizeBytes > 0)
+    .sort(([, a], [, b]) => a.offset - b.offset)
   return inOrder.flatMap(([name, { offset }], i) => {
     const before = inOrder[i - 1]
     if (!before || offset >= before[1].offset + before[1].sizeBytes) return []

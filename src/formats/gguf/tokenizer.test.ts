@@ -4,10 +4,17 @@ import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { ggufTokenizer } from './tokenizer.ts'
 import { createTokenizer } from '../text/tokenizer.ts'
 
-const golden = JSON.parse(readFileSync(new URL('../../../test/golden/tokenizers/fixtures.json', import.meta.url), 'utf8')) as {
+const golden = JSON.parse(
+  readFileSync(new URL('../../../test/golden/tokenizers/fixtures.json', import.meta.url), 'utf8'),
+) as {
   strings: string[]
 }
-const stories = JSON.parse(readFileSync(new URL('../../catalogue/models/stories260k/tokenizer.json', import.meta.url), 'utf8')) as {
+const stories = JSON.parse(
+  readFileSync(
+    new URL('../../catalogue/models/stories260k/tokenizer.json', import.meta.url),
+    'utf8',
+  ),
+) as {
   model: { vocab: Record<string, number> }
 }
 
@@ -43,7 +50,9 @@ describe('a SentencePiece tokenizer in a GGUF', () => {
 
   it.each(golden.strings)('gives the ids of the original tokenizer.json for %j', (text) => {
     expect(tokenizer.encode(text)).toEqual(original.encode(text))
-    expect(tokenizer.encode(text, { addSpecialTokens: true })).toEqual(original.encode(text, { addSpecialTokens: true }))
+    expect(tokenizer.encode(text, { addSpecialTokens: true })).toEqual(
+      original.encode(text, { addSpecialTokens: true }),
+    )
     expect(tokenizer.decode(original.encode(text))).toBe(original.decode(original.encode(text)))
   })
 
@@ -63,7 +72,12 @@ describe('a SentencePiece tokenizer in a GGUF', () => {
   })
 
   it('adds BOS and EOS as the file says', () => {
-    const both = open(storiesMetadata({ 'tokenizer.ggml.add_bos_token': false, 'tokenizer.ggml.add_eos_token': true }))
+    const both = open(
+      storiesMetadata({
+        'tokenizer.ggml.add_bos_token': false,
+        'tokenizer.ggml.add_eos_token': true,
+      }),
+    )
     expect(both.encode('', { addSpecialTokens: true })).toEqual([2])
   })
 
@@ -83,7 +97,9 @@ describe('a byte-level tokenizer in a GGUF', () => {
         'tokenizer.ggml.model': 'gpt2',
         'tokenizer.ggml.pre': 'gpt-2',
         'tokenizer.ggml.tokens': tokens,
-        'tokenizer.ggml.token_type': tokens.map((token) => (token === '<|end|>' ? 3 : token === '<tool>' ? 4 : 1)),
+        'tokenizer.ggml.token_type': tokens.map((token) =>
+          token === '<|end|>' ? 3 : token === '<tool>' ? 4 : 1,
+        ),
         'tokenizer.ggml.merges': ['Ġ a', 'a n', 'Ġa n', '1 2', '12 3'],
         'tokenizer.ggml.eos_token_id': 0,
         ...changes,
@@ -100,7 +116,9 @@ describe('a byte-level tokenizer in a GGUF', () => {
 
   it('leaves control tokens out of the text on request, user-defined ones in', () => {
     const tokenizer = open(metadata())
-    expect(tokenizer.decode(tokenizer.encode('a<|end|><tool>'), { skipSpecialTokens: true })).toBe('a<tool>')
+    expect(tokenizer.decode(tokenizer.encode('a<|end|><tool>'), { skipSpecialTokens: true })).toBe(
+      'a<tool>',
+    )
   })
 
   it.each([
@@ -122,17 +140,44 @@ describe('a byte-level tokenizer in a GGUF', () => {
   })
 
   it('takes a piece that is a token as it is, where the pre-tokenizer says so', () => {
-    expect(pieces(' an', { 'tokenizer.ggml.merges': ['Ġ a'], 'tokenizer.ggml.pre': 'llama-bpe' })).toEqual(['Ġan'])
+    expect(
+      pieces(' an', { 'tokenizer.ggml.merges': ['Ġ a'], 'tokenizer.ggml.pre': 'llama-bpe' }),
+    ).toEqual(['Ġan'])
     expect(pieces(' an', { 'tokenizer.ggml.merges': ['Ġ a'] })).toEqual(['Ġa', 'n'])
   })
 
   it.each([
-    ['a pre-tokenizer that is not known', { 'tokenizer.ggml.pre': 'martian' }, UnsupportedError, /"martian".*smollm/],
-    ['a tokenizer model that is not known', { 'tokenizer.ggml.model': 'rwkv' }, UnsupportedError, /"rwkv".*gpt2, llama/],
-    ['types that do not fit the tokens', { 'tokenizer.ggml.token_type': [1, 1] }, FormatError, /got 2 entries, expected 102/],
+    [
+      'a pre-tokenizer that is not known',
+      { 'tokenizer.ggml.pre': 'martian' },
+      UnsupportedError,
+      /"martian".*smollm/,
+    ],
+    [
+      'a tokenizer model that is not known',
+      { 'tokenizer.ggml.model': 'rwkv' },
+      UnsupportedError,
+      /"rwkv".*gpt2, llama/,
+    ],
+    [
+      'types that do not fit the tokens',
+      { 'tokenizer.ggml.token_type': [1, 1] },
+      FormatError,
+      /got 2 entries, expected 102/,
+    ],
     ['a merge without a space', { 'tokenizer.ggml.merges': ['ab'] }, FormatError, /"ab"/],
-    ['a special token beyond the vocabulary', { 'tokenizer.ggml.eos_token_id': 5_000 }, FormatError, /eos_token_id: got 5000/],
-    ['tokens that are no strings', { 'tokenizer.ggml.tokens': [1, 2] }, FormatError, /tokenizer\.ggml\.tokens.*a list of strings/],
+    [
+      'a special token beyond the vocabulary',
+      { 'tokenizer.ggml.eos_token_id': 5_000 },
+      FormatError,
+      /eos_token_id: got 5000/,
+    ],
+    [
+      'tokens that are no strings',
+      { 'tokenizer.ggml.tokens': [1, 2] },
+      FormatError,
+      /tokenizer\.ggml\.tokens.*a list of strings/,
+    ],
   ])('is refused with %s', (_, changes, error, message) => {
     expect(() => ggufTokenizer(metadata(changes))).toThrow(error)
     expect(() => ggufTokenizer(metadata(changes))).toThrow(message)

@@ -30,24 +30,31 @@ interface ModelParts {
 }
 
 /** Tokenizer models of GGUF that are read, each with the parts of tokenizer.json that it stands for. */
-const models: Readonly<Record<string, (values: GgufValues, vocabulary: Vocabulary) => ModelParts>> = {
-  gpt2: byteLevelParts,
-  llama: sentencePieceParts,
-}
+const models: Readonly<Record<string, (values: GgufValues, vocabulary: Vocabulary) => ModelParts>> =
+  {
+    gpt2: byteLevelParts,
+    llama: sentencePieceParts,
+  }
 
 /** Both files, ids as in the GGUF. Throws UnsupportedError for a tokenizer of another kind, FormatError for broken metadata. */
 export function ggufTokenizer(metadata: GgufMetadata): TokenizerFiles {
   const values = ggufValues(metadata)
   const name = values.text('tokenizer.ggml.model')
-  if (name === undefined) throw new FormatError('This GGUF holds no tokenizer: the key "tokenizer.ggml.model" is missing.')
+  if (name === undefined)
+    throw new FormatError(
+      'This GGUF holds no tokenizer: the key "tokenizer.ggml.model" is missing.',
+    )
   const read = Object.hasOwn(models, name) ? models[name] : undefined
   if (!read)
-    throw new UnsupportedError(`GGUF tokenizer.ggml.model "${name}" is not supported; supported: ${Object.keys(models).join(', ')}.`)
+    throw new UnsupportedError(
+      `GGUF tokenizer.ggml.model "${name}" is not supported; supported: ${Object.keys(models).join(', ')}.`,
+    )
   const vocabulary = readVocabulary(values)
   const parts = read(values, vocabulary)
   const addBos = values.flag('tokenizer.ggml.add_bos_token') ?? parts.addBos
   const addEos = values.flag('tokenizer.ggml.add_eos_token') ?? false
-  const token = (key: string): string | undefined => tokenAt(vocabulary, key, values.number(`tokenizer.ggml.${key}_token_id`))
+  const token = (key: string): string | undefined =>
+    tokenAt(vocabulary, key, values.number(`tokenizer.ggml.${key}_token_id`))
   const bos = token('bos')
   const eos = token('eos')
   const tokenizerJson = {
@@ -63,16 +70,28 @@ export function ggufTokenizer(metadata: GgufMetadata): TokenizerFiles {
   }
   return {
     tokenizerJson,
-    tokenizerConfig: configOf(values, { bos, eos, unknown: token('unknown'), pad: token('padding'), addBos, addEos }),
+    tokenizerConfig: configOf(values, {
+      bos,
+      eos,
+      unknown: token('unknown'),
+      pad: token('padding'),
+      addBos,
+      addEos,
+    }),
   }
 }
 
 function readVocabulary(values: GgufValues): Vocabulary {
   const tokens = values.texts('tokenizer.ggml.tokens')
-  if (!tokens) throw new FormatError('This GGUF holds no vocabulary: the key "tokenizer.ggml.tokens" is missing.')
+  if (!tokens)
+    throw new FormatError(
+      'This GGUF holds no vocabulary: the key "tokenizer.ggml.tokens" is missing.',
+    )
   const types = values.numbers('tokenizer.ggml.token_type') ?? tokens.map(() => tokenType.normal)
   if (types.length !== tokens.length) {
-    throw new FormatError(`GGUF tokenizer.ggml.token_type: got ${types.length} entries, expected ${tokens.length}, one for each token.`)
+    throw new FormatError(
+      `GGUF tokenizer.ggml.token_type: got ${types.length} entries, expected ${tokens.length}, one for each token.`,
+    )
   }
   const ids = new Map<string, number>()
   tokens.forEach((token, id) => {
@@ -84,14 +103,18 @@ function readVocabulary(values: GgufValues): Vocabulary {
 function tokenAt({ tokens }: Vocabulary, key: string, id: number | undefined): string | undefined {
   if (id === undefined || id === 0xffffffff) return undefined // 2³² − 1 is llama.cpp's "none"
   const token = tokens[id]
-  if (token === undefined) throw new FormatError(`GGUF tokenizer.ggml.${key}_token_id: got ${id}, expected an id below ${tokens.length}.`)
+  if (token === undefined)
+    throw new FormatError(
+      `GGUF tokenizer.ggml.${key}_token_id: got ${id}, expected an id below ${tokens.length}.`,
+    )
   return token
 }
 
 /** gpt2: byte-level BPE with merges, words cut by the pattern that `pre` names. */
 function byteLevelParts(values: GgufValues, { ids }: Vocabulary): ModelParts {
   const merges = values.texts('tokenizer.ggml.merges')
-  if (!merges) throw new FormatError('GGUF tokenizer "gpt2": the key "tokenizer.ggml.merges" is missing.')
+  if (!merges)
+    throw new FormatError('GGUF tokenizer "gpt2": the key "tokenizer.ggml.merges" is missing.')
   const pre = preTokenizerOf(values.text('tokenizer.ggml.pre'))
   const byteLevel = {
     type: 'ByteLevel',
@@ -100,7 +123,11 @@ function byteLevelParts(values: GgufValues, { ids }: Vocabulary): ModelParts {
     use_regex: false,
   }
   return {
-    model: bpe(ids, merges.map(splitMerge), { ignore_merges: pre.ignoreMerges ?? false, byte_fallback: false, unk_token: null }),
+    model: bpe(ids, merges.map(splitMerge), {
+      ignore_merges: pre.ignoreMerges ?? false,
+      byte_fallback: false,
+      unk_token: null,
+    }),
     normalizer: pre.nfc ? { type: 'NFC' } : null,
     preTokenizer: { type: 'Sequence', pretokenizers: [...pre.patterns.map(isolate), byteLevel] },
     decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
@@ -137,7 +164,9 @@ function sentencePieceParts(values: GgufValues, { tokens, types, ids }: Vocabula
       ignore_merges: false,
       unk_token: unknown,
     }),
-    normalizer: prefix ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, toMeta] } : toMeta,
+    normalizer: prefix
+      ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, toMeta] }
+      : toMeta,
     preTokenizer: null,
     decoder: {
       type: 'Sequence',
@@ -153,9 +182,14 @@ function sentencePieceParts(values: GgufValues, { tokens, types, ids }: Vocabula
 }
 
 /** Only normal and user-defined tokens come about by merging. */
-const mergeable = (types: readonly number[]) => (id: number) => types[id] === tokenType.normal || types[id] === tokenType.userDefined
+const mergeable = (types: readonly number[]) => (id: number) =>
+  types[id] === tokenType.normal || types[id] === tokenType.userDefined
 
-const bpe = (ids: ReadonlyMap<string, number>, merges: readonly [string, string][], options: object): Record<string, unknown> => ({
+const bpe = (
+  ids: ReadonlyMap<string, number>,
+  merges: readonly [string, string][],
+  options: object,
+): Record<string, unknown> => ({
   type: 'BPE',
   dropout: null,
   continuing_subword_prefix: null,
@@ -171,13 +205,25 @@ function addedTokens({ tokens, types }: Vocabulary): object[] {
   types.forEach((type, id) => {
     const special = type === tokenType.control || type === tokenType.unknown
     if (!special && type !== tokenType.userDefined) return
-    added.push({ id, content: tokens[id], single_word: false, lstrip: false, rstrip: false, normalized: false, special })
+    added.push({
+      id,
+      content: tokens[id],
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special,
+    })
   })
   return added
 }
 
 /** The post-processor that puts BOS before and EOS after a text, where the file asks for them. */
-function template({ ids }: Vocabulary, bos: string | undefined, eos: string | undefined): object | null {
+function template(
+  { ids }: Vocabulary,
+  bos: string | undefined,
+  eos: string | undefined,
+): object | null {
   if (bos === undefined && eos === undefined) return null
   const special = (token: string | undefined, type_id: number): object[] =>
     token === undefined ? [] : [{ SpecialToken: { id: token, type_id } }]
@@ -191,7 +237,9 @@ function template({ ids }: Vocabulary, bos: string | undefined, eos: string | un
     type: 'TemplateProcessing',
     single: sequence('A', 0),
     pair: [...sequence('A', 0), ...sequence('B', 1)],
-    special_tokens: Object.fromEntries(used.map((token) => [token, { id: token, ids: [ids.get(token)], tokens: [token] }])),
+    special_tokens: Object.fromEntries(
+      used.map((token) => [token, { id: token, ids: [ids.get(token)], tokens: [token] }]),
+    ),
   }
 }
 
@@ -204,7 +252,10 @@ interface ConfigParts {
   addEos: boolean
 }
 
-function configOf(values: GgufValues, { bos, eos, unknown, pad, addBos, addEos }: ConfigParts): Record<string, unknown> {
+function configOf(
+  values: GgufValues,
+  { bos, eos, unknown, pad, addBos, addEos }: ConfigParts,
+): Record<string, unknown> {
   const context = values.number(`${values.text('general.architecture')}.context_length`)
   const chatTemplate = values.text('tokenizer.chat_template')
   return {

@@ -3,7 +3,8 @@
 
 import type { DType } from '../../base/dtype.ts'
 
-export type GgufScalarType = 'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'bool' | 'string' | 'u64' | 'i64' | 'f64'
+export type GgufScalarType =
+  'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'bool' | 'string' | 'u64' | 'i64' | 'f64'
 /** What a metadata value is in the file. Lists in lists are `list[]`: llama.cpp neither writes nor reads them. */
 export type GgufValueType = GgufScalarType | `${GgufScalarType}[]` | 'list[]'
 
@@ -20,7 +21,15 @@ type NumberArray =
   | BigInt64Array
 
 /** Lists of numbers are typed arrays; 64-bit integers are numbers where those are exact, else bigints. */
-export type GgufValue = string | number | bigint | boolean | NumberArray | readonly string[] | readonly boolean[] | readonly GgufValue[]
+export type GgufValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | NumberArray
+  | readonly string[]
+  | readonly boolean[]
+  | readonly GgufValue[]
 
 /** A metadata value with its type, as the writer needs it: llama.cpp refuses a u32 where it expects an f32. */
 export interface GgufEntry {
@@ -29,7 +38,21 @@ export interface GgufEntry {
 }
 
 /** The position is the number in the file; 9 is a list. */
-export const valueTypes = ['u8', 'i8', 'u16', 'i16', 'u32', 'i32', 'f32', 'bool', 'string', 'list', 'u64', 'i64', 'f64'] as const
+export const valueTypes = [
+  'u8',
+  'i8',
+  'u16',
+  'i16',
+  'u32',
+  'i32',
+  'f32',
+  'bool',
+  'string',
+  'list',
+  'u64',
+  'i64',
+  'f64',
+] as const
 
 /** How a number is read and written, and the typed array of a list of them. */
 export interface NumberCodec {
@@ -42,20 +65,72 @@ export interface NumberCodec {
 export type GgufNumberType = Exclude<GgufScalarType, 'bool' | 'string'>
 
 const whole = (value: bigint): number | bigint =>
-  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value
+  value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(value)
+    : value
 
 export const numberCodecs: Readonly<Record<GgufNumberType, NumberCodec>> = {
-  u8: { bytes: 1, list: Uint8Array, get: (view, at) => view.getUint8(at), set: (view, at, value) => view.setUint8(at, Number(value)) },
-  i8: { bytes: 1, list: Int8Array, get: (view, at) => view.getInt8(at), set: (view, at, value) => view.setInt8(at, Number(value)) },
-  u16: { bytes: 2, list: Uint16Array, get: (view, at) => view.getUint16(at, true), set: (view, at, value) => view.setUint16(at, Number(value), true) },
-  i16: { bytes: 2, list: Int16Array, get: (view, at) => view.getInt16(at, true), set: (view, at, value) => view.setInt16(at, Number(value), true) },
-  u32: { bytes: 4, list: Uint32Array, get: (view, at) => view.getUint32(at, true), set: (view, at, value) => view.setUint32(at, Number(value), true) },
-  i32: { bytes: 4, list: Int32Array, get: (view, at) => view.getInt32(at, true), set: (view, at, value) => view.setInt32(at, Number(value), true) },
-  f32: { bytes: 4, list: Float32Array, get: (view, at) => view.getFloat32(at, true), set: (view, at, value) => view.setFloat32(at, Number(value), true) },
-  u64: { bytes: 8, list: BigUint64Array, get: (view, at) => whole(view.getBigUint64(at, true)), set: (view, at, value) => view.setBigUint64(at, BigInt(value), true) },
-  i64: { bytes: 8, list: BigInt64Array, get: (view, at) => whole(view.getBigInt64(at, true)), set: (view, at, value) => view.setBigInt64(at, BigInt(value), true) },
-  f64: { bytes: 8, list: Float64Array, get: (view, at) => view.getFloat64(at, true), set: (view, at, value) => view.setFloat64(at, Number(value), true) },
-} // prettier-ignore
+  u8: {
+    bytes: 1,
+    list: Uint8Array,
+    get: (view, at) => view.getUint8(at),
+    set: (view, at, value) => view.setUint8(at, Number(value)),
+  },
+  i8: {
+    bytes: 1,
+    list: Int8Array,
+    get: (view, at) => view.getInt8(at),
+    set: (view, at, value) => view.setInt8(at, Number(value)),
+  },
+  u16: {
+    bytes: 2,
+    list: Uint16Array,
+    get: (view, at) => view.getUint16(at, true),
+    set: (view, at, value) => view.setUint16(at, Number(value), true),
+  },
+  i16: {
+    bytes: 2,
+    list: Int16Array,
+    get: (view, at) => view.getInt16(at, true),
+    set: (view, at, value) => view.setInt16(at, Number(value), true),
+  },
+  u32: {
+    bytes: 4,
+    list: Uint32Array,
+    get: (view, at) => view.getUint32(at, true),
+    set: (view, at, value) => view.setUint32(at, Number(value), true),
+  },
+  i32: {
+    bytes: 4,
+    list: Int32Array,
+    get: (view, at) => view.getInt32(at, true),
+    set: (view, at, value) => view.setInt32(at, Number(value), true),
+  },
+  f32: {
+    bytes: 4,
+    list: Float32Array,
+    get: (view, at) => view.getFloat32(at, true),
+    set: (view, at, value) => view.setFloat32(at, Number(value), true),
+  },
+  u64: {
+    bytes: 8,
+    list: BigUint64Array,
+    get: (view, at) => whole(view.getBigUint64(at, true)),
+    set: (view, at, value) => view.setBigUint64(at, BigInt(value), true),
+  },
+  i64: {
+    bytes: 8,
+    list: BigInt64Array,
+    get: (view, at) => whole(view.getBigInt64(at, true)),
+    set: (view, at, value) => view.setBigInt64(at, BigInt(value), true),
+  },
+  f64: {
+    bytes: 8,
+    list: Float64Array,
+    get: (view, at) => view.getFloat64(at, true),
+    set: (view, at, value) => view.setFloat64(at, Number(value), true),
+  },
+}
 
 /** ggml's number of each element type that GGUF and Graft share. */
 export const ggmlTypeNumbers: Readonly<Partial<Record<DType, number>>> = {

@@ -16,11 +16,16 @@ export interface GgufValues {
 
 /** Getters over metadata: undefined where a key is missing, FormatError where its value is of another kind. */
 export function ggufValues(metadata: GgufMetadata): GgufValues {
-  const value = <T>(key: string, kind: string, read: (value: unknown) => T | undefined): T | undefined => {
+  const value = <T>(
+    key: string,
+    kind: string,
+    read: (value: unknown) => T | undefined,
+  ): T | undefined => {
     const found = metadata.get(key)
     if (found === undefined) return undefined
     const result = read(found)
-    if (result === undefined) throw new FormatError(`GGUF metadata "${key}": got ${describe(found)}, expected ${kind}.`)
+    if (result === undefined)
+      throw new FormatError(`GGUF metadata "${key}": got ${describe(found)}, expected ${kind}.`)
     return result
   }
   return {
@@ -32,14 +37,18 @@ export function ggufValues(metadata: GgufMetadata): GgufValues {
   }
 }
 
-const asText = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined)
+const asText = (value: unknown): string | undefined =>
+  typeof value === 'string' ? value : undefined
 
 function asNumber(value: unknown): number | undefined {
   if (typeof value === 'bigint') return Number(value)
   return typeof value === 'number' ? value : undefined
 }
 
-function asList<T>(value: unknown, read: (item: unknown) => T | undefined): readonly T[] | undefined {
+function asList<T>(
+  value: unknown,
+  read: (item: unknown) => T | undefined,
+): readonly T[] | undefined {
   if (!Array.isArray(value) && !ArrayBuffer.isView(value)) return undefined
   const result: T[] = []
   for (const item of value as unknown as Iterable<unknown>) {
@@ -52,5 +61,7 @@ function asList<T>(value: unknown, read: (item: unknown) => T | undefined): read
 
 function describe(value: unknown): string {
   if (Array.isArray(value) || ArrayBuffer.isView(value)) return 'a list of another kind'
-  return typeof value === 'string' ? `the string ${JSON.stringify(value.slice(0, 40))}` : `${typeof value} ${String(value)}`
+  return typeof value === 'string'
+    ? `the string ${JSON.stringify(value.slice(0, 40))}`
+    : `${typeof value} ${String(value)}`
 }

@@ -55,13 +55,17 @@ export async function* ggufStream(
   yield* ggufHead(metadata, heads)
   for (const [name, { dtype, shape }] of heads) {
     const tensor = await read(name)
-    assertInternal(tensor.dtype === dtype, `tensor ${quoted(name)} came as ${tensor.dtype}, the head says ${dtype}`)
+    assertInternal(
+      tensor.dtype === dtype,
+      `tensor ${quoted(name)} came as ${tensor.dtype}, the head says ${dtype}`,
+    )
     checkData(name, { dtype, shape, data: tensor.data })
     yield* padded(bytesView(tensor), alignment)
   }
 }
 
-const alignmentOf = (metadata: GgufContent['metadata']): number => Number(metadata.get('general.alignment')?.value ?? defaultAlignmentBytes)
+const alignmentOf = (metadata: GgufContent['metadata']): number =>
+  Number(metadata.get('general.alignment')?.value ?? defaultAlignmentBytes)
 
 function* padded(bytes: Uint8Array, alignment: number): Generator<Uint8Array> {
   yield bytes
@@ -69,7 +73,10 @@ function* padded(bytes: Uint8Array, alignment: number): Generator<Uint8Array> {
 }
 
 /** Everything before the tensors' bytes, padded. */
-function* ggufHead(metadata: GgufContent['metadata'], tensors: ReadonlyMap<string, GgufTensorHead>): Generator<Uint8Array> {
+function* ggufHead(
+  metadata: GgufContent['metadata'],
+  tensors: ReadonlyMap<string, GgufTensorHead>,
+): Generator<Uint8Array> {
   for (const [name, tensor] of tensors) checkHead(name, tensor)
   const alignment = alignmentOf(metadata)
   const head = new Head()
@@ -87,14 +94,19 @@ function* ggufHead(metadata: GgufContent['metadata'], tensors: ReadonlyMap<strin
   yield* padded(head.bytes(), alignment)
 }
 
-const padding = (sizeBytes: number, alignment: number): number => (alignment - (sizeBytes % alignment)) % alignment
+const padding = (sizeBytes: number, alignment: number): number =>
+  (alignment - (sizeBytes % alignment)) % alignment
 
 function checkHead(name: string, { dtype, shape }: GgufTensorHead): void {
   if (ggmlTypeNumbers[dtype] === undefined) {
-    throw new UnsupportedError(`tensor ${quoted(name)}: GGUF cannot hold ${dtype}; convert it to f32, f16 or bf16 first.`)
+    throw new UnsupportedError(
+      `tensor ${quoted(name)}: GGUF cannot hold ${dtype}; convert it to f32, f16 or bf16 first.`,
+    )
   }
   if (shape.length > mostDimensions)
-    throw new ShapeError(`tensor ${quoted(name)}: got ${shape.length} dimensions, GGUF holds at most ${mostDimensions}.`)
+    throw new ShapeError(
+      `tensor ${quoted(name)}: got ${shape.length} dimensions, GGUF holds at most ${mostDimensions}.`,
+    )
   if (isBlockType(dtype) && (shape.at(-1) ?? 1) % blockLayout[dtype].elements !== 0) {
     throw new ShapeError(
       `tensor ${quoted(name)}: got rows of ${shape.at(-1)}, ${dtype} needs a multiple of ${blockLayout[dtype].elements}.`,
@@ -106,7 +118,9 @@ function checkData(name: string, { dtype, shape, data }: Tensor): void {
   checkHead(name, { dtype, shape })
   const expected = bytesOf(dtype, sizeOf(shape))
   if (data.byteLength !== expected) {
-    throw new ShapeError(`tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`)
+    throw new ShapeError(
+      `tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`,
+    )
   }
 }
 
@@ -133,14 +147,19 @@ class Head {
   }
 
   entry(key: string, { type, value }: GgufEntry): void {
-    const mismatch = new OptionError(`metadata ${quoted(key)}: the value does not fit its type ${type}.`)
+    const mismatch = new OptionError(
+      `metadata ${quoted(key)}: the value does not fit its type ${type}.`,
+    )
     this.string(key)
     if (!type.endsWith('[]')) {
       this.number('u32', valueTypes.indexOf(type as GgufScalarType))
       return this.#scalar(type as GgufScalarType, value, mismatch)
     }
     const itemType = type.slice(0, -2) as GgufScalarType
-    const items = Array.isArray(value) || ArrayBuffer.isView(value) ? (value as ArrayLike<GgufValue>) : undefined
+    const items =
+      Array.isArray(value) || ArrayBuffer.isView(value)
+        ? (value as ArrayLike<GgufValue>)
+        : undefined
     if (!items) throw mismatch
     this.number('u32', valueTypes.indexOf('list'))
     this.number('u32', valueTypes.indexOf(itemType))
@@ -180,6 +199,8 @@ function fits(type: GgufNumberType, value: GgufValue): value is number | bigint 
   if (type === 'f32' || type === 'f64') return true
   if (typeof value === 'number' && !Number.isSafeInteger(value)) return false
   const bits = BigInt(numberCodecs[type].bytes * 8)
-  const [least, most] = type.startsWith('u') ? [0n, (1n << bits) - 1n] : [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n]
+  const [least, most] = type.startsWith('u')
+    ? [0n, (1n << bits) - 1n]
+    : [-(1n << (bits - 1n)), (1n << (bits - 1n)) - 1n]
   return BigInt(value) >= least && BigInt(value) <= most
 }

@@ -12,11 +12,13 @@ export function quantizeInt8(values: Float32Array, block: number): Int8Blocks {
   const scales = new Float32Array(values.length / block)
   for (let at = 0; at < scales.length; at++) {
     let largest = 0
-    for (let i = at * block; i < (at + 1) * block; i++) largest = Math.max(largest, Math.abs(values[i]!))
+    for (let i = at * block; i < (at + 1) * block; i++)
+      largest = Math.max(largest, Math.abs(values[i]!))
     scales[at] = largest / 127
     const scale = scales[at]! || 1
     // A scale that was rounded down may ask for 127.5 and more.
-    for (let i = at * block; i < (at + 1) * block; i++) codes[i] = Math.max(-127, Math.min(127, Math.round(values[i]! / scale)))
+    for (let i = at * block; i < (at + 1) * block; i++)
+      codes[i] = Math.max(-127, Math.min(127, Math.round(values[i]! / scale)))
   }
   return { codes, scales }
 }

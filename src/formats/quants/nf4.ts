@@ -3,8 +3,14 @@
 
 /** The 16 levels: quantiles of a normal distribution, scaled to [−1, 1], with an exact zero. */
 export const nf4Levels = Float32Array.of(
-  ...[-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334],
-  ...[-0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224],
+  ...[
+    -1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334,
+  ],
+  ...[
+    -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634,
+    0.33791524171829224,
+  ],
   ...[0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1],
 )
 
@@ -33,7 +39,8 @@ export function dynamicMap(): Float32Array {
   for (let decade = 0; decade < 7; decade++) {
     const parts = 2 ** decade
     const step = Math.fround(Math.fround(1 - Math.fround(0.1)) / parts)
-    const boundary = (i: number): number => Math.fround(i <= parts / 2 ? Math.fround(0.1) + step * i : 1 - step * (parts - i)) // one rounding
+    const boundary = (i: number): number =>
+      Math.fround(i <= parts / 2 ? Math.fround(0.1) + step * i : 1 - step * (parts - i)) // one rounding
     for (let i = 0; i < parts; i++) {
       const middle = Math.fround(Math.fround(boundary(i) + boundary(i + 1)) / 2)
       const value = Math.fround(10 ** (decade - 6)) * middle
@@ -50,7 +57,8 @@ const bordersOf = (levels: Float32Array): Float64Array =>
 /** The number of borders below a value: the nearest level's place. `borders` has 2ⁿ − 1 entries. */
 function nearest(borders: Float64Array, value: number): number {
   let place = 0
-  for (let step = (borders.length + 1) >> 1; step > 0; step >>= 1) if (value > borders[place + step - 1]!) place += step
+  for (let step = (borders.length + 1) >> 1; step > 0; step >>= 1)
+    if (value > borders[place + step - 1]!) place += step
   return place
 }
 
@@ -73,10 +81,12 @@ function quantizeAbsmax(absmax: Float32Array): Absmax {
   const absmaxScales = new Float32Array(absmaxBlocks(absmax.length))
   const absmaxCodes = new Uint8Array(absmaxScales.length * NF4_ABSMAX_BLOCK)
   for (let block = 0; block < absmaxScales.length; block++) {
-    const [from, to] = [block * NF4_ABSMAX_BLOCK, Math.min(absmax.length, (block + 1) * NF4_ABSMAX_BLOCK)]
+    const from = block * NF4_ABSMAX_BLOCK
+    const to = Math.min(absmax.length, (block + 1) * NF4_ABSMAX_BLOCK)
     const scale = largestOf(centred, from, to)
     absmaxScales[block] = scale
-    for (let i = from; i < to; i++) absmaxCodes[i] = nearest(borders, scale === 0 ? 0 : centred[i]! / scale)
+    for (let i = from; i < to; i++)
+      absmaxCodes[i] = nearest(borders, scale === 0 ? 0 : centred[i]! / scale)
   }
   return { absmaxCodes, absmaxScales, absmaxOffset }
 }
@@ -87,22 +97,30 @@ export function quantizeNf4(values: Float32Array): Nf4 {
   const codes = new Uint8Array(values.length / 2)
   const absmax = new Float32Array(values.length / NF4_BLOCK)
   for (let block = 0; block < absmax.length; block++) {
-    const [from, to] = [block * NF4_BLOCK, (block + 1) * NF4_BLOCK]
+    const from = block * NF4_BLOCK
+    const to = (block + 1) * NF4_BLOCK
     const largest = largestOf(values, from, to)
     absmax[block] = largest
     const divisor = largest === 0 ? 1 : largest
     for (let i = from; i < to; i += 2) {
-      codes[i >> 1] = (nearest(borders, values[i]! / divisor) << 4) | nearest(borders, values[i + 1]! / divisor)
+      codes[i >> 1] =
+        (nearest(borders, values[i]! / divisor) << 4) | nearest(borders, values[i + 1]! / divisor)
     }
   }
   return { codes, ...quantizeAbsmax(absmax) }
 }
 
 /** Magnitudes of the first `count` blocks: map[code]·scale + offset, each operation rounded to f32. */
-export function nf4Absmax({ absmaxCodes, absmaxScales, absmaxOffset }: Absmax, count: number): Float32Array {
+export function nf4Absmax(
+  { absmaxCodes, absmaxScales, absmaxOffset }: Absmax,
+  count: number,
+): Float32Array {
   const map = dynamicMap()
   return Float32Array.from({ length: count }, (_, i) =>
-    Math.fround(Math.fround(map[absmaxCodes[i]!]! * absmaxScales[Math.floor(i / NF4_ABSMAX_BLOCK)]!) + absmaxOffset),
+    Math.fround(
+      Math.fround(map[absmaxCodes[i]!]! * absmaxScales[Math.floor(i / NF4_ABSMAX_BLOCK)]!) +
+        absmaxOffset,
+    ),
   )
 }
 

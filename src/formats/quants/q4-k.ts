@@ -17,7 +17,8 @@ export const q4_k: Quant = {
         const from = at + 16 + (group >> 1) * 32
         const shift = (group & 1) * 4
         const to = block * 256 + group * 32
-        for (let j = 0; j < 32; j++) out[to + j] = step * ((bytes[from + j]! >> shift) & 15) - offset
+        for (let j = 0; j < 32; j++)
+          out[to + j] = step * ((bytes[from + j]! >> shift) & 15) - offset
       }
     }
   },
@@ -48,8 +49,12 @@ export const q5_k: Quant = {
 
 /** Groups 0–3: six low bits of bytes 0–3. Groups 4–7: low nibbles of bytes 8–11 and the two high bits of bytes 0–3. */
 export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
-  group < 4 ? bytes[at + group]! & 63 : (bytes[at + 4 + group]! & 15) | ((bytes[at + group - 4]! >> 6) << 4)
+  group < 4
+    ? bytes[at + group]! & 63
+    : (bytes[at + 4 + group]! & 15) | ((bytes[at + group - 4]! >> 6) << 4)
 
 /** Groups 0–3: six low bits of bytes 4–7. Groups 4–7: high nibbles of bytes 8–11 and the two high bits of bytes 4–7. */
 export const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
-  group < 4 ? bytes[at + 4 + group]! & 63 : (bytes[at + 4 + group]! >> 4) | ((bytes[at + group]! >> 6) << 4)
+  group < 4
+    ? bytes[at + 4 + group]! & 63
+    : (bytes[at + 4 + group]! >> 4) | ((bytes[at + group]! >> 6) << 4)

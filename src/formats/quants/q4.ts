@@ -23,7 +23,9 @@ export const q4_0: Quant = {
     for (let block = blockCount('q4_0', out.length, values.length) - 1; block >= 0; block--) {
       const { d, inverse } = extreme(values, block * 32, -8)
       writeF16(f16Bits(d), out, block * 18)
-      writeNibbles(out, block * 18 + 2, (j) => level(Math.fround(values[block * 32 + j]! * inverse), 8.5))
+      writeNibbles(out, block * 18 + 2, (j) =>
+        level(Math.fround(values[block * 32 + j]! * inverse), 8.5),
+      )
     }
   },
 }
@@ -49,13 +51,16 @@ export const q4_1: Quant = {
       const { d, inverse, least } = range(values, block * 32, 15)
       writeF16(f16Bits(d), out, block * 20)
       writeF16(f16Bits(least), out, block * 20 + 2)
-      writeNibbles(out, block * 20 + 4, (j) => level(Math.fround(Math.fround(values[block * 32 + j]! - least) * inverse), 0.5))
+      writeNibbles(out, block * 20 + 4, (j) =>
+        level(Math.fround(Math.fround(values[block * 32 + j]! - least) * inverse), 0.5),
+      )
     }
   },
 }
 
 /** Rounds as the reference does: adds in f32, cuts the fraction, keeps 0 … 15. */
-const level = (scaled: number, offset: number): number => Math.min(Math.trunc(Math.fround(scaled + offset)), 15) & 15
+const level = (scaled: number, offset: number): number =>
+  Math.min(Math.trunc(Math.fround(scaled + offset)), 15) & 15
 
 function writeNibbles(out: Uint8Array, position: number, levelOf: (j: number) => number): void {
   for (let j = 0; j < 16; j++) out[position + j] = levelOf(j) | (levelOf(j + 16) << 4)

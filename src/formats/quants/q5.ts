@@ -20,13 +20,29 @@ export const q5_1: Quant = {
     const f16 = f16Values()
     for (let block = blockCount('q5_1', bytes.length, out.length) - 1; block >= 0; block--) {
       const at = block * 24
-      writeValues(bytes, at + 4, out, block * 32, f16[f16At(bytes, at)]!, 0, f16[f16At(bytes, at + 2)]!)
+      writeValues(
+        bytes,
+        at + 4,
+        out,
+        block * 32,
+        f16[f16At(bytes, at)]!,
+        0,
+        f16[f16At(bytes, at + 2)]!,
+      )
     }
   },
 }
 
 /** w = d·(q − zero) + m from the fifth bits at `at` and the nibbles behind them. */
-function writeValues(bytes: Uint8Array, at: number, out: Float32Array, to: number, d: number, zero: number, m: number): void {
+function writeValues(
+  bytes: Uint8Array,
+  at: number,
+  out: Float32Array,
+  to: number,
+  d: number,
+  zero: number,
+  m: number,
+): void {
   const high = f16At(bytes, at) | (f16At(bytes, at + 2) << 16)
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 4 + j]!

@@ -22,7 +22,8 @@ export const q6_k: Quant = {
         const highShift = run * 2
         const to = block * 256 + group * 16
         for (let j = 0; j < 16; j++) {
-          const q = ((bytes[lowAt + j]! >> lowShift) & 15) | (((bytes[highAt + j]! >> highShift) & 3) << 4)
+          const q =
+            ((bytes[lowAt + j]! >> lowShift) & 15) | (((bytes[highAt + j]! >> highShift) & 3) << 4)
           out[to + j] = step * (q - 32)
         }
       }

@@ -20,7 +20,8 @@ export const q8_0: Quant = {
       const d = Math.abs(extremeScale.d)
       const inverse = Math.abs(extremeScale.inverse)
       writeF16(f16Bits(d), out, block * 34)
-      for (let j = 0; j < 32; j++) out[block * 34 + 2 + j] = awayFromZero(Math.fround(values[block * 32 + j]! * inverse))
+      for (let j = 0; j < 32; j++)
+        out[block * 34 + 2 + j] = awayFromZero(Math.fround(values[block * 32 + j]! * inverse))
     }
   },
 }

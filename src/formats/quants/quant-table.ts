@@ -12,6 +12,15 @@ import type { Quant } from './quant.ts'
 
 export type { Quant } from './quant.ts'
 
-export const quants = { q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k } satisfies Record<BlockType, Quant> as Readonly<
-  Record<BlockType, Quant>
->
+export const quants = {
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+} satisfies Record<BlockType, Quant> as Readonly<Record<BlockType, Quant>>

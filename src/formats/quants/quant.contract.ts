@@ -14,7 +14,8 @@ export interface QuantFixture {
   readonly quantized?: string
 }
 
-const bytesOfText = (text: string): Uint8Array => Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
+const bytesOfText = (text: string): Uint8Array =>
+  Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
 const floatsOfText = (text: string): Float32Array => new Float32Array(bytesOfText(text).buffer)
 
 export function describeQuant(type: BlockType, quant: Quant, fixture: QuantFixture): void {
@@ -28,7 +29,11 @@ export function describeQuant(type: BlockType, quant: Quant, fixture: QuantFixtu
     })
 
     it('turns any bytes into as many values', () => {
-      const blocks = fc.nat(3).chain((count) => fc.uint8Array({ minLength: count * blockBytes, maxLength: count * blockBytes }))
+      const blocks = fc
+        .nat(3)
+        .chain((count) =>
+          fc.uint8Array({ minLength: count * blockBytes, maxLength: count * blockBytes }),
+        )
       fc.assert(
         fc.property(blocks, (bytes) => {
           const values = new Float32Array((bytes.length / blockBytes) * elements).fill(12345.678)
@@ -55,13 +60,21 @@ export function describeQuant(type: BlockType, quant: Quant, fixture: QuantFixtu
       [blockBytes, 2 * elements],
       [0, elements],
     ])('refuses %i bytes for %i values', (byteCount, valueCount) => {
-      expect(() => quant.dequantize(new Uint8Array(byteCount), new Float32Array(valueCount))).toThrow(ShapeError)
-      expect(() => quant.dequantize(new Uint8Array(byteCount), new Float32Array(valueCount))).toThrow(type)
+      expect(() =>
+        quant.dequantize(new Uint8Array(byteCount), new Float32Array(valueCount)),
+      ).toThrow(ShapeError)
+      expect(() =>
+        quant.dequantize(new Uint8Array(byteCount), new Float32Array(valueCount)),
+      ).toThrow(type)
     })
   })
 }
 
-export function describeQuantize(type: BlockType, quant: Required<Quant>, fixture: Required<QuantFixture>): void {
+export function describeQuantize(
+  type: BlockType,
+  quant: Required<Quant>,
+  fixture: Required<QuantFixture>,
+): void {
   const { elements, bytes: blockBytes } = blockLayout[type]
   describe(`f32 to ${type}`, () => {
     it('quantises to the reference’s blocks byte for byte', () => {
@@ -75,7 +88,13 @@ export function describeQuantize(type: BlockType, quant: Required<Quant>, fixtur
       const value = fc.float({ min: -100, max: 100, noNaN: true })
       fc.assert(
         fc.property(
-          fc.float32Array({ min: -100, max: 100, noNaN: true, minLength: elements, maxLength: elements }),
+          fc.float32Array({
+            min: -100,
+            max: 100,
+            noNaN: true,
+            minLength: elements,
+            maxLength: elements,
+          }),
           value,
           (values, last) => {
             values[elements - 1] = last
@@ -83,8 +102,12 @@ export function describeQuantize(type: BlockType, quant: Required<Quant>, fixtur
             const back = new Float32Array(elements)
             quant.quantize(values, blocks)
             quant.dequantize(blocks, back)
-            const step = (Math.max(...values) - Math.min(...values, 0) + Math.max(...values.map(Math.abs))) / 15 + 1e-6
-            for (let i = 0; i < elements; i++) expect(Math.abs(back[i]! - values[i]!)).toBeLessThanOrEqual(step * 1.01)
+            const step =
+              (Math.max(...values) - Math.min(...values, 0) + Math.max(...values.map(Math.abs))) /
+                15 +
+              1e-6
+            for (let i = 0; i < elements; i++)
+              expect(Math.abs(back[i]! - values[i]!)).toBeLessThanOrEqual(step * 1.01)
           },
         ),
         { numRuns: 100 },
@@ -92,7 +115,9 @@ export function describeQuantize(type: BlockType, quant: Required<Quant>, fixtur
     })
 
     it('refuses lengths that do not fit', () => {
-      expect(() => quant.quantize(new Float32Array(elements + 1), new Uint8Array(blockBytes))).toThrow(ShapeError)
+      expect(() =>
+        quant.quantize(new Float32Array(elements + 1), new Uint8Array(blockBytes)),
+      ).toThrow(ShapeError)
     })
   })
 }

@@ -12,7 +12,8 @@ export interface Quant {
 }
 
 /** The bits of the f16 at a byte position. */
-export const f16At = (bytes: Uint8Array, position: number): number => bytes[position]! | (bytes[position + 1]! << 8)
+export const f16At = (bytes: Uint8Array, position: number): number =>
+  bytes[position]! | (bytes[position + 1]! << 8)
 
 export function writeF16(bits: number, out: Uint8Array, position: number): void {
   out[position] = bits & 0xff

@@ -6,7 +6,9 @@ import { type Quant, quants } from './quant-table.ts'
 
 const rows = Object.entries(quants) as [BlockType, Quant][]
 type Writable = 'q4_0' | 'q4_1' | 'q8_0'
-const writable = rows.filter((row): row is [Writable, Required<Quant>] => row[1].quantize !== undefined)
+const writable = rows.filter(
+  (row): row is [Writable, Required<Quant>] => row[1].quantize !== undefined,
+)
 
 for (const [type, quant] of rows) describeQuant(type, quant, fixtures[type])
 for (const [type, quant] of writable) describeQuantize(type, quant, fixtures[type])

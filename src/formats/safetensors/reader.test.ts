@@ -1,7 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { elementBytes, type PlainType } from '../../base/dtype.ts'
-import { FormatError, NotFoundError, OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
+import {
+  FormatError,
+  NotFoundError,
+  OptionError,
+  ShapeError,
+  UnsupportedError,
+} from '../../base/errors.ts'
 import { joinBytes } from '../../base/concat.ts'
 import { f32, fromBytes, i64, type Tensor } from '../../base/tensor.ts'
 import { memorySource } from '../memory-source.ts'
@@ -11,11 +17,14 @@ import { safetensorsChunks } from './writer.ts'
 import type { TensorStore } from '../tensor-store.ts'
 import { damaged, readsOrRefuses, watchedSource } from '../reader.contract.ts'
 
-const open = (bytes: Uint8Array): Promise<TensorStore> => openSafetensors(memorySource('model.safetensors', bytes))
+const open = (bytes: Uint8Array): Promise<TensorStore> =>
+  openSafetensors(memorySource('model.safetensors', bytes))
 
 /** A file with this header and so many bytes behind it. */
 function fileOf(header: unknown, dataBytes: number): Uint8Array {
-  const json = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header))
+  const json = new TextEncoder().encode(
+    typeof header === 'string' ? header : JSON.stringify(header),
+  )
   const bytes = new Uint8Array(8 + json.length + dataBytes)
   new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true)
   bytes.set(json, 8)
@@ -60,17 +69,47 @@ describe('round trip', () => {
     const header =
       '{"__metadata__":{"format":"pt"},"c":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},' +
       '"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"b":{"dtype":"F32","shape":[1,2],"data_offsets":[12,20]}}'
-    const data = Uint8Array.of(7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x40, 0x40, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40) // 7n, 3, 1, 2
+    const data = Uint8Array.of(
+      7,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0,
+      0x40,
+      0x40,
+      0,
+      0,
+      0x80,
+      0x3f,
+      0,
+      0,
+      0,
+      0x40,
+    ) // 7n, 3, 1, 2
     const tensors = new Map<string, Tensor>([
       ['b', f32([1, 2], [1, 2])],
       ['a', f32([1], [3])],
       ['c', i64([1], [7])],
     ])
-    expect(joinBytes(safetensorsChunks(tensors, { format: 'pt' }))).toEqual(joinBytes([fileOf(header.padEnd(200), 0), data]))
+    expect(joinBytes(safetensorsChunks(tensors, { format: 'pt' }))).toEqual(
+      joinBytes([fileOf(header.padEnd(200), 0), data]),
+    )
   })
 
   it('leaves the tensors as views and reads only what is asked for', async () => {
-    const bytes = joinBytes(safetensorsChunks(new Map([['a', f32([2], [1, 2])], ['b', f32([1], [3])]]))) // prettier-ignore
+    const bytes = joinBytes(
+      safetensorsChunks(
+        new Map([
+          ['a', f32([2], [1, 2])],
+          ['b', f32([1], [3])],
+        ]),
+      ),
+    )
     const source = watchedSource(bytes)
     const store = await openSafetensors(source)
     const headerBytes = source.lengths.reduce((sum, length) => sum + length, 0)
@@ -89,7 +128,12 @@ describe('round trip', () => {
 })
 
 describe('corrupt files', () => {
-  const entry = (begin: number, end: number, shape: unknown = [(end - begin) / 4], dtype: unknown = 'F32'): object => ({
+  const entry = (
+    begin: number,
+    end: number,
+    shape: unknown = [(end - begin) / 4],
+    dtype: unknown = 'F32',
+  ): object => ({
     dtype,
     shape,
     data_offsets: [begin, end],
@@ -103,29 +147,56 @@ describe('corrupt files', () => {
     ['empty', new Uint8Array(0), 'it has 0 bytes'],
     ['a length beyond the file', claiming(3n), 'its header claims 3 bytes, but only 2 follow'],
     ['a 2 GB header', claiming(2n ** 31n), 'its header claims 2147483648 bytes'],
-    ['the largest length', claiming(2n ** 64n - 1n), 'its header claims 18446744073709551615 bytes'],
+    [
+      'the largest length',
+      claiming(2n ** 64n - 1n),
+      'its header claims 18446744073709551615 bytes',
+    ],
     ['no JSON', fileOf('{"a":', 0), 'its header is not JSON'],
     ['invalid UTF-8', fileOf('{}', 0).fill(0xff, 8), 'its header is not JSON'],
     ['a list', fileOf([], 0), 'its header is not a JSON object'],
-    ['a deep list', fileOf('['.repeat(200_000) + ']'.repeat(200_000), 0), 'its header nests more than 8 deep'],
+    [
+      'a deep list',
+      fileOf('['.repeat(200_000) + ']'.repeat(200_000), 0),
+      'its header nests more than 8 deep',
+    ],
     [
       'a repeated tensor',
-      fileOf('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', 4),
+      fileOf(
+        '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+        4,
+      ),
       'holds the key "a" twice',
     ],
     ['metadata of numbers', fileOf({ __metadata__: { a: 1 } }, 0), '__metadata__'],
     ['an entry that is no object', fileOf({ w: 3 }, 0), '"w": is not an object'],
     ['no dtype', fileOf({ w: { shape: [1], data_offsets: [0, 4] } }, 4), '"w": has no dtype'],
-    ['a negative dimension', fileOf({ w: entry(0, 4, [-1]) }, 4), '"w": shape must be a list of whole numbers ≥ 0, got [-1]'],
+    [
+      'a negative dimension',
+      fileOf({ w: entry(0, 4, [-1]) }, 4),
+      '"w": shape must be a list of whole numbers ≥ 0, got [-1]',
+    ],
     ['a fractional dimension', fileOf({ w: entry(0, 4, [0.5]) }, 4), '"w": shape must be'],
-    ['a nested shape', fileOf({ w: entry(0, 4, [[1]]) }, 4), '"w": shape must be a list of whole numbers ≥ 0, got […]'],
+    [
+      'a nested shape',
+      fileOf({ w: entry(0, 4, [[1]]) }, 4),
+      '"w": shape must be a list of whole numbers ≥ 0, got […]',
+    ],
     [
       'an overflowing product',
       fileOf({ w: entry(0, 4, [2 ** 40, 2 ** 40]) }, 4),
       '"w": the product of its shape [1099511627776, 1099511627776] overflows',
     ],
-    ['offsets that are no pair', fileOf({ w: { dtype: 'F32', shape: [1], data_offsets: [0] } }, 4), '"w": data_offsets must be two'],
-    ['offsets the wrong way round', fileOf({ w: entry(4, 0, [1]) }, 4), '"w": data_offsets end before they begin'],
+    [
+      'offsets that are no pair',
+      fileOf({ w: { dtype: 'F32', shape: [1], data_offsets: [0] } }, 4),
+      '"w": data_offsets must be two',
+    ],
+    [
+      'offsets the wrong way round',
+      fileOf({ w: entry(4, 0, [1]) }, 4),
+      '"w": data_offsets end before they begin',
+    ],
     [
       'a shape that does not fit its bytes',
       fileOf({ w: entry(0, 4, [2]) }, 4),
@@ -134,7 +205,11 @@ describe('corrupt files', () => {
     ['offsets past the end', fileOf({ w: entry(0, 8) }, 4), '"w": ends at byte'],
     ['an overlap', fileOf({ v: entry(0, 8), w: entry(4, 12) }, 12), '"w": begins at byte'],
     ['a hole', fileOf({ v: entry(0, 4), w: entry(8, 12) }, 12), 'leaves a hole'],
-    ['bytes that belong to nothing', fileOf({ v: entry(0, 4) }, 9), '5 bytes at the end of the file belong to no tensor'],
+    [
+      'bytes that belong to nothing',
+      fileOf({ v: entry(0, 4) }, 9),
+      '5 bytes at the end of the file belong to no tensor',
+    ],
   ]
   it.each(cases)('%s', async (_, bytes, message) => {
     await expect(open(bytes)).rejects.toThrow(FormatError)
@@ -143,7 +218,11 @@ describe('corrupt files', () => {
   })
 
   it('a header above the limit is refused before it is read', async () => {
-    const source = { name: 'huge', sizeBytes: 2 ** 40, read: async () => Uint8Array.of(1, 0xe1, 0xf5, 5, 0, 0, 0, 0) } // 100,000,001
+    const source = {
+      name: 'huge',
+      sizeBytes: 2 ** 40,
+      read: async () => Uint8Array.of(1, 0xe1, 0xf5, 5, 0, 0, 0, 0),
+    } // 100,000,001
     await expect(openSafetensors(source)).rejects.toThrow('at most 100000000 are allowed')
   })
 
@@ -154,13 +233,19 @@ describe('corrupt files', () => {
 
   it('a type that is not known is unsupported, by name', async () => {
     await expect(open(fileOf({ w: entry(0, 4, [8], 'F4') }, 4))).rejects.toThrow(UnsupportedError)
-    await expect(open(fileOf({ w: entry(0, 4, [8], 'F4') }, 4))).rejects.toThrow('"w": element type "F4"')
+    await expect(open(fileOf({ w: entry(0, 4, [8], 'F4') }, 4))).rejects.toThrow(
+      '"w": element type "F4"',
+    )
   })
 })
 
 describe('what cannot be written', () => {
-  const write = (name: string, tensor: Tensor) => () => joinBytes(safetensorsChunks(new Map([[name, tensor]])))
-  it('block formats', () => expect(write('w', { dtype: 'q4_0', shape: [32], data: new Uint8Array(18) })).toThrow(UnsupportedError))
+  const write = (name: string, tensor: Tensor) => () =>
+    joinBytes(safetensorsChunks(new Map([[name, tensor]])))
+  it('block formats', () =>
+    expect(write('w', { dtype: 'q4_0', shape: [32], data: new Uint8Array(18) })).toThrow(
+      UnsupportedError,
+    ))
   it('data that does not fit the shape', () =>
     expect(write('w', { dtype: 'f32', shape: [3], data: new Float32Array(2) })).toThrow(ShapeError))
   it('the name of the metadata', () => expect(write('__metadata__', f32([1]))).toThrow(OptionError))
@@ -175,7 +260,9 @@ describe('fuzz', () => {
 
   it('random bytes', () =>
     fc.assert(
-      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), (bytes) => readsOrRefuses(bytes, readAll)),
+      fc.asyncProperty(fc.uint8Array({ maxLength: 300 }), (bytes) =>
+        readsOrRefuses(bytes, readAll),
+      ),
       { numRuns: 300 },
     ))
   it('damaged files', () =>
@@ -185,7 +272,9 @@ describe('fuzz', () => {
     ))
   it('random JSON as header', () =>
     fc.assert(
-      fc.asyncProperty(fc.json(), fc.nat(30), (header, dataBytes) => readsOrRefuses(fileOf(header, dataBytes), readAll)),
+      fc.asyncProperty(fc.json(), fc.nat(30), (header, dataBytes) =>
+        readsOrRefuses(fileOf(header, dataBytes), readAll),
+      ),
       { numRuns: 300 },
     ))
 })

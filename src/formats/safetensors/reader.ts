@@ -28,7 +28,9 @@ export async function openSafetensors(source: ByteSource): Promise<TensorStore> 
   const { header, dataStart } = await readHeader(source)
   const { __metadata__: metadata = {}, ...listing } = header
   if (!isRecord(metadata) || Object.values(metadata).some((value) => typeof value !== 'string')) {
-    throw new FormatError(`${source.name}: safetensors header: __metadata__ must map strings to strings.`)
+    throw new FormatError(
+      `${source.name}: safetensors header: __metadata__ must map strings to strings.`,
+    )
   }
   const tensors = readEntries(source.name, listing, dataStart)
   checkRanges(source.name, tensors, dataStart, source.sizeBytes)
@@ -38,23 +40,33 @@ export async function openSafetensors(source: ByteSource): Promise<TensorStore> 
     metadata,
     read: async (name) => {
       const { dtype, shape, offset, sizeBytes } = entryOf(tensors, name, source.name)
-      return fromBytes(dtype, shape, sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes))
+      return fromBytes(
+        dtype,
+        shape,
+        sizeBytes === 0 ? new Uint8Array(0) : await source.read(offset, sizeBytes),
+      )
     },
     close: async () => source.close?.(),
   }
 }
 
-async function readHeader(source: ByteSource): Promise<{ header: Record<string, unknown>; dataStart: number }> {
+async function readHeader(
+  source: ByteSource,
+): Promise<{ header: Record<string, unknown>; dataStart: number }> {
   const fail = (problem: string, cause?: unknown): never => {
     throw new FormatError(`${source.name}: not a sound safetensors file: ${problem}.`, { cause })
   }
-  if (source.sizeBytes < 8) fail(`it has ${source.sizeBytes} bytes, the length of the header alone takes 8`)
+  if (source.sizeBytes < 8)
+    fail(`it has ${source.sizeBytes} bytes, the length of the header alone takes 8`)
   const start = await source.read(0, 8)
   const lengthBytes = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true)
   if (lengthBytes > BigInt(source.sizeBytes - 8)) {
-    fail(`its header claims ${lengthBytes} bytes, but only ${source.sizeBytes - 8} follow; the file is truncated or of another format`)
+    fail(
+      `its header claims ${lengthBytes} bytes, but only ${source.sizeBytes - 8} follow; the file is truncated or of another format`,
+    )
   }
-  if (lengthBytes > headerLimitBytes) fail(`its header claims ${lengthBytes} bytes, at most ${headerLimitBytes} are allowed`)
+  if (lengthBytes > headerLimitBytes)
+    fail(`its header claims ${lengthBytes} bytes, at most ${headerLimitBytes} are allowed`)
   const headerBytes = await source.read(8, Number(lengthBytes))
   let header: unknown
   try {
@@ -70,7 +82,11 @@ async function readHeader(source: ByteSource): Promise<{ header: Record<string, 
   return { header, dataStart: 8 + Number(lengthBytes) }
 }
 
-function readEntries(fileName: string, listing: Record<string, unknown>, dataStart: number): Map<string, Entry> {
+function readEntries(
+  fileName: string,
+  listing: Record<string, unknown>,
+  dataStart: number,
+): Map<string, Entry> {
   const entries = new Map<string, Entry>()
   const problems: string[] = []
   const unsupported: string[] = []
@@ -84,7 +100,10 @@ function readEntries(fileName: string, listing: Record<string, unknown>, dataSta
     if (typeof entry === 'string') problems.push(`${quoted(name)}: ${entry}`)
     else entries.set(name, entry)
   }
-  if (problems.length > 0) throw new FormatError(`${fileName}: the safetensors header describes tensors wrongly:\n${listed(problems)}`)
+  if (problems.length > 0)
+    throw new FormatError(
+      `${fileName}: the safetensors header describes tensors wrongly:\n${listed(problems)}`,
+    )
   if (unsupported.length > 0) {
     throw new UnsupportedError(
       `${fileName}: holds tensors of types that are not supported:\n${listed(unsupported)}\nSupported: ${[...safetensorsTypes.keys()].join(', ')}.`,
@@ -100,7 +119,8 @@ function readEntry(value: unknown, dataStart: number): Entry | string {
   const dtype = typeof dtypeName === 'string' ? safetensorsTypes.get(dtypeName) : undefined
   if (dtype === undefined) return 'has no dtype'
   if (!isCounts(shape)) return `shape must be a list of whole numbers ≥ 0, got ${shown(shape)}`
-  if (!isCounts(range) || range.length !== 2) return `data_offsets must be two whole numbers ≥ 0, got ${shown(range)}`
+  if (!isCounts(range) || range.length !== 2)
+    return `data_offsets must be two whole numbers ≥ 0, got ${shown(range)}`
   const [begin, end] = range as [number, number]
   if (end < begin) return `data_offsets end before they begin: [${begin}, ${end}]`
   const size = safeProduct([...shape, elementBytes[dtype]])
@@ -111,30 +131,52 @@ function readEntry(value: unknown, dataStart: number): Entry | string {
 }
 
 /** Every byte behind the header must belong to exactly one tensor. */
-function checkRanges(fileName: string, tensors: ReadonlyMap<string, Entry>, dataStart: number, fileSizeBytes: number): void {
+function checkRanges(
+  fileName: string,
+  tensors: ReadonlyMap<string, Entry>,
+  dataStart: number,
+  fileSizeBytes: number,
+): void {
   const problems: string[] = []
   let position = dataStart
-  const inOrder = [...tensors].sort(([, a], [, b]) => a.offset - b.offset || a.sizeBytes - b.sizeBytes)
+  const inOrder = [...tensors].sort(
+    ([, a], [, b]) => a.offset - b.offset || a.sizeBytes - b.sizeBytes,
+  )
   for (const [name, { offset, sizeBytes }] of inOrder) {
     const end = offset + sizeBytes
-    if (end > fileSizeBytes) problems.push(`${quoted(name)}: ends at byte ${end}, the file has ${fileSizeBytes}`)
-    else if (offset < position) problems.push(`${quoted(name)}: begins at byte ${offset} and overlaps the tensor that ends at ${position}`)
-    else if (offset > position) problems.push(`${quoted(name)}: begins at byte ${offset} and leaves a hole after ${position}`)
+    if (end > fileSizeBytes)
+      problems.push(`${quoted(name)}: ends at byte ${end}, the file has ${fileSizeBytes}`)
+    else if (offset < position)
+      problems.push(
+        `${quoted(name)}: begins at byte ${offset} and overlaps the tensor that ends at ${position}`,
+      )
+    else if (offset > position)
+      problems.push(`${quoted(name)}: begins at byte ${offset} and leaves a hole after ${position}`)
     position = Math.max(position, end)
   }
-  if (position < fileSizeBytes) problems.push(`${fileSizeBytes - position} bytes at the end of the file belong to no tensor`)
+  if (position < fileSizeBytes)
+    problems.push(`${fileSizeBytes - position} bytes at the end of the file belong to no tensor`)
   if (problems.length > 0)
-    throw new FormatError(`${fileName}: the tensors' bytes do not fit the file; it is truncated or corrupt:\n${listed(problems)}`)
+    throw new FormatError(
+      `${fileName}: the tensors' bytes do not fit the file; it is truncated or corrupt:\n${listed(problems)}`,
+    )
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 const isCounts = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.every((item) => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0)
+  Array.isArray(value) &&
+  value.every((item) => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0)
 
 /** Never goes deeper than one level: a hostile header may nest a million lists. */
 function shown(value: unknown): string {
-  if (!Array.isArray(value)) return typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 80)
-  const items = value.slice(0, 8).map((item: unknown) => (typeof item === 'object' && item !== null ? '…' : String(item).slice(0, 24)))
+  if (!Array.isArray(value))
+    return typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 80)
+  const items = value
+    .slice(0, 8)
+    .map((item: unknown) =>
+      typeof item === 'object' && item !== null ? '…' : String(item).slice(0, 24),
+    )
   return `[${items.join(', ')}${value.length > 8 ? ', …' : ''}]`
 }

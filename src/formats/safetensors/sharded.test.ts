@@ -6,8 +6,10 @@ import { memoryFolder } from '../reader.contract.ts'
 import { safetensorsChunks } from './writer.ts'
 import { openSharded } from './sharded.ts'
 
-const file = (tensors: Record<string, Tensor>): Uint8Array => joinBytes(safetensorsChunks(new Map(Object.entries(tensors))))
-const index = (weightMap: unknown): string => JSON.stringify({ metadata: { total_size: 12 }, weight_map: weightMap })
+const file = (tensors: Record<string, Tensor>): Uint8Array =>
+  joinBytes(safetensorsChunks(new Map(Object.entries(tensors))))
+const index = (weightMap: unknown): string =>
+  JSON.stringify({ metadata: { total_size: 12 }, weight_map: weightMap })
 const first = file({ a: f32([1], [1]), b: f32([1], [2]) })
 const second = file({ c: f32([1], [3]), extra: f32([1], [4]) })
 const indexName = 'model.safetensors.index.json'
@@ -20,7 +22,13 @@ describe('openSharded', () => {
 
   it('opens shards as one store, with what the index left out', async () => {
     const weightMap = { a: 'one.safetensors', b: 'one.safetensors', c: 'two.safetensors' }
-    const store = await openSharded(memoryFolder({ [indexName]: index(weightMap), 'one.safetensors': first, 'two.safetensors': second }))
+    const store = await openSharded(
+      memoryFolder({
+        [indexName]: index(weightMap),
+        'one.safetensors': first,
+        'two.safetensors': second,
+      }),
+    )
     expect([...store.tensors.keys()]).toEqual(['a', 'b', 'c', 'extra'])
     expect(await store.read('c')).toEqual(f32([1], [3]))
     expect(await store.read('extra')).toEqual(f32([1], [4]))
@@ -29,10 +37,22 @@ describe('openSharded', () => {
   })
 
   it('lists every missing shard and tensor at once', async () => {
-    const weightMap = { a: 'one.safetensors', lost: 'one.safetensors', c: 'two.safetensors', d: 'two.safetensors', e: 'three.safetensors' }
-    const error = await openSharded(memoryFolder({ [indexName]: index(weightMap), 'one.safetensors': first })).catch((e: unknown) => e)
+    const weightMap = {
+      a: 'one.safetensors',
+      lost: 'one.safetensors',
+      c: 'two.safetensors',
+      d: 'two.safetensors',
+      e: 'three.safetensors',
+    }
+    const error = await openSharded(
+      memoryFolder({ [indexName]: index(weightMap), 'one.safetensors': first }),
+    ).catch((e: unknown) => e)
     expect(error).toBeInstanceOf(MismatchError)
-    expect((error as MismatchError).mismatches.map(({ name }) => name)).toEqual(['lost', 'two.safetensors', 'three.safetensors'])
+    expect((error as MismatchError).mismatches.map(({ name }) => name)).toEqual([
+      'lost',
+      'two.safetensors',
+      'three.safetensors',
+    ])
   })
 
   it('closes the shards it opened when another is corrupt', async () => {
@@ -46,7 +66,9 @@ describe('openSharded', () => {
       name: folder.name,
       open: async (path: string) => {
         const source = await folder.open(path)
-        return source && path === 'one.safetensors' ? { ...source, close: async () => void closed++ } : source
+        return source && path === 'one.safetensors'
+          ? { ...source, close: async () => void closed++ }
+          : source
       },
     }
     await expect(openSharded(watched)).rejects.toThrow('folder/two.safetensors')
@@ -55,7 +77,9 @@ describe('openSharded', () => {
 
   it('says what it looked for where there is nothing', async () => {
     await expect(openSharded(memoryFolder({}))).rejects.toThrow(NotFoundError)
-    await expect(openSharded(memoryFolder({}))).rejects.toThrow(`neither model.safetensors nor ${indexName}`)
+    await expect(openSharded(memoryFolder({}))).rejects.toThrow(
+      `neither model.safetensors nor ${indexName}`,
+    )
   })
 
   it.each([

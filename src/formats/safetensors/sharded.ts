@@ -24,7 +24,8 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
   if (single) return openSafetensors(single)
   const index = await readIndex(folder)
   const shards = new Map<string, TensorStore>()
-  const close = async (): Promise<void> => void (await Promise.all([...shards.values()].map((shard) => shard.close())))
+  const close = async (): Promise<void> =>
+    void (await Promise.all([...shards.values()].map((shard) => shard.close())))
   try {
     for (const fileName of new Set(index.weightMap.values())) {
       const source = await folder.open(fileName)
@@ -33,7 +34,9 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
     const owners = ownersOf(folder.name, index, shards)
     return {
       name: folder.name,
-      tensors: new Map<string, TensorInfo>([...owners].map(([name, shard]) => [name, shard.tensors.get(name)!])),
+      tensors: new Map<string, TensorInfo>(
+        [...owners].map(([name, shard]) => [name, shard.tensors.get(name)!]),
+      ),
       metadata: index.metadata,
       read: async (name) => entryOf(owners, name, folder.name).read(name),
       close,
@@ -45,17 +48,35 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
 }
 
 /** The shard of each tensor: first as the index says, then whatever else the shards hold. */
-function ownersOf(folderName: string, { weightMap }: ShardIndex, shards: ReadonlyMap<string, TensorStore>): Map<string, TensorStore> {
+function ownersOf(
+  folderName: string,
+  { weightMap }: ShardIndex,
+  shards: ReadonlyMap<string, TensorStore>,
+): Map<string, TensorStore> {
   const owners = new Map<string, TensorStore>()
   const missing = new Map<string, Mismatch>()
   for (const [name, fileName] of weightMap) {
     const shard = shards.get(fileName)
-    if (!shard) missing.set(fileName, { name: fileName, got: 'no such file', expected: `a shard that ${indexName} names` })
-    else if (!shard.tensors.has(name)) missing.set(`${fileName} ${name}`, { name, got: `not in ${fileName}`, expected: 'in that shard' })
+    if (!shard)
+      missing.set(fileName, {
+        name: fileName,
+        got: 'no such file',
+        expected: `a shard that ${indexName} names`,
+      })
+    else if (!shard.tensors.has(name))
+      missing.set(`${fileName} ${name}`, {
+        name,
+        got: `not in ${fileName}`,
+        expected: 'in that shard',
+      })
     else owners.set(name, shard)
   }
   if (missing.size > 0) {
-    throw new MismatchError(`${folderName}: the shards do not hold what ${indexName} says`, [...missing.values()], 'Fetch the model again.')
+    throw new MismatchError(
+      `${folderName}: the shards do not hold what ${indexName} says`,
+      [...missing.values()],
+      'Fetch the model again.',
+    )
   }
   for (const shard of shards.values()) {
     for (const name of shard.tensors.keys()) if (!owners.has(name)) owners.set(name, shard)
@@ -65,7 +86,10 @@ function ownersOf(folderName: string, { weightMap }: ShardIndex, shards: Readonl
 
 async function readIndex(folder: ByteFolder): Promise<ShardIndex> {
   const source = await folder.open(indexName)
-  if (!source) throw new NotFoundError(`${folder.name}: holds no weights: neither ${singleName} nor ${indexName} is there.`)
+  if (!source)
+    throw new NotFoundError(
+      `${folder.name}: holds no weights: neither ${singleName} nor ${indexName} is there.`,
+    )
   try {
     return parseIndex(source.name, await source.read(0, source.sizeBytes))
   } finally {
@@ -86,10 +110,18 @@ function parseIndex(name: string, bytes: Uint8Array): ShardIndex {
   for (const [tensor, fileName] of Object.entries(map)) {
     // A plain file name, so that an index cannot lead out of its folder.
     if (typeof fileName !== 'string' || !/^[\w.-]+\.safetensors$/.test(fileName)) {
-      throw new FormatError(`${name}: tensor ${quoted(tensor)}: ${quoted(String(fileName))} is not the plain name of a .safetensors file.`)
+      throw new FormatError(
+        `${name}: tensor ${quoted(tensor)}: ${quoted(String(fileName))} is not the plain name of a .safetensors file.`,
+      )
     }
     weightMap.set(tensor, fileName)
   }
   const metadata = value?.metadata
-  return { weightMap, metadata: typeof metadata === 'object' && metadata !== null ? (metadata as Record<string, unknown>) : {} }
+  return {
+    weightMap,
+    metadata:
+      typeof metadata === 'object' && metadata !== null
+        ? (metadata as Record<string, unknown>)
+        : {},
+  }
 }

@@ -22,7 +22,9 @@ export function* safetensorsChunks(
   for (const [name, { dtype, shape, data }] of tensors) {
     const expected = bytesOf(dtype, sizeOf(shape))
     if (data.byteLength !== expected) {
-      throw new ShapeError(`tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`)
+      throw new ShapeError(
+        `tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`,
+      )
     }
   }
   const { bytes, order } = safetensorsHeader(tensors, metadata)
@@ -36,7 +38,11 @@ export function safetensorsHeader(
   metadata?: Readonly<Record<string, string>>,
 ): { bytes: Uint8Array; order: string[] } {
   const ranks = new Map(Object.keys(safetensorsNames).map((dtype, rank) => [dtype, rank]))
-  const entries = [...tensors].map(([name, { dtype, shape }]) => ({ name, shape, dtype: plain(name, dtype) }))
+  const entries = [...tensors].map(([name, { dtype, shape }]) => ({
+    name,
+    shape,
+    dtype: plain(name, dtype),
+  }))
   entries.sort((a, b) => ranks.get(a.dtype)! - ranks.get(b.dtype)! || (a.name < b.name ? -1 : 1))
   let position = 0
   const parts = entries.map(({ name, dtype, shape }) => {
@@ -55,9 +61,14 @@ export function safetensorsHeader(
 }
 
 function plain(name: string, dtype: DType): PlainType {
-  if (name === '__metadata__') throw new OptionError('a safetensors file cannot hold a tensor called "__metadata__"; choose another name.')
+  if (name === '__metadata__')
+    throw new OptionError(
+      'a safetensors file cannot hold a tensor called "__metadata__"; choose another name.',
+    )
   if (isBlockType(dtype)) {
-    throw new UnsupportedError(`tensor ${quoted(name)}: safetensors cannot hold ${dtype} blocks; convert it to f32, f16 or bf16 first.`)
+    throw new UnsupportedError(
+      `tensor ${quoted(name)}: safetensors cannot hold ${dtype} blocks; convert it to f32, f16 or bf16 first.`,
+    )
   }
   return dtype
 }

@@ -13,16 +13,27 @@ interface Case {
   variables: Record<string, unknown>
   text: string
 }
-const { cases } = JSON.parse(readFileSync(new URL('../../../test/golden/chats/fixtures.json', import.meta.url), 'utf8')) as {
+const { cases } = JSON.parse(
+  readFileSync(new URL('../../../test/golden/chats/fixtures.json', import.meta.url), 'utf8'),
+) as {
   cases: Case[]
 }
 const user: ChatMessage[] = [{ role: 'user', content: 'hi' }]
 
 describe('a chat template', () => {
-  it.each(cases)('with $name renders as in transformers', ({ template, messages, tools, add_generation_prompt, variables, text }) => {
-    const options = { bosToken: '<s>', eosToken: '</s>', addGenerationPrompt: add_generation_prompt, variables, ...(tools && { tools }) }
-    expect(renderChat(template, messages, options)).toBe(text)
-  })
+  it.each(cases)(
+    'with $name renders as in transformers',
+    ({ template, messages, tools, add_generation_prompt, variables, text }) => {
+      const options = {
+        bosToken: '<s>',
+        eosToken: '</s>',
+        addGenerationPrompt: add_generation_prompt,
+        variables,
+        ...(tools && { tools }),
+      }
+      expect(renderChat(template, messages, options)).toBe(text)
+    },
+  )
 
   it('shows the date it is given, and no date by itself', () => {
     const template = "{{ strftime_now('%d %b %Y') if strftime_now is defined else 'undated' }}"
@@ -34,7 +45,9 @@ describe('a chat template', () => {
   it('says what the template says when it refuses, and which roles it was given', () => {
     const template = "{{ raise_exception('roles must alternate') }}"
     expect(() => renderChat(template, [...user, ...user])).toThrow(OptionError)
-    expect(() => renderChat(template, [...user, ...user])).toThrow(/user, user.*roles must alternate/)
+    expect(() => renderChat(template, [...user, ...user])).toThrow(
+      /user, user.*roles must alternate/,
+    )
   })
 
   it('is refused when it is no Jinja', () => {

@@ -30,7 +30,11 @@ export type ChatRenderer = (messages: readonly ChatMessage[], options?: ChatOpti
  * The text of a conversation; encode it with `addSpecialTokens: false`, since templates write BOS themselves.
  * Throws NotFoundError without a template, FormatError for one that cannot be parsed, OptionError where it refuses the messages.
  */
-export function renderChat(template: string | undefined, messages: readonly ChatMessage[], options?: ChatOptions): string {
+export function renderChat(
+  template: string | undefined,
+  messages: readonly ChatMessage[],
+  options?: ChatOptions,
+): string {
   return compileChatTemplate(template)(messages, options)
 }
 
@@ -51,11 +55,18 @@ export function compileChatTemplate(template: string | undefined): ChatRenderer 
   }
 }
 
-function refusal(messages: readonly ChatMessage[], cause: unknown, lacksDate: boolean): OptionError {
+function refusal(
+  messages: readonly ChatMessage[],
+  cause: unknown,
+  lacksDate: boolean,
+): OptionError {
   const reason = cause instanceof Error ? cause.message : String(cause)
   const roles = messages.map(({ role }) => role).join(', ')
   const advice = lacksDate ? ' The template prints a date: pass the option `now`.' : ''
-  return new OptionError(`The chat template refuses these ${messages.length} messages (roles: ${roles}): ${reason}${advice}`, { cause })
+  return new OptionError(
+    `The chat template refuses these ${messages.length} messages (roles: ${roles}): ${reason}${advice}`,
+    { cause },
+  )
 }
 
 /** A renderer of one template. The library's own `Template` fixes the globals, and its strftime_now reads the clock. */
@@ -64,11 +75,15 @@ function parse(template: string): (variables: Readonly<Record<string, unknown>>)
     const program = parseTokens(tokenize(template, { trim_blocks: true, lstrip_blocks: true }))
     return (variables) => {
       const environment = new Environment()
-      for (const [name, value] of Object.entries({ ...globals, ...variables })) environment.set(name, value)
+      for (const [name, value] of Object.entries({ ...globals, ...variables }))
+        environment.set(name, value)
       return String(new Interpreter(environment).run(program).value)
     }
   } catch (cause) {
-    throw new FormatError(`The chat template is not valid Jinja: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    throw new FormatError(
+      `The chat template is not valid Jinja: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    )
   }
 }
 
@@ -90,11 +105,17 @@ const globals: Readonly<Record<string, unknown>> = {
 function range(startOrStop: number, stop?: number, step = 1): number[] {
   if (step === 0) throw new Error('range() step must not be zero')
   const [start, end] = stop === undefined ? [0, startOrStop] : [startOrStop, stop]
-  return Array.from({ length: Math.max(0, Math.ceil((end - start) / step)) }, (_, i) => start + i * step)
+  return Array.from(
+    { length: Math.max(0, Math.ceil((end - start) / step)) },
+    (_, i) => start + i * step,
+  )
 }
 
 /** What a template sees; everything that transformers defines is defined here too, so that `is none` holds where it does there. */
-function variablesOf(messages: readonly ChatMessage[], options: ChatOptions): Record<string, unknown> {
+function variablesOf(
+  messages: readonly ChatMessage[],
+  options: ChatOptions,
+): Record<string, unknown> {
   const { addGenerationPrompt = false, bosToken, eosToken, tools, now, variables } = options
   return {
     ...(bosToken !== undefined && { bos_token: bosToken }),

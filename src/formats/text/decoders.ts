@@ -14,7 +14,11 @@ const steps: Readonly<Record<string, (component: Component) => DecodeStep>> = {
   ByteLevel: () => (tokens) => [decodeByteLevel(tokens)],
   ByteFallback: () => decodeByteFallback,
   Metaspace: (component) => (tokens) =>
-    decodeMetaspace(tokens, (component['replacement'] as string) ?? '▁', component['prepend_scheme'] !== 'never'),
+    decodeMetaspace(
+      tokens,
+      (component['replacement'] as string) ?? '▁',
+      component['prepend_scheme'] !== 'never',
+    ),
 }
 
 /** A token that stands for one raw byte (`<0x0A>`): its text depends on its neighbours. */
@@ -30,7 +34,8 @@ const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const map = new Map<string, number>()
   let next = 0x100
   for (let byte = 0; byte < 256; byte++) {
-    const printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
+    const printable =
+      (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae
     map.set(String.fromCharCode(printable ? byte : next++), byte)
   }
   return map
@@ -41,13 +46,18 @@ function decodeByteLevel(tokens: readonly string[]): string {
   const bytes: number[] = []
   for (const token of tokens) {
     const own = Array.from(token, (char) => byteOfCharacter.get(char))
-    for (const byte of own.includes(undefined) ? encoder.encode(token) : (own as number[])) bytes.push(byte)
+    for (const byte of own.includes(undefined) ? encoder.encode(token) : (own as number[]))
+      bytes.push(byte)
   }
   return utf8.decode(Uint8Array.from(bytes))
 }
 
 /** Replacement characters are spaces, except in the first token, where they are the prefix that encoding had added. */
-function decodeMetaspace(tokens: readonly string[], replacement: string, prefixed: boolean): string[] {
+function decodeMetaspace(
+  tokens: readonly string[],
+  replacement: string,
+  prefixed: boolean,
+): string[] {
   return tokens.map((token, i) => token.replaceAll(replacement, i === 0 && prefixed ? '' : ' '))
 }
 

@@ -23,7 +23,9 @@ export function mergesFromScores(
   })
   const merges: Merge[] = []
   for (const [token, id] of ids) merges.push(...splits(token, scores[id]!, ids))
-  merges.sort((a, b) => b.score - a.score || b.leftLength - a.leftLength || b.rightLength - a.rightLength)
+  merges.sort(
+    (a, b) => b.score - a.score || b.leftLength - a.leftLength || b.rightLength - a.rightLength,
+  )
   return merges.map(({ left, right }) => [left, right])
 }
 
@@ -34,10 +36,20 @@ function splits(token: string, score: number, ids: ReadonlyMap<string, number>):
   let position = 0
   for (let i = 1; i < characters.length; i++) {
     position += characters[i - 1]!.length
-    const [left, right] = [token.slice(0, position), token.slice(position)]
-    const [leftId, rightId] = [ids.get(left), ids.get(right)]
+    const left = token.slice(0, position)
+    const right = token.slice(position)
+    const leftId = ids.get(left)
+    const rightId = ids.get(right)
     if (leftId === undefined || rightId === undefined) continue
-    found.push({ left, right, score, leftLength: i, rightLength: characters.length - i, leftId, rightId })
+    found.push({
+      left,
+      right,
+      score,
+      leftLength: i,
+      rightLength: characters.length - i,
+      leftId,
+      rightId,
+    })
   }
   return found.sort((a, b) => a.leftId - b.leftId || a.rightId - b.rightId)
 }

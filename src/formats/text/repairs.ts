@@ -18,15 +18,29 @@ interface SplitPattern {
 export const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
 /** A pre-tokenizer that makes each match, and each stretch between matches, a piece of its own. */
-export const isolate = (regex: string): Component => ({ type: 'Split', pattern: { Regex: regex }, behavior: 'Isolated', invert: false })
+export const isolate = (regex: string): Component => ({
+  type: 'Split',
+  pattern: { Regex: regex },
+  behavior: 'Isolated',
+  invert: false,
+})
 
-const sequence = (pretokenizers: readonly Component[]): Component => ({ type: 'Sequence', pretokenizers })
+const sequence = (pretokenizers: readonly Component[]): Component => ({
+  type: 'Sequence',
+  pretokenizers,
+})
 const escapeRegex = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, String.raw`\$&`)
 
 /** The same tokenizer with its pre-tokenizers in the forms that the library reads as the Rust library does. */
-export function repairTokenizer(tokenizer: Readonly<Record<string, unknown>>): Record<string, unknown> {
+export function repairTokenizer(
+  tokenizer: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
   const before = tokenizer['pre_tokenizer'] as Component | null | undefined
-  return { ...tokenizer, normalizer: tokenizer['normalizer'] ?? null, pre_tokenizer: before ? repairPreTokenizer(before) : null }
+  return {
+    ...tokenizer,
+    normalizer: tokenizer['normalizer'] ?? null,
+    pre_tokenizer: before ? repairPreTokenizer(before) : null,
+  }
 }
 
 function repairPreTokenizer(component: Component): Component {
@@ -39,16 +53,28 @@ const repairs: Readonly<Record<string, (component: Component) => Component>> = {
   Digits: (c) => isolate(c['individual_digits'] ? String.raw`\p{N}` : String.raw`\p{N}+`),
   // The library's \s follows JavaScript (with U+FEFF, without U+0085); a Split pattern is translated to Unicode's White_Space.
   ByteLevel: (c) =>
-    c['use_regex'] === false || c['add_prefix_space'] === true ? c : sequence([isolate(gpt2Pattern), { ...c, use_regex: false }]),
+    c['use_regex'] === false || c['add_prefix_space'] === true
+      ? c
+      : sequence([isolate(gpt2Pattern), { ...c, use_regex: false }]),
   // The library's \w is ASCII only here.
-  Whitespace: () => ({ type: 'Split', pattern: { Regex: String.raw`\w+|[^\w\s]+` }, behavior: 'Removed', invert: true }),
+  Whitespace: () => ({
+    type: 'Split',
+    pattern: { Regex: String.raw`\w+|[^\w\s]+` },
+    behavior: 'Removed',
+    invert: true,
+  }),
   // The library never splits at the replacement character, which Rust does unless `split` is false.
-  Metaspace: (c) => (c['split'] === false ? c : sequence([c, isolate(mergedWithNext(escapeRegex((c['replacement'] as string) ?? '▁')))])),
+  Metaspace: (c) =>
+    c['split'] === false
+      ? c
+      : sequence([c, isolate(mergedWithNext(escapeRegex((c['replacement'] as string) ?? '▁')))]),
   Split: repairSplit,
 }
 
-const mergedWithNext = (p: string): string => String.raw`(?:${p})(?:(?!${p})[\s\S])*|(?:(?!${p})[\s\S])+`
-const mergedWithPrevious = (p: string): string => String.raw`(?:(?!${p})[\s\S])*(?:${p})|(?:(?!${p})[\s\S])+`
+const mergedWithNext = (p: string): string =>
+  String.raw`(?:${p})(?:(?!${p})[\s\S])*|(?:(?!${p})[\s\S])+`
+const mergedWithPrevious = (p: string): string =>
+  String.raw`(?:(?!${p})[\s\S])*(?:${p})|(?:(?!${p})[\s\S])+`
 const contiguous = (p: string): string => `(?:${p})+`
 
 /** The library knows only "removed" and "isolated", and treats every other behaviour as the latter. */
@@ -60,7 +86,9 @@ function repairSplit(component: Component): Component {
   if (behavior === 'Removed') return { ...component, pattern: { Regex: pattern } } // as a String its matches would be kept
   if (behavior === 'Isolated') return isolate(pattern) // inverted or not, matches and gaps are all pieces
   if (invert)
-    throw new UnsupportedError(`tokenizer.json: a Split pre-tokenizer with behavior "${behavior}" and invert: true is not supported.`)
+    throw new UnsupportedError(
+      `tokenizer.json: a Split pre-tokenizer with behavior "${behavior}" and invert: true is not supported.`,
+    )
   if (behavior === 'MergedWithPrevious') return isolate(mergedWithPrevious(pattern))
   if (behavior === 'MergedWithNext') return isolate(mergedWithNext(pattern))
   if (behavior === 'Contiguous') return isolate(contiguous(pattern))

@@ -1,11 +1,27 @@
 // Python's strftime in English, for the dates that chat templates print. Reads no clock.
 
-const months = ['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September', 'October', 'November', 'December']
+const months = [
+  'January',
+  'February',
+  'March',
+  'April',
+  'May',
+  'June',
+  'July',
+  'August',
+  'September',
+  'October',
+  'November',
+  'December',
+]
 const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 
 const padded = (value: number, width = 2): string => String(value).padStart(width, '0')
 const dayOfYear = (d: Date): number =>
-  Math.round((Date.UTC(d.getFullYear(), d.getMonth(), d.getDate()) - Date.UTC(d.getFullYear(), 0, 1)) / 86_400_000) + 1
+  Math.round(
+    (Date.UTC(d.getFullYear(), d.getMonth(), d.getDate()) - Date.UTC(d.getFullYear(), 0, 1)) /
+      86_400_000,
+  ) + 1
 
 const directives: Readonly<Record<string, (date: Date) => string>> = {
   Y: (d) => padded(d.getFullYear(), 4),

@@ -39,7 +39,8 @@ export function textStream(
       ids.push(id)
       const held = ids.length - settled
       // A special token that is left out of the text does not end a run of bytes.
-      inByteRun = tokenizer.isByteToken?.(id) || (inByteRun && tokenizer.decode([id], options) === '')
+      inByteRun =
+        tokenizer.isByteToken?.(id) || (inByteRun && tokenizer.decode([id], options) === '')
       if (inByteRun || (held > patience && held % 16 !== 0)) return ''
       return take(false)
     },

@@ -17,12 +17,17 @@ interface Golden {
   }[]
 }
 
-const read = (path: string): unknown => JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
+const read = (path: string): unknown =>
+  JSON.parse(readFileSync(new URL(path, import.meta.url), 'utf8'))
 const golden = read('../../../test/golden/tokenizers/fixtures.json') as Golden
 const stories = read('../../catalogue/models/stories260k/tokenizer.json') as object
 const storiesConfig = read('../../catalogue/models/stories260k/tokenizer_config.json') as object
 
-const streamed = (tokenizer: Parameters<typeof textStream>[0], ids: readonly number[], options = {}): string[] => {
+const streamed = (
+  tokenizer: Parameters<typeof textStream>[0],
+  ids: readonly number[],
+  options = {},
+): string[] => {
   const stream = textStream(tokenizer, options)
   return [...ids.map((id) => stream.push(id)), stream.end()]
 }
@@ -34,18 +39,24 @@ describe.each(golden.cases)(
 
     it('encodes alike', () => {
       expect(golden.strings.map((text) => tokenizer.encode(text))).toEqual(encoded)
-      expect(golden.strings.map((text) => tokenizer.encode(text, { addSpecialTokens: true }))).toEqual(with_special)
+      expect(
+        golden.strings.map((text) => tokenizer.encode(text, { addSpecialTokens: true })),
+      ).toEqual(with_special)
     })
 
     it('decodes alike, broken UTF-8 too', () => {
       expect(ids.map((row) => tokenizer.decode(row))).toEqual(decoded)
-      expect(ids.map((row) => tokenizer.decode(row, { skipSpecialTokens: true }))).toEqual(without_special)
+      expect(ids.map((row) => tokenizer.decode(row, { skipSpecialTokens: true }))).toEqual(
+        without_special,
+      )
     })
 
     it('streams what it decodes', () => {
       for (const skipSpecialTokens of [false, true]) {
         for (const row of [...ids, ...encoded])
-          expect(streamed(tokenizer, row, { skipSpecialTokens }).join('')).toBe(tokenizer.decode(row, { skipSpecialTokens }))
+          expect(streamed(tokenizer, row, { skipSpecialTokens }).join('')).toBe(
+            tokenizer.decode(row, { skipSpecialTokens }),
+          )
       }
     })
   },
@@ -61,7 +72,9 @@ describe('a tokenizer', () => {
   })
 
   it('takes a special token that the config gives as an object', () => {
-    expect(createTokenizer(stories, { pad_token: { content: '<unk>', lstrip: false } }).padId).toBe(0)
+    expect(createTokenizer(stories, { pad_token: { content: '<unk>', lstrip: false } }).padId).toBe(
+      0,
+    )
   })
 
   it('decodes nothing to nothing and leaves out ids beyond the vocabulary', () => {
@@ -78,7 +91,9 @@ describe('a tokenizer', () => {
   it('refuses what is no tokenizer.json, and a Split behaviour that is not known', () => {
     expect(() => createTokenizer({ vocab: {} }, {})).toThrow(FormatError)
     const strange = { type: 'Split', pattern: { String: 'a' }, behavior: 'Sideways', invert: false }
-    expect(() => createTokenizer({ ...stories, pre_tokenizer: strange }, {})).toThrow(UnsupportedError)
+    expect(() => createTokenizer({ ...stories, pre_tokenizer: strange }, {})).toThrow(
+      UnsupportedError,
+    )
   })
 })
 
@@ -93,7 +108,11 @@ describe('a text stream', () => {
   })
 
   it('gives the words as they come, not only at the end', () => {
-    expect(streamed(tokenizer, tokenizer.encode('Once upon a time there was')).filter((delta) => delta !== '').length).toBeGreaterThan(4)
+    expect(
+      streamed(tokenizer, tokenizer.encode('Once upon a time there was')).filter(
+        (delta) => delta !== '',
+      ).length,
+    ).toBeGreaterThan(4)
   })
 
   it('gives broken bytes at the end', () => {
@@ -102,8 +121,11 @@ describe('a text stream', () => {
 
   it('decodes only the last few ids again, however long the text', () => {
     let longest = 0
-    const stream = textStream({ decode: (ids) => ((longest = Math.max(longest, ids.length)), tokenizer.decode(ids)) })
-    for (const id of Array.from({ length: 50 }, () => tokenizer.encode('one time')).flat()) stream.push(id)
+    const stream = textStream({
+      decode: (ids) => ((longest = Math.max(longest, ids.length)), tokenizer.decode(ids)),
+    })
+    for (const id of Array.from({ length: 50 }, () => tokenizer.encode('one time')).flat())
+      stream.push(id)
     expect(longest).toBeLessThan(8)
   })
 })

@@ -33,13 +33,16 @@ export function createTokenizer(tokenizerJson: object, tokenizerConfig: object):
   const byteTokens = new Set<number>()
   for (const [token, id] of vocabulary) if (isByteToken(token)) byteTokens.add(id)
   const idOf = (token: unknown): number | undefined => {
-    const text = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
+    const text =
+      typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : token
     return typeof text === 'string' ? library.token_to_id(text) : undefined
   }
   const encode: Tokenizer['encode'] = (text, { addSpecialTokens = false } = {}) =>
     library.encode(text, { add_special_tokens: addSpecialTokens }).ids
   const decode: Tokenizer['decode'] = (ids, { skipSpecialTokens = false } = {}) => {
-    const kept = ids.filter((id) => library.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)))
+    const kept = ids.filter(
+      (id) => library.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)),
+    )
     return kept.length === 0 ? '' : library.decode(kept) // the library throws on an empty list
   }
   return {
@@ -61,7 +64,13 @@ function openLibrary(tokenizerJson: Json, config: Json): LibraryTokenizer {
     throw new FormatError('tokenizer.json: there is no "model" in it; got another kind of JSON.')
   // transformers never cleans up after BPE, where it would eat the spaces before punctuation.
   const cleanUp = model.type === 'BPE' ? false : (config['clean_up_tokenization_spaces'] ?? false)
-  const defaults = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
+  const defaults = {
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+  }
   const library = new LibraryTokenizer(repairTokenizer({ ...defaults, ...tokenizerJson }), {
     ...config,
     clean_up_tokenization_spaces: cleanUp,
@@ -88,7 +97,8 @@ function repairDecoder(component: Component, decoder: LibraryDecoder): void {
 function specialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number> {
   const ids = new Set<number>()
   for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) ids.add(id)
-  for (const token of (config['additional_special_tokens'] as readonly unknown[] | undefined) ?? []) {
+  for (const token of (config['additional_special_tokens'] as readonly unknown[] | undefined) ??
+    []) {
     const id = typeof token === 'string' ? library.token_to_id(token) : undefined
     if (id !== undefined) ids.add(id)
   }
@@ -102,5 +112,8 @@ function largest(values: Iterable<number>): number {
   return most
 }
 
-const named = <Name extends string>(name: Name, id: number | undefined): { [key in Name]?: number } =>
+const named = <Name extends string>(
+  name: Name,
+  id: number | undefined,
+): { [key in Name]?: number } =>
   (id === undefined ? {} : { [name]: id }) as { [key in Name]?: number }

@@ -5,7 +5,12 @@ import type { Graph, Node, Value } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
 import { prune, rewrite } from '../passes/rewrite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { type BaseWeight, frozenFormNamed, type FrozenWeight, isFrozen } from './frozen-form-table.ts'
+import {
+  type BaseWeight,
+  frozenFormNamed,
+  type FrozenWeight,
+  isFrozen,
+} from './frozen-form-table.ts'
 
 const partName = (weight: string, part: string): string => `${weight}.${part}`
 
@@ -13,7 +18,10 @@ const partName = (weight: string, part: string): string => `${weight}.${part}`
 type Frozen = Pick<FrozenWeight, 'form' | 'shape'>
 
 /** A graph's frozen weights by their names inside it. What an adapter brings in a weight's place is the adapter's, and stays. */
-function frozenOf({ graph, prefix }: Block, weights: ReadonlyMap<string, BaseWeight>): Map<string, Frozen> {
+function frozenOf(
+  { graph, prefix }: Block,
+  weights: ReadonlyMap<string, BaseWeight>,
+): Map<string, Frozen> {
   const frozen = new Map<string, Frozen>()
   for (const { name, role } of graph.inputs) {
     const weight = role === 'weight' ? weights.get(prefix + name) : undefined
@@ -22,7 +30,11 @@ function frozenOf({ graph, prefix }: Block, weights: ReadonlyMap<string, BaseWei
   return frozen
 }
 
-function replaced(g: GraphBuilder, { operation, inputs, attributes }: Node, frozen: ReadonlyMap<string, Frozen>): Value | undefined {
+function replaced(
+  g: GraphBuilder,
+  { operation, inputs, attributes }: Node,
+  frozen: ReadonlyMap<string, Frozen>,
+): Value | undefined {
   if (!inputs.some(({ name }) => frozen.has(name))) return undefined
   const form = (name: string) => ({ form: frozen.get(name)!.form, weight: frozen.get(name)!.shape })
   const parts = (name: string): Value[] =>
@@ -32,23 +44,35 @@ function replaced(g: GraphBuilder, { operation, inputs, attributes }: Node, froz
   const [first, second, bias] = inputs
   const module = attributes['module'] === undefined ? {} : { module: attributes['module'] }
   if (operation === 'linear' && frozen.has(second!.name) && !frozen.has(first!.name)) {
-    const y = g.op('frozenLinear', [first!, ...parts(second!.name)], { ...form(second!.name), ...module })
+    const y = g.op('frozenLinear', [first!, ...parts(second!.name)], {
+      ...form(second!.name),
+      ...module,
+    })
     return bias ? g.add(y, bias) : y
   }
-  if (operation === 'embedding') return g.op('frozenEmbedding', [second!, ...parts(first!.name)], { ...form(first!.name), ...module })
-  const whole = (value: Value): Value => (frozen.has(value.name) ? g.op('frozenWeight', parts(value.name), form(value.name)) : value)
+  if (operation === 'embedding')
+    return g.op('frozenEmbedding', [second!, ...parts(first!.name)], {
+      ...form(first!.name),
+      ...module,
+    })
+  const whole = (value: Value): Value =>
+    frozen.has(value.name) ? g.op('frozenWeight', parts(value.name), form(value.name)) : value
   return g.op(operation, inputs.map(whole), attributes)
 }
 
 function freezeGraph(graph: Graph, frozen: ReadonlyMap<string, Frozen>): Graph {
-  return frozen.size === 0 ? graph : prune(rewrite(graph, '%z', (g, node) => replaced(g, node, frozen)))
+  return frozen.size === 0
+    ? graph
+    : prune(rewrite(graph, '%z', (g, node) => replaced(g, node, frozen)))
 }
 
 /**
  * Blocks whose linear layers and look-ups read frozen weights in their parts, by the inputs that `frozenFeeds` names; anything else that looks at
  * a frozen weight gets it in f32 for that moment.
  */
-export function freezeBlocks(weights: ReadonlyMap<string, BaseWeight>): (blocks: readonly Block[]) => readonly Block[] {
+export function freezeBlocks(
+  weights: ReadonlyMap<string, BaseWeight>,
+): (blocks: readonly Block[]) => readonly Block[] {
   const made = new Map<Graph, Map<string, Graph>>()
   return (blocks) =>
     blocks.map((block): Block => {

@@ -6,7 +6,9 @@ import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 import { int8 } from './int8.ts'
 import { nf4 } from './nf4.ts'
 
-export const frozenForms: ReadonlyMap<string, FrozenForm> = new Map([nf4, int8].map((form) => [form.name, form]))
+export const frozenForms: ReadonlyMap<string, FrozenForm> = new Map(
+  [nf4, int8].map((form) => [form.name, form]),
+)
 
 /** nf4: matrices of the layers in NF4, embedding and head in 8 bits. int8: everything in 8 bits. Norms and biases stay f32. */
 export const quantizations = ['nf4', 'int8'] as const
@@ -37,26 +39,38 @@ const choices: Readonly<Record<Quantization, (inLayer: boolean) => FrozenForm>> 
 }
 
 /** Quantises a weight; a vector, and a matrix whose rows are no whole blocks, stay as they are. */
-export function freeze(tensor: F32Tensor, quantization: Quantization, inLayer: boolean): BaseWeight {
+export function freeze(
+  tensor: F32Tensor,
+  quantization: Quantization,
+  inLayer: boolean,
+): BaseWeight {
   const form = choices[quantization](inLayer)
   const [rows, columns] = tensor.shape
   if (tensor.shape.length !== 2 || !form.fits([rows!, columns!])) return tensor
   const shape: FrozenShape = [rows!, columns!]
   const tensors = form.quantize(tensor.data, shape)
-  return { form: form.name, shape, parts: new Map(form.parts(shape).map(({ name }, i) => [name, tensors[i]!])) }
+  return {
+    form: form.name,
+    shape,
+    parts: new Map(form.parts(shape).map(({ name }, i) => [name, tensors[i]!])),
+  }
 }
 
 /** The weight in f32: for a frozen one a new tensor of what its products see. */
 export function thawed(weight: BaseWeight): F32Tensor {
   if (!isFrozen(weight)) return weight
-  return f32(weight.shape, frozenFormNamed(weight.form).dequantize([...weight.parts.values()], weight.shape))
+  return f32(
+    weight.shape,
+    frozenFormNamed(weight.form).dequantize([...weight.parts.values()], weight.shape),
+  )
 }
 
 /** Bytes that weights take in memory. */
 export function weightBytes(weights: Iterable<BaseWeight>): number {
   let bytes = 0
   for (const weight of weights) {
-    for (const { data } of isFrozen(weight) ? weight.parts.values() : [weight]) bytes += data.byteLength
+    for (const { data } of isFrozen(weight) ? weight.parts.values() : [weight])
+      bytes += data.byteLength
   }
   return bytes
 }

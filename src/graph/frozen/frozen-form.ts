@@ -25,7 +25,19 @@ export interface FrozenForm {
   /** Writes nodes that make the matrix [rows, columns] in f32. `one` is a [1] tensor of 1: with it, nothing is made before it is there. */
   emitWeight(emit: OnnxEmitter, parts: readonly string[], shape: FrozenShape, one: string): string
   /** Writes y = x·Wᵀ where that is cheaper than by the matrix. */
-  emitProduct?(emit: OnnxEmitter, x: string, parts: readonly string[], shape: FrozenShape, output: string): void
+  emitProduct?(
+    emit: OnnxEmitter,
+    x: string,
+    parts: readonly string[],
+    shape: FrozenShape,
+    output: string,
+  ): void
   /** Writes rows by i64 number where that is cheaper than by the matrix: ids [..] of a rank → [.., columns]. */
-  emitRows?(emit: OnnxEmitter, ids: { name: string; rank: number }, parts: readonly string[], shape: FrozenShape, output: string): void
+  emitRows?(
+    emit: OnnxEmitter,
+    ids: { name: string; rank: number },
+    parts: readonly string[],
+    shape: FrozenShape,
+    output: string,
+  ): void
 }

@@ -8,7 +8,15 @@ import type { Block } from '../model-graph.ts'
 import { normal } from '../testing.ts'
 import { toOnnx } from '../passes/to-onnx.ts'
 import { freezeBlocks, frozenFeeds } from './freeze-blocks.ts'
-import { type BaseWeight, freeze, isFrozen, quantizations, type Quantization, thawed, weightBytes } from './frozen-form-table.ts'
+import {
+  type BaseWeight,
+  freeze,
+  isFrozen,
+  quantizations,
+  type Quantization,
+  thawed,
+  weightBytes,
+} from './frozen-form-table.ts'
 
 const shapes = { 'up.weight': [192, 128], 'down.weight': [128, 192] } as const
 
@@ -17,33 +25,51 @@ function blockOf(prefix: string, graph?: Graph): Block {
   const g = new GraphBuilder()
   const x = g.input('x', 'f32', ['M', 128])
   const up = g.linear(x, g.weight('up.weight', shapes['up.weight']), 'up')
-  g.output('x', g.add(x, g.linear(g.silu(up), g.weight('down.weight', shapes['down.weight']), 'down')))
+  g.output(
+    'x',
+    g.add(x, g.linear(g.silu(up), g.weight('down.weight', shapes['down.weight']), 'down')),
+  )
   return { kind: 'layer', prefix, graph: graph ?? g.build() }
 }
 
-const weightsOf = (quantization: Quantization, prefixes: readonly string[]): Map<string, BaseWeight> =>
+const weightsOf = (
+  quantization: Quantization,
+  prefixes: readonly string[],
+): Map<string, BaseWeight> =>
   new Map(
     prefixes.flatMap((prefix) =>
       Object.entries(shapes).map(
-        ([name, shape], i) => [prefix + name, freeze(normal(random(i), shape, 0.02), quantization, true)] as const,
+        ([name, shape], i) =>
+          [prefix + name, freeze(normal(random(i), shape, 0.02), quantization, true)] as const,
       ),
     ),
   )
 
 /** Names of ONNX values that wait for one of the given inputs. */
-function waitingFor(inputs: readonly string[], nodes: ReturnType<typeof toOnnx>['nodes']): Set<string> {
+function waitingFor(
+  inputs: readonly string[],
+  nodes: ReturnType<typeof toOnnx>['nodes'],
+): Set<string> {
   const waiting = new Set(inputs)
-  for (const node of nodes) if (node.inputs.some((name) => waiting.has(name))) for (const name of node.outputs) waiting.add(name)
+  for (const node of nodes)
+    if (node.inputs.some((name) => waiting.has(name)))
+      for (const name of node.outputs) waiting.add(name)
   return waiting
 }
 
 describe.each([...quantizations])('blocks over %s', (quantization) => {
   const weights = weightsOf(quantization, ['a.', 'b.'])
-  const [first, second] = freezeBlocks(weights)([blockOf('a.'), blockOf('b.')].map((block, _, all) => ({ ...block, graph: all[0]!.graph })))
+  const [first, second] = freezeBlocks(weights)(
+    [blockOf('a.'), blockOf('b.')].map((block, _, all) => ({ ...block, graph: all[0]!.graph })),
+  )
 
   it('of one graph go on sharing one, whose inputs are the parts', () => {
     expect(first!.graph).toBe(second!.graph)
-    const fed = new Set([...weights].flatMap(([name, weight]) => [...frozenFeeds(name, weight)].map(([input]) => input)))
+    const fed = new Set(
+      [...weights].flatMap(([name, weight]) =>
+        [...frozenFeeds(name, weight)].map(([input]) => input),
+      ),
+    )
     const wanted = [first!, second!].flatMap(({ graph, prefix }) =>
       graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => prefix + name),
     )
@@ -82,7 +108,8 @@ describe('freeze', () => {
     expect(share(freeze(one, 'int8', true))).toBeCloseTo((1 + 4 / 64) / 4, 4)
   })
   it('leaves vectors, and matrices without whole blocks', () => {
-    for (const tensor of [normal(random(1), [64]), matrix(3, 5)]) expect(freeze(tensor, 'nf4', true)).toBe(tensor)
+    for (const tensor of [normal(random(1), [64]), matrix(3, 5)])
+      expect(freeze(tensor, 'nf4', true)).toBe(tensor)
     expect(isFrozen(freeze(matrix(3, 5), 'int8', true))).toBe(false)
     expect(isFrozen(freeze(matrix(4, 48), 'nf4', true))).toBe(true)
   })
@@ -94,7 +121,8 @@ describe('freeze', () => {
     ] as const) {
       const back = thawed(freeze(one, quantization, true)).data
       const gap =
-        back.reduce((sum, value, i) => sum + (value - one.data[i]!) ** 2, 0) / one.data.reduce((sum, value) => sum + value ** 2, 0)
+        back.reduce((sum, value, i) => sum + (value - one.data[i]!) ** 2, 0) /
+        one.data.reduce((sum, value) => sum + value ** 2, 0)
       expect(Math.sqrt(gap)).toBeLessThan(most)
     }
   })

@@ -24,22 +24,39 @@ export const int8: FrozenForm = {
   quantize(values, shape) {
     const { codes, scales } = quantizeInt8(values, blockOf(shape)!)
     const data = [codes, scales]
-    return this.parts(shape).map(({ dtype, shape: dims }, i): Tensor => ({ dtype, shape: dims, data: data[i]! }))
+    return this.parts(shape).map(({ dtype, shape: dims }, i): Tensor => ({
+      dtype,
+      shape: dims,
+      data: data[i]!,
+    }))
   },
-  dequantize: ([codes, scales]) => dequantizeInt8({ codes: codes!.data as Int8Array, scales: scales!.data as Float32Array }),
+  dequantize: ([codes, scales]) =>
+    dequantizeInt8({ codes: codes!.data as Int8Array, scales: scales!.data as Float32Array }),
   /** A block is a row of its own for DequantizeLinear: its form with block_size takes three times as long. */
   emitWeight(emit, [codes, scales], shape, one) {
-    const values = emit.node('DequantizeLinear', [codes!, emit.node('Mul', [scales!, one])], { axis: { int: 0 } })
+    const values = emit.node('DequantizeLinear', [codes!, emit.node('Mul', [scales!, one])], {
+      axis: { int: 0 },
+    })
     return emit.node('Reshape', [values, emit.ints(shape)])
   },
   /** The blocks of a row lie one after the other: their numbers are id·(blocks a row) + 0, 1, 2, … */
   emitRows(emit, ids, [codes, scales], shape, output) {
     const block = blockOf(shape)!
     const perRow = shape[1] / block
-    const first = emit.node('Unsqueeze', [emit.node('Mul', [ids.name, emit.ints([perRow])]), emit.ints([-1])])
+    const first = emit.node('Unsqueeze', [
+      emit.node('Mul', [ids.name, emit.ints([perRow])]),
+      emit.ints([-1]),
+    ])
     const places = emit.node('Add', [first, emit.ints(Array.from({ length: perRow }, (_, i) => i))]) // [.., blocks a row]
-    const values = emit.node('Cast', [emit.node('Gather', [codes!, places], { axis: { int: 0 } })], { to: { int: FLOAT } })
-    const factors = emit.node('Unsqueeze', [emit.node('Gather', [scales!, places], { axis: { int: 0 } }), emit.ints([-1])])
+    const values = emit.node(
+      'Cast',
+      [emit.node('Gather', [codes!, places], { axis: { int: 0 } })],
+      { to: { int: FLOAT } },
+    )
+    const factors = emit.node('Unsqueeze', [
+      emit.node('Gather', [scales!, places], { axis: { int: 0 } }),
+      emit.ints([-1]),
+    ])
     const dims = [...Array.from({ length: ids.rank }, () => 0), shape[1]]
     emit.node('Reshape', [emit.node('Mul', [values, factors]), emit.ints(dims)], {}, output)
   },

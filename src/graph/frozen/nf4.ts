@@ -1,7 +1,14 @@
 // Weights in NF4 with double quantisation: 4.127 bits a value. ONNX Runtime's MatMulBnb4 reads the codes; the magnitudes are made at each use.
 
 import { f32, type Tensor } from '../../base/tensor.ts'
-import { absmaxBlocks, dequantizeNf4, dynamicMap, NF4_ABSMAX_BLOCK, NF4_BLOCK, quantizeNf4 } from '../../formats/quants/nf4.ts'
+import {
+  absmaxBlocks,
+  dequantizeNf4,
+  dynamicMap,
+  NF4_ABSMAX_BLOCK,
+  NF4_BLOCK,
+  quantizeNf4,
+} from '../../formats/quants/nf4.ts'
 import type { OnnxEmitter } from '../operation.ts'
 import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 
@@ -10,13 +17,21 @@ const NF4 = 1 // MatMulBnb4's quant_type
 const blocksOf = ([rows, columns]: FrozenShape): number => (rows * columns) / NF4_BLOCK
 
 /** map[code]·scale + offset. */
-function emitAbsmax(emit: OnnxEmitter, [, codes, scales, offset]: readonly string[], shape: FrozenShape): string {
+function emitAbsmax(
+  emit: OnnxEmitter,
+  [, codes, scales, offset]: readonly string[],
+  shape: FrozenShape,
+): string {
   const map = emit.constant('%nf4.map', () => f32([256], dynamicMap()))
-  const looked = emit.node('Gather', [map, emit.node('Cast', [codes!], { to: { int: INT32 } })], { axis: { int: 0 } }) // [groups, 256]
+  const looked = emit.node('Gather', [map, emit.node('Cast', [codes!], { to: { int: INT32 } })], {
+    axis: { int: 0 },
+  }) // [groups, 256]
   const absmax = emit.node('Add', [emit.node('Mul', [looked, scales!]), offset!])
   const flat = emit.node('Reshape', [absmax, emit.ints([-1])])
   const count = blocksOf(shape)
-  return count % NF4_ABSMAX_BLOCK === 0 ? flat : emit.node('Slice', [flat, emit.ints([0]), emit.ints([count])])
+  return count % NF4_ABSMAX_BLOCK === 0
+    ? flat
+    : emit.node('Slice', [flat, emit.ints([0]), emit.ints([count])])
 }
 
 function emitProduct(
@@ -27,7 +42,13 @@ function emitProduct(
   [N, K]: FrozenShape,
   output?: string,
 ): string {
-  const form = { K: { int: K }, N: { int: N }, block_size: { int: NF4_BLOCK }, quant_type: { int: NF4 }, transB: { int: 1 } }
+  const form = {
+    K: { int: K },
+    N: { int: N },
+    block_size: { int: NF4_BLOCK },
+    quant_type: { int: NF4 },
+    transB: { int: 1 },
+  }
   return emit.microsoft('MatMulBnb4', [a, parts[0]!, emitAbsmax(emit, parts, shape)], form, output)
 }
 
@@ -46,7 +67,11 @@ export const nf4: FrozenForm = {
   quantize(values, shape) {
     const { codes, absmaxCodes, absmaxScales, absmaxOffset } = quantizeNf4(values)
     const data = [codes, absmaxCodes, absmaxScales, Float32Array.of(absmaxOffset)]
-    return this.parts(shape).map(({ dtype, shape: dims }, i): Tensor => ({ dtype, shape: dims, data: data[i]! }))
+    return this.parts(shape).map(({ dtype, shape: dims }, i): Tensor => ({
+      dtype,
+      shape: dims,
+      data: data[i]!,
+    }))
   },
   dequantize([codes, absmaxCodes, absmaxScales, absmaxOffset]) {
     return dequantizeNf4({
@@ -66,5 +91,6 @@ export const nf4: FrozenForm = {
     const flat = emitProduct(emit, a, parts, shape, [shape[0] * shape[1], 1])
     return emit.node('Reshape', [flat, emit.ints(shape)])
   },
-  emitProduct: (emit, x, parts, shape, output) => void emitProduct(emit, x, parts, shape, shape, output),
+  emitProduct: (emit, x, parts, shape, output) =>
+    void emitProduct(emit, x, parts, shape, shape, output),
 }

@@ -11,7 +11,10 @@ import { qwen3 } from './qwen3.ts'
 import { smollm3 } from './smollm3.ts'
 
 export const architectures: ReadonlyMap<string, Architecture> = new Map(
-  [llama, mistral, qwen2, qwen3, gemma3Text, phi3, smollm3].map((architecture) => [architecture.modelType, architecture]),
+  [llama, mistral, qwen2, qwen3, gemma3Text, phi3, smollm3].map((architecture) => [
+    architecture.modelType,
+    architecture,
+  ]),
 )
 
 /** The architecture of a config.json, by its `model_type`. Throws UnsupportedError for one that is not in the table. */

@@ -44,17 +44,32 @@ export interface TinyModel {
 
 export function randomModelWeights(model: ModelGraph, seed: number): Map<string, Tensor> {
   const numbers = random(seed)
-  return new Map([...weightsOf(model.blocks)].map(([name, shape]) => [name, normal(numbers, shape as number[], 0.3)]))
+  return new Map(
+    [...weightsOf(model.blocks)].map(([name, shape]) => [
+      name,
+      normal(numbers, shape as number[], 0.3),
+    ]),
+  )
 }
 
-const configJson = (modelType: string, { config }: TinyModel): Json => ({ ...tinySizes, model_type: modelType, ...config })
+const configJson = (modelType: string, { config }: TinyModel): Json => ({
+  ...tinySizes,
+  model_type: modelType,
+  ...config,
+})
 
 const modelOf = (json: Json): ModelGraph => buildModelGraph(architectureOf(json).readConfig(json))
 
 const open = (json: Json, weights: ReadonlyMap<string, Tensor>): Promise<BaseModel> =>
-  openBaseModel({ name: 'tiny', folder: memoryFolder('tiny', { 'config.json': JSON.stringify(json) }, weights) })
+  openBaseModel({
+    name: 'tiny',
+    folder: memoryFolder('tiny', { 'config.json': JSON.stringify(json) }, weights),
+  })
 
-async function onOnnxRuntime(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Promise<Map<string, Tensor>> {
+async function onOnnxRuntime(
+  graph: Graph,
+  feeds: ReadonlyMap<string, Tensor>,
+): Promise<Map<string, Tensor>> {
   const program = await onnxRuntimeBackend(ort as never, { threads: 1 }).compile(graph)
   try {
     return await program.run(feeds)
@@ -68,7 +83,11 @@ function computes(json: Json): void {
   const graph = composeBlocks(model.blocks)
   const weights = randomModelWeights(model, 5)
   const feeds = (ids: number[][], rows: number[], segments?: number[][]): Map<string, Tensor> =>
-    new Map([...weights, ...modelFeeds(model.config, { ids, ...(segments ? { segments } : {}) }), ['rows', i64([rows.length], rows)]])
+    new Map([
+      ...weights,
+      ...modelFeeds(model.config, { ids, ...(segments ? { segments } : {}) }),
+      ['rows', i64([rows.length], rows)],
+    ])
   const ids = [
     [3, 1, 4, 1, 5, 9, 2, 6],
     [5, 3, 5, 8, 9, 7, 9, 3],
@@ -87,15 +106,23 @@ function computes(json: Json): void {
   it('sees nothing that comes later', () => {
     const rows = [0, 1, 2, 3, 4]
     const changed = ids.map((row) => row.with(5, 11).with(7, 0))
-    const [one, other] = [ids, changed].map((tokens) => evaluate(graph, feeds(tokens, rows)).get('logits')!)
+    const [one, other] = [ids, changed].map((tokens) =>
+      evaluate(graph, feeds(tokens, rows)).get('logits')!,
+    )
     expectClose(other, one!, 0, 'logits before the change')
   })
 
   it('computes packed sequences as each alone, whatever padding follows', () => {
-    const packed = evaluate(graph, feeds([[3, 1, 4, 5, 9, 2, 6, 0]], [0, 1, 2, 3, 4, 5, 6], [[0, 0, 0, 7, 7, 7, 7, -1]])).get('logits')!
+    const packed = evaluate(
+      graph,
+      feeds([[3, 1, 4, 5, 9, 2, 6, 0]], [0, 1, 2, 3, 4, 5, 6], [[0, 0, 0, 7, 7, 7, 7, -1]]),
+    ).get('logits')!
     const first = evaluate(graph, feeds([[3, 1, 4]], [0, 1, 2])).get('logits')!
     const second = evaluate(graph, feeds([[5, 9, 2, 6]], [0, 1, 2, 3])).get('logits')!
-    const alone = f32(packed.shape, Float32Array.of(...(first.data as Float32Array), ...(second.data as Float32Array)))
+    const alone = f32(
+      packed.shape,
+      Float32Array.of(...(first.data as Float32Array), ...(second.data as Float32Array)),
+    )
     expectClose(packed, alone, 1e-5, 'packed logits')
   })
 }
@@ -104,17 +131,25 @@ function isShared(json: Json, { layerGraphs, linears }: TinyModel): void {
   const model = modelOf(json)
 
   it('shares one graph among equal layers', () => {
-    expect(new Set(model.blocks.filter(({ kind }) => kind === 'layer').map(({ graph }) => graph)).size).toBe(layerGraphs)
+    expect(
+      new Set(model.blocks.filter(({ kind }) => kind === 'layer').map(({ graph }) => graph)).size,
+    ).toBe(layerGraphs)
   })
   it('names every linear layer, the embedding and the head as modules', () => {
     const modules = modulesOf(model)
     expect(modules.filter(({ layer }) => layer === 2)).toHaveLength(linears)
-    expect(modules.filter(({ layer }) => layer === undefined).map(({ path, kind }) => [path, kind])).toEqual([
+    expect(
+      modules.filter(({ layer }) => layer === undefined).map(({ path, kind }) => [path, kind]),
+    ).toEqual([
       ['model.embed_tokens', 'embedding'],
       ['lm_head', 'linear'],
     ])
     const down = modules.find(({ path }) => path === 'model.layers.2.mlp.down_proj')
-    expect(down).toMatchObject({ layer: 2, inFeatures: tinySizes.intermediate_size, outFeatures: tinySizes.hidden_size })
+    expect(down).toMatchObject({
+      layer: 2,
+      inFeatures: tinySizes.intermediate_size,
+      outFeatures: tinySizes.hidden_size,
+    })
   })
 }
 
@@ -125,17 +160,26 @@ function checksWeights(json: Json): void {
     const stored = 'model.layers.0.self_attn.rotary_emb.inv_freq'
     const base = await open(json, new Map([...weights, [stored, f32([3])]]))
     expect(base.ignoredTensors).toEqual([stored])
-    expect([...(await base.weights.read('model.norm.weight')).shape]).toEqual([tinySizes.hidden_size])
+    expect([...(await base.weights.read('model.norm.weight')).shape]).toEqual([
+      tinySizes.hidden_size,
+    ])
   })
   it('names every missing, unknown and misshapen tensor in one error', async () => {
     const broken = new Map(weights)
     broken.delete('model.layers.1.mlp.down_proj.weight')
     broken.set('model.layers.3.self_attn.extra.weight', f32([2]))
     broken.set('model.norm.weight', f32([3]))
-    const error = await open(json, broken).then(() => undefined, (reason: unknown) => reason) // prettier-ignore
+    const error = await open(json, broken).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
     expect(error).toBeInstanceOf(MismatchError)
     expect((error as MismatchError).mismatches).toHaveLength(3)
-    for (const name of ['model.layers.1.mlp.down_proj.weight', 'model.layers.3.self_attn.extra.weight', 'model.norm.weight']) {
+    for (const name of [
+      'model.layers.1.mlp.down_proj.weight',
+      'model.layers.3.self_attn.extra.weight',
+      'model.norm.weight',
+    ]) {
       expect(String(error)).toContain(name)
     }
   })

@@ -9,8 +9,16 @@ const gemma = { hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 6
 const models: Readonly<Record<string, readonly TinyModel[]>> = {
   llama: [
     separate,
-    { ...separate, title: 'with every bias, tied', config: { attention_bias: true, mlp_bias: true, tie_word_embeddings: true } },
-    { ...separate, title: 'where half of each head turns', config: { head_dim: 8, partial_rotary_factor: 0.5 } },
+    {
+      ...separate,
+      title: 'with every bias, tied',
+      config: { attention_bias: true, mlp_bias: true, tie_word_embeddings: true },
+    },
+    {
+      ...separate,
+      title: 'where half of each head turns',
+      config: { head_dim: 8, partial_rotary_factor: 0.5 },
+    },
   ],
   mistral: [{ ...separate, config: { sliding_window: 3 } }],
   qwen2: [
@@ -24,13 +32,31 @@ const models: Readonly<Record<string, readonly TinyModel[]>> = {
   ],
   qwen3: [separate],
   gemma3_text: [
-    { layerGraphs: 2, linears: 7, config: { ...gemma, sliding_window: 3, sliding_window_pattern: 2, final_logit_softcapping: 5 } },
-    { ...separate, title: 'with biases', config: { ...gemma, sliding_window: 3, attention_bias: true } },
+    {
+      layerGraphs: 2,
+      linears: 7,
+      config: {
+        ...gemma,
+        sliding_window: 3,
+        sliding_window_pattern: 2,
+        final_logit_softcapping: 5,
+      },
+    },
+    {
+      ...separate,
+      title: 'with biases',
+      config: { ...gemma, sliding_window: 3, attention_bias: true },
+    },
   ],
   phi3: [{ layerGraphs: 1, linears: 4, config: { sliding_window: 4 } }],
   smollm3: [
     { layerGraphs: 2, linears: 7 },
-    { title: 'sliding where nothing turns', layerGraphs: 2, linears: 7, config: { use_sliding_window: true, sliding_window: 3 } },
+    {
+      title: 'sliding where nothing turns',
+      layerGraphs: 2,
+      linears: 7,
+      config: { use_sliding_window: true, sliding_window: 3 },
+    },
   ],
 }
 
@@ -39,11 +65,16 @@ describe('the table of architectures', () => {
     expect(Object.keys(models).sort()).toEqual([...architectures.keys()].sort())
   })
   it('names an architecture that is not in it, and those that are', () => {
-    expect(() => architectureOf({ model_type: 'mamba' })).toThrow(/"mamba" is not supported; supported: llama, mistral, .*smollm3/)
+    expect(() => architectureOf({ model_type: 'mamba' })).toThrow(
+      /"mamba" is not supported; supported: llama, mistral, .*smollm3/,
+    )
     expect(() => architectureOf({})).toThrow('is missing')
-    expect(() => architectureOf({ model_type: '__proto__' })).toThrow('"__proto__" is not supported')
+    expect(() => architectureOf({ model_type: '__proto__' })).toThrow(
+      '"__proto__" is not supported',
+    )
   })
-  for (const [modelType, list] of Object.entries(models)) for (const one of list) architectureContract(modelType, one)
+  for (const [modelType, list] of Object.entries(models))
+    for (const one of list) architectureContract(modelType, one)
 })
 
 describe('layers are read as transformers reads them', () => {
@@ -51,26 +82,54 @@ describe('layers are read as transformers reads them', () => {
     const json = { ...tinySizes, ...config }
     return architectureOf(json).readConfig(json).layers
   }
-  const windows = (config: Readonly<Record<string, unknown>>) => layers(config).map(({ slidingWindow }) => slidingWindow)
+  const windows = (config: Readonly<Record<string, unknown>>) =>
+    layers(config).map(({ slidingWindow }) => slidingWindow)
 
   it('mistral slides by 4096 where the key is missing, and not at all where it is null', () => {
     expect(windows({ model_type: 'mistral' })).toEqual([4096, 4096, 4096, 4096])
-    expect(windows({ model_type: 'mistral', sliding_window: null })).toEqual([undefined, undefined, undefined, undefined])
+    expect(windows({ model_type: 'mistral', sliding_window: null })).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
   it('qwen slides only where use_sliding_window says so', () => {
-    expect(windows({ model_type: 'qwen3', sliding_window: 8 })).toEqual([undefined, undefined, undefined, undefined])
+    expect(windows({ model_type: 'qwen3', sliding_window: 8 })).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+    ])
     const types = ['full_attention', 'sliding_attention', 'full_attention', 'sliding_attention']
-    expect(windows({ model_type: 'qwen2', use_sliding_window: true, sliding_window: 8, layer_types: types })).toEqual([undefined, 8, undefined, 8]) // prettier-ignore
-    expect(() => windows({ model_type: 'qwen2', sliding_window: 8, layer_types: types })).toThrow('without a "sliding_window"')
-    expect(() => windows({ model_type: 'qwen2', layer_types: Array(4).fill('chunked_attention') })).toThrow('chunked_attention')
+    expect(
+      windows({
+        model_type: 'qwen2',
+        use_sliding_window: true,
+        sliding_window: 8,
+        layer_types: types,
+      }),
+    ).toEqual([undefined, 8, undefined, 8])
+    expect(() => windows({ model_type: 'qwen2', sliding_window: 8, layer_types: types })).toThrow(
+      'without a "sliding_window"',
+    )
+    expect(() =>
+      windows({ model_type: 'qwen2', layer_types: Array(4).fill('chunked_attention') }),
+    ).toThrow('chunked_attention')
   })
   it('gemma slides but for every sixth layer, which turns by the main table', () => {
-    const read = layers({ model_type: 'gemma3_text', ...gemma, num_hidden_layers: 7, sliding_window: 5 })
+    const read = layers({
+      model_type: 'gemma3_text',
+      ...gemma,
+      num_hidden_layers: 7,
+      sliding_window: 5,
+    })
     const local = { rope: 'local', slidingWindow: 5 }
     expect(read).toEqual([local, local, local, local, local, { rope: 'main' }, local])
   })
   it('smollm3 turns but for every fourth layer, or as the list says', () => {
-    const turning = (config: object) => layers({ model_type: 'smollm3', ...config }).map(({ rope }) => rope !== undefined)
+    const turning = (config: object) =>
+      layers({ model_type: 'smollm3', ...config }).map(({ rope }) => rope !== undefined)
     expect(turning({})).toEqual([true, true, true, false])
     expect(turning({ no_rope_layer_interval: 2 })).toEqual([true, false, true, false])
     expect(turning({ no_rope_layers: [0, 1, 1, 0] })).toEqual([false, true, true, false])

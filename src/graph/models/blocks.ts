@@ -39,9 +39,20 @@ export function embedTokens({ vocabularySize, width }: ModelConfig, scale = 1): 
 export function modelHead(config: ModelConfig, normOffset = 0): Graph {
   const g = new GraphBuilder()
   const { vocabularySize, width, tiedEmbeddings, logitSoftcap: cap } = config
-  const chosen = g.op('gatherRows', [g.input('x', 'f32', ['N', 'T', width]), g.input('rows', 'i64', ['M'])]) // [M, D]
-  const hidden = g.rmsNorm(chosen, g.weight('model.norm.weight', [width]), config.normEpsilon, normOffset)
-  const table = g.weight(tiedEmbeddings ? `${EMBEDDING}.weight` : 'lm_head.weight', [vocabularySize, width])
+  const chosen = g.op('gatherRows', [
+    g.input('x', 'f32', ['N', 'T', width]),
+    g.input('rows', 'i64', ['M']),
+  ]) // [M, D]
+  const hidden = g.rmsNorm(
+    chosen,
+    g.weight('model.norm.weight', [width]),
+    config.normEpsilon,
+    normOffset,
+  )
+  const table = g.weight(tiedEmbeddings ? `${EMBEDDING}.weight` : 'lm_head.weight', [
+    vocabularySize,
+    width,
+  ])
   const logits = g.linear(hidden, table, 'lm_head') // [M, V]
   g.output('hidden', hidden)
   g.output('logits', cap === 0 ? logits : g.scale(g.op('tanh', [g.scale(logits, 1 / cap)]), cap))
@@ -49,27 +60,54 @@ export function modelHead(config: ModelConfig, normOffset = 0): Graph {
 }
 
 /** A linear layer of this module path, with its weight (and bias) as inputs: [.., in] → [.., out]. */
-export function linear(g: GraphBuilder, x: Value, module: string, outFeatures: number, bias = false): Value {
+export function linear(
+  g: GraphBuilder,
+  x: Value,
+  module: string,
+  outFeatures: number,
+  bias = false,
+): Value {
   const weight = g.weight(`${module}.weight`, [outFeatures, x.shape[x.shape.length - 1]!])
   return g.linear(x, weight, module, bias ? g.weight(`${module}.bias`, [outFeatures]) : undefined)
 }
 
 /** RMSNorm over the last axis of x by the weight of this module. */
-export function norm(g: GraphBuilder, x: Value, module: string, { normEpsilon }: ModelConfig, offset = 0): Value {
-  return g.rmsNorm(x, g.weight(`${module}.weight`, [x.shape[x.shape.length - 1]!]), normEpsilon, offset)
+export function norm(
+  g: GraphBuilder,
+  x: Value,
+  module: string,
+  { normEpsilon }: ModelConfig,
+  offset = 0,
+): Value {
+  return g.rmsNorm(
+    x,
+    g.weight(`${module}.weight`, [x.shape[x.shape.length - 1]!]),
+    normEpsilon,
+    offset,
+  )
 }
 
 /** Queries, keys and values by three linear layers; q and k normalised head by head where the form says so. */
-export function project(g: GraphBuilder, x: Value, config: ModelConfig, form: LayerForm = {}): Projections {
+export function project(
+  g: GraphBuilder,
+  x: Value,
+  config: ModelConfig,
+  form: LayerForm = {},
+): Projections {
   const { heads, kvHeads, headWidth } = config
   const bias = form.qkvBias ?? config.attentionBias
-  const part = (name: string, count: number): Value => linear(g, x, `self_attn.${name}_proj`, count * headWidth, bias)
+  const part = (name: string, count: number): Value =>
+    linear(g, x, `self_attn.${name}_proj`, count * headWidth, bias)
   const normed = (y: Value, name: string, count: number): Value => {
     if (!form.headNorms) return y
     const perHead = g.reshape(y, ['N', 'T', count, headWidth])
     return g.reshape(norm(g, perHead, `self_attn.${name}_norm`, config, form.normOffset), y.shape)
   }
-  return { q: normed(part('q', heads), 'q', heads), k: normed(part('k', kvHeads), 'k', kvHeads), v: part('v', kvHeads) }
+  return {
+    q: normed(part('q', heads), 'q', heads),
+    k: normed(part('k', kvHeads), 'k', kvHeads),
+    v: part('v', kvHeads),
+  }
 }
 
 /** Turns q and k by their positions (unless the layer does not), attends, and projects back: → [N, T, D]. */
@@ -85,19 +123,42 @@ export function attend(
     if (!rope) return x
     const half = (config.rope[rope] ?? config.rope.main).width / 2
     const table = rope === 'main' ? 'rope' : 'rope.local'
-    const [cos, sin] = [g.input(`${table}.cos`, 'f32', ['P', half]), g.input(`${table}.sin`, 'f32', ['P', half])]
+    const cos = g.input(`${table}.cos`, 'f32', ['P', half])
+    const sin = g.input(`${table}.sin`, 'f32', ['P', half])
     return g.op('rotary', [x, cos, sin, g.input('positions', 'i64', ['N', 'T'])], { heads: count })
   }
-  const mask = g.input(slidingWindow === undefined ? 'mask' : 'mask.sliding', 'f32', ['N', 1, 'T', 'T'])
-  const mixed = g.op('attention', [turn(q, heads), turn(k, kvHeads), v, mask], { heads, kvHeads, headWidth, scale, softcap })
+  const mask = g.input(slidingWindow === undefined ? 'mask' : 'mask.sliding', 'f32', [
+    'N',
+    1,
+    'T',
+    'T',
+  ])
+  const mixed = g.op('attention', [turn(q, heads), turn(k, kvHeads), v, mask], {
+    heads,
+    kvHeads,
+    headWidth,
+    scale,
+    softcap,
+  })
   return linear(g, mixed, 'self_attn.o_proj', config.width, outputBias)
 }
 
 /** down(act(gate(x)) ⊙ up(x)): [N, T, D] → [N, T, D] */
-export function feedForward(g: GraphBuilder, x: Value, config: ModelConfig, activation: 'silu' | 'geluTanh' = 'silu'): Value {
+export function feedForward(
+  g: GraphBuilder,
+  x: Value,
+  config: ModelConfig,
+  activation: 'silu' | 'geluTanh' = 'silu',
+): Value {
   const { width, feedForward: inner, mlpBias } = config
   const gate = g.op(activation, [linear(g, x, 'mlp.gate_proj', inner, mlpBias)]) // [N, T, F]
-  return linear(g, g.multiply(gate, linear(g, x, 'mlp.up_proj', inner, mlpBias)), 'mlp.down_proj', width, mlpBias)
+  return linear(
+    g,
+    g.multiply(gate, linear(g, x, 'mlp.up_proj', inner, mlpBias)),
+    'mlp.down_proj',
+    width,
+    mlpBias,
+  )
 }
 
 /** A whole layer from what happens to x: x + attention(norm(x)), then that + feed-forward(norm(that)). */

@@ -4,7 +4,16 @@ import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
 import type { LayerConfig, ModelConfig } from '../model-config.ts'
 import { attend, embedTokens, feedForward, layerGraph, modelHead, norm, project } from './blocks.ts'
-import { flagOf, type Json, layerWindows, numberOf, readCommon, requireValue, sizeOfKey, windowOf } from './read-config.ts'
+import {
+  flagOf,
+  type Json,
+  layerWindows,
+  numberOf,
+  readCommon,
+  requireValue,
+  sizeOfKey,
+  windowOf,
+} from './read-config.ts'
 import { ropeFrom } from './read-rope.ts'
 
 const NORM_OFFSET = 1 // the files hold w − 1
@@ -15,8 +24,15 @@ const GLOBAL_THETA = 1_000_000
 /** Sliding layers turn by `rope_local_base_freq`, unscaled; full ones by the main parameters. Newer files name both by type of layer. */
 function readRopes(json: Json, headWidth: number, maxPositions: number): ModelConfig['rope'] {
   const byType = (json.rope_parameters ?? {}) as Readonly<Record<string, Json | null | undefined>>
-  const local = { rope_theta: numberOf(json, 'rope_local_base_freq') ?? LOCAL_THETA, ...byType.sliding_attention }
-  const main = { rope_theta: numberOf(json, 'rope_theta') ?? GLOBAL_THETA, ...byType.full_attention, ...(json.rope_scaling as Json | null) }
+  const local = {
+    rope_theta: numberOf(json, 'rope_local_base_freq') ?? LOCAL_THETA,
+    ...byType.sliding_attention,
+  }
+  const main = {
+    rope_theta: numberOf(json, 'rope_theta') ?? GLOBAL_THETA,
+    ...byType.full_attention,
+    ...(json.rope_scaling as Json | null),
+  }
   return {
     main: ropeFrom(main, json, { headWidth, maxPositions, theta: GLOBAL_THETA }),
     local: ropeFrom(local, json, { headWidth, maxPositions, theta: LOCAL_THETA }),
@@ -24,9 +40,14 @@ function readRopes(json: Json, headWidth: number, maxPositions: number): ModelCo
 }
 
 function readLayers(json: Json, count: number): LayerConfig[] {
-  const period = sizeOfKey(json, 'sliding_window_pattern', numberOf(json, '_sliding_window_pattern') ?? 6)
-  return layerWindows(json, count, windowOf(json, 4096), (layer) => (layer + 1) % period !== 0).map((slidingWindow) =>
-    slidingWindow === undefined ? { rope: 'main' } : { rope: 'local', slidingWindow },
+  const period = sizeOfKey(
+    json,
+    'sliding_window_pattern',
+    numberOf(json, '_sliding_window_pattern') ?? 6,
+  )
+  return layerWindows(json, count, windowOf(json, 4096), (layer) => (layer + 1) % period !== 0).map(
+    (slidingWindow) =>
+      slidingWindow === undefined ? { rope: 'main' } : { rope: 'local', slidingWindow },
   )
 }
 
@@ -36,10 +57,18 @@ export const gemma3Text: Architecture = {
     requireValue(json, 'hidden_activation', ACTIVATION)
     requireValue(json, 'attn_logit_softcapping', null) // transformers reads it and never applies it
     if (flagOf(json, 'use_bidirectional_attention', false)) {
-      throw new UnsupportedError('config.json of a gemma3_text model: "use_bidirectional_attention" is not supported.')
+      throw new UnsupportedError(
+        'config.json of a gemma3_text model: "use_bidirectional_attention" is not supported.',
+      )
     }
     const { rope_parameters: _byType, rope_scaling: _scaling, ...flat } = json
-    const defaults = { kvHeads: 4, headWidth: 256, maxPositions: 131_072, tiedEmbeddings: true, activation: ACTIVATION }
+    const defaults = {
+      kvHeads: 4,
+      headWidth: 256,
+      maxPositions: 131_072,
+      tiedEmbeddings: true,
+      activation: ACTIVATION,
+    }
     const common = readCommon(flat, defaults)
     return {
       ...common,
@@ -58,12 +87,22 @@ export const gemma3Text: Architecture = {
     return layerGraph(
       config,
       (g, x) => {
-        const projections = project(g, norm(g, x, 'input_layernorm', config, NORM_OFFSET), config, form)
+        const projections = project(
+          g,
+          norm(g, x, 'input_layernorm', config, NORM_OFFSET),
+          config,
+          form,
+        )
         const attended = attend(g, projections, config, layer, config.attentionBias)
         return norm(g, attended, 'post_attention_layernorm', config, NORM_OFFSET)
       },
       (g, x) => {
-        const inner = feedForward(g, norm(g, x, 'pre_feedforward_layernorm', config, NORM_OFFSET), config, 'geluTanh')
+        const inner = feedForward(
+          g,
+          norm(g, x, 'pre_feedforward_layernorm', config, NORM_OFFSET),
+          config,
+          'geluTanh',
+        )
         return norm(g, inner, 'post_feedforward_layernorm', config, NORM_OFFSET)
       },
     )

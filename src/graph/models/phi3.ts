@@ -5,11 +5,24 @@ import type { Architecture } from '../architecture.ts'
 import type { GraphBuilder } from '../builder.ts'
 import type { Value } from '../ir.ts'
 import type { ModelConfig } from '../model-config.ts'
-import { attend, embedTokens, layerGraph, linear, modelHead, norm, type Projections } from './blocks.ts'
+import {
+  attend,
+  embedTokens,
+  layerGraph,
+  linear,
+  modelHead,
+  norm,
+  type Projections,
+} from './blocks.ts'
 import { readCommon, slidingLayer, windowOf } from './read-config.ts'
 
-function projectFused(g: GraphBuilder, x: Value, { heads, kvHeads, headWidth }: ModelConfig): Projections {
-  const [queries, keys] = [heads * headWidth, kvHeads * headWidth]
+function projectFused(
+  g: GraphBuilder,
+  x: Value,
+  { heads, kvHeads, headWidth }: ModelConfig,
+): Projections {
+  const queries = heads * headWidth
+  const keys = kvHeads * headWidth
   const fused = linear(g, x, 'self_attn.qkv_proj', queries + 2 * keys) // [N, T, (H + 2K)·d]
   return {
     q: g.slice(fused, 2, 0, queries),
@@ -18,9 +31,14 @@ function projectFused(g: GraphBuilder, x: Value, { heads, kvHeads, headWidth }: 
   }
 }
 
-function feedForwardFused(g: GraphBuilder, x: Value, { width, feedForward: inner }: ModelConfig): Value {
+function feedForwardFused(
+  g: GraphBuilder,
+  x: Value,
+  { width, feedForward: inner }: ModelConfig,
+): Value {
   const fused = linear(g, x, 'mlp.gate_up_proj', 2 * inner) // [N, T, 2F]
-  const [gate, up] = [g.slice(fused, 2, 0, inner), g.slice(fused, 2, inner, 2 * inner)]
+  const gate = g.slice(fused, 2, 0, inner)
+  const up = g.slice(fused, 2, inner, 2 * inner)
   return linear(g, g.multiply(up, g.silu(gate)), 'mlp.down_proj', width)
 }
 
@@ -30,14 +48,18 @@ export const phi3: Architecture = {
     const common = readCommon(json, { maxPositions: 4096, normEpsilon: 1e-5 })
     // transformers reads "yarn" as longrope here, and refuses the others.
     const scaling = common.rope.main.scaling
-    if (scaling) throw new UnsupportedError(`config.json of a phi3 model: RoPE scaling "${scaling.type}" is not supported.`)
+    if (scaling)
+      throw new UnsupportedError(
+        `config.json of a phi3 model: RoPE scaling "${scaling.type}" is not supported.`,
+      )
     return { ...common, layers: common.layers.map(() => slidingLayer(windowOf(json))) }
   },
   embed: embedTokens,
   layer: (config, layer) =>
     layerGraph(
       config,
-      (g, x) => attend(g, projectFused(g, norm(g, x, 'input_layernorm', config), config), config, layer),
+      (g, x) =>
+        attend(g, projectFused(g, norm(g, x, 'input_layernorm', config), config), config, layer),
       (g, x) => feedForwardFused(g, norm(g, x, 'post_attention_layernorm', config), config),
     ),
   head: modelHead,

@@ -9,7 +9,11 @@ export const qwen3: Architecture = {
   modelType: 'qwen3',
   readConfig(json) {
     const common = readCommon(json, { headWidth: 128, maxPositions: 32_768 })
-    return { ...common, attentionBias: flagOf(json, 'attention_bias', false), layers: qwenLayers(json, common.layers.length) }
+    return {
+      ...common,
+      attentionBias: flagOf(json, 'attention_bias', false),
+      layers: qwenLayers(json, common.layers.length),
+    }
   },
   embed: embedTokens,
   layer: (config, layer) => decoderLayer(config, layer, { headNorms: true }),

@@ -29,14 +29,18 @@ export function numberOf(json: Json, key: string): number | undefined {
 export function flagOf(json: Json, key: string, fallback: boolean): boolean {
   const value = json[key] ?? fallback
   if (typeof value === 'boolean') return value
-  throw new FormatError(`config.json: "${key}" is ${JSON.stringify(value)}, expected true or false.`)
+  throw new FormatError(
+    `config.json: "${key}" is ${JSON.stringify(value)}, expected true or false.`,
+  )
 }
 
 /** A size: a whole number from 1 up; FormatError where it is missing or anything else. */
 export function sizeOfKey(json: Json, key: string, fallback?: number): number {
   const value = numberOf(json, key) ?? fallback
   if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value
-  throw new FormatError(`config.json: "${key}" is ${value ?? 'missing'}, expected a whole number above 0.`)
+  throw new FormatError(
+    `config.json: "${key}" is ${value ?? 'missing'}, expected a whole number above 0.`,
+  )
 }
 
 /** Throws UnsupportedError unless the key is missing or has one of the values. */
@@ -59,10 +63,15 @@ export function readCommon(json: Json, defaults: Defaults): ModelConfig {
   const kvHeads = sizeOfKey(json, 'num_key_value_heads', defaults.kvHeads ?? heads)
   const headWidth = sizeOfKey(json, 'head_dim', defaults.headWidth ?? width / heads)
   if (heads % kvHeads !== 0) {
-    throw new FormatError(`config.json: ${heads} query heads (num_attention_heads) do not share ${kvHeads} key heads evenly.`)
+    throw new FormatError(
+      `config.json: ${heads} query heads (num_attention_heads) do not share ${kvHeads} key heads evenly.`,
+    )
   }
   const layers = sizeOfKey(json, 'num_hidden_layers')
-  if (layers > MOST_LAYERS) throw new FormatError(`config.json: "num_hidden_layers" is ${layers}, expected at most ${MOST_LAYERS}.`)
+  if (layers > MOST_LAYERS)
+    throw new FormatError(
+      `config.json: "num_hidden_layers" is ${layers}, expected at most ${MOST_LAYERS}.`,
+    )
   const maxPositions = sizeOfKey(json, 'max_position_embeddings', defaults.maxPositions)
   return {
     modelType: String(json.model_type),
@@ -97,7 +106,8 @@ function refuseQuantized({ quantization_config: quantization }: Json): void {
 }
 
 function tokenIds(json: Json): Pick<ModelConfig, 'bosTokenId' | 'eosTokenIds' | 'padTokenId'> {
-  const [bos, pad] = [numberOf(json, 'bos_token_id'), numberOf(json, 'pad_token_id')]
+  const bos = numberOf(json, 'bos_token_id')
+  const pad = numberOf(json, 'pad_token_id')
   return {
     ...(bos === undefined ? {} : { bosTokenId: bos }),
     eosTokenIds: eosTokenIds(json),
@@ -120,7 +130,9 @@ export function layerWindows(
   window: number | undefined,
   fallback: (layer: number) => boolean,
 ): (number | undefined)[] {
-  const types = json.layer_types ?? Array.from({ length: count }, (_, i) => (fallback(i) ? 'sliding_attention' : 'full_attention'))
+  const types =
+    json.layer_types ??
+    Array.from({ length: count }, (_, i) => (fallback(i) ? 'sliding_attention' : 'full_attention'))
   if (!Array.isArray(types) || types.length !== count) {
     throw new FormatError(
       `config.json: "layer_types" has ${Array.isArray(types) ? types.length : 'no'} entries, expected ${count}, one for each layer.`,
@@ -130,7 +142,9 @@ export function layerWindows(
     if (type === 'full_attention') return undefined
     if (type === 'sliding_attention' && window !== undefined) return window
     const reason = type === 'sliding_attention' ? ' without a "sliding_window"' : ''
-    throw new UnsupportedError(`config.json: layer ${layer} has "layer_types" ${JSON.stringify(type)}${reason}, which is not supported.`)
+    throw new UnsupportedError(
+      `config.json: layer ${layer} has "layer_types" ${JSON.stringify(type)}${reason}, which is not supported.`,
+    )
   })
 }
 
@@ -141,5 +155,7 @@ export const slidingLayer = (slidingWindow: number | undefined): LayerConfig =>
 /** The window of a config whose every layer slides, or none does; `fallback` where the key is missing, null is none. */
 export function windowOf(json: Json, fallback?: number): number | undefined {
   const value = json.sliding_window === undefined ? fallback : json.sliding_window
-  return value === null || value === undefined ? undefined : sizeOfKey(json, 'sliding_window', fallback)
+  return value === null || value === undefined
+    ? undefined
+    : sizeOfKey(json, 'sliding_window', fallback)
 }

@@ -15,7 +15,12 @@ type Need = (key: string) => number
 type Optional = (key: string) => number | undefined
 
 /** The scalings by `rope_type`; each names the keys it reads. */
-const scalings: Readonly<Record<string, (need: Need, optional: Optional, parameters: Json, original: number) => RopeScaling>> = {
+const scalings: Readonly<
+  Record<
+    string,
+    (need: Need, optional: Optional, parameters: Json, original: number) => RopeScaling
+  >
+> = {
   linear: (need) => ({ type: 'linear', factor: need('factor') }),
   dynamic: (need) => ({ type: 'dynamic', factor: need('factor') }),
   llama3: (need, _optional, _parameters, original) => ({
@@ -41,7 +46,9 @@ const scalings: Readonly<Record<string, (need: Need, optional: Optional, paramet
 }
 
 const present = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
-  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> }
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>
+  }
 
 /**
  * The main table of a config. Older files keep theta beside, and the parameters in `rope_scaling`, which wins as in transformers.
@@ -52,30 +59,48 @@ export function readRope(json: Json, defaults: RopeDefaults): RopeConfig {
 }
 
 /** A table from its own parameters; what they leave out is looked up in the config beside them, then in the defaults. */
-export function ropeFrom(parameters: Json, json: Json, { headWidth, maxPositions, theta }: RopeDefaults): RopeConfig {
+export function ropeFrom(
+  parameters: Json,
+  json: Json,
+  { headWidth, maxPositions, theta }: RopeDefaults,
+): RopeConfig {
   const optional = (key: string): number | undefined => numberOrNone(parameters, key)
   const type = parameters.rope_type ?? parameters.type ?? 'default'
-  if (Object.values(parameters).some((value) => typeof value === 'object' && value !== null && !Array.isArray(value))) {
-    throw new UnsupportedError('config.json: rotary parameters by type of layer are not supported for this architecture.')
+  if (
+    Object.values(parameters).some(
+      (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+    )
+  ) {
+    throw new UnsupportedError(
+      'config.json: rotary parameters by type of layer are not supported for this architecture.',
+    )
   }
-  if (parameters.mrope_section) throw new UnsupportedError('config.json: multimodal RoPE ("mrope_section") is not supported.')
-  const partial = optional('partial_rotary_factor') ?? numberOrNone(json, 'partial_rotary_factor') ?? 1
+  if (parameters.mrope_section)
+    throw new UnsupportedError('config.json: multimodal RoPE ("mrope_section") is not supported.')
+  const partial =
+    optional('partial_rotary_factor') ?? numberOrNone(json, 'partial_rotary_factor') ?? 1
   const rope = {
     theta: optional('rope_theta') ?? numberOrNone(json, 'rope_theta') ?? theta,
     width: turningWidth(headWidth, partial),
   }
   if (type === 'default') return rope
-  const read = typeof type === 'string' && Object.hasOwn(scalings, type) ? scalings[type] : undefined
+  const read =
+    typeof type === 'string' && Object.hasOwn(scalings, type) ? scalings[type] : undefined
   if (!read) {
     throw new UnsupportedError(
       `config.json: RoPE scaling ${JSON.stringify(type)} is not supported; supported: default, ${Object.keys(scalings).join(', ')}.`,
     )
   }
   // A value outside of the parameters comes first (transformers' standardize_rope_params).
-  const original = numberOrNone(json, 'original_max_position_embeddings') ?? optional('original_max_position_embeddings') ?? maxPositions
+  const original =
+    numberOrNone(json, 'original_max_position_embeddings') ??
+    optional('original_max_position_embeddings') ??
+    maxPositions
   const need = (key: string): number => {
-    const value = optional(key) ?? (key === 'factor' && type === 'yarn' ? maxPositions / original : undefined)
-    if (value === undefined) throw new FormatError(`config.json: RoPE scaling "${type}" needs "${key}".`)
+    const value =
+      optional(key) ?? (key === 'factor' && type === 'yarn' ? maxPositions / original : undefined)
+    if (value === undefined)
+      throw new FormatError(`config.json: RoPE scaling "${type}" needs "${key}".`)
     return value
   }
   return { ...rope, scaling: read(need, optional, parameters, original) }
@@ -84,7 +109,9 @@ export function ropeFrom(parameters: Json, json: Json, { headWidth, maxPositions
 function turningWidth(headWidth: number, partial: number): number {
   const width = Math.trunc(headWidth * partial)
   if (width >= 2 && width <= headWidth && width % 2 === 0) return width
-  throw new UnsupportedError(`config.json: ${width} of ${headWidth} numbers of a head would turn; expected an even count, at least 2.`)
+  throw new UnsupportedError(
+    `config.json: ${width} of ${headWidth} numbers of a head would turn; expected an even count, at least 2.`,
+  )
 }
 
 function numberOrNone(json: Json, key: string): number | undefined {

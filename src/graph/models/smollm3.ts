@@ -9,9 +9,13 @@ import { flagOf, type Json, layerWindows, readCommon, sizeOfKey, windowOf } from
 /** `no_rope_layers` holds 1 for a layer that turns and 0 for one that does not, whatever its name says. */
 function turningLayers(json: Json, count: number): boolean[] {
   const interval = sizeOfKey(json, 'no_rope_layer_interval', 4)
-  const listed = json.no_rope_layers ?? Array.from({ length: count }, (_, i) => ((i + 1) % interval === 0 ? 0 : 1))
+  const listed =
+    json.no_rope_layers ??
+    Array.from({ length: count }, (_, i) => ((i + 1) % interval === 0 ? 0 : 1))
   if (!Array.isArray(listed) || listed.length !== count) {
-    throw new FormatError(`config.json: "no_rope_layers" must have ${count} entries, one for each layer.`)
+    throw new FormatError(
+      `config.json: "no_rope_layers" must have ${count} entries, one for each layer.`,
+    )
   }
   return listed.map((value) => value !== 0)
 }
@@ -19,10 +23,20 @@ function turningLayers(json: Json, count: number): boolean[] {
 export const smollm3: Architecture = {
   modelType: 'smollm3',
   readConfig(json) {
-    const common = readCommon(json, { kvHeads: 4, maxPositions: 32_768, theta: 2_000_000, tiedEmbeddings: true })
+    const common = readCommon(json, {
+      kvHeads: 4,
+      maxPositions: 32_768,
+      theta: 2_000_000,
+      tiedEmbeddings: true,
+    })
     const turning = turningLayers(json, common.layers.length)
     const slides = flagOf(json, 'use_sliding_window', false)
-    const windows = layerWindows(json, turning.length, windowOf(json), (layer) => slides && !!windowOf(json) && !turning[layer])
+    const windows = layerWindows(
+      json,
+      turning.length,
+      windowOf(json),
+      (layer) => slides && !!windowOf(json) && !turning[layer],
+    )
     const layers = windows.map((slidingWindow, i): LayerConfig => ({
       ...(turning[i] ? { rope: 'main' } : {}),
       ...(slidingWindow === undefined ? {} : { slidingWindow }),

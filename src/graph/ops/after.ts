@@ -5,12 +5,25 @@ import type { OnnxEmitter, Operation } from '../operation.ts'
 import type { Dim } from '../ir.ts'
 
 /** The axis whose length nobody knows before the run: a shape that is known is folded away, and the wait with it. */
-export const openAxis = (shape: readonly Dim[]): number => shape.findIndex((dim) => typeof dim === 'string')
+export const openAxis = (shape: readonly Dim[]): number =>
+  shape.findIndex((dim) => typeof dim === 'string')
 
 /** x under a new name, made once `gate` is there: a reshape to [0, 0, …] ("as it is"), whose zeros are made from the gate's shape. No copy. */
-export function emitAfter(emit: OnnxEmitter, x: string, rank: number, gate: string, axis: number, output?: string): string {
+export function emitAfter(
+  emit: OnnxEmitter,
+  x: string,
+  rank: number,
+  gate: string,
+  axis: number,
+  output?: string,
+): string {
   const length = emit.node('Shape', [gate], { start: { int: axis }, end: { int: axis + 1 } })
-  return emit.node('Reshape', [x, emit.node('Mul', [length, emit.ints(new Array<number>(rank).fill(0))])], {}, output)
+  return emit.node(
+    'Reshape',
+    [x, emit.node('Mul', [length, emit.ints(new Array<number>(rank).fill(0))])],
+    {},
+    output,
+  )
 }
 
 /** x, not before `gate`: inputs x [..] of one dimension or more, and gate, of any shape. The value is x's. */
@@ -19,6 +32,13 @@ export const after: Operation = {
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
   evaluate: ([x]) => x!,
   onnx(emit, { inputs: [x, gate], output }) {
-    emitAfter(emit, x!.name, x!.shape.length, gate!.name, Math.max(0, openAxis(gate!.shape)), output.name)
+    emitAfter(
+      emit,
+      x!.name,
+      x!.shape.length,
+      gate!.name,
+      Math.max(0, openAxis(gate!.shape)),
+      output.name,
+    )
   },
 }

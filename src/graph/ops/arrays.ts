@@ -15,7 +15,8 @@ export function emptyLike(model: Tensor, shape: readonly number[]): Tensor & { d
     : { dtype: 'f32', shape, data: new Float32Array(sizeOf(shape)) }
 }
 
-export const integers = (tensor: Tensor): number[] => Array.from(tensor.data as BigInt64Array, Number)
+export const integers = (tensor: Tensor): number[] =>
+  Array.from(tensor.data as BigInt64Array, Number)
 
 export function stridesOf(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length).fill(1)
@@ -24,7 +25,10 @@ export function stridesOf(shape: readonly number[]): number[] {
 }
 
 /** Calls `visit` with each index of a shape, in row-major order. The array is reused between calls. */
-export function eachIndex(shape: readonly number[], visit: (index: readonly number[], flat: number) => void): void {
+export function eachIndex(
+  shape: readonly number[],
+  visit: (index: readonly number[], flat: number) => void,
+): void {
   const index = new Array<number>(shape.length).fill(0)
   const total = sizeOf(shape)
   for (let flat = 0; flat < total; flat++) {
@@ -37,36 +41,58 @@ export function eachIndex(shape: readonly number[], visit: (index: readonly numb
 }
 
 /** Numpy's broadcasting of two shapes; named dimensions must be equal or meet a 1. */
-export function broadcastShapes<D extends Dim>(a: readonly D[], b: readonly D[], what: string): D[] {
+export function broadcastShapes<D extends Dim>(
+  a: readonly D[],
+  b: readonly D[],
+  what: string,
+): D[] {
   const rank = Math.max(a.length, b.length)
   return Array.from({ length: rank }, (_, i) => {
     const x = a[i - rank + a.length]
     const y = b[i - rank + b.length]
     if (x === undefined || x === 1) return (y ?? x) as D
     if (y === undefined || y === 1 || x === y) return x
-    throw new ShapeError(`${what}: shapes ${describeShape(a)} and ${describeShape(b)} do not broadcast.`)
+    throw new ShapeError(
+      `${what}: shapes ${describeShape(a)} and ${describeShape(b)} do not broadcast.`,
+    )
   })
 }
 
 /** Position in an operand's data of a broadcast index. */
-export function broadcastOffset(index: readonly number[], shape: readonly number[], strides: readonly number[]): number {
+export function broadcastOffset(
+  index: readonly number[],
+  shape: readonly number[],
+  strides: readonly number[],
+): number {
   const skip = index.length - shape.length
   let offset = 0
-  for (let i = 0; i < shape.length; i++) if (shape[i] !== 1) offset += index[i + skip]! * strides[i]!
+  for (let i = 0; i < shape.length; i++)
+    if (shape[i] !== 1) offset += index[i + skip]! * strides[i]!
   return offset
 }
 
-export const numberAttribute = (attributes: Attributes, name: string): number => attributes[name] as number
-export const flagAttribute = (attributes: Attributes, name: string): boolean => attributes[name] === true
-export const listAttribute = (attributes: Attributes, name: string): readonly number[] => attributes[name] as readonly number[]
+export const numberAttribute = (attributes: Attributes, name: string): number =>
+  attributes[name] as number
+export const flagAttribute = (attributes: Attributes, name: string): boolean =>
+  attributes[name] === true
+export const listAttribute = (attributes: Attributes, name: string): readonly number[] =>
+  attributes[name] as readonly number[]
 
 export function expectRank(operation: string, value: Value, ...allowed: number[]): void {
   if (allowed.includes(value.shape.length)) return
-  throw new ShapeError(`${operation}: "${value.name}" has shape ${describeShape(value.shape)}, expected rank ${allowed.join(' or ')}.`)
+  throw new ShapeError(
+    `${operation}: "${value.name}" has shape ${describeShape(value.shape)}, expected rank ${allowed.join(' or ')}.`,
+  )
 }
 
-export function expectDim(operation: string, what: string, got: Dim | undefined, expected: Dim | undefined): void {
-  if (got !== expected) throw new ShapeError(`${operation}: ${what} is ${got}, expected ${expected}.`)
+export function expectDim(
+  operation: string,
+  what: string,
+  got: Dim | undefined,
+  expected: Dim | undefined,
+): void {
+  if (got !== expected)
+    throw new ShapeError(`${operation}: ${what} is ${got}, expected ${expected}.`)
 }
 
 /** Largest value of a row, and Σ exp(value − largest): the two numbers a stable softmax and log-sum-exp need. */

@@ -25,13 +25,16 @@ const formOf = (attributes: Attributes): Form => ({
 
 function expectWidths(q: Value, heads: number, headWidth: number): void {
   if (q.shape[2] !== heads * headWidth)
-    throw new ShapeError(`attention: shape ${describeShape(q.shape)} is not ${heads} heads of width ${headWidth}.`)
+    throw new ShapeError(
+      `attention: shape ${describeShape(q.shape)} is not ${heads} heads of width ${headWidth}.`,
+    )
 }
 
 /** One row of probabilities from one row of scores, in place: softmax(cap(scores) + mask). */
 function weigh(scores: Float64Array, mask: Floats, maskStart: number, softcap: number): void {
   for (let i = 0; i < scores.length; i++)
-    scores[i] = (softcap ? softcap * Math.tanh(scores[i]! / softcap) : scores[i]!) + mask[maskStart + i]!
+    scores[i] =
+      (softcap ? softcap * Math.tanh(scores[i]! / softcap) : scores[i]!) + mask[maskStart + i]!
   const top = scores.reduce((most, value) => Math.max(most, value), -Infinity)
   let total = 0
   for (let i = 0; i < scores.length; i++) total += scores[i] = Math.exp(scores[i]! - top)
@@ -40,11 +43,15 @@ function weigh(scores: Float64Array, mask: Floats, maskStart: number, softcap: n
 
 /** The reference over q [N, T, H·d] and keys and values [N, K, S, d]. mask: [N or 1, 1, T, S]. */
 function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: Form): Tensor {
-  const [batch, tokens] = [q.shape[0]!, q.shape[1]!]
+  const batch = q.shape[0]!
+  const tokens = q.shape[1]!
   const span = keys.shape[2]!
   const { heads, kvHeads, headWidth: d } = form
   const output = emptyLike(q, [batch, tokens, heads * d])
-  const [query, key, value, bias] = [floats(q), floats(keys), floats(values), floats(mask)]
+  const query = floats(q)
+  const key = floats(keys)
+  const value = floats(values)
+  const bias = floats(mask)
   for (let n = 0; n < batch; n++) {
     for (let h = 0; h < heads; h++) {
       const shared = (n * kvHeads + Math.floor((h * kvHeads) / heads)) * span * d
@@ -56,7 +63,9 @@ function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: For
           return dot * form.scale
         })
         weigh(scores, bias, ((mask.shape[0] === 1 ? 0 : n) * tokens + t) * span, form.softcap)
-        for (let s = 0; s < span; s++) for (let i = 0; i < d; i++) output.data[at + i]! += scores[s]! * value[shared + s * d + i]!
+        for (let s = 0; s < span; s++)
+          for (let i = 0; i < d; i++)
+            output.data[at + i]! += scores[s]! * value[shared + s * d + i]!
       }
     }
   }
@@ -65,12 +74,15 @@ function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: For
 
 /** [N, T, K·d] → [N, K, T, d] */
 function splitHeads(x: Tensor, heads: number, headWidth: number): Tensor {
-  const [batch, tokens] = [x.shape[0]!, x.shape[1]!]
+  const batch = x.shape[0]!
+  const tokens = x.shape[1]!
   const output = emptyLike(x, [batch, heads, tokens, headWidth])
   const values = floats(x)
   for (let i = 0; i < sizeOf(x.shape); i++) {
-    const [within, head] = [i % headWidth, Math.floor(i / headWidth) % heads]
-    const [t, n] = [Math.floor(i / (headWidth * heads)) % tokens, Math.floor(i / (headWidth * heads * tokens))]
+    const within = i % headWidth
+    const head = Math.floor(i / headWidth) % heads
+    const t = Math.floor(i / (headWidth * heads)) % tokens
+    const n = Math.floor(i / (headWidth * heads * tokens))
     output.data[((n * heads + head) * tokens + t) * headWidth + within] = values[i]!
   }
   return output
@@ -90,18 +102,34 @@ export const attention: Operation = {
   },
   evaluate([q, k, v, mask], attributes) {
     const form = formOf(attributes)
-    return attend(q!, splitHeads(k!, form.kvHeads, form.headWidth), splitHeads(v!, form.kvHeads, form.headWidth), mask!, form)
+    return attend(
+      q!,
+      splitHeads(k!, form.kvHeads, form.headWidth),
+      splitHeads(v!, form.kvHeads, form.headWidth),
+      mask!,
+      form,
+    )
   },
   expand(g, [q, k, v, mask], attributes) {
     const { heads, kvHeads, headWidth, scale, softcap } = formOf(attributes)
-    const [batch, tokens, span] = [q!.shape[0]!, q!.shape[1]!, k!.shape[1]!]
+    const batch = q!.shape[0]!
+    const tokens = q!.shape[1]!
+    const span = k!.shape[1]!
     const grouped = [batch, kvHeads, multiplyDims(heads / kvHeads, tokens), headWidth] // query heads that share a key head, as rows of one product
     const query = g.reshape(toHeads(g, q!, heads, headWidth), grouped)
-    const scores = g.matmul(query, toHeads(g, k!, kvHeads, headWidth), { transB: true, alpha: scale })
+    const scores = g.matmul(query, toHeads(g, k!, kvHeads, headWidth), {
+      transB: true,
+      alpha: scale,
+    })
     const capped = softcap ? g.scale(g.op('tanh', [g.scale(scores, 1 / softcap)]), softcap) : scores
     const masked = g.add(g.reshape(capped, [batch, heads, tokens, span]), mask!)
     const shares = g.reshape(g.op('softmax', [masked]), scores.shape)
-    const mixed = g.reshape(g.matmul(shares, toHeads(g, v!, kvHeads, headWidth)), [batch, heads, tokens, headWidth])
+    const mixed = g.reshape(g.matmul(shares, toHeads(g, v!, kvHeads, headWidth)), [
+      batch,
+      heads,
+      tokens,
+      headWidth,
+    ])
     return g.reshape(g.transpose(mixed, [0, 2, 1, 3]), q!.shape)
   },
   onnx() {
@@ -114,13 +142,24 @@ export const cacheEntry: Operation = {
   name: 'cacheEntry',
   shape: ([x], attributes) => ({
     dtype: x!.dtype,
-    shape: [x!.shape[0]!, numberAttribute(attributes, 'heads'), x!.shape[1]!, numberAttribute(attributes, 'headWidth')],
+    shape: [
+      x!.shape[0]!,
+      numberAttribute(attributes, 'heads'),
+      x!.shape[1]!,
+      numberAttribute(attributes, 'headWidth'),
+    ],
   }),
-  evaluate: ([x], attributes) => splitHeads(x!, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth')),
+  evaluate: ([x], attributes) =>
+    splitHeads(x!, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth')),
   onnx(emit, { inputs: [x], output, attributes }) {
     const split = emit.node('Reshape', [
       x!.name,
-      emit.ints([0, -1, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth')]),
+      emit.ints([
+        0,
+        -1,
+        numberAttribute(attributes, 'heads'),
+        numberAttribute(attributes, 'headWidth'),
+      ]),
     ])
     emit.node('Transpose', [split], { perm: { ints: [0, 2, 1, 3] } }, output.name)
   },
@@ -132,8 +171,14 @@ function joinSpan(past: Tensor, fresh: Tensor): Tensor {
   const tokens = fresh.shape[2]!
   const output = emptyLike(fresh, [batch, heads, earlier + tokens, d])
   for (let row = 0; row < batch * heads; row++) {
-    output.data.set(floats(past).subarray(row * earlier * d, (row + 1) * earlier * d), row * (earlier + tokens) * d)
-    output.data.set(floats(fresh).subarray(row * tokens * d, (row + 1) * tokens * d), (row * (earlier + tokens) + earlier) * d)
+    output.data.set(
+      floats(past).subarray(row * earlier * d, (row + 1) * earlier * d),
+      row * (earlier + tokens) * d,
+    )
+    output.data.set(
+      floats(fresh).subarray(row * tokens * d, (row + 1) * tokens * d),
+      (row * (earlier + tokens) + earlier) * d,
+    )
   }
   return output
 }
@@ -154,31 +199,59 @@ export const cachedAttention: Operation = {
 }
 
 function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: OnnxContext): void {
-  const [q, k, v, pastK, pastV, mask, split] = inputs.map(({ name }) => name) as [string, string, string, string, string, string, string]
+  const [q, k, v, pastK, pastV, mask, split] = inputs.map(({ name }) => name) as [
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+    string,
+  ]
   const { heads, kvHeads, headWidth: d, scale, softcap } = formOf(attributes)
   const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
-  const perHead = emit.node('Transpose', [reshape(q, [0, -1, heads, d])], { perm: { ints: [0, 2, 1, 3] } }) // [N, H, T, d]
+  const perHead = emit.node('Transpose', [reshape(q, [0, -1, heads, d])], {
+    perm: { ints: [0, 2, 1, 3] },
+  }) // [N, H, T, d]
   const query = reshape(perHead, [0, kvHeads, -1, d]) // [N, K, (H/K)·T, d]
   const product = { transB: { int: 1 }, alpha: { float: scale } }
-  const parts = [emit.microsoft('FusedMatMul', [query, pastK], product), emit.microsoft('FusedMatMul', [query, k], product)]
+  const parts = [
+    emit.microsoft('FusedMatMul', [query, pastK], product),
+    emit.microsoft('FusedMatMul', [query, k], product),
+  ]
   const scores = emit.node('Concat', parts, { axis: { int: 3 } }) // [N, K, (H/K)·T, P+T]
   const capped = softcap
-    ? emit.node('Mul', [emit.node('Tanh', [emit.node('Mul', [scores, emit.float(1 / softcap)])]), emit.float(softcap)])
+    ? emit.node('Mul', [
+        emit.node('Tanh', [emit.node('Mul', [scores, emit.float(1 / softcap)])]),
+        emit.float(softcap),
+      ])
     : scores
   // The mask lies [N, 1, T, P+T]; five dimensions let it meet every query head: [N, K, H/K, T, P+T].
   const grouped = emit.node('Reshape', [
     capped,
     emit.node(
       'Concat',
-      [emit.ints([0, kvHeads, heads / kvHeads, -1]), emit.node('ReduceSum', [split, emit.ints([0])], { keepdims: { int: 1 } })],
+      [
+        emit.ints([0, kvHeads, heads / kvHeads, -1]),
+        emit.node('ReduceSum', [split, emit.ints([0])], { keepdims: { int: 1 } }),
+      ],
       { axis: { int: 0 } },
     ),
   ])
   const masked = emit.node('Add', [grouped, emit.node('Unsqueeze', [mask, emit.ints([1])])])
-  const shares = emit.node('Reshape', [emit.node('Softmax', [masked], { axis: { int: -1 } }), emit.node('Shape', [scores])])
-  const [before, now] = [emit.fresh(), emit.fresh()]
+  const shares = emit.node('Reshape', [
+    emit.node('Softmax', [masked], { axis: { int: -1 } }),
+    emit.node('Shape', [scores]),
+  ])
+  const before = emit.fresh()
+  const now = emit.fresh()
   emit.nodeWithOutputs('Split', '', [shares, split], { axis: { int: 3 } }, [before, now])
-  const mixed = emit.node('Add', [emit.node('MatMul', [before, pastV]), emit.node('MatMul', [now, v])])
-  const rows = emit.node('Transpose', [reshape(mixed, [0, heads, -1, d])], { perm: { ints: [0, 2, 1, 3] } }) // [N, T, H, d]
+  const mixed = emit.node('Add', [
+    emit.node('MatMul', [before, pastV]),
+    emit.node('MatMul', [now, v]),
+  ])
+  const rows = emit.node('Transpose', [reshape(mixed, [0, heads, -1, d])], {
+    perm: { ints: [0, 2, 1, 3] },
+  }) // [N, T, H, d]
   emit.node('Reshape', [rows, emit.ints([0, -1, heads * d])], {}, output.name)
 }

@@ -2,35 +2,57 @@
 
 import type { Value } from '../ir.ts'
 import type { GradientContext, Operation, Operators } from '../operation.ts'
-import { broadcastOffset, broadcastShapes, eachIndex, emptyLike, floats, numberAttribute, stridesOf } from './arrays.ts'
+import {
+  broadcastOffset,
+  broadcastShapes,
+  eachIndex,
+  emptyLike,
+  floats,
+  numberAttribute,
+  stridesOf,
+} from './arrays.ts'
 
 /** Sums a gradient down to the shape an operand had before it was broadcast. */
 export function sumToShape(g: Operators, gradient: Value, target: Value): Value {
   const extra = gradient.shape.length - target.shape.length
   const leading = Array.from({ length: extra }, (_, i) => i)
   const summed = leading.length > 0 ? g.reduceSum(gradient, leading) : gradient
-  const stretched = target.shape.flatMap((dim, i) => (dim === 1 && summed.shape[i] !== 1 ? [i] : []))
+  const stretched = target.shape.flatMap((dim, i) =>
+    dim === 1 && summed.shape[i] !== 1 ? [i] : [],
+  )
   return stretched.length > 0 ? g.reduceSum(summed, stretched, true) : summed
 }
 
 type PairGradient = (g: Operators, context: GradientContext) => [() => Value, () => Value]
 
-function binary(name: string, onnxType: string, apply: (x: number, y: number) => number, gradients: PairGradient): Operation {
+function binary(
+  name: string,
+  onnxType: string,
+  apply: (x: number, y: number) => number,
+  gradients: PairGradient,
+): Operation {
   return {
     name,
     shape: ([a, b]) => ({ dtype: a!.dtype, shape: broadcastShapes(a!.shape, b!.shape, name) }),
     evaluate([a, b]) {
       const wider = b!.dtype === 'f64' ? b! : a! // a gradient's seed is f32 even where everything else is f64
       const output = emptyLike(wider, broadcastShapes(a!.shape, b!.shape, name))
-      const [x, y] = [floats(a!), floats(b!)]
-      const [xs, ys] = [stridesOf(a!.shape), stridesOf(b!.shape)]
+      const x = floats(a!)
+      const y = floats(b!)
+      const xs = stridesOf(a!.shape)
+      const ys = stridesOf(b!.shape)
       eachIndex(output.shape, (index, flat) => {
-        output.data[flat] = apply(x[broadcastOffset(index, a!.shape, xs)]!, y[broadcastOffset(index, b!.shape, ys)]!)
+        output.data[flat] = apply(
+          x[broadcastOffset(index, a!.shape, xs)]!,
+          y[broadcastOffset(index, b!.shape, ys)]!,
+        )
       })
       return output
     },
     gradient(g, context) {
-      return gradients(g, context).map((make, i) => (context.needs(i) ? sumToShape(g, make(), context.inputs[i]!) : undefined))
+      return gradients(g, context).map((make, i) =>
+        context.needs(i) ? sumToShape(g, make(), context.inputs[i]!) : undefined,
+      )
     },
     onnx(emit, { inputs, output }) {
       emit.node(onnxType, [inputs[0]!.name, inputs[1]!.name], {}, output.name)
@@ -38,20 +60,40 @@ function binary(name: string, onnxType: string, apply: (x: number, y: number) =>
   }
 }
 
-export const add = binary('add', 'Add', (x, y) => x + y, (_, { upstream }) => [() => upstream, () => upstream]) // prettier-ignore
+export const add = binary(
+  'add',
+  'Add',
+  (x, y) => x + y,
+  (_, { upstream }) => [() => upstream, () => upstream],
+)
 
-export const subtract = binary('subtract', 'Sub', (x, y) => x - y, (g, { upstream }) => [() => upstream, () => g.scale(upstream, -1)]) // prettier-ignore
+export const subtract = binary(
+  'subtract',
+  'Sub',
+  (x, y) => x - y,
+  (g, { upstream }) => [() => upstream, () => g.scale(upstream, -1)],
+)
 
-export const multiply = binary('multiply', 'Mul', (x, y) => x * y, (g, { inputs: [a, b], upstream }) => [
-  () => g.multiply(upstream, b!),
-  () => g.multiply(upstream, a!),
-]) // prettier-ignore
+export const multiply = binary(
+  'multiply',
+  'Mul',
+  (x, y) => x * y,
+  (g, { inputs: [a, b], upstream }) => [
+    () => g.multiply(upstream, b!),
+    () => g.multiply(upstream, a!),
+  ],
+)
 
 // d(a/b)/db = −(a/b)/b
-export const divide = binary('divide', 'Div', (x, y) => x / y, (g, { inputs: [, b], output, upstream }) => [
-  () => g.divide(upstream, b!),
-  () => g.scale(g.divide(g.multiply(upstream, output), b!), -1),
-]) // prettier-ignore
+export const divide = binary(
+  'divide',
+  'Div',
+  (x, y) => x / y,
+  (g, { inputs: [, b], output, upstream }) => [
+    () => g.divide(upstream, b!),
+    () => g.scale(g.divide(g.multiply(upstream, output), b!), -1),
+  ],
+)
 
 /** y = factor·x with a factor known when the graph is made. */
 export const scale: Operation = {
@@ -63,9 +105,16 @@ export const scale: Operation = {
     floats(x!).forEach((value, i) => (output.data[i] = factor * value))
     return output
   },
-  gradient: (g, { upstream, attributes }) => [g.scale(upstream, numberAttribute(attributes, 'factor'))],
+  gradient: (g, { upstream, attributes }) => [
+    g.scale(upstream, numberAttribute(attributes, 'factor')),
+  ],
   onnx(emit, { inputs, output, attributes }) {
-    emit.node('Mul', [inputs[0]!.name, emit.float(numberAttribute(attributes, 'factor'))], {}, output.name)
+    emit.node(
+      'Mul',
+      [inputs[0]!.name, emit.float(numberAttribute(attributes, 'factor'))],
+      {},
+      output.name,
+    )
   },
 }
 

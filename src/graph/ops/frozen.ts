@@ -10,7 +10,8 @@ import { matmul } from './matmul.ts'
 
 // Attributes of all four: `form`, a name in the table of forms, and `weight`, the shape [rows, columns] that the parts stand for.
 const formOf = (attributes: Attributes) => frozenFormNamed(String(attributes['form']))
-const shapeOf = (attributes: Attributes): FrozenShape => listAttribute(attributes, 'weight') as unknown as FrozenShape
+const shapeOf = (attributes: Attributes): FrozenShape =>
+  listAttribute(attributes, 'weight') as unknown as FrozenShape
 const names = (values: readonly Value[]): string[] => values.map(({ name }) => name)
 
 /** The weight in f32, for the reference. */
@@ -25,7 +26,10 @@ const weightOf = (parts: readonly Tensor[], attributes: Attributes): Tensor => {
  */
 function oneAfter(emit: OnnxEmitter, x: string): string {
   const rows = emit.node('Shape', [x], { start: { int: 0 }, end: { int: 1 } })
-  return emit.node('Expand', [emit.constant('%one', () => one), emit.node('Min', [rows, emit.ints([1])])])
+  return emit.node('Expand', [
+    emit.constant('%one', () => one),
+    emit.node('Min', [rows, emit.ints([1])]),
+  ])
 }
 const one: Tensor = { dtype: 'f32', shape: [1], data: Float32Array.of(1) }
 
@@ -38,12 +42,19 @@ export const frozenLinear: Operation = {
     return { dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), rows] }
   },
   evaluate: ([x, ...parts], attributes, dims) =>
-    matmul.evaluate([x!, weightOf(parts, attributes)], { transA: false, transB: true, alpha: 1 }, dims),
+    matmul.evaluate(
+      [x!, weightOf(parts, attributes)],
+      { transA: false, transB: true, alpha: 1 },
+      dims,
+    ),
   gradient: (g, { inputs: [, ...parts], attributes: { form, weight }, upstream, needs }) => [
-    needs(0) ? g.op('frozenLinearGradient', [upstream, ...parts], { form: form!, weight: weight! }) : undefined,
+    needs(0)
+      ? g.op('frozenLinearGradient', [upstream, ...parts], { form: form!, weight: weight! })
+      : undefined,
   ],
   onnx(emit, { inputs: [x, ...parts], output, attributes }) {
-    const [form, shape] = [formOf(attributes), shapeOf(attributes)]
+    const form = formOf(attributes)
+    const shape = shapeOf(attributes)
     if (form.emitProduct) return form.emitProduct(emit, x!.name, names(parts), shape, output.name)
     const weight = form.emitWeight(emit, names(parts), shape, oneAfter(emit, x!.name))
     emit.microsoft('FusedMatMul', [x!.name, weight], { transB: { int: 1 } }, output.name)
@@ -59,9 +70,18 @@ export const frozenLinearGradient: Operation = {
     return { dtype: upstream!.dtype, shape: [...upstream!.shape.slice(0, -1), columns] }
   },
   evaluate: ([upstream, ...parts], attributes, dims) =>
-    matmul.evaluate([upstream!, weightOf(parts, attributes)], { transA: false, transB: false, alpha: 1 }, dims),
+    matmul.evaluate(
+      [upstream!, weightOf(parts, attributes)],
+      { transA: false, transB: false, alpha: 1 },
+      dims,
+    ),
   onnx(emit, { inputs: [upstream, ...parts], output, attributes }) {
-    const weight = formOf(attributes).emitWeight(emit, names(parts), shapeOf(attributes), oneAfter(emit, upstream!.name))
+    const weight = formOf(attributes).emitWeight(
+      emit,
+      names(parts),
+      shapeOf(attributes),
+      oneAfter(emit, upstream!.name),
+    )
     emit.node('MatMul', [upstream!.name, weight], {}, output.name)
   },
 }
@@ -75,12 +95,22 @@ export const frozenEmbedding: Operation = {
     const width = table.shape[1]!
     const rows = table.data as Float32Array
     const output = emptyLike(table, [...ids!.shape, width])
-    integers(ids!).forEach((id, i) => output.data.set(rows.subarray(id * width, (id + 1) * width), i * width))
+    integers(ids!).forEach((id, i) =>
+      output.data.set(rows.subarray(id * width, (id + 1) * width), i * width),
+    )
     return output
   },
   onnx(emit, { inputs: [ids, ...parts], output, attributes }) {
-    const [form, shape] = [formOf(attributes), shapeOf(attributes)]
-    if (form.emitRows) return form.emitRows(emit, { name: ids!.name, rank: ids!.shape.length }, names(parts), shape, output.name)
+    const form = formOf(attributes)
+    const shape = shapeOf(attributes)
+    if (form.emitRows)
+      return form.emitRows(
+        emit,
+        { name: ids!.name, rank: ids!.shape.length },
+        names(parts),
+        shape,
+        output.name,
+      )
     const table = form.emitWeight(emit, names(parts), shape, oneAfter(emit, ids!.name))
     emit.node('Gather', [table, ids!.name], { axis: { int: 0 } }, output.name)
   },
@@ -96,6 +126,11 @@ export const frozenWeight: Operation = {
   },
   onnx(emit, { inputs, output, attributes }) {
     const ones = emit.constant('%one', () => one)
-    emit.node('Identity', [formOf(attributes).emitWeight(emit, names(inputs), shapeOf(attributes), ones)], {}, output.name)
+    emit.node(
+      'Identity',
+      [formOf(attributes).emitWeight(emit, names(inputs), shapeOf(attributes), ones)],
+      {},
+      output.name,
+    )
   },
 }

@@ -17,10 +17,15 @@ export const embedding: Operation = {
     const width = table!.shape[1]!
     const output = emptyLike(table!, [...ids!.shape, width])
     const rows = floats(table!)
-    integers(ids!).forEach((id, i) => output.data.set(rows.subarray(id * width, (id + 1) * width), i * width))
+    integers(ids!).forEach((id, i) =>
+      output.data.set(rows.subarray(id * width, (id + 1) * width), i * width),
+    )
     return output
   },
-  gradient: (g, { inputs: [table, ids], upstream }) => [g.op('scatterRows', [upstream, ids!, table!]), undefined],
+  gradient: (g, { inputs: [table, ids], upstream }) => [
+    g.op('scatterRows', [upstream, ids!, table!]),
+    undefined,
+  ],
   onnx(emit, { inputs: [table, ids], output }) {
     emit.node('Gather', [table!.name, ids!.name], { axis: { int: 0 } }, output.name)
   },
@@ -34,10 +39,15 @@ export const gatherRows: Operation = {
     const width = x!.shape[x!.shape.length - 1]!
     const output = emptyLike(x!, [rows!.shape[0]!, width])
     const values = floats(x!)
-    integers(rows!).forEach((row, i) => output.data.set(values.subarray(row * width, (row + 1) * width), i * width))
+    integers(rows!).forEach((row, i) =>
+      output.data.set(values.subarray(row * width, (row + 1) * width), i * width),
+    )
     return output
   },
-  gradient: (g, { inputs: [x, rows], upstream }) => [g.op('scatterRows', [upstream, rows!, x!]), undefined],
+  gradient: (g, { inputs: [x, rows], upstream }) => [
+    g.op('scatterRows', [upstream, rows!, x!]),
+    undefined,
+  ],
   onnx(emit, { inputs: [x, rows], output }) {
     const flat = emit.node('Reshape', [x!.name, emit.ints([-1, widthOf(x!) as number])])
     emit.node('Gather', [flat, rows!.name], { axis: { int: 0 } }, output.name)
@@ -59,7 +69,10 @@ export const scatterRows: Operation = {
   },
   onnx(emit, { inputs: [updates, rows, like], output }) {
     const width = widthOf(updates!) as number
-    const zeros = emit.node('Reshape', [emit.node('Mul', [like!.name, emit.float(0)]), emit.ints([-1, width])])
+    const zeros = emit.node('Reshape', [
+      emit.node('Mul', [like!.name, emit.float(0)]),
+      emit.ints([-1, width]),
+    ])
     const indices = emit.node('Reshape', [rows!.name, emit.ints([-1, 1])])
     const flat = emit.node('Reshape', [updates!.name, emit.ints([-1, width])])
     const filled = emit.node('ScatterND', [zeros, indices, flat], { reduction: { string: 'add' } })

@@ -4,52 +4,90 @@ import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
 import { addDims, describeShape, type Dim } from '../ir.ts'
 import type { Operation } from '../operation.ts'
-import { eachIndex, emptyLike, floats, listAttribute, numberAttribute, stridesOf } from './arrays.ts'
+import {
+  eachIndex,
+  emptyLike,
+  floats,
+  listAttribute,
+  numberAttribute,
+  stridesOf,
+} from './arrays.ts'
 
 const symbolic = (dim: Dim): boolean => typeof dim === 'string'
 
 /** Replaces named dimensions by numbers; one that is not bound yet is what remains of `total`. */
-function bindShape(shape: readonly Dim[], dims: ReadonlyMap<string, number>, total: number): number[] {
+function bindShape(
+  shape: readonly Dim[],
+  dims: ReadonlyMap<string, number>,
+  total: number,
+): number[] {
   const bound = shape.map((dim) => (typeof dim === 'number' ? dim : (dims.get(dim) ?? -1)))
   const open = bound.indexOf(-1)
-  if (open >= 0) bound[open] = total / bound.reduce((product, dim) => (dim === -1 ? product : product * dim), 1)
-  if (sizeOf(bound) !== total) throw new ShapeError(`reshape: ${total} values do not fill ${describeShape(shape)}.`)
+  if (open >= 0)
+    bound[open] = total / bound.reduce((product, dim) => (dim === -1 ? product : product * dim), 1)
+  if (sizeOf(bound) !== total)
+    throw new ShapeError(`reshape: ${total} values do not fill ${describeShape(shape)}.`)
   return bound
 }
 
 export const reshape: Operation = {
   name: 'reshape',
   shape: ([x], { shape }) => ({ dtype: x!.dtype, shape: shape as readonly Dim[] }),
-  evaluate: ([x], { shape }, dims) => ({ ...x!, shape: bindShape(shape as readonly Dim[], dims, sizeOf(x!.shape)) }),
+  evaluate: ([x], { shape }, dims) => ({
+    ...x!,
+    shape: bindShape(shape as readonly Dim[], dims, sizeOf(x!.shape)),
+  }),
   gradient: (g, { inputs: [x], upstream }) => [g.reshape(upstream, x!.shape)],
   onnx(emit, { inputs: [x], output }) {
     // ONNX: 0 copies the dimension at the same place, −1 is whatever remains.
-    const wanted = output.shape.map((dim, i) => (symbolic(dim) ? (dim === x!.shape[i] ? 0 : -1) : (dim as number)))
+    const wanted = output.shape.map((dim, i) =>
+      symbolic(dim) ? (dim === x!.shape[i] ? 0 : -1) : (dim as number),
+    )
     const open = wanted.filter((dim) => dim === -1).length
-    assertInternal(open <= 1, `reshape ${describeShape(x!.shape)} to ${describeShape(output.shape)} leaves ${open} dimensions open`)
+    assertInternal(
+      open <= 1,
+      `reshape ${describeShape(x!.shape)} to ${describeShape(output.shape)} leaves ${open} dimensions open`,
+    )
     emit.node('Reshape', [x!.name, emit.ints(wanted)], {}, output.name)
   },
 }
 
 export const transpose: Operation = {
   name: 'transpose',
-  shape: ([x], attributes) => ({ dtype: x!.dtype, shape: listAttribute(attributes, 'order').map((axis) => x!.shape[axis]!) }),
+  shape: ([x], attributes) => ({
+    dtype: x!.dtype,
+    shape: listAttribute(attributes, 'order').map((axis) => x!.shape[axis]!),
+  }),
   evaluate([x], attributes) {
     const order = listAttribute(attributes, 'order')
     const strides = stridesOf(x!.shape)
-    const output = emptyLike(x!, order.map((axis) => x!.shape[axis]!)) // prettier-ignore
+    const output = emptyLike(
+      x!,
+      order.map((axis) => x!.shape[axis]!),
+    )
     const values = floats(x!)
     eachIndex(output.shape, (index, flat) => {
-      output.data[flat] = values[order.reduce((offset, axis, i) => offset + index[i]! * strides[axis]!, 0)]!
+      output.data[flat] =
+        values[order.reduce((offset, axis, i) => offset + index[i]! * strides[axis]!, 0)]!
     })
     return output
   },
   gradient(g, { attributes, upstream }) {
     const order = listAttribute(attributes, 'order')
-    return [g.transpose(upstream, order.map((_, axis) => order.indexOf(axis)))] // prettier-ignore
+    return [
+      g.transpose(
+        upstream,
+        order.map((_, axis) => order.indexOf(axis)),
+      ),
+    ]
   },
   onnx(emit, { inputs, output, attributes }) {
-    emit.node('Transpose', [inputs[0]!.name], { perm: { ints: listAttribute(attributes, 'order') } }, output.name)
+    emit.node(
+      'Transpose',
+      [inputs[0]!.name],
+      { perm: { ints: listAttribute(attributes, 'order') } },
+      output.name,
+    )
   },
 }
 
@@ -57,20 +95,32 @@ export const transpose: Operation = {
 export const slice: Operation = {
   name: 'slice',
   shape([x], attributes) {
-    const [axis, start, end] = ['axis', 'start', 'end'].map((name) => numberAttribute(attributes, name)) as [number, number, number]
+    const [axis, start, end] = ['axis', 'start', 'end'].map((name) =>
+      numberAttribute(attributes, name),
+    ) as [number, number, number]
     const length = x!.shape[axis]
     if (typeof length !== 'number' || start < 0 || end > length || start >= end) {
-      throw new ShapeError(`slice: ${start} to ${end} of axis ${axis} of ${describeShape(x!.shape)}.`)
+      throw new ShapeError(
+        `slice: ${start} to ${end} of axis ${axis} of ${describeShape(x!.shape)}.`,
+      )
     }
     return { dtype: x!.dtype, shape: x!.shape.map((dim, i) => (i === axis ? end - start : dim)) }
   },
   evaluate([x], attributes) {
-    const [axis, start, end] = ['axis', 'start', 'end'].map((name) => numberAttribute(attributes, name)) as [number, number, number]
-    const output = emptyLike(x!, x!.shape.map((dim, i) => (i === axis ? end - start : dim))) // prettier-ignore
+    const [axis, start, end] = ['axis', 'start', 'end'].map((name) =>
+      numberAttribute(attributes, name),
+    ) as [number, number, number]
+    const output = emptyLike(
+      x!,
+      x!.shape.map((dim, i) => (i === axis ? end - start : dim)),
+    )
     const strides = stridesOf(x!.shape)
     const values = floats(x!)
     eachIndex(output.shape, (index, flat) => {
-      output.data[flat] = values[index.reduce((offset, at, i) => offset + (i === axis ? at + start : at) * strides[i]!, 0)]!
+      output.data[flat] =
+        values[
+          index.reduce((offset, at, i) => offset + (i === axis ? at + start : at) * strides[i]!, 0)
+        ]!
     })
     return output
   },
@@ -80,11 +130,9 @@ export const slice: Operation = {
     return [g.op('pad', [upstream], { axis, before: numberAttribute(attributes, 'start'), after })]
   },
   onnx(emit, { inputs, output, attributes }) {
-    const [axis, start, end] = ['axis', 'start', 'end'].map((name) => emit.ints([numberAttribute(attributes, name)])) as [
-      string,
-      string,
-      string,
-    ]
+    const [axis, start, end] = ['axis', 'start', 'end'].map((name) =>
+      emit.ints([numberAttribute(attributes, name)]),
+    ) as [string, string, string]
     emit.node('Slice', [inputs[0]!.name, start, end, axis], {}, output.name)
   },
 }
@@ -93,16 +141,28 @@ export const slice: Operation = {
 export const pad: Operation = {
   name: 'pad',
   shape([x], attributes) {
-    const [axis, before, after] = ['axis', 'before', 'after'].map((name) => numberAttribute(attributes, name)) as [number, number, number]
-    return { dtype: x!.dtype, shape: x!.shape.map((dim, i) => (i === axis ? addDims(dim, before + after) : dim)) }
+    const [axis, before, after] = ['axis', 'before', 'after'].map((name) =>
+      numberAttribute(attributes, name),
+    ) as [number, number, number]
+    return {
+      dtype: x!.dtype,
+      shape: x!.shape.map((dim, i) => (i === axis ? addDims(dim, before + after) : dim)),
+    }
   },
   evaluate([x], attributes) {
-    const [axis, before, after] = ['axis', 'before', 'after'].map((name) => numberAttribute(attributes, name)) as [number, number, number]
-    const output = emptyLike(x!, x!.shape.map((dim, i) => (i === axis ? dim + before + after : dim))) // prettier-ignore
+    const [axis, before, after] = ['axis', 'before', 'after'].map((name) =>
+      numberAttribute(attributes, name),
+    ) as [number, number, number]
+    const output = emptyLike(
+      x!,
+      x!.shape.map((dim, i) => (i === axis ? dim + before + after : dim)),
+    )
     const strides = stridesOf(output.shape)
     const values = floats(x!)
     eachIndex(x!.shape, (index, flat) => {
-      output.data[index.reduce((offset, at, i) => offset + (i === axis ? at + before : at) * strides[i]!, 0)] = values[flat]!
+      output.data[
+        index.reduce((offset, at, i) => offset + (i === axis ? at + before : at) * strides[i]!, 0)
+      ] = values[flat]!
     })
     return output
   },
@@ -112,8 +172,15 @@ export const pad: Operation = {
     return [g.slice(upstream, axis, before, before + (x!.shape[axis] as number))]
   },
   onnx(emit, { inputs, output, attributes }) {
-    const [axis, before, after] = ['axis', 'before', 'after'].map((name) => numberAttribute(attributes, name)) as [number, number, number]
-    emit.node('Pad', [inputs[0]!.name, emit.ints([before, after]), emit.float(0), emit.ints([axis])], {}, output.name)
+    const [axis, before, after] = ['axis', 'before', 'after'].map((name) =>
+      numberAttribute(attributes, name),
+    ) as [number, number, number]
+    emit.node(
+      'Pad',
+      [inputs[0]!.name, emit.ints([before, after]), emit.float(0), emit.ints([axis])],
+      {},
+      output.name,
+    )
   },
 }
 
@@ -124,7 +191,9 @@ export const concat: Operation = {
     const [first, ...others] = inputs
     for (const other of others) {
       if (other.shape.some((dim, i) => i !== axis && dim !== first!.shape[i])) {
-        throw new ShapeError(`concat: shapes ${describeShape(first!.shape)} and ${describeShape(other.shape)} differ beside axis ${axis}.`)
+        throw new ShapeError(
+          `concat: shapes ${describeShape(first!.shape)} and ${describeShape(other.shape)} differ beside axis ${axis}.`,
+        )
       }
     }
     const length = inputs.map(({ shape }) => shape[axis]!).reduce(addDims)
@@ -133,13 +202,18 @@ export const concat: Operation = {
   evaluate(inputs, attributes) {
     const axis = numberAttribute(attributes, 'axis')
     const length = inputs.reduce((sum, { shape }) => sum + shape[axis]!, 0)
-    const output = emptyLike(inputs[0]!, inputs[0]!.shape.map((dim, i) => (i === axis ? length : dim))) // prettier-ignore
+    const output = emptyLike(
+      inputs[0]!,
+      inputs[0]!.shape.map((dim, i) => (i === axis ? length : dim)),
+    )
     const strides = stridesOf(output.shape)
     let start = 0
     for (const input of inputs) {
       const values = floats(input)
       eachIndex(input.shape, (index, flat) => {
-        output.data[index.reduce((offset, at, i) => offset + (i === axis ? at + start : at) * strides[i]!, 0)] = values[flat]!
+        output.data[
+          index.reduce((offset, at, i) => offset + (i === axis ? at + start : at) * strides[i]!, 0)
+        ] = values[flat]!
       })
       start += input.shape[axis]!
     }
@@ -156,6 +230,11 @@ export const concat: Operation = {
     })
   },
   onnx(emit, { inputs, output, attributes }) {
-    emit.node('Concat', inputs.map(({ name }) => name), { axis: { int: numberAttribute(attributes, 'axis') } }, output.name) // prettier-ignore
+    emit.node(
+      'Concat',
+      inputs.map(({ name }) => name),
+      { axis: { int: numberAttribute(attributes, 'axis') } },
+      output.name,
+    )
   },
 }

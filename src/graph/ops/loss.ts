@@ -20,14 +20,21 @@ export const crossEntropy: Operation = {
     })
     return output
   },
-  gradient: (g, { inputs: [logits, labels], upstream }) => [g.op('crossEntropyGradient', [logits!, labels!, upstream]), undefined],
+  gradient: (g, { inputs: [logits, labels], upstream }) => [
+    g.op('crossEntropyGradient', [logits!, labels!, upstream]),
+    undefined,
+  ],
   onnx(emit, { inputs: [logits, labels], output }) {
     // log Σ exp(x) = max x − log(max softmax(x)): stable, a third of ReduceLogSumExp's time, and the gradient shares the softmax.
     const shares = emit.node('Softmax', [logits!.name], { axis: { int: -1 } })
-    const top = (x: string): string => emit.node('ReduceMax', [x, emit.ints([1])], { keepdims: { int: 0 } })
+    const top = (x: string): string =>
+      emit.node('ReduceMax', [x, emit.ints([1])], { keepdims: { int: 0 } })
     const total = emit.node('Sub', [top(logits!.name), emit.node('Log', [top(shares)])])
     const column = emit.node('Unsqueeze', [labels!.name, emit.ints([1])])
-    const chosen = emit.node('Squeeze', [emit.node('GatherElements', [logits!.name, column], { axis: { int: 1 } }), emit.ints([1])])
+    const chosen = emit.node('Squeeze', [
+      emit.node('GatherElements', [logits!.name, column], { axis: { int: 1 } }),
+      emit.ints([1]),
+    ])
     emit.node('Sub', [total, chosen], {}, output.name)
   },
 }
@@ -43,14 +50,21 @@ export const crossEntropyGradient: Operation = {
       const scores = floats(logits!).subarray(row * width, (row + 1) * width)
       const { top, total } = softmaxScale(scores)
       const arriving = floats(upstream!)[row]!
-      scores.forEach((value, v) => (output.data[row * width + v] = (Math.exp(value - top) / total - (v === label ? 1 : 0)) * arriving))
+      scores.forEach(
+        (value, v) =>
+          (output.data[row * width + v] =
+            (Math.exp(value - top) / total - (v === label ? 1 : 0)) * arriving),
+      )
     })
     return output
   },
   onnx(emit, { inputs: [logits, labels, upstream], output }) {
     const column = emit.node('Unsqueeze', [labels!.name, emit.ints([1])])
     const arriving = emit.node('Unsqueeze', [upstream!.name, emit.ints([1])])
-    const shares = emit.node('Mul', [emit.node('Softmax', [logits!.name], { axis: { int: -1 } }), arriving])
+    const shares = emit.node('Mul', [
+      emit.node('Softmax', [logits!.name], { axis: { int: -1 } }),
+      arriving,
+    ])
     emit.node(
       'ScatterElements',
       [shares, column, emit.node('Neg', [arriving])],

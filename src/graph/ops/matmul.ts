@@ -2,9 +2,23 @@
 
 import { ShapeError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
-import { describeShape, lastDim, multiplyDims, type Attributes, type Dim, type Value } from '../ir.ts'
+import {
+  describeShape,
+  lastDim,
+  multiplyDims,
+  type Attributes,
+  type Dim,
+  type Value,
+} from '../ir.ts'
 import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
-import { emptyLike, expectDim, expectRank, flagAttribute, floats, numberAttribute } from './arrays.ts'
+import {
+  emptyLike,
+  expectDim,
+  expectRank,
+  flagAttribute,
+  floats,
+  numberAttribute,
+} from './arrays.ts'
 
 interface Form {
   transA: boolean
@@ -19,9 +33,15 @@ const formOf = (attributes: Attributes): Form => ({
 })
 
 /** Rows, inner and columns of op(a)·op(b), from the last two dimensions. */
-function dimsOf<D extends Dim>(a: readonly D[], b: readonly D[], { transA, transB }: Form): { m: D; k: D; kb: D; n: D } {
-  const [a0, a1] = [a[a.length - 2] as D, a[a.length - 1] as D]
-  const [b0, b1] = [b[b.length - 2] as D, b[b.length - 1] as D]
+function dimsOf<D extends Dim>(
+  a: readonly D[],
+  b: readonly D[],
+  { transA, transB }: Form,
+): { m: D; k: D; kb: D; n: D } {
+  const a0 = a[a.length - 2] as D
+  const a1 = a[a.length - 1] as D
+  const b0 = b[b.length - 2] as D
+  const b1 = b[b.length - 1] as D
   return { m: transA ? a1 : a0, k: transA ? a0 : a1, kb: transB ? b1 : b0, n: transB ? b0 : b1 }
 }
 
@@ -37,7 +57,11 @@ export const matmul: Operation = {
     const { m, k, kb, n } = dimsOf<Dim>(a!.shape, b!.shape, formOf(attributes))
     const where = `matmul ${describeShape(a!.shape)} by ${describeShape(b!.shape)}`
     expectDim(where, 'inner dimension of the right side', kb, k)
-    if (b!.shape.length > 2 && (b!.shape.length !== a!.shape.length || b!.shape.slice(0, -2).join() !== a!.shape.slice(0, -2).join())) {
+    if (
+      b!.shape.length > 2 &&
+      (b!.shape.length !== a!.shape.length ||
+        b!.shape.slice(0, -2).join() !== a!.shape.slice(0, -2).join())
+    ) {
       throw new ShapeError(`${where}: leading dimensions differ.`)
     }
     return { dtype: a!.dtype, shape: [...a!.shape.slice(0, -2), m, n] }
@@ -46,7 +70,8 @@ export const matmul: Operation = {
     const form = formOf(attributes)
     const { m, k, n } = dimsOf<number>(a!.shape, b!.shape, form)
     const output = emptyLike(a!, [...a!.shape.slice(0, -2), m, n])
-    const [x, y] = [floats(a!), floats(b!)]
+    const x = floats(a!)
+    const y = floats(b!)
     const batches = sizeOf(a!.shape.slice(0, -2))
     const stepB = b!.shape.length > 2 ? k * n : 0
     for (let batch = 0; batch < batches; batch++) {
@@ -55,7 +80,8 @@ export const matmul: Operation = {
           let sum = 0
           for (let inner = 0; inner < k; inner++) {
             const left = x[batch * m * k + (form.transA ? inner * m + row : row * k + inner)]!
-            sum += left * y[batch * stepB + (form.transB ? column * k + inner : inner * n + column)]!
+            sum +=
+              left * y[batch * stepB + (form.transB ? column * k + inner : inner * n + column)]!
           }
           output.data[(batch * m + row) * n + column] = form.alpha * sum
         }
@@ -64,14 +90,19 @@ export const matmul: Operation = {
     return output
   },
   gradient(g, { inputs, attributes, upstream, needs }) {
-    const [a, b] = [inputs[0]!, inputs[1]!]
+    const a = inputs[0]!
+    const b = inputs[1]!
     const { transA, transB, alpha } = formOf(attributes)
     const flat = b.shape.length === 2 && a.shape.length > 2
     const left = (): Value =>
-      transA ? g.matmul(b, upstream, { transA: transB, transB: true, alpha }) : g.matmul(upstream, b, { transB: !transB, alpha })
+      transA
+        ? g.matmul(b, upstream, { transA: transB, transB: true, alpha })
+        : g.matmul(upstream, b, { transB: !transB, alpha })
     const right = (): Value => {
       if (flat && transA)
-        throw new ShapeError('internal: the gradient of a batched transposed left side by one matrix is not needed anywhere.')
+        throw new ShapeError(
+          'internal: the gradient of a batched transposed left side by one matrix is not needed anywhere.',
+        )
       const [rows, arriving] = flat ? [flattenRows(g, a), flattenRows(g, upstream)] : [a, upstream]
       return transB
         ? g.matmul(arriving, rows, { transA: true, transB: transA, alpha })
@@ -79,12 +110,24 @@ export const matmul: Operation = {
     }
     return [needs(0) ? left() : undefined, needs(1) ? right() : undefined]
   },
-  onnx: (emit, { inputs, output, attributes }) => emitMatmul(emit, inputs[0]!.name, inputs[1]!.name, formOf(attributes), output.name),
+  onnx: (emit, { inputs, output, attributes }) =>
+    emitMatmul(emit, inputs[0]!.name, inputs[1]!.name, formOf(attributes), output.name),
 }
 
-function emitMatmul(emit: OnnxEmitter, a: string, b: string, { transA, transB, alpha }: Form, output: string): void {
+function emitMatmul(
+  emit: OnnxEmitter,
+  a: string,
+  b: string,
+  { transA, transB, alpha }: Form,
+  output: string,
+): void {
   if (!transA && !transB && alpha === 1) return void emit.node('MatMul', [a, b], {}, output)
-  emit.microsoft('FusedMatMul', [a, b], { transA: { int: +transA }, transB: { int: +transB }, alpha: { float: alpha } }, output)
+  emit.microsoft(
+    'FusedMatMul',
+    [a, b],
+    { transA: { int: +transA }, transB: { int: +transB }, alpha: { float: alpha } },
+    output,
+  )
 }
 
 /** y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path adapters aim at. */
@@ -99,7 +142,8 @@ export const linear: Operation = {
   evaluate([x, weight, bias], _attributes, dims) {
     const product = matmul.evaluate([x!, weight!], { transA: false, transB: true, alpha: 1 }, dims)
     if (bias) {
-      const [values, width] = [floats(product), bias.shape[0]!]
+      const values = floats(product)
+      const width = bias.shape[0]!
       const shift = floats(bias)
       for (let i = 0; i < values.length; i++) values[i]! += shift[i % width]!
     }

@@ -19,19 +19,25 @@ export const rmsNorm: Operation = {
   evaluate([x, weight], attributes) {
     const output = emptyLike(x!, x!.shape)
     const width = weight!.shape[0]!
-    const [values, scale] = [floats(x!), floats(weight!)]
+    const values = floats(x!)
+    const scale = floats(weight!)
     for (let start = 0; start < values.length; start += width) {
       let square = 0
       for (let i = 0; i < width; i++) square += values[start + i]! ** 2
       const inverse = 1 / Math.sqrt(square / width + numberAttribute(attributes, 'epsilon'))
       for (let i = 0; i < width; i++)
-        output.data[start + i] = values[start + i]! * inverse * (scale[i]! + numberAttribute(attributes, 'offset'))
+        output.data[start + i] =
+          values[start + i]! * inverse * (scale[i]! + numberAttribute(attributes, 'offset'))
     }
     return output
   },
   gradient(g, { inputs: [x, weight], attributes, upstream, needs }) {
-    const weightGradient = () => g.reduceSum(flattenRows(g, g.multiply(upstream, g.op('rmsNormalize', [x!], attributes))), [0])
-    return [needs(0) ? g.op('rmsNormGradient', [x!, weight!, upstream], attributes) : undefined, needs(1) ? weightGradient() : undefined]
+    const weightGradient = () =>
+      g.reduceSum(flattenRows(g, g.multiply(upstream, g.op('rmsNormalize', [x!], attributes))), [0])
+    return [
+      needs(0) ? g.op('rmsNormGradient', [x!, weight!, upstream], attributes) : undefined,
+      needs(1) ? weightGradient() : undefined,
+    ]
   },
   onnx(emit, { inputs: [x, weight], output, attributes }) {
     const scale = shifted(emit, weight!.name, numberAttribute(attributes, 'offset'))
@@ -45,8 +51,12 @@ export const rmsNorm: Operation = {
 }
 
 const inverseRoot = (emit: OnnxEmitter, x: string, epsilon: number): string => {
-  const mean = emit.node('ReduceMean', [emit.node('Mul', [x, x]), emit.ints([-1])], { keepdims: { int: 1 } })
-  return emit.node('Reciprocal', [emit.node('Sqrt', [emit.node('Add', [mean, emit.float(epsilon)])])])
+  const mean = emit.node('ReduceMean', [emit.node('Mul', [x, x]), emit.ints([-1])], {
+    keepdims: { int: 1 },
+  })
+  return emit.node('Reciprocal', [
+    emit.node('Sqrt', [emit.node('Add', [mean, emit.float(epsilon)])]),
+  ])
 }
 
 /** x / √(mean(x²) + ε): rmsNorm without its weight, needed only for the weight's gradient. */
@@ -60,7 +70,12 @@ export const rmsNormalize: Operation = {
     return rmsNorm.evaluate([x!, ones], { ...attributes, offset: 0 }, dims)
   },
   onnx(emit, { inputs: [x], output, attributes }) {
-    emit.node('Mul', [x!.name, inverseRoot(emit, x!.name, numberAttribute(attributes, 'epsilon'))], {}, output.name)
+    emit.node(
+      'Mul',
+      [x!.name, inverseRoot(emit, x!.name, numberAttribute(attributes, 'epsilon'))],
+      {},
+      output.name,
+    )
   },
 }
 
@@ -71,24 +86,40 @@ export const rmsNormGradient: Operation = {
   evaluate([x, weight, upstream], attributes) {
     const output = emptyLike(x!, x!.shape)
     const width = weight!.shape[0]!
-    const [values, scale, arriving] = [floats(x!), floats(weight!), floats(upstream!)]
-    const weighted = (start: number, i: number): number => arriving[start + i]! * (scale[i]! + numberAttribute(attributes, 'offset'))
+    const values = floats(x!)
+    const scale = floats(weight!)
+    const arriving = floats(upstream!)
+    const weighted = (start: number, i: number): number =>
+      arriving[start + i]! * (scale[i]! + numberAttribute(attributes, 'offset'))
     for (let start = 0; start < values.length; start += width) {
-      let [square, dot] = [0, 0]
+      let square = 0
+      let dot = 0
       for (let i = 0; i < width; i++) {
         square += values[start + i]! ** 2
         dot += values[start + i]! * weighted(start, i)
       }
       const r = 1 / Math.sqrt(square / width + numberAttribute(attributes, 'epsilon'))
-      for (let i = 0; i < width; i++) output.data[start + i] = r * weighted(start, i) - (values[start + i]! * r ** 3 * dot) / width
+      for (let i = 0; i < width; i++)
+        output.data[start + i] =
+          r * weighted(start, i) - (values[start + i]! * r ** 3 * dot) / width
     }
     return output
   },
   onnx(emit, { inputs: [x, weight, upstream], output, attributes }) {
     const r = inverseRoot(emit, x!.name, numberAttribute(attributes, 'epsilon'))
-    const weighted = emit.node('Mul', [upstream!.name, shifted(emit, weight!.name, numberAttribute(attributes, 'offset'))])
-    const dot = emit.node('ReduceMean', [emit.node('Mul', [x!.name, weighted]), emit.ints([-1])], { keepdims: { int: 1 } })
+    const weighted = emit.node('Mul', [
+      upstream!.name,
+      shifted(emit, weight!.name, numberAttribute(attributes, 'offset')),
+    ])
+    const dot = emit.node('ReduceMean', [emit.node('Mul', [x!.name, weighted]), emit.ints([-1])], {
+      keepdims: { int: 1 },
+    })
     const pull = emit.node('Mul', [emit.node('Mul', [r, r]), dot])
-    emit.node('Mul', [emit.node('Sub', [weighted, emit.node('Mul', [x!.name, pull])]), r], {}, output.name)
+    emit.node(
+      'Mul',
+      [emit.node('Sub', [weighted, emit.node('Mul', [x!.name, pull])]), r],
+      {},
+      output.name,
+    )
   },
 }

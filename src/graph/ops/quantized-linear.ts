@@ -7,17 +7,25 @@ import { emptyLike, expectDim, floats, numberAttribute } from './arrays.ts'
 /** The code that stands for zero: 8 of 16, 128 of 256, MatMulNBits' default. */
 export const zeroCode = (bits: number): number => 1 << (bits - 1)
 
-function weightOf(codes: Uint8Array, scales: Float32Array, offsets: Float32Array | undefined, attributes: Attributes): Float32Array {
-  const [bits, block, outputs, inputs] = ['bits', 'block', 'outFeatures', 'inFeatures'].map((name) =>
-    numberAttribute(attributes, name),
+function weightOf(
+  codes: Uint8Array,
+  scales: Float32Array,
+  offsets: Float32Array | undefined,
+  attributes: Attributes,
+): Float32Array {
+  const [bits, block, outputs, inputs] = ['bits', 'block', 'outFeatures', 'inFeatures'].map(
+    (name) => numberAttribute(attributes, name),
   ) as [number, number, number, number]
   const blocks = inputs / block
   const weight = new Float32Array(outputs * inputs)
   for (let i = 0; i < weight.length; i++) {
-    const [row, column] = [Math.floor(i / inputs), i % inputs]
+    const row = Math.floor(i / inputs)
+    const column = i % inputs
     const code = bits === 8 ? codes[i]! : (codes[i >> 1]! >> (i % 2 === 0 ? 0 : 4)) & 15
     const at = Math.floor(column / block)
-    weight[i] = scales[row * blocks + at]! * (code - zeroCode(bits)) + (offsets ? offsets[at * outputs + row]! : 0)
+    weight[i] =
+      scales[row * blocks + at]! * (code - zeroCode(bits)) +
+      (offsets ? offsets[at * outputs + row]! : 0)
   }
   return weight
 }
@@ -29,19 +37,34 @@ function weightOf(codes: Uint8Array, scales: Float32Array, offsets: Float32Array
 export const quantizedLinear: Operation = {
   name: 'quantizedLinear',
   shape([x], attributes) {
-    expectDim(`quantizedLinear ${attributes.module}`, 'width of the input', lastDim(x!), numberAttribute(attributes, 'inFeatures'))
-    return { dtype: 'f32', shape: [...x!.shape.slice(0, -1), numberAttribute(attributes, 'outFeatures')] }
+    expectDim(
+      `quantizedLinear ${attributes.module}`,
+      'width of the input',
+      lastDim(x!),
+      numberAttribute(attributes, 'inFeatures'),
+    )
+    return {
+      dtype: 'f32',
+      shape: [...x!.shape.slice(0, -1), numberAttribute(attributes, 'outFeatures')],
+    }
   },
   evaluate([x, codes, scales, offsets], attributes) {
-    const [outputs, inputs] = [numberAttribute(attributes, 'outFeatures'), numberAttribute(attributes, 'inFeatures')]
-    const weight = weightOf(codes!.data as Uint8Array, scales!.data as Float32Array, offsets?.data as Float32Array | undefined, attributes)
+    const outputs = numberAttribute(attributes, 'outFeatures')
+    const inputs = numberAttribute(attributes, 'inFeatures')
+    const weight = weightOf(
+      codes!.data as Uint8Array,
+      scales!.data as Float32Array,
+      offsets?.data as Float32Array | undefined,
+      attributes,
+    )
     const rows = x!.data.length / inputs
     const output = emptyLike(x!, [...x!.shape.slice(0, -1), outputs])
     const values = floats(x!)
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < outputs; column++) {
         let sum = 0
-        for (let i = 0; i < inputs; i++) sum += values[row * inputs + i]! * weight[column * inputs + i]!
+        for (let i = 0; i < inputs; i++)
+          sum += values[row * inputs + i]! * weight[column * inputs + i]!
         output.data[row * outputs + column] = sum
       }
     }
@@ -49,7 +72,8 @@ export const quantizedLinear: Operation = {
   },
   onnx(emit, { inputs: [x, codes, scales, offsets], output, attributes }) {
     const block = numberAttribute(attributes, 'block')
-    const [outputs, inputs] = [numberAttribute(attributes, 'outFeatures'), numberAttribute(attributes, 'inFeatures')]
+    const outputs = numberAttribute(attributes, 'outFeatures')
+    const inputs = numberAttribute(attributes, 'inFeatures')
     const form = {
       K: { int: inputs },
       N: { int: outputs },
@@ -57,11 +81,21 @@ export const quantizedLinear: Operation = {
       block_size: { int: block },
       accuracy_level: { int: numberAttribute(attributes, 'accuracy') },
     }
-    const product = emit.microsoft('MatMulNBits', [x!.name, codes!.name, scales!.name], form, offsets ? undefined : output.name)
+    const product = emit.microsoft(
+      'MatMulNBits',
+      [x!.name, codes!.name, scales!.name],
+      form,
+      offsets ? undefined : output.name,
+    )
     if (!offsets) return
     // ONNX Runtime merges the sums of layers that read the same x: they are the same node.
-    const blocks = emit.node('Reshape', [x!.name, emit.ints([...x!.shape.slice(0, -1).map(() => 0), inputs / block, block])])
-    const sums = emit.node('ReduceSum', [blocks, emit.ints([x!.shape.length])], { keepdims: { int: 0 } })
+    const blocks = emit.node('Reshape', [
+      x!.name,
+      emit.ints([...x!.shape.slice(0, -1).map(() => 0), inputs / block, block]),
+    ])
+    const sums = emit.node('ReduceSum', [blocks, emit.ints([x!.shape.length])], {
+      keepdims: { int: 0 },
+    })
     emit.node('Add', [product, emit.node('MatMul', [sums, offsets.name])], {}, output.name)
   },
 }

@@ -2,10 +2,24 @@
 
 import type { Dim, Value } from '../ir.ts'
 import type { Operation, Operators } from '../operation.ts'
-import { eachIndex, emptyLike, flagAttribute, floats, listAttribute, softmaxScale, stridesOf } from './arrays.ts'
+import {
+  eachIndex,
+  emptyLike,
+  flagAttribute,
+  floats,
+  listAttribute,
+  softmaxScale,
+  stridesOf,
+} from './arrays.ts'
 
-const reducedShape = <D extends Dim>(shape: readonly D[], axes: readonly number[], keepDims: boolean): (D | 1)[] =>
-  shape.map((dim, i) => (axes.includes(i) ? 1 : dim)).filter((_, i) => keepDims || !axes.includes(i))
+const reducedShape = <D extends Dim>(
+  shape: readonly D[],
+  axes: readonly number[],
+  keepDims: boolean,
+): (D | 1)[] =>
+  shape
+    .map((dim, i) => (axes.includes(i) ? 1 : dim))
+    .filter((_, i) => keepDims || !axes.includes(i))
 
 /** Repeats a reduced value along the axes that were summed, by broadcasting it against zeros of x. */
 const stretch = (g: Operators, upstream: Value, x: Value, axes: readonly number[]): Value =>
@@ -15,25 +29,41 @@ export const reduceSum: Operation = {
   name: 'reduceSum',
   shape: ([x], attributes) => ({
     dtype: x!.dtype,
-    shape: reducedShape(x!.shape, listAttribute(attributes, 'axes'), flagAttribute(attributes, 'keepDims')),
+    shape: reducedShape(
+      x!.shape,
+      listAttribute(attributes, 'axes'),
+      flagAttribute(attributes, 'keepDims'),
+    ),
   }),
   evaluate([x], attributes) {
     const axes = listAttribute(attributes, 'axes')
     const kept = reducedShape(x!.shape, axes, true)
-    const output = emptyLike(x!, reducedShape(x!.shape, axes, flagAttribute(attributes, 'keepDims')))
+    const output = emptyLike(
+      x!,
+      reducedShape(x!.shape, axes, flagAttribute(attributes, 'keepDims')),
+    )
     const sums = new Float64Array(output.data.length)
     const strides = stridesOf(kept)
     const values = floats(x!)
     eachIndex(x!.shape, (index, flat) => {
-      sums[index.reduce((offset, at, i) => offset + (axes.includes(i) ? 0 : at * strides[i]!), 0)]! += values[flat]!
+      sums[
+        index.reduce((offset, at, i) => offset + (axes.includes(i) ? 0 : at * strides[i]!), 0)
+      ]! += values[flat]!
     })
     output.data.set(sums)
     return output
   },
-  gradient: (g, { inputs: [x], attributes, upstream }) => [stretch(g, upstream, x!, listAttribute(attributes, 'axes'))],
+  gradient: (g, { inputs: [x], attributes, upstream }) => [
+    stretch(g, upstream, x!, listAttribute(attributes, 'axes')),
+  ],
   onnx(emit, { inputs, output, attributes }) {
     const axes = emit.ints(listAttribute(attributes, 'axes'))
-    emit.node('ReduceSum', [inputs[0]!.name, axes], { keepdims: { int: +flagAttribute(attributes, 'keepDims') } }, output.name)
+    emit.node(
+      'ReduceSum',
+      [inputs[0]!.name, axes],
+      { keepdims: { int: +flagAttribute(attributes, 'keepDims') } },
+      output.name,
+    )
   },
 }
 
@@ -65,7 +95,8 @@ export const softmaxGradient: Operation = {
   evaluate([p, upstream]) {
     const output = emptyLike(p!, p!.shape)
     const width = p!.shape[p!.shape.length - 1]!
-    const [share, arriving] = [floats(p!), floats(upstream!)]
+    const share = floats(p!)
+    const arriving = floats(upstream!)
     for (let start = 0; start < share.length; start += width) {
       let dot = 0
       for (let i = start; i < start + width; i++) dot += share[i]! * arriving[i]!

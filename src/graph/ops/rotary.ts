@@ -12,10 +12,18 @@ import { emptyLike, flagAttribute, floats, integers, numberAttribute } from './a
 export const rotary: Operation = {
   name: 'rotary',
   shape([x, cos], attributes) {
-    const [heads, half] = [numberAttribute(attributes, 'heads'), lastDim(cos!)]
+    const heads = numberAttribute(attributes, 'heads')
+    const half = lastDim(cos!)
     const width = lastDim(x!)
-    if (typeof width !== 'number' || typeof half !== 'number' || width % heads !== 0 || 2 * half > width / heads) {
-      throw new ShapeError(`rotary: width ${width} with ${heads} heads does not take ${half} angles.`)
+    if (
+      typeof width !== 'number' ||
+      typeof half !== 'number' ||
+      width % heads !== 0 ||
+      2 * half > width / heads
+    ) {
+      throw new ShapeError(
+        `rotary: width ${width} with ${heads} heads does not take ${half} angles.`,
+      )
     }
     return { dtype: x!.dtype, shape: x!.shape }
   },
@@ -24,15 +32,19 @@ export const rotary: Operation = {
     const width = x!.shape[x!.shape.length - 1]! / heads
     const half = cos!.shape[1]!
     const output = emptyLike(x!, x!.shape)
-    const [values, cosines, sines] = [floats(x!), floats(cos!), floats(sin!)]
+    const values = floats(x!)
+    const cosines = floats(cos!)
+    const sines = floats(sin!)
     const sign = flagAttribute(attributes, 'inverse') ? -1 : 1
     output.data.set(values)
     integers(positions!).forEach((position, row) => {
       for (let head = 0; head < heads; head++) {
         const start = (row * heads + head) * width
         for (let i = 0; i < half; i++) {
-          const [c, s] = [cosines[position * half + i]!, sign * sines[position * half + i]!]
-          const [first, second] = [values[start + i]!, values[start + half + i]!]
+          const c = cosines[position * half + i]!
+          const s = sign * sines[position * half + i]!
+          const first = values[start + i]!
+          const second = values[start + half + i]!
           output.data[start + i] = first * c - second * s
           output.data[start + half + i] = second * c + first * s
         }
@@ -42,7 +54,12 @@ export const rotary: Operation = {
   },
   gradient(g, { inputs: [, cos, sin, positions], attributes, upstream }) {
     const inverse = !flagAttribute(attributes, 'inverse')
-    return [g.op('rotary', [upstream, cos!, sin!, positions!], { ...attributes, inverse }), undefined, undefined, undefined]
+    return [
+      g.op('rotary', [upstream, cos!, sin!, positions!], { ...attributes, inverse }),
+      undefined,
+      undefined,
+      undefined,
+    ]
   },
   onnx(emit, { inputs: [x, cos, sin, positions], output, attributes }) {
     const heads = numberAttribute(attributes, 'heads')

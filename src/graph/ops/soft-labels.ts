@@ -8,7 +8,8 @@ import { emptyLike, expectRank, type Floats, floats, integers, softmaxScale } fr
 
 const HIDDEN = -1e30 // far below any logit, and far from where subtracting one overflows f32
 
-const rowOf = ({ data, shape }: Tensor, row: number): Floats => (data as Floats).subarray(row * shape[1]!, (row + 1) * shape[1]!)
+const rowOf = ({ data, shape }: Tensor, row: number): Floats =>
+  (data as Floats).subarray(row * shape[1]!, (row + 1) * shape[1]!)
 
 function logSumExp(row: Floats): number {
   const { top, total } = softmaxScale(row)
@@ -42,18 +43,25 @@ const hidden = (row: Floats, ids: readonly number[]): Floats => {
 
 /** log Σ exp(x) = max x − log(max softmax(x)): stable, and the gradient shares the softmax. */
 function emitLogSumExp(emit: OnnxEmitter, x: string): string {
-  const top = (of: string): string => emit.node('ReduceMax', [of, emit.ints([1])], { keepdims: { int: 0 } })
-  return emit.node('Sub', [top(x), emit.node('Log', [top(emit.node('Softmax', [x], { axis: { int: -1 } }))])])
+  const top = (of: string): string =>
+    emit.node('ReduceMax', [of, emit.ints([1])], { keepdims: { int: 0 } })
+  return emit.node('Sub', [
+    top(x),
+    emit.node('Log', [top(emit.node('Softmax', [x], { axis: { int: -1 } }))]),
+  ])
 }
 
 const sumOfProducts = (emit: OnnxEmitter, a: string, b: string): string =>
   emit.node('ReduceSum', [emit.node('Mul', [a, b]), emit.ints([1])], { keepdims: { int: 0 } })
 
-const column = (emit: OnnxEmitter, values: string): string => emit.node('Unsqueeze', [values, emit.ints([1])])
+const column = (emit: OnnxEmitter, values: string): string =>
+  emit.node('Unsqueeze', [values, emit.ints([1])])
 
 function expectSame(operation: string, a: Value, b: Value): void {
   if (a.shape.join() === b.shape.join()) return
-  throw new ShapeError(`${operation}: got shapes ${describeShape(a.shape)} and ${describeShape(b.shape)}, expected the same.`)
+  throw new ShapeError(
+    `${operation}: got shapes ${describeShape(a.shape)} and ${describeShape(b.shape)}, expected the same.`,
+  )
 }
 
 /** loss_m = log Σ_v exp(logits[m, v]) − Σ_v shares[m, v]·logits[m, v]; a row's shares sum to 1. logits, shares: [M, V] → [M]. */
@@ -73,9 +81,17 @@ export const softCrossEntropy: Operation = {
     }
     return output
   },
-  gradient: (g, { inputs: [logits, shares], upstream }) => [g.op('softCrossEntropyGradient', [logits!, shares!, upstream]), undefined],
+  gradient: (g, { inputs: [logits, shares], upstream }) => [
+    g.op('softCrossEntropyGradient', [logits!, shares!, upstream]),
+    undefined,
+  ],
   onnx(emit, { inputs: [logits, shares], output }) {
-    emit.node('Sub', [emitLogSumExp(emit, logits!.name), sumOfProducts(emit, shares!.name, logits!.name)], {}, output.name)
+    emit.node(
+      'Sub',
+      [emitLogSumExp(emit, logits!.name), sumOfProducts(emit, shares!.name, logits!.name)],
+      {},
+      output.name,
+    )
   },
 }
 
@@ -87,12 +103,17 @@ export const softCrossEntropyGradient: Operation = {
     const output = emptyLike(logits!, logits!.shape)
     floats(upstream!).forEach((arriving, m) => {
       const own = rowOf(shares!, m)
-      rowOf(output, m).set(softmaxOf(rowOf(logits!, m)).map((share, v) => (share - own[v]!) * arriving))
+      rowOf(output, m).set(
+        softmaxOf(rowOf(logits!, m)).map((share, v) => (share - own[v]!) * arriving),
+      )
     })
     return output
   },
   onnx(emit, { inputs: [logits, shares, upstream], output }) {
-    const difference = emit.node('Sub', [emit.node('Softmax', [logits!.name], { axis: { int: -1 } }), shares!.name])
+    const difference = emit.node('Sub', [
+      emit.node('Softmax', [logits!.name], { axis: { int: -1 } }),
+      shares!.name,
+    ])
     emit.node('Mul', [difference, column(emit, upstream!.name)], {}, output.name)
   },
 }
@@ -130,19 +151,37 @@ export const bucketCrossEntropy: Operation = {
   onnx(emit, { inputs: [logits, ids, shares], output }) {
     const chosen = emit.node('GatherElements', [logits!.name, ids!.name], { axis: { int: 1 } })
     const rest = emitLogSumExp(emit, emitHidden(emit, logits!.name, ids!.name))
-    const known = emit.node('Sub', [emitLogSumExp(emit, logits!.name), sumOfProducts(emit, shares!.name, chosen)])
-    emit.node('Sub', [known, emit.node('Mul', [emitRest(emit, shares!.name), rest])], {}, output.name)
+    const known = emit.node('Sub', [
+      emitLogSumExp(emit, logits!.name),
+      sumOfProducts(emit, shares!.name, chosen),
+    ])
+    emit.node(
+      'Sub',
+      [known, emit.node('Mul', [emitRest(emit, shares!.name), rest])],
+      {},
+      output.name,
+    )
   },
 }
 
 /** Logits with the ids' own replaced by what no softmax sees. */
 function emitHidden(emit: OnnxEmitter, logits: string, ids: string): string {
-  const zeros = emit.node('Mul', [emit.node('GatherElements', [logits, ids], { axis: { int: 1 } }), emit.float(0)])
-  return emit.node('ScatterElements', [logits, ids, emit.node('Add', [zeros, emit.float(HIDDEN)])], { axis: { int: 1 } })
+  const zeros = emit.node('Mul', [
+    emit.node('GatherElements', [logits, ids], { axis: { int: 1 } }),
+    emit.float(0),
+  ])
+  return emit.node(
+    'ScatterElements',
+    [logits, ids, emit.node('Add', [zeros, emit.float(HIDDEN)])],
+    { axis: { int: 1 } },
+  )
 }
 
 const emitRest = (emit: OnnxEmitter, shares: string): string =>
-  emit.node('Sub', [emit.float(1), emit.node('ReduceSum', [shares, emit.ints([1])], { keepdims: { int: 0 } })])
+  emit.node('Sub', [
+    emit.float(1),
+    emit.node('ReduceSum', [shares, emit.ints([1])], { keepdims: { int: 0 } }),
+  ])
 
 /** (softmax(logits) − target) · upstream: the target has the shares at their ids, and r spread over the other tokens as softmax has it there. */
 export const bucketCrossEntropyGradient: Operation = {
@@ -158,7 +197,9 @@ export const bucketCrossEntropyGradient: Operation = {
       const rest = restOf(own)
       const target = softmaxOf(hidden(rowOf(logits!, m), top)).map((share) => share * rest)
       top.forEach((id, k) => (target[id] = own[k]!))
-      rowOf(output, m).set(softmaxOf(rowOf(logits!, m)).map((share, v) => (share - target[v]!) * arriving))
+      rowOf(output, m).set(
+        softmaxOf(rowOf(logits!, m)).map((share, v) => (share - target[v]!) * arriving),
+      )
     })
     return output
   },
@@ -166,7 +207,9 @@ export const bucketCrossEntropyGradient: Operation = {
     const softmax = (x: string): string => emit.node('Softmax', [x], { axis: { int: -1 } })
     const rest = column(emit, emitRest(emit, shares!.name))
     const spread = emit.node('Mul', [softmax(emitHidden(emit, logits!.name, ids!.name)), rest])
-    const target = emit.node('ScatterElements', [spread, ids!.name, shares!.name], { axis: { int: 1 } })
+    const target = emit.node('ScatterElements', [spread, ids!.name, shares!.name], {
+      axis: { int: 1 },
+    })
     const difference = emit.node('Sub', [softmax(logits!.name), target])
     emit.node('Mul', [difference, column(emit, upstream!.name)], {}, output.name)
   },

@@ -20,7 +20,9 @@ function unary(name: string, rules: Unary): Operation {
       floats(x!).forEach((value, i) => (output.data[i] = rules.apply(value)))
       return output
     },
-    gradient: (g, { inputs, output, upstream }) => [rules.gradient(g, inputs[0]!, output, upstream)],
+    gradient: (g, { inputs, output, upstream }) => [
+      rules.gradient(g, inputs[0]!, output, upstream),
+    ],
     onnx: (emit, { inputs, output }) => rules.onnx(emit, inputs[0]!.name, output.name),
   }
 }
@@ -56,7 +58,8 @@ const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
 export const silu = unary('silu', {
   apply: (x) => x * logistic(x),
   gradient: (g, x, _y, upstream) => g.op('siluGradient', [x, upstream]),
-  onnx: (emit, input, output) => void emit.microsoft('QuickGelu', [input], { alpha: { float: 1 } }, output),
+  onnx: (emit, input, output) =>
+    void emit.microsoft('QuickGelu', [input], { alpha: { float: 1 } }, output),
 })
 
 /** σ(x)·(1 + x·(1 − σ(x))) · upstream */
@@ -78,7 +81,8 @@ const GELU_CUBE = 0.044715 // Hendrycks and Gimpel 2016, the tanh approximation
 export const geluTanh = unary('geluTanh', {
   apply: (x) => 0.5 * x * (1 + Math.tanh(GELU_SLOPE * (x + GELU_CUBE * x ** 3))),
   gradient: (g, x, _y, upstream) => g.op('geluTanhGradient', [x, upstream]),
-  onnx: (emit, input, output) => void emit.node('Gelu', [input], { approximate: { string: 'tanh' } }, output),
+  onnx: (emit, input, output) =>
+    void emit.node('Gelu', [input], { approximate: { string: 'tanh' } }, output),
 })
 
 export const geluTanhGradient = derivative(
@@ -88,15 +92,22 @@ export const geluTanhGradient = derivative(
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * GELU_SLOPE * (1 + 3 * GELU_CUBE * x * x)
   },
   (emit, x, upstream, output) => {
-    const [one, half] = [emit.float(1), emit.float(0.5)]
+    const one = emit.float(1)
+    const half = emit.float(0.5)
     const square = emit.node('Mul', [x, x])
     const inner = emit.node('Mul', [
       emit.node('Mul', [x, emit.float(GELU_SLOPE)]),
       emit.node('Add', [emit.node('Mul', [square, emit.float(GELU_CUBE)]), one]),
     ])
     const tanh = emit.node('Tanh', [inner])
-    const slope = emit.node('Mul', [emit.node('Add', [emit.node('Mul', [square, emit.float(3 * GELU_CUBE)]), one]), emit.float(GELU_SLOPE)])
-    const sharp = emit.node('Mul', [emit.node('Mul', [x, slope]), emit.node('Sub', [one, emit.node('Mul', [tanh, tanh])])])
+    const slope = emit.node('Mul', [
+      emit.node('Add', [emit.node('Mul', [square, emit.float(3 * GELU_CUBE)]), one]),
+      emit.float(GELU_SLOPE),
+    ])
+    const sharp = emit.node('Mul', [
+      emit.node('Mul', [x, slope]),
+      emit.node('Sub', [one, emit.node('Mul', [tanh, tanh])]),
+    ])
     const sum = emit.node('Add', [emit.node('Add', [one, tanh]), sharp])
     emit.node('Mul', [emit.node('Mul', [upstream, half]), sum], {}, output)
   },

@@ -8,7 +8,11 @@ import { emptyLike, expectRank, floats, integers } from './arrays.ts'
 export const knownIds: Operation = {
   name: 'knownIds',
   shape: ([ids]) => ({ dtype: 'i64', shape: ids!.shape }),
-  evaluate: ([ids]) => i64(ids!.shape, [...integers(ids!)].map((id) => Math.max(id, 0))), // prettier-ignore
+  evaluate: ([ids]) =>
+    i64(
+      ids!.shape,
+      [...integers(ids!)].map((id) => Math.max(id, 0)),
+    ),
   onnx(emit, { inputs: [ids], output }) {
     emit.node('Max', [ids!.name, emit.ints([0])], {}, output.name)
   },
@@ -18,9 +22,18 @@ export const knownIds: Operation = {
 export const virtualRows: Operation = {
   name: 'virtualRows',
   shape: ([ids]) => ({ dtype: 'i64', shape: ids!.shape }),
-  evaluate: ([ids]) => i64(ids!.shape, [...integers(ids!)].map((id) => Math.max(-1 - id, 0))), // prettier-ignore
+  evaluate: ([ids]) =>
+    i64(
+      ids!.shape,
+      [...integers(ids!)].map((id) => Math.max(-1 - id, 0)),
+    ),
   onnx(emit, { inputs: [ids], output }) {
-    emit.node('Max', [emit.node('Sub', [emit.ints([-1]), ids!.name]), emit.ints([0])], {}, output.name)
+    emit.node(
+      'Max',
+      [emit.node('Sub', [emit.ints([-1]), ids!.name]), emit.ints([0])],
+      {},
+      output.name,
+    )
   },
 }
 
@@ -43,12 +56,22 @@ export const replaceVirtual: Operation = {
   gradient(g, { inputs: [, rows, ids], upstream, needs }) {
     const ofTokens = g.op('replaceVirtual', [upstream, g.scale(rows!, 0), ids!])
     // What is left are the virtual places; the zeros of all others are added to the first row.
-    const ofRows = needs(1) ? g.op('scatterRows', [g.subtract(upstream, ofTokens), g.op('virtualRows', [ids!]), rows!]) : undefined
+    const ofRows = needs(1)
+      ? g.op('scatterRows', [g.subtract(upstream, ofTokens), g.op('virtualRows', [ids!]), rows!])
+      : undefined
     return [ofTokens, ofRows, undefined]
   },
   onnx(emit, { inputs: [x, rows, ids], output }) {
     const row = emit.node('Max', [emit.node('Sub', [emit.ints([-1]), ids!.name]), emit.ints([0])])
-    const isVirtual = emit.node('Unsqueeze', [emit.node('Less', [ids!.name, emit.ints([0])]), emit.ints([-1])])
-    emit.node('Where', [isVirtual, emit.node('Gather', [rows!.name, row], { axis: { int: 0 } }), x!.name], {}, output.name)
+    const isVirtual = emit.node('Unsqueeze', [
+      emit.node('Less', [ids!.name, emit.ints([0])]),
+      emit.ints([-1]),
+    ])
+    emit.node(
+      'Where',
+      [isVirtual, emit.node('Gather', [rows!.name, row], { axis: { int: 0 } }), x!.name],
+      {},
+      output.name,
+    )
   },
 }

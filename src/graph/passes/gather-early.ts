@@ -5,7 +5,17 @@ import type { Graph, Node, Value } from '../ir.ts'
 import { prune, rewrite } from './rewrite.ts'
 
 /** Operations on [N, T, ..] that treat every token by itself; of a product only with one matrix for all. */
-const byToken = new Set(['add', 'subtract', 'multiply', 'scale', 'silu', 'geluTanh', 'rmsNorm', 'linear', 'matmul'])
+const byToken = new Set([
+  'add',
+  'subtract',
+  'multiply',
+  'scale',
+  'silu',
+  'geluTanh',
+  'rmsNorm',
+  'linear',
+  'matmul',
+])
 const overTokens = ({ shape }: Value): boolean => shape.length === 3
 
 const mayWait = ({ operation, inputs, output, attributes }: Node): boolean =>

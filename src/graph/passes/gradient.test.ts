@@ -18,10 +18,17 @@ const scalar = (value: number): Tensor => f32([], [value])
 describe('withGradients', () => {
   it('gives d(x²·w)/dx = 2·x·w, and keeps the outputs', () => {
     const graph = graphOf((g) => {
-      const [x, w] = [g.input('x', 'f32', []), g.input('w', 'f32', [])]
+      const x = g.input('x', 'f32', [])
+      const w = g.input('w', 'f32', [])
       return g.multiply(g.multiply(x, x), w)
     })
-    const result = evaluate(withGradients(graph, { of: ['y'], withRespectTo: ['x', 'w'] }), new Map([['x', scalar(3)], ['w', scalar(5)]])) // prettier-ignore
+    const result = evaluate(
+      withGradients(graph, { of: ['y'], withRespectTo: ['x', 'w'] }),
+      new Map([
+        ['x', scalar(3)],
+        ['w', scalar(5)],
+      ]),
+    )
     expect(Object.fromEntries([...result].map(([name, { data }]) => [name, data[0]]))).toEqual({
       y: 45,
       [gradientName('x')]: 30,
@@ -34,7 +41,10 @@ describe('withGradients', () => {
       const x = g.input('x', 'f32', [2])
       return g.reduceSum(g.add(g.scale(x, 3), g.multiply(x, x)), [0])
     })
-    const result = evaluate(withGradients(graph, { of: ['y'], withRespectTo: ['x'] }), new Map([['x', f32([2], [1, -2])]]))
+    const result = evaluate(
+      withGradients(graph, { of: ['y'], withRespectTo: ['x'] }),
+      new Map([['x', f32([2], [1, -2])]]),
+    )
     expect([...(result.get(gradientName('x'))!.data as Float32Array)]).toEqual([5, -1])
   })
 
@@ -43,7 +53,10 @@ describe('withGradients', () => {
       const x = g.input('x', 'f32', [])
       return g.multiply(x, g.op('stopGradient', [x]))
     })
-    const result = evaluate(withGradients(graph, { of: ['y'], withRespectTo: ['x'] }), new Map([['x', scalar(3)]]))
+    const result = evaluate(
+      withGradients(graph, { of: ['y'], withRespectTo: ['x'] }),
+      new Map([['x', scalar(3)]]),
+    )
     expect(result.get(gradientName('x'))!.data[0]).toBe(3)
   })
 
@@ -57,8 +70,15 @@ describe('withGradients', () => {
   })
 
   it('keeps computing right when it runs over its own result', () => {
-    const once = withGradients(graphOf((g) => g.op('exponential', [g.input('x', 'f32', [])])), { of: ['y'], withRespectTo: ['x'] }) // prettier-ignore
-    const twice = withGradients(once, { of: [gradientName('x')], withRespectTo: ['x'], keep: ['y'] })
+    const once = withGradients(
+      graphOf((g) => g.op('exponential', [g.input('x', 'f32', [])])),
+      { of: ['y'], withRespectTo: ['x'] },
+    )
+    const twice = withGradients(once, {
+      of: [gradientName('x')],
+      withRespectTo: ['x'],
+      keep: ['y'],
+    })
     const names = twice.nodes.map(({ output }) => output.name)
     expect(new Set(names).size).toBe(names.length)
     const result = evaluate(twice, new Map([['x', scalar(0.5)]]))
@@ -69,43 +89,73 @@ describe('withGradients', () => {
     const g = new GraphBuilder()
     const x = g.input('x', 'f32', ['N', 'T', 6])
     const normed = g.rmsNorm(x, g.weight('n', [6]), 1e-5, 1)
-    const [q, k, v] = ['q', 'k', 'v'].map((name) => g.linear(normed, g.weight(name, [name === 'q' ? 8 : 4, 6]), name)) as [
-      Value,
-      Value,
-      Value,
-    ]
+    const [q, k, v] = ['q', 'k', 'v'].map((name) =>
+      g.linear(normed, g.weight(name, [name === 'q' ? 8 : 4, 6]), name),
+    ) as [Value, Value, Value]
     const form = { heads: 4, kvHeads: 2, headWidth: 2, scale: 0.7, softcap: 3 }
     const mixed = g.op('attention', [q, k, v, g.input('mask', 'f32', ['N', 1, 'T', 'T'])], form)
     const y = g.add(x, g.linear(g.silu(mixed), g.weight('o', [6, 8]), 'o'))
-    const logits = g.linear(g.op('gatherRows', [y, g.input('rows', 'i64', ['M'])]), g.weight('head', [5, 6]), 'head')
-    g.output('loss', g.reduceSum(g.op('crossEntropy', [logits, g.input('labels', 'i64', ['M'])]), [0]))
+    const logits = g.linear(
+      g.op('gatherRows', [y, g.input('rows', 'i64', ['M'])]),
+      g.weight('head', [5, 6]),
+      'head',
+    )
+    g.output(
+      'loss',
+      g.reduceSum(g.op('crossEntropy', [logits, g.input('labels', 'i64', ['M'])]), [0]),
+    )
     const graph = g.build()
 
     const numbers = random(3)
-    const shapes = { x: [2, 3, 6], n: [6], q: [8, 6], k: [4, 6], v: [4, 6], o: [6, 8], head: [5, 6] }
-    const feeds = new Map<string, Tensor>(Object.entries(shapes).map(([name, shape]) => [name, doubled(normal(numbers, shape, 0.5))]))
+    const shapes = {
+      x: [2, 3, 6],
+      n: [6],
+      q: [8, 6],
+      k: [4, 6],
+      v: [4, 6],
+      o: [6, 8],
+      head: [5, 6],
+    }
+    const feeds = new Map<string, Tensor>(
+      Object.entries(shapes).map(([name, shape]) => [name, doubled(normal(numbers, shape, 0.5))]),
+    )
     feeds.set('mask', doubled(f32([2, 1, 3, 3])))
     feeds.set('rows', i64([3], [1, 5, 5])).set('labels', i64([3], [0, 4, 2]))
     const lossAt = (name: string, at: number, shift: number): number => {
       const tensor = feeds.get(name)!
       const data = Float64Array.from(tensor.data as Float64Array)
       data[at]! += shift
-      return evaluate(graph, new Map([...feeds, [name, { ...tensor, data }]])).get('loss')!.data[0] as number
+      return evaluate(graph, new Map([...feeds, [name, { ...tensor, data }]])).get('loss')!
+        .data[0] as number
     }
-    const gradients = evaluate(withGradients(graph, { of: ['loss'], withRespectTo: Object.keys(shapes) }), feeds)
+    const gradients = evaluate(
+      withGradients(graph, { of: ['loss'], withRespectTo: Object.keys(shapes) }),
+      feeds,
+    )
     for (const name of Object.keys(shapes)) {
       const slopes = Float64Array.from(
         feeds.get(name)!.data as Float64Array,
         (_, at) => (lossAt(name, at, 1e-5) - lossAt(name, at, -1e-5)) / 2e-5,
       )
-      expectClose(gradients.get(gradientName(name)), { dtype: 'f64', shape: feeds.get(name)!.shape, data: slopes }, 1e-7, name)
+      expectClose(
+        gradients.get(gradientName(name)),
+        { dtype: 'f64', shape: feeds.get(name)!.shape, data: slopes },
+        1e-7,
+        name,
+      )
     }
   })
 
   it('refuses an unknown output, an input that nothing depends on, and an operation without a gradient', () => {
-    const graph = graphOf((g) => g.op('rmsNormalize', [g.scale(g.input('x', 'f32', [2]), 2)], { epsilon: 1e-5, offset: 0 }))
+    const graph = graphOf((g) =>
+      g.op('rmsNormalize', [g.scale(g.input('x', 'f32', [2]), 2)], { epsilon: 1e-5, offset: 0 }),
+    )
     expect(() => withGradients(graph, { of: ['z'], withRespectTo: ['x'] })).toThrow(OptionError)
-    expect(() => withGradients(graph, { of: ['y'], withRespectTo: ['w'] })).toThrow('depends on input "w"')
-    expect(() => withGradients(graph, { of: ['y'], withRespectTo: ['x'] })).toThrow('"rmsNormalize" has no gradient')
+    expect(() => withGradients(graph, { of: ['y'], withRespectTo: ['w'] })).toThrow(
+      'depends on input "w"',
+    )
+    expect(() => withGradients(graph, { of: ['y'], withRespectTo: ['x'] })).toThrow(
+      '"rmsNormalize" has no gradient',
+    )
   })
 })

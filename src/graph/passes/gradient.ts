@@ -25,13 +25,17 @@ export interface GradientOptions {
 function dependants(graph: Graph, names: readonly string[]): Set<string> {
   const active = new Set(names)
   for (const { operation, inputs, output } of graph.nodes) {
-    if (operation !== 'stopGradient' && inputs.some(({ name }) => active.has(name))) active.add(output.name)
+    if (operation !== 'stopGradient' && inputs.some(({ name }) => active.has(name)))
+      active.add(output.name)
   }
   return active
 }
 
 /** Adds gradients to a graph (vector–Jacobian products, in reverse order of the nodes). */
-export function withGradients(original: Graph, { of, withRespectTo, keep, recompute: again }: GradientOptions): Graph {
+export function withGradients(
+  original: Graph,
+  { of, withRespectTo, keep, recompute: again }: GradientOptions,
+): Graph {
   const graph = expandComposites(original)
   const g = new GraphBuilder(freshPrefix(graph, '%g'))
   for (const input of graph.inputs) g.input(input.name, input.dtype, input.shape, input.role)
@@ -48,7 +52,10 @@ export function withGradients(original: Graph, { of, withRespectTo, keep, recomp
     const output = graph.outputs.get(name)
     if (!output) throw new OptionError(`withGradients: there is no output "${name}".`)
     const one = () => g.constant({ dtype: 'f32', shape: [], data: Float32Array.of(1) })
-    accumulate(output, output.shape.length === 0 ? one() : g.input(gradientName(name), 'f32', output.shape))
+    accumulate(
+      output,
+      output.shape.length === 0 ? one() : g.input(gradientName(name), 'f32', output.shape),
+    )
   }
 
   const active = dependants(graph, withRespectTo)
@@ -56,16 +63,23 @@ export function withGradients(original: Graph, { of, withRespectTo, keep, recomp
     const upstream = gradients.get(node.output.name)
     if (!upstream || !active.has(node.output.name)) continue
     const rule = operationNamed(node.operation).gradient
-    if (!rule) throw new OptionError(`withGradients: operation "${node.operation}" has no gradient.`)
-    const needs = (index: number): boolean => node.inputs[index] !== undefined && active.has(node.inputs[index].name)
+    if (!rule)
+      throw new OptionError(`withGradients: operation "${node.operation}" has no gradient.`)
+    const needs = (index: number): boolean =>
+      node.inputs[index] !== undefined && active.has(node.inputs[index].name)
     const parts = rule(g, { ...node, upstream, needs })
     parts.forEach((part, i) => part && needs(i) && accumulate(node.inputs[i]!, part))
   }
   for (const name of withRespectTo) {
     const gradient = gradients.get(name)
-    if (!gradient) throw new OptionError(`withGradients: no output of [${of.join(', ')}] depends on input "${name}".`)
+    if (!gradient)
+      throw new OptionError(
+        `withGradients: no output of [${of.join(', ')}] depends on input "${name}".`,
+      )
     g.output(gradientName(name), gradient)
   }
   const whole = prune(g.build())
-  return again ? prune(recompute(whole, new Set(graph.nodes.map(({ output }) => output.name)), again)) : whole
+  return again
+    ? prune(recompute(whole, new Set(graph.nodes.map(({ output }) => output.name)), again))
+    : whole
 }

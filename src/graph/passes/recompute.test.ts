@@ -31,13 +31,25 @@ const wanted = graph.inputs.flatMap(({ name }) => (/^[ab]/.test(name) ? [name] :
 const gradients = (recompute?: RecomputeOptions): Graph =>
   withGradients(graph, { of: ['loss'], withRespectTo: wanted, ...(recompute && { recompute }) })
 const numbers = random(3)
-const feeds = new Map(graph.inputs.map(({ name, shape }) => [name, normal(numbers, shape.map((dim) => (dim === 'N' ? 5 : (dim as number))), 0.4)])) // prettier-ignore
-const bits = (results: ReadonlyMap<string, Tensor>) => Object.fromEntries([...results].map(([name, { data }]) => [name, [...data]]))
+const feeds = new Map(
+  graph.inputs.map(({ name, shape }) => [
+    name,
+    normal(
+      numbers,
+      shape.map((dim) => (dim === 'N' ? 5 : (dim as number))),
+      0.4,
+    ),
+  ]),
+)
+const bits = (results: ReadonlyMap<string, Tensor>) =>
+  Object.fromEntries([...results].map(([name, { data }]) => [name, [...data]]))
 
 /** Values of the way forward that nodes of the way back read. */
 function kept(result: Graph): string[] {
   const forward = new Set(graph.nodes.map(({ output }) => output.name))
-  const read = result.nodes.flatMap(({ inputs, output }) => (forward.has(output.name) ? [] : inputs.map(({ name }) => name)))
+  const read = result.nodes.flatMap(({ inputs, output }) =>
+    forward.has(output.name) ? [] : inputs.map(({ name }) => name),
+  )
   return [...new Set(read)].filter((name) => forward.has(name))
 }
 
@@ -45,7 +57,8 @@ describe('recompute', () => {
   it('gives the same bits, whatever is computed again', async () => {
     const expected = bits(evaluate(gradients(), feeds))
     const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-    const onOnnx = async (one: Graph) => bits(await (await backend.compile(one, { lean: true })).run(feeds))
+    const onOnnx = async (one: Graph) =>
+      bits(await (await backend.compile(one, { lean: true })).run(feeds))
     const plain = await onOnnx(gradients())
     for (const boundaries of [[], flows.slice(2, 3), flows.slice(0, -1)]) {
       expect(bits(evaluate(gradients({ boundaries }), feeds))).toEqual(expected)
@@ -54,13 +67,17 @@ describe('recompute', () => {
     expect(Object.keys(plain)).toContain(gradientName('a0'))
   })
   it('keeps no cheap value whose inputs are kept anyhow', () => {
-    const operationOf = new Map(graph.nodes.map(({ operation, output }) => [output.name, operation]))
-    const operations = (names: readonly string[]) => new Set(names.map((name) => operationOf.get(name)))
+    const operationOf = new Map(
+      graph.nodes.map(({ operation, output }) => [output.name, operation]),
+    )
+    const operations = (names: readonly string[]) =>
+      new Set(names.map((name) => operationOf.get(name)))
     expect(operations(kept(gradients()))).toContain('silu')
     expect(operations(kept(gradients({})))).toEqual(new Set(['matmul', 'add', 'exponential']))
   })
   it('keeps of a segment only what flows into it', () => {
-    const [first, second] = [flows[1]!, flows[3]!]
+    const first = flows[1]!
+    const second = flows[3]!
     const keptNames = kept(gradients({ boundaries: [first, second] }))
     const order = graph.nodes.map(({ output }) => output.name)
     const inSegments = keptNames.filter((name) => order.indexOf(name) <= order.indexOf(second))
@@ -71,9 +88,15 @@ describe('recompute', () => {
     const forward = new Set(graph.nodes.map(({ output }) => output.name))
     const late = new Set<string>()
     for (const { output, inputs } of nodes) {
-      if (!forward.has(output.name) && inputs.some(({ name }) => late.has(name) || name.startsWith('%g'))) late.add(output.name)
+      if (
+        !forward.has(output.name) &&
+        inputs.some(({ name }) => late.has(name) || name.startsWith('%g'))
+      )
+        late.add(output.name)
     }
-    const copies = nodes.filter(({ output }) => output.name.startsWith('%s') || output.name.startsWith('%r'))
+    const copies = nodes.filter(
+      ({ output }) => output.name.startsWith('%s') || output.name.startsWith('%r'),
+    )
     expect(copies.length).toBeGreaterThan(10)
     for (const { output } of copies) expect(late).toContain(output.name)
   })

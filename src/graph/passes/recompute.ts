@@ -27,11 +27,22 @@ interface Pass {
 }
 
 /** One walk over the nodes: those of the way back read copies of what is not kept. Returns the copies' names with the new nodes. */
-function again(nodes: readonly Node[], { forward, groups, together, prefix }: Pass): { nodes: Node[]; copies: Set<string> } {
+function again(
+  nodes: readonly Node[],
+  { forward, groups, together, prefix }: Pass,
+): { nodes: Node[]; copies: Set<string> } {
   const made = new Map(nodes.map((node) => [node.output.name, node]))
-  const [result, copies, done, gates] = [[] as Node[], new Set<string>(), new Map<string, Value>(), new Map<string, Value>()]
+  const result = [] as Node[]
+  const copies = new Set<string>()
+  const done = new Map<string, Value>()
+  const gates = new Map<string, Value>()
   let latest: Value | undefined // of the way back: what was computed last before the copy
-  const push = (operation: string, inputs: readonly Value[], like: Value, attributes: Node['attributes']): Value => {
+  const push = (
+    operation: string,
+    inputs: readonly Value[],
+    like: Value,
+    attributes: Node['attributes'],
+  ): Value => {
     const output = { ...like, name: `${prefix}${copies.size}` }
     copies.add(output.name)
     result.push({ operation, inputs, output, attributes })
@@ -52,11 +63,20 @@ function again(nodes: readonly Node[], { forward, groups, together, prefix }: Pa
     const known = done.get(value.name)
     if (known) return known
     const node = made.get(value.name)!
-    const inputs = node.inputs.map((input) => (groups.get(input.name) === group ? copy(input, group) : input))
+    const inputs = node.inputs.map((input) =>
+      groups.get(input.name) === group ? copy(input, group) : input,
+    )
     // Of what is left, values of the way forward wait; where there are none, whatever comes first, a weight or a feed.
     const waits = (input: Value, i: number): boolean =>
-      !copies.has(input.name) && (made.has(input.name) || (i === 0 && !inputs.some(({ name }) => made.has(name) || copies.has(name))))
-    const output = push(node.operation, inputs.map((input, i) => (waits(input, i) ? waiting(input, group) : input)), node.output, node.attributes) // prettier-ignore
+      !copies.has(input.name) &&
+      (made.has(input.name) ||
+        (i === 0 && !inputs.some(({ name }) => made.has(name) || copies.has(name))))
+    const output = push(
+      node.operation,
+      inputs.map((input, i) => (waits(input, i) ? waiting(input, group) : input)),
+      node.output,
+      node.attributes,
+    )
     done.set(value.name, output)
     return output
   }
@@ -76,7 +96,11 @@ function again(nodes: readonly Node[], { forward, groups, together, prefix }: Pa
 }
 
 /** Segment of each value in front of the last boundary; boundaries themselves are kept and have none. */
-function segmentsOf(nodes: readonly Node[], forward: ReadonlySet<string>, boundaries: readonly string[]): Map<string, string> {
+function segmentsOf(
+  nodes: readonly Node[],
+  forward: ReadonlySet<string>,
+  boundaries: readonly string[],
+): Map<string, string> {
   const segments = new Map<string, string>()
   const open = new Set(boundaries)
   let segment: string[] = []
@@ -93,7 +117,11 @@ function segmentsOf(nodes: readonly Node[], forward: ReadonlySet<string>, bounda
 
 /** Cheap values all of whose inputs are kept anyhow, because the way back reads them too, or are such values themselves. */
 function cheapValues(nodes: readonly Node[], forward: ReadonlySet<string>): Map<string, string> {
-  const read = new Set(nodes.flatMap(({ inputs, output }) => (forward.has(output.name) ? [] : inputs.map(({ name }) => name))))
+  const read = new Set(
+    nodes.flatMap(({ inputs, output }) =>
+      forward.has(output.name) ? [] : inputs.map(({ name }) => name),
+    ),
+  )
   const groups = new Map<string, string>()
   for (const { operation, inputs, output } of nodes) {
     if (!forward.has(output.name) || !cheap.has(operation)) continue
@@ -104,14 +132,22 @@ function cheapValues(nodes: readonly Node[], forward: ReadonlySet<string>): Map<
 }
 
 /** The graph with copies of what is not kept, each made when the way back needs it. `forward`: names of the values that are no gradients. */
-export function recompute(graph: Graph, forward: ReadonlySet<string>, { boundaries = [] }: RecomputeOptions = {}): Graph {
+export function recompute(
+  graph: Graph,
+  forward: ReadonlySet<string>,
+  { boundaries = [] }: RecomputeOptions = {},
+): Graph {
   const inSegments = again(graph.nodes, {
-    ...{ forward, together: true, prefix: freshPrefix(graph, '%s') },
+    forward,
+    together: true,
+    prefix: freshPrefix(graph, '%s'),
     groups: segmentsOf(graph.nodes, forward, boundaries),
   })
   const computed = new Set([...forward, ...inSegments.copies])
   const { nodes } = again(inSegments.nodes, {
-    ...{ forward: computed, together: false, prefix: freshPrefix(graph, '%r') },
+    forward: computed,
+    together: false,
+    prefix: freshPrefix(graph, '%r'),
     groups: cheapValues(inSegments.nodes, computed),
   })
   return { ...graph, nodes }

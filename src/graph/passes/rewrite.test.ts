@@ -14,8 +14,15 @@ function example(): Graph {
   g.input('unused', 'f32', [1])
   return g.build()
 }
-const values = (graph: Graph, name: string): number[] =>
-  [...(evaluate(graph, new Map([['x', f32([2], [1, 2])], ['unused', f32([1])]])).get(name)!.data as Float32Array)] // prettier-ignore
+const values = (graph: Graph, name: string): number[] => [
+  ...(evaluate(
+    graph,
+    new Map([
+      ['x', f32([2], [1, 2])],
+      ['unused', f32([1])],
+    ]),
+  ).get(name)!.data as Float32Array),
+]
 
 describe('rewrite', () => {
   it('copies a graph whole where nothing is replaced', () => {
@@ -25,24 +32,35 @@ describe('rewrite', () => {
     const seen: string[] = []
     const doubled = rewrite(example(), '%t', (g, { operation, inputs, attributes }) => {
       seen.push(`${operation}(${inputs.map(({ name }) => name).join()})`)
-      return operation === 'scale' ? g.scale(inputs[0]!, 2 * (attributes.factor as number)) : undefined
+      return operation === 'scale'
+        ? g.scale(inputs[0]!, 2 * (attributes.factor as number))
+        : undefined
     })
     expect(values(doubled, 'y')).toEqual([14, 28])
     expect(values(doubled, 'z')).toEqual([-2, -4])
     expect(seen).toContain('add(%t0,%c1)')
   })
   it('lets a replacement be an input passed through', () => {
-    const passed = rewrite(example(), '%t', (_, { operation, inputs }) => (operation === 'scale' ? inputs[0] : undefined))
+    const passed = rewrite(example(), '%t', (_, { operation, inputs }) =>
+      operation === 'scale' ? inputs[0] : undefined,
+    )
     expect(values(passed, 'z')).toEqual([1, 2])
     expect(passed.outputs.get('z')!.name).toBe('x')
   })
   it('adds outputs at the end', () => {
-    const more = rewrite(example(), '%t', () => undefined, (g, valueOf) => g.output('half', g.scale(valueOf(example().outputs.get('y')!), 0.5))) // prettier-ignore
+    const more = rewrite(
+      example(),
+      '%t',
+      () => undefined,
+      (g, valueOf) => g.output('half', g.scale(valueOf(example().outputs.get('y')!), 0.5)),
+    )
     expect(values(more, 'half')).toEqual([6, 12])
   })
   it('gives fresh names, however often a pass with the same prefix runs', () => {
     const pass = (graph: Graph): Graph =>
-      rewrite(graph, '%t', (g, { operation, inputs }) => (operation === 'scale' ? g.scale(g.scale(inputs[0]!, 3), 1.5) : undefined))
+      rewrite(graph, '%t', (g, { operation, inputs }) =>
+        operation === 'scale' ? g.scale(g.scale(inputs[0]!, 3), 1.5) : undefined,
+      )
     const names = pass(pass(example())).nodes.map(({ output }) => output.name)
     expect(new Set(names).size).toBe(names.length)
   })
@@ -70,7 +88,9 @@ describe('the builder', () => {
     const g = new GraphBuilder()
     const x = g.input('x', 'f32', ['N', 2])
     expect(g.input('x', 'f32', ['N', 2])).toBe(x)
-    expect(() => g.input('x', 'f32', ['N', 3])).toThrow('declared as f32 [N, 2] and again as f32 [N, 3]')
+    expect(() => g.input('x', 'f32', ['N', 3])).toThrow(
+      'declared as f32 [N, 2] and again as f32 [N, 3]',
+    )
     g.output('y', x)
     expect(() => g.output('y', x)).toThrow('"y" is given twice')
   })
@@ -82,6 +102,14 @@ describe('evaluate', () => {
     g.output('y', g.add(g.input('a', 'f32', ['N']), g.input('b', 'f32', ['N'])))
     const graph = g.build()
     expect(() => evaluate(graph, new Map([['a', f32([2])]]))).toThrow('"b" was not fed')
-    expect(() => evaluate(graph, new Map([['a', f32([2])], ['b', f32([3])]]))).toThrow('"b": got shape [3], expected [N]') // prettier-ignore
+    expect(() =>
+      evaluate(
+        graph,
+        new Map([
+          ['a', f32([2])],
+          ['b', f32([3])],
+        ]),
+      ),
+    ).toThrow('"b": got shape [3], expected [N]')
   })
 })

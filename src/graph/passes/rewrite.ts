@@ -39,7 +39,9 @@ export function rewrite(
 
 /** Spells every composite operation in simpler ones: before differentiation, and before ONNX is written. */
 export function expandComposites(graph: Graph): Graph {
-  return rewrite(graph, '%x', (g, { operation, inputs, attributes }) => operationNamed(operation).expand?.(g, inputs, attributes))
+  return rewrite(graph, '%x', (g, { operation, inputs, attributes }) =>
+    operationNamed(operation).expand?.(g, inputs, attributes),
+  )
 }
 
 /** Drops nodes that no output needs, and inputs that no node reads. */
@@ -52,5 +54,10 @@ export function prune(graph: Graph): Graph {
     for (const { name } of node.inputs) wanted.add(name)
   }
   const constants = new Map([...graph.constants].filter(([name]) => wanted.has(name)))
-  return { inputs: graph.inputs.filter(({ name }) => wanted.has(name)), nodes, outputs: graph.outputs, constants }
+  return {
+    inputs: graph.inputs.filter(({ name }) => wanted.has(name)),
+    nodes,
+    outputs: graph.outputs,
+    constants,
+  }
 }

@@ -11,7 +11,9 @@ import { llama } from '../models/llama.ts'
 import { enteringName, frontOf, tailOf, withoutLogits } from './tail.ts'
 import { expectClose } from '../testing.ts'
 
-const model = buildModelGraph(llama.readConfig({ ...tinySizes, model_type: 'llama', tie_word_embeddings: true }))
+const model = buildModelGraph(
+  llama.readConfig({ ...tinySizes, model_type: 'llama', tie_word_embeddings: true }),
+)
 const weights = randomModelWeights(model, 2)
 const feeds = modelFeeds(model.config, { ids: [[3, 1, 4, 1]] }).set('rows', i64([2], [1, 3]))
 const layers = model.config.layers.length
@@ -22,21 +24,41 @@ describe.each([0, 1, layers - 1])('the tail from layer %i on', (layer) => {
 
   it('makes of what the front gives exactly what the whole model makes', () => {
     const whole = evaluate(composeBlocks(model.blocks), all)
-    const tail = evaluate(composeBlocks(tailOf(model, layer).blocks), new Map([...all, ['x', front()]]))
+    const tail = evaluate(
+      composeBlocks(tailOf(model, layer).blocks),
+      new Map([...all, ['x', front()]]),
+    )
     for (const name of ['hidden', 'logits']) expectClose(tail.get(name), whole.get(name)!, 0, name)
   })
   it('has the whole model’s gradients', () => {
-    const names = [`model.layers.${layer}.self_attn.v_proj.weight`, `model.layers.${layers - 1}.mlp.down_proj.weight`, 'model.norm.weight']
-    const seed: Tensor = { dtype: 'f32', shape: [2, 19], data: Float32Array.from({ length: 38 }, (_, i) => Math.sin(i)) }
+    const names = [
+      `model.layers.${layer}.self_attn.v_proj.weight`,
+      `model.layers.${layers - 1}.mlp.down_proj.weight`,
+      'model.norm.weight',
+    ]
+    const seed: Tensor = {
+      dtype: 'f32',
+      shape: [2, 19],
+      data: Float32Array.from({ length: 38 }, (_, i) => Math.sin(i)),
+    }
     const gradients = (graph: ReturnType<typeof composeBlocks>, fed: ReadonlyMap<string, Tensor>) =>
-      evaluate(withGradients(graph, { of: ['logits'], withRespectTo: names, keep: [] }), new Map([...fed, [gradientName('logits'), seed]]))
+      evaluate(
+        withGradients(graph, { of: ['logits'], withRespectTo: names, keep: [] }),
+        new Map([...fed, [gradientName('logits'), seed]]),
+      )
     const whole = gradients(composeBlocks(model.blocks), all)
-    const tail = gradients(composeBlocks(tailOf(model, layer).blocks), new Map([...all, ['x', front()]]))
-    for (const name of names) expectClose(tail.get(gradientName(name)), whole.get(gradientName(name))!, 1e-6, name) // added up in another order
+    const tail = gradients(
+      composeBlocks(tailOf(model, layer).blocks),
+      new Map([...all, ['x', front()]]),
+    )
+    for (const name of names)
+      expectClose(tail.get(gradientName(name)), whole.get(gradientName(name))!, 1e-6, name) // added up in another order
   })
   it('is fed what the whole model calls by the name given for it', () => {
     const whole = composeBlocks(model.blocks)
-    const value = whole.nodes.find(({ output }) => output.name === enteringName(model, layer))!.output
+    const value = whole.nodes.find(
+      ({ output }) => output.name === enteringName(model, layer),
+    )!.output
     const told = { ...whole, outputs: new Map([...whole.outputs, ['entering', value]]) }
     expectClose(evaluate(told, all).get('entering'), front(), 0)
   })
@@ -52,7 +74,9 @@ describe('a tail', () => {
   it('from a layer that is not there is refused, with how many there are', () => {
     for (const layer of [layers, -1, 0.5]) {
       expect(() => tailOf(model, layer)).toThrow(OptionError)
-      expect(() => enteringName(model, layer)).toThrow(`There is no layer ${layer}; the model has ${layers}, from 0.`)
+      expect(() => enteringName(model, layer)).toThrow(
+        `There is no layer ${layer}; the model has ${layers}, from 0.`,
+      )
     }
   })
 })

@@ -9,7 +9,8 @@ import { prune } from './rewrite.ts'
 const indexOfLayer = ({ blocks }: ModelGraph, layer: number): number => {
   const layers = blocks.flatMap(({ kind }, index) => (kind === 'layer' ? [index] : []))
   const index = layers[layer]
-  if (index === undefined) throw new OptionError(`There is no layer ${layer}; the model has ${layers.length}, from 0.`)
+  if (index === undefined)
+    throw new OptionError(`There is no layer ${layer}; the model has ${layers.length}, from 0.`)
   return index
 }
 
@@ -26,11 +27,14 @@ export const frontOf = (model: ModelGraph, layer: number): ModelGraph => ({
 })
 
 /** The name that what enters a layer has in the graph of all blocks chained. Throws OptionError for a layer that is not there. */
-export const enteringName = (model: ModelGraph, layer: number): string => flowsBetween(model.blocks)[indexOfLayer(model, layer) - 1]!
+export const enteringName = (model: ModelGraph, layer: number): string =>
+  flowsBetween(model.blocks)[indexOfLayer(model, layer) - 1]!
 
 /** Blocks whose head ends at the hidden states [M, D] after the last norm: the head's matrix is in no program then. */
 export const withoutLogits = (blocks: readonly Block[]): Block[] =>
-  blocks.map((block) => (block.kind === 'head' ? { ...block, graph: hiddenOnly(block.graph) } : block))
+  blocks.map((block) =>
+    block.kind === 'head' ? { ...block, graph: hiddenOnly(block.graph) } : block,
+  )
 
 function hiddenOnly(head: Graph): Graph {
   const hidden = head.outputs.get('hidden')

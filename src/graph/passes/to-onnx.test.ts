@@ -10,7 +10,11 @@ import { outputName, toOnnx } from './to-onnx.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
 
-async function expectSame(graph: Graph, feeds: ReadonlyMap<string, Tensor>, initializers?: ReadonlyMap<string, Tensor>): Promise<void> {
+async function expectSame(
+  graph: Graph,
+  feeds: ReadonlyMap<string, Tensor>,
+  initializers?: ReadonlyMap<string, Tensor>,
+): Promise<void> {
   const program = await backend.compile(graph, initializers ? { initializers } : {})
   const got = await program.run(feeds)
   await program.dispose()
@@ -60,15 +64,24 @@ describe('toOnnx', () => {
   it('keeps apart factors that print alike, and takes ones as small and large as f32 has', async () => {
     const g = new GraphBuilder()
     const input = g.input('x', 'f32', ['N', 2])
-    ;[0.1, 0.1000001, 1e-30, 1e30, -0.1].forEach((factor, i) => g.output(`y${i}`, g.scale(input, factor)))
+    ;[0.1, 0.1000001, 1e-30, 1e30, -0.1].forEach((factor, i) =>
+      g.output(`y${i}`, g.scale(input, factor)),
+    )
     await expectSame(g.build(), new Map([['x', x]]))
   })
 
   it('runs on rows of none at all', async () => {
     const g = new GraphBuilder()
-    const rows = g.op('gatherRows', [g.input('x', 'f32', ['N', 'T', 2]), g.input('rows', 'i64', ['M'])])
+    const rows = g.op('gatherRows', [
+      g.input('x', 'f32', ['N', 'T', 2]),
+      g.input('rows', 'i64', ['M']),
+    ])
     g.output('y', g.linear(rows, g.weight('w', [3, 2]), 'm'))
-    const feeds = new Map<string, Tensor>([['x', f32([1, 2, 2], [1, 2, 3, 4])], ['rows', i64([0], [])], ['w', f32([3, 2])]]) // prettier-ignore
+    const feeds = new Map<string, Tensor>([
+      ['x', f32([1, 2, 2], [1, 2, 3, 4])],
+      ['rows', i64([0], [])],
+      ['w', f32([3, 2])],
+    ])
     await expectSame(g.build(), feeds)
   })
 
@@ -83,7 +96,9 @@ describe('toOnnx', () => {
     g.output('y', g.scale(g.input('x', 'f32', [1]), 2))
     const program = await backend.compile(g.build())
     await expect(program.run(new Map())).rejects.toThrow('"x" was not fed')
-    await expect(program.run(new Map([['x', { dtype: 'f64', shape: [1], data: new Float64Array(1) }]]))).rejects.toThrow('type f64')
+    await expect(
+      program.run(new Map([['x', { dtype: 'f64', shape: [1], data: new Float64Array(1) }]])),
+    ).rejects.toThrow('type f64')
     await program.dispose()
   })
   it('writes nodes that no other reads last, the first of them at the very end', () => {
@@ -92,6 +107,10 @@ describe('toOnnx', () => {
     g.output('first', g.op('tanh', [input]))
     const inner = g.silu(input)
     g.output('second', g.op('sigmoid', [inner]))
-    expect(toOnnx(g.build()).nodes.map(({ type }) => type)).toEqual(['QuickGelu', 'Sigmoid', 'Tanh'])
+    expect(toOnnx(g.build()).nodes.map(({ type }) => type)).toEqual([
+      'QuickGelu',
+      'Sigmoid',
+      'Tanh',
+    ])
   })
 })

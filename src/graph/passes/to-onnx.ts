@@ -26,11 +26,21 @@ class Emitter implements OnnxEmitter {
   ): void {
     this.nodes.push({ type, domain, inputs, outputs, attributes })
   }
-  node(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, output = this.fresh()): string {
+  node(
+    type: string,
+    inputs: readonly string[],
+    attributes: Record<string, OnnxAttribute> = {},
+    output = this.fresh(),
+  ): string {
     this.nodeWithOutputs(type, '', inputs, attributes, [output])
     return output
   }
-  microsoft(type: string, inputs: readonly string[], attributes: Record<string, OnnxAttribute> = {}, output = this.fresh()): string {
+  microsoft(
+    type: string,
+    inputs: readonly string[],
+    attributes: Record<string, OnnxAttribute> = {},
+    output = this.fresh(),
+  ): string {
     this.nodeWithOutputs(type, MICROSOFT, inputs, attributes, [output])
     return output
   }
@@ -47,7 +57,10 @@ class Emitter implements OnnxEmitter {
 }
 
 /** The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the runtime may repack them once. */
-export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> = new Map()): OnnxModel {
+export function toOnnx(
+  graph: Graph,
+  initializers: ReadonlyMap<string, Tensor> = new Map(),
+): OnnxModel {
   const expanded = expandComposites(graph)
   const emit = new Emitter()
   for (const [name, tensor] of expanded.constants) emit.initializers.set(name, tensor)
@@ -58,10 +71,15 @@ export function toOnnx(graph: Graph, initializers: ReadonlyMap<string, Tensor> =
   const given = givenNames(expanded)
   const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
   for (const { operation, inputs, output, attributes } of expanded.nodes) {
-    operationNamed(operation).onnx(emit, { inputs: inputs.map(named), output: named(output), attributes })
+    operationNamed(operation).onnx(emit, {
+      inputs: inputs.map(named),
+      output: named(output),
+      attributes,
+    })
   }
   for (const [name, value] of expanded.outputs) {
-    if (given.get(value.name) !== outputName(name)) emit.node('Identity', [named(value).name], {}, outputName(name))
+    if (given.get(value.name) !== outputName(name))
+      emit.node('Identity', [named(value).name], {}, outputName(name))
   }
   return {
     nodes: leavesLast(emit.nodes),
@@ -86,7 +104,8 @@ function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
 function givenNames(graph: Graph): Map<string, string> {
   const made = new Set(graph.nodes.map(({ output }) => output.name))
   const given = new Map<string, string>()
-  for (const [name, value] of graph.outputs) if (made.has(value.name) && !given.has(value.name)) given.set(value.name, outputName(name))
+  for (const [name, value] of graph.outputs)
+    if (made.has(value.name) && !given.has(value.name)) given.set(value.name, outputName(name))
   return given
 }
 

@@ -20,13 +20,17 @@ export type ArenaKind = (typeof arenaKinds)[number]
 interface Platform {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown }
-  readonly Memory: new (descriptor: { initial: number }) => { readonly buffer: ArrayBuffer; grow(pages: number): number }
+  readonly Memory: new (descriptor: { initial: number }) => {
+    readonly buffer: ArrayBuffer
+    grow(pages: number): number
+  }
 }
 
 const pageBytes = 65_536
 
 function compiledArena(base64: string): Arena {
-  const { Module, Instance, Memory } = (globalThis as unknown as { WebAssembly: Platform }).WebAssembly
+  const { Module, Instance, Memory } = (globalThis as unknown as { WebAssembly: Platform })
+    .WebAssembly
   const module = new Module(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)))
   const memory = new Memory({ initial: 1 })
   return {
@@ -49,7 +53,8 @@ function plainArena(): Arena {
       return buffer
     },
     reserve(sizeBytes) {
-      if (sizeBytes > buffer.byteLength) buffer = buffer.transfer(Math.ceil(sizeBytes / pageBytes) * pageBytes)
+      if (sizeBytes > buffer.byteLength)
+        buffer = buffer.transfer(Math.ceil(sizeBytes / pageBytes) * pageBytes)
     },
   }
 }

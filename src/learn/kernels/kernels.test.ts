@@ -12,7 +12,10 @@ describe.each(vectorKinds)('products by %s', (kind) => {
   const width = 40 // no multiple of 16
   const fill = (stores: readonly RowStore[], from: number, to: number): void => {
     for (let at = from; at < to; at++) {
-      const row = Int8Array.from({ length: stores[0]!.stride }, () => Math.floor(uniform() * 255) - 127)
+      const row = Int8Array.from(
+        { length: stores[0]!.stride },
+        () => Math.floor(uniform() * 255) - 127,
+      )
       for (const store of stores) {
         store.row(at).set(row)
         store.changed(at)
@@ -27,7 +30,10 @@ describe.each(vectorKinds)('products by %s', (kind) => {
 
   it('are the plain twin’s whole numbers, for any number of queries, after growing and after changes', () => {
     const stores = [new RowStore(width, ownArena(kind)), new RowStore(width, ownArena('plain'))]
-    const queries = Int16Array.from({ length: 7 * stores[0]!.stride }, () => Math.floor(uniform() * 32767) - 16383)
+    const queries = Int16Array.from(
+      { length: 7 * stores[0]!.stride },
+      () => Math.floor(uniform() * 32767) - 16383,
+    )
     for (const store of stores) store.grow(3)
     fill(stores, 0, 3)
     const [few, fewPlain] = stores.map((store) => sumsOf(store, queries, 3))
@@ -43,18 +49,26 @@ describe.each(vectorKinds)('products by %s', (kind) => {
 })
 
 it('stores that share an arena do not see each other’s rows', () => {
-  const [one, two] = [new RowStore(16), new RowStore(16)]
+  const one = new RowStore(16)
+  const two = new RowStore(16)
   const query = new Int16Array(16).fill(1)
   const sums = new Int32Array(1)
-  for (const [store, value] of [[one, 3], [two, 5]] as const) {
+  for (const [store, value] of [
+    [one, 3],
+    [two, 5],
+  ] as const) {
     store.grow(1)
     store.row(0).fill(value)
     store.changed(0)
-  } // prettier-ignore
-  for (const [store, value] of [[one, 48], [two, 80], [one, 48]] as const) {
+  }
+  for (const [store, value] of [
+    [one, 48],
+    [two, 80],
+    [one, 48],
+  ] as const) {
     store.products(query, 1, sums)
     expect(sums[0]).toBe(value)
-  } // prettier-ignore
+  }
   two.row(0).fill(7) // while the other one's rows are in the arena
   two.changed(0)
   two.products(query, 1, sums)
@@ -71,10 +85,13 @@ describe.each(arenaKinds)('a survey by %s', (kind) => {
       const sum = logits.reduce((whole, value) => whole + Math.exp(value - top), 0)
       expect(total).toBeCloseTo(top + Math.log(sum), 5)
       expect(largest).toBeCloseTo(1 / sum, 5)
-      const wanted = [...logits.keys()].toSorted((a, b) => logits[b]! - logits[a]!).slice(0, Math.min(20, size))
+      const wanted = [...logits.keys()]
+        .toSorted((a, b) => logits[b]! - logits[a]!)
+        .slice(0, Math.min(20, size))
       expect([...ids]).toEqual(wanted.toSorted((a, b) => a - b))
       expect([...found]).toEqual([...ids].map((id) => logits[id]))
-      for (const [i, id] of [3, 7].entries()) expect(sample[i]).toBeCloseTo(Math.exp(logits[id]! - total), 6)
+      for (const [i, id] of [3, 7].entries())
+        expect(sample[i]).toBeCloseTo(Math.exp(logits[id]! - total), 6)
     }
   })
   it('takes as many as were asked for where values are equal, and none where none are', () => {

@@ -5,7 +5,9 @@ import type { LearnKernels } from './kernel.ts'
 export function plainKernels(memory: () => ArrayBuffer): LearnKernels {
   const floats = (at: number, count: number): Float32Array => new Float32Array(memory(), at, count)
   const products: LearnKernels['products'] = (query, rows, count, stride, sums) => {
-    const [q, r, s] = [new Int16Array(memory(), query, stride), new Int8Array(memory(), rows, count * stride), new Int32Array(memory(), sums, count)] // prettier-ignore
+    const q = new Int16Array(memory(), query, stride)
+    const r = new Int8Array(memory(), rows, count * stride)
+    const s = new Int32Array(memory(), sums, count)
     for (let i = 0, at = 0; i < count; i++, at += stride) {
       let sum = 0
       for (let j = 0; j < stride; j++) sum += r[at + j]! * q[j]!
@@ -14,9 +16,12 @@ export function plainKernels(memory: () => ArrayBuffer): LearnKernels {
   }
   return {
     maxima(row, blocks, out) {
-      const [values, results] = [floats(row, 64 * blocks), floats(out, blocks)]
+      const values = floats(row, 64 * blocks)
+      const results = floats(out, blocks)
       for (let b = 0; b < blocks; b++)
-        results[b] = values.subarray(64 * b, 64 * b + 64).reduce((most, x) => (x > most ? x : most), -Infinity)
+        results[b] = values
+          .subarray(64 * b, 64 * b + 64)
+          .reduce((most, x) => (x > most ? x : most), -Infinity)
       return results.reduce((most, x) => (x > most ? x : most), -Infinity)
     },
     exponentials(at, blocks, top) {
@@ -24,7 +29,8 @@ export function plainKernels(memory: () => ArrayBuffer): LearnKernels {
       for (let i = 0; i < values.length; i++) values[i] = Math.exp(values[i]! - top)
     },
     sumOfExponentials(row, blocks, maxima, top, reach) {
-      const [values, tops] = [floats(row, 64 * blocks), floats(maxima, blocks)]
+      const values = floats(row, 64 * blocks)
+      const tops = floats(maxima, blocks)
       let sum = 0
       for (let b = 0; b < blocks; b++) {
         if (tops[b]! < Math.fround(top - reach)) continue
@@ -34,7 +40,8 @@ export function plainKernels(memory: () => ArrayBuffer): LearnKernels {
     },
     products,
     productsOfFour(queries, rows, count, stride, sums) {
-      for (let q = 0; q < 4; q++) products(queries + 2 * stride * q, rows, count, stride, sums + 4 * count * q)
+      for (let q = 0; q < 4; q++)
+        products(queries + 2 * stride * q, rows, count, stride, sums + 4 * count * q)
     },
   }
 }

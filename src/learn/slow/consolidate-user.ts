@@ -6,14 +6,30 @@ import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import type { Head, Model } from '../../runtime/index.ts'
 import type { TrainableModel } from '../../train/options/options.ts'
-import { consolidated, type GateVerdict, judge, slowRank, type SlowTierOptions, type SlowVersion } from './train-slow-tier.ts'
+import {
+  consolidated,
+  type GateVerdict,
+  judge,
+  slowRank,
+  type SlowTierOptions,
+  type SlowVersion,
+} from './train-slow-tier.ts'
 import { foldAdapters } from './fold-adapters.ts'
 import type { HeadErrors } from '../tiers/head-gradient.ts'
 import type { ConsolidateBy } from '../learner-options.ts'
 import { addVersion, clearTiers, type LearnerUser, servedBy, versionOf } from '../user.ts'
 import { foldHead, slowHead } from './slow-head.ts'
 import { createStudent, type Student, type StudentOptions } from '../tiers/tier-stack.ts'
-import { type Asked, type Example, lessonOf, lossesOver, lossOver, mean, rowOf, type TurnLesson } from '../turns/turns.ts'
+import {
+  type Asked,
+  type Example,
+  lessonOf,
+  lossesOver,
+  lossOver,
+  mean,
+  rowOf,
+  type TurnLesson,
+} from '../turns/turns.ts'
 
 export interface ConsolidateUserOptions {
   /** 'training' (unless given): kept turns through the whole model, fast tier and memory are emptied. 'sum': the fast tier alone, exactly. */
@@ -49,34 +65,60 @@ const heldShare = 1 / 8 // of the kept rows, chosen at random, is held out of a 
 const mostHeld = 4 // kept turns that a sum is judged by: each takes a pass of the model, and the sum itself takes next to nothing
 
 /** A student that knows nothing but a slow version. */
-export function bareStudent({ head, errors }: Pick<ConsolidationParts, 'head' | 'errors'>, version: SlowVersion): Student {
+export function bareStudent(
+  { head, errors }: Pick<ConsolidationParts, 'head' | 'errors'>,
+  version: SlowVersion,
+): Student {
   const slow = slowHead(head, errors, version.head)
   return createStudent(slow.head, slow.errors, { fast: false, memory: false })
 }
 
 /** The slow tier takes over. Where the gate says no, nothing has changed. Throws OptionError where there is nothing to take over. */
-export async function consolidateUser(user: LearnerUser, by: ConsolidateBy, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+export async function consolidateUser(
+  user: LearnerUser,
+  by: ConsolidateBy,
+  canaries: readonly Asked[],
+  bounds: Bounds,
+  parts: ConsolidationParts,
+): Promise<Consolidated> {
   checkBounds(by, bounds)
-  return by === 'training' ? byTraining(user, canaries, bounds, parts) : bySum(user, canaries, bounds, parts)
-} // prettier-ignore
+  return by === 'training'
+    ? byTraining(user, canaries, bounds, parts)
+    : bySum(user, canaries, bounds, parts)
+}
 
 function checkBounds(by: unknown, { bound = 0, least = 0 }: Bounds): void {
   const rules: readonly (readonly [boolean, string])[] = [
-    [by === 'training' || by === 'sum', `by is ${JSON.stringify(by)}, expected "training" or "sum"`],
+    [
+      by === 'training' || by === 'sum',
+      `by is ${JSON.stringify(by)}, expected "training" or "sum"`,
+    ],
     [bound >= 0, `bound is ${bound}, expected a number ≥ 0`],
     [!Number.isNaN(least), `least is ${least}, expected a number`],
   ]
   const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
-  if (broken.length > 0) throw new OptionError(`Slow tier: cannot consolidate: ${broken.join('; ')}.`)
+  if (broken.length > 0)
+    throw new OptionError(`Slow tier: cannot consolidate: ${broken.join('; ')}.`)
 }
 
-async function byTraining(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+async function byTraining(
+  user: LearnerUser,
+  canaries: readonly Asked[],
+  bounds: Bounds,
+  parts: ConsolidationParts,
+): Promise<Consolidated> {
   const { model, slow, keptVersions, now } = parts
   const before = versionOf(user)
   const order = random(user.learned).shuffle(user.rows) // a stream may have a period of its own
   const held = order.slice(0, Math.floor(heldShare * order.length))
-  const after = await consolidated(model, user.rows.filter((row) => !held.includes(row)).map(rowOf), before, slow) // prettier-ignore
-  const loss = (version: SlowVersion) => lossOver(model, held, bareStudent(parts, version), version.adapter)
+  const after = await consolidated(
+    model,
+    user.rows.filter((row) => !held.includes(row)).map(rowOf),
+    before,
+    slow,
+  )
+  const loss = (version: SlowVersion) =>
+    lossOver(model, held, bareStudent(parts, version), version.adapter)
   const heldLosses =
     held.length === 0
       ? undefined
@@ -94,13 +136,22 @@ async function byTraining(user: LearnerUser, canaries: readonly Asked[], bounds:
   return { by: 'training', ...verdict }
 }
 
-async function bySum(user: LearnerUser, canaries: readonly Asked[], bounds: Bounds, parts: ConsolidationParts): Promise<Consolidated> {
+async function bySum(
+  user: LearnerUser,
+  canaries: readonly Asked[],
+  bounds: Bounds,
+  parts: ConsolidationParts,
+): Promise<Consolidated> {
   const { deep, student } = user
   const { fast } = student
   if ((fast?.steps ?? 0) + (deep?.steps ?? 0) === 0)
     throw new OptionError('Slow tier: there is nothing to sum; the fast tier has learned nothing.')
   const { after, residual } = await summed(user, slowRank(parts.slow))
-  const verdict = judge(await canaryLosses(canaries, user, after, parts), await sumLosses(user, after, parts), bounds)
+  const verdict = judge(
+    await canaryLosses(canaries, user, after, parts),
+    await sumLosses(user, after, parts),
+    bounds,
+  )
   if (verdict.kept) {
     addVersion(user, after, 'sum', parts.now(), parts.keptVersions)
     fast?.clear()
@@ -110,22 +161,35 @@ async function bySum(user: LearnerUser, canaries: readonly Asked[], bounds: Boun
 }
 
 /** The slow tier with what the fast ones learned. An adapter that layers were added to has other matrices than those whose importance EWC knew. */
-async function summed(user: LearnerUser, rank: number): Promise<{ after: SlowVersion; residual: number }> {
+async function summed(
+  user: LearnerUser,
+  rank: number,
+): Promise<{ after: SlowVersion; residual: number }> {
   const { adapter, ewc, head } = versionOf(user)
   const { fast } = user.student
   const atHead = fast && fast.steps > 0 ? foldHead(head, fast, rank) : undefined
   const below = user.deep?.adapter && (await foldAdapters(adapter, user.deep.adapter, rank))
   const change = atHead?.change ?? head
   return {
-    after: { adapter: below?.adapter ?? adapter, ewc: below ? undefined : ewc, ...(change && { head: change }) },
+    after: {
+      adapter: below?.adapter ?? adapter,
+      ewc: below ? undefined : ewc,
+      ...(change && { head: change }),
+    },
     residual: Math.max(atHead?.residual ?? 0, below?.residual ?? 0),
   }
 }
 
 /** Losses of kept turns without fast tier and memory, with both, and with what was summed and the memory as it is. */
-async function sumLosses(user: LearnerUser, after: SlowVersion, parts: ConsolidationParts): Promise<GateVerdict['held']> {
+async function sumLosses(
+  user: LearnerUser,
+  after: SlowVersion,
+  parts: ConsolidationParts,
+): Promise<GateVerdict['held']> {
   const step = Math.max(1, user.rows.length / mostHeld)
-  const held = user.rows.filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step)).slice(-mostHeld)
+  const held = user.rows
+    .filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step))
+    .slice(-mostHeld)
   if (held.length === 0) return undefined
   const { model, head, errors, tiers, layer } = parts
   const before = versionOf(user)
@@ -133,15 +197,21 @@ async function sumLosses(user: LearnerUser, after: SlowVersion, parts: Consolida
   const taken = createStudent(slow.head, slow.errors, { ...tiers, fast: false })
   const { memory, gate } = user.student
   if (memory) taken.memory!.restore(memory.state())
-  Object.assign(taken.gate, { weights: gate.weights.slice(), squares: gate.squares.slice(), updates: gate.updates })
+  Object.assign(taken.gate, {
+    weights: gate.weights.slice(),
+    squares: gate.squares.slice(),
+    updates: gate.updates,
+  })
   const lessons = async (expert: Expert | undefined) => {
     const all: TurnLesson[] = []
     for (const turn of held) all.push(await lessonOf(model, turn, expert, layer))
     return all
   }
   const own = await lessons(before.adapter)
-  const under = async (expert: Expert | undefined) => (expert === before.adapter ? own : lessons(expert))
-  const loss = async (student: Student, expert: Expert | undefined) => (await lossesOver(await under(expert), student)).blend
+  const under = async (expert: Expert | undefined) =>
+    expert === before.adapter ? own : lessons(expert)
+  const loss = async (student: Student, expert: Expert | undefined) =>
+    (await lossesOver(await under(expert), student)).blend
   return {
     untaught: await loss(bareStudent(parts, before), before.adapter),
     before: await loss(user.student, servedBy(user)),
@@ -149,8 +219,18 @@ async function sumLosses(user: LearnerUser, after: SlowVersion, parts: Consolida
   }
 }
 
-async function canaryLosses(turns: readonly Asked[], user: LearnerUser, after: SlowVersion, parts: ConsolidationParts) {
+async function canaryLosses(
+  turns: readonly Asked[],
+  user: LearnerUser,
+  after: SlowVersion,
+  parts: ConsolidationParts,
+) {
   if (turns.length === 0) return undefined
-  const loss = (version: SlowVersion) => lossOver(parts.model, turns, bareStudent(parts, version), version.adapter)
-  return { start: await loss(user.versions[0]!), before: await loss(versionOf(user)), after: await loss(after) }
+  const loss = (version: SlowVersion) =>
+    lossOver(parts.model, turns, bareStudent(parts, version), version.adapter)
+  return {
+    start: await loss(user.versions[0]!),
+    before: await loss(versionOf(user)),
+    after: await loss(after),
+  }
 }

@@ -10,16 +10,36 @@ beforeAll(async () => void (model = await storiesModel()))
 afterAll(() => model.dispose())
 
 const ids = [[1, 403, 407, 261, 378, 12]]
-function adapterOf(targets: readonly string[], layers: readonly number[], rank: number, seed: number): Adapter {
-  const made = createAdapter('lora', { rank, alpha: 3 * rank, targets, layers }, model.base.graph, { seed })
+function adapterOf(
+  targets: readonly string[],
+  layers: readonly number[],
+  rank: number,
+  seed: number,
+): Adapter {
+  const made = createAdapter('lora', { rank, alpha: 3 * rank, targets, layers }, model.base.graph, {
+    seed,
+  })
   const { normal } = random(seed)
-  return { ...made, tensors: new Map([...made.tensors].map(([key, { shape, data }]) => [key, f32(shape, Float32Array.from(data as Float32Array, () => 0.05 * normal()))])) } // prettier-ignore
+  return {
+    ...made,
+    tensors: new Map(
+      [...made.tensors].map(([key, { shape, data }]) => [
+        key,
+        f32(
+          shape,
+          Float32Array.from(data as Float32Array, () => 0.05 * normal()),
+        ),
+      ]),
+    ),
+  }
 }
 
 it('two adapters as one give the outputs of both, where the rank holds them, whatever modules each is on', async () => {
   const slow = adapterOf(['q_proj', 'v_proj', 'down_proj'], [0, 1, 2, 3, 4], 3, 1)
   const fast = adapterOf(['v_proj', 'up_proj'], [3, 4], 2, 2)
-  const both = await model.logits(ids, { adapter: { mixture: [slow, fast].map((adapter) => ({ adapter, weight: 1 })) } })
+  const both = await model.logits(ids, {
+    adapter: { mixture: [slow, fast].map((adapter) => ({ adapter, weight: 1 })) },
+  })
   const { adapter, residual, modules } = await foldAdapters(slow, fast, 5)
   expect(residual).toBeLessThan(1e-6)
   expect(modules.map(({ rank }) => rank)).toContain(5)
@@ -29,6 +49,8 @@ it('two adapters as one give the outputs of both, where the rank holds them, wha
   expect(plain.data.some((value, i) => Math.abs(value - one.data[i]!) > 0.1)).toBe(true)
   const cut = await foldAdapters(slow, fast, 3)
   expect(cut.residual).toBeGreaterThan(0.01)
-  expect(cut.modules.find(({ module }) => module.endsWith('3.self_attn.v_proj'))).toMatchObject({ rank: 3 })
+  expect(cut.modules.find(({ module }) => module.endsWith('3.self_attn.v_proj'))).toMatchObject({
+    rank: 3,
+  })
   expect((await foldAdapters(undefined, fast, 2)).residual).toBeLessThan(1e-6)
 })

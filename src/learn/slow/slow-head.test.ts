@@ -8,7 +8,13 @@ import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { headErrors } from '../tiers/head-gradient.ts'
 import { createLearner } from '../learner.ts'
 import { foldHead, type HeadChange, slowHead } from './slow-head.ts'
-import { answer, canaries, story, storiesModel, type TestModel } from '../../../test/support/learner.ts'
+import {
+  answer,
+  canaries,
+  story,
+  storiesModel,
+  type TestModel,
+} from '../../../test/support/learner.ts'
 
 let model: TestModel
 beforeAll(async () => void (model = await storiesModel()))
@@ -37,17 +43,21 @@ function whole({ A, B }: HeadChange) {
 describe('a sum at the head', () => {
   const width = 12
   it('is the one change after the other, exactly, where the rank holds both', () => {
-    const [slow, fast] = [changeOf(width, 3, 1), changeOf(width, 2, 5)]
+    const slow = changeOf(width, 3, 1)
+    const fast = changeOf(width, 2, 5)
     const { change, residual } = foldHead(slow, fast, 5)
     expect(residual).toBe(0)
     const product = zeros(width, width)
     multiply(product, whole(slow), whole(fast))
-    whole(change).data.forEach((value, i) => expect(Math.abs(value - product.data[i]!)).toBeLessThan(1e-6))
+    whole(change).data.forEach((value, i) =>
+      expect(Math.abs(value - product.data[i]!)).toBeLessThan(1e-6),
+    )
     expect(foldHead(undefined, fast, 4).change.A.data).toEqual(fast.A.data)
     expect(foldHead(undefined, fast, 4).change.A.data).not.toBe(fast.A.data) // the fast tier goes on learning
   })
   it('cut to a lower rank is the best of that rank, and says what it lost', () => {
-    const [slow, fast] = [changeOf(width, 4, 1), changeOf(width, 3, 5)]
+    const slow = changeOf(width, 4, 1)
+    const fast = changeOf(width, 3, 5)
     const { change, residual } = foldHead(slow, fast, 4)
     expect(change.A.shape).toEqual([4, width])
     const product = zeros(width, width)
@@ -59,7 +69,9 @@ describe('a sum at the head', () => {
     expect(residual).toBeCloseTo(Math.sqrt(squares.slice(4).reduce((a, b) => a + b) / total), 5)
     const kept = whole(change)
     let lost = 0
-    for (let i = 0; i < width; i++) for (let j = 0; j < width; j++) lost += (at(kept, i, j) - (i === j ? 1 : 0) - at(product, i, j)) ** 2
+    for (let i = 0; i < width; i++)
+      for (let j = 0; j < width; j++)
+        lost += (at(kept, i, j) - (i === j ? 1 : 0) - at(product, i, j)) ** 2
     expect(Math.sqrt(lost / total)).toBeCloseTo(residual, 5)
   })
 })
@@ -72,19 +84,27 @@ describe('a head behind a change', () => {
     const hidden = normal([2, width], 1, 3)
     const tokens = [5, 260]
     const lossAt = async (data: Float32Array): Promise<number> => {
-      const { losses } = await slow.errors.of(await slow.head.logits(f32([2, width], data)), tokens, [0.5, 0.5])
+      const { losses } = await slow.errors.of(
+        await slow.head.logits(f32([2, width], data)),
+        tokens,
+        [0.5, 0.5],
+      )
       return (losses[0]! + losses[1]!) / 2
     }
     const { gradient } = await slow.errors.of(await slow.head.logits(hidden), tokens, [0.5, 0.5])
     const step = 1e-2
     for (const i of [0, 7, width - 1, width + 3]) {
-      const moved = (by: number): Float32Array => hidden.data.map((value, j) => (j === i ? value + by : value))
+      const moved = (by: number): Float32Array =>
+        hidden.data.map((value, j) => (j === i ? value + by : value))
       const slope = ((await lossAt(moved(step))) - (await lossAt(moved(-step)))) / (2 * step)
       expect(gradient[i]!).toBeCloseTo(slope, 3)
     }
     const rows = await slow.head.rows([7])
     const logits = (await slow.head.logits(f32([1, width], hidden.data.slice(0, width)))).data
-    expect(rows.reduce((sum, value, i) => sum + value * hidden.data[i]!, 0)).toBeCloseTo(logits[7]!, 4)
+    expect(rows.reduce((sum, value, i) => sum + value * hidden.data[i]!, 0)).toBeCloseTo(
+      logits[7]!,
+      4,
+    )
     const errors = f32([1, head.vocabularySize])
     errors.data[7] = 1
     const pulled = (await slow.head.pullBack(errors)).data
@@ -119,13 +139,25 @@ describe('consolidating by a sum', () => {
     expect(Math.abs(cut - learned)).toBeLessThan(0.5)
     await learner.restore('ada', 0)
     expect((await learner.student('ada')).memory!.count).toBe(0)
-    expect(await learner.loss({ user: 'ada', ...story(6) })).toBeCloseTo(await learner.loss({ user: 'eve', ...story(6) }), 6)
+    expect(await learner.loss({ user: 'ada', ...story(6) })).toBeCloseTo(
+      await learner.loss({ user: 'eve', ...story(6) }),
+      6,
+    )
   })
 
   it('is refused where canaries suffer, and where the fast tier has learned nothing', async () => {
-    const learner = createLearner({ model, fast: { learningRate: 0.05, trust: 1 }, slow: { rank: 4 } })
+    const learner = createLearner({
+      model,
+      fast: { learningRate: 0.05, trust: 1 },
+      slow: { rank: 4 },
+    })
     await expect(learner.consolidate('mob', { by: 'sum' })).rejects.toThrow(OptionError)
-    for (let i = 0; i < 6; i++) await learner.learn({ user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ ZZZZ' })
+    for (let i = 0; i < 6; i++)
+      await learner.learn({
+        user: 'mob',
+        prompt: 'Once upon a time',
+        completion: 'ZZZZ ZZZZ ZZZZ ZZZZ',
+      })
     const { steps } = (await learner.student('mob')).fast!
     const verdict = await learner.consolidate('mob', { by: 'sum', canaries })
     expect(verdict.kept).toBe(false)

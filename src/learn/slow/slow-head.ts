@@ -22,10 +22,15 @@ export interface SlowHead {
   readonly errors: HeadErrors
 }
 
-const matrix = ({ shape, data }: F32Tensor): Matrix<Float32Array> => matrixOf(shape[0]!, shape[1]!, data)
+const matrix = ({ shape, data }: F32Tensor): Matrix<Float32Array> =>
+  matrixOf(shape[0]!, shape[1]!, data)
 
 /** x + x·left·right for rows x [M, D], left [D, R], right [R, D]; a new array. */
-function moved(values: Float32Array, left: Matrix<Float32Array>, right: Matrix<Float32Array>): Float32Array {
+function moved(
+  values: Float32Array,
+  left: Matrix<Float32Array>,
+  right: Matrix<Float32Array>,
+): Float32Array {
   const result = values.slice()
   const x = matrixOf(values.length / left.rows, left.rows, values)
   const low = matrixOf(x.rows, left.columns, new Float32Array(x.rows * left.columns))
@@ -35,8 +40,10 @@ function moved(values: Float32Array, left: Matrix<Float32Array>, right: Matrix<F
   return result
 }
 
-const forward = ({ A, B }: HeadChange, hidden: Float32Array): Float32Array => moved(hidden, transpose(matrix(A)), transpose(matrix(B)))
-const backward = ({ A, B }: HeadChange, gradient: Float32Array): Float32Array => moved(gradient, matrix(B), matrix(A))
+const forward = ({ A, B }: HeadChange, hidden: Float32Array): Float32Array =>
+  moved(hidden, transpose(matrix(A)), transpose(matrix(B)))
+const backward = ({ A, B }: HeadChange, gradient: Float32Array): Float32Array =>
+  moved(gradient, matrix(B), matrix(A))
 
 /**
  * The head behind a change S = B·A: logits W·(I + S)·h, gradients (I + S)ᵀ·g, rows W·(I + S). Without a change it is the head itself.
@@ -46,7 +53,8 @@ export function slowHead(head: Head, errors: HeadErrors, change?: HeadChange): S
     change,
     head: {
       ...head,
-      logits: ({ shape, data }) => head.logits(f32(shape, slow.change ? forward(slow.change, data) : data)),
+      logits: ({ shape, data }) =>
+        head.logits(f32(shape, slow.change ? forward(slow.change, data) : data)),
       async pullBack(given) {
         const { shape, data } = await head.pullBack(given)
         return f32(shape, slow.change ? backward(slow.change, data) : data)
@@ -82,9 +90,19 @@ export function foldHead(
 ): { readonly change: HeadChange; readonly residual: number } {
   const whole = slow ? summed(slow, fast) : fast
   const [wholeRank, width] = whole.A.shape as [number, number]
-  if (wholeRank <= rank) return { change: { A: f32(whole.A.shape, whole.A.data.slice()), B: f32(whole.B.shape, whole.B.data.slice()) }, residual: 0 } // prettier-ignore
+  if (wholeRank <= rank)
+    return {
+      change: {
+        A: f32(whole.A.shape, whole.A.data.slice()),
+        B: f32(whole.B.shape, whole.B.data.slice()),
+      },
+      residual: 0,
+    }
   const { a, b, residual } = truncateProduct(matrix(whole.B), matrix(whole.A), { rank })
-  return { change: { A: f32([a.rows, width], a.data), B: f32([width, b.columns], b.data) }, residual }
+  return {
+    change: { A: f32([a.rows, width], a.data), B: f32([width, b.columns], b.data) },
+    residual,
+  }
 }
 
 function summed(slow: HeadChange, fast: HeadChange): HeadChange {
@@ -100,7 +118,10 @@ function summed(slow: HeadChange, fast: HeadChange): HeadChange {
   multiply(added, matrix(slow.B), inner, { add: true })
   for (let row = 0; row < width; row++) {
     B.data.set(slow.B.data.subarray(row * slowRank, (row + 1) * slowRank), row * rank)
-    B.data.set(added.data.subarray(row * (rank - slowRank), (row + 1) * (rank - slowRank)), row * rank + slowRank)
+    B.data.set(
+      added.data.subarray(row * (rank - slowRank), (row + 1) * (rank - slowRank)),
+      row * rank + slowRank,
+    )
   }
   return { A: f32([rank, width], A.data), B: f32([width, rank], B.data) }
 }

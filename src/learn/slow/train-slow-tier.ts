@@ -30,7 +30,8 @@ export interface SlowVersion {
 
 /** The slow tier's rank. Throws OptionError for one out of range. */
 export function slowRank({ rank = 8 }: SlowTierOptions = {}): number {
-  if (!(Number.isInteger(rank) && rank >= 4 && rank <= 16)) throw new OptionError(`Slow tier: rank is ${rank}, expected 4 to 16.`)
+  if (!(Number.isInteger(rank) && rank >= 4 && rank <= 16))
+    throw new OptionError(`Slow tier: rank is ${rank}, expected 4 to 16.`)
   return rank
 }
 
@@ -46,18 +47,28 @@ export async function consolidated(
 ): Promise<SlowVersion> {
   const { targets = 'all-linear', epochs = 2, learningRate = 1e-3, ewc = true, seed = 0 } = options
   const rank = slowRank(options)
-  if (rows.length === 0) throw new OptionError('Slow tier: there is nothing to consolidate; no turn has been learned from.')
+  if (rows.length === 0)
+    throw new OptionError(
+      'Slow tier: there is nothing to consolidate; no turn has been learned from.',
+    )
   const { train } = await import('../../train/run/train.ts') // only who consolidates loads it
   const longest = Math.max(...rows.map(({ ids }) => ids.length))
   const data = { name: 'turns', format: 'turns', rows, examples: rows.length, cut: 0, dropped: 0 }
   const events = train({
-    ...{ model, data, epochs, learningRate, seed, weightDecay: 0, clip: 1 },
+    model,
+    data,
+    epochs,
+    learningRate,
+    seed,
+    weightDecay: 0,
+    clip: 1,
     batch: { rows: 1, tokens: Math.max(256, longest) },
     maxTokens: longest,
     adapter: before.adapter ?? { kind: 'lora', config: { rank, alpha: 2 * rank, targets } },
     ...(ewc && { ewc: before.ewc ? { state: before.ewc } : {} }),
   })
-  for await (const event of events) if (event.type === 'train-end') return { adapter: event.adapter, ewc: event.ewc }
+  for await (const event of events)
+    if (event.type === 'train-end') return { adapter: event.adapter, ewc: event.ewc }
   throw new OptionError('Slow tier: training ended without an adapter.')
 }
 
@@ -88,14 +99,25 @@ export function judge(
   const measured = { ...(canaries && { canaries }), ...(held && { held }) }
   const [from, limit] = canaries ? limitOf(canaries, bound) : [0, 0]
   if (canaries && !(canaries.after <= limit))
-    return { kept: false, reason: `canaries went from ${from.toFixed(3)} to ${canaries.after.toFixed(3)}, more than ${100 * bound} % worse`, ...measured } // prettier-ignore
+    return {
+      kept: false,
+      reason: `canaries went from ${from.toFixed(3)} to ${canaries.after.toFixed(3)}, more than ${100 * bound} % worse`,
+      ...measured,
+    }
   if (held && !(held.untaught - held.after >= least * Math.max(0, held.untaught - held.before)))
-    return { kept: false, reason: `of the ${(held.untaught - held.before).toFixed(3)} nats learned only ${(held.untaught - held.after).toFixed(3)} were left`, ...measured } // prettier-ignore
+    return {
+      kept: false,
+      reason: `of the ${(held.untaught - held.before).toFixed(3)} nats learned only ${(held.untaught - held.after).toFixed(3)} were left`,
+      ...measured,
+    }
   return { kept: true, reason: 'canaries and held-out turns hold', ...measured }
 }
 
 /** What canaries are compared with, and how high they may go: many small losses one after the other do not add up. */
-function limitOf({ start, before }: CanaryLosses, bound: number): readonly [from: number, limit: number] {
+function limitOf(
+  { start, before }: CanaryLosses,
+  bound: number,
+): readonly [from: number, limit: number] {
   const from = start ?? before
   return before > from * (1 + bound) ? [before, before] : [from, from * (1 + bound)]
 }

@@ -2,7 +2,12 @@
 
 import { FormatError } from '../../base/errors.ts'
 import { hex, sha256 } from '../../base/sha256.ts'
-import { type CheckpointHeader, decodeCheckpoint, type DecodedCheckpoint, imageFrom } from './checkpoint-file.ts'
+import {
+  type CheckpointHeader,
+  decodeCheckpoint,
+  type DecodedCheckpoint,
+  imageFrom,
+} from './checkpoint-file.ts'
 import { tensorsOf } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 import type { UserStore } from './user-store.ts'
@@ -12,7 +17,8 @@ const digits = 12
 /** Longer chains are none of ours: a hostile file could name one without end. */
 export const longestChain = 64
 
-export const itemOf = (sequence: number): string => itemStart + String(sequence).padStart(digits, '0')
+export const itemOf = (sequence: number): string =>
+  itemStart + String(sequence).padStart(digits, '0')
 
 export interface SequenceInfo {
   readonly sequence: number
@@ -23,19 +29,26 @@ export interface SequenceInfo {
 export async function sequencesOf(store: UserStore, user: string): Promise<SequenceInfo[]> {
   const items = await store.list(user)
   return items
-    .filter(({ item }) => item.startsWith(itemStart) && /^\d{12}$/.test(item.slice(itemStart.length)))
+    .filter(
+      ({ item }) => item.startsWith(itemStart) && /^\d{12}$/.test(item.slice(itemStart.length)),
+    )
     .map(({ item, sizeBytes }) => ({ sequence: Number(item.slice(itemStart.length)), sizeBytes }))
 }
 
 /** One file, decoded. Throws FormatError where it is missing, torn or changed. */
-export async function readFile(store: UserStore, user: string, sequence: number): Promise<DecodedCheckpoint> {
+export async function readFile(
+  store: UserStore,
+  user: string,
+  sequence: number,
+): Promise<DecodedCheckpoint> {
   const name = nameOf(store, sequence)
   const found = await store.get(user, itemOf(sequence))
   if (!found) throw new FormatError(`${name}: is missing.`)
   return decodeCheckpoint(name, found.bytes)
 }
 
-const nameOf = (store: UserStore, sequence: number): string => `${store.name}: checkpoint ${sequence}`
+const nameOf = (store: UserStore, sequence: number): string =>
+  `${store.name}: checkpoint ${sequence}`
 
 export interface ReadCheckpoint {
   readonly state: UserState
@@ -48,24 +61,36 @@ export interface ReadCheckpoint {
 }
 
 /** A checkpoint with everything it was laid over. Throws FormatError or UnsupportedError that says which file of the chain is wrong and why. */
-export async function readChain(store: UserStore, user: string, sequence: number): Promise<ReadCheckpoint> {
+export async function readChain(
+  store: UserStore,
+  user: string,
+  sequence: number,
+): Promise<ReadCheckpoint> {
   const name = nameOf(store, sequence)
   const chain: DecodedCheckpoint[] = []
   for (let at: number | undefined = sequence; at !== undefined;) {
     const file: DecodedCheckpoint = await readFile(store, user, at)
     const child = chain[0]?.header.parent
     if (child && child.hash !== hex(file.hash))
-      throw new FormatError(`${name}: was laid over another checkpoint ${at} than the one that is there (hashes differ).`)
+      throw new FormatError(
+        `${name}: was laid over another checkpoint ${at} than the one that is there (hashes differ).`,
+      )
     chain.unshift(file)
     const parent: number | undefined = file.header.parent?.sequence
-    if (parent !== undefined && (parent >= at || chain.length > longestChain)) throw new FormatError(`${name}: its chain has no beginning.`)
+    if (parent !== undefined && (parent >= at || chain.length > longestChain))
+      throw new FormatError(`${name}: its chain has no beginning.`)
     at = parent
   }
   let image: Uint8Array | undefined
   for (const file of chain) image = imageFrom(name, file, image)
   const { header, hash } = chain.at(-1)!
-  if (hex(await sha256(image!)) !== header.imageHash) throw new FormatError(`${name}: its blocks do not make the image that was written.`)
+  if (hex(await sha256(image!)) !== header.imageHash)
+    throw new FormatError(`${name}: its blocks do not make the image that was written.`)
   const { places, exact } = header
-  const state = { tensors: tensorsOf({ bytes: image!, places }, name), header: header.header, ...(exact ? { exact } : {}) }
+  const state = {
+    tensors: tensorsOf({ bytes: image!, places }, name),
+    header: header.header,
+    ...(exact ? { exact } : {}),
+  }
   return { state, header, image: image!, hash: hex(hash), links: chain.length - 1 }
 }

@@ -38,10 +38,14 @@ const startBytes = magic.length + 8
 const deepestHeader = 64 // statistics may nest as they like, within reason
 
 export const blockCount = (imageBytes: number): number => Math.ceil(imageBytes / blockBytes)
-export const blockOf = (image: Uint8Array, block: number): Uint8Array => image.subarray(block * blockBytes, (block + 1) * blockBytes)
+export const blockOf = (image: Uint8Array, block: number): Uint8Array =>
+  image.subarray(block * blockBytes, (block + 1) * blockBytes)
 
 /** The file of a header and of the image whose blocks it names. */
-export async function encodeCheckpoint(header: CheckpointHeader, image: Uint8Array): Promise<{ file: Uint8Array; hash: Uint8Array }> {
+export async function encodeCheckpoint(
+  header: CheckpointHeader,
+  image: Uint8Array,
+): Promise<{ file: Uint8Array; hash: Uint8Array }> {
   const json = new TextEncoder().encode(JSON.stringify(header))
   const payloadBytes = header.blocks.reduce((sum, block) => sum + blockOf(image, block).length, 0)
   const file = new Uint8Array(startBytes + json.length + payloadBytes + hashBytes)
@@ -80,14 +84,22 @@ export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<
     )
   const hash = file.slice(-hashBytes)
   if (!sameBytes(hash, await sha256(file.subarray(0, -hashBytes))))
-    throw new FormatError(`${name}: its bytes are not those that were written; it is torn or was changed.`)
+    throw new FormatError(
+      `${name}: its bytes are not those that were written; it is torn or was changed.`,
+    )
   const headerEnd = startBytes + view.getUint32(magic.length + 4, true)
-  if (headerEnd > file.length - hashBytes) throw new FormatError(`${name}: its header is longer than the file.`)
+  if (headerEnd > file.length - hashBytes)
+    throw new FormatError(`${name}: its header is longer than the file.`)
   const header = readHeader(name, file.subarray(startBytes, headerEnd))
   const payload = file.subarray(headerEnd, file.length - hashBytes)
-  const expected = header.blocks.reduce((sum, block) => sum + Math.min(blockBytes, header.imageBytes - block * blockBytes), 0)
+  const expected = header.blocks.reduce(
+    (sum, block) => sum + Math.min(blockBytes, header.imageBytes - block * blockBytes),
+    0,
+  )
   if (payload.length !== expected)
-    throw new FormatError(`${name}: ${payload.length} bytes of blocks follow its header, expected ${expected}.`)
+    throw new FormatError(
+      `${name}: ${payload.length} bytes of blocks follow its header, expected ${expected}.`,
+    )
   return { header, hash, payload }
 }
 
@@ -99,27 +111,44 @@ function readHeader(name: string, bytes: Uint8Array): CheckpointHeader {
   } catch {
     // what is undefined is refused below
   }
-  const wrong = isRecord(value) ? Object.entries(fields).filter(([key, isRight]) => !isRight(value[key], value)).map(([key]) => key) : ['all'] // prettier-ignore
-  if (wrong.length > 0) throw new FormatError(`${name}: its header is wrong in: ${wrong.join(', ')}.`)
+  const wrong = isRecord(value)
+    ? Object.entries(fields)
+        .filter(([key, isRight]) => !isRight(value[key], value))
+        .map(([key]) => key)
+    : ['all']
+  if (wrong.length > 0)
+    throw new FormatError(`${name}: its header is wrong in: ${wrong.join(', ')}.`)
   return value as CheckpointHeader
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0
-const isHash = (value: unknown): boolean => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
-const isNames = (value: unknown): boolean => Array.isArray(value) && value.every((item) => typeof item === 'string')
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+const isCount = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && (value as number) >= 0
+const isHash = (value: unknown): boolean =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+const isNames = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((item) => typeof item === 'string')
 
 /** What each field of a header must be. */
-const fields: Readonly<Record<keyof CheckpointHeader, (value: unknown, header: Record<string, unknown>) => boolean>> = {
+const fields: Readonly<
+  Record<keyof CheckpointHeader, (value: unknown, header: Record<string, unknown>) => boolean>
+> = {
   time: (value) => typeof value === 'number' && Number.isFinite(value),
   form: (value) => stateForms.includes(value as StateForm),
-  parent: (value) => value === undefined || (isRecord(value) && isCount(value['sequence']) && isHash(value['hash'])),
+  parent: (value) =>
+    value === undefined || (isRecord(value) && isCount(value['sequence']) && isHash(value['hash'])),
   base: isCount,
   imageBytes: isCount,
   imageHash: isHash,
   blocks: (value, { imageBytes, parent }) =>
     Array.isArray(value) &&
-    value.every((block, i) => isCount(block) && block < blockCount(imageBytes as number) && (i === 0 || block > value[i - 1])) &&
+    value.every(
+      (block, i) =>
+        isCount(block) &&
+        block < blockCount(imageBytes as number) &&
+        (i === 0 || block > value[i - 1]),
+    ) &&
     (parent !== undefined || value.length === blockCount(imageBytes as number)),
   places: (value) =>
     Array.isArray(value) &&
@@ -137,9 +166,14 @@ const fields: Readonly<Record<keyof CheckpointHeader, (value: unknown, header: R
 }
 
 /** The image that a file's blocks make, laid over the parent's where it has one. Throws FormatError where blocks are missing. */
-export function imageFrom(name: string, { header, payload }: DecodedCheckpoint, parent: Uint8Array | undefined): Uint8Array {
+export function imageFrom(
+  name: string,
+  { header, payload }: DecodedCheckpoint,
+  parent: Uint8Array | undefined,
+): Uint8Array {
   const { imageBytes, blocks } = header
-  if (imageBytes > payload.length + (parent?.length ?? 0)) throw new FormatError(`${name}: blocks are missing.`)
+  if (imageBytes > payload.length + (parent?.length ?? 0))
+    throw new FormatError(`${name}: blocks are missing.`)
   const image = new Uint8Array(imageBytes)
   if (parent) image.set(parent.subarray(0, imageBytes))
   let at = 0

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { ConflictError, FormatError, NotFoundError, NumericError, OptionError, StorageError } from '../../base/errors.ts'
+import {
+  ConflictError,
+  FormatError,
+  NotFoundError,
+  NumericError,
+  OptionError,
+  StorageError,
+} from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import { itemOf, sequencesOf } from './checkpoint-chain.ts'
 import { decodeCheckpoint, encodeCheckpoint } from './checkpoint-file.ts'
@@ -21,13 +28,20 @@ async function damage(sequence: number, change: (bytes: Uint8Array) => Uint8Arra
   const { bytes } = (await store.get('ada', itemOf(sequence)))!
   await store.put('ada', itemOf(sequence), change(bytes))
 }
-const flip = (at: number) => (bytes: Uint8Array) => bytes.with(at < 0 ? bytes.length + at : at, bytes.at(at)! ^ 1)
-const numbers = async (): Promise<number[]> => (await sequencesOf(store, 'ada')).map(({ sequence }) => sequence)
+const flip = (at: number) => (bytes: Uint8Array) =>
+  bytes.with(at < 0 ? bytes.length + at : at, bytes.at(at)! ^ 1)
+const numbers = async (): Promise<number[]> =>
+  (await sequencesOf(store, 'ada')).map(({ sequence }) => sequence)
 
 describe('a checkpoint', () => {
   it('comes back bit for bit, with time and form, by another reader', async () => {
     const state = testState(1)
-    expect(await checkpoints.write('ada', state, 1234.5)).toMatchObject({ sequence: 1, time: 1234.5, form: 'f32', whole: true })
+    expect(await checkpoints.write('ada', state, 1234.5)).toMatchObject({
+      sequence: 1,
+      time: 1234.5,
+      form: 'f32',
+      whole: true,
+    })
     const opened = await new Checkpoints(store).open('ada')
     expect(opened).toEqual({ state, sequence: 1, time: 1234.5, form: 'f32', refused: [] })
     expect(await checkpoints.open('bob')).toBeUndefined()
@@ -72,7 +86,10 @@ describe('changes', () => {
     expect((await checkpoints.open('ada'))!.state.header['samples']).toBe(7)
   })
   it('follow tensors that come, grow, shrink and go', async () => {
-    const sizes = fc.array(fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 9000 })), { minLength: 1, maxLength: 12 })
+    const sizes = fc.array(
+      fc.tuple(fc.constantFrom('a', 'b', 'c'), fc.integer({ min: 0, max: 9000 })),
+      { minLength: 1, maxLength: 12 },
+    )
     await fc.assert(
       fc.asyncProperty(sizes, async (steps) => {
         const own = memoryStore()
@@ -89,7 +106,10 @@ describe('changes', () => {
               ),
             )
           await writer.write('ada', { tensors, header: { step } }, step)
-          expect((await new Checkpoints(own).open('ada'))!.state).toEqual({ tensors: new Map([...tensors].sort()), header: { step } })
+          expect((await new Checkpoints(own).open('ada'))!.state).toEqual({
+            tensors: new Map([...tensors].sort()),
+            header: { step },
+          })
         }
       }),
       { numRuns: 10 },
@@ -112,13 +132,24 @@ describe('a file that is not what was written', () => {
     await checkpoints.write('ada', testState(2), 2)
     const whole = (await store.get('ada', itemOf(2)))!.bytes
     await fc.assert(
-      fc.asyncProperty(fc.nat({ max: whole.length - 1 }), fc.constantFrom('cut', 'zeros', 'flip'), async (at, how) => {
-        const bad = how === 'cut' ? whole.slice(0, at) : how === 'flip' ? flip(at)(whole) : whole.map((byte, i) => (i < at ? byte : 0))
-        await store.put('ada', itemOf(2), bad)
-        const opened = (await new Checkpoints(store).open('ada'))!
-        expect(opened.state).toEqual(testState(1))
-        expect(opened.refused).toEqual([{ sequence: 2, reason: expect.stringMatching(/^memory: checkpoint 2: /) as string }])
-      }),
+      fc.asyncProperty(
+        fc.nat({ max: whole.length - 1 }),
+        fc.constantFrom('cut', 'zeros', 'flip'),
+        async (at, how) => {
+          const bad =
+            how === 'cut'
+              ? whole.slice(0, at)
+              : how === 'flip'
+                ? flip(at)(whole)
+                : whole.map((byte, i) => (i < at ? byte : 0))
+          await store.put('ada', itemOf(2), bad)
+          const opened = (await new Checkpoints(store).open('ada'))!
+          expect(opened.state).toEqual(testState(1))
+          expect(opened.refused).toEqual([
+            { sequence: 2, reason: expect.stringMatching(/^memory: checkpoint 2: /) as string },
+          ])
+        },
+      ),
     )
   })
   it('spoils what was laid over it, not what came before', async () => {
@@ -158,10 +189,16 @@ describe('a file that is not what was written', () => {
   it('is refused where its dimensions are others, all of them named', async () => {
     await checkpoints.write('ada', testState(1), 0)
     await checkpoints.write('ada', testState(2, 32), 1)
-    const shapes = new Map([['head.A', [2, 64]], ['head.B', [64, 2]], ['bias', [3]]]) // prettier-ignore
+    const shapes = new Map([
+      ['head.A', [2, 64]],
+      ['head.B', [64, 2]],
+      ['bias', [3]],
+    ])
     const { state, refused } = (await checkpoints.open('ada', shapes))!
     expect(state).toEqual(testState(1))
-    expect(refused[0]!.reason).toMatch(/2 mismatches\):\n.*head\.A: got \[2, 32\], expected \[2, 64\]\n.*head\.B/)
+    expect(refused[0]!.reason).toMatch(
+      /2 mismatches\):\n.*head\.A: got \[2, 32\], expected \[2, 64\]\n.*head\.B/,
+    )
   })
   it('leaves an error that lists all reasons where none is left', async () => {
     await checkpoints.write('ada', testState(1), 0)
@@ -180,7 +217,10 @@ describe('a file that is not what was written', () => {
       { blocks: [] },
       { blocks: [0, 0] },
       { parent: { sequence: 1, hash: header.imageHash }, blocks: [] },
-      { places: [{ name: 'A', shape: [1e6], stored: 'f32', offset: 0 }], imageHash: '0'.repeat(64) },
+      {
+        places: [{ name: 'A', shape: [1e6], stored: 'f32', offset: 0 }],
+        imageHash: '0'.repeat(64),
+      },
       { header: [] },
       { time: null },
     ]
@@ -200,7 +240,16 @@ describe('the history', () => {
       nudge(state, 'head.A')
       await checkpoints.write('ada', state, 100 + step)
     }
-    expect((await checkpoints.list('ada')).map((info) => 'time' in info && [info.sequence, info.time, info.whole])).toEqual([[1, 100, true], [2, 101, false], [3, 102, false], [4, 103, false]]) // prettier-ignore
+    expect(
+      (await checkpoints.list('ada')).map(
+        (info) => 'time' in info && [info.sequence, info.time, info.whole],
+      ),
+    ).toEqual([
+      [1, 100, true],
+      [2, 101, false],
+      [3, 102, false],
+      [4, 103, false],
+    ])
     const second = await checkpoints.read('ada', 2)
     expect(second.header['samples']).toBe(1)
     expect(await checkpoints.restore('ada', 2, 200)).toEqual(second)
@@ -208,7 +257,10 @@ describe('the history', () => {
     expect([opened.sequence, opened.time, opened.state]).toEqual([5, 200, second])
     expect((await checkpoints.read('ada', 4)).header['samples']).toBe(3) // what was restored over is still there
     await damage(4, flip(50))
-    expect((await checkpoints.list('ada'))[3]).toMatchObject({ sequence: 4, reason: expect.stringContaining('changed') as string })
+    expect((await checkpoints.list('ada'))[3]).toMatchObject({
+      sequence: 4,
+      reason: expect.stringContaining('changed') as string,
+    })
     await expect(checkpoints.read('ada', 9)).rejects.toThrow(NotFoundError)
   })
   it('keeps as many as it was told, and what those were laid over', async () => {
@@ -227,32 +279,50 @@ describe('the history', () => {
     expect((await numbers())[0]).toBeGreaterThan(1)
   })
   it('takes only options that there are', () => {
-    for (const options of [{ keep: 0 }, { keep: 1.5 }, { deltas: -1 }, { deltas: 64 }, { form: 'f8' as 'f16' }])
+    for (const options of [
+      { keep: 0 },
+      { keep: 1.5 },
+      { deltas: -1 },
+      { deltas: 64 },
+      { form: 'f8' as 'f16' },
+    ])
       expect(() => new Checkpoints(store, options)).toThrow(OptionError)
   })
 })
 
 describe('two writers of one user', () => {
   it('lose nothing: the later one is told, and may open again or write on top', async () => {
-    const [left, right] = [new Checkpoints(store), new Checkpoints(store)]
+    const left = new Checkpoints(store)
+    const right = new Checkpoints(store)
     await left.write('ada', testState(1), 1)
     const theirs = (await right.open('ada'))!.state
     await left.write('ada', testState(2), 2)
     nudge(theirs, 'bias')
     await expect(right.write('ada', theirs, 3)).rejects.toThrow(ConflictError)
-    await expect(right.write('ada', theirs, 3)).rejects.toThrow(/is at checkpoint 2, and this writer knows checkpoint 1/)
+    await expect(right.write('ada', theirs, 3)).rejects.toThrow(
+      /is at checkpoint 2, and this writer knows checkpoint 1/,
+    )
     expect((await left.open('ada'))!.state).toEqual(testState(2))
-    expect(await right.write('ada', theirs, 4, { onTop: true })).toMatchObject({ sequence: 3, whole: true })
+    expect(await right.write('ada', theirs, 4, { onTop: true })).toMatchObject({
+      sequence: 3,
+      whole: true,
+    })
     expect(await checkpoints.read('ada', 2)).toEqual(testState(2))
     await expect(left.write('ada', testState(5), 5)).rejects.toThrow(ConflictError)
     await left.open('ada')
     expect(await left.write('ada', testState(5), 5)).toMatchObject({ sequence: 4 })
   })
   it('are told also when they write in the same moment, and when they never looked', async () => {
-    const [left, right] = [new Checkpoints(store), new Checkpoints(store)]
-    const outcomes = await Promise.allSettled([left.write('ada', testState(1), 1), right.write('ada', testState(2), 1)])
+    const left = new Checkpoints(store)
+    const right = new Checkpoints(store)
+    const outcomes = await Promise.allSettled([
+      left.write('ada', testState(1), 1),
+      right.write('ada', testState(2), 1),
+    ])
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
-    await expect(checkpoints.write('ada', testState(3), 2)).rejects.toThrow('this writer knows none of them')
+    await expect(checkpoints.write('ada', testState(3), 2)).rejects.toThrow(
+      'this writer knows none of them',
+    )
   })
   it('are told when the user was forgotten meanwhile: no change is laid over what is gone', async () => {
     const state = testState(1, 8192)

@@ -1,11 +1,32 @@
 // The history of users' states in a store: versions that can be listed, read and restored. A write holds only the blocks that changed, and is
 // refused where somebody else wrote in between. Decides neither when to write nor what a state means.
 
-import { ConflictError, FormatError, GraftError, MismatchError, NotFoundError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import {
+  ConflictError,
+  FormatError,
+  GraftError,
+  MismatchError,
+  NotFoundError,
+  OptionError,
+  UnsupportedError,
+} from '../../base/errors.ts'
 import { hex, sha256 } from '../../base/sha256.ts'
 import { quoted } from '../../formats/quote.ts'
-import { itemOf, longestChain, readChain, type ReadCheckpoint, readFile, sequencesOf } from './checkpoint-chain.ts'
-import { blockBytes, blockCount, blockOf, type CheckpointHeader, encodeCheckpoint } from './checkpoint-file.ts'
+import {
+  itemOf,
+  longestChain,
+  readChain,
+  type ReadCheckpoint,
+  readFile,
+  sequencesOf,
+} from './checkpoint-chain.ts'
+import {
+  blockBytes,
+  blockCount,
+  blockOf,
+  type CheckpointHeader,
+  encodeCheckpoint,
+} from './checkpoint-file.ts'
 import { imageOf, type StateForm, stateForms, type StateImage } from './state-image.ts'
 import { checkShapes, type StateShapes, type UserState } from './user-state.ts'
 import { absent, type UserStore } from './user-store.ts'
@@ -60,8 +81,11 @@ interface Tip {
   readonly hashes: ImageHashes
 }
 
-const described = (form: StateForm, places: StateImage['places'], { header, exact }: UserState): string =>
-  JSON.stringify([form, places, header, exact ?? []])
+const described = (
+  form: StateForm,
+  places: StateImage['places'],
+  { header, exact }: UserState,
+): string => JSON.stringify([form, places, header, exact ?? []])
 
 interface ImageHashes {
   readonly blocks: readonly string[]
@@ -80,9 +104,14 @@ async function hashesOf(image: Uint8Array, known?: ImageHashes): Promise<ImageHa
     ),
   )
   const byGroup = groups.map(async (hash, group) => {
-    const [first, end] = [group * groupBlocks, Math.min(blocks, (group + 1) * groupBlocks)]
+    const first = group * groupBlocks
+    const end = Math.min(blocks, (group + 1) * groupBlocks)
     if (known?.groups[group] === hash) return known.blocks.slice(first, end)
-    return Promise.all(Array.from({ length: end - first }, async (_, i) => hex(await sha256(blockOf(image, first + i)))))
+    return Promise.all(
+      Array.from({ length: end - first }, async (_, i) =>
+        hex(await sha256(blockOf(image, first + i))),
+      ),
+    )
   })
   return { groups, blocks: (await Promise.all(byGroup)).flat() }
 }
@@ -143,18 +172,32 @@ export class Checkpoints {
    * milliseconds since 1970. Rejects with ConflictError where the user's newest checkpoint is not the one that was opened or written here last, with
    * StorageError where the store fails, with NumericError for NaN; then the history is as it was.
    */
-  async write(user: string, state: UserState, time: number, options: WriteOptions = {}): Promise<CheckpointInfo> {
+  async write(
+    user: string,
+    state: UserState,
+    time: number,
+    options: WriteOptions = {},
+  ): Promise<CheckpointInfo> {
     const { form = this.#form, keep = this.#keep, onTop = false } = options
     checkOptions(form, keep, this.#deltas)
     const image = imageOf(state, form) // before the first await: the state may go on changing
     const text = described(form, image.places, state)
-    const own = { header: structuredClone(state.header), ...(state.exact ? { exact: [...state.exact] } : {}) }
+    const own = {
+      header: structuredClone(state.header),
+      ...(state.exact ? { exact: [...state.exact] } : {}),
+    }
     const hashes = await hashesOf(image.bytes, this.#tips.get(user)?.hashes)
     const blockHashes = hashes.blocks
     const { tip, newest } = await this.#newest(user, onTop)
-    const changed = blockHashes.flatMap((hash, block) => (hash === tip?.hashes.blocks[block] ? [] : [block]))
+    const changed = blockHashes.flatMap((hash, block) =>
+      hash === tip?.hashes.blocks[block] ? [] : [block],
+    )
     if (tip && tip.described === text && changed.length === 0) return tip.info
-    const whole = !tip || tip.links >= this.#deltas || tip.info.form !== form || changed.length > wholeAbove * blockHashes.length
+    const whole =
+      !tip ||
+      tip.links >= this.#deltas ||
+      tip.info.form !== form ||
+      changed.length > wholeAbove * blockHashes.length
     const sequence = newest + 1
     const header: CheckpointHeader = {
       time,
@@ -171,17 +214,33 @@ export class Checkpoints {
     await this.store.put(user, itemOf(sequence), file, absent)
     const info = { sequence, time, form, whole, sizeBytes: file.length }
     const links = whole ? 0 : tip.links + 1
-    this.#tips.set(user, { newest: sequence, info, base: header.base, hash: hex(hash), links, described: text, hashes })
+    this.#tips.set(user, {
+      newest: sequence,
+      info,
+      base: header.base,
+      hash: hex(hash),
+      links,
+      described: text,
+      hashes,
+    })
     if (whole) await this.#prune(user, keep)
     return info
   }
 
   /** Every checkpoint of a user, the oldest first; those that cannot be read have the reason in place of what they hold. */
-  async list(user: string): Promise<(CheckpointInfo | (Refusal & { readonly sizeBytes: number }))[]> {
+  async list(
+    user: string,
+  ): Promise<(CheckpointInfo | (Refusal & { readonly sizeBytes: number }))[]> {
     const rows = (await sequencesOf(this.store, user)).map(async ({ sequence, sizeBytes }) => {
       try {
         const { header } = await readChain(this.store, user, sequence)
-        return { sequence, time: header.time, form: header.form, whole: header.parent === undefined, sizeBytes }
+        return {
+          sequence,
+          time: header.time,
+          form: header.form,
+          whole: header.parent === undefined,
+          sizeBytes,
+        }
       } catch (error) {
         if (!isRefusal(error)) throw error
         return { sequence, sizeBytes, reason: error.message }
@@ -193,12 +252,19 @@ export class Checkpoints {
   /** One checkpoint's state. Throws NotFoundError where there is none of that number, FormatError where it is not sound. */
   async read(user: string, sequence: number): Promise<UserState> {
     if (!(await sequencesOf(this.store, user)).some((found) => found.sequence === sequence))
-      throw new NotFoundError(`${this.store.name}: user ${quoted(user)} has no checkpoint ${sequence}.`)
+      throw new NotFoundError(
+        `${this.store.name}: user ${quoted(user)} has no checkpoint ${sequence}.`,
+      )
     return (await readChain(this.store, user, sequence)).state
   }
 
   /** Makes an older checkpoint the newest one, by writing it again: what came after it stays in the history. Gives its state. */
-  async restore(user: string, sequence: number, time: number, options: WriteOptions = {}): Promise<UserState> {
+  async restore(
+    user: string,
+    sequence: number,
+    time: number,
+    options: WriteOptions = {},
+  ): Promise<UserState> {
     const state = await this.read(user, sequence)
     await this.write(user, state, time, options)
     return state
@@ -214,7 +280,9 @@ export class Checkpoints {
     const sequences = await sequencesOf(this.store, user)
     const newest = sequences.at(-1)?.sequence ?? 0
     const tip = this.#tips.get(user)
-    const known = (tip?.newest ?? 0) === newest && (!tip || sequences.some(({ sequence }) => sequence === tip.info.sequence))
+    const known =
+      (tip?.newest ?? 0) === newest &&
+      (!tip || sequences.some(({ sequence }) => sequence === tip.info.sequence))
     if (known) return { tip, newest }
     if (onTop) return { tip: undefined, newest: Math.max(newest, tip?.newest ?? 0) }
     const seen = tip ? `checkpoint ${tip.newest}` : 'none of them'
@@ -234,7 +302,15 @@ export class Checkpoints {
     const { time, form, base, places } = header
     const info = { sequence, time, form, whole: header.parent === undefined, sizeBytes }
     const hashes = await hashesOf(image)
-    this.#tips.set(user, { newest, info, base, hash, links, described: described(form, places, state), hashes })
+    this.#tips.set(user, {
+      newest,
+      info,
+      base,
+      hash,
+      links,
+      described: described(form, places, state),
+      hashes,
+    })
   }
 
   /** Removes what is older than the oldest that stays and than what that one was laid over. The checkpoint itself is written: failing here harms nobody. */
@@ -244,7 +320,8 @@ export class Checkpoints {
       if (sequences.length <= keep) return
       const oldest = sequences.at(-keep)!
       const { base } = (await readFile(this.store, user, oldest)).header
-      for (const sequence of sequences) if (sequence < base) await this.store.delete(user, itemOf(sequence))
+      for (const sequence of sequences)
+        if (sequence < base) await this.store.delete(user, itemOf(sequence))
     } catch (error) {
       if (!GraftError.isInstance(error)) throw error
     }
@@ -252,11 +329,14 @@ export class Checkpoints {
 }
 
 /** Errors that say that a file cannot be used; a store that fails is another matter. */
-const isRefusal = (error: unknown): error is Error => [FormatError, UnsupportedError, MismatchError].some((kind) => error instanceof kind)
+const isRefusal = (error: unknown): error is Error =>
+  [FormatError, UnsupportedError, MismatchError].some((kind) => error instanceof kind)
 
 function checkOptions(form: StateForm, keep: number, deltas: number): void {
-  if (!stateForms.includes(form)) throw new OptionError(`A form is one of ${stateForms.join(', ')}; got ${JSON.stringify(form)}.`)
-  if (!(Number.isInteger(keep) && keep >= 1)) throw new OptionError(`keep is a whole number of at least 1; got ${keep}.`)
+  if (!stateForms.includes(form))
+    throw new OptionError(`A form is one of ${stateForms.join(', ')}; got ${JSON.stringify(form)}.`)
+  if (!(Number.isInteger(keep) && keep >= 1))
+    throw new OptionError(`keep is a whole number of at least 1; got ${keep}.`)
   if (!(Number.isInteger(deltas) && deltas >= 0 && deltas < longestChain))
     throw new OptionError(`deltas is a whole number from 0 to ${longestChain - 1}; got ${deltas}.`)
 }

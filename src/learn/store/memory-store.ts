@@ -1,7 +1,13 @@
 // Users' items in memory: for tests, and where nothing shall outlive the process.
 
 import { StorageError } from '../../base/errors.ts'
-import { checkItem, checkUser, checkVersion, type StoredItem, type UserStore } from './user-store.ts'
+import {
+  checkItem,
+  checkUser,
+  checkVersion,
+  type StoredItem,
+  type UserStore,
+} from './user-store.ts'
 
 export interface MemoryStoreOptions {
   readonly name?: string
@@ -10,7 +16,10 @@ export interface MemoryStoreOptions {
 }
 
 /** A store that lives as long as the process. */
-export function memoryStore({ name = 'memory', limitBytes = Infinity }: MemoryStoreOptions = {}): UserStore {
+export function memoryStore({
+  name = 'memory',
+  limitBytes = Infinity,
+}: MemoryStoreOptions = {}): UserStore {
   const users = new Map<string, Map<string, StoredItem>>()
   let versions = 0 // of all items together, so that none comes back
   let usedBytes = 0
@@ -35,7 +44,10 @@ export function memoryStore({ name = 'memory', limitBytes = Infinity }: MemorySt
       const found = find(user, item)
       checkVersion(name, user, item, found?.version, expected)
       const wanted = usedBytes - (found?.bytes.length ?? 0) + bytes.length
-      if (wanted > limitBytes) throw new StorageError(`${name}: cannot be written: full, ${wanted} bytes are more than ${limitBytes}.`)
+      if (wanted > limitBytes)
+        throw new StorageError(
+          `${name}: cannot be written: full, ${wanted} bytes are more than ${limitBytes}.`,
+        )
       usedBytes = wanted
       const items = users.get(user) ?? new Map<string, StoredItem>()
       users.set(user, items.set(item, { bytes: bytes.slice(), version: ++versions }))

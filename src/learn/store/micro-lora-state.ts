@@ -23,9 +23,16 @@ export function stateOfMicroLora(lora: MicroLora): UserState {
 }
 
 /** The adapter of such a state. Throws FormatError for a state of something else, and what `MicroLora.fromJSON` throws. */
-export function microLoraOf({ tensors, header }: UserState, options: Parameters<typeof MicroLora.fromJSON>[1] = {}): MicroLora {
+export function microLoraOf(
+  { tensors, header }: UserState,
+  options: Parameters<typeof MicroLora.fromJSON>[1] = {},
+): MicroLora {
   const meta = header['microLora']
-  if (typeof meta !== 'object' || meta === null) throw new FormatError('A state that is no MicroLoRA: its header has no `microLora`.')
+  if (typeof meta !== 'object' || meta === null)
+    throw new FormatError('A state that is no MicroLoRA: its header has no `microLora`.')
   const values = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]))
-  return MicroLora.fromJSON(toJson({ meta: meta as unknown as SavedMeta, tensors: values }), options)
+  return MicroLora.fromJSON(
+    toJson({ meta: meta as unknown as SavedMeta, tensors: values }),
+    options,
+  )
 }

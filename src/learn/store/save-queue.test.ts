@@ -7,7 +7,11 @@ import { nudge, testState } from './testing.ts'
 import type { UserStore } from './user-store.ts'
 
 /** A store whose writes wait until they are let through, and may fail. */
-function slowStore(): { store: UserStore; puts: () => number; fail: (error: Error | undefined) => void } {
+function slowStore(): {
+  store: UserStore
+  puts: () => number
+  fail: (error: Error | undefined) => void
+} {
   const inner = memoryStore()
   let puts = 0
   let failure: Error | undefined
@@ -46,7 +50,8 @@ describe('a queue of saves', () => {
       return queue.save('ada', () => state, i + 1)
     })
     expect((await first).time).toBe(0)
-    for (const info of await Promise.all(later)) expect(info).toMatchObject({ sequence: 2, time: 50 })
+    for (const info of await Promise.all(later))
+      expect(info).toMatchObject({ sequence: 2, time: 50 })
     expect(puts()).toBe(2)
     expect((await checkpoints.open('ada'))!.state).toEqual(state)
   })
@@ -74,6 +79,9 @@ describe('a queue of saves', () => {
       throw new Error('no state')
     }
     await expect(queue.save('ada', broken, 1, { urgent: true })).rejects.toThrow('no state')
-    expect(await queue.save('ada', () => testState(1), 2, { urgent: true })).toMatchObject({ sequence: 1, time: 2 })
+    expect(await queue.save('ada', () => testState(1), 2, { urgent: true })).toMatchObject({
+      sequence: 1,
+      time: 2,
+    })
   })
 })

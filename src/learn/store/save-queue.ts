@@ -31,7 +31,12 @@ export class SaveQueue {
    * Asks for a checkpoint and returns at once; the promise settles when a checkpoint that holds at least this moment's state is written, and rejects
    * with what `snapshot` or `Checkpoints.write` throws. The state is asked for when the write begins, in a later turn of the event loop.
    */
-  save(user: string, snapshot: () => UserState, time: number, options: SaveOptions = {}): Promise<CheckpointInfo> {
+  save(
+    user: string,
+    snapshot: () => UserState,
+    time: number,
+    options: SaveOptions = {},
+  ): Promise<CheckpointInfo> {
     const waiting = this.#wishes.get(user)
     if (waiting) {
       Object.assign(waiting, { snapshot, time, options: { ...waiting.options, ...options } })

@@ -16,7 +16,8 @@ describe('the image of a state', () => {
     expect(throughForm(state, 'f32')).toEqual(state)
     for (const form of stateForms) {
       const back = throughForm(state, form)
-      for (const name of ['bias', 'memory.ids', 'second.head.A']) expect(back.tensors.get(name)).toEqual(state.tensors.get(name))
+      for (const name of ['bias', 'memory.ids', 'second.head.A'])
+        expect(back.tensors.get(name)).toEqual(state.tensors.get(name))
       expect([...back.tensors.keys()].sort()).toEqual([...state.tensors.keys()].sort())
     }
   })
@@ -24,37 +25,69 @@ describe('the image of a state', () => {
     ['f16', 0.002, 0.5],
     ['int8', 0.03, 0.28],
     ['int4', 0.7, 0.16],
-  ] as const)('keeps matrices in %s within %f of their size, in %f of the bytes', (form, error, share) => {
-    const state = { tensors: new Map([['A', testState(5, 2048).tensors.get('head.A')!]]), header: {} }
-    const measured = relativeError('A', state, throughForm(state, form))
-    expect(measured).toBeGreaterThan(0)
-    expect(measured).toBeLessThan(error)
-    expect(imageOf(state, form).bytes.length).toBeLessThanOrEqual(share * imageOf(state, 'f32').bytes.length)
-  })
+  ] as const)(
+    'keeps matrices in %s within %f of their size, in %f of the bytes',
+    (form, error, share) => {
+      const state = {
+        tensors: new Map([['A', testState(5, 2048).tensors.get('head.A')!]]),
+        header: {},
+      }
+      const measured = relativeError('A', state, throughForm(state, form))
+      expect(measured).toBeGreaterThan(0)
+      expect(measured).toBeLessThan(error)
+      expect(imageOf(state, form).bytes.length).toBeLessThanOrEqual(
+        share * imageOf(state, 'f32').bytes.length,
+      )
+    },
+  )
   it('keeps f32 where f16 would make infinity', () => {
-    const state = { tensors: new Map([['A', f32([2, 32], new Float32Array(64).fill(1e5))]]), header: {} }
+    const state = {
+      tensors: new Map([['A', f32([2, 32], new Float32Array(64).fill(1e5))]]),
+      header: {},
+    }
     expect(throughForm(state, 'f16')).toEqual(state)
   })
   it('holds no tensors, empty ones and odd sizes', () => {
-    const state = { tensors: new Map([['none', f32([0, 5])], ['odd', f32([5, 13], new Float32Array(65).fill(0.5))]]), header: {} } // prettier-ignore
-    for (const form of stateForms) expect(throughForm(state, form).tensors.get('odd')!.data.length).toBe(65)
+    const state = {
+      tensors: new Map([
+        ['none', f32([0, 5])],
+        ['odd', f32([5, 13], new Float32Array(65).fill(0.5))],
+      ]),
+      header: {},
+    }
+    for (const form of stateForms)
+      expect(throughForm(state, form).tensors.get('odd')!.data.length).toBe(65)
     expect(throughForm({ tensors: new Map(), header: {} }, 'int4').tensors.size).toBe(0)
   })
   it('refuses NaN, infinity, and headers that JSON would change, by name', () => {
-    const bad = (value: number): UserState => ({ tensors: new Map([['fine', f32([1], [1])], ['head.A', f32([2], [1, value])]]), header: {} }) // prettier-ignore
-    for (const value of [NaN, Infinity, -Infinity]) expect(() => imageOf(bad(value), 'f32')).toThrow(/"head\.A"/)
+    const bad = (value: number): UserState => ({
+      tensors: new Map([
+        ['fine', f32([1], [1])],
+        ['head.A', f32([2], [1, value])],
+      ]),
+      header: {},
+    })
+    for (const value of [NaN, Infinity, -Infinity])
+      expect(() => imageOf(bad(value), 'f32')).toThrow(/"head\.A"/)
     expect(() => imageOf(bad(NaN), 'f32')).toThrow(NumericError)
-    const header = (value: unknown) => () => imageOf({ tensors: new Map(), header: { inner: [1, value] } as UserState['header'] }, 'f32')
-    for (const value of [NaN, undefined, () => 1, new Date(0), 1n]) expect(header(value)).toThrow(OptionError)
+    const header = (value: unknown) => () =>
+      imageOf({ tensors: new Map(), header: { inner: [1, value] } as UserState['header'] }, 'f32')
+    for (const value of [NaN, undefined, () => 1, new Date(0), 1n])
+      expect(header(value)).toThrow(OptionError)
     expect(header(NaN)).toThrow('header.inner.1 is NaN')
   })
   it('names every place that does not fit its bytes', () => {
     const place = { name: 'A', shape: [2, 4], stored: 'f32', offset: 0 } as const
-    const read = (...places: Parameters<typeof tensorsOf>[0]['places']) => tensorsOf({ bytes: new Uint8Array(32), places }, 'file')
+    const read = (...places: Parameters<typeof tensorsOf>[0]['places']) =>
+      tensorsOf({ bytes: new Uint8Array(32), places }, 'file')
     expect(read(place).size).toBe(1)
-    expect(() => read({ ...place, offset: 8 }, { ...place, name: 'B', shape: [2 ** 30, 2 ** 30] })).toThrow(/"A".*\n.*"B"/)
+    expect(() =>
+      read({ ...place, offset: 8 }, { ...place, name: 'B', shape: [2 ** 30, 2 ** 30] }),
+    ).toThrow(/"A".*\n.*"B"/)
     expect(() => read({ ...place, offset: 4 })).toThrow(FormatError)
-    expect(() => read({ ...place, stored: 'toString' as 'f32' })).toThrow('type "toString" is unknown')
+    expect(() => read({ ...place, stored: 'toString' as 'f32' })).toThrow(
+      'type "toString" is unknown',
+    )
     expect(() => read(place, place)).toThrow('occurs twice')
     expect(() => read({ ...place, shape: [8, 8], stored: 'int8' })).toThrow(FormatError)
   })

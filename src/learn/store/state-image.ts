@@ -7,7 +7,14 @@
 import { blockLayout, bytesOf, type DType, elementBytes, type PlainType } from '../../base/dtype.ts'
 import { FormatError } from '../../base/errors.ts'
 import { bytesView, f32, fromBytes, sizeOf, type Tensor } from '../../base/tensor.ts'
-import { badScales, type BlockCodeName, blockCodes, blockSizes, fromBlocks, toBlocks } from '../../formats/block-code.ts'
+import {
+  badScales,
+  type BlockCodeName,
+  blockCodes,
+  blockSizes,
+  fromBlocks,
+  toBlocks,
+} from '../../formats/block-code.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
 import { listed, quoted, safeProduct } from '../../formats/quote.ts'
 import { checkState, type UserState } from './user-state.ts'
@@ -43,8 +50,14 @@ export function imageOf(state: UserState, form: StateForm): StateImage {
   let offset = 0
   for (const name of [...state.tensors.keys()].sort()) {
     const tensor = state.tensors.get(name)!
-    const keeps = tensor.dtype !== 'f32' || tensor.shape.length < 2 || tensor.data.length < fewestBlockValues || exact.has(name)
-    const { stored, pieces } = keeps ? { stored: tensor.dtype, pieces: [bytesView(tensor)] } : inForm(tensor, form)
+    const keeps =
+      tensor.dtype !== 'f32' ||
+      tensor.shape.length < 2 ||
+      tensor.data.length < fewestBlockValues ||
+      exact.has(name)
+    const { stored, pieces } = keeps
+      ? { stored: tensor.dtype, pieces: [bytesView(tensor)] }
+      : inForm(tensor, form)
     parts.push({ place: { name, shape: [...tensor.shape], stored, offset }, pieces })
     for (const piece of pieces) offset += aligned(piece.length)
   }
@@ -59,15 +72,24 @@ export function imageOf(state: UserState, form: StateForm): StateImage {
   return { bytes, places: parts.map(({ place }) => place) }
 }
 
-function inForm(tensor: Tensor, form: StateForm): { stored: TensorPlace['stored']; pieces: Uint8Array[] } {
+function inForm(
+  tensor: Tensor,
+  form: StateForm,
+): { stored: TensorPlace['stored']; pieces: Uint8Array[] } {
   const values = tensor.data as Float32Array
   if (isCode(form)) {
     const { codes, scales } = toBlocks(blockCodes[form], values)
-    return { stored: form, pieces: [codes, scales].map((data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)) }
+    return {
+      stored: form,
+      pieces: [codes, scales].map(
+        (data) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+      ),
+    }
   }
   if (form === 'f16') {
     const bits = fromFloat32(values, 'f16') as Uint16Array
-    if (!bits.some((value) => (value & 0x7fff) === 0x7c00)) return { stored: form, pieces: [new Uint8Array(bits.buffer)] }
+    if (!bits.some((value) => (value & 0x7fff) === 0x7c00))
+      return { stored: form, pieces: [new Uint8Array(bits.buffer)] }
   }
   return { stored: 'f32', pieces: [bytesView(tensor)] }
 }
@@ -91,17 +113,26 @@ export function tensorsOf({ bytes, places }: StateImage, fileName: string): Map<
     else if (tensors.has(place.name)) problems.push(`${quoted(place.name)}: occurs twice`)
     else tensors.set(place.name, tensor)
   }
-  if (problems.length > 0) throw new FormatError(`${fileName}: its tensors are described wrongly:\n${listed(problems)}`)
+  if (problems.length > 0)
+    throw new FormatError(`${fileName}: its tensors are described wrongly:\n${listed(problems)}`)
   return tensors
 }
 
 /** The tensor, or what is wrong with it. */
 function tensorAt(bytes: Uint8Array, place: TensorPlace): Tensor | string {
   const { stored, shape, offset } = place
-  if (!isCode(stored) && !Object.hasOwn(blockLayout, stored) && !Object.hasOwn(elementBytes, stored))
+  if (
+    !isCode(stored) &&
+    !Object.hasOwn(blockLayout, stored) &&
+    !Object.hasOwn(elementBytes, stored)
+  )
     return `type ${quoted(stored)} is unknown`
   const lengths = partBytes(place)
-  if (!lengths || offset % 8 !== 0 || offset + lengths.reduce((sum, length) => sum + aligned(length), 0) > bytes.length)
+  if (
+    !lengths ||
+    offset % 8 !== 0 ||
+    offset + lengths.reduce((sum, length) => sum + aligned(length), 0) > bytes.length
+  )
     return `${stored} [${shape.join(', ')}] at byte ${offset} does not fit ${bytes.length} bytes`
   if (!isCode(stored)) {
     const own = fromBytes(stored, shape, bytes.slice(offset, offset + lengths[0]!))
@@ -109,8 +140,11 @@ function tensorAt(bytes: Uint8Array, place: TensorPlace): Tensor | string {
   }
   const code = blockCodes[stored]
   const [codeBytes, scaleBytes] = lengths as [number, number]
-  const codes = fromBytes(code.dtype satisfies PlainType, [codeBytes], bytes.slice(offset, offset + codeBytes)).data as
-    Int8Array | Uint8Array
+  const codes = fromBytes(
+    code.dtype satisfies PlainType,
+    [codeBytes],
+    bytes.slice(offset, offset + codeBytes),
+  ).data as Int8Array | Uint8Array
   const from = offset + aligned(codeBytes)
   const scales = new Uint16Array(bytes.slice(from, from + scaleBytes).buffer)
   if (badScales(scales).length > 0) return 'a scale is NaN or infinite'

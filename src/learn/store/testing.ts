@@ -33,7 +33,10 @@ export function testState(seed: number, width = 64): TestState {
 
 /** The largest difference between a tensor's values in two states, as a share of the root mean square of the first. */
 export function relativeError(name: string, expected: UserState, got: UserState): number {
-  const [a, b] = [expected, got].map(({ tensors }) => tensors.get(name)!.data as Float32Array) as [Float32Array, Float32Array]
+  const [a, b] = [expected, got].map(({ tensors }) => tensors.get(name)!.data as Float32Array) as [
+    Float32Array,
+    Float32Array,
+  ]
   const scale = Math.sqrt(a.reduce((sum, value) => sum + value * value, 0) / a.length)
   return a.reduce((worst, value, i) => Math.max(worst, Math.abs(value - b[i]!)), 0) / scale
 }

@@ -30,7 +30,10 @@ beforeEach(() => {
   }
 })
 
-const makePool = (users: number, options: Partial<UserPoolOptions<UserState>> = {}): UserPool<UserState> =>
+const makePool = (
+  users: number,
+  options: Partial<UserPoolOptions<UserState>> = {},
+): UserPool<UserState> =>
   new UserPool<UserState>({
     checkpoints: new Checkpoints(store),
     wake: (user, state) => state ?? testState(user.length),
@@ -69,7 +72,10 @@ describe('a pool of users', () => {
     expect(pool.users).toEqual(names.slice(-3))
     await pool.flush()
     const start = testState(7).tensors.get('second.head.A')!.data[0] as number
-    for (const user of names) expect(await pool.use(user, ({ tensors }) => tensors.get('second.head.A')!.data[0])).toBeCloseTo(start + 3, 5)
+    for (const user of names)
+      expect(
+        await pool.use(user, ({ tensors }) => tensors.get('second.head.A')!.data[0]),
+      ).toBeCloseTo(start + 3, 5)
     expect(problems).toEqual([])
   })
   it('lets the least recently used go first, and nobody who is in use', async () => {
@@ -134,7 +140,8 @@ describe('a pool of users', () => {
       limitBytes: 0,
       now: () => 0,
     })
-    for (let i = 0; i < 5; i++) await pool.use('ada', (counter, changed) => (counter.count++, changed()))
+    for (let i = 0; i < 5; i++)
+      await pool.use('ada', (counter, changed) => (counter.count++, changed()))
     expect(await pool.use('ada', ({ count }) => count)).toBe(5)
   })
 })
@@ -151,7 +158,9 @@ describe('a store that fails', () => {
     expect(problems.length).toBeGreaterThan(0)
     expect(problems[0]).toEqual({ user: 'ada', error: failure })
     await expect(pool.save('ada')).rejects.toThrow('quota used up')
-    await expect(pool.flush()).rejects.toThrow(/1 users could not be saved and stay in memory: "ada"/)
+    await expect(pool.flush()).rejects.toThrow(
+      /1 users could not be saved and stay in memory: "ada"/,
+    )
     failure = undefined
     await pool.flush()
     expect((await new Checkpoints(store).open('ada'))!.state.header).toEqual(testState(3).header)
@@ -164,7 +173,7 @@ describe('a store that fails', () => {
     await expect(pool.open('eve')).rejects.toThrow(
       /"eve" cannot be opened: memory is full of users with changes that could not be written \(StorageError: disk full\)/,
     )
-    expect([pool.users, pool.usedBytes]).toEqual([['ada', 'bob'], 2 * oneBytes]) // prettier-ignore
+    expect([pool.users, pool.usedBytes]).toEqual([['ada', 'bob'], 2 * oneBytes])
     failure = undefined
     await pool.use('eve', () => undefined)
     expect(pool.users).toContain('eve')
@@ -180,13 +189,19 @@ describe('a store that fails', () => {
     await new Checkpoints(store).write('ada', testState(3), 0)
     await store.put('ada', itemOf(2), new Uint8Array(100))
     await makePool(2).open('ada')
-    expect(problems).toEqual([{ user: 'ada', refused: [{ sequence: 2, reason: expect.stringContaining('torn') as string }] }])
+    expect(problems).toEqual([
+      {
+        user: 'ada',
+        refused: [{ sequence: 2, reason: expect.stringContaining('torn') as string }],
+      },
+    ])
   })
 })
 
 describe('two pools over one store', () => {
   it('lose nothing: the later writer is told and keeps its state, and chooses', async () => {
-    const [left, right] = [makePool(2), makePool(2)]
+    const left = makePool(2)
+    const right = makePool(2)
     await right.use('ada', () => undefined)
     await learn(left, 'ada')
     await left.flush()
@@ -196,12 +211,19 @@ describe('two pools over one store', () => {
     await learn(right, 'eve')
     await settled()
     expect(right.users).toContain('ada')
-    expect(problems.some(({ user, error }) => user === 'ada' && error instanceof ConflictError)).toBe(true)
+    expect(
+      problems.some(({ user, error }) => user === 'ada' && error instanceof ConflictError),
+    ).toBe(true)
     expect(await right.save('ada', { onTop: true })).toMatchObject({ sequence: 2 })
     await learn(left, 'ada')
     await expect(left.save('ada')).rejects.toThrow(ConflictError)
     left.discard('ada')
-    expect(await left.use('ada', ({ tensors }) => tensors.get('second.head.A')!.data[0])).toBeCloseTo((testState(3) as TestState).tensors.get('second.head.A')!.data[0] as number + 1, 5) // prettier-ignore
+    expect(
+      await left.use('ada', ({ tensors }) => tensors.get('second.head.A')!.data[0]),
+    ).toBeCloseTo(
+      ((testState(3) as TestState).tensors.get('second.head.A')!.data[0] as number) + 1,
+      5,
+    )
   })
   it('discards nobody who is in use', async () => {
     const pool = makePool(1)

@@ -74,7 +74,8 @@ interface Loading<Live> {
  *     await pool.use('ada', (state, changed) => { learn(state); changed() })
  */
 export class UserPool<Live> {
-  readonly #options: Required<Omit<UserPoolOptions<Live>, 'shapes'>> & Pick<UserPoolOptions<Live>, 'shapes'>
+  readonly #options: Required<Omit<UserPoolOptions<Live>, 'shapes'>> &
+    Pick<UserPoolOptions<Live>, 'shapes'>
   readonly #queue: SaveQueue
   /** The least recently used first. */
   readonly #entries = new Map<string, Entry<Live>>()
@@ -84,9 +85,17 @@ export class UserPool<Live> {
 
   /** Throws OptionError for a limit that is no number of bytes. */
   constructor(options: UserPoolOptions<Live>) {
-    if (!(options.limitBytes >= 0)) throw new OptionError(`limitBytes is a number of bytes; got ${options.limitBytes}.`)
+    if (!(options.limitBytes >= 0))
+      throw new OptionError(`limitBytes is a number of bytes; got ${options.limitBytes}.`)
     const sizeOf = (live: Live): number => stateBytes(options.stateOf(live))
-    this.#options = { hotForm: 'f32', coldForm: 'int8', keepCold: 2, onProblem: () => undefined, sizeOf, ...options }
+    this.#options = {
+      hotForm: 'f32',
+      coldForm: 'int8',
+      keepCold: 2,
+      onProblem: () => undefined,
+      sizeOf,
+      ...options,
+    }
     this.#queue = new SaveQueue(options.checkpoints)
   }
 
@@ -116,7 +125,10 @@ export class UserPool<Live> {
   }
 
   /** Opens a user for the time of `work`, which calls `changed` where it has changed the object. */
-  async use<Result>(user: string, work: (live: Live, changed: () => void) => Result | Promise<Result>): Promise<Result> {
+  async use<Result>(
+    user: string,
+    work: (live: Live, changed: () => void) => Result | Promise<Result>,
+  ): Promise<Result> {
     const opened = await this.open(user)
     try {
       return await work(opened.live, opened.changed)
@@ -135,19 +147,34 @@ export class UserPool<Live> {
   /** Takes a user out of memory without saving: after a ConflictError, to go on with what somebody else wrote. Throws OptionError while it is in use. */
   discard(user: string): void {
     const entry = this.#entries.get(user)
-    if (entry && entry.pins > 0) throw new OptionError(`User ${quoted(user)} is in use and cannot be discarded; release it first.`)
+    if (entry && entry.pins > 0)
+      throw new OptionError(
+        `User ${quoted(user)} is in use and cannot be discarded; release it first.`,
+      )
     if (entry) this.#remove(user, entry)
   }
 
   /** Saves everybody whose changes are not stored. Rejects with StorageError that names those who could not be, with the errors as its cause. */
   async flush(): Promise<void> {
     const changed = [...this.#entries].filter(([, entry]) => entry.changes !== entry.savedChanges)
-    const outcomes = await Promise.allSettled(changed.map(([user, entry]) => this.#write(user, entry, { form: this.#options.hotForm })))
-    const failed = outcomes.flatMap((outcome, i) => (outcome.status === 'rejected' ? [{ user: changed[i]![0], error: outcome.reason as unknown }] : [])) // prettier-ignore
+    const outcomes = await Promise.allSettled(
+      changed.map(([user, entry]) => this.#write(user, entry, { form: this.#options.hotForm })),
+    )
+    const failed = outcomes.flatMap((outcome, i) =>
+      outcome.status === 'rejected'
+        ? [{ user: changed[i]![0], error: outcome.reason as unknown }]
+        : [],
+    )
     if (failed.length === 0) return
-    const names = failed.slice(0, 8).map(({ user }) => quoted(user)).join(', ') // prettier-ignore
+    const names = failed
+      .slice(0, 8)
+      .map(({ user }) => quoted(user))
+      .join(', ')
     const cause = new AggregateError(failed.map(({ error }) => error))
-    throw new StorageError(`${failed.length} users could not be saved and stay in memory: ${names}. ${String(failed[0]!.error)}`, { cause })
+    throw new StorageError(
+      `${failed.length} users could not be saved and stay in memory: ${names}. ${String(failed[0]!.error)}`,
+      { cause },
+    )
   }
 
   #lease(user: string, entry: Entry<Live>): OpenUser<Live> {
@@ -200,7 +227,14 @@ export class UserPool<Live> {
           `User ${quoted(user)} cannot be opened: memory is full of users with changes that could not be written (${String(failure)}) They are kept until they can be.`,
           { cause: failure },
         )
-      const entry: Entry<Live> = { live, pins: this.#loading.get(user)!.waiters, sizeBytes: reservedBytes, changes: 0, savedChanges: 0, form: opened?.form } // prettier-ignore
+      const entry: Entry<Live> = {
+        live,
+        pins: this.#loading.get(user)!.waiters,
+        sizeBytes: reservedBytes,
+        changes: 0,
+        savedChanges: 0,
+        form: opened?.form,
+      }
       this.#entries.set(user, entry)
       return entry
     } catch (error) {
@@ -228,7 +262,9 @@ export class UserPool<Live> {
     let full = false
     for (const [user, entry] of this.#entries) {
       if (this.#usedBytes <= limitBytes) break
-      const isStored = (): boolean => entry.changes === entry.savedChanges && (entry.form === undefined || entry.form === coldForm)
+      const isStored = (): boolean =>
+        entry.changes === entry.savedChanges &&
+        (entry.form === undefined || entry.form === coldForm)
       if (entry.pins > 0) continue
       if (!isStored()) {
         if (full) continue // a store that is full takes nobody else's either; those without changes may go

@@ -6,7 +6,8 @@ import { allFinite } from '../../base/finite.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { listed, quoted } from '../../formats/quote.ts'
 
-export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+export type Json =
+  null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
 
 export interface UserState {
   /** May be changed in place by whoever holds the state; a checkpoint copies them at one moment. */
@@ -25,9 +26,13 @@ export function stateBytes({ tensors, header }: UserState): number {
 
 /** Throws NumericError naming every tensor that holds NaN or infinity, OptionError for a header that JSON cannot hold as it is. */
 export function checkState({ tensors, header }: UserState): void {
-  const bad = [...tensors].filter(([, { dtype, data }]) => dtype === 'f32' && !allFinite(data as Float32Array))
+  const bad = [...tensors].filter(
+    ([, { dtype, data }]) => dtype === 'f32' && !allFinite(data as Float32Array),
+  )
   if (bad.length > 0)
-    throw new NumericError(`A user's state holds NaN or infinity and is not kept:\n${listed(bad.map(([name]) => quoted(name)))}`)
+    throw new NumericError(
+      `A user's state holds NaN or infinity and is not kept:\n${listed(bad.map(([name]) => quoted(name)))}`,
+    )
   const problem = jsonFault(header, 'header')
   if (problem !== undefined) throw new OptionError(`A user's state cannot be kept: ${problem}.`)
 }
@@ -36,7 +41,9 @@ export function checkState({ tensors, header }: UserState): void {
 function jsonFault(value: unknown, path: string): string | undefined {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return undefined
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${path} is ${value}`
-  const isPlain = Array.isArray(value) || (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value)))
+  const isPlain =
+    Array.isArray(value) ||
+    (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value)))
   if (!isPlain) return `${path} is no plain value but ${typeof value}`
   for (const [key, inner] of Object.entries(value as object)) {
     const fault = jsonFault(inner, `${path}.${key}`)
@@ -49,10 +56,19 @@ function jsonFault(value: unknown, path: string): string | undefined {
 export type StateShapes = ReadonlyMap<string, readonly number[]>
 
 /** Throws MismatchError with everything in which the tensors differ from what is wanted. */
-export function checkShapes(what: string, tensors: ReadonlyMap<string, Pick<Tensor, 'shape'>>, wanted: StateShapes): void {
-  const shown = (shape: readonly number[] | undefined): string => (shape ? `[${shape.join(', ')}]` : 'nothing')
+export function checkShapes(
+  what: string,
+  tensors: ReadonlyMap<string, Pick<Tensor, 'shape'>>,
+  wanted: StateShapes,
+): void {
+  const shown = (shape: readonly number[] | undefined): string =>
+    shape ? `[${shape.join(', ')}]` : 'nothing'
   const mismatches: Mismatch[] = [...wanted]
-    .map(([name, shape]) => ({ name, got: shown(tensors.get(name)?.shape), expected: shown(shape) }))
+    .map(([name, shape]) => ({
+      name,
+      got: shown(tensors.get(name)?.shape),
+      expected: shown(shape),
+    }))
     .filter(({ got, expected }) => got !== expected)
   if (mismatches.length > 0) throw new MismatchError(`${what} is of other dimensions`, mismatches)
 }

@@ -15,16 +15,54 @@ export interface StorePlace {
 
 /** Names that a careless backend maps to a wrong path, to each other, or not at all. */
 const oddUsers = [
-  ...['../../etc/passwd', '..', '.', '/', 'a/b', 'a\\b', 'C:\\con', 'con', '__proto__', 'constructor', '-rf', '~', '%2e%2e', "'; DROP TABLE items"],
-  ...['A', 'a', 'é', 'e\u0301', '👩‍👩‍👧', 'nul\0byte', 'line\nbreak', ' ', 'a:b', '*?<>|"', 'ü'.repeat(128), 'x'.repeat(256)],
-] // prettier-ignore
-const refusedUsers = ['', 'x'.repeat(257), 'ü'.repeat(129), 'x'.repeat(10_000_000), '\ud800', 'a\udc00b']
+  ...[
+    '../../etc/passwd',
+    '..',
+    '.',
+    '/',
+    'a/b',
+    'a\\b',
+    'C:\\con',
+    'con',
+    '__proto__',
+    'constructor',
+    '-rf',
+    '~',
+    '%2e%2e',
+    "'; DROP TABLE items",
+  ],
+  ...[
+    'A',
+    'a',
+    'é',
+    'e\u0301',
+    '👩‍👩‍👧',
+    'nul\0byte',
+    'line\nbreak',
+    ' ',
+    'a:b',
+    '*?<>|"',
+    'ü'.repeat(128),
+    'x'.repeat(256),
+  ],
+]
+const refusedUsers = [
+  '',
+  'x'.repeat(257),
+  'ü'.repeat(129),
+  'x'.repeat(10_000_000),
+  '\ud800',
+  'a\udc00b',
+]
 const refusedItems = ['', '.hidden', '../up', 'a/b', 'Large', 'a b', 'x'.repeat(65), 'ä']
 
 const bytesOf = (...values: number[]): Uint8Array => Uint8Array.from(values)
 
 /** Runs the suite over the place that `makePlace` makes anew for each test. */
-export function describeUserStore(title: string, makePlace: () => Promise<StorePlace> | StorePlace): void {
+export function describeUserStore(
+  title: string,
+  makePlace: () => Promise<StorePlace> | StorePlace,
+): void {
   describe(`${title} as a store of users' items`, () => {
     let place: StorePlace
     let handles: UserStore[]
@@ -63,7 +101,9 @@ export function describeUserStore(title: string, makePlace: () => Promise<StoreP
       const large = Uint8Array.from({ length: 3_000_001 }, (_, i) => (i * 7) ^ (i >> 8))
       await store.put('ada', 'large', large)
       const { bytes } = (await store.get('ada', 'large'))!
-      expect(bytes.length === large.length && bytes.every((byte, i) => byte === large[i])).toBe(true)
+      expect(bytes.length === large.length && bytes.every((byte, i) => byte === large[i])).toBe(
+        true,
+      )
     })
     it('knows nothing of what was never put', async () => {
       expect(await store.get('nobody', 'state')).toBeUndefined()
@@ -101,7 +141,9 @@ export function describeUserStore(title: string, makePlace: () => Promise<StoreP
         await expect(refused).rejects.toThrow(ConflictError)
         await expect(refused).rejects.toThrow(/state of user "ada" is at version \d+, expected/)
       }
-      await expect(store.put('ada', 'other', bytesOf(3), second)).rejects.toThrow(/is not there, expected it at version/)
+      await expect(store.put('ada', 'other', bytesOf(3), second)).rejects.toThrow(
+        /is not there, expected it at version/,
+      )
       expect(await store.get('ada', 'state')).toEqual({ bytes: bytesOf(2), version: second })
       expect(await store.put('ada', 'state', bytesOf(4))).toBeGreaterThan(second)
     })
@@ -125,15 +167,24 @@ export function describeUserStore(title: string, makePlace: () => Promise<StoreP
       await expect(store.put('ada', 'state', bytesOf(3), before)).rejects.toThrow(ConflictError)
     })
     it('loses nothing where two write the same user at once: one is told', async () => {
-      const [left, right] = [store, await open()]
-      const outcomes = await Promise.allSettled([left.put('ada', 'one', bytesOf(1), absent), right.put('ada', 'one', bytesOf(2), absent)])
+      const left = store
+      const right = await open()
+      const outcomes = await Promise.allSettled([
+        left.put('ada', 'one', bytesOf(1), absent),
+        right.put('ada', 'one', bytesOf(2), absent),
+      ])
       expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
       let told = 0
       const count = async (handle: UserStore, times: number): Promise<void> => {
         for (let done = 0; done < times;) {
           const found = await handle.get('ada', 'count')
           try {
-            await handle.put('ada', 'count', bytesOf((found?.bytes[0] ?? 0) + 1), found?.version ?? absent)
+            await handle.put(
+              'ada',
+              'count',
+              bytesOf((found?.bytes[0] ?? 0) + 1),
+              found?.version ?? absent,
+            )
             done++
           } catch (error) {
             if (!(error instanceof ConflictError)) throw error
@@ -148,18 +199,28 @@ export function describeUserStore(title: string, makePlace: () => Promise<StoreP
 
     it('keeps users apart whose names are path parts or look alike', async () => {
       for (const [i, user] of oddUsers.entries()) await store.put(user, 'state', bytesOf(i))
-      for (const [i, user] of oddUsers.entries()) expect([user, (await store.get(user, 'state'))!.bytes[0]]).toEqual([user, i])
+      for (const [i, user] of oddUsers.entries())
+        expect([user, (await store.get(user, 'state'))!.bytes[0]]).toEqual([user, i])
       expect((await store.users()).sort()).toEqual([...oddUsers].sort())
     })
     it('refuses names that are empty, too long or no text, and leaves nothing behind', async () => {
       for (const user of refusedUsers) {
-        const calls = [store.put(user, 'state', bytesOf(1)), store.get(user, 'state'), store.list(user), store.delete(user, 'state'), store.forget(user)] // prettier-ignore
-        for (const { status, reason } of (await Promise.allSettled(calls)) as PromiseRejectedResult[]) {
+        const calls = [
+          store.put(user, 'state', bytesOf(1)),
+          store.get(user, 'state'),
+          store.list(user),
+          store.delete(user, 'state'),
+          store.forget(user),
+        ]
+        for (const { status, reason } of (await Promise.allSettled(
+          calls,
+        )) as PromiseRejectedResult[]) {
           expect([status, reason instanceof OptionError]).toEqual(['rejected', true])
           expect(String(reason).length).toBeLessThan(400)
         }
       }
-      for (const item of refusedItems) await expect(store.put('ada', item, bytesOf(1))).rejects.toThrow(OptionError)
+      for (const item of refusedItems)
+        await expect(store.put('ada', item, bytesOf(1))).rejects.toThrow(OptionError)
       expect(await store.users()).toEqual([])
     })
   })

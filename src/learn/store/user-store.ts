@@ -51,12 +51,16 @@ const itemPattern = /^[a-z0-9][a-z0-9.-]{0,63}$/
  * for others, and for half a surrogate pair, which UTF-8 cannot hold: two such users would become one.
  */
 export function checkUser(user: string): void {
-  if (typeof user !== 'string') throw new OptionError(`A user's name is a text; got ${typeof user}.`)
+  if (typeof user !== 'string')
+    throw new OptionError(`A user's name is a text; got ${typeof user}.`)
   const refuse = (problem: string): never => {
-    throw new OptionError(`A user's name has 1 to ${longestUserBytes} bytes; ${problem}. Use a hash or a key of your own for the user.`)
+    throw new OptionError(
+      `A user's name has 1 to ${longestUserBytes} bytes; ${problem}. Use a hash or a key of your own for the user.`,
+    )
   }
   if (user === '') refuse('got none')
-  if (user.length > longestUserBytes) refuse(`${quoted(user.slice(0, 40))} … has ${user.length} characters`) // at least a byte each
+  if (user.length > longestUserBytes)
+    refuse(`${quoted(user.slice(0, 40))} … has ${user.length} characters`) // at least a byte each
   const sizeBytes = new TextEncoder().encode(user).length
   if (sizeBytes > longestUserBytes) refuse(`${quoted(user.slice(0, 40))} … takes ${sizeBytes}`)
   if (!user.isWellFormed()) refuse(`${quoted(user)} holds half a surrogate pair`)
@@ -65,13 +69,22 @@ export function checkUser(user: string): void {
 /** An item's name is ours: small letters, digits, dots and hyphens, so that it is a file name everywhere. Throws OptionError for others. */
 export function checkItem(item: string): void {
   if (!itemPattern.test(item))
-    throw new OptionError(`An item's name has 1 to 64 of the characters a–z, 0–9, "." and "-"; got ${quoted(String(item))}.`)
+    throw new OptionError(
+      `An item's name has 1 to 64 of the characters a–z, 0–9, "." and "-"; got ${quoted(String(item))}.`,
+    )
 }
 
 /** Throws ConflictError where `found` (undefined: there is none) is not the version that the writer expects (undefined: any will do). */
-export function checkVersion(place: string, user: string, item: string, found: number | undefined, expected: number | undefined): void {
+export function checkVersion(
+  place: string,
+  user: string,
+  item: string,
+  found: number | undefined,
+  expected: number | undefined,
+): void {
   if (expected === undefined || (found ?? absent) === expected) return
-  const shown = (version: number): string => (version === absent ? 'not there' : `at version ${version}`)
+  const shown = (version: number): string =>
+    version === absent ? 'not there' : `at version ${version}`
   throw new ConflictError(
     `${place}: ${item} of user ${quoted(user)} is ${shown(found ?? absent)}, expected it ${shown(expected)}: ` +
       `somebody else wrote in between. Nothing was changed; read it again and write on top of that.`,

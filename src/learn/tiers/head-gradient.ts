@@ -54,7 +54,9 @@ const mostTogether = 32 // positions whose rows are fetched at a time
 /** Errors by a model's head. Throws OptionError for a breadth that is no whole number above 0. */
 export function headErrors(head: Head, breadth: Breadth = 64): HeadErrors {
   if (breadth !== 'all' && !(Number.isInteger(breadth) && breadth > 0))
-    throw new OptionError(`The gradient's breadth is ${breadth}, expected a whole number above 0 or "all".`)
+    throw new OptionError(
+      `The gradient's breadth is ${breadth}, expected a whole number above 0 or "all".`,
+    )
   const survey = surveyor()
   const count = breadth === 'all' ? 0 : breadth
   const sample = vocabularySample(head.vocabularySize, breadth === 'all' ? 0 : sampled)
@@ -67,8 +69,15 @@ export function headErrors(head: Head, breadth: Breadth = 64): HeadErrors {
     return { ...sample, placeOf, rows: await head.rows([...sample.ids]) }
   }
   const gradient = async (places: readonly NotedPlace[]): Promise<Float32Array> => {
-    if (breadth === 'all') throw new OptionError('A gradient over the whole vocabulary takes all logits, and notes do not hold them.')
-    rows ??= new HeadRows({ width: head.width, capacity: Math.max(fewestRows, count + 1), softcap: head.softcap })
+    if (breadth === 'all')
+      throw new OptionError(
+        'A gradient over the whole vocabulary takes all logits, and notes do not hold them.',
+      )
+    rows ??= new HeadRows({
+      width: head.width,
+      capacity: Math.max(fewestRows, count + 1),
+      softcap: head.softcap,
+    })
     const result = await likeliestGradient(head, rows, places)
     addRest(result, { places, sample: await (read ??= readSample()), softcap: head.softcap })
     return result
@@ -85,27 +94,40 @@ export function headErrors(head: Head, breadth: Breadth = 64): HeadErrors {
       return {
         losses: Float32Array.from(places, ({ note: { total }, logit }) => total - logit),
         largest: Float32Array.from(places, ({ note: { largest } }) => largest),
-        gradient: await (breadth === 'all' ? wholeGradient(head, logits, places) : gradient(places)),
+        gradient: await (breadth === 'all'
+          ? wholeGradient(head, logits, places)
+          : gradient(places)),
       }
     },
   }
 }
 
-export const rowOf = ({ data, shape }: F32Tensor, t: number): Float32Array => data.subarray(t * shape[1]!, (t + 1) * shape[1]!)
+export const rowOf = ({ data, shape }: F32Tensor, t: number): Float32Array =>
+  data.subarray(t * shape[1]!, (t + 1) * shape[1]!)
 
-async function wholeGradient(head: Head, logits: F32Tensor, places: readonly NotedPlace[]): Promise<Float32Array> {
+async function wholeGradient(
+  head: Head,
+  logits: F32Tensor,
+  places: readonly NotedPlace[],
+): Promise<Float32Array> {
   const errors = f32(logits.shape)
   const damp = (logit: number): number => dampOf(head.softcap, logit)
   places.forEach(({ note: { total }, token, weight }, t) => {
-    const [row, error] = [rowOf(logits, t), rowOf(errors, t)]
-    for (let i = 0; i < row.length; i++) error[i] = weight * damp(row[i]!) * Math.exp(row[i]! - total)
+    const row = rowOf(logits, t)
+    const error = rowOf(errors, t)
+    for (let i = 0; i < row.length; i++)
+      error[i] = weight * damp(row[i]!) * Math.exp(row[i]! - total)
     error[token]! -= weight * damp(row[token]!)
   })
   return (await head.pullBack(errors)).data
 }
 
 /** By position the errors of its tokens times their rows. */
-async function likeliestGradient(head: Head, rows: HeadRows, places: readonly NotedPlace[]): Promise<Float32Array> {
+async function likeliestGradient(
+  head: Head,
+  rows: HeadRows,
+  places: readonly NotedPlace[],
+): Promise<Float32Array> {
   const gradient = new Float32Array(places.length * head.width)
   const widest = Math.max(...places.map(({ note }) => note.ids.length)) + 1
   const together = Math.min(mostTogether, Math.floor(rows.capacity / widest))
@@ -136,23 +158,37 @@ interface Sample extends VocabularySample {
 function addRest(gradient: Float32Array, { places, sample, softcap }: Rest): void {
   const size = sample.ids.length
   const errors = new Float32Array(places.length * size)
-  places.forEach((place, t) => restErrors(place, sample, softcap, errors.subarray(t * size, (t + 1) * size)))
+  places.forEach((place, t) =>
+    restErrors(place, sample, softcap, errors.subarray(t * size, (t + 1) * size)),
+  )
   const columns = heaviest(errors, size)
   const width = gradient.length / places.length
-  const [left, right] = [new Float32Array(places.length * columns.length), new Float32Array(columns.length * width)]
+  const left = new Float32Array(places.length * columns.length)
+  const right = new Float32Array(columns.length * width)
   for (let t = 0; t < places.length; t++)
-    for (let i = 0; i < columns.length; i++) left[t * columns.length + i] = errors[t * size + columns[i]!]!
-  columns.forEach((column, i) => right.set(sample.rows.subarray(column * width, (column + 1) * width), i * width))
+    for (let i = 0; i < columns.length; i++)
+      left[t * columns.length + i] = errors[t * size + columns[i]!]!
+  columns.forEach((column, i) =>
+    right.set(sample.rows.subarray(column * width, (column + 1) * width), i * width),
+  )
   const kernel = fastKernels().f32
-  const [product, factor, rows] = [matrixOf(places.length, width, gradient), matrixOf(places.length, columns.length, left), matrixOf(columns.length, width, right)] // prettier-ignore
+  const product = matrixOf(places.length, width, gradient)
+  const factor = matrixOf(places.length, columns.length, left)
+  const rows = matrixOf(columns.length, width, right)
   multiply(product, factor, rows, { add: true, kernel })
 }
 
 /** One position's: zero where the token is among those looked at. */
-function restErrors({ note, token, logit, weight }: NotedPlace, { counts, placeOf }: Sample, softcap: number, into: Float32Array): void {
+function restErrors(
+  { note, token, logit, weight }: NotedPlace,
+  { counts, placeOf }: Sample,
+  softcap: number,
+  into: Float32Array,
+): void {
   const { sample } = note
   const size = into.length
-  let [rest, sum] = [1, 0]
+  let rest = 1
+  let sum = 0
   for (let s = 0; s < size; s++) sum += into[s] = counts[s]! * sample[s]!
   const leave = (id: number, share: number): void => {
     rest -= share
@@ -161,35 +197,49 @@ function restErrors({ note, token, logit, weight }: NotedPlace, { counts, placeO
     sum -= into[place]!
     into[place] = 0
   }
-  for (const [i, id] of note.ids.entries()) if (id !== token) leave(id, shareOf(note, note.logits[i]!))
+  for (const [i, id] of note.ids.entries())
+    if (id !== token) leave(id, shareOf(note, note.logits[i]!))
   leave(token, shareOf(note, logit))
   const scale = sum > leastSum && rest > 0 ? (weight * rest) / sum : 0
   for (let s = 0; s < size; s++) into[s]! *= scale
-  if (softcap !== 0) for (let s = 0; s < size; s++) into[s]! *= dampOf(softcap, note.total + Math.log(sample[s]! || 1))
+  if (softcap !== 0)
+    for (let s = 0; s < size; s++)
+      into[s]! *= dampOf(softcap, note.total + Math.log(sample[s]! || 1))
 }
 
 /** The columns that hold nearly all of the errors: a turn's positions agree on which of the sampled tokens are likely at all. */
 function heaviest(errors: Float32Array, size: number): number[] {
   const masses = new Float64Array(size)
-  for (let start = 0; start < errors.length; start += size) for (let s = 0; s < size; s++) masses[s]! += Math.abs(errors[start + s]!)
+  for (let start = 0; start < errors.length; start += size)
+    for (let s = 0; s < size; s++) masses[s]! += Math.abs(errors[start + s]!)
   const sorted = masses.slice().sort()
   const wanted = keptMass * sorted.reduce((sum, mass) => sum + mass, 0)
   let at = size
   for (let held = 0; at > 0 && held < wanted;) held += sorted[--at]!
   const least = sorted[at] ?? Infinity
-  return Array.from(masses.keys()).filter((column) => masses[column]! >= least && masses[column]! > 0)
+  return Array.from(masses.keys()).filter(
+    (column) => masses[column]! >= least && masses[column]! > 0,
+  )
 }
 
 const shareOf = ({ total }: Note, logit: number): number => Math.exp(logit - total)
 /** The slope of a soft cap where a logit stands, 1 − (l/cap)². */
-const dampOf = (softcap: number, logit: number): number => (softcap === 0 ? 1 : 1 - (logit / softcap) ** 2)
+const dampOf = (softcap: number, logit: number): number =>
+  softcap === 0 ? 1 : 1 - (logit / softcap) ** 2
 
 function withToken({ note: { ids, logits, total }, token, logit, weight }: NotedPlace) {
   const isKnown = ids.includes(token)
-  return { ids: [...ids, ...(isKnown ? [] : [token])], logits: [...logits, ...(isKnown ? [] : [logit])], total, came: token, weight }
+  return {
+    ids: [...ids, ...(isKnown ? [] : [token])],
+    logits: [...logits, ...(isKnown ? [] : [logit])],
+    total,
+    came: token,
+    weight,
+  }
 }
 
 /** Sees to it that all of these rows are there at once; while some are read, another call may send others away. */
 async function fetched(head: Head, rows: HeadRows, ids: readonly number[]): Promise<void> {
-  for (let missing = rows.missing(ids); missing.length > 0; missing = rows.missing(ids)) rows.add(missing, await head.rows(missing))
+  for (let missing = rows.missing(ids); missing.length > 0; missing = rows.missing(ids))
+    rows.add(missing, await head.rows(missing))
 }

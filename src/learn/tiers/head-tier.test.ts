@@ -33,11 +33,21 @@ async function trueLoss(tier: FastTier): Promise<number> {
   return tokens.reduce((sum, token, t) => {
     const row = [...data.subarray(t * head.vocabularySize, (t + 1) * head.vocabularySize)]
     const top = Math.max(...row)
-    return sum + weights[t]! * (Math.log(row.reduce((total, logit) => total + Math.exp(logit - top), 0)) + top - row[token]!)
+    return (
+      sum +
+      weights[t]! *
+        (Math.log(row.reduce((total, logit) => total + Math.exp(logit - top), 0)) +
+          top -
+          row[token]!)
+    )
   }, 0)
 }
 const errorsOf = async (tier: FastTier, breadth: number | 'all') =>
-  headErrors(head, breadth).of(await head.logits(f32([tokens.length, head.width], tier.change(hidden))), tokens, weights)
+  headErrors(head, breadth).of(
+    await head.logits(f32([tokens.length, head.width], tier.change(hidden))),
+    tokens,
+    weights,
+  )
 const learned = async (rank: number, steps = 3, options = {}): Promise<FastTier> => {
   const tier = new FastTier(head.width, { rank, learningRate: 0.02, ...options })
   for (let i = 0; i < steps; i++) tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
@@ -60,7 +70,9 @@ describe.each([1, 2, 4, 16])('a fast tier of rank %i', (rank) => {
           return loss
         }
         const slope = ((await shifted(0.02)) - (await shifted(-0.02))) / 0.04
-        expect(Math.abs(exact[part][at]! - slope), `${part}[${at}]`).toBeLessThan(2e-3 + 0.02 * Math.abs(slope))
+        expect(Math.abs(exact[part][at]! - slope), `${part}[${at}]`).toBeLessThan(
+          2e-3 + 0.02 * Math.abs(slope),
+        )
       }
     }
   })
@@ -76,22 +88,35 @@ describe.each([1, 2, 4, 16])('a fast tier of rank %i', (rank) => {
 describe('the error at the head', () => {
   it('over as many tokens as there are is the exact one, also over none left out', async () => {
     const tier = await learned(4)
-    const [all, whole] = [await errorsOf(tier, 'all'), await errorsOf(tier, head.vocabularySize)]
-    all.gradient.forEach((value, i) => expect(Math.abs(value - whole.gradient[i]!)).toBeLessThan(1e-4))
-    expect(whole.losses.reduce((sum, loss, t) => sum + weights[t]! * loss, 0)).toBeCloseTo(await trueLoss(tier), 4)
+    const all = await errorsOf(tier, 'all')
+    const whole = await errorsOf(tier, head.vocabularySize)
+    all.gradient.forEach((value, i) =>
+      expect(Math.abs(value - whole.gradient[i]!)).toBeLessThan(1e-4),
+    )
+    expect(whole.losses.reduce((sum, loss, t) => sum + weights[t]! * loss, 0)).toBeCloseTo(
+      await trueLoss(tier),
+      4,
+    )
   })
   it('over the likeliest 64 points nearly where the exact one does', async () => {
     const tier = await learned(4, 1)
-    const [all, some] = [await errorsOf(tier, 'all'), await errorsOf(tier, 64)]
-    const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0)
+    const all = await errorsOf(tier, 'all')
+    const some = await errorsOf(tier, 64)
+    const dot = (a: Float32Array, b: Float32Array): number =>
+      a.reduce((sum, x, i) => sum + x * b[i]!, 0)
     expect(
-      dot(all.gradient, some.gradient) / Math.sqrt(dot(all.gradient, all.gradient) * dot(some.gradient, some.gradient)),
+      dot(all.gradient, some.gradient) /
+        Math.sqrt(dot(all.gradient, all.gradient) * dot(some.gradient, some.gradient)),
     ).toBeGreaterThan(0.98)
   })
   it('leaves out what weighs nothing', async () => {
     const { gradient } = await errorsOf(await learned(2), 64)
-    expect(gradient.subarray(2 * head.width, 3 * head.width).every((value) => value === 0)).toBe(true)
-    expect(gradient.subarray(3 * head.width, 4 * head.width).some((value) => value !== 0)).toBe(true)
+    expect(gradient.subarray(2 * head.width, 3 * head.width).every((value) => value === 0)).toBe(
+      true,
+    )
+    expect(gradient.subarray(3 * head.width, 4 * head.width).some((value) => value !== 0)).toBe(
+      true,
+    )
   })
   it('refuses a breadth of nothing', () => {
     expect(() => headErrors(head, 0)).toThrow(OptionError)
@@ -116,13 +141,16 @@ describe('a step', () => {
     const { gradient } = await errorsOf(new FastTier(head.width, { rank: 2 }), 'all')
     const stepped = (options: FastTierOptions): FastTier => {
       const tier = new FastTier(head.width, { rank: 2, learningRate: 0.01, trust: 10, ...options })
-      for (let i = 0; i < 5; i++) tier.step(hidden, i < 4 ? gradient : gradient.map((value) => -value))
+      for (let i = 0; i < 5; i++)
+        tier.step(hidden, i < 4 ? gradient : gradient.map((value) => -value))
       return tier
     }
     const size = (tier: FastTier): number => Math.hypot(...tier.A.data, ...tier.B.data)
     expect(size(stepped({ decay: 5 }))).toBeLessThan(0.9 * size(stepped({})))
     // Adam's four steps one way, then back: without momentum the last one undoes more.
-    expect(Math.hypot(...stepped({ momentum: 0 }).B.data)).toBeLessThan(Math.hypot(...stepped({}).B.data))
+    expect(Math.hypot(...stepped({ momentum: 0 }).B.data)).toBeLessThan(
+      Math.hypot(...stepped({}).B.data),
+    )
   })
   it('leaves states alone that it is told to spare, from its first step on, and learns from others', async () => {
     const spared = hidden.subarray(0, 3 * head.width)
@@ -133,16 +161,24 @@ describe('a step', () => {
     for (let i = 0; i < 4; i++) tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
     const moved = tier.change(hidden)
     const share = (t: number): number => {
-      const of = (values: Float32Array): Float32Array => values.subarray(t * head.width, (t + 1) * head.width)
-      return Math.hypot(...of(moved).map((value, i) => value - of(hidden)[i]!)) / Math.hypot(...of(hidden))
+      const of = (values: Float32Array): Float32Array =>
+        values.subarray(t * head.width, (t + 1) * head.width)
+      return (
+        Math.hypot(...of(moved).map((value, i) => value - of(hidden)[i]!)) /
+        Math.hypot(...of(hidden))
+      )
     }
-    const [least, most] = [Math.max(share(0), share(1), share(2)), share(6)]
+    const least = Math.max(share(0), share(1), share(2))
+    const most = share(6)
     expect(least).toBeLessThan(most / 2)
     tier.clear()
     tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
     const A = tier.A.data
     for (let k = 0; k < directions.shape[0]!; k++) {
-      const inside = A.subarray(0, head.width).reduce((sum, value, i) => sum + value * directions.data[k * head.width + i]!, 0)
+      const inside = A.subarray(0, head.width).reduce(
+        (sum, value, i) => sum + value * directions.data[k * head.width + i]!,
+        0,
+      )
       expect(Math.abs(inside)).toBeLessThan(1e-5)
     }
     expect(() => tier.spare(f32([1, 3]))).toThrow(ShapeError)
@@ -150,22 +186,38 @@ describe('a step', () => {
   it('from NaN is refused and leaves everything as it was', async () => {
     const tier = await learned(2)
     const before = [...tier.B.data]
-    expect(() => tier.step(hidden, new Float32Array(hidden.length).fill(Number.NaN))).toThrow(NumericError)
+    expect(() => tier.step(hidden, new Float32Array(hidden.length).fill(Number.NaN))).toThrow(
+      NumericError,
+    )
     expect([...tier.B.data]).toEqual(before)
     expect(tier.steps).toBe(3)
     expect(() => tier.step(hidden, new Float32Array(head.width))).toThrow(ShapeError)
     expect(tier.steps).toBe(3)
   })
-  it.each([{ rank: 0 }, { rank: 17 }, { learningRate: -1 }, { trust: 0 }, { momentum: 1 }, { decay: -1 }])('%o is refused', (options) => {
+  it.each([
+    { rank: 0 },
+    { rank: 17 },
+    { learningRate: -1 },
+    { trust: 0 },
+    { momentum: 1 },
+    { decay: -1 },
+  ])('%o is refused', (options) => {
     expect(() => new FastTier(8, options)).toThrow(OptionError)
   })
   it('goes on from its tensors as if never stopped', async () => {
     const tier = await learned(4)
     const again = new FastTier(head.width, { rank: 4, learningRate: 0.02 })
-    again.restore(new Map([...tier.tensors()].map(([name, { shape, data }]) => [name, f32(shape, data.slice())])), tier.steps)
+    again.restore(
+      new Map(
+        [...tier.tensors()].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]),
+      ),
+      tier.steps,
+    )
     const { gradient } = await errorsOf(tier, 64)
     for (const each of [tier, again]) each.step(hidden, gradient)
     expect(again.tensors()).toEqual(tier.tensors())
-    expect(() => new FastTier(head.width, { rank: 2 }).restore(tier.tensors(), 1)).toThrow(ShapeError)
+    expect(() => new FastTier(head.width, { rank: 2 }).restore(tier.tensors(), 1)).toThrow(
+      ShapeError,
+    )
   })
 })

@@ -50,10 +50,23 @@ export class FastTier {
   #spared: F32Tensor | undefined
 
   constructor(width: number, options: FastTierOptions = {}) {
-    const { rank = 4, learningRate = 2e-3, trust = 0.1, momentum = 0.9, decay = 0, seed = 0 } = options
+    const {
+      rank = 4,
+      learningRate = 2e-3,
+      trust = 0.1,
+      momentum = 0.9,
+      decay = 0,
+      seed = 0,
+    } = options
     const rules: readonly (readonly [boolean, string])[] = [
-      [Number.isInteger(rank) && rank >= 1 && rank <= 16, `rank is ${rank}, expected a whole number from 1 to 16`],
-      [learningRate > 0 && Number.isFinite(learningRate), `learningRate is ${learningRate}, expected a number above 0`],
+      [
+        Number.isInteger(rank) && rank >= 1 && rank <= 16,
+        `rank is ${rank}, expected a whole number from 1 to 16`,
+      ],
+      [
+        learningRate > 0 && Number.isFinite(learningRate),
+        `learningRate is ${learningRate}, expected a number above 0`,
+      ],
       [trust > 0, `trust is ${trust}, expected a number above 0`],
       [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
       [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
@@ -66,7 +79,10 @@ export class FastTier {
     this.trust = trust
     this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
     this.#seed = seed
-    const made = (): Record<Part, Float32Array> => ({ A: new Float32Array(rank * width), B: new Float32Array(rank * width) })
+    const made = (): Record<Part, Float32Array> => ({
+      A: new Float32Array(rank * width),
+      B: new Float32Array(rank * width),
+    })
     this.#weights = made()
     this.#means = made()
     this.#squares = made()
@@ -77,8 +93,14 @@ export class FastTier {
   clear(): void {
     const { uniform } = random(this.#seed)
     const bound = 1 / Math.sqrt(this.width)
-    for (const values of [this.#weights.B, ...Object.values(this.#means), ...Object.values(this.#squares)]) values.fill(0)
-    for (let i = 0; i < this.#weights.A.length; i++) this.#weights.A[i] = (2 * uniform() - 1) * bound
+    for (const values of [
+      this.#weights.B,
+      ...Object.values(this.#means),
+      ...Object.values(this.#squares),
+    ])
+      values.fill(0)
+    for (let i = 0; i < this.#weights.A.length; i++)
+      this.#weights.A[i] = (2 * uniform() - 1) * bound
     this.steps = 0
     this.lastMove = 0
     this.version = {}
@@ -101,7 +123,8 @@ export class FastTier {
   }
 
   #rows(values: Float32Array, columns: number): Matrix<Float32Array> {
-    if (values.length % columns !== 0) throw new ShapeError(`Fast tier: got ${values.length} numbers, expected rows of ${columns}.`)
+    if (values.length % columns !== 0)
+      throw new ShapeError(`Fast tier: got ${values.length} numbers, expected rows of ${columns}.`)
     return matrixOf(values.length / columns, columns, values)
   }
 
@@ -110,19 +133,27 @@ export class FastTier {
     const x = this.#rows(hidden, this.width)
     const low = matrixOf(x.rows, this.rank, new Float32Array(x.rows * this.rank)) // [T, R]
     product(low, x, transpose(matrixOf(this.rank, this.width, A)))
-    multiply(this.#rows(result, this.width), low, transpose(matrixOf(this.width, this.rank, B)), { add: true, kernel: fastKernels().f32 })
+    multiply(this.#rows(result, this.width), low, transpose(matrixOf(this.width, this.rank, B)), {
+      add: true,
+      kernel: fastKernels().f32,
+    })
   }
 
   /** ∂loss/∂A [R, D] and ∂loss/∂B [D, R] from hidden states and ∂loss/∂h′, both [T, D]. */
   gradients(hidden: Float32Array, gradient: Float32Array): Record<Part, Float32Array> {
-    const [x, g] = [this.#rows(hidden, this.width), this.#rows(gradient, this.width)]
-    if (x.rows !== g.rows) throw new ShapeError(`Fast tier: got ${x.rows} hidden states and ${g.rows} gradients.`)
+    const x = this.#rows(hidden, this.width)
+    const g = this.#rows(gradient, this.width)
+    if (x.rows !== g.rows)
+      throw new ShapeError(`Fast tier: got ${x.rows} hidden states and ${g.rows} gradients.`)
     const { A, B } = this.#weights
-    const matrix = (rows: number, columns: number) => matrixOf(rows, columns, new Float32Array(rows * columns))
-    const [low, back] = [matrix(x.rows, this.rank), matrix(x.rows, this.rank)]
+    const matrix = (rows: number, columns: number) =>
+      matrixOf(rows, columns, new Float32Array(rows * columns))
+    const low = matrix(x.rows, this.rank)
+    const back = matrix(x.rows, this.rank)
     product(low, x, transpose(matrixOf(this.rank, this.width, A)))
     product(back, g, matrixOf(this.width, this.rank, B))
-    const [ofA, ofB] = [matrix(this.rank, this.width), matrix(this.width, this.rank)]
+    const ofA = matrix(this.rank, this.width)
+    const ofB = matrix(this.width, this.rank)
     product(ofA, transpose(back), x)
     product(ofB, transpose(g), low)
     return { A: ofA.data, B: ofB.data }
@@ -135,10 +166,15 @@ export class FastTier {
     const g = this.#rows(gradient, this.width)
     const low = matrixOf(g.rows, this.rank, new Float32Array(g.rows * this.rank)) // [T, R]
     product(low, g, matrixOf(this.width, this.rank, this.#weights.B))
-    multiply(this.#rows(result, this.width), low, matrixOf(this.rank, this.width, this.#weights.A), {
-      add: true,
-      kernel: fastKernels().f32,
-    })
+    multiply(
+      this.#rows(result, this.width),
+      low,
+      matrixOf(this.rank, this.width, this.#weights.A),
+      {
+        add: true,
+        kernel: fastKernels().f32,
+      },
+    )
     return result
   }
 
@@ -147,10 +183,14 @@ export class FastTier {
    * infinite, and nothing has changed then.
    */
   step(hidden: Float32Array, gradient: Float32Array, scale = 1): void {
-    if (!allFinite(hidden) || !allFinite(gradient)) throw new NumericError('Fast tier: a hidden state or gradient is NaN or infinite.')
+    if (!allFinite(hidden) || !allFinite(gradient))
+      throw new NumericError('Fast tier: a hidden state or gradient is NaN or infinite.')
     const gradients = this.gradients(hidden, gradient)
     this.steps++
-    const moved = { A: this.#direction('A', gradients.A, scale), B: this.#direction('B', gradients.B, scale) }
+    const moved = {
+      A: this.#direction('A', gradients.A, scale),
+      B: this.#direction('B', gradients.B, scale),
+    }
     const before = new Float32Array(hidden.length)
     this.#addTo(before, hidden, this.#weights)
     const share = (part: number): { weights: Record<Part, Float32Array>; move: number } => {
@@ -167,13 +207,17 @@ export class FastTier {
 
   /** The longest part of a step within the trust region. Far from the start the change grows with the square of the step, so it is sought. */
   #cut<Moved extends { readonly move: number }>(share: (part: number) => Moved): Moved {
-    let [low, high] = [1e-6, 1]
+    let low = 1e-6
+    let high = 1
     let taken = share(low)
     for (let tries = 0; tries < 10; tries++) {
       const middle = Math.sqrt(low * high)
       const tried = share(middle)
       if (tried.move > this.trust) high = middle
-      else [low, taken] = [middle, tried]
+      else {
+        low = middle
+        taken = tried
+      }
     }
     return taken
   }
@@ -184,7 +228,9 @@ export class FastTier {
    */
   spare(directions: F32Tensor): void {
     if (directions.shape[1] !== this.width)
-      throw new ShapeError(`Fast tier: directions of shape [${directions.shape.join(', ')}] do not fit the width ${this.width}.`)
+      throw new ShapeError(
+        `Fast tier: directions of shape [${directions.shape.join(', ')}] do not fit the width ${this.width}.`,
+      )
     this.#spared = directions
     if (this.steps > 0) return
     this.#leaveSpared(this.#weights.A)
@@ -198,7 +244,10 @@ export class FastTier {
     const parts = matrixOf(this.rank, count, new Float32Array(this.rank * count))
     product(parts, matrixOf(this.rank, this.width, A), transpose(directions))
     for (let i = 0; i < parts.data.length; i++) parts.data[i]! *= -1
-    multiply(matrixOf(this.rank, this.width, A), parts, directions, { add: true, kernel: fastKernels().f32 })
+    multiply(matrixOf(this.rank, this.width, A), parts, directions, {
+      add: true,
+      kernel: fastKernels().f32,
+    })
   }
 
   /** AdamW's step for one matrix, moments updated. */
@@ -206,7 +255,13 @@ export class FastTier {
     const weights = this.#weights[part]
     const parameter = weights.slice()
     const state = { mean: this.#means[part], square: this.#squares[part] }
-    const step = { gradient, shape: [gradient.length], state, step: this.steps, learningRate: scale * this.learningRate }
+    const step = {
+      gradient,
+      shape: [gradient.length],
+      state,
+      step: this.steps,
+      learningRate: scale * this.learningRate,
+    }
     adamw.update({ parameter, ...step }, this.#settings)
     for (let i = 0; i < parameter.length; i++) parameter[i] = weights[i]! - parameter[i]!
     if (part === 'A') this.#leaveSpared(parameter)
@@ -220,13 +275,18 @@ export class FastTier {
   }
 
   /** Mean ‖change under `weights` − `before`‖ / ‖h‖ over the rows. */
-  #distance(hidden: Float32Array, before: Float32Array, weights: Record<Part, Float32Array>): number {
+  #distance(
+    hidden: Float32Array,
+    before: Float32Array,
+    weights: Record<Part, Float32Array>,
+  ): number {
     const after = new Float32Array(hidden.length)
     this.#addTo(after, hidden, weights)
     const rows = hidden.length / this.width
     let sum = 0
     for (let t = 0; t < rows; t++) {
-      let [change, length] = [0, 0]
+      let change = 0
+      let length = 0
       for (let i = t * this.width; i < (t + 1) * this.width; i++) {
         change += (after[i]! - before[i]!) ** 2
         length += hidden[i]! ** 2
@@ -241,20 +301,30 @@ export class FastTier {
     const shapes = { A: [this.rank, this.width], B: [this.width, this.rank] }
     const named = { weights: this.#weights, means: this.#means, squares: this.#squares }
     return new Map(
-      Object.entries(named).flatMap(([name, parts]) => (['A', 'B'] as const).map((part) => [`fast.${name}.${part}`, f32(shapes[part], parts[part])] as const)), // prettier-ignore
+      Object.entries(named).flatMap(([name, parts]) =>
+        (['A', 'B'] as const).map(
+          (part) => [`fast.${name}.${part}`, f32(shapes[part], parts[part])] as const,
+        ),
+      ),
     )
   }
 
   /** Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is missing or of another size; nothing is changed then. */
   restore(tensors: ReadonlyMap<string, Tensor>, steps: number): void {
     const own = [...this.tensors()]
-    const wrong = own.filter(([name, { data }]) => tensors.get(name)?.dtype !== 'f32' || tensors.get(name)!.data.length !== data.length)
+    const wrong = own.filter(
+      ([name, { data }]) =>
+        tensors.get(name)?.dtype !== 'f32' || tensors.get(name)!.data.length !== data.length,
+    )
     if (wrong.length > 0)
-      throw new ShapeError(`Fast tier of rank ${this.rank} and width ${this.width}: ${wrong.map(([name]) => name).join(', ')} do not fit.`)
+      throw new ShapeError(
+        `Fast tier of rank ${this.rank} and width ${this.width}: ${wrong.map(([name]) => name).join(', ')} do not fit.`,
+      )
     for (const [name, { data }] of own) data.set(tensors.get(name)!.data as Float32Array)
     this.steps = steps
     this.version = {}
   }
 }
 
-const product = (target: Matrix, left: Matrix, right: Matrix): void => multiply(target, left, right, { kernel: fastKernels().f32 })
+const product = (target: Matrix, left: Matrix, right: Matrix): void =>
+  multiply(target, left, right, { kernel: fastKernels().f32 })

@@ -1,7 +1,14 @@
 // Fast tiers on layers for all users of a model: one program, made for the chosen places, and a state for each user. And a turn as a user learns it
 // there: from the states that serving computed, through the student at the head, back into the layers. Knows no text and no prompts.
 
-import { type Adapter, createAdapter, type Expert, type Mixture, readServingForms, type ServingForms } from '../../adapters/index.ts'
+import {
+  type Adapter,
+  createAdapter,
+  type Expert,
+  type Mixture,
+  readServingForms,
+  type ServingForms,
+} from '../../adapters/index.ts'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { allFinite } from '../../base/finite.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -39,16 +46,28 @@ export interface DeepModel {
 
 /** Fast tiers in chosen modules of a model. Nothing is compiled before the first turn. Throws OptionError that lists what is wrong with the places. */
 export function createDeepTiers(model: DeepModel, options: DeepTiersOptions = {}): DeepTiers {
-  const { where = { modules: 'all-linear', layers: { last: 2 } }, rank = 2, seed = 0, ...each } = options
+  const {
+    where = { modules: 'all-linear', layers: { last: 2 } },
+    rank = 2,
+    seed = 0,
+    ...each
+  } = options
   if (!(Number.isInteger(rank) && rank >= 1 && rank <= 16))
-    throw new OptionError(`Fast tier on layers: rank is ${rank}, expected a whole number from 1 to 16.`)
+    throw new OptionError(
+      `Fast tier on layers: rank is ${rank}, expected a whole number from 1 to 16.`,
+    )
   const { graph } = model.base
   const places = placesIn(graph, where)
   const scale = 2 // alpha is twice the rank, as LoRA's default
   const { targets, layers, top, modules } = places
-  const start = createAdapter('lora', { rank, alpha: scale * rank, targets, layers }, graph, { seed })
+  const start = createAdapter('lora', { rank, alpha: scale * rank, targets, layers }, graph, {
+    seed,
+  })
   const program = createTailProgram({
-    ...{ model: graph, layer: places.lowest, backend: model.backend, adapter: start },
+    model: graph,
+    layer: places.lowest,
+    backend: model.backend,
+    adapter: start,
     weights: (names) => readWeights(model.base, names),
   })
   return {
@@ -64,7 +83,8 @@ function formsOf({ base }: DeepModel): DeepTiers['below'] {
   const known = new WeakMap<Adapter, Promise<ServingForms>>()
   return async (slow) => {
     if (!slow) return undefined
-    const forms = known.get(slow) ?? readServingForms(slow, base.graph, (name) => base.weights.read(name))
+    const forms =
+      known.get(slow) ?? readServingForms(slow, base.graph, (name) => base.weights.read(name))
     known.set(slow, forms)
     return forms
   }
@@ -73,7 +93,10 @@ function formsOf({ base }: DeepModel): DeepTiers['below'] {
 const mixtures = new WeakMap<Adapter, Mixture>()
 
 /** Who serves a tier over a slow adapter: the exact sum of both, one object for each step, so that what is made for serving is made once. */
-export function expertOf({ adapter }: Pick<DeepTier, 'adapter'>, slow: Adapter | undefined): Expert | undefined {
+export function expertOf(
+  { adapter }: Pick<DeepTier, 'adapter'>,
+  slow: Adapter | undefined,
+): Expert | undefined {
   if (!adapter || !slow) return adapter ?? slow
   const known = mixtures.get(adapter)
   if (known?.mixture[1]!.adapter === slow) return known
@@ -83,7 +106,8 @@ export function expertOf({ adapter }: Pick<DeepTier, 'adapter'>, slow: Adapter |
 }
 
 /** A sequence and what is learned of it. */
-export interface DeepLesson extends DeepInput, Pick<Lesson, 'tokens' | 'weights' | 'rate' | 'sights'> {
+export interface DeepLesson
+  extends DeepInput, Pick<Lesson, 'tokens' | 'weights' | 'rate' | 'sights'> {
   /** Final hidden states [M, D] of the rows with this tier as it stands, where serving gave them already. */
   readonly hidden?: Float32Array
 }
@@ -92,9 +116,12 @@ export interface DeepLesson extends DeepInput, Pick<Lesson, 'tokens' | 'weights'
 export function keysOf({ states, rows }: Pick<DeepInput, 'states' | 'rows'>): Float32Array {
   const [count, width] = states.shape as [number, number]
   const outside = rows.find((row) => !(Number.isInteger(row) && row >= 0 && row < count))
-  if (outside !== undefined) throw new ShapeError(`There is no row ${outside}: a lesson has the states of ${count} tokens.`)
+  if (outside !== undefined)
+    throw new ShapeError(`There is no row ${outside}: a lesson has the states of ${count} tokens.`)
   const keys = new Float32Array(rows.length * width)
-  rows.forEach((row, i) => keys.set(states.data.subarray(row * width, (row + 1) * width), i * width))
+  rows.forEach((row, i) =>
+    keys.set(states.data.subarray(row * width, (row + 1) * width), i * width),
+  )
   return keys
 }
 
@@ -102,9 +129,14 @@ export function keysOf({ states, rows }: Pick<DeepInput, 'states' | 'rows'>): Fl
  * Losses before, then one step of the student's tiers and one of the tier on layers, from one error at the head. Throws NumericError for states
  * with NaN or infinity; nothing has changed then.
  */
-export async function learnDeep(deep: DeepTier, student: Student, lesson: DeepLesson): Promise<Learned> {
+export async function learnDeep(
+  deep: DeepTier,
+  student: Student,
+  lesson: DeepLesson,
+): Promise<Learned> {
   const { states, rows, below, tokens, weights, rate, sights } = lesson
-  if (!allFinite(states.data)) throw new NumericError('A lesson cannot be learned: its states hold NaN or infinity.')
+  if (!allFinite(states.data))
+    throw new NumericError('A lesson cannot be learned: its states hold NaN or infinity.')
   const input = { states, rows, below }
   const keys = keysOf(input)
   const hidden = lesson.hidden ?? (await deep.hidden(input)).data

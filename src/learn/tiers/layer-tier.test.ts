@@ -10,14 +10,23 @@ import { expectClose } from '../../graph/testing.ts'
 import { directoryFolder } from '../../node/files/folder.ts'
 import { createModel, type Head, type Model } from '../../runtime/index.ts'
 import type { DeepTier } from './layer-tier.ts'
-import { createDeepTiers, type DeepTiers, type DeepTiersOptions, expertOf, learnDeep } from './layer-tier-program.ts'
+import {
+  createDeepTiers,
+  type DeepTiers,
+  type DeepTiersOptions,
+  expertOf,
+  learnDeep,
+} from './layer-tier-program.ts'
 import { headErrors } from './head-gradient.ts'
 import { createStudent } from './tier-stack.ts'
 
 const folder = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
 const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
 let compiled = 0
-const backend: Backend = { name: onnx.name, compile: (...given) => (compiled++, onnx.compile(...given)) }
+const backend: Backend = {
+  name: onnx.name,
+  compile: (...given) => (compiled++, onnx.compile(...given)),
+}
 let model: Model
 let head: Head
 const made: DeepTiers[] = []
@@ -45,11 +54,19 @@ const shares = rows.map(() => 1 / rows.length)
 /** States that enter a layer, by the model with an adapter. */
 async function statesAt(layer: number, adapter?: Adapter): Promise<F32Tensor> {
   const taken: Float32Array[] = []
-  await model.hidden([ids.slice(0, -1)], { at: 'none', states: { layer, take: (_, states) => void taken.push(states.slice()) }, ...(adapter && { adapter }) }) // prettier-ignore
+  await model.hidden([ids.slice(0, -1)], {
+    at: 'none',
+    states: { layer, take: (_, states) => void taken.push(states.slice()) },
+    ...(adapter && { adapter }),
+  })
   return f32([ids.length - 1, model.config.width], taken[0]!)
 }
-const slowAdapter = (): Adapter => createAdapter('lora', { rank: 3, targets: 'all-linear', start: 'random' }, model.base.graph, { seed: 5 })
-const errorsOf = async (hidden: F32Tensor) => headErrors(head, 'all').of(await head.logits(hidden), tokens, shares)
+const slowAdapter = (): Adapter =>
+  createAdapter('lora', { rank: 3, targets: 'all-linear', start: 'random' }, model.base.graph, {
+    seed: 5,
+  })
+const errorsOf = async (hidden: F32Tensor) =>
+  headErrors(head, 'all').of(await head.logits(hidden), tokens, shares)
 const lossOf = async (hidden: F32Tensor): Promise<number> =>
   (await errorsOf(hidden)).losses.reduce((sum, loss, i) => sum + shares[i]! * loss, 0)
 
@@ -82,8 +99,13 @@ describe.each(places)('a fast tier on %s', (_, options) => {
     const gradients = await tier.gradients(input, f32([rows.length, model.config.width], gradient))
     expect(gradients.size).toBeGreaterThan(0)
     for (const [key, { data }] of gradients) {
-      const values = tier.tensors().get(`deep.weights.${key.replace('base_model.model.', '')}`)!.data
-      const at = data.reduce((best, value, i) => (Math.abs(value) > Math.abs(data[best]!) ? i : best), 0)
+      const values = tier
+        .tensors()
+        .get(`deep.weights.${key.replace('base_model.model.', '')}`)!.data
+      const at = data.reduce(
+        (best, value, i) => (Math.abs(value) > Math.abs(data[best]!) ? i : best),
+        0,
+      )
       const own = values[at]!
       const shifted = async (by: number): Promise<number> => {
         values[at] = own + by
@@ -123,8 +145,14 @@ describe('serving', () => {
     const tiers = tiersOf()
     const { tier, input } = await learned(tiers, 4, slow)
     const served = async (): Promise<F32Tensor> => {
-      const [found] = await model.hidden([ids.slice(0, -1)], { at: [rows], adapter: expertOf(tier, slow) })
-      return f32([rows.length, model.config.width], Float32Array.from(found!.flatMap((row) => [...row])))
+      const [found] = await model.hidden([ids.slice(0, -1)], {
+        at: [rows],
+        adapter: expertOf(tier, slow),
+      })
+      return f32(
+        [rows.length, model.config.width],
+        Float32Array.from(found!.flatMap((row) => [...row])),
+      )
     }
     const first = await served()
     expectClose(first, await tier.hidden(input), 1e-4)
@@ -133,7 +161,9 @@ describe('serving', () => {
     expectClose(await served(), await tier.hidden(input), 1e-4)
     expect(compiled).toBe(before)
     expect(expertOf(tier, slow)).toBe(expertOf(tier, slow))
-    expect((await tier.hidden({ ...input, below: undefined })).data).not.toEqual((await tier.hidden(input)).data)
+    expect((await tier.hidden({ ...input, below: undefined })).data).not.toEqual(
+      (await tier.hidden(input)).data,
+    )
   })
   it('is the slow adapter’s, or the base’s, before the first step', async () => {
     const slow = slowAdapter()
@@ -141,7 +171,10 @@ describe('serving', () => {
     expect(expertOf(tier, slow)).toBe(slow)
     expect(expertOf(tier, undefined)).toBeUndefined()
     const [found] = await model.hidden([ids.slice(0, -1)], { at: [rows], adapter: slow })
-    const own = f32([rows.length, model.config.width], Float32Array.from(found!.flatMap((row) => [...row])))
+    const own = f32(
+      [rows.length, model.config.width],
+      Float32Array.from(found!.flatMap((row) => [...row])),
+    )
     expectClose(await tier.hidden(input), own, 1e-4)
   })
 })
@@ -164,8 +197,16 @@ describe('users', () => {
     const tiers = tiersOf({ where: { modules: 'all-linear', layers: { last: 2 }, top: 5 } })
     const { tier, input } = await learned(tiers, 3)
     const again = tiers.tier()
-    again.restore(new Map([...tier.tensors()].map(([name, { shape, data }]) => [name, f32(shape, data.slice())])), tier.steps)
-    const error = f32([rows.length, model.config.width], (await errorsOf(await tier.hidden(input))).gradient)
+    again.restore(
+      new Map(
+        [...tier.tensors()].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]),
+      ),
+      tier.steps,
+    )
+    const error = f32(
+      [rows.length, model.config.width],
+      (await errorsOf(await tier.hidden(input))).gradient,
+    )
     for (const each of [tier, again]) await each.step(input, error)
     expect(again.tensors()).toEqual(tier.tensors())
     expect(again.steps).toBe(4)
@@ -178,16 +219,24 @@ describe('a step', () => {
     const tiers = tiersOf({ where: { modules: 'all-linear', layers: { last: 2 }, top: 3 } })
     const tier = tiers.tier()
     const input = { states: await statesAt(tiers.layer), rows }
-    const error = f32([rows.length, model.config.width], (await errorsOf(await tier.hidden(input))).gradient)
+    const error = f32(
+      [rows.length, model.config.width],
+      (await errorsOf(await tier.hidden(input))).gradient,
+    )
     const norms = new Map<string, number>()
     for (const [key, { data }] of await tier.gradients(input, error)) {
       const module = key.replace('base_model.model.', '').replace(/\.lora_[AB]\.weight$/, '')
-      norms.set(module, (norms.get(module) ?? 0) + data.reduce((sum, value) => sum + value * value, 0))
+      norms.set(
+        module,
+        (norms.get(module) ?? 0) + data.reduce((sum, value) => sum + value * value, 0),
+      )
     }
     await tier.step(input, error)
     const largest = [...norms].toSorted((a, b) => b[1] - a[1]).slice(0, 3)
     expect([...tier.lastModules].toSorted()).toEqual(largest.map(([module]) => module).toSorted())
-    const changed = [...tier.tensors()].filter(([name, { data }]) => /weights.*lora_B/.test(name) && data.some((value) => value !== 0))
+    const changed = [...tier.tensors()].filter(
+      ([name, { data }]) => /weights.*lora_B/.test(name) && data.some((value) => value !== 0),
+    )
     expect(changed).toHaveLength(3)
   })
   it('is held within its trust region at any rate', async () => {
@@ -195,7 +244,10 @@ describe('a step', () => {
     const { tier, input } = await learned(tiers, 1)
     for (let i = 0; i < 4; i++) {
       const before = tier.adapter!
-      await tier.step(input, f32([rows.length, model.config.width], (await errorsOf(await tier.hidden(input))).gradient))
+      await tier.step(
+        input,
+        f32([rows.length, model.config.width], (await errorsOf(await tier.hidden(input))).gradient),
+      )
       expect(tier.lastMove).toBeLessThan(0.0501)
       expect(tier.lastMove).toBeGreaterThan(0.049)
       expect(tier.adapter).not.toBe(before)
@@ -204,9 +256,23 @@ describe('a step', () => {
   it('from NaN is refused and leaves everything as it was', async () => {
     const { tier, input } = await learned(tiersOf(), 2)
     const before = [...tier.tensors()].map(([name, { data }]) => [name, [...data]])
-    const bad = f32([rows.length, model.config.width], new Float32Array(rows.length * model.config.width).fill(Number.NaN))
+    const bad = f32(
+      [rows.length, model.config.width],
+      new Float32Array(rows.length * model.config.width).fill(Number.NaN),
+    )
     await expect(tier.step(input, bad)).rejects.toThrow(NumericError)
-    await expect(tier.step({ ...input, states: f32(input.states.shape, input.states.data.map(() => Infinity)) }, bad)).rejects.toThrow(NumericError) // prettier-ignore
+    await expect(
+      tier.step(
+        {
+          ...input,
+          states: f32(
+            input.states.shape,
+            input.states.data.map(() => Infinity),
+          ),
+        },
+        bad,
+      ),
+    ).rejects.toThrow(NumericError)
     await expect(tier.step(input, f32([1, model.config.width]))).rejects.toThrow(ShapeError)
     await expect(tier.hidden({ ...input, states: f32([2, 3]) })).rejects.toThrow(ShapeError)
     expect([...tier.tensors()].map(([name, { data }]) => [name, [...data]])).toEqual(before)
@@ -238,7 +304,10 @@ describe('a turn', () => {
   })
 
   it('gives the layers the gradient below the head’s own tier', async () => {
-    const student = createStudent(head, headErrors(head, 'all'), { memory: false, fast: { learningRate: 0.05 } })
+    const student = createStudent(head, headErrors(head, 'all'), {
+      memory: false,
+      fast: { learningRate: 0.05 },
+    })
     const tiers = tiersOf()
     const { tier, input } = await learned(tiers, 0)
     const hidden = (await tier.hidden(input)).data.slice()
@@ -248,7 +317,8 @@ describe('a turn', () => {
       return losses.reduce((sum, loss) => sum + loss, 0) / tokens.length
     }
     const at = 70
-    const shifted = (by: number): Promise<number> => lossAt(hidden.map((value, i) => (i === at ? value + by : value)))
+    const shifted = (by: number): Promise<number> =>
+      lossAt(hidden.map((value, i) => (i === at ? value + by : value)))
     const slope = ((await shifted(0.02)) - (await shifted(-0.02))) / 0.04
     const { gradient } = await student.learn({ hidden, tokens })
     expect(Math.abs(gradient[at]! - slope)).toBeLessThan(1e-3 + 0.02 * Math.abs(slope))
@@ -256,22 +326,39 @@ describe('a turn', () => {
 
   it('of states with NaN, or with rows outside of them, is refused and nothing is learned', async () => {
     const tiers = tiersOf()
-    const [tier, student] = [tiers.tier(), createStudent(head, headErrors(head))]
+    const tier = tiers.tier()
+    const student = createStudent(head, headErrors(head))
     const states = await statesAt(tiers.layer)
-    const damaged = f32(states.shape, states.data.map((value, i) => (i === 7 ? Number.NaN : value))) // prettier-ignore
-    await expect(learnDeep(tier, student, { states: damaged, rows, tokens })).rejects.toThrow(NumericError)
-    await expect(learnDeep(tier, student, { states, rows: [1, 2, 3, 99], tokens })).rejects.toThrow(/no row 99.*9 tokens/)
+    const damaged = f32(
+      states.shape,
+      states.data.map((value, i) => (i === 7 ? Number.NaN : value)),
+    )
+    await expect(learnDeep(tier, student, { states: damaged, rows, tokens })).rejects.toThrow(
+      NumericError,
+    )
+    await expect(learnDeep(tier, student, { states, rows: [1, 2, 3, 99], tokens })).rejects.toThrow(
+      /no row 99.*9 tokens/,
+    )
     expect([tier.steps, student.fast!.steps, student.memory!.count]).toEqual([0, 0, 0])
   })
 })
 
 describe('places', () => {
   it.each([
-    [{ where: { modules: 'everything' } }, /no strategy "everything"; there are head, attention, feed-forward, all-linear/],
+    [
+      { where: { modules: 'everything' } },
+      /no strategy "everything"; there are head, attention, feed-forward, all-linear/,
+    ],
     [{ where: { modules: 'head' } }, /"head" lies in no layer/],
     [{ where: { modules: ['q_prog'] } }, /"q_prog".*q_proj/s],
-    [{ where: { modules: 'attention', layers: [2, 5, 9] } }, /no layer 5, 9 \(the model has 5, from 0\)/],
-    [{ where: { modules: 'attention', layers: { last: 6 } } }, /layers\.last is 6, expected a whole number from 1 to 5/],
+    [
+      { where: { modules: 'attention', layers: [2, 5, 9] } },
+      /no layer 5, 9 \(the model has 5, from 0\)/,
+    ],
+    [
+      { where: { modules: 'attention', layers: { last: 6 } } },
+      /layers\.last is 6, expected a whole number from 1 to 5/,
+    ],
     [{ where: { modules: 'attention', layers: [], top: 0 } }, /names no layer; top is 0/],
     [{ rank: 17 }, /rank is 17, expected a whole number from 1 to 16/],
   ] as const)('%o are refused', (options, message) => {
@@ -284,7 +371,10 @@ describe('places', () => {
   it('begin at the lowest layer they touch, and cost what their modules hold', () => {
     const tiers = tiersOf({ where: { modules: ['v_proj'], layers: [4, 2] }, rank: 2 })
     expect(tiers.layer).toBe(2)
-    expect(tiers.places.modules).toEqual(['model.layers.2.self_attn.v_proj', 'model.layers.4.self_attn.v_proj'])
+    expect(tiers.places.modules).toEqual([
+      'model.layers.2.self_attn.v_proj',
+      'model.layers.4.self_attn.v_proj',
+    ])
     const { width, kvHeads, headWidth } = model.config
     expect(tiers.tier().parameters).toBe(2 * 2 * (width + kvHeads * headWidth))
   })

@@ -71,9 +71,15 @@ export class DeepTier {
   readonly #own: readonly Own[]
   #adapter: Adapter | undefined
 
-  constructor(given: DeepTierParts, { learningRate = 5e-3, trust = 0.01, momentum = 0.9, decay = 0 }: DeepTierOptions = {}) {
+  constructor(
+    given: DeepTierParts,
+    { learningRate = 5e-3, trust = 0.01, momentum = 0.9, decay = 0 }: DeepTierOptions = {},
+  ) {
     const rules: readonly (readonly [boolean, string])[] = [
-      [learningRate > 0 && Number.isFinite(learningRate), `learningRate is ${learningRate}, expected a number above 0`],
+      [
+        learningRate > 0 && Number.isFinite(learningRate),
+        `learningRate is ${learningRate}, expected a number above 0`,
+      ],
       [trust > 0, `trust is ${trust}, expected a number above 0`],
       [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
       [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
@@ -108,13 +114,20 @@ export class DeepTier {
   get adapter(): Adapter | undefined {
     if (this.steps === 0) return undefined
     const { start } = this.#parts
-    return (this.#adapter ??= { ...start, tensors: new Map([...this.#live()].map(([key, { shape, data }]) => [key, f32(shape, data.slice())])) }) // prettier-ignore
+    return (this.#adapter ??= {
+      ...start,
+      tensors: new Map(
+        [...this.#live()].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+      ),
+    })
   }
 
   #live(): Map<string, F32Tensor> {
     const { tensors } = this.#parts.start
     return new Map(
-      this.#own.flatMap(({ keys, weights }) => parts.map((part) => [keys[part], f32(tensors.get(keys[part])!.shape, weights[part])])),
+      this.#own.flatMap(({ keys, weights }) =>
+        parts.map((part) => [keys[part], f32(tensors.get(keys[part])!.shape, weights[part])]),
+      ),
     )
   }
 
@@ -154,7 +167,9 @@ export class DeepTier {
     const { top } = this.#parts
     if (top === undefined || top >= this.#own.length) return this.#own
     for (const { keys, counts } of this.#own) {
-      const norm = Math.sqrt(parts.reduce((sum, part) => sum + squaresOf(gradients.get(keys[part])!.data), 0))
+      const norm = Math.sqrt(
+        parts.reduce((sum, part) => sum + squaresOf(gradients.get(keys[part])!.data), 0),
+      )
       counts[1]! += (norm - counts[1]!) / Math.min(this.steps + 1, 10) // a mean at first, then one that forgets
     }
     const order = this.#own.toSorted((a, b) => b.counts[1]! - a.counts[1]!).slice(0, top)
@@ -162,22 +177,32 @@ export class DeepTier {
   }
 
   /** Adam's step of one module, the part of it within the trust region; returns how much of the weight that was. */
-  #stepOf({ keys, weights, means, squares, counts }: Own, gradients: ReadonlyMap<string, F32Tensor>, scale: number, norm: number): number {
+  #stepOf(
+    { keys, weights, means, squares, counts }: Own,
+    gradients: ReadonlyMap<string, F32Tensor>,
+    scale: number,
+    norm: number,
+  ): number {
     const { rank, scale: factor } = this.#parts
     const step = ++counts[0]!
     const moved = (part: Part): Float32Array => {
       const { data, shape } = gradients.get(keys[part])!
       const parameter = weights[part].slice()
       const state = { mean: means[part], square: squares[part] }
-      adamw.update({ parameter, gradient: data, shape, state, step, learningRate: scale * this.learningRate }, this.#settings)
+      adamw.update(
+        { parameter, gradient: data, shape, state, step, learningRate: scale * this.learningRate },
+        this.#settings,
+      )
       for (let i = 0; i < parameter.length; i++) parameter[i]! -= weights[part][i]!
       return parameter
     }
     const move: LowRank = { A: moved('A'), B: moved('B') }
     const along = changeAlong(weights, move, rank)
-    const change = (share: number): number => (factor * along(share)) / Math.max(norm, Number.MIN_VALUE)
+    const change = (share: number): number =>
+      (factor * along(share)) / Math.max(norm, Number.MIN_VALUE)
     const share = shareWithin(change, this.trust)
-    for (const part of parts) for (let i = 0; i < move[part].length; i++) weights[part][i]! += share * move[part][i]!
+    for (const part of parts)
+      for (let i = 0; i < move[part].length; i++) weights[part][i]! += share * move[part][i]!
     return change(share)
   }
 
@@ -206,7 +231,13 @@ export class DeepTier {
     return new Map(
       this.#own.flatMap(({ path, keys, counts, ...numbers }) => [
         ...(['weights', 'means', 'squares'] as const).flatMap((name) =>
-          parts.map((part) => [`deep.${name}.${inputName(keys[part])}`, f32(tensors.get(keys[part])!.shape, numbers[name][part])] as const),
+          parts.map(
+            (part) =>
+              [
+                `deep.${name}.${inputName(keys[part])}`,
+                f32(tensors.get(keys[part])!.shape, numbers[name][part]),
+              ] as const,
+          ),
         ),
         [`deep.counts.${path}`, f32([2], counts)] as const,
       ]),
@@ -216,20 +247,31 @@ export class DeepTier {
   /** Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is missing or of another size; nothing is changed then. */
   restore(given: ReadonlyMap<string, Tensor>, steps: number): void {
     const own = [...this.tensors()]
-    const wrong = own.filter(([name, { data }]) => given.get(name)?.dtype !== 'f32' || given.get(name)!.data.length !== data.length)
+    const wrong = own.filter(
+      ([name, { data }]) =>
+        given.get(name)?.dtype !== 'f32' || given.get(name)!.data.length !== data.length,
+    )
     if (wrong.length > 0)
-      throw new ShapeError(`Fast tier on layers, rank ${this.#parts.rank}: ${wrong.map(([name]) => name).slice(0, 8).join(', ')} do not fit (${wrong.length} tensors).`) // prettier-ignore
+      throw new ShapeError(
+        `Fast tier on layers, rank ${this.#parts.rank}: ${wrong
+          .map(([name]) => name)
+          .slice(0, 8)
+          .join(', ')} do not fit (${wrong.length} tensors).`,
+      )
     for (const [name, { data }] of own) data.set(given.get(name)!.data as Float32Array)
     this.steps = steps
     this.#adapter = undefined
   }
 }
 
-const squaresOf = (values: Float32Array): number => values.reduce((sum, value) => sum + value * value, 0)
+const squaresOf = (values: Float32Array): number =>
+  values.reduce((sum, value) => sum + value * value, 0)
 
 function ownOf(path: string, { start }: DeepTierParts): Own {
   const keyOf = (part: Part): string => {
-    const key = [...start.tensors.keys()].find((name) => inputName(name) === `${path}.${partNames[part]}`)
+    const key = [...start.tensors.keys()].find(
+      (name) => inputName(name) === `${path}.${partNames[part]}`,
+    )
     assertInternal(key, `the adapter has no ${part} at ${path}`)
     return key
   }
@@ -238,5 +280,12 @@ function ownOf(path: string, { start }: DeepTierParts): Own {
     A: new Float32Array(start.tensors.get(keys.A)!.data.length),
     B: new Float32Array(start.tensors.get(keys.B)!.data.length),
   })
-  return { path, keys, weights: made(), means: made(), squares: made(), counts: new Float32Array(2) }
+  return {
+    path,
+    keys,
+    weights: made(),
+    means: made(),
+    squares: made(),
+    counts: new Float32Array(2),
+  }
 }

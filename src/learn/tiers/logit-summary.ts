@@ -37,7 +37,13 @@ export function surveyor(given?: Arena): Survey {
     const wanted = Math.min(count, logits.length)
     const bar = blocks > wanted && wanted > 0 ? nthLargest(maxima.slice(), wanted) : -Infinity
     const ids = wanted > 0 ? likeliest(row, maxima, bar, wanted, logits.length) : new Int32Array(0)
-    return { total, largest: 1 / sum, ids, logits: Float32Array.from(ids, (id) => row[id]!), sample: sharesOf(sample, arena, room, total) }
+    return {
+      total,
+      largest: 1 / sum,
+      ids,
+      logits: Float32Array.from(ids, (id) => row[id]!),
+      sample: sharesOf(sample, arena, room, total),
+    }
   }
 }
 
@@ -54,45 +60,67 @@ interface Room {
 }
 
 function roomIn(arena: Arena, blocks: number, sampleBlocks: number, last: Room | undefined): Room {
-  if (last?.blocks === blocks && last.sampleBlocks === sampleBlocks && last.buffer === arena.buffer) return last
+  if (last?.blocks === blocks && last.sampleBlocks === sampleBlocks && last.buffer === arena.buffer)
+    return last
   const maximaAt = 4 * blocks * block
   const sampleAt = Math.ceil((maximaAt + 4 * blocks) / 16) * 16
   arena.reserve(sampleAt + 4 * sampleBlocks * block)
   const { buffer } = arena
   return {
-    ...{ buffer, blocks, sampleBlocks, maximaAt, sampleAt },
+    buffer,
+    blocks,
+    sampleBlocks,
+    maximaAt,
+    sampleAt,
     row: new Float32Array(buffer, 0, blocks * block),
     maxima: new Float32Array(buffer, maximaAt, blocks),
     sample: new Float32Array(buffer, sampleAt, sampleBlocks * block),
   }
 }
 
-function sharesOf(ids: Int32Array, { kernels }: Arena, { row, sample, sampleAt, sampleBlocks }: Room, total: number): Float32Array {
+function sharesOf(
+  ids: Int32Array,
+  { kernels }: Arena,
+  { row, sample, sampleAt, sampleBlocks }: Room,
+  total: number,
+): Float32Array {
   for (let i = 0; i < ids.length; i++) sample[i] = row[ids[i]!]!
   kernels.exponentials(sampleAt, sampleBlocks, total)
   return sample.slice(0, ids.length)
 }
 
 /** The `count` largest of a row, of whose blocks at least as many reach the bar. */
-function likeliest(row: Float32Array, maxima: Float32Array, bar: number, count: number, size: number): Int32Array {
+function likeliest(
+  row: Float32Array,
+  maxima: Float32Array,
+  bar: number,
+  count: number,
+  size: number,
+): Int32Array {
   const found: number[] = []
   for (let b = 0; b < maxima.length; b++) {
     if (maxima[b]! < bar) continue
-    for (let i = b * block, end = Math.min(size, i + block); i < end; i++) if (row[i]! >= bar) found.push(i)
+    for (let i = b * block, end = Math.min(size, i + block); i < end; i++)
+      if (row[i]! >= bar) found.push(i)
   }
   if (found.length <= count) return Int32Array.from(found)
-  const least = nthLargest(Float32Array.from(found, (i) => row[i]!), count) // prettier-ignore
+  const least = nthLargest(
+    Float32Array.from(found, (i) => row[i]!),
+    count,
+  )
   let ties = count - found.filter((i) => row[i]! > least).length
   return Int32Array.from(found.filter((i) => row[i]! > least || (row[i] === least && ties-- > 0)))
 }
 
 /** The n-th largest value, n from 1; the values are left in another order. Hoare's selection. */
 function nthLargest(values: Float32Array, n: number): number {
-  let [low, high] = [0, values.length - 1]
+  let low = 0
+  let high = values.length - 1
   const place = n - 1
   while (low < high) {
     const pivot = values[(low + high) >> 1]!
-    let [i, j] = [low, high]
+    let i = low
+    let j = high
     while (i <= j) {
       while (values[i]! > pivot) i++
       while (values[j]! < pivot) j--

@@ -1,13 +1,23 @@
 import { expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
-import { blended, cachedShare, learnGate, memoryShare, newGate, type Seen, sharpnessOf } from './memory-gate.ts'
+import {
+  blended,
+  cachedShare,
+  learnGate,
+  memoryShare,
+  newGate,
+  type Seen,
+  sharpnessOf,
+} from './memory-gate.ts'
 import { MemoryTier } from './memory-tier.ts'
 
 const recallOf = (near: boolean) => {
   const memory = new MemoryTier(8)
   memory.add(Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0), 3)
   memory.add(Float32Array.of(0.99, 0.1, 0, 0, 0, 0, 0, 0), 5)
-  return memory.recall(near ? Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0) : Float32Array.of(0.6, 0, 0.8, 0, 0, 0, 0, 0))!
+  return memory.recall(
+    near ? Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0) : Float32Array.of(0.6, 0, 0.8, 0, 0, 0, 0, 0),
+  )!
 }
 
 it('the blend is the weighted sum of both distributions, whatever logits it comes from', () => {
@@ -27,12 +37,22 @@ it('a close pair is believed more than a far one, and a sure model less often ov
   const gate = newGate()
   expect(memoryShare(gate, recallOf(true), 0.3)).toBeGreaterThan(0.5)
   expect(memoryShare(gate, recallOf(false), 0.3)).toBeLessThan(0.1)
-  expect(memoryShare(gate, recallOf(true), 0.99)).toBeLessThan(memoryShare(gate, recallOf(true), 0.1))
+  expect(memoryShare(gate, recallOf(true), 0.99)).toBeLessThan(
+    memoryShare(gate, recallOf(true), 0.1),
+  )
 })
 
 it('the gate opens for a memory that is right, closes for one that is wrong, and never wholly', () => {
-  const seen = (cache: number, model: number): Seen => ({ recall: recallOf(true), largest: 0.5, model, cache, token: 3, weight: 1 })
-  const [right, wrong] = [newGate(), newGate()]
+  const seen = (cache: number, model: number): Seen => ({
+    recall: recallOf(true),
+    largest: 0.5,
+    model,
+    cache,
+    token: 3,
+    weight: 1,
+  })
+  const right = newGate()
+  const wrong = newGate()
   for (let turn = 0; turn < 100; turn++) {
     learnGate(right, [seen(0.9, 0.1), seen(0.8, 0.2)])
     learnGate(wrong, [seen(0, 0.5), seen(0, 0.4)])
@@ -62,7 +82,8 @@ it('the sharpness follows the slope of the loss, against finite differences', ()
     }
     const recall = memory.recall(query)!
     const at = recall.tokens.indexOf(token)
-    const change = recall.logs[at]! - recall.shares[at]! * recall.logs.reduce((sum, log) => sum + log, 0)
+    const change =
+      recall.logs[at]! - recall.shares[at]! * recall.logs.reduce((sum, log) => sum + log, 0)
     const slope = (-0.6 * change) / (0.4 * 0.2 + 0.6 * recall.shares[at]!)
     expect(slope).toBeCloseTo((lossAt(0.01) - lossAt(-0.01)) / 0.02, 3)
   }
@@ -75,8 +96,13 @@ it('the sharpness grows where only the nearest pair is right, and falls where ma
   const learned = (token: number): number => {
     const gate = newGate()
     for (let turn = 0; turn < 20; turn++) {
-      const recall = memory.recall(Float32Array.of(1, 0, 0, 0), sharpnessOf(gate, memory.sharpness))!
-      learnGate(gate, [{ recall, token, largest: 0.3, model: 0.1, cache: cachedShare(recall, token), weight: 1 }])
+      const recall = memory.recall(
+        Float32Array.of(1, 0, 0, 0),
+        sharpnessOf(gate, memory.sharpness),
+      )!
+      learnGate(gate, [
+        { recall, token, largest: 0.3, model: 0.1, cache: cachedShare(recall, token), weight: 1 },
+      ])
     }
     return sharpnessOf(gate, memory.sharpness)
   }

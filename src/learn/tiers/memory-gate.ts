@@ -15,10 +15,16 @@ export interface GateState {
 
 // Between what was fitted on JSON, Cypher and Shakespeare (docs/learn.md); 60 turns in, any start gives the same loss.
 const start = [-5.5, -1.6, 0.5, -0.3, 0] as const
-const [least, most] = [0.005, 0.98] // a token the memory lacks keeps 2 % of the model's share, whatever the gate believes
-const [rate, keep] = [0.05, 0.99]
+const least = 0.005
+const most = 0.98 // a token the memory lacks keeps 2 % of the model's share, whatever the gate believes
+const rate = 0.05
+const keep = 0.99
 
-export const newGate = (): GateState => ({ weights: Float64Array.from(start), squares: new Float64Array(start.length), updates: 0 })
+export const newGate = (): GateState => ({
+  weights: Float64Array.from(start),
+  squares: new Float64Array(start.length),
+  updates: 0,
+})
 
 const steepest = 1.5 // e^1.5 = 4.5 times the memory's own sharpness, or as much less
 
@@ -88,14 +94,22 @@ export function learnGate(gate: GateState, seen: readonly Seen[]): void {
   gate.updates++
   gradient.forEach((g, i) => {
     gate.squares[i] = keep * gate.squares[i]! + (1 - keep) * g * g
-    gate.weights[i]! -= (rate * g) / Math.max(1e-4, Math.sqrt(gate.squares[i]! / (1 - keep ** gate.updates)))
+    gate.weights[i]! -=
+      (rate * g) / Math.max(1e-4, Math.sqrt(gate.squares[i]! / (1 - keep ** gate.updates)))
   })
 }
 
 /** log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ exp(logits). */
-export function blended(logits: Float32Array, total: number, recall: Recall, share: number): Float32Array {
+export function blended(
+  logits: Float32Array,
+  total: number,
+  recall: Recall,
+  share: number,
+): Float32Array {
   const shift = Math.log1p(-share) - total
   const result = logits.map((value) => value + shift)
-  recall.tokens.forEach((token, i) => (result[token] = Math.log(Math.exp(result[token]!) + share * recall.shares[i]!)))
+  recall.tokens.forEach(
+    (token, i) => (result[token] = Math.log(Math.exp(result[token]!) + share * recall.shares[i]!)),
+  )
   return result
 }

@@ -12,7 +12,8 @@ const unit = (v: Float32Array): Float32Array => {
   const length = Math.hypot(...v)
   return v.map((x) => x / length)
 }
-const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0)
+const dot = (a: Float32Array, b: Float32Array): number =>
+  a.reduce((sum, x, i) => sum + x * b[i]!, 0)
 
 describe('the memory tier', () => {
   it('gives what the formula gives: shares ∝ Σ exp(θ·h·hᵢ) over the pairs of a token', () => {
@@ -25,8 +26,12 @@ describe('the memory tier', () => {
       const total = weights.reduce((a, b) => a + b)
       const { tokens, shares, nearest } = memory.recall(query)!
       expect(shares.reduce((a, b) => a + b)).toBeCloseTo(1, 5)
-      tokens.forEach((token, i) => expect(Math.abs(shares[i]! - weights[token]! / total)).toBeLessThan(0.01))
-      expect(Math.abs(nearest - Math.max(...keys.map((key) => dot(unit(query), unit(key)))))).toBeLessThan(0.01)
+      tokens.forEach((token, i) =>
+        expect(Math.abs(shares[i]! - weights[token]! / total)).toBeLessThan(0.01),
+      )
+      expect(
+        Math.abs(nearest - Math.max(...keys.map((key) => dot(unit(query), unit(key))))),
+      ).toBeLessThan(0.01)
     }
   })
 
@@ -59,7 +64,9 @@ describe('the memory tier', () => {
     const again = new MemoryTier(width)
     again.restore(memory.state())
     expect(again.recall(keys[4]!)).toEqual(memory.recall(keys[4]!))
-    expect(() => again.restore({ ...memory.state(), tokens: new Int32Array(3) })).toThrow(ShapeError)
+    expect(() => again.restore({ ...memory.state(), tokens: new Int32Array(3) })).toThrow(
+      ShapeError,
+    )
     expect(again.count).toBe(30)
     again.clear()
     expect(again.recall(keys[4]!)).toBeUndefined()

@@ -59,7 +59,9 @@ export class MemoryTier {
 
   constructor(width: number, { capacity = 10_000, sharpness = 80 }: MemoryOptions = {}) {
     if (!(Number.isInteger(capacity) && capacity > 0 && capacity <= 1_000_000))
-      throw new OptionError(`Memory: capacity is ${capacity}, expected a whole number from 1 to 1,000,000.`)
+      throw new OptionError(
+        `Memory: capacity is ${capacity}, expected a whole number from 1 to 1,000,000.`,
+      )
     if (!(sharpness > 0 && Number.isFinite(sharpness)))
       throw new OptionError(`Memory: sharpness is ${sharpness}, expected a number above 0.`)
     this.width = width
@@ -107,11 +109,19 @@ export class MemoryTier {
   /** The same for each of several states [T, D], which share passes over the pairs. */
   recallAll(hidden: Float32Array, sharpness = this.sharpness): (Recall | undefined)[] {
     const states = hidden.length / this.width
-    if (!Number.isInteger(states)) throw new ShapeError(`Memory: got ${hidden.length} numbers, expected states of ${this.width} each.`)
+    if (!Number.isInteger(states))
+      throw new ShapeError(
+        `Memory: got ${hidden.length} numbers, expected states of ${this.width} each.`,
+      )
     if (this.#count === 0) return new Array<undefined>(states).fill(undefined)
     const recalls: (Recall | undefined)[] = []
     for (let t = 0; t < states; t += TOGETHER) {
-      recalls.push(...this.#recallSome(hidden.subarray(t * this.width, (t + TOGETHER) * this.width), sharpness))
+      recalls.push(
+        ...this.#recallSome(
+          hidden.subarray(t * this.width, (t + TOGETHER) * this.width),
+          sharpness,
+        ),
+      )
     }
     return recalls
   }
@@ -121,16 +131,22 @@ export class MemoryTier {
     const states = hidden.length / this.width
     const queries = new Int16Array(states * stride)
     const scales = Array.from({ length: states }, (_, t) =>
-      this.#query(hidden.subarray(t * this.width, (t + 1) * this.width), queries.subarray(t * stride, (t + 1) * stride)),
+      this.#query(
+        hidden.subarray(t * this.width, (t + 1) * this.width),
+        queries.subarray(t * stride, (t + 1) * stride),
+      ),
     )
     if (scratch.length < states * this.#count) scratch = new Int32Array(states * this.#room)
     this.#rows.products(queries, this.#count, scratch)
-    return scales.map((scale, t) => (scale === undefined ? undefined : this.#found(t, scale, sharpness)))
+    return scales.map((scale, t) =>
+      scale === undefined ? undefined : this.#found(t, scale, sharpness),
+    )
   }
 
   #found(row: number, scale: number, sharpness: number): Recall {
     const sums = scratch.subarray(row * this.#count, (row + 1) * this.#count)
-    const [scales, count] = [this.#scales, this.#count]
+    const scales = this.#scales
+    const count = this.#count
     let best = -Infinity
     for (let i = 0; i < count; i++) {
       const value = sums[i]! * scales[i]!
@@ -144,10 +160,13 @@ export class MemoryTier {
 
   #shared(found: readonly number[], { sums, scale, sharpness, nearest }: Products): Recall {
     const pairs = Int32Array.from(found)
-    const parts = Float32Array.from(found, (i) => Math.exp(sharpness * (sums[i]! * this.#scales[i]! * scale - nearest)))
+    const parts = Float32Array.from(found, (i) =>
+      Math.exp(sharpness * (sums[i]! * this.#scales[i]! * scale - nearest)),
+    )
     const total = parts.reduce((sum, part) => sum + part, 0)
     const byToken = new Map<number, { share: number; log: number }>()
-    let [first, most] = [0, -1]
+    let first = 0
+    let most = -1
     pairs.forEach((pair, i) => {
       const part = (parts[i]! /= total)
       const token = this.#tokens[pair]!
@@ -155,7 +174,10 @@ export class MemoryTier {
       said.share += part
       said.log += part * Math.log(Math.max(part, 1e-30))
       byToken.set(token, said)
-      if (part > most) [first, most] = [token, part]
+      if (part > most) {
+        first = token
+        most = part
+      }
     })
     const tokens = [first, ...[...byToken.keys()].filter((token) => token !== first)]
     return {
@@ -191,24 +213,42 @@ export class MemoryTier {
   }
 
   /** What is kept of it: rows as whole numbers [n, D], their tokens and credits. Copies. */
-  state(): { readonly rows: Int8Array; readonly tokens: Int32Array; readonly credits: Float32Array } {
+  state(): {
+    readonly rows: Int8Array
+    readonly tokens: Int32Array
+    readonly credits: Float32Array
+  } {
     const rows = new Int8Array(this.#count * this.width)
-    for (let i = 0; i < this.#count; i++) rows.set(this.#rows.row(i).subarray(0, this.width), i * this.width)
-    return { rows, tokens: this.#tokens.slice(0, this.#count), credits: this.#credits.slice(0, this.#count) }
+    for (let i = 0; i < this.#count; i++)
+      rows.set(this.#rows.row(i).subarray(0, this.width), i * this.width)
+    return {
+      rows,
+      tokens: this.#tokens.slice(0, this.#count),
+      credits: this.#credits.slice(0, this.#count),
+    }
   }
 
   /** Takes what `state` gave. Throws ShapeError where sizes do not fit; nothing is changed then. */
   restore({ rows, tokens, credits }: ReturnType<MemoryTier['state']>): void {
     const count = tokens.length
     if (rows.length !== count * this.width || credits.length !== count || count > this.capacity)
-      throw new ShapeError(`Memory: got ${rows.length} numbers and ${credits.length} credits for ${count} pairs of width ${this.width}, at most ${this.capacity} pairs.`) // prettier-ignore
+      throw new ShapeError(
+        `Memory: got ${rows.length} numbers and ${credits.length} credits for ${count} pairs of width ${this.width}, at most ${this.capacity} pairs.`,
+      )
     this.#count = count
     this.#reserve(count)
     for (let i = 0; i < count; i++) {
       const row = rows.subarray(i * this.width, (i + 1) * this.width)
       this.#rows.row(i).set(row)
       this.#rows.changed(i)
-      this.#scales[i] = 1 / Math.sqrt(Math.max(1, row.reduce((sum, value) => sum + value * value, 0))) // prettier-ignore
+      this.#scales[i] =
+        1 /
+        Math.sqrt(
+          Math.max(
+            1,
+            row.reduce((sum, value) => sum + value * value, 0),
+          ),
+        )
     }
     this.version = {}
     this.#tokens.set(tokens)
@@ -217,12 +257,16 @@ export class MemoryTier {
 
   #check(hidden: Float32Array): void {
     if (hidden.length !== this.width)
-      throw new ShapeError(`Memory: got a hidden state of ${hidden.length} numbers, expected ${this.width}.`)
+      throw new ShapeError(
+        `Memory: got a hidden state of ${hidden.length} numbers, expected ${this.width}.`,
+      )
   }
 
   /** Writes the state as whole numbers; gives what a product with it is multiplied by to be that of vectors of length 1. Undefined: no direction. */
   #query(hidden: Float32Array, into: Int16Array): number | undefined {
-    let [largest, square, sum] = [0, 0, 0]
+    let largest = 0
+    let square = 0
+    let sum = 0
     for (const value of hidden) {
       const size = Math.abs(value)
       largest = Math.max(largest, size)
@@ -245,7 +289,10 @@ export class MemoryTier {
     if (count <= this.#room) return
     this.#room = Math.min(this.capacity, Math.max(256, count, this.#room * 2))
     this.#rows.grow(this.#room)
-    const wider = <Values extends Float32Array | Int32Array>(values: Values, made: Values): Values => {
+    const wider = <Values extends Float32Array | Int32Array>(
+      values: Values,
+      made: Values,
+    ): Values => {
       made.set(values)
       return made
     }

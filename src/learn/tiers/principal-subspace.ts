@@ -26,12 +26,18 @@ export function mainDirections(states: Float32Array, width: number): F32Tensor {
   multiply(gram, x, transpose(x), { kernel: fastKernels().f32 })
   const { values, vectors } = symmetricEigen(matrixOf(taken, taken, Float64Array.from(gram.data)))
   const whole = values.reduce((sum, value) => sum + Math.max(0, value), 0)
-  let [held, kept] = [0, 0]
-  while (kept < Math.min(taken, Math.floor(width * mostDirections)) && held < heldShare * whole && values[kept]! > 1e-6 * values[0]!)
+  let held = 0
+  let kept = 0
+  while (
+    kept < Math.min(taken, Math.floor(width * mostDirections)) &&
+    held < heldShare * whole &&
+    values[kept]! > 1e-6 * values[0]!
+  )
     held += values[kept++]!
   const weights = matrixOf(kept, taken, new Float32Array(kept * taken))
   for (let k = 0; k < kept; k++)
-    for (let i = 0; i < taken; i++) weights.data[k * taken + i] = vectors.data[k * taken + i]! / Math.sqrt(values[k]!)
+    for (let i = 0; i < taken; i++)
+      weights.data[k * taken + i] = vectors.data[k * taken + i]! / Math.sqrt(values[k]!)
   const directions = matrixOf(kept, width, new Float32Array(kept * width))
   multiply(directions, weights, x, { kernel: fastKernels().f32 })
   return f32([kept, width], directions.data)

@@ -45,7 +45,9 @@ export class RowStore {
   changed(at: number): void {
     if (this.#desk.resident !== this) return
     if (at >= this.#desk.fresh) return // not taken in yet
-    new Int8Array(this.#desk.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(this.row(at))
+    new Int8Array(this.#desk.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(
+      this.row(at),
+    )
   }
 
   /** Σ row·query for `queries` [Q, stride] and the first `count` rows: whole numbers, sums [Q, count]. */
@@ -55,9 +57,13 @@ export class RowStore {
     const total = queries.length / this.stride
     for (let q = 0; q < total; q += together) {
       const own = Math.min(together, total - q)
-      new Int16Array(arena.buffer, 0, own * this.stride).set(queries.subarray(q * this.stride, (q + own) * this.stride))
+      new Int16Array(arena.buffer, 0, own * this.stride).set(
+        queries.subarray(q * this.stride, (q + own) * this.stride),
+      )
       if (own === together) this.#pass(together, count, sums, q * count)
-      else for (let single = 0; single < own; single++) this.#pass(1, count, sums, (q + single) * count, 2 * this.stride * single)
+      else
+        for (let single = 0; single < own; single++)
+          this.#pass(1, count, sums, (q + single) * count, 2 * this.stride * single)
     }
   }
 
@@ -73,8 +79,18 @@ export class RowStore {
     const { buffer, kernels } = this.#desk.arena
     for (let start = 0; start < count; start += chunk) {
       const rows = Math.min(chunk, count - start)
-      kernels[queries === 1 ? 'products' : 'productsOfFour'](queryAt, this.#rowsAt + start * this.stride, rows, this.stride, this.#sumsAt)
-      for (let q = 0; q < queries; q++) sums.set(new Int32Array(buffer, this.#sumsAt + 4 * rows * q, rows), into + q * count + start)
+      kernels[queries === 1 ? 'products' : 'productsOfFour'](
+        queryAt,
+        this.#rowsAt + start * this.stride,
+        rows,
+        this.stride,
+        this.#sumsAt,
+      )
+      for (let q = 0; q < queries; q++)
+        sums.set(
+          new Int32Array(buffer, this.#sumsAt + 4 * rows * q, rows),
+          into + q * count + start,
+        )
     }
   }
 
@@ -84,8 +100,11 @@ export class RowStore {
     if (desk.resident !== this) Object.assign(desk, { resident: this, fresh: 0 })
     if (desk.fresh >= count) return
     desk.arena.reserve(this.#rowsAt + count * this.stride)
-    const [from, to] = [desk.fresh * this.stride, count * this.stride]
-    new Int8Array(desk.arena.buffer, this.#rowsAt + from, to - from).set(this.#rows.subarray(from, to))
+    const from = desk.fresh * this.stride
+    const to = count * this.stride
+    new Int8Array(desk.arena.buffer, this.#rowsAt + from, to - from).set(
+      this.#rows.subarray(from, to),
+    )
     desk.fresh = count
   }
 }

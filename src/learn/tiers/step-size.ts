@@ -8,13 +8,17 @@ export interface LowRank {
 
 /** Σ over all entries of (B₁·A₁) ⊙ (B₂·A₂), without either product: Σ (B₁ᵀB₂) ⊙ (A₁A₂ᵀ). */
 function inner(one: LowRank, two: LowRank, rank: number): number {
-  const [inFeatures, outFeatures] = [one.A.length / rank, one.B.length / rank]
+  const inFeatures = one.A.length / rank
+  const outFeatures = one.B.length / rank
   let total = 0
   for (let i = 0; i < rank; i++) {
     for (let j = 0; j < rank; j++) {
-      let [left, right] = [0, 0]
-      for (let row = 0; row < outFeatures; row++) left += one.B[row * rank + i]! * two.B[row * rank + j]!
-      for (let column = 0; column < inFeatures; column++) right += one.A[i * inFeatures + column]! * two.A[j * inFeatures + column]!
+      let left = 0
+      let right = 0
+      for (let row = 0; row < outFeatures; row++)
+        left += one.B[row * rank + i]! * two.B[row * rank + j]!
+      for (let column = 0; column < inFeatures; column++)
+        right += one.A[i * inFeatures + column]! * two.A[j * inFeatures + column]!
       total += left * right
     }
   }
@@ -25,12 +29,15 @@ function inner(one: LowRank, two: LowRank, rank: number): number {
  * ‖(B + s·dB)·(A + s·dA) − B·A‖ (Frobenius) as a function of s: s·X + s²·Y with X = dB·A + B·dA and Y = dB·dA, so three numbers tell it for
  * every s.
  */
-export function changeAlong({ A, B }: LowRank, move: LowRank, rank: number): (share: number) => number {
-  const [first, second] = [
-    { A, B: move.B },
-    { A: move.A, B },
-  ]
-  const xx = inner(first, first, rank) + 2 * inner(first, second, rank) + inner(second, second, rank)
+export function changeAlong(
+  { A, B }: LowRank,
+  move: LowRank,
+  rank: number,
+): (share: number) => number {
+  const first = { A, B: move.B }
+  const second = { A: move.A, B }
+  const xx =
+    inner(first, first, rank) + 2 * inner(first, second, rank) + inner(second, second, rank)
   const xy = inner(first, move, rank) + inner(second, move, rank)
   const yy = inner(move, move, rank)
   return (share) => Math.sqrt(Math.max(0, share ** 2 * (xx + share * (2 * xy + share * yy))))
@@ -39,7 +46,8 @@ export function changeAlong({ A, B }: LowRank, move: LowRank, rank: number): (sh
 /** The largest share of a step, 1 at most, that changes the product by no more than `limit`. */
 export function shareWithin(change: (share: number) => number, limit: number): number {
   if (change(1) <= limit) return 1
-  let [low, high] = [0, 1]
+  let low = 0
+  let high = 1
   for (let tries = 0; tries < 30; tries++) {
     const middle = (low + high) / 2
     if (change(middle) > limit) high = middle

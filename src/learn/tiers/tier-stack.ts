@@ -4,7 +4,16 @@
 import { OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Head } from '../../runtime/index.ts'
-import { blended, cachedShare, type GateState, learnGate, memoryShare, newGate, type Seen, sharpnessOf } from './memory-gate.ts'
+import {
+  blended,
+  cachedShare,
+  type GateState,
+  learnGate,
+  memoryShare,
+  newGate,
+  type Seen,
+  sharpnessOf,
+} from './memory-gate.ts'
 import { FastTier, type FastTierOptions } from './head-tier.ts'
 import { type HeadErrors, type NotedPlace, rowOf } from './head-gradient.ts'
 import { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
@@ -61,7 +70,10 @@ export interface Student {
   /** Logits [V] of what follows a hidden state [D]; `key` as a lesson's keys. */
   next(hidden: Float32Array, key?: Float32Array): Promise<Float32Array>
   /** The same, and what was seen on the way. */
-  answer(hidden: Float32Array, key?: Float32Array): Promise<{ readonly logits: Float32Array; readonly sight: Sight }>
+  answer(
+    hidden: Float32Array,
+    key?: Float32Array,
+  ): Promise<{ readonly logits: Float32Array; readonly sight: Sight }>
   /** What is seen at hidden states [T, D], which share one product with the head. */
   look(hidden: Float32Array, keys?: Float32Array): Promise<Sight[]>
   /** Losses of a lesson; nothing is learned. */
@@ -86,16 +98,25 @@ function checked(
     ...(hidden.length === tokens.length * width && keys.length === hidden.length
       ? []
       : [`${hidden.length} numbers of hidden states do not make ${tokens.length} of ${width}`]),
-    ...(weights.length === tokens.length && weights.every(Number.isFinite) ? [] : ['there is not one finite weight for each token']),
+    ...(weights.length === tokens.length && weights.every(Number.isFinite)
+      ? []
+      : ['there is not one finite weight for each token']),
     ...(sights && sights.length !== tokens.length ? ['there is not one sight for each token'] : []),
-    ...(tokens.every((token) => Number.isInteger(token) && token >= 0 && token < vocabularySize) ? [] : ['a token is outside of the vocabulary']), // prettier-ignore
+    ...(tokens.every((token) => Number.isInteger(token) && token >= 0 && token < vocabularySize)
+      ? []
+      : ['a token is outside of the vocabulary']),
   ]
-  if (problems.length > 0) throw new OptionError(`A lesson cannot be learned: ${problems.join('; ')}.`)
+  if (problems.length > 0)
+    throw new OptionError(`A lesson cannot be learned: ${problems.join('; ')}.`)
   return weights
 }
 
 /** A user's tiers over a model's head. */
-export const createStudent = (head: Head, errors: HeadErrors, options: StudentOptions = {}): Student => new Tiers(head, errors, options)
+export const createStudent = (
+  head: Head,
+  errors: HeadErrors,
+  options: StudentOptions = {},
+): Student => new Tiers(head, errors, options)
 
 class Tiers implements Student {
   readonly fast: FastTier | undefined
@@ -115,11 +136,19 @@ class Tiers implements Student {
     return (await this.answer(hidden, key)).logits
   }
 
-  async answer(hidden: Float32Array, key = hidden): Promise<{ logits: Float32Array; sight: Sight }> {
+  async answer(
+    hidden: Float32Array,
+    key = hidden,
+  ): Promise<{ logits: Float32Array; sight: Sight }> {
     const { data } = await this.#logits(hidden)
     const sight = this.#sight(data, this.memory?.recall(key, this.#sharpness))
     const { note, recall } = sight
-    return { logits: recall ? blended(data, note.total, recall, memoryShare(this.gate, recall, note.largest)) : data, sight }
+    return {
+      logits: recall
+        ? blended(data, note.total, recall, memoryShare(this.gate, recall, note.largest))
+        : data,
+      sight,
+    }
   }
 
   get #sharpness(): number | undefined {
@@ -129,11 +158,17 @@ class Tiers implements Student {
   async look(hidden: Float32Array, keys = hidden): Promise<Sight[]> {
     const logits = await this.#logits(hidden)
     const recalls = this.memory?.recallAll(keys, this.#sharpness)
-    return Array.from({ length: logits.shape[0]! }, (_, t) => this.#sight(rowOf(logits, t), recalls?.[t]))
+    return Array.from({ length: logits.shape[0]! }, (_, t) =>
+      this.#sight(rowOf(logits, t), recalls?.[t]),
+    )
   }
 
   #sight(logits: Float32Array, recall: Recall | undefined): Sight {
-    return { note: this.#errors.note(logits), recall, versions: { fast: this.fast?.version, memory: this.memory?.version } }
+    return {
+      note: this.#errors.note(logits),
+      recall,
+      versions: { fast: this.fast?.version, memory: this.memory?.version },
+    }
   }
 
   async read(lesson: Lesson): Promise<Reading> {
@@ -146,8 +181,11 @@ class Tiers implements Student {
     const size = places.reduce((sum, { weight }) => sum + Math.abs(weight), 0)
     const { reading, seen } = this.#reading(places)
     const isWanted = size > 0 && (this.fast !== undefined || lesson.wantsGradient === true)
-    const gradient = isWanted ? await this.#gradient(places, size, logits) : new Float32Array(hidden.length)
-    const below = lesson.wantsGradient === true && this.fast ? this.fast.pullBack(gradient) : gradient
+    const gradient = isWanted
+      ? await this.#gradient(places, size, logits)
+      : new Float32Array(hidden.length)
+    const below =
+      lesson.wantsGradient === true && this.fast ? this.fast.pullBack(gradient) : gradient
     if (size > 0) this.fast?.step(hidden, gradient, rate)
     if (this.memory) {
       learnGate(this.gate, seen)
@@ -157,10 +195,15 @@ class Tiers implements Student {
   }
 
   /** ∂(mean loss by weights)/∂h′ */
-  async #gradient(places: readonly Place[], size: number, logits: F32Tensor | undefined): Promise<Float32Array> {
+  async #gradient(
+    places: readonly Place[],
+    size: number,
+    logits: F32Tensor | undefined,
+  ): Promise<Float32Array> {
     const weighted = places.map((place) => ({ ...place, weight: place.weight / size }))
     if (this.#errors.breadth !== 'all') return this.#errors.gradient(weighted)
-    const [tokens, weights] = [weighted.map(({ token }) => token), weighted.map(({ weight }) => weight)]
+    const tokens = weighted.map(({ token }) => token)
+    const weights = weighted.map(({ weight }) => weight)
     return (await this.#errors.of(logits!, tokens, weights)).gradient
   }
 
@@ -172,7 +215,9 @@ class Tiers implements Student {
 
   #logits(hidden: Float32Array): Promise<F32Tensor> {
     const { width } = this.#head
-    return this.#head.logits(f32([hidden.length / width, width], this.fast?.change(hidden) ?? hidden))
+    return this.#head.logits(
+      f32([hidden.length / width, width], this.fast?.change(hidden) ?? hidden),
+    )
   }
 
   /** What was seen where the lesson's sights hold, else what is seen now; then the logits too. */
@@ -182,8 +227,17 @@ class Tiers implements Student {
     const recalls = sights?.every(({ versions }) => versions.memory === this.memory?.version)
       ? sights.map(({ recall }) => recall)
       : this.memory?.recallAll(keys, this.#sharpness)
-    const place = (note: Note, t: number, logit: number): Place => ({ note, token: tokens[t]!, logit, weight: weights[t]!, recall: recalls?.[t] }) // prettier-ignore
-    if (sights?.every(({ versions }) => versions.fast === this.fast?.version) && this.#errors.breadth !== 'all') {
+    const place = (note: Note, t: number, logit: number): Place => ({
+      note,
+      token: tokens[t]!,
+      logit,
+      weight: weights[t]!,
+      recall: recalls?.[t],
+    })
+    if (
+      sights?.every(({ versions }) => versions.fast === this.fast?.version) &&
+      this.#errors.breadth !== 'all'
+    ) {
       const came = await this.#logitsOf(hidden, tokens, sights)
       return { places: sights.map(({ note }, t) => place(note, t, came[t]!)) }
     }
@@ -196,7 +250,11 @@ class Tiers implements Student {
   }
 
   /** Logits of the tokens that came: noted, or by one row of the head each. */
-  async #logitsOf(hidden: Float32Array, tokens: readonly number[], sights: readonly Sight[]): Promise<number[]> {
+  async #logitsOf(
+    hidden: Float32Array,
+    tokens: readonly number[],
+    sights: readonly Sight[],
+  ): Promise<number[]> {
     const { width, softcap } = this.#head
     const found = sights.map(({ note: { ids, logits } }, t) => logits[ids.indexOf(tokens[t]!)])
     const missing = [...found.keys()].filter((t) => found[t] === undefined)
@@ -232,8 +290,12 @@ class Tiers implements Student {
       return -Math.log(Math.max(Number.MIN_VALUE, (1 - share) * at.model + share * at.cache))
     })
     const counted = [...losses].filter((_, t) => places[t]!.weight !== 0)
-    const surprise = counted.reduce((sum, loss) => sum + 1 - Math.exp(-loss), 0) / Math.max(1, counted.length)
-    return { reading: { losses, modelLosses, surprise }, seen: seen.filter((one) => one !== undefined) }
+    const surprise =
+      counted.reduce((sum, loss) => sum + 1 - Math.exp(-loss), 0) / Math.max(1, counted.length)
+    return {
+      reading: { losses, modelLosses, surprise },
+      seen: seen.filter((one) => one !== undefined),
+    }
   }
 
   /** Credit for pairs that were right, none for those that said what was rejected; then the new pairs. */
@@ -244,6 +306,9 @@ class Tiers implements Student {
       if (recall && weight > 0) memory.reward(recall, token)
       if (recall && weight < 0) memory.forget(recall, token)
     }
-    places.forEach(({ weight, token }, t) => weight > 0 && memory.add(keys.subarray(t * width, (t + 1) * width), token))
+    places.forEach(
+      ({ weight, token }, t) =>
+        weight > 0 && memory.add(keys.subarray(t * width, (t + 1) * width), token),
+    )
   }
 }

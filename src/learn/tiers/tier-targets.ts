@@ -17,8 +17,17 @@ export interface Places {
 }
 
 /** Which modules each name stands for, as the presets of adapters call them; undefined: no module, the final hidden state itself. */
-export const strategies: ReadonlyMap<string, { readonly about: string; readonly targets: string | undefined }> = new Map([
-  ['head', { about: 'the final hidden state before the head: no way back through any layer', targets: undefined }],
+export const strategies: ReadonlyMap<
+  string,
+  { readonly about: string; readonly targets: string | undefined }
+> = new Map([
+  [
+    'head',
+    {
+      about: 'the final hidden state before the head: no way back through any layer',
+      targets: undefined,
+    },
+  ],
   ['attention', { about: 'queries, keys, values and output of attention', targets: 'attention' }],
   ['feed-forward', { about: 'the linear layers of the feed-forward part', targets: 'mlp' }],
   ['all-linear', { about: 'every linear layer of the layers', targets: 'all-linear' }],
@@ -36,12 +45,20 @@ export interface PlacedModules {
   readonly top: number | undefined
 }
 
-function layersOf(layers: Places['layers'], count: number): { layers: number[]; problems: string[] } {
+function layersOf(
+  layers: Places['layers'],
+  count: number,
+): { layers: number[]; problems: string[] } {
   const all = Array.from({ length: count }, (_, layer) => layer)
   if (layers === undefined) return { layers: all, problems: [] }
   if ('last' in layers) {
     const fits = Number.isInteger(layers.last) && layers.last >= 1 && layers.last <= count
-    return { layers: all.slice(-layers.last), problems: fits ? [] : [`layers.last is ${layers.last}, expected a whole number from 1 to ${count}`] } // prettier-ignore
+    return {
+      layers: all.slice(-layers.last),
+      problems: fits
+        ? []
+        : [`layers.last is ${layers.last}, expected a whole number from 1 to ${count}`],
+    }
   }
   const own = [...new Set(layers)].toSorted((a, b) => a - b)
   const missing = own.filter((layer) => !all.includes(layer))
@@ -49,29 +66,44 @@ function layersOf(layers: Places['layers'], count: number): { layers: number[]; 
     layers: own,
     problems: [
       ...(own.length === 0 ? ['layers names no layer'] : []),
-      ...(missing.length > 0 ? [`there is no layer ${missing.join(', ')} (the model has ${count}, from 0)`] : []),
+      ...(missing.length > 0
+        ? [`there is no layer ${missing.join(', ')} (the model has ${count}, from 0)`]
+        : []),
     ],
   }
 }
 
 /** Whether the fast tier lies at the head, where it needs no way back. */
-export const isAtHead = ({ modules }: Places): boolean => typeof modules === 'string' && strategies.get(modules)?.targets === undefined && strategies.has(modules) // prettier-ignore
+export const isAtHead = ({ modules }: Places): boolean =>
+  typeof modules === 'string' &&
+  strategies.get(modules)?.targets === undefined &&
+  strategies.has(modules)
 
 /** The modules of a choice. Throws OptionError that lists everything wrong with it, and what there is. */
-export function placesIn(model: ModelGraph, { modules, layers: wanted, top }: Places): PlacedModules {
+export function placesIn(
+  model: ModelGraph,
+  { modules, layers: wanted, top }: Places,
+): PlacedModules {
   const strategy = typeof modules === 'string' ? strategies.get(modules) : undefined
   const { layers, problems } = layersOf(wanted, model.config.layers.length)
   if (typeof modules === 'string' && !strategy)
-    problems.push(`there is no strategy "${modules}"; there are ${[...strategies.keys()].join(', ')}, or a list of module names`)
+    problems.push(
+      `there is no strategy "${modules}"; there are ${[...strategies.keys()].join(', ')}, or a list of module names`,
+    )
   else if (strategy && strategy.targets === undefined) problems.push('"head" lies in no layer')
-  if (top !== undefined && !(Number.isInteger(top) && top >= 1)) problems.push(`top is ${top}, expected a whole number above 0`)
+  if (top !== undefined && !(Number.isInteger(top) && top >= 1))
+    problems.push(`top is ${top}, expected a whole number above 0`)
   if (problems.length > 0) throw new OptionError(`Places of a fast tier: ${problems.join('; ')}.`)
-  const inLayers = modulesOf(model).filter(({ layer, kind }) => layer !== undefined && kind === 'linear')
+  const inLayers = modulesOf(model).filter(
+    ({ layer, kind }) => layer !== undefined && kind === 'linear',
+  )
   const targets = resolvePreset(strategy?.targets ?? modules, inLayers) as readonly string[]
   const hit = targetModules({ targets, exclude: [], layers, layersPattern: [] }, inLayers)
   return {
     lowest: Math.min(...hit.map(({ layer }) => layer!)),
-    ...{ layers, targets, top },
+    layers,
+    targets,
+    top,
     modules: hit.map(({ path }) => path),
   }
 }

@@ -14,11 +14,16 @@ const offset = 100 // of Zipf's law: the first hundred tokens are bytes and mark
  * made, so that this is about the share of each in running text.
  */
 export function vocabularySample(size: number, count: number): VocabularySample {
-  if (count >= size) return { ids: Int32Array.from({ length: size }, (_, id) => id), counts: new Float32Array(size).fill(1) }
+  if (count >= size)
+    return {
+      ids: Int32Array.from({ length: size }, (_, id) => id),
+      counts: new Float32Array(size).fill(1),
+    }
   const weight = (id: number): number => 1 / (id + offset)
   let whole = 0
   for (let id = 0; id < size; id++) whole += weight(id)
-  const [ids, counts]: [number[], number[]] = [[], []]
+  const ids: number[] = []
+  const counts: number[] = []
   let reached = 0.5
   for (let id = 0; id < size; id++) {
     const share = (count * weight(id)) / whole

@@ -9,7 +9,15 @@ import type { Model } from '../../runtime/index.ts'
 import type { GuardOptions } from '../learner-options.ts'
 import type { DeepTier } from '../tiers/layer-tier.ts'
 import type { FastTier } from '../tiers/head-tier.ts'
-import { clearTiers, type GoodState, type GoodTier, type LearnerUser, type NumberedVersion, servedBy, versionOf } from '../user.ts'
+import {
+  clearTiers,
+  type GoodState,
+  type GoodTier,
+  type LearnerUser,
+  type NumberedVersion,
+  servedBy,
+  versionOf,
+} from '../user.ts'
 import type { SlowVersion } from '../slow/train-slow-tier.ts'
 import { mainDirections } from '../tiers/principal-subspace.ts'
 import type { Student } from '../tiers/tier-stack.ts'
@@ -37,7 +45,8 @@ export interface CanaryCheck {
 const recovery = 2 ** (1 / 3) // what trust grows by at each look that finds all well: three of them make up for one that did not
 
 const leastTrust = 1 / 256 // from there 24 looks that find all well lead back
-const [quiet, quieter] = [0.5, 3] // logits that the memory's share goes down by, and how many times at a look
+const quiet = 0.5
+const quieter = 3 // logits that the memory's share goes down by, and how many times at a look
 
 export class CanaryGuard {
   readonly #parts: CanaryParts
@@ -56,7 +65,8 @@ export class CanaryGuard {
     const { everyTurns = 16, bound = 0.01 } = parts.options ?? {}
     if (!(Number.isInteger(everyTurns) && everyTurns > 0))
       throw new OptionError(`Guard: everyTurns is ${everyTurns}, expected a whole number above 0.`)
-    if (!(bound >= 0 && Number.isFinite(bound))) throw new OptionError(`Guard: bound is ${bound}, expected a number ≥ 0.`)
+    if (!(bound >= 0 && Number.isFinite(bound)))
+      throw new OptionError(`Guard: bound is ${bound}, expected a number ≥ 0.`)
     this.#parts = parts
     this.#everyTurns = everyTurns
     this.#bound = bound
@@ -86,7 +96,11 @@ export class CanaryGuard {
     const { adapter } = versionOf(user)
     const key = adapter ?? this
     if (!fast || this.#spared.get(fast) === key) return
-    const directions = this.#directions.get(key) ?? this.#lessonsUnder(adapter).then((lessons) => mainDirections(joinFloats(lessons.map(({ hidden }) => hidden)), fast.width)) // prettier-ignore
+    const directions =
+      this.#directions.get(key) ??
+      this.#lessonsUnder(adapter).then((lessons) =>
+        mainDirections(joinFloats(lessons.map(({ hidden }) => hidden)), fast.width),
+      )
     this.#directions.set(key, directions)
     fast.spare(await directions)
     this.#spared.set(fast, key)
@@ -103,7 +117,10 @@ export class CanaryGuard {
    */
   async look(user: LearnerUser): Promise<CanaryCheck> {
     let check = await this.#check(user)
-    const drift = user.guard.worst > 0 ? (worstOf(check) - user.guard.worst) / Math.max(1, user.learned - user.guard.checkedAt) : 0
+    const drift =
+      user.guard.worst > 0
+        ? (worstOf(check) - user.guard.worst) / Math.max(1, user.learned - user.guard.checkedAt)
+        : 0
     const isWell = (): boolean => worstOf(check) <= check.limit
     if (isWell()) user.guard.trust = Math.min(1, user.guard.trust * recovery)
     for (let step = 0; step < quieter && !isWell() && blamed(check) === 'memory'; step++) {
@@ -120,7 +137,9 @@ export class CanaryGuard {
   async #goBack(user: LearnerUser, found: CanaryCheck): Promise<CanaryCheck> {
     user.guard.trust = Math.max(leastTrust, user.guard.trust / 2)
     user.guard.rollbacks++
-    for (const part of blamed(found) === 'memory' ? (['memory', 'fast'] as const) : (['fast', 'memory'] as const)) {
+    for (const part of blamed(found) === 'memory'
+      ? (['memory', 'fast'] as const)
+      : (['fast', 'memory'] as const)) {
       goBack(user, part)
       const check = await this.#check(user)
       if (worstOf(check) <= check.limit) return check
@@ -133,7 +152,8 @@ export class CanaryGuard {
   #plan({ learned, guard }: LearnerUser, check: CanaryCheck, drift: number): void {
     const worst = worstOf(check)
     const untilBound = drift > 0 ? (check.limit - worst) / drift / 2 : Infinity
-    guard.lookAt = learned + Math.max(1, Math.floor(Math.min(this.#everyTurns * guard.trust, untilBound)))
+    guard.lookAt =
+      learned + Math.max(1, Math.floor(Math.min(this.#everyTurns * guard.trust, untilBound)))
     guard.checkedAt = learned
     guard.worst = worst
   }
@@ -148,17 +168,23 @@ export class CanaryGuard {
   #bareLoss(version: NumberedVersion): Promise<number> {
     const known = this.#bare.get(version)
     if (known) return known
-    const loss = this.#lessonsUnder(version.adapter).then(async (lessons) => (await lossesOver(lessons, this.#parts.bare(version))).fast)
+    const loss = this.#lessonsUnder(version.adapter).then(
+      async (lessons) => (await lossesOver(lessons, this.#parts.bare(version))).fast,
+    )
     this.#bare.set(version, loss)
     return loss
   }
 
   /** As the user's model gives them; with a tier on layers they change with every step, and are computed anew. */
-  async #lessonsOf(user: LearnerUser, { adapter }: NumberedVersion): Promise<readonly TurnLesson[]> {
+  async #lessonsOf(
+    user: LearnerUser,
+    { adapter }: NumberedVersion,
+  ): Promise<readonly TurnLesson[]> {
     if (!user.deep) return this.#lessonsUnder(adapter)
     const { model, layer } = this.#parts
     const lessons: TurnLesson[] = []
-    for (const canary of this.canaries) lessons.push(await lessonOf(model, canary, servedBy(user), layer))
+    for (const canary of this.canaries)
+      lessons.push(await lessonOf(model, canary, servedBy(user), layer))
     return lessons
   }
 
@@ -166,14 +192,19 @@ export class CanaryGuard {
     const key = adapter ?? this
     const known = this.#lessons.get(key)
     if (known) return known
-    const lessons = Promise.all(this.canaries.map((canary) => lessonOf(this.#parts.model, canary, adapter, this.#parts.layer)))
+    const lessons = Promise.all(
+      this.canaries.map((canary) =>
+        lessonOf(this.#parts.model, canary, adapter, this.#parts.layer),
+      ),
+    )
     this.#lessons.set(key, lessons)
     return lessons
   }
 }
 
 /** What took the loss up by more. */
-const blamed = ({ bare, fast, blend }: CanaryCheck): 'fast' | 'memory' => (fast - bare > blend - fast ? 'fast' : 'memory')
+const blamed = ({ bare, fast, blend }: CanaryCheck): 'fast' | 'memory' =>
+  fast - bare > blend - fast ? 'fast' : 'memory'
 
 const worstOf = ({ fast, blend }: CanaryCheck): number => Math.max(fast, blend)
 
@@ -195,7 +226,10 @@ function goodState({ student: { fast, memory, gate }, deep }: LearnerUser): Good
 function tierBack(tier: FastTier | DeepTier, good: GoodTier | undefined): void {
   if (!good) return tier.clear()
   const own = tier.tensors()
-  tier.restore(new Map([...good.tensors].map(([name, data]) => [name, { ...own.get(name)!, data }])), good.steps)
+  tier.restore(
+    new Map([...good.tensors].map(([name, data]) => [name, { ...own.get(name)!, data }])),
+    good.steps,
+  )
   tier.lastMove = good.lastMove
 }
 

@@ -5,7 +5,14 @@ import type { CanaryGuard } from './canary-guard.ts'
 import { type DeepTiers, learnDeep } from '../tiers/layer-tier-program.ts'
 import { adapterOf, type Job, type LearnerUser, servedBy, type Turn } from '../user.ts'
 import { noveltyOf, noveltyRate } from './novelty.ts'
-import { addLoss, advantageOf, type LearningSignal, type RewardOptions, rewardOf, tokenWeights } from './reward.ts'
+import {
+  addLoss,
+  advantageOf,
+  type LearningSignal,
+  type RewardOptions,
+  rewardOf,
+  tokenWeights,
+} from './reward.ts'
 import type { Lesson, Reading } from '../tiers/tier-stack.ts'
 import { type Asked, lessonOf, mean, type TurnLesson } from './turns.ts'
 
@@ -34,30 +41,60 @@ export interface TeachingParts {
 type Taught = TurnLesson & Pick<Lesson, 'sights' | 'weights' | 'rate'>
 
 /** Hidden states as this user's model gives them: those that were kept, or one pass of the model. */
-async function lesson({ model, layer }: TeachingParts, user: LearnerUser, turn: Turn): Promise<Taught> {
+async function lesson(
+  { model, layer }: TeachingParts,
+  user: LearnerUser,
+  turn: Turn,
+): Promise<Taught> {
   const { hidden, sights, adapter, ids, promptTokens, states } = turn
   if (hidden && adapter === servedBy(user) && (layer === undefined || states))
-    return { hidden, tokens: ids.slice(promptTokens), ...states, ...(sights?.student === user.student && { sights: sights.seen }) }
+    return {
+      hidden,
+      tokens: ids.slice(promptTokens),
+      ...states,
+      ...(sights?.student === user.student && { sights: sights.seen }),
+    }
   return lessonOf(model, turn, servedBy(user), layer)
 }
 
 /** One step of everything that learns from turn to turn. */
-async function taughtTo(user: LearnerUser, { states, ...taught }: Taught, { deep }: TeachingParts): Promise<Reading> {
+async function taughtTo(
+  user: LearnerUser,
+  { states, ...taught }: Taught,
+  { deep }: TeachingParts,
+): Promise<Reading> {
   if (!user.deep || !deep || !states) return user.student.learn(taught)
-  return learnDeep(user.deep, user.student, { ...taught, ...states, below: await deep.below(adapterOf(user)) })
+  return learnDeep(user.deep, user.student, {
+    ...taught,
+    ...states,
+    below: await deep.below(adapterOf(user)),
+  })
 }
 
 /** Learns an answer that was right; the losses are those from before. */
-export async function learnRight(user: LearnerUser, turn: Turn, parts: TeachingParts): Promise<Reading> {
+export async function learnRight(
+  user: LearnerUser,
+  turn: Turn,
+  parts: TeachingParts,
+): Promise<Reading> {
   await parts.guard.before(user)
-  const reading = await taughtTo(user, { ...(await lesson(parts, user, turn)), rate: user.guard.trust }, parts)
+  const reading = await taughtTo(
+    user,
+    { ...(await lesson(parts, user, turn)), rate: user.guard.trust },
+    parts,
+  )
   addLoss(user.record, mean(reading.losses))
   await ended(user, { turn, signal: undefined }, mean(reading.losses), parts)
   return reading
 }
 
 /** Learns from what an answer got. Throws OptionError for a signal out of range, and nothing has changed then. */
-export async function learnFeedback(user: LearnerUser, turn: Turn, signal: LearningSignal, parts: TeachingParts): Promise<FeedbackResult> {
+export async function learnFeedback(
+  user: LearnerUser,
+  turn: Turn,
+  signal: LearningSignal,
+  parts: TeachingParts,
+): Promise<FeedbackResult> {
   rewardOf(signal)
   await parts.guard.before(user)
   const novelty = signal.queryEmbedding && noveltyOf(user.queries, signal.queryEmbedding)
@@ -74,7 +111,8 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
     if (advantage > 0) loss = mean(reading.losses)
     // What was said, likelier or less likely: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
-    const whole = length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))
+    const whole =
+      length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))
     const weights = tokenWeights(advantage, reading.modelLosses)
     await taughtTo(user, { ...judged, weights, rate: whole }, parts)
   }
@@ -83,7 +121,12 @@ export async function learnFeedback(user: LearnerUser, turn: Turn, signal: Learn
 }
 
 /** `loss`: what the answer cost before it was learned, where it is one to consolidate. */
-async function ended(user: LearnerUser, job: Job, loss: number | undefined, { guard, keptRows, learned }: TeachingParts): Promise<void> {
+async function ended(
+  user: LearnerUser,
+  job: Job,
+  loss: number | undefined,
+  { guard, keptRows, learned }: TeachingParts,
+): Promise<void> {
   const { ids, promptTokens }: Asked = job.turn
   if (loss !== undefined) user.rows.push({ ids, promptTokens, loss })
   if (user.rows.length > keptRows) user.rows.shift()

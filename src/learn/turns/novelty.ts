@@ -19,7 +19,9 @@ function dot(one: Float32Array, two: Float32Array): number {
 export function noveltyOf(queries: Float32Array[], embedding: Float32Array): number {
   const expected = queries[0]?.length ?? embedding.length
   if (embedding.length !== expected)
-    throw new OptionError(`queryEmbedding has ${embedding.length} numbers, those before it had ${expected}; keep to one model of embeddings.`) // prettier-ignore
+    throw new OptionError(
+      `queryEmbedding has ${embedding.length} numbers, those before it had ${expected}; keep to one model of embeddings.`,
+    )
   const length = Math.sqrt(dot(embedding, embedding))
   if (!(length > 0)) throw new OptionError('queryEmbedding is all zeros.')
   const unit = embedding.map((value) => value / length)

@@ -12,7 +12,15 @@ describe('a reward', () => {
   })
   it('is refused with everything that is wrong, and the record stays', () => {
     expect(() => rewardOf({})).toThrow(/neither a quality nor feedback/)
-    expect(() => rewardOf({ quality: 2, latencyRatio: -1, contextTokens: Infinity, tier: 'x'.repeat(65), queryEmbedding: Float32Array.of(1, Number.NaN) })).toThrow(/quality is 2.*latencyRatio is -1.*contextTokens is Infinity.*tier.*queryEmbedding/) // prettier-ignore
+    expect(() =>
+      rewardOf({
+        quality: 2,
+        latencyRatio: -1,
+        contextTokens: Infinity,
+        tier: 'x'.repeat(65),
+        queryEmbedding: Float32Array.of(1, Number.NaN),
+      }),
+    ).toThrow(/quality is 2.*latencyRatio is -1.*contextTokens is Infinity.*tier.*queryEmbedding/)
     expect(() => rewardOf({ feedback: 'UP' as 'up' })).toThrow(/expected "up" or "down"/)
     const record = newRecord()
     expect(() => advantageOf(record, { quality: Number.NaN })).toThrow(OptionError)
@@ -40,13 +48,25 @@ describe('an advantage', () => {
     const record = newRecord()
     for (let i = 0; i < 100; i++) advantageOf(record, { quality: i % 2 })
     expect(advantageOf(record, { quality: 1 }).rate).toBe(1)
-    expect(advantageOf(record, { quality: 1 }, { qualityRate: 'variance' }).rate).toBeCloseTo(1 / (1 + 4 * 0.25), 1)
+    expect(advantageOf(record, { quality: 1 }, { qualityRate: 'variance' }).rate).toBeCloseTo(
+      1 / (1 + 4 * 0.25),
+      1,
+    )
   })
   it('keeps figures by tier, and of no more tiers than a table holds', () => {
     const record = newRecord()
-    for (const quality of [0.2, 0.6]) advantageOf(record, { quality, tier: '__proto__', contextTokens: 100 * quality, latencyRatio: 1 })
+    for (const quality of [0.2, 0.6])
+      advantageOf(record, {
+        quality,
+        tier: '__proto__',
+        contextTokens: 100 * quality,
+        latencyRatio: 1,
+      })
     advantageOf(record, { quality: 1, tier: 'large' })
-    expect(Object.entries(record.tiers)).toEqual([['__proto__', { count: 2, meanQuality: 0.4 }], ['large', { count: 1, meanQuality: 1 }]]) // prettier-ignore
+    expect(Object.entries(record.tiers)).toEqual([
+      ['__proto__', { count: 2, meanQuality: 0.4 }],
+      ['large', { count: 1, meanQuality: 1 }],
+    ])
     expect(record.contextTokens).toEqual({ count: 2, mean: 40 })
     expect([record.count, record.mean]).toEqual([3, (0.2 + 0.6 + 1) / 3])
     for (let i = 0; i < 1000; i++) advantageOf(record, { quality: 1, tier: `tier ${i}` })
@@ -68,7 +88,9 @@ describe('novelty', () => {
   })
   it('refuses vectors of another length or of zeros, and keeps none of them', () => {
     const queries = [Float32Array.of(1, 0)]
-    expect(() => noveltyOf(queries, Float32Array.of(1))).toThrow(/has 1 numbers, those before it had 2/)
+    expect(() => noveltyOf(queries, Float32Array.of(1))).toThrow(
+      /has 1 numbers, those before it had 2/,
+    )
     expect(() => noveltyOf(queries, Float32Array.of(0, 0))).toThrow(/zeros/)
     expect(queries).toHaveLength(1)
   })

@@ -51,9 +51,16 @@ export interface RewardRecord {
 }
 
 export const newRecord = (): RewardRecord => ({
-  ...{ count: 0, mean: 0, squares: 0, baseline: 0.5 },
-  ...{ tiers: {}, contextTokens: { count: 0, mean: 0 }, latencyRatio: { count: 0, mean: 0 } },
-  ...{ losses: 0, firstLoss: 0, recentLoss: 0 },
+  count: 0,
+  mean: 0,
+  squares: 0,
+  baseline: 0.5,
+  tiers: {},
+  contextTokens: { count: 0, mean: 0 },
+  latencyRatio: { count: 0, mean: 0 },
+  losses: 0,
+  firstLoss: 0,
+  recentLoss: 0,
 })
 
 const keep = 0.9 // of the baseline: the last ten answers or so
@@ -70,12 +77,14 @@ function* problemsOf(signal: LearningSignal): Generator<string> {
   const { feedback, latencyRatio = 1, contextTokens = 0, tier = '', queryEmbedding } = signal
   const quality = qualityOf(signal)
   if (feedback !== undefined && feedback !== 'up' && feedback !== 'down')
-    yield `feedback is ${JSON.stringify(feedback)}, expected "up" or "down"` // prettier-ignore
+    yield `feedback is ${JSON.stringify(feedback)}, expected "up" or "down"`
   else if (quality === undefined) yield 'there is neither a quality nor feedback'
-  else if (!(quality >= 0 && quality <= 1)) yield `quality is ${quality}, expected a number from 0 to 1`
+  else if (!(quality >= 0 && quality <= 1))
+    yield `quality is ${quality}, expected a number from 0 to 1`
   if (!isCount(latencyRatio)) yield `latencyRatio is ${latencyRatio}, expected a number ≥ 0`
   if (!isCount(contextTokens)) yield `contextTokens is ${contextTokens}, expected a number ≥ 0`
-  if (typeof tier !== 'string' || tier.length > longestTier) yield `tier is no text of at most ${longestTier} characters`
+  if (typeof tier !== 'string' || tier.length > longestTier)
+    yield `tier is no text of at most ${longestTier} characters`
   if (queryEmbedding && !(queryEmbedding.length > 0 && allFinite(queryEmbedding)))
     yield 'queryEmbedding is empty or has a number that is NaN or infinite'
 }
@@ -83,7 +92,8 @@ function* problemsOf(signal: LearningSignal): Generator<string> {
 /** reward = quality · max(0, 2 − latencyRatio). Throws OptionError that names every value out of range. */
 export function rewardOf(signal: LearningSignal): number {
   const problems = [...problemsOf(signal)]
-  if (problems.length > 0) throw new OptionError(`This signal cannot be learned from: ${problems.join('; ')}.`)
+  if (problems.length > 0)
+    throw new OptionError(`This signal cannot be learned from: ${problems.join('; ')}.`)
   return qualityOf(signal)! * Math.max(0, 2 - (signal.latencyRatio ?? 1))
 }
 
@@ -104,8 +114,13 @@ export function advantageOf(
   addTo(record.latencyRatio, signal.latencyRatio)
   if (signal.tier !== undefined) addTier(record.tiers, signal.tier, qualityOf(signal)!)
   const variance = varianceOf(record)
-  const deviation = normalizeQuality && record.count > 1 ? Math.max(leastDeviation, Math.sqrt(variance)) : 1
-  return { reward, advantage: difference / deviation, rate: qualityRate === 'variance' ? 1 / (1 + varianceWeight * variance) : 1 }
+  const deviation =
+    normalizeQuality && record.count > 1 ? Math.max(leastDeviation, Math.sqrt(variance)) : 1
+  return {
+    reward,
+    advantage: difference / deviation,
+    rate: qualityRate === 'variance' ? 1 / (1 + varianceWeight * variance) : 1,
+  }
 }
 
 const firstLosses = 10
@@ -124,7 +139,9 @@ export function addLoss(record: RewardRecord, loss: number): void {
  * after a hundred verdicts at random every answer had become less likely by 5 to 13 nats, with this by less than one. `losses`: −log p.
  */
 export const tokenWeights = (advantage: number, losses: Float32Array): number[] =>
-  Array.from(losses, (loss) => (advantage > 0 ? advantage : advantage * Math.min(1, 1 / Math.expm1(Math.max(0, loss)))))
+  Array.from(losses, (loss) =>
+    advantage > 0 ? advantage : advantage * Math.min(1, 1 / Math.expm1(Math.max(0, loss))),
+  )
 
 function addTo(figure: { count: number; mean: number }, value: number | undefined): void {
   if (value === undefined) return
@@ -138,5 +155,10 @@ function addTier(tiers: RewardRecord['tiers'], tier: string, quality: number): v
   known.count++
   known.meanQuality += (quality - known.meanQuality) / known.count
   // A tier may be called __proto__.
-  Object.defineProperty(tiers, name, { value: known, enumerable: true, configurable: true, writable: true })
+  Object.defineProperty(tiers, name, {
+    value: known,
+    enumerable: true,
+    configurable: true,
+    writable: true,
+  })
 }

@@ -33,7 +33,8 @@ export interface TurnLesson {
   readonly keys?: Float32Array
 }
 
-export const mean = (values: ArrayLike<number>): number => Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
+export const mean = (values: ArrayLike<number>): number =>
+  Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
 /** Rows [D] one after the other. */
 export function flat(rows: readonly Float32Array[], width: number): Float32Array {
@@ -52,20 +53,36 @@ export const rowOf = ({ ids, promptTokens }: Asked): EncodedRow => ({
 export function exampleProblems({ prompt, completion }: Example): string[] {
   const isPrompt = typeof prompt === 'string' || Array.isArray(prompt)
   return [
-    ...(isPrompt ? [] : [`prompt is ${prompt === null ? 'null' : typeof prompt}, expected a text, messages or token ids`]),
-    ...(typeof completion === 'string' ? [] : [`completion is ${completion === null ? 'null' : typeof completion}, expected a text`]),
+    ...(isPrompt
+      ? []
+      : [
+          `prompt is ${prompt === null ? 'null' : typeof prompt}, expected a text, messages or token ids`,
+        ]),
+    ...(typeof completion === 'string'
+      ? []
+      : [`completion is ${completion === null ? 'null' : typeof completion}, expected a text`]),
   ]
 }
 
 /** An example's ids. Throws OptionError for what is no example or has an empty prompt, NotFoundError for a model that has no tokenizer. */
 export function encoded(model: Model, { prompt, completion }: Example): Asked {
   const problems = exampleProblems({ prompt, completion })
-  if (problems.length > 0) throw new OptionError(`This turn cannot be learned: ${problems.join('; ')}.`)
+  if (problems.length > 0)
+    throw new OptionError(`This turn cannot be learned: ${problems.join('; ')}.`)
   const asked = model.encode(prompt)
-  if (asked.length === 0) throw new OptionError('This turn cannot be learned: its prompt is empty, so nothing stands before the answer.')
+  if (asked.length === 0)
+    throw new OptionError(
+      'This turn cannot be learned: its prompt is empty, so nothing stands before the answer.',
+    )
   const { tokenizer } = model.base
-  if (!tokenizer) throw new NotFoundError(`Model "${model.base.name}" has no tokenizer, so it cannot learn completions.`)
-  const answer = [...tokenizer.encode(completion), ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId])]
+  if (!tokenizer)
+    throw new NotFoundError(
+      `Model "${model.base.name}" has no tokenizer, so it cannot learn completions.`,
+    )
+  const answer = [
+    ...tokenizer.encode(completion),
+    ...(tokenizer.eosId === undefined ? [] : [tokenizer.eosId]),
+  ]
   return { ids: [...asked, ...answer], promptTokens: asked.length }
 }
 
@@ -73,7 +90,8 @@ export function encoded(model: Model, { prompt, completion }: Example): Asked {
  * A memory knows a position by the states that enter the last layer but one: they tell what follows better than the final ones (docs/learn.md), and
  * no tier at the head or on the last two layers moves them.
  */
-export const keyLayer = ({ layers }: Pick<ModelConfig, 'layers'>): number => Math.max(0, layers.length - 2)
+export const keyLayer = ({ layers }: Pick<ModelConfig, 'layers'>): number =>
+  Math.max(0, layers.length - 2)
 
 /** A turn's states, and those of them that its answer stands on. */
 export function statesOf(
@@ -93,19 +111,35 @@ export function statesOf(
 }
 
 /** One pass of the model over a turn, the head left out. `layer`: also the states that enter it. */
-export async function lessonOf(model: Model, turn: Asked, adapter: Expert | undefined, layer?: number): Promise<TurnLesson> {
+export async function lessonOf(
+  model: Model,
+  turn: Asked,
+  adapter: Expert | undefined,
+  layer?: number,
+): Promise<TurnLesson> {
   const { ids, promptTokens } = turn
   const at = [Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)]
   const { width } = model.config
   const parts: Float32Array[] = []
-  const tap = layer === undefined ? {} : { states: { layer, take: (_: number, states: Float32Array) => void parts.push(states.slice()) } }
+  const tap =
+    layer === undefined
+      ? {}
+      : {
+          states: {
+            layer,
+            take: (_: number, states: Float32Array) => void parts.push(states.slice()),
+          },
+        }
   const [rows] = await model.hidden([ids.slice(0, -1)], { at, ...(adapter && { adapter }), ...tap })
   const told = layer === undefined ? {} : statesOf(parts, turn, width)
   return { hidden: flat(rows!, width), tokens: ids.slice(promptTokens), ...told }
 }
 
 /** Mean over the lessons of their mean losses: of the whole student, and of the model with the fast tier alone. */
-export async function lossesOver(lessons: readonly TurnLesson[], student: Student): Promise<{ blend: number; fast: number }> {
+export async function lossesOver(
+  lessons: readonly TurnLesson[],
+  student: Student,
+): Promise<{ blend: number; fast: number }> {
   const readings: Reading[] = []
   for (const lesson of lessons) readings.push(await student.read(lesson))
   return {
@@ -123,6 +157,7 @@ export async function lossOver(
   layer?: number,
 ): Promise<number> {
   const losses: number[] = []
-  for (const turn of turns) losses.push(mean((await student.read(await lessonOf(model, turn, adapter, layer))).losses))
+  for (const turn of turns)
+    losses.push(mean((await student.read(await lessonOf(model, turn, adapter, layer))).losses))
   return mean(losses)
 }

@@ -9,7 +9,13 @@ let model: TestModel
 beforeAll(async () => void (model = await storiesModel()))
 afterAll(() => model.dispose())
 
-const fresh = (): LearnerUser => newUser('ada', { head: model.head(), errors: headErrors(model.head()), options: {}, now: () => 0 })
+const fresh = (): LearnerUser =>
+  newUser('ada', {
+    head: model.head(),
+    errors: headErrors(model.head()),
+    options: {},
+    now: () => 0,
+  })
 const codes = (user: LearnerUser): string[] => warningsFor(user).map(({ code }) => code)
 
 describe('statistics', () => {
@@ -18,10 +24,25 @@ describe('statistics', () => {
     for (let i = 0; i < 32; i++) await learner.learn({ user: 'ada', ...story(i) })
     for (const quality of [0.4, 0.8]) {
       const { turn } = await answer(learner, 'ada', 'A dog')
-      await learner.feedback({ user: 'ada', turn, quality, tier: 'small', contextTokens: 100, latencyRatio: 0.5 })
+      await learner.feedback({
+        user: 'ada',
+        turn,
+        quality,
+        tier: 'small',
+        contextTokens: 100,
+        latencyRatio: 0.5,
+      })
     }
     const figures = await learner.statistics('ada')
-    expect(figures).toMatchObject({ signals: 2, learned: 34, answers: 2, versions: 1, version: 0, trust: 1, rollbacks: 0 })
+    expect(figures).toMatchObject({
+      signals: 2,
+      learned: 34,
+      answers: 2,
+      versions: 1,
+      version: 0,
+      trust: 1,
+      rollbacks: 0,
+    })
     expect(figures.meanQuality).toBeCloseTo(0.6)
     expect(figures.qualityVariance).toBeCloseTo(0.08)
     expect(figures.tiers['small']!.meanQuality).toBeCloseTo(0.6)
@@ -40,7 +61,9 @@ describe('warnings', () => {
     Object.assign(user.record, { count: 19, mean: 1 })
     expect(codes(user)).toEqual([])
     user.record.count = 20
-    expect(warningsFor(user)[0]!.message).toMatch(/mean quality of 20 signals is 1, outside 0.4 to 0.9.*normalizeQuality/)
+    expect(warningsFor(user)[0]!.message).toMatch(
+      /mean quality of 20 signals is 1, outside 0.4 to 0.9.*normalizeQuality/,
+    )
     user.record.mean = 0.9
     expect(codes(user)).toEqual([])
     user.record.mean = 0.39
@@ -59,13 +82,18 @@ describe('warnings', () => {
     fast.steps = 20
     fast.lastMove = 0.005
     Object.assign(user.record, { losses: 20, firstLoss: 3, recentLoss: 2.9 })
-    const fill = (values: Float32Array, at: (row: number, column: number) => number, columns: number): void =>
-      values.forEach((_, i) => (values[i] = at(Math.floor(i / columns), i % columns)))
+    const fill = (
+      values: Float32Array,
+      at: (row: number, column: number) => number,
+      columns: number,
+    ): void => values.forEach((_, i) => (values[i] = at(Math.floor(i / columns), i % columns)))
     fill(fast.A.data, (row, column) => (row === column ? 1 : 0), fast.width)
     fill(fast.B.data, (row, column) => (row === column ? 1 : 0), fast.rank)
     expect(codes(user)).toEqual(['rank-too-small'])
     fill(fast.B.data, (row, column) => (row === 0 && column === 0 ? 1 : 0), fast.rank)
-    expect(warningsFor(user)[0]!.message).toMatch(/lies in 1 directions of its 4; rank 1 would hold it/)
+    expect(warningsFor(user)[0]!.message).toMatch(
+      /lies in 1 directions of its 4; rank 1 would hold it/,
+    )
   })
   it('of canaries that held a user back again and again', () => {
     const user = fresh()

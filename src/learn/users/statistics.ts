@@ -39,18 +39,30 @@ export function statisticsOf(user: LearnerUser): UserStatistics {
   const { record, guard, versions, current, rows, learned, count, student } = user
   const { contextTokens, latencyRatio } = record
   return {
-    ...{ signals: record.count, meanQuality: record.mean, qualityVariance: varianceOf(record), baseline: record.baseline },
+    signals: record.count,
+    meanQuality: record.mean,
+    qualityVariance: varianceOf(record),
+    baseline: record.baseline,
     tiers: structuredClone(record.tiers),
     meanContextTokens: contextTokens.count > 0 ? contextTokens.mean : undefined,
     meanLatencyRatio: latencyRatio.count > 0 ? latencyRatio.mean : undefined,
-    ...{ learned, answers: count, keptRows: rows.length, pairs: student.memory?.count ?? 0 },
-    ...{ firstLoss: record.firstLoss, recentLoss: record.recentLoss },
-    ...{ trust: guard.trust, rollbacks: guard.rollbacks, versions: versions.length, version: current, sizeBytes: userBytes(user) },
+    learned,
+    answers: count,
+    keptRows: rows.length,
+    pairs: student.memory?.count ?? 0,
+    firstLoss: record.firstLoss,
+    recentLoss: record.recentLoss,
+    trust: guard.trust,
+    rollbacks: guard.rollbacks,
+    versions: versions.length,
+    version: current,
+    sizeBytes: userBytes(user),
   }
 }
 
 export interface LearnerWarning {
-  readonly code: 'one-sided-feedback' | 'rate-too-small' | 'rank-too-large' | 'rank-too-small' | 'canaries-held'
+  readonly code:
+    'one-sided-feedback' | 'rate-too-small' | 'rank-too-large' | 'rank-too-small' | 'canaries-held'
   readonly message: string
 }
 
@@ -67,7 +79,10 @@ export function warningsFor(user: LearnerUser): LearnerWarning[] {
   return [...ofFeedback(user), ...ofFast(user)]
 }
 
-function* ofFeedback({ record: { count, mean }, guard: { rollbacks, trust } }: LearnerUser): Generator<LearnerWarning> {
+function* ofFeedback({
+  record: { count, mean },
+  guard: { rollbacks, trust },
+}: LearnerUser): Generator<LearnerWarning> {
   if (count >= enough && !(mean >= 0.4 && mean <= 0.9)) {
     const message = `The mean quality of ${count} signals is ${shown(mean)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
     yield { code: 'one-sided-feedback', message }
@@ -81,7 +96,12 @@ function* ofFeedback({ record: { count, mean }, guard: { rollbacks, trust } }: L
 function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerWarning> {
   if (!fast || fast.steps < enough) return
   const { firstLoss, recentLoss } = record
-  if (tooSmall.some(({ move, loss }) => fast.lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss))) {
+  if (
+    tooSmall.some(
+      ({ move, loss }) =>
+        fast.lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
+    )
+  ) {
     const message = `The last step moved hidden states by ${shown(fast.lastMove)} of their length, and little was learned: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
     yield { code: 'rate-too-small', message }
   }
@@ -90,7 +110,13 @@ function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerW
     const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it, in less memory and time.`
     yield { code: 'rank-too-large', message }
   }
-  if (fast.rank < 16 && needed === fast.rank && firstLoss > 0 && recentLoss > 0.5 * firstLoss && fast.lastMove < 0.01) {
+  if (
+    fast.rank < 16 &&
+    needed === fast.rank &&
+    firstLoss > 0 &&
+    recentLoss > 0.5 * firstLoss &&
+    fast.lastMove < 0.01
+  ) {
     const message = `All of the fast tier's rank ${fast.rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * fast.rank)}.`
     yield { code: 'rank-too-small', message }
   }
@@ -100,4 +126,5 @@ const energy = 0.999
 
 /** How many directions hold nearly all of Σσ² of B·A. */
 const neededRank = ({ A, B, rank, width }: FastTier): number =>
-  truncateProduct(matrixOf(width, rank, B.data), matrixOf(rank, width, A.data), { energy }).b.columns
+  truncateProduct(matrixOf(width, rank, B.data), matrixOf(rank, width, A.data), { energy }).b
+    .columns

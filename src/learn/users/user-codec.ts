@@ -8,7 +8,14 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { FormatError, type Mismatch, MismatchError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { type EwcState, type ProtectedModule, stateTensors } from '../../train/ewc/state.ts'
-import { type KeptRow, type LearnerUser, type NumberedVersion, switchTo, type Turn, versionOf } from '../user.ts'
+import {
+  type KeptRow,
+  type LearnerUser,
+  type NumberedVersion,
+  switchTo,
+  type Turn,
+  versionOf,
+} from '../user.ts'
 import type { MemoryTier } from '../tiers/memory-tier.ts'
 import { keptQueries } from '../turns/novelty.ts'
 import type { Json, UserState } from '../store/user-state.ts'
@@ -16,8 +23,12 @@ import type { Asked } from '../turns/turns.ts'
 
 const layout = 1
 const names = {
-  ...{ kept: 'asked.kept', judged: 'asked.open', queries: 'asked.queries' },
-  ...{ credits: 'memory.a.credits', tokens: 'memory.b.tokens', rows: 'memory.c.rows' },
+  kept: 'asked.kept',
+  judged: 'asked.open',
+  queries: 'asked.queries',
+  credits: 'memory.a.credits',
+  tokens: 'memory.b.tokens',
+  rows: 'memory.c.rows',
 }
 
 /** What a state belongs to. */
@@ -34,7 +45,10 @@ const fewest = 256
 /** Room for a count to grow in: a power of two. */
 const roomFor = (count: number): number => 2 ** Math.ceil(Math.log2(Math.max(fewest, count)))
 
-function wider<Values extends Int32Array | Float32Array>(values: ArrayLike<number>, room: Values): Values {
+function wider<Values extends Int32Array | Float32Array>(
+  values: ArrayLike<number>,
+  room: Values,
+): Values {
   room.set(values)
   return room
 }
@@ -48,13 +62,17 @@ const versionName = (number: number): string => `consolidated.${String(number).p
 /** A user as it is now. The fast tier's tensors are its own, everything else is a copy. */
 export function stateOfUser(user: LearnerUser, origin: StateOrigin): UserState {
   const { student, deep, rows, turns, versions } = user
-  const tensors = new Map<string, Tensor>([...(student.fast?.tensors() ?? []), ...(deep?.tensors() ?? [])])
+  const tensors = new Map<string, Tensor>([
+    ...(student.fast?.tensors() ?? []),
+    ...(deep?.tensors() ?? []),
+  ])
   const exact = [...tensors.keys()].filter((name) => /^(fast|deep)\.squares\./.test(name))
   for (const [name, tensor] of memoryTensors(student.memory)) tensors.set(name, tensor)
   tensors.set(names.kept, ints(rows.flatMap(({ ids }) => ids)))
   tensors.set(names.judged, ints([...turns.values()].flatMap(({ ids }) => ids)))
   if (user.queries.length > 0) tensors.set(names.queries, queriesTensor(user.queries))
-  for (const version of versions) for (const [name, tensor] of versionTensors(version)) tensors.set(name, tensor)
+  for (const version of versions)
+    for (const [name, tensor] of versionTensors(version)) tensors.set(name, tensor)
   return { tensors, header: headerOf(user, origin), exact }
 }
 
@@ -66,21 +84,50 @@ function queriesTensor(queries: readonly Float32Array[]): F32Tensor {
 }
 
 function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
-  const { student, deep, record, turns, rows, versions, current, count, learned, consolidated, guard } = user
+  const {
+    student,
+    deep,
+    record,
+    turns,
+    rows,
+    versions,
+    current,
+    count,
+    learned,
+    consolidated,
+    guard,
+  } = user
   const { fast, memory, gate } = student
   const header = {
     learner: layout,
     origin,
     fast: fast ? { rank: fast.rank, steps: fast.steps, lastMove: fast.lastMove } : null,
-    deep: deep ? { rank: deep.rank, modules: [...deep.modules], steps: deep.steps, lastMove: deep.lastMove } : null,
+    deep: deep
+      ? { rank: deep.rank, modules: [...deep.modules], steps: deep.steps, lastMove: deep.lastMove }
+      : null,
     memory: memory ? { count: memory.count } : null,
     gate: { weights: [...gate.weights], squares: [...gate.squares], updates: gate.updates },
-    ...{ record, current, count, learned, consolidated, guard, queries: user.queries.length },
+    record,
+    current,
+    count,
+    learned,
+    consolidated,
+    guard,
+    queries: user.queries.length,
     rows: rows.map(({ ids, promptTokens, loss }) => [ids.length, promptTokens, loss]),
     turns: [...turns].map(([number, { ids, promptTokens }]) => [number, ids.length, promptTokens]),
     versions: versions.map(({ number, by, time, adapter, ewc, head }) => ({
-      ...{ number, by, time },
-      ...(adapter && { adapter: { kind: adapter.kind, config: adapter.config, baseModel: adapter.baseModel, metadata: adapter.metadata } }),
+      number,
+      by,
+      time,
+      ...(adapter && {
+        adapter: {
+          kind: adapter.kind,
+          config: adapter.config,
+          baseModel: adapter.baseModel,
+          metadata: adapter.metadata,
+        },
+      }),
       ...(ewc && { ewc: { tasks: ewc.tasks, weight: ewc.weight } }),
       ...(head && { head: head.A.shape[0] }),
     })),
@@ -102,9 +149,20 @@ function memoryTensors(memory: MemoryTier | undefined): [string, Tensor][] {
 function versionTensors({ number, adapter, ewc, head }: NumberedVersion): [string, Tensor][] {
   const start = versionName(number)
   return [
-    ...[...(adapter?.tensors ?? [])].map(([key, tensor]): [string, Tensor] => [`${start}.adapter.${key}`, tensor]),
-    ...[...(ewc ? stateTensors(ewc) : [])].map(([key, tensor]): [string, Tensor] => [`${start}.ewc.${key}`, tensor]),
-    ...(head ? ([[`${start}.head.A`, head.A], [`${start}.head.B`, head.B]] as [string, Tensor][]) : []), // prettier-ignore
+    ...[...(adapter?.tensors ?? [])].map(([key, tensor]): [string, Tensor] => [
+      `${start}.adapter.${key}`,
+      tensor,
+    ]),
+    ...[...(ewc ? stateTensors(ewc) : [])].map(([key, tensor]): [string, Tensor] => [
+      `${start}.ewc.${key}`,
+      tensor,
+    ]),
+    ...(head
+      ? ([
+          [`${start}.head.A`, head.A],
+          [`${start}.head.B`, head.B],
+        ] as [string, Tensor][])
+      : []),
   ]
 }
 
@@ -112,9 +170,18 @@ interface Header {
   readonly learner: number
   readonly origin: StateOrigin
   readonly fast: { readonly rank: number; readonly steps: number; readonly lastMove: number } | null
-  readonly deep: { readonly rank: number; readonly modules: readonly string[]; readonly steps: number; readonly lastMove: number } | null
+  readonly deep: {
+    readonly rank: number
+    readonly modules: readonly string[]
+    readonly steps: number
+    readonly lastMove: number
+  } | null
   readonly memory: { readonly count: number } | null
-  readonly gate: { readonly weights: readonly number[]; readonly squares: readonly number[]; readonly updates: number }
+  readonly gate: {
+    readonly weights: readonly number[]
+    readonly squares: readonly number[]
+    readonly updates: number
+  }
   readonly record: LearnerUser['record']
   readonly current: number
   readonly count: number
@@ -140,7 +207,11 @@ interface SavedVersion {
  * Makes a new user into the one whose state this is. Throws MismatchError for a state of another model or of other tiers, FormatError for one of
  * something else or of a newer layout.
  */
-export function restoreUser(user: LearnerUser, { tensors, header }: UserState, origin: StateOrigin): void {
+export function restoreUser(
+  user: LearnerUser,
+  { tensors, header }: UserState,
+  origin: StateOrigin,
+): void {
   const saved = checkedHeader(user, header as unknown as Header, origin)
   const { student } = user
   if (student.fast && saved.fast) {
@@ -156,42 +227,68 @@ export function restoreUser(user: LearnerUser, { tensors, header }: UserState, o
   student.gate.squares.set(saved.gate.squares)
   student.gate.updates = saved.gate.updates
   const { count, learned, consolidated } = saved
-  const [record, guard] = [
-    { ...user.record, ...saved.record },
-    { ...user.guard, ...saved.guard },
-  ]
+  const record = { ...user.record, ...saved.record }
+  const guard = { ...user.guard, ...saved.guard }
   const versions = saved.versions.map((version) => versionFrom(version, tensors))
-  Object.assign(user, { record, count, learned, consolidated, guard, versions, rows: rowsFrom(tensors, saved), current: saved.current })
+  Object.assign(user, {
+    record,
+    count,
+    learned,
+    consolidated,
+    guard,
+    versions,
+    rows: rowsFrom(tensors, saved),
+    current: saved.current,
+  })
   for (const [number, turn] of turnsFrom(tensors, saved)) user.turns.set(number, turn)
   user.queries.push(...queriesFrom(tensors.get(names.queries), saved.queries))
-  if (!versionOf(user)) throw new FormatError(`User ${JSON.stringify(user.name)}: version ${saved.current} of the slow tier is missing.`)
+  if (!versionOf(user))
+    throw new FormatError(
+      `User ${JSON.stringify(user.name)}: version ${saved.current} of the slow tier is missing.`,
+    )
   switchTo(user, versionOf(user))
 }
 
 const kinds: Readonly<Record<Exclude<keyof Header, 'learner'>, 'object' | 'number'>> = {
-  ...{
-    origin: 'object',
-    fast: 'object',
-    deep: 'object',
-    memory: 'object',
-    gate: 'object',
-    record: 'object',
-    consolidated: 'object',
-    guard: 'object',
-  },
-  ...{ current: 'number', count: 'number', learned: 'number', queries: 'number', rows: 'object', turns: 'object', versions: 'object' },
+  origin: 'object',
+  fast: 'object',
+  deep: 'object',
+  memory: 'object',
+  gate: 'object',
+  record: 'object',
+  consolidated: 'object',
+  guard: 'object',
+  current: 'number',
+  count: 'number',
+  learned: 'number',
+  queries: 'number',
+  rows: 'object',
+  turns: 'object',
+  versions: 'object',
 }
 
-function checkedHeader({ name, student, deep }: LearnerUser, saved: Header, origin: StateOrigin): Header {
+function checkedHeader(
+  { name, student, deep }: LearnerUser,
+  saved: Header,
+  origin: StateOrigin,
+): Header {
   const who = `The state of user ${JSON.stringify(name)}`
   if (typeof saved.learner !== 'number') throw new FormatError(`${who} is no learner's.`)
-  const odd = Object.entries(kinds).flatMap(([key, kind]) => (typeof saved[key as keyof Header] === kind ? [] : [key]))
-  if (saved.learner === layout && odd.length > 0) throw new FormatError(`${who} is wrong in ${odd.join(', ')}.`)
-  if (saved.learner !== layout) throw new FormatError(`${who} is of layout ${saved.learner}, this version reads ${layout}. Update Graft to open it.`) // prettier-ignore
+  const odd = Object.entries(kinds).flatMap(([key, kind]) =>
+    typeof saved[key as keyof Header] === kind ? [] : [key],
+  )
+  if (saved.learner === layout && odd.length > 0)
+    throw new FormatError(`${who} is wrong in ${odd.join(', ')}.`)
+  if (saved.learner !== layout)
+    throw new FormatError(
+      `${who} is of layout ${saved.learner}, this version reads ${layout}. Update Graft to open it.`,
+    )
   const { fast, memory } = student
-  const fastShown = (tier: { readonly rank: number } | null | undefined): string => (tier ? `rank ${tier.rank}` : 'none')
-  const deepShown = (tier: { readonly rank: number; readonly modules: readonly string[] } | null | undefined): string =>
-    tier ? `rank ${tier.rank} on ${tier.modules.join(', ')}` : 'none'
+  const fastShown = (tier: { readonly rank: number } | null | undefined): string =>
+    tier ? `rank ${tier.rank}` : 'none'
+  const deepShown = (
+    tier: { readonly rank: number; readonly modules: readonly string[] } | null | undefined,
+  ): string => (tier ? `rank ${tier.rank} on ${tier.modules.join(', ')}` : 'none')
   const pairs = (saved.memory?.count ?? 0) > (memory?.capacity ?? 0)
   const rows: readonly (readonly [string, unknown, unknown])[] = [
     ['base model (graft_base_sha256)', saved.origin.base, origin.base],
@@ -200,33 +297,56 @@ function checkedHeader({ name, student, deep }: LearnerUser, saved: Header, orig
     ['fast tier', fastShown(saved.fast), fastShown(fast)],
     ['fast tier on layers', deepShown(saved.deep), deepShown(deep)],
     ['memory', saved.memory ? 'kept' : 'none', memory ? 'kept' : 'none'],
-    ...(pairs && memory ? [['pairs of the memory', saved.memory!.count, `at most ${memory.capacity}`] as const] : []),
+    ...(pairs && memory
+      ? [['pairs of the memory', saved.memory!.count, `at most ${memory.capacity}`] as const]
+      : []),
   ]
   const mismatches: Mismatch[] = rows.flatMap(([what, got, expected]) =>
     got === expected ? [] : [{ name: what, got: String(got), expected: String(expected) }],
   )
-  if (mismatches.length > 0) throw new MismatchError(`${who} was learned by another learner`, mismatches, 'Open it with the model and the tiers it was learned with, or forget the user.') // prettier-ignore
+  if (mismatches.length > 0)
+    throw new MismatchError(
+      `${who} was learned by another learner`,
+      mismatches,
+      'Open it with the model and the tiers it was learned with, or forget the user.',
+    )
   return saved
 }
 
-function restoreMemory(memory: MemoryTier, tensors: ReadonlyMap<string, Tensor>, count: number): void {
+function restoreMemory(
+  memory: MemoryTier,
+  tensors: ReadonlyMap<string, Tensor>,
+  count: number,
+): void {
   if (count === 0) return
   const rows = tensors.get(names.rows)?.data
   const tokens = tensors.get(names.tokens)?.data
   const credits = tensors.get(names.credits)?.data
-  if (!(rows instanceof Int8Array && tokens instanceof Int32Array && credits instanceof Float32Array))
+  if (!(
+    rows instanceof Int8Array &&
+    tokens instanceof Int32Array &&
+    credits instanceof Float32Array
+  ))
     throw new FormatError('The state has no pairs of the memory, and its header counts some.')
   memory.restore({ rows, tokens: tokens.slice(0, count), credits: credits.slice(0, count) })
 }
 
 /** Cuts one run of ids into turns; lengths that do not add up are refused. */
-function cut(tensor: Tensor | undefined, parts: readonly (readonly [length: number, promptTokens: number])[]): Asked[] {
+function cut(
+  tensor: Tensor | undefined,
+  parts: readonly (readonly [length: number, promptTokens: number])[],
+): Asked[] {
   const ids = tensor?.data
   const total = parts.reduce((sum, [length]) => sum + length, 0)
   if (!(ids instanceof Int32Array) || ids.length < total)
-    throw new FormatError(`The state's turns have ${ids?.length ?? 'no'} ids, and its header counts ${total}.`)
+    throw new FormatError(
+      `The state's turns have ${ids?.length ?? 'no'} ids, and its header counts ${total}.`,
+    )
   let at = 0
-  return parts.map(([length, promptTokens]) => ({ ids: [...ids.subarray(at, (at += length))], promptTokens }))
+  return parts.map(([length, promptTokens]) => ({
+    ids: [...ids.subarray(at, (at += length))],
+    promptTokens,
+  }))
 }
 
 function rowsFrom(tensors: ReadonlyMap<string, Tensor>, { rows }: Header): KeptRow[] {
@@ -237,23 +357,39 @@ function rowsFrom(tensors: ReadonlyMap<string, Tensor>, { rows }: Header): KeptR
 /** Their hidden states are not kept: they follow from the ids. */
 function turnsFrom(tensors: ReadonlyMap<string, Tensor>, { turns }: Header): [number, Turn][] {
   const lengths = turns.map(([, length, promptTokens]) => [length, promptTokens] as const)
-  return cut(tensors.get(names.judged), lengths).map((asked, i) => [turns[i]![0], { ...asked, hidden: undefined, adapter: undefined }])
+  return cut(tensors.get(names.judged), lengths).map((asked, i) => [
+    turns[i]![0],
+    { ...asked, hidden: undefined, adapter: undefined },
+  ])
 }
 
 function queriesFrom(tensor: Tensor | undefined, count: number): Float32Array[] {
   if (!(tensor?.data instanceof Float32Array)) return []
   const { data, shape } = tensor
   const width = shape[1]!
-  return Array.from({ length: Math.min(count, keptQueries) }, (_, i) => data.slice(i * width, (i + 1) * width))
+  return Array.from({ length: Math.min(count, keptQueries) }, (_, i) =>
+    data.slice(i * width, (i + 1) * width),
+  )
 }
 
-function versionFrom({ number, by, time, adapter, ewc, head }: SavedVersion, tensors: ReadonlyMap<string, Tensor>): NumberedVersion {
+function versionFrom(
+  { number, by, time, adapter, ewc, head }: SavedVersion,
+  tensors: ReadonlyMap<string, Tensor>,
+): NumberedVersion {
   const start = versionName(number)
   const under = (part: string): Map<string, Tensor> =>
-    new Map([...tensors].flatMap(([name, tensor]) => (name.startsWith(`${start}.${part}.`) ? [[name.slice(start.length + part.length + 2), tensor] as const] : []))) // prettier-ignore
+    new Map(
+      [...tensors].flatMap(([name, tensor]) =>
+        name.startsWith(`${start}.${part}.`)
+          ? [[name.slice(start.length + part.length + 2), tensor] as const]
+          : [],
+      ),
+    )
   const change = under('head') as Map<string, F32Tensor>
   return {
-    ...{ number, by, time },
+    number,
+    by,
+    time,
     adapter: adapter && { ...adapter, tensors: under('adapter') },
     ewc: ewc && { ...ewc, modules: modulesFrom(under('ewc') as Map<string, F32Tensor>) },
     ...(head !== undefined && { head: { A: change.get('A')!, B: change.get('B')! } }),

@@ -20,7 +20,10 @@ export interface UserHandling {
   readonly ready: () => Promise<void>
 }
 
-type PlaceOptions = Pick<LearnerOptions, 'store' | 'limitBytes' | 'hotForm' | 'coldForm' | 'now' | 'onProblem'>
+type PlaceOptions = Pick<
+  LearnerOptions,
+  'store' | 'limitBytes' | 'hotForm' | 'coldForm' | 'now' | 'onProblem'
+>
 
 const mostUnsaved = 256 // where a store refuses for long; the turns are in the tiers all the same
 
@@ -38,14 +41,23 @@ export class LearnerUsers {
   #closed = false
 
   constructor(options: PlaceOptions, handling: UserHandling) {
-    const { store = memoryStore(), limitBytes = options.store ? 256e6 : Infinity, hotForm, coldForm, now = () => 0 } = options
+    const {
+      store = memoryStore(),
+      limitBytes = options.store ? 256e6 : Infinity,
+      hotForm,
+      coldForm,
+      now = () => 0,
+    } = options
     this.isStored = options.store !== undefined
     this.#handling = handling
     this.#tell = options.onProblem ?? (() => undefined)
     this.#forgetStored = (name) => store.forget(name)
     this.#pool = new UserPool({
       checkpoints: new Checkpoints(store),
-      ...{ limitBytes, now, sizeOf: userBytes, wake: handling.wake },
+      limitBytes,
+      now,
+      sizeOf: userBytes,
+      wake: handling.wake,
       ...(hotForm && { hotForm }),
       ...(coldForm && { coldForm }),
       stateOf: (user) => {
@@ -53,7 +65,8 @@ export class LearnerUsers {
         return handling.stateOf(user)
       },
       onProblem: (problem) => {
-        if (problem.error instanceof ConflictError) void this.#afterConflict(problem.user, problem.error)
+        if (problem.error instanceof ConflictError)
+          void this.#afterConflict(problem.user, problem.error)
         else this.#tell(problem)
       },
     })
@@ -79,7 +92,10 @@ export class LearnerUsers {
   }
 
   /** Changes a user when all calls before have ended, and saves it afterwards, outside of the caller's way. */
-  async change<Result>(name: string, work: (user: LearnerUser) => Promise<Result>): Promise<Result> {
+  async change<Result>(
+    name: string,
+    work: (user: LearnerUser) => Promise<Result>,
+  ): Promise<Result> {
     const result = await this.#queue.run(name, () =>
       this.#use(name, async (user, changed) => {
         try {
@@ -95,14 +111,19 @@ export class LearnerUsers {
 
   /** Work beside the calls: `flush` waits for it, and what goes wrong is told. */
   watch(name: string, work: Promise<unknown>): void {
-    const watched = work.catch((error: unknown) => this.#tell({ user: name, error })).finally(() => this.#watched.delete(watched))
+    const watched = work
+      .catch((error: unknown) => this.#tell({ user: name, error }))
+      .finally(() => this.#watched.delete(watched))
     this.#watched.add(watched)
   }
 
   /** Remembers a turn until it is saved. */
   learned(user: LearnerUser, { turn, signal }: Job): void {
     if (!this.isStored) return
-    user.unsaved.push({ number: user.learned, job: { turn: { ...turn, hidden: undefined, adapter: undefined }, signal } })
+    user.unsaved.push({
+      number: user.learned,
+      job: { turn: { ...turn, hidden: undefined, adapter: undefined }, signal },
+    })
     if (user.unsaved.length > mostUnsaved) user.unsaved.shift()
   }
 
@@ -134,8 +155,12 @@ export class LearnerUsers {
     })
   }
 
-  async #use<Result>(name: string, work: (user: LearnerUser, changed: () => void) => Result | Promise<Result>): Promise<Result> {
-    if (typeof name !== 'string' || name === '') throw new OptionError('A learner wants the name of a user.')
+  async #use<Result>(
+    name: string,
+    work: (user: LearnerUser, changed: () => void) => Result | Promise<Result>,
+  ): Promise<Result> {
+    if (typeof name !== 'string' || name === '')
+      throw new OptionError('A learner wants the name of a user.')
     if (this.#closed) throw new OptionError('This learner is closed.')
     await (this.#ready ??= this.#handling.ready())
     return this.#pool.use(name, work)

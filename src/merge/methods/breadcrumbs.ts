@@ -8,7 +8,11 @@ import { keptCount, thresholdBits, trimBelow, trimFrom } from '../magnitude-thre
 const nothing = 0x7fffffff
 
 /** Bits from which entries count as outliers, and below which as noise: `density` of them lie between, fewer outliers where it leaves no room. */
-function bounds(values: Float32Array, density: number, gamma: number): { top: number; bottom: number } {
+function bounds(
+  values: Float32Array,
+  density: number,
+  gamma: number,
+): { top: number; bottom: number } {
   const kept = keptCount(values.length, density)
   const outliers = Math.min(Math.floor(gamma * values.length), values.length - kept)
   return {
@@ -20,7 +24,8 @@ function bounds(values: Float32Array, density: number, gamma: number): { top: nu
 export const breadcrumbs: EntryMethod = {
   name: 'breadcrumbs',
   formula: 'Σ w·ΔW·[|ΔW| below the top gamma, above the lowest 1 − gamma − density]',
-  summary: 'Drop the largest entries (a share gamma) and the smallest of each ΔW, so that a share density stays, then Σ w·ΔW.',
+  summary:
+    'Drop the largest entries (a share gamma) and the smallest of each ΔW, so that a share density stays, then Σ w·ΔW.',
   options: ['weights', 'normalize', 'density', 'gamma', 'rank', 'energy'],
   promises: { anyOrder: true, oneIsItself: false },
   space: 'entries',

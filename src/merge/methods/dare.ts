@@ -5,7 +5,11 @@ import { addWeighted, electedMean } from '../sign-election.ts'
 import type { Entries, EntryMethod } from '../method.ts'
 
 /** Keeps each entry with probability `density`, divided by it; one stream of random numbers for each adapter. */
-function dropper({ count, recipe: { density }, seedOf }: Entries): (rows: readonly Float32Array[]) => void {
+function dropper({
+  count,
+  recipe: { density },
+  seedOf,
+}: Entries): (rows: readonly Float32Array[]) => void {
   if (density >= 1) return () => {}
   const generators = Array.from({ length: count }, (_, k) => random(seedOf(k)))
   return (rows) =>
@@ -15,7 +19,11 @@ function dropper({ count, recipe: { density }, seedOf }: Entries): (rows: readon
     })
 }
 
-const shared = { space: 'entries', held: 1, promises: { anyOrder: false, oneIsItself: false } } as const
+const shared = {
+  space: 'entries',
+  held: 1,
+  promises: { anyOrder: false, oneIsItself: false },
+} as const
 
 export const dareLinear: EntryMethod = {
   ...shared,

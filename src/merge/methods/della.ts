@@ -9,7 +9,13 @@ import { bitsOf } from '../magnitude-threshold.ts'
 const columnLimit = 2 ** 21
 
 /** Keeps the entry of rank n among the row's N magnitudes (0: smallest) with p = density − ε + 2ε·n/(N − 1), divided by p. */
-function dropBySize(row: Float32Array, density: number, epsilon: number, keys: Float64Array, { uniform }: Random): void {
+function dropBySize(
+  row: Float32Array,
+  density: number,
+  epsilon: number,
+  keys: Float64Array,
+  { uniform }: Random,
+): void {
   const bits = bitsOf(row)
   for (let i = 0; i < row.length; i++) keys[i] = (bits[i]! & 0x7fffffff) * columnLimit + i
   keys.sort()
@@ -23,7 +29,8 @@ function dropBySize(row: Float32Array, density: number, epsilon: number, keys: F
 export const della: EntryMethod = {
   name: 'della',
   formula: 'ties of t = ΔW·m/p, m = 1 with p = density ± epsilon by rank of |ΔW| in its row',
-  summary: "Drop entries at random, small ones of a row more often, scale up the rest, then TIES' sign election and mean.",
+  summary:
+    "Drop entries at random, small ones of a row more often, scale up the rest, then TIES' sign election and mean.",
   options: ['weights', 'density', 'epsilon', 'rank', 'energy', 'seed'],
   promises: { anyOrder: false, oneIsItself: false },
   positiveWeights: true,

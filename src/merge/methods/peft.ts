@@ -5,18 +5,26 @@ import { random } from '../../base/random.ts'
 import type { FactorMethod, MergeOption, ReadyRecipe } from '../method.ts'
 import { densityThreshold, trimBelow } from '../magnitude-threshold.ts'
 
-type Merge = (tensors: readonly Float32Array[], weights: readonly number[], recipe: ReadyRecipe) => Float32Array
+type Merge = (
+  tensors: readonly Float32Array[],
+  weights: readonly number[],
+  recipe: ReadyRecipe,
+) => Float32Array
 
 const sum: Merge = (tensors, weights) =>
-  tensors[0]!.map((_, i) => tensors.reduce((total, tensor, k) => total + weights[k]! * tensor[i]!, 0))
+  tensors[0]!.map((_, i) =>
+    tensors.reduce((total, tensor, k) => total + weights[k]! * tensor[i]!, 0),
+  )
 
 /** PEFT elects the sign of Σ t, or of Σ sign t, without weights; + where that is 0. Then Σ w·t·m / max(1, Σ m) over the entries of that sign. */
 export const peftDisjointMean: Merge = (tensors, weights, { majority }) =>
   tensors[0]!.map((_, i) => {
     let election = 0
-    for (const tensor of tensors) election += majority === 'total' ? tensor[i]! : Math.sign(tensor[i]!)
+    for (const tensor of tensors)
+      election += majority === 'total' ? tensor[i]! : Math.sign(tensor[i]!)
     const sign = election >= 0 ? 1 : -1
-    let [total, count] = [0, 0]
+    let total = 0
+    let count = 0
     tensors.forEach((tensor, k) => {
       if (Math.sign(tensor[i]!) !== sign) return
       total += weights[k]! * tensor[i]!
@@ -32,7 +40,11 @@ const pruned = (tensors: readonly Float32Array[], { density }: ReadyRecipe): Flo
     return copy
   })
 
-const dropped = (tensors: readonly Float32Array[], { density }: ReadyRecipe, seed: number): Float32Array[] => {
+const dropped = (
+  tensors: readonly Float32Array[],
+  { density }: ReadyRecipe,
+  seed: number,
+): Float32Array[] => {
   const { uniform } = random(seed)
   return tensors.map((tensor) => tensor.map((value) => (uniform() < density ? value / density : 0)))
 }
@@ -45,10 +57,24 @@ function row(
   combine: FactorMethod['combine'],
   anyOrder = true,
 ): FactorMethod {
-  return { name, formula, summary, options, promises: { anyOrder, oneIsItself: name === 'peft-linear' }, space: 'factors', combine }
+  return {
+    name,
+    formula,
+    summary,
+    options,
+    promises: { anyOrder, oneIsItself: name === 'peft-linear' },
+    space: 'factors',
+    combine,
+  }
 }
 
-export const peftLinear = row('peft-linear', 'A = Σ ±√|w·s|·A_i, B = Σ √|w·s|·B_i', 'Σ √|w·s|·A and Σ √|w·s|·B apart.', ['weights'], sum)
+export const peftLinear = row(
+  'peft-linear',
+  'A = Σ ±√|w·s|·A_i, B = Σ √|w·s|·B_i',
+  'Σ √|w·s|·A and Σ √|w·s|·B apart.',
+  ['weights'],
+  sum,
+)
 
 export const peftTies = row(
   'peft-ties',
@@ -80,6 +106,7 @@ export const peftDareTies = row(
   'peft-ties of A_i·m/p and B_i·m/p, m = 1 with probability p = density',
   'Drop entries of A and B at random, then the election of peft-ties.',
   ['weights', 'density', 'majority', 'seed'],
-  (tensors, weights, recipe, seed) => peftDisjointMean(dropped(tensors, recipe, seed), weights, recipe),
+  (tensors, weights, recipe, seed) =>
+    peftDisjointMean(dropped(tensors, recipe, seed), weights, recipe),
   false,
 )

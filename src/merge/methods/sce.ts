@@ -10,7 +10,8 @@ function variances({ count, size, blocks }: Entries): Float32Array {
   const result = new Float32Array(size)
   blocks((rows, start) => {
     for (let i = 0; i < rows[0]!.length; i++) {
-      let [sum, squares] = [0, 0]
+      let sum = 0
+      let squares = 0
       for (let k = 0; k < count; k++) sum += rows[k]![i]!
       for (let k = 0; k < count; k++) squares += (rows[k]![i]! - sum / count) ** 2
       result[start + i] = squares / count

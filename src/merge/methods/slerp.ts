@@ -8,7 +8,8 @@ const parallel = 0.9995
 export const slerp: SumMethod = {
   name: 'slerp',
   formula: 'sin((1−t)θ)/sin θ · ΔW₀ + sin(tθ)/sin θ · ΔW₁',
-  summary: 'Between two adapters along the arc, module by module: sin((1−t)θ)/sin θ · ΔW₀ + sin(tθ)/sin θ · ΔW₁.',
+  summary:
+    'Between two adapters along the arc, module by module: sin((1−t)θ)/sin θ · ΔW₀ + sin(tθ)/sin θ · ΔW₁.',
   options: ['t', 'rank', 'energy'],
   promises: { anyOrder: false, oneIsItself: false },
   adapters: 2,

@@ -30,7 +30,8 @@ export const weighted: SumMethod = {
 export const taskArithmetic: SumMethod = {
   name: 'task-arithmetic',
   formula: 'Σ w·ΔW, w of either sign',
-  summary: 'Σ w·ΔW with weights of either sign: adds skills, subtracts behaviour (Ilharco et al. 2022, arXiv:2212.04089).',
+  summary:
+    'Σ w·ΔW with weights of either sign: adds skills, subtracts behaviour (Ilharco et al. 2022, arXiv:2212.04089).',
   options: ['weights', 'normalize', 'rank', 'energy'],
   promises,
   space: 'sum',

@@ -21,7 +21,8 @@ export function trimmer(entries: Entries): (rows: readonly Float32Array[]) => vo
 export const ties: EntryMethod = {
   name: 'ties',
   formula: 't = trim(ΔW), s = sign Σ w·t: Σ w·t·[sign t = s] / Σ w·[sign t = s]',
-  summary: 'Keep the largest entries of each ΔW, elect the sign of their weighted sum, average those of that sign by weight.',
+  summary:
+    'Keep the largest entries of each ΔW, elect the sign of their weighted sum, average those of that sign by weight.',
   options: ['weights', 'density', 'rank', 'energy'],
   promises: { anyOrder: true, oneIsItself: false },
   positiveWeights: true,

@@ -24,7 +24,10 @@ interface Platform {
   validate(bytes: Uint8Array): boolean
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown }
-  readonly Memory: new (descriptor: { initial: number }) => { readonly buffer: ArrayBuffer; grow(pages: number): number }
+  readonly Memory: new (descriptor: { initial: number }) => {
+    readonly buffer: ArrayBuffer
+    grow(pages: number): number
+  }
 }
 
 /** Places that every call may use, as wide as the widest module so far. */
@@ -65,7 +68,8 @@ export class Scratch {
 
 const pageFloats = 16384
 
-const decoded = (base64: string): Uint8Array => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
+const decoded = (base64: string): Uint8Array =>
+  Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
 
 function compiledContext(name: KernelName, base64: string): KernelContext | undefined {
   const platform = (globalThis as { WebAssembly?: Platform }).WebAssembly
@@ -75,9 +79,13 @@ function compiledContext(name: KernelName, base64: string): KernelContext | unde
   let values = new Float32Array(memory.buffer)
   const block: Growing = {
     array: () => (values.length > 0 ? values : (values = new Float32Array(memory.buffer))), // growing detaches the old array, whose length is then 0
-    grow: (floats) => void memory.grow(Math.ceil(floats / pageFloats) - memory.buffer.byteLength / (4 * pageFloats)),
+    grow: (floats) =>
+      void memory.grow(
+        Math.ceil(floats / pageFloats) - memory.buffer.byteLength / (4 * pageFloats),
+      ),
   }
-  const kernels = new platform.Instance(new platform.Module(bytes), { env: { memory } }).exports as Kernels
+  const kernels = new platform.Instance(new platform.Module(bytes), { env: { memory } })
+    .exports as Kernels
   return contextOf(name, kernels, new Heap(block))
 }
 
@@ -90,7 +98,12 @@ function plainContext(): KernelContext {
   )
 }
 
-const contextOf = (name: KernelName, kernels: Kernels, heap: Heap): KernelContext => ({ name, kernels, heap, scratch: new Scratch(heap) })
+const contextOf = (name: KernelName, kernels: Kernels, heap: Heap): KernelContext => ({
+  name,
+  kernels,
+  heap,
+  scratch: new Scratch(heap),
+})
 
 const makers: Record<KernelName, () => KernelContext | undefined> = {
   'relaxed-simd': () => compiledContext('relaxed-simd', relaxedSimdModule),
@@ -117,10 +130,14 @@ function sharedContext(name: KernelName): KernelContext | undefined {
 /** The kernels by name, or the fastest that run here; the same context at every call. Throws OptionError where the named ones do not run here. */
 export function kernelContext(name?: KernelName): KernelContext {
   if (name !== undefined && !kernelNames.includes(name))
-    throw new OptionError(`kernels: got ${JSON.stringify(name)}, expected one of ${kernelNames.join(', ')}.`)
+    throw new OptionError(
+      `kernels: got ${JSON.stringify(name)}, expected one of ${kernelNames.join(', ')}.`,
+    )
   for (const wanted of name === undefined ? kernelNames : [name]) {
     const context = sharedContext(wanted)
     if (context) return context
   }
-  throw new OptionError(`kernels: ${name} do not run on this platform; leave the option out to take the best that do.`)
+  throw new OptionError(
+    `kernels: ${name} do not run on this platform; leave the option out to take the best that do.`,
+  )
 }

@@ -85,7 +85,10 @@ export class Heap {
     try {
       this.#block.grow(wanted)
     } catch (cause) {
-      throw new OptionError(`MicroLoRA: no memory for ${wanted * 4} bytes. Dispose of adapters that are not in use.`, { cause })
+      throw new OptionError(
+        `MicroLoRA: no memory for ${wanted * 4} bytes. Dispose of adapters that are not in use.`,
+        { cause },
+      )
     }
     this.#size = this.#block.array().length
     return this.#addGap({ start: before, end: this.#size })
@@ -94,7 +97,8 @@ export class Heap {
   #addGap(gap: Gap): Gap {
     const after = this.#gaps.findIndex(({ start }) => start >= gap.end)
     const at = after === -1 ? this.#gaps.length : after
-    const [left, right] = [this.#gaps[at - 1], this.#gaps[at]]
+    const left = this.#gaps[at - 1]
+    const right = this.#gaps[at]
     assertInternal(!left || left.end <= gap.start, 'a place was given back twice')
     if (left?.end === gap.start) {
       left.end = gap.end

@@ -42,7 +42,15 @@ function dotOne(h: Heap, row: number, x: number, n: number, scale: number, out: 
   return sum * sum
 }
 
-function project(h: Heap, rank: number, rows: number, x: number, n: number, scale: number, out: number): number {
+function project(
+  h: Heap,
+  rank: number,
+  rows: number,
+  x: number,
+  n: number,
+  scale: number,
+  out: number,
+): number {
   let squared = 0
   let r = 0
   for (; r + 1 < rank; r += 2) squared += dotTwo(h, rows + r * n, x, n, scale, out + r)
@@ -56,7 +64,15 @@ function addScaled(h: Heap, to: number, a: number, x: number, n: number): void {
 }
 
 /** to += a·first + b·second */
-function addTwo(h: Heap, to: number, a: number, first: number, b: number, second: number, n: number): void {
+function addTwo(
+  h: Heap,
+  to: number,
+  a: number,
+  first: number,
+  b: number,
+  second: number,
+  n: number,
+): void {
   for (let i = 0; i < n; i++) h[to + i] = h[to + i]! + a * h[first + i]! + b * h[second + i]!
 }
 

@@ -4,7 +4,10 @@ import { rm, stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'
 
 /** Does the work that makes `path`, which must not exist yet; when it fails, whatever is there is removed. Throws OptionError where there is something. */
-export async function wholeOrGone<Result>(path: string, work: () => Promise<Result>): Promise<Result> {
+export async function wholeOrGone<Result>(
+  path: string,
+  work: () => Promise<Result>,
+): Promise<Result> {
   await mustNotExist(path)
   try {
     return await work()
@@ -16,5 +19,6 @@ export async function wholeOrGone<Result>(path: string, work: () => Promise<Resu
 
 /** Throws OptionError where there is something at the path. */
 export async function mustNotExist(path: string): Promise<void> {
-  if (await stat(path).catch(() => undefined)) throw new OptionError(`${path}: exists already. Choose a name that is free.`)
+  if (await stat(path).catch(() => undefined))
+    throw new OptionError(`${path}: exists already. Choose a name that is free.`)
 }

@@ -21,7 +21,10 @@ const fullDisk =
     let room = roomBytes
     return {
       write: async (chunk, offset, length) => {
-        if (room === 0) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })
+        if (room === 0)
+          throw Object.assign(new Error('ENOSPC: no space left on device, write'), {
+            code: 'ENOSPC',
+          })
         const written = await file.write(chunk, offset, Math.min(length, room))
         room -= written.bytesWritten
         return written

@@ -43,11 +43,17 @@ export function fileSink(directory: string, openForWriting: OpenForWriting = ope
 }
 
 /** Writes, syncs and closes. An error of the chunks' own making passes through as it is. */
-async function writeAll(path: string, file: SinkFile, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {
+async function writeAll(
+  path: string,
+  file: SinkFile,
+  chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+): Promise<void> {
   try {
     for await (const chunk of chunks) {
       for (let done = 0; done < chunk.length;) {
-        const { bytesWritten } = await storage(path, () => file.write(chunk, done, chunk.length - done))
+        const { bytesWritten } = await storage(path, () =>
+          file.write(chunk, done, chunk.length - done),
+        )
         done += bytesWritten
       }
     }

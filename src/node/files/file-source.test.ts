@@ -21,8 +21,17 @@ afterAll(() => rm(directory, { recursive: true }))
 describe('a file as a byte source', () => {
   it('reads any stretch, each into memory of its own', async () => {
     const source = await fileSource(join(directory, 'ten.bin'))
-    const [middle, whole, none] = await Promise.all([source.read(3, 4), source.read(0, 10), source.read(10, 0)])
-    expect([source.sizeBytes, [...middle], [...whole].length, none.length]).toEqual([10, [3, 4, 5, 6], 10, 0])
+    const [middle, whole, none] = await Promise.all([
+      source.read(3, 4),
+      source.read(0, 10),
+      source.read(10, 0),
+    ])
+    expect([source.sizeBytes, [...middle], [...whole].length, none.length]).toEqual([
+      10,
+      [3, 4, 5, 6],
+      10,
+      0,
+    ])
     expect(middle.byteOffset).toBe(0)
     expect(middle.buffer.byteLength).toBe(4)
     await source.close!()
@@ -65,9 +74,14 @@ describe('a directory as a folder', () => {
     expect(await folder.open('ten.bin/below')).toBeUndefined()
   })
 
-  it.each(['../x', '/etc/passwd', 'sub/../../x', '..'])('refuses %s, which leads out of it', async (name) => {
-    await expect((await directoryFolder(join(directory, 'sub'))).open(name)).rejects.toThrow(FormatError)
-  })
+  it.each(['../x', '/etc/passwd', 'sub/../../x', '..'])(
+    'refuses %s, which leads out of it',
+    async (name) => {
+      await expect((await directoryFolder(join(directory, 'sub'))).open(name)).rejects.toThrow(
+        FormatError,
+      )
+    },
+  )
 
   it('is refused where there is none', async () => {
     await expect(directoryFolder(join(directory, 'none'))).rejects.toThrow(NotFoundError)

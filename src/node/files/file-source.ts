@@ -10,13 +10,16 @@ const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one
 /** Opens a file for reading; `close` frees its descriptor. Throws NotFoundError where there is none, StorageError where it cannot be opened. */
 export async function fileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
-    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`${path}: there is no such file.`, { cause })
+    if (errorCode(cause) === 'ENOENT')
+      throw new NotFoundError(`${path}: there is no such file.`, { cause })
     throw storageError(`${path}: cannot open the file`, cause)
   })
   const stat = await handle.stat()
   if (!stat.isFile()) {
     await handle.close()
-    throw new NotFoundError(`${path}: got a ${stat.isDirectory() ? 'directory' : 'special file'}, expected a file.`)
+    throw new NotFoundError(
+      `${path}: got a ${stat.isDirectory() ? 'directory' : 'special file'}, expected a file.`,
+    )
   }
   const sizeBytes = stat.size
   return {
@@ -25,13 +28,22 @@ export async function fileSource(path: string): Promise<ByteSource> {
     close: () => handle.close(),
     read: async (offset, length) => {
       if (!(offset >= 0 && length >= 0 && offset + length <= sizeBytes)) {
-        throw new FormatError(`${path}: cannot read ${length} bytes at offset ${offset}: the file has ${sizeBytes} bytes.`)
+        throw new FormatError(
+          `${path}: cannot read ${length} bytes at offset ${offset}: the file has ${sizeBytes} bytes.`,
+        )
       }
       const bytes = new Uint8Array(length) // a buffer of its own, never a slice of Node's pool: views on it stay aligned
       for (let done = 0; done < length;) {
-        const { bytesRead } = await handle.read(bytes, done, Math.min(length - done, largestRead), offset + done)
+        const { bytesRead } = await handle.read(
+          bytes,
+          done,
+          Math.min(length - done, largestRead),
+          offset + done,
+        )
         if (bytesRead === 0)
-          throw new FormatError(`${path}: the file became shorter while it was read (at byte ${offset + done} of ${sizeBytes}).`)
+          throw new FormatError(
+            `${path}: the file became shorter while it was read (at byte ${offset + done} of ${sizeBytes}).`,
+          )
         done += bytesRead
       }
       return bytes

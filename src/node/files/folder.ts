@@ -25,7 +25,9 @@ export async function directoryFolder(path: string): Promise<ByteFolder> {
 export function inside(folder: string, name: string): string {
   const path = normalize(name)
   if (isAbsolute(path) || path === '..' || path.startsWith(`..${sep}`)) {
-    throw new FormatError(`${folder}: the file name ${JSON.stringify(name)} leads out of the folder.`)
+    throw new FormatError(
+      `${folder}: the file name ${JSON.stringify(name)} leads out of the folder.`,
+    )
   }
   return path
 }

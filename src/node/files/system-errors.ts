@@ -15,7 +15,8 @@ const reasons: Readonly<Record<string, string>> = {
 
 /** The code of a system error (`ENOENT`), or undefined. */
 export function errorCode(error: unknown): string | undefined {
-  const code = typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
+  const code =
+    typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
   return typeof code === 'string' ? code : undefined
 }
 

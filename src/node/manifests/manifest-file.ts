@@ -21,30 +21,54 @@ export interface ReadManifest {
 }
 
 type Json = Record<string, unknown>
-const isMap = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isMap = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** Reads and checks a manifest. Throws ManifestError that lists everything wrong, NotFoundError where there is no such file. */
-export async function readManifest(path: string, overrides: readonly Override[] = []): Promise<ReadManifest> {
-  const [{ LineCounter: Lines, parseDocument }, { manifestProblems }, { manifestTables }] = await Promise.all([
-    import('yaml'),
-    import('../../manifest/schema.ts'),
-    import('./manifest-tables.ts'),
-  ])
+export async function readManifest(
+  path: string,
+  overrides: readonly Override[] = [],
+): Promise<ReadManifest> {
+  const [{ LineCounter: Lines, parseDocument }, { manifestProblems }, { manifestTables }] =
+    await Promise.all([
+      import('yaml'),
+      import('../../manifest/schema.ts'),
+      import('./manifest-tables.ts'),
+    ])
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`${path}: there is no such file.`, { cause })
+    if (errorCode(cause) === 'ENOENT')
+      throw new NotFoundError(`${path}: there is no such file.`, { cause })
     throw storageError(`${path}: cannot be read`, cause)
   })
   const lines = new Lines()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
+  const document = parseDocument(text, {
+    lineCounter: lines,
+    prettyErrors: false,
+    stringKeys: true,
+  })
   if (document.errors.length > 0) {
-    const said = document.errors.map(({ message, pos }) => ({ file: path, key: '', line: lines.linePos(pos[0]).line, message: `is not YAML: ${message}` })) // prettier-ignore
+    const said = document.errors.map(({ message, pos }) => ({
+      file: path,
+      key: '',
+      line: lines.linePos(pos[0]).line,
+      message: `is not YAML: ${message}`,
+    }))
     throw new ManifestError(said)
   }
   const faults = (problems: readonly ManifestProblem[]): ManifestFault[] =>
-    problems.map((problem) => ({ file: path, ...located(problem, document, lines) })).sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
+    problems
+      .map((problem) => ({ file: path, ...located(problem, document, lines) }))
+      .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
   const whole: unknown = document.toJS() ?? {}
   if (!isMap(whole))
-    throw new ManifestError(faults([{ path: [], message: 'holds no keys; expected a map such as "base: smollm2-135m-instruct"' }]))
+    throw new ManifestError(
+      faults([
+        {
+          path: [],
+          message: 'holds no keys; expected a map such as "base: smollm2-135m-instruct"',
+        },
+      ]),
+    )
   for (const override of overrides) layOver(whole, override)
   const problems = manifestProblems(whole, manifestTables())
   if (problems.length > 0) throw new ManifestError(faults(problems))
@@ -52,7 +76,8 @@ export async function readManifest(path: string, overrides: readonly Override[] 
 }
 
 /** The name that an expert has where its manifest gives no folder: its file's, without the ending. */
-export const nameOfManifest = (path: string): string => basename(path).replace(/\.(ya?ml|json)$/i, '')
+export const nameOfManifest = (path: string): string =>
+  basename(path).replace(/\.(ya?ml|json)$/i, '')
 
 const choiceKeys = new Set(['kind', 'schedule', 'optimizer', 'loss'])
 /** Choices whose options have little in common. */
@@ -66,7 +91,11 @@ export function layOver(whole: Json, { key, value }: Override): void {
     return
   }
   const before = whole[section]
-  const map: Json = isMap(before) ? before : choiceKeys.has(section) && typeof before === 'string' ? { name: before } : {}
+  const map: Json = isMap(before)
+    ? before
+    : choiceKeys.has(section) && typeof before === 'string'
+      ? { name: before }
+      : {}
   const isOther = ownOptions.has(section) && option === 'name' && map['name'] !== value
   whole[section] = isOther ? { name: value } : { ...map, [option]: value }
 }
@@ -77,11 +106,18 @@ function located({ path, message }: ManifestProblem, document: Document, lines: 
   let offset: number | undefined
   for (const step of path) {
     const items = (node as YAMLMap | null)?.items
-    const pair = items?.find((item) => (item as Pair<Node>).key !== undefined && String((item as Pair<Node>).key) === String(step)) as Pair<Node, Node> | undefined // prettier-ignore
+    const pair = items?.find(
+      (item) =>
+        (item as Pair<Node>).key !== undefined && String((item as Pair<Node>).key) === String(step),
+    ) as Pair<Node, Node> | undefined
     const next = pair ?? (typeof step === 'number' ? items?.[step] : undefined)
     if (!next) break
     offset = (pair ? pair.key.range : (next as unknown as Node).range)?.[0] ?? offset
     node = pair ? pair.value : (next as unknown as Node)
   }
-  return { key: path.join('.'), ...(offset === undefined ? {} : { line: lines.linePos(offset).line }), message }
+  return {
+    key: path.join('.'),
+    ...(offset === undefined ? {} : { line: lines.linePos(offset).line }),
+    message,
+  }
 }

@@ -8,12 +8,16 @@ import { layOver } from './manifest-file.ts'
 import { manifestTables, settingPlaces } from './manifest-tables.ts'
 
 const tables = manifestTables()
-const messages = (value: unknown): string[] => manifestProblems(value, tables).map(({ path, message }) => `${path.join('.')}: ${message}`)
+const messages = (value: unknown): string[] =>
+  manifestProblems(value, tables).map(({ path, message }) => `${path.join('.')}: ${message}`)
 const data = { files: 'rows.jsonl' }
 
 interface Schema {
   readonly properties: Readonly<Record<string, Schema>>
-  readonly anyOf: readonly [{ readonly enum: readonly string[] }, { readonly oneOf: readonly Schema[] }]
+  readonly anyOf: readonly [
+    { readonly enum: readonly string[] },
+    { readonly oneOf: readonly Schema[] },
+  ]
   readonly required?: readonly string[]
   readonly const?: string
   readonly additionalProperties?: unknown
@@ -39,9 +43,24 @@ describe('the published schema', () => {
 describe('a manifest', () => {
   it('needs data alone, and takes rows of tables by name or with options', () => {
     expect(messages({ data })).toEqual([])
-    expect(messages({ data, kind: 'ia3', schedule: 'linear', optimizer: 'lion', loss: 'cross-entropy' })).toEqual([])
-    expect(messages({ data, kind: { rank: 4 }, schedule: { epochs: 2 }, optimizer: { weightDecay: 0.1 } })).toEqual([])
-    expect(messages({ data, kind: { name: 'dora', rank: 4 }, schedule: { name: 'one-cycle', endDivisor: 10 } })).toEqual([])
+    expect(
+      messages({ data, kind: 'ia3', schedule: 'linear', optimizer: 'lion', loss: 'cross-entropy' }),
+    ).toEqual([])
+    expect(
+      messages({
+        data,
+        kind: { rank: 4 },
+        schedule: { epochs: 2 },
+        optimizer: { weightDecay: 0.1 },
+      }),
+    ).toEqual([])
+    expect(
+      messages({
+        data,
+        kind: { name: 'dora', rank: 4 },
+        schedule: { name: 'one-cycle', endDivisor: 10 },
+      }),
+    ).toEqual([])
   })
   it('has a place for every setting of a run', () => {
     expect(Object.keys(settingPlaces).sort()).toEqual(Object.keys(settingTable).sort())
@@ -50,7 +69,9 @@ describe('a manifest', () => {
     expect(messages({ data, schedule: { name: 'linear', endDivisor: 10 } })[0]).toMatch(
       /^schedule\.endDivisor: is not known; expected one of name, /,
     )
-    expect(messages({ data, kind: { name: 'ia3', rank: 4 } })[0]).toMatch(/^kind\.rank: is not known/)
+    expect(messages({ data, kind: { name: 'ia3', rank: 4 } })[0]).toMatch(
+      /^kind\.rank: is not known/,
+    )
   })
   it('is checked whole where the name of a row is wrong', () => {
     expect(messages({ data, schedule: { name: 'cosin', epochs: 0, power: 2 } })).toEqual([
@@ -63,12 +84,21 @@ describe('a manifest', () => {
     [{}, 'data: is missing; expected a map with files'],
     [{ data: null }, 'data: is empty; expected a map with files'],
     [{ data: { files: [] } }, 'data.files: is []; expected a path, or a list of paths'],
-    [{ data: { ...data, validation: 1 } }, 'data.validation: is 1; expected a share above 0 and below 1 or a path'],
+    [
+      { data: { ...data, validation: 1 } },
+      'data.validation: is 1; expected a share above 0 and below 1 or a path',
+    ],
     [{ data: { ...data, format: 'chat' } }, 'data.format: is "chat"; expected '],
-    [{ data, targets: 3 }, 'targets: is 3; expected default, attention, mlp, all-linear, a list of names'],
+    [
+      { data, targets: 3 },
+      'targets: is 3; expected default, attention, mlp, all-linear, a list of names',
+    ],
     [{ data, kind: 'loar' }, 'kind: is "loar"; expected one of '],
     [{ data, optimizer: 3 }, 'optimizer: is 3; expected one of adamw'],
-    [{ data, checkpointing: 'yes' }, 'checkpointing: is "yes"; expected true or false or a whole number ≥ 1'],
+    [
+      { data, checkpointing: 'yes' },
+      'checkpointing: is "yes"; expected true or false or a whole number ≥ 1',
+    ],
     [{ data, evaluation: {} }, 'evaluation.metrics: is missing; expected a list'],
     [{ data, seed: 0.5 }, 'seed: is 0.5; expected a whole number'],
     [{ data, ewc: { lambda: -1 } }, 'ewc.lambda: '],
@@ -85,6 +115,10 @@ describe('laying values over a manifest', () => {
     layOver(manifest, { key: 'batch.tokens', value: 64 })
     layOver(manifest, { key: 'kind.rank', value: 2 })
     layOver(manifest, { key: 'seed', value: 1 })
-    expect(manifest).toEqual({ batch: { rows: 2, tokens: 64 }, kind: { name: 'lora', rank: 2 }, seed: 1 })
+    expect(manifest).toEqual({
+      batch: { rows: 2, tokens: 64 },
+      kind: { name: 'lora', rank: 2 },
+      seed: 1,
+    })
   })
 })

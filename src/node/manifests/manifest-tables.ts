@@ -6,14 +6,24 @@ import { presets } from '../../adapters/presets.ts'
 import { type ChoiceRows, fieldOf, type Keys, type ManifestTables } from '../../manifest/keys.ts'
 import { dataFormats } from '../../train/data/format-table.ts'
 import { ewcTable } from '../../train/ewc/options.ts'
-import { expectedValue, type OptionTable, type TrainOptionSpec, valueProblems } from '../../train/option-table.ts'
+import {
+  expectedValue,
+  type OptionTable,
+  type TrainOptionSpec,
+  valueProblems,
+} from '../../train/option-table.ts'
 import { losses } from '../../train/objective/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { metrics } from '../metric-table.ts'
 
-const jsonTypes = { number: 'number', integer: 'integer', boolean: 'boolean', text: 'string' } as const
+const jsonTypes = {
+  number: 'number',
+  integer: 'integer',
+  boolean: 'boolean',
+  text: 'string',
+} as const
 
 const schemaOf = ({ type, least, above, most, below, choices }: TrainOptionSpec): JsonSchema => ({
   type: jsonTypes[type],
@@ -29,16 +39,26 @@ const keysOf = (table: OptionTable): Keys =>
   Object.fromEntries(
     Object.entries(table).map(([name, spec]) => {
       const usual = spec.default === undefined ? '' : `; ${spec.default} unless given`
-      const is = (value: unknown): boolean => value !== null && valueProblems({ value: spec }, { value }).length === 0
-      return [name, { field: fieldOf(expectedValue(spec), schemaOf(spec), is), about: spec.about + usual }]
+      const is = (value: unknown): boolean =>
+        value !== null && valueProblems({ value: spec }, { value }).length === 0
+      return [
+        name,
+        { field: fieldOf(expectedValue(spec), schemaOf(spec), is), about: spec.about + usual },
+      ]
     }),
   )
 
-const rowsOf = (table: ReadonlyMap<string, { readonly about: string; readonly options: OptionTable }>): ChoiceRows =>
-  new Map([...table].map(([name, { about, options }]) => [name, { about, options: keysOf(options) }]))
+const rowsOf = (
+  table: ReadonlyMap<string, { readonly about: string; readonly options: OptionTable }>,
+): ChoiceRows =>
+  new Map(
+    [...table].map(([name, { about, options }]) => [name, { about, options: keysOf(options) }]),
+  )
 
 /** In which section of a manifest a setting stands; those that choose a row of a table are sections themselves. */
-export const settingPlaces: Readonly<Record<keyof typeof settingTable, keyof ManifestTables['settings'] | 'section'>> = {
+export const settingPlaces: Readonly<
+  Record<keyof typeof settingTable, keyof ManifestTables['settings'] | 'section'>
+> = {
   epochs: 'schedule',
   steps: 'schedule',
   maxTokens: 'batch',
@@ -60,7 +80,13 @@ export const settingPlaces: Readonly<Record<keyof typeof settingTable, keyof Man
 }
 
 const settingsIn = (place: keyof ManifestTables['settings']): Keys =>
-  keysOf(Object.fromEntries(Object.entries(settingTable).filter(([name]) => settingPlaces[name as keyof typeof settingTable] === place)))
+  keysOf(
+    Object.fromEntries(
+      Object.entries(settingTable).filter(
+        ([name]) => settingPlaces[name as keyof typeof settingTable] === place,
+      ),
+    ),
+  )
 
 export const manifestTables = (): ManifestTables => ({
   kinds: adapterKinds,
@@ -69,7 +95,12 @@ export const manifestTables = (): ManifestTables => ({
   schedules: rowsOf(schedules),
   optimizers: rowsOf(optimizers),
   losses: rowsOf(losses),
-  settings: { batch: settingsIn('batch'), schedule: settingsIn('schedule'), optimizer: settingsIn('optimizer'), top: settingsIn('top') },
+  settings: {
+    batch: settingsIn('batch'),
+    schedule: settingsIn('schedule'),
+    optimizer: settingsIn('optimizer'),
+    top: settingsIn('top'),
+  },
   metrics: [...metrics.keys()],
   ewc: keysOf(ewcTable),
 })

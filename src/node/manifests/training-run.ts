@@ -33,13 +33,18 @@ export interface ExpertRun {
   readonly dataFiles: readonly string[]
   /** All the answers there are, where the rows are labelled. */
   readonly labels?: readonly string[]
-  readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & { readonly adapter: string | FreshAdapter }
-  readonly evaluation?: Omit<NonNullable<Manifest['evaluation']>, 'data'> & { readonly dataFiles?: readonly string[] }
+  readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & {
+    readonly adapter: string | FreshAdapter
+  }
+  readonly evaluation?: Omit<NonNullable<Manifest['evaluation']>, 'data'> & {
+    readonly dataFiles?: readonly string[]
+  }
 }
 
 const asList = <Item>(value: Item | readonly Item[]): readonly Item[] =>
   Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
-const asChoice = (value: string | Choice | undefined): Choice => (typeof value === 'string' ? { name: value } : (value ?? {}))
+const asChoice = (value: string | Choice | undefined): Choice =>
+  typeof value === 'string' ? { name: value } : (value ?? {})
 
 /** What is taken where nothing is given; kinds that are not named here have defaults of their own, and not every option. */
 const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
@@ -54,7 +59,11 @@ const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 export const usualConfig = (kind: string): Readonly<Record<string, unknown>> => usual[kind] ?? {}
 
 /** A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs, scheduleOptions. */
-function sectionOf(section: 'schedule' | 'optimizer' | 'loss', value: string | Choice | undefined, beside: readonly string[] = []) {
+function sectionOf(
+  section: 'schedule' | 'optimizer' | 'loss',
+  value: string | Choice | undefined,
+  beside: readonly string[] = [],
+) {
   const { name, ...given } = asChoice(value)
   const isSetting = (key: string): boolean => key in settingTable || beside.includes(key)
   const settings = Object.entries(given).filter(([key]) => isSetting(key))
@@ -67,22 +76,32 @@ function sectionOf(section: 'schedule' | 'optimizer' | 'loss', value: string | C
 }
 
 /** Paths of a manifest are relative to it; those of a command line (no `file`) to where it was typed. */
-const placed = (file: string | undefined) => (path: string) => (file === undefined ? path : resolve(dirname(file), path))
+const placed = (file: string | undefined) => (path: string) =>
+  file === undefined ? path : resolve(dirname(file), path)
 
 /** A base that stands beside the manifest is a path; anything else is a name. */
-async function baseOf(base: string | undefined, file: string | undefined): Promise<string | undefined> {
+async function baseOf(
+  base: string | undefined,
+  file: string | undefined,
+): Promise<string | undefined> {
   if (base === undefined || file === undefined) return base
   const path = placed(file)(base)
-  const isPath = /^\.{0,2}[\\/]|\.gguf$/.test(base) || (await stat(path).catch(() => undefined)) !== undefined
+  const isPath =
+    /^\.{0,2}[\\/]|\.gguf$/.test(base) || (await stat(path).catch(() => undefined)) !== undefined
   return isPath ? path : base
 }
 
 /** Folders of experts relative to the manifest, the model as a base is named. */
-async function teacherOf({ adapter, mixture, model }: NonNullable<Manifest['teacher']>, file: string | undefined): Promise<TeacherFiles> {
+async function teacherOf(
+  { adapter, mixture, model }: NonNullable<Manifest['teacher']>,
+  file: string | undefined,
+): Promise<TeacherFiles> {
   const at = placed(file)
   return {
     ...(adapter !== undefined && { adapter: at(adapter) }),
-    ...(mixture && { mixture: Object.entries(mixture).map(([folder, weight]) => ({ adapter: at(folder), weight })) }),
+    ...(mixture && {
+      mixture: Object.entries(mixture).map(([folder, weight]) => ({ adapter: at(folder), weight })),
+    }),
     ...(model !== undefined && { model: await baseOf(model, file) }),
   }
 }
@@ -90,11 +109,23 @@ async function teacherOf({ adapter, mixture, model }: NonNullable<Manifest['teac
 /** The run that a manifest describes. `file` is the manifest's own path, undefined for one put together from a command line. */
 export async function expertRun(manifest: Manifest, file?: string): Promise<ExpertRun> {
   const at = placed(file)
-  const { data = {}, batch = {}, evaluation, targets, checkpointing, from, ewc, out = nameOfManifest(file!) } = manifest
+  const {
+    data = {},
+    batch = {},
+    evaluation,
+    targets,
+    checkpointing,
+    from,
+    ewc,
+    out = nameOfManifest(file!),
+  } = manifest
   const { rows = 4, tokens = 256, ...batchSettings } = batch as { rows?: number; tokens?: number }
   const { name: kind = 'lora', ...own } = asChoice(manifest.kind)
   const { validation } = data
-  const held = typeof validation === 'number' || validation === undefined ? validation : asList(validation).map(at)
+  const held =
+    typeof validation === 'number' || validation === undefined
+      ? validation
+      : asList(validation).map(at)
   const { data: judgedOn, ...evaluationSettings } = evaluation ?? { metrics: [] }
   return {
     base: await baseOf(manifest.base, file),
@@ -104,7 +135,12 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
     options: {
       out: at(out),
       adapter:
-        from === undefined ? { kind, config: { ...usualConfig(kind), ...(targets !== undefined && { targets }), ...own } } : at(from),
+        from === undefined
+          ? {
+              kind,
+              config: { ...usualConfig(kind), ...(targets !== undefined && { targets }), ...own },
+            }
+          : at(from),
       batch: { rows, tokens },
       ...batchSettings,
       ...sectionOf('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
@@ -114,12 +150,19 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
       ...(manifest.reference !== undefined && { reference: at(manifest.reference) }),
       ...(checkpointing !== undefined && { checkpointing }),
       ...(ewc && { ewc: { ...ewc, ...(ewc.from !== undefined && { from: at(ewc.from) }) } }),
-      ...Object.fromEntries(Object.entries(manifest).filter(([key]) => settingPlaces[key as keyof typeof settingPlaces] === 'top')),
+      ...Object.fromEntries(
+        Object.entries(manifest).filter(
+          ([key]) => settingPlaces[key as keyof typeof settingPlaces] === 'top',
+        ),
+      ),
       ...(data.system !== undefined && { system: data.system }),
       ...(held !== undefined && { validation: held }),
     },
     ...(evaluation && {
-      evaluation: { ...evaluationSettings, ...(judgedOn !== undefined && { dataFiles: asList(judgedOn).map(at) }) },
+      evaluation: {
+        ...evaluationSettings,
+        ...(judgedOn !== undefined && { dataFiles: asList(judgedOn).map(at) }),
+      },
     }),
   }
 }
@@ -135,7 +178,10 @@ export const problemsOf = (faults: readonly RunFault[]): ManifestProblem[] =>
   faults.map(({ key, error }) => ({ path: key, message: error.message }))
 
 /** Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad input is said now, not after minutes. */
-export async function checkRun(manifest: Manifest, { out, dataFiles, options, evaluation }: ExpertRun): Promise<RunFault[]> {
+export async function checkRun(
+  manifest: Manifest,
+  { out, dataFiles, options, evaluation }: ExpertRun,
+): Promise<RunFault[]> {
   const { data = {} } = manifest
   const faults: RunFault[] = []
   const attempt = async (key: readonly string[], check: () => unknown): Promise<void> => {
@@ -147,18 +193,27 @@ export async function checkRun(manifest: Manifest, { out, dataFiles, options, ev
     }
   }
   const { adapter } = options
-  if (typeof adapter !== 'string') await attempt(['kind'], () => kindNamed(adapter.kind).complete(adapter.config))
+  if (typeof adapter !== 'string')
+    await attempt(['kind'], () => kindNamed(adapter.kind).complete(adapter.config))
   else await attempt(['from'], async () => checkStart(await loadAdapter(adapter), manifest))
   await attempt(['out'], () => checkFolder(out, options))
-  for (const file of dataFiles) await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
+  for (const file of dataFiles)
+    await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
   const { validation } = options
   if (Array.isArray(validation))
     for (const file of validation as string[])
-      await attempt(['data', 'validation'], async () => checkRows(await readDataFiles([file]), data))
+      await attempt(['data', 'validation'], async () =>
+        checkRows(await readDataFiles([file]), data),
+      )
   for (const file of evaluation?.dataFiles ?? [])
     await attempt(['evaluation', 'data'], async () => readExamples(await readDataFiles([file])))
   if (evaluation && !evaluation.dataFiles && validation === undefined)
-    faults.push({ key: ['evaluation'], error: new DataError('has no rows: give evaluation.data, or data.validation to judge on its rows') })
+    faults.push({
+      key: ['evaluation'],
+      error: new DataError(
+        'has no rows: give evaluation.data, or data.validation to judge on its rows',
+      ),
+    })
   return faults
 }
 
@@ -166,9 +221,12 @@ export async function checkRun(manifest: Manifest, { out, dataFiles, options, ev
 function checkStart({ kind }: Adapter, manifest: Manifest): void {
   const { name, ...own } = asChoice(manifest.kind)
   const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
-  if (name !== undefined && name !== kind) throw new OptionError(`the expert to go on from is of kind ${kind}, and ${name} is asked for`)
+  if (name !== undefined && name !== kind)
+    throw new OptionError(`the expert to go on from is of kind ${kind}, and ${name} is asked for`)
   if (others.length > 0)
-    throw new OptionError(`the expert to go on from keeps its ${others.join(', ')}: leave ${others.length > 1 ? 'these' : 'this'} out`)
+    throw new OptionError(
+      `the expert to go on from keeps its ${others.join(', ')}: leave ${others.length > 1 ? 'these' : 'this'} out`,
+    )
 }
 
 /** Rows are of the form that was named, and their answers among the labels. */
@@ -182,16 +240,22 @@ function checkRows(data: DataSet, { format, labels }: NonNullable<Manifest['data
     const problem = labelProblem(answerOf(example).trim(), labels)
     return problem === undefined ? [] : [`row ${number}: ${problem}`]
   })
-  if (problems.length > 0) throw dataError(data.name, 'rows have labels that are not in data.labels', problems)
+  if (problems.length > 0)
+    throw dataError(data.name, 'rows have labels that are not in data.labels', problems)
 }
 
 /** The rows that an expert is judged on after its training: the evaluation's own, or those that were held back. */
 export async function heldRows({ dataFiles, evaluation, options }: ExpertRun): Promise<DataSet> {
   if (evaluation?.dataFiles) return readDataFiles(evaluation.dataFiles)
-  const { validation } = await partsOf(dataFiles as readonly string[], options.validation, options.seed ?? 0)
+  const { validation } = await partsOf(
+    dataFiles as readonly string[],
+    options.validation,
+    options.seed ?? 0,
+  )
   if (!validation || 'examples' in validation) throw new DataError('There are no rows to judge on.')
   return validation
 }
 
 /** Whether a run was begun in a folder, and can be gone on with. */
-export const wasBegun = async (out: string): Promise<boolean> => (await stat(join(out, 'graft.json')).catch(() => undefined)) !== undefined
+export const wasBegun = async (out: string): Promise<boolean> =>
+  (await stat(join(out, 'graft.json')).catch(() => undefined)) !== undefined

@@ -12,7 +12,15 @@ export function baseNameOf(source: string): string {
 /** Where the base that an adapter's config names can be had: the catalogue's name, a path, or the hub. */
 export function sourceOfBaseName(baseName: string): string {
   for (const { name, sources } of catalogue.values()) {
-    if (name === baseName || sources.some((place) => place.kind === 'hub' && place.repository === baseName)) return name
+    if (
+      name === baseName ||
+      sources.some((place) => place.kind === 'hub' && place.repository === baseName)
+    )
+      return name
   }
-  return /^[\w.-]+\/[\w.-]+$/.test(baseName) && !baseName.startsWith('.') && !baseName.endsWith('.gguf') ? `hf:${baseName}` : baseName
+  return /^[\w.-]+\/[\w.-]+$/.test(baseName) &&
+    !baseName.startsWith('.') &&
+    !baseName.endsWith('.gguf')
+    ? `hf:${baseName}`
+    : baseName
 }

@@ -13,10 +13,13 @@ export function cacheDirectory(environment: Environment = process.env): string {
 }
 
 /** The place of a file known by its checksum. */
-export const pathByHash = (cache: string, sha256: string, name: string): string => join(cache, 'files', sha256.slice(0, 16), name)
+export const pathByHash = (cache: string, sha256: string, name: string): string =>
+  join(cache, 'files', sha256.slice(0, 16), name)
 
 /** Whether a file of that size is there: files in the cache were checked when they were put there. */
 export async function isCached(path: string, sizeBytes?: number): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
-  return found !== undefined && found.isFile() && (sizeBytes === undefined || found.size === sizeBytes)
+  return (
+    found !== undefined && found.isFile() && (sizeBytes === undefined || found.size === sizeBytes)
+  )
 }

@@ -53,7 +53,10 @@ const inPieces =
 describe('a download', () => {
   it('appears whole, with its progress told', async () => {
     const seen: DownloadProgress[] = []
-    await download(await serve(inPieces(1e9)), path, { sha256, onProgress: (progress) => seen.push(progress) })
+    await download(await serve(inPieces(1e9)), path, {
+      sha256,
+      onProgress: (progress) => seen.push(progress),
+    })
     expect((await readFile(path)).equals(content)).toBe(true)
     expect(await readdir(join(directory, 'deep'))).toEqual(['file.bin'])
     expect(seen.at(0)).toEqual({ receivedBytes: 0, totalBytes: content.length })
@@ -96,8 +99,12 @@ describe('a download', () => {
     const url = await serve(inPieces(1e9))
     const wrong = 'f'.repeat(64)
     await expect(download(url, path, { sha256: wrong })).rejects.toThrow(FormatError)
-    await expect(download(url, path, { sha256: wrong })).rejects.toThrow(new RegExp(`SHA-256: got ${sha256}, expected ${wrong}`))
-    await expect(download(url, path, { sizeBytes: 7 })).rejects.toThrow(/size: got 100000, expected 7/)
+    await expect(download(url, path, { sha256: wrong })).rejects.toThrow(
+      new RegExp(`SHA-256: got ${sha256}, expected ${wrong}`),
+    )
+    await expect(download(url, path, { sizeBytes: 7 })).rejects.toThrow(
+      /size: got 100000, expected 7/,
+    )
     expect(await readdir(join(directory, 'deep'))).toEqual([])
   })
 
@@ -112,7 +119,10 @@ describe('a download', () => {
 
   it('gives up when the body stalls, and keeps what has arrived for the next run', async () => {
     const url = await serve(
-      (_, response) => void response.writeHead(200, { 'content-length': content.length }).write(content.subarray(0, 5_000)),
+      (_, response) =>
+        void response
+          .writeHead(200, { 'content-length': content.length })
+          .write(content.subarray(0, 5_000)),
     )
     await expect(download(url, path, { sha256, stallTimeoutMs: 100 })).rejects.toThrow(
       /5000 bytes: nothing arrived for 0\.1 s.*go on from there/,

@@ -30,7 +30,11 @@ export interface DownloadOptions {
  * Throws NotFoundError where the server cannot be reached or refuses, FormatError where size or SHA-256 differ (the part is
  * removed), StorageError where the disk refuses.
  */
-export async function download(url: string, path: string, options: DownloadOptions = {}): Promise<void> {
+export async function download(
+  url: string,
+  path: string,
+  options: DownloadOptions = {},
+): Promise<void> {
   const part = `${path}.part`
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
     throw storageError(`${dirname(path)}: cannot be made`, cause)
@@ -50,14 +54,19 @@ export async function fetchWithin(
   fetcher: typeof fetch = fetch,
 ): Promise<Response> {
   const timer = new AbortController()
-  const timeout = setTimeout(() => timer.abort(new Error(`no answer within ${timeoutMs / 1000} s`)), timeoutMs)
+  const timeout = setTimeout(
+    () => timer.abort(new Error(`no answer within ${timeoutMs / 1000} s`)),
+    timeoutMs,
+  )
   const signal = init.signal ? AbortSignal.any([init.signal, timer.signal]) : timer.signal
   try {
     return await fetcher(url, { ...init, signal })
   } catch (cause) {
     init.signal?.throwIfAborted()
     const reason = timer.signal.aborted ? timer.signal.reason : cause
-    throw new NotFoundError(`${url.split('?')[0]} cannot be reached: ${reasonOf(reason)}.`, { cause: reason })
+    throw new NotFoundError(`${url.split('?')[0]} cannot be reached: ${reasonOf(reason)}.`, {
+      cause: reason,
+    })
   } finally {
     clearTimeout(timeout)
   }
@@ -81,15 +90,25 @@ async function receiveAll(url: string, part: string, options: DownloadOptions): 
 
 function named(error: unknown, url: string, received: number): unknown {
   if (GraftError.isInstance(error)) return error
-  return new NotFoundError(`${url}: the connection broke after ${received} bytes: ${reasonOf(error)}. Run it again to go on from there.`, {
-    cause: error,
-  })
+  return new NotFoundError(
+    `${url}: the connection broke after ${received} bytes: ${reasonOf(error)}. Run it again to go on from there.`,
+    {
+      cause: error,
+    },
+  )
 }
 
-async function receive(url: string, part: string, start: number, options: DownloadOptions): Promise<void> {
+async function receive(
+  url: string,
+  part: string,
+  start: number,
+  options: DownloadOptions,
+): Promise<void> {
   const { sizeBytes, onProgress } = options
   if (start > 0 && start === sizeBytes) return
-  const init: RequestInit = { headers: { ...options.headers, ...(start > 0 && { range: `bytes=${start}-` }) } }
+  const init: RequestInit = {
+    headers: { ...options.headers, ...(start > 0 && { range: `bytes=${start}-` }) },
+  }
   if (options.signal) init.signal = options.signal
   const response = await fetchWithin(options.connectTimeoutMs ?? 3_000, url, init, options.fetch)
   if (response.status === 416 && start > 0) {
@@ -97,25 +116,41 @@ async function receive(url: string, part: string, start: number, options: Downlo
     await rm(part, { force: true }) // the part is longer than the file: it was of another version
     return receive(url, part, 0, options)
   }
-  if (!response.ok || !response.body) throw new NotFoundError(`${url}: the server answered ${response.status} ${response.statusText}.`)
+  if (!response.ok || !response.body)
+    throw new NotFoundError(
+      `${url}: the server answered ${response.status} ${response.statusText}.`,
+    )
   const from = response.status === 206 ? start : 0 // a server may ignore the range and send everything
-  const length = response.headers.get('content-encoding') ? null : response.headers.get('content-length')
+  const length = response.headers.get('content-encoding')
+    ? null
+    : response.headers.get('content-length')
   const totalBytes = sizeBytes ?? (length === null ? undefined : from + Number(length))
-  const received = await append(part, from, withStallTimeout(response.body, options.stallTimeoutMs ?? 30_000), (receivedBytes) =>
-    onProgress?.({ receivedBytes, totalBytes }),
+  const received = await append(
+    part,
+    from,
+    withStallTimeout(response.body, options.stallTimeoutMs ?? 30_000),
+    (receivedBytes) => onProgress?.({ receivedBytes, totalBytes }),
   )
-  if (totalBytes !== undefined && received < totalBytes) throw new Error(`got ${received} of ${totalBytes} bytes`)
+  if (totalBytes !== undefined && received < totalBytes)
+    throw new Error(`got ${received} of ${totalBytes} bytes`)
 }
 
 /** Writes the body behind the first `from` bytes of the part; returns the part's length. */
-async function append(part: string, from: number, body: AsyncIterable<Uint8Array>, onBytes: (received: number) => void): Promise<number> {
+async function append(
+  part: string,
+  from: number,
+  body: AsyncIterable<Uint8Array>,
+  onBytes: (received: number) => void,
+): Promise<number> {
   const file = await storage(part, () => open(part, from > 0 ? 'r+' : 'w'))
   let position = from
   try {
     onBytes(position)
     for await (const chunk of body) {
       for (let done = 0; done < chunk.length;) {
-        const { bytesWritten } = await storage(part, () => file.write(chunk, done, chunk.length - done, position))
+        const { bytesWritten } = await storage(part, () =>
+          file.write(chunk, done, chunk.length - done, position),
+        )
         done += bytesWritten
         position += bytesWritten
       }
@@ -128,13 +163,21 @@ async function append(part: string, from: number, body: AsyncIterable<Uint8Array
   return position
 }
 
-async function* withStallTimeout(body: ReadableStream<Uint8Array>, timeoutMs: number): AsyncGenerator<Uint8Array> {
+async function* withStallTimeout(
+  body: ReadableStream<Uint8Array>,
+  timeoutMs: number,
+): AsyncGenerator<Uint8Array> {
   const reader = body.getReader()
   try {
     for (;;) {
       const { promise: stalled, reject } = Promise.withResolvers<never>()
-      const timeout = setTimeout(() => reject(new Error(`nothing arrived for ${timeoutMs / 1000} s`)), timeoutMs)
-      const { done, value } = await Promise.race([reader.read(), stalled]).finally(() => clearTimeout(timeout))
+      const timeout = setTimeout(
+        () => reject(new Error(`nothing arrived for ${timeoutMs / 1000} s`)),
+        timeoutMs,
+      )
+      const { done, value } = await Promise.race([reader.read(), stalled]).finally(() =>
+        clearTimeout(timeout),
+      )
       if (done) return
       yield value
     }
@@ -144,19 +187,29 @@ async function* withStallTimeout(body: ReadableStream<Uint8Array>, timeoutMs: nu
 }
 
 /** Compares size and checksum of the whole part; removes it where they differ, since resuming could not mend it. */
-async function check(url: string, part: string, { sizeBytes, sha256 }: DownloadOptions): Promise<void> {
+async function check(
+  url: string,
+  part: string,
+  { sizeBytes, sha256 }: DownloadOptions,
+): Promise<void> {
   const size = await sizeOf(part)
-  const problems = sizeBytes !== undefined && size !== sizeBytes ? [`size: got ${size}, expected ${sizeBytes}`] : []
+  const problems =
+    sizeBytes !== undefined && size !== sizeBytes
+      ? [`size: got ${size}, expected ${sizeBytes}`]
+      : []
   if (sha256 !== undefined && problems.length === 0) {
     const got = await sha256OfFile(part)
     if (got !== sha256) problems.push(`SHA-256: got ${got}, expected ${sha256}`)
   }
   if (problems.length === 0) return
   await rm(part, { force: true })
-  throw new FormatError(`${url}: what arrived is not the file that was asked for (${problems.join('; ')}). It was removed; fetch it again.`)
+  throw new FormatError(
+    `${url}: what arrived is not the file that was asked for (${problems.join('; ')}). It was removed; fetch it again.`,
+  )
 }
 
-const sizeOf = async (path: string): Promise<number> => (await stat(path).catch(() => undefined))?.size ?? 0
+const sizeOf = async (path: string): Promise<number> =>
+  (await stat(path).catch(() => undefined))?.size ?? 0
 
 async function storage<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {

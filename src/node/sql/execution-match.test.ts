@@ -19,7 +19,11 @@ describe('execution match', () => {
   metricContract(metric, { row: { schema }, wanted })
   it.each([
     ['another query with the same rows', 'select p.name from pets p where age < 4;', 1],
-    ['another order where none is asked for', "SELECT name FROM pets WHERE kind = 'cat' ORDER BY name", 1],
+    [
+      'another order where none is asked for',
+      "SELECT name FROM pets WHERE kind = 'cat' ORDER BY name",
+      1,
+    ],
     ['another name for a column', "SELECT name AS who FROM pets WHERE kind = 'cat'", 1],
     ['a query in a Markdown fence', `Here it is:\n\`\`\`sql\n${wanted}\n\`\`\``, 1],
     ['rows that are missing', "SELECT name FROM pets WHERE name = 'Tom'", 0],
@@ -30,7 +34,12 @@ describe('execution match', () => {
     ['a second statement', `${wanted}; DROP TABLE pets`, 0],
   ])('of %s', async (_, answer, expected) => expect(await score(answer)).toBe(expected))
   it('counts rows as often as they come, numbers by value and to 12 digits', async () => {
-    expect(await score('SELECT DISTINCT age FROM pets WHERE age = 5', 'SELECT age FROM pets WHERE age = 5')).toBe(0)
+    expect(
+      await score(
+        'SELECT DISTINCT age FROM pets WHERE age = 5',
+        'SELECT age FROM pets WHERE age = 5',
+      ),
+    ).toBe(0)
     expect(await score('SELECT 5 FROM pets LIMIT 1', 'SELECT max(age) FROM pets')).toBe(1)
     expect(await score("SELECT '5'", 'SELECT max(age) FROM pets')).toBe(0)
     expect(await score('SELECT sum(age) / count(*) FROM pets', 'SELECT avg(age) FROM pets')).toBe(1)
@@ -40,16 +49,24 @@ describe('execution match', () => {
     const ordered = 'SELECT name FROM pets ORDER BY age DESC, name'
     expect(await score('SELECT name FROM pets ORDER BY age, name', ordered)).toBe(0)
     expect(await score('SELECT name FROM pets ORDER BY -age, name', ordered)).toBe(1)
-    const within = "SELECT name FROM pets WHERE age = (SELECT age FROM pets ORDER BY age DESC LIMIT 1) AND name <> 'order by'"
+    const within =
+      "SELECT name FROM pets WHERE age = (SELECT age FROM pets ORDER BY age DESC LIMIT 1) AND name <> 'order by'"
     expect(await score('SELECT name FROM pets WHERE age = 5 ORDER BY name', within)).toBe(1)
   })
   it('says before anything is answered what a row lacks', async () => {
-    expect(await metric.problem!({ row: {}, wanted: 'SELECT a FROM t GROUP BY a' })).toContain('no "schema"')
-    expect(await metric.problem!({ row: { schema }, wanted: 'SELECT nickname FROM pets' })).toContain('no such column: nickname')
-    expect(await metric.problem!({ row: { schema: 'CREATE TABEL t (a)' }, wanted })).toContain('syntax error')
+    expect(await metric.problem!({ row: {}, wanted: 'SELECT a FROM t GROUP BY a' })).toContain(
+      'no "schema"',
+    )
+    expect(
+      await metric.problem!({ row: { schema }, wanted: 'SELECT nickname FROM pets' }),
+    ).toContain('no such column: nickname')
+    expect(await metric.problem!({ row: { schema: 'CREATE TABEL t (a)' }, wanted })).toContain(
+      'syntax error',
+    )
   })
   it('makes a table from the wanted query where the row brings none', async () => {
-    const judge = async (answer: string): Promise<number> => (await metric.score({ row: {}, wanted, answer })).value
+    const judge = async (answer: string): Promise<number> =>
+      (await metric.score({ row: {}, wanted, answer })).value
     expect(await metric.problem!({ row: {}, wanted })).toBeUndefined()
     expect(await judge("select name from pets where 'cat' = kind")).toBe(1)
     expect(await judge('SELECT name FROM pets WHERE kind = "cat"')).toBe(1) // as SQLite takes it
@@ -73,22 +90,41 @@ describe('foreign SQL', () => {
     ['writes a file', `VACUUM INTO '${file}'`],
     ['sets pragmas', 'PRAGMA writable_schema = 1'],
     ['loads extensions', `SELECT load_extension('${file}')`],
-    ['fills the memory', 'SELECT group_concat(hex(zeroblob(100000000))) FROM pets, pets AS b, pets AS c'],
+    [
+      'fills the memory',
+      'SELECT group_concat(hex(zeroblob(100000000))) FROM pets, pets AS b, pets AS c',
+    ],
   ])('that %s is refused, and the next query runs', async (_, query) => {
     expect(await runner.run({ schema, query })).toHaveProperty('error')
     expect(existsSync(file)).toBe(false)
-    expect(await runner.run({ schema, query: 'SELECT count(*) FROM pets' })).toEqual({ rows: ['["n:4"]'], ordered: false })
+    expect(await runner.run({ schema, query: 'SELECT count(*) FROM pets' })).toEqual({
+      rows: ['["n:4"]'],
+      ordered: false,
+    })
   })
   it('that reaches out in the schema is refused as well', async () => {
-    expect(await runner.run({ schema: `ATTACH DATABASE '${file}' AS other; CREATE TABLE other.t (a)`, query: 'SELECT 1' })).toHaveProperty('error') // prettier-ignore
+    expect(
+      await runner.run({
+        schema: `ATTACH DATABASE '${file}' AS other; CREATE TABLE other.t (a)`,
+        query: 'SELECT 1',
+      }),
+    ).toHaveProperty('error')
     expect(existsSync(file)).toBe(false)
   })
   it('that does not end is stopped, and the next query runs', async () => {
-    const endless = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c'
-    expect(await runner.run({ schema, query: endless })).toEqual({ error: 'took longer than 1.5 s' })
-    expect(await runner.run({ schema, query: 'SELECT 1' })).toEqual({ rows: ['["n:1"]'], ordered: false })
+    const endless =
+      'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c'
+    expect(await runner.run({ schema, query: endless })).toEqual({
+      error: 'took longer than 1.5 s',
+    })
+    expect(await runner.run({ schema, query: 'SELECT 1' })).toEqual({
+      rows: ['["n:1"]'],
+      ordered: false,
+    })
   })
   it('of one row does not see the tables of another', async () => {
-    expect(await runner.run({ schema: 'CREATE TABLE other (a)', query: 'SELECT * FROM pets' })).toEqual({ error: 'no such table: pets' })
+    expect(
+      await runner.run({ schema: 'CREATE TABLE other (a)', query: 'SELECT * FROM pets' }),
+    ).toEqual({ error: 'no such table: pets' })
   })
 })

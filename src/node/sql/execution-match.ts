@@ -5,19 +5,25 @@ import { tableFor } from '../../eval/sql-table.ts'
 import { createSqlRunner, type SqlOutcome } from './sql-runner.ts'
 
 /** The SQL of an answer: out of a Markdown fence where it stands in one. */
-export const sqlOf = (answer: string): string => (/```(?:sql|sqlite)?\s*\n([^]*?)```/i.exec(answer)?.[1] ?? answer).trim()
+export const sqlOf = (answer: string): string =>
+  (/```(?:sql|sqlite)?\s*\n([^]*?)```/i.exec(answer)?.[1] ?? answer).trim()
 
 /** Whether two queries gave the same rows, each as often; in the same order where the wanted one orders them. Names of columns do not count. */
 export function sameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
-  if ('error' in found || 'error' in wanted || found.rows.length !== wanted.rows.length) return false
-  const inOrder = (rows: readonly string[]): readonly string[] => (wanted.ordered ? rows : rows.toSorted())
-  const [left, right] = [inOrder(found.rows), inOrder(wanted.rows)]
+  if ('error' in found || 'error' in wanted || found.rows.length !== wanted.rows.length)
+    return false
+  const inOrder = (rows: readonly string[]): readonly string[] =>
+    wanted.ordered ? rows : rows.toSorted()
+  const left = inOrder(found.rows)
+  const right = inOrder(wanted.rows)
   return left.every((row, i) => row === right[i])
 }
 
 /** The row's own tables, or one made from the wanted query where the row brings none and the query is simple enough. */
-const schemaOf = ({ schema }: Readonly<Record<string, unknown>>, wanted: string): string | undefined =>
-  typeof schema === 'string' ? schema : tableFor(sqlOf(wanted))
+const schemaOf = (
+  { schema }: Readonly<Record<string, unknown>>,
+  wanted: string,
+): string | undefined => (typeof schema === 'string' ? schema : tableFor(sqlOf(wanted)))
 
 /** A metric that keeps one process for all its queries; dispose ends it. `timeoutMs`: of one query. */
 export function createExecutionMatch(timeoutMs?: number): Metric {
@@ -30,13 +36,21 @@ export function createExecutionMatch(timeoutMs?: number): Metric {
     better: 'higher',
     async problem({ row, wanted }) {
       const schema = schemaOf(row, wanted)
-      if (schema === undefined) return 'the row has no "schema": the CREATE TABLE and INSERT statements that its query runs on'
+      if (schema === undefined)
+        return 'the row has no "schema": the CREATE TABLE and INSERT statements that its query runs on'
       const right = await runner.run({ schema, query: sqlOf(wanted) })
-      return 'error' in right ? `the wanted query fails on the row's "schema": ${right.error}` : undefined
+      return 'error' in right
+        ? `the wanted query fails on the row's "schema": ${right.error}`
+        : undefined
     },
     async score({ row, answer, wanted }) {
       const schema = schemaOf(row, wanted)!
-      return share(sameRows(await runner.run({ schema, query: sqlOf(answer) }), await runner.run({ schema, query: sqlOf(wanted) })))
+      return share(
+        sameRows(
+          await runner.run({ schema, query: sqlOf(answer) }),
+          await runner.run({ schema, query: sqlOf(wanted) }),
+        ),
+      )
     },
     dispose: () => runner.dispose(),
   }

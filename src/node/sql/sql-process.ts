@@ -13,17 +13,28 @@ const readingOnly: ReadonlySet<number> = new Set([
   constants.SQLITE_FUNCTION,
   constants.SQLITE_RECURSIVE,
 ])
-const refusedInSchema: ReadonlySet<number> = new Set([constants.SQLITE_ATTACH, constants.SQLITE_DETACH, constants.SQLITE_PRAGMA])
+const refusedInSchema: ReadonlySet<number> = new Set([
+  constants.SQLITE_ATTACH,
+  constants.SQLITE_DETACH,
+  constants.SQLITE_PRAGMA,
+])
 
 /** Functions that reach out of the database. */
-const refusedFunctions: ReadonlySet<string> = new Set(['load_extension', 'readfile', 'writefile', 'edit', 'fts3_tokenizer'])
+const refusedFunctions: ReadonlySet<string> = new Set([
+  'load_extension',
+  'readfile',
+  'writefile',
+  'edit',
+  'fts3_tokenizer',
+])
 
 type Authorise = (action: number, first: string | null, second: string | null) => number
 
 const allowing =
   (allowed: (action: number) => boolean): Authorise =>
   (action, _first, second) =>
-    allowed(action) && !(action === constants.SQLITE_FUNCTION && refusedFunctions.has(String(second).toLowerCase()))
+    allowed(action) &&
+    !(action === constants.SQLITE_FUNCTION && refusedFunctions.has(String(second).toLowerCase()))
       ? constants.SQLITE_OK
       : constants.SQLITE_DENY
 
@@ -33,14 +44,21 @@ const mostBytes = 1_000_000
 function cell(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value === 'bigint') return `n:${value}`
-  if (typeof value === 'number') return `n:${Number.isInteger(value) ? value : Number(value.toPrecision(12))}`
-  if ((value as string | Uint8Array).length > mostBytes) throw new RangeError(`a value of more than ${mostBytes} bytes`)
-  return value instanceof Uint8Array ? `b:${Buffer.from(value).toString('hex')}` : `t:${String(value)}`
+  if (typeof value === 'number')
+    return `n:${Number.isInteger(value) ? value : Number(value.toPrecision(12))}`
+  if ((value as string | Uint8Array).length > mostBytes)
+    throw new RangeError(`a value of more than ${mostBytes} bytes`)
+  return value instanceof Uint8Array
+    ? `b:${Buffer.from(value).toString('hex')}`
+    : `t:${String(value)}`
 }
 
 /** Whether the outermost query orders its rows: ORDER BY outside of brackets, texts and comments. */
 export function ordersRows(query: string): boolean {
-  const bare = query.replaceAll(/'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\//g, ' x ')
+  const bare = query.replaceAll(
+    /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\//g,
+    ' x ',
+  )
   let depth = 0
   let outer = ''
   for (const character of bare) {
@@ -53,7 +71,10 @@ export function ordersRows(query: string): boolean {
 
 /** Runs one query; what it cannot do is an error in words. */
 export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
-  const database = new DatabaseSync(':memory:', { allowExtension: false, enableDoubleQuotedStringLiterals: true })
+  const database = new DatabaseSync(':memory:', {
+    allowExtension: false,
+    enableDoubleQuotedStringLiterals: true,
+  })
   try {
     database.exec(`PRAGMA hard_heap_limit = ${heapBytes}`)
     database.setAuthorizer(allowing((action) => !refusedInSchema.has(action)))
@@ -61,7 +82,8 @@ export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
     database.setAuthorizer(allowing((action) => readingOnly.has(action)))
     const statement = database.prepare(query)
     const rest = query.slice(query.indexOf(statement.sourceSQL) + statement.sourceSQL.length)
-    if (/[^\s;]/.test(rest.replaceAll(/--[^\n]*|\/\*[^]*?\*\//g, ''))) return { error: 'more than one statement' }
+    if (/[^\s;]/.test(rest.replaceAll(/--[^\n]*|\/\*[^]*?\*\//g, '')))
+      return { error: 'more than one statement' }
     statement.setReturnArrays(true)
     statement.setReadBigInts(true)
     const rows: string[] = []

@@ -4,7 +4,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { StorageError } from '../../base/errors.ts'
 
 /** What a query gave: its rows as text, one a row, or why it gave none. */
-export type SqlOutcome = { readonly rows: readonly string[]; readonly ordered: boolean } | { readonly error: string }
+export type SqlOutcome =
+  { readonly rows: readonly string[]; readonly ordered: boolean } | { readonly error: string }
 
 export interface SqlQuestion {
   /** Statements that make the tables and fill them. */
@@ -28,11 +29,21 @@ export function createSqlRunner(timeoutMs = 5000): SqlRunner {
     if (child?.connected) return child
     const file = import.meta.url.endsWith('.ts') ? './sql-process.ts' : './sql-process.js'
     // Nothing of this process's surroundings is handed on; stdout and stderr stay free of what SQLite warns of.
-    const made = fork(new URL(file, import.meta.url), { stdio: ['ignore', 'ignore', 'ignore', 'ipc'], env: {}, execArgv: [] })
+    const made = fork(new URL(file, import.meta.url), {
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+      env: {},
+      execArgv: [],
+    })
     await new Promise((resolve, reject) => {
       made.once('message', resolve)
       made.once('error', reject)
-      made.once('exit', (code) => reject(new StorageError(`The process for SQL queries ended with ${code} before its first query.`)))
+      made.once('exit', (code) =>
+        reject(
+          new StorageError(
+            `The process for SQL queries ended with ${code} before its first query.`,
+          ),
+        ),
+      )
     })
     made.removeAllListeners()
     made.unref()

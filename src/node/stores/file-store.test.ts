@@ -11,7 +11,10 @@ const scratch = (): string => mkdtempSync(join(tmpdir(), 'graft-users-'))
 
 describeUserStore('a directory', () => {
   const directory = scratch()
-  return { open: () => fileStore(join(directory, 'users')), remove: () => rmSync(directory, { recursive: true }) }
+  return {
+    open: () => fileStore(join(directory, 'users')),
+    remove: () => rmSync(directory, { recursive: true }),
+  }
 })
 
 describe('a directory of users', () => {
@@ -41,10 +44,16 @@ describe('a directory of users', () => {
         if (fail) throw Object.assign(new Error('write'), { code: 'ENOSPC' })
         return file.write(...args)
       }) as typeof file.write
-      return { write: (bytes, offset, length) => write(bytes, offset, length), sync: () => file.sync(), close: () => file.close() }
+      return {
+        write: (bytes, offset, length) => write(bytes, offset, length),
+        sync: () => file.sync(),
+        close: () => file.close(),
+      }
     })
     await expect(full.put('ada', 'state', new Uint8Array(9), version)).rejects.toThrow(StorageError)
-    await expect(full.put('ada', 'state', new Uint8Array(9), version)).rejects.toThrow(/disk full \(ENOSPC\)/)
+    await expect(full.put('ada', 'state', new Uint8Array(9), version)).rejects.toThrow(
+      /disk full \(ENOSPC\)/,
+    )
     expect(await full.get('ada', 'state')).toEqual({ bytes: Uint8Array.of(1, 2, 3), version })
     expect(files()).toEqual(['name', `state@${version}`])
     fail = false

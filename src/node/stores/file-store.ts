@@ -5,7 +5,13 @@ import { createHash } from 'node:crypto'
 import { link, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ConflictError } from '../../base/errors.ts'
-import { checkItem, checkUser, checkVersion, nextVersion, type UserStore } from '../../learn/store/user-store.ts'
+import {
+  checkItem,
+  checkUser,
+  checkVersion,
+  nextVersion,
+  type UserStore,
+} from '../../learn/store/user-store.ts'
 import { fileSink, type OpenForWriting } from '../files/file-sink.ts'
 import { withLock } from '../models/lock.ts'
 import { errorCode, storageError } from '../files/system-errors.ts'
@@ -43,7 +49,8 @@ export function fileStore(directory: string, openForWriting?: OpenForWriting): U
         checkVersion(directory, user, item, found?.version, expected)
         const version = nextVersion(found?.version, Math.random)
         const sink = fileSink(folder, openForWriting)
-        if (!(await isFile(join(folder, nameFile)))) await sink.write(nameFile, [new TextEncoder().encode(user)])
+        if (!(await isFile(join(folder, nameFile))))
+          await sink.write(nameFile, [new TextEncoder().encode(user)])
         await claim(sink, folder, `${item}@${version}`, bytes)
         await removeOlder(folder, item, version)
         return version
@@ -53,8 +60,13 @@ export function fileStore(directory: string, openForWriting?: OpenForWriting): U
     list: async (user) => {
       const newestOf = new Map<string, Entry>()
       for (const entry of await entriesOf(folderOf(user)))
-        if (entry.version > (newestOf.get(entry.item)?.version ?? 0)) newestOf.set(entry.item, entry)
-      const sized = [...newestOf.values()].map(async ({ item, version, path }) => ({ item, version, sizeBytes: await sizeOf(path) }))
+        if (entry.version > (newestOf.get(entry.item)?.version ?? 0))
+          newestOf.set(entry.item, entry)
+      const sized = [...newestOf.values()].map(async ({ item, version, path }) => ({
+        item,
+        version,
+        sizeBytes: await sizeOf(path),
+      }))
       return (await Promise.all(sized)).sort((a, b) => (a.item < b.item ? -1 : 1))
     },
     delete: async (user, item, expected) => {
@@ -63,14 +75,17 @@ export function fileStore(directory: string, openForWriting?: OpenForWriting): U
       const remove = async (): Promise<void> => {
         const entries = await entriesOf(folder)
         checkVersion(directory, user, item, newest(entries, item)?.version, expected)
-        for (const entry of entries.filter((other) => other.item === item)) await guarded(entry.path, () => rm(entry.path, { force: true }))
+        for (const entry of entries.filter((other) => other.item === item))
+          await guarded(entry.path, () => rm(entry.path, { force: true }))
         if (entries.every((entry) => entry.item === item)) await removeFolder(folder)
       }
-      if ((await isFile(join(folder, nameFile))) || expected !== undefined) await takingTurns(`${folder}.lock`, remove)
+      if ((await isFile(join(folder, nameFile))) || expected !== undefined)
+        await takingTurns(`${folder}.lock`, remove)
     },
     forget: async (user) => {
       const folder = folderOf(user)
-      if (await isFile(join(folder, nameFile))) await takingTurns(`${folder}.lock`, () => removeFolder(folder))
+      if (await isFile(join(folder, nameFile)))
+        await takingTurns(`${folder}.lock`, () => removeFolder(folder))
     },
     users: () => usersIn(directory),
     close: async () => undefined,
@@ -102,9 +117,11 @@ const guarded = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
   }
 }
 
-const isFile = async (path: string): Promise<boolean> => (await stat(path).catch(() => undefined)) !== undefined
+const isFile = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => undefined)) !== undefined
 /** 0 for a file that was replaced since it was listed. */
-const sizeOf = async (path: string): Promise<number> => (await stat(path).catch(() => undefined))?.size ?? 0
+const sizeOf = async (path: string): Promise<number> =>
+  (await stat(path).catch(() => undefined))?.size ?? 0
 
 /** What a folder names as items; nothing where there is no folder. */
 async function entriesOf(folder: string): Promise<Entry[]> {
@@ -125,32 +142,54 @@ async function namesIn(folder: string): Promise<string[]> {
 }
 
 const newest = (entries: readonly Entry[], item: string): Entry | undefined =>
-  entries.filter((entry) => entry.item === item).reduce<Entry | undefined>((best, entry) => (best && best.version > entry.version ? best : entry), undefined) // prettier-ignore
+  entries
+    .filter((entry) => entry.item === item)
+    .reduce<Entry | undefined>(
+      (best, entry) => (best && best.version > entry.version ? best : entry),
+      undefined,
+    )
 
-async function newestBytes(folder: string, item: string): Promise<{ bytes: Uint8Array; version: number } | undefined> {
+async function newestBytes(
+  folder: string,
+  item: string,
+): Promise<{ bytes: Uint8Array; version: number } | undefined> {
   for (let attempt = 1; ; attempt++) {
     const found = newest(await entriesOf(folder), item)
     if (!found) return undefined
     try {
       const bytes = await readFile(found.path)
-      return { bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length), version: found.version }
+      return {
+        bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length),
+        version: found.version,
+      }
     } catch (cause) {
-      if (errorCode(cause) !== 'ENOENT' || attempt === retries) throw storageError(`${found.path}: cannot be read`, cause)
+      if (errorCode(cause) !== 'ENOENT' || attempt === retries)
+        throw storageError(`${found.path}: cannot be read`, cause)
     }
   }
 }
 
 /** Writes the file whole and gives it its name only where nobody has that name: a second guard beside the lock. */
-async function claim(sink: ReturnType<typeof fileSink>, folder: string, name: string, bytes: Uint8Array): Promise<void> {
-  const [pending, final] = [join(folder, `${name}.pending`), join(folder, name)]
+async function claim(
+  sink: ReturnType<typeof fileSink>,
+  folder: string,
+  name: string,
+  bytes: Uint8Array,
+): Promise<void> {
+  const pending = join(folder, `${name}.pending`)
+  const final = join(folder, name)
   await sink.write(`${name}.pending`, [bytes])
   try {
     await link(pending, final)
     await rm(pending, { force: true })
   } catch (cause) {
     const code = errorCode(cause)
-    if (code === 'EEXIST') throw new ConflictError(`${final}: somebody else wrote it in between. Read it again and write on top of that.`)
-    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS') throw storageError(`${final}: cannot be written`, cause)
+    if (code === 'EEXIST')
+      throw new ConflictError(
+        `${final}: somebody else wrote it in between. Read it again and write on top of that.`,
+      )
+    if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS')
+      throw storageError(`${final}: cannot be written`, cause)
     await guarded(final, () => rename(pending, final)) // a file system without hard links: the lock alone has to do
   }
 }
@@ -159,7 +198,8 @@ async function claim(sink: ReturnType<typeof fileSink>, folder: string, name: st
 async function removeOlder(folder: string, item: string, version: number): Promise<void> {
   for (const name of await namesIn(folder)) {
     const older = name.startsWith(`${item}@`) && name !== `${item}@${version}`
-    if (older || /\.(pending|tmp)$/.test(name)) await rm(join(folder, name), { force: true }).catch(() => undefined) // the write itself is done
+    if (older || /\.(pending|tmp)$/.test(name))
+      await rm(join(folder, name), { force: true }).catch(() => undefined) // the write itself is done
   }
 }
 

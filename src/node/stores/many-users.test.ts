@@ -11,7 +11,13 @@ import { sqliteStore } from './sqlite-store.ts'
 
 const users = 10_000
 const width = 64
-const fresh = (): UserState => ({ tensors: new Map([['A', f32([2, width])], ['B', f32([width, 2])]]), header: { samples: 0 } }) // prettier-ignore
+const fresh = (): UserState => ({
+  tensors: new Map([
+    ['A', f32([2, width])],
+    ['B', f32([width, 2])],
+  ]),
+  header: { samples: 0 },
+})
 
 it('ten thousand users in SQLite, fifty of them in memory at once, each found as it was left', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'graft-many-'))
@@ -19,7 +25,14 @@ it('ten thousand users in SQLite, fifty of them in memory at once, each found as
     const path = join(directory, 'users.sqlite')
     const store = await sqliteStore(path)
     const checkpoints = new Checkpoints(store)
-    const pool = new UserPool<UserState>({ checkpoints, wake: (_, state) => state ?? fresh(), stateOf: (state) => state, limitBytes: 50 * stateBytes(fresh()), now: () => 0, coldForm: 'int4' }) // prettier-ignore
+    const pool = new UserPool<UserState>({
+      checkpoints,
+      wake: (_, state) => state ?? fresh(),
+      stateOf: (state) => state,
+      limitBytes: 50 * stateBytes(fresh()),
+      now: () => 0,
+      coldForm: 'int4',
+    })
     const nameOf = (i: number): string => `user ${i}`
     const visit = (i: number): Promise<void> =>
       pool.use(nameOf(i), ({ tensors, header }, changed) => {
@@ -41,7 +54,9 @@ it('ten thousand users in SQLite, fifty of them in memory at once, each found as
     for (const i of [0, users - 1, ...Array.from({ length: 300 }, () => integer(users))]) {
       const { state } = (await other.open(nameOf(i)))!
       expect([i, state.header['samples']]).toEqual([i, 1])
-      expect(Math.abs((state.tensors.get('A')!.data[5] as number) - i)).toBeLessThanOrEqual(0.01 * i)
+      expect(Math.abs((state.tensors.get('A')!.data[5] as number) - i)).toBeLessThanOrEqual(
+        0.01 * i,
+      )
     }
     await visit(17)
     expect(await pool.use(nameOf(17), ({ header }) => header['samples'])).toBe(2)

@@ -11,7 +11,10 @@ const scratch = (): string => mkdtempSync(join(tmpdir(), 'graft-users-'))
 
 describeUserStore('SQLite', () => {
   const directory = scratch()
-  return { open: () => sqliteStore(join(directory, 'users.sqlite')), remove: () => rmSync(directory, { recursive: true }) }
+  return {
+    open: () => sqliteStore(join(directory, 'users.sqlite')),
+    remove: () => rmSync(directory, { recursive: true }),
+  }
 })
 
 describe('a SQLite file of users', () => {
@@ -26,7 +29,9 @@ describe('a SQLite file of users', () => {
   it('says that it is full, and keeps the version before', async () => {
     const store = await sqliteStore(path, { limitBytes: 100_000 })
     const version = await store.put('ada', 'state', new Uint8Array(10_000))
-    await expect(store.put('ada', 'state', new Uint8Array(200_000), version)).rejects.toThrow(StorageError)
+    await expect(store.put('ada', 'state', new Uint8Array(200_000), version)).rejects.toThrow(
+      StorageError,
+    )
     await expect(store.put('bob', 'state', new Uint8Array(200_000))).rejects.toThrow(
       /users\.sqlite: cannot be written: disk full or the limit reached\./,
     )
@@ -40,7 +45,9 @@ describe('a SQLite file of users', () => {
     other.exec('BEGIN IMMEDIATE')
     let ticks = 0
     const timer = setInterval(() => void ticks++, 5)
-    await expect(store.put('ada', 'state', Uint8Array.of(1))).rejects.toThrow('cannot be written: another process keeps it locked.')
+    await expect(store.put('ada', 'state', Uint8Array.of(1))).rejects.toThrow(
+      'cannot be written: another process keeps it locked.',
+    )
     clearInterval(timer)
     expect(ticks).toBeGreaterThan(2)
     expect(await store.get('ada', 'state')).toBeUndefined() // readers need not wait

@@ -4,7 +4,13 @@
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageError } from '../../base/errors.ts'
-import { checkItem, checkUser, checkVersion, nextVersion, type UserStore } from '../../learn/store/user-store.ts'
+import {
+  checkItem,
+  checkUser,
+  checkVersion,
+  nextVersion,
+  type UserStore,
+} from '../../learn/store/user-store.ts'
 import { reasonOf } from '../files/system-errors.ts'
 
 export interface SqliteStoreOptions {
@@ -37,16 +43,24 @@ const reasons: Readonly<Record<number, string>> = {
  * Opens or makes the file. In WAL mode readers never wait for a writer; a write is one transaction, whole after a crash of the process, and
  * the last ones may be missing, never torn, after one of the machine. Throws StorageError for a file of another layout or of no SQLite at all.
  */
-export async function sqliteStore(path: string, { waitMs = 5000, limitBytes }: SqliteStoreOptions = {}): Promise<UserStore> {
+export async function sqliteStore(
+  path: string,
+  { waitMs = 5000, limitBytes }: SqliteStoreOptions = {},
+): Promise<UserStore> {
   const database = await opened(path, waitMs)
   if (limitBytes !== undefined) {
-    const { page_size: pageBytes } = database.prepare('PRAGMA page_size').get() as { page_size: number }
+    const { page_size: pageBytes } = database.prepare('PRAGMA page_size').get() as {
+      page_size: number
+    }
     database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(limitBytes / pageBytes))}`)
   }
   const sql = statements(database)
-  const ask = <T>(what: string, work: () => T): Promise<T> => waiting(`${path}: ${what}`, waitMs, work)
-  const write = <T>(what: string, work: () => T): Promise<T> => ask(what, () => transaction(database, work))
-  const versionOf = (user: string, item: string): number | undefined => (sql.version.get(user, item) as Row | undefined)?.version
+  const ask = <T>(what: string, work: () => T): Promise<T> =>
+    waiting(`${path}: ${what}`, waitMs, work)
+  const write = <T>(what: string, work: () => T): Promise<T> =>
+    ask(what, () => transaction(database, work))
+  const versionOf = (user: string, item: string): number | undefined =>
+    (sql.version.get(user, item) as Row | undefined)?.version
   return {
     name: path,
     get: async (user, item) => {
@@ -67,7 +81,11 @@ export async function sqliteStore(path: string, { waitMs = 5000, limitBytes }: S
     list: async (user) => {
       checkUser(user)
       const rows = await ask('cannot be read', () => sql.list.all(user))
-      return rows.map((row) => ({ item: String(row['item']), version: Number(row['version']), sizeBytes: Number(row['size_bytes']) }))
+      return rows.map((row) => ({
+        item: String(row['item']),
+        version: Number(row['version']),
+        sizeBytes: Number(row['size_bytes']),
+      }))
     },
     delete: async (user, item, expected) => {
       check(user, item)
@@ -80,7 +98,8 @@ export async function sqliteStore(path: string, { waitMs = 5000, limitBytes }: S
       checkUser(user)
       await write('cannot be written', () => sql.forget.run(user))
     },
-    users: async () => (await ask('cannot be read', () => sql.users.all())).map((row) => String(row['user'])),
+    users: async () =>
+      (await ask('cannot be read', () => sql.users.all())).map((row) => String(row['user'])),
     close: async () => {
       if (database.isOpen) database.close()
     },
@@ -114,11 +133,19 @@ async function opened(path: string, waitMs: number): Promise<DatabaseSync> {
 
 /** Writes nothing where the table is there, so that a file can be opened while others write to it. */
 function prepareTable(database: DatabaseSync, path: string): void {
-  const { user_version: found } = database.prepare('PRAGMA user_version').get() as { user_version: number }
+  const { user_version: found } = database.prepare('PRAGMA user_version').get() as {
+    user_version: number
+  }
   if (found === layout) return
-  if (found > layout) throw new StorageError(`${path}: is of layout ${found}, this version knows ${layout}. Update Graft to open it.`)
-  const { tables } = database.prepare("SELECT count(*) AS tables FROM sqlite_schema WHERE name <> 'items'").get() as { tables: number }
-  if (tables > 0) throw new StorageError(`${path}: is a SQLite file of something else. Choose another name.`)
+  if (found > layout)
+    throw new StorageError(
+      `${path}: is of layout ${found}, this version knows ${layout}. Update Graft to open it.`,
+    )
+  const { tables } = database
+    .prepare("SELECT count(*) AS tables FROM sqlite_schema WHERE name <> 'items'")
+    .get() as { tables: number }
+  if (tables > 0)
+    throw new StorageError(`${path}: is a SQLite file of something else. Choose another name.`)
   transaction(database, () => database.exec(`${table}; PRAGMA user_version = ${layout}`))
 }
 
@@ -128,7 +155,9 @@ const statements = (database: DatabaseSync) => ({
   put: database.prepare(
     'INSERT INTO items (user, item, version, bytes) VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET version = excluded.version, bytes = excluded.bytes',
   ),
-  list: database.prepare('SELECT item, version, length(bytes) AS size_bytes FROM items WHERE user = ? ORDER BY item'),
+  list: database.prepare(
+    'SELECT item, version, length(bytes) AS size_bytes FROM items WHERE user = ? ORDER BY item',
+  ),
   delete: database.prepare('DELETE FROM items WHERE user = ? AND item = ?'),
   forget: database.prepare('DELETE FROM items WHERE user = ?'),
   users: database.prepare('SELECT DISTINCT user FROM items'),

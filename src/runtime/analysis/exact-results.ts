@@ -15,18 +15,28 @@ export interface ExactResults {
   pooled(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
 }
 
-export function exactResults({ vocabularySize, width }: ModelConfig, forward: Forward, grouping: Grouping): ExactResults {
+export function exactResults(
+  { vocabularySize, width }: ModelConfig,
+  forward: Forward,
+  grouping: Grouping,
+): ExactResults {
   const each = (ids: Rows, choice: AdapterChoice, want: 'logits' | 'hidden', at: Places = 'all') =>
     inGroups(ids.length, choice, grouping, (rows, experts) => {
       const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
-      return forward(rows.map((row) => ids[row]!), forward.cache(rows.length), { served: servedTo(rows, experts), want, at: own }) // prettier-ignore
+      return forward(
+        rows.map((row) => ids[row]!),
+        forward.cache(rows.length),
+        { served: servedTo(rows, experts), want, at: own },
+      )
     })
   return {
     async logits(ids, choice = {}) {
       const rows = await each(ids, choice, 'logits')
       const tokens = Math.max(...ids.map(({ length }) => length))
       const result = f32([ids.length, tokens, vocabularySize])
-      rows.forEach((row, n) => row.forEach((values, t) => result.data.set(values, (n * tokens + t) * vocabularySize)))
+      rows.forEach((row, n) =>
+        row.forEach((values, t) => result.data.set(values, (n * tokens + t) * vocabularySize)),
+      )
       return result
     },
     async loss(ids, labels, choice = {}) {
@@ -34,7 +44,9 @@ export function exactResults({ vocabularySize, width }: ModelConfig, forward: Fo
       const byRow = ids.map((_, n) => scored.filter(({ row }) => row === n))
       const places = byRow.map((row) => row.map(({ position }) => position))
       const rows = await each(ids, choice, 'logits', places)
-      const losses = byRow.flatMap((row, n) => row.map(({ label }, i) => crossEntropy(rows[n]![i]!, label)))
+      const losses = byRow.flatMap((row, n) =>
+        row.map(({ label }, i) => crossEntropy(rows[n]![i]!, label)),
+      )
       return losses.reduce((sum, loss) => sum + loss, 0) / scored.length
     },
     async pooled(ids, choice = {}) {

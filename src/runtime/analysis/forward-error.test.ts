@@ -15,7 +15,10 @@ const prompts = ['Once upon a time', 'The little dog', 'Lily and Tom went']
 let model: Model
 let adapter: Adapter
 beforeAll(async () => {
-  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(at('src/catalogue/models/stories260k')) })
+  const base = await openBaseModel({
+    name: 'stories260k',
+    folder: await directoryFolder(at('src/catalogue/models/stories260k')),
+  })
   model = createModel({ base, backend: onnxRuntimeBackend(ort as never, { threads: 1 }) })
   adapter = await loadAdapter(await directoryFolder(at('test/parity/lora_qv_r8')))
 })
@@ -24,11 +27,21 @@ afterAll(() => model.dispose())
 describe('forwardError', () => {
   it('is the relative distance of the logits, of all there is and of what the adapter changes', async () => {
     const after = asStored(adapter, 'int4')
-    const { relative, ofChange, prompts: count } = await forwardError(model, adapter, after, prompts)
-    let [error, size, change] = [0, 0, 0]
+    const {
+      relative,
+      ofChange,
+      prompts: count,
+    } = await forwardError(model, adapter, after, prompts)
+    let error = 0
+    let size = 0
+    let change = 0
     for (const prompt of prompts) {
       const ids = [model.encode(prompt)]
-      const [z, other, base] = await Promise.all([{ adapter }, { adapter: after }, {}].map(async (choice) => (await model.logits(ids, choice)).data.slice(-model.config.vocabularySize))) // prettier-ignore
+      const [z, other, base] = await Promise.all(
+        [{ adapter }, { adapter: after }, {}].map(async (choice) =>
+          (await model.logits(ids, choice)).data.slice(-model.config.vocabularySize),
+        ),
+      )
       z!.forEach((value, i) => {
         error += (other![i]! - value) ** 2
         size += value ** 2
@@ -51,8 +64,14 @@ describe('forwardError', () => {
 
   it('of an adapter that does nothing is 0, and one that does not fit is refused', async () => {
     const fresh = createAdapter('lora', {}, model.base.graph, { seed: 1 })
-    expect(await forwardError(model, fresh, asStored(fresh, 'int4'), prompts)).toMatchObject({ relative: 0, ofChange: 0, equalGreedy: 1 })
+    expect(await forwardError(model, fresh, asStored(fresh, 'int4'), prompts)).toMatchObject({
+      relative: 0,
+      ofChange: 0,
+      equalGreedy: 1,
+    })
     const tensors = new Map([...adapter.tensors].map(([key]) => [key, f32([1, 1])]))
-    await expect(forwardError(model, adapter, { ...adapter, tensors }, prompts)).rejects.toThrow(MismatchError)
+    await expect(forwardError(model, adapter, { ...adapter, tensors }, prompts)).rejects.toThrow(
+      MismatchError,
+    )
   })
 })

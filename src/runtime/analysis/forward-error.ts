@@ -13,9 +13,17 @@ export interface ForwardError extends PredictionDistance {
 }
 
 /** Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError where either does not fit the model. */
-export async function forwardError(model: Model, before: Adapter, after: Adapter, prompts: readonly Prompt[]): Promise<ForwardError> {
-  const [expected, got]: [Float32Array[], Float32Array[]] = [[], []]
-  let [error, size, change] = [0, 0, 0]
+export async function forwardError(
+  model: Model,
+  before: Adapter,
+  after: Adapter,
+  prompts: readonly Prompt[],
+): Promise<ForwardError> {
+  const expected: Float32Array[] = []
+  const got: Float32Array[] = []
+  let error = 0
+  let size = 0
+  let change = 0
   for (const prompt of prompts) {
     const ids = [model.encode(prompt)]
     const [z] = (await model.nextLogits(ids, 'exact', { adapter: before })) as [Float32Array]

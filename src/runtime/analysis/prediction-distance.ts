@@ -14,14 +14,25 @@ export interface PredictionDistance {
 }
 
 /** Compares logits [V] of the token after each prompt. No distance at all where there are no prompts. */
-export function predictionDistance(expected: readonly Float32Array[], got: readonly Float32Array[]): PredictionDistance {
-  let [total, equal, largestGap] = [0, 0, 0]
+export function predictionDistance(
+  expected: readonly Float32Array[],
+  got: readonly Float32Array[],
+): PredictionDistance {
+  let total = 0
+  let equal = 0
+  let largestGap = 0
   expected.forEach((one, k) => {
     const other = got[k]!
     total += divergence(one, other)
     equal += greedy(one) === greedy(other) ? 1 : 0
-    for (let i = 0; i < one.length; i++) largestGap = Math.max(largestGap, Math.abs(one[i]! - other[i]!))
+    for (let i = 0; i < one.length; i++)
+      largestGap = Math.max(largestGap, Math.abs(one[i]! - other[i]!))
   })
   const prompts = expected.length
-  return { prompts, meanDivergence: total / Math.max(1, prompts), largestGap, equalGreedy: prompts > 0 ? equal / prompts : 1 }
+  return {
+    prompts,
+    meanDivergence: total / Math.max(1, prompts),
+    largestGap,
+    equalGreedy: prompts > 0 ? equal / prompts : 1,
+  }
 }

@@ -29,10 +29,17 @@ const forms: readonly ((subject: string) => string)[] = [
   (subject) => `${subject[0]!.toUpperCase()}${subject.slice(1)} is`,
 ]
 
-export const probePrompts: readonly string[] = subjects.flatMap((subject) => forms.map((form) => form(subject)))
+export const probePrompts: readonly string[] = subjects.flatMap((subject) =>
+  forms.map((form) => form(subject)),
+)
 
 /** The first `count` of the prompts; for a model without a tokenizer, as many rows of six ids spread over its vocabulary. */
-export function probesFor({ tokenizer, config: { vocabularySize } }: Pick<BaseModel, 'tokenizer' | 'config'>, count: number): Prompt[] {
+export function probesFor(
+  { tokenizer, config: { vocabularySize } }: Pick<BaseModel, 'tokenizer' | 'config'>,
+  count: number,
+): Prompt[] {
   if (tokenizer) return probePrompts.slice(0, count)
-  return Array.from({ length: count }, (_, row) => Array.from({ length: 6 }, (__, i) => (7 * (row + 1) * (i + 1) ** 2) % vocabularySize))
+  return Array.from({ length: count }, (_, row) =>
+    Array.from({ length: 6 }, (__, i) => (7 * (row + 1) * (i + 1) ** 2) % vocabularySize),
+  )
 }

@@ -4,8 +4,12 @@ import type { Model } from '../model.ts'
 import { predictionDistance, type PredictionDistance } from './prediction-distance.ts'
 
 /** Compares the next token after each prompt, one prompt at a time. There is no distance for models in f32, where there is only one path. */
-export async function activationQuantisationError(model: Model, prompts: readonly string[]): Promise<PredictionDistance> {
-  const [exact, fast]: [Float32Array[], Float32Array[]] = [[], []]
+export async function activationQuantisationError(
+  model: Model,
+  prompts: readonly string[],
+): Promise<PredictionDistance> {
+  const exact: Float32Array[] = []
+  const fast: Float32Array[] = []
   for (const prompt of prompts) {
     const ids = [model.encode(prompt)]
     exact.push(...(await model.nextLogits(ids, 'exact')))

@@ -15,11 +15,13 @@ export function logSumExp(logits: Float32Array): number {
 }
 
 /** −log p(label) */
-export const crossEntropy = (logits: Float32Array, label: number): number => logSumExp(logits) - logits[label]!
+export const crossEntropy = (logits: Float32Array, label: number): number =>
+  logSumExp(logits) - logits[label]!
 
 /** KL(p ‖ q) of two predictions given as logits, in nats. */
 export function divergence(p: Float32Array, q: Float32Array): number {
-  const [totalP, totalQ] = [logSumExp(p), logSumExp(q)]
+  const totalP = logSumExp(p)
+  const totalQ = logSumExp(q)
   let sum = 0
   for (let i = 0; i < p.length; i++) {
     const logP = p[i]! - totalP
@@ -37,7 +39,10 @@ export interface Scored {
 }
 
 /** Positions t with labels[t + 1] ≠ −100: labels lie as the ids do and are shifted here, as in transformers. Throws DataError where none is scored. */
-export function scoredPositions(ids: readonly (readonly number[])[], labels: readonly (readonly number[])[]): Scored[] {
+export function scoredPositions(
+  ids: readonly (readonly number[])[],
+  labels: readonly (readonly number[])[],
+): Scored[] {
   ids.forEach((row, n) => {
     if (labels[n]?.length !== row.length) {
       throw new DataError(
@@ -46,9 +51,14 @@ export function scoredPositions(ids: readonly (readonly number[])[], labels: rea
     }
   })
   const scored = labels.flatMap((row, n) =>
-    row.slice(1).flatMap((label, position) => (label === IGNORED ? [] : [{ row: n, position, label }])),
+    row
+      .slice(1)
+      .flatMap((label, position) => (label === IGNORED ? [] : [{ row: n, position, label }])),
   )
-  if (scored.length === 0) throw new DataError('No label is scored: all are −100 (the first label of a row is never scored).')
+  if (scored.length === 0)
+    throw new DataError(
+      'No label is scored: all are −100 (the first label of a row is never scored).',
+    )
   return scored
 }
 

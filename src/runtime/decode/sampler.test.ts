@@ -2,11 +2,24 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { createSampler, draw, greedy, keepMinP, keepTopP, penalizeRepetition, rank, type SamplingOptions } from './sampler.ts'
+import {
+  createSampler,
+  draw,
+  greedy,
+  keepMinP,
+  keepTopP,
+  penalizeRepetition,
+  rank,
+  type SamplingOptions,
+} from './sampler.ts'
 
 const logitsOf = fc.float32Array({ min: -30, max: 30, noNaN: true, minLength: 1, maxLength: 40 })
-const sample = (options: SamplingOptions, logits: Float32Array, seed = 1, history: readonly number[] = []): number =>
-  createSampler(options, random(seed))(logits, history)
+const sample = (
+  options: SamplingOptions,
+  logits: Float32Array,
+  seed = 1,
+  history: readonly number[] = [],
+): number => createSampler(options, random(seed))(logits, history)
 const all = { topK: 0, topP: 1, minP: 0 }
 const spread = Float32Array.of(...[0.5, 0.25, 0.15, 0.1].map(Math.log))
 
@@ -27,7 +40,10 @@ describe('greedy', () => {
 
 describe('filters', () => {
   it('rank is the softmax, in falling order', () => {
-    const { ids, probabilities } = rank(Float32Array.of(Math.log(1), Math.log(3)), 1, { ...all, topK: 2 })
+    const { ids, probabilities } = rank(Float32Array.of(Math.log(1), Math.log(3)), 1, {
+      ...all,
+      topK: 2,
+    })
     expect(ids).toEqual([1, 0])
     expect(probabilities[0]).toBeCloseTo(0.75, 6)
   })
@@ -88,7 +104,8 @@ describe('drawing', () => {
     const sampler = createSampler({ temperature: 1 }, random(5))
     const counts = [0, 0, 0, 0]
     for (let i = 0; i < 20_000; i++) counts[sampler(spread, [])]!++
-    for (const [id, share] of [0.5, 0.25, 0.15, 0.1].entries()) expect(counts[id]! / 20_000).toBeCloseTo(share, 1.7)
+    for (const [id, share] of [0.5, 0.25, 0.15, 0.1].entries())
+      expect(counts[id]! / 20_000).toBeCloseTo(share, 1.7)
   })
   it('the same seed gives the same tokens, another seed others', () => {
     const run = (seed: number): number[] => {
@@ -104,6 +121,10 @@ describe('drawing', () => {
 })
 
 it('names every option that is out of range', () => {
-  expect(() => createSampler({ temperature: -1, topP: 0, topK: 1.5 }, random(1))).toThrow(OptionError)
-  expect(() => createSampler({ temperature: -1, topP: 0, topK: 1.5 }, random(1))).toThrow(/temperature.*topK.*topP/)
+  expect(() => createSampler({ temperature: -1, topP: 0, topK: 1.5 }, random(1))).toThrow(
+    OptionError,
+  )
+  expect(() => createSampler({ temperature: -1, topP: 0, topK: 1.5 }, random(1))).toThrow(
+    /temperature.*topK.*topP/,
+  )
 })

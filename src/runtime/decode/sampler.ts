@@ -21,13 +21,25 @@ export interface SamplingOptions {
 }
 
 /** Throws OptionError that names every value out of its range. */
-export function checkSampling({ temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 }: SamplingOptions): void {
+export function checkSampling({
+  temperature = 0,
+  topK = 0,
+  topP = 1,
+  minP = 0,
+  repetitionPenalty = 1,
+}: SamplingOptions): void {
   const rules: readonly (readonly [boolean, string])[] = [
-    [temperature >= 0 && Number.isFinite(temperature), `temperature is ${temperature}, expected a number ≥ 0`],
+    [
+      temperature >= 0 && Number.isFinite(temperature),
+      `temperature is ${temperature}, expected a number ≥ 0`,
+    ],
     [topK >= 0 && Number.isInteger(topK), `topK is ${topK}, expected a whole number ≥ 0`],
     [topP > 0 && topP <= 1, `topP is ${topP}, expected a number above 0 and at most 1`],
     [minP >= 0 && minP <= 1, `minP is ${minP}, expected a number from 0 to 1`],
-    [repetitionPenalty > 0 && Number.isFinite(repetitionPenalty), `repetitionPenalty is ${repetitionPenalty}, expected a number above 0`],
+    [
+      repetitionPenalty > 0 && Number.isFinite(repetitionPenalty),
+      `repetitionPenalty is ${repetitionPenalty}, expected a number above 0`,
+    ],
   ]
   const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
   if (broken.length > 0) throw new OptionError(`Sampling: ${broken.join('; ')}.`)
@@ -36,12 +48,17 @@ export function checkSampling({ temperature = 0, topK = 0, topP = 1, minP = 0, r
 /** The id of the largest logit, the lowest on a tie. NaN never wins. */
 export function greedy(logits: Float32Array): number {
   let best = 0
-  for (let id = 1; id < logits.length; id++) if (logits[id]! > logits[best]! || Number.isNaN(logits[best])) best = id
+  for (let id = 1; id < logits.length; id++)
+    if (logits[id]! > logits[best]! || Number.isNaN(logits[best])) best = id
   return best
 }
 
 /** Logits with the penalty on every token of the history, each once; the argument unchanged. */
-export function penalizeRepetition(logits: Float32Array, history: readonly number[], penalty: number): Float32Array {
+export function penalizeRepetition(
+  logits: Float32Array,
+  history: readonly number[],
+  penalty: number,
+): Float32Array {
   if (penalty === 1) return logits
   const result = logits.slice()
   for (const id of new Set(history)) {
@@ -73,7 +90,11 @@ const PER_NAT = 16
 export type Cuts = Pick<Required<SamplingOptions>, 'topK' | 'topP' | 'minP'>
 
 /** Ids near enough to the largest logit for the first cut that will be made, and the sum of exp((logit − largest) / temperature) over all. */
-function shortlist(logits: Float32Array, temperature: number, { topK, topP, minP }: Cuts): { ids: number[]; total: number; top: number } {
+function shortlist(
+  logits: Float32Array,
+  temperature: number,
+  { topK, topP, minP }: Cuts,
+): { ids: number[]; total: number; top: number } {
   const top = logits[greedy(logits)]!
   const counts = new Uint32Array(BUCKETS)
   const masses = new Float64Array(BUCKETS)
@@ -81,14 +102,16 @@ function shortlist(logits: Float32Array, temperature: number, { topK, topP, minP
   let total = 0
   for (let id = 0; id < logits.length; id++) {
     const distance = (top - logits[id]!) / temperature
-    const bucket = (buckets[id] = distance < Infinity ? Math.min(BUCKETS - 1, distance * PER_NAT) : BUCKETS) // BUCKETS: impossible
+    const bucket = (buckets[id] =
+      distance < Infinity ? Math.min(BUCKETS - 1, distance * PER_NAT) : BUCKETS) // BUCKETS: impossible
     if (bucket === BUCKETS) continue
     const mass = Math.exp(-distance)
     counts[buckets[id]!]!++
     masses[buckets[id]!]! += mass
     total += mass
   }
-  let [count, mass] = [0, 0]
+  let count = 0
+  let mass = 0
   const last = counts.findIndex((here, bucket) => {
     count += here
     mass += masses[bucket]!
@@ -107,7 +130,8 @@ function shortlist(logits: Float32Array, temperature: number, { topK, topP, minP
  */
 export function rank(logits: Float32Array, temperature: number, cuts: Cuts): Candidates {
   const { ids, total, top } = shortlist(logits, temperature, cuts)
-  if (cuts.topK > 0 || cuts.topP < 1 || cuts.minP > 0) ids.sort((a, b) => logits[b]! - logits[a]! || a - b)
+  if (cuts.topK > 0 || cuts.topP < 1 || cuts.minP > 0)
+    ids.sort((a, b) => logits[b]! - logits[a]! || a - b)
   const probabilities = ids.map((id) => Math.exp((logits[id]! - top) / temperature) / total)
   return cuts.topK > 0 ? first({ ids, probabilities }, cuts.topK) : { ids, probabilities }
 }
@@ -124,7 +148,10 @@ export function keepTopP(candidates: Candidates, p: number): Candidates {
 export function keepMinP(candidates: Candidates, fraction: number): Candidates {
   if (fraction === 0) return candidates
   const limit = fraction * candidates.probabilities[0]!
-  return first(candidates, candidates.probabilities.filter((probability) => probability >= limit).length)
+  return first(
+    candidates,
+    candidates.probabilities.filter((probability) => probability >= limit).length,
+  )
 }
 
 /** One draw; `uniform` lies in [0, 1). */
@@ -143,6 +170,9 @@ export function createSampler(options: SamplingOptions, random: Pick<Random, 'un
   return (logits, history) => {
     const penalized = penalizeRepetition(logits, history, repetitionPenalty)
     if (temperature === 0) return greedy(penalized)
-    return draw(keepMinP(keepTopP(rank(penalized, temperature, { topK, topP, minP }), topP), minP), random.uniform())
+    return draw(
+      keepMinP(keepTopP(rank(penalized, temperature, { topK, topP, minP }), topP), minP),
+      random.uniform(),
+    )
   }
 }

@@ -22,18 +22,23 @@ function heldBack(text: string, stops: readonly string[]): number {
 }
 
 /** Where the earliest stop string begins; of those that begin together the longest. */
-function earliest(text: string, stops: readonly string[]): { at: number; stop: string } | undefined {
+function earliest(
+  text: string,
+  stops: readonly string[],
+): { at: number; stop: string } | undefined {
   let best: { at: number; stop: string } | undefined
   for (const stop of stops) {
     const at = text.indexOf(stop)
-    if (at >= 0 && (!best || at < best.at || (at === best.at && stop.length > best.stop.length))) best = { at, stop }
+    if (at >= 0 && (!best || at < best.at || (at === best.at && stop.length > best.stop.length)))
+      best = { at, stop }
   }
   return best
 }
 
 /** A matcher of stop strings, one for each answer. Throws OptionError for an empty string, which would stop everything. */
 export function stopMatcher(stops: readonly string[]): StopMatcher {
-  if (stops.includes('')) throw new OptionError('A stop string is empty; every text would end before it begins.')
+  if (stops.includes(''))
+    throw new OptionError('A stop string is empty; every text would end before it begins.')
   let held = ''
   let found: string | undefined
   return {

@@ -47,7 +47,9 @@ export interface Generation {
   readonly tokensPerSecond: number
 }
 
-export type GenerateEvent = { readonly type: 'text-delta'; readonly text: string } | ({ readonly type: 'generation-end' } & Generation)
+export type GenerateEvent =
+  | { readonly type: 'text-delta'; readonly text: string }
+  | ({ readonly type: 'generation-end' } & Generation)
 
 export interface GenerateParts {
   readonly forward: Forward
@@ -73,11 +75,17 @@ class Answer {
   readonly #minTokens: number
   readonly #eosIds: ReadonlySet<number>
 
-  constructor(prompt: readonly number[], options: GenerateOptions, { tokenizer, eosIds, contextTokens }: GenerateParts, index: number) {
+  constructor(
+    prompt: readonly number[],
+    options: GenerateOptions,
+    { tokenizer, eosIds, contextTokens }: GenerateParts,
+    index: number,
+  ) {
     const { maxTokens = 256, seed = 0, stop = [], minTokens = 0 } = options
     if (!(Number.isInteger(maxTokens) && maxTokens > 0))
       throw new OptionError(`maxTokens is ${maxTokens}, expected a whole number above 0.`)
-    if (prompt.length === 0) throw new OptionError('The prompt is empty: a model needs at least one token to go on from.')
+    if (prompt.length === 0)
+      throw new OptionError('The prompt is empty: a model needs at least one token to go on from.')
     if (prompt.length >= contextTokens) {
       throw new ContextLengthError(
         `The prompt has ${prompt.length} tokens; the model's context holds ${contextTokens}, with the answer. Shorten the prompt.`,
@@ -85,7 +93,9 @@ class Answer {
     }
     this.#prompt = prompt
     this.#sampler = createSampler(options, random(seed + index))
-    this.#stream = tokenizer ? textStream(tokenizer, { skipSpecialTokens: true }) : { push: () => '', end: () => '' }
+    this.#stream = tokenizer
+      ? textStream(tokenizer, { skipSpecialTokens: true })
+      : { push: () => '', end: () => '' }
     this.#matcher = stopMatcher(stop)
     this.#limit = Math.min(maxTokens, contextTokens - prompt.length)
     this.#minTokens = minTokens
@@ -122,11 +132,21 @@ class Answer {
   finished(promptMs: number, decodeMs: number): Generation {
     const { text, ids, reason = 'length' } = this
     const tokensPerSecond = decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0
-    return { text, ids, reason, promptTokens: this.#prompt.length, promptMs, decodeMs, tokensPerSecond }
+    return {
+      text,
+      ids,
+      reason,
+      promptTokens: this.#prompt.length,
+      promptMs,
+      decodeMs,
+      tokensPerSecond,
+    }
   }
 }
 
-const checkpointOf = ({ signal }: GenerateOptions) => ({ checkpoint: () => signal?.throwIfAborted() })
+const checkpointOf = ({ signal }: GenerateOptions) => ({
+  checkpoint: () => signal?.throwIfAborted(),
+})
 
 /** Goes on from a prompt. Yields text as soon as it is final, then one 'generation-end'. Greedy unless a temperature is given. */
 export async function* generate(
@@ -141,7 +161,11 @@ export async function* generate(
   const cache = forward.cache(1)
   const { head, states } = options
   const logitsAfter = async (tokens: readonly number[]): Promise<Float32Array> => {
-    const [[seen]] = (await forward([tokens], cache, { ...each, states, want: head ? 'hidden' : 'logits' })) as [[Float32Array]]
+    const [[seen]] = (await forward([tokens], cache, {
+      ...each,
+      states,
+      want: head ? 'hidden' : 'logits',
+    })) as [[Float32Array]]
     return head ? head(seen) : seen
   }
   const started = now()
@@ -163,7 +187,9 @@ export function generateBatch(
   parts: GenerateParts,
 ): Promise<Generation[]> {
   if (options.head || options.states)
-    throw new OptionError('A head of one’s own, or a look at states, takes one prompt at a time: use generate.')
+    throw new OptionError(
+      'A head of one’s own, or a look at states, takes one prompt at a time: use generate.',
+    )
   const answers = prompts.map((prompt, i) => new Answer(prompt, options, parts, i))
   return inGroups(prompts.length, options, parts.grouping, (rows, experts) =>
     answerTogether(rows, { prompts, answers, experts, options, parts }),
@@ -179,18 +205,28 @@ interface Together {
 }
 
 /** The given rows in one batch. */
-async function answerTogether(rows: readonly number[], { prompts, answers, experts, options, parts }: Together): Promise<Generation[]> {
+async function answerTogether(
+  rows: readonly number[],
+  { prompts, answers, experts, options, parts }: Together,
+): Promise<Generation[]> {
   const { forward, now } = parts
   let cache = forward.cache(rows.length)
   let live = rows
-  const starts = startsOf(rows.map((row) => experts[row]), rows.map((row) => prompts[row]!)) // prettier-ignore
+  const starts = startsOf(
+    rows.map((row) => experts[row]),
+    rows.map((row) => prompts[row]!),
+  )
   const each = () => ({
     ...checkpointOf(options),
     served: servedTo(live, experts),
     activeFrom: starts && live.map((row) => starts[rows.indexOf(row)]!),
   })
   const started = now()
-  let logits = await forward(rows.map((row) => prompts[row]!), cache, each()) // prettier-ignore
+  let logits = await forward(
+    rows.map((row) => prompts[row]!),
+    cache,
+    each(),
+  )
   const read = now()
   const ended = new Map<number, number>()
   for (;;) {
@@ -206,7 +242,11 @@ async function answerTogether(rows: readonly number[], { prompts, answers, exper
       cache = cache.fork(places)
       live = places.map((place) => live[place]!)
     }
-    logits = await forward(live.map((row) => answers[row]!.ids.slice(-1)), cache, each()) // prettier-ignore
+    logits = await forward(
+      live.map((row) => answers[row]!.ids.slice(-1)),
+      cache,
+      each(),
+    )
   }
   return rows.map((row) => answers[row]!.finished(read - started, ended.get(row)!))
 }

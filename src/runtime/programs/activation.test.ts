@@ -18,7 +18,8 @@ import { createModel, type Model } from '../model.ts'
 import { programCache } from './program-cache.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
-const parity = (path: string): string => new URL(`../../test/parity/${path}`, import.meta.url).pathname
+const parity = (path: string): string =>
+  new URL(`../../test/parity/${path}`, import.meta.url).pathname
 const stories = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
 
 let base: BaseModel
@@ -30,15 +31,26 @@ beforeAll(async () => {
   model = createModel({ base, backend })
   const weights = baseWeights(base.graph, base.weights)
   const programs = programCache(base, backend, weights)
-  forward = createForward({ config: base.config, weights, program: (served) => programs.get(served, 'exact') })
+  forward = createForward({
+    config: base.config,
+    weights,
+    program: (served) => programs.get(served, 'exact'),
+  })
   span = await loadAdapter(await directoryFolder(parity('alora/span')))
   shift = await loadAdapter(await directoryFolder(parity('alora/shift')))
-  plain = createAdapter('lora', { rank: 3, targets: ['q_proj', 'up_proj'], start: 'random' }, base.graph, { seed: 4 })
+  plain = createAdapter(
+    'lora',
+    { rank: 3, targets: ['q_proj', 'up_proj'], start: 'random' },
+    base.graph,
+    { seed: 4 },
+  )
 })
 afterAll(() => model.dispose())
 
 const distance = (a: Float32Array, b: Float32Array): number =>
-  a.length === b.length ? a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0) : Infinity
+  a.length === b.length
+    ? a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
+    : Infinity
 
 async function reference(name: string) {
   const path = parity(`alora/${name}/expected.safetensors`)
@@ -61,7 +73,9 @@ describe.each(['span', 'shift'])('%s', (name) => {
 
   it('has the logits of PEFT, alone and in a batch', async () => {
     const { rows, logits } = await reference(name)
-    expect(distance((await model.logits(rows('input_ids'), { adapter: own() })).data, logits)).toBeLessThan(1e-3)
+    expect(
+      distance((await model.logits(rows('input_ids'), { adapter: own() })).data, logits),
+    ).toBeLessThan(1e-3)
   })
 
   it('writes what PEFT writes; what is written activates nothing', async () => {
@@ -73,7 +87,8 @@ describe.each(['span', 'shift'])('%s', (name) => {
     expect(answers[2]!.ids).toEqual(alone!.ids)
     expect(alone!.ids).toContain(shift!.config.invocationTokens![0])
     const streamed = []
-    for await (const event of model.generate(rows('input_ids')[1]!, { ...greedy, adapter: own() })) streamed.push(event)
+    for await (const event of model.generate(rows('input_ids')[1]!, { ...greedy, adapter: own() }))
+      streamed.push(event)
     expect(streamed.at(-1)).toMatchObject({ type: 'generation-end', ids: rows('generated')[1] })
   })
 
@@ -103,10 +118,15 @@ describe('tokens that arrive over several calls', () => {
     const activeFrom = startsOf(span, [prompt])
     const parts = [prompt.slice(2, 3), prompt.slice(3, 7), prompt.slice(7)]
     const logits: Float32Array[] = []
-    for (const part of parts) logits.push(...(await forward([part], cache, { served: span, at: 'all', activeFrom }))[0]!)
-    logits.forEach((row, t) => expect(distance(row, whole![t + 2]!), `token ${t + 2}`).toBeLessThan(1e-4))
+    for (const part of parts)
+      logits.push(...(await forward([part], cache, { served: span, at: 'all', activeFrom }))[0]!)
+    logits.forEach((row, t) =>
+      expect(distance(row, whole![t + 2]!), `token ${t + 2}`).toBeLessThan(1e-4),
+    )
     const [bare] = await forward([prompt], forward.cache(1), { at: 'all' })
-    whole!.forEach((row, t) => expect(distance(row, bare![t]!) > 1e-3, `token ${t} differs from the base`).toBe(t >= 2))
+    whole!.forEach((row, t) =>
+      expect(distance(row, bare![t]!) > 1e-3, `token ${t} differs from the base`).toBe(t >= 2),
+    )
   })
 
   it('are refused where nobody says from where the adapter acts', async () => {
@@ -118,15 +138,32 @@ describe('tokens that arrive over several calls', () => {
 })
 
 it('trained biases act everywhere, the detours behind the invocation only', async () => {
-  const qwen = await openBaseModel({ name: 'qwen2', folder: await directoryFolder(parity('architectures/qwen2')) })
+  const qwen = await openBaseModel({
+    name: 'qwen2',
+    folder: await directoryFolder(parity('architectures/qwen2')),
+  })
   const packed = createModel({ base: qwen, backend })
-  const options = { rank: 2, targets: ['q_proj', 'up_proj'], start: 'random', bias: 'all', invocationTokens: [5, 6] }
+  const options = {
+    rank: 2,
+    targets: ['q_proj', 'up_proj'],
+    start: 'random',
+    bias: 'all',
+    invocationTokens: [5, 6],
+  }
   const weights = await readWeights(qwen)
-  const adapter = createAdapter('lora', options, qwen.graph, { seed: 2, weightOf: (name) => weights.get(name)! })
-  const rows = [[9, 5, 6, 30, 12], [9, 6, 5, 30, 12]] // prettier-ignore
-  const [adapted, bare] = [(await packed.logits(rows, { adapter })).data, (await packed.logits(rows)).data]
+  const adapter = createAdapter('lora', options, qwen.graph, {
+    seed: 2,
+    weightOf: (name) => weights.get(name)!,
+  })
+  const rows = [
+    [9, 5, 6, 30, 12],
+    [9, 6, 5, 30, 12],
+  ]
+  const adapted = (await packed.logits(rows, { adapter })).data
+  const bare = (await packed.logits(rows)).data
   const differs = Array.from({ length: 10 }, (_, t) => {
-    const part = (values: Float32Array) => values.subarray((t * values.length) / 10, ((t + 1) * values.length) / 10)
+    const part = (values: Float32Array) =>
+      values.subarray((t * values.length) / 10, ((t + 1) * values.length) / 10)
     return distance(part(adapted), part(bare)) > 1e-5
   })
   expect(differs).toEqual([false, true, true, true, true, false, false, false, false, false])
@@ -151,7 +188,10 @@ describe('in a batch', () => {
     const size = together.data.length / rows.length
     for (const [n, adapter] of adapters.entries()) {
       const { data } = await model.logits([rows[n]!], { adapter })
-      expect(distance(together.data.subarray(n * size, (n + 1) * size), data), `row ${n}`).toBeLessThan(1e-4)
+      expect(
+        distance(together.data.subarray(n * size, (n + 1) * size), data),
+        `row ${n}`,
+      ).toBeLessThan(1e-4)
     }
     const written = await model.generateBatch(rows, { adapters, maxTokens: 8 })
     for (const [n, adapter] of adapters.entries()) {
@@ -162,13 +202,24 @@ describe('in a batch', () => {
 
   it('a mixture begins to act at one token, or is refused', async () => {
     const twice = { mixture: [span!, span!].map((adapter) => ({ adapter, weight: 0.5 })) }
-    const [mixed, one] = [await model.logits([prompt], { adapter: twice }), await model.logits([prompt], { adapter: span })]
+    const mixed = await model.logits([prompt], { adapter: twice })
+    const one = await model.logits([prompt], { adapter: span })
     expect(distance(mixed.data, one.data)).toBeLessThan(1e-4)
     const unlike = { mixture: [span!, plain!].map((adapter) => ({ adapter, weight: 0.5 })) }
     await expect(model.logits([prompt], { adapter: unlike })).rejects.toThrow(UnsupportedError)
-    await expect(model.logits([prompt], { adapter: unlike })).rejects.toThrow(/act from different tokens on/)
-    const without = { mixture: [...unlike.mixture.slice(1), { adapter: span!, weight: 0 }, { adapter: plain!, weight: 0.5 }] }
+    await expect(model.logits([prompt], { adapter: unlike })).rejects.toThrow(
+      /act from different tokens on/,
+    )
+    const without = {
+      mixture: [
+        ...unlike.mixture.slice(1),
+        { adapter: span!, weight: 0 },
+        { adapter: plain!, weight: 0.5 },
+      ],
+    }
     const sum = await model.logits([prompt], { adapter: without })
-    expect(distance(sum.data, (await model.logits([prompt], { adapter: plain })).data)).toBeLessThan(1e-4)
+    expect(
+      distance(sum.data, (await model.logits([prompt], { adapter: plain })).data),
+    ).toBeLessThan(1e-4)
   })
 })

@@ -6,14 +6,19 @@ import { isPerRow, type Served } from './row-groups.ts'
 /** An expert's invocation tokens. Adapters of a mixture that count have the same: others are not served. */
 export function invocationOf(expert: Expert | undefined): readonly number[] | undefined {
   if (!expert || !isMixture(expert)) return expert?.config.invocationTokens
-  return expert.mixture.find(({ adapter, weight }) => weight !== 0 && adapter.config.invocationTokens)?.adapter.config.invocationTokens
+  return expert.mixture.find(
+    ({ adapter, weight }) => weight !== 0 && adapter.config.invocationTokens,
+  )?.adapter.config.invocationTokens
 }
 
 /**
  * Positions in the rows from which their experts act: 0 where they act on all tokens, infinity where a row lacks the invocation tokens.
  * undefined where no expert has any. `rows` are whole prompts.
  */
-export function startsOf(served: Served, rows: readonly (readonly number[])[]): number[] | undefined {
+export function startsOf(
+  served: Served,
+  rows: readonly (readonly number[])[],
+): number[] | undefined {
   const invocations = rows.map((_, n) => invocationOf(isPerRow(served) ? served[n] : served))
   if (invocations.every((invocation) => invocation === undefined)) return undefined
   return rows.map((row, n) => (invocations[n] ? activationStart(row, invocations[n]) : 0))

@@ -32,7 +32,12 @@ export interface BaseWeights {
   matrixRows(name: string, ids: readonly number[]): Promise<Float32Array>
 }
 
-const blockTypeOf = (dtype: DType, shape: readonly number[], choice: WeightChoice, inLayers: boolean): keyof typeof packers | undefined => {
+const blockTypeOf = (
+  dtype: DType,
+  shape: readonly number[],
+  choice: WeightChoice,
+  inLayers: boolean,
+): keyof typeof packers | undefined => {
   if (choice === 'f32' || shape.length !== 2) return undefined
   if (isBlockType(dtype)) return dtype
   if (choice === 'file' || shape[1]! % 32 !== 0) return undefined
@@ -42,14 +47,22 @@ const blockTypeOf = (dtype: DType, shape: readonly number[], choice: WeightChoic
 /** The name of the embedding table. */
 function tableOf(model: ModelGraph): string {
   const [embed] = model.blocks
-  const weights = new Set(embed?.graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name))
-  const node = embed?.graph.nodes.find(({ operation, inputs }) => operation === 'embedding' && weights.has(inputs[0]!.name))
+  const weights = new Set(
+    embed?.graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name),
+  )
+  const node = embed?.graph.nodes.find(
+    ({ operation, inputs }) => operation === 'embedding' && weights.has(inputs[0]!.name),
+  )
   if (!embed || !node) throw new OptionError('This model has no embedding table.')
   return embed.prefix + node.inputs[0]!.name
 }
 
 /** Weights of `model` as `store` holds them. */
-export function baseWeights(model: ModelGraph, store: TensorStore, choice: WeightChoice = 'file'): BaseWeights {
+export function baseWeights(
+  model: ModelGraph,
+  store: TensorStore,
+  choice: WeightChoice = 'file',
+): BaseWeights {
   const inLayers = new Set(weightsOf(model.blocks.filter(({ kind }) => kind === 'layer')).keys())
   const kept = new Map<string, Promise<F32Tensor>>()
   const table = tableOf(model)
@@ -90,7 +103,8 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
     },
     async packed(name) {
       const packed = packWeight(await read(name))
-      for (const part of [packed.scales, packed.offsets]) if (part) finiteFloat32(`${name} (block scales)`, part)
+      for (const part of [packed.scales, packed.offsets])
+        if (part) finiteFloat32(`${name} (block scales)`, part)
       return packed
     },
     float,
@@ -109,12 +123,17 @@ export function baseWeights(model: ModelGraph, store: TensorStore, choice: Weigh
 export function rowsOf(table: Tensor, ids: readonly number[]): Float32Array {
   const [rows, width] = table.shape as [number, number]
   const outside = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < rows))
-  if (outside !== undefined) throw new OptionError(`Token id ${outside} is outside of the vocabulary of ${rows}.`)
+  if (outside !== undefined)
+    throw new OptionError(`Token id ${outside} is outside of the vocabulary of ${rows}.`)
   const rowBytes = bytesOf(table.dtype, width)
   const bytes = bytesView(table)
   const result = new Float32Array(ids.length * width)
   ids.forEach((id, i) => {
-    const row = fromBytes(table.dtype, [1, width], bytes.subarray(id * rowBytes, (id + 1) * rowBytes))
+    const row = fromBytes(
+      table.dtype,
+      [1, width],
+      bytes.subarray(id * rowBytes, (id + 1) * rowBytes),
+    )
     result.set(toFloat32(row), i * width)
   })
   return result

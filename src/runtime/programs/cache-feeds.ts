@@ -18,7 +18,10 @@ export interface Span {
  * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n stands at position lengths[n] + t and sees the filled slots and the new
  * tokens up to itself, of those only the last `window` where there is one.
  */
-export function cacheMask({ lengths, counts, capacity }: Span, window = Infinity): Tensor<Float32Array> {
+export function cacheMask(
+  { lengths, counts, capacity }: Span,
+  window = Infinity,
+): Tensor<Float32Array> {
   const tokens = Math.max(...counts)
   const span = capacity + tokens
   const mask = f32([lengths.length, 1, tokens, span])
@@ -37,7 +40,9 @@ export function cacheMask({ lengths, counts, capacity }: Span, window = Infinity
 /** Positions i64 [N, T], those of padding kept below `limit`; and the lengths of past and present. */
 export function spanFeeds({ lengths, counts, capacity }: Span, limit: number): Map<string, Tensor> {
   const tokens = Math.max(...counts)
-  const positions = lengths.flatMap((length) => Array.from({ length: tokens }, (_, t) => Math.min(length + t, limit - 1)))
+  const positions = lengths.flatMap((length) =>
+    Array.from({ length: tokens }, (_, t) => Math.min(length + t, limit - 1)),
+  )
   return new Map<string, Tensor>([
     ['positions', i64([lengths.length, tokens], positions)],
     [SPLIT, i64([2], [capacity, tokens])],

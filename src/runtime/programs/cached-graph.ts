@@ -24,7 +24,9 @@ const isMask = (name: string): boolean => name === 'mask' || name.startsWith('ma
  * cache.<layer>.k and .v [N, K, T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be masked.
  */
 export function withCache(graph: Graph): Graph {
-  const inputs = graph.inputs.map((input) => (isMask(input.name) ? { ...input, shape: [...input.shape.slice(0, 3), 'C+T'] } : input))
+  const inputs = graph.inputs.map((input) =>
+    isMask(input.name) ? { ...input, shape: [...input.shape.slice(0, 3), 'C+T'] } : input,
+  )
   const entries = new Map<string, Value>()
   let layer = 0
   return rewrite(
@@ -34,11 +36,19 @@ export function withCache(graph: Graph): Graph {
       if (operation !== 'attention') return undefined
       const form = { heads: attributes.kvHeads!, headWidth: attributes.headWidth! }
       const shape = [q!.shape[0]!, form.heads as number, 'C', form.headWidth as number]
-      const [keys, values] = [g.op('cacheEntry', [k!], form), g.op('cacheEntry', [v!], form)]
+      const keys = g.op('cacheEntry', [k!], form)
+      const values = g.op('cacheEntry', [v!], form)
       entries.set(entryName(layer, 'k'), keys).set(entryName(layer, 'v'), values)
-      const past = [g.input(pastName(layer, 'k'), 'f32', shape), g.input(pastName(layer, 'v'), 'f32', shape)]
+      const past = [
+        g.input(pastName(layer, 'k'), 'f32', shape),
+        g.input(pastName(layer, 'v'), 'f32', shape),
+      ]
       layer++
-      return g.op('cachedAttention', [q!, keys, values, ...past, mask!, g.input(SPLIT, 'i64', [2])], attributes)
+      return g.op(
+        'cachedAttention',
+        [q!, keys, values, ...past, mask!, g.input(SPLIT, 'i64', [2])],
+        attributes,
+      )
     },
     (g) => entries.forEach((value, name) => g.output(name, value)),
   )
@@ -53,10 +63,14 @@ export function withStates(graph: Graph, name: string): Graph {
 
 /** The embedding table leaves the graph: its rows for the ids arrive as an input, gathered from whatever form the table is kept in. */
 export function withEmbeddingRows(graph: Graph): Graph {
-  const weights = new Set(graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name))
+  const weights = new Set(
+    graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name),
+  )
   return prune(
     rewrite(graph, '%rows', (g, { operation, inputs: [table], output }) =>
-      operation === 'embedding' && weights.has(table!.name) ? g.input(EMBEDDING_ROWS, 'f32', output.shape) : undefined,
+      operation === 'embedding' && weights.has(table!.name)
+        ? g.input(EMBEDDING_ROWS, 'f32', output.shape)
+        : undefined,
     ),
   )
 }

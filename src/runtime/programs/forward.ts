@@ -50,7 +50,11 @@ export interface Forward {
    * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token looked at: logits [V] or hidden states [D].
    * Throws ContextLengthError where a row would grow beyond the model's context, before anything is run.
    */
-  (tokens: readonly (readonly number[])[], cache: KvCache, options?: ForwardOptions): Promise<Float32Array[][]>
+  (
+    tokens: readonly (readonly number[])[],
+    cache: KvCache,
+    options?: ForwardOptions,
+  ): Promise<Float32Array[][]>
 }
 
 export interface ForwardParts {
@@ -59,7 +63,11 @@ export interface ForwardParts {
   readonly program: (served: Served, states?: number) => Promise<ServingProgram>
 }
 
-function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[], cache: KvCache): void {
+function checkLengths(
+  config: ModelConfig,
+  tokens: readonly (readonly number[])[],
+  cache: KvCache,
+): void {
   if (tokens.length !== cache.lengths.length || tokens.some((row) => row.length === 0)) {
     throw new OptionError(
       `A forward pass takes at least one token for each of ${cache.lengths.length} rows; got ${tokens.map(({ length }) => length).join(', ')}.`,
@@ -69,7 +77,9 @@ function checkLengths(config: ModelConfig, tokens: readonly (readonly number[])[
   tokens.forEach((row, n) => {
     const total = row.length + cache.lengths[n]!
     if (total > limit) {
-      throw new ContextLengthError(`Row ${n} comes to ${total} tokens, the model's context holds ${limit}. Shorten the prompt.`)
+      throw new ContextLengthError(
+        `Row ${n} comes to ${total} tokens, the model's context holds ${limit}. Shorten the prompt.`,
+      )
     }
   })
 }
@@ -82,10 +92,16 @@ function placesOf(at: Places, row: number, length: number): readonly number[] {
 }
 
 /** From where the experts act. Throws OptionError where that cannot be known: the invocation tokens may stand in the cache. */
-function activationOf(given: readonly (readonly number[])[], cache: KvCache, { served, activeFrom }: ForwardOptions) {
+function activationOf(
+  given: readonly (readonly number[])[],
+  cache: KvCache,
+  { served, activeFrom }: ForwardOptions,
+) {
   const starts = activeFrom ?? startsOf(served, given)
   if (!starts || activeFrom || cache.lengths.every((length) => length === 0)) return starts
-  throw new OptionError('Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.')
+  throw new OptionError(
+    'Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.',
+  )
 }
 
 /** The feeds of new tokens behind a cache, but for the places that are looked at. */
@@ -95,17 +111,32 @@ async function pieceFeeds(
   cache: KvCache,
   starts: readonly number[] | undefined,
 ): Promise<Map<string, Tensor>> {
-  const window = config.layers.find(({ slidingWindow }) => slidingWindow !== undefined)?.slidingWindow
-  const span: Span = { lengths: cache.lengths, counts: pieces.map(({ length }) => length), capacity: cache.capacity }
+  const window = config.layers.find(
+    ({ slidingWindow }) => slidingWindow !== undefined,
+  )?.slidingWindow
+  const span: Span = {
+    lengths: cache.lengths,
+    counts: pieces.map(({ length }) => length),
+    capacity: cache.capacity,
+  }
   const width = Math.max(...span.counts)
-  const padded = pieces.flatMap((piece) => [...piece, ...new Array<number>(width - piece.length).fill(0)])
+  const padded = pieces.flatMap((piece) => [
+    ...piece,
+    ...new Array<number>(width - piece.length).fill(0),
+  ])
   const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
   return new Map<string, Tensor>([
     ...cache.feeds(),
     ...ropeTableFeeds(config, context),
     ...spanFeeds(span, context),
     ['ids', i64([pieces.length, width], padded)],
-    [EMBEDDING_ROWS, f32([pieces.length, width, config.width], await weights.embeddingRows(padded.map((id) => Math.max(id, 0))))],
+    [
+      EMBEDDING_ROWS,
+      f32(
+        [pieces.length, width, config.width],
+        await weights.embeddingRows(padded.map((id) => Math.max(id, 0))),
+      ),
+    ],
     ['mask', cacheMask(span)],
     ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
     ...(starts ? [[ACTIVE, activeFeed(starts, width, span.lengths)] as const] : []),
@@ -113,7 +144,11 @@ async function pieceFeeds(
 }
 
 /** Of states [N, T, D] each row's own, without what it was padded with. */
-function giveStates({ take }: StatesTap, { data, shape }: Tensor, pieces: readonly (readonly number[])[]): void {
+function giveStates(
+  { take }: StatesTap,
+  { data, shape }: Tensor,
+  pieces: readonly (readonly number[])[],
+): void {
   const [, tokens, width] = shape as [number, number, number]
   pieces.forEach(({ length }, row) => {
     const start = row * tokens * width
@@ -123,7 +158,11 @@ function giveStates({ take }: StatesTap, { data, shape }: Tensor, pieces: readon
 
 export function createForward(parts: ForwardParts): Forward {
   const { config, program } = parts
-  const shape = { layers: config.layers.length, kvHeads: config.kvHeads, headWidth: config.headWidth }
+  const shape = {
+    layers: config.layers.length,
+    kvHeads: config.kvHeads,
+    headWidth: config.headWidth,
+  }
 
   const forward = async (
     given: readonly (readonly number[])[],
@@ -154,10 +193,15 @@ export function createForward(parts: ForwardParts): Forward {
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
       const outputs = await compiled.run(feeds, served)
-      cache.append(outputs, pieces.map(({ length }) => length)) // prettier-ignore
+      cache.append(
+        outputs,
+        pieces.map(({ length }) => length),
+      )
       if (states) giveStates(states, outputs.get(STATES)!, pieces)
       const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>
-      picks.forEach(({ row }, i) => results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)))
+      picks.forEach(({ row }, i) =>
+        results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)),
+      )
     }
     return results
   }

@@ -12,7 +12,8 @@ function entries(batch: number, tokens: number, from: readonly number[]): Map<st
     for (const [p, part] of ['k', 'v'].entries()) {
       const tensor = f32([batch, shape.kvHeads, tokens, shape.headWidth])
       tensor.data.forEach((_, i) => {
-        const [t, head] = [Math.floor(i / 3) % tokens, Math.floor(i / (3 * tokens)) % 2]
+        const t = Math.floor(i / 3) % tokens
+        const head = Math.floor(i / (3 * tokens)) % 2
         const row = Math.floor(i / (6 * tokens))
         tensor.data[i] = value(layer, p, row, head, from[row]! + t)
       })
@@ -35,7 +36,8 @@ function wrong(cache: KvCache, rows: readonly number[]): string[] {
         for (let head = 0; head < 2; head++) {
           for (let s = 0; s < cache.lengths[n]!; s++) {
             const got = data[((n * 2 + head) * cache.capacity + s) * 3]!
-            if (got !== value(layer, p, row, head, s)) found.push(`layer ${layer}, row ${n}, head ${head}, slot ${s}: ${got}`)
+            if (got !== value(layer, p, row, head, s))
+              found.push(`layer ${layer}, row ${n}, head ${head}, slot ${s}: ${got}`)
           }
         }
       })
@@ -72,7 +74,10 @@ describe('the KV cache', () => {
     cache.append(entries(2, 5, [0, 0]), [5, 3])
     const fork = cache.fork([1, 1, 0])
     fork.truncate(2, 1)
-    expect([fork.lengths, cache.lengths]).toEqual([[3, 3, 1], [5, 3]]) // prettier-ignore
+    expect([fork.lengths, cache.lengths]).toEqual([
+      [3, 3, 1],
+      [5, 3],
+    ])
     expect([wrong(fork, [1, 1, 0]), wrong(cache, [0, 1])]).toEqual([[], []])
     ;(fork.feeds().get('past.0.k')!.data as Float32Array).fill(0)
     expect(wrong(cache, [0, 1])).toEqual([])

@@ -29,24 +29,37 @@ export interface KvCache {
 
 const STEP = 64 // slots are added in steps, so that shapes change rarely; growing a long cache adds a sixteenth
 
-const capacityFor = (tokens: number): number => Math.ceil((tokens + Math.max(STEP / 2, tokens / 16)) / STEP) * STEP
+const capacityFor = (tokens: number): number =>
+  Math.ceil((tokens + Math.max(STEP / 2, tokens / 16)) / STEP) * STEP
 
 /** An empty cache for `batch` rows. */
 export function createKvCache(shape: CacheShape, batch: number): KvCache {
   return cacheOver(shape, new Array<number>(batch).fill(0), 0, emptySlots(shape, batch, 0))
 }
 
-function emptySlots({ layers, kvHeads, headWidth }: CacheShape, batch: number, capacity: number): Map<string, Tensor<Float32Array>> {
+function emptySlots(
+  { layers, kvHeads, headWidth }: CacheShape,
+  batch: number,
+  capacity: number,
+): Map<string, Tensor<Float32Array>> {
   const slots = new Map<string, Tensor<Float32Array>>()
   for (let layer = 0; layer < layers; layer++) {
-    for (const part of ['k', 'v'] as const) slots.set(pastName(layer, part), f32([batch, kvHeads, capacity, headWidth]))
+    for (const part of ['k', 'v'] as const)
+      slots.set(pastName(layer, part), f32([batch, kvHeads, capacity, headWidth]))
   }
   return slots
 }
 
-function cacheOver(shape: CacheShape, lengths: number[], capacity: number, slots: Map<string, Tensor<Float32Array>>): KvCache {
+function cacheOver(
+  shape: CacheShape,
+  lengths: number[],
+  capacity: number,
+  slots: Map<string, Tensor<Float32Array>>,
+): KvCache {
   const { layers, kvHeads, headWidth } = shape
-  const names = Array.from({ length: layers }, (_, layer) => (['k', 'v'] as const).map((part) => [pastName(layer, part), entryName(layer, part)] as const)).flat() // prettier-ignore
+  const names = Array.from({ length: layers }, (_, layer) =>
+    (['k', 'v'] as const).map((part) => [pastName(layer, part), entryName(layer, part)] as const),
+  ).flat()
 
   /** Slots of another capacity (or other rows) with the same contents. */
   const moved = (rows: readonly number[], wider: number): Map<string, Tensor<Float32Array>> => {
@@ -56,7 +69,10 @@ function cacheOver(shape: CacheShape, lengths: number[], capacity: number, slots
       rows.forEach((row, to) => {
         for (let head = 0; head < kvHeads; head++) {
           const from = (row * kvHeads + head) * capacity * headWidth
-          out.set(data.subarray(from, from + lengths[row]! * headWidth), (to * kvHeads + head) * wider * headWidth)
+          out.set(
+            data.subarray(from, from + lengths[row]! * headWidth),
+            (to * kvHeads + head) * wider * headWidth,
+          )
         }
       })
     }
@@ -78,7 +94,7 @@ function cacheOver(shape: CacheShape, lengths: number[], capacity: number, slots
       const needed = Math.max(...lengths.map((length, row) => length + counts[row]!))
       if (needed > capacity) {
         const wider = capacityFor(needed)
-        slots = moved([...lengths.keys()], wider) // prettier-ignore
+        slots = moved([...lengths.keys()], wider)
         capacity = wider
       }
       for (const [past, entry] of names) {
@@ -88,7 +104,10 @@ function cacheOver(shape: CacheShape, lengths: number[], capacity: number, slots
         lengths.forEach((length, row) => {
           for (let head = 0; head < kvHeads; head++) {
             const index = row * kvHeads + head
-            out.set(fresh.subarray(index * stride, index * stride + counts[row]! * headWidth), (index * capacity + length) * headWidth)
+            out.set(
+              fresh.subarray(index * stride, index * stride + counts[row]! * headWidth),
+              (index * capacity + length) * headWidth,
+            )
           }
         })
       }
@@ -97,10 +116,18 @@ function cacheOver(shape: CacheShape, lengths: number[], capacity: number, slots
     truncate(row, length) {
       const held = lengths[row]
       if (held === undefined || length < 0 || length > held) {
-        throw new OptionError(`KV cache: row ${row} holds ${held ?? 'no'} tokens; it cannot be cut to ${length}.`)
+        throw new OptionError(
+          `KV cache: row ${row} holds ${held ?? 'no'} tokens; it cannot be cut to ${length}.`,
+        )
       }
       lengths = lengths.with(row, length)
     },
-    fork: (rows = [...lengths.keys()]) => cacheOver(shape, rows.map((row) => lengths[row]!), capacity, moved(rows, capacity)), // prettier-ignore
+    fork: (rows = [...lengths.keys()]) =>
+      cacheOver(
+        shape,
+        rows.map((row) => lengths[row]!),
+        capacity,
+        moved(rows, capacity),
+      ),
   }
 }

@@ -41,7 +41,9 @@ export interface ProgramCache {
 type Needs = Pick<ServingOptions, 'slots' | 'attached' | 'perRow' | 'activation'>
 
 /** What it gives, or the UnsupportedError of what slots cannot serve. */
-async function orUnsupported<Value>(make: () => Value | Promise<Value>): Promise<Value | UnsupportedError> {
+async function orUnsupported<Value>(
+  make: () => Value | Promise<Value>,
+): Promise<Value | UnsupportedError> {
   try {
     return await make()
   } catch (error) {
@@ -51,22 +53,33 @@ async function orUnsupported<Value>(make: () => Value | Promise<Value>): Promise
 }
 
 /** Run-time forms by expert, each made once; an UnsupportedError where there are none. */
-function formsCache(base: BaseModel, weights: BaseWeights): (expert: Expert) => Promise<ServingForms | UnsupportedError> {
+function formsCache(
+  base: BaseModel,
+  weights: BaseWeights,
+): (expert: Expert) => Promise<ServingForms | UnsupportedError> {
   const made = new WeakMap<Expert, Promise<ServingForms | UnsupportedError>>()
   const mixed = async ({ mixture: all }: Mixture): Promise<ServingForms | UnsupportedError> => {
     const mixture = all.filter(({ weight }) => weight !== 0)
-    const parts = await Promise.all(mixture.map(async ({ adapter, weight }) => ({ weight, forms: await formsOf(adapter) })))
-    const problems = parts.flatMap(({ forms }, i) =>
-      forms instanceof UnsupportedError ? [`number ${i + 1}, ${mixture[i]!.adapter.kind}: ${forms.message}`] : [],
+    const parts = await Promise.all(
+      mixture.map(async ({ adapter, weight }) => ({ weight, forms: await formsOf(adapter) })),
     )
-    const usable = parts.flatMap(({ weight, forms }) => (forms instanceof UnsupportedError ? [] : [{ weight, forms }]))
+    const problems = parts.flatMap(({ forms }, i) =>
+      forms instanceof UnsupportedError
+        ? [`number ${i + 1}, ${mixture[i]!.adapter.kind}: ${forms.message}`]
+        : [],
+    )
+    const usable = parts.flatMap(({ weight, forms }) =>
+      forms instanceof UnsupportedError ? [] : [{ weight, forms }],
+    )
     return problems.length > 0 ? notMixed(problems) : orUnsupported(() => mixedForms(usable))
   }
   const formsOf = (expert: Expert): Promise<ServingForms | UnsupportedError> => {
     const known = made.get(expert)
     if (known) return known
     for (const adapter of adaptersOf(expert)) checkAdapter(adapter, base.graph)
-    const forms = isMixture(expert) ? mixed(expert) : orUnsupported(() => readServingForms(expert, base.graph, weights.once))
+    const forms = isMixture(expert)
+      ? mixed(expert)
+      : orUnsupported(() => readServingForms(expert, base.graph, weights.once))
     made.set(expert, forms)
     return forms
   }
@@ -74,7 +87,11 @@ function formsCache(base: BaseModel, weights: BaseWeights): (expert: Expert) => 
 }
 
 /** Programs by accuracy and by what experts need; each compiled once. */
-export function programCache(base: BaseModel, backend: Backend, weights: BaseWeights): ProgramCache {
+export function programCache(
+  base: BaseModel,
+  backend: Backend,
+  weights: BaseWeights,
+): ProgramCache {
   const programs = new Map<string, Promise<ServingProgram>>()
   const needs = needsCache(base, weights)
   // Accuracy makes a difference for packed weights only: a model without any needs one program.
@@ -87,7 +104,15 @@ export function programCache(base: BaseModel, backend: Backend, weights: BaseWei
       const key = JSON.stringify([accuracy, needed, states])
       const program =
         programs.get(key) ??
-        createServingProgram({ model: base.graph, weights, backend, accuracy, formsOf: needs.formsOf, states, ...needed })
+        createServingProgram({
+          model: base.graph,
+          weights,
+          backend,
+          accuracy,
+          formsOf: needs.formsOf,
+          states,
+          ...needed,
+        })
       programs.set(key, program)
       return program
     },
@@ -121,10 +146,12 @@ function needsCache(base: BaseModel, weights: BaseWeights) {
     for (const slots of slotKinds) {
       if (forms instanceof UnsupportedError) break
       const tensors = await orUnsupported(() => slotTensors(forms, slotsOf(slots, activation)))
-      if (!(tensors instanceof UnsupportedError)) return { slots, ...(activation ? { activation } : {}) }
+      if (!(tensors instanceof UnsupportedError))
+        return { slots, ...(activation ? { activation } : {}) }
       reason = tensors
     }
-    if (isMixture(expert)) throw forms instanceof UnsupportedError ? forms : notMixed([reason!.message])
+    if (isMixture(expert))
+      throw forms instanceof UnsupportedError ? forms : notMixed([reason!.message])
     return { attached: { kind: expert.kind, config: expert.config } }
   }
   const ofOne = (expert: Expert | undefined): Promise<Needs> => {
@@ -143,7 +170,11 @@ function needsCache(base: BaseModel, weights: BaseWeights) {
       if (!isPerRow(served)) return ofOne(served)
       const needs = await Promise.all([...new Set(served)].map(ofOne))
       const most = Math.max(...needs.map(({ slots = 'plain' }) => slotKinds.indexOf(slots)))
-      return { slots: slotKinds[most]!, perRow: true, ...(needs.some(({ activation }) => activation) ? { activation: true } : {}) }
+      return {
+        slots: slotKinds[most]!,
+        perRow: true,
+        ...(needs.some(({ activation }) => activation) ? { activation: true } : {}),
+      }
     },
   }
 }

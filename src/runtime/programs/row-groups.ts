@@ -13,23 +13,36 @@ export interface AdapterChoice {
 /** What one pass is run with: one expert for all rows (undefined: the base), or a list with one for each. */
 export type Served = Expert | undefined | readonly (Expert | undefined)[]
 
-export const isPerRow = (served: Served): served is readonly (Expert | undefined)[] => Array.isArray(served)
+export const isPerRow = (served: Served): served is readonly (Expert | undefined)[] =>
+  Array.isArray(served)
 
 /** The adapters of an expert, each once. */
-export const adaptersOf = (expert: Expert) => (isMixture(expert) ? [...new Set(expert.mixture.map(({ adapter }) => adapter))] : [expert])
+export const adaptersOf = (expert: Expert) =>
+  isMixture(expert) ? [...new Set(expert.mixture.map(({ adapter }) => adapter))] : [expert]
 
 /** What the given rows are run with: a list only where it is needed. */
-export const servedTo = (rows: readonly number[], experts: readonly (Expert | undefined)[]): Served => {
+export const servedTo = (
+  rows: readonly number[],
+  experts: readonly (Expert | undefined)[],
+): Served => {
   const own = rows.map((row) => experts[row])
   return own.every((expert) => expert === own[0]) ? own[0] : own
 }
 
 /** The expert of every row, mixtures in their simplest form. Throws OptionError for a list of another length than the batch. */
-export function expertsOf(count: number, { adapter, adapters }: AdapterChoice): (Expert | undefined)[] {
+export function expertsOf(
+  count: number,
+  { adapter, adapters }: AdapterChoice,
+): (Expert | undefined)[] {
   if (!adapters) return new Array<Expert | undefined>(count).fill(simplified(adapter))
-  if (adapter) throw new OptionError('Give either adapter, for all rows, or adapters, one for each row; not both.')
+  if (adapter)
+    throw new OptionError(
+      'Give either adapter, for all rows, or adapters, one for each row; not both.',
+    )
   if (adapters.length !== count)
-    throw new OptionError(`adapters names ${adapters.length} experts for ${count} rows; expected one for each.`)
+    throw new OptionError(
+      `adapters names ${adapters.length} experts for ${count} rows; expected one for each.`,
+    )
   return adapters.map(simplified)
 }
 
@@ -44,7 +57,10 @@ export async function inGroups<Result>(
   count: number,
   choice: AdapterChoice,
   { sharesBatch }: Grouping,
-  run: (rows: readonly number[], experts: readonly (Expert | undefined)[]) => Promise<readonly Result[]>,
+  run: (
+    rows: readonly number[],
+    experts: readonly (Expert | undefined)[],
+  ) => Promise<readonly Result[]>,
 ): Promise<Result[]> {
   const experts = expertsOf(count, choice)
   const groups = new Map<Expert | 'shared', number[]>()

@@ -16,7 +16,13 @@ async function opened() {
   const weights = baseWeights(base.graph, base.weights, 'q4')
   const adapter = createAdapter(
     'lora',
-    { rank: 3, rankPattern: { v_proj: 5 }, targets: ['q_proj', 'v_proj', 'up_proj', 'o_proj'], layers: [0], start: 'random' },
+    {
+      rank: 3,
+      rankPattern: { v_proj: 5 },
+      targets: ['q_proj', 'v_proj', 'up_proj', 'o_proj'],
+      layers: [0],
+      start: 'random',
+    },
     base.graph,
     { seed: 1 },
   )
@@ -31,15 +37,23 @@ describe('the serving program', () => {
       'model.layers.0.self_attn.q_proj+k_proj+v_proj',
       'model.layers.0.mlp.gate_proj+up_proj',
     ])
-    expect(servingGraph({ model, weights: baseWeights(model, base.weights), accuracy: 'exact' }).stacks).toEqual([])
+    expect(
+      servingGraph({ model, weights: baseWeights(model, base.weights), accuracy: 'exact' }).stacks,
+    ).toEqual([])
     await base.weights.close()
   })
 
   it('gives the same from stacked slots as from single layers with the adapter attached', async () => {
     const { base, weights, adapter, model } = await opened()
     const common = { model, weights, backend: onnx, accuracy: 'exact' } as const
-    const programs = [createServingProgram(common), createServingProgram({ ...common, attached: adapter })]
-    const tokens = [[5, 9, 33, 70], [8, 4]] // prettier-ignore
+    const programs = [
+      createServingProgram(common),
+      createServingProgram({ ...common, attached: adapter }),
+    ]
+    const tokens = [
+      [5, 9, 33, 70],
+      [8, 4],
+    ]
     const [stacked, single] = await Promise.all(
       programs.map(async (program) => {
         const forward = createForward({ config: base.config, weights, program: () => program })
@@ -48,7 +62,8 @@ describe('the serving program', () => {
     )
     const plain = createForward({ config: base.config, weights, program: () => programs[0]! })
     const without = (await plain(tokens, plain.cache(2), { at: 'all' })).flat()
-    const distance = (a: Float32Array, b: Float32Array): number => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0)
+    const distance = (a: Float32Array, b: Float32Array): number =>
+      a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i]!)), 0)
     expect(stacked).toHaveLength(6)
     expect(Math.max(...stacked!.map((row, i) => distance(row, single![i]!)))).toBeLessThan(1e-4)
     expect(Math.min(...stacked!.map((row, i) => distance(row, without[i]!)))).toBeGreaterThan(1e-3)

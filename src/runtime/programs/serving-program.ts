@@ -16,7 +16,12 @@ import {
 import { assertInternal } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
-import { type Accuracy, packedInputs, packedWeightName, packLinears } from '../../compute/pack-linears.ts'
+import {
+  type Accuracy,
+  packedInputs,
+  packedWeightName,
+  packLinears,
+} from '../../compute/pack-linears.ts'
 import { stackPacked } from '../../compute/pack.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
@@ -74,28 +79,52 @@ export function withSlots(
   more: Pick<SlotOptions, 'perRow' | 'activation'> = {},
 ): ModelGraph {
   if (kind !== 'all') return attachSlots(model, { v: kind === 'scaled', ...more })
-  const stacked = new Set(stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]))
+  const stacked = new Set(
+    stacks.flatMap(({ module, parts }) => [module, ...parts.map((part) => part.module)]),
+  )
   return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), ...more })
 }
 
 /** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
-export function servingGraph(options: Omit<ServingOptions, 'backend'>): { graph: Graph; stacks: readonly LinearStack[] } {
-  const { model, weights, accuracy, attached, slots = 'plain', perRow = false, activation = false, states } = options
+export function servingGraph(options: Omit<ServingOptions, 'backend'>): {
+  graph: Graph
+  stacks: readonly LinearStack[]
+} {
+  const {
+    model,
+    weights,
+    accuracy,
+    attached,
+    slots = 'plain',
+    perRow = false,
+    activation = false,
+    states,
+  } = options
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
   const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
-  const detoured = attached ? attach(stacked, attached) : withSlots(stacked, stacks, slots, { perRow, activation })
+  const detoured = attached
+    ? attach(stacked, attached)
+    : withSlots(stacked, stacks, slots, { perRow, activation })
   const whole = composeBlocks(detoured.blocks)
   const told = states === undefined ? whole : withStates(whole, enteringName(detoured, states))
   const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(told))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
-  const formOfWeight = (weight: string) => weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
+  const formOfWeight = (weight: string) =>
+    weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)
   return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
 }
 
 /** Weight inputs of the graph: packed ones and vectors become part of the program, float matrices are fed without a copy. */
-async function weightInputs(graph: Graph, { weights, accuracy }: ServingOptions, stacks: readonly LinearStack[]) {
+async function weightInputs(
+  graph: Graph,
+  { weights, accuracy }: ServingOptions,
+  stacks: readonly LinearStack[],
+) {
   const stackOf = new Map(
-    stacks.flatMap((stack) => [[stack.weight, stack] as const, ...(stack.bias ? [[stack.bias, stack] as const] : [])]),
+    stacks.flatMap((stack) => [
+      [stack.weight, stack] as const,
+      ...(stack.bias ? [[stack.bias, stack] as const] : []),
+    ]),
   )
   const initializers = new Map<string, Tensor>()
   const fed = new Map<string, Tensor>()
@@ -104,8 +133,11 @@ async function weightInputs(graph: Graph, { weights, accuracy }: ServingOptions,
     const weight = packedWeightName(name)
     const stack = stackOf.get(weight)
     if (weight !== name) {
-      const parts = await Promise.all((stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)))
-      for (const [input, tensor] of packedInputs(weight, stackPacked(parts), accuracy)) initializers.set(input, tensor)
+      const parts = await Promise.all(
+        (stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)),
+      )
+      for (const [input, tensor] of packedInputs(weight, stackPacked(parts), accuracy))
+        initializers.set(input, tensor)
     } else if (stack) initializers.set(name, await stackedBias(stack, weights))
     else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
   }
@@ -127,7 +159,8 @@ export async function createServingProgram(options: ServingOptions): Promise<Ser
   const keptOf = options.perRow ? lastBatch(tensorsOf) : keptByExpert(tensorsOf)
   return {
     prepare: async (served) => void (await keptOf(served)),
-    run: async (feeds, served) => program.run(new Map([...fed, ...(await keptOf(served)), ...feeds])),
+    run: async (feeds, served) =>
+      program.run(new Map([...fed, ...(await keptOf(served)), ...feeds])),
     dispose: () => program.dispose(),
   }
 }
@@ -135,7 +168,10 @@ export async function createServingProgram(options: ServingOptions): Promise<Ser
 type FeedsOf<Given> = (given: Given) => Promise<ReadonlyMap<string, F32Tensor>>
 
 /** What an expert feeds. */
-function expertTensors(options: ServingOptions, stacks: readonly LinearStack[]): FeedsOf<Expert | undefined> {
+function expertTensors(
+  options: ServingOptions,
+  stacks: readonly LinearStack[],
+): FeedsOf<Expert | undefined> {
   const { model, weights, attached, slots = 'plain', activation = false } = options
   const readForms = async (expert: Expert): Promise<ServingForms> => {
     assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its forms')
@@ -144,7 +180,8 @@ function expertTensors(options: ServingOptions, stacks: readonly LinearStack[]):
   const { formsOf = readForms } = options
   const slotted = attached ? undefined : withSlots(model, stacks, slots, { activation })
   return async (expert) => {
-    if (slotted) return stackAdapter(slotTensors(expert ? await formsOf(expert) : new Map(), slotted), stacks)
+    if (slotted)
+      return stackAdapter(slotTensors(expert ? await formsOf(expert) : new Map(), slotted), stacks)
     assertInternal(expert && !isMixture(expert), 'an attached program serves one adapter')
     return adapterFeeds(expert)
   }
@@ -165,15 +202,21 @@ function keptByExpert(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
 
 /** Tensors of one expert for each row: those of the last batch are kept, since a batch writes many tokens. */
 function lastBatch(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
-  let last: { experts: readonly (Expert | undefined)[]; tensors: Promise<ReadonlyMap<string, F32Tensor>> } | undefined
+  let last:
+    | { experts: readonly (Expert | undefined)[]; tensors: Promise<ReadonlyMap<string, F32Tensor>> }
+    | undefined
   const stackedRows = async (experts: readonly (Expert | undefined)[]) => {
     const distinct = [...new Set(experts)]
-    const made = new Map(await Promise.all(distinct.map(async (expert) => [expert, await tensorsOf(expert)] as const)))
+    const made = new Map(
+      await Promise.all(distinct.map(async (expert) => [expert, await tensorsOf(expert)] as const)),
+    )
     return stackRows(experts.map((expert) => made.get(expert)!))
   }
   return (served) => {
     assertInternal(isPerRow(served), 'this program has one expert for each row')
-    const same = last?.experts.length === served.length && served.every((expert, row) => expert === last!.experts[row])
+    const same =
+      last?.experts.length === served.length &&
+      served.every((expert, row) => expert === last!.experts[row])
     if (!last || !same) last = { experts: served, tensors: stackedRows(served) }
     return last.tensors
   }

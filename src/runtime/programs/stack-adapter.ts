@@ -5,7 +5,10 @@ import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { LinearStack } from './stack-linears.ts'
 
 /** `tensors` holds <module>.A [R, in] and .B [out, R] (and .v, .shift [out]) for single modules; the result for the stacks, not for their parts. */
-export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: readonly LinearStack[]): Map<string, F32Tensor> {
+export function stackAdapter(
+  tensors: ReadonlyMap<string, F32Tensor>,
+  stacks: readonly LinearStack[],
+): Map<string, F32Tensor> {
   const result = new Map(tensors)
   for (const { module, parts } of stacks) {
     const detours = parts.map((part) => ({
@@ -18,7 +21,8 @@ export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: re
     const inFeatures = detours[0]!.A.shape[1]!
     const A = f32([rank, inFeatures])
     const B = f32([detours.reduce((sum, { outFeatures }) => sum + outFeatures, 0), rank])
-    let [row, out] = [0, 0]
+    let row = 0
+    let out = 0
     detours.forEach((detour, i) => {
       A.data.set(detour.A.data, row * inFeatures)
       placeRows(B.data, out * rank + row, rank, detour.B)
@@ -30,13 +34,19 @@ export function stackAdapter(tensors: ReadonlyMap<string, F32Tensor>, stacks: re
       const vectors = parts.flatMap((part) => tensors.get(`${part.module}.${name}`) ?? [])
       if (vectors.length > 0) result.set(`${module}.${name}`, joined(vectors))
     }
-    for (const part of parts) for (const name of ['A', 'B', 'v', 'shift']) result.delete(`${part.module}.${name}`)
+    for (const part of parts)
+      for (const name of ['A', 'B', 'v', 'shift']) result.delete(`${part.module}.${name}`)
   }
   return result
 }
 
 /** Rows of B [out, R] into wider rows. Rows are short: copying their values one by one beats a call for each. */
-function placeRows(target: Float32Array, start: number, stride: number, { data, shape }: F32Tensor): void {
+function placeRows(
+  target: Float32Array,
+  start: number,
+  stride: number,
+  { data, shape }: F32Tensor,
+): void {
   const [rows, rank] = shape as [number, number]
   for (let row = 0; row < rows; row++) {
     for (let r = 0; r < rank; r++) target[start + row * stride + r] = data[row * rank + r]!

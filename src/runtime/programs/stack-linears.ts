@@ -10,7 +10,12 @@ export interface LinearStack {
   readonly module: string
   readonly weight: string
   readonly bias?: string
-  readonly parts: readonly { readonly module: string; readonly weight: string; readonly bias?: string; readonly outFeatures: number }[]
+  readonly parts: readonly {
+    readonly module: string
+    readonly weight: string
+    readonly bias?: string
+    readonly outFeatures: number
+  }[]
 }
 
 export interface StackedModel {
@@ -22,7 +27,10 @@ export interface StackedModel {
 function joinedName(modules: readonly string[]): string {
   const [first, ...others] = modules as [string, ...string[]]
   const parent = first.slice(0, first.lastIndexOf('.') + 1)
-  return [first, ...others.map((module) => (module.startsWith(parent) ? module.slice(parent.length) : module))].join('+')
+  return [
+    first,
+    ...others.map((module) => (module.startsWith(parent) ? module.slice(parent.length) : module)),
+  ].join('+')
 }
 
 const moduleOf = (node: Node): string => String(node.attributes.module)
@@ -41,9 +49,14 @@ function groupsOf(block: Block, alike: (weight: string) => string | undefined): 
   return [...groups.values()].filter((group) => group.length > 1)
 }
 
-function stackBlock(block: Block, alike: (weight: string) => string | undefined): { block: Block; stacks: LinearStack[] } {
+function stackBlock(
+  block: Block,
+  alike: (weight: string) => string | undefined,
+): { block: Block; stacks: LinearStack[] } {
   const groups = groupsOf(block, alike)
-  const groupOf = new Map(groups.flatMap((group) => group.map((node) => [node.output.name, group] as const)))
+  const groupOf = new Map(
+    groups.flatMap((group) => group.map((node) => [node.output.name, group] as const)),
+  )
   const stacked = new Map<Node[], ReturnType<Parameters<typeof rewrite>[2]>>()
   const graph = rewrite(block.graph, '%stack', (g, node) => {
     const group = groupOf.get(node.output.name)
@@ -52,7 +65,15 @@ function stackBlock(block: Block, alike: (weight: string) => string | undefined)
     const total = group.reduce((sum, one) => sum + outFeaturesOf(one), 0)
     if (!stacked.has(group)) {
       const weight = g.weight(`${module}.weight`, [total, node.inputs[1]!.shape[1]!])
-      stacked.set(group, g.linear(node.inputs[0]!, weight, module, node.inputs[2] && g.weight(`${module}.bias`, [total])))
+      stacked.set(
+        group,
+        g.linear(
+          node.inputs[0]!,
+          weight,
+          module,
+          node.inputs[2] && g.weight(`${module}.bias`, [total]),
+        ),
+      )
     }
     const index = group.findIndex((one) => one.output.name === node.output.name)
     const start = group.slice(0, index).reduce((sum, one) => sum + outFeaturesOf(one), 0)
@@ -76,7 +97,15 @@ function stackBlock(block: Block, alike: (weight: string) => string | undefined)
 }
 
 /** Stacks what may be stacked in every block. `alike` names a weight's form; weights of equal form go together, undefined stays alone. */
-export function stackLinears(model: ModelGraph, alike: (weight: string) => string | undefined): StackedModel {
-  const results = model.blocks.map((block) => (block.kind === 'layer' ? stackBlock(block, alike) : { block, stacks: [] }))
-  return { model: { ...model, blocks: results.map(({ block }) => block) }, stacks: results.flatMap(({ stacks }) => stacks) }
+export function stackLinears(
+  model: ModelGraph,
+  alike: (weight: string) => string | undefined,
+): StackedModel {
+  const results = model.blocks.map((block) =>
+    block.kind === 'layer' ? stackBlock(block, alike) : { block, stacks: [] },
+  )
+  return {
+    model: { ...model, blocks: results.map(({ block }) => block) },
+    stacks: results.flatMap(({ stacks }) => stacks),
+  }
 }

@@ -43,7 +43,8 @@ function beside(tensors: readonly F32Tensor[], outFeatures: number): F32Tensor {
   tensors.forEach(({ data, shape: [, own] }, n) => {
     const start = n * outFeatures * rank
     if (own === rank) return result.data.set(data, start)
-    for (let o = 0; o < outFeatures; o++) result.data.set(data.subarray(o * own!, (o + 1) * own!), start + o * rank)
+    for (let o = 0; o < outFeatures; o++)
+      result.data.set(data.subarray(o * own!, (o + 1) * own!), start + o * rank)
   })
   return result
 }

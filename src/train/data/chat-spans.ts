@@ -36,8 +36,14 @@ function turnAt(messages: readonly ChatMessage[], index: number, render: Render)
  * once more follows (thoughts of earlier turns are left out), each turn becomes a row of its own, as the model will see it. Turns before message
  * number `learnedFrom` are only read.
  */
-export function chatPieces(messages: readonly ChatMessage[], render: Render, learnedFrom = 0): Piece[][] {
-  const turns = messages.flatMap(({ role }, i) => (role === 'assistant' && i >= learnedFrom ? [turnAt(messages, i, render)] : []))
+export function chatPieces(
+  messages: readonly ChatMessage[],
+  render: Render,
+  learnedFrom = 0,
+): Piece[][] {
+  const turns = messages.flatMap(({ role }, i) =>
+    role === 'assistant' && i >= learnedFrom ? [turnAt(messages, i, render)] : [],
+  )
   const last = turns.at(-1)
   if (!last) throw new OptionError('The conversation has no assistant turn to learn.')
   if (turns.every(({ through }) => last.through.startsWith(through))) {

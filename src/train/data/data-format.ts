@@ -45,7 +45,11 @@ export interface DataFormat {
 }
 
 /** A key's problem where it holds no string; an empty one passes only where `empty` says so. */
-export function textProblem(row: Row, key: string, empty: 'empty allowed' | 'not empty'): string | undefined {
+export function textProblem(
+  row: Row,
+  key: string,
+  empty: 'empty allowed' | 'not empty',
+): string | undefined {
   const value = row[key]
   if (typeof value !== 'string')
     return `"${key}" must be a string, got ${value === undefined ? 'nothing' : JSON.stringify(value)?.slice(0, 40)}`

@@ -47,16 +47,29 @@ type EncodeExample = (example: SingleExample) => ScoredTokens[]
 
 function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: EncodeOptions) {
   const render = compileChatTemplate(chatTemplate)
-  const textOf = (id: number | undefined): string | undefined => (id === undefined ? undefined : tokenizer.decode([id]))
-  const [bosToken, eosToken] = [textOf(tokenizer.bosId), textOf(tokenizer.eosId)]
-  const given = { ...(bosToken === undefined ? {} : { bosToken }), ...(eosToken === undefined ? {} : { eosToken }) }
+  const textOf = (id: number | undefined): string | undefined =>
+    id === undefined ? undefined : tokenizer.decode([id])
+  const bosToken = textOf(tokenizer.bosId)
+  const eosToken = textOf(tokenizer.eosId)
+  const given = {
+    ...(bosToken === undefined ? {} : { bosToken }),
+    ...(eosToken === undefined ? {} : { eosToken }),
+  }
   const settings = { ...given, ...(now ? { now } : {}), ...(variables ? { variables } : {}) }
-  return (messages: readonly ChatMessage[], tools?: readonly object[], learnedFrom = 0): ScoredTokens[] => {
-    const added = system !== undefined && messages[0]?.role !== 'system' ? [{ role: 'system', content: system }] : []
+  return (
+    messages: readonly ChatMessage[],
+    tools?: readonly object[],
+    learnedFrom = 0,
+  ): ScoredTokens[] => {
+    const added =
+      system !== undefined && messages[0]?.role !== 'system'
+        ? [{ role: 'system', content: system }]
+        : []
     const whole = [...added, ...messages]
     const rows = chatPieces(
       whole,
-      (part, addGenerationPrompt) => render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
+      (part, addGenerationPrompt) =>
+        render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
       learnedFrom + added.length,
     )
     return rows.map((pieces) => {
@@ -70,7 +83,8 @@ function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: Encode
 /** Plain text: the tokenizer's own beginning of a text, the pieces, the end of text as a label. */
 function plainEncoder({ tokenizer }: EncodeOptions) {
   const { bosId, eosId } = tokenizer
-  const opens = bosId !== undefined && tokenizer.encode('a', { addSpecialTokens: true })[0] === bosId
+  const opens =
+    bosId !== undefined && tokenizer.encode('a', { addSpecialTokens: true })[0] === bosId
   return (pieces: readonly Piece[]): ScoredTokens[] => {
     const { ids, scored } = encodePieces(pieces, tokenizer)
     return [
@@ -90,11 +104,15 @@ export function exampleEncoder(options: EncodeOptions): EncodeExample {
     if (example.kind === 'text') return plain([{ text: example.text, scored: true }])
     if (example.kind === 'chat') {
       if (chat) return chat(example.messages, example.tools, example.learnedFrom)
-      throw new OptionError('The model has no chat template, so it cannot learn from chats. Give prompt and completion instead.')
+      throw new OptionError(
+        'The model has no chat template, so it cannot learn from chats. Give prompt and completion instead.',
+      )
     }
     const { prompt, plainPrompt = prompt, completion, system } = example
     if (!chat) {
-      const opening = [system ?? options.system, plainPrompt].filter((part) => part !== undefined && part !== '').join('\n\n')
+      const opening = [system ?? options.system, plainPrompt]
+        .filter((part) => part !== undefined && part !== '')
+        .join('\n\n')
       return plain([
         { text: opening, scored: false },
         { text: completion, scored: true },
@@ -102,16 +120,28 @@ export function exampleEncoder(options: EncodeOptions): EncodeExample {
     }
     const asked = { role: 'user', content: prompt }
     const answered = { role: 'assistant', content: completion }
-    return chat(system === undefined ? [asked, answered] : [{ role: 'system', content: system }, asked, answered])
+    return chat(
+      system === undefined
+        ? [asked, answered]
+        : [{ role: 'system', content: system }, asked, answered],
+    )
   }
 }
 
 /** The row up to its last label, cut to `maxTokens`; undefined where no label is left. */
-function fitted({ ids, scored }: ScoredTokens, maxTokens: number, weight: number): { row: EncodedRow | undefined; cut: boolean } {
+function fitted(
+  { ids, scored }: ScoredTokens,
+  maxTokens: number,
+  weight: number,
+): { row: EncodedRow | undefined; cut: boolean } {
   const length = scored.lastIndexOf(true) + 1 // tokens behind the last label teach nothing
   const kept = Math.min(length, maxTokens)
-  const weights = Float32Array.from(scored.slice(0, kept), (label, t) => (label && t > 0 ? weight : 0))
-  const row = weights.some((value) => value > 0) ? { ids: Int32Array.from(ids.slice(0, kept)), weights } : undefined
+  const weights = Float32Array.from(scored.slice(0, kept), (label, t) =>
+    label && t > 0 ? weight : 0,
+  )
+  const row = weights.some((value) => value > 0)
+    ? { ids: Int32Array.from(ids.slice(0, kept)), weights }
+    : undefined
   return { row, cut: length > maxTokens }
 }
 
@@ -119,7 +149,9 @@ function fitted({ ids, scored }: ScoredTokens, maxTokens: number, weight: number
 function encodePair({ chosen, rejected }: PairExample, encode: EncodeExample): ScoredTokens[] {
   const rows = [chosen, rejected].map(encode)
   if (rows.every(({ length }) => length === 1)) return rows.flat()
-  throw new OptionError('The chat template shows earlier turns otherwise than the last one; give pairs whose answers are one turn each.')
+  throw new OptionError(
+    'The chat template shows earlier turns otherwise than the last one; give pairs whose answers are one turn each.',
+  )
 }
 
 /**
@@ -132,7 +164,8 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
   const rows: EncodedRow[] = []
   const problems: string[] = []
   const pairs = examples.some(({ example }) => example.kind === 'pair')
-  let [cut, dropped] = [0, 0]
+  let cut = 0
+  let dropped = 0
   for (const { number, example, weight } of examples) {
     try {
       const made = example.kind === 'pair' ? encodePair(example, encode) : encode(example)
@@ -151,5 +184,13 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
     throw new DataError(
       `${data.name}: none of ${examples.length} rows has anything to learn within ${options.maxTokens} tokens; raise maxTokens.`,
     )
-  return { name: data.name, format: format.name, rows, ...(pairs && { pairs }), examples: examples.length, cut, dropped }
+  return {
+    name: data.name,
+    format: format.name,
+    rows,
+    ...(pairs && { pairs }),
+    examples: examples.length,
+    cut,
+    dropped,
+  }
 }

@@ -11,12 +11,16 @@ import { rowWeight } from './row-weight.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
-  [preference, messages, promptCompletion, instruction, text].map((format) => [format.name, format]),
+  [preference, messages, promptCompletion, instruction, text].map((format) => [
+    format.name,
+    format,
+  ]),
 )
 
 const keysOf = (row: Row): string => Object.keys(row).join(', ') || 'none'
 
-const known = (): string => [...dataFormats.values()].map(({ name, looks }) => `  ${name}: ${looks}`).join('\n')
+const known = (): string =>
+  [...dataFormats.values()].map(({ name, looks }) => `  ${name}: ${looks}`).join('\n')
 
 /** The format of a data set by its first row. Throws DataError that names the row's keys and the formats there are. */
 export function detectFormat({ name, rows }: DataSet): DataFormat {
@@ -24,7 +28,9 @@ export function detectFormat({ name, rows }: DataSet): DataFormat {
   if (!first) throw new DataError(`${name}: holds no rows.`)
   const format = [...dataFormats.values()].find(({ fits }) => fits(first.value))
   if (format) return format
-  throw new DataError(`${name}: row ${first.number} is of no known format; its keys are ${keysOf(first.value)}. Rows may be:\n${known()}`)
+  throw new DataError(
+    `${name}: row ${first.number} is of no known format; its keys are ${keysOf(first.value)}. Rows may be:\n${known()}`,
+  )
 }
 
 export interface NumberedExample {
@@ -44,11 +50,21 @@ export function readExamples(data: DataSet): { format: DataFormat; examples: Num
   const problems: string[] = []
   const examples = data.rows.flatMap(({ number, value, weight = rowWeight(value) }) => {
     const example = format.fits(value) ? format.read(value) : `its keys are ${keysOf(value)}`
-    if (typeof example !== 'string' && typeof weight !== 'string') return [{ number, example, weight }]
-    problems.push(...[example, weight].filter((problem) => typeof problem === 'string').map((problem) => `row ${number}: ${problem}`))
+    if (typeof example !== 'string' && typeof weight !== 'string')
+      return [{ number, example, weight }]
+    problems.push(
+      ...[example, weight]
+        .filter((problem) => typeof problem === 'string')
+        .map((problem) => `row ${number}: ${problem}`),
+    )
     return []
   })
-  if (problems.length > 0) throw dataError(data.name, `rows are not of the format "${format.name}", ${format.looks}`, problems)
+  if (problems.length > 0)
+    throw dataError(
+      data.name,
+      `rows are not of the format "${format.name}", ${format.looks}`,
+      problems,
+    )
   if (examples.every(({ weight }) => weight === 0))
     throw new DataError(`${data.name}: every row has the weight 0, so there is nothing to learn.`)
   return { format, examples }

@@ -3,7 +3,8 @@ import { DataError } from '../../base/errors.ts'
 import { detectFormat, readExamples } from './format-table.ts'
 import { dataSet } from './jsonl.ts'
 
-const examplesOf = (...rows: object[]) => readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ example }) => example)
+const examplesOf = (...rows: object[]) =>
+  readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ example }) => example)
 const user = { role: 'user', content: 'hi' }
 const assistant = { role: 'assistant', content: 'hello' }
 
@@ -48,7 +49,9 @@ describe('chat rows', () => {
     expect(() => examplesOf({ messages })).toThrow(problem)
   })
   it('accept an assistant that only calls tools', () => {
-    expect(examplesOf({ messages: [user, { role: 'assistant', content: null, tool_calls: [{}] }] })).toHaveLength(1)
+    expect(
+      examplesOf({ messages: [user, { role: 'assistant', content: null, tool_calls: [{}] }] }),
+    ).toHaveLength(1)
   })
 })
 
@@ -59,14 +62,24 @@ describe('pairs', () => {
     ])
   })
   it('need something to learn', () => {
-    expect(() => examplesOf({ prompt: 'a', completion: '' })).toThrow('row 1: "completion" is empty')
-    expect(() => examplesOf({ prompt: null, completion: 'a' })).toThrow('row 1: "prompt" must be a string, got null')
+    expect(() => examplesOf({ prompt: 'a', completion: '' })).toThrow(
+      'row 1: "completion" is empty',
+    )
+    expect(() => examplesOf({ prompt: null, completion: 'a' })).toThrow(
+      'row 1: "prompt" must be a string, got null',
+    )
   })
   it('read instructions as Alpaca wrote them', () => {
-    const [bare, full] = examplesOf({ instruction: 'Add.', input: '', output: '3' }, { instruction: 'Add.', input: '1 2', output: '3' })
+    const [bare, full] = examplesOf(
+      { instruction: 'Add.', input: '', output: '3' },
+      { instruction: 'Add.', input: '1 2', output: '3' },
+    )
     expect(bare).toMatchObject({ kind: 'completion', prompt: 'Add.', completion: '3' })
     expect(full).toMatchObject({ prompt: 'Add.\n\n1 2', completion: '3' })
-    expect(full).toHaveProperty('plainPrompt', expect.stringMatching(/^Below is an instruction.*### Input:\n1 2\n\n### Response:$/s))
+    expect(full).toHaveProperty(
+      'plainPrompt',
+      expect.stringMatching(/^Below is an instruction.*### Input:\n1 2\n\n### Response:$/s),
+    )
     expect(bare).toHaveProperty('plainPrompt', expect.not.stringContaining('### Input'))
   })
 })
@@ -101,7 +114,10 @@ describe('preferences', () => {
     [{ prompt: 'p', chosen: 'c', rejected: '' }, '"rejected" is empty'],
     [{ prompt: [user], chosen: [better], rejected: 'r' }, '"rejected" must be a list of messages'],
     [{ prompt: [user], chosen: [better], rejected: [3] }, '"rejected": message 1 is not an object'],
-    [{ prompt: [user], chosen: [better], rejected: [user] }, '"rejected" has no assistant turn of its own'],
+    [
+      { prompt: [user], chosen: [better], rejected: [user] },
+      '"rejected" has no assistant turn of its own',
+    ],
     [{ chosen: [better], rejected: [worse] }, "the first message is the assistant's own"],
   ])('refuse %j', (row, problem) => {
     expect(() => examplesOf(row)).toThrow(problem)
@@ -109,12 +125,18 @@ describe('preferences', () => {
 })
 
 describe("a row's weight", () => {
-  const weightsOf = (...rows: object[]) => readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ weight }) => weight)
+  const weightsOf = (...rows: object[]) =>
+    readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ weight }) => weight)
 
   it('is read from "weight" or "quality", in every format', () => {
-    expect(weightsOf({ text: 'a' }, { text: 'b', weight: 0.5 }, { text: 'c', quality: 0 }, { text: 'd', weight: null })).toEqual([
-      1, 0.5, 0, 1,
-    ])
+    expect(
+      weightsOf(
+        { text: 'a' },
+        { text: 'b', weight: 0.5 },
+        { text: 'c', quality: 0 },
+        { text: 'd', weight: null },
+      ),
+    ).toEqual([1, 0.5, 0, 1])
     expect(weightsOf({ prompt: 'a', completion: 'b', quality: 0.25 })).toEqual([0.25])
     expect(weightsOf({ messages: [user, assistant], weight: 1, quality: 1 })).toEqual([1])
   })

@@ -21,7 +21,9 @@ export const instruction: DataFormat = {
     const problem =
       textProblem(row, 'instruction', 'not empty') ??
       textProblem(row, 'output', 'not empty') ??
-      (input === undefined || input === null ? undefined : textProblem(row, 'input', 'empty allowed'))
+      (input === undefined || input === null
+        ? undefined
+        : textProblem(row, 'input', 'empty allowed'))
     if (problem !== undefined) return problem
     const task = row['instruction'] as string
     const given = typeof input === 'string' ? input : ''

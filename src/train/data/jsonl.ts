@@ -19,15 +19,18 @@ export interface DataSet {
   readonly contentHash?: string
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** What is wrong with a value that should be a row, in a few words. */
-const kindOf = (value: unknown): string => (value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`)
+const kindOf = (value: unknown): string =>
+  value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`
 
 /** The first problems, and how many there are besides. */
 export function dataError(name: string, what: string, problems: readonly string[]): DataError {
   const shown = problems.slice(0, 8).map((problem) => `  ${problem}`)
-  if (problems.length > shown.length) shown.push(`  … and ${problems.length - shown.length} more rows`)
+  if (problems.length > shown.length)
+    shown.push(`  … and ${problems.length - shown.length} more rows`)
   return new DataError([`${name}: ${what}:`, ...shown].join('\n'))
 }
 
@@ -52,14 +55,20 @@ export function readJsonl(text: string | Iterable<string>, name: string): DataSe
     }
   }
   if (problems.length > 0) throw dataError(name, 'is not valid JSONL', problems)
-  if (rows.length === 0) throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
+  if (rows.length === 0)
+    throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
   return { name, rows }
 }
 
 /** Objects that are in memory already, as a data set. Throws as `readJsonl` does. */
 export function dataSet(values: readonly unknown[], name: string): DataSet {
-  const problems = values.flatMap((value, i) => (isObject(value) ? [] : [`row ${i + 1}: got ${kindOf(value)}, expected an object`]))
+  const problems = values.flatMap((value, i) =>
+    isObject(value) ? [] : [`row ${i + 1}: got ${kindOf(value)}, expected an object`],
+  )
   if (problems.length > 0) throw dataError(name, 'holds rows that are no objects', problems)
   if (values.length === 0) throw new DataError(`${name}: holds no rows.`)
-  return { name, rows: (values as readonly DataRow['value'][]).map((value, i) => ({ number: i + 1, value })) }
+  return {
+    name,
+    rows: (values as readonly DataRow['value'][]).map((value, i) => ({ number: i + 1, value })),
+  }
 }

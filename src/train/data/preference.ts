@@ -5,7 +5,8 @@ import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import { type DataFormat, type Row, type SingleExample, textProblem } from './data-format.ts'
 import { messageProblem } from './messages.ts'
 
-const pairOf = (chosen: SingleExample, rejected: SingleExample) => ({ kind: 'pair', chosen, rejected }) as const
+const pairOf = (chosen: SingleExample, rejected: SingleExample) =>
+  ({ kind: 'pair', chosen, rejected }) as const
 
 function readTexts(row: Row) {
   const { prompt, chosen, rejected, system } = row
@@ -13,7 +14,9 @@ function readTexts(row: Row) {
     textProblem(row, 'prompt', 'empty allowed') ??
     textProblem(row, 'chosen', 'not empty') ??
     textProblem(row, 'rejected', 'not empty') ??
-    (system === undefined || system === null ? undefined : textProblem(row, 'system', 'empty allowed'))
+    (system === undefined || system === null
+      ? undefined
+      : textProblem(row, 'system', 'empty allowed'))
   if (problem !== undefined) return problem
   const answered = (completion: unknown): SingleExample => ({
     kind: 'completion',
@@ -27,7 +30,11 @@ function readTexts(row: Row) {
 /** How many messages both lists begin with. */
 function commonMessages(a: readonly unknown[], b: readonly unknown[]): number {
   let count = 0
-  while (count < Math.min(a.length, b.length) && JSON.stringify(a[count]) === JSON.stringify(b[count])) count++
+  while (
+    count < Math.min(a.length, b.length) &&
+    JSON.stringify(a[count]) === JSON.stringify(b[count])
+  )
+    count++
   return count
 }
 
@@ -37,7 +44,6 @@ function readMessages({ prompt, chosen, rejected, tools }: Row) {
     ['rejected', rejected],
     ['prompt', prompt],
   ] as const) {
-    // prettier-ignore
     if (!Array.isArray(list)) {
       if (name === 'prompt') continue // a text beside lists repeats what they begin with
       return `"${name}" must be a list of messages as the other answer is`
@@ -46,15 +52,19 @@ function readMessages({ prompt, chosen, rejected, tools }: Row) {
     if (problem !== undefined) return `"${name}": ${problem}`
   }
   const opening = Array.isArray(prompt) ? (prompt as ChatMessage[]) : []
-  const [better, worse] = [chosen, rejected].map((list) => [...opening, ...(list as ChatMessage[])]) as [ChatMessage[], ChatMessage[]]
+  const [better, worse] = [chosen, rejected].map((list) => [
+    ...opening,
+    ...(list as ChatMessage[]),
+  ]) as [ChatMessage[], ChatMessage[]]
   const learnedFrom = opening.length > 0 ? opening.length : commonMessages(better, worse)
   for (const [name, list] of [
     ['chosen', better],
     ['rejected', worse],
   ] as const)
-    // prettier-ignore
-    if (!list.slice(learnedFrom).some(({ role }) => role === 'assistant')) return `"${name}" has no assistant turn of its own`
-  if (better[0]!.role === 'assistant') return 'the first message is the assistant\'s own: put a "user" or "system" message before it'
+    if (!list.slice(learnedFrom).some(({ role }) => role === 'assistant'))
+      return `"${name}" has no assistant turn of its own`
+  if (better[0]!.role === 'assistant')
+    return 'the first message is the assistant\'s own: put a "user" or "system" message before it'
   const chat = (messages: readonly ChatMessage[]): SingleExample => ({
     kind: 'chat',
     messages,
@@ -70,7 +80,8 @@ export const preference: DataFormat = {
   fits: (row) => 'chosen' in row && 'rejected' in row,
   read(row) {
     const { chosen, rejected } = row
-    if (JSON.stringify(chosen) === JSON.stringify(rejected)) return '"chosen" and "rejected" are the same'
+    if (JSON.stringify(chosen) === JSON.stringify(rejected))
+      return '"chosen" and "rejected" are the same'
     return Array.isArray(chosen) || Array.isArray(rejected) ? readMessages(row) : readTexts(row)
   },
 }

@@ -11,7 +11,9 @@ export const promptCompletion: DataFormat = {
     const problem =
       textProblem(row, 'prompt', 'empty allowed') ??
       textProblem(row, 'completion', 'not empty') ??
-      (system === undefined || system === null ? undefined : textProblem(row, 'system', 'empty allowed'))
+      (system === undefined || system === null
+        ? undefined
+        : textProblem(row, 'system', 'empty allowed'))
     if (problem !== undefined) return problem
     return {
       kind: 'completion',

@@ -13,6 +13,7 @@ export function rowWeight(row: Row): number | string {
       return `"${name}" must be a number from 0 to 1, got ${JSON.stringify(value).slice(0, 40)}`
   }
   const values = new Set(given.map((name) => row[name] as number))
-  if (values.size > 1) return '"weight" and "quality" are two names of one thing and differ here; give one of them'
+  if (values.size > 1)
+    return '"weight" and "quality" are two names of one thing and differ here; give one of them'
   return [...values][0] ?? 1
 }

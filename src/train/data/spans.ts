@@ -21,7 +21,11 @@ function commonLength(a: readonly number[], b: readonly number[]): number {
 }
 
 /** Where each piece but the first begins among the tokens of the whole text, and whether those are all true token boundaries. */
-function boundaries(pieces: readonly Piece[], ids: readonly number[], tokenizer: Tokenizer): { starts: number[]; exact: boolean } {
+function boundaries(
+  pieces: readonly Piece[],
+  ids: readonly number[],
+  tokenizer: Tokenizer,
+): { starts: number[]; exact: boolean } {
   let text = ''
   let exact = true
   const starts = pieces.slice(0, -1).map((piece) => {
@@ -49,7 +53,9 @@ export function encodePieces(pieces: readonly Piece[], tokenizer: Tokenizer): Sc
       return { ids: joined, scored: parts.flatMap((part, i) => part.map(() => pieces[i]!.scored)) }
     }
   }
-  const scored = ids.map((_, token) => pieces[starts.filter((start) => start <= token).length]!.scored)
+  const scored = ids.map(
+    (_, token) => pieces[starts.filter((start) => start <= token).length]!.scored,
+  )
   return { ids, scored }
 }
 
@@ -64,7 +70,12 @@ export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokeni
   for (let end = ids.length; end > 0; end--) {
     if (!scored[end - 1] || scored[end]) continue
     let last = end - 1
-    while (scored[last] && !isSpecial(ids[last]!, tokenizer) && tokenizer.decode([ids[last]!]).trim() === '') last--
+    while (
+      scored[last] &&
+      !isSpecial(ids[last]!, tokenizer) &&
+      tokenizer.decode([ids[last]!]).trim() === ''
+    )
+      last--
     if (last === end - 1 || !scored[last] || !isSpecial(ids[last]!, tokenizer)) continue
     scored.fill(false, last + 1, end)
   }

@@ -22,7 +22,8 @@ async function trained(dataset: TextDataset, steps: number): Promise<Adapter> {
 }
 
 async function lossOf(adapter: Adapter, prompt: string, completion: string): Promise<number> {
-  const [ids, whole] = [model.encode(prompt), model.encode(prompt + completion)]
+  const ids = model.encode(prompt)
+  const whole = model.encode(prompt + completion)
   return model.loss([whole], [whole.map((id, i) => (i < ids.length ? -100 : id))], { adapter })
 }
 
@@ -37,8 +38,13 @@ describe('train on a text data set', () => {
         { row: { prompt: 'Lily saw', completion: ' a red cat.' }, quality: good },
         { row: { prompt: 'Lily saw', completion: ' the big dog.' }, quality: bad },
       ])
-    const [cat, dog] = [await trained(rows(1, 0.05), 25), await trained(rows(0.05, 1), 25)]
-    expect(await lossOf(cat, 'Lily saw', ' a red cat.')).toBeLessThan(await lossOf(cat, 'Lily saw', ' the big dog.'))
-    expect(await lossOf(dog, 'Lily saw', ' the big dog.')).toBeLessThan(await lossOf(dog, 'Lily saw', ' a red cat.'))
+    const cat = await trained(rows(1, 0.05), 25)
+    const dog = await trained(rows(0.05, 1), 25)
+    expect(await lossOf(cat, 'Lily saw', ' a red cat.')).toBeLessThan(
+      await lossOf(cat, 'Lily saw', ' the big dog.'),
+    )
+    expect(await lossOf(dog, 'Lily saw', ' the big dog.')).toBeLessThan(
+      await lossOf(dog, 'Lily saw', ' a red cat.'),
+    )
   })
 })

@@ -22,6 +22,8 @@ const descriptive = new Set([
 export const text: DataFormat = {
   name: 'text',
   looks: '{ "text": "…" }',
-  fits: (row) => 'text' in row && Object.keys(row).every((key) => key === 'text' || descriptive.has(key)),
-  read: (row) => textProblem(row, 'text', 'not empty') ?? { kind: 'text', text: row['text'] as string },
+  fits: (row) =>
+    'text' in row && Object.keys(row).every((key) => key === 'text' || descriptive.has(key)),
+  read: (row) =>
+    textProblem(row, 'text', 'not empty') ?? { kind: 'text', text: row['text'] as string },
 }

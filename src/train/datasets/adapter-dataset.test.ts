@@ -1,9 +1,29 @@
 import { describe, expect, it } from 'vitest'
 import { memorySink } from '../../../test/support/adapters.ts'
-import { DataError, FormatError, NotFoundError, OptionError, ShapeError } from '../../base/errors.ts'
+import {
+  DataError,
+  FormatError,
+  NotFoundError,
+  OptionError,
+  ShapeError,
+} from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { type AdapterDataset, embeddingDataset, joinDatasets, selectExamples, sizeOfDataset, textDataset, trainingData } from './adapter-dataset.ts' // prettier-ignore
-import { datasetChunks, datasetHash, loadDataset, readDataset, saveDataset } from './dataset-files.ts'
+import {
+  type AdapterDataset,
+  embeddingDataset,
+  joinDatasets,
+  selectExamples,
+  sizeOfDataset,
+  textDataset,
+  trainingData,
+} from './adapter-dataset.ts'
+import {
+  datasetChunks,
+  datasetHash,
+  loadDataset,
+  readDataset,
+  saveDataset,
+} from './dataset-files.ts'
 import { datasetStatistics } from './dataset-statistics.ts'
 import { deduplicate, duplicateGroups, normalisedText } from './duplicates.ts'
 import { encodeData } from '../data/encode.ts'
@@ -13,7 +33,8 @@ import { splitDataset } from './split-dataset.ts'
 const width = 16
 const generator = random(3)
 const vector = (): Float32Array => Float32Array.from({ length: width }, () => generator.normal())
-const near = (base: Float32Array): Float32Array => base.map((value) => value + 0.01 * generator.normal())
+const near = (base: Float32Array): Float32Array =>
+  base.map((value) => value + 0.01 * generator.normal())
 const pair = (prompt: string, completion = 'yes') => ({ prompt, completion })
 
 const texts = textDataset('texts', [
@@ -23,7 +44,8 @@ const texts = textDataset('texts', [
   { row: { ...pair('Name a tree.'), meta: { by: 'hand' } }, quality: 0.25, task: 'name' },
   { row: pair('What is an old dog?'), quality: 1, group: 'dogs' },
 ])
-const [first, second] = [vector(), vector()]
+const first = vector()
+const second = vector()
 const vectors = embeddingDataset('vectors', width, [
   { input: first, target: vector(), quality: 0.2, task: 'a' },
   { input: second, target: vector(), quality: 0.8, domain: 'd' },
@@ -47,7 +69,10 @@ describe('duplicates', () => {
   })
   it('are found among more rows than are compared at a time', () => {
     const many = Array.from({ length: 600 }, vector)
-    const examples = [...many, near(many[0]!), near(many[300]!), near(many[599]!)].map((input) => ({ input, target: input }))
+    const examples = [...many, near(many[0]!), near(many[300]!), near(many[599]!)].map((input) => ({
+      input,
+      target: input,
+    }))
     const groups = duplicateGroups(embeddingDataset('many', width, examples), { similarity: 0.99 })
     expect([...groups.subarray(600)]).toEqual([0, 300, 599])
     expect(new Set(groups).size).toBe(600)
@@ -55,33 +80,49 @@ describe('duplicates', () => {
 })
 
 describe('splitDataset', () => {
-  const rows = Array.from({ length: 50 }, (_, i) => ({ row: pair(`Question ${i}`), group: i < 12 ? `group ${i % 3}` : undefined }))
-  const dataset = textDataset('rows', rows.map(({ row, group }) => ({ row, ...(group === undefined ? {} : { group }) }))) // prettier-ignore
+  const rows = Array.from({ length: 50 }, (_, i) => ({
+    row: pair(`Question ${i}`),
+    group: i < 12 ? `group ${i % 3}` : undefined,
+  }))
+  const dataset = textDataset(
+    'rows',
+    rows.map(({ row, group }) => ({ row, ...(group === undefined ? {} : { group }) })),
+  )
   it('holds a fifth back unless told otherwise, always the same for a seed', () => {
     const { train, validation } = splitDataset(dataset, { seed: 1 })
     expect([sizeOfDataset(train), sizeOfDataset(validation)]).toEqual([40, 10])
     expect(splitDataset(dataset, { seed: 1 })).toEqual({ train, validation })
     expect(splitDataset(dataset, { seed: 2 }).validation).not.toEqual(validation)
-    expect([...train.rows, ...validation.rows].map((row) => row['prompt']).sort()).toEqual(rows.map(({ row }) => row.prompt).sort())
+    expect([...train.rows, ...validation.rows].map((row) => row['prompt']).sort()).toEqual(
+      rows.map(({ row }) => row.prompt).sort(),
+    )
   })
-  it.each(Array.from({ length: 12 }, (_, seed) => seed))('never parts a group (seed %i)', (seed) => {
-    const { train, validation } = splitDataset(dataset, { seed })
-    const held = new Set(validation.groups.filter((group) => group !== undefined))
-    expect(train.groups.filter((group) => group !== undefined && held.has(group))).toEqual([])
-  })
-  it.each(Array.from({ length: 8 }, (_, seed) => seed))('never parts duplicates, nor who is tied to them by a group (seed %i)', (seed) => {
-    const parts = splitDataset(texts, { seed, share: 0.4 })
-    for (const part of [parts.train, parts.validation]) {
-      const cats = part.rows.filter((row) => /cat/i.test(String(row['prompt']))).length
-      const dogs = part.rows.filter((row) => /dog/.test(String(row['prompt']))).length
-      expect([0, 2]).toContain(cats)
-      expect([0, 2]).toContain(dogs)
-    }
-    const halves = splitDataset(vectors, { seed, share: 0.5, similarity: 0.99 })
-    expect([sizeOfDataset(halves.train), sizeOfDataset(halves.validation)]).toEqual([2, 2])
-  })
+  it.each(Array.from({ length: 12 }, (_, seed) => seed))(
+    'never parts a group (seed %i)',
+    (seed) => {
+      const { train, validation } = splitDataset(dataset, { seed })
+      const held = new Set(validation.groups.filter((group) => group !== undefined))
+      expect(train.groups.filter((group) => group !== undefined && held.has(group))).toEqual([])
+    },
+  )
+  it.each(Array.from({ length: 8 }, (_, seed) => seed))(
+    'never parts duplicates, nor who is tied to them by a group (seed %i)',
+    (seed) => {
+      const parts = splitDataset(texts, { seed, share: 0.4 })
+      for (const part of [parts.train, parts.validation]) {
+        const cats = part.rows.filter((row) => /cat/i.test(String(row['prompt']))).length
+        const dogs = part.rows.filter((row) => /dog/.test(String(row['prompt']))).length
+        expect([0, 2]).toContain(cats)
+        expect([0, 2]).toContain(dogs)
+      }
+      const halves = splitDataset(vectors, { seed, share: 0.5, similarity: 0.99 })
+      expect([sizeOfDataset(halves.train), sizeOfDataset(halves.validation)]).toEqual([2, 2])
+    },
+  )
   it('refuses what cannot be parted', () => {
-    expect(() => splitDataset(selectExamples(texts, [0, 1]), { seed: 1 })).toThrow(/cannot be parted/)
+    expect(() => splitDataset(selectExamples(texts, [0, 1]), { seed: 1 })).toThrow(
+      /cannot be parted/,
+    )
     expect(() => splitDataset(texts, { seed: 1, share: 1 })).toThrow(OptionError)
   })
 })
@@ -117,22 +158,31 @@ describe('files', () => {
     await expect(readDataset(bytes, 'bad.jsonl')).rejects.toThrow(
       /row 1: meta.quality must be a number.*\n.*row 1: meta.task must be a string/,
     )
-    await expect(readDataset(new TextEncoder().encode('{"text":"a","meta":{"quality":7}}'), 'bad')).rejects.toThrow(/from 0 to 1, got 7/)
+    await expect(
+      readDataset(new TextEncoder().encode('{"text":"a","meta":{"quality":7}}'), 'bad'),
+    ).rejects.toThrow(/from 0 to 1, got 7/)
     const sink = memorySink()
     await saveDataset(vectors, sink, 'x')
-    await expect(readDataset(sink.files.get('x')!.subarray(0, 900), 'cut')).rejects.toThrow(FormatError)
+    await expect(readDataset(sink.files.get('x')!.subarray(0, 900), 'cut')).rejects.toThrow(
+      FormatError,
+    )
     await expect(loadDataset(sink, 'y')).rejects.toThrow(NotFoundError)
   })
 })
 
 describe('a data set', () => {
   it('counts itself', () => {
-    const { examples, quality, qualityTenths, tasks, domains, groups, duplicates, meanCharacters } = datasetStatistics(texts)
+    const { examples, quality, qualityTenths, tasks, domains, groups, duplicates, meanCharacters } =
+      datasetStatistics(texts)
     expect([examples, groups, duplicates]).toEqual([5, 1, 1])
     expect(quality.mean).toBeCloseTo(0.72, 6)
     expect([quality.least, quality.most]).toEqual([0.25, 1])
     expect(qualityTenths).toEqual([0, 0, 1, 0, 0, 1, 0, 0, 0, 3])
-    expect([...tasks].map(([task, { count }]) => [task, count])).toEqual([['ask', 3], ['name', 1], ['', 1]]) // prettier-ignore
+    expect([...tasks].map(([task, { count }]) => [task, count])).toEqual([
+      ['ask', 3],
+      ['name', 1],
+      ['', 1],
+    ])
     expect(domains.get('animals')!.meanQuality).toBeCloseTo((0.9 + 0.95 + 0.5) / 3, 6)
     expect(meanCharacters).toBeGreaterThan(20)
     expect(datasetStatistics(vectors)).toMatchObject({ level: 'embedding', width, duplicates: 1 })
@@ -149,23 +199,39 @@ describe('a data set', () => {
   })
   it('is joined from parts of one form', () => {
     expect(sizeOfDataset(joinDatasets('both', [vectors, vectors]))).toBe(8)
-    expect(joinDatasets('one', [selectExamples(texts, [0, 1]), selectExamples(texts, [2, 3, 4])])).toEqual({ ...texts, name: 'one' })
+    expect(
+      joinDatasets('one', [selectExamples(texts, [0, 1]), selectExamples(texts, [2, 3, 4])]),
+    ).toEqual({ ...texts, name: 'one' })
     expect(() => joinDatasets<AdapterDataset>('no', [texts, vectors])).toThrow(ShapeError)
   })
 })
 
 describe('training data', () => {
   it('weighs rows by quality, and leaves out those of none', () => {
-    const withNone = textDataset('t', [{ row: pair('a'), quality: 0.5 }, { row: pair('b'), quality: 0 }]) // prettier-ignore
-    expect(trainingData(withNone, 'hash')).toEqual({ name: 't', rows: [{ number: 1, value: pair('a'), weight: 0.5 }], contentHash: 'hash' })
+    const withNone = textDataset('t', [
+      { row: pair('a'), quality: 0.5 },
+      { row: pair('b'), quality: 0 },
+    ])
+    expect(trainingData(withNone, 'hash')).toEqual({
+      name: 't',
+      rows: [{ number: 1, value: pair('a'), weight: 0.5 }],
+      contentHash: 'hash',
+    })
     expect(() => trainingData(selectExamples(withNone, [1]))).toThrow(DataError)
   })
   it('gives labels the weight of their row', () => {
-    const tokenizer = { encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0)), decode: (ids: number[]) => String.fromCharCode(...ids), eosId: 3 } // prettier-ignore
-    const encoded = encodeData(trainingData(textDataset('t', [{ row: pair('ab', 'c'), quality: 0.25 }])), {
-      tokenizer: tokenizer as never,
-      maxTokens: 9,
-    })
+    const tokenizer = {
+      encode: (text: string) => [...text].map((letter) => letter.charCodeAt(0)),
+      decode: (ids: number[]) => String.fromCharCode(...ids),
+      eosId: 3,
+    }
+    const encoded = encodeData(
+      trainingData(textDataset('t', [{ row: pair('ab', 'c'), quality: 0.25 }])),
+      {
+        tokenizer: tokenizer as never,
+        maxTokens: 9,
+      },
+    )
     expect([...encoded.rows[0]!.weights]).toEqual([0, 0, 0.25, 0.25])
   })
 })

@@ -64,7 +64,11 @@ function labelsOf(examples: readonly ExampleLabels[]): Labels {
   }
 }
 
-function check(name: string, examples: readonly ExampleLabels[], problemOf: (index: number) => string | undefined): void {
+function check(
+  name: string,
+  examples: readonly ExampleLabels[],
+  problemOf: (index: number) => string | undefined,
+): void {
   const problems = examples.flatMap(({ quality = 1 }, i) => {
     const found = [qualityProblem(quality), problemOf(i)].filter((problem) => problem !== undefined)
     return found.length > 0 ? [`example ${i + 1}: ${found.join('; ')}`] : []
@@ -79,17 +83,23 @@ export function textDataset(name: string, examples: readonly TextExample[]): Tex
   return { level: 'text', name, rows: examples.map(({ row }) => row), ...labelsOf(examples) }
 }
 
-const allFinite = (values: ArrayLike<number>): boolean => Array.prototype.every.call(values, Number.isFinite)
+const allFinite = (values: ArrayLike<number>): boolean =>
+  Array.prototype.every.call(values, Number.isFinite)
 
 /** A data set of vectors, copied. Throws one DataError that names every example of another width, with NaN or infinity, or with a wrong quality. */
-export function embeddingDataset(name: string, width: number, examples: readonly EmbeddingExample[]): EmbeddingDataset {
+export function embeddingDataset(
+  name: string,
+  width: number,
+  examples: readonly EmbeddingExample[],
+): EmbeddingDataset {
   check(name, examples, (i) => {
     const { input, target } = examples[i]!
     if (input.length !== width || target.length !== width)
       return `got an input of ${input.length} and a target of ${target.length} numbers, expected ${width} each`
     return allFinite(input) && allFinite(target) ? undefined : 'holds NaN or infinity'
   })
-  const [inputs, targets] = [new Float32Array(examples.length * width), new Float32Array(examples.length * width)]
+  const inputs = new Float32Array(examples.length * width)
+  const targets = new Float32Array(examples.length * width)
   examples.forEach(({ input, target }, i) => {
     inputs.set(input, i * width)
     targets.set(target, i * width)
@@ -98,17 +108,25 @@ export function embeddingDataset(name: string, width: number, examples: readonly
 }
 
 /** The examples of these numbers, in this order. */
-export function selectExamples<Data extends AdapterDataset>(dataset: Data, indices: readonly number[]): Data
-export function selectExamples(dataset: AdapterDataset, indices: readonly number[]): AdapterDataset {
+export function selectExamples<Data extends AdapterDataset>(
+  dataset: Data,
+  indices: readonly number[],
+): Data
+export function selectExamples(
+  dataset: AdapterDataset,
+  indices: readonly number[],
+): AdapterDataset {
   const labels: Labels = {
     quality: Float32Array.from(indices, (i) => dataset.quality[i]!),
     tasks: indices.map((i) => dataset.tasks[i]),
     domains: indices.map((i) => dataset.domains[i]),
     groups: indices.map((i) => dataset.groups[i]),
   }
-  if (dataset.level === 'text') return { ...dataset, ...labels, rows: indices.map((i) => dataset.rows[i]!) }
+  if (dataset.level === 'text')
+    return { ...dataset, ...labels, rows: indices.map((i) => dataset.rows[i]!) }
   const { width } = dataset
-  const [inputs, targets] = [new Float32Array(indices.length * width), new Float32Array(indices.length * width)]
+  const inputs = new Float32Array(indices.length * width)
+  const targets = new Float32Array(indices.length * width)
   indices.forEach((from, to) => {
     inputs.set(dataset.inputs.subarray(from * width, (from + 1) * width), to * width)
     targets.set(dataset.targets.subarray(from * width, (from + 1) * width), to * width)
@@ -117,10 +135,18 @@ export function selectExamples(dataset: AdapterDataset, indices: readonly number
 }
 
 /** All examples one after the other. Throws ShapeError where levels or widths differ. */
-export function joinDatasets<Data extends AdapterDataset>(name: string, parts: readonly Data[]): Data
+export function joinDatasets<Data extends AdapterDataset>(
+  name: string,
+  parts: readonly Data[],
+): Data
 export function joinDatasets(name: string, parts: readonly AdapterDataset[]): AdapterDataset {
-  const forms = new Set(parts.map((part) => (part.level === 'text' ? 'text' : `embedding of width ${part.width}`)))
-  if (forms.size !== 1) throw new ShapeError(`${name}: data sets to join must be of one form, got ${[...forms].join(', ') || 'none'}.`)
+  const forms = new Set(
+    parts.map((part) => (part.level === 'text' ? 'text' : `embedding of width ${part.width}`)),
+  )
+  if (forms.size !== 1)
+    throw new ShapeError(
+      `${name}: data sets to join must be of one form, got ${[...forms].join(', ') || 'none'}.`,
+    )
   const labels: Labels = {
     quality: joinFloats(parts.map(({ quality }) => quality)),
     tasks: parts.flatMap(({ tasks }) => tasks),
@@ -128,7 +154,13 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
     groups: parts.flatMap(({ groups }) => groups),
   }
   const first = parts[0]!
-  if (first.level === 'text') return { ...first, name, ...labels, rows: parts.flatMap((part) => (part.level === 'text' ? part.rows : [])) }
+  if (first.level === 'text')
+    return {
+      ...first,
+      name,
+      ...labels,
+      rows: parts.flatMap((part) => (part.level === 'text' ? part.rows : [])),
+    }
   const vectors = parts.filter((part) => part.level === 'embedding')
   return {
     ...first,
@@ -144,7 +176,9 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
  * metadata of the adapter that is trained. Throws DataError where nothing is left.
  */
 export function trainingData({ name, rows, quality }: TextDataset, contentHash?: string): DataSet {
-  const kept = rows.flatMap((value, i) => (quality[i]! > 0 ? [{ number: i + 1, value, weight: quality[i]! }] : []))
+  const kept = rows.flatMap((value, i) =>
+    quality[i]! > 0 ? [{ number: i + 1, value, weight: quality[i]! }] : [],
+  )
   if (kept.length === 0) throw new DataError(`${name}: has no example with a quality above 0.`)
   return { name, rows: kept, ...(contentHash === undefined ? {} : { contentHash }) }
 }

@@ -6,14 +6,22 @@ import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { memorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
-import { type AdapterDataset, type EmbeddingDataset, type ExampleLabels, sizeOfDataset, textDataset, type TextDataset } from './adapter-dataset.ts' // prettier-ignore
+import {
+  type AdapterDataset,
+  type EmbeddingDataset,
+  type ExampleLabels,
+  sizeOfDataset,
+  textDataset,
+  type TextDataset,
+} from './adapter-dataset.ts'
 import type { Row } from '../data/data-format.ts'
 import { dataError, readJsonl } from '../data/jsonl.ts'
 
 const labelNames = ['tasks', 'domains', 'groups'] as const
 const vectorsFormat = 'graft-examples'
 
-const isRecord = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value)
+const isRecord = (value: unknown): value is Row =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** A row with its labels under "meta", beside what the row itself has there. */
 function lineOf({ rows, quality, tasks, domains, groups }: TextDataset, i: number): string {
@@ -40,7 +48,9 @@ function vectorChunks(dataset: EmbeddingDataset): Iterable<Uint8Array> {
     ['quality', f32([count], quality)],
     ...labels.map(([name, { codes }]) => [name, codes] as const),
   ])
-  const names = Object.fromEntries(labels.map(([name, label]) => [name, JSON.stringify(label.names)]))
+  const names = Object.fromEntries(
+    labels.map(([name, label]) => [name, JSON.stringify(label.names)]),
+  )
   return safetensorsChunks(tensors, { format: vectorsFormat, ...names })
 }
 
@@ -79,12 +89,22 @@ function readTexts(bytes: Uint8Array, name: string): TextDataset {
   const examples = rows.map(({ number, value }) => {
     const { meta, ...rest } = value
     const { quality, task, domain, group, ...others } = isRecord(meta) ? meta : {}
-    const labels = Object.fromEntries(Object.entries({ quality, task, domain, group }).filter(([, label]) => label !== undefined && label !== null)) // prettier-ignore
+    const labels = Object.fromEntries(
+      Object.entries({ quality, task, domain, group }).filter(
+        ([, label]) => label !== undefined && label !== null,
+      ),
+    )
     for (const [key, label] of Object.entries(labels)) {
       const expected = labelKeys[key as keyof typeof labelKeys]
-      if (typeof label !== expected) problems.push(`row ${number}: meta.${key} must be a ${expected}, got ${JSON.stringify(label)}`)
+      if (typeof label !== expected)
+        problems.push(
+          `row ${number}: meta.${key} must be a ${expected}, got ${JSON.stringify(label)}`,
+        )
     }
-    const row = isRecord(meta) && Object.keys(others).length === 0 ? rest : { ...rest, ...(meta === undefined ? {} : { meta: isRecord(meta) ? others : meta }) } // prettier-ignore
+    const row =
+      isRecord(meta) && Object.keys(others).length === 0
+        ? rest
+        : { ...rest, ...(meta === undefined ? {} : { meta: isRecord(meta) ? others : meta }) }
     return { row, ...(labels as ExampleLabels) }
   })
   if (problems.length > 0) throw dataError(name, 'holds labels of a wrong type', problems)
@@ -94,16 +114,25 @@ function readTexts(bytes: Uint8Array, name: string): TextDataset {
 async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDataset> {
   const store = await openSafetensors(memorySource(name, bytes))
   const [count = 0, width = 0] = store.tensors.get('inputs')?.shape ?? []
-  const expected = { inputs: `f32 ${count},${width}`, targets: `f32 ${count},${width}`, quality: `f32 ${count}` }
-  const needed = { ...expected, ...Object.fromEntries(labelNames.map((label) => [label, `i32 ${count}`])) }
+  const expected = {
+    inputs: `f32 ${count},${width}`,
+    targets: `f32 ${count},${width}`,
+    quality: `f32 ${count}`,
+  }
+  const needed = {
+    ...expected,
+    ...Object.fromEntries(labelNames.map((label) => [label, `i32 ${count}`])),
+  }
   const problems = Object.entries(needed).flatMap(([tensor, form]) => {
     const info = store.tensors.get(tensor)
     const got = info ? `${info.dtype} ${info.shape.join(',')}` : 'nothing'
     return got === form ? [] : [`${tensor}: got ${got}, expected ${form}`]
   })
   if (count === 0 || width === 0) problems.push('inputs must be [examples, width], both at least 1')
-  if (problems.length > 0) throw new FormatError(`${name}: is no data set of vectors:\n  ${problems.join('\n  ')}`)
-  const floats = async (tensor: string): Promise<Float32Array> => (await store.read(tensor)).data as Float32Array
+  if (problems.length > 0)
+    throw new FormatError(`${name}: is no data set of vectors:\n  ${problems.join('\n  ')}`)
+  const floats = async (tensor: string): Promise<Float32Array> =>
+    (await store.read(tensor)).data as Float32Array
   const labels = await Promise.all(
     labelNames.map(async (label) => {
       const names = JSON.parse(String(store.metadata[label] ?? '[]')) as string[]
@@ -111,8 +140,13 @@ async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDa
       return [label, Array.from(codes, (code) => names[code])] as const
     }),
   )
-  const columns = Object.fromEntries(labels) as Record<(typeof labelNames)[number], (string | undefined)[]>
-  const [inputs, targets, quality] = [await floats('inputs'), await floats('targets'), await floats('quality')]
+  const columns = Object.fromEntries(labels) as Record<
+    (typeof labelNames)[number],
+    (string | undefined)[]
+  >
+  const inputs = await floats('inputs')
+  const targets = await floats('targets')
+  const quality = await floats('quality')
   const bad = [inputs, targets, quality].some((values) => !values.every(Number.isFinite))
   if (bad) throw new FormatError(`${name}: holds NaN or infinity.`)
   return { level: 'embedding', name, width, inputs, targets, quality, ...columns }

@@ -11,7 +11,12 @@ export interface LabelCount {
 export interface DatasetStatistics {
   readonly level: AdapterDataset['level']
   readonly examples: number
-  readonly quality: { readonly mean: number; readonly deviation: number; readonly least: number; readonly most: number }
+  readonly quality: {
+    readonly mean: number
+    readonly deviation: number
+    readonly least: number
+    readonly most: number
+  }
   /** Examples with a quality from 0 to below 0.1, from 0.1 to below 0.2, …, from 0.9 to 1. */
   readonly qualityTenths: readonly number[]
   /** By label; examples without one under ''. */
@@ -27,17 +32,28 @@ export interface DatasetStatistics {
   readonly meanCharacters?: number
 }
 
-function countBy(labels: readonly (string | undefined)[], quality: Float32Array): Map<string, LabelCount> {
+function countBy(
+  labels: readonly (string | undefined)[],
+  quality: Float32Array,
+): Map<string, LabelCount> {
   const sums = new Map<string, { count: number; quality: number }>()
   labels.forEach((label = '', i) => {
     const sum = sums.get(label) ?? { count: 0, quality: 0 }
     sums.set(label, { count: sum.count + 1, quality: sum.quality + quality[i]! })
   })
-  return new Map([...sums].map(([label, sum]) => [label, { count: sum.count, meanQuality: sum.quality / sum.count }]))
+  return new Map(
+    [...sums].map(([label, sum]) => [
+      label,
+      { count: sum.count, meanQuality: sum.quality / sum.count },
+    ]),
+  )
 }
 
 function spread(values: Float32Array): DatasetStatistics['quality'] {
-  let [sum, squares, least, most] = [0, 0, Infinity, -Infinity]
+  let sum = 0
+  let squares = 0
+  let least = Infinity
+  let most = -Infinity
   for (const value of values) {
     sum += value
     squares += value * value
@@ -45,7 +61,12 @@ function spread(values: Float32Array): DatasetStatistics['quality'] {
     most = Math.max(most, value)
   }
   const mean = sum / values.length
-  return { mean, deviation: Math.sqrt(Math.max(0, squares / values.length - mean * mean)), least, most }
+  return {
+    mean,
+    deviation: Math.sqrt(Math.max(0, squares / values.length - mean * mean)),
+    least,
+    most,
+  }
 }
 
 /** Counts and qualities of a data set that has at least one example. */
@@ -65,6 +86,9 @@ export function datasetStatistics(dataset: AdapterDataset): DatasetStatistics {
     duplicates: examples - new Set(duplicateGroups(dataset)).size,
     ...(dataset.level === 'embedding'
       ? { width: dataset.width }
-      : { meanCharacters: dataset.rows.reduce((sum, row) => sum + JSON.stringify(row).length, 0) / examples }),
+      : {
+          meanCharacters:
+            dataset.rows.reduce((sum, row) => sum + JSON.stringify(row).length, 0) / examples,
+        }),
   }
 }

@@ -15,7 +15,8 @@ export function disjointSets(count: number): DisjointSets {
   return {
     find,
     join(a, b) {
-      const [one, other] = [find(a), find(b)]
+      const one = find(a)
+      const other = find(b)
       parents[Math.max(one, other)] = Math.min(one, other)
     },
   }

@@ -4,7 +4,12 @@ import { OptionError } from '../../base/errors.ts'
 import { matrixOf, rowsOf, transpose } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
 import { fastKernels } from '../../base/linalg/simd.ts'
-import { type AdapterDataset, type EmbeddingDataset, selectExamples, sizeOfDataset } from './adapter-dataset.ts'
+import {
+  type AdapterDataset,
+  type EmbeddingDataset,
+  selectExamples,
+  sizeOfDataset,
+} from './adapter-dataset.ts'
 import { disjointSets } from './disjoint-sets.ts'
 
 export interface DuplicateOptions {
@@ -17,7 +22,9 @@ function textsOf(value: unknown): string[] {
   if (typeof value === 'string') return [value]
   if (Array.isArray(value)) return value.flatMap(textsOf)
   if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, part]) => (key === 'meta' || key === 'metadata' ? [] : textsOf(part)))
+  return Object.entries(value).flatMap(([key, part]) =>
+    key === 'meta' || key === 'metadata' ? [] : textsOf(part),
+  )
 }
 
 /** Words and numbers alone: case, accents' spelling, punctuation and white space say nothing. */
@@ -31,7 +38,8 @@ export const normalisedText = (text: string): string =>
 /** Equal for inputs of the same bits. */
 const vectorKey = ({ inputs, width }: EmbeddingDataset, i: number): string => {
   const words = new Int32Array(inputs.buffer, inputs.byteOffset + 4 * i * width, width)
-  let [a, b] = [0x811c9dc5, 0x9e3779b9] // two FNV-1a sums of 32 bits: equal by accident once in 10¹⁹ pairs
+  let a = 0x811c9dc5
+  let b = 0x9e3779b9 // two FNV-1a sums of 32 bits: equal by accident once in 10¹⁹ pairs
   for (const word of words) {
     a = Math.imul(a ^ word, 0x01000193)
     b = Math.imul(b ^ (word >>> 7) ^ word, 0x85ebca6b)
@@ -47,7 +55,11 @@ const exactKeys = (dataset: AdapterDataset): string[] =>
 const blockRows = 256 // rows compared with all others at a time: a [256, N] block of cosines in memory
 
 /** Calls `found` for every pair of inputs whose cosine is at least `similarity`. */
-function eachNearPair({ inputs, width }: EmbeddingDataset, similarity: number, found: (a: number, b: number) => void): void {
+function eachNearPair(
+  { inputs, width }: EmbeddingDataset,
+  similarity: number,
+  found: (a: number, b: number) => void,
+): void {
   const count = inputs.length / width
   const unit = inputs.slice()
   for (let i = 0; i < count; i++) {
@@ -62,9 +74,12 @@ function eachNearPair({ inputs, width }: EmbeddingDataset, similarity: number, f
     const rows = Math.min(blockRows, count - start)
     const later = count - start
     const cosines = matrixOf(rows, later, new Float32Array(rows * later))
-    multiply(cosines, rowsOf(all, start, rows), transpose(rowsOf(all, start, later)), { kernel: fastKernels().f32 })
+    multiply(cosines, rowsOf(all, start, rows), transpose(rowsOf(all, start, later)), {
+      kernel: fastKernels().f32,
+    })
     for (let a = 0; a < rows; a++)
-      for (let b = a + 1; b < later; b++) if (cosines.data[a * later + b]! >= similarity) found(start + a, start + b)
+      for (let b = a + 1; b < later; b++)
+        if (cosines.data[a * later + b]! >= similarity) found(start + a, start + b)
   }
 }
 
@@ -72,7 +87,10 @@ function eachNearPair({ inputs, width }: EmbeddingDataset, similarity: number, f
  * A number for every example: that of the first one which says the same, through any chain of near ones. Texts are the same by their words; vectors by
  * the bits of their inputs, or by `similarity`. Throws OptionError for a similarity that is not above 0 and up to 1.
  */
-export function duplicateGroups(dataset: AdapterDataset, { similarity }: DuplicateOptions = {}): Int32Array {
+export function duplicateGroups(
+  dataset: AdapterDataset,
+  { similarity }: DuplicateOptions = {},
+): Int32Array {
   if (similarity !== undefined && !(similarity > 0 && similarity <= 1))
     throw new OptionError(`similarity must be a cosine above 0 and up to 1, got ${similarity}.`)
   const groups = disjointSets(sizeOfDataset(dataset))
@@ -82,7 +100,8 @@ export function duplicateGroups(dataset: AdapterDataset, { similarity }: Duplica
     if (known === undefined) first.set(key, i)
     else groups.join(known, i)
   })
-  if (similarity !== undefined && dataset.level === 'embedding') eachNearPair(dataset, similarity, groups.join)
+  if (similarity !== undefined && dataset.level === 'embedding')
+    eachNearPair(dataset, similarity, groups.join)
   return Int32Array.from({ length: sizeOfDataset(dataset) }, (_, i) => groups.find(i))
 }
 
@@ -93,7 +112,10 @@ export interface Deduplicated<Data extends AdapterDataset> {
 }
 
 /** The data set with one example of each group of duplicates: the one of the highest quality, the first among equals. Order is kept. */
-export function deduplicate<Data extends AdapterDataset>(dataset: Data, options: DuplicateOptions = {}): Deduplicated<Data> {
+export function deduplicate<Data extends AdapterDataset>(
+  dataset: Data,
+  options: DuplicateOptions = {},
+): Deduplicated<Data> {
   const groups = duplicateGroups(dataset, options)
   const best = new Map<number, number>()
   groups.forEach((group, i) => {

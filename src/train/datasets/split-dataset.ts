@@ -46,13 +46,17 @@ export function splitDataset<Data extends AdapterDataset>(
   dataset: Data,
   { seed, share = 0.2, ...options }: SplitOptions,
 ): DatasetSplit<Data> {
-  if (!(share > 0 && share < 1)) throw new OptionError(`Split of ${dataset.name}: share must be above 0 and below 1, got ${share}.`)
+  if (!(share > 0 && share < 1))
+    throw new OptionError(
+      `Split of ${dataset.name}: share must be above 0 and below 1, got ${share}.`,
+    )
   const units = random(seed).shuffle(unitsOf(dataset, options))
   const count = sizeOfDataset(dataset)
   const wanted = Math.max(1, Math.round(share * count))
   const held = new Set<number>()
   for (const unit of units) {
-    if (held.size + unit.length / 2 <= wanted && held.size + unit.length < count) unit.forEach((i) => held.add(i))
+    if (held.size + unit.length / 2 <= wanted && held.size + unit.length < count)
+      unit.forEach((i) => held.add(i))
     if (held.size >= wanted) break
   }
   if (held.size === 0)

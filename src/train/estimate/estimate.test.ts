@@ -41,8 +41,18 @@ describe('planTraining', () => {
   const plan = (given: Partial<TrainOptions> = {}, rows = 8): Promise<TrainPlan> =>
     planTraining(
       {
-        ...{ model, steps: 6, batch: { rows: 4, tokens: 64 }, adapter: { kind: 'lora', config: { rank: 4, targets: 'all-linear' } } },
-        data: { name: 'rows', format: 'text', examples: rows, cut: 0, dropped: 0, rows: Array.from({ length: rows }, () => rowOf(64)) },
+        model,
+        steps: 6,
+        batch: { rows: 4, tokens: 64 },
+        adapter: { kind: 'lora', config: { rank: 4, targets: 'all-linear' } },
+        data: {
+          name: 'rows',
+          format: 'text',
+          examples: rows,
+          cut: 0,
+          dropped: 0,
+          rows: Array.from({ length: rows }, () => rowOf(64)),
+        },
         ...given,
       },
       { calibrationSeconds: 0.02 },
@@ -50,36 +60,52 @@ describe('planTraining', () => {
 
   it('counts weights, adapter, gradients and optimiser exactly', async () => {
     const { memory, trainableParameters, tokens, steps, batch } = await plan()
-    const weights = [...(await model.weights()).values()].reduce((sum, { data }) => sum + data.byteLength, 0)
+    const weights = [...(await model.weights()).values()].reduce(
+      (sum, { data }) => sum + data.byteLength,
+      0,
+    )
     expect(memory.baseBytes).toBe(weights)
     expect(memory.adapterBytes).toBe(2 * 4 * trainableParameters)
     expect(memory.gradientBytes).toBe(2 * 4 * trainableParameters)
     expect(memory.optimizerBytes).toBe(2 * 4 * trainableParameters)
     expect((await plan({ optimizer: 'lion' })).memory.optimizerBytes).toBe(4 * trainableParameters)
-    expect({ tokens, steps, batch }).toEqual({ tokens: 6 * 4 * 64, steps: 6, batch: { rows: 4, tokens: 64, scored: 4 * 63 } })
+    expect({ tokens, steps, batch }).toEqual({
+      tokens: 6 * 4 * 64,
+      steps: 6,
+      batch: { rows: 4, tokens: 64, scored: 4 * 63 },
+    })
     const { totalBytes, ...parts } = memory
     expect(Object.values(parts).reduce((sum, part) => sum + part, 0)).toBe(totalBytes)
   })
   it('follows the lines of a batch: activations and operations double with them', async () => {
-    const [two, four] = [await plan({ batch: { rows: 2, tokens: 64 } }), await plan()]
+    const two = await plan({ batch: { rows: 2, tokens: 64 } })
+    const four = await plan()
     expect(four.memory.activationBytes / two.memory.activationBytes).toBeCloseTo(2, 1)
     expect(four.memory.headBytes / two.memory.headBytes).toBeCloseTo(2, 1)
     expect(four.time.stepGigaOperations / two.time.stepGigaOperations).toBeCloseTo(2, 1)
     expect(four.memory.baseBytes).toBe(two.memory.baseBytes)
   })
   it('knows what checkpointing saves and costs', async () => {
-    const [kept, again] = [await plan(), await plan({ checkpointing: true })]
+    const kept = await plan()
+    const again = await plan({ checkpointing: true })
     expect(again.memory.activationBytes).toBeLessThan(0.7 * kept.memory.activationBytes)
     const more = again.time.stepGigaOperations / kept.time.stepGigaOperations
     expect(more).toBeGreaterThan(1.1)
     expect(more).toBeLessThan(1.4)
   })
   it('knows the size of a quantised base', async () => {
-    const [plain, nf4] = [await plan(), await plan({ quantization: 'nf4' })]
+    const plain = await plan()
+    const nf4 = await plan({ quantization: 'nf4' })
     expect(nf4.memory.baseBytes / plain.memory.baseBytes).toBeLessThan(0.3)
   })
   it('multiplies by steps, and adds validations', async () => {
-    const [few, held] = [await plan({ steps: 2 }), await plan({ validation: { data: { name: 'held', format: 'text', examples: 1, cut: 0, dropped: 0, rows: [rowOf(64)] }, everySteps: 1 } })] // prettier-ignore
+    const few = await plan({ steps: 2 })
+    const held = await plan({
+      validation: {
+        data: { name: 'held', format: 'text', examples: 1, cut: 0, dropped: 0, rows: [rowOf(64)] },
+        everySteps: 1,
+      },
+    })
     expect(few.tokens).toBe(2 * 4 * 64)
     expect(held.time.seconds).toBeGreaterThan(held.time.stepSeconds * held.steps)
     expect(held.memory.adapterBytes).toBe(1.5 * few.memory.adapterBytes)

@@ -69,44 +69,74 @@ const bytesOfNode = 8000
 const arenaShare = 0.12
 
 /** The batch with most places of the first epoch, and how many times its places all steps have. */
-function largestBatch({ plan, data }: PreparedRun): { largest: Batch; share: number; tokens: number } {
+function largestBatch({ plan, data }: PreparedRun): {
+  largest: Batch
+  share: number
+  tokens: number
+} {
   let largest: Batch | undefined
-  let [places, tokens, counted] = [0, 0, 0]
+  let places = 0
+  let tokens = 0
+  let counted = 0
   for (let step = 1; step <= plan.steps && plan.epochOf(step) === 1; step++, counted++) {
     for (const rows of plan.batchesOf(step)) {
       const batch = buildBatch(data.rows, rows, { shared: data.shared })
       places += batch.ids.length
       tokens += rows.flat().reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
       const isLarger = !largest || batch.ids.length > largest.ids.length
-      if (isLarger || (batch.ids.length === largest!.ids.length && batch.scored.length > largest!.scored.length)) largest = batch
+      if (
+        isLarger ||
+        (batch.ids.length === largest!.ids.length && batch.scored.length > largest!.scored.length)
+      )
+        largest = batch
     }
   }
   const all = plan.steps / counted
-  return { largest: largest!, share: (places * all) / largest!.ids.length, tokens: Math.round(tokens * all) }
+  return {
+    largest: largest!,
+    share: (places * all) / largest!.ids.length,
+    tokens: Math.round(tokens * all),
+  }
 }
 
 /** Places of the batches that a validation takes, padding counted. */
 const placesOf = ({ rows, shared, batches }: NonNullable<PreparedRun['validation']>): number =>
   batches.reduce((sum, batch) => sum + buildBatch(rows, batch, { shared }).ids.length, 0)
 
-const bytesIn = (tensors: Iterable<Tensor>): number => [...tensors].reduce((sum, { data }) => sum + data.byteLength, 0)
+const bytesIn = (tensors: Iterable<Tensor>): number =>
+  [...tensors].reduce((sum, { data }) => sum + data.byteLength, 0)
 
 /** Names that a loss feeds beside the batch's count as learned tokens: rows of soft labels, pairs. */
-function boundDims(graph: Graph, feeds: ReadonlyMap<string, Tensor>, batch: Batch): Map<string, number> {
+function boundDims(
+  graph: Graph,
+  feeds: ReadonlyMap<string, Tensor>,
+  batch: Batch,
+): Map<string, number> {
   const dims = dimsOf(graph, feeds)
   for (const { shape } of graph.inputs)
-    for (const dim of shape) if (typeof dim === 'string' && !/[*+]/.test(dim) && !dims.has(dim)) dims.set(dim, batch.scored.length)
+    for (const dim of shape)
+      if (typeof dim === 'string' && !/[*+]/.test(dim) && !dims.has(dim))
+        dims.set(dim, batch.scored.length)
   return dims
 }
 
 /** What `graph` holds at its fullest beside everything that a run keeps. */
-export function memoryPlan(run: PreparedRun, graph: Graph, dims: Dims, vocabularySize: number): MemoryPlan {
+export function memoryPlan(
+  run: PreparedRun,
+  graph: Graph,
+  dims: Dims,
+  vocabularySize: number,
+): MemoryPlan {
   const { state, adapter, trainable, weights, validation } = run
   const { bytes, wideBytes } = fullestMoment(graph, dims, vocabularySize)
-  const trainableBytes = trainable.reduce((sum, key) => sum + 4 * sizeOf(state.parameters.get(key)!.shape), 0)
+  const trainableBytes = trainable.reduce(
+    (sum, key) => sum + 4 * sizeOf(state.parameters.get(key)!.shape),
+    0,
+  )
   const parts = {
     baseBytes: weightBytes(weights.values()),
-    adapterBytes: bytesIn(adapter.tensors.values()) + bytesIn(state.parameters.values()) * (validation ? 2 : 1),
+    adapterBytes:
+      bytesIn(adapter.tensors.values()) + bytesIn(state.parameters.values()) * (validation ? 2 : 1),
     gradientBytes: 2 * trainableBytes,
     optimizerBytes: bytesIn([...state.optimizer.values()].flatMap((slots) => Object.values(slots))),
     activationBytes: bytes - wideBytes,
@@ -120,11 +150,30 @@ export function memoryPlan(run: PreparedRun, graph: Graph, dims: Dims, vocabular
 /** One layer with its way back, at the batch's shape: what a step does most of. Runs for about `seconds`, at least twice, and counts the fastest half. */
 async function calibrate(
   layer: Block,
-  { wanted, feeds, width, backend, seconds, now }: { wanted: readonly string[]; feeds: Map<string, Tensor>; width: number; backend: Backend; seconds: number; now: () => number }, // prettier-ignore
+  {
+    wanted,
+    feeds,
+    width,
+    backend,
+    seconds,
+    now,
+  }: {
+    wanted: readonly string[]
+    feeds: Map<string, Tensor>
+    width: number
+    backend: Backend
+    seconds: number
+    now: () => number
+  },
 ): Promise<{ rate: number; seconds: number }> {
   const graph = composeBlocks([layer])
   const own = graph.inputs.flatMap(({ name }) => (wanted.includes(name) ? [name] : []))
-  const whole = withGradients(graph, { of: ['x'], withRespectTo: ['x', ...own], keep: [], recompute: {} })
+  const whole = withGradients(graph, {
+    of: ['x'],
+    withRespectTo: ['x', ...own],
+    keep: [],
+    recompute: {},
+  })
   const { shape } = feeds.get('ids')!
   const numbers = random(1)
   const normal = (): Tensor =>
@@ -132,7 +181,10 @@ async function calibrate(
       [...shape, width],
       Float32Array.from({ length: sizeOf(shape) * width }, () => numbers.uniform() - 0.5),
     )
-  const fed = localFeeds(feeds, { ...layer, prefix: '', graph: whole }, [['x', normal()], [gradientName('x'), normal()]]) // prettier-ignore
+  const fed = localFeeds(feeds, { ...layer, prefix: '', graph: whole }, [
+    ['x', normal()],
+    [gradientName('x'), normal()],
+  ])
   const program = await backend.compile(whole, { lean: true })
   try {
     const times: number[] = []
@@ -144,7 +196,10 @@ async function calibrate(
     } while (times.length < 3 || now() - started < seconds * 1000)
     const steady = times.slice(1).sort((a, b) => a - b) // the first run warms up
     const median = steady[Math.floor(steady.length / 2)]!
-    return { rate: productOperations(whole, dimsOf(whole, fed)) / median, seconds: (now() - started) / 1000 }
+    return {
+      rate: productOperations(whole, dimsOf(whole, fed)) / median,
+      seconds: (now() - started) / 1000,
+    }
   } finally {
     await program.dispose()
   }
@@ -154,7 +209,10 @@ async function calibrate(
  * Plans a run: what `train` with these options will need at its peak and how long it will take. Data and options are read and checked as training does,
  * and refused with the same errors; the base's weights are read; a layer is run for a second; nothing is trained or written.
  */
-export async function planTraining(options: TrainOptions, { calibrationSeconds = 1 } = {}): Promise<TrainPlan> {
+export async function planTraining(
+  options: TrainOptions,
+  { calibrationSeconds = 1 } = {},
+): Promise<TrainPlan> {
   const { checkpoint: _checkpoint, ...rest } = options
   const run = await prepareRun(rest)
   try {
@@ -164,7 +222,11 @@ export async function planTraining(options: TrainOptions, { calibrationSeconds =
   }
 }
 
-async function planned(run: PreparedRun, options: TrainOptions, calibrationSeconds: number): Promise<TrainPlan> {
+async function planned(
+  run: PreparedRun,
+  options: TrainOptions,
+  calibrationSeconds: number,
+): Promise<TrainPlan> {
   const { adapter, trainable, weights, settings, objective, state, plan, validation, ready } = run
   const { backend, base } = options.model
   const parts = { graph: base.graph, weights, adapter, loss: objective.graph }
@@ -178,11 +240,20 @@ async function planned(run: PreparedRun, options: TrainOptions, calibrationSecon
   const { vocabularySize, width } = attached.config
   const now = options.now ?? (() => performance.now())
   const layer = training.find(({ kind }) => kind === 'layer')!
-  const calibration = await calibrate(layer, { wanted, feeds, width, backend, seconds: calibrationSeconds, now })
+  const calibration = await calibrate(layer, {
+    wanted,
+    feeds,
+    width,
+    backend,
+    seconds: calibrationSeconds,
+    now,
+  })
   const operations = productOperations(graph, dims)
   const forward = productOperations(expandComposites(composeBlocks(plain)), dims)
   const seconds = operations / calibration.rate
-  const held = validation ? placesOf(validation) * validationsOf(plan, options.validation?.everySteps) : 0
+  const held = validation
+    ? placesOf(validation) * validationsOf(plan, options.validation?.everySteps)
+    : 0
   const all = seconds * share + (forward / calibration.rate) * (held / largest.ids.length)
   return {
     memory: memoryPlan(run, graph, dims, vocabularySize),
@@ -198,6 +269,9 @@ async function planned(run: PreparedRun, options: TrainOptions, calibrationSecon
     steps: plan.steps,
     batch: { rows: largest.rows, tokens: largest.tokens, scored: largest.scored.length },
     trainableParameters: ready.trainableParameters,
-    notes: options.teacher || options.reference ? ['The model that the loss compares with is not counted.'] : [],
+    notes:
+      options.teacher || options.reference
+        ? ['The model that the loss compares with is not counted.']
+        : [],
   }
 }

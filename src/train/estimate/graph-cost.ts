@@ -29,11 +29,13 @@ function lengthOf(dim: Dim, dims: Dims): number {
     assertInternal(length !== undefined, `dimension "${name}" of "${dim}" is not bound`)
     return length
   }
-  const product = (term: string): number => term.split('*').reduce((value, name) => value * factor(name), 1)
+  const product = (term: string): number =>
+    term.split('*').reduce((value, name) => value * factor(name), 1)
   return dim.split('+').reduce((sum, term) => sum + product(term), 0)
 }
 
-const lengthsOf = (shape: readonly Dim[], dims: Dims): number[] => shape.map((dim) => lengthOf(dim, dims))
+const lengthsOf = (shape: readonly Dim[], dims: Dims): number[] =>
+  shape.map((dim) => lengthOf(dim, dims))
 const bytesOfType = { i64: 8, u8: 1, i8: 1 } as const
 const bytesOf = ({ dtype, shape }: Value, dims: Dims): number =>
   sizeOf(lengthsOf(shape, dims)) * (bytesOfType[dtype as keyof typeof bytesOfType] ?? 4) // f64 exists only in the reference
@@ -43,7 +45,9 @@ const aliases = new Set(['reshape', 'after', 'stopGradient'])
 
 /** Quantised weights are turned to f32 for the length of one product. */
 const passing = ({ operation, attributes }: Node): number =>
-  /^frozen(Linear|LinearGradient)$/.test(operation) ? 4 * sizeOf(attributes['weight'] as readonly number[]) : 0
+  /^frozen(Linear|LinearGradient)$/.test(operation)
+    ? 4 * sizeOf(attributes['weight'] as readonly number[])
+    : 0
 
 export interface Fullest {
   /** Alive at the fullest moment: values that a later node reads or that leave the graph, and what the node itself needs. */
@@ -101,7 +105,8 @@ export function productOperations(graph: Graph, dims: Dims): number {
   for (const { operation, inputs, output, attributes } of graph.nodes) {
     if (!/^(matmul|linear|frozenLinear|frozenLinearGradient)$/.test(operation)) continue
     const shape = lengthsOf(inputs[0]!.shape, dims)
-    count += 2 * sizeOf(lengthsOf(output.shape, dims)) * shape.at(attributes['transA'] === true ? -2 : -1)!
+    count +=
+      2 * sizeOf(lengthsOf(output.shape, dims)) * shape.at(attributes['transA'] === true ? -2 : -1)!
   }
   return count
 }

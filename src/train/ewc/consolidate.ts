@@ -54,12 +54,16 @@ export async function consolidate(options: ConsolidateOptions): Promise<EwcState
 }
 
 /** The same, telling how many rows are done. */
-export async function* consolidating(options: ConsolidateOptions): AsyncGenerator<{ done: number; count: number }, EwcState, void> {
+export async function* consolidating(
+  options: ConsolidateOptions,
+): AsyncGenerator<{ done: number; count: number }, EwcState, void> {
   const { model, adapter, rows, previous, sample = 24, decay = 1, seed = 0 } = options
   checkOptions(rows.length, sample, decay)
   const sites = loraSites(model.base.graph, adapter)
   const chosen = evenly(rows, sample)
-  const sums = new Map(sites.map(({ path, outFeatures, inFeatures }) => [path, emptySums(outFeatures, inFeatures)]))
+  const sums = new Map(
+    sites.map(({ path, outFeatures, inFeatures }) => [path, emptySums(outFeatures, inFeatures)]),
+  )
   const program = await probeProgram(model, options.weights ?? (await model.weights()), sites)
   try {
     for (const [n, row] of chosen.entries()) {
@@ -75,7 +79,9 @@ export async function* consolidating(options: ConsolidateOptions): AsyncGenerato
 function checkOptions(rows: number, sample: number, decay: number): void {
   const problems = [
     ...(rows > 0 ? [] : ['rows is empty: importance is measured on the rows of the task']),
-    ...(Number.isSafeInteger(sample) && sample > 0 ? [] : [`sample must be a whole number from 1, got ${sample}`]),
+    ...(Number.isSafeInteger(sample) && sample > 0
+      ? []
+      : [`sample must be a whole number from 1, got ${sample}`]),
     ...(decay >= 0 && decay <= 1 ? [] : [`decay must be from 0 to 1, got ${decay}`]),
   ]
   if (problems.length > 0) throw new OptionError(`EWC options: ${problems.join('; ')}.`)
@@ -98,13 +104,19 @@ async function probeProgram(
   weights: ReadonlyMap<string, BaseWeight>,
   sites: readonly LoraSite[],
 ): Promise<GradientProgram> {
-  const wide = sites.map(({ path, rank, scale }) => ({ pattern: exactly(path), rank: rank + 2 * probes, scale }))
+  const wide = sites.map(({ path, rank, scale }) => ({
+    pattern: exactly(path),
+    rank: rank + 2 * probes,
+    scale,
+  }))
   const config = kindNamed('lora').complete({
     targets: sites.map(({ path }) => path),
     rank: wide[0]!.rank,
     alpha: wide[0]!.rank * wide[0]!.scale,
     rankPattern: Object.fromEntries(wide.map(({ pattern, rank }) => [pattern, rank])),
-    alphaPattern: Object.fromEntries(wide.map(({ pattern, rank, scale }) => [pattern, rank * scale])),
+    alphaPattern: Object.fromEntries(
+      wide.map(({ pattern, rank, scale }) => [pattern, rank * scale]),
+    ),
   })
   return createGradientProgram({
     graph: model.base.graph,
@@ -122,7 +134,8 @@ const exactly = (path: string): string => path.replaceAll('.', '\\.')
 function widenedA({ rank, inFeatures }: LoraSite, a: Float32Array, draw: Random): F32Tensor {
   const result = f32([rank + 2 * probes, inFeatures])
   result.data.set(a)
-  for (let i = rank * inFeatures, end = (rank + probes) * inFeatures; i < end; i++) result.data[i] = draw.normal()
+  for (let i = rank * inFeatures, end = (rank + probes) * inFeatures; i < end; i++)
+    result.data[i] = draw.normal()
   return result
 }
 
@@ -152,17 +165,27 @@ async function addRow(
     ]),
   )
   const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
-  const { gradients } = await program.gradients(buildBatch([row], [[0]], { shared: 0, scale: 1 / labels }), widened)
+  const { gradients } = await program.gradients(
+    buildBatch([row], [[0]], { shared: 0, scale: 1 / labels }),
+    widened,
+  )
   for (const site of sites) addSquares(site, gradients, sums.get(site.path)!)
 }
 
 /** The gradients hold s·G·Pᵀ in columns of B, s·Qᵀ·G in rows of A. */
-function addSquares({ rank, scale, inFeatures, outFeatures, a, b }: LoraSite, gradients: ReadonlyMap<string, Tensor>, sums: Sums): void {
-  const [ofA, ofB] = [gradients.get(a)!.data as Float32Array, gradients.get(b)!.data as Float32Array]
+function addSquares(
+  { rank, scale, inFeatures, outFeatures, a, b }: LoraSite,
+  gradients: ReadonlyMap<string, Tensor>,
+  sums: Sums,
+): void {
+  const ofA = gradients.get(a)!.data as Float32Array
+  const ofB = gradients.get(b)!.data as Float32Array
   const width = rank + 2 * probes
   const share = 1 / (scale * scale * probes)
-  for (let i = 0; i < outFeatures; i++) for (let k = rank; k < rank + probes; k++) sums.out[i]! += share * ofB[i * width + k]! ** 2
-  for (let k = rank + probes; k < width; k++) for (let j = 0; j < inFeatures; j++) sums.in[j]! += share * ofA[k * inFeatures + j]! ** 2
+  for (let i = 0; i < outFeatures; i++)
+    for (let k = rank; k < rank + probes; k++) sums.out[i]! += share * ofB[i * width + k]! ** 2
+  for (let k = rank + probes; k < width; k++)
+    for (let j = 0; j < inFeatures; j++) sums.in[j]! += share * ofA[k * inFeatures + j]! ** 2
 }
 
 /** Earlier tasks and this one as one state: means of the importances, weighted by how much each task counts. */
@@ -197,5 +220,11 @@ export function folded(
 function mixed(before: Float32Array | undefined, values: Float64Array, old: number): F32Tensor {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const kept = before ? old : 0
-  return f32([values.length], Float32Array.from(values, (value, i) => ((mean > 0 ? value / mean : 1) + kept * (before?.[i] ?? 0)) / (1 + kept))) // prettier-ignore
+  return f32(
+    [values.length],
+    Float32Array.from(
+      values,
+      (value, i) => ((mean > 0 ? value / mean : 1) + kept * (before?.[i] ?? 0)) / (1 + kept),
+    ),
+  )
 }

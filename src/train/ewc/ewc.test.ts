@@ -22,7 +22,9 @@ let rows: readonly EncodedRow[]
 const path = 'model.layers.1.self_attn.o_proj'
 const keyA = `base_model.model.${path}.lora_A.weight`
 const keyB = `base_model.model.${path}.lora_B.weight`
-const [rank, width, scale] = [3, 64, 2]
+const rank = 3
+const width = 64
+const scale = 2
 
 const drawn = (shape: readonly number[], seed: number, size = 1): F32Tensor => {
   const draw = random(seed)
@@ -34,15 +36,33 @@ const drawn = (shape: readonly number[], seed: number, size = 1): F32Tensor => {
 
 beforeAll(async () => {
   model = await storiesModel()
-  const fresh = createAdapter('lora', { rank, alpha: rank * scale, targets: [path] }, model.base.graph, { seed: 1 })
-  adapter = { ...fresh, tensors: new Map([...fresh.tensors, [keyB, drawn([width, rank], 2, 0.02)]]) }
-  const texts = Array.from({ length: 40 }, (_, i) => ({ text: `${['Lily', 'Tom', 'A cat', 'The dog'][i % 4]} saw ${i} big balls.` }))
-  rows = encodeData(dataSet(texts, 'texts'), { tokenizer: model.base.tokenizer!, maxTokens: 32 }).rows
+  const fresh = createAdapter(
+    'lora',
+    { rank, alpha: rank * scale, targets: [path] },
+    model.base.graph,
+    { seed: 1 },
+  )
+  adapter = {
+    ...fresh,
+    tensors: new Map([...fresh.tensors, [keyB, drawn([width, rank], 2, 0.02)]]),
+  }
+  const texts = Array.from({ length: 40 }, (_, i) => ({
+    text: `${['Lily', 'Tom', 'A cat', 'The dog'][i % 4]} saw ${i} big balls.`,
+  }))
+  rows = encodeData(dataSet(texts, 'texts'), {
+    tokenizer: model.base.tokenizer!,
+    maxTokens: 32,
+  }).rows
 })
 
 /** Squares of ∂loss/∂W summed by row and by column, a mean over rows of data: a detour whose A is the identity has it as B's gradient. */
 async function exactSums(): Promise<{ out: number[]; in: number[] }> {
-  const whole = createAdapter('lora', { rank: width + rank, alpha: width + rank, targets: [path] }, model.base.graph, { seed: 0 })
+  const whole = createAdapter(
+    'lora',
+    { rank: width + rank, alpha: width + rank, targets: [path] },
+    model.base.graph,
+    { seed: 0 },
+  )
   const program = await createGradientProgram({
     graph: model.base.graph,
     weights: await model.weights(),
@@ -50,16 +70,29 @@ async function exactSums(): Promise<{ out: number[]; in: number[] }> {
     adapter: whole,
     trainable: [keyB],
   })
-  const [a, b] = [f32([width + rank, width]), f32([width, width + rank])]
-  const [oldA, oldB] = [adapter.tensors.get(keyA)!.data as Float32Array, adapter.tensors.get(keyB)!.data as Float32Array]
+  const a = f32([width + rank, width])
+  const b = f32([width, width + rank])
+  const oldA = adapter.tensors.get(keyA)!.data as Float32Array
+  const oldB = adapter.tensors.get(keyB)!.data as Float32Array
   for (let i = 0; i < width; i++) a.data[i * width + i] = 1
   a.data.set(oldA, width * width)
-  for (let i = 0; i < width; i++) for (let k = 0; k < rank; k++) b.data[i * (width + rank) + width + k] = scale * oldB[i * rank + k]!
-  const sums = { out: Array.from({ length: width }, () => 0), in: Array.from({ length: width }, () => 0) }
+  for (let i = 0; i < width; i++)
+    for (let k = 0; k < rank; k++)
+      b.data[i * (width + rank) + width + k] = scale * oldB[i * rank + k]!
+  const sums = {
+    out: Array.from({ length: width }, () => 0),
+    in: Array.from({ length: width }, () => 0),
+  }
   for (const row of rows) {
     const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
     const batch = buildBatch([row], [[0]], { scale: 1 / labels })
-    const { gradients } = await program.gradients(batch, new Map([[keyA, a], [keyB, b]])) // prettier-ignore
+    const { gradients } = await program.gradients(
+      batch,
+      new Map([
+        [keyA, a],
+        [keyB, b],
+      ]),
+    )
     const values = gradients.get(keyB)!.data as Float32Array
     for (let i = 0; i < width; i++)
       for (let j = 0; j < width; j++) {
@@ -76,7 +109,8 @@ const withMeanOne = (values: readonly number[]): number[] => {
   const mean = values.reduce((a, b) => a + b, 0) / values.length
   return values.map((value) => value / mean)
 }
-const distance = (a: ArrayLike<number>, b: readonly number[]): number => Math.hypot(...b.map((v, i) => v - a[i]!)) / Math.hypot(...b)
+const distance = (a: ArrayLike<number>, b: readonly number[]): number =>
+  Math.hypot(...b.map((v, i) => v - a[i]!)) / Math.hypot(...b)
 
 describe('importance', () => {
   it('is the squared gradient of the whole weight, summed by row and by column', async () => {
@@ -86,15 +120,28 @@ describe('importance', () => {
     expect(distance(fisherOut.data, withMeanOne(exact.out))).toBeLessThan(0.25)
     expect(distance(fisherIn.data, withMeanOne(exact.in))).toBeLessThan(0.25)
     // What no gradient went into would be flat: the exact values are far from that.
-    expect(distance(Array.from({ length: width }, () => 1), withMeanOne(exact.in))).toBeGreaterThan(0.4) // prettier-ignore
+    expect(
+      distance(
+        Array.from({ length: width }, () => 1),
+        withMeanOne(exact.in),
+      ),
+    ).toBeGreaterThan(0.4)
   })
 
   it('of several tasks is their mean, weighted by how much they have faded', async () => {
     const first = await consolidate({ model, adapter, rows: rows.slice(0, 3) })
     const second = await consolidate({ model, adapter, rows: rows.slice(3, 6) })
-    const both = await consolidate({ model, adapter, rows: rows.slice(3, 6), previous: first, decay: 0.5 })
+    const both = await consolidate({
+      model,
+      adapter,
+      rows: rows.slice(3, 6),
+      previous: first,
+      decay: 0.5,
+    })
     expect([both.tasks, both.weight]).toEqual([2, 1.5])
-    const [a, b, mixed] = [first, second, both].map((state) => state.modules.get(path)!.fisherOut.data)
+    const [a, b, mixed] = [first, second, both].map(
+      (state) => state.modules.get(path)!.fisherOut.data,
+    )
     expect(
       distance(
         mixed!,
@@ -105,9 +152,14 @@ describe('importance', () => {
 
   it('refuses what it cannot protect, and options out of range', async () => {
     const weights = await model.weights()
-    const dora = createAdapter('dora', { targets: [path] }, model.base.graph, { seed: 0, weightOf: (name) => weights.get(name)! })
+    const dora = createAdapter('dora', { targets: [path] }, model.base.graph, {
+      seed: 0,
+      weightOf: (name) => weights.get(name)!,
+    })
     await expect(consolidate({ model, adapter: dora, rows })).rejects.toThrow(UnsupportedError)
-    await expect(consolidate({ model, adapter, rows: [], sample: 0, decay: 2 })).rejects.toThrow(/rows is empty.*sample.*decay/s)
+    await expect(consolidate({ model, adapter, rows: [], sample: 0, decay: 2 })).rejects.toThrow(
+      /rows is empty.*sample.*decay/s,
+    )
     await expect(consolidate({ model, adapter, rows: [] })).rejects.toThrow(OptionError)
   })
 })
@@ -137,37 +189,55 @@ function denseValue(state: EwcState, lambda: number, a: Float32Array, b: Float32
     for (let j = 0; j < width; j++) {
       let change = 0
       for (let k = 0; k < rank; k++) change += scale * b[i * rank + k]! * a[k * width + j]!
-      for (let k = 0; k < anchorRank; k++) change -= anchorB.data[i * anchorRank + k]! * anchorA.data[k * width + j]!
+      for (let k = 0; k < anchorRank; k++)
+        change -= anchorB.data[i * anchorRank + k]! * anchorA.data[k * width + j]!
       sum += fisherOut.data[i]! * fisherIn.data[j]! * change ** 2
     }
   return (lambda / 2) * state.weight * sum
 }
 
 describe('penalty', () => {
-  const parametersOf = () => new Map([[keyA, drawn([rank, width], 3)], [keyB, drawn([width, rank], 4)]]) // prettier-ignore
-  const zerosLike = () => new Map([[keyA, f32([rank, width])], [keyB, f32([width, rank])]]) // prettier-ignore
+  const parametersOf = () =>
+    new Map([
+      [keyA, drawn([rank, width], 3)],
+      [keyB, drawn([width, rank], 4)],
+    ])
+  const zerosLike = () =>
+    new Map([
+      [keyA, f32([rank, width])],
+      [keyB, f32([width, rank])],
+    ])
 
-  it.each([rank, 5])('has the value and the gradient of its dense form, with an anchor of rank %i', (anchorRank) => {
-    const [state, lambda] = [stateOf(anchorRank), 0.3]
-    const [parameters, gradients] = [parametersOf(), zerosLike()]
-    const [a, b] = [parameters.get(keyA)!.data, parameters.get(keyB)!.data]
-    const value = ewcPenalty(state, lambda, loraSites(model.base.graph, adapter)).add(parameters, gradients)
-    expect(value / denseValue(state, lambda, a, b)).toBeCloseTo(1, 5)
-    for (const [key, values] of [
-      [keyA, a],
-      [keyB, b],
-    ] as const)
-      // prettier-ignore
-      for (const at of [0, 7, values.length - 1]) {
-        const [kept, step] = [values[at]!, 1e-2]
-        values[at] = kept + step
-        const above = denseValue(state, lambda, a, b)
-        values[at] = kept - step
-        const below = denseValue(state, lambda, a, b)
-        values[at] = kept
-        expect(gradients.get(key)!.data[at]! / ((above - below) / (2 * step))).toBeCloseTo(1, 3)
-      }
-  })
+  it.each([rank, 5])(
+    'has the value and the gradient of its dense form, with an anchor of rank %i',
+    (anchorRank) => {
+      const state = stateOf(anchorRank)
+      const lambda = 0.3
+      const parameters = parametersOf()
+      const gradients = zerosLike()
+      const a = parameters.get(keyA)!.data
+      const b = parameters.get(keyB)!.data
+      const value = ewcPenalty(state, lambda, loraSites(model.base.graph, adapter)).add(
+        parameters,
+        gradients,
+      )
+      expect(value / denseValue(state, lambda, a, b)).toBeCloseTo(1, 5)
+      for (const [key, values] of [
+        [keyA, a],
+        [keyB, b],
+      ] as const)
+        for (const at of [0, 7, values.length - 1]) {
+          const kept = values[at]!
+          const step = 1e-2
+          values[at] = kept + step
+          const above = denseValue(state, lambda, a, b)
+          values[at] = kept - step
+          const below = denseValue(state, lambda, a, b)
+          values[at] = kept
+          expect(gradients.get(key)!.data[at]! / ((above - below) / (2 * step))).toBeCloseTo(1, 3)
+        }
+    },
+  )
 
   it('refuses the state of another adapter, naming each module', () => {
     const [kept] = [...stateOf(2).modules.values()]
@@ -204,8 +274,13 @@ describe('penalty', () => {
       ],
     ])
     const gradients = zerosLike()
-    expect(Math.abs(ewcPenalty(state, 1, loraSites(model.base.graph, adapter)).add(parameters, gradients))).toBeLessThan(1e-4)
-    for (const { data } of gradients.values()) expect(Math.max(...data.map(Math.abs))).toBeLessThan(1e-3)
+    expect(
+      Math.abs(
+        ewcPenalty(state, 1, loraSites(model.base.graph, adapter)).add(parameters, gradients),
+      ),
+    ).toBeLessThan(1e-4)
+    for (const { data } of gradients.values())
+      expect(Math.max(...data.map(Math.abs))).toBeLessThan(1e-3)
   })
 })
 

@@ -29,7 +29,12 @@ export const ewcTable = {
     most: 1,
     about: 'how much earlier tasks still count beside the newest: 1 as much, 0 not at all',
   },
-  sample: { type: 'integer', default: 24, least: 1, about: 'rows that the importance of weights is measured on when the task is over' },
+  sample: {
+    type: 'integer',
+    default: 24,
+    least: 1,
+    about: 'rows that the importance of weights is measured on when the task is over',
+  },
 } as const satisfies OptionTable
 
 const plain = ({ state: _state, ...values }: EwcOptions): Record<string, unknown> => ({ ...values })
@@ -47,4 +52,9 @@ export const completeEwc = (options: EwcOptions): Required<Omit<EwcOptions, 'sta
 
 /** What of them decides how a run goes. */
 export const ewcFingerprint = (options: EwcOptions | undefined): Fingerprint =>
-  options ? { ewc: JSON.stringify(completeEwc(options)), ...(options.state && { ewcState: checksum(stateTensors(options.state)) }) } : {}
+  options
+    ? {
+        ewc: JSON.stringify(completeEwc(options)),
+        ...(options.state && { ewcState: checksum(stateTensors(options.state)) }),
+      }
+    : {}

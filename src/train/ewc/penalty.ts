@@ -12,7 +12,8 @@ import type { EwcState, ProtectedModule } from './state.ts'
 
 type Single = Matrix<Float32Array>
 
-const single = (rows: number, columns: number): Single => matrixOf(rows, columns, new Float32Array(rows * columns))
+const single = (rows: number, columns: number): Single =>
+  matrixOf(rows, columns, new Float32Array(rows * columns))
 
 /** What one module needs between steps: copies of U and V, and what is multiplied into them. */
 interface Workspace {
@@ -26,14 +27,27 @@ interface Workspace {
 }
 
 function workspace(site: LoraSite, kept: ProtectedModule): Workspace {
-  const [[anchorRank, inFeatures], outFeatures] = [kept.anchorA.shape as [number, number], kept.anchorB.shape[0]!]
+  const [[anchorRank, inFeatures], outFeatures] = [
+    kept.anchorA.shape as [number, number],
+    kept.anchorB.shape[0]!,
+  ]
   const ranks = site.rank + anchorRank
-  const [v, u] = [single(ranks, inFeatures), single(ranks, outFeatures)]
+  const v = single(ranks, inFeatures)
+  const u = single(ranks, outFeatures)
   v.data.set(kept.anchorA.data, site.rank * inFeatures)
   const { data } = kept.anchorB
   for (let k = 0; k < anchorRank; k++)
-    for (let i = 0; i < outFeatures; i++) u.data[(site.rank + k) * outFeatures + i] = -data[i * anchorRank + k]!
-  const room = { site, kept, ranks, v, u, vWeighted: single(ranks, inFeatures), uWeighted: single(ranks, outFeatures) }
+    for (let i = 0; i < outFeatures; i++)
+      u.data[(site.rank + k) * outFeatures + i] = -data[i * anchorRank + k]!
+  const room = {
+    site,
+    kept,
+    ranks,
+    v,
+    u,
+    vWeighted: single(ranks, inFeatures),
+    uWeighted: single(ranks, outFeatures),
+  }
   weigh(room.v, kept.fisherIn.data, room.vWeighted, 0)
   weigh(room.u, kept.fisherOut.data, room.uWeighted, 0)
   return room
@@ -43,29 +57,45 @@ function workspace(site: LoraSite, kept: ProtectedModule): Workspace {
 function weigh(source: Single, weights: Float32Array, target: Single, end: number): void {
   const { columns, rows } = source
   for (let k = 0; k < (end || rows); k++)
-    for (let j = 0; j < columns; j++) target.data[k * columns + j] = source.data[k * columns + j]! * weights[j]!
+    for (let j = 0; j < columns; j++)
+      target.data[k * columns + j] = source.data[k * columns + j]! * weights[j]!
 }
 
-function refresh({ site, kept, v, u, vWeighted, uWeighted }: Workspace, a: Float32Array, b: Float32Array): void {
+function refresh(
+  { site, kept, v, u, vWeighted, uWeighted }: Workspace,
+  a: Float32Array,
+  b: Float32Array,
+): void {
   v.data.set(a)
   const { rank, scale } = site
   const outFeatures = u.columns
-  for (let i = 0; i < outFeatures; i++) for (let k = 0; k < rank; k++) u.data[k * outFeatures + i] = scale * b[i * rank + k]!
+  for (let i = 0; i < outFeatures; i++)
+    for (let k = 0; k < rank; k++) u.data[k * outFeatures + i] = scale * b[i * rank + k]!
   weigh(v, kept.fisherIn.data, vWeighted, rank)
   weigh(u, kept.fisherOut.data, uWeighted, rank)
 }
 
 /** Throws MismatchError with every module that the adapter does not change, or that is of another size there. */
 function checkFits(state: EwcState, sites: readonly LoraSite[]): void {
-  const sizes = new Map(sites.map(({ path, inFeatures, outFeatures }) => [path, `${inFeatures} → ${outFeatures}`]))
+  const sizes = new Map(
+    sites.map(({ path, inFeatures, outFeatures }) => [path, `${inFeatures} → ${outFeatures}`]),
+  )
   const mismatches = [...state.modules].flatMap(([path, kept]): Mismatch[] => {
     const { fisherIn, fisherOut, anchorA, anchorB } = kept
     const got = `${fisherIn.shape[0]} → ${fisherOut.shape[0]}`
     const isWhole =
-      anchorA.shape[1] === fisherIn.shape[0] && anchorB.shape[0] === fisherOut.shape[0] && anchorA.shape[0] === anchorB.shape[1]
+      anchorA.shape[1] === fisherIn.shape[0] &&
+      anchorB.shape[0] === fisherOut.shape[0] &&
+      anchorA.shape[0] === anchorB.shape[1]
     const expected = sizes.get(path)
     if (isWhole && got === expected) return []
-    return [{ name: path, got: isWhole ? got : 'parts of different sizes', expected: expected ?? 'no such module in the adapter' }]
+    return [
+      {
+        name: path,
+        got: isWhole ? got : 'parts of different sizes',
+        expected: expected ?? 'no such module in the adapter',
+      },
+    ]
   })
   if (mismatches.length > 0)
     throw new MismatchError(
@@ -112,11 +142,13 @@ function addModule(
 ): number {
   const { site, v, u, vWeighted, uWeighted, ranks } = room
   refresh(room, parameters.get(site.a)!.data, parameters.get(site.b)!.data)
-  const [inner, outer] = [gram(v, vWeighted), gram(u, uWeighted)]
+  const inner = gram(v, vWeighted)
+  const outer = gram(u, uWeighted)
   let sum = 0
   for (let k = 0; k < ranks * ranks; k++) sum += inner.data[k]! * outer.data[k]!
   const kernel = fastKernels().f32
-  const [gradientA, gradientB] = [gradients.get(site.a)?.data, gradients.get(site.b)?.data]
+  const gradientA = gradients.get(site.a)?.data
+  const gradientB = gradients.get(site.b)?.data
   if (gradientA) {
     // ∂/∂V = λ·(Uᵀ·diag(r)·U)·V·diag(c); A is its first R rows
     const result = single(site.rank, v.columns)
@@ -137,5 +169,6 @@ function addScaled(into: Float32Array, values: Float32Array, scale: number): voi
 }
 
 function addTurned(into: Float32Array, { rows, columns, data }: Single, scale: number): void {
-  for (let k = 0; k < rows; k++) for (let i = 0; i < columns; i++) into[i * rows + k]! += scale * data[k * columns + i]!
+  for (let k = 0; k < rows; k++)
+    for (let i = 0; i < columns; i++) into[i * rows + k]! += scale * data[k * columns + i]!
 }

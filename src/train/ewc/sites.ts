@@ -21,11 +21,17 @@ export interface LoraSite {
 }
 
 /** The linear layers that the adapter changes. Throws UnsupportedError where it is no LoRA, or trains what is no linear layer's A or B. */
-export function loraSites(graph: ModelGraph, { kind, config, tensors }: Pick<Adapter, 'kind' | 'config' | 'tensors'>): LoraSite[] {
+export function loraSites(
+  graph: ModelGraph,
+  { kind, config, tensors }: Pick<Adapter, 'kind' | 'config' | 'tensors'>,
+): LoraSite[] {
   if (kind !== 'lora')
-    throw new UnsupportedError(`EWC protects the changes of LoRA adapters; this one is of kind ${kind}. Train a LoRA, or leave EWC out.`)
+    throw new UnsupportedError(
+      `EWC protects the changes of LoRA adapters; this one is of kind ${kind}. Train a LoRA, or leave EWC out.`,
+    )
   const sites = adaptableModules(graph).flatMap((module) => {
-    const [a, b] = [peftKey(`${module.path}.${loraParts.a}`), peftKey(`${module.path}.${loraParts.b}`)]
+    const a = peftKey(`${module.path}.${loraParts.a}`)
+    const b = peftKey(`${module.path}.${loraParts.b}`)
     if (module.kind !== 'linear' || !tensors.has(a)) return []
     const { inFeatures, outFeatures, path } = module
     return [{ path, a, b, inFeatures, outFeatures, ...rankAndScale(config as LoraConfig, module) }]

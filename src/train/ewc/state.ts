@@ -32,7 +32,8 @@ const parts = ['fisherOut', 'fisherIn', 'anchorA', 'anchorB'] as const
 /** The state's tensors by the names that its file has for them. */
 export function stateTensors({ modules }: Pick<EwcState, 'modules'>): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>()
-  for (const [path, module] of modules) for (const part of parts) tensors.set(`${path}.${part}`, module[part])
+  for (const [path, module] of modules)
+    for (const part of parts) tensors.set(`${path}.${part}`, module[part])
   return tensors
 }
 
@@ -54,7 +55,9 @@ export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undef
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
     if (checksum(tensors) !== header.checksum)
-      throw new FormatError(`${source.name}: its tensors are not those it was written with. Remove it to go on without what it protects.`)
+      throw new FormatError(
+        `${source.name}: its tensors are not those it was written with. Remove it to go on without what it protects.`,
+      )
     return { tasks: header.tasks, weight: header.weight, modules: modulesOf(tensors, source.name) }
   } finally {
     await store.close()
@@ -64,31 +67,50 @@ export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undef
 /** The same, where there must be one. */
 export async function requireEwcState(folder: ByteFolder): Promise<EwcState> {
   const state = await loadEwcState(folder)
-  if (!state) throw new NotFoundError(`${folder.name}: has no ${ewcFile}; consolidate a task first.`)
+  if (!state)
+    throw new NotFoundError(`${folder.name}: has no ${ewcFile}; consolidate a task first.`)
   return state
 }
 
-function headerOf(text: unknown, name: string): { tasks: number; weight: number; checksum: number } {
+function headerOf(
+  text: unknown,
+  name: string,
+): { tasks: number; weight: number; checksum: number } {
   let header: Partial<Record<string, unknown>> = {}
   try {
     header = JSON.parse(String(text)) as typeof header
   } catch {
-    throw new FormatError(`${name}: is no state of protected tasks (its header has no readable "graft-ewc").`)
+    throw new FormatError(
+      `${name}: is no state of protected tasks (its header has no readable "graft-ewc").`,
+    )
   }
   if (header['version'] !== version)
-    throw new FormatError(`${name}: is of version ${String(header['version'])}, this program reads ${version}.`)
+    throw new FormatError(
+      `${name}: is of version ${String(header['version'])}, this program reads ${version}.`,
+    )
   const { tasks, weight, checksum: sum } = header
-  if (typeof tasks !== 'number' || typeof weight !== 'number' || typeof sum !== 'number' || !(weight > 0))
+  if (
+    typeof tasks !== 'number' ||
+    typeof weight !== 'number' ||
+    typeof sum !== 'number' ||
+    !(weight > 0)
+  )
     throw new FormatError(`${name}: its header lacks tasks, weight or checksum.`)
   return { tasks, weight, checksum: sum }
 }
 
-function modulesOf(tensors: ReadonlyMap<string, Tensor>, name: string): Map<string, ProtectedModule> {
+function modulesOf(
+  tensors: ReadonlyMap<string, Tensor>,
+  name: string,
+): Map<string, ProtectedModule> {
   const suffix = '.fisherOut'
-  const paths = [...tensors.keys()].filter((key) => key.endsWith(suffix)).map((key) => key.slice(0, -suffix.length))
+  const paths = [...tensors.keys()]
+    .filter((key) => key.endsWith(suffix))
+    .map((key) => key.slice(0, -suffix.length))
   const part = (path: string, which: (typeof parts)[number]): F32Tensor => {
     const tensor = tensors.get(`${path}.${which}`)
-    if (!(tensor?.data instanceof Float32Array)) throw new FormatError(`${name}: ${path}.${which} is missing or not f32.`)
+    if (!(tensor?.data instanceof Float32Array))
+      throw new FormatError(`${name}: ${path}.${which} is missing or not f32.`)
     return f32(tensor.shape, tensor.data)
   }
   return new Map(

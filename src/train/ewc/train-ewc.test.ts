@@ -18,10 +18,22 @@ beforeAll(async () => {
 })
 
 const names = ['Lily', 'Tom', 'Sue', 'Ben', 'Mia', 'Max']
-const first = dataSet(names.map((name) => ({ prompt: `${name} has`, completion: ` a red ball and a blue car.` })), 'first') // prettier-ignore
-const second = dataSet(names.map((name) => ({ prompt: `${name} went`, completion: ` up to the sky with nine old dogs.` })), 'second') // prettier-ignore
+const first = dataSet(
+  names.map((name) => ({ prompt: `${name} has`, completion: ` a red ball and a blue car.` })),
+  'first',
+)
+const second = dataSet(
+  names.map((name) => ({
+    prompt: `${name} went`,
+    completion: ` up to the sky with nine old dogs.`,
+  })),
+  'second',
+)
 
-const optionsOf = (data: TrainOptions['data'], changed: Partial<TrainOptions> = {}): TrainOptions => ({
+const optionsOf = (
+  data: TrainOptions['data'],
+  changed: Partial<TrainOptions> = {},
+): TrainOptions => ({
   model,
   adapter: { kind: 'lora', config: { rank: 4, targets: 'all-linear' } },
   data,
@@ -39,9 +51,16 @@ async function endOf(options: TrainOptions): Promise<Extract<TrainEvent, { type:
 async function lossOn(data: TrainOptions['data'], adapter: Adapter): Promise<number> {
   const run = await prepareRun(optionsOf(data, { adapter, steps: 1 }))
   const { weights } = run
-  const program = await createGradientProgram({ graph: model.base.graph, weights, backend: model.backend, adapter, trainable: [] })
+  const program = await createGradientProgram({
+    graph: model.base.graph,
+    weights,
+    backend: model.backend,
+    adapter,
+    trainable: [],
+  })
   let loss = 0
-  for (const batch of batchesOf(run.data, run.plan.batchesOf(1))) loss += await program.loss(batch, run.state.parameters)
+  for (const batch of batchesOf(run.data, run.plan.batchesOf(1)))
+    loss += await program.loss(batch, run.state.parameters)
   await program.dispose()
   return loss
 }
@@ -65,8 +84,12 @@ describe('a run with EWC', () => {
   })
 
   it('is refused before anything is trained where options or adapter do not fit', async () => {
-    await expect(prepareRun(optionsOf(first, { ewc: { lambda: -1, decay: 2 } }))).rejects.toThrow(/ewc: lambda.*ewc: decay/s)
+    await expect(prepareRun(optionsOf(first, { ewc: { lambda: -1, decay: 2 } }))).rejects.toThrow(
+      /ewc: lambda.*ewc: decay/s,
+    )
     await expect(prepareRun(optionsOf(first, { ewc: { sample: 0 } }))).rejects.toThrow(OptionError)
-    await expect(prepareRun(optionsOf(first, { adapter: { kind: 'ia3', config: {} }, ewc: {} }))).rejects.toThrow(UnsupportedError)
+    await expect(
+      prepareRun(optionsOf(first, { adapter: { kind: 'ia3', config: {} }, ewc: {} })),
+    ).rejects.toThrow(UnsupportedError)
   })
 })

@@ -10,7 +10,12 @@ import type { EncodedRow } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
 import { checkExpert, createFrozenModel, type FrozenModel, type PlainRows } from './frozen-model.ts'
 import type { FrozenPass, NamedTensors } from './losses/loss.ts'
-import { lossOf, type TrainableModel, type TrainOptions, type TrainSettings } from '../options/options.ts'
+import {
+  lossOf,
+  type TrainableModel,
+  type TrainOptions,
+  type TrainSettings,
+} from '../options/options.ts'
 import { type BatchPlan, planEpoch } from '../packing.ts'
 
 /** Encoded rows and the tokens that all of them begin with. */
@@ -27,7 +32,8 @@ export interface ObjectiveParts {
 }
 
 /** Rows of pairs that belong together. */
-export const togetherOf = (settings: TrainSettings): number => (lossOf(settings).loss.learnsFrom === 'pairs' ? 2 : 1)
+export const togetherOf = (settings: TrainSettings): number =>
+  lossOf(settings).loss.learnsFrom === 'pairs' ? 2 : 1
 
 type FrozenOptions = ObjectiveParts['options']
 
@@ -37,7 +43,10 @@ function frozenParts(
   { role }: FrozenPass,
 ): { model: TrainableModel; expert: Expert | undefined } {
   if (role === 'reference') return { model, expert: reference }
-  return { model: teacher?.model ?? model, expert: teacher?.mixture ? { mixture: teacher.mixture } : teacher?.adapter }
+  return {
+    model: teacher?.model ?? model,
+    expert: teacher?.mixture ? { mixture: teacher.mixture } : teacher?.adapter,
+  }
 }
 
 /** Every so many-th id is compared: two tokenizers of one size differ nearly everywhere. */
@@ -45,17 +54,22 @@ const comparedIds = 512
 
 function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): void {
   const { base } = own
-  const [size, otherSize] = [base, other].map(({ graph }) => graph.config.vocabularySize) as [number, number]
+  const [size, otherSize] = [base, other].map(({ graph }) => graph.config.vocabularySize) as [
+    number,
+    number,
+  ]
   if (size !== otherSize)
     throw new OptionError(
       `The teacher "${other.name}" has a vocabulary of ${otherSize} tokens, the model "${base.name}" one of ${size}. ` +
         'Distillation compares predictions token by token: take a teacher with the same vocabulary.',
     )
-  const [tokenizer, otherTokenizer] = [base.tokenizer, other.tokenizer]
+  const tokenizer = base.tokenizer
+  const otherTokenizer = other.tokenizer
   if (!tokenizer || !otherTokenizer) return
   const every = Math.max(1, Math.floor(size / comparedIds))
   for (let id = 0; id < size; id += every) {
-    const [got, expected] = [otherTokenizer.decode([id]), tokenizer.decode([id])]
+    const got = otherTokenizer.decode([id])
+    const expected = tokenizer.decode([id])
     if (got !== expected)
       throw new OptionError(
         `The teacher "${other.name}" has another vocabulary than "${base.name}": token ${id} is ${JSON.stringify(got)}, expected ${JSON.stringify(expected)}.`,
@@ -74,14 +88,30 @@ export function checkCompanion(options: FrozenOptions, settings: TrainSettings):
 }
 
 /** What of teacher or reference a resumed run must find again. */
-export async function companionFingerprint(options: FrozenOptions, settings: TrainSettings): Promise<Fingerprint> {
+export async function companionFingerprint(
+  options: FrozenOptions,
+  settings: TrainSettings,
+): Promise<Fingerprint> {
   const { loss, settings: own } = lossOf(settings)
   const pass = loss.frozen?.(own)
   if (!pass) return {}
   const { model, expert } = frozenParts(options, pass)
-  const adapters = !expert ? [] : 'mixture' in expert ? expert.mixture : [{ adapter: expert, weight: 1 }]
-  const shown = adapters.map(({ adapter, weight }) => [adapter.kind, checksum(adapter.tensors), weight])
-  return { [pass.role]: JSON.stringify([model === options.model ? '' : await model.base.identity(), shown]) }
+  const adapters = !expert
+    ? []
+    : 'mixture' in expert
+      ? expert.mixture
+      : [{ adapter: expert, weight: 1 }]
+  const shown = adapters.map(({ adapter, weight }) => [
+    adapter.kind,
+    checksum(adapter.tensors),
+    weight,
+  ])
+  return {
+    [pass.role]: JSON.stringify([
+      model === options.model ? '' : await model.base.identity(),
+      shown,
+    ]),
+  }
 }
 
 /** Rows as a model without virtual tokens reads them. */
@@ -89,28 +119,42 @@ function plain({ rows, shared }: RunData): PlainRows {
   const virtual = rows[0]?.ids.findIndex((id) => id >= 0) ?? 0
   if (virtual <= 0) return { rows, shared }
   return {
-    rows: rows.map(({ ids, weights }) => ({ ids: ids.subarray(virtual), weights: weights.subarray(virtual) })),
+    rows: rows.map(({ ids, weights }) => ({
+      ids: ids.subarray(virtual),
+      weights: weights.subarray(virtual),
+    })),
     shared: Math.max(0, shared - virtual),
   }
 }
 
-export const labelCountOf = ({ weights }: EncodedRow): number => weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0)
+export const labelCountOf = ({ weights }: EncodedRow): number =>
+  weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0)
 
 /** Rows `start` up to `end` of a tensor whose first dimension counts tokens, copied: what it is cut from is large. */
 function cut({ dtype, shape, data }: Tensor, start: number, end: number): Tensor {
   const size = sizeOf(shape.slice(1))
-  return { dtype, shape: [end - start, ...shape.slice(1)], data: data.slice(start * size, end * size) }
+  return {
+    dtype,
+    shape: [end - start, ...shape.slice(1)],
+    data: data.slice(start * size, end * size),
+  }
 }
 
 function joined(parts: readonly Tensor[]): Tensor {
   const [first] = parts as [Tensor]
-  const data = new (first.data.constructor as new (length: number) => TensorData)(parts.reduce((sum, part) => sum + part.data.length, 0))
+  const data = new (first.data.constructor as new (length: number) => TensorData)(
+    parts.reduce((sum, part) => sum + part.data.length, 0),
+  )
   let at = 0
   for (const part of parts) {
     data.set(part.data as never, at)
     at += part.data.length
   }
-  return { dtype: first.dtype, shape: [parts.reduce((sum, { shape }) => sum + shape[0]!, 0), ...first.shape.slice(1)], data }
+  return {
+    dtype: first.dtype,
+    shape: [parts.reduce((sum, { shape }) => sum + shape[0]!, 0), ...first.shape.slice(1)],
+    data,
+  }
 }
 
 /** A frozen model with its answers for rows that were asked about before. */
@@ -121,7 +165,10 @@ export interface Companion {
 }
 
 /** Opened when it is first asked. */
-export function companionOf({ options, settings, weights }: ObjectiveParts, pass: FrozenPass): Companion {
+export function companionOf(
+  { options, settings, weights }: ObjectiveParts,
+  pass: FrozenPass,
+): Companion {
   const { model, expert } = frozenParts(options, pass)
   const { batch, packing, seed } = settings
   let opened: Promise<FrozenModel> | undefined
@@ -163,7 +210,9 @@ export function companionOf({ options, settings, weights }: ObjectiveParts, pass
           let start = 0
           for (const row of plan.flat()) {
             const end = start + labelCountOf(data.rows[row]!)
-            found[row] = new Map([...answers].map(([name, tensor]) => [name, cut(tensor, start, end)]))
+            found[row] = new Map(
+              [...answers].map(([name, tensor]) => [name, cut(tensor, start, end)]),
+            )
             start = end
           }
           done += plan.flat().length
@@ -176,7 +225,9 @@ export function companionOf({ options, settings, weights }: ObjectiveParts, pass
       const kept = known.get(data)
       if (!kept) return ask(data, plan)
       const rows = plan.flat().map((row) => kept[row]!)
-      return new Map([...rows[0]!.keys()].map((name) => [name, joined(rows.map((row) => row.get(name)!))]))
+      return new Map(
+        [...rows[0]!.keys()].map((name) => [name, joined(rows.map((row) => row.get(name)!))]),
+      )
     },
     dispose: async () => (await opened)?.dispose(),
   }

@@ -57,13 +57,27 @@ interface Equipped {
 
 function withAdapter(graph: ModelGraph, adapter: Adapter): Equipped {
   const { invocationTokens: invocation } = adapter.config
-  return { model: attach(graph, adapter), feeds: adapterFeeds(adapter), virtual: virtualIdsOf(adapter), invocation }
+  return {
+    model: attach(graph, adapter),
+    feeds: adapterFeeds(adapter),
+    virtual: virtualIdsOf(adapter),
+    invocation,
+  }
 }
 
 /** Σ weight·ΔW in slots: what serving the mixture computes. */
-function withMixture(graph: ModelGraph, expert: Exclude<Expert, Adapter>, weights: FrozenModelOptions['weights']): Equipped {
+function withMixture(
+  graph: ModelGraph,
+  expert: Exclude<Expert, Adapter>,
+  weights: FrozenModelOptions['weights'],
+): Equipped {
   const weightOf = (name: string): F32Tensor => thawed(weights.get(name)!)
-  const forms = mixedForms(expert.mixture.map(({ adapter, weight }) => ({ weight, forms: servingForms(adapter, graph, weightOf) })))
+  const forms = mixedForms(
+    expert.mixture.map(({ adapter, weight }) => ({
+      weight,
+      forms: servingForms(adapter, graph, weightOf),
+    })),
+  )
   const all = [...forms.values()]
   const invocation = all.find((form) => form.invocation)?.invocation
   const model = attachSlots(graph, {
@@ -85,22 +99,36 @@ function equipped({ graph, weights, expert }: FrozenModelOptions): Equipped {
 /** Throws MismatchError for an expert of another base, OptionError for a mixture that is none, before anything is computed. */
 export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void {
   const acting = simplified(expert)
-  const adapters = !acting ? [] : isMixture(acting) ? acting.mixture.map(({ adapter }) => adapter) : [acting]
+  const adapters = !acting
+    ? []
+    : isMixture(acting)
+      ? acting.mixture.map(({ adapter }) => adapter)
+      : [acting]
   for (const adapter of adapters) {
     checkAdapter(adapter, graph)
     if (adapters.length > 1 && virtualIdsOf(adapter).length > 0)
-      throw new OptionError(`A ${adapter.kind} adapter changes no weight, so it cannot be one of a mixture.`)
+      throw new OptionError(
+        `A ${adapter.kind} adapter changes no weight, so it cannot be one of a mixture.`,
+      )
   }
 }
 
 /** The rows as this model reads them: behind its own virtual tokens, sharing what its layers allow to share. */
-function ownRows({ model, virtual, invocation }: Equipped, { rows, shared }: PlainRows, lineTokens: number): PlainRows {
-  const own = virtual.length === 0 ? rows : rows.map(({ ids, weights }) => ({
-    ids: Int32Array.of(...virtual, ...ids),
-    weights: Float32Array.of(...virtual.map(() => 0), ...weights),
-  })) // prettier-ignore
+function ownRows(
+  { model, virtual, invocation }: Equipped,
+  { rows, shared }: PlainRows,
+  lineTokens: number,
+): PlainRows {
+  const own =
+    virtual.length === 0
+      ? rows
+      : rows.map(({ ids, weights }) => ({
+          ids: Int32Array.of(...virtual, ...ids),
+          weights: Float32Array.of(...virtual.map(() => 0), ...weights),
+        }))
   const windows = model.config.layers.map(({ slidingWindow = Infinity }) => slidingWindow)
-  const common = shared > 0 && Math.min(...windows) >= lineTokens + virtual.length ? shared + virtual.length : 0
+  const common =
+    shared > 0 && Math.min(...windows) >= lineTokens + virtual.length ? shared + virtual.length : 0
   return { rows: own, shared: invocation ? sharedWhileInactive(own, common, invocation) : common }
 }
 
@@ -127,7 +155,8 @@ export function createFrozenModel(options: FrozenModelOptions): FrozenModel {
   async function forward(batch: Batch): Promise<Map<string, Tensor>> {
     const feeds = batchFeeds(parts.model.config, batch)
     for (const [name, tensor] of activationFeeds(batch, parts.invocation)) feeds.set(name, tensor)
-    for (const [name, weight] of weights) for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
+    for (const [name, weight] of weights)
+      for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
     for (const [name, tensor] of parts.feeds) feeds.set(name, tensor)
     let outputs = new Map<string, Tensor>()
     for (const block of blocks) {

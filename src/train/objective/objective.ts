@@ -24,7 +24,10 @@ export interface Objective {
 }
 
 /** Throws DataError where the loss cannot learn from this data. */
-export function checkData({ name, format, pairs = false }: EncodedData, settings: TrainSettings): void {
+export function checkData(
+  { name, format, pairs = false }: EncodedData,
+  settings: TrainSettings,
+): void {
   const { learnsFrom, name: loss } = lossOf(settings).loss
   if (pairs === (learnsFrom === 'pairs')) return
   throw new DataError(
@@ -34,11 +37,14 @@ export function checkData({ name, format, pairs = false }: EncodedData, settings
   )
 }
 
-const pairWeight = (rows: readonly EncodedRow[], chosen: number): number => rows[chosen]!.weights.find((weight) => weight > 0)!
+const pairWeight = (rows: readonly EncodedRow[], chosen: number): number =>
+  rows[chosen]!.weights.find((weight) => weight > 0)!
 
 /** Of each pair of the plan in turn its row's weight; none for single rows. */
 const pairWeights = ({ rows }: RunData, plan: BatchPlan, { learnsFrom }: Loss): number[] =>
-  learnsFrom === 'pairs' ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [pairWeight(rows, row)] : [])) : []
+  learnsFrom === 'pairs'
+    ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [pairWeight(rows, row)] : []))
+    : []
 
 /** The objective of a run. Nothing is computed before the first batch. */
 export function createObjective(parts: ObjectiveParts): Objective {
@@ -54,7 +60,9 @@ export function createObjective(parts: ObjectiveParts): Objective {
     async *batches(data, plans) {
       const { rows, shared } = data
       const scale = scaleOf(rows, plans)
-      const all = plans.flatMap((plan) => pairWeights(data, plan, loss)).reduce((sum, weight) => sum + weight, 0)
+      const all = plans
+        .flatMap((plan) => pairWeights(data, plan, loss))
+        .reduce((sum, weight) => sum + weight, 0)
       for (const plan of plans) {
         const batch = buildBatch(rows, plan, { shared, scale })
         if (!loss.feeds) {
@@ -73,7 +81,8 @@ export function createObjective(parts: ObjectiveParts): Objective {
         yield { ...batch, feeds }
       }
     },
-    report: (outputs) => (loss.report && outputs.length > 0 ? { measures: loss.report(outputs) } : {}),
+    report: (outputs) =>
+      loss.report && outputs.length > 0 ? { measures: loss.report(outputs) } : {},
     dispose: async () => companion?.dispose(),
   }
 }

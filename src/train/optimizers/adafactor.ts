@@ -4,13 +4,48 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import type { Optimizer, UpdateSite } from './optimizer.ts'
 
 const options = {
-  decayRate: { type: 'number', default: 0.8, above: 0, most: 1, about: 'how fast old squares fade: step t counts 1/tᵈ' },
-  clipThreshold: { type: 'number', default: 1, above: 0, about: 'largest root mean square of an update before the learning rate' },
-  beta1: { type: 'number', default: 0, least: 0, below: 1, about: 'how much of the mean update is kept; 0 remembers none' },
-  epsilon: { type: 'number', default: 1e-30, least: 1e-37, about: 'added to squared gradients, so that none is zero' },
-  scaleParameter: { type: 'boolean', default: false, about: "multiplies the learning rate by the weights' root mean square" },
-  relativeStep: { type: 'boolean', default: false, about: 'multiplies the learning rate by min(0.01, 1/√step)' },
-  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight taken off at a step, times the learning rate' },
+  decayRate: {
+    type: 'number',
+    default: 0.8,
+    above: 0,
+    most: 1,
+    about: 'how fast old squares fade: step t counts 1/tᵈ',
+  },
+  clipThreshold: {
+    type: 'number',
+    default: 1,
+    above: 0,
+    about: 'largest root mean square of an update before the learning rate',
+  },
+  beta1: {
+    type: 'number',
+    default: 0,
+    least: 0,
+    below: 1,
+    about: 'how much of the mean update is kept; 0 remembers none',
+  },
+  epsilon: {
+    type: 'number',
+    default: 1e-30,
+    least: 1e-37,
+    about: 'added to squared gradients, so that none is zero',
+  },
+  scaleParameter: {
+    type: 'boolean',
+    default: false,
+    about: "multiplies the learning rate by the weights' root mean square",
+  },
+  relativeStep: {
+    type: 'boolean',
+    default: false,
+    about: 'multiplies the learning rate by min(0.01, 1/√step)',
+  },
+  weightDecay: {
+    type: 'number',
+    default: 0,
+    least: 0,
+    about: 'share of a weight taken off at a step, times the learning rate',
+  },
 } as const satisfies OptionTable
 
 export type AdafactorSettings = OptionValues<typeof options>
@@ -26,8 +61,16 @@ function rootMeanSquare(values: Float32Array | Float64Array): number {
 }
 
 /** One matrix's gradient over √V, V = row·column/mean(row), after row [rows] and column [columns] took the gradient's squares in. */
-function scaleMatrix(scaled: Float64Array, gradient: Float32Array, row: Float32Array, column: Float32Array, kept: number, epsilon: number) {
-  const [rows, columns] = [row.length, column.length]
+function scaleMatrix(
+  scaled: Float64Array,
+  gradient: Float32Array,
+  row: Float32Array,
+  column: Float32Array,
+  kept: number,
+  epsilon: number,
+) {
+  const rows = row.length
+  const columns = column.length
   const columnSums = new Float64Array(columns)
   let mean = 0
   for (let r = 0; r < rows; r++) {
@@ -41,16 +84,21 @@ function scaleMatrix(scaled: Float64Array, gradient: Float32Array, row: Float32A
     row[r] = kept * row[r]! + ((1 - kept) * rowSum) / columns
     mean += row[r]! / rows
   }
-  for (let c = 0; c < columns; c++) column[c] = kept * column[c]! + ((1 - kept) * columnSums[c]!) / rows
+  for (let c = 0; c < columns; c++)
+    column[c] = kept * column[c]! + ((1 - kept) * columnSums[c]!) / rows
   const columnScales = Float64Array.from(column, (value) => 1 / Math.sqrt(value))
   for (let r = 0; r < rows; r++) {
     const rowScale = Math.sqrt(mean / row[r]!)
-    for (let c = 0; c < columns; c++) scaled[r * columns + c] = gradient[r * columns + c]! * rowScale * columnScales[c]!
+    for (let c = 0; c < columns; c++)
+      scaled[r * columns + c] = gradient[r * columns + c]! * rowScale * columnScales[c]!
   }
 }
 
 /** g/√V by what is remembered of V, which is brought up to date first. A stack of matrices [.., rows, columns] is so many matrices. */
-function scaledGradient({ gradient, shape, state, step }: UpdateSite, { decayRate, epsilon }: AdafactorSettings): Float64Array {
+function scaledGradient(
+  { gradient, shape, state, step }: UpdateSite,
+  { decayRate, epsilon }: AdafactorSettings,
+): Float64Array {
   const kept = 1 - step ** -decayRate
   const scaled = new Float64Array(gradient.length)
   const square = state['square']
@@ -63,9 +111,13 @@ function scaledGradient({ gradient, shape, state, step }: UpdateSite, { decayRat
     }
     return scaled
   }
-  const [rows, columns] = [shape.at(-2)!, shape.at(-1)!]
-  const part = <Values extends Float32Array | Float64Array>(values: Values, i: number, size: number): Values =>
-    values.subarray(i * size, (i + 1) * size) as Values
+  const rows = shape.at(-2)!
+  const columns = shape.at(-1)!
+  const part = <Values extends Float32Array | Float64Array>(
+    values: Values,
+    i: number,
+    size: number,
+  ): Values => values.subarray(i * size, (i + 1) * size) as Values
   for (let i = 0; i * rows * columns < scaled.length; i++)
     scaleMatrix(
       part(scaled, i, rows * columns),
@@ -90,7 +142,9 @@ export const adafactor: Optimizer<AdafactorSettings> = {
   options,
   complete: (given) => readOptions('Adafactor', given, options),
   stateShapes: (shape, { beta1 }) => ({
-    ...(shape.length < 2 ? { square: shape } : { row: shape.slice(0, -1), column: [...shape.slice(0, -2), shape.at(-1)!] }),
+    ...(shape.length < 2
+      ? { square: shape }
+      : { row: shape.slice(0, -1), column: [...shape.slice(0, -2), shape.at(-1)!] }),
     ...(beta1 > 0 ? { mean: shape } : {}),
   }),
   update(at, settings) {

@@ -4,10 +4,32 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import type { Optimizer } from './optimizer.ts'
 
 const options = {
-  beta1: { type: 'number', default: 0.9, least: 0, below: 1, about: 'how much of the mean gradient is kept' },
-  beta2: { type: 'number', default: 0.999, least: 0, below: 1, about: 'how much of the mean squared gradient is kept' },
-  epsilon: { type: 'number', default: 1e-8, least: 0, about: 'added to the root of the mean square' },
-  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight taken off at a step, times the learning rate' },
+  beta1: {
+    type: 'number',
+    default: 0.9,
+    least: 0,
+    below: 1,
+    about: 'how much of the mean gradient is kept',
+  },
+  beta2: {
+    type: 'number',
+    default: 0.999,
+    least: 0,
+    below: 1,
+    about: 'how much of the mean squared gradient is kept',
+  },
+  epsilon: {
+    type: 'number',
+    default: 1e-8,
+    least: 0,
+    about: 'added to the root of the mean square',
+  },
+  weightDecay: {
+    type: 'number',
+    default: 0,
+    least: 0,
+    about: 'share of a weight taken off at a step, times the learning rate',
+  },
 } as const satisfies OptionTable
 
 export type AdamWSettings = OptionValues<typeof options>
@@ -24,13 +46,17 @@ export const adamw: Optimizer<AdamWSettings> = {
   options,
   complete: (given) => readOptions('AdamW', given, options),
   stateShapes: (shape) => ({ mean: shape, square: shape }),
-  update({ parameter, gradient, state, step, learningRate }, { beta1, beta2, epsilon, weightDecay }) {
+  update(
+    { parameter, gradient, state, step, learningRate },
+    { beta1, beta2, epsilon, weightDecay },
+  ) {
     const mean = state['mean']!
     const square = state['square']!
     const keep = 1 - learningRate * weightDecay
     const rate = learningRate / (1 - beta1 ** step)
     const rootScale = 1 / Math.sqrt(1 - beta2 ** step)
-    const [toMean, toSquare] = [1 - beta1, 1 - beta2]
+    const toMean = 1 - beta1
+    const toSquare = 1 - beta2
     const size = parameter.length // read once: asking in the loop doubles its time
     for (let i = 0; i < size; i++) {
       const g = gradient[i]!

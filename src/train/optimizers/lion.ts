@@ -4,9 +4,26 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import type { Optimizer } from './optimizer.ts'
 
 const options = {
-  beta1: { type: 'number', default: 0.9, least: 0, below: 1, about: 'weight of the mean gradient in the direction of a step' },
-  beta2: { type: 'number', default: 0.99, least: 0, below: 1, about: 'how much of the mean gradient is kept' },
-  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight taken off at a step, times the learning rate' },
+  beta1: {
+    type: 'number',
+    default: 0.9,
+    least: 0,
+    below: 1,
+    about: 'weight of the mean gradient in the direction of a step',
+  },
+  beta2: {
+    type: 'number',
+    default: 0.99,
+    least: 0,
+    below: 1,
+    about: 'how much of the mean gradient is kept',
+  },
+  weightDecay: {
+    type: 'number',
+    default: 0,
+    least: 0,
+    about: 'share of a weight taken off at a step, times the learning rate',
+  },
 } as const satisfies OptionTable
 
 export type LionSettings = OptionValues<typeof options>
@@ -27,7 +44,8 @@ export const lion: Optimizer<LionSettings> = {
     const keep = 1 - learningRate * weightDecay
     const size = parameter.length
     for (let i = 0; i < size; i++) {
-      const [g, m] = [gradient[i]!, mean[i]!]
+      const g = gradient[i]!
+      const m = mean[i]!
       parameter[i] = parameter[i]! * keep - learningRate * Math.sign(beta1 * m + (1 - beta1) * g)
       mean[i] = beta2 * m + (1 - beta2) * g
     }

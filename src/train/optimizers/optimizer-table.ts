@@ -7,10 +7,15 @@ import { lion } from './lion.ts'
 import type { Optimizer } from './optimizer.ts'
 import { sgd } from './sgd.ts'
 
-export const optimizers: ReadonlyMap<string, Optimizer> = new Map([adamw, sgd, lion, adafactor].map((row) => [row.name, row as Optimizer]))
+export const optimizers: ReadonlyMap<string, Optimizer> = new Map(
+  [adamw, sgd, lion, adafactor].map((row) => [row.name, row as Optimizer]),
+)
 
 export function optimizerNamed(name: string): Optimizer {
   const optimizer = optimizers.get(name)
-  if (!optimizer) throw new OptionError(`There is no optimiser "${name}". There are: ${[...optimizers.keys()].join(', ')}.`)
+  if (!optimizer)
+    throw new OptionError(
+      `There is no optimiser "${name}". There are: ${[...optimizers.keys()].join(', ')}.`,
+    )
   return optimizer
 }

@@ -25,7 +25,10 @@ export interface Optimizer<Settings extends object = object> {
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** What is remembered for a parameter of this shape. */
-  stateShapes(shape: readonly number[], settings: Settings): Readonly<Record<string, readonly number[]>>
+  stateShapes(
+    shape: readonly number[],
+    settings: Settings,
+  ): Readonly<Record<string, readonly number[]>>
   /** One step: the same arguments always give the same numbers. */
   update(at: UpdateSite, settings: Settings): void
 }

@@ -13,7 +13,12 @@ const options = {
     about: 'how much of the last step goes into the next; 0 remembers nothing',
   },
   nesterov: { type: 'boolean', default: false, about: 'looks one step of momentum ahead' },
-  weightDecay: { type: 'number', default: 0, least: 0, about: 'share of a weight added to its gradient' },
+  weightDecay: {
+    type: 'number',
+    default: 0,
+    least: 0,
+    about: 'share of a weight added to its gradient',
+  },
 } as const satisfies OptionTable
 
 export type SgdSettings = OptionValues<typeof options>
@@ -25,11 +30,13 @@ export type SgdSettings = OptionValues<typeof options>
  */
 export const sgd: Optimizer<SgdSettings> = {
   name: 'sgd',
-  about: 'plain descent with momentum; one learning rate for all numbers, and one number remembered for each',
+  about:
+    'plain descent with momentum; one learning rate for all numbers, and one number remembered for each',
   options,
   complete(given) {
     const settings = readOptions('SGD', given, options)
-    if (settings.nesterov && settings.momentum === 0) throw new OptionError('SGD: nesterov needs a momentum above 0, got 0.')
+    if (settings.nesterov && settings.momentum === 0)
+      throw new OptionError('SGD: nesterov needs a momentum above 0, got 0.')
     return settings
   },
   stateShapes: (shape, { momentum }) => (momentum > 0 ? { momentum: shape } : {}),

@@ -9,9 +9,15 @@ describe('default learning rates', () => {
     expect(Object.keys(optimizerFactors).toSorted()).toEqual([...optimizers.keys()].toSorted())
   })
   it('are far larger for kinds with few numbers', () => {
-    expect(usualLearningRate('ia3', 'adamw')).toBeGreaterThan(10 * usualLearningRate('lora', 'adamw'))
-    expect(usualLearningRate('prompt-tuning', 'adamw')).toBeGreaterThan(10 * usualLearningRate('ia3', 'adamw'))
+    expect(usualLearningRate('ia3', 'adamw')).toBeGreaterThan(
+      10 * usualLearningRate('lora', 'adamw'),
+    )
+    expect(usualLearningRate('prompt-tuning', 'adamw')).toBeGreaterThan(
+      10 * usualLearningRate('ia3', 'adamw'),
+    )
     expect(usualLearningRate('lora', 'lion')).toBe(5e-4)
-    expect(usualLearningRate('a kind of tomorrow', 'adamw')).toBe(usualLearningRate('lora', 'adamw'))
+    expect(usualLearningRate('a kind of tomorrow', 'adamw')).toBe(
+      usualLearningRate('lora', 'adamw'),
+    )
   })
 })

@@ -16,7 +16,12 @@ export const usualRates: Readonly<Record<string, number>> = {
 const otherRate = 2e-3 // of a kind that nobody has measured: LoRA's
 
 /** How many times AdamW's rate the others need: SGD's gradients are clipped to 1 and so tiny for each number, Lion's steps are all of full size. */
-export const optimizerFactors: Readonly<Record<string, number>> = { adamw: 1, adafactor: 1, lion: 0.25, sgd: 50 }
+export const optimizerFactors: Readonly<Record<string, number>> = {
+  adamw: 1,
+  adafactor: 1,
+  lion: 0.25,
+  sgd: 50,
+}
 
 /** The highest learning rate of a run in which none is given. */
 export const usualLearningRate = (kind: string, optimizer: string): number =>

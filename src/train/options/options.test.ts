@@ -1,19 +1,47 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { usualLearningRate } from './default-rates.ts'
-import { completeSettings, optimizerSettings, scheduleOf, type TrainOptions, warmupOf } from './options.ts'
+import {
+  completeSettings,
+  optimizerSettings,
+  scheduleOf,
+  type TrainOptions,
+  warmupOf,
+} from './options.ts'
 
 const complete = (options: object, maxPositions = 512) =>
-  completeSettings({ adapter: { kind: 'lora', config: {} }, ...options } as TrainOptions, maxPositions)
+  completeSettings(
+    { adapter: { kind: 'lora', config: {} }, ...options } as TrainOptions,
+    maxPositions,
+  )
 
 describe('completeSettings', () => {
   it('fills in defaults; rows are cut to a line of the batch and the context', () => {
-    expect(complete({})).toMatchObject({ epochs: 1, schedule: 'cosine', optimizer: 'adamw', warmupShare: 0.05, maxTokens: 256 })
+    expect(complete({})).toMatchObject({
+      epochs: 1,
+      schedule: 'cosine',
+      optimizer: 'adamw',
+      warmupShare: 0.05,
+      maxTokens: 256,
+    })
     expect(complete({ batch: { rows: 1, tokens: 1024 } })).toHaveProperty('maxTokens', 512)
     expect(complete({ epochs: undefined, steps: 3 })).toMatchObject({ epochs: 1, steps: 3 })
   })
   it('lists everything wrong at once', () => {
-    const wrong = { epochs: 0, learningRate: -1, clip: NaN, schedule: 'cosin', optimizer: 'adam', patience: 1, packing: 'no', maxTokens: 700, warmupShare: 2, seed: 0.5, checkpointing: 0, checkpoint: { everySteps: 0 } } // prettier-ignore
+    const wrong = {
+      epochs: 0,
+      learningRate: -1,
+      clip: NaN,
+      schedule: 'cosin',
+      optimizer: 'adam',
+      patience: 1,
+      packing: 'no',
+      maxTokens: 700,
+      warmupShare: 2,
+      seed: 0.5,
+      checkpointing: 0,
+      checkpoint: { everySteps: 0 },
+    }
     expect(() => complete(wrong)).toThrow(OptionError)
     for (const part of [
       'epochs must be',
@@ -35,18 +63,30 @@ describe('completeSettings', () => {
   })
   it('passes weight decay on to the optimiser, with its own options', () => {
     const settings = complete({ weightDecay: 0.1, optimizerOptions: { beta2: 0.95 } })
-    expect(optimizerSettings(settings)).toEqual({ beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weightDecay: 0.1 })
+    expect(optimizerSettings(settings)).toEqual({
+      beta1: 0.9,
+      beta2: 0.95,
+      epsilon: 1e-8,
+      weightDecay: 0.1,
+    })
     expect(() => complete({ optimizerOptions: { momentum: 1 } })).toThrow('"momentum"')
   })
   it('takes the learning rate that works for the kind and the optimiser where none is given', () => {
     expect(complete({})).toHaveProperty('learningRate', usualLearningRate('lora', 'adamw'))
-    expect(complete({ optimizer: 'lion', adapter: { kind: 'ia3' } })).toHaveProperty('learningRate', usualLearningRate('ia3', 'lion'))
+    expect(complete({ optimizer: 'lion', adapter: { kind: 'ia3' } })).toHaveProperty(
+      'learningRate',
+      usualLearningRate('ia3', 'lion'),
+    )
     expect(complete({ learningRate: 0.5 })).toHaveProperty('learningRate', 0.5)
   })
   it("checks the schedule's own options, and takes its own rise", () => {
-    const { schedule, settings } = scheduleOf(complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 2 } }))
+    const { schedule, settings } = scheduleOf(
+      complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 2 } }),
+    )
     expect([schedule.name, settings]).toEqual(['cosine-restarts', { cycles: 2, minimum: 0 }])
-    expect(() => complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 0, gamma: 1 } })).toThrow(/"gamma".*cycles must be/)
+    expect(() =>
+      complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 0, gamma: 1 } }),
+    ).toThrow(/"gamma".*cycles must be/)
     expect(complete({ schedule: 'one-cycle' })).toHaveProperty('warmupShare', 0.3)
     expect(complete({ schedule: 'one-cycle', warmupShare: 0.1 })).toHaveProperty('warmupShare', 0.1)
   })

@@ -27,7 +27,9 @@ export interface TrainableModel {
   readonly backend: Backend
   /** The base's weights by checkpoint name, quantised where asked for, tensor by tensor. Never changed. */
   weights(): Promise<ReadonlyMap<string, F32Tensor>>
-  weights(options?: { readonly quantization?: Quantization }): Promise<ReadonlyMap<string, BaseWeight>>
+  weights(options?: {
+    readonly quantization?: Quantization
+  }): Promise<ReadonlyMap<string, BaseWeight>>
 }
 
 export interface CheckpointOptions {
@@ -96,7 +98,8 @@ export interface Teacher {
 export interface TrainOptions extends Partial<TrainSettings> {
   readonly model: TrainableModel
   /** An adapter to train on, or the kind and options of a fresh one. */
-  readonly adapter: Adapter | { readonly kind: string; readonly config: Readonly<Record<string, unknown>> }
+  readonly adapter:
+    Adapter | { readonly kind: string; readonly config: Readonly<Record<string, unknown>> }
   readonly data: DataSet | EncodedData
   readonly validation?: {
     readonly data: DataSet | EncodedData
@@ -121,7 +124,11 @@ export interface TrainOptions extends Partial<TrainSettings> {
 }
 
 const defaults = {
-  ...(Object.fromEntries(Object.entries(settingTable).flatMap(([name, spec]) => ('default' in spec ? [[name, spec.default]] : []))) as Pick<
+  ...(Object.fromEntries(
+    Object.entries(settingTable).flatMap(([name, spec]) =>
+      'default' in spec ? [[name, spec.default]] : [],
+    ),
+  ) as Pick<
     TrainSettings,
     | 'epochs'
     | 'packing'
@@ -158,18 +165,26 @@ function attempt(check: () => unknown): string[] {
 }
 
 /** Tokens that a row may have: of a line half, where both rows of a pair lie on it. */
-const roomOf = ({ batch, packing, loss }: Pick<TrainSettings, 'batch' | 'packing' | 'loss'>): number =>
+const roomOf = ({
+  batch,
+  packing,
+  loss,
+}: Pick<TrainSettings, 'batch' | 'packing' | 'loss'>): number =>
   packing && losses.get(loss)?.learnsFrom === 'pairs' ? Math.floor(batch.tokens / 2) : batch.tokens
 
 /** What was given, with everything filled in that was not. */
 function filled(options: TrainOptions, maxPositions: number): TrainSettings {
-  const given = Object.fromEntries(Object.entries(options).filter(([key, value]) => settingNames.has(key) && value !== undefined))
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([key, value]) => settingNames.has(key) && value !== undefined),
+  )
   const known = { ...defaults, ...(given as Partial<TrainSettings>) }
   return {
     ...known,
     maxTokens: known.maxTokens ?? Math.min(roomOf(known), maxPositions),
     learningRate:
-      known.learningRate ?? usualLearningRate(options.adapter.kind, known.optimizer) * (losses.get(known.loss)?.rateFactor ?? 1),
+      known.learningRate ??
+      usualLearningRate(options.adapter.kind, known.optimizer) *
+        (losses.get(known.loss)?.rateFactor ?? 1),
     warmupShare: known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? usualWarmupShare,
   }
 }
@@ -184,15 +199,23 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
     ...whole('batch.tokens', batch.tokens, 2),
     ...whole('validation.everySteps', options.validation?.everySteps),
     ...whole('checkpoint.everySteps', options.checkpoint?.everySteps),
-    ...(typeof settings.checkpointing === 'number' ? whole('checkpointing', settings.checkpointing) : []),
-    ...(maxTokens > batch.tokens ? [`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`] : []),
-    ...(maxTokens > maxPositions ? [`maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`] : []),
+    ...(typeof settings.checkpointing === 'number'
+      ? whole('checkpointing', settings.checkpointing)
+      : []),
+    ...(maxTokens > batch.tokens
+      ? [`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`]
+      : []),
+    ...(maxTokens > maxPositions
+      ? [`maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`]
+      : []),
     ...(schedules.has(settings.schedule) ? attempt(() => scheduleOf(settings)) : []),
     ...(losses.has(settings.loss) ? attempt(() => lossOf(settings)) : []),
     ...companionProblems(options, settings),
     ...ewcProblems(options.ewc),
     ...(optimizers.has(settings.optimizer) ? attempt(() => optimizerSettings(settings)) : []),
-    ...(settings.patience !== undefined && !options.validation ? ['patience needs validation data, and there is none'] : []),
+    ...(settings.patience !== undefined && !options.validation
+      ? ['patience needs validation data, and there is none']
+      : []),
   ]
   if (problems.length > 0) throw new OptionError(`Training options: ${problems.join('; ')}.`)
   return settings
@@ -201,13 +224,19 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
 const settingNames = new Set([...Object.keys(settingTable), ...Object.keys(defaults), 'system'])
 
 /** The loss with its complete settings. */
-export function lossOf({ loss: name, lossOptions }: Pick<TrainSettings, 'loss' | 'lossOptions'>): { loss: Loss; settings: object } {
+export function lossOf({ loss: name, lossOptions }: Pick<TrainSettings, 'loss' | 'lossOptions'>): {
+  loss: Loss
+  settings: object
+} {
   const loss = lossNamed(name)
   return { loss, settings: loss.complete(lossOptions) }
 }
 
 /** A teacher or a reference that nobody asks, and a teacher that is missing. */
-function companionProblems({ teacher, reference }: TrainOptions, settings: TrainSettings): string[] {
+function companionProblems(
+  { teacher, reference }: TrainOptions,
+  settings: TrainSettings,
+): string[] {
   const name = settings.loss
   if (!losses.has(name) || attempt(() => lossOf(settings)).length > 0) return []
   const { loss, settings: own } = lossOf(settings)
@@ -216,8 +245,12 @@ function companionProblems({ teacher, reference }: TrainOptions, settings: Train
     ...(asks === 'teacher' && !teacher?.adapter && !teacher?.mixture && !teacher?.model
       ? [`the loss "${name}" needs a teacher: { adapter }, { mixture } or { model }`]
       : []),
-    ...(teacher?.adapter && teacher.mixture ? ['a teacher is an adapter or a mixture, not both'] : []),
-    ...(teacher && asks !== 'teacher' ? [`a teacher is for the loss "distillation", not for "${name}"`] : []),
+    ...(teacher?.adapter && teacher.mixture
+      ? ['a teacher is an adapter or a mixture, not both']
+      : []),
+    ...(teacher && asks !== 'teacher'
+      ? [`a teacher is for the loss "distillation", not for "${name}"`]
+      : []),
     ...(reference && asks !== 'reference'
       ? [`a reference is for losses that compare with one; "${name}" with these options does not`]
       : []),
@@ -225,11 +258,18 @@ function companionProblems({ teacher, reference }: TrainOptions, settings: Train
 }
 
 /** The optimiser's complete settings, weight decay among them. */
-export const optimizerSettings = ({ optimizer, optimizerOptions, weightDecay }: TrainSettings): object =>
+export const optimizerSettings = ({
+  optimizer,
+  optimizerOptions,
+  weightDecay,
+}: TrainSettings): object =>
   optimizerNamed(optimizer).complete({ weightDecay, ...optimizerOptions })
 
 /** The schedule with its complete settings. */
-export function scheduleOf({ schedule: name, scheduleOptions }: TrainSettings): { schedule: Schedule; settings: object } {
+export function scheduleOf({ schedule: name, scheduleOptions }: TrainSettings): {
+  schedule: Schedule
+  settings: object
+} {
   const schedule = scheduleNamed(name)
   return { schedule, settings: schedule.complete(scheduleOptions) }
 }

@@ -12,7 +12,9 @@ let model: TrainableModel
 let batch: Batch
 beforeAll(async () => {
   model = await storiesModel()
-  const ids = Int32Array.from(model.base.tokenizer!.encode('Once upon a time there was a little dog named Spot.'))
+  const ids = Int32Array.from(
+    model.base.tokenizer!.encode('Once upon a time there was a little dog named Spot.'),
+  )
   batch = buildBatch([{ ids, weights: Float32Array.from(ids, (_, t) => Math.min(t, 1)) }], [[0]])
 })
 
@@ -44,18 +46,36 @@ describe('dropoutFeeds', () => {
 describe('a program with dropout', () => {
   it('drops in training, alike however the model is cut, and not when the loss is measured', async () => {
     const { graph } = model.base
-    const adapter = createAdapter('lora', { rank: 4, dropout: 0.3, targets: 'all-linear', start: 'random' }, graph, { seed: 1 })
+    const adapter = createAdapter(
+      'lora',
+      { rank: 4, dropout: 0.3, targets: 'all-linear', start: 'random' },
+      graph,
+      { seed: 1 },
+    )
     const trainable = [...parametersOf(graph, adapter).keys()]
     const weights = await model.weights()
     const losses: number[][] = []
     for (const checkpointing of [false, 3, 7]) {
-      const program = await createGradientProgram({ graph, weights, backend, adapter, trainable, checkpointing })
-      const gradients = async (dropoutSeed: number) => (await program.gradients(batch, adapter.tensors, { dropoutSeed })).loss
-      losses.push([await gradients(1), await gradients(2), await program.loss(batch, adapter.tensors)])
+      const program = await createGradientProgram({
+        graph,
+        weights,
+        backend,
+        adapter,
+        trainable,
+        checkpointing,
+      })
+      const gradients = async (dropoutSeed: number) =>
+        (await program.gradients(batch, adapter.tensors, { dropoutSeed })).loss
+      losses.push([
+        await gradients(1),
+        await gradients(2),
+        await program.loss(batch, adapter.tensors),
+      ])
       await program.dispose()
     }
     const [one, two, none] = losses[0]!
     expect(new Set([one, two, none]).size).toBe(3)
-    for (const other of losses) other.forEach((loss, i) => expect(loss).toBeCloseTo(losses[0]![i]!, 3))
+    for (const other of losses)
+      other.forEach((loss, i) => expect(loss).toBeCloseTo(losses[0]![i]!, 3))
   })
 })

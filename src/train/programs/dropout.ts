@@ -13,7 +13,8 @@ import type { Batch } from '../batch.ts'
  * Chained, a mask is called `<block prefix>dropout:<module>`.
  */
 export function withOwnMasks(blocks: readonly Block[]): Block[] {
-  const own = (input: GraphInput): GraphInput => (input.name.startsWith(dropoutName('')) ? { ...input, role: 'adapter' } : input)
+  const own = (input: GraphInput): GraphInput =>
+    input.name.startsWith(dropoutName('')) ? { ...input, role: 'adapter' } : input
   const graphs = new Map<Graph, Graph>() // equal layers go on sharing one graph
   const changed = (graph: Graph): Graph => {
     const known = graphs.get(graph) ?? { ...graph, inputs: graph.inputs.map(own) }
@@ -38,7 +39,9 @@ export function dropoutFeeds(
   const generator = random(seed)
   const modules = blocks.flatMap((block) =>
     modulesOfBlock(block).flatMap(({ kind, path, inFeatures }) =>
-      kind === 'linear' ? [{ name: block.prefix + dropoutName(path.slice(block.prefix.length)), inFeatures }] : [],
+      kind === 'linear'
+        ? [{ name: block.prefix + dropoutName(path.slice(block.prefix.length)), inFeatures }]
+        : [],
     ),
   )
   const widest = Math.max(...modules.map(({ inFeatures }) => inFeatures))

@@ -15,7 +15,9 @@ export interface Measured {
 
 /** Loss and gradients by graph-input name, from feeds by graph-input name. */
 export interface Segments {
-  gradients(feeds: ReadonlyMap<string, Tensor>): Promise<Measured & { gradients: Map<string, Tensor> }>
+  gradients(
+    feeds: ReadonlyMap<string, Tensor>,
+  ): Promise<Measured & { gradients: Map<string, Tensor> }>
   measure(feeds: ReadonlyMap<string, Tensor>): Promise<Measured>
   dispose(): Promise<void>
 }
@@ -31,11 +33,22 @@ export interface SegmentsOptions {
 }
 
 /** The program's graph: loss, gradients, and whatever else the head gives out. */
-export function trainingGraph({ training, wanted, segments }: Pick<SegmentsOptions, 'training' | 'wanted' | 'segments'>): Graph {
+export function trainingGraph({
+  training,
+  wanted,
+  segments,
+}: Pick<SegmentsOptions, 'training' | 'wanted' | 'segments'>): Graph {
   const count = Math.min(segments, training.length)
   const flows = flowsBetween(training)
-  const boundaries = Array.from({ length: count - 1 }, (_, i) => flows[Math.round(((i + 1) * training.length) / count) - 1]!)
-  return withGradients(composeBlocks(training), { of: ['loss'], withRespectTo: wanted, recompute: { boundaries } })
+  const boundaries = Array.from(
+    { length: count - 1 },
+    (_, i) => flows[Math.round(((i + 1) * training.length) / count) - 1]!,
+  )
+  return withGradients(composeBlocks(training), {
+    of: ['loss'],
+    withRespectTo: wanted,
+    recompute: { boundaries },
+  })
 }
 
 /** A segment's view of the feeds: what is named after its prefix in the whole model, by its name inside the segment. */
@@ -54,12 +67,20 @@ export function localFeeds(
 }
 
 function measuredOf(results: ReadonlyMap<string, Tensor>): Measured {
-  const others = [...results].filter(([name]) => name !== 'loss' && !name.startsWith(gradientName('')))
+  const others = [...results].filter(
+    ([name]) => name !== 'loss' && !name.startsWith(gradientName('')),
+  )
   return { loss: Number(results.get('loss')!.data[0]), outputs: new Map(others) }
 }
 
 /** Compiles programs when they are first needed. */
-export function inSegments({ training, plain, wanted, backend, segments }: SegmentsOptions): Segments {
+export function inSegments({
+  training,
+  plain,
+  wanted,
+  backend,
+  segments,
+}: SegmentsOptions): Segments {
   let backward: Promise<Program> | undefined
   let forward: Promise<Program> | undefined
   const compile = (graph: Graph): Promise<Program> => backend.compile(graph, { lean: true })
@@ -67,7 +88,10 @@ export function inSegments({ training, plain, wanted, backend, segments }: Segme
     async gradients(feeds) {
       backward ??= compile(trainingGraph({ training, wanted, segments }))
       const results = await (await backward).run(feeds)
-      return { ...measuredOf(results), gradients: new Map(wanted.map((name) => [name, results.get(gradientName(name))!])) }
+      return {
+        ...measuredOf(results),
+        gradients: new Map(wanted.map((name) => [name, results.get(gradientName(name))!])),
+      }
     },
     async measure(feeds) {
       forward ??= compile(composeBlocks(plain))

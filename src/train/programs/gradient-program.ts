@@ -32,7 +32,10 @@ export interface GradientProgram {
   /** The same loss without gradients, dropout off. */
   loss(batch: Batch, parameters: ReadonlyMap<string, Tensor>): Promise<number>
   /** That loss with what else it gives out. */
-  measure(batch: Batch, parameters: ReadonlyMap<string, Tensor>): Promise<{ loss: number; outputs: NamedTensors }>
+  measure(
+    batch: Batch,
+    parameters: ReadonlyMap<string, Tensor>,
+  ): Promise<{ loss: number; outputs: NamedTensors }>
   dispose(): Promise<void>
 }
 
@@ -75,14 +78,24 @@ export function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tenso
 }
 
 /** The model with the adapter attached and the loss at its end; quantised weights in their parts. */
-export function trainingBlocks({ graph, weights, adapter, loss }: Pick<GradientProgramOptions, 'graph' | 'weights' | 'adapter' | 'loss'>) {
+export function trainingBlocks({
+  graph,
+  weights,
+  adapter,
+  loss,
+}: Pick<GradientProgramOptions, 'graph' | 'weights' | 'adapter' | 'loss'>) {
   const ending: HeadGraph = loss ?? ((g, logits) => crossEntropy.graph(g, logits, {}))
   const frozen = freezeBlocks(weights)
   const scored = ({ blocks }: ModelGraph): readonly Block[] =>
-    frozen(blocks).map((block) => (block.kind === 'head' ? { ...block, graph: withEnding(block.graph, ending) } : block))
+    frozen(blocks).map((block) =>
+      block.kind === 'head' ? { ...block, graph: withEnding(block.graph, ending) } : block,
+    )
   const attached = attach(graph, adapter)
   const plain = scored(attached)
-  const training = adapter.config.dropout === 0 ? plain : withOwnMasks(scored(attach(graph, adapter, { training: true })))
+  const training =
+    adapter.config.dropout === 0
+      ? plain
+      : withOwnMasks(scored(attach(graph, adapter, { training: true })))
   return { attached, plain, training }
 }
 
@@ -94,18 +107,28 @@ export function trainingFeeds(
   parameters: ReadonlyMap<string, Tensor>,
 ): Map<string, Tensor> {
   const feeds = batchFeeds(config, batch)
-  for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens)) feeds.set(name, tensor)
-  for (const [name, weight] of weights) for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
+  for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens))
+    feeds.set(name, tensor)
+  for (const [name, weight] of weights)
+    for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
   for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
   return feeds
 }
 
 /** Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input of the attached graph. */
-export async function createGradientProgram(options: GradientProgramOptions): Promise<GradientProgram> {
+export async function createGradientProgram(
+  options: GradientProgramOptions,
+): Promise<GradientProgram> {
   const { graph, backend, adapter, trainable, checkpointing = false } = options
   const { attached, plain, training } = trainingBlocks(options)
   const segments = segmentsOf(checkpointing)
-  const program = inSegments({ training, plain, wanted: trainable.map(inputName), backend, segments })
+  const program = inSegments({
+    training,
+    plain,
+    wanted: trainable.map(inputName),
+    backend,
+    segments,
+  })
 
   const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
     trainingFeeds(attached.config, options, batch, parameters)
@@ -114,7 +137,10 @@ export async function createGradientProgram(options: GradientProgramOptions): Pr
       const feeds = feedsOf(batch, parameters)
       dropoutFeeds(feeds, graph.blocks, adapter.config, batch, dropoutSeed)
       const { gradients, ...result } = await program.gradients(feeds)
-      return { ...result, gradients: new Map([...gradients].map(([name, tensor]) => [peftKey(name), tensor])) }
+      return {
+        ...result,
+        gradients: new Map([...gradients].map(([name, tensor]) => [peftKey(name), tensor])),
+      }
     },
     loss: async (batch, parameters) => (await program.measure(feedsOf(batch, parameters))).loss,
     measure: (batch, parameters) => program.measure(feedsOf(batch, parameters)),

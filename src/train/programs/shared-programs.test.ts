@@ -15,20 +15,27 @@ beforeAll(async () => {
   model = {
     ...stories,
     weights: async () => weights,
-    backend: { ...stories.backend, compile: (...given) => (compiled++, stories.backend.compile(...given)) },
+    backend: {
+      ...stories.backend,
+      compile: (...given) => (compiled++, stories.backend.compile(...given)),
+    },
   }
 })
 async function run(changed: Partial<TrainOptions> = {}): Promise<TrainEvent[]> {
   const events: TrainEvent[] = []
-  for await (const event of train(countingOptions(model, { steps: 2, ...changed }))) events.push(event)
+  for await (const event of train(countingOptions(model, { steps: 2, ...changed })))
+    events.push(event)
   return events
 }
 const pairs = dataSet([{ prompt: 'Count:', chosen: ' one', rejected: ' two' }], 'pairs')
-const lora = (rank: number) => ({ adapter: { kind: 'lora', config: { rank, targets: 'attention' } } })
+const lora = (rank: number) => ({
+  adapter: { kind: 'lora', config: { rank, targets: 'attention' } },
+})
 
 describe('programs that runs share', () => {
   it('are compiled once for adapters of the same shape, and train what their own would', async () => {
-    const [first, second] = [weightsOf(await run({ ...lora(2), seed: 1 })), weightsOf(await run({ ...lora(2), seed: 2 }))]
+    const first = weightsOf(await run({ ...lora(2), seed: 1 }))
+    const second = weightsOf(await run({ ...lora(2), seed: 2 }))
     const programs = sharedPrograms()
     compiled = 0
     expect(weightsOf(await run({ ...lora(2), seed: 1, programs }))).toEqual(first)
@@ -39,7 +46,10 @@ describe('programs that runs share', () => {
   })
   it.each([
     ['rank', lora(3)],
-    ['dropout', { adapter: { kind: 'lora', config: { rank: 2, targets: 'attention', dropout: 0.5 } } }],
+    [
+      'dropout',
+      { adapter: { kind: 'lora', config: { rank: 2, targets: 'attention', dropout: 0.5 } } },
+    ],
     ['kind', { adapter: { kind: 'ia3', config: {} } }],
     ['loss', { data: pairs, validation: { data: pairs }, loss: 'simpo' }],
     ['checkpointing', { checkpointing: true }],

@@ -15,7 +15,13 @@ export interface SharedPrograms {
 
 /** Keeps one program, the last: a compiled one holds its activations' memory, so a second would cost what sharing the base saves. */
 export function sharedPrograms(): SharedPrograms {
-  let kept: { readonly weights: GradientProgramOptions['weights']; readonly key: string; readonly program: GradientProgram } | undefined
+  let kept:
+    | {
+        readonly weights: GradientProgramOptions['weights']
+        readonly key: string
+        readonly program: GradientProgram
+      }
+    | undefined
   const drop = async (): Promise<void> => {
     const { program } = kept ?? {}
     kept = undefined

@@ -58,22 +58,40 @@ export interface TailProgram {
 }
 
 /** A program over the tail of a model; compiled when first needed. Throws OptionError for a layer that is not there, or an adapter that touches nothing in the tail. */
-export function createTailProgram({ model, layer, backend, weights, adapter }: TailProgramOptions): TailProgram {
+export function createTailProgram({
+  model,
+  layer,
+  backend,
+  weights,
+  adapter,
+}: TailProgramOptions): TailProgram {
   const tail = tailOf(model, layer)
   const slotted = attachSlots(attach(tail, adapter))
   const graph = gatherEarly(withOwnRanks(composeBlocks(withoutLogits(slotted.blocks))))
-  const trainable = [...parametersOf(tail, adapter)].flatMap(([key, spec]) => (spec.trainable ? [key] : []))
-  const back = () => withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(inputName), keep: [] })
+  const trainable = [...parametersOf(tail, adapter)].flatMap(([key, spec]) =>
+    spec.trainable ? [key] : [],
+  )
+  const back = () =>
+    withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(inputName), keep: [] })
   const read = once(() => weights([...weightsOf(withoutLogits(tail.blocks)).keys()]))
-  const [forward, backward] = [once(() => backend.compile(graph)), once(() => backend.compile(back()))]
+  const forward = once(() => backend.compile(graph))
+  const backward = once(() => backend.compile(back()))
   const norms = new Map<string, number>()
   let gone: Promise<void> | undefined
-  const modules = new Set(slotted.blocks.flatMap(({ prefix, graph: own }) => own.inputs.map(({ name }) => prefix + name)))
+  const modules = new Set(
+    slotted.blocks.flatMap(({ prefix, graph: own }) => own.inputs.map(({ name }) => prefix + name)),
+  )
 
-  const run = async (program: Program, { states, rows, tensors, below }: TailInput, more: [string, Tensor][] = []) => {
+  const run = async (
+    program: Program,
+    { states, rows, tensors, below }: TailInput,
+    more: [string, Tensor][] = [],
+  ) => {
     const [tokens, width] = states.shape
     if (states.shape.length !== 2 || width !== model.config.width)
-      throw new ShapeError(`A tail takes states of shape [T, ${model.config.width}], got [${states.shape.join(', ')}].`)
+      throw new ShapeError(
+        `A tail takes states of shape [T, ${model.config.width}], got [${states.shape.join(', ')}].`,
+      )
     const here = new Map([...(below ?? [])].filter(([path]) => modules.has(`${path}.A`)))
     return program.run(
       new Map<string, Tensor>([
@@ -92,19 +110,29 @@ export function createTailProgram({ model, layer, backend, weights, adapter }: T
     hidden: async (input) => (await run(await forward(), input)).get('hidden') as F32Tensor,
     async pullBack(input, error) {
       if (error.shape.join() !== [input.rows.length, model.config.width].join())
-        throw new ShapeError(`A tail takes an error of shape [${input.rows.length}, ${model.config.width}], got [${error.shape.join(', ')}].`) // prettier-ignore
+        throw new ShapeError(
+          `A tail takes an error of shape [${input.rows.length}, ${model.config.width}], got [${error.shape.join(', ')}].`,
+        )
       const results = await run(await backward(), input, [[gradientName('hidden'), error]])
-      return new Map([...results].map(([name, tensor]) => [peftKey(name.slice(gradientName('').length)), tensor as F32Tensor]))
+      return new Map(
+        [...results].map(([name, tensor]) => [
+          peftKey(name.slice(gradientName('').length)),
+          tensor as F32Tensor,
+        ]),
+      )
     },
     async weightNorm(module) {
       const weight = (await read()).get(`${module}.weight`)
       assertInternal(weight, `the tail has no weight of ${module}`)
-      const norm = norms.get(module) ?? Math.sqrt(weight.data.reduce((sum, value) => sum + value * value, 0))
+      const norm =
+        norms.get(module) ?? Math.sqrt(weight.data.reduce((sum, value) => sum + value * value, 0))
       norms.set(module, norm)
       return norm
     },
     dispose: () =>
-      (gone ??= Promise.all([forward, backward].map(async (program) => (await program.made)?.dispose())).then(() => undefined)),
+      (gone ??= Promise.all(
+        [forward, backward].map(async (program) => (await program.made)?.dispose()),
+      ).then(() => undefined)),
   }
 }
 

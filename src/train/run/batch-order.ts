@@ -27,7 +27,11 @@ export function planRun(rows: readonly EncodedRow[], options: RunPlanOptions): R
   for (let epoch = 0; limit === undefined ? epoch < epochs : steps.length < limit; epoch++) {
     const batches = planEpoch(rows, { ...options, epoch })
     for (let start = 0; start < batches.length; start += accumulation) {
-      steps.push({ batches: batches.slice(start, start + accumulation), epoch: epoch + 1, last: start + accumulation >= batches.length })
+      steps.push({
+        batches: batches.slice(start, start + accumulation),
+        epoch: epoch + 1,
+        last: start + accumulation >= batches.length,
+      })
     }
   }
   const at = (step: number) => steps[step - 1]!

@@ -2,7 +2,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { FormatError, MismatchError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import { type Checkpoint, checkFingerprint, checkpointFiles, findCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  checkFingerprint,
+  checkpointFiles,
+  findCheckpoint,
+  writeCheckpoint,
+} from './checkpoint.ts'
 import { memoryFolder } from '../../../test/support/train.ts'
 
 const fingerprint = { seed: 3, schedule: 'cosine', packing: true }
@@ -10,10 +16,20 @@ const checkpointAt = (step: number): Checkpoint => ({
   fingerprint,
   state: {
     step,
-    parameters: new Map([['a.lora_A.weight', f32([2, 2], [step, 0.1, -1e-30, 3])], ['b', f32([1], [-0])]]), // prettier-ignore
-    optimizer: new Map([['a.lora_A.weight', { mean: f32([2, 2], [1, 2, 3, step]), square: f32([4], [5, 6, 7, 8]) }]]),
+    parameters: new Map([
+      ['a.lora_A.weight', f32([2, 2], [step, 0.1, -1e-30, 3])],
+      ['b', f32([1], [-0])],
+    ]),
+    optimizer: new Map([
+      ['a.lora_A.weight', { mean: f32([2, 2], [1, 2, 3, step]), square: f32([4], [5, 6, 7, 8]) }],
+    ]),
     best: { step: 2, loss: 0.1 + 0.2, tensors: new Map([['b', f32([1], [9])]]) },
-    steps: Array.from({ length: step }, (_, i) => ({ step: i + 1, loss: 1 / (i + 3), learningRate: 1e-3 / 7, gradientNorm: Math.PI })),
+    steps: Array.from({ length: step }, (_, i) => ({
+      step: i + 1,
+      loss: 1 / (i + 3),
+      learningRate: 1e-3 / 7,
+      gradientNorm: Math.PI,
+    })),
     validations: [{ step: 2, loss: 0.1 + 0.2 }],
   },
 })
@@ -48,7 +64,8 @@ describe('findCheckpoint', () => {
   })
   it('takes the newer of two, and lets the older be written over next', async () => {
     const folder = memoryFolder()
-    for (const [turn, step] of [5, 10, 15].entries()) await writeCheckpoint(checkpointAt(step), folder, turn)
+    for (const [turn, step] of [5, 10, 15].entries())
+      await writeCheckpoint(checkpointAt(step), folder, turn)
     const { checkpoint, nextTurn } = await findCheckpoint(folder)
     expect(checkpoint!.state.step).toBe(15)
     expect(checkpointFiles[nextTurn % 2]).toBe(checkpointFiles[1])
@@ -77,7 +94,9 @@ describe('findCheckpoint', () => {
     const bytes = folder.files.get(checkpointFiles[0])!
     bytes[bytes.length - 1]! ^= 1
     await expect(findCheckpoint(folder)).rejects.toThrow(FormatError)
-    await expect(findCheckpoint(folder)).rejects.toThrow(/No sound checkpoint in memory.*\n.*checkpoint-a\.safetensors.*checksum/)
+    await expect(findCheckpoint(folder)).rejects.toThrow(
+      /No sound checkpoint in memory.*\n.*checkpoint-a\.safetensors.*checksum/,
+    )
   })
   it('refuses a safetensors file of another kind', async () => {
     const folder = memoryFolder()

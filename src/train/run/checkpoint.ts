@@ -16,7 +16,11 @@ export interface RunState {
   readonly parameters: Map<string, F32Tensor>
   /** What the optimiser remembers: parameter → slot → values. */
   readonly optimizer: Map<string, Record<string, F32Tensor>>
-  best?: { readonly step: number; readonly loss: number; readonly tensors: ReadonlyMap<string, F32Tensor> }
+  best?: {
+    readonly step: number
+    readonly loss: number
+    readonly tensors: ReadonlyMap<string, F32Tensor>
+  }
   readonly steps: StepRecord[]
   readonly validations: ValidationRecord[]
 }
@@ -38,7 +42,9 @@ export function checksum(tensors: ReadonlyMap<string, Tensor>): number {
   for (const name of [...tensors.keys()].sort()) {
     const bytes = bytesView(tensors.get(name)!)
     const words =
-      bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2) : new Int32Array(bytes.slice().buffer)
+      bytes.byteOffset % 4 === 0
+        ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
+        : new Int32Array(bytes.slice().buffer)
     const size = words.length
     for (let i = 0; i < size; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
   }
@@ -52,14 +58,30 @@ const table = (rows: readonly (readonly number[])[], width: number): Tensor => (
 })
 
 /** Writes the state into the file whose turn it is; the other one stays as it was. Returns the file's name. */
-export async function writeCheckpoint({ state, fingerprint }: Checkpoint, sink: ByteSink, turn: number): Promise<string> {
+export async function writeCheckpoint(
+  { state, fingerprint }: Checkpoint,
+  sink: ByteSink,
+  turn: number,
+): Promise<string> {
   const tensors = new Map<string, Tensor>()
   for (const [key, tensor] of state.parameters) tensors.set(`parameter:${key}`, tensor)
-  for (const [key, slots] of state.optimizer) for (const [slot, tensor] of Object.entries(slots)) tensors.set(`${slot}:${key}`, tensor)
+  for (const [key, slots] of state.optimizer)
+    for (const [slot, tensor] of Object.entries(slots)) tensors.set(`${slot}:${key}`, tensor)
   for (const [key, tensor] of state.best?.tensors ?? []) tensors.set(`best:${key}`, tensor)
-  const steps = state.steps.map(({ step, loss, learningRate, gradientNorm }) => [step, loss, learningRate, gradientNorm])
+  const steps = state.steps.map(({ step, loss, learningRate, gradientNorm }) => [
+    step,
+    loss,
+    learningRate,
+    gradientNorm,
+  ])
   tensors.set('history:steps', table(steps, 4))
-  tensors.set('history:validations', table(state.validations.map(({ step, loss }) => [step, loss]), 2)) // prettier-ignore
+  tensors.set(
+    'history:validations',
+    table(
+      state.validations.map(({ step, loss }) => [step, loss]),
+      2,
+    ),
+  )
   const best = state.best && { step: state.best.step, loss: state.best.loss }
   const run = { version, step: state.step, best, fingerprint, checksum: checksum(tensors) }
   const path = checkpointFiles[turn % checkpointFiles.length]!
@@ -74,13 +96,18 @@ const rowsOf = ({ data, shape }: Tensor): number[][] => {
 }
 
 /** Sorts a file's tensors back into the state they were written from. */
-function stateOf(tensors: ReadonlyMap<string, Tensor>, step: number, best: { step: number; loss: number } | undefined): RunState {
+function stateOf(
+  tensors: ReadonlyMap<string, Tensor>,
+  step: number,
+  best: { step: number; loss: number } | undefined,
+): RunState {
   const parameters = new Map<string, F32Tensor>()
   const bestTensors = new Map<string, F32Tensor>()
   const optimizer: RunState['optimizer'] = new Map()
   for (const [name, tensor] of tensors) {
     const colon = name.indexOf(':')
-    const [part, key] = [name.slice(0, colon), name.slice(colon + 1)]
+    const part = name.slice(0, colon)
+    const key = name.slice(colon + 1)
     if (part === 'history') continue
     const own = f32(tensor.shape, (tensor.data as Float32Array).slice())
     if (part === 'parameter') parameters.set(key, own)
@@ -98,7 +125,10 @@ function stateOf(tensors: ReadonlyMap<string, Tensor>, step: number, best: { ste
       learningRate: learningRate!,
       gradientNorm: gradientNorm!,
     })),
-    validations: rowsOf(tensors.get('history:validations')!).map(([at, loss]) => ({ step: at!, loss: loss! })),
+    validations: rowsOf(tensors.get('history:validations')!).map(([at, loss]) => ({
+      step: at!,
+      loss: loss!,
+    })),
   }
 }
 
@@ -108,7 +138,8 @@ async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | 
   try {
     const store = await openSafetensors(source)
     const text = store.metadata['graft-checkpoint']
-    if (typeof text !== 'string') throw new FormatError(`${source.name}: is no checkpoint of a training run.`)
+    if (typeof text !== 'string')
+      throw new FormatError(`${source.name}: is no checkpoint of a training run.`)
     const run = JSON.parse(text) as {
       version: number
       step: number
@@ -116,11 +147,14 @@ async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | 
       fingerprint: Fingerprint
       checksum: number
     }
-    if (run.version !== version) throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)
+    if (run.version !== version)
+      throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
     if (checksum(tensors) !== run.checksum)
-      throw new FormatError(`${source.name}: its bytes are not those that were written (checksum differs).`)
+      throw new FormatError(
+        `${source.name}: its bytes are not those that were written (checksum differs).`,
+      )
     return { state: stateOf(tensors, run.step, run.best), fingerprint: run.fingerprint }
   } finally {
     await source.close?.()
@@ -142,24 +176,38 @@ export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoin
   for (const [turn, path] of checkpointFiles.entries()) {
     try {
       const checkpoint = await readFile(folder, path)
-      if (checkpoint && (!newest || checkpoint.state.step > newest.checkpoint.state.step)) newest = { checkpoint, turn }
+      if (checkpoint && (!newest || checkpoint.state.step > newest.checkpoint.state.step))
+        newest = { checkpoint, turn }
     } catch (error) {
       if (!(error instanceof FormatError) && !(error instanceof SyntaxError)) throw error
-      refused.push(GraftError.isInstance(error) ? error.message : `${path}: its description is not JSON.`)
+      refused.push(
+        GraftError.isInstance(error) ? error.message : `${path}: its description is not JSON.`,
+      )
     }
   }
   if (!newest && refused.length > 0)
-    throw new FormatError(`No sound checkpoint in ${folder.name}; remove it to start anew:\n  ${refused.join('\n  ')}`)
-  return { ...(newest ? { checkpoint: newest.checkpoint } : {}), nextTurn: newest ? newest.turn + 1 : 0, refused }
+    throw new FormatError(
+      `No sound checkpoint in ${folder.name}; remove it to start anew:\n  ${refused.join('\n  ')}`,
+    )
+  return {
+    ...(newest ? { checkpoint: newest.checkpoint } : {}),
+    nextTurn: newest ? newest.turn + 1 : 0,
+    refused,
+  }
 }
 
 /** Throws one MismatchError naming everything in which a checkpoint's run differs from the one that wants to go on from it. */
 export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void {
   const names = [...new Set([...Object.keys(wanted), ...Object.keys(saved)])]
-  const shown = (value: string | number | boolean | undefined): string => (value === undefined ? 'nothing' : String(value))
+  const shown = (value: string | number | boolean | undefined): string =>
+    value === undefined ? 'nothing' : String(value)
   const mismatches: Mismatch[] = names
     .filter((name) => saved[name] !== wanted[name])
-    .map((name) => ({ name, got: shown(wanted[name]), expected: `${shown(saved[name])} as in the checkpoint` }))
+    .map((name) => ({
+      name,
+      got: shown(wanted[name]),
+      expected: `${shown(saved[name])} as in the checkpoint`,
+    }))
   if (mismatches.length === 0) return
   throw new MismatchError(
     'The run differs from the one its checkpoint is of',

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { clipByGlobalNorm, globalNorm } from './clip.ts'
 
-const gradients = (...rows: number[][]) => new Map(rows.map((row, i) => [String(i), { data: Float32Array.from(row) }]))
+const gradients = (...rows: number[][]) =>
+  new Map(rows.map((row, i) => [String(i), { data: Float32Array.from(row) }]))
 
 describe('clipByGlobalNorm', () => {
   it('scales all gradients together, as torch does', () => {

@@ -5,7 +5,9 @@ const of = (...losses: number[]) => losses.map((loss) => ({ loss }))
 /** The step, counted from 1, at which a run with these losses is stopped. */
 const stopsAt = (losses: readonly number[], factor = 10, chance?: number): number | undefined => {
   const bounds = { factor, ...(chance !== undefined && { chance }) }
-  const found = losses.findIndex((loss, i) => divergenceOf(of(...losses.slice(0, i)), loss, bounds) !== undefined)
+  const found = losses.findIndex(
+    (loss, i) => divergenceOf(of(...losses.slice(0, i)), loss, bounds) !== undefined,
+  )
   return found < 0 ? undefined : found + 1
 }
 
@@ -32,7 +34,9 @@ describe('divergence', () => {
     expect(stopsAt([4.5, 5, ...dead], 10, chance)).toBe(12)
     expect(stopsAt([4.5, 5, ...dead])).toBe(undefined)
     expect(stopsAt([6, 6, ...dead], 10, chance)).toBe(undefined) // it knew little before
-    expect(stopsAt([4.5, 5, ...dead.slice(0, 8), 6, ...dead.slice(0, 8), 5], 10, chance)).toBe(undefined)
+    expect(stopsAt([4.5, 5, ...dead.slice(0, 8), 6, ...dead.slice(0, 8), 5], 10, chance)).toBe(
+      undefined,
+    )
     expect(stopsAt([4.5, 5, ...dead], 0, chance)).toBe(undefined)
     expect(lossLimit(of(4.5, 5), { factor: 10, chance })).toBeCloseTo(6.232, 3)
     expect(divergenceOf(of(4.5, ...dead), 6.2, { factor: 10, chance })).toBe(undefined)

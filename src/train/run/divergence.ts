@@ -25,7 +25,8 @@ export interface LossBounds {
 }
 
 /** The start: the lower of the first loss and the median of the first five. */
-const startOf = (steps: readonly Loss[]): number => Math.min(steps[0]!.loss, median(steps.slice(0, window).map(({ loss }) => loss)))
+const startOf = (steps: readonly Loss[]): number =>
+  Math.min(steps[0]!.loss, median(steps.slice(0, window).map(({ loss }) => loss)))
 
 /** A run that begins near chance may go above it for a while; one that begins far below may not. */
 const canLoseAll = (steps: readonly Loss[], chance: number | undefined): chance is number =>
@@ -42,13 +43,24 @@ export function lossLimit(steps: readonly Loss[], { factor, chance }: LossBounds
  * What is wrong with the run, in words, `next` being its newest loss: the median of the last five is above `factor` times the start,
  * or each of the last ten is as if the model knew nothing. Nothing is said before the third step.
  */
-export function divergenceOf(steps: readonly Loss[], next: number, { factor, chance }: LossBounds): string | undefined {
+export function divergenceOf(
+  steps: readonly Loss[],
+  next: number,
+  { factor, chance }: LossBounds,
+): string | undefined {
   if (factor === 0 || steps.length < 2) return undefined
   const limit = lossLimit(steps, { factor })
   const shown = next.toPrecision(4)
-  const last = (count: number): number[] => [...steps.slice(1 - count).map(({ loss }) => loss), next]
-  if (median(last(window)) > limit) return `the loss is ${shown} and stays above ${limit.toPrecision(4)}, ${factor} times its start`
-  const isLost = canLoseAll(steps, chance) && steps.length >= lostSteps && last(lostSteps).every((loss) => loss >= nearly * chance)
+  const last = (count: number): number[] => [
+    ...steps.slice(1 - count).map(({ loss }) => loss),
+    next,
+  ]
+  if (median(last(window)) > limit)
+    return `the loss is ${shown} and stays above ${limit.toPrecision(4)}, ${factor} times its start`
+  const isLost =
+    canLoseAll(steps, chance) &&
+    steps.length >= lostSteps &&
+    last(lostSteps).every((loss) => loss >= nearly * chance)
   return isLost
     ? `the loss is ${shown} and has stayed at or above ${chance.toPrecision(4)} for ${lostSteps} steps, as if the model knew nothing`
     : undefined

@@ -25,7 +25,9 @@ describe('early stopping', () => {
     expect(() => checkPatience({ patience: 2, minimumDelta: 0 }, 3)).not.toThrow()
     expect(() => checkPatience({ minimumDelta: 0 }, 0)).not.toThrow()
     expect(() => checkPatience({ patience: 3, minimumDelta: 0 }, 3)).toThrow(OptionError)
-    expect(() => checkPatience({ patience: 3, minimumDelta: 0 }, 3)).toThrow('the run has 3 validations')
+    expect(() => checkPatience({ patience: 3, minimumDelta: 0 }, 3)).toThrow(
+      'the run has 3 validations',
+    )
     expect(() => checkPatience({ patience: 1, minimumDelta: 0 }, 0)).toThrow('nothing is validated')
   })
 })

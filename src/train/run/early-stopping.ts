@@ -12,17 +12,26 @@ export interface PatienceSettings {
 }
 
 /** Validations since the loss last fell by more than `minimumDelta` below the one it was compared with. A loss that is NaN is never better. */
-export function validationsWithoutProgress(validations: readonly ValidationRecord[], minimumDelta: number): number {
-  let [best, since] = [Infinity, 0]
+export function validationsWithoutProgress(
+  validations: readonly ValidationRecord[],
+  minimumDelta: number,
+): number {
+  let best = Infinity
+  let since = 0
   for (const { loss } of validations) {
-    if (loss < best - minimumDelta) [best, since] = [loss, 0]
-    else since++
+    if (loss < best - minimumDelta) {
+      best = loss
+      since = 0
+    } else since++
   }
   return since
 }
 
 /** Whether the run ends here: `patience` validations in a row were not better. */
-export const outOfPatience = (validations: readonly ValidationRecord[], { patience, minimumDelta }: PatienceSettings): boolean =>
+export const outOfPatience = (
+  validations: readonly ValidationRecord[],
+  { patience, minimumDelta }: PatienceSettings,
+): boolean =>
   patience !== undefined && validationsWithoutProgress(validations, minimumDelta) >= patience
 
 /** Throws OptionError where patience could never run out: nothing is validated, or too seldom. */
@@ -32,5 +41,7 @@ export function checkPatience({ patience }: PatienceSettings, validations: numbe
     validations === 0
       ? 'nothing is validated: give validation data'
       : `the run has ${validations === 1 ? 'one validation' : `${validations} validations`}: validate more often, train longer, or take less patience`
-  throw new OptionError(`Early stopping with a patience of ${patience} could never happen, because ${found}.`)
+  throw new OptionError(
+    `Early stopping with a patience of ${patience} could never happen, because ${found}.`,
+  )
 }

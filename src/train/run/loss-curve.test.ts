@@ -9,10 +9,11 @@ const historyOf = (losses: number[], validations: [number, number][] = []): Hist
 
 /** Numbers of a path's points. */
 const pointsOf = (svg: string, name: string): number[][] =>
-  [...(new RegExp(`<path class="${name}" d="(M[^"]*)"/>`).exec(svg)?.[1] ?? '').matchAll(/[ML]([\d.-]+) ([\d.-]+)/g)].map(([, x, y]) => [
-    Number(x),
-    Number(y),
-  ])
+  [
+    ...(new RegExp(`<path class="${name}" d="(M[^"]*)"/>`).exec(svg)?.[1] ?? '').matchAll(
+      /[ML]([\d.-]+) ([\d.-]+)/g,
+    ),
+  ].map(([, x, y]) => [Number(x), Number(y)])
 
 describe('ticks', () => {
   it('are round and within the range', () => {
@@ -40,23 +41,39 @@ describe('lossCurve', () => {
     }
   })
   it('shows validation as dots with their numbers, and names it only where there is some', () => {
-    const svg = lossCurve(historyOf([4, 3, 2, 1], [[2, 3.5], [4, 1.25]])) // prettier-ignore
+    const svg = lossCurve(
+      historyOf(
+        [4, 3, 2, 1],
+        [
+          [2, 3.5],
+          [4, 1.25],
+        ],
+      ),
+    )
     expect(svg.match(/<title>/g)).toHaveLength(2)
     expect(svg).toContain('<title>step 2: 3.5000</title>')
     expect(svg).toContain('<title>step 4: 1.2500, the best</title>')
-    const [best, last] = [/class="best" cx="([\d.]+)"/, /cx="([\d.]+)"[^>]*><title>step 4/].map((pattern) => pattern.exec(svg)?.[1])
+    const [best, last] = [/class="best" cx="([\d.]+)"/, /cx="([\d.]+)"[^>]*><title>step 4/].map(
+      (pattern) => pattern.exec(svg)?.[1],
+    )
     expect(best).toBe(last)
     expect(svg).toContain('>validation<')
     expect(lossCurve(historyOf([1]))).not.toContain('>validation<')
   })
   it('shows the learning rate below, from nothing to its highest', () => {
     const { steps } = historyOf([4, 3, 2, 1])
-    const svg = lossCurve({ steps: steps.map((row, i) => ({ ...row, learningRate: [0, 2e-3, 1e-3, 5e-4][i]! })), validations: [] })
+    const svg = lossCurve({
+      steps: steps.map((row, i) => ({ ...row, learningRate: [0, 2e-3, 1e-3, 5e-4][i]! })),
+      validations: [],
+    })
     const heights = pointsOf(`${svg}<`, 'rate').map(([, y]) => y!)
-    const [zero, highest] = [heights[0]!, heights[1]!]
+    const zero = heights[0]!
+    const highest = heights[1]!
     expect(heights.map((y) => (zero - y) / (zero - highest))).toEqual([0, 1, 0.5, 0.25])
     expect(svg).toContain('>2e-3</text>')
-    expect(Math.min(...heights)).toBeGreaterThan(Math.max(...pointsOf(svg, 'raw').map(([, y]) => y!)))
+    expect(Math.min(...heights)).toBeGreaterThan(
+      Math.max(...pointsOf(svg, 'raw').map(([, y]) => y!)),
+    )
   })
   it('stays within the picture for odd histories', () => {
     for (const history of [

@@ -36,7 +36,9 @@ export function ticks(from: number, to: number, count: number): number[] {
   const apart = ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10) * power
   const first = Math.ceil(from / apart - 1e-9)
   const last = Math.floor(to / apart + 1e-9)
-  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * apart).toPrecision(12)))
+  return Array.from({ length: last - first + 1 }, (_, i) =>
+    Number(((first + i) * apart).toPrecision(12)),
+  )
 }
 
 /** Mean of the values around each one, at most `reach` to either side and equally many to both, so that a falling curve's mean does not lag. */
@@ -49,7 +51,8 @@ export function smoothed(values: readonly number[], reach: number): number[] {
   })
 }
 
-const escaped = (text: string): string => text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
+const escaped = (text: string): string =>
+  text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
 const round = (value: number): string => value.toFixed(1)
 
 interface Point {
@@ -66,9 +69,12 @@ const thinned = (points: readonly Point[]): readonly Point[] => {
 type Scale = (value: number) => number
 
 const pathOf = (points: readonly Point[], x: Scale, y: Scale): string =>
-  thinned(points).map(({ step, value }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(value))}`).join('') // prettier-ignore
+  thinned(points)
+    .map(({ step, value }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(value))}`)
+    .join('')
 
-const finite = (points: readonly Point[]): Point[] => points.filter(({ value }) => Number.isFinite(value))
+const finite = (points: readonly Point[]): Point[] =>
+  points.filter(({ value }) => Number.isFinite(value))
 const lossesOf = (records: readonly { readonly step: number; readonly loss: number }[]): Point[] =>
   finite(records.map(({ step, loss }) => ({ step, value: loss })))
 
@@ -78,19 +84,33 @@ function lossRange(losses: readonly number[]): [number, number] {
   const most = losses.reduce((a, b) => Math.max(a, b))
   const marks = ticks(least, most > least ? most : least + 1, 5)
   const apart = marks.length > 1 ? marks[1]! - marks[0]! : 1
-  return [Math.max(0, Math.floor(least / apart) * apart), Math.max(Math.ceil(most / apart), Math.floor(least / apart) + 1) * apart]
+  return [
+    Math.max(0, Math.floor(least / apart) * apart),
+    Math.max(Math.ceil(most / apart), Math.floor(least / apart) + 1) * apart,
+  ]
 }
 
 /** Where the axis of steps ends. */
-const endOf = ({ steps, validations }: History): number => Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
+const endOf = ({ steps, validations }: History): number =>
+  Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
 
 /** The run as an SVG document, readable on light and dark ground. Values that are not finite are left out. */
-export function lossCurve(history: History, { title = 'Training loss' }: LossCurveOptions = {}): string {
+export function lossCurve(
+  history: History,
+  { title = 'Training loss' }: LossCurveOptions = {},
+): string {
   const end = endOf(history)
   const x: Scale = (step) => frame.left + (step / end) * plotWidth
-  const rates = finite(history.steps.map(({ step, learningRate }) => ({ step, value: learningRate })))
+  const rates = finite(
+    history.steps.map(({ step, learningRate }) => ({ step, value: learningRate })),
+  )
   const axisTop = rateTop + rateHeight
-  const columns = ticks(0, end, 8).filter(Number.isInteger).map((step) => `<path class="axis" d="M${round(x(step))} ${axisTop}v5"/><text x="${round(x(step))}" y="${axisTop + 21}" text-anchor="middle">${step}</text>`) // prettier-ignore
+  const columns = ticks(0, end, 8)
+    .filter(Number.isInteger)
+    .map(
+      (step) =>
+        `<path class="axis" d="M${round(x(step))} ${axisTop}v5"/><text x="${round(x(step))}" y="${axisTop + 21}" text-anchor="middle">${step}</text>`,
+    )
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">`,
     `<style>${style}</style><rect class="ground" width="${width}" height="${height}"/>`,
@@ -114,10 +134,21 @@ function lossPart(steps: readonly Point[], validations: readonly Point[], x: Sca
     Math.max(3, Math.round(steps.length / 30)),
   )
   const meanPoints = steps.map(({ step }, i) => ({ step, value: means[i]! }))
-  const rows = ticks(low, high, 5).map((loss) => `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`) // prettier-ignore
-  const best = validations.reduce<Point | undefined>((least, point) => (least && least.value <= point.value ? least : point), undefined)
-  const dots = validations.map(({ step, value }) => `<circle class="dot" cx="${round(x(step))}" cy="${round(y(value))}" r="4"><title>step ${step}: ${value.toFixed(4)}${step === best?.step ? ', the best' : ''}</title></circle>`) // prettier-ignore
-  const ring = best ? `<circle class="best" cx="${round(x(best.step))}" cy="${round(y(best.value))}" r="8"/>` : ''
+  const rows = ticks(low, high, 5).map(
+    (loss) =>
+      `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`,
+  )
+  const best = validations.reduce<Point | undefined>(
+    (least, point) => (least && least.value <= point.value ? least : point),
+    undefined,
+  )
+  const dots = validations.map(
+    ({ step, value }) =>
+      `<circle class="dot" cx="${round(x(step))}" cy="${round(y(value))}" r="4"><title>step ${step}: ${value.toFixed(4)}${step === best?.step ? ', the best' : ''}</title></circle>`,
+  )
+  const ring = best
+    ? `<circle class="best" cx="${round(x(best.step))}" cy="${round(y(best.value))}" r="8"/>`
+    : ''
   return [
     ...rows,
     `<path class="axis" d="M${frame.left} ${frame.top + plotHeight}h${plotWidth}"/>`,
@@ -131,7 +162,8 @@ function lossPart(steps: readonly Point[], validations: readonly Point[], x: Sca
 function ratePart(rates: readonly Point[], x: Scale): string[] {
   const most = rates.reduce((highest, { value }) => Math.max(highest, value), 0)
   const y: Scale = (rate) => rateTop + (most > 0 ? 1 - rate / most : 1) * rateHeight
-  const label = (value: number, at: number): string => `<text x="${frame.left - 10}" y="${round(at + 4.5)}" text-anchor="end">${value === 0 ? 0 : Number(value.toPrecision(2)).toExponential()}</text>` // prettier-ignore
+  const label = (value: number, at: number): string =>
+    `<text x="${frame.left - 10}" y="${round(at + 4.5)}" text-anchor="end">${value === 0 ? 0 : Number(value.toPrecision(2)).toExponential()}</text>`
   return [
     `<path class="grid" d="M${frame.left} ${rateTop}h${plotWidth}"/>${most > 0 ? label(most, rateTop) : ''}${label(0, rateTop + rateHeight)}`,
     `<text x="${frame.left}" y="${rateTop - 9}">learning rate</text>`,
@@ -143,11 +175,21 @@ function ratePart(rates: readonly Point[], x: Scale): string[] {
 /** Names of the curves, in a line below the title. */
 function legend(validated: boolean): string {
   const line = (name: string) => (at: number) => `<path class="${name}" d="M${at} 48h24"/>`
-  const circle = (name: string, radius: number) => (at: number) => `<circle class="${name}" cx="${at + 18}" cy="48" r="${radius}"/>`
+  const circle = (name: string, radius: number) => (at: number) =>
+    `<circle class="${name}" cx="${at + 18}" cy="48" r="${radius}"/>`
   const entries = [
     { mark: line('raw'), text: 'each step' },
     { mark: line('mean'), text: 'average' },
   ]
-  if (validated) entries.push({ mark: circle('dot', 4), text: 'validation' }, { mark: circle('best', 7), text: 'the best' })
-  return entries.map(({ mark, text }, i) => `${mark(frame.left + i * 108)}<text x="${frame.left + i * 108 + 31}" y="52.5">${text}</text>`).join('') // prettier-ignore
+  if (validated)
+    entries.push(
+      { mark: circle('dot', 4), text: 'validation' },
+      { mark: circle('best', 7), text: 'the best' },
+    )
+  return entries
+    .map(
+      ({ mark, text }, i) =>
+        `${mark(frame.left + i * 108)}<text x="${frame.left + i * 108 + 31}" y="52.5">${text}</text>`,
+    )
+    .join('')
 }

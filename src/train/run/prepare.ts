@@ -1,7 +1,14 @@
 // Everything a run needs before its first step: encoded data, the order of batches, the adapter, and the state it starts or goes on from.
 // All that can be wrong is said here, before anything is trained.
 
-import { type Adapter, baseHashKey, checkAdapter, createAdapter, parametersOf, virtualIdsOf } from '../../adapters/adapter.ts'
+import {
+  type Adapter,
+  baseHashKey,
+  checkAdapter,
+  createAdapter,
+  parametersOf,
+  virtualIdsOf,
+} from '../../adapters/adapter.ts'
 import { kindNamed } from '../../adapters/kinds/kind-table.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../../base/tensor.ts'
@@ -9,8 +16,20 @@ import { toFloat32 } from '../../formats/convert.ts'
 import { type BaseWeight, isFrozen, thawed } from '../../graph/frozen/frozen-form-table.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import { checkInvoked, sharedWhileInactive } from '../activation.ts'
-import { checkFingerprint, checksum, findCheckpoint, type Fingerprint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
-import { checkCompanion, companionFingerprint, type RunData, togetherOf } from '../objective/auxiliary-model.ts'
+import {
+  checkFingerprint,
+  checksum,
+  findCheckpoint,
+  type Fingerprint,
+  type FoundCheckpoint,
+  type RunState,
+} from './checkpoint.ts'
+import {
+  checkCompanion,
+  companionFingerprint,
+  type RunData,
+  togetherOf,
+} from '../objective/auxiliary-model.ts'
 import { contentHash, dataHashKey } from '../data/content-hash.ts'
 import { encodeData, type EncodedData, type EncodedRow } from '../data/encode.ts'
 import { dataError, type DataSet } from '../data/jsonl.ts'
@@ -22,7 +41,14 @@ import { ewcPenalty } from '../ewc/penalty.ts'
 import { loraSites } from '../ewc/sites.ts'
 import { checkData, createObjective, type Objective } from '../objective/objective.ts'
 import { optimizerNamed } from '../optimizers/optimizer-table.ts'
-import { completeSettings, lossOf, optimizerSettings, scheduleOf, type TrainOptions, type TrainSettings } from '../options/options.ts'
+import {
+  completeSettings,
+  lossOf,
+  optimizerSettings,
+  scheduleOf,
+  type TrainOptions,
+  type TrainSettings,
+} from '../options/options.ts'
 import { type BatchPlan, fillRate, planEpoch, sharedBeginning } from '../packing.ts'
 import type { Penalty } from '../penalty.ts'
 import { planRun, type RunPlan } from './batch-order.ts'
@@ -53,21 +79,31 @@ function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
   if (rows.length === 0) throw new DataError(`${name}: holds no rows.`)
   const problems = rows.flatMap(({ ids, weights }, row) => {
     const strange = ids.find((id) => id < 0 || id >= vocabularySize)
-    if (strange !== undefined) return [`row ${row + 1}: token ${strange} is outside the vocabulary of ${vocabularySize}`]
-    if (weights.length !== ids.length) return [`row ${row + 1}: has ${ids.length} tokens and ${weights.length} weights`]
+    if (strange !== undefined)
+      return [`row ${row + 1}: token ${strange} is outside the vocabulary of ${vocabularySize}`]
+    if (weights.length !== ids.length)
+      return [`row ${row + 1}: has ${ids.length} tokens and ${weights.length} weights`]
     const bad = weights.find((weight) => !(weight >= 0 && weight < Infinity))
     return bad === undefined ? [] : [`row ${row + 1}: a weight is ${bad}, expected a number from 0`]
   })
-  if (problems.length > 0) throw dataError(name, 'holds rows that this model cannot learn from', problems)
+  if (problems.length > 0)
+    throw dataError(name, 'holds rows that this model cannot learn from', problems)
 }
 
-function encoded(data: DataSet | EncodedData, { model, date }: TrainOptions, { maxTokens, system }: TrainSettings): EncodedData {
+function encoded(
+  data: DataSet | EncodedData,
+  { model, date }: TrainOptions,
+  { maxTokens, system }: TrainSettings,
+): EncodedData {
   if ('examples' in data) {
     checkRows(data, model.base.graph.config.vocabularySize)
     return data
   }
   const { tokenizer, chatTemplate, name, graph } = model.base
-  if (!tokenizer) throw new OptionError(`Model "${name}" has no tokenizer: give encoded data, or a model with tokenizer.json.`)
+  if (!tokenizer)
+    throw new OptionError(
+      `Model "${name}" has no tokenizer: give encoded data, or a model with tokenizer.json.`,
+    )
   const made = encodeData(data, {
     tokenizer,
     maxTokens,
@@ -81,13 +117,19 @@ function encoded(data: DataSet | EncodedData, { model, date }: TrainOptions, { m
 
 function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
   const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
-  const scored = rows.reduce((sum, { weights }) => sum + weights.filter((weight) => weight > 0).length, 0)
+  const scored = rows.reduce(
+    (sum, { weights }) => sum + weights.filter((weight) => weight > 0).length,
+    0,
+  )
   return { examples, rows: rows.length, cut, dropped, tokens, scored }
 }
 
 /** What the adapter asks of rows: virtual tokens that they begin with, invocation tokens that it acts behind. */
 function askedOfRows({ adapter }: TrainOptions): RowNeeds {
-  const { kind, config } = 'tensors' in adapter ? adapter : { kind: adapter.kind, config: kindNamed(adapter.kind).complete(adapter.config) }
+  const { kind, config } =
+    'tensors' in adapter
+      ? adapter
+      : { kind: adapter.kind, config: kindNamed(adapter.kind).complete(adapter.config) }
   return { virtual: virtualIdsOf({ kind, config }), invocation: config.invocationTokens }
 }
 
@@ -97,7 +139,10 @@ interface RowNeeds {
 }
 
 /** A row with virtual tokens before it; they are read, not learned. All rows share them, so packing holds them once a line. */
-export const withVirtualTokens = ({ ids, weights }: EncodedRow, virtual: readonly number[]): EncodedRow => ({
+export const withVirtualTokens = (
+  { ids, weights }: EncodedRow,
+  virtual: readonly number[],
+): EncodedRow => ({
   ids: Int32Array.of(...virtual, ...ids),
   weights: Float32Array.of(...virtual.map(() => 0), ...weights),
 })
@@ -109,7 +154,10 @@ function runData(
   { packing, batch }: TrainSettings,
   { layers }: ModelConfig,
 ): RunData {
-  const rows = virtual.length > 0 ? encodedRows.rows.map((row) => withVirtualTokens(row, virtual)) : encodedRows.rows
+  const rows =
+    virtual.length > 0
+      ? encodedRows.rows.map((row) => withVirtualTokens(row, virtual))
+      : encodedRows.rows
   const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
   const shared = packing && window >= batch.tokens ? sharedBeginning(rows) : 0
   return { rows, shared: invocation ? sharedWhileInactive(rows, shared, invocation) : shared }
@@ -120,7 +168,11 @@ const shapeOf = (settings: TrainSettings, { shared }: RunData) => {
   return { ...batch, packing, seed, shared, together: togetherOf(settings) }
 }
 
-function startAdapter({ adapter, model }: TrainOptions, weights: ReadonlyMap<string, BaseWeight>, seed: number): Adapter {
+function startAdapter(
+  { adapter, model }: TrainOptions,
+  weights: ReadonlyMap<string, BaseWeight>,
+  seed: number,
+): Adapter {
   const { graph, name } = model.base
   if ('tensors' in adapter) {
     checkAdapter(adapter, graph)
@@ -137,10 +189,15 @@ const withDataHash = (adapter: Adapter, data: TrainOptions['data']): Adapter =>
     : adapter
 
 /** Throws OptionError for a model that gives f32 where quantised weights were asked for. */
-async function baseWeights({ model }: TrainOptions, { quantization }: TrainSettings): Promise<ReadonlyMap<string, BaseWeight>> {
+async function baseWeights(
+  { model }: TrainOptions,
+  { quantization }: TrainSettings,
+): Promise<ReadonlyMap<string, BaseWeight>> {
   const weights = await model.weights(quantization && { quantization })
   if (quantization && ![...weights.values()].some(isFrozen))
-    throw new OptionError(`Training options: quantization is "${quantization}", but no matrix of "${model.base.name}" came quantised.`)
+    throw new OptionError(
+      `Training options: quantization is "${quantization}", but no matrix of "${model.base.name}" came quantised.`,
+    )
   return weights
 }
 
@@ -149,11 +206,15 @@ export const quantizationKey = 'graft_base_quantization'
 
 /** An adapter says on which form of its base it learned, for who wonders about a difference. */
 const withQuantization = (adapter: Adapter, { quantization }: TrainSettings): Adapter =>
-  quantization ? { ...adapter, metadata: { ...adapter.metadata, [quantizationKey]: quantization } } : adapter
+  quantization
+    ? { ...adapter, metadata: { ...adapter.metadata, [quantizationKey]: quantization } }
+    : adapter
 
 /** An adapter says by its hash which base it learned on, where that was worked out: names can be shared by different weights. */
 const withBaseHash = (adapter: Adapter, hash: Fingerprint[string] | undefined): Adapter =>
-  typeof hash === 'string' ? { ...adapter, metadata: { ...adapter.metadata, [baseHashKey]: hash } } : adapter
+  typeof hash === 'string'
+    ? { ...adapter, metadata: { ...adapter.metadata, [baseHashKey]: hash } }
+    : adapter
 
 function stepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRule {
   const isB = /\.lora_(embedding_)?B(\.|$)/
@@ -174,11 +235,23 @@ function penaltyOf({ ewc, model }: TrainOptions, adapter: Adapter): Penalty | un
 }
 
 /** The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for the optimiser. */
-function freshState(adapter: Adapter, trainable: readonly string[], { optimizer, settings }: StepRule): RunState {
-  const parameters = new Map([...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor).slice())]))
+function freshState(
+  adapter: Adapter,
+  trainable: readonly string[],
+  { optimizer, settings }: StepRule,
+): RunState {
+  const parameters = new Map(
+    [...adapter.tensors].map(([key, tensor]) => [
+      key,
+      f32(tensor.shape, toFloat32(tensor).slice()),
+    ]),
+  )
   const slots = trainable.map((key) => {
     const shapes = optimizer.stateShapes(parameters.get(key)!.shape, settings)
-    return [key, Object.fromEntries(Object.entries(shapes).map(([slot, shape]) => [slot, f32(shape)]))] as const
+    return [
+      key,
+      Object.fromEntries(Object.entries(shapes).map(([slot, shape]) => [slot, f32(shape)])),
+    ] as const
   })
   return { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] }
 }
@@ -193,9 +266,13 @@ interface Parts {
 }
 
 /** Validations of a whole run: every so many steps or at the end of each epoch, and after the last step. */
-export const validationsOf = ({ steps, endsEpoch }: RunPlan, everySteps: number | undefined): number =>
+export const validationsOf = (
+  { steps, endsEpoch }: RunPlan,
+  everySteps: number | undefined,
+): number =>
   Array.from({ length: steps }, (_, i) => i + 1).filter(
-    (step) => step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
+    (step) =>
+      step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
   ).length
 
 const lossBoundsOf = (settings: TrainSettings, { vocabularySize }: ModelConfig): LossBounds => {
@@ -204,29 +281,51 @@ const lossBoundsOf = (settings: TrainSettings, { vocabularySize }: ModelConfig):
 }
 
 /** All that decides how a run goes. Only runs with checkpoints need it: hashing takes a moment. */
-async function fingerprintOf({ options, settings, data, validation, adapter, state }: Parts): Promise<Fingerprint> {
+async function fingerprintOf({
+  options,
+  settings,
+  data,
+  validation,
+  adapter,
+  state,
+}: Parts): Promise<Fingerprint> {
   const complete = {
     ...settings,
     lossOptions: lossOf(settings).settings,
     optimizerOptions: optimizerSettings(settings),
     scheduleOptions: scheduleOf(settings).settings,
   }
-  const flat = Object.entries(complete).filter(([name, value]) => value !== undefined && name !== 'checkpointing')
+  const flat = Object.entries(complete).filter(
+    ([name, value]) => value !== undefined && name !== 'checkpointing',
+  )
   const { peft: _peft, ...config } = adapter.config
   return {
-    ...Object.fromEntries(flat.map(([name, value]) => [name, typeof value === 'object' ? JSON.stringify(value) : value])),
+    ...Object.fromEntries(
+      flat.map(([name, value]) => [
+        name,
+        typeof value === 'object' ? JSON.stringify(value) : value,
+      ]),
+    ),
     base: await options.model.base.identity(),
     adapter: JSON.stringify([adapter.kind, config]),
     adapterStart: checksum(state.parameters),
     data: await contentHash(data.rows),
     ...(await companionFingerprint(options, settings)),
     ...ewcFingerprint(options.ewc),
-    ...(validation ? { validation: await contentHash(validation.rows), validationSteps: options.validation?.everySteps ?? 'epoch' } : {}),
+    ...(validation
+      ? {
+          validation: await contentHash(validation.rows),
+          validationSteps: options.validation?.everySteps ?? 'epoch',
+        }
+      : {}),
   }
 }
 
 /** Goes on from the newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
-async function resumed({ checkpoint }: TrainOptions, fingerprint: Fingerprint): Promise<FoundCheckpoint> {
+async function resumed(
+  { checkpoint }: TrainOptions,
+  fingerprint: Fingerprint,
+): Promise<FoundCheckpoint> {
   if (!checkpoint?.source) return { nextTurn: 0, refused: [] }
   const found = await findCheckpoint(checkpoint.source)
   if (found.checkpoint) checkFingerprint(found.checkpoint.fingerprint, fingerprint)
@@ -244,21 +343,40 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const room = { ...settings, maxTokens: settings.maxTokens - needs.virtual.length }
   const encodedData = encoded(options.data, options, room)
   const encodedValidation = options.validation && encoded(options.validation.data, options, room)
-  for (const one of [encodedData, ...(encodedValidation ? [encodedValidation] : [])]) checkData(one, settings)
+  for (const one of [encodedData, ...(encodedValidation ? [encodedValidation] : [])])
+    checkData(one, settings)
   checkCompanion(options, settings)
   if (needs.invocation) checkInvoked(encodedData, needs.invocation)
   const data = runData(encodedData, needs, settings, graph.config)
   const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
-  checkPatience(settings, options.validation ? validationsOf(plan, options.validation.everySteps) : 0)
+  checkPatience(
+    settings,
+    options.validation ? validationsOf(plan, options.validation.everySteps) : 0,
+  )
   const held = encodedValidation && runData(encodedValidation, needs, settings, graph.config)
-  const validation = held && { ...held, batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }) }
+  const validation = held && {
+    ...held,
+    batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }),
+  }
   const weights = await baseWeights(options, settings)
-  const adapter = withQuantization(withDataHash(startAdapter(options, weights, settings.seed), options.data), settings)
-  const trainable = [...parametersOf(graph, adapter)].filter(([, spec]) => spec.trainable).map(([key]) => key)
+  const adapter = withQuantization(
+    withDataHash(startAdapter(options, weights, settings.seed), options.data),
+    settings,
+  )
+  const trainable = [...parametersOf(graph, adapter)]
+    .filter(([, spec]) => spec.trainable)
+    .map(([key]) => key)
   const rule = stepRule(settings, penaltyOf(options, adapter))
   const objective = createObjective({ options, settings, weights })
   const fresh = freshState(adapter, trainable, rule)
-  const parts = { options, settings, data: encodedData, validation: encodedValidation, adapter, state: fresh }
+  const parts = {
+    options,
+    settings,
+    data: encodedData,
+    validation: encodedValidation,
+    adapter,
+    state: fresh,
+  }
   const fingerprint = options.checkpoint ? await fingerprintOf(parts) : {}
   const placed = withBaseHash(adapter, fingerprint['base'])
   const { checkpoint, nextTurn, refused } = await resumed(options, fingerprint)
@@ -267,14 +385,36 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     type: 'data-ready',
     data: counts(encodedData),
     ...(encodedValidation ? { validation: counts(encodedValidation) } : {}),
-    fill: fillRate(data.rows, planEpoch(data.rows, { ...shapeOf(settings, data), epoch: 0 }), data.shared),
+    fill: fillRate(
+      data.rows,
+      planEpoch(data.rows, { ...shapeOf(settings, data), epoch: 0 }),
+      data.shared,
+    ),
     sharedTokens: data.shared,
     steps: plan.steps,
     learningRate: settings.learningRate,
     resumedAt: state.step,
     refusedCheckpoints: refused,
     ...(options.ewc && { protectedTasks: options.ewc.state?.tasks ?? 0 }),
-    trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
+    trainableParameters: trainable.reduce(
+      (sum, key) => sum + sizeOf(state.parameters.get(key)!.shape),
+      0,
+    ),
   }
-  return { settings, data, plan, ...(validation ? { validation } : {}), adapter: placed, trainable, weights, objective, lossBounds: lossBoundsOf(settings, graph.config), rule, state, fingerprint, nextTurn, ready } // prettier-ignore
+  return {
+    settings,
+    data,
+    plan,
+    ...(validation ? { validation } : {}),
+    adapter: placed,
+    trainable,
+    weights,
+    objective,
+    lossBounds: lossBoundsOf(settings, graph.config),
+    rule,
+    state,
+    fingerprint,
+    nextTurn,
+    ready,
+  }
 }

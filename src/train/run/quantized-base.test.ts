@@ -5,7 +5,14 @@ import { createAdapter, parametersOf } from '../../adapters/adapter.ts'
 import { MismatchError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
-import { type BaseWeight, isFrozen, quantizations, type Quantization, thawed, weightBytes } from '../../graph/frozen/frozen-form-table.ts'
+import {
+  type BaseWeight,
+  isFrozen,
+  quantizations,
+  type Quantization,
+  thawed,
+  weightBytes,
+} from '../../graph/frozen/frozen-form-table.ts'
 import { readQuantized } from '../../graph/read-weights.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { checkpointIn, countingOptions, endOf, runWith } from '../../../test/support/train-runs.ts'
@@ -30,7 +37,8 @@ const storeOf = (weights: ReadonlyMap<string, F32Tensor>) => ({
 beforeAll(async () => {
   model = await storiesModel()
   const weights = storeOf(await model.weights())
-  for (const name of quantizations) quantized.set(name, await readQuantized({ graph: model.base.graph, weights }, name))
+  for (const name of quantizations)
+    quantized.set(name, await readQuantized({ graph: model.base.graph, weights }, name))
 })
 
 const thawedAll = (weights: ReadonlyMap<string, BaseWeight>): Map<string, F32Tensor> =>
@@ -39,13 +47,21 @@ const thawedAll = (weights: ReadonlyMap<string, BaseWeight>): Map<string, F32Ten
 /** Two rows on the first line, one on the second. */
 function packedBatch(): Batch {
   const { integer } = random(5)
-  const [rows, tokens] = [2, 12]
-  const segments = Int32Array.from({ length: rows * tokens }, (_, i) => (i >= 5 && i < tokens ? 1 : 0))
+  const rows = 2
+  const tokens = 12
+  const segments = Int32Array.from({ length: rows * tokens }, (_, i) =>
+    i >= 5 && i < tokens ? 1 : 0,
+  )
   const scored = Int32Array.of(2, 3, 6, 9, 14, 20)
   return {
-    ...{ rows, tokens, segments, scored },
+    rows,
+    tokens,
+    segments,
+    scored,
     ids: Int32Array.from({ length: rows * tokens }, () => 3 + integer(500)),
-    positions: Int32Array.from({ length: rows * tokens }, (_, i) => (i < 5 ? i : i < tokens ? i - 5 : i - tokens)),
+    positions: Int32Array.from({ length: rows * tokens }, (_, i) =>
+      i < 5 ? i : i < tokens ? i - 5 : i - tokens,
+    ),
     labels: Int32Array.from(scored, () => 3 + integer(500)),
     weights: new Float32Array(scored.length).fill(1 / scored.length),
   }
@@ -56,14 +72,38 @@ interface Case {
   readonly config: Readonly<Record<string, unknown>>
 }
 
-async function gradientsOver(weights: ReadonlyMap<string, BaseWeight>, { kind, config }: Case, checkpointing: boolean | number = false) {
+async function gradientsOver(
+  weights: ReadonlyMap<string, BaseWeight>,
+  { kind, config }: Case,
+  checkpointing: boolean | number = false,
+) {
   const { graph } = model.base
   const values = thawedAll(weights)
-  const adapter = createAdapter(kind, config, graph, { seed: 1, weightOf: (name) => values.get(name)! })
-  const trainable = [...parametersOf(graph, adapter)].flatMap(([key, spec]) => (spec.trainable ? [key] : []))
+  const adapter = createAdapter(kind, config, graph, {
+    seed: 1,
+    weightOf: (name) => values.get(name)!,
+  })
+  const trainable = [...parametersOf(graph, adapter)].flatMap(([key, spec]) =>
+    spec.trainable ? [key] : [],
+  )
   const { normal } = random(9)
-  const moved = new Map([...adapter.tensors].map(([key, { shape, data }]) => [key, f32(shape, Float32Array.from(data as Float32Array, (value) => value + 0.05 * normal()))])) // prettier-ignore
-  const program = await createGradientProgram({ graph, weights, backend: model.backend, adapter, trainable, checkpointing })
+  const moved = new Map(
+    [...adapter.tensors].map(([key, { shape, data }]) => [
+      key,
+      f32(
+        shape,
+        Float32Array.from(data as Float32Array, (value) => value + 0.05 * normal()),
+      ),
+    ]),
+  )
+  const program = await createGradientProgram({
+    graph,
+    weights,
+    backend: model.backend,
+    adapter,
+    trainable,
+    checkpointing,
+  })
   try {
     return await program.gradients(packedBatch(), moved)
   } finally {
@@ -73,7 +113,8 @@ async function gradientsOver(weights: ReadonlyMap<string, BaseWeight>, { kind, c
 
 /** ‖a − b‖ / ‖b‖ over all tensors together. */
 function relativeGap(a: ReadonlyMap<string, Tensor>, b: ReadonlyMap<string, Tensor>): number {
-  let [gap, size] = [0, 0]
+  let gap = 0
+  let size = 0
   for (const [key, tensor] of b) {
     const other = a.get(key)!.data as Float32Array
     Array.from(tensor.data as Float32Array).forEach((value, i) => {
@@ -95,24 +136,33 @@ const cases: readonly Case[] = [
 describe.each([...quantizations])('a base in %s', (quantization) => {
   it('holds every matrix quantised, and nothing in f32 but vectors', () => {
     const weights = quantized.get(quantization)!
-    for (const [name, weight] of weights) expect(isFrozen(weight), name).toBe(weight.shape.length === 2)
+    for (const [name, weight] of weights)
+      expect(isFrozen(weight), name).toBe(weight.shape.length === 2)
     const share = weightBytes(weights.values()) / weightBytes(thawedAll(weights).values())
     expect(share).toBeLessThan(quantization === 'nf4' ? 0.2 : 0.31) // small layers: a block of magnitudes is filled up, norms count
   })
 
-  it.each(cases)('gives $kind $config the gradients of the f32 model with its values', async (one) => {
-    const weights = quantized.get(quantization)!
-    const got = await gradientsOver(weights, one)
-    const expected = await gradientsOver(thawedAll(weights), one)
-    expect(got.loss).toBeCloseTo(expected.loss, 5)
-    expect([...got.gradients.keys()]).toEqual([...expected.gradients.keys()])
-    expect(relativeGap(got.gradients, expected.gradients)).toBeLessThan(1e-4)
-  })
+  it.each(cases)(
+    'gives $kind $config the gradients of the f32 model with its values',
+    async (one) => {
+      const weights = quantized.get(quantization)!
+      const got = await gradientsOver(weights, one)
+      const expected = await gradientsOver(thawedAll(weights), one)
+      expect(got.loss).toBeCloseTo(expected.loss, 5)
+      expect([...got.gradients.keys()]).toEqual([...expected.gradients.keys()])
+      expect(relativeGap(got.gradients, expected.gradients)).toBeLessThan(1e-4)
+    },
+  )
 
   it('computes the same in segments, and not what the f32 base gives', async () => {
     const weights = quantized.get(quantization)!
     const whole = await gradientsOver(weights, cases[0]!)
-    expect(relativeGap((await gradientsOver(await model.weights(), cases[0]!)).gradients, whole.gradients)).toBeGreaterThan(1e-3)
+    expect(
+      relativeGap(
+        (await gradientsOver(await model.weights(), cases[0]!)).gradients,
+        whole.gradients,
+      ),
+    ).toBeGreaterThan(1e-3)
     for (const checkpointing of [true, 7]) {
       const cut = await gradientsOver(weights, cases[0]!, checkpointing)
       expect(cut.loss).toBe(whole.loss)
@@ -130,31 +180,42 @@ describe.each([...quantizations])('a base in %s', (quantization) => {
   })
 })
 
-function quantizedOptions(quantization: Quantization, changed: Partial<TrainOptions> = {}): TrainOptions {
+function quantizedOptions(
+  quantization: Quantization,
+  changed: Partial<TrainOptions> = {},
+): TrainOptions {
   const weights = (async () => quantized.get(quantization)!) as TrainableModel['weights']
   return { ...countingOptions({ ...model, weights }, changed), quantization }
 }
 
 it('reads and quantises one matrix after the other, and keeps none of them in f32', async () => {
   const floats = await model.weights()
-  let [open, most] = [0, 0]
+  let open = 0
+  let most = 0
   const read = async (name: string): Promise<Tensor> => {
     most = Math.max(most, ++open)
     await new Promise((resolve) => setTimeout(resolve, 1))
     open--
     return floats.get(name)!
   }
-  const weights = await readQuantized({ graph: model.base.graph, weights: { ...storeOf(floats), read } }, 'nf4')
+  const weights = await readQuantized(
+    { graph: model.base.graph, weights: { ...storeOf(floats), read } },
+    'nf4',
+  )
   expect(most).toBe(1)
   const kept = new Set(
-    [...weights.values()].flatMap((weight) => (isFrozen(weight) ? [...weight.parts.values()] : [])).map(({ data }) => data.buffer),
+    [...weights.values()]
+      .flatMap((weight) => (isFrozen(weight) ? [...weight.parts.values()] : []))
+      .map(({ data }) => data.buffer),
   )
   for (const { data } of floats.values()) expect(kept.has(data.buffer)).toBe(false)
 })
 
 describe('bad input', () => {
   it('names a quantisation that does not exist, and what there is', async () => {
-    await expect(prepareRun(quantizedOptions('q3' as Quantization))).rejects.toThrow(/quantization.*nf4, int8/)
+    await expect(prepareRun(quantizedOptions('q3' as Quantization))).rejects.toThrow(
+      /quantization.*nf4, int8/,
+    )
   })
   it('refuses f32 weights where quantised ones were asked for', async () => {
     const options = { ...countingOptions(model), quantization: 'nf4' as const }

@@ -19,17 +19,25 @@ export interface KeptRun {
 export const copyOf = (tensors: ReadonlyMap<string, F32Tensor>): Map<string, F32Tensor> =>
   new Map([...tensors].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]))
 
-const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({ ...adapter, tensors })
+const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({
+  ...adapter,
+  tensors,
+})
 
 export function lastOf({ adapter, state }: Pick<KeptRun, 'adapter' | 'state'>): Snapshot {
-  const loss = state.validations.findLast(({ step }) => step === state.step)?.loss ?? state.steps.at(-1)?.loss ?? NaN
+  const loss =
+    state.validations.findLast(({ step }) => step === state.step)?.loss ??
+    state.steps.at(-1)?.loss ??
+    NaN
   return { step: state.step, loss, adapter: withTensors(adapter, copyOf(state.parameters)) }
 }
 
 /** The adapter with the lowest validation loss; the last one where nothing was validated. */
 export function bestOf(run: Pick<KeptRun, 'adapter' | 'state'>): Snapshot {
   const { best } = run.state
-  return best ? { step: best.step, loss: best.loss, adapter: withTensors(run.adapter, best.tensors) } : lastOf(run)
+  return best
+    ? { step: best.step, loss: best.loss, adapter: withTensors(run.adapter, best.tensors) }
+    : lastOf(run)
 }
 
 /** A sink's subfolder. */
@@ -48,7 +56,10 @@ export interface Keeper {
 }
 
 /** Without a sink nothing is written. */
-export function keeperOf({ adapter, state, fingerprint, nextTurn }: KeptRun, sink: ByteSink | undefined): Keeper {
+export function keeperOf(
+  { adapter, state, fingerprint, nextTurn }: KeptRun,
+  sink: ByteSink | undefined,
+): Keeper {
   let turn = nextTurn
   let good = { step: state.step, tensors: state.step > 0 ? copyOf(state.parameters) : undefined }
   const writeAdapter = async (name: string, kept: Adapter): Promise<void> => {
@@ -66,7 +77,9 @@ export function keeperOf({ adapter, state, fingerprint, nextTurn }: KeptRun, sin
     async afterFailure(error) {
       if (!sink || !good.tensors) return error
       await writeAdapter('last', withTensors(adapter, good.tensors))
-      const best = state.best ? `, the best one, of step ${state.best.step}, in ${sink.name}/best` : ''
+      const best = state.best
+        ? `, the best one, of step ${state.best.step}, in ${sink.name}/best`
+        : ''
       return new NumericError(
         `${error.message} The last good state is that of step ${good.step}: its checkpoint, and its adapter in ${sink.name}/last${best}.`,
         { cause: error },

@@ -26,10 +26,13 @@ export function speedometer(now: () => number) {
     },
     tokensPerSecond(): number {
       const milliseconds = recent.reduce((sum, step) => sum + step.milliseconds, 0)
-      return milliseconds > 0 ? (recent.reduce((sum, step) => sum + step.tokens, 0) / milliseconds) * 1000 : 0
+      return milliseconds > 0
+        ? (recent.reduce((sum, step) => sum + step.tokens, 0) / milliseconds) * 1000
+        : 0
     },
     /** Everything counts here: validation and saving too. */
-    secondsLeft: (stepsLeft: number): number => (steps > 0 ? ((now() - started) / steps / 1000) * stepsLeft : 0),
+    secondsLeft: (stepsLeft: number): number =>
+      steps > 0 ? ((now() - started) / steps / 1000) * stepsLeft : 0,
   }
 }
 

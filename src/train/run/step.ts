@@ -41,7 +41,9 @@ function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
 }
 
 const notFinite = (step: number, what: string): NumericError =>
-  new NumericError(`Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`)
+  new NumericError(
+    `Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`,
+  )
 
 /** Batches that are there, or built one after the other. */
 export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
@@ -55,10 +57,12 @@ async function gradientsOf<Rows>(
 ): Promise<{ loss: number; gradients: Gradients; outputs: NamedTensors[] }> {
   const gradients: Gradients = new Map()
   const outputs: NamedTensors[] = []
-  let [loss, i] = [0, 0]
+  let loss = 0
+  let i = 0
   for await (const batch of batches) {
     // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws the same.
-    const dropoutSeed = (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
+    const dropoutSeed =
+      (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
     const part = await program.gradients(batch, state.parameters, { dropoutSeed })
     loss += part.loss
     addTo(gradients, part.gradients)
@@ -94,18 +98,30 @@ export async function measureStep<Rows>(
   penalty?.add(state.parameters, gradients)
   const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : globalNorm(gradients)
   if (!Number.isFinite(gradientNorm)) {
-    const bad = [...gradients].filter(([, { data }]) => !data.every(Number.isFinite)).map(([key]) => key)
-    throw notFinite(step, `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`)
+    const bad = [...gradients]
+      .filter(([, { data }]) => !data.every(Number.isFinite))
+      .map(([key]) => key)
+    throw notFinite(
+      step,
+      `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`,
+    )
   }
   return { loss, gradientNorm, gradients, outputs }
 }
 
 /** Takes the step that was measured: `state` moves on in place. */
-export function applyStep(state: RunState, { gradients }: Pick<MeasuredStep, 'gradients'>, rule: StepRule, learningRate: number): void {
+export function applyStep(
+  state: RunState,
+  { gradients }: Pick<MeasuredStep, 'gradients'>,
+  rule: StepRule,
+  learningRate: number,
+): void {
   const step = state.step + 1
   for (const [key, { data }] of gradients) {
     const parameter = state.parameters.get(key)!
-    const slots = Object.entries(state.optimizer.get(key) ?? {}).map(([slot, tensor]) => [slot, tensor.data] as const)
+    const slots = Object.entries(state.optimizer.get(key) ?? {}).map(
+      ([slot, tensor]) => [slot, tensor.data] as const,
+    )
     rule.optimizer.update(
       {
         parameter: parameter.data,

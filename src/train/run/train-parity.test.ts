@@ -29,7 +29,8 @@ async function readTensors(path: string): Promise<Map<string, Tensor>> {
 /** Rows of the reference: label t is asked of position t − 1, so the first counts for nothing. */
 async function referenceRows(): Promise<EncodedRow[]> {
   const tensors = await readTensors('base.safetensors')
-  const [ids, labels] = [tensors.get('input_ids')!, tensors.get('labels')!]
+  const ids = tensors.get('input_ids')!
+  const labels = tensors.get('labels')!
   const [rows, tokens] = ids.shape as [number, number]
   const numbers = (tensor: Tensor, n: number): number[] =>
     Array.from(tensor.data.slice(n * tokens, (n + 1) * tokens) as BigInt64Array, Number)
@@ -40,31 +41,63 @@ async function referenceRows(): Promise<EncodedRow[]> {
 }
 
 // Not lora_all_rs, whose loss rises, nor dora_r6: there rounding decides the signs of AdamW's first steps (see adapters/lora-parity.test.ts).
-const cases = ['lora_qv_r8', 'lora_patterns', 'lora_layers', 'ia3', 'lokr', 'lokr_both', 'prompt_8', 'prefix_6']
+const cases = [
+  'lora_qv_r8',
+  'lora_patterns',
+  'lora_layers',
+  'ia3',
+  'lokr',
+  'lokr_both',
+  'prompt_8',
+  'prefix_6',
+]
 
 describe.each(cases)('%s', (name) => {
   it('has the loss of PEFT, and its weights after three steps of AdamW', async () => {
     const expected = await readTensors(`${name}/expected.safetensors`)
-    const open = async (path: string) => memorySource(path, await readFile(new URL(`${name}/${path}`, parity)))
+    const open = async (path: string) =>
+      memorySource(path, await readFile(new URL(`${name}/${path}`, parity)))
     const adapter = await loadAdapter({ name, open })
     const model = await storiesModel()
     const { graph } = model.base
     const trainable = [...parametersOf(graph, adapter).keys()]
-    const program = await createGradientProgram({ graph, weights: await model.weights(), backend: model.backend, adapter, trainable })
-    const parameters = new Map([...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor).slice())]))
+    const program = await createGradientProgram({
+      graph,
+      weights: await model.weights(),
+      backend: model.backend,
+      adapter,
+      trainable,
+    })
+    const parameters = new Map(
+      [...adapter.tensors].map(([key, tensor]) => [
+        key,
+        f32(tensor.shape, toFloat32(tensor).slice()),
+      ]),
+    )
     const optimizer = new Map(
-      trainable.map((key) => [key, { mean: f32(parameters.get(key)!.shape), square: f32(parameters.get(key)!.shape) }]),
+      trainable.map((key) => [
+        key,
+        { mean: f32(parameters.get(key)!.shape), square: f32(parameters.get(key)!.shape) },
+      ]),
     )
     const state: RunState = { step: 0, parameters, optimizer, steps: [], validations: [] }
     const adamw = optimizerNamed('adamw')
-    const rule = { optimizer: adamw, settings: adamw.complete({ weightDecay: 0.01 }), clip: 0, rateOf: () => 1 }
+    const rule = {
+      optimizer: adamw,
+      settings: adamw.complete({ weightDecay: 0.01 }),
+      clip: 0,
+      rateOf: () => 1,
+    }
     const virtual = virtualIdsOf(adapter)
     const rows = (await referenceRows()).map((row) => withVirtualTokens(row, virtual))
     // A soft prompt stands once on a line that all three rows share; else each row has a line of its own.
     const lines = virtual.length > 0 ? [[0, 1, 2]] : [[0], [1], [2]]
     const batches = batchesOf({ rows, shared: virtual.length }, [lines])
     const losses: number[] = []
-    for (let step = 0; step < 3; step++) losses.push((await takeStep(batches, state, program, rule, { learningRate: 1e-2, seed: 0 })).loss)
+    for (let step = 0; step < 3; step++)
+      losses.push(
+        (await takeStep(batches, state, program, rule, { learningRate: 1e-2, seed: 0 })).loss,
+      )
     await program.dispose()
     const wantedLosses = Array.from(expected.get('adamw_losses')!.data as Float32Array)
     wantedLosses.forEach((loss, step) => expect(losses[step]).toBeCloseTo(loss, 4))
@@ -77,20 +110,29 @@ describe.each(cases)('%s', (name) => {
 })
 
 it('sums the gradients of a tensor that several segments read', async () => {
-  const open = async (path: string) => memorySource(path, await readFile(new URL(`prefix_6/${path}`, parity)))
+  const open = async (path: string) =>
+    memorySource(path, await readFile(new URL(`prefix_6/${path}`, parity)))
   const adapter = await loadAdapter({ name: 'prefix_6', open })
   const expected = await readTensors('prefix_6/expected.safetensors')
   const model = await storiesModel()
   const weights = await model.weights()
   const rows = (await referenceRows()).map((row) => withVirtualTokens(row, virtualIdsOf(adapter)))
   const [batch] = batchesOf({ rows, shared: 6 }, [[[0, 1], [2]]])
-  const options = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable: [...adapter.tensors.keys()] }
+  const options = {
+    graph: model.base.graph,
+    weights,
+    backend: model.backend,
+    adapter,
+    trainable: [...adapter.tensors.keys()],
+  }
   for (const checkpointing of [false, true, 7]) {
     const program = await createGradientProgram({ ...options, checkpointing })
     const { gradients } = await program.gradients(batch!, adapter.tensors)
     await program.dispose()
     const wanted = toFloat32(expected.get('grad.prompt_embeddings')!)
     const got = gradients.get('prompt_embeddings')!.data as Float32Array
-    expect(Math.max(...wanted.map((value, i) => Math.abs(got[i]! - value)))).toBeLessThan(1e-5 * Math.max(...wanted.map(Math.abs)))
+    expect(Math.max(...wanted.map((value, i) => Math.abs(got[i]! - value)))).toBeLessThan(
+      1e-5 * Math.max(...wanted.map(Math.abs)),
+    )
   }
 })

@@ -39,7 +39,10 @@ const optionsOf = (changed: Partial<TrainOptions> = {}): TrainOptions => ({
   ...changed,
 })
 
-async function eventsOf(options: TrainOptions, onEvent?: (event: TrainEvent) => void): Promise<TrainEvent[]> {
+async function eventsOf(
+  options: TrainOptions,
+  onEvent?: (event: TrainEvent) => void,
+): Promise<TrainEvent[]> {
   const events: TrainEvent[] = []
   for await (const event of train(options)) {
     events.push(event)
@@ -48,12 +51,21 @@ async function eventsOf(options: TrainOptions, onEvent?: (event: TrainEvent) => 
   return events
 }
 const endOf = (events: TrainEvent[]) => events.find((event) => event.type === 'train-end')!
-const checkpointIn = (folder: ByteSink & ByteFolder) => ({ sink: folder, source: folder, everySteps: 4 })
+const checkpointIn = (folder: ByteSink & ByteFolder) => ({
+  sink: folder,
+  source: folder,
+  everySteps: 4,
+})
 
 describe('training the embedded model', () => {
   it('lowers the loss, on what it saw and on what it did not', async () => {
     const held = dataSet(
-      [{ prompt: 'Tell me about the red lion.', completion: ' Once upon a time there was a red lion with 3 friends.' }],
+      [
+        {
+          prompt: 'Tell me about the red lion.',
+          completion: ' Once upon a time there was a red lion with 3 friends.',
+        },
+      ],
       'held',
     )
     const events = await eventsOf(optionsOf({ validation: { data: held, everySteps: 10 } }))
@@ -66,15 +78,21 @@ describe('training the embedded model', () => {
 
   it('ends with the same bits after it was stopped and went on, dropout included', async () => {
     const options = { steps: 6, adapter: { kind: 'lora', config: { rank: 4, dropout: 0.1 } } }
-    const whole = endOf(await eventsOf(optionsOf({ ...options, checkpoint: checkpointIn(memoryFolder()) })))
+    const whole = endOf(
+      await eventsOf(optionsOf({ ...options, checkpoint: checkpointIn(memoryFolder()) })),
+    )
     const folder = memoryFolder()
     const runUntil = (stop?: number): Promise<TrainEvent[]> => {
       const controller = new AbortController()
-      return eventsOf(optionsOf({ ...options, checkpoint: checkpointIn(folder), signal: controller.signal }), (event) => {
-        if (event.type === 'step-end' && event.step === stop) controller.abort()
-      })
+      return eventsOf(
+        optionsOf({ ...options, checkpoint: checkpointIn(folder), signal: controller.signal }),
+        (event) => {
+          if (event.type === 'step-end' && event.step === stop) controller.abort()
+        },
+      )
     }
-    for (const stop of [2, 5]) expect(endOf(await runUntil(stop))).toMatchObject({ reason: 'stopped', last: { step: stop } })
+    for (const stop of [2, 5])
+      expect(endOf(await runUntil(stop))).toMatchObject({ reason: 'stopped', last: { step: stop } })
     expect(endOf(await runUntil())).toEqual(whole)
   })
 })
@@ -85,10 +103,20 @@ describe('batches of the same rows', () => {
   let parameters: Map<string, Tensor>
   beforeAll(async () => {
     const { graph } = model.base
-    adapter = createAdapter('lora', { rank: 4, targets: 'all-linear', start: 'random' }, graph, { seed: 3 })
-    parameters = new Map([...adapter.tensors].map(([key, { shape, data }]) => [key, f32(shape, data as Float32Array)]))
+    adapter = createAdapter('lora', { rank: 4, targets: 'all-linear', start: 'random' }, graph, {
+      seed: 3,
+    })
+    parameters = new Map(
+      [...adapter.tensors].map(([key, { shape, data }]) => [key, f32(shape, data as Float32Array)]),
+    )
     const trainable = [...parametersOf(graph, adapter).keys()]
-    program = await createGradientProgram({ graph, weights: await model.weights(), backend: model.backend, adapter, trainable })
+    program = await createGradientProgram({
+      graph,
+      weights: await model.weights(),
+      backend: model.backend,
+      adapter,
+      trainable,
+    })
     return () => program.dispose()
   })
 
@@ -103,7 +131,10 @@ describe('batches of the same rows', () => {
       loss += part.loss
       for (const [key, { data: values }] of part.gradients) {
         const sum = sums.get(key) ?? new Float64Array(values.length)
-        sums.set(key, sum.map((value, i) => value + Number(values[i]))) // prettier-ignore
+        sums.set(
+          key,
+          sum.map((value, i) => value + Number(values[i])),
+        )
       }
     }
     return { loss, sums, lines: plans.flat().length }
@@ -118,7 +149,10 @@ describe('batches of the same rows', () => {
       expect(packed.loss).toBeCloseTo(padded.loss, 4)
       const worst = [...padded.sums].map(([key, sum]) => {
         const other = packed.sums.get(key)!
-        return { key, distance: Math.hypot(...sum.map((value, i) => value - other[i]!)) / Math.hypot(...sum) }
+        return {
+          key,
+          distance: Math.hypot(...sum.map((value, i) => value - other[i]!)) / Math.hypot(...sum),
+        }
       })
       expect(worst.filter(({ distance }) => !(distance < 1e-4))).toEqual([])
     }

@@ -2,12 +2,27 @@
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadAdapter } from '../../adapters/files/peft.ts'
-import { DataError, FormatError, MismatchError, NumericError, OptionError, StorageError } from '../../base/errors.ts'
+import {
+  DataError,
+  FormatError,
+  MismatchError,
+  NumericError,
+  OptionError,
+  StorageError,
+} from '../../base/errors.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { checkpointFiles, findCheckpoint } from './checkpoint.ts'
 import { dataSet } from '../data/jsonl.ts'
 import { memoryFolder, quadraticProgram, storiesModel } from '../../../test/support/train.ts'
-import { checkpointIn, countingOptions, endOf, heldRows, only, runWith, weightsOf } from '../../../test/support/train-runs.ts'
+import {
+  checkpointIn,
+  countingOptions,
+  endOf,
+  heldRows,
+  only,
+  runWith,
+  weightsOf,
+} from '../../../test/support/train-runs.ts'
 import type { GradientProgram } from '../programs/gradient-program.ts'
 import type { TrainableModel, TrainOptions } from '../options/options.ts'
 import { prepareRun } from './prepare.ts'
@@ -18,16 +33,23 @@ beforeAll(async () => {
   model = await storiesModel()
 })
 
-const optionsOf = (changed: Partial<TrainOptions> = {}): TrainOptions => countingOptions(model, changed)
+const optionsOf = (changed: Partial<TrainOptions> = {}): TrainOptions =>
+  countingOptions(model, changed)
 
 describe('a run', () => {
   it('tells what it does, in order, and lowers the loss', async () => {
     const events = await runWith(optionsOf())
     const [ready] = only(events, 'data-ready')
-    expect(ready).toMatchObject({ data: { examples: 30, rows: 30, cut: 0, dropped: 0 }, resumedAt: 0, refusedCheckpoints: [] })
+    expect(ready).toMatchObject({
+      data: { examples: 30, rows: 30, cut: 0, dropped: 0 },
+      resumedAt: 0,
+      refusedCheckpoints: [],
+    })
     expect(ready!.fill).toBeGreaterThan(0.7)
     const steps = only(events, 'step-end')
-    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: ready!.steps }, (_, i) => i + 1))
+    expect(steps.map(({ step }) => step)).toEqual(
+      Array.from({ length: ready!.steps }, (_, i) => i + 1),
+    )
     expect(steps.at(-1)).toMatchObject({ epoch: 3, steps: ready!.steps, secondsLeft: 0 })
     expect(steps.at(-1)!.loss).toBeLessThan(steps[0]!.loss * 0.8)
     const validated = only(events, 'validation-end').map(({ step }) => step)
@@ -44,7 +66,9 @@ describe('a run', () => {
     }
   })
   it('gives the same numbers again, and others for another seed', async () => {
-    const [first, again, other] = [await runWith(optionsOf()), await runWith(optionsOf()), await runWith(optionsOf({ seed: 8 }))]
+    const first = await runWith(optionsOf())
+    const again = await runWith(optionsOf())
+    const other = await runWith(optionsOf({ seed: 8 }))
     expect(weightsOf(again)).toEqual(weightsOf(first))
     expect(weightsOf(other)).not.toEqual(weightsOf(first))
   })
@@ -52,9 +76,16 @@ describe('a run', () => {
     const losses = [5, 1, 4, 3, 2, 6, 7, 8]
     let validation = 0
     const options = optionsOf({ validation: { data: heldRows, everySteps: 1 }, steps: 5 })
-    const events = await runWith(options, { ...quadraticProgram(), loss: async () => losses[validation++]! })
+    const events = await runWith(options, {
+      ...quadraticProgram(),
+      loss: async () => losses[validation++]!,
+    })
     const { best, last, adapter } = endOf(events)
-    expect(only(events, 'validation-end').map(({ isBest }) => isBest).slice(0, 3)).toEqual([true, true, false]) // prettier-ignore
+    expect(
+      only(events, 'validation-end')
+        .map(({ isBest }) => isBest)
+        .slice(0, 3),
+    ).toEqual([true, true, false])
     expect(best).toMatchObject({ step: 2, loss: 1 })
     expect(adapter).toBe(best.adapter)
     expect(best.adapter.tensors).not.toEqual(last.adapter.tensors)
@@ -96,7 +127,11 @@ describe('a run with checkpoints', () => {
     const whole = await runWith(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
     const folder = memoryFolder()
     const prepared = await prepareRun(optionsOf({ checkpoint: checkpointIn(folder, 3) }))
-    for await (const event of runSteps(prepared, quadraticProgram(), optionsOf({ checkpoint: checkpointIn(folder, 3) }))) {
+    for await (const event of runSteps(
+      prepared,
+      quadraticProgram(),
+      optionsOf({ checkpoint: checkpointIn(folder, 3) }),
+    )) {
       if (event.type === 'step-end' && event.step === 5) break
     }
     const resumed = await runWith(optionsOf({ checkpoint: checkpointIn(folder, 3) }))
@@ -129,15 +164,24 @@ describe('a run with checkpoints', () => {
     const whole = await runWith(optionsOf({ checkpoint: checkpointIn(memoryFolder()) }))
     const folder = memoryFolder()
     const controller = new AbortController()
-    await runWith(optionsOf({ checkpoint: checkpointIn(folder), signal: controller.signal }), quadraticProgram(), (event) => {
-      if (event.type === 'step-end' && event.step === 4) controller.abort()
-    })
+    await runWith(
+      optionsOf({ checkpoint: checkpointIn(folder), signal: controller.signal }),
+      quadraticProgram(),
+      (event) => {
+        if (event.type === 'step-end' && event.step === 4) controller.abort()
+      },
+    )
     const newest = checkpointFiles.find(
-      (path) => folder.files.get(path)!.length === Math.max(...checkpointFiles.map((name) => folder.files.get(name)!.length)),
+      (path) =>
+        folder.files.get(path)!.length ===
+        Math.max(...checkpointFiles.map((name) => folder.files.get(name)!.length)),
     )!
     folder.files.set(newest, folder.files.get(newest)!.slice(0, -7))
     const resumed = await runWith(optionsOf({ checkpoint: checkpointIn(folder) }))
-    expect(only(resumed, 'data-ready')[0]).toMatchObject({ resumedAt: 2, refusedCheckpoints: [expect.stringContaining(newest)] })
+    expect(only(resumed, 'data-ready')[0]).toMatchObject({
+      resumedAt: 2,
+      refusedCheckpoints: [expect.stringContaining(newest)],
+    })
     expect(endOf(resumed)).toEqual(endOf(whole))
   })
   it('refuses to go on as another run, naming all that differs', async () => {
@@ -151,7 +195,8 @@ describe('a run with checkpoints', () => {
       adapter: { kind: 'lora', config: { rank: 4 } },
     })
     await expect(runWith(changed)).rejects.toThrow(MismatchError)
-    for (const name of ['learningRate', 'data', 'adapter', 'epochs']) await expect(runWith(changed)).rejects.toThrow(`  ${name}: got `)
+    for (const name of ['learningRate', 'data', 'adapter', 'epochs'])
+      await expect(runWith(changed)).rejects.toThrow(`  ${name}: got `)
   })
   it('keeps the good checkpoint when the disk is full', async () => {
     const folder = memoryFolder()
@@ -159,9 +204,13 @@ describe('a run with checkpoints', () => {
     const full: ByteSink & ByteFolder = {
       ...folder,
       write: (path, chunks) =>
-        path.startsWith('checkpoint') && ++writes > 2 ? Promise.reject(new StorageError('disk full')) : folder.write(path, chunks),
+        path.startsWith('checkpoint') && ++writes > 2
+          ? Promise.reject(new StorageError('disk full'))
+          : folder.write(path, chunks),
     }
-    await expect(runWith(optionsOf({ checkpoint: checkpointIn(full) }))).rejects.toThrow('disk full')
+    await expect(runWith(optionsOf({ checkpoint: checkpointIn(full) }))).rejects.toThrow(
+      'disk full',
+    )
     expect((await findCheckpoint(folder)).checkpoint!.state.step).toBe(4)
   })
 })
@@ -173,16 +222,24 @@ describe('a run that goes wrong', () => {
     let calls = 0
     const failing: GradientProgram = {
       ...good,
-      gradients: async (...given) => ({ ...(await good.gradients(...given)), ...(++calls > 9 ? { loss: NaN } : {}) }),
+      gradients: async (...given) => ({
+        ...(await good.gradients(...given)),
+        ...(++calls > 9 ? { loss: NaN } : {}),
+      }),
     }
-    const attempt = runWith(optionsOf({ checkpoint: checkpointIn(folder), accumulation: 1 }), failing)
+    const attempt = runWith(
+      optionsOf({ checkpoint: checkpointIn(folder), accumulation: 1 }),
+      failing,
+    )
     await expect(attempt).rejects.toThrow(NumericError)
     await expect(attempt).rejects.toThrow('Training stopped at step 10: the loss is NaN')
     expect((await findCheckpoint(folder)).checkpoint!.state.step).toBe(8)
   })
   it('never saves weights that are not finite', async () => {
     const folder = memoryFolder()
-    const attempt = runWith(optionsOf({ checkpoint: checkpointIn(folder, 1), learningRate: 1e300, warmupSteps: 0 }))
+    const attempt = runWith(
+      optionsOf({ checkpoint: checkpointIn(folder, 1), learningRate: 1e300, warmupSteps: 0 }),
+    )
     await expect(attempt).rejects.toThrow(NumericError)
     expect(folder.files.size).toBe(0)
   })
@@ -195,21 +252,31 @@ describe('a run that goes wrong', () => {
 
 describe('prepareRun', () => {
   it('refuses bad options, data and models before anything runs', async () => {
-    await expect(prepareRun(optionsOf({ epochs: 0, batch: { rows: 2, tokens: 1 } }))).rejects.toThrow(OptionError)
-    await expect(prepareRun(optionsOf({ data: dataSet([{ question: 'a' }], 'q') }))).rejects.toThrow(DataError)
+    await expect(
+      prepareRun(optionsOf({ epochs: 0, batch: { rows: 2, tokens: 1 } })),
+    ).rejects.toThrow(OptionError)
+    await expect(
+      prepareRun(optionsOf({ data: dataSet([{ question: 'a' }], 'q') })),
+    ).rejects.toThrow(DataError)
     const empty = { name: 'none', format: 'text', rows: [], examples: 0, cut: 0, dropped: 0 }
     await expect(prepareRun(optionsOf({ data: empty }))).rejects.toThrow('none: holds no rows')
     const { tokenizer: _tokenizer, ...base } = model.base
-    await expect(prepareRun(optionsOf({ model: { ...model, base } }))).rejects.toThrow('has no tokenizer')
+    await expect(prepareRun(optionsOf({ model: { ...model, base } }))).rejects.toThrow(
+      'has no tokenizer',
+    )
   })
   it('refuses an adapter of another base', async () => {
     const { adapter } = endOf(await runWith(optionsOf({ steps: 1 })))
     const tensors = new Map([...adapter.tensors].slice(1))
-    await expect(prepareRun(optionsOf({ adapter: { ...adapter, tensors } }))).rejects.toThrow(MismatchError)
+    await expect(prepareRun(optionsOf({ adapter: { ...adapter, tensors } }))).rejects.toThrow(
+      MismatchError,
+    )
   })
   it('refuses a folder in which no checkpoint is sound', async () => {
     const folder = memoryFolder()
     folder.files.set(checkpointFiles[0], new Uint8Array(100))
-    await expect(prepareRun(optionsOf({ checkpoint: checkpointIn(folder) }))).rejects.toThrow(FormatError)
+    await expect(prepareRun(optionsOf({ checkpoint: checkpointIn(folder) }))).rejects.toThrow(
+      FormatError,
+    )
   })
 })

@@ -30,7 +30,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
   const program = await programOf(run, options)
   try {
     for await (const event of runSteps(run, program, options))
-      if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped') yield* endWithImportance(event, run, options)
+      if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped')
+        yield* endWithImportance(event, run, options)
       else yield event
   } finally {
     await Promise.all([program.dispose(), run.objective.dispose()])
@@ -38,9 +39,20 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
 }
 
 /** The run's program: its own, or one that an earlier run of the same shape has compiled. */
-function programOf({ adapter, objective, settings, trainable, weights }: PreparedRun, { model, programs }: TrainOptions) {
+function programOf(
+  { adapter, objective, settings, trainable, weights }: PreparedRun,
+  { model, programs }: TrainOptions,
+) {
   const { checkpointing, loss, lossOptions } = settings
-  const made = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable, checkpointing, loss: objective.graph }
+  const made = {
+    graph: model.base.graph,
+    weights,
+    backend: model.backend,
+    adapter,
+    trainable,
+    checkpointing,
+    loss: objective.graph,
+  }
   if (!programs) return createGradientProgram(made)
   const { peft: _peft, ...config } = adapter.config
   const key = JSON.stringify([adapter.kind, config, trainable, checkpointing, loss, lossOptions])
@@ -66,26 +78,38 @@ async function* endWithImportance(
     ...previous,
   })
   let next = await measuring.next()
-  for (; !next.done; next = await measuring.next()) yield { type: 'importance-measured', ...next.value }
+  for (; !next.done; next = await measuring.next())
+    yield { type: 'importance-measured', ...next.value }
   yield { ...end, ewc: next.value }
 }
 
 /** The steps of a prepared run, from where its state stands to the end, until validations run out of patience, or until the signal. */
-export async function* runSteps(run: PreparedRun, program: RunProgram, options: RunOptions): AsyncGenerator<TrainEvent, void, void> {
+export async function* runSteps(
+  run: PreparedRun,
+  program: RunProgram,
+  options: RunOptions,
+): AsyncGenerator<TrainEvent, void, void> {
   const { plan, state, settings } = run
   const { checkpoint } = options
   const keeper = keeperOf(run, checkpoint?.sink)
-  const isEarly = (): boolean => state.step < plan.steps && outOfPatience(state.validations, settings)
-  const goesOn = (): boolean => state.step < plan.steps && !isEarly() && options.signal?.aborted !== true
+  const isEarly = (): boolean =>
+    state.step < plan.steps && outOfPatience(state.validations, settings)
+  const goesOn = (): boolean =>
+    state.step < plan.steps && !isEarly() && options.signal?.aborted !== true
   const speed = speedometer(options.now ?? (() => performance.now()))
   try {
-    if (goesOn()) yield* run.objective.ahead([run.data, ...(run.validation ? [run.validation] : [])], options.signal)
+    if (goesOn())
+      yield* run.objective.ahead(
+        [run.data, ...(run.validation ? [run.validation] : [])],
+        options.signal,
+      )
     while (goesOn()) yield* nextStep(run, program, options, keeper, speed)
     yield* keeper.save()
   } catch (error) {
     throw error instanceof NumericError ? await keeper.afterFailure(error) : error
   }
-  const [best, last] = [bestOf(run), lastOf(run)]
+  const best = bestOf(run)
+  const last = lastOf(run)
   await keeper.saveAdapter('best', best.adapter)
   await keeper.saveAdapter('last', last.adapter)
   const reason = state.step === plan.steps ? 'finished' : isEarly() ? 'early-stopped' : 'stopped'
@@ -102,14 +126,19 @@ async function* nextStep(
   speed: Speedometer,
 ): AsyncGenerator<TrainEvent, void, void> {
   const { plan, state, lossBounds } = run
-  const due = (everySteps: number | undefined): boolean => everySteps !== undefined && state.step % everySteps === 0
+  const due = (everySteps: number | undefined): boolean =>
+    everySteps !== undefined && state.step % everySteps === 0
   const measured = await measureNext(run, program, speed)
   const isSound = measured.loss <= lossLimit(state.steps, lossBounds)
   if (isSound && due(checkpoint?.everySteps)) yield* keeper.save()
   yield applyNext(run, measured, speed)
   if (!run.validation) return
   const everySteps = validation?.everySteps
-  if (state.step < plan.steps && !(everySteps === undefined ? plan.endsEpoch(state.step) : due(everySteps))) return
+  if (
+    state.step < plan.steps &&
+    !(everySteps === undefined ? plan.endsEpoch(state.step) : due(everySteps))
+  )
+    return
   const validated = await validate(run, run.validation, program)
   yield validated
   if (validated.isBest) await keeper.saveAdapter('best', bestOf(run).adapter)
@@ -124,10 +153,14 @@ async function measureNext(
   const step = state.step + 1
   const plans = plan.batchesOf(step)
   const tokens = plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
-  const measured = await speed.measure(tokens, () => measureStep(objective.batches(data, plans), state, program, rule, settings.seed))
+  const measured = await speed.measure(tokens, () =>
+    measureStep(objective.batches(data, plans), state, program, rule, settings.seed),
+  )
   const problem = divergenceOf(state.steps, measured.loss, lossBounds)
   if (problem === undefined) return measured
-  throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`)
+  throw new NumericError(
+    `Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`,
+  )
 }
 
 /** Takes the step that was measured. */
@@ -136,12 +169,21 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
   const { loss, gradientNorm } = measured
   const step = state.step + 1
   const { schedule, settings: shape } = scheduleOf(settings)
-  const factor = learningRateFactor(schedule, shape, step, { steps: plan.steps, warmupSteps: warmupOf(settings, plan.steps) })
+  const factor = learningRateFactor(schedule, shape, step, {
+    steps: plan.steps,
+    warmupSteps: warmupOf(settings, plan.steps),
+  })
   const learningRate = settings.learningRate * factor
   speed.more(() => applyStep(state, measured, rule, learningRate))
   state.steps.push({ step, learningRate, loss, gradientNorm })
   return {
-    ...{ type: 'step-end', step, steps: plan.steps, epoch: plan.epochOf(step), learningRate, loss, gradientNorm },
+    type: 'step-end',
+    step,
+    steps: plan.steps,
+    epoch: plan.epochOf(step),
+    learningRate,
+    loss,
+    gradientNorm,
     ...run.objective.report(measured.outputs),
     tokensPerSecond: speed.tokensPerSecond(),
     secondsLeft: speed.secondsLeft(plan.steps - step),
@@ -166,7 +208,9 @@ async function validate(
   }
   const { step } = state
   if (!Number.isFinite(loss))
-    throw new NumericError(`Training stopped after step ${step}: the validation loss is ${loss}. Lower the learning rate.`)
+    throw new NumericError(
+      `Training stopped after step ${step}: the validation loss is ${loss}. Lower the learning rate.`,
+    )
   state.validations.push({ step, loss })
   const isBest = !state.best || loss < state.best.loss
   if (isBest) state.best = { step, loss, tensors: copyOf(state.parameters) }

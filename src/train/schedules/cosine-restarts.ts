@@ -17,6 +17,9 @@ export const cosineRestarts: Schedule<OptionValues<typeof options>> = {
   complete: (given) => readOptions('Schedule cosine-restarts', given, options),
   factor({ progress }, settings) {
     const inCycle = (settings.cycles * progress) % 1
-    return aboveMinimum(progress >= 1 ? 0 : Math.max(0, (1 + Math.cos(Math.PI * inCycle)) / 2), settings)
+    return aboveMinimum(
+      progress >= 1 ? 0 : Math.max(0, (1 + Math.cos(Math.PI * inCycle)) / 2),
+      settings,
+    )
   },
 }

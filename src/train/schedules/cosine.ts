@@ -11,5 +11,6 @@ export const cosine: Schedule<OptionValues<typeof options>> = {
   about: 'falls along half a cosine: slowly at both ends',
   options,
   complete: (given) => readOptions('Schedule cosine', given, options),
-  factor: ({ progress }, settings) => aboveMinimum(Math.max(0, (1 + Math.cos(Math.PI * progress)) / 2), settings),
+  factor: ({ progress }, settings) =>
+    aboveMinimum(Math.max(0, (1 + Math.cos(Math.PI * progress)) / 2), settings),
 }

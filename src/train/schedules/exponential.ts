@@ -4,8 +4,19 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  gamma: { type: 'number', above: 0, most: 1, about: "factor of one step; unless given, the one that ends the run at 'minimum'" },
-  minimum: { type: 'number', default: 0.01, above: 0, most: 1, about: 'share of the learning rate at the end, where gamma is not given' },
+  gamma: {
+    type: 'number',
+    above: 0,
+    most: 1,
+    about: "factor of one step; unless given, the one that ends the run at 'minimum'",
+  },
+  minimum: {
+    type: 'number',
+    default: 0.01,
+    above: 0,
+    most: 1,
+    about: 'share of the learning rate at the end, where gamma is not given',
+  },
 } as const satisfies OptionTable
 
 /** As torch's ExponentialLR, stepped once a step: gammaᵗ. */
@@ -14,5 +25,6 @@ export const exponential: Schedule<OptionValues<typeof options>> = {
   about: 'is multiplied by the same factor at every step',
   options,
   complete: (given) => readOptions('Schedule exponential', given, options),
-  factor: ({ done, progress }, { gamma, minimum }) => (gamma === undefined ? minimum ** progress : gamma ** done),
+  factor: ({ done, progress }, { gamma, minimum }) =>
+    gamma === undefined ? minimum ** progress : gamma ** done,
 }

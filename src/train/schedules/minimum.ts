@@ -9,4 +9,7 @@ export const minimum = {
 } as const
 
 /** A factor that falls from 1 to 0, squeezed so that it ends at the minimum. */
-export const aboveMinimum = (factor: number, { minimum: least }: { readonly minimum: number }): number => least + (1 - least) * factor
+export const aboveMinimum = (
+  factor: number,
+  { minimum: least }: { readonly minimum: number },
+): number => least + (1 - least) * factor

@@ -4,14 +4,26 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  startDivisor: { type: 'number', default: 25, least: 1, about: 'the first step has the learning rate divided by this' },
-  endDivisor: { type: 'number', default: 1e4, least: 1, about: 'the last step has the first one divided by this' },
+  startDivisor: {
+    type: 'number',
+    default: 25,
+    least: 1,
+    about: 'the first step has the learning rate divided by this',
+  },
+  endDivisor: {
+    type: 'number',
+    default: 1e4,
+    least: 1,
+    about: 'the last step has the first one divided by this',
+  },
 } as const satisfies OptionTable
 
 /** From one value to another along half a cosine. */
-const between = (from: number, to: number, share: number): number => to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2
+const between = (from: number, to: number, share: number): number =>
+  to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2
 
-const last = (settings: OptionValues<typeof options>): number => 1 / settings.startDivisor / settings.endDivisor
+const last = (settings: OptionValues<typeof options>): number =>
+  1 / settings.startDivisor / settings.endDivisor
 
 /** As torch's OneCycleLR with cosine annealing and two phases; the warm-up is its first phase, 0.3 of the steps unless given. */
 export const oneCycle: Schedule<OptionValues<typeof options>> = {

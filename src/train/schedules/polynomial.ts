@@ -5,7 +5,12 @@ import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  power: { type: 'number', default: 2, above: 0, about: 'above 1 falls fast at first, 1 is a straight line, below 1 falls fast at last' },
+  power: {
+    type: 'number',
+    default: 2,
+    above: 0,
+    about: 'above 1 falls fast at first, 1 is a straight line, below 1 falls fast at last',
+  },
   minimum,
 } as const satisfies OptionTable
 
@@ -15,5 +20,6 @@ export const polynomial: Schedule<OptionValues<typeof options>> = {
   about: 'falls as a power of what is left of the run',
   options,
   complete: (given) => readOptions('Schedule polynomial', given, options),
-  factor: ({ progress }, settings) => aboveMinimum(Math.max(0, 1 - progress) ** settings.power, settings),
+  factor: ({ progress }, settings) =>
+    aboveMinimum(Math.max(0, 1 - progress) ** settings.power, settings),
 }

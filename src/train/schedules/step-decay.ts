@@ -4,7 +4,11 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  everySteps: { type: 'integer', least: 1, about: 'steps between two falls; a third of the run unless given' },
+  everySteps: {
+    type: 'integer',
+    least: 1,
+    about: 'steps between two falls; a third of the run unless given',
+  },
   gamma: { type: 'number', default: 0.1, above: 0, most: 1, about: 'factor of one fall' },
 } as const satisfies OptionTable
 
@@ -14,5 +18,6 @@ export const stepDecay: Schedule<OptionValues<typeof options>> = {
   about: 'stays for some steps, then falls by a factor, and so on',
   options,
   complete: (given) => readOptions('Schedule step', given, options),
-  factor: ({ done, steps }, { everySteps, gamma }) => gamma ** Math.floor(done / (everySteps ?? Math.max(1, Math.ceil(steps / 3)))),
+  factor: ({ done, steps }, { everySteps, gamma }) =>
+    gamma ** Math.floor(done / (everySteps ?? Math.max(1, Math.ceil(steps / 3)))),
 }

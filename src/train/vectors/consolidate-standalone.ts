@@ -24,10 +24,17 @@ export interface ConsolidateStandaloneOptions {
  * qualities as weights, so the importance of a column j is E[x_j²] over its mean, and rows matter alike. Throws UnsupportedError for an adapter that is
  * no plain LoRA, OptionError for a decay out of range or data without quality.
  */
-export function consolidateStandalone({ adapter, data, previous, decay = 1 }: ConsolidateStandaloneOptions): EwcState {
-  if (!(decay >= 0 && decay <= 1)) throw new OptionError(`EWC: decay must be from 0 to 1, got ${decay}.`)
+export function consolidateStandalone({
+  adapter,
+  data,
+  previous,
+  decay = 1,
+}: ConsolidateStandaloneOptions): EwcState {
+  if (!(decay >= 0 && decay <= 1))
+    throw new OptionError(`EWC: decay must be from 0 to 1, got ${decay}.`)
   const { width, inputs, quality } = data
-  if (!quality.some((value) => value > 0)) throw new OptionError(`EWC: ${data.name} has no example with a quality above 0.`)
+  if (!quality.some((value) => value > 0))
+    throw new OptionError(`EWC: ${data.name} has no example with a quality above 0.`)
   const columns = new Float64Array(width)
   quality.forEach((weight, n) => {
     for (let j = 0; j < width; j++) columns[j]! += weight * inputs[n * width + j]! ** 2

@@ -27,7 +27,12 @@ export type StandaloneEvent =
       readonly examplesPerSecond: number
       readonly secondsLeft: number
     }
-  | { readonly type: 'validation-end'; readonly step: number; readonly loss: number; readonly isBest: boolean }
+  | {
+      readonly type: 'validation-end'
+      readonly step: number
+      readonly loss: number
+      readonly isBest: boolean
+    }
   | {
       readonly type: 'train-end'
       /** 'stopped': by the signal; 'early-stopped': out of patience. */

@@ -26,16 +26,29 @@ export interface GraphProgramOptions {
 /** The attached model with the weighted squared error as its one output. */
 function withSquaredError(model: ModelGraph, width: number): Graph {
   const graph = composeBlocks(model.blocks)
-  const scored = rewrite(graph, '%loss', () => undefined, (g, valueOf) => {
-    const error = g.subtract(valueOf(graph.outputs.get('x')!), g.input('targets', 'f32', ['N', 'T', width]))
-    const counted = g.multiply(g.multiply(error, error), g.input('weights', 'f32', ['N', 'T', 1]))
-    g.output('loss', g.scale(g.reduceSum(counted, [0, 1, 2]), 1 / width))
-  }) // prettier-ignore
+  const scored = rewrite(
+    graph,
+    '%loss',
+    () => undefined,
+    (g, valueOf) => {
+      const error = g.subtract(
+        valueOf(graph.outputs.get('x')!),
+        g.input('targets', 'f32', ['N', 'T', width]),
+      )
+      const counted = g.multiply(g.multiply(error, error), g.input('weights', 'f32', ['N', 'T', 1]))
+      g.output('loss', g.scale(g.reduceSum(counted, [0, 1, 2]), 1 / width))
+    },
+  )
   return prune({ ...scored, outputs: new Map([['loss', scored.outputs.get('loss')!]]) })
 }
 
 /** Compiles the loss and its gradients. The base's weights are fed, never changed. */
-export async function graphProgram({ model, adapter, backend, trainable }: GraphProgramOptions): Promise<StandaloneProgram> {
+export async function graphProgram({
+  model,
+  adapter,
+  backend,
+  trainable,
+}: GraphProgramOptions): Promise<StandaloneProgram> {
   const { graph, width, weightOf } = model
   const attached = attach(graph, adapter)
   const trained = attach(graph, adapter, { training: true })
@@ -46,8 +59,13 @@ export async function graphProgram({ model, adapter, backend, trainable }: Graph
     backend.compile(lossGraph),
     backend.compile(withGradients(trainedGraph, { of: ['loss'], withRespectTo, keep: ['loss'] })),
   ])
-  const weights = [...weightsOf(attached.blocks).keys()].map((name) => [name, weightOf(name)] as const)
-  const feedsOf = ({ rows, inputs, targets, weights: counts }: VectorBatch, parameters: ReadonlyMap<string, Tensor>) =>
+  const weights = [...weightsOf(attached.blocks).keys()].map(
+    (name) => [name, weightOf(name)] as const,
+  )
+  const feedsOf = (
+    { rows, inputs, targets, weights: counts }: VectorBatch,
+    parameters: ReadonlyMap<string, Tensor>,
+  ) =>
     new Map<string, Tensor>([
       ...weights,
       ...[...parameters].map(([key, tensor]) => [inputName(key), tensor] as const),
@@ -58,12 +76,16 @@ export async function graphProgram({ model, adapter, backend, trainable }: Graph
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
       const feeds = feedsOf(batch, parameters)
-      for (const [name, mask] of dropoutMasks(graph.blocks, adapter.config, batch, dropoutSeed)) feeds.set(name, mask)
+      for (const [name, mask] of dropoutMasks(graph.blocks, adapter.config, batch, dropoutSeed))
+        feeds.set(name, mask)
       const outputs = await gradient.run(feeds)
-      const gradients = withRespectTo.map((name) => [peftKey(name), outputs.get(gradientName(name)) as F32Tensor] as const)
+      const gradients = withRespectTo.map(
+        (name) => [peftKey(name), outputs.get(gradientName(name)) as F32Tensor] as const,
+      )
       return { loss: Number(outputs.get('loss')!.data[0]), gradients: new Map(gradients) }
     },
-    loss: async (batch, parameters) => Number((await plain.run(feedsOf(batch, parameters))).get('loss')!.data[0]),
+    loss: async (batch, parameters) =>
+      Number((await plain.run(feedsOf(batch, parameters))).get('loss')!.data[0]),
     dispose: async () => void (await Promise.all([plain.dispose(), gradient.dispose()])),
   }
 }

@@ -34,16 +34,33 @@ function detoursOf({ graph }: StandaloneModel, config: LoraConfig): Detour[] {
   return modulesOf(graph).flatMap((module) => {
     if (lora.parameters(config, module).length === 0) return []
     const { rank, scale } = rankAndScale(config, module)
-    const keys = { a: peftKey(`${module.path}.${loraParts.a}`), b: peftKey(`${module.path}.${loraParts.b}`) }
-    const detour = { ...keys, mask: prefix + dropoutName(module.path.slice(prefix.length)), first, rank, scale }
+    const keys = {
+      a: peftKey(`${module.path}.${loraParts.a}`),
+      b: peftKey(`${module.path}.${loraParts.b}`),
+    }
+    const detour = {
+      ...keys,
+      mask: prefix + dropoutName(module.path.slice(prefix.length)),
+      first,
+      rank,
+      scale,
+    }
     first += rank
     return [detour]
   })
 }
 
 /** to[r, i] = factor · from[i, r], or back: from [rows, columns] to [columns, rows]. */
-function transposeInto(to: Float32Array, from: Float32Array, rows: number, columns: number, factor: number): void {
-  for (let row = 0; row < rows; row++) for (let column = 0; column < columns; column++) to[column * rows + row] = factor * from[row * columns + column]! // prettier-ignore
+function transposeInto(
+  to: Float32Array,
+  from: Float32Array,
+  rows: number,
+  columns: number,
+  factor: number,
+): void {
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      to[column * rows + row] = factor * from[row * columns + column]!
 }
 
 /** Turns y into G in place, and gives the loss. */
@@ -77,7 +94,8 @@ interface Stack {
   readonly B: Matrix<Float32Array> // [R, D]
 }
 
-const single = (rows: number, columns: number): Matrix<Float32Array> => matrixOf(rows, columns, new Float32Array(rows * columns))
+const single = (rows: number, columns: number): Matrix<Float32Array> =>
+  matrixOf(rows, columns, new Float32Array(rows * columns))
 
 function fill({ detours, width, A, B }: Stack, parameters: ReadonlyMap<string, Tensor>): void {
   for (const { a, b, first, rank, scale } of detours) {
@@ -88,7 +106,11 @@ function fill({ detours, width, A, B }: Stack, parameters: ReadonlyMap<string, T
 }
 
 /** Without dropout, all layers see the same rows and are one lane. */
-function lanesOf({ detours, width, A }: Stack, { rows, inputs }: VectorBatch, masks: ReadonlyMap<string, Tensor>): Lane[] {
+function lanesOf(
+  { detours, width, A }: Stack,
+  { rows, inputs }: VectorBatch,
+  masks: ReadonlyMap<string, Tensor>,
+): Lane[] {
   if (masks.size === 0) return [{ first: 0, rank: A.rows, x: matrixOf(rows, width, inputs) }]
   return detours.map(({ mask, first, rank }) => {
     const keep = masks.get(mask)!.data as Float32Array
@@ -121,7 +143,8 @@ function backward(
   lows: readonly Matrix<Float32Array>[],
 ): Map<string, F32Tensor> {
   const { f32: kernel } = fastKernels()
-  const [toA, toB] = [single(A.rows, width), single(A.rows, width)]
+  const toA = single(A.rows, width)
+  const toB = single(A.rows, width)
   lanes.forEach(({ first, rank, x }, lane) => {
     const back = single(error.rows, rank) // [N, R]
     multiply(back, error, transpose(rowsOf(B, first, rank)), { kernel })
@@ -130,7 +153,8 @@ function backward(
   })
   const gradients = new Map<string, F32Tensor>()
   for (const { a, b, first, rank, scale } of detours) {
-    const part = ({ data }: Matrix<Float32Array>): Float32Array => data.subarray(first * width, (first + rank) * width)
+    const part = ({ data }: Matrix<Float32Array>): Float32Array =>
+      data.subarray(first * width, (first + rank) * width)
     const ofB = new Float32Array(width * rank)
     transposeInto(ofB, part(toB), rank, width, scale)
     gradients.set(a, f32([rank, width], part(toA)))

@@ -15,7 +15,16 @@ export function dropoutMasks(
   seed: number,
 ): Map<string, Tensor> {
   const feeds = new Map<string, Tensor>()
-  const batch = { rows, tokens: 1, ids: none, positions: none, segments: none, scored: none, labels: none, weights: new Float32Array() }
+  const batch = {
+    rows,
+    tokens: 1,
+    ids: none,
+    positions: none,
+    segments: none,
+    scored: none,
+    labels: none,
+    weights: new Float32Array(),
+  }
   dropoutFeeds(feeds, blocks, config, batch, seed)
   return feeds
 }

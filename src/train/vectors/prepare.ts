@@ -27,7 +27,8 @@ import { completeStandalone, type StandaloneSettings } from './settings.ts'
 
 export interface StandaloneOptions extends Partial<StandaloneSettings> {
   /** An adapter to train on, or the kind and options of a fresh one. */
-  readonly adapter: Adapter | { readonly kind: string; readonly config: Readonly<Record<string, unknown>> }
+  readonly adapter:
+    Adapter | { readonly kind: string; readonly config: Readonly<Record<string, unknown>> }
   readonly data: EmbeddingDataset
   /** Judged after each epoch. */
   readonly validation?: EmbeddingDataset
@@ -59,19 +60,28 @@ export interface StandaloneRun {
   readonly program: StandaloneProgram
 }
 
-const countedRows = ({ quality }: EmbeddingDataset): number[] => Array.from(quality.keys()).filter((i) => quality[i]! > 0)
+const countedRows = ({ quality }: EmbeddingDataset): number[] =>
+  Array.from(quality.keys()).filter((i) => quality[i]! > 0)
 
 function checkData({ data, validation }: StandaloneOptions): void {
   if (sizeOfDataset(data) === 0 || countedRows(data).length === 0)
     throw new DataError(`${data.name}: has no example with a quality above 0.`)
   if (!validation) return
   if (validation.width !== data.width)
-    throw new DataError(`${validation.name}: its vectors have ${validation.width} numbers, those of ${data.name} ${data.width}.`)
-  if (countedRows(validation).length === 0) throw new DataError(`${validation.name}: has no example with a quality above 0.`)
+    throw new DataError(
+      `${validation.name}: its vectors have ${validation.width} numbers, those of ${data.name} ${data.width}.`,
+    )
+  if (countedRows(validation).length === 0)
+    throw new DataError(`${validation.name}: has no example with a quality above 0.`)
 }
 
-async function startAdapter({ adapter, data }: StandaloneOptions, { graph, width }: StandaloneModel, seed: number): Promise<Adapter> {
-  const start = 'tensors' in adapter ? adapter : createStandalone(adapter.kind, adapter.config, { width, seed })
+async function startAdapter(
+  { adapter, data }: StandaloneOptions,
+  { graph, width }: StandaloneModel,
+  seed: number,
+): Promise<Adapter> {
+  const start =
+    'tensors' in adapter ? adapter : createStandalone(adapter.kind, adapter.config, { width, seed })
   checkAdapter(start, graph)
   checkFinite(start)
   return { ...start, metadata: { ...start.metadata, [dataHashKey]: await datasetHash(data) } }
@@ -89,14 +99,21 @@ function settingsOf({
   ...given
 }: StandaloneOptions) {
   if (preset !== undefined && !(preset in standalonePresets))
-    throw new OptionError(`There is no preset "${preset}". There are: ${Object.keys(standalonePresets).join(', ')}.`)
+    throw new OptionError(
+      `There is no preset "${preset}". There are: ${Object.keys(standalonePresets).join(', ')}.`,
+    )
   return completeStandalone({ ...(preset && standalonePresets[preset]), ...given })
 }
 
-function penaltyOf({ ewc }: StandaloneOptions, adapter: Adapter, { graph, width }: StandaloneModel): { penalty?: Penalty } {
+function penaltyOf(
+  { ewc }: StandaloneOptions,
+  adapter: Adapter,
+  { graph, width }: StandaloneModel,
+): { penalty?: Penalty } {
   if (!ewc) return {}
   const { state, lambda = 10 / width } = ewc
-  if (!(lambda >= 0 && lambda < Infinity)) throw new OptionError(`EWC: lambda must be a number from 0, got ${lambda}.`)
+  if (!(lambda >= 0 && lambda < Infinity))
+    throw new OptionError(`EWC: lambda must be a number from 0, got ${lambda}.`)
   return { penalty: ewcPenalty(state, lambda, loraSites(graph, adapter)) }
 }
 
@@ -108,12 +125,22 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
   const used = countedRows(data)
   const stepsPerEpoch = Math.ceil(used.length / settings.rows)
   const steps = settings.steps ?? settings.epochs * stepsPerEpoch
-  checkPatience(settings as { patience?: number; minimumDelta: number }, validation ? Math.ceil(steps / stepsPerEpoch) : 0)
+  checkPatience(
+    settings as { patience?: number; minimumDelta: number },
+    validation ? Math.ceil(steps / stepsPerEpoch) : 0,
+  )
   const model = standaloneModel(data.width)
   const adapter = await startAdapter(options, model, settings.seed)
-  const trainable = [...parametersOf(model.graph, adapter)].flatMap(([key, spec]) => (spec.trainable ? [key] : []))
+  const trainable = [...parametersOf(model.graph, adapter)].flatMap(([key, spec]) =>
+    spec.trainable ? [key] : [],
+  )
   const row = optimizerNamed(settings.optimizer)
-  const parameters = new Map([...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor).slice())]))
+  const parameters = new Map(
+    [...adapter.tensors].map(([key, tensor]) => [
+      key,
+      f32(tensor.shape, toFloat32(tensor).slice()),
+    ]),
+  )
   const slots = trainable.map((key) => {
     const shapes = Object.entries(row.stateShapes(parameters.get(key)!.shape, optimizer))
     return [key, Object.fromEntries(shapes.map(([slot, shape]) => [slot, f32(shape)]))] as const
@@ -126,18 +153,35 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
     ...penaltyOf(options, adapter, model),
   }
   return {
-    ...{ settings, scheduleSettings: schedule, data, used, validation, steps, stepsPerEpoch, adapter, trainable, rule },
+    settings,
+    scheduleSettings: schedule,
+    data,
+    used,
+    validation,
+    steps,
+    stepsPerEpoch,
+    adapter,
+    trainable,
+    rule,
     state: { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] },
     program: await createStandaloneProgram({ model, adapter, backend }),
   }
 }
 
 /** Numbers of the rows of a step, counted from 1: each epoch's order is drawn from the seed and the epoch alone. */
-export function rowsOfStep({ used, stepsPerEpoch, settings }: StandaloneRun): (step: number) => readonly number[] {
-  let [known, order] = [-1, used]
+export function rowsOfStep({
+  used,
+  stepsPerEpoch,
+  settings,
+}: StandaloneRun): (step: number) => readonly number[] {
+  let known = -1
+  let order = used
   return (step) => {
     const epoch = Math.floor((step - 1) / stepsPerEpoch)
-    if (epoch !== known) [known, order] = [epoch, random(settings.seed ^ Math.imul(epoch + 1, 0x9e3779b9)).shuffle(used)] // golden ratio
+    if (epoch !== known) {
+      known = epoch
+      order = random(settings.seed ^ Math.imul(epoch + 1, 0x9e3779b9)).shuffle(used)
+    } // golden ratio
     const start = ((step - 1) % stepsPerEpoch) * settings.rows
     return order.slice(start, start + settings.rows)
   }

@@ -22,11 +22,19 @@ const isPlainLora = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): boolea
   kind === 'lora' && !(config as LoraConfig).loraBias && (config.modulesToSave ?? []).length === 0
 
 /** LoRA by its own products, which need no backend; every other kind through its graph. Throws UnsupportedError for soft prompts. */
-export async function createStandaloneProgram({ model, adapter, backend }: StandaloneProgramOptions): Promise<StandaloneProgram> {
+export async function createStandaloneProgram({
+  model,
+  adapter,
+  backend,
+}: StandaloneProgramOptions): Promise<StandaloneProgram> {
   const kind = kindNamed(adapter.kind)
   if (kind.virtualTokens)
-    throw new UnsupportedError(`A ${kind.name} adapter puts tokens before a text; a standalone model reads vectors. Choose another kind.`)
+    throw new UnsupportedError(
+      `A ${kind.name} adapter puts tokens before a text; a standalone model reads vectors. Choose another kind.`,
+    )
   if (isPlainLora(adapter)) return loraProgram(model, adapter.config as LoraConfig)
-  const trainable = [...parametersOf(model.graph, adapter)].flatMap(([key, spec]) => (spec.trainable ? [key] : []))
+  const trainable = [...parametersOf(model.graph, adapter)].flatMap(([key, spec]) =>
+    spec.trainable ? [key] : [],
+  )
   return graphProgram({ model, adapter, backend, trainable })
 }

@@ -12,10 +12,12 @@ import { createStandaloneProgram } from './program-table.ts'
 import type { StandaloneProgram } from './program.ts'
 import type { VectorBatch } from './vector-batch.ts'
 
-const [width, rows] = [12, 7]
+const width = 12
+const rows = 7
 const model = standaloneModel(width)
 const generator = random(5)
-const normals = (size: number): Float32Array => Float32Array.from({ length: size }, () => generator.normal())
+const normals = (size: number): Float32Array =>
+  Float32Array.from({ length: size }, () => generator.normal())
 let batch: VectorBatch
 beforeAll(() => {
   const weights = Float32Array.of(0.1, 0.3, 0, 0.2, 0.15, 0.05, 0.2)
@@ -28,13 +30,18 @@ function shaken(kind: string, options: Record<string, unknown>): Adapter {
   const adapter = createAdapter(kind, options, graph, { seed: 1, weightOf })
   const tensors = [...adapter.tensors].map(([key, { shape, data }]): [string, Tensor] => [
     key,
-    f32(shape, (data as Float32Array).map((value) => value + 0.3 * generator.normal())),
-  ]) // prettier-ignore
+    f32(
+      shape,
+      (data as Float32Array).map((value) => value + 0.3 * generator.normal()),
+    ),
+  ])
   return { ...adapter, tensors: new Map(tensors) }
 }
 
 const trainableOf = (adapter: Adapter): string[] =>
-  [...parametersOf(model.graph, adapter)].flatMap(([key, { trainable }]) => (trainable ? [key] : []))
+  [...parametersOf(model.graph, adapter)].flatMap(([key, { trainable }]) =>
+    trainable ? [key] : [],
+  )
 
 const graphOf = (adapter: Adapter): Promise<StandaloneProgram> =>
   graphProgram({ model, adapter, backend: referenceBackend, trainable: trainableOf(adapter) })
@@ -42,12 +49,20 @@ const graphOf = (adapter: Adapter): Promise<StandaloneProgram> =>
 /** The loss by the forward pass that users call, in double precision from there on. */
 function lossByForward(adapter: Adapter, { inputs, targets, weights }: VectorBatch): number {
   const y = standaloneForward(adapter, width)(inputs)
-  return y.reduce((sum, value, i) => sum + (weights[Math.floor(i / width)]! * (value - targets[i]!) ** 2) / width, 0)
+  return y.reduce(
+    (sum, value, i) => sum + (weights[Math.floor(i / width)]! * (value - targets[i]!) ** 2) / width,
+    0,
+  )
 }
 
 const loraForms = {
   'two layers': { rank: 3, alpha: 6, targets: ['q_proj', 'v_proj'] },
-  'all layers, rsLoRA, ranks of their own': { rank: 2, rankStabilized: true, rankPattern: { k_proj: 5 }, targets: 'all-linear' },
+  'all layers, rsLoRA, ranks of their own': {
+    rank: 2,
+    rankStabilized: true,
+    rankPattern: { k_proj: 5 },
+    targets: 'all-linear',
+  },
   'one layer with dropout': { rank: 4, dropout: 0.4, targets: ['up_proj'] },
   'several layers with dropout': { rank: 2, dropout: 0.25, targets: 'attention' },
 }
@@ -55,18 +70,20 @@ const loraForms = {
 describe.each(Object.entries(loraForms))('LoRA on %s', (_, options) => {
   it('has the loss and the gradients that the graph engine derives', async () => {
     const adapter = shaken('lora', options)
-    const [own, graph] = [await createStandaloneProgram({ model, adapter, backend: referenceBackend }), await graphOf(adapter)]
-    const [got, expected] = [
-      await own.gradients(batch, adapter.tensors, { dropoutSeed: 9 }),
-      await graph.gradients(batch, adapter.tensors, { dropoutSeed: 9 }),
-    ]
+    const own = await createStandaloneProgram({ model, adapter, backend: referenceBackend })
+    const graph = await graphOf(adapter)
+    const got = await own.gradients(batch, adapter.tensors, { dropoutSeed: 9 })
+    const expected = await graph.gradients(batch, adapter.tensors, { dropoutSeed: 9 })
     expect(got.loss).toBeCloseTo(expected.loss, 5)
     expect([...got.gradients.keys()].sort()).toEqual([...expected.gradients.keys()].sort())
     for (const [key, { shape, data }] of expected.gradients) {
       expect(got.gradients.get(key)!.shape).toEqual(shape)
       expect(relativeDistance(got.gradients.get(key)!.data, data)).toBeLessThan(1e-5)
     }
-    expect(await own.loss(batch, adapter.tensors)).toBeCloseTo(await graph.loss(batch, adapter.tensors), 5)
+    expect(await own.loss(batch, adapter.tensors)).toBeCloseTo(
+      await graph.loss(batch, adapter.tensors),
+      5,
+    )
   })
 })
 
@@ -88,10 +105,16 @@ describe.each(kinds.filter(([kind]) => kind !== 'dora'))('%s', (kind, options) =
       const { shape, data } = adapter.tensors.get(key)!
       const moved = (data as Float32Array).slice()
       moved[at]! += step
-      return lossByForward({ ...adapter, tensors: new Map([...adapter.tensors, [key, f32(shape, moved)]]) }, batch)
+      return lossByForward(
+        { ...adapter, tensors: new Map([...adapter.tensors, [key, f32(shape, moved)]]) },
+        batch,
+      )
     }
     for (const [key, { data }] of gradients) {
-      const at = data.reduce((best, value, i) => (Math.abs(value) > Math.abs(data[best]!) ? i : best), 0)
+      const at = data.reduce(
+        (best, value, i) => (Math.abs(value) > Math.abs(data[best]!) ? i : best),
+        0,
+      )
       const slope = (losses(key, at, 5e-3) - losses(key, at, -5e-3)) / 1e-2
       expect(slope / data[at]!).toBeCloseTo(1, 2)
     }
@@ -109,8 +132,13 @@ describe.each(kinds)('%s', (kind, options) => {
 
 describe('the choice of a program', () => {
   it('refuses soft prompts, which read no vectors', async () => {
-    const adapter = { kind: 'prompt-tuning', config: { targets: [], exclude: [], layersPattern: [], dropout: 0 } }
-    await expect(createStandaloneProgram({ model, adapter, backend: referenceBackend })).rejects.toThrow(UnsupportedError)
+    const adapter = {
+      kind: 'prompt-tuning',
+      config: { targets: [], exclude: [], layersPattern: [], dropout: 0 },
+    }
+    await expect(
+      createStandaloneProgram({ model, adapter, backend: referenceBackend }),
+    ).rejects.toThrow(UnsupportedError)
   })
   it('takes the graph for LoRA with a bias on B', async () => {
     const adapter = shaken('lora', { rank: 2, loraBias: true, targets: ['q_proj'] })
@@ -125,6 +153,8 @@ describe('a fresh adapter', () => {
   it.each(['lora', 'dora', 'ia3', 'vera'])('of kind %s changes nothing', (kind) => {
     const { graph, weightOf } = model
     const adapter = createAdapter(kind, {}, graph, { seed: 3, weightOf })
-    expect(furthest(standaloneForward(adapter, width)(batch.inputs), batch.inputs)).toBeLessThan(kind === 'dora' ? 1e-6 : 1e-12)
+    expect(furthest(standaloneForward(adapter, width)(batch.inputs), batch.inputs)).toBeLessThan(
+      kind === 'dora' ? 1e-6 : 1e-12,
+    )
   })
 })

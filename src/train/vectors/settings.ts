@@ -6,11 +6,34 @@ import { type OptionTable, type OptionValues, readOptions } from '../option-tabl
 import { scheduleNamed } from '../schedules/schedule-table.ts'
 import { settingTable } from '../options/setting-table.ts'
 
-const { epochs, steps, optimizer, schedule, warmupShare, warmupSteps, loraPlusRatio, clip, patience, minimumDelta, divergenceFactor, seed } = settingTable // prettier-ignore
+const {
+  epochs,
+  steps,
+  optimizer,
+  schedule,
+  warmupShare,
+  warmupSteps,
+  loraPlusRatio,
+  clip,
+  patience,
+  minimumDelta,
+  divergenceFactor,
+  seed,
+} = settingTable
 
 /** Rows of a batch: fewer cost updates, more cost steps. */
 export const standaloneTable = {
-  ...{ epochs, steps, optimizer, schedule, warmupSteps, loraPlusRatio, clip, patience, minimumDelta, divergenceFactor, seed },
+  epochs,
+  steps,
+  optimizer,
+  schedule,
+  warmupSteps,
+  loraPlusRatio,
+  clip,
+  patience,
+  minimumDelta,
+  divergenceFactor,
+  seed,
   warmupShare: { ...warmupShare, default: 0 },
   learningRate: { ...settingTable.learningRate, default: 0.005, about: 'of the highest step' },
   rows: { type: 'integer', default: 32, least: 1, about: 'examples of a step' },
@@ -25,7 +48,11 @@ export interface StandaloneSettings extends OptionValues<typeof standaloneTable>
 }
 
 /** Complete settings, and those of the optimiser and the schedule. Throws one OptionError that lists everything wrong. */
-export function completeStandalone({ optimizerOptions = {}, scheduleOptions = {}, ...given }: Partial<StandaloneSettings>): {
+export function completeStandalone({
+  optimizerOptions = {},
+  scheduleOptions = {},
+  ...given
+}: Partial<StandaloneSettings>): {
   readonly settings: StandaloneSettings
   readonly optimizer: object
   readonly schedule: object
@@ -46,5 +73,9 @@ export function completeStandalone({ optimizerOptions = {}, scheduleOptions = {}
   const ofOptimizer = attempt(() => optimizerNamed(optimizerName).complete(optimizerOptions))
   const ofSchedule = attempt(() => scheduleNamed(scheduleName).complete(scheduleOptions))
   if (!plain || !ofOptimizer || !ofSchedule) throw new OptionError(problems.join('\n'))
-  return { settings: { ...plain, optimizerOptions, scheduleOptions }, optimizer: ofOptimizer, schedule: ofSchedule }
+  return {
+    settings: { ...plain, optimizerOptions, scheduleOptions },
+    optimizer: ofOptimizer,
+    schedule: ofSchedule,
+  }
 }

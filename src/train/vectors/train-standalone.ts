@@ -10,7 +10,12 @@ import { learningRateFactor, scheduleNamed } from '../schedules/schedule-table.t
 import { speedometer, type Speedometer } from '../run/speed.ts'
 import { applyStep, measureStep } from '../run/step.ts'
 import type { StandaloneEvent } from './events.ts'
-import { prepareStandalone, rowsOfStep, type StandaloneOptions, type StandaloneRun } from './prepare.ts'
+import {
+  prepareStandalone,
+  rowsOfStep,
+  type StandaloneOptions,
+  type StandaloneRun,
+} from './prepare.ts'
 import type { StandaloneProgram } from './program.ts'
 import { gatherRows } from './vector-batch.ts'
 
@@ -22,7 +27,9 @@ import { gatherRows } from './vector-batch.ts'
  * by its exact gradient. The same options and data give the same numbers. Throws what prepareStandalone throws, and NumericError naming the step where
  * the loss turns NaN or stays too high.
  */
-export async function* trainStandalone(options: StandaloneOptions): AsyncGenerator<StandaloneEvent, void, void> {
+export async function* trainStandalone(
+  options: StandaloneOptions,
+): AsyncGenerator<StandaloneEvent, void, void> {
   const run = await prepareStandalone(options)
   const { data, used, validation, steps, trainable, state } = run
   yield {
@@ -31,7 +38,10 @@ export async function* trainStandalone(options: StandaloneOptions): AsyncGenerat
     used: used.length,
     validation: validation ? sizeOfDataset(validation) : 0,
     steps,
-    trainableParameters: trainable.reduce((sum, key) => sum + sizeOf(state.parameters.get(key)!.shape), 0),
+    trainableParameters: trainable.reduce(
+      (sum, key) => sum + sizeOf(state.parameters.get(key)!.shape),
+      0,
+    ),
   }
   try {
     yield* runSteps(run, options)
@@ -56,28 +66,50 @@ async function* runSteps(
     yield await validate(run, validation)
     impatient = state.step < steps && outOfPatience(state.validations, patience)
   }
-  const [best, last] = [bestOf(run), lastOf(run)]
+  const best = bestOf(run)
+  const last = lastOf(run)
   const reason = state.step === steps ? 'finished' : impatient ? 'early-stopped' : 'stopped'
   const history = { steps: state.steps, validations: state.validations }
   yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
 }
 
-async function nextStep(run: StandaloneRun, rows: readonly number[], speed: Speedometer): Promise<StandaloneEvent> {
+async function nextStep(
+  run: StandaloneRun,
+  rows: readonly number[],
+  speed: Speedometer,
+): Promise<StandaloneEvent> {
   const { settings, scheduleSettings, data, state, steps, stepsPerEpoch } = run
   const step = state.step + 1
-  const course = { steps, warmupSteps: settings.warmupSteps ?? Math.ceil(settings.warmupShare * steps) }
-  const factor = learningRateFactor(scheduleNamed(settings.schedule), scheduleSettings, step, course)
+  const course = {
+    steps,
+    warmupSteps: settings.warmupSteps ?? Math.ceil(settings.warmupShare * steps),
+  }
+  const factor = learningRateFactor(
+    scheduleNamed(settings.schedule),
+    scheduleSettings,
+    step,
+    course,
+  )
   const learningRate = settings.learningRate * factor
   const weight = rows.reduce((sum, row) => sum + data.quality[row]!, 0)
   const batch = gatherRows(data, rows, 1 / weight)
-  const measured = await speed.measure(rows.length, () => measureStep([batch], state, run.program, run.rule, settings.seed))
+  const measured = await speed.measure(rows.length, () =>
+    measureStep([batch], state, run.program, run.rule, settings.seed),
+  )
   const { loss, gradientNorm } = measured
   const problem = divergenceOf(state.steps, loss, { factor: settings.divergenceFactor })
-  if (problem !== undefined) throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate.`)
+  if (problem !== undefined)
+    throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate.`)
   speed.more(() => applyStep(state, measured, run.rule, learningRate))
   state.steps.push({ step, loss, learningRate, gradientNorm })
   return {
-    ...{ type: 'step-end', step, steps, epoch: Math.ceil(step / stepsPerEpoch), loss, learningRate, gradientNorm },
+    type: 'step-end',
+    step,
+    steps,
+    epoch: Math.ceil(step / stepsPerEpoch),
+    loss,
+    learningRate,
+    gradientNorm,
     examplesPerSecond: speed.tokensPerSecond(),
     secondsLeft: speed.secondsLeft(steps - step),
   }
@@ -95,11 +127,17 @@ export async function standaloneLoss(
   const scale = 1 / data.quality.reduce((sum, quality) => sum + quality, 0)
   let loss = 0
   for (let start = 0; start < rows.length; start += validationRows)
-    loss += await program.loss(gatherRows(data, rows.slice(start, start + validationRows), scale), parameters)
+    loss += await program.loss(
+      gatherRows(data, rows.slice(start, start + validationRows), scale),
+      parameters,
+    )
   return loss
 }
 
-async function validate({ state, program }: StandaloneRun, held: EmbeddingDataset): Promise<StandaloneEvent> {
+async function validate(
+  { state, program }: StandaloneRun,
+  held: EmbeddingDataset,
+): Promise<StandaloneEvent> {
   const loss = await standaloneLoss(program, state.parameters, held)
   const { step } = state
   state.validations.push({ step, loss })

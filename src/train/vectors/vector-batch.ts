@@ -11,12 +11,18 @@ export interface VectorBatch {
 
 /** Rows of these numbers, copied out of whole columns; weights are the rows' own times `scale`. */
 export function gatherRows(
-  from: { readonly width: number; readonly inputs: Float32Array; readonly targets: Float32Array; readonly quality: Float32Array },
+  from: {
+    readonly width: number
+    readonly inputs: Float32Array
+    readonly targets: Float32Array
+    readonly quality: Float32Array
+  },
   rows: readonly number[],
   scale: number,
 ): VectorBatch {
   const { width } = from
-  const [inputs, targets] = [new Float32Array(rows.length * width), new Float32Array(rows.length * width)]
+  const inputs = new Float32Array(rows.length * width)
+  const targets = new Float32Array(rows.length * width)
   const weights = new Float32Array(rows.length)
   rows.forEach((row, n) => {
     inputs.set(from.inputs.subarray(row * width, (row + 1) * width), n * width)

@@ -1,7 +1,14 @@
 // Users' items in IndexedDB: one transaction for each call, which the browser orders between tabs. Knows nothing of what the bytes mean.
 
 import { GraftError } from '../../base/errors.ts'
-import { checkItem, checkUser, checkVersion, type ItemInfo, nextVersion, type UserStore } from '../../learn/store/user-store.ts'
+import {
+  checkItem,
+  checkUser,
+  checkVersion,
+  type ItemInfo,
+  nextVersion,
+  type UserStore,
+} from '../../learn/store/user-store.ts'
 import { storageProblem } from './storage-errors.ts'
 
 interface Info {
@@ -10,14 +17,16 @@ interface Info {
 }
 
 /** Two stores, so that listing reads no bytes. Both by [user, item]. */
-const [infos, contents] = ['infos', 'contents']
+const infos = 'infos'
+const contents = 'contents'
 const layout = 1
 
 /** Opens or makes the database of this name. Throws StorageError where the browser forbids it or a newer version made it. */
 export async function indexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {
   const name = `IndexedDB ${databaseName}`
   const database = await opened(name, databaseName)
-  const read = <T>(work: (stores: Stores) => Promise<T>): Promise<T> => inTransaction(database, 'readonly', `${name}: cannot be read`, work)
+  const read = <T>(work: (stores: Stores) => Promise<T>): Promise<T> =>
+    inTransaction(database, 'readonly', `${name}: cannot be read`, work)
   const write = <T>(work: (stores: Stores) => Promise<T>): Promise<T> =>
     inTransaction(database, 'readwrite', `${name}: cannot be written`, work)
   return {
@@ -82,11 +91,15 @@ function check(user: string, item: string): void {
 /** Every item of a user: lists sort behind texts, so [user, []] is behind them all. */
 const rangeOf = (user: string): IDBKeyRange => IDBKeyRange.bound([user], [user, []])
 
-const infoOf = ({ infos: store }: Stores, user: string, item: string): Promise<Info | undefined> => settled(store.get([user, item]))
+const infoOf = ({ infos: store }: Stores, user: string, item: string): Promise<Info | undefined> =>
+  settled(store.get([user, item]))
 
 async function listed({ infos: store }: Stores, user: string): Promise<ItemInfo[]> {
   const range = rangeOf(user)
-  const [keys, found] = await Promise.all([settled(store.getAllKeys(range)), settled<Info[]>(store.getAll(range))])
+  const [keys, found] = await Promise.all([
+    settled(store.getAllKeys(range)),
+    settled<Info[]>(store.getAll(range)),
+  ])
   return keys.map((key, i) => ({ item: (key as string[])[1]!, ...found[i]! }))
 }
 
@@ -125,7 +138,10 @@ async function inTransaction<T>(
       transaction.addEventListener('abort', () => reject(transaction.error))
     })
     try {
-      const result = await work({ infos: transaction.objectStore(infos), contents: transaction.objectStore(contents) })
+      const result = await work({
+        infos: transaction.objectStore(infos),
+        contents: transaction.objectStore(contents),
+      })
       await done
       return result
     } catch (error) {

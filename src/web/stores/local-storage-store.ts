@@ -3,7 +3,15 @@
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { quoted } from '../../formats/quote.ts'
-import { absent, checkItem, checkUser, checkVersion, nextVersion, type StoredItem, type UserStore } from '../../learn/store/user-store.ts'
+import {
+  absent,
+  checkItem,
+  checkUser,
+  checkVersion,
+  nextVersion,
+  type StoredItem,
+  type UserStore,
+} from '../../learn/store/user-store.ts'
 import { storageProblem } from './storage-errors.ts'
 import { caughtUp, inTurn } from './tab-lock.ts'
 
@@ -14,7 +22,9 @@ import { caughtUp, inTurn } from './tab-lock.ts'
 export function localStorageStore(prefix = 'graft-users'): UserStore {
   const name = `localStorage ${prefix}`
   if (typeof navigator === 'undefined' || navigator.locks === undefined)
-    throw new UnsupportedError(`${name}: tabs cannot take turns without Web Locks, which pages get only over https or from this machine.`)
+    throw new UnsupportedError(
+      `${name}: tabs cannot take turns without Web Locks, which pages get only over https or from this machine.`,
+    )
   const { keyOf, keysFrom, read, startOf, versionOf, write } = entriesOf(name, prefix)
   return {
     name,
@@ -29,7 +39,9 @@ export function localStorageStore(prefix = 'graft-users'): UserStore {
       return write(user, key, (found) => {
         checkVersion(name, user, item, found, expected)
         const version = nextVersion(found === absent ? undefined : found, Math.random)
-        guarded(`${name}: cannot be written`, () => localStorage.setItem(key, `${version} ${base64(own)}`))
+        guarded(`${name}: cannot be written`, () =>
+          localStorage.setItem(key, `${version} ${base64(own)}`),
+        )
         return version
       })
     },
@@ -49,10 +61,13 @@ export function localStorageStore(prefix = 'graft-users'): UserStore {
       })
     },
     forget: async (user) => {
-      for (const key of keysFrom(startOf(user))) await write(user, key, () => (localStorage.removeItem(key), absent))
+      for (const key of keysFrom(startOf(user)))
+        await write(user, key, () => (localStorage.removeItem(key), absent))
     },
     users: async () => {
-      const names = keysFrom(`${prefix}/`).map((key) => decodeURIComponent(key.slice(prefix.length + 1).split('/')[0]!))
+      const names = keysFrom(`${prefix}/`).map((key) =>
+        decodeURIComponent(key.slice(prefix.length + 1).split('/')[0]!),
+      )
       return [...new Set(names)]
     },
     close: async () => undefined,
@@ -82,7 +97,9 @@ function entriesOf(name: string, prefix: string) {
       () => work(versionOf(key)),
     )
   const keysFrom = (start: string): string[] =>
-    guarded(`${name}: cannot be read`, () => Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)!))
+    guarded(`${name}: cannot be read`, () =>
+      Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)!),
+    )
       .filter((key) => key.startsWith(start))
       .sort()
   return { keyOf, keysFrom, read, startOf, versionOf, write }
@@ -100,16 +117,23 @@ const charactersAtOnce = 0x8000 // arguments of one call; more overflow the stac
 
 function base64(bytes: Uint8Array): string {
   let text = ''
-  for (let i = 0; i < bytes.length; i += charactersAtOnce) text += String.fromCharCode(...bytes.subarray(i, i + charactersAtOnce))
+  for (let i = 0; i < bytes.length; i += charactersAtOnce)
+    text += String.fromCharCode(...bytes.subarray(i, i + charactersAtOnce))
   return btoa(text)
 }
 
 function decoded(key: string, text: string): StoredItem {
   const match = /^(\d{1,16}) ([A-Za-z0-9+/]*={0,2})$/.exec(text)
   try {
-    if (match) return { version: Number(match[1]), bytes: Uint8Array.from(atob(match[2]!), (character) => character.charCodeAt(0)) }
+    if (match)
+      return {
+        version: Number(match[1]),
+        bytes: Uint8Array.from(atob(match[2]!), (character) => character.charCodeAt(0)),
+      }
   } catch {
     // refused below
   }
-  throw new FormatError(`localStorage: the entry ${quoted(key)} is none of Graft's or was changed; remove it to go on.`)
+  throw new FormatError(
+    `localStorage: the entry ${quoted(key)} is none of Graft's or was changed; remove it to go on.`,
+  )
 }

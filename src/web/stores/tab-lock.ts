@@ -55,7 +55,12 @@ const leaveNote = (key: string, { number, version }: Note): Promise<void> =>
  * Does the work in a turn of its own among all tabs, once the key is seen as the last writer left it; the work gives the version that it leaves
  * (0 for none).
  */
-export async function inTurn(turn: string, key: string, versionOf: () => number, work: () => number): Promise<number> {
+export async function inTurn(
+  turn: string,
+  key: string,
+  versionOf: () => number,
+  work: () => number,
+): Promise<number> {
   const result: unknown = await navigator.locks.request(turn, async () => {
     const note = await caughtUp(key, versionOf)
     const version = work()

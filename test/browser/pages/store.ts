@@ -32,13 +32,17 @@ describe('localStorage', () => {
     const version = await store.put('ada', 'state', Uint8Array.of(1, 2, 3))
     const large = store.put('ada', 'state', new Uint8Array(9_000_000), version)
     await expect(large).rejects.toThrow(StorageError)
-    await expect(large).rejects.toThrow('localStorage quota: cannot be written: the quota of this site is used up (QuotaExceededError).')
+    await expect(large).rejects.toThrow(
+      'localStorage quota: cannot be written: the quota of this site is used up (QuotaExceededError).',
+    )
     expect(await store.get('ada', 'state')).toEqual({ bytes: Uint8Array.of(1, 2, 3), version })
     localStorage.clear()
   })
   it('refuses an entry that somebody else changed, by its name', async () => {
     localStorage.setItem('quota/ada/state', 'hello')
-    await expect(localStorageStore('quota').get('ada', 'state')).rejects.toThrow('the entry "quota/ada/state" is none of Graft\'s')
+    await expect(localStorageStore('quota').get('ada', 'state')).rejects.toThrow(
+      'the entry "quota/ada/state" is none of Graft\'s',
+    )
     localStorage.clear()
   })
 })

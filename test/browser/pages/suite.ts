@@ -1,9 +1,16 @@
 // Stands in for vitest in a page: the words that our suites use, a run one test after another, and the outcome as plain values.
 // The matchers are vitest's own. Knows nothing of what is tested.
 
-import { chai, ChaiStyleAssertions, JestAsymmetricMatchers, JestChaiExpect, JestExtend } from '@vitest/expect'
+import {
+  chai,
+  ChaiStyleAssertions,
+  JestAsymmetricMatchers,
+  JestChaiExpect,
+  JestExtend,
+} from '@vitest/expect'
 
-for (const plugin of [JestExtend, JestChaiExpect, ChaiStyleAssertions, JestAsymmetricMatchers]) chai.use(plugin)
+for (const plugin of [JestExtend, JestChaiExpect, ChaiStyleAssertions, JestAsymmetricMatchers])
+  chai.use(plugin)
 export const expect = chai.expect
 
 export interface Outcome {
@@ -27,7 +34,14 @@ interface Suite {
   readonly members: (Suite | { readonly test: string; readonly work: Work })[]
 }
 
-const suiteOf = (title: string): Suite => ({ title, before: [], after: [], beforeAll: [], afterAll: [], members: [] })
+const suiteOf = (title: string): Suite => ({
+  title,
+  before: [],
+  after: [],
+  beforeAll: [],
+  afterAll: [],
+  members: [],
+})
 const root = suiteOf('')
 let current = root
 
@@ -47,7 +61,9 @@ function titled(title: string, row: readonly unknown[]): string {
   const [first] = row as [Record<string, unknown>]
   return title
     .replaceAll(/%[sdifjop]/g, () => String(row[at++]))
-    .replaceAll(/\$(\w+)/g, (whole, key: string) => (typeof first === 'object' && key in first ? String(first[key]) : whole))
+    .replaceAll(/\$(\w+)/g, (whole, key: string) =>
+      typeof first === 'object' && key in first ? String(first[key]) : whole,
+    )
 }
 
 const each =
@@ -106,6 +122,8 @@ async function outcomeOf(work: Work, suites: readonly Suite[]): Promise<Omit<Out
     return {}
   } catch (error) {
     if (error instanceof Skip) return { skipped: error.message }
-    return { error: error instanceof Error ? `${error.message}\n${error.stack ?? ''}` : String(error) }
+    return {
+      error: error instanceof Error ? `${error.message}\n${error.stack ?? ''}` : String(error),
+    }
   }
 }

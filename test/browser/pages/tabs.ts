@@ -18,7 +18,12 @@ async function count(place: string, times: number): Promise<number> {
     const found = await store.get('ada', 'count')
     const next = Number(new TextDecoder().decode(found?.bytes)) + 1
     try {
-      await store.put('ada', 'count', new TextEncoder().encode(String(next)), found?.version ?? absent)
+      await store.put(
+        'ada',
+        'count',
+        new TextEncoder().encode(String(next)),
+        found?.version ?? absent,
+      )
       done++
     } catch (error) {
       if (!(error instanceof ConflictError)) throw error

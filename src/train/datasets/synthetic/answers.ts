@@ -2,18 +2,23 @@
 
 import type { Random } from '../../../base/random.ts'
 
-export const pick = <Item>(random: Random, items: readonly Item[]): Item => items[random.integer(items.length)]!
+export const pick = <Item>(random: Random, items: readonly Item[]): Item =>
+  items[random.integer(items.length)]!
 
 /** A whole number from `least` to `most`. */
-export const between = (random: Random, least: number, most: number): number => least + random.integer(most - least + 1)
+export const between = (random: Random, least: number, most: number): number =>
+  least + random.integer(most - least + 1)
 
 /** `count` different items, in a random order. */
-export const sample = <Item>(random: Random, items: readonly Item[], count: number): Item[] => random.shuffle(items).slice(0, count)
+export const sample = <Item>(random: Random, items: readonly Item[], count: number): Item[] =>
+  random.shuffle(items).slice(0, count)
 
-export const numbered = (lines: readonly string[]): string => lines.map((line, i) => `${i + 1}: ${line}`).join('\n')
+export const numbered = (lines: readonly string[]): string =>
+  lines.map((line, i) => `${i + 1}: ${line}`).join('\n')
 
 /** The last number of a text: explanations come before the answer. NaN where there is none. */
-export const lastNumber = (text: string): number => Number(text.match(/-?\d+(?:\.\d+)?/g)?.at(-1) ?? NaN)
+export const lastNumber = (text: string): number =>
+  Number(text.match(/-?\d+(?:\.\d+)?/g)?.at(-1) ?? NaN)
 
 export const isNumber = (text: string, expected: unknown, tolerance = 0): boolean =>
   typeof expected === 'number' && Math.abs(lastNumber(text) - expected) <= tolerance

@@ -24,7 +24,9 @@ type Edge = readonly [from: string, to: string]
 /** Edges that lead from later names to earlier ones only, so there is no cycle. */
 function acyclic(random: Random, order: readonly string[]): Edge[] {
   return order.flatMap((from, i) =>
-    sample(random, order.slice(0, i), Math.min(i, between(random, i === 1 ? 1 : 0, 2))).map((to) => [from, to] as const),
+    sample(random, order.slice(0, i), Math.min(i, between(random, i === 1 ? 1 : 0, 2))).map(
+      (to) => [from, to] as const,
+    ),
   )
 }
 
@@ -47,7 +49,10 @@ const order: TaskMaker = {
   },
   check({ modules: all, edges }, answer) {
     const places = new Map(named(answer, all as string[]).map((name, i) => [name, i]))
-    return places.size === (all as string[]).length && (edges as Edge[]).every(([from, to]) => places.get(from)! > places.get(to)!)
+    return (
+      places.size === (all as string[]).length &&
+      (edges as Edge[]).every(([from, to]) => places.get(from)! > places.get(to)!)
+    )
   },
 }
 
@@ -72,7 +77,9 @@ const cycle: TaskMaker = {
 const capacity: TaskMaker = {
   name: 'capacity',
   make(random) {
-    const [perSecond, milliseconds, percent] = [10 * between(random, 5, 90), 10 * between(random, 2, 40), 10 * between(random, 5, 9)]
+    const perSecond = 10 * between(random, 5, 90)
+    const milliseconds = 10 * between(random, 2, 40)
+    const percent = 10 * between(random, 5, 9)
     const value = Math.ceil((perSecond * milliseconds) / (10 * percent)) // in whole numbers: 1000 ms · percent/100
     return {
       prompt:

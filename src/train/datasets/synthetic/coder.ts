@@ -16,7 +16,8 @@ function expression(random: Random, depth: number): string {
 const evaluate: TaskMaker = {
   name: 'evaluate',
   make(random) {
-    const [body, x] = [expression(random, between(random, 2, 3)), between(random, 2, 30)]
+    const body = expression(random, between(random, 2, 3))
+    const x = between(random, 2, 30)
     const value = readExpression(body)!(x) + 0 // −0 is written as 0
     return {
       prompt: `function f(x) {\n  return ${body}\n}\nWhat does f(${x}) return? Answer with the number.`,
@@ -30,12 +31,20 @@ const evaluate: TaskMaker = {
 const loop: TaskMaker = {
   name: 'loop',
   make(random) {
-    const [start, end, step] = [between(random, 0, 5), between(random, 8, 25), between(random, 1, 3)]
-    const [divisor, factor, first] = [between(random, 2, 4), between(random, 1, 5), between(random, 0, 9)]
+    const start = between(random, 0, 5)
+    const end = between(random, 8, 25)
+    const step = between(random, 1, 3)
+    const divisor = between(random, 2, 4)
+    const factor = between(random, 1, 5)
+    const first = between(random, 0, 9)
     let value = first
     for (let i = start; i < end; i += step) if (i % divisor === 0) value += i * factor
     const code = `let total = ${first}\nfor (let i = ${start}; i < ${end}; i += ${step}) {\n  if (i % ${divisor} === 0) total += i * ${factor}\n}`
-    return { prompt: `${code}\nWhat is total at the end? Answer with the number.`, completion: String(value), facts: { value } }
+    return {
+      prompt: `${code}\nWhat is total at the end? Answer with the number.`,
+      completion: String(value),
+      facts: { value },
+    }
   },
   check: ({ value }, answer) => isNumber(answer, value),
 }
@@ -44,10 +53,17 @@ const list: TaskMaker = {
   name: 'list',
   make(random) {
     const values = Array.from({ length: between(random, 4, 7) }, () => between(random, 0, 20))
-    const [limit, factor] = [between(random, 3, 14), between(random, 2, 5)]
-    const value = values.filter((each) => each > limit).reduce((sum, each) => sum + each * factor, 0)
+    const limit = between(random, 3, 14)
+    const factor = between(random, 2, 5)
+    const value = values
+      .filter((each) => each > limit)
+      .reduce((sum, each) => sum + each * factor, 0)
     const code = `[${values.join(', ')}].filter((n) => n > ${limit}).map((n) => n * ${factor}).reduce((a, b) => a + b, 0)`
-    return { prompt: `${code}\nWhat is its value? Answer with the number.`, completion: String(value), facts: { value } }
+    return {
+      prompt: `${code}\nWhat is its value? Answer with the number.`,
+      completion: String(value),
+      facts: { value },
+    }
   },
   check: ({ value }, answer) => isNumber(answer, value),
 }
@@ -55,7 +71,8 @@ const list: TaskMaker = {
 const formula: TaskMaker = {
   name: 'formula',
   make(random) {
-    const [factor, offset] = [between(random, 2, 12), between(random, 1, 20)]
+    const factor = between(random, 2, 12)
+    const offset = between(random, 1, 20)
     const points = [0, 1, between(random, 2, 9)].map((x) => [x, factor * x + offset])
     const shown = points.map(([x, y]) => `f(${x}) = ${y}`).join(', ')
     return {
@@ -66,7 +83,9 @@ const formula: TaskMaker = {
   },
   check({ points }, answer) {
     const f = readExpression(answer.trim())
-    return f !== undefined && (points as [number, number][]).every(([x, y]) => Math.abs(f(x) - y) < 1e-9)
+    return (
+      f !== undefined && (points as [number, number][]).every(([x, y]) => Math.abs(f(x) - y) < 1e-9)
+    )
   },
 }
 

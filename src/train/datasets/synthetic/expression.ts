@@ -9,7 +9,10 @@ const operators: Readonly<Record<string, (a: number, b: number) => number>> = {
   '/': (a, b) => a / b,
   '%': (a, b) => a % b,
 }
-const levels = [['+', '-'], ['*', '/', '%']] // prettier-ignore
+const levels = [
+  ['+', '-'],
+  ['*', '/', '%'],
+]
 
 /** The function that a text like '(x + 2) * 3' means; undefined where it is no such formula. */
 export function readExpression(text: string): Compute | undefined {
@@ -22,7 +25,8 @@ export function readExpression(text: string): Compute | undefined {
     let left = level(depth + 1)
     while (left && levels[depth]!.includes(tokens[at] ?? '')) {
       const apply = operators[tokens[at++]!]!
-      const [one, other] = [left, level(depth + 1)]
+      const one = left
+      const other = level(depth + 1)
       left = other && ((x) => apply(one(x), other(x)))
     }
     return left

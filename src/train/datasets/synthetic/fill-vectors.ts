@@ -33,7 +33,9 @@ function fixedVector(name: string, width: number, deviation: number): Float32Arr
   return vector
 }
 
-const [placeDeviation, noiseDeviation, moveDeviation] = [0.8, 0.6, 0.5] // inputs of variance 1, as after a norm; targets half of that away
+const placeDeviation = 0.8
+const noiseDeviation = 0.6
+const moveDeviation = 0.5 // inputs of variance 1, as after a norm; targets half of that away
 
 /**
  * Inputs around their topic's place, targets moved in its direction:
@@ -47,9 +49,13 @@ export function fillVectors(
   topics: readonly Topic[],
   { width, seed, count }: { width: number; seed: number; count: number },
 ): VectorColumns {
-  const [inputs, targets] = [new Float32Array(count * width), new Float32Array(count * width)]
-  const [quality, chosen] = [new Float32Array(count), new Uint16Array(count)]
-  const places = topics.map(({ name }) => fixedVector(`${role}/${name}/place`, width, placeDeviation))
+  const inputs = new Float32Array(count * width)
+  const targets = new Float32Array(count * width)
+  const quality = new Float32Array(count)
+  const chosen = new Uint16Array(count)
+  const places = topics.map(({ name }) =>
+    fixedVector(`${role}/${name}/place`, width, placeDeviation),
+  )
   const moves = topics.map(({ name }) => fixedVector(`${role}/${name}/move`, width, moveDeviation))
   let state = seeded(role, seed, width)
   const noise = noiseDeviation * toUnit
@@ -66,7 +72,8 @@ export function fillVectors(
     chosen[row] = topic
     quality[row] = good
     const wrong = (1 - good) * toUnit
-    const [place, move] = [places[topic]!, moves[topic]!]
+    const place = places[topic]!
+    const move = moves[topic]!
     for (let i = 0; i < width; i++, at++) {
       state ^= state << 13
       state ^= state >>> 17

@@ -24,7 +24,11 @@ const claims = [
   ['walking', 'Daily walks improve memory in old age', 'whether walking helps memory'],
   ['bees', 'Bee colonies shrink where fields are sprayed', 'what spraying does to bees'],
   ['rivers', 'Rivers carry more sediment after forest fires', 'how fires change rivers'],
-  ['reading', 'Children who are read to know more words at school', 'what reading aloud does for vocabulary'],
+  [
+    'reading',
+    'Children who are read to know more words at school',
+    'what reading aloud does for vocabulary',
+  ],
   ['heat', 'Heat waves lower the yield of wheat', 'how heat acts on harvests'],
 ] as const
 
@@ -33,7 +37,11 @@ const studies: TaskMaker = {
   make(random) {
     const chosen = sample(random, authors, between(random, 3, 5))
     const years = chosen.map(() => between(random, 1995, 2023))
-    const sizes = sample(random, Array.from({ length: 60 }, (_, i) => 20 + 15 * i), chosen.length) // prettier-ignore
+    const sizes = sample(
+      random,
+      Array.from({ length: 60 }, (_, i) => 20 + 15 * i),
+      chosen.length,
+    )
     const since = pick(random, years)
     const rows = chosen.map((author, i) => `${author} ${years[i]}: ${sizes[i]} participants`)
     const allowed = chosen.map((_, i) => i).filter((i) => years[i]! >= since)
@@ -50,7 +58,10 @@ const studies: TaskMaker = {
 const mean: TaskMaker = {
   name: 'mean',
   make(random) {
-    const values = Array.from({ length: between(random, 3, 6) }, () => between(random, 10, 400) / 10)
+    const values = Array.from(
+      { length: between(random, 3, 6) },
+      () => between(random, 10, 400) / 10,
+    )
     const unit = pick(random, ['mg', 'ms', 'cm', 'kg', '°C'])
     const value = values.reduce((sum, each) => sum + each, 0) / values.length
     return {
@@ -67,7 +78,9 @@ const source: TaskMaker = {
   make(random) {
     const chosen = sample(random, claims, between(random, 3, 5))
     const writers = sample(random, authors, chosen.length)
-    const lines = chosen.map(([, claim], i) => `[${i + 1}] ${writers[i]} (${between(random, 1998, 2023)}): ${claim}.`)
+    const lines = chosen.map(
+      ([, claim], i) => `[${i + 1}] ${writers[i]} (${between(random, 1998, 2023)}): ${claim}.`,
+    )
     const asked = random.integer(chosen.length)
     return {
       prompt: `${lines.join('\n')}\nWhich source says ${chosen[asked]![2]}? Answer with its number.`,

@@ -32,15 +32,22 @@ const changes: readonly ((random: Random) => Change)[] = [
       says: `Returns the largest of ${name}, which are never empty.`,
       lines: [
         [`let best = ${name}[0]`, 'let best = 0'],
-        [`for (let i = 1; i < ${name}.length; i++) {`, `for (let i = 1; i < ${name}.length - 1; i++) {`],
-        [`  if (${name}[i] > best) best = ${name}[i]`, `  if (${name}[i] < best) best = ${name}[i]`],
+        [
+          `for (let i = 1; i < ${name}.length; i++) {`,
+          `for (let i = 1; i < ${name}.length - 1; i++) {`,
+        ],
+        [
+          `  if (${name}[i] > best) best = ${name}[i]`,
+          `  if (${name}[i] < best) best = ${name}[i]`,
+        ],
         '}',
         'return best',
       ],
     }
   },
   (random) => {
-    const [days, unit] = [between(random, 2, 60), pick(random, ['session', 'token', 'invoice', 'key'])]
+    const days = between(random, 2, 60)
+    const unit = pick(random, ['session', 'token', 'invoice', 'key'])
     return {
       says: `Tells whether a ${unit} is older than ${days} days.`,
       lines: [
@@ -52,7 +59,8 @@ const changes: readonly ((random: Random) => Change)[] = [
     }
   },
   (random) => {
-    const [least, name] = [between(random, 2, 12), pick(random, ['words', 'lines', 'names', 'labels'])]
+    const least = between(random, 2, 12)
+    const name = pick(random, ['words', 'lines', 'names', 'labels'])
     return {
       says: `Counts the ${name} of at least ${least} letters.`,
       lines: [
@@ -66,7 +74,8 @@ const changes: readonly ((random: Random) => Change)[] = [
     }
   },
   (random) => {
-    const [percent, name] = [5 * between(random, 1, 12), pick(random, ['price', 'fee', 'total', 'rent'])]
+    const percent = 5 * between(random, 1, 12)
+    const name = pick(random, ['price', 'fee', 'total', 'rent'])
     return {
       says: `Returns the ${name} lowered by ${percent} %, and never less than 0.`,
       lines: [
@@ -79,11 +88,18 @@ const changes: readonly ((random: Random) => Change)[] = [
 ]
 
 /** A change in lines; which of them is wrong, from 1, or 0. */
-function drawn(random: Random, wrongShare: number): { says: string; lines: string[]; wrong: number } {
+function drawn(
+  random: Random,
+  wrongShare: number,
+): { says: string; lines: string[]; wrong: number } {
   const { says, lines } = pick(random, changes)(random)
   const places = lines.flatMap((line, i) => (typeof line === 'string' ? [] : [i]))
   const wrong = random.uniform() < wrongShare ? pick(random, places) : -1
-  return { says, lines: lines.map((line, i) => (typeof line === 'string' ? line : line[i === wrong ? 1 : 0])), wrong: wrong + 1 }
+  return {
+    says,
+    lines: lines.map((line, i) => (typeof line === 'string' ? line : line[i === wrong ? 1 : 0])),
+    wrong: wrong + 1,
+  }
 }
 
 const verdict: TaskMaker = {
@@ -113,7 +129,18 @@ const mistake: TaskMaker = {
   check: ({ line }, answer) => isNumber(answer, line),
 }
 
-const variables = ['width', 'height', 'depth', 'price', 'weight', 'speed', 'count', 'margin', 'offset', 'scale']
+const variables = [
+  'width',
+  'height',
+  'depth',
+  'price',
+  'weight',
+  'speed',
+  'count',
+  'margin',
+  'offset',
+  'scale',
+]
 
 const unused: TaskMaker = {
   name: 'unused',

@@ -14,7 +14,10 @@ export const rolesData: ReadonlyMap<string, RoleData> = new Map(
 
 export function roleDataNamed(name: string): RoleData {
   const role = rolesData.get(name)
-  if (!role) throw new OptionError(`There is no role "${name}". There are: ${[...rolesData.keys()].join(', ')}.`)
+  if (!role)
+    throw new OptionError(
+      `There is no role "${name}". There are: ${[...rolesData.keys()].join(', ')}.`,
+    )
   return role
 }
 
@@ -23,6 +26,9 @@ export function taskNamed(name: string): TaskMaker {
   const slash = name.indexOf('/')
   const { tasks } = roleDataNamed(name.slice(0, slash))
   const task = tasks.find((each) => each.name === name.slice(slash + 1))
-  if (!task) throw new OptionError(`There is no task "${name}". There are: ${tasks.map((each) => each.name).join(', ')}.`)
+  if (!task)
+    throw new OptionError(
+      `There is no task "${name}". There are: ${tasks.map((each) => each.name).join(', ')}.`,
+    )
   return task
 }

@@ -25,21 +25,29 @@ export function roleDataContract({ topics, tasks }: RoleData): void {
       expect(answers.length).toBeGreaterThan(1)
       const alsoRight = made.filter(({ completion, facts }, i) => {
         const saved = JSON.parse(JSON.stringify(facts)) as typeof facts
-        expect([completion, ` ${completion}\n`].map((answer) => task.check(saved, answer))).toEqual([true, true])
-        expect(['', 'I cannot tell.'].map((answer) => task.check(saved, answer))).toEqual([false, false])
+        expect([completion, ` ${completion}\n`].map((answer) => task.check(saved, answer))).toEqual(
+          [true, true],
+        )
+        expect(['', 'I cannot tell.'].map((answer) => task.check(saved, answer))).toEqual([
+          false,
+          false,
+        ])
         const other = answers[i % answers.length]!
         return other !== completion && task.check(saved, other)
       })
       expect(alsoRight.length).toBeLessThan(draws / 20) // only orders and formulas may be right in several ways
     },
   )
-  it.each(tasks.map((task) => [task.name, task] as const))('%s: the seed decides, and questions differ', (_, task) => {
-    const drawn = (seed: number): string[] => {
-      const generator = random(seed)
-      return Array.from({ length: 60 }, () => task.make(generator).prompt)
-    }
-    expect(drawn(1)).toEqual(drawn(1))
-    expect(drawn(2)).not.toEqual(drawn(1))
-    expect(new Set(drawn(1)).size).toBeGreaterThan(50)
-  })
+  it.each(tasks.map((task) => [task.name, task] as const))(
+    '%s: the seed decides, and questions differ',
+    (_, task) => {
+      const drawn = (seed: number): string[] => {
+        const generator = random(seed)
+        return Array.from({ length: 60 }, () => task.make(generator).prompt)
+      }
+      expect(drawn(1)).toEqual(drawn(1))
+      expect(drawn(2)).not.toEqual(drawn(1))
+      expect(new Set(drawn(1)).size).toBeGreaterThan(50)
+    },
+  )
 }

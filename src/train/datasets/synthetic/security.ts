@@ -4,7 +4,13 @@ import type { Random } from '../../../base/random.ts'
 import { between, isNumber, names, numbered, pick } from './answers.ts'
 import type { RoleData, TaskMaker } from './role-data.ts'
 
-const labels = ['sql-injection', 'command-injection', 'path-traversal', 'cross-site-scripting', 'none']
+const labels = [
+  'sql-injection',
+  'command-injection',
+  'path-traversal',
+  'cross-site-scripting',
+  'none',
+]
 
 interface Weakness {
   readonly label: string
@@ -16,8 +22,10 @@ interface Weakness {
 const weaknesses: readonly Weakness[] = [
   {
     label: 'sql-injection',
-    unsafe: (field) => `const rows = await db.query("SELECT * FROM items WHERE ${field} = '" + ${field} + "'")`,
-    safe: (field) => `const rows = await db.query('SELECT * FROM items WHERE ${field} = ?', [${field}])`,
+    unsafe: (field) =>
+      `const rows = await db.query("SELECT * FROM items WHERE ${field} = '" + ${field} + "'")`,
+    safe: (field) =>
+      `const rows = await db.query('SELECT * FROM items WHERE ${field} = ?', [${field}])`,
   },
   {
     label: 'command-injection',
@@ -36,7 +44,18 @@ const weaknesses: readonly Weakness[] = [
   },
 ]
 
-const fields = ['name', 'title', 'city', 'color', 'owner', 'label', 'country', 'author', 'brand', 'topic']
+const fields = [
+  'name',
+  'title',
+  'city',
+  'color',
+  'owner',
+  'label',
+  'country',
+  'author',
+  'brand',
+  'topic',
+]
 const fillers = [
   'const started = Date.now()',
   "log.info('request arrived')",
@@ -53,8 +72,14 @@ function handler(random: Random): { lines: string[]; weakness: Weakness; dangero
   const weakness = pick(random, weaknesses)
   const field = pick(random, fields)
   const isUnsafe = random.uniform() < 0.7
-  const [before, after] = [random.shuffle(fillers).slice(0, between(random, 1, 3)), pick(random, fillers)]
-  const lines = [`const ${field} = request.query.${field}`, ...before, (isUnsafe ? weakness.unsafe : weakness.safe)(field), after]
+  const before = random.shuffle(fillers).slice(0, between(random, 1, 3))
+  const after = pick(random, fillers)
+  const lines = [
+    `const ${field} = request.query.${field}`,
+    ...before,
+    (isUnsafe ? weakness.unsafe : weakness.safe)(field),
+    after,
+  ]
   return { lines, weakness, dangerous: isUnsafe ? lines.length - 1 : 0 }
 }
 

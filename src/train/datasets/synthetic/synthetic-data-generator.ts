@@ -2,7 +2,12 @@
 
 import { OptionError } from '../../../base/errors.ts'
 import { random } from '../../../base/random.ts'
-import { type EmbeddingDataset, textDataset, type TextDataset, type TextExample } from '../adapter-dataset.ts'
+import {
+  type EmbeddingDataset,
+  textDataset,
+  type TextDataset,
+  type TextExample,
+} from '../adapter-dataset.ts'
 import type { Row } from '../../data/data-format.ts'
 import { fillVectors } from './fill-vectors.ts'
 import { roleDataNamed, taskNamed } from './role-data-table.ts'
@@ -11,13 +16,17 @@ import type { Facts } from './role-data.ts'
 const attempts = 8 // draws for a question that was not asked yet
 
 function checkCount(name: string, value: number, least = 1): void {
-  if (!Number.isSafeInteger(value) || value < least) throw new OptionError(`${name} must be a whole number from ${least}, got ${value}.`)
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new OptionError(`${name} must be a whole number from ${least}, got ${value}.`)
 }
 
 /** Whether an answer to a row of `tasks` is right; several may be, where a question leaves it open. `task` is the row's label: 'coder/loop'. */
 export function checkAnswer(task: string, row: Row, answer: string): boolean {
   const { facts } = (row['meta'] ?? {}) as { facts?: Facts }
-  if (!facts) throw new OptionError(`A row of the task "${task}" has no facts under "meta": it is none of SyntheticDataGenerator's.`)
+  if (!facts)
+    throw new OptionError(
+      `A row of the task "${task}" has no facts under "meta": it is none of SyntheticDataGenerator's.`,
+    )
   return taskNamed(task).check(facts, answer)
 }
 
@@ -61,7 +70,8 @@ export class SyntheticDataGenerator {
     const examples = Array.from({ length: count }, (_, i): TextExample => {
       const task = tasks[i % tasks.length]!
       let made = task.make(generator)
-      for (let attempt = 1; asked.has(made.prompt) && attempt < attempts; attempt++) made = task.make(generator)
+      for (let attempt = 1; asked.has(made.prompt) && attempt < attempts; attempt++)
+        made = task.make(generator)
       asked.add(made.prompt)
       const { prompt, completion, facts } = made
       return { row: { prompt, completion, meta: { facts } }, task: `${name}/${task.name}`, domain }

@@ -10,9 +10,12 @@ import { rolesData } from './role-data-table.ts'
 import { security } from './security.ts'
 import { checkAnswer, SyntheticDataGenerator } from './synthetic-data-generator.ts'
 
-describe.each([...rolesData.values()].map((role) => [role.name, role] as const))('%s', (_, role) => {
-  roleDataContract(role)
-})
+describe.each([...rolesData.values()].map((role) => [role.name, role] as const))(
+  '%s',
+  (_, role) => {
+    roleDataContract(role)
+  },
+)
 
 describe('the table', () => {
   it('has data for every role that has an adapter', () => {
@@ -24,7 +27,9 @@ describe('the table', () => {
 describe('the coder', () => {
   const questions = (name: string): { prompt: string; completion: string }[] => {
     const generator = random(5)
-    return Array.from({ length: 200 }, () => coder.tasks.find((task) => task.name === name)!.make(generator))
+    return Array.from({ length: 200 }, () =>
+      coder.tasks.find((task) => task.name === name)!.make(generator),
+    )
   }
   // JavaScript itself says what JavaScript does.
   const run = (code: string): unknown => new Function(code)() as unknown
@@ -37,13 +42,22 @@ describe('the coder', () => {
   it('knows what loops and lists come to', () => {
     for (const { prompt, completion } of questions('loop'))
       expect(run(`${prompt.split('\nWhat')[0]}\nreturn total`)).toBe(Number(completion))
-    for (const { prompt, completion } of questions('list')) expect(run(`return ${prompt.split('\nWhat')[0]}`)).toBe(Number(completion))
+    for (const { prompt, completion } of questions('list'))
+      expect(run(`return ${prompt.split('\nWhat')[0]}`)).toBe(Number(completion))
   })
   it('takes any formula that fits the examples', () => {
     const task = coder.tasks.find(({ name }) => name === 'formula')!
-    const facts = { points: [[0, 4], [1, 7], [5, 19]] } // prettier-ignore
-    for (const right of ['3 * x + 4', '4 + x*3', '(x + 1) * 3 + 1', 'x + x + x + 4']) expect(task.check(facts, right)).toBe(true)
-    for (const wrong of ['3 * x', 'y', '3 * x + 4;process.exit()', '', '((x)', '3 x + 4']) expect(task.check(facts, wrong)).toBe(false)
+    const facts = {
+      points: [
+        [0, 4],
+        [1, 7],
+        [5, 19],
+      ],
+    }
+    for (const right of ['3 * x + 4', '4 + x*3', '(x + 1) * 3 + 1', 'x + x + x + 4'])
+      expect(task.check(facts, right)).toBe(true)
+    for (const wrong of ['3 * x', 'y', '3 * x + 4;process.exit()', '', '((x)', '3 x + 4'])
+      expect(task.check(facts, wrong)).toBe(false)
   })
 })
 
@@ -51,7 +65,11 @@ describe('a formula', () => {
   it.each(['1 + 2 * x', '(1 + 2) * x', '-x % 4 - 3', '2 * (x - (3 - x)) / 4', '10 - 2 - 3 - x'])(
     '%s is read as JavaScript reads it',
     (text) => {
-      for (const x of [0, 1, 7, 12]) expect(readExpression(text)!(x)).toBeCloseTo(new Function('x', `return ${text}`)(x) as number, 12)
+      for (const x of [0, 1, 7, 12])
+        expect(readExpression(text)!(x)).toBeCloseTo(
+          new Function('x', `return ${text}`)(x) as number,
+          12,
+        )
     },
   )
   it.each(['', '1 +', 'x x', '(x', 'x)', 'x ** 2', 'alert(1)', '1..2'])('"%s" is none', (text) => {
@@ -75,7 +93,10 @@ describe('SyntheticDataGenerator', () => {
       expect(own.length).toBeGreaterThan(300)
       expect(Math.min(...own)).toBeGreaterThanOrEqual(quality[0] - 1e-6)
       expect(Math.max(...own)).toBeLessThanOrEqual(quality[1] + 1e-6)
-      expect(own.reduce((sum, value) => sum + value, 0) / own.length).toBeCloseTo((quality[0] + quality[1]) / 2, 1)
+      expect(own.reduce((sum, value) => sum + value, 0) / own.length).toBeCloseTo(
+        (quality[0] + quality[1]) / 2,
+        1,
+      )
     }
     const variance = data.inputs.reduce((sum, value) => sum + value * value, 0) / data.inputs.length
     expect(variance).toBeGreaterThan(0.8)
@@ -94,7 +115,11 @@ describe('SyntheticDataGenerator', () => {
   it('asks different questions, in turn by task, and judges answers', () => {
     const data = generator.tasks('architect', 90)
     expect(datasetStatistics(data).duplicates).toBeLessThan(4)
-    expect(data.tasks.slice(0, 3)).toEqual(['architect/order', 'architect/cycle', 'architect/capacity'])
+    expect(data.tasks.slice(0, 3)).toEqual([
+      'architect/order',
+      'architect/cycle',
+      'architect/capacity',
+    ])
     data.rows.forEach((row, i) => {
       expect(checkAnswer(data.tasks[i]!, row, row['completion'] as string)).toBe(true)
       expect(checkAnswer(data.tasks[i]!, row, 'perhaps')).toBe(false)

@@ -6,10 +6,12 @@ import { readOptions } from '../../option-table.ts'
 import type { Loss } from './loss.ts'
 
 /** −log p(label) of every scored token, [M]. */
-export const tokenLosses = (g: GraphBuilder, logits: Value): Value => g.op('crossEntropy', [logits, g.input('labels', 'i64', ['M'])])
+export const tokenLosses = (g: GraphBuilder, logits: Value): Value =>
+  g.op('crossEntropy', [logits, g.input('labels', 'i64', ['M'])])
 
 /** Σ_m weights[m]·values[m] */
-export const weightedSum = (g: GraphBuilder, values: Value): Value => g.reduceSum(g.multiply(values, g.input('weights', 'f32', ['M'])), [0])
+export const weightedSum = (g: GraphBuilder, values: Value): Value =>
+  g.reduceSum(g.multiply(values, g.input('weights', 'f32', ['M'])), [0])
 
 /** loss = Σ_m w_m·(−log p(label_m)) */
 export const crossEntropy: Loss = {

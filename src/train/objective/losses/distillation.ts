@@ -10,15 +10,31 @@ import { type FrozenPass, type Loss, totalOf } from './loss.ts'
 import { largestShares } from './largest-shares.ts'
 
 const options = {
-  temperature: { type: 'number', default: 1, above: 0, about: 'both predictions are softened by it: what is unlikely counts more above 1' },
-  share: { type: 'number', default: 1, least: 0, most: 1, about: 'how much the teacher counts; the rest is cross-entropy of the labels' },
+  temperature: {
+    type: 'number',
+    default: 1,
+    above: 0,
+    about: 'both predictions are softened by it: what is unlikely counts more above 1',
+  },
+  share: {
+    type: 'number',
+    default: 1,
+    least: 0,
+    most: 1,
+    about: 'how much the teacher counts; the rest is cross-entropy of the labels',
+  },
   top: {
     type: 'integer',
     default: 0,
     least: 0,
-    about: 'how many of the teacher’s likeliest tokens are kept apart, all others in one bucket; 0: the whole vocabulary',
+    about:
+      'how many of the teacher’s likeliest tokens are kept apart, all others in one bucket; 0: the whole vocabulary',
   },
-  ahead: { type: 'boolean', default: false, about: 'ask the teacher once for each row before training and keep its answers; needs top' },
+  ahead: {
+    type: 'boolean',
+    default: false,
+    about: 'ask the teacher once for each row before training and keep its answers; needs top',
+  },
 } as const satisfies OptionTable
 
 type Settings = OptionValues<typeof options>
@@ -46,7 +62,8 @@ const teacherPass = ({ temperature, top, ahead }: Settings): FrozenPass => ({
     if (inBuckets(top, logits)) return { shares }
     return { shares, entropy: g.scale(g.op('softCrossEntropy', [softened, shares]), -1) }
   },
-  condense: (outputs) => (outputs.has('entropy') ? new Map(outputs) : largestShares(outputs.get('shares')!, top)),
+  condense: (outputs) =>
+    outputs.has('entropy') ? new Map(outputs) : largestShares(outputs.get('shares')!, top),
 })
 
 /**
@@ -61,7 +78,9 @@ export const distillation: Loss<Settings> = {
   complete(given) {
     const settings = readOptions('Distillation', given, options)
     if (!settings.ahead || settings.top > 0) return settings
-    throw new OptionError('Distillation: ahead needs top, since whole vocabularies for all tokens would not fit into memory; try top 64.')
+    throw new OptionError(
+      'Distillation: ahead needs top, since whole vocabularies for all tokens would not fit into memory; try top 64.',
+    )
   },
   graph(g, logits, settings) {
     const { share, temperature } = settings
@@ -72,7 +91,8 @@ export const distillation: Loss<Settings> = {
     return { loss: g.add(taught, g.scale(plain, 1 - share)), divergence, crossEntropy: plain }
   },
   frozen: teacherPass,
-  feeds: ({ frozen }) => new Map([...frozen].map(([name, tensor]): [string, Tensor] => [`teacher.${name}`, tensor])),
+  feeds: ({ frozen }) =>
+    new Map([...frozen].map(([name, tensor]): [string, Tensor] => [`teacher.${name}`, tensor])),
   report: (outputs) => ({
     divergence: totalOf(outputs, 'divergence'),
     ...(outputs[0]?.has('crossEntropy') ? { crossEntropy: totalOf(outputs, 'crossEntropy') } : {}),

@@ -2,12 +2,35 @@
 
 import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
 import type { Loss } from './loss.ts'
-import { margins, meanOfPairs, pairFeeds, pairsRateFactor, referenceMargins, referencePass, reportPairs } from './pairs.ts'
+import {
+  margins,
+  meanOfPairs,
+  pairFeeds,
+  pairsRateFactor,
+  referenceMargins,
+  referencePass,
+  reportPairs,
+} from './pairs.ts'
 
 const options = {
-  beta: { type: 'number', default: 0.1, above: 0, about: 'how far the expert may move away from the reference: less for larger values' },
-  labelSmoothing: { type: 'number', default: 0, least: 0, below: 0.5, about: 'share of the pairs thought to be the wrong way round' },
-  referenceFree: { type: 'boolean', default: false, about: 'take the reference to find both rows equally likely' },
+  beta: {
+    type: 'number',
+    default: 0.1,
+    above: 0,
+    about: 'how far the expert may move away from the reference: less for larger values',
+  },
+  labelSmoothing: {
+    type: 'number',
+    default: 0,
+    least: 0,
+    below: 0.5,
+    about: 'share of the pairs thought to be the wrong way round',
+  },
+  referenceFree: {
+    type: 'boolean',
+    default: false,
+    about: 'take the reference to find both rows equally likely',
+  },
 } as const satisfies OptionTable
 
 /**
@@ -16,7 +39,8 @@ const options = {
  */
 export const dpo: Loss<OptionValues<typeof options>> = {
   name: 'dpo',
-  about: 'pairs: −log σ(β·(margin − the reference’s margin)), margin = log π(chosen) − log π(rejected)',
+  about:
+    'pairs: −log σ(β·(margin − the reference’s margin)), margin = log π(chosen) − log π(rejected)',
   options,
   learnsFrom: 'pairs',
   rateFactor: pairsRateFactor,
@@ -25,7 +49,13 @@ export const dpo: Loss<OptionValues<typeof options>> = {
     const margin = margins(g, logits)
     const gained = g.scale(referenceFree ? margin : g.subtract(margin, referenceMargins(g)), beta) // h, [P]
     const lost = g.op('softplus', [g.scale(gained, -1)])
-    return { loss: meanOfPairs(g, labelSmoothing > 0 ? g.add(lost, g.scale(gained, labelSmoothing)) : lost), margins: gained }
+    return {
+      loss: meanOfPairs(
+        g,
+        labelSmoothing > 0 ? g.add(lost, g.scale(gained, labelSmoothing)) : lost,
+      ),
+      margins: gained,
+    }
   },
   frozen: ({ referenceFree }) => (referenceFree ? undefined : referencePass),
   feeds: (batch) => pairFeeds(batch),

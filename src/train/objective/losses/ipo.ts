@@ -2,7 +2,16 @@
 
 import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
 import type { Loss } from './loss.ts'
-import { margins, meanOfPairs, number, pairFeeds, pairsRateFactor, referenceMargins, referencePass, reportPairs } from './pairs.ts'
+import {
+  margins,
+  meanOfPairs,
+  number,
+  pairFeeds,
+  pairsRateFactor,
+  referenceMargins,
+  referencePass,
+  reportPairs,
+} from './pairs.ts'
 
 const options = {
   beta: { type: 'number', default: 0.1, above: 0, about: 'the margin aimed at is 1/(2·beta)' },

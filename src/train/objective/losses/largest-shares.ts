@@ -42,5 +42,9 @@ export function largestShares({ data, shape }: Tensor, count: number): Map<strin
     })
     entropy.data[m]! += entropyOf(rest)
   }
-  return new Map<string, Tensor>([['ids', i64([rows, count], ids)], ['shares', shares], ['entropy', entropy]]) // prettier-ignore
+  return new Map<string, Tensor>([
+    ['ids', i64([rows, count], ids)],
+    ['shares', shares],
+    ['entropy', entropy],
+  ])
 }

@@ -14,6 +14,9 @@ export const losses: ReadonlyMap<string, Loss> = new Map(
 
 export function lossNamed(name: string): Loss {
   const loss = losses.get(name)
-  if (!loss) throw new OptionError(`There is no loss "${name}". There are: ${[...losses.keys()].join(', ')}.`)
+  if (!loss)
+    throw new OptionError(
+      `There is no loss "${name}". There are: ${[...losses.keys()].join(', ')}.`,
+    )
   return loss
 }

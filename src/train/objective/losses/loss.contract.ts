@@ -21,12 +21,24 @@ const step = 1e-5 // of the central difference in f64: its own error is about 1e
 /** A head that is nothing but logits. */
 function graphOf(ending: HeadGraph): Graph {
   const g = new GraphBuilder()
-  for (const [name, value] of Object.entries(ending(g, g.input('logits', 'f32', ['M', vocabulary])))) g.output(name, value)
+  for (const [name, value] of Object.entries(
+    ending(g, g.input('logits', 'f32', ['M', vocabulary])),
+  ))
+    g.output(name, value)
   return g.build()
 }
 
 const labelFeeds = (): Map<string, Tensor> =>
-  new Map<string, Tensor>([['labels', i64([labels.length], labels)], ['weights', f32([labels.length], labels.map((_, m) => (m + 1) / 28))]]) // prettier-ignore
+  new Map<string, Tensor>([
+    ['labels', i64([labels.length], labels)],
+    [
+      'weights',
+      f32(
+        [labels.length],
+        labels.map((_, m) => (m + 1) / 28),
+      ),
+    ],
+  ])
 
 /** Everything a loss reads, the frozen model's answers made from logits of its own. */
 export function feedsOf(loss: Loss, settings: object): Map<string, Tensor> {
@@ -39,12 +51,16 @@ export function feedsOf(loss: Loss, settings: object): Map<string, Tensor> {
     frozen = pass.condense?.(outputs) ?? outputs
   }
   const batch = { labels: Int32Array.from(labels) } as Batch
-  for (const [name, tensor] of loss.feeds?.({ batch, labelCounts, pairWeights: [0.25, 0.75], frozen }, settings) ?? [])
+  for (const [name, tensor] of loss.feeds?.(
+    { batch, labelCounts, pairWeights: [0.25, 0.75], frozen },
+    settings,
+  ) ?? [])
     feeds.set(name, tensor)
   return feeds
 }
 
-export const lossGraph = (loss: Loss, settings: object): Graph => graphOf((g, logits) => loss.graph(g, logits, settings))
+export const lossGraph = (loss: Loss, settings: object): Graph =>
+  graphOf((g, logits) => loss.graph(g, logits, settings))
 
 export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unknown>>): void {
   const settings = loss.complete(optionsOf)
@@ -52,22 +68,40 @@ export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unkn
 
   it('has the gradient of its value: central differences in f64', () => {
     const graph = lossGraph(loss, settings)
-    const wide = new Map([...feedsOf(loss, settings), ['logits', logits] as const].map(([name, tensor]) => [name, doubled(tensor)]))
+    const wide = new Map(
+      [...feedsOf(loss, settings), ['logits', logits] as const].map(([name, tensor]) => [
+        name,
+        doubled(tensor),
+      ]),
+    )
     const own = withGradients(graph, { of: ['loss'], withRespectTo: ['logits'] })
     const valueAt = (data: Float64Array): number =>
-      Number(evaluate(graph, new Map([...wide, ['logits', { ...wide.get('logits')!, data }]])).get('loss')!.data[0])
+      Number(
+        evaluate(graph, new Map([...wide, ['logits', { ...wide.get('logits')!, data }]])).get(
+          'loss',
+        )!.data[0],
+      )
     const slopes = Float64Array.from(logits.data, (_, at) => {
-      const moved = (by: number): number => valueAt(Float64Array.from(logits.data, (value, i) => (i === at ? value + by : value)))
+      const moved = (by: number): number =>
+        valueAt(Float64Array.from(logits.data, (value, i) => (i === at ? value + by : value)))
       return (moved(step) - moved(-step)) / (2 * step)
     })
-    expectClose(evaluate(own, wide).get(gradientName('logits')), { dtype: 'f64', shape: logits.shape, data: slopes }, 1e-8)
+    expectClose(
+      evaluate(own, wide).get(gradientName('logits')),
+      { dtype: 'f64', shape: logits.shape, data: slopes },
+      1e-8,
+    )
   })
   it('reports finite numbers from its outputs', () => {
-    const outputs = evaluate(lossGraph(loss, settings), new Map([...feedsOf(loss, settings), ['logits', logits]]))
+    const outputs = evaluate(
+      lossGraph(loss, settings),
+      new Map([...feedsOf(loss, settings), ['logits', logits]]),
+    )
     expect(Number.isFinite(Number(outputs.get('loss')!.data[0]))).toBe(true)
     outputs.delete('loss')
     expect(outputs.size > 0).toBe(loss.report !== undefined)
-    for (const number of Object.values(loss.report?.([outputs]) ?? {})) expect(Number.isFinite(number)).toBe(true)
+    for (const number of Object.values(loss.report?.([outputs]) ?? {}))
+      expect(Number.isFinite(number)).toBe(true)
   })
   it('has complete settings without any option, and refuses unknown ones all at once', () => {
     expect(Object.keys(loss.complete({})).sort()).toEqual(Object.keys(loss.options).sort())

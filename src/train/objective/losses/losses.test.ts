@@ -12,7 +12,13 @@ const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown
   dpo: [{}, { beta: 0.7, labelSmoothing: 0.2 }, { beta: 0.4, referenceFree: true }],
   ipo: [{}, { beta: 0.6 }],
   simpo: [{}, { beta: 1.5, gamma: 0 }],
-  distillation: [{}, { temperature: 2.5, share: 0.6 }, { temperature: 1.5, top: 3 }, { top: 3, ahead: true, share: 0 }, { top: 9 }],
+  distillation: [
+    {},
+    { temperature: 2.5, share: 0.6 },
+    { temperature: 1.5, top: 3 },
+    { top: 3, ahead: true, share: 0 },
+    { top: 9 },
+  ],
 }
 
 for (const [name, all] of Object.entries(variants))
@@ -26,7 +32,9 @@ describe('the table of losses', () => {
     expect(Object.keys(variants).sort()).toEqual([...losses.keys()].sort())
   })
   it('names what there is', () => {
-    expect(() => lossNamed('dop')).toThrow('There is no loss "dop". There are: cross-entropy, distillation, dpo, ipo, simpo.')
+    expect(() => lossNamed('dop')).toThrow(
+      'There is no loss "dop". There are: cross-entropy, distillation, dpo, ipo, simpo.',
+    )
   })
   it.each([
     ['dpo', { beta: 0 }, 'beta must be a number above 0, got 0'],
@@ -35,7 +43,11 @@ describe('the table of losses', () => {
       { labelSmoothing: 0.5, referenceFree: 1 },
       'labelSmoothing must be a number from 0 to below 0.5, got 0.5; referenceFree must be',
     ],
-    ['distillation', { temperature: -1, share: 2 }, 'temperature must be a number above 0, got -1; share must be'],
+    [
+      'distillation',
+      { temperature: -1, share: 2 },
+      'temperature must be a number above 0, got -1; share must be',
+    ],
     ['distillation', { ahead: true }, 'ahead needs top'],
   ])('%s refuses %j', (name, options, message) => {
     expect(() => lossNamed(name).complete(options)).toThrow(OptionError)
@@ -45,10 +57,18 @@ describe('the table of losses', () => {
 
 describe('distillation', () => {
   const distillation = lossNamed('distillation')
-  const valueAt = (logits: Tensor, options: object, feeds: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
-    evaluate(lossGraph(distillation, distillation.complete({ ...options })), new Map([...feeds, ['logits', logits]]))
+  const valueAt = (
+    logits: Tensor,
+    options: object,
+    feeds: ReadonlyMap<string, Tensor>,
+  ): Map<string, Tensor> =>
+    evaluate(
+      lossGraph(distillation, distillation.complete({ ...options })),
+      new Map([...feeds, ['logits', logits]]),
+    )
   /** The teacher's shares as logits that give them again. */
-  const copied = (shares: Tensor): Tensor => f32(shape(shares), (shares.data as Float32Array).map(Math.log))
+  const copied = (shares: Tensor): Tensor =>
+    f32(shape(shares), (shares.data as Float32Array).map(Math.log))
   const shape = ({ shape: dims }: Tensor): readonly number[] => dims
 
   it('is 0 for a student that predicts what the teacher does, whole or in buckets', () => {
@@ -56,7 +76,9 @@ describe('distillation', () => {
     const logits = copied(whole.get('teacher.shares')!)
     expect(Math.abs(Number(valueAt(logits, {}, whole).get('loss')!.data[0]))).toBeLessThan(1e-6)
     const buckets = feedsOf(distillation, distillation.complete({ top: 2 }))
-    expect(Math.abs(Number(valueAt(logits, { top: 2 }, buckets).get('loss')!.data[0]))).toBeLessThan(1e-6)
+    expect(
+      Math.abs(Number(valueAt(logits, { top: 2 }, buckets).get('loss')!.data[0])),
+    ).toBeLessThan(1e-6)
   })
   it('never finds more in buckets than in the whole vocabulary', () => {
     const logits = f32(
@@ -64,9 +86,14 @@ describe('distillation', () => {
       Float32Array.from({ length: 49 }, (_, i) => Math.sin(i)),
     )
     const divergences = [1, 3, 6, 7].map((top) =>
-      Number(valueAt(logits, { top }, feedsOf(distillation, distillation.complete({ top }))).get('divergence')!.data[0]),
+      Number(
+        valueAt(logits, { top }, feedsOf(distillation, distillation.complete({ top }))).get(
+          'divergence',
+        )!.data[0],
+      ),
     )
-    for (const [i, one] of divergences.entries()) expect(one).toBeGreaterThanOrEqual((divergences[i - 1] ?? 0) - 1e-6)
+    for (const [i, one] of divergences.entries())
+      expect(one).toBeGreaterThanOrEqual((divergences[i - 1] ?? 0) - 1e-6)
     expect(divergences[2]).toBeCloseTo(divergences[3]!, 5)
   })
 })
@@ -81,7 +108,10 @@ describe('the largest shares', () => {
     expect(ids.slice(2)).toContain(4)
     ids.forEach((id, i) => expect(own[i]).toBe((shares.data as Float32Array)[(i < 2 ? 0 : 5) + id]))
     const [mixed, sure] = found.get('entropy')!.data as Float32Array
-    expect(mixed).toBeCloseTo(0.4 * Math.log(0.4) + 0.25 * Math.log(0.25) + 0.35 * Math.log(0.35), 6)
+    expect(mixed).toBeCloseTo(
+      0.4 * Math.log(0.4) + 0.25 * Math.log(0.25) + 0.35 * Math.log(0.35),
+      6,
+    )
     expect(sure).toBe(0)
   })
 })

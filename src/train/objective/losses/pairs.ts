@@ -35,8 +35,12 @@ export const referencePass: FrozenPass = {
  * Signs [P, M]: +1 at the tokens of a pair's chosen row, −1 at those of its rejected one (±1 over the row's tokens for means), 0 elsewhere;
  * weights [P]; the reference's margins [P] where it was asked.
  */
-export function pairFeeds({ labelCounts, pairWeights, frozen }: LossBatch, { means = false } = {}): Map<string, Tensor> {
-  const [pairs, tokens] = [labelCounts.length / 2, labelCounts.reduce((sum, count) => sum + count, 0)]
+export function pairFeeds(
+  { labelCounts, pairWeights, frozen }: LossBatch,
+  { means = false } = {},
+): Map<string, Tensor> {
+  const pairs = labelCounts.length / 2
+  const tokens = labelCounts.reduce((sum, count) => sum + count, 0)
   const signs = f32([pairs, tokens])
   const reference = f32([pairs])
   const known = frozen.get('logProbabilities')?.data as Float32Array | undefined
@@ -57,7 +61,10 @@ export function pairFeeds({ labelCounts, pairWeights, frozen }: LossBatch, { mea
 }
 
 /** Share of the pairs whose chosen row has gained more than the rejected one, and by how much on average: the rewards' margin. */
-export function reportPairs(outputs: readonly NamedTensors[]): { accuracy: number; margin: number } {
+export function reportPairs(outputs: readonly NamedTensors[]): {
+  accuracy: number
+  margin: number
+} {
   const found = valuesOf(outputs, 'margins')
   return {
     accuracy: found.filter((margin) => margin > 0).length / found.length,

@@ -17,19 +17,25 @@ import { planEpoch, sharedBeginning } from '../../packing.ts'
 
 const parity = new URL('../../../../test/parity/', import.meta.url)
 const adapterNamed = (name: string): Promise<Adapter> =>
-  loadAdapter({ name, open: async (path) => memorySource(path, await readFile(new URL(`${name}/${path}`, parity))) })
+  loadAdapter({
+    name,
+    open: async (path) => memorySource(path, await readFile(new URL(`${name}/${path}`, parity))),
+  })
 
 let model: TrainableModel
 let adapter: Adapter
 let teacher: Adapter
 const expected = new Map<string, Tensor>()
 let rows: EncodedRow[]
-const numbersOf = (name: string): number[] => Array.from(expected.get(name)!.data as Float32Array, Number)
+const numbersOf = (name: string): number[] =>
+  Array.from(expected.get(name)!.data as Float32Array, Number)
 
 beforeAll(async () => {
   model = await storiesModel()
   ;[adapter, teacher] = await Promise.all([adapterNamed('lora_qv_r8'), adapterNamed('lora_all_rs')])
-  const store = await openSafetensors(memorySource('expected', await readFile(new URL('preferences/expected.safetensors', parity))))
+  const store = await openSafetensors(
+    memorySource('expected', await readFile(new URL('preferences/expected.safetensors', parity))),
+  )
   for (const name of store.tensors.keys()) expected.set(name, await store.read(name))
   rows = numbersOf('prompt').map((prompt, row) => {
     const ids = Int32Array.from(numbersOf(`ids.${row}`))
@@ -53,10 +59,14 @@ describe.each(cases)('%s as %s %j', (name, loss, lossOptions) => {
     ['padded', false],
     ['packed', true],
   ] as const)('has loss, margins and gradients of the reference, %s', async (_, packing) => {
-    // prettier-ignore
     const options: TrainOptions = {
-      ...{ model, adapter, data: { name: 'pairs', format: 'preference', rows, examples: 3, cut: 0, dropped: 0 } },
-      ...{ loss, lossOptions: { ...lossOptions }, packing, batch: { rows: 2, tokens: 40 } },
+      model,
+      adapter,
+      data: { name: 'pairs', format: 'preference', rows, examples: 3, cut: 0, dropped: 0 },
+      loss,
+      lossOptions: { ...lossOptions },
+      packing,
+      batch: { rows: 2, tokens: 40 },
       ...(loss === 'distillation' ? { teacher: { adapter: teacher } } : {}),
     }
     const settings = completeSettings(options, 512)
@@ -67,12 +77,29 @@ describe.each(cases)('%s as %s %j', (name, loss, lossOptions) => {
     const program = await createGradientProgram({ ...parts, loss: objective.graph })
     const data = { rows, shared: packing ? sharedBeginning(rows) : 0 }
     const asked: number[] = []
-    for await (const event of objective.ahead([data])) if (event.type === 'rows-asked') asked.push(event.done)
-    expect(asked.at(-1)).toBe((loss === 'dpo' || loss === 'ipo') && name !== 'dpo-free' ? 6 : 'ahead' in lossOptions ? 6 : undefined)
+    for await (const event of objective.ahead([data]))
+      if (event.type === 'rows-asked') asked.push(event.done)
+    expect(asked.at(-1)).toBe(
+      (loss === 'dpo' || loss === 'ipo') && name !== 'dpo-free'
+        ? 6
+        : 'ahead' in lossOptions
+          ? 6
+          : undefined,
+    )
 
-    const parameters = new Map([...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor))]))
-    const plans = planEpoch(rows, { ...settings.batch, packing, shared: data.shared, together: 2, seed: 0, epoch: 0 })
-    const [outputs, sums] = [[] as ReadonlyMap<string, Tensor>[], new Map<string, Float32Array>()]
+    const parameters = new Map(
+      [...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor))]),
+    )
+    const plans = planEpoch(rows, {
+      ...settings.batch,
+      packing,
+      shared: data.shared,
+      together: 2,
+      seed: 0,
+      epoch: 0,
+    })
+    const outputs = [] as ReadonlyMap<string, Tensor>[]
+    const sums = new Map<string, Float32Array>()
     let total = 0
     for await (const batch of objective.batches(data, plans)) {
       const part = await program.gradients(batch, parameters)
@@ -81,7 +108,10 @@ describe.each(cases)('%s as %s %j', (name, loss, lossOptions) => {
       expect((await program.measure(batch, parameters)).loss).toBeCloseTo(part.loss, 5)
       for (const [key, { data: values }] of part.gradients) {
         const known = sums.get(key)
-        sums.set(key, known ? known.map((value, i) => value + Number(values[i])) : (values as Float32Array))
+        sums.set(
+          key,
+          known ? known.map((value, i) => value + Number(values[i])) : (values as Float32Array),
+        )
       }
     }
     await Promise.all([program.dispose(), objective.dispose()])

@@ -6,7 +6,12 @@ import { margins, meanOfPairs, number, pairFeeds, pairsRateFactor, reportPairs }
 
 const options = {
   beta: { type: 'number', default: 2, above: 0, about: 'scale of the margin' },
-  gamma: { type: 'number', default: 1, least: 0, about: 'how far the chosen row should be ahead, times beta' },
+  gamma: {
+    type: 'number',
+    default: 1,
+    least: 0,
+    about: 'how far the chosen row should be ahead, times beta',
+  },
 } as const satisfies OptionTable
 
 /** loss = mean of softplus(γ − β·margin), margins of mean log-probabilities per token. As TRL's CPO with loss_type "simpo". */
@@ -19,7 +24,10 @@ export const simpo: Loss<OptionValues<typeof options>> = {
   complete: (given) => readOptions('SimPO', given, options),
   graph(g, logits, { beta, gamma }) {
     const scaled = g.scale(margins(g, logits), beta) // [P]
-    return { loss: meanOfPairs(g, g.op('softplus', [g.subtract(number(g, gamma), scaled)])), margins: scaled }
+    return {
+      loss: meanOfPairs(g, g.op('softplus', [g.subtract(number(g, gamma), scaled)])),
+      margins: scaled,
+    }
   },
   feeds: (batch) => pairFeeds(batch, { means: true }),
   report: reportPairs,

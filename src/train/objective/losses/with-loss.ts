@@ -17,5 +17,8 @@ export function withEnding(head: Graph, ending: HeadGraph): Graph {
       for (const [name, value] of values) g.output(name, value)
     },
   )
-  return prune({ ...ended, outputs: new Map(names.map((name) => [name, ended.outputs.get(name)!])) })
+  return prune({
+    ...ended,
+    outputs: new Map(names.map((name) => [name, ended.outputs.get(name)!])),
+  })
 }
