@@ -1,5 +1,5 @@
-// A small model of children's stories serves people who ask for JSON, and learns their domain turn by turn: node examples/domain-adaptation.ts
-// In a project of your own, import from 'graftlm/node'.
+// A small model of children's stories serves people who ask for JSON, and learns their domain turn
+// by turn: node examples/domain-adaptation.ts In a project of your own, import from 'graftlm/node'.
 
 import { readFile } from 'node:fs/promises'
 import { createLearner, type Example } from '../src/learn/index.ts'
@@ -44,7 +44,10 @@ async function loss(who: string, examples: readonly Example[]): Promise<number> 
   return mean(losses)
 }
 
-/** What it must not forget, the model writes itself: after two of three turns it is reminded of a story of its own. */
+/**
+ * What it must not forget, the model writes itself: after two of three turns it is reminded of a
+ * story of its own.
+ */
 async function ownStory(seed: number): Promise<Example> {
   const prompt = ['Lily', 'Tom', 'There was', 'The cat', 'They', 'One day'][seed % 6]!
   for await (const event of model.generate(prompt, { maxTokens: 40, temperature: 1, seed }))
@@ -54,7 +57,8 @@ async function ownStory(seed: number): Promise<Example> {
 
 const losses: number[] = []
 for (const [i, turn] of turns.entries()) {
-  losses.push(mean((await learner.learn({ user, ...turn })).losses)) // the losses from before learning it
+  // the losses from before learning it
+  losses.push(mean((await learner.learn({ user, ...turn })).losses))
   if (i % 3 < 2) await learner.learn({ user, ...(await ownStory(i)) })
 }
 const half = turns.length >> 1

@@ -1,6 +1,7 @@
-// MicroLoRA on top of a base model: requests are embedded by a frozen language model, and a LoRA of 291 numbers learns from feedback where each
-// of them should go, in microseconds. Saved and restored at the end: node examples/on-top-of-a-model.ts
-// In a project of your own, import from 'graftlm/micro' and 'graftlm/node'.
+// MicroLoRA on top of a base model: requests are embedded by a frozen language model, and a LoRA of
+// 291 numbers learns from feedback where each of them should go, in microseconds. Saved and
+// restored at the end: node examples/on-top-of-a-model.ts In a project of your own, import from
+// 'graftlm/micro' and 'graftlm/node'.
 
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -22,7 +23,10 @@ const { data, shape } = await model.embed(requests.map(({ text }) => text))
 await model.dispose()
 const width = shape[1]!
 
-/** Embeddings of one model all point much the same way; what tells requests apart is the difference from the mean of the first hundred. */
+/**
+ * Embeddings of one model all point much the same way; what tells requests apart is the difference
+ * from the mean of the first hundred.
+ */
 const middle = Float32Array.from({ length: width }, (_, j) =>
   Array.from({ length: 100 }, (__, i) => data[i * width + j]! / 100).reduce((a, b) => a + b, 0),
 )
@@ -49,7 +53,10 @@ const router = (): MicroLora =>
     seed: 1,
   })
 
-/** Requests pass once; each is routed before anything is learned from it. Returns how many of each hundred went where they should. */
+/**
+ * Requests pass once; each is routed before anything is learned from it. Returns how many of each
+ * hundred went where they should.
+ */
 function learn(lora: MicroLora, feedback: 'corrections' | 'thumbs', rate: number): number[] {
   const right = Array.from({ length: requests.length / 100 }, () => 0)
   requests.forEach(({ intent }, i) => {
@@ -58,7 +65,8 @@ function learn(lora: MicroLora, feedback: 'corrections' | 'thumbs', rate: number
     const routed = choice(scores)
     const wanted = intents.indexOf(intent)
     if (routed === wanted) right[Math.floor(i / 100)]!++
-    // Somebody who says where it should have gone gives a gradient, softmax − one-hot; a thumb only says how good the choice was.
+    // Somebody who says where it should have gone gives a gradient, softmax − one-hot; a thumb only
+    // says how good the choice was.
     if (feedback === 'corrections')
       lora.adapt(input, { gradient: softmax(scores).map((p, k) => (k === wanted ? p - 1 : p)) })
     else lora.adapt(input, { emitted: routed, verdict: routed === wanted ? 'good' : 'bad' })

@@ -1,5 +1,6 @@
-// Experts for tasks without a language model, from nothing to run-time adaptation: node examples/task-specific-adapters.ts
-// In a project of your own, import from 'graftlm/adapters', 'graftlm/train', 'graftlm/merge' and 'graftlm/node'.
+// Experts for tasks without a language model, from nothing to run-time adaptation: node
+// examples/task-specific-adapters.ts In a project of your own, import from 'graftlm/adapters',
+// 'graftlm/train', 'graftlm/merge' and 'graftlm/node'.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -130,7 +131,8 @@ await rm(folder, { recursive: true })
 if (loaded.metadata?.['data_sha256'] !== (await datasetHash(parts.train)))
   throw new Error('the adapter does not know its data')
 
-// What users rated since is work of another sort, which the coder never saw. Some of the old beside it keeps the old.
+// What users rated since is work of another sort, which the coder never saw. Some of the old beside
+// it keeps the old.
 const { train: rated, validation: unseen } = splitDataset(generator.generate('researcher', 80), {
   seed: 1,
 })

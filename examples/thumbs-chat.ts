@@ -1,5 +1,6 @@
 // A chat that learns from thumbs up and down, and from nothing else: node examples/thumbs-chat.ts
-// In a project of your own, import from 'graftlm/node'. Ada likes stories about boys; nobody tells the model so.
+// In a project of your own, import from 'graftlm/node'. Ada likes stories about boys; nobody tells
+// the model so.
 
 import { createLearner } from '../src/learn/index.ts'
 import { loadModel } from '../src/node/index.ts'

@@ -1,5 +1,6 @@
-// A thousand users, each with a MicroLoRA of their own, sixteen of them in memory, all in one SQLite file: node examples/users.ts
-// In a project of your own, import from 'graftlm/learn', 'graftlm/micro' and 'graftlm/node'.
+// A thousand users, each with a MicroLoRA of their own, sixteen of them in memory, all in one
+// SQLite file: node examples/users.ts In a project of your own, import from 'graftlm/learn',
+// 'graftlm/micro' and 'graftlm/node'.
 
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,6 @@
-// The loops of learning at the head for WebAssembly vectors, in AssemblyScript: what src/learn/kernels/kernel.ts promises, compiled once with relaxed
-// SIMD and once without by scripts/kernels.mjs. Places are bytes. Checks nothing: src/learn does, before it calls.
+// The loops of learning at the head for WebAssembly vectors, in AssemblyScript: what
+// src/learn/kernels/kernel.ts promises, compiled once with relaxed SIMD and once without by
+// scripts/kernels.mjs. Places are bytes. Checks nothing: src/learn does, before it calls.
 
 function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c)
@@ -93,7 +94,10 @@ function dot(row: v128, query: usize, sum: v128): v128 {
   return i32x4.add(sum, i32x4.add(low, high))
 }
 
-/** sums[i] = rows[i]·query: rows of `stride` bytes, a multiple of 16, beside a query of as many 16-bit numbers. */
+/**
+ * sums[i] = rows[i]·query: rows of `stride` bytes, a multiple of 16, beside a query of as many
+ * 16-bit numbers.
+ */
 export function products(query: usize, rows: usize, count: i32, stride: i32, sums: usize): void {
   for (let i = 0; i < count; i++) {
     let sum = i32x4.splat(0)

@@ -1,8 +1,10 @@
-// MicroLoRA's loops for WebAssembly vectors, in AssemblyScript: what src/micro/kernels/kernel.ts promises, compiled once with relaxed SIMD and once
-// without by scripts/kernels.mjs. Places count floats; row lengths are multiples of 16, so that sums over all weights can run in four
-// chains at once: one chain waits for each addition. Checks nothing: src/micro does, before it calls.
+// MicroLoRA's loops for WebAssembly vectors, in AssemblyScript: what src/micro/kernels/kernel.ts
+// promises, compiled once with relaxed SIMD and once without by scripts/kernels.mjs. Places count
+// floats; row lengths are multiples of 16, so that sums over all weights can run in four chains at
+// once: one chain waits for each addition. Checks nothing: src/micro does, before it calls.
 
-// A rank as a type: only its size is read, at compile time, so that every loop over the rank is written out.
+// A rank as a type: only its size is read, at compile time, so that every loop over the rank is
+// written out.
 class One {
   a: u8
 }
@@ -38,11 +40,15 @@ function sum(a: v128, b: v128): f32 {
 
 const zero = f32x4.splat(0)
 
-/** out[r] = scale · rows[r]·x for R rows of n floats; gives the sum of their squares. Addresses in bytes. */
+/**
+ * out[r] = scale · rows[r]·x for R rows of n floats; gives the sum of their squares. Addresses in
+ * bytes.
+ */
 function projectRows<R>(rows: usize, x: usize, out: usize, n: usize, scale: f32): f32 {
   const row = n << 2
   const end = rows + row
-  let a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero // prettier-ignore
+  // prettier-ignore
+  let a0 = zero, a1 = zero, b0 = zero, b1 = zero, c0 = zero, c1 = zero, d0 = zero, d1 = zero
   for (let at = rows; at < end; at += 32, x += 32) {
     const x0 = v128.load(x)
     const x1 = v128.load(x, 16)
@@ -251,7 +257,8 @@ export function copy(to: usize, from: usize, n: usize): void {
   memory.copy(to << 2, from << 2, n << 2)
 }
 
-// What a sweep over all weights does with each vector, as a type like the ranks: sweeps differ in nothing else.
+// What a sweep over all weights does with each vector, as a type like the ranks: sweeps differ in
+// nothing else.
 class Average {
   a: u8
 }
@@ -265,7 +272,9 @@ class Pull {
   c: u8
 }
 
-/** `p` and `q` are what `average`, `move` and `pull` name below; `third` is read by `pull` alone. */
+/**
+ * `p` and `q` are what `average`, `move` and `pull` name below; `third` is read by `pull` alone.
+ */
 function updated<K>(at: usize, other: usize, third: usize, p: v128, q: v128): v128 {
   const own = v128.load(at)
   const by = v128.load(other)

@@ -1,6 +1,8 @@
-// Builds dist/: compiled sources, their types, and the files that travel with them (the embedded model, its licence).
-// `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's exports after a folder got its index.ts, and with --schema the
-// manifest's schema after a kind, an optimiser, a schedule, a loss or a metric got another option, and with --kernels the compiled kernels/.
+// Builds dist/: compiled sources, their types, and the files that travel with them (the embedded
+// model, its licence). `node scripts/setup.mjs scripts/build.mjs --exports` rewrites package.json's
+// exports after a folder got its index.ts, and with --schema the manifest's schema after a kind, an
+// optimiser, a schedule, a loss or a metric got another option, and with --kernels the compiled
+// kernels/.
 import { spawnSync } from 'node:child_process'
 import {
   chmodSync,
@@ -20,7 +22,10 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const source = join(root, 'src')
 const target = join(root, 'dist')
 
-/** Declarations keep the `.ts` of their imports when tsc writes them; consumers have only the `.js` beside them. */
+/**
+ * Declarations keep the `.ts` of their imports when tsc writes them; consumers have only the `.js`
+ * beside them.
+ */
 function rewriteDeclarations() {
   const relativeImport = /(\bfrom\s+|\bimport\s*\(\s*|\bimport\s+)(['"])(\.{1,2}\/[^'"]*)\.ts\2/g
   for (const path of globSync('**/*.d.ts', { cwd: target })) {
@@ -29,7 +34,10 @@ function rewriteDeclarations() {
   }
 }
 
-/** Everything under src that is not code: models with their tokenizers and licences, grammars, templates. */
+/**
+ * Everything under src that is not code: models with their tokenizers and licences, grammars,
+ * templates.
+ */
 function copyAssets() {
   const isAsset = (item) => item.isFile() && !/\.ts$|fixture/.test(item.name)
   const assets = globSync('**/*', { cwd: source, withFileTypes: true }).filter(isAsset)
@@ -66,7 +74,8 @@ function writeExports() {
   const manifest = JSON.parse(readFileSync(path, 'utf8'))
   const { exports: _, ...rest } = manifest
   const entries = Object.entries(rest)
-  entries.splice(entries.findIndex(([key]) => key === 'files'), 0, ['exports', exportsOf(root)]) // prettier-ignore
+  // prettier-ignore
+  entries.splice(entries.findIndex(([key]) => key === 'files'), 0, ['exports', exportsOf(root)])
   writeFileSync(path, `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
   console.error('build: package.json exports rewritten')
   return 0
@@ -83,7 +92,10 @@ async function writeSchema() {
   return 0
 }
 
-/** The kernels in AssemblyScript as WebAssembly in TypeScript files; the compiler is loaded only here. */
+/**
+ * The kernels in AssemblyScript as WebAssembly in TypeScript files; the compiler is loaded only
+ * here.
+ */
 async function writeKernels() {
   const { compiledKernels, kernelSources } = await import('./kernels.mjs')
   for (const [written, path] of Object.entries(kernelSources)) {

@@ -1,5 +1,6 @@
-// Every check of the project, one stage after another: `node scripts/setup.mjs scripts/check.mjs [--long] [stage...]`.
-// Prints what each stage says, then a table, the skips with their reasons, and last `N passed, N failed, N skipped`.
+// Every check of the project, one stage after another: `node scripts/setup.mjs scripts/check.mjs
+// [--long] [stage...]`. Prints what each stage says, then a table, the skips with their reasons,
+// and last `N passed, N failed, N skipped`.
 import { spawn } from 'node:child_process'
 import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,7 +15,10 @@ const long = process.argv.includes('--long')
 /** A test that loops without end cannot be stopped from within; its stage is. */
 const stageTimeoutMs = (long ? 60 : 12) * 60_000
 
-/** Runs a tool under this Node with its output passed through; gives its exit code, or 1 when it had to be stopped. */
+/**
+ * Runs a tool under this Node with its output passed through; gives its exit code, or 1 when it had
+ * to be stopped.
+ */
 function runTool(path, args, environment = {}) {
   return new Promise((done) => {
     const child = spawn(process.execPath, [tool(path), ...args], {
@@ -93,7 +97,9 @@ const isEndToEnd = (path) =>
   !houseFiles.includes(path) &&
   path !== packagingFile
 
-/** In this order: what is cheap and often wrong first. Every test file belongs to exactly one stage. */
+/**
+ * In this order: what is cheap and often wrong first. Every test file belongs to exactly one stage.
+ */
 const stages = {
   format: plain('prettier/bin/prettier.cjs', ['--check', '--log-level', 'warn', '.']),
   lint: plain('oxlint/bin/oxlint', ['--deny-warnings']),
@@ -119,7 +125,9 @@ async function runStage(name) {
   return { name, seconds: (performance.now() - start) / 1000, ...result }
 }
 
-/** A skip without a reason counts as a failure: nobody could tell it from a test that was forgotten. */
+/**
+ * A skip without a reason counts as a failure: nobody could tell it from a test that was forgotten.
+ */
 function judgeSkips(result) {
   const bare = result.skipped.filter(({ reason }) => reason === '')
   const failures = bare.map(

@@ -1,10 +1,14 @@
-// The package's subpaths, derived from the folders: one for each src/<folder>/index.ts. Read by the build and by the packaging test.
+// The package's subpaths, derived from the folders: one for each src/<folder>/index.ts. Read by the
+// build and by the packaging test.
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Folders that are no subpath: a program, not a library. */
 const notExported = ['cli']
-/** Where a platform's folder must not resolve: `null` makes an import fail there, at build time, instead of at run time. */
+/**
+ * Where a platform's folder must not resolve: `null` makes an import fail there, at build time,
+ * instead of at run time.
+ */
 const refusedIn = { node: { browser: null }, web: { node: null } }
 
 const entry = (folder) => ({

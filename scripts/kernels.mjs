@@ -1,5 +1,6 @@
-// Compiles kernels/*.ts, which is AssemblyScript, into the TypeScript files that carry the results: `npm run build -- --kernels`.
-// They are committed, so nobody needs the compiler to use the package; a test compares each with a fresh compile.
+// Compiles kernels/*.ts, which is AssemblyScript, into the TypeScript files that carry the results:
+// `npm run build -- --kernels`. They are committed, so nobody needs the compiler to use the
+// package; a test compares each with a fresh compile.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import asc from 'assemblyscript/asc'
@@ -10,7 +11,8 @@ export const kernelSources = {
   'kernels/learn.ts': 'src/learn/kernels/compiled.ts',
 }
 
-const always = ['--runtime', 'stub', '--noAssert', '--importMemory', '--noExportMemory', '--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--enable', 'simd'] // prettier-ignore
+// prettier-ignore
+const always = ['--runtime', 'stub', '--noAssert', '--importMemory', '--noExportMemory', '--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--enable', 'simd']
 const variants = { simdModule: [], relaxedSimdModule: ['--enable', 'relaxed-simd'] }
 
 async function compile(root, source, options) {

@@ -1,5 +1,6 @@
-// Makes a fresh clone ready, then hands over to the pinned Node 24: `node scripts/setup.mjs <script> [arguments...]`.
-// Node 20 built-ins only, because it runs before anything is installed. Knows nothing of what it hands over to.
+// Makes a fresh clone ready, then hands over to the pinned Node 24: `node scripts/setup.mjs
+// <script> [arguments...]`. Node 20 built-ins only, because it runs before anything is installed.
+// Knows nothing of what it hands over to.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -42,7 +43,10 @@ function npm(args, cwd = root) {
   return { status: result.status ?? 1, output: `${result.stdout}${result.stderr}` }
 }
 
-/** Whether what npm says it installed is what the lock asks for; packages for other platforms may be missing. */
+/**
+ * Whether what npm says it installed is what the lock asks for; packages for other platforms may be
+ * missing.
+ */
 function installedAsLocked(lockText) {
   const hidden = readIfThere(join(modules, '.package-lock.json'))
   if (!hidden) return false
@@ -57,7 +61,8 @@ function installedAsLocked(lockText) {
 
 function install() {
   say('installing the packages that package-lock.json names (once, about half a minute) ...')
-  // No package of ours needs its install script but `node`, which placeNode() looks after whatever npm's settings allow.
+  // No package of ours needs its install script but `node`, which placeNode() looks after whatever
+  // npm's settings allow.
   const args = [
     'ci',
     '--ignore-scripts',
@@ -82,7 +87,10 @@ const runs = (path) => {
   return status === 0 && majorOf(stdout.trim()) >= neededMajor
 }
 
-/** The pinned Node: the package `node` fetches its binary in an install script, which npm may have been told not to run. */
+/**
+ * The pinned Node: the package `node` fetches its binary in an install script, which npm may have
+ * been told not to run.
+ */
 function placeNode() {
   if (existsSync(pinnedNode) && runs(pinnedNode)) return linkNode()
   const folder = join(modules, 'node')
@@ -111,7 +119,10 @@ function placeNode() {
   )
 }
 
-/** `node_modules/.bin/node`, which npm leaves out when the binary arrives after it linked the commands. */
+/**
+ * `node_modules/.bin/node`, which npm leaves out when the binary arrives after it linked the
+ * commands.
+ */
 function linkNode() {
   const link = join(modules, '.bin', 'node')
   if (windows || existsSync(link)) return
@@ -119,7 +130,10 @@ function linkNode() {
   symlinkSync(join('..', 'node', 'bin', 'node'), link)
 }
 
-/** Brings node_modules in line with the lock; does nothing when the stamp says that this was done for this very lock. */
+/**
+ * Brings node_modules in line with the lock; does nothing when the stamp says that this was done
+ * for this very lock.
+ */
 function prepare() {
   const lockText = readFileSync(join(root, 'package-lock.json'), 'utf8')
   const stamp = `${createHash('sha256').update(lockText).digest('hex')} ${process.platform} ${process.arch}\n`

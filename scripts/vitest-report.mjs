@@ -1,8 +1,11 @@
-// A vitest reporter that writes the counts of a run, and each skip with its reason, as JSON to the file GRAFT_REPORT names.
-// Printing is left to vitest's own reporter.
+// A vitest reporter that writes the counts of a run, and each skip with its reason, as JSON to the
+// file GRAFT_REPORT names. Printing is left to vitest's own reporter.
 import { writeFileSync } from 'node:fs'
 
-/** The reason of a skipped test: `skip('reason')` inside it, or `[skip: reason]` in its name or the name of a suite around it. */
+/**
+ * The reason of a skipped test: `skip('reason')` inside it, or `[skip: reason]` in its name or the
+ * name of a suite around it.
+ */
 const reasonOf = (test) => test.result().note ?? /\[skip: (.+?)\]/.exec(test.fullName)?.[1] ?? ''
 
 export default class Report {

@@ -1,5 +1,6 @@
-// graftlm: everything that needs no platform. Adapters come from byte folders and go to byte sinks; models and ONNX Runtime come from graftlm/node.
-// Importing this loads no compute library, no tokenizer and no template engine; training brings its own when it is first called.
+// graftlm: everything that needs no platform. Adapters come from byte folders and go to byte sinks;
+// models and ONNX Runtime come from graftlm/node. Importing this loads no compute library, no
+// tokenizer and no template engine; training brings its own when it is first called.
 
 import { type Adapter, createAdapter as createFor, type CreateOptions } from './adapters/adapter.ts'
 import type { ModelGraph } from './graph/model-graph.ts'
@@ -7,7 +8,8 @@ import type { Model } from './runtime/index.ts'
 import type { TrainEvent } from './train/events.ts'
 import type { TrainOptions } from './train/options/options.ts'
 
-// From their own files: the folder's index would bring passes that only a run needs, and double the time of this import.
+// From their own files: the folder's index would bring passes that only a run needs, and double the
+// time of this import.
 export type { Adapter } from './adapters/adapter.ts'
 export type { AdapterConfig, AdapterKind } from './adapters/kinds/kind.ts'
 export { adapterKinds } from './adapters/kinds/kind-table.ts'
@@ -49,8 +51,9 @@ export type { TrainEvent } from './train/events.ts'
 export type { Teacher, TrainOptions } from './train/options/options.ts'
 
 /**
- * A fresh adapter for a model: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model)`. The same seed (default 0) gives the same numbers.
- * Throws OptionError for wrong options and for targets that the model does not have.
+ * A fresh adapter for a model: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model)`.
+ * The same seed (default 0) gives the same numbers. Throws OptionError for wrong options and for
+ * targets that the model does not have.
  */
 export function createAdapter(
   kind: string,
@@ -66,7 +69,10 @@ export function createAdapter(
   })
 }
 
-/** Trains an adapter through the frozen base; iterate over the events, the last of which is 'train-end' with the adapter. See train/train.ts. */
+/**
+ * Trains an adapter through the frozen base; iterate over the events, the last of which is
+ * 'train-end' with the adapter. See train/train.ts.
+ */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
   const { train: run } = await import('./train/run/train.ts')
   yield* run(options)

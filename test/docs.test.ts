@@ -1,4 +1,5 @@
-// The documentation is true: every example marked `run` runs, every command has a page that names its options, every link leads somewhere.
+// The documentation is true: every example marked `run` runs, every command has a page that names
+// its options, every link leads somewhere.
 import { execFile } from 'node:child_process'
 import {
   chmodSync,

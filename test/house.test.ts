@@ -1,4 +1,5 @@
-// House rules that a machine can hold: sizes, headers, words that must not be left behind, tests that can fail.
+// House rules that a machine can hold: sizes, headers, words that must not be left behind, tests
+// that can fail.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'

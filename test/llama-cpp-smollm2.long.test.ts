@@ -1,4 +1,5 @@
-// The real SmolLM2 in f16 with a LoRA on every linear layer: llama.cpp and Graft read the same two files and write the same tokens.
+// The real SmolLM2 in f16 with a LoRA on every linear layer: llama.cpp and Graft read the same two
+// files and write the same tokens.
 
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'

@@ -1,5 +1,6 @@
-// GGUF LoRA adapters in llama.cpp itself: what Graft writes gives the same greedy tokens there, and what llama.cpp's converter writes, here.
-// On an f32 base: on packed ones the two round differently, and even the bare base differs after some tokens.
+// GGUF LoRA adapters in llama.cpp itself: what Graft writes gives the same greedy tokens there, and
+// what llama.cpp's converter writes, here. On an f32 base: on packed ones the two round
+// differently, and even the bare base differs after some tokens.
 
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// One token learned at a head by graftlm/micro is what graftlm/learn does with a turn of one token: the same gradient, the same step.
+// One token learned at a head by graftlm/micro is what graftlm/learn does with a turn of one token:
+// the same gradient, the same step.
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'

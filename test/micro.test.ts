@@ -1,5 +1,6 @@
-// graftlm/micro as it is shipped: the compiled kernels are those of their sources, the bundle is small and knows no platform, the main entry does
-// not carry it, the page's table is true, and the examples run.
+// graftlm/micro as it is shipped: the compiled kernels are those of their sources, the bundle is
+// small and knows no platform, the main entry does not carry it, the page's table is true, and the
+// examples run.
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

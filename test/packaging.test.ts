@@ -1,5 +1,6 @@
 // What users install: the packed package in an empty project, from JavaScript and from TypeScript.
-// Covers every subpath that package.json exports, so a folder that gets an index.ts is tested from then on.
+// Covers every subpath that package.json exports, so a folder that gets an index.ts is tested from
+// then on.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -224,7 +225,8 @@ describe('from TypeScript', () => {
       [compiler, '-p', packed.folder, '--pretty', 'false'],
       { encoding: 'utf8' },
     )
-    // The one deliberate error shows that the file was checked; declarations of other packages are not ours to mend.
+    // The one deliberate error shows that the file was checked; declarations of other packages are
+    // not ours to mend.
     const complaints = stdout.split('\n').filter((line) => /consumer\.ts|graftlm/.test(line))
     expect(complaints).toHaveLength(1)
     expect(complaints[0]).toContain("Type 'number' is not assignable to type 'string'")

@@ -1,4 +1,5 @@
-// The real model from its 4-bit file, beside transformers on the same weights (test/parity/make_smollm2.py): base, and a LoRA of PEFT.
+// The real model from its 4-bit file, beside transformers on the same weights
+// (test/parity/make_smollm2.py): base, and a LoRA of PEFT.
 
 import { readFileSync } from 'node:fs'
 import * as ort from 'onnxruntime-node'

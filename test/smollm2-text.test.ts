@@ -1,4 +1,5 @@
-// Token ids and chats of the real model's GGUF, beside what transformers gives (test/parity/make_smollm2.py).
+// Token ids and chats of the real model's GGUF, beside what transformers gives
+// (test/parity/make_smollm2.py).
 
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'

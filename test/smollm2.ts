@@ -1,11 +1,15 @@
-// The real model that parity tests need, fetched through the catalogue: the very GGUF that the reference figures were made from.
+// The real model that parity tests need, fetched through the catalogue: the very GGUF that the
+// reference figures were made from.
 
 import type { ByteSource } from '../src/formats/byte-source.ts'
 import { resolveModel } from '../src/node/models/resolve.ts'
 
 export type Smollm2 = { readonly gguf: ByteSource } | { readonly reason: string }
 
-/** The file, or why it cannot be had; then the caller skips with that reason: `context.skip(model.reason)`. */
+/**
+ * The file, or why it cannot be had; then the caller skips with that reason:
+ * `context.skip(model.reason)`.
+ */
 export async function smollm2Q4(): Promise<Smollm2> {
   try {
     const model = await resolveModel('smollm2-135m-instruct:q4_1')

@@ -1,4 +1,5 @@
-// docs/train.md against the tables it describes: every optimiser, schedule, option and default rate stands there.
+// docs/train.md against the tables it describes: every optimiser, schedule, option and default rate
+// stands there.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'

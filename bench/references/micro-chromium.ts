@@ -1,5 +1,6 @@
-// The cases of `graft bench micro` in Node and in Chromium, taking turns; a line of JSON each. A browser's clock steps by up to 100 µs, so batches last
-// milliseconds here. usage: node bench/references/micro-chromium.ts
+// The cases of `graft bench micro` in Node and in Chromium, taking turns; a line of JSON each. A
+// browser's clock steps by up to 100 µs, so batches last milliseconds here. usage: node
+// bench/references/micro-chromium.ts
 
 import { microCases, quantile, timed } from '../../src/cli/bench/micro-cases.ts'
 import { launchChromium } from '../../test/support/chromium.ts'

@@ -1,5 +1,6 @@
-// Four tasks one after the other on one adapter, with EWC and without: how much of the earlier ones is lost, and what the last one came to.
-// Three seeds; the first task is the same run for both. Losses are means over scored tokens of 50 held-out rows a task, in nats.
+// Four tasks one after the other on one adapter, with EWC and without: how much of the earlier ones
+// is lost, and what the last one came to. Three seeds; the first task is the same run for both.
+// Losses are means over scored tokens of 50 held-out rows a task, in nats.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,5 +1,6 @@
-// Bench `learn`, the fast tier on layers: turns start from the states that enter its lowest layer, as serving computed them, and end with the tiers'
-// new weights and memory. What serving computes on the way is timed apart.
+// Bench `learn`, the fast tier on layers: turns start from the states that enter its lowest layer,
+// as serving computed them, and end with the tiers' new weights and memory. What serving computes
+// on the way is timed apart.
 
 import {
   createDeepTiers,
@@ -27,7 +28,10 @@ export interface DeepOutcome {
   readonly losses: readonly number[]
   /** Of each turn's update, in milliseconds. */
   readonly times: readonly number[]
-  /** Of what serving computes at the same states: the last layers, the head's product, the likeliest tokens, the memory's pairs. */
+  /**
+   * Of what serving computes at the same states: the last layers, the head's product, the likeliest
+   * tokens, the memory's pairs.
+   */
   readonly looks: readonly number[]
 }
 
@@ -94,7 +98,10 @@ async function streamed(
   return { losses, looks, times }
 }
 
-/** Turns through each variant; their states are computed once. `rates`: also by these learning rates, without a memory. */
+/**
+ * Turns through each variant; their states are computed once. `rates`: also by these learning
+ * rates, without a memory.
+ */
 export async function* deepOutcomes(
   model: LoadedModel,
   stream: Stream,

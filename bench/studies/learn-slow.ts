@@ -1,5 +1,6 @@
-// Bench `learn`, the slow tier: a user's tiers learn all turns of a stream but the last 50, a consolidation trains the same turns into a LoRA through the
-// whole model, and both are asked about those 50. What is left of the gain once fast tier and memory are emptied?
+// Bench `learn`, the slow tier: a user's tiers learn all turns of a stream but the last 50, a
+// consolidation trains the same turns into a LoRA through the whole model, and both are asked about
+// those 50. What is left of the gain once fast tier and memory are emptied?
 
 import {
   consolidated,
@@ -13,7 +14,9 @@ import { type SeenTurn, seenTurns, type Stream } from './learn-turns.ts'
 const heldTurns = 50
 
 export interface SlowOutcome {
-  /** Mean losses on the held turns: of the model as it was, with tiers, with the slow tier alone. */
+  /**
+   * Mean losses on the held turns: of the model as it was, with tiers, with the slow tier alone.
+   */
   readonly frozen: number
   readonly tiers: number
   readonly slow: number

@@ -1,4 +1,5 @@
-// What bench `learn` streams past the model: 300 turns of three kinds of text, as tokens with those that are scored marked.
+// What bench `learn` streams past the model: 300 turns of three kinds of text, as tokens with those
+// that are scored marked.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -96,14 +97,20 @@ export const streamOf = async (
   turns: await sources.get(name)!(model, count),
 })
 
-/** A turn's final hidden states [T, D] before the tokens that are scored, what a memory knows them by, and those tokens. */
+/**
+ * A turn's final hidden states [T, D] before the tokens that are scored, what a memory knows them
+ * by, and those tokens.
+ */
 export interface SeenTurn {
   readonly hidden: Float32Array
   readonly keys: Float32Array
   readonly tokens: readonly number[]
 }
 
-/** States of all turns, once: the base is frozen, and so is the adapter. Turns of like length go together. */
+/**
+ * States of all turns, once: the base is frozen, and so is the adapter. Turns of like length go
+ * together.
+ */
 export async function seenTurns(
   model: LoadedModel,
   { turns }: Stream,

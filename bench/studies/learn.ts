@@ -1,5 +1,6 @@
-// Does a model that learns from every request get better at the next one? 300 turns pass one at a time; each is scored before it is learned from,
-// and the loss averaged over the second half. Beside the tiers: the frozen model, and a full LoRA step through the whole model on every turn.
+// Does a model that learns from every request get better at the next one? 300 turns pass one at a
+// time; each is scored before it is learned from, and the loss averaged over the second half.
+// Beside the tiers: the frozen model, and a full LoRA step through the whole model on every turn.
 
 import { createHeadErrors, createStudent, type StudentOptions } from '../../src/learn/index.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
@@ -30,7 +31,10 @@ interface Outcome {
   readonly loss: number
   /** Of each turn's update, in milliseconds. */
   readonly times: readonly number[]
-  /** Of what serving computes at the same states: the head's product, the likeliest tokens, the memory's pairs. */
+  /**
+   * Of what serving computes at the same states: the head's product, the likeliest tokens, the
+   * memory's pairs.
+   */
   readonly looks?: readonly number[]
   /** Loss on a text that has nothing to do with the stream, after all of it. */
   readonly general?: number

@@ -1,5 +1,6 @@
-// Training through a quantised base beside training through f32: memory of the weights, speed, validation loss after the same steps.
-// The runs take turns step by step in one process, so that whatever else the machine does meets all of them.
+// Training through a quantised base beside training through f32: memory of the weights, speed,
+// validation loss after the same steps. The runs take turns step by step in one process, so that
+// whatever else the machine does meets all of them.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

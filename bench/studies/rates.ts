@@ -1,5 +1,6 @@
-// What the default learning rates are chosen by: the validation loss of every kind of adapter after a short run on snips_json, at its default rate and
-// a third and three times it; of every optimiser on LoRA. GRAFT_BENCH_RATES names other runs: "ia3:adamw:0.1,lora:lion:3e-4".
+// What the default learning rates are chosen by: the validation loss of every kind of adapter after
+// a short run on snips_json, at its default rate and a third and three times it; of every optimiser
+// on LoRA. GRAFT_BENCH_RATES names other runs: "ia3:adamw:0.1,lora:lion:3e-4".
 
 import { fileURLToPath } from 'node:url'
 import { adapterKinds } from '../../src/adapters/kinds/kind-table.ts'

@@ -1,4 +1,5 @@
-// The table of studies: research programs that need a checkout, Python or hours. They are not part of the package.
+// The table of studies: research programs that need a checkout, Python or hours. They are not part
+// of the package.
 
 import type { Benchmark } from '../../src/cli/bench/benchmark.ts'
 import { forgetting } from './forgetting.ts'

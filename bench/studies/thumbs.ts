@@ -1,6 +1,7 @@
-// Thumbs and nothing else: a simulated user who dislikes answers that begin with "The" judges what is generated, up or down. Are such answers less
-// likely afterwards, on questions that were never asked? Beside it the same verdicts, shuffled among the answers. The fast tier alone, so that
-// what becomes likelier is not what was said before.
+// Thumbs and nothing else: a simulated user who dislikes answers that begin with "The" judges what
+// is generated, up or down. Are such answers less likely afterwards, on questions that were never
+// asked? Beside it the same verdicts, shuffled among the answers. The fast tier alone, so that what
+// becomes likelier is not what was said before.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -83,7 +84,10 @@ function shuffled<T>(values: readonly T[], seed: number): T[] {
   return result
 }
 
-/** Asks, answers and judges; `verdicts` stand in for the user's own where they are given. Returns which answers the user liked in truth. */
+/**
+ * Asks, answers and judges; `verdicts` stand in for the user's own where they are given. Returns
+ * which answers the user liked in truth.
+ */
 async function talk(
   learner: Learner,
   user: string,

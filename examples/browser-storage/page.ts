@@ -1,5 +1,7 @@
-// A MicroLoRA that a browser remembers: in localStorage as JSON, and in IndexedDB as checkpoints with a history. Each reload teaches it more.
-// In a project of your own, import from 'graftlm/learn', 'graftlm/micro' and 'graftlm/web'; `vite examples/browser-storage` shows this one.
+// A MicroLoRA that a browser remembers: in localStorage as JSON, and in IndexedDB as checkpoints
+// with a history. Each reload teaches it more. In a project of your own, import from
+// 'graftlm/learn', 'graftlm/micro' and 'graftlm/web'; `vite examples/browser-storage` shows this
+// one.
 
 import { Checkpoints, microLoraOf, stateOfMicroLora } from '../../src/learn/store/index.ts'
 import { MicroLora } from '../../src/micro/index.ts'
@@ -31,7 +33,8 @@ const simple = teach(text === null ? make() : MicroLora.fromJSON(text))
 localStorage.setItem('graft-example', JSON.stringify(simple))
 report('localStorage', simple)
 
-// With versions: two tabs lose nothing, a torn write falls back to the one before, and every version can be restored.
+// With versions: two tabs lose nothing, a torn write falls back to the one before, and every
+// version can be restored.
 const checkpoints = new Checkpoints(await indexedDbStore('graft-example'), { form: 'f16' })
 const opened = await checkpoints.open('ada')
 const kept = teach(opened ? microLoraOf(opened.state) : make())

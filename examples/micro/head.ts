@@ -1,6 +1,7 @@
-// Learning one token at a time at a language model's head, from the 64 likeliest tokens alone. The head here is made up: 500 tokens of width 64; with a
-// real model, hidden states, logits and rows come from whatever serves it.
-// node examples/micro/head.ts; in a project of your own, import from 'graftlm/micro'.
+// Learning one token at a time at a language model's head, from the 64 likeliest tokens alone. The
+// head here is made up: 500 tokens of width 64; with a real model, hidden states, logits and rows
+// come from whatever serves it. node examples/micro/head.ts; in a project of your own, import from
+// 'graftlm/micro'.
 
 import { HeadRows, MicroLora } from '../../src/micro/index.ts'
 
@@ -30,7 +31,8 @@ function learn(hidden: Float32Array, came: number): number {
   const likeliest = everything.toSorted((a, b) => logits[b]! - logits[a]!).slice(0, 64)
   const ids = [...new Set([...likeliest, came])]
 
-  for (const token of rows.missing(ids)) rows.add([token], row(token)) // read once, kept while they are in use
+  // read once, kept while they are in use
+  for (const token of rows.missing(ids)) rows.add([token], row(token))
   const { loss, gradient } = rows.gradient({
     ids,
     logits: ids.map((token) => logits[token]!),
@@ -38,7 +40,8 @@ function learn(hidden: Float32Array, came: number): number {
     came,
   })
   lora.adapt(hidden, { gradient })
-  lora.applyUpdates(0.002, { input: hidden, share: 0.1 }) // no step moves h′ by more than a tenth of its length
+  // no step moves h′ by more than a tenth of its length
+  lora.applyUpdates(0.002, { input: hidden, share: 0.1 })
   return loss
 }
 

@@ -1,5 +1,5 @@
-// MicroLoRA in a loop: it predicts, hears what would have been right and how good it was, and learns at once, while what is right drifts.
-// node examples/micro/online-loop.ts
+// MicroLoRA in a loop: it predicts, hears what would have been right and how good it was, and
+// learns at once, while what is right drifts. node examples/micro/online-loop.ts
 
 import { MicroLora } from '../../src/micro/index.ts'
 
@@ -18,7 +18,10 @@ let state = 7
 const noise = (): number =>
   ((state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff) / 0x3fffffff - 1) * 0.5
 
-/** What is right: a map of rank 2 that turns slowly, and some noise. Any program, user or larger model may stand here. */
+/**
+ * What is right: a map of rank 2 that turns slowly, and some noise. Any program, user or larger
+ * model may stand here.
+ */
 function rightAnswer(input: Float32Array, time: number): Float32Array {
   const [first, second] = [0, 1].map(
     (k) =>

@@ -1,18 +1,25 @@
-// Activated LoRA: a detour that acts only from the last occurrence of its invocation tokens on. What stands before them is the base's own, its
-// keys and values included. Greenewald et al. 2025, arXiv:2504.12397. Which tokens those are is here; no tensors, no programs.
+// Activated LoRA: a detour that acts only from the last occurrence of its invocation tokens on.
+// What stands before them is the base's own, its keys and values included. Greenewald et al. 2025,
+// arXiv:2504.12397. Which tokens those are is here; no tensors, no programs.
 
 import { UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 
-/** Feed f32 [N, T, 1] of a model with an activated adapter: 1 where the detours act, 0 where they do not. */
+/**
+ * Feed f32 [N, T, 1] of a model with an activated adapter: 1 where the detours act, 0 where they do
+ * not.
+ */
 export const ACTIVE = 'active'
 
 /** A row without the invocation tokens: the base answers. */
 export const NEVER = Infinity
 
-/** Where a row's detours begin to act: the first token of the last whole occurrence, as in PEFT; NEVER where there is none. */
+/**
+ * Where a row's detours begin to act: the first token of the last whole occurrence, as in PEFT;
+ * NEVER where there is none.
+ */
 export function activationStart(ids: ArrayLike<number>, invocation: readonly number[]): number {
   for (let start = ids.length - invocation.length; start >= 0; start--) {
     if (invocation.every((id, i) => ids[start + i] === id)) return start
@@ -27,13 +34,19 @@ export const notForAWeight = (what: string): UnsupportedError =>
       'and a weight is the same for every token. Serve it as an adapter.',
   )
 
-/** What the detour of a layer with input x [N, T, in] is multiplied by, [N, T, 1]; behind the head's choice of rows, x [M, in], it is [M, 1]. */
+/**
+ * What the detour of a layer with input x [N, T, in] is multiplied by, [N, T, 1]; behind the head's
+ * choice of rows, x [M, in], it is [M, 1].
+ */
 export function activationAt(g: GraphBuilder, x: Value): Value {
   const active = g.input(ACTIVE, 'f32', ['N', 'T', 1])
   return x.shape.length === 2 ? g.op('gatherRows', [active, g.input('rows', 'i64', ['M'])]) : active
 }
 
-/** The feed for `tokens` tokens of each row, of which the first stands at position first[n]: 1 from starts[n] on. */
+/**
+ * The feed for `tokens` tokens of each row, of which the first stands at position first[n]: 1 from
+ * starts[n] on.
+ */
 export function activeFeed(
   starts: readonly number[],
   tokens: number,

@@ -1,4 +1,5 @@
-// A pass over the layers of a model: finds the nodes that adapters act on, and lets layers of equal result share one graph again.
+// A pass over the layers of a model: finds the nodes that adapters act on, and lets layers of equal
+// result share one graph again.
 
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Graph, Node, Value } from '../graph/ir.ts'
@@ -104,7 +105,10 @@ function structureOf(graph: Graph, original: Graph): string {
   ])
 }
 
-/** Builds a layer's replacement. `claim` makes an input that bears a base weight's name the adapter's own. */
+/**
+ * Builds a layer's replacement. `claim` makes an input that bears a base weight's name the
+ * adapter's own.
+ */
 export type ReplaceLayer = (
   g: GraphBuilder,
   layer: Layer,
@@ -126,7 +130,10 @@ function mapBlock({ graph, prefix }: Block, replace: ReplaceLayer): Graph {
   }
 }
 
-/** A model in which `replace` has had its say on every layer. Blocks that come out equal from one graph share one graph again. */
+/**
+ * A model in which `replace` has had its say on every layer. Blocks that come out equal from one
+ * graph share one graph again.
+ */
 export function mapLayers(model: ModelGraph, replace: ReplaceLayer): ModelGraph {
   const made = new Map<Graph, Map<string, Graph>>()
   const blocks = model.blocks.map((block): Block => {

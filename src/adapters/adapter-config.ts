@@ -1,4 +1,5 @@
-// An adapter's description, put together word by word and checked as a whole: what to make, and what it is called.
+// An adapter's description, put together word by word and checked as a whole: what to make, and
+// what it is called.
 
 import { OptionError } from '../base/errors.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -94,7 +95,10 @@ function builderOf(recipe: AdapterRecipe): AdapterConfigBuilder {
   }
 }
 
-/** Begins a description: `adapterConfig('my_adapter').rank(12).alpha(24).targets(['q_proj']).build()`. */
+/**
+ * Begins a description:
+ * `adapterConfig('my_adapter').rank(12).alpha(24).targets(['q_proj']).build()`.
+ */
 export const adapterConfig = (name: string): AdapterConfigBuilder =>
   builderOf({ name, kind: 'lora', config: {}, description: '', tags: [] })
 
@@ -105,7 +109,10 @@ export const recipeMetadata = ({ name, description, tags }: AdapterRecipe): Adap
   ...(tags.length === 0 ? {} : { tags: tags.join(' ') }),
 })
 
-/** A fresh adapter of a recipe, with its name, description and tags. Throws what createAdapter throws. */
+/**
+ * A fresh adapter of a recipe, with its name, description and tags. Throws what createAdapter
+ * throws.
+ */
 export const createFromRecipe = (
   recipe: AdapterRecipe,
   model: ModelGraph,

@@ -127,7 +127,8 @@ describe('modules that are saved whole', () => {
   it('start from the base, by ends of their paths as in PEFT', () => {
     const { tensors } = make(['3.mlp.up_proj', 'norm'])
     const whole = [...tensors.keys()].filter((key) => !key.includes('lora_'))
-    expect(whole).toHaveLength(2 * 5 + 1 + 1) // two norms a layer, the last one, and the linear layer
+    // two norms a layer, the last one, and the linear layer
+    expect(whole).toHaveLength(2 * 5 + 1 + 1)
     const key = keyOf('model.layers.3.mlp.up_proj.weight')
     const name = 'model.layers.3.mlp.up_proj.weight'
     expect(tensors.get(key)).toEqual(base.weights.get(name))

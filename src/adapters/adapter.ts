@@ -1,4 +1,5 @@
-// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one, checking one, feeding one.
+// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one,
+// checking one, feeding one.
 
 import {
   MismatchError,
@@ -29,13 +30,19 @@ export interface Adapter {
   readonly tensors: ReadonlyMap<string, Tensor>
   /** The base it was trained on, as PEFT names it. */
   readonly baseModel?: string
-  /** Texts that travel in the header of its tensor file: name, description, tags, the hash of the data it learned from. */
+  /**
+   * Texts that travel in the header of its tensor file: name, description, tags, the hash of the
+   * data it learned from.
+   */
   readonly metadata?: AdapterMetadata
 }
 
 export type AdapterMetadata = Readonly<Record<string, string>>
 
-/** The metadata's key for the hash of the base that an adapter learned on: `identity()` of the model. */
+/**
+ * The metadata's key for the hash of the base that an adapter learned on: `identity()` of the
+ * model.
+ */
 export const baseHashKey = 'graft_base_sha256'
 
 export interface CreateOptions {
@@ -67,7 +74,10 @@ export function baseValues(
   }
 }
 
-/** Every tensor an adapter of this configuration has for this model, by PEFT key, in the model's order. */
+/**
+ * Every tensor an adapter of this configuration has for this model, by PEFT key, in the model's
+ * order.
+ */
 export function parametersOf(
   model: ModelGraph,
   { kind, config }: Pick<Adapter, 'kind' | 'config'>,
@@ -92,7 +102,10 @@ export function parametersOf(
   return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved])
 }
 
-/** A number for each name, so that a tensor's start depends on its own key and the seed alone (FNV-1a). */
+/**
+ * A number for each name, so that a tensor's start depends on its own key and the seed alone
+ * (FNV-1a).
+ */
 function hash(name: string): number {
   let value = 0x811c9dc5
   for (let i = 0; i < name.length; i++) value = Math.imul(value ^ name.charCodeAt(i), 0x01000193)
@@ -100,8 +113,8 @@ function hash(name: string): number {
 }
 
 /**
- * The whole configuration of an adapter for this model, from a user's options: presets become lists of names.
- * Throws OptionError for wrong options and for targets that the model does not have.
+ * The whole configuration of an adapter for this model, from a user's options: presets become lists
+ * of names. Throws OptionError for wrong options and for targets that the model does not have.
  */
 export function configFor(
   kind: string,
@@ -117,8 +130,8 @@ export function configFor(
 }
 
 /**
- * A fresh adapter: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model, { seed: 1 })`. The same arguments give the same numbers.
- * Throws what configFor throws.
+ * A fresh adapter: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model, { seed: 1
+ * })`. The same arguments give the same numbers. Throws what configFor throws.
  */
 export function createAdapter(
   kind: string,
@@ -184,8 +197,9 @@ function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string,
 }
 
 /**
- * Checks an adapter against a model; throws one MismatchError with every missing, unexpected and mis-shaped tensor. With the base's weights,
- * copies of them that PEFT saved along (embeddings that are targets) are compared too.
+ * Checks an adapter against a model; throws one MismatchError with every missing, unexpected and
+ * mis-shaped tensor. With the base's weights, copies of them that PEFT saved along (embeddings that
+ * are targets) are compared too.
  */
 export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: WeightOf): void {
   const expected = parametersOf(model, adapter)
@@ -220,7 +234,10 @@ export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
     )
 }
 
-/** The adapter's tensors in f32 by the input names of the composed graph: what is fed. f32 data is not copied. */
+/**
+ * The adapter's tensors in f32 by the input names of the composed graph: what is fed. f32 data is
+ * not copied.
+ */
 export function adapterFeeds({ tensors }: Pick<Adapter, 'tensors'>): Map<string, F32Tensor> {
   return new Map(
     [...tensors]

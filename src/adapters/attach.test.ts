@@ -124,7 +124,8 @@ describe('attach', () => {
   })
 })
 
-// Kinds of other shapes than LoRA's, to see that the contract carries them: only what each needs of it is written out.
+// Kinds of other shapes than LoRA's, to see that the contract carries them: only what each needs of
+// it is written out.
 
 const config: AdapterConfig = {
   targets: ['v_proj', 'down_proj'],

@@ -1,4 +1,5 @@
-// Attaching an adapter: a pass over the blocks that gives every layer the adapter touches its detour, with the adapter's tensors as inputs.
+// Attaching an adapter: a pass over the blocks that gives every layer the adapter touches its
+// detour, with the adapter's tensors as inputs.
 
 import { assertInternal, OptionError, UnsupportedError } from '../base/errors.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
@@ -13,13 +14,17 @@ import { withSavedModules } from './saved-modules.ts'
 import { adaptableModules, mapLayers, type Layer } from './adapted-layers.ts'
 
 export interface AttachOptions {
-  /** Where the configuration has dropout: each touched layer gets a feed `dropout:<module>` of the shape of its input. */
+  /**
+   * Where the configuration has dropout: each touched layer gets a feed `dropout:<module>` of the
+   * shape of its input.
+   */
   readonly training?: boolean
 }
 
 /**
- * The model with the adapter's detours. Each adapter tensor is an input with the role 'adapter', named within its block, so that
- * block.prefix + name is its PEFT key without 'base_model.model.'. Base weights keep their names. Layers of equal structure share one graph.
+ * The model with the adapter's detours. Each adapter tensor is an input with the role 'adapter',
+ * named within its block, so that block.prefix + name is its PEFT key without 'base_model.model.'.
+ * Base weights keep their names. Layers of equal structure share one graph.
  */
 export const attach = (
   model: ModelGraph,
@@ -80,7 +85,8 @@ function siteOf(
         return g.input(`${name}.${wanted}`, 'f32', spec.shape, 'adapter')
       }
       assertInternal(common, `${module.path} has no parameter "${wanted}"`)
-      return g.input(wanted, 'f32', common.shape, 'feed') // not named within its block: one for all of them
+      // not named within its block: one for all of them
+      return g.input(wanted, 'f32', common.shape, 'feed')
     },
     base: (changes = {}) => baseOutput(g, layer, changes),
     dropout: (value) =>

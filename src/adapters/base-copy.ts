@@ -1,4 +1,5 @@
-// Copies of base weights that PEFT saves along where an embedding is a target: carried, compared with the base, never applied.
+// Copies of base weights that PEFT saves along where an embedding is a target: carried, compared
+// with the base, never applied.
 
 import type { Mismatch } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -14,7 +15,9 @@ const baseCopySuffix = '.base_layer.weight'
 export const baseCopyOf = (key: string): string | undefined =>
   key.endsWith(baseCopySuffix) ? inputName(key).slice(0, -baseCopySuffix.length) : undefined
 
-/** A carried copy may differ from the base by as much as 4-bit blocks round, relative to its size. */
+/**
+ * A carried copy may differ from the base by as much as 4-bit blocks round, relative to its size.
+ */
 const baseCopyTolerance = 0.1
 
 /** What is wrong with a carried copy of a base weight; undefined where nothing is. */

@@ -1,4 +1,5 @@
-// What an adapter costs, said before anything is made: from its configuration and the model's graph alone. Knows no kind by name.
+// What an adapter costs, said before anything is made: from its configuration and the model's graph
+// alone. Knows no kind by name.
 
 import { bytesOf, type DType } from '../base/dtype.ts'
 import { sizeOf } from '../base/tensor.ts'
@@ -13,14 +14,18 @@ export interface AdapterCost {
   readonly parameters: number
   /** Bytes of all tensors, those that are never trained among them. */
   readonly bytes: number
-  /** Operations on numbers, multiplications and additions apart, that each token takes more than with the base alone. */
+  /**
+   * Operations on numbers, multiplications and additions apart, that each token takes more than
+   * with the base alone.
+   */
   readonly flopsPerToken: number
 }
 
 /**
- * The cost of an adapter of this kind and configuration, as createAdapter takes it: `cost('lora', { rank: 16 }, model)`.
- * `dtype` is the type its tensors are kept in. Work that a graph does once a run, for all its tokens, is not counted.
- * Throws OptionError for wrong options and for targets that the model does not have.
+ * The cost of an adapter of this kind and configuration, as createAdapter takes it: `cost('lora', {
+ * rank: 16 }, model)`. `dtype` is the type its tensors are kept in. Work that a graph does once a
+ * run, for all its tokens, is not counted. Throws OptionError for wrong options and for targets
+ * that the model does not have.
  */
 export function cost(
   kind: string,
@@ -42,7 +47,10 @@ export function cost(
   }
 }
 
-/** Every token attends to every virtual one: a score and a share of its value for each head, in each layer. */
+/**
+ * Every token attends to every virtual one: a score and a share of its value for each head, in each
+ * layer.
+ */
 const prefixFlops = (
   { config: { heads, headWidth, layers } }: ModelGraph,
   virtualTokens: number,

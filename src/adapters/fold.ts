@@ -1,4 +1,5 @@
-// Folding an adapter into base weights, as copies: the base stays as it is, and taking the adapter out again is dropping the copies.
+// Folding an adapter into base weights, as copies: the base stays as it is, and taking the adapter
+// out again is dropping the copies.
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
@@ -21,9 +22,10 @@ export interface Fold {
 }
 
 /**
- * The modules that an adapter changes, in the model's order, each to be folded when its base weights are at hand.
- * Throws UnsupportedError for a kind without merging, and for a weight that two modules share (tied embeddings) when one is changed alone;
- * NumericError for NaN or infinity in the adapter.
+ * The modules that an adapter changes, in the model's order, each to be folded when its base
+ * weights are at hand. Throws UnsupportedError for a kind without merging, and for a weight that
+ * two modules share (tied embeddings) when one is changed alone; NumericError for NaN or infinity
+ * in the adapter.
  */
 export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
   const { config } = adapter
@@ -59,8 +61,8 @@ export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
 }
 
 /**
- * The base weights that the adapter changes, with it folded in, by checkpoint name: W' = W + s·B·A for LoRA. One layer at a time.
- * Throws what `folds` throws.
+ * The base weights that the adapter changes, with it folded in, by checkpoint name: W' = W + s·B·A
+ * for LoRA. One layer at a time. Throws what `folds` throws.
  */
 export function* mergedWeights(
   model: ModelGraph,

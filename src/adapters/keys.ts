@@ -1,10 +1,12 @@
-// Names of one tensor in its two worlds: an input of a composed graph, and a key of adapter_model.safetensors.
+// Names of one tensor in its two worlds: an input of a composed graph, and a key of
+// adapter_model.safetensors.
 
 const prefix = 'base_model.model.'
 
 /**
- * PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'. Tensors of no module are called by
- * their whole keys ('prompt_embeddings', 'base_model.vera_A') in both worlds.
+ * PEFT's key of a graph input: 'lm_head.lora_A.weight' → 'base_model.model.lm_head.lora_A.weight'.
+ * Tensors of no module are called by their whole keys ('prompt_embeddings', 'base_model.vera_A') in
+ * both worlds.
  */
 export const peftKey = (inputName: string): string =>
   inputName.includes('.') && !inputName.startsWith('base_model.') ? prefix + inputName : inputName
@@ -13,5 +15,8 @@ export const peftKey = (inputName: string): string =>
 export const inputName = (key: string): string =>
   key.startsWith(prefix) ? key.slice(prefix.length) : key
 
-/** Name of the feed that holds a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 − rate). `module` is relative to the block. */
+/**
+ * Name of the feed that holds a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 −
+ * rate). `module` is relative to the block.
+ */
 export const dropoutName = (module: string): string => `dropout:${module}`

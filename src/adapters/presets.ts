@@ -1,4 +1,5 @@
-// Short names for common sets of target modules. A preset becomes a plain list of names when an adapter is made, so PEFT can read it.
+// Short names for common sets of target modules. A preset becomes a plain list of names when an
+// adapter is made, so PEFT can read it.
 
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import { moduleNames } from './targets.ts'

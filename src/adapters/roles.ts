@@ -1,4 +1,5 @@
-// Adapters by what they are for: sizes and layers that suit a role, for a standalone model of any width and for any language model.
+// Adapters by what they are for: sizes and layers that suit a role, for a standalone model of any
+// width and for any language model.
 
 import { OptionError } from '../base/errors.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -80,8 +81,8 @@ const fused: Readonly<Record<string, string>> = {
 }
 
 /**
- * A role's recipe with the layers as this model calls them: where queries, keys and values (or gate and up) lie in one layer, that one.
- * Throws OptionError where the model has none of them.
+ * A role's recipe with the layers as this model calls them: where queries, keys and values (or gate
+ * and up) lie in one layer, that one. Throws OptionError where the model has none of them.
  */
 export function roleFor(name: string, model: ModelGraph): AdapterRecipe {
   const role = roleNamed(name)
@@ -100,7 +101,10 @@ export function roleFor(name: string, model: ModelGraph): AdapterRecipe {
   return { ...role, config: { ...role.config, targets } }
 }
 
-/** A fresh adapter of a role: for a language model's graph, or for vectors of a width: `createRole('coder', 768)`. Seed 0 unless given. */
+/**
+ * A fresh adapter of a role: for a language model's graph, or for vectors of a width:
+ * `createRole('coder', 768)`. Seed 0 unless given.
+ */
 export function createRole(
   name: string,
   base: ModelGraph | number,

@@ -1,5 +1,6 @@
-// Modules that an adapter trains whole and saves beside its own tensors (PEFT's modules_to_save): norms, a head, any linear layer.
-// Their weights become tensors of the adapter under the very names they have in the base.
+// Modules that an adapter trains whole and saves beside its own tensors (PEFT's modules_to_save):
+// norms, a head, any linear layer. Their weights become tensors of the adapter under the very names
+// they have in the base.
 
 import { UnsupportedError } from '../base/errors.ts'
 import type { Graph, GraphInput } from '../graph/ir.ts'
@@ -9,14 +10,20 @@ import type { Block, ModelGraph } from '../graph/model-graph.ts'
 interface SavedInput {
   /** Name of the base's input in the block's graph. */
   readonly base: GraphInput
-  /** Name of the adapter's: the module's path and the part, which differs from the base's only where a head is tied. */
+  /**
+   * Name of the adapter's: the module's path and the part, which differs from the base's only where
+   * a head is tied.
+   */
   readonly own: string
 }
 
 const partOf = (name: string): string => name.slice(name.lastIndexOf('.') + 1)
 const pathOf = (name: string): string => name.slice(0, name.lastIndexOf('.'))
 
-/** Paths inside the block of the modules that read each weight: of a tied head, the head's and not the embedding's. */
+/**
+ * Paths inside the block of the modules that read each weight: of a tied head, the head's and not
+ * the embedding's.
+ */
 function readers({ nodes }: Graph): Map<string, string> {
   return new Map(
     nodes.flatMap(({ attributes, inputs }) => {
@@ -36,7 +43,10 @@ function savedInputs({ graph, prefix }: Block, names: readonly string[]): SavedI
   })
 }
 
-/** The saved tensors by input name of the composed graph, with the name of the base weight each starts from. */
+/**
+ * The saved tensors by input name of the composed graph, with the name of the base weight each
+ * starts from.
+ */
 export function savedTensors(
   model: ModelGraph,
   names: readonly string[] = [],
@@ -75,7 +85,10 @@ function withOwnInputs(graph: Graph, saved: readonly SavedInput[]): Graph {
   }
 }
 
-/** The model with the saved modules' weights as inputs of the adapter. Layers that come out equal share one graph. */
+/**
+ * The model with the saved modules' weights as inputs of the adapter. Layers that come out equal
+ * share one graph.
+ */
 export function withSavedModules(model: ModelGraph, names: readonly string[] = []): ModelGraph {
   if (names.length === 0) return model
   const made = new Map<Graph, Map<string, Graph>>()

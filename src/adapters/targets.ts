@@ -1,10 +1,14 @@
-// Which modules of a model a configuration hits, by PEFT's rules (peft/tuners/tuners_utils.py, check_target_module_exists).
+// Which modules of a model a configuration hits, by PEFT's rules (peft/tuners/tuners_utils.py,
+// check_target_module_exists).
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 
 export interface TargetChoice {
-  /** Ends of module paths ('q_proj', 'self_attn.q_proj'), one regex over whole paths, or 'all-linear'. */
+  /**
+   * Ends of module paths ('q_proj', 'self_attn.q_proj'), one regex over whole paths, or
+   * 'all-linear'.
+   */
   readonly targets: readonly string[] | string
   /** Modules to leave out, by the same rules. */
   readonly exclude: readonly string[] | string
@@ -16,7 +20,10 @@ export interface TargetChoice {
 
 type Matcher = (path: string) => boolean
 
-/** A regex as Python reads it: named groups are spelled (?P<name>…). Throws OptionError for one that cannot be read. */
+/**
+ * A regex as Python reads it: named groups are spelled (?P<name>…). Throws OptionError for one that
+ * cannot be read.
+ */
 export function pythonRegex(source: string, what: string): RegExp {
   try {
     return new RegExp(source.replaceAll('(?P<', '(?<'))
@@ -28,7 +35,10 @@ export function pythonRegex(source: string, what: string): RegExp {
   }
 }
 
-/** The value of the first pattern that matches the end of the module path (peft/utils/other.py, get_pattern_key). */
+/**
+ * The value of the first pattern that matches the end of the module path (peft/utils/other.py,
+ * get_pattern_key).
+ */
 export function patternValue(
   patterns: Readonly<Record<string, number>>,
   path: string,
@@ -77,7 +87,10 @@ export function targetMatcher(choice: TargetChoice): (module: ModuleInfo) => boo
     (inLayers(path) || (typeof targets !== 'string' && targets.includes(path)))
 }
 
-/** The same for kinds that act on linear layers only; throws UnsupportedError for an embedding that is a target. */
+/**
+ * The same for kinds that act on linear layers only; throws UnsupportedError for an embedding that
+ * is a target.
+ */
 export function hitsLinear(choice: TargetChoice, module: ModuleInfo, kind: string): boolean {
   const hit = targetMatcher(choice)(module)
   if (hit && module.kind !== 'linear')
@@ -90,7 +103,10 @@ export const moduleNames = (modules: readonly ModuleInfo[]): string[] => [
   ...new Set(modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1))),
 ]
 
-/** The modules a choice hits. Throws OptionError listing all names that hit nothing, all layers that are not there, and the names there are. */
+/**
+ * The modules a choice hits. Throws OptionError listing all names that hit nothing, all layers that
+ * are not there, and the names there are.
+ */
 export function targetModules(choice: TargetChoice, modules: readonly ModuleInfo[]): ModuleInfo[] {
   const problems: string[] = []
   if (typeof choice.targets !== 'string') {

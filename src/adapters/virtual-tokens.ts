@@ -1,5 +1,6 @@
-// Passes that give virtual tokens their vectors: rows of the embedding, or keys and values inside a layer. Everything else in the model
-// treats them as tokens: masks, positions, packing and caches need to know nothing of them.
+// Passes that give virtual tokens their vectors: rows of the embedding, or keys and values inside a
+// layer. Everything else in the model treats them as tokens: masks, positions, packing and caches
+// need to know nothing of them.
 
 import type { Graph } from '../graph/ir.ts'
 import type { Block } from '../graph/model-graph.ts'
@@ -15,7 +16,10 @@ const readable = (graph: Graph): Graph =>
 
 export const withKnownIds = (block: Block): Block => ({ ...block, graph: readable(block.graph) })
 
-/** The embed block with the rows of the shared input `name` [P, D] in the place of virtual tokens, as they are: an embedding's scale is not theirs. */
+/**
+ * The embed block with the rows of the shared input `name` [P, D] in the place of virtual tokens,
+ * as they are: an embedding's scale is not theirs.
+ */
 export function withVirtualEmbeddings(block: Block, name: string, virtualTokens: number): Block {
   const graph = readable(block.graph)
   const x = graph.outputs.get('x')!
@@ -33,7 +37,10 @@ export function withVirtualEmbeddings(block: Block, name: string, virtualTokens:
   return { ...block, graph: placed }
 }
 
-/** A layer block whose keys and values at virtual tokens are columns of the shared input `name` [P, layers·2·K·d]. */
+/**
+ * A layer block whose keys and values at virtual tokens are columns of the shared input `name` [P,
+ * layers·2·K·d].
+ */
 export function withVirtualKeys(
   block: Block,
   name: string,

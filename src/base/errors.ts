@@ -1,10 +1,13 @@
-// One class per failure a caller may want to handle. A message says: what failed, on which named thing, got vs expected, what to do.
+// One class per failure a caller may want to handle. A message says: what failed, on which named
+// thing, got vs expected, what to do.
 
 const marker = Symbol.for('graftlm.error')
 
 /** Base class of every error Graft throws on purpose. */
 export class GraftError extends Error {
-  /** Set on the prototype of every class, so that errors of a second loaded copy are recognised too. */
+  /**
+   * Set on the prototype of every class, so that errors of a second loaded copy are recognised too.
+   */
   readonly [marker] = true
   override get name(): string {
     return this.constructor.name
@@ -16,7 +19,10 @@ export class GraftError extends Error {
 
 /** A file's bytes are not what its format says: truncated, corrupt, or hostile. */
 export class FormatError extends GraftError {}
-/** The format is sound but the thing in it is not supported: an architecture, a quantisation, a config key. */
+/**
+ * The format is sound but the thing in it is not supported: an architecture, a quantisation, a
+ * config key.
+ */
 export class UnsupportedError extends GraftError {}
 /** Shapes of tensors or graph values do not fit together. */
 export class ShapeError extends GraftError {}
@@ -32,7 +38,10 @@ export class NotFoundError extends GraftError {}
 export class ContextLengthError extends GraftError {}
 /** Reading or writing storage failed (full disk, no permission); nothing is left half-written. */
 export class StorageError extends GraftError {}
-/** Somebody else wrote the same thing in between; what they wrote stands, and so does what was to be written, in the caller's hands. */
+/**
+ * Somebody else wrote the same thing in between; what they wrote stands, and so does what was to be
+ * written, in the caller's hands.
+ */
 export class ConflictError extends GraftError {}
 
 /** One thing that does not match between a file and what a model or adapter needs. */
@@ -65,7 +74,10 @@ export class MismatchError extends GraftError {
   }
 }
 
-/** One thing that is wrong in a manifest: the file, the line where there is one, the key from the top with dots. */
+/**
+ * One thing that is wrong in a manifest: the file, the line where there is one, the key from the
+ * top with dots.
+ */
 export interface ManifestFault {
   readonly file: string
   readonly line?: number

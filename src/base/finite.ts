@@ -1,6 +1,9 @@
 // Whether numbers are numbers: a check that is fast enough for whole models. Knows no tensors.
 
-/** False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums tell without a call for every value. */
+/**
+ * False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums
+ * tell without a call for every value.
+ */
 export function allFinite(values: Float32Array): boolean {
   let a = 0
   let b = 0

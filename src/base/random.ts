@@ -1,4 +1,5 @@
-// Seeded random numbers: the same seed gives the same numbers on every platform. Never reads a clock.
+// Seeded random numbers: the same seed gives the same numbers on every platform. Never reads a
+// clock.
 
 export interface Random {
   /** A 32-bit unsigned integer. */

@@ -1,4 +1,5 @@
-// Checks of values from outside, named by what they expect. A schema library would double the time that importing the package takes.
+// Checks of values from outside, named by what they expect. A schema library would double the time
+// that importing the package takes.
 
 /** A fragment of JSON Schema. */
 export type JsonSchema = Readonly<Record<string, unknown>>

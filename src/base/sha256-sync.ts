@@ -1,6 +1,10 @@
-// SHA-256 without waiting, which the platforms' own cannot do: for the checksums of small states. FIPS 180-4.
+// SHA-256 without waiting, which the platforms' own cannot do: for the checksums of small states.
+// FIPS 180-4.
 
-/** The first 32 bits of the fractions of roots of the first primes: square roots for the start, cube roots for the rounds. */
+/**
+ * The first 32 bits of the fractions of roots of the first primes: square roots for the start, cube
+ * roots for the rounds.
+ */
 function fractions(count: number, root: (value: number) => number): Uint32Array {
   const primes: number[] = []
   for (let candidate = 2; primes.length < count; candidate++)

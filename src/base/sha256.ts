@@ -2,7 +2,10 @@
 
 import { UnsupportedError } from './errors.ts'
 
-/** The hash of these bytes, 32 bytes. Throws UnsupportedError in a page that is not from https or this machine: browsers keep Web Crypto from it. */
+/**
+ * The hash of these bytes, 32 bytes. Throws UnsupportedError in a page that is not from https or
+ * this machine: browsers keep Web Crypto from it.
+ */
 export async function sha256(bytes: Uint8Array): Promise<Uint8Array> {
   if (typeof crypto === 'undefined' || crypto.subtle === undefined)
     throw new UnsupportedError(

@@ -1,6 +1,9 @@
 // The name somebody probably meant: edit distance over a short list of names.
 
-/** Insertions, deletions, replacements of letters and swaps of neighbours between two words (optimal string alignment, Boytsov 2011). */
+/**
+ * Insertions, deletions, replacements of letters and swaps of neighbours between two words (optimal
+ * string alignment, Boytsov 2011).
+ */
 export function editDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {

@@ -1,4 +1,5 @@
-// A tensor is a plain value: element type, shape, data in row-major order. It has no methods and owns no device.
+// A tensor is a plain value: element type, shape, data in row-major order. It has no methods and
+// owns no device.
 
 import { ShapeError } from './errors.ts'
 import { type DType, isBlockType, type PlainType } from './dtype.ts'
@@ -18,7 +19,10 @@ export type TensorData =
 export interface Tensor<Data extends TensorData = TensorData> {
   readonly dtype: DType
   readonly shape: readonly number[]
-  /** f16 and bf16 as raw bits in a Uint16Array; f8, bool and block formats as bytes; i64 and u64 as bigints. */
+  /**
+   * f16 and bf16 as raw bits in a Uint16Array; f8, bool and block formats as bytes; i64 and u64 as
+   * bigints.
+   */
   readonly data: Data
 }
 

@@ -11,7 +11,8 @@ describe('the catalogue of base models', () => {
     const wheels = entry.sources.filter((source) => source.kind === 'wheel')
     expect(wheels.filter(({ sha256 }) => !/^[0-9a-f]{64}$/.test(sha256))).toEqual([])
     const embedded = entry.sources.filter((source) => source.kind === 'embedded')
-    expect(embedded.filter(({ directory }) => !directory.href.endsWith('/'))).toEqual([]) // without it the file names replace the last part
+    // without it the file names replace the last part
+    expect(embedded.filter(({ directory }) => !directory.href.endsWith('/'))).toEqual([])
   })
 
   it('carries stories260k whole, with its licence', () => {

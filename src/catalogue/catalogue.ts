@@ -1,4 +1,5 @@
-// Base models by name: what they are and where they can be had. Plain data; fetching them is a platform's business.
+// Base models by name: what they are and where they can be had. Plain data; fetching them is a
+// platform's business.
 
 import { NotFoundError } from '../base/errors.ts'
 

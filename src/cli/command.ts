@@ -1,5 +1,6 @@
-// The contract of a command: one file per command in commands/, one row in commands.ts. Names, options and examples are plain data, so that
-// help, usage errors and documentation all come from one place. Heavy modules are imported inside `run`, never above it.
+// The contract of a command: one file per command in commands/, one row in commands.ts. Names,
+// options and examples are plain data, so that help, usage errors and documentation all come from
+// one place. Heavy modules are imported inside `run`, never above it.
 
 import type { Terminal } from './ui/terminal.ts'
 
@@ -46,7 +47,10 @@ export interface Context<Table extends Options = Options> {
   readonly signal: AbortSignal
   /** Whether one JSON value is wanted on stdout. */
   readonly json: boolean
-  /** For work that ended without an error and yet is not done: what follows in a script should not go on. */
+  /**
+   * For work that ended without an error and yet is not done: what follows in a script should not
+   * go on.
+   */
   readonly setExitCode: (code: number) => void
 }
 
@@ -71,7 +75,10 @@ export interface Command<Table extends Options = Options> {
   run(context: Context<Table>): Promise<unknown>
 }
 
-/** Types `run` by the option table. Values are checked against that table before `run` sees them, so the exact type may be forgotten here. */
+/**
+ * Types `run` by the option table. Values are checked against that table before `run` sees them, so
+ * the exact type may be forgotten here.
+ */
 export const defineCommand = <const Table extends Options>(command: Command<Table>): Command =>
   command as unknown as Command
 

@@ -1,4 +1,5 @@
-// graftlm/compute: backends that run graphs. ONNX Runtime is passed in by the caller; the reference interpreter needs nothing.
+// graftlm/compute: backends that run graphs. ONNX Runtime is passed in by the caller; the reference
+// interpreter needs nothing.
 
 export type { Backend, CompileOptions, Program } from './backend.ts'
 export { onnxRuntimeBackend, type OnnxRuntime, type OnnxRuntimeOptions } from './onnxruntime.ts'

@@ -1,4 +1,5 @@
-// ONNX Runtime behind the backend contract. The library is passed in (onnxruntime-node or onnxruntime-web); nothing else here imports it.
+// ONNX Runtime behind the backend contract. The library is passed in (onnxruntime-node or
+// onnxruntime-web); nothing else here imports it.
 
 import { UnsupportedError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
@@ -46,7 +47,8 @@ const dtypes: Readonly<Record<string, DType>> = {
   bool: 'bool',
 }
 
-// With patterns on, the second run of a shape sets aside one block of all buffers' size, beside the arena that the first run has filled.
+// With patterns on, the second run of a shape sets aside one block of all buffers' size, beside the
+// arena that the first run has filled.
 const leanSettings = { enableMemPattern: false }
 
 /** Runs graphs on ONNX Runtime. CPU inputs are passed without a copy; outputs are fresh arrays. */
@@ -54,7 +56,8 @@ export function onnxRuntimeBackend(
   runtime: OnnxRuntime,
   options: OnnxRuntimeOptions = {},
 ): Backend {
-  // Weights and adapters are fed again at every run: their wrapped form is kept as long as the tensor lives.
+  // Weights and adapters are fed again at every run: their wrapped form is kept as long as the
+  // tensor lives.
   const wrapped = new WeakMap<Tensor, OnnxTensor>()
   const wrap = (tensor: Tensor): OnnxTensor => {
     const known = wrapped.get(tensor)

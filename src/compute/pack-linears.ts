@@ -1,4 +1,5 @@
-// Graph pass: linear layers whose weights are packed become quantizedLinear, so that their weights stay in 4 or 8 bits while they run.
+// Graph pass: linear layers whose weights are packed become quantizedLinear, so that their weights
+// stay in 4 or 8 bits while they run.
 
 import type { Tensor } from '../base/tensor.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
@@ -22,7 +23,10 @@ const accuracyLevels: Record<Accuracy, number> = { fast: 4, exact: 0 } // MatMul
 const isHalved = ({ bits }: PackedForm, accuracy: Accuracy): boolean =>
   bits === 8 && accuracy === 'exact'
 
-/** Replaces `linear` nodes by the forms of their weights; a weight without a form stays f32. New inputs: `packedInputs(name, weight)`. */
+/**
+ * Replaces `linear` nodes by the forms of their weights; a weight without a form stays f32. New
+ * inputs: `packedInputs(name, weight)`.
+ */
 export function packLinears(
   graph: Graph,
   formOfWeight: (weight: string) => PackedForm | undefined,

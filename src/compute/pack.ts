@@ -1,5 +1,6 @@
-// Weights in a file's block format → the form of MatMulNBits, exactly and without ever holding them as f32.
-// w = scale·(code − zero) + offset; codes lie in the order of the values, low nibble first. Knows no model and no graph.
+// Weights in a file's block format → the form of MatMulNBits, exactly and without ever holding them
+// as f32. w = scale·(code − zero) + offset; codes lie in the order of the values, low nibble first.
+// Knows no model and no graph.
 
 import { blockLayout, isBlockType } from '../base/dtype.ts'
 import { ShapeError, UnsupportedError } from '../base/errors.ts'
@@ -26,7 +27,10 @@ export interface PackedWeight {
 export const isPackable = ({ dtype, shape }: Pick<Tensor, 'dtype' | 'shape'>): boolean =>
   isBlockType(dtype) && shape.length === 2
 
-/** Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError where the bytes do not fit the shape. */
+/**
+ * Repacks a weight [out, in]. Throws UnsupportedError where the type has no blocks, ShapeError
+ * where the bytes do not fit the shape.
+ */
 export function packWeight(weight: Tensor): PackedWeight {
   const { dtype, shape } = weight
   const [outFeatures, inFeatures] = shape
@@ -100,7 +104,10 @@ function writeCodes(codes: Uint8Array, bits: 4 | 8, out: Uint8Array, at: number)
     for (let i = 0; i < codes.length; i += 2) out[at + (i >> 1)] = codes[i]! | (codes[i + 1]! << 4)
 }
 
-/** Weights that read the same input as one: rows one after the other. They must share bits, block and input width. */
+/**
+ * Weights that read the same input as one: rows one after the other. They must share bits, block
+ * and input width.
+ */
 export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
   const [first] = parts as [PackedWeight, ...PackedWeight[]]
   if (parts.length === 1) return first
@@ -131,7 +138,10 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
   }
 }
 
-/** Puts offsets [in/block, out of one part] beside those of the parts before: `row` outputs from the left of [in/block, out of all]. */
+/**
+ * Puts offsets [in/block, out of one part] beside those of the parts before: `row` outputs from the
+ * left of [in/block, out of all].
+ */
 function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow: number): void {
   const width = part.length / perRow
   const total = all.length / perRow
@@ -140,9 +150,10 @@ function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow
 }
 
 /**
- * An 8-bit weight as two 4-bit ones whose products add up to it, exactly: with code = 16·high + low,
- * s·(code − 128) + o = 16s·(high − 8) + s·(low − 8) + (8s + o). ONNX Runtime multiplies 4-bit codes by f32 in place, but unpacks 8-bit
- * ones at every call: the head of SmolLM2 (49,152 × 576) takes 110 to 230 ms for one row, its two halves 8.
+ * An 8-bit weight as two 4-bit ones whose products add up to it, exactly: with code = 16·high +
+ * low, s·(code − 128) + o = 16s·(high − 8) + s·(low − 8) + (8s + o). ONNX Runtime multiplies 4-bit
+ * codes by f32 in place, but unpacks 8-bit ones at every call: the head of SmolLM2 (49,152 × 576)
+ * takes 110 to 230 ms for one row, its two halves 8.
  */
 export function halvesOf(packed: PackedWeight): { high: PackedWeight; low: PackedWeight } {
   const { block, outFeatures, inFeatures, codes, scales, offsets } = packed
@@ -173,7 +184,10 @@ export function halvesOf(packed: PackedWeight): { high: PackedWeight; low: Packe
   }
 }
 
-/** Quantises a weight [out, in] to 4 bits (as Q4_0: blocks of 32, symmetrical) or 8 (as Q8_0). Undefined where the width is no multiple of 32. */
+/**
+ * Quantises a weight [out, in] to 4 bits (as Q4_0: blocks of 32, symmetrical) or 8 (as Q8_0).
+ * Undefined where the width is no multiple of 32.
+ */
 export function quantizeWeight(weight: Tensor, to: 'q4' | 'q8'): Tensor<Uint8Array> | undefined {
   const dtype = to === 'q4' ? 'q4_0' : 'q8_0'
   const { elements, bytes } = blockLayout[dtype]

@@ -1,4 +1,5 @@
-// The reference backend: the slow interpreter behind the backend contract. It is the oracle of every other one.
+// The reference backend: the slow interpreter behind the backend contract. It is the oracle of
+// every other one.
 
 import { evaluate } from '../graph/evaluate.ts'
 import type { Backend } from './backend.ts'

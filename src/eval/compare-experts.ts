@@ -1,4 +1,5 @@
-// How far one expert's predictions lie from another's on rows: what compressing or merging has cost, in the model's own terms.
+// How far one expert's predictions lie from another's on rows: what compressing or merging has
+// cost, in the model's own terms.
 
 import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'
@@ -25,7 +26,10 @@ export interface CompareOptions {
   readonly onRow?: ((done: number) => void) | undefined
 }
 
-/** Asks both experts about every learned token of the rows, one row at a time. Throws DataError where nothing is learned in them. */
+/**
+ * Asks both experts about every learned token of the rows, one row at a time. Throws DataError
+ * where nothing is learned in them.
+ */
 export async function compareExperts(
   model: Model,
   rows: readonly EncodedRow[],

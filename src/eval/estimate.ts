@@ -1,4 +1,5 @@
-// From the scores of rows to a figure with its 95 % interval, and to the difference of two models on the same rows.
+// From the scores of rows to a figure with its 95 % interval, and to the difference of two models
+// on the same rows.
 
 import type { Metric, RowScore } from './metric.ts'
 import {
@@ -27,7 +28,10 @@ type Judge = Pick<Metric, 'kind' | 'shown'>
 
 const same = (mean: number): number => mean
 
-/** The metric over all rows: Wilson's interval for shares, a bootstrap over rows for anything else. At least one row. */
+/**
+ * The metric over all rows: Wilson's interval for shares, a bootstrap over rows for anything else.
+ * At least one row.
+ */
 export function estimate(
   { kind, shown = same }: Judge,
   scores: readonly RowScore[],
@@ -47,7 +51,10 @@ export function estimate(
   return { value, rows, ...bootstrap(rows, seed, (drawn) => shown(meanOfDrawn(scores, drawn))) }
 }
 
-/** Second less first on the same rows: paired bootstrap for the interval; McNemar's exact test for shares, a randomisation test for the rest. */
+/**
+ * Second less first on the same rows: paired bootstrap for the interval; McNemar's exact test for
+ * shares, a randomisation test for the rest.
+ */
 export function difference(
   { kind, shown = same }: Judge,
   first: readonly RowScore[],

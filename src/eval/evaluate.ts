@@ -1,4 +1,5 @@
-// How well models do on rows, by any metrics, with intervals, and how sure a difference between two of them is.
+// How well models do on rows, by any metrics, with intervals, and how sure a difference between two
+// of them is.
 
 import { DataError, OptionError } from '../base/errors.ts'
 import type { AdapterChoice, Model } from '../runtime/index.ts'
@@ -51,7 +52,10 @@ export interface Figure {
 export interface Evaluation {
   readonly rows: number
   readonly figures: readonly Figure[]
-  /** Mean loss in nats a token, and what it was taken over, where a metric asked for it; by candidate. */
+  /**
+   * Mean loss in nats a token, and what it was taken over, where a metric asked for it; by
+   * candidate.
+   */
   readonly losses: readonly {
     readonly loss: number
     readonly tokens: number
@@ -65,8 +69,9 @@ export interface Evaluation {
 const together = 16 // answers that are written at once: enough for speed, few enough for memory
 
 /**
- * Judges candidates on the same rows. Answers are written greedily. Throws DataError that names every row a metric cannot judge, before anything
- * is computed, and OptionError where there is no metric.
+ * Judges candidates on the same rows. Answers are written greedily. Throws DataError that names
+ * every row a metric cannot judge, before anything is computed, and OptionError where there is no
+ * metric.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { data, metrics, candidates, labels, seed = 0, stop = [] } = options

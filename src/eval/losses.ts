@@ -27,7 +27,10 @@ export interface RowLosses {
 
 const IGNORED = -100 // PyTorch's mark for labels that are not scored
 
-/** Summed cross-entropy in nats, and tokens, of every question's wanted answer. Throws OptionError for a model without a tokenizer. */
+/**
+ * Summed cross-entropy in nats, and tokens, of every question's wanted answer. Throws OptionError
+ * for a model without a tokenizer.
+ */
 export async function rowLosses(
   questions: readonly Question[],
   options: LossOptions,

@@ -1,6 +1,10 @@
-// The contract of a metric: one file per metric in metrics/, one row in metrics.ts. A metric judges one row at a time; it knows no model.
+// The contract of a metric: one file per metric in metrics/, one row in metrics.ts. A metric judges
+// one row at a time; it knows no model.
 
-/** What a metric sees of one row: what was asked for, and what was answered or how the wanted answer fared. */
+/**
+ * What a metric sees of one row: what was asked for, and what was answered or how the wanted answer
+ * fared.
+ */
 export interface Judged {
   /** The row as its file has it. */
   readonly row: Readonly<Record<string, unknown>>
@@ -8,7 +12,10 @@ export interface Judged {
   readonly wanted: string
   /** What the model wrote; empty for metrics that need no answers. */
   readonly answer: string
-  /** Cross-entropy of the wanted tokens, summed, in nats, and how many they are. Given to metrics of the loss. */
+  /**
+   * Cross-entropy of the wanted tokens, summed, in nats, and how many they are. Given to metrics of
+   * the loss.
+   */
   readonly loss?: { readonly sum: number; readonly tokens: number }
   /** All the answers there are, where the rows are labelled. */
   readonly labels?: readonly string[]

@@ -40,7 +40,8 @@ describe("SQuAD's F1", () => {
 
 describe('ROUGE-L', () => {
   it.each([
-    ['police kill the gunman', 'police killed the gunman', 0.75], // Lin 2004, section 3.1: LCS 3 of 4 and 4 words
+    // Lin 2004, section 3.1: LCS 3 of 4 and 4 words
+    ['police kill the gunman', 'police killed the gunman', 0.75],
     ['the gunman kill police', 'police killed the gunman', 0.5],
     ['', 'a', 0],
   ])('of %j for %j', (answer, wanted, expected) =>

@@ -34,7 +34,10 @@ function lastTurn(messages: readonly ChatMessage[]): {
   return { earlier: messages.slice(0, last), answer: String(messages[last]!.content) }
 }
 
-/** The answer that a row wants: the completion, or the last assistant turn; of preferences the chosen one; all of a plain text. */
+/**
+ * The answer that a row wants: the completion, or the last assistant turn; of preferences the
+ * chosen one; all of a plain text.
+ */
 export function answerOf(example: Example): string {
   if (example.kind === 'pair') return answerOf(example.chosen)
   if (example.kind === 'text') return example.text
@@ -65,7 +68,10 @@ function promptOf(
   return hasSystem ? earlier : [{ role: 'system', content: system }, ...earlier]
 }
 
-/** The rows of a data set as questions. Throws DataError that names every row which does not fit its format. */
+/**
+ * The rows of a data set as questions. Throws DataError that names every row which does not fit its
+ * format.
+ */
 export function questionsOf(data: DataSet, stops: readonly string[] = []): Question[] {
   const rows = new Map(data.rows.map(({ number, value }) => [number, value]))
   return readExamples(data).examples.map(({ number, example }) => ({

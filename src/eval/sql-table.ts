@@ -1,5 +1,7 @@
-// A table to run a query on, where a row brings none: made from the query itself, so that other queries give other rows. For queries over one table
-// with conditions joined by AND, as WikiSQL's (Zhong et al. 2017, arXiv:1709.00103); the idea is that of test suites (Zhong et al. 2020, arXiv:2010.02840).
+// A table to run a query on, where a row brings none: made from the query itself, so that other
+// queries give other rows. For queries over one table with conditions joined by AND, as WikiSQL's
+// (Zhong et al. 2017, arXiv:1709.00103); the idea is that of test suites (Zhong et al. 2020,
+// arXiv:2010.02840).
 
 interface Condition {
   readonly column: string
@@ -43,14 +45,19 @@ function parsed(query: string): SimpleQuery | undefined {
 
 type Cells = ReadonlyMap<string, string | number>
 
-/** A value that meets the condition, a step above or below for order; texts are compared as texts. */
+/**
+ * A value that meets the condition, a step above or below for order; texts are compared as texts.
+ */
 function meeting({ comparison, value }: Condition): string | number {
   if (comparison === '=') return value
   if (typeof value === 'number') return comparison === '>' ? value + 1 : value - 1
   return comparison === '>' ? `${value}~` : value.slice(0, -1)
 }
 
-/** Values that do not: the one that a comparison just leaves out, and of an equality its neighbours on both sides. */
+/**
+ * Values that do not: the one that a comparison just leaves out, and of an equality its neighbours
+ * on both sides.
+ */
 function missing({ comparison, value }: Condition): (string | number)[] {
   if (comparison !== '=') return [value]
   return typeof value === 'number' ? [value + 1, value - 1] : [`${value}~`, value.slice(0, -1)]
@@ -71,14 +78,18 @@ function rowsFor({ conditions }: SimpleQuery): { readonly cells: Cells; readonly
 const written = (value: string | number): string =>
   typeof value === 'number' ? String(value) : `'${value.replaceAll("'", "''")}'`
 
-/** CREATE TABLE and INSERT statements for a query of that form; undefined for any other, and where a column has two conditions. */
+/**
+ * CREATE TABLE and INSERT statements for a query of that form; undefined for any other, and where a
+ * column has two conditions.
+ */
 export function tableFor(query: string): string | undefined {
   const read = parsed(query)
   if (!read || new Set(read.conditions.map(({ column }) => column)).size < read.conditions.length)
     return undefined
   const columns = [...new Set([read.selected, ...read.conditions.map(({ column }) => column)])]
-  // What is selected is another power of 3 in every row, and of the rows that miss something once below all others and once above: so no two sets
-  // of rows have the same sum, mean, least or largest.
+  // What is selected is another power of 3 in every row, and of the rows that miss something once
+  // below all others and once above: so no two sets of rows have the same sum, mean, least or
+  // largest.
   const rows = rowsFor(read).map(({ cells, sign }, i) =>
     columns.map((column) => written(cells.get(column) ?? sign * 3 ** (i + 1))).join(', '),
   )

@@ -1,4 +1,5 @@
-// How sure a measured figure is: intervals and tests over rows. Pure and seeded; knows no metric by name.
+// How sure a measured figure is: intervals and tests over rows. Pure and seeded; knows no metric by
+// name.
 
 import { random } from '../base/random.ts'
 import type { RowScore } from './metric.ts'
@@ -40,7 +41,10 @@ const middle = (sorted: Float64Array): Interval => ({
   high: sorted[Math.ceil(0.975 * (sorted.length - 1))]!,
 })
 
-/** 95 % percentile bootstrap over rows of `statistic`, which is given row numbers drawn with replacement. Efron 1979, Annals of Statistics 7:1. */
+/**
+ * 95 % percentile bootstrap over rows of `statistic`, which is given row numbers drawn with
+ * replacement. Efron 1979, Annals of Statistics 7:1.
+ */
 export function bootstrap(
   rows: number,
   seed: number,
@@ -68,8 +72,8 @@ export function meanOfDrawn(scores: readonly RowScore[], drawn: Uint32Array): nu
 }
 
 /**
- * Two-sided p-value of McNemar's exact test: of the rows that only one of two got right, each is equally likely to be either's. 1 where there are none.
- * McNemar 1947, Psychometrika 12:153.
+ * Two-sided p-value of McNemar's exact test: of the rows that only one of two got right, each is
+ * equally likely to be either's. 1 where there are none. McNemar 1947, Psychometrika 12:153.
  */
 export function mcnemar(onlyFirst: number, onlySecond: number): number {
   const rows = onlyFirst + onlySecond
@@ -84,8 +88,9 @@ export function mcnemar(onlyFirst: number, onlySecond: number): number {
 }
 
 /**
- * Two-sided p-value of a paired randomisation test: how often a difference as large as the measured one comes up when each row's two scores are
- * swapped by the toss of a coin. Noreen 1989; for language models Dror et al. 2018, https://aclanthology.org/P18-1128.
+ * Two-sided p-value of a paired randomisation test: how often a difference as large as the measured
+ * one comes up when each row's two scores are swapped by the toss of a coin. Noreen 1989; for
+ * language models Dror et al. 2018, https://aclanthology.org/P18-1128.
  */
 export function randomisation(
   first: readonly RowScore[],

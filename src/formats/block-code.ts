@@ -1,9 +1,10 @@
-// Numbers as small whole codes with a scale for every 64 of them: how adapters are kept in 8 and 4 bits. Knows no files and no adapters.
+// Numbers as small whole codes with a scale for every 64 of them: how adapters are kept in 8 and 4
+// bits. Knows no files and no adapters.
 //
 //     value[i] = scale[⌊i/64⌋]·code[i]     int8: code −127 … 127     int4: code −8 … 7     scale: bf16, of either sign
 //
-// i counts the values in row-major order. 4-bit codes lie two a byte as code + 8, the first in the low half.
-// Why these: docs/decisions/0011-adapters-in-8-and-4-bits.md.
+// i counts the values in row-major order. 4-bit codes lie two a byte as code + 8, the first in the
+// low half. Why these: docs/decisions/0011-adapters-in-8-and-4-bits.md.
 
 import { assertInternal } from '../base/errors.ts'
 import { bf16Bits } from './half.ts'
@@ -27,7 +28,8 @@ export interface BlockCode {
 
 export const blockCodes: Readonly<Record<BlockCodeName, BlockCode>> = {
   int8: { dtype: 'i8', codesPerByte: 1, least: -127, most: 127, starts: [1 / 127], turns: 1 },
-  // Sixteen codes have one more on one side: which one is a matter of the sign. Cutting the largest values by 15 % may serve the others better.
+  // Sixteen codes have one more on one side: which one is a matter of the sign. Cutting the largest
+  // values by 15 % may serve the others better.
   int4: {
     dtype: 'u8',
     codesPerByte: 2,
@@ -79,8 +81,9 @@ const nearest = (scaled: number, least: number, most: number): number =>
   Math.max(least, Math.min(most, Math.floor(scaled + 0.5)))
 
 /**
- * The scale, as bf16 can hold it, with the smallest sum of squared errors that was found: from each start, the nearest codes, then the scale
- * Σ value·code / Σ code² that is best for those, and so on. 0 for a block of zeros and for numbers too small for any scale.
+ * The scale, as bf16 can hold it, with the smallest sum of squared errors that was found: from each
+ * start, the nearest codes, then the scale Σ value·code / Σ code² that is best for those, and so
+ * on. 0 for a block of zeros and for numbers too small for any scale.
  */
 function scaleOf(
   { least, most, starts, turns }: BlockCode,

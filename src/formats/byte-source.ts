@@ -1,6 +1,9 @@
-// Where bytes come from and go to. Platforms implement these two interfaces; readers and writers know nothing else of a platform.
+// Where bytes come from and go to. Platforms implement these two interfaces; readers and writers
+// know nothing else of a platform.
 
-/** Random access to an immutable sequence of bytes: a file, a Blob, a range-fetching URL, memory. */
+/**
+ * Random access to an immutable sequence of bytes: a file, a Blob, a range-fetching URL, memory.
+ */
 export interface ByteSource {
   /** Shown in errors: a path or a URL. */
   readonly name: string

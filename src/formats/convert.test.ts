@@ -83,7 +83,8 @@ describe('fromFloat32', () => {
   })
 
   it('rounds to f16 as the platform’s Float16Array does, for many patterns', () => {
-    const bits = Uint32Array.from({ length: 200_000 }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 0) // spread over all f32 patterns
+    // spread over all f32 patterns
+    const bits = Uint32Array.from({ length: 200_000 }, (_, i) => Math.imul(i, 0x9e3779b1) >>> 0)
     const values = new Float32Array(bits.buffer)
     const got = fromFloat32(values, 'f16')
     const expected = new Uint16Array(new Float16Array(values).buffer)

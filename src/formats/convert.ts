@@ -6,9 +6,9 @@ import { bf16Bits, e4m3Values, f16Bits, f16Values } from './half.ts'
 import { quants } from './quants/quant-table.ts'
 
 /**
- * The tensor's values as f32; the tensor's own array, not copied, where it is f32 already.
- * f64, i32, u32, i64 and u64 round to the nearest f32; everything else is exact up to the block format's own arithmetic.
- * Throws ShapeError where a block tensor's bytes do not fit its shape.
+ * The tensor's values as f32; the tensor's own array, not copied, where it is f32 already. f64,
+ * i32, u32, i64 and u64 round to the nearest f32; everything else is exact up to the block format's
+ * own arithmetic. Throws ShapeError where a block tensor's bytes do not fit its shape.
  */
 export function toFloat32(tensor: Tensor): Float32Array {
   const { dtype, shape, data } = tensor
@@ -66,6 +66,9 @@ export function fromFloat32(
   return bits
 }
 
-/** Whether `toFloat32` of this type keeps every value exactly, so that saving it as f32 loses nothing. */
+/**
+ * Whether `toFloat32` of this type keeps every value exactly, so that saving it as f32 loses
+ * nothing.
+ */
 export const isExactInFloat32 = (dtype: DType): boolean =>
   !['f64', 'i32', 'u32', 'i64', 'u64'].includes(dtype)

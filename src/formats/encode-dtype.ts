@@ -7,7 +7,10 @@ import { fromFloat32 } from './convert.ts'
 import { quoted } from './quote.ts'
 import { quants } from './quants/quant-table.ts'
 
-/** What is written in place of a type: itself where its values can be made again, f16 for other blocks and 8-bit floats, else f32. */
+/**
+ * What is written in place of a type: itself where its values can be made again, f16 for other
+ * blocks and 8-bit floats, else f32.
+ */
 export function writableType(dtype: DType): DType {
   if (isBlockType(dtype)) return quants[dtype].quantize ? dtype : 'f16'
   if (dtype === 'f16' || dtype === 'bf16') return dtype
@@ -18,7 +21,10 @@ export function writableType(dtype: DType): DType {
 export const fitsRows = (dtype: DType, shape: readonly number[]): boolean =>
   !isBlockType(dtype) || (shape.at(-1) ?? 1) % blockLayout[dtype].elements === 0
 
-/** The tensor in a type that `writableType` gives. Throws NumericError that names it where a value is too large for f16. */
+/**
+ * The tensor in a type that `writableType` gives. Throws NumericError that names it where a value
+ * is too large for f16.
+ */
 export function encoded(name: string, { shape, data }: F32Tensor, dtype: DType): Tensor {
   if (isBlockType(dtype)) {
     const blocks = new Uint8Array(bytesOf(dtype, sizeOf(shape)))

@@ -1,4 +1,5 @@
-// 16-bit and 8-bit floats as raw bits, to f32 and back, rounding to nearest even. Knows numbers only, no tensors.
+// 16-bit and 8-bit floats as raw bits, to f32 and back, rounding to nearest even. Knows numbers
+// only, no tensors.
 
 const scratch = new Float32Array(1)
 const scratchBits = new Uint32Array(scratch.buffer)
@@ -8,7 +9,10 @@ let tables: { readonly f16: Float32Array; readonly e4m3: Float32Array } | undefi
 /** The value of every f16 bit pattern: 65,536 entries, 256 KiB, built at first use. */
 export const f16Values = (): Float32Array => (tables ??= buildTables()).f16
 
-/** The value of every f8_e4m3 bit pattern (the `fn` variant: no infinities, 0x7f and 0xff are NaN; arXiv:2209.05433). */
+/**
+ * The value of every f8_e4m3 bit pattern (the `fn` variant: no infinities, 0x7f and 0xff are NaN;
+ * arXiv:2209.05433).
+ */
 export const e4m3Values = (): Float32Array => (tables ??= buildTables()).e4m3
 
 function buildTables(): { f16: Float32Array; e4m3: Float32Array } {
@@ -41,7 +45,8 @@ export function f16Bits(value: number): number {
   const size = bits & 0x7fffffff
   if (size >= 0x47800000) return sign | (size > 0x7f800000 ? 0x7e00 : 0x7c00) // ≥ 2^16 or NaN
   if (size < 0x38800000) {
-    // Below 2^-14 an f16 counts in steps of 2^-24, as an f32 does between 0.5 and 1: let the addition round.
+    // Below 2^-14 an f16 counts in steps of 2^-24, as an f32 does between 0.5 and 1: let the
+    // addition round.
     scratch[0] = Math.abs(value) + 0.5
     return sign | (scratchBits[0]! - 0x3f000000)
   }
@@ -52,6 +57,7 @@ export function f16Bits(value: number): number {
 export function bf16Bits(value: number): number {
   scratch[0] = value
   const bits = scratchBits[0]!
-  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 64 // quiet, so that cutting the mantissa cannot make it infinite
+  // quiet, so that cutting the mantissa cannot make it infinite
+  if ((bits & 0x7fffffff) > 0x7f800000) return (bits >>> 16) | 64
   return (bits + 0x7fff + ((bits >>> 16) & 1)) >>> 16
 }

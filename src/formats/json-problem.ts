@@ -1,9 +1,14 @@
-// Looks over JSON text before it is parsed, for two things that JSON.parse lets pass: keys that occur twice in one object,
-// of which silently the last would win, and nesting so deep that parsing takes many times the text's own memory.
+// Looks over JSON text before it is parsed, for two things that JSON.parse lets pass: keys that
+// occur twice in one object, of which silently the last would win, and nesting so deep that parsing
+// takes many times the text's own memory.
 
-/** What is wrong with the text, or undefined. Whether it is JSON at all is left to JSON.parse; may throw its SyntaxError for a broken key. */
+/**
+ * What is wrong with the text, or undefined. Whether it is JSON at all is left to JSON.parse; may
+ * throw its SyntaxError for a broken key.
+ */
 export function jsonProblem(text: string, deepest: number): string | undefined {
-  const open: (Set<string> | undefined)[] = [] // one entry per open object (a set of keys) or array (undefined)
+  // one entry per open object (a set of keys) or array (undefined)
+  const open: (Set<string> | undefined)[] = []
   for (let i = 0; i < text.length; i++) {
     const char = text[i]
     if (char === '{' || char === '[') {

@@ -3,7 +3,10 @@
 import { FormatError } from '../base/errors.ts'
 import type { ByteSource } from './byte-source.ts'
 
-/** A source that hands out views of `bytes`, never copies. Reading beyond the end throws FormatError. */
+/**
+ * A source that hands out views of `bytes`, never copies. Reading beyond the end throws
+ * FormatError.
+ */
 export function memorySource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,

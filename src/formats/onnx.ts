@@ -1,4 +1,5 @@
-// ONNX model files: a plain description of a graph in, protobuf bytes out (onnx.proto3, IR version 9). Knows no operator's meaning.
+// ONNX model files: a plain description of a graph in, protobuf bytes out (onnx.proto3, IR version
+// 9). Knows no operator's meaning.
 
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { DType } from '../base/dtype.ts'

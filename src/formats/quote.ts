@@ -1,4 +1,5 @@
-// How names and numbers out of a file appear in error messages. Hostile names stay short and on one line.
+// How names and numbers out of a file appear in error messages. Hostile names stay short and on one
+// line.
 
 const longestShown = 120 // a tensor name of a real model has at most about 80 characters
 

@@ -1,4 +1,5 @@
-// The law every binary reader obeys (a value or a clear error, no allocation beyond the file), and helpers to test it: ways to damage a file.
+// The law every binary reader obeys (a value or a clear error, no allocation beyond the file), and
+// helpers to test it: ways to damage a file.
 
 import fc from 'fast-check'
 import { expect } from 'vitest'
@@ -41,9 +42,13 @@ export function memoryFolder(files: Readonly<Record<string, Uint8Array | string>
   }
 }
 
-/** Damaged copies of a file: cut short, bytes changed, a piece replaced, a piece removed, a length field overwritten. */
+/**
+ * Damaged copies of a file: cut short, bytes changed, a piece replaced, a piece removed, a length
+ * field overwritten.
+ */
 export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
-  const position = fc.oneof(fc.nat(file.length - 1), fc.nat(Math.min(200, file.length - 1))) // headers are worth more tries
+  // headers are worth more tries
+  const position = fc.oneof(fc.nat(file.length - 1), fc.nat(Math.min(200, file.length - 1)))
   const edit = (change: (bytes: Uint8Array) => void): Uint8Array => {
     const bytes = file.slice()
     change(bytes)
@@ -74,8 +79,9 @@ export function damaged(file: Uint8Array): fc.Arbitrary<Uint8Array> {
 }
 
 /**
- * Reads the file wholly: it must end in a value or in a GraftError, within ten seconds, asking the source for no piece longer
- * than the file and for at most three times the file in all (header windows, then every tensor once).
+ * Reads the file wholly: it must end in a value or in a GraftError, within ten seconds, asking the
+ * source for no piece longer than the file and for at most three times the file in all (header
+ * windows, then every tensor once).
  */
 export async function readsOrRefuses(
   bytes: Uint8Array,

@@ -12,7 +12,8 @@ describe('rows of query and key', () => {
   })
 
   it('as the reference converter permutes them', () => {
-    // numpy: np.arange(8).reshape(8, 1).reshape(2, 2, 2, 1).swapaxes(1, 2).reshape(8, 1), LlamaModel.permute with two heads
+    // numpy: np.arange(8).reshape(8, 1).reshape(2, 2, 2, 1).swapaxes(1, 2).reshape(8, 1),
+    // LlamaModel.permute with two heads
     expect([...interleaveRotaryRows(f32([8, 1], [0, 1, 2, 3, 4, 5, 6, 7]), 2).data]).toEqual([
       0, 2, 1, 3, 4, 6, 5, 7,
     ])

@@ -1,15 +1,22 @@
-// Two orders of the rows of query and key projections, by how rotary position embedding pairs the d rows of a head:
-// Hugging Face pairs row i with row i + d/2 (half-split), llama.cpp's `norm` rope pairs rows 2i and 2i + 1 (interleaved).
-// A quantised row is whole blocks, so that rows move as bytes and nothing is requantised.
+// Two orders of the rows of query and key projections, by how rotary position embedding pairs the d
+// rows of a head: Hugging Face pairs row i with row i + d/2 (half-split), llama.cpp's `norm` rope
+// pairs rows 2i and 2i + 1 (interleaved). A quantised row is whole blocks, so that rows move as
+// bytes and nothing is requantised.
 
 import { FormatError } from '../base/errors.ts'
 import { bytesView, fromBytes, type Tensor } from '../base/tensor.ts'
 
-/** From llama.cpp's order into Hugging Face's. Throws FormatError where the rows are not `heads` heads of even width. */
+/**
+ * From llama.cpp's order into Hugging Face's. Throws FormatError where the rows are not `heads`
+ * heads of even width.
+ */
 export const splitRotaryRows = (tensor: Tensor, heads: number): Tensor =>
   reorder(tensor, heads, (row, width) => (row % 2) * (width / 2) + Math.floor(row / 2))
 
-/** From Hugging Face's order into llama.cpp's (convert_hf_to_gguf.py, LlamaModel.permute). Throws as above. */
+/**
+ * From Hugging Face's order into llama.cpp's (convert_hf_to_gguf.py, LlamaModel.permute). Throws as
+ * above.
+ */
 export const interleaveRotaryRows = (tensor: Tensor, heads: number): Tensor =>
   reorder(tensor, heads, (row, width) => (row % (width / 2)) * 2 + Math.floor(row / (width / 2)))
 

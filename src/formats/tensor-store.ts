@@ -1,4 +1,5 @@
-// The contract through which everything downstream reads weights. Says nothing of the file format behind it.
+// The contract through which everything downstream reads weights. Says nothing of the file format
+// behind it.
 
 import { NotFoundError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
@@ -18,7 +19,10 @@ export interface TensorStore {
   /** By Hugging Face name, in the file's order. */
   readonly tensors: ReadonlyMap<string, TensorInfo>
   readonly metadata: Readonly<Record<string, unknown>>
-  /** Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an unknown name. */
+  /**
+   * Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an
+   * unknown name.
+   */
   read(name: string): Promise<Tensor>
   close(): Promise<void>
 }

@@ -1,5 +1,6 @@
-// Opens a base model from a Hugging Face folder or a GGUF file: config, graph, weights that fit it, tokenizer, chat template.
-// Knows no platform: bytes arrive through ByteFolder and ByteSource. Base weights are never changed.
+// Opens a base model from a Hugging Face folder or a GGUF file: config, graph, weights that fit it,
+// tokenizer, chat template. Knows no platform: bytes arrive through ByteFolder and ByteSource. Base
+// weights are never changed.
 
 import { FormatError, type Mismatch, MismatchError, NotFoundError } from '../base/errors.ts'
 import { joinBytes } from '../base/concat.ts'
@@ -26,15 +27,19 @@ export interface BaseModel {
   readonly config: ModelConfig
   readonly graph: ModelGraph
   readonly weights: TensorStore
-  /** Tensors of the file that no graph reads, and may be left unread: stored rotary tables, the copy of a tied head. */
+  /**
+   * Tensors of the file that no graph reads, and may be left unread: stored rotary tables, the copy
+   * of a tied head.
+   */
   readonly ignoredTensors: readonly string[]
   readonly tokenizer?: Tokenizer
   readonly chatTemplate?: string
   /** generation_config.json, where there is one. */
   readonly generation?: object
   /**
-   * A hash of what the model computes: sha-256 over the config, and every tensor's name, type, shape and bytes, of which the first and
-   * the last 64 KiB count. Two fine-tunes that agree in all of those would look the same. Computed once, when first asked for.
+   * A hash of what the model computes: sha-256 over the config, and every tensor's name, type,
+   * shape and bytes, of which the first and the last 64 KiB count. Two fine-tunes that agree in all
+   * of those would look the same. Computed once, when first asked for.
    */
   identity(): Promise<string>
 }
@@ -55,8 +60,9 @@ interface Parts {
 }
 
 /**
- * Opens a base model; weights are read later, one at a time. Throws UnsupportedError for an architecture, scaling or quantisation that
- * is not supported, one MismatchError with every tensor that is missing, unknown or of a wrong shape, FormatError for broken files.
+ * Opens a base model; weights are read later, one at a time. Throws UnsupportedError for an
+ * architecture, scaling or quantisation that is not supported, one MismatchError with every tensor
+ * that is missing, unknown or of a wrong shape, FormatError for broken files.
  */
 export async function openBaseModel(source: BaseModelSource): Promise<BaseModel> {
   const { json, weights, generation, ...text } =
@@ -148,7 +154,9 @@ async function readJson(folder: ByteFolder, path: string): Promise<Json | undefi
 // Older checkpoints store these tables; the graph makes its own.
 const storedTables = /\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$/
 
-/** Checks that the store holds exactly what the blocks read; returns the names that may be left out. */
+/**
+ * Checks that the store holds exactly what the blocks read; returns the names that may be left out.
+ */
 function checkWeights(
   name: string,
   { blocks, config }: ModelGraph,
@@ -187,7 +195,10 @@ function checkWeights(
 
 const SAMPLE_BYTES = 65_536
 
-/** sha-256 of the config's hash and of each tensor's, in the order of names. Token ids change no logits and are left out. */
+/**
+ * sha-256 of the config's hash and of each tensor's, in the order of names. Token ids change no
+ * logits and are left out.
+ */
 async function identityOf(config: ModelConfig, weights: TensorStore): Promise<string> {
   const {
     source: _source,

@@ -1,4 +1,5 @@
-// From a config to the blocks of its model: embed, one per layer, head. Layers of equal structure share one graph.
+// From a config to the blocks of its model: embed, one per layer, head. Layers of equal structure
+// share one graph.
 
 import type { Graph } from './ir.ts'
 import type { ModelConfig } from './model-config.ts'

@@ -1,4 +1,5 @@
-// Builds a graph step by step: every call checks shapes at once, so a wrong graph fails on the line that made it.
+// Builds a graph step by step: every call checks shapes at once, so a wrong graph fails on the line
+// that made it.
 
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'

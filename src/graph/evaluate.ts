@@ -1,11 +1,14 @@
-// The slow reference interpreter: runs a graph node by node with the operations' own plain evaluations.
+// The slow reference interpreter: runs a graph node by node with the operations' own plain
+// evaluations.
 
 import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { describeShape, type Graph, type Value } from './ir.ts'
 import { operationNamed } from './operation-table.ts'
 
-/** Notes what the named dimensions of a value are in this run; throws ShapeError on a contradiction. */
+/**
+ * Notes what the named dimensions of a value are in this run; throws ShapeError on a contradiction.
+ */
 function bind(dims: Map<string, number>, value: Value, tensor: Tensor): void {
   const fits =
     value.shape.length === tensor.shape.length &&
@@ -21,7 +24,10 @@ function bind(dims: Map<string, number>, value: Value, tensor: Tensor): void {
     )
 }
 
-/** Evaluates a graph. `feeds` holds every input by name; the result holds every output by name. f64 feeds compute in double precision. */
+/**
+ * Evaluates a graph. `feeds` holds every input by name; the result holds every output by name. f64
+ * feeds compute in double precision.
+ */
 export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   const dims = new Map<string, number>()
   const known = new Map<string, Tensor>(graph.constants)

@@ -1,30 +1,44 @@
-// What every run of a model feeds beside weights: ids, positions, masks and rotary tables. Knows no cache and no weights.
+// What every run of a model feeds beside weights: ids, positions, masks and rotary tables. Knows no
+// cache and no weights.
 
 import { OptionError, ShapeError } from '../base/errors.ts'
 import { f32, i64, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ModelConfig } from './model-config.ts'
 import { sharedRopeTables } from './rope.ts'
 
-/** Added to the score of a key that must not be seen. Far below any score, and far from where adding a score overflows f32. */
+/**
+ * Added to the score of a key that must not be seen. Far below any score, and far from where adding
+ * a score overflows f32.
+ */
 export const HIDDEN_SCORE = -1e30
 
 /** Segment number of padding: such a token sees itself only, and nobody sees it. */
 export const PADDING = -1
 
-/** Segment number of a beginning that every segment of its row sees: rows that start alike are packed with one copy of their start. */
+/**
+ * Segment number of a beginning that every segment of its row sees: rows that start alike are
+ * packed with one copy of their start.
+ */
 export const SHARED = -2
 
 export interface Sequences {
-  /** Token ids by row, rows of equal length: [N][T]. Where an adapter has virtual tokens, −1, −2 … stand for them. */
+  /**
+   * Token ids by row, rows of equal length: [N][T]. Where an adapter has virtual tokens, −1, −2 …
+   * stand for them.
+   */
   readonly ids: readonly (readonly number[])[]
   /** 0, 1, 2 … from the start of each segment, unless given. */
   readonly positions?: readonly (readonly number[])[]
-  /** Tokens see only tokens of the same number, so that packed sequences do not leak into each other; see PADDING and SHARED. */
+  /**
+   * Tokens see only tokens of the same number, so that packed sequences do not leak into each
+   * other; see PADDING and SHARED.
+   */
   readonly segments?: readonly (readonly number[])[]
 }
 
 /**
- * Lets one query see the keys from `from` up to and without `to`: opens that range of a mask's row, which is hidden elsewhere.
+ * Lets one query see the keys from `from` up to and without `to`: opens that range of a mask's row,
+ * which is hidden elsewhere.
  */
 export const openKeys = (
   mask: Float32Array,
@@ -37,7 +51,10 @@ export const openKeys = (
 export const firstInWindow = (index: number, window = Infinity): number =>
   Math.max(0, index - window + 1)
 
-/** The mask [1, T, T] of one sequence: causal, within the window, within the query's own segment and the shared beginning. */
+/**
+ * The mask [1, T, T] of one sequence: causal, within the window, within the query's own segment and
+ * the shared beginning.
+ */
 function maskOf(
   mask: Float32Array,
   segments: readonly number[] | undefined,
@@ -56,7 +73,10 @@ function maskOf(
   }
 }
 
-/** Mask f32 [N, 1, T, T], 0 where key s is seen by query t and HIDDEN_SCORE elsewhere. Every row sees itself. */
+/**
+ * Mask f32 [N, 1, T, T], 0 where key s is seen by query t and HIDDEN_SCORE elsewhere. Every row
+ * sees itself.
+ */
 export function causalMask(
   rows: number,
   tokens: number,
@@ -111,9 +131,10 @@ function checkIds(ids: Sequences['ids'], { vocabularySize, virtualTokens = 0 }: 
 }
 
 /**
- * The feeds of a whole pass over N sequences of T tokens: ids, positions i64 [N, T]; mask, mask.sliding f32 [N, 1, T, T];
- * rope.cos, rope.sin (and rope.local.*) f32 [P, r/2]. Only what the config's layers read. `rows` is the caller's choice.
- * Throws ShapeError for rows of unequal length, OptionError for an id outside the vocabulary.
+ * The feeds of a whole pass over N sequences of T tokens: ids, positions i64 [N, T]; mask,
+ * mask.sliding f32 [N, 1, T, T]; rope.cos, rope.sin (and rope.local.*) f32 [P, r/2]. Only what the
+ * config's layers read. `rows` is the caller's choice. Throws ShapeError for rows of unequal
+ * length, OptionError for an id outside the vocabulary.
  */
 export function modelFeeds(
   config: ModelConfig,
@@ -161,7 +182,10 @@ function maskFeeds(
   ]
 }
 
-/** The rotary tables of a sequence with these positions. ONNX Runtime wants at least T rows, even where positions restart. */
+/**
+ * The rotary tables of a sequence with these positions. ONNX Runtime wants at least T rows, even
+ * where positions restart.
+ */
 function ropeFeeds(
   config: ModelConfig,
   tokens: number,
@@ -172,7 +196,10 @@ function ropeFeeds(
   return ropeTableFeeds(config, Math.max(tokens, furthest + 1), furthest + 1)
 }
 
-/** The feeds rope.cos and rope.sin (and rope.local.*) with at least `length` rows, for a sequence of `sequenceLength` tokens. */
+/**
+ * The feeds rope.cos and rope.sin (and rope.local.*) with at least `length` rows, for a sequence of
+ * `sequenceLength` tokens.
+ */
 export function ropeTableFeeds(
   config: ModelConfig,
   length: number,

@@ -1,5 +1,6 @@
-// Writes a base model as a folder in the Hugging Face layout: weights tensor by tensor, config.json last, so that a folder that has one is whole.
-// Knows no platform, and nothing of where the weights come from.
+// Writes a base model as a folder in the Hugging Face layout: weights tensor by tensor, config.json
+// last, so that a folder that has one is whole. Knows no platform, and nothing of where the weights
+// come from.
 
 import { bytesOf, type PlainType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
@@ -25,7 +26,10 @@ export interface FolderText {
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
-/** Files of a model folder that say how it reads and writes text. A folder cannot be listed, so they are asked for by name. */
+/**
+ * Files of a model folder that say how it reads and writes text. A folder cannot be listed, so they
+ * are asked for by name.
+ */
 const textFiles = [
   ...[
     'tokenizer.json',
@@ -82,8 +86,9 @@ const torchNames: Partial<Record<PlainType, string>> = {
 }
 
 /**
- * Writes model.safetensors, the text files and config.json, in this order; tensors are held one at a time. Gives the bytes of the weights. Throws
- * NumericError for a weight that is NaN or infinite or does not fit the type, UnsupportedError where blocks would have to keep their type.
+ * Writes model.safetensors, the text files and config.json, in this order; tensors are held one at
+ * a time. Gives the bytes of the weights. Throws NumericError for a weight that is NaN or infinite
+ * or does not fit the type, UnsupportedError where blocks would have to keep their type.
  */
 export async function writeHuggingFaceFolder(
   sink: ByteSink,

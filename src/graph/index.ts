@@ -1,4 +1,5 @@
-// graftlm/graph: models as graphs. From config.json to blocks, from blocks to gradients and ONNX, and base models opened from files.
+// graftlm/graph: models as graphs. From config.json to blocks, from blocks to gradients and ONNX,
+// and base models opened from files.
 
 export { openBaseModel, type BaseModel, type BaseModelSource } from './base-model.ts'
 export { buildModelGraph } from './build-model.ts'

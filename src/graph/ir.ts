@@ -1,5 +1,6 @@
-// The intermediate representation: a graph is a plain value of named inputs, nodes in running order, and named outputs.
-// Dimensions are numbers, or names such as 'N' or 'T' that are bound when tensors are fed.
+// The intermediate representation: a graph is a plain value of named inputs, nodes in running
+// order, and named outputs. Dimensions are numbers, or names such as 'N' or 'T' that are bound when
+// tensors are fed.
 
 import type { FloatType } from '../base/dtype.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -25,7 +26,10 @@ export interface Node {
   readonly attributes: Attributes
 }
 
-/** What an input is for: weights come from a checkpoint, adapter tensors from an adapter, the rest from the caller at every run. */
+/**
+ * What an input is for: weights come from a checkpoint, adapter tensors from an adapter, the rest
+ * from the caller at every run.
+ */
 export type InputRole = 'weight' | 'adapter' | 'feed'
 
 export interface GraphInput extends Value {

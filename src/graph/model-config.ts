@@ -1,4 +1,5 @@
-// What a base model's graph is built from: config.json of Hugging Face, read into one vocabulary for all architectures.
+// What a base model's graph is built from: config.json of Hugging Face, read into one vocabulary
+// for all architectures.
 
 /** How rotary angles are stretched beyond the trained context; the fields are config.json's own. */
 export interface RopeScaling {
@@ -27,7 +28,9 @@ export interface RopeConfig {
 export interface LayerConfig {
   /** Tokens a query sees at most, itself included; undefined: all. */
   readonly slidingWindow?: number
-  /** Which table of angles the layer uses; undefined: none (smollm3 leaves every fourth layer out). */
+  /**
+   * Which table of angles the layer uses; undefined: none (smollm3 leaves every fourth layer out).
+   */
   readonly rope?: 'main' | 'local'
 }
 
@@ -35,7 +38,10 @@ export interface ModelConfig {
   /** `model_type` of config.json; names the file in graph/models/. */
   readonly modelType: string
   readonly vocabularySize: number // V
-  /** Virtual tokens that an attached adapter gives vectors to: the ids −1 to −virtualTokens. None unless said. */
+  /**
+   * Virtual tokens that an attached adapter gives vectors to: the ids −1 to −virtualTokens. None
+   * unless said.
+   */
   readonly virtualTokens?: number
   readonly width: number // D
   readonly feedForward: number // F

@@ -1,7 +1,9 @@
-// A model as blocks: embed, one per layer, head. Layers of equal structure share one graph, so they share one compiled program.
+// A model as blocks: embed, one per layer, head. Layers of equal structure share one graph, so they
+// share one compiled program.
 //
-// Feeds (all models): ids i64 [N, T]; positions i64 [N, T]; mask f32 [N, 1, T, T] added to the scores (and mask.sliding for sliding layers);
-// rope.cos, rope.sin f32 [P, r/2] (and rope.local.cos, rope.local.sin); rows i64 [M]: which of the N·T positions the head looks at.
+// Feeds (all models): ids i64 [N, T]; positions i64 [N, T]; mask f32 [N, 1, T, T] added to the
+// scores (and mask.sliding for sliding layers); rope.cos, rope.sin f32 [P, r/2] (and
+// rope.local.cos, rope.local.sin); rows i64 [M]: which of the N·T positions the head looks at.
 
 import { assertInternal } from '../base/errors.ts'
 import { GraphBuilder } from './builder.ts'
@@ -9,8 +11,9 @@ import type { Dim, Graph, Value } from './ir.ts'
 import type { ModelConfig } from './model-config.ts'
 
 /**
- * One block. Weight inputs, adapter inputs and module names inside the graph are relative to `prefix`; feeds are not.
- * embed: ids → x [N, T, D]; layer: x → x; head: x, rows → hidden [M, D] (after the last norm) and logits [M, V].
+ * One block. Weight inputs, adapter inputs and module names inside the graph are relative to
+ * `prefix`; feeds are not. embed: ids → x [N, T, D]; layer: x → x; head: x, rows → hidden [M, D]
+ * (after the last norm) and logits [M, V].
  */
 export interface Block {
   readonly kind: 'embed' | 'layer' | 'head'
@@ -36,7 +39,10 @@ export interface ModuleInfo {
   readonly layer?: number
 }
 
-/** Every linear layer and embedding of a block, in graph order. Shapes from the weight input: linear [out, in], embedding [V, D]. */
+/**
+ * Every linear layer and embedding of a block, in graph order. Shapes from the weight input: linear
+ * [out, in], embedding [V, D].
+ */
 export function modulesOfBlock(block: Block): ModuleInfo[] {
   const layer = /\.(\d+)\.$/.exec(block.prefix)?.[1]
   return block.graph.nodes.flatMap(({ operation, inputs, attributes }) => {
@@ -59,7 +65,10 @@ export function modulesOfBlock(block: Block): ModuleInfo[] {
 
 export const modulesOf = (model: ModelGraph): ModuleInfo[] => model.blocks.flatMap(modulesOfBlock)
 
-/** Checkpoint names and shapes of every weight the blocks read, each once (a tied head shares the embedding's). */
+/**
+ * Checkpoint names and shapes of every weight the blocks read, each once (a tied head shares the
+ * embedding's).
+ */
 export function weightsOf(blocks: readonly Block[]): Map<string, readonly Dim[]> {
   const weights = new Map<string, readonly Dim[]>()
   for (const { graph, prefix } of blocks) {
@@ -72,7 +81,10 @@ export function weightsOf(blocks: readonly Block[]): Map<string, readonly Dim[]>
 /** What a block's value is called in the chain. */
 const chained = (name: string, index: number): string => `${name}@${index}`
 
-/** Names, in the graph of the chained blocks, of what flows out of each block but the last into the next one. */
+/**
+ * Names, in the graph of the chained blocks, of what flows out of each block but the last into the
+ * next one.
+ */
 export const flowsBetween = (blocks: readonly Block[]): string[] =>
   blocks.slice(0, -1).map(({ graph }, index) => {
     const x = graph.outputs.get('x')
@@ -80,7 +92,10 @@ export const flowsBetween = (blocks: readonly Block[]): string[] =>
     return chained(x.name, index)
   })
 
-/** Chains consecutive blocks into one graph; names inside get their block's prefix. The first block's x, if it has one, stays an input. */
+/**
+ * Chains consecutive blocks into one graph; names inside get their block's prefix. The first
+ * block's x, if it has one, stays an input.
+ */
 export function composeBlocks(blocks: readonly Block[]): Graph {
   const g = new GraphBuilder('%chain')
   let flowing: Value | undefined

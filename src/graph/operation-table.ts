@@ -1,4 +1,5 @@
-// The table of operations. A new one is a file or a value in `ops/` and a row here; the contract suite then runs it.
+// The table of operations. A new one is a file or a value in `ops/` and a row here; the contract
+// suite then runs it.
 
 import { assertInternal } from '../base/errors.ts'
 import type { Operation } from './operation.ts'

@@ -1,4 +1,5 @@
-// The contract of an operation, run for every row of the table: reference = ONNX Runtime, gradient = finite differences, shapes as promised.
+// The contract of an operation, run for every row of the table: reference = ONNX Runtime, gradient
+// = finite differences, shapes as promised.
 
 import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'

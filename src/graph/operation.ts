@@ -1,4 +1,5 @@
-// The contract of an operation: one row of the table. Its shape rule, its slow and obvious evaluation, its gradient, its ONNX form.
+// The contract of an operation: one row of the table. Its shape rule, its slow and obvious
+// evaluation, its gradient, its ONNX form.
 
 import type { Tensor } from '../base/tensor.ts'
 import type { OnnxAttribute } from '../formats/onnx.ts'
@@ -84,7 +85,10 @@ export interface Operation {
     attributes: Attributes,
     dims: ReadonlyMap<string, number>,
   ): Tensor
-  /** Gradients by input; undefined where there is none. Absent: the operation is expanded first, or has no gradient. */
+  /**
+   * Gradients by input; undefined where there is none. Absent: the operation is expanded first, or
+   * has no gradient.
+   */
   gradient?(g: Operators, context: GradientContext): readonly (Value | undefined)[]
   /** The same operation spelled in simpler ones, for gradients. */
   expand?(g: Operators, inputs: readonly Value[], attributes: Attributes): Value

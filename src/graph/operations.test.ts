@@ -64,7 +64,10 @@ const frozenCases =
   })
 const flat = { transA: false, transB: false, alpha: 1 }
 
-/** Four rows of shares that sum to 1; two ids each with shares that leave something for the rest, also nothing and all of it. */
+/**
+ * Four rows of shares that sum to 1; two ids each with shares that leave something for the rest,
+ * also nothing and all of it.
+ */
 const shares = exactly(f32([4, 3], [0.2, 0.3, 0.5, 1, 0, 0, 0.1, 0.8, 0.1, 0.25, 0.25, 0.5]))
 const topIds = exactly(i64([4, 2], [5, 0, 2, 3, 6, 1, 0, 4]))
 const topShares = exactly(f32([4, 2], [0.5, 0.3, 1, 0, 0, 0, 0.6, 0.1]))

@@ -1,4 +1,5 @@
-// Weights for compute: each tensor turned to f32, one at a time, and refused where it holds NaN or infinity.
+// Weights for compute: each tensor turned to f32, one at a time, and refused where it holds NaN or
+// infinity.
 
 import { NumericError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -16,11 +17,14 @@ export interface ReadWeightsOptions {
   }) => void
 }
 
-/** The tensor as f32. Throws NumericError naming it, with the first value that is NaN or infinite. */
+/**
+ * The tensor as f32. Throws NumericError naming it, with the first value that is NaN or infinite.
+ */
 export function finiteFloat32(name: string, tensor: Tensor): F32Tensor {
   const values = toFloat32(tensor)
   let check = 0
-  for (const value of values) check += value - value // 0, or NaN as soon as one value is NaN or infinite
+  // 0, or NaN as soon as one value is NaN or infinite
+  for (const value of values) check += value - value
   if (check === 0) return f32(tensor.shape, values)
   const at = values.findIndex((value) => !Number.isFinite(value))
   throw new NumericError(
@@ -29,8 +33,9 @@ export function finiteFloat32(name: string, tensor: Tensor): F32Tensor {
 }
 
 /**
- * Weights of a model by checkpoint name, as f32: the given names, or all that its graph reads. Read one at a time, so that no second copy
- * of the file is held. Throws NumericError for NaN or infinity, NotFoundError for an unknown name.
+ * Weights of a model by checkpoint name, as f32: the given names, or all that its graph reads. Read
+ * one at a time, so that no second copy of the file is held. Throws NumericError for NaN or
+ * infinity, NotFoundError for an unknown name.
  */
 export async function readWeights(
   { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,
@@ -47,8 +52,9 @@ export async function readWeights(
 }
 
 /**
- * Every weight that the model's graph reads, quantised as it is read, so that no more than one tensor is in f32 at a time. Norms, biases and
- * matrices whose rows are no whole blocks stay f32. Throws NumericError for NaN or infinity.
+ * Every weight that the model's graph reads, quantised as it is read, so that no more than one
+ * tensor is in f32 at a time. Norms, biases and matrices whose rows are no whole blocks stay f32.
+ * Throws NumericError for NaN or infinity.
  */
 export async function readQuantized(
   { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,

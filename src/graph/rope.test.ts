@@ -46,8 +46,10 @@ describe('ropeTables', () => {
       highFrequencyFactor: 4,
       originalMaxPositions: 64,
     } as const
-    expect(angleOf({ ...plain, scaling }, 0, 2)).toBe(angleOf(plain, 0, 2)) // wave of 6.3 positions, below 64/4
-    expect(angleOf({ ...plain, scaling }, 2, 2)).toBeCloseTo(angleOf(plain, 2, 2) / 8, 8) // wave of 628, above 64
+    // wave of 6.3 positions, below 64/4
+    expect(angleOf({ ...plain, scaling }, 0, 2)).toBe(angleOf(plain, 0, 2))
+    // wave of 628, above 64
+    expect(angleOf({ ...plain, scaling }, 2, 2)).toBeCloseTo(angleOf(plain, 2, 2) / 8, 8)
     const between = angleOf({ ...plain, scaling }, 1, 2) // wave of 62.8: smooth = (64/62.8 − 1)/3
     const smooth = (64 / (20 * Math.PI) - 1) / 3
     expect(between).toBeCloseTo(0.2 * ((1 - smooth) / 8 + smooth), 7)

@@ -1,5 +1,6 @@
-// Tables of rotary angles: the cosine and sine of every position, with the scalings that stretch a trained context.
-// Follows transformers' modeling_rope_utils, also in rounding to f32 where it does: at position 8,000 the difference is visible.
+// Tables of rotary angles: the cosine and sine of every position, with the scalings that stretch a
+// trained context. Follows transformers' modeling_rope_utils, also in rounding to f32 where it
+// does: at position 8,000 the difference is visible.
 
 import { type F32Tensor, f32 } from '../base/tensor.ts'
 import type { ModelConfig, RopeConfig, RopeScaling } from './model-config.ts'
@@ -9,7 +10,10 @@ export interface RopeTables {
   readonly sin: F32Tensor // [P, r/2]
 }
 
-/** How far each pair turns from one position to the next, and what cosines and sines are multiplied by. */
+/**
+ * How far each pair turns from one position to the next, and what cosines and sines are multiplied
+ * by.
+ */
 interface Frequencies {
   readonly perPosition: Float32Array // [r/2]
   readonly factor: number
@@ -43,7 +47,10 @@ const rules: Readonly<Record<RopeScaling['type'], Rule>> = {
   llama3: llama3Frequencies,
 }
 
-/** NTK-aware: θ grows with the sequence, θ·(factor·L/M − factor + 1)^(r/(r−2)) for a length L beyond the trained M. */
+/**
+ * NTK-aware: θ grows with the sequence, θ·(factor·L/M − factor + 1)^(r/(r−2)) for a length L beyond
+ * the trained M.
+ */
 function dynamicFrequencies(
   { factor }: RopeScaling,
   { rope: { theta, width }, maxPositions, sequenceLength }: Context,
@@ -57,7 +64,10 @@ function dynamicFrequencies(
 const yarnMagnitude = (factor: number, scale = 1): number =>
   factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1
 
-/** YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp lies between; cos and sin are magnified. */
+/**
+ * YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp lies
+ * between; cos and sin are magnified.
+ */
 function yarnFrequencies(
   scaling: RopeScaling,
   { rope: { theta, width }, maxPositions }: Context,
@@ -112,8 +122,8 @@ function llama3Frequencies(
 }
 
 /**
- * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32. Dynamic scaling also depends on the
- * whole sequence's length, which is `length` unless said.
+ * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32.
+ * Dynamic scaling also depends on the whole sequence's length, which is `length` unless said.
  */
 export function ropeTables(
   rope: RopeConfig,
@@ -137,7 +147,10 @@ export function ropeTables(
   return { cos, sin }
 }
 
-/** Tokens a context may hold: `max_position_embeddings`, times the factor where that number is the length before stretching. */
+/**
+ * Tokens a context may hold: `max_position_embeddings`, times the factor where that number is the
+ * length before stretching.
+ */
 export function contextLimit({
   maxPositions,
   rope: { main },
@@ -157,8 +170,9 @@ const made = new WeakMap<
 const SHORTEST = 64 // rows of the first table, so that short prompts share it
 
 /**
- * Tables of at least `length` rows, memoised by the rope: a power of two of rows, made anew only when a longer one is asked for, or when
- * dynamic scaling meets a sequence of another length beyond the trained context.
+ * Tables of at least `length` rows, memoised by the rope: a power of two of rows, made anew only
+ * when a longer one is asked for, or when dynamic scaling meets a sequence of another length beyond
+ * the trained context.
  */
 export function sharedRopeTables(
   rope: RopeConfig,

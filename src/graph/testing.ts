@@ -1,5 +1,5 @@
-// What the tests of graphs share: random tensors from a seed, comparison with a clear message, symbolic shapes with numbers put in,
-// model folders in memory.
+// What the tests of graphs share: random tensors from a seed, comparison with a clear message,
+// symbolic shapes with numbers put in, model folders in memory.
 
 import { expect } from 'vitest'
 import { joinBytes } from '../base/concat.ts'
@@ -29,7 +29,8 @@ export function largestGap(a: Tensor, b: Tensor): number {
   const x = Array.from(a.data as Float32Array, Number)
   const y = Array.from(b.data as Float32Array, Number)
   let worst = 0
-  for (let i = 0; i < y.length; i++) worst = Math.max(worst, Math.abs(x[i]! - y[i]!)) // Math.max keeps NaN
+  // Math.max keeps NaN
+  for (let i = 0; i < y.length; i++) worst = Math.max(worst, Math.abs(x[i]! - y[i]!))
   return worst
 }
 

@@ -64,7 +64,8 @@ describe('a learner whose fast tier lies on layers', () => {
         const second = await answer(learner, user, 'Once upon a time', { temperature: 0.9, seed })
         const completion = second.end.text
         const before = await learner.loss({ user, prompt: 'Once upon a time', completion })
-        // The newest turn has its states; the older one is read again, over what the first step changed.
+        // The newest turn has its states; the older one is read again, over what the first step
+        // changed.
         for (const { turn } of [second, first]) await learner.feedback({ user, turn, feedback })
         changes.push(
           (await learner.loss({ user, prompt: 'Once upon a time', completion })) - before,

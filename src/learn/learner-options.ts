@@ -31,13 +31,19 @@ export type ConsolidateBy = 'training' | 'sum'
 export interface GuardOptions {
   /** So many learned turns lie between two looks at the canaries; 16 unless given. */
   readonly everyTurns?: number
-  /** By how large a share their loss may be above that without fast tier and memory; 0.01 unless given. */
+  /**
+   * By how large a share their loss may be above that without fast tier and memory; 0.01 unless
+   * given.
+   */
   readonly bound?: number
 }
 
 export interface LearnerOptions extends StudentOptions, RewardOptions {
   readonly model: Model & TrainableModel
-  /** With `where`, in modules of the layers instead of at the head: rank 2, learningRate 5e-3 and trust 0.01 unless given. */
+  /**
+   * With `where`, in modules of the layers instead of at the head: rank 2, learningRate 5e-3 and
+   * trust 0.01 unless given.
+   */
   readonly fast?: (FastTierOptions & { readonly where?: Places }) | false
   /** How much of the vocabulary a gradient looks at: 64 unless given. */
   readonly breadth?: Breadth
@@ -50,7 +56,9 @@ export interface LearnerOptions extends StudentOptions, RewardOptions {
   readonly keptTurns?: number
   /** Turns kept as rows for the next consolidation, by user; 256 unless given. */
   readonly keptRows?: number
-  /** Versions of the slow tier that can be gone back to, by user, besides the start; 4 unless given. */
+  /**
+   * Versions of the slow tier that can be gone back to, by user, besides the start; 4 unless given.
+   */
   readonly keptVersions?: number
   /** Where users are saved after each learned turn; without it they live as long as the learner. */
   readonly store?: UserStore
@@ -60,9 +68,15 @@ export interface LearnerOptions extends StudentOptions, RewardOptions {
   readonly hotForm?: UserPoolOptions<unknown>['hotForm']
   /** How users are kept that leave memory; 'int8' unless given. */
   readonly coldForm?: UserPoolOptions<unknown>['coldForm']
-  /** Milliseconds since 1970; the times of checkpoints and versions, and what an hourly schedule goes by. */
+  /**
+   * Milliseconds since 1970; the times of checkpoints and versions, and what an hourly schedule
+   * goes by.
+   */
   readonly now?: () => number
-  /** Told of what no caller can be told: a save that failed, a user whom another process wrote too, a scheduled consolidation that failed. */
+  /**
+   * Told of what no caller can be told: a save that failed, a user whom another process wrote too,
+   * a scheduled consolidation that failed.
+   */
   readonly onProblem?: (problem: PoolProblem) => void
 }
 
@@ -72,7 +86,10 @@ const isWhole = (value: unknown, least: number): boolean =>
 const isOne = (value: unknown, of: readonly unknown[]): boolean =>
   value === undefined || of.includes(value)
 
-/** Throws OptionError with everything that is wrong with a learner's own options; those of its tiers are theirs. */
+/**
+ * Throws OptionError with everything that is wrong with a learner's own options; those of its tiers
+ * are theirs.
+ */
 export function checkLearnerOptions({
   keptTurns,
   keptRows,
@@ -104,7 +121,10 @@ export function checkLearnerOptions({
   if (broken.length > 0) throw new OptionError(`This learner cannot be made: ${broken.join('; ')}.`)
 }
 
-/** The schedule as it is meant. Throws OptionError for one that is neither by time nor by turns, or by a time without a clock. */
+/**
+ * The schedule as it is meant. Throws OptionError for one that is neither by time nor by turns, or
+ * by a time without a clock.
+ */
 export function scheduleOf({
   slow,
   now,

@@ -100,7 +100,8 @@ describe('a learner that is opened again', () => {
     const a = await whole.feedback(feedback)
     const b = await second.feedback(feedback)
     expect(b.novelty).toBeCloseTo(a.novelty!, 6)
-    expectClose([b.reward, b.advantage, b.surprise], [a.reward, a.advantage, a.surprise], 5) // its states are computed anew, as one pass
+    // its states are computed anew, as one pass
+    expectClose([b.reward, b.advantage, b.surprise], [a.reward, a.advantage, a.surprise], 5)
     expectClose(await lossesOf(second, 'ada', 5, 10), await lossesOf(whole, 'ada', 5, 10), 5)
     const own = await whole.student('ada')
     const other = await second.student('ada')
@@ -147,7 +148,8 @@ describe('a learner that is opened again', () => {
     await lossesOf(second, 'ada', 0, 3)
     await second.restore('ada', 1)
     await lossesOf(second, 'ada', 0, 3)
-    expect((await second.consolidate('ada', { bound: 9, least: -9 })).kept).toBe(true) // with the EWC state that was read
+    // with the EWC state that was read
+    expect((await second.consolidate('ada', { bound: 9, least: -9 })).kept).toBe(true)
     await second.close()
   })
 })
@@ -239,7 +241,8 @@ describe('two writers of one user', () => {
     }
     expect((await two.feedback({ user: 'ada', turn, feedback: 'up' })).advantage).toBe(0.5)
     await two.close()
-    await lossesOf(one, 'ada', 5, 6) // now this one is the later writer; nobody listens to its problems
+    // now this one is the later writer; nobody listens to its problems
+    await lossesOf(one, 'ada', 5, 6)
     await one.close()
     expect((await made().statistics('ada')).learned).toBe(7)
   })

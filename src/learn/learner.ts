@@ -1,6 +1,7 @@
-// A model that learns from its users: each has a fast tier and a memory at the head, and a slow tier that takes over what they learned. Users share
-// the base and nothing else. Here is what a caller sees; the parts lie beside it: learner-users.ts (who is in memory, what is saved), teaching.ts (a
-// turn learned), canary-guard.ts, consolidation.ts, statistics.ts.
+// A model that learns from its users: each has a fast tier and a memory at the head, and a slow
+// tier that takes over what they learned. Users share the base and nothing else. Here is what a
+// caller sees; the parts lie beside it: learner-users.ts (who is in memory, what is saved),
+// teaching.ts (a turn learned), canary-guard.ts, consolidation.ts, statistics.ts.
 
 import { NotFoundError } from '../base/errors.ts'
 import type { GenerateEvent, Generation, Head, Prompt, PromptOptions } from '../runtime/index.ts'
@@ -63,14 +64,22 @@ export interface LearnedTurn extends Example {
 
 export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
 
-/** Calls for one user are done one after the other, for different users at the same time; answers are written while others learn. */
+/**
+ * Calls for one user are done one after the other, for different users at the same time; answers
+ * are written while others learn.
+ */
 export interface Learner {
-  /** Answers as this user's model. The last event, 'turn-end', has the number that feedback names. */
+  /**
+   * Answers as this user's model. The last event, 'turn-end', has the number that feedback names.
+   */
   generate(
     prompt: Prompt,
     options: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void>
-  /** Learns from what an answer got. Throws NotFoundError for a turn that is no longer kept, OptionError for a signal out of range. */
+  /**
+   * Learns from what an answer got. Throws NotFoundError for a turn that is no longer kept,
+   * OptionError for a signal out of range.
+   */
   feedback(
     signal: LearningSignal & { readonly user: string; readonly turn: number },
   ): Promise<FeedbackResult>
@@ -78,13 +87,22 @@ export interface Learner {
   learn(turn: LearnedTurn): Promise<Reading>
   /** The loss of a completion as this user's model sees it, in nats a token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
-  /** The slow tier takes over what was learned, by training or by an exact sum; where the gate says no, nothing changes. */
+  /**
+   * The slow tier takes over what was learned, by training or by an exact sum; where the gate says
+   * no, nothing changes.
+   */
   consolidate(user: string, options?: ConsolidateUserOptions): Promise<Consolidated>
-  /** Whether the schedule calls for a consolidation; after a learned turn that is due it is done by itself. */
+  /**
+   * Whether the schedule calls for a consolidation; after a learned turn that is due it is done by
+   * itself.
+   */
   due(user: string): Promise<boolean>
   /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
   versions(user: string): Promise<readonly NumberedVersion[]>
-  /** Goes back to a version of the slow tier by its number; fast tier and memory, which stand on another, are emptied. */
+  /**
+   * Goes back to a version of the slow tier by its number; fast tier and memory, which stand on
+   * another, are emptied.
+   */
   restore(user: string, version: number): Promise<void>
   /** What a user's turns and signals were like, and what is kept. */
   statistics(user: string): Promise<UserStatistics>
@@ -94,13 +112,19 @@ export interface Learner {
   student(user: string): Promise<Student>
   /** Removes a user, also from the store. */
   forget(user: string): Promise<void>
-  /** Waits for every call and saves everybody. Rejects with StorageError naming those who could not be saved; they stay in memory. */
+  /**
+   * Waits for every call and saves everybody. Rejects with StorageError naming those who could not
+   * be saved; they stay in memory.
+   */
   flush(): Promise<void>
   /** Flushes; no call is taken afterwards. The store stays open: whoever opened it closes it. */
   close(): Promise<void>
 }
 
-/** A learner over a model. Its head is the model's own; the model may go on serving others beside it. Throws OptionError for options out of range. */
+/**
+ * A learner over a model. Its head is the model's own; the model may go on serving others beside
+ * it. Throws OptionError for options out of range.
+ */
 export const createLearner = (options: LearnerOptions): Learner => new TieredLearner(options)
 
 /** What a hidden state of an answer was, and what serving saw at it. */
@@ -319,7 +343,8 @@ class TieredLearner implements Learner {
       now: this.#now,
     }
     return this.#users.change(name, async (user) => {
-      user.consolidated = { time: this.#now(), learned: user.learned } // a gate that says no is not asked again on the next turn
+      // a gate that says no is not asked again on the next turn
+      user.consolidated = { time: this.#now(), learned: user.learned }
       return consolidateUser(user, by, watched, bounds, parts)
     })
   }

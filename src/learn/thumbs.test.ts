@@ -17,7 +17,10 @@ const judged = [
 const unseen = ['One day, a', 'On Sunday a']
 const likes = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(text)
 
-/** log p of what the user would like − log p of what not, on openings that were never judged: mean nats a token. */
+/**
+ * log p of what the user would like − log p of what not, on openings that were never judged: mean
+ * nats a token.
+ */
 async function margin(learner: Learner, user: string): Promise<number> {
   let sum = 0
   for (const prompt of unseen) {

@@ -1,5 +1,6 @@
-// What a learner keeps of one user, live: tiers, slow versions, rewards, turns that may be judged and turns to consolidate. Plain values beside the
-// student; knows neither where they are saved nor when they are learned.
+// What a learner keeps of one user, live: tiers, slow versions, rewards, turns that may be judged
+// and turns to consolidate. Plain values beside the student; knows neither where they are saved nor
+// when they are learned.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { Expert } from '../adapters/serving/mixture.ts'
@@ -17,13 +18,19 @@ import type { Head } from '../runtime/index.ts'
 
 /** An answer that may still be judged. */
 export interface Turn extends Asked {
-  /** Final hidden states before the answer's tokens, as this expert gave them; undefined where they were not kept. */
+  /**
+   * Final hidden states before the answer's tokens, as this expert gave them; undefined where they
+   * were not kept.
+   */
   readonly hidden: Float32Array | undefined
   /** Who served: the slow tier's adapter, over it what a tier on layers had learned. */
   readonly adapter: Expert | undefined
   /** For a tier on layers; only the newest turn keeps them. */
   readonly states?: Pick<TurnLesson, 'states' | 'keys'> | undefined
-  /** What was seen at those states while the answer was written, and by whom; only the newest turn keeps it. */
+  /**
+   * What was seen at those states while the answer was written, and by whom; only the newest turn
+   * keeps it.
+   */
   readonly sights?: { readonly student: Student; readonly seen: readonly Sight[] } | undefined
 }
 
@@ -67,7 +74,10 @@ export interface GuardRecord {
   /** What every step is multiplied by, up to 1. */
   trust: number
   rollbacks: number
-  /** `learned` at the last look, the loss that was found (0 before the first), and `learned` at which to look again. */
+  /**
+   * `learned` at the last look, the loss that was found (0 before the first), and `learned` at
+   * which to look again.
+   */
   checkedAt: number
   worst: number
   lookAt: number
@@ -151,7 +161,9 @@ export function clearTiers({ student, deep }: Pick<LearnerUser, 'student' | 'dee
   deep?.clear()
 }
 
-/** Answers with a version from now on. What stands on the hidden states of another one is emptied. */
+/**
+ * Answers with a version from now on. What stands on the hidden states of another one is emptied.
+ */
 export function switchTo(user: LearnerUser, version: NumberedVersion): void {
   user.current = version.number
   user.slow.change = version.head

@@ -1,5 +1,6 @@
-// The keys of a manifest as tables: what each may hold, and a sentence that editors show. Rows of other tables (kinds, schedules, optimisers,
-// formats, metrics) are handed in, so that a new one is known here without a change.
+// The keys of a manifest as tables: what each may hold, and a sentence that editors show. Rows of
+// other tables (kinds, schedules, optimisers, formats, metrics) are handed in, so that a new one is
+// known here without a change.
 
 import {
   either,

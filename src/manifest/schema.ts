@@ -1,5 +1,6 @@
-// The manifest's schema, made from the tables of its keys: one definition that checks and that is published as JSON Schema.
-// Only platforms that read manifests load this file, since the schema library is not small.
+// The manifest's schema, made from the tables of its keys: one definition that checks and that is
+// published as JSON Schema. Only platforms that read manifests load this file, since the schema
+// library is not small.
 
 import * as z from 'zod'
 import { nearest } from '../base/suggest.ts'
@@ -73,7 +74,9 @@ function mapOf(shape: Record<string, Schema>, about: string) {
   return z.strictObject(shape, { error }).describe(about)
 }
 
-/** A row by its name, or a map with the name and options: 'cosine' or { name: cosine, epochs: 3 }. */
+/**
+ * A row by its name, or a map with the name and options: 'cosine' or { name: cosine, epochs: 3 }.
+ */
 function choiceOf(rows: ChoiceRows, shared: Keys, about: string, usual: string): Schema {
   const names = [...rows.keys()]
   const listed = (issue: { readonly input?: unknown }): string => {
@@ -163,7 +166,8 @@ export function manifestProblems(value: unknown, tables: ManifestTables): Manife
       : result.error.issues.flatMap((issue) => problemsOf(issue, [], given))
   }
   const problems = check(value)
-  // Where a row's name is wrong, its section cannot be told by it: what the other keys hold is checked as for the usual row, their names are not.
+  // Where a row's name is wrong, its section cannot be told by it: what the other keys hold is
+  // checked as for the usual row, their names are not.
   const misnamed = problems
     .filter(({ path }) => path.length === 2 && path[1] === 'name')
     .map(({ path }) => String(path[0]))
@@ -199,7 +203,8 @@ function problemsOf(issue: Issue, above: Path, whole: unknown): ManifestProblem[
       path: [...path, key],
       message: `${unknownKey}; ${issue.message.split('\n')[i]}`,
     }))
-  // Of alternatives, the one that the value comes closest to says more than all of them: there something deeper than its form is wrong.
+  // Of alternatives, the one that the value comes closest to says more than all of them: there
+  // something deeper than its form is wrong.
   const deeper =
     issue.code === 'invalid_union'
       ? issue.errors.find((errors) =>

@@ -1,4 +1,5 @@
-// The manifest of an expert: everything that decides a training run, as one plain value. Where it was written is another file's business.
+// The manifest of an expert: everything that decides a training run, as one plain value. Where it
+// was written is another file's business.
 
 /** A row of a table with options of its own: { name: 'lora', rank: 16 }. */
 export interface Choice {

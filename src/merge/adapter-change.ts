@@ -1,4 +1,5 @@
-// How large an adapter's change ΔW is, module by module, and how far one adapter's lies from another's. Where ΔW = B·A, through Gram matrices:
+// How large an adapter's change ΔW is, module by module, and how far one adapter's lies from
+// another's. Where ΔW = B·A, through Gram matrices:
 //
 //     ‖B·A‖² = Σ (BᵀB) ⊙ (A·Aᵀ)     B'·A' − B·A = [B' − B, B]·[A'; A' − A]
 
@@ -19,7 +20,10 @@ export interface ModuleChange {
   readonly module: ModuleInfo
   /** ‖ΔW‖_F */
   readonly norm: number
-  /** False where the change depends on a base that was not given: then this is ‖s·B·A‖_F alone, as of a DoRA. */
+  /**
+   * False where the change depends on a base that was not given: then this is ‖s·B·A‖_F alone, as
+   * of a DoRA.
+   */
   readonly whole: boolean
 }
 
@@ -30,14 +34,19 @@ export interface ModuleError {
 }
 
 export interface AdapterError {
-  /** Over all modules: √(Σ ‖ΔW' − ΔW‖²) / √(Σ ‖ΔW‖²). undefined where no ΔW is known without the base. */
+  /**
+   * Over all modules: √(Σ ‖ΔW' − ΔW‖²) / √(Σ ‖ΔW‖²). undefined where no ΔW is known without the
+   * base.
+   */
   readonly overall: number | undefined
   readonly modules: readonly ModuleError[]
 }
 
 /**
- * ‖ΔW‖_F of every module that the adapter touches, scales folded in, in the model's order, or without a base in the order of the tensors. Without one,
- * modules are left out whose sizes (VeRA) or change (IA3) the adapter alone does not tell. Throws MismatchError where it does not fit the base.
+ * ‖ΔW‖_F of every module that the adapter touches, scales folded in, in the model's order, or
+ * without a base in the order of the tensors. Without one, modules are left out whose sizes (VeRA)
+ * or change (IA3) the adapter alone does not tell. Throws MismatchError where it does not fit the
+ * base.
  */
 export function adapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[] {
   return [...changesOf(adapter, base)].map(({ module, delta, whole }) => ({
@@ -47,7 +56,10 @@ export function adapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[
   }))
 }
 
-/** How far ΔW of `after` lies from that of `before`, two forms of one adapter, as before and after rounding. Throws what adapterChange throws. */
+/**
+ * How far ΔW of `after` lies from that of `before`, two forms of one adapter, as before and after
+ * rounding. Throws what adapterChange throws.
+ */
 export function adapterError(before: Adapter, after: Adapter, base?: MergeBase): AdapterError {
   const others = new Map(
     [...changesOf(after, base)].map(({ module, delta }) => [module.path, delta]),

@@ -1,5 +1,5 @@
-// Compressing one adapter: the best factors of a lower rank for each ΔW, and how much of it they lose. Knows no data: what that costs in a model's
-// predictions is measured elsewhere.
+// Compressing one adapter: the best factors of a lower rank for each ΔW, and how much of it they
+// lose. Knows no data: what that costs in a model's predictions is measured elsewhere.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { peftKey } from '../adapters/keys.ts'
@@ -64,9 +64,10 @@ function wholeResidual(adapter: Adapter, modules: readonly ModuleReport[]): numb
 }
 
 /**
- * The adapter with every ΔW cut to its largest singular directions (exact for LoRA, through Gram matrices of its factors; within 1 % of the best for
- * kinds whose ΔW has full rank, which need `base`). A rank that is not below the adapter's own loses nothing.
- * Throws OptionError where neither rank nor energy is given, and what merging throws.
+ * The adapter with every ΔW cut to its largest singular directions (exact for LoRA, through Gram
+ * matrices of its factors; within 1 % of the best for kinds whose ΔW has full rank, which need
+ * `base`). A rank that is not below the adapter's own loses nothing. Throws OptionError where
+ * neither rank nor energy is given, and what merging throws.
  */
 export function compress(
   adapter: Adapter,

@@ -1,4 +1,5 @@
-// One adapter's change ΔW of one module's weight: thin factors where its kind has them, rows formed on demand where a whole is needed.
+// One adapter's change ΔW of one module's weight: thin factors where its kind has them, rows formed
+// on demand where a whole is needed.
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { multiply } from '../base/linalg/matmul.ts'
@@ -13,7 +14,10 @@ import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 
 export interface Delta {
-  /** ΔW = b·a, every scale folded in; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a: [R, in]. */
+  /**
+   * ΔW = b·a, every scale folded in; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a:
+   * [R, in].
+   */
   readonly factors:
     { readonly b: Matrix<Float32Array>; readonly a: Matrix<Float32Array> } | undefined
   /** Writes rows first…first + count of ΔW [out, in]. */
@@ -23,9 +27,10 @@ export interface Delta {
 }
 
 /**
- * What an adapter does to a module. Its kind's serving form y = v ⊙ (W·(u⊙x) + bias + B·A·(u⊙x)) + shift says it all; a kind without one is
- * merged into the base's weight and compared. Throws UnsupportedError for kinds that change no weight, and the error of `base` where the
- * change depends on a base that was not given.
+ * What an adapter does to a module. Its kind's serving form y = v ⊙ (W·(u⊙x) + bias + B·A·(u⊙x)) +
+ * shift says it all; a kind without one is merged into the base's weight and compared. Throws
+ * UnsupportedError for kinds that change no weight, and the error of `base` where the change
+ * depends on a base that was not given.
  */
 export function deltaOf(
   { kind, config, tensors }: Adapter,

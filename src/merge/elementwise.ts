@@ -1,5 +1,5 @@
-// Forming ΔWs for methods that look at single entries: at most two whole ones at a time, the others some rows at a time, formed again where a
-// method has to see them twice.
+// Forming ΔWs for methods that look at single entries: at most two whole ones at a time, the others
+// some rows at a time, formed again where a method has to see them twice.
 
 import { random } from '../base/random.ts'
 import type { Delta } from './delta.ts'

@@ -18,7 +18,10 @@ const ids = [[1, 17, 3, 44, 5, 60, 9]]
 const logitsOf = async (base: BaseModel, adapter?: Adapter): Promise<Float32Array> =>
   (await createModel({ base, backend }).logits(ids, adapter ? { adapter } : {})).data
 
-/** A LoRA whose ΔW is about as large as the weight, so that the rounding of the weight does not hide it. */
+/**
+ * A LoRA whose ΔW is about as large as the weight, so that the rounding of the weight does not hide
+ * it.
+ */
 async function taught(targets: readonly string[], options: object = {}): Promise<Adapter> {
   const base = await open(small)
   const made = createAdapter(

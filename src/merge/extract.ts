@@ -1,4 +1,5 @@
-// Extraction, the reverse of merging into a base: the LoRA adapter between two models of one form. One module at a time is in memory.
+// Extraction, the reverse of merging into a base: the LoRA adapter between two models of one form.
+// One module at a time is in memory.
 
 import { type Mismatch, MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { truncateDense } from '../base/linalg/low-rank.ts'
@@ -25,7 +26,10 @@ export interface ExtractOptions {
   readonly rank?: number | undefined
   /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
   readonly energy?: number | undefined
-  /** Linear layers to look at: ends of paths, a regex, or a preset such as 'all-linear' (default) or 'attention'. */
+  /**
+   * Linear layers to look at: ends of paths, a regex, or a preset such as 'all-linear' (default) or
+   * 'attention'.
+   */
   readonly targets?: readonly string[] | string | undefined
   /** For the random start of the iteration. Default 0. */
   readonly seed?: number | undefined
@@ -38,13 +42,18 @@ export interface Extracted {
   readonly adapter: Adapter
   /** Those modules, with what cutting to their rank has lost: ‖ΔW − B·A‖_F / ‖ΔW‖_F. */
   readonly modules: readonly ModuleReport[]
-  /** Checkpoint names of all other weights that differ, which no such adapter can hold: norms, embeddings, biases, layers that are no targets. */
+  /**
+   * Checkpoint names of all other weights that differ, which no such adapter can hold: norms,
+   * embeddings, biases, layers that are no targets.
+   */
   readonly others: readonly string[]
 }
 
 /**
- * The adapter that leads from `base` to `tuned`: of each target ΔW = W_tuned − W_base, cut to the best rank. Throws OptionError for wrong options and where no
- * target differs, one MismatchError with everything in which the two models are not of one form, NumericError for a weight that is NaN or infinite.
+ * The adapter that leads from `base` to `tuned`: of each target ΔW = W_tuned − W_base, cut to the
+ * best rank. Throws OptionError for wrong options and where no target differs, one MismatchError
+ * with everything in which the two models are not of one form, NumericError for a weight that is
+ * NaN or infinite.
  */
 export async function extract(
   base: ComparedModel,
@@ -97,7 +106,10 @@ function checkOptions({ rank, energy }: ExtractOptions): void {
   if (problems.length > 0) throw new OptionError(`Extract: ${problems.join('; ')}.`)
 }
 
-/** What is not part of the computation of logits, or may be larger in one of the two without changing them. */
+/**
+ * What is not part of the computation of logits, or may be larger in one of the two without
+ * changing them.
+ */
 const unimportant: ReadonlySet<keyof ModelConfig> = new Set([
   'source',
   'bosTokenId',
@@ -134,7 +146,10 @@ function checkForms(base: ComparedModel, tuned: ComparedModel): void {
   )
 }
 
-/** Target layers by the name of their weight. Throws OptionError for targets that hit nothing, UnsupportedError for what has no weight of its own. */
+/**
+ * Target layers by the name of their weight. Throws OptionError for targets that hit nothing,
+ * UnsupportedError for what has no weight of its own.
+ */
 function targetsOf(
   graph: ModelGraph,
   choice: ExtractOptions['targets'] = 'all-linear',

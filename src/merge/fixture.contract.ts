@@ -1,4 +1,5 @@
-// What the tests of merging share: small random adapters, their ΔW written out by the definition, and distances.
+// What the tests of merging share: small random adapters, their ΔW written out by the definition,
+// and distances.
 
 import { expect } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'

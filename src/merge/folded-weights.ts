@@ -1,4 +1,5 @@
-// A base's weights with adapters folded in, as a store like any other: each weight is folded when it is read, and none is kept.
+// A base's weights with adapters folded in, as a store like any other: each weight is folded when
+// it is read, and none is kept.
 
 import { bytesOf, type DType, isBlockType } from '../base/dtype.ts'
 import { assertInternal, NumericError } from '../base/errors.ts'
@@ -27,12 +28,18 @@ export interface FoldedTensor {
   readonly to: DType
   /** ‖given − exact‖_F / ‖exact‖_F: what the type has rounded away. */
   readonly error: number
-  /** ‖given − exact‖_F / ‖exact − base‖_F: the same beside the change. At 1 the rounding is as large as what the adapters do. */
+  /**
+   * ‖given − exact‖_F / ‖exact − base‖_F: the same beside the change. At 1 the rounding is as large
+   * as what the adapters do.
+   */
   readonly errorOfChange: number
 }
 
 export interface FoldOptions {
-  /** The type of a tensor that changes, where it is not f32. Blocks that rows do not fill, or that cannot be written, become f16. */
+  /**
+   * The type of a tensor that changes, where it is not f32. Blocks that rows do not fill, or that
+   * cannot be written, become f16.
+   */
   readonly typeOf?: (name: string, info: TensorInfo) => DType
   /** Called when a tensor that changes has been read. */
   readonly onFold?: (folded: FoldedTensor) => void
@@ -45,8 +52,9 @@ interface Change {
 }
 
 /**
- * The store of a base in which the adapters are part of the weights. Tensors that none of them touches are the base's own, in their own type.
- * Throws MismatchError for an adapter that does not fit, UnsupportedError for kinds without a weight and for shared weights, NumericError for NaN or
+ * The store of a base in which the adapters are part of the weights. Tensors that none of them
+ * touches are the base's own, in their own type. Throws MismatchError for an adapter that does not
+ * fit, UnsupportedError for kinds without a weight and for shared weights, NumericError for NaN or
  * infinity: in an adapter at once, in the base when the tensor is read.
  */
 export function foldedWeights(
@@ -102,7 +110,10 @@ function infoOf({ shape }: TensorInfo, wanted: DType): TensorInfo {
   return { dtype, shape, sizeBytes: bytesOf(dtype, sizeOf(shape)) }
 }
 
-/** Gives a weight with its parts folded in, in f32; undefined where none of them changes it after all (a bias beside a changed weight). */
+/**
+ * Gives a weight with its parts folded in, in f32; undefined where none of them changes it after
+ * all (a bias beside a changed weight).
+ */
 function folder(
   weights: TensorStore,
 ): (name: string, change: Change) => Promise<F32Tensor | undefined> {

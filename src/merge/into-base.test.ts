@@ -1,4 +1,5 @@
-// Whole models written with adapters in their weights: opened again, they compute what base and adapter compute together.
+// Whole models written with adapters in their weights: opened again, they compute what base and
+// adapter compute together.
 import { describe, expect, it } from 'vitest'
 import type { DType } from '../base/dtype.ts'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'

@@ -1,5 +1,5 @@
-// Merging into a base: adapters folded into its weights, written as a whole model, in the Hugging Face layout or as GGUF.
-// One weight at a time is in memory. The base itself stays as it is.
+// Merging into a base: adapters folded into its weights, written as a whole model, in the Hugging
+// Face layout or as GGUF. One weight at a time is in memory. The base itself stays as it is.
 
 import type { DType } from '../base/dtype.ts'
 import { MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
@@ -48,8 +48,9 @@ export interface IntoBaseOptions {
   /** The name of the GGUF file to write; without it the sink becomes a model folder. */
   readonly ggufName?: string | undefined
   /**
-   * A folder: the type of every tensor; else a folder's tensors keep their own, and those of a GGUF become f32.
-   * A GGUF: the type of the tensors that change; else they keep their own where Graft can write it (q4_0, q4_1, q8_0), and become f16 where not.
+   * A folder: the type of every tensor; else a folder's tensors keep their own, and those of a GGUF
+   * become f32. A GGUF: the type of the tensors that change; else they keep their own where Graft
+   * can write it (q4_0, q4_1, q8_0), and become f16 where not.
    */
   readonly dtype?: MergedType | undefined
   /** Called as tensors are read. */
@@ -61,13 +62,19 @@ export interface IntoBaseResult {
   readonly tensors: number
   /** Of the tensors' data. */
   readonly sizeBytes: number
-  /** The tensors that hold the adapters now, in the order in which they were written. All others are as they were. */
+  /**
+   * The tensors that hold the adapters now, in the order in which they were written. All others are
+   * as they were.
+   */
   readonly changed: readonly FoldedTensor[]
   /** Whether the head got a weight of its own, because only it or only the embedding changed. */
   readonly untied: boolean
 }
 
-/** Whether a recipe is a sum with one coefficient for each adapter, uncut. Such a sum is folded exactly, whatever the kinds. */
+/**
+ * Whether a recipe is a sum with one coefficient for each adapter, uncut. Such a sum is folded
+ * exactly, whatever the kinds.
+ */
 export function isPlainSum(recipe: MergeRecipe): boolean {
   const method = methodNamed(recipe.method)
   return (
@@ -78,7 +85,10 @@ export function isPlainSum(recipe: MergeRecipe): boolean {
   )
 }
 
-/** What to fold for a recipe: the adapters themselves for a plain sum, else the one LoRA that they are merged into. Throws what `merge` throws. */
+/**
+ * What to fold for a recipe: the adapters themselves for a plain sum, else the one LoRA that they
+ * are merged into. Throws what `merge` throws.
+ */
 export function foldParts(
   adapters: readonly Adapter[],
   recipe: MergeRecipe,
@@ -96,9 +106,10 @@ export function foldParts(
 }
 
 /**
- * Writes a model of its own: the base with the adapters in its weights. Tensors that no adapter touches are copied as they are; into a GGUF, byte for
- * byte, metadata included. Nothing is written before everything but the base's numbers is checked. Throws UnsupportedError for adapters without a
- * weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
+ * Writes a model of its own: the base with the adapters in its weights. Tensors that no adapter
+ * touches are copied as they are; into a GGUF, byte for byte, metadata included. Nothing is written
+ * before everything but the base's numbers is checked. Throws UnsupportedError for adapters without
+ * a weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
  */
 export async function mergeIntoBase(
   { base, source }: OpenedBase,
@@ -117,7 +128,10 @@ export async function mergeIntoBase(
   return { ...written, changed, untied: own !== undefined }
 }
 
-/** The base with the adapters in its weights, to read or to run; untied where that is needed. Throws what `foldedWeights` throws. */
+/**
+ * The base with the adapters in its weights, to read or to run; untied where that is needed. Throws
+ * what `foldedWeights` throws.
+ */
 export function foldedBase(
   base: GraphAndWeights,
   parts: readonly FoldPart[],

@@ -1,4 +1,5 @@
-// Every adapter kind with a weight as a source: what comes out changes the base as the kind's own merge does.
+// Every adapter kind with a weight as a source: what comes out changes the base as the kind's own
+// merge does.
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
 import { folderAt, parity, storiesBase, type Base } from '../../test/support/adapters.ts'
@@ -40,7 +41,8 @@ describe('sources', () => {
     const got = changes(merged)
     const expected = changes(adapter)
     expect([...got.keys()].sort()).toEqual([...expected.keys()].sort())
-    // Differences of weights carry the rounding of the weights themselves, about 1e-7 of W where ΔW is 1e-2 of it.
+    // Differences of weights carry the rounding of the weights themselves, about 1e-7 of W where ΔW
+    // is 1e-2 of it.
     for (const [weight, values] of expected)
       expect(distance(got.get(weight)!, values)).toBeLessThan(1e-4)
   })

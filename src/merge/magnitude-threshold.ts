@@ -1,4 +1,5 @@
-// Keeping a share of the largest numbers: thresholds found by counting float bit patterns, which order like the magnitudes they stand for.
+// Keeping a share of the largest numbers: thresholds found by counting float bit patterns, which
+// order like the magnitudes they stand for.
 
 const magnitudeBits = 0x7fffffff
 
@@ -14,8 +15,9 @@ let upper = new Uint32Array(0)
 let lower = new Uint32Array(0)
 
 /**
- * The bits of the k-th largest magnitude (k ≥ 1): two passes of counting, the upper and the lower half of the bits, exact for any numbers.
- * Entries with bits ≥ the result are the k largest, and all that equal the smallest of them.
+ * The bits of the k-th largest magnitude (k ≥ 1): two passes of counting, the upper and the lower
+ * half of the bits, exact for any numbers. Entries with bits ≥ the result are the k largest, and
+ * all that equal the smallest of them.
  */
 export function thresholdBits(values: Float32Array, k: number): number {
   const bits = bitsOf(values)
@@ -53,10 +55,14 @@ export const keptCount = (size: number, density: number): number =>
 export const densityThreshold = (values: Float32Array, density: number): number =>
   density >= 1 ? 0 : thresholdBits(values, keptCount(values.length, density))
 
-/** Sets entries below the threshold to zero, in place and without branches (half of them would be guessed wrong). */
+/**
+ * Sets entries below the threshold to zero, in place and without branches (half of them would be
+ * guessed wrong).
+ */
 export function trimBelow(values: Float32Array, threshold: number): void {
   const bits = bitsOf(values)
-  // threshold − 1 − magnitude is negative exactly where the entry stays; its sign bit spread is the mask.
+  // threshold − 1 − magnitude is negative exactly where the entry stays; its sign bit spread is the
+  // mask.
   for (let i = 0; i < bits.length; i++)
     bits[i] = bits[i]! & ((threshold - 1 - (bits[i]! & magnitudeBits)) >> 31)
 }

@@ -287,8 +287,8 @@ describe('methods on entries, against sums by hand', () => {
     ])
   })
   it('sce: keeps what differs most, weighs by squares', () => {
-    // Variances: 6.25 .25 8.7 .9 | .25 .0025 16 .0625; half of them: columns 0, 2, 3 of the first row, 2 of the second.
-    // What is left of a: 4 .1 2 −5 (45.01), of b: −1 6 .1 3 (46.01).
+    // Variances: 6.25 .25 8.7 .9 | .25 .0025 16 .0625; half of them: columns 0, 2, 3 of the first
+    // row, 2 of the second. What is left of a: 4 .1 2 −5 (45.01), of b: −1 6 .1 3 (46.01).
     const wa = 45.01 / 91.02
     const wb = 46.01 / 91.02
     const agreeing = [4, 0, wa * 0.1 + wb * 6, wa * 2 + wb * 0.1, 0, 0, 0, 0]

@@ -1,4 +1,5 @@
-// Merging adapters into one: the main verb. It checks everything first, then goes module by module and holds no more than one at a time.
+// Merging adapters into one: the main verb. It checks everything first, then goes module by module
+// and holds no more than one at a time.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { peftKey } from '../adapters/keys.ts'
@@ -30,18 +31,25 @@ export interface ModuleReport {
 }
 
 export interface MergeOptions {
-  /** The base, for kinds whose change depends on it; with it, the adapters are checked against it too. */
+  /**
+   * The base, for kinds whose change depends on it; with it, the adapters are checked against it
+   * too.
+   */
   readonly base?: MergeBase
-  /** Also adapters that name different bases, or learned on different forms of one: tensors must fit all the same. */
+  /**
+   * Also adapters that name different bases, or learned on different forms of one: tensors must fit
+   * all the same.
+   */
   readonly anyBase?: boolean
   /** Called after each module, in order, with how many there are. */
   readonly onModule?: (report: ModuleReport, done: number, count: number) => void
 }
 
 /**
- * One LoRA adapter from several adapters of one base, by a method of `mergeMethods`; a pure function of its arguments. Scales are folded once,
- * ranks and targets may differ, a module that an adapter does not touch counts as ΔW = 0 there.
- * Throws OptionError for a recipe that is wrong in any way, MismatchError for adapters that do not fit one base, NumericError for NaN or infinity,
+ * One LoRA adapter from several adapters of one base, by a method of `mergeMethods`; a pure
+ * function of its arguments. Scales are folded once, ranks and targets may differ, a module that an
+ * adapter does not touch counts as ΔW = 0 there. Throws OptionError for a recipe that is wrong in
+ * any way, MismatchError for adapters that do not fit one base, NumericError for NaN or infinity,
  * UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
  */
 export function merge(

@@ -1,4 +1,5 @@
-// The result of a merge as a LoRA adapter: its tensors by PEFT key, and a configuration that finds them, with scale 1 everywhere.
+// The result of a merge as a LoRA adapter: its tensors by PEFT key, and a configuration that finds
+// them, with scale 1 everywhere.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { peftKey } from '../adapters/keys.ts'
@@ -88,7 +89,10 @@ const choiceOf = ({ targets, exclude, layers, layersPattern }: Choice): Choice =
   layersPattern,
 })
 
-/** One choice that all adapters share is kept, and plain lists of names are joined; any other mixture becomes the list of whole paths. */
+/**
+ * One choice that all adapters share is kept, and plain lists of names are joined; any other
+ * mixture becomes the list of whole paths.
+ */
 function targetsOf(adapters: readonly Adapter[], paths: readonly string[]): Choice {
   const choices = adapters.map(({ config }) => choiceOf(config))
   const [first] = choices

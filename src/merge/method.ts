@@ -1,10 +1,13 @@
-// The contract of a merge method: one row in methods.ts. A method says how numbers combine; it knows neither files nor ranks.
+// The contract of a merge method: one row in methods.ts. A method says how numbers combine; it
+// knows neither files nor ranks.
 
 /** What a user asks for. Which options a method takes is in its row; any other one is an error. */
 export interface MergeRecipe {
   /** A row of `mergeMethods`. */
   readonly method: string
-  /** One per adapter; 1 each unless given. May be negative where the method does not say otherwise. */
+  /**
+   * One per adapter; 1 each unless given. May be negative where the method does not say otherwise.
+   */
   readonly weights?: readonly number[]
   /** Divide the weights by their sum. */
   readonly normalize?: boolean
@@ -12,13 +15,19 @@ export interface MergeRecipe {
   readonly density?: number
   /** SLERP: 0 is the first adapter, 1 the second. Default 0.5. */
   readonly t?: number
-  /** DELLA: keep probabilities run from density − epsilon to density + epsilon. Default 0.1, less near the ends of (0, 1). */
+  /**
+   * DELLA: keep probabilities run from density − epsilon to density + epsilon. Default 0.1, less
+   * near the ends of (0, 1).
+   */
   readonly epsilon?: number
   /** Breadcrumbs: share of the largest entries dropped. Default 0.01. */
   readonly gamma?: number
   /** How peft-ties elects a sign: by the sum of the entries or by their number. Default 'total'. */
   readonly majority?: 'total' | 'frequency'
-  /** Rank of the result at most. Exact methods keep everything unless told; others keep the largest rank among the adapters. */
+  /**
+   * Rank of the result at most. Exact methods keep everything unless told; others keep the largest
+   * rank among the adapters.
+   */
   readonly rank?: number
   /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
   readonly energy?: number
@@ -76,7 +85,10 @@ export interface SumMethod extends Row {
   coefficients(sum: Sum): readonly number[]
 }
 
-/** Rows of every adapter's ΔW (zeros where it has none), which may be changed, into the result's; `rows[k]` and `out` may be one array. */
+/**
+ * Rows of every adapter's ΔW (zeros where it has none), which may be changed, into the result's;
+ * `rows[k]` and `out` may be one array.
+ */
 export type CombineRows = (
   rows: readonly Float32Array[],
   out: Float32Array,
@@ -97,16 +109,28 @@ export interface Entries {
   blocks(visit: (rows: readonly Float32Array[], start: number) => void): void
 }
 
-/** A rule for single entries of the ΔWs: they are formed module by module. The result has any rank, and is cut to a low one afterwards. */
+/**
+ * A rule for single entries of the ΔWs: they are formed module by module. The result has any rank,
+ * and is cut to a low one afterwards.
+ */
 export interface EntryMethod extends Row {
   readonly space: 'entries'
-  /** How many whole matrices may be kept between `scan` and `blocks`, so that they are not formed twice. */
+  /**
+   * How many whole matrices may be kept between `scan` and `blocks`, so that they are not formed
+   * twice.
+   */
   readonly held: 1 | 2
-  /** Looks at whole matrices where it must, and returns what to do with rows, which then come in order, once. */
+  /**
+   * Looks at whole matrices where it must, and returns what to do with rows, which then come in
+   * order, once.
+   */
   prepare(entries: Entries): CombineRows
 }
 
-/** A rule for A and B apart, as PEFT's fast methods do it: it makes cross terms B_i·A_j that none of the adapters has. */
+/**
+ * A rule for A and B apart, as PEFT's fast methods do it: it makes cross terms B_i·A_j that none of
+ * the adapters has.
+ */
 export interface FactorMethod extends Row {
   readonly space: 'factors'
   combine(

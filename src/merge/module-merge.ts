@@ -1,4 +1,5 @@
-// Merging one module in each of the three spaces: as a sum of factors, by entries of ΔW, or A and B apart. The result is a pair of factors.
+// Merging one module in each of the three spaces: as a sum of factors, by entries of ΔW, or A and B
+// apart. The result is a pair of factors.
 
 import { MismatchError } from '../base/errors.ts'
 import {
@@ -94,7 +95,10 @@ const rankOf = ({ rank, energy }: ReadyRecipe, otherwise: number | undefined): R
   energy,
 })
 
-/** Trimmed and elected sums keep much of the plain sum's row space, which its factors give away cheaply. */
+/**
+ * Trimmed and elected sums keep much of the plain sum's row space, which its factors give away
+ * cheaply.
+ */
 function likelyRows(
   deltas: readonly (Delta | undefined)[],
   { weights }: ReadyRecipe,
@@ -206,7 +210,10 @@ export interface OwnFactors {
   readonly scale: number
 }
 
-/** A and B apart, with weight √|w·s| on each and the sign on A. Adapters that do not touch the module are left out, as in PEFT. */
+/**
+ * A and B apart, with weight √|w·s| on each and the sign on A. Adapters that do not touch the
+ * module are left out, as in PEFT.
+ */
 export function mergeFactors(
   method: FactorMethod,
   { inFeatures, outFeatures, path }: ModuleInfo,

@@ -51,7 +51,10 @@ const checks: Readonly<Record<Exclude<MergeOption, 'weights'>, Check>> = {
   seed: numberWhere('a whole number', (value) => Number.isSafeInteger(value)),
 }
 
-/** A recipe with its defaults. Throws OptionError that lists everything wrong with it, for this number of adapters. */
+/**
+ * A recipe with its defaults. Throws OptionError that lists everything wrong with it, for this
+ * number of adapters.
+ */
 export function readRecipe(
   recipe: MergeRecipe,
   method: MergeMethod,

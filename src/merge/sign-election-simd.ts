@@ -1,10 +1,12 @@
-// The election of TIES on four entries at a time, in single precision: ten times the speed of the plain loops in elect.ts, which stand in where the
-// platform has no vectors.
+// The election of TIES on four entries at a time, in single precision: ten times the speed of the
+// plain loops in elect.ts, which stand in where the platform has no vectors.
 
 import { advance, and, compileLoop, constant, get, load, pattern, repeat, reserve, set, single, store, xor, zero, type LoopExports } from '../base/linalg/wasm.ts' // prettier-ignore
 
-// Parameters: addresses of the first row, of the result and of (weight, threshold) pairs; how many adapters, how many vectors, bytes of a row.
-const rows = 0, out = 1, pairs = 2, adapters = 3, vectors = 4, rowBytes = 5, parameters = 6 // prettier-ignore
+// Parameters: addresses of the first row, of the result and of (weight, threshold) pairs; how many
+// adapters, how many vectors, bytes of a row.
+// prettier-ignore
+const rows = 0, out = 1, pairs = 2, adapters = 3, vectors = 4, rowBytes = 5, parameters = 6
 const at = 6, pair = 7, left = 8, integers = 3 // prettier-ignore
 const total = 9, sign = 10, value = 11, weight = 12, sum = 13, share = 14 // prettier-ignore
 
@@ -30,7 +32,8 @@ const loop = repeat(vectors, [
   ...forEachAdapter([...add(get(total), multiply(get(weight), get(value))), ...set(total)]),
   ...and(less(get(total), zero), signBit), ...set(sign),
   ...zero, ...set(sum), ...tiny, ...set(share),
-  // With the sign turned, entries that agree are those above 0; the mask of the comparison picks them.
+  // With the sign turned, entries that agree are those above 0; the mask of the comparison picks
+  // them.
   ...forEachAdapter([
     ...xor(get(value), get(sign)), ...set(value),
     ...add(get(sum), and(multiply(get(weight), get(value)), greater(get(value), zero))), ...set(sum),
@@ -46,7 +49,10 @@ const chunkBytes = 4 * chunk
 
 let compiled: { readonly loop: LoopExports | undefined } | undefined
 
-/** `electedMean` of rows whose entries below `thresholds` count as zero; false where the platform has no vectors. */
+/**
+ * `electedMean` of rows whose entries below `thresholds` count as zero; false where the platform
+ * has no vectors.
+ */
 export function electedMeanByVectors(
   allRows: readonly Float32Array[],
   weights: readonly number[],

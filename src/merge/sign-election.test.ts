@@ -5,7 +5,9 @@ import { electedMeanByVectors } from './sign-election-simd.ts'
 import { distance } from './fixture.contract.ts'
 import { bitsOf } from './magnitude-threshold.ts'
 
-/** Quarters, zeros among them, so that sums are exact, signs tie, and both precisions elect alike. */
+/**
+ * Quarters, zeros among them, so that sums are exact, signs tie, and both precisions elect alike.
+ */
 const quarters = fc.integer({ min: -8, max: 8 }).map((value) => value / 4)
 const cases = fc.integer({ min: 1, max: 11 }).chain((adapters) =>
   fc.integer({ min: 1, max: 50 }).chain((size) =>

@@ -1,5 +1,6 @@
-// What methods with a sign election share: sums over adapters, and the mean of the entries that agree with the elected sign. Which entries agree
-// is as good as random, so nothing here branches on it: comparisons are arithmetic on float bits.
+// What methods with a sign election share: sums over adapters, and the mean of the entries that
+// agree with the elected sign. Which entries agree is as good as random, so nothing here branches
+// on it: comparisons are arithmetic on float bits.
 
 import { electedMeanByVectors } from './sign-election-simd.ts'
 import { bitsOf, magnitudeOf, trimBelow } from './magnitude-threshold.ts'
@@ -57,9 +58,10 @@ const tiny = 1e-200
 const groupSize = 8
 
 /**
- * The disjoint mean of TIES (Yadav et al. 2023, arXiv:2306.01708; weighted as in mergekit): s is the sign of Σ w_k·t_k, + where that is 0, and
- * out = Σ w_k·t_k·m_k / Σ w_k·m_k over the entries m whose sign is s; 0 where there are none. Weights ≥ 0.
- * Entries whose bits lie below the adapter's threshold count as 0; rows may be changed.
+ * The disjoint mean of TIES (Yadav et al. 2023, arXiv:2306.01708; weighted as in mergekit): s is
+ * the sign of Σ w_k·t_k, + where that is 0, and out = Σ w_k·t_k·m_k / Σ w_k·m_k over the entries m
+ * whose sign is s; 0 where there are none. Weights ≥ 0. Entries whose bits lie below the adapter's
+ * threshold count as 0; rows may be changed.
  */
 export function electedMean(
   rows: readonly Float32Array[],
@@ -100,7 +102,10 @@ export function electedMeanByNumbers(
   }
 }
 
-/** Adds entries of the total's sign to the sums, and notes the adapter's bit where one that is not zero was added. */
+/**
+ * Adds entries of the total's sign to the sums, and notes the adapter's bit where one that is not
+ * zero was added.
+ */
 function addAgreeing(
   row: Float32Array,
   bits: Int32Array,
@@ -111,7 +116,8 @@ function addAgreeing(
 ): void {
   for (let i = 0; i < size; i++) {
     const value = bits[start + i]!
-    const kept = (-(value & 0x7fffffff) >> 31) & ~((value ^ totalBits[2 * i + 1]!) >> 31) // all ones, or zero
+    // all ones, or zero
+    const kept = (-(value & 0x7fffffff) >> 31) & ~((value ^ totalBits[2 * i + 1]!) >> 31)
     sums[i]! += weight * row[start + i]! * (kept & 1)
     codes[i]! |= adapter & kept
   }

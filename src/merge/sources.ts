@@ -1,4 +1,5 @@
-// What the adapters of a merge touch: every module once, with its size, after checking that all of them fit together.
+// What the adapters of a merge touch: every module once, with its size, after checking that all of
+// them fit together.
 
 import {
   MismatchError,
@@ -18,7 +19,10 @@ import { layersOfBlock } from '../adapters/adapted-layers.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 
-/** The model that the adapters are for. Needed where a change depends on the base's weights (DoRA, IA3), or tensors do not tell sizes (LoKr). */
+/**
+ * The model that the adapters are for. Needed where a change depends on the base's weights (DoRA,
+ * IA3), or tensors do not tell sizes (LoKr).
+ */
 export interface MergeBase {
   readonly model: ModelGraph
   readonly weightOf?: WeightOf
@@ -35,9 +39,11 @@ export interface SourceModule {
 const nameOf = (k: number): string => `adapters[${k}]`
 
 /**
- * Every module that any adapter touches, in the model's order or the order of the first adapter that has it. Throws one MismatchError with every
- * tensor that fits no module, is missing or has a wrong shape, and every base named otherwise; then one NumericError with every tensor that
- * holds NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated adapters, modules saved whole.
+ * Every module that any adapter touches, in the model's order or the order of the first adapter
+ * that has it. Throws one MismatchError with every tensor that fits no module, is missing or has a
+ * wrong shape, and every base named otherwise; then one NumericError with every tensor that holds
+ * NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated
+ * adapters, modules saved whole.
  */
 export function sourcesOf(
   adapters: readonly Adapter[],
@@ -75,7 +81,10 @@ export function sourcesOf(
 export const ofOneBase =
   'Only adapters of one base can be merged; where the bases are forms of one model, say so (anyBase).'
 
-/** Adapters that name another base than the first one that names any, or that learned on weights of another hash. */
+/**
+ * Adapters that name another base than the first one that names any, or that learned on weights of
+ * another hash.
+ */
 export function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
   const hashOf = ({ metadata }: Adapter): string | undefined => metadata?.[baseHashKey]
   return [
@@ -110,7 +119,10 @@ function checkNumbers(adapters: readonly Adapter[]): void {
     )
 }
 
-/** NaN and infinity have an exponent of ones only; adding one to it reaches the sign bit, which the flags collect without a branch. */
+/**
+ * NaN and infinity have an exponent of ones only; adding one to it reaches the sign bit, which the
+ * flags collect without a branch.
+ */
 function allFinite(values: Float32Array): boolean {
   const bits = new Int32Array(values.buffer, values.byteOffset, values.length)
   let flags = 0

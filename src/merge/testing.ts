@@ -1,4 +1,5 @@
-// Small random Llama models for the tests of merging into a base: as a folder in memory and as a GGUF, with weights in any type.
+// Small random Llama models for the tests of merging into a base: as a folder in memory and as a
+// GGUF, with weights in any type.
 
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import type { DType } from '../base/dtype.ts'

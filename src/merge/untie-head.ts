@@ -1,4 +1,5 @@
-// A base whose head shares the embedding's weight, as one whose head has its own: the same model, in which either may change alone.
+// A base whose head shares the embedding's weight, as one whose head has its own: the same model,
+// in which either may change alone.
 
 import { folds } from '../adapters/fold.ts'
 import { layersOfBlock } from '../adapters/adapted-layers.ts'
@@ -16,7 +17,10 @@ export interface Untied extends GraphAndWeights {
   readonly head: string
 }
 
-/** The same model with a head of its own; undefined where it has one already. The copy is read from the embedding's bytes. */
+/**
+ * The same model with a head of its own; undefined where it has one already. The copy is read from
+ * the embedding's bytes.
+ */
 export function untied({ graph, weights }: GraphAndWeights): Untied | undefined {
   if (!graph.config.tiedEmbeddings) return undefined
   const apart = buildModelGraph({ ...graph.config, tiedEmbeddings: false })

@@ -7,7 +7,10 @@ const x = randomVector(12, 1)
 const target = randomVector(8, 2)
 
 describe('EWC', () => {
-  /** Two tasks that want different outputs of inputs in overlapping halves of the space; the loss on the first after the second. */
+  /**
+   * Two tasks that want different outputs of inputs in overlapping halves of the space; the loss on
+   * the first after the second.
+   */
   function afterBoth(lambda: number | undefined): { first: number; second: number; alone: number } {
     const lora = new MicroLora({
       inFeatures: 16,

@@ -1,8 +1,12 @@
-// What a user, a test or a program says about an output, and what it is worth. Numbers in, numbers out; knows no weights.
+// What a user, a test or a program says about an output, and what it is worth. Numbers in, numbers
+// out; knows no weights.
 
 import { OptionError } from '../base/errors.ts'
 
-/** Any of these may be left out, but one must say in which direction to move: target, gradient, emitted, or an output that `explore` gave. */
+/**
+ * Any of these may be left out, but one must say in which direction to move: target, gradient,
+ * emitted, or an output that `explore` gave.
+ */
 export interface Feedback {
   /** 0 (bad) to 1 (good). */
   readonly quality?: number | undefined
@@ -12,9 +16,15 @@ export interface Feedback {
   readonly verdict?: 'good' | 'bad' | undefined
   /** What the output should have been [out]: the loss is ½‖base + y − target‖². */
   readonly target?: Float32Array | undefined
-  /** ∂L/∂y [out] of a loss of the caller's own: softmax minus one-hot at a head whose loss is the cross-entropy. */
+  /**
+   * ∂L/∂y [out] of a loss of the caller's own: softmax minus one-hot at a head whose loss is the
+   * cross-entropy.
+   */
   readonly gradient?: Float32Array | undefined
-  /** What was given out, to be made likelier or less likely by the reward: the output itself [out], or which of `out` classes was chosen. */
+  /**
+   * What was given out, to be made likelier or less likely by the reward: the output itself [out],
+   * or which of `out` classes was chosen.
+   */
   readonly emitted?: Float32Array | number | undefined
   /** What the layer beside the adapter gave [out]; zeros where it is missing. */
   readonly base?: Float32Array | undefined
@@ -42,7 +52,10 @@ const names = new Set<string>([
 const isNumber = (value: unknown, from: number, to: number): boolean =>
   typeof value === 'number' && value >= from && value <= to
 
-/** Throws one OptionError that lists all that is wrong with the plain values; lengths are checked where the vectors are used. */
+/**
+ * Throws one OptionError that lists all that is wrong with the plain values; lengths are checked
+ * where the vectors are used.
+ */
 export function checkFeedback(feedback: Feedback): void {
   if (typeof feedback !== 'object' || feedback === null)
     throw new OptionError(
@@ -77,7 +90,10 @@ export function checkFeedback(feedback: Feedback): void {
 export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>
   quality ?? (verdict === undefined ? undefined : verdict === 'good' ? 1 : 0)
 
-/** The reward; else quality × max(0, 2 − latency / target latency), or the quality alone where there are no latencies. */
+/**
+ * The reward; else quality × max(0, 2 − latency / target latency), or the quality alone where there
+ * are no latencies.
+ */
 export function rewardOf(
   feedback: Feedback,
   targetLatencyUs: number | undefined,

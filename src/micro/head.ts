@@ -1,5 +1,6 @@
-// Learning at a language model's head: the loss of the token that came and its gradient at the hidden state, from the likeliest tokens' logits and
-// rows. Keeps rows by token, the ones used last; reads none itself and knows no adapter.
+// Learning at a language model's head: the loss of the token that came and its gradient at the
+// hidden state, from the likeliest tokens' logits and rows. Keeps rows by token, the ones used
+// last; reads none itself and knows no adapter.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
@@ -12,7 +13,10 @@ export interface HeadRowsOptions {
   readonly width: number
   /** Rows that are kept; 4 · width bytes each, taken at once. Default 2048. */
   readonly capacity?: number
-  /** The vocabulary's average row [width], along which tokens that are not looked at are taken to lie. Without it they are left out. */
+  /**
+   * The vocabulary's average row [width], along which tokens that are not looked at are taken to
+   * lie. Without it they are left out.
+   */
   readonly averageRow?: Float32Array
   /** Of models that cap logits as cap · tanh(l / cap). Default 0: no cap. */
   readonly softcap?: number
@@ -43,12 +47,16 @@ export interface HeadGradient {
 }
 
 const mostTokens = 2 ** 24
-const slack = 1e-3 // row numbers are floats in the heap; probabilities from 32-bit logits may add up to a little over 1
+// row numbers are floats in the heap; probabilities from 32-bit logits may add up to a little over
+// 1
+const slack = 1e-3
 
 /**
- * Rows of a head W [V, width] by token, and with them the gradient of a prediction's cross-entropy at the hidden state h, logits = W·h:
+ * Rows of a head W [V, width] by token, and with them the gradient of a prediction's cross-entropy
+ * at the hidden state h, logits = W·h:
  *
- *     L = −log p(came)     ∂L/∂h = Σ_looked at (p − y)·w_token + rest·w_average     y: 1 for the token that came, else 0
+ * L = −log p(came) ∂L/∂h = Σ_looked at (p − y)·w_token + rest·w_average y: 1 for the token that
+ * came, else 0
  *
  * Exact where `ids` is the whole vocabulary.
  */
@@ -120,7 +128,10 @@ export class HeadRows {
     return 4 * ((this.capacity + 2) * this.#stride + 2 * padded(this.capacity + 1))
   }
 
-  /** Of these tokens the ones whose rows are not here; those that are stay until after the next `add`. Throws OptionError. */
+  /**
+   * Of these tokens the ones whose rows are not here; those that are stay until after the next
+   * `add`. Throws OptionError.
+   */
   missing(ids: ArrayLike<number>): number[] {
     this.#alive()
     this.#now++
@@ -133,7 +144,10 @@ export class HeadRows {
     return absent.length > 1 ? [...new Set(absent)] : absent
   }
 
-  /** Keeps the rows [N, width] of N tokens; where there is no room the ones not asked for the longest go. Throws OptionError, ShapeError, NumericError. */
+  /**
+   * Keeps the rows [N, width] of N tokens; where there is no room the ones not asked for the
+   * longest go. Throws OptionError, ShapeError, NumericError.
+   */
   add(ids: readonly number[], rows: Float32Array): void {
     this.#alive()
     if (!(rows instanceof Float32Array) || rows.length !== ids.length * this.width)
@@ -156,7 +170,10 @@ export class HeadRows {
     }
   }
 
-  /** The free slots, so many or more: an eighth of all at a time, so that the oldest are not sought at every call. */
+  /**
+   * The free slots, so many or more: an eighth of all at a time, so that the oldest are not sought
+   * at every call.
+   */
   #freed(count: number): number[] {
     const free = this.#free
     if (free.length >= count) return free
@@ -175,7 +192,10 @@ export class HeadRows {
     return free
   }
 
-  /** The loss of a prediction and its gradient [width], into `output` or a new array. Throws OptionError, ShapeError, NumericError; then nothing changed. */
+  /**
+   * The loss of a prediction and its gradient [width], into `output` or a new array. Throws
+   * OptionError, ShapeError, NumericError; then nothing changed.
+   */
   gradient(prediction: HeadPrediction, output?: Float32Array): HeadGradient {
     this.#alive()
     if (output && !(output instanceof Float32Array && output.length === this.width))

@@ -1,4 +1,5 @@
-// The entry `graftlm/micro`: MicroLoRA alone, in Node and in browsers, under 30 KB with its kernels; needs no model and no other part.
+// The entry `graftlm/micro`: MicroLoRA alone, in Node and in browsers, under 30 KB with its
+// kernels; needs no model and no other part.
 
 export {
   FormatError,

@@ -1,4 +1,5 @@
-// A saved MicroLoRA as a JSON value: readable settings and counts, numbers in base64, a checksum over both.
+// A saved MicroLoRA as a JSON value: readable settings and counts, numbers in base64, a checksum
+// over both.
 
 import { FormatError } from '../base/errors.ts'
 import {
@@ -66,7 +67,9 @@ function parsed(text: string): unknown {
   }
 }
 
-/** From the value or its text. Throws FormatError, UnsupportedError, MismatchError, NumericError. */
+/**
+ * From the value or its text. Throws FormatError, UnsupportedError, MismatchError, NumericError.
+ */
 export function fromJson(json: unknown): Saved {
   const value = typeof json === 'string' ? parsed(json) : json
   if (typeof value !== 'object' || value === null)

@@ -1,4 +1,5 @@
-// Where the numbers of one module lie in the heap, and what they take. Knows no kernels and changes nothing.
+// Where the numbers of one module lie in the heap, and what they take. Knows no kernels and changes
+// nothing.
 
 import type { MicroLoraConfig, ModuleDimensions } from './options.ts'
 
@@ -21,7 +22,10 @@ export function slotsOf({ optimizer, momentum, ewc }: MicroLoraConfig): SlotName
   ]
 }
 
-/** One run of numbers within a slot: where it begins there, and how many of `stride` are used in each of `rows`. */
+/**
+ * One run of numbers within a slot: where it begins there, and how many of `stride` are used in
+ * each of `rows`.
+ */
 export interface Part {
   readonly name: 'A' | 'B' | 'bias'
   readonly start: number
@@ -37,14 +41,19 @@ export interface Layout {
   /** Row lengths with padding. */
   readonly inStride: number
   readonly outStride: number
-  /** A as R rows of the input's length; B as R rows of the output's; the bias, where there is one. */
+  /**
+   * A as R rows of the input's length; B as R rows of the output's; the bias, where there is one.
+   */
   readonly parts: readonly Part[]
   /** Numbers in a slot, padding included. */
   readonly slotSize: number
   /** Numbers in a slot that mean something. */
   readonly parameterCount: number
   readonly slots: readonly SlotName[]
-  /** Numbers behind the slots: with EWC the running mean squares of the input and of the low-rank values. */
+  /**
+   * Numbers behind the slots: with EWC the running mean squares of the input and of the low-rank
+   * values.
+   */
   readonly watchedSize: number
 }
 
@@ -99,7 +108,10 @@ export interface MemoryReport {
   readonly padding: number
   /** All of these. */
   readonly total: number
-  /** Input, output and target of a call: once for all adapters of a page or process, as wide as the widest. */
+  /**
+   * Input, output and target of a call: once for all adapters of a page or process, as wide as the
+   * widest.
+   */
   readonly sharedScratch: number
 }
 

@@ -60,7 +60,8 @@ describe('a fresh one', () => {
   })
   it('takes from the heap what it says and gives it back', () => {
     const { heap } = kernelContext()
-    new MicroLora({ inFeatures: 999, outFeatures: 1001 }).dispose() // the scratch is wide enough from here on
+    // the scratch is wide enough from here on
+    new MicroLora({ inFeatures: 999, outFeatures: 1001 }).dispose()
     const before = heap.usedBytes
     const lora = new MicroLora({
       inFeatures: 999,
@@ -92,7 +93,8 @@ describe('what hollow implementations do not', () => {
     const lora = new MicroLora({ ...small, rank: 1 })
     awaken(lora.module())
     lora.adapt(x, { target: lora.forward(x) })
-    expect(Math.max(...lora.module().read('gradient').map(Math.abs))).toBeLessThan(1e-5) // where it is right already, there is nothing to do
+    // where it is right already, there is nothing to do
+    expect(Math.max(...lora.module().read('gradient').map(Math.abs))).toBeLessThan(1e-5)
   })
   it('both A and B move', () => {
     const lora = new MicroLora(small)

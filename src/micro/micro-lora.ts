@@ -1,5 +1,6 @@
-// MicroLoRA: adapters of a few kilobytes that learn from single examples and feedback, in microseconds, without a language model. Puts feedback, modules
-// and figures together; the numbers themselves are module.ts's, files json.ts's and safetensors.ts's.
+// MicroLoRA: adapters of a few kilobytes that learn from single examples and feedback, in
+// microseconds, without a language model. Puts feedback, modules and figures together; the numbers
+// themselves are module.ts's, files json.ts's and safetensors.ts's.
 
 import { MismatchError, NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
@@ -82,7 +83,10 @@ export class MicroLora {
     }
   }
 
-  /** A new one from what `toJSON` gave, as value or text. Throws FormatError, UnsupportedError, MismatchError, NumericError. */
+  /**
+   * A new one from what `toJSON` gave, as value or text. Throws FormatError, UnsupportedError,
+   * MismatchError, NumericError.
+   */
   static fromJSON(json: MicroLoraJson | string, options: { kernels?: KernelName } = {}): MicroLora {
     return MicroLora.#from(fromJson(json), options)
   }
@@ -101,7 +105,10 @@ export class MicroLora {
     return lora
   }
 
-  /** The module by name; the only one where no name is given. Its calls take and give numbers and count nothing here. */
+  /**
+   * The module by name; the only one where no name is given. Its calls take and give numbers and
+   * count nothing here.
+   */
   module(name?: string): MicroModule {
     const found =
       name === undefined && this.#modules.size === 1
@@ -116,7 +123,10 @@ export class MicroLora {
     )
   }
 
-  /** scale·B·A·x + bias [out], into `output` or a new array; zeros while not enabled. Throws ShapeError, NumericError. */
+  /**
+   * scale·B·A·x + bias [out], into `output` or a new array; zeros while not enabled. Throws
+   * ShapeError, NumericError.
+   */
   forward(input: Float32Array, output?: Float32Array, module?: string): Float32Array {
     const result = this.module(module).forward(input, output)
     if (!this.enabled) return result.fill(0)
@@ -124,14 +134,20 @@ export class MicroLora {
     return result
   }
 
-  /** output += scale·B·A·x + bias; nothing while not enabled. Throws ShapeError, NumericError; then `output` is as it was. */
+  /**
+   * output += scale·B·A·x + bias; nothing while not enabled. Throws ShapeError, NumericError; then
+   * `output` is as it was.
+   */
   forwardAdd(input: Float32Array, output: Float32Array, module?: string): void {
     if (!this.enabled) return
     this.module(module).forwardAdd(input, output)
     this.#forwards++
   }
 
-  /** N inputs one after the other: [N, in] → [N, out]. Throws ShapeError, NumericError; then `outputs` is as it was. */
+  /**
+   * N inputs one after the other: [N, in] → [N, out]. Throws ShapeError, NumericError; then
+   * `outputs` is as it was.
+   */
   forwardBatch(inputs: Float32Array, outputs?: Float32Array, module?: string): Float32Array {
     const own = this.module(module)
     const results = own.forwardBatch(inputs, outputs)
@@ -141,8 +157,9 @@ export class MicroLora {
   }
 
   /**
-   * base + the adapter's output + noise of the standard deviation `exploration`: a try, remembered by session until its reward arrives.
-   * Without noise a reward could not tell in which direction better lies. Throws ShapeError, NumericError.
+   * base + the adapter's output + noise of the standard deviation `exploration`: a try, remembered
+   * by session until its reward arrives. Without noise a reward could not tell in which direction
+   * better lies. Throws ShapeError, NumericError.
    */
   explore(
     input: Float32Array,
@@ -170,14 +187,17 @@ export class MicroLora {
   }
 
   /**
-   * Gathers the gradient of the loss that the feedback states; `applyUpdates` then moves along it. Gives that loss where it is known here:
+   * Gathers the gradient of the loss that the feedback states; `applyUpdates` then moves along it.
+   * Gives that loss where it is known here:
    *
    *     target    L = ½‖base + y − target‖²
    *     gradient  L is the caller's; ∂L/∂y is taken as it is
-   *     emitted   L = −(reward − baseline) · log π(emitted | base + y), π normal around it, or softmax where `emitted` is a class
+   * emitted L = −(reward − baseline) · log π(emitted | base + y), π normal around it, or softmax
+   * where `emitted` is a class
    *
-   * A target or gradient is followed whatever the quality says; quality and reward beside it are counted. Throws OptionError, ShapeError, NumericError;
-   * then nothing has changed. Does nothing while not enabled.
+   * A target or gradient is followed whatever the quality says; quality and reward beside it are
+   * counted. Throws OptionError, ShapeError, NumericError; then nothing has changed. Does nothing
+   * while not enabled.
    */
   adapt(input: Float32Array, feedback: Feedback): number | undefined {
     if (!this.enabled) return undefined
@@ -241,14 +261,18 @@ export class MicroLora {
   }
 
   /**
-   * One step of every module that gathered something, down the loss; with `trust` of the one module no further than it allows. Gives how many
-   * gradients went in. Throws OptionError for rates that cannot work, NumericError for gradients that overflow: those are dropped, no weight moves.
+   * One step of every module that gathered something, down the loss; with `trust` of the one module
+   * no further than it allows. Gives how many gradients went in. Throws OptionError for rates that
+   * cannot work, NumericError for gradients that overflow: those are dropped, no weight moves.
    */
   applyUpdates(learningRate: number, trust?: TrustRegion): number {
     return this.#apply(learningRate, 0, trust)
   }
 
-  /** The same, held back towards what earlier tasks need (option ewc; `consolidate` ends a task). λ: the option's unless given. */
+  /**
+   * The same, held back towards what earlier tasks need (option ewc; `consolidate` ends a task). λ:
+   * the option's unless given.
+   */
   applyUpdatesWithEwc(
     learningRate: number,
     lambda = this.config.ewcLambda,
@@ -282,7 +306,10 @@ export class MicroLora {
     for (const module of this.#modules.values()) module.consolidate()
   }
 
-  /** W + scale·B·A as a new array [out, in], or into `output`, which may be W itself. The bias stays outside: see `bias`. Throws ShapeError, NumericError. */
+  /**
+   * W + scale·B·A as a new array [out, in], or into `output`, which may be W itself. The bias stays
+   * outside: see `bias`. Throws ShapeError, NumericError.
+   */
   mergeInto(
     baseWeights: Float32Array,
     { output, module }: { output?: Float32Array; module?: string } = {},
@@ -458,7 +485,10 @@ export class MicroLora {
     this.enabled = meta.enabled
   }
 
-  /** Everything, weights to counts, as a JSON value with a checksum; `JSON.stringify(lora)` is its text. */
+  /**
+   * Everything, weights to counts, as a JSON value with a checksum; `JSON.stringify(lora)` is its
+   * text.
+   */
   toJSON(): MicroLoraJson {
     return toJson(this.#saved())
   }
@@ -476,7 +506,10 @@ export class MicroLora {
     return peftFiles(this.config, new Map(tensors), options)
   }
 
-  /** Goes back to a saved state of the same settings. Throws MismatchError that names what differs, and what `fromJSON` throws; then nothing changed. */
+  /**
+   * Goes back to a saved state of the same settings. Throws MismatchError that names what differs,
+   * and what `fromJSON` throws; then nothing changed.
+   */
   restore(json: MicroLoraJson | string): void {
     const saved = fromJson(json)
     const own = flat(this.config)

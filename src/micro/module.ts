@@ -1,5 +1,6 @@
-// One pair A, B in the heap: forward passes, gradients gathered from a target or from a given ∂L/∂y, steps. Numbers in, numbers out; what feedback
-// means is known to micro-lora.ts. No call but those that return a new array allocates.
+// One pair A, B in the heap: forward passes, gradients gathered from a target or from a given
+// ∂L/∂y, steps. Numbers in, numbers out; what feedback means is known to micro-lora.ts. No call but
+// those that return a new array allocates.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import { allFinite } from '../base/finite.ts'
@@ -25,7 +26,8 @@ const noiseSeed = 0x5bd1e995 // any number: keeps dropout's draws apart from A's
  *
  *     y = scale · B·(A·x) + bias     scale = alpha / R     A: [R, in]   B: [out, R]
  *
- * A starts uniform in ±1/√in (Kaiming with √5), B at zero, so a fresh one adds nothing. Hu et al. 2021, arXiv:2106.09685.
+ * A starts uniform in ±1/√in (Kaiming with √5), B at zero, so a fresh one adds nothing. Hu et al.
+ * 2021, arXiv:2106.09685.
  */
 export class MicroModule {
   readonly name: string
@@ -115,7 +117,10 @@ export class MicroModule {
     return () => heap.release(base, size)
   }
 
-  /** y = scale·B·A·x + bias into `output`, or into a new array. Throws ShapeError, NumericError; then `output` is as it was. */
+  /**
+   * y = scale·B·A·x + bias into `output`, or into a new array. Throws ShapeError, NumericError;
+   * then `output` is as it was.
+   */
   forward(input: Float32Array, output?: Float32Array): Float32Array {
     this.#check('input', input, this.layout.inFeatures)
     if (output) this.#check('output', output, this.layout.outFeatures)
@@ -141,7 +146,10 @@ export class MicroModule {
     output.set(this.#result())
   }
 
-  /** N inputs one after the other: [N, in] → [N, out], into `outputs` or a new array. Throws ShapeError, NumericError; then `outputs` is as it was. */
+  /**
+   * N inputs one after the other: [N, in] → [N, out], into `outputs` or a new array. Throws
+   * ShapeError, NumericError; then `outputs` is as it was.
+   */
   forwardBatch(inputs: Float32Array, outputs?: Float32Array): Float32Array {
     const { inFeatures, outFeatures } = this.layout
     const count = inputs.length / inFeatures
@@ -162,7 +170,10 @@ export class MicroModule {
     return outputs
   }
 
-  /** Adds the gradient of any loss whose ∂L/∂y [out] the caller knows. Throws ShapeError, NumericError; then nothing has changed. */
+  /**
+   * Adds the gradient of any loss whose ∂L/∂y [out] the caller knows. Throws ShapeError,
+   * NumericError; then nothing has changed.
+   */
   accumulate(input: Float32Array, outputGradient: Float32Array): void {
     this.#check('input', input, this.layout.inFeatures)
     this.#check('gradient', outputGradient, this.layout.outFeatures)
@@ -174,8 +185,9 @@ export class MicroModule {
   }
 
   /**
-   * Adds the gradient of L = ½‖base + y − target‖² and gives L. `base` is what the layer beside gave, zero unless told.
-   * Dropout acts here. Throws ShapeError, NumericError; then nothing has changed.
+   * Adds the gradient of L = ½‖base + y − target‖² and gives L. `base` is what the layer beside
+   * gave, zero unless told. Dropout acts here. Throws ShapeError, NumericError; then nothing has
+   * changed.
    */
   accumulateTarget(input: Float32Array, target: Float32Array, base?: Float32Array): number {
     const { inFeatures, outFeatures, inStride, outStride } = this.layout
@@ -208,8 +220,9 @@ export class MicroModule {
   }
 
   /**
-   * One step along the mean of the gradients gathered, then they are forgotten. Gives how many they were. With `trust` no further than it allows.
-   * Throws NumericError where their mean is not finite: the weights stay, the gradients are dropped.
+   * One step along the mean of the gradients gathered, then they are forgotten. Gives how many they
+   * were. With `trust` no further than it allows. Throws NumericError where their mean is not
+   * finite: the weights stay, the gradients are dropped.
    */
   apply(learningRate: number, ewcLambda = 0, trust?: TrustRegion): number {
     this.#alive()
@@ -249,7 +262,10 @@ export class MicroModule {
     this.noise = random(noise)
   }
 
-  /** A copy of a slot's numbers without padding: A's rows, B's rows, bias. Zeros where the configuration has no such slot. */
+  /**
+   * A copy of a slot's numbers without padding: A's rows, B's rows, bias. Zeros where the
+   * configuration has no such slot.
+   */
   read(name: SlotName): Float32Array {
     this.#alive()
     const values = new Float32Array(this.layout.parameterCount)

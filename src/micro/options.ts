@@ -1,4 +1,5 @@
-// The options of a MicroLoRA: completed with defaults, checked as a whole. Knows nothing of what they do.
+// The options of a MicroLoRA: completed with defaults, checked as a whole. Knows nothing of what
+// they do.
 
 import { OptionError } from '../base/errors.ts'
 import type { KernelName } from './kernels/context.ts'
@@ -15,7 +16,10 @@ export interface MicroLoraSettings {
   readonly rank: number
   /** The detour is scaled by alpha / rank. Default 2·rank. */
   readonly alpha: number
-  /** Share of the input that is left out when `adapt` computes the output itself, 0 to below 1. Default 0. */
+  /**
+   * Share of the input that is left out when `adapt` computes the output itself, 0 to below 1.
+   * Default 0.
+   */
   readonly dropout: number
   /** Whether a bias is learned too. Default false. */
   readonly bias: boolean
@@ -33,23 +37,38 @@ export interface MicroLoraSettings {
   readonly decay: number
   /** The mean gradient's norm is cut to this. Default 1; Infinity for no bound. */
   readonly clip: number
-  /** No step moves the weights further than this (Euclidean, before decay and EWC). Default Infinity. */
+  /**
+   * No step moves the weights further than this (Euclidean, before decay and EWC). Default
+   * Infinity.
+   */
   readonly trustRadius: number
-  /** Keeps importance and anchor for `applyUpdatesWithEwc`: three more numbers for every weight. Default false. */
+  /**
+   * Keeps importance and anchor for `applyUpdatesWithEwc`: three more numbers for every weight.
+   * Default false.
+   */
   readonly ewc: boolean
   /** λ of EWC where a call gives none. Default 1. */
   readonly ewcLambda: number
   /** Share of earlier tasks in the importance at each `consolidate`. Default 0.9. */
   readonly ewcKeep: number
-  /** Standard deviation of the noise that `explore` adds and that the score of what was emitted is taken with. Default 0.1. */
+  /**
+   * Standard deviation of the noise that `explore` adds and that the score of what was emitted is
+   * taken with. Default 0.1.
+   */
   readonly exploration: number
   /** Divides advantages by the qualities' standard deviation. Default false. */
   readonly normalizeQuality: boolean
-  /** 'variance' divides the rate by 1 + 4·variance of the qualities: noisy feedback moves less. Default 'fixed'. */
+  /**
+   * 'variance' divides the rate by 1 + 4·variance of the qualities: noisy feedback moves less.
+   * Default 'fixed'.
+   */
   readonly rate: 'fixed' | 'variance'
   /** Share of the past in the running baseline of rewards. Default 0.9. */
   readonly baselineKeep: number
-  /** With it, feedback that has a latency is worth quality × max(0, 2 − latency / target). Microseconds. */
+  /**
+   * With it, feedback that has a latency is worth quality × max(0, 2 − latency / target).
+   * Microseconds.
+   */
   readonly targetLatencyUs: number | undefined
 }
 
@@ -132,7 +151,10 @@ export const settingNames = Object.keys(rules) as (keyof MicroLoraSettings)[]
 const shown = (value: unknown): string =>
   typeof value === 'number' ? String(value) : (JSON.stringify(value)?.slice(0, 60) ?? String(value))
 
-/** Modules by name; what is wrong goes to `problems`. Without a prototype, so that "__proto__" is a name like others. */
+/**
+ * Modules by name; what is wrong goes to `problems`. Without a prototype, so that "__proto__" is a
+ * name like others.
+ */
 function modulesOf(
   options: MicroLoraOptions,
   problems: string[],

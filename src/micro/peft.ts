@@ -1,4 +1,5 @@
-// MicroLoRA's weights as others keep them: PEFT's two files, with B as [out, R]. Knows nothing of learning.
+// MicroLoRA's weights as others keep them: PEFT's two files, with B as [out, R]. Knows nothing of
+// learning.
 
 import { joinBytes } from '../base/concat.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
@@ -6,7 +7,10 @@ import { safetensorsChunks } from '../formats/safetensors/writer.ts'
 import type { Layout } from './layout.ts'
 import type { MicroLoraConfig } from './options.ts'
 
-/** A's rows as they are, B turned from [R, out] to [out, R], the bias over the scale, because PEFT scales it too. */
+/**
+ * A's rows as they are, B turned from [R, out] to [out, R], the bias over the scale, because PEFT
+ * scales it too.
+ */
 export function* peftTensors(
   name: string,
   { rank, inFeatures, outFeatures, parameterCount }: Layout,
@@ -52,7 +56,10 @@ export interface PeftExport {
   readonly taskType?: string | undefined
 }
 
-/** Both files of an adapter folder. Modules' names become target modules, so they should be paths within the model. */
+/**
+ * Both files of an adapter folder. Modules' names become target modules, so they should be paths
+ * within the model.
+ */
 export function peftFiles(
   config: MicroLoraConfig,
   tensors: ReadonlyMap<string, Tensor>,

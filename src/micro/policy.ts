@@ -1,4 +1,5 @@
-// From a reward to ∂L/∂y: L = −advantage · log π(emitted | y), the policy gradient. Knows no weights. Williams 1992 (REINFORCE).
+// From a reward to ∂L/∂y: L = −advantage · log π(emitted | y), the policy gradient. Knows no
+// weights. Williams 1992 (REINFORCE).
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 
@@ -31,7 +32,10 @@ function categorical(y: Float32Array, chosen: number, advantage: number): number
   return loss
 }
 
-/** Turns the output in `y` into ∂L/∂y and gives L. Throws where `emitted` is no output or class of this length. */
+/**
+ * Turns the output in `y` into ∂L/∂y and gives L. Throws where `emitted` is no output or class of
+ * this length.
+ */
 export function policyGradient(
   y: Float32Array,
   emitted: Float32Array | number,

@@ -1,4 +1,5 @@
-// Running figures about feedback: mean and variance of qualities (Welford), the baseline of rewards, losses at first and lately. Plain values.
+// Running figures about feedback: mean and variance of qualities (Welford), the baseline of
+// rewards, losses at first and lately. Plain values.
 
 export interface QualityState {
   /** Qualities heard of. */
@@ -44,8 +45,9 @@ export function addLoss(state: QualityState, loss: number): void {
 }
 
 /**
- * How much better than usual: reward − baseline. Before the first reward the usual is 0, and ½ for qualities. Normalised: in units of the qualities'
- * standard deviation, of which 0.05 is the least that is believed.
+ * How much better than usual: reward − baseline. Before the first reward the usual is 0, and ½ for
+ * qualities. Normalised: in units of the qualities' standard deviation, of which 0.05 is the least
+ * that is believed.
  */
 export function advantageOf(
   state: QualityState,

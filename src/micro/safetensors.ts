@@ -1,5 +1,5 @@
-// A saved MicroLoRA as the bytes of one safetensors file: A and B under PEFT's keys, whatever else belongs to the state beside them, settings,
-// counts and a checksum in the header.
+// A saved MicroLoRA as the bytes of one safetensors file: A and B under PEFT's keys, whatever else
+// belongs to the state beside them, settings, counts and a checksum in the header.
 
 import { FormatError } from '../base/errors.ts'
 import { joinBytes, joinFloats } from '../base/concat.ts'
@@ -47,7 +47,10 @@ export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
   return joinBytes(safetensorsChunks(inFile, metadata))
 }
 
-/** A and B as PEFT has them. The bias under a name of its own: PEFT's is scaled, and dividing by the scale would round it. */
+/**
+ * A and B as PEFT has them. The bias under a name of its own: PEFT's is scaled, and dividing by the
+ * scale would round it.
+ */
 function* weightTensors(
   module: string,
   { rank, inFeatures, outFeatures, parts }: Layout,

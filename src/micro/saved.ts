@@ -1,5 +1,5 @@
-// A MicroLoRA at rest: what is saved as a plain value, its checksum, and the checks of what comes back. Files and texts are json.ts's and
-// safetensors.ts's; nothing here touches a living adapter.
+// A MicroLoRA at rest: what is saved as a plain value, its checksum, and the checks of what comes
+// back. Files and texts are json.ts's and safetensors.ts's; nothing here touches a living adapter.
 
 import {
   FormatError,
@@ -51,9 +51,13 @@ export const savedSlots = (config: MicroLoraConfig, pendingUpdates: number): Slo
 
 const encoder = new TextEncoder()
 
-/** The hash over everything that counts: the state as it is written, then each tensor's name, length and numbers. */
+/**
+ * The hash over everything that counts: the state as it is written, then each tensor's name, length
+ * and numbers.
+ */
 export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): string {
-  const inOrder = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1)) // files keep orders of their own
+  // files keep orders of their own
+  const inOrder = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))
   const texts = [
     JSON.stringify(packedMeta),
     ...inOrder.map(([name, values]) => `${name} ${values.length}`),
@@ -67,7 +71,10 @@ export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): stri
   return sha256(joinBytes(parts))
 }
 
-/** What was read, checked whole: checksum first, then the state, then its tensors. Throws FormatError, MismatchError, NumericError. */
+/**
+ * What was read, checked whole: checksum first, then the state, then its tensors. Throws
+ * FormatError, MismatchError, NumericError.
+ */
 export function unpack(
   packedMeta: unknown,
   tensors: Saved['tensors'],
@@ -188,7 +195,10 @@ function readMeta(value: unknown, where: string): SavedMeta {
   }
 }
 
-/** Refuses tensors that are missing, too many, of another size, or not finite; nothing of the size they claim is allocated before. */
+/**
+ * Refuses tensors that are missing, too many, of another size, or not finite; nothing of the size
+ * they claim is allocated before.
+ */
 function checkTensors({ meta, tensors }: Saved, where: string): void {
   const mismatches: Mismatch[] = []
   const expected = new Set<string>()

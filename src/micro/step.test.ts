@@ -32,7 +32,8 @@ describe('a step within a trust region', () => {
         const free = moved(options, rate)
         for (const share of [0.5 * free, 0.01 * free]) {
           expect(moved(options, rate, share)).toBeLessThan(1.001 * share)
-          // Δy is a polynomial of the second degree in the step, so it may come back: what was kept is a place where it reaches the bound
+          // Δy is a polynomial of the second degree in the step, so it may come back: what was kept
+          // is a place where it reaches the bound
           expect(moved(options, rate, share)).toBeGreaterThan(0.99 * share)
         }
         expect(moved(options, rate, 1.01 * free)).toBe(free)

@@ -1,4 +1,5 @@
-// One step of one module from the gradients it gathered: clipping, averages, the bound on the step, decay, EWC. Knows no inputs and no feedback.
+// One step of one module from the gradients it gathered: clipping, averages, the bound on the step,
+// decay, EWC. Knows no inputs and no feedback.
 
 import { NumericError, OptionError } from '../base/errors.ts'
 import type { KernelContext } from './kernels/context.ts'
@@ -21,13 +22,19 @@ export interface Stepped {
   slot(name: SlotName): number
 }
 
-/** How far one step may move the output at an input, as a share of that input's length; before decay and EWC. */
+/**
+ * How far one step may move the output at an input, as a share of that input's length; before decay
+ * and EWC.
+ */
 export interface TrustRegion {
   readonly input: Float32Array
   readonly share: number
 }
 
-/** Length of the mean gradient. Throws NumericError where it is not finite: the gradients are dropped then, the weights stay. */
+/**
+ * Length of the mean gradient. Throws NumericError where it is not finite: the gradients are
+ * dropped then, the weights stay.
+ */
 export function gradientLength(module: Stepped, count: number): number {
   const { kernels } = module.context
   const length = Math.sqrt(kernels.squares(module.slot('gradient'), module.layout.slotSize)) / count
@@ -43,7 +50,8 @@ export function gradientLength(module: Stepped, count: number): number {
  * With g the mean gradient, cut to the norm `clip`:
  *
  *     d = g,   or m / (1 − βᵗ) with m = βm + (1 − β)g,   or Adam's direction
- *     w ← (1 − η·decay)·w − η′·d,   η′ = min(η, trustRadius / ‖d‖), cut again where `within` (of the scratch's x) asks for it
+ * w ← (1 − η·decay)·w − η′·d, η′ = min(η, trustRadius / ‖d‖), cut again where `within` (of the
+ * scratch's x) asks for it
  *     w ← the proximal step of η·λ/2·Σ F(w − w*)²      (after a first task was consolidated)
  *
  * Throws NumericError where g is not finite; the weights are as they were, the gradients gone.
@@ -171,13 +179,17 @@ function direct(module: Stepped, share: number, norm: number): number {
 }
 
 /**
- * Ends a task for EWC: the weights become the anchor, and what the outputs of the inputs seen would change by joins the importance,
+ * Ends a task for EWC: the weights become the anchor, and what the outputs of the inputs seen would
+ * change by joins the importance,
  *
- *     F(w) = mean over inputs of Σ_o (∂y_o/∂w)²:   F(A_ri) = s²·‖B_r‖²·mean(x_i²)   F(B_or) = mean(u_r²), u = s·A·x   F(bias) = 1
- *     F ← keep·F + (1 − keep)·F(w), whole the first time     online EWC: Schwarz et al. 2018, arXiv:1805.06370
+ * F(w) = mean over inputs of Σ_o (∂y_o/∂w)²: F(A_ri) = s²·‖B_r‖²·mean(x_i²) F(B_or) = mean(u_r²), u
+ * = s·A·x F(bias) = 1
+ * F ← keep·F + (1 − keep)·F(w), whole the first time online EWC: Schwarz et al. 2018,
+ * arXiv:1805.06370
  *
- * This is the Fisher information of N(y, 1), not squared gradients of the loss: those vanish where the task was learned, also for outputs that must
- * stay zero, and protect nothing there. λ = 1 weighs a change of the old outputs as much as a squared error of the new ones.
+ * This is the Fisher information of N(y, 1), not squared gradients of the loss: those vanish where
+ * the task was learned, also for outputs that must stay zero, and protect nothing there. λ = 1
+ * weighs a change of the old outputs as much as a squared error of the new ones.
  */
 export function consolidate(module: Stepped): void {
   const { context, config, layout, watchedAt } = module

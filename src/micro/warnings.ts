@@ -1,4 +1,5 @@
-// What a user can act on: feedback on one side, rates too small to move, a rank that does not fit. Reads figures, changes nothing.
+// What a user can act on: feedback on one side, rates too small to move, a rank that does not fit.
+// Reads figures, changes nothing.
 
 export interface MicroLoraWarning {
   readonly code: 'one-sided-feedback' | 'rate-too-small' | 'rank-too-large' | 'rank-too-small'
@@ -22,8 +23,9 @@ export interface Symptoms {
 
 const enoughQualities = 20
 const enoughSteps = 20
-// Steps as shares of the weights' length, and the share of the first loss above which they are too small. Losses of single examples are noisy, so
-// where a step is next to nothing the loss must have fallen far to excuse it.
+// Steps as shares of the weights' length, and the share of the first loss above which they are too
+// small. Losses of single examples are noisy, so where a step is next to nothing the loss must have
+// fallen far to excuse it.
 const tooSmall = [
   { move: 1e-4, loss: 0.98 },
   { move: 1e-6, loss: 0.5 },
@@ -69,7 +71,10 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
   }
 }
 
-/** (Σσ²)² / Σσ⁴ of B·A by its singular values σ, from A's and B's rows [R, length]: R where all count alike, 1 where one does; undefined for zero. */
+/**
+ * (Σσ²)² / Σσ⁴ of B·A by its singular values σ, from A's and B's rows [R, length]: R where all
+ * count alike, 1 where one does; undefined for zero.
+ */
 export function effectiveRank(
   a: readonly Float32Array[],
   b: readonly Float32Array[],

@@ -1,4 +1,5 @@
-// Adapters by path: what graftlm reads from byte folders and writes to byte sinks, from and to directories.
+// Adapters by path: what graftlm reads from byte folders and writes to byte sinks, from and to
+// directories.
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -9,8 +10,9 @@ import { fileSink } from './files/file-sink.ts'
 import { directoryFolder } from './files/folder.ts'
 
 /**
- * Reads an adapter folder as PEFT saves it. Throws NotFoundError, FormatError, UnsupportedError (a setting that would change the result and is
- * not supported), NumericError for weights that are NaN or infinite.
+ * Reads an adapter folder as PEFT saves it. Throws NotFoundError, FormatError, UnsupportedError (a
+ * setting that would change the result and is not supported), NumericError for weights that are NaN
+ * or infinite.
  */
 export async function loadAdapter(source: string | ByteFolder): Promise<Adapter> {
   const adapter = await adapters.loadAdapter(
@@ -21,8 +23,9 @@ export async function loadAdapter(source: string | ByteFolder): Promise<Adapter>
 }
 
 /**
- * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`); each file appears whole or not at all, and a directory is left with
- * one file of tensors. Throws StorageError, and NumericError before anything is written.
+ * Writes an adapter as PEFT does, or in 8 or 4 bits for Graft alone (`dtype`); each file appears
+ * whole or not at all, and a directory is left with one file of tensors. Throws StorageError, and
+ * NumericError before anything is written.
  */
 export async function saveAdapter(
   adapter: Adapter,

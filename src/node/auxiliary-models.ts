@@ -1,11 +1,15 @@
-// Teachers and references by path: what a training run asks beside the model that it trains, opened and closed again.
+// Teachers and references by path: what a training run asks beside the model that it trains, opened
+// and closed again.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { TrainOptions } from '../train/options/options.ts'
 import { loadAdapter } from './adapters.ts'
 import { type LoadedModel, loadModel } from './model.ts'
 
-/** An adapter or a mixture of them on the model that is trained, or another model of the same vocabulary, with or without an adapter. */
+/**
+ * An adapter or a mixture of them on the model that is trained, or another model of the same
+ * vocabulary, with or without an adapter.
+ */
 export interface TeacherFiles {
   readonly adapter?: string | Adapter | undefined
   readonly mixture?:

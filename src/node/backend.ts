@@ -18,7 +18,8 @@ function threadsOf({ threads, environment = process.env }: NodeBackendOptions): 
     throw new OptionError(`Threads: got ${threads ?? asked}, expected a whole number above 0.`)
   }
   if (wanted !== undefined) return wanted
-  // ONNX Runtime counts the machine's cores. In a container that may use fewer, too many threads wait for each other.
+  // ONNX Runtime counts the machine's cores. In a container that may use fewer, too many threads
+  // wait for each other.
   return availableParallelism() < cpus().length ? availableParallelism() : undefined
 }
 

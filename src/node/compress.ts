@@ -11,11 +11,17 @@ import { loadAdapter } from './adapters.ts'
 import { mergeBase } from './merge.ts'
 
 export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
-  /** Needed where the change depends on the base's weights (DoRA, IA3): what `loadModel` takes, or its graph and weights. */
+  /**
+   * Needed where the change depends on the base's weights (DoRA, IA3): what `loadModel` takes, or
+   * its graph and weights.
+   */
   readonly base?: MergeBase | string
 }
 
-/** The adapter, or the one in a folder, with every ΔW cut to a lower rank. Throws what compressing and `loadAdapter` throw. */
+/**
+ * The adapter, or the one in a folder, with every ΔW cut to a lower rank. Throws what compressing
+ * and `loadAdapter` throw.
+ */
 export async function compress(
   adapter: Adapter | string,
   { base, ...rest }: CompressFilesOptions,

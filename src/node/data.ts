@@ -10,7 +10,10 @@ import { errorCode, storageError } from './files/system-errors.ts'
 /** A path to JSONL or several, rows in memory, or data that was read before. */
 export type DataInput = string | readonly string[] | readonly object[] | DataSet | EncodedData
 
-/** Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON object. */
+/**
+ * Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON
+ * object.
+ */
 export async function readDataFile(path: string): Promise<DataSet> {
   const bytes = await readFile(path).catch((cause: unknown) => {
     if (errorCode(cause) === 'ENOENT')
@@ -20,7 +23,10 @@ export async function readDataFile(path: string): Promise<DataSet> {
   return readJsonl(decoded(bytes, path), path)
 }
 
-/** The rows of one or several JSONL files as one data set; of several, rows are numbered on through all of them. Throws as `readDataFile` does. */
+/**
+ * The rows of one or several JSONL files as one data set; of several, rows are numbered on through
+ * all of them. Throws as `readDataFile` does.
+ */
 export async function readDataFiles(paths: readonly string[]): Promise<DataSet> {
   const [first, ...others] = await Promise.all(paths.map(readDataFile))
   if (others.length === 0) return first!
@@ -49,7 +55,10 @@ export async function openData(data: DataInput): Promise<DataSet | EncodedData> 
     : (data as DataSet | EncodedData)
 }
 
-/** Parts of the rows, the second with `share` of them, drawn by the seed; both keep the file's order. Throws OptionError where one would be empty. */
+/**
+ * Parts of the rows, the second with `share` of them, drawn by the seed; both keep the file's
+ * order. Throws OptionError where one would be empty.
+ */
 export function splitData<Data extends DataSet | EncodedData>(
   data: Data,
   share: number,

@@ -7,8 +7,9 @@ import { baseNameOf } from './models/base-name.ts'
 import { resolveModel } from './models/resolve.ts'
 
 /**
- * The LoRA that leads from one model to another that was tuned from it: `extract('base', 'tuned', { rank: 16 })`. Throws OptionError, MismatchError where the
- * two are not of one form, NumericError, and what opening them throws.
+ * The LoRA that leads from one model to another that was tuned from it: `extract('base', 'tuned', {
+ * rank: 16 })`. Throws OptionError, MismatchError where the two are not of one form, NumericError,
+ * and what opening them throws.
  */
 export async function extract(
   base: string,
@@ -20,7 +21,8 @@ export async function extract(
     const to = await openBaseModel(await resolveModel(tuned))
     try {
       const extracted = await between(from, to, options)
-      const adapter: Adapter = { ...extracted.adapter, baseModel: baseNameOf(base) } // what PEFT would call it
+      // what PEFT would call it
+      const adapter: Adapter = { ...extracted.adapter, baseModel: baseNameOf(base) }
       return { ...extracted, adapter }
     } finally {
       await to.weights.close()

@@ -1,4 +1,5 @@
-// graft.json beside an adapter: what the PEFT files have no place for, so that an expert is asked as it was taught.
+// graft.json beside an adapter: what the PEFT files have no place for, so that an expert is asked
+// as it was taught.
 
 import { FormatError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'

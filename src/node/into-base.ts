@@ -1,5 +1,6 @@
-// Merging into a base by path: adapters may be folders, the base anything that loads, and the result is a folder or a .gguf file.
-// What was written is opened again and compared with base and adapters, so that nobody has to guess what rounding has cost.
+// Merging into a base by path: adapters may be folders, the base anything that loads, and the
+// result is a folder or a .gguf file. What was written is opened again and compared with base and
+// adapters, so that nobody has to guess what rounding has cost.
 
 import { basename, dirname } from 'node:path'
 import type { Adapter } from '../adapters/adapter.ts'
@@ -42,9 +43,15 @@ export interface IntoBaseFilesOptions {
   readonly recipe?: MergeRecipe | undefined
   /** Also adapters that learned on different forms of the base. */
   readonly anyBase?: boolean | undefined
-  /** Another element type than the base's: of all tensors of a folder, of those that change in a GGUF. */
+  /**
+   * Another element type than the base's: of all tensors of a folder, of those that change in a
+   * GGUF.
+   */
   readonly dtype?: MergedType | undefined
-  /** After how many prompts the written model is compared with base and adapters. Default 8; 0: not at all. */
+  /**
+   * After how many prompts the written model is compared with base and adapters. Default 8; 0: not
+   * at all.
+   */
   readonly prompts?: number | undefined
   readonly threads?: number | undefined
   readonly onProgress?: ((progress: IntoBaseProgress) => void) | undefined
@@ -61,8 +68,10 @@ export interface IntoBaseReport extends IntoBaseResult {
 const usualPrompts = 8
 
 /**
- * Writes the base with the adapters in its weights as a model of its own. Throws UnsupportedError for adapters without a weight (soft prompts, aLoRA),
- * MismatchError for those that do not fit, NumericError for NaN, OptionError where `out` exists, StorageError; then nothing is left at `out`.
+ * Writes the base with the adapters in its weights as a model of its own. Throws UnsupportedError
+ * for adapters without a weight (soft prompts, aLoRA), MismatchError for those that do not fit,
+ * NumericError for NaN, OptionError where `out` exists, StorageError; then nothing is left at
+ * `out`.
  */
 export async function mergeIntoBase(
   adapters: readonly (Adapter | string)[],
@@ -148,7 +157,10 @@ async function distances(
   }
 }
 
-/** The base serving a single adapter beside its packed weights, which costs no memory; several are folded into weights in f32. */
+/**
+ * The base serving a single adapter beside its packed weights, which costs no memory; several are
+ * folded into weights in f32.
+ */
 async function openWith(
   source: BaseModelSource,
   parts: readonly FoldPart[],

@@ -1,4 +1,5 @@
-// Merging by path: adapters may be folders, and the base a directory, file or name. With values alone it is graftlm's own merge, and as immediate.
+// Merging by path: adapters may be folders, and the base a directory, file or name. With values
+// alone it is graftlm's own merge, and as immediate.
 
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'
 import { kindNamed } from '../adapters/kinds/kind-table.ts'
@@ -15,13 +16,16 @@ import { loadAdapter } from './adapters.ts'
 import { resolveModel } from './models/resolve.ts'
 
 export interface MergeFilesOptions extends Omit<MergeOptions, 'base'> {
-  /** A base to check the adapters against, needed where a change depends on its weights; what `loadModel` takes, or its graph and weights. */
+  /**
+   * A base to check the adapters against, needed where a change depends on its weights; what
+   * `loadModel` takes, or its graph and weights.
+   */
   readonly base?: MergeBase | string
 }
 
 /**
- * One LoRA adapter from several adapters or adapter folders of one base, as `merge` of graftlm makes it. A promise where anything must be read.
- * Throws what that merge and `loadAdapter` throw.
+ * One LoRA adapter from several adapters or adapter folders of one base, as `merge` of graftlm
+ * makes it. A promise where anything must be read. Throws what that merge and `loadAdapter` throw.
  */
 export function merge(
   adapters: readonly Adapter[],

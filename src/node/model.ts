@@ -20,8 +20,8 @@ export interface LoadModelOptions extends ResolveOptions {
 export interface LoadedModel extends Model {
   readonly backend: Backend
   /**
-   * The base's weights by checkpoint name, read anew at every call and not kept: in f32, or quantised one by one as they are read.
-   * Throws NumericError for NaN.
+   * The base's weights by checkpoint name, read anew at every call and not kept: in f32, or
+   * quantised one by one as they are read. Throws NumericError for NaN.
    */
   weights(): Promise<Map<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
@@ -30,9 +30,10 @@ export interface LoadedModel extends Model {
 }
 
 /**
- * Opens a base model: a directory in the Hugging Face layout, a .gguf file, `hf:owner/name@revision` or a name of the catalogue, fetched into the
- * cache where needed. Nothing is computed before the first call. Throws NotFoundError that says what was tried, UnsupportedError, MismatchError,
- * FormatError.
+ * Opens a base model: a directory in the Hugging Face layout, a .gguf file,
+ * `hf:owner/name@revision` or a name of the catalogue, fetched into the cache where needed. Nothing
+ * is computed before the first call. Throws NotFoundError that says what was tried,
+ * UnsupportedError, MismatchError, FormatError.
  */
 export async function loadModel(
   source: string,

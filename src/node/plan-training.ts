@@ -7,8 +7,8 @@ import { loadModel } from './model.ts'
 import { ewcOptions, partsOf, type TrainFilesOptions } from './train.ts'
 
 /**
- * What `train` with these options will need at its peak and how long it will take. Reads data and base and refuses them as `train` does; `out`, `resume`
- * and `overwrite` are not looked at.
+ * What `train` with these options will need at its peak and how long it will take. Reads data and
+ * base and refuses them as `train` does; `out`, `resume` and `overwrite` are not looked at.
  */
 export async function planTraining(options: TrainFilesOptions): Promise<TrainPlan> {
   const {

@@ -1,4 +1,5 @@
-// Training from files into a folder: data and base by path, adapter, checkpoints, history and loss curve written where `out` says.
+// Training from files into a folder: data and base by path, adapter, checkpoints, history and loss
+// curve written where `out` says.
 
 import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -22,7 +23,9 @@ import { directoryFolder } from './files/folder.ts'
 import { type LoadedModel, loadModel } from './model.ts'
 
 export interface EwcFilesOptions extends Omit<EwcOptions, 'state'> {
-  /** A folder with what earlier tasks left (ewc.safetensors); the folder of `adapter` unless given. */
+  /**
+   * A folder with what earlier tasks left (ewc.safetensors); the folder of `adapter` unless given.
+   */
   readonly from?: string | undefined
 }
 
@@ -32,9 +35,15 @@ type InFiles =
 export interface TrainFilesOptions extends Omit<TrainOptions, InFiles> {
   /** A model, or what `loadModel` takes. */
   readonly model: string | LoadedModel
-  /** A folder or adapter to train on, or the kind and options of a fresh one. Default: LoRA on all linear layers. */
+  /**
+   * A folder or adapter to train on, or the kind and options of a fresh one. Default: LoRA on all
+   * linear layers.
+   */
   readonly adapter?: string | TrainOptions['adapter']
-  /** Protects what earlier tasks need; what this one needs goes into `out` beside the adapter (ewc.safetensors). */
+  /**
+   * Protects what earlier tasks need; what this one needs goes into `out` beside the adapter
+   * (ewc.safetensors).
+   */
   readonly ewc?: EwcFilesOptions | undefined
   /** What the loss 'distillation' imitates; see companions.ts. */
   readonly teacher?: TeacherFiles | undefined
@@ -47,7 +56,9 @@ export interface TrainFilesOptions extends Omit<TrainOptions, InFiles> {
   readonly validateEverySteps?: number | undefined
   /** Where the adapter goes; nothing is written without it. */
   readonly out?: string | undefined
-  /** Go on from the checkpoint in `out`, to the very weights that an uninterrupted run ends with. */
+  /**
+   * Go on from the checkpoint in `out`, to the very weights that an uninterrupted run ends with.
+   */
   readonly resume?: boolean | undefined
   /** Replace what an earlier run left in `out`. */
   readonly overwrite?: boolean | undefined
@@ -59,8 +70,10 @@ const checkpointFolder = 'checkpoints'
 const usualSaveSteps = 25
 
 /**
- * Trains as `train` of graftlm does, from paths. In `out`: adapter_config.json and adapter_model.safetensors (the best adapter, as PEFT saves it),
- * loss.svg, history.jsonl, graft.json, and checkpoints/ to go on from. Throws OptionError where `out` is in use, and what training throws.
+ * Trains as `train` of graftlm does, from paths. In `out`: adapter_config.json and
+ * adapter_model.safetensors (the best adapter, as PEFT saves it), loss.svg, history.jsonl,
+ * graft.json, and checkpoints/ to go on from. Throws OptionError where `out` is in use, and what
+ * training throws.
  */
 export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEvent, void, void> {
   const {
@@ -107,8 +120,8 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
       }),
     })
     for await (const event of events) {
-      // Everything that can be wrong with data and options is known now: bad input has left no trace, and a folder that cannot be written to is
-      // found out before minutes of training.
+      // Everything that can be wrong with data and options is known now: bad input has left no
+      // trace, and a folder that cannot be written to is found out before minutes of training.
       if (event.type === 'data-ready' && out !== undefined)
         await openFolder(out, model.source, options)
       if (event.type === 'train-end' && out !== undefined) await writeResults(event, out)
@@ -133,7 +146,10 @@ async function orElse<Result>(
   }
 }
 
-/** What earlier tasks left: in the folder that is named, where it must be, or beside the adapter that is trained on. */
+/**
+ * What earlier tasks left: in the folder that is named, where it must be, or beside the adapter
+ * that is trained on.
+ */
 export async function ewcOptions(
   { from, ...rest }: EwcFilesOptions,
   adapter: string | undefined,
@@ -163,7 +179,10 @@ export async function partsOf(
 const exists = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined)) !== undefined
 
-/** What an earlier run left is never replaced without being asked: neither an adapter nor checkpoints that could be gone on from. */
+/**
+ * What an earlier run left is never replaced without being asked: neither an adapter nor
+ * checkpoints that could be gone on from.
+ */
 export async function checkFolder(
   out: string,
   { resume, overwrite }: Pick<TrainFilesOptions, 'resume' | 'overwrite'>,
@@ -223,7 +242,10 @@ async function writeResults(
   if (reason !== 'stopped') await saveAdapter(best.adapter, sink)
 }
 
-/** One line for each step and validation, in the order in which they happened. Keys are named, so that a resumed run writes the same bytes. */
+/**
+ * One line for each step and validation, in the order in which they happened. Keys are named, so
+ * that a resumed run writes the same bytes.
+ */
 async function writeHistory(history: History, sink: ByteSink): Promise<void> {
   const rows = [
     ...history.steps.map(({ step, loss, learningRate, gradientNorm }) => ({

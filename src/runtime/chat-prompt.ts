@@ -1,10 +1,14 @@
-// How a prompt is put to a model: as a conversation where the model has a chat template, as plain text to go on from elsewhere.
+// How a prompt is put to a model: as a conversation where the model has a chat template, as plain
+// text to go on from elsewhere.
 
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { Model } from './model.ts'
 import type { Prompt } from './prompt.ts'
 
-/** Messages with the system message in front; for models without a template the system text and the prompt, as training joins them. */
+/**
+ * Messages with the system message in front; for models without a template the system text and the
+ * prompt, as training joins them.
+ */
 export function promptFor(
   model: Pick<Model, 'base'>,
   text: string,

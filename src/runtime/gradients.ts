@@ -1,4 +1,5 @@
-// model.gradients: rows and scored positions as one batch of the gradient program. Programs are kept by the adapter's configuration.
+// model.gradients: rows and scored positions as one batch of the gradient program. Programs are
+// kept by the adapter's configuration.
 
 import { type Adapter, adapterFeeds, peftKey, virtualIdsOf } from '../adapters/index.ts'
 import type { F32Tensor, Tensor } from '../base/tensor.ts'

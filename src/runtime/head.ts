@@ -1,5 +1,6 @@
-// The last step of a model apart from the rest: from final hidden states to logits, and an error of the logits back to the hidden states.
-// For whoever changes a hidden state before the head or learns from it. Knows no layers, no cache and no users.
+// The last step of a model apart from the rest: from final hidden states to logits, and an error of
+// the logits back to the hidden states. For whoever changes a hidden state before the head or
+// learns from it. Knows no layers, no cache and no users.
 
 import { assertInternal, ShapeError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -21,7 +22,10 @@ export interface Head {
   readonly vocabularySize: number // V
   /** Logits [M, V] of hidden states [M, D] as they stand after the last norm. */
   logits(hidden: F32Tensor): Promise<F32Tensor>
-  /** W_headᵀ·e for errors e [M, V] of the logits (p − y, say): [M, D]. Takes the head's matrix in f32. A soft cap is not undone. */
+  /**
+   * W_headᵀ·e for errors e [M, V] of the logits (p − y, say): [M, D]. Takes the head's matrix in
+   * f32. A soft cap is not undone.
+   */
   pullBack(errors: F32Tensor): Promise<F32Tensor>
   /** Rows of the head's matrix for token ids, one after the other: [ids, D] in f32. */
   rows(ids: readonly number[]): Promise<Float32Array>

@@ -1,4 +1,5 @@
-// Several experts at once: mixtures beside merged weights, and batches whose rows have different experts beside each row alone.
+// Several experts at once: mixtures beside merged weights, and batches whose rows have different
+// experts beside each row alone.
 
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

@@ -79,7 +79,8 @@ const architectures = [
 ]
 
 describe.each(architectures)('decoding with a cache: %s', (name) => {
-  const ids = Array.from({ length: 45 }, (_, i) => 3 + ((i * 37 + 11) % 300)) // longer than the sliding windows of 32 and 24
+  // longer than the sliding windows of 32 and 24
+  const ids = Array.from({ length: 45 }, (_, i) => 3 + ((i * 37 + 11) % 300))
 
   it.each([
     ['the reference', referenceBackend],
@@ -89,7 +90,8 @@ describe.each(architectures)('decoding with a cache: %s', (name) => {
     const expected = await oracle(base, ids)
     const V = base.config.vocabularySize
     const forward = forwardOf(base, backend)
-    // Row 0 takes 20 tokens, then 20, then single ones; row 1 has other lengths, so the rows never stand at the same place.
+    // Row 0 takes 20 tokens, then 20, then single ones; row 1 has other lengths, so the rows never
+    // stand at the same place.
     const cache = forward.cache(2)
     const steps: [number, number][] = [
       [20, 7],

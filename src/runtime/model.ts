@@ -1,5 +1,6 @@
-// A base model as users hold it: logits, loss, gradients, embeddings and text, with any adapter. Programs are compiled when first needed
-// and kept; changing the adapter between two calls compiles nothing.
+// A base model as users hold it: logits, loss, gradients, embeddings and text, with any adapter.
+// Programs are compiled when first needed and kept; changing the adapter between two calls compiles
+// nothing.
 
 import {
   type Adapter,
@@ -62,40 +63,64 @@ export interface HiddenOptions extends AdapterChoice {
 export interface Model {
   readonly base: BaseModel
   readonly config: ModelConfig
-  /** Exact f32 logits of every position, [N, T, V]. Shorter rows are padded on the right; what stands behind their end means nothing. */
+  /**
+   * Exact f32 logits of every position, [N, T, V]. Shorter rows are padded on the right; what
+   * stands behind their end means nothing.
+   */
   logits(ids: readonly (readonly number[])[], options?: AdapterChoice): Promise<F32Tensor>
-  /** Mean cross-entropy of the labels ≠ −100, each predicted from the tokens before it. labels lie as ids do; exact. */
+  /**
+   * Mean cross-entropy of the labels ≠ −100, each predicted from the tokens before it. labels lie
+   * as ids do; exact.
+   */
   loss(
     ids: readonly (readonly number[])[],
     labels: readonly (readonly number[])[],
     options?: AdapterChoice,
   ): Promise<number>
-  /** The same loss and its gradient with respect to every trainable tensor of the adapter, by PEFT key. Takes the weights in f32. */
+  /**
+   * The same loss and its gradient with respect to every trainable tensor of the adapter, by PEFT
+   * key. Takes the weights in f32.
+   */
   gradients(
     ids: readonly (readonly number[])[],
     labels: readonly (readonly number[])[],
     options: { readonly adapter: Adapter },
   ): Promise<Gradients>
-  /** One vector for each text, [N, D]: the mean of the last hidden states (after the final norm), scaled to length 1; exact. */
+  /**
+   * One vector for each text, [N, D]: the mean of the last hidden states (after the final norm),
+   * scaled to length 1; exact.
+   */
   embed(texts: readonly string[], options?: AdapterChoice): Promise<F32Tensor>
-  /** Token ids of a prompt: text with BOS where the tokenizer adds it, messages through the chat template, ids as they are. */
+  /**
+   * Token ids of a prompt: text with BOS where the tokenizer adds it, messages through the chat
+   * template, ids as they are.
+   */
   encode(prompt: Prompt, chat?: ChatOptions): number[]
-  /** Streams an answer: 'text-delta' events, then one 'generation-end' with text, ids, reason and speeds. */
+  /**
+   * Streams an answer: 'text-delta' events, then one 'generation-end' with text, ids, reason and
+   * speeds.
+   */
   generate(prompt: Prompt, options?: PromptOptions): AsyncGenerator<GenerateEvent, void>
   /** Answers several prompts together; row i draws with seed + i. */
   generateBatch(prompts: readonly Prompt[], options?: BatchOptions): Promise<Generation[]>
   /**
-   * Makes what an expert needs for writing: its program where that is not compiled, and its serving tensors; the first request then finds both.
-   * They are kept as long as the adapter or mixture is. Throws MismatchError for an adapter that does not fit the model.
+   * Makes what an expert needs for writing: its program where that is not compiled, and its serving
+   * tensors; the first request then finds both. They are kept as long as the adapter or mixture is.
+   * Throws MismatchError for an adapter that does not fit the model.
    */
   prepare(expert: Expert | undefined, accuracy?: Accuracy): Promise<void>
-  /** Logits [V] of the token after each prompt, by the fast path that generates or by the exact one. */
+  /**
+   * Logits [V] of the token after each prompt, by the fast path that generates or by the exact one.
+   */
   nextLogits(
     prompts: readonly (readonly number[])[],
     accuracy: Accuracy,
     options?: AdapterChoice,
   ): Promise<Float32Array[]>
-  /** Final hidden states [D] (after the last norm, as the head reads them) of the chosen tokens, by row; the head is not computed for them. */
+  /**
+   * Final hidden states [D] (after the last norm, as the head reads them) of the chosen tokens, by
+   * row; the head is not computed for them.
+   */
   hidden(ids: readonly (readonly number[])[], options?: HiddenOptions): Promise<Float32Array[][]>
   /** The head by itself; compiled when it is first used. */
   head(accuracy?: Accuracy): Head

@@ -8,7 +8,10 @@ import type { BaseModel } from '../graph/base-model.ts'
 /** Text to go on from, a conversation to answer, or token ids. */
 export type Prompt = string | readonly ChatMessage[] | readonly number[]
 
-/** Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as they are. */
+/**
+ * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as
+ * they are.
+ */
 export function promptEncoder({
   name,
   tokenizer,

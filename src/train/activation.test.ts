@@ -1,4 +1,5 @@
-// Activated LoRA in training: starts within packed lines, what rows may share, and that packing changes no loss.
+// Activated LoRA in training: starts within packed lines, what rows may share, and that packing
+// changes no loss.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../test/support/train.ts'
@@ -61,7 +62,8 @@ describe('what rows may share', () => {
   it('is everything where all become active at one token, else what stands before the first that does', () => {
     expect(sharedWhileInactive(rows, 6, [3, 4])).toBe(6)
     expect(sharedWhileInactive(rows, 6, [11])).toBe(6)
-    expect(sharedWhileInactive(rows, 6, [6, 7])).toBe(5) // begins in what is shared and ends in one row
+    // begins in what is shared and ends in one row
+    expect(sharedWhileInactive(rows, 6, [6, 7])).toBe(5)
     expect(sharedWhileInactive([...rows, row([1, 2, 3, 4, 5, 6, 3, 4, 9])], 6, [3, 4])).toBe(2)
     expect(sharedWhileInactive(rows, 6, [7])).toBe(6)
   })

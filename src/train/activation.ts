@@ -1,4 +1,5 @@
-// Activated LoRA in training: each packed sequence has its own start, and a shared beginning must mean the same to all that share it.
+// Activated LoRA in training: each packed sequence has its own start, and a shared beginning must
+// mean the same to all that share it.
 
 import { ACTIVE, activationStart, NEVER } from '../adapters/activation.ts'
 import { assertInternal, DataError } from '../base/errors.ts'
@@ -7,7 +8,9 @@ import { PADDING, SHARED } from '../graph/feeds.ts'
 import type { Batch } from './batch.ts'
 import type { EncodedData, EncodedRow } from './data/encode.ts'
 
-/** Places of a line by sequence, in order, those of the shared beginning before each sequence's own. */
+/**
+ * Places of a line by sequence, in order, those of the shared beginning before each sequence's own.
+ */
 function sequencesOf(segments: Int32Array): number[][] {
   const shared: number[] = []
   const own = new Map<number, number[]>()
@@ -21,7 +24,10 @@ function sequencesOf(segments: Int32Array): number[][] {
   return [...own.values()]
 }
 
-/** The feed `active` [N, T, 1]: of each sequence the tokens from its last invocation on. Padding is read by nobody, nor looked through. */
+/**
+ * The feed `active` [N, T, 1]: of each sequence the tokens from its last invocation on. Padding is
+ * read by nobody, nor looked through.
+ */
 export function activeTokens(
   { rows, tokens, ids, segments }: Batch,
   invocation: readonly number[],
@@ -30,7 +36,8 @@ export function activeTokens(
   for (let n = 0; n < rows; n++) {
     const line = active.data.subarray(n * tokens, (n + 1) * tokens)
     const lineIds = ids.subarray(n * tokens, (n + 1) * tokens)
-    const said = new Map<number, number>() // what the first sequence says of the beginning that all share
+    // what the first sequence says of the beginning that all share
+    const said = new Map<number, number>()
     for (const places of sequencesOf(segments.subarray(n * tokens, (n + 1) * tokens))) {
       const start = activationStart(
         places.map((t) => lineIds[t]!),
@@ -50,7 +57,10 @@ export function activeTokens(
   return active
 }
 
-/** The feeds beside the model's own that an adapter with these invocation tokens needs; none where it has no such tokens. */
+/**
+ * The feeds beside the model's own that an adapter with these invocation tokens needs; none where
+ * it has no such tokens.
+ */
 export const activationFeeds = (
   batch: Batch,
   invocation: readonly number[] | undefined,
@@ -68,7 +78,10 @@ export function checkInvoked(
   )
 }
 
-/** How many of the tokens that all rows begin with they can share: all where all become active at the same one, else those before the first. */
+/**
+ * How many of the tokens that all rows begin with they can share: all where all become active at
+ * the same one, else those before the first.
+ */
 export function sharedWhileInactive(
   rows: readonly EncodedRow[],
   shared: number,

@@ -46,7 +46,10 @@ export type TrainEvent =
       readonly protectedTasks?: number
     }
   | {
-      /** Before the first step: how many rows the reference or the teacher was asked about, of how many. */
+      /**
+       * Before the first step: how many rows the reference or the teacher was asked about, of how
+       * many.
+       */
       readonly type: 'rows-asked'
       readonly of: 'reference' | 'teacher'
       readonly done: number
@@ -62,7 +65,9 @@ export type TrainEvent =
       readonly learningRate: number
       /** Before clipping. */
       readonly gradientNorm: number
-      /** What the loss tells beside: of pairs accuracy and margin, of distillation the divergence. */
+      /**
+       * What the loss tells beside: of pairs accuracy and margin, of distillation the divergence.
+       */
       readonly measures?: Measures
       readonly tokensPerSecond: number
       readonly secondsLeft: number
@@ -75,7 +80,10 @@ export type TrainEvent =
       readonly isBest: boolean
     }
   | {
-      /** After the last step, where EWC is on: how many rows the importance was measured on, of how many. */
+      /**
+       * After the last step, where EWC is on: how many rows the importance was measured on, of how
+       * many.
+       */
       readonly type: 'importance-measured'
       readonly done: number
       readonly count: number
@@ -83,7 +91,10 @@ export type TrainEvent =
   | { readonly type: 'checkpoint-saved'; readonly step: number; readonly path: string }
   | {
       readonly type: 'train-end'
-      /** 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the signal, the checkpoint holds everything to go on. */
+      /**
+       * 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the
+       * signal, the checkpoint holds everything to go on.
+       */
       readonly reason: 'finished' | 'early-stopped' | 'stopped'
       /** The best one. */
       readonly adapter: Adapter

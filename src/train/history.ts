@@ -1,4 +1,5 @@
-// What a run has measured so far, as plain numbers: the loss curve, and what a resumed run goes on from.
+// What a run has measured so far, as plain numbers: the loss curve, and what a resumed run goes on
+// from.
 
 export interface StepRecord {
   readonly step: number

@@ -1,4 +1,5 @@
-// Training an adapter on a frozen model: data to scored tokens, packed batches, optimiser steps, checkpoints, events.
+// Training an adapter on a frozen model: data to scored tokens, packed batches, optimiser steps,
+// checkpoints, events.
 
 export type { Batch } from './batch.ts'
 export {

@@ -1,4 +1,5 @@
-// Options as data: names, types, ranges, defaults and a sentence each. Checking, help and a JSON Schema are read from the same table.
+// Options as data: names, types, ranges, defaults and a sentence each. Checking, help and a JSON
+// Schema are read from the same table.
 
 import { OptionError } from '../base/errors.ts'
 
@@ -71,7 +72,10 @@ function fits(value: unknown, spec: TrainOptionSpec): boolean {
 const shown = (value: unknown): string =>
   typeof value === 'string' ? JSON.stringify(value) : String(value)
 
-/** What is wrong with options that were given, one sentence each; options that the table does not name are passed over. */
+/**
+ * What is wrong with options that were given, one sentence each; options that the table does not
+ * name are passed over.
+ */
 export const valueProblems = (
   table: OptionTable,
   options: Readonly<Record<string, unknown>>,
@@ -83,7 +87,10 @@ export const valueProblems = (
       : [`${name} must be ${expectedValue(spec)}, got ${shown(value)}`]
   })
 
-/** Values with defaults filled in. Throws one OptionError that names every unknown option and every value which is not allowed. */
+/**
+ * Values with defaults filled in. Throws one OptionError that names every unknown option and every
+ * value which is not allowed.
+ */
 export function readOptions<const Table extends OptionTable>(
   what: string,
   options: Readonly<Record<string, unknown>>,

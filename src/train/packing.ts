@@ -1,4 +1,5 @@
-// Which rows lie side by side in which batch, and the batches themselves. A row is never split, and no token sees another row.
+// Which rows lie side by side in which batch, and the batches themselves. A row is never split, and
+// no token sees another row.
 
 import { OptionError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
@@ -16,19 +17,29 @@ export interface PackingOptions {
   readonly tokens: number // T
   /** Several rows on one line; else each row is padded on a line of its own. */
   readonly packing: boolean
-  /** Tokens at the beginning of every row that stand once on each line, seen by all its rows; 0 is none. */
+  /**
+   * Tokens at the beginning of every row that stand once on each line, seen by all its rows; 0 is
+   * none.
+   */
   readonly shared: number
-  /** Rows one after the other that must come in one batch, and where rows are packed, on one line: 2 for pairs. 1 unless given. */
+  /**
+   * Rows one after the other that must come in one batch, and where rows are packed, on one line: 2
+   * for pairs. 1 unless given.
+   */
   readonly together?: number
   readonly seed: number
   readonly epoch: number
 }
 
-const windowRows = 256 // few enough to keep the order random, enough for first-fit to fill its lines
+// few enough to keep the order random, enough for first-fit to fill its lines
+const windowRows = 256
 const leastShared = 4 // fewer tokens are not worth a wider mask
 const roundTokens = 8 // lines end on a multiple, so that few different shapes occur
 
-/** Tokens that all rows begin with and none of which is a label; each row keeps at least one token of its own. */
+/**
+ * Tokens that all rows begin with and none of which is a label; each row keeps at least one token
+ * of its own.
+ */
 export function sharedBeginning(rows: readonly EncodedRow[]): number {
   const first = rows[0]
   if (!first || rows.length < 2) return 0
@@ -90,8 +101,9 @@ function checkLengths(
 }
 
 /**
- * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window; lines that fill no whole batch wait for the
- * next window. Every row occurs exactly once, rows that belong together in one batch. Throws OptionError where a row is longer than a line.
+ * The batches of one epoch: rows in an order drawn from (seed, epoch), packed window by window;
+ * lines that fill no whole batch wait for the next window. Every row occurs exactly once, rows that
+ * belong together in one batch. Throws OptionError where a row is longer than a line.
  */
 export function planEpoch(rows: readonly EncodedRow[], options: PackingOptions): BatchPlan[] {
   const { rows: lines, tokens, packing, shared, together = 1, seed, epoch } = options
@@ -133,8 +145,9 @@ const lineTokens = (rows: readonly EncodedRow[], line: readonly number[], shared
   line.reduce((sum, row) => sum + rows[row]!.ids.length - shared, shared)
 
 /**
- * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows' own times `scale`.
- * A token's label stands at the position before it; behind a shared beginning that is the beginning's last token, for every row.
+ * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows'
+ * own times `scale`. A token's label stands at the position before it; behind a shared beginning
+ * that is the beginning's last token, for every row.
  */
 export function buildBatch(
   rows: readonly EncodedRow[],
@@ -192,7 +205,9 @@ const weightOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): num
 export const scaleOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
   1 / weightOf(rows, plans)
 
-/** Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token. */
+/**
+ * Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token.
+ */
 export function batchesOf(
   { rows, shared }: { rows: readonly EncodedRow[]; shared: number },
   plans: readonly BatchPlan[],

@@ -1,11 +1,12 @@
-// What may pull on the parameters beside the data. Training adds its gradient at every step and knows nothing else of it.
+// What may pull on the parameters beside the data. Training adds its gradient at every step and
+// knows nothing else of it.
 
 import type { F32Tensor, Tensor } from '../base/tensor.ts'
 
 export interface Penalty {
   /**
-   * Adds the penalty's gradient to `gradients` in place, both by PEFT key, and gives its value, which is not part of the reported loss.
-   * Called once a step, before clipping.
+   * Adds the penalty's gradient to `gradients` in place, both by PEFT key, and gives its value,
+   * which is not part of the reported loss. Called once a step, before clipping.
    */
   add(
     parameters: ReadonlyMap<string, F32Tensor>,

@@ -1,4 +1,5 @@
-// graftlm/web: everything of graftlm, and where a browser keeps what it learned. Does not resolve in Node.
+// graftlm/web: everything of graftlm, and where a browser keeps what it learned. Does not resolve
+// in Node.
 
 export * from '../index.ts'
 export { indexedDbStore } from './stores/indexed-db-store.ts'

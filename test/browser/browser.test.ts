@@ -1,11 +1,14 @@
-// Suites in a real browser: each page of the table is bundled, opened, and asked for the outcome of its tests.
+// Suites in a real browser: each page of the table is bundled, opened, and asked for the outcome of
+// its tests.
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { launchChromium } from '../support/chromium.ts'
 import { bundled, serve, type Site } from '../support/pages.ts'
 import type { Outcome } from './pages/suite.ts'
 
-/** Pages that run a suite, and how many tests each has at least: a page that runs none would pass. */
+/**
+ * Pages that run a suite, and how many tests each has at least: a page that runs none would pass.
+ */
 const suites = [
   { page: 'store', fewest: 25 },
   { page: 'micro', fewest: 180 },

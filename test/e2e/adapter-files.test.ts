@@ -1,4 +1,5 @@
-// Adapters in every form a user may have them, looked at and turned into one another on the command line.
+// Adapters in every form a user may have them, looked at and turned into one another on the command
+// line.
 import {
   copyFileSync,
   existsSync,

@@ -1,4 +1,5 @@
-// Each kind of bad input ends in one clear error that names the file, the tensor or the row, and leaves nothing half-written.
+// Each kind of bad input ends in one clear error that names the file, the tensor or the row, and
+// leaves nothing half-written.
 import {
   chmodSync,
   cpSync,

@@ -1,4 +1,5 @@
-// graft merge as users type it: adapters of the embedded model, made here, merged into a folder that loads and computes.
+// graft merge as users type it: adapters of the embedded model, made here, merged into a folder
+// that loads and computes.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

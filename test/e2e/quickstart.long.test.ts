@@ -1,4 +1,5 @@
-// The main job on the real model, as `npm start` runs it: what the expert reaches is what the README promises. Takes minutes and 98 MB once.
+// The main job on the real model, as `npm start` runs it: what the expert reaches is what the
+// README promises. Takes minutes and 98 MB once.
 import { afterAll, describe, expect, it } from 'vitest'
 import { scratchFolder, succeed } from '../support/cli.ts'
 import { smollm2Q4 } from '../smollm2.ts'

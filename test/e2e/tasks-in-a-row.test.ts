@@ -1,4 +1,5 @@
-// A second task on the expert of the first, as users type it: protected or not, from a manifest or from options.
+// A second task on the expert of the first, as users type it: protected or not, from a manifest or
+// from options.
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from 'vitest'

@@ -1,4 +1,5 @@
-// From a file of rows to an expert and back: train, look at it, ask it, convert it; what is written and where.
+// From a file of rows to an expert and back: train, look at it, ask it, convert it; what is written
+// and where.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

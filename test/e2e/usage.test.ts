@@ -1,4 +1,5 @@
-// What every command promises: help with examples, exit codes, one JSON value on stdout, errors without a stack.
+// What every command promises: help with examples, exit codes, one JSON value on stdout, errors
+// without a stack.
 import { describe, expect, it } from 'vitest'
 import { commands } from '../../src/cli/command-table.ts'
 import { graft } from '../support/cli.ts'

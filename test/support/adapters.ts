@@ -1,4 +1,5 @@
-// What the tests of adapters share: small real bases with their weights, PEFT's reference files, and a runner on ONNX Runtime.
+// What the tests of adapters share: small real bases with their weights, PEFT's reference files,
+// and a runner on ONNX Runtime.
 
 import { readFile } from 'node:fs/promises'
 import * as onnxRuntime from 'onnxruntime-node'
@@ -32,7 +33,10 @@ export interface Base {
   weightOf(name: string): F32Tensor
 }
 
-/** Files of a directory as the readers see them; paths in `changed` are replaced, or gone where undefined. */
+/**
+ * Files of a directory as the readers see them; paths in `changed` are replaced, or gone where
+ * undefined.
+ */
 export function folderAt(
   directory: URL,
   changed: Readonly<Record<string, Uint8Array | undefined>> = {},
@@ -57,7 +61,8 @@ export function memorySink(): ByteSink & ByteFolder & { readonly files: Map<stri
     files,
     async write(path, chunks) {
       const parts: Uint8Array[] = []
-      for await (const chunk of chunks) parts.push(chunk.slice()) // arrays go on changing after they were written
+      // arrays go on changing after they were written
+      for await (const chunk of chunks) parts.push(chunk.slice())
       files.set(
         path,
         new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer()),
@@ -103,7 +108,10 @@ export function rowsOf({ shape, data }: Tensor): number[][] {
   )
 }
 
-/** Feeds for logits at every position, and for the mean loss over scored tokens: position t is asked for label t + 1. */
+/**
+ * Feeds for logits at every position, and for the mean loss over scored tokens: position t is asked
+ * for label t + 1.
+ */
 export function feedsFor(
   { model, weights }: Base,
   ids: number[][],
@@ -147,8 +155,9 @@ export function activeFeeds(
 }
 
 /**
- * Feeds for a model with an adapter attached: its tensors, and its virtual tokens before each row, which are never scored.
- * Without labels, logits of the last `asked` positions of each row; of every token unless said.
+ * Feeds for a model with an adapter attached: its tensors, and its virtual tokens before each row,
+ * which are never scored. Without labels, logits of the last `asked` positions of each row; of
+ * every token unless said.
  */
 export function feedsWith(
   base: Base,
@@ -179,7 +188,10 @@ export function feedsWith(
   return new Map([...feeds, ...adapterFeeds(adapter), ...activeFeeds(adapter, ids)])
 }
 
-/** Gives every layer a mask of its own when its blocks are chained: `<block prefix>dropout:<module>`. */
+/**
+ * Gives every layer a mask of its own when its blocks are chained: `<block
+ * prefix>dropout:<module>`.
+ */
 export function withOwnMasks({ config, blocks }: ModelGraph): ModelGraph {
   const own = (input: GraphInput): GraphInput =>
     input.name.startsWith('dropout:') ? { ...input, role: 'adapter' } : input

@@ -1,4 +1,5 @@
-// A Chromium for tests: the one that is there, or Debian's, which is installed where this process may. Knows nothing of pages.
+// A Chromium for tests: the one that is there, or Debian's, which is installed where this process
+// may. Knows nothing of pages.
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { chromium, type Browser } from 'playwright-core'
@@ -11,7 +12,9 @@ const paths = [
 ].filter((path) => path !== undefined)
 const installMs = 240_000
 const hint = 'install it (apt-get install chromium) or name one in CHROMIUM'
-/** A machine that does much else at once may hold a start up for longer than a second start takes. */
+/**
+ * A machine that does much else at once may hold a start up for longer than a second start takes.
+ */
 const launches = 2
 const launchMs = 60_000
 

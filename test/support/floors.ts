@@ -1,5 +1,6 @@
-// The floor plan of ARCHITECTURE.md as a table, and the rules about imports as functions from files to complaints.
-// A complaint names the file, the line and what is wrong. Reads nothing itself, so the rules can be tried on made-up files.
+// The floor plan of ARCHITECTURE.md as a table, and the rules about imports as functions from files
+// to complaints. A complaint names the file, the line and what is wrong. Reads nothing itself, so
+// the rules can be tried on made-up files.
 import { type Import, type SourceFile, resolveImport } from './sources.ts'
 
 /** Folder under src → floor. A file imports from lower floors and from its own folder. */
@@ -32,7 +33,9 @@ const floorOf = (folder: string): number | undefined =>
   folder === '' ? entryFloor : floors[folder]
 const at = (file: SourceFile, { line }: Import): string => `${file.path}:${line}`
 
-/** A relative import must lead down, or stay in the folder, and never into test code or out of src. */
+/**
+ * A relative import must lead down, or stay in the folder, and never into test code or out of src.
+ */
 export function floorComplaints(
   files: readonly SourceFile[],
   isTestCode: (path: string) => boolean,
@@ -88,7 +91,10 @@ const packageRules: {
   },
 ]
 
-/** Every package that is imported must be declared, and the platform-bound ones stay where they belong. */
+/**
+ * Every package that is imported must be declared, and the platform-bound ones stay where they
+ * belong.
+ */
 export function packageComplaints(
   files: readonly SourceFile[],
   declared: ReadonlySet<string>,

@@ -1,5 +1,6 @@
-// llama.cpp as a judge of GGUF files: node-llama-cpp with the one binary that this machine needs, kept beside downloaded models. Neither a
-// dependency nor part of the package: its own install would bring binaries for graphics cards, hundreds of megabytes.
+// llama.cpp as a judge of GGUF files: node-llama-cpp with the one binary that this machine needs,
+// kept beside downloaded models. Neither a dependency nor part of the package: its own install
+// would bring binaries for graphics cards, hundreds of megabytes.
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -24,7 +25,9 @@ const run = promisify(execFile)
 const hasLlama = (folder: string): boolean =>
   existsSync(join(folder, 'node_modules', 'node-llama-cpp', 'package.json'))
 
-/** 46 MB of downloads, once; into a folder of its own name first, so that what is there is whole. */
+/**
+ * 46 MB of downloads, once; into a folder of its own name first, so that what is there is whole.
+ */
 async function install(folder: string, binary: string): Promise<void> {
   await mkdir(dirname(folder), { recursive: true })
   const begun = await mkdtemp(`${folder}-`)
@@ -47,7 +50,10 @@ async function install(folder: string, binary: string): Promise<void> {
 
 export type Llama = { readonly folder: string } | { readonly reason: string }
 
-/** A folder with node-llama-cpp: that of GRAFT_BENCH_LLAMA, else one in the cache, where it is put once; or why there is none. */
+/**
+ * A folder with node-llama-cpp: that of GRAFT_BENCH_LLAMA, else one in the cache, where it is put
+ * once; or why there is none.
+ */
 export async function llamaCpp(
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): Promise<Llama> {
@@ -80,7 +86,8 @@ export interface GreedyRequest {
 
 /** What llama.cpp writes, greedily, behind each prompt. */
 export async function llamaGreedy(folder: string, request: GreedyRequest): Promise<number[][]> {
-  const script = join(folder, `greedy-${process.pid}-${Date.now()}.mjs`) // where it lies, its imports are looked for
+  // where it lies, its imports are looked for
+  const script = join(folder, `greedy-${process.pid}-${Date.now()}.mjs`)
   await copyFile(join(root, 'test', 'support', 'llama-greedy.mjs'), script)
   try {
     const { stdout } = await run(process.execPath, [script, JSON.stringify(request)], {

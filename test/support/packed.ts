@@ -1,5 +1,5 @@
-// Packs the package as `npm publish` would and installs it into an empty project, with our own dependencies linked in, so no network.
-// Knows nothing of what the package exports.
+// Packs the package as `npm publish` would and installs it into an empty project, with our own
+// dependencies linked in, so no network. Knows nothing of what the package exports.
 import { execFileSync, spawnSync } from 'node:child_process'
 import {
   mkdirSync,
@@ -44,7 +44,10 @@ function filesUnder(folder: string, prefix = ''): [string, number][] {
   })
 }
 
-/** What npm would install beside the package, linked from our node_modules; `@types/node` for consumers in TypeScript. */
+/**
+ * What npm would install beside the package, linked from our node_modules; `@types/node` for
+ * consumers in TypeScript.
+ */
 function linkDependencies(modules: string): void {
   const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
     dependencies: Record<string, string>

@@ -1,11 +1,15 @@
-// Bundles pages and serves them from this machine, as a site of their own. Knows nothing of what the pages do.
+// Bundles pages and serves them from this machine, as a site of their own. Knows nothing of what
+// the pages do.
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { build, type Plugin, type Rollup } from 'vite'
 import { root } from './sources.ts'
 
-/** The package says that its modules have no side effects, and a bundler leaves them out where nothing is taken from them; test files have nothing else. */
+/**
+ * The package says that its modules have no side effects, and a bundler leaves them out where
+ * nothing is taken from them; test files have nothing else.
+ */
 const testsMatter: Plugin = {
   name: 'tests-matter',
   transform: {

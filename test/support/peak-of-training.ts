@@ -1,5 +1,6 @@
-// A process of its own: plans a run on SmolLM2-135M's shape with random weights, or trains three steps of it, and prints the plan or the peak of its
-// resident memory. Arguments: plan | train, and settings as JSON.
+// A process of its own: plans a run on SmolLM2-135M's shape with random weights, or trains three
+// steps of it, and prints the plan or the peak of its resident memory. Arguments: plan | train, and
+// settings as JSON.
 
 import { syntheticBase } from '../../src/cli/bench/synthetic.ts'
 import { random } from '../../src/base/random.ts'

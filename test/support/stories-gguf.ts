@@ -1,4 +1,5 @@
-// The embedded stories model as a GGUF file that llama.cpp takes: names and order of rows as its converter writes them, weights in f32.
+// The embedded stories model as a GGUF file that llama.cpp takes: names and order of rows as its
+// converter writes them, weights in f32.
 
 import { readFile } from 'node:fs/promises'
 import type { Tensor } from '../../src/base/tensor.ts'
@@ -37,7 +38,10 @@ async function tokenizerEntries(): Promise<Record<string, GgufEntry>> {
   }
 }
 
-/** The file's chunks. Untied: the head has a copy of the embedding's weight, so that adapters may act on either. */
+/**
+ * The file's chunks. Untied: the head has a copy of the embedding's weight, so that adapters may
+ * act on either.
+ */
 export async function storiesGguf(
   { config, weights }: BaseModel,
   { untied = false } = {},

@@ -1,4 +1,5 @@
-// What the tests of a run's course share: options over a small data set, a whole run on a program without a model, its events by type.
+// What the tests of a run's course share: options over a small data set, a whole run on a program
+// without a model, its events by type.
 
 import { dataSet } from '../../src/train/data/jsonl.ts'
 import type { ByteFolder, ByteSink } from '../../src/formats/byte-source.ts'

@@ -1,4 +1,5 @@
-// What the tests of training share: a small tokenizer, a sink in memory, a model without a graph program, the embedded stories model.
+// What the tests of training share: a small tokenizer, a sink in memory, a model without a graph
+// program, the embedded stories model.
 
 import { readFile } from 'node:fs/promises'
 import * as onnxRuntime from 'onnxruntime-node'
@@ -21,7 +22,10 @@ export const chatTemplate =
 
 const specials = ['<s>', '<|im_end|>', '<|im_start|>']
 
-/** One id per character; `merges` and the special tokens are one id each. '<s>' begins a text, '<|im_end|>' ends it. */
+/**
+ * One id per character; `merges` and the special tokens are one id each. '<s>' begins a text,
+ * '<|im_end|>' ends it.
+ */
 export function characterTokenizer(merges: readonly string[] = []): Tokenizer {
   const long = [...specials, ...merges]
   const textOf = (id: number): string =>
@@ -68,7 +72,10 @@ export async function storiesModel(): Promise<TrainableModel> {
   return { base, backend, weights: async () => weights }
 }
 
-/** A program without a model: each label's loss is ½·Σ (p − label)²; it depends on tokens, weights and the dropout seed. */
+/**
+ * A program without a model: each label's loss is ½·Σ (p − label)²; it depends on tokens, weights
+ * and the dropout seed.
+ */
 export function quadraticProgram(): GradientProgram {
   const run = (batch: Batch, parameters: ReadonlyMap<string, Tensor>, noise: number) => {
     let loss = 0

@@ -1,5 +1,6 @@
-// LoRA adapters as GGUF files for llama.cpp, both ways: names and order of rows as its convert_lora_to_gguf.py writes them.
-// llama.cpp scales each pair by alpha/rank, with one alpha for the file.
+// LoRA adapters as GGUF files for llama.cpp, both ways: names and order of rows as its
+// convert_lora_to_gguf.py writes them. llama.cpp scales each pair by alpha/rank, with one alpha for
+// the file.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -22,7 +23,10 @@ import { transposed } from '../kinds/matrices.ts'
 import { servingForms } from '../serving/serving-weights.ts'
 import { adaptableModules } from '../adapted-layers.ts'
 
-/** Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its library leaves that to its callers. */
+/**
+ * Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its
+ * library leaves that to its callers.
+ */
 const INVOCATION = 'adapter.alora.invocation_tokens'
 
 /** llama.cpp's names of the architectures that it calls otherwise than transformers. */
@@ -30,11 +34,17 @@ const renamed: Readonly<Record<string, string>> = { mistral: 'llama', gemma3_tex
 const ggufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
 
 const layerPath = /\.\d+\./
-/** llama.cpp finds no tensor for such a head, and multiplies by the pair of such an embedding at the head too, where shapes do not fit: it aborts. */
+/**
+ * llama.cpp finds no tensor for such a head, and multiplies by the pair of such an embedding at the
+ * head too, where shapes do not fit: it aborts.
+ */
 const tiedProblem =
   'the head and the embedding share one weight, on which llama.cpp takes no adapter'
 
-/** Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp turns neighbours. */
+/**
+ * Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp
+ * turns neighbours.
+ */
 function reorderedHeads(config: ModelConfig, path: string): number | undefined {
   if (!ggufArchitectures[ggufArchitecture(config)]?.interleavedRotary) return undefined
   if (path.endsWith('.q_proj')) return config.heads
@@ -42,9 +52,10 @@ function reorderedHeads(config: ModelConfig, path: string): number | undefined {
 }
 
 /**
- * The file's chunks for any adapter that is two matrices a layer: LoRA of every scale, LoKr, LoHa, VeRA, PiSSA, OLoRA; their scales go into B.
- * Throws UnsupportedError listing what GGUF cannot hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or
- * embedding, which llama.cpp does not take.
+ * The file's chunks for any adapter that is two matrices a layer: LoRA of every scale, LoKr, LoHa,
+ * VeRA, PiSSA, OLoRA; their scales go into B. Throws UnsupportedError listing what GGUF cannot
+ * hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or embedding,
+ * which llama.cpp does not take.
  */
 export function ggufAdapterChunks(
   adapter: Adapter,
@@ -112,8 +123,9 @@ const asType = (tensor: F32Tensor, dtype: 'f32' | 'f16' | 'bf16'): Tensor =>
   dtype === 'f32' ? tensor : { dtype, shape: tensor.shape, data: fromFloat32(tensor.data, dtype) }
 
 /**
- * Reads a GGUF LoRA adapter as a LoRA with PEFT's names and order of rows. Throws UnsupportedError for other adapters, other
- * architectures than the model's and tensors of another form (all listed), FormatError for a half pair, MismatchError for wrong shapes.
+ * Reads a GGUF LoRA adapter as a LoRA with PEFT's names and order of rows. Throws UnsupportedError
+ * for other adapters, other architectures than the model's and tensors of another form (all
+ * listed), FormatError for a half pair, MismatchError for wrong shapes.
  */
 export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Promise<Adapter> {
   const file = await openGguf(source)
@@ -206,7 +218,8 @@ function asAdapter(
   for (const { module, a, b } of pairs) {
     const embedding = module.kind === 'embedding'
     const [rows, columns] = a.shape as [number, number]
-    const A = embedding ? f32([columns, rows], transposed(toFloat32(a), rows, columns)) : a // the file has a row for each token
+    // the file has a row for each token
+    const A = embedding ? f32([columns, rows], transposed(toFloat32(a), rows, columns)) : a
     tensors.set(peftKey(`${module.path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`), A)
     tensors.set(peftKey(`${module.path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`), b)
     ranks.set(module.path, b.shape[1]!)

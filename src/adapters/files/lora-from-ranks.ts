@@ -1,10 +1,14 @@
-// LoRA's configuration from what files of other tools hold: which modules, of which ranks, scaled how. Knows no file.
+// LoRA's configuration from what files of other tools hold: which modules, of which ranks, scaled
+// how. Knows no file.
 
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { completeLora, type LoraConfig } from '../kinds/lora-config.ts'
 import { adaptableModules } from '../adapted-layers.ts'
 
-/** The configuration of exactly these modules: the most common rank is the configuration's, others are patterns; so with alphas. */
+/**
+ * The configuration of exactly these modules: the most common rank is the configuration's, others
+ * are patterns; so with alphas.
+ */
 export function configOfRanks(
   ranks: ReadonlyMap<string, number>,
   alphaOf: (rank: number) => number,

@@ -1,5 +1,6 @@
 // Adapters of mlx-lm, read as PEFT's LoRA or DoRA: adapter_config.json and adapters.safetensors.
-// mlx keeps both matrices the other way round, lora_a [in, R] and lora_b [R, out]; they are transposed here, and only here.
+// mlx keeps both matrices the other way round, lora_a [in, R] and lora_b [R, out]; they are
+// transposed here, and only here.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -18,8 +19,9 @@ import { adaptableModules } from '../adapted-layers.ts'
 const tensorFile = 'adapters.safetensors'
 
 /**
- * Reads an adapter as mlx-lm saves it; rank by module from the tensors, s as the file says it. Throws UnsupportedError for full fine-tunes
- * and for tensors of another form (all listed), FormatError for a half pair, MismatchError for shapes that do not fit the model.
+ * Reads an adapter as mlx-lm saves it; rank by module from the tensors, s as the file says it.
+ * Throws UnsupportedError for full fine-tunes and for tensors of another form (all listed),
+ * FormatError for a half pair, MismatchError for shapes that do not fit the model.
  */
 export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Promise<Adapter> {
   const json = await readAdapterConfig(folder)

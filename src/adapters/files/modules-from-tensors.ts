@@ -1,11 +1,14 @@
-// The modules of an adapter as its own tensors tell them, for looking at one without its base. Kinds whose tensors tell too little have none.
+// The modules of an adapter as its own tensors tell them, for looking at one without its base.
+// Kinds whose tensors tell too little have none.
 
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Adapter } from '../adapter.ts'
 import { inputName, peftKey } from '../keys.ts'
 import { kindNamed } from '../kinds/kind-table.ts'
 
-/** In the order of the tensors. Whether the base's layer has a bias is not told, and said to be not. */
+/**
+ * In the order of the tensors. Whether the base's layer has a bias is not told, and said to be not.
+ */
 export function toldModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>): ModuleInfo[] {
   const { sizes } = kindNamed(kind)
   if (!sizes) return []

@@ -1,5 +1,6 @@
-// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. What was loaded is saved under the same keys.
-// Folders in 8 or 4 bits look alike, with another peft_type and another file name: PEFT cannot read them, and must not believe that it can.
+// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. What was
+// loaded is saved under the same keys. Folders in 8 or 4 bits look alike, with another peft_type
+// and another file name: PEFT cannot read them, and must not believe that it can.
 
 import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -18,11 +19,17 @@ const configFile = 'adapter_config.json'
 const tensorFile = 'adapter_model.safetensors'
 const torchFile = 'adapter_model.bin'
 
-/** The file with an adapter's tensors: 'adapter_model.safetensors', 'adapter_model.int4.safetensors'. */
+/**
+ * The file with an adapter's tensors: 'adapter_model.safetensors',
+ * 'adapter_model.int4.safetensors'.
+ */
 export const tensorFileOf = (dtype?: StorageType): string =>
   dtype !== undefined && isBlockStorage(dtype) ? `adapter_model.${dtype}.safetensors` : tensorFile
 
-/** What stands before PEFT's own peft_type where the tensors are in blocks: 'GRAFT_INT4_LORA' is none of PEFT's, so it stops there. */
+/**
+ * What stands before PEFT's own peft_type where the tensors are in blocks: 'GRAFT_INT4_LORA' is
+ * none of PEFT's, so it stops there.
+ */
 const markOf = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
 
 /** The configuration as PEFT would have it, and the block type of the tensors. */
@@ -40,8 +47,10 @@ export function unmarked(json: PeftJson): {
 }
 
 /**
- * Reads an adapter as PEFT saves it; tensors keep their element types, and those in 8 or 4 bits become f32. Throws NotFoundError for a missing
- * file, FormatError for a corrupt one, UnsupportedError for another kind, for settings that are not supported, and for weights in torch's own format.
+ * Reads an adapter as PEFT saves it; tensors keep their element types, and those in 8 or 4 bits
+ * become f32. Throws NotFoundError for a missing file, FormatError for a corrupt one,
+ * UnsupportedError for another kind, for settings that are not supported, and for weights in
+ * torch's own format.
  */
 export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
   const { json, blocks } = unmarked(await readAdapterConfig(folder))
@@ -98,7 +107,9 @@ export const readAdapterTensors = async (
   fileName = tensorFile,
 ): Promise<Map<string, Tensor>> => (await readAdapterFile(folder, fileName)).tensors
 
-/** The same with the header's texts, `format` left out: it names the library that wrote the file. */
+/**
+ * The same with the header's texts, `format` left out: it names the library that wrote the file.
+ */
 async function readAdapterFile(
   folder: ByteFolder,
   fileName = tensorFile,
@@ -124,9 +135,12 @@ async function readAdapterFile(
   }
 }
 
-const largestRead = 1 << 28 // bytes; a larger file, such as one with whole embeddings, is read tensor by tensor
+// bytes; a larger file, such as one with whole embeddings, is read tensor by tensor
+const largestRead = 1 << 28
 
-/** The file's content read at once: hundreds of small tensors one by one take several times as long. */
+/**
+ * The file's content read at once: hundreds of small tensors one by one take several times as long.
+ */
 async function inOneRead(source: ByteSource): Promise<ByteSource> {
   if (source.sizeBytes > largestRead) return source
   try {
@@ -137,13 +151,17 @@ async function inOneRead(source: ByteSource): Promise<ByteSource> {
 }
 
 export interface SaveOptions {
-  /** Element type of the tensors in the file; the adapter's own unless given. 'int8' and 'int4' are for Graft alone: PEFT cannot read them. */
+  /**
+   * Element type of the tensors in the file; the adapter's own unless given. 'int8' and 'int4' are
+   * for Graft alone: PEFT cannot read them.
+   */
   readonly dtype?: StorageType | undefined
 }
 
 /**
- * Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a folder that has one is whole.
- * Throws NumericError, before anything is written, for values that the type cannot hold.
+ * Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a
+ * folder that has one is whole. Throws NumericError, before anything is written, for values that
+ * the type cannot hold.
  */
 export async function saveAdapter(
   made: Adapter,

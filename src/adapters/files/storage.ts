@@ -1,9 +1,11 @@
-// The element types in which files keep an adapter's tensors, and the way back. 8 and 4 bits are blocks with scales (formats/block-code.ts):
+// The element types in which files keep an adapter's tensors, and the way back. 8 and 4 bits are
+// blocks with scales (formats/block-code.ts):
 //
 //     int8: <key>.q I8 [shape of the tensor]      <key>.scale BF16 [⌈values/64⌉]
 //     int4: <key>.q U8 [⌈values/2⌉]               <key>.scale BF16 [⌈values/64⌉]     shape in the header
 //
-// The header's `graft.storage` says version, type, block size and, for int4, shapes. Knows no folders.
+// The header's `graft.storage` says version, type, block size and, for int4, shapes. Knows no
+// folders.
 
 import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -48,9 +50,10 @@ const version = 1
 const deepestHeader = 4 // an object of an object of lists, and one to spare
 
 /**
- * The tensors in this element type. Blocks are for matrices of a detour: vectors, factors near one and modules that are saved whole change the
- * base's numbers themselves, where an error of some percent would be larger than the whole adapter; they keep their type.
- * Throws NumericError that names the tensor for what f16 or a block cannot hold, OptionError for another type.
+ * The tensors in this element type. Blocks are for matrices of a detour: vectors, factors near one
+ * and modules that are saved whole change the base's numbers themselves, where an error of some
+ * percent would be larger than the whole adapter; they keep their type. Throws NumericError that
+ * names the tensor for what f16 or a block cannot hold, OptionError for another type.
  */
 export function storedTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
   if (!storageTypes.includes(dtype))
@@ -119,8 +122,9 @@ export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageT
 }
 
 /**
- * The tensors of a file whose configuration says that it holds blocks, unpacked to f32, and the header's other texts. Throws FormatError with
- * everything that is wrong: codes without scales, lengths that do not fit, scales that are NaN; UnsupportedError for another version.
+ * The tensors of a file whose configuration says that it holds blocks, unpacked to f32, and the
+ * header's other texts. Throws FormatError with everything that is wrong: codes without scales,
+ * lengths that do not fit, scales that are NaN; UnsupportedError for another version.
  */
 export function restoredTensors(
   file: StoredTensors,

@@ -2,7 +2,8 @@
 //
 //     n = ‖W + s·B·A‖₂ by row, a constant for the gradient     y = (m/n) ⊙ (W·x + s·B·(A·x)) + bias     m: [out]
 //
-// m starts at n, so a fresh adapter changes nothing. At serving m/n is a vector that is made once: one more product by element than LoRA.
+// m starts at n, so a fresh adapter changes nothing. At serving m/n is a vector that is made once:
+// one more product by element than LoRA.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -33,12 +34,15 @@ const magnitudeSpec = ({ outFeatures, inFeatures }: ModuleInfo): ParameterSpec =
 })
 
 /**
- * ‖W + s·B·A‖ by row, without making that matrix: its square is ‖W‖² + 2s·Σ_r B ⊙ (W·Aᵀ) + s²·Σ_r B ⊙ (B·(A·Aᵀ)), each [out].
+ * ‖W + s·B·A‖ by row, without making that matrix: its square is ‖W‖² + 2s·Σ_r B ⊙ (W·Aᵀ) + s²·Σ_r B
+ * ⊙ (B·(A·Aᵀ)), each [out].
  */
 function normOf(g: Operators, weight: Value, A: Value, B: Value, scale: number): Value {
   const bySum = (x: Value, y: Value): Value => g.reduceSum(g.multiply(x, y), [1]) // [out]
-  const crossed = bySum(B, g.matmul(weight, A, { transB: true, alpha: 2 * scale })) // W·Aᵀ: [out, R]
-  const detour = bySum(B, g.matmul(B, g.matmul(A, A, { transB: true }), { alpha: scale * scale })) // A·Aᵀ: [R, R]
+  // W·Aᵀ: [out, R]
+  const crossed = bySum(B, g.matmul(weight, A, { transB: true, alpha: 2 * scale }))
+  // A·Aᵀ: [R, R]
+  const detour = bySum(B, g.matmul(B, g.matmul(A, A, { transB: true }), { alpha: scale * scale }))
   return g.op('squareRoot', [g.add(bySum(weight, weight), g.add(crossed, detour))])
 }
 

@@ -1,4 +1,5 @@
-// IA3: a learned factor for every number that enters or leaves a layer. Liu et al. 2022, arXiv:2205.05638.
+// IA3: a learned factor for every number that enters or leaves a layer. Liu et al. 2022,
+// arXiv:2205.05638.
 //
 //     feed-forward modules: y = W·(l⊙x) + bias     l: [1, in]
 //     others:               y = l ⊙ (W·x + bias)    l: [out, 1]
@@ -23,7 +24,10 @@ import {
 import { hitsLinear, pythonRegex } from '../targets.ts'
 
 export interface Ia3Config extends AdapterConfig {
-  /** Targets whose input is scaled instead of their output: ends of module paths, or one regex over whole paths. */
+  /**
+   * Targets whose input is scaled instead of their output: ends of module paths, or one regex over
+   * whole paths.
+   */
   readonly feedForward: readonly string[] | string
   /** 'ones' changes nothing; 'random' is normal. */
   readonly start: 'ones' | 'random'
@@ -93,7 +97,8 @@ export const ia3: AdapterKind<Ia3Config> = {
 
   apply(g, site, config) {
     const factor = site.parameter(factors)
-    if (scalesInput(config, site.module)) return site.base({ x: g.multiply(site.x, factor) }) // [.., in]
+    // [.., in]
+    if (scalesInput(config, site.module)) return site.base({ x: g.multiply(site.x, factor) })
     return g.multiply(site.base(), g.reshape(factor, [site.module.outFeatures])) // [.., out]
   },
 

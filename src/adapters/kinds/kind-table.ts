@@ -12,7 +12,10 @@ import { promptTuning } from './prompt-tuning.ts'
 import { olora, pissa } from './pissa-olora.ts'
 import { vera } from './vera.ts'
 
-/** By name. Of kinds that share a peft_type, the one that claims its files by a key stands before the one that takes the rest. */
+/**
+ * By name. Of kinds that share a peft_type, the one that claims its files by a key stands before
+ * the one that takes the rest.
+ */
 export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
   [dora, lora, pissa, olora, ia3, lokr, loha, vera, promptTuning, prefixTuning].map((kind) => [
     kind.name,

@@ -159,7 +159,8 @@ export function adapterKindContract(
 
     it('says everything that does not fit in one error', () => {
       const tensors = new Map(adapter.tensors)
-      const [reshaped, missing] = [...tensors.keys()] as [string, string?] // a soft prompt has one tensor only
+      // a soft prompt has one tensor only
+      const [reshaped, missing] = [...tensors.keys()] as [string, string?]
       if (missing) tensors.delete(missing)
       tensors.set(reshaped, f32([2, 3]))
       tensors.set('base_model.model.model.layers.9.self_attn.q_proj.lora_A.weight', f32([1]))

@@ -1,5 +1,6 @@
-// The contract of an adapter kind: one file per kind, one row in kinds.ts, and the contract suite runs it.
-// A kind says which tensors it has, how they change a layer in a graph, and how they fold into a weight. It knows no files and no training.
+// The contract of an adapter kind: one file per kind, one row in kinds.ts, and the contract suite
+// runs it. A kind says which tensors it has, how they change a layer in a graph, and how they fold
+// into a weight. It knows no files and no training.
 
 import type { Random } from '../../base/random.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
@@ -13,22 +14,34 @@ import type { TargetChoice } from '../targets.ts'
 /** The content of an adapter_config.json. */
 export type PeftJson = Readonly<Record<string, unknown>>
 
-/** What the configurations of all kinds share. Kinds without modules have no targets (an empty list). */
+/**
+ * What the configurations of all kinds share. Kinds without modules have no targets (an empty
+ * list).
+ */
 export interface AdapterConfig extends TargetChoice {
   /** Share of a detour's input that training drops; 0 is off. */
   readonly dropout: number
   /** Ends of paths of modules that are trained whole and saved along; see saved-modules.ts. */
   readonly modulesToSave?: readonly string[]
-  /** The adapter acts on a row from the last occurrence of these token ids on, and on rows without them not at all; see activation.ts. */
+  /**
+   * The adapter acts on a row from the last occurrence of these token ids on, and on rows without
+   * them not at all; see activation.ts.
+   */
   readonly invocationTokens?: readonly number[]
-  /** The file's own keys, where it was read from one: what they hold beyond this configuration is written back unchanged. */
+  /**
+   * The file's own keys, where it was read from one: what they hold beyond this configuration is
+   * written back unchanged.
+   */
   readonly peft?: PeftJson
 }
 
 /** A base weight by its checkpoint name. */
 export type WeightOf = (name: string) => Tensor
 
-/** The base's own numbers of one module, for kinds whose start, merge or serving depends on them. Throws where they were not given. */
+/**
+ * The base's own numbers of one module, for kinds whose start, merge or serving depends on them.
+ * Throws where they were not given.
+ */
 export type BaseValues = (part: 'weight' | 'bias') => Float32Array
 
 /** One tensor of an adapter. */
@@ -55,7 +68,10 @@ export interface Site {
   base(changes?: { readonly x?: Value; readonly bias?: Value }): Value
   /** x times a fed keep-mask in a training graph, x itself in any other. */
   dropout(x: Value): Value
-  /** 1 at tokens the adapter acts on, 0 at others: [.., 1]. For configurations with invocation tokens. */
+  /**
+   * 1 at tokens the adapter acts on, 0 at others: [.., 1]. For configurations with invocation
+   * tokens.
+   */
   activation(): Value
 }
 
@@ -67,8 +83,9 @@ export interface ModuleTensors {
 }
 
 /**
- * The run-time form of a module: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift, with every scale folded into B.
- * A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v and shift: [out]; u and v absent: ones, shift absent: zeros.
+ * The run-time form of a module: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift, with every scale
+ * folded into B. A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v and
+ * shift: [out]; u and v absent: ones, shift absent: zeros.
  */
 export interface ServingForm {
   readonly A: F32Tensor
@@ -96,11 +113,20 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   claims?(json: PeftJson): boolean
   /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */
   readonly options: Fields
-  /** A whole configuration from what a user gave; throws OptionError that lists everything wrong with it. */
+  /**
+   * A whole configuration from what a user gave; throws OptionError that lists everything wrong
+   * with it.
+   */
   complete(options: Readonly<Record<string, unknown>>): Config
-  /** The configuration with what it takes from the model it is made for, where its file says so much. */
+  /**
+   * The configuration with what it takes from the model it is made for, where its file says so
+   * much.
+   */
   fit?(config: Config, model: ModelConfig): Config
-  /** Throws UnsupportedError that lists every key and value which would change the result and is not supported. */
+  /**
+   * Throws UnsupportedError that lists every key and value which would change the result and is not
+   * supported.
+   */
   readConfig(json: PeftJson, fileName: string): Config
   writeConfig(config: Config): PeftJson
   /** The adapter as its files hold it, where that is another kind. */
@@ -108,13 +134,22 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
     config: Config,
     tensors: ReadonlyMap<string, Tensor>,
   ): { kind: string; config: AdapterConfig; tensors: ReadonlyMap<string, Tensor> }
-  /** Names of tensors whose values lie near one and multiply what the base computes: they are never rounded to a few bits. */
+  /**
+   * Names of tensors whose values lie near one and multiply what the base computes: they are never
+   * rounded to a few bits.
+   */
   readonly factors?: readonly string[]
-  /** What the tensors alone tell of a module, by the shape of its tensor of a name; undefined where they tell nothing, absent where they never do. */
+  /**
+   * What the tensors alone tell of a module, by the shape of its tensor of a name; undefined where
+   * they tell nothing, absent where they never do.
+   */
   sizes?(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined
   /** The tensors at one module; none where the configuration does not touch it. */
   parameters(config: Config, module: ModuleInfo): readonly ParameterSpec[]
-  /** Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by their whole key, one for all blocks. */
+  /**
+   * Tensors that belong to no single module (VeRA's projections, soft prompts): feeds named by
+   * their whole key, one for all blocks.
+   */
   shared?(
     config: Config,
     modules: readonly ModuleInfo[],
@@ -122,11 +157,20 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   ): readonly ParameterSpec[]
   /** The module's output with the adapter. */
   apply(g: Operators, site: Site, config: Config): Value
-  /** A block with the kind's effect on what flows into it (soft prompts), after its layers were dealt with; the block itself where there is none. */
+  /**
+   * A block with the kind's effect on what flows into it (soft prompts), after its layers were
+   * dealt with; the block itself where there is none.
+   */
   applyToBlock?(block: Block, config: Config): Block
-  /** Virtual tokens that every row of ids must begin with: −1 to −P. They are read like tokens, and their logits mean nothing. */
+  /**
+   * Virtual tokens that every row of ids must begin with: −1 to −P. They are read like tokens, and
+   * their logits mean nothing.
+   */
   virtualTokens?(config: Config): number
-  /** The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to fold into. */
+  /**
+   * The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to
+   * fold into.
+   */
   merge?(config: Config, at: ModuleTensors): MergedModule
   /** Whether `serve` asks for the base's own numbers. */
   readonly servesFromBase?: boolean

@@ -1,8 +1,10 @@
-// LoHa: the change of a weight as the product, number by number, of two low-rank matrices. Hyeon-Woo et al. 2022 (FedPara), arXiv:2108.06098.
+// LoHa: the change of a weight as the product, number by number, of two low-rank matrices.
+// Hyeon-Woo et al. 2022 (FedPara), arXiv:2108.06098.
 //
 //     ΔW = s·(w1_a·w1_b) ⊙ (w2_a·w2_b), s = alpha/R     w·_a: [out, R]   w·_b: [R, in]
 //
-// That is a detour of rank R² exactly: A[(i, j), :] = w1_b[i] ⊙ w2_b[j], B[:, (i, j)] = w1_a[:, i] ⊙ w2_a[:, j].
+// That is a detour of rank R² exactly: A[(i, j), :] = w1_b[i] ⊙ w2_b[j], B[:, (i, j)] = w1_a[:, i]
+// ⊙ w2_a[:, j].
 
 import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
@@ -47,7 +49,8 @@ function delta(g: Operators, site: Site, config: LohaConfig): Value {
   const A = g.multiply(g.reshape(b1, [rank, 1, inFeatures]), g.reshape(b2, [1, rank, inFeatures]))
   const B = g.multiply(g.reshape(a1, [outFeatures, rank, 1]), g.reshape(a2, [outFeatures, 1, rank]))
   const low = g.matmul(x, g.reshape(A, [rank * rank, inFeatures]), { transB: true }) // [.., R²]
-  return g.matmul(low, g.reshape(B, [outFeatures, rank * rank]), { transB: true, alpha: scale }) // [.., out]
+  // [.., out]
+  return g.matmul(low, g.reshape(B, [outFeatures, rank * rank]), { transB: true, alpha: scale })
 }
 
 export const loha: AdapterKind<LohaConfig> = {

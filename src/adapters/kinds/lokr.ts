@@ -1,8 +1,10 @@
-// LoKr: the change of a weight as a Kronecker product of two small matrices. Yeh et al. 2023 (LyCORIS), arXiv:2309.14859.
+// LoKr: the change of a weight as a Kronecker product of two small matrices. Yeh et al. 2023
+// (LyCORIS), arXiv:2309.14859.
 //
 //     ΔW = s·kron(w1, w2), s = alpha/R     w1: [l, m]   w2: [k, n]   out = l·k   in = m·n
 //
-// Either may itself be a product of rank R: w1 = w1_a·w1_b, w2 = w2_a·w2_b. ΔW is never made: with X = x as [m, n], ΔW·x = s·w1·X·w2ᵀ.
+// Either may itself be a product of rank R: w1 = w1_a·w1_b, w2 = w2_a·w2_b. ΔW is never made: with
+// X = x as [m, n], ΔW·x = s·w1·X·w2ᵀ.
 
 import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
@@ -47,7 +49,10 @@ const peftKeys = {
   init_weights: oneOf<boolean | 'lycoris'>(true, false, 'lycoris'),
 }
 
-/** How PEFT splits a dimension into two factors, the smaller first (unless `factor` divides it): 256 → 16·16, 128 → 8·16, 127 → 1·127. */
+/**
+ * How PEFT splits a dimension into two factors, the smaller first (unless `factor` divides it): 256
+ * → 16·16, 128 → 8·16, 127 → 1·127.
+ */
 export function factorization(dimension: number, factor: number): readonly [number, number] {
   if (factor > 0 && dimension % factor === 0) return [factor, dimension / factor]
   const most = factor === -1 ? dimension : factor
@@ -123,13 +128,17 @@ function delta(g: Operators, site: Site, config: LokrConfig): Value {
   const swap = (value: Value): Value =>
     g.transpose(value, [...lead.keys(), lead.length + 1, lead.length])
   const factors2 = factorNames(w2).map(site.parameter)
-  const low = through(g, g.reshape(x, [...lead, w1.columns, w2.columns]), factors2.slice(-1)) // [.., m, R or k]
+  // [.., m, R or k]
+  const low = through(g, g.reshape(x, [...lead, w1.columns, w2.columns]), factors2.slice(-1))
   const mixed = swap(through(g, swap(low), factorNames(w1).map(site.parameter))) // [.., l, R or k]
   const whole = through(g, mixed, factors2.slice(0, -1)) // [.., l, k]
   return g.scale(g.reshape(whole, [...lead, site.module.outFeatures]), scale)
 }
 
-/** A matrix as left·right with as small an inner dimension as its form allows; of a full one, one side is the identity. */
+/**
+ * A matrix as left·right with as small an inner dimension as its form allows; of a full one, one
+ * side is the identity.
+ */
 function asProduct(
   part: Part,
   rank: number,
@@ -166,7 +175,9 @@ function kron(
   return result
 }
 
-/** ΔW = B·A exactly: kron(P1·Q1, P2·Q2) = kron(P1, P2)·kron(Q1, Q2), of rank R², R·min(l, m) or so. */
+/**
+ * ΔW = B·A exactly: kron(P1·Q1, P2·Q2) = kron(P1, P2)·kron(Q1, Q2), of rank R², R·min(l, m) or so.
+ */
 function asDetour(
   config: LokrConfig,
   at: ModuleTensors,

@@ -26,14 +26,20 @@ export interface LoraConfig extends AdapterConfig {
   readonly alpha: number
   /** Scale alpha/√rank instead of alpha/rank (rsLoRA, arXiv:2312.03732). */
   readonly rankStabilized: boolean
-  /** Ranks and alphas of single modules: a regex on the end of the module path → value. The first that matches counts. */
+  /**
+   * Ranks and alphas of single modules: a regex on the end of the module path → value. The first
+   * that matches counts.
+   */
   readonly rankPattern: Readonly<Record<string, number>>
   readonly alphaPattern: Readonly<Record<string, number>>
   /** Which of the base's own biases are trained along. */
   readonly bias: 'none' | 'all' | 'lora_only'
   /** A bias on B. */
   readonly loraBias: boolean
-  /** 'kaiming': A uniform in ±1/√in, B zero. 'gaussian': A normal with deviation 1/rank, B zero. 'random': B is not zero either. */
+  /**
+   * 'kaiming': A uniform in ±1/√in, B zero. 'gaussian': A normal with deviation 1/rank, B zero.
+   * 'random': B is not zero either.
+   */
   readonly start: 'kaiming' | 'gaussian' | 'random'
 }
 

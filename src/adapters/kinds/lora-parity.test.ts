@@ -1,4 +1,5 @@
-// LoRA against PEFT: logits, loss, every gradient, three AdamW steps, merged logits, and the folder written back byte for byte.
+// LoRA against PEFT: logits, loss, every gradient, three AdamW steps, merged logits, and the folder
+// written back byte for byte.
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -59,7 +60,9 @@ async function readCase(name: string): Promise<Case> {
   }
 }
 
-/** One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it. */
+/**
+ * One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it.
+ */
 function adamW(
   parameter: Floats,
   gradient: Floats,
@@ -105,12 +108,16 @@ const extra = ['embed_head', 'bias_regex', 'dropout', 'biases_all', 'biases_lora
 )
 
 /**
- * The random adapter of lora_all_rs (scale 4 on every layer) multiplies rounding errors: PEFT's own f32 gradients lie 2.2e-4 from those in
- * double precision, its logits 5e-4. So that case is computed in double precision, and the bounds leave room for PEFT's error.
+ * The random adapter of lora_all_rs (scale 4 on every layer) multiplies rounding errors: PEFT's own
+ * f32 gradients lie 2.2e-4 from those in double precision, its logits 5e-4. So that case is
+ * computed in double precision, and the bounds leave room for PEFT's error.
  */
 const unstable = 'lora_all_rs'
 
-/** A shift of the output needs a bias to be merged into, and the tied head's weight is the embedding's too. */
+/**
+ * A shift of the output needs a bias to be merged into, and the tied head's weight is the
+ * embedding's too.
+ */
 const unmergeable = ['bias_regex', 'embed_head']
 
 it.each([
@@ -282,7 +289,8 @@ describe.each(trained)('%s, trained', (name) => {
       : await threeSteps((fed) => program.run(fed), feeds, names)
     const wanted = values(expected.get('adamw_losses'))
     expect(furthest(losses.slice(0, 2), wanted.slice(0, 2))).toBeLessThan(1e-3)
-    // AdamW's first steps are near ±rate whatever a gradient's size: where rounding turns a sign, the unstable case parts from PEFT by whole steps.
+    // AdamW's first steps are near ±rate whatever a gradient's size: where rounding turns a sign,
+    // the unstable case parts from PEFT by whole steps.
     expect(Math.abs(losses[2]! - wanted[2]!)).toBeLessThan(double ? 0.1 : 1e-3)
     const bound = double ? 0.03 : 1e-4
     const off = names.filter((input) => {

@@ -2,8 +2,9 @@
 //
 //     y = W·x + bias + s·B·(A·x)     A: [R, in]   B: [out, R]   s = alpha/R, or alpha/√R (rsLoRA)
 //
-// With invocation tokens (aLoRA) the detour acts only from their last occurrence in a row on; see activation.ts.
-// On an embedding, with a table of V rows: y = E[ids] + s·B·Aᵀ[ids], A: [R, V], B: [D, R]. B starts at zero, so a fresh adapter changes nothing.
+// With invocation tokens (aLoRA) the detour acts only from their last occurrence in a row on; see
+// activation.ts. On an embedding, with a table of V rows: y = E[ids] + s·B·Aᵀ[ids], A: [R, V], B:
+// [D, R]. B starts at zero, so a fresh adapter changes nothing.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -29,14 +30,20 @@ const partNames = (kind: ModuleInfo['kind']): { a: string; b: string } =>
   kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : loraParts
 const tensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => partNames(kind)
 
-/** Whether the adapter has a detour at the module. An activated one acts on linear layers only, as in PEFT. */
+/**
+ * Whether the adapter has a detour at the module. An activated one acts on linear layers only, as
+ * in PEFT.
+ */
 const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
   config.invocationTokens
     ? hitsLinear(config, module, 'An activated LoRA')
     : targetMatcher(config)(module)
 
 const shiftName = 'lora_B.bias'
-/** The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in layers it did not wrap. */
+/**
+ * The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in
+ * layers it did not wrap.
+ */
 const wrappedBias = 'base_layer.bias'
 const plainBias = 'bias'
 
@@ -50,7 +57,10 @@ export function rankAndScale(
   return { rank, scale: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) }
 }
 
-/** Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as in PEFT. */
+/**
+ * Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as
+ * in PEFT.
+ */
 function detour(
   { start, loraBias }: LoraConfig,
   module: ModuleInfo,
@@ -110,7 +120,10 @@ export function biasSpecs(
 const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean =>
   config.loraBias && kind === 'linear'
 
-/** The bias a module ends up with when the adapter replaces or shifts it; undefined where it does neither. */
+/**
+ * The bias a module ends up with when the adapter replaces or shifts it; undefined where it does
+ * neither.
+ */
 function biasWith(
   config: LoraConfig,
   { module, base, tensor }: ModuleTensors,
@@ -128,7 +141,10 @@ function biasWith(
   return (bias ?? base('bias')).map((value, i) => value + scale * shift[i]!)
 }
 
-/** The values themselves, not copied, where the scale is 1. A plain loop: `map` of a typed array calls a function for every value. */
+/**
+ * The values themselves, not copied, where the scale is 1. A plain loop: `map` of a typed array
+ * calls a function for every value.
+ */
 function scaled(values: Float32Array, scale: number): Float32Array {
   if (scale === 1) return values
   const result = new Float32Array(values.length)
@@ -181,8 +197,10 @@ export const lora: AdapterKind<LoraConfig> = {
     const low =
       module.kind === 'embedding'
         ? g.op('embedding', [g.transpose(A, [1, 0]), site.x]) // [N, T, R]
-        : g.matmul(config.dropout > 0 ? site.dropout(site.x) : site.x, A, { transB: true }) // [.., R]
-    const detoured = g.add(y, g.matmul(activated(low), B, { transB: true, alpha: scale })) // [.., out]
+        : // [.., R]
+          g.matmul(config.dropout > 0 ? site.dropout(site.x) : site.x, A, { transB: true })
+    // [.., out]
+    const detoured = g.add(y, g.matmul(activated(low), B, { transB: true, alpha: scale }))
     return hasShift(config, module)
       ? g.add(detoured, activated(g.scale(site.parameter(shiftName), scale)))
       : detoured

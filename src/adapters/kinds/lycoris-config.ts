@@ -21,7 +21,10 @@ export interface LycorisConfig extends AdapterConfig {
   /** Ranks and alphas of single modules: a regex on the end of the module path → value. */
   readonly rankPattern: Readonly<Record<string, number>>
   readonly alphaPattern: Readonly<Record<string, number>>
-  /** Shares of rows, and of whole modules, that training elsewhere dropped. They change no result; training on with them is refused. */
+  /**
+   * Shares of rows, and of whole modules, that training elsewhere dropped. They change no result;
+   * training on with them is refused.
+   */
   readonly rankDropout: number
   readonly moduleDropout: number
 }
@@ -88,7 +91,10 @@ export function lycorisRank(
   return { rank, scale: patternValue(config.alphaPattern, path, config.alpha) / rank }
 }
 
-/** The layer's input. Throws UnsupportedError in a training graph where the configuration drops rows or modules. */
+/**
+ * The layer's input. Throws UnsupportedError in a training graph where the configuration drops rows
+ * or modules.
+ */
 export function inputOf(
   { rankDropout, moduleDropout }: LycorisConfig,
   site: Site,

@@ -1,6 +1,10 @@
-// The little matrix arithmetic that folding an adapter into a weight needs: plain loops over row-major arrays.
+// The little matrix arithmetic that folding an adapter into a weight needs: plain loops over
+// row-major arrays.
 
-/** target += factor·left·right. left: [m, k], right: [k, n], target: [m, n]. Each row is summed in double precision. */
+/**
+ * target += factor·left·right. left: [m, k], right: [k, n], target: [m, n]. Each row is summed in
+ * double precision.
+ */
 export function addProduct(
   target: Float32Array,
   left: Float32Array,

@@ -1,4 +1,5 @@
-// Comparing a kind with PEFT's own results: logits, loss, every gradient, three AdamW steps, merged logits, and the folder written back.
+// Comparing a kind with PEFT's own results: logits, loss, every gradient, three AdamW steps, merged
+// logits, and the folder written back.
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
@@ -39,7 +40,9 @@ export interface ParityCase {
 
 const values = (tensor: Tensor | undefined): Float32Array => toFloat32(tensor!)
 
-/** One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it. */
+/**
+ * One step of AdamW with decoupled weight decay (Loshchilov and Hutter 2019), as torch computes it.
+ */
 export function adamW(
   parameter: Float32Array,
   gradient: ArrayLike<number>,
@@ -88,7 +91,8 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
     })
 
     it('gives the same logits', async () => {
-      // PEFT gives the logits of a soft prompt's places too, those of a prefix not: compare what there is.
+      // PEFT gives the logits of a soft prompt's places too, those of a prefix not: compare what
+      // there is.
       const adapted = attach(base.model, adapter)
       expect(
         furthest(

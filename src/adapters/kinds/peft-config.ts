@@ -1,4 +1,5 @@
-// Reading adapter_config.json without surprises: a key that would change the result is either understood or refused, never ignored.
+// Reading adapter_config.json without surprises: a key that would change the result is either
+// understood or refused, never ignored.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { isRecord, readFields, shown, type Fields, type ValuesOf } from '../../base/schema.ts'
@@ -28,8 +29,9 @@ function isEmpty(value: unknown): boolean {
 }
 
 /**
- * The values of the keys a kind knows. Throws one UnsupportedError that names every value which is not what its key needs,
- * and every unknown key whose value is neither empty nor a default without effect.
+ * The values of the keys a kind knows. Throws one UnsupportedError that names every value which is
+ * not what its key needs, and every unknown key whose value is neither empty nor a default without
+ * effect.
  */
 export function readPeftConfig<Of extends Fields>(
   json: PeftJson,

@@ -1,10 +1,11 @@
-// LoRA that starts from the base's own weight: PiSSA (Meng et al. 2024, arXiv:2404.02948) from its largest singular directions,
-// OLoRA (Büyükakyüz 2024, arXiv:2406.01775) from its QR factors.
+// LoRA that starts from the base's own weight: PiSSA (Meng et al. 2024, arXiv:2404.02948) from its
+// largest singular directions, OLoRA (Büyükakyüz 2024, arXiv:2406.01775) from its QR factors.
 //
 //     y = W·x + bias + s·(B·A − B₀·A₀)·x     A₀, B₀: A and B as they started, never trained
 //
-// Both papers take s·B₀·A₀ out of the weight; here the weight stays and the detour is taken off, so a fresh adapter changes nothing.
-// Saved, it is a plain LoRA of twice the rank: A over A₀, and B beside −B₀.
+// Both papers take s·B₀·A₀ out of the weight; here the weight stays and the detour is taken off, so
+// a fresh adapter changes nothing. Saved, it is a plain LoRA of twice the rank: A over A₀, and B
+// beside −B₀.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { truncateDense } from '../../base/linalg/low-rank.ts'

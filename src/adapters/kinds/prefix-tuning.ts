@@ -1,8 +1,10 @@
-// Prefix tuning: learned keys and values that every token of a row sees, in every layer. Li and Liang 2021, arXiv:2101.00190.
+// Prefix tuning: learned keys and values that every token of a row sees, in every layer. Li and
+// Liang 2021, arXiv:2101.00190.
 //
 //     keys = [p_k, W_k·x]   values = [p_v, W_v·x]     p: [P, layers·2·K·d], a layer's keys before its values
 //
-// The keys stand as they are: positions do not turn them. Rows begin with the ids −1 to −P, whose places in the layers hold the prefix.
+// The keys stand as they are: positions do not turn them. Rows begin with the ids −1 to −P, whose
+// places in the layers hold the prefix.
 
 import { positiveInteger, record } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'

@@ -23,7 +23,10 @@ export const promptKeys = {
   tokenizer_name_or_path: text,
 }
 
-/** PEFT counts 2 for models with an encoder; a decoder alone has one. As a field: the number as JSON. */
+/**
+ * PEFT counts 2 for models with an encoder; a decoder alone has one. As a field: the number as
+ * JSON.
+ */
 export const oneSubmodule = {
   ...oneOf('1'),
   expected: '1',

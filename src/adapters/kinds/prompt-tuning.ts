@@ -1,8 +1,10 @@
-// Prompt tuning: learned vectors before the first token of every row. Lester et al. 2021, arXiv:2104.08691.
+// Prompt tuning: learned vectors before the first token of every row. Lester et al. 2021,
+// arXiv:2104.08691.
 //
 //     x = [p_1 … p_P, E[ids]]     p: [P, D]
 //
-// Rows begin with the ids −1 to −P, which stand for the vectors; what the model says at those places means nothing.
+// Rows begin with the ids −1 to −P, which stand for the vectors; what the model says at those
+// places means nothing.
 
 import { OptionError } from '../../base/errors.ts'
 import { listOf, naturalNumber, oneOf, positiveInteger, record, text } from '../../base/schema.ts'
@@ -22,7 +24,9 @@ import { normal } from './initializers.ts'
 import { withVirtualEmbeddings } from '../virtual-tokens.ts'
 
 export interface PromptTuningConfig extends PromptConfig {
-  /** 'random': normal numbers. 'vocabulary': the vectors of tokens drawn from the base's vocabulary. */
+  /**
+   * 'random': normal numbers. 'vocabulary': the vectors of tokens drawn from the base's vocabulary.
+   */
   readonly start: 'random' | 'vocabulary'
   /** Token ids of a text whose vectors are the start, repeated as needed. */
   readonly startIds?: readonly number[]

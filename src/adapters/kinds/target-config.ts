@@ -1,4 +1,5 @@
-// The part of a configuration that kinds which act on modules share: which modules, in a user's words and in adapter_config.json's.
+// The part of a configuration that kinds which act on modules share: which modules, in a user's
+// words and in adapter_config.json's.
 
 import { either, listOf, naturalNumber, record, text } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
@@ -50,7 +51,10 @@ export function readTargets(read: ValuesOf<typeof targetKeys>, json: PeftJson): 
   }
 }
 
-/** The keys of the choice. A list that says the same as it did keeps the form it had. `layers` is false for kinds whose PEFT configuration has no layers_to_transform. */
+/**
+ * The keys of the choice. A list that says the same as it did keeps the form it had. `layers` is
+ * false for kinds whose PEFT configuration has no layers_to_transform.
+ */
 export function writeTargets(config: AdapterConfig, layers = true): PeftJson {
   const some = (list: readonly unknown[] | string): unknown => (list.length > 0 ? list : null)
   const kept = (key: string, now: readonly unknown[]): unknown => {

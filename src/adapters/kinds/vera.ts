@@ -1,8 +1,10 @@
-// VeRA: one random pair of matrices for the whole model, and two learned vectors a layer. Kopiczko et al. 2024, arXiv:2310.11454.
+// VeRA: one random pair of matrices for the whole model, and two learned vectors a layer. Kopiczko
+// et al. 2024, arXiv:2310.11454.
 //
 //     y = W·x + bias + b ⊙ (B·(d ⊙ (A·x)))     A: [R, widest in]   B: [widest out, R]   d: [R]   b: [out]
 //
-// A and B are never trained; a layer takes the first columns of A and the first rows of B. b starts at zero, so a fresh adapter changes nothing.
+// A and B are never trained; a layer takes the first columns of A and the first rows of B. b starts
+// at zero, so a fresh adapter changes nothing.
 
 import { random } from '../../base/random.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -58,7 +60,10 @@ const peftKeys = {
   init_weights: flag,
 }
 
-/** Kaiming-uniform for a matrix [.., fan-in]: ±√(6/fan-in). The numbers are this project's own; they are saved in the file. */
+/**
+ * Kaiming-uniform for a matrix [.., fan-in]: ±√(6/fan-in). The numbers are this project's own; they
+ * are saved in the file.
+ */
 function projection(name: string, shape: readonly [number, number], seed: number): ParameterSpec {
   const start: ParameterSpec['start'] = () => uniform(shape, Math.sqrt(6 / shape[1]))(random(seed))
   return { name, shape, trainable: false, start }

@@ -1,10 +1,13 @@
-// Changing what answers while answers are being made: an active and a standby slot. Knows neither models nor adapters, only what it holds:
-// an adapter, a mixture, a prepared forward pass.
+// Changing what answers while answers are being made: an active and a standby slot. Knows neither
+// models nor adapters, only what it holds: an adapter, a mixture, a prepared forward pass.
 
 import { OptionError } from '../../base/errors.ts'
 
 export interface HotSwapOptions<Held> {
-  /** Makes a standby ready before it may become active: checks it, compiles, fills slots. Where it throws, the slots stay as they are. */
+  /**
+   * Makes a standby ready before it may become active: checks it, compiles, fills slots. Where it
+   * throws, the slots stay as they are.
+   */
   readonly prepare?: (held: Held) => Promise<void> | void
 }
 
@@ -21,7 +24,8 @@ const emptied = (slot: Slot<unknown>): Promise<void> =>
   slot.passes === 0 ? Promise.resolve() : new Promise((resolve) => void slot.waiting.push(resolve))
 
 /**
- * Swaps are atomic: a pass begun before ends on what it began with, a pass begun after sees the new one, and nothing is in between.
+ * Swaps are atomic: a pass begun before ends on what it began with, a pass begun after sees the new
+ * one, and nothing is in between.
  *
  *     const swap = new HotSwap(coder, { prepare: (adapter) => model.prepare(adapter) })
  *     await swap.prepare(reviewer)
@@ -56,15 +60,19 @@ export class HotSwap<Held> {
     return this.#active.passes
   }
 
-  /** Puts a prepared one on standby. A later call that is ready first stands; earlier standbys are forgotten. Throws what preparing throws. */
+  /**
+   * Puts a prepared one on standby. A later call that is ready first stands; earlier standbys are
+   * forgotten. Throws what preparing throws.
+   */
   async prepare(held: Held): Promise<void> {
     await this.#prepare(held)
     this.#standby = held
   }
 
   /**
-   * Makes the standby active, at once: the change is done when this returns, before its promise resolves. The promise waits for the passes on the
-   * old one, and gives it: from then on nothing uses it. Throws OptionError where nothing is on standby.
+   * Makes the standby active, at once: the change is done when this returns, before its promise
+   * resolves. The promise waits for the passes on the old one, and gives it: from then on nothing
+   * uses it. Throws OptionError where nothing is on standby.
    */
   async swap(): Promise<Held> {
     const next = this.#standby
@@ -74,7 +82,10 @@ export class HotSwap<Held> {
     return this.#change(next)
   }
 
-  /** Makes active again what the last swap took out; it need not be prepared anew. Throws OptionError where there is none. */
+  /**
+   * Makes active again what the last swap took out; it need not be prepared anew. Throws
+   * OptionError where there is none.
+   */
   async rollBack(): Promise<Held> {
     const previous = this.#previous
     if (previous === undefined)
@@ -82,7 +93,9 @@ export class HotSwap<Held> {
     return this.#change(previous)
   }
 
-  /** Runs a pass on the active one, which stays with it to its end, whatever is swapped meanwhile. */
+  /**
+   * Runs a pass on the active one, which stays with it to its end, whatever is swapped meanwhile.
+   */
   async run<Result>(pass: (held: Held) => Promise<Result> | Result): Promise<Result> {
     const slot = this.#enter()
     try {
@@ -92,7 +105,10 @@ export class HotSwap<Held> {
     }
   }
 
-  /** The same for a stream. The pass begins when the stream is first asked, and ends with it, also where it is given up early. */
+  /**
+   * The same for a stream. The pass begins when the stream is first asked, and ends with it, also
+   * where it is given up early.
+   */
   async *stream<Item>(pass: (held: Held) => AsyncIterable<Item>): AsyncGenerator<Item, void, void> {
     const slot = this.#enter()
     try {

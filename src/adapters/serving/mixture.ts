@@ -1,5 +1,6 @@
-// Mixtures: several adapters at once, each with a weight, as one run-time form. Exactly the weighted sum of their changes of the weights,
-// with no merge step: A and B are stacked along the rank. Knows no programs.
+// Mixtures: several adapters at once, each with a weight, as one run-time form. Exactly the
+// weighted sum of their changes of the weights, with no merge step: A and B are stacked along the
+// rank. Knows no programs.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
@@ -7,7 +8,10 @@ import type { Adapter } from '../adapter.ts'
 import type { ServingForm } from '../kinds/kind.ts'
 import type { ServingForms } from './serving-weights.ts'
 
-/** Σ weight·ΔW of adapters of one base. What is made for serving is kept with this object: keep it, and the next request finds it made. */
+/**
+ * Σ weight·ΔW of adapters of one base. What is made for serving is kept with this object: keep it,
+ * and the next request finds it made.
+ */
 export interface Mixture {
   readonly mixture: readonly { readonly adapter: Adapter; readonly weight: number }[]
 }
@@ -18,8 +22,9 @@ export type Expert = Adapter | Mixture
 export const isMixture = (expert: Expert): expert is Mixture => 'mixture' in expert
 
 /**
- * The same expert in its simplest form: without adapters of weight 0, and not a mixture where one adapter of weight 1, or none, is left.
- * Throws OptionError for an empty list and for weights that are no finite numbers.
+ * The same expert in its simplest form: without adapters of weight 0, and not a mixture where one
+ * adapter of weight 1, or none, is left. Throws OptionError for an empty list and for weights that
+ * are no finite numbers.
  */
 export function simplified(expert: Expert | undefined): Expert | undefined {
   if (!expert || !isMixture(expert)) return expert
@@ -45,9 +50,10 @@ interface Part {
 }
 
 /**
- * The form of Σ weight·ΔW, by module. Without factors: A = [A_1; …], B = [w_1·B_1 …]. Factors of outputs add up as v = 1 + Σ w·(v_k − 1),
- * with rows of B_k times w·v_k/v; factors of inputs in the same way on the columns of A_k. Shifts add up.
- * Throws UnsupportedError listing the modules where no such form is the sum.
+ * The form of Σ weight·ΔW, by module. Without factors: A = [A_1; …], B = [w_1·B_1 …]. Factors of
+ * outputs add up as v = 1 + Σ w·(v_k − 1), with rows of B_k times w·v_k/v; factors of inputs in the
+ * same way on the columns of A_k. Shifts add up. Throws UnsupportedError listing the modules where
+ * no such form is the sum.
  */
 export function mixedForms(
   parts: readonly { readonly forms: ServingForms; readonly weight: number }[],
@@ -64,7 +70,8 @@ export function mixedForms(
     if (typeof mixed === 'string') problems.push(`${path}: ${mixed}`)
     else forms.set(path, mixed)
   }
-  // One program run has one `active` for each row, so what is mixed must begin to act at the same token.
+  // One program run has one `active` for each row, so what is mixed must begin to act at the same
+  // token.
   const invocations = new Set(
     [...forms.values()].map(({ invocation }) => invocation?.join() ?? 'all tokens'),
   )

@@ -1,5 +1,5 @@
-// The run-time forms of an adapter's modules, made once and then fed: at most two small matrices and three vectors a layer, for most kinds.
-// Knows no slots and no programs.
+// The run-time forms of an adapter's modules, made once and then fed: at most two small matrices
+// and three vectors a layer, for most kinds. Knows no slots and no programs.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -21,7 +21,10 @@ export const notServed = (problems: readonly string[]): UnsupportedError =>
     `The adapter cannot be served from these slots:\n  ${problems.join('\n  ')}\nUse attach, or slots that have room for it.`,
   )
 
-/** Goes through the layers; yields the names of base weights that the next form is made from, and takes them. */
+/**
+ * Goes through the layers; yields the names of base weights that the next form is made from, and
+ * takes them.
+ */
 function* formsOf(
   { kind, config, tensors }: Adapter,
   model: ModelGraph,
@@ -54,14 +57,18 @@ function* formsOf(
         problems.push(`${module.path}: a ${kind} adapter of this configuration has no serving form`)
     }
   }
-  // A model whose layers were stacked has other modules than the adapter: it must not pass for one that the adapter leaves alone.
+  // A model whose layers were stacked has other modules than the adapter: it must not pass for one
+  // that the adapter leaves alone.
   if (problems.length === 0)
     problems.push(...[...unused].map((key) => `${key}: the model has no layer for it`))
   if (problems.length > 0) throw notServed(problems)
   return forms
 }
 
-/** The forms of an adapter. `weightOf` is asked by kinds that serve from the base (DoRA). Throws UnsupportedError listing what has none. */
+/**
+ * The forms of an adapter. `weightOf` is asked by kinds that serve from the base (DoRA). Throws
+ * UnsupportedError listing what has none.
+ */
 export function servingForms(
   adapter: Adapter,
   model: ModelGraph,

@@ -1,4 +1,5 @@
-// Slots: a model whose layers all have room for a detour of any rank. Any LoRA adapter, or none, is served by feeding tensors; nothing is rebuilt.
+// Slots: a model whose layers all have room for a detour of any rank. Any LoRA adapter, or none, is
+// served by feeding tensors; nothing is rebuilt.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
@@ -13,26 +14,39 @@ import { notServed, servingForms, type ServingForms } from './serving-weights.ts
 import { layersOfBlock, mapLayers, type Layer } from '../adapted-layers.ts'
 
 export interface SlotOptions {
-  /** Which layers get a slot; unless said, the linear layers inside the model's layers: not the embedding, not the head. */
+  /**
+   * Which layers get a slot; unless said, the linear layers inside the model's layers: not the
+   * embedding, not the head.
+   */
   readonly modules?: (module: ModuleInfo) => boolean
   /** Also room for a shift of the output, which adapters with a bias on B need. */
   readonly shift?: boolean
   /** Also room for a factor of every output, which DoRA and IA3 need: a product by element. */
   readonly v?: boolean
-  /** Also room for a factor of every input, which IA3 needs for some layers; in these of the layers that have a slot. */
+  /**
+   * Also room for a factor of every input, which IA3 needs for some layers; in these of the layers
+   * that have a slot.
+   */
   readonly u?: (module: ModuleInfo) => boolean
-  /** Tensors for each row of the batch, so that rows may have different adapters: A [N, R, in], B [N, out, R], vectors [N, 1, ..]. */
+  /**
+   * Tensors for each row of the batch, so that rows may have different adapters: A [N, R, in], B
+   * [N, out, R], vectors [N, 1, ..].
+   */
   readonly perRow?: boolean
-  /** Also the feed `active` [N, T, 1] that says which tokens the detours act on, which adapters with invocation tokens need. */
+  /**
+   * Also the feed `active` [N, T, 1] that says which tokens the detours act on, which adapters with
+   * invocation tokens need.
+   */
   readonly activation?: boolean
 }
 
 const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && layer !== undefined
 
 /**
- * Gives layers the inputs `<module>.A` [R, in] (embedding: [V, R]) and `<module>.B` [out, R], and where asked for `<module>.shift` [out],
- * `<module>.u` [in] (not of an embedding) and `<module>.v` [out]: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift.
- * R is a dimension of the module's own, and may be 0. With activation, B·A and shift act where `active` is 1.
+ * Gives layers the inputs `<module>.A` [R, in] (embedding: [V, R]) and `<module>.B` [out, R], and
+ * where asked for `<module>.shift` [out], `<module>.u` [in] (not of an embedding) and `<module>.v`
+ * [out]: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift. R is a dimension of the module's own, and
+ * may be 0. With activation, B·A and shift act where `active` is 1.
  */
 export function attachSlots(model: ModelGraph, options: SlotOptions = {}): ModelGraph {
   const { modules = inLayers } = options
@@ -69,7 +83,10 @@ function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
   return shift ? g.add(scaled, activated(vector('shift', module.outFeatures))) : scaled
 }
 
-/** Chained blocks in which every slot's rank is its own: named ranks are equal only within a block's graph. */
+/**
+ * Chained blocks in which every slot's rank is its own: named ranks are equal only within a block's
+ * graph.
+ */
 export function withOwnRanks(graph: Graph): Graph {
   const inputs = new Map(
     graph.inputs.map((input) => {
@@ -121,8 +138,9 @@ function slotsOf(model: ModelGraph): Map<string, Slot> {
 }
 
 /**
- * What to feed a model with slots, by input name of the composed graph: scales folded into B, rank 0 where the adapter does nothing.
- * No adapter: the base. Throws UnsupportedError listing what has no slot or no serving form; then `attach` gives a graph that serves it.
+ * What to feed a model with slots, by input name of the composed graph: scales folded into B, rank
+ * 0 where the adapter does nothing. No adapter: the base. Throws UnsupportedError listing what has
+ * no slot or no serving form; then `attach` gives a graph that serves it.
  */
 export const servingTensors = (
   adapter: Adapter | undefined,

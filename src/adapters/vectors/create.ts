@@ -3,7 +3,10 @@
 import { type Adapter, type AdapterMetadata, createAdapter } from '../adapter.ts'
 import { standaloneModel } from './model.ts'
 
-/** What standalone adapters say their base is: adapters of other widths, or of language models, are then not mixed with them. */
+/**
+ * What standalone adapters say their base is: adapters of other widths, or of language models, are
+ * then not mixed with them.
+ */
 export const standaloneBase = (width: number): string => `standalone-${width}`
 
 export interface StandaloneCreateOptions {
@@ -14,8 +17,9 @@ export interface StandaloneCreateOptions {
 }
 
 /**
- * A fresh adapter over vectors: `createStandalone('lora', { rank: 16, targets: 'attention' }, { width: 768 })`. It changes nothing yet.
- * Throws OptionError for wrong options, targets that are none of `standaloneModules`, and a wrong width.
+ * A fresh adapter over vectors: `createStandalone('lora', { rank: 16, targets: 'attention' }, {
+ * width: 768 })`. It changes nothing yet. Throws OptionError for wrong options, targets that are
+ * none of `standaloneModules`, and a wrong width.
  */
 export function createStandalone(
   kind: string,

@@ -1,4 +1,5 @@
-// What an adapter of a standalone model computes, prepared once: the detours of all its layers stacked along the rank, and one factor a number.
+// What an adapter of a standalone model computes, prepared once: the detours of all its layers
+// stacked along the rank, and one factor a number.
 //
 //     y = c ⊙ x + B·A·x + shift     A: [R, D]   B: [D, R]   R the sum of all layers' ranks   c, shift: [D]
 //
@@ -14,7 +15,10 @@ import type { ServingForm } from '../kinds/kind.ts'
 import { servingForms } from '../serving/serving-weights.ts'
 import { standaloneModel, standaloneModules } from './model.ts'
 
-/** Vectors in, vectors out: [N, D] in row-major order, any N. Throws ShapeError where the length is no multiple of D, NumericError for NaN or infinity. */
+/**
+ * Vectors in, vectors out: [N, D] in row-major order, any N. Throws ShapeError where the length is
+ * no multiple of D, NumericError for NaN or infinity.
+ */
 export type StandaloneForward = (x: Float32Array) => Float32Array
 
 interface Stack {
@@ -44,7 +48,8 @@ function stacked(forms: readonly ServingForm[], width: number): Stack {
         A[(row + r) * width + i] = form.A.data[r * width + i]! * before
         B[(row + r) * width + i] = form.B.data[i * own + r]! * after
       }
-      if (factor) factor[i]! += (before * after - 1) / standaloneModules.length // a layer that nothing changes adds nothing
+      // a layer that nothing changes adds nothing
+      if (factor) factor[i]! += (before * after - 1) / standaloneModules.length
       if (shift && form.shift) shift[i]! += form.shift.data[i]!
     }
     row += own
@@ -53,8 +58,9 @@ function stacked(forms: readonly ServingForm[], width: number): Stack {
 }
 
 /**
- * Prepares an adapter of `standaloneModel(width)` for use; later changes of its tensors are not seen. Throws MismatchError for an adapter of
- * another model, UnsupportedError for what is no map of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or infinity.
+ * Prepares an adapter of `standaloneModel(width)` for use; later changes of its tensors are not
+ * seen. Throws MismatchError for an adapter of another model, UnsupportedError for what is no map
+ * of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or infinity.
  */
 export function standaloneForward(adapter: Adapter, width: number): StandaloneForward {
   const { graph, weightOf } = standaloneModel(width)

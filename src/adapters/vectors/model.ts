@@ -1,5 +1,6 @@
-// A model without a language: one block over vectors, for adapters that map embeddings to embeddings. Everything that takes a model's graph
-// (creating, checking, merging, costs, files) takes this one. Knows no kind of adapter and no training.
+// A model without a language: one block over vectors, for adapters that map embeddings to
+// embeddings. Everything that takes a model's graph (creating, checking, merging, costs, files)
+// takes this one. Knows no kind of adapter and no training.
 //
 //     y = Σ_m W_m·x     seven square layers side by side, named as in a transformer, W_m = I/7: without an adapter y = x
 
@@ -46,14 +47,18 @@ const configOf = (width: number): ModelConfig => ({
   source: {},
 })
 
-/** The model of vectors of this width. Throws OptionError for a width that is no whole number from 1. */
+/**
+ * The model of vectors of this width. Throws OptionError for a width that is no whole number from
+ * 1.
+ */
 export function standaloneModel(width: number): StandaloneModel {
   if (!Number.isSafeInteger(width) || width < 1)
     throw new OptionError(`A standalone model's width must be a whole number from 1, got ${width}.`)
   const g = new GraphBuilder()
   const x = g.input('x', 'f32', ['N', 'T', width])
   const y = standaloneModules
-    .map((name): Value => g.linear(x, g.weight(`${name}.weight`, [width, width]), name)) // [N, T, D]
+    // [N, T, D]
+    .map((name): Value => g.linear(x, g.weight(`${name}.weight`, [width, width]), name))
     .reduce((sum, value) => g.add(sum, value))
   g.output('x', y)
   let weight: F32Tensor | undefined // made only for kinds that ask for it

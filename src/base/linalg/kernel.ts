@@ -1,4 +1,5 @@
-// The innermost loop of a matrix product: a few rows times many columns. Where the hardware has vectors, another kernel stands in (simd.ts).
+// The innermost loop of a matrix product: a few rows times many columns. Where the hardware has
+// vectors, another kernel stands in (simd.ts).
 
 import type { FloatArray } from './matrix.ts'
 
@@ -32,7 +33,10 @@ let left = new Float64Array(0)
 let right = new Float64Array(0)
 let strip = new Float64Array(0)
 
-/** Plain JavaScript in double precision: 4 × 4 sums stay in registers, which is as fast as scalar code gets (docs/merge.md has numbers). */
+/**
+ * Plain JavaScript in double precision: 4 × 4 sums stay in registers, which is as fast as scalar
+ * code gets (docs/merge.md has numbers).
+ */
 export const plainKernel: Kernel = {
   panelColumns: 4,
   buffers(depth, stride) {

@@ -1,5 +1,6 @@
-// The best low-rank factors of a matrix: exact for a product of thin factors, by subspace iteration for a dense one.
-// docs/decisions/0010-low-rank-by-gram-matrices.md says why both go through Gram matrices in double precision.
+// The best low-rank factors of a matrix: exact for a product of thin factors, by subspace iteration
+// for a dense one. docs/decisions/0010-low-rank-by-gram-matrices.md says why both go through Gram
+// matrices in double precision.
 
 import { random } from '../random.ts'
 import type { Kernel } from './kernel.ts'
@@ -7,7 +8,10 @@ import { multiply } from './matmul.ts'
 import { matrixOf, rowsOf, squaredNorm, transpose, zeros, type Matrix } from './matrix.ts'
 import { gramRoot, symmetricEigen, type Eigen } from './symmetric.ts'
 
-/** How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ². Neither given: all there are. */
+/**
+ * How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ².
+ * Neither given: all there are.
+ */
 export interface RankChoice {
   readonly rank?: number | undefined
   readonly energy?: number | undefined
@@ -21,10 +25,16 @@ export interface LowRank {
   readonly residual: number
 }
 
-/** Directions whose σ is below this share of the largest (or of what the factors could make) are rounding errors of f32 factors. */
+/**
+ * Directions whose σ is below this share of the largest (or of what the factors could make) are
+ * rounding errors of f32 factors.
+ */
 const negligible = 2 ** -22
 
-/** The number of directions kept of squared singular values, largest first, that sum to `total` together with those not listed. */
+/**
+ * The number of directions kept of squared singular values, largest first, that sum to `total`
+ * together with those not listed.
+ */
 function chooseRank(
   squares: Float64Array,
   total: number,
@@ -80,8 +90,9 @@ function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Ma
 }
 
 /**
- * The best low-rank factors of b·a without forming it. b: [M, K], a: [K, N]. With bᵀb = RᵀR and a·aᵀ = TᵀT, the singular values of b·a are
- * those of the small C = R·Tᵀ = U·S·Vᵀ, and its best factors are b·(Tᵀ·V·S^−½) and (S^−½·Uᵀ·R)·a. Errors are about 1e-8 of the largest σ.
+ * The best low-rank factors of b·a without forming it. b: [M, K], a: [K, N]. With bᵀb = RᵀR and
+ * a·aᵀ = TᵀT, the singular values of b·a are those of the small C = R·Tᵀ = U·S·Vᵀ, and its best
+ * factors are b·(Tᵀ·V·S^−½) and (S^−½·Uᵀ·R)·a. Errors are about 1e-8 of the largest σ.
  */
 export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRank {
   const gramB = gram(b)
@@ -112,7 +123,10 @@ export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRa
 }
 
 export interface DenseOptions extends RankChoice {
-  /** [N, L]: directions in which large singular vectors are expected; chosen well, they save most of the work. */
+  /**
+   * [N, L]: directions in which large singular vectors are expected; chosen well, they save most of
+   * the work.
+   */
   readonly start?: Matrix | undefined
   readonly seed: number
   readonly kernel?: Kernel | undefined
@@ -136,9 +150,10 @@ interface Subspace {
 }
 
 /**
- * Low-rank factors of a dense matrix, with a residual within 1 % of the best possible: subspace iteration from a start that may be random
- * (Halko, Martinsson and Tropp 2011, arXiv:0909.4061), stopped when what is still to be gained, going by the last gains, is too little to matter.
- * m: [M, N].
+ * Low-rank factors of a dense matrix, with a residual within 1 % of the best possible: subspace
+ * iteration from a start that may be random (Halko, Martinsson and Tropp 2011, arXiv:0909.4061),
+ * stopped when what is still to be gained, going by the last gains, is too little to matter. m: [M,
+ * N].
  */
 export function truncateDense(
   m: Matrix,
@@ -214,7 +229,10 @@ function startBlock(
   return transpose(block)
 }
 
-/** An orthonormal basis of the columns of x, [N, L]; directions that are rounding errors become zero columns. */
+/**
+ * An orthonormal basis of the columns of x, [N, L]; directions that are rounding errors become zero
+ * columns.
+ */
 function orthonormal(x: Matrix<Float64Array>): Matrix<Float64Array> {
   const scales =
     x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => columnScale(x, j))
@@ -286,7 +304,10 @@ function copied(m: Matrix<Float32Array>): Matrix<Float32Array> {
   return matrixOf(m.rows, m.columns, data)
 }
 
-/** By all eigenvalues of the Gram matrix of the smaller side: for small matrices, and where many directions are wanted. */
+/**
+ * By all eigenvalues of the Gram matrix of the smaller side: for small matrices, and where many
+ * directions are wanted.
+ */
 function truncateExactly(m: Matrix, choice: RankChoice): LowRank {
   const flipped = m.columns > m.rows
   const tall = flipped ? transpose(m) : m

@@ -1,4 +1,5 @@
-// Matrix products. Blocks of both operands are copied to where the innermost loop reads them; rows that lie in order are copied whole.
+// Matrix products. Blocks of both operands are copied to where the innermost loop reads them; rows
+// that lie in order are copied whole.
 
 import { assertInternal } from '../errors.ts'
 import { panelRows, type Kernel } from './kernel.ts'
@@ -8,16 +9,25 @@ import { fastKernels } from './simd.ts'
 export interface ProductOptions {
   /** Add to what the target holds; otherwise the target is overwritten. */
   readonly add?: boolean
-  /** The product is known to be symmetric (Gram matrices): half of it is computed, the other half copied. */
+  /**
+   * The product is known to be symmetric (Gram matrices): half of it is computed, the other half
+   * copied.
+   */
   readonly symmetric?: boolean
   /** Who runs the innermost loop; unless said, the fastest one that sums in double precision. */
   readonly kernel?: Kernel
 }
 
-/** Steps of the inner dimension that are copied at a time: 4 rows and 8 columns of them fit the first-level cache. */
+/**
+ * Steps of the inner dimension that are copied at a time: 4 rows and 8 columns of them fit the
+ * first-level cache.
+ */
 const depth = 256
 
-/** Columns of the right side that are copied at a time, so that wide ones (a vocabulary) need no large second copy. */
+/**
+ * Columns of the right side that are copied at a time, so that wide ones (a vocabulary) need no
+ * large second copy.
+ */
 const breadth = 2048
 
 /** target = left · right. left: [M, K], right: [K, N], target: [M, N], its rows contiguous. */
@@ -89,11 +99,16 @@ function multiplyBlock(
   }
 }
 
-/** A stride of an odd number of cache lines (16 f32): rows below each other then lie in different sets of the cache. */
+/**
+ * A stride of an odd number of cache lines (16 f32): rows below each other then lie in different
+ * sets of the cache.
+ */
 const spread = (columns: number): number =>
   columns <= 64 ? columns : (Math.ceil(columns / 16) | 1) * 16
 
-/** Rows k…k + count of `right`, one after the other. What lies behind their ends is never stored. */
+/**
+ * Rows k…k + count of `right`, one after the other. What lies behind their ends is never stored.
+ */
 function copyRight(
   block: FloatArray,
   { data, start, columns, rowStride, columnStride }: Matrix,

@@ -1,4 +1,5 @@
-// A matrix is a view of a typed array: sizes, strides, where it starts. Transposing or taking rows copies nothing.
+// A matrix is a view of a typed array: sizes, strides, where it starts. Transposing or taking rows
+// copies nothing.
 
 import { assertInternal } from '../errors.ts'
 

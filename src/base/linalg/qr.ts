@@ -1,9 +1,13 @@
-// Thin QR by Householder reflections (Golub and Van Loan, Matrix Computations, 5.2): accurate whatever the condition of the matrix.
+// Thin QR by Householder reflections (Golub and Van Loan, Matrix Computations, 5.2): accurate
+// whatever the condition of the matrix.
 
 import { assertInternal } from '../errors.ts'
 import { at, matrixOf, zeros, type Matrix } from './matrix.ts'
 
-/** m = q·r with qᵀq = 1 and r upper triangular with a diagonal ≥ 0. m: [M, N], M ≥ N; q: [M, N]; r: [N, N]. */
+/**
+ * m = q·r with qᵀq = 1 and r upper triangular with a diagonal ≥ 0. m: [M, N], M ≥ N; q: [M, N]; r:
+ * [N, N].
+ */
 export function qr(m: Matrix): {
   readonly q: Matrix<Float64Array>
   readonly r: Matrix<Float64Array>
@@ -31,7 +35,10 @@ export function qr(m: Matrix): {
 interface Reflection {
   /** Unit vector; zero where the column was zero already. */
   readonly vector: Float64Array
-  /** What the column's diagonal entry became: its sign is taken out of r at the end. 1 for zero, so that signs stay defined. */
+  /**
+   * What the column's diagonal entry became: its sign is taken out of r at the end. 1 for zero, so
+   * that signs stay defined.
+   */
   readonly diagonal: number
 }
 

@@ -1,5 +1,5 @@
-// The innermost loop of matrix products with 128-bit vectors: 2 to 8 times the plain kernel's speed. Where the platform has none, the plain kernel
-// stands in.
+// The innermost loop of matrix products with 128-bit vectors: 2 to 8 times the plain kernel's
+// speed. Where the platform has none, the plain kernel stands in.
 
 import { panelRows, plainKernel, type Kernel } from './kernel.ts'
 import type { FloatArray } from './matrix.ts'
@@ -8,8 +8,10 @@ import { advance, compileLoop, constant, double, get, load, repeat, reserve, set
 const vectorsPerRow = 2
 const panelBytes = 16 * vectorsPerRow
 
-// Parameters and locals of the loop, by number. `rowBytes`, `stepBytes` and `strideBytes` are the layout's in bytes.
-const left = 0, right = 1, out = 2, depth = 3, panels = 4, rowBytes = 5, stepBytes = 6, strideBytes = 7, parameters = 8 // prettier-ignore
+// Parameters and locals of the loop, by number. `rowBytes`, `stepBytes` and `strideBytes` are the
+// layout's in bytes.
+// prettier-ignore
+const left = 0, right = 1, out = 2, depth = 3, panels = 4, rowBytes = 5, stepBytes = 6, strideBytes = 7, parameters = 8
 const steps = 8, b = 9, o = 10, a = 11, integers = 3 + panelRows // prettier-ignore
 const bVector = parameters + integers
 const factor = bVector + vectorsPerRow
@@ -96,7 +98,10 @@ function made(lanes: Lanes): Kernel {
 
 let kernels: { readonly f32: Kernel; readonly f64: Kernel } | undefined
 
-/** The fastest kernels there are here: f32 sums 8 columns at a time in single precision, f64 sums 4 in double. Made at first use. */
+/**
+ * The fastest kernels there are here: f32 sums 8 columns at a time in single precision, f64 sums 4
+ * in double. Made at first use.
+ */
 export function fastKernels(): { readonly f32: Kernel; readonly f64: Kernel } {
   kernels ??= { f32: made(single), f64: made(double) }
   return kernels

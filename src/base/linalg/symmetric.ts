@@ -1,4 +1,5 @@
-// Small symmetric matrices: eigenvalues, and a square root that also exists for singular ones. Row-major double precision.
+// Small symmetric matrices: eigenvalues, and a square root that also exists for singular ones.
+// Row-major double precision.
 
 import { GraftError } from '../errors.ts'
 import { matrixOf, zeros, type Matrix } from './matrix.ts'
@@ -11,8 +12,9 @@ export interface Eigen {
 }
 
 /**
- * Eigenvalues and eigenvectors of a symmetric matrix: Householder reduction to a tridiagonal one, then QL steps with Wilkinson's shift
- * (Golub and Van Loan, 8.3; Bowdler et al. 1968). Errors are about 1e-16 of the largest eigenvalue. Reads the lower half.
+ * Eigenvalues and eigenvectors of a symmetric matrix: Householder reduction to a tridiagonal one,
+ * then QL steps with Wilkinson's shift (Golub and Van Loan, 8.3; Bowdler et al. 1968). Errors are
+ * about 1e-16 of the largest eigenvalue. Reads the lower half.
  */
 export function symmetricEigen({ rows: n, data }: Matrix<Float64Array>): Eigen {
   const a = data.slice(0, n * n)
@@ -54,7 +56,10 @@ function tridiagonalize(
   return q
 }
 
-/** a ← H·a·H with H = 1 − v·vᵀ/half, on rows and columns from `first`: a −= v·wᵀ + w·vᵀ. Both halves are kept. */
+/**
+ * a ← H·a·H with H = 1 − v·vᵀ/half, on rows and columns from `first`: a −= v·wᵀ + w·vᵀ. Both halves
+ * are kept.
+ */
 function reflectBothSides(
   a: Float64Array,
   v: Float64Array,
@@ -113,7 +118,8 @@ function diagonalize(
 ): void {
   below.copyWithin(0, 1)
   below[n - 1] = 0 // now below[i] couples i and i+1
-  // Every step rounds by a share of the largest entries: among rows that are rounding errors themselves, nothing smaller can be waited for.
+  // Every step rounds by a share of the largest entries: among rows that are rounding errors
+  // themselves, nothing smaller can be waited for.
   const floor =
     Number.EPSILON *
     diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0)
@@ -130,10 +136,14 @@ function diagonalize(
   }
 }
 
-/** Where the tridiagonal matrix splits: the first row from `first` on that is no longer coupled to the next by more than `floor`. */
+/**
+ * Where the tridiagonal matrix splits: the first row from `first` on that is no longer coupled to
+ * the next by more than `floor`.
+ */
 function blockEnd(below: Float64Array, first: number, n: number, floor: number): number {
   let last = first
-  while (last < n - 1 && !(Math.abs(below[last]!) <= floor)) last++ // this way round, NaN counts as coupled
+  // this way round, NaN counts as coupled
+  while (last < n - 1 && !(Math.abs(below[last]!) <= floor)) last++
   return last
 }
 
@@ -194,8 +204,8 @@ function rotateRows(
 }
 
 /**
- * r, upper triangular, with rᵀ·r = m for a positive semidefinite m (Cholesky). A column whose rest is rounding error gets a zero row: that
- * loses at most 1e-8 of the matrix whose Gram matrix m is.
+ * r, upper triangular, with rᵀ·r = m for a positive semidefinite m (Cholesky). A column whose rest
+ * is rounding error gets a zero row: that loses at most 1e-8 of the matrix whose Gram matrix m is.
  */
 export function gramRoot({ rows: n, data }: Matrix<Float64Array>): Matrix<Float64Array> {
   const root = zeros(n, n)

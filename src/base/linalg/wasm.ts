@@ -1,7 +1,11 @@
-// Just enough of WebAssembly's binary format to write single vector loops where they are used: Node and browsers run the same bytes, and no
-// compiler stands between. Knows no loop itself; simd.ts and merge/elect-simd.ts have them.
+// Just enough of WebAssembly's binary format to write single vector loops where they are used: Node
+// and browsers run the same bytes, and no compiler stands between. Knows no loop itself; simd.ts
+// and merge/elect-simd.ts have them.
 
-/** The part of the platform's WebAssembly that is used; read from globalThis because a platform may lack or forbid it. */
+/**
+ * The part of the platform's WebAssembly that is used; read from globalThis because a platform may
+ * lack or forbid it.
+ */
 interface Platform {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object) => { readonly exports: unknown }
@@ -100,7 +104,10 @@ const name = (text: string): number[] => sized([...text].map((letter) => letter.
 const i32 = 0x7f
 const v128 = 0x7b
 
-/** A module with a memory and one function of i32 parameters, numbered from 0, then integer locals, then vector locals. */
+/**
+ * A module with a memory and one function of i32 parameters, numbered from 0, then integer locals,
+ * then vector locals.
+ */
 function moduleBytes(
   parameters: number,
   integers: number,
@@ -117,7 +124,9 @@ function moduleBytes(
   )
 }
 
-/** The loop, ready to run; undefined where the platform has no vectors, or a page forbids compiling. */
+/**
+ * The loop, ready to run; undefined where the platform has no vectors, or a page forbids compiling.
+ */
 export function compileLoop(
   parameters: number,
   integers: number,

@@ -1,4 +1,5 @@
-// The table of benchmarks that the package carries. A new one is a file here and a row; studies that need a checkout are in bench/studies.
+// The table of benchmarks that the package carries. A new one is a file here and a row; studies
+// that need a checkout are in bench/studies.
 
 import type { Benchmark } from './benchmark.ts'
 import { decode } from './decode.ts'

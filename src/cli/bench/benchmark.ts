@@ -1,4 +1,5 @@
-// The contract of a benchmark: one file per benchmark, one row in benchmarks.ts. Our side always runs; the reference where it is installed.
+// The contract of a benchmark: one file per benchmark, one row in benchmarks.ts. Our side always
+// runs; the reference where it is installed.
 
 export interface Measured {
   readonly median: number
@@ -14,7 +15,9 @@ export interface BenchmarkRow {
   readonly higherIsBetter: boolean
   readonly ours: Measured
   readonly reference?: Measured & { readonly name: string }
-  /** How many times better we are: ours to reference, or the other way round where less is better. */
+  /**
+   * How many times better we are: ours to reference, or the other way round where less is better.
+   */
   readonly ratio?: number
   /** The ratio aimed at. */
   readonly goal?: number

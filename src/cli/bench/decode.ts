@@ -1,4 +1,5 @@
-// Reading a prompt of 256 tokens and writing after it, 4-bit base, LoRA r16 on all linears. Beside it llama.cpp, run between our two halves.
+// Reading a prompt of 256 tokens and writing after it, 4-bit base, LoRA r16 on all linears. Beside
+// it llama.cpp, run between our two halves.
 
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -19,7 +20,9 @@ interface Speeds {
   readonly decode: number[]
 }
 
-/** Tokens a second of reading and of writing, several times. The first run compiles and is left out. */
+/**
+ * Tokens a second of reading and of writing, several times. The first run compiles and is left out.
+ */
 async function ours(dtype: 'q4_0' | 'q4_1', withAdapter: boolean, runs: number): Promise<Speeds> {
   const base = syntheticBase(dtype)
   const model = createModel({ base, backend: await nodeBackend() })
@@ -40,7 +43,8 @@ async function ours(dtype: 'q4_0' | 'q4_1', withAdapter: boolean, runs: number):
   return speeds
 }
 
-const referenceRuns = 3 // its speed of writing differs by a factor of two from run to run on a shared machine
+// its speed of writing differs by a factor of two from run to run on a shared machine
+const referenceRuns = 3
 
 async function theirs(
   model: string,

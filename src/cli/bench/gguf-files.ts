@@ -1,4 +1,5 @@
-// Files for llama.cpp: the real SmolLM2 as Q4_0 (its own format is Q4_1), and an adapter as GGUF LoRA.
+// Files for llama.cpp: the real SmolLM2 as Q4_0 (its own format is Q4_1), and an adapter as GGUF
+// LoRA.
 
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

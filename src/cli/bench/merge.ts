@@ -1,5 +1,5 @@
-// Merging three LoRA adapters of rank 16 on all seven linears of the SmolLM2-135M shape. Beside it PEFT, run between
-// our two halves.
+// Merging three LoRA adapters of rank 16 on all seven linears of the SmolLM2-135M shape. Beside it
+// PEFT, run between our two halves.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { kindNamed } from '../../adapters/kinds/kind-table.ts'
@@ -23,7 +23,9 @@ const shapes: Readonly<Record<string, readonly [number, number]>> = {
   'mlp.down_proj': [576, 1536],
 }
 
-/** A and B as PEFT starts them with init_lora_weights=False, so that both sides merge alike numbers. */
+/**
+ * A and B as PEFT starts them with init_lora_weights=False, so that both sides merge alike numbers.
+ */
 function randomAdapter(seed: number): Adapter {
   const { uniform } = random(seed)
   const filled = (shape: readonly [number, number], bound: number): Tensor =>

@@ -1,4 +1,5 @@
-// What `graft bench micro` times, as calls that Node and a page run alike: no clock, no platform. 768 × 768 at rank 2; the head of SmolLM2.
+// What `graft bench micro` times, as calls that Node and a page run alike: no clock, no platform.
+// 768 × 768 at rank 2; the head of SmolLM2.
 
 import { advantageOf, newRecord } from '../../learn/turns/reward.ts'
 import { HeadRows, type KernelName, MicroLora, type MicroLoraOptions } from '../../micro/index.ts'
@@ -69,7 +70,10 @@ function signal(): Call {
   return (i) => void advantageOf(record, signals[i & 7]!)
 }
 
-/** One token learned at the head: rows looked up, gradient of the cross-entropy, Adam's step of A and B within a trust region. */
+/**
+ * One token learned at the head: rows looked up, gradient of the cross-entropy, Adam's step of A
+ * and B within a trust region.
+ */
 function headUpdate(kernels?: KernelName): Call {
   const rows = new HeadRows({
     width: headWidth,

@@ -1,5 +1,6 @@
-// MicroLoRA on one core: forward, a step with a true gradient, the same with momentum and EWC, the worth of a signal, one token learned at the head of
-// SmolLM2. Beside it the plain kernels of the same package and the loops one writes first, in turn; then Chromium, where there is one.
+// MicroLoRA on one core: forward, a step with a true gradient, the same with momentum and EWC, the
+// worth of a signal, one token learned at the head of SmolLM2. Beside it the plain kernels of the
+// same package and the loops one writes first, in turn; then Chromium, where there is one.
 
 import { hrtime } from 'node:process'
 import { type Benchmark, type BenchmarkContext, type BenchmarkRow, row } from './benchmark.ts'
@@ -8,7 +9,8 @@ import { chromiumReference } from './reference.ts'
 
 const now = (): number => Number(hrtime.bigint()) / 1000
 const batch = { now, size: 40, batches: 400 } // for the median: the clock's own 50 ns are lost in 40 calls
-const tailUs = 8 // a batch for the 99th percentile: so short that few are interrupted by other programs
+// a batch for the 99th percentile: so short that few are interrupted by other programs
+const tailUs = 8
 const rounds = 12
 
 /** The forward pass as one writes it first: arrays of rows, one loop in the other. */
@@ -28,7 +30,9 @@ function naiveForward(): Call {
   }
 }
 
-/** Both sides in turn; of each round its median, and the 99th percentile in shares of the median. */
+/**
+ * Both sides in turn; of each round its median, and the 99th percentile in shares of the median.
+ */
 function compared(own: Call, other?: Call): { own: number[]; other: number[]; tails: number[] } {
   for (const call of [own, own, other ?? own]) timed(call, batch) // compiles
   const result = { own: [] as number[], other: [] as number[], tails: [] as number[] }

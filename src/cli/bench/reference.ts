@@ -1,4 +1,5 @@
-// Runs a reference program and reads its lines of JSON. Where it is not installed, says so and gives nothing.
+// Runs a reference program and reads its lines of JSON. Where it is not installed, says so and
+// gives nothing.
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -29,7 +30,10 @@ async function lines(
   }
 }
 
-/** Lines of a Python reference, run by GRAFT_BENCH_PYTHON (an interpreter with torch, transformers and peft). */
+/**
+ * Lines of a Python reference, run by GRAFT_BENCH_PYTHON (an interpreter with torch, transformers
+ * and peft).
+ */
 export async function pythonReference(
   script: string,
   args: readonly string[],
@@ -46,7 +50,10 @@ export async function pythonReference(
   return lines(python, [folder + script, ...args], {}, context)
 }
 
-/** Text that a Python reference prints, for one that does not speak JSON; undefined where it cannot run. */
+/**
+ * Text that a Python reference prints, for one that does not speak JSON; undefined where it cannot
+ * run.
+ */
 export async function pythonText(
   script: string,
   args: readonly string[],
@@ -58,7 +65,10 @@ export async function pythonText(
   return (await run(python, [folder + script, ...args], { maxBuffer: 1 << 26 })).stdout
 }
 
-/** Lines of a program that opens Chromium: there with the sources and their development packages, not in the installed package. */
+/**
+ * Lines of a program that opens Chromium: there with the sources and their development packages,
+ * not in the installed package.
+ */
 export async function chromiumReference(
   script: string,
   context: BenchmarkContext,
@@ -71,7 +81,10 @@ export async function chromiumReference(
   return lines(process.execPath, [folder + script], {}, context)
 }
 
-/** Lines of a Node reference that needs node-llama-cpp, run in GRAFT_BENCH_LLAMA: a folder in which it is installed. */
+/**
+ * Lines of a Node reference that needs node-llama-cpp, run in GRAFT_BENCH_LLAMA: a folder in which
+ * it is installed.
+ */
 export async function llamaReference(
   script: string,
   args: readonly string[],

@@ -1,5 +1,6 @@
-// Changing the expert: from a folder on disk until its first token may use it, and between two that are in memory. 4-bit base of the
-// SmolLM2-135M shape, LoRA r16 on all linears (20 MB). Beside it PEFT's load_adapter and set_adapter.
+// Changing the expert: from a folder on disk until its first token may use it, and between two that
+// are in memory. 4-bit base of the SmolLM2-135M shape, LoRA r16 on all linears (20 MB). Beside it
+// PEFT's load_adapter and set_adapter.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -19,7 +20,10 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
   return (performance.now() - start) / 1000
 }
 
-/** From the folder to tensors that a run is fed with; the files are in the system's cache, as PEFT's are. */
+/**
+ * From the folder to tensors that a run is fed with; the files are in the system's cache, as PEFT's
+ * are.
+ */
 async function loads(model: Model, folder: string, runs: number): Promise<number[]> {
   const times: number[] = []
   for (let i = 0; i <= runs; i++) {
@@ -29,7 +33,10 @@ async function loads(model: Model, folder: string, runs: number): Promise<number
   return times
 }
 
-/** How long it takes until the other resident expert is what the next token is computed with; a token is written after each change. */
+/**
+ * How long it takes until the other resident expert is what the next token is computed with; a
+ * token is written after each change.
+ */
 async function switches(model: Model, folder: string, runs: number): Promise<number[]> {
   const residents = [await loadAdapter(folder), await loadAdapter(folder)]
   for (const adapter of residents) await model.prepare(adapter)

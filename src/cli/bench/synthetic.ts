@@ -75,7 +75,10 @@ export async function syntheticWeights(base: BaseModel): Promise<Map<string, F32
   return weights
 }
 
-/** LoRA r16 on all seven linears, B random as well, so that it does something. For DoRA `weights` are the base's. */
+/**
+ * LoRA r16 on all seven linears, B random as well, so that it does something. For DoRA `weights`
+ * are the base's.
+ */
 export function syntheticAdapter(
   base: BaseModel,
   kind = 'lora',

@@ -1,4 +1,5 @@
-// Training speed on real rows: snips_json as chats on SmolLM2-135M-Instruct, loss on the completion only, packed. Beside it PEFT's padded batches.
+// Training speed on real rows: snips_json as chats on SmolLM2-135M-Instruct, loss on the completion
+// only, packed. Beside it PEFT's padded batches.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -17,7 +18,10 @@ import { pythonText } from './reference.ts'
 const rows = 160
 const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.meta.url))
 
-/** Real tokens a second of each step after the first two, which warm up. A shared beginning counts for each of its rows. */
+/**
+ * Real tokens a second of each step after the first two, which warm up. A shared beginning counts
+ * for each of its rows.
+ */
 async function ours(model: LoadedModel): Promise<number[]> {
   const examples = snipsExamples(
     (await readDataFile(join(data, 'train.jsonl'))).rows.slice(0, rows).map(({ value }) => value),

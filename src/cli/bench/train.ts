@@ -1,5 +1,7 @@
-// Training speed on SmolLM2-135M's shape: LoRA r16 on all seven linears, 4 × 128 tokens, f32, optimiser included; the same with checkpointing, and
-// with DoRA; the trainer of adapters over vectors; and real rows, packed, with loss on the completion only. Beside it PEFT, run between our two halves.
+// Training speed on SmolLM2-135M's shape: LoRA r16 on all seven linears, 4 × 128 tokens, f32,
+// optimiser included; the same with checkpointing, and with DoRA; the trainer of adapters over
+// vectors; and real rows, packed, with loss on the completion only. Beside it PEFT, run between our
+// two halves.
 
 import { createStandalone, parametersOf } from '../../adapters/index.ts'
 import { random } from '../../base/random.ts'
@@ -42,7 +44,10 @@ interface Variant {
   readonly checkpointing: boolean
 }
 
-/** Milliseconds of each of `steps` whole steps: gradients, clipping off, AdamW. The first two warm up and are left out. */
+/**
+ * Milliseconds of each of `steps` whole steps: gradients, clipping off, AdamW. The first two warm
+ * up and are left out.
+ */
 async function steps(count: number, { kind, checkpointing }: Variant): Promise<number[]> {
   const base = syntheticBase('f32')
   const weights = await syntheticWeights(base)
@@ -107,7 +112,10 @@ async function compared(
   })
 }
 
-/** Adapters over vectors: 1,000 examples of width 768, one epoch, rank 16, each run with a fresh adapter. The first run compiles and is left out. */
+/**
+ * Adapters over vectors: 1,000 examples of width 768, one epoch, rank 16, each run with a fresh
+ * adapter. The first run compiles and is left out.
+ */
 async function overVectors(): Promise<BenchmarkRow> {
   const data = new SyntheticDataGenerator(768, 1).generate('coder', 1000)
   const times: number[] = []

@@ -53,7 +53,8 @@ export const adapters = defineCommand({
       peftType,
       merges: merge !== undefined,
     }))
-    const sample = await openBaseModel(await resolveModel('stories260k')) // presets name modules of a model; the embedded one has the usual names
+    // presets name modules of a model; the embedded one has the usual names
+    const sample = await openBaseModel(await resolveModel('stories260k'))
     const modules = modulesOf(sample.graph)
     const names = [...presets].map(([name, choose]) => ({
       name,
@@ -74,7 +75,10 @@ type Kind = {
   readonly cost?: AdapterCost | string
 }
 
-/** What every kind costs on a base, with the options that graft train takes; a sentence where a kind does not have the ones that were given. */
+/**
+ * What every kind costs on a base, with the options that graft train takes; a sentence where a kind
+ * does not have the ones that were given.
+ */
 async function costsOn(
   source: string,
   { rank, targets }: { rank?: number | undefined; targets?: string | undefined },

@@ -7,7 +7,10 @@ import { rate } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-/** The command over a table of benchmarks; the table is loaded when the command runs, because its modules are heavy. */
+/**
+ * The command over a table of benchmarks; the table is loaded when the command runs, because its
+ * modules are heavy.
+ */
 export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, Benchmark>>) =>
   defineCommand({
     name: 'bench',

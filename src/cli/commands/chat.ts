@@ -96,7 +96,10 @@ export const chat = defineCommand({
   },
 })
 
-/** Who learns answers by tiers over the base; a store without a learner would be left as it is, which nobody means. */
+/**
+ * Who learns answers by tiers over the base; a store without a learner would be left as it is,
+ * which nobody means.
+ */
 function checkLearning({ learn, store, adapter }: Values<typeof options>): void {
   if (!learn && store !== undefined)
     throw new UsageError('--store keeps what is learned: add --learn.')
@@ -113,7 +116,10 @@ const wordsOf = ({ learner }: Talk): string =>
 
 const accuracyOf = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
 
-/** A line that begins with a slash is for us; any other is for the model. What goes wrong is said, and the talk goes on. */
+/**
+ * A line that begins with a slash is for us; any other is for the model. What goes wrong is said,
+ * and the talk goes on.
+ */
 async function handle(
   line: string,
   talk: Talk,
@@ -143,7 +149,8 @@ async function control(
   else if (word === 'base') talk.adapter = undefined
   else if (word === 'adapter' && text !== '') {
     const expert = await loadExpert([text], model)
-    await model.prepare(expert, accuracyOf(values)) // what cannot be served is said now, and who answered before stays
+    // what cannot be served is said now, and who answered before stays
+    await model.prepare(expert, accuracyOf(values))
     talk.adapter = expert
   } else terminal.note(wordsOf(talk))
 }

@@ -1,4 +1,5 @@
-// graft convert: a model into a Hugging Face folder, or an adapter into another element type or another tool's file.
+// graft convert: a model into a Hugging Face folder, or an adapter into another element type or
+// another tool's file.
 
 import { OptionError } from '../../base/errors.ts'
 import { mustNotExist } from '../../node/files/atomic-write.ts'

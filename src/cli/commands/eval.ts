@@ -1,4 +1,5 @@
-// graft eval: how well a base model or an expert does on rows of a JSONL file, how sure that is, and whether one is better than another.
+// graft eval: how well a base model or an expert does on rows of a JSONL file, how sure that is,
+// and whether one is better than another.
 
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { DataSet } from '../../train/data/jsonl.ts'
@@ -111,7 +112,9 @@ export const evaluate = defineCommand({
 const listOf = (text: string | undefined): string[] | undefined =>
   text?.split(',').map((name) => name.trim())
 
-/** Perplexity; with --generate exact match too, and where every row holds JSON how often answers do. */
+/**
+ * Perplexity; with --generate exact match too, and where every row holds JSON how often answers do.
+ */
 async function usualMetrics(
   { generate }: EvalValues,
   data: DataSet,

@@ -1,4 +1,5 @@
-// graft learn: turns of a file pass a model one at a time, and a user's tiers learn from each; and what is known about a user.
+// graft learn: turns of a file pass a model one at a time, and a user's tiers learn from each; and
+// what is known about a user.
 
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'

@@ -1,4 +1,5 @@
-// graft models: the base models of the catalogue, which of them are on this machine, and fetching one.
+// graft models: the base models of the catalogue, which of them are on this machine, and fetching
+// one.
 
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { defineCommand, UsageError } from '../command.ts'
@@ -88,7 +89,8 @@ async function placeOf({ name, sources }: CatalogueEntry): Promise<string> {
 }
 
 async function fetchModel(name: string, terminal: Terminal) {
-  const model = await openModel(name, {}, terminal) // opens it too: a model that cannot be used is not worth having
+  // opens it too: a model that cannot be used is not worth having
+  const model = await openModel(name, {}, terminal)
   const { config, weights } = model.base
   const sizeBytes = [...weights.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0)
   terminal.print(

@@ -1,5 +1,6 @@
-// graft quickstart: the main job from end to end on real data. The base is asked, an expert is taught, both are judged on rows that training never
-// saw, the expert is swapped in and out while text is written, and saved.
+// graft quickstart: the main job from end to end on real data. The base is asked, an expert is
+// taught, both are judged on rows that training never saw, the expert is swapped in and out while
+// text is written, and saved.
 
 import { join } from 'node:path'
 import { NotFoundError } from '../../base/errors.ts'
@@ -99,7 +100,10 @@ export const quickstart = defineCommand({
   },
 })
 
-/** The named model; without a name the default one, or the embedded one where that model or its task cannot be had. */
+/**
+ * The named model; without a name the default one, or the embedded one where that model or its task
+ * cannot be had.
+ */
 async function loadBase({ values, terminal }: QuickstartContext): Promise<LoadedModel> {
   if (values.model !== undefined) return openModel(values.model, values, terminal)
   try {
@@ -212,7 +216,10 @@ function sayScores(
 const valuesOf = (scores: readonly Score[]): Record<string, number> =>
   Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
-/** The first row that the expert has right, beside what the base makes of it, which is written out whole for this. */
+/**
+ * The first row that the expert has right, beside what the base makes of it, which is written out
+ * whole for this.
+ */
 async function showExample(
   rows: readonly TaskRow[],
   expert: readonly string[],

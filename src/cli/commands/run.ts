@@ -37,7 +37,8 @@ export const runCommand = defineCommand({
     const { model, adapter, system, named } = await openExperts(values, terminal)
     const prompt = promptFor(model, words[0]!, values.system ?? system)
     const options = { ...generateOptions(values), adapter, signal }
-    await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter }) // compiles the program, so that speeds are those of the model
+    // compiles the program, so that speeds are those of the model
+    await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter })
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
       else return ended(event, model.base.name, named, terminal)

@@ -68,7 +68,9 @@ export const train = defineCommand({
   },
 })
 
-/** The only run of a command line without manifests. Bad input is thrown as the error that it is. */
+/**
+ * The only run of a command line without manifests. Bad input is thrown as the error that it is.
+ */
 async function fromOptions(values: TrainValues): Promise<PlannedExpert> {
   const missing = (['data', 'out'] as const)
     .filter((name) => values[name] === undefined)
@@ -96,7 +98,10 @@ const withChoices = (run: ExpertRun, { overwrite }: TrainValues, resume: boolean
   options: { ...run.options, resume, overwrite },
 })
 
-/** All manifests are read and checked, and all that is wrong in any of them is said, before anything is trained. */
+/**
+ * All manifests are read and checked, and all that is wrong in any of them is said, before anything
+ * is trained.
+ */
 async function fromManifests(
   values: TrainValues,
   paths: readonly string[],

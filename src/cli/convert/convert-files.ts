@@ -8,7 +8,10 @@ import { bytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-/** A GGUF file as a folder with config.json, tokenizer and model.safetensors, config.json last: a folder that has one is whole. */
+/**
+ * A GGUF file as a folder with config.json, tokenizer and model.safetensors, config.json last: a
+ * folder that has one is whole.
+ */
 export async function convertModel(
   from: string,
   to: string,

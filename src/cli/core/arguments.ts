@@ -1,4 +1,5 @@
-// From the words of a command line to typed option values. Throws UsageError that names the option and, where there is one, the nearest name.
+// From the words of a command line to typed option values. Throws UsageError that names the option
+// and, where there is one, the nearest name.
 
 import { parseArgs } from 'node:util'
 import { type Command, type Options, type OptionSpec, UsageError, type Values } from '../command.ts'

@@ -1,4 +1,5 @@
-// From a command line to an exit code: 0 done, 1 failed, 2 wrong usage. Streams, environment and clock are arguments, so tests need no process.
+// From a command line to an exit code: 0 done, 1 failed, 2 wrong usage. Streams, environment and
+// clock are arguments, so tests need no process.
 
 import { GraftError, ManifestError } from '../../base/errors.ts'
 import { parseArguments, wantsJson } from './arguments.ts'
@@ -83,7 +84,10 @@ async function runCommand(
   return exitCode
 }
 
-/** Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in every case. */
+/**
+ * Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in
+ * every case.
+ */
 function report(
   error: unknown,
   args: readonly string[],

@@ -39,7 +39,8 @@ export async function runProcess(
       environment: process.env,
       signal: listenForInterrupts(),
       version: manifest.version,
-      // In a checkout there is no command `graft`, and the machine's own Node may be too old: scripts/setup.mjs starts the right one.
+      // In a checkout there is no command `graft`, and the machine's own Node may be too old:
+      // scripts/setup.mjs starts the right one.
       graft: import.meta.filename.endsWith('.ts')
         ? 'node scripts/setup.mjs src/cli/main.ts'
         : 'graft',

@@ -1,4 +1,5 @@
-// What graft inspect tells of an adapter: kind, base, settings, tensors as its file keeps them, and how large its change is, layer by layer.
+// What graft inspect tells of an adapter: kind, base, settings, tensors as its file keeps them, and
+// how large its change is, layer by layer.
 
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'
@@ -25,7 +26,9 @@ interface InspectValues {
   readonly model: string | undefined
 }
 
-/** Everything there is to say, and each tensor; without a base what the adapter's own files tell. */
+/**
+ * Everything there is to say, and each tensor; without a base what the adapter's own files tell.
+ */
 export async function inspectAdapter(
   path: string,
   format: AdapterFormat,
@@ -68,7 +71,10 @@ export async function inspectAdapter(
 
 export type InspectedAdapter = Awaited<ReturnType<typeof inspectAdapter>>['result']
 
-/** With a base named, whatever depends on it is known too: DoRA's and IA3's whole change, the order of rows in a GGUF file. */
+/**
+ * With a base named, whatever depends on it is known too: DoRA's and IA3's whole change, the order
+ * of rows in a GGUF file.
+ */
 async function openWithBase(
   path: string,
   format: AdapterFormat,
@@ -112,8 +118,9 @@ function typesOf(
 }
 
 /**
- * Over names, types, shapes and bytes of what is computed with, in the order of names: the same adapter has the same hash however its file is
- * laid out, and blocks have that of the numbers they stand for.
+ * Over names, types, shapes and bytes of what is computed with, in the order of names: the same
+ * adapter has the same hash however its file is laid out, and blocks have that of the numbers they
+ * stand for.
  */
 function hashOf({ tensors }: Adapter): string {
   const hash = createHash('sha256')

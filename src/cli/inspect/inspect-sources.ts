@@ -1,5 +1,7 @@
-// Adapters as graft inspect finds them: PEFT's folders, those in 8 and 4 bits among them, mlx-lm's folders, GGUF files. With the base's graph the
-// project's own readers open them; without it mlx-lm's and GGUF's are read as far as their files alone tell, which leaves sizes and norms exact.
+// Adapters as graft inspect finds them: PEFT's folders, those in 8 and 4 bits among them, mlx-lm's
+// folders, GGUF files. With the base's graph the project's own readers open them; without it
+// mlx-lm's and GGUF's are read as far as their files alone tell, which leaves sizes and norms
+// exact.
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -224,7 +226,10 @@ class Pairs {
 
 export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
 
-/** What is at the path as the format that takes it; undefined where it is no adapter. A file of an adapter's folder stands for the folder. */
+/**
+ * What is at the path as the format that takes it; undefined where it is no adapter. A file of an
+ * adapter's folder stands for the folder.
+ */
 export async function adapterAt(
   path: string,
 ): Promise<{ readonly path: string; readonly format: AdapterFormat } | undefined> {

@@ -1,4 +1,5 @@
-// Norms as a table: a row for each layer, a column for each of its modules. Pure: numbers in, lines out.
+// Norms as a table: a row for each layer, a column for each of its modules. Pure: numbers in, lines
+// out.
 
 import { type Align, table } from '../ui/table.ts'
 

@@ -1,4 +1,5 @@
-// A talk that is learned from: answers by a user's own tiers, thumbs, and what would have been right. Knows no lines and no prompts' form.
+// A talk that is learned from: answers by a user's own tiers, thumbs, and what would have been
+// right. Knows no lines and no prompts' form.
 
 import { NotFoundError } from '../../base/errors.ts'
 import type { Learner, UserStore } from '../../learn/index.ts'
@@ -9,9 +10,15 @@ import { openLearner, openStore, type UserValues } from './learn-users.ts'
 export interface ChatLearner {
   /** Answers as `model.generate` does, as this user's model. */
   generate(prompt: Prompt, options: PromptOptions): AsyncGenerator<GenerateEvent, void>
-  /** Learns from a thumb on the last answer; says what was done. Throws NotFoundError where there is none that is not judged yet. */
+  /**
+   * Learns from a thumb on the last answer; says what was done. Throws NotFoundError where there is
+   * none that is not judged yet.
+   */
   judge(feedback: 'up' | 'down'): Promise<string>
-  /** Learns what the last answer should have been; says how likely that was. Throws NotFoundError where nothing was asked. */
+  /**
+   * Learns what the last answer should have been; says how likely that was. Throws NotFoundError
+   * where nothing was asked.
+   */
   teach(completion: string): Promise<string>
   /** Saves the user. */
   close(): Promise<void>

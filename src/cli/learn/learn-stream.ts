@@ -1,5 +1,6 @@
-// What graft learn does: turns past a learner one at a time, each scored before it is learned, beside the model as it is; then the slow tier, files
-// and a summary. What is learned is in the store even where it ends halfway.
+// What graft learn does: turns past a learner one at a time, each scored before it is learned,
+// beside the model as it is; then the slow tier, files and a summary. What is learned is in the
+// store even where it ends halfway.
 
 import { stat, writeFile } from 'node:fs/promises'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
@@ -147,7 +148,10 @@ export async function learnTurns(values: LearnValues, surroundings: Surroundings
   })
 }
 
-/** The slow tier as an expert's folder and the loss curve, where they are wanted. Throws OptionError for a slow tier that no folder can hold. */
+/**
+ * The slow tier as an expert's folder and the loss curve, where they are wanted. Throws OptionError
+ * for a slow tier that no folder can hold.
+ */
 async function writeFiles(
   learner: Learner,
   model: LoadedModel,

@@ -1,4 +1,5 @@
-// A stream of learned turns in figures, and as lines of a terminal. Pure but for the terminal it is given.
+// A stream of learned turns in figures, and as lines of a terminal. Pure but for the terminal it is
+// given.
 
 import type { Consolidated, LearnerWarning, UserStatistics } from '../../learn/index.ts'
 import { shownPath } from '../shared/shown-path.ts'
@@ -6,7 +7,10 @@ import { bytes, count } from '../ui/format.ts'
 import { table } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-/** A turn's mean losses in nats a token: of the model as it is, and of the user's before the turn was learned; and what learning it took. */
+/**
+ * A turn's mean losses in nats a token: of the model as it is, and of the user's before the turn
+ * was learned; and what learning it took.
+ */
 export interface LearnedTurnRecord {
   readonly frozen: number
   readonly loss: number

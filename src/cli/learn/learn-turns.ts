@@ -1,4 +1,5 @@
-// Rows of a data file as turns for a learner, in the formats of training: every answer of a conversation is a turn. Knows no learner.
+// Rows of a data file as turns for a learner, in the formats of training: every answer of a
+// conversation is a turn. Knows no learner.
 
 import { DataError } from '../../base/errors.ts'
 import { contextLimit } from '../../graph/rope.ts'
@@ -17,7 +18,9 @@ export interface Turns {
 
 type Message = Extract<SingleExample, { kind: 'chat' }>['messages'][number]
 
-/** Throws DataError for rows that no format fits, and for pairs: of two answers neither was given. */
+/**
+ * Throws DataError for rows that no format fits, and for pairs: of two answers neither was given.
+ */
 export function turnsOf(model: LoadedModel, data: DataSet, system: string | undefined): Turns {
   const { examples } = readExamples(data)
   const all = examples.flatMap(({ number, example, weight }) => {

@@ -1,4 +1,5 @@
-// Users' states for commands: the store that a path names, what a user's state is set up as, and what is known about a user. Knows no turns.
+// Users' states for commands: the store that a path names, what a user's state is set up as, and
+// what is known about a user. Knows no turns.
 
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -35,7 +36,10 @@ interface DeepHeader {
   readonly modules: readonly string[]
 }
 
-/** How a stored user's tiers are set up; undefined for a user who is not there. Throws FormatError where nothing of the user can be read. */
+/**
+ * How a stored user's tiers are set up; undefined for a user who is not there. Throws FormatError
+ * where nothing of the user can be read.
+ */
 async function storedTiers(store: UserStore, user: string): Promise<StoredTiers | undefined> {
   const opened = await new Checkpoints(store).open(user)
   if (!opened) return undefined

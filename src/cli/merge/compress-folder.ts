@@ -1,4 +1,5 @@
-// Compresses an expert into a folder: best factors of a lower rank, the cost on rows where there are any, a healing where it is wanted.
+// Compresses an expert into a folder: best factors of a lower rank, the cost on rows where there
+// are any, a healing where it is wanted.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { compareExperts, type ExpertDistance } from '../../eval/index.ts'

@@ -1,4 +1,5 @@
-// Extracts an adapter into a folder and tells what its rank has lost, and what no adapter of this kind can hold.
+// Extracts an adapter into a folder and tells what its rank has lost, and what no adapter of this
+// kind can hold.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { ExtractOptions } from '../../merge/index.ts'

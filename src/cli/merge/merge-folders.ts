@@ -1,4 +1,5 @@
-// Merges adapter folders into one and tells what cutting to a rank has lost. Everything is checked before a byte is written.
+// Merges adapter folders into one and tells what cutting to a rank has lost. Everything is checked
+// before a byte is written.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { openBaseModel } from '../../graph/base-model.ts'

@@ -1,4 +1,5 @@
-// Writes a base with adapters in its weights, and tells what became of the types of its tensors and how far its next tokens have moved.
+// Writes a base with adapters in its weights, and tells what became of the types of its tensors and
+// how far its next tokens have moved.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'

@@ -1,4 +1,5 @@
-// A sentence in, its intent and slots as JSON out: 1,500 rows of snips_json (CC0), which lie in examples/data.
+// A sentence in, its intent and slots as JSON out: 1,500 rows of snips_json (CC0), which lie in
+// examples/data.
 
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -1,4 +1,5 @@
-// The task of the quickstart: a sentence in, its intent and slots as JSON out (snips_json). Rows, settings that work, and scoring.
+// The task of the quickstart: a sentence in, its intent and slots as JSON out (snips_json). Rows,
+// settings that work, and scoring.
 
 import { sameJson } from '../../eval/json.ts'
 import { dataSet, type DataSet } from '../../train/data/jsonl.ts'
@@ -11,7 +12,10 @@ export interface SnipsRow {
 
 export const snipsSystem = 'Intent and slots as JSON.'
 
-/** What PEFT's reference run has: about eight rows a step, one epoch, no weight decay. Chosen there, and kept so that results compare. */
+/**
+ * What PEFT's reference run has: about eight rows a step, one epoch, no weight decay. Chosen there,
+ * and kept so that results compare.
+ */
 export const snipsSettings = {
   epochs: 1,
   batch: { rows: 2, tokens: 256 },
@@ -70,7 +74,10 @@ const pairs = (slots: unknown): Set<string> =>
     Object.entries((slots ?? {}) as object).map(([name, value]) => JSON.stringify([name, value])),
   )
 
-/** Scores answers as the reference does: exact JSON (key order does not count), JSON at all, the intent, and F1 over slots. */
+/**
+ * Scores answers as the reference does: exact JSON (key order does not count), JSON at all, the
+ * intent, and F1 over slots.
+ */
 export function scoreSnips(rows: readonly SnipsRow[], answers: readonly string[]): SnipsScore {
   let exact = 0
   let valid = 0

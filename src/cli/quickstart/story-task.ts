@@ -1,4 +1,5 @@
-// What a model of 260,000 parameters can learn in seconds: three words in, a story of three sentences out. Every row is made here.
+// What a model of 260,000 parameters can learn in seconds: three words in, a story of three
+// sentences out. Every row is made here.
 
 import { random } from '../../base/random.ts'
 import type { Task, TaskRow } from './task.ts'
@@ -59,7 +60,8 @@ export const storyTask: Task = {
     const all = names.flatMap((name) =>
       things.flatMap((thing) => places.map((place) => rowOf(name, thing, place))),
     )
-    const order = random(7).shuffle(all) // any seed will do: it only says which combinations are never seen
+    // any seed will do: it only says which combinations are never seen
+    const order = random(7).shuffle(all)
     return Promise.resolve({ train: order.slice(0, trainRows), test: order.slice(-testRows) })
   },
   config: { rank: 16, alpha: 32, targets: 'all-linear' },

@@ -1,4 +1,5 @@
-// Swapping an expert in and out while text is being written: two answers take turns token by token, one by the expert, one by the base.
+// Swapping an expert in and out while text is being written: two answers take turns token by token,
+// one by the expert, one by the base.
 
 import type { Adapter, Model, Prompt } from '../../index.ts'
 
@@ -54,7 +55,10 @@ async function alone(
   }
 }
 
-/** expert → base → expert in one go each, then expert and base taking turns after every piece of text. */
+/**
+ * expert → base → expert in one go each, then expert and base taking turns after every piece of
+ * text.
+ */
 export async function swapLive(
   model: Model,
   prompt: Prompt,

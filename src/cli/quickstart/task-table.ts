@@ -8,6 +8,9 @@ export const tasks: ReadonlyMap<string, Task> = new Map(
   [intentTask, storyTask].map((task) => [task.name, task]),
 )
 
-/** A task needs a model that follows instructions, which the chat template tells; any other learns to tell stories. */
+/**
+ * A task needs a model that follows instructions, which the chat template tells; any other learns
+ * to tell stories.
+ */
 export const taskFor = (base: { readonly chatTemplate?: string }): Task =>
   base.chatTemplate === undefined ? storyTask : intentTask

@@ -1,4 +1,5 @@
-// What a quickstart teaches: rows to learn from, rows to be judged on, how to ask, how to judge. One file per task, one row in tasks.ts.
+// What a quickstart teaches: rows to learn from, rows to be judged on, how to ask, how to judge.
+// One file per task, one row in tasks.ts.
 
 import type { LoraConfig } from '../../index.ts'
 import type { TrainSettings } from '../../train/options/options.ts'
@@ -20,15 +21,18 @@ export interface Task {
   /** One sentence: what the expert will be able to do. */
   readonly about: string
   readonly system?: string
-  /** Where the rows should be had, if they are not there: the package from npm does not carry every data set. */
+  /**
+   * Where the rows should be had, if they are not there: the package from npm does not carry every
+   * data set.
+   */
   missing(): string | undefined
   /** Loads the rows. Throws NotFoundError where they are not there. */
   rows(): Promise<{ readonly train: readonly TaskRow[]; readonly test: readonly TaskRow[] }>
   readonly config: Partial<LoraConfig>
   readonly training: Partial<TrainSettings>
   /**
-   * How answers are written while they are judged. `opening`: what every right answer begins with; one that begins otherwise is not written
-   * to its end, since no score can change any more.
+   * How answers are written while they are judged. `opening`: what every right answer begins with;
+   * one that begins otherwise is not written to its end, since no score can change any more.
    */
   readonly answers: {
     readonly maxTokens: number

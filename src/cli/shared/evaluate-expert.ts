@@ -1,4 +1,5 @@
-// Evaluations as commands show them: candidates opened and named, progress, one table. Shared by graft eval and by what follows a training.
+// Evaluations as commands show them: candidates opened and named, progress, one table. Shared by
+// graft eval and by what follows a training.
 
 import type { Candidate, Evaluation, Figure, Metric } from '../../eval/index.ts'
 import { UsageError } from '../command.ts'
@@ -49,7 +50,10 @@ function differenceOf({ results, better }: Figure): string {
   return `${signed(found.value)} (${signed(found.low)} to ${signed(found.high)})  p ${found.p < 0.001 ? '< 0.001' : number(found.p)}  ${verdict}`
 }
 
-/** A line for each metric: its value and 95 % interval for each candidate, and how sure the difference is. */
+/**
+ * A line for each metric: its value and 95 % interval for each candidate, and how sure the
+ * difference is.
+ */
 export function evaluationTable(
   { figures }: Evaluation,
   candidates: readonly Candidate[],

@@ -1,4 +1,5 @@
-// Reads 'power=2,minimum=0.1' from a command line: names with numbers, true or false, or texts. Knows no names.
+// Reads 'power=2,minimum=0.1' from a command line: names with numbers, true or false, or texts.
+// Knows no names.
 
 import { UsageError } from '../command.ts'
 
@@ -7,7 +8,10 @@ function valueOf(text: string): number | boolean | string {
   return text !== '' && Number.isFinite(Number(text)) ? Number(text) : text
 }
 
-/** Values by name. Throws UsageError for a part without a name or without a value, and for a name that stands there twice. */
+/**
+ * Values by name. Throws UsageError for a part without a name or without a value, and for a name
+ * that stands there twice.
+ */
 export function namedValues(
   option: string,
   text: string | undefined,

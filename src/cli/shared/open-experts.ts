@@ -1,4 +1,5 @@
-// One expert or several mixed, as options of commands that write: --adapter coder=0.7 --adapter security=0.3, or both after one comma.
+// One expert or several mixed, as options of commands that write: --adapter coder=0.7 --adapter
+// security=0.3, or both after one comma.
 
 import type { Adapter, Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -26,7 +27,10 @@ export interface NamedExpert {
 const betweenExperts = /(?<==[-+.\de]+)\s*,\s*/i
 const withWeight = /^(.+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$/i
 
-/** 'coder=0.7, security=0.3' as folders and weights, 1 unless given. A comma counts behind a weight only: folders may have one in their names. */
+/**
+ * 'coder=0.7, security=0.3' as folders and weights, 1 unless given. A comma counts behind a weight
+ * only: folders may have one in their names.
+ */
 export const expertsNamed = (texts: readonly string[]): NamedExpert[] =>
   texts
     .flatMap((text) => text.trim().split(betweenExperts))
@@ -60,7 +64,10 @@ function asExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
   return first?.adapter
 }
 
-/** The expert that the texts name, each of whose adapters fits the model. Throws MismatchError for one that does not. */
+/**
+ * The expert that the texts name, each of whose adapters fits the model. Throws MismatchError for
+ * one that does not.
+ */
 export async function loadExpert(
   texts: readonly string[],
   { base }: LoadedModel,
@@ -75,7 +82,9 @@ async function check(loaded: readonly LoadedExpert[], base: LoadedModel['base'])
   for (const { adapter } of loaded) checkAdapter(adapter, base.graph)
 }
 
-/** The one base that all were taught on. Throws OptionError that names each one's where they differ. */
+/**
+ * The one base that all were taught on. Throws OptionError that names each one's where they differ.
+ */
 async function commonBase(loaded: readonly LoadedExpert[]): Promise<string> {
   const bases = await Promise.all(
     loaded.map(async ({ adapter, base, folder }) => base ?? (await baseOf(adapter, folder))),
@@ -90,13 +99,21 @@ async function commonBase(loaded: readonly LoadedExpert[]): Promise<string> {
 export interface OpenedExperts {
   readonly model: LoadedModel
   readonly adapter: Expert | undefined
-  /** The system message that the experts were taught with, where their folders say one and the same. */
+  /**
+   * The system message that the experts were taught with, where their folders say one and the same.
+   */
   readonly system: string | undefined
-  /** What --adapter named, for results in JSON: a folder, or folders with their weights; null is the base. */
+  /**
+   * What --adapter named, for results in JSON: a folder, or folders with their weights; null is the
+   * base.
+   */
   readonly named: string | readonly NamedExpert[] | null
 }
 
-/** A model and who answers: without --model it is the experts' own base, without --adapter the base alone. */
+/**
+ * A model and who answers: without --model it is the experts' own base, without --adapter the base
+ * alone.
+ */
 export async function openExperts(
   values: ModelValues & { readonly adapter: readonly string[] | undefined },
   terminal: Terminal,

@@ -1,4 +1,5 @@
-// Opens models and adapters for commands: download progress on stderr, an adapter's own base and system message where none is named.
+// Opens models and adapters for commands: download progress on stderr, an adapter's own base and
+// system message where none is named.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -74,7 +75,10 @@ export interface OpenedExpert {
   readonly system: string | undefined
 }
 
-/** A model, and the adapter that fits it: without --model it is the adapter's own base, without --adapter the base alone. */
+/**
+ * A model, and the adapter that fits it: without --model it is the adapter's own base, without
+ * --adapter the base alone.
+ */
 export async function openExpert(
   values: ModelValues & { readonly adapter: string | undefined },
   terminal: Terminal,

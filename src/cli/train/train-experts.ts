@@ -1,5 +1,5 @@
-// Trains one expert or several, one after another: those of one base over one loaded model, with its weights in memory once. What fails is told at
-// the end; the others still run.
+// Trains one expert or several, one after another: those of one base over one loaded model, with
+// its weights in memory once. What fails is told at the end; the others still run.
 
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
@@ -64,7 +64,10 @@ function withKeptWeights(model: LoadedModel): LoadedModel {
   return { ...model, weights: weights as LoadedModel['weights'] }
 }
 
-/** Trains all; an error that somebody can act on ends its own run alone, anything else ends them all. */
+/**
+ * Trains all; an error that somebody can act on ends its own run alone, anything else ends them
+ * all.
+ */
 export async function trainExperts(
   experts: readonly PlannedExpert[],
   context: ExpertsContext,
@@ -98,7 +101,10 @@ export async function trainExperts(
   return results
 }
 
-/** A base that several runs share, with the program that runs of one shape share; alone, a run keeps neither. */
+/**
+ * A base that several runs share, with the program that runs of one shape share; alone, a run keeps
+ * neither.
+ */
 interface SharedBase {
   readonly model: LoadedModel
   readonly programs?: SharedPrograms
@@ -143,7 +149,9 @@ async function trainOne(
   return { planned, end, evaluation: await evaluated(run, end.best.adapter, model, context) }
 }
 
-/** Measures what the manifest asks for, and shows it; the base is what the expert is compared with. */
+/**
+ * Measures what the manifest asks for, and shows it; the base is what the expert is compared with.
+ */
 async function evaluated(
   run: ExpertRun,
   adapter: Adapter,

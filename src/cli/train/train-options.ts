@@ -1,4 +1,5 @@
-// The options of graft train, and the key of a manifest that each of them sets. A new option is a row in each of the two tables.
+// The options of graft train, and the key of a manifest that each of them sets. A new option is a
+// row in each of the two tables.
 
 import type { Override } from '../../node/manifests/manifest-file.ts'
 import { type Context, type Options, UsageError } from '../command.ts'
@@ -6,7 +7,8 @@ import { namedValues } from '../shared/named-values.ts'
 import { expertsNamed } from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
-// Spelled out, so that the tables are loaded by training alone; a test holds them against the tables.
+// Spelled out, so that the tables are loaded by training alone; a test holds them against the
+// tables.
 export const optimizerNames = ['adamw', 'sgd', 'lion', 'adafactor'] as const
 export const lossNames = ['cross-entropy', 'distillation', 'dpo', 'ipo', 'simpo'] as const
 export const scheduleNames = [
@@ -222,7 +224,10 @@ export type TrainValues = Context<typeof trainOptions>['values']
 /** How the run is done, not what the expert is: these stand in no manifest. */
 type OfTheRun = 'threads' | 'weights' | 'plan' | 'resume' | 'overwrite'
 
-/** Lists of names and values, which become keys beside the name of the schedule, the optimiser or the loss, and teachers. */
+/**
+ * Lists of names and values, which become keys beside the name of the schedule, the optimiser or
+ * the loss, and teachers.
+ */
 type Lists = 'optimizer-options' | 'schedule-options' | 'loss-options' | 'teacher'
 
 const manifestKeys: Readonly<Record<Exclude<keyof TrainValues, OfTheRun | Lists>, string>> = {
@@ -268,7 +273,9 @@ const manifestKeys: Readonly<Record<Exclude<keyof TrainValues, OfTheRun | Lists>
   checkpointing: 'checkpointing',
 }
 
-/** Paths are relative to where the command was typed, not to a manifest: `at` makes them absolute. */
+/**
+ * Paths are relative to where the command was typed, not to a manifest: `at` makes them absolute.
+ */
 export interface OverrideContext {
   readonly presets: readonly string[]
   at(path: string): string
@@ -318,7 +325,10 @@ function teacherOf(texts: readonly string[] | undefined, at: OverrideContext['at
   ]
 }
 
-/** A preset stays a word; names become a list; anything else is a regular expression over module paths. */
+/**
+ * A preset stays a word; names become a list; anything else is a regular expression over module
+ * paths.
+ */
 export function targetsOf(text: string, presetNames: readonly string[]): string | string[] {
   if (presetNames.includes(text)) return text
   return /^[\w.]+(\s*,\s*[\w.]+)*$/.test(text.trim())

@@ -1,4 +1,5 @@
-// Shows a training run while it goes on: what the data holds, a bar with loss, speed and time left, validations. Knows no files.
+// Shows a training run while it goes on: what the data holds, a bar with loss, speed and time left,
+// validations. Knows no files.
 
 import type { TrainEvent } from '../../index.ts'
 import { count, duration, rate } from '../ui/format.ts'
@@ -111,7 +112,10 @@ export async function showTraining(
   throw new Error('internal: training ended without its last event')
 }
 
-/** First and last losses as means over a tenth of the run, since single steps are noisy; validation where there is any. */
+/**
+ * First and last losses as means over a tenth of the run, since single steps are noisy; validation
+ * where there is any.
+ */
 export function lossText({ history: { steps, validations } }: Pick<TrainEnd, 'history'>): string {
   const some = Math.max(1, Math.floor(steps.length / 10))
   const mean = (records: readonly { loss: number }[]): string =>

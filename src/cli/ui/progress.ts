@@ -1,4 +1,5 @@
-// A line that shows how far a piece of work is: share, rate, time left. Redrawn in place on a terminal, a new line every few seconds elsewhere.
+// A line that shows how far a piece of work is: share, rate, time left. Redrawn in place on a
+// terminal, a new line every few seconds elsewhere.
 
 import { duration } from './format.ts'
 import { screenWidth } from './table.ts'
@@ -6,7 +7,10 @@ import { screenWidth } from './table.ts'
 export interface Progress {
   /** `done` of the total; `detail` is shown behind. Cheap to call often. */
   update(done: number, detail?: string): void
-  /** Clears the line on a terminal; elsewhere says that it is finished. `summary` stays in place of it. */
+  /**
+   * Clears the line on a terminal; elsewhere says that it is finished. `summary` stays in place of
+   * it.
+   */
   end(summary?: string): void
 }
 

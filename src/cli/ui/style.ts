@@ -20,7 +20,9 @@ const formats: Readonly<Record<keyof Style, Format>> = {
   accent: 'cyan',
 }
 
-/** Whether a stream shows colours: a terminal, not a dumb one, and no NO_COLOR in the environment. */
+/**
+ * Whether a stream shows colours: a terminal, not a dumb one, and no NO_COLOR in the environment.
+ */
 export function wantsColour(
   stream: { readonly isTTY?: boolean | undefined },
   environment: Readonly<Record<string, string | undefined>>,

@@ -25,7 +25,10 @@ function padded(text: string, width: number, align: Align): string {
   return align === 'right' ? space + text : text + space
 }
 
-/** Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two blanks between columns, none at line ends. */
+/**
+ * Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two blanks between
+ * columns, none at line ends.
+ */
 export function table(
   rows: readonly (readonly string[])[],
   aligns: readonly Align[] = [],
@@ -42,7 +45,10 @@ export function table(
   )
 }
 
-/** Breaks a text into lines of at most `width` columns, at blanks where there are any. Line breaks of the text stay. */
+/**
+ * Breaks a text into lines of at most `width` columns, at blanks where there are any. Line breaks
+ * of the text stay.
+ */
 export function wrapped(text: string, width: number): string[] {
   return text.split('\n').flatMap((paragraph) => {
     const lines = ['']
@@ -73,7 +79,8 @@ export function sideBySide(
   right: { heading: string; text: string },
   width: number,
 ): string[] {
-  const half = Math.max(16, Math.floor((width - 3) / 2)) // 3: the line between, with a blank on each side
+  // 3: the line between, with a blank on each side
+  const half = Math.max(16, Math.floor((width - 3) / 2))
   const [a, b] = [left, right].map(({ heading, text }) => [
     heading,
     '─'.repeat(half),

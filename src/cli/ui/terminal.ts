@@ -1,5 +1,6 @@
-// Where a command's words go. What was asked for goes to stdout, progress to stderr; under --json stdout is kept for the one JSON value.
-// Knows no command. The streams are arguments, so that tests can read what was said.
+// Where a command's words go. What was asked for goes to stdout, progress to stderr; under --json
+// stdout is kept for the one JSON value. Knows no command. The streams are arguments, so that tests
+// can read what was said.
 
 import { createProgress, type Progress } from './progress.ts'
 import { createStyle, type Style } from './style.ts'

@@ -1,7 +1,10 @@
-// The contract of repacking: how one block of a file format reads as codes with a scale (and an offset) for every 16 or 32 values.
-// Knows nothing of where the codes go.
+// The contract of repacking: how one block of a file format reads as codes with a scale (and an
+// offset) for every 16 or 32 values. Knows nothing of where the codes go.
 
-/** What one block of a file holds, value by value: w = scale·(code − zero) + offset, with zero 8 for 4 bits and 128 for 8. */
+/**
+ * What one block of a file holds, value by value: w = scale·(code − zero) + offset, with zero 8 for
+ * 4 bits and 128 for 8.
+ */
 export interface UnpackedBlock {
   /** One code a byte, in the order of the values. */
   readonly codes: Uint8Array

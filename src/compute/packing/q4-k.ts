@@ -5,7 +5,10 @@ import { f16At } from '../../formats/quants/quant.ts'
 import { minimumOf, scaleOf } from '../../formats/quants/q4-k.ts'
 import type { Packer, UnpackedBlock } from './packer.ts'
 
-/** Scales d·s, and offsets −dmin·m + zero·d·s that make up for codes counted from the middle instead of from 0. */
+/**
+ * Scales d·s, and offsets −dmin·m + zero·d·s that make up for codes counted from the middle instead
+ * of from 0.
+ */
 function readScales(
   bytes: Uint8Array,
   at: number,

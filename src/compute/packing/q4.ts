@@ -1,4 +1,5 @@
-// Q4_0 and Q4_1 as MatMulNBits wants them. Q4_1's minimum becomes an offset around the middle code, which costs no zero points.
+// Q4_0 and Q4_1 as MatMulNBits wants them. Q4_1's minimum becomes an offset around the middle code,
+// which costs no zero points.
 
 import { f16Values } from '../../formats/half.ts'
 import { f16At } from '../../formats/quants/quant.ts'

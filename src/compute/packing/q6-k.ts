@@ -12,7 +12,8 @@ export const q6_k: Packer = {
     const d = f16Values()[f16At(bytes, at + 208)]!
     for (let group = 0; group < 16; group++) {
       scales[group] = d * ((bytes[at + 192 + group]! << 24) >> 24) // a signed byte
-      // Each half of 128 values: 64 bytes of nibbles (low ones first), 32 bytes of pairs, values in four runs of 32.
+      // Each half of 128 values: 64 bytes of nibbles (low ones first), 32 bytes of pairs, values in
+      // four runs of 32.
       const run = (group >> 1) & 3
       const within = (group & 1) * 16
       const lowAt = at + (group >> 3) * 64 + (run & 1) * 32 + within

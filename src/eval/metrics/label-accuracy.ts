@@ -1,4 +1,5 @@
-// The answer names the row's label: case, white space and punctuation at the ends apart, and no other label before it.
+// The answer names the row's label: case, white space and punctuation at the ends apart, and no
+// other label before it.
 
 import { nearest } from '../../base/suggest.ts'
 import { type Metric, share } from '../metric.ts'
@@ -6,7 +7,10 @@ import { type Metric, share } from '../metric.ts'
 const bare = (text: string): string =>
   text.toLowerCase().replaceAll(/^[\s\p{P}]+|[\s\p{P}]+$/gu, '')
 
-/** The label that an answer gives: all of it, or its first line; undefined where that is none of the labels. */
+/**
+ * The label that an answer gives: all of it, or its first line; undefined where that is none of the
+ * labels.
+ */
 export function labelOf(answer: string, labels: readonly string[]): string | undefined {
   const byBare = new Map(labels.map((label) => [bare(label), label]))
   return byBare.get(bare(answer)) ?? byBare.get(bare(answer.trim().split('\n')[0]!))

@@ -1,4 +1,5 @@
-// ROUGE-L: F1 over the longest common subsequence of words. Lin 2004, https://aclanthology.org/W04-1013; words as the rouge-score package has them.
+// ROUGE-L: F1 over the longest common subsequence of words. Lin 2004,
+// https://aclanthology.org/W04-1013; words as the rouge-score package has them.
 
 import type { Metric } from '../metric.ts'
 

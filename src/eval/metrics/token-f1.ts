@@ -1,4 +1,5 @@
-// F1 over words, as SQuAD measures answers. Rajpurkar et al. 2016, arXiv:1606.05250, evaluate-v2.0.py.
+// F1 over words, as SQuAD measures answers. Rajpurkar et al. 2016, arXiv:1606.05250,
+// evaluate-v2.0.py.
 
 import type { Metric } from '../metric.ts'
 
@@ -24,7 +25,10 @@ function sharedWords(a: readonly string[], b: readonly string[]): number {
   return shared
 }
 
-/** 2·precision·recall / (precision + recall) of the answer's words; 1 where neither text has any, 0 where one has none. */
+/**
+ * 2·precision·recall / (precision + recall) of the answer's words; 1 where neither text has any, 0
+ * where one has none.
+ */
 export function tokenF1Of(answer: string, wanted: string): number {
   const found = squadWords(answer)
   const right = squadWords(wanted)

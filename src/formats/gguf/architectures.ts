@@ -1,12 +1,17 @@
-// How each architecture's GGUF files differ from its Hugging Face checkpoints: names of tensors, order of rows, offset of norms.
-// After llama.cpp's convert_hf_to_gguf.py and gguf-py/gguf/tensor_mapping.py. What a model computes is not known here.
+// How each architecture's GGUF files differ from its Hugging Face checkpoints: names of tensors,
+// order of rows, offset of norms. After llama.cpp's convert_hf_to_gguf.py and
+// gguf-py/gguf/tensor_mapping.py. What a model computes is not known here.
 
 export interface GgufArchitecture {
-  /** Hugging Face module by ggml name within a layer: `model.layers.N.<module>` by `blk.N.<name>`. */
+  /**
+   * Hugging Face module by ggml name within a layer: `model.layers.N.<module>` by `blk.N.<name>`.
+   */
   readonly layer: Readonly<Record<string, string>>
   /** Rows of attn_q and attn_k are interleaved for llama.cpp's rope; see rotary-rows.ts. */
   readonly interleavedRotary: boolean
-  /** What is added to the weights of norms when a GGUF is written: Gemma multiplies by 1 + weight. */
+  /**
+   * What is added to the weights of norms when a GGUF is written: Gemma multiplies by 1 + weight.
+   */
   readonly normOffset: 0 | 1
 }
 
@@ -62,7 +67,10 @@ export const globalModules: Readonly<Record<string, string>> = {
   output: 'lm_head',
 }
 
-/** Tensors that follow from the configuration and that no checkpoint holds: they are read by whoever makes the configuration. */
+/**
+ * Tensors that follow from the configuration and that no checkpoint holds: they are read by whoever
+ * makes the configuration.
+ */
 export const derivedTensors: ReadonlySet<string> = new Set([
   'rope_freqs.weight',
   'rope_factors_long.weight',

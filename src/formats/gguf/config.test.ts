@@ -4,7 +4,10 @@ import { f32 } from '../../base/tensor.ts'
 import { ggufConfig, readGgufConfig } from './config.ts'
 import { llama3Divisors } from './rope.ts'
 
-/** Metadata of a small model; `changes` without a prefix of its own are put under the architecture's. */
+/**
+ * Metadata of a small model; `changes` without a prefix of its own are put under the
+ * architecture's.
+ */
 function metadata(
   architecture: string,
   changes: Record<string, unknown> = {},

@@ -1,4 +1,5 @@
-// The config.json of Hugging Face from the metadata of a GGUF file. One entry a model architecture; reads no weights.
+// The config.json of Hugging Face from the metadata of a GGUF file. One entry a model architecture;
+// reads no weights.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
@@ -7,7 +8,10 @@ import { ropeParameters } from './rope.ts'
 import { type GgufMetadata, type GgufValues, ggufValues } from './values.ts'
 
 export interface GgufConfigOptions {
-  /** The values of the tensor `rope_freqs.weight`, where the file has it: how Llama 3 files store their RoPE scaling. */
+  /**
+   * The values of the tensor `rope_freqs.weight`, where the file has it: how Llama 3 files store
+   * their RoPE scaling.
+   */
   readonly ropeFactors?: ArrayLike<number>
 }
 
@@ -36,8 +40,9 @@ const architectures: Readonly<Record<string, (common: Common) => Config>> = {
 }
 
 /**
- * The config.json of a GGUF model. `tensors` holds the file's own tensor names (`blk.0.attn_q.weight`).
- * Throws UnsupportedError for an architecture or RoPE scaling that is not supported, FormatError where a needed key is missing.
+ * The config.json of a GGUF model. `tensors` holds the file's own tensor names
+ * (`blk.0.attn_q.weight`). Throws UnsupportedError for an architecture or RoPE scaling that is not
+ * supported, FormatError where a needed key is missing.
  */
 export function ggufConfig(
   metadata: GgufMetadata,
@@ -89,7 +94,10 @@ export function ggufConfig(
   }
 }
 
-/** The config.json of an open file; reads the one tensor that may hold RoPE scaling. Throws as `ggufConfig` does. */
+/**
+ * The config.json of an open file; reads the one tensor that may hold RoPE scaling. Throws as
+ * `ggufConfig` does.
+ */
 export async function readGgufConfig(
   file: Pick<GgufFile, 'metadata' | 'tensors' | 'read'>,
 ): Promise<Config> {

@@ -1,4 +1,5 @@
-// A GGUF file written again with some of its tensors replaced. Whatever is not replaced is copied byte for byte, metadata included.
+// A GGUF file written again with some of its tensors replaced. Whatever is not replaced is copied
+// byte for byte, metadata included.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -7,12 +8,18 @@ import type { GgufFile } from './reader.ts'
 import type { GgufEntry } from './types.ts'
 import { ggufStream, type GgufTensorHead } from './writer.ts'
 
-/** Another tensor under a name, of a type that is known before it is read. Its rows lie as the file's do. */
+/**
+ * Another tensor under a name, of a type that is known before it is read. Its rows lie as the
+ * file's do.
+ */
 export interface GgufChange extends GgufTensorHead {
   read(): Promise<Tensor>
 }
 
-/** The file's metadata with their types, as the writer takes them. Throws UnsupportedError for lists in lists. */
+/**
+ * The file's metadata with their types, as the writer takes them. Throws UnsupportedError for lists
+ * in lists.
+ */
 export function ggufEntries({ name, metadata, metadataTypes }: GgufFile): Map<string, GgufEntry> {
   const entries = new Map<string, GgufEntry>()
   for (const [key, value] of metadata) {
@@ -26,7 +33,10 @@ export function ggufEntries({ name, metadata, metadataTypes }: GgufFile): Map<st
   return entries
 }
 
-/** The chunks of the file with changes by ggml name; names that the file does not have are added behind. */
+/**
+ * The chunks of the file with changes by ggml name; names that the file does not have are added
+ * behind.
+ */
 export function ggufCopy(
   file: GgufFile,
   changes: ReadonlyMap<string, GgufChange>,

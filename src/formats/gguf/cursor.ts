@@ -1,5 +1,6 @@
-// Walks over the head of a file in windows, so that a head of unknown length is read with few requests and nothing is allocated
-// on the word of a count in it. Knows lengths and bytes, nothing of GGUF's structure.
+// Walks over the head of a file in windows, so that a head of unknown length is read with few
+// requests and nothing is allocated on the word of a count in it. Knows lengths and bytes, nothing
+// of GGUF's structure.
 
 import { FormatError } from '../../base/errors.ts'
 import type { ByteSource } from '../byte-source.ts'
@@ -7,7 +8,8 @@ import { type GgufNumberType, numberCodecs } from './types.ts'
 
 const windowBytes = 1 << 20 // a tokenizer's head takes 1–8 MiB, a LoRA's a few KiB
 
-const lenient = new TextDecoder('utf-8', { ignoreBOM: true }) // a token may be a byte order mark: keep it
+// a token may be a byte order mark: keep it
+const lenient = new TextDecoder('utf-8', { ignoreBOM: true })
 const strict = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 
 export class GgufCursor {
@@ -35,8 +37,9 @@ export class GgufCursor {
   }
 
   /**
-   * Makes the next `bytes` bytes readable; returns a promise only where a window must be read, because waiting for each of
-   * 100,000 tokens would cost more than reading them. Fails where the file ends before.
+   * Makes the next `bytes` bytes readable; returns a promise only where a window must be read,
+   * because waiting for each of 100,000 tokens would cost more than reading them. Fails where the
+   * file ends before.
    */
   need(bytes: number, what: () => string): Promise<void> | undefined {
     if (this.#at + bytes <= this.#window.length) return undefined
@@ -73,7 +76,10 @@ export class GgufCursor {
     return this.number(type)
   }
 
-  /** A count of things of which each takes at least `leastBytes`: more than the file can hold fails before anything is allocated. */
+  /**
+   * A count of things of which each takes at least `leastBytes`: more than the file can hold fails
+   * before anything is allocated.
+   */
   async count(leastBytes: number, what: () => string): Promise<number> {
     const count = await this.next('u64', what)
     if (typeof count === 'bigint' || count * leastBytes > this.remainingBytes) {
@@ -82,7 +88,10 @@ export class GgufCursor {
     return count
   }
 
-  /** The next string: u64 length, then UTF-8. Invalid bytes are an error in names; in text they become U+FFFD. */
+  /**
+   * The next string: u64 length, then UTF-8. Invalid bytes are an error in names; in text they
+   * become U+FFFD.
+   */
   async string(what: () => string, kind: 'name' | 'text'): Promise<string> {
     await this.need(8, what)
     const length = this.number('u64')
@@ -92,7 +101,10 @@ export class GgufCursor {
     return this.#decode(length, what, kind)
   }
 
-  /** `string` without the wait, or undefined where the window ends first; the position is unchanged then. */
+  /**
+   * `string` without the wait, or undefined where the window ends first; the position is unchanged
+   * then.
+   */
   stringInWindow(): string | undefined {
     if (this.#at + 8 > this.#window.length) return undefined
     const length = numberCodecs.u64.get(this.#view, this.#at)

@@ -1,4 +1,5 @@
-// Reads the key-value part of a GGUF head. Every count is checked against the bytes that are left before it is believed.
+// Reads the key-value part of a GGUF head. Every count is checked against the bytes that are left
+// before it is believed.
 
 import { quoted } from '../quote.ts'
 import type { GgufCursor } from './cursor.ts'
@@ -101,6 +102,7 @@ const readNumbers =
     const count = await cursor.count(bytes, what)
     await cursor.need(count * bytes, what)
     const values = new list(count)
-    new Uint8Array(values.buffer).set(cursor.bytes(count * bytes)) // a copy: the window is large and its positions unaligned
+    // a copy: the window is large and its positions unaligned
+    new Uint8Array(values.buffer).set(cursor.bytes(count * bytes))
     return values
   }

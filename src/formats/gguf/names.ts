@@ -1,5 +1,5 @@
-// A GGUF file's tensors as a Hugging Face checkpoint would hold them: names, order of query and key rows, norms.
-// Metadata stays as it is; what it says about model and tokenizer is read elsewhere.
+// A GGUF file's tensors as a Hugging Face checkpoint would hold them: names, order of query and key
+// rows, norms. Metadata stays as it is; what it says about model and tokenizer is read elsewhere.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -27,8 +27,9 @@ export interface GgufPlace extends TensorInfo {
 }
 
 /**
- * The file as a store of Hugging Face names. Throws UnsupportedError for an architecture that is not in the table and for
- * tensors that have no place in it (all listed), FormatError where head counts are missing or do not fit the rows.
+ * The file as a store of Hugging Face names. Throws UnsupportedError for an architecture that is
+ * not in the table and for tensors that have no place in it (all listed), FormatError where head
+ * counts are missing or do not fit the rows.
  */
 export function ggufAsHuggingFace(file: GgufFile): TensorStore {
   const tensors = ggufPlaces(file)
@@ -44,7 +45,10 @@ export function ggufAsHuggingFace(file: GgufFile): TensorStore {
   }
 }
 
-/** By Hugging Face name, every tensor of the file that a checkpoint holds too. Throws as `ggufAsHuggingFace` does. */
+/**
+ * By Hugging Face name, every tensor of the file that a checkpoint holds too. Throws as
+ * `ggufAsHuggingFace` does.
+ */
 export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
   const { name: architectureName, architecture } = architectureOf(file)
   const places = new Map<string, GgufPlace>()
@@ -63,7 +67,10 @@ export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
   return places
 }
 
-/** The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that is not in the table. */
+/**
+ * The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that
+ * is not in the table.
+ */
 export function architectureOf(file: GgufFile): { name: string; architecture: GgufArchitecture } {
   const name = file.metadata.get('general.architecture')
   if (typeof name !== 'string')
@@ -80,7 +87,10 @@ function architectureNamed(name: string, where: string): GgufArchitecture {
   )
 }
 
-/** The Hugging Face name of a ggml tensor, undefined where the architecture has none. Throws UnsupportedError for an unknown architecture. */
+/**
+ * The Hugging Face name of a ggml tensor, undefined where the architecture has none. Throws
+ * UnsupportedError for an unknown architecture.
+ */
 export function ggufToHuggingFace(name: string, architecture = 'llama'): string | undefined {
   const { layer } = architectureNamed(architecture, name)
   const [, index, part, kind] = layerPattern.exec(name) ?? []
@@ -91,8 +101,9 @@ export function ggufToHuggingFace(name: string, architecture = 'llama'): string 
 }
 
 /**
- * The ggml name of a Hugging Face tensor, or of a module where `name` ends in neither `.weight` nor `.bias`; undefined where
- * llama.cpp has none. Adapters append `.lora_a` and `.lora_b` to the weight's name.
+ * The ggml name of a Hugging Face tensor, or of a module where `name` ends in neither `.weight` nor
+ * `.bias`; undefined where llama.cpp has none. Adapters append `.lora_a` and `.lora_b` to the
+ * weight's name.
  */
 export function huggingFaceToGguf(name: string, architecture = 'llama'): string | undefined {
   const { layer } = architectureNamed(architecture, name)
@@ -156,7 +167,10 @@ function placeOf(
   return { dtype: type, shape, sizeBytes, ggmlName, restore: same, arrange: same }
 }
 
-/** Heads of a projection in one layer: the metadata has one number, or a list with one for each layer. */
+/**
+ * Heads of a projection in one layer: the metadata has one number, or a list with one for each
+ * layer.
+ */
 function headCount(
   { metadata }: GgufFile,
   part: 'attn_q' | 'attn_k',

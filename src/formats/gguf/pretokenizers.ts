@@ -1,5 +1,6 @@
-// How text is cut into words before byte-pair merging, by the name in `tokenizer.ggml.pre`. Patterns as in llama.cpp's llama-vocab.cpp
-// or, where that one only approximates it, as in the tokenizer.json of the model the name comes from.
+// How text is cut into words before byte-pair merging, by the name in `tokenizer.ggml.pre`.
+// Patterns as in llama.cpp's llama-vocab.cpp or, where that one only approximates it, as in the
+// tokenizer.json of the model the name comes from.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import { gpt2Pattern } from '../text/repairs.ts'
@@ -78,7 +79,10 @@ const byName: Readonly<Record<string, PreTokenizer>> = {
   llama4: gpt4o,
 }
 
-/** The pre-tokenizer of a name; undefined is `default`. Throws UnsupportedError that lists the known names. */
+/**
+ * The pre-tokenizer of a name; undefined is `default`. Throws UnsupportedError that lists the known
+ * names.
+ */
 export function preTokenizerOf(name = 'default'): PreTokenizer {
   const found = Object.hasOwn(byName, name) ? byName[name] : undefined
   if (found) return found

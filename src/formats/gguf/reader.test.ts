@@ -143,8 +143,8 @@ describe('round trip', () => {
 })
 
 describe('a file of the reference writer', () => {
-  // gguf-py 0.19.0: GGUFWriter with the metadata above; token_embd.weight = arange(6), half = arange(4) in f16,
-  // blk.0.attn_v.weight = quantize(linspace(-1, 1, 64).reshape(2, 32), Q8_0).
+  // gguf-py 0.19.0: GGUFWriter with the metadata above; token_embd.weight = arange(6), half =
+  // arange(4) in f16, blk.0.attn_v.weight = quantize(linspace(-1, 1, 64).reshape(2, 32), Q8_0).
   const base64 = [
     'R0dVRgMAAAADAAAAAAAAAAgAAAAAAAAAFAAAAAAAAABnZW5lcmFsLmFyY2hpdGVjdHVyZQgAAAAFAAAAAAAAAGxsYW1hEQAAAAAAAABsbGFtYS5ibG9ja19jb3VudAQA',
     'AAABAAAAFAAAAAAAAABsbGFtYS5yb3BlLmZyZXFfYmFzZQYAAAAAQBxGHAAAAAAAAAB0b2tlbml6ZXIuZ2dtbC5hZGRfYm9zX3Rva2VuBwAAAAEVAAAAAAAAAHRva2Vu',
@@ -175,7 +175,10 @@ describe('a file of the reference writer', () => {
   })
 })
 
-/** Little-endian pieces of a head: a bigint is a u64, a number a u32, a string its length and its bytes. */
+/**
+ * Little-endian pieces of a head: a bigint is a u64, a number a u32, a string its length and its
+ * bytes.
+ */
 function head(...parts: (bigint | number | string | Uint8Array)[]): Uint8Array {
   const pieces = parts.flatMap((part) => {
     if (part instanceof Uint8Array) return [part]
@@ -192,7 +195,10 @@ function head(...parts: (bigint | number | string | Uint8Array)[]): Uint8Array {
 const magic = 0x46554747
 const keyed = (...value: Parameters<typeof head>): Uint8Array =>
   head(magic, 3, 0n, 1n, 'key', ...value)
-/** A file whose head lists tensors (name, dimensions innermost first, type, offset), padded to 32, with bytes behind. */
+/**
+ * A file whose head lists tensors (name, dimensions innermost first, type, offset), padded to 32,
+ * with bytes behind.
+ */
 function listing(
   dataBytes: number,
   ...entries: [name: string, dims: bigint[], type: number, offset: bigint][]

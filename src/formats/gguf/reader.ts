@@ -1,5 +1,6 @@
-// Reads GGUF files, versions 2 and 3: the head at once, each tensor when asked for. Trusts no count, length or offset.
-// Why not a library: docs/decisions/0002-own-gguf-reader.md. What names and metadata mean is for gguf-names.ts and others.
+// Reads GGUF files, versions 2 and 3: the head at once, each tensor when asked for. Trusts no
+// count, length or offset. Why not a library: docs/decisions/0002-own-gguf-reader.md. What names
+// and metadata mean is for gguf-names.ts and others.
 
 import { blockLayout, bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
@@ -37,7 +38,10 @@ export interface GgufFile {
   readonly metadataTypes: ReadonlyMap<string, GgufValueType>
   /** By ggml name, in the file's order. */
   readonly tensors: ReadonlyMap<string, GgufTensorInfo>
-  /** Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an unknown name. */
+  /**
+   * Reads only that tensor's bytes; block formats come as raw blocks. Throws NotFoundError for an
+   * unknown name.
+   */
   read(name: string): Promise<Tensor>
   close(): Promise<void>
 }
@@ -51,13 +55,15 @@ interface Claim {
 }
 
 /**
- * Opens a GGUF file. Throws FormatError, naming the file and the key or tensor, for anything that contradicts the format or the
- * file's size; UnsupportedError for other versions, big-endian files and element types that Graft does not know.
+ * Opens a GGUF file. Throws FormatError, naming the file and the key or tensor, for anything that
+ * contradicts the format or the file's size; UnsupportedError for other versions, big-endian files
+ * and element types that Graft does not know.
  */
 export async function openGguf(source: ByteSource): Promise<GgufFile> {
   const cursor = new GgufCursor(source)
   const version = await readVersion(cursor, source.name)
-  const tensorCount = await cursor.count(24, () => 'the list of tensors') // the shortest entry: empty name, no dimensions
+  // the shortest entry: empty name, no dimensions
+  const tensorCount = await cursor.count(24, () => 'the list of tensors')
   const keyCount = await cursor.count(13, () => 'the metadata') // the shortest: empty key, one byte
   const entries = await readMetadata(cursor, keyCount)
   const claims = await readClaims(cursor, tensorCount)
@@ -128,7 +134,8 @@ async function readClaims(cursor: GgufCursor, count: number): Promise<Claim[]> {
         `tensor ${quoted(name)} claims ${dimensions} dimensions, at most ${mostDimensions} are allowed`,
       )
     const shape: (number | bigint)[] = []
-    for (let d = 0; d < dimensions; d++) shape.unshift(await cursor.next('u64', what)) // the file has the innermost first
+    // the file has the innermost first
+    for (let d = 0; d < dimensions; d++) shape.unshift(await cursor.next('u64', what))
     claims.push({
       name,
       shape,
@@ -185,7 +192,8 @@ function checkClaim(
   { dataStart, alignment, sizeBytes: fileBytes }: Place,
 ): GgufTensorInfo | string {
   const dims = shape.filter((dim) => typeof dim === 'number')
-  const elements = dims.length === shape.length ? safeProduct([...dims, 8]) : undefined // 8: the widest element must not overflow either
+  // 8: the widest element must not overflow either
+  const elements = dims.length === shape.length ? safeProduct([...dims, 8]) : undefined
   if (elements === undefined) return `the product of its shape [${shape.join(', ')}] overflows`
   const perBlock = isBlockType(type) ? blockLayout[type].elements : 1
   if ((dims.at(-1) ?? 1) % perBlock !== 0)

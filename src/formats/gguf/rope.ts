@@ -1,4 +1,5 @@
-// RoPE scaling: from the keys and the tensor in which GGUF files store it to the `rope_parameters` of config.json.
+// RoPE scaling: from the keys and the tensor in which GGUF files store it to the `rope_parameters`
+// of config.json.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { GgufValues } from './values.ts'
@@ -24,7 +25,10 @@ const scalings: Readonly<
   yarn,
 }
 
-/** `rope_parameters` with `rope_type` and `rope_theta`. Throws UnsupportedError for a scaling that is not supported, by name. */
+/**
+ * `rope_parameters` with `rope_type` and `rope_theta`. Throws UnsupportedError for a scaling that
+ * is not supported, by name.
+ */
 export function ropeParameters(
   values: GgufValues,
   prefix: string,
@@ -63,7 +67,8 @@ function yarn(
     factor,
     original_max_position_embeddings:
       values.number(key('original_context_length')) ?? Math.floor(contextTokens / factor),
-    // llama.cpp multiplies its factor with YaRN's own 0.1·ln(factor) + 1; config.json holds the product.
+    // llama.cpp multiplies its factor with YaRN's own 0.1·ln(factor) + 1; config.json holds the
+    // product.
     ...(attention !== 1 && { attention_factor: attention * (0.1 * Math.log(factor) + 1) }),
     ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
   }
@@ -77,8 +82,9 @@ const llama3Known = {
 }
 
 /**
- * Llama 3's scaling is stored as the divisor of each frequency: the largest divisor is the factor. The other parameters are the
- * published ones, and the divisors that they give are checked against the file's.
+ * Llama 3's scaling is stored as the divisor of each frequency: the largest divisor is the factor.
+ * The other parameters are the published ones, and the divisors that they give are checked against
+ * the file's.
  */
 function llama3({ ropeFactors, headDim }: RopeContext, theta: number): Parameters {
   if (!ropeFactors)
@@ -98,7 +104,10 @@ function llama3({ ropeFactors, headDim }: RopeContext, theta: number): Parameter
   return parameters
 }
 
-/** Divisor of each of the d/2 frequencies: 1 for short waves, `factor` for long ones, smooth between (Llama 3.1's rope). */
+/**
+ * Divisor of each of the d/2 frequencies: 1 for short waves, `factor` for long ones, smooth between
+ * (Llama 3.1's rope).
+ */
 export function llama3Divisors(factor: number, headDim: number, theta: number): number[] {
   const {
     low_freq_factor: low,

@@ -18,7 +18,10 @@ const stories = JSON.parse(
   model: { vocab: Record<string, number> }
 }
 
-/** The metadata that a GGUF of stories260k has: bytes at 3–258, then tokens in the order of merging, so that −id is the score. */
+/**
+ * The metadata that a GGUF of stories260k has: bytes at 3–258, then tokens in the order of merging,
+ * so that −id is the score.
+ */
 function storiesMetadata(changes: Record<string, unknown> = {}): Map<string, unknown> {
   const tokens: string[] = []
   for (const [token, id] of Object.entries(stories.model.vocab)) tokens[id] = token

@@ -1,4 +1,5 @@
-// The tokenizer inside a GGUF file as tokenizer.json and tokenizer_config.json of Hugging Face. Reads metadata only, no tensors.
+// The tokenizer inside a GGUF file as tokenizer.json and tokenizer_config.json of Hugging Face.
+// Reads metadata only, no tensors.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { type GgufMetadata, type GgufValues, ggufValues } from './values.ts'
@@ -29,14 +30,19 @@ interface ModelParts {
   readonly addBos: boolean
 }
 
-/** Tokenizer models of GGUF that are read, each with the parts of tokenizer.json that it stands for. */
+/**
+ * Tokenizer models of GGUF that are read, each with the parts of tokenizer.json that it stands for.
+ */
 const models: Readonly<Record<string, (values: GgufValues, vocabulary: Vocabulary) => ModelParts>> =
   {
     gpt2: byteLevelParts,
     llama: sentencePieceParts,
   }
 
-/** Both files, ids as in the GGUF. Throws UnsupportedError for a tokenizer of another kind, FormatError for broken metadata. */
+/**
+ * Both files, ids as in the GGUF. Throws UnsupportedError for a tokenizer of another kind,
+ * FormatError for broken metadata.
+ */
 export function ggufTokenizer(metadata: GgufMetadata): TokenizerFiles {
   const values = ggufValues(metadata)
   const name = values.text('tokenizer.ggml.model')
@@ -135,7 +141,10 @@ function byteLevelParts(values: GgufValues, { ids }: Vocabulary): ModelParts {
   }
 }
 
-/** "left right" → the two; the separating space is never the first character, since a merge may start with one. */
+/**
+ * "left right" → the two; the separating space is never the first character, since a merge may
+ * start with one.
+ */
 function splitMerge(merge: string): [string, string] {
   const space = merge.indexOf(' ', 1)
   if (space < 0)
@@ -145,7 +154,10 @@ function splitMerge(merge: string): [string, string] {
   return [merge.slice(0, space), merge.slice(space + 1)]
 }
 
-/** llama: SentencePiece BPE, whose scores say the order of merging; spaces are U+2581 and unknown characters are bytes. */
+/**
+ * llama: SentencePiece BPE, whose scores say the order of merging; spaces are U+2581 and unknown
+ * characters are bytes.
+ */
 function sentencePieceParts(values: GgufValues, { tokens, types, ids }: Vocabulary): ModelParts {
   const scores = values.numbers('tokenizer.ggml.scores')
   if (!scores || scores.length !== tokens.length) {

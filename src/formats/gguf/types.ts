@@ -1,11 +1,15 @@
-// The vocabulary of GGUF files: value types of the metadata, element types of tensors. No reading, no writing.
-// Numbers as in ggml/include/gguf.h and ggml.h; the format: github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+// The vocabulary of GGUF files: value types of the metadata, element types of tensors. No reading,
+// no writing. Numbers as in ggml/include/gguf.h and ggml.h; the format:
+// github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 
 import type { DType } from '../../base/dtype.ts'
 
 export type GgufScalarType =
   'u8' | 'i8' | 'u16' | 'i16' | 'u32' | 'i32' | 'f32' | 'bool' | 'string' | 'u64' | 'i64' | 'f64'
-/** What a metadata value is in the file. Lists in lists are `list[]`: llama.cpp neither writes nor reads them. */
+/**
+ * What a metadata value is in the file. Lists in lists are `list[]`: llama.cpp neither writes nor
+ * reads them.
+ */
 export type GgufValueType = GgufScalarType | `${GgufScalarType}[]` | 'list[]'
 
 type NumberArray =
@@ -20,7 +24,10 @@ type NumberArray =
   | BigUint64Array
   | BigInt64Array
 
-/** Lists of numbers are typed arrays; 64-bit integers are numbers where those are exact, else bigints. */
+/**
+ * Lists of numbers are typed arrays; 64-bit integers are numbers where those are exact, else
+ * bigints.
+ */
 export type GgufValue =
   | string
   | number
@@ -31,7 +38,10 @@ export type GgufValue =
   | readonly boolean[]
   | readonly GgufValue[]
 
-/** A metadata value with its type, as the writer needs it: llama.cpp refuses a u32 where it expects an f32. */
+/**
+ * A metadata value with its type, as the writer needs it: llama.cpp refuses a u32 where it expects
+ * an f32.
+ */
 export interface GgufEntry {
   readonly type: Exclude<GgufValueType, 'list[]'>
   readonly value: GgufValue

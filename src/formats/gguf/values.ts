@@ -1,8 +1,12 @@
-// Typed access to GGUF metadata, with errors that name the key. Knows nothing of what the keys mean.
+// Typed access to GGUF metadata, with errors that name the key. Knows nothing of what the keys
+// mean.
 
 import { FormatError } from '../../base/errors.ts'
 
-/** Metadata of a GGUF file, as its reader gives it: numbers, bigints, booleans, strings and arrays of them. */
+/**
+ * Metadata of a GGUF file, as its reader gives it: numbers, bigints, booleans, strings and arrays
+ * of them.
+ */
 export type GgufMetadata = ReadonlyMap<string, unknown>
 
 export interface GgufValues {
@@ -14,7 +18,10 @@ export interface GgufValues {
   numbers(key: string): readonly number[] | undefined
 }
 
-/** Getters over metadata: undefined where a key is missing, FormatError where its value is of another kind. */
+/**
+ * Getters over metadata: undefined where a key is missing, FormatError where its value is of
+ * another kind.
+ */
 export function ggufValues(metadata: GgufMetadata): GgufValues {
   const value = <T>(
     key: string,

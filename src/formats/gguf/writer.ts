@@ -1,4 +1,5 @@
-// Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. Never holds the whole file.
+// Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. Never holds the
+// whole file.
 
 import { blockLayout, bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
 import { assertInternal, OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
@@ -31,9 +32,10 @@ export interface GgufTensorHead {
 }
 
 /**
- * The file's chunks: the head, then each tensor's bytes as a view, not copied, padded to the alignment (`general.alignment`, else 32).
- * Everything is checked before the first chunk: throws UnsupportedError for element types that GGUF lacks, ShapeError where
- * data and shape disagree, OptionError for metadata whose value does not fit its type.
+ * The file's chunks: the head, then each tensor's bytes as a view, not copied, padded to the
+ * alignment (`general.alignment`, else 32). Everything is checked before the first chunk: throws
+ * UnsupportedError for element types that GGUF lacks, ShapeError where data and shape disagree,
+ * OptionError for metadata whose value does not fit its type.
  */
 export function* ggufChunks({ metadata, tensors }: GgufContent): Generator<Uint8Array> {
   for (const [name, tensor] of tensors) checkData(name, tensor)
@@ -43,8 +45,9 @@ export function* ggufChunks({ metadata, tensors }: GgufContent): Generator<Uint8
 }
 
 /**
- * The same for tensors that are read one after the other, each when its turn has come. Throws as `ggufChunks` does; a tensor that comes in another
- * form than the head says is found when it is read.
+ * The same for tensors that are read one after the other, each when its turn has come. Throws as
+ * `ggufChunks` does; a tensor that comes in another form than the head says is found when it is
+ * read.
  */
 export async function* ggufStream(
   metadata: ReadonlyMap<string, GgufEntry>,
@@ -177,7 +180,8 @@ class Head {
   tensor(name: string, { dtype, shape }: GgufTensorHead, offset: number): void {
     this.string(name)
     this.number('u32', shape.length)
-    for (const dim of shape.toReversed()) this.number('u64', dim) // the file has the innermost first
+    // the file has the innermost first
+    for (const dim of shape.toReversed()) this.number('u64', dim)
     this.number('u32', ggmlTypeNumbers[dtype]!)
     this.number('u64', offset)
   }

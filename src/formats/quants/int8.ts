@@ -1,4 +1,5 @@
-// Symmetrical 8-bit blocks along a row: w = code·scale, scale = absmax/127. As Q8_0, with blocks of 64 and scales in f32, apart from the codes.
+// Symmetrical 8-bit blocks along a row: w = code·scale, scale = absmax/127. As Q8_0, with blocks of
+// 64 and scales in f32, apart from the codes.
 
 export interface Int8Blocks {
   readonly codes: Int8Array
@@ -6,7 +7,10 @@ export interface Int8Blocks {
   readonly scales: Float32Array
 }
 
-/** Quantises values, whose number must be a multiple of `block`: the nearest whole number to x / scale. */
+/**
+ * Quantises values, whose number must be a multiple of `block`: the nearest whole number to x /
+ * scale.
+ */
 export function quantizeInt8(values: Float32Array, block: number): Int8Blocks {
   const codes = new Int8Array(values.length)
   const scales = new Float32Array(values.length / block)

@@ -15,7 +15,10 @@ const normals = (count: number, seed = 1): Float32Array => {
   )
 }
 
-/** Values that Python makes the same: i·2654435761 mod 2³² spread over [−0.5, 0.5), larger in later blocks of seven. */
+/**
+ * Values that Python makes the same: i·2654435761 mod 2³² spread over [−0.5, 0.5), larger in later
+ * blocks of seven.
+ */
 const shared = Float32Array.from(
   { length: 64 * 300 },
   (_, i) => (((i * 2654435761) % 4294967296) / 4294967296 - 0.5) * (1 + (Math.floor(i / 64) % 7)),
@@ -57,7 +60,8 @@ describe('NF4', () => {
   })
 
   it("has bitsandbytes' codes and maps, bit for bit", () => {
-    // bitsandbytes 0.50.2 on a CPU: quantize_4bit(x, blocksize=64, quant_type='nf4', compress_statistics=True), create_dynamic_map().
+    // bitsandbytes 0.50.2 on a CPU: quantize_4bit(x, blocksize=64, quant_type='nf4',
+    // compress_statistics=True), create_dynamic_map().
     expect(hashOf(dynamicMap())).toBe(
       'e732639a65f497b4ad684bb166a4467708255edd5207757de8b8f0c7e1fda89c',
     )
@@ -67,7 +71,8 @@ describe('NF4', () => {
   })
 
   it("reads bitsandbytes' magnitudes to its values, bit for bit", () => {
-    // Its mean is summed in f32, two last places from the exact one here: the rest is read with its mean.
+    // Its mean is summed in f32, two last places from the exact one here: the rest is read with its
+    // mean.
     const absmax = Float32Array.from({ length: 300 }, (_, b) =>
       Math.max(...shared.subarray(64 * b, 64 * b + 64).map(Math.abs)),
     )
@@ -82,7 +87,8 @@ describe('NF4', () => {
         0,
       )
     })
-    // Two of the 300 lie close to a border, and its CPU path takes the farther neighbour there; ours is always the nearest.
+    // Two of the 300 lie close to a border, and its CPU path takes the farther neighbour there;
+    // ours is always the nearest.
     for (const place of [234, 275]) absmaxCodes[place]! -= 1
     expect(hashOf(absmaxCodes.subarray(0, 300))).toBe(
       '0a50fcff622dc5bbff8a7c6477a1f59a9ce5ff54b4258a16147f2ce1948eb60f',

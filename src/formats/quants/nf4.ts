@@ -1,5 +1,6 @@
-// NF4 with double quantisation, as QLoRA keeps a frozen base (Dettmers et al. 2023, arXiv:2305.14314; layout of bitsandbytes).
-// Blocks of 64 over the row-major values, each with its largest magnitude; those magnitudes in 8 bits. Knows no tensor and no graph.
+// NF4 with double quantisation, as QLoRA keeps a frozen base (Dettmers et al. 2023,
+// arXiv:2305.14314; layout of bitsandbytes). Blocks of 64 over the row-major values, each with its
+// largest magnitude; those magnitudes in 8 bits. Knows no tensor and no graph.
 
 /** The 16 levels: quantiles of a normal distribution, scaled to [−1, 1], with an exact zero. */
 export const nf4Levels = Float32Array.of(
@@ -31,8 +32,9 @@ export interface Nf4 {
 }
 
 /**
- * The 8-bit dynamic map (Dettmers 2015, arXiv:1511.04561): 0, 1, and for each of seven decades 10⁻⁶ … 10⁰ the middles of 1, 2, 4, … 64 equal
- * parts of [0.1, 1] with both signs; rising. Computed in f32 as torch.linspace does: from the nearer end.
+ * The 8-bit dynamic map (Dettmers 2015, arXiv:1511.04561): 0, 1, and for each of seven decades 10⁻⁶
+ * … 10⁰ the middles of 1, 2, 4, … 64 equal parts of [0.1, 1] with both signs; rising. Computed in
+ * f32 as torch.linspace does: from the nearer end.
  */
 export function dynamicMap(): Float32Array {
   const values = [0, 1]
@@ -40,7 +42,8 @@ export function dynamicMap(): Float32Array {
     const parts = 2 ** decade
     const step = Math.fround(Math.fround(1 - Math.fround(0.1)) / parts)
     const boundary = (i: number): number =>
-      Math.fround(i <= parts / 2 ? Math.fround(0.1) + step * i : 1 - step * (parts - i)) // one rounding
+      // one rounding
+      Math.fround(i <= parts / 2 ? Math.fround(0.1) + step * i : 1 - step * (parts - i))
     for (let i = 0; i < parts; i++) {
       const middle = Math.fround(Math.fround(boundary(i) + boundary(i + 1)) / 2)
       const value = Math.fround(10 ** (decade - 6)) * middle
@@ -50,7 +53,10 @@ export function dynamicMap(): Float32Array {
   return Float32Array.from(values).sort()
 }
 
-/** Places of the borders between neighbouring levels; what lies on a border belongs to the lower one. */
+/**
+ * Places of the borders between neighbouring levels; what lies on a border belongs to the lower
+ * one.
+ */
 const bordersOf = (levels: Float32Array): Float64Array =>
   Float64Array.from({ length: levels.length - 1 }, (_, i) => (levels[i]! + levels[i + 1]!) / 2)
 
@@ -73,7 +79,10 @@ export const absmaxBlocks = (magnitudes: number): number => Math.ceil(magnitudes
 
 type Absmax = Pick<Nf4, 'absmaxCodes' | 'absmaxScales' | 'absmaxOffset'>
 
-/** Magnitudes in 8 bits: offset = their mean, then (absmax − offset) in blocks of 256 by the nearest place of the dynamic map. */
+/**
+ * Magnitudes in 8 bits: offset = their mean, then (absmax − offset) in blocks of 256 by the nearest
+ * place of the dynamic map.
+ */
 function quantizeAbsmax(absmax: Float32Array): Absmax {
   const borders = bordersOf(dynamicMap())
   const absmaxOffset = Math.fround(absmax.reduce((sum, value) => sum + value, 0) / absmax.length)
@@ -91,7 +100,10 @@ function quantizeAbsmax(absmax: Float32Array): Absmax {
   return { absmaxCodes, absmaxScales, absmaxOffset }
 }
 
-/** Quantises values, whose number must be a multiple of 64: the level nearest to x / absmax of the block. */
+/**
+ * Quantises values, whose number must be a multiple of 64: the level nearest to x / absmax of the
+ * block.
+ */
 export function quantizeNf4(values: Float32Array): Nf4 {
   const borders = bordersOf(nf4Levels)
   const codes = new Uint8Array(values.length / 2)
@@ -110,7 +122,9 @@ export function quantizeNf4(values: Float32Array): Nf4 {
   return { codes, ...quantizeAbsmax(absmax) }
 }
 
-/** Magnitudes of the first `count` blocks: map[code]·scale + offset, each operation rounded to f32. */
+/**
+ * Magnitudes of the first `count` blocks: map[code]·scale + offset, each operation rounded to f32.
+ */
 export function nf4Absmax(
   { absmaxCodes, absmaxScales, absmaxOffset }: Absmax,
   count: number,

@@ -1,4 +1,5 @@
-// Q3_K: w = d·(s − 32)·q, 256 values a block, s of 6 bits per 16 values, q of 2 bits less 4 where its bit in the mask is not set.
+// Q3_K: w = d·(s − 32)·q, 256 values a block, s of 6 bits per 16 values, q of 2 bits less 4 where
+// its bit in the mask is not set.
 
 import { f16Values } from '../half.ts'
 import { blockCount, f16At, type Quant } from './quant.ts'
@@ -26,7 +27,10 @@ export const q3_k: Quant = {
   },
 }
 
-/** Scale 0 … 63: four low bits in the nibbles of bytes 0–7 (groups 8–15 high), two high bits in bytes 8–11, four groups a byte. */
+/**
+ * Scale 0 … 63: four low bits in the nibbles of bytes 0–7 (groups 8–15 high), two high bits in
+ * bytes 8–11, four groups a byte.
+ */
 export function scaleOf(bytes: Uint8Array, at: number, group: number): number {
   const low = (bytes[at + (group & 7)]! >> (group < 8 ? 0 : 4)) & 15
   const high = (bytes[at + 8 + (group & 3)]! >> ((group >> 2) * 2)) & 3

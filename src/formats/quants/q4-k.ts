@@ -1,4 +1,5 @@
-// Q4_K and Q5_K: w = d·s·q − dmin·m, 256 values a block, s and m of 6 bits per 32 values, q of 4 or 5 bits.
+// Q4_K and Q5_K: w = d·s·q − dmin·m, 256 values a block, s and m of 6 bits per 32 values, q of 4 or
+// 5 bits.
 
 import { f16Values } from '../half.ts'
 import { blockCount, f16At, type Quant } from './quant.ts'
@@ -24,7 +25,10 @@ export const q4_k: Quant = {
   },
 }
 
-/** d f16, dmin f16, 12 bytes of scales, 32 bytes of fifth bits (bit g of byte j for value j of group g), 128 bytes of nibbles. */
+/**
+ * d f16, dmin f16, 12 bytes of scales, 32 bytes of fifth bits (bit g of byte j for value j of group
+ * g), 128 bytes of nibbles.
+ */
 export const q5_k: Quant = {
   dequantize(bytes, out) {
     const f16 = f16Values()
@@ -47,13 +51,19 @@ export const q5_k: Quant = {
   },
 }
 
-/** Groups 0–3: six low bits of bytes 0–3. Groups 4–7: low nibbles of bytes 8–11 and the two high bits of bytes 0–3. */
+/**
+ * Groups 0–3: six low bits of bytes 0–3. Groups 4–7: low nibbles of bytes 8–11 and the two high
+ * bits of bytes 0–3.
+ */
 export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4
     ? bytes[at + group]! & 63
     : (bytes[at + 4 + group]! & 15) | ((bytes[at + group - 4]! >> 6) << 4)
 
-/** Groups 0–3: six low bits of bytes 4–7. Groups 4–7: high nibbles of bytes 8–11 and the two high bits of bytes 4–7. */
+/**
+ * Groups 0–3: six low bits of bytes 4–7. Groups 4–7: high nibbles of bytes 8–11 and the two high
+ * bits of bytes 4–7.
+ */
 export const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4
     ? bytes[at + 4 + group]! & 63

@@ -1,4 +1,5 @@
-// Q4_0: w = d·(q − 8). Q4_1: w = d·q + m. 32 values a block; byte j holds value j in its low and value j + 16 in its high nibble.
+// Q4_0: w = d·(q − 8). Q4_1: w = d·q + m. 32 values a block; byte j holds value j in its low and
+// value j + 16 in its high nibble.
 
 import { f16Bits, f16Values } from '../half.ts'
 import { blockCount, f16At, type Quant, writeF16 } from './quant.ts'

@@ -1,4 +1,5 @@
-// Q5_0: w = d·(q − 16). Q5_1: w = d·q + m. As Q4_0 and Q4_1, with each value's fifth bit in a 32-bit word: bit j belongs to value j.
+// Q5_0: w = d·(q − 16). Q5_1: w = d·q + m. As Q4_0 and Q4_1, with each value's fifth bit in a
+// 32-bit word: bit j belongs to value j.
 
 import { f16Values } from '../half.ts'
 import { blockCount, f16At, type Quant } from './quant.ts'
@@ -9,7 +10,8 @@ export const q5_0: Quant = {
     const f16 = f16Values()
     for (let block = blockCount('q5_0', bytes.length, out.length) - 1; block >= 0; block--) {
       const at = block * 22
-      writeValues(bytes, at + 2, out, block * 32, f16[f16At(bytes, at)]!, 16, -0) // -0 keeps the sign of a zero
+      // -0 keeps the sign of a zero
+      writeValues(bytes, at + 2, out, block * 32, f16[f16At(bytes, at)]!, 16, -0)
     }
   },
 }

@@ -13,7 +13,8 @@ export const q6_k: Quant = {
       const d = f16[f16At(bytes, at + 208)]!
       for (let group = 0; group < 16; group++) {
         const step = d * signed[at + 192 + group]!
-        // Each half of 128 values: 64 bytes of nibbles (low ones first), 32 bytes of pairs, values in four runs of 32.
+        // Each half of 128 values: 64 bytes of nibbles (low ones first), 32 bytes of pairs, values
+        // in four runs of 32.
         const run = (group >> 1) & 3
         const within = (group & 1) * 16
         const lowAt = at + (group >> 3) * 64 + (run & 1) * 32 + within

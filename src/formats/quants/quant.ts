@@ -1,13 +1,19 @@
-// The contract of a ggml block format, and what the formats share: the f16 scale and the check of lengths.
-// Blocks are laid out as in ggml-common.h (llama.cpp); values equal those of gguf-py's quants.py bit for bit.
+// The contract of a ggml block format, and what the formats share: the f16 scale and the check of
+// lengths. Blocks are laid out as in ggml-common.h (llama.cpp); values equal those of gguf-py's
+// quants.py bit for bit.
 
 import { type BlockType, blockLayout } from '../../base/dtype.ts'
 import { ShapeError } from '../../base/errors.ts'
 
 export interface Quant {
-  /** Writes the value of every element to `out`. Throws ShapeError where the two lengths do not fit. */
+  /**
+   * Writes the value of every element to `out`. Throws ShapeError where the two lengths do not fit.
+   */
   dequantize(bytes: Uint8Array, out: Float32Array): void
-  /** Writes the blocks of the values to `out`, with the rounding of gguf-py. Throws ShapeError as above. */
+  /**
+   * Writes the blocks of the values to `out`, with the rounding of gguf-py. Throws ShapeError as
+   * above.
+   */
   quantize?(values: Float32Array, out: Uint8Array): void
 }
 

@@ -65,7 +65,8 @@ describe('round trip', () => {
   })
 
   it('writes what the reference library writes, byte for byte', () => {
-    // safetensors 0.8.0: save({'b': torch.tensor([[1., 2.]]), 'a': torch.tensor([3.]), 'c': torch.tensor([7])}, {'format': 'pt'})
+    // safetensors 0.8.0: save({'b': torch.tensor([[1., 2.]]), 'a': torch.tensor([3.]), 'c':
+    // torch.tensor([7])}, {'format': 'pt'})
     const header =
       '{"__metadata__":{"format":"pt"},"c":{"dtype":"I64","shape":[1],"data_offsets":[0,8]},' +
       '"a":{"dtype":"F32","shape":[1],"data_offsets":[8,12]},"b":{"dtype":"F32","shape":[1,2],"data_offsets":[12,20]}}'

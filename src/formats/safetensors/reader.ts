@@ -1,5 +1,6 @@
-// Reads safetensors files lazily: the header at once, each tensor when asked for. Trusts nothing the header says.
-// Layout: u64 header length, JSON header, then the tensors' bytes without gaps (github.com/huggingface/safetensors, README "Format").
+// Reads safetensors files lazily: the header at once, each tensor when asked for. Trusts nothing
+// the header says. Layout: u64 header length, JSON header, then the tensors' bytes without gaps
+// (github.com/huggingface/safetensors, README "Format").
 
 import { elementBytes, type PlainType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
@@ -20,9 +21,10 @@ interface Entry extends TensorInfo {
 }
 
 /**
- * Opens a safetensors file. Throws FormatError, naming the file and every bad tensor, when the header is no valid JSON object,
- * a shape does not fit its byte range, or ranges overlap, leave holes or end elsewhere than the file;
- * UnsupportedError for an element type that Graft does not know.
+ * Opens a safetensors file. Throws FormatError, naming the file and every bad tensor, when the
+ * header is no valid JSON object, a shape does not fit its byte range, or ranges overlap, leave
+ * holes or end elsewhere than the file; UnsupportedError for an element type that Graft does not
+ * know.
  */
 export async function openSafetensors(source: ByteSource): Promise<TensorStore> {
   const { header, dataStart } = await readHeader(source)

@@ -16,8 +16,9 @@ interface ShardIndex {
 }
 
 /**
- * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists. Throws NotFoundError where there is neither,
- * and one MismatchError with every shard that is missing and every tensor that its shard lacks.
+ * Opens `model.safetensors`, or the shards that `model.safetensors.index.json` lists. Throws
+ * NotFoundError where there is neither, and one MismatchError with every shard that is missing and
+ * every tensor that its shard lacks.
  */
 export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
   const single = await folder.open(singleName)

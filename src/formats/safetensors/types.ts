@@ -3,8 +3,9 @@
 import type { PlainType } from '../../base/dtype.ts'
 
 /**
- * Name in the file by type. The order is the writer's order of tensors: it is the reverse of the enum `Dtype` in the
- * Rust library (safetensors/src/tensor.rs), widest alignment first, so that files come out as that library writes them.
+ * Name in the file by type. The order is the writer's order of tensors: it is the reverse of the
+ * enum `Dtype` in the Rust library (safetensors/src/tensor.rs), widest alignment first, so that
+ * files come out as that library writes them.
  */
 export const safetensorsNames: Readonly<Record<PlainType, string>> = {
   u64: 'U64',

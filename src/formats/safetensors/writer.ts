@@ -1,4 +1,5 @@
-// Writes safetensors files as a stream of chunks, laid out as the reference library lays them out. Never holds the whole file.
+// Writes safetensors files as a stream of chunks, laid out as the reference library lays them out.
+// Never holds the whole file.
 
 import { bytesOf, type DType, isBlockType, type PlainType } from '../../base/dtype.ts'
 import { OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
@@ -12,8 +13,9 @@ export interface TensorHeader {
 }
 
 /**
- * The file's chunks: the header, then each tensor's bytes as a view, not copied. Order: widest element type first, then by name.
- * Everything is checked before the first chunk: throws UnsupportedError for block formats, ShapeError where data and shape disagree.
+ * The file's chunks: the header, then each tensor's bytes as a view, not copied. Order: widest
+ * element type first, then by name. Everything is checked before the first chunk: throws
+ * UnsupportedError for block formats, ShapeError where data and shape disagree.
  */
 export function* safetensorsChunks(
   tensors: ReadonlyMap<string, Tensor>,
@@ -32,7 +34,10 @@ export function* safetensorsChunks(
   for (const name of order) yield bytesView(tensors.get(name)!)
 }
 
-/** The header's bytes with its length in front, and the order in which the tensors' bytes must follow. */
+/**
+ * The header's bytes with its length in front, and the order in which the tensors' bytes must
+ * follow.
+ */
 export function safetensorsHeader(
   tensors: ReadonlyMap<string, TensorHeader>,
   metadata?: Readonly<Record<string, string>>,
@@ -48,7 +53,8 @@ export function safetensorsHeader(
   const parts = entries.map(({ name, dtype, shape }) => {
     const begin = position
     position += bytesOf(dtype, sizeOf(shape))
-    // Written by hand: an object literal would lose a tensor that is called "__proto__" and move numeric names to the front.
+    // Written by hand: an object literal would lose a tensor that is called "__proto__" and move
+    // numeric names to the front.
     return `${JSON.stringify(name)}:${JSON.stringify({ dtype: safetensorsNames[dtype], shape, data_offsets: [begin, position] })}`
   })
   if (metadata) parts.unshift(`"__metadata__":${JSON.stringify(metadata)}`)

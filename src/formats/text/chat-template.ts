@@ -1,5 +1,6 @@
-// Renders a conversation through a model's chat template, as transformers does. The time is an argument; no template is built in.
-// One difference stays: printing `none` gives nothing, where Python gives the word None, which no template means to say.
+// Renders a conversation through a model's chat template, as transformers does. The time is an
+// argument; no template is built in. One difference stays: printing `none` gives nothing, where
+// Python gives the word None, which no template means to say.
 
 import { Environment, Interpreter, parse as parseTokens, tokenize } from '@huggingface/jinja'
 import { FormatError, NotFoundError, OptionError } from '../../base/errors.ts'
@@ -18,7 +19,10 @@ export interface ChatOptions {
   readonly eosToken?: string
   /** JSON schemas of functions, for templates that offer tools. */
   readonly tools?: readonly object[]
-  /** What `strftime_now` in a template shows, in local time. Without it the template sees no such function, and its text does not depend on the day. */
+  /**
+   * What `strftime_now` in a template shows, in local time. Without it the template sees no such
+   * function, and its text does not depend on the day.
+   */
   readonly now?: Date
   /** Further variables that the template knows, such as `enable_thinking`. */
   readonly variables?: Readonly<Record<string, unknown>>
@@ -27,8 +31,9 @@ export interface ChatOptions {
 export type ChatRenderer = (messages: readonly ChatMessage[], options?: ChatOptions) => string
 
 /**
- * The text of a conversation; encode it with `addSpecialTokens: false`, since templates write BOS themselves.
- * Throws NotFoundError without a template, FormatError for one that cannot be parsed, OptionError where it refuses the messages.
+ * The text of a conversation; encode it with `addSpecialTokens: false`, since templates write BOS
+ * themselves. Throws NotFoundError without a template, FormatError for one that cannot be parsed,
+ * OptionError where it refuses the messages.
  */
 export function renderChat(
   template: string | undefined,
@@ -69,7 +74,10 @@ function refusal(
   )
 }
 
-/** A renderer of one template. The library's own `Template` fixes the globals, and its strftime_now reads the clock. */
+/**
+ * A renderer of one template. The library's own `Template` fixes the globals, and its strftime_now
+ * reads the clock.
+ */
 function parse(template: string): (variables: Readonly<Record<string, unknown>>) => string {
   try {
     const program = parseTokens(tokenize(template, { trim_blocks: true, lstrip_blocks: true }))
@@ -111,7 +119,10 @@ function range(startOrStop: number, stop?: number, step = 1): number[] {
   )
 }
 
-/** What a template sees; everything that transformers defines is defined here too, so that `is none` holds where it does there. */
+/**
+ * What a template sees; everything that transformers defines is defined here too, so that `is none`
+ * holds where it does there.
+ */
 function variablesOf(
   messages: readonly ChatMessage[],
   options: ChatOptions,
@@ -129,7 +140,10 @@ function variablesOf(
   }
 }
 
-/** The template of a model: the file chat_template.jinja first, then the config's (a string, or a list with one named default). */
+/**
+ * The template of a model: the file chat_template.jinja first, then the config's (a string, or a
+ * list with one named default).
+ */
 export function chatTemplateOf(tokenizerConfig: object, jinjaFile?: string): string | undefined {
   if (jinjaFile !== undefined) return jinjaFile
   const template = (tokenizerConfig as { chat_template?: unknown }).chat_template

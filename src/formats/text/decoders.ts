@@ -1,5 +1,7 @@
-// The decoders of tokenizer.json that turn tokens back into bytes, as the Rust library defines them. They replace the ones of
-// @huggingface/tokenizers 0.2.0, which look a token up among all added tokens one by one and differ on broken UTF-8.
+// The decoders of tokenizer.json that turn tokens back into bytes, as the Rust library defines
+// them. They replace the ones of
+// @huggingface/tokenizers 0.2.0, which look a token up among all added tokens one by one and differ
+// on broken UTF-8.
 
 import { type Component } from './repairs.ts'
 
@@ -29,7 +31,10 @@ const utf8 = new TextDecoder('utf-8', { ignoreBOM: true }) // a BOM in the text 
 const strictUtf8 = new TextDecoder('utf-8', { ignoreBOM: true, fatal: true })
 const encoder = new TextEncoder()
 
-/** Byte of each character of GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up. */
+/**
+ * Byte of each character of GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes
+ * for U+0100 and up.
+ */
 const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   const map = new Map<string, number>()
   let next = 0x100
@@ -41,7 +46,10 @@ const byteOfCharacter: ReadonlyMap<string, number> = (() => {
   return map
 })()
 
-/** All tokens' bytes as UTF-8; a token with a character outside the alphabet (an added token) stands for its own text. */
+/**
+ * All tokens' bytes as UTF-8; a token with a character outside the alphabet (an added token) stands
+ * for its own text.
+ */
 function decodeByteLevel(tokens: readonly string[]): string {
   const bytes: number[] = []
   for (const token of tokens) {
@@ -52,7 +60,10 @@ function decodeByteLevel(tokens: readonly string[]): string {
   return utf8.decode(Uint8Array.from(bytes))
 }
 
-/** Replacement characters are spaces, except in the first token, where they are the prefix that encoding had added. */
+/**
+ * Replacement characters are spaces, except in the first token, where they are the prefix that
+ * encoding had added.
+ */
 function decodeMetaspace(
   tokens: readonly string[],
   replacement: string,

@@ -1,4 +1,5 @@
-// The merge list of a byte-pair tokenizer from the scores of a SentencePiece BPE vocabulary. Knows nothing of the file they come from.
+// The merge list of a byte-pair tokenizer from the scores of a SentencePiece BPE vocabulary. Knows
+// nothing of the file they come from.
 
 interface Merge {
   readonly left: string
@@ -9,8 +10,9 @@ interface Merge {
 }
 
 /**
- * Every way to build a token from two others, best score first; among equal scores the longer left part first, then the longer
- * right part. The order of transformers' `generate_merges`. Lengths are in characters. O(tokens × their length).
+ * Every way to build a token from two others, best score first; among equal scores the longer left
+ * part first, then the longer right part. The order of transformers' `generate_merges`. Lengths are
+ * in characters. O(tokens × their length).
  */
 export function mergesFromScores(
   tokens: readonly string[],

@@ -1,5 +1,6 @@
-// Rewrites the parts of a tokenizer.json that @huggingface/tokenizers 0.2.0 reads otherwise than the Rust library that defines the
-// format, into parts that it reads alike. The library is followed in everything else. Knows nothing of any one model.
+// Rewrites the parts of a tokenizer.json that @huggingface/tokenizers 0.2.0 reads otherwise than
+// the Rust library that defines the format, into parts that it reads alike. The library is followed
+// in everything else. Knows nothing of any one model.
 
 import { UnsupportedError } from '../../base/errors.ts'
 
@@ -31,7 +32,10 @@ const sequence = (pretokenizers: readonly Component[]): Component => ({
 })
 const escapeRegex = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/g, String.raw`\$&`)
 
-/** The same tokenizer with its pre-tokenizers in the forms that the library reads as the Rust library does. */
+/**
+ * The same tokenizer with its pre-tokenizers in the forms that the library reads as the Rust
+ * library does.
+ */
 export function repairTokenizer(
   tokenizer: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
@@ -49,9 +53,11 @@ function repairPreTokenizer(component: Component): Component {
 
 const repairs: Readonly<Record<string, (component: Component) => Component>> = {
   Sequence: (c) => sequence((c['pretokenizers'] as readonly Component[]).map(repairPreTokenizer)),
-  // The library's \d is ASCII only; Rust splits on every numeric character (Nd, Nl, No), such as ² or ٣.
+  // The library's \d is ASCII only; Rust splits on every numeric character (Nd, Nl, No), such as ²
+  // or ٣.
   Digits: (c) => isolate(c['individual_digits'] ? String.raw`\p{N}` : String.raw`\p{N}+`),
-  // The library's \s follows JavaScript (with U+FEFF, without U+0085); a Split pattern is translated to Unicode's White_Space.
+  // The library's \s follows JavaScript (with U+FEFF, without U+0085); a Split pattern is
+  // translated to Unicode's White_Space.
   ByteLevel: (c) =>
     c['use_regex'] === false || c['add_prefix_space'] === true
       ? c
@@ -77,14 +83,18 @@ const mergedWithPrevious = (p: string): string =>
   String.raw`(?:(?!${p})[\s\S])*(?:${p})|(?:(?!${p})[\s\S])+`
 const contiguous = (p: string): string => `(?:${p})+`
 
-/** The library knows only "removed" and "isolated", and treats every other behaviour as the latter. */
+/**
+ * The library knows only "removed" and "isolated", and treats every other behaviour as the latter.
+ */
 function repairSplit(component: Component): Component {
   const { Regex, String: text } = component['pattern'] as SplitPattern
   const pattern = Regex ?? escapeRegex(text ?? '')
   const behavior = component['behavior'] as string
   const invert = component['invert'] === true
-  if (behavior === 'Removed') return { ...component, pattern: { Regex: pattern } } // as a String its matches would be kept
-  if (behavior === 'Isolated') return isolate(pattern) // inverted or not, matches and gaps are all pieces
+  // as a String its matches would be kept
+  if (behavior === 'Removed') return { ...component, pattern: { Regex: pattern } }
+  // inverted or not, matches and gaps are all pieces
+  if (behavior === 'Isolated') return isolate(pattern)
   if (invert)
     throw new UnsupportedError(
       `tokenizer.json: a Split pre-tokenizer with behavior "${behavior}" and invert: true is not supported.`,

@@ -41,7 +41,10 @@ const directives: Readonly<Record<string, (date: Date) => string>> = {
   '%': () => '%',
 }
 
-/** The date in local time, each `%x` of `format` replaced; `%-d` without leading zeros; unknown directives stay as they are. */
+/**
+ * The date in local time, each `%x` of `format` replaced; `%-d` without leading zeros; unknown
+ * directives stay as they are.
+ */
 export function strftime(date: Date, format: string): string {
   return format.replace(/%(-?)([a-zA-Z%])/g, (whole, dash: string, letter: string) => {
     const value = directives[letter]?.(date)

@@ -1,20 +1,26 @@
-// Token ids one at a time → text that will not change any more. Knows nothing of how the ids come about.
+// Token ids one at a time → text that will not change any more. Knows nothing of how the ids come
+// about.
 
 import type { Tokenizer } from './tokenizer.ts'
 
 export interface TextStream {
-  /** Takes one id; returns the text that is final now, often one word, '' in the middle of a character. */
+  /**
+   * Takes one id; returns the text that is final now, often one word, '' in the middle of a
+   * character.
+   */
   push(id: number): string
   /** The rest, when no id follows. */
   end(): string
 }
 
-const patience = 64 // ids held back before broken text is looked at only every 16th time: garbage must not cost O(T²)
+// ids held back before broken text is looked at only every 16th time: garbage must not cost O(T²)
+const patience = 64
 
 /**
- * An incremental decoder: all deltas and `end()` joined are `decode` of all ids. Text is held back while it ends in U+FFFD, which
- * may be the first bytes of a character, and within a run of byte tokens, which decode only as a whole. Only the ids since the
- * last but one delta are decoded again, so a push costs the same at any length of text.
+ * An incremental decoder: all deltas and `end()` joined are `decode` of all ids. Text is held back
+ * while it ends in U+FFFD, which may be the first bytes of a character, and within a run of byte
+ * tokens, which decode only as a whole. Only the ids since the last but one delta are decoded
+ * again, so a push costs the same at any length of text.
  */
 export function textStream(
   tokenizer: Pick<Tokenizer, 'decode' | 'isByteToken'>,
@@ -28,7 +34,8 @@ export function textStream(
     const text = tokenizer.decode(ids, options)
     if (!last && (text.endsWith('\ufffd') || !text.startsWith(context))) return ''
     const delta = text.slice(context.length)
-    // The context starts where an earlier delta started: between characters. Without text it could not protect a leading space.
+    // The context starts where an earlier delta started: between characters. Without text it could
+    // not protect a leading space.
     if (delta !== '') ids = ids.slice(settled)
     settled = ids.length
     context = delta === '' ? text : tokenizer.decode(ids, options)

@@ -1,4 +1,5 @@
-// Text ↔ token ids, over @huggingface/tokenizers with what differs from the Rust library put right. Reads no files and knows no model.
+// Text ↔ token ids, over @huggingface/tokenizers with what differs from the Rust library put right.
+// Reads no files and knows no model.
 
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { FormatError } from '../../base/errors.ts'
@@ -8,13 +9,21 @@ import { type Component, repairTokenizer } from './repairs.ts'
 export interface Tokenizer {
   /** Ids are below this; a model's embedding may have more rows. */
   readonly vocabularySize: number
-  /** Token ids of a text. Added tokens in it (`<|im_end|>`) become their ids; BOS and EOS are added only on request. */
+  /**
+   * Token ids of a text. Added tokens in it (`<|im_end|>`) become their ids; BOS and EOS are added
+   * only on request.
+   */
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[]
-  /** The text of token ids; ids outside the vocabulary (padding rows of an embedding) are left out. */
+  /**
+   * The text of token ids; ids outside the vocabulary (padding rows of an embedding) are left out.
+   */
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string
   /** The id of one token, or undefined. */
   tokenId(token: string): number | undefined
-  /** True for a token that stands for one raw byte, whose text depends on its neighbours; absent where there is none. */
+  /**
+   * True for a token that stands for one raw byte, whose text depends on its neighbours; absent
+   * where there is none.
+   */
   isByteToken?(id: number): boolean
   readonly bosId?: number
   readonly eosId?: number
@@ -23,7 +32,10 @@ export interface Tokenizer {
 
 type Json = Readonly<Record<string, unknown>>
 
-/** A tokenizer from the parsed tokenizer.json and tokenizer_config.json. Throws FormatError where the first is not one. */
+/**
+ * A tokenizer from the parsed tokenizer.json and tokenizer_config.json. Throws FormatError where
+ * the first is not one.
+ */
 export function createTokenizer(tokenizerJson: object, tokenizerConfig: object): Tokenizer {
   const config = tokenizerConfig as Json
   const library = openLibrary(tokenizerJson as Json, config)
@@ -93,7 +105,9 @@ function repairDecoder(component: Component, decoder: LibraryDecoder): void {
   if (step) decoder.decode_chain = step
 }
 
-/** Ids that `skipSpecialTokens` leaves out: added tokens marked special, and those the config names. */
+/**
+ * Ids that `skipSpecialTokens` leaves out: added tokens marked special, and those the config names.
+ */
 function specialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number> {
   const ids = new Set<number>()
   for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) ids.add(id)
@@ -105,7 +119,9 @@ function specialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number
   return ids
 }
 
-/** The largest value, −1 for none; `Math.max(...)` of a whole vocabulary would overflow the stack. */
+/**
+ * The largest value, −1 for none; `Math.max(...)` of a whole vocabulary would overflow the stack.
+ */
 function largest(values: Iterable<number>): number {
   let most = -1
   for (const value of values) if (value > most) most = value

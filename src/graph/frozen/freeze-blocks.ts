@@ -1,4 +1,5 @@
-// Graph pass: blocks over weights that are kept quantised. Comes after adapters are attached; equal blocks share a graph as before.
+// Graph pass: blocks over weights that are kept quantised. Comes after adapters are attached; equal
+// blocks share a graph as before.
 
 import type { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'
@@ -17,7 +18,10 @@ const partName = (weight: string, part: string): string => `${weight}.${part}`
 /** What the pass must know of a frozen weight: everything but its numbers. */
 type Frozen = Pick<FrozenWeight, 'form' | 'shape'>
 
-/** A graph's frozen weights by their names inside it. What an adapter brings in a weight's place is the adapter's, and stays. */
+/**
+ * A graph's frozen weights by their names inside it. What an adapter brings in a weight's place is
+ * the adapter's, and stays.
+ */
 function frozenOf(
   { graph, prefix }: Block,
   weights: ReadonlyMap<string, BaseWeight>,
@@ -67,8 +71,8 @@ function freezeGraph(graph: Graph, frozen: ReadonlyMap<string, Frozen>): Graph {
 }
 
 /**
- * Blocks whose linear layers and look-ups read frozen weights in their parts, by the inputs that `frozenFeeds` names; anything else that looks at
- * a frozen weight gets it in f32 for that moment.
+ * Blocks whose linear layers and look-ups read frozen weights in their parts, by the inputs that
+ * `frozenFeeds` names; anything else that looks at a frozen weight gets it in f32 for that moment.
  */
 export function freezeBlocks(
   weights: ReadonlyMap<string, BaseWeight>,

@@ -1,4 +1,5 @@
-// The table of frozen forms, and the quantisations of a model that are made of them: which form each of its matrices takes.
+// The table of frozen forms, and the quantisations of a model that are made of them: which form
+// each of its matrices takes.
 
 import { assertInternal } from '../../base/errors.ts'
 import { type F32Tensor, f32, type Tensor } from '../../base/tensor.ts'
@@ -10,7 +11,10 @@ export const frozenForms: ReadonlyMap<string, FrozenForm> = new Map(
   [nf4, int8].map((form) => [form.name, form]),
 )
 
-/** nf4: matrices of the layers in NF4, embedding and head in 8 bits. int8: everything in 8 bits. Norms and biases stay f32. */
+/**
+ * nf4: matrices of the layers in NF4, embedding and head in 8 bits. int8: everything in 8 bits.
+ * Norms and biases stay f32.
+ */
 export const quantizations = ['nf4', 'int8'] as const
 export type Quantization = (typeof quantizations)[number]
 

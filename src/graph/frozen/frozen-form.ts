@@ -1,5 +1,6 @@
-// The contract of a frozen form: how a base weight that only the gradient of its input passes through is kept quantised while a model trains.
-// Its parts are inputs of the graph; f32 values exist for the length of one product.
+// The contract of a frozen form: how a base weight that only the gradient of its input passes
+// through is kept quantised while a model trains. Its parts are inputs of the graph; f32 values
+// exist for the length of one product.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { OnnxEmitter } from '../operation.ts'
@@ -22,7 +23,10 @@ export interface FrozenForm {
   quantize(values: Float32Array, shape: FrozenShape): Tensor[]
   /** The values, row by row, as every product sees them. */
   dequantize(parts: readonly Tensor[], shape: FrozenShape): Float32Array
-  /** Writes nodes that make the matrix [rows, columns] in f32. `one` is a [1] tensor of 1: with it, nothing is made before it is there. */
+  /**
+   * Writes nodes that make the matrix [rows, columns] in f32. `one` is a [1] tensor of 1: with it,
+   * nothing is made before it is there.
+   */
   emitWeight(emit: OnnxEmitter, parts: readonly string[], shape: FrozenShape, one: string): string
   /** Writes y = x·Wᵀ where that is cheaper than by the matrix. */
   emitProduct?(
@@ -32,7 +36,10 @@ export interface FrozenForm {
     shape: FrozenShape,
     output: string,
   ): void
-  /** Writes rows by i64 number where that is cheaper than by the matrix: ids [..] of a rank → [.., columns]. */
+  /**
+   * Writes rows by i64 number where that is cheaper than by the matrix: ids [..] of a rank → [..,
+   * columns].
+   */
   emitRows?(
     emit: OnnxEmitter,
     ids: { name: string; rank: number },

@@ -78,7 +78,8 @@ describe.each([...quantizations])('blocks over %s', (quantization) => {
   })
 
   it('make no weight in f32 before what it is multiplied by is there, forward or backward', () => {
-    // Else all of them are made when a program starts: 40 layers of 1024 × 1024 then take 178 MiB instead of 11.
+    // Else all of them are made when a program starts: 40 layers of 1024 × 1024 then take 178 MiB
+    // instead of 11.
     const { nodes } = toOnnx(withGradients(first!.graph, { of: ['x'], withRespectTo: ['x'] }))
     const waiting = waitingFor(['x', 'gradient:x'], nodes)
     const made = nodes.filter(({ type }) => type === 'DequantizeLinear' || type === 'MatMulBnb4')

@@ -1,4 +1,5 @@
-// Weights in signed bytes with a scale for each block of a row: 8.5 bits a value in the usual blocks of 64.
+// Weights in signed bytes with a scale for each block of a row: 8.5 bits a value in the usual
+// blocks of 64.
 
 import { dequantizeInt8, quantizeInt8 } from '../../formats/quants/int8.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -6,7 +7,10 @@ import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 
 const FLOAT = 1 // TensorProto.DataType
 
-/** Blocks lie within rows, so that rows can be looked up: the largest from 64 down that a row is whole ones of. */
+/**
+ * Blocks lie within rows, so that rows can be looked up: the largest from 64 down that a row is
+ * whole ones of.
+ */
 const blockOf = ([, columns]: FrozenShape): number | undefined =>
   Array.from({ length: 49 }, (_, i) => 64 - i).find((block) => columns % block === 0)
 
@@ -32,14 +36,19 @@ export const int8: FrozenForm = {
   },
   dequantize: ([codes, scales]) =>
     dequantizeInt8({ codes: codes!.data as Int8Array, scales: scales!.data as Float32Array }),
-  /** A block is a row of its own for DequantizeLinear: its form with block_size takes three times as long. */
+  /**
+   * A block is a row of its own for DequantizeLinear: its form with block_size takes three times as
+   * long.
+   */
   emitWeight(emit, [codes, scales], shape, one) {
     const values = emit.node('DequantizeLinear', [codes!, emit.node('Mul', [scales!, one])], {
       axis: { int: 0 },
     })
     return emit.node('Reshape', [values, emit.ints(shape)])
   },
-  /** The blocks of a row lie one after the other: their numbers are id·(blocks a row) + 0, 1, 2, … */
+  /**
+   * The blocks of a row lie one after the other: their numbers are id·(blocks a row) + 0, 1, 2, …
+   */
   emitRows(emit, ids, [codes, scales], shape, output) {
     const block = blockOf(shape)!
     const perRow = shape[1] / block
@@ -47,7 +56,8 @@ export const int8: FrozenForm = {
       emit.node('Mul', [ids.name, emit.ints([perRow])]),
       emit.ints([-1]),
     ])
-    const places = emit.node('Add', [first, emit.ints(Array.from({ length: perRow }, (_, i) => i))]) // [.., blocks a row]
+    // [.., blocks a row]
+    const places = emit.node('Add', [first, emit.ints(Array.from({ length: perRow }, (_, i) => i))])
     const values = emit.node(
       'Cast',
       [emit.node('Gather', [codes!, places], { axis: { int: 0 } })],

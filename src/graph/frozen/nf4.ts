@@ -1,4 +1,5 @@
-// Weights in NF4 with double quantisation: 4.127 bits a value. ONNX Runtime's MatMulBnb4 reads the codes; the magnitudes are made at each use.
+// Weights in NF4 with double quantisation: 4.127 bits a value. ONNX Runtime's MatMulBnb4 reads the
+// codes; the magnitudes are made at each use.
 
 import { f32, type Tensor } from '../../base/tensor.ts'
 import {
@@ -82,9 +83,10 @@ export const nf4: FrozenForm = {
     })
   },
   /**
-   * 1·wᵀ over the flattened matrix: the operator's own decoder, then a product with one inner term. Two thirds dearer than inside a product
-   * (10.0 ms against 9.2 for 512 rows by 1536 × 576, plain f32 8.8), and the way to x·W: with transB=0 the CPU operator multiplies by the
-   * transpose all the same, rows taken columns apart (ONNX Runtime 1.30).
+   * 1·wᵀ over the flattened matrix: the operator's own decoder, then a product with one inner term.
+   * Two thirds dearer than inside a product (10.0 ms against 9.2 for 512 rows by 1536 × 576, plain
+   * f32 8.8), and the way to x·W: with transB=0 the CPU operator multiplies by the transpose all
+   * the same, rows taken columns apart (ONNX Runtime 1.30).
    */
   emitWeight(emit, parts, shape, one) {
     const a = emit.node('Reshape', [one, emit.ints([1, 1])])

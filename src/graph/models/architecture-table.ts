@@ -1,4 +1,5 @@
-// The table of architectures. A new one is a file named after its `model_type` and a row here; the contract suite then runs it.
+// The table of architectures. A new one is a file named after its `model_type` and a row here; the
+// contract suite then runs it.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
@@ -17,7 +18,10 @@ export const architectures: ReadonlyMap<string, Architecture> = new Map(
   ]),
 )
 
-/** The architecture of a config.json, by its `model_type`. Throws UnsupportedError for one that is not in the table. */
+/**
+ * The architecture of a config.json, by its `model_type`. Throws UnsupportedError for one that is
+ * not in the table.
+ */
 export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
   const type = json.model_type
   const architecture = typeof type === 'string' ? architectures.get(type) : undefined

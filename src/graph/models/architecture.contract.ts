@@ -1,4 +1,5 @@
-// The contract of an architecture, run for every row of the table on tiny random models: shapes, backends, sharing, checks when opening.
+// The contract of an architecture, run for every row of the table on tiny random models: shapes,
+// backends, sharing, checks when opening.
 
 import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'

@@ -1,5 +1,6 @@
-// The pieces that decoder architectures are put together from: norms, attention, gated feed-forward, embedding, head.
-// Weights and modules are named relative to the layer. Knows no architecture by name.
+// The pieces that decoder architectures are put together from: norms, attention, gated
+// feed-forward, embedding, head. Weights and modules are named relative to the layer. Knows no
+// architecture by name.
 
 import { GraphBuilder } from '../builder.ts'
 import type { Graph, Value } from '../ir.ts'
@@ -35,7 +36,10 @@ export function embedTokens({ vocabularySize, width }: ModelConfig, scale = 1): 
   return g.build()
 }
 
-/** x [N, T, D] and rows [M] → hidden [M, D], the chosen positions after the last norm, and their logits [M, V]. */
+/**
+ * x [N, T, D] and rows [M] → hidden [M, D], the chosen positions after the last norm, and their
+ * logits [M, V].
+ */
 export function modelHead(config: ModelConfig, normOffset = 0): Graph {
   const g = new GraphBuilder()
   const { vocabularySize, width, tiedEmbeddings, logitSoftcap: cap } = config
@@ -59,7 +63,9 @@ export function modelHead(config: ModelConfig, normOffset = 0): Graph {
   return g.build()
 }
 
-/** A linear layer of this module path, with its weight (and bias) as inputs: [.., in] → [.., out]. */
+/**
+ * A linear layer of this module path, with its weight (and bias) as inputs: [.., in] → [.., out].
+ */
 export function linear(
   g: GraphBuilder,
   x: Value,
@@ -87,7 +93,10 @@ export function norm(
   )
 }
 
-/** Queries, keys and values by three linear layers; q and k normalised head by head where the form says so. */
+/**
+ * Queries, keys and values by three linear layers; q and k normalised head by head where the form
+ * says so.
+ */
 export function project(
   g: GraphBuilder,
   x: Value,
@@ -110,7 +119,10 @@ export function project(
   }
 }
 
-/** Turns q and k by their positions (unless the layer does not), attends, and projects back: → [N, T, D]. */
+/**
+ * Turns q and k by their positions (unless the layer does not), attends, and projects back: → [N,
+ * T, D].
+ */
 export function attend(
   g: GraphBuilder,
   { q, k, v }: Projections,
@@ -161,7 +173,10 @@ export function feedForward(
   )
 }
 
-/** A whole layer from what happens to x: x + attention(norm(x)), then that + feed-forward(norm(that)). */
+/**
+ * A whole layer from what happens to x: x + attention(norm(x)), then that +
+ * feed-forward(norm(that)).
+ */
 export function layerGraph(
   config: ModelConfig,
   attention: (g: GraphBuilder, x: Value) => Value,

@@ -1,4 +1,5 @@
-// Gemma 3 (text): four norms a layer, normalised heads, and sliding layers that turn by a table of their own.
+// Gemma 3 (text): four norms a layer, normalised heads, and sliding layers that turn by a table of
+// their own.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
@@ -21,7 +22,10 @@ const ACTIVATION = 'gelu_pytorch_tanh'
 const LOCAL_THETA = 10_000
 const GLOBAL_THETA = 1_000_000
 
-/** Sliding layers turn by `rope_local_base_freq`, unscaled; full ones by the main parameters. Newer files name both by type of layer. */
+/**
+ * Sliding layers turn by `rope_local_base_freq`, unscaled; full ones by the main parameters. Newer
+ * files name both by type of layer.
+ */
 function readRopes(json: Json, headWidth: number, maxPositions: number): ModelConfig['rope'] {
   const byType = (json.rope_parameters ?? {}) as Readonly<Record<string, Json | null | undefined>>
   const local = {

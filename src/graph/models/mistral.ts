@@ -1,4 +1,5 @@
-// Mistral 7B (Jiang et al. 2023): Llama's layer, where every token sees only a window of those before it.
+// Mistral 7B (Jiang et al. 2023): Llama's layer, where every token sees only a window of those
+// before it.
 
 import type { Architecture } from '../architecture.ts'
 import { decoderLayer, embedTokens, modelHead } from './blocks.ts'

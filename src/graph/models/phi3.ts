@@ -1,4 +1,5 @@
-// Phi-3 (Abdin et al. 2024): Llama's layer with queries, keys and values in one linear layer, and gate and up in another.
+// Phi-3 (Abdin et al. 2024): Llama's layer with queries, keys and values in one linear layer, and
+// gate and up in another.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'

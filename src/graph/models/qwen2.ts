@@ -1,4 +1,5 @@
-// Qwen2 and Qwen2.5: Llama's layer with a bias on queries, keys and values only; later layers may slide.
+// Qwen2 and Qwen2.5: Llama's layer with a bias on queries, keys and values only; later layers may
+// slide.
 
 import type { Architecture } from '../architecture.ts'
 import type { LayerConfig } from '../model-config.ts'

@@ -1,4 +1,5 @@
-// Qwen3 (dense): Llama's layer with an RMSNorm on each query and key head, and heads whose width is free.
+// Qwen3 (dense): Llama's layer with an RMSNorm on each query and key head, and heads whose width is
+// free.
 
 import type { Architecture } from '../architecture.ts'
 import { decoderLayer, embedTokens, modelHead } from './blocks.ts'

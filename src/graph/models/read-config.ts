@@ -1,4 +1,5 @@
-// What every architecture reads from config.json alike: sizes, biases, token ids. Knows no graph and no file.
+// What every architecture reads from config.json alike: sizes, biases, token ids. Knows no graph
+// and no file.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { LayerConfig, ModelConfig } from '../model-config.ts'
@@ -6,7 +7,10 @@ import { readRope } from './read-rope.ts'
 
 export type Json = Readonly<Record<string, unknown>>
 
-/** What a `model_type` assumes for keys that its config.json leaves out: the defaults of transformers' config class. */
+/**
+ * What a `model_type` assumes for keys that its config.json leaves out: the defaults of
+ * transformers' config class.
+ */
 export interface Defaults {
   readonly kvHeads?: number // absent: as many as heads
   readonly headWidth?: number // absent: width / heads
@@ -18,7 +22,9 @@ export interface Defaults {
   readonly activation?: string
 }
 
-/** The value of a key: undefined where it is missing or null; FormatError where it is not a number. */
+/**
+ * The value of a key: undefined where it is missing or null; FormatError where it is not a number.
+ */
 export function numberOf(json: Json, key: string): number | undefined {
   const value = json[key]
   if (value === undefined || value === null) return undefined
@@ -52,9 +58,13 @@ export function requireValue(json: Json, key: string, ...allowed: readonly unkno
   )
 }
 
-const MOST_LAYERS = 1024 // several times the deepest published model: a broken number must not fill the memory with graphs
+// several times the deepest published model: a broken number must not fill the memory with graphs
+const MOST_LAYERS = 1024
 
-/** The part of a config that all architectures have; each adds its layers and what differs. All layers see everything and turn by `main`. */
+/**
+ * The part of a config that all architectures have; each adds its layers and what differs. All
+ * layers see everything and turn by `main`.
+ */
 export function readCommon(json: Json, defaults: Defaults): ModelConfig {
   refuseQuantized(json)
   requireValue(json, 'hidden_act', defaults.activation ?? 'silu')
@@ -121,8 +131,8 @@ export function eosTokenIds({ eos_token_id: ids }: Json): number[] {
 }
 
 /**
- * The window of each layer from `layer_types`; `fallback` says which layers slide where the key is missing.
- * Throws UnsupportedError for a type of attention that is neither full nor sliding.
+ * The window of each layer from `layer_types`; `fallback` says which layers slide where the key is
+ * missing. Throws UnsupportedError for a type of attention that is neither full nor sliding.
  */
 export function layerWindows(
   json: Json,
@@ -152,7 +162,10 @@ export function layerWindows(
 export const slidingLayer = (slidingWindow: number | undefined): LayerConfig =>
   slidingWindow === undefined ? { rope: 'main' } : { rope: 'main', slidingWindow }
 
-/** The window of a config whose every layer slides, or none does; `fallback` where the key is missing, null is none. */
+/**
+ * The window of a config whose every layer slides, or none does; `fallback` where the key is
+ * missing, null is none.
+ */
 export function windowOf(json: Json, fallback?: number): number | undefined {
   const value = json.sliding_window === undefined ? fallback : json.sliding_window
   return value === null || value === undefined

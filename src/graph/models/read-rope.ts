@@ -1,4 +1,5 @@
-// Reads how rotary angles are made: `rope_parameters` of transformers 5, or the older `rope_theta` with `rope_scaling`.
+// Reads how rotary angles are made: `rope_parameters` of transformers 5, or the older `rope_theta`
+// with `rope_scaling`.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { RopeConfig, RopeScaling } from '../model-config.ts'
@@ -51,14 +52,18 @@ const present = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
   }
 
 /**
- * The main table of a config. Older files keep theta beside, and the parameters in `rope_scaling`, which wins as in transformers.
- * Throws UnsupportedError for a scaling that is not supported, FormatError for a value that is missing or no number.
+ * The main table of a config. Older files keep theta beside, and the parameters in `rope_scaling`,
+ * which wins as in transformers. Throws UnsupportedError for a scaling that is not supported,
+ * FormatError for a value that is missing or no number.
  */
 export function readRope(json: Json, defaults: RopeDefaults): RopeConfig {
   return ropeFrom((json.rope_scaling ?? json.rope_parameters ?? {}) as Json, json, defaults)
 }
 
-/** A table from its own parameters; what they leave out is looked up in the config beside them, then in the defaults. */
+/**
+ * A table from its own parameters; what they leave out is looked up in the config beside them, then
+ * in the defaults.
+ */
 export function ropeFrom(
   parameters: Json,
   json: Json,

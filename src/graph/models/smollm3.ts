@@ -1,4 +1,5 @@
-// SmolLM3: Llama's layer, where every fourth layer does not turn queries and keys at all (NoPE, Yang et al. 2025).
+// SmolLM3: Llama's layer, where every fourth layer does not turn queries and keys at all (NoPE,
+// Yang et al. 2025).
 
 import { FormatError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
@@ -6,7 +7,10 @@ import type { LayerConfig } from '../model-config.ts'
 import { decoderLayer, embedTokens, modelHead } from './blocks.ts'
 import { flagOf, type Json, layerWindows, readCommon, sizeOfKey, windowOf } from './read-config.ts'
 
-/** `no_rope_layers` holds 1 for a layer that turns and 0 for one that does not, whatever its name says. */
+/**
+ * `no_rope_layers` holds 1 for a layer that turns and 0 for one that does not, whatever its name
+ * says.
+ */
 function turningLayers(json: Json, count: number): boolean[] {
   const interval = sizeOfKey(json, 'no_rope_layer_interval', 4)
   const listed =

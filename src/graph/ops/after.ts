@@ -1,14 +1,21 @@
-// Order of execution as data: a value that is there only once another one is. ONNX Runtime runs a node as soon as its walk back from the outputs
-// meets it, and runs equal nodes once; what must be computed late, or again, has to wait for something.
+// Order of execution as data: a value that is there only once another one is. ONNX Runtime runs a
+// node as soon as its walk back from the outputs meets it, and runs equal nodes once; what must be
+// computed late, or again, has to wait for something.
 
 import type { OnnxEmitter, Operation } from '../operation.ts'
 import type { Dim } from '../ir.ts'
 
-/** The axis whose length nobody knows before the run: a shape that is known is folded away, and the wait with it. */
+/**
+ * The axis whose length nobody knows before the run: a shape that is known is folded away, and the
+ * wait with it.
+ */
 export const openAxis = (shape: readonly Dim[]): number =>
   shape.findIndex((dim) => typeof dim === 'string')
 
-/** x under a new name, made once `gate` is there: a reshape to [0, 0, …] ("as it is"), whose zeros are made from the gate's shape. No copy. */
+/**
+ * x under a new name, made once `gate` is there: a reshape to [0, 0, …] ("as it is"), whose zeros
+ * are made from the gate's shape. No copy.
+ */
 export function emitAfter(
   emit: OnnxEmitter,
   x: string,
@@ -26,7 +33,10 @@ export function emitAfter(
   )
 }
 
-/** x, not before `gate`: inputs x [..] of one dimension or more, and gate, of any shape. The value is x's. */
+/**
+ * x, not before `gate`: inputs x [..] of one dimension or more, and gate, of any shape. The value
+ * is x's.
+ */
 export const after: Operation = {
   name: 'after',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),

@@ -1,4 +1,5 @@
-// Small helpers of the reference evaluations: float arrays, strides, broadcasting. Slow on purpose, obvious on purpose.
+// Small helpers of the reference evaluations: float arrays, strides, broadcasting. Slow on purpose,
+// obvious on purpose.
 
 import { ShapeError } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -8,7 +9,10 @@ export type Floats = Float32Array | Float64Array
 
 export const floats = (tensor: Tensor): Floats => tensor.data as Floats
 
-/** A tensor of zeros in the same float type as `model`: f64 in, f64 out, so that gradients can be checked in double precision. */
+/**
+ * A tensor of zeros in the same float type as `model`: f64 in, f64 out, so that gradients can be
+ * checked in double precision.
+ */
 export function emptyLike(model: Tensor, shape: readonly number[]): Tensor & { data: Floats } {
   return model.dtype === 'f64'
     ? { dtype: 'f64', shape, data: new Float64Array(sizeOf(shape)) }
@@ -24,7 +28,9 @@ export function stridesOf(shape: readonly number[]): number[] {
   return strides
 }
 
-/** Calls `visit` with each index of a shape, in row-major order. The array is reused between calls. */
+/**
+ * Calls `visit` with each index of a shape, in row-major order. The array is reused between calls.
+ */
 export function eachIndex(
   shape: readonly number[],
   visit: (index: readonly number[], flat: number) => void,
@@ -95,7 +101,10 @@ export function expectDim(
     throw new ShapeError(`${operation}: ${what} is ${got}, expected ${expected}.`)
 }
 
-/** Largest value of a row, and Σ exp(value − largest): the two numbers a stable softmax and log-sum-exp need. */
+/**
+ * Largest value of a row, and Σ exp(value − largest): the two numbers a stable softmax and
+ * log-sum-exp need.
+ */
 export function softmaxScale(row: Floats): { top: number; total: number } {
   let top = -Infinity
   for (const value of row) top = Math.max(top, value)

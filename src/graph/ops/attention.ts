@@ -1,4 +1,5 @@
-// Grouped-query attention, over the tokens at hand or over a cache of earlier ones as well. The mask is added to the scores.
+// Grouped-query attention, over the tokens at hand or over a cache of earlier ones as well. The
+// mask is added to the scores.
 
 import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -91,7 +92,10 @@ function splitHeads(x: Tensor, heads: number, headWidth: number): Tensor {
 const toHeads = (g: Operators, x: Value, heads: number, headWidth: number): Value =>
   g.transpose(g.reshape(x, [x.shape[0]!, x.shape[1]!, heads, headWidth]), [0, 2, 1, 3])
 
-/** softmax(cap(scale·q·kᵀ) + mask)·v. q: [N, T, H·d], k and v: [N, T, K·d], mask: [N or 1, 1, T, T] → [N, T, H·d]. */
+/**
+ * softmax(cap(scale·q·kᵀ) + mask)·v. q: [N, T, H·d], k and v: [N, T, K·d], mask: [N or 1, 1, T, T]
+ * → [N, T, H·d].
+ */
 export const attention: Operation = {
   name: 'attention',
   shape([q, k], attributes) {
@@ -115,7 +119,8 @@ export const attention: Operation = {
     const batch = q!.shape[0]!
     const tokens = q!.shape[1]!
     const span = k!.shape[1]!
-    const grouped = [batch, kvHeads, multiplyDims(heads / kvHeads, tokens), headWidth] // query heads that share a key head, as rows of one product
+    // query heads that share a key head, as rows of one product
+    const grouped = [batch, kvHeads, multiplyDims(heads / kvHeads, tokens), headWidth]
     const query = g.reshape(toHeads(g, q!, heads, headWidth), grouped)
     const scores = g.matmul(query, toHeads(g, k!, kvHeads, headWidth), {
       transB: true,
@@ -165,7 +170,10 @@ export const cacheEntry: Operation = {
   },
 }
 
-/** Keys (or values) of the cache followed by the new ones: [N, K, P, d] and [N, K, T, d] → [N, K, P+T, d]. */
+/**
+ * Keys (or values) of the cache followed by the new ones: [N, K, P, d] and [N, K, T, d] → [N, K,
+ * P+T, d].
+ */
 function joinSpan(past: Tensor, fresh: Tensor): Tensor {
   const [batch, heads, earlier, d] = past.shape as [number, number, number, number]
   const tokens = fresh.shape[2]!
@@ -184,8 +192,9 @@ function joinSpan(past: Tensor, fresh: Tensor): Tensor {
 }
 
 /**
- * Attention over [past | new] without joining them: scores over both parts meet in one softmax, their outputs are added.
- * q: [N, T, H·d], k and v: [N, K, T, d], past keys and values: [N, K, P, d], mask: [N or 1, 1, T, P+T], split: i64 [2] = [P, T].
+ * Attention over [past | new] without joining them: scores over both parts meet in one softmax,
+ * their outputs are added. q: [N, T, H·d], k and v: [N, K, T, d], past keys and values: [N, K, P,
+ * d], mask: [N or 1, 1, T, P+T], split: i64 [2] = [P, T].
  */
 export const cachedAttention: Operation = {
   name: 'cachedAttention',
@@ -226,7 +235,8 @@ function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: 
         emit.float(softcap),
       ])
     : scores
-  // The mask lies [N, 1, T, P+T]; five dimensions let it meet every query head: [N, K, H/K, T, P+T].
+  // The mask lies [N, 1, T, P+T]; five dimensions let it meet every query head: [N, K, H/K, T,
+  // P+T].
   const grouped = emit.node('Reshape', [
     capped,
     emit.node(

@@ -1,4 +1,5 @@
-// Layers over base weights that are kept quantised while a model trains. The gradient passes through to the input; the weight has none.
+// Layers over base weights that are kept quantised while a model trains. The gradient passes
+// through to the input; the weight has none.
 
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { FrozenShape } from '../frozen/frozen-form.ts'
@@ -8,7 +9,8 @@ import type { OnnxEmitter, Operation } from '../operation.ts'
 import { emptyLike, expectDim, integers, listAttribute } from './arrays.ts'
 import { matmul } from './matmul.ts'
 
-// Attributes of all four: `form`, a name in the table of forms, and `weight`, the shape [rows, columns] that the parts stand for.
+// Attributes of all four: `form`, a name in the table of forms, and `weight`, the shape [rows,
+// columns] that the parts stand for.
 const formOf = (attributes: Attributes) => frozenFormNamed(String(attributes['form']))
 const shapeOf = (attributes: Attributes): FrozenShape =>
   listAttribute(attributes, 'weight') as unknown as FrozenShape
@@ -21,8 +23,8 @@ const weightOf = (parts: readonly Tensor[], attributes: Attributes): Tensor => {
 }
 
 /**
- * A [1] tensor of 1 that waits for x. The weight is made with it, so that neither all weights are made at the start of a program, nor those of
- * the way forward kept for the way back.
+ * A [1] tensor of 1 that waits for x. The weight is made with it, so that neither all weights are
+ * made at the start of a program, nor those of the way forward kept for the way back.
  */
 function oneAfter(emit: OnnxEmitter, x: string): string {
   const rows = emit.node('Shape', [x], { start: { int: 0 }, end: { int: 1 } })
@@ -116,7 +118,10 @@ export const frozenEmbedding: Operation = {
   },
 }
 
-/** The weight itself in f32, [rows, columns], for what looks at all of it: DoRA's norms. Inputs: its parts. */
+/**
+ * The weight itself in f32, [rows, columns], for what looks at all of it: DoRA's norms. Inputs: its
+ * parts.
+ */
 export const frozenWeight: Operation = {
   name: 'frozenWeight',
   shape: (_, attributes) => ({ dtype: 'f32', shape: shapeOf(attributes) }),

@@ -54,7 +54,10 @@ export const gatherRows: Operation = {
   },
 }
 
-/** Zeros shaped as `like`, with each update row added at its row number: updates [.., D], rows i64 [..]. */
+/**
+ * Zeros shaped as `like`, with each update row added at its row number: updates [.., D], rows i64
+ * [..].
+ */
 export const scatterRows: Operation = {
   name: 'scatterRows',
   shape: ([updates, , like]) => ({ dtype: updates!.dtype, shape: like!.shape }),

@@ -3,7 +3,9 @@
 import type { Operation } from '../operation.ts'
 import { emptyLike, expectRank, floats, integers, softmaxScale } from './arrays.ts'
 
-/** loss_m = log Σ_v exp(logits[m, v]) − logits[m, label_m]. logits: [M, V], labels: i64 [M] → [M]. */
+/**
+ * loss_m = log Σ_v exp(logits[m, v]) − logits[m, label_m]. logits: [M, V], labels: i64 [M] → [M].
+ */
 export const crossEntropy: Operation = {
   name: 'crossEntropy',
   shape([logits, labels]) {
@@ -25,7 +27,8 @@ export const crossEntropy: Operation = {
     undefined,
   ],
   onnx(emit, { inputs: [logits, labels], output }) {
-    // log Σ exp(x) = max x − log(max softmax(x)): stable, a third of ReduceLogSumExp's time, and the gradient shares the softmax.
+    // log Σ exp(x) = max x − log(max softmax(x)): stable, a third of ReduceLogSumExp's time, and
+    // the gradient shares the softmax.
     const shares = emit.node('Softmax', [logits!.name], { axis: { int: -1 } })
     const top = (x: string): string =>
       emit.node('ReduceMax', [x, emit.ints([1])], { keepdims: { int: 0 } })

@@ -1,4 +1,5 @@
-// Matrix products: a general one, and a linear layer whose weight lies [out, in] as checkpoints keep it.
+// Matrix products: a general one, and a linear layer whose weight lies [out, in] as checkpoints
+// keep it.
 
 import { ShapeError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
@@ -130,7 +131,10 @@ function emitMatmul(
   )
 }
 
-/** y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path adapters aim at. */
+/**
+ * y = x·Wᵀ + bias. x: [.., in], W: [out, in], bias: [out]. The attribute `module` is the path
+ * adapters aim at.
+ */
 export const linear: Operation = {
   name: 'linear',
   shape([x, weight, bias], { module }) {

@@ -1,4 +1,5 @@
-// A linear layer over 4- or 8-bit blocks: w = scale·(code − zero) + offset, one scale (and offset) per block of the input width.
+// A linear layer over 4- or 8-bit blocks: w = scale·(code − zero) + offset, one scale (and offset)
+// per block of the input width.
 
 import { lastDim, type Attributes } from '../ir.ts'
 import type { Operation } from '../operation.ts'
@@ -31,8 +32,9 @@ function weightOf(
 }
 
 /**
- * y = x·Wᵀ with W in blocks. Inputs: x [.., in], codes u8 [out, in/block, block·bits/8] (low nibble first), scales [out·in/block],
- * and, where the format has them, offsets [in/block, out]: their share is (sums of x over each block)·offsets, exact.
+ * y = x·Wᵀ with W in blocks. Inputs: x [.., in], codes u8 [out, in/block, block·bits/8] (low nibble
+ * first), scales [out·in/block], and, where the format has them, offsets [in/block, out]: their
+ * share is (sums of x over each block)·offsets, exact.
  */
 export const quantizedLinear: Operation = {
   name: 'quantizedLinear',

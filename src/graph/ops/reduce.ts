@@ -21,7 +21,9 @@ const reducedShape = <D extends Dim>(
     .map((dim, i) => (axes.includes(i) ? 1 : dim))
     .filter((_, i) => keepDims || !axes.includes(i))
 
-/** Repeats a reduced value along the axes that were summed, by broadcasting it against zeros of x. */
+/**
+ * Repeats a reduced value along the axes that were summed, by broadcasting it against zeros of x.
+ */
 const stretch = (g: Operators, upstream: Value, x: Value, axes: readonly number[]): Value =>
   g.add(g.reshape(upstream, reducedShape(x.shape, axes, true)), g.scale(x, 0))
 

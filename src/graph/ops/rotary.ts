@@ -6,8 +6,9 @@ import type { Operation } from '../operation.ts'
 import { emptyLike, flagAttribute, floats, integers, numberAttribute } from './arrays.ts'
 
 /**
- * Turns each pair (x_i, x_{i+r/2}) of every head's first r numbers by the angle of its position; the rest passes unchanged.
- * x: [N, T, heads·d], cos and sin: [positions, r/2], positions: i64 [N, T]. `inverse` turns back, which is the gradient.
+ * Turns each pair (x_i, x_{i+r/2}) of every head's first r numbers by the angle of its position;
+ * the rest passes unchanged. x: [N, T, heads·d], cos and sin: [positions, r/2], positions: i64 [N,
+ * T]. `inverse` turns back, which is the gradient.
  */
 export const rotary: Operation = {
   name: 'rotary',
@@ -64,7 +65,8 @@ export const rotary: Operation = {
   onnx(emit, { inputs: [x, cos, sin, positions], output, attributes }) {
     const heads = numberAttribute(attributes, 'heads')
     const turned = (cos!.shape[1] as number) * 2
-    const partial = turned === (lastDim(x!) as number) / heads ? 0 : turned // 0: the whole head turns
+    // 0: the whole head turns
+    const partial = turned === (lastDim(x!) as number) / heads ? 0 : turned
     const sine = flagAttribute(attributes, 'inverse') ? emit.node('Neg', [sin!.name]) : sin!.name
     emit.microsoft(
       'RotaryEmbedding',

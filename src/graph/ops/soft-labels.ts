@@ -1,4 +1,5 @@
-// Cross-entropy against shares instead of one label: over the whole vocabulary, or over a few tokens and one bucket for all the rest.
+// Cross-entropy against shares instead of one label: over the whole vocabulary, or over a few
+// tokens and one bucket for all the rest.
 
 import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -64,7 +65,10 @@ function expectSame(operation: string, a: Value, b: Value): void {
   )
 }
 
-/** loss_m = log Σ_v exp(logits[m, v]) − Σ_v shares[m, v]·logits[m, v]; a row's shares sum to 1. logits, shares: [M, V] → [M]. */
+/**
+ * loss_m = log Σ_v exp(logits[m, v]) − Σ_v shares[m, v]·logits[m, v]; a row's shares sum to 1.
+ * logits, shares: [M, V] → [M].
+ */
 export const softCrossEntropy: Operation = {
   name: 'softCrossEntropy',
   shape([logits, shares]) {
@@ -119,8 +123,9 @@ export const softCrossEntropyGradient: Operation = {
 }
 
 /**
- * loss_m = −Σ_k shares[m, k]·log q(ids[m, k]) − r·log(1 − Σ_k q(ids[m, k])), q = softmax(logits[m]), r = 1 − Σ_k shares[m, k]: a few tokens and a
- * bucket for all the rest. logits: [M, V]; ids i64 [M, K], different ones in a row, K < V; shares: [M, K] → [M].
+ * loss_m = −Σ_k shares[m, k]·log q(ids[m, k]) − r·log(1 − Σ_k q(ids[m, k])), q =
+ * softmax(logits[m]), r = 1 − Σ_k shares[m, k]: a few tokens and a bucket for all the rest. logits:
+ * [M, V]; ids i64 [M, K], different ones in a row, K < V; shares: [M, K] → [M].
  */
 export const bucketCrossEntropy: Operation = {
   name: 'bucketCrossEntropy',
@@ -183,7 +188,10 @@ const emitRest = (emit: OnnxEmitter, shares: string): string =>
     emit.node('ReduceSum', [shares, emit.ints([1])], { keepdims: { int: 0 } }),
   ])
 
-/** (softmax(logits) − target) · upstream: the target has the shares at their ids, and r spread over the other tokens as softmax has it there. */
+/**
+ * (softmax(logits) − target) · upstream: the target has the shares at their ids, and r spread over
+ * the other tokens as softmax has it there.
+ */
 export const bucketCrossEntropyGradient: Operation = {
   name: 'bucketCrossEntropyGradient',
   shape: ([logits]) => ({ dtype: logits!.dtype, shape: logits!.shape }),

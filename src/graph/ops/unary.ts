@@ -1,4 +1,5 @@
-// Functions of one number: activations, and the few others that adapters need. Each names its derivative in terms of x and y = f(x).
+// Functions of one number: activations, and the few others that adapters need. Each names its
+// derivative in terms of x and y = f(x).
 
 import type { Value } from '../ir.ts'
 import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
@@ -27,7 +28,10 @@ function unary(name: string, rules: Unary): Operation {
   }
 }
 
-/** The derivative of an activation times what arrives: an operation of (x, upstream), itself without a gradient. */
+/**
+ * The derivative of an activation times what arrives: an operation of (x, upstream), itself without
+ * a gradient.
+ */
 function derivative(
   name: string,
   slope: (x: number) => number,
@@ -44,7 +48,8 @@ function derivative(
     },
     onnx(emit, { inputs, output }) {
       const [x, upstream] = inputs as [Value, Value]
-      // What depends on x alone would be computed on the way forward, and kept until upstream arrives.
+      // What depends on x alone would be computed on the way forward, and kept until upstream
+      // arrives.
       const axis = openAxis(upstream.shape)
       const late = axis < 0 ? x.name : emitAfter(emit, x.name, x.shape.length, upstream.name, axis)
       onnx(emit, late, upstream.name, output.name)

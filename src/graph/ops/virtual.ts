@@ -1,10 +1,14 @@
-// Virtual tokens: places in a row that hold a learned vector instead of a token. The i-th has the id −1 − i; token ids count from 0.
+// Virtual tokens: places in a row that hold a learned vector instead of a token. The i-th has the
+// id −1 − i; token ids count from 0.
 
 import { i64 } from '../../base/tensor.ts'
 import type { Operation } from '../operation.ts'
 import { emptyLike, expectRank, floats, integers } from './arrays.ts'
 
-/** The ids with 0 in the place of virtual tokens, so that a table may be read with them. i64 [..] → i64 [..]. */
+/**
+ * The ids with 0 in the place of virtual tokens, so that a table may be read with them. i64 [..] →
+ * i64 [..].
+ */
 export const knownIds: Operation = {
   name: 'knownIds',
   shape: ([ids]) => ({ dtype: 'i64', shape: ids!.shape }),
@@ -18,7 +22,9 @@ export const knownIds: Operation = {
   },
 }
 
-/** Numbers of the virtual tokens, −1 − id, and 0 in the place of all others. i64 [..] → i64 [..]. */
+/**
+ * Numbers of the virtual tokens, −1 − id, and 0 in the place of all others. i64 [..] → i64 [..].
+ */
 export const virtualRows: Operation = {
   name: 'virtualRows',
   shape: ([ids]) => ({ dtype: 'i64', shape: ids!.shape }),
@@ -37,7 +43,10 @@ export const virtualRows: Operation = {
   },
 }
 
-/** x where a token stands, rows[−1 − id] where a virtual one does. x: [N, T, D], rows: [P, D], ids: i64 [N, T] → [N, T, D]. */
+/**
+ * x where a token stands, rows[−1 − id] where a virtual one does. x: [N, T, D], rows: [P, D], ids:
+ * i64 [N, T] → [N, T, D].
+ */
 export const replaceVirtual: Operation = {
   name: 'replaceVirtual',
   shape([x, rows]) {

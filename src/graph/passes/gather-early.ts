@@ -1,10 +1,14 @@
-// Graph pass: rows are picked as soon as nothing needs the others. Behind the last attention a token's values depend on that token alone, so what
-// nobody looks at need not be computed: neither forward nor, since gradients are derived from the result, back.
+// Graph pass: rows are picked as soon as nothing needs the others. Behind the last attention a
+// token's values depend on that token alone, so what nobody looks at need not be computed: neither
+// forward nor, since gradients are derived from the result, back.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { prune, rewrite } from './rewrite.ts'
 
-/** Operations on [N, T, ..] that treat every token by itself; of a product only with one matrix for all. */
+/**
+ * Operations on [N, T, ..] that treat every token by itself; of a product only with one matrix for
+ * all.
+ */
 const byToken = new Set([
   'add',
   'subtract',
@@ -42,7 +46,10 @@ function wantedRows({ nodes, outputs }: Graph): Map<string, Value> {
   return wanted
 }
 
-/** The same outputs with `gatherRows` moved towards the inputs, as far as every reader of a value picks the same rows. */
+/**
+ * The same outputs with `gatherRows` moved towards the inputs, as far as every reader of a value
+ * picks the same rows.
+ */
 export function gatherEarly(graph: Graph): Graph {
   const wanted = wantedRows(graph)
   const picked = new Map<string, Value>()

@@ -1,4 +1,5 @@
-// Reverse-mode differentiation as a graph pass: the graph that comes out computes what the old one did, and the gradients.
+// Reverse-mode differentiation as a graph pass: the graph that comes out computes what the old one
+// did, and the gradients.
 
 import { OptionError } from '../../base/errors.ts'
 import { GraphBuilder } from '../builder.ts'
@@ -11,13 +12,19 @@ import { expandComposites, freshPrefix, prune } from './rewrite.ts'
 export const gradientName = (name: string): string => `gradient:${name}`
 
 export interface GradientOptions {
-  /** Outputs that are differentiated. A scalar's seed is 1; any other's arrives as an input named gradientName(output). */
+  /**
+   * Outputs that are differentiated. A scalar's seed is 1; any other's arrives as an input named
+   * gradientName(output).
+   */
   readonly of: readonly string[]
   /** Inputs whose gradients become outputs, named gradientName(input). */
   readonly withRespectTo: readonly string[]
   /** Outputs of the old graph to keep; all, unless said. */
   readonly keep?: readonly string[]
-  /** Computes values again on the way back rather than keeping them: the cheap ones, and whole segments between boundaries. */
+  /**
+   * Computes values again on the way back rather than keeping them: the cheap ones, and whole
+   * segments between boundaries.
+   */
   readonly recompute?: RecomputeOptions
 }
 

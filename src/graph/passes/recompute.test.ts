@@ -12,7 +12,10 @@ import { normal } from '../testing.ts'
 
 const layers = 6
 
-/** A chain of x ← x + (silu(norm(x)·Aᵀ) ⊙ (norm(x)·Aᵀ))·B; the values between layers are the boundaries. */
+/**
+ * A chain of x ← x + (silu(norm(x)·Aᵀ) ⊙ (norm(x)·Aᵀ))·B; the values between layers are the
+ * boundaries.
+ */
 function chain(): { graph: Graph; flows: string[] } {
   const g = new GraphBuilder()
   const flows: string[] = []

@@ -1,5 +1,6 @@
-// Which values of the way forward are kept for the way back, and which are computed again there (Chen et al. 2016, arXiv:1604.06174). A pass over a
-// graph with gradients; the numbers stay the same bits, since the same operations see the same values.
+// Which values of the way forward are kept for the way back, and which are computed again there
+// (Chen et al. 2016, arXiv:1604.06174). A pass over a graph with gradients; the numbers stay the
+// same bits, since the same operations see the same values.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { openAxis } from '../ops/after.ts'
@@ -10,8 +11,9 @@ const cheap = new Set(['silu', 'geluTanh', 'multiply', 'rmsNorm'])
 
 export interface RecomputeOptions {
   /**
-   * Names of values that are kept and part the way forward into segments. What lies in a segment that a boundary ends is computed again from
-   * the boundary before it; what lies behind the last boundary is kept.
+   * Names of values that are kept and part the way forward into segments. What lies in a segment
+   * that a boundary ends is computed again from the boundary before it; what lies behind the last
+   * boundary is kept.
    */
   readonly boundaries?: readonly string[]
 }
@@ -19,14 +21,23 @@ export interface RecomputeOptions {
 interface Pass {
   /** Values that are computed on the way forward, or again. */
   readonly forward: ReadonlySet<string>
-  /** The group that a value is computed again in, when the way back first asks for it; undefined: it is kept. */
+  /**
+   * The group that a value is computed again in, when the way back first asks for it; undefined: it
+   * is kept.
+   */
   readonly groups: ReadonlyMap<string, string>
-  /** Whether a whole group starts where the first of its values is asked for; else each value as late as it can. */
+  /**
+   * Whether a whole group starts where the first of its values is asked for; else each value as
+   * late as it can.
+   */
   readonly together: boolean
   readonly prefix: string
 }
 
-/** One walk over the nodes: those of the way back read copies of what is not kept. Returns the copies' names with the new nodes. */
+/**
+ * One walk over the nodes: those of the way back read copies of what is not kept. Returns the
+ * copies' names with the new nodes.
+ */
 function again(
   nodes: readonly Node[],
   { forward, groups, together, prefix }: Pass,
@@ -66,7 +77,8 @@ function again(
     const inputs = node.inputs.map((input) =>
       groups.get(input.name) === group ? copy(input, group) : input,
     )
-    // Of what is left, values of the way forward wait; where there are none, whatever comes first, a weight or a feed.
+    // Of what is left, values of the way forward wait; where there are none, whatever comes first,
+    // a weight or a feed.
     const waits = (input: Value, i: number): boolean =>
       !copies.has(input.name) &&
       (made.has(input.name) ||
@@ -95,7 +107,10 @@ function again(
   return { nodes: result, copies }
 }
 
-/** Segment of each value in front of the last boundary; boundaries themselves are kept and have none. */
+/**
+ * Segment of each value in front of the last boundary; boundaries themselves are kept and have
+ * none.
+ */
 function segmentsOf(
   nodes: readonly Node[],
   forward: ReadonlySet<string>,
@@ -115,7 +130,10 @@ function segmentsOf(
   return segments
 }
 
-/** Cheap values all of whose inputs are kept anyhow, because the way back reads them too, or are such values themselves. */
+/**
+ * Cheap values all of whose inputs are kept anyhow, because the way back reads them too, or are
+ * such values themselves.
+ */
 function cheapValues(nodes: readonly Node[], forward: ReadonlySet<string>): Map<string, string> {
   const read = new Set(
     nodes.flatMap(({ inputs, output }) =>
@@ -131,7 +149,10 @@ function cheapValues(nodes: readonly Node[], forward: ReadonlySet<string>): Map<
   return groups
 }
 
-/** The graph with copies of what is not kept, each made when the way back needs it. `forward`: names of the values that are no gradients. */
+/**
+ * The graph with copies of what is not kept, each made when the way back needs it. `forward`: names
+ * of the values that are no gradients.
+ */
 export function recompute(
   graph: Graph,
   forward: ReadonlySet<string>,

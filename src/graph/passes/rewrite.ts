@@ -1,20 +1,30 @@
-// Passes over a graph share one loop: copy node by node into a new builder, replacing what the pass wants replaced.
+// Passes over a graph share one loop: copy node by node into a new builder, replacing what the pass
+// wants replaced.
 
 import { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'
 import { operationNamed } from '../operation-table.ts'
 
-/** Builds the replacement of a node, or returns undefined to keep it as it is. Inputs are already the replaced ones. */
+/**
+ * Builds the replacement of a node, or returns undefined to keep it as it is. Inputs are already
+ * the replaced ones.
+ */
 export type Replace = (g: GraphBuilder, node: Node) => Value | undefined
 
-/** A prefix that no value of the graph has yet, so that a pass may run twice: `prefix`, with primes as needed. */
+/**
+ * A prefix that no value of the graph has yet, so that a pass may run twice: `prefix`, with primes
+ * as needed.
+ */
 export function freshPrefix({ nodes, constants }: Graph, prefix: string): string {
   const taken = [...nodes.map(({ output }) => output.name), ...constants.keys()]
   while (taken.some((name) => name.startsWith(prefix))) prefix += "'"
   return prefix
 }
 
-/** A new graph in which `replace` has had its say on every node. Names made by the pass start with `prefix`. */
+/**
+ * A new graph in which `replace` has had its say on every node. Names made by the pass start with
+ * `prefix`.
+ */
 export function rewrite(
   graph: Graph,
   prefix: string,
@@ -37,7 +47,10 @@ export function rewrite(
   return g.build()
 }
 
-/** Spells every composite operation in simpler ones: before differentiation, and before ONNX is written. */
+/**
+ * Spells every composite operation in simpler ones: before differentiation, and before ONNX is
+ * written.
+ */
 export function expandComposites(graph: Graph): Graph {
   return rewrite(graph, '%x', (g, { operation, inputs, attributes }) =>
     operationNamed(operation).expand?.(g, inputs, attributes),

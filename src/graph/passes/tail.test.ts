@@ -52,7 +52,8 @@ describe.each([0, 1, layers - 1])('the tail from layer %i on', (layer) => {
       new Map([...all, ['x', front()]]),
     )
     for (const name of names)
-      expectClose(tail.get(gradientName(name)), whole.get(gradientName(name))!, 1e-6, name) // added up in another order
+      // added up in another order
+      expectClose(tail.get(gradientName(name)), whole.get(gradientName(name))!, 1e-6, name)
   })
   it('is fed what the whole model calls by the name given for it', () => {
     const whole = composeBlocks(model.blocks)

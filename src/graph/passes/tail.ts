@@ -1,5 +1,6 @@
-// The end of a model by itself: its layers from one on, and the norm before the head. Whoever has the states that enter that layer goes on from
-// there without the layers in front of it. Knows no adapter and no weights' values.
+// The end of a model by itself: its layers from one on, and the norm before the head. Whoever has
+// the states that enter that layer goes on from there without the layers in front of it. Knows no
+// adapter and no weights' values.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import type { Graph } from '../ir.ts'
@@ -14,7 +15,10 @@ const indexOfLayer = ({ blocks }: ModelGraph, layer: number): number => {
   return index
 }
 
-/** The layers from `layer` on and the head: a model whose x [N, T, D], as it enters that layer, is fed. Throws OptionError for a layer that is not there. */
+/**
+ * The layers from `layer` on and the head: a model whose x [N, T, D], as it enters that layer, is
+ * fed. Throws OptionError for a layer that is not there.
+ */
 export const tailOf = (model: ModelGraph, layer: number): ModelGraph => ({
   ...model,
   blocks: model.blocks.slice(indexOfLayer(model, layer)),
@@ -26,11 +30,17 @@ export const frontOf = (model: ModelGraph, layer: number): ModelGraph => ({
   blocks: model.blocks.slice(0, indexOfLayer(model, layer)),
 })
 
-/** The name that what enters a layer has in the graph of all blocks chained. Throws OptionError for a layer that is not there. */
+/**
+ * The name that what enters a layer has in the graph of all blocks chained. Throws OptionError for
+ * a layer that is not there.
+ */
 export const enteringName = (model: ModelGraph, layer: number): string =>
   flowsBetween(model.blocks)[indexOfLayer(model, layer) - 1]!
 
-/** Blocks whose head ends at the hidden states [M, D] after the last norm: the head's matrix is in no program then. */
+/**
+ * Blocks whose head ends at the hidden states [M, D] after the last norm: the head's matrix is in
+ * no program then.
+ */
 export const withoutLogits = (blocks: readonly Block[]): Block[] =>
   blocks.map((block) =>
     block.kind === 'head' ? { ...block, graph: hiddenOnly(block.graph) } : block,

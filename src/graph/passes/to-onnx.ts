@@ -1,4 +1,5 @@
-// Graph → ONNX: expands composites and lets each operation write itself. The result runs on ONNX Runtime (some operators are its own).
+// Graph → ONNX: expands composites and lets each operation write itself. The result runs on ONNX
+// Runtime (some operators are its own).
 
 import type { OnnxAttribute, OnnxModel, OnnxNode } from '../../formats/onnx.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
@@ -56,7 +57,10 @@ class Emitter implements OnnxEmitter {
   }
 }
 
-/** The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the runtime may repack them once. */
+/**
+ * The ONNX form of a graph. Inputs that `initializers` holds become part of the model, so that the
+ * runtime may repack them once.
+ */
 export function toOnnx(
   graph: Graph,
   initializers: ReadonlyMap<string, Tensor> = new Map(),
@@ -91,8 +95,9 @@ export function toOnnx(
 }
 
 /**
- * Nodes that no other reads, last, and the first of them at the very end: ONNX Runtime walks back from its last node first. So gradients are
- * computed when what they need is there, and not all after the whole way back, for which everything would be kept.
+ * Nodes that no other reads, last, and the first of them at the very end: ONNX Runtime walks back
+ * from its last node first. So gradients are computed when what they need is there, and not all
+ * after the whole way back, for which everything would be kept.
  */
 function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs))
@@ -100,7 +105,10 @@ function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
   return [...nodes.filter((node) => !isLeaf(node)), ...nodes.filter(isLeaf).reverse()]
 }
 
-/** Values that a node makes and that leave the graph are called by their output's name throughout: a copy for each costs a node a token. */
+/**
+ * Values that a node makes and that leave the graph are called by their output's name throughout: a
+ * copy for each costs a node a token.
+ */
 function givenNames(graph: Graph): Map<string, string> {
   const made = new Set(graph.nodes.map(({ output }) => output.name))
   const given = new Map<string, string>()
@@ -109,5 +117,7 @@ function givenNames(graph: Graph): Map<string, string> {
   return given
 }
 
-/** Outputs get names of their own: a value may leave under two names, or be an input passed through. */
+/**
+ * Outputs get names of their own: a value may leave under two names, or be an input passed through.
+ */
 export const outputName = (name: string): string => `out:${name}`

@@ -1,4 +1,5 @@
-// Kernels with a memory of their own that grows: the fastest that run here. Knows no layout; whoever holds an arena says what lies where.
+// Kernels with a memory of their own that grows: the fastest that run here. Knows no layout;
+// whoever holds an arena says what lies where.
 
 import { relaxedSimdModule, simdModule } from './compiled.ts'
 import type { LearnKernels } from './kernel.ts'
@@ -16,7 +17,10 @@ export interface Arena {
 export const arenaKinds = ['relaxed-simd', 'simd', 'plain'] as const
 export type ArenaKind = (typeof arenaKinds)[number]
 
-/** The part of the platform's WebAssembly that is used; read from globalThis because a platform may lack or forbid it. */
+/**
+ * The part of the platform's WebAssembly that is used; read from globalThis because a platform may
+ * lack or forbid it.
+ */
 interface Platform {
   readonly Module: new (bytes: Uint8Array) => object
   readonly Instance: new (module: object, imports: object) => { readonly exports: unknown }

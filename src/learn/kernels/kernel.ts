@@ -1,5 +1,6 @@
-// What a set of kernels for learning at the head does: the relaxed-SIMD, the SIMD and the plain one agree to 1e-5, whole numbers exactly. Kernels
-// check nothing; callers see to it that every place and length is right, so that nothing can trap.
+// What a set of kernels for learning at the head does: the relaxed-SIMD, the SIMD and the plain one
+// agree to 1e-5, whole numbers exactly. Kernels check nothing; callers see to it that every place
+// and length is right, so that nothing can trap.
 
 /** Loops over one memory. Places are bytes; blocks are 64 floats. */
 export interface LearnKernels {
@@ -7,7 +8,10 @@ export interface LearnKernels {
   maxima(row: number, blocks: number, out: number): number
   /** values[i] = exp(values[i] − top), in place. */
   exponentials(values: number, blocks: number, top: number): void
-  /** Σ exp(row[i] − top), without blocks whose maximum is more than `reach` below the top: each leaves out at most 64·e^−reach. */
+  /**
+   * Σ exp(row[i] − top), without blocks whose maximum is more than `reach` below the top: each
+   * leaves out at most 64·e^−reach.
+   */
   sumOfExponentials(row: number, blocks: number, maxima: number, top: number, reach: number): number
   /** sums[i] = rows[i]·query, i32: rows of `stride` i8, a multiple of 16, beside `stride` i16. */
   products(query: number, rows: number, count: number, stride: number, sums: number): void

@@ -1,4 +1,5 @@
-// The plain twin of kernels/learn.ts: what runs where the platform has no vectors, and what the vectors are compared with.
+// The plain twin of kernels/learn.ts: what runs where the platform has no vectors, and what the
+// vectors are compared with.
 
 import type { LearnKernels } from './kernel.ts'
 

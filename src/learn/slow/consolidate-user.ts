@@ -1,5 +1,5 @@
-// A user's slow tier takes over what the user's other tiers learned, by training or by an exact sum, where the gate lets it. Knows neither when
-// that is due nor where it is saved.
+// A user's slow tier takes over what the user's other tiers learned, by training or by an exact
+// sum, where the gate lets it. Knows neither when that is due nor where it is saved.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -32,7 +32,10 @@ import {
 } from '../turns/turns.ts'
 
 export interface ConsolidateUserOptions {
-  /** 'training' (unless given): kept turns through the whole model, fast tier and memory are emptied. 'sum': the fast tier alone, exactly. */
+  /**
+   * 'training' (unless given): kept turns through the whole model, fast tier and memory are
+   * emptied. 'sum': the fast tier alone, exactly.
+   */
   readonly by?: ConsolidateBy
   /** Must not get worse; the learner's canaries unless given. */
   readonly canaries?: readonly Example[]
@@ -44,7 +47,10 @@ export interface ConsolidateUserOptions {
 
 export interface Consolidated extends GateVerdict {
   readonly by: ConsolidateBy
-  /** Of a sum: ‖ΔW − ΔW_r‖/‖ΔW‖ at the head's input, or over the layers where that is more: what cutting to the slow tier's rank lost. */
+  /**
+   * Of a sum: ‖ΔW − ΔW_r‖/‖ΔW‖ at the head's input, or over the layers where that is more: what
+   * cutting to the slow tier's rank lost.
+   */
   readonly residual?: number
 }
 
@@ -61,8 +67,11 @@ export interface ConsolidationParts {
 
 export type Bounds = Pick<ConsolidateUserOptions, 'bound' | 'least'>
 
-const heldShare = 1 / 8 // of the kept rows, chosen at random, is held out of a training, for its gate
-const mostHeld = 4 // kept turns that a sum is judged by: each takes a pass of the model, and the sum itself takes next to nothing
+// of the kept rows, chosen at random, is held out of a training, for its gate
+const heldShare = 1 / 8
+// kept turns that a sum is judged by: each takes a pass of the model, and the sum itself takes next
+// to nothing
+const mostHeld = 4
 
 /** A student that knows nothing but a slow version. */
 export function bareStudent(
@@ -73,7 +82,10 @@ export function bareStudent(
   return createStudent(slow.head, slow.errors, { fast: false, memory: false })
 }
 
-/** The slow tier takes over. Where the gate says no, nothing has changed. Throws OptionError where there is nothing to take over. */
+/**
+ * The slow tier takes over. Where the gate says no, nothing has changed. Throws OptionError where
+ * there is nothing to take over.
+ */
 export async function consolidateUser(
   user: LearnerUser,
   by: ConsolidateBy,
@@ -124,7 +136,8 @@ async function byTraining(
       ? undefined
       : {
           untaught: await loss(before),
-          before: mean(held.map((row) => row.loss)), // the tiers have learned these turns by now, and the memory knows them by heart
+          // the tiers have learned these turns by now, and the memory knows them by heart
+          before: mean(held.map((row) => row.loss)),
           after: await loss(after),
         }
   const verdict = judge(await canaryLosses(canaries, user, after, parts), heldLosses, bounds)
@@ -160,7 +173,10 @@ async function bySum(
   return { by: 'sum', residual, ...verdict }
 }
 
-/** The slow tier with what the fast ones learned. An adapter that layers were added to has other matrices than those whose importance EWC knew. */
+/**
+ * The slow tier with what the fast ones learned. An adapter that layers were added to has other
+ * matrices than those whose importance EWC knew.
+ */
 async function summed(
   user: LearnerUser,
   rank: number,
@@ -180,7 +196,10 @@ async function summed(
   }
 }
 
-/** Losses of kept turns without fast tier and memory, with both, and with what was summed and the memory as it is. */
+/**
+ * Losses of kept turns without fast tier and memory, with both, and with what was summed and the
+ * memory as it is.
+ */
 async function sumLosses(
   user: LearnerUser,
   after: SlowVersion,

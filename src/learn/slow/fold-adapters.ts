@@ -1,4 +1,5 @@
-// A fast tier on layers taken over by a slow one: two LoRA adapters as one, module by module. Loads merging only when it is asked for.
+// A fast tier on layers taken over by a slow one: two LoRA adapters as one, module by module. Loads
+// merging only when it is asked for.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 
@@ -15,9 +16,11 @@ export interface FoldedAdapter {
 }
 
 /**
- * slow + fast → slow of a rank: ΔW = ΔW_slow + ΔW_fast in every module that either touches, scales folded in, cut to its largest singular directions
- * through Gram matrices of the factors, without forming a ΔW. Nothing is lost where both ranks together are not above `rank`. A scale-1 LoRA.
- * Throws what merging throws: MismatchError for adapters of different bases or shapes, NumericError for NaN or infinity.
+ * slow + fast → slow of a rank: ΔW = ΔW_slow + ΔW_fast in every module that either touches, scales
+ * folded in, cut to its largest singular directions through Gram matrices of the factors, without
+ * forming a ΔW. Nothing is lost where both ranks together are not above `rank`. A scale-1 LoRA.
+ * Throws what merging throws: MismatchError for adapters of different bases or shapes, NumericError
+ * for NaN or infinity.
  */
 export async function foldAdapters(
   slow: Adapter | undefined,

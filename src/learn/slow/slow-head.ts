@@ -1,5 +1,6 @@
-// The slow tier's part at the head: what fast tiers learned there, summed exactly and cut to a lower rank. It stands between the fast tier and the
-// head, so that nothing of either has to know of it. Knows no users.
+// The slow tier's part at the head: what fast tiers learned there, summed exactly and cut to a
+// lower rank. It stands between the fast tier and the head, so that nothing of either has to know
+// of it. Knows no users.
 
 import { truncateProduct } from '../../base/linalg/low-rank.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
@@ -46,7 +47,8 @@ const backward = ({ A, B }: HeadChange, gradient: Float32Array): Float32Array =>
   moved(gradient, matrix(B), matrix(A))
 
 /**
- * The head behind a change S = B·A: logits W·(I + S)·h, gradients (I + S)ᵀ·g, rows W·(I + S). Without a change it is the head itself.
+ * The head behind a change S = B·A: logits W·(I + S)·h, gradients (I + S)ᵀ·g, rows W·(I + S).
+ * Without a change it is the head itself.
  */
 export function slowHead(head: Head, errors: HeadErrors, change?: HeadChange): SlowHead {
   const slow: SlowHead = {
@@ -80,8 +82,9 @@ export function slowHead(head: Head, errors: HeadErrors, change?: HeadChange): S
 }
 
 /**
- * The slow change S and the fast one F = B_f·A_f as one: (I + S)·(I + F) − I = [B_s, B_f + B_s·(A_s·B_f)]·[A_s; A_f], exact, then the best factors of
- * the rank that is asked for. `residual`: ‖M − M_r‖/‖M‖ (Frobenius) of what was cut; 0 where nothing was.
+ * The slow change S and the fast one F = B_f·A_f as one: (I + S)·(I + F) − I = [B_s, B_f +
+ * B_s·(A_s·B_f)]·[A_s; A_f], exact, then the best factors of the rank that is asked for.
+ * `residual`: ‖M − M_r‖/‖M‖ (Frobenius) of what was cut; 0 where nothing was.
  */
 export function foldHead(
   slow: HeadChange | undefined,

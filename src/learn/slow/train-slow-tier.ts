@@ -1,5 +1,6 @@
-// The slow tier: what a user's tiers learned, trained into a LoRA through the whole model or summed exactly, and the gate that decides whether it
-// stays. Knows no users: it is given rows, tiers and a measure.
+// The slow tier: what a user's tiers learned, trained into a LoRA through the whole model or summed
+// exactly, and the gate that decides whether it stays. Knows no users: it is given rows, tiers and
+// a measure.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -36,8 +37,9 @@ export function slowRank({ rank = 8 }: SlowTierOptions = {}): number {
 }
 
 /**
- * Trains a new version of the slow tier on rows; the one before is not changed. Its change at the head is left out: the turns that it came from are
- * among the rows. Throws OptionError for a rank out of range or no rows.
+ * Trains a new version of the slow tier on rows; the one before is not changed. Its change at the
+ * head is left out: the turns that it came from are among the rows. Throws OptionError for a rank
+ * out of range or no rows.
  */
 export async function consolidated(
   model: TrainableModel,
@@ -88,8 +90,9 @@ export interface GateVerdict {
 }
 
 /**
- * Keeps a version when canaries lose at most `bound` (a share) against the model as it was, or nothing more where earlier versions were allowed more;
- * and when the held-out turns keep at least `least` of what the tiers had gained on them.
+ * Keeps a version when canaries lose at most `bound` (a share) against the model as it was, or
+ * nothing more where earlier versions were allowed more; and when the held-out turns keep at least
+ * `least` of what the tiers had gained on them.
  */
 export function judge(
   canaries: GateVerdict['canaries'],
@@ -113,7 +116,10 @@ export function judge(
   return { kept: true, reason: 'canaries and held-out turns hold', ...measured }
 }
 
-/** What canaries are compared with, and how high they may go: many small losses one after the other do not add up. */
+/**
+ * What canaries are compared with, and how high they may go: many small losses one after the other
+ * do not add up.
+ */
 function limitOf(
   { start, before }: CanaryLosses,
   bound: number,

@@ -1,4 +1,5 @@
-// Reads a checkpoint of a user's from a store: its file, and those it was laid over, each held to the hash that its successor names.
+// Reads a checkpoint of a user's from a store: its file, and those it was laid over, each held to
+// the hash that its successor names.
 
 import { FormatError } from '../../base/errors.ts'
 import { hex, sha256 } from '../../base/sha256.ts'
@@ -60,7 +61,10 @@ export interface ReadCheckpoint {
   readonly links: number
 }
 
-/** A checkpoint with everything it was laid over. Throws FormatError or UnsupportedError that says which file of the chain is wrong and why. */
+/**
+ * A checkpoint with everything it was laid over. Throws FormatError or UnsupportedError that says
+ * which file of the chain is wrong and why.
+ */
 export async function readChain(
   store: UserStore,
   user: string,

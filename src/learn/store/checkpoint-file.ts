@@ -1,4 +1,5 @@
-// One checkpoint as bytes: whole, or only the blocks that differ from its parent. Believes nothing that it reads before it is checked.
+// One checkpoint as bytes: whole, or only the blocks that differ from its parent. Believes nothing
+// that it reads before it is checked.
 //
 //     "graftck" 0 · u32 version · u32 header bytes · header (JSON) · changed blocks of 4 KB, the last one shorter · SHA-256 of all before
 //
@@ -10,14 +11,20 @@ import { jsonProblem } from '../../formats/json-problem.ts'
 import { type StateForm, stateForms, type TensorPlace } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 
-/** Small enough that a rank-2 adapter's change costs little, large enough that a hash each costs nothing. */
+/**
+ * Small enough that a rank-2 adapter's change costs little, large enough that a hash each costs
+ * nothing.
+ */
 export const blockBytes = 4096
 
 export interface CheckpointHeader {
   /** Milliseconds since 1970, given by the caller. */
   readonly time: number
   readonly form: StateForm
-  /** The checkpoint that the blocks are laid over, and the hash at the end of its file; absent in a whole one. */
+  /**
+   * The checkpoint that the blocks are laid over, and the hash at the end of its file; absent in a
+   * whole one.
+   */
   readonly parent?: { readonly sequence: number; readonly hash: string }
   /** The whole checkpoint with which the chain begins: its own number in a whole one. */
   readonly base: number
@@ -72,7 +79,10 @@ export interface DecodedCheckpoint {
   readonly payload: Uint8Array
 }
 
-/** Reads a file. Throws FormatError where it is torn or changed, UnsupportedError where a newer version wrote it; `name` is shown in both. */
+/**
+ * Reads a file. Throws FormatError where it is torn or changed, UnsupportedError where a newer
+ * version wrote it; `name` is shown in both.
+ */
 export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<DecodedCheckpoint> {
   if (file.length < startBytes + hashBytes || !sameBytes(file.subarray(0, magic.length), magic))
     throw new FormatError(`${name}: is no checkpoint, or torn (${file.length} bytes).`)
@@ -165,7 +175,10 @@ const fields: Readonly<
   exact: (value) => value === undefined || isNames(value),
 }
 
-/** The image that a file's blocks make, laid over the parent's where it has one. Throws FormatError where blocks are missing. */
+/**
+ * The image that a file's blocks make, laid over the parent's where it has one. Throws FormatError
+ * where blocks are missing.
+ */
 export function imageFrom(
   name: string,
   { header, payload }: DecodedCheckpoint,

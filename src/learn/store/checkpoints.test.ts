@@ -74,7 +74,8 @@ describe('changes', () => {
     }
     expect((await new Checkpoints(store).open('ada'))!.state).toEqual(state)
     nudge(state, 'head.A')
-    expect(await checkpoints.write('ada', state, 9)).toMatchObject({ sequence: 10, whole: true }) // after eight files of changes
+    // after eight files of changes
+    expect(await checkpoints.write('ada', state, 9)).toMatchObject({ sequence: 10, whole: true })
   })
   it('are nothing where nothing changed; a header alone is a change', async () => {
     const state = testState(1)
@@ -162,7 +163,8 @@ describe('a file that is not what was written', () => {
     const opened = (await checkpoints.open('ada'))!
     expect(opened.sequence).toBe(2)
     expect(opened.refused.map(({ sequence }) => sequence)).toEqual([4, 3])
-    expect(await checkpoints.write('ada', opened.state, 9)).toMatchObject({ sequence: 2 }) // nothing changed since
+    // nothing changed since
+    expect(await checkpoints.write('ada', opened.state, 9)).toMatchObject({ sequence: 2 })
     nudge(opened.state, 'head.A')
     expect(await checkpoints.write('ada', opened.state, 9)).toMatchObject({ sequence: 5 })
     expect((await checkpoints.open('ada'))!.state).toEqual(opened.state)
@@ -255,7 +257,8 @@ describe('the history', () => {
     expect(await checkpoints.restore('ada', 2, 200)).toEqual(second)
     const opened = (await new Checkpoints(store).open('ada'))!
     expect([opened.sequence, opened.time, opened.state]).toEqual([5, 200, second])
-    expect((await checkpoints.read('ada', 4)).header['samples']).toBe(3) // what was restored over is still there
+    // what was restored over is still there
+    expect((await checkpoints.read('ada', 4)).header['samples']).toBe(3)
     await damage(4, flip(50))
     expect((await checkpoints.list('ada'))[3]).toMatchObject({
       sequence: 4,

@@ -1,5 +1,6 @@
-// The history of users' states in a store: versions that can be listed, read and restored. A write holds only the blocks that changed, and is
-// refused where somebody else wrote in between. Decides neither when to write nor what a state means.
+// The history of users' states in a store: versions that can be listed, read and restored. A write
+// holds only the blocks that changed, and is refused where somebody else wrote in between. Decides
+// neither when to write nor what a state means.
 
 import {
   ConflictError,
@@ -34,14 +35,23 @@ import { absent, type UserStore } from './user-store.ts'
 export interface CheckpointOptions {
   /** How f32 matrices are kept; f32 unless told. */
   readonly form?: StateForm
-  /** Checkpoints that stay; 8 unless told. Those that a younger one was laid over stay with it, and old ones go when a whole one is written. */
+  /**
+   * Checkpoints that stay; 8 unless told. Those that a younger one was laid over stay with it, and
+   * old ones go when a whole one is written.
+   */
   readonly keep?: number
-  /** Files that hold only changes, between two whole ones; 8 unless told, 0 for whole ones only, at most 63. */
+  /**
+   * Files that hold only changes, between two whole ones; 8 unless told, 0 for whole ones only, at
+   * most 63.
+   */
   readonly deltas?: number
 }
 
 export interface WriteOptions extends Pick<CheckpointOptions, 'form' | 'keep'> {
-  /** Write also where the newest checkpoint was never read here or is somebody else's; theirs stays in the history. */
+  /**
+   * Write also where the newest checkpoint was never read here or is somebody else's; theirs stays
+   * in the history.
+   */
   readonly onTop?: boolean
 }
 
@@ -89,7 +99,10 @@ const described = (
 
 interface ImageHashes {
   readonly blocks: readonly string[]
-  /** Of 16 blocks each: where one is known, its blocks need not be hashed one by one, which takes longer than the hashing. */
+  /**
+   * Of 16 blocks each: where one is known, its blocks need not be hashed one by one, which takes
+   * longer than the hashing.
+   */
   readonly groups: readonly string[]
 }
 
@@ -116,10 +129,12 @@ async function hashesOf(image: Uint8Array, known?: ImageHashes): Promise<ImageHa
   return { groups, blocks: (await Promise.all(byGroup)).flat() }
 }
 
-const wholeAbove = 0.5 // a file with more than this share of the blocks saves little and lengthens every read
+// a file with more than this share of the blocks saves little and lengthens every read
+const wholeAbove = 0.5
 
 /**
- * Checkpoints of all users of a store. Calls for one user must not overlap; `SaveQueue` sees to that.
+ * Checkpoints of all users of a store. Calls for one user must not overlap; `SaveQueue` sees to
+ * that.
  *
  *     const checkpoints = new Checkpoints(store, { form: 'f16' })
  *     const opened = await checkpoints.open('ada', shapes)
@@ -142,8 +157,9 @@ export class Checkpoints {
   }
 
   /**
-   * The newest sound checkpoint of a user that has these shapes, or undefined where there is none at all. Throws FormatError where there are some and
-   * none can be used: starting over is not for us to choose.
+   * The newest sound checkpoint of a user that has these shapes, or undefined where there is none
+   * at all. Throws FormatError where there are some and none can be used: starting over is not for
+   * us to choose.
    */
   async open(user: string, shapes: StateShapes = new Map()): Promise<OpenedState | undefined> {
     const sequences = await sequencesOf(this.store, user)
@@ -168,9 +184,11 @@ export class Checkpoints {
   }
 
   /**
-   * Writes a checkpoint of the state as it is when this is called, and says what was written; nothing is, where nothing changed. `time` is in
-   * milliseconds since 1970. Rejects with ConflictError where the user's newest checkpoint is not the one that was opened or written here last, with
-   * StorageError where the store fails, with NumericError for NaN; then the history is as it was.
+   * Writes a checkpoint of the state as it is when this is called, and says what was written;
+   * nothing is, where nothing changed. `time` is in milliseconds since 1970. Rejects with
+   * ConflictError where the user's newest checkpoint is not the one that was opened or written here
+   * last, with StorageError where the store fails, with NumericError for NaN; then the history is
+   * as it was.
    */
   async write(
     user: string,
@@ -227,7 +245,10 @@ export class Checkpoints {
     return info
   }
 
-  /** Every checkpoint of a user, the oldest first; those that cannot be read have the reason in place of what they hold. */
+  /**
+   * Every checkpoint of a user, the oldest first; those that cannot be read have the reason in
+   * place of what they hold.
+   */
   async list(
     user: string,
   ): Promise<(CheckpointInfo | (Refusal & { readonly sizeBytes: number }))[]> {
@@ -249,7 +270,10 @@ export class Checkpoints {
     return Promise.all(rows)
   }
 
-  /** One checkpoint's state. Throws NotFoundError where there is none of that number, FormatError where it is not sound. */
+  /**
+   * One checkpoint's state. Throws NotFoundError where there is none of that number, FormatError
+   * where it is not sound.
+   */
   async read(user: string, sequence: number): Promise<UserState> {
     if (!(await sequencesOf(this.store, user)).some((found) => found.sequence === sequence))
       throw new NotFoundError(
@@ -258,7 +282,10 @@ export class Checkpoints {
     return (await readChain(this.store, user, sequence)).state
   }
 
-  /** Makes an older checkpoint the newest one, by writing it again: what came after it stays in the history. Gives its state. */
+  /**
+   * Makes an older checkpoint the newest one, by writing it again: what came after it stays in the
+   * history. Gives its state.
+   */
   async restore(
     user: string,
     sequence: number,
@@ -275,7 +302,10 @@ export class Checkpoints {
     this.#tips.delete(user)
   }
 
-  /** The tip to write upon and the newest number. Throws ConflictError where the newest file is not the one that this side knows. */
+  /**
+   * The tip to write upon and the newest number. Throws ConflictError where the newest file is not
+   * the one that this side knows.
+   */
   async #newest(user: string, onTop: boolean): Promise<{ tip: Tip | undefined; newest: number }> {
     const sequences = await sequencesOf(this.store, user)
     const newest = sequences.at(-1)?.sequence ?? 0
@@ -313,7 +343,10 @@ export class Checkpoints {
     })
   }
 
-  /** Removes what is older than the oldest that stays and than what that one was laid over. The checkpoint itself is written: failing here harms nobody. */
+  /**
+   * Removes what is older than the oldest that stays and than what that one was laid over. The
+   * checkpoint itself is written: failing here harms nobody.
+   */
   async #prune(user: string, keep: number): Promise<void> {
     try {
       const sequences = (await sequencesOf(this.store, user)).map(({ sequence }) => sequence)

@@ -1,4 +1,5 @@
-// The states of many users: kept, versioned, and as many of them in memory as fit. Where they lie, graftlm/node and graftlm/web say.
+// The states of many users: kept, versioned, and as many of them in memory as fit. Where they lie,
+// graftlm/node and graftlm/web say.
 
 export {
   Checkpoints,

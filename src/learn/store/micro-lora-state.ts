@@ -1,4 +1,5 @@
-// A MicroLoRA as a user's state, and back: tensors that checkpoints may keep in 8 or 4 bits, settings and counts as the header.
+// A MicroLoRA as a user's state, and back: tensors that checkpoints may keep in 8 or 4 bits,
+// settings and counts as the header.
 
 import { FormatError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -8,7 +9,10 @@ import type { SavedMeta } from '../../micro/saved.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { Json, UserState } from './user-state.ts'
 
-/** Means of squares: one that is rounded to zero makes the next step huge, or forgets what EWC holds. */
+/**
+ * Means of squares: one that is rounded to zero makes the next step huge, or forgets what EWC
+ * holds.
+ */
 const exactSlots = ['.secondMomentum', '.importance']
 
 /** A copy of everything that the adapter is; each slot of each module as one row of numbers. */
@@ -22,7 +26,10 @@ export function stateOfMicroLora(lora: MicroLora): UserState {
   }
 }
 
-/** The adapter of such a state. Throws FormatError for a state of something else, and what `MicroLora.fromJSON` throws. */
+/**
+ * The adapter of such a state. Throws FormatError for a state of something else, and what
+ * `MicroLora.fromJSON` throws.
+ */
 export function microLoraOf(
   { tensors, header }: UserState,
   options: Parameters<typeof MicroLora.fromJSON>[1] = {},

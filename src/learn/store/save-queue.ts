@@ -1,4 +1,5 @@
-// Writes checkpoints after the work that asked for them: a request that learns only marks its user. Knows no clock but the times it is given.
+// Writes checkpoints after the work that asked for them: a request that learns only marks its user.
+// Knows no clock but the times it is given.
 
 import type { CheckpointInfo, Checkpoints, WriteOptions } from './checkpoints.ts'
 import type { UserState } from './user-state.ts'
@@ -17,7 +18,10 @@ interface Wish {
   readonly reject: (error: unknown) => void
 }
 
-/** One write at a time for each user; whatever was asked for meanwhile becomes one write of the newest state. */
+/**
+ * One write at a time for each user; whatever was asked for meanwhile becomes one write of the
+ * newest state.
+ */
 export class SaveQueue {
   readonly #checkpoints: Checkpoints
   readonly #wishes = new Map<string, Wish>()
@@ -28,8 +32,9 @@ export class SaveQueue {
   }
 
   /**
-   * Asks for a checkpoint and returns at once; the promise settles when a checkpoint that holds at least this moment's state is written, and rejects
-   * with what `snapshot` or `Checkpoints.write` throws. The state is asked for when the write begins, in a later turn of the event loop.
+   * Asks for a checkpoint and returns at once; the promise settles when a checkpoint that holds at
+   * least this moment's state is written, and rejects with what `snapshot` or `Checkpoints.write`
+   * throws. The state is asked for when the write begins, in a later turn of the event loop.
    */
   save(
     user: string,
@@ -53,7 +58,9 @@ export class SaveQueue {
     return this.#writing.has(user)
   }
 
-  /** Resolves when everything that was asked for until now, by anybody, is written or has failed. */
+  /**
+   * Resolves when everything that was asked for until now, by anybody, is written or has failed.
+   */
   async idle(): Promise<void> {
     while (this.#writing.size > 0) await Promise.all(this.#writing.values())
   }
@@ -62,7 +69,8 @@ export class SaveQueue {
   async #write(user: string): Promise<void> {
     for (;;) {
       if (this.#wishes.get(user)!.options.urgent) await undefined
-      else await new Promise<void>((resolve) => void setTimeout(resolve, 0)) // the request that asked goes on first
+      // the request that asked goes on first
+      else await new Promise<void>((resolve) => void setTimeout(resolve, 0))
       const wish = this.#wishes.get(user)!
       this.#wishes.delete(user)
       try {

@@ -1,8 +1,10 @@
-// The tensors of a state as one run of bytes, and the way back: what checkpoints cut into blocks. A form says how wide f32 matrices are kept.
+// The tensors of a state as one run of bytes, and the way back: what checkpoints cut into blocks. A
+// form says how wide f32 matrices are kept.
 //
 //     f32, f16: the values      int8, int4: codes, then one bf16 scale for every 64 values (formats/block-code.ts)
 //
-// Every part begins at a multiple of 8 bytes, and tensors lie in the order of their names, so that what did not change stays where it was.
+// Every part begins at a multiple of 8 bytes, and tensors lie in the order of their names, so that
+// what did not change stays where it was.
 
 import { blockLayout, bytesOf, type DType, elementBytes, type PlainType } from '../../base/dtype.ts'
 import { FormatError } from '../../base/errors.ts'
@@ -22,7 +24,10 @@ import { checkState, type UserState } from './user-state.ts'
 export const stateForms = ['f32', 'f16', 'int8', 'int4'] as const
 export type StateForm = (typeof stateForms)[number]
 
-/** Where a tensor lies in the image. `stored` is its own type, or the form that its values were given. */
+/**
+ * Where a tensor lies in the image. `stored` is its own type, or the form that its values were
+ * given.
+ */
 export interface TensorPlace {
   readonly name: string
   readonly shape: readonly number[]
@@ -35,13 +40,15 @@ export interface StateImage {
   readonly places: readonly TensorPlace[]
 }
 
-const fewestBlockValues = 64 // fewer would not fill a block, and small vectors (biases, magnitudes) matter more than their bytes
+// fewer would not fill a block, and small vectors (biases, magnitudes) matter more than their bytes
+const fewestBlockValues = 64
 const aligned = (offset: number): number => Math.ceil(offset / 8) * 8
 const isCode = (stored: string): stored is BlockCodeName => Object.hasOwn(blockCodes, stored)
 
 /**
- * A copy of the state's tensors as they are now. f32 matrices take the form; `exact` ones, vectors, other types, and what f16 cannot hold (beyond
- * 65504) keep theirs. Throws NumericError for NaN and OptionError for a header that is no JSON, as `checkState` does.
+ * A copy of the state's tensors as they are now. f32 matrices take the form; `exact` ones, vectors,
+ * other types, and what f16 cannot hold (beyond 65504) keep theirs. Throws NumericError for NaN and
+ * OptionError for a header that is no JSON, as `checkState` does.
  */
 export function imageOf(state: UserState, form: StateForm): StateImage {
   checkState(state)
@@ -103,7 +110,10 @@ function partBytes({ stored, shape }: TensorPlace): number[] | undefined {
   return [codeBytes, 2 * scales]
 }
 
-/** The tensors of an image, in arrays of their own; forms come back as f32. Throws FormatError with every place that does not fit the bytes. */
+/**
+ * The tensors of an image, in arrays of their own; forms come back as f32. Throws FormatError with
+ * every place that does not fit the bytes.
+ */
 export function tensorsOf({ bytes, places }: StateImage, fileName: string): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>()
   const problems: string[] = []

@@ -1,4 +1,5 @@
-// Small states for tests of the store: a rank-2 adapter's matrices with momentum, second moments and statistics.
+// Small states for tests of the store: a rank-2 adapter's matrices with momentum, second moments
+// and statistics.
 
 import { random } from '../../base/random.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -31,7 +32,10 @@ export function testState(seed: number, width = 64): TestState {
   }
 }
 
-/** The largest difference between a tensor's values in two states, as a share of the root mean square of the first. */
+/**
+ * The largest difference between a tensor's values in two states, as a share of the root mean
+ * square of the first.
+ */
 export function relativeError(name: string, expected: UserState, got: UserState): number {
   const [a, b] = [expected, got].map(({ tensors }) => tensors.get(name)!.data as Float32Array) as [
     Float32Array,

@@ -1,5 +1,6 @@
-// The users that are being served, in memory, over a store that holds them all: the least recently used one goes when memory runs out, written
-// first. Knows nothing of what a user's live object is, but how to make a state of it and it of a state.
+// The users that are being served, in memory, over a store that holds them all: the least recently
+// used one goes when memory runs out, written first. Knows nothing of what a user's live object is,
+// but how to make a state of it and it of a state.
 
 import { OptionError, StorageError } from '../../base/errors.ts'
 import { quoted } from '../../formats/quote.ts'
@@ -15,9 +16,15 @@ export interface UserPoolOptions<Live> {
   readonly wake: (user: string, state: UserState | undefined) => Live
   /** The state of a live object, as it is now. Its tensors are copied at once. */
   readonly stateOf: (live: Live) => UserState
-  /** Bytes that a live object takes in memory; those of its state unless told. For objects whose state is costly to make. */
+  /**
+   * Bytes that a live object takes in memory; those of its state unless told. For objects whose
+   * state is costly to make.
+   */
   readonly sizeOf?: (live: Live) => number
-  /** Bytes of memory for users that nobody is using; those in use are counted, and stay even where they alone are more. */
+  /**
+   * Bytes of memory for users that nobody is using; those in use are counted, and stay even where
+   * they alone are more.
+   */
   readonly limitBytes: number
   /** Milliseconds since 1970, for the checkpoints. */
   readonly now: () => number
@@ -29,7 +36,10 @@ export interface UserPoolOptions<Live> {
   readonly coldForm?: StateForm
   /** Checkpoints that a cold user keeps; 2 unless told, so that a torn one has one before it. */
   readonly keepCold?: number
-  /** Told of what no caller can be told: a user who could not leave memory, checkpoints that were refused. */
+  /**
+   * Told of what no caller can be told: a user who could not leave memory, checkpoints that were
+   * refused.
+   */
   readonly onProblem?: (problem: PoolProblem) => void
 }
 
@@ -70,7 +80,8 @@ interface Loading<Live> {
 /**
  * Live objects of users, by least recent use. Two who open the same user get the same object.
  *
- *     const pool = new UserPool({ checkpoints, wake: (_, state) => state ?? fresh(), stateOf: (state) => state, limitBytes: 64e6, now: Date.now })
+ * const pool = new UserPool({ checkpoints, wake: (_, state) => state ?? fresh(), stateOf: (state)
+ * => state, limitBytes: 64e6, now: Date.now })
  *     await pool.use('ada', (state, changed) => { learn(state); changed() })
  */
 export class UserPool<Live> {
@@ -109,8 +120,10 @@ export class UserPool<Live> {
   }
 
   /**
-   * A user for use, from memory or from the store. Rejects with OptionError for a bad name, FormatError where the user has checkpoints and none can be
-   * used, StorageError where the store fails, or where memory is full of users that the store does not take: they come first, they would be lost.
+   * A user for use, from memory or from the store. Rejects with OptionError for a bad name,
+   * FormatError where the user has checkpoints and none can be used, StorageError where the store
+   * fails, or where memory is full of users that the store does not take: they come first, they
+   * would be lost.
    */
   async open(user: string): Promise<OpenUser<Live>> {
     checkUser(user)
@@ -137,14 +150,20 @@ export class UserPool<Live> {
     }
   }
 
-  /** Saves a user in memory; gives undefined where there is nothing to save. Rejects with what `Checkpoints.write` throws, the user staying as it is. */
+  /**
+   * Saves a user in memory; gives undefined where there is nothing to save. Rejects with what
+   * `Checkpoints.write` throws, the user staying as it is.
+   */
   async save(user: string, options: WriteOptions = {}): Promise<CheckpointInfo | undefined> {
     const entry = this.#entries.get(user)
     if (!entry || (entry.changes === entry.savedChanges && !options.onTop)) return undefined
     return this.#write(user, entry, { form: this.#options.hotForm, ...options })
   }
 
-  /** Takes a user out of memory without saving: after a ConflictError, to go on with what somebody else wrote. Throws OptionError while it is in use. */
+  /**
+   * Takes a user out of memory without saving: after a ConflictError, to go on with what somebody
+   * else wrote. Throws OptionError while it is in use.
+   */
   discard(user: string): void {
     const entry = this.#entries.get(user)
     if (entry && entry.pins > 0)
@@ -154,7 +173,10 @@ export class UserPool<Live> {
     if (entry) this.#remove(user, entry)
   }
 
-  /** Saves everybody whose changes are not stored. Rejects with StorageError that names those who could not be, with the errors as its cause. */
+  /**
+   * Saves everybody whose changes are not stored. Rejects with StorageError that names those who
+   * could not be, with the errors as its cause.
+   */
   async flush(): Promise<void> {
     const changed = [...this.#entries].filter(([, entry]) => entry.changes !== entry.savedChanges)
     const outcomes = await Promise.allSettled(
@@ -246,7 +268,10 @@ export class UserPool<Live> {
     }
   }
 
-  /** Removes users until the rest fit, one caller after another. Gives the last error of a write that failed on the way. */
+  /**
+   * Removes users until the rest fit, one caller after another. Gives the last error of a write
+   * that failed on the way.
+   */
   #shrink(): Promise<unknown> {
     let failure: unknown
     const work = async (): Promise<void> => {
@@ -277,7 +302,8 @@ export class UserPool<Live> {
           continue
         }
       }
-      if (entry.pins === 0 && isStored()) this.#remove(user, entry) // it may have been opened meanwhile
+      // it may have been opened meanwhile
+      if (entry.pins === 0 && isStored()) this.#remove(user, entry)
     }
     return failure
   }

@@ -1,5 +1,6 @@
-// What is kept for one user: named tensors (weights, momentum, Fisher information, remembered states) and a header of plain values (statistics,
-// settings). Knows neither what they are for nor where they are kept.
+// What is kept for one user: named tensors (weights, momentum, Fisher information, remembered
+// states) and a header of plain values (statistics, settings). Knows neither what they are for nor
+// where they are kept.
 
 import { type Mismatch, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
 import { allFinite } from '../../base/finite.ts'
@@ -13,7 +14,10 @@ export interface UserState {
   /** May be changed in place by whoever holds the state; a checkpoint copies them at one moment. */
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly header: Readonly<Record<string, Json>>
-  /** Names of f32 matrices that stay f32 in every form. Second moments belong here: one that is rounded to zero makes the next step huge. */
+  /**
+   * Names of f32 matrices that stay f32 in every form. Second moments belong here: one that is
+   * rounded to zero makes the next step huge.
+   */
   readonly exact?: readonly string[]
 }
 
@@ -24,7 +28,10 @@ export function stateBytes({ tensors, header }: UserState): number {
   return sum
 }
 
-/** Throws NumericError naming every tensor that holds NaN or infinity, OptionError for a header that JSON cannot hold as it is. */
+/**
+ * Throws NumericError naming every tensor that holds NaN or infinity, OptionError for a header that
+ * JSON cannot hold as it is.
+ */
 export function checkState({ tensors, header }: UserState): void {
   const bad = [...tensors].filter(
     ([, { dtype, data }]) => dtype === 'f32' && !allFinite(data as Float32Array),

@@ -1,4 +1,5 @@
-// What every store of users' items must do, whatever the place. A backend's test hands in how to open one.
+// What every store of users' items must do, whatever the place. A backend's test hands in how to
+// open one.
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ConflictError, OptionError } from '../../base/errors.ts'

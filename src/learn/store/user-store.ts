@@ -1,5 +1,5 @@
-// Where the states of many users lie: named items of bytes for each user, each with a version. One contract, a backend for each place.
-// Knows neither a platform nor what the bytes mean.
+// Where the states of many users lie: named items of bytes for each user, each with a version. One
+// contract, a backend for each place. Knows neither a platform nor what the bytes mean.
 
 import { ConflictError, OptionError } from '../../base/errors.ts'
 import { quoted } from '../../formats/quote.ts'
@@ -20,17 +20,22 @@ export interface ItemInfo {
 export const absent = 0
 
 /**
- * Items of bytes by user and name. A write is there whole or not at all, for every reader in every process. Every `put` gives the item a higher
- * version, and a version does not come back when its item is deleted and made anew; so a writer who names the version it read loses nobody's work.
+ * Items of bytes by user and name. A write is there whole or not at all, for every reader in every
+ * process. Every `put` gives the item a higher version, and a version does not come back when its
+ * item is deleted and made anew; so a writer who names the version it read loses nobody's work.
  *
- * Every call rejects with OptionError for a user's or an item's name that `checkUser` or `checkItem` refuses, and with StorageError where the
- * place fails: full, a quota reached, no permission, closed. Then nothing has changed.
+ * Every call rejects with OptionError for a user's or an item's name that `checkUser` or
+ * `checkItem` refuses, and with StorageError where the place fails: full, a quota reached, no
+ * permission, closed. Then nothing has changed.
  */
 export interface UserStore {
   /** Shown in errors. */
   readonly name: string
   get(user: string, item: string): Promise<StoredItem | undefined>
-  /** Writes and gives the new version. With `expected` (a version, or `absent`), rejects with ConflictError where the item is at another one. */
+  /**
+   * Writes and gives the new version. With `expected` (a version, or `absent`), rejects with
+   * ConflictError where the item is at another one.
+   */
   put(user: string, item: string, bytes: Uint8Array, expected?: number): Promise<number>
   /** A user's items in the order of their names; none for a user nobody knows. */
   list(user: string): Promise<ItemInfo[]>
@@ -47,8 +52,9 @@ const longestUserBytes = 256
 const itemPattern = /^[a-z0-9][a-z0-9.-]{0,63}$/
 
 /**
- * A user's name is any text of 1 to 256 bytes in UTF-8: a backend maps it to whatever its place allows, so path parts are harmless. Throws OptionError
- * for others, and for half a surrogate pair, which UTF-8 cannot hold: two such users would become one.
+ * A user's name is any text of 1 to 256 bytes in UTF-8: a backend maps it to whatever its place
+ * allows, so path parts are harmless. Throws OptionError for others, and for half a surrogate pair,
+ * which UTF-8 cannot hold: two such users would become one.
  */
 export function checkUser(user: string): void {
   if (typeof user !== 'string')
@@ -66,7 +72,10 @@ export function checkUser(user: string): void {
   if (!user.isWellFormed()) refuse(`${quoted(user)} holds half a surrogate pair`)
 }
 
-/** An item's name is ours: small letters, digits, dots and hyphens, so that it is a file name everywhere. Throws OptionError for others. */
+/**
+ * An item's name is ours: small letters, digits, dots and hyphens, so that it is a file name
+ * everywhere. Throws OptionError for others.
+ */
 export function checkItem(item: string): void {
   if (!itemPattern.test(item))
     throw new OptionError(
@@ -74,7 +83,10 @@ export function checkItem(item: string): void {
     )
 }
 
-/** Throws ConflictError where `found` (undefined: there is none) is not the version that the writer expects (undefined: any will do). */
+/**
+ * Throws ConflictError where `found` (undefined: there is none) is not the version that the writer
+ * expects (undefined: any will do).
+ */
 export function checkVersion(
   place: string,
   user: string,
@@ -91,6 +103,9 @@ export function checkVersion(
   )
 }
 
-/** The version after `current`; the first is drawn from 2⁴⁸, so that no version of a deleted item comes back. `random` gives numbers in [0, 1). */
+/**
+ * The version after `current`; the first is drawn from 2⁴⁸, so that no version of a deleted item
+ * comes back. `random` gives numbers in [0, 1).
+ */
 export const nextVersion = (current: number | undefined, random: () => number): number =>
   current === undefined ? 1 + Math.floor(random() * 2 ** 48) : current + 1

@@ -1,5 +1,5 @@
-// What a turn's predictions were worth, and the loss's gradient at the hidden states: from logits and the tokens that came, by the head's own
-// rows. Knows no tiers and no users.
+// What a turn's predictions were worth, and the loss's gradient at the hidden states: from logits
+// and the tokens that came, by the head's own rows. Knows no tiers and no users.
 
 import { OptionError } from '../../base/errors.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
@@ -11,7 +11,10 @@ import type { Head } from '../../runtime/index.ts'
 import { type Note, surveyor } from './logit-summary.ts'
 import { type VocabularySample, vocabularySample } from './vocabulary-sample.ts'
 
-/** How much of the vocabulary a gradient looks at: the `K` likeliest tokens of each position and the one that came, or all. */
+/**
+ * How much of the vocabulary a gradient looks at: the `K` likeliest tokens of each position and the
+ * one that came, or all.
+ */
 export type Breadth = number | 'all'
 
 export interface HeadError {
@@ -34,20 +37,29 @@ export interface NotedPlace {
 
 export interface HeadErrors {
   readonly breadth: Breadth
-  /** What is kept of a row of logits [V]: its sum, and the likeliest tokens where the breadth is a number. */
+  /**
+   * What is kept of a row of logits [V]: its sum, and the likeliest tokens where the breadth is a
+   * number.
+   */
   note(logits: Float32Array): Note
   /**
-   * Losses of `tokens` under logits [T, V], and their gradient W_headᵀ·(p − y) weighted position by position. With a breadth of K, the rest of p
-   * is spread over a fixed sample of the vocabulary: leaving it out, or giving it to an average token, costs much of what is learned (docs/learn.md).
+   * Losses of `tokens` under logits [T, V], and their gradient W_headᵀ·(p − y) weighted position by
+   * position. With a breadth of K, the rest of p is spread over a fixed sample of the vocabulary:
+   * leaving it out, or giving it to an average token, costs much of what is learned
+   * (docs/learn.md).
    */
   of(logits: F32Tensor, tokens: ArrayLike<number>, weights: ArrayLike<number>): Promise<HeadError>
-  /** The same gradient [T, D] from notes, without the logits. Throws OptionError where the breadth is 'all': notes do not hold that much. */
+  /**
+   * The same gradient [T, D] from notes, without the logits. Throws OptionError where the breadth
+   * is 'all': notes do not hold that much.
+   */
   gradient(places: readonly NotedPlace[]): Promise<Float32Array>
 }
 
 const sampled = 1024 // tokens that stand for what lies beyond the likeliest
 const fewestRows = 8192 // of the head's matrix that are kept once read: a user's tokens come again and again; 19 MB at width 576
-const keptMass = 0.98 // of what lies beyond the likeliest: the last hundredths are spread over most of the sample
+// of what lies beyond the likeliest: the last hundredths are spread over most of the sample
+const keptMass = 0.98
 const leastSum = 1e-7 // of the sample's probabilities; below it only rounding is left
 const mostTogether = 32 // positions whose rows are fetched at a time
 
@@ -154,7 +166,10 @@ interface Sample extends VocabularySample {
   readonly placeOf: Int32Array // [V]
 }
 
-/** gradient += what is left of p, spread over the sampled tokens as the model spreads it among them, times their rows. */
+/**
+ * gradient += what is left of p, spread over the sampled tokens as the model spreads it among them,
+ * times their rows.
+ */
 function addRest(gradient: Float32Array, { places, sample, softcap }: Rest): void {
   const size = sample.ids.length
   const errors = new Float32Array(places.length * size)
@@ -207,7 +222,10 @@ function restErrors(
       into[s]! *= dampOf(softcap, note.total + Math.log(sample[s]! || 1))
 }
 
-/** The columns that hold nearly all of the errors: a turn's positions agree on which of the sampled tokens are likely at all. */
+/**
+ * The columns that hold nearly all of the errors: a turn's positions agree on which of the sampled
+ * tokens are likely at all.
+ */
 function heaviest(errors: Float32Array, size: number): number[] {
   const masses = new Float64Array(size)
   for (let start = 0; start < errors.length; start += size)
@@ -238,7 +256,10 @@ function withToken({ note: { ids, logits, total }, token, logit, weight }: Noted
   }
 }
 
-/** Sees to it that all of these rows are there at once; while some are read, another call may send others away. */
+/**
+ * Sees to it that all of these rows are there at once; while some are read, another call may send
+ * others away.
+ */
 async function fetched(head: Head, rows: HeadRows, ids: readonly number[]): Promise<void> {
   for (let missing = rows.missing(ids); missing.length > 0; missing = rows.missing(ids))
     rows.add(missing, await head.rows(missing))

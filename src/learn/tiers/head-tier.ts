@@ -1,5 +1,6 @@
-// The fast tier of one user: a low-rank change of the final hidden state before the head, learned without going back through the model.
-// Knows hidden states and their gradients; no tokens, no model.
+// The fast tier of one user: a low-rank change of the final hidden state before the head, learned
+// without going back through the model. Knows hidden states and their gradients; no tokens, no
+// model.
 
 import { fastKernels } from '../../base/linalg/simd.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
@@ -15,7 +16,10 @@ export interface FastTierOptions {
   readonly rank?: number
   /** Adam's step; 2e-3 unless given (docs/learn.md: what other rates give). */
   readonly learningRate?: number
-  /** No step moves the turn's own hidden states by more than this share of their length, on average. 0.1 unless given. */
+  /**
+   * No step moves the turn's own hidden states by more than this share of their length, on average.
+   * 0.1 unless given.
+   */
   readonly trust?: number
   /** Of the running mean of gradients; 0.9 unless given. */
   readonly momentum?: number
@@ -29,8 +33,9 @@ type Part = 'A' | 'B'
 /**
  *     h′ = h + B·(A·h)        A: [R, D]   B: [D, R]
  *
- * B starts at zero, so that a new tier changes nothing; A as LoRA's does. With g = ∂loss/∂h′: ∂loss/∂B = Σ g·(A·h)ᵀ, ∂loss/∂A = Σ Bᵀ·g·hᵀ. At the
- * head g is W_headᵀ·(p − y). One Adam step a turn, cut where it would move the turn's hidden states too far.
+ * B starts at zero, so that a new tier changes nothing; A as LoRA's does. With g = ∂loss/∂h′:
+ * ∂loss/∂B = Σ g·(A·h)ᵀ, ∂loss/∂A = Σ Bᵀ·g·hᵀ. At the head g is W_headᵀ·(p − y). One Adam step a
+ * turn, cut where it would move the turn's hidden states too far.
  */
 export class FastTier {
   readonly width: number
@@ -38,7 +43,10 @@ export class FastTier {
   readonly learningRate: number
   readonly trust: number
   steps = 0
-  /** Another object after every change of the weights: what was computed under one holds as long as it is this one. */
+  /**
+   * Another object after every change of the weights: what was computed under one holds as long as
+   * it is this one.
+   */
   version: object = {}
   /** Mean ‖Δh′‖/‖h‖ of the last step, after it was cut. */
   lastMove = 0
@@ -179,8 +187,8 @@ export class FastTier {
   }
 
   /**
-   * One step against ∂loss/∂h′ [T, D] at hidden states [T, D]; `scale` multiplies the rate. Throws NumericError where something is NaN or
-   * infinite, and nothing has changed then.
+   * One step against ∂loss/∂h′ [T, D] at hidden states [T, D]; `scale` multiplies the rate. Throws
+   * NumericError where something is NaN or infinite, and nothing has changed then.
    */
   step(hidden: Float32Array, gradient: Float32Array, scale = 1): void {
     if (!allFinite(hidden) || !allFinite(gradient))
@@ -205,7 +213,10 @@ export class FastTier {
     this.#weights.B.set(taken.weights.B)
   }
 
-  /** The longest part of a step within the trust region. Far from the start the change grows with the square of the step, so it is sought. */
+  /**
+   * The longest part of a step within the trust region. Far from the start the change grows with
+   * the square of the step, so it is sought.
+   */
   #cut<Moved extends { readonly move: number }>(share: (part: number) => Moved): Moved {
     let low = 1e-6
     let high = 1
@@ -223,8 +234,9 @@ export class FastTier {
   }
 
   /**
-   * From now on leaves hidden states alone that lie in these orthonormal directions U [K, D]: A's steps are taken without their part in them,
-   * A ← A − A·Uᵀ·U, and so is the start of a tier that has not learned yet. What it has learned stays.
+   * From now on leaves hidden states alone that lie in these orthonormal directions U [K, D]: A's
+   * steps are taken without their part in them, A ← A − A·Uᵀ·U, and so is the start of a tier that
+   * has not learned yet. What it has learned stays.
    */
   spare(directions: F32Tensor): void {
     if (directions.shape[1] !== this.width)
@@ -309,7 +321,10 @@ export class FastTier {
     )
   }
 
-  /** Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is missing or of another size; nothing is changed then. */
+  /**
+   * Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is
+   * missing or of another size; nothing is changed then.
+   */
   restore(tensors: ReadonlyMap<string, Tensor>, steps: number): void {
     const own = [...this.tensors()]
     const wrong = own.filter(

@@ -1,5 +1,6 @@
-// Fast tiers on layers for all users of a model: one program, made for the chosen places, and a state for each user. And a turn as a user learns it
-// there: from the states that serving computed, through the student at the head, back into the layers. Knows no text and no prompts.
+// Fast tiers on layers for all users of a model: one program, made for the chosen places, and a
+// state for each user. And a turn as a user learns it there: from the states that serving computed,
+// through the student at the head, back into the layers. Knows no text and no prompts.
 
 import {
   type Adapter,
@@ -34,7 +35,10 @@ export interface DeepTiers {
   readonly places: PlacedModules
   /** A user's own, which changes nothing yet. */
   tier(): DeepTier
-  /** What a lesson names as `below`: the forms of an adapter that is served along and not learned here. Kept as long as the adapter is. */
+  /**
+   * What a lesson names as `below`: the forms of an adapter that is served along and not learned
+   * here. Kept as long as the adapter is.
+   */
   below(slow: Adapter | undefined): Promise<ServingForms | undefined>
   dispose(): Promise<void>
 }
@@ -44,7 +48,10 @@ export interface DeepModel {
   readonly backend: Backend
 }
 
-/** Fast tiers in chosen modules of a model. Nothing is compiled before the first turn. Throws OptionError that lists what is wrong with the places. */
+/**
+ * Fast tiers in chosen modules of a model. Nothing is compiled before the first turn. Throws
+ * OptionError that lists what is wrong with the places.
+ */
 export function createDeepTiers(model: DeepModel, options: DeepTiersOptions = {}): DeepTiers {
   const {
     where = { modules: 'all-linear', layers: { last: 2 } },
@@ -92,7 +99,10 @@ function formsOf({ base }: DeepModel): DeepTiers['below'] {
 
 const mixtures = new WeakMap<Adapter, Mixture>()
 
-/** Who serves a tier over a slow adapter: the exact sum of both, one object for each step, so that what is made for serving is made once. */
+/**
+ * Who serves a tier over a slow adapter: the exact sum of both, one object for each step, so that
+ * what is made for serving is made once.
+ */
 export function expertOf(
   { adapter }: Pick<DeepTier, 'adapter'>,
   slow: Adapter | undefined,
@@ -108,7 +118,10 @@ export function expertOf(
 /** A sequence and what is learned of it. */
 export interface DeepLesson
   extends DeepInput, Pick<Lesson, 'tokens' | 'weights' | 'rate' | 'sights'> {
-  /** Final hidden states [M, D] of the rows with this tier as it stands, where serving gave them already. */
+  /**
+   * Final hidden states [M, D] of the rows with this tier as it stands, where serving gave them
+   * already.
+   */
   readonly hidden?: Float32Array
 }
 
@@ -126,8 +139,8 @@ export function keysOf({ states, rows }: Pick<DeepInput, 'states' | 'rows'>): Fl
 }
 
 /**
- * Losses before, then one step of the student's tiers and one of the tier on layers, from one error at the head. Throws NumericError for states
- * with NaN or infinity; nothing has changed then.
+ * Losses before, then one step of the student's tiers and one of the tier on layers, from one error
+ * at the head. Throws NumericError for states with NaN or infinity; nothing has changed then.
  */
 export async function learnDeep(
   deep: DeepTier,

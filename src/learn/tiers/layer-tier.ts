@@ -1,5 +1,6 @@
-// The fast tier of one user in modules of a model's layers: a small live LoRA there, one Adam step a turn, from the states that serving computed
-// already. Knows hidden states and their errors; no tokens, no head, no text.
+// The fast tier of one user in modules of a model's layers: a small live LoRA there, one Adam step
+// a turn, from the states that serving computed already. Knows hidden states and their errors; no
+// tokens, no head, no text.
 
 import { type Adapter, inputName } from '../../adapters/index.ts'
 import { assertInternal, NumericError, OptionError, ShapeError } from '../../base/errors.ts'
@@ -25,7 +26,10 @@ export interface DeepTierParts {
   readonly program: TailProgram
   /** What a user starts from, which changes nothing. */
   readonly start: Adapter
-  /** Paths of the modules that are learned, each with a matrix A and a matrix B among the adapter's tensors. */
+  /**
+   * Paths of the modules that are learned, each with a matrix A and a matrix B among the adapter's
+   * tensors.
+   */
   readonly modules: readonly string[]
   /** Modules stepped at a turn. */
   readonly top: number | undefined
@@ -53,10 +57,12 @@ interface Own {
 }
 
 /**
- *     y = W·x + s·B·(A·x)   in the chosen modules      ∂loss/∂(A, B) = pull-back of ∂loss/∂h through the layers from the lowest one on
+ * y = W·x + s·B·(A·x) in the chosen modules ∂loss/∂(A, B) = pull-back of ∂loss/∂h through the
+ * layers from the lowest one on
  *
- * B starts at zero, so that a new tier changes nothing. A step is Adam's, module by module, cut where it would change the module's weight too much.
- * With `top` only the modules of the largest gradients (running mean) take it.
+ * B starts at zero, so that a new tier changes nothing. A step is Adam's, module by module, cut
+ * where it would change the module's weight too much. With `top` only the modules of the largest
+ * gradients (running mean) take it.
  */
 export class DeepTier {
   readonly learningRate: number
@@ -110,7 +116,10 @@ export class DeepTier {
     this.#adapter = undefined
   }
 
-  /** What serves it, alone or in a mixture: an object of its own for each step, whose numbers stay. Undefined before the first one. */
+  /**
+   * What serves it, alone or in a mixture: an object of its own for each step, whose numbers stay.
+   * Undefined before the first one.
+   */
   get adapter(): Adapter | undefined {
     if (this.steps === 0) return undefined
     const { start } = this.#parts
@@ -142,8 +151,8 @@ export class DeepTier {
   }
 
   /**
-   * One step against ∂loss/∂hidden [M, D]; `scale` multiplies the rate. Throws NumericError where something is NaN or infinite, and nothing has
-   * changed then.
+   * One step against ∂loss/∂hidden [M, D]; `scale` multiplies the rate. Throws NumericError where
+   * something is NaN or infinite, and nothing has changed then.
    */
   async step(input: DeepInput, error: F32Tensor, scale = 1): Promise<void> {
     if (!allFinite(input.states.data) || !allFinite(error.data))
@@ -170,13 +179,17 @@ export class DeepTier {
       const norm = Math.sqrt(
         parts.reduce((sum, part) => sum + squaresOf(gradients.get(keys[part])!.data), 0),
       )
-      counts[1]! += (norm - counts[1]!) / Math.min(this.steps + 1, 10) // a mean at first, then one that forgets
+      // a mean at first, then one that forgets
+      counts[1]! += (norm - counts[1]!) / Math.min(this.steps + 1, 10)
     }
     const order = this.#own.toSorted((a, b) => b.counts[1]! - a.counts[1]!).slice(0, top)
     return this.#own.filter((own) => order.includes(own))
   }
 
-  /** Adam's step of one module, the part of it within the trust region; returns how much of the weight that was. */
+  /**
+   * Adam's step of one module, the part of it within the trust region; returns how much of the
+   * weight that was.
+   */
   #stepOf(
     { keys, weights, means, squares, counts }: Own,
     gradients: ReadonlyMap<string, F32Tensor>,
@@ -244,7 +257,10 @@ export class DeepTier {
     )
   }
 
-  /** Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is missing or of another size; nothing is changed then. */
+  /**
+   * Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is
+   * missing or of another size; nothing is changed then.
+   */
   restore(given: ReadonlyMap<string, Tensor>, steps: number): void {
     const own = [...this.tensors()]
     const wrong = own.filter(

@@ -1,8 +1,12 @@
-// One pass over a row of logits: what it adds up to and which tokens are the likeliest. Knows no tokens that came and no gradients.
+// One pass over a row of logits: what it adds up to and which tokens are the likeliest. Knows no
+// tokens that came and no gradients.
 
 import { type Arena, createArena } from '../kernels/arena.ts'
 
-/** What is kept of a row of logits: enough for its loss, its blend and its gradient, in a few tokens rather than the vocabulary. */
+/**
+ * What is kept of a row of logits: enough for its loss, its blend and its gradient, in a few tokens
+ * rather than the vocabulary.
+ */
 export interface Note {
   /** log Σ exp(logits) */
   readonly total: number
@@ -20,7 +24,10 @@ const reach = 24 // nats: a block that lies lower adds less than 64·e⁻²⁴ =
 
 export type Survey = (logits: Float32Array, count: number, sample: Int32Array) => Note
 
-/** Notes with the `count` likeliest tokens and those of a sample, over the fastest kernels there are, or over an arena of one's own. */
+/**
+ * Notes with the `count` likeliest tokens and those of a sample, over the fastest kernels there
+ * are, or over an arena of one's own.
+ */
 export function surveyor(given?: Arena): Survey {
   let arena = given
   let room: Room | undefined

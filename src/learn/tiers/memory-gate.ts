@@ -1,11 +1,12 @@
-// How much the memory is believed beside the model, how steeply closeness counts in it, and the two as one distribution. Share and sharpness are a
-// small model of its own that starts where three kinds of text agreed and goes on learning, turn by turn, for its user. Knows no hidden states.
+// How much the memory is believed beside the model, how steeply closeness counts in it, and the two
+// as one distribution. Share and sharpness are a small model of its own that starts where three
+// kinds of text agreed and goes on learning, turn by turn, for its user. Knows no hidden states.
 
 import type { Recall } from './memory-tier.ts'
 
 /**
- * λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share), logit(model's largest share)];
- * θ = e^w₄ times the memory's own.
+ * λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share),
+ * logit(model's largest share)]; θ = e^w₄ times the memory's own.
  */
 export interface GateState {
   readonly weights: Float64Array // [5]
@@ -13,7 +14,8 @@ export interface GateState {
   updates: number
 }
 
-// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn.md); 60 turns in, any start gives the same loss.
+// Between what was fitted on JSON, Cypher and Shakespeare (docs/learn.md); 60 turns in, any start
+// gives the same loss.
 const start = [-5.5, -1.6, 0.5, -0.3, 0] as const
 const least = 0.005
 const most = 0.98 // a token the memory lacks keeps 2 % of the model's share, whatever the gate believes
@@ -40,7 +42,8 @@ const logit = (share: number): number => {
 
 const featuresOf = ({ nearest, shares }: Recall, largest: number): readonly number[] => [
   1,
-  Math.log(1.0001 - Math.min(1, Math.max(0.3, nearest))), // states of one model are never further apart than that
+  // states of one model are never further apart than that
+  Math.log(1.0001 - Math.min(1, Math.max(0.3, nearest))),
   logit(shares[0]!),
   logit(largest),
 ]
@@ -70,14 +73,20 @@ export function cachedShare({ tokens, shares }: Recall, token: number): number {
   return at === -1 ? 0 : shares[at]!
 }
 
-/** ∂(share of the token)/∂ln θ = Σ_{its pairs} p·ln p − share·Σ p·ln p over the pairs' parts p ∝ exp(θ·h·hᵢ). */
+/**
+ * ∂(share of the token)/∂ln θ = Σ_{its pairs} p·ln p − share·Σ p·ln p over the pairs' parts p ∝
+ * exp(θ·h·hᵢ).
+ */
 function sharpnessSlope({ tokens, shares, logs }: Recall, token: number): number {
   const whole = logs.reduce((sum, log) => sum + log, 0)
   const at = tokens.indexOf(token)
   return at === -1 ? 0 : logs[at]! - shares[at]! * whole
 }
 
-/** One step on the mean of −log((1 − λ)·model + λ·cache) over a turn: RMSprop with a floor, so that quiet features do not jump. */
+/**
+ * One step on the mean of −log((1 − λ)·model + λ·cache) over a turn: RMSprop with a floor, so that
+ * quiet features do not jump.
+ */
 export function learnGate(gate: GateState, seen: readonly Seen[]): void {
   const total = seen.reduce((sum, { weight }) => sum + weight, 0)
   if (!(total > 0)) return
@@ -99,7 +108,10 @@ export function learnGate(gate: GateState, seen: readonly Seen[]): void {
   })
 }
 
-/** log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ exp(logits). */
+/**
+ * log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ
+ * exp(logits).
+ */
 export function blended(
   logits: Float32Array,
   total: number,

@@ -1,5 +1,6 @@
-// The memory tier of one user: final hidden states and the tokens that followed them, a continuous cache (Grave et al. 2017, arXiv:1612.04426;
-// kNN-LM, arXiv:1911.00172). Exact look-up, no gradient. Knows no model; how much it is believed is blend.ts's business.
+// The memory tier of one user: final hidden states and the tokens that followed them, a continuous
+// cache (Grave et al. 2017, arXiv:1612.04426; kNN-LM, arXiv:1911.00172). Exact look-up, no
+// gradient. Knows no model; how much it is believed is blend.ts's business.
 
 import { OptionError, ShapeError } from '../../base/errors.ts'
 import { RowStore } from './row-store.ts'
@@ -7,7 +8,10 @@ import { RowStore } from './row-store.ts'
 export interface MemoryOptions {
   /** Pairs at most; the least useful one leaves for a new one. 10,000 unless given. */
   readonly capacity?: number
-  /** θ: how steeply closeness counts at first; it is learned. 80 unless given (docs/learn.md has the measurements). */
+  /**
+   * θ: how steeply closeness counts at first; it is learned. 80 unless given (docs/learn.md has the
+   * measurements).
+   */
   readonly sharpness?: number
 }
 
@@ -32,7 +36,10 @@ const REACH = 7 // pairs whose weight is below e⁻⁷ of the nearest one's are 
 const TOGETHER = 32 // states whose sums are held at a time
 const FADE = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
 
-/** Products of the states at hand with a user's pairs; shared by all users, since no look-up waits for anything. */
+/**
+ * Products of the states at hand with a user's pairs; shared by all users, since no look-up waits
+ * for anything.
+ */
 let scratch = new Int32Array(0)
 
 /** Products of one state with the pairs, and what turns them into h·hᵢ. */
@@ -48,7 +55,10 @@ export class MemoryTier {
   readonly capacity: number
   readonly sharpness: number
   readonly #rows: RowStore
-  /** Another object after every change of the pairs: what was recalled under another one may name others. */
+  /**
+   * Another object after every change of the pairs: what was recalled under another one may name
+   * others.
+   */
   version: object = {}
   #room = 0
   #count = 0
@@ -100,7 +110,10 @@ export class MemoryTier {
     this.#credits[at] = 1
   }
 
-  /** What followed states like this one: shares ∝ Σ exp(θ·h·hᵢ). Undefined while nothing is remembered, or for a state that has no direction. */
+  /**
+   * What followed states like this one: shares ∝ Σ exp(θ·h·hᵢ). Undefined while nothing is
+   * remembered, or for a state that has no direction.
+   */
   recall(hidden: Float32Array, sharpness = this.sharpness): Recall | undefined {
     this.#check(hidden)
     return this.recallAll(hidden, sharpness)[0]
@@ -197,7 +210,10 @@ export class MemoryTier {
     })
   }
 
-  /** Takes away pairs that stand for what was rejected: those of `token` that took part in the recall. */
+  /**
+   * Takes away pairs that stand for what was rejected: those of `token` that took part in the
+   * recall.
+   */
   forget({ pairs }: Recall, token: number): void {
     for (const pair of pairs) if (this.#tokens[pair] === token) this.#credits[pair] = 0
   }
@@ -262,7 +278,10 @@ export class MemoryTier {
       )
   }
 
-  /** Writes the state as whole numbers; gives what a product with it is multiplied by to be that of vectors of length 1. Undefined: no direction. */
+  /**
+   * Writes the state as whole numbers; gives what a product with it is multiplied by to be that of
+   * vectors of length 1. Undefined: no direction.
+   */
   #query(hidden: Float32Array, into: Int16Array): number | undefined {
     let largest = 0
     let square = 0

@@ -1,4 +1,5 @@
-// In which directions hidden states of some texts mostly lie, so that a tier can be kept from acting there. Knows no tiers.
+// In which directions hidden states of some texts mostly lie, so that a tier can be kept from
+// acting there. Knows no tiers.
 
 import { multiply } from '../../base/linalg/matmul.ts'
 import { matrixOf, transpose } from '../../base/linalg/matrix.ts'
@@ -11,8 +12,9 @@ const heldShare = 0.925 // of the states' squared lengths: 64 of 576 directions 
 const mostDirections = 1 / 4 // of the width: the rest is left to learn with
 
 /**
- * Orthonormal directions [K, D] that hold 92.5 % of Σ‖h‖² over hidden states [T, D], a quarter of the width at most: the first eigenvectors of Σ h·hᵀ,
- * by way of the states' Gram matrix. Of more than 256 states every n-th is taken.
+ * Orthonormal directions [K, D] that hold 92.5 % of Σ‖h‖² over hidden states [T, D], a quarter of
+ * the width at most: the first eigenvectors of Σ h·hᵀ, by way of the states' Gram matrix. Of more
+ * than 256 states every n-th is taken.
  */
 export function mainDirections(states: Float32Array, width: number): F32Tensor {
   const count = states.length / width

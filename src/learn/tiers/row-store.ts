@@ -1,5 +1,6 @@
-// Dot products of vectors with many stored ones: rows in 8 bits beside queries in 16. Rows lie in ordinary memory; one arena that all share takes
-// in those of whoever asked last, so that any number of users can be kept. Knows no tokens and no users.
+// Dot products of vectors with many stored ones: rows in 8 bits beside queries in 16. Rows lie in
+// ordinary memory; one arena that all share takes in those of whoever asked last, so that any
+// number of users can be kept. Knows no tokens and no users.
 
 import { type Arena, createArena } from '../kernels/arena.ts'
 
@@ -23,7 +24,10 @@ export class RowStore {
   readonly #desk: Desk
   #rows = new Int8Array(0)
 
-  /** Rows of vectors of this width, over the fastest kernels there are, or over an arena of one's own. */
+  /**
+   * Rows of vectors of this width, over the fastest kernels there are, or over an arena of one's
+   * own.
+   */
   constructor(width: number, arena?: Arena) {
     this.stride = Math.ceil(width / lanes) * lanes
     this.#desk = arena ? deskOver(arena) : (shared ??= deskOver(createArena()))
@@ -50,7 +54,10 @@ export class RowStore {
     )
   }
 
-  /** Σ row·query for `queries` [Q, stride] and the first `count` rows: whole numbers, sums [Q, count]. */
+  /**
+   * Σ row·query for `queries` [Q, stride] and the first `count` rows: whole numbers, sums [Q,
+   * count].
+   */
   products(queries: Int16Array, count: number, sums: Int32Array): void {
     this.#takeIn(count)
     const { arena } = this.#desk

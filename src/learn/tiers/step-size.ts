@@ -1,4 +1,5 @@
-// How far a step of A and B moves the weight they change, and how much of it stays within a bound. Knows no gradients and no optimiser.
+// How far a step of A and B moves the weight they change, and how much of it stays within a bound.
+// Knows no gradients and no optimiser.
 
 /** One module's matrices, row by row: A [R, in], B [out, R]. */
 export interface LowRank {
@@ -26,8 +27,8 @@ function inner(one: LowRank, two: LowRank, rank: number): number {
 }
 
 /**
- * ‖(B + s·dB)·(A + s·dA) − B·A‖ (Frobenius) as a function of s: s·X + s²·Y with X = dB·A + B·dA and Y = dB·dA, so three numbers tell it for
- * every s.
+ * ‖(B + s·dB)·(A + s·dA) − B·A‖ (Frobenius) as a function of s: s·X + s²·Y with X = dB·A + B·dA and
+ * Y = dB·dA, so three numbers tell it for every s.
  */
 export function changeAlong(
   { A, B }: LowRank,

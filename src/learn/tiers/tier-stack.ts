@@ -1,5 +1,5 @@
-// What one user's tiers know together: a hidden state in, the blended next-token logits out; a turn in, one step of each tier. Knows no text, no
-// prompts and no other user.
+// What one user's tiers know together: a hidden state in, the blended next-token logits out; a turn
+// in, one step of each tier. Knows no text, no prompts and no other user.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
@@ -30,7 +30,10 @@ export interface StudentOptions {
 export interface Lesson {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
-  /** What the memory knows the positions by, [T, D], where that is not `hidden`: states further down, say. */
+  /**
+   * What the memory knows the positions by, [T, D], where that is not `hidden`: states further
+   * down, say.
+   */
   readonly keys?: Float32Array
   /** How much each position counts; 1 unless given. Below zero: away from it. */
   readonly weights?: readonly number[] | undefined
@@ -51,7 +54,10 @@ export interface Sight {
 }
 
 export interface Reading {
-  /** −log p(token) of the blend, and of the model with the fast tier alone, before anything is learned. */
+  /**
+   * −log p(token) of the blend, and of the model with the fast tier alone, before anything is
+   * learned.
+   */
   readonly losses: Float32Array // [T]
   readonly modelLosses: Float32Array // [T]
   /** Mean of 1 − p(token) where weights are not 0: how unsure the blend was. */
@@ -59,7 +65,10 @@ export interface Reading {
 }
 
 export interface Learned extends Reading {
-  /** ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns further down. Zeros where nobody wanted it. */
+  /**
+   * ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns
+   * further down. Zeros where nobody wanted it.
+   */
   readonly gradient: Float32Array
 }
 
@@ -298,7 +307,10 @@ class Tiers implements Student {
     }
   }
 
-  /** Credit for pairs that were right, none for those that said what was rejected; then the new pairs. */
+  /**
+   * Credit for pairs that were right, none for those that said what was rejected; then the new
+   * pairs.
+   */
   #remember(memory: MemoryTier, keys: Float32Array, places: readonly Place[]): void {
     const { width } = this.#head
     memory.fade()

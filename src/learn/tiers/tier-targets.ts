@@ -1,5 +1,5 @@
-// Where a user's fast tier lies: at the head alone, or in modules of the model's layers. A table of strategies, and a choice as the modules of one
-// model. Knows no tensors.
+// Where a user's fast tier lies: at the head alone, or in modules of the model's layers. A table of
+// strategies, and a choice as the modules of one model. Knows no tensors.
 
 import { resolvePreset } from '../../adapters/presets.ts'
 import { targetModules } from '../../adapters/targets.ts'
@@ -10,13 +10,22 @@ import { type ModelGraph, modulesOf } from '../../graph/model-graph.ts'
 export interface Places {
   /** A row of `strategies`, or ends of module names ('v_proj'). */
   readonly modules: string | readonly string[]
-  /** Numbers of layers, or the last ones; all unless given. What lies in front of the lowest is never gone through again. */
+  /**
+   * Numbers of layers, or the last ones; all unless given. What lies in front of the lowest is
+   * never gone through again.
+   */
   readonly layers?: readonly number[] | { readonly last: number }
-  /** Steps go only to this many of the modules, those whose gradients have been largest; all unless given. */
+  /**
+   * Steps go only to this many of the modules, those whose gradients have been largest; all unless
+   * given.
+   */
   readonly top?: number
 }
 
-/** Which modules each name stands for, as the presets of adapters call them; undefined: no module, the final hidden state itself. */
+/**
+ * Which modules each name stands for, as the presets of adapters call them; undefined: no module,
+ * the final hidden state itself.
+ */
 export const strategies: ReadonlyMap<
   string,
   { readonly about: string; readonly targets: string | undefined }
@@ -79,7 +88,10 @@ export const isAtHead = ({ modules }: Places): boolean =>
   strategies.get(modules)?.targets === undefined &&
   strategies.has(modules)
 
-/** The modules of a choice. Throws OptionError that lists everything wrong with it, and what there is. */
+/**
+ * The modules of a choice. Throws OptionError that lists everything wrong with it, and what there
+ * is.
+ */
 export function placesIn(
   model: ModelGraph,
   { modules, layers: wanted, top }: Places,

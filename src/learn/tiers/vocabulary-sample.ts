@@ -1,17 +1,21 @@
-// A part of the vocabulary that stands for what lies beyond the likeliest tokens: often met tokens all, rare ones by sample. Knows no model.
+// A part of the vocabulary that stands for what lies beyond the likeliest tokens: often met tokens
+// all, rare ones by sample. Knows no model.
 
 export interface VocabularySample {
   /** In rising order. */
   readonly ids: Int32Array
-  /** How many tokens of the vocabulary each stands for: 1 / the share of its like that was taken. */
+  /**
+   * How many tokens of the vocabulary each stands for: 1 / the share of its like that was taken.
+   */
   readonly counts: Float32Array
 }
 
 const offset = 100 // of Zipf's law: the first hundred tokens are bytes and marks, as frequent as one another
 
 /**
- * About `count` tokens, taken evenly along Σ 1/(id + 100): tokenizers number their tokens in the order of how often they were met when those were
- * made, so that this is about the share of each in running text.
+ * About `count` tokens, taken evenly along Σ 1/(id + 100): tokenizers number their tokens in the
+ * order of how often they were met when those were made, so that this is about the share of each in
+ * running text.
  */
 export function vocabularySample(size: number, count: number): VocabularySample {
   if (count >= size)

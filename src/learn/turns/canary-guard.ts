@@ -1,5 +1,6 @@
-// Watches canaries while a user's tiers learn: where they get worse beyond a bound, the tiers go back to what they were when all was well. For
-// whatever comes in as feedback, meant or hostile. Knows no feedback.
+// Watches canaries while a user's tiers learn: where they get worse beyond a bound, the tiers go
+// back to what they were when all was well. For whatever comes in as feedback, meant or hostile.
+// Knows no feedback.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -42,7 +43,8 @@ export interface CanaryCheck {
   readonly limit: number
 }
 
-const recovery = 2 ** (1 / 3) // what trust grows by at each look that finds all well: three of them make up for one that did not
+// what trust grows by at each look that finds all well: three of them make up for one that did not
+const recovery = 2 ** (1 / 3)
 
 const leastTrust = 1 / 256 // from there 24 looks that find all well lead back
 const quiet = 0.5
@@ -76,7 +78,10 @@ export class CanaryGuard {
     return (this.#canaries ??= this.#parts.canaries())
   }
 
-  /** To be called before a user learns: what was just read from a store, or has a new slow tier, is looked at first. */
+  /**
+   * To be called before a user learns: what was just read from a store, or has a new slow tier, is
+   * looked at first.
+   */
   async before(user: LearnerUser): Promise<void> {
     if (this.canaries.length === 0) return
     await this.#spare(user)
@@ -90,7 +95,10 @@ export class CanaryGuard {
     }
   }
 
-  /** The head's tier is kept from acting where the canaries' hidden states mostly lie: what it learns hardly needs those directions. */
+  /**
+   * The head's tier is kept from acting where the canaries' hidden states mostly lie: what it
+   * learns hardly needs those directions.
+   */
   async #spare(user: LearnerUser): Promise<void> {
     const { fast } = user.student
     const { adapter } = versionOf(user)
@@ -106,14 +114,18 @@ export class CanaryGuard {
     this.#spared.set(fast, key)
   }
 
-  /** To be called after a user learned: looks every so many turns, and sooner where the loss is on its way to the bound. */
+  /**
+   * To be called after a user learned: looks every so many turns, and sooner where the loss is on
+   * its way to the bound.
+   */
   async after(user: LearnerUser): Promise<void> {
     if (this.canaries.length > 0 && user.learned >= user.guard.lookAt) await this.look(user)
   }
 
   /**
-   * Looks now. Where it is the memory that takes the loss beyond the bound it is believed less. Where that does not do, what does harm goes back to where
-   * all was well, the fast tier or the memory, then the other, and the trust in this user is halved.
+   * Looks now. Where it is the memory that takes the loss beyond the bound it is believed less.
+   * Where that does not do, what does harm goes back to where all was well, the fast tier or the
+   * memory, then the other, and the trust in this user is halved.
    */
   async look(user: LearnerUser): Promise<CanaryCheck> {
     let check = await this.#check(user)
@@ -148,7 +160,10 @@ export class CanaryGuard {
     return this.#check(user)
   }
 
-  /** When to look again: half way to where the loss would be at the bound if it went on drifting, by turns, and sooner for who did harm. */
+  /**
+   * When to look again: half way to where the loss would be at the bound if it went on drifting, by
+   * turns, and sooner for who did harm.
+   */
   #plan({ learned, guard }: LearnerUser, check: CanaryCheck, drift: number): void {
     const worst = worstOf(check)
     const untilBound = drift > 0 ? (check.limit - worst) / drift / 2 : Infinity
@@ -175,7 +190,10 @@ export class CanaryGuard {
     return loss
   }
 
-  /** As the user's model gives them; with a tier on layers they change with every step, and are computed anew. */
+  /**
+   * As the user's model gives them; with a tier on layers they change with every step, and are
+   * computed anew.
+   */
   async #lessonsOf(
     user: LearnerUser,
     { adapter }: NumberedVersion,

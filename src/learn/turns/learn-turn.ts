@@ -1,4 +1,5 @@
-// One turn learned by one user: a right answer, or an answer and what it got. Knows no store and no schedule.
+// One turn learned by one user: a right answer, or an answer and what it got. Knows no store and no
+// schedule.
 
 import type { Model } from '../../runtime/index.ts'
 import type { CanaryGuard } from './canary-guard.ts'
@@ -40,7 +41,9 @@ export interface TeachingParts {
 
 type Taught = TurnLesson & Pick<Lesson, 'sights' | 'weights' | 'rate'>
 
-/** Hidden states as this user's model gives them: those that were kept, or one pass of the model. */
+/**
+ * Hidden states as this user's model gives them: those that were kept, or one pass of the model.
+ */
 async function lesson(
   { model, layer }: TeachingParts,
   user: LearnerUser,
@@ -88,7 +91,10 @@ export async function learnRight(
   return reading
 }
 
-/** Learns from what an answer got. Throws OptionError for a signal out of range, and nothing has changed then. */
+/**
+ * Learns from what an answer got. Throws OptionError for a signal out of range, and nothing has
+ * changed then.
+ */
 export async function learnFeedback(
   user: LearnerUser,
   turn: Turn,
@@ -109,7 +115,8 @@ export async function learnFeedback(
     const reading = await user.student.read(judged)
     surprise = reading.surprise
     if (advantage > 0) loss = mean(reading.losses)
-    // What was said, likelier or less likely: the same step as for a right answer, longer the surer the verdict and the less sure the model was.
+    // What was said, likelier or less likely: the same step as for a right answer, longer the surer
+    // the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
     const whole =
       length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))

@@ -1,5 +1,6 @@
-// How unlike a question is to the last ones of its user, by vectors that the caller gives. One question asked again and again then teaches less each
-// time. Knows no model: hidden states of one model all lie close together and would not tell questions apart.
+// How unlike a question is to the last ones of its user, by vectors that the caller gives. One
+// question asked again and again then teaches less each time. Knows no model: hidden states of one
+// model all lie close together and would not tell questions apart.
 
 import { OptionError } from '../../base/errors.ts'
 
@@ -13,8 +14,9 @@ function dot(one: Float32Array, two: Float32Array): number {
 }
 
 /**
- * 1 − the largest cosine between a question and the user's last 32, between 0 and 1; ½ for the first one. The question joins them. Throws OptionError
- * for a vector of another length than theirs, or of length 0.
+ * 1 − the largest cosine between a question and the user's last 32, between 0 and 1; ½ for the
+ * first one. The question joins them. Throws OptionError for a vector of another length than
+ * theirs, or of length 0.
  */
 export function noveltyOf(queries: Float32Array[], embedding: Float32Array): number {
   const expected = queries[0]?.length ?? embedding.length

@@ -1,5 +1,6 @@
-// What comes back about an answer, and what it is worth: one reward from quality, verdict and time, against what this user's answers usually get,
-// and the figures of what a user's answers have got so far. Pure arithmetic, in microseconds.
+// What comes back about an answer, and what it is worth: one reward from quality, verdict and time,
+// against what this user's answers usually get, and the figures of what a user's answers have got
+// so far. Pure arithmetic, in microseconds.
 
 import { allFinite } from '../../base/finite.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -15,14 +16,23 @@ export interface LearningSignal {
   /** Which model or tier answered, at most 64 characters; kept with the statistics. */
   readonly tier?: string
   readonly contextTokens?: number
-  /** The question as a vector of any one length: a question like the last ones teaches less, an unlike one more (novelty.ts). */
+  /**
+   * The question as a vector of any one length: a question like the last ones teaches less, an
+   * unlike one more (novelty.ts).
+   */
   readonly queryEmbedding?: Float32Array
 }
 
 export interface RewardOptions {
-  /** Advantages in units of the qualities' standard deviation (z-scores), so that a user who gives 0.7 or 0.8 is heard as well. Default false. */
+  /**
+   * Advantages in units of the qualities' standard deviation (z-scores), so that a user who gives
+   * 0.7 or 0.8 is heard as well. Default false.
+   */
   readonly normalizeQuality?: boolean
-  /** 'variance' divides the rate by 1 + 4·variance of the qualities: noisy feedback moves less. Default 'fixed'. */
+  /**
+   * 'variance' divides the rate by 1 + 4·variance of the qualities: noisy feedback moves less.
+   * Default 'fixed'.
+   */
   readonly qualityRate?: 'fixed' | 'variance'
 }
 
@@ -44,7 +54,10 @@ export interface RewardRecord {
   /** Means over the signals that had them. */
   contextTokens: { count: number; mean: number }
   latencyRatio: { count: number; mean: number }
-  /** Losses of completions that were taught, before each: how many, the mean of the first ten, the running mean. Nats a token. */
+  /**
+   * Losses of completions that were taught, before each: how many, the mean of the first ten, the
+   * running mean. Nats a token.
+   */
   losses: number
   firstLoss: number
   recentLoss: number
@@ -89,7 +102,10 @@ function* problemsOf(signal: LearningSignal): Generator<string> {
     yield 'queryEmbedding is empty or has a number that is NaN or infinite'
 }
 
-/** reward = quality · max(0, 2 − latencyRatio). Throws OptionError that names every value out of range. */
+/**
+ * reward = quality · max(0, 2 − latencyRatio). Throws OptionError that names every value out of
+ * range.
+ */
 export function rewardOf(signal: LearningSignal): number {
   const problems = [...problemsOf(signal)]
   if (problems.length > 0)
@@ -98,8 +114,9 @@ export function rewardOf(signal: LearningSignal): number {
 }
 
 /**
- * How much better than usual, and the record moved on. `rate` multiplies the step: below 1 where qualities vary and that is asked for. Throws what
- * rewardOf throws, and the record is as it was then.
+ * How much better than usual, and the record moved on. `rate` multiplies the step: below 1 where
+ * qualities vary and that is asked for. Throws what rewardOf throws, and the record is as it was
+ * then.
  */
 export function advantageOf(
   record: RewardRecord,
@@ -134,9 +151,11 @@ export function addLoss(record: RewardRecord, loss: number): void {
 }
 
 /**
- * What each token of an answer counts: the advantage, and below zero only as far as the model meant the token, advantage · min(1, p/(1 − p)), which is
- * the gradient of unlikelihood (Welleck et al. 2019, arXiv:1908.04319). −log p itself pulls hardest at tokens that were an accident, and has no end:
- * after a hundred verdicts at random every answer had become less likely by 5 to 13 nats, with this by less than one. `losses`: −log p.
+ * What each token of an answer counts: the advantage, and below zero only as far as the model meant
+ * the token, advantage · min(1, p/(1 − p)), which is the gradient of unlikelihood (Welleck et al.
+ * 2019, arXiv:1908.04319). −log p itself pulls hardest at tokens that were an accident, and has no
+ * end: after a hundred verdicts at random every answer had become less likely by 5 to 13 nats, with
+ * this by less than one. `losses`: −log p.
  */
 export const tokenWeights = (advantage: number, losses: Float32Array): number[] =>
   Array.from(losses, (loss) =>

@@ -1,5 +1,5 @@
-// Turns as the tiers learn them: a prompt and an answer as ids, the final hidden states before each token of the answer, and what those are worth
-// to a student. Knows a model; no users.
+// Turns as the tiers learn them: a prompt and an answer as ids, the final hidden states before each
+// token of the answer, and what those are worth to a student. Knows a model; no users.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
@@ -27,9 +27,15 @@ export interface Asked {
 export interface TurnLesson {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
-  /** For a tier on layers: the states of the whole turn as they enter its lowest layer, and which of them the answer stands on. */
+  /**
+   * For a tier on layers: the states of the whole turn as they enter its lowest layer, and which of
+   * them the answer stands on.
+   */
   readonly states?: DeepInput
-  /** What the memory knows the answer's positions by: states that enter a layer below all that learns. */
+  /**
+   * What the memory knows the answer's positions by: states that enter a layer below all that
+   * learns.
+   */
   readonly keys?: Float32Array
 }
 
@@ -64,7 +70,10 @@ export function exampleProblems({ prompt, completion }: Example): string[] {
   ]
 }
 
-/** An example's ids. Throws OptionError for what is no example or has an empty prompt, NotFoundError for a model that has no tokenizer. */
+/**
+ * An example's ids. Throws OptionError for what is no example or has an empty prompt, NotFoundError
+ * for a model that has no tokenizer.
+ */
 export function encoded(model: Model, { prompt, completion }: Example): Asked {
   const problems = exampleProblems({ prompt, completion })
   if (problems.length > 0)
@@ -87,8 +96,9 @@ export function encoded(model: Model, { prompt, completion }: Example): Asked {
 }
 
 /**
- * A memory knows a position by the states that enter the last layer but one: they tell what follows better than the final ones (docs/learn.md), and
- * no tier at the head or on the last two layers moves them.
+ * A memory knows a position by the states that enter the last layer but one: they tell what follows
+ * better than the final ones (docs/learn.md), and no tier at the head or on the last two layers
+ * moves them.
  */
 export const keyLayer = ({ layers }: Pick<ModelConfig, 'layers'>): number =>
   Math.max(0, layers.length - 2)
@@ -135,7 +145,10 @@ export async function lessonOf(
   return { hidden: flat(rows!, width), tokens: ids.slice(promptTokens), ...told }
 }
 
-/** Mean over the lessons of their mean losses: of the whole student, and of the model with the fast tier alone. */
+/**
+ * Mean over the lessons of their mean losses: of the whole student, and of the model with the fast
+ * tier alone.
+ */
 export async function lossesOver(
   lessons: readonly TurnLesson[],
   student: Student,

@@ -23,7 +23,10 @@ export interface UserStatistics {
   readonly answers: number
   readonly keptRows: number
   readonly pairs: number
-  /** Losses of taught completions before each was learned, nats a token: of the first ten, and lately. */
+  /**
+   * Losses of taught completions before each was learned, nats a token: of the first ten, and
+   * lately.
+   */
   readonly firstLoss: number
   readonly recentLoss: number
   /** What every step is multiplied by: halved whenever canaries made the tiers go back. */
@@ -68,7 +71,8 @@ export interface LearnerWarning {
 
 const enough = 20 // signals, or steps
 const shown = (value: number): string => String(Number(value.toPrecision(2)))
-// Steps as shares of the hidden states' length, and the share of the first loss above which they are too small.
+// Steps as shares of the hidden states' length, and the share of the first loss above which they
+// are too small.
 const tooSmall = [
   { move: 1e-4, loss: 0.98 },
   { move: 1e-6, loss: 0.5 },

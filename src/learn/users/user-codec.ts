@@ -1,8 +1,10 @@
-// One user of a learner as named tensors and a header, and back: nothing is lost on the way. What does not belong to this model and these tiers is
-// refused with everything in which it differs. Knows no store.
+// One user of a learner as named tensors and a header, and back: nothing is lost on the way. What
+// does not belong to this model and these tiers is refused with everything in which it differs.
+// Knows no store.
 //
-// A checkpoint writes the blocks that changed, and tensors lie in the order of their names: so what grows has room to grow, and the memory's rows,
-// which are most of it, come last. What was consolidated then stays where it is from turn to turn.
+// A checkpoint writes the blocks that changed, and tensors lie in the order of their names: so what
+// grows has room to grow, and the memory's rows, which are most of it, come last. What was
+// consolidated then stays where it is from turn to turn.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { FormatError, type Mismatch, MismatchError } from '../../base/errors.ts'
@@ -204,8 +206,8 @@ interface SavedVersion {
 }
 
 /**
- * Makes a new user into the one whose state this is. Throws MismatchError for a state of another model or of other tiers, FormatError for one of
- * something else or of a newer layout.
+ * Makes a new user into the one whose state this is. Throws MismatchError for a state of another
+ * model or of other tiers, FormatError for one of something else or of a newer layout.
  */
 export function restoreUser(
   user: LearnerUser,

@@ -1,5 +1,6 @@
-// The users of a learner: in memory or in a store, one call for a user after the other, saved after each learned turn. Where somebody else wrote the
-// same user, this side takes what they wrote and learns its own unsaved turns again on top. Knows no model.
+// The users of a learner: in memory or in a store, one call for a user after the other, saved after
+// each learned turn. Where somebody else wrote the same user, this side takes what they wrote and
+// learns its own unsaved turns again on top. Knows no model.
 
 import { ConflictError, OptionError } from '../../base/errors.ts'
 import type { LearnerOptions } from '../learner-options.ts'
@@ -77,7 +78,10 @@ export class LearnerUsers {
     return this.#pool.users
   }
 
-  /** The live object, which stays whole while others learn: for reading, and for answers that are still being written. */
+  /**
+   * The live object, which stays whole while others learn: for reading, and for answers that are
+   * still being written.
+   */
   live(name: string): Promise<LearnerUser> {
     return this.#use(name, (user) => user)
   }
@@ -91,7 +95,10 @@ export class LearnerUsers {
     })
   }
 
-  /** Changes a user when all calls before have ended, and saves it afterwards, outside of the caller's way. */
+  /**
+   * Changes a user when all calls before have ended, and saves it afterwards, outside of the
+   * caller's way.
+   */
   async change<Result>(
     name: string,
     work: (user: LearnerUser) => Promise<Result>,
@@ -127,7 +134,10 @@ export class LearnerUsers {
     if (user.unsaved.length > mostUnsaved) user.unsaved.shift()
   }
 
-  /** Waits for every call and saves everybody. Rejects with StorageError naming those who could not be saved; they stay in memory. */
+  /**
+   * Waits for every call and saves everybody. Rejects with StorageError naming those who could not
+   * be saved; they stay in memory.
+   */
   async flush(): Promise<void> {
     await this.#idle()
     if (!this.isStored) return
@@ -166,7 +176,10 @@ export class LearnerUsers {
     return this.#pool.use(name, work)
   }
 
-  /** Never rejects: whoever learned has been answered, and the changes stay in memory for the next try. */
+  /**
+   * Never rejects: whoever learned has been answered, and the changes stay in memory for the next
+   * try.
+   */
   async #save(name: string): Promise<void> {
     try {
       await this.#write(name)
@@ -211,7 +224,10 @@ export class LearnerUsers {
     }
   }
 
-  /** Ends what is being written of a user, so that nothing of it comes after. True where a state was written. */
+  /**
+   * Ends what is being written of a user, so that nothing of it comes after. True where a state was
+   * written.
+   */
   async #settled(name: string): Promise<boolean> {
     return (await this.#pool.save(name).catch(() => undefined)) !== undefined
   }

@@ -1,4 +1,5 @@
-// Breadcrumbs: the very largest entries are dropped as outliers, the smallest as noise. Davari and Belilovsky 2023, arXiv:2312.06795.
+// Breadcrumbs: the very largest entries are dropped as outliers, the smallest as noise. Davari and
+// Belilovsky 2023, arXiv:2312.06795.
 
 import { addWeighted } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
@@ -7,7 +8,10 @@ import { keptCount, thresholdBits, trimBelow, trimFrom } from '../magnitude-thre
 /** No magnitude has more bits. */
 const nothing = 0x7fffffff
 
-/** Bits from which entries count as outliers, and below which as noise: `density` of them lie between, fewer outliers where it leaves no room. */
+/**
+ * Bits from which entries count as outliers, and below which as noise: `density` of them lie
+ * between, fewer outliers where it leaves no room.
+ */
 function bounds(
   values: Float32Array,
   density: number,

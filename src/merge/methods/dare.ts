@@ -1,10 +1,14 @@
-// DARE: drop entries at random and scale up the rest, so that every ΔW keeps its expectation. Yu et al. 2023, arXiv:2311.03099.
+// DARE: drop entries at random and scale up the rest, so that every ΔW keeps its expectation. Yu et
+// al. 2023, arXiv:2311.03099.
 
 import { random } from '../../base/random.ts'
 import { addWeighted, electedMean } from '../sign-election.ts'
 import type { Entries, EntryMethod } from '../method.ts'
 
-/** Keeps each entry with probability `density`, divided by it; one stream of random numbers for each adapter. */
+/**
+ * Keeps each entry with probability `density`, divided by it; one stream of random numbers for each
+ * adapter.
+ */
 function dropper({
   count,
   recipe: { density },

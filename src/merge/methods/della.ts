@@ -1,14 +1,21 @@
-// DELLA: DARE with a memory for size: large entries of a row are kept more often. Deep et al. 2024, arXiv:2406.11617.
+// DELLA: DARE with a memory for size: large entries of a row are kept more often. Deep et al. 2024,
+// arXiv:2406.11617.
 
 import { random, type Random } from '../../base/random.ts'
 import { electedMean } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
 import { bitsOf } from '../magnitude-threshold.ts'
 
-/** Column numbers fit below this, magnitudes (31 bits) above: one number sorts by magnitude and remembers its column. */
+/**
+ * Column numbers fit below this, magnitudes (31 bits) above: one number sorts by magnitude and
+ * remembers its column.
+ */
 const columnLimit = 2 ** 21
 
-/** Keeps the entry of rank n among the row's N magnitudes (0: smallest) with p = density − ε + 2ε·n/(N − 1), divided by p. */
+/**
+ * Keeps the entry of rank n among the row's N magnitudes (0: smallest) with p = density − ε +
+ * 2ε·n/(N − 1), divided by p.
+ */
 function dropBySize(
   row: Float32Array,
   density: number,

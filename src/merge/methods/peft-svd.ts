@@ -1,4 +1,5 @@
-// PEFT's ties_svd: on ΔW like `ties`, but with PEFT's election, which looks at no weights, and its mean, which divides by a count.
+// PEFT's ties_svd: on ΔW like `ties`, but with PEFT's election, which looks at no weights, and its
+// mean, which divides by a count.
 
 import type { EntryMethod } from '../method.ts'
 import { peftDisjointMean } from './peft.ts'

@@ -1,5 +1,6 @@
-// PEFT's methods on A and B apart (peft/utils/merge_utils.py): each of the two is merged as if it were the change itself, with weight
-// √|w·s| on either side and the sign on A. The product then holds cross terms B_i·A_j. For reproducing PEFT's files, not for quality.
+// PEFT's methods on A and B apart (peft/utils/merge_utils.py): each of the two is merged as if it
+// were the change itself, with weight √|w·s| on either side and the sign on A. The product then
+// holds cross terms B_i·A_j. For reproducing PEFT's files, not for quality.
 
 import { random } from '../../base/random.ts'
 import type { FactorMethod, MergeOption, ReadyRecipe } from '../method.ts'
@@ -16,7 +17,10 @@ const sum: Merge = (tensors, weights) =>
     tensors.reduce((total, tensor, k) => total + weights[k]! * tensor[i]!, 0),
   )
 
-/** PEFT elects the sign of Σ t, or of Σ sign t, without weights; + where that is 0. Then Σ w·t·m / max(1, Σ m) over the entries of that sign. */
+/**
+ * PEFT elects the sign of Σ t, or of Σ sign t, without weights; + where that is 0. Then Σ w·t·m /
+ * max(1, Σ m) over the entries of that sign.
+ */
 export const peftDisjointMean: Merge = (tensors, weights, { majority }) =>
   tensors[0]!.map((_, i) => {
     let election = 0

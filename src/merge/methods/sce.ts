@@ -1,11 +1,15 @@
-// SCE: select the entries in which the adapters differ most, calculate their weights from what is left of them, erase the minority's signs.
-// Wan et al. 2024, arXiv:2408.07990; numbers as in mergekit.
+// SCE: select the entries in which the adapters differ most, calculate their weights from what is
+// left of them, erase the minority's signs. Wan et al. 2024, arXiv:2408.07990; numbers as in
+// mergekit.
 
 import { electedMean } from '../sign-election.ts'
 import type { Entries, EntryMethod } from '../method.ts'
 import { densityThreshold, thresholdBits, trimBelow } from '../magnitude-threshold.ts'
 
-/** The variance of every entry over the adapters, in f32: all that has to be known of all entries at once. */
+/**
+ * The variance of every entry over the adapters, in f32: all that has to be known of all entries at
+ * once.
+ */
 function variances({ count, size, blocks }: Entries): Float32Array {
   const result = new Float32Array(size)
   blocks((rows, start) => {

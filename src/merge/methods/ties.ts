@@ -1,4 +1,5 @@
-// TIES: trim the small entries, elect a sign for each entry, average those that agree. Yadav et al. 2023, arXiv:2306.01708.
+// TIES: trim the small entries, elect a sign for each entry, average those that agree. Yadav et al.
+// 2023, arXiv:2306.01708.
 
 import { electedMean } from '../sign-election.ts'
 import type { Entries, EntryMethod } from '../method.ts'

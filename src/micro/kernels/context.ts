@@ -1,4 +1,5 @@
-// The best kernels that the platform has, over one heap that all adapters share. Chosen by asking the engine whether it takes the module.
+// The best kernels that the platform has, over one heap that all adapters share. Chosen by asking
+// the engine whether it takes the module.
 
 import { OptionError } from '../../base/errors.ts'
 import { relaxedSimdModule, simdModule } from './compiled.ts'
@@ -15,11 +16,17 @@ export interface KernelContext {
   readonly name: KernelName
   readonly kernels: Kernels
   readonly heap: Heap
-  /** Where a call's input, output, second vector and low-rank values lie; shared, because one call ends before the next begins. */
+  /**
+   * Where a call's input, output, second vector and low-rank values lie; shared, because one call
+   * ends before the next begins.
+   */
   readonly scratch: Scratch
 }
 
-/** The part of the platform's WebAssembly that is used; read from globalThis because a platform may lack or forbid it. */
+/**
+ * The part of the platform's WebAssembly that is used; read from globalThis because a platform may
+ * lack or forbid it.
+ */
 interface Platform {
   validate(bytes: Uint8Array): boolean
   readonly Module: new (bytes: Uint8Array) => object
@@ -78,7 +85,8 @@ function compiledContext(name: KernelName, base64: string): KernelContext | unde
   const memory = new platform.Memory({ initial: 1 })
   let values = new Float32Array(memory.buffer)
   const block: Growing = {
-    array: () => (values.length > 0 ? values : (values = new Float32Array(memory.buffer))), // growing detaches the old array, whose length is then 0
+    // growing detaches the old array, whose length is then 0
+    array: () => (values.length > 0 ? values : (values = new Float32Array(memory.buffer))),
     grow: (floats) =>
       void memory.grow(
         Math.ceil(floats / pageFloats) - memory.buffer.byteLength / (4 * pageFloats),
@@ -111,7 +119,10 @@ const makers: Record<KernelName, () => KernelContext | undefined> = {
   plain: plainContext,
 }
 
-/** A context of one's own, with its own memory; undefined where the platform cannot run these kernels. */
+/**
+ * A context of one's own, with its own memory; undefined where the platform cannot run these
+ * kernels.
+ */
 export function createContext(name: KernelName): KernelContext | undefined {
   try {
     return makers[name]()
@@ -127,7 +138,10 @@ function sharedContext(name: KernelName): KernelContext | undefined {
   return shared.get(name)
 }
 
-/** The kernels by name, or the fastest that run here; the same context at every call. Throws OptionError where the named ones do not run here. */
+/**
+ * The kernels by name, or the fastest that run here; the same context at every call. Throws
+ * OptionError where the named ones do not run here.
+ */
 export function kernelContext(name?: KernelName): KernelContext {
   if (name !== undefined && !kernelNames.includes(name))
     throw new OptionError(

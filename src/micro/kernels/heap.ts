@@ -1,8 +1,11 @@
-// One growing block of f32 values that many adapters share: places are handed out, given back and joined again. Knows nothing of what lies there.
+// One growing block of f32 values that many adapters share: places are handed out, given back and
+// joined again. Knows nothing of what lies there.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 
-/** Where the values are. `grow` keeps what is there; arrays made before it may be dead afterwards. */
+/**
+ * Where the values are. `grow` keeps what is there; arrays made before it may be dead afterwards.
+ */
 export interface Growing {
   array(): Float32Array
   grow(floats: number): void
@@ -21,7 +24,10 @@ export function plainGrowing(): Growing {
   }
 }
 
-/** What somebody no longer holds goes back to its heap, also where nobody called `dispose`: register it with a function that does not hold it. */
+/**
+ * What somebody no longer holds goes back to its heap, also where nobody called `dispose`: register
+ * it with a function that does not hold it.
+ */
 export const forgotten = new FinalizationRegistry<() => void>((release) => release())
 
 interface Gap {
@@ -60,7 +66,9 @@ export class Heap {
     return this.#size * 4
   }
 
-  /** A place for so many values, all zero. Throws OptionError where the platform has no more memory. */
+  /**
+   * A place for so many values, all zero. Throws OptionError where the platform has no more memory.
+   */
   allocate(floats: number): number {
     const size = rounded(floats)
     const found = this.#gaps.find(({ start, end }) => end - start >= size) ?? this.#grow(size)

@@ -1,10 +1,14 @@
-// The kernels without WebAssembly: where it is missing or forbidden, and the measure for the others. Two rows at a time, four values in a step.
+// The kernels without WebAssembly: where it is missing or forbidden, and the measure for the
+// others. Two rows at a time, four values in a step.
 
 import type { Kernels } from './kernel.ts'
 
 type Heap = Float32Array
 
-/** scale · (row·x), and the same of the row after it. Plain assignments: taking pairs apart costs twice the time here. */
+/**
+ * scale · (row·x), and the same of the row after it. Plain assignments: taking pairs apart costs
+ * twice the time here.
+ */
 function dotTwo(h: Heap, row: number, x: number, n: number, scale: number, out: number): number {
   let a0 = 0
   let a1 = 0
@@ -95,7 +99,8 @@ function squares(h: Heap, at: number, n: number): number {
   return a + b
 }
 
-const largest = 3.4028234663852886e38 // what f32 holds: sums beyond it are refused by the compiled kernels too
+// what f32 holds: sums beyond it are refused by the compiled kernels too
+const largest = 3.4028234663852886e38
 
 type Products = Pick<Kernels, 'forward' | 'subtract' | 'backward' | 'gather'>
 

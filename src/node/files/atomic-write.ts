@@ -3,7 +3,10 @@
 import { rm, stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'
 
-/** Does the work that makes `path`, which must not exist yet; when it fails, whatever is there is removed. Throws OptionError where there is something. */
+/**
+ * Does the work that makes `path`, which must not exist yet; when it fails, whatever is there is
+ * removed. Throws OptionError where there is something.
+ */
 export async function wholeOrGone<Result>(
   path: string,
   work: () => Promise<Result>,
@@ -12,7 +15,8 @@ export async function wholeOrGone<Result>(
   try {
     return await work()
   } catch (error) {
-    await rm(path, { recursive: true, force: true }).catch(() => undefined) // must not hide why the work failed
+    // must not hide why the work failed
+    await rm(path, { recursive: true, force: true }).catch(() => undefined)
     throw error
   }
 }

@@ -19,8 +19,9 @@ const openFile: OpenForWriting = (path) => open(path, 'w')
 let written = 0 // makes temporary names unique within the process
 
 /**
- * A sink into a directory, which is made when the first file is written. Throws StorageError with the cause ("disk full", no
- * permission); then the temporary file is gone and a file that had the name before is unchanged.
+ * A sink into a directory, which is made when the first file is written. Throws StorageError with
+ * the cause ("disk full", no permission); then the temporary file is gone and a file that had the
+ * name before is unchanged.
  */
 export function fileSink(directory: string, openForWriting: OpenForWriting = openFile): ByteSink {
   return {
@@ -34,7 +35,8 @@ export function fileSink(directory: string, openForWriting: OpenForWriting = ope
         await writeAll(path, file, chunks)
         await storage(path, () => rename(temporary, path))
       } catch (error) {
-        await rm(temporary, { force: true }).catch(() => undefined) // must not hide why the write failed
+        // must not hide why the write failed
+        await rm(temporary, { force: true }).catch(() => undefined)
         throw error
       }
       await syncDirectory(dirname(path))
@@ -71,7 +73,10 @@ async function storage<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Makes the rename itself durable; some file systems cannot sync a directory, and the file is whole either way. */
+/**
+ * Makes the rename itself durable; some file systems cannot sync a directory, and the file is whole
+ * either way.
+ */
 async function syncDirectory(path: string): Promise<void> {
   const handle = await open(path, 'r').catch(() => undefined)
   await handle?.sync().catch(() => undefined)

@@ -7,7 +7,10 @@ import { errorCode, storageError } from './system-errors.ts'
 
 const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one read
 
-/** Opens a file for reading; `close` frees its descriptor. Throws NotFoundError where there is none, StorageError where it cannot be opened. */
+/**
+ * Opens a file for reading; `close` frees its descriptor. Throws NotFoundError where there is none,
+ * StorageError where it cannot be opened.
+ */
 export async function fileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
     if (errorCode(cause) === 'ENOENT')

@@ -21,7 +21,10 @@ export async function directoryFolder(path: string): Promise<ByteFolder> {
   }
 }
 
-/** A relative path that stays below `folder`; file names come out of files, such as the index of a sharded model. */
+/**
+ * A relative path that stays below `folder`; file names come out of files, such as the index of a
+ * sharded model.
+ */
 export function inside(folder: string, name: string): string {
   const path = normalize(name)
   if (isAbsolute(path) || path === '..' || path.startsWith(`..${sep}`)) {

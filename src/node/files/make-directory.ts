@@ -1,4 +1,5 @@
-// A directory and those above it. Node's own recursive mkdir never returns where the parent is there and refuses with ENOENT, as /proc does.
+// A directory and those above it. Node's own recursive mkdir never returns where the parent is
+// there and refuses with ENOENT, as /proc does.
 
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -7,7 +8,10 @@ import { errorCode } from './system-errors.ts'
 const isDirectory = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined))?.isDirectory() === true
 
-/** Makes a directory, and the missing ones above it; does nothing where it is there. Throws the system's own error. */
+/**
+ * Makes a directory, and the missing ones above it; does nothing where it is there. Throws the
+ * system's own error.
+ */
 export async function makeDirectory(path: string): Promise<void> {
   try {
     await mkdir(path)
@@ -15,7 +19,8 @@ export async function makeDirectory(path: string): Promise<void> {
     if (await isDirectory(path)) return // it was there, or another process was faster
     const parent = dirname(path)
     if (errorCode(error) !== 'ENOENT' || parent === path) throw error
-    // The parent may have come into being just now, by another maker: one more try tells that from a file system that refuses.
+    // The parent may have come into being just now, by another maker: one more try tells that from
+    // a file system that refuses.
     if (!(await isDirectory(parent))) await makeDirectory(parent)
     await mkdir(path).catch(async (cause: unknown) => {
       if (!(await isDirectory(path))) throw cause

@@ -1,4 +1,5 @@
-// Reads manifests: YAML (or JSON, which is YAML) with the line of every key, overrides laid over it, all that is wrong said at once.
+// Reads manifests: YAML (or JSON, which is YAML) with the line of every key, overrides laid over
+// it, all that is wrong said at once.
 
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
@@ -24,7 +25,10 @@ type Json = Record<string, unknown>
 const isMap = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Reads and checks a manifest. Throws ManifestError that lists everything wrong, NotFoundError where there is no such file. */
+/**
+ * Reads and checks a manifest. Throws ManifestError that lists everything wrong, NotFoundError
+ * where there is no such file.
+ */
 export async function readManifest(
   path: string,
   overrides: readonly Override[] = [],
@@ -75,7 +79,9 @@ export async function readManifest(
   return { manifest: whole as Manifest, path, faults }
 }
 
-/** The name that an expert has where its manifest gives no folder: its file's, without the ending. */
+/**
+ * The name that an expert has where its manifest gives no folder: its file's, without the ending.
+ */
 export const nameOfManifest = (path: string): string =>
   basename(path).replace(/\.(ya?ml|json)$/i, '')
 
@@ -83,7 +89,10 @@ const choiceKeys = new Set(['kind', 'schedule', 'optimizer', 'loss'])
 /** Choices whose options have little in common. */
 const ownOptions = new Set(['kind', 'loss'])
 
-/** Sets one key. A choice given by its name becomes a map when an option is added; another name drops the options of the old one. */
+/**
+ * Sets one key. A choice given by its name becomes a map when an option is added; another name
+ * drops the options of the old one.
+ */
 export function layOver(whole: Json, { key, value }: Override): void {
   const [section, option] = key.split('.') as [string, string | undefined]
   if (option === undefined) {

@@ -1,4 +1,5 @@
-// What a manifest may choose from in this package: the rows of the tables of kinds, schedules, optimisers, data formats and metrics.
+// What a manifest may choose from in this package: the rows of the tables of kinds, schedules,
+// optimisers, data formats and metrics.
 
 import type { JsonSchema } from '../../base/schema.ts'
 import { adapterKinds } from '../../adapters/kinds/kind-table.ts'
@@ -55,7 +56,10 @@ const rowsOf = (
     [...table].map(([name, { about, options }]) => [name, { about, options: keysOf(options) }]),
   )
 
-/** In which section of a manifest a setting stands; those that choose a row of a table are sections themselves. */
+/**
+ * In which section of a manifest a setting stands; those that choose a row of a table are sections
+ * themselves.
+ */
 export const settingPlaces: Readonly<
   Record<keyof typeof settingTable, keyof ManifestTables['settings'] | 'section'>
 > = {

@@ -1,5 +1,5 @@
-// From a manifest to a training run: paths from where the manifest stands, sections to the options of `train`, and what can be checked before a
-// base is opened.
+// From a manifest to a training run: paths from where the manifest stands, sections to the options
+// of `train`, and what can be checked before a base is opened.
 
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -46,7 +46,10 @@ const asList = <Item>(value: Item | readonly Item[]): readonly Item[] =>
 const asChoice = (value: string | Choice | undefined): Choice =>
   typeof value === 'string' ? { name: value } : (value ?? {})
 
-/** What is taken where nothing is given; kinds that are not named here have defaults of their own, and not every option. */
+/**
+ * What is taken where nothing is given; kinds that are not named here have defaults of their own,
+ * and not every option.
+ */
 const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   lora: { rank: 16, targets: 'all-linear' },
   dora: { rank: 16, targets: 'all-linear' },
@@ -58,7 +61,10 @@ const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 /** The options that a run of this kind has where none are given. */
 export const usualConfig = (kind: string): Readonly<Record<string, unknown>> => usual[kind] ?? {}
 
-/** A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs, scheduleOptions. */
+/**
+ * A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs,
+ * scheduleOptions.
+ */
 function sectionOf(
   section: 'schedule' | 'optimizer' | 'loss',
   value: string | Choice | undefined,
@@ -75,7 +81,10 @@ function sectionOf(
   }
 }
 
-/** Paths of a manifest are relative to it; those of a command line (no `file`) to where it was typed. */
+/**
+ * Paths of a manifest are relative to it; those of a command line (no `file`) to where it was
+ * typed.
+ */
 const placed = (file: string | undefined) => (path: string) =>
   file === undefined ? path : resolve(dirname(file), path)
 
@@ -106,7 +115,10 @@ async function teacherOf(
   }
 }
 
-/** The run that a manifest describes. `file` is the manifest's own path, undefined for one put together from a command line. */
+/**
+ * The run that a manifest describes. `file` is the manifest's own path, undefined for one put
+ * together from a command line.
+ */
 export async function expertRun(manifest: Manifest, file?: string): Promise<ExpertRun> {
   const at = placed(file)
   const {
@@ -167,7 +179,10 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
   }
 }
 
-/** Something wrong that is found before the base is opened, with the manifest's key that it belongs to. */
+/**
+ * Something wrong that is found before the base is opened, with the manifest's key that it belongs
+ * to.
+ */
 export interface RunFault {
   readonly key: readonly string[]
   readonly error: GraftError
@@ -177,7 +192,10 @@ export interface RunFault {
 export const problemsOf = (faults: readonly RunFault[]): ManifestProblem[] =>
   faults.map(({ key, error }) => ({ path: key, message: error.message }))
 
-/** Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad input is said now, not after minutes. */
+/**
+ * Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad
+ * input is said now, not after minutes.
+ */
 export async function checkRun(
   manifest: Manifest,
   { out, dataFiles, options, evaluation }: ExpertRun,
@@ -244,7 +262,10 @@ function checkRows(data: DataSet, { format, labels }: NonNullable<Manifest['data
     throw dataError(data.name, 'rows have labels that are not in data.labels', problems)
 }
 
-/** The rows that an expert is judged on after its training: the evaluation's own, or those that were held back. */
+/**
+ * The rows that an expert is judged on after its training: the evaluation's own, or those that were
+ * held back.
+ */
 export async function heldRows({ dataFiles, evaluation, options }: ExpertRun): Promise<DataSet> {
   if (evaluation?.dataFiles) return readDataFiles(evaluation.dataFiles)
   const { validation } = await partsOf(

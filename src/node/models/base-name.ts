@@ -1,15 +1,22 @@
-// What an adapter's config calls its base, and back: PEFT writes a hub name or a path, users here also say a name of the catalogue.
+// What an adapter's config calls its base, and back: PEFT writes a hub name or a path, users here
+// also say a name of the catalogue.
 
 import { catalogue } from '../../catalogue/catalogue.ts'
 
-/** What `base_model_name_or_path` says for a base that was asked for as `source`: other tools know hub names, not our catalogue. */
+/**
+ * What `base_model_name_or_path` says for a base that was asked for as `source`: other tools know
+ * hub names, not our catalogue.
+ */
 export function baseNameOf(source: string): string {
   const hub = catalogue.get(source)?.sources.find((place) => place.kind === 'hub')
   if (hub?.kind === 'hub') return hub.repository
   return source.startsWith('hf:') ? source.slice(3).replace(/[@#].*$/, '') : source
 }
 
-/** Where the base that an adapter's config names can be had: the catalogue's name, a path, or the hub. */
+/**
+ * Where the base that an adapter's config names can be had: the catalogue's name, a path, or the
+ * hub.
+ */
 export function sourceOfBaseName(baseName: string): string {
   for (const { name, sources } of catalogue.values()) {
     if (

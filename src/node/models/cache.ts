@@ -16,7 +16,9 @@ export function cacheDirectory(environment: Environment = process.env): string {
 export const pathByHash = (cache: string, sha256: string, name: string): string =>
   join(cache, 'files', sha256.slice(0, 16), name)
 
-/** Whether a file of that size is there: files in the cache were checked when they were put there. */
+/**
+ * Whether a file of that size is there: files in the cache were checked when they were put there.
+ */
 export async function isCached(path: string, sizeBytes?: number): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
   return (

@@ -1,4 +1,5 @@
-// Fetches one URL into one file: with progress, resumed where it broke off, checked, and renamed into place when whole.
+// Fetches one URL into one file: with progress, resumed where it broke off, checked, and renamed
+// into place when whole.
 
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -26,9 +27,10 @@ export interface DownloadOptions {
 }
 
 /**
- * Fetches `url` into `path`. What has arrived stays in `<path>.part` and is resumed by the next call where a checksum is known.
- * Throws NotFoundError where the server cannot be reached or refuses, FormatError where size or SHA-256 differ (the part is
- * removed), StorageError where the disk refuses.
+ * Fetches `url` into `path`. What has arrived stays in `<path>.part` and is resumed by the next
+ * call where a checksum is known. Throws NotFoundError where the server cannot be reached or
+ * refuses, FormatError where size or SHA-256 differ (the part is removed), StorageError where the
+ * disk refuses.
  */
 export async function download(
   url: string,
@@ -46,7 +48,10 @@ export async function download(
   })
 }
 
-/** `fetch` that gives up when no response headers have arrived in time, and names the reason. The body may take longer. */
+/**
+ * `fetch` that gives up when no response headers have arrived in time, and names the reason. The
+ * body may take longer.
+ */
 export async function fetchWithin(
   timeoutMs: number,
   url: string,
@@ -72,7 +77,10 @@ export async function fetchWithin(
   }
 }
 
-/** Receives until the part is whole; goes on by itself as long as every broken connection has brought something. */
+/**
+ * Receives until the part is whole; goes on by itself as long as every broken connection has
+ * brought something.
+ */
 async function receiveAll(url: string, part: string, options: DownloadOptions): Promise<void> {
   // Without a checksum nothing tells whether an old part belongs to the same version of the file.
   if (options.sha256 === undefined) await rm(part, { force: true })
@@ -120,7 +128,8 @@ async function receive(
     throw new NotFoundError(
       `${url}: the server answered ${response.status} ${response.statusText}.`,
     )
-  const from = response.status === 206 ? start : 0 // a server may ignore the range and send everything
+  // a server may ignore the range and send everything
+  const from = response.status === 206 ? start : 0
   const length = response.headers.get('content-encoding')
     ? null
     : response.headers.get('content-length')
@@ -186,7 +195,10 @@ async function* withStallTimeout(
   }
 }
 
-/** Compares size and checksum of the whole part; removes it where they differ, since resuming could not mend it. */
+/**
+ * Compares size and checksum of the whole part; removes it where they differ, since resuming could
+ * not mend it.
+ */
 async function check(
   url: string,
   part: string,

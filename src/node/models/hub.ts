@@ -1,4 +1,5 @@
-// Models from the Hugging Face hub (or a mirror, HF_ENDPOINT): which files a model needs, fetched once into the cache.
+// Models from the Hugging Face hub (or a mirror, HF_ENDPOINT): which files a model needs, fetched
+// once into the cache.
 
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -29,7 +30,10 @@ export interface HubOptions {
   readonly connectTimeoutMs?: number
 }
 
-/** `hf:owner/name`, `hf:owner/name@revision`, `hf:owner/name/file.gguf@revision`. Throws OptionError for anything else. */
+/**
+ * `hf:owner/name`, `hf:owner/name@revision`, `hf:owner/name/file.gguf@revision`. Throws OptionError
+ * for anything else.
+ */
 export function parseHubReference(source: string): HubReference {
   const match = /^hf:([\w.-]+\/[\w.-]+?)(?:\/([^@]+\.gguf))?(?:@([\w./-]+))?$/.exec(source)
   if (!match)
@@ -53,9 +57,10 @@ interface Snapshot {
 }
 
 /**
- * The local directory of a model, or the local path of the chosen GGUF; files already in the cache are not fetched again. A branch
- * stays at the commit of its first fetch until the cache is emptied, so that the same name gives the same weights.
- * Throws NotFoundError where it is neither in the cache nor to be had.
+ * The local directory of a model, or the local path of the chosen GGUF; files already in the cache
+ * are not fetched again. A branch stays at the commit of its first fetch until the cache is
+ * emptied, so that the same name gives the same weights. Throws NotFoundError where it is neither
+ * in the cache nor to be had.
  */
 export async function fetchFromHub(reference: HubReference, options: HubOptions): Promise<string> {
   const home = join(options.cache, 'hub', reference.repository.replace('/', '--'))
@@ -71,7 +76,8 @@ export async function fetchFromHub(reference: HubReference, options: HubOptions)
       `${nameOf(reference)} is not in the cache (${home}), and offline use is asked for`,
     )
   return withLock(`${record}.lock`, async () => {
-    const since = await completeSnapshot(home, record) // another process may have fetched it while we waited
+    // another process may have fetched it while we waited
+    const since = await completeSnapshot(home, record)
     if (since) return located(home, since, reference)
     const snapshot = await fetchSnapshot(home, reference, options)
     await writeFile(`${record}.tmp`, JSON.stringify(snapshot, null, 1))
@@ -120,7 +126,8 @@ async function listRepository(
   reference: HubReference,
   options: HubOptions,
 ): Promise<{ endpoint: string; commit: string; files: HubFile[] }> {
-  const { HUB_URL, listFiles, modelInfo } = await import('@huggingface/hub') // large: loaded only when the hub is asked
+  // large: loaded only when the hub is asked
+  const { HUB_URL, listFiles, modelInfo } = await import('@huggingface/hub')
   const endpoint = (options.endpoint ?? HUB_URL).replace(/\/+$/, '')
   const fetcher: typeof fetch = (url, init) =>
     fetchWithin(options.connectTimeoutMs ?? 3_000, String(url), init)
@@ -158,7 +165,10 @@ async function listRepository(
 const textFiles =
   /^(config|generation_config|tokenizer|tokenizer_config|special_tokens_map)\.json$|^chat_template\.jinja$/
 
-/** The files of the repository's root that loading needs. Throws NotFoundError where there are no weights among them. */
+/**
+ * The files of the repository's root that loading needs. Throws NotFoundError where there are no
+ * weights among them.
+ */
 function chooseFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {
   const { ggufPath } = reference
   const chosen = files.filter(({ path }) =>

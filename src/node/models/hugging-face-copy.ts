@@ -1,4 +1,5 @@
-// A GGUF model as a folder in the Hugging Face layout: `graft convert`, and references that read nothing else.
+// A GGUF model as a folder in the Hugging Face layout: `graft convert`, and references that read
+// nothing else.
 
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
@@ -12,7 +13,10 @@ import {
 import { fileSink } from '../files/file-sink.ts'
 import { wholeOrGone } from '../files/atomic-write.ts'
 
-/** Writes the folder, which must not exist yet, and closes the source. Throws UnsupportedError, NumericError, StorageError; then there is no folder. */
+/**
+ * Writes the folder, which must not exist yet, and closes the source. Throws UnsupportedError,
+ * NumericError, StorageError; then there is no folder.
+ */
 export async function huggingFaceCopy(
   gguf: ByteSource,
   folder: string,

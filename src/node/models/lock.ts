@@ -7,9 +7,13 @@ import { makeDirectory } from '../files/make-directory.ts'
 import { errorCode, storageError } from '../files/system-errors.ts'
 
 const pollMs = 100
-const unwrittenMs = 10_000 // a holder writes its number at once; an older empty lock is what a crash left
+// a holder writes its number at once; an older empty lock is what a crash left
+const unwrittenMs = 10_000
 
-/** Runs `work` while holding `path`; waits where another process holds it, takes over where that process is gone. */
+/**
+ * Runs `work` while holding `path`; waits where another process holds it, takes over where that
+ * process is gone.
+ */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
     throw storageError(`${dirname(path)}: cannot be made`, cause)

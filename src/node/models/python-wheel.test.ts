@@ -30,7 +30,10 @@ const hasPython = ((): boolean => {
   }
 })()
 
-/** Stands for python3: `pip download` copies a wheel made here, everything else goes to the real one. */
+/**
+ * Stands for python3: `pip download` copies a wheel made here, everything else goes to the real
+ * one.
+ */
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'graft-wheel-'))
   if (!hasPython) return

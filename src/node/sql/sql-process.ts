@@ -1,5 +1,6 @@
-// The process that foreign SQL runs in: a fresh database in memory for each query, filled from the row's schema, then closed to everything but
-// reading. Files, attached databases, pragmas and extensions are refused. Started by sql-runner.ts.
+// The process that foreign SQL runs in: a fresh database in memory for each query, filled from the
+// row's schema, then closed to everything but reading. Files, attached databases, pragmas and
+// extensions are refused. Started by sql-runner.ts.
 
 import { constants, DatabaseSync } from 'node:sqlite'
 import type { SqlOutcome, SqlQuestion } from './sql-runner.ts'
@@ -40,7 +41,10 @@ const allowing =
 
 const mostBytes = 1_000_000
 
-/** A value as text: numbers that are equal have the same one, rounded to 12 digits, since AVG and SUM / COUNT differ behind them; no text is like a number. */
+/**
+ * A value as text: numbers that are equal have the same one, rounded to 12 digits, since AVG and
+ * SUM / COUNT differ behind them; no text is like a number.
+ */
 function cell(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value === 'bigint') return `n:${value}`
@@ -53,7 +57,9 @@ function cell(value: unknown): string {
     : `t:${String(value)}`
 }
 
-/** Whether the outermost query orders its rows: ORDER BY outside of brackets, texts and comments. */
+/**
+ * Whether the outermost query orders its rows: ORDER BY outside of brackets, texts and comments.
+ */
 export function ordersRows(query: string): boolean {
   const bare = query.replaceAll(
     /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\//g,

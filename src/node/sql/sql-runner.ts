@@ -1,4 +1,5 @@
-// Runs foreign SQL in a process of its own, which is killed when a query takes too long: SQLite cannot be stopped from within JavaScript.
+// Runs foreign SQL in a process of its own, which is killed when a query takes too long: SQLite
+// cannot be stopped from within JavaScript.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { StorageError } from '../../base/errors.ts'
@@ -19,16 +20,22 @@ export interface SqlRunner {
   dispose(): void
 }
 
-/** A runner whose process starts with the first query. A query that takes longer than `timeoutMs` fails, and the next one gets a new process. */
+/**
+ * A runner whose process starts with the first query. A query that takes longer than `timeoutMs`
+ * fails, and the next one gets a new process.
+ */
 export function createSqlRunner(timeoutMs = 5000): SqlRunner {
   let child: ChildProcess | undefined
   let last: Promise<unknown> = Promise.resolve()
 
-  /** The process, once it says that it is ready: starting it does not count against a query's time. */
+  /**
+   * The process, once it says that it is ready: starting it does not count against a query's time.
+   */
   async function started(): Promise<ChildProcess> {
     if (child?.connected) return child
     const file = import.meta.url.endsWith('.ts') ? './sql-process.ts' : './sql-process.js'
-    // Nothing of this process's surroundings is handed on; stdout and stderr stay free of what SQLite warns of.
+    // Nothing of this process's surroundings is handed on; stdout and stderr stay free of what
+    // SQLite warns of.
     const made = fork(new URL(file, import.meta.url), {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
       env: {},

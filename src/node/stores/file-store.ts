@@ -1,5 +1,6 @@
-// Users' items as files: <folder>/<two digits>/<SHA-256 of the user's name>/<item>@<version>, and beside them the user's name in `name`.
-// A hash is a safe file name for any user, on file systems that ignore case too. Knows nothing of what the bytes mean.
+// Users' items as files: <folder>/<two digits>/<SHA-256 of the user's name>/<item>@<version>, and
+// beside them the user's name in `name`. A hash is a safe file name for any user, on file systems
+// that ignore case too. Knows nothing of what the bytes mean.
 
 import { createHash } from 'node:crypto'
 import { link, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
@@ -23,11 +24,13 @@ interface Entry {
 }
 
 const nameFile = 'name'
-const retries = 20 // a reader that finds a file replaced looks again; each time somebody else has got further
+// a reader that finds a file replaced looks again; each time somebody else has got further
+const retries = 20
 
 /**
- * A store in a directory, which is made by the first write. Writers of one user take turns, in all processes of this machine; readers need not wait.
- * A process that is killed while it writes leaves the version before, and a file that the next write removes. `openForWriting` is for tests.
+ * A store in a directory, which is made by the first write. Writers of one user take turns, in all
+ * processes of this machine; readers need not wait. A process that is killed while it writes leaves
+ * the version before, and a file that the next write removes. `openForWriting` is for tests.
  */
 export function fileStore(directory: string, openForWriting?: OpenForWriting): UserStore {
   const folderOf = (user: string): string => {
@@ -92,7 +95,10 @@ export function fileStore(directory: string, openForWriting?: OpenForWriting): U
   }
 }
 
-/** Turns within this process need no file and no waiting by the clock; only the one whose turn it is asks for the lock between processes. */
+/**
+ * Turns within this process need no file and no waiting by the clock; only the one whose turn it is
+ * asks for the lock between processes.
+ */
 const turns = new Map<string, Promise<unknown>>()
 
 async function takingTurns<T>(lockPath: string, work: () => Promise<T>): Promise<T> {
@@ -169,7 +175,10 @@ async function newestBytes(
   }
 }
 
-/** Writes the file whole and gives it its name only where nobody has that name: a second guard beside the lock. */
+/**
+ * Writes the file whole and gives it its name only where nobody has that name: a second guard
+ * beside the lock.
+ */
 async function claim(
   sink: ReturnType<typeof fileSink>,
   folder: string,
@@ -190,16 +199,21 @@ async function claim(
       )
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS')
       throw storageError(`${final}: cannot be written`, cause)
-    await guarded(final, () => rename(pending, final)) // a file system without hard links: the lock alone has to do
+    // a file system without hard links: the lock alone has to do
+    await guarded(final, () => rename(pending, final))
   }
 }
 
-/** Versions before this one, and what killed processes left; the caller's turn makes sure that nobody else is writing here. */
+/**
+ * Versions before this one, and what killed processes left; the caller's turn makes sure that
+ * nobody else is writing here.
+ */
 async function removeOlder(folder: string, item: string, version: number): Promise<void> {
   for (const name of await namesIn(folder)) {
     const older = name.startsWith(`${item}@`) && name !== `${item}@${version}`
     if (older || /\.(pending|tmp)$/.test(name))
-      await rm(join(folder, name), { force: true }).catch(() => undefined) // the write itself is done
+      // the write itself is done
+      await rm(join(folder, name), { force: true }).catch(() => undefined)
   }
 }
 

@@ -1,5 +1,5 @@
-// Users' items in one table of a SQLite file, through node:sqlite: thousands of users in one file, writers in several processes.
-// Knows nothing of what the bytes mean.
+// Users' items in one table of a SQLite file, through node:sqlite: thousands of users in one file,
+// writers in several processes. Knows nothing of what the bytes mean.
 
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,7 +14,10 @@ import {
 import { reasonOf } from '../files/system-errors.ts'
 
 export interface SqliteStoreOptions {
-  /** How long a call waits for another process that is writing, before it fails; 5 seconds unless told. */
+  /**
+   * How long a call waits for another process that is writing, before it fails; 5 seconds unless
+   * told.
+   */
   readonly waitMs?: number
   /** The file may grow to this many bytes; a `put` beyond it rejects with StorageError. */
   readonly limitBytes?: number
@@ -40,8 +43,9 @@ const reasons: Readonly<Record<number, string>> = {
 } // https://sqlite.org/rescode.html
 
 /**
- * Opens or makes the file. In WAL mode readers never wait for a writer; a write is one transaction, whole after a crash of the process, and
- * the last ones may be missing, never torn, after one of the machine. Throws StorageError for a file of another layout or of no SQLite at all.
+ * Opens or makes the file. In WAL mode readers never wait for a writer; a write is one transaction,
+ * whole after a crash of the process, and the last ones may be missing, never torn, after one of
+ * the machine. Throws StorageError for a file of another layout or of no SQLite at all.
  */
 export async function sqliteStore(
   path: string,
@@ -111,7 +115,9 @@ function check(user: string, item: string): void {
   checkItem(item)
 }
 
-/** NUL ends a text for some of SQLite's own functions, not for `=`, so names are kept as they are. */
+/**
+ * NUL ends a text for some of SQLite's own functions, not for `=`, so names are kept as they are.
+ */
 const table = `CREATE TABLE IF NOT EXISTS items (
   user TEXT NOT NULL, item TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (user, item)
 ) STRICT`
@@ -120,7 +126,8 @@ async function opened(path: string, waitMs: number): Promise<DatabaseSync> {
   let database: DatabaseSync | undefined
   try {
     return await waiting(`${path}: cannot be opened`, waitMs, () => {
-      database ??= new DatabaseSync(path, { timeout: 0 }) // waiting inside SQLite would stop this whole process
+      // waiting inside SQLite would stop this whole process
+      database ??= new DatabaseSync(path, { timeout: 0 })
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
       prepareTable(database, path)
       return database
@@ -131,7 +138,9 @@ async function opened(path: string, waitMs: number): Promise<DatabaseSync> {
   }
 }
 
-/** Writes nothing where the table is there, so that a file can be opened while others write to it. */
+/**
+ * Writes nothing where the table is there, so that a file can be opened while others write to it.
+ */
 function prepareTable(database: DatabaseSync, path: string): void {
   const { user_version: found } = database.prepare('PRAGMA user_version').get() as {
     user_version: number
@@ -177,10 +186,14 @@ function transaction<T>(database: DatabaseSync, work: () => T): T {
 
 const codeOf = (error: unknown): number | undefined => {
   const code = (error as { errcode?: unknown }).errcode
-  return typeof code === 'number' ? code & 0xff : undefined // the upper bits say more than anybody handles
+  // the upper bits say more than anybody handles
+  return typeof code === 'number' ? code & 0xff : undefined
 }
 
-/** Does the work; tries again while another process holds the lock. SQLite's errors become StorageError, others pass as they are. */
+/**
+ * Does the work; tries again while another process holds the lock. SQLite's errors become
+ * StorageError, others pass as they are.
+ */
 async function waiting<T>(what: string, waitMs: number, work: () => T): Promise<T> {
   for (const until = performance.now() + waitMs; ;) {
     try {

@@ -1,4 +1,5 @@
-// What rounding an adapter's numbers does to a model's answers: logits with the adapter as it was and as it is now, on the exact path.
+// What rounding an adapter's numbers does to a model's answers: logits with the adapter as it was
+// and as it is now, on the exact path.
 
 import type { Adapter } from '../../adapters/index.ts'
 import type { Model } from '../model.ts'
@@ -8,11 +9,17 @@ import type { Prompt } from '../prompt.ts'
 export interface ForwardError extends PredictionDistance {
   /** ‖z' − z‖ / ‖z‖ over the logits z of the token after each prompt. */
   readonly relative: number
-  /** ‖z' − z‖ / ‖z − z₀‖, z₀ the base's own logits: the error as a share of what the adapter does. 0 where it does nothing and neither is wrong. */
+  /**
+   * ‖z' − z‖ / ‖z − z₀‖, z₀ the base's own logits: the error as a share of what the adapter does. 0
+   * where it does nothing and neither is wrong.
+   */
   readonly ofChange: number
 }
 
-/** Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError where either does not fit the model. */
+/**
+ * Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError
+ * where either does not fit the model.
+ */
 export async function forwardError(
   model: Model,
   before: Adapter,

@@ -1,4 +1,5 @@
-// How far one way of computing next tokens lies from another: the fast path from the exact one, a quantised model from what it was made of.
+// How far one way of computing next tokens lies from another: the fast path from the exact one, a
+// quantised model from what it was made of.
 
 import { greedy } from '../decode/sampler.ts'
 import { divergence } from './scoring.ts'
@@ -13,7 +14,10 @@ export interface PredictionDistance {
   readonly equalGreedy: number
 }
 
-/** Compares logits [V] of the token after each prompt. No distance at all where there are no prompts. */
+/**
+ * Compares logits [V] of the token after each prompt. No distance at all where there are no
+ * prompts.
+ */
 export function predictionDistance(
   expected: readonly Float32Array[],
   got: readonly Float32Array[],

@@ -1,4 +1,5 @@
-// A hundred prompts of many kinds, for comparing two ways of computing the same model. Always the same ones, so that figures compare.
+// A hundred prompts of many kinds, for comparing two ways of computing the same model. Always the
+// same ones, so that figures compare.
 
 import type { BaseModel } from '../../graph/base-model.ts'
 import type { Prompt } from '../prompt.ts'
@@ -33,7 +34,10 @@ export const probePrompts: readonly string[] = subjects.flatMap((subject) =>
   forms.map((form) => form(subject)),
 )
 
-/** The first `count` of the prompts; for a model without a tokenizer, as many rows of six ids spread over its vocabulary. */
+/**
+ * The first `count` of the prompts; for a model without a tokenizer, as many rows of six ids spread
+ * over its vocabulary.
+ */
 export function probesFor(
   { tokenizer, config: { vocabularySize } }: Pick<BaseModel, 'tokenizer' | 'config'>,
   count: number,

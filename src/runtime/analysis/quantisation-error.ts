@@ -3,7 +3,10 @@
 import type { Model } from '../model.ts'
 import { predictionDistance, type PredictionDistance } from './prediction-distance.ts'
 
-/** Compares the next token after each prompt, one prompt at a time. There is no distance for models in f32, where there is only one path. */
+/**
+ * Compares the next token after each prompt, one prompt at a time. There is no distance for models
+ * in f32, where there is only one path.
+ */
 export async function activationQuantisationError(
   model: Model,
   prompts: readonly string[],

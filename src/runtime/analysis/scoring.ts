@@ -1,4 +1,5 @@
-// Numbers from logits: cross-entropy of labels, distance between two predictions, pooled embeddings. Plain arithmetic in double precision.
+// Numbers from logits: cross-entropy of labels, distance between two predictions, pooled
+// embeddings. Plain arithmetic in double precision.
 
 import { DataError } from '../../base/errors.ts'
 
@@ -38,7 +39,10 @@ export interface Scored {
   readonly label: number
 }
 
-/** Positions t with labels[t + 1] ≠ −100: labels lie as the ids do and are shifted here, as in transformers. Throws DataError where none is scored. */
+/**
+ * Positions t with labels[t + 1] ≠ −100: labels lie as the ids do and are shifted here, as in
+ * transformers. Throws DataError where none is scored.
+ */
 export function scoredPositions(
   ids: readonly (readonly number[])[],
   labels: readonly (readonly number[])[],

@@ -1,4 +1,5 @@
-// From logits to the next token. Pure: the same logits, history and random state give the same token. Knows no model and no text.
+// From logits to the next token. Pure: the same logits, history and random state give the same
+// token. Knows no model and no text.
 //
 // Order of the steps, as in transformers' generate (each skipped at its neutral value):
 //   repetition penalty → temperature → top-k → top-p → min-p → one draw.
@@ -16,7 +17,10 @@ export interface SamplingOptions {
   readonly topP?: number
   /** Only tokens at least this fraction as likely as the most likely one; 0: all. */
   readonly minP?: number
-  /** Logits of tokens seen in prompt or answer are divided by this when positive, multiplied when negative; 1: off. Keskar et al. 2019. */
+  /**
+   * Logits of tokens seen in prompt or answer are divided by this when positive, multiplied when
+   * negative; 1: off. Keskar et al. 2019.
+   */
   readonly repetitionPenalty?: number
 }
 
@@ -82,14 +86,18 @@ const normalized = (ids: readonly number[], weights: readonly number[]): Candida
 const first = ({ ids, probabilities }: Candidates, count: number): Candidates =>
   normalized(ids.slice(0, count), probabilities.slice(0, count))
 
-// Buckets of the distance to the largest logit: sorting a whole vocabulary takes longer than computing the logits, so only the
-// nearest buckets that hold enough are sorted. 64 nats reach down to 1e-28 of the best token's probability.
+// Buckets of the distance to the largest logit: sorting a whole vocabulary takes longer than
+// computing the logits, so only the nearest buckets that hold enough are sorted. 64 nats reach down
+// to 1e-28 of the best token's probability.
 const BUCKETS = 1024
 const PER_NAT = 16
 
 export type Cuts = Pick<Required<SamplingOptions>, 'topK' | 'topP' | 'minP'>
 
-/** Ids near enough to the largest logit for the first cut that will be made, and the sum of exp((logit − largest) / temperature) over all. */
+/**
+ * Ids near enough to the largest logit for the first cut that will be made, and the sum of
+ * exp((logit − largest) / temperature) over all.
+ */
 function shortlist(
   logits: Float32Array,
   temperature: number,
@@ -103,7 +111,8 @@ function shortlist(
   for (let id = 0; id < logits.length; id++) {
     const distance = (top - logits[id]!) / temperature
     const bucket = (buckets[id] =
-      distance < Infinity ? Math.min(BUCKETS - 1, distance * PER_NAT) : BUCKETS) // BUCKETS: impossible
+      // BUCKETS: impossible
+      distance < Infinity ? Math.min(BUCKETS - 1, distance * PER_NAT) : BUCKETS)
     if (bucket === BUCKETS) continue
     const mass = Math.exp(-distance)
     counts[buckets[id]!]!++
@@ -125,8 +134,9 @@ function shortlist(
 }
 
 /**
- * softmax(logits / temperature): the topK largest in falling order, equal ones in the order of their ids. Without top-k at least the tokens
- * that top-p or min-p can keep; in the order of ids where nothing is cut.
+ * softmax(logits / temperature): the topK largest in falling order, equal ones in the order of
+ * their ids. Without top-k at least the tokens that top-p or min-p can keep; in the order of ids
+ * where nothing is cut.
  */
 export function rank(logits: Float32Array, temperature: number, cuts: Cuts): Candidates {
   const { ids, total, top } = shortlist(logits, temperature, cuts)
@@ -163,7 +173,10 @@ export function draw({ ids, probabilities }: Candidates, uniform: number): numbe
 
 export type Sampler = (logits: Float32Array, history: readonly number[]) => number
 
-/** A sampler from its options; `random` is asked once a token, and not at all when greedy. Throws OptionError for values out of range. */
+/**
+ * A sampler from its options; `random` is asked once a token, and not at all when greedy. Throws
+ * OptionError for values out of range.
+ */
 export function createSampler(options: SamplingOptions, random: Pick<Random, 'uniform'>): Sampler {
   checkSampling(options)
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options

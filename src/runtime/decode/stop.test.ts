@@ -49,7 +49,8 @@ describe('stopMatcher', () => {
             text.length,
           ]
           const pieces = places.slice(1).map((end, i) => text.slice(places[i], end))
-          // A shorter stop string may end before a longer one that began earlier is complete; whichever is seen first counts.
+          // A shorter stop string may end before a longer one that began earlier is complete;
+          // whichever is seen first counts.
           const cutAt = stops.map((one) => text.indexOf(one)).filter((at) => at >= 0)
           const { text: given, found } = feed(pieces, stops)
           expect(found !== undefined).toBe(cutAt.length > 0)

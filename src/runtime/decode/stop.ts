@@ -1,9 +1,13 @@
-// Stop strings that may span tokens: holds back text that could be the beginning of one, so that no part of it is ever given out.
+// Stop strings that may span tokens: holds back text that could be the beginning of one, so that no
+// part of it is ever given out.
 
 import { OptionError } from '../../base/errors.ts'
 
 export interface StopMatcher {
-  /** Takes a piece of text; returns what may be given out now. After a stop string was found nothing more comes. */
+  /**
+   * Takes a piece of text; returns what may be given out now. After a stop string was found nothing
+   * more comes.
+   */
   push(text: string): string
   /** What was held back, when no text follows. */
   end(): string
@@ -35,7 +39,10 @@ function earliest(
   return best
 }
 
-/** A matcher of stop strings, one for each answer. Throws OptionError for an empty string, which would stop everything. */
+/**
+ * A matcher of stop strings, one for each answer. Throws OptionError for an empty string, which
+ * would stop everything.
+ */
 export function stopMatcher(stops: readonly string[]): StopMatcher {
   if (stops.includes(''))
     throw new OptionError('A stop string is empty; every text would end before it begins.')

@@ -1,4 +1,5 @@
-// The loop that writes: prompt in, one token after the other out, as text that may be shown at once. Knows no weights and no graph.
+// The loop that writes: prompt in, one token after the other out, as text that may be shown at
+// once. Knows no weights and no graph.
 
 import { type Expert, simplified } from '../../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
@@ -19,13 +20,25 @@ export interface GenerateOptions extends SamplingOptions {
   readonly seed?: number
   /** Text at which to end; it is not given out itself. */
   readonly stop?: readonly string[]
-  /** No end-of-text token is chosen before this many tokens, as transformers' min_new_tokens. Default 0. */
+  /**
+   * No end-of-text token is chosen before this many tokens, as transformers' min_new_tokens.
+   * Default 0.
+   */
   readonly minTokens?: number
-  /** Exact products instead of int8 activations: slower, and within 2e-3 of the reference. Float models are exact anyhow. */
+  /**
+   * Exact products instead of int8 activations: slower, and within 2e-3 of the reference. Float
+   * models are exact anyhow.
+   */
   readonly exact?: boolean
-  /** Turns each last hidden state [D] into logits [V] in place of the model's own head: for whoever changes what the model says. One answer only. */
+  /**
+   * Turns each last hidden state [D] into logits [V] in place of the model's own head: for whoever
+   * changes what the model says. One answer only.
+   */
   readonly head?: (hidden: Float32Array) => Promise<Float32Array>
-  /** Given the states that enter a layer, of the prompt and then of each token that is read again; row 0. One answer only. */
+  /**
+   * Given the states that enter a layer, of the prompt and then of each token that is read again;
+   * row 0. One answer only.
+   */
   readonly states?: StatesTap
   readonly signal?: AbortSignal
 }
@@ -148,7 +161,10 @@ const checkpointOf = ({ signal }: GenerateOptions) => ({
   checkpoint: () => signal?.throwIfAborted(),
 })
 
-/** Goes on from a prompt. Yields text as soon as it is final, then one 'generation-end'. Greedy unless a temperature is given. */
+/**
+ * Goes on from a prompt. Yields text as soon as it is final, then one 'generation-end'. Greedy
+ * unless a temperature is given.
+ */
 export async function* generate(
   prompt: readonly number[],
   options: GenerateOptions,
@@ -180,7 +196,10 @@ export async function* generate(
   yield { type: 'generation-end', ...answer.finished(read - started, now() - read) }
 }
 
-/** Goes on from several prompts together; row i draws with seed + i. Rows that have ended leave the batch when half of it is idle. */
+/**
+ * Goes on from several prompts together; row i draws with seed + i. Rows that have ended leave the
+ * batch when half of it is idle.
+ */
 export function generateBatch(
   prompts: readonly (readonly number[])[],
   options: GenerateOptions & AdapterChoice,

@@ -1,4 +1,5 @@
-// Activated LoRA behind a KV cache: PEFT's greedy tokens, rows beside others, and tokens that arrive over several calls.
+// Activated LoRA behind a KV cache: PEFT's greedy tokens, rows beside others, and tokens that
+// arrive over several calls.
 
 import { readFile } from 'node:fs/promises'
 import * as ort from 'onnxruntime-node'
@@ -82,7 +83,8 @@ describe.each(['span', 'shift'])('%s', (name) => {
     const { rows } = await reference(name)
     const answers = await model.generateBatch(rows('input_ids'), { ...greedy, adapter: own() })
     expect(answers.map(({ ids }) => ids)).toEqual(rows('generated'))
-    // A row without the invocation goes on as the base does, though the base writes the invocation of `shift` there.
+    // A row without the invocation goes on as the base does, though the base writes the invocation
+    // of `shift` there.
     const [alone] = await model.generateBatch([rows('input_ids')[2]!], greedy)
     expect(answers[2]!.ids).toEqual(alone!.ids)
     expect(alone!.ids).toContain(shift!.config.invocationTokens![0])
@@ -114,7 +116,8 @@ describe('tokens that arrive over several calls', () => {
   it('give what they give at once, behind a cache that the base filled', async () => {
     const [whole] = await forward([prompt], forward.cache(1), { served: span, at: 'all' })
     const cache = forward.cache(1)
-    await forward([prompt.slice(0, 2)], cache, { at: 'none' }) // the base: before the invocation nothing differs
+    // the base: before the invocation nothing differs
+    await forward([prompt.slice(0, 2)], cache, { at: 'none' })
     const activeFrom = startsOf(span, [prompt])
     const parts = [prompt.slice(2, 3), prompt.slice(3, 7), prompt.slice(7)]
     const logits: Float32Array[] = []

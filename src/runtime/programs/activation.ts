@@ -1,9 +1,13 @@
-// From which token on the adapters of a batch's rows act: worked out once from the prompts, as PEFT does, and not again from what is written.
+// From which token on the adapters of a batch's rows act: worked out once from the prompts, as PEFT
+// does, and not again from what is written.
 
 import { activationStart, type Expert, isMixture } from '../../adapters/index.ts'
 import { isPerRow, type Served } from './row-groups.ts'
 
-/** An expert's invocation tokens. Adapters of a mixture that count have the same: others are not served. */
+/**
+ * An expert's invocation tokens. Adapters of a mixture that count have the same: others are not
+ * served.
+ */
 export function invocationOf(expert: Expert | undefined): readonly number[] | undefined {
   if (!expert || !isMixture(expert)) return expert?.config.invocationTokens
   return expert.mixture.find(
@@ -12,8 +16,9 @@ export function invocationOf(expert: Expert | undefined): readonly number[] | un
 }
 
 /**
- * Positions in the rows from which their experts act: 0 where they act on all tokens, infinity where a row lacks the invocation tokens.
- * undefined where no expert has any. `rows` are whole prompts.
+ * Positions in the rows from which their experts act: 0 where they act on all tokens, infinity
+ * where a row lacks the invocation tokens. undefined where no expert has any. `rows` are whole
+ * prompts.
  */
 export function startsOf(
   served: Served,

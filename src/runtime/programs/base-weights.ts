@@ -1,5 +1,6 @@
-// A base model's weights in the forms that programs take: packed for serving, f32 for training, single embedding rows. Reads a store, keeps
-// only what is fed at every run; what becomes part of a program is not kept here a second time.
+// A base model's weights in the forms that programs take: packed for serving, f32 for training,
+// single embedding rows. Reads a store, keeps only what is fed at every run; what becomes part of a
+// program is not kept here a second time.
 
 import { bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -12,7 +13,10 @@ import type { TensorStore } from '../../formats/tensor-store.ts'
 import { type ModelGraph, weightsOf } from '../../graph/model-graph.ts'
 import { finiteFloat32 } from '../../graph/read-weights.ts'
 
-/** 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4' keeps embedding and head in 8 bits). */
+/**
+ * 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4'
+ * keeps embedding and head in 8 bits).
+ */
 export type WeightChoice = 'file' | 'f32' | 'q4' | 'q8'
 
 export interface BaseWeights {
@@ -26,7 +30,10 @@ export interface BaseWeights {
   once(name: string): Promise<F32Tensor>
   /** Every weight of the model in f32 by checkpoint name, for programs that differentiate. */
   floats(): Promise<Map<string, F32Tensor>>
-  /** Rows of the embedding table for ids in a row, [ids, D], read from whatever form the table has. Throws OptionError for an id beyond it. */
+  /**
+   * Rows of the embedding table for ids in a row, [ids, D], read from whatever form the table has.
+   * Throws OptionError for an id beyond it.
+   */
   embeddingRows(ids: readonly number[]): Promise<Float32Array>
   /** The same of any matrix: the head's has a row for each token too. */
   matrixRows(name: string, ids: readonly number[]): Promise<Float32Array>
@@ -111,7 +118,8 @@ export function baseWeights(
     once: (name) => kept.get(name) ?? readFloat(name),
     async floats() {
       const all = new Map<string, F32Tensor>()
-      for (const name of weightsOf(model.blocks).keys()) all.set(name, await float(name)) // one at a time: peaks stay low
+      // one at a time: peaks stay low
+      for (const name of weightsOf(model.blocks).keys()) all.set(name, await float(name))
       return all
     },
     embeddingRows: (ids) => matrixRows(table, ids),
@@ -119,7 +127,10 @@ export function baseWeights(
   }
 }
 
-/** Rows of a matrix [V, D] of any type, in f32, one after the other. Throws OptionError that names the first id outside of it. */
+/**
+ * Rows of a matrix [V, D] of any type, in f32, one after the other. Throws OptionError that names
+ * the first id outside of it.
+ */
 export function rowsOf(table: Tensor, ids: readonly number[]): Float32Array {
   const [rows, width] = table.shape as [number, number]
   const outside = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < rows))

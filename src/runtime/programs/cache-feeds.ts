@@ -15,8 +15,9 @@ export interface Span {
 }
 
 /**
- * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n stands at position lengths[n] + t and sees the filled slots and the new
- * tokens up to itself, of those only the last `window` where there is one.
+ * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n stands at position lengths[n] +
+ * t and sees the filled slots and the new tokens up to itself, of those only the last `window`
+ * where there is one.
  */
 export function cacheMask(
   { lengths, counts, capacity }: Span,
@@ -37,7 +38,9 @@ export function cacheMask(
   return mask
 }
 
-/** Positions i64 [N, T], those of padding kept below `limit`; and the lengths of past and present. */
+/**
+ * Positions i64 [N, T], those of padding kept below `limit`; and the lengths of past and present.
+ */
 export function spanFeeds({ lengths, counts, capacity }: Span, limit: number): Map<string, Tensor> {
   const tokens = Math.max(...counts)
   const positions = lengths.flatMap((length) =>

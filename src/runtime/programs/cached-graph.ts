@@ -1,5 +1,6 @@
-// Graph passes that make a model's graph fit for serving: a cache of earlier keys and values, embedding rows from outside, logits only
-// where they are asked for. Knows nothing of weights' formats or of how tokens are chosen.
+// Graph passes that make a model's graph fit for serving: a cache of earlier keys and values,
+// embedding rows from outside, logits only where they are asked for. Knows nothing of weights'
+// formats or of how tokens are chosen.
 
 import { assertInternal } from '../../base/errors.ts'
 import type { Graph, Value } from '../../graph/ir.ts'
@@ -20,8 +21,9 @@ export const STATES = 'states'
 const isMask = (name: string): boolean => name === 'mask' || name.startsWith('mask.')
 
 /**
- * Attention over a cache of C slots and the T new tokens. Per layer the graph gains inputs past.<layer>.k and .v [N, K, C, d] and outputs
- * cache.<layer>.k and .v [N, K, T, d]; masks grow to [N, 1, T, C+T], and unfilled slots must be masked.
+ * Attention over a cache of C slots and the T new tokens. Per layer the graph gains inputs
+ * past.<layer>.k and .v [N, K, C, d] and outputs cache.<layer>.k and .v [N, K, T, d]; masks grow to
+ * [N, 1, T, C+T], and unfilled slots must be masked.
  */
 export function withCache(graph: Graph): Graph {
   const inputs = graph.inputs.map((input) =>
@@ -61,7 +63,10 @@ export function withStates(graph: Graph, name: string): Graph {
   return { ...graph, outputs: new Map([...graph.outputs, [STATES, value]]) }
 }
 
-/** The embedding table leaves the graph: its rows for the ids arrive as an input, gathered from whatever form the table is kept in. */
+/**
+ * The embedding table leaves the graph: its rows for the ids arrive as an input, gathered from
+ * whatever form the table is kept in.
+ */
 export function withEmbeddingRows(graph: Graph): Graph {
   const weights = new Set(
     graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name),
@@ -75,7 +80,10 @@ export function withEmbeddingRows(graph: Graph): Graph {
   )
 }
 
-/** `rows` picks hidden states, a second list picks those that get logits: pooling over a whole text then costs no logits at all. */
+/**
+ * `rows` picks hidden states, a second list picks those that get logits: pooling over a whole text
+ * then costs no logits at all.
+ */
 export function withLogitRows(graph: Graph): Graph {
   const hidden = graph.outputs.get('hidden')
   if (!hidden) return graph

@@ -1,4 +1,5 @@
-// New tokens of a batch through a serving program, behind a cache: the one place that makes its feeds. Long prompts go in pieces.
+// New tokens of a batch through a serving program, behind a cache: the one place that makes its
+// feeds. Long prompts go in pieces.
 
 import { ACTIVE, activeFeed, isMixture, virtualIdsOf } from '../../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
@@ -14,17 +15,26 @@ import { isPerRow, type Served } from './row-groups.ts'
 import { createKvCache, type KvCache } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
 
-/** Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay small. */
+/**
+ * Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay
+ * small.
+ */
 const PIECE = 512
 
-/** The last token of every row, all of them, none, or those at the given places among a row's new tokens, in rising order. */
+/**
+ * The last token of every row, all of them, none, or those at the given places among a row's new
+ * tokens, in rising order.
+ */
 export type Places = 'last' | 'all' | 'none' | readonly (readonly number[])[]
 
 /** For whoever goes on from inside the model: the states that enter a layer. */
 export interface StatesTap {
   /** The layer, from 0. */
   readonly layer: number
-  /** Given the states [T, D] of a row's next T tokens, from its first one on, virtual ones included: a prompt may come in pieces. */
+  /**
+   * Given the states [T, D] of a row's next T tokens, from its first one on, virtual ones included:
+   * a prompt may come in pieces.
+   */
   take(row: number, states: Float32Array): void
 }
 
@@ -39,7 +49,10 @@ export interface ForwardOptions {
   readonly states?: StatesTap | undefined
   /** Called between the pieces of a long prompt; throwing stops. */
   readonly checkpoint?: () => void
-  /** Positions from which the rows' experts act, from startsOf. Unless given, from these tokens, which then are the rows' first. */
+  /**
+   * Positions from which the rows' experts act, from startsOf. Unless given, from these tokens,
+   * which then are the rows' first.
+   */
   readonly activeFrom?: readonly number[] | undefined
 }
 
@@ -47,8 +60,9 @@ export interface Forward {
   /** An empty cache for `batch` rows. */
   cache(batch: number): KvCache
   /**
-   * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token looked at: logits [V] or hidden states [D].
-   * Throws ContextLengthError where a row would grow beyond the model's context, before anything is run.
+   * Runs each row's new tokens and adds them to the cache. Returns, by row, one array per token
+   * looked at: logits [V] or hidden states [D]. Throws ContextLengthError where a row would grow
+   * beyond the model's context, before anything is run.
    */
   (
     tokens: readonly (readonly number[])[],
@@ -91,7 +105,10 @@ function placesOf(at: Places, row: number, length: number): readonly number[] {
   return at === 'all' ? Array.from({ length }, (_, t) => t) : (at[row] ?? [])
 }
 
-/** From where the experts act. Throws OptionError where that cannot be known: the invocation tokens may stand in the cache. */
+/**
+ * From where the experts act. Throws OptionError where that cannot be known: the invocation tokens
+ * may stand in the cache.
+ */
 function activationOf(
   given: readonly (readonly number[])[],
   cache: KvCache,
@@ -186,9 +203,11 @@ export function createForward(parts: ForwardParts): Forward {
       const picks = given.flatMap(({ length }, row) => {
         const places = placesOf(at, row, length).map((place) => place + before[row]!.length)
         const here = places.filter((place) => place >= start && place < start + width)
-        return here.map((place) => ({ row, index: row * width + place - start })) // counted through [N·T]
+        // counted through [N·T]
+        return here.map((place) => ({ row, index: row * width + place - start }))
       })
-      const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index) // the head wants at least one row
+      // the head wants at least one row
+      const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
       const feeds = await pieceFeeds(parts, pieces, cache, starts)
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))

@@ -5,7 +5,10 @@ import { createKvCache, type KvCache } from './kv-cache.ts'
 
 const shape = { layers: 2, kvHeads: 2, headWidth: 3 }
 
-/** New keys and values whose numbers say where they come from: layer, row, head and a running token number. */
+/**
+ * New keys and values whose numbers say where they come from: layer, row, head and a running token
+ * number.
+ */
 function entries(batch: number, tokens: number, from: readonly number[]): Map<string, Tensor> {
   const result = new Map<string, Tensor>()
   for (let layer = 0; layer < shape.layers; layer++) {

@@ -1,5 +1,6 @@
-// Keys and values of the tokens so far, for a batch of sequences of different lengths. Slot s of a row holds its token at position s.
-// Knows no graph: what to keep arrives by layer, masks say which slots count.
+// Keys and values of the tokens so far, for a batch of sequences of different lengths. Slot s of a
+// row holds its token at position s. Knows no graph: what to keep arrives by layer, masks say which
+// slots count.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -27,7 +28,8 @@ export interface KvCache {
   fork(rows?: readonly number[]): KvCache
 }
 
-const STEP = 64 // slots are added in steps, so that shapes change rarely; growing a long cache adds a sixteenth
+// slots are added in steps, so that shapes change rarely; growing a long cache adds a sixteenth
+const STEP = 64
 
 const capacityFor = (tokens: number): number =>
   Math.ceil((tokens + Math.max(STEP / 2, tokens / 16)) / STEP) * STEP

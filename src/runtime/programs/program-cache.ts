@@ -1,4 +1,5 @@
-// The serving programs of one model: compiled when first needed, then kept, so that a change of adapter compiles nothing.
+// The serving programs of one model: compiled when first needed, then kept, so that a change of
+// adapter compiles nothing.
 
 import {
   checkAdapter,
@@ -31,7 +32,11 @@ import {
 } from './serving-program.ts'
 
 export interface ProgramCache {
-  /** The program that serves this; with `states`, one that gives out what enters that layer. Throws MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture without a form. */
+  /**
+   * The program that serves this; with `states`, one that gives out what enters that layer. Throws
+   * MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture
+   * without a form.
+   */
   get(served: Served, wanted: Accuracy, states?: number): Promise<ServingProgram>
   /** Whether rows of this expert may stand in a batch beside rows of others. */
   sharesBatch(expert: Expert | undefined): Promise<boolean>

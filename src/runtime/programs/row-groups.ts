@@ -1,4 +1,5 @@
-// Who answers which row of a batch: rows are put into groups that one program can serve together, and results come back in the caller's order.
+// Who answers which row of a batch: rows are put into groups that one program can serve together,
+// and results come back in the caller's order.
 
 import { type Expert, isMixture, simplified } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -10,7 +11,10 @@ export interface AdapterChoice {
   readonly adapters?: readonly (Expert | undefined)[] | undefined
 }
 
-/** What one pass is run with: one expert for all rows (undefined: the base), or a list with one for each. */
+/**
+ * What one pass is run with: one expert for all rows (undefined: the base), or a list with one for
+ * each.
+ */
 export type Served = Expert | undefined | readonly (Expert | undefined)[]
 
 export const isPerRow = (served: Served): served is readonly (Expert | undefined)[] =>
@@ -29,7 +33,10 @@ export const servedTo = (
   return own.every((expert) => expert === own[0]) ? own[0] : own
 }
 
-/** The expert of every row, mixtures in their simplest form. Throws OptionError for a list of another length than the batch. */
+/**
+ * The expert of every row, mixtures in their simplest form. Throws OptionError for a list of
+ * another length than the batch.
+ */
 export function expertsOf(
   count: number,
   { adapter, adapters }: AdapterChoice,
@@ -48,7 +55,9 @@ export function expertsOf(
 
 /** How rows are served together. */
 export interface Grouping {
-  /** Whether rows of this expert may stand beside rows of others; else they are run by themselves. */
+  /**
+   * Whether rows of this expert may stand beside rows of others; else they are run by themselves.
+   */
   readonly sharesBatch: (expert: Expert | undefined) => Promise<boolean>
 }
 

@@ -9,7 +9,8 @@ import { createForward } from './forward.ts'
 import { createServingProgram, servingGraph } from './serving-program.ts'
 
 const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
-const path = new URL('../../../test/parity/architectures/qwen2', import.meta.url).pathname // has biases on q, k and v
+// has biases on q, k and v
+const path = new URL('../../../test/parity/architectures/qwen2', import.meta.url).pathname
 
 async function opened() {
   const base = await openBaseModel({ name: 'qwen2', folder: await directoryFolder(path) })

@@ -1,4 +1,5 @@
-// One compiled program that serves a base model with any adapter: weights packed inside it, adapter tensors and the cache fed.
+// One compiled program that serves a base model with any adapter: weights packed inside it, adapter
+// tensors and the cache fed.
 
 import {
   type Adapter,
@@ -46,23 +47,36 @@ export interface ServingOptions {
   readonly weights: BaseWeights
   readonly backend: Backend
   readonly accuracy: Accuracy
-  /** An adapter that slots cannot serve gets a program of its own, for its configuration. Absent: slots for any other adapter. */
+  /**
+   * An adapter that slots cannot serve gets a program of its own, for its configuration. Absent:
+   * slots for any other adapter.
+   */
   readonly attached?: Pick<Adapter, 'kind' | 'config'>
   /** What the slots hold; 'plain' unless said. */
   readonly slots?: SlotKind
-  /** Slots for each row of the batch: the program is run with a list of experts. One expert for all is faster without. */
+  /**
+   * Slots for each row of the batch: the program is run with a list of experts. One expert for all
+   * is faster without.
+   */
   readonly perRow?: boolean
   /** Slots whose detours act only where the feed `active` says; a product more a layer. */
   readonly activation?: boolean
-  /** A layer whose incoming states are given out too, for whoever goes on from there; an output more, and no other cost. */
+  /**
+   * A layer whose incoming states are given out too, for whoever goes on from there; an output
+   * more, and no other cost.
+   */
   readonly states?: number | undefined
-  /** Where an expert's forms come from, when somebody keeps them; else they are made when it is first run. */
+  /**
+   * Where an expert's forms come from, when somebody keeps them; else they are made when it is
+   * first run.
+   */
   readonly formsOf?: (expert: Expert) => Promise<ServingForms>
 }
 
 /**
- * From least to most: two matrices a layer; also a factor of each output (DoRA); also a shift of each output, and a factor of each input in
- * layers that are not stacked (IA3). Every vector costs an input and a pass over the outputs, at one token as much as the detour.
+ * From least to most: two matrices a layer; also a factor of each output (DoRA); also a shift of
+ * each output, and a factor of each input in layers that are not stacked (IA3). Every vector costs
+ * an input and a pass over the outputs, at one token as much as the detour.
  */
 export const slotKinds = ['plain', 'scaled', 'all'] as const
 export type SlotKind = (typeof slotKinds)[number]
@@ -71,7 +85,9 @@ export type SlotKind = (typeof slotKinds)[number]
 export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
   stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
 
-/** A model with slots: the stacked one for a program, the single one for what an adapter must fit. */
+/**
+ * A model with slots: the stacked one for a program, the single one for what an adapter must fit.
+ */
 export function withSlots(
   model: ModelGraph,
   stacks: readonly LinearStack[],
@@ -85,7 +101,10 @@ export function withSlots(
   return attachSlots(model, { v: true, shift: true, u: ({ path }) => !stacked.has(path), ...more })
 }
 
-/** The graph that is compiled: x from embedding rows, attention over a cache, logits where asked for. */
+/**
+ * The graph that is compiled: x from embedding rows, attention over a cache, logits where asked
+ * for.
+ */
 export function servingGraph(options: Omit<ServingOptions, 'backend'>): {
   graph: Graph
   stacks: readonly LinearStack[]
@@ -114,7 +133,10 @@ export function servingGraph(options: Omit<ServingOptions, 'backend'>): {
   return { graph: packLinears(chained, formOfWeight, accuracy), stacks }
 }
 
-/** Weight inputs of the graph: packed ones and vectors become part of the program, float matrices are fed without a copy. */
+/**
+ * Weight inputs of the graph: packed ones and vectors become part of the program, float matrices
+ * are fed without a copy.
+ */
 async function weightInputs(
   graph: Graph,
   { weights, accuracy }: ServingOptions,
@@ -200,7 +222,10 @@ function keptByExpert(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
   }
 }
 
-/** Tensors of one expert for each row: those of the last batch are kept, since a batch writes many tokens. */
+/**
+ * Tensors of one expert for each row: those of the last batch are kept, since a batch writes many
+ * tokens.
+ */
 function lastBatch(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
   let last:
     | { experts: readonly (Expert | undefined)[]; tensors: Promise<ReadonlyMap<string, F32Tensor>> }

@@ -1,10 +1,13 @@
-// Adapter tensors of layers that were stacked: A one below the other, B on the diagonal. Exact, since each B meets only its own A.
-// Vectors of the output stand one after the other.
+// Adapter tensors of layers that were stacked: A one below the other, B on the diagonal. Exact,
+// since each B meets only its own A. Vectors of the output stand one after the other.
 
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { LinearStack } from './stack-linears.ts'
 
-/** `tensors` holds <module>.A [R, in] and .B [out, R] (and .v, .shift [out]) for single modules; the result for the stacks, not for their parts. */
+/**
+ * `tensors` holds <module>.A [R, in] and .B [out, R] (and .v, .shift [out]) for single modules; the
+ * result for the stacks, not for their parts.
+ */
 export function stackAdapter(
   tensors: ReadonlyMap<string, F32Tensor>,
   stacks: readonly LinearStack[],
@@ -40,7 +43,10 @@ export function stackAdapter(
   return result
 }
 
-/** Rows of B [out, R] into wider rows. Rows are short: copying their values one by one beats a call for each. */
+/**
+ * Rows of B [out, R] into wider rows. Rows are short: copying their values one by one beats a call
+ * for each.
+ */
 function placeRows(
   target: Float32Array,
   start: number,

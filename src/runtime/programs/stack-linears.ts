@@ -1,5 +1,6 @@
-// Graph pass: linear layers of one block that read the same input become one with their outputs cut apart again, because one wide product
-// is faster than several narrow ones. Their weights, biases and adapter tensors are stacked by name.
+// Graph pass: linear layers of one block that read the same input become one with their outputs cut
+// apart again, because one wide product is faster than several narrow ones. Their weights, biases
+// and adapter tensors are stacked by name.
 
 import type { Node } from '../../graph/ir.ts'
 import type { Block, ModelGraph } from '../../graph/model-graph.ts'
@@ -96,7 +97,10 @@ function stackBlock(
   return { block: { ...block, graph: prune(graph) }, stacks }
 }
 
-/** Stacks what may be stacked in every block. `alike` names a weight's form; weights of equal form go together, undefined stays alone. */
+/**
+ * Stacks what may be stacked in every block. `alike` names a weight's form; weights of equal form
+ * go together, undefined stays alone.
+ */
 export function stackLinears(
   model: ModelGraph,
   alike: (weight: string) => string | undefined,

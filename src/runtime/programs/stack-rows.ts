@@ -1,14 +1,20 @@
-// Serving tensors of several experts, one for each row of a batch, as one set of tensors. Ranks are padded with zeros to the largest, which
-// changes nothing. Knows no graph.
+// Serving tensors of several experts, one for each row of a batch, as one set of tensors. Ranks are
+// padded with zeros to the largest, which changes nothing. Knows no graph.
 
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 
-/** ONNX Runtime 1.30 leaves all but the first product of a batch unset where the inner dimension is 0; with one matrix it gives zeros. */
+/**
+ * ONNX Runtime 1.30 leaves all but the first product of a batch unset where the inner dimension is
+ * 0; with one matrix it gives zeros.
+ */
 const LEAST_RANK = 1
 
 type ServingTensors = ReadonlyMap<string, F32Tensor>
 
-/** By name of one model's slots: <module>.A [R, in] → [N, R, in], .B [out, R] → [N, out, R], vectors [D] → [N, 1, D]. */
+/**
+ * By name of one model's slots: <module>.A [R, in] → [N, R, in], .B [out, R] → [N, out, R], vectors
+ * [D] → [N, 1, D].
+ */
 export function stackRows(rows: readonly ServingTensors[]): Map<string, F32Tensor> {
   const result = new Map<string, F32Tensor>()
   for (const name of rows[0]!.keys()) {

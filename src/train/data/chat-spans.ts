@@ -1,4 +1,5 @@
-// What of a rendered conversation is learned: the assistant's turns, found by rendering the conversation up to each of them.
+// What of a rendered conversation is learned: the assistant's turns, found by rendering the
+// conversation up to each of them.
 
 import { OptionError } from '../../base/errors.ts'
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
@@ -32,8 +33,9 @@ function turnAt(messages: readonly ChatMessage[], index: number, render: Render)
 }
 
 /**
- * The pieces to encode, one list per row. A conversation is one row with every assistant turn scored; where the template shows a turn otherwise
- * once more follows (thoughts of earlier turns are left out), each turn becomes a row of its own, as the model will see it. Turns before message
+ * The pieces to encode, one list per row. A conversation is one row with every assistant turn
+ * scored; where the template shows a turn otherwise once more follows (thoughts of earlier turns
+ * are left out), each turn becomes a row of its own, as the model will see it. Turns before message
  * number `learnedFrom` are only read.
  */
 export function chatPieces(

@@ -1,4 +1,5 @@
-// The contract of a data format: one file per format, one row in formats.ts. A format knows keys and text, never tokens.
+// The contract of a data format: one file per format, one row in formats.ts. A format knows keys
+// and text, never tokens.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 
@@ -13,14 +14,19 @@ export interface PairExample {
 }
 
 export type SingleExample =
-  /** Every assistant turn is learned; those from message number `learnedFrom` on, where it is given. */
+  /**
+   * Every assistant turn is learned; those from message number `learnedFrom` on, where it is given.
+   */
   | {
       readonly kind: 'chat'
       readonly messages: readonly ChatMessage[]
       readonly tools?: readonly object[]
       readonly learnedFrom?: number
     }
-  /** The completion is learned. `plainPrompt` stands for the prompt where the model has no chat template. */
+  /**
+   * The completion is learned. `plainPrompt` stands for the prompt where the model has no chat
+   * template.
+   */
   | {
       readonly kind: 'completion'
       readonly prompt: string

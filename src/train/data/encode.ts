@@ -1,4 +1,5 @@
-// Examples → token ids with labels' weights, through the tokenizer and the chat template. Over-long rows are cut and counted, never lost silently.
+// Examples → token ids with labels' weights, through the tokenizer and the chat template. Over-long
+// rows are cut and counted, never lost silently.
 
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { type ChatMessage, compileChatTemplate } from '../../formats/text/chat-template.ts'
@@ -9,7 +10,10 @@ import { readExamples } from './format-table.ts'
 import { dataError, type DataSet } from './jsonl.ts'
 import { encodePieces, type Piece, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
 
-/** Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only read; always 0 at the first. */
+/**
+ * Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only
+ * read; always 0 at the first.
+ */
 export interface EncodedRow {
   readonly ids: Int32Array // [T]
   readonly weights: Float32Array // [T]
@@ -96,7 +100,10 @@ function plainEncoder({ tokenizer }: EncodeOptions) {
   }
 }
 
-/** Turns examples into tokens with labels marked; one example may give several rows. Throws OptionError for a chat without a template. */
+/**
+ * Turns examples into tokens with labels marked; one example may give several rows. Throws
+ * OptionError for a chat without a template.
+ */
 export function exampleEncoder(options: EncodeOptions): EncodeExample {
   const chat = options.chatTemplate === undefined ? undefined : chatEncoder(options)
   const plain = plainEncoder(options)
@@ -155,8 +162,8 @@ function encodePair({ chosen, rejected }: PairExample, encode: EncodeExample): S
 }
 
 /**
- * Rows of any known format as tokens with labels. Throws DataError that names every row the template refuses,
- * and one where no row has anything to learn within `maxTokens`.
+ * Rows of any known format as tokens with labels. Throws DataError that names every row the
+ * template refuses, and one where no row has anything to learn within `maxTokens`.
  */
 export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
   const { format, examples } = readExamples(data)
@@ -170,7 +177,8 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
     try {
       const made = example.kind === 'pair' ? encodePair(example, encode) : encode(example)
       const fits = made.map((tokens) => fitted(tokens, options.maxTokens, weight))
-      const kept = fits.filter(({ row }, i) => row && (!pairs || fits[i ^ 1]?.row)) // of a pair both or none
+      // of a pair both or none
+      const kept = fits.filter(({ row }, i) => row && (!pairs || fits[i ^ 1]?.row))
       rows.push(...kept.map(({ row }) => row!))
       dropped += fits.length - kept.length
       cut += kept.filter((fit) => fit.cut).length

@@ -1,4 +1,5 @@
-// The table of data formats, and which of them a data set is in. A new format is a file and a row here.
+// The table of data formats, and which of them a data set is in. A new format is a file and a row
+// here.
 
 import { DataError } from '../../base/errors.ts'
 import type { DataFormat, Example, Row } from './data-format.ts'
@@ -22,7 +23,10 @@ const keysOf = (row: Row): string => Object.keys(row).join(', ') || 'none'
 const known = (): string =>
   [...dataFormats.values()].map(({ name, looks }) => `  ${name}: ${looks}`).join('\n')
 
-/** The format of a data set by its first row. Throws DataError that names the row's keys and the formats there are. */
+/**
+ * The format of a data set by its first row. Throws DataError that names the row's keys and the
+ * formats there are.
+ */
 export function detectFormat({ name, rows }: DataSet): DataFormat {
   const first = rows[0]
   if (!first) throw new DataError(`${name}: holds no rows.`)
@@ -42,8 +46,9 @@ export interface NumberedExample {
 }
 
 /**
- * Every row as an example with its weight, all in the first row's format. Throws one DataError that names every row which does not fit and its keys,
- * or whose weight is none, and one where no row counts anything.
+ * Every row as an example with its weight, all in the first row's format. Throws one DataError that
+ * names every row which does not fit and its keys, or whose weight is none, and one where no row
+ * counts anything.
  */
 export function readExamples(data: DataSet): { format: DataFormat; examples: NumberedExample[] } {
   const format = detectFormat(data)

@@ -1,8 +1,12 @@
-// Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or empty. The output is learned.
+// Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or
+// empty. The output is learned.
 
 import { textProblem, type DataFormat } from './data-format.ts'
 
-/** The prompt for models without a chat template, word for word as Alpaca trained (github.com/tatsu-lab/stanford_alpaca, train.py). */
+/**
+ * The prompt for models without a chat template, word for word as Alpaca trained
+ * (github.com/tatsu-lab/stanford_alpaca, train.py).
+ */
 function alpacaPrompt(instruction: string, input: string): string {
   return input === ''
     ? 'Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n' +

@@ -1,4 +1,5 @@
-// Reads JSONL: one JSON object a line. Knows no format of training data; remembers each row's number for errors.
+// Reads JSONL: one JSON object a line. Knows no format of training data; remembers each row's
+// number for errors.
 
 import { DataError } from '../../base/errors.ts'
 
@@ -35,8 +36,8 @@ export function dataError(name: string, what: string, problems: readonly string[
 }
 
 /**
- * The rows of a JSONL text; blank lines are passed over, but counted in row numbers.
- * Throws one DataError that names every row which is not a JSON object, and one where there is no row at all.
+ * The rows of a JSONL text; blank lines are passed over, but counted in row numbers. Throws one
+ * DataError that names every row which is not a JSON object, and one where there is no row at all.
  */
 export function readJsonl(text: string | Iterable<string>, name: string): DataSet {
   const lines = typeof text === 'string' ? text.replace(/^\uFEFF/, '').split('\n') : text

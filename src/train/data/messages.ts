@@ -1,9 +1,13 @@
-// Chats: { "messages": [{ "role": "user", "content": "…" }, { "role": "assistant", "content": "…" }] }. Every assistant turn is learned.
+// Chats: { "messages": [{ "role": "user", "content": "…" }, { "role": "assistant", "content": "…"
+// }] }. Every assistant turn is learned.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import type { DataFormat } from './data-format.ts'
 
-/** What is wrong with a message, if anything. Content may be missing where an assistant only calls tools. */
+/**
+ * What is wrong with a message, if anything. Content may be missing where an assistant only calls
+ * tools.
+ */
 export function messageProblem(message: unknown, index: number): string | undefined {
   if (typeof message !== 'object' || message === null)
     return `message ${index + 1} is not an object`

@@ -1,5 +1,6 @@
-// Preferences: { "prompt": "…", "chosen": "…", "rejected": "…" }, each a string or, as TRL has it, a list of messages. Without a list as the prompt,
-// the messages that both answers begin with are the prompt.
+// Preferences: { "prompt": "…", "chosen": "…", "rejected": "…" }, each a string or, as TRL has it,
+// a list of messages. Without a list as the prompt, the messages that both answers begin with are
+// the prompt.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 import { type DataFormat, type Row, type SingleExample, textProblem } from './data-format.ts'

@@ -1,4 +1,5 @@
-// Pairs: { "prompt": "…", "completion": "…" }, with an optional "system". The completion is learned.
+// Pairs: { "prompt": "…", "completion": "…" }, with an optional "system". The completion is
+// learned.
 
 import { textProblem, type DataFormat } from './data-format.ts'
 

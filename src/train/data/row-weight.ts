@@ -1,4 +1,5 @@
-// How much a row counts, where it says so itself: "weight" or "quality", a number from 0 to 1. Knows no format and no tokens.
+// How much a row counts, where it says so itself: "weight" or "quality", a number from 0 to 1.
+// Knows no format and no tokens.
 
 import type { Row } from './data-format.ts'
 

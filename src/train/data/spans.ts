@@ -1,4 +1,5 @@
-// Token boundaries: which tokens of a text belong to which of its pieces. Knows a tokenizer and nothing of training.
+// Token boundaries: which tokens of a text belong to which of its pieces. Knows a tokenizer and
+// nothing of training.
 
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 
@@ -20,7 +21,10 @@ function commonLength(a: readonly number[], b: readonly number[]): number {
   return length
 }
 
-/** Where each piece but the first begins among the tokens of the whole text, and whether those are all true token boundaries. */
+/**
+ * Where each piece but the first begins among the tokens of the whole text, and whether those are
+ * all true token boundaries.
+ */
 function boundaries(
   pieces: readonly Piece[],
   ids: readonly number[],
@@ -39,9 +43,10 @@ function boundaries(
 }
 
 /**
- * Tokens of the pieces in a row. Where no token lies across a boundary these are the tokens of the whole text; else each piece is encoded
- * alone, which is what generating after a prompt gives. Only where a tokenizer cannot do that (it sets a space before every text)
- * does the token across a boundary stay, and counts to the later piece.
+ * Tokens of the pieces in a row. Where no token lies across a boundary these are the tokens of the
+ * whole text; else each piece is encoded alone, which is what generating after a prompt gives. Only
+ * where a tokenizer cannot do that (it sets a space before every text) does the token across a
+ * boundary stay, and counts to the later piece.
  */
 export function encodePieces(pieces: readonly Piece[], tokenizer: Tokenizer): ScoredTokens {
   const ids = tokenizer.encode(pieces.map(({ text }) => text).join(''))
@@ -64,7 +69,8 @@ const isSpecial = (id: number, tokenizer: Tokenizer): boolean =>
   tokenizer.decode([id], { skipSpecialTokens: true }) === '' && tokenizer.decode([id]) !== ''
 
 /**
- * Takes white space behind an end-of-turn token out of the labels: templates write a line break there, but generating has stopped by then.
+ * Takes white space behind an end-of-turn token out of the labels: templates write a line break
+ * there, but generating has stopped by then.
  */
 export function unscoreTurnEnds({ ids, scored }: ScoredTokens, tokenizer: Tokenizer): void {
   for (let end = ids.length; end > 0; end--) {

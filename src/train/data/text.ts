@@ -2,7 +2,10 @@
 
 import { textProblem, type DataFormat } from './data-format.ts'
 
-/** Keys that describe a text and may stand beside it. Any other key could be an answer that would silently not be learned. */
+/**
+ * Keys that describe a text and may stand beside it. Any other key could be an answer that would
+ * silently not be learned.
+ */
 const descriptive = new Set([
   'id',
   'meta',

@@ -1,5 +1,6 @@
-// Examples for an adapter: texts for a language model, or vectors for a standalone one, each with a quality, a task, a domain and a group.
-// Held in columns, as plain values; nothing here changes a data set, every function gives a new one.
+// Examples for an adapter: texts for a language model, or vectors for a standalone one, each with a
+// quality, a task, a domain and a group. Held in columns, as plain values; nothing here changes a
+// data set, every function gives a new one.
 
 import { DataError, ShapeError } from '../../base/errors.ts'
 import { joinFloats } from '../../base/concat.ts'
@@ -77,7 +78,10 @@ function check(
   if (examples.length === 0) throw new DataError(`${name}: holds no examples.`)
 }
 
-/** A data set of texts. Throws one DataError that names every example with a wrong quality, and one where there is none. */
+/**
+ * A data set of texts. Throws one DataError that names every example with a wrong quality, and one
+ * where there is none.
+ */
 export function textDataset(name: string, examples: readonly TextExample[]): TextDataset {
   check(name, examples, () => undefined)
   return { level: 'text', name, rows: examples.map(({ row }) => row), ...labelsOf(examples) }
@@ -86,7 +90,10 @@ export function textDataset(name: string, examples: readonly TextExample[]): Tex
 const allFinite = (values: ArrayLike<number>): boolean =>
   Array.prototype.every.call(values, Number.isFinite)
 
-/** A data set of vectors, copied. Throws one DataError that names every example of another width, with NaN or infinity, or with a wrong quality. */
+/**
+ * A data set of vectors, copied. Throws one DataError that names every example of another width,
+ * with NaN or infinity, or with a wrong quality.
+ */
 export function embeddingDataset(
   name: string,
   width: number,
@@ -172,8 +179,9 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
 }
 
 /**
- * What `train({ data })` takes: rows with their quality as weight. Examples of quality 0 are left out. `contentHash`, where given, goes into the
- * metadata of the adapter that is trained. Throws DataError where nothing is left.
+ * What `train({ data })` takes: rows with their quality as weight. Examples of quality 0 are left
+ * out. `contentHash`, where given, goes into the metadata of the adapter that is trained. Throws
+ * DataError where nothing is left.
  */
 export function trainingData({ name, rows, quality }: TextDataset, contentHash?: string): DataSet {
   const kept = rows.flatMap((value, i) =>

@@ -1,4 +1,5 @@
-// Data sets of examples as files: texts as JSONL, whose labels stand under "meta"; vectors as safetensors. And their content hash.
+// Data sets of examples as files: texts as JSONL, whose labels stand under "meta"; vectors as
+// safetensors. And their content hash.
 
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -61,11 +62,17 @@ export function datasetChunks(dataset: AdapterDataset): Iterable<Uint8Array> {
   return [new TextEncoder().encode(text)]
 }
 
-/** Writes a data set under this path, whole or not at all: '….jsonl' for texts, '….safetensors' for vectors. */
+/**
+ * Writes a data set under this path, whole or not at all: '….jsonl' for texts, '….safetensors' for
+ * vectors.
+ */
 export const saveDataset = (dataset: AdapterDataset, sink: ByteSink, path: string): Promise<void> =>
   sink.write(path, datasetChunks(dataset))
 
-/** Reads what saveDataset wrote; any JSONL of rows is a data set too. Throws NotFoundError, FormatError, DataError naming every bad row. */
+/**
+ * Reads what saveDataset wrote; any JSONL of rows is a data set too. Throws NotFoundError,
+ * FormatError, DataError naming every bad row.
+ */
 export async function loadDataset(folder: ByteFolder, path: string): Promise<AdapterDataset> {
   const source = await folder.open(path)
   if (!source) throw new NotFoundError(`${folder.name}: has no ${path}.`)
@@ -76,7 +83,10 @@ export async function loadDataset(folder: ByteFolder, path: string): Promise<Ada
   }
 }
 
-/** The data set in a file's bytes. A safetensors file begins with its header's length, whose last bytes are zeros; no text does. */
+/**
+ * The data set in a file's bytes. A safetensors file begins with its header's length, whose last
+ * bytes are zeros; no text does.
+ */
 export async function readDataset(bytes: Uint8Array, name: string): Promise<AdapterDataset> {
   return bytes.length > 8 && bytes[7] === 0 ? readVectors(bytes, name) : readTexts(bytes, name)
 }
@@ -152,7 +162,9 @@ async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDa
   return { level: 'embedding', name, width, inputs, targets, quality, ...columns }
 }
 
-/** SHA-256 of everything but the name, in hexadecimal: equal for equal examples in the same order. */
+/**
+ * SHA-256 of everything but the name, in hexadecimal: equal for equal examples in the same order.
+ */
 export async function datasetHash(dataset: AdapterDataset): Promise<string> {
   const chunks = [...datasetChunks(dataset)] as Uint8Array<ArrayBuffer>[]
   const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))

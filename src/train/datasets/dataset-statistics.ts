@@ -74,7 +74,8 @@ export function datasetStatistics(dataset: AdapterDataset): DatasetStatistics {
   const { quality, tasks, domains, groups, level } = dataset
   const examples = sizeOfDataset(dataset)
   const tenths = Array.from({ length: 10 }, () => 0)
-  for (const value of quality) tenths[Math.min(9, Math.floor(value * 10 + 1e-5))]!++ // 0.9 in f32 lies just below 0.9
+  // 0.9 in f32 lies just below 0.9
+  for (const value of quality) tenths[Math.min(9, Math.floor(value * 10 + 1e-5))]!++
   return {
     level,
     examples,

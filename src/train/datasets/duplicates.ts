@@ -1,4 +1,5 @@
-// Which examples of a data set say the same: exactly, or nearly. Texts by their words, vectors by the angle between them.
+// Which examples of a data set say the same: exactly, or nearly. Texts by their words, vectors by
+// the angle between them.
 
 import { OptionError } from '../../base/errors.ts'
 import { matrixOf, rowsOf, transpose } from '../../base/linalg/matrix.ts'
@@ -13,7 +14,10 @@ import {
 import { disjointSets } from './disjoint-sets.ts'
 
 export interface DuplicateOptions {
-  /** Cosine of two inputs from which on they are near-duplicates; compares every pair, N²·D operations. Absent: equal bits only. Ignored for texts. */
+  /**
+   * Cosine of two inputs from which on they are near-duplicates; compares every pair, N²·D
+   * operations. Absent: equal bits only. Ignored for texts.
+   */
   readonly similarity?: number
 }
 
@@ -52,7 +56,8 @@ const exactKeys = (dataset: AdapterDataset): string[] =>
     ? dataset.rows.map((row) => normalisedText(textsOf(row).join(' ')))
     : Array.from({ length: sizeOfDataset(dataset) }, (_, i) => vectorKey(dataset, i))
 
-const blockRows = 256 // rows compared with all others at a time: a [256, N] block of cosines in memory
+// rows compared with all others at a time: a [256, N] block of cosines in memory
+const blockRows = 256
 
 /** Calls `found` for every pair of inputs whose cosine is at least `similarity`. */
 function eachNearPair(
@@ -84,8 +89,9 @@ function eachNearPair(
 }
 
 /**
- * A number for every example: that of the first one which says the same, through any chain of near ones. Texts are the same by their words; vectors by
- * the bits of their inputs, or by `similarity`. Throws OptionError for a similarity that is not above 0 and up to 1.
+ * A number for every example: that of the first one which says the same, through any chain of near
+ * ones. Texts are the same by their words; vectors by the bits of their inputs, or by `similarity`.
+ * Throws OptionError for a similarity that is not above 0 and up to 1.
  */
 export function duplicateGroups(
   dataset: AdapterDataset,
@@ -111,7 +117,10 @@ export interface Deduplicated<Data extends AdapterDataset> {
   readonly removed: readonly number[]
 }
 
-/** The data set with one example of each group of duplicates: the one of the highest quality, the first among equals. Order is kept. */
+/**
+ * The data set with one example of each group of duplicates: the one of the highest quality, the
+ * first among equals. Order is kept.
+ */
 export function deduplicate<Data extends AdapterDataset>(
   dataset: Data,
   options: DuplicateOptions = {},

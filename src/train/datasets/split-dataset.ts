@@ -1,4 +1,5 @@
-// Two parts of a data set, one to learn from and one to be judged by, between which nothing leaks: a group stays on one side.
+// Two parts of a data set, one to learn from and one to be judged by, between which nothing leaks:
+// a group stays on one side.
 
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
@@ -17,7 +18,10 @@ export interface DatasetSplit<Data extends AdapterDataset> {
   readonly validation: Data
 }
 
-/** Numbers of examples by what must stay together: examples of one group key, duplicates, and whoever is tied to either. */
+/**
+ * Numbers of examples by what must stay together: examples of one group key, duplicates, and
+ * whoever is tied to either.
+ */
 function unitsOf(dataset: AdapterDataset, options: DuplicateOptions): number[][] {
   const tied = disjointSets(sizeOfDataset(dataset))
   const firstOf = new Map<string, number>()
@@ -39,8 +43,9 @@ function unitsOf(dataset: AdapterDataset, options: DuplicateOptions): number[][]
 }
 
 /**
- * Splits by groups and duplicates, in an order drawn from the seed: units go to validation until it holds `share` of the examples, as nearly as
- * whole units allow; both parts keep the order of the data set. Throws OptionError where a part would be empty.
+ * Splits by groups and duplicates, in an order drawn from the seed: units go to validation until it
+ * holds `share` of the examples, as nearly as whole units allow; both parts keep the order of the
+ * data set. Throws OptionError where a part would be empty.
  */
 export function splitDataset<Data extends AdapterDataset>(
   dataset: Data,

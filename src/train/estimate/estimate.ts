@@ -1,4 +1,5 @@
-// What a run will take, said before it starts: memory from the graph that will run, time from its products and a second of calibration.
+// What a run will take, said before it starts: memory from the graph that will run, time from its
+// products and a second of calibration.
 
 import { inputName } from '../../adapters/keys.ts'
 import { random } from '../../base/random.ts'
@@ -26,7 +27,10 @@ export interface MemoryPlan {
   /** Those of a step, and those of the step before until they are collected. */
   readonly gradientBytes: number
   readonly optimizerBytes: number
-  /** What the way forward keeps for the way back, at the moment when most is alive; without the head's. */
+  /**
+   * What the way forward keeps for the way back, at the moment when most is alive; without the
+   * head's.
+   */
   readonly activationBytes: number
   /** Logits over the vocabulary and their softmax or gradient at that moment. */
   readonly headBytes: number
@@ -44,7 +48,9 @@ export interface TimePlan {
   readonly tokensPerSecond: number
   /** Operations of a step's matrix products, in units of 10⁹. */
   readonly stepGigaOperations: number
-  /** What this machine did in the calibration, in 10⁹ operations a second, and how long that looked. */
+  /**
+   * What this machine did in the calibration, in 10⁹ operations a second, and how long that looked.
+   */
   readonly gigaOperationsPerSecond: number
   readonly calibrationSeconds: number
 }
@@ -62,8 +68,9 @@ export interface TrainPlan {
   readonly notes: readonly string[]
 }
 
-// Measured with onnxruntime-node 1.30 on Linux x64: resident memory of a process that has loaded everything and no model; memory that a session
-// takes beside its buffers, 40 MB for a graph of 4,770 nodes; and held by the arena beyond what is in use.
+// Measured with onnxruntime-node 1.30 on Linux x64: resident memory of a process that has loaded
+// everything and no model; memory that a session takes beside its buffers, 40 MB for a graph of
+// 4,770 nodes; and held by the arena beyond what is in use.
 const processBytes = 155e6
 const bytesOfNode = 8000
 const arenaShare = 0.12
@@ -106,7 +113,9 @@ const placesOf = ({ rows, shared, batches }: NonNullable<PreparedRun['validation
 const bytesIn = (tensors: Iterable<Tensor>): number =>
   [...tensors].reduce((sum, { data }) => sum + data.byteLength, 0)
 
-/** Names that a loss feeds beside the batch's count as learned tokens: rows of soft labels, pairs. */
+/**
+ * Names that a loss feeds beside the batch's count as learned tokens: rows of soft labels, pairs.
+ */
 function boundDims(
   graph: Graph,
   feeds: ReadonlyMap<string, Tensor>,
@@ -147,7 +156,10 @@ export function memoryPlan(
   return { ...parts, totalBytes: Object.values(parts).reduce((sum, part) => sum + part, 0) }
 }
 
-/** One layer with its way back, at the batch's shape: what a step does most of. Runs for about `seconds`, at least twice, and counts the fastest half. */
+/**
+ * One layer with its way back, at the batch's shape: what a step does most of. Runs for about
+ * `seconds`, at least twice, and counts the fastest half.
+ */
 async function calibrate(
   layer: Block,
   {
@@ -206,8 +218,9 @@ async function calibrate(
 }
 
 /**
- * Plans a run: what `train` with these options will need at its peak and how long it will take. Data and options are read and checked as training does,
- * and refused with the same errors; the base's weights are read; a layer is run for a second; nothing is trained or written.
+ * Plans a run: what `train` with these options will need at its peak and how long it will take.
+ * Data and options are read and checked as training does, and refused with the same errors; the
+ * base's weights are read; a layer is run for a second; nothing is trained or written.
  */
 export async function planTraining(
   options: TrainOptions,

@@ -1,5 +1,6 @@
-// What a graph will take before it runs: the bytes that are alive at its fullest moment, and the operations of its matrix products. Counted from the
-// nodes in their order with the dimensions of a batch; knows no runtime.
+// What a graph will take before it runs: the bytes that are alive at its fullest moment, and the
+// operations of its matrix products. Counted from the nodes in their order with the dimensions of a
+// batch; knows no runtime.
 
 import { assertInternal } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -38,7 +39,8 @@ const lengthsOf = (shape: readonly Dim[], dims: Dims): number[] =>
   shape.map((dim) => lengthOf(dim, dims))
 const bytesOfType = { i64: 8, u8: 1, i8: 1 } as const
 const bytesOf = ({ dtype, shape }: Value, dims: Dims): number =>
-  sizeOf(lengthsOf(shape, dims)) * (bytesOfType[dtype as keyof typeof bytesOfType] ?? 4) // f64 exists only in the reference
+  // f64 exists only in the reference
+  sizeOf(lengthsOf(shape, dims)) * (bytesOfType[dtype as keyof typeof bytesOfType] ?? 4)
 
 /** The same memory under another name or shape. */
 const aliases = new Set(['reshape', 'after', 'stopGradient'])
@@ -50,13 +52,21 @@ const passing = ({ operation, attributes }: Node): number =>
     : 0
 
 export interface Fullest {
-  /** Alive at the fullest moment: values that a later node reads or that leave the graph, and what the node itself needs. */
+  /**
+   * Alive at the fullest moment: values that a later node reads or that leave the graph, and what
+   * the node itself needs.
+   */
   readonly bytes: number
-  /** Of these: values as wide as `wide`, which are the head's logits, their softmax, their gradient. */
+  /**
+   * Of these: values as wide as `wide`, which are the head's logits, their softmax, their gradient.
+   */
   readonly wideBytes: number
 }
 
-/** How long each buffer lives: made by which node, last read by which; what leaves the graph lives to the end. */
+/**
+ * How long each buffer lives: made by which node, last read by which; what leaves the graph lives
+ * to the end.
+ */
 function lives(graph: Graph): { made: number; last: number; value: Value }[] {
   const buffers = new Map<string, { made: number; last: number; value: Value }>()
   graph.nodes.forEach(({ operation, inputs, output }, at) => {
@@ -75,7 +85,10 @@ function lives(graph: Graph): { made: number; last: number; value: Value }[] {
   return [...new Set(buffers.values())]
 }
 
-/** The fullest moment of a run in the order of the nodes. Inputs are not counted: they are fed, and lie outside. */
+/**
+ * The fullest moment of a run in the order of the nodes. Inputs are not counted: they are fed, and
+ * lie outside.
+ */
 export function fullestMoment(graph: Graph, dims: Dims, wide = 0): Fullest {
   const change = graph.nodes.map(() => ({ bytes: 0, wideBytes: 0 }))
   for (const { made, last, value } of lives(graph)) {
@@ -99,7 +112,10 @@ export function fullestMoment(graph: Graph, dims: Dims, wide = 0): Fullest {
   return fullest
 }
 
-/** Multiplications and additions of a graph's matrix products: 2·m·k·n each. Attention must be expanded, as gradients expand it. */
+/**
+ * Multiplications and additions of a graph's matrix products: 2·m·k·n each. Attention must be
+ * expanded, as gradients expand it.
+ */
 export function productOperations(graph: Graph, dims: Dims): number {
   let count = 0
   for (const { operation, inputs, output, attributes } of graph.nodes) {

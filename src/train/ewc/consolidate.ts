@@ -1,4 +1,5 @@
-// After a task: how much every weight of the change mattered for it, and where the change stands. Knows no optimiser and no schedule.
+// After a task: how much every weight of the change mattered for it, and where the change stands.
+// Knows no optimiser and no schedule.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -31,7 +32,10 @@ export interface ConsolidateOptions {
   readonly seed?: number
 }
 
-/** Random directions a row: the sums of squares they estimate have a relative deviation of √(2/probes) a row. */
+/**
+ * Random directions a row: the sums of squares they estimate have a relative deviation of
+ * √(2/probes) a row.
+ */
 const probes = 8
 
 export interface Sums {
@@ -40,11 +44,14 @@ export interface Sums {
 }
 
 /**
- * Adds a task to what is protected. With G = ∂loss/∂W of one row, importance is the empirical Fisher's diagonal E[G²] in factored form (as Adafactor
- * factors its second moment, Shazeer and Stern 2018, arXiv:1804.04235): r_i = E[Σ_j G_ij²], c_j = E[Σ_i G_ij²], each divided by its mean, so that
- * every module weighs the same. G itself is never made: with normal probes P and Q, the gradient of a detour [A over P over 0], [B | 0 | Q] holds
- * G·Pᵀ and Qᵀ·G, whose squares have those sums as their expectation. Earlier tasks fade by `decay` (online EWC), their anchor moves on to this
- * adapter's ΔW. Throws UnsupportedError for an adapter that is no plain LoRA, OptionError for options out of range.
+ * Adds a task to what is protected. With G = ∂loss/∂W of one row, importance is the empirical
+ * Fisher's diagonal E[G²] in factored form (as Adafactor factors its second moment, Shazeer and
+ * Stern 2018, arXiv:1804.04235): r_i = E[Σ_j G_ij²], c_j = E[Σ_i G_ij²], each divided by its mean,
+ * so that every module weighs the same. G itself is never made: with normal probes P and Q, the
+ * gradient of a detour [A over P over 0], [B | 0 | Q] holds G·Pᵀ and Qᵀ·G, whose squares have those
+ * sums as their expectation. Earlier tasks fade by `decay` (online EWC), their anchor moves on to
+ * this adapter's ΔW. Throws UnsupportedError for an adapter that is no plain LoRA, OptionError for
+ * options out of range.
  */
 export async function consolidate(options: ConsolidateOptions): Promise<EwcState> {
   const measuring = consolidating(options)
@@ -188,7 +195,10 @@ function addSquares(
     for (let j = 0; j < inFeatures; j++) sums.in[j]! += share * ofA[k * inFeatures + j]! ** 2
 }
 
-/** Earlier tasks and this one as one state: means of the importances, weighted by how much each task counts. */
+/**
+ * Earlier tasks and this one as one state: means of the importances, weighted by how much each task
+ * counts.
+ */
 export function folded(
   sites: readonly LoraSite[],
   { tensors }: Adapter,
@@ -216,7 +226,10 @@ export function folded(
   return { tasks: (previous?.tasks ?? 0) + 1, weight: old + 1, modules: new Map(modules) }
 }
 
-/** (old·before + values/mean(values)) / (old + 1); a module whose gradient is zero everywhere matters equally everywhere. */
+/**
+ * (old·before + values/mean(values)) / (old + 1); a module whose gradient is zero everywhere
+ * matters equally everywhere.
+ */
 function mixed(before: Float32Array | undefined, values: Float64Array, old: number): F32Tensor {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const kept = before ? old : 0

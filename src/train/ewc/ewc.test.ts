@@ -1,4 +1,5 @@
-// Importance against squared gradients of whole weights, the penalty against its dense form and finite differences, the file against tampering.
+// Importance against squared gradients of whole weights, the penalty against its dense form and
+// finite differences, the file against tampering.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
@@ -55,7 +56,10 @@ beforeAll(async () => {
   }).rows
 })
 
-/** Squares of ∂loss/∂W summed by row and by column, a mean over rows of data: a detour whose A is the identity has it as B's gradient. */
+/**
+ * Squares of ∂loss/∂W summed by row and by column, a mean over rows of data: a detour whose A is
+ * the identity has it as B's gradient.
+ */
 async function exactSums(): Promise<{ out: number[]; in: number[] }> {
   const whole = createAdapter(
     'lora',

@@ -1,5 +1,6 @@
-// The pull towards what past tasks need, in the space of ΔW: two adapters that change the model alike are alike here, whatever their A and B.
-// A change is never spelled out: U·V of rank 2R stands for it.
+// The pull towards what past tasks need, in the space of ΔW: two adapters that change the model
+// alike are alike here, whatever their A and B. A change is never spelled out: U·V of rank 2R
+// stands for it.
 
 import { type Mismatch, MismatchError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
@@ -75,7 +76,10 @@ function refresh(
   weigh(u, kept.fisherOut.data, uWeighted, rank)
 }
 
-/** Throws MismatchError with every module that the adapter does not change, or that is of another size there. */
+/**
+ * Throws MismatchError with every module that the adapter does not change, or that is of another
+ * size there.
+ */
 function checkFits(state: EwcState, sites: readonly LoraSite[]): void {
   const sizes = new Map(
     sites.map(({ path, inFeatures, outFeatures }) => [path, `${inFeatures} → ${outFeatures}`]),
@@ -113,10 +117,13 @@ function gram(rows: Single, weighted: Single): Matrix<Float64Array> {
 }
 
 /**
- *     λ/2 · weight · Σ_modules Σ_ij r_i·c_j·(ΔW − ΔW*)_ij²       ΔW − ΔW* = U·V,  U = [s·B | −B*],  V = [A over A*]
+ * λ/2 · weight · Σ_modules Σ_ij r_i·c_j·(ΔW − ΔW*)_ij² ΔW − ΔW* = U·V, U = [s·B | −B*], V = [A over
+ * A*]
  *
- * As (V·diag(c)·Vᵀ) and (Uᵀ·diag(r)·U) are [2R, 2R], a step costs about 8·R²·(in + out) multiplications a module: no matrix of ΔW's size is made.
- * Modules that the state does not know are free. Throws MismatchError where the state knows modules that the adapter does not change, or of other sizes.
+ * As (V·diag(c)·Vᵀ) and (Uᵀ·diag(r)·U) are [2R, 2R], a step costs about 8·R²·(in + out)
+ * multiplications a module: no matrix of ΔW's size is made. Modules that the state does not know
+ * are free. Throws MismatchError where the state knows modules that the adapter does not change, or
+ * of other sizes.
  */
 export function ewcPenalty(state: EwcState, lambda: number, sites: readonly LoraSite[]): Penalty {
   checkFits(state, sites)

@@ -1,4 +1,5 @@
-// Where a LoRA adapter changes a linear layer: the keys, rank and scale that importance and penalty need.
+// Where a LoRA adapter changes a linear layer: the keys, rank and scale that importance and penalty
+// need.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -20,7 +21,10 @@ export interface LoraSite {
   readonly outFeatures: number
 }
 
-/** The linear layers that the adapter changes. Throws UnsupportedError where it is no LoRA, or trains what is no linear layer's A or B. */
+/**
+ * The linear layers that the adapter changes. Throws UnsupportedError where it is no LoRA, or
+ * trains what is no linear layer's A or B.
+ */
 export function loraSites(
   graph: ModelGraph,
   { kind, config, tensors }: Pick<Adapter, 'kind' | 'config' | 'tensors'>,

@@ -1,5 +1,6 @@
-// What is kept of past tasks so that later ones do not overwrite them: how much each weight mattered, and where the change stood. One file beside
-// the adapter, whole or refused. Kirkpatrick et al. 2017 (arXiv:1612.00796); online: Schwarz et al. 2018 (arXiv:1805.06370).
+// What is kept of past tasks so that later ones do not overwrite them: how much each weight
+// mattered, and where the change stood. One file beside the adapter, whole or refused. Kirkpatrick
+// et al. 2017 (arXiv:1612.00796); online: Schwarz et al. 2018 (arXiv:1805.06370).
 
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -8,7 +9,10 @@ import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
 import { checksum } from '../run/checkpoint.ts'
 
-/** Importance of a layer's change and the change itself: F[i, j] = fisherOut[i] · fisherIn[j], ΔW* = anchorB · anchorA. */
+/**
+ * Importance of a layer's change and the change itself: F[i, j] = fisherOut[i] · fisherIn[j], ΔW* =
+ * anchorB · anchorA.
+ */
 export interface ProtectedModule {
   readonly fisherOut: F32Tensor // [out], mean 1
   readonly fisherIn: F32Tensor // [in], mean 1
@@ -45,7 +49,10 @@ export async function saveEwcState(state: EwcState, sink: ByteSink): Promise<voi
   await sink.write(ewcFile, safetensorsChunks(tensors, { 'graft-ewc': JSON.stringify(header) }))
 }
 
-/** Reads the state from an adapter's folder; undefined where there is none. Throws FormatError where the file is torn, changed or newer. */
+/**
+ * Reads the state from an adapter's folder; undefined where there is none. Throws FormatError where
+ * the file is torn, changed or newer.
+ */
 export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undefined> {
   const source = await folder.open(ewcFile)
   if (!source) return undefined

@@ -1,4 +1,5 @@
-// A second task with and without protection: what the first one taught is kept, and the run tells what the next must keep.
+// A second task with and without protection: what the first one taught is kept, and the run tells
+// what the next must keep.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'

@@ -1,5 +1,5 @@
-// The model that a loss asks beside the one that is trained, teacher or reference: who it is, whether it fits, and its answers for batches of rows,
-// kept where they were asked for ahead.
+// The model that a loss asks beside the one that is trained, teacher or reference: who it is,
+// whether it fits, and its answers for batches of rows, kept where they were asked for ahead.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -77,7 +77,10 @@ function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): 
   }
 }
 
-/** Throws OptionError or MismatchError where the teacher or the reference does not fit, before anything is computed. */
+/**
+ * Throws OptionError or MismatchError where the teacher or the reference does not fit, before
+ * anything is computed.
+ */
 export function checkCompanion(options: FrozenOptions, settings: TrainSettings): void {
   const { loss, settings: own } = lossOf(settings)
   const pass = loss.frozen?.(own)
@@ -130,7 +133,10 @@ function plain({ rows, shared }: RunData): PlainRows {
 export const labelCountOf = ({ weights }: EncodedRow): number =>
   weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0)
 
-/** Rows `start` up to `end` of a tensor whose first dimension counts tokens, copied: what it is cut from is large. */
+/**
+ * Rows `start` up to `end` of a tensor whose first dimension counts tokens, copied: what it is cut
+ * from is large.
+ */
 function cut({ dtype, shape, data }: Tensor, start: number, end: number): Tensor {
   const size = sizeOf(shape.slice(1))
   return {

@@ -1,5 +1,6 @@
-// A model that is not trained, asked about the same tokens: the reference of preferences, the teacher of distillation. Forward only, block by
-// block, so that equal layers share a program. Knows no loss.
+// A model that is not trained, asked about the same tokens: the reference of preferences, the
+// teacher of distillation. Forward only, block by block, so that equal layers share a program.
+// Knows no loss.
 
 import { type Adapter, adapterFeeds, checkAdapter, virtualIdsOf } from '../../adapters/adapter.ts'
 import { attach } from '../../adapters/attach.ts'
@@ -31,18 +32,27 @@ export interface FrozenModelOptions {
   readonly expert?: Expert | undefined
   /** What is asked of the head. */
   readonly head: HeadGraph
-  /** Tokens of a line at most: a sliding window that is narrower counts places, and rows of such a model share nothing. */
+  /**
+   * Tokens of a line at most: a sliding window that is narrower counts places, and rows of such a
+   * model share nothing.
+   */
   readonly lineTokens: number
 }
 
-/** Rows without virtual tokens of whatever is trained beside, and how many tokens at their beginning may stand once a line. */
+/**
+ * Rows without virtual tokens of whatever is trained beside, and how many tokens at their beginning
+ * may stand once a line.
+ */
 export interface PlainRows {
   readonly rows: readonly EncodedRow[]
   readonly shared: number
 }
 
 export interface FrozenModel {
-  /** What the head gives out for the scored tokens of the planned rows, in the order in which `buildBatch` has them. */
+  /**
+   * What the head gives out for the scored tokens of the planned rows, in the order in which
+   * `buildBatch` has them.
+   */
   run(data: PlainRows, plan: BatchPlan): Promise<Map<string, Tensor>>
   dispose(): Promise<void>
 }
@@ -96,7 +106,10 @@ function equipped({ graph, weights, expert }: FrozenModelOptions): Equipped {
   return isMixture(acting) ? withMixture(graph, acting, weights) : withAdapter(graph, acting)
 }
 
-/** Throws MismatchError for an expert of another base, OptionError for a mixture that is none, before anything is computed. */
+/**
+ * Throws MismatchError for an expert of another base, OptionError for a mixture that is none,
+ * before anything is computed.
+ */
 export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void {
   const acting = simplified(expert)
   const adapters = !acting
@@ -113,7 +126,10 @@ export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void
   }
 }
 
-/** The rows as this model reads them: behind its own virtual tokens, sharing what its layers allow to share. */
+/**
+ * The rows as this model reads them: behind its own virtual tokens, sharing what its layers allow
+ * to share.
+ */
 function ownRows(
   { model, virtual, invocation }: Equipped,
   { rows, shared }: PlainRows,

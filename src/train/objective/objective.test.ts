@@ -1,4 +1,5 @@
-// Preferences and teachers on the embedded model: what is learned shows on rows that were never seen; runs resume exactly; what does not fit is said.
+// Preferences and teachers on the embedded model: what is learned shows on rows that were never
+// seen; runs resume exactly; what does not fit is said.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'

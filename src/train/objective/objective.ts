@@ -1,4 +1,5 @@
-// What a run makes small: its loss, and batches that carry everything the loss reads, a frozen model's answers among it.
+// What a run makes small: its loss, and batches that carry everything the loss reads, a frozen
+// model's answers among it.
 
 import { DataError } from '../../base/errors.ts'
 import type { Batch } from '../batch.ts'
@@ -14,9 +15,15 @@ export interface Objective {
   readonly graph: HeadGraph
   /** Whether `report` has something to say. */
   readonly reports: boolean
-  /** Asks the frozen model about all rows, where its answers are kept; must come before batches are built. */
+  /**
+   * Asks the frozen model about all rows, where its answers are kept; must come before batches are
+   * built.
+   */
   ahead(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
-  /** Batches whose loss adds up to the mean over a scored token, or over a pair. Built one after the other: a teacher's answers are large. */
+  /**
+   * Batches whose loss adds up to the mean over a scored token, or over a pair. Built one after the
+   * other: a teacher's answers are large.
+   */
   batches(data: RunData, plans: readonly BatchPlan[]): AsyncGenerator<Batch, void, void>
   /** Numbers for an event from the outputs of its batches; nothing where the loss tells none. */
   report(outputs: readonly NamedTensors[]): { measures?: Readonly<Record<string, number>> }

@@ -1,4 +1,5 @@
-// Adafactor: the mean squared gradient of a matrix kept as a row and a column. Shazeer and Stern 2018, arXiv:1804.04235.
+// Adafactor: the mean squared gradient of a matrix kept as a row and a column. Shazeer and Stern
+// 2018, arXiv:1804.04235.
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Optimizer, UpdateSite } from './optimizer.ts'
@@ -60,7 +61,10 @@ function rootMeanSquare(values: Float32Array | Float64Array): number {
   return size > 0 ? Math.sqrt(sum / size) : 0
 }
 
-/** One matrix's gradient over √V, V = row·column/mean(row), after row [rows] and column [columns] took the gradient's squares in. */
+/**
+ * One matrix's gradient over √V, V = row·column/mean(row), after row [rows] and column [columns]
+ * took the gradient's squares in.
+ */
 function scaleMatrix(
   scaled: Float64Array,
   gradient: Float32Array,
@@ -94,7 +98,10 @@ function scaleMatrix(
   }
 }
 
-/** g/√V by what is remembered of V, which is brought up to date first. A stack of matrices [.., rows, columns] is so many matrices. */
+/**
+ * g/√V by what is remembered of V, which is brought up to date first. A stack of matrices [..,
+ * rows, columns] is so many matrices.
+ */
 function scaledGradient(
   { gradient, shape, state, step }: UpdateSite,
   { decayRate, epsilon }: AdafactorSettings,
@@ -131,9 +138,11 @@ function scaledGradient(
 }
 
 /**
- * As transformers.optimization.Adafactor, whose scale_parameter and relative_step are off here unless asked for:
+ * As transformers.optimization.Adafactor, whose scale_parameter and relative_step are off here
+ * unless asked for:
  *
- *     V ← κ·V + (1 − κ)(g² + ε), κ = 1 − t⁻ᵈ    u ← g/√V    u ← lr·u / max(1, rms(u)/clip)    m ← β₁·m + (1 − β₁)·u
+ * V ← κ·V + (1 − κ)(g² + ε), κ = 1 − t⁻ᵈ u ← g/√V u ← lr·u / max(1, rms(u)/clip) m ← β₁·m + (1 −
+ * β₁)·u
  *     w ← w·(1 − lr·decay) − m
  */
 export const adafactor: Optimizer<AdafactorSettings> = {

@@ -1,4 +1,5 @@
-// AdamW: Adam with weight decay apart from the gradient. Loshchilov and Hutter 2019, arXiv:1711.05101.
+// AdamW: Adam with weight decay apart from the gradient. Loshchilov and Hutter 2019,
+// arXiv:1711.05101.
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Optimizer } from './optimizer.ts'

@@ -1,4 +1,5 @@
-// Lion: every number moves by the learning rate, up or down. Chen et al. 2023, arXiv:2302.06675, algorithm 2.
+// Lion: every number moves by the learning rate, up or down. Chen et al. 2023, arXiv:2302.06675,
+// algorithm 2.
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Optimizer } from './optimizer.ts'

@@ -5,7 +5,10 @@ import { OptionError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
 import type { Optimizer } from './optimizer.ts'
 
-/** Minimises ½‖w − target‖² for some steps at a falling rate; before step `pause` the state goes through a save and a load. */
+/**
+ * Minimises ½‖w − target‖² for some steps at a falling rate; before step `pause` the state goes
+ * through a save and a load.
+ */
 function descend(
   optimizer: Optimizer,
   steps: number,
@@ -21,7 +24,8 @@ function descend(
     shapes.map(([slot, slotShape]) => [slot, new Float32Array(sizeOf(slotShape))]),
   )
   for (let step = 1; step <= steps; step++) {
-    if (step === pause) state = structuredClone(state) // saved and loaded: nothing else may be remembered
+    // saved and loaded: nothing else may be remembered
+    if (step === pause) state = structuredClone(state)
     const gradient = parameter.map((value, i) => value - target[i]!)
     optimizer.update(
       {

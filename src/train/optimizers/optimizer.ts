@@ -1,4 +1,5 @@
-// The contract of an optimiser: one file per optimiser, one row in optimizers.ts. It knows one parameter at a time: no model, no data, no clock.
+// The contract of an optimiser: one file per optimiser, one row in optimizers.ts. It knows one
+// parameter at a time: no model, no data, no clock.
 
 import type { OptionTable } from '../option-table.ts'
 
@@ -8,7 +9,10 @@ export interface UpdateSite {
   readonly parameter: Float32Array
   readonly gradient: Float32Array
   readonly shape: readonly number[]
-  /** Arrays by the names of `stateShapes`, zeros at the start; changed in place. They are all that an optimiser remembers. */
+  /**
+   * Arrays by the names of `stateShapes`, zeros at the start; changed in place. They are all that
+   * an optimiser remembers.
+   */
   readonly state: Readonly<Record<string, Float32Array>>
   /** Counted from 1. */
   readonly step: number

@@ -53,7 +53,8 @@ describe.each([...optimizers.values()].map((optimizer) => [optimizer.name, optim
             settings,
           )
           const expected = after[p]![i]!
-          // The parameters are single-precision numbers about 1, so 1e-6 of that is a few of their last bits.
+          // The parameters are single-precision numbers about 1, so 1e-6 of that is a few of their
+          // last bits.
           parameter.forEach((value, j) =>
             expect(Math.abs(value - expected[j]!)).toBeLessThan(
               1e-6 * Math.max(1, Math.abs(expected[j]!)),

@@ -1,4 +1,5 @@
-// Stochastic gradient descent, with momentum, and Nesterov's form of it. Sutskever et al. 2013, "On the importance of initialization and momentum".
+// Stochastic gradient descent, with momentum, and Nesterov's form of it. Sutskever et al. 2013, "On
+// the importance of initialization and momentum".
 
 import { OptionError } from '../../base/errors.ts'
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'

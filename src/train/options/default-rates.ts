@@ -1,4 +1,5 @@
-// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see docs/train.md; `npm run bench -- rates` measures anew.
+// Learning rates that work where none is given, by kind of adapter and optimiser. Measured, see
+// docs/train.md; `npm run bench -- rates` measures anew.
 
 /** With AdamW. Kinds that only scale or prompt have few numbers, and each of them must move far. */
 export const usualRates: Readonly<Record<string, number>> = {
@@ -15,7 +16,10 @@ export const usualRates: Readonly<Record<string, number>> = {
 }
 const otherRate = 2e-3 // of a kind that nobody has measured: LoRA's
 
-/** How many times AdamW's rate the others need: SGD's gradients are clipped to 1 and so tiny for each number, Lion's steps are all of full size. */
+/**
+ * How many times AdamW's rate the others need: SGD's gradients are clipped to 1 and so tiny for
+ * each number, Lion's steps are all of full size.
+ */
 export const optimizerFactors: Readonly<Record<string, number>> = {
   adamw: 1,
   adafactor: 1,

@@ -25,7 +25,10 @@ import type { SharedPrograms } from '../programs/shared-programs.ts'
 export interface TrainableModel {
   readonly base: Pick<BaseModel, 'name' | 'graph' | 'tokenizer' | 'chatTemplate' | 'identity'>
   readonly backend: Backend
-  /** The base's weights by checkpoint name, quantised where asked for, tensor by tensor. Never changed. */
+  /**
+   * The base's weights by checkpoint name, quantised where asked for, tensor by tensor. Never
+   * changed.
+   */
   weights(): Promise<ReadonlyMap<string, F32Tensor>>
   weights(options?: {
     readonly quantization?: Quantization
@@ -48,7 +51,9 @@ export interface TrainSettings {
   readonly batch: { readonly rows: number; readonly tokens: number }
   /** Longer rows are cut; at most batch.tokens. */
   readonly maxTokens: number
-  /** Several rows on a line, which do not see each other; else every row is padded on its own line. */
+  /**
+   * Several rows on a line, which do not see each other; else every row is padded on its own line.
+   */
   readonly packing: boolean
   /** Batches per step. */
   readonly accumulation: number
@@ -65,11 +70,17 @@ export interface TrainSettings {
   readonly schedule: string
   /** The schedule's own options: for cosine-restarts cycles and minimum. */
   readonly scheduleOptions: Readonly<Record<string, unknown>>
-  /** Steps at the beginning over which the learning rate rises: a share of all steps; 0.05, or what the schedule has for itself. */
+  /**
+   * Steps at the beginning over which the learning rate rises: a share of all steps; 0.05, or what
+   * the schedule has for itself.
+   */
   readonly warmupShare: number
   /** The same as a number of steps, which counts before the share. */
   readonly warmupSteps?: number
-  /** LoRA+: how much larger B's learning rate is than A's (Hayou et al. 2024, arXiv:2402.12354). 1 is plain LoRA. */
+  /**
+   * LoRA+: how much larger B's learning rate is than A's (Hayou et al. 2024, arXiv:2402.12354). 1
+   * is plain LoRA.
+   */
   readonly loraPlusRatio: number
   /** Largest norm of all gradients together; 0 does not clip. */
   readonly clip: number
@@ -82,13 +93,19 @@ export interface TrainSettings {
   readonly seed: number
   /** Keeps the base's matrices quantised while training (QLoRA); in f32 unless given. */
   readonly quantization?: Quantization
-  /** Recomputes layers on the way back instead of keeping them: less memory, more time. A number: into how many segments. */
+  /**
+   * Recomputes layers on the way back instead of keeping them: less memory, more time. A number:
+   * into how many segments.
+   */
   readonly checkpointing: boolean | number
   /** System message for rows that have none. */
   readonly system?: string
 }
 
-/** What is imitated: an adapter or a mixture on the model that is trained, or another model of the same vocabulary, with or without an adapter. */
+/**
+ * What is imitated: an adapter or a mixture on the model that is trained, or another model of the
+ * same vocabulary, with or without an adapter.
+ */
 export interface Teacher {
   readonly adapter?: Adapter
   readonly mixture?: Mixture['mixture']
@@ -103,7 +120,10 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly data: DataSet | EncodedData
   readonly validation?: {
     readonly data: DataSet | EncodedData
-    /** Steps between validations; at the end of each epoch unless given, and always at the last step. */
+    /**
+     * Steps between validations; at the end of each epoch unless given, and always at the last
+     * step.
+     */
     readonly everySteps?: number
   }
   readonly checkpoint?: CheckpointOptions
@@ -113,7 +133,9 @@ export interface TrainOptions extends Partial<TrainSettings> {
   readonly teacher?: Teacher
   /** For losses over pairs with a reference: an adapter in place of the bare base. */
   readonly reference?: Adapter
-  /** Programs that runs over one base share: `sharedPrograms()`, where several follow one another. */
+  /**
+   * Programs that runs over one base share: `sharedPrograms()`, where several follow one another.
+   */
   readonly programs?: SharedPrograms
   /** Ends the run between two steps, with a checkpoint. */
   readonly signal?: AbortSignal
@@ -189,7 +211,10 @@ function filled(options: TrainOptions, maxPositions: number): TrainSettings {
   }
 }
 
-/** Options with defaults filled in. Throws one OptionError that lists everything wrong; `maxPositions` is the model's context. */
+/**
+ * Options with defaults filled in. Throws one OptionError that lists everything wrong;
+ * `maxPositions` is the model's context.
+ */
 export function completeSettings(options: TrainOptions, maxPositions: number): TrainSettings {
   const settings = filled(options, maxPositions)
   const { batch, maxTokens } = settings

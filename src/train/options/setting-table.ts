@@ -1,4 +1,5 @@
-// The settings of a run that are plain values, as a table: names, types, ranges, defaults and a sentence each.
+// The settings of a run that are plain values, as a table: names, types, ranges, defaults and a
+// sentence each.
 
 import { quantizations } from '../../graph/frozen/frozen-form-table.ts'
 import { losses } from '../objective/losses/loss-table.ts'
@@ -6,7 +7,10 @@ import { optimizers } from '../optimizers/optimizer-table.ts'
 import type { OptionTable } from '../option-table.ts'
 import { schedules } from '../schedules/schedule-table.ts'
 
-/** Beside it stand `batch` and `checkpointing`, which are no plain values, and the options of losses, optimisers (weightDecay among them) and schedules. */
+/**
+ * Beside it stand `batch` and `checkpointing`, which are no plain values, and the options of
+ * losses, optimisers (weightDecay among them) and schedules.
+ */
 export const settingTable = {
   epochs: { type: 'integer', default: 1, least: 1, about: 'times that each row is seen' },
   steps: {

@@ -1,4 +1,5 @@
-// Keep-masks for dropout, fed rather than drawn inside the graph: the same seed gives the same masks, so a resumed run is exact.
+// Keep-masks for dropout, fed rather than drawn inside the graph: the same seed gives the same
+// masks, so a resumed run is exact.
 
 import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
 import { dropoutName } from '../../adapters/keys.ts'
@@ -9,8 +10,8 @@ import { modulesOfBlock, type Block } from '../../graph/model-graph.ts'
 import type { Batch } from '../batch.ts'
 
 /**
- * Blocks whose masks keep apart when they are chained: a plain feed has one name for all layers, and all would drop the same.
- * Chained, a mask is called `<block prefix>dropout:<module>`.
+ * Blocks whose masks keep apart when they are chained: a plain feed has one name for all layers,
+ * and all would drop the same. Chained, a mask is called `<block prefix>dropout:<module>`.
  */
 export function withOwnMasks(blocks: readonly Block[]): Block[] {
   const own = (input: GraphInput): GraphInput =>
@@ -25,8 +26,8 @@ export function withOwnMasks(blocks: readonly Block[]): Block[] {
 }
 
 /**
- * Adds a mask [N, T, in] of 0 and 1/(1 − rate) for every module. The masks are windows at random places of one pool of draws:
- * drawing 80 million numbers a step would take as long as the step.
+ * Adds a mask [N, T, in] of 0 and 1/(1 − rate) for every module. The masks are windows at random
+ * places of one pool of draws: drawing 80 million numbers a step would take as long as the step.
  */
 export function dropoutFeeds(
   feeds: Map<string, Tensor>,

@@ -1,5 +1,6 @@
-// Loss and gradients of a model as one program each. With more than one segment only what flows between segments is kept for the way back, which
-// computes the rest again (gradient checkpointing, Chen et al. 2016), the last segment excepted.
+// Loss and gradients of a model as one program each. With more than one segment only what flows
+// between segments is kept for the way back, which computes the rest again (gradient checkpointing,
+// Chen et al. 2016), the last segment excepted.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
@@ -23,7 +24,10 @@ export interface Segments {
 }
 
 export interface SegmentsOptions {
-  /** Attached blocks, the head giving `loss`: with dropout feeds where the adapter has dropout, and without. */
+  /**
+   * Attached blocks, the head giving `loss`: with dropout feeds where the adapter has dropout, and
+   * without.
+   */
   readonly training: readonly Block[]
   readonly plain: readonly Block[]
   /** Graph inputs whose gradients are wanted. */
@@ -51,7 +55,10 @@ export function trainingGraph({
   })
 }
 
-/** A segment's view of the feeds: what is named after its prefix in the whole model, by its name inside the segment. */
+/**
+ * A segment's view of the feeds: what is named after its prefix in the whole model, by its name
+ * inside the segment.
+ */
 export function localFeeds(
   feeds: ReadonlyMap<string, Tensor>,
   { graph, prefix }: Block,

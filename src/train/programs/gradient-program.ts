@@ -21,8 +21,9 @@ import { inSegments } from './gradient-checkpointing.ts'
 
 export interface GradientProgram {
   /**
-   * The loss over the batch (of cross-entropy: Σ_m weights[m]·loss[m]), its gradient with respect to every trainable parameter, and what else the
-   * loss gives out. Parameters and gradients go by PEFT key, f32. The parameters' arrays may change between calls.
+   * The loss over the batch (of cross-entropy: Σ_m weights[m]·loss[m]), its gradient with respect
+   * to every trainable parameter, and what else the loss gives out. Parameters and gradients go by
+   * PEFT key, f32. The parameters' arrays may change between calls.
    */
   gradients(
     batch: Batch,
@@ -48,8 +49,9 @@ export interface GradientProgramOptions {
   /** PEFT keys whose gradients are wanted. */
   readonly trainable: readonly string[]
   /**
-   * Into how many segments the model is cut: backward computes all but the last again, and keeps only what flows between them.
-   * true: 4, less than half of the activations' memory for a fifth more time. false: 1. The loss and gradients are the same bits either way.
+   * Into how many segments the model is cut: backward computes all but the last again, and keeps
+   * only what flows between them. true: 4, less than half of the activations' memory for a fifth
+   * more time. false: 1. The loss and gradients are the same bits either way.
    */
   readonly checkpointing?: boolean | number
   /** What ends the head's graph: `loss` and whatever else is wanted. Cross-entropy unless given. */
@@ -77,7 +79,9 @@ export function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tenso
   return feeds
 }
 
-/** The model with the adapter attached and the loss at its end; quantised weights in their parts. */
+/**
+ * The model with the adapter attached and the loss at its end; quantised weights in their parts.
+ */
 export function trainingBlocks({
   graph,
   weights,
@@ -115,7 +119,10 @@ export function trainingFeeds(
   return feeds
 }
 
-/** Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input of the attached graph. */
+/**
+ * Compiles the programs that train an adapter. Throws OptionError when a trainable key is no input
+ * of the attached graph.
+ */
 export async function createGradientProgram(
   options: GradientProgramOptions,
 ): Promise<GradientProgram> {

@@ -1,10 +1,13 @@
-// One compiled program for runs that follow one another over one base: compiling takes seconds on a model of a hundred million weights, and the runs
-// of several experts often differ in data alone.
+// One compiled program for runs that follow one another over one base: compiling takes seconds on a
+// model of a hundred million weights, and the runs of several experts often differ in data alone.
 
 import type { GradientProgram, GradientProgramOptions } from './gradient-program.ts'
 
 export interface SharedPrograms {
-  /** The program that was made for these very weights and this key, or a new one in its place. Its user disposes it as its own. */
+  /**
+   * The program that was made for these very weights and this key, or a new one in its place. Its
+   * user disposes it as its own.
+   */
   take(
     options: GradientProgramOptions,
     key: string,
@@ -13,7 +16,10 @@ export interface SharedPrograms {
   dispose(): Promise<void>
 }
 
-/** Keeps one program, the last: a compiled one holds its activations' memory, so a second would cost what sharing the base saves. */
+/**
+ * Keeps one program, the last: a compiled one holds its activations' memory, so a second would cost
+ * what sharing the base saves.
+ */
 export function sharedPrograms(): SharedPrograms {
   let kept:
     | {

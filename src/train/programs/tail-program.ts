@@ -1,5 +1,6 @@
-// The end of a model as one program forward and one back: final hidden states from the states that enter a layer, and the gradient of an adapter
-// there from an error at those hidden states. Layers in front of it and the head's matrix take no part. Knows no loss, no optimiser and no user.
+// The end of a model as one program forward and one back: final hidden states from the states that
+// enter a layer, and the gradient of an adapter there from an error at those hidden states. Layers
+// in front of it and the head's matrix take no part. Knows no loss, no optimiser and no user.
 
 import {
   type Adapter,
@@ -41,7 +42,10 @@ export interface TailInput {
   readonly rows: readonly number[]
   /** Tensors by PEFT key. */
   readonly tensors: ReadonlyMap<string, Tensor>
-  /** Forms of another adapter below it that is not learned; those of modules in front of the tail are passed over. */
+  /**
+   * Forms of another adapter below it that is not learned; those of modules in front of the tail
+   * are passed over.
+   */
   readonly below?: ServingForms | undefined
 }
 
@@ -50,14 +54,20 @@ export interface TailProgram {
   readonly trainable: readonly string[]
   /** Final hidden states [M, D], after the last norm. */
   hidden(input: TailInput): Promise<F32Tensor>
-  /** ∂(Σ error·hidden) for every trainable tensor by PEFT key; error: [M, D]. Throws ShapeError for an error of another shape. */
+  /**
+   * ∂(Σ error·hidden) for every trainable tensor by PEFT key; error: [M, D]. Throws ShapeError for
+   * an error of another shape.
+   */
   pullBack(input: TailInput, error: F32Tensor): Promise<Map<string, F32Tensor>>
   /** ‖W‖ (Frobenius) of a module's weight in the tail, by module path. */
   weightNorm(module: string): Promise<number>
   dispose(): Promise<void>
 }
 
-/** A program over the tail of a model; compiled when first needed. Throws OptionError for a layer that is not there, or an adapter that touches nothing in the tail. */
+/**
+ * A program over the tail of a model; compiled when first needed. Throws OptionError for a layer
+ * that is not there, or an adapter that touches nothing in the tail.
+ */
 export function createTailProgram({
   model,
   layer,
@@ -95,7 +105,8 @@ export function createTailProgram({
     const here = new Map([...(below ?? [])].filter(([path]) => modules.has(`${path}.A`)))
     return program.run(
       new Map<string, Tensor>([
-        ...modelFeeds(model.config, { ids: [new Array<number>(tokens!).fill(0)] }), // its ids are no input here
+        // its ids are no input here
+        ...modelFeeds(model.config, { ids: [new Array<number>(tokens!).fill(0)] }),
         ...(await read()),
         ...slotTensors(here, slotted),
         ...adapterFeeds({ tensors }),

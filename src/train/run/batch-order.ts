@@ -1,4 +1,5 @@
-// The order of a whole run: which batches make up which step. It depends on the data's lengths and the seed alone, so a step number says it all.
+// The order of a whole run: which batches make up which step. It depends on the data's lengths and
+// the seed alone, so a step number says it all.
 
 import type { EncodedRow } from '../data/encode.ts'
 import { type BatchPlan, planEpoch, type PackingOptions } from '../packing.ts'

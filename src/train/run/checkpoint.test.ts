@@ -80,7 +80,8 @@ describe('findCheckpoint', () => {
       fc.asyncProperty(cuts, fc.boolean(), async (at, zeros) => {
         const torn = zeros ? whole.map((byte, i) => (i < at ? byte : 0)) : whole.slice(0, at)
         folder.files.set(checkpointFiles[1], torn)
-        if (torn.length === whole.length && torn.every((byte, i) => byte === whole[i])) return // nothing but zeros behind the cut
+        // nothing but zeros behind the cut
+        if (torn.length === whole.length && torn.every((byte, i) => byte === whole[i])) return
         const { checkpoint, nextTurn, refused } = await findCheckpoint(folder)
         expect(checkpoint!.state.step).toBe(5)
         expect(nextTurn % 2).toBe(1)

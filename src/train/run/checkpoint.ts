@@ -1,5 +1,6 @@
-// Checkpoints for exact resume: everything a run depends on after a step, in one safetensors file that appears whole or not at all.
-// Two files take turns, so that one is always left when the other turns out broken.
+// Checkpoints for exact resume: everything a run depends on after a step, in one safetensors file
+// that appears whole or not at all. Two files take turns, so that one is always left when the other
+// turns out broken.
 
 import { FormatError, GraftError, type Mismatch, MismatchError } from '../../base/errors.ts'
 import { bytesView, f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -8,7 +9,10 @@ import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
 import type { StepRecord, ValidationRecord } from '../history.ts'
 
-/** Everything that changes while a run goes on. The order of the data follows from the step and the fingerprint's seed. */
+/**
+ * Everything that changes while a run goes on. The order of the data follows from the step and the
+ * fingerprint's seed.
+ */
 export interface RunState {
   /** Steps that are done. */
   step: number
@@ -25,7 +29,10 @@ export interface RunState {
   readonly validations: ValidationRecord[]
 }
 
-/** What a run is determined by beside its state: settings, hashes of data and base. All must be equal to go on. */
+/**
+ * What a run is determined by beside its state: settings, hashes of data and base. All must be
+ * equal to go on.
+ */
 export type Fingerprint = Readonly<Record<string, string | number | boolean>>
 
 export interface Checkpoint {
@@ -36,7 +43,10 @@ export interface Checkpoint {
 export const checkpointFiles = ['checkpoint-a.safetensors', 'checkpoint-b.safetensors'] as const
 const version = 1
 
-/** FNV-1a over 32-bit words, in the order of names: a file that was cut, mixed up or hit by a bad block is noticed. */
+/**
+ * FNV-1a over 32-bit words, in the order of names: a file that was cut, mixed up or hit by a bad
+ * block is noticed.
+ */
 export function checksum(tensors: ReadonlyMap<string, Tensor>): number {
   let hash = 0x811c9dc5
   for (const name of [...tensors.keys()].sort()) {
@@ -57,7 +67,10 @@ const table = (rows: readonly (readonly number[])[], width: number): Tensor => (
   data: Float64Array.from(rows.flat()),
 })
 
-/** Writes the state into the file whose turn it is; the other one stays as it was. Returns the file's name. */
+/**
+ * Writes the state into the file whose turn it is; the other one stays as it was. Returns the
+ * file's name.
+ */
 export async function writeCheckpoint(
   { state, fingerprint }: Checkpoint,
   sink: ByteSink,
@@ -169,7 +182,10 @@ export interface FoundCheckpoint {
   readonly refused: readonly string[]
 }
 
-/** The newest sound checkpoint of a folder. Throws FormatError where there are some and none is sound: starting over is not for us to choose. */
+/**
+ * The newest sound checkpoint of a folder. Throws FormatError where there are some and none is
+ * sound: starting over is not for us to choose.
+ */
 export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoint> {
   const refused: string[] = []
   let newest: { checkpoint: Checkpoint; turn: number } | undefined
@@ -196,7 +212,10 @@ export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoin
   }
 }
 
-/** Throws one MismatchError naming everything in which a checkpoint's run differs from the one that wants to go on from it. */
+/**
+ * Throws one MismatchError naming everything in which a checkpoint's run differs from the one that
+ * wants to go on from it.
+ */
 export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void {
   const names = [...new Set([...Object.keys(wanted), ...Object.keys(saved)])]
   const shown = (value: string | number | boolean | undefined): string =>

@@ -16,7 +16,10 @@ export function globalNorm(gradients: Gradients): number {
   return Math.sqrt(sum)
 }
 
-/** Scales all gradients in place by min(1, maxNorm/(‖g‖ + 1e-6)), as torch.nn.utils.clip_grad_norm_; returns the norm before. */
+/**
+ * Scales all gradients in place by min(1, maxNorm/(‖g‖ + 1e-6)), as torch.nn.utils.clip_grad_norm_;
+ * returns the norm before.
+ */
 export function clipByGlobalNorm(gradients: Gradients, maxNorm: number): number {
   const norm = globalNorm(gradients)
   const scale = maxNorm / (norm + 1e-6) // torch's own guard against division by zero

@@ -1,4 +1,5 @@
-// Divergence: whether a run's loss has left the region it began in for good. One bad batch is none; a loss that stays high is.
+// Divergence: whether a run's loss has left the region it began in for good. One bad batch is none;
+// a loss that stays high is.
 
 interface Loss {
   readonly loss: number
@@ -8,7 +9,8 @@ const window = 5 // steps that are looked at together
 const leastStart = 0.1 // nats: a run that begins near zero may rise to one nat before that counts
 const lostSteps = 10 // so long above chance is no overshoot of the first steps
 const farBelow = 0.9
-const nearly = 0.999 // a model that gives every token the same probability has the loss of chance up to rounding
+// a model that gives every token the same probability has the loss of chance up to rounding
+const nearly = 0.999
 
 function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
@@ -20,7 +22,10 @@ function median(values: readonly number[]): number {
 export interface LossBounds {
   /** So many times its start are too much; 0 looks for nothing. */
   readonly factor: number
-  /** The loss of whoever knows nothing, ln V. A run that began well below has lost its model when it stays there: its gradients are zero. */
+  /**
+   * The loss of whoever knows nothing, ln V. A run that began well below has lost its model when it
+   * stays there: its gradients are zero.
+   */
   readonly chance?: number
 }
 
@@ -32,7 +37,10 @@ const startOf = (steps: readonly Loss[]): number =>
 const canLoseAll = (steps: readonly Loss[], chance: number | undefined): chance is number =>
   chance !== undefined && startOf(steps) < farBelow * chance
 
-/** The loss above which a step is suspect: `factor` times the start, or chance where the run began far below it. */
+/**
+ * The loss above which a step is suspect: `factor` times the start, or chance where the run began
+ * far below it.
+ */
 export function lossLimit(steps: readonly Loss[], { factor, chance }: LossBounds): number {
   if (factor === 0 || steps.length === 0) return Infinity
   const limit = factor * Math.max(leastStart, startOf(steps))
@@ -40,8 +48,9 @@ export function lossLimit(steps: readonly Loss[], { factor, chance }: LossBounds
 }
 
 /**
- * What is wrong with the run, in words, `next` being its newest loss: the median of the last five is above `factor` times the start,
- * or each of the last ten is as if the model knew nothing. Nothing is said before the third step.
+ * What is wrong with the run, in words, `next` being its newest loss: the median of the last five
+ * is above `factor` times the start, or each of the last ten is as if the model knew nothing.
+ * Nothing is said before the third step.
  */
 export function divergenceOf(
   steps: readonly Loss[],

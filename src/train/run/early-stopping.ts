@@ -1,5 +1,6 @@
-// Early stopping: whether validations have gone on for too long without getting better. A function of the losses so far, which every checkpoint
-// holds: a resumed run stops where an uninterrupted one does.
+// Early stopping: whether validations have gone on for too long without getting better. A function
+// of the losses so far, which every checkpoint holds: a resumed run stops where an uninterrupted
+// one does.
 
 import { OptionError } from '../../base/errors.ts'
 import type { ValidationRecord } from '../history.ts'
@@ -11,7 +12,10 @@ export interface PatienceSettings {
   readonly minimumDelta: number
 }
 
-/** Validations since the loss last fell by more than `minimumDelta` below the one it was compared with. A loss that is NaN is never better. */
+/**
+ * Validations since the loss last fell by more than `minimumDelta` below the one it was compared
+ * with. A loss that is NaN is never better.
+ */
 export function validationsWithoutProgress(
   validations: readonly ValidationRecord[],
   minimumDelta: number,

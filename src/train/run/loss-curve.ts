@@ -1,5 +1,5 @@
-// Draws a run as an SVG: losses of every step, their moving average, validations and the best of them; below, the learning rate.
-// A pure function of the history; knows no files and no DOM.
+// Draws a run as an SVG: losses of every step, their moving average, validations and the best of
+// them; below, the learning rate. A pure function of the history; knows no files and no DOM.
 
 import type { History } from '../history.ts'
 
@@ -29,7 +29,9 @@ const style = `
     .best { stroke: #f0975c } .rate { stroke: #a9c270 }
   }`
 
-/** Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart. */
+/**
+ * Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart.
+ */
 export function ticks(from: number, to: number, count: number): number[] {
   const rough = Math.max(to - from, Number.MIN_VALUE) / count
   const power = 10 ** Math.floor(Math.log10(rough))
@@ -41,7 +43,10 @@ export function ticks(from: number, to: number, count: number): number[] {
   )
 }
 
-/** Mean of the values around each one, at most `reach` to either side and equally many to both, so that a falling curve's mean does not lag. */
+/**
+ * Mean of the values around each one, at most `reach` to either side and equally many to both, so
+ * that a falling curve's mean does not lag.
+ */
 export function smoothed(values: readonly number[], reach: number): number[] {
   const sums = new Float64Array(values.length + 1)
   values.forEach((value, i) => (sums[i + 1] = sums[i]! + value))
@@ -94,7 +99,10 @@ function lossRange(losses: readonly number[]): [number, number] {
 const endOf = ({ steps, validations }: History): number =>
   Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
 
-/** The run as an SVG document, readable on light and dark ground. Values that are not finite are left out. */
+/**
+ * The run as an SVG document, readable on light and dark ground. Values that are not finite are
+ * left out.
+ */
 export function lossCurve(
   history: History,
   { title = 'Training loss' }: LossCurveOptions = {},

@@ -1,5 +1,6 @@
-// Everything a run needs before its first step: encoded data, the order of batches, the adapter, and the state it starts or goes on from.
-// All that can be wrong is said here, before anything is trained.
+// Everything a run needs before its first step: encoded data, the order of batches, the adapter,
+// and the state it starts or goes on from. All that can be wrong is said here, before anything is
+// trained.
 
 import {
   type Adapter,
@@ -74,7 +75,10 @@ export interface PreparedRun {
   readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
 }
 
-/** Rows hold ids the model has, and weights that are weights. Throws DataError that names every row which is not so. */
+/**
+ * Rows hold ids the model has, and weights that are weights. Throws DataError that names every row
+ * which is not so.
+ */
 function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
   if (rows.length === 0) throw new DataError(`${name}: holds no rows.`)
   const problems = rows.flatMap(({ ids, weights }, row) => {
@@ -111,7 +115,8 @@ function encoded(
     ...(system === undefined ? {} : { system }),
     ...(date ? { now: date } : {}),
   })
-  checkRows(made, graph.config.vocabularySize) // a tokenizer may know added tokens that the model has no row for
+  // a tokenizer may know added tokens that the model has no row for
+  checkRows(made, graph.config.vocabularySize)
   return made
 }
 
@@ -124,7 +129,10 @@ function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
   return { examples, rows: rows.length, cut, dropped, tokens, scored }
 }
 
-/** What the adapter asks of rows: virtual tokens that they begin with, invocation tokens that it acts behind. */
+/**
+ * What the adapter asks of rows: virtual tokens that they begin with, invocation tokens that it
+ * acts behind.
+ */
 function askedOfRows({ adapter }: TrainOptions): RowNeeds {
   const { kind, config } =
     'tensors' in adapter
@@ -138,7 +146,10 @@ interface RowNeeds {
   readonly invocation: readonly number[] | undefined
 }
 
-/** A row with virtual tokens before it; they are read, not learned. All rows share them, so packing holds them once a line. */
+/**
+ * A row with virtual tokens before it; they are read, not learned. All rows share them, so packing
+ * holds them once a line.
+ */
 export const withVirtualTokens = (
   { ids, weights }: EncodedRow,
   virtual: readonly number[],
@@ -147,7 +158,10 @@ export const withVirtualTokens = (
   weights: Float32Array.of(...virtual.map(() => 0), ...weights),
 })
 
-/** Whether a line may begin with tokens shared by its rows: a sliding window counts places, and would lose sight of them. */
+/**
+ * Whether a line may begin with tokens shared by its rows: a sliding window counts places, and
+ * would lose sight of them.
+ */
 function runData(
   encodedRows: EncodedData,
   { virtual, invocation }: RowNeeds,
@@ -210,7 +224,10 @@ const withQuantization = (adapter: Adapter, { quantization }: TrainSettings): Ad
     ? { ...adapter, metadata: { ...adapter.metadata, [quantizationKey]: quantization } }
     : adapter
 
-/** An adapter says by its hash which base it learned on, where that was worked out: names can be shared by different weights. */
+/**
+ * An adapter says by its hash which base it learned on, where that was worked out: names can be
+ * shared by different weights.
+ */
 const withBaseHash = (adapter: Adapter, hash: Fingerprint[string] | undefined): Adapter =>
   typeof hash === 'string'
     ? { ...adapter, metadata: { ...adapter.metadata, [baseHashKey]: hash } }
@@ -227,14 +244,20 @@ function stepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRu
   }
 }
 
-/** Checked where there is nothing to protect yet, too: at the end there will be. Throws UnsupportedError for adapters that EWC cannot protect. */
+/**
+ * Checked where there is nothing to protect yet, too: at the end there will be. Throws
+ * UnsupportedError for adapters that EWC cannot protect.
+ */
 function penaltyOf({ ewc, model }: TrainOptions, adapter: Adapter): Penalty | undefined {
   if (!ewc) return undefined
   const sites = loraSites(model.base.graph, adapter)
   return ewc.state && ewcPenalty(ewc.state, completeEwc(ewc).lambda, sites)
 }
 
-/** The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for the optimiser. */
+/**
+ * The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for
+ * the optimiser.
+ */
 function freshState(
   adapter: Adapter,
   trainable: readonly string[],
@@ -265,7 +288,10 @@ interface Parts {
   readonly state: RunState
 }
 
-/** Validations of a whole run: every so many steps or at the end of each epoch, and after the last step. */
+/**
+ * Validations of a whole run: every so many steps or at the end of each epoch, and after the last
+ * step.
+ */
 export const validationsOf = (
   { steps, endsEpoch }: RunPlan,
   everySteps: number | undefined,
@@ -321,7 +347,10 @@ async function fingerprintOf({
   }
 }
 
-/** Goes on from the newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
+/**
+ * Goes on from the newest checkpoint, where there is one. Throws MismatchError when it is of
+ * another run.
+ */
 async function resumed(
   { checkpoint }: TrainOptions,
   fingerprint: Fingerprint,
@@ -333,8 +362,8 @@ async function resumed(
 }
 
 /**
- * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that does not fit) or FormatError
- * (no sound checkpoint) before anything is computed or written.
+ * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that
+ * does not fit) or FormatError (no sound checkpoint) before anything is computed or written.
  */
 export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const { graph } = options.model.base

@@ -1,4 +1,5 @@
-// Training through a quantised base: the gradients are those over the f32 model whose weights are the dequantised ones.
+// Training through a quantised base: the gradients are those over the f32 model whose weights are
+// the dequantised ones.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter, parametersOf } from '../../adapters/adapter.ts'
@@ -139,7 +140,8 @@ describe.each([...quantizations])('a base in %s', (quantization) => {
     for (const [name, weight] of weights)
       expect(isFrozen(weight), name).toBe(weight.shape.length === 2)
     const share = weightBytes(weights.values()) / weightBytes(thawedAll(weights).values())
-    expect(share).toBeLessThan(quantization === 'nf4' ? 0.2 : 0.31) // small layers: a block of magnitudes is filled up, norms count
+    // small layers: a block of magnitudes is filled up, norms count
+    expect(share).toBeLessThan(quantization === 'nf4' ? 0.2 : 0.31)
   })
 
   it.each(cases)(

@@ -1,4 +1,5 @@
-// What a run keeps while it goes on: checkpoints, the best adapter, and after a failure the adapter of the last state that was known to be good.
+// What a run keeps while it goes on: checkpoints, the best adapter, and after a failure the adapter
+// of the last state that was known to be good.
 
 import { type Adapter, checkFinite } from '../../adapters/adapter.ts'
 import { saveAdapter } from '../../adapters/files/peft.ts'
@@ -47,11 +48,17 @@ const folderIn = (sink: ByteSink, folder: string): ByteSink => ({
 })
 
 export interface Keeper {
-  /** Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping weights that are NaN or infinite. */
+  /**
+   * Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping
+   * weights that are NaN or infinite.
+   */
   save(): AsyncGenerator<TrainEvent, void, void>
   /** Writes an adapter as a PEFT folder beside the checkpoints. */
   saveAdapter(name: 'best' | 'last', adapter: Adapter): Promise<void>
-  /** The error with what is left after it: the adapter of the last good state is written beside its checkpoint. */
+  /**
+   * The error with what is left after it: the adapter of the last good state is written beside its
+   * checkpoint.
+   */
   afterFailure(error: NumericError): Promise<NumericError>
 }
 

@@ -1,4 +1,5 @@
-// One optimiser step: gradients of its batches added up, checked, clipped, applied. Changes parameters only when all is finite.
+// One optimiser step: gradients of its batches added up, checked, clipped, applied. Changes
+// parameters only when all is finite.
 
 import { NumericError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
@@ -48,7 +49,10 @@ const notFinite = (step: number, what: string): NumericError =>
 /** Batches that are there, or built one after the other. */
 export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
 
-/** Loss and gradients of a step's batches together, and each batch's other outputs. Throws NumericError where the loss is NaN or infinite. */
+/**
+ * Loss and gradients of a step's batches together, and each batch's other outputs. Throws
+ * NumericError where the loss is NaN or infinite.
+ */
 async function gradientsOf<Rows>(
   batches: Batches<Rows>,
   state: RunState,
@@ -60,7 +64,8 @@ async function gradientsOf<Rows>(
   let loss = 0
   let i = 0
   for await (const batch of batches) {
-    // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws the same.
+    // Each batch has its own dropout, which depends on the step alone, so that a resumed run draws
+    // the same.
     const dropoutSeed =
       (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
     const part = await program.gradients(batch, state.parameters, { dropoutSeed })
@@ -82,8 +87,9 @@ export interface MeasuredStep {
 }
 
 /**
- * Loss and clipped gradients of the step that comes next; nothing changes. The batches' label weights must add up to 1, so that the loss is the mean
- * of a scored token. Throws NumericError naming the step when the loss or a gradient is NaN or infinite.
+ * Loss and clipped gradients of the step that comes next; nothing changes. The batches' label
+ * weights must add up to 1, so that the loss is the mean of a scored token. Throws NumericError
+ * naming the step when the loss or a gradient is NaN or infinite.
  */
 export async function measureStep<Rows>(
   batches: Batches<Rows>,

@@ -1,4 +1,5 @@
-// How runs end before their last step: early stopping, divergence, numbers that are none; and what is left then.
+// How runs end before their last step: early stopping, divergence, numbers that are none; and what
+// is left then.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, quadraticProgram, storiesModel } from '../../../test/support/train.ts'
@@ -35,7 +36,10 @@ const patient = (changed: Partial<TrainOptions> = {}): TrainOptions =>
     ...changed,
   })
 
-/** A program whose validation losses and training losses are told; a training loss may depend on the step alone. */
+/**
+ * A program whose validation losses and training losses are told; a training loss may depend on the
+ * step alone.
+ */
 function scripted(
   validations: readonly number[],
   lossAt: (step: number) => number | undefined = () => undefined,
@@ -64,7 +68,8 @@ describe('early stopping', () => {
     )
     expect(only(events, 'validation-end').map(({ step }) => step)).toEqual([1, 2, 3, 4])
     const { reason, best, last } = endOf(events)
-    expect([reason, best.step, best.loss, last.step]).toEqual(['early-stopped', 4, 3.92, 4]) // the lowest, though not by enough
+    // the lowest, though not by enough
+    expect([reason, best.step, best.loss, last.step]).toEqual(['early-stopped', 4, 3.92, 4])
     expect((await saved(folder, 'best')).tensors).toEqual(best.adapter.tensors)
     expect((await findCheckpoint(folder)).checkpoint!.state.step).toBe(4)
   })
@@ -126,7 +131,8 @@ describe('a divergent run', () => {
     const { checkpoint, refused } = await findCheckpoint(folder)
     expect([checkpoint!.state.step, refused]).toEqual([7, []])
     expect((await saved(folder, 'last')).tensors).toEqual(checkpoint!.state.parameters)
-    expect((await saved(folder, 'best')).tensors).not.toEqual(checkpoint!.state.parameters) // of step 9, which the told losses call best
+    // of step 9, which the told losses call best
+    expect((await saved(folder, 'best')).tensors).not.toEqual(checkpoint!.state.parameters)
   })
   it('goes on to its end where the guard is off', async () => {
     const options = optionsOf({ accumulation: 1, steps: 12, divergenceFactor: 0 })

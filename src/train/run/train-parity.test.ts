@@ -1,4 +1,5 @@
-// Three steps of the training path against three steps of PEFT with torch's AdamW, on the same base, data and start.
+// Three steps of the training path against three steps of PEFT with torch's AdamW, on the same
+// base, data and start.
 
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
@@ -40,7 +41,8 @@ async function referenceRows(): Promise<EncodedRow[]> {
   }))
 }
 
-// Not lora_all_rs, whose loss rises, nor dora_r6: there rounding decides the signs of AdamW's first steps (see adapters/lora-parity.test.ts).
+// Not lora_all_rs, whose loss rises, nor dora_r6: there rounding decides the signs of AdamW's first
+// steps (see adapters/lora-parity.test.ts).
 const cases = [
   'lora_qv_r8',
   'lora_patterns',
@@ -90,7 +92,8 @@ describe.each(cases)('%s', (name) => {
     }
     const virtual = virtualIdsOf(adapter)
     const rows = (await referenceRows()).map((row) => withVirtualTokens(row, virtual))
-    // A soft prompt stands once on a line that all three rows share; else each row has a line of its own.
+    // A soft prompt stands once on a line that all three rows share; else each row has a line of
+    // its own.
     const lines = virtual.length > 0 ? [[0, 1, 2]] : [[0], [1], [2]]
     const batches = batchesOf({ rows, shared: virtual.length }, [lines])
     const losses: number[] = []

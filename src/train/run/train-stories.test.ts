@@ -1,4 +1,5 @@
-// The whole way on the embedded model: real data rows, real gradients on ONNX Runtime, a lower loss; exact resume; packing changes nothing.
+// The whole way on the embedded model: real data rows, real gradients on ONNX Runtime, a lower
+// loss; exact resume; packing changes nothing.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { parametersOf, createAdapter, type Adapter } from '../../adapters/adapter.ts'

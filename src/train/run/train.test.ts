@@ -1,4 +1,5 @@
-// A run's course, on a program without a model: events, checkpoints, exact resume, stopping. The real program is in train-stories.test.ts.
+// A run's course, on a program without a model: events, checkpoints, exact resume, stopping. The
+// real program is in train-stories.test.ts.
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { loadAdapter } from '../../adapters/files/peft.ts'

@@ -1,4 +1,5 @@
-// Training: an adapter learns from data through the frozen base, step by step, and tells what happens as events.
+// Training: an adapter learns from data through the frozen base, step by step, and tells what
+// happens as events.
 
 import { NumericError } from '../../base/errors.ts'
 import { divergenceOf, lossLimit } from './divergence.ts'
@@ -19,10 +20,12 @@ type RunOptions = Pick<TrainOptions, 'checkpoint' | 'validation' | 'signal' | 'n
 type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
 
 /**
- * Trains an adapter; iterate over the events, the last of which is 'train-end' with the adapter. Loss is the mean cross-entropy, in nats, of the
- * tokens marked as labels, unless another loss is asked for. The same options and data give the same numbers; a run that was killed and goes on from its checkpoint gives them too.
- * Throws what `prepareRun` throws, and NumericError naming the step where loss or gradient turn NaN or the loss stays too high:
- * then the last good checkpoint and its adapter stay.
+ * Trains an adapter; iterate over the events, the last of which is 'train-end' with the adapter.
+ * Loss is the mean cross-entropy, in nats, of the tokens marked as labels, unless another loss is
+ * asked for. The same options and data give the same numbers; a run that was killed and goes on
+ * from its checkpoint gives them too. Throws what `prepareRun` throws, and NumericError naming the
+ * step where loss or gradient turn NaN or the loss stays too high: then the last good checkpoint
+ * and its adapter stay.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
   const run = await prepareRun(options)
@@ -59,7 +62,10 @@ function programOf(
   return programs.take(made, key, createGradientProgram)
 }
 
-/** The end of a run that is asked to protect its task: with how much each weight of the best adapter mattered for it. */
+/**
+ * The end of a run that is asked to protect its task: with how much each weight of the best adapter
+ * mattered for it.
+ */
 async function* endWithImportance(
   end: Extract<TrainEvent, { type: 'train-end' }>,
   { weights, data, settings }: PreparedRun,
@@ -83,7 +89,10 @@ async function* endWithImportance(
   yield { ...end, ewc: next.value }
 }
 
-/** The steps of a prepared run, from where its state stands to the end, until validations run out of patience, or until the signal. */
+/**
+ * The steps of a prepared run, from where its state stands to the end, until validations run out of
+ * patience, or until the signal.
+ */
 export async function* runSteps(
   run: PreparedRun,
   program: RunProgram,
@@ -117,7 +126,10 @@ export async function* runSteps(
   yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
 }
 
-/** One step, and what is due around it. The state before it is saved once its own loss has shown that state to be sound. */
+/**
+ * One step, and what is due around it. The state before it is saved once its own loss has shown
+ * that state to be sound.
+ */
 async function* nextStep(
   run: PreparedRun,
   program: RunProgram,
@@ -144,7 +156,10 @@ async function* nextStep(
   if (validated.isBest) await keeper.saveAdapter('best', bestOf(run).adapter)
 }
 
-/** Loss and gradients of the next step. Throws NumericError naming the step where they are not finite, or where losses stay too high. */
+/**
+ * Loss and gradients of the next step. Throws NumericError naming the step where they are not
+ * finite, or where losses stay too high.
+ */
 async function measureNext(
   { plan, data, state, rule, settings, objective, lossBounds }: PreparedRun,
   program: RunProgram,
@@ -190,7 +205,10 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
   }
 }
 
-/** Measures the loss on the validation data, and keeps the adapter where it is the lowest so far. Throws NumericError where it is not finite. */
+/**
+ * Measures the loss on the validation data, and keeps the adapter where it is the lowest so far.
+ * Throws NumericError where it is not finite.
+ */
 async function validate(
   { state, objective }: PreparedRun,
   held: NonNullable<PreparedRun['validation']>,

@@ -1,4 +1,5 @@
-// The learning rate falls along half a cosine several times, each time from the top. Loshchilov and Hutter 2017, arXiv:1608.03983.
+// The learning rate falls along half a cosine several times, each time from the top. Loshchilov and
+// Hutter 2017, arXiv:1608.03983.
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import { aboveMinimum, minimum } from './minimum.ts'
@@ -9,7 +10,10 @@ const options = {
   minimum,
 } as const satisfies OptionTable
 
-/** As transformers' get_cosine_with_hard_restarts_schedule_with_warmup: (1 + cos(π·(cycles·progress mod 1)))/2. */
+/**
+ * As transformers' get_cosine_with_hard_restarts_schedule_with_warmup: (1 + cos(π·(cycles·progress
+ * mod 1)))/2.
+ */
 export const cosineRestarts: Schedule<OptionValues<typeof options>> = {
   name: 'cosine-restarts',
   about: 'falls along half a cosine several times, each time from the top',

@@ -1,4 +1,5 @@
-// The learning rate rises to its peak and falls far below its start, both along half a cosine. Smith and Topin 2018, arXiv:1708.07120.
+// The learning rate rises to its peak and falls far below its start, both along half a cosine.
+// Smith and Topin 2018, arXiv:1708.07120.
 
 import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
 import type { Schedule } from './schedule.ts'
@@ -25,7 +26,10 @@ const between = (from: number, to: number, share: number): number =>
 const last = (settings: OptionValues<typeof options>): number =>
   1 / settings.startDivisor / settings.endDivisor
 
-/** As torch's OneCycleLR with cosine annealing and two phases; the warm-up is its first phase, 0.3 of the steps unless given. */
+/**
+ * As torch's OneCycleLR with cosine annealing and two phases; the warm-up is its first phase, 0.3
+ * of the steps unless given.
+ */
 export const oneCycle: Schedule<OptionValues<typeof options>> = {
   name: 'one-cycle',
   about: 'rises along half a cosine over the first part, then falls far below its start',

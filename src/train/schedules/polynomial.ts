@@ -14,7 +14,10 @@ const options = {
   minimum,
 } as const satisfies OptionTable
 
-/** As transformers' get_polynomial_decay_schedule_with_warmup, its lr_end as a share: (1 − progress)^power. */
+/**
+ * As transformers' get_polynomial_decay_schedule_with_warmup, its lr_end as a share: (1 −
+ * progress)^power.
+ */
 export const polynomial: Schedule<OptionValues<typeof options>> = {
   name: 'polynomial',
   about: 'falls as a power of what is left of the run',

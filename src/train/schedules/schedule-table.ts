@@ -33,8 +33,9 @@ export interface Course {
 }
 
 /**
- * The factor of step `step`, counted from 1: rises in a straight line during the warm-up, then follows the schedule, whose `settings` are complete.
- * As transformers' get_*_schedule_with_warmup, whose first step therefore has the factor 0 when there is a warm-up.
+ * The factor of step `step`, counted from 1: rises in a straight line during the warm-up, then
+ * follows the schedule, whose `settings` are complete. As transformers' get_*_schedule_with_warmup,
+ * whose first step therefore has the factor 0 when there is a warm-up.
  */
 export function learningRateFactor(
   schedule: Schedule,

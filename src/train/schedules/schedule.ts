@@ -1,8 +1,12 @@
-// The contract of a learning-rate schedule: one file per schedule, one row in schedules.ts. It knows steps, never losses.
+// The contract of a learning-rate schedule: one file per schedule, one row in schedules.ts. It
+// knows steps, never losses.
 
 import type { OptionTable } from '../option-table.ts'
 
-/** Where a run stands. It is counted from the end of the warm-up, except for schedules that have a `riseShare`. */
+/**
+ * Where a run stands. It is counted from the end of the warm-up, except for schedules that have a
+ * `riseShare`.
+ */
 export interface Moment {
   /** done/steps: 0 at the first step counted, 1 at the end of the run. */
   readonly progress: number
@@ -22,6 +26,9 @@ export interface Schedule<Settings extends object = object> {
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** What the learning rate is multiplied by. */
   factor(at: Moment, settings: Settings): number
-  /** Present where the rise is part of the schedule: the share of the steps that it takes unless told. `factor` then draws the warm-up too. */
+  /**
+   * Present where the rise is part of the schedule: the share of the steps that it takes unless
+   * told. `factor` then draws the warm-up too.
+   */
   readonly riseShare?: number
 }

@@ -1,4 +1,5 @@
-// What a standalone adapter must not forget: the state that EWC pulls towards, after a task over vectors.
+// What a standalone adapter must not forget: the state that EWC pulls towards, after a task over
+// vectors.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { standaloneModel } from '../../adapters/vectors/model.ts'
@@ -20,9 +21,10 @@ export interface ConsolidateStandaloneOptions {
 }
 
 /**
- * Adds a task to what is protected. Of the squared error the curvature is known, no gradient need be sampled: ∂²L/∂ΔW_ij² = 2/D · E[x_j²] with the
- * qualities as weights, so the importance of a column j is E[x_j²] over its mean, and rows matter alike. Throws UnsupportedError for an adapter that is
- * no plain LoRA, OptionError for a decay out of range or data without quality.
+ * Adds a task to what is protected. Of the squared error the curvature is known, no gradient need
+ * be sampled: ∂²L/∂ΔW_ij² = 2/D · E[x_j²] with the qualities as weights, so the importance of a
+ * column j is E[x_j²] over its mean, and rows matter alike. Throws UnsupportedError for an adapter
+ * that is no plain LoRA, OptionError for a decay out of range or data without quality.
  */
 export function consolidateStandalone({
   adapter,

@@ -1,4 +1,5 @@
-// Loss and gradients of any adapter kind on a standalone model, derived by the graph engine. Slower than LoRA's own products, and their oracle.
+// Loss and gradients of any adapter kind on a standalone model, derived by the graph engine. Slower
+// than LoRA's own products, and their oracle.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { attach } from '../../adapters/attach.ts'

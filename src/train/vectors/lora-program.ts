@@ -1,4 +1,5 @@
-// Loss and gradients of LoRA on a standalone model by hand: its layers stand side by side, so all detours are products with one stack.
+// Loss and gradients of LoRA on a standalone model by hand: its layers stand side by side, so all
+// detours are products with one stack.
 //
 //     H = X·Aᵀ   Y = X + H·B   E = Y − T   G = 2/D · weights ⊙ E        A: [R, D]   B: [R, D], scaled   R the sum of all ranks
 //     ∂B = Hᵀ·G   ∂A = (G·Bᵀ)ᵀ·X

@@ -1,4 +1,5 @@
-// Dropout for rows of vectors: the masks that a language model's run would draw, for lines of one token.
+// Dropout for rows of vectors: the masks that a language model's run would draw, for lines of one
+// token.
 
 import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -7,7 +8,10 @@ import { dropoutFeeds } from '../programs/dropout.ts'
 
 const none = new Int32Array()
 
-/** A mask [N, 1, D] of 0 and 1/(1 − rate) for every layer, named `<block prefix>dropout:<module>`; none where the rate is 0. */
+/**
+ * A mask [N, 1, D] of 0 and 1/(1 − rate) for every layer, named `<block prefix>dropout:<module>`;
+ * none where the rate is 0.
+ */
 export function dropoutMasks(
   blocks: readonly Block[],
   config: AdapterConfig,

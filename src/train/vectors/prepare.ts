@@ -1,4 +1,5 @@
-// Everything a standalone run needs before its first step: the order of rows, the adapter, the state, the step's rule. All that can be wrong is said here.
+// Everything a standalone run needs before its first step: the order of rows, the adapter, the
+// state, the step's rule. All that can be wrong is said here.
 
 import { type Adapter, checkAdapter, checkFinite, parametersOf } from '../../adapters/adapter.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
@@ -34,7 +35,10 @@ export interface StandaloneOptions extends Partial<StandaloneSettings> {
   readonly validation?: EmbeddingDataset
   /** Settings by name; what is given beside it counts before it. */
   readonly preset?: StandalonePreset
-  /** Holds on to earlier tasks (LoRA only): what consolidateStandalone gave, and how hard it pulls; 10/D unless given. */
+  /**
+   * Holds on to earlier tasks (LoRA only): what consolidateStandalone gave, and how hard it pulls;
+   * 10/D unless given.
+   */
   readonly ewc?: { readonly state: EwcState; readonly lambda?: number }
   /** Runs kinds other than LoRA; the reference interpreter unless given. */
   readonly backend?: Backend
@@ -117,7 +121,10 @@ function penaltyOf(
   return { penalty: ewcPenalty(state, lambda, loraSites(graph, adapter)) }
 }
 
-/** Throws OptionError, DataError, MismatchError (an adapter of another width), NumericError before anything is computed. */
+/**
+ * Throws OptionError, DataError, MismatchError (an adapter of another width), NumericError before
+ * anything is computed.
+ */
 export async function prepareStandalone(options: StandaloneOptions): Promise<StandaloneRun> {
   const { data, validation, backend = referenceBackend } = options
   const { settings, optimizer, schedule } = settingsOf(options)
@@ -168,7 +175,10 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
   }
 }
 
-/** Numbers of the rows of a step, counted from 1: each epoch's order is drawn from the seed and the epoch alone. */
+/**
+ * Numbers of the rows of a step, counted from 1: each epoch's order is drawn from the seed and the
+ * epoch alone.
+ */
 export function rowsOfStep({
   used,
   stepsPerEpoch,

@@ -1,4 +1,5 @@
-// The choice of the program that computes a standalone adapter's loss and gradients: its kind's own, or the graph's.
+// The choice of the program that computes a standalone adapter's loss and gradients: its kind's
+// own, or the graph's.
 
 import { type Adapter, parametersOf } from '../../adapters/adapter.ts'
 import { kindNamed } from '../../adapters/kinds/kind-table.ts'
@@ -21,7 +22,10 @@ export interface StandaloneProgramOptions {
 const isPlainLora = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): boolean =>
   kind === 'lora' && !(config as LoraConfig).loraBias && (config.modulesToSave ?? []).length === 0
 
-/** LoRA by its own products, which need no backend; every other kind through its graph. Throws UnsupportedError for soft prompts. */
+/**
+ * LoRA by its own products, which need no backend; every other kind through its graph. Throws
+ * UnsupportedError for soft prompts.
+ */
 export async function createStandaloneProgram({
   model,
   adapter,

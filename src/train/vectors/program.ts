@@ -1,4 +1,5 @@
-// The contract of what computes a standalone adapter's loss and gradients. Knows no kind of adapter.
+// The contract of what computes a standalone adapter's loss and gradients. Knows no kind of
+// adapter.
 
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { VectorBatch } from './vector-batch.ts'

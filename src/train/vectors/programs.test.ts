@@ -95,7 +95,8 @@ const kinds: readonly (readonly [string, Record<string, unknown>])[] = [
   ['vera', { rank: 3, targets: ['q_proj'] }],
 ]
 
-// DoRA's norm is a constant for the gradient by its own definition, so differences of the loss are another slope.
+// DoRA's norm is a constant for the gradient by its own definition, so differences of the loss are
+// another slope.
 describe.each(kinds.filter(([kind]) => kind !== 'dora'))('%s', (kind, options) => {
   it('has the slope that finite differences have', async () => {
     const adapter = shaken(kind, options)

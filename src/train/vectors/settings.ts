@@ -1,4 +1,5 @@
-// What a standalone run is set by: the settings of `train` that have a meaning without a text, and rows of a batch. Everything wrong is said at once.
+// What a standalone run is set by: the settings of `train` that have a meaning without a text, and
+// rows of a batch. Everything wrong is said at once.
 
 import { OptionError } from '../../base/errors.ts'
 import { optimizerNamed } from '../optimizers/optimizer-table.ts'
@@ -47,7 +48,10 @@ export interface StandaloneSettings extends OptionValues<typeof standaloneTable>
   readonly scheduleOptions: Given
 }
 
-/** Complete settings, and those of the optimiser and the schedule. Throws one OptionError that lists everything wrong. */
+/**
+ * Complete settings, and those of the optimiser and the schedule. Throws one OptionError that lists
+ * everything wrong.
+ */
 export function completeStandalone({
   optimizerOptions = {},
   scheduleOptions = {},

@@ -125,7 +125,8 @@ describe('trainStandalone', () => {
       train,
       Array.from({ length: 64 }, (_, i) => i),
     )
-    const stretched = { ...few, targets: few.inputs.map((value) => 1.4 * value) } // what every kind can learn
+    // what every kind can learn
+    const stretched = { ...few, targets: few.inputs.map((value) => 1.4 * value) }
     const { end } = await run({
       adapter: { kind, config: {} },
       data: stretched,

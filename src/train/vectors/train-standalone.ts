@@ -1,4 +1,5 @@
-// Training an adapter over vectors, with the optimisers, schedules, clipping, early stopping and history of `train`; no language model is needed.
+// Training an adapter over vectors, with the optimisers, schedules, clipping, early stopping and
+// history of `train`; no language model is needed.
 
 import { NumericError } from '../../base/errors.ts'
 import { type F32Tensor, sizeOf } from '../../base/tensor.ts'
@@ -20,12 +21,14 @@ import type { StandaloneProgram } from './program.ts'
 import { gatherRows } from './vector-batch.ts'
 
 /**
- * Trains a standalone adapter on inputs and targets [N, D]; iterate over the events, the last of which is 'train-end' with the adapter. Minimises
+ * Trains a standalone adapter on inputs and targets [N, D]; iterate over the events, the last of
+ * which is 'train-end' with the adapter. Minimises
  *
  *     L = Σ_n quality_n · ‖y_n − target_n‖² / (D · Σ_n quality_n)
  *
- * by its exact gradient. The same options and data give the same numbers. Throws what prepareStandalone throws, and NumericError naming the step where
- * the loss turns NaN or stays too high.
+ * by its exact gradient. The same options and data give the same numbers. Throws what
+ * prepareStandalone throws, and NumericError naming the step where the loss turns NaN or stays too
+ * high.
  */
 export async function* trainStandalone(
   options: StandaloneOptions,

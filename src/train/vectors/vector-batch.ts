@@ -1,4 +1,5 @@
-// Rows of a standalone run as its programs take them: vectors in, the vectors that should come out, and how much each row counts.
+// Rows of a standalone run as its programs take them: vectors in, the vectors that should come out,
+// and how much each row counts.
 
 export interface VectorBatch {
   readonly rows: number // N

@@ -1,4 +1,5 @@
-// Users' items in IndexedDB: one transaction for each call, which the browser orders between tabs. Knows nothing of what the bytes mean.
+// Users' items in IndexedDB: one transaction for each call, which the browser orders between tabs.
+// Knows nothing of what the bytes mean.
 
 import { GraftError } from '../../base/errors.ts'
 import {
@@ -21,7 +22,10 @@ const infos = 'infos'
 const contents = 'contents'
 const layout = 1
 
-/** Opens or makes the database of this name. Throws StorageError where the browser forbids it or a newer version made it. */
+/**
+ * Opens or makes the database of this name. Throws StorageError where the browser forbids it or a
+ * newer version made it.
+ */
 export async function indexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {
   const name = `IndexedDB ${databaseName}`
   const database = await opened(name, databaseName)
@@ -117,14 +121,18 @@ async function opened(name: string, databaseName: string): Promise<IDBDatabase> 
       for (const store of [infos, contents]) request.result.createObjectStore(store)
     })
     const database = await settled(request)
-    database.addEventListener('versionchange', () => database.close()) // another tab removes it or brings a newer layout
+    // another tab removes it or brings a newer layout
+    database.addEventListener('versionchange', () => database.close())
     return database
   } catch (cause) {
     throw storageProblem(`${name}: cannot be opened`, cause)
   }
 }
 
-/** The work's result once the transaction is on disk. The work may wait for its requests only. What it throws aborts the transaction. */
+/**
+ * The work's result once the transaction is on disk. The work may wait for its requests only. What
+ * it throws aborts the transaction.
+ */
 async function inTransaction<T>(
   database: IDBDatabase,
   mode: IDBTransactionMode,

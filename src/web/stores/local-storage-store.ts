@@ -1,5 +1,6 @@
-// Users' items in localStorage, as base64: some megabytes in all, and every call stops the page for as long as it takes. IndexedDB is the better place;
-// this one is for small states where nothing else is allowed. Knows nothing of what the bytes mean.
+// Users' items in localStorage, as base64: some megabytes in all, and every call stops the page for
+// as long as it takes. IndexedDB is the better place; this one is for small states where nothing
+// else is allowed. Knows nothing of what the bytes mean.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { quoted } from '../../formats/quote.ts'
@@ -16,8 +17,9 @@ import { storageProblem } from './storage-errors.ts'
 import { caughtUp, inTurn } from './tab-lock.ts'
 
 /**
- * A store in the entries `<prefix>/<user>/<item>` of this site's localStorage. Tabs take turns through the Web Locks API, which browsers give to
- * pages from https or this machine only; throws UnsupportedError elsewhere, because a lost turn would be a lost state.
+ * A store in the entries `<prefix>/<user>/<item>` of this site's localStorage. Tabs take turns
+ * through the Web Locks API, which browsers give to pages from https or this machine only; throws
+ * UnsupportedError elsewhere, because a lost turn would be a lost state.
  */
 export function localStorageStore(prefix = 'graft-users'): UserStore {
   const name = `localStorage ${prefix}`

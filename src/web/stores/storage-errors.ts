@@ -10,7 +10,10 @@ const reasons: Readonly<Record<string, string>> = {
   UnknownError: 'the browser cannot use its disk',
 }
 
-/** A StorageError that keeps the cause: "<what>: the quota of this site is used up (QuotaExceededError)." */
+/**
+ * A StorageError that keeps the cause: "<what>: the quota of this site is used up
+ * (QuotaExceededError)."
+ */
 export function storageProblem(what: string, cause: unknown): StorageError {
   const { name, message } = cause instanceof Error ? cause : new Error(String(cause))
   const reason = reasons[name]

@@ -1,9 +1,15 @@
-// Turns between tabs that write the same entry of localStorage. Web Locks order the tabs, but a tab may see what another wrote some milliseconds
-// after its turn has come: each process has its own copy. So a writer leaves a note of the version it wrote, and the next one waits until it sees that.
+// Turns between tabs that write the same entry of localStorage. Web Locks order the tabs, but a tab
+// may see what another wrote some milliseconds after its turn has come: each process has its own
+// copy. So a writer leaves a note of the version it wrote, and the next one waits until it sees
+// that.
 //
-// A note is itself a lock that is held for a while, since locks are what all tabs see at once: `<key>@<number>:<version>`, the highest number last.
+// A note is itself a lock that is held for a while, since locks are what all tabs see at once:
+// `<key>@<number>:<version>`, the highest number last.
 
-/** Longer than any copy lags behind, also on a machine with much else to do; a note costs next to nothing. */
+/**
+ * Longer than any copy lags behind, also on a machine with much else to do; a note costs next to
+ * nothing.
+ */
 const noteMs = 3000
 const pollMs = 2
 
@@ -30,8 +36,8 @@ async function newestNote(key: string): Promise<Note | undefined> {
 }
 
 /**
- * Resolves once this tab sees a key as the last writer left it: `versionOf` is what it sees. Where that never becomes what the note says, the entry
- * was removed by other means. Gives the note.
+ * Resolves once this tab sees a key as the last writer left it: `versionOf` is what it sees. Where
+ * that never becomes what the note says, the entry was removed by other means. Gives the note.
  */
 export async function caughtUp(key: string, versionOf: () => number): Promise<Note | undefined> {
   for (const until = performance.now() + noteMs; ;) {
@@ -52,8 +58,8 @@ const leaveNote = (key: string, { number, version }: Note): Promise<void> =>
   })
 
 /**
- * Does the work in a turn of its own among all tabs, once the key is seen as the last writer left it; the work gives the version that it leaves
- * (0 for none).
+ * Does the work in a turn of its own among all tabs, once the key is seen as the last writer left
+ * it; the work gives the version that it leaves (0 for none).
  */
 export async function inTurn(
   turn: string,

@@ -1,4 +1,5 @@
-// MicroLoRA's own tests, as they run in Node: every file of src/micro that needs no more than vitest's words.
+// MicroLoRA's own tests, as they run in Node: every file of src/micro that needs no more than
+// vitest's words.
 
 import '../../../src/micro/bad-input.test.ts'
 import '../../../src/micro/ewc.test.ts'

@@ -1,4 +1,5 @@
-// The contract of stores of users' items on what a browser has, and what happens when its quota is used up.
+// The contract of stores of users' items on what a browser has, and what happens when its quota is
+// used up.
 
 import { describe, expect, it } from 'vitest'
 import { StorageError } from '../../../src/base/errors.ts'

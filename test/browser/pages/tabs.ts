@@ -10,7 +10,10 @@ const stores: Readonly<Record<string, () => Promise<UserStore>>> = {
   localStorage: async () => localStorageStore('tabs'),
 }
 
-/** Adds one to a shared count, so often; gives how often this tab was told that the other was faster. */
+/**
+ * Adds one to a shared count, so often; gives how often this tab was told that the other was
+ * faster.
+ */
 async function count(place: string, times: number): Promise<number> {
   const store = await stores[place]!()
   let told = 0

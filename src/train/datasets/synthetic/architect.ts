@@ -80,7 +80,8 @@ const capacity: TaskMaker = {
     const perSecond = 10 * between(random, 5, 90)
     const milliseconds = 10 * between(random, 2, 40)
     const percent = 10 * between(random, 5, 9)
-    const value = Math.ceil((perSecond * milliseconds) / (10 * percent)) // in whole numbers: 1000 ms · percent/100
+    // in whole numbers: 1000 ms · percent/100
+    const value = Math.ceil((perSecond * milliseconds) / (10 * percent))
     return {
       prompt:
         `${perSecond} requests a second arrive, each keeps one worker busy for ${milliseconds} ms, and workers shall be busy at most ${percent} % of the time.\n` +

@@ -1,4 +1,5 @@
-// The coder's data: small JavaScript functions and what they return, and formulas to write from examples.
+// The coder's data: small JavaScript functions and what they return, and formulas to write from
+// examples.
 
 import type { Random } from '../../../base/random.ts'
 import { between, isNumber, pick } from './answers.ts'
@@ -9,7 +10,8 @@ import type { RoleData, TaskMaker } from './role-data.ts'
 function expression(random: Random, depth: number): string {
   if (depth === 0) return random.uniform() < 0.6 ? 'x' : String(between(random, 1, 9))
   const operator = pick(random, ['+', '-', '*', '%'])
-  const right = operator === '%' ? String(between(random, 2, 9)) : expression(random, depth - 1) // never a remainder of zero
+  // never a remainder of zero
+  const right = operator === '%' ? String(between(random, 2, 9)) : expression(random, depth - 1)
   return `(${expression(random, depth - 1)} ${operator} ${right})`
 }
 

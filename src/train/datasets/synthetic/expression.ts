@@ -1,4 +1,5 @@
-// Arithmetic in one variable, read and computed: what an answer that is a formula means. Knows + − * / %, brackets, numbers and x; nothing runs as code.
+// Arithmetic in one variable, read and computed: what an answer that is a formula means. Knows + −
+// * / %, brackets, numbers and x; nothing runs as code.
 
 type Compute = (x: number) => number
 

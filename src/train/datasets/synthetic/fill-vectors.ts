@@ -1,4 +1,5 @@
-// Synthetic vectors, fast: whole columns in one loop, a small generator inline, no call and no object for a number.
+// Synthetic vectors, fast: whole columns in one loop, a small generator inline, no call and no
+// object for a number.
 
 import type { Topic } from './role-data.ts'
 
@@ -10,7 +11,10 @@ export interface VectorColumns {
   readonly topics: Uint16Array
 }
 
-/** A generator's state from a text and numbers; never 0, from which xorshift would not move (FNV-1a). */
+/**
+ * A generator's state from a text and numbers; never 0, from which xorshift would not move
+ * (FNV-1a).
+ */
 function seeded(text: string, ...numbers: readonly number[]): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
@@ -18,9 +22,13 @@ function seeded(text: string, ...numbers: readonly number[]): number {
   return hash === 0 ? 1 : hash
 }
 
-const toUnit = Math.sqrt(12) / 65536 // 16 bits as an even distribution of variance 1, after 32768 is taken off
+// 16 bits as an even distribution of variance 1, after 32768 is taken off
+const toUnit = Math.sqrt(12) / 65536
 
-/** A vector of even noise of this variance's root: a topic's place or direction. The same for every seed: what is to be learned must not change. */
+/**
+ * A vector of even noise of this variance's root: a topic's place or direction. The same for every
+ * seed: what is to be learned must not change.
+ */
 function fixedVector(name: string, width: number, deviation: number): Float32Array {
   const vector = new Float32Array(width)
   let state = seeded(name, width)
@@ -42,7 +50,8 @@ const moveDeviation = 0.5 // inputs of variance 1, as after a norm; targets half
  *
  *     x = place + 0.6·ε    t = x + direction + (1 − quality)·ε′
  *
- * ε, ε′ of variance 1. A bad example's target is wrong by noise, so weighting by quality helps; a map of the topics' rank learns the rest.
+ * ε, ε′ of variance 1. A bad example's target is wrong by noise, so weighting by quality helps; a
+ * map of the topics' rank learns the rest.
  */
 export function fillVectors(
   role: string,

@@ -70,7 +70,8 @@ const mean: TaskMaker = {
       facts: { value },
     }
   },
-  check: ({ value }, answer) => isNumber(answer, value, 0.0051), // half a unit of the second decimal, and its rounding
+  // half a unit of the second decimal, and its rounding
+  check: ({ value }, answer) => isNumber(answer, value, 0.0051),
 }
 
 const source: TaskMaker = {

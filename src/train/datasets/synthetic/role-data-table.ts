@@ -1,4 +1,5 @@
-// The table of roles' synthetic data. A new role is a file and a row here, and a row in adapters/roles.ts.
+// The table of roles' synthetic data. A new role is a file and a row here, and a row in
+// adapters/roles.ts.
 
 import { OptionError } from '../../../base/errors.ts'
 import { architect } from './architect.ts'

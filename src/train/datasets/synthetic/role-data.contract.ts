@@ -35,7 +35,8 @@ export function roleDataContract({ topics, tasks }: RoleData): void {
         const other = answers[i % answers.length]!
         return other !== completion && task.check(saved, other)
       })
-      expect(alsoRight.length).toBeLessThan(draws / 20) // only orders and formulas may be right in several ways
+      // only orders and formulas may be right in several ways
+      expect(alsoRight.length).toBeLessThan(draws / 20)
     },
   )
   it.each(tasks.map((task) => [task.name, task] as const))(

@@ -1,4 +1,5 @@
-// The security analyst's data: code with and without a weakness, which is known because it was put there.
+// The security analyst's data: code with and without a weakness, which is known because it was put
+// there.
 
 import type { Random } from '../../../base/random.ts'
 import { between, isNumber, names, numbered, pick } from './answers.ts'

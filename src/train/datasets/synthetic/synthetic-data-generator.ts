@@ -1,4 +1,5 @@
-// Synthetic examples of a role: vectors for a standalone adapter, and questions with checked answers for a language model. The same seed, the same data.
+// Synthetic examples of a role: vectors for a standalone adapter, and questions with checked
+// answers for a language model. The same seed, the same data.
 
 import { OptionError } from '../../../base/errors.ts'
 import { random } from '../../../base/random.ts'
@@ -20,7 +21,10 @@ function checkCount(name: string, value: number, least = 1): void {
     throw new OptionError(`${name} must be a whole number from ${least}, got ${value}.`)
 }
 
-/** Whether an answer to a row of `tasks` is right; several may be, where a question leaves it open. `task` is the row's label: 'coder/loop'. */
+/**
+ * Whether an answer to a row of `tasks` is right; several may be, where a question leaves it open.
+ * `task` is the row's label: 'coder/loop'.
+ */
 export function checkAnswer(task: string, row: Row, answer: string): boolean {
   const { facts } = (row['meta'] ?? {}) as { facts?: Facts }
   if (!facts)
@@ -42,7 +46,10 @@ export class SyntheticDataGenerator {
     this.seed = seed
   }
 
-  /** Vectors [count, D] and their targets, with the role's qualities; formula in fill-vectors.ts. Topics are the tasks' labels. */
+  /**
+   * Vectors [count, D] and their targets, with the role's qualities; formula in fill-vectors.ts.
+   * Topics are the tasks' labels.
+   */
   generate(role: string, count: number): EmbeddingDataset {
     checkCount('The number of examples', count)
     const { name, domain, topics } = roleDataNamed(role)
@@ -61,7 +68,10 @@ export class SyntheticDataGenerator {
     }
   }
 
-  /** Questions { prompt, completion } whose answers are right by construction, tasks in turn; hardly any twice. `checkAnswer` judges other answers. */
+  /**
+   * Questions { prompt, completion } whose answers are right by construction, tasks in turn; hardly
+   * any twice. `checkAnswer` judges other answers.
+   */
   tasks(role: string, count: number): TextDataset {
     checkCount('The number of tasks', count)
     const { name, domain, tasks } = roleDataNamed(role)

@@ -36,7 +36,8 @@ describe('the coder', () => {
   it('knows what functions return', () => {
     for (const { prompt, completion } of questions('evaluate')) {
       const [, code, call] = /^([^]*)\nWhat does (.*) return/.exec(prompt)!
-      expect((run(`${code}\nreturn ${call}`) as number) + 0).toBe(Number(completion)) // −0 counts as 0
+      // −0 counts as 0
+      expect((run(`${code}\nreturn ${call}`) as number) + 0).toBe(Number(completion))
     }
   })
   it('knows what loops and lists come to', () => {
@@ -110,7 +111,8 @@ describe('SyntheticDataGenerator', () => {
       return performance.now() - start
     })
     console.log(`1,000 × 768: ${Math.min(...times).toFixed(1)} ms (aim: 10)`)
-    expect(Math.min(...times)).toBeLessThan(500) // a time is no test on a busy machine; an allocation for every number would take longer
+    // a time is no test on a busy machine; an allocation for every number would take longer
+    expect(Math.min(...times)).toBeLessThan(500)
   })
   it('asks different questions, in turn by task, and judges answers', () => {
     const data = generator.tasks('architect', 90)

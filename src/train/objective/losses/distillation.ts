@@ -1,4 +1,5 @@
-// Distillation: the expert learns to predict what a teacher predicts. Hinton et al. 2015, arXiv:1503.02531.
+// Distillation: the expert learns to predict what a teacher predicts. Hinton et al. 2015,
+// arXiv:1503.02531.
 
 import { OptionError } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
@@ -42,7 +43,10 @@ type Settings = OptionValues<typeof options>
 /** Whether the teacher's answers are few tokens and a bucket. */
 const inBuckets = (top: number, logits: Value): boolean => top > 0 && top < Number(lastDim(logits))
 
-/** KL(teacher ‖ student) of every scored token at a temperature, [M]. `teacher.entropy` is Σ p·log p. */
+/**
+ * KL(teacher ‖ student) of every scored token at a temperature, [M]. `teacher.entropy` is Σ p·log
+ * p.
+ */
 function divergences(g: GraphBuilder, logits: Value, { temperature, top }: Settings): Value {
   const softened = g.scale(logits, 1 / temperature)
   const shares = (width: number): Value => g.input('teacher.shares', 'f32', ['M', width])
@@ -67,8 +71,9 @@ const teacherPass = ({ temperature, top, ahead }: Settings): FrozenPass => ({
 })
 
 /**
- * loss = Σ_m w_m·(share·T²·KL(p ‖ q)_m + (1 − share)·(−log q₁(label_m))), p = softmax(teacher/T), q = softmax(student/T), q₁ at T = 1. The factor T²
- * keeps the gradient's size the same for all temperatures.
+ * loss = Σ_m w_m·(share·T²·KL(p ‖ q)_m + (1 − share)·(−log q₁(label_m))), p = softmax(teacher/T), q
+ * = softmax(student/T), q₁ at T = 1. The factor T² keeps the gradient's size the same for all
+ * temperatures.
  */
 export const distillation: Loss<Settings> = {
   name: 'distillation',

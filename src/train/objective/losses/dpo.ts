@@ -1,4 +1,5 @@
-// DPO: direct preference optimisation. Rafailov et al. 2023, arXiv:2305.18290; label smoothing as cDPO (Mitchell 2023).
+// DPO: direct preference optimisation. Rafailov et al. 2023, arXiv:2305.18290; label smoothing as
+// cDPO (Mitchell 2023).
 
 import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
 import type { Loss } from './loss.ts'
@@ -34,8 +35,8 @@ const options = {
 } as const satisfies OptionTable
 
 /**
- * h = β·((log π(c) − log π(r)) − (log ρ(c) − log ρ(r))), ρ the reference; loss = mean of (1 − ε)·softplus(−h) + ε·softplus(h)
- * = softplus(−h) + ε·h. As TRL's loss_type "sigmoid".
+ * h = β·((log π(c) − log π(r)) − (log ρ(c) − log ρ(r))), ρ the reference; loss = mean of (1 −
+ * ε)·softplus(−h) + ε·softplus(h) = softplus(−h) + ε·h. As TRL's loss_type "sigmoid".
  */
 export const dpo: Loss<OptionValues<typeof options>> = {
   name: 'dpo',
@@ -47,7 +48,8 @@ export const dpo: Loss<OptionValues<typeof options>> = {
   complete: (given) => readOptions('DPO', given, options),
   graph(g, logits, { beta, labelSmoothing, referenceFree }) {
     const margin = margins(g, logits)
-    const gained = g.scale(referenceFree ? margin : g.subtract(margin, referenceMargins(g)), beta) // h, [P]
+    // h, [P]
+    const gained = g.scale(referenceFree ? margin : g.subtract(margin, referenceMargins(g)), beta)
     const lost = g.op('softplus', [g.scale(gained, -1)])
     return {
       loss: meanOfPairs(

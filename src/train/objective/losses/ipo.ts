@@ -1,4 +1,5 @@
-// IPO: a squared distance instead of a sigmoid, which does not grow without end on pairs that are certain. Azar et al. 2023, arXiv:2310.12036.
+// IPO: a squared distance instead of a sigmoid, which does not grow without end on pairs that are
+// certain. Azar et al. 2023, arXiv:2310.12036.
 
 import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
 import type { Loss } from './loss.ts'
@@ -17,7 +18,10 @@ const options = {
   beta: { type: 'number', default: 0.1, above: 0, about: 'the margin aimed at is 1/(2·beta)' },
 } as const satisfies OptionTable
 
-/** loss = mean of (margin − the reference's margin − 1/(2β))², margins of mean log-probabilities per token. As TRL's loss_type "ipo". */
+/**
+ * loss = mean of (margin − the reference's margin − 1/(2β))², margins of mean log-probabilities per
+ * token. As TRL's loss_type "ipo".
+ */
 export const ipo: Loss<OptionValues<typeof options>> = {
   name: 'ipo',
   about: 'pairs: (margin − the reference’s margin − 1/(2β))², margins per token',

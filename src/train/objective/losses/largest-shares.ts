@@ -23,7 +23,10 @@ function largest(values: Float32Array, count: number): Int32Array {
 
 const entropyOf = (share: number): number => (share > 0 ? share * Math.log(share) : 0)
 
-/** Of shares [M, V]: `ids` i64 [M, K] and `shares` f32 [M, K] of the K largest, and `entropy` [M], Σ p·log p with the rest as one of the p. */
+/**
+ * Of shares [M, V]: `ids` i64 [M, K] and `shares` f32 [M, K] of the K largest, and `entropy` [M], Σ
+ * p·log p with the rest as one of the p.
+ */
 export function largestShares({ data, shape }: Tensor, count: number): Map<string, Tensor> {
   const [rows, width] = shape as [number, number]
   const ids = new Int32Array(rows * count)
@@ -35,7 +38,8 @@ export function largestShares({ data, shape }: Tensor, count: number): Map<strin
     let rest = 1
     ids.set(top, m * count)
     top.forEach((id, k) => {
-      const share = Math.min(all[id]!, Math.max(0, rest)) // rounding must not leave less than nothing for the rest
+      // rounding must not leave less than nothing for the rest
+      const share = Math.min(all[id]!, Math.max(0, rest))
       shares.data[m * count + k] = share
       entropy.data[m]! += entropyOf(share)
       rest -= share

@@ -1,4 +1,5 @@
-// What every loss must hold to: its gradient is that of its value, the table tells its options, and nothing that is wrong passes.
+// What every loss must hold to: its gradient is that of its value, the table tells its options, and
+// nothing that is wrong passes.
 
 import { expect, it } from 'vitest'
 import { OptionError } from '../../../base/errors.ts'

@@ -1,5 +1,6 @@
-// The contract of a loss: one file per loss, one row in losses.ts. It says what ends the head's graph and what a batch feeds it beside labels.
-// It knows logits, never a model, an adapter or a file.
+// The contract of a loss: one file per loss, one row in losses.ts. It says what ends the head's
+// graph and what a batch feeds it beside labels. It knows logits, never a model, an adapter or a
+// file.
 
 import type { Tensor } from '../../../base/tensor.ts'
 import type { GraphBuilder } from '../../../graph/builder.ts'
@@ -10,12 +11,17 @@ import type { OptionTable } from '../../option-table.ts'
 /** Tensors by name. Of a frozen model: a row for each of the batch's M scored tokens. */
 export type NamedTensors = ReadonlyMap<string, Tensor>
 
-/** What stands behind the head's logits [M, V], by name. Further inputs are feeds; `labels` i64 [M] and `weights` f32 [M] are always fed. */
+/**
+ * What stands behind the head's logits [M, V], by name. Further inputs are feeds; `labels` i64 [M]
+ * and `weights` f32 [M] are always fed.
+ */
 export type HeadGraph = (g: GraphBuilder, logits: Value) => Readonly<Record<string, Value>>
 
 /** What a model that is not trained says of the same tokens. */
 export interface FrozenPass {
-  /** 'reference': the base, or an adapter on it, before training; 'teacher': whatever is imitated. */
+  /**
+   * 'reference': the base, or an adapter on it, before training; 'teacher': whatever is imitated.
+   */
   readonly role: 'reference' | 'teacher'
   /** Computed for all rows before the first step and kept; else anew with every batch. */
   readonly ahead: boolean
@@ -28,9 +34,15 @@ export interface FrozenPass {
 /** A batch whose feeds are wanted. */
 export interface LossBatch {
   readonly batch: Batch
-  /** Scored tokens of each row, rows in the order of their labels; of pairs, chosen and rejected take turns. */
+  /**
+   * Scored tokens of each row, rows in the order of their labels; of pairs, chosen and rejected
+   * take turns.
+   */
   readonly labelCounts: readonly number[]
-  /** What each pair weighs; those of a step add up to 1. None for single rows, whose tokens have their weights in the batch. */
+  /**
+   * What each pair weighs; those of a step add up to 1. None for single rows, whose tokens have
+   * their weights in the batch.
+   */
   readonly pairWeights: readonly number[]
   /** What the frozen model says, where the loss asks one. */
   readonly frozen: NamedTensors
@@ -50,7 +62,10 @@ export interface Loss<Settings extends object = object> {
   readonly rateFactor?: number
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
-  /** `loss`, a scalar that adds up over the batches of a step; every other output is handed to `report`. */
+  /**
+   * `loss`, a scalar that adds up over the batches of a step; every other output is handed to
+   * `report`.
+   */
   graph(g: GraphBuilder, logits: Value, settings: Settings): Readonly<Record<string, Value>>
   /** The frozen model whose word is needed; absent or undefined: none. */
   frozen?(settings: Settings): FrozenPass | undefined

@@ -1,4 +1,5 @@
-// What losses over pairs share: the margin of a pair inside the graph, its feeds, and how often the chosen row wins.
+// What losses over pairs share: the margin of a pair inside the graph, its feeds, and how often the
+// chosen row wins.
 
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import type { GraphBuilder } from '../../../graph/builder.ts'
@@ -6,9 +7,13 @@ import type { Value } from '../../../graph/ir.ts'
 import { tokenLosses } from './cross-entropy.ts'
 import { type FrozenPass, type LossBatch, type NamedTensors, valuesOf } from './loss.ts'
 
-/** log π(chosen) − log π(rejected) of every pair, [P]: sums of the tokens' log-probabilities, or means where `pairFeeds` was told so. */
+/**
+ * log π(chosen) − log π(rejected) of every pair, [P]: sums of the tokens' log-probabilities, or
+ * means where `pairFeeds` was told so.
+ */
 export function margins(g: GraphBuilder, logits: Value): Value {
-  const signed = g.multiply(g.input('pairs.signs', 'f32', ['P', 'M']), tokenLosses(g, logits)) // [P, M]
+  // [P, M]
+  const signed = g.multiply(g.input('pairs.signs', 'f32', ['P', 'M']), tokenLosses(g, logits))
   return g.scale(g.reduceSum(signed, [1]), -1)
 }
 
@@ -21,7 +26,10 @@ export const meanOfPairs = (g: GraphBuilder, values: Value): Value =>
 
 export const number = (g: GraphBuilder, value: number): Value => g.constant(f32([], [value]))
 
-/** At the rates of plain training the chosen rows become less likely too, only less so than the rejected ones (docs/train.md has the numbers). */
+/**
+ * At the rates of plain training the chosen rows become less likely too, only less so than the
+ * rejected ones (docs/train.md has the numbers).
+ */
 export const pairsRateFactor = 0.2
 
 /** The frozen model of losses with a reference: log p of every label, computed once. */
@@ -32,8 +40,9 @@ export const referencePass: FrozenPass = {
 }
 
 /**
- * Signs [P, M]: +1 at the tokens of a pair's chosen row, −1 at those of its rejected one (±1 over the row's tokens for means), 0 elsewhere;
- * weights [P]; the reference's margins [P] where it was asked.
+ * Signs [P, M]: +1 at the tokens of a pair's chosen row, −1 at those of its rejected one (±1 over
+ * the row's tokens for means), 0 elsewhere; weights [P]; the reference's margins [P] where it was
+ * asked.
  */
 export function pairFeeds(
   { labelCounts, pairWeights, frozen }: LossBatch,
@@ -60,7 +69,10 @@ export function pairFeeds(
   ])
 }
 
-/** Share of the pairs whose chosen row has gained more than the rejected one, and by how much on average: the rewards' margin. */
+/**
+ * Share of the pairs whose chosen row has gained more than the rejected one, and by how much on
+ * average: the rewards' margin.
+ */
 export function reportPairs(outputs: readonly NamedTensors[]): {
   accuracy: number
   margin: number

@@ -1,4 +1,5 @@
-// Losses and gradients of pairs and of distillation against TRL's formulas with torch and PEFT (test/parity/make_preferences.py).
+// Losses and gradients of pairs and of distillation against TRL's formulas with torch and PEFT
+// (test/parity/make_preferences.py).
 
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'

@@ -1,4 +1,5 @@
-// SimPO: preferences without a reference, by mean log-probabilities and a margin to reach. Meng et al. 2024, arXiv:2405.14734.
+// SimPO: preferences without a reference, by mean log-probabilities and a margin to reach. Meng et
+// al. 2024, arXiv:2405.14734.
 
 import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
 import type { Loss } from './loss.ts'
@@ -14,7 +15,10 @@ const options = {
   },
 } as const satisfies OptionTable
 
-/** loss = mean of softplus(γ − β·margin), margins of mean log-probabilities per token. As TRL's CPO with loss_type "simpo". */
+/**
+ * loss = mean of softplus(γ − β·margin), margins of mean log-probabilities per token. As TRL's CPO
+ * with loss_type "simpo".
+ */
 export const simpo: Loss<OptionValues<typeof options>> = {
   name: 'simpo',
   about: 'pairs, without a reference: −log σ(β·margin − γ), margins per token',

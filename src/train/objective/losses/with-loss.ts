@@ -1,4 +1,5 @@
-// A head's graph that ends in something else than logits: in a loss, or in what a frozen model is asked for.
+// A head's graph that ends in something else than logits: in a loss, or in what a frozen model is
+// asked for.
 
 import type { Graph } from '../../../graph/ir.ts'
 import { prune, rewrite } from '../../../graph/passes/rewrite.ts'
