@@ -34,7 +34,7 @@ describe('adapterConfig', () => {
       .build()
     expect([kind, config]).toEqual(['dora', { rank: 4, rankStabilized: true }])
     expect(() => adapterConfig('a').kind('ia3').rank(4).build()).toThrow(
-      /rank: there is no such option/,
+      /there is no option "rank"/,
     )
   })
   it('says everything that is wrong at once, and only at build', () => {
@@ -52,7 +52,7 @@ describe('adapterConfig', () => {
       'alpha: got',
       'dropout: got 1',
       'targets: got an empty list',
-      'speed: there is no',
+      'there is no option "speed"',
       '"ok" is given twice',
       '"not ok"',
     ])

@@ -1,94 +1,245 @@
-// Checks of values from outside, named by what they expect. A schema library would double the time
-// that importing the package takes.
+// The one place where options are declared and checked: a field says what a value must be (in words
+// and as JSON Schema), its default and what it is for. Checks, help texts, manifests and JSON
+// Schemas read the same rows. A schema library would double the time that importing the package
+// takes, and MicroLoRA's bundle has no room for one.
+
+import { OptionError } from './errors.ts'
+import { nearest } from './suggest.ts'
 
 /** A fragment of JSON Schema. */
 export type JsonSchema = Readonly<Record<string, unknown>>
 
-/** One kind of value: what it must be, in words and as JSON Schema, and whether something is it. */
+/** One option: what its value must be, its default, and a sentence about it. */
 export interface Field<Value = unknown> {
+  /** 'an integer ≥ 1' */
   readonly expected: string
   readonly schema: JsonSchema
+  /** One sentence; where there is no default, what holds without the option. */
+  readonly about?: string
+  /** Absent: the option may be left out, and then has no value. */
+  readonly default?: Value
   is(value: unknown): value is Value
+  /** What is wrong with a value, a line for each part; empty where nothing is. */
+  findProblems(value: unknown, name: string): string[]
 }
 
-type ValueOf<Of> = Of extends Field<infer Value> ? Value : never
+export type ValueOf<Of> = Of extends Field<infer Value> ? Value : never
 export type Fields = Readonly<Record<string, Field>>
-/** Every field may be absent. */
-export type ValuesOf<Of extends Fields> = { readonly [Name in keyof Of]?: ValueOf<Of[Name]> }
 
-const field = <Value>(
+/** Values as they were given: every one may be absent. */
+export type GivenOptions<Of extends Fields> = { readonly [Name in keyof Of]?: ValueOf<Of[Name]> }
+
+/** Values with defaults filled in; an option without a default may have none. */
+export type OptionValues<Of extends Fields> = {
+  readonly [Name in keyof Of]: Of[Name] extends { readonly default: unknown }
+    ? ValueOf<Of[Name]>
+    : ValueOf<Of[Name]> | undefined
+}
+
+/** What every field may say beside its type. */
+export interface FieldInfo<Value> {
+  readonly about?: string
+  readonly default?: Value
+}
+
+/** Bounds of a number; at most one at each end. */
+export interface NumberInfo extends FieldInfo<number> {
+  /** Smallest value allowed. */
+  readonly from?: number
+  /** Values must be above this. */
+  readonly above?: number
+  /** Largest value allowed; Infinity admits Infinity itself. */
+  readonly to?: number
+  /** Values must be below this. */
+  readonly below?: number
+}
+
+type WithDefault<Value, Info> = Field<Value> &
+  (Info extends { readonly default: unknown } ? { readonly default: Value } : unknown)
+
+/** A value as errors show it: JSON, cut after 80 characters. */
+export function describeValue(value: unknown): string {
+  if (typeof value === 'number' || value === undefined) return String(value)
+  const json = JSON.stringify(value) ?? String(value)
+  return json.length > 80 ? `${json.slice(0, 80)}…` : json
+}
+
+/** A field from a test of its own. */
+export function createField<Value, const Info extends FieldInfo<Value> = object>(
   expected: string,
   schema: JsonSchema,
   is: (value: unknown) => boolean,
-): Field<Value> => ({
-  expected,
-  schema,
-  is: (value): value is Value => is(value),
-})
+  info?: Info,
+): WithDefault<Value, Info> {
+  const field: Field<Value> = {
+    expected,
+    schema,
+    ...info,
+    is: (value): value is Value => is(value),
+    findProblems: (value, name) =>
+      is(value) ? [] : [`${name}: got ${describeValue(value)}, expected ${expected}`],
+  }
+  return field as WithDefault<Value, Info>
+}
 
-export const number = field<number>('a number', { type: 'number' }, Number.isFinite)
-const integer = (least: number): Field<number> =>
-  field(
-    `a whole number ≥ ${least}`,
-    { type: 'integer', minimum: least },
-    (value) => Number.isSafeInteger(value) && (value as number) >= least,
+function describeRange({ from, above, to, below }: NumberInfo): string {
+  if (from !== undefined && to === undefined && below === undefined) return `≥ ${from}`
+  const start = from !== undefined ? `from ${from}` : above !== undefined ? `above ${above}` : ''
+  if (to === Infinity) return `${start}, or Infinity`
+  if (to === undefined && below === undefined) return start
+  const joint = above === undefined ? 'to' : 'and'
+  const end = to === undefined ? `below ${below}` : above === undefined ? to : `at most ${to}`
+  return `${start} ${joint} ${end}`.trim()
+}
+
+function createNumber<const Info extends NumberInfo>(
+  type: 'number' | 'integer',
+  info: Info,
+): WithDefault<number, Info> {
+  const { from = -Infinity, above = -Infinity, to, below = Infinity } = info
+  const isNumber = type === 'integer' ? Number.isSafeInteger : Number.isFinite
+  const schema = {
+    type,
+    ...(info.from !== undefined && { minimum: from }),
+    ...(info.above !== undefined && { exclusiveMinimum: above }),
+    ...(to !== undefined && to < Infinity && { maximum: to }),
+    ...(info.below !== undefined && { exclusiveMaximum: below }),
+  }
+  return createField<number, Info>(
+    [type === 'integer' ? 'an integer' : 'a number', describeRange(info)].join(' ').trim(),
+    schema,
+    (value) => {
+      if (typeof value !== 'number') return false
+      if (to === Infinity && value === Infinity) return true
+      const high = to ?? Infinity
+      return isNumber(value) && value >= from && value > above && value <= high && value < below
+    },
+    info,
+  )
+}
+
+export const number = <const Info extends NumberInfo = object>(
+  info: Info = {} as Info,
+): WithDefault<number, Info> => createNumber('number', info)
+
+export const integer = <const Info extends NumberInfo = object>(
+  info: Info = {} as Info,
+): WithDefault<number, Info> => createNumber('integer', info)
+
+export const flag = <const Info extends FieldInfo<boolean> = object>(
+  info?: Info,
+): WithDefault<boolean, Info> =>
+  createField(
+    'true or false',
+    { type: 'boolean' },
+    (value) => typeof value === 'boolean',
+    info as Info,
   )
 
-export const positiveInteger = integer(1)
-export const naturalNumber = integer(0)
-export const share = field<number>(
-  'a number from 0 to below 1',
-  { type: 'number', minimum: 0, exclusiveMaximum: 1 },
-  (value) => typeof value === 'number' && value >= 0 && value < 1,
-)
-export const flag = field<boolean>(
-  'true or false',
-  { type: 'boolean' },
-  (value) => typeof value === 'boolean',
-)
-export const text = field<string>(
-  'a text',
-  { type: 'string' },
-  (value) => typeof value === 'string',
-)
-
-export const oneOf = <const Value extends string | boolean>(
-  ...values: readonly Value[]
-): Field<Value> =>
-  field(values.map((value) => JSON.stringify(value)).join(', '), { enum: values }, (value) =>
-    values.includes(value as Value),
+/** Any string; `filled`: not the empty one. */
+export const string = <const Info extends FieldInfo<string> & { readonly filled?: boolean }>(
+  info: Info = {} as Info,
+): WithDefault<string, Info> =>
+  createField(
+    info.filled ? 'a string that is not empty' : 'a string',
+    { type: 'string', ...(info.filled && { minLength: 1 }) },
+    (value) => typeof value === 'string' && (value !== '' || !info.filled),
+    info,
   )
 
-export const listOf = <Value>({ expected, schema, is }: Field<Value>): Field<readonly Value[]> =>
-  field(
-    `a list, each ${expected}`,
-    { type: 'array', items: schema },
-    (value) => Array.isArray(value) && value.every(is),
+/** One of these values; a misspelt word is answered with the one that was probably meant. */
+export function oneOf<
+  const Value extends string | number | boolean,
+  const Info extends FieldInfo<Value> = object,
+>(values: readonly Value[], info?: Info): WithDefault<Value, Info> {
+  const expected = values.map((value) => JSON.stringify(value)).join(', ')
+  const is = (value: unknown): boolean => values.includes(value as Value)
+  const field = createField<Value, Info>(expected, { enum: values }, is, info)
+  const words = values.filter((value) => typeof value === 'string')
+  const findProblems = (value: unknown, name: string): string[] => {
+    const meant = typeof value === 'string' ? nearest(value, words) : undefined
+    const hint = meant === undefined ? '' : `. Did you mean ${JSON.stringify(meant)}?`
+    return field.findProblems(value, name).map((problem) => problem + hint)
+  }
+  return { ...field, findProblems }
+}
+
+/** A list of such values; `least`: how many there must be. */
+export const listOf = <
+  Value,
+  const Info extends FieldInfo<readonly Value[]> & { readonly least?: number } = object,
+>(
+  { expected, schema, is }: Field<Value>,
+  info: Info = {} as Info,
+): WithDefault<readonly Value[], Info> =>
+  createField(
+    `a list, each ${expected}${info.least ? `, at least ${info.least}` : ''}`,
+    { type: 'array', items: schema, ...(info.least && { minItems: info.least }) },
+    (value) => Array.isArray(value) && value.length >= (info.least ?? 0) && value.every(is),
+    info,
   )
 
-export const mapOf = <Value>({
-  expected,
-  schema,
-  is,
-}: Field<Value>): Field<Readonly<Record<string, Value>>> =>
-  field(
+/** An object whose keys are free. */
+export const mapOf = <
+  Value,
+  const Info extends FieldInfo<Readonly<Record<string, Value>>> = object,
+>(
+  { expected, schema, is }: Field<Value>,
+  info?: Info,
+): WithDefault<Readonly<Record<string, Value>>, Info> =>
+  createField(
     `an object, each value ${expected}`,
     { type: 'object', additionalProperties: schema },
     (value) => isRecord(value) && Object.values(value).every(is),
+    info as Info,
   )
 
-export const either = <A, B>(a: Field<A>, b: Field<B>): Field<A | B> =>
-  field(
+export const either = <A, B, const Info extends FieldInfo<A | B> = object>(
+  a: Field<A>,
+  b: Field<B>,
+  info?: Info,
+): WithDefault<A | B, Info> =>
+  createField(
     `${a.expected} or ${b.expected}`,
     { anyOf: [a.schema, b.schema] },
     (value) => a.is(value) || b.is(value),
+    info as Info,
   )
 
-export const record = field<Readonly<Record<string, unknown>>>(
+/** Any object. */
+export const record = createField<Readonly<Record<string, unknown>>>(
   'an object',
   { type: 'object' },
   isRecord,
 )
+
+/** Options within an option: problems bear the path, as in `batch.rows`. */
+export function object<Of extends Fields, const Info extends FieldInfo<GivenOptions<Of>> = object>(
+  fields: Of,
+  info?: Info,
+): WithDefault<GivenOptions<Of>, Info> {
+  const findProblems = (value: unknown, name: string): string[] =>
+    isRecord(value)
+      ? findOptionProblems(value, fields, `${name}.`)
+      : [`${name}: got ${describeValue(value)}, expected an object`]
+  const field = createField<GivenOptions<Of>, Info>(
+    'an object',
+    describeFields(fields),
+    (value) => findProblems(value, '').length === 0,
+    info,
+  )
+  return { ...field, findProblems }
+}
+
+/** A value that code receives whole and checks itself: a model, a callback, a signal, a store. */
+export const unchecked = <Value>(expected: string, about = expected): Field<Value> =>
+  createField(expected, {}, (value) => value !== null, { about })
+
+/** The same field with another default or sentence. */
+export const withInfo = <Value, const Info extends FieldInfo<Value>>(
+  field: Field<Value>,
+  info: Info,
+): WithDefault<Value, Info> => ({ ...field, ...info }) as WithDefault<Value, Info>
 
 /** The table without some of its rows. */
 export const withoutOptions = (fields: Fields, ...names: readonly string[]): Fields =>
@@ -98,25 +249,116 @@ export function isRecord(value: unknown): value is Readonly<Record<string, unkno
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** A value as errors show it: JSON, cut after 80 characters. */
-export function shown(value: unknown): string {
-  const json = JSON.stringify(value) ?? String(value)
-  return json.length > 80 ? `${json.slice(0, 80)}…` : json
+/** These options as the JSON Schema of one object. */
+export const describeFields = (fields: Fields): JsonSchema => ({
+  type: 'object',
+  additionalProperties: false,
+  properties: Object.fromEntries(
+    Object.entries(fields).map(([name, { schema, about }]) => [
+      name,
+      about === undefined ? schema : { ...schema, description: about },
+    ]),
+  ),
+})
+
+/** 'there is no option "epoch". Did you mean "epochs"?' */
+export function describeUnknownOption(name: string, names: readonly string[], path = ''): string {
+  const meant = nearest(name, names)
+  const there = names.length > 0 ? `there are ${names.join(', ')}` : 'it has none'
+  const hint = meant === undefined ? ` (${there})` : `. Did you mean "${path}${meant}"?`
+  return `there is no option "${path}${name}"${hint}`
 }
 
-/** The fields' values, null and undefined left out, and what is wrong with them. */
+/**
+ * Everything that is wrong with options: unknown names and wrong values. An option that is
+ * undefined counts as left out.
+ */
+export function findOptionProblems(
+  given: Readonly<Record<string, unknown>>,
+  fields: Fields,
+  path = '',
+): string[] {
+  const names = Object.keys(fields)
+  const unknown = Object.keys(given).filter((name) => !Object.hasOwn(fields, name))
+  return [
+    ...unknown.map((name) => describeUnknownOption(name, names, path)),
+    ...findValueProblems(given, fields, path),
+  ]
+}
+
+/** What is wrong with the values; names that the table does not have are passed over. */
+export const findValueProblems = (
+  given: Readonly<Record<string, unknown>>,
+  fields: Fields,
+  path = '',
+): string[] =>
+  Object.entries(fields).flatMap(([name, field]) =>
+    given[name] === undefined ? [] : field.findProblems(given[name], `${path}${name}`),
+  )
+
+/** Throws one OptionError that names every unknown option and every wrong value. */
+export function checkOptions(what: string, given: unknown, fields: Fields): void {
+  const problems = isRecord(given)
+    ? findOptionProblems(given, fields)
+    : [`got ${describeValue(given)}, expected an object`]
+  if (problems.length > 0) throw new OptionError(`${what}: ${problems.join('; ')}.`)
+}
+
+/** The options with defaults filled in; throws as `checkOptions`. */
+export function readOptions<const Of extends Fields>(
+  what: string,
+  given: unknown,
+  fields: Of,
+): OptionValues<Of> {
+  checkOptions(what, given, fields)
+  const values = given as Readonly<Record<string, unknown>>
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => [name, values[name] ?? field.default]),
+  ) as OptionValues<Of>
+}
+
+/** The options that were given, without defaults; throws as `checkOptions`. */
+export function readGivenOptions<const Of extends Fields>(
+  what: string,
+  given: unknown,
+  fields: Of,
+): GivenOptions<Of> {
+  checkOptions(what, given, fields)
+  return Object.fromEntries(
+    Object.entries(given as object).filter(([, value]) => value !== undefined),
+  ) as GivenOptions<Of>
+}
+
+/** The defaults of a table, by name. */
+export const listDefaults = <const Of extends Fields>(
+  fields: Of,
+): {
+  readonly [
+    Name in keyof Of as Of[Name] extends { readonly default: unknown } ? Name : never
+  ]: ValueOf<Of[Name]>
+} =>
+  Object.fromEntries(
+    Object.entries(fields).flatMap(([name, field]) =>
+      field.default === undefined ? [] : [[name, field.default]],
+    ),
+  ) as never
+
+/**
+ * Values of a configuration file and what is wrong with them. Null counts as left out, and other
+ * keys are the caller's to judge.
+ */
 export function readFields<Of extends Fields>(
   given: Readonly<Record<string, unknown>>,
   fields: Of,
-): { values: ValuesOf<Of>; problems: string[] } {
+): { values: GivenOptions<Of>; problems: string[] } {
   const present = Object.entries(fields).filter(
     ([name]) => given[name] !== null && given[name] !== undefined,
   )
-  const problems = present.flatMap(([name, { expected, is }]) =>
-    is(given[name]) ? [] : [`${name}: got ${shown(given[name])}, expected ${expected}`],
-  )
-  return {
-    values: Object.fromEntries(present.map(([name]) => [name, given[name]])) as ValuesOf<Of>,
-    problems,
-  }
+  const problems = present.flatMap(([name, field]) => field.findProblems(given[name], name))
+  const values = Object.fromEntries(present.map(([name]) => [name, given[name]]))
+  return { values: values as GivenOptions<Of>, problems }
 }
+
+export const positiveInteger = integer({ from: 1 })
+export const naturalNumber = integer({ from: 0 })
+export const share = number({ from: 0, below: 1 })

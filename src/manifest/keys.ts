@@ -3,14 +3,16 @@
 // known here without a change.
 
 import {
+  createField,
   either,
   type Field,
   type Fields,
   flag,
+  integer,
   listOf,
   oneOf,
   positiveInteger,
-  text,
+  string,
   withoutOptions,
 } from '../base/schema.ts'
 
@@ -44,44 +46,25 @@ export interface ManifestTables {
   readonly ewc: Keys
 }
 
-/** A field from a test of its own. */
-export const fieldOf = <Value>(
-  expected: string,
-  schema: Field['schema'],
-  is: (value: unknown) => boolean,
-): Field<Value> => ({
-  expected,
-  schema,
-  is: (value): value is Value => is(value),
-})
-
 const isNumber = (value: unknown): value is number =>
   typeof value === 'number' && Number.isFinite(value)
 
-const heldShare = fieldOf<number>(
+const heldShare = createField<number>(
   'a share above 0 and below 1',
   { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
   (value) => isNumber(value) && value > 0 && value < 1,
 )
-const fromTwo = fieldOf<number>(
-  'a whole number ≥ 2',
-  { type: 'integer', minimum: 2 },
-  (value) => Number.isSafeInteger(value) && Number(value) >= 2,
-)
-const filled = fieldOf<string>(
-  'a text that is not empty',
-  { type: 'string', minLength: 1 },
-  (value) => typeof value === 'string' && value !== '',
-)
+const fromTwo = integer({ from: 2 })
+const filled = string({ filled: true })
 const some = <Value>(each: Field<Value>): Field<readonly Value[]> => {
   const list = listOf(each)
-  return fieldOf(
+  return createField(
     `${list.expected}, at least one`,
     { ...list.schema, minItems: 1 },
     (value) => list.is(value) && value.length > 0,
   )
 }
-const files = fieldOf<string | readonly string[]>(
+const files = createField<string | readonly string[]>(
   'a path, or a list of paths',
   { anyOf: [filled.schema, some(filled).schema] },
   (value) => filled.is(value) || some(filled).is(value),
@@ -102,7 +85,7 @@ export const topKeys = (tables: ManifestTables): Keys => ({
       'the folder of an expert to go on from, in place of a fresh one; relative to the manifest',
   },
   targets: {
-    field: fieldOf(
+    field: createField(
       `${tables.targets.join(', ')}, a list of names, or a regular expression over module paths`,
       {
         anyOf: [
@@ -116,7 +99,7 @@ export const topKeys = (tables: ManifestTables): Keys => ({
     about: 'which layers the adapter hits; all-linear for most kinds unless given',
   },
   checkpointing: {
-    field: either(flag, positiveInteger),
+    field: either(flag(), positiveInteger),
     about:
       'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
   },
@@ -128,7 +111,7 @@ export const topKeys = (tables: ManifestTables): Keys => ({
   ...tables.settings.top,
 })
 
-const weights = fieldOf<Readonly<Record<string, number>>>(
+const weights = createField<Readonly<Record<string, number>>>(
   'a map from folders to weights',
   { type: 'object', additionalProperties: { type: 'number' }, minProperties: 1 },
   (value) =>
@@ -169,10 +152,13 @@ export const dataKeys = ({ formats }: ManifestTables): Keys => ({
     required: true,
   },
   format: {
-    field: oneOf(...formats),
+    field: oneOf(formats),
     about: 'the form of the rows; found out from the first row unless given',
   },
-  system: { field: text, about: 'system message for rows that have none; the expert remembers it' },
+  system: {
+    field: string(),
+    about: 'system message for rows that have none; the expert remembers it',
+  },
   validation: {
     field: either(heldShare, files),
     about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
@@ -206,7 +192,7 @@ export const evaluationKeys = ({ metrics }: ManifestTables): Keys => ({
     field: files,
     about: 'rows to judge on after the training; the validation rows unless given',
   },
-  metrics: { field: some(oneOf(...metrics)), about: 'what is measured', required: true },
+  metrics: { field: some(oneOf(metrics)), about: 'what is measured', required: true },
   rows: { field: positiveInteger, about: 'only the first rows' },
   newTokens: { field: positiveInteger, about: 'tokens of an answer at most; 96 unless given' },
   stop: { field: filled, about: 'end answers where this text would begin' },

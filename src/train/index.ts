@@ -54,7 +54,7 @@ export type { Loss } from './objective/losses/loss.ts'
 export { losses } from './objective/losses/loss-table.ts'
 export { lossCurve, type LossCurveOptions } from './run/loss-curve.ts'
 export { usualLearningRate } from './options/default-rates.ts'
-export type { OptionTable, OptionValues, TrainOptionSpec } from './option-table.ts'
+export type { Field, Fields, OptionValues } from '../base/schema.ts'
 export { optimizers } from './optimizers/optimizer-table.ts'
 export type { Optimizer } from './optimizers/optimizer.ts'
 export type {

@@ -52,7 +52,7 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
   return adapter
 }
 
-const parameterFields = { scale: number, dropout: share }
+const parameterFields = { scale: number(), dropout: share }
 
 function readParameters(
   json: PeftJson,

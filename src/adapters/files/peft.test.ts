@@ -65,9 +65,9 @@ describe('loadAdapter', () => {
     ).toEqual(
       [
         'use_qalora: true',
-        'modules_to_save: got "lm_head", expected a list, each a text',
+        'modules_to_save: got "lm_head", expected a list, each a string',
         'init_lora_weights: got "pissa", expected true, false, "gaussian"',
-        'r: got 0, expected a whole number ≥ 1',
+        'r: got 0, expected an integer ≥ 1',
         'fan_in_fan_out: true',
         'task_type: "SEQ_CLS"',
         'new_idea: {"on":1}',

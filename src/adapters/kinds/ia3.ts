@@ -9,10 +9,17 @@
 import { OptionError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
-import { either, flag, listOf, text, withoutOptions } from '../../base/schema.ts'
+import {
+  either,
+  flag,
+  listOf,
+  string,
+  withoutOptions,
+  readGivenOptions,
+} from '../../base/schema.ts'
 import type { AdapterConfig, AdapterKind } from './kind.ts'
 import { scaleColumns, scaleRows } from './matrices.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import { filled, normal } from './initializers.ts'
 import {
   readTargets,
@@ -34,10 +41,10 @@ export interface Ia3Config extends AdapterConfig {
 }
 
 const factors = 'ia3_l'
-const names = either(text, listOf(text))
+const names = either(string(), listOf(string()))
 const options = { ...targetOptions, feedForward: names }
 const { layers_to_transform: _layers, layers_pattern: _pattern, ...choice } = targetKeys // PEFT's IA3 has neither
-const peftKeys = { ...choice, feedforward_modules: names, init_ia3_weights: flag }
+const peftKeys = { ...choice, feedforward_modules: names, init_ia3_weights: flag() }
 
 /** Whether the module's input is scaled. PEFT compares ends of paths without regard to dots. */
 function scalesInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boolean {
@@ -53,7 +60,7 @@ export const ia3: AdapterKind<Ia3Config> = {
 
   /** Defaults: keys, values and the feed-forward's last layer, as in the paper. */
   complete(given) {
-    const read = readOptions(given, options, 'IA3 options')
+    const read = readGivenOptions('IA3 options', given, options)
     if (read.layers || read.layersPattern)
       throw new OptionError(
         'IA3 options: layers cannot be chosen by number; name whole paths, or give a regex.',

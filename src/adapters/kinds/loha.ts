@@ -9,7 +9,7 @@
 import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
 import type { Operators } from '../../graph/operation.ts'
-import { flag, oneOf } from '../../base/schema.ts'
+import { flag, oneOf, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind, Site } from './kind.ts'
 import {
   completeLycoris,
@@ -22,7 +22,7 @@ import {
   type LycorisConfig,
 } from './lycoris-config.ts'
 import { addProduct } from './matrices.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import { kaiming, zeros } from './initializers.ts'
 import { hitsLinear } from '../targets.ts'
 
@@ -32,8 +32,8 @@ export interface LohaConfig extends LycorisConfig {
 }
 
 const names = ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b'] as const
-const options = { ...lycorisOptions, start: oneOf('zero', 'random') }
-const peftKeys = { ...lycorisKeys, init_weights: flag }
+const options = { ...lycorisOptions, start: oneOf(['zero', 'random']) }
+const peftKeys = { ...lycorisKeys, init_weights: flag() }
 
 function delta(g: Operators, site: Site, config: LohaConfig): Value {
   const { rank, scale } = lycorisRank(config, site.module)
@@ -66,7 +66,7 @@ export const loha: AdapterKind<LohaConfig> = {
   },
 
   complete(given) {
-    const { start = 'zero', ...read } = readOptions(given, options, 'LoHa options')
+    const { start = 'zero', ...read } = readGivenOptions('LoHa options', given, options)
     return { ...completeLycoris(read), start }
   },
 

@@ -10,7 +10,7 @@ import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Operators } from '../../graph/operation.ts'
-import { flag, number, oneOf } from '../../base/schema.ts'
+import { flag, number, oneOf, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind, ModuleTensors, ParameterSpec, Site } from './kind.ts'
 import {
   completeLycoris,
@@ -23,7 +23,7 @@ import {
   type LycorisConfig,
 } from './lycoris-config.ts'
 import { addProduct } from './matrices.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import { kaiming, zeros } from './initializers.ts'
 import { hitsLinear } from '../targets.ts'
 
@@ -38,15 +38,15 @@ export interface LokrConfig extends LycorisConfig {
 
 const options = {
   ...lycorisOptions,
-  decomposeBoth: flag,
-  decomposeFactor: number,
-  start: oneOf('zero', 'lycoris', 'random'),
+  decomposeBoth: flag(),
+  decomposeFactor: number(),
+  start: oneOf(['zero', 'lycoris', 'random']),
 }
 const peftKeys = {
   ...lycorisKeys,
-  decompose_both: flag,
-  decompose_factor: number,
-  init_weights: oneOf<boolean | 'lycoris'>(true, false, 'lycoris'),
+  decompose_both: flag(),
+  decompose_factor: number(),
+  init_weights: oneOf<boolean | 'lycoris'>([true, false, 'lycoris']),
 }
 
 /**
@@ -224,7 +224,7 @@ export const lokr: AdapterKind<LokrConfig> = {
       decomposeFactor = -1,
       start = 'zero',
       ...read
-    } = readOptions(given, options, 'LoKr options')
+    } = readGivenOptions('LoKr options', given, options)
     return { ...completeLycoris(read), decomposeBoth, decomposeFactor, start }
   },
 

@@ -10,9 +10,10 @@ import {
   oneOf,
   positiveInteger,
   share,
+  readGivenOptions,
 } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import {
   readTargets,
   targetDefaults,
@@ -43,19 +44,19 @@ export interface LoraConfig extends AdapterConfig {
   readonly start: 'kaiming' | 'gaussian' | 'random'
 }
 
-const biases = oneOf('none', 'all', 'lora_only')
+const biases = oneOf(['none', 'all', 'lora_only'])
 
 export const loraOptions = {
   ...targetOptions,
   rank: positiveInteger,
-  alpha: number,
+  alpha: number(),
   dropout: share,
-  rankStabilized: flag,
+  rankStabilized: flag(),
   rankPattern: mapOf(positiveInteger),
-  alphaPattern: mapOf(number),
+  alphaPattern: mapOf(number()),
   bias: biases,
-  loraBias: flag,
-  start: oneOf('kaiming', 'gaussian', 'random'),
+  loraBias: flag(),
+  start: oneOf(['kaiming', 'gaussian', 'random']),
   invocationTokens: listOf(naturalNumber),
 }
 
@@ -69,7 +70,7 @@ export function withoutInvocation(config: LoraConfig, kind: string): LoraConfig 
 
 /** Defaults: rank 8, alpha twice the rank, queries and values. */
 export function completeLora(given: Readonly<Record<string, unknown>>): LoraConfig {
-  const read = readOptions(given, loraOptions, 'LoRA options')
+  const read = readGivenOptions('LoRA options', given, loraOptions)
   const { rank = 8 } = read
   if (read.invocationTokens?.length === 0)
     throw new OptionError(
@@ -92,14 +93,14 @@ export function completeLora(given: Readonly<Record<string, unknown>>): LoraConf
 const peftKeys = {
   ...targetKeys,
   r: positiveInteger,
-  lora_alpha: number,
+  lora_alpha: number(),
   lora_dropout: share,
   bias: biases,
-  use_rslora: flag,
-  lora_bias: flag,
+  use_rslora: flag(),
+  lora_bias: flag(),
   rank_pattern: mapOf(positiveInteger),
-  alpha_pattern: mapOf(number),
-  init_lora_weights: oneOf<boolean | 'gaussian'>(true, false, 'gaussian'),
+  alpha_pattern: mapOf(number()),
+  init_lora_weights: oneOf<boolean | 'gaussian'>([true, false, 'gaussian']),
   alora_invocation_tokens: listOf(naturalNumber),
 }
 

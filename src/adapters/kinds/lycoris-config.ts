@@ -3,7 +3,7 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
-import { mapOf, number, positiveInteger, share, type ValuesOf } from '../../base/schema.ts'
+import { mapOf, number, positiveInteger, share, type GivenOptions } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson, Site } from './kind.ts'
 import {
   readTargets,
@@ -32,13 +32,13 @@ export interface LycorisConfig extends AdapterConfig {
 export const lycorisOptions = {
   ...targetOptions,
   rank: positiveInteger,
-  alpha: number,
+  alpha: number(),
   rankPattern: mapOf(positiveInteger),
-  alphaPattern: mapOf(number),
+  alphaPattern: mapOf(number()),
 }
 
 /** Rank 8 and scale 1, unless said. */
-export const completeLycoris = (read: ValuesOf<typeof lycorisOptions>): LycorisConfig => ({
+export const completeLycoris = (read: GivenOptions<typeof lycorisOptions>): LycorisConfig => ({
   ...targetDefaults,
   alpha: read.rank ?? 8,
   rankPattern: {},
@@ -52,14 +52,17 @@ export const completeLycoris = (read: ValuesOf<typeof lycorisOptions>): LycorisC
 export const lycorisKeys = {
   ...targetKeys,
   r: positiveInteger,
-  alpha: number,
+  alpha: number(),
   rank_pattern: mapOf(positiveInteger),
-  alpha_pattern: mapOf(number),
+  alpha_pattern: mapOf(number()),
   rank_dropout: share,
   module_dropout: share,
 }
 
-export const readLycoris = (read: ValuesOf<typeof lycorisKeys>, json: PeftJson): LycorisConfig => ({
+export const readLycoris = (
+  read: GivenOptions<typeof lycorisKeys>,
+  json: PeftJson,
+): LycorisConfig => ({
   ...readTargets(read, json),
   rank: read.r!,
   alpha: read.alpha!,

@@ -1,8 +1,14 @@
 // Reading adapter_config.json without surprises: a key that would change the result is either
 // understood or refused, never ignored.
 
-import { OptionError, UnsupportedError } from '../../base/errors.ts'
-import { isRecord, readFields, shown, type Fields, type ValuesOf } from '../../base/schema.ts'
+import { UnsupportedError } from '../../base/errors.ts'
+import {
+  isRecord,
+  readFields,
+  describeValue,
+  type Fields,
+  type GivenOptions,
+} from '../../base/schema.ts'
 import type { PeftJson } from './kind.ts'
 
 /** Keys of every kind that describe an adapter and change nothing in what it computes. */
@@ -38,31 +44,16 @@ export function readPeftConfig<Of extends Fields>(
   fields: Of,
   required: readonly (keyof Of & string)[],
   fileName: string,
-): ValuesOf<Of> {
+): GivenOptions<Of> {
   const { values, problems } = readFields(json, fields)
   for (const key of required) if (values[key] === undefined) problems.push(`${key}: is missing`)
   for (const [key, value] of Object.entries(json)) {
     if (key in fields || descriptive.has(key) || isEmpty(value) || harmless[key] === value) continue
-    problems.push(`${key}: ${shown(value)}`)
+    problems.push(`${key}: ${describeValue(value)}`)
   }
   if (problems.length > 0)
     throw new UnsupportedError(
       `${fileName}: holds settings that are not supported:\n  ${problems.join('\n  ')}`,
     )
-  return values
-}
-
-/** A user's options; throws OptionError that lists every one that is wrong or unknown. */
-export function readOptions<Of extends Fields>(
-  given: Readonly<Record<string, unknown>>,
-  fields: Of,
-  what: string,
-): ValuesOf<Of> {
-  const { values, problems } = readFields(given, fields)
-  for (const key of Object.keys(given)) {
-    if (!(key in fields))
-      problems.push(`${key}: there is no such option (there are ${Object.keys(fields).join(', ')})`)
-  }
-  if (problems.length > 0) throw new OptionError(`${what}: ${problems.join('; ')}.`)
   return values
 }

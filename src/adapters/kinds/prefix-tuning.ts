@@ -6,9 +6,9 @@
 // The keys stand as they are: positions do not turn them. Rows begin with the ids −1 to −P, whose
 // places in the layers hold the prefix.
 
-import { positiveInteger, record } from '../../base/schema.ts'
+import { positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import {
   noLayer,
   noModules,
@@ -38,7 +38,7 @@ export const prefixTuning: AdapterKind<PromptConfig> = {
   complete: (given) => ({
     ...noModules,
     virtualTokens: 16,
-    ...readOptions(given, options, 'Prefix tuning options'),
+    ...readGivenOptions('Prefix tuning options', given, options),
   }),
 
   fit: (config, { layers, kvHeads, headWidth }) => ({

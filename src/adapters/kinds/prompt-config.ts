@@ -1,7 +1,7 @@
 // What the configurations of soft prompts share: virtual tokens instead of modules.
 
 import { OptionError } from '../../base/errors.ts'
-import { oneOf, positiveInteger, text } from '../../base/schema.ts'
+import { oneOf, positiveInteger, string } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
 
 export interface PromptConfig extends AdapterConfig {
@@ -20,18 +20,11 @@ export const promptKeys = {
   token_dim: positiveInteger,
   num_layers: positiveInteger,
   num_attention_heads: positiveInteger,
-  tokenizer_name_or_path: text,
+  tokenizer_name_or_path: string(),
 }
 
-/**
- * PEFT counts 2 for models with an encoder; a decoder alone has one. As a field: the number as
- * JSON.
- */
-export const oneSubmodule = {
-  ...oneOf('1'),
-  expected: '1',
-  is: (value: unknown): value is 1 => value === 1,
-}
+/** PEFT counts 2 for models with an encoder; a decoder alone has one. */
+export const oneSubmodule = oneOf([1])
 
 interface PromptKeys {
   readonly num_virtual_tokens?: number

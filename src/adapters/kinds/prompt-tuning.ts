@@ -7,9 +7,17 @@
 // places means nothing.
 
 import { OptionError } from '../../base/errors.ts'
-import { listOf, naturalNumber, oneOf, positiveInteger, record, text } from '../../base/schema.ts'
+import {
+  listOf,
+  naturalNumber,
+  oneOf,
+  positiveInteger,
+  record,
+  string,
+  readGivenOptions,
+} from '../../base/schema.ts'
 import type { AdapterKind, ParameterSpec } from './kind.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import {
   noLayer,
   noModules,
@@ -34,15 +42,15 @@ export interface PromptTuningConfig extends PromptConfig {
 
 const options = {
   virtualTokens: positiveInteger,
-  start: oneOf('random', 'vocabulary'),
+  start: oneOf(['random', 'vocabulary']),
   startIds: listOf(naturalNumber),
   peft: record,
 }
 const peftKeys = {
   ...promptKeys,
   num_transformer_submodules: oneSubmodule,
-  prompt_tuning_init: oneOf('RANDOM', 'TEXT', 'SAMPLE_VOCAB'),
-  prompt_tuning_init_text: text,
+  prompt_tuning_init: oneOf(['RANDOM', 'TEXT', 'SAMPLE_VOCAB']),
+  prompt_tuning_init_text: string(),
 }
 
 function startOf(
@@ -76,7 +84,7 @@ export const promptTuning: AdapterKind<PromptTuningConfig> = {
     ...noModules,
     virtualTokens: 16,
     start: 'random',
-    ...readOptions(given, options, 'Prompt tuning options'),
+    ...readGivenOptions('Prompt tuning options', given, options),
   }),
 
   fit: (config, { width, layers, heads }) => ({

@@ -1,19 +1,19 @@
 // The part of a configuration that kinds which act on modules share: which modules, in a user's
 // words and in adapter_config.json's.
 
-import { either, listOf, naturalNumber, record, text } from '../../base/schema.ts'
+import { either, listOf, naturalNumber, record, string } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
-import type { ValuesOf } from '../../base/schema.ts'
+import type { GivenOptions } from '../../base/schema.ts'
 
-const names = either(text, listOf(text))
+const names = either(string(), listOf(string()))
 
 /** What users may give. */
 export const targetOptions = {
   targets: names,
   exclude: names,
   layers: listOf(naturalNumber),
-  layersPattern: listOf(text),
-  modulesToSave: listOf(text),
+  layersPattern: listOf(string()),
+  modulesToSave: listOf(string()),
   peft: record,
 }
 
@@ -30,13 +30,13 @@ export const targetKeys = {
   exclude_modules: names,
   layers_to_transform: either(naturalNumber, listOf(naturalNumber)),
   layers_pattern: names,
-  modules_to_save: listOf(text),
+  modules_to_save: listOf(string()),
 }
 
 const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
   value === undefined ? [] : Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
 
-export function readTargets(read: ValuesOf<typeof targetKeys>, json: PeftJson): AdapterConfig {
+export function readTargets(read: GivenOptions<typeof targetKeys>, json: PeftJson): AdapterConfig {
   const layers = asList(read.layers_to_transform)
   return {
     targets: read.target_modules ?? [],

@@ -9,10 +9,18 @@
 import { random } from '../../base/random.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
-import { flag, naturalNumber, number, oneOf, positiveInteger, share } from '../../base/schema.ts'
+import {
+  flag,
+  naturalNumber,
+  number,
+  oneOf,
+  positiveInteger,
+  share,
+  readGivenOptions,
+} from '../../base/schema.ts'
 import type { AdapterConfig, AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
 import { addProduct } from './matrices.ts'
-import { readOptions, readPeftConfig } from './peft-config.ts'
+import { readPeftConfig } from './peft-config.ts'
 import { filled, normal, uniform, zeros } from './initializers.ts'
 import {
   readTargets,
@@ -45,19 +53,19 @@ const options = {
   ...targetChoice,
   rank: positiveInteger,
   dropout: share,
-  dInitial: number,
+  dInitial: number(),
   projectionSeed: naturalNumber,
-  start: oneOf('zero', 'random'),
+  start: oneOf(['zero', 'random']),
 }
 const peftKeys = {
   ...targetChoiceKeys,
   r: positiveInteger,
   vera_dropout: share,
-  d_initial: number,
+  d_initial: number(),
   projection_prng_key: naturalNumber,
-  save_projection: oneOf(true), // without it A and B are only in the random generator of torch
-  bias: oneOf('none'),
-  init_weights: flag,
+  save_projection: oneOf([true]), // without it A and B are only in the random generator of torch
+  bias: oneOf(['none']),
+  init_weights: flag(),
 }
 
 /**
@@ -96,7 +104,7 @@ export const vera: AdapterKind<VeraConfig> = {
   options,
 
   complete(given) {
-    const read = readOptions(given, options, 'VeRA options')
+    const read = readGivenOptions('VeRA options', given, options)
     return {
       ...targetDefaults,
       rank: 256,

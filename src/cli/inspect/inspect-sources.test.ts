@@ -12,7 +12,7 @@ import { loadAdapter } from '../../node/adapters.ts'
 import { adapterAt } from './inspect-sources.ts'
 
 const parity = (name: string): string =>
-  new URL(`../../test/parity/${name}`, import.meta.url).pathname
+  new URL(`../../../test/parity/${name}`, import.meta.url).pathname
 let directory: string
 let path: string
 beforeAll(async () => {

@@ -76,7 +76,7 @@ describe('a manifest', () => {
   it('is checked whole where the name of a row is wrong', () => {
     expect(messages({ data, schedule: { name: 'cosin', epochs: 0, power: 2 } })).toEqual([
       expect.stringMatching(/^schedule\.name: is "cosin"; .*Did you mean cosine\?$/),
-      'schedule.epochs: is 0; expected a whole number from 1',
+      'schedule.epochs: is 0; expected an integer ≥ 1',
     ])
   })
   it.each([
@@ -97,10 +97,10 @@ describe('a manifest', () => {
     [{ data, optimizer: 3 }, 'optimizer: is 3; expected one of adamw'],
     [
       { data, checkpointing: 'yes' },
-      'checkpointing: is "yes"; expected true or false or a whole number ≥ 1',
+      'checkpointing: is "yes"; expected true or false or an integer ≥ 1',
     ],
     [{ data, evaluation: {} }, 'evaluation.metrics: is missing; expected a list'],
-    [{ data, seed: 0.5 }, 'seed: is 0.5; expected a whole number'],
+    [{ data, seed: 0.5 }, 'seed: is 0.5; expected an integer'],
     [{ data, ewc: { lambda: -1 } }, 'ewc.lambda: '],
   ])('%j is refused in one sentence', (value, message) => {
     const said = messages(value)

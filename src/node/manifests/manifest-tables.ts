@@ -1,56 +1,29 @@
 // What a manifest may choose from in this package: the rows of the tables of kinds, schedules,
 // optimisers, data formats and metrics.
 
-import type { JsonSchema } from '../../base/schema.ts'
+import type { Fields } from '../../base/schema.ts'
 import { adapterKinds } from '../../adapters/kinds/kind-table.ts'
 import { presets } from '../../adapters/presets.ts'
-import { type ChoiceRows, fieldOf, type Keys, type ManifestTables } from '../../manifest/keys.ts'
+import { type ChoiceRows, type Keys, type ManifestTables } from '../../manifest/keys.ts'
 import { dataFormats } from '../../train/data/format-table.ts'
 import { ewcTable } from '../../train/ewc/options.ts'
-import {
-  expectedValue,
-  type OptionTable,
-  type TrainOptionSpec,
-  valueProblems,
-} from '../../train/option-table.ts'
 import { losses } from '../../train/objective/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { metrics } from '../metric-table.ts'
 
-const jsonTypes = {
-  number: 'number',
-  integer: 'integer',
-  boolean: 'boolean',
-  text: 'string',
-} as const
-
-const schemaOf = ({ type, least, above, most, below, choices }: TrainOptionSpec): JsonSchema => ({
-  type: jsonTypes[type],
-  ...(choices && { enum: choices }),
-  ...(least !== undefined && { minimum: least }),
-  ...(above !== undefined && { exclusiveMinimum: above }),
-  ...(most !== undefined && { maximum: most }),
-  ...(below !== undefined && { exclusiveMaximum: below }),
-})
-
 /** Keys of a manifest from a table of training options. */
-const keysOf = (table: OptionTable): Keys =>
+const keysOf = (table: Fields): Keys =>
   Object.fromEntries(
-    Object.entries(table).map(([name, spec]) => {
-      const usual = spec.default === undefined ? '' : `; ${spec.default} unless given`
-      const is = (value: unknown): boolean =>
-        value !== null && valueProblems({ value: spec }, { value }).length === 0
-      return [
-        name,
-        { field: fieldOf(expectedValue(spec), schemaOf(spec), is), about: spec.about + usual },
-      ]
+    Object.entries(table).map(([name, field]) => {
+      const usual = field.default === undefined ? '' : `; ${String(field.default)} unless given`
+      return [name, { field, about: (field.about ?? field.expected) + usual }]
     }),
   )
 
 const rowsOf = (
-  table: ReadonlyMap<string, { readonly about: string; readonly options: OptionTable }>,
+  table: ReadonlyMap<string, { readonly about: string; readonly options: Fields }>,
 ): ChoiceRows =>
   new Map(
     [...table].map(([name, { about, options }]) => [name, { about, options: keysOf(options) }]),

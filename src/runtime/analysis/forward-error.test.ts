@@ -9,7 +9,7 @@ import { directoryFolder } from '../../node/files/folder.ts'
 import { forwardError } from './forward-error.ts'
 import { createModel, type Model } from '../model.ts'
 
-const at = (path: string): string => new URL(`../../${path}`, import.meta.url).pathname
+const at = (path: string): string => new URL(`../../../${path}`, import.meta.url).pathname
 const prompts = ['Once upon a time', 'The little dog', 'Lily and Tom went']
 
 let model: Model

@@ -20,7 +20,7 @@ import { programCache } from './program-cache.ts'
 
 const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string =>
-  new URL(`../../test/parity/${path}`, import.meta.url).pathname
+  new URL(`../../../test/parity/${path}`, import.meta.url).pathname
 const stories = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
 
 let base: BaseModel

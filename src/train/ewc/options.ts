@@ -1,7 +1,7 @@
 // What a run may ask of EWC, checked with the other options.
 
 import { checksum, type Fingerprint } from '../run/checkpoint.ts'
-import { type OptionTable, valueProblems } from '../option-table.ts'
+import { findOptionProblems, integer, number } from '../../base/schema.ts'
 import { type EwcState, stateTensors } from './state.ts'
 
 export interface EwcOptions {
@@ -16,32 +16,29 @@ export interface EwcOptions {
 }
 
 export const ewcTable = {
-  lambda: {
-    type: 'number',
+  lambda: number({
     default: 0.03,
-    least: 0,
+    from: 0,
     about: 'how hard earlier tasks pull; more keeps them better and learns the new one less',
-  },
-  decay: {
-    type: 'number',
+  }),
+  decay: number({
     default: 1,
-    least: 0,
-    most: 1,
+    from: 0,
+    to: 1,
     about: 'how much earlier tasks still count beside the newest: 1 as much, 0 not at all',
-  },
-  sample: {
-    type: 'integer',
+  }),
+  sample: integer({
     default: 24,
-    least: 1,
+    from: 1,
     about: 'rows that the importance of weights is measured on when the task is over',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 const plain = ({ state: _state, ...values }: EwcOptions): Record<string, unknown> => ({ ...values })
 
 /** All that is wrong with them. */
 export const ewcProblems = (options: EwcOptions | undefined): string[] =>
-  options ? valueProblems(ewcTable, plain(options)).map((problem) => `ewc: ${problem}`) : []
+  options ? findOptionProblems(plain(options), ewcTable).map((problem) => `ewc: ${problem}`) : []
 
 /** The options with defaults filled in. */
 export const completeEwc = (options: EwcOptions): Required<Omit<EwcOptions, 'state'>> => ({

@@ -160,7 +160,7 @@ describe('preferences', () => {
       'a teacher is for the loss "distillation"',
     )
     await expect(eventsOf(dpoOf({ lossOptions: { beta: -1 } }))).rejects.toThrow(
-      /^Training options: DPO: beta must be/,
+      /^Training options: DPO: beta: got/,
     )
     await expect(
       eventsOf(dpoOf({ lossOptions: { referenceFree: true }, reference: teacherOf(1) })),

@@ -1,53 +1,46 @@
 // Adafactor: the mean squared gradient of a matrix kept as a row and a column. Shazeer and Stern
 // 2018, arXiv:1804.04235.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { flag, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Optimizer, UpdateSite } from './optimizer.ts'
 
 const options = {
-  decayRate: {
-    type: 'number',
+  decayRate: number({
     default: 0.8,
     above: 0,
-    most: 1,
+    to: 1,
     about: 'how fast old squares fade: step t counts 1/tᵈ',
-  },
-  clipThreshold: {
-    type: 'number',
+  }),
+  clipThreshold: number({
     default: 1,
     above: 0,
     about: 'largest root mean square of an update before the learning rate',
-  },
-  beta1: {
-    type: 'number',
+  }),
+  beta1: number({
     default: 0,
-    least: 0,
+    from: 0,
     below: 1,
     about: 'how much of the mean update is kept; 0 remembers none',
-  },
-  epsilon: {
-    type: 'number',
+  }),
+  epsilon: number({
     default: 1e-30,
-    least: 1e-37,
+    from: 1e-37,
     about: 'added to squared gradients, so that none is zero',
-  },
-  scaleParameter: {
-    type: 'boolean',
+  }),
+  scaleParameter: flag({
     default: false,
     about: "multiplies the learning rate by the weights' root mean square",
-  },
-  relativeStep: {
-    type: 'boolean',
+  }),
+  relativeStep: flag({
     default: false,
     about: 'multiplies the learning rate by min(0.01, 1/√step)',
-  },
-  weightDecay: {
-    type: 'number',
+  }),
+  weightDecay: number({
     default: 0,
-    least: 0,
+    from: 0,
     about: 'share of a weight taken off at a step, times the learning rate',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 export type AdafactorSettings = OptionValues<typeof options>
 

@@ -1,37 +1,29 @@
 // AdamW: Adam with weight decay apart from the gradient. Loshchilov and Hutter 2019,
 // arXiv:1711.05101.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Optimizer } from './optimizer.ts'
 
 const options = {
-  beta1: {
-    type: 'number',
+  beta1: number({
     default: 0.9,
-    least: 0,
+    from: 0,
     below: 1,
     about: 'how much of the mean gradient is kept',
-  },
-  beta2: {
-    type: 'number',
+  }),
+  beta2: number({
     default: 0.999,
-    least: 0,
+    from: 0,
     below: 1,
     about: 'how much of the mean squared gradient is kept',
-  },
-  epsilon: {
-    type: 'number',
-    default: 1e-8,
-    least: 0,
-    about: 'added to the root of the mean square',
-  },
-  weightDecay: {
-    type: 'number',
+  }),
+  epsilon: number({ default: 1e-8, from: 0, about: 'added to the root of the mean square' }),
+  weightDecay: number({
     default: 0,
-    least: 0,
+    from: 0,
     about: 'share of a weight taken off at a step, times the learning rate',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 export type AdamWSettings = OptionValues<typeof options>
 

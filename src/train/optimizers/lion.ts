@@ -1,31 +1,28 @@
 // Lion: every number moves by the learning rate, up or down. Chen et al. 2023, arXiv:2302.06675,
 // algorithm 2.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Optimizer } from './optimizer.ts'
 
 const options = {
-  beta1: {
-    type: 'number',
+  beta1: number({
     default: 0.9,
-    least: 0,
+    from: 0,
     below: 1,
     about: 'weight of the mean gradient in the direction of a step',
-  },
-  beta2: {
-    type: 'number',
+  }),
+  beta2: number({
     default: 0.99,
-    least: 0,
+    from: 0,
     below: 1,
     about: 'how much of the mean gradient is kept',
-  },
-  weightDecay: {
-    type: 'number',
+  }),
+  weightDecay: number({
     default: 0,
-    least: 0,
+    from: 0,
     about: 'share of a weight taken off at a step, times the learning rate',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 export type LionSettings = OptionValues<typeof options>
 

@@ -1,7 +1,7 @@
 // The contract of an optimiser: one file per optimiser, one row in optimizers.ts. It knows one
 // parameter at a time: no model, no data, no clock.
 
-import type { OptionTable } from '../option-table.ts'
+import { type Fields } from '../../base/schema.ts'
 
 /** One parameter at one step. */
 export interface UpdateSite {
@@ -25,7 +25,7 @@ export interface Optimizer<Settings extends object = object> {
   /** One line for lists. */
   readonly about: string
   /** Its own options; `weightDecay` is among them. */
-  readonly options: OptionTable
+  readonly options: Fields
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** What is remembered for a parameter of this shape. */

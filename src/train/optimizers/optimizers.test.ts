@@ -78,7 +78,7 @@ describe('AdamW', () => {
   it("has torch's defaults, but no weight decay unless asked", () => {
     expect(adamw.complete({})).toEqual({ beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0 })
     expect(() => adamw.complete({ beta1: 1, epsilon: '1' })).toThrow(
-      /beta1 must be.*got 1; epsilon must be.*got "1"/,
+      /beta1: got 1, expected .*; epsilon: got "1", expected/,
     )
   })
 })

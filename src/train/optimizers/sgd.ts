@@ -2,25 +2,19 @@
 // the importance of initialization and momentum".
 
 import { OptionError } from '../../base/errors.ts'
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { flag, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Optimizer } from './optimizer.ts'
 
 const options = {
-  momentum: {
-    type: 'number',
+  momentum: number({
     default: 0.9,
-    least: 0,
+    from: 0,
     below: 1,
     about: 'how much of the last step goes into the next; 0 remembers nothing',
-  },
-  nesterov: { type: 'boolean', default: false, about: 'looks one step of momentum ahead' },
-  weightDecay: {
-    type: 'number',
-    default: 0,
-    least: 0,
-    about: 'share of a weight added to its gradient',
-  },
-} as const satisfies OptionTable
+  }),
+  nesterov: flag({ default: false, about: 'looks one step of momentum ahead' }),
+  weightDecay: number({ default: 0, from: 0, about: 'share of a weight added to its gradient' }),
+}
 
 export type SgdSettings = OptionValues<typeof options>
 

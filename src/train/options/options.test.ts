@@ -44,10 +44,10 @@ describe('completeSettings', () => {
     }
     expect(() => complete(wrong)).toThrow(OptionError)
     for (const part of [
-      'epochs must be',
-      'learningRate must be a number above 0, got -1',
-      'clip must be a number from 0, got NaN',
-      'packing must be true or false, got "no"',
+      'epochs: got',
+      'learningRate: got -1, expected a number above 0',
+      'clip: got NaN, expected a number ≥ 0',
+      'packing: got "no", expected true or false',
       'patience needs validation data',
       '"cosin"',
       '"adam"',
@@ -55,7 +55,7 @@ describe('completeSettings', () => {
       "model's context of 512",
       'warmupShare',
       'seed',
-      'checkpointing must be',
+      'checkpointing: got',
       'checkpoint.everySteps',
     ]) {
       expect(() => complete(wrong)).toThrow(part)
@@ -86,7 +86,7 @@ describe('completeSettings', () => {
     expect([schedule.name, settings]).toEqual(['cosine-restarts', { cycles: 2, minimum: 0 }])
     expect(() =>
       complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 0, gamma: 1 } }),
-    ).toThrow(/"gamma".*cycles must be/)
+    ).toThrow(/"gamma".*cycles: got/)
     expect(complete({ schedule: 'one-cycle' })).toHaveProperty('warmupShare', 0.3)
     expect(complete({ schedule: 'one-cycle', warmupShare: 0.1 })).toHaveProperty('warmupShare', 0.1)
   })

@@ -12,7 +12,7 @@ import type { EncodedData } from '../data/encode.ts'
 import type { DataSet } from '../data/jsonl.ts'
 import { ewcProblems, type EwcOptions } from '../ewc/options.ts'
 import { usualLearningRate } from './default-rates.ts'
-import { valueProblems } from '../option-table.ts'
+import { findValueProblems, integer } from '../../base/schema.ts'
 import type { Loss } from '../objective/losses/loss.ts'
 import { lossNamed, losses } from '../objective/losses/loss-table.ts'
 import { optimizerNamed, optimizers } from '../optimizers/optimizer-table.ts'
@@ -173,8 +173,8 @@ const defaults = {
 }
 const usualWarmupShare = 0.05
 
-const whole = (name: string, value: number | undefined, least = 1): string[] =>
-  valueProblems({ [name]: { type: 'integer', least, about: '' } }, { [name]: value })
+const whole = (name: string, value: unknown, from = 1): string[] =>
+  value === undefined ? [] : integer({ from }).findProblems(value, name)
 
 function attempt(check: () => unknown): string[] {
   try {
@@ -219,7 +219,7 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
   const settings = filled(options, maxPositions)
   const { batch, maxTokens } = settings
   const problems = [
-    ...valueProblems(settingTable, { ...settings }),
+    ...findValueProblems({ ...settings }, settingTable),
     ...whole('batch.rows', batch.rows),
     ...whole('batch.tokens', batch.tokens, 2),
     ...whole('validation.everySteps', options.validation?.everySteps),

@@ -1,9 +1,9 @@
 // The learning rate stays.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'
 
-const options = {} as const satisfies OptionTable
+const options = {}
 
 export const constant: Schedule<OptionValues<typeof options>> = {
   name: 'constant',

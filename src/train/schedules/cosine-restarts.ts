@@ -1,14 +1,14 @@
 // The learning rate falls along half a cosine several times, each time from the top. Loshchilov and
 // Hutter 2017, arXiv:1608.03983.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { integer, readOptions, type OptionValues } from '../../base/schema.ts'
 import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  cycles: { type: 'integer', default: 3, least: 1, about: 'how many times it falls' },
+  cycles: integer({ default: 3, from: 1, about: 'how many times it falls' }),
   minimum,
-} as const satisfies OptionTable
+}
 
 /**
  * As transformers' get_cosine_with_hard_restarts_schedule_with_warmup: (1 + cos(π·(cycles·progress

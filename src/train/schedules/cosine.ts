@@ -1,10 +1,10 @@
 // The learning rate falls along half a cosine. Loshchilov and Hutter 2017, arXiv:1608.03983.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { readOptions, type OptionValues } from '../../base/schema.ts'
 import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
-const options = { minimum } as const satisfies OptionTable
+const options = { minimum }
 
 export const cosine: Schedule<OptionValues<typeof options>> = {
   name: 'cosine',

@@ -1,23 +1,21 @@
 // The learning rate is multiplied by the same factor at every step.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  gamma: {
-    type: 'number',
+  gamma: number({
     above: 0,
-    most: 1,
+    to: 1,
     about: "factor of one step; unless given, the one that ends the run at 'minimum'",
-  },
-  minimum: {
-    type: 'number',
+  }),
+  minimum: number({
     default: 0.01,
     above: 0,
-    most: 1,
+    to: 1,
     about: 'share of the learning rate at the end, where gamma is not given',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 /** As torch's ExponentialLR, stepped once a step: gammaᵗ. */
 export const exponential: Schedule<OptionValues<typeof options>> = {

@@ -1,10 +1,10 @@
 // The learning rate falls in a straight line.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { readOptions, type OptionValues } from '../../base/schema.ts'
 import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
-const options = { minimum } as const satisfies OptionTable
+const options = { minimum }
 
 export const linear: Schedule<OptionValues<typeof options>> = {
   name: 'linear',

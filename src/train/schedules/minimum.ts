@@ -1,12 +1,13 @@
 // The share of the learning rate that schedules may end at instead of zero.
 
-export const minimum = {
-  type: 'number',
+import { number } from '../../base/schema.ts'
+
+export const minimum = number({
   default: 0,
-  least: 0,
-  most: 1,
+  from: 0,
+  to: 1,
   about: 'share of the learning rate at the end',
-} as const
+})
 
 /** A factor that falls from 1 to 0, squeezed so that it ends at the minimum. */
 export const aboveMinimum = (

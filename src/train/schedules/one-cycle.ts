@@ -1,23 +1,21 @@
 // The learning rate rises to its peak and falls far below its start, both along half a cosine.
 // Smith and Topin 2018, arXiv:1708.07120.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  startDivisor: {
-    type: 'number',
+  startDivisor: number({
     default: 25,
-    least: 1,
+    from: 1,
     about: 'the first step has the learning rate divided by this',
-  },
-  endDivisor: {
-    type: 'number',
+  }),
+  endDivisor: number({
     default: 1e4,
-    least: 1,
+    from: 1,
     about: 'the last step has the first one divided by this',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 /** From one value to another along half a cosine. */
 const between = (from: number, to: number, share: number): number =>

@@ -1,18 +1,17 @@
 // The learning rate falls as a power of what is left of the run.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import { aboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  power: {
-    type: 'number',
+  power: number({
     default: 2,
     above: 0,
     about: 'above 1 falls fast at first, 1 is a straight line, below 1 falls fast at last',
-  },
+  }),
   minimum,
-} as const satisfies OptionTable
+}
 
 /**
  * As transformers' get_polynomial_decay_schedule_with_warmup, its lr_end as a share: (1 −

@@ -1,7 +1,7 @@
 // The contract of a learning-rate schedule: one file per schedule, one row in schedules.ts. It
 // knows steps, never losses.
 
-import type { OptionTable } from '../option-table.ts'
+import { type Fields } from '../../base/schema.ts'
 
 /**
  * Where a run stands. It is counted from the end of the warm-up, except for schedules that have a
@@ -21,7 +21,7 @@ export interface Schedule<Settings extends object = object> {
   readonly name: string
   /** One line for lists. */
   readonly about: string
-  readonly options: OptionTable
+  readonly options: Fields
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** What the learning rate is multiplied by. */

@@ -1,16 +1,15 @@
 // The learning rate stays for some steps, then falls by a factor, and so on.
 
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { integer, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
-  everySteps: {
-    type: 'integer',
-    least: 1,
+  everySteps: integer({
+    from: 1,
     about: 'steps between two falls; a third of the run unless given',
-  },
-  gamma: { type: 'number', default: 0.1, above: 0, most: 1, about: 'factor of one fall' },
-} as const satisfies OptionTable
+  }),
+  gamma: number({ default: 0.1, above: 0, to: 1, about: 'factor of one fall' }),
+}
 
 /** As torch's StepLR, stepped once a step: gamma^⌊t/everySteps⌋. */
 export const stepDecay: Schedule<OptionValues<typeof options>> = {

@@ -3,7 +3,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { optimizerNamed } from '../optimizers/optimizer-table.ts'
-import { type OptionTable, type OptionValues, readOptions } from '../option-table.ts'
+import { integer, readOptions, type OptionValues } from '../../base/schema.ts'
 import { scheduleNamed } from '../schedules/schedule-table.ts'
 import { settingTable } from '../options/setting-table.ts'
 
@@ -37,8 +37,8 @@ export const standaloneTable = {
   seed,
   warmupShare: { ...warmupShare, default: 0 },
   learningRate: { ...settingTable.learningRate, default: 0.005, about: 'of the highest step' },
-  rows: { type: 'integer', default: 32, least: 1, about: 'examples of a step' },
-} as const satisfies OptionTable
+  rows: integer({ default: 32, from: 1, about: 'examples of a step' }),
+}
 
 type Given = Readonly<Record<string, unknown>>
 

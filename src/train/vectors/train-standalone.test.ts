@@ -176,7 +176,7 @@ describe('trainStandalone', () => {
   it('says everything that is wrong before it begins', async () => {
     await expect(
       run({ epochs: 0, rows: 1.5, optimizer: 'adam', scheduleOptions: { nothing: 1 } }),
-    ).rejects.toThrow(/epochs must.*optimizer must.*rows must.*\n.*nothing/)
+    ).rejects.toThrow(/epochs: got.*optimizer: got.*rows: got.*\n.*nothing/)
     await expect(run({ preset: 'slow' as 'quick' })).rejects.toThrow(OptionError)
     await expect(run({ adapter: createStandalone('lora', {}, { width: 5 }) })).rejects.toThrow(
       MismatchError,

@@ -2,7 +2,7 @@
 
 import type { GraphBuilder } from '../../../graph/builder.ts'
 import type { Value } from '../../../graph/ir.ts'
-import { readOptions } from '../../option-table.ts'
+import { readOptions } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 
 /** −log p(label) of every scored token, [M]. */

@@ -5,38 +5,34 @@ import { OptionError } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
 import type { GraphBuilder } from '../../../graph/builder.ts'
 import { lastDim, type Value } from '../../../graph/ir.ts'
-import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
+import { flag, integer, number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import { tokenLosses, weightedSum } from './cross-entropy.ts'
 import { type FrozenPass, type Loss, totalOf } from './loss.ts'
 import { largestShares } from './largest-shares.ts'
 
 const options = {
-  temperature: {
-    type: 'number',
+  temperature: number({
     default: 1,
     above: 0,
     about: 'both predictions are softened by it: what is unlikely counts more above 1',
-  },
-  share: {
-    type: 'number',
+  }),
+  share: number({
     default: 1,
-    least: 0,
-    most: 1,
+    from: 0,
+    to: 1,
     about: 'how much the teacher counts; the rest is cross-entropy of the labels',
-  },
-  top: {
-    type: 'integer',
+  }),
+  top: integer({
     default: 0,
-    least: 0,
+    from: 0,
     about:
       'how many of the teacher’s likeliest tokens are kept apart, all others in one bucket; 0: the whole vocabulary',
-  },
-  ahead: {
-    type: 'boolean',
+  }),
+  ahead: flag({
     default: false,
     about: 'ask the teacher once for each row before training and keep its answers; needs top',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 type Settings = OptionValues<typeof options>
 

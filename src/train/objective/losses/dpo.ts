@@ -1,7 +1,7 @@
 // DPO: direct preference optimisation. Rafailov et al. 2023, arXiv:2305.18290; label smoothing as
 // cDPO (Mitchell 2023).
 
-import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
+import { flag, number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
   margins,
@@ -14,25 +14,22 @@ import {
 } from './pairs.ts'
 
 const options = {
-  beta: {
-    type: 'number',
+  beta: number({
     default: 0.1,
     above: 0,
     about: 'how far the expert may move away from the reference: less for larger values',
-  },
-  labelSmoothing: {
-    type: 'number',
+  }),
+  labelSmoothing: number({
     default: 0,
-    least: 0,
+    from: 0,
     below: 0.5,
     about: 'share of the pairs thought to be the wrong way round',
-  },
-  referenceFree: {
-    type: 'boolean',
+  }),
+  referenceFree: flag({
     default: false,
     about: 'take the reference to find both rows equally likely',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 /**
  * h = β·((log π(c) − log π(r)) − (log ρ(c) − log ρ(r))), ρ the reference; loss = mean of (1 −

@@ -1,12 +1,12 @@
 // IPO: a squared distance instead of a sigmoid, which does not grow without end on pairs that are
 // certain. Azar et al. 2023, arXiv:2310.12036.
 
-import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
   margins,
   meanOfPairs,
-  number,
+  number as createNumber,
   pairFeeds,
   pairsRateFactor,
   referenceMargins,
@@ -15,8 +15,8 @@ import {
 } from './pairs.ts'
 
 const options = {
-  beta: { type: 'number', default: 0.1, above: 0, about: 'the margin aimed at is 1/(2·beta)' },
-} as const satisfies OptionTable
+  beta: number({ default: 0.1, above: 0, about: 'the margin aimed at is 1/(2·beta)' }),
+}
 
 /**
  * loss = mean of (margin − the reference's margin − 1/(2β))², margins of mean log-probabilities per
@@ -31,7 +31,7 @@ export const ipo: Loss<OptionValues<typeof options>> = {
   complete: (given) => readOptions('IPO', given, options),
   graph(g, logits, { beta }) {
     const gained = g.subtract(margins(g, logits), referenceMargins(g)) // [P]
-    const missing = g.subtract(gained, number(g, 1 / (2 * beta)))
+    const missing = g.subtract(gained, createNumber(g, 1 / (2 * beta)))
     return { loss: meanOfPairs(g, g.multiply(missing, missing)), margins: g.scale(gained, beta) }
   },
   frozen: () => referencePass,

@@ -6,7 +6,7 @@ import type { Tensor } from '../../../base/tensor.ts'
 import type { GraphBuilder } from '../../../graph/builder.ts'
 import type { Value } from '../../../graph/ir.ts'
 import type { Batch } from '../../batch.ts'
-import type { OptionTable } from '../../option-table.ts'
+import { type Fields } from '../../../base/schema.ts'
 
 /** Tensors by name. Of a frozen model: a row for each of the batch's M scored tokens. */
 export type NamedTensors = ReadonlyMap<string, Tensor>
@@ -53,7 +53,7 @@ export interface Loss<Settings extends object = object> {
   readonly name: string
   /** One line for lists, with the formula. */
   readonly about: string
-  readonly options: OptionTable
+  readonly options: Fields
   /** The loss where every token is equally likely, for losses of which that says something. */
   chance?(vocabularySize: number): number
   /** Single rows, or pairs of a chosen and a rejected row. */

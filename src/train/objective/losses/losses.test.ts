@@ -37,16 +37,16 @@ describe('the table of losses', () => {
     )
   })
   it.each([
-    ['dpo', { beta: 0 }, 'beta must be a number above 0, got 0'],
+    ['dpo', { beta: 0 }, 'beta: got 0, expected a number above 0'],
     [
       'dpo',
       { labelSmoothing: 0.5, referenceFree: 1 },
-      'labelSmoothing must be a number from 0 to below 0.5, got 0.5; referenceFree must be',
+      'labelSmoothing: got 0.5, expected a number from 0 to below 0.5; referenceFree: got',
     ],
     [
       'distillation',
       { temperature: -1, share: 2 },
-      'temperature must be a number above 0, got -1; share must be',
+      'temperature: got -1, expected a number above 0; share: got',
     ],
     ['distillation', { ahead: true }, 'ahead needs top'],
   ])('%s refuses %j', (name, options, message) => {

@@ -1,19 +1,25 @@
 // SimPO: preferences without a reference, by mean log-probabilities and a margin to reach. Meng et
 // al. 2024, arXiv:2405.14734.
 
-import { type OptionTable, type OptionValues, readOptions } from '../../option-table.ts'
+import { number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
-import { margins, meanOfPairs, number, pairFeeds, pairsRateFactor, reportPairs } from './pairs.ts'
+import {
+  margins,
+  meanOfPairs,
+  number as createNumber,
+  pairFeeds,
+  pairsRateFactor,
+  reportPairs,
+} from './pairs.ts'
 
 const options = {
-  beta: { type: 'number', default: 2, above: 0, about: 'scale of the margin' },
-  gamma: {
-    type: 'number',
+  beta: number({ default: 2, above: 0, about: 'scale of the margin' }),
+  gamma: number({
     default: 1,
-    least: 0,
+    from: 0,
     about: 'how far the chosen row should be ahead, times beta',
-  },
-} as const satisfies OptionTable
+  }),
+}
 
 /**
  * loss = mean of softplus(γ − β·margin), margins of mean log-probabilities per token. As TRL's CPO
@@ -29,7 +35,7 @@ export const simpo: Loss<OptionValues<typeof options>> = {
   graph(g, logits, { beta, gamma }) {
     const scaled = g.scale(margins(g, logits), beta) // [P]
     return {
-      loss: meanOfPairs(g, g.op('softplus', [g.subtract(number(g, gamma), scaled)])),
+      loss: meanOfPairs(g, g.op('softplus', [g.subtract(createNumber(g, gamma), scaled)])),
       margins: scaled,
     }
   },
