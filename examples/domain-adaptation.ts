@@ -2,7 +2,7 @@
 // by turn: node examples/domain-adaptation.ts In a project of your own, import from 'graftlm/node'.
 
 import { readFile } from 'node:fs/promises'
-import { createLearner, type Example } from '../src/learn/index.ts'
+import { createLearner, type TurnExample } from '../src/learn/index.ts'
 import { loadModel } from '../src/node/index.ts'
 
 const model = await loadModel('stories260k', { threads: 1 })
@@ -12,14 +12,14 @@ const user = 'office'
 const lines = (
   await readFile(new URL('data/snips_json/train.jsonl', import.meta.url), 'utf8')
 ).split('\n', 60)
-const all: Example[] = lines.map((line) => {
+const all: TurnExample[] = lines.map((line) => {
   const { text, json } = JSON.parse(line) as { text: string; json: object }
   return { prompt: `${text}\n`, completion: JSON.stringify(json) }
 })
 const turns = all.slice(0, 44)
 const unseen = all.slice(44)
 /** What the model was good at before, and must stay good at. */
-const general: Example[] = [
+const general: TurnExample[] = [
   {
     prompt: 'Once upon a time',
     completion: ', there was a little girl named Lily. She loved to play outside in the park.',
@@ -38,7 +38,7 @@ const mean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 const shown = (nats: number): string => nats.toFixed(2).padStart(10)
 
-async function loss(who: string, examples: readonly Example[]): Promise<number> {
+async function loss(who: string, examples: readonly TurnExample[]): Promise<number> {
   const losses: number[] = []
   for (const example of examples) losses.push(await learner.loss({ user: who, ...example }))
   return mean(losses)
@@ -48,7 +48,7 @@ async function loss(who: string, examples: readonly Example[]): Promise<number> 
  * What it must not forget, the model writes itself: after two of three turns it is reminded of a
  * story of its own.
  */
-async function ownStory(seed: number): Promise<Example> {
+async function ownStory(seed: number): Promise<TurnExample> {
   const prompt = ['Lily', 'Tom', 'There was', 'The cat', 'They', 'One day'][seed % 6]!
   for await (const event of model.generate(prompt, { maxTokens: 40, temperature: 1, seed }))
     if (event.type === 'generation-end') return { prompt, completion: event.text }
@@ -79,6 +79,6 @@ row('fast tier and memory', await loss(user, unseen), await loss(user, general))
 const verdict = await learner.consolidate(user, { canaries: general, bound: 0.01 })
 row('slow tier alone', await loss(user, unseen), await loss(user, general))
 console.log(
-  `\nconsolidation ${verdict.kept ? 'kept' : 'rolled back'}: ${verdict.reason}; ${(await learner.student(user)).memory!.count} pairs left in the memory`,
+  `\nconsolidation ${verdict.kept ? 'kept' : 'rolled back'}: ${verdict.reason}; ${(await learner.tiers(user)).memory!.count} pairs left in the memory`,
 )
 await model.dispose()

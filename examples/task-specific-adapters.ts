@@ -9,13 +9,13 @@ import {
   type Adapter,
   createRole,
   HotSwap,
-  standaloneForward,
+  createStandaloneForward,
   type StandaloneForward,
 } from '../src/adapters/index.ts'
 import { merge } from '../src/merge/index.ts'
 import { loadAdapter, saveAdapter } from '../src/node/adapters.ts'
 import {
-  datasetHash,
+  hashDataset,
   type EmbeddingDataset,
   joinDatasets,
   selectExamples,
@@ -76,7 +76,7 @@ const coder = await step(
   () => train({ adapter: fresh, data: parts.train, validation: parts.validation, preset: 'quick' }),
   ({ loss }) => `validation loss ${shown(loss)}`,
 )
-const forward = standaloneForward(coder.adapter, width)
+const forward = createStandaloneForward(coder.adapter, width)
 await step(
   'forward',
   () => errorOf(forward, parts.validation),
@@ -101,7 +101,7 @@ const begun = swap.run(async (active) => {
   await new Promise((resolve) => setTimeout(resolve, 5)) // the swap happens meanwhile
   return errorOf(active, parts.validation)
 })
-await swap.prepare(standaloneForward(mixed, width))
+await swap.prepare(createStandaloneForward(mixed, width))
 await step(
   'swap',
   () => void swap.swap(),
@@ -128,7 +128,7 @@ const loaded = await step(
   ({ metadata }) => `${metadata?.['name']}: ${metadata?.['tags']}`,
 )
 await rm(folder, { recursive: true })
-if (loaded.metadata?.['data_sha256'] !== (await datasetHash(parts.train)))
+if (loaded.metadata?.['data_sha256'] !== (await hashDataset(parts.train)))
   throw new Error('the adapter does not know its data')
 
 // What users rated since is work of another sort, which the coder never saw. Some of the old beside
@@ -147,7 +147,7 @@ const adapted = await step(
   () => train(adapt),
   ({ loss }) => `64 rated examples and 64 old ones, loss ${shown(loss)}`,
 )
-await swap.prepare(standaloneForward(adapted.adapter, width))
+await swap.prepare(createStandaloneForward(adapted.adapter, width))
 await step(
   'swap in',
   () => swap.swap(),

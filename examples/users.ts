@@ -6,25 +6,30 @@ import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { ConflictError } from '../src/base/errors.ts'
-import { Checkpoints, microLoraOf, stateOfMicroLora, UserPool } from '../src/learn/store/index.ts'
+import {
+  UserCheckpoints,
+  decodeMicroLora,
+  encodeMicroLora,
+  UserPool,
+} from '../src/learn/store/index.ts'
 import { MicroLora } from '../src/micro/index.ts'
-import { sqliteStore } from '../src/node/stores/sqlite-store.ts'
+import { openSqliteStore } from '../src/node/stores/sqlite-store.ts'
 
 const users = 1000
 const inMemory = 16
 const width = 32
 const folder = await mkdtemp(join(tmpdir(), 'graft-users-'))
 const path = join(folder, 'users.sqlite')
-const store = await sqliteStore(path)
+const store = await openSqliteStore(path)
 
 const make = (): MicroLora =>
   new MicroLora({ inFeatures: width, outFeatures: width, rank: 2, momentum: 0.9, seed: 1 })
 const sizeBytes = make().toSafetensors().length
-const makePool = (checkpoints: Checkpoints): UserPool<MicroLora> =>
+const makePool = (checkpoints: UserCheckpoints): UserPool<MicroLora> =>
   new UserPool({
     checkpoints,
-    wake: (_, state) => (state ? microLoraOf(state) : make()),
-    stateOf: stateOfMicroLora,
+    load: (_, state) => (state ? decodeMicroLora(state) : make()),
+    stateOf: encodeMicroLora,
     limitBytes: inMemory * sizeBytes,
     coldForm: 'int8',
     now: Date.now,
@@ -38,7 +43,7 @@ const wish = (i: number): Float32Array =>
 const error = (lora: MicroLora, i: number): number =>
   lora.forward(input).reduce((sum, y, j) => sum + (y - wish(i)[j]!) ** 2, 0) / width
 
-const pool = makePool(new Checkpoints(store))
+const pool = makePool(new UserCheckpoints(store))
 let most = 0
 for (let i = 0; i < users; i++) {
   await pool.use(`user ${i}`, (lora, changed) => {
@@ -66,7 +71,7 @@ console.log(
 )
 
 // Another process has the same user: the later writer is told, and nothing is lost.
-const other = makePool(new Checkpoints(store))
+const other = makePool(new UserCheckpoints(store))
 for (const each of [pool, other])
   await each.use('user 7', (lora, changed) => {
     lora.adapt(input, { target: wish(7) })
@@ -82,7 +87,7 @@ try {
   console.log('told: somebody else wrote user 7')
 }
 
-const history = new Checkpoints(store)
+const history = new UserCheckpoints(store)
 await history.open('user 7')
 const versions = await history.list('user 7')
 for (const info of versions)

@@ -39,12 +39,12 @@ describe('the entries', () => {
         'compress',
         'createLearner',
         'extract',
-        'fileStore',
+        'createFileStore',
         'loadModel',
         'mergeIntoBase',
         'planTraining',
         'resolveModel',
-        'sqliteStore',
+        'openSqliteStore',
       ].sort(),
     )
     expect(node.loadAdapter).not.toBe(main.loadAdapter)

@@ -2,7 +2,11 @@
 // models and ONNX Runtime come from graftlm/node. Importing this loads no compute library, no
 // tokenizer and no template engine; training brings its own when it is first called.
 
-import { type Adapter, createAdapter as createFor, type CreateOptions } from './adapters/adapter.ts'
+import {
+  type Adapter,
+  createAdapter as createFor,
+  type CreateAdapterOptions,
+} from './adapters/adapter.ts'
 import type { ModelGraph } from './graph/model-graph.ts'
 import type { Model } from './runtime/index.ts'
 import type { TrainEvent } from './train/events.ts'
@@ -59,7 +63,7 @@ export function createAdapter(
   kind: string,
   config: Readonly<Record<string, unknown>>,
   model: ModelGraph | Pick<Model, 'base'>,
-  options: Partial<CreateOptions> = {},
+  options: Partial<CreateAdapterOptions> = {},
 ): Adapter {
   if (!('base' in model)) return createFor(kind, config, model, { seed: 0, ...options })
   return createFor(kind, config, model.base.graph, {

@@ -7,17 +7,17 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { i64, type Tensor } from '../src/base/tensor.ts'
 import type { Program } from '../src/compute/backend.ts'
-import { onnxRuntimeBackend } from '../src/compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../src/compute/onnxruntime.ts'
 import { referenceBackend } from '../src/compute/reference.ts'
 import { openSafetensors } from '../src/formats/safetensors/reader.ts'
 import { openBaseModel, type BaseModel } from '../src/graph/base-model.ts'
-import { modelFeeds } from '../src/graph/feeds.ts'
+import { collectModelFeeds } from '../src/graph/feeds.ts'
 import { composeBlocks } from '../src/graph/model-graph.ts'
 import { architectures } from '../src/graph/models/architecture-table.ts'
 import { readWeights } from '../src/graph/read-weights.ts'
 import { largestGap } from '../src/graph/testing.ts'
-import { fileSource } from '../src/node/files/file-source.ts'
-import { directoryFolder } from '../src/node/files/folder.ts'
+import { openFileSource } from '../src/node/files/file-source.ts'
+import { openDirectory } from '../src/node/files/folder.ts'
 import { root } from './support/sources.ts'
 
 const folders = ['architectures', 'architectures_more'].map((name) =>
@@ -28,7 +28,7 @@ const cases = folders.flatMap((folder) =>
     name.includes('.') ? [] : [{ name, path: join(parentPath, name) }],
   ),
 )
-const backends = [referenceBackend, onnxRuntimeBackend(ort as never, { threads: 2 })]
+const backends = [referenceBackend, createOnnxRuntimeBackend(ort as never, { threads: 2 })]
 const TOLERANCE = 2e-4 // asked for are 1e-3; measured 2e-5, on logits of about ±10
 const PROMPT_TOKENS = 20 // of the greedy continuation
 
@@ -54,9 +54,9 @@ describe.each(cases)('$name', ({ name, path }) => {
   const expected = new Map<string, Tensor>()
 
   beforeAll(async () => {
-    base = await openBaseModel({ name, folder: await directoryFolder(path) })
+    base = await openBaseModel({ name, folder: await openDirectory(path) })
     weights = await readWeights(base)
-    const store = await openSafetensors(await fileSource(join(path, 'expected.safetensors')))
+    const store = await openSafetensors(await openFileSource(join(path, 'expected.safetensors')))
     for (const tensor of store.tensors.keys()) expected.set(tensor, await store.read(tensor))
     await store.close()
   })
@@ -71,7 +71,7 @@ describe.each(cases)('$name', ({ name, path }) => {
 
     /** Logits [M, V] of the rows of a batch. */
     async function logitsOf(ids: number[][], rows: number[]): Promise<Tensor> {
-      const feeds = modelFeeds(base.config, { ids }).set('rows', i64([rows.length], rows))
+      const feeds = collectModelFeeds(base.config, { ids }).set('rows', i64([rows.length], rows))
       return (await program.run(feeds)).get('logits')!
     }
 

@@ -3,12 +3,12 @@
 
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { createAdapter, ggufAdapterChunks, loadGgufAdapter } from '../src/adapters/index.ts'
+import { createAdapter, encodeGgufAdapter, loadGgufAdapter } from '../src/adapters/index.ts'
 import { fromFloat32, toFloat32 } from '../src/formats/convert.ts'
 import { openGguf } from '../src/formats/gguf/reader.ts'
-import { ggufCopy, type GgufChange } from '../src/formats/gguf/copy.ts'
-import { fileSink } from '../src/node/files/file-sink.ts'
-import { fileSource } from '../src/node/files/file-source.ts'
+import { copyGguf, type GgufChange } from '../src/formats/gguf/copy.ts'
+import { createFileSink } from '../src/node/files/file-sink.ts'
+import { openFileSource } from '../src/node/files/file-source.ts'
 import { loadModel } from '../src/node/index.ts'
 import { smollm2Q4 } from './smollm2.ts'
 import { scratchFolder } from './support/cli.ts'
@@ -35,7 +35,7 @@ beforeAll(async () => {
       ({ dtype: 'f16', shape, data: fromFloat32(toFloat32(await file.read(name)), 'f16') }) as const
     changes.set(name, { dtype: 'f16', shape, read })
   }
-  await fileSink(scratch.path).write('f16.gguf', ggufCopy(file, changes))
+  await createFileSink(scratch.path).write('f16.gguf', copyGguf(file, changes))
   await file.close()
 }, 300_000)
 beforeEach((context) => {
@@ -51,9 +51,9 @@ it('writes the same tokens with and without the adapter', { timeout: 300_000 }, 
     model.base.graph,
     { seed: 2 },
   )
-  await fileSink(scratch.path).write('lora.gguf', ggufAdapterChunks(made, model.base.graph))
+  await createFileSink(scratch.path).write('lora.gguf', encodeGgufAdapter(made, model.base.graph))
   const lora = join(scratch.path, 'lora.gguf')
-  const adapter = await loadGgufAdapter(await fileSource(lora), model.base.graph)
+  const adapter = await loadGgufAdapter(await openFileSource(lora), model.base.graph)
   const asked = ['What is the capital of France?', 'Name three colours.', 'Tell me about the sea.']
   const prompts = asked.map((content) => model.encode([{ role: 'user', content }]))
   const request = { model: base, prompts, tokens: 20 }

@@ -8,12 +8,12 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
   type Adapter,
   createAdapter,
-  ggufAdapterChunks,
+  encodeGgufAdapter,
   loadGgufAdapter,
 } from '../src/adapters/index.ts'
 import { f32 } from '../src/base/tensor.ts'
-import { fileSink } from '../src/node/files/file-sink.ts'
-import { fileSource } from '../src/node/files/file-source.ts'
+import { createFileSink } from '../src/node/files/file-sink.ts'
+import { openFileSource } from '../src/node/files/file-source.ts'
 import { loadAdapter, loadModel, type LoadedModel } from '../src/node/index.ts'
 import { llamaCpp, llamaGreedy } from './support/llama-cpp.ts'
 import { scratchFolder } from './support/cli.ts'
@@ -38,7 +38,7 @@ beforeAll(async () => {
   else folder = llama.folder
   model = await loadModel('stories260k')
   ids = prompts.map((prompt) => model.encode(prompt))
-  await fileSink(scratch.path).write('base.gguf', await storiesGguf(model.base))
+  await createFileSink(scratch.path).write('base.gguf', await storiesGguf(model.base))
 }, 120_000)
 afterAll(async () => {
   await model?.dispose()
@@ -61,9 +61,9 @@ async function written(
   adapter: Adapter,
   dtype: 'f32' | 'f16' = 'f32',
 ): Promise<string> {
-  await fileSink(scratch.path).write(
+  await createFileSink(scratch.path).write(
     `${name}.gguf`,
-    ggufAdapterChunks(adapter, model.base.graph, { dtype }),
+    encodeGgufAdapter(adapter, model.base.graph, { dtype }),
   )
   return join(scratch.path, `${name}.gguf`)
 }
@@ -119,7 +119,7 @@ describe('llama.cpp writes the same tokens', () => {
     expect(expected).not.toEqual(await ours())
     expect(await theirs(await written('all', adapter))).toEqual(expected)
     const half = await written('half', adapter, 'f16')
-    const read = await loadGgufAdapter(await fileSource(half), model.base.graph)
+    const read = await loadGgufAdapter(await openFileSource(half), model.base.graph)
     expect(await theirs(half)).toEqual(await ours(read))
     expect((await stat(half)).size).toBeLessThan(
       0.7 * (await stat(await written('all', adapter))).size,
@@ -129,9 +129,9 @@ describe('llama.cpp writes the same tokens', () => {
   it('with adapters of the embedding and of the head, where these are two weights', async () => {
     const adapter = await parity('lora_extra/embed_head')
     const graph = { ...model.base.graph, config: { ...model.config, tiedEmbeddings: false } }
-    const sink = fileSink(scratch.path)
+    const sink = createFileSink(scratch.path)
     await sink.write('untied.gguf', await storiesGguf(model.base, { untied: true }))
-    await sink.write('ends.gguf', ggufAdapterChunks(adapter, graph))
+    await sink.write('ends.gguf', encodeGgufAdapter(adapter, graph))
     const [base, lora] = ['untied.gguf', 'ends.gguf'].map((name) => join(scratch.path, name)) as [
       string,
       string,
@@ -143,7 +143,7 @@ describe('llama.cpp writes the same tokens', () => {
 
   it('with an adapter that its own converter wrote, which Graft reads', async () => {
     const path = join(golden, 'lora_qv_r8.gguf')
-    const adapter = await loadGgufAdapter(await fileSource(path), model.base.graph)
+    const adapter = await loadGgufAdapter(await openFileSource(path), model.base.graph)
     const expected = await ours(adapter)
     expect(await theirs(path)).toEqual(expected)
     expect(expected).toEqual(await ours(await parity('lora_qv_r8')))
@@ -153,10 +153,10 @@ describe('llama.cpp writes the same tokens', () => {
 it('Graft writes the very tensors that the converter writes', async () => {
   const path = join(golden, 'lora_qv_r8.gguf')
   const own = await loadGgufAdapter(
-    await fileSource(await written('own', await parity('lora_qv_r8'))),
+    await openFileSource(await written('own', await parity('lora_qv_r8'))),
     model.base.graph,
   )
-  const converted = await loadGgufAdapter(await fileSource(path), model.base.graph)
+  const converted = await loadGgufAdapter(await openFileSource(path), model.base.graph)
   expect(own.config).toEqual(converted.config)
   expect([...own.tensors.keys()].sort()).toEqual([...converted.tensors.keys()].sort())
   for (const [key, tensor] of own.tensors) expect(tensor, key).toEqual(converted.tensors.get(key))

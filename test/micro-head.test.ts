@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { random } from '../src/base/random.ts'
 import { f32, type F32Tensor } from '../src/base/tensor.ts'
-import { createHeadErrors, FastTier } from '../src/learn/index.ts'
+import { createHeadLoss, HeadTier } from '../src/learn/index.ts'
 import { HeadRows, MicroLora } from '../src/micro/index.ts'
 import type { Head } from '../src/runtime/index.ts'
 import { root } from './support/sources.ts'
@@ -59,7 +59,7 @@ const distance = (a: Float32Array, b: Float32Array): number =>
 
 it('the gradient over all tokens is that of a turn of one token, whose sample is the whole of so small a vocabulary', async () => {
   const { loss, gradient } = ownGradient(everything)
-  const expected = await createHeadErrors(head, likeliest).of(
+  const expected = await createHeadLoss(head, likeliest).compute(
     f32([1, vocabulary], logits),
     [came],
     [1],
@@ -71,7 +71,7 @@ it('the gradient over all tokens is that of a turn of one token, whose sample is
 })
 
 it.each([1e9, 1e-3])('steps are those of the fast tier, trust %f', (trust) => {
-  const tier = new FastTier(width, { rank, learningRate: 2e-3, trust })
+  const tier = new HeadTier(width, { rank, learningRate: 2e-3, trust })
   const lora = new MicroLora({
     inFeatures: width,
     outFeatures: width,
@@ -92,7 +92,7 @@ it.each([1e9, 1e-3])('steps are those of the fast tier, trust %f', (trust) => {
     lora.applyUpdates(2e-3, { input: hidden, share: trust })
     const after = lora.forward(hidden)
     cut.push(distance(after, before) > 0.999 * trust * Math.hypot(...hidden))
-    const theirs = tier.change(hidden).map((value, i) => value - hidden[i]!)
+    const theirs = tier.apply(hidden).map((value, i) => value - hidden[i]!)
     // A cut step is sought by halving, by one more finely than by the other.
     expect(distance(after, theirs)).toBeLessThan(
       (trust > 1 ? 1e-4 : 0.02 * (step + 1)) * Math.max(Math.hypot(...theirs), 1e-3),

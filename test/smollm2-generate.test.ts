@@ -5,13 +5,13 @@ import { readFileSync } from 'node:fs'
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type Adapter, loadAdapter } from '../src/adapters/index.ts'
-import { onnxRuntimeBackend } from '../src/compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../src/compute/onnxruntime.ts'
 import { openSafetensors } from '../src/formats/safetensors/reader.ts'
 import { openBaseModel } from '../src/graph/index.ts'
-import { fileSource } from '../src/node/files/file-source.ts'
-import { directoryFolder } from '../src/node/files/folder.ts'
+import { openFileSource } from '../src/node/files/file-source.ts'
+import { openDirectory } from '../src/node/files/folder.ts'
 import {
-  activationQuantisationError,
+  measureActivationError,
   createModel,
   type GenerateOptions,
   type Model,
@@ -34,7 +34,7 @@ beforeAll(async () => {
   const found = await smollm2Q4()
   if ('reason' in found) return void (missing = found.reason)
   const base = await openBaseModel({ name: 'smollm2-135m-instruct', gguf: found.gguf })
-  model = createModel({ base, backend: onnxRuntimeBackend(ort as never, { threads: 2 }) })
+  model = createModel({ base, backend: createOnnxRuntimeBackend(ort as never, { threads: 2 }) })
 }, 330_000)
 afterAll(() => model?.dispose())
 
@@ -53,14 +53,14 @@ describe.each(['base', 'snips_qv_r8'])('SmolLM2-135M, Q4_1: %s', (name) => {
   let adapter: Adapter | undefined
   beforeAll(async () => {
     if (name !== 'base')
-      adapter = await loadAdapter(await directoryFolder(new URL(name, folder).pathname))
+      adapter = await loadAdapter(await openDirectory(new URL(name, folder).pathname))
   })
 
   it.each(cases.map(({ prompt, ...one }, k) => [k, prompt.slice(0, 24), one] as const))(
     'case %i: logits within 2e-3, loss, 32 greedy tokens: %s',
     async (k, _, one) => {
       const expected = await openSafetensors(
-        await fileSource(new URL(`${name}/expected.safetensors`, folder).pathname),
+        await openFileSource(new URL(`${name}/expected.safetensors`, folder).pathname),
       )
       const last = (await expected.read(`${k}.last_logits`)).data as Float32Array
       await expected.close()
@@ -81,9 +81,7 @@ describe('SmolLM2-135M, fast path', () => {
   beforeEach((context) => context.skip(missing !== undefined, missing))
 
   it('base, adapter, base: the base answers as before', async () => {
-    const adapter = await loadAdapter(
-      await directoryFolder(new URL('snips_qv_r8', folder).pathname),
-    )
+    const adapter = await loadAdapter(await openDirectory(new URL('snips_qv_r8', folder).pathname))
     const prompt = model.encode([{ role: 'user', content: 'Book a table for two at Nobu in Oslo' }])
     const options = { maxTokens: 24 }
     const first = await tokens(prompt, options)
@@ -101,7 +99,7 @@ describe('SmolLM2-135M, fast path', () => {
       'Once upon a time',
       'SELECT name FROM',
     ]
-    const { meanDivergence, equalGreedy } = await activationQuantisationError(model, prompts)
+    const { meanDivergence, equalGreedy } = await measureActivationError(model, prompts)
     expect(meanDivergence).toBeLessThan(0.05)
     expect(equalGreedy).toBeGreaterThanOrEqual(0.6)
   }, 60_000)

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { ByteSource } from '../src/formats/byte-source.ts'
 import { toFloat32 } from '../src/formats/convert.ts'
 import { type GgufFile, openGguf } from '../src/formats/gguf/reader.ts'
-import { ggufAsHuggingFace } from '../src/formats/gguf/names.ts'
+import { toHuggingFaceStore } from '../src/formats/gguf/names.ts'
 import type { TensorStore } from '../src/formats/tensor-store.ts'
 import { smollm2Q4 } from './smollm2.ts'
 
@@ -41,7 +41,7 @@ describe('SmolLM2-135M-Instruct.Q4_1.gguf', () => {
       },
     }
     file = await openGguf(source)
-    store = ggufAsHuggingFace(file)
+    store = toHuggingFaceStore(file)
   })
   beforeEach((context) => {
     if (missing !== undefined) context.skip(missing)

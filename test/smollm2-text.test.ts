@@ -3,11 +3,15 @@
 
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type ChatMessage, chatTemplateOf, renderChat } from '../src/formats/text/chat-template.ts'
+import {
+  type ChatMessage,
+  findChatTemplate,
+  renderChat,
+} from '../src/formats/text/chat-template.ts'
 import { readGgufConfig } from '../src/formats/gguf/config.ts'
-import { ggufTokenizer, type TokenizerFiles } from '../src/formats/gguf/tokenizer.ts'
+import { convertGgufTokenizer, type TokenizerFiles } from '../src/formats/gguf/tokenizer.ts'
 import { type GgufFile, openGguf } from '../src/formats/gguf/reader.ts'
-import { textStream } from '../src/formats/text/text-stream.ts'
+import { createTextStream } from '../src/formats/text/text-stream.ts'
 import { createTokenizer, type Tokenizer } from '../src/formats/text/tokenizer.ts'
 import { smollm2Q4 } from './smollm2.ts'
 
@@ -36,7 +40,7 @@ beforeAll(async () => {
   const model = await smollm2Q4()
   if ('reason' in model) return void (missing = model.reason)
   file = await openGguf(model.gguf)
-  files = ggufTokenizer(file.metadata)
+  files = convertGgufTokenizer(file.metadata)
   tokenizer = createTokenizer(files.tokenizerJson, files.tokenizerConfig)
 }, 330_000)
 afterAll(() => file?.close())
@@ -48,7 +52,7 @@ describe('SmolLM2-135M-Instruct from its GGUF', () => {
   it.each(reference.tokenize)('has the same token ids for $text', ({ text, ids, decoded }) => {
     expect(tokenizer.encode(text)).toEqual(ids)
     expect(tokenizer.decode(ids)).toBe(decoded)
-    const stream = textStream(tokenizer)
+    const stream = createTextStream(tokenizer)
     expect([...ids.map((id) => stream.push(id)), stream.end()].join('')).toBe(decoded)
   })
 
@@ -72,7 +76,7 @@ describe('SmolLM2-135M-Instruct from its GGUF', () => {
         bosToken: bos_token,
         eosToken: eos_token,
       }
-      expect(renderChat(chatTemplateOf(files.tokenizerConfig), messages, options)).toBe(text)
+      expect(renderChat(findChatTemplate(files.tokenizerConfig), messages, options)).toBe(text)
     },
   )
 

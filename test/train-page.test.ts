@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { optimizerFactors, usualRates } from '../src/train/options/default-rates.ts'
+import { optimizerFactors, defaultLearningRates } from '../src/train/options/default-rates.ts'
 import { optimizers } from '../src/train/optimizers/optimizer-table.ts'
 import { schedules } from '../src/train/schedules/schedule-table.ts'
 import { root } from './support/sources.ts'
@@ -29,7 +29,7 @@ describe('docs/train.md', () => {
     },
   )
   it('has the default learning rates', () => {
-    for (const [kind, rate] of Object.entries(usualRates)) {
+    for (const [kind, rate] of Object.entries(defaultLearningRates)) {
       const cells = rowOf(kind)
         .split('|')
         .map((cell) => cell.trim())

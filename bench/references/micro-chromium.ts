@@ -2,7 +2,7 @@
 // browser's clock steps by up to 100 µs, so batches last milliseconds here. usage: node
 // bench/references/micro-chromium.ts
 
-import { microCases, quantile, timed } from '../../src/cli/bench/micro-cases.ts'
+import { microCases, computeQuantile, timeBatches } from '../../src/cli/bench/micro-cases.ts'
 import { launchChromium } from '../../test/support/chromium.ts'
 import { bundled, serve } from '../../test/support/pages.ts'
 
@@ -32,7 +32,8 @@ try {
   const kernels = await page.evaluate(() => (globalThis as unknown as BenchPage).kernels)
   for (const { name, make } of microCases) {
     const call = make()
-    const inNode = (size: number): number => quantile(timed(call, { now, size, batches }), 0.5)
+    const inNode = (size: number): number =>
+      computeQuantile(timeBatches(call, { now, size, batches }), 0.5)
     const inPage = (size: number): Promise<number> =>
       page.evaluate((given) => (globalThis as unknown as BenchPage).measure(...given), [
         name,

@@ -8,24 +8,24 @@ import type { Adapter } from '../../src/adapters/adapter.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
 import { encodeData } from '../../src/train/data/encode.ts'
-import { type DataSet, dataSet } from '../../src/train/data/jsonl.ts'
+import { type RawDataset, createRawDataset } from '../../src/train/data/jsonl.ts'
 import type { EwcState } from '../../src/train/ewc/state.ts'
 import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
-import { batchesOf, planEpoch, sharedBeginning } from '../../src/train/packing.ts'
+import { buildBatches, planEpoch, countSharedPrefix } from '../../src/train/packing.ts'
 import { train } from '../../src/train/run/train.ts'
-import { spacedJson } from '../../src/cli/quickstart/snips.ts'
+import { stringifyJson } from '../../src/cli/quickstart/snips.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
-  row,
+  toBenchmarkRow,
 } from '../../src/cli/bench/benchmark.ts'
 
 const folder = fileURLToPath(new URL('../../examples/data', import.meta.url))
 const seeds = [0, 1, 2]
 const steps = 24
 const heldRows = 50
-const lines = { rows: 2, tokens: 256 }
+const batchSize = { rows: 2, tokens: 256 }
 
 type Row = Readonly<Record<string, unknown>>
 type Loss = (task: Task, adapter: Adapter) => Promise<number>
@@ -40,7 +40,7 @@ const tasks: readonly Task[] = [
   {
     name: 'snips_json',
     system: 'Intent and slots as JSON.',
-    pair: ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }),
+    pair: ({ text, json }) => ({ prompt: text, completion: stringifyJson(json) }),
   },
   {
     name: 'wikisql',
@@ -62,20 +62,20 @@ const tasks: readonly Task[] = [
   },
 ]
 
-async function dataOf(
+async function readTaskData(
   { name, pair }: Task,
   part: 'train' | 'test',
   count: number,
-): Promise<DataSet> {
+): Promise<RawDataset> {
   const { rows } = await readDataFile(join(folder, name, `${part}.jsonl`))
-  return dataSet(
+  return createRawDataset(
     rows.slice(0, count).map(({ value }) => pair(value as Row)),
     name,
   )
 }
 
 /** The held-out loss of an adapter on a task, by one program for all adapters of the shape. */
-async function lossMeter(
+async function createLossMeter(
   { base, backend, weights }: LoadedModel,
   shape: Adapter,
 ): Promise<{ loss: Loss; dispose: () => Promise<void> }> {
@@ -92,14 +92,14 @@ async function lossMeter(
       tokenizer: tokenizer!,
       chatTemplate: chatTemplate!,
       system: task.system,
-      maxTokens: lines.tokens,
+      maxTokens: batchSize.tokens,
     }
-    const { rows } = encodeData(await dataOf(task, 'test', heldRows), options)
-    const held = { rows, shared: sharedBeginning(rows) }
+    const { rows } = encodeData(await readTaskData(task, 'test', heldRows), options)
+    const held = { rows, shared: countSharedPrefix(rows) }
     let sum = 0
-    for (const batch of batchesOf(
+    for (const batch of buildBatches(
       held,
-      planEpoch(rows, { ...lines, packing: true, shared: held.shared, seed: 0, epoch: 0 }),
+      planEpoch(rows, { ...batchSize, packing: true, shared: held.shared, seed: 0, epoch: 0 }),
     ))
       sum += await program.loss(batch, tensors)
     return sum
@@ -107,26 +107,26 @@ async function lossMeter(
   return { loss, dispose: () => program.dispose() }
 }
 
-interface Learned {
+interface TrainedTask {
   readonly adapter: Adapter
   readonly ewc?: EwcState
 }
 
-async function learn(
+async function trainTask(
   model: LoadedModel,
   task: Task,
-  before: Learned | undefined,
+  before: TrainedTask | undefined,
   seed: number,
   protects: boolean,
-): Promise<Learned> {
+): Promise<TrainedTask> {
   const events = train({
     model,
     seed,
     steps,
-    batch: lines,
+    batch: batchSize,
     learningRate: 1e-3,
     system: task.system,
-    data: await dataOf(task, 'train', 300),
+    data: await readTaskData(task, 'train', 300),
     adapter: before?.adapter ?? {
       kind: 'lora',
       config: { rank: 16, alpha: 32, targets: 'all-linear' },
@@ -148,12 +148,12 @@ interface Outcome {
   readonly mean: number
 }
 
-const meanOf = (values: readonly number[]): number =>
+const computeMean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length
 
-async function sequence(
+async function runSequence(
   model: LoadedModel,
-  start: Learned,
+  start: TrainedTask,
   loss: Loss,
   seed: number,
   tell: (text: string) => void,
@@ -162,26 +162,28 @@ async function sequence(
   const fresh: number[] = [await loss(tasks[0]!, start.adapter)]
   for (const task of tasks.slice(1)) {
     tell(`seed ${seed}, ${start.ewc ? 'EWC' : 'plain'}: ${task.name}`)
-    learned = await learn(model, task, learned, seed, start.ewc !== undefined)
+    learned = await trainTask(model, task, learned, seed, start.ewc !== undefined)
     fresh.push(await loss(task, learned.adapter))
   }
   const last: number[] = []
   for (const task of tasks) last.push(await loss(task, learned.adapter))
   const rises = last.slice(0, -1).map((value, i) => value - fresh[i]!)
-  return { forgetting: meanOf(rises), final: last.at(-1)!, mean: meanOf(last) }
+  return { forgetting: computeMean(rises), final: last.at(-1)!, mean: computeMean(last) }
 }
 
-async function outcomes(
+async function measureOutcomes(
   model: LoadedModel,
   { progress }: BenchmarkContext,
 ): Promise<{ plain: Outcome[]; ewc: Outcome[] }> {
   const result = { plain: [] as Outcome[], ewc: [] as Outcome[] }
   for (const seed of seeds) {
     progress(`seed ${seed}: ${tasks[0]!.name}`)
-    const first = await learn(model, tasks[0]!, undefined, seed, true)
-    const meter = await lossMeter(model, first.adapter)
-    result.plain.push(await sequence(model, { adapter: first.adapter }, meter.loss, seed, progress))
-    result.ewc.push(await sequence(model, first, meter.loss, seed, progress))
+    const first = await trainTask(model, tasks[0]!, undefined, seed, true)
+    const meter = await createLossMeter(model, first.adapter)
+    result.plain.push(
+      await runSequence(model, { adapter: first.adapter }, meter.loss, seed, progress),
+    )
+    result.ewc.push(await runSequence(model, first, meter.loss, seed, progress))
     await meter.dispose()
   }
   return result
@@ -196,9 +198,9 @@ export const forgetting: Benchmark = {
   async *run(context): AsyncIterable<BenchmarkRow> {
     const model = await loadModel('smollm2-135m-instruct')
     try {
-      const { plain, ewc } = await outcomes(model, context)
+      const { plain, ewc } = await measureOutcomes(model, context)
       const compared = (name: string, of: keyof Outcome, goal?: number): BenchmarkRow =>
-        row({
+        toBenchmarkRow({
           name,
           unit: 'nats',
           higherIsBetter: false,

@@ -3,13 +3,13 @@
 // those 50. What is left of the gain once fast tier and memory are emptied?
 
 import {
-  consolidated,
-  createHeadErrors,
-  createStudent,
-  type Student,
+  trainSlowTier,
+  createHeadLoss,
+  createTierStack,
+  type TierStack,
 } from '../../src/learn/index.ts'
 import type { LoadedModel } from '../../src/node/model.ts'
-import { type SeenTurn, seenTurns, type Stream } from './learn-turns.ts'
+import { type TurnStates, computeTurnStates, type Stream } from './learn-turns.ts'
 
 const heldTurns = 50
 
@@ -22,53 +22,53 @@ export interface SlowOutcome {
   readonly slow: number
   /** Loss on a text that has nothing to do with the stream, before and after. */
   readonly general: { readonly before: number; readonly after: number }
-  readonly taught: number
+  readonly learnedTurns: number
   readonly seconds: number
 }
 
-const meanOf = (values: ArrayLike<number>): number =>
+const computeMean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
-async function lossOn(turns: readonly SeenTurn[], student: Student): Promise<number> {
+async function measureLoss(turns: readonly TurnStates[], stack: TierStack): Promise<number> {
   const losses: number[] = []
-  for (const turn of turns) losses.push(meanOf((await student.read(turn)).losses))
-  return meanOf(losses)
+  for (const turn of turns) losses.push(computeMean((await stack.score(turn)).losses))
+  return computeMean(losses)
 }
 
 /** A learner's own consolidation, on the rows it keeps: the last 256 turns. */
-export async function slowOutcome(
+export async function measureSlowOutcome(
   model: LoadedModel,
   stream: Stream,
   general: Stream,
 ): Promise<SlowOutcome> {
   const head = model.head()
-  const errors = createHeadErrors(head)
-  const bare = createStudent(head, errors, { fast: false, memory: false })
-  const student = createStudent(head, errors)
-  const taught = stream.turns.slice(0, -heldTurns)
+  const errors = createHeadLoss(head)
+  const bare = createTierStack(head, errors, { fast: false, memory: false })
+  const stack = createTierStack(head, errors)
+  const learned = stream.turns.slice(0, -heldTurns)
   const held = { name: stream.name, turns: stream.turns.slice(-heldTurns) }
-  for (const turn of await seenTurns(model, { name: stream.name, turns: taught }))
-    await student.learn(turn)
-  const heldSeen = await seenTurns(model, held)
-  const generalSeen = await seenTurns(model, general)
+  for (const turn of await computeTurnStates(model, { name: stream.name, turns: learned }))
+    await stack.learn(turn)
+  const heldSeen = await computeTurnStates(model, held)
+  const generalSeen = await computeTurnStates(model, general)
   const before = {
-    frozen: await lossOn(heldSeen, bare),
-    tiers: await lossOn(heldSeen, student),
-    general: await lossOn(generalSeen, bare),
+    frozen: await measureLoss(heldSeen, bare),
+    tiers: await measureLoss(heldSeen, stack),
+    general: await measureLoss(generalSeen, bare),
   }
   const start = performance.now()
-  const { adapter } = await consolidated(model, taught.slice(-256), {
+  const { adapter } = await trainSlowTier(model, learned.slice(-256), {
     adapter: undefined,
     ewc: undefined,
   })
   const seconds = (performance.now() - start) / 1000
-  const slow = await lossOn(await seenTurns(model, held, adapter), bare)
-  const after = await lossOn(await seenTurns(model, general, adapter), bare)
+  const slow = await measureLoss(await computeTurnStates(model, held, adapter), bare)
+  const after = await measureLoss(await computeTurnStates(model, general, adapter), bare)
   return {
     ...before,
     slow,
     general: { before: before.general, after },
-    taught: taught.length,
+    learnedTurns: learned.length,
     seconds,
   }
 }

@@ -6,35 +6,35 @@ import { fileURLToPath } from 'node:url'
 import { readFile } from 'node:fs/promises'
 import type { Adapter } from '../../src/adapters/index.ts'
 import { joinFloats } from '../../src/base/concat.ts'
-import { keyLayer } from '../../src/learn/index.ts'
+import { selectKeyLayer } from '../../src/learn/index.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import type { LoadedModel } from '../../src/node/model.ts'
-import { encodeData, type EncodedRow } from '../../src/train/data/encode.ts'
-import { dataSet } from '../../src/train/data/jsonl.ts'
-import { spacedJson } from '../../src/cli/quickstart/snips.ts'
+import { encodeData, type EncodedSequence } from '../../src/train/data/encode.ts'
+import { createRawDataset } from '../../src/train/data/jsonl.ts'
+import { stringifyJson } from '../../src/cli/quickstart/snips.ts'
 
 const folder = fileURLToPath(new URL('../../examples/data', import.meta.url))
 const pieceTokens = 96
 
 export interface Stream {
   readonly name: string
-  readonly turns: readonly EncodedRow[]
+  readonly turns: readonly EncodedSequence[]
 }
 
 type Row = Readonly<Record<string, unknown>>
 
 /** Questions as chats without a system message of their own, completions scored. */
-async function chats(
+async function readChats(
   { base }: LoadedModel,
   file: string,
   pair: (row: Row) => object,
   count: number,
-): Promise<EncodedRow[]> {
+): Promise<EncodedSequence[]> {
   const { rows } = await readDataFile(join(folder, file))
   const options = { tokenizer: base.tokenizer!, chatTemplate: base.chatTemplate!, maxTokens: 384 }
   return [
     ...encodeData(
-      dataSet(
+      createRawDataset(
         rows.slice(0, count).map(({ value }) => pair(value as Row)),
         file,
       ),
@@ -44,7 +44,11 @@ async function chats(
 }
 
 /** A text in pieces; every token but a piece's first is scored. */
-async function pieces({ base }: LoadedModel, file: string, count: number): Promise<EncodedRow[]> {
+async function readPieces(
+  { base }: LoadedModel,
+  file: string,
+  count: number,
+): Promise<EncodedSequence[]> {
   const ids = base.tokenizer!.encode(await readFile(join(folder, file), 'utf8'))
   return Array.from({ length: count }, (_, i) => ({
     ids: Int32Array.from(ids.slice(i * pieceTokens, (i + 1) * pieceTokens)),
@@ -53,7 +57,7 @@ async function pieces({ base }: LoadedModel, file: string, count: number): Promi
 }
 
 /** Questions that have nothing to do with any stream; every token but the first is scored. */
-export async function generalText({ base }: LoadedModel): Promise<Stream> {
+export async function readGeneralText({ base }: LoadedModel): Promise<Stream> {
   const { rows } = await readDataFile(join(folder, 'gsm8k/questions.jsonl'))
   const turns = rows.map(({ value }) => {
     const ids = Int32Array.from(base.tokenizer!.encode(String((value as Row)['question'])))
@@ -62,33 +66,33 @@ export async function generalText({ base }: LoadedModel): Promise<Stream> {
   return { name: 'gsm8k', turns }
 }
 
-type Source = (model: LoadedModel, count: number) => Promise<EncodedRow[]>
+type Source = (model: LoadedModel, count: number) => Promise<EncodedSequence[]>
 const sources: ReadonlyMap<string, Source> = new Map<string, Source>([
   [
     'snips',
     (model, count) =>
-      chats(
+      readChats(
         model,
         'snips_json/train.jsonl',
-        ({ text, json }) => ({ prompt: text, completion: spacedJson(json) }),
+        ({ text, json }) => ({ prompt: text, completion: stringifyJson(json) }),
         count,
       ),
   ],
   [
     'cypher',
     (model, count) =>
-      chats(
+      readChats(
         model,
         'text2cypher/stream.jsonl',
         ({ question, cypher }) => ({ prompt: question, completion: String(cypher) }),
         count,
       ),
   ],
-  ['shakespeare', (model, count) => pieces(model, 'tinyshakespeare/train.txt', count)],
+  ['shakespeare', (model, count) => readPieces(model, 'tinyshakespeare/train.txt', count)],
 ])
 
 export const streamNames: readonly string[] = [...sources.keys()]
-export const streamOf = async (
+export const readStream = async (
   model: LoadedModel,
   name: string,
   count: number,
@@ -101,7 +105,7 @@ export const streamOf = async (
  * A turn's final hidden states [T, D] before the tokens that are scored, what a memory knows them
  * by, and those tokens.
  */
-export interface SeenTurn {
+export interface TurnStates {
   readonly hidden: Float32Array
   readonly keys: Float32Array
   readonly tokens: readonly number[]
@@ -111,16 +115,16 @@ export interface SeenTurn {
  * States of all turns, once: the base is frozen, and so is the adapter. Turns of like length go
  * together.
  */
-export async function seenTurns(
+export async function computeTurnStates(
   model: LoadedModel,
   { turns }: Stream,
   adapter?: Adapter,
-): Promise<SeenTurn[]> {
+): Promise<TurnStates[]> {
   const order = [...turns.keys()].toSorted((a, b) => turns[a]!.ids.length - turns[b]!.ids.length)
-  const seen: SeenTurn[] = []
+  const seen: TurnStates[] = []
   for (let start = 0; start < order.length; start += 6) {
     const part = order.slice(start, start + 6)
-    const rows = await seenTogether(
+    const rows = await computeBatchStates(
       model,
       part.map((turn) => turns[turn]!),
       adapter,
@@ -130,17 +134,17 @@ export async function seenTurns(
   return seen
 }
 
-async function seenTogether(
+async function computeBatchStates(
   model: LoadedModel,
-  turns: readonly EncodedRow[],
+  turns: readonly EncodedSequence[],
   adapter: Adapter | undefined,
-): Promise<SeenTurn[]> {
+): Promise<TurnStates[]> {
   const { width } = model.config
   const scored = turns.map(({ weights }) => [...weights.keys()].filter((t) => weights[t]! > 0))
   const at = scored.map((places) => places.map((t) => t - 1))
   const entering = turns.map((): Float32Array[] => [])
   const states = {
-    layer: keyLayer(model.config),
+    layer: selectKeyLayer(model.config),
     take: (row: number, part: Float32Array) => void entering[row]!.push(part.slice()),
   }
   const rows = await model.hidden(

@@ -2,28 +2,28 @@
 // time; each is scored before it is learned from, and the loss averaged over the second half.
 // Beside the tiers: the frozen model, and a full LoRA step through the whole model on every turn.
 
-import { createHeadErrors, createStudent, type StudentOptions } from '../../src/learn/index.ts'
+import { createHeadLoss, createTierStack, type TierStackOptions } from '../../src/learn/index.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
 import { createAdapter } from '../../src/adapters/index.ts'
 import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
 import { adamw } from '../../src/train/optimizers/adamw.ts'
-import { batchesOf } from '../../src/train/packing.ts'
+import { buildBatches } from '../../src/train/packing.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
-  measured,
-  row,
+  summarizeValues,
+  toBenchmarkRow,
 } from '../../src/cli/bench/benchmark.ts'
-import { deepOutcomes } from './learn-deep.ts'
-import { slowOutcome, type SlowOutcome } from './learn-slow.ts'
+import { measureLayerOutcomes } from './learn-layers.ts'
+import { measureSlowOutcome, type SlowOutcome } from './learn-slow.ts'
 import {
-  generalText,
-  seenTurns,
-  type SeenTurn,
+  readGeneralText,
+  computeTurnStates,
+  type TurnStates,
   type Stream,
   streamNames,
-  streamOf,
+  readStream,
 } from './learn-turns.ts'
 
 interface Outcome {
@@ -35,12 +35,12 @@ interface Outcome {
    * Of what serving computes at the same states: the head's product, the likeliest tokens, the
    * memory's pairs.
    */
-  readonly looks?: readonly number[]
+  readonly servingTimes?: readonly number[]
   /** Loss on a text that has nothing to do with the stream, after all of it. */
   readonly general?: number
 }
 
-const variants: Readonly<Record<string, StudentOptions>> = {
+const variants: Readonly<Record<string, TierStackOptions>> = {
   'head rank 4': { fast: { rank: 4 }, memory: false },
   'head rank 16': { fast: { rank: 16 }, memory: false },
   memory: { fast: false },
@@ -49,42 +49,43 @@ const variants: Readonly<Record<string, StudentOptions>> = {
 }
 const factors = [1 / 3, 0.6, 1, 1.7, 3]
 
-const meanOf = (values: ArrayLike<number>): number =>
+const computeMean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
-const secondHalf = (losses: readonly number[]): number => meanOf(losses.slice(losses.length >> 1))
+const averageSecondHalf = (losses: readonly number[]): number =>
+  computeMean(losses.slice(losses.length >> 1))
 
-async function streamed(
+async function learnStream(
   model: LoadedModel,
-  turns: readonly SeenTurn[],
-  options: StudentOptions,
-  general: readonly SeenTurn[] = [],
+  turns: readonly TurnStates[],
+  options: TierStackOptions,
+  general: readonly TurnStates[] = [],
 ): Promise<Outcome> {
   const head = model.head()
-  const student = createStudent(head, createHeadErrors(head), options)
+  const stack = createTierStack(head, createHeadLoss(head), options)
   const losses: number[] = []
-  const looks: number[] = []
+  const servingTimes: number[] = []
   const times: number[] = []
   for (const turn of turns) {
     const start = performance.now()
-    const sights = await student.look(turn.hidden, turn.keys)
+    const observations = await stack.observe(turn.hidden, turn.keys)
     const looked = performance.now()
-    const { losses: read } = await student.learn({ ...turn, sights })
+    const { losses: read } = await stack.learn({ ...turn, observations })
     times.push(performance.now() - looked)
-    looks.push(looked - start)
-    losses.push(meanOf(read))
+    servingTimes.push(looked - start)
+    losses.push(computeMean(read))
   }
   const others: number[] = []
-  for (const turn of general) others.push(meanOf((await student.read(turn)).losses))
+  for (const turn of general) others.push(computeMean((await stack.score(turn)).losses))
   return {
-    loss: secondHalf(losses),
+    loss: averageSecondHalf(losses),
     times,
-    looks,
-    ...(general.length > 0 && { general: meanOf(others) }),
+    servingTimes,
+    ...(general.length > 0 && { general: computeMean(others) }),
   }
 }
 
 /** A full step a turn: gradients through all layers for every linear layer's detour. */
-async function fullSteps(
+async function trainFullSteps(
   model: LoadedModel,
   { turns }: Stream,
   progress: (text: string) => void,
@@ -119,7 +120,7 @@ async function fullSteps(
   try {
     for (const [i, turn] of turns.entries()) {
       const start = performance.now()
-      const [batch] = batchesOf({ rows: [turn], shared: 0 }, [[[0]]])
+      const [batch] = buildBatches({ rows: [turn], shared: 0 }, [[[0]]])
       const { loss, gradients } = await program.gradients(batch!, adapter.tensors)
       for (const [key, gradient] of gradients) {
         const parameter = adapter.tensors.get(key)!.data as Float32Array
@@ -139,19 +140,19 @@ async function fullSteps(
       losses.push(loss)
       if (i % 20 === 19)
         progress(
-          `full step: turn ${i + 1}, the last 20 had ${meanOf(losses.slice(-20)).toFixed(3)}`,
+          `full step: turn ${i + 1}, the last 20 had ${computeMean(losses.slice(-20)).toFixed(3)}`,
         )
     }
   } finally {
     await program.dispose()
   }
-  return { loss: secondHalf(losses), times, losses }
+  return { loss: averageSecondHalf(losses), times, losses }
 }
 
-const signedShare = (value: number): string =>
+const formatShare = (value: number): string =>
   `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)} %`
-const lossRow = (name: string, loss: number, note: string): BenchmarkRow =>
-  row({ name, unit: 'nats', higherIsBetter: false, ours: [loss], note })
+const toLossRow = (name: string, loss: number, note: string): BenchmarkRow =>
+  toBenchmarkRow({ name, unit: 'nats', higherIsBetter: false, ours: [loss], note })
 
 async function* measure({ environment, progress }: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const count = Number(environment['GRAFT_BENCH_LEARN_TURNS'] ?? 300)
@@ -164,9 +165,9 @@ async function* measure({ environment, progress }: BenchmarkContext): AsyncItera
   const wanted = environment['GRAFT_BENCH_LEARN_STREAMS']?.split(',') ?? streamNames
   const model = await loadModel('smollm2-135m-instruct:q4_1')
   try {
-    const general = await seenTurns(model, await generalText(model))
+    const general = await computeTurnStates(model, await readGeneralText(model))
     for (const name of wanted)
-      yield* measureStream(model, await streamOf(model, name, count), {
+      yield* measureStream(model, await readStream(model, name, count), {
         fullCount,
         ranks,
         slow,
@@ -178,7 +179,7 @@ async function* measure({ environment, progress }: BenchmarkContext): AsyncItera
   }
 }
 
-interface Asked {
+interface MeasureOptions {
   /** Turns of the full step; 0: none. */
   readonly fullCount: number
   /** Ranks for which five rates are tried. */
@@ -186,85 +187,88 @@ interface Asked {
   /** Whether what was learned is consolidated too. */
   readonly slow: boolean
   /** What must not get worse. */
-  readonly general: readonly SeenTurn[]
+  readonly general: readonly TurnStates[]
   readonly progress: (text: string) => void
 }
 
 async function* measureStream(
   model: LoadedModel,
   stream: Stream,
-  asked: Asked,
+  settings: MeasureOptions,
 ): AsyncIterable<BenchmarkRow> {
-  const { fullCount, ranks, general, progress } = asked
+  const { fullCount, ranks, general, progress } = settings
   const { name } = stream
   progress(`${name}: hidden states of ${stream.turns.length} turns`)
-  const turns = await seenTurns(model, stream)
-  const { loss: frozen, general: before } = await streamed(
+  const turns = await computeTurnStates(model, stream)
+  const { loss: frozen, general: before } = await learnStream(
     model,
     turns,
     { fast: false, memory: false },
     general,
   )
-  yield lossRow(`${name}: frozen`, frozen, `${stream.turns.length} turns`)
+  yield toLossRow(`${name}: frozen`, frozen, `${stream.turns.length} turns`)
   const full =
     fullCount > 0
-      ? await fullSteps(model, { name, turns: stream.turns.slice(0, fullCount) }, progress)
+      ? await trainFullSteps(model, { name, turns: stream.turns.slice(0, fullCount) }, progress)
       : undefined
   // A share of the gain means something only where the full step saw the whole stream.
   const whole = full && fullCount >= stream.turns.length ? full.loss : undefined
-  const fullMs = full && measured(full.times).median
+  const fullMs = full && summarizeValues(full.times).median
   if (full)
-    yield lossRow(
+    yield toLossRow(
       `${name}: full LoRA step`,
       full.loss,
       `${Math.min(fullCount, stream.turns.length)} turns, ${fullMs!.toFixed(0)} ms each`,
     )
-  const noted = ({ loss, times, looks, general: after }: Outcome): string => {
+  const noted = ({ loss, times, servingTimes, general: after }: Outcome): string => {
     const share =
       whole === undefined
         ? []
         : [`${((100 * (frozen - loss)) / (frozen - whole)).toFixed(0)} % of the full step’s gain`]
-    const ms = measured(times).median
+    const ms = summarizeValues(times).median
     return [
       ...share,
       `${ms.toFixed(1)} ms an update${fullMs === undefined ? '' : `: ${((100 * ms) / fullMs).toFixed(1)} % of its time`}`,
-      ...(looks ? [`after ${measured(looks).median.toFixed(1)} ms that serving takes`] : []),
-      ...(after === undefined ? [] : [`gsm8k ${signedShare(after / before! - 1)}`]),
+      ...(servingTimes
+        ? [`after ${summarizeValues(servingTimes).median.toFixed(1)} ms that serving takes`]
+        : []),
+      ...(after === undefined ? [] : [`gsm8k ${formatShare(after / before! - 1)}`]),
     ].join(', ')
   }
   for (const [variant, options] of Object.entries(variants)) {
     progress(`${name}: ${variant}`)
-    const outcome = await streamed(model, turns, options, general)
-    yield lossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
+    const outcome = await learnStream(model, turns, options, general)
+    yield toLossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
   }
-  for await (const { name: variant, losses, times, looks } of deepOutcomes(
+  for await (const { name: variant, losses, times, servingTimes } of measureLayerOutcomes(
     model,
     stream,
     ranks.length > 0 ? factors.map((factor) => 5e-3 * factor) : [],
     progress,
   ))
-    yield lossRow(
+    yield toLossRow(
       `${name}: ${variant}`,
-      secondHalf(losses),
-      noted({ loss: secondHalf(losses), times, looks }),
+      averageSecondHalf(losses),
+      noted({ loss: averageSecondHalf(losses), times, servingTimes }),
     )
-  if (asked.slow) yield slowRow(await slowOutcome(model, stream, await generalText(model)), name)
-  for (const rank of ranks) yield worstRate(model, turns, name, rank, progress)
+  if (settings.slow)
+    yield toSlowRow(await measureSlowOutcome(model, stream, await readGeneralText(model)), name)
+  for (const rank of ranks) yield measureWorstRate(model, turns, name, rank, progress)
 }
 
-function slowRow(
-  { frozen, tiers, slow, general, taught, seconds }: SlowOutcome,
+function toSlowRow(
+  { frozen, tiers, slow, general, learnedTurns, seconds }: SlowOutcome,
   name: string,
 ): BenchmarkRow {
   const kept = ((100 * (frozen - slow)) / (frozen - tiers)).toFixed(0)
-  const note = `${kept} % of the tiers’ gain on 50 unseen turns (frozen ${frozen.toFixed(2)}, tiers ${tiers.toFixed(2)}) after ${taught}; gsm8k ${signedShare(general.after / general.before - 1)}; ${seconds.toFixed(0)} s`
-  return lossRow(`${name}: consolidated, tiers emptied`, slow, note)
+  const note = `${kept} % of the tiers’ gain on 50 unseen turns (frozen ${frozen.toFixed(2)}, tiers ${tiers.toFixed(2)}) after ${learnedTurns}; gsm8k ${formatShare(general.after / general.before - 1)}; ${seconds.toFixed(0)} s`
+  return toLossRow(`${name}: consolidated, tiers emptied`, slow, note)
 }
 
 /** Five rates within ×3 of the default: the worst loss of them. */
-async function worstRate(
+async function measureWorstRate(
   model: LoadedModel,
-  turns: readonly SeenTurn[],
+  turns: readonly TurnStates[],
   name: string,
   rank: number,
   progress: (text: string) => void,
@@ -273,12 +277,16 @@ async function worstRate(
   for (const factor of factors) {
     progress(`${name}: rank ${rank}, rate × ${factor.toFixed(2)}`)
     losses.push(
-      (await streamed(model, turns, { fast: { rank, learningRate: 2e-3 * factor }, memory: false }))
-        .loss,
+      (
+        await learnStream(model, turns, {
+          fast: { rank, learningRate: 2e-3 * factor },
+          memory: false,
+        })
+      ).loss,
     )
   }
   const note = `by rate ${losses.map((loss, i) => `${(2e-3 * factors[i]!).toPrecision(2)}: ${loss.toFixed(2)}`).join(', ')}`
-  return lossRow(`${name}: head rank ${rank}, worst of five rates`, Math.max(...losses), note)
+  return toLossRow(`${name}: head rank ${rank}, worst of five rates`, Math.max(...losses), note)
 }
 
 export const learn: Benchmark = {

@@ -7,18 +7,18 @@ import { fileURLToPath } from 'node:url'
 import {
   type Quantization,
   quantizations,
-  weightBytes,
+  countWeightBytes,
 } from '../../src/graph/frozen/frozen-form-table.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import { train } from '../../src/train/run/train.ts'
-import { snipsExamples, snipsSettings } from '../../src/cli/quickstart/snips.ts'
+import { toSnipsDataSet, snipsSettings } from '../../src/cli/quickstart/snips.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
-  row,
+  toBenchmarkRow,
 } from '../../src/cli/bench/benchmark.ts'
 
 const steps = 20
@@ -40,18 +40,18 @@ interface Run extends Outcome {
   isDone: boolean
 }
 
-async function examples(from: number, to: number) {
+async function readExamples(from: number, to: number) {
   const { rows } = await readDataFile(join(data, 'train.jsonl'))
-  return snipsExamples(rows.slice(from, to).map(({ value }) => value))
+  return toSnipsDataSet(rows.slice(from, to).map(({ value }) => value))
 }
 
-async function runOf(model: LoadedModel, quantization: Quantization | undefined): Promise<Run> {
-  const bytes = weightBytes((await model.weights(quantization && { quantization })).values())
+async function startRun(model: LoadedModel, quantization: Quantization | undefined): Promise<Run> {
+  const bytes = countWeightBytes((await model.weights(quantization && { quantization })).values())
   const events = train({
     ...snipsSettings,
     model,
-    data: await examples(0, 400),
-    validation: { data: await examples(400, 464), everySteps: steps },
+    data: await readExamples(0, 400),
+    validation: { data: await readExamples(400, 464), everySteps: steps },
     adapter: { kind: 'lora', config: { rank: 16, alpha: 32, targets: 'all-linear' } },
     batch: { rows: 4, tokens: 128 },
     steps,
@@ -74,12 +74,13 @@ async function advance(run: Run): Promise<void> {
   }
 }
 
-async function outcomes(
+async function measureOutcomes(
   model: LoadedModel,
   { progress }: BenchmarkContext,
 ): Promise<Map<Quantization | 'f32', Outcome>> {
-  const runs = new Map<Quantization | 'f32', Run>([['f32', await runOf(model, undefined)]])
-  for (const quantization of quantizations) runs.set(quantization, await runOf(model, quantization))
+  const runs = new Map<Quantization | 'f32', Run>([['f32', await startRun(model, undefined)]])
+  for (const quantization of quantizations)
+    runs.set(quantization, await startRun(model, quantization))
   for (let step = 1; [...runs.values()].some(({ isDone }) => !isDone); step++) {
     progress(`step ${Math.min(step, steps)} of ${steps}, each with ${[...runs.keys()].join(', ')}`)
     for (const run of runs.values()) if (!run.isDone) await advance(run)
@@ -87,7 +88,7 @@ async function outcomes(
   return runs
 }
 
-const speeds = ({ milliseconds, tokens }: Outcome): number[] =>
+const computeSpeeds = ({ milliseconds, tokens }: Outcome): number[] =>
   milliseconds.map((ms) => (tokens * 1000) / ms)
 
 export const qlora: Benchmark = {
@@ -98,13 +99,13 @@ export const qlora: Benchmark = {
   async *run(context): AsyncIterable<BenchmarkRow> {
     const model = await loadModel(source)
     try {
-      const all = await outcomes(model, context)
+      const all = await measureOutcomes(model, context)
       const plain = all.get('f32')!
       const reference = (values: readonly number[]) => ({ name: 'f32 base', values: [...values] })
       for (const quantization of quantizations) {
         const own = all.get(quantization)!
         const share = own.bytes / plain.bytes
-        yield row({
+        yield toBenchmarkRow({
           name: `${quantization}: base weights`,
           unit: 'MB',
           higherIsBetter: false,
@@ -113,15 +114,15 @@ export const qlora: Benchmark = {
           reference: reference([plain.bytes / 1e6]),
           note: `${share.toFixed(4)} of f32`,
         })
-        yield row({
+        yield toBenchmarkRow({
           name: `${quantization}: training 4 × 128`,
           unit: 'tokens/s',
           higherIsBetter: true,
           goal: 0.85,
-          ours: speeds(own),
-          reference: reference(speeds(plain)),
+          ours: computeSpeeds(own),
+          reference: reference(computeSpeeds(plain)),
         })
-        yield row({
+        yield toBenchmarkRow({
           name: `${quantization}: validation loss after ${steps} steps`,
           unit: 'nats',
           higherIsBetter: false,

@@ -6,11 +6,11 @@ import { fileURLToPath } from 'node:url'
 import { adapterKinds } from '../../src/adapters/kinds/kind-table.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
-import { usualLearningRate } from '../../src/train/options/default-rates.ts'
+import { getDefaultLearningRate } from '../../src/train/options/default-rates.ts'
 import { optimizers } from '../../src/train/optimizers/optimizer-table.ts'
 import { train } from '../../src/train/run/train.ts'
-import { snipsExamples, snipsSystem } from '../../src/cli/quickstart/snips.ts'
-import { type Benchmark, type BenchmarkRow, row } from '../../src/cli/bench/benchmark.ts'
+import { toSnipsDataSet, snipsSystem } from '../../src/cli/quickstart/snips.ts'
+import { type Benchmark, type BenchmarkRow, toBenchmarkRow } from '../../src/cli/bench/benchmark.ts'
 
 const steps = 60
 const longestRow = 170 // characters: short rows, so that a step sees five of them
@@ -30,7 +30,10 @@ const configs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   ...Object.fromEntries(['lokr', 'loha', 'vera'].map((kind) => [kind, { targets: 'all-linear' }])),
 }
 
-async function validationLoss(model: LoadedModel, { kind, ...settings }: Run): Promise<number> {
+async function measureValidationLoss(
+  model: LoadedModel,
+  { kind, ...settings }: Run,
+): Promise<number> {
   const rows = (await readDataFile(data)).rows
     .map(({ value }) => value)
     .filter((value) => JSON.stringify(value).length < longestRow)
@@ -40,20 +43,20 @@ async function validationLoss(model: LoadedModel, { kind, ...settings }: Run): P
     steps,
     system: snipsSystem,
     batch: { rows: 1, tokens: 160 },
-    data: snipsExamples(rows.slice(0, 240)),
-    validation: { data: snipsExamples(rows.slice(300, 330)), everySteps: steps },
+    data: toSnipsDataSet(rows.slice(0, 240)),
+    validation: { data: toSnipsDataSet(rows.slice(300, 330)), everySteps: steps },
     adapter: { kind, config: configs[kind] ?? {} },
   })
   for await (const event of events) if (event.type === 'train-end') return event.last.loss
   throw new Error('internal: training ended without its last event')
 }
 
-function usualRuns(): Run[] {
+function listDefaultRuns(): Run[] {
   const around = (kind: string, optimizer: string): Run[] =>
     [1 / 3, 1, 3].map((factor) => ({
       kind,
       optimizer,
-      learningRate: Number((factor * usualLearningRate(kind, optimizer)).toPrecision(1)),
+      learningRate: Number((factor * getDefaultLearningRate(kind, optimizer)).toPrecision(1)),
     }))
   const others = [...optimizers.keys()].filter((name) => name !== 'adamw')
   return [
@@ -62,7 +65,7 @@ function usualRuns(): Run[] {
   ]
 }
 
-function askedRuns(text: string): Run[] {
+function parseRuns(text: string): Run[] {
   return text.split(',').map((part) => {
     const [kind = '', optimizer = '', learningRate = ''] = part.split(':')
     return { kind, optimizer, learningRate: Number(learningRate) }
@@ -79,14 +82,14 @@ export const rates: Benchmark = {
     const asked = environment['GRAFT_BENCH_RATES']
     const model = await loadModel('smollm2-135m-instruct:q4_1')
     try {
-      for (const run of asked ? askedRuns(asked) : usualRuns()) {
+      for (const run of asked ? parseRuns(asked) : listDefaultRuns()) {
         const name = `${run.kind}, ${run.optimizer}, ${run.learningRate}`
         progress(name)
-        yield row({
+        yield toBenchmarkRow({
           name,
           unit: 'nats',
           higherIsBetter: false,
-          ours: [await validationLoss(model, run)],
+          ours: [await measureValidationLoss(model, run)],
         })
       }
     } finally {

@@ -6,14 +6,14 @@
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { random } from '../../src/base/random.ts'
-import { createLearner, type Learner, type Lesson } from '../../src/learn/index.ts'
+import { createLearner, type Learner, type TrainingExample } from '../../src/learn/index.ts'
 import { readDataFile } from '../../src/node/data.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
   type BenchmarkRow,
-  measured,
+  summarizeValues,
 } from '../../src/cli/bench/benchmark.ts'
 
 const folder = fileURLToPath(new URL('../../examples/data/trec', import.meta.url))
@@ -21,37 +21,37 @@ const seeds = [0, 1, 2]
 const heldQuestions = 30
 const sampling = { maxTokens: 8, temperature: 1, topP: 0.95 }
 
-const meanOf = (values: readonly number[]): number =>
+const computeMean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / Math.max(1, values.length)
-const asked = (question: string) => [{ role: 'user', content: question }]
+const toMessages = (question: string) => [{ role: 'user', content: question }]
 /** The user's taste, which the learner is never told. */
 const isLiked = (answer: string): boolean => !/^The\b/.test(answer)
 
-async function questions(part: 'train' | 'test', count: number): Promise<string[]> {
+async function readQuestions(part: 'train' | 'test', count: number): Promise<string[]> {
   const data = await readDataFile(join(folder, `${part}.jsonl`))
   return data.rows.slice(0, count).map(({ value }) => String((value as { text: unknown }).text))
 }
 
-interface Judged {
-  readonly lesson: Lesson
+interface RatedAnswer {
+  readonly example: TrainingExample
   readonly liked: boolean
 }
 
 /** Answers of the frozen model to held-out questions, two for each, with their hidden states. */
-async function heldAnswers(model: LoadedModel): Promise<Judged[]> {
-  const prompts = (await questions('test', heldQuestions)).flatMap((question) => [
-    model.encode(asked(question)),
-    model.encode(asked(question)),
+async function generateHeldAnswers(model: LoadedModel): Promise<RatedAnswer[]> {
+  const prompts = (await readQuestions('test', heldQuestions)).flatMap((question) => [
+    model.encode(toMessages(question)),
+    model.encode(toMessages(question)),
   ])
   const answers = await model.generateBatch(prompts, sampling)
-  const judged: Judged[] = []
+  const judged: RatedAnswer[] = []
   for (const [i, { ids, text }] of answers.entries()) {
     if (ids.length === 0) continue
     const whole = [...prompts[i]!, ...ids]
     const at = [ids.map((_, t) => prompts[i]!.length + t - 1)]
     const [states] = await model.hidden([whole.slice(0, -1)], { at })
     judged.push({
-      lesson: { hidden: Float32Array.from(states!.flatMap((values) => [...values])), tokens: ids },
+      example: { hidden: Float32Array.from(states!.flatMap((values) => [...values])), tokens: ids },
       liked: isLiked(text),
     })
   }
@@ -59,22 +59,22 @@ async function heldAnswers(model: LoadedModel): Promise<Judged[]> {
 }
 
 /** Mean log-likelihood of liked and of disliked answers, in nats an answer. */
-async function likelihoods(
+async function measureLikelihoods(
   learner: Learner,
   user: string,
-  held: readonly Judged[],
+  held: readonly RatedAnswer[],
 ): Promise<{ liked: number; disliked: number }> {
-  const student = await learner.student(user)
+  const stack = await learner.tiers(user)
   const liked: number[] = []
   const disliked: number[] = []
-  for (const { lesson, liked: isGood } of held)
+  for (const { example, liked: isGood } of held)
     (isGood ? liked : disliked).push(
-      -(await student.read(lesson)).losses.reduce((sum, loss) => sum + loss, 0),
+      -(await stack.score(example)).losses.reduce((sum, loss) => sum + loss, 0),
     )
-  return { liked: meanOf(liked), disliked: meanOf(disliked) }
+  return { liked: computeMean(liked), disliked: computeMean(disliked) }
 }
 
-function shuffled<T>(values: readonly T[], seed: number): T[] {
+function shuffleValues<T>(values: readonly T[], seed: number): T[] {
   const { uniform } = random(seed)
   const result = [...values]
   for (let i = result.length - 1; i > 0; i--) {
@@ -88,7 +88,7 @@ function shuffled<T>(values: readonly T[], seed: number): T[] {
  * Asks, answers and judges; `verdicts` stand in for the user's own where they are given. Returns
  * which answers the user liked in truth.
  */
-async function talk(
+async function simulateTalk(
   learner: Learner,
   user: string,
   asks: readonly string[],
@@ -98,7 +98,7 @@ async function talk(
   const liked: boolean[] = []
   for (const [i, question] of asks.entries()) {
     let text = ''
-    for await (const event of learner.generate(asked(question), {
+    for await (const event of learner.generate(toMessages(question), {
       user,
       ...sampling,
       seed: 1000 * seed + i,
@@ -129,48 +129,58 @@ interface Measurement {
   readonly control: Outcome
 }
 
-const shareOf = (liked: readonly boolean[]): number => liked.filter(Boolean).length / liked.length
+const computeShare = (liked: readonly boolean[]): number =>
+  liked.filter(Boolean).length / liked.length
 
 async function measure(
   model: LoadedModel,
-  held: readonly Judged[],
+  held: readonly RatedAnswer[],
   asks: readonly string[],
   seed: number,
   tell: (text: string) => void,
 ): Promise<Measurement> {
   const learner = createLearner({ model, memory: false })
-  const before = await likelihoods(learner, 'nobody', held)
+  const before = await measureLikelihoods(learner, 'nobody', held)
   const outcome = async (user: string, liked: readonly boolean[]): Promise<Outcome> => {
-    const after = await likelihoods(learner, user, held)
+    const after = await measureLikelihoods(learner, user, held)
     const up = after.liked - before.liked
     const down = after.disliked - before.disliked
     const result = {
       margin: up - down,
       liked: up,
       disliked: down,
-      share: shareOf(liked.slice(liked.length >> 1)),
+      share: computeShare(liked.slice(liked.length >> 1)),
     }
     tell(
       `seed ${seed}, ${user}: margin ${result.margin.toFixed(2)}, of the last half ${(100 * result.share).toFixed(0)} % liked`,
     )
     return result
   }
-  const verdicts = await talk(learner, 'judged', shuffled(asks, seed), seed)
+  const verdicts = await simulateTalk(learner, 'judged', shuffleValues(asks, seed), seed)
   const judged = await outcome('judged', verdicts)
   const control = await outcome(
     'control',
-    await talk(learner, 'control', shuffled(asks, seed), seed, shuffled(verdicts, seed + 100)),
+    await simulateTalk(
+      learner,
+      'control',
+      shuffleValues(asks, seed),
+      seed,
+      shuffleValues(verdicts, seed + 100),
+    ),
   )
   return { judged, control }
 }
 
-async function* rows({ environment, progress }: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+async function* measureThumbs({
+  environment,
+  progress,
+}: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const turns = Number(environment['GRAFT_BENCH_THUMBS_TURNS'] ?? 40)
   const model = await loadModel('smollm2-135m-instruct:q4_1', { threads: 1 })
   try {
     progress('answers of the frozen model to held-out questions')
-    const held = await heldAnswers(model)
-    const asks = await questions('train', turns)
+    const held = await generateHeldAnswers(model)
+    const asks = await readQuestions('train', turns)
     const results: Measurement[] = []
     for (const seed of seeds) results.push(await measure(model, held, asks, seed, progress))
     const compared = (
@@ -186,8 +196,8 @@ async function* rows({ environment, progress }: BenchmarkContext): AsyncIterable
         name,
         unit,
         higherIsBetter,
-        ours: measured(ours),
-        reference: { name: 'shuffled', ...measured(control) },
+        ours: summarizeValues(ours),
+        reference: { name: 'shuffled', ...summarizeValues(control) },
         note,
       }
     }
@@ -206,5 +216,5 @@ export const thumbs: Benchmark = {
     'thumbs up and down alone: likelihood of liked minus disliked answers on held-out questions, beside shuffled verdicts, three seeds',
   needs:
     'the real SmolLM2-135M-Instruct; GRAFT_BENCH_THUMBS_TURNS=40: answers judged by seed and arm',
-  run: rows,
+  run: measureThumbs,
 }

@@ -3,9 +3,9 @@
 // 'graftlm/learn', 'graftlm/micro' and 'graftlm/web'; `vite examples/browser-storage` shows this
 // one.
 
-import { Checkpoints, microLoraOf, stateOfMicroLora } from '../../src/learn/store/index.ts'
+import { UserCheckpoints, decodeMicroLora, encodeMicroLora } from '../../src/learn/store/index.ts'
 import { MicroLora } from '../../src/micro/index.ts'
-import { indexedDbStore } from '../../src/web/stores/indexed-db-store.ts'
+import { openIndexedDbStore } from '../../src/web/stores/indexed-db-store.ts'
 
 const width = 64
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
@@ -35,10 +35,10 @@ report('localStorage', simple)
 
 // With versions: two tabs lose nothing, a torn write falls back to the one before, and every
 // version can be restored.
-const checkpoints = new Checkpoints(await indexedDbStore('graft-example'), { form: 'f16' })
+const checkpoints = new UserCheckpoints(await openIndexedDbStore('graft-example'), { form: 'f16' })
 const opened = await checkpoints.open('ada')
-const kept = teach(opened ? microLoraOf(opened.state) : make())
-const { sequence, sizeBytes } = await checkpoints.write('ada', stateOfMicroLora(kept), Date.now())
+const kept = teach(opened ? decodeMicroLora(opened.state) : make())
+const { sequence, sizeBytes } = await checkpoints.write('ada', encodeMicroLora(kept), Date.now())
 report('IndexedDB', kept)
 say(`checkpoint ${sequence}, ${sizeBytes} bytes`)
 document.title = 'done'

@@ -3,16 +3,16 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { activationStart, activeFeed, NEVER } from './activation.ts'
+import { findActivationStart, computeActiveFeed, NEVER } from './activation.ts'
 import { createAdapter, type Adapter } from './adapter.ts'
 import { attach } from './attach.ts'
-import { mergedWeights } from './fold.ts'
+import { mergeWeights } from './merge-weights.ts'
 import { completeLora, readLoraConfig, writeLoraConfig } from './kinds/lora-config.ts'
-import { kindNamed, kindOfPeft } from './kinds/kind-table.ts'
-import { mixedForms } from './serving/mixture.ts'
+import { getKind, getPeftKind } from './kinds/kind-table.ts'
+import { mixServingWeights } from './serving/mixture.ts'
 import { parityContract } from './kinds/parity.contract.ts'
-import { servingForms } from './serving/serving-weights.ts'
-import { attachSlots, servingTensors } from './serving/slots.ts'
+import { computeServingWeights } from './serving/serving-weights.ts'
+import { attachSlots, computeServingFeeds } from './serving/slots.ts'
 import { type Base, folderAt, parity, storiesBase } from '../../test/support/adapters.ts'
 import { loadAdapter } from './files/peft.ts'
 
@@ -22,15 +22,15 @@ for (const name of ['alora/span', 'alora/shift'])
 
 describe('the start of a row', () => {
   it('is the first token of the last whole occurrence', () => {
-    expect(activationStart([1, 7, 8, 7, 8, 3], [7, 8])).toBe(3)
-    expect(activationStart([7, 8, 7, 8, 7], [7, 8, 7])).toBe(2) // overlapping ones too
-    expect(activationStart([5], [5])).toBe(0)
-    expect(activationStart([1, 2, 7], [7, 8])).toBe(NEVER)
-    expect(activationStart([], [7])).toBe(NEVER)
+    expect(findActivationStart([1, 7, 8, 7, 8, 3], [7, 8])).toBe(3)
+    expect(findActivationStart([7, 8, 7, 8, 7], [7, 8, 7])).toBe(2) // overlapping ones too
+    expect(findActivationStart([5], [5])).toBe(0)
+    expect(findActivationStart([1, 2, 7], [7, 8])).toBe(NEVER)
+    expect(findActivationStart([], [7])).toBe(NEVER)
   })
 
   it('is counted from the position of the first new token', () => {
-    expect([...activeFeed([2, NEVER, 0, 5], 3, [0, 4, 9, 4]).data]).toEqual([
+    expect([...computeActiveFeed([2, NEVER, 0, 5], 3, [0, 4, 9, 4]).data]).toEqual([
       0, 0, 1, 0, 0, 0, 1, 1, 1, 0, 1, 1,
     ])
   })
@@ -60,14 +60,14 @@ describe('an activated LoRA', () => {
   })
 
   it('is not merged into a weight, and the error says why', () => {
-    expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(UnsupportedError)
-    expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(
+    expect(() => [...mergeWeights(base.model, adapter, base.weightOf)]).toThrow(UnsupportedError)
+    expect(() => [...mergeWeights(base.model, adapter, base.weightOf)]).toThrow(
       /activated by tokens[^]*the same for every token/,
     )
   })
 
   it('has no place in slots that always act', () => {
-    expect(() => servingTensors(adapter, attachSlots(base.model))).toThrow(
+    expect(() => computeServingFeeds(adapter, attachSlots(base.model))).toThrow(
       /q_proj: its slot has no activation/,
     )
   })
@@ -98,7 +98,9 @@ describe('an activated LoRA', () => {
       },
     )
     const mixed = (...adapters: Adapter[]) =>
-      mixedForms(adapters.map((one) => ({ forms: servingForms(one, base.model), weight: 0.5 })))
+      mixServingWeights(
+        adapters.map((one) => ({ forms: computeServingWeights(one, base.model), weight: 0.5 })),
+      )
     expect(() => mixed(adapter, other)).toThrow(
       /act from different tokens on: 17,44,17; all tokens/,
     )
@@ -122,11 +124,11 @@ describe('an activated LoRA', () => {
       use_dora: true,
       peft_type: 'LORA',
     }
-    expect(() => kindOfPeft(dora, 'file').readConfig(dora, 'file')).toThrow(
+    expect(() => getPeftKind(dora, 'file').readConfig(dora, 'file')).toThrow(
       /alora_invocation_tokens together with use_dora/,
     )
     expect(
-      kindNamed('lora').readConfig({ ...dora, use_dora: false }, 'file').invocationTokens,
+      getKind('lora').readConfig({ ...dora, use_dora: false }, 'file').invocationTokens,
     ).toEqual([5])
   })
 })

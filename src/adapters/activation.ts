@@ -20,7 +20,7 @@ export const NEVER = Infinity
  * Where a row's detours begin to act: the first token of the last whole occurrence, as in PEFT;
  * NEVER where there is none.
  */
-export function activationStart(ids: ArrayLike<number>, invocation: readonly number[]): number {
+export function findActivationStart(ids: ArrayLike<number>, invocation: readonly number[]): number {
   for (let start = ids.length - invocation.length; start >= 0; start--) {
     if (invocation.every((id, i) => ids[start + i] === id)) return start
   }
@@ -28,7 +28,7 @@ export function activationStart(ids: ArrayLike<number>, invocation: readonly num
 }
 
 /** Why an activated adapter cannot become part of a weight. */
-export const notForAWeight = (what: string): UnsupportedError =>
+export const createActivatedMergeError = (what: string): UnsupportedError =>
   new UnsupportedError(
     `${what} is activated by tokens (alora_invocation_tokens): it changes the layers for the tokens behind them only, ` +
       'and a weight is the same for every token. Serve it as an adapter.',
@@ -38,7 +38,7 @@ export const notForAWeight = (what: string): UnsupportedError =>
  * What the detour of a layer with input x [N, T, in] is multiplied by, [N, T, 1]; behind the head's
  * choice of rows, x [M, in], it is [M, 1].
  */
-export function activationAt(g: GraphBuilder, x: Value): Value {
+export function buildActivation(g: GraphBuilder, x: Value): Value {
   const active = g.input(ACTIVE, 'f32', ['N', 'T', 1])
   return x.shape.length === 2 ? g.op('gatherRows', [active, g.input('rows', 'i64', ['M'])]) : active
 }
@@ -47,7 +47,7 @@ export function activationAt(g: GraphBuilder, x: Value): Value {
  * The feed for `tokens` tokens of each row, of which the first stands at position first[n]: 1 from
  * starts[n] on.
  */
-export function activeFeed(
+export function computeActiveFeed(
   starts: readonly number[],
   tokens: number,
   first: readonly number[] = starts.map(() => 0),

@@ -7,7 +7,7 @@ import type { Block, ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 import { rewrite } from '../graph/passes/rewrite.ts'
 
 /** A node that adapters act on, with what they need to know of it. */
-export interface Layer {
+export interface AdaptableLayer {
   readonly node: Node
   readonly module: ModuleInfo
   /** The module's path inside its block. */
@@ -20,7 +20,7 @@ export interface Layer {
 const numbered = /\.(\d+)\.$/
 
 /** What a node is to an adapter: undefined unless it is a layer with a module path. */
-function layerOf(node: Node, prefix: string): Layer | undefined {
+function findLayer(node: Node, prefix: string): AdaptableLayer | undefined {
   const { operation, inputs, attributes } = node
   const name = attributes['module']
   if (typeof name !== 'string') return undefined
@@ -74,20 +74,21 @@ function layerOf(node: Node, prefix: string): Layer | undefined {
   return undefined
 }
 
-export const layersOfBlock = ({ graph, prefix }: Block): Layer[] =>
+export const listBlockLayers = ({ graph, prefix }: Block): AdaptableLayer[] =>
   graph.nodes.flatMap((node) => {
-    const layer = layerOf(node, prefix)
+    const layer = findLayer(node, prefix)
     return layer ? [layer] : []
   })
 
 /** Every layer that adapters may act on, packed ones too. */
-export const layersOf = (model: ModelGraph): Layer[] => model.blocks.flatMap(layersOfBlock)
+export const listAdaptableLayers = (model: ModelGraph): AdaptableLayer[] =>
+  model.blocks.flatMap(listBlockLayers)
 
-export const adaptableModules = (model: ModelGraph): ModuleInfo[] =>
-  layersOf(model).map(({ module }) => module)
+export const listAdaptableModules = (model: ModelGraph): ModuleInfo[] =>
+  listAdaptableLayers(model).map(({ module }) => module)
 
 /** A prefix that no value of the graph has yet, so that passes may follow one another. */
-function freshPrefix({ nodes, constants }: Graph): string {
+function choosePrefix({ nodes, constants }: Graph): string {
   const taken = [...nodes.map(({ output }) => output.name), ...constants.keys()]
   let prefix = '%a'
   while (taken.some((name) => name.startsWith(prefix))) prefix += 'a'
@@ -95,7 +96,7 @@ function freshPrefix({ nodes, constants }: Graph): string {
 }
 
 /** Everything that tells two rewrites of one graph apart. */
-function structureOf(graph: Graph, original: Graph): string {
+function computeStructureKey(graph: Graph, original: Graph): string {
   const constants = [...graph.constants].filter(([name]) => !original.constants.has(name))
   return JSON.stringify([
     graph.inputs,
@@ -111,14 +112,14 @@ function structureOf(graph: Graph, original: Graph): string {
  */
 export type ReplaceLayer = (
   g: GraphBuilder,
-  layer: Layer,
+  layer: AdaptableLayer,
   claim: (inputName: string) => void,
 ) => Value | undefined
 
 function mapBlock({ graph, prefix }: Block, replace: ReplaceLayer): Graph {
   const claimed = new Set<string>()
-  const mapped = rewrite(graph, freshPrefix(graph), (g, node) => {
-    const layer = layerOf(node, prefix)
+  const mapped = rewrite(graph, choosePrefix(graph), (g, node) => {
+    const layer = findLayer(node, prefix)
     return layer && replace(g, layer, (name) => claimed.add(name))
   })
   if (claimed.size === 0) return mapped
@@ -140,7 +141,7 @@ export function mapLayers(model: ModelGraph, replace: ReplaceLayer): ModelGraph 
     const mapped = mapBlock(block, replace)
     const known = made.get(block.graph) ?? new Map<string, Graph>()
     made.set(block.graph, known)
-    const structure = structureOf(mapped, block.graph)
+    const structure = computeStructureKey(mapped, block.graph)
     const graph = known.get(structure) ?? mapped
     known.set(structure, graph)
     return { ...block, graph }

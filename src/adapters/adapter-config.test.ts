@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
-import { adapterConfig, createFromRecipe } from './adapter-config.ts'
-import { standaloneModel } from './vectors/model.ts'
+import { configureAdapter, createFromRecipe } from './adapter-config.ts'
+import { createStandaloneModel } from './vectors/model.ts'
 
-const whole = adapterConfig('my_adapter')
+const whole = configureAdapter('my_adapter')
   .rank(12)
   .alpha(24)
   .dropout(0.1)
@@ -27,18 +27,18 @@ describe('adapterConfig', () => {
     expect(whole.build().tags).toEqual(['trial'])
   })
   it('takes other kinds and their options', () => {
-    const { kind, config } = adapterConfig('a')
+    const { kind, config } = configureAdapter('a')
       .kind('dora')
       .rank(4)
       .option('rankStabilized', true)
       .build()
     expect([kind, config]).toEqual(['dora', { rank: 4, rankStabilized: true }])
-    expect(() => adapterConfig('a').kind('ia3').rank(4).build()).toThrow(
+    expect(() => configureAdapter('a').kind('ia3').rank(4).build()).toThrow(
       /there is no option "rank"/,
     )
   })
   it('says everything that is wrong at once, and only at build', () => {
-    const wrong = adapterConfig('no name')
+    const wrong = configureAdapter('no name')
       .rank(0)
       .alpha(NaN)
       .dropout(1)
@@ -57,12 +57,12 @@ describe('adapterConfig', () => {
       '"not ok"',
     ])
       expect(() => wrong.build()).toThrow(part)
-    expect(() => adapterConfig('a').kind('laura').build()).toThrow(
+    expect(() => configureAdapter('a').kind('laura').build()).toThrow(
       /no adapter kind "laura" \(there are/,
     )
   })
   it('makes an adapter that knows its name, description and tags', () => {
-    const adapter = createFromRecipe(whole.build(), standaloneModel(8).graph, { seed: 1 })
+    const adapter = createFromRecipe(whole.build(), createStandaloneModel(8).graph, { seed: 1 })
     expect(adapter.metadata).toEqual({
       name: 'my_adapter',
       description: 'Tries things.',

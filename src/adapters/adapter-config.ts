@@ -3,8 +3,13 @@
 
 import { OptionError } from '../base/errors.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { type Adapter, type AdapterMetadata, createAdapter, type CreateOptions } from './adapter.ts'
-import { adapterKinds, kindNamed } from './kinds/kind-table.ts'
+import {
+  type Adapter,
+  type AdapterMetadata,
+  createAdapter,
+  type CreateAdapterOptions,
+} from './adapter.ts'
+import { adapterKinds, getKind } from './kinds/kind-table.ts'
 
 /** What an adapter is to be. `config` is what createAdapter takes. */
 export interface AdapterRecipe {
@@ -37,7 +42,7 @@ const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u
 const longestName = 100 // becomes a folder's name
 const longestText = 2000
 
-function textProblems({ name, description, tags }: AdapterRecipe): string[] {
+function findTextProblems({ name, description, tags }: AdapterRecipe): string[] {
   const short = typeof name === 'string' && name.length <= longestName && namePattern.test(name)
   const badTags = tags.filter(
     (tag) => typeof tag !== 'string' || !namePattern.test(tag) || tag.length > longestName,
@@ -60,13 +65,13 @@ function textProblems({ name, description, tags }: AdapterRecipe): string[] {
 }
 
 /** What the kind itself says against its options. */
-function kindProblems({ kind, config }: AdapterRecipe): string[] {
+function findKindProblems({ kind, config }: AdapterRecipe): string[] {
   if (!adapterKinds.has(kind))
     return [`there is no adapter kind "${kind}" (there are ${[...adapterKinds.keys()].join(', ')})`]
   const empty = Array.isArray(config['targets']) && config['targets'].length === 0
   const none = empty ? ['targets: got an empty list, expected at least one name'] : []
   try {
-    kindNamed(kind).complete(config)
+    getKind(kind).complete(config)
     return none
   } catch (error) {
     if (!(error instanceof OptionError)) throw error
@@ -74,20 +79,20 @@ function kindProblems({ kind, config }: AdapterRecipe): string[] {
   }
 }
 
-function builderOf(recipe: AdapterRecipe): AdapterConfigBuilder {
+function createBuilder(recipe: AdapterRecipe): AdapterConfigBuilder {
   const option = (name: string, value: unknown): AdapterConfigBuilder =>
-    builderOf({ ...recipe, config: { ...recipe.config, [name]: value } })
+    createBuilder({ ...recipe, config: { ...recipe.config, [name]: value } })
   return {
-    kind: (kind) => builderOf({ ...recipe, kind }),
+    kind: (kind) => createBuilder({ ...recipe, kind }),
     rank: (rank) => option('rank', rank),
     alpha: (alpha) => option('alpha', alpha),
     dropout: (share) => option('dropout', share),
     targets: (targets) => option('targets', targets),
     option,
-    description: (description) => builderOf({ ...recipe, description }),
-    tag: (...tags) => builderOf({ ...recipe, tags: [...recipe.tags, ...tags] }),
+    description: (description) => createBuilder({ ...recipe, description }),
+    tag: (...tags) => createBuilder({ ...recipe, tags: [...recipe.tags, ...tags] }),
     build() {
-      const problems = [...textProblems(recipe), ...kindProblems(recipe)]
+      const problems = [...findTextProblems(recipe), ...findKindProblems(recipe)]
       if (problems.length > 0)
         throw new OptionError(`Adapter "${recipe.name}": ${problems.join('; ')}.`)
       return recipe
@@ -97,13 +102,13 @@ function builderOf(recipe: AdapterRecipe): AdapterConfigBuilder {
 
 /**
  * Begins a description:
- * `adapterConfig('my_adapter').rank(12).alpha(24).targets(['q_proj']).build()`.
+ * `configureAdapter('my_adapter').rank(12).alpha(24).targets(['q_proj']).build()`.
  */
-export const adapterConfig = (name: string): AdapterConfigBuilder =>
-  builderOf({ name, kind: 'lora', config: {}, description: '', tags: [] })
+export const configureAdapter = (name: string): AdapterConfigBuilder =>
+  createBuilder({ name, kind: 'lora', config: {}, description: '', tags: [] })
 
 /** Name, description and tags as an adapter's file keeps them. */
-export const recipeMetadata = ({ name, description, tags }: AdapterRecipe): AdapterMetadata => ({
+export const toAdapterMetadata = ({ name, description, tags }: AdapterRecipe): AdapterMetadata => ({
   name,
   ...(description === '' ? {} : { description }),
   ...(tags.length === 0 ? {} : { tags: tags.join(' ') }),
@@ -116,9 +121,9 @@ export const recipeMetadata = ({ name, description, tags }: AdapterRecipe): Adap
 export const createFromRecipe = (
   recipe: AdapterRecipe,
   model: ModelGraph,
-  options: CreateOptions,
+  options: CreateAdapterOptions,
 ): Adapter =>
   createAdapter(recipe.kind, recipe.config, model, {
     ...options,
-    metadata: { ...recipeMetadata(recipe), ...options.metadata },
+    metadata: { ...toAdapterMetadata(recipe), ...options.metadata },
   })

@@ -2,15 +2,15 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import {
-  adapterFeeds,
+  toAdapterFeeds,
   checkAdapter,
   checkFinite,
   createAdapter,
-  parametersOf,
+  listParameterSpecs,
   type Adapter,
 } from './adapter.ts'
 import { type Base, folderAt, parity, qwen2Base, storiesBase } from '../../test/support/adapters.ts'
-import { mergedWeights } from './fold.ts'
+import { mergeWeights } from './merge-weights.ts'
 import { loadAdapter } from './files/peft.ts'
 
 let base: Base
@@ -66,7 +66,7 @@ describe('createAdapter', () => {
       base.model,
       { seed: 1 },
     )
-    const specs = parametersOf(base.model, adapter)
+    const specs = listParameterSpecs(base.model, adapter)
     expect([...specs].map(([key, { shape }]) => [key, shape])).toEqual(
       [...adapter.tensors].map(([key, { shape }]) => [key, shape]),
     )
@@ -82,7 +82,7 @@ describe('copies of base weights that PEFT saved along', () => {
   it('are carried, but not fed', () => {
     expect(embedded.tensors.has(copy)).toBe(true)
     expect(
-      [...adapterFeeds(embedded).keys()].filter((name) => name.includes('base_layer')),
+      [...toAdapterFeeds(embedded).keys()].filter((name) => name.includes('base_layer')),
     ).toEqual([])
     expect(() => checkAdapter(embedded, base.model, base.weightOf)).not.toThrow()
   })
@@ -140,7 +140,7 @@ describe('modules that are saved whole', () => {
     expect(adapter.tensors.get(keyOf('lm_head.weight'))).toEqual(
       base.weights.get('model.embed_tokens.weight'),
     )
-    expect(() => [...mergedWeights(base.model, adapter, base.weightOf)]).toThrow(
+    expect(() => [...mergeWeights(base.model, adapter, base.weightOf)]).toThrow(
       'lm_head.weight shares its weight with model.embed_tokens.weight',
     )
     expect(() => make(['embed_tokens'])).toThrow('the head shares this weight')

@@ -8,19 +8,19 @@ import {
   UnsupportedError,
   type Mismatch,
 } from '../base/errors.ts'
-import { allFinite } from '../base/finite.ts'
+import { isAllFinite } from '../base/finite.ts'
 import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { baseCopyMismatch, baseCopyOf, shapeText } from './base-copy.ts'
-import { inputName, peftKey } from './keys.ts'
-import type { AdapterConfig, BaseValues, ParameterSpec, WeightOf } from './kinds/kind.ts'
-import { kindNamed } from './kinds/kind-table.ts'
+import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
+import { toInputName, toPeftKey } from './keys.ts'
+import type { AdapterConfig, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
+import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
-import { savedTensors } from './saved-modules.ts'
-import { adaptableModules, layersOfBlock, type Layer } from './adapted-layers.ts'
-import { targetModules } from './targets.ts'
+import { listSavedTensors } from './saved-modules.ts'
+import { listAdaptableModules, listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
+import { selectTargetModules } from './targets.ts'
 
 export interface Adapter {
   /** A row of `adapterKinds`. */
@@ -45,7 +45,7 @@ export type AdapterMetadata = Readonly<Record<string, string>>
  */
 export const baseHashKey = 'graft_base_sha256'
 
-export interface CreateOptions {
+export interface CreateAdapterOptions {
   readonly seed: number
   readonly baseModel?: string
   readonly metadata?: AdapterMetadata
@@ -54,11 +54,11 @@ export interface CreateOptions {
 }
 
 /** What the base has at one layer; throws OptionError where the weights were not given. */
-export function baseValues(
-  { module, node }: Layer,
+export function createBaseReader(
+  { module, node }: AdaptableLayer,
   prefix: string,
   weightOf: WeightOf | undefined,
-): BaseValues {
+): BaseReader {
   return (part) => {
     const value =
       node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
@@ -78,23 +78,23 @@ export function baseValues(
  * Every tensor an adapter of this configuration has for this model, by PEFT key, in the model's
  * order.
  */
-export function parametersOf(
+export function listParameterSpecs(
   model: ModelGraph,
   { kind, config }: Pick<Adapter, 'kind' | 'config'>,
 ): Map<string, ParameterSpec> {
-  const row = kindNamed(kind)
-  const modules = adaptableModules(model)
+  const row = getKind(kind)
+  const modules = listAdaptableModules(model)
   const shared = row.shared?.(config, modules, model.config) ?? []
   const own = modules.flatMap((module) =>
     row
       .parameters(config, module)
-      .map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
+      .map((spec) => [toPeftKey(`${module.path}.${spec.name}`), spec] as const),
   )
-  const saved = [...savedTensors(model, config.modulesToSave)].map(
+  const saved = [...listSavedTensors(model, config.modulesToSave)].map(
     ([name, { shape }]): [string, ParameterSpec] => {
       const part = name.endsWith('.bias') ? 'bias' : 'weight'
       return [
-        peftKey(name),
+        toPeftKey(name),
         { name: part, shape, trainable: true, start: (_random, base) => base(part).slice() },
       ]
     },
@@ -106,7 +106,7 @@ export function parametersOf(
  * A number for each name, so that a tensor's start depends on its own key and the seed alone
  * (FNV-1a).
  */
-function hash(name: string): number {
+function hashName(name: string): number {
   let value = 0x811c9dc5
   for (let i = 0; i < name.length; i++) value = Math.imul(value ^ name.charCodeAt(i), 0x01000193)
   return value
@@ -116,16 +116,16 @@ function hash(name: string): number {
  * The whole configuration of an adapter for this model, from a user's options: presets become lists
  * of names. Throws OptionError for wrong options and for targets that the model does not have.
  */
-export function configFor(
+export function resolveAdapterConfig(
   kind: string,
   options: Readonly<Record<string, unknown>>,
   model: ModelGraph,
 ): AdapterConfig {
-  const row = kindNamed(kind)
+  const row = getKind(kind)
   const given = row.complete(options)
-  const modules = adaptableModules(model)
+  const modules = listAdaptableModules(model)
   const config = { ...given, targets: resolvePreset(given.targets, modules) }
-  if (!row.virtualTokens) targetModules(config, modules)
+  if (!row.virtualTokens) selectTargetModules(config, modules)
   return row.fit?.(config, model.config) ?? config
 }
 
@@ -137,15 +137,18 @@ export function createAdapter(
   kind: string,
   options: Readonly<Record<string, unknown>>,
   model: ModelGraph,
-  { seed, baseModel, metadata, weightOf }: CreateOptions,
+  { seed, baseModel, metadata, weightOf }: CreateAdapterOptions,
 ): Adapter {
-  const config = configFor(kind, options, model)
-  const bases = new Map([...savedBases(model, config, weightOf), ...basesOf(model, weightOf)])
-  const shared = embeddingOf(model, weightOf)
+  const config = resolveAdapterConfig(kind, options, model)
+  const bases = new Map([
+    ...createSavedReaders(model, config, weightOf),
+    ...createLayerReaders(model, weightOf),
+  ])
+  const shared = createEmbeddingReader(model, weightOf)
   const tensors = new Map<string, Tensor>()
-  for (const [key, spec] of parametersOf(model, { kind, config })) {
+  for (const [key, spec] of listParameterSpecs(model, { kind, config })) {
     const base = bases.get(key.slice(0, -spec.name.length - 1)) ?? shared
-    tensors.set(key, f32(spec.shape, spec.start(random(hash(key) ^ seed), base)))
+    tensors.set(key, f32(spec.shape, spec.start(random(hashName(key) ^ seed), base)))
   }
   return {
     kind,
@@ -157,9 +160,9 @@ export function createAdapter(
 }
 
 /** To a tensor of no module, the base is the embedding; a standalone model has none. */
-function embeddingOf(model: ModelGraph, weightOf: WeightOf | undefined): BaseValues {
-  const layer = layersOfBlock(model.blocks[0]!).find(({ module }) => module.kind === 'embedding')
-  if (layer) return baseValues(layer, model.blocks[0]!.prefix, weightOf)
+function createEmbeddingReader(model: ModelGraph, weightOf: WeightOf | undefined): BaseReader {
+  const layer = listBlockLayers(model.blocks[0]!).find(({ module }) => module.kind === 'embedding')
+  if (layer) return createBaseReader(layer, model.blocks[0]!.prefix, weightOf)
   return () => {
     throw new UnsupportedError(
       'This adapter starts from the embedding of its model, and the model has none.',
@@ -168,14 +171,14 @@ function embeddingOf(model: ModelGraph, weightOf: WeightOf | undefined): BaseVal
 }
 
 /** What the modules that are saved whole start from. */
-const savedBases = (
+const createSavedReaders = (
   model: ModelGraph,
   { modulesToSave }: AdapterConfig,
   weightOf: WeightOf | undefined,
-): Map<string, BaseValues> =>
+): Map<string, BaseReader> =>
   new Map(
-    [...savedTensors(model, modulesToSave)].map(([name, { base }]) => [
-      peftKey(name.slice(0, name.lastIndexOf('.'))),
+    [...listSavedTensors(model, modulesToSave)].map(([name, { base }]) => [
+      toPeftKey(name.slice(0, name.lastIndexOf('.'))),
       (part) => {
         if (!weightOf)
           throw new OptionError(
@@ -186,11 +189,15 @@ const savedBases = (
     ]),
   )
 
-function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string, BaseValues> {
+function createLayerReaders(
+  model: ModelGraph,
+  weightOf: WeightOf | undefined,
+): Map<string, BaseReader> {
   return new Map(
     model.blocks.flatMap((block) =>
-      layersOfBlock(block).map(
-        (layer) => [peftKey(layer.module.path), baseValues(layer, block.prefix, weightOf)] as const,
+      listBlockLayers(block).map(
+        (layer) =>
+          [toPeftKey(layer.module.path), createBaseReader(layer, block.prefix, weightOf)] as const,
       ),
     ),
   )
@@ -202,19 +209,20 @@ function basesOf(model: ModelGraph, weightOf: WeightOf | undefined): Map<string,
  * are targets) are compared too.
  */
 export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: WeightOf): void {
-  const expected = parametersOf(model, adapter)
+  const expected = listParameterSpecs(model, adapter)
   const mismatches: Mismatch[] = []
   for (const [key, spec] of expected) {
     const tensor = adapter.tensors.get(key)
-    const got = tensor ? shapeText(tensor) : 'nothing'
-    if (got !== shapeText(spec)) mismatches.push({ name: key, got, expected: shapeText(spec) })
+    const got = tensor ? describeTensorShape(tensor) : 'nothing'
+    if (got !== describeTensorShape(spec))
+      mismatches.push({ name: key, got, expected: describeTensorShape(spec) })
   }
   for (const [key, tensor] of adapter.tensors) {
-    const path = baseCopyOf(key)
-    const mismatch = path && baseCopyMismatch(key, path, tensor, { model, weightOf })
+    const path = findBaseCopyPath(key)
+    const mismatch = path && findBaseCopyMismatch(key, path, tensor, { model, weightOf })
     if (mismatch) mismatches.push(mismatch)
     else if (path === undefined && !expected.has(key))
-      mismatches.push({ name: key, got: shapeText(tensor), expected: 'no such tensor' })
+      mismatches.push({ name: key, got: describeTensorShape(tensor), expected: 'no such tensor' })
   }
   if (mismatches.length === 0) return
   const advice = `Was it trained on another base? ${adapter.baseModel ? `Its config says "${adapter.baseModel}".` : 'Its config names none.'}`
@@ -222,12 +230,14 @@ export function checkAdapter(adapter: Adapter, model: ModelGraph, weightOf?: Wei
 }
 
 /** The ids that every row begins with where the adapter has virtual tokens: −1 to −P; else none. */
-export const virtualIdsOf = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): number[] =>
-  Array.from({ length: kindNamed(kind).virtualTokens?.(config) ?? 0 }, (_, i) => -1 - i)
+export const listVirtualIds = ({ kind, config }: Pick<Adapter, 'kind' | 'config'>): number[] =>
+  Array.from({ length: getKind(kind).virtualTokens?.(config) ?? 0 }, (_, i) => -1 - i)
 
 /** Throws NumericError naming every tensor that holds NaN or infinity. */
 export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
-  const bad = [...tensors].filter(([, tensor]) => !allFinite(toFloat32(tensor))).map(([key]) => key)
+  const bad = [...tensors]
+    .filter(([, tensor]) => !isAllFinite(toFloat32(tensor)))
+    .map(([key]) => key)
   if (bad.length > 0)
     throw new NumericError(
       `The adapter holds NaN or infinity in ${bad.slice(0, 8).join(', ')} (${bad.length} tensors).`,
@@ -238,10 +248,10 @@ export function checkFinite({ tensors }: Pick<Adapter, 'tensors'>): void {
  * The adapter's tensors in f32 by the input names of the composed graph: what is fed. f32 data is
  * not copied.
  */
-export function adapterFeeds({ tensors }: Pick<Adapter, 'tensors'>): Map<string, F32Tensor> {
+export function toAdapterFeeds({ tensors }: Pick<Adapter, 'tensors'>): Map<string, F32Tensor> {
   return new Map(
     [...tensors]
-      .filter(([key]) => baseCopyOf(key) === undefined)
-      .map(([key, tensor]) => [inputName(key), f32(tensor.shape, toFloat32(tensor))]),
+      .filter(([key]) => findBaseCopyPath(key) === undefined)
+      .map(([key, tensor]) => [toInputName(key), f32(tensor.shape, toFloat32(tensor))]),
   )
 }

@@ -4,7 +4,7 @@ import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import { composeBlocks, type Block, type ModelGraph } from '../graph/model-graph.ts'
 import { rewrite } from '../graph/passes/rewrite.ts'
-import { adapterFeeds, createAdapter } from './adapter.ts'
+import { toAdapterFeeds, createAdapter } from './adapter.ts'
 import { attach, attachKind } from './attach.ts'
 import {
   type Base,
@@ -13,10 +13,10 @@ import {
   logitsOf,
   storiesBase,
 } from '../../test/support/adapters.ts'
-import { peftKey } from './keys.ts'
+import { toPeftKey } from './keys.ts'
 import type { AdapterConfig, AdapterKind, ParameterSpec } from './kinds/kind.ts'
 import { completeLora } from './kinds/lora-config.ts'
-import { targetMatcher } from './targets.ts'
+import { createTargetMatcher } from './targets.ts'
 
 let base: Base
 let model: ModelGraph
@@ -40,7 +40,7 @@ describe('attach', () => {
       'self_attn.q_proj.lora_B.weight',
     ])
     const keys = attached.blocks.flatMap((block) =>
-      inputsOf(block, 'adapter').map((name) => peftKey(block.prefix + name)),
+      inputsOf(block, 'adapter').map((name) => toPeftKey(block.prefix + name)),
     )
     expect(keys.sort()).toEqual([...adapter.tensors.keys()].sort())
   })
@@ -168,7 +168,7 @@ const onTargets =
     specs: (inFeatures: number, outFeatures: number) => ParameterSpec[],
   ): AdapterKind['parameters'] =>
   (given, module) =>
-    targetMatcher(given)(module) ? specs(module.inFeatures, module.outFeatures) : []
+    createTargetMatcher(given)(module) ? specs(module.inFeatures, module.outFeatures) : []
 
 describe('the contract', () => {
   const logits = (
@@ -193,7 +193,7 @@ describe('the contract', () => {
     const inward = (path: string): boolean => path.endsWith('down_proj')
     const ia3 = toy({
       parameters: (given, module) =>
-        targetMatcher(given)(module)
+        createTargetMatcher(given)(module)
           ? [spec('ia3_l', inward(module.path) ? [1, module.inFeatures] : [1, module.outFeatures])]
           : [],
       apply(g, site) {
@@ -273,9 +273,9 @@ describe('the contract', () => {
         .map(({ name, shape }, i) => [name, noise(shape as number[], i)]),
     )
     const adapter = {
-      tensors: new Map([...feeds].map(([name, tensor]) => [peftKey(name), tensor])),
+      tensors: new Map([...feeds].map(([name, tensor]) => [toPeftKey(name), tensor])),
     }
-    expect(adapterFeeds(adapter)).toEqual(feeds)
+    expect(toAdapterFeeds(adapter)).toEqual(feeds)
     const projection = feeds.get(shared)!.data
     const folded = await changed(new Map(), ({ data, shape }, path) => {
       const own = feeds.get(`${path}.vera_lambda_b`)!.data
@@ -323,7 +323,7 @@ describe('the contract', () => {
         .data as Float32Array
     }
     const expected = await x(embedOnly, [['model.embed_tokens.weight', f32([512, 64], moved)]])
-    expect(peftKey(name)).toBe(name)
+    expect(toPeftKey(name)).toBe(name)
     expect(furthest(await x(attached, [[name, shift]]), expected)).toBeLessThan(1e-6)
   })
 })

@@ -5,13 +5,13 @@ import { assertInternal, OptionError, UnsupportedError } from '../base/errors.ts
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { activationAt } from './activation.ts'
+import { buildActivation } from './activation.ts'
 import type { Adapter } from './adapter.ts'
-import { dropoutName } from './keys.ts'
-import type { AdapterConfig, AdapterKind, ParameterSpec, Site } from './kinds/kind.ts'
-import { kindNamed } from './kinds/kind-table.ts'
+import { toDropoutName } from './keys.ts'
+import type { AdapterConfig, AdapterKind, ParameterSpec, AdaptedLayer } from './kinds/kind.ts'
+import { getKind } from './kinds/kind-table.ts'
 import { withSavedModules } from './saved-modules.ts'
-import { adaptableModules, mapLayers, type Layer } from './adapted-layers.ts'
+import { listAdaptableModules, mapLayers, type AdaptableLayer } from './adapted-layers.ts'
 
 export interface AttachOptions {
   /**
@@ -30,7 +30,7 @@ export const attach = (
   model: ModelGraph,
   { kind, config }: Pick<Adapter, 'kind' | 'config'>,
   options: AttachOptions = {},
-): ModelGraph => attachKind(model, kindNamed(kind), config, options)
+): ModelGraph => attachKind(model, getKind(kind), config, options)
 
 /** The same for a kind that need not be in the table. */
 export function attachKind<Config extends AdapterConfig>(
@@ -39,13 +39,13 @@ export function attachKind<Config extends AdapterConfig>(
   config: Config,
   { training = false }: AttachOptions = {},
 ): ModelGraph {
-  const shared = kind.shared?.(config, adaptableModules(model), model.config) ?? []
+  const shared = kind.shared?.(config, listAdaptableModules(model), model.config) ?? []
   let touched = 0
   const attached = mapLayers(withSavedModules(model, config.modulesToSave), (g, layer, claim) => {
     const own = kind.parameters(config, layer.module)
     if (own.length === 0) return undefined
     touched++
-    return kind.apply(g, siteOf(g, layer, own, shared, { training, claim }), config)
+    return kind.apply(g, createAdaptedLayer(g, layer, own, shared, { training, claim }), config)
   })
   const blocks = attached.blocks.map((block) => kind.applyToBlock?.(block, config) ?? block)
   if (touched === 0 && blocks.every((block, i) => block === attached.blocks[i]))
@@ -59,18 +59,18 @@ export function attachKind<Config extends AdapterConfig>(
   }
 }
 
-interface SiteContext {
+interface LayerContext {
   readonly training: boolean
   claim(inputName: string): void
 }
 
-function siteOf(
+function createAdaptedLayer(
   g: GraphBuilder,
-  layer: Layer,
+  layer: AdaptableLayer,
   own: readonly ParameterSpec[],
   shared: readonly ParameterSpec[],
-  { training, claim }: SiteContext,
-): Site {
+  { training, claim }: LayerContext,
+): AdaptedLayer {
   const { module, name, x, weight, bias } = layer
   return {
     module,
@@ -88,16 +88,18 @@ function siteOf(
       // not named within its block: one for all of them
       return g.input(wanted, 'f32', common.shape, 'feed')
     },
-    base: (changes = {}) => baseOutput(g, layer, changes),
+    base: (changes = {}) => buildBaseOutput(g, layer, changes),
     dropout: (value) =>
-      training ? g.multiply(value, g.input(dropoutName(name), 'f32', value.shape, 'feed')) : value,
-    activation: () => activationAt(g, x),
+      training
+        ? g.multiply(value, g.input(toDropoutName(name), 'f32', value.shape, 'feed'))
+        : value,
+    activation: () => buildActivation(g, x),
   }
 }
 
-function baseOutput(
+function buildBaseOutput(
   g: GraphBuilder,
-  { node, module, weight, x, bias }: Layer,
+  { node, module, weight, x, bias }: AdaptableLayer,
   changes: { x?: Value; bias?: Value },
 ): Value {
   const { operation, inputs, attributes } = node

@@ -5,15 +5,15 @@ import type { Mismatch } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { inputName } from './keys.ts'
+import { toInputName } from './keys.ts'
 import type { WeightOf } from './kinds/kind.ts'
-import { layersOfBlock } from './adapted-layers.ts'
+import { listBlockLayers } from './adapted-layers.ts'
 
 const baseCopySuffix = '.base_layer.weight'
 
 /** The module whose own weight a tensor is a copy of. */
-export const baseCopyOf = (key: string): string | undefined =>
-  key.endsWith(baseCopySuffix) ? inputName(key).slice(0, -baseCopySuffix.length) : undefined
+export const findBaseCopyPath = (key: string): string | undefined =>
+  key.endsWith(baseCopySuffix) ? toInputName(key).slice(0, -baseCopySuffix.length) : undefined
 
 /**
  * A carried copy may differ from the base by as much as 4-bit blocks round, relative to its size.
@@ -21,25 +21,27 @@ export const baseCopyOf = (key: string): string | undefined =>
 const baseCopyTolerance = 0.1
 
 /** What is wrong with a carried copy of a base weight; undefined where nothing is. */
-export function baseCopyMismatch(
+export function findBaseCopyMismatch(
   key: string,
   path: string,
   tensor: Tensor,
   { model, weightOf }: CheckedBase,
 ): Mismatch | undefined {
-  const got = shapeText(tensor)
+  const got = describeTensorShape(tensor)
   for (const block of model.blocks) {
-    const layer = layersOfBlock(block).find(({ module }) => module.path === path)
+    const layer = listBlockLayers(block).find(({ module }) => module.path === path)
     if (!layer) continue
     const { kind, inFeatures, outFeatures } = layer.module
-    const expected = shapeText({
+    const expected = describeTensorShape({
       shape: kind === 'embedding' ? [inFeatures, outFeatures] : [outFeatures, inFeatures],
     })
     if (got !== expected) return { name: key, got, expected }
     if (!weightOf || !layer.weight) return undefined
     const own = toFloat32(tensor)
     const base = toFloat32(weightOf(block.prefix + layer.weight.name))
-    const distance = Math.sqrt(squares(own.map((value, i) => value - base[i]!)) / squares(base))
+    const distance = Math.sqrt(
+      sumSquares(own.map((value, i) => value - base[i]!)) / sumSquares(base),
+    )
     if (distance <= baseCopyTolerance) return undefined
     return {
       name: key,
@@ -55,7 +57,7 @@ interface CheckedBase {
   readonly weightOf: WeightOf | undefined
 }
 
-export const shapeText = ({ shape }: { readonly shape: readonly number[] }): string =>
+export const describeTensorShape = ({ shape }: { readonly shape: readonly number[] }): string =>
   `[${shape.join(', ')}]`
-const squares = (values: Float32Array): number =>
+const sumSquares = (values: Float32Array): number =>
   values.reduce((sum, value) => sum + value * value, 0)

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { sizeOf } from '../base/tensor.ts'
-import { createAdapter, parametersOf } from './adapter.ts'
-import { cost } from './cost.ts'
+import { createAdapter, listParameterSpecs } from './adapter.ts'
+import { computeAdapterCost } from './cost.ts'
 import { type Base, storiesBase } from '../../test/support/adapters.ts'
 import { adapterKinds } from './kinds/kind-table.ts'
 
@@ -18,7 +18,7 @@ const layers = 5 // of the base
 describe('cost', () => {
   it('counts a LoRA by its formulas', () => {
     const rank = 3
-    const { parameters, bytes, flopsPerToken } = cost(
+    const { parameters, bytes, flopsPerToken } = computeAdapterCost(
       'lora',
       { rank, targets: ['q_proj', 'up_proj'] },
       base.model,
@@ -30,7 +30,7 @@ describe('cost', () => {
   })
 
   it('counts IA3 as one product by element', () => {
-    expect(cost('ia3', {}, base.model, 'f16')).toEqual({
+    expect(computeAdapterCost('ia3', {}, base.model, 'f16')).toEqual({
       parameters: layers * (kvWidth + kvWidth + inner),
       bytes: 2 * layers * (kvWidth + kvWidth + inner),
       flopsPerToken: layers * (kvWidth + kvWidth + inner),
@@ -38,7 +38,7 @@ describe('cost', () => {
   })
 
   it('counts what is stored but not trained in bytes only', () => {
-    const { parameters, bytes } = cost(
+    const { parameters, bytes } = computeAdapterCost(
       'vera',
       { rank: 4, targets: ['q_proj', 'up_proj'] },
       base.model,
@@ -48,17 +48,21 @@ describe('cost', () => {
   })
 
   it('counts the attention to virtual tokens', () => {
-    const { parameters, flopsPerToken } = cost('prefix-tuning', { virtualTokens: 6 }, base.model)
+    const { parameters, flopsPerToken } = computeAdapterCost(
+      'prefix-tuning',
+      { virtualTokens: 6 },
+      base.model,
+    )
     expect(parameters).toBe(6 * layers * 2 * kvWidth)
     expect(flopsPerToken).toBe(4 * 6 * width * layers)
   })
 
   it.each([...adapterKinds.keys()])('says of %s what is then made', (kind) => {
     const adapter = createAdapter(kind, {}, base.model, { seed: 1, weightOf: base.weightOf })
-    const sizes = [...parametersOf(base.model, adapter).values()].map(({ shape, trainable }) =>
-      trainable ? sizeOf(shape) : 0,
+    const sizes = [...listParameterSpecs(base.model, adapter).values()].map(
+      ({ shape, trainable }) => (trainable ? sizeOf(shape) : 0),
     )
-    const said = cost(kind, {}, base.model)
+    const said = computeAdapterCost(kind, {}, base.model)
     expect(said.parameters).toBe(sizes.reduce((sum, size) => sum + size, 0))
     expect(said.bytes).toBe(
       [...adapter.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),
@@ -67,7 +71,7 @@ describe('cost', () => {
   })
 
   it('says what is wrong with the options before anything is counted', () => {
-    expect(() => cost('lora', { targets: ['query'] }, base.model)).toThrow(
+    expect(() => computeAdapterCost('lora', { targets: ['query'] }, base.model)).toThrow(
       'no module is called "query"',
     )
   })

@@ -1,13 +1,13 @@
 // What an adapter costs, said before anything is made: from its configuration and the model's graph
 // alone. Knows no kind by name.
 
-import { bytesOf, type DType } from '../base/dtype.ts'
+import { countBytes, type DType } from '../base/dtype.ts'
 import { sizeOf } from '../base/tensor.ts'
 import type { Dim, Graph, Node } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { configFor, parametersOf } from './adapter.ts'
+import { resolveAdapterConfig, listParameterSpecs } from './adapter.ts'
 import { attach } from './attach.ts'
-import { kindNamed } from './kinds/kind-table.ts'
+import { getKind } from './kinds/kind-table.ts'
 
 export interface AdapterCost {
   /** Numbers that are trained. */
@@ -27,23 +27,23 @@ export interface AdapterCost {
  * run, for all its tokens, is not counted. Throws OptionError for wrong options and for targets
  * that the model does not have.
  */
-export function cost(
+export function computeAdapterCost(
   kind: string,
   options: Readonly<Record<string, unknown>>,
   model: ModelGraph,
   dtype: DType = 'f32',
 ): AdapterCost {
-  const config = configFor(kind, options, model)
-  const specs = [...parametersOf(model, { kind, config }).values()]
+  const config = resolveAdapterConfig(kind, options, model)
+  const specs = [...listParameterSpecs(model, { kind, config }).values()]
   const sum = (values: readonly number[]): number =>
     values.reduce((total, value) => total + value, 0)
   return {
     parameters: sum(specs.map(({ shape, trainable }) => (trainable ? sizeOf(shape) : 0))),
-    bytes: sum(specs.map(({ shape }) => bytesOf(dtype, sizeOf(shape)))),
+    bytes: sum(specs.map(({ shape }) => countBytes(dtype, sizeOf(shape)))),
     flopsPerToken:
-      flopsOf(attach(model, { kind, config: config })) -
-      flopsOf(model) +
-      prefixFlops(model, kindNamed(kind).virtualTokens?.(config) ?? 0),
+      countFlops(attach(model, { kind, config: config })) -
+      countFlops(model) +
+      countPrefixFlops(model, getKind(kind).virtualTokens?.(config) ?? 0),
   }
 }
 
@@ -51,7 +51,7 @@ export function cost(
  * Every token attends to every virtual one: a score and a share of its value for each head, in each
  * layer.
  */
-const prefixFlops = (
+const countPrefixFlops = (
   { config: { heads, headWidth, layers } }: ModelGraph,
   virtualTokens: number,
 ): number => 4 * virtualTokens * heads * headWidth * layers.length
@@ -59,28 +59,29 @@ const prefixFlops = (
 const elementwise = new Set(['add', 'subtract', 'multiply', 'divide', 'scale'])
 
 /** A dimension with one token: names count once. '8*T' → 8 */
-const perToken = (dim: Dim): number =>
+const countPerToken = (dim: Dim): number =>
   typeof dim === 'number'
     ? dim
     : dim.split('*').reduce((product, factor) => product * (Number(factor) || 1), 1)
 
-function flopsOfNode({ operation, inputs, output, attributes }: Node): number {
-  const results = output.shape.map(perToken).reduce((product, dim) => product * dim, 1)
+function countNodeFlops({ operation, inputs, output, attributes }: Node): number {
+  const results = output.shape.map(countPerToken).reduce((product, dim) => product * dim, 1)
   if (!output.shape.some((dim) => typeof dim === 'string')) return 0 // once a run
   if (elementwise.has(operation)) return results
   const [x] = inputs
   if (operation === 'matmul')
-    return 2 * results * perToken(x!.shape[x!.shape.length - (attributes['transA'] ? 2 : 1)]!)
+    return 2 * results * countPerToken(x!.shape[x!.shape.length - (attributes['transA'] ? 2 : 1)]!)
   if (operation === 'linear' || operation === 'quantizedLinear')
-    return 2 * results * perToken(x!.shape[x!.shape.length - 1]!)
+    return 2 * results * countPerToken(x!.shape[x!.shape.length - 1]!)
   return 0 // the same with and without an adapter
 }
 
 /** Products and element-wise operations of one token through the whole model. */
-function flopsOf({ blocks }: ModelGraph): number {
+function countFlops({ blocks }: ModelGraph): number {
   const known = new Map<Graph, number>()
   return blocks.reduce((total, { graph }) => {
-    const flops = known.get(graph) ?? graph.nodes.reduce((sum, node) => sum + flopsOfNode(node), 0)
+    const flops =
+      known.get(graph) ?? graph.nodes.reduce((sum, node) => sum + countNodeFlops(node), 0)
     known.set(graph, flops)
     return total + flops
   }, 0)

@@ -1,47 +1,51 @@
 // What users of adapters call.
 
-export { ACTIVE, activationStart, activeFeed, NEVER } from './activation.ts'
+export { ACTIVE, findActivationStart, computeActiveFeed, NEVER } from './activation.ts'
 export {
-  adapterFeeds,
+  toAdapterFeeds,
   checkAdapter,
   checkFinite,
   createAdapter,
-  parametersOf,
-  virtualIdsOf,
+  listParameterSpecs,
+  listVirtualIds,
   type Adapter,
   type AdapterMetadata,
-  type CreateOptions,
+  type CreateAdapterOptions,
 } from './adapter.ts'
 export {
-  adapterConfig,
+  configureAdapter,
   createFromRecipe,
-  recipeMetadata,
+  toAdapterMetadata,
   type AdapterConfigBuilder,
   type AdapterRecipe,
 } from './adapter-config.ts'
 export { attach, type AttachOptions } from './attach.ts'
-export { cost, type AdapterCost } from './cost.ts'
-export { createStandalone, standaloneBase, type StandaloneCreateOptions } from './vectors/create.ts'
-export { ggufAdapterChunks, loadGgufAdapter } from './files/gguf.ts'
+export { computeAdapterCost, type AdapterCost } from './cost.ts'
+export {
+  createStandalone,
+  formatStandaloneBase,
+  type CreateStandaloneOptions,
+} from './vectors/create.ts'
+export { encodeGgufAdapter, loadGgufAdapter } from './files/gguf.ts'
 export { loadMlxAdapter } from './files/mlx.ts'
-export { mergedWeights } from './fold.ts'
+export { mergeWeights } from './merge-weights.ts'
 export { HotSwap, type HotSwapOptions } from './serving/hot-swap.ts'
-export { inputName, peftKey } from './keys.ts'
+export { toInputName, toPeftKey } from './keys.ts'
 export type {
   AdapterConfig,
   AdapterKind,
   ParameterSpec,
-  ServingForm,
-  Site,
+  ServingWeights,
+  AdaptedLayer,
   WeightOf,
 } from './kinds/kind.ts'
 export { adapterKinds } from './kinds/kind-table.ts'
 export type { LoraConfig } from './kinds/lora-config.ts'
 export {
   isMixture,
-  mixedForms,
-  notMixed,
-  simplified,
+  mixServingWeights,
+  createMixtureError,
+  simplifyExpert,
   type Expert,
   type Mixture,
 } from './serving/mixture.ts'
@@ -49,19 +53,23 @@ export {
   isMlxConfig,
   loadAdapter,
   saveAdapter,
-  tensorFileOf,
-  type SaveOptions,
+  getTensorFileName,
+  type SaveAdapterOptions,
 } from './files/peft.ts'
-export { presets } from './presets.ts'
-export { createRole, roleCost, roleFor, roleNamed, roles } from './roles.ts'
-export { readServingForms, servingForms, type ServingForms } from './serving/serving-weights.ts'
+export { targetPresets } from './presets.ts'
+export { createRole, computeRoleCost, resolveRole, getRole, roles } from './roles.ts'
+export {
+  readServingWeights,
+  computeServingWeights,
+  type ServingWeightMap,
+} from './serving/serving-weights.ts'
 export {
   attachSlots,
-  servingTensors,
-  slotTensors,
+  computeServingFeeds,
+  toSlotFeeds,
   withOwnRanks,
   type SlotOptions,
 } from './serving/slots.ts'
-export { standaloneForward, type StandaloneForward } from './vectors/forward.ts'
-export { standaloneModel, standaloneModules, type StandaloneModel } from './vectors/model.ts'
+export { createStandaloneForward, type StandaloneForward } from './vectors/forward.ts'
+export { createStandaloneModel, standaloneModules, type StandaloneModel } from './vectors/model.ts'
 export { asStored, storageTypes, type StorageType } from './files/storage.ts'

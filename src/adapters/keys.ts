@@ -8,15 +8,15 @@ const prefix = 'base_model.model.'
  * Tensors of no module are called by their whole keys ('prompt_embeddings', 'base_model.vera_A') in
  * both worlds.
  */
-export const peftKey = (inputName: string): string =>
+export const toPeftKey = (inputName: string): string =>
   inputName.includes('.') && !inputName.startsWith('base_model.') ? prefix + inputName : inputName
 
 /** The graph input of a PEFT key; the key itself where it has no such prefix. */
-export const inputName = (key: string): string =>
+export const toInputName = (key: string): string =>
   key.startsWith(prefix) ? key.slice(prefix.length) : key
 
 /**
  * Name of the feed that holds a layer's keep-mask in a training graph, `x`-shaped: 0 or 1/(1 −
  * rate). `module` is relative to the block.
  */
-export const dropoutName = (module: string): string => `dropout:${module}`
+export const toDropoutName = (module: string): string => `dropout:${module}`

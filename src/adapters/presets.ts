@@ -2,21 +2,21 @@
 // adapter is made, so PEFT can read it.
 
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import { moduleNames } from './targets.ts'
+import { listModuleNames } from './targets.ts'
 
 type Preset = (modules: readonly ModuleInfo[]) => ModuleInfo[]
 
-const linearIn =
+const createLinearPreset =
   (part: string): Preset =>
   (modules) =>
     modules.filter(({ path, kind }) => kind === 'linear' && path.includes(part))
 
 const queryOrValue = /\.(q_proj|v_proj|qkv_proj)$/ // phi3 keeps all three in one
 
-export const presets: ReadonlyMap<string, Preset> = new Map<string, Preset>([
+export const targetPresets: ReadonlyMap<string, Preset> = new Map<string, Preset>([
   ['default', (modules) => modules.filter(({ path }) => queryOrValue.test(path))],
-  ['attention', linearIn('.self_attn.')],
-  ['mlp', linearIn('.mlp.')],
+  ['attention', createLinearPreset('.self_attn.')],
+  ['mlp', createLinearPreset('.mlp.')],
   [
     'all-linear',
     (modules) => modules.filter(({ kind, layer }) => kind === 'linear' && layer !== undefined),
@@ -28,6 +28,6 @@ export function resolvePreset(
   targets: readonly string[] | string,
   modules: readonly ModuleInfo[],
 ): readonly string[] | string {
-  const preset = typeof targets === 'string' ? presets.get(targets) : undefined
-  return preset ? moduleNames(preset(modules)) : targets
+  const preset = typeof targets === 'string' ? targetPresets.get(targets) : undefined
+  return preset ? listModuleNames(preset(modules)) : targets
 }

@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
-import { architectureOf } from '../graph/models/architecture-table.ts'
-import { createRole, roleCost, roleFor, roles } from './roles.ts'
+import { getArchitecture } from '../graph/models/architecture-table.ts'
+import { createRole, computeRoleCost, resolveRole, roles } from './roles.ts'
 import { parity, storiesBase } from '../../test/support/adapters.ts'
 
 const expected: Record<string, [rank: number, alpha: number, layers: number]> = {
@@ -17,7 +17,7 @@ const expected: Record<string, [rank: number, alpha: number, layers: number]> = 
 /** Rows of the table of costs, as docs/standalone.md shows them. */
 const row = (name: string): string[] => {
   const { config, tags } = roles.get(name)!
-  const { parameters, bytes } = roleCost(name, 768)
+  const { parameters, bytes } = computeRoleCost(name, 768)
   const targets = (config['targets'] as string[])
     .map((target) => target.replace('_proj', ''))
     .join(' ')
@@ -40,7 +40,7 @@ describe('roles', () => {
       expect([config['rank' as never], config['alpha' as never]]).toEqual([rank, alpha])
       expect(tensors.size).toBe(2 * layers)
       expect(metadata?.['tags']?.split(' ').length).toBeGreaterThan(1)
-      expect(roleCost(name, 24).parameters).toBe(layers * rank * (24 + 24))
+      expect(computeRoleCost(name, 24).parameters).toBe(layers * rank * (24 + 24))
     },
   )
   it('are there in full, and no others', () => {
@@ -58,9 +58,9 @@ describe('roles', () => {
     const json = JSON.parse(
       await readFile(new URL('architectures/phi3/config.json', parity), 'utf8'),
     ) as Record<string, unknown>
-    const model = buildModelGraph(architectureOf(json).readConfig(json))
-    expect(roleFor('coder', model).config['targets']).toEqual(['qkv_proj', 'o_proj'])
-    expect(roleFor('architect', model).config['targets']).toEqual(['qkv_proj', 'gate_up_proj'])
+    const model = buildModelGraph(getArchitecture(json).readConfig(json))
+    expect(resolveRole('coder', model).config['targets']).toEqual(['qkv_proj', 'o_proj'])
+    expect(resolveRole('architect', model).config['targets']).toEqual(['qkv_proj', 'gate_up_proj'])
   })
   it('cost what the table in docs/standalone.md says', async () => {
     const page = await readFile(new URL('../../docs/standalone.md', import.meta.url), 'utf8')

@@ -3,24 +3,24 @@
 
 import { OptionError } from '../base/errors.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import type { Adapter, CreateOptions } from './adapter.ts'
-import { adapterConfig, type AdapterRecipe, createFromRecipe } from './adapter-config.ts'
-import { cost, type AdapterCost } from './cost.ts'
-import { adaptableModules } from './adapted-layers.ts'
-import { standaloneBase } from './vectors/create.ts'
-import { standaloneModel } from './vectors/model.ts'
-import { moduleNames } from './targets.ts'
+import type { Adapter, CreateAdapterOptions } from './adapter.ts'
+import { configureAdapter, type AdapterRecipe, createFromRecipe } from './adapter-config.ts'
+import { computeAdapterCost, type AdapterCost } from './cost.ts'
+import { listAdaptableModules } from './adapted-layers.ts'
+import { formatStandaloneBase } from './vectors/create.ts'
+import { createStandaloneModel } from './vectors/model.ts'
+import { listModuleNames } from './targets.ts'
 
 const attention = ['q_proj', 'k_proj', 'v_proj', 'o_proj']
 
-const recipe = (
+const createRecipe = (
   name: string,
   rank: number,
   targets: readonly string[],
   description: string,
   tags: readonly string[],
 ): AdapterRecipe =>
-  adapterConfig(name)
+  configureAdapter(name)
     .rank(rank)
     .alpha(2 * rank)
     .targets(targets)
@@ -30,41 +30,43 @@ const recipe = (
 
 export const roles: ReadonlyMap<string, AdapterRecipe> = new Map(
   [
-    recipe('coder', 16, attention, 'Writes, completes and explains code.', [
+    createRecipe('coder', 16, attention, 'Writes, completes and explains code.', [
       'code',
       'completion',
       'debugging',
     ]),
-    recipe(
+    createRecipe(
       'researcher',
       8,
       ['q_proj', 'k_proj', 'v_proj'],
       'Reads sources, compares and sums up.',
       ['research', 'analysis', 'summary'],
     ),
-    recipe(
+    createRecipe(
       'security',
       16,
       [...attention, 'gate_proj', 'up_proj', 'down_proj'],
       'Finds weaknesses in code and settings.',
       ['security', 'vulnerability', 'audit'],
     ),
-    recipe(
+    createRecipe(
       'architect',
       12,
       ['q_proj', 'v_proj', 'gate_proj', 'up_proj'],
       'Designs systems and their parts.',
       ['architecture', 'design', 'scaling'],
     ),
-    recipe('reviewer', 8, ['q_proj', 'v_proj'], 'Judges changes against what they should do.', [
-      'review',
-      'quality',
-      'correctness',
-    ]),
+    createRecipe(
+      'reviewer',
+      8,
+      ['q_proj', 'v_proj'],
+      'Judges changes against what they should do.',
+      ['review', 'quality', 'correctness'],
+    ),
   ].map((role) => [role.name, role]),
 )
 
-export function roleNamed(name: string): AdapterRecipe {
+export function getRole(name: string): AdapterRecipe {
   const role = roles.get(name)
   if (!role)
     throw new OptionError(`There is no role "${name}". There are: ${[...roles.keys()].join(', ')}.`)
@@ -84,9 +86,9 @@ const fused: Readonly<Record<string, string>> = {
  * A role's recipe with the layers as this model calls them: where queries, keys and values (or gate
  * and up) lie in one layer, that one. Throws OptionError where the model has none of them.
  */
-export function roleFor(name: string, model: ModelGraph): AdapterRecipe {
-  const role = roleNamed(name)
-  const there = new Set(moduleNames(adaptableModules(model)))
+export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
+  const role = getRole(name)
+  const there = new Set(listModuleNames(listAdaptableModules(model)))
   const targets = [
     ...new Set(
       (role.config['targets'] as string[]).flatMap((target) =>
@@ -108,21 +110,21 @@ export function roleFor(name: string, model: ModelGraph): AdapterRecipe {
 export function createRole(
   name: string,
   base: ModelGraph | number,
-  options: Partial<CreateOptions> = {},
+  options: Partial<CreateAdapterOptions> = {},
 ): Adapter {
   if (typeof base !== 'number')
-    return createFromRecipe(roleFor(name, base), base, { seed: 0, ...options })
-  const { graph, weightOf } = standaloneModel(base)
-  return createFromRecipe(roleNamed(name), graph, {
+    return createFromRecipe(resolveRole(name, base), base, { seed: 0, ...options })
+  const { graph, weightOf } = createStandaloneModel(base)
+  return createFromRecipe(getRole(name), graph, {
     seed: 0,
     weightOf,
-    baseModel: standaloneBase(base),
+    baseModel: formatStandaloneBase(base),
     ...options,
   })
 }
 
 /** What a role's adapter costs on a model's graph, or on vectors of a width. */
-export function roleCost(name: string, base: ModelGraph | number): AdapterCost {
-  const model = typeof base === 'number' ? standaloneModel(base).graph : base
-  return cost('lora', roleFor(name, model).config, model)
+export function computeRoleCost(name: string, base: ModelGraph | number): AdapterCost {
+  const model = typeof base === 'number' ? createStandaloneModel(base).graph : base
+  return computeAdapterCost('lora', resolveRole(name, model).config, model)
 }

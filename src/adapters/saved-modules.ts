@@ -24,7 +24,7 @@ const pathOf = (name: string): string => name.slice(0, name.lastIndexOf('.'))
  * Paths inside the block of the modules that read each weight: of a tied head, the head's and not
  * the embedding's.
  */
-function readers({ nodes }: Graph): Map<string, string> {
+function collectReaders({ nodes }: Graph): Map<string, string> {
   return new Map(
     nodes.flatMap(({ attributes, inputs }) => {
       const { module } = attributes
@@ -34,8 +34,8 @@ function readers({ nodes }: Graph): Map<string, string> {
 }
 
 /** PEFT compares ends of paths without regard to dots: 'norm' is every norm. */
-function savedInputs({ graph, prefix }: Block, names: readonly string[]): SavedInput[] {
-  const paths = readers(graph)
+function listSavedInputs({ graph, prefix }: Block, names: readonly string[]): SavedInput[] {
+  const paths = collectReaders(graph)
   return graph.inputs.flatMap((base) => {
     const path = paths.get(base.name) ?? pathOf(base.name)
     const hit = base.role === 'weight' && names.some((name) => (prefix + path).endsWith(name))
@@ -47,13 +47,13 @@ function savedInputs({ graph, prefix }: Block, names: readonly string[]): SavedI
  * The saved tensors by input name of the composed graph, with the name of the base weight each
  * starts from.
  */
-export function savedTensors(
+export function listSavedTensors(
   model: ModelGraph,
   names: readonly string[] = [],
 ): Map<string, { readonly base: string; readonly shape: readonly number[] }> {
   const found = new Map<string, { base: string; shape: readonly number[] }>()
   for (const block of model.blocks) {
-    for (const { base, own } of savedInputs(block, names)) {
+    for (const { base, own } of listSavedInputs(block, names)) {
       if (block.kind === 'embed' && model.config.tiedEmbeddings) {
         throw new UnsupportedError(
           `${own}: the head shares this weight, so the embedding cannot be trained whole alone. Leave it out.`,
@@ -93,7 +93,7 @@ export function withSavedModules(model: ModelGraph, names: readonly string[] = [
   if (names.length === 0) return model
   const made = new Map<Graph, Map<string, Graph>>()
   const blocks = model.blocks.map((block) => {
-    const saved = savedInputs(block, names)
+    const saved = listSavedInputs(block, names)
     if (saved.length === 0) return block
     const variants = made.get(block.graph) ?? new Map<string, Graph>()
     made.set(block.graph, variants)

@@ -1,13 +1,13 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import { storiesBase } from '../../test/support/adapters.ts'
-import { presets, resolvePreset } from './presets.ts'
-import { adaptableModules } from './adapted-layers.ts'
-import { targetMatcher, targetModules, type TargetChoice } from './targets.ts'
+import { targetPresets, resolvePreset } from './presets.ts'
+import { listAdaptableModules } from './adapted-layers.ts'
+import { createTargetMatcher, selectTargetModules, type TargetChoice } from './targets.ts'
 
 let modules: ModuleInfo[]
 beforeAll(async () => {
-  modules = adaptableModules((await storiesBase()).model)
+  modules = listAdaptableModules((await storiesBase()).model)
 })
 
 const choice = (given: Partial<TargetChoice>): TargetChoice => ({
@@ -17,7 +17,7 @@ const choice = (given: Partial<TargetChoice>): TargetChoice => ({
   ...given,
 })
 const hits = (given: Partial<TargetChoice>): string[] =>
-  modules.filter(targetMatcher(choice(given))).map(({ path }) => path)
+  modules.filter(createTargetMatcher(choice(given))).map(({ path }) => path)
 
 describe('targetMatcher', () => {
   it('matches names at the end of a path, whole parts only', () => {
@@ -66,22 +66,25 @@ describe('targetMatcher', () => {
 describe('targetModules', () => {
   it('names everything that hits nothing, and what there is, each once', () => {
     expect(() =>
-      targetModules(choice({ targets: ['q_proj', 'query', 'value'], layers: [4, 5, 6] }), modules),
+      selectTargetModules(
+        choice({ targets: ['q_proj', 'query', 'value'], layers: [4, 5, 6] }),
+        modules,
+      ),
     ).toThrow(
       'no module is called "query", "value"; there is no layer 5, 6 (the model has 5). The model\'s modules are ' +
         'embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head.',
     )
     expect(() =>
-      targetModules(choice({ targets: ['q_proj'], exclude: ['q_proj'] }), modules),
+      selectTargetModules(choice({ targets: ['q_proj'], exclude: ['q_proj'] }), modules),
     ).toThrow('hits nothing')
-    expect(() => targetModules(choice({ targets: [] }), modules)).toThrow('hits nothing')
+    expect(() => selectTargetModules(choice({ targets: [] }), modules)).toThrow('hits nothing')
   })
 })
 
 describe('presets', () => {
   it('become names of this model', () => {
     const resolved = Object.fromEntries(
-      [...presets.keys()].map((name) => [name, resolvePreset(name, modules)]),
+      [...targetPresets.keys()].map((name) => [name, resolvePreset(name, modules)]),
     )
     expect(resolved).toEqual({
       default: ['q_proj', 'v_proj'],

@@ -24,7 +24,7 @@ type Matcher = (path: string) => boolean
  * A regex as Python reads it: named groups are spelled (?P<name>…). Throws OptionError for one that
  * cannot be read.
  */
-export function pythonRegex(source: string, what: string): RegExp {
+export function parsePythonRegex(source: string, what: string): RegExp {
   try {
     return new RegExp(source.replaceAll('(?P<', '(?<'))
   } catch (cause) {
@@ -39,30 +39,30 @@ export function pythonRegex(source: string, what: string): RegExp {
  * The value of the first pattern that matches the end of the module path (peft/utils/other.py,
  * get_pattern_key).
  */
-export function patternValue(
+export function resolvePatternValue(
   patterns: Readonly<Record<string, number>>,
   path: string,
   otherwise: number,
 ): number {
   const found = Object.entries(patterns).find(([pattern]) =>
-    pythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path),
+    parsePythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path),
   )
   return found ? found[1] : otherwise
 }
 
 /** Whether a path is one of the names or ends in one, or matches the regex as a whole. */
-function pathMatcher(choice: readonly string[] | string, what: string): Matcher {
+function createPathMatcher(choice: readonly string[] | string, what: string): Matcher {
   if (typeof choice !== 'string')
     return (path) => choice.some((name) => path === name || path.endsWith(`.${name}`))
   if (choice === '') return () => false
-  const regex = pythonRegex(`^(?:${choice})$`, what)
+  const regex = parsePythonRegex(`^(?:${choice})$`, what)
   return (path) => regex.test(path)
 }
 
-function layerMatcher({ layers, layersPattern }: TargetChoice): Matcher {
+function createLayerMatcher({ layers, layersPattern }: TargetChoice): Matcher {
   if (!layers || layers.length === 0) return () => true
   const regexes = (layersPattern.length > 0 ? layersPattern : ['[^.]*']).map((name) =>
-    pythonRegex(`^.*\\.${name}\\.(\\d+)\\.`, 'layersPattern'),
+    parsePythonRegex(`^.*\\.${name}\\.(\\d+)\\.`, 'layersPattern'),
   )
   return (path) => {
     const found = regexes.map((regex) => regex.exec(path)).find((match) => match !== null)
@@ -71,15 +71,15 @@ function layerMatcher({ layers, layersPattern }: TargetChoice): Matcher {
 }
 
 /** Says of any module whether a configuration hits it. */
-export function targetMatcher(choice: TargetChoice): (module: ModuleInfo) => boolean {
+export function createTargetMatcher(choice: TargetChoice): (module: ModuleInfo) => boolean {
   const { targets, exclude } = choice
-  const excluded = pathMatcher(exclude, 'exclude')
-  const inLayers = layerMatcher(choice)
+  const excluded = createPathMatcher(exclude, 'exclude')
+  const inLayers = createLayerMatcher(choice)
   if (targets === 'all-linear') {
     return ({ path, kind, layer }) =>
       kind === 'linear' && layer !== undefined && !excluded(path) && inLayers(path)
   }
-  const hit = pathMatcher(targets, 'targets')
+  const hit = createPathMatcher(targets, 'targets')
   // A module that is named by its whole path is meant, whatever `layers` says; so PEFT.
   return ({ path }) =>
     !excluded(path) &&
@@ -91,15 +91,15 @@ export function targetMatcher(choice: TargetChoice): (module: ModuleInfo) => boo
  * The same for kinds that act on linear layers only; throws UnsupportedError for an embedding that
  * is a target.
  */
-export function hitsLinear(choice: TargetChoice, module: ModuleInfo, kind: string): boolean {
-  const hit = targetMatcher(choice)(module)
+export function isLinearTarget(choice: TargetChoice, module: ModuleInfo, kind: string): boolean {
+  const hit = createTargetMatcher(choice)(module)
   if (hit && module.kind !== 'linear')
     throw new UnsupportedError(`${module.path}: ${kind} acts on linear layers, not on embeddings.`)
   return hit
 }
 
 /** The last parts of module paths, each once: what target names usually are. */
-export const moduleNames = (modules: readonly ModuleInfo[]): string[] => [
+export const listModuleNames = (modules: readonly ModuleInfo[]): string[] => [
   ...new Set(modules.map(({ path }) => path.slice(path.lastIndexOf('.') + 1))),
 ]
 
@@ -107,7 +107,10 @@ export const moduleNames = (modules: readonly ModuleInfo[]): string[] => [
  * The modules a choice hits. Throws OptionError listing all names that hit nothing, all layers that
  * are not there, and the names there are.
  */
-export function targetModules(choice: TargetChoice, modules: readonly ModuleInfo[]): ModuleInfo[] {
+export function selectTargetModules(
+  choice: TargetChoice,
+  modules: readonly ModuleInfo[],
+): ModuleInfo[] {
   const problems: string[] = []
   if (typeof choice.targets !== 'string') {
     const lost = choice.targets.filter(
@@ -120,12 +123,12 @@ export function targetModules(choice: TargetChoice, modules: readonly ModuleInfo
   const missing = (choice.layers ?? []).filter((layer) => !layers.has(layer))
   if (missing.length > 0)
     problems.push(`there is no layer ${missing.join(', ')} (the model has ${layers.size})`)
-  const hit = modules.filter(targetMatcher(choice))
+  const hit = modules.filter(createTargetMatcher(choice))
   if (problems.length === 0 && hit.length === 0)
     problems.push(`${JSON.stringify(choice.targets)} hits nothing that is not left out`)
   if (problems.length > 0) {
     throw new OptionError(
-      `Adapter targets: ${problems.join('; ')}. The model's modules are ${moduleNames(modules).join(', ')}.`,
+      `Adapter targets: ${problems.join('; ')}. The model's modules are ${listModuleNames(modules).join(', ')}.`,
     )
   }
   return hit

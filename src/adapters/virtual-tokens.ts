@@ -7,21 +7,24 @@ import type { Block } from '../graph/model-graph.ts'
 import { rewrite } from '../graph/passes/rewrite.ts'
 
 /** The embedding is read with ids that its table has. */
-const readable = (graph: Graph): Graph =>
+const insertKnownIds = (graph: Graph): Graph =>
   rewrite(graph, '%known', (g, { operation, inputs, attributes }) =>
     operation === 'embedding'
       ? g.op('embedding', [inputs[0]!, g.op('knownIds', [inputs[1]!])], attributes)
       : undefined,
   )
 
-export const withKnownIds = (block: Block): Block => ({ ...block, graph: readable(block.graph) })
+export const withKnownIds = (block: Block): Block => ({
+  ...block,
+  graph: insertKnownIds(block.graph),
+})
 
 /**
  * The embed block with the rows of the shared input `name` [P, D] in the place of virtual tokens,
  * as they are: an embedding's scale is not theirs.
  */
 export function withVirtualEmbeddings(block: Block, name: string, virtualTokens: number): Block {
-  const graph = readable(block.graph)
+  const graph = insertKnownIds(block.graph)
   const x = graph.outputs.get('x')!
   const width = x.shape[x.shape.length - 1]!
   const rest = new Map([...graph.outputs].filter(([output]) => output !== 'x'))

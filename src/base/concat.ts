@@ -1,6 +1,6 @@
 // Parts one after the other, as one array.
 
-function join<Values extends Uint8Array | Float32Array>(
+function joinArrays<Values extends Uint8Array | Float32Array>(
   parts: Iterable<Values>,
   make: (length: number) => Values,
 ): Values {
@@ -15,6 +15,6 @@ function join<Values extends Uint8Array | Float32Array>(
 }
 
 export const joinBytes = (parts: Iterable<Uint8Array>): Uint8Array<ArrayBuffer> =>
-  join(parts, (length) => new Uint8Array(length)) as Uint8Array<ArrayBuffer>
+  joinArrays(parts, (length) => new Uint8Array(length)) as Uint8Array<ArrayBuffer>
 export const joinFloats = (parts: Iterable<Float32Array>): Float32Array =>
-  join(parts, (length) => new Float32Array(length))
+  joinArrays(parts, (length) => new Float32Array(length))

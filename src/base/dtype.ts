@@ -58,7 +58,7 @@ export const blockLayout: Record<BlockType, { elements: number; bytes: number }>
 export const isBlockType = (dtype: DType): dtype is BlockType => dtype in blockLayout
 
 /** Bytes that `elements` values of a type take. */
-export function bytesOf(dtype: DType, elements: number): number {
+export function countBytes(dtype: DType, elements: number): number {
   if (!isBlockType(dtype)) return elements * elementBytes[dtype]
   const { elements: perBlock, bytes } = blockLayout[dtype]
   return (elements / perBlock) * bytes

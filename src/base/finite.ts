@@ -4,7 +4,7 @@
  * False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums
  * tell without a call for every value.
  */
-export function allFinite(values: Float32Array): boolean {
+export function isAllFinite(values: Float32Array): boolean {
   let a = 0
   let b = 0
   let c = 0

@@ -18,7 +18,7 @@ export interface Random {
 
 export type RandomState = readonly [number, number, number, number]
 
-const splitMix = (seed: number) => (): number => {
+const createSplitMix = (seed: number) => (): number => {
   seed = (seed + 0x9e3779b9) | 0
   let z = seed
   z = Math.imul(z ^ (z >>> 16), 0x85ebca6b)
@@ -28,7 +28,7 @@ const splitMix = (seed: number) => (): number => {
 
 /** A generator from a seed or from a saved state (xoshiro128**, Blackman and Vigna 2018). */
 export function random(seed: number | RandomState): Random {
-  const start = typeof seed === 'number' ? splitMix(seed | 0) : undefined
+  const start = typeof seed === 'number' ? createSplitMix(seed | 0) : undefined
   let [a, b, c, d] = start ? [start(), start(), start(), start()] : (seed as RandomState)
   const rotate = (x: number, k: number): number => (x << k) | (x >>> (32 - k))
   const uint32 = (): number => {

@@ -4,7 +4,7 @@
 // takes, and MicroLoRA's bundle has no room for one.
 
 import { OptionError } from './errors.ts'
-import { nearest } from './suggest.ts'
+import { findNearestName } from './suggest.ts'
 
 /** A fragment of JSON Schema. */
 export type JsonSchema = Readonly<Record<string, unknown>>
@@ -157,7 +157,7 @@ export function oneOf<
   const field = createField<Value, Info>(expected, { enum: values }, is, info)
   const words = values.filter((value) => typeof value === 'string')
   const findProblems = (value: unknown, name: string): string[] => {
-    const meant = typeof value === 'string' ? nearest(value, words) : undefined
+    const meant = typeof value === 'string' ? findNearestName(value, words) : undefined
     const hint = meant === undefined ? '' : `. Did you mean ${JSON.stringify(meant)}?`
     return field.findProblems(value, name).map((problem) => problem + hint)
   }
@@ -263,7 +263,7 @@ export const describeFields = (fields: Fields): JsonSchema => ({
 
 /** 'there is no option "epoch". Did you mean "epochs"?' */
 export function describeUnknownOption(name: string, names: readonly string[], path = ''): string {
-  const meant = nearest(name, names)
+  const meant = findNearestName(name, names)
   const there = names.length > 0 ? `there are ${names.join(', ')}` : 'it has none'
   const hint = meant === undefined ? ` (${there})` : `. Did you mean "${path}${meant}"?`
   return `there is no option "${path}${name}"${hint}`

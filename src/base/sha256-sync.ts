@@ -5,22 +5,22 @@
  * The first 32 bits of the fractions of roots of the first primes: square roots for the start, cube
  * roots for the rounds.
  */
-function fractions(count: number, root: (value: number) => number): Uint32Array {
+function computeRootFractions(count: number, root: (value: number) => number): Uint32Array {
   const primes: number[] = []
   for (let candidate = 2; primes.length < count; candidate++)
     if (primes.every((prime) => candidate % prime !== 0)) primes.push(candidate)
   return Uint32Array.from(primes, (prime) => (root(prime) % 1) * 2 ** 32)
 }
 
-const start = fractions(8, Math.sqrt)
-const rounds = fractions(64, Math.cbrt)
+const start = computeRootFractions(8, Math.sqrt)
+const rounds = computeRootFractions(64, Math.cbrt)
 
-function block(state: Uint32Array, words: Int32Array): void {
+function hashBlock(state: Uint32Array, words: Int32Array): void {
   for (let i = 16; i < 64; i++) {
     const a = words[i - 15]!
     const b = words[i - 2]!
-    const low = rotated(a, 7) ^ rotated(a, 18) ^ (a >>> 3)
-    const high = rotated(b, 17) ^ rotated(b, 19) ^ (b >>> 10)
+    const low = rotateRight(a, 7) ^ rotateRight(a, 18) ^ (a >>> 3)
+    const high = rotateRight(b, 17) ^ rotateRight(b, 19) ^ (b >>> 10)
     words[i] = words[i - 16]! + low + words[i - 7]! + high
   }
   let [a, b, c, d, e, f, g, h] = state as unknown as [
@@ -36,13 +36,15 @@ function block(state: Uint32Array, words: Int32Array): void {
   for (let i = 0; i < 64; i++) {
     const first =
       (h +
-        (rotated(e, 6) ^ rotated(e, 11) ^ rotated(e, 25)) +
+        (rotateRight(e, 6) ^ rotateRight(e, 11) ^ rotateRight(e, 25)) +
         ((e & f) ^ (~e & g)) +
         rounds[i]! +
         words[i]!) |
       0
     const second =
-      ((rotated(a, 2) ^ rotated(a, 13) ^ rotated(a, 22)) + ((a & b) ^ (a & c) ^ (b & c))) | 0
+      ((rotateRight(a, 2) ^ rotateRight(a, 13) ^ rotateRight(a, 22)) +
+        ((a & b) ^ (a & c) ^ (b & c))) |
+      0
     h = g
     g = f
     f = e
@@ -55,10 +57,10 @@ function block(state: Uint32Array, words: Int32Array): void {
   for (const [i, value] of [a, b, c, d, e, f, g, h].entries()) state[i]! += value
 }
 
-const rotated = (value: number, by: number): number => (value >>> by) | (value << (32 - by))
+const rotateRight = (value: number, by: number): number => (value >>> by) | (value << (32 - by))
 
 /** The hash in hexadecimal. */
-export function sha256(bytes: Uint8Array): string {
+export function computeSha256Sync(bytes: Uint8Array): string {
   const state = start.slice()
   const words = new Int32Array(64)
   const whole = new Uint8Array(Math.ceil((bytes.length + 9) / 64) * 64)
@@ -68,7 +70,7 @@ export function sha256(bytes: Uint8Array): string {
   view.setBigUint64(whole.length - 8, BigInt(bytes.length) * 8n)
   for (let at = 0; at < whole.length; at += 64) {
     for (let i = 0; i < 16; i++) words[i] = view.getInt32(at + 4 * i)
-    block(state, words)
+    hashBlock(state, words)
   }
   return Array.from(state, (word) => word.toString(16).padStart(8, '0')).join('')
 }

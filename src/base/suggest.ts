@@ -4,7 +4,7 @@
  * Insertions, deletions, replacements of letters and swaps of neighbours between two words (optimal
  * string alignment, Boytsov 2011).
  */
-export function editDistance(a: string, b: string): number {
+export function computeEditDistance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
   for (let i = 1; i <= a.length; i++) {
     const row = [i]
@@ -22,11 +22,11 @@ export function editDistance(a: string, b: string): number {
 }
 
 /** The nearest name that is near enough to be meant, or one that the word begins. */
-export function nearest(word: string, names: readonly string[]): string | undefined {
+export function findNearestName(word: string, names: readonly string[]): string | undefined {
   const ranked = names
     .map((name) => ({
       name,
-      distance: word !== '' && name.startsWith(word) ? 0 : editDistance(word, name),
+      distance: word !== '' && name.startsWith(word) ? 0 : computeEditDistance(word, name),
     }))
     .sort((a, b) => a.distance - b.distance)
   const best = ranked[0]

@@ -35,24 +35,26 @@ type ArrayConstructor = new (
 ) => TensorData
 
 /** The typed array that holds a type's elements. */
-export const arrayOf: Record<PlainType, ArrayConstructor & { readonly BYTES_PER_ELEMENT: number }> =
-  {
-    f64: Float64Array,
-    f32: Float32Array,
-    f16: Uint16Array,
-    bf16: Uint16Array,
-    f8_e4m3: Uint8Array,
-    f8_e5m2: Uint8Array,
-    i8: Int8Array,
-    u8: Uint8Array,
-    i16: Int16Array,
-    u16: Uint16Array,
-    i32: Int32Array,
-    u32: Uint32Array,
-    i64: BigInt64Array,
-    u64: BigUint64Array,
-    bool: Uint8Array,
-  }
+export const arrayConstructors: Record<
+  PlainType,
+  ArrayConstructor & { readonly BYTES_PER_ELEMENT: number }
+> = {
+  f64: Float64Array,
+  f32: Float32Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  f8_e4m3: Uint8Array,
+  f8_e5m2: Uint8Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  i16: Int16Array,
+  u16: Uint16Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  i64: BigInt64Array,
+  u64: BigUint64Array,
+  bool: Uint8Array,
+}
 
 /** Number of elements a shape holds; 1 for a scalar. */
 export const sizeOf = (shape: readonly number[]): number =>
@@ -86,14 +88,14 @@ export function i64(shape: readonly number[], values: ArrayLike<number>): Tensor
 }
 
 /** The tensor's bytes, without a copy. */
-export function bytesView({ data }: Tensor): Uint8Array {
+export function viewBytes({ data }: Tensor): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
 }
 
 /** A tensor over raw little-endian bytes: a view where the alignment allows it, else a copy. */
 export function fromBytes(dtype: DType, shape: readonly number[], bytes: Uint8Array): Tensor {
   if (isBlockType(dtype)) return { dtype, shape, data: bytes }
-  const make = arrayOf[dtype]
+  const make = arrayConstructors[dtype]
   const aligned = bytes.byteOffset % make.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice()
   return {
     dtype,

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { NotFoundError } from '../base/errors.ts'
-import { catalogue, catalogueEntry } from './catalogue.ts'
+import { catalogue, getCatalogueEntry } from './catalogue.ts'
 
 describe('the catalogue of base models', () => {
   it.each([...catalogue])('has what is needed of %s', (name, entry) => {
@@ -16,7 +16,7 @@ describe('the catalogue of base models', () => {
   })
 
   it('carries stories260k whole, with its licence', () => {
-    const source = catalogueEntry('stories260k').sources[0]!
+    const source = getCatalogueEntry('stories260k').sources[0]!
     const directory = source.kind === 'embedded' ? source.directory : undefined
     expect(readdirSync(directory!).sort()).toEqual(
       [
@@ -33,7 +33,7 @@ describe('the catalogue of base models', () => {
   })
 
   it('lists its names where one is not there', () => {
-    expect(() => catalogueEntry('gpt-5')).toThrow(NotFoundError)
-    expect(() => catalogueEntry('gpt-5')).toThrow(/stories260k, smollm2-135m-instruct/)
+    expect(() => getCatalogueEntry('gpt-5')).toThrow(NotFoundError)
+    expect(() => getCatalogueEntry('gpt-5')).toThrow(/stories260k, smollm2-135m-instruct/)
   })
 })

@@ -72,7 +72,7 @@ export const catalogue: ReadonlyMap<string, CatalogueEntry> = new Map(
 )
 
 /** The entry of a name. Throws NotFoundError that lists the names there are. */
-export function catalogueEntry(name: string): CatalogueEntry {
+export function getCatalogueEntry(name: string): CatalogueEntry {
   const entry = catalogue.get(name)
   if (entry) return entry
   throw new NotFoundError(

@@ -41,7 +41,7 @@ export type Values<Table extends Options> = { readonly [Name in keyof Table]: Va
 export interface Context<Table extends Options = Options> {
   readonly values: Values<Table>
   /** What stands on the command line beside options. */
-  readonly words: readonly string[]
+  readonly positionals: readonly string[]
   readonly terminal: Terminal
   /** Aborted by Ctrl-C; long work ends at the next good moment. */
   readonly signal: AbortSignal
@@ -54,7 +54,7 @@ export interface Context<Table extends Options = Options> {
   readonly setExitCode: (code: number) => void
 }
 
-export interface Example {
+export interface CommandExample {
   readonly command: string
   readonly about: string
 }
@@ -66,9 +66,9 @@ export interface Command<Table extends Options = Options> {
   /** After 'graft <name>': '[folder]'. */
   readonly usage: string
   /** How many words the command takes besides options: [least, most]. */
-  readonly words: readonly [number, number]
+  readonly positionals: readonly [number, number]
   readonly options: Table
-  readonly examples: readonly Example[]
+  readonly examples: readonly CommandExample[]
   /** Lines that --help shows below: tables that take heavy modules to make. */
   more?(): Promise<readonly string[]>
   /** Does the work; what it returns is printed as JSON under --json. */

@@ -2,5 +2,9 @@
 // interpreter needs nothing.
 
 export type { Backend, CompileOptions, Program } from './backend.ts'
-export { onnxRuntimeBackend, type OnnxRuntime, type OnnxRuntimeOptions } from './onnxruntime.ts'
+export {
+  createOnnxRuntimeBackend,
+  type OnnxRuntime,
+  type OnnxRuntimeOptions,
+} from './onnxruntime.ts'
 export { referenceBackend } from './reference.ts'

@@ -5,7 +5,7 @@ import { UnsupportedError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor, TensorData } from '../base/tensor.ts'
 import { encodeOnnx } from '../formats/onnx.ts'
-import { outputName, toOnnx } from '../graph/passes/to-onnx.ts'
+import { toOutputName, toOnnx } from '../graph/passes/to-onnx.ts'
 import type { Backend, Program } from './backend.ts'
 
 /** The part of onnxruntime-common that is used. */
@@ -52,7 +52,7 @@ const dtypes: Readonly<Record<string, DType>> = {
 const leanSettings = { enableMemPattern: false }
 
 /** Runs graphs on ONNX Runtime. CPU inputs are passed without a copy; outputs are fresh arrays. */
-export function onnxRuntimeBackend(
+export function createOnnxRuntimeBackend(
   runtime: OnnxRuntime,
   options: OnnxRuntimeOptions = {},
 ): Backend {
@@ -88,7 +88,7 @@ export function onnxRuntimeBackend(
         lean ? { ...leanSettings, ...settings } : settings,
       )
       const inputs = model.inputs.map(({ name }) => name)
-      const outputs = [...graph.outputs.keys()].map((name) => [name, outputName(name)] as const)
+      const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)
       return {
         async run(feeds) {
           const fed: Record<string, OnnxTensor> = {}

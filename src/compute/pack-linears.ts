@@ -5,12 +5,12 @@ import type { Tensor } from '../base/tensor.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Dim, Graph, Value } from '../graph/ir.ts'
 import { prune, rewrite } from '../graph/passes/rewrite.ts'
-import { halvesOf, type PackedWeight } from './pack.ts'
+import { splitHalves, type PackedWeight } from './pack.ts'
 
 /** What the pass must know of a packed weight: everything but its bytes. */
 export type PackedForm = Pick<PackedWeight, 'bits' | 'block'> & { readonly withOffsets: boolean }
 
-export const formOf = ({ bits, block, offsets }: PackedWeight): PackedForm => ({
+export const toPackedForm = ({ bits, block, offsets }: PackedWeight): PackedForm => ({
   bits,
   block,
   withOffsets: offsets !== undefined,
@@ -25,7 +25,7 @@ const isHalved = ({ bits }: PackedForm, accuracy: Accuracy): boolean =>
 
 /**
  * Replaces `linear` nodes by the forms of their weights; a weight without a form stays f32. New
- * inputs: `packedInputs(name, weight)`.
+ * inputs: `collectPackedInputs(name, weight)`.
  */
 export function packLinears(
   graph: Graph,
@@ -42,24 +42,24 @@ export function packLinears(
     const layer = { x, weight, module: String(attributes.module), accuracy }
     const y = isHalved(form, accuracy)
       ? g.add(
-          product(
+          buildProduct(
             g,
             { ...layer, name: `${weight.name}.high` },
             { ...form, bits: 4, withOffsets: false },
           ),
-          product(
+          buildProduct(
             g,
             { ...layer, name: `${weight.name}.low` },
             { ...form, bits: 4, withOffsets: true },
           ),
         )
-      : product(g, { ...layer, name: weight.name }, form)
+      : buildProduct(g, { ...layer, name: weight.name }, form)
     return bias ? g.add(y, bias) : y
   })
   return prune(packed)
 }
 
-function product(
+function buildProduct(
   g: GraphBuilder,
   {
     x,
@@ -90,23 +90,23 @@ function product(
 }
 
 /** The name of the weight that an input made by packLinears belongs to; any other name as it is. */
-export const packedWeightName = (input: string): string =>
+export const getPackedWeightName = (input: string): string =>
   input.replace(/(\.(high|low))?\.(codes|scales|offsets)$/, '')
 
 /** A packed weight's tensors under the names of the inputs that packLinears makes. */
-export function packedInputs(
+export function collectPackedInputs(
   name: string,
   packed: PackedWeight,
   accuracy: Accuracy,
 ): Map<string, Tensor> {
-  if (isHalved(formOf(packed), accuracy)) {
-    const { high, low } = halvesOf(packed)
-    return new Map([...partsOf(`${name}.high`, high), ...partsOf(`${name}.low`, low)])
+  if (isHalved(toPackedForm(packed), accuracy)) {
+    const { high, low } = splitHalves(packed)
+    return new Map([...listParts(`${name}.high`, high), ...listParts(`${name}.low`, low)])
   }
-  return new Map(partsOf(name, packed))
+  return new Map(listParts(name, packed))
 }
 
-const partsOf = (name: string, { codes, scales, offsets }: PackedWeight): [string, Tensor][] => [
+const listParts = (name: string, { codes, scales, offsets }: PackedWeight): [string, Tensor][] => [
   [`${name}.codes`, codes],
   [`${name}.scales`, scales],
   ...(offsets ? [[`${name}.offsets`, offsets] satisfies [string, Tensor]] : []),

@@ -5,15 +5,15 @@ import { ShapeError, UnsupportedError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, sizeOf, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { f16Bits } from '../formats/half.ts'
+import { toF16Bits } from '../formats/half.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import type { Backend } from './backend.ts'
-import { onnxRuntimeBackend } from './onnxruntime.ts'
-import { halvesOf, type PackedWeight, packWeight, quantizeWeight, stackPacked } from './pack.ts'
-import { packers } from './packing/packers.ts'
+import { createOnnxRuntimeBackend } from './onnxruntime.ts'
+import { splitHalves, type PackedWeight, packWeight, quantizeWeight, stackPacked } from './pack.ts'
+import { packers } from './packing/packer-table.ts'
 import { referenceBackend } from './reference.ts'
 
-const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
+const onnx = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 
 /** Positions of the f16 scales in a block: random bytes there would be NaN or huge. */
 const f16Fields: Record<BlockType, readonly number[]> = {
@@ -40,7 +40,7 @@ function randomBlocks(
   for (let i = 0; i < data.length; i++) data[i] = numbers.integer(256)
   for (let at = 0; at < data.length; at += bytes) {
     for (const field of f16Fields[dtype]) {
-      const bits = f16Bits((numbers.uniform() - 0.5) * 0.01)
+      const bits = toF16Bits((numbers.uniform() - 0.5) * 0.01)
       data[at + field] = bits & 255
       data[at + field + 1] = bits >> 8
     }
@@ -168,7 +168,7 @@ describe('halvesOf', () => {
     '%s: two 4-bit products add up to the 8-bit one',
     async (dtype) => {
       const packed = packWeight(randomBlocks(dtype, [5, 256]))
-      const { high, low } = halvesOf(packed)
+      const { high, low } = splitHalves(packed)
       const x = randomInput(3, 256)
       const upper = await multiply(onnx, high, x, 0)
       const lower = await multiply(onnx, low, x, 0)

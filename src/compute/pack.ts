@@ -4,11 +4,11 @@
 
 import { blockLayout, isBlockType } from '../base/dtype.ts'
 import { ShapeError, UnsupportedError } from '../base/errors.ts'
-import { bytesView, f32, type Tensor } from '../base/tensor.ts'
+import { viewBytes, f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { quants } from '../formats/quants/quant-table.ts'
 import type { Packer, UnpackedBlock } from './packing/packer.ts'
-import { packers } from './packing/packers.ts'
+import { packers } from './packing/packer-table.ts'
 
 export interface PackedWeight {
   readonly bits: 4 | 8
@@ -45,7 +45,7 @@ export function packWeight(weight: Tensor): PackedWeight {
     )
   }
   const { elements, bytes: blockBytes } = blockLayout[dtype]
-  const bytes = bytesView(weight)
+  const bytes = viewBytes(weight)
   if (
     inFeatures % elements !== 0 ||
     bytes.length !== ((outFeatures * inFeatures) / elements) * blockBytes
@@ -155,7 +155,7 @@ function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow
  * codes by f32 in place, but unpacks 8-bit ones at every call: the head of SmolLM2 (49,152 × 576)
  * takes 110 to 230 ms for one row, its two halves 8.
  */
-export function halvesOf(packed: PackedWeight): { high: PackedWeight; low: PackedWeight } {
+export function splitHalves(packed: PackedWeight): { high: PackedWeight; low: PackedWeight } {
   const { block, outFeatures, inFeatures, codes, scales, offsets } = packed
   const perRow = inFeatures / block
   const half = (shift: number): Tensor<Uint8Array> => {

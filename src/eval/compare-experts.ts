@@ -4,8 +4,8 @@
 import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
-import { crossEntropy, divergence } from '../runtime/analysis/scoring.ts'
-import type { EncodedRow } from '../train/data/encode.ts'
+import { computeCrossEntropy, computeDivergence } from '../runtime/analysis/scoring.ts'
+import type { EncodedSequence } from '../train/data/encode.ts'
 
 export interface ExpertDistance {
   readonly rows: number
@@ -32,7 +32,7 @@ export interface CompareOptions {
  */
 export async function compareExperts(
   model: Model,
-  rows: readonly EncodedRow[],
+  rows: readonly EncodedSequence[],
   { before, after, signal, onRow }: CompareOptions,
 ): Promise<ExpertDistance> {
   let tokens = 0
@@ -53,9 +53,9 @@ export async function compareExperts(
         Float32Array,
       ]
       tokens++
-      lossBefore += crossEntropy(p, id)
-      lossAfter += crossEntropy(q, id)
-      total += divergence(p, q)
+      lossBefore += computeCrossEntropy(p, id)
+      lossAfter += computeCrossEntropy(q, id)
+      total += computeDivergence(p, q)
     })
   }
   if (tokens === 0)

@@ -3,11 +3,11 @@
 
 import { DataError, OptionError } from '../base/errors.ts'
 import type { AdapterChoice, Model } from '../runtime/index.ts'
-import { dataError, type DataSet } from '../train/data/jsonl.ts'
-import { type Difference, difference, type Estimate, estimate } from './estimate.ts'
-import { rowLosses, type RowLosses } from './losses.ts'
-import type { Judged, Metric, RowScore } from './metric.ts'
-import { type Question, questionsOf } from './questions.ts'
+import { createDataError, type RawDataset } from '../train/data/jsonl.ts'
+import { type Difference, computeDifference, type Estimate, estimate } from './estimate.ts'
+import { computeExampleLosses, type ExampleLosses } from './losses.ts'
+import type { MetricInput, Metric, ExampleScore } from './metric.ts'
+import { type Question, readQuestions } from './questions.ts'
 
 /** One that is judged: the base, or the base with an adapter. */
 export interface Candidate {
@@ -19,7 +19,7 @@ export interface Candidate {
 
 export interface EvaluateOptions {
   readonly model: Model
-  readonly data: DataSet
+  readonly data: RawDataset
   readonly metrics: readonly Metric[]
   /** Each is compared with the first. */
   readonly candidates: readonly Candidate[]
@@ -37,21 +37,21 @@ export interface EvaluateOptions {
     ((stage: 'loss' | 'answers', candidate: string, done: number, rows: number) => void) | undefined
 }
 
-export interface Result extends Estimate {
+export interface CandidateResult extends Estimate {
   readonly candidate: string
   /** To the first candidate, on the same rows. */
   readonly difference?: Difference
 }
 
-export interface Figure {
+export interface MetricResult {
   readonly metric: string
   readonly better: Metric['better']
-  readonly results: readonly Result[]
+  readonly results: readonly CandidateResult[]
 }
 
 export interface Evaluation {
   readonly rows: number
-  readonly figures: readonly Figure[]
+  readonly metricResults: readonly MetricResult[]
   /**
    * Mean loss in nats a token, and what it was taken over, where a metric asked for it; by
    * candidate.
@@ -66,7 +66,7 @@ export interface Evaluation {
   readonly answers: readonly (readonly string[])[]
 }
 
-const together = 16 // answers that are written at once: enough for speed, few enough for memory
+const answerBatch = 16 // answers that are written at once: enough for speed, few enough for memory
 
 /**
  * Judges candidates on the same rows. Answers are written greedily. Throws DataError that names
@@ -77,14 +77,16 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   const { data, metrics, candidates, labels, seed = 0, stop = [] } = options
   if (metrics.length === 0 || candidates.length === 0)
     throw new OptionError('Evaluation: name at least one metric and one candidate.')
-  const questions = questionsOf(data, stop)
+  const questions = readQuestions(data, stop)
   await checkRows(questions, options)
   const needs = (kind: Metric['needs']): boolean => metrics.some((metric) => metric.needs === kind)
-  const judged: Judged[][] = []
-  const measured: RowLosses[] = []
+  const judged: MetricInput[][] = []
+  const measured: ExampleLosses[] = []
   for (const candidate of candidates) {
-    const losses = needs('loss') ? await lossesOf(questions, candidate, options) : undefined
-    const answers = needs('answers') ? await answersOf(questions, candidate, options) : undefined
+    const losses = needs('loss') ? await computeLosses(questions, candidate, options) : undefined
+    const answers = needs('answers')
+      ? await generateAnswers(questions, candidate, options)
+      : undefined
     if (losses) measured.push(losses)
     judged.push(
       questions.map(({ row, wanted }, i) => ({
@@ -96,13 +98,13 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
       })),
     )
   }
-  const figures: Figure[] = []
+  const metricResults: MetricResult[] = []
   for (const metric of metrics)
-    figures.push(await figureOf(metric, judged, candidates, seed, data.name))
+    metricResults.push(await scoreMetric(metric, judged, candidates, seed, data.name))
   return {
     rows: questions.length,
-    figures,
-    losses: measured.map(totals),
+    metricResults,
+    losses: measured.map(sumLosses),
     answers: needs('answers') ? judged.map((rows) => rows.map(({ answer }) => answer)) : [],
   }
 }
@@ -115,21 +117,21 @@ async function checkRows(
   const problems: string[] = []
   for (const { number, row, wanted } of questions) {
     for (const metric of metrics) {
-      const problem = await metric.problem?.({ row, wanted, ...(labels && { labels }) })
+      const problem = await metric.findProblem?.({ row, wanted, ...(labels && { labels }) })
       if (problem !== undefined) problems.push(`row ${number}: ${metric.name}: ${problem}`)
     }
   }
-  if (problems.length > 0) throw dataError(data.name, 'rows cannot be judged', problems)
+  if (problems.length > 0) throw createDataError(data.name, 'rows cannot be judged', problems)
   if (metrics.some(({ needs }) => needs === 'answers'))
     for (const { prompt } of questions) prompt(model, candidates[0]!.system)
 }
 
-const lossesOf = (
+const computeLosses = (
   questions: readonly Question[],
   { adapter, system, name }: Candidate,
   options: EvaluateOptions,
-): Promise<RowLosses> =>
-  rowLosses(questions, {
+): Promise<ExampleLosses> =>
+  computeExampleLosses(questions, {
     model: options.model,
     adapter,
     system,
@@ -139,7 +141,7 @@ const lossesOf = (
     onRow: (done) => options.onProgress?.('loss', name, done, questions.length),
   })
 
-async function answersOf(
+async function generateAnswers(
   questions: readonly Question[],
   candidate: Candidate,
   options: EvaluateOptions,
@@ -147,10 +149,10 @@ async function answersOf(
   const { model, newTokens = 96, stop = [], signal, onProgress, date } = options
   const { adapter, system, name } = candidate
   const answers: string[] = []
-  for (let start = 0; start < questions.length; start += together) {
+  for (let start = 0; start < questions.length; start += answerBatch) {
     onProgress?.('answers', name, start, questions.length)
     const prompts = questions
-      .slice(start, start + together)
+      .slice(start, start + answerBatch)
       .map(({ prompt }) => prompt(model, system))
     const settings = {
       adapter,
@@ -165,13 +167,13 @@ async function answersOf(
 }
 
 /** A metric for all candidates, over the rows that every one of them could be judged on. */
-async function figureOf(
+async function scoreMetric(
   metric: Metric,
-  judged: readonly (readonly Judged[])[],
+  judged: readonly (readonly MetricInput[])[],
   candidates: readonly Candidate[],
   seed: number,
   dataName: string,
-): Promise<Figure> {
+): Promise<MetricResult> {
   const usable = judged[0]!
     .map((_, row) => row)
     .filter((row) => metric.needs === 'answers' || judged.every((rows) => rows[row]!.loss))
@@ -179,21 +181,21 @@ async function figureOf(
     throw new DataError(
       `${dataName}: none of ${judged[0]!.length} rows has anything to score; raise maxTokens.`,
     )
-  const scores: RowScore[][] = []
+  const scores: ExampleScore[][] = []
   for (const rows of judged) {
-    const own: RowScore[] = []
+    const own: ExampleScore[] = []
     for (const row of usable) own.push(await metric.score(rows[row]!))
     scores.push(own)
   }
   const results = candidates.map(({ name }, i) => ({
     candidate: name,
     ...estimate(metric, scores[i]!, seed),
-    ...(i > 0 && { difference: difference(metric, scores[0]!, scores[i]!, seed) }),
+    ...(i > 0 && { difference: computeDifference(metric, scores[0]!, scores[i]!, seed) }),
   }))
   return { metric: metric.name, better: metric.better, results }
 }
 
-function totals({ rows, cut, dropped }: RowLosses): Evaluation['losses'][number] {
+function sumLosses({ rows, cut, dropped }: ExampleLosses): Evaluation['losses'][number] {
   const kept = rows.filter((row) => row !== undefined)
   const tokens = kept.reduce((sum, row) => sum + row.tokens, 0)
   return { loss: kept.reduce((sum, row) => sum + row.sum, 0) / tokens, tokens, cut, dropped }

@@ -1,7 +1,7 @@
 // JSON values: reading without throwing, and equality.
 
 /** The value of a JSON text; undefined where it is none. */
-export function parsedJson(text: string): { readonly value: unknown } | undefined {
+export function parseJson(text: string): { readonly value: unknown } | undefined {
   try {
     return { value: JSON.parse(text) }
   } catch {
@@ -10,7 +10,7 @@ export function parsedJson(text: string): { readonly value: unknown } | undefine
 }
 
 /** Equality of JSON values; the order of keys does not count, that of lists does. */
-export const sameJson = (a: unknown, b: unknown): boolean => {
+export const isEqualJson = (a: unknown, b: unknown): boolean => {
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return a === b
   if (Array.isArray(a) !== Array.isArray(b)) return false
   const left = Object.entries(a)
@@ -19,7 +19,7 @@ export const sameJson = (a: unknown, b: unknown): boolean => {
     left.length === right.length &&
     left.every(
       ([key, value]) =>
-        Object.hasOwn(b, key) && sameJson(value, (b as Record<string, unknown>)[key]),
+        Object.hasOwn(b, key) && isEqualJson(value, (b as Record<string, unknown>)[key]),
     )
   )
 }

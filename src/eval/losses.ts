@@ -2,11 +2,11 @@
 
 import { OptionError } from '../base/errors.ts'
 import type { AdapterChoice, Model } from '../runtime/index.ts'
-import { exampleEncoder } from '../train/data/encode.ts'
-import type { Judged } from './metric.ts'
+import { createExampleEncoder } from '../train/data/encode.ts'
+import type { MetricInput } from './metric.ts'
 import type { Question } from './questions.ts'
 
-export interface LossOptions {
+export interface ExampleLossOptions {
   readonly model: Model
   readonly adapter: AdapterChoice['adapter']
   readonly system: string | undefined
@@ -18,9 +18,9 @@ export interface LossOptions {
   readonly onRow?: ((done: number) => void) | undefined
 }
 
-export interface RowLosses {
+export interface ExampleLosses {
   /** By question; undefined where nothing to learn was left within maxTokens. */
-  readonly rows: readonly Judged['loss'][]
+  readonly rows: readonly MetricInput['loss'][]
   readonly cut: number
   readonly dropped: number
 }
@@ -31,22 +31,22 @@ const IGNORED = -100 // PyTorch's mark for labels that are not scored
  * Summed cross-entropy in nats, and tokens, of every question's wanted answer. Throws OptionError
  * for a model without a tokenizer.
  */
-export async function rowLosses(
+export async function computeExampleLosses(
   questions: readonly Question[],
-  options: LossOptions,
-): Promise<RowLosses> {
+  options: ExampleLossOptions,
+): Promise<ExampleLosses> {
   const { model, adapter, system, maxTokens, date, signal, onRow } = options
   const { tokenizer, chatTemplate, name } = model.base
   if (!tokenizer)
     throw new OptionError(`Model "${name}" has no tokenizer, so it cannot read rows of text.`)
-  const encode = exampleEncoder({
+  const encode = createExampleEncoder({
     tokenizer,
     maxTokens,
     ...(date && { now: date }),
     ...(chatTemplate !== undefined && { chatTemplate }),
     ...(system !== undefined && { system }),
   })
-  const rows: Judged['loss'][] = []
+  const rows: MetricInput['loss'][] = []
   let cut = 0
   let dropped = 0
   for (const [i, { example }] of questions.entries()) {

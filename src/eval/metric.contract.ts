@@ -1,10 +1,10 @@
 // What every metric must hold to.
 
 import { expect, it } from 'vitest'
-import type { Judged, Metric } from './metric.ts'
+import type { MetricInput, Metric } from './metric.ts'
 
 /** Runs the suite on a metric, given a row that it can judge. */
-export function metricContract(metric: Metric, right: Omit<Judged, 'answer'>): void {
+export function metricContract(metric: Metric, right: Omit<MetricInput, 'answer'>): void {
   const scoreOf = async (answer: string) => metric.score({ ...right, answer })
 
   it('is named and described for lists', () => {
@@ -12,7 +12,7 @@ export function metricContract(metric: Metric, right: Omit<Judged, 'answer'>): v
     expect(metric.about.length).toBeGreaterThan(8)
   })
   it('accepts the row it is given', async () => {
-    expect(await metric.problem?.(right)).toBeUndefined()
+    expect(await metric.findProblem?.(right)).toBeUndefined()
   })
   it('gives the wanted answer the best score that there is, and no answer none better', async () => {
     const values = [(await scoreOf(right.wanted)).value, (await scoreOf('')).value]

@@ -5,7 +5,7 @@
  * What a metric sees of one row: what was asked for, and what was answered or how the wanted answer
  * fared.
  */
-export interface Judged {
+export interface MetricInput {
   /** The row as its file has it. */
   readonly row: Readonly<Record<string, unknown>>
   /** What the row says is right, up to the first stop text. */
@@ -22,7 +22,7 @@ export interface Judged {
 }
 
 /** A row's part in the whole: the metric is the sum of values over the sum of weights. */
-export interface RowScore {
+export interface ExampleScore {
   readonly value: number
   /** 1 unless given. */
   readonly weight?: number
@@ -38,12 +38,14 @@ export interface Metric {
   readonly kind: 'share' | 'mean'
   readonly better: 'higher' | 'lower'
   /** Why the metric cannot judge this row, before any answer is written; undefined where it can. */
-  problem?(judged: Omit<Judged, 'answer'>): string | undefined | Promise<string | undefined>
-  score(judged: Judged): RowScore | Promise<RowScore>
+  findProblem?(
+    judged: Omit<MetricInput, 'answer'>,
+  ): string | undefined | Promise<string | undefined>
+  score(judged: MetricInput): ExampleScore | Promise<ExampleScore>
   /** From the weighted mean to what is shown; itself unless given. */
-  shown?(mean: number): number
+  transform?(mean: number): number
   /** Gives up what the metric holds. */
   dispose?(): void
 }
 
-export const share = (fits: boolean): RowScore => ({ value: fits ? 1 : 0 })
+export const scoreBinary = (fits: boolean): ExampleScore => ({ value: fits ? 1 : 0 })

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { metricContract } from './metric.contract.ts'
-import type { Judged } from './metric.ts'
+import type { MetricInput } from './metric.ts'
 import { metrics } from './metric-table.ts'
-import { labelOf } from './metrics/label-accuracy.ts'
-import { rougeLOf } from './metrics/rouge-l.ts'
-import { tokenF1Of } from './metrics/token-f1.ts'
+import { findLabel } from './metrics/label-accuracy.ts'
+import { computeRougeL } from './metrics/rouge-l.ts'
+import { computeTokenF1 } from './metrics/token-f1.ts'
 
 describe.each([...metrics.values()].map((metric) => [metric.name, metric] as const))(
   '%s',
@@ -13,7 +13,7 @@ describe.each([...metrics.values()].map((metric) => [metric.name, metric] as con
   },
 )
 
-const score = async (name: string, judged: Partial<Judged>): Promise<number> => {
+const score = async (name: string, judged: Partial<MetricInput>): Promise<number> => {
   const metric = metrics.get(name)!
   return (await metric.score({ row: {}, wanted: '', answer: '', ...judged })).value
 }
@@ -34,7 +34,7 @@ describe("SQuAD's F1", () => {
     ['the', '', 1], // nothing is left of either
     ['don’t', 'don’t', 1],
   ])('of %j for %j', (answer, wanted, expected) =>
-    expect(tokenF1Of(answer, wanted)).toBeCloseTo(expected, 12),
+    expect(computeTokenF1(answer, wanted)).toBeCloseTo(expected, 12),
   )
 })
 
@@ -45,19 +45,19 @@ describe('ROUGE-L', () => {
     ['the gunman kill police', 'police killed the gunman', 0.5],
     ['', 'a', 0],
   ])('of %j for %j', (answer, wanted, expected) =>
-    expect(rougeLOf(answer, wanted)).toBeCloseTo(expected, 12),
+    expect(computeRougeL(answer, wanted)).toBeCloseTo(expected, 12),
   )
 })
 
 describe('labels', () => {
   it('are found whatever their case and the punctuation around them, in the first line', () => {
     const labels = ['HUM', 'NUM:count', 'ham']
-    expect(labelOf(' hum. ', labels)).toBe('HUM')
-    expect(labelOf('"NUM:count"\nbecause it counts', labels)).toBe('NUM:count')
-    expect(labelOf('hum or ham', labels)).toBeUndefined()
+    expect(findLabel(' hum. ', labels)).toBe('HUM')
+    expect(findLabel('"NUM:count"\nbecause it counts', labels)).toBe('NUM:count')
+    expect(findLabel('hum or ham', labels)).toBeUndefined()
   })
   it('outside the list are a problem with the nearest one named', () => {
-    const problem = metrics.get('label-accuracy')!.problem!({
+    const problem = metrics.get('label-accuracy')!.findProblem!({
       row: {},
       wanted: 'hamm',
       labels: ['ham', 'spam'],
@@ -77,7 +77,7 @@ describe('JSON', () => {
     expect(await score('json-validity', { answer: '[1' })).toBe(0)
   })
   it('that a row does not hold is said before anything is written', () => {
-    expect(metrics.get('json-equality')!.problem!({ row: {}, wanted: 'yes' })).toContain(
+    expect(metrics.get('json-equality')!.findProblem!({ row: {}, wanted: 'yes' })).toContain(
       'no JSON: "yes"',
     )
   })
@@ -89,6 +89,6 @@ describe('perplexity', () => {
     expect(
       await metric.score({ row: {}, wanted: '', answer: '', loss: { sum: 3, tokens: 2 } }),
     ).toEqual({ value: 3, weight: 2 })
-    expect(metric.shown!(Math.log(7))).toBeCloseTo(7, 12)
+    expect(metric.transform!(Math.log(7))).toBeCloseTo(7, 12)
   })
 })

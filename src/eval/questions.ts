@@ -2,11 +2,11 @@
 
 import { DataError } from '../base/errors.ts'
 import type { ChatMessage } from '../formats/text/chat-template.ts'
-import { promptFor } from '../runtime/chat-prompt.ts'
+import { composePrompt } from '../runtime/chat-prompt.ts'
 import type { Model, Prompt } from '../runtime/index.ts'
 import type { Example } from '../train/data/data-format.ts'
 import { readExamples } from '../train/data/format-table.ts'
-import type { DataSet } from '../train/data/jsonl.ts'
+import type { RawDataset } from '../train/data/jsonl.ts'
 
 export interface Question {
   /** The row's number in its file. */
@@ -20,13 +20,13 @@ export interface Question {
 }
 
 /** The text up to the first stop text: an answer ends there, so a row is compared up to there. */
-export function before(text: string, stops: readonly string[]): string {
+export function cutAtStop(text: string, stops: readonly string[]): string {
   const places = stops.map((stop) => text.indexOf(stop)).filter((at) => at >= 0)
   return text.slice(0, Math.min(text.length, ...places))
 }
 
 /** The last turn of a conversation, and all before it. */
-function lastTurn(messages: readonly ChatMessage[]): {
+function splitLastTurn(messages: readonly ChatMessage[]): {
   readonly earlier: readonly ChatMessage[]
   readonly answer: string
 } {
@@ -38,20 +38,21 @@ function lastTurn(messages: readonly ChatMessage[]): {
  * The answer that a row wants: the completion, or the last assistant turn; of preferences the
  * chosen one; all of a plain text.
  */
-export function answerOf(example: Example): string {
-  if (example.kind === 'pair') return answerOf(example.chosen)
+export function getAnswer(example: Example): string {
+  if (example.kind === 'pair') return getAnswer(example.chosen)
   if (example.kind === 'text') return example.text
-  return example.kind === 'completion' ? example.completion : lastTurn(example.messages).answer
+  return example.kind === 'completion' ? example.completion : splitLastTurn(example.messages).answer
 }
 
-function promptOf(
+function createExamplePrompt(
   example: Example,
   name: string,
   number: number,
   model: Pick<Model, 'base'>,
   system: string | undefined,
 ): Prompt {
-  if (example.kind === 'pair') return promptOf(example.chosen, name, number, model, system)
+  if (example.kind === 'pair')
+    return createExamplePrompt(example.chosen, name, number, model, system)
   if (example.kind === 'text')
     throw new DataError(
       `${name}: row ${number} is plain text, which asks nothing; only perplexity can be measured.`,
@@ -61,9 +62,9 @@ function promptOf(
       model.base.chatTemplate === undefined
         ? (example.plainPrompt ?? example.prompt)
         : example.prompt
-    return promptFor(model, text, example.system ?? system)
+    return composePrompt(model, text, example.system ?? system)
   }
-  const { earlier } = lastTurn(example.messages)
+  const { earlier } = splitLastTurn(example.messages)
   const hasSystem = earlier[0]?.role === 'system' || system === undefined
   return hasSystem ? earlier : [{ role: 'system', content: system }, ...earlier]
 }
@@ -72,13 +73,13 @@ function promptOf(
  * The rows of a data set as questions. Throws DataError that names every row which does not fit its
  * format.
  */
-export function questionsOf(data: DataSet, stops: readonly string[] = []): Question[] {
+export function readQuestions(data: RawDataset, stops: readonly string[] = []): Question[] {
   const rows = new Map(data.rows.map(({ number, value }) => [number, value]))
   return readExamples(data).examples.map(({ number, example }) => ({
     number,
     row: rows.get(number)!,
     example,
-    wanted: before(answerOf(example), stops),
-    prompt: (model, system) => promptOf(example, data.name, number, model, system),
+    wanted: cutAtStop(getAnswer(example), stops),
+    prompt: (model, system) => createExamplePrompt(example, data.name, number, model, system),
   }))
 }

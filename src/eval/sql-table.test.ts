@@ -1,6 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
 import { describe, expect, it } from 'vitest'
-import { tableFor } from './sql-table.ts'
+import { createTableSql } from './sql-table.ts'
 
 const rowsOf = (query: string, schema: string): unknown[] | string => {
   const database = new DatabaseSync(':memory:')
@@ -26,7 +26,7 @@ describe('a table made from a query', () => {
     "SELECT name FROM t WHERE group = 'a'".replace('group', 'grp'),
   ]
   it.each(queries)('gives rows for %s', (query) => {
-    const rows = rowsOf(query, tableFor(query)!)
+    const rows = rowsOf(query, createTableSql(query)!)
     expect(
       Array.isArray(rows) &&
         rows.length > 0 &&
@@ -86,7 +86,7 @@ describe('a table made from a query', () => {
       ],
     ],
   ])('tells %s apart', (_, query, others) => {
-    const schema = tableFor(query)!
+    const schema = createTableSql(query)!
     const right = rowsOf(query, schema)
     expect(
       others.filter((other) => JSON.stringify(rowsOf(other, schema)) === JSON.stringify(right)),
@@ -96,13 +96,13 @@ describe('a table made from a query', () => {
     'tells by %s that a condition is left out',
     (aggregate) => {
       const query = `SELECT ${aggregate}(constructor) FROM t WHERE b = 'x' AND c > 1`
-      const schema = tableFor(query)!
+      const schema = createTableSql(query)!
       for (const other of [query.replace(" b = 'x' AND", ''), query.replace(' AND c > 1', '')])
         expect(rowsOf(other, schema)).not.toEqual(rowsOf(query, schema))
     },
   )
   it('is the same for a query that says the same', () => {
-    const schema = tableFor("SELECT a FROM t WHERE b = 'x' AND c > 1")!
+    const schema = createTableSql("SELECT a FROM t WHERE b = 'x' AND c > 1")!
     expect(rowsOf("select T.a from t as T where 1 < c and b in ('x')", schema)).toEqual(
       rowsOf("SELECT a FROM t WHERE b = 'x' AND c > 1", schema),
     )
@@ -116,6 +116,6 @@ describe('a table made from a query', () => {
       "SELECT a FROM t WHERE b LIKE 'x'",
       '',
     ])
-      expect(tableFor(query)).toBeUndefined()
+      expect(createTableSql(query)).toBeUndefined()
   })
 })

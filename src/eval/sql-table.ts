@@ -22,10 +22,10 @@ const simple = new RegExp(
   'i',
 )
 
-const valueOf = (text: string): string | number =>
+const parseValue = (text: string): string | number =>
   /^['"]/.test(text) ? text.slice(1, -1).replaceAll("''", "'") : Number(text)
 
-function parsed(query: string): SimpleQuery | undefined {
+function parseQuery(query: string): SimpleQuery | undefined {
   const groups = simple.exec(query.trim())?.groups
   if (!groups) return undefined
   const found = (groups['where'] ?? '').matchAll(
@@ -34,7 +34,7 @@ function parsed(query: string): SimpleQuery | undefined {
   const conditions = [...found].map(([, column, comparison, value]) => ({
     column: column!.toLowerCase(),
     comparison: comparison as Condition['comparison'],
-    value: valueOf(value!),
+    value: parseValue(value!),
   }))
   return {
     table: groups['table']!,
@@ -48,7 +48,7 @@ type Cells = ReadonlyMap<string, string | number>
 /**
  * A value that meets the condition, a step above or below for order; texts are compared as texts.
  */
-function meeting({ comparison, value }: Condition): string | number {
+function getMatchingValue({ comparison, value }: Condition): string | number {
   if (comparison === '=') return value
   if (typeof value === 'number') return comparison === '>' ? value + 1 : value - 1
   return comparison === '>' ? `${value}~` : value.slice(0, -1)
@@ -58,16 +58,18 @@ function meeting({ comparison, value }: Condition): string | number {
  * Values that do not: the one that a comparison just leaves out, and of an equality its neighbours
  * on both sides.
  */
-function missing({ comparison, value }: Condition): (string | number)[] {
+function listNonMatchingValues({ comparison, value }: Condition): (string | number)[] {
   if (comparison !== '=') return [value]
   return typeof value === 'number' ? [value + 1, value - 1] : [`${value}~`, value.slice(0, -1)]
 }
 
 /** Rows that meet everything, twice, and for each condition rows that miss it alone, twice each. */
-function rowsFor({ conditions }: SimpleQuery): { readonly cells: Cells; readonly sign: 1 | -1 }[] {
-  const all: Cells = new Map(conditions.map((one) => [one.column, meeting(one)]))
+function createTestRows({
+  conditions,
+}: SimpleQuery): { readonly cells: Cells; readonly sign: 1 | -1 }[] {
+  const all: Cells = new Map(conditions.map((one) => [one.column, getMatchingValue(one)]))
   const others = conditions.flatMap((one) =>
-    missing(one).map((value) => new Map([...all, [one.column, value]])),
+    listNonMatchingValues(one).map((value) => new Map([...all, [one.column, value]])),
   )
   return [
     ...[all, all].map((cells) => ({ cells, sign: 1 as const })),
@@ -75,23 +77,23 @@ function rowsFor({ conditions }: SimpleQuery): { readonly cells: Cells; readonly
   ]
 }
 
-const written = (value: string | number): string =>
+const quoteValue = (value: string | number): string =>
   typeof value === 'number' ? String(value) : `'${value.replaceAll("'", "''")}'`
 
 /**
  * CREATE TABLE and INSERT statements for a query of that form; undefined for any other, and where a
  * column has two conditions.
  */
-export function tableFor(query: string): string | undefined {
-  const read = parsed(query)
+export function createTableSql(query: string): string | undefined {
+  const read = parseQuery(query)
   if (!read || new Set(read.conditions.map(({ column }) => column)).size < read.conditions.length)
     return undefined
   const columns = [...new Set([read.selected, ...read.conditions.map(({ column }) => column)])]
   // What is selected is another power of 3 in every row, and of the rows that miss something once
   // below all others and once above: so no two sets of rows have the same sum, mean, least or
   // largest.
-  const rows = rowsFor(read).map(({ cells, sign }, i) =>
-    columns.map((column) => written(cells.get(column) ?? sign * 3 ** (i + 1))).join(', '),
+  const rows = createTestRows(read).map(({ cells, sign }, i) =>
+    columns.map((column) => quoteValue(cells.get(column) ?? sign * 3 ** (i + 1))).join(', '),
   )
   return [
     `CREATE TABLE ${read.table} (${columns.map((column) => `"${column}"`).join(', ')});`,

@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { random } from '../base/random.ts'
-import { difference, estimate } from './estimate.ts'
-import { bootstrap, mcnemar, meanOf, meanOfDrawn, wilson } from './statistics.ts'
+import { computeDifference, estimate } from './estimate.ts'
+import {
+  bootstrap,
+  computeMcnemarPValue,
+  computeMean,
+  computeSampleMean,
+  computeWilsonInterval,
+} from './statistics.ts'
 
 const rows = (values: readonly number[]) => values.map((value) => ({ value }))
 
@@ -15,13 +21,14 @@ describe("Wilson's interval", () => {
     'of %i of %i ends where the share lies 1.96 standard errors away, by the errors there',
     (hits, of) => {
       const errors = (p: number): number => Math.abs(hits / of - p) / Math.sqrt((p * (1 - p)) / of)
-      const { low, high } = wilson(hits, of)
+      const { low, high } = computeWilsonInterval(hits, of)
       for (const end of [low, high].filter((value) => value > 0 && value < 1))
         expect(errors(end)).toBeCloseTo(1.959964, 6)
       expect([low < high, low === 0, high === 1]).toEqual([true, hits === 0, hits === of])
     },
   )
-  it('of no rows is everything', () => expect(wilson(0, 0)).toEqual({ low: 0, high: 1 }))
+  it('of no rows is everything', () =>
+    expect(computeWilsonInterval(0, 0)).toEqual({ low: 0, high: 1 }))
 })
 
 describe('the bootstrap', () => {
@@ -30,7 +37,7 @@ describe('the bootstrap', () => {
     let covered = 0
     for (let run = 0; run < 200; run++) {
       const scores = rows(Array.from({ length: 40 }, () => normal()))
-      const { low, high } = bootstrap(40, run, (drawn) => meanOfDrawn(scores, drawn))
+      const { low, high } = bootstrap(40, run, (drawn) => computeSampleMean(scores, drawn))
       if (low <= 0 && high >= 0) covered++
     }
     expect(covered / 200).toBeGreaterThan(0.88)
@@ -48,8 +55,8 @@ describe('the bootstrap', () => {
       { value: 2, weight: 1 },
       { value: 9, weight: 3 },
     ]
-    expect(meanOf(scores)).toBe(11 / 4)
-    expect(estimate({ kind: 'mean', shown: Math.exp }, scores, 0).value).toBeCloseTo(
+    expect(computeMean(scores)).toBe(11 / 4)
+    expect(estimate({ kind: 'mean', transform: Math.exp }, scores, 0).value).toBeCloseTo(
       Math.exp(11 / 4),
       12,
     )
@@ -63,15 +70,23 @@ describe('two models on the same rows', () => {
     [1, 9, (2 * (1 + 10)) / 2 ** 10],
     [5, 5, 1],
     [0, 20, 2 / 2 ** 20],
-  ])("McNemar's exact test of %i against %i", (a, b, p) => expect(mcnemar(a, b)).toBeCloseTo(p, 12))
-  it('that many rows do not overflow', () => expect(mcnemar(4000, 4000)).toBeCloseTo(1, 6))
+  ])("McNemar's exact test of %i against %i", (a, b, p) =>
+    expect(computeMcnemarPValue(a, b)).toBeCloseTo(p, 12),
+  )
+  it('that many rows do not overflow', () =>
+    expect(computeMcnemarPValue(4000, 4000)).toBeCloseTo(1, 6))
   it('are told apart where they differ row by row, also where their intervals overlap', () => {
     const { uniform, normal } = random(1)
     const first = Array.from({ length: 60 }, () => uniform())
     const second = first.map((value) => value + 0.05 + 0.02 * normal())
     const a = estimate({ kind: 'mean' }, rows(first), 0)
     const b = estimate({ kind: 'mean' }, rows(second), 0)
-    const { value, low, high, p } = difference({ kind: 'mean' }, rows(first), rows(second), 0)
+    const { value, low, high, p } = computeDifference(
+      { kind: 'mean' },
+      rows(first),
+      rows(second),
+      0,
+    )
     expect(a.high).toBeGreaterThan(b.low)
     expect(value).toBeCloseTo(0.05, 1)
     expect(low > 0 && high > low).toBe(true)
@@ -80,14 +95,19 @@ describe('two models on the same rows', () => {
   it('that are the same differ by nothing, with p = 1', () => {
     const scores = rows([0, 1, 1, 0, 1])
     for (const kind of ['share', 'mean'] as const)
-      expect(difference({ kind }, scores, scores, 0)).toEqual({ value: 0, low: 0, high: 0, p: 1 })
+      expect(computeDifference({ kind }, scores, scores, 0)).toEqual({
+        value: 0,
+        low: 0,
+        high: 0,
+        p: 1,
+      })
   })
   it('that differ by chance alone get a small p seldom', () => {
     const { uniform } = random(2)
     const draw = () => rows(Array.from({ length: 30 }, () => uniform()))
     const small = Array.from(
       { length: 60 },
-      (_, seed) => difference({ kind: 'mean' }, draw(), draw(), seed).p,
+      (_, seed) => computeDifference({ kind: 'mean' }, draw(), draw(), seed).p,
     ).filter((p) => p < 0.05)
     expect(small.length).toBeLessThanOrEqual(8) // 3 of 60 are to be expected
   })

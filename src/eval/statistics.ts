@@ -2,9 +2,9 @@
 // name.
 
 import { random } from '../base/random.ts'
-import type { RowScore } from './metric.ts'
+import type { ExampleScore } from './metric.ts'
 
-export interface Interval {
+export interface ConfidenceInterval {
   readonly low: number
   readonly high: number
 }
@@ -12,7 +12,7 @@ export interface Interval {
 const z95 = 1.959963984540054 // the normal distribution's 97.5 % point
 
 /** Wilson's 95 % interval of a share: `hits` of `rows`. Wilson 1927, JASA 22:209. */
-export function wilson(hits: number, rows: number): Interval {
+export function computeWilsonInterval(hits: number, rows: number): ConfidenceInterval {
   if (rows === 0) return { low: 0, high: 1 }
   const share = hits / rows
   const scale = 1 + z95 ** 2 / rows
@@ -22,7 +22,7 @@ export function wilson(hits: number, rows: number): Interval {
 }
 
 /** Σ values / Σ weights. */
-export function meanOf(scores: readonly RowScore[]): number {
+export function computeMean(scores: readonly ExampleScore[]): number {
   let sum = 0
   let weight = 0
   for (const score of scores) {
@@ -36,7 +36,7 @@ export function meanOf(scores: readonly RowScore[]): number {
 const samples = 2000
 
 /** The middle 95 % of values that are sorted. */
-const middle = (sorted: Float64Array): Interval => ({
+const computePercentileInterval = (sorted: Float64Array): ConfidenceInterval => ({
   low: sorted[Math.floor(0.025 * (sorted.length - 1))]!,
   high: sorted[Math.ceil(0.975 * (sorted.length - 1))]!,
 })
@@ -49,18 +49,18 @@ export function bootstrap(
   rows: number,
   seed: number,
   statistic: (drawn: Uint32Array) => number,
-): Interval {
+): ConfidenceInterval {
   const { integer } = random(seed)
   const drawn = new Uint32Array(rows)
   const values = Float64Array.from({ length: samples }, () => {
     for (let i = 0; i < rows; i++) drawn[i] = integer(rows)
     return statistic(drawn)
   })
-  return middle(values.sort())
+  return computePercentileInterval(values.sort())
 }
 
 /** The weighted mean of drawn rows. */
-export function meanOfDrawn(scores: readonly RowScore[], drawn: Uint32Array): number {
+export function computeSampleMean(scores: readonly ExampleScore[], drawn: Uint32Array): number {
   let sum = 0
   let weight = 0
   for (const row of drawn) {
@@ -75,7 +75,7 @@ export function meanOfDrawn(scores: readonly RowScore[], drawn: Uint32Array): nu
  * Two-sided p-value of McNemar's exact test: of the rows that only one of two got right, each is
  * equally likely to be either's. 1 where there are none. McNemar 1947, Psychometrika 12:153.
  */
-export function mcnemar(onlyFirst: number, onlySecond: number): number {
+export function computeMcnemarPValue(onlyFirst: number, onlySecond: number): number {
   const rows = onlyFirst + onlySecond
   const fewer = Math.min(onlyFirst, onlySecond)
   let term = rows * Math.log(0.5)
@@ -92,21 +92,21 @@ export function mcnemar(onlyFirst: number, onlySecond: number): number {
  * one comes up when each row's two scores are swapped by the toss of a coin. Noreen 1989; for
  * language models Dror et al. 2018, https://aclanthology.org/P18-1128.
  */
-export function randomisation(
-  first: readonly RowScore[],
-  second: readonly RowScore[],
+export function computeRandomisationPValue(
+  first: readonly ExampleScore[],
+  second: readonly ExampleScore[],
   seed: number,
   shown: (mean: number) => number,
 ): number {
   const { uint32 } = random(seed)
-  const measured = Math.abs(shown(meanOf(second)) - shown(meanOf(first)))
+  const measured = Math.abs(shown(computeMean(second)) - shown(computeMean(first)))
   let asLarge = 0
   for (let sample = 0; sample < samples; sample++) {
     const swapped = first.map(() => uint32() >>> 31 === 1)
     const a = first.map((score, i) => (swapped[i] ? second[i]! : score))
     const b = second.map((score, i) => (swapped[i] ? first[i]! : score))
     // A hair below the measured one counts as it: sums in another order round differently.
-    if (Math.abs(shown(meanOf(b)) - shown(meanOf(a))) >= measured * (1 - 1e-12)) asLarge++
+    if (Math.abs(shown(computeMean(b)) - shown(computeMean(a))) >= measured * (1 - 1e-12)) asLarge++
   }
   return (asLarge + 1) / (samples + 1)
 }

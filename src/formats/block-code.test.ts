@@ -2,12 +2,12 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { random } from '../base/random.ts'
 import {
-  badScales,
+  listBadScales,
   type BlockCodeName,
   blockCodes,
-  blockSizes,
-  fromBlocks,
-  toBlocks,
+  computeBlockSizes,
+  decodeBlocks,
+  encodeBlocks,
 } from './block-code.ts'
 import { toFloat32 } from './convert.ts'
 
@@ -16,7 +16,7 @@ const normals = (count: number, seed = 1): Float32Array => {
   return Float32Array.from({ length: count }, normal)
 }
 const through = (name: BlockCodeName, values: Float32Array): Float32Array =>
-  fromBlocks(blockCodes[name], toBlocks(blockCodes[name], values), values.length)
+  decodeBlocks(blockCodes[name], encodeBlocks(blockCodes[name], values), values.length)
 const errorOf = (got: Float32Array, expected: Float32Array): number =>
   Math.sqrt(
     expected.reduce((sum, value, i) => sum + (value - got[i]!) ** 2, 0) /
@@ -26,7 +26,7 @@ const errorOf = (got: Float32Array, expected: Float32Array): number =>
 /** The formula as it is written down. */
 function slowly(
   name: BlockCodeName,
-  { codes, scales }: ReturnType<typeof toBlocks>,
+  { codes, scales }: ReturnType<typeof encodeBlocks>,
   count: number,
 ): number[] {
   const scale = toFloat32({ dtype: 'bf16', shape: [scales.length], data: scales })
@@ -44,11 +44,11 @@ describe.each(['int8', 'int4'] as const)('%s', (name) => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 300 }), fc.integer(), (count, seed) => {
         const values = normals(count, seed)
-        const blocks = toBlocks(code, values)
+        const blocks = encodeBlocks(code, values)
         expect([blocks.codes.length, blocks.scales.length]).toEqual(
-          Object.values(blockSizes(code, count)),
+          Object.values(computeBlockSizes(code, count)),
         )
-        expect([...fromBlocks(code, blocks, count)]).toEqual(slowly(name, blocks, count))
+        expect([...decodeBlocks(code, blocks, count)]).toEqual(slowly(name, blocks, count))
       }),
       { seed: 1, numRuns: 50 },
     )
@@ -108,7 +108,7 @@ it('finds a scale that serves a block better than its largest value does', () =>
 })
 
 it('tells scales that are NaN or infinite', () => {
-  expect(badScales(Uint16Array.of(0x3f80, 0x7f80, 0xff80, 0x7fc0, 0x8000, 0x7f7f))).toEqual([
+  expect(listBadScales(Uint16Array.of(0x3f80, 0x7f80, 0xff80, 0x7fc0, 0x8000, 0x7f7f))).toEqual([
     1, 2, 3,
   ])
 })

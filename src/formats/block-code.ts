@@ -7,7 +7,7 @@
 // low half. Why these: docs/decisions/0011-adapters-in-8-and-4-bits.md.
 
 import { assertInternal } from '../base/errors.ts'
-import { bf16Bits } from './half.ts'
+import { toBf16Bits } from './half.ts'
 
 export const blockValues = 64
 
@@ -21,13 +21,20 @@ export interface BlockCode {
   readonly least: number
   readonly most: number
   /** What the search for a scale begins with, as shares of the largest magnitude. */
-  readonly starts: readonly number[]
+  readonly initialScales: readonly number[]
   /** How often codes and scale take turns. */
-  readonly turns: number
+  readonly rounds: number
 }
 
 export const blockCodes: Readonly<Record<BlockCodeName, BlockCode>> = {
-  int8: { dtype: 'i8', codesPerByte: 1, least: -127, most: 127, starts: [1 / 127], turns: 1 },
+  int8: {
+    dtype: 'i8',
+    codesPerByte: 1,
+    least: -127,
+    most: 127,
+    initialScales: [1 / 127],
+    rounds: 1,
+  },
   // Sixteen codes have one more on one side: which one is a matter of the sign. Cutting the largest
   // values by 15 % may serve the others better.
   int4: {
@@ -35,12 +42,12 @@ export const blockCodes: Readonly<Record<BlockCodeName, BlockCode>> = {
     codesPerByte: 2,
     least: -8,
     most: 7,
-    starts: [1 / 8, -1 / 8, 0.85 / 8, -0.85 / 8],
-    turns: 3,
+    initialScales: [1 / 8, -1 / 8, 0.85 / 8, -0.85 / 8],
+    rounds: 3,
   },
 }
 
-export interface Blocks {
+export interface EncodedBlocks {
   /** int8: Int8Array [values]. int4: Uint8Array [⌈values/2⌉]. */
   readonly codes: Int8Array | Uint8Array
   /** bf16 bits, [⌈values/64⌉] */
@@ -48,7 +55,7 @@ export interface Blocks {
 }
 
 /** Bytes of the codes, and number of scales, that so many values take. */
-export const blockSizes = (
+export const computeBlockSizes = (
   { codesPerByte }: BlockCode,
   values: number,
 ): { codeBytes: number; scales: number } => ({
@@ -57,19 +64,19 @@ export const blockSizes = (
 })
 
 /** The values in blocks. They must be finite: no code stands for anything else. */
-export function toBlocks(code: BlockCode, values: Float32Array): Blocks {
+export function encodeBlocks(code: BlockCode, values: Float32Array): EncodedBlocks {
   const { least, most, codesPerByte } = code
-  const { codeBytes, scales: count } = blockSizes(code, values.length)
+  const { codeBytes, scales: count } = computeBlockSizes(code, values.length)
   const codes = code.dtype === 'i8' ? new Int8Array(codeBytes) : new Uint8Array(codeBytes)
   const scales = new Uint16Array(count)
   for (let block = 0; block < count; block++) {
     const from = block * blockValues
     const to = Math.min(values.length, from + blockValues)
-    const scale = scaleOf(code, values, from, to)
+    const scale = fitScale(code, values, from, to)
     const inverse = scale === 0 ? 0 : 1 / scale
-    scales[block] = bf16Bits(scale)
+    scales[block] = toBf16Bits(scale)
     for (let i = from; i < to; i++) {
-      const chosen = nearest(values[i]! * inverse, least, most)
+      const chosen = roundToCode(values[i]! * inverse, least, most)
       if (codesPerByte === 1) codes[i] = chosen
       else codes[i >> 1]! |= (chosen + 8) << (4 * (i & 1))
     }
@@ -77,7 +84,7 @@ export function toBlocks(code: BlockCode, values: Float32Array): Blocks {
   return { codes, scales }
 }
 
-const nearest = (scaled: number, least: number, most: number): number =>
+const roundToCode = (scaled: number, least: number, most: number): number =>
   Math.max(least, Math.min(most, Math.floor(scaled + 0.5)))
 
 /**
@@ -85,8 +92,8 @@ const nearest = (scaled: number, least: number, most: number): number =>
  * start, the nearest codes, then the scale Σ value·code / Σ code² that is best for those, and so
  * on. 0 for a block of zeros and for numbers too small for any scale.
  */
-function scaleOf(
-  { least, most, starts, turns }: BlockCode,
+function fitScale(
+  { least, most, initialScales, rounds }: BlockCode,
   values: Float32Array,
   from: number,
   to: number,
@@ -96,16 +103,16 @@ function scaleOf(
   assertInternal(Number.isFinite(largest), 'NaN or infinity on its way into blocks of whole codes')
   let best = 0
   let smallest = Infinity
-  for (const start of starts) {
-    let scale = rounded(largest * start)
-    for (let turn = 0; turn < turns && Math.abs(scale) > tiniestScale; turn++) {
+  for (const start of initialScales) {
+    let scale = roundToBf16(largest * start)
+    for (let turn = 0; turn < rounds && Math.abs(scale) > tiniestScale; turn++) {
       const inverse = 1 / scale
       let error = 0
       let product = 0
       let squares = 0
       for (let i = from; i < to; i++) {
         const scaled = values[i]! * inverse
-        const code = nearest(scaled, least, most)
+        const code = roundToCode(scaled, least, most)
         error += (scaled - code) * (scaled - code)
         product += scaled * code
         squares += code * code
@@ -115,7 +122,7 @@ function scaleOf(
         best = scale
         smallest = error
       }
-      scale = rounded((scale * product) / squares)
+      scale = roundToBf16((scale * product) / squares)
     }
   }
   return best
@@ -124,16 +131,16 @@ function scaleOf(
 const tiniestScale = 1e-37 // below it bf16 has fewer digits, and 1/scale may be infinite
 
 const view = new DataView(new ArrayBuffer(4))
-const valueOf = (bits: number): number => {
+const decodeBf16 = (bits: number): number => {
   view.setUint32(0, bits << 16)
   return view.getFloat32(0)
 }
-const rounded = (value: number): number => valueOf(bf16Bits(value))
+const roundToBf16 = (value: number): number => decodeBf16(toBf16Bits(value))
 
 /** The values of blocks; `values` is how many. Lengths are the caller's to check. */
-export function fromBlocks(
+export function decodeBlocks(
   { codesPerByte }: BlockCode,
-  { codes, scales }: Blocks,
+  { codes, scales }: EncodedBlocks,
   values: number,
 ): Float32Array {
   const result = new Float32Array(values)
@@ -142,7 +149,7 @@ export function fromBlocks(
     result[i] = code
   }
   for (let block = 0; block < scales.length; block++) {
-    const scale = valueOf(scales[block]!)
+    const scale = decodeBf16(scales[block]!)
     const end = Math.min(values, (block + 1) * blockValues)
     for (let i = block * blockValues; i < end; i++) result[i]! *= scale
   }
@@ -150,5 +157,5 @@ export function fromBlocks(
 }
 
 /** Numbers of the blocks whose scale is NaN or infinite. */
-export const badScales = (scales: Uint16Array): number[] =>
+export const listBadScales = (scales: Uint16Array): number[] =>
   [...scales.keys()].filter((block) => (scales[block]! & 0x7f80) === 0x7f80)

@@ -1,8 +1,8 @@
 // Any element type to f32, and f32 to the float types that files use.
 
 import { type DType, isBlockType, type PlainType } from '../base/dtype.ts'
-import { bytesView, sizeOf, type Tensor } from '../base/tensor.ts'
-import { bf16Bits, e4m3Values, f16Bits, f16Values } from './half.ts'
+import { viewBytes, sizeOf, type Tensor } from '../base/tensor.ts'
+import { toBf16Bits, getE4m3Values, toF16Bits, getF16Values } from './half.ts'
 import { quants } from './quants/quant-table.ts'
 
 /**
@@ -14,7 +14,7 @@ export function toFloat32(tensor: Tensor): Float32Array {
   const { dtype, shape, data } = tensor
   if (isBlockType(dtype)) {
     const values = new Float32Array(sizeOf(shape))
-    quants[dtype].dequantize(bytesView(tensor), values)
+    quants[dtype].dequantize(viewBytes(tensor), values)
     return values
   }
   return readers[dtype](data as never)
@@ -23,14 +23,14 @@ export function toFloat32(tensor: Tensor): Float32Array {
 const readers: { readonly [Type in PlainType]: (data: never) => Float32Array } = {
   f32: (data: Float32Array) => data,
   f64: (data: Float64Array) => new Float32Array(data),
-  f16: (data: Uint16Array) => lookUp(data, f16Values(), 0),
+  f16: (data: Uint16Array) => lookUp(data, getF16Values(), 0),
   bf16: (data: Uint16Array) => {
     const bits = new Uint32Array(data.length)
     for (let i = 0; i < data.length; i++) bits[i] = data[i]! << 16
     return new Float32Array(bits.buffer)
   },
-  f8_e4m3: (data: Uint8Array) => lookUp(data, e4m3Values(), 0),
-  f8_e5m2: (data: Uint8Array) => lookUp(data, f16Values(), 8), // the upper byte of an f16
+  f8_e4m3: (data: Uint8Array) => lookUp(data, getE4m3Values(), 0),
+  f8_e5m2: (data: Uint8Array) => lookUp(data, getF16Values(), 8), // the upper byte of an f16
   i8: (data: Int8Array) => new Float32Array(data),
   u8: (data: Uint8Array) => new Float32Array(data),
   i16: (data: Int16Array) => new Float32Array(data),
@@ -61,7 +61,7 @@ export function fromFloat32(
 ): Float32Array | Uint16Array {
   if (dtype === 'f32') return values
   const bits = new Uint16Array(values.length)
-  const convert = dtype === 'f16' ? f16Bits : bf16Bits
+  const convert = dtype === 'f16' ? toF16Bits : toBf16Bits
   for (let i = 0; i < values.length; i++) bits[i] = convert(values[i]!)
   return bits
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
-import { jsonProblem } from './json-problem.ts'
+import { findJsonProblem } from './json-problem.ts'
 
 it.each([
   ['{"a":1,"a":2}', 'a'],
@@ -9,7 +9,7 @@ it.each([
   ['{"a" \n: 1, "a"\t:2}', 'a'],
   ['{"__proto__":1,"__proto__":2}', '__proto__'],
 ])('finds the key that %s repeats', (text, key) => {
-  expect(jsonProblem(text, 9)).toBe(`holds the key "${key}" twice`)
+  expect(findJsonProblem(text, 9)).toBe(`holds the key "${key}" twice`)
 })
 
 it.each([
@@ -19,18 +19,18 @@ it.each([
   String.raw`{"a\"":1,"a":2,"b":"{\"a\":"}`,
   '"a"',
 ])('finds nothing in %s', (text) => {
-  expect(jsonProblem(text, 9)).toBeUndefined()
+  expect(findJsonProblem(text, 9)).toBeUndefined()
 })
 
 it('finds nesting beyond what is allowed, in lists and objects, not in strings', () => {
-  expect(jsonProblem('[[[1]],[2]]', 3)).toBeUndefined()
-  expect(jsonProblem('[[[1]],[2]]', 2)).toBe('nests more than 2 deep')
-  expect(jsonProblem('{"a":{"b":[', 2)).toBe('nests more than 2 deep')
-  expect(jsonProblem('["[[[["]', 1)).toBeUndefined()
+  expect(findJsonProblem('[[[1]],[2]]', 3)).toBeUndefined()
+  expect(findJsonProblem('[[[1]],[2]]', 2)).toBe('nests more than 2 deep')
+  expect(findJsonProblem('{"a":{"b":[', 2)).toBe('nests more than 2 deep')
+  expect(findJsonProblem('["[[[["]', 1)).toBeUndefined()
 })
 
 it('finds nothing in what JSON.stringify wrote', () => {
-  fc.assert(fc.property(fc.json(), (text) => jsonProblem(text, 1000) === undefined))
+  fc.assert(fc.property(fc.json(), (text) => findJsonProblem(text, 1000) === undefined))
 })
 
 it('ends on text that is no JSON', () => {
@@ -39,7 +39,7 @@ it('ends on text that is no JSON', () => {
       fc.array(fc.constantFrom('{', '}', '[', ']', '"', '\\', ':', ',', 'a', '\u0000')),
       (chars) => {
         try {
-          return typeof jsonProblem(chars.join(''), 5) !== 'number'
+          return typeof findJsonProblem(chars.join(''), 5) !== 'number'
         } catch (error) {
           return error instanceof SyntaxError
         }

@@ -6,7 +6,7 @@
  * What is wrong with the text, or undefined. Whether it is JSON at all is left to JSON.parse; may
  * throw its SyntaxError for a broken key.
  */
-export function jsonProblem(text: string, deepest: number): string | undefined {
+export function findJsonProblem(text: string, deepest: number): string | undefined {
   // one entry per open object (a set of keys) or array (undefined)
   const open: (Set<string> | undefined)[] = []
   for (let i = 0; i < text.length; i++) {
@@ -16,9 +16,9 @@ export function jsonProblem(text: string, deepest: number): string | undefined {
       open.push(char === '{' ? new Set() : undefined)
     } else if (char === '}' || char === ']') open.pop()
     else if (char === '"') {
-      const end = stringEnd(text, i)
+      const end = findStringEnd(text, i)
       const keys = open.at(-1)
-      if (keys && nextIsColon(text, end)) {
+      if (keys && isColonNext(text, end)) {
         const key = JSON.parse(text.slice(i, end)) as string // unescaped, so that "\u0061" equals "a"
         if (keys.has(key)) return `holds the key ${JSON.stringify(key.slice(0, 120))} twice`
         keys.add(key)
@@ -30,13 +30,13 @@ export function jsonProblem(text: string, deepest: number): string | undefined {
 }
 
 /** The position behind the closing quote of the string that opens at `start`. */
-function stringEnd(text: string, start: number): number {
+function findStringEnd(text: string, start: number): number {
   let i = start + 1
   while (i < text.length && text[i] !== '"') i += text[i] === '\\' ? 2 : 1
   return i + 1
 }
 
-function nextIsColon(text: string, position: number): boolean {
+function isColonNext(text: string, position: number): boolean {
   while (
     text[position] === ' ' ||
     text[position] === '\n' ||

@@ -1,12 +1,12 @@
 import { expect, it } from 'vitest'
 import { FormatError } from '../base/errors.ts'
-import { memorySource } from './memory-source.ts'
+import { createMemorySource } from './memory-source.ts'
 
-const source = memorySource('four', Uint8Array.of(1, 2, 3, 4))
+const source = createMemorySource('four', Uint8Array.of(1, 2, 3, 4))
 
 it('hands out views, not copies', async () => {
   const bytes = Uint8Array.of(1, 2, 3, 4)
-  const view = await memorySource('four', bytes).read(1, 2)
+  const view = await createMemorySource('four', bytes).read(1, 2)
   bytes[1] = 9
   expect([...view]).toEqual([9, 3])
 })

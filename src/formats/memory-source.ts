@@ -7,7 +7,7 @@ import type { ByteSource } from './byte-source.ts'
  * A source that hands out views of `bytes`, never copies. Reading beyond the end throws
  * FormatError.
  */
-export function memorySource(name: string, bytes: Uint8Array): ByteSource {
+export function createMemorySource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,
     sizeBytes: bytes.length,

@@ -4,7 +4,7 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { DType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
-import { bytesView, type Tensor } from '../base/tensor.ts'
+import { viewBytes, type Tensor } from '../base/tensor.ts'
 
 export type OnnxAttribute =
   { int: number } | { float: number } | { ints: readonly number[] } | { string: string }
@@ -54,7 +54,7 @@ const INT = 2
 const STRING = 3
 const INTS = 7
 
-function elementType(dtype: DType, name: string): number {
+function getElementType(dtype: DType, name: string): number {
   const type = elementTypes[dtype]
   if (type === undefined)
     throw new UnsupportedError(
@@ -63,76 +63,82 @@ function elementType(dtype: DType, name: string): number {
   return type
 }
 
-const message = (writer: BinaryWriter, field: number, bytes: Uint8Array): BinaryWriter =>
+const writeMessage = (writer: BinaryWriter, field: number, bytes: Uint8Array): BinaryWriter =>
   writer.tag(field, WireType.LengthDelimited).bytes(bytes)
-const text = (writer: BinaryWriter, field: number, value: string): BinaryWriter =>
+const writeString = (writer: BinaryWriter, field: number, value: string): BinaryWriter =>
   writer.tag(field, WireType.LengthDelimited).string(value)
-const integer = (writer: BinaryWriter, field: number, value: number): BinaryWriter =>
+const writeInteger = (writer: BinaryWriter, field: number, value: number): BinaryWriter =>
   writer.tag(field, WireType.Varint).int64(value)
 
 function encodeAttribute(name: string, value: OnnxAttribute): Uint8Array {
-  const writer = text(new BinaryWriter(), 1, name)
-  if ('int' in value) return integer(integer(writer, 3, value.int), 20, INT).finish()
+  const writer = writeString(new BinaryWriter(), 1, name)
+  if ('int' in value) return writeInteger(writeInteger(writer, 3, value.int), 20, INT).finish()
   if ('float' in value)
-    return integer(writer.tag(2, WireType.Bit32).float(value.float), 20, FLOAT).finish()
-  if ('string' in value) return integer(text(writer, 4, value.string), 20, STRING).finish()
-  for (const item of value.ints) integer(writer, 8, item)
-  return integer(writer, 20, INTS).finish()
+    return writeInteger(writer.tag(2, WireType.Bit32).float(value.float), 20, FLOAT).finish()
+  if ('string' in value)
+    return writeInteger(writeString(writer, 4, value.string), 20, STRING).finish()
+  for (const item of value.ints) writeInteger(writer, 8, item)
+  return writeInteger(writer, 20, INTS).finish()
 }
 
 function encodeNode(node: OnnxNode, index: number): Uint8Array {
   const writer = new BinaryWriter()
-  for (const name of node.inputs) text(writer, 1, name)
-  for (const name of node.outputs) text(writer, 2, name)
-  text(writer, 3, `${node.type}_${index}`)
-  text(writer, 4, node.type)
+  for (const name of node.inputs) writeString(writer, 1, name)
+  for (const name of node.outputs) writeString(writer, 2, name)
+  writeString(writer, 3, `${node.type}_${index}`)
+  writeString(writer, 4, node.type)
   for (const [name, value] of Object.entries(node.attributes))
-    message(writer, 5, encodeAttribute(name, value))
-  if (node.domain) text(writer, 7, node.domain)
+    writeMessage(writer, 5, encodeAttribute(name, value))
+  if (node.domain) writeString(writer, 7, node.domain)
   return writer.finish()
 }
 
 function encodeTensor(name: string, tensor: Tensor): Uint8Array {
   const writer = new BinaryWriter()
-  for (const dim of tensor.shape) integer(writer, 1, dim)
-  integer(writer, 2, elementType(tensor.dtype, name))
-  text(writer, 8, name)
-  return message(writer, 9, bytesView(tensor)).finish()
+  for (const dim of tensor.shape) writeInteger(writer, 1, dim)
+  writeInteger(writer, 2, getElementType(tensor.dtype, name))
+  writeString(writer, 8, name)
+  return writeMessage(writer, 9, viewBytes(tensor)).finish()
 }
 
 function encodeValue({ name, dtype, shape }: OnnxValue): Uint8Array {
   const dims = new BinaryWriter()
   for (const dim of shape)
-    message(
+    writeMessage(
       dims,
       1,
       typeof dim === 'number'
-        ? integer(new BinaryWriter(), 1, dim).finish()
-        : text(new BinaryWriter(), 2, dim).finish(),
+        ? writeInteger(new BinaryWriter(), 1, dim).finish()
+        : writeString(new BinaryWriter(), 2, dim).finish(),
     )
-  const tensorType = message(
-    integer(new BinaryWriter(), 1, elementType(dtype, name)),
+  const tensorType = writeMessage(
+    writeInteger(new BinaryWriter(), 1, getElementType(dtype, name)),
     2,
     dims.finish(),
   ).finish()
-  return message(
-    text(new BinaryWriter(), 1, name),
+  return writeMessage(
+    writeString(new BinaryWriter(), 1, name),
     2,
-    message(new BinaryWriter(), 1, tensorType).finish(),
+    writeMessage(new BinaryWriter(), 1, tensorType).finish(),
   ).finish()
 }
 
 /** The bytes of an ONNX model. Throws UnsupportedError for an element type ONNX does not have. */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
   const graph = new BinaryWriter()
-  model.nodes.forEach((node, index) => message(graph, 1, encodeNode(node, index)))
-  text(graph, 2, 'graft')
-  for (const [name, tensor] of model.initializers) message(graph, 5, encodeTensor(name, tensor))
-  for (const value of model.inputs) message(graph, 11, encodeValue(value))
-  for (const value of model.outputs) message(graph, 12, encodeValue(value))
+  model.nodes.forEach((node, index) => writeMessage(graph, 1, encodeNode(node, index)))
+  writeString(graph, 2, 'graft')
+  for (const [name, tensor] of model.initializers)
+    writeMessage(graph, 5, encodeTensor(name, tensor))
+  for (const value of model.inputs) writeMessage(graph, 11, encodeValue(value))
+  for (const value of model.outputs) writeMessage(graph, 12, encodeValue(value))
   const IR_VERSION = 9 // what ONNX Runtime 1.16 and later read
-  const file = message(integer(new BinaryWriter(), 1, IR_VERSION), 7, graph.finish())
+  const file = writeMessage(writeInteger(new BinaryWriter(), 1, IR_VERSION), 7, graph.finish())
   for (const [domain, version] of Object.entries(model.opsets))
-    message(file, 8, integer(text(new BinaryWriter(), 1, domain), 2, version).finish())
+    writeMessage(
+      file,
+      8,
+      writeInteger(writeString(new BinaryWriter(), 1, domain), 2, version).finish(),
+    )
   return file.finish()
 }

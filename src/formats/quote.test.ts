@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest'
-import { listed, quoted, safeProduct } from './quote.ts'
+import { joinProblems, quoteName, computeSafeProduct } from './quote.ts'
 
 it('quotes names on one line and cuts hostile ones', () => {
-  expect(quoted('a\n"b"')).toBe(String.raw`"a\n\"b\""`)
-  expect(quoted('x'.repeat(1e6)).length).toBeLessThan(130)
+  expect(quoteName('a\n"b"')).toBe(String.raw`"a\n\"b\""`)
+  expect(quoteName('x'.repeat(1e6)).length).toBeLessThan(130)
 })
 
 it('lists the first problems and counts the others', () => {
-  expect(listed(['a', 'b', 'c'], 2)).toBe('  a\n  b\n  … and 1 more')
-  expect(listed(['a'])).toBe('  a')
+  expect(joinProblems(['a', 'b', 'c'], 2)).toBe('  a\n  b\n  … and 1 more')
+  expect(joinProblems(['a'])).toBe('  a')
 })
 
 it.each([
@@ -18,5 +18,5 @@ it.each([
   [[2 ** 26, 2 ** 27], undefined],
   [[2 ** 26, 2 ** 26], 2 ** 52],
 ])('the product of %j is %s', (shape, product) => {
-  expect(safeProduct(shape)).toBe(product)
+  expect(computeSafeProduct(shape)).toBe(product)
 })

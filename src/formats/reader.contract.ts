@@ -6,14 +6,14 @@ import { expect } from 'vitest'
 import { GraftError } from '../base/errors.ts'
 import { joinBytes } from '../base/concat.ts'
 import type { ByteFolder, ByteSource } from './byte-source.ts'
-import { memorySource } from './memory-source.ts'
+import { createMemorySource } from './memory-source.ts'
 
 /** A source that records the lengths it was asked for and whether it was closed. */
 export function watchedSource(
   bytes: Uint8Array,
   name = 'watched',
 ): ByteSource & { readonly lengths: number[]; closed: boolean } {
-  const source = memorySource(name, bytes)
+  const source = createMemorySource(name, bytes)
   const watched = {
     ...source,
     lengths: [] as number[],
@@ -34,7 +34,7 @@ export function memoryFolder(files: Readonly<Record<string, Uint8Array | string>
     open: async (path) => {
       const content = files[path]
       if (content === undefined) return undefined
-      return memorySource(
+      return createMemorySource(
         `folder/${path}`,
         typeof content === 'string' ? new TextEncoder().encode(content) : content,
       )

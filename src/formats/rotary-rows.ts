@@ -4,7 +4,7 @@
 // bytes and nothing is requantised.
 
 import { FormatError } from '../base/errors.ts'
-import { bytesView, fromBytes, type Tensor } from '../base/tensor.ts'
+import { viewBytes, fromBytes, type Tensor } from '../base/tensor.ts'
 
 /**
  * From llama.cpp's order into Hugging Face's. Throws FormatError where the rows are not `heads`
@@ -34,7 +34,7 @@ function reorder(
       `got ${rows} rows, expected ${heads} heads of an even number of rows each.`,
     )
   }
-  const from = bytesView(tensor)
+  const from = viewBytes(tensor)
   const rowBytes = from.length / rows
   const to = new Uint8Array(from.length)
   for (let row = 0; row < rows; row++) {

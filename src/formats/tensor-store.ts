@@ -4,7 +4,7 @@
 import { NotFoundError } from '../base/errors.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { quoted } from './quote.ts'
+import { quoteName } from './quote.ts'
 
 export interface TensorInfo {
   readonly dtype: DType
@@ -28,7 +28,7 @@ export interface TensorStore {
 }
 
 /** The entry of a name; throws NotFoundError that names the store. */
-export function entryOf<Entry>(
+export function getEntry<Entry>(
   entries: ReadonlyMap<string, Entry>,
   name: string,
   storeName: string,
@@ -36,7 +36,7 @@ export function entryOf<Entry>(
   const entry = entries.get(name)
   if (entry === undefined)
     throw new NotFoundError(
-      `${storeName}: holds no tensor ${quoted(name)} (it holds ${entries.size} others).`,
+      `${storeName}: holds no tensor ${quoteName(name)} (it holds ${entries.size} others).`,
     )
   return entry
 }

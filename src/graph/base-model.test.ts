@@ -3,10 +3,10 @@ import { FormatError, NotFoundError, NumericError, UnsupportedError } from '../b
 import { joinBytes } from '../base/concat.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import type { GgufEntry } from '../formats/gguf/types.ts'
-import { ggufChunks, type GgufContent } from '../formats/gguf/writer.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { encodeGguf, type GgufContent } from '../formats/gguf/writer.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { interleaveRotaryRows } from '../formats/rotary-rows.ts'
-import { huggingFaceToGguf } from '../formats/gguf/names.ts'
+import { toGgufName } from '../formats/gguf/names.ts'
 import { openBaseModel, type BaseModel } from './base-model.ts'
 import { buildModelGraph } from './build-model.ts'
 import { randomModelWeights, tinySizes } from './models/architecture.contract.ts'
@@ -162,13 +162,16 @@ describe('a GGUF file', () => {
     return heads ? interleaveRotaryRows(tensor, heads) : tensor
   }
   const tensors = new Map(
-    [...weights].map(([name, tensor]) => [huggingFaceToGguf(name)!, inGguf(name, tensor)]),
+    [...weights].map(([name, tensor]) => [toGgufName(name)!, inGguf(name, tensor)]),
   )
   const bytes = (content: Partial<GgufContent> = {}) =>
-    joinBytes(ggufChunks({ metadata: new Map(entries), tensors, ...content }))
+    joinBytes(encodeGguf({ metadata: new Map(entries), tensors, ...content }))
 
   it('opens as the same model: config from the metadata, tensors by their Hugging Face names', async () => {
-    const base = await openBaseModel({ name: 'tiny', gguf: memorySource('tiny.gguf', bytes()) })
+    const base = await openBaseModel({
+      name: 'tiny',
+      gguf: createMemorySource('tiny.gguf', bytes()),
+    })
     expect(base.config).toMatchObject({
       modelType: 'llama',
       headWidth: 6,
@@ -184,7 +187,7 @@ describe('a GGUF file', () => {
     some.delete('blk.1.ffn_up.weight')
     let closed = 0
     const source = {
-      ...memorySource('tiny.gguf', bytes({ tensors: some })),
+      ...createMemorySource('tiny.gguf', bytes({ tensors: some })),
       close: async () => void closed++,
     }
     await expect(openBaseModel({ name: 'tiny', gguf: source })).rejects.toThrow(

@@ -4,23 +4,23 @@
 
 import { FormatError, type Mismatch, MismatchError, NotFoundError } from '../base/errors.ts'
 import { joinBytes } from '../base/concat.ts'
-import { hex, sha256 } from '../base/sha256.ts'
-import { bytesView } from '../base/tensor.ts'
+import { toHex, computeSha256 } from '../base/sha256.ts'
+import { viewBytes } from '../base/tensor.ts'
 import type { ByteFolder, ByteSource } from '../formats/byte-source.ts'
-import { chatTemplateOf } from '../formats/text/chat-template.ts'
+import { findChatTemplate } from '../formats/text/chat-template.ts'
 import { openGguf } from '../formats/gguf/reader.ts'
 import { readGgufConfig } from '../formats/gguf/config.ts'
-import { ggufAsHuggingFace } from '../formats/gguf/names.ts'
-import { ggufTokenizer } from '../formats/gguf/tokenizer.ts'
+import { toHuggingFaceStore } from '../formats/gguf/names.ts'
+import { convertGgufTokenizer } from '../formats/gguf/tokenizer.ts'
 import { openSharded } from '../formats/safetensors/sharded.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
 import { createTokenizer, type Tokenizer } from '../formats/text/tokenizer.ts'
 import { buildModelGraph } from './build-model.ts'
 import { describeShape } from './ir.ts'
 import type { ModelConfig } from './model-config.ts'
-import { weightsOf, type ModelGraph } from './model-graph.ts'
-import { architectureOf } from './models/architecture-table.ts'
-import { eosTokenIds } from './models/read-config.ts'
+import { collectWeightShapes, type ModelGraph } from './model-graph.ts'
+import { getArchitecture } from './models/architecture-table.ts'
+import { readEosTokenIds } from './models/read-config.ts'
 
 export interface BaseModel {
   readonly name: string
@@ -48,15 +48,15 @@ export type BaseModelSource =
   | { readonly name: string; readonly folder: ByteFolder }
   | { readonly name: string; readonly gguf: ByteSource }
 
-type Json = Readonly<Record<string, unknown>>
+type JsonObject = Readonly<Record<string, unknown>>
 
 /** What a source holds, before it is checked against the graph of its config. */
-interface Parts {
-  readonly json: Json
+interface ModelParts {
+  readonly json: JsonObject
   readonly weights: TensorStore
   readonly tokenizer?: Tokenizer
   readonly chatTemplate?: string
-  readonly generation?: Json
+  readonly generation?: JsonObject
 }
 
 /**
@@ -68,11 +68,11 @@ export async function openBaseModel(source: BaseModelSource): Promise<BaseModel>
   const { json, weights, generation, ...text } =
     'gguf' in source ? await openGgufParts(source.gguf) : await openFolderParts(source.folder)
   try {
-    const read = architectureOf(json).readConfig(json)
-    const ends = [...new Set([...read.eosTokenIds, ...eosTokenIds(generation ?? {})])]
+    const read = getArchitecture(json).readConfig(json)
+    const ends = [...new Set([...read.eosTokenIds, ...readEosTokenIds(generation ?? {})])]
     const config = { ...read, eosTokenIds: ends }
     const graph = buildModelGraph(config)
-    const ignoredTensors = checkWeights(source.name, graph, weights)
+    const ignoredTensors = matchWeights(source.name, graph, weights)
     let identity: Promise<string> | undefined
     return {
       name: source.name,
@@ -82,7 +82,7 @@ export async function openBaseModel(source: BaseModelSource): Promise<BaseModel>
       ignoredTensors,
       ...text,
       ...(generation && { generation }),
-      identity: () => (identity ??= identityOf(config, weights)),
+      identity: () => (identity ??= computeIdentity(config, weights)),
     }
   } catch (error) {
     await weights.close()
@@ -90,15 +90,15 @@ export async function openBaseModel(source: BaseModelSource): Promise<BaseModel>
   }
 }
 
-async function openFolderParts(folder: ByteFolder): Promise<Parts> {
+async function openFolderParts(folder: ByteFolder): Promise<ModelParts> {
   const json = await readJson(folder, 'config.json')
   if (!json) throw new NotFoundError(`${folder.name}: holds no model: there is no config.json.`)
   const tokenizerJson = await readJson(folder, 'tokenizer.json')
   const generation = await readJson(folder, 'generation_config.json')
   const tokenizerConfig = (await readJson(folder, 'tokenizer_config.json')) ?? {}
   const jinja = await readText(folder, 'chat_template.jinja')
-  const chatTemplate = chatTemplateOf(tokenizerConfig, jinja)
-  architectureOf(json) // before the weights: the more telling error, and nothing to close
+  const chatTemplate = findChatTemplate(tokenizerConfig, jinja)
+  getArchitecture(json) // before the weights: the more telling error, and nothing to close
   return {
     json,
     weights: await openSharded(folder),
@@ -108,14 +108,14 @@ async function openFolderParts(folder: ByteFolder): Promise<Parts> {
   }
 }
 
-async function openGgufParts(source: ByteSource): Promise<Parts> {
+async function openGgufParts(source: ByteSource): Promise<ModelParts> {
   const file = await openGguf(source)
   try {
     const json = await readGgufConfig(file)
-    const weights = ggufAsHuggingFace(file)
+    const weights = toHuggingFaceStore(file)
     if (!file.metadata.has('tokenizer.ggml.model')) return { json, weights }
-    const { tokenizerJson, tokenizerConfig } = ggufTokenizer(file.metadata)
-    const chatTemplate = chatTemplateOf(tokenizerConfig)
+    const { tokenizerJson, tokenizerConfig } = convertGgufTokenizer(file.metadata)
+    const chatTemplate = findChatTemplate(tokenizerConfig)
     return {
       json,
       weights,
@@ -138,7 +138,7 @@ async function readText(folder: ByteFolder, path: string): Promise<string | unde
   }
 }
 
-async function readJson(folder: ByteFolder, path: string): Promise<Json | undefined> {
+async function readJson(folder: ByteFolder, path: string): Promise<JsonObject | undefined> {
   const text = await readText(folder, path)
   if (text === undefined) return undefined
   let value: unknown
@@ -147,7 +147,8 @@ async function readJson(folder: ByteFolder, path: string): Promise<Json | undefi
   } catch (cause) {
     throw new FormatError(`${folder.name}: ${path} is not JSON.`, { cause })
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  if (typeof value === 'object' && value !== null && !Array.isArray(value))
+    return value as JsonObject
   throw new FormatError(`${folder.name}: ${path} holds no JSON object.`)
 }
 
@@ -157,12 +158,12 @@ const storedTables = /\.rotary_emb\.(inv_freq|cos_cached|sin_cached)$/
 /**
  * Checks that the store holds exactly what the blocks read; returns the names that may be left out.
  */
-function checkWeights(
+function matchWeights(
   name: string,
   { blocks, config }: ModelGraph,
   { tensors }: TensorStore,
 ): string[] {
-  const wanted = weightsOf(blocks)
+  const wanted = collectWeightShapes(blocks)
   const mismatches: Mismatch[] = []
   for (const [weight, shape] of wanted) {
     const got = tensors.get(weight)
@@ -199,7 +200,7 @@ const SAMPLE_BYTES = 65_536
  * sha-256 of the config's hash and of each tensor's, in the order of names. Token ids change no
  * logits and are left out.
  */
-async function identityOf(config: ModelConfig, weights: TensorStore): Promise<string> {
+async function computeIdentity(config: ModelConfig, weights: TensorStore): Promise<string> {
   const {
     source: _source,
     bosTokenId: _bos,
@@ -207,16 +208,16 @@ async function identityOf(config: ModelConfig, weights: TensorStore): Promise<st
     padTokenId: _pad,
     ...computed
   } = config
-  const parts = [await sha256(new TextEncoder().encode(JSON.stringify(computed)))]
+  const parts = [await computeSha256(new TextEncoder().encode(JSON.stringify(computed)))]
   for (const name of [...weights.tensors.keys()].sort()) {
     const tensor = await weights.read(name)
-    const bytes = bytesView(tensor)
+    const bytes = viewBytes(tensor)
     const head = new TextEncoder().encode(JSON.stringify([name, tensor.dtype, tensor.shape]))
     const ends = [
       bytes.subarray(0, SAMPLE_BYTES),
       bytes.subarray(Math.max(SAMPLE_BYTES, bytes.length - SAMPLE_BYTES)),
     ]
-    parts.push(await sha256(joinBytes([head, ...ends])))
+    parts.push(await computeSha256(joinBytes([head, ...ends])))
   }
-  return hex(await sha256(joinBytes(parts)))
+  return toHex(await computeSha256(joinBytes(parts)))
 }

@@ -4,21 +4,21 @@
 import type { Graph } from './ir.ts'
 import type { ModelConfig } from './model-config.ts'
 import type { Block, ModelGraph } from './model-graph.ts'
-import { architectureOf } from './models/architecture-table.ts'
+import { getArchitecture } from './models/architecture-table.ts'
 
 /** Path of a layer in a checkpoint, with the dot that its weights follow. */
-export const layerPrefix = (layer: number): string => `model.layers.${layer}.`
+export const toLayerPrefix = (layer: number): string => `model.layers.${layer}.`
 
 /** The model of a config. Throws UnsupportedError for an architecture that is not in the table. */
 export function buildModelGraph(config: ModelConfig): ModelGraph {
-  const architecture = architectureOf({ model_type: config.modelType })
+  const architecture = getArchitecture({ model_type: config.modelType })
   const graphs = new Map<string, Graph>()
   const layers = config.layers.map((layer, i): Block => {
     // The window's length is not in the graph, only that there is one: it is in the mask.
     const form = JSON.stringify([layer.rope ?? 'none', layer.slidingWindow !== undefined])
     const graph = graphs.get(form) ?? architecture.layer(config, layer)
     graphs.set(form, graph)
-    return { kind: 'layer', prefix: layerPrefix(i), graph }
+    return { kind: 'layer', prefix: toLayerPrefix(i), graph }
   })
   return {
     config,

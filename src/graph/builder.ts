@@ -5,7 +5,7 @@ import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import type { Attributes, Dim, Graph, GraphInput, InputRole, Node, Value, ValueType } from './ir.ts'
 import type { Operators } from './operation.ts'
-import { operationNamed } from './operation-table.ts'
+import { getOperation } from './operation-table.ts'
 
 export class GraphBuilder implements Operators {
   readonly #inputs = new Map<string, GraphInput>()
@@ -47,7 +47,7 @@ export class GraphBuilder implements Operators {
   }
 
   op(operation: string, inputs: readonly Value[], attributes: Attributes = {}): Value {
-    const { dtype, shape } = operationNamed(operation).shape(inputs, attributes)
+    const { dtype, shape } = getOperation(operation).shape(inputs, attributes)
     const output: Value = { name: `${this.#prefix}${this.#count++}`, dtype, shape }
     this.#nodes.push({ operation, inputs, output, attributes })
     return output

@@ -4,12 +4,12 @@
 import { ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { describeShape, type Graph, type Value } from './ir.ts'
-import { operationNamed } from './operation-table.ts'
+import { getOperation } from './operation-table.ts'
 
 /**
  * Notes what the named dimensions of a value are in this run; throws ShapeError on a contradiction.
  */
-function bind(dims: Map<string, number>, value: Value, tensor: Tensor): void {
+function bindDims(dims: Map<string, number>, value: Value, tensor: Tensor): void {
   const fits =
     value.shape.length === tensor.shape.length &&
     value.shape.every((dim, i) => {
@@ -34,16 +34,16 @@ export function evaluate(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<
   for (const input of graph.inputs) {
     const tensor = feeds.get(input.name)
     if (!tensor) throw new ShapeError(`Graph input "${input.name}" was not fed.`)
-    bind(dims, input, tensor)
+    bindDims(dims, input, tensor)
     known.set(input.name, tensor)
   }
   for (const { operation, inputs, output, attributes } of graph.nodes) {
-    const tensor = operationNamed(operation).evaluate(
+    const tensor = getOperation(operation).evaluate(
       inputs.map(({ name }) => known.get(name)!),
       attributes,
       dims,
     )
-    bind(dims, output, tensor)
+    bindDims(dims, output, tensor)
     known.set(output.name, tensor)
   }
   return new Map([...graph.outputs].map(([name, value]) => [name, known.get(value.name)!]))

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError, ShapeError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { causalMask, HIDDEN_SCORE, modelFeeds } from './feeds.ts'
+import { computeCausalMask, HIDDEN_SCORE, collectModelFeeds } from './feeds.ts'
 import type { LayerConfig, ModelConfig } from './model-config.ts'
 import { tinySizes } from './models/architecture.contract.ts'
 import { llama } from './models/llama.ts'
@@ -25,23 +25,28 @@ function picture(mask: Tensor): string[] {
 
 describe('causalMask', () => {
   it('lets every token see itself and those before it', () => {
-    const mask = causalMask(2, 3)
+    const mask = computeCausalMask(2, 3)
     expect(mask.shape).toEqual([2, 1, 3, 3])
     expect(picture(mask)).toEqual(['x..', 'xx.', 'xxx', 'x..', 'xx.', 'xxx'])
   })
   it('keeps to a window, the token itself included', () => {
-    expect(picture(causalMask(1, 4, { window: 2 }))).toEqual(['x...', 'xx..', '.xx.', '..xx'])
+    expect(picture(computeCausalMask(1, 4, { window: 2 }))).toEqual([
+      'x...',
+      'xx..',
+      '.xx.',
+      '..xx',
+    ])
   })
   it('keeps packed sequences apart; padding sees itself only', () => {
     const segments = [
       [4, 4, 5, 5, -1, -1],
       [1, 1, 1, 1, 1, 1],
     ]
-    expect(picture(causalMask(2, 6, { segments }))).toEqual([
+    expect(picture(computeCausalMask(2, 6, { segments }))).toEqual([
       ...['x.....', 'xx....', '..x...', '..xx..', '....x.', '.....x'],
       ...['x.....', 'xx....', 'xxx...', 'xxxx..', 'xxxxx.', 'xxxxxx'],
     ])
-    expect(picture(causalMask(1, 4, { segments: [[0, 0, 0, 1]], window: 2 }))).toEqual([
+    expect(picture(computeCausalMask(1, 4, { segments: [[0, 0, 0, 1]], window: 2 }))).toEqual([
       'x...',
       'xx..',
       '.xx.',
@@ -56,7 +61,7 @@ describe('causalMask', () => {
   it('is made fast enough to be made at every step', () => {
     const segments = Array.from({ length: 4 }, () => Array.from({ length: 512 }, (_, t) => t >> 6))
     const start = performance.now()
-    causalMask(4, 512, { segments })
+    computeCausalMask(4, 512, { segments })
     expect(performance.now() - start).toBeLessThan(200) // about 2 ms where nothing else runs
   })
 })
@@ -65,7 +70,7 @@ describe('modelFeeds', () => {
   const bigints = (values: number[]): bigint[] => values.map(BigInt)
 
   it('gives ids, positions and what the layers read', () => {
-    const feeds = modelFeeds(configWith(full), {
+    const feeds = collectModelFeeds(configWith(full), {
       ids: [
         [1, 2, 3],
         [4, 5, 6],
@@ -78,45 +83,51 @@ describe('modelFeeds', () => {
     expect(feeds.get('ids')!.shape).toEqual([2, 3])
   })
   it('gives the sliding mask to those who slide, and one mask for both where the window is longer than the text', () => {
-    const both = modelFeeds(configWith(full, sliding), { ids: [[1, 2, 3]] })
+    const both = collectModelFeeds(configWith(full, sliding), { ids: [[1, 2, 3]] })
     expect(picture(both.get('mask.sliding')!)).toEqual(['x..', 'xx.', '.xx'])
     expect(picture(both.get('mask')!)).toEqual(['x..', 'xx.', 'xxx'])
-    expect(modelFeeds(configWith(sliding), { ids: [[1, 2, 3]] }).has('mask')).toBe(false)
-    const short = modelFeeds(configWith(full, sliding), { ids: [[1, 2]] })
+    expect(collectModelFeeds(configWith(sliding), { ids: [[1, 2, 3]] }).has('mask')).toBe(false)
+    const short = collectModelFeeds(configWith(full, sliding), { ids: [[1, 2]] })
     expect(short.get('mask.sliding')).toBe(short.get('mask'))
   })
   it('counts positions from 0 in each segment, unless they are given', () => {
     const segments = [[0, 0, 0, 1, 1, -1]]
     const ids = [[1, 2, 3, 4, 5, 0]]
     expect([
-      ...(modelFeeds(configWith(full), { ids, segments }).get('positions')!.data as BigInt64Array),
+      ...(collectModelFeeds(configWith(full), { ids, segments }).get('positions')!
+        .data as BigInt64Array),
     ]).toEqual(bigints([0, 1, 2, 0, 1, 0]))
-    const given = modelFeeds(configWith(full), { ids, segments, positions: [[7, 8, 9, 0, 1, 2]] })
+    const given = collectModelFeeds(configWith(full), {
+      ids,
+      segments,
+      positions: [[7, 8, 9, 0, 1, 2]],
+    })
     expect([...(given.get('positions')!.data as BigInt64Array)]).toEqual(
       bigints([7, 8, 9, 0, 1, 2]),
     )
   })
   it('gives tables that reach the furthest position, and have a row for each token', () => {
     const config = configWith(full)
-    expect(modelFeeds(config, { ids: [[1]], positions: [[100]] }).get('rope.cos')!.shape[0]).toBe(
-      128,
-    )
+    expect(
+      collectModelFeeds(config, { ids: [[1]], positions: [[100]] }).get('rope.cos')!.shape[0],
+    ).toBe(128)
     const segments = [Array.from({ length: 300 }, (_, t) => t)] // every position is 0
     expect(
-      modelFeeds(config, { ids: [Array<number>(300).fill(1)], segments }).get('rope.cos')!.shape[0],
+      collectModelFeeds(config, { ids: [Array<number>(300).fill(1)], segments }).get('rope.cos')!
+        .shape[0],
     ).toBe(512)
   })
   it('refuses rows of unequal length, ids outside the vocabulary, and nothing at all', () => {
-    expect(() => modelFeeds(configWith(full), { ids: [[1, 2], [3]] })).toThrow(
+    expect(() => collectModelFeeds(configWith(full), { ids: [[1, 2], [3]] })).toThrow(
       'got rows of 2, 1, expected 2 of 2',
     )
-    expect(() => modelFeeds(configWith(full), { ids: [[1, 2]], segments: [[0]] })).toThrow(
+    expect(() => collectModelFeeds(configWith(full), { ids: [[1, 2]], segments: [[0]] })).toThrow(
       ShapeError,
     )
-    expect(() => modelFeeds(configWith(full), { ids: [[1, 19]] })).toThrow(
+    expect(() => collectModelFeeds(configWith(full), { ids: [[1, 19]] })).toThrow(
       'Token 1 of row 0: got id 19',
     )
-    expect(() => modelFeeds(configWith(full), { ids: [[1.5]] })).toThrow(OptionError)
-    expect(() => modelFeeds(configWith(full), { ids: [] })).toThrow('no tokens')
+    expect(() => collectModelFeeds(configWith(full), { ids: [[1.5]] })).toThrow(OptionError)
+    expect(() => collectModelFeeds(configWith(full), { ids: [] })).toThrow('no tokens')
   })
 })

@@ -4,7 +4,7 @@
 import { OptionError, ShapeError } from '../base/errors.ts'
 import { f32, i64, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ModelConfig } from './model-config.ts'
-import { sharedRopeTables } from './rope.ts'
+import { getSharedRopeTables } from './rope.ts'
 
 /**
  * Added to the score of a key that must not be seen. Far below any score, and far from where adding
@@ -19,7 +19,7 @@ export const PADDING = -1
  * Segment number of a beginning that every segment of its row sees: rows that start alike are
  * packed with one copy of their start.
  */
-export const SHARED = -2
+export const SHARED_PREFIX = -2
 
 export interface Sequences {
   /**
@@ -40,7 +40,7 @@ export interface Sequences {
  * Lets one query see the keys from `from` up to and without `to`: opens that range of a mask's row,
  * which is hidden elsewhere.
  */
-export const openKeys = (
+export const unmaskKeys = (
   mask: Float32Array,
   rowStart: number,
   from: number,
@@ -48,14 +48,14 @@ export const openKeys = (
 ): Float32Array => mask.fill(0, rowStart + from, rowStart + to)
 
 /** The first key that a query at `index` sees: itself and window − 1 before it. */
-export const firstInWindow = (index: number, window = Infinity): number =>
+export const computeWindowStart = (index: number, window = Infinity): number =>
   Math.max(0, index - window + 1)
 
 /**
  * The mask [1, T, T] of one sequence: causal, within the window, within the query's own segment and
  * the shared beginning.
  */
-function maskOf(
+function fillMask(
   mask: Float32Array,
   segments: readonly number[] | undefined,
   tokens: number,
@@ -63,13 +63,13 @@ function maskOf(
 ): void {
   for (let t = 0; t < tokens; t++) {
     const row = t * tokens
-    const from = firstInWindow(t, window)
+    const from = computeWindowStart(t, window)
     const own = segments?.[t]
-    if (own === undefined) openKeys(mask, row, from, t + 1)
+    if (own === undefined) unmaskKeys(mask, row, from, t + 1)
     else if (own === PADDING) mask[row + t] = 0
     else
       for (let s = from; s <= t; s++)
-        if (segments![s] === own || segments![s] === SHARED) mask[row + s] = 0
+        if (segments![s] === own || segments![s] === SHARED_PREFIX) mask[row + s] = 0
   }
 }
 
@@ -77,7 +77,7 @@ function maskOf(
  * Mask f32 [N, 1, T, T], 0 where key s is seen by query t and HIDDEN_SCORE elsewhere. Every row
  * sees itself.
  */
-export function causalMask(
+export function computeCausalMask(
   rows: number,
   tokens: number,
   options: { segments?: Sequences['segments']; window?: number } = {},
@@ -89,7 +89,7 @@ export function causalMask(
     // Without segments all sequences have the mask of the first.
     if (n > 0 && !options.segments) mask.data.copyWithin(n * area, 0, area)
     else
-      maskOf(
+      fillMask(
         mask.data.subarray(n * area, (n + 1) * area),
         options.segments?.[n],
         tokens,
@@ -100,7 +100,7 @@ export function causalMask(
 }
 
 /** Positions that count from 0 within each run of equal segment numbers. */
-function positionsOf(length: number, segments: readonly number[] | undefined): number[] {
+function computePositions(length: number, segments: readonly number[] | undefined): number[] {
   const positions: number[] = []
   for (let t = 0; t < length; t++)
     positions.push(t > 0 && segments?.[t] === segments?.[t - 1] ? positions[t - 1]! + 1 : 0)
@@ -136,7 +136,7 @@ function checkIds(ids: Sequences['ids'], { vocabularySize, virtualTokens = 0 }: 
  * config's layers read. `rows` is the caller's choice. Throws ShapeError for rows of unequal
  * length, OptionError for an id outside the vocabulary.
  */
-export function modelFeeds(
+export function collectModelFeeds(
   config: ModelConfig,
   { ids, positions, segments }: Sequences,
 ): Map<string, Tensor> {
@@ -148,16 +148,16 @@ export function modelFeeds(
   if (segments) checkRows('Segments', segments, rows, tokens)
   if (positions) checkRows('Positions', positions, rows, tokens)
   checkIds(ids, config)
-  const places = positions?.flat() ?? ids.flatMap((_, n) => positionsOf(tokens, segments?.[n]))
+  const places = positions?.flat() ?? ids.flatMap((_, n) => computePositions(tokens, segments?.[n]))
   return new Map<string, Tensor>([
     ['ids', i64([rows, tokens], ids.flat())],
     ['positions', i64([rows, tokens], places)],
-    ...maskFeeds(config, rows, tokens, segments),
-    ...ropeFeeds(config, tokens, places),
+    ...collectMaskFeeds(config, rows, tokens, segments),
+    ...collectRopeFeeds(config, tokens, places),
   ])
 }
 
-function maskFeeds(
+function collectMaskFeeds(
   { layers }: ModelConfig,
   rows: number,
   tokens: number,
@@ -168,7 +168,7 @@ function maskFeeds(
   const full =
     layers.some(({ slidingWindow }) => slidingWindow === undefined) ||
     (window !== undefined && window >= tokens)
-  const mask = full ? causalMask(rows, tokens, shared) : undefined
+  const mask = full ? computeCausalMask(rows, tokens, shared) : undefined
   return [
     ...(mask ? [['mask', mask] satisfies [string, Tensor]] : []),
     ...(window === undefined
@@ -176,7 +176,9 @@ function maskFeeds(
       : [
           [
             'mask.sliding',
-            mask && window >= tokens ? mask : causalMask(rows, tokens, { ...shared, window }),
+            mask && window >= tokens
+              ? mask
+              : computeCausalMask(rows, tokens, { ...shared, window }),
           ] satisfies [string, Tensor],
         ]),
   ]
@@ -186,21 +188,21 @@ function maskFeeds(
  * The rotary tables of a sequence with these positions. ONNX Runtime wants at least T rows, even
  * where positions restart.
  */
-function ropeFeeds(
+function collectRopeFeeds(
   config: ModelConfig,
   tokens: number,
   positions: readonly number[],
 ): [string, Tensor][] {
   let furthest = 0
   for (const position of positions) furthest = Math.max(furthest, position)
-  return ropeTableFeeds(config, Math.max(tokens, furthest + 1), furthest + 1)
+  return collectRopeTableFeeds(config, Math.max(tokens, furthest + 1), furthest + 1)
 }
 
 /**
  * The feeds rope.cos and rope.sin (and rope.local.*) with at least `length` rows, for a sequence of
  * `sequenceLength` tokens.
  */
-export function ropeTableFeeds(
+export function collectRopeTableFeeds(
   config: ModelConfig,
   length: number,
   sequenceLength = length,
@@ -208,7 +210,7 @@ export function ropeTableFeeds(
   const { main, local } = config.rope
   const named = [['rope', main] as const, ...(local ? [['rope.local', local] as const] : [])]
   return named.flatMap(([name, rope]) => {
-    const { cos, sin } = sharedRopeTables(rope, config, length, sequenceLength)
+    const { cos, sin } = getSharedRopeTables(rope, config, length, sequenceLength)
     return [
       [`${name}.cos`, cos] satisfies [string, Tensor],
       [`${name}.sin`, sin] satisfies [string, Tensor],

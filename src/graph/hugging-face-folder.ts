@@ -2,26 +2,26 @@
 // last, so that a folder that has one is whole. Knows no platform, and nothing of where the weights
 // come from.
 
-import { bytesOf, type PlainType } from '../base/dtype.ts'
+import { countBytes, type PlainType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
-import { bytesView, sizeOf } from '../base/tensor.ts'
+import { viewBytes, sizeOf } from '../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
-import { encoded } from '../formats/encode-dtype.ts'
+import { encodeAsDtype } from '../formats/encode-dtype.ts'
 import type { GgufFile } from '../formats/gguf/reader.ts'
 import { readGgufConfig } from '../formats/gguf/config.ts'
-import { ggufTokenizer } from '../formats/gguf/tokenizer.ts'
-import { safetensorsHeader } from '../formats/safetensors/writer.ts'
+import { convertGgufTokenizer } from '../formats/gguf/tokenizer.ts'
+import { encodeSafetensorsHeader } from '../formats/safetensors/writer.ts'
 import type { TensorInfo, TensorStore } from '../formats/tensor-store.ts'
-import { finiteFloat32 } from './read-weights.ts'
+import { toFiniteFloat32 } from './read-weights.ts'
 
 export type FloatChoice = 'f32' | 'f16' | 'bf16'
 
-type Json = Readonly<Record<string, unknown>>
+type JsonObject = Readonly<Record<string, unknown>>
 
 /** What a model folder holds beside its weights. */
 export interface FolderText {
   /** config.json */
-  readonly config: Json
+  readonly config: JsonObject
   /** Tokenizer, chat template and the like by file name, as they are to be written. */
   readonly files: ReadonlyMap<string, Uint8Array>
 }
@@ -42,11 +42,11 @@ const textFiles = [
   ...['tokenizer.model', 'chat_template.jinja', 'chat_template.json', 'generation_config.json'],
 ]
 
-const jsonBytes = (value: unknown): Uint8Array =>
+const encodeJson = (value: unknown): Uint8Array =>
   new TextEncoder().encode(`${JSON.stringify(value, null, 2)}\n`)
 
 /** From a folder in the Hugging Face layout: the files as they are. `config` is its config.json. */
-export async function folderText(folder: ByteFolder, config: Json): Promise<FolderText> {
+export async function readFolderText(folder: ByteFolder, config: JsonObject): Promise<FolderText> {
   const files = new Map<string, Uint8Array>()
   for (const name of textFiles) {
     const source = await folder.open(name)
@@ -61,15 +61,15 @@ export async function folderText(folder: ByteFolder, config: Json): Promise<Fold
 }
 
 /** From a GGUF file: config and tokenizer out of its metadata. */
-export async function ggufText(file: GgufFile): Promise<FolderText> {
+export async function readGgufText(file: GgufFile): Promise<FolderText> {
   const config = await readGgufConfig(file)
   if (!file.metadata.has('tokenizer.ggml.model')) return { config, files: new Map() }
-  const { tokenizerJson, tokenizerConfig } = ggufTokenizer(file.metadata)
+  const { tokenizerJson, tokenizerConfig } = convertGgufTokenizer(file.metadata)
   const files = Object.entries({
     'tokenizer.json': tokenizerJson,
     'tokenizer_config.json': tokenizerConfig,
   })
-  return { config, files: new Map(files.map(([name, value]) => [name, jsonBytes(value)])) }
+  return { config, files: new Map(files.map(([name, value]) => [name, encodeJson(value)])) }
 }
 
 export interface FolderOptions {
@@ -99,41 +99,41 @@ export async function writeHuggingFaceFolder(
   const heads = new Map(
     [...weights.tensors].map(([name, info]) => [
       name,
-      { shape: info.shape, dtype: dtype ?? ownType(name, info) },
+      { shape: info.shape, dtype: dtype ?? getFloatType(name, info) },
     ]),
   )
-  await sink.write('model.safetensors', chunks(weights, heads, onTensor))
+  await sink.write('model.safetensors', encodeChunks(weights, heads, onTensor))
   for (const [name, bytes] of files) await sink.write(name, [bytes])
   const written = dtype && torchNames[dtype]
   // transformers says `dtype` since version 5 and `torch_dtype` before; both must not disagree.
   const { torch_dtype: _old, ...others } = config
-  await sink.write('config.json', [jsonBytes(written ? { ...others, dtype: written } : config)])
+  await sink.write('config.json', [encodeJson(written ? { ...others, dtype: written } : config)])
   const sizeBytes = [...heads.values()].reduce(
-    (sum, head) => sum + bytesOf(head.dtype, sizeOf(head.shape)),
+    (sum, head) => sum + countBytes(head.dtype, sizeOf(head.shape)),
     0,
   )
   return { tensors: heads.size, sizeBytes }
 }
 
-function ownType(name: string, { dtype }: TensorInfo): PlainType {
+function getFloatType(name: string, { dtype }: TensorInfo): PlainType {
   if (dtype === 'f32' || dtype === 'f16' || dtype === 'bf16') return dtype
   throw new UnsupportedError(
     `${name}: ${dtype} cannot be kept in a model folder; choose f32, f16 or bf16 for all tensors.`,
   )
 }
 
-async function* chunks(
+async function* encodeChunks(
   weights: TensorStore,
   heads: ReadonlyMap<string, { readonly dtype: PlainType; readonly shape: readonly number[] }>,
   onTensor: NonNullable<FolderOptions['onTensor']>,
 ): AsyncGenerator<Uint8Array> {
-  const { bytes, order } = safetensorsHeader(heads, { format: 'pt' })
+  const { bytes, order } = encodeSafetensorsHeader(heads, { format: 'pt' })
   yield bytes
   for (const [i, name] of order.entries()) {
     onTensor(name, i, order.length)
     const tensor = await weights.read(name)
-    const values = finiteFloat32(name, tensor)
+    const values = toFiniteFloat32(name, tensor)
     const { dtype } = heads.get(name)!
-    yield bytesView(tensor.dtype === dtype ? tensor : encoded(name, values, dtype))
+    yield viewBytes(tensor.dtype === dtype ? tensor : encodeAsDtype(name, values, dtype))
   }
 }

@@ -8,25 +8,25 @@ export { evaluate } from './evaluate.ts'
 export {
   freeze,
   quantizations,
-  thawed,
-  weightBytes,
+  thaw,
+  countWeightBytes,
   type BaseWeight,
   type FrozenWeight,
   type Quantization,
 } from './frozen/frozen-form-table.ts'
-export { causalMask, modelFeeds, type Sequences } from './feeds.ts'
-export { gradientName, withGradients, type GradientOptions } from './passes/gradient.ts'
+export { computeCausalMask, collectModelFeeds, type Sequences } from './feeds.ts'
+export { toGradientName, withGradients, type GradientOptions } from './passes/gradient.ts'
 export type { Dim, Graph, GraphInput, Node, Value } from './ir.ts'
 export type { ModelConfig, RopeConfig } from './model-config.ts'
 export {
   composeBlocks,
-  modulesOf,
-  weightsOf,
+  listModules,
+  collectWeightShapes,
   type Block,
   type ModelGraph,
   type ModuleInfo,
 } from './model-graph.ts'
-export { architectureOf, architectures } from './models/architecture-table.ts'
+export { getArchitecture, architectures } from './models/architecture-table.ts'
 export { readQuantized, readWeights } from './read-weights.ts'
-export { contextLimit, ropeTables, type RopeTables } from './rope.ts'
+export { computeContextLimit, computeRopeTables, type RopeTables } from './rope.ts'
 export { toOnnx } from './passes/to-onnx.ts'

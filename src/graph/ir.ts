@@ -44,10 +44,10 @@ export interface Graph {
   readonly constants: ReadonlyMap<string, Tensor>
 }
 
-export const rank = (value: Value): number => value.shape.length
-export const lastDim = (value: Value): Dim => value.shape[value.shape.length - 1]!
+export const getRank = (value: Value): number => value.shape.length
+export const getLastDim = (value: Value): Dim => value.shape[value.shape.length - 1]!
 export const describeShape = (shape: readonly Dim[]): string => `[${shape.join(', ')}]`
-export const sameShape = (a: readonly Dim[], b: readonly Dim[]): boolean =>
+export const hasSameShape = (a: readonly Dim[], b: readonly Dim[]): boolean =>
   a.length === b.length && a.every((dim, i) => dim === b[i])
 
 /** The name of a product of dimensions, a number where both are: multiply(3, 'T') = '3*T'. */

@@ -3,9 +3,9 @@ import { i64, type Tensor } from '../base/tensor.ts'
 import { buildModelGraph } from './build-model.ts'
 import { GraphBuilder } from './builder.ts'
 import { evaluate } from './evaluate.ts'
-import { modelFeeds } from './feeds.ts'
-import { gradientName, withGradients } from './passes/gradient.ts'
-import { composeBlocks, modulesOfBlock, weightsOf, type Block } from './model-graph.ts'
+import { collectModelFeeds } from './feeds.ts'
+import { toGradientName, withGradients } from './passes/gradient.ts'
+import { composeBlocks, listBlockModules, collectWeightShapes, type Block } from './model-graph.ts'
 import { randomModelWeights, tinySizes } from './models/architecture.contract.ts'
 import { llama } from './models/llama.ts'
 import { expectClose } from './testing.ts'
@@ -14,7 +14,7 @@ const model = buildModelGraph(
   llama.readConfig({ ...tinySizes, model_type: 'llama', tie_word_embeddings: true }),
 )
 const weights = randomModelWeights(model, 2)
-const feeds = modelFeeds(model.config, { ids: [[3, 1, 4, 1]] }).set('rows', i64([2], [1, 3]))
+const feeds = collectModelFeeds(model.config, { ids: [[3, 1, 4, 1]] }).set('rows', i64([2], [1, 3]))
 
 /** Runs block after block, as a host with one program a graph does. */
 function runBlocks(blocks: readonly Block[]): Map<string, Tensor> {
@@ -38,7 +38,7 @@ describe('composeBlocks', () => {
   it('gives weights and modules their full paths, and reads a tied table once', () => {
     const graph = composeBlocks(model.blocks)
     const names = graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name)
-    expect(names.sort()).toEqual([...weightsOf(model.blocks).keys()].sort())
+    expect(names.sort()).toEqual([...collectWeightShapes(model.blocks).keys()].sort())
     expect(names.filter((name) => name === 'model.embed_tokens.weight')).toHaveLength(1)
     const modules = graph.nodes.flatMap(({ attributes }) => attributes.module ?? [])
     expect(modules).toContain('model.layers.3.self_attn.q_proj')
@@ -81,10 +81,10 @@ describe('composeBlocks', () => {
     const seed: Tensor = { dtype: 'f32', shape: [2, 19], data: new Float32Array(38).fill(1) }
     const gradients = evaluate(
       graph,
-      new Map([...weights, ...feeds, [gradientName('logits'), seed]]),
+      new Map([...weights, ...feeds, [toGradientName('logits'), seed]]),
     )
     for (const name of names) {
-      const { shape, data } = gradients.get(gradientName(name))!
+      const { shape, data } = gradients.get(toGradientName(name))!
       expect(shape).toEqual(weights.get(name)!.shape)
       expect((data as Float32Array).some((value) => Math.abs(value) > 1e-3)).toBe(true)
     }
@@ -93,7 +93,7 @@ describe('composeBlocks', () => {
 
 describe('modulesOfBlock', () => {
   it('gives path, kind, sizes, bias and layer', () => {
-    const [q] = modulesOfBlock(model.blocks[2]!)
+    const [q] = listBlockModules(model.blocks[2]!)
     expect(q).toEqual({
       path: 'model.layers.1.self_attn.q_proj',
       kind: 'linear',
@@ -102,7 +102,7 @@ describe('modulesOfBlock', () => {
       bias: false,
       layer: 1,
     })
-    const [table] = modulesOfBlock(model.blocks[0]!)
+    const [table] = listBlockModules(model.blocks[0]!)
     expect(table).toEqual({
       path: 'model.embed_tokens',
       kind: 'embedding',

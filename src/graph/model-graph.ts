@@ -43,7 +43,7 @@ export interface ModuleInfo {
  * Every linear layer and embedding of a block, in graph order. Shapes from the weight input: linear
  * [out, in], embedding [V, D].
  */
-export function modulesOfBlock(block: Block): ModuleInfo[] {
+export function listBlockModules(block: Block): ModuleInfo[] {
   const layer = /\.(\d+)\.$/.exec(block.prefix)?.[1]
   return block.graph.nodes.flatMap(({ operation, inputs, attributes }) => {
     if ((operation !== 'linear' && operation !== 'embedding') || attributes['module'] === undefined)
@@ -63,13 +63,14 @@ export function modulesOfBlock(block: Block): ModuleInfo[] {
   })
 }
 
-export const modulesOf = (model: ModelGraph): ModuleInfo[] => model.blocks.flatMap(modulesOfBlock)
+export const listModules = (model: ModelGraph): ModuleInfo[] =>
+  model.blocks.flatMap(listBlockModules)
 
 /**
  * Checkpoint names and shapes of every weight the blocks read, each once (a tied head shares the
  * embedding's).
  */
-export function weightsOf(blocks: readonly Block[]): Map<string, readonly Dim[]> {
+export function collectWeightShapes(blocks: readonly Block[]): Map<string, readonly Dim[]> {
   const weights = new Map<string, readonly Dim[]>()
   for (const { graph, prefix } of blocks) {
     for (const { name, role, shape } of graph.inputs)
@@ -79,17 +80,17 @@ export function weightsOf(blocks: readonly Block[]): Map<string, readonly Dim[]>
 }
 
 /** What a block's value is called in the chain. */
-const chained = (name: string, index: number): string => `${name}@${index}`
+const toChainedName = (name: string, index: number): string => `${name}@${index}`
 
 /**
  * Names, in the graph of the chained blocks, of what flows out of each block but the last into the
  * next one.
  */
-export const flowsBetween = (blocks: readonly Block[]): string[] =>
+export const listFlowNames = (blocks: readonly Block[]): string[] =>
   blocks.slice(0, -1).map(({ graph }, index) => {
     const x = graph.outputs.get('x')
     assertInternal(x, `block ${index} gives no x to the next one`)
-    return chained(x.name, index)
+    return toChainedName(x.name, index)
   })
 
 /**
@@ -113,7 +114,7 @@ export function composeBlocks(blocks: readonly Block[]): Graph {
             )
       values.set(input.name, value)
     }
-    const renamed = (name: string): string => chained(name, index)
+    const renamed = (name: string): string => toChainedName(name, index)
     for (const [name, tensor] of graph.constants) g.adoptConstant(renamed(name), tensor)
     const valueOf = (value: Value): Value =>
       values.get(value.name) ?? { ...value, name: renamed(value.name) }

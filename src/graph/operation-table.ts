@@ -61,7 +61,7 @@ export const operations: ReadonlyMap<string, Operation> = new Map(
   ].map((operation) => [operation.name, operation]),
 )
 
-export function operationNamed(name: string): Operation {
+export function getOperation(name: string): Operation {
   const operation = operations.get(name)
   assertInternal(operation, `there is no operation "${name}"`)
   return operation

@@ -5,12 +5,12 @@ import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { random, type Random } from '../base/random.ts'
 import { f32, i64, sizeOf, type Tensor } from '../base/tensor.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { GraphBuilder } from './builder.ts'
 import { evaluate } from './evaluate.ts'
-import { gradientName, withGradients } from './passes/gradient.ts'
+import { toGradientName, withGradients } from './passes/gradient.ts'
 import type { Attributes, Dim, Graph } from './ir.ts'
-import { operationNamed } from './operation-table.ts'
+import { getOperation } from './operation-table.ts'
 import { boundShape, doubled, expectClose, normal } from './testing.ts'
 
 /** One input: random numbers of a shape, unless `values` makes them. */
@@ -30,7 +30,7 @@ export interface OperationCase {
 /** Lengths of the named dimensions in all cases; pairwise different, so that a mix-up shows. */
 export const dims = { N: 2, T: 3, P: 5, M: 4 }
 
-const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const STEP = 1e-5 // of the central difference in f64: its own error is about 1e-10
 
 /** y = operation(inputs) with the inputs named a0, a1, … */
@@ -98,14 +98,14 @@ function gradientContract(
   const inputs = one.inputs.flatMap(({ constant }, i) => (constant ? [] : [`a${i}`]))
   const graph = graphOf(name, one, tensors)
   const withGradient = (): Graph => withGradients(graph, { of: ['y'], withRespectTo: inputs })
-  const feeds = new Map([...feedsOf(tensors), [gradientName('y'), seed]])
+  const feeds = new Map([...feedsOf(tensors), [toGradientName('y'), seed]])
 
   it('gradient = central differences in f64', () => {
     const wide = new Map([...feeds].map(([input, tensor]) => [input, doubled(tensor)]))
     const got = evaluate(withGradient(), wide)
     for (const input of inputs) {
       expectClose(
-        got.get(gradientName(input)),
+        got.get(toGradientName(input)),
         differences(graph, wide, input, doubled(seed)),
         1e-8,
         `gradient of ${input}`,
@@ -117,8 +117,8 @@ function gradientContract(
     const expected = evaluate(withGradient(), feeds)
     for (const input of inputs) {
       expectClose(
-        got.get(gradientName(input)),
-        expected.get(gradientName(input))!,
+        got.get(toGradientName(input)),
+        expected.get(toGradientName(input))!,
         1e-4,
         `gradient of ${input}`,
       )
@@ -144,7 +144,7 @@ export function operationContract(name: string, one: OperationCase): void {
       const got = await onOnnxRuntime(graphOf(name, one, tensors), feedsOf(tensors))
       expectClose(got.get('y'), y, 1e-4)
     })
-    const { gradient, expand } = operationNamed(name)
+    const { gradient, expand } = getOperation(name)
     const differentiable = (gradient ?? expand) && one.inputs.some(({ constant }) => !constant)
     const seed = y.shape.length === 0 ? f32([], [1]) : normal(numbers, y.shape) // a scalar's seed is always 1
     if (differentiable) gradientContract(name, one, tensors, seed)

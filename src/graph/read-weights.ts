@@ -5,7 +5,7 @@ import { NumericError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { type BaseWeight, freeze, type Quantization } from './frozen/frozen-form-table.ts'
-import { weightsOf } from './model-graph.ts'
+import { collectWeightShapes } from './model-graph.ts'
 import type { BaseModel } from './base-model.ts'
 
 export interface ReadWeightsOptions {
@@ -20,7 +20,7 @@ export interface ReadWeightsOptions {
 /**
  * The tensor as f32. Throws NumericError naming it, with the first value that is NaN or infinite.
  */
-export function finiteFloat32(name: string, tensor: Tensor): F32Tensor {
+export function toFiniteFloat32(name: string, tensor: Tensor): F32Tensor {
   const values = toFloat32(tensor)
   let check = 0
   // 0, or NaN as soon as one value is NaN or infinite
@@ -39,13 +39,13 @@ export function finiteFloat32(name: string, tensor: Tensor): F32Tensor {
  */
 export async function readWeights(
   { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,
-  names: Iterable<string> = weightsOf(graph.blocks).keys(),
+  names: Iterable<string> = collectWeightShapes(graph.blocks).keys(),
   { onProgress }: ReadWeightsOptions = {},
 ): Promise<Map<string, F32Tensor>> {
   const wanted = [...names]
   const read = new Map<string, F32Tensor>()
   for (const name of wanted) {
-    read.set(name, finiteFloat32(name, await weights.read(name)))
+    read.set(name, toFiniteFloat32(name, await weights.read(name)))
     onProgress?.({ done: read.size, total: wanted.length, name })
   }
   return read
@@ -61,13 +61,15 @@ export async function readQuantized(
   quantization: Quantization,
   { onProgress }: ReadWeightsOptions = {},
 ): Promise<Map<string, BaseWeight>> {
-  const names = [...weightsOf(graph.blocks).keys()]
-  const inLayers = new Set(weightsOf(graph.blocks.filter(({ kind }) => kind === 'layer')).keys())
+  const names = [...collectWeightShapes(graph.blocks).keys()]
+  const inLayers = new Set(
+    collectWeightShapes(graph.blocks.filter(({ kind }) => kind === 'layer')).keys(),
+  )
   const read = new Map<string, BaseWeight>()
   for (const name of names) {
     read.set(
       name,
-      freeze(finiteFloat32(name, await weights.read(name)), quantization, inLayers.has(name)),
+      freeze(toFiniteFloat32(name, await weights.read(name)), quantization, inLayers.has(name)),
     )
     onProgress?.({ done: read.size, total: names.length, name })
   }

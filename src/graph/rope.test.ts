@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../base/errors.ts'
 import type { RopeConfig } from './model-config.ts'
-import { readRope, ropeFrom } from './models/read-rope.ts'
-import { contextLimit, ropeTables, sharedRopeTables } from './rope.ts'
+import { readRope, readRopeParameters } from './models/read-rope.ts'
+import { computeContextLimit, computeRopeTables, getSharedRopeTables } from './rope.ts'
 
 const config = { maxPositions: 64 }
 const plain: RopeConfig = { theta: 10_000, width: 8 }
@@ -12,14 +12,14 @@ const angleOf = (
   position: number,
   sequenceLength?: number,
 ): number => {
-  const { cos, sin } = ropeTables(rope, config, position + 1, sequenceLength)
+  const { cos, sin } = computeRopeTables(rope, config, position + 1, sequenceLength)
   const at = position * (rope.width / 2) + pair
   return Math.atan2(sin.data[at]!, cos.data[at]!)
 }
 
 describe('ropeTables', () => {
   it('turns pair i of position p by p·θ^(−2i/r)', () => {
-    const { cos, sin } = ropeTables(plain, config, 3)
+    const { cos, sin } = computeRopeTables(plain, config, 3)
     expect([cos.shape, sin.shape]).toEqual([
       [3, 4],
       [3, 4],
@@ -57,7 +57,7 @@ describe('ropeTables', () => {
   it('yarn magnifies cos and sin by 0.1·ln(factor) + 1, or as the config says', () => {
     const scaling = { type: 'yarn', factor: 4, originalMaxPositions: 64 } as const
     const first = (extra: object): number =>
-      ropeTables({ ...plain, scaling: { ...scaling, ...extra } }, config, 1).cos.data[0]!
+      computeRopeTables({ ...plain, scaling: { ...scaling, ...extra } }, config, 1).cos.data[0]!
     expect(first({})).toBeCloseTo(0.1 * Math.log(4) + 1, 6)
     expect(first({ attentionFactor: 1.25 })).toBe(1.25)
     expect(first({ mscale: 0.8, mscaleAllDim: 0.8 })).toBe(1)
@@ -85,28 +85,28 @@ describe('ropeTables', () => {
 describe('sharedRopeTables', () => {
   it('makes a table once, for a power of two of rows, and anew only for a longer one', () => {
     const rope = { ...plain }
-    const first = sharedRopeTables(rope, config, 10)
+    const first = getSharedRopeTables(rope, config, 10)
     expect(first.cos.shape).toEqual([64, 4])
-    expect(sharedRopeTables(rope, config, 64)).toBe(first)
-    const longer = sharedRopeTables(rope, config, 65)
+    expect(getSharedRopeTables(rope, config, 64)).toBe(first)
+    const longer = getSharedRopeTables(rope, config, 65)
     expect(longer.cos.shape).toEqual([128, 4])
-    expect(sharedRopeTables(rope, config, 3)).toBe(longer)
+    expect(getSharedRopeTables(rope, config, 3)).toBe(longer)
   })
   it('makes dynamic tables anew where the length beyond the trained context changes', () => {
     const rope: RopeConfig = { ...plain, scaling: { type: 'dynamic', factor: 2 } }
-    const short = sharedRopeTables(rope, config, 10)
-    expect(sharedRopeTables(rope, config, 64)).toBe(short)
-    const long = sharedRopeTables(rope, config, 100)
+    const short = getSharedRopeTables(rope, config, 10)
+    expect(getSharedRopeTables(rope, config, 64)).toBe(short)
+    const long = getSharedRopeTables(rope, config, 100)
     expect(long.cos.data[5]).not.toBe(short.cos.data[5])
-    expect(sharedRopeTables(rope, config, 100)).toBe(long)
-    expect(sharedRopeTables(rope, config, 10).cos.data).toEqual(short.cos.data)
+    expect(getSharedRopeTables(rope, config, 100)).toBe(long)
+    expect(getSharedRopeTables(rope, config, 10).cos.data).toEqual(short.cos.data)
   })
 })
 
 describe('contextLimit', () => {
   it('is the trained length, times the factor of scalings that do not count it in', () => {
     const limit = (scaling?: RopeConfig['scaling']): number =>
-      contextLimit({
+      computeContextLimit({
         maxPositions: 64,
         rope: { main: { ...plain, ...(scaling ? { scaling } : {}) } },
       })
@@ -147,7 +147,7 @@ describe('reading rotary parameters', () => {
   })
   it('turns a part of each head', () => {
     expect(read({ partial_rotary_factor: 0.5 }).width).toBe(4)
-    expect(ropeFrom({ partial_rotary_factor: 0.25 }, {}, defaults).width).toBe(2)
+    expect(readRopeParameters({ partial_rotary_factor: 0.25 }, {}, defaults).width).toBe(2)
     expect(() => read({ partial_rotary_factor: 0.4 })).toThrow('even count')
   })
   it('refuses what it does not know, and what is missing or no number', () => {

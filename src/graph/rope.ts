@@ -27,7 +27,7 @@ interface Context {
 }
 
 /** θ^(−2i/r), i = 0 … r/2 − 1 */
-function plainFrequencies(theta: number, width: number): Float32Array {
+function computePlainFrequencies(theta: number, width: number): Float32Array {
   return Float32Array.from(
     { length: width / 2 },
     (_, i) => 1 / Math.fround(theta ** Math.fround((2 * i) / width)),
@@ -39,36 +39,38 @@ type Rule = (scaling: RopeScaling, context: Context) => Frequencies
 /** The scalings by type. Only dynamic depends on the length of the sequence. */
 const rules: Readonly<Record<RopeScaling['type'], Rule>> = {
   linear: ({ factor }, { rope }) => ({
-    perPosition: plainFrequencies(rope.theta, rope.width).map((frequency) => frequency / factor),
+    perPosition: computePlainFrequencies(rope.theta, rope.width).map(
+      (frequency) => frequency / factor,
+    ),
     factor: 1,
   }),
-  dynamic: dynamicFrequencies,
-  yarn: yarnFrequencies,
-  llama3: llama3Frequencies,
+  dynamic: computeDynamicFrequencies,
+  yarn: computeYarnFrequencies,
+  llama3: computeLlama3Frequencies,
 }
 
 /**
  * NTK-aware: θ grows with the sequence, θ·(factor·L/M − factor + 1)^(r/(r−2)) for a length L beyond
  * the trained M.
  */
-function dynamicFrequencies(
+function computeDynamicFrequencies(
   { factor }: RopeScaling,
   { rope: { theta, width }, maxPositions, sequenceLength }: Context,
 ): Frequencies {
   const length = Math.max(sequenceLength, maxPositions)
   const stretched =
     theta * ((factor * length) / maxPositions - (factor - 1)) ** (width / (width - 2))
-  return { perPosition: plainFrequencies(stretched, width), factor: 1 }
+  return { perPosition: computePlainFrequencies(stretched, width), factor: 1 }
 }
 
-const yarnMagnitude = (factor: number, scale = 1): number =>
+const computeYarnMagnitude = (factor: number, scale = 1): number =>
   factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1
 
 /**
  * YaRN (Peng et al. 2023): fast pairs stay, slow ones are divided by the factor, a ramp lies
  * between; cos and sin are magnified.
  */
-function yarnFrequencies(
+function computeYarnFrequencies(
   scaling: RopeScaling,
   { rope: { theta, width }, maxPositions }: Context,
 ): Frequencies {
@@ -87,19 +89,19 @@ function yarnFrequencies(
   const low = Math.max(truncate ? Math.floor(first) : first, 0)
   const high = Math.min(truncate ? Math.ceil(last) : last, width - 1)
   const span = low === high ? 0.001 : high - low // never zero
-  const perPosition = plainFrequencies(theta, width).map((frequency, i) => {
+  const perPosition = computePlainFrequencies(theta, width).map((frequency, i) => {
     const slow = Math.min(1, Math.max(0, (i - low) / span))
     return (frequency / factor) * slow + frequency * (1 - slow)
   })
   const magnitude =
     mscale && mscaleAllDim
-      ? yarnMagnitude(factor, mscale) / yarnMagnitude(factor, mscaleAllDim)
-      : yarnMagnitude(factor)
+      ? computeYarnMagnitude(factor, mscale) / computeYarnMagnitude(factor, mscaleAllDim)
+      : computeYarnMagnitude(factor)
   return { perPosition, factor: scaling.attentionFactor ?? magnitude }
 }
 
 /** Llama 3.1: long waves are divided by the factor, short ones stay, those between are mixed. */
-function llama3Frequencies(
+function computeLlama3Frequencies(
   scaling: RopeScaling,
   { rope: { theta, width }, maxPositions }: Context,
 ): Frequencies {
@@ -109,7 +111,7 @@ function llama3Frequencies(
     lowFrequencyFactor = 1,
     highFrequencyFactor = 4,
   } = scaling
-  const perPosition = plainFrequencies(theta, width).map((frequency) => {
+  const perPosition = computePlainFrequencies(theta, width).map((frequency) => {
     const waveLength = (2 * Math.PI) / frequency
     if (waveLength < originalMaxPositions / highFrequencyFactor) return frequency
     if (waveLength > originalMaxPositions / lowFrequencyFactor) return frequency / factor
@@ -125,7 +127,7 @@ function llama3Frequencies(
  * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32.
  * Dynamic scaling also depends on the whole sequence's length, which is `length` unless said.
  */
-export function ropeTables(
+export function computeRopeTables(
   rope: RopeConfig,
   { maxPositions }: Pick<ModelConfig, 'maxPositions'>,
   length: number,
@@ -133,7 +135,7 @@ export function ropeTables(
 ): RopeTables {
   const { perPosition, factor } = rope.scaling
     ? rules[rope.scaling.type](rope.scaling, { rope, maxPositions, sequenceLength })
-    : { perPosition: plainFrequencies(rope.theta, rope.width), factor: 1 }
+    : { perPosition: computePlainFrequencies(rope.theta, rope.width), factor: 1 }
   const half = perPosition.length
   const cos = f32([length, half])
   const sin = f32([length, half])
@@ -151,7 +153,7 @@ export function ropeTables(
  * Tokens a context may hold: `max_position_embeddings`, times the factor where that number is the
  * length before stretching.
  */
-export function contextLimit({
+export function computeContextLimit({
   maxPositions,
   rope: { main },
 }: Pick<ModelConfig, 'maxPositions' | 'rope'>): number {
@@ -162,7 +164,7 @@ export function contextLimit({
 }
 
 /** The last tables made for a config's rope: longer ones serve shorter sequences. */
-const made = new WeakMap<
+const cachedTables = new WeakMap<
   RopeConfig,
   { readonly tables: RopeTables; readonly sequenceLength: number }
 >()
@@ -174,7 +176,7 @@ const SHORTEST = 64 // rows of the first table, so that short prompts share it
  * when a longer one is asked for, or when dynamic scaling meets a sequence of another length beyond
  * the trained context.
  */
-export function sharedRopeTables(
+export function getSharedRopeTables(
   rope: RopeConfig,
   config: Pick<ModelConfig, 'maxPositions'>,
   length: number,
@@ -182,11 +184,11 @@ export function sharedRopeTables(
 ): RopeTables {
   const dynamicLength =
     rope.scaling?.type === 'dynamic' ? Math.max(sequenceLength, config.maxPositions) : 0
-  const known = made.get(rope)
+  const known = cachedTables.get(rope)
   if (known && known.sequenceLength === dynamicLength && known.tables.cos.shape[0]! >= length)
     return known.tables
   const rows = 2 ** Math.ceil(Math.log2(Math.max(length, SHORTEST)))
-  const tables = ropeTables(rope, config, rows, dynamicLength)
-  made.set(rope, { tables, sequenceLength: dynamicLength })
+  const tables = computeRopeTables(rope, config, rows, dynamicLength)
+  cachedTables.set(rope, { tables, sequenceLength: dynamicLength })
   return tables
 }

@@ -6,8 +6,8 @@ import { joinBytes } from '../base/concat.ts'
 import type { Random } from '../base/random.ts'
 import { f32, sizeOf, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
-import { memorySource } from '../formats/memory-source.ts'
-import { safetensorsChunks } from '../formats/safetensors/writer.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
+import { encodeSafetensors } from '../formats/safetensors/writer.ts'
 import type { Dim } from './ir.ts'
 
 /** Standard normal numbers. */
@@ -79,12 +79,12 @@ export function memoryFolder(
     ([path, text]) => [path, new TextEncoder().encode(text)] as const,
   )
   const contents = new Map<string, Uint8Array>(texts)
-  if (weights) contents.set('model.safetensors', joinBytes(safetensorsChunks(weights)))
+  if (weights) contents.set('model.safetensors', joinBytes(encodeSafetensors(weights)))
   return {
     name,
     open: async (path) => {
       const bytes = contents.get(path)
-      return bytes && memorySource(`${name}/${path}`, bytes)
+      return bytes && createMemorySource(`${name}/${path}`, bytes)
     },
   }
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MismatchError, OptionError } from '../base/errors.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
-import { memoryStore } from './store/memory-store.ts'
+import { createMemoryStore } from './store/memory-store.ts'
 import {
   answer,
   canaries,
@@ -45,7 +45,7 @@ describe('a learner whose fast tier lies on layers', () => {
     const losses = await taught(learner, 16)
     expect(losses[4]!).toBeLessThan(losses[0]!)
     expect(losses[15]!).toBeLessThan(losses[4]!)
-    expect((await learner.student('ada')).fast).toBeUndefined()
+    expect((await learner.tiers('ada')).fast).toBeUndefined()
     expect(await learner.loss({ user: 'ada', ...fact })).toBeLessThan(losses[0]! - 1)
     expect((await answer(learner, 'ada', fact.prompt)).end.text).toContain('Bart')
     expect((await answer(learner, 'eve', fact.prompt)).end.text).toBe(base)
@@ -108,7 +108,7 @@ describe('a learner whose fast tier lies on layers', () => {
   })
 
   it('goes on from a store as if never stopped, and refuses a state of other places', async () => {
-    const store = memoryStore()
+    const store = createMemoryStore()
     const first = learnerOf({ store })
     const losses = await taught(first, 3)
     await first.close()
@@ -143,7 +143,7 @@ describe('a learner whose fast tier lies on layers', () => {
 
   it('lies at the head where that is where it is asked for, and nowhere else than in modules there are', async () => {
     const learner = learnerOf({ fast: { where: { modules: 'head' }, rank: 3 } })
-    expect((await learner.student('ada')).fast!.rank).toBe(3)
+    expect((await learner.tiers('ada')).fast!.rank).toBe(3)
     expect(() => createLearner({ model, fast: { where: { modules: 'nose' } } })).toThrow(
       OptionError,
     )

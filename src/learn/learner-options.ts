@@ -4,29 +4,29 @@ import { OptionError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
 import type { TrainableModel } from '../train/options/options.ts'
 import type { SlowTierOptions } from './slow/train-slow-tier.ts'
-import type { FastTierOptions } from './tiers/head-tier.ts'
+import type { HeadTierOptions } from './tiers/head-tier.ts'
 import type { Breadth } from './tiers/head-gradient.ts'
-import type { Places } from './tiers/tier-targets.ts'
+import type { TierTargets } from './tiers/tier-targets.ts'
 import type { RewardOptions } from './turns/reward.ts'
 import { stateForms } from './store/state-image.ts'
 import type { PoolProblem, UserPoolOptions } from './store/user-pool.ts'
 import type { UserStore } from './store/user-store.ts'
-import type { StudentOptions } from './tiers/tier-stack.ts'
-import { type Example, exampleProblems } from './turns/turns.ts'
+import type { TierStackOptions } from './tiers/tier-stack.ts'
+import { type TurnExample, listExampleProblems } from './turns/turns.ts'
 
 /** When the slow tier takes over by itself; 'by-hand': never. Asked after each learned turn. */
-export type Schedule = 'by-hand' | ScheduledBy
+export type ConsolidationSchedule = 'by-hand' | ConsolidationTrigger
 
-export interface ScheduledBy {
+export interface ConsolidationTrigger {
   /** So many milliseconds of the learner's clock since the last time. */
   readonly everyMs?: number
   /** So many learned turns since the last time. */
   readonly everyTurns?: number
   /** 'sum' unless given: it costs a few passes of the model, a training many. */
-  readonly by?: ConsolidateBy
+  readonly by?: ConsolidationMethod
 }
 
-export type ConsolidateBy = 'training' | 'sum'
+export type ConsolidationMethod = 'training' | 'sum'
 
 export interface GuardOptions {
   /** So many learned turns lie between two looks at the canaries; 16 unless given. */
@@ -38,19 +38,19 @@ export interface GuardOptions {
   readonly bound?: number
 }
 
-export interface LearnerOptions extends StudentOptions, RewardOptions {
+export interface LearnerOptions extends TierStackOptions, RewardOptions {
   readonly model: Model & TrainableModel
   /**
    * With `where`, in modules of the layers instead of at the head: rank 2, learningRate 5e-3 and
    * trust 0.01 unless given.
    */
-  readonly fast?: (FastTierOptions & { readonly where?: Places }) | false
+  readonly fast?: (HeadTierOptions & { readonly where?: TierTargets }) | false
   /** How much of the vocabulary a gradient looks at: 64 unless given. */
   readonly breadth?: Breadth
   /** The schedule is hourly where there is a clock, and 'by-hand' where there is none. */
-  readonly slow?: SlowTierOptions & { readonly schedule?: Schedule }
+  readonly slow?: SlowTierOptions & { readonly schedule?: ConsolidationSchedule }
   /** Must not get worse, whatever is learned. */
-  readonly canaries?: readonly Example[]
+  readonly canaries?: readonly TurnExample[]
   readonly guard?: GuardOptions
   /** Answers that may still be judged, by user; 32 unless given. */
   readonly keptTurns?: number
@@ -81,9 +81,9 @@ export interface LearnerOptions extends StudentOptions, RewardOptions {
 }
 
 const hourMs = 3_600_000
-const isWhole = (value: unknown, least: number): boolean =>
+const isWholeNumber = (value: unknown, least: number): boolean =>
   value === undefined || (Number.isInteger(value) && Number(value) >= least)
-const isOne = (value: unknown, of: readonly unknown[]): boolean =>
+const isAmong = (value: unknown, of: readonly unknown[]): boolean =>
   value === undefined || of.includes(value)
 
 /**
@@ -101,20 +101,26 @@ export function checkLearnerOptions({
 }: LearnerOptions): void {
   const forms = stateForms.join(', ')
   const rules: readonly (readonly [boolean, string])[] = [
-    [isWhole(keptTurns, 0), `keptTurns is ${keptTurns}, expected a whole number ≥ 0`],
-    [isWhole(keptRows, 1), `keptRows is ${keptRows}, expected a whole number above 0`],
-    [isWhole(keptVersions, 1), `keptVersions is ${keptVersions}, expected a whole number above 0`],
-    [isOne(hotForm, stateForms), `hotForm is ${JSON.stringify(hotForm)}, expected one of ${forms}`],
+    [isWholeNumber(keptTurns, 0), `keptTurns is ${keptTurns}, expected a whole number ≥ 0`],
+    [isWholeNumber(keptRows, 1), `keptRows is ${keptRows}, expected a whole number above 0`],
     [
-      isOne(coldForm, stateForms),
+      isWholeNumber(keptVersions, 1),
+      `keptVersions is ${keptVersions}, expected a whole number above 0`,
+    ],
+    [
+      isAmong(hotForm, stateForms),
+      `hotForm is ${JSON.stringify(hotForm)}, expected one of ${forms}`,
+    ],
+    [
+      isAmong(coldForm, stateForms),
       `coldForm is ${JSON.stringify(coldForm)}, expected one of ${forms}`,
     ],
     [
-      isOne(qualityRate, ['fixed', 'variance']),
+      isAmong(qualityRate, ['fixed', 'variance']),
       `qualityRate is ${JSON.stringify(qualityRate)}, expected "fixed" or "variance"`,
     ],
     ...canaries.flatMap((canary, i) =>
-      exampleProblems(canary).map((problem) => [false, `canaries[${i}]: ${problem}`] as const),
+      listExampleProblems(canary).map((problem) => [false, `canaries[${i}]: ${problem}`] as const),
     ),
   ]
   const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
@@ -125,11 +131,11 @@ export function checkLearnerOptions({
  * The schedule as it is meant. Throws OptionError for one that is neither by time nor by turns, or
  * by a time without a clock.
  */
-export function scheduleOf({
+export function resolveSchedule({
   slow,
   now,
   fast,
-}: Pick<LearnerOptions, 'slow' | 'now' | 'fast'>): ScheduledBy | undefined {
+}: Pick<LearnerOptions, 'slow' | 'now' | 'fast'>): ConsolidationTrigger | undefined {
   const given = slow?.schedule ?? (now ? { everyMs: hourMs } : 'by-hand')
   if (given === 'by-hand') return undefined
   const { everyMs, everyTurns, by = fast === false ? 'training' : 'sum' } = given

@@ -9,10 +9,10 @@ import {
   OptionError,
   StorageError,
 } from '../base/errors.ts'
-import { fileStore } from '../node/stores/file-store.ts'
+import { createFileStore } from '../node/stores/file-store.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
-import { memoryStore } from './store/memory-store.ts'
+import { createMemoryStore } from './store/memory-store.ts'
 import type { PoolProblem } from './store/user-pool.ts'
 import type { UserStore } from './store/user-store.ts'
 import {
@@ -31,7 +31,7 @@ let directory: string
 let store: UserStore
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), 'graft-learner-'))
-  store = fileStore(directory)
+  store = createFileStore(directory)
 })
 afterEach(() => rmSync(directory, { recursive: true }))
 
@@ -87,7 +87,7 @@ describe('a learner that is opened again', () => {
     await first.close()
     await expect(first.learn({ user: 'ada', ...story(0) })).rejects.toThrow(/closed/)
 
-    const second = createLearner({ model, store: fileStore(directory) })
+    const second = createLearner({ model, store: createFileStore(directory) })
     expect(await second.statistics('ada')).toMatchObject({
       learned: 6,
       answers: 2,
@@ -103,8 +103,8 @@ describe('a learner that is opened again', () => {
     // its states are computed anew, as one pass
     expectClose([b.reward, b.advantage, b.surprise], [a.reward, a.advantage, a.surprise], 5)
     expectClose(await lossesOf(second, 'ada', 5, 10), await lossesOf(whole, 'ada', 5, 10), 5)
-    const own = await whole.student('ada')
-    const other = await second.student('ada')
+    const own = await whole.tiers('ada')
+    const other = await second.tiers('ada')
     expect(other.memory!.state()).toEqual(own.memory!.state())
     await second.close()
   })
@@ -288,7 +288,7 @@ describe('many users', () => {
 
   it('stay in memory where the store takes nothing, which is told, and by flush to its caller', async () => {
     const problems: PoolProblem[] = []
-    const full = memoryStore({ limitBytes: 1000 })
+    const full = createMemoryStore({ limitBytes: 1000 })
     const learner = made({ store: full, onProblem: (problem) => problems.push(problem) })
     await lossesOf(learner, 'ada', 0, 2)
     await expect(learner.flush()).rejects.toThrow(StorageError)

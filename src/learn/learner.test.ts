@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { judge } from './slow/train-slow-tier.ts'
+import { evaluateGate } from './slow/train-slow-tier.ts'
 import { createLearner, type Learner } from './learner.ts'
 import { answer, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
@@ -14,7 +14,7 @@ const logitsOf = async (learner: Learner, user: string): Promise<Float32Array> =
   const [[hidden]] = (await model.hidden([model.encode(fact.prompt)], { at: 'last' })) as [
     [Float32Array],
   ]
-  return (await learner.student(user)).next(hidden)
+  return (await learner.tiers(user)).next(hidden)
 }
 
 describe('learning completions', () => {
@@ -57,7 +57,7 @@ describe('learning completions', () => {
         )
     ).data
     expect(await logitsOf(learner, 'eve')).toEqual(own)
-    expect((await learner.student('eve')).memory!.count).toBe(0)
+    expect((await learner.tiers('eve')).memory!.count).toBe(0)
     await learner.forget('ada')
     expect(await logitsOf(learner, 'ada')).toEqual(own)
   })
@@ -74,7 +74,7 @@ async function lossOfTokens(
   const at = [ids.map((_, t) => asked.length + t - 1)]
   const [rows] = await model.hidden([[...asked, ...ids]], { at })
   const hidden = Float32Array.from(rows!.flatMap((row) => [...row]))
-  const { losses } = await (await learner.student(user)).read({ hidden, tokens: ids })
+  const { losses } = await (await learner.tiers(user)).score({ hidden, tokens: ids })
   return losses.reduce((sum, loss) => sum + loss, 0) / ids.length
 }
 
@@ -111,12 +111,12 @@ describe('feedback', () => {
     await expect(learner.feedback({ user: 'ada', turn, quality: Number.NaN })).rejects.toThrow(
       OptionError,
     )
-    expect((await learner.student('ada')).fast!.steps).toBe(0)
+    expect((await learner.tiers('ada')).fast!.steps).toBe(0)
     await learner.feedback({ user: 'ada', turn, feedback: 'up' })
     await expect(learner.feedback({ user: 'ada', turn, feedback: 'up' })).rejects.toThrow(
       NotFoundError,
     )
-    expect((await learner.student('ada')).fast!.steps).toBe(1)
+    expect((await learner.tiers('ada')).fast!.steps).toBe(1)
   })
 })
 
@@ -137,8 +137,8 @@ describe('consolidating', () => {
     for (let i = 0; i < 6; i++) await learner.learn({ user: 'ada', ...fact })
     const verdict = await learner.consolidate('ada', { canaries, bound: 10 })
     expect(verdict).toMatchObject({ kept: true })
-    expect((await learner.student('ada')).memory!.count).toBe(0)
-    expect((await learner.student('ada')).fast!.steps).toBe(0)
+    expect((await learner.tiers('ada')).memory!.count).toBe(0)
+    expect((await learner.tiers('ada')).fast!.steps).toBe(0)
     const after = await learner.loss({ user: 'ada', ...fact })
     expect(after).toBeLessThan(untaught - 1)
     expect(await learner.loss({ user: 'eve', ...fact })).toBeCloseTo(untaught, 6)
@@ -160,12 +160,12 @@ describe('consolidating', () => {
         prompt: 'Once upon a time',
         completion: 'ZZZZ ZZZZ ZZZZ ZZZZ',
       })
-    const pairs = (await learner.student('mob')).memory!.count
+    const pairs = (await learner.tiers('mob')).memory!.count
     const verdict = await learner.consolidate('mob', { canaries })
     expect(verdict.kept).toBe(false)
     expect(verdict.reason).toMatch(/canaries went from/)
     expect(await learner.versions('mob')).toHaveLength(1)
-    expect((await learner.student('mob')).memory!.count).toBe(pairs)
+    expect((await learner.tiers('mob')).memory!.count).toBe(pairs)
   })
 
   it('without anything learned, or within no bounds, is refused', async () => {
@@ -178,10 +178,10 @@ describe('consolidating', () => {
 
   it('is judged by what is left of the gain', () => {
     const held = (after: number) => ({ untaught: 3, before: 1, after })
-    expect(judge(undefined, held(1.9)).kept).toBe(true)
-    expect(judge(undefined, held(2.1)).kept).toBe(false)
-    expect(judge({ before: 1, after: 1.02 }, held(1)).kept).toBe(false)
-    expect(judge({ before: 1, after: Number.NaN }, undefined).kept).toBe(false)
+    expect(evaluateGate(undefined, held(1.9)).kept).toBe(true)
+    expect(evaluateGate(undefined, held(2.1)).kept).toBe(false)
+    expect(evaluateGate({ before: 1, after: 1.02 }, held(1)).kept).toBe(false)
+    expect(evaluateGate({ before: 1, after: Number.NaN }, undefined).kept).toBe(false)
   })
 })
 

@@ -6,59 +6,59 @@
 import { NotFoundError } from '../base/errors.ts'
 import type { GenerateEvent, Generation, Head, Prompt, PromptOptions } from '../runtime/index.ts'
 import { CanaryGuard } from './turns/canary-guard.ts'
-import { slowRank } from './slow/train-slow-tier.ts'
+import { resolveSlowRank } from './slow/train-slow-tier.ts'
 import {
-  bareStudent,
-  type Consolidated,
+  createBaselineTiers,
+  type ConsolidationResult,
   type ConsolidateUserOptions,
   consolidateUser,
 } from './slow/consolidate-user.ts'
-import { createDeepTiers, type DeepTiers } from './tiers/layer-tier-program.ts'
-import { type HeadErrors, headErrors } from './tiers/head-gradient.ts'
+import { createLayerTiers, type LayerTiers } from './tiers/layer-tier-program.ts'
+import { type HeadLoss, createHeadLoss } from './tiers/head-gradient.ts'
 import {
   checkLearnerOptions,
   type LearnerOptions,
-  type ScheduledBy,
-  scheduleOf,
+  type ConsolidationTrigger,
+  resolveSchedule,
 } from './learner-options.ts'
-import { restoreUser, type StateOrigin, stateOfUser } from './users/user-codec.ts'
+import { restoreUser, type StateOrigin, encodeUser } from './users/user-codec.ts'
 import {
   clearTiers,
   type LearnerUser,
-  newUser,
+  createUser,
   type NumberedVersion,
-  servedBy,
-  switchTo,
+  getServingExpert,
+  switchVersion,
   type Turn,
 } from './user.ts'
-import { LearnerUsers } from './users/user-registry.ts'
+import { UserRegistry } from './users/user-registry.ts'
 import type { LearningSignal } from './turns/reward.ts'
 import {
   type LearnerWarning,
-  statisticsOf,
+  computeStatistics,
   type UserStatistics,
-  warningsFor,
+  listWarnings,
 } from './users/statistics.ts'
 import type { UserState } from './store/user-state.ts'
-import type { Reading, Sight, Student, StudentOptions } from './tiers/tier-stack.ts'
+import type { Scores, Observation, TierStack, TierStackOptions } from './tiers/tier-stack.ts'
 import { isAtHead } from './tiers/tier-targets.ts'
 import {
   type FeedbackResult,
   learnFeedback,
-  learnRight,
-  type TeachingParts,
+  learnCompletion,
+  type LearnTurnParts,
 } from './turns/learn-turn.ts'
 import {
-  type Asked,
-  encoded,
-  type Example,
-  flat,
-  keyLayer,
-  lossOver,
-  statesOf,
+  type EncodedTurn,
+  encodeTurn,
+  type TurnExample,
+  joinRows,
+  selectKeyLayer,
+  measureLoss,
+  joinStates,
 } from './turns/turns.ts'
 
-export interface LearnedTurn extends Example {
+export interface LearnedTurn extends TurnExample {
   readonly user: string
 }
 
@@ -84,14 +84,14 @@ export interface Learner {
     signal: LearningSignal & { readonly user: string; readonly turn: number },
   ): Promise<FeedbackResult>
   /** Learns a completion that was right; returns the losses from before. */
-  learn(turn: LearnedTurn): Promise<Reading>
+  learn(turn: LearnedTurn): Promise<Scores>
   /** The loss of a completion as this user's model sees it, in nats a token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
   /**
    * The slow tier takes over what was learned, by training or by an exact sum; where the gate says
    * no, nothing changes.
    */
-  consolidate(user: string, options?: ConsolidateUserOptions): Promise<Consolidated>
+  consolidate(user: string, options?: ConsolidateUserOptions): Promise<ConsolidationResult>
   /**
    * Whether the schedule calls for a consolidation; after a learned turn that is due it is done by
    * itself.
@@ -109,7 +109,7 @@ export interface Learner {
   /** What the figures call for; each says what to do. */
   warnings(user: string): Promise<readonly LearnerWarning[]>
   /** A user's tiers, made when first asked for: to look at. */
-  student(user: string): Promise<Student>
+  tiers(user: string): Promise<TierStack>
   /** Removes a user, also from the store. */
   forget(user: string): Promise<void>
   /**
@@ -128,72 +128,74 @@ export interface Learner {
 export const createLearner = (options: LearnerOptions): Learner => new TieredLearner(options)
 
 /** What a hidden state of an answer was, and what serving saw at it. */
-interface Seen {
+interface ServedState {
   readonly hidden: Float32Array
-  readonly sight: Sight
+  readonly observation: Observation
 }
 
-const beforeAnyClock = (): number => 0
+const getZeroTime = (): number => 0
 
 /** Undefined where the fast tier lies at the head, or there is none. */
-function deepTiersOf({ model, fast }: LearnerOptions): DeepTiers | undefined {
+function setUpLayerTiers({ model, fast }: LearnerOptions): LayerTiers | undefined {
   if (!fast || !fast.where || isAtHead(fast.where)) return undefined
-  return createDeepTiers(model, { ...fast, where: fast.where })
+  return createLayerTiers(model, { ...fast, where: fast.where })
 }
 
 class TieredLearner implements Learner {
   readonly #options: LearnerOptions
   readonly #head: Head
-  readonly #errors: HeadErrors
+  readonly #headLoss: HeadLoss
   /** Where the fast tier lies on layers. */
-  readonly #deep: DeepTiers | undefined
+  readonly #layerTiers: LayerTiers | undefined
   /** The layer whose incoming states tiers on layers and the memory stand on. */
   readonly #layer: number | undefined
-  readonly #tiers: StudentOptions
-  readonly #schedule: ScheduledBy | undefined
-  readonly #users: LearnerUsers
+  readonly #tierOptions: TierStackOptions
+  readonly #schedule: ConsolidationTrigger | undefined
+  readonly #users: UserRegistry
   readonly #guard: CanaryGuard
-  readonly #teaching: TeachingParts
+  readonly #turnParts: LearnTurnParts
   readonly #scheduled = new Set<string>()
   #origin: StateOrigin | undefined
 
   constructor(options: LearnerOptions) {
     const { model, canaries = [], guard, keptRows = 256 } = options
     checkLearnerOptions(options)
-    slowRank(options.slow)
+    resolveSlowRank(options.slow)
     this.#options = options
     this.#head = model.head()
-    this.#errors = headErrors(this.#head, options.breadth)
-    this.#schedule = scheduleOf(options)
-    this.#deep = deepTiersOf(options)
+    this.#headLoss = createHeadLoss(this.#head, options.breadth)
+    this.#schedule = resolveSchedule(options)
+    this.#layerTiers = setUpLayerTiers(options)
     this.#layer =
-      this.#deep?.layer ?? (options.memory === false ? undefined : keyLayer(model.config))
-    this.#tiers = { ...options, ...(this.#deep && { fast: false }) }
-    this.#made('') // checks the tiers' options
+      this.#layerTiers?.layer ??
+      (options.memory === false ? undefined : selectKeyLayer(model.config))
+    this.#tierOptions = { ...options, ...(this.#layerTiers && { fast: false }) }
+    this.#createUser('') // checks the tiers' options
     this.#guard = new CanaryGuard({
       model,
       options: guard,
-      canaries: () => canaries.map((canary) => encoded(model, canary)),
-      bare: (version) => bareStudent({ head: this.#head, errors: this.#errors }, version),
+      canaries: () => canaries.map((canary) => encodeTurn(model, canary)),
+      createBaseline: (version) =>
+        createBaselineTiers({ head: this.#head, headLoss: this.#headLoss }, version),
       layer: this.#layer,
     })
-    this.#users = new LearnerUsers(options, {
-      ready: () => this.#identify(),
-      wake: (name, state) => this.#wake(name, state),
-      stateOf: (user) => stateOfUser(user, this.#origin!),
+    this.#users = new UserRegistry(options, {
+      prepare: () => this.#identify(),
+      load: (name, state) => this.#loadUser(name, state),
+      stateOf: (user) => encodeUser(user, this.#origin!),
       replay: (user, { turn, signal }) =>
         signal
-          ? learnFeedback(user, turn, signal, this.#teaching)
-          : learnRight(user, turn, this.#teaching),
+          ? learnFeedback(user, turn, signal, this.#turnParts)
+          : learnCompletion(user, turn, this.#turnParts),
     })
-    this.#teaching = {
+    this.#turnParts = {
       model,
       rewards: options,
       guard: this.#guard,
       keptRows,
-      deep: this.#deep,
+      layerTiers: this.#layerTiers,
       layer: this.#layer,
-      learned: (user, job) => this.#users.learned(user, job),
+      onLearned: (user, job) => this.#users.recordLearned(user, job),
     }
   }
 
@@ -201,9 +203,9 @@ class TieredLearner implements Learner {
     prompt: Prompt,
     { user: name, ...given }: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void> {
-    const user = await this.#users.live(name)
+    const user = await this.#users.get(name)
     const { model } = this.#options
-    const seen: Seen[] = []
+    const seen: ServedState[] = []
     const states: Float32Array[] = []
     const tap = this.#layer !== undefined && {
       states: {
@@ -213,15 +215,15 @@ class TieredLearner implements Learner {
     }
     const head = async (state: Float32Array): Promise<Float32Array> => {
       const hidden = state.slice()
-      const { logits, sight } = await user.student.answer(
+      const { logits, observation } = await user.tiers.predict(
         hidden,
         states.at(-1)?.slice(-hidden.length),
       )
-      seen.push({ hidden, sight })
+      seen.push({ hidden, observation })
       return logits
     }
     const asked = model.encode(prompt, given.chat)
-    const adapter = servedBy(user)
+    const adapter = getServingExpert(user)
     for await (const event of model.generate(asked, {
       ...given,
       ...(adapter && { adapter }),
@@ -230,29 +232,29 @@ class TieredLearner implements Learner {
     })) {
       yield event
       if (event.type !== 'generation-end') continue
-      const answered = this.#answered(asked, event, seen, user.student)
+      const answered = this.#toTurn(asked, event, seen, user.tiers)
       const turn = {
         ...answered,
         adapter,
-        ...(tap && { states: this.#statesOf(states, answered) }),
+        ...(tap && { states: this.#joinStates(states, answered) }),
       }
       yield {
         type: 'turn-end',
-        turn: await this.#users.mark(name, (live) => this.#keepTurn(live, turn)),
+        turn: await this.#users.changeNow(name, (live) => this.#keepTurn(live, turn)),
       }
     }
   }
 
-  #answered(
+  #toTurn(
     asked: readonly number[],
     { ids, reason }: Generation,
-    seen: readonly Seen[],
-    student: Student,
+    seen: readonly ServedState[],
+    tiers: TierStack,
   ): Omit<Turn, 'adapter'> {
     const eos = this.#options.model.base.tokenizer?.eosId
     const answer = [...ids, ...(reason === 'eos' && eos !== undefined ? [eos] : [])]
     const scored = seen.slice(0, answer.length)
-    const hidden = flat(
+    const hidden = joinRows(
       scored.map((one) => one.hidden),
       this.#head.width,
     )
@@ -260,14 +262,14 @@ class TieredLearner implements Learner {
       ids: [...asked, ...answer],
       promptTokens: asked.length,
       hidden,
-      sights: { student, seen: scored.map(({ sight }) => sight) },
+      observed: { tiers, observations: scored.map(({ observation }) => observation) },
     }
   }
 
   /** Those of the whole turn are for a tier on layers; a memory wants the answer's only. */
-  #statesOf(parts: readonly Float32Array[], answered: Asked): Turn['states'] {
-    const { states, keys } = statesOf(parts, answered, this.#head.width)
-    return { keys, ...(this.#deep && { states }) }
+  #joinStates(parts: readonly Float32Array[], answered: EncodedTurn): Turn['layerStates'] {
+    const { layerInput, keys } = joinStates(parts, answered, this.#head.width)
+    return { keys, ...(this.#layerTiers && { layerInput }) }
   }
 
   #keepTurn(user: LearnerUser, turn: Turn): number {
@@ -277,8 +279,8 @@ class TieredLearner implements Learner {
     if (before)
       user.turns.set(last, {
         ...before,
-        sights: undefined,
-        ...(this.#deep && { states: undefined }),
+        observed: undefined,
+        ...(this.#layerTiers && { layerStates: undefined }),
       })
     user.turns.set(number, turn)
     while (user.turns.size > (this.#options.keptTurns ?? 32))
@@ -297,7 +299,7 @@ class TieredLearner implements Learner {
         throw new NotFoundError(
           `Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`,
         )
-      const learned = await learnFeedback(user, turn, signal, this.#teaching)
+      const learned = await learnFeedback(user, turn, signal, this.#turnParts)
       user.turns.delete(number) // an answer is judged once
       return learned
     })
@@ -305,14 +307,14 @@ class TieredLearner implements Learner {
     return result
   }
 
-  async learn(given: LearnedTurn): Promise<Reading> {
+  async learn(given: LearnedTurn): Promise<Scores> {
     const turn: Turn = {
-      ...encoded(this.#options.model, given),
+      ...encodeTurn(this.#options.model, given),
       hidden: undefined,
       adapter: undefined,
     }
     const reading = await this.#users.change(given.user, (user) =>
-      learnRight(user, turn, this.#teaching),
+      learnCompletion(user, turn, this.#turnParts),
     )
     this.#followSchedule(given.user)
     return reading
@@ -320,23 +322,29 @@ class TieredLearner implements Learner {
 
   async loss(given: LearnedTurn): Promise<number> {
     const { model } = this.#options
-    const user = await this.#users.live(given.user)
-    return lossOver(model, [encoded(model, given)], user.student, servedBy(user), this.#layer)
+    const user = await this.#users.get(given.user)
+    return measureLoss(
+      model,
+      [encodeTurn(model, given)],
+      user.tiers,
+      getServingExpert(user),
+      this.#layer,
+    )
   }
 
   async consolidate(
     name: string,
     { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {},
-  ): Promise<Consolidated> {
+  ): Promise<ConsolidationResult> {
     const { model, slow, keptVersions = 4 } = this.#options
     const watched = canaries
-      ? canaries.map((canary) => encoded(model, canary))
+      ? canaries.map((canary) => encodeTurn(model, canary))
       : this.#guard.canaries
     const parts = {
       model,
       head: this.#head,
-      errors: this.#errors,
-      tiers: this.#tiers,
+      headLoss: this.#headLoss,
+      tierOptions: this.#tierOptions,
       layer: this.#layer,
       slow,
       keptVersions,
@@ -350,7 +358,7 @@ class TieredLearner implements Learner {
   }
 
   async due(name: string): Promise<boolean> {
-    const { learned, consolidated } = await this.#users.live(name)
+    const { learned, consolidated } = await this.#users.get(name)
     const { everyMs = Infinity, everyTurns = Infinity } = this.#schedule ?? {}
     const turns = learned - consolidated.learned
     return turns > 0 && (turns >= everyTurns || this.#now() - consolidated.time >= everyMs)
@@ -371,7 +379,7 @@ class TieredLearner implements Learner {
   }
 
   async versions(name: string): Promise<readonly NumberedVersion[]> {
-    return (await this.#users.live(name)).versions
+    return (await this.#users.get(name)).versions
   }
 
   restore(name: string, version: number): Promise<void> {
@@ -382,21 +390,21 @@ class TieredLearner implements Learner {
         throw new NotFoundError(
           `There is no version ${version} of user ${JSON.stringify(name)}; there are ${known}.`,
         )
-      switchTo(user, found)
+      switchVersion(user, found)
       clearTiers(user)
     })
   }
 
   async statistics(name: string): Promise<UserStatistics> {
-    return statisticsOf(await this.#users.live(name))
+    return computeStatistics(await this.#users.get(name))
   }
 
   async warnings(name: string): Promise<readonly LearnerWarning[]> {
-    return warningsFor(await this.#users.live(name))
+    return listWarnings(await this.#users.get(name))
   }
 
-  async student(name: string): Promise<Student> {
-    return (await this.#users.live(name)).student
+  async tiers(name: string): Promise<TierStack> {
+    return (await this.#users.get(name)).tiers
   }
 
   forget(name: string): Promise<void> {
@@ -409,19 +417,19 @@ class TieredLearner implements Learner {
 
   async close(): Promise<void> {
     await this.#users.close()
-    await this.#deep?.dispose()
+    await this.#layerTiers?.dispose()
   }
 
   get #now(): () => number {
-    return this.#options.now ?? beforeAnyClock
+    return this.#options.now ?? getZeroTime
   }
 
-  #made(name: string): LearnerUser {
-    return newUser(name, {
+  #createUser(name: string): LearnerUser {
+    return createUser(name, {
       head: this.#head,
-      errors: this.#errors,
-      options: this.#tiers,
-      deep: this.#deep,
+      headLoss: this.#headLoss,
+      options: this.#tierOptions,
+      layerTiers: this.#layerTiers,
       now: this.#now,
     })
   }
@@ -433,8 +441,8 @@ class TieredLearner implements Learner {
     this.#origin = { base: await this.#options.model.base.identity(), width, vocabularySize }
   }
 
-  #wake(name: string, state: UserState | undefined): LearnerUser {
-    const user = this.#made(name)
+  #loadUser(name: string, state: UserState | undefined): LearnerUser {
+    const user = this.#createUser(name)
     if (state) restoreUser(user, state, this.#origin!)
     return user
   }

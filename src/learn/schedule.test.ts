@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { createLearner } from './learner.ts'
-import { memoryStore } from './store/memory-store.ts'
+import { createMemoryStore } from './store/memory-store.ts'
 import type { PoolProblem } from './store/user-pool.ts'
 import { canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
@@ -31,14 +31,14 @@ describe('the slow tier takes over', () => {
       [0, 'start', 1e12],
       [1, 'sum', time],
     ])
-    expect((await learner.student('ada')).fast!.steps).toBe(0)
+    expect((await learner.tiers('ada')).fast!.steps).toBe(0)
     time += 5 * hourMs
     expect(await learner.due('ada')).toBe(false) // nothing was learned since
     expect(await learner.due('eve')).toBe(false)
   })
 
   it('every so many turns, also of one that a store has counted', async () => {
-    const store = memoryStore()
+    const store = createMemoryStore()
     const slow = { rank: 4, schedule: { everyTurns: 3 } }
     for (let i = 0; i < 7; i++) {
       const learner = createLearner({ model, slow, store })
@@ -47,7 +47,7 @@ describe('the slow tier takes over', () => {
     }
     const last = createLearner({ model, slow, store })
     expect((await last.versions('ada')).map(({ by }) => by)).toEqual(['start', 'sum', 'sum'])
-    expect((await last.student('ada')).fast!.steps).toBe(1)
+    expect((await last.tiers('ada')).fast!.steps).toBe(1)
   })
 
   it('never by itself without a clock, nor by hand', async () => {

@@ -6,18 +6,23 @@ import type { Adapter } from '../adapters/adapter.ts'
 import type { Expert } from '../adapters/serving/mixture.ts'
 import type { GateState } from './tiers/memory-gate.ts'
 import type { SlowVersion } from './slow/train-slow-tier.ts'
-import type { DeepTier } from './tiers/layer-tier.ts'
-import { type DeepTiers, expertOf } from './tiers/layer-tier-program.ts'
-import type { HeadErrors } from './tiers/head-gradient.ts'
+import type { LayerTier } from './tiers/layer-tier.ts'
+import { type LayerTiers, combineExperts } from './tiers/layer-tier-program.ts'
+import type { HeadLoss } from './tiers/head-gradient.ts'
 import type { MemoryTier } from './tiers/memory-tier.ts'
-import { type LearningSignal, newRecord, type RewardRecord } from './turns/reward.ts'
-import { type SlowHead, slowHead } from './slow/slow-head.ts'
-import { createStudent, type Sight, type Student, type StudentOptions } from './tiers/tier-stack.ts'
-import type { Asked, TurnLesson } from './turns/turns.ts'
+import { type LearningSignal, createRewardRecord, type RewardRecord } from './turns/reward.ts'
+import { type SlowHead, createSlowHead } from './slow/slow-head.ts'
+import {
+  createTierStack,
+  type Observation,
+  type TierStack,
+  type TierStackOptions,
+} from './tiers/tier-stack.ts'
+import type { EncodedTurn, TurnStates } from './turns/turns.ts'
 import type { Head } from '../runtime/index.ts'
 
 /** An answer that may still be judged. */
-export interface Turn extends Asked {
+export interface Turn extends EncodedTurn {
   /**
    * Final hidden states before the answer's tokens, as this expert gave them; undefined where they
    * were not kept.
@@ -26,22 +31,23 @@ export interface Turn extends Asked {
   /** Who served: the slow tier's adapter, over it what a tier on layers had learned. */
   readonly adapter: Expert | undefined
   /** For a tier on layers; only the newest turn keeps them. */
-  readonly states?: Pick<TurnLesson, 'states' | 'keys'> | undefined
+  readonly layerStates?: Pick<TurnStates, 'layerInput' | 'keys'> | undefined
   /**
    * What was seen at those states while the answer was written, and by whom; only the newest turn
    * keeps it.
    */
-  readonly sights?: { readonly student: Student; readonly seen: readonly Sight[] } | undefined
+  readonly observed?:
+    { readonly tiers: TierStack; readonly observations: readonly Observation[] } | undefined
 }
 
 /** A turn that the next consolidation trains on. */
-export interface KeptRow extends Asked {
+export interface KeptTurn extends EncodedTurn {
   /** In nats a token, when the turn was new to the tiers. */
   readonly loss: number
 }
 
 /** A turn that was learned from: without a signal it was right. */
-export interface Job {
+export interface TurnUpdate {
   readonly turn: Turn
   readonly signal: LearningSignal | undefined
 }
@@ -55,16 +61,16 @@ export interface NumberedVersion extends SlowVersion {
   readonly time: number
 }
 
-export interface GoodTier {
+export interface TierSnapshot {
   readonly tensors: ReadonlyMap<string, Float32Array>
   readonly steps: number
   readonly lastMove: number
 }
 
 /** What the canaries last found in order. */
-export interface GoodState {
-  readonly fast: GoodTier | undefined
-  readonly deep: GoodTier | undefined
+export interface UserSnapshot {
+  readonly fast: TierSnapshot | undefined
+  readonly layerTier: TierSnapshot | undefined
   readonly memory: ReturnType<MemoryTier['state']> | undefined
   readonly gate: GateState
 }
@@ -85,16 +91,16 @@ export interface GuardRecord {
 
 export interface LearnerUser {
   readonly name: string
-  readonly student: Student
+  readonly tiers: TierStack
   /** The fast tier on layers, where the learner has one. */
-  readonly deep: DeepTier | undefined
+  readonly layerTier: LayerTier | undefined
   readonly slow: SlowHead
   record: RewardRecord
   /** The last questions' vectors, of length 1. */
   readonly queries: Float32Array[]
   /** By number. */
   readonly turns: Map<number, Turn>
-  rows: KeptRow[]
+  rows: KeptTurn[]
   versions: NumberedVersion[]
   /** The number of the version that answers. */
   current: number
@@ -105,33 +111,33 @@ export interface LearnerUser {
   /** When the slow tier last took over, or tried to: the clock, and `learned` then. */
   consolidated: { time: number; learned: number }
   guard: GuardRecord
-  good: GoodState | undefined
+  lastGood: UserSnapshot | undefined
   /** Learned since the state was last written, each with its number; for a learner with a store. */
-  unsaved: { readonly number: number; readonly job: Job }[]
+  unsaved: { readonly number: number; readonly job: TurnUpdate }[]
   /** `learned` of the state that is being written. */
-  snapshot: number
+  savingLearned: number
 }
 
 export interface UserParts {
-  readonly deep?: DeepTiers | undefined
+  readonly layerTiers?: LayerTiers | undefined
   readonly head: Head
-  readonly errors: HeadErrors
-  readonly options: StudentOptions
+  readonly headLoss: HeadLoss
+  readonly options: TierStackOptions
   readonly now: () => number
 }
 
-export function newUser(
+export function createUser(
   name: string,
-  { head, errors, options, deep, now }: UserParts,
+  { head, headLoss, options, layerTiers, now }: UserParts,
 ): LearnerUser {
-  const slow = slowHead(head, errors)
+  const slow = createSlowHead(head, headLoss)
   const time = now()
   return {
     name,
-    student: createStudent(slow.head, slow.errors, options),
-    deep: deep?.tier(),
+    tiers: createTierStack(slow.head, slow.headLoss, options),
+    layerTier: layerTiers?.createTier(),
     slow,
-    record: newRecord(),
+    record: createRewardRecord(),
     queries: [],
     turns: new Map(),
     rows: [],
@@ -141,33 +147,34 @@ export function newUser(
     learned: 0,
     consolidated: { time, learned: 0 },
     guard: { trust: 1, rollbacks: 0, checkedAt: 0, lookAt: 0, worst: 0 },
-    good: undefined,
+    lastGood: undefined,
     unsaved: [],
-    snapshot: 0,
+    savingLearned: 0,
   }
 }
 
-export const versionOf = ({ versions, current }: LearnerUser): NumberedVersion =>
+export const getCurrentVersion = ({ versions, current }: LearnerUser): NumberedVersion =>
   versions.find(({ number }) => number === current)!
-export const adapterOf = (user: LearnerUser): Adapter | undefined => versionOf(user).adapter
+export const getSlowAdapter = (user: LearnerUser): Adapter | undefined =>
+  getCurrentVersion(user).adapter
 
 /** Who answers for a user: one object as long as nothing is learned on layers. */
-export const servedBy = (user: LearnerUser): Expert | undefined =>
-  user.deep ? expertOf(user.deep, adapterOf(user)) : adapterOf(user)
+export const getServingExpert = (user: LearnerUser): Expert | undefined =>
+  user.layerTier ? combineExperts(user.layerTier, getSlowAdapter(user)) : getSlowAdapter(user)
 
 /** Empties what learns from turn to turn; the slow tier stays. */
-export function clearTiers({ student, deep }: Pick<LearnerUser, 'student' | 'deep'>): void {
-  student.clear()
-  deep?.clear()
+export function clearTiers({ tiers, layerTier }: Pick<LearnerUser, 'tiers' | 'layerTier'>): void {
+  tiers.clear()
+  layerTier?.clear()
 }
 
 /**
  * Answers with a version from now on. What stands on the hidden states of another one is emptied.
  */
-export function switchTo(user: LearnerUser, version: NumberedVersion): void {
+export function switchVersion(user: LearnerUser, version: NumberedVersion): void {
   user.current = version.number
   user.slow.change = version.head
-  user.good = undefined
+  user.lastGood = undefined
 }
 
 /** Adds a version and answers with it; of the older ones `kept` stay, and the first. */
@@ -182,10 +189,10 @@ export function addVersion(
   const added = { ...version, number, by, time }
   const older = user.versions.slice(1)
   user.versions = [user.versions[0]!, ...older.slice(Math.max(0, older.length - kept + 1)), added]
-  switchTo(user, added)
+  switchVersion(user, added)
 }
 
-const tensorBytes = (
+const countTensorBytes = (
   tensors: Iterable<{ readonly data: { readonly byteLength: number } }>,
 ): number => {
   let sum = 0
@@ -194,22 +201,31 @@ const tensorBytes = (
 }
 
 /** Bytes that a user takes in memory, nearly: without the objects around the numbers. */
-export function userBytes({ student, deep, turns, rows, versions, good }: LearnerUser): number {
-  const fast = tensorBytes(
-    [student.fast, deep].flatMap((tier) => [...(tier?.tensors().values() ?? [])]),
+export function estimateUserBytes({
+  tiers,
+  layerTier,
+  turns,
+  rows,
+  versions,
+  lastGood,
+}: LearnerUser): number {
+  const fast = countTensorBytes(
+    [tiers.fast, layerTier].flatMap((tier) => [...(tier?.tensors().values() ?? [])]),
   )
-  const memory = student.memory?.sizeBytes ?? 0
-  let sum = fast + memory + (good ? fast / 3 + memory : 0)
+  const memory = tiers.memory?.sizeBytes ?? 0
+  let sum = fast + memory + (lastGood ? fast / 3 + memory : 0)
   for (const { ids } of rows) sum += 8 * ids.length
-  for (const { ids, hidden, states } of turns.values())
+  for (const { ids, hidden, layerStates } of turns.values())
     sum +=
       8 * ids.length +
       (hidden?.byteLength ?? 0) +
-      (states?.keys?.byteLength ?? 0) +
-      (states?.states?.states.data.byteLength ?? 0)
+      (layerStates?.keys?.byteLength ?? 0) +
+      (layerStates?.layerInput?.states.data.byteLength ?? 0)
   for (const { adapter, ewc, head } of versions) {
-    sum += tensorBytes(adapter?.tensors.values() ?? []) + tensorBytes(head ? [head.A, head.B] : [])
-    for (const module of ewc?.modules.values() ?? []) sum += tensorBytes(Object.values(module))
+    sum +=
+      countTensorBytes(adapter?.tensors.values() ?? []) +
+      countTensorBytes(head ? [head.A, head.B] : [])
+    for (const module of ewc?.modules.values() ?? []) sum += countTensorBytes(Object.values(module))
   }
   return sum
 }

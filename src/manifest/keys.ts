@@ -17,19 +17,19 @@ import {
 } from '../base/schema.ts'
 
 /** A key's value, and what it is for. */
-export interface Key {
+export interface ManifestKey {
   readonly field: Field
   readonly about: string
   readonly required?: boolean
 }
-export type Keys = Readonly<Record<string, Key>>
+export type ManifestKeys = Readonly<Record<string, ManifestKey>>
 
 /** A row that a manifest may choose by its name, with options of its own. */
-export interface ChoiceRow {
+export interface ChoiceEntry {
   readonly about?: string
-  readonly options: Keys
+  readonly options: ManifestKeys
 }
-export type ChoiceRows = ReadonlyMap<string, ChoiceRow>
+export type ChoiceTable = ReadonlyMap<string, ChoiceEntry>
 
 /** What there is to choose from. */
 export interface ManifestTables {
@@ -37,13 +37,13 @@ export interface ManifestTables {
   /** Names of sets of modules. */
   readonly targets: readonly string[]
   readonly formats: readonly string[]
-  readonly schedules: ChoiceRows
-  readonly optimizers: ChoiceRows
-  readonly losses: ChoiceRows
+  readonly schedules: ChoiceTable
+  readonly optimizers: ChoiceTable
+  readonly losses: ChoiceTable
   /** The settings of a run by the section they stand in. */
-  readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', Keys>>
+  readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', ManifestKeys>>
   readonly metrics: readonly string[]
-  readonly ewc: Keys
+  readonly ewc: ManifestKeys
 }
 
 const isNumber = (value: unknown): value is number =>
@@ -54,9 +54,9 @@ const heldShare = createField<number>(
   { type: 'number', exclusiveMinimum: 0, exclusiveMaximum: 1 },
   (value) => isNumber(value) && value > 0 && value < 1,
 )
-const fromTwo = integer({ from: 2 })
-const filled = string({ filled: true })
-const some = <Value>(each: Field<Value>): Field<readonly Value[]> => {
+const integerFromTwo = integer({ from: 2 })
+const nonEmptyString = string({ filled: true })
+const createNonEmptyList = <Value>(each: Field<Value>): Field<readonly Value[]> => {
   const list = listOf(each)
   return createField(
     `${list.expected}, at least one`,
@@ -66,21 +66,21 @@ const some = <Value>(each: Field<Value>): Field<readonly Value[]> => {
 }
 const files = createField<string | readonly string[]>(
   'a path, or a list of paths',
-  { anyOf: [filled.schema, some(filled).schema] },
-  (value) => filled.is(value) || some(filled).is(value),
+  { anyOf: [nonEmptyString.schema, createNonEmptyList(nonEmptyString).schema] },
+  (value) => nonEmptyString.is(value) || createNonEmptyList(nonEmptyString).is(value),
 )
 
-export const topKeys = (tables: ManifestTables): Keys => ({
+export const defineTopKeys = (tables: ManifestTables): ManifestKeys => ({
   base: {
-    field: filled,
+    field: nonEmptyString,
     about: 'the base model: a catalogue name, hf:owner/name, a folder or a .gguf file',
   },
   out: {
-    field: filled,
+    field: nonEmptyString,
     about: "the expert's folder; beside the manifest and named like it unless given",
   },
   from: {
-    field: filled,
+    field: nonEmptyString,
     about:
       'the folder of an expert to go on from, in place of a fresh one; relative to the manifest',
   },
@@ -104,7 +104,7 @@ export const topKeys = (tables: ManifestTables): Keys => ({
       'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
   },
   reference: {
-    field: filled,
+    field: nonEmptyString,
     about:
       'for losses over pairs: the folder of an expert to compare with, in place of the bare base',
   },
@@ -123,29 +123,29 @@ const weights = createField<Readonly<Record<string, number>>>(
 )
 
 /** Who is imitated, for the loss 'distillation'. */
-export const teacherKeys: Keys = {
-  adapter: { field: filled, about: 'the folder of an expert; relative to the manifest' },
+export const teacherKeys: ManifestKeys = {
+  adapter: { field: nonEmptyString, about: 'the folder of an expert; relative to the manifest' },
   mixture: {
     field: weights,
     about: 'several experts with their weights, mixed as they are served',
   },
   model: {
-    field: filled,
+    field: nonEmptyString,
     about: 'another model of the same vocabulary; the base itself unless given',
   },
 }
 
 /** What earlier tasks need is kept: elastic weight consolidation. */
-export const ewcKeys = ({ ewc }: ManifestTables): Keys => ({
+export const defineEwcKeys = ({ ewc }: ManifestTables): ManifestKeys => ({
   ...ewc,
   from: {
-    field: filled,
+    field: nonEmptyString,
     about:
       'the folder with what earlier tasks left (ewc.safetensors); that of the expert gone on from unless given',
   },
 })
 
-export const dataKeys = ({ formats }: ManifestTables): Keys => ({
+export const defineDataKeys = ({ formats }: ManifestTables): ManifestKeys => ({
   files: {
     field: files,
     about: 'JSONL files, one or a list; relative to the manifest',
@@ -164,18 +164,18 @@ export const dataKeys = ({ formats }: ManifestTables): Keys => ({
     about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
   },
   labels: {
-    field: some(filled),
+    field: createNonEmptyList(nonEmptyString),
     about: 'all the answers there are, for rows that are labelled: any other answer is an error',
   },
 })
 
-export const batchKeys = ({ settings }: ManifestTables): Keys => ({
+export const defineBatchKeys = ({ settings }: ManifestTables): ManifestKeys => ({
   rows: { field: positiveInteger, about: 'lines of a batch; 4 unless given' },
-  tokens: { field: fromTwo, about: 'tokens of a line; 256 unless given' },
+  tokens: { field: integerFromTwo, about: 'tokens of a line; 256 unless given' },
   ...settings.batch,
 })
 
-export const scheduleKeys = ({ settings }: ManifestTables): Keys => ({
+export const defineScheduleKeys = ({ settings }: ManifestTables): ManifestKeys => ({
   ...settings.schedule,
   validateEverySteps: {
     field: positiveInteger,
@@ -187,19 +187,19 @@ export const scheduleKeys = ({ settings }: ManifestTables): Keys => ({
   },
 })
 
-export const evaluationKeys = ({ metrics }: ManifestTables): Keys => ({
+export const defineEvaluationKeys = ({ metrics }: ManifestTables): ManifestKeys => ({
   data: {
     field: files,
     about: 'rows to judge on after the training; the validation rows unless given',
   },
-  metrics: { field: some(oneOf(metrics)), about: 'what is measured', required: true },
+  metrics: { field: createNonEmptyList(oneOf(metrics)), about: 'what is measured', required: true },
   rows: { field: positiveInteger, about: 'only the first rows' },
   newTokens: { field: positiveInteger, about: 'tokens of an answer at most; 96 unless given' },
-  stop: { field: filled, about: 'end answers where this text would begin' },
+  stop: { field: nonEmptyString, about: 'end answers where this text would begin' },
 })
 
 /** A kind's options; which modules it hits has a key of its own. */
-export const kindKeys = (options: Fields): Keys =>
+export const defineKindKeys = (options: Fields): ManifestKeys =>
   Object.fromEntries(
     Object.entries(withoutOptions(options, 'targets', 'peft')).map(([name, field]) => [
       name,

@@ -3,50 +3,50 @@
 // library is not small.
 
 import * as z from 'zod'
-import { nearest } from '../base/suggest.ts'
+import { findNearestName } from '../base/suggest.ts'
 import type { JsonSchema } from '../base/schema.ts'
 import {
-  batchKeys,
-  type ChoiceRows,
-  dataKeys,
-  evaluationKeys,
-  ewcKeys,
-  type Key,
-  type Keys,
-  kindKeys,
+  defineBatchKeys,
+  type ChoiceTable,
+  defineDataKeys,
+  defineEvaluationKeys,
+  defineEwcKeys,
+  type ManifestKey,
+  type ManifestKeys,
+  defineKindKeys,
   type ManifestTables,
-  scheduleKeys,
+  defineScheduleKeys,
   teacherKeys,
-  topKeys,
+  defineTopKeys,
 } from './keys.ts'
 import type { ManifestProblem } from './training-manifest.ts'
 
 type Schema = z.ZodType
 
 /** 'expected a, b', with the name that was probably meant. */
-function expectation(expected: string, got: unknown, names: readonly unknown[]): string {
+function describeExpectation(expected: string, got: unknown, names: readonly unknown[]): string {
   const words = names.filter((name) => typeof name === 'string')
-  const meant = typeof got === 'string' ? nearest(got, words) : undefined
+  const meant = typeof got === 'string' ? findNearestName(got, words) : undefined
   return `expected ${expected}${meant === undefined ? '' : `. Did you mean ${meant}?`}`
 }
 
-const namesIn = (schema: JsonSchema): readonly unknown[] =>
+const listNames = (schema: JsonSchema): readonly unknown[] =>
   (schema['enum'] as readonly unknown[] | undefined) ?? []
 
 /** For a list the entry that is wrong, for anything else the value. */
-function wrongPart(
+function findWrongPart(
   value: unknown,
-  { schema, is }: Key['field'],
+  { schema, is }: ManifestKey['field'],
 ): { got: unknown; names: readonly unknown[] } {
   const items = schema['items'] as JsonSchema | undefined
-  if (!items || !Array.isArray(value)) return { got: value, names: namesIn(schema) }
-  return { got: value.find((item) => !is([item])), names: namesIn(items) }
+  if (!items || !Array.isArray(value)) return { got: value, names: listNames(schema) }
+  return { got: value.find((item) => !is([item])), names: listNames(items) }
 }
 
-function valueOf({ field, about, required }: Key): Schema {
+function toValueSchema({ field, about, required }: ManifestKey): Schema {
   const said = (issue: { readonly input?: unknown }): string => {
-    const { got, names } = wrongPart(issue.input, field)
-    return expectation(field.expected, got, names)
+    const { got, names } = findWrongPart(issue.input, field)
+    return describeExpectation(field.expected, got, names)
   }
   const value = z
     .unknown()
@@ -55,11 +55,11 @@ function valueOf({ field, about, required }: Key): Schema {
   return required ? value : value.optional()
 }
 
-const valuesOf = (keys: Keys): Record<string, Schema> =>
-  Object.fromEntries(Object.entries(keys).map(([name, key]) => [name, valueOf(key)]))
+const toValueSchemas = (keys: ManifestKeys): Record<string, Schema> =>
+  Object.fromEntries(Object.entries(keys).map(([name, key]) => [name, toValueSchema(key)]))
 
 /** A map with these keys and no other. */
-function mapOf(shape: Record<string, Schema>, about: string) {
+function createMapSchema(shape: Record<string, Schema>, about: string) {
   const names = Object.keys(shape)
   const error = (issue: {
     readonly code?: string | undefined
@@ -68,7 +68,7 @@ function mapOf(shape: Record<string, Schema>, about: string) {
     if (issue.code !== 'unrecognized_keys') return `expected a map with ${names.join(', ')}`
     // One line for each key, in the order in which the library names them.
     return (issue.keys as readonly string[])
-      .map((key) => expectation(`one of ${names.join(', ')}`, key, names))
+      .map((key) => describeExpectation(`one of ${names.join(', ')}`, key, names))
       .join('\n')
   }
   return z.strictObject(shape, { error }).describe(about)
@@ -77,19 +77,24 @@ function mapOf(shape: Record<string, Schema>, about: string) {
 /**
  * A row by its name, or a map with the name and options: 'cosine' or { name: cosine, epochs: 3 }.
  */
-function choiceOf(rows: ChoiceRows, shared: Keys, about: string, usual: string): Schema {
+function createChoiceSchema(
+  rows: ChoiceTable,
+  shared: ManifestKeys,
+  about: string,
+  usual: string,
+): Schema {
   const names = [...rows.keys()]
   const listed = (issue: { readonly input?: unknown }): string => {
     const { input } = issue
     const got = typeof input === 'object' && input !== null && 'name' in input ? input.name : input
-    return expectation(`one of ${names.join(', ')}`, got, names)
+    return describeExpectation(`one of ${names.join(', ')}`, got, names)
   }
   const maps = [...rows].map(([name, row]) => {
     const literal = z.literal(name).describe(row.about ?? about)
-    return mapOf(
+    return createMapSchema(
       {
         name: name === usual ? literal.optional() : literal,
-        ...valuesOf({ ...shared, ...row.options }),
+        ...toValueSchemas({ ...shared, ...row.options }),
       },
       about,
     )
@@ -100,44 +105,55 @@ function choiceOf(rows: ChoiceRows, shared: Keys, about: string, usual: string):
 }
 
 /** What a manifest may be, by the tables of this version. */
-export function manifestSchema(tables: ManifestTables): Schema {
+export function createManifestSchema(tables: ManifestTables): Schema {
   const kinds = new Map(
-    [...tables.kinds].map(([name, { options }]) => [name, { options: kindKeys(options) }]),
+    [...tables.kinds].map(([name, { options }]) => [name, { options: defineKindKeys(options) }]),
   )
-  const { base, out, targets, ...others } = valuesOf(topKeys(tables))
-  return mapOf(
+  const { base, out, targets, ...others } = toValueSchemas(defineTopKeys(tables))
+  return createMapSchema(
     {
       base: base!,
       out: out!,
-      kind: choiceOf(kinds, {}, 'the kind of adapter, and its options', 'lora').optional(),
+      kind: createChoiceSchema(
+        kinds,
+        {},
+        'the kind of adapter, and its options',
+        'lora',
+      ).optional(),
       targets: targets!,
-      data: mapOf(valuesOf(dataKeys(tables)), 'what is learned'),
-      batch: mapOf(valuesOf(batchKeys(tables)), 'how much is learned at once').optional(),
-      schedule: choiceOf(
+      data: createMapSchema(toValueSchemas(defineDataKeys(tables)), 'what is learned'),
+      batch: createMapSchema(
+        toValueSchemas(defineBatchKeys(tables)),
+        'how much is learned at once',
+      ).optional(),
+      schedule: createChoiceSchema(
         tables.schedules,
-        scheduleKeys(tables),
+        defineScheduleKeys(tables),
         'how long, and how the learning rate moves',
         'cosine',
       ).optional(),
-      optimizer: choiceOf(
+      optimizer: createChoiceSchema(
         tables.optimizers,
         tables.settings.optimizer,
         'the rule of a step, and its options',
         'adamw',
       ).optional(),
-      loss: choiceOf(
+      loss: createChoiceSchema(
         tables.losses,
         {},
         'what is made small, and its options',
         'cross-entropy',
       ).optional(),
-      teacher: mapOf(valuesOf(teacherKeys), 'who is imitated, by the loss distillation').optional(),
-      ewc: mapOf(
-        valuesOf(ewcKeys(tables)),
+      teacher: createMapSchema(
+        toValueSchemas(teacherKeys),
+        'who is imitated, by the loss distillation',
+      ).optional(),
+      ewc: createMapSchema(
+        toValueSchemas(defineEwcKeys(tables)),
         'protects what earlier tasks need, and measures what this one does',
       ).optional(),
-      evaluation: mapOf(
-        valuesOf(evaluationKeys(tables)),
+      evaluation: createMapSchema(
+        toValueSchemas(defineEvaluationKeys(tables)),
         'what is measured after the training',
       ).optional(),
       ...others,
@@ -147,23 +163,23 @@ export function manifestSchema(tables: ManifestTables): Schema {
 }
 
 /** The schema for editors, as JSON Schema (draft 7). */
-export const manifestJsonSchema = (tables: ManifestTables): object => ({
+export const createManifestJsonSchema = (tables: ManifestTables): object => ({
   $schema: 'http://json-schema.org/draft-07/schema#',
   title: 'A Graft expert',
-  ...z.toJSONSchema(manifestSchema(tables), { target: 'draft-7', io: 'input' }),
+  ...z.toJSONSchema(createManifestSchema(tables), { target: 'draft-7', io: 'input' }),
 })
 
 type Issue = z.core.$ZodIssue
 type Path = readonly (string | number)[]
 
 /** Everything that is wrong with a manifest; empty where nothing is. */
-export function manifestProblems(value: unknown, tables: ManifestTables): ManifestProblem[] {
-  const schema = manifestSchema(tables)
+export function findManifestProblems(value: unknown, tables: ManifestTables): ManifestProblem[] {
+  const schema = createManifestSchema(tables)
   const check = (given: unknown): ManifestProblem[] => {
     const result = schema.safeParse(given)
     return result.success
       ? []
-      : result.error.issues.flatMap((issue) => problemsOf(issue, [], given))
+      : result.error.issues.flatMap((issue) => collectProblems(issue, [], given))
   }
   const problems = check(value)
   // Where a row's name is wrong, its section cannot be told by it: what the other keys hold is
@@ -172,13 +188,16 @@ export function manifestProblems(value: unknown, tables: ManifestTables): Manife
     .filter(({ path }) => path.length === 2 && path[1] === 'name')
     .map(({ path }) => String(path[0]))
   if (misnamed.length === 0) return problems
-  const others = check(unnamed(value as Record<string, object>, misnamed)).filter(
+  const others = check(removeNames(value as Record<string, object>, misnamed)).filter(
     ({ path, message }) => misnamed.includes(String(path[0])) && !message.startsWith(unknownKey),
   )
   return [...problems, ...others]
 }
 
-const unnamed = (value: Readonly<Record<string, object>>, sections: readonly string[]): object => ({
+const removeNames = (
+  value: Readonly<Record<string, object>>,
+  sections: readonly string[],
+): object => ({
   ...value,
   ...Object.fromEntries(
     sections.map((section) => [section, { ...value[section], name: undefined }]),
@@ -187,7 +206,7 @@ const unnamed = (value: Readonly<Record<string, object>>, sections: readonly str
 
 const unknownKey = 'is not known'
 
-const at = (value: unknown, path: Path): unknown =>
+const findAt = (value: unknown, path: Path): unknown =>
   path.reduce<unknown>(
     (part, key) =>
       part === null || part === undefined
@@ -196,7 +215,7 @@ const at = (value: unknown, path: Path): unknown =>
     value,
   )
 
-function problemsOf(issue: Issue, above: Path, whole: unknown): ManifestProblem[] {
+function collectProblems(issue: Issue, above: Path, whole: unknown): ManifestProblem[] {
   const path = [...above, ...(issue.path as Path)]
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key, i) => ({
@@ -212,11 +231,11 @@ function problemsOf(issue: Issue, above: Path, whole: unknown): ManifestProblem[
         )
       : undefined
   if (deeper && deeper.length > 0)
-    return deeper.flatMap((error) => problemsOf(error as Issue, path, whole))
-  return [{ path, message: `${found(at(whole, path))}; ${issue.message}` }]
+    return deeper.flatMap((error) => collectProblems(error as Issue, path, whole))
+  return [{ path, message: `${describeValue(findAt(whole, path))}; ${issue.message}` }]
 }
 
-function found(value: unknown): string {
+function describeValue(value: unknown): string {
   if (value === undefined) return 'is missing'
   if (value === null) return 'is empty'
   const json = JSON.stringify(value)

@@ -2,7 +2,7 @@
 // was written is another file's business.
 
 /** A row of a table with options of its own: { name: 'lora', rank: 16 }. */
-export interface Choice {
+export interface ManifestChoice {
   readonly name?: string
   readonly [option: string]: unknown
 }
@@ -12,7 +12,7 @@ export interface Manifest {
   readonly base?: string
   /** The folder of the expert. */
   readonly out?: string
-  readonly kind?: string | Choice
+  readonly kind?: string | ManifestChoice
   /** The folder of an expert to go on from. */
   readonly from?: string
   /** A preset, ends of module paths, or a regular expression over whole paths. */
@@ -27,9 +27,9 @@ export interface Manifest {
     readonly labels?: readonly string[]
   }
   readonly batch?: Readonly<Record<string, unknown>>
-  readonly schedule?: string | Choice
-  readonly optimizer?: string | Choice
-  readonly loss?: string | Choice
+  readonly schedule?: string | ManifestChoice
+  readonly optimizer?: string | ManifestChoice
+  readonly loss?: string | ManifestChoice
   /** Who is imitated, for the loss 'distillation'. */
   readonly teacher?: {
     readonly adapter?: string

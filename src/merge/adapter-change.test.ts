@@ -1,16 +1,16 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, parametersOf, type Adapter } from '../adapters/adapter.ts'
-import { mergedWeights } from '../adapters/fold.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
-import { adaptableModules } from '../adapters/adapted-layers.ts'
+import { createAdapter, listParameterSpecs, type Adapter } from '../adapters/adapter.ts'
+import { mergeWeights } from '../adapters/merge-weights.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
+import { listAdaptableModules } from '../adapters/adapted-layers.ts'
 import { asStored } from '../adapters/files/storage.ts'
 import { type Base, storiesBase } from '../../test/support/adapters.ts'
-import { toldModules } from '../adapters/files/modules-from-tensors.ts'
+import { inferModules } from '../adapters/files/modules-from-tensors.ts'
 import { MismatchError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { adapterChange, adapterError } from './adapter-change.ts'
+import { measureAdapterChange, measureAdapterDifference } from './adapter-change.ts'
 
 let base: Base
 beforeAll(async () => {
@@ -26,7 +26,7 @@ function trained(kind: string, options: Readonly<Record<string, unknown>> = {}):
     { seed: 1, weightOf: base.weightOf },
   )
   const { normal } = random(2)
-  const specs = parametersOf(base.model, adapter)
+  const specs = listParameterSpecs(base.model, adapter)
   const tensors = [...adapter.tensors].map(([key, tensor]): [string, Tensor] => {
     const noise = specs.get(key)!.trainable ? 0.1 : 0
     return [
@@ -42,7 +42,7 @@ function trained(kind: string, options: Readonly<Record<string, unknown>> = {}):
 
 /** ΔW of every module by the definition: the weight with the adapter folded in, less the weight. */
 function dense(adapter: Adapter): Map<string, Float32Array> {
-  const merged = mergedWeights(base.model, adapter, base.weightOf)
+  const merged = mergeWeights(base.model, adapter, base.weightOf)
   return new Map(
     [...merged].flatMap(([name, { data }]) =>
       name.endsWith('.weight')
@@ -75,7 +75,7 @@ describe.each(kinds)('a %s %j', (kind, options) => {
   it('has the norms that its ΔW has when it is formed', () => {
     const adapter = trained(kind, options)
     const expected = dense(adapter)
-    const changes = adapterChange(adapter, base)
+    const changes = measureAdapterChange(adapter, base)
     expect(changes.map(({ module }) => module.path).sort()).toEqual([...expected.keys()].sort())
     for (const { module, norm: got, whole } of changes) {
       expect([module.path, got / norm(expected.get(module.path)!), whole]).toEqual([
@@ -91,7 +91,7 @@ describe.each(kinds)('a %s %j', (kind, options) => {
     const after = asStored(trained(kind, options), 'int8')
     const one = dense(before)
     const two = dense(after)
-    const { overall, modules } = adapterError(before, after, base)
+    const { overall, modules } = measureAdapterDifference(before, after, base)
     const difference = Math.hypot(
       ...[...one].map(([path, values]) => apart(values, two.get(path)!)),
     )
@@ -105,11 +105,11 @@ describe.each(kinds)('a %s %j', (kind, options) => {
 
   it('tells by its tensors alone what it can, and nothing that is wrong', () => {
     const adapter = trained(kind, options)
-    const known = new Map(adaptableModules(base.model).map((module) => [module.path, module]))
-    for (const told of toldModules(adapter)) expect(known.get(told.path)).toEqual(told)
-    const alone = adapterChange(adapter)
-    const whole = adapterChange(adapter, base)
-    const told = kindNamed(kind).sizes !== undefined
+    const known = new Map(listAdaptableModules(base.model).map((module) => [module.path, module]))
+    for (const told of inferModules(adapter)) expect(known.get(told.path)).toEqual(told)
+    const alone = measureAdapterChange(adapter)
+    const whole = measureAdapterChange(adapter, base)
+    const told = getKind(kind).sizes !== undefined
     expect(alone).toHaveLength(told ? whole.length : 0)
     for (const change of alone) {
       const same = whole.find(({ module }) => module.path === change.module.path)!
@@ -133,14 +133,14 @@ it('counts an embedding as s·B·A too', () => {
     return 3 * (others[2 * out]! * values[row]! + others[2 * out + 1]! * values[rows! + row]!)
   })
   for (const given of [undefined, base])
-    expect(adapterChange(adapter, given)[0]!.norm / norm(product)).toBeCloseTo(1, 5)
+    expect(measureAdapterChange(adapter, given)[0]!.norm / norm(product)).toBeCloseTo(1, 5)
 })
 
 describe('rounding', () => {
   it('costs nothing where nothing is rounded, and more with fewer bits', () => {
     const adapter = trained('lora', { rank: 8, targets: 'all-linear' })
     const errors = (['f32', 'f16', 'bf16', 'int8', 'int4'] as const).map(
-      (dtype) => adapterError(adapter, asStored(adapter, dtype)).overall!,
+      (dtype) => measureAdapterDifference(adapter, asStored(adapter, dtype)).overall!,
     )
     expect(errors[0]).toBe(0)
     expect(errors).toEqual(errors.toSorted((a, b) => a - b))
@@ -149,7 +149,7 @@ describe('rounding', () => {
   })
   it('of a fresh adapter, whose ΔW is zero, is 0', () => {
     const adapter = createAdapter('lora', {}, base.model, { seed: 1 })
-    expect(adapterError(adapter, asStored(adapter, 'int4')).overall).toBe(0)
+    expect(measureAdapterDifference(adapter, asStored(adapter, 'int4')).overall).toBe(0)
   })
 })
 
@@ -158,12 +158,12 @@ it('has nothing to say of kinds without a weight, and refuses an adapter of anot
     seed: 1,
     weightOf: base.weightOf,
   })
-  expect(adapterChange(prompt)).toEqual([])
-  expect(adapterError(prompt, prompt).overall).toBeUndefined()
+  expect(measureAdapterChange(prompt)).toEqual([])
+  expect(measureAdapterDifference(prompt, prompt).overall).toBeUndefined()
   const adapter = trained('lora')
   const [[key]] = [...adapter.tensors] as [[string, Tensor]]
   expect(() =>
-    adapterChange(
+    measureAdapterChange(
       { ...adapter, tensors: new Map([...adapter.tensors].filter(([name]) => name !== key)) },
       base,
     ),

@@ -3,17 +3,23 @@
 //
 //     ‖B·A‖² = Σ (BᵀB) ⊙ (A·Aᵀ)     B'·A' − B·A = [B' − B, B]·[A'; A' − A]
 
-import { type Adapter, baseValues, checkAdapter } from '../adapters/adapter.ts'
-import type { BaseValues } from '../adapters/kinds/kind.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import { type Adapter, createBaseReader, checkAdapter } from '../adapters/adapter.ts'
+import type { BaseReader } from '../adapters/kinds/kind.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
 import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
-import { layersOfBlock } from '../adapters/adapted-layers.ts'
-import { toldModules } from '../adapters/files/modules-from-tensors.ts'
+import { listBlockLayers } from '../adapters/adapted-layers.ts'
+import { inferModules } from '../adapters/files/modules-from-tensors.ts'
 import { OptionError } from '../base/errors.ts'
 import { multiply } from '../base/linalg/matmul.ts'
-import { at, matrixOf, transpose, zeros, type Matrix } from '../base/linalg/matrix.ts'
+import {
+  getElement,
+  createMatrix,
+  transpose,
+  createZeros,
+  type Matrix,
+} from '../base/linalg/matrix.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import { type Delta, deltaOf } from './delta.ts'
+import { type Delta, createDelta } from './delta.ts'
 import type { MergeBase } from './sources.ts'
 
 export interface ModuleChange {
@@ -27,19 +33,19 @@ export interface ModuleChange {
   readonly whole: boolean
 }
 
-export interface ModuleError {
+export interface ModuleDifference {
   readonly module: ModuleInfo
   /** ‖ΔW' − ΔW‖_F / ‖ΔW‖_F; 0 where ΔW is zero and stays so. */
   readonly error: number
 }
 
-export interface AdapterError {
+export interface AdapterDifference {
   /**
    * Over all modules: √(Σ ‖ΔW' − ΔW‖²) / √(Σ ‖ΔW‖²). undefined where no ΔW is known without the
    * base.
    */
   readonly overall: number | undefined
-  readonly modules: readonly ModuleError[]
+  readonly modules: readonly ModuleDifference[]
 }
 
 /**
@@ -48,10 +54,10 @@ export interface AdapterError {
  * or change (IA3) the adapter alone does not tell. Throws MismatchError where it does not fit the
  * base.
  */
-export function adapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[] {
-  return [...changesOf(adapter, base)].map(({ module, delta, whole }) => ({
+export function measureAdapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[] {
+  return [...collectChanges(adapter, base)].map(({ module, delta, whole }) => ({
     module,
-    norm: Math.sqrt(squares(delta, module)),
+    norm: Math.sqrt(computeSquaredNorm(delta, module)),
     whole,
   }))
 }
@@ -60,24 +66,30 @@ export function adapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[
  * How far ΔW of `after` lies from that of `before`, two forms of one adapter, as before and after
  * rounding. Throws what adapterChange throws.
  */
-export function adapterError(before: Adapter, after: Adapter, base?: MergeBase): AdapterError {
+export function measureAdapterDifference(
+  before: Adapter,
+  after: Adapter,
+  base?: MergeBase,
+): AdapterDifference {
   const others = new Map(
-    [...changesOf(after, base)].map(({ module, delta }) => [module.path, delta]),
+    [...collectChanges(after, base)].map(({ module, delta }) => [module.path, delta]),
   )
   let difference = 0
   let size = 0
-  const modules = [...changesOf(before, base)].map(({ module, delta }): ModuleError => {
+  const modules = [...collectChanges(before, base)].map(({ module, delta }): ModuleDifference => {
     const other = others.get(module.path)
-    const apart = other ? distance(delta, other, module) : squares(delta, module)
-    const whole = squares(delta, module)
+    const apart = other
+      ? computeSquaredDistance(delta, other, module)
+      : computeSquaredNorm(delta, module)
+    const whole = computeSquaredNorm(delta, module)
     difference += apart
     size += whole
-    return { module, error: ratio(apart, whole) }
+    return { module, error: computeRatio(apart, whole) }
   })
-  return { overall: modules.length > 0 ? ratio(difference, size) : undefined, modules }
+  return { overall: modules.length > 0 ? computeRatio(difference, size) : undefined, modules }
 }
 
-const ratio = (difference: number, size: number): number =>
+const computeRatio = (difference: number, size: number): number =>
   difference === 0 ? 0 : Math.sqrt(difference / size)
 
 interface Change {
@@ -86,57 +98,60 @@ interface Change {
   readonly whole: boolean
 }
 
-function* changesOf(adapter: Adapter, base: MergeBase | undefined): Generator<Change> {
-  const row = kindNamed(adapter.kind)
+function* collectChanges(adapter: Adapter, base: MergeBase | undefined): Generator<Change> {
+  const row = getKind(adapter.kind)
   if (!row.merge) return
   if (base) checkAdapter(adapter, base.model)
   for (const { module, values } of base
-    ? modulesIn(base)
-    : toldModules(adapter).map((told) => ({ module: told, values: noBase }))) {
+    ? listModules(base)
+    : inferModules(adapter).map((told) => ({ module: told, values: refuseBase }))) {
     if (base && row.parameters(adapter.config, module).length === 0) continue
-    const found = changeAt(adapter, module, values)
+    const found = findChange(adapter, module, values)
     if (found) yield { module, ...found }
   }
 }
 
-const modulesIn = ({ model, weightOf }: MergeBase): { module: ModuleInfo; values: BaseValues }[] =>
+const listModules = ({
+  model,
+  weightOf,
+}: MergeBase): { module: ModuleInfo; values: BaseReader }[] =>
   model.blocks.flatMap((block) =>
-    layersOfBlock(block).map((layer) => ({
+    listBlockLayers(block).map((layer) => ({
       module: layer.module,
-      values: baseValues(layer, block.prefix, weightOf),
+      values: createBaseReader(layer, block.prefix, weightOf),
     })),
   )
 
-const noBase: BaseValues = () => {
+const refuseBase: BaseReader = () => {
   throw new OptionError('The change depends on the base.')
 }
 
-function changeAt(
+function findChange(
   adapter: Adapter,
   module: ModuleInfo,
-  base: BaseValues,
+  base: BaseReader,
 ): Omit<Change, 'module'> | undefined {
   const detour = adapter.kind === 'dora' ? { ...adapter, kind: 'lora' } : adapter
   const plain = { ...detour, config: { ...adapter.config, bias: 'none' } as LoraConfig } // a bias of the base's own is no part of ΔW
-  return deltaIfKnown(adapter, module, base, true) ?? deltaIfKnown(plain, module, base, false)
+  return findDelta(adapter, module, base, true) ?? findDelta(plain, module, base, false)
 }
 
 /** undefined where the base was asked for and not given. */
-function deltaIfKnown(
+function findDelta(
   adapter: Adapter,
   module: ModuleInfo,
-  base: BaseValues,
+  base: BaseReader,
   whole: boolean,
 ): Omit<Change, 'module'> | undefined {
   let missed = false
-  const asked: BaseValues = (part) => {
+  const asked: BaseReader = (part) => {
     missed = true
     const values = base(part)
     missed = false
     return values
   }
   try {
-    return { delta: deltaOf(adapter, module, asked), whole }
+    return { delta: createDelta(adapter, module, asked), whole }
   } catch (error) {
     if (missed && error instanceof OptionError) return undefined
     throw error
@@ -147,9 +162,9 @@ function deltaIfKnown(
 const rowsAtATime = 64
 
 /** ‖ΔW‖² */
-function squares(delta: Delta, module: ModuleInfo): number {
-  if (delta.factors) return productSquares(delta.factors.b, delta.factors.a)
-  return sumOverRows(module, (first, count) => {
+function computeSquaredNorm(delta: Delta, module: ModuleInfo): number {
+  if (delta.factors) return computeProductNorm(delta.factors.b, delta.factors.a)
+  return sumSquares(module, (first, count) => {
     const values = new Float32Array(count * module.inFeatures)
     delta.formRows(values, first, count)
     return values
@@ -157,16 +172,16 @@ function squares(delta: Delta, module: ModuleInfo): number {
 }
 
 /** ‖ΔW₂ − ΔW₁‖² */
-function distance(one: Delta, two: Delta, module: ModuleInfo): number {
+function computeSquaredDistance(one: Delta, two: Delta, module: ModuleInfo): number {
   if (one.factors && two.factors && one.factors.b.columns === two.factors.b.columns) {
     const b = subtract(two.factors.b, one.factors.b)
     const a = subtract(two.factors.a, one.factors.a)
-    return productSquares(
-      beside(b, one.factors.b),
-      transpose(beside(transpose(two.factors.a), transpose(a))),
+    return computeProductNorm(
+      joinColumns(b, one.factors.b),
+      transpose(joinColumns(transpose(two.factors.a), transpose(a))),
     )
   }
-  return sumOverRows(module, (first, count) => {
+  return sumSquares(module, (first, count) => {
     const values = new Float32Array(count * module.inFeatures)
     const other = new Float32Array(count * module.inFeatures)
     one.formRows(values, first, count)
@@ -175,7 +190,7 @@ function distance(one: Delta, two: Delta, module: ModuleInfo): number {
   })
 }
 
-function sumOverRows(
+function sumSquares(
   { outFeatures }: ModuleInfo,
   rows: (first: number, count: number) => Float32Array,
 ): number {
@@ -187,9 +202,9 @@ function sumOverRows(
 }
 
 /** ‖b·a‖² from two Gram matrices [R, R]; rounding may take a zero below it. */
-function productSquares(b: Matrix, a: Matrix): number {
-  const bs = zeros(b.columns, b.columns)
-  const as = zeros(b.columns, b.columns)
+function computeProductNorm(b: Matrix, a: Matrix): number {
+  const bs = createZeros(b.columns, b.columns)
+  const as = createZeros(b.columns, b.columns)
   multiply(bs, transpose(b), b, { symmetric: true })
   multiply(as, a, transpose(a), { symmetric: true })
   return Math.max(
@@ -198,12 +213,12 @@ function productSquares(b: Matrix, a: Matrix): number {
   )
 }
 
-const filled = (
+const fillMatrix = (
   rows: number,
   columns: number,
   value: (row: number, column: number) => number,
 ): Matrix =>
-  matrixOf(
+  createMatrix(
     rows,
     columns,
     Float64Array.from({ length: rows * columns }, (_, i) =>
@@ -212,10 +227,10 @@ const filled = (
   )
 
 const subtract = (one: Matrix, two: Matrix): Matrix =>
-  filled(one.rows, one.columns, (i, j) => at(one, i, j) - at(two, i, j))
+  fillMatrix(one.rows, one.columns, (i, j) => getElement(one, i, j) - getElement(two, i, j))
 
 /** [one, two] */
-const beside = (one: Matrix, two: Matrix): Matrix =>
-  filled(one.rows, one.columns + two.columns, (i, j) =>
-    j < one.columns ? at(one, i, j) : at(two, i, j - one.columns),
+const joinColumns = (one: Matrix, two: Matrix): Matrix =>
+  fillMatrix(one.rows, one.columns + two.columns, (i, j) =>
+    j < one.columns ? getElement(one, i, j) : getElement(two, i, j - one.columns),
   )

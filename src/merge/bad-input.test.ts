@@ -2,11 +2,11 @@ import { describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
-import { made, reconfigured, smallShapes } from './fixture.contract.ts'
+import { createRandomAdapter, withConfig, smallShapes } from './fixture.contract.ts'
 import { merge } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
 
-const two = [1, 2].map((seed) => made({ seed }))
+const two = [1, 2].map((seed) => createRandomAdapter({ seed }))
 const withTensor = (adapter: Adapter, key: string, tensor: Tensor): Adapter => ({
   ...adapter,
   tensors: new Map([...adapter.tensors, [key, tensor]]),
@@ -76,7 +76,10 @@ describe('adapters that do not fit are refused', () => {
   })
   it('for other shapes and other bases, all in one error', () => {
     const other = {
-      ...made({ seed: 3, shapes: { ...smallShapes, 'model.layers.0.self_attn.q_proj': [12, 8] } }),
+      ...createRandomAdapter({
+        seed: 3,
+        shapes: { ...smallShapes, 'model.layers.0.self_attn.q_proj': [12, 8] },
+      }),
       baseModel: 'large',
     }
     const odd = withTensor(two[1]!, queryB, f32([12, 2]))
@@ -130,29 +133,28 @@ describe('adapters that do not fit are refused', () => {
       ['base_model.model.model.layers.0.self_attn.q_proj.ia3_l', f32([12, 1])],
     ])
     expect(() =>
-      merge([{ ...reconfigured(two[0]!, {}), kind: 'ia3', tensors: scales }], {
+      merge([{ ...withConfig(two[0]!, {}), kind: 'ia3', tensors: scales }], {
         method: 'average',
       }),
     ).toThrow("pass the base's model")
   })
   it('by the methods on A and B apart for different ranks and trained biases', () => {
-    expect(() => merge([two[0]!, made({ seed: 5, rank: 2 })], { method: 'peft-linear' })).toThrow(
-      'needs equal ranks',
-    )
-    const biased = reconfigured(two[0]!, { loraBias: true })
+    expect(() =>
+      merge([two[0]!, createRandomAdapter({ seed: 5, rank: 2 })], { method: 'peft-linear' }),
+    ).toThrow('needs equal ranks')
+    const biased = withConfig(two[0]!, { loraBias: true })
     expect(failure([biased], { method: 'peft-ties' })).toBeInstanceOf(UnsupportedError)
   })
 
   it('that save modules whole, which would be lost', () => {
-    const error = failure(
-      [two[0]!, reconfigured(two[1]!, { modulesToSave: ['norm', 'lm_head'] })],
-      { method: 'ties' },
-    )
+    const error = failure([two[0]!, withConfig(two[1]!, { modulesToSave: ['norm', 'lm_head'] })], {
+      method: 'ties',
+    })
     expect(error).toBeInstanceOf(UnsupportedError)
     expect(String(error)).toContain('adapters[1] norm, adapters[1] lm_head')
   })
   it('that act behind invocation tokens only, by every method', () => {
-    const activated = reconfigured(two[1]!, { invocationTokens: [5, 9] })
+    const activated = withConfig(two[1]!, { invocationTokens: [5, 9] })
     for (const method of ['weighted', 'cat', 'peft-linear']) {
       expect(failure([two[0]!, activated], { method })).toBeInstanceOf(UnsupportedError)
       expect(() => merge([two[0]!, activated], { method })).toThrow(

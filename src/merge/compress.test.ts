@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { svd } from '../base/linalg/svd.ts'
-import { matrixOf } from '../base/linalg/matrix.ts'
+import { createMatrix } from '../base/linalg/matrix.ts'
 import { OptionError } from '../base/errors.ts'
 import { compress } from './compress.ts'
-import { deltasOf, made, smallShapes } from './fixture.contract.ts'
+import { computeDeltas, createRandomAdapter, smallShapes } from './fixture.contract.ts'
 
 const sum = (values: Iterable<number>): number =>
   [...values].reduce((total, value) => total + value, 0)
@@ -13,22 +13,22 @@ const gapOf = (a: Float64Array, b: Float64Array): number =>
 const norm = (values: Float64Array): number => Math.sqrt(sum(values.map((value) => value * value)))
 
 /** Singular values of each ΔW, by path. */
-const spectra = (adapter: ReturnType<typeof made>) =>
+const spectra = (adapter: ReturnType<typeof createRandomAdapter>) =>
   new Map(
-    [...deltasOf(adapter)].map(([path, delta]) => [
+    [...computeDeltas(adapter)].map(([path, delta]) => [
       path,
-      svd(matrixOf(...(smallShapes[path] as [number, number]), delta)).values,
+      svd(createMatrix(...(smallShapes[path] as [number, number]), delta)).values,
     ]),
   )
 
 describe('compressing', () => {
   it('to the full rank is exact', () => {
-    const adapter = made({ seed: 1, rank: 4 })
+    const adapter = createRandomAdapter({ seed: 1, rank: 4 })
     for (const rank of [4, 9]) {
       const { adapter: same, modules, residual } = compress(adapter, { rank })
       expect(residual).toBeLessThan(1e-6)
-      const got = deltasOf(same)
-      for (const [path, delta] of deltasOf(adapter))
+      const got = computeDeltas(same)
+      for (const [path, delta] of computeDeltas(adapter))
         expect(gapOf(got.get(path)!, delta) / norm(delta)).toBeLessThan(1e-6)
       expect(modules.map((report) => report.rank)).toEqual([4, 4])
     }
@@ -39,13 +39,13 @@ describe('compressing', () => {
         fc.integer({ min: 0, max: 1000 }),
         fc.integer({ min: 1, max: 4 }),
         (seed, rank) => {
-          const adapter = made({ seed, rank: 5 })
+          const adapter = createRandomAdapter({ seed, rank: 5 })
           const { adapter: small, modules, residual } = compress(adapter, { rank })
-          const got = deltasOf(small)
+          const got = computeDeltas(small)
           const values = spectra(adapter)
           let lost = 0
           let whole = 0
-          for (const [path, delta] of deltasOf(adapter)) {
+          for (const [path, delta] of computeDeltas(adapter)) {
             const tail = Math.sqrt(
               sum(
                 values
@@ -69,7 +69,7 @@ describe('compressing', () => {
     )
   })
   it('by energy keeps the least rank that reaches it, in every module by itself', () => {
-    const adapter = made({ seed: 3, rank: 6 })
+    const adapter = createRandomAdapter({ seed: 3, rank: 6 })
     const { modules } = compress(adapter, { energy: 0.8 })
     const values = spectra(adapter)
     for (const { module, rank } of modules) {
@@ -79,7 +79,7 @@ describe('compressing', () => {
     }
   })
   it('wants to know how far', () => {
-    expect(() => compress(made({ seed: 1 }), {})).toThrow(OptionError)
-    expect(() => compress(made({ seed: 1 }), { rank: 0 })).toThrow('rank: got 0')
+    expect(() => compress(createRandomAdapter({ seed: 1 }), {})).toThrow(OptionError)
+    expect(() => compress(createRandomAdapter({ seed: 1 }), { rank: 0 })).toThrow('rank: got 0')
   })
 })

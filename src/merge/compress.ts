@@ -2,9 +2,15 @@
 // lose. Knows no data: what that costs in a model's predictions is measured elsewhere.
 
 import type { Adapter } from '../adapters/adapter.ts'
-import { peftKey } from '../adapters/keys.ts'
+import { toPeftKey } from '../adapters/keys.ts'
 import { multiply } from '../base/linalg/matmul.ts'
-import { at, matrixOf, transpose, zeros, type Matrix } from '../base/linalg/matrix.ts'
+import {
+  getElement,
+  createMatrix,
+  transpose,
+  createZeros,
+  type Matrix,
+} from '../base/linalg/matrix.ts'
 import { OptionError } from '../base/errors.ts'
 import { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 
@@ -15,7 +21,7 @@ export interface CompressOptions extends MergeOptions {
   readonly energy?: number | undefined
 }
 
-export interface Compressed {
+export interface CompressedAdapter {
   /** A LoRA adapter of scale 1. */
   readonly adapter: Adapter
   readonly modules: readonly ModuleReport[]
@@ -23,39 +29,39 @@ export interface Compressed {
   readonly residual: number
 }
 
-const gram = (m: Matrix): Matrix<Float64Array> => {
-  const result = zeros(m.columns, m.columns)
+const computeGram = (m: Matrix): Matrix<Float64Array> => {
+  const result = createZeros(m.columns, m.columns)
   multiply(result, transpose(m), m, { symmetric: true })
   return result
 }
 
 /** ‖b·a‖² = Σ (bᵀ·b) ⊙ (a·aᵀ), without forming the product. */
-function squaredNormOf(b: Matrix, a: Matrix): number {
-  const left = gram(b)
-  const right = gram(transpose(a))
+function computeSquaredNorm(b: Matrix, a: Matrix): number {
+  const left = computeGram(b)
+  const right = computeGram(transpose(a))
   let sum = 0
   for (let i = 0; i < b.columns; i++)
-    for (let j = 0; j < b.columns; j++) sum += at(left, i, j) * at(right, i, j)
+    for (let j = 0; j < b.columns; j++) sum += getElement(left, i, j) * getElement(right, i, j)
   return sum
 }
 
 /** The norm of what a compressed module does, squared. */
-function keptOf({ tensors }: Adapter, module: string): number {
-  const tensor = (name: string) => tensors.get(peftKey(`${module}.${name}`))
+function measureKept({ tensors }: Adapter, module: string): number {
+  const tensor = (name: string) => tensors.get(toPeftKey(`${module}.${name}`))
   const [a, b] = tensor('lora_A.weight')
     ? [tensor('lora_A.weight')!, tensor('lora_B.weight')!]
     : [tensor('lora_embedding_A')!, tensor('lora_embedding_B')!]
   const matrix = ({ shape, data }: typeof a): Matrix =>
-    matrixOf(shape[0]!, shape[1]!, data as Float32Array)
-  return squaredNormOf(matrix(b), matrix(a))
+    createMatrix(shape[0]!, shape[1]!, data as Float32Array)
+  return computeSquaredNorm(matrix(b), matrix(a))
 }
 
 /** What is cut off is orthogonal to what is kept, so ‖ΔW‖² = ‖B·A‖² / (1 − residual²). */
-function wholeResidual(adapter: Adapter, modules: readonly ModuleReport[]): number {
+function computeResidual(adapter: Adapter, modules: readonly ModuleReport[]): number {
   let lost = 0
   let whole = 0
   for (const { module, residual } of modules) {
-    const kept = keptOf(adapter, module)
+    const kept = measureKept(adapter, module)
     const total = kept / (1 - Math.min(residual, 1 - 1e-12) ** 2)
     lost += total - kept
     whole += total
@@ -72,7 +78,7 @@ function wholeResidual(adapter: Adapter, modules: readonly ModuleReport[]): numb
 export function compress(
   adapter: Adapter,
   { rank, energy, base, onModule }: CompressOptions,
-): Compressed {
+): CompressedAdapter {
   if (rank === undefined && energy === undefined)
     throw new OptionError('Compressing wants a rank or an energy to keep.')
   const modules: ModuleReport[] = []
@@ -88,5 +94,5 @@ export function compress(
       onModule?.(report, done, count)
     },
   })
-  return { adapter: small, modules, residual: wholeResidual(small, modules) }
+  return { adapter: small, modules, residual: computeResidual(small, modules) }
 }

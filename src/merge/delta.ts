@@ -3,13 +3,18 @@
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { multiply } from '../base/linalg/matmul.ts'
-import { matrixOf, rowsOf, transpose, type Matrix } from '../base/linalg/matrix.ts'
-import { fastKernels } from '../base/linalg/simd.ts'
+import { createMatrix, sliceRows, transpose, type Matrix } from '../base/linalg/matrix.ts'
+import { getFastKernels } from '../base/linalg/simd.ts'
 import type { Adapter } from '../adapters/adapter.ts'
-import { peftKey } from '../adapters/keys.ts'
-import type { AdapterKind, BaseValues, ModuleTensors, ServingForm } from '../adapters/kinds/kind.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
-import { transposed } from '../adapters/kinds/matrices.ts'
+import { toPeftKey } from '../adapters/keys.ts'
+import type {
+  AdapterKind,
+  BaseReader,
+  ModuleTensors,
+  ServingWeights,
+} from '../adapters/kinds/kind.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
+import { transposeValues } from '../adapters/kinds/matrices.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 
@@ -32,17 +37,17 @@ export interface Delta {
  * UnsupportedError for kinds that change no weight, and the error of `base` where the change
  * depends on a base that was not given.
  */
-export function deltaOf(
+export function createDelta(
   { kind, config, tensors }: Adapter,
   module: ModuleInfo,
-  base: BaseValues,
+  base: BaseReader,
 ): Delta {
-  const row = kindNamed(kind)
+  const row = getKind(kind)
   const at: ModuleTensors = {
     module,
     base,
     tensor(name) {
-      const found = tensors.get(peftKey(`${module.path}.${name}`)) ?? tensors.get(name) // VeRA's projections belong to no module
+      const found = tensors.get(toPeftKey(`${module.path}.${name}`)) ?? tensors.get(name) // VeRA's projections belong to no module
       if (!found) throw new OptionError(`The adapter has no tensor "${module.path}.${name}".`)
       return toFloat32(found)
     },
@@ -53,31 +58,31 @@ export function deltaOf(
   return fromMerge(row, config, at)
 }
 
-function factorsOf(
-  { A, B }: ServingForm,
+function toFactors(
+  { A, B }: ServingWeights,
   { kind, inFeatures, outFeatures }: ModuleInfo,
 ): NonNullable<Delta['factors']> {
   const rank = B.shape[1]!
   const a =
     kind === 'embedding'
-      ? transpose(matrixOf(inFeatures, rank, A.data))
-      : matrixOf(rank, inFeatures, A.data)
-  return { b: matrixOf(outFeatures, rank, B.data), a }
+      ? transpose(createMatrix(inFeatures, rank, A.data))
+      : createMatrix(rank, inFeatures, A.data)
+  return { b: createMatrix(outFeatures, rank, B.data), a }
 }
 
-function fromFactors(form: ServingForm, module: ModuleInfo): Delta {
-  const { b, a } = factorsOf(form, module)
-  const kernel = fastKernels().f32
+function fromFactors(form: ServingWeights, module: ModuleInfo): Delta {
+  const { b, a } = toFactors(form, module)
+  const kernel = getFastKernels().f32
   return {
     factors: { b, a },
     formRows: (target, first, count) =>
-      multiply(matrixOf(count, a.columns, target), rowsOf(b, first, count), a, { kernel }),
+      multiply(createMatrix(count, a.columns, target), sliceRows(b, first, count), a, { kernel }),
     shift: form.shift?.data,
   }
 }
 
 /** ΔW = diag(v)·(W + B·A)·diag(u) − W; the bias changes by (v − 1)⊙bias + shift. */
-function fromScales(form: ServingForm, module: ModuleInfo, base: BaseValues): Delta {
+function fromScales(form: ServingWeights, module: ModuleInfo, base: BaseReader): Delta {
   const { inFeatures: columns, outFeatures } = module
   const weight = base('weight')
   const plain = fromFactors(form, module)
@@ -112,7 +117,7 @@ function fromMerge(row: AdapterKind, config: Adapter['config'], at: ModuleTensor
   const { weight, bias } = row.merge(config, at)
   const own = at.base('weight')
   for (let i = 0; i < weight.length; i++) weight[i]! -= own[i]!
-  const whole = kind === 'embedding' ? transposed(weight, inFeatures, outFeatures) : weight
+  const whole = kind === 'embedding' ? transposeValues(weight, inFeatures, outFeatures) : weight
   return {
     factors: undefined,
     formRows: (target, first, count) =>

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import type { Delta } from './delta.ts'
-import { mergeEntries, workspace, type Workspace } from './elementwise.ts'
+import { mergeEntries, createWorkspace, type MergeWorkspace } from './elementwise.ts'
 import { mergeMethods } from './method-table.ts'
-import { readRecipe } from './recipe.ts'
+import { completeRecipe } from './recipe.ts'
 import type { EntryMethod } from './method.ts'
 
 const rows = 700
@@ -10,13 +10,13 @@ const columns = 300
 const size = rows * columns
 
 /** A workspace that notes the length of every array it hands out. */
-function watched(): { work: Workspace; held(): number } {
-  const own = workspace()
+function watched(): { work: MergeWorkspace; held(): number } {
+  const own = createWorkspace()
   const lengths = new Map<number, number>()
   return {
     work: {
-      array(number, count) {
-        const array = own.array(number, count)
+      getArray(number, count) {
+        const array = own.getArray(number, count)
         lengths.set(number, Math.max(lengths.get(number) ?? 0, array.length))
         return array
       },
@@ -41,7 +41,7 @@ describe('forming entries', () => {
           target[i] = Math.sin((first * columns + i) * formed)
       }
       const sources = Array.from({ length: 6 }, () => source)
-      const recipe = readRecipe({ method: method.name }, method, sources.length)
+      const recipe = completeRecipe({ method: method.name }, method, sources.length)
       const merged = mergeEntries(method, { name: 'm', sources, rows, columns }, recipe, work)
       expect(merged.length).toBe(size)
       // SCE keeps one number for every entry outside of the workspace.

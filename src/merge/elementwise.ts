@@ -3,21 +3,21 @@
 
 import { random } from '../base/random.ts'
 import type { Delta } from './delta.ts'
-import type { CombineRows, Entries, EntryMethod, ReadyRecipe } from './method.ts'
+import type { CombineRows, EntriesInput, EntryMethod, CompleteRecipe } from './method.ts'
 
 /** Numbers in a block of rows: four blocks of f32 fit the second-level cache. */
 const blockSize = 1 << 14
 
 /** Arrays that live as long as a merge and are used for every module. */
-export interface Workspace {
+export interface MergeWorkspace {
   /** An array of at least this length; by number, so that one can be asked for again. */
-  array(number: number, size: number): Float32Array
+  getArray(number: number, size: number): Float32Array
 }
 
-export function workspace(): Workspace {
+export function createWorkspace(): MergeWorkspace {
   const arrays: Float32Array[] = []
   return {
-    array(number, size) {
+    getArray(number, size) {
       if ((arrays[number]?.length ?? 0) < size) arrays[number] = new Float32Array(size)
       return arrays[number]!.subarray(0, size)
     },
@@ -25,7 +25,7 @@ export function workspace(): Workspace {
 }
 
 /** What tells the random numbers of one module from those of another (FNV-1a). */
-function hash(text: string): number {
+function hashName(text: string): number {
   let value = 0x811c9dc5
   for (let i = 0; i < text.length; i++) value = Math.imul(value ^ text.charCodeAt(i), 0x01000193)
   return value
@@ -33,7 +33,7 @@ function hash(text: string): number {
 
 type Source = Delta['formRows'] | undefined
 
-export interface EntryMerge {
+export interface EntryMergeInput {
   /** Of the module, for its random numbers. */
   readonly name: string
   readonly sources: readonly Source[]
@@ -44,22 +44,22 @@ export interface EntryMerge {
 /** The merged ΔW, [rows, columns], in an array of the workspace. */
 export function mergeEntries(
   method: EntryMethod,
-  merge: EntryMerge,
-  recipe: ReadyRecipe,
-  work: Workspace,
+  merge: EntryMergeInput,
+  recipe: CompleteRecipe,
+  work: MergeWorkspace,
 ): Float32Array {
   const { name, sources, rows, columns } = merge
   const size = rows * columns
-  const whole = (number: number): Float32Array => work.array(number, size)
+  const whole = (number: number): Float32Array => work.getArray(number, size)
   let held = 0
   const form = (k: number, target: Float32Array, first: number, count: number): void => {
     const source = sources[k]
     if (source) source(target, first, count)
     else target.fill(0, 0, count * columns)
   }
-  const start = random(hash(name) ^ recipe.seed)
+  const start = random(hashName(name) ^ recipe.seed)
   const seeds = sources.map(() => start.uint32())
-  const entries: Entries = {
+  const entries: EntriesInput = {
     count: sources.length,
     size,
     columns,
@@ -75,18 +75,18 @@ export function mergeEntries(
       }
     },
     blocks: (visit) =>
-      eachBlock(merge, (first, count) => visit(gather(first, count), first * columns)),
+      visitBlocks(merge, (first, count) => visit(gather(first, count), first * columns)),
   }
   const gather = (first: number, count: number): Float32Array[] =>
     sources.map((_, k) => {
       if (k < held) return whole(k).subarray(first * columns, (first + count) * columns)
-      const target = work.array(2 + k, Math.max(blockSize, columns)).subarray(0, count * columns)
+      const target = work.getArray(2 + k, Math.max(blockSize, columns)).subarray(0, count * columns)
       form(k, target, first, count)
       return target
     })
   const combine: CombineRows = method.prepare(entries)
   const out = whole(0)
-  eachBlock(merge, (first, count) =>
+  visitBlocks(merge, (first, count) =>
     combine(
       gather(first, count),
       out.subarray(first * columns, (first + count) * columns),
@@ -96,8 +96,8 @@ export function mergeEntries(
   return out
 }
 
-function eachBlock(
-  { rows, columns }: EntryMerge,
+function visitBlocks(
+  { rows, columns }: EntryMergeInput,
   visit: (first: number, count: number) => void,
 ): void {
   const step = Math.max(1, Math.floor(blockSize / columns))

@@ -3,15 +3,15 @@ import { describe, expect, it } from 'vitest'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { createAdapter, type Adapter } from '../adapters/adapter.ts'
-import { mergedWeights } from '../adapters/fold.ts'
+import { mergeWeights } from '../adapters/merge-weights.ts'
 import { backend, furthest } from '../../test/support/adapters.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { createModel } from '../runtime/model.ts'
 import { extract, type ExtractOptions } from './extract.ts'
-import { deltasOf, distance } from './fixture.contract.ts'
-import { asFolder, asGguf, smallModel, type SmallModel } from './testing.ts'
+import { computeDeltas, computeDistance } from './fixture.contract.ts'
+import { asFolder, asGguf, createSmallModel, type SmallModel } from './testing.ts'
 
-const small = smallModel()
+const small = createSmallModel()
 const open = (model: SmallModel): Promise<BaseModel> => openBaseModel(asFolder(model))
 const ids = [[1, 17, 3, 44, 5, 60, 9]]
 
@@ -49,7 +49,7 @@ async function tunedWith(
   changes: ReadonlyMap<string, F32Tensor> = new Map(),
 ): Promise<SmallModel> {
   const { graph } = await open(small)
-  const merged = adapter ? mergedWeights(graph, adapter, (name) => small.weights.get(name)!) : []
+  const merged = adapter ? mergeWeights(graph, adapter, (name) => small.weights.get(name)!) : []
   return { ...small, weights: new Map([...small.weights, ...merged, ...changes]) }
 }
 
@@ -67,10 +67,11 @@ describe('extract', () => {
       modules,
       others,
     } = await extracted(tuned, { rank: 4, onModule: ({ module }) => told.push(module) })
-    const got = deltasOf(back)
-    const expected = deltasOf(adapter)
+    const got = computeDeltas(back)
+    const expected = computeDeltas(adapter)
     expect([...got.keys()]).toEqual([...expected.keys()])
-    for (const [path, delta] of expected) expect(distance(got.get(path)!, delta)).toBeLessThan(1e-5)
+    for (const [path, delta] of expected)
+      expect(computeDistance(got.get(path)!, delta)).toBeLessThan(1e-5)
     expect(modules.map(({ module, rank }) => [module, rank])).toEqual(
       [...expected.keys()].map((path) => [path, 4]),
     )
@@ -105,13 +106,13 @@ describe('extract', () => {
   it('says what a smaller rank has lost', async () => {
     const adapter = await taught(['v_proj'])
     const { adapter: back, modules } = await extracted(await tunedWith(adapter), { rank: 2 })
-    const got = deltasOf(back)
-    const expected = deltasOf(adapter)
+    const got = computeDeltas(back)
+    const expected = computeDeltas(adapter)
     for (const { module, residual } of modules) {
       expect(residual).toBeGreaterThan(0.1)
-      expect(Math.abs(distance(got.get(module)!, expected.get(module)!) - residual)).toBeLessThan(
-        1e-3,
-      )
+      expect(
+        Math.abs(computeDistance(got.get(module)!, expected.get(module)!) - residual),
+      ).toBeLessThan(1e-3)
     }
   })
 
@@ -159,7 +160,7 @@ describe('extract', () => {
 
 describe('refuses', () => {
   it('models of two forms, with everything in which they differ in one error', async () => {
-    const other = smallModel({ config: { intermediate_size: 64, rms_norm_eps: 1e-6 } })
+    const other = createSmallModel({ config: { intermediate_size: 64, rms_norm_eps: 1e-6 } })
     const error = await extracted(other, { rank: 4 }).catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(MismatchError)
     const names = (error as MismatchError).mismatches.map(({ name }) => name)
@@ -182,7 +183,7 @@ describe('refuses', () => {
     await expect(extracted(small, { rank: 4, targets: ['embed_tokens'] })).rejects.toThrow(
       UnsupportedError,
     )
-    const tied = await open(smallModel({ tied: true }))
+    const tied = await open(createSmallModel({ tied: true }))
     await expect(extract(tied, tied, { rank: 4, targets: ['lm_head'] })).rejects.toThrow(
       'shares its weight',
     )

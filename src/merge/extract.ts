@@ -3,20 +3,20 @@
 
 import { type Mismatch, MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { truncateDense } from '../base/linalg/low-rank.ts'
-import { matrixOf } from '../base/linalg/matrix.ts'
-import { fastKernels } from '../base/linalg/simd.ts'
+import { createMatrix } from '../base/linalg/matrix.ts'
+import { getFastKernels } from '../base/linalg/simd.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Adapter } from '../adapters/adapter.ts'
 import { resolvePreset } from '../adapters/presets.ts'
-import { adaptableModules, layersOfBlock } from '../adapters/adapted-layers.ts'
-import { moduleNames, targetModules } from '../adapters/targets.ts'
+import { listAdaptableModules, listBlockLayers } from '../adapters/adapted-layers.ts'
+import { listModuleNames, selectTargetModules } from '../adapters/targets.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { describeShape } from '../graph/ir.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
-import { type ModelGraph, type ModuleInfo, weightsOf } from '../graph/model-graph.ts'
-import { finiteFloat32 } from '../graph/read-weights.ts'
+import { type ModelGraph, type ModuleInfo, collectWeightShapes } from '../graph/model-graph.ts'
+import { toFiniteFloat32 } from '../graph/read-weights.ts'
 import type { ModuleReport } from './merge.ts'
-import { adapterOfPairs, type MergedModule } from './merged-adapter.ts'
+import { createLoraFromFactors, type ModuleFactors } from './merged-adapter.ts'
 
 /** A model to compare: an open base model. */
 export type ComparedModel = Pick<BaseModel, 'name' | 'graph' | 'weights'>
@@ -37,7 +37,7 @@ export interface ExtractOptions {
   readonly onModule?: ((report: ModuleReport, done: number, count: number) => void) | undefined
 }
 
-export interface Extracted {
+export interface ExtractedAdapter {
   /** A LoRA of scale 1 for the modules that differ. */
   readonly adapter: Adapter
   /** Those modules, with what cutting to their rank has lost: ‖ΔW − B·A‖_F / ‖ΔW‖_F. */
@@ -59,24 +59,24 @@ export async function extract(
   base: ComparedModel,
   tuned: ComparedModel,
   options: ExtractOptions,
-): Promise<Extracted> {
+): Promise<ExtractedAdapter> {
   const { rank, energy, seed = 0, onModule } = options
   checkOptions(options)
   checkForms(base, tuned)
-  const targets = targetsOf(base.graph, options.targets)
-  const merged: MergedModule[] = []
+  const targets = selectTargets(base.graph, options.targets)
+  const merged: ModuleFactors[] = []
   const modules: ModuleReport[] = []
   let done = 0
   for (const [name, module] of targets) {
-    const delta = await difference(name, base, tuned)
+    const delta = await findDifference(name, base, tuned)
     const { inFeatures, outFeatures, path } = module
     const pair =
       delta &&
-      truncateDense(matrixOf(outFeatures, inFeatures, delta), {
+      truncateDense(createMatrix(outFeatures, inFeatures, delta), {
         rank,
         energy,
         seed,
-        kernel: fastKernels().f32,
+        kernel: getFastKernels().f32,
       })
     const report = { module: path, rank: pair?.b.columns ?? 0, residual: pair?.residual ?? 0 }
     onModule?.(report, ++done, targets.size)
@@ -84,10 +84,10 @@ export async function extract(
     merged.push({ module, pair })
     modules.push(report)
   }
-  const others = await differing(base, tuned, targets)
-  if (merged.length === 0) throw nothingToExtract(base, tuned, targets.size, others)
+  const others = await listDifferingWeights(base, tuned, targets)
+  if (merged.length === 0) throw createEmptyError(base, tuned, targets.size, others)
   return {
-    adapter: adapterOfPairs(choiceOf(merged, base.graph), base.name, merged),
+    adapter: createLoraFromFactors(chooseTargets(merged, base.graph), base.name, merged),
     modules,
     others,
   }
@@ -130,8 +130,8 @@ function checkForms(base: ComparedModel, tuned: ComparedModel): void {
       ? []
       : [{ name: `config ${key}`, got, expected }]
   })
-  const wanted = weightsOf(base.graph.blocks)
-  const found = weightsOf(tuned.graph.blocks)
+  const wanted = collectWeightShapes(base.graph.blocks)
+  const found = collectWeightShapes(tuned.graph.blocks)
   for (const name of new Set([...wanted.keys(), ...found.keys()])) {
     const [expected, got] = [wanted, found].map((shapes) =>
       shapes.has(name) ? describeShape(shapes.get(name)!) : 'no such tensor',
@@ -150,18 +150,19 @@ function checkForms(base: ComparedModel, tuned: ComparedModel): void {
  * Target layers by the name of their weight. Throws OptionError for targets that hit nothing,
  * UnsupportedError for what has no weight of its own.
  */
-function targetsOf(
+function selectTargets(
   graph: ModelGraph,
   choice: ExtractOptions['targets'] = 'all-linear',
 ): Map<string, ModuleInfo> {
-  const all = adaptableModules(graph)
+  const all = listAdaptableModules(graph)
   const hit = new Set(
-    targetModules({ targets: resolvePreset(choice, all), exclude: [], layersPattern: [] }, all).map(
-      ({ path }) => path,
-    ),
+    selectTargetModules(
+      { targets: resolvePreset(choice, all), exclude: [], layersPattern: [] },
+      all,
+    ).map(({ path }) => path),
   )
   const layers = graph.blocks.flatMap((block) =>
-    layersOfBlock(block).map((layer) => ({
+    listBlockLayers(block).map((layer) => ({
       ...layer,
       weightName: block.prefix + layer.weight!.name,
     })),
@@ -185,10 +186,10 @@ const readBoth = async (
   name: string,
   base: ComparedModel,
   tuned: ComparedModel,
-): Promise<[F32Tensor, F32Tensor]> => [await finiteOf(base, name), await finiteOf(tuned, name)]
+): Promise<[F32Tensor, F32Tensor]> => [await readFinite(base, name), await readFinite(tuned, name)]
 
 /** W_tuned − W_base; undefined where both are the same. */
-async function difference(
+async function findDifference(
   name: string,
   base: ComparedModel,
   tuned: ComparedModel,
@@ -203,24 +204,24 @@ async function difference(
   return any ? delta : undefined
 }
 
-async function finiteOf(model: ComparedModel, name: string): Promise<F32Tensor> {
-  return finiteFloat32(`${model.name}: ${name}`, await model.weights.read(name))
+async function readFinite(model: ComparedModel, name: string): Promise<F32Tensor> {
+  return toFiniteFloat32(`${model.name}: ${name}`, await model.weights.read(name))
 }
 
 /** Names of the weights outside of the targets that differ. */
-async function differing(
+async function listDifferingWeights(
   base: ComparedModel,
   tuned: ComparedModel,
   targets: ReadonlyMap<string, unknown>,
 ): Promise<string[]> {
   const names: string[] = []
-  for (const name of weightsOf(base.graph.blocks).keys()) {
-    if (!targets.has(name) && (await difference(name, base, tuned))) names.push(name)
+  for (const name of collectWeightShapes(base.graph.blocks).keys()) {
+    if (!targets.has(name) && (await findDifference(name, base, tuned))) names.push(name)
   }
   return names
 }
 
-function nothingToExtract(
+function createEmptyError(
   base: ComparedModel,
   tuned: ComparedModel,
   targets: number,
@@ -236,10 +237,10 @@ function nothingToExtract(
 }
 
 /** Names of modules where those hit exactly the ones that differ, else their whole paths. */
-function choiceOf(merged: readonly MergedModule[], graph: ModelGraph) {
+function chooseTargets(merged: readonly ModuleFactors[], graph: ModelGraph) {
   const paths = merged.map(({ module }) => module.path)
-  const names = moduleNames(merged.map(({ module }) => module))
-  const hit = adaptableModules(graph).filter(({ path }) =>
+  const names = listModuleNames(merged.map(({ module }) => module))
+  const hit = listAdaptableModules(graph).filter(({ path }) =>
     names.some((name) => path.endsWith(`.${name}`)),
   )
   return { targets: hit.length === paths.length ? names : paths, exclude: [], layersPattern: [] }

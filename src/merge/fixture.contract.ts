@@ -3,7 +3,7 @@
 
 import { expect } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import { random } from '../base/random.ts'
 
@@ -15,7 +15,7 @@ export const smallShapes: Shapes = {
   'model.layers.0.mlp.down_proj': [7, 14],
 }
 
-export interface MadeOptions {
+export interface RandomAdapterOptions {
   readonly seed: number
   readonly rank?: number
   readonly shapes?: Shapes
@@ -23,7 +23,12 @@ export interface MadeOptions {
 }
 
 /** A LoRA adapter with normal A and B; scale 2 unless the configuration says otherwise. */
-export function made({ seed, rank = 3, shapes = smallShapes, config = {} }: MadeOptions): Adapter {
+export function createRandomAdapter({
+  seed,
+  rank = 3,
+  shapes = smallShapes,
+  config = {},
+}: RandomAdapterOptions): Adapter {
   const { normal } = random(seed)
   const tensors = new Map<string, Tensor>()
   for (const [path, [rows, columns]] of Object.entries(shapes)) {
@@ -39,13 +44,13 @@ export function made({ seed, rank = 3, shapes = smallShapes, config = {} }: Made
   const targets = Object.keys(shapes).map((path) => path.slice(path.lastIndexOf('.') + 1))
   return {
     kind: 'lora',
-    config: kindNamed('lora').complete({ rank, alpha: 2 * rank, targets, ...config }),
+    config: getKind('lora').complete({ rank, alpha: 2 * rank, targets, ...config }),
     tensors,
   }
 }
 
 /** Changes what a configuration says, not its tensors. */
-export const reconfigured = (
+export const withConfig = (
   adapter: Adapter,
   config: Readonly<Record<string, unknown>>,
 ): Adapter => ({
@@ -54,7 +59,7 @@ export const reconfigured = (
 })
 
 /** A patternValue of its own, so that the expectation does not come from the code under test. */
-const patterned = (
+const selectPatternValue = (
   patterns: Readonly<Record<string, number>>,
   path: string,
   otherwise: number,
@@ -64,7 +69,7 @@ const patterned = (
   )?.[1] ?? otherwise
 
 /** s·B·A of each module, by path, summed in double precision. */
-export function deltasOf({ config, tensors }: Adapter): Map<string, Float64Array> {
+export function computeDeltas({ config, tensors }: Adapter): Map<string, Float64Array> {
   const { alpha, rankStabilized, alphaPattern } = config as unknown as {
     alpha: number
     rankStabilized: boolean
@@ -76,16 +81,24 @@ export function deltasOf({ config, tensors }: Adapter): Map<string, Float64Array
     if (path === undefined) continue
     const b = tensors.get(`base_model.model.${path}.lora_B.weight`)!
     const [rank, columns] = a.shape as [number, number]
-    const scale = patterned(alphaPattern, path, alpha) / (rankStabilized ? Math.sqrt(rank) : rank)
+    const scale =
+      selectPatternValue(alphaPattern, path, alpha) / (rankStabilized ? Math.sqrt(rank) : rank)
     deltas.set(
       path,
-      productOf(b.data as Float32Array, a.data as Float32Array, b.shape[0]!, rank, columns, scale),
+      multiplyFactors(
+        b.data as Float32Array,
+        a.data as Float32Array,
+        b.shape[0]!,
+        rank,
+        columns,
+        scale,
+      ),
     )
   }
   return deltas
 }
 
-function productOf(
+function multiplyFactors(
   b: Float32Array,
   a: Float32Array,
   rows: number,
@@ -102,13 +115,13 @@ function productOf(
 }
 
 /** Σ w·ΔW by path; adapters that lack a module count as zero there. */
-export function sumOf(
+export function sumDeltas(
   adapters: readonly Adapter[],
   weights: readonly number[],
 ): Map<string, Float64Array> {
   const sums = new Map<string, Float64Array>()
   adapters.forEach((adapter, k) => {
-    for (const [path, delta] of deltasOf(adapter)) {
+    for (const [path, delta] of computeDeltas(adapter)) {
       const sum = sums.get(path) ?? new Float64Array(delta.length)
       sums.set(
         path,
@@ -119,12 +132,12 @@ export function sumOf(
   return sums
 }
 
-export const norm = (values: ArrayLike<number>): number =>
+export const computeNorm = (values: ArrayLike<number>): number =>
   Math.sqrt(Array.from(values).reduce((sum, value) => sum + value * value, 0))
 
 /** ‖a − b‖ / ‖b‖ */
-export const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
-  norm(Array.from(a, (value, i) => value - b[i]!)) / (norm(b) || 1)
+export const computeDistance = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  computeNorm(Array.from(a, (value, i) => value - b[i]!)) / (computeNorm(b) || 1)
 
 /** Every module of both, and none beside. */
 export function expectClose(
@@ -134,5 +147,5 @@ export function expectClose(
 ): void {
   expect([...got.keys()].sort()).toEqual([...expected.keys()].sort())
   for (const [path, values] of expected)
-    expect(distance(got.get(path)!, values)).toBeLessThan(within)
+    expect(computeDistance(got.get(path)!, values)).toBeLessThan(within)
 }

@@ -1,25 +1,30 @@
 // What users of merging call.
 
 export {
-  adapterChange,
-  adapterError,
-  type AdapterError,
+  measureAdapterChange,
+  measureAdapterDifference,
+  type AdapterDifference,
   type ModuleChange,
-  type ModuleError,
+  type ModuleDifference,
 } from './adapter-change.ts'
-export { compress, type Compressed, type CompressOptions } from './compress.ts'
-export { extract, type ComparedModel, type Extracted, type ExtractOptions } from './extract.ts'
-export { isRequantised, type FoldedTensor, type FoldPart } from './folded-weights.ts'
+export { compress, type CompressedAdapter, type CompressOptions } from './compress.ts'
 export {
-  foldedBase,
-  foldParts,
+  extract,
+  type ComparedModel,
+  type ExtractedAdapter,
+  type ExtractOptions,
+} from './extract.ts'
+export { isRequantised, type MergedTensor, type WeightedAdapter } from './merged-weights.ts'
+export {
+  createMergedBase,
+  resolveWeightedAdapters,
   isPlainSum,
   mergedTypes,
   mergeIntoBase,
-  type IntoBaseOptions,
-  type IntoBaseResult,
+  type MergeIntoBaseOptions,
+  type MergeIntoBaseResult,
   type MergedType,
-  type OpenedBase,
+  type BaseWithSource,
 } from './into-base.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 export type { MergeMethod, MergeRecipe } from './method.ts'

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest'
 import type { DType } from '../base/dtype.ts'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { bytesView, f32, type Tensor } from '../base/tensor.ts'
+import { viewBytes, f32, type Tensor } from '../base/tensor.ts'
 import { createAdapter, type Adapter } from '../adapters/adapter.ts'
 import { loadAdapter } from '../adapters/files/peft.ts'
 import {
@@ -17,16 +17,16 @@ import {
 } from '../../test/support/adapters.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import { openGguf } from '../formats/gguf/reader.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { openBaseModel, type BaseModelSource } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
 import { createModel } from '../runtime/model.ts'
-import { foldParts, mergeIntoBase, type IntoBaseOptions } from './into-base.ts'
-import { asFolder, asGguf, smallModel } from './testing.ts'
-import type { FoldPart } from './folded-weights.ts'
+import { resolveWeightedAdapters, mergeIntoBase, type MergeIntoBaseOptions } from './into-base.ts'
+import { asFolder, asGguf, createSmallModel } from './testing.ts'
+import type { WeightedAdapter } from './merged-weights.ts'
 
 const ids = [[1, 17, 3, 44, 5, 60, 9]]
-const small = smallModel()
+const small = createSmallModel()
 
 async function logitsOf(
   source: BaseModelSource,
@@ -74,8 +74,8 @@ const all = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'do
 /** Writes, and opens what was written. */
 async function written(
   source: BaseModelSource,
-  parts: readonly FoldPart[],
-  options: IntoBaseOptions = {},
+  parts: readonly WeightedAdapter[],
+  options: MergeIntoBaseOptions = {},
 ) {
   const sink = memorySink()
   const result = await mergeIntoBase(
@@ -86,7 +86,7 @@ async function written(
   )
   const { ggufName } = options
   const opened: BaseModelSource = ggufName
-    ? { name: ggufName, gguf: memorySource(ggufName, sink.files.get(ggufName)!) }
+    ? { name: ggufName, gguf: createMemorySource(ggufName, sink.files.get(ggufName)!) }
     : { name: 'merged', folder: sink }
   return { result, sink, source: opened }
 }
@@ -102,7 +102,7 @@ async function differing(one: Readable, other: Readable): Promise<string[]> {
   for (const name of one.tensors.keys()) {
     const a = await one.read(name)
     const b = await other.read(name)
-    if (a.dtype !== b.dtype || Buffer.compare(bytesView(a), bytesView(b)) !== 0) names.push(name)
+    if (a.dtype !== b.dtype || Buffer.compare(viewBytes(a), viewBytes(b)) !== 0) names.push(name)
   }
   return names
 }
@@ -136,7 +136,7 @@ describe('into a folder', () => {
       await made(source, 'dora', { rank: 4, targets: all }),
       await made(source, 'lora', { rank: 3, targets: ['v_proj'] }, 8),
     ]
-    const parts = foldParts(adapters, { method: 'weighted', weights: [0.7, -0.4] })
+    const parts = resolveWeightedAdapters(adapters, { method: 'weighted', weights: [0.7, -0.4] })
     const { source: merged } = await written(source, parts)
     const mixture = {
       mixture: [
@@ -155,7 +155,7 @@ describe('into a folder', () => {
       await made(source, 'lora', { rank: 4, targets: all }),
       await made(source, 'lora', { rank: 3, targets: all }, 8),
     ]
-    const [part, ...more] = foldParts(adapters, { method: 'ties', rank: 5 })
+    const [part, ...more] = resolveWeightedAdapters(adapters, { method: 'ties', rank: 5 })
     expect(more).toEqual([])
     const { source: merged } = await written(source, [part!])
     expect(
@@ -206,7 +206,7 @@ describe('into a folder', () => {
   it.each([['embed_tokens'], ['lm_head']])(
     'of a tied model gives the head its own weight where only %s changes',
     async (target) => {
-      const source = asFolder(smallModel({ tied: true }))
+      const source = asFolder(createSmallModel({ tied: true }))
       const adapter = await made(source, 'lora', { rank: 2, targets: [target] })
       const { source: merged, result } = await written(source, [{ adapter, weight: 1 }])
       expect(result.untied).toBe(true)
@@ -218,7 +218,7 @@ describe('into a folder', () => {
   )
 
   it('leaves a tied model tied where neither changes', async () => {
-    const source = asFolder(smallModel({ tied: true }))
+    const source = asFolder(createSmallModel({ tied: true }))
     const adapter = await made(source, 'lora', { rank: 2, targets: ['q_proj'] })
     const { source: merged, result } = await written(source, [{ adapter, weight: 1 }])
     expect(result.untied).toBe(false)
@@ -272,7 +272,7 @@ describe('into a GGUF', () => {
     expect(result).toMatchObject({ format: 'gguf', untied: false })
     expect(result.changed).toHaveLength(6)
     const before = await openGguf(source.gguf)
-    const after = await openGguf(memorySource('out', sink.files.get('out.gguf')!))
+    const after = await openGguf(createMemorySource('out', sink.files.get('out.gguf')!))
     expect(after.metadata).toEqual(before.metadata)
     expect([...after.tensors.keys()]).toEqual([...before.tensors.keys()])
     const touched = [...before.tensors.keys()].filter((name) => /attn_[qk]|ffn_down/.test(name))
@@ -320,7 +320,7 @@ describe('into a GGUF', () => {
   })
 
   it('of a tied model adds the head where only one of the two changes', async () => {
-    const source = asGguf(smallModel({ tied: true }), (name) =>
+    const source = asGguf(createSmallModel({ tied: true }), (name) =>
       name.includes('embed') ? 'q8_0' : 'f32',
     )
     const adapter = await made(source, 'lora', { rank: 2, targets: ['embed_tokens'] })
@@ -330,7 +330,7 @@ describe('into a GGUF', () => {
       sink,
     } = await written(source, [{ adapter, weight: 1 }], { ggufName: 'out.gguf', dtype: 'f32' })
     expect(result.untied).toBe(true)
-    const file = await openGguf(memorySource('out', sink.files.get('out.gguf')!))
+    const file = await openGguf(createMemorySource('out', sink.files.get('out.gguf')!))
     expect(file.tensors.get('output.weight')).toMatchObject({ type: 'q8_0' })
     expect(furthest(await logitsOf(merged), await logitsOf(source, { adapter }))).toBeLessThan(1e-4)
   })
@@ -349,8 +349,8 @@ describe('into a GGUF', () => {
 describe('refuses, and writes nothing:', () => {
   const refused = async (
     source: BaseModelSource,
-    parts: readonly FoldPart[],
-    options: IntoBaseOptions = {},
+    parts: readonly WeightedAdapter[],
+    options: MergeIntoBaseOptions = {},
   ): Promise<unknown> => {
     const sink = memorySink()
     const error = await mergeIntoBase(
@@ -370,10 +370,14 @@ describe('refuses, and writes nothing:', () => {
     expect(String(error)).toContain('it changes no weight')
   })
   it('an adapter of another base', async () => {
-    const adapter = await made(asFolder(smallModel({ config: { hidden_size: 32 } })), 'lora', {
-      rank: 4,
-      targets: all,
-    })
+    const adapter = await made(
+      asFolder(createSmallModel({ config: { hidden_size: 32 } })),
+      'lora',
+      {
+        rank: 4,
+        targets: all,
+      },
+    )
     const error = await refused(asFolder(small), [{ adapter, weight: 1 }])
     expect(error).toBeInstanceOf(MismatchError)
     expect((error as MismatchError).mismatches.length).toBeGreaterThan(10)
@@ -412,11 +416,11 @@ describe('refuses, and writes nothing:', () => {
     expect(await refused(source, [{ adapter, weight: 1 }], { dtype: 'q8_0' })).toBeInstanceOf(
       OptionError,
     )
-    expect(() => foldParts([adapter], { method: 'weighted', weights: [1, 2] })).toThrow(
-      'one for each of the 1 adapters',
-    )
     expect(() =>
-      foldParts(
+      resolveWeightedAdapters([adapter], { method: 'weighted', weights: [1, 2] }),
+    ).toThrow('one for each of the 1 adapters')
+    expect(() =>
+      resolveWeightedAdapters(
         [
           { ...adapter, baseModel: 'a' },
           { ...adapter, baseModel: 'b' },

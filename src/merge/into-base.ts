@@ -6,36 +6,36 @@ import { MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { type GgufFile, openGguf } from '../formats/gguf/reader.ts'
-import { ggufCopy, type GgufChange } from '../formats/gguf/copy.ts'
+import { copyGguf, type GgufChange } from '../formats/gguf/copy.ts'
 import {
-  architectureOf,
-  type GgufPlace,
-  ggufPlaces,
-  huggingFaceToGguf,
+  readGgufArchitecture,
+  type GgufTensorMapping,
+  mapGgufTensors,
+  toGgufName,
 } from '../formats/gguf/names.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
 import type { BaseModel, BaseModelSource } from '../graph/base-model.ts'
 import {
-  folderText,
-  ggufText,
+  readFolderText,
+  readGgufText,
   writeHuggingFaceFolder,
   type FloatChoice,
 } from '../graph/hugging-face-folder.ts'
 import {
-  foldedWeights,
-  ownType,
-  type FoldedTensor,
-  type FoldOptions,
-  type FoldPart,
-} from './folded-weights.ts'
+  createMergedWeights,
+  resolveOwnType,
+  type MergedTensor,
+  type MergedWeightsOptions,
+  type WeightedAdapter,
+} from './merged-weights.ts'
 import { merge, type MergeOptions } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
-import { methodNamed, readRecipe } from './recipe.ts'
-import { baseMismatches, ofOneBase } from './sources.ts'
-import { changesOneOf, untied, type GraphAndWeights, type Untied } from './untie-head.ts'
+import { getMergeMethod, completeRecipe } from './recipe.ts'
+import { listBaseMismatches, sameBaseHint } from './sources.ts'
+import { needsUntying, untieHead, type GraphAndWeights, type UntiedBase } from './untie-head.ts'
 
 /** A base, and the files that it was opened from. */
-export interface OpenedBase {
+export interface BaseWithSource {
   readonly base: BaseModel
   readonly source: BaseModelSource
 }
@@ -44,7 +44,7 @@ export interface OpenedBase {
 export const mergedTypes = ['f32', 'f16', 'bf16', 'q8_0'] as const
 export type MergedType = (typeof mergedTypes)[number]
 
-export interface IntoBaseOptions {
+export interface MergeIntoBaseOptions {
   /** The name of the GGUF file to write; without it the sink becomes a model folder. */
   readonly ggufName?: string | undefined
   /**
@@ -57,7 +57,7 @@ export interface IntoBaseOptions {
   readonly onTensor?: (name: string, done: number, count: number) => void
 }
 
-export interface IntoBaseResult {
+export interface MergeIntoBaseResult {
   readonly format: 'safetensors' | 'gguf'
   readonly tensors: number
   /** Of the tensors' data. */
@@ -66,7 +66,7 @@ export interface IntoBaseResult {
    * The tensors that hold the adapters now, in the order in which they were written. All others are
    * as they were.
    */
-  readonly changed: readonly FoldedTensor[]
+  readonly changed: readonly MergedTensor[]
   /** Whether the head got a weight of its own, because only it or only the embedding changed. */
   readonly untied: boolean
 }
@@ -76,7 +76,7 @@ export interface IntoBaseResult {
  * exactly, whatever the kinds.
  */
 export function isPlainSum(recipe: MergeRecipe): boolean {
-  const method = methodNamed(recipe.method)
+  const method = getMergeMethod(recipe.method)
   return (
     method.space === 'sum' &&
     method.uniform &&
@@ -89,18 +89,18 @@ export function isPlainSum(recipe: MergeRecipe): boolean {
  * What to fold for a recipe: the adapters themselves for a plain sum, else the one LoRA that they
  * are merged into. Throws what `merge` throws.
  */
-export function foldParts(
+export function resolveWeightedAdapters(
   adapters: readonly Adapter[],
   recipe: MergeRecipe,
   options: MergeOptions = {},
-): FoldPart[] {
-  const method = methodNamed(recipe.method)
-  const ready = readRecipe(recipe, method, adapters.length)
+): WeightedAdapter[] {
+  const method = getMergeMethod(recipe.method)
+  const ready = completeRecipe(recipe, method, adapters.length)
   if (!isPlainSum(recipe) || method.space !== 'sum')
     return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
-  const mismatches = options.anyBase ? [] : baseMismatches(adapters)
+  const mismatches = options.anyBase ? [] : listBaseMismatches(adapters)
   if (mismatches.length > 0)
-    throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
+    throw new MismatchError('The adapters cannot be merged', mismatches, sameBaseHint)
   const weights = method.coefficients({ weights: ready.weights, recipe: ready, inner: () => 0 })
   return adapters.map((adapter, k) => ({ adapter, weight: weights[k]! }))
 }
@@ -112,39 +112,46 @@ export function foldParts(
  * a weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.
  */
 export async function mergeIntoBase(
-  { base, source }: OpenedBase,
-  parts: readonly FoldPart[],
+  { base, source }: BaseWithSource,
+  parts: readonly WeightedAdapter[],
   sink: ByteSink,
-  options: IntoBaseOptions = {},
-): Promise<IntoBaseResult> {
+  options: MergeIntoBaseOptions = {},
+): Promise<MergeIntoBaseResult> {
   checkForm(source, options)
-  const changed: FoldedTensor[] = []
-  const onFold = (folded: FoldedTensor): void => void changed.push(folded)
-  const { weights, own } = foldedBase(base, parts, { typeOf: typesFor(source, options), onFold })
+  const changed: MergedTensor[] = []
+  const onMerged = (merged: MergedTensor): void => void changed.push(merged)
+  const { weights, own } = createMergedBase(base, parts, {
+    typeOf: createTypeRule(source, options),
+    onMerged,
+  })
   const written =
     options.ggufName === undefined
-      ? await intoFolder(source, base, weights, sink, own, options)
-      : await intoGguf(source, weights, sink, own, { ...options, ggufName: options.ggufName })
+      ? await writeToFolder(source, base, weights, sink, own, options)
+      : await writeToGguf(source, weights, sink, own, { ...options, ggufName: options.ggufName })
   return { ...written, changed, untied: own !== undefined }
 }
 
 /**
  * The base with the adapters in its weights, to read or to run; untied where that is needed. Throws
- * what `foldedWeights` throws.
+ * what `createMergedWeights` throws.
  */
-export function foldedBase(
+export function createMergedBase(
   base: GraphAndWeights,
-  parts: readonly FoldPart[],
-  options: FoldOptions = {},
+  parts: readonly WeightedAdapter[],
+  options: MergedWeightsOptions = {},
 ) {
   const adapters = parts.map(({ adapter }) => adapter)
   for (const adapter of adapters) checkAdapter(adapter, base.graph)
-  const apart = untied(base)
-  const own = apart && changesOneOf(apart, adapters) ? apart : undefined
-  return { graph: (own ?? base).graph, weights: foldedWeights(own ?? base, parts, options), own }
+  const apart = untieHead(base)
+  const own = apart && needsUntying(apart, adapters) ? apart : undefined
+  return {
+    graph: (own ?? base).graph,
+    weights: createMergedWeights(own ?? base, parts, options),
+    own,
+  }
 }
 
-function checkForm(source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions): void {
+function checkForm(source: BaseModelSource, { ggufName, dtype }: MergeIntoBaseOptions): void {
   if (ggufName !== undefined && !('gguf' in source)) {
     throw new UnsupportedError(
       `${source.name}: a GGUF is written only from a base that is one. Write a folder, or convert the base to GGUF first (llama.cpp's convert_hf_to_gguf.py).`,
@@ -156,26 +163,26 @@ function checkForm(source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions
     )
 }
 
-const typesFor =
-  (source: BaseModelSource, { ggufName, dtype }: IntoBaseOptions) =>
+const createTypeRule =
+  (source: BaseModelSource, { ggufName, dtype }: MergeIntoBaseOptions) =>
   (
     name: string,
     info: { readonly dtype: DType; readonly shape: readonly number[]; readonly sizeBytes: number },
   ): DType =>
-    dtype ?? (ggufName === undefined && 'gguf' in source ? 'f32' : ownType(name, info))
+    dtype ?? (ggufName === undefined && 'gguf' in source ? 'f32' : resolveOwnType(name, info))
 
-async function intoFolder(
+async function writeToFolder(
   source: BaseModelSource,
   base: BaseModel,
   weights: TensorStore,
   sink: ByteSink,
-  own: Untied | undefined,
-  { dtype, onTensor }: IntoBaseOptions,
+  own: UntiedBase | undefined,
+  { dtype, onTensor }: MergeIntoBaseOptions,
 ) {
   const text =
     'gguf' in source
-      ? await ggufText(await openGguf(source.gguf))
-      : await folderText(source.folder, base.config.source)
+      ? await readGgufText(await openGguf(source.gguf))
+      : await readFolderText(source.folder, base.config.source)
   const config = own ? { ...text.config, tie_word_embeddings: false } : text.config
   const type = (dtype as FloatChoice | undefined) ?? ('gguf' in source ? 'f32' : undefined)
   const written = await writeHuggingFaceFolder(sink, { ...text, config }, weights, {
@@ -185,19 +192,19 @@ async function intoFolder(
   return { format: 'safetensors' as const, ...written }
 }
 
-async function intoGguf(
+async function writeToGguf(
   source: BaseModelSource,
   weights: TensorStore & { readonly changing: ReadonlySet<string> },
   sink: ByteSink,
-  own: Untied | undefined,
-  { ggufName, onTensor }: IntoBaseOptions & { readonly ggufName: string },
+  own: UntiedBase | undefined,
+  { ggufName, onTensor }: MergeIntoBaseOptions & { readonly ggufName: string },
 ) {
   const file = await openGguf((source as Extract<BaseModelSource, { gguf: unknown }>).gguf)
-  const changes = changesFor(file, weights, own)
+  const changes = collectChanges(file, weights, own)
   const count = file.tensors.size + (own ? 1 : 0)
   let done = 0
   let sizeBytes = 0
-  const chunks = ggufCopy(file, changes, (name, bytes) => {
+  const chunks = copyGguf(file, changes, (name, bytes) => {
     sizeBytes += bytes
     onTensor?.(name, ++done, count)
   })
@@ -206,15 +213,15 @@ async function intoGguf(
 }
 
 /** Changed tensors by ggml name, with their rows as the file has them. */
-function changesFor(
+function collectChanges(
   file: GgufFile,
   weights: TensorStore & { readonly changing: ReadonlySet<string> },
-  own: Untied | undefined,
+  own: UntiedBase | undefined,
 ): Map<string, GgufChange> {
-  const places = ggufPlaces(file)
-  const placeOf = (name: string): Pick<GgufPlace, 'ggmlName' | 'arrange'> =>
+  const places = mapGgufTensors(file)
+  const placeOf = (name: string): Pick<GgufTensorMapping, 'ggmlName' | 'arrange'> =>
     places.get(name) ?? {
-      ggmlName: huggingFaceToGguf(name, architectureOf(file).name)!,
+      ggmlName: toGgufName(name, readGgufArchitecture(file).name)!,
       arrange: (tensor) => tensor,
     }
   const names = new Set([...weights.changing, ...(own ? [own.head] : [])])

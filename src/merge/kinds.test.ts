@@ -3,9 +3,9 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
 import { folderAt, parity, storiesBase, type Base } from '../../test/support/adapters.ts'
-import { mergedWeights } from '../adapters/fold.ts'
+import { mergeWeights } from '../adapters/merge-weights.ts'
 import { loadAdapter } from '../adapters/files/peft.ts'
-import { distance } from './fixture.contract.ts'
+import { computeDistance } from './fixture.contract.ts'
 import { merge } from './merge.ts'
 
 const kinds = ['lora_all_rs', 'lora_patterns', 'lora_layers', 'dora_r6', 'ia3', 'lokr', 'lokr_both']
@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 /** By weight name: what the adapter adds to the base. */
 function changes(adapter: Adapter): Map<string, Float64Array> {
-  const merged = [...mergedWeights(base.model, adapter, base.weightOf)]
+  const merged = [...mergeWeights(base.model, adapter, base.weightOf)]
   return new Map(
     merged.map(([name, { data }]) => [
       name,
@@ -44,7 +44,7 @@ describe('sources', () => {
     // Differences of weights carry the rounding of the weights themselves, about 1e-7 of W where ΔW
     // is 1e-2 of it.
     for (const [weight, values] of expected)
-      expect(distance(got.get(weight)!, values)).toBeLessThan(1e-4)
+      expect(computeDistance(got.get(weight)!, values)).toBeLessThan(1e-4)
   })
   it('of different kinds add up', () => {
     const dora = adapters.get('dora_r6')!
@@ -61,7 +61,7 @@ describe('sources', () => {
           0.5 * (parts[1]!.get(weight)?.[i] ?? 0) -
           2 * (parts[2]!.get(weight)?.[i] ?? 0),
       )
-      expect(distance(values, expected)).toBeLessThan(1e-4)
+      expect(computeDistance(values, expected)).toBeLessThan(1e-4)
     }
   })
   it('are merged by entries too, cut to the largest rank among those that have one', () => {

@@ -1,6 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { densityThreshold, thresholdBits, trimBelow, trimFrom } from './magnitude-threshold.ts'
+import {
+  computeDensityThreshold,
+  computeThresholdBits,
+  trimBelow,
+  trimFrom,
+} from './magnitude-threshold.ts'
 
 const values = fc
   .array(fc.float({ noNaN: true, min: -4, max: 4 }), { minLength: 1, maxLength: 60 })
@@ -12,7 +17,7 @@ describe('thresholds', () => {
     fc.assert(
       fc.property(values, fc.nat(), (list, any) => {
         const k = 1 + (any % list.length)
-        const bits = thresholdBits(list, k)
+        const bits = computeThresholdBits(list, k)
         expect(new Float32Array(Int32Array.of(bits).buffer)[0]).toBe(kthLargest(list, k))
       }),
       { seed: 1, numRuns: 200 },
@@ -21,7 +26,7 @@ describe('thresholds', () => {
   it('split an array in two without a rest', () => {
     fc.assert(
       fc.property(values, fc.double({ min: 0.01, max: 1, noNaN: true }), (list, density) => {
-        const threshold = densityThreshold(list, density)
+        const threshold = computeDensityThreshold(list, density)
         const large = list.slice()
         const small = list.slice()
         trimBelow(large, threshold)

@@ -4,11 +4,11 @@
 const magnitudeBits = 0x7fffffff
 
 /** A float array's bits. */
-export const bitsOf = (values: Float32Array): Int32Array =>
+export const toBits = (values: Float32Array): Int32Array =>
   new Int32Array(values.buffer, values.byteOffset, values.length)
 
 /** The magnitude that bits stand for. */
-export const magnitudeOf = (bits: number): number =>
+export const toMagnitude = (bits: number): number =>
   new Float32Array(Int32Array.of(bits).buffer)[0]!
 
 let upper = new Uint32Array(0)
@@ -19,26 +19,26 @@ let lower = new Uint32Array(0)
  * half of the bits, exact for any numbers. Entries with bits ≥ the result are the k largest, and
  * all that equal the smallest of them.
  */
-export function thresholdBits(values: Float32Array, k: number): number {
-  const bits = bitsOf(values)
+export function computeThresholdBits(values: Float32Array, k: number): number {
+  const bits = toBits(values)
   if (upper.length === 0) {
     upper = new Uint32Array(1 << 15)
     lower = new Uint32Array(1 << 16)
   }
   upper.fill(0)
   for (let i = 0; i < bits.length; i++) upper[(bits[i]! & magnitudeBits) >>> 16]!++
-  const [high, above] = fromTheTop(upper, k)
+  const [high, above] = selectBin(upper, k)
   lower.fill(0)
   for (let i = 0; i < bits.length; i++) {
     const magnitude = bits[i]! & magnitudeBits
     if (magnitude >>> 16 === high) lower[magnitude & 0xffff]!++
   }
-  const [low] = fromTheTop(lower, k - above)
+  const [low] = selectBin(lower, k - above)
   return (high << 16) | low
 }
 
 /** The bin in which the k-th from the top lies, and how many lie above that bin. */
-function fromTheTop(counts: Uint32Array, k: number): [bin: number, above: number] {
+function selectBin(counts: Uint32Array, k: number): [bin: number, above: number] {
   let above = 0
   for (let bin = counts.length - 1; bin >= 0; bin--) {
     if (above + counts[bin]! >= k) return [bin, above]
@@ -48,19 +48,19 @@ function fromTheTop(counts: Uint32Array, k: number): [bin: number, above: number
 }
 
 /** How many of `size` entries a density keeps: at least one. */
-export const keptCount = (size: number, density: number): number =>
+export const countKept = (size: number, density: number): number =>
   Math.max(1, Math.floor(density * size))
 
 /** Threshold for keeping a share of the entries; 0 keeps all. */
-export const densityThreshold = (values: Float32Array, density: number): number =>
-  density >= 1 ? 0 : thresholdBits(values, keptCount(values.length, density))
+export const computeDensityThreshold = (values: Float32Array, density: number): number =>
+  density >= 1 ? 0 : computeThresholdBits(values, countKept(values.length, density))
 
 /**
  * Sets entries below the threshold to zero, in place and without branches (half of them would be
  * guessed wrong).
  */
 export function trimBelow(values: Float32Array, threshold: number): void {
-  const bits = bitsOf(values)
+  const bits = toBits(values)
   // threshold − 1 − magnitude is negative exactly where the entry stays; its sign bit spread is the
   // mask.
   for (let i = 0; i < bits.length; i++)
@@ -69,7 +69,7 @@ export function trimBelow(values: Float32Array, threshold: number): void {
 
 /** Sets entries from the threshold on to zero. */
 export function trimFrom(values: Float32Array, threshold: number): void {
-  const bits = bitsOf(values)
+  const bits = toBits(values)
   for (let i = 0; i < bits.length; i++)
     bits[i] = bits[i]! & (((bits[i]! & magnitudeBits) - threshold) >> 31)
 }

@@ -1,25 +1,25 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
-import { rankAndScale } from '../adapters/kinds/lora.ts'
+import { resolveRankAndScale } from '../adapters/kinds/lora.ts'
 import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
 import { f32 } from '../base/tensor.ts'
 import {
-  deltasOf,
-  distance,
+  computeDeltas,
+  computeDistance,
   expectClose,
-  made,
-  norm,
-  reconfigured,
+  createRandomAdapter,
+  computeNorm,
+  withConfig,
   smallShapes,
-  sumOf,
+  sumDeltas,
 } from './fixture.contract.ts'
 import { merge, type ModuleReport } from './merge.ts'
 import type { MergeMethod, MergeRecipe } from './method.ts'
 import { mergeMethods } from './method-table.ts'
 
 const methods = [...mergeMethods.values()]
-const three = [1, 2, 3].map((seed) => made({ seed }))
+const three = [1, 2, 3].map((seed) => createRandomAdapter({ seed }))
 const weights = [1, 0.7, 0.4]
 
 /** A recipe for any method: weights where it takes them, a rank large enough to lose nothing. */
@@ -33,7 +33,7 @@ const recipeFor = (method: MergeMethod, own: readonly number[]): MergeRecipe => 
 function adapterOf(rows: readonly (readonly number[])[]): Adapter {
   const columns = rows[0]!.length
   const path = 'model.layers.0.mlp.up_proj'
-  const adapter = made({
+  const adapter = createRandomAdapter({
     seed: 1,
     rank: columns,
     shapes: { [path]: [rows.length, columns] },
@@ -50,7 +50,7 @@ function adapterOf(rows: readonly (readonly number[])[]): Adapter {
     ]),
   }
 }
-const entriesOf = (adapter: Adapter): number[] => [...[...deltasOf(adapter).values()][0]!]
+const entriesOf = (adapter: Adapter): number[] => [...[...computeDeltas(adapter).values()][0]!]
 const rounded = (values: readonly number[]): number[] =>
   values.map((value) => Math.round(value * 1e4) / 1e4 + 0)
 
@@ -59,16 +59,20 @@ describe('every method', () => {
     const { anyOrder, oneIsItself } = method.promises
     const own = method.adapters === 2 ? three.slice(0, 2) : three
     const recipe = recipeFor(method, weights.slice(0, own.length))
-    const forwards = deltasOf(merge(own, recipe))
+    const forwards = computeDeltas(merge(own, recipe))
     if (anyOrder) {
       const backwards = merge(
         own.toReversed(),
         recipeFor(method, weights.slice(0, own.length).toReversed()),
       )
-      expectClose(deltasOf(backwards), forwards, 1e-5)
+      expectClose(computeDeltas(backwards), forwards, 1e-5)
     }
     if (oneIsItself)
-      expectClose(deltasOf(merge([three[0]!], recipeFor(method, [1]))), deltasOf(three[0]!), 1e-6)
+      expectClose(
+        computeDeltas(merge([three[0]!], recipeFor(method, [1]))),
+        computeDeltas(three[0]!),
+        1e-6,
+      )
     expect([...forwards.keys()].sort()).toEqual(Object.keys(smallShapes).sort())
   })
   it.each(methods)(
@@ -89,8 +93,8 @@ describe('every method', () => {
     ),
   )('$name: with density 1, one adapter of weight 1 is itself', ({ name }) => {
     expectClose(
-      deltasOf(merge([three[0]!], { method: name, density: 1, weights: [1] })),
-      deltasOf(three[0]!),
+      computeDeltas(merge([three[0]!], { method: name, density: 1, weights: [1] })),
+      computeDeltas(three[0]!),
       1e-5,
     )
   })
@@ -111,16 +115,16 @@ describe('sums', () => {
   it('cat, weighted and task-arithmetic equal the sum by definition, for any ranks and weights', () => {
     fc.assert(
       fc.property(arbitrary, (parts) => {
-        const adapters = parts.map(({ seed, rank }) => made({ seed, rank }))
+        const adapters = parts.map(({ seed, rank }) => createRandomAdapter({ seed, rank }))
         const own = parts.map(({ weight }) => weight)
-        const expected = sumOf(adapters, own)
+        const expected = sumDeltas(adapters, own)
         for (const method of ['cat', 'weighted', 'task-arithmetic']) {
-          const got = deltasOf(merge(adapters, { method, weights: own }))
-          const scale = norm(own) || 1
+          const got = computeDeltas(merge(adapters, { method, weights: own }))
+          const scale = computeNorm(own) || 1
           for (const [path, values] of expected)
-            expect(norm(values.map((value, i) => value - got.get(path)![i]!)) / scale).toBeLessThan(
-              1e-4,
-            )
+            expect(
+              computeNorm(values.map((value, i) => value - got.get(path)![i]!)) / scale,
+            ).toBeLessThan(1e-4)
         }
       }),
       { seed: 1, numRuns: 40 },
@@ -128,35 +132,38 @@ describe('sums', () => {
   })
   it('fold scales once: rsLoRA, rank and alpha patterns, in and out', () => {
     const adapters = [
-      made({ seed: 4, rank: 3, config: { rankStabilized: true } }),
-      made({
+      createRandomAdapter({ seed: 4, rank: 3, config: { rankStabilized: true } }),
+      createRandomAdapter({
         seed: 5,
         rank: 2,
         config: { rank: 5, rankPattern: { q_proj: 2, down_proj: 2 }, alphaPattern: { q_proj: 7 } },
       }),
     ]
     expectClose(
-      deltasOf(merge(adapters, { method: 'weighted', weights: [0.5, -1.5] })),
-      sumOf(adapters, [0.5, -1.5]),
+      computeDeltas(merge(adapters, { method: 'weighted', weights: [0.5, -1.5] })),
+      sumDeltas(adapters, [0.5, -1.5]),
       1e-6,
     )
   })
   it('normalise weights when asked, and take the mean for average', () => {
     expectClose(
-      deltasOf(merge(three, { method: 'weighted', weights: [2, 1, 1], normalize: true })),
-      sumOf(three, [0.5, 0.25, 0.25]),
+      computeDeltas(merge(three, { method: 'weighted', weights: [2, 1, 1], normalize: true })),
+      sumDeltas(three, [0.5, 0.25, 0.25]),
       1e-6,
     )
     expectClose(
-      deltasOf(merge(three, { method: 'average' })),
-      sumOf(three, [1 / 3, 1 / 3, 1 / 3]),
+      computeDeltas(merge(three, { method: 'average' })),
+      sumDeltas(three, [1 / 3, 1 / 3, 1 / 3]),
       1e-6,
     )
   })
   it('take adapters with different targets: an absent module counts as zero', () => {
-    const onlyQuery = made({ seed: 6, shapes: { 'model.layers.0.self_attn.q_proj': [12, 9] } })
+    const onlyQuery = createRandomAdapter({
+      seed: 6,
+      shapes: { 'model.layers.0.self_attn.q_proj': [12, 9] },
+    })
     const merged = merge([three[0]!, onlyQuery], { method: 'average' })
-    expectClose(deltasOf(merged), sumOf([three[0]!, onlyQuery], [0.5, 0.5]), 1e-6)
+    expectClose(computeDeltas(merged), sumDeltas([three[0]!, onlyQuery], [0.5, 0.5]), 1e-6)
     expect((merged.config as LoraConfig).targets).toEqual(['q_proj', 'down_proj'])
   })
   it('cut to the best rank, report what that lost, and lose less at a higher rank', () => {
@@ -167,10 +174,10 @@ describe('sums', () => {
         { method: 'weighted', rank },
         { onModule: (report) => reports.push(report) },
       )
-      const got = deltasOf(merged)
-      const expected = sumOf(three, [1, 1, 1])
+      const got = computeDeltas(merged)
+      const expected = sumDeltas(three, [1, 1, 1])
       for (const { module, residual } of reports)
-        expect(distance(got.get(module)!, expected.get(module)!)).toBeCloseTo(residual, 5)
+        expect(computeDistance(got.get(module)!, expected.get(module)!)).toBeCloseTo(residual, 5)
       expect(reports.map((report) => report.rank)).toEqual([rank, rank])
       return reports[0]!.residual
     })
@@ -180,11 +187,11 @@ describe('sums', () => {
   })
   it('keep an energy with a rank of its own in every module, which the configuration tells', () => {
     const merged = merge(three, { method: 'weighted', energy: 0.7 })
-    const expected = sumOf(three, [1, 1, 1])
-    for (const [path, values] of deltasOf(merged))
-      expect(1 - distance(values, expected.get(path)!) ** 2).toBeGreaterThanOrEqual(0.7)
+    const expected = sumDeltas(three, [1, 1, 1])
+    for (const [path, values] of computeDeltas(merged))
+      expect(1 - computeDistance(values, expected.get(path)!) ** 2).toBeGreaterThanOrEqual(0.7)
     const ranks = Object.keys(smallShapes).map((path) => {
-      const { rank, scale } = rankAndScale(merged.config as LoraConfig, {
+      const { rank, scale } = resolveRankAndScale(merged.config as LoraConfig, {
         path,
         kind: 'linear',
         inFeatures: 1,
@@ -202,26 +209,34 @@ describe('sums', () => {
 describe('slerp', () => {
   const pair = three.slice(0, 2)
   it('is the first adapter at 0 and the second at 1', () => {
-    expectClose(deltasOf(merge(pair, { method: 'slerp', t: 0 })), deltasOf(pair[0]!), 1e-6)
-    expectClose(deltasOf(merge(pair, { method: 'slerp', t: 1 })), deltasOf(pair[1]!), 1e-6)
+    expectClose(
+      computeDeltas(merge(pair, { method: 'slerp', t: 0 })),
+      computeDeltas(pair[0]!),
+      1e-6,
+    )
+    expectClose(
+      computeDeltas(merge(pair, { method: 'slerp', t: 1 })),
+      computeDeltas(pair[1]!),
+      1e-6,
+    )
   })
   it('follows the formula on flattened tensors, which is not the chord', () => {
-    const merged = deltasOf(merge(pair, { method: 'slerp', t: 0.3 }))
-    const one = deltasOf(pair[0]!)
-    const two = deltasOf(pair[1]!)
+    const merged = computeDeltas(merge(pair, { method: 'slerp', t: 0.3 }))
+    const one = computeDeltas(pair[0]!)
+    const two = computeDeltas(pair[1]!)
     for (const [path, values] of merged) {
       const x = one.get(path)!
       const y = two.get(path)!
       const angle = Math.acos(
-        x.reduce((sum, value, i) => sum + value * y[i]!, 0) / (norm(x) * norm(y)),
+        x.reduce((sum, value, i) => sum + value * y[i]!, 0) / (computeNorm(x) * computeNorm(y)),
       )
       const arc = x.map(
         (value, i) =>
           (Math.sin(0.7 * angle) * value + Math.sin(0.3 * angle) * y[i]!) / Math.sin(angle),
       )
-      expect(distance(values, arc)).toBeLessThan(1e-5)
+      expect(computeDistance(values, arc)).toBeLessThan(1e-5)
       expect(
-        distance(
+        computeDistance(
           values,
           x.map((value, i) => 0.7 * value + 0.3 * y[i]!),
         ),
@@ -231,17 +246,22 @@ describe('slerp', () => {
   it('is linear between parallel adapters, and where one lacks the module', () => {
     const twice = { ...pair[0]!, config: { ...pair[0]!.config, alpha: 12 } as Adapter['config'] }
     expectClose(
-      deltasOf(merge([pair[0]!, twice], { method: 'slerp', t: 0.5 })),
-      sumOf([pair[0]!], [1.5]),
+      computeDeltas(merge([pair[0]!, twice], { method: 'slerp', t: 0.5 })),
+      sumDeltas([pair[0]!], [1.5]),
       1e-6,
     )
-    const onlyQuery = made({ seed: 6, shapes: { 'model.layers.0.self_attn.q_proj': [12, 9] } })
+    const onlyQuery = createRandomAdapter({
+      seed: 6,
+      shapes: { 'model.layers.0.self_attn.q_proj': [12, 9] },
+    })
     const down = 'model.layers.0.mlp.down_proj'
-    const merged = deltasOf(merge([pair[0]!, onlyQuery], { method: 'slerp', t: 0.25 })).get(down)!
+    const merged = computeDeltas(merge([pair[0]!, onlyQuery], { method: 'slerp', t: 0.25 })).get(
+      down,
+    )!
     expect(
-      distance(
+      computeDistance(
         merged,
-        deltasOf(pair[0]!)
+        computeDeltas(pair[0]!)
           .get(down)!
           .map((value) => 0.75 * value),
       ),
@@ -304,19 +324,21 @@ describe('methods on entries, against sums by hand', () => {
 
 describe('random methods', () => {
   const path = 'model.layers.0.mlp.up_proj'
-  const adapters = [1, 2].map((seed) => made({ seed, rank: 2, shapes: { [path]: [6, 5] } }))
+  const adapters = [1, 2].map((seed) =>
+    createRandomAdapter({ seed, rank: 2, shapes: { [path]: [6, 5] } }),
+  )
   const mean = (method: string, runs: number): Float64Array => {
     const sum = new Float64Array(30)
     for (let seed = 0; seed < runs; seed++)
-      deltasOf(merge(adapters, { method, density: 0.6, seed, rank: 5 }))
+      computeDeltas(merge(adapters, { method, density: 0.6, seed, rank: 5 }))
         .get(path)!
         .forEach((value, i) => (sum[i]! += value / runs))
     return sum
   }
   it("dare-linear's expectation is the sum", () => {
-    const expected = sumOf(adapters, [1, 1]).get(path)!
-    expect(distance(mean('dare-linear', 20), expected)).toBeGreaterThan(0.05)
-    expect(distance(mean('dare-linear', 2000), expected)).toBeLessThan(0.04)
+    const expected = sumDeltas(adapters, [1, 1]).get(path)!
+    expect(computeDistance(mean('dare-linear', 20), expected)).toBeGreaterThan(0.05)
+    expect(computeDistance(mean('dare-linear', 2000), expected)).toBeLessThan(0.04)
   })
   it('della of one adapter has it for its expectation, and keeps large entries more often', () => {
     const counts = { small: 0, large: 0 }
@@ -328,7 +350,7 @@ describe('random methods', () => {
       counts.small += Math.abs(got[0]!) > 1e-3 ? 1 : 0
       counts.large += Math.abs(got[4]!) > 1e-3 ? 1 : 0
     }
-    expect(distance(sum, [0.1, 0.2, 5, 6, 7, 0.3])).toBeLessThan(0.05)
+    expect(computeDistance(sum, [0.1, 0.2, 5, 6, 7, 0.3])).toBeLessThan(0.05)
     expect(counts.small / 1500).toBeCloseTo(0.1, 1)
     expect(counts.large / 1500).toBeCloseTo(0.9, 1)
   })
@@ -336,9 +358,9 @@ describe('random methods', () => {
     '%s: another seed draws otherwise',
     (method) => {
       const run = (seed: number): Float64Array =>
-        deltasOf(merge(adapters, { method, density: 0.5, seed })).get(path)!
-      expect(distance(run(1), run(1))).toBe(0)
-      expect(distance(run(1), run(2))).toBeGreaterThan(0.05)
+        computeDeltas(merge(adapters, { method, density: 0.5, seed })).get(path)!
+      expect(computeDistance(run(1), run(1))).toBe(0)
+      expect(computeDistance(run(1), run(2))).toBeGreaterThan(0.05)
     },
   )
   it('modules do not share their random numbers', () => {
@@ -346,7 +368,7 @@ describe('random methods', () => {
       'model.layers.0.mlp.up_proj': [6, 5],
       'model.layers.1.mlp.up_proj': [6, 5],
     } as const
-    const adapter = made({ seed: 1, rank: 5, shapes: equal })
+    const adapter = createRandomAdapter({ seed: 1, rank: 5, shapes: equal })
     const ones = new Map(
       [...adapter.tensors].map(([key, { shape, data }]) => [
         key,
@@ -354,11 +376,11 @@ describe('random methods', () => {
       ]),
     )
     const [first, second] = [
-      ...deltasOf(
+      ...computeDeltas(
         merge([{ ...adapter, tensors: ones }], { method: 'dare-linear', rank: 5 }),
       ).values(),
     ]
-    expect(distance(first!, second!)).toBeGreaterThan(0.1)
+    expect(computeDistance(first!, second!)).toBeGreaterThan(0.1)
   })
 })
 
@@ -373,12 +395,12 @@ describe('the result', () => {
     })
   })
   it('names whole paths where the sources choose their modules in different ways', () => {
-    const byLayer = reconfigured(three[1]!, { layers: [0] })
+    const byLayer = withConfig(three[1]!, { layers: [0] })
     const merged = merge([three[0]!, byLayer], { method: 'average' })
     expect((merged.config as LoraConfig).targets).toEqual(Object.keys(smallShapes))
   })
   it('keeps biases on B', () => {
-    const biased = reconfigured(three[0]!, { loraBias: true })
+    const biased = withConfig(three[0]!, { loraBias: true })
     const shifts = new Map(
       Object.entries(smallShapes).map(([path, [rows]]) => [
         `base_model.model.${path}.lora_B.bias`,
@@ -397,15 +419,15 @@ describe('the result', () => {
       ...(merged.tensors.get('base_model.model.model.layers.0.mlp.down_proj.lora_B.bias')!
         .data as Float32Array),
     ]).toEqual(Array(7).fill(3))
-    expectClose(deltasOf(merged), sumOf([three[0]!, three[1]!], [0.5, 1]), 1e-6)
+    expectClose(computeDeltas(merged), sumDeltas([three[0]!, three[1]!], [0.5, 1]), 1e-6)
   })
   it('takes embeddings', () => {
     const key = 'base_model.model.model.embed_tokens.lora_embedding_'
     const embedding = (seed: number): Adapter => {
-      const plain = made({ seed, rank: 2, shapes: { x: [4, 9] } })
+      const plain = createRandomAdapter({ seed, rank: 2, shapes: { x: [4, 9] } })
       const [a, b] = [...plain.tensors.values()]
       return {
-        ...reconfigured(plain, { targets: ['embed_tokens'] }),
+        ...withConfig(plain, { targets: ['embed_tokens'] }),
         tensors: new Map([
           [`${key}A`, a!],
           [`${key}B`, b!],
@@ -423,15 +445,18 @@ describe('the result', () => {
         tensor,
       ]),
     )
-    const expected = sumOf(
+    const expected = sumDeltas(
       [
-        made({ seed: 1, rank: 2, shapes: { x: [4, 9] } }),
-        made({ seed: 2, rank: 2, shapes: { x: [4, 9] } }),
+        createRandomAdapter({ seed: 1, rank: 2, shapes: { x: [4, 9] } }),
+        createRandomAdapter({ seed: 2, rank: 2, shapes: { x: [4, 9] } }),
       ],
       [1, -0.5],
     )
     expect(
-      distance([...deltasOf({ ...merged, tensors: renamed }).values()][0]!, expected.get('x')!),
+      computeDistance(
+        [...computeDeltas({ ...merged, tensors: renamed }).values()][0]!,
+        expected.get('x')!,
+      ),
     ).toBeLessThan(1e-6)
   })
 })

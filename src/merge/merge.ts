@@ -2,25 +2,25 @@
 // and holds no more than one at a time.
 
 import type { Adapter } from '../adapters/adapter.ts'
-import { peftKey } from '../adapters/keys.ts'
+import { toPeftKey } from '../adapters/keys.ts'
 import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
-import { rankAndScale } from '../adapters/kinds/lora.ts'
+import { resolveRankAndScale } from '../adapters/kinds/lora.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import { deltaOf } from './delta.ts'
-import { workspace } from './elementwise.ts'
-import { mergedAdapter, type MergedModule } from './merged-adapter.ts'
-import type { FactorMethod, MergeMethod, MergeRecipe, ReadyRecipe } from './method.ts'
+import { createDelta } from './delta.ts'
+import { createWorkspace } from './elementwise.ts'
+import { createMergedAdapter, type ModuleFactors } from './merged-adapter.ts'
+import type { FactorMethod, MergeMethod, MergeRecipe, CompleteRecipe } from './method.ts'
 import {
   mergeByEntries,
   mergeFactors,
   mergeSum,
-  type MergedPair,
-  type OwnFactors,
+  type MergedFactors,
+  type ScaledFactors,
 } from './module-merge.ts'
-import { methodNamed, readRecipe } from './recipe.ts'
-import { sourcesOf, type MergeBase, type SourceModule } from './sources.ts'
+import { getMergeMethod, completeRecipe } from './recipe.ts'
+import { collectSourceModules, type MergeBase, type SourceModule } from './sources.ts'
 
 export interface ModuleReport {
   /** The module's path. */
@@ -57,12 +57,12 @@ export function merge(
   recipe: MergeRecipe,
   { base, anyBase, onModule }: MergeOptions = {},
 ): Adapter {
-  const method = methodNamed(recipe.method)
-  const ready = readRecipe(recipe, method, adapters.length)
-  if (method.space === 'factors') checkPlain(adapters, method)
-  const sources = sourcesOf(adapters, base, anyBase)
-  const work = workspace()
-  const merged = sources.map((source, i): MergedModule => {
+  const method = getMergeMethod(recipe.method)
+  const ready = completeRecipe(recipe, method, adapters.length)
+  if (method.space === 'factors') checkPlainLora(adapters, method)
+  const sources = collectSourceModules(adapters, base, anyBase)
+  const work = createWorkspace()
+  const merged = sources.map((source, i): ModuleFactors => {
     const pair = mergeModule(method, adapters, source, ready, i, work)
     onModule?.(
       { module: source.module.path, rank: pair.b.columns, residual: pair.residual },
@@ -71,23 +71,25 @@ export function merge(
     )
     return { module: source.module, pair }
   })
-  return mergedAdapter(adapters, merged)
+  return createMergedAdapter(adapters, merged)
 }
 
 function mergeModule(
   method: MergeMethod,
   adapters: readonly Adapter[],
   { module, touched, base }: SourceModule,
-  recipe: ReadyRecipe,
+  recipe: CompleteRecipe,
   index: number,
-  work: ReturnType<typeof workspace>,
-): MergedPair {
+  work: ReturnType<typeof createWorkspace>,
+): MergedFactors {
   if (method.space === 'factors') {
-    const own = adapters.map((adapter, k) => (touched[k] ? ownFactors(adapter, module) : undefined))
+    const own = adapters.map((adapter, k) =>
+      touched[k] ? readFactors(adapter, module) : undefined,
+    )
     return mergeFactors(method, module, own, recipe, recipe.seed + 2 * index)
   }
   const deltas = adapters.map((adapter, k) =>
-    touched[k] ? deltaOf(adapter, module, base) : undefined,
+    touched[k] ? createDelta(adapter, module, base) : undefined,
   )
   const input = { module, deltas, recipe, work }
   if (method.space === 'sum') return mergeSum(method, input)
@@ -100,7 +102,7 @@ function mergeModule(
 }
 
 /** PEFT's fast methods know LoRA alone. */
-function checkPlain(adapters: readonly Adapter[], { name }: FactorMethod): void {
+function checkPlainLora(adapters: readonly Adapter[], { name }: FactorMethod): void {
   const problems = adapters.flatMap(({ kind, config }, k) => {
     if (kind !== 'lora') return [`adapters[${k}] is a ${kind} adapter`]
     const { bias, loraBias } = config as LoraConfig
@@ -112,13 +114,13 @@ function checkPlain(adapters: readonly Adapter[], { name }: FactorMethod): void 
     )
 }
 
-function ownFactors({ config, tensors }: Adapter, module: ModuleInfo): OwnFactors {
-  const { rank, scale } = rankAndScale(config as LoraConfig, module)
+function readFactors({ config, tensors }: Adapter, module: ModuleInfo): ScaledFactors {
+  const { rank, scale } = resolveRankAndScale(config as LoraConfig, module)
   const [a, b] =
     module.kind === 'embedding'
       ? ['lora_embedding_A', 'lora_embedding_B']
       : ['lora_A.weight', 'lora_B.weight']
   const values = (name: string): Float32Array =>
-    toFloat32(tensors.get(peftKey(`${module.path}.${name}`))!)
+    toFloat32(tensors.get(toPeftKey(`${module.path}.${name}`))!)
   return { a: values(a), b: values(b), rank, scale }
 }

@@ -2,48 +2,48 @@
 // them, with scale 1 everywhere.
 
 import type { Adapter } from '../adapters/adapter.ts'
-import { peftKey } from '../adapters/keys.ts'
+import { toPeftKey } from '../adapters/keys.ts'
 import type { AdapterConfig } from '../adapters/kinds/kind.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
 import type { TargetChoice } from '../adapters/targets.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
-import type { MergedPair } from './module-merge.ts'
+import type { MergedFactors } from './module-merge.ts'
 
-export interface MergedModule {
+export interface ModuleFactors {
   readonly module: ModuleInfo
-  readonly pair: MergedPair
+  readonly pair: MergedFactors
 }
 
 /** The adapter of a merge: its targets and its base are those of its sources. */
-export function mergedAdapter(
+export function createMergedAdapter(
   adapters: readonly Adapter[],
-  merged: readonly MergedModule[],
+  merged: readonly ModuleFactors[],
 ): Adapter {
   const paths = merged.map(({ module }) => module.path)
-  return adapterOfPairs(
-    targetsOf(adapters, paths),
+  return createLoraFromFactors(
+    mergeTargets(adapters, paths),
     adapters.find((adapter) => adapter.baseModel)?.baseModel,
     merged,
   )
 }
 
 /** A LoRA of scale 1 with these factors; `choice` must hit exactly their modules. */
-export function adapterOfPairs(
-  choice: Choice,
+export function createLoraFromFactors(
+  choice: TargetFields,
   baseModel: string | undefined,
-  merged: readonly MergedModule[],
+  merged: readonly ModuleFactors[],
 ): Adapter {
   const shifted = merged.some(({ pair }) => pair.shift)
-  const tensors = new Map<string, Tensor>(merged.flatMap((item) => tensorsOf(item, shifted)))
+  const tensors = new Map<string, Tensor>(merged.flatMap((item) => toTensors(item, shifted)))
   const ranks = merged.map(({ pair }) => Math.max(1, pair.b.columns))
-  const rank = mostFrequent(ranks)
+  const rank = selectMostFrequent(ranks)
   const patterns = Object.fromEntries(
     merged.flatMap(({ module }, i) =>
-      ranks[i] === rank ? [] : [[escaped(module.path), ranks[i]!]],
+      ranks[i] === rank ? [] : [[escapePattern(module.path), ranks[i]!]],
     ),
   )
-  const config = kindNamed('lora').complete({
+  const config = getKind('lora').complete({
     ...choice,
     rank,
     alpha: rank,
@@ -55,7 +55,7 @@ export function adapterOfPairs(
 }
 
 /** A rank of 0 is saved as one of zeros, which every reader knows. */
-function tensorsOf({ module, pair }: MergedModule, shifted: boolean): [string, Tensor][] {
+function toTensors({ module, pair }: ModuleFactors, shifted: boolean): [string, Tensor][] {
   const { inFeatures, outFeatures, path, kind } = module
   const rank = Math.max(1, pair.b.columns)
   const [a, b] =
@@ -63,7 +63,7 @@ function tensorsOf({ module, pair }: MergedModule, shifted: boolean): [string, T
       ? ['lora_embedding_A', 'lora_embedding_B']
       : ['lora_A.weight', 'lora_B.weight']
   const keyed = (name: string, tensor: Tensor): [string, Tensor] => [
-    peftKey(`${path}.${name}`),
+    toPeftKey(`${path}.${name}`),
     tensor,
   ]
   return [
@@ -73,16 +73,16 @@ function tensorsOf({ module, pair }: MergedModule, shifted: boolean): [string, T
   ]
 }
 
-function mostFrequent(values: readonly number[]): number {
+function selectMostFrequent(values: readonly number[]): number {
   const counts = new Map<number, number>()
   for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1)
   return [...counts].reduce((best, next) => (next[1] > best[1] ? next : best))[0]
 }
 
-const escaped = (path: string): string => path.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
+const escapePattern = (path: string): string => path.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
 
-type Choice = Pick<AdapterConfig, keyof TargetChoice>
-const choiceOf = ({ targets, exclude, layers, layersPattern }: Choice): Choice => ({
+type TargetFields = Pick<AdapterConfig, keyof TargetChoice>
+const copyTargets = ({ targets, exclude, layers, layersPattern }: TargetFields): TargetFields => ({
   targets,
   exclude,
   ...(layers ? { layers } : {}),
@@ -93,8 +93,8 @@ const choiceOf = ({ targets, exclude, layers, layersPattern }: Choice): Choice =
  * One choice that all adapters share is kept, and plain lists of names are joined; any other
  * mixture becomes the list of whole paths.
  */
-function targetsOf(adapters: readonly Adapter[], paths: readonly string[]): Choice {
-  const choices = adapters.map(({ config }) => choiceOf(config))
+function mergeTargets(adapters: readonly Adapter[], paths: readonly string[]): TargetFields {
+  const choices = adapters.map(({ config }) => copyTargets(config))
   const [first] = choices
   if (choices.every((choice) => JSON.stringify(choice) === JSON.stringify(first))) return first!
   const plain = choices.every(

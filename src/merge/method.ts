@@ -38,7 +38,7 @@ export interface MergeRecipe {
 export type MergeOption = Exclude<keyof MergeRecipe, 'method'>
 
 /** A recipe that was checked, with nothing left open. */
-export interface ReadyRecipe {
+export interface CompleteRecipe {
   readonly weights: readonly number[]
   readonly density: number
   readonly t: number
@@ -50,7 +50,7 @@ export interface ReadyRecipe {
   readonly seed: number
 }
 
-interface Row {
+interface MethodBase {
   readonly name: string
   /** One line; w are weights, K adapters, s a sign, [..] 1 where it holds and else 0. */
   readonly formula: string
@@ -70,19 +70,19 @@ interface Row {
   readonly positiveWeights?: boolean
 }
 
-export interface Sum {
+export interface SumInput {
   readonly weights: readonly number[]
-  readonly recipe: ReadyRecipe
+  readonly recipe: CompleteRecipe
   /** ⟨ΔW_i, ΔW_j⟩ in this module: the sum of the products of their entries. */
   inner(i: number, j: number): number
 }
 
 /** A sum c_1·ΔW_1 + … + c_K·ΔW_K: done on the factors, exactly, without forming any ΔW. */
-export interface SumMethod extends Row {
+export interface SumMethod extends MethodBase {
   readonly space: 'sum'
   /** The coefficients are the same in every module: they come from the weights alone. */
   readonly uniform: boolean
-  coefficients(sum: Sum): readonly number[]
+  coefficients(sum: SumInput): readonly number[]
 }
 
 /**
@@ -95,12 +95,12 @@ export type CombineRows = (
   columns: number,
 ) => void
 
-export interface Entries {
+export interface EntriesInput {
   readonly count: number
   /** Number of entries of one ΔW. */
   readonly size: number
   readonly columns: number
-  readonly recipe: ReadyRecipe
+  readonly recipe: CompleteRecipe
   /** A generator's seed for adapter k, another one in every module. */
   seedOf(k: number): number
   /** Every ΔW whole, in any order; only to be read, and only during the call. */
@@ -113,7 +113,7 @@ export interface Entries {
  * A rule for single entries of the ΔWs: they are formed module by module. The result has any rank,
  * and is cut to a low one afterwards.
  */
-export interface EntryMethod extends Row {
+export interface EntryMethod extends MethodBase {
   readonly space: 'entries'
   /**
    * How many whole matrices may be kept between `scan` and `blocks`, so that they are not formed
@@ -124,19 +124,19 @@ export interface EntryMethod extends Row {
    * Looks at whole matrices where it must, and returns what to do with rows, which then come in
    * order, once.
    */
-  prepare(entries: Entries): CombineRows
+  prepare(entries: EntriesInput): CombineRows
 }
 
 /**
  * A rule for A and B apart, as PEFT's fast methods do it: it makes cross terms B_i·A_j that none of
  * the adapters has.
  */
-export interface FactorMethod extends Row {
+export interface FactorMethod extends MethodBase {
   readonly space: 'factors'
   combine(
     tensors: readonly Float32Array[],
     weights: readonly number[],
-    recipe: ReadyRecipe,
+    recipe: CompleteRecipe,
     seed: number,
   ): Float32Array
 }

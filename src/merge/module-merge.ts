@@ -9,23 +9,23 @@ import {
   type RankChoice,
 } from '../base/linalg/low-rank.ts'
 import { multiply } from '../base/linalg/matmul.ts'
-import { matrixOf, transpose, zeros, type Matrix } from '../base/linalg/matrix.ts'
-import { fastKernels } from '../base/linalg/simd.ts'
+import { createMatrix, transpose, createZeros, type Matrix } from '../base/linalg/matrix.ts'
+import { getFastKernels } from '../base/linalg/simd.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import type { Delta } from './delta.ts'
-import { mergeEntries, type Workspace } from './elementwise.ts'
-import type { EntryMethod, FactorMethod, ReadyRecipe, SumMethod } from './method.ts'
+import { mergeEntries, type MergeWorkspace } from './elementwise.ts'
+import type { EntryMethod, FactorMethod, CompleteRecipe, SumMethod } from './method.ts'
 
 /** What a module's merge has to go on. */
-export interface ModuleMerge {
+export interface ModuleMergeInput {
   readonly module: ModuleInfo
   /** undefined: the adapter does not touch the module, ΔW = 0. */
   readonly deltas: readonly (Delta | undefined)[]
-  readonly recipe: ReadyRecipe
-  readonly work: Workspace
+  readonly recipe: CompleteRecipe
+  readonly work: MergeWorkspace
 }
 
-export interface MergedPair extends LowRank {
+export interface MergedFactors extends LowRank {
   readonly shift?: Float32Array | undefined
 }
 
@@ -33,26 +33,27 @@ type Factors = NonNullable<Delta['factors']>
 
 export function mergeSum(
   method: SumMethod,
-  { module, deltas, recipe, work }: ModuleMerge,
-): MergedPair {
-  const inner = (i: number, j: number): number => innerProduct(deltas[i], deltas[j], module, work)
+  { module, deltas, recipe, work }: ModuleMergeInput,
+): MergedFactors {
+  const inner = (i: number, j: number): number =>
+    computeInnerProduct(deltas[i], deltas[j], module, work)
   const coefficients = method.coefficients({ weights: recipe.weights, recipe, inner })
-  const shift = sumOfShifts(deltas, coefficients)
+  const shift = sumShifts(deltas, coefficients)
   const factors = deltas.flatMap((delta, k) =>
     delta?.factors ? [{ ...delta.factors, scale: coefficients[k]! }] : [],
   )
   if (factors.length === deltas.filter(Boolean).length) {
-    const stacked = stack(factors, module)
+    const stacked = stackFactors(factors, module)
     if (recipe.energy === undefined && stacked.b.columns <= (recipe.rank ?? Infinity))
       return { ...stacked, residual: 0, shift }
     return { ...truncateProduct(stacked.b, stacked.a, recipe), shift }
   }
-  const whole = sumWhole(deltas, coefficients, module, work)
+  const whole = sumDense(deltas, coefficients, module, work)
   return {
     ...truncateDense(whole, {
-      ...rankOf(recipe, undefined),
+      ...resolveRank(recipe, undefined),
       seed: recipe.seed,
-      kernel: fastKernels().f32,
+      kernel: getFastKernels().f32,
     }),
     shift,
   }
@@ -60,23 +61,23 @@ export function mergeSum(
 
 export function mergeByEntries(
   method: EntryMethod,
-  { module, deltas, recipe, work }: ModuleMerge,
-): MergedPair {
+  { module, deltas, recipe, work }: ModuleMergeInput,
+): MergedFactors {
   const { inFeatures: columns, outFeatures: rows, path } = module
   const shifts = deltas.map((delta) => delta?.shift)
   const sources = deltas.map((delta) => delta?.formRows)
-  const merged = matrixOf(
+  const merged = createMatrix(
     rows,
     columns,
     mergeEntries(method, { name: path, sources, rows, columns }, recipe, work),
   )
   const ranks = deltas.flatMap((delta) => (delta?.factors ? [delta.factors.b.columns] : []))
-  const choice = rankOf(recipe, ranks.length > 0 ? Math.max(...ranks) : undefined)
+  const choice = resolveRank(recipe, ranks.length > 0 ? Math.max(...ranks) : undefined)
   const low = truncateDense(merged, {
     ...choice,
-    start: likelyRows(deltas, recipe, choice, module),
+    start: estimateRowSpace(deltas, recipe, choice, module),
     seed: recipe.seed,
-    kernel: fastKernels().f32,
+    kernel: getFastKernels().f32,
   })
   if (!shifts.some(Boolean)) return low
   const byShift = shifts.map((shift) => shift && ((target: Float32Array) => target.set(shift)))
@@ -90,7 +91,10 @@ export function mergeByEntries(
 }
 
 /** Without a choice: the given rank. */
-const rankOf = ({ rank, energy }: ReadyRecipe, otherwise: number | undefined): RankChoice => ({
+const resolveRank = (
+  { rank, energy }: CompleteRecipe,
+  otherwise: number | undefined,
+): RankChoice => ({
   rank: rank ?? (energy === undefined ? otherwise : undefined),
   energy,
 })
@@ -99,9 +103,9 @@ const rankOf = ({ rank, energy }: ReadyRecipe, otherwise: number | undefined): R
  * Trimmed and elected sums keep much of the plain sum's row space, which its factors give away
  * cheaply.
  */
-function likelyRows(
+function estimateRowSpace(
   deltas: readonly (Delta | undefined)[],
-  { weights }: ReadyRecipe,
+  { weights }: CompleteRecipe,
   { rank = 32 }: RankChoice,
   module: ModuleInfo,
 ): Matrix | undefined {
@@ -109,12 +113,12 @@ function likelyRows(
     delta?.factors ? [{ ...delta.factors, scale: weights[k]! }] : [],
   )
   if (factors.length === 0) return undefined
-  const { b, a } = stack(factors, module)
+  const { b, a } = stackFactors(factors, module)
   return transpose(truncateProduct(b, a, { rank }).a)
 }
 
 /** b = [s_1·b_1 … s_K·b_K], a = [a_1; …; a_K]. */
-function stack(
+function stackFactors(
   factors: readonly (Factors & { readonly scale: number })[],
   { inFeatures, outFeatures }: ModuleInfo,
 ): Factors {
@@ -130,7 +134,7 @@ function stack(
     copyRows(part.a, a.subarray(start * inFeatures, (start + own) * inFeatures))
     start += own
   }
-  return { b: matrixOf(outFeatures, rank, b), a: matrixOf(rank, inFeatures, a) }
+  return { b: createMatrix(outFeatures, rank, b), a: createMatrix(rank, inFeatures, a) }
 }
 
 function copyRows(
@@ -144,7 +148,7 @@ function copyRows(
       target[row * columns + column] = data[row * rowStride + column * columnStride]!
 }
 
-function sumOfShifts(
+function sumShifts(
   deltas: readonly (Delta | undefined)[],
   coefficients: readonly number[],
 ): Float32Array | undefined {
@@ -158,44 +162,44 @@ function sumOfShifts(
 }
 
 /** Σ c_k·ΔW_k formed as a whole, for sums in which some ΔW has no factors. */
-function sumWhole(
+function sumDense(
   deltas: readonly (Delta | undefined)[],
   coefficients: readonly number[],
   module: ModuleInfo,
-  work: Workspace,
+  work: MergeWorkspace,
 ): Matrix {
   const { inFeatures, outFeatures } = module
-  const sum = work.array(0, inFeatures * outFeatures).fill(0)
+  const sum = work.getArray(0, inFeatures * outFeatures).fill(0)
   deltas.forEach((delta, k) => {
     if (!delta) return
-    const values = work.array(1, sum.length)
+    const values = work.getArray(1, sum.length)
     delta.formRows(values, 0, outFeatures)
     for (let i = 0; i < sum.length; i++) sum[i]! += coefficients[k]! * values[i]!
   })
-  return matrixOf(outFeatures, inFeatures, sum)
+  return createMatrix(outFeatures, inFeatures, sum)
 }
 
 /** ⟨b₁·a₁, b₂·a₂⟩ = Σ (b₁ᵀ·b₂) ⊙ (a₁·a₂ᵀ); formed whole where there are no factors. */
-function innerProduct(
+function computeInnerProduct(
   one: Delta | undefined,
   two: Delta | undefined,
   { inFeatures, outFeatures }: ModuleInfo,
-  work: Workspace,
+  work: MergeWorkspace,
 ): number {
   if (!one || !two) return 0
   let sum = 0
   if (one.factors && two.factors) {
     const left = one.factors
     const right = two.factors
-    const bs = zeros(left.b.columns, right.b.columns)
-    const as = zeros(left.b.columns, right.b.columns)
+    const bs = createZeros(left.b.columns, right.b.columns)
+    const as = createZeros(left.b.columns, right.b.columns)
     multiply(bs, transpose(left.b), right.b)
     multiply(as, left.a, transpose(right.a))
     for (let i = 0; i < bs.data.length; i++) sum += bs.data[i]! * as.data[i]!
     return sum
   }
-  const x = work.array(0, inFeatures * outFeatures)
-  const y = work.array(1, inFeatures * outFeatures)
+  const x = work.getArray(0, inFeatures * outFeatures)
+  const y = work.getArray(1, inFeatures * outFeatures)
   one.formRows(x, 0, outFeatures)
   two.formRows(y, 0, outFeatures)
   for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!
@@ -203,7 +207,7 @@ function innerProduct(
 }
 
 /** An adapter's own A and B, and the scale PEFT keeps beside them. */
-export interface OwnFactors {
+export interface ScaledFactors {
   readonly a: Float32Array
   readonly b: Float32Array
   readonly rank: number
@@ -217,10 +221,10 @@ export interface OwnFactors {
 export function mergeFactors(
   method: FactorMethod,
   { inFeatures, outFeatures, path }: ModuleInfo,
-  own: readonly (OwnFactors | undefined)[],
-  recipe: ReadyRecipe,
+  own: readonly (ScaledFactors | undefined)[],
+  recipe: CompleteRecipe,
   seed: number,
-): MergedPair {
+): MergedFactors {
   const parts = own.flatMap((factors, k) =>
     factors ? [{ ...factors, weight: recipe.weights[k]! * factors.scale }] : [],
   )
@@ -252,5 +256,9 @@ export function mergeFactors(
     recipe,
     seed + 1,
   )
-  return { a: matrixOf(rank, inFeatures, a), b: matrixOf(outFeatures, rank, b), residual: 0 }
+  return {
+    a: createMatrix(rank, inFeatures, a),
+    b: createMatrix(outFeatures, rank, b),
+    residual: 0,
+  }
 }

@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import type { Adapter } from '../adapters/adapter.ts'
 import { loadAdapter } from '../adapters/files/peft.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors/reader.ts'
-import { deltasOf, distance, expectClose } from './fixture.contract.ts'
+import { computeDeltas, computeDistance, expectClose } from './fixture.contract.ts'
 import { merge } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
 
@@ -16,11 +16,11 @@ const bytesAt = async (path: string): Promise<Uint8Array> =>
 const adapterAt = (path: string): Promise<Adapter> =>
   loadAdapter({
     name: path,
-    open: async (name) => memorySource(name, await bytesAt(`${path}/${name}`)),
+    open: async (name) => createMemorySource(name, await bytesAt(`${path}/${name}`)),
   })
 
 async function tensorsAt(path: string): Promise<Map<string, Tensor>> {
-  const store = await openSafetensors(memorySource(path, await bytesAt(path)))
+  const store = await openSafetensors(createMemorySource(path, await bytesAt(path)))
   const tensors = new Map<string, Tensor>()
   for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
   return tensors
@@ -50,7 +50,7 @@ describe('the exact weighted sum', () => {
   ] satisfies [string, MergeRecipe][])('comes out of %s', async (_name, recipe) => {
     const expected = deltasIn(await tensorsAt('exact_weighted_sum.safetensors'))
     expect(expected.size).toBe(15)
-    expectClose(deltasOf(merge(inputs, recipe)), expected, 1e-6)
+    expectClose(computeDeltas(merge(inputs, recipe)), expected, 1e-6)
   })
 })
 
@@ -64,11 +64,11 @@ describe("PEFT's merges", () => {
     ['magnitude_prune', { method: 'peft-magnitude-prune', weights: positive, density: 0.5 }, 1e-6],
   ] satisfies [string, MergeRecipe, number][])('%s', async (name, recipe, within) => {
     const tensors = await tensorsAt(`peft/m_${name}/expected.safetensors`)
-    expect(distance(recipe.weights, tensors.get('weights')!.data as Float32Array)).toBeLessThan(
-      1e-6,
-    )
+    expect(
+      computeDistance(recipe.weights, tensors.get('weights')!.data as Float32Array),
+    ).toBeLessThan(1e-6)
     const merged = merge(inputs, recipe)
-    expectClose(deltasOf(merged), deltasIn(tensors), within)
+    expectClose(computeDeltas(merged), deltasIn(tensors), within)
     // The same modules and ranks as in PEFT's own file.
     const theirs = await adapterAt(`peft/m_${name}`)
     expect([...merged.tensors].map(([key, { shape }]) => [key, ...shape]).sort()).toEqual(
@@ -80,7 +80,7 @@ describe("PEFT's merges", () => {
     const ours = merge(inputs, { method: 'peft-ties', weights: positive, density: 0.5 })
     for (const [key, { data }] of theirs.tensors)
       expect(
-        distance(ours.tensors.get(key)!.data as Float32Array, data as Float32Array),
+        computeDistance(ours.tensors.get(key)!.data as Float32Array, data as Float32Array),
       ).toBeLessThan(1e-6)
   })
 })

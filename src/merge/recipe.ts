@@ -1,18 +1,18 @@
 // Checks of a recipe before anything is read: every problem is in the one error.
 
 import { OptionError } from '../base/errors.ts'
-import type { MergeMethod, MergeOption, MergeRecipe, ReadyRecipe } from './method.ts'
+import type { MergeMethod, MergeOption, MergeRecipe, CompleteRecipe } from './method.ts'
 import { mergeMethods } from './method-table.ts'
 
-const has = (value: unknown): boolean => value !== undefined && value !== null
+const isGiven = (value: unknown): boolean => value !== undefined && value !== null
 
 /** The method a recipe names; throws OptionError with the nearest name. */
-export function methodNamed(name: string): MergeMethod {
+export function getMergeMethod(name: string): MergeMethod {
   const method = mergeMethods.get(name)
   if (method) return method
   const names = [...mergeMethods.keys()]
   const nearest = names.toSorted(
-    (a, b) => editDistance(String(name), a) - editDistance(String(name), b),
+    (a, b) => computeEditDistance(String(name), a) - computeEditDistance(String(name), b),
   )[0]
   throw new OptionError(
     `There is no merge method "${name}"; did you mean "${nearest}"? There are: ${names.join(', ')}.`,
@@ -20,7 +20,7 @@ export function methodNamed(name: string): MergeMethod {
 }
 
 /** How many letters must be added, removed or changed (Levenshtein). */
-function editDistance(a: string, b: string): number {
+function computeEditDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
@@ -34,40 +34,43 @@ function editDistance(a: string, b: string): number {
 }
 
 type Check = readonly [expected: string, is: (value: unknown) => boolean]
-const numberWhere = (expected: string, is: (value: number) => boolean): Check => [
+const createNumberCheck = (expected: string, is: (value: number) => boolean): Check => [
   expected,
   (value) => typeof value === 'number' && Number.isFinite(value) && is(value),
 ]
 
 const checks: Readonly<Record<Exclude<MergeOption, 'weights'>, Check>> = {
   normalize: ['true or false', (value) => typeof value === 'boolean'],
-  density: numberWhere('above 0 and up to 1', (value) => value > 0 && value <= 1),
-  t: numberWhere('from 0 to 1', (value) => value >= 0 && value <= 1),
-  epsilon: numberWhere('from 0 to below 1', (value) => value >= 0 && value < 1),
-  gamma: numberWhere('from 0 to below 1', (value) => value >= 0 && value < 1),
+  density: createNumberCheck('above 0 and up to 1', (value) => value > 0 && value <= 1),
+  t: createNumberCheck('from 0 to 1', (value) => value >= 0 && value <= 1),
+  epsilon: createNumberCheck('from 0 to below 1', (value) => value >= 0 && value < 1),
+  gamma: createNumberCheck('from 0 to below 1', (value) => value >= 0 && value < 1),
   majority: ['"total" or "frequency"', (value) => value === 'total' || value === 'frequency'],
-  rank: numberWhere('a whole number ≥ 1', (value) => Number.isSafeInteger(value) && value >= 1),
-  energy: numberWhere('above 0 and up to 1', (value) => value > 0 && value <= 1),
-  seed: numberWhere('a whole number', (value) => Number.isSafeInteger(value)),
+  rank: createNumberCheck(
+    'a whole number ≥ 1',
+    (value) => Number.isSafeInteger(value) && value >= 1,
+  ),
+  energy: createNumberCheck('above 0 and up to 1', (value) => value > 0 && value <= 1),
+  seed: createNumberCheck('a whole number', (value) => Number.isSafeInteger(value)),
 }
 
 /**
  * A recipe with its defaults. Throws OptionError that lists everything wrong with it, for this
  * number of adapters.
  */
-export function readRecipe(
+export function completeRecipe(
   recipe: MergeRecipe,
   method: MergeMethod,
   adapters: number,
-): ReadyRecipe {
+): CompleteRecipe {
   const problems = adapters === 0 ? ['there is no adapter to merge'] : []
   if (method.adapters !== undefined && adapters !== method.adapters && adapters > 0)
     problems.push(`it is for ${method.adapters} adapters, got ${adapters}`)
   for (const [option, value] of Object.entries(recipe)) {
-    if (option === 'method' || !has(value)) continue
+    if (option === 'method' || !isGiven(value)) continue
     if (!method.options.includes(option as MergeOption)) {
       problems.push(`it has no option "${option}" (it has ${method.options.join(', ') || 'none'})`)
-    } else if (option === 'weights') problems.push(...weightProblems(value, method, adapters))
+    } else if (option === 'weights') problems.push(...findWeightProblems(value, method, adapters))
     else {
       const [expected, is] = checks[option as keyof typeof checks]
       if (!is(value))
@@ -102,7 +105,7 @@ export function readRecipe(
   }
 }
 
-function weightProblems(
+function findWeightProblems(
   value: unknown,
   { positiveWeights }: MergeMethod,
   adapters: number,

@@ -1,7 +1,7 @@
 // The election of TIES on four entries at a time, in single precision: ten times the speed of the
 // plain loops in elect.ts, which stand in where the platform has no vectors.
 
-import { advance, and, compileLoop, constant, get, load, pattern, repeat, reserve, set, single, store, xor, zero, type LoopExports } from '../base/linalg/wasm.ts' // prettier-ignore
+import { advance, and, compileLoop, pushConstant, get, load, pushPattern, repeat, reserve, set, single, store, xor, zero, type LoopExports } from '../base/linalg/wasm.ts' // prettier-ignore
 
 // Parameters: addresses of the first row, of the result and of (weight, threshold) pairs; how many
 // adapters, how many vectors, bytes of a row.
@@ -11,36 +11,36 @@ const at = 6, pair = 7, left = 8, integers = 3 // prettier-ignore
 const total = 9, sign = 10, value = 11, weight = 12, sum = 13, share = 14 // prettier-ignore
 
 const { add, multiply, divide, absolute, less, greater, notLess, loadSplat } = single
-const signBit = pattern([0, 0, 0, 0x80])
+const signBit = pushPattern([0, 0, 0, 0x80])
 /** The smallest normal number: added to a sum of weights it is lost, and 0 divided by it is 0. */
-const tiny = pattern([0, 0, 0x80, 0])
+const tiny = pushPattern([0, 0, 0x80, 0])
 
 /** For each adapter: `value` becomes its entries, those below its threshold zero; then `body`. */
-const forEachAdapter = (body: number[]): number[] => [
+const buildAdapterLoop = (body: number[]): number[] => [
   ...get(rows), ...set(at), ...get(pairs), ...set(pair), ...get(adapters), ...set(left),
   ...repeat(left, [
     ...load(get(at)), ...set(value),
     ...and(get(value), notLess(absolute(get(value)), loadSplat(get(pair), 4))), ...set(value),
     ...loadSplat(get(pair), 0), ...set(weight),
     ...body,
-    ...advance(at, get(rowBytes)), ...advance(pair, constant(8)),
+    ...advance(at, get(rowBytes)), ...advance(pair, pushConstant(8)),
   ]),
 ] // prettier-ignore
 
 const loop = repeat(vectors, [
   ...zero, ...set(total),
-  ...forEachAdapter([...add(get(total), multiply(get(weight), get(value))), ...set(total)]),
+  ...buildAdapterLoop([...add(get(total), multiply(get(weight), get(value))), ...set(total)]),
   ...and(less(get(total), zero), signBit), ...set(sign),
   ...zero, ...set(sum), ...tiny, ...set(share),
   // With the sign turned, entries that agree are those above 0; the mask of the comparison picks
   // them.
-  ...forEachAdapter([
+  ...buildAdapterLoop([
     ...xor(get(value), get(sign)), ...set(value),
     ...add(get(sum), and(multiply(get(weight), get(value)), greater(get(value), zero))), ...set(sum),
     ...add(get(share), and(get(weight), greater(get(value), zero))), ...set(share),
   ]),
   ...store(get(out), xor(divide(get(sum), get(share)), get(sign))),
-  ...advance(rows, constant(16)), ...advance(out, constant(16)),
+  ...advance(rows, pushConstant(16)), ...advance(out, pushConstant(16)),
 ]) // prettier-ignore
 
 /** Entries that are copied in and out at a time. */
@@ -50,10 +50,10 @@ const chunkBytes = 4 * chunk
 let compiled: { readonly loop: LoopExports | undefined } | undefined
 
 /**
- * `electedMean` of rows whose entries below `thresholds` count as zero; false where the platform
+ * `computeElectedMean` of rows whose entries below `thresholds` count as zero; false where the platform
  * has no vectors.
  */
-export function electedMeanByVectors(
+export function computeElectedMeanSimd(
   allRows: readonly Float32Array[],
   weights: readonly number[],
   thresholds: readonly number[],

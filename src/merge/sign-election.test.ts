@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { electedMean, electedMeanByNumbers } from './sign-election.ts'
-import { electedMeanByVectors } from './sign-election-simd.ts'
-import { distance } from './fixture.contract.ts'
-import { bitsOf } from './magnitude-threshold.ts'
+import { computeElectedMean, computeElectedMeanScalar } from './sign-election.ts'
+import { computeElectedMeanSimd } from './sign-election-simd.ts'
+import { computeDistance } from './fixture.contract.ts'
+import { toBits } from './magnitude-threshold.ts'
 
 /**
  * Quarters, zeros among them, so that sums are exact, signs tie, and both precisions elect alike.
@@ -47,31 +47,31 @@ describe('the elected mean', () => {
     fc.assert(
       fc.property(cases, ({ rows, weights, threshold }) => {
         const expected = byDefinition(rows, weights, threshold)
-        const bits = bitsOf(Float32Array.of(threshold))[0]!
+        const bits = toBits(Float32Array.of(threshold))[0]!
         const thresholds = rows.map(() => bits)
         const [general, vectors, numbers] = [0, 0, 0].map(
           () => new Float32Array(expected.length),
         ) as [Float32Array, Float32Array, Float32Array]
         const copies = (): Float32Array[] => rows.map((row) => Float32Array.from(row))
-        electedMean(copies(), weights, general, thresholds)
-        expect(distance(general, expected)).toBeLessThan(1e-6)
+        computeElectedMean(copies(), weights, general, thresholds)
+        expect(computeDistance(general, expected)).toBeLessThan(1e-6)
         expect(
-          electedMeanByVectors(
+          computeElectedMeanSimd(
             copies(),
             weights,
             rows.map(() => threshold),
             vectors,
           ),
         ).toBe(true)
-        expect(distance(vectors, expected)).toBeLessThan(1e-6)
-        electedMeanByNumbers(
+        expect(computeDistance(vectors, expected)).toBeLessThan(1e-6)
+        computeElectedMeanScalar(
           rows.map((row) =>
             Float32Array.from(row, (value) => (Math.abs(value) >= threshold ? value : 0)),
           ),
           weights,
           numbers,
         )
-        expect(distance(numbers, expected)).toBeLessThan(1e-6)
+        expect(computeDistance(numbers, expected)).toBeLessThan(1e-6)
       }),
       { seed: 1, numRuns: 150 },
     )
@@ -80,7 +80,7 @@ describe('the elected mean', () => {
     const size = 10_001
     const a = new Float32Array(size).fill(1)
     const b = Float32Array.from({ length: size }, (_, i) => (i % 2 === 0 ? 3 : -0.5))
-    electedMean([a, b], [1, 1], a)
+    computeElectedMean([a, b], [1, 1], a)
     expect([...a].every((value, i) => value === (i % 2 === 0 ? 2 : 1))).toBe(true)
   })
 })

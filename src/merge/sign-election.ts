@@ -2,8 +2,8 @@
 // agree with the elected sign. Which entries agree is as good as random, so nothing here branches
 // on it: comparisons are arithmetic on float bits.
 
-import { electedMeanByVectors } from './sign-election-simd.ts'
-import { bitsOf, magnitudeOf, trimBelow } from './magnitude-threshold.ts'
+import { computeElectedMeanSimd } from './sign-election-simd.ts'
+import { toBits, toMagnitude, trimBelow } from './magnitude-threshold.ts'
 
 /** Entries that are dealt with at a time: everything about them stays in the first-level cache. */
 const chunk = 1024
@@ -16,7 +16,7 @@ const shares = new Float64Array(chunk)
 const codes = new Uint8Array(chunk)
 
 /** totals = Σ w_k·t_k, of `size` entries from `start` on. */
-function total(
+function computeTotals(
   rows: readonly Float32Array[],
   weights: readonly number[],
   start: number,
@@ -46,7 +46,7 @@ export function addWeighted(
 ): void {
   for (let start = 0; start < out.length; start += chunk) {
     const size = Math.min(chunk, out.length - start)
-    total(rows, weights, start, size)
+    computeTotals(rows, weights, start, size)
     for (let i = 0; i < size; i++) out[start + i] = totals[i]!
   }
 }
@@ -63,32 +63,32 @@ const groupSize = 8
  * whose sign is s; 0 where there are none. Weights ≥ 0. Entries whose bits lie below the adapter's
  * threshold count as 0; rows may be changed.
  */
-export function electedMean(
+export function computeElectedMean(
   rows: readonly Float32Array[],
   weights: readonly number[],
   out: Float32Array,
   thresholds: readonly number[] = [],
 ): void {
-  if (electedMeanByVectors(rows, weights, thresholds.map(magnitudeOf), out)) return
+  if (computeElectedMeanSimd(rows, weights, thresholds.map(toMagnitude), out)) return
   thresholds.forEach((threshold, k) => trimBelow(rows[k]!, threshold))
-  electedMeanByNumbers(rows, weights, out)
+  computeElectedMeanScalar(rows, weights, out)
 }
 
 /** The same one number at a time, in double precision. */
-export function electedMeanByNumbers(
+export function computeElectedMeanScalar(
   rows: readonly Float32Array[],
   weights: readonly number[],
   out: Float32Array,
 ): void {
-  const bits = rows.map(bitsOf)
+  const bits = rows.map(toBits)
   const groups = Array.from(
     { length: Math.ceil(rows.length / groupSize) },
     (_, group) => group * groupSize,
   )
-  const subsets = groups.map((first) => subsetSums(weights.slice(first, first + groupSize)))
+  const subsets = groups.map((first) => sumSubsets(weights.slice(first, first + groupSize)))
   for (let start = 0; start < out.length; start += chunk) {
     const size = Math.min(chunk, out.length - start)
-    total(rows, weights, start, size)
+    computeTotals(rows, weights, start, size)
     sums.fill(0, 0, size)
     shares.fill(tiny, 0, size)
     groups.forEach((first, group) => {
@@ -124,7 +124,7 @@ function addAgreeing(
 }
 
 /** For every set of adapters, written as bits, the sum of their weights. */
-function subsetSums(weights: readonly number[]): Float64Array {
+function sumSubsets(weights: readonly number[]): Float64Array {
   const result = new Float64Array(1 << weights.length)
   for (let set = 1; set < result.length; set++) {
     const last = 31 - Math.clz32(set)

@@ -9,13 +9,13 @@ import {
   type Mismatch,
 } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { notForAWeight } from '../adapters/activation.ts'
-import { baseHashKey, baseValues, checkAdapter, type Adapter } from '../adapters/adapter.ts'
-import { baseCopyOf, shapeText } from '../adapters/base-copy.ts'
-import { inputName, peftKey } from '../adapters/keys.ts'
-import type { BaseValues, WeightOf } from '../adapters/kinds/kind.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
-import { layersOfBlock } from '../adapters/adapted-layers.ts'
+import { createActivatedMergeError } from '../adapters/activation.ts'
+import { baseHashKey, createBaseReader, checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import { findBaseCopyPath, describeTensorShape } from '../adapters/base-copy.ts'
+import { toInputName, toPeftKey } from '../adapters/keys.ts'
+import type { BaseReader, WeightOf } from '../adapters/kinds/kind.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
+import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 
@@ -32,11 +32,11 @@ export interface SourceModule {
   readonly module: ModuleInfo
   /** For each adapter: whether it touches the module. */
   readonly touched: readonly boolean[]
-  readonly base: BaseValues
+  readonly base: BaseReader
 }
 
 /** The adapter's name in errors. */
-const nameOf = (k: number): string => `adapters[${k}]`
+const describeAdapter = (k: number): string => `adapters[${k}]`
 
 /**
  * Every module that any adapter touches, in the model's order or the order of the first adapter
@@ -45,55 +45,57 @@ const nameOf = (k: number): string => `adapters[${k}]`
  * NaN or infinity. Before both, UnsupportedError for what no LoRA can hold: soft prompts, activated
  * adapters, modules saved whole.
  */
-export function sourcesOf(
+export function collectSourceModules(
   adapters: readonly Adapter[],
   base: MergeBase | undefined,
   anyBase = false,
 ): SourceModule[] {
   const unmergeable = adapters.flatMap(({ kind }, k) =>
-    kindNamed(kind).merge ? [] : [`${nameOf(k)} (${kind})`],
+    getKind(kind).merge ? [] : [`${describeAdapter(k)} (${kind})`],
   )
   if (unmergeable.length > 0)
     throw new UnsupportedError(
       `Merge: ${unmergeable.join(', ')} changes no weight, so there is nothing to merge.`,
     )
   const activated = adapters.flatMap(({ config }, k) =>
-    config.invocationTokens ? [nameOf(k)] : [],
+    config.invocationTokens ? [describeAdapter(k)] : [],
   )
-  if (activated.length > 0) throw notForAWeight(`Merge: ${activated.join(', ')}`)
+  if (activated.length > 0) throw createActivatedMergeError(`Merge: ${activated.join(', ')}`)
   const saved = adapters.flatMap(({ config: { modulesToSave = [] } }, k) =>
-    modulesToSave.map((name) => `${nameOf(k)} ${name}`),
+    modulesToSave.map((name) => `${describeAdapter(k)} ${name}`),
   )
   if (saved.length > 0) {
     throw new UnsupportedError(
       `Merge: modules that were saved whole have no place in a LoRA: ${saved.join(', ')}. Fold the adapters into the base instead, as a plain sum (mergeIntoBase).`,
     )
   }
-  const mismatches = anyBase ? [] : baseMismatches(adapters)
-  const modules = base ? modelModules(adapters, base, mismatches) : keyModules(adapters, mismatches)
+  const mismatches = anyBase ? [] : listBaseMismatches(adapters)
+  const modules = base
+    ? collectFromModel(adapters, base, mismatches)
+    : collectFromKeys(adapters, mismatches)
   if (mismatches.length > 0)
-    throw new MismatchError('The adapters cannot be merged', mismatches, ofOneBase)
+    throw new MismatchError('The adapters cannot be merged', mismatches, sameBaseHint)
   checkNumbers(adapters)
   return modules
 }
 
 /** What cannot be helped where bases differ on purpose, such as two quantisations of one model. */
-export const ofOneBase =
+export const sameBaseHint =
   'Only adapters of one base can be merged; where the bases are forms of one model, say so (anyBase).'
 
 /**
  * Adapters that name another base than the first one that names any, or that learned on weights of
  * another hash.
  */
-export function baseMismatches(adapters: readonly Adapter[]): Mismatch[] {
+export function listBaseMismatches(adapters: readonly Adapter[]): Mismatch[] {
   const hashOf = ({ metadata }: Adapter): string | undefined => metadata?.[baseHashKey]
   return [
-    ...unlike(adapters, 'base model', ({ baseModel }) => baseModel),
-    ...unlike(adapters, 'sha-256 of the base', hashOf),
+    ...listUnlike(adapters, 'base model', ({ baseModel }) => baseModel),
+    ...listUnlike(adapters, 'sha-256 of the base', hashOf),
   ]
 }
 
-function unlike(
+function listUnlike(
   adapters: readonly Adapter[],
   what: string,
   of: (adapter: Adapter) => string | undefined,
@@ -102,7 +104,7 @@ function unlike(
   return adapters.flatMap((adapter, k) => {
     const got = of(adapter)
     return got && got !== first
-      ? [{ name: `${nameOf(k)}: ${what}`, got: `"${got}"`, expected: `"${first}"` }]
+      ? [{ name: `${describeAdapter(k)}: ${what}`, got: `"${got}"`, expected: `"${first}"` }]
       : []
   })
 }
@@ -110,8 +112,8 @@ function unlike(
 function checkNumbers(adapters: readonly Adapter[]): void {
   const bad = adapters.flatMap(({ tensors }, k) =>
     [...tensors]
-      .filter(([, tensor]) => !allFinite(toFloat32(tensor)))
-      .map(([key]) => `${nameOf(k)} ${key}`),
+      .filter(([, tensor]) => !hasOnlyFinite(toFloat32(tensor)))
+      .map(([key]) => `${describeAdapter(k)} ${key}`),
   )
   if (bad.length > 0)
     throw new NumericError(
@@ -123,14 +125,14 @@ function checkNumbers(adapters: readonly Adapter[]): void {
  * NaN and infinity have an exponent of ones only; adding one to it reaches the sign bit, which the
  * flags collect without a branch.
  */
-function allFinite(values: Float32Array): boolean {
+function hasOnlyFinite(values: Float32Array): boolean {
   const bits = new Int32Array(values.buffer, values.byteOffset, values.length)
   let flags = 0
   for (let i = 0; i < bits.length; i++) flags |= (bits[i]! & 0x7f800000) + 0x00800000
   return flags >= 0
 }
 
-function modelModules(
+function collectFromModel(
   adapters: readonly Adapter[],
   { model, weightOf }: MergeBase,
   mismatches: Mismatch[],
@@ -143,18 +145,20 @@ function modelModules(
       mismatches.push(
         ...error.mismatches.map((mismatch) => ({
           ...mismatch,
-          name: `${nameOf(k)} ${mismatch.name}`,
+          name: `${describeAdapter(k)} ${mismatch.name}`,
         })),
       )
     }
   })
   return model.blocks.flatMap((block) =>
-    layersOfBlock(block).flatMap((layer) => {
+    listBlockLayers(block).flatMap((layer) => {
       const touched = adapters.map(
-        ({ kind, config }) => kindNamed(kind).parameters(config, layer.module).length > 0,
+        ({ kind, config }) => getKind(kind).parameters(config, layer.module).length > 0,
       )
       if (!touched.includes(true)) return []
-      return [{ module: layer.module, touched, base: baseValues(layer, block.prefix, weightOf) }]
+      return [
+        { module: layer.module, touched, base: createBaseReader(layer, block.prefix, weightOf) },
+      ]
     }),
   )
 }
@@ -167,56 +171,57 @@ interface Found {
   readonly touched: boolean[]
 }
 
-function keyModules(adapters: readonly Adapter[], mismatches: Mismatch[]): SourceModule[] {
+function collectFromKeys(adapters: readonly Adapter[], mismatches: Mismatch[]): SourceModule[] {
   const found = new Map<string, Found>()
   adapters.forEach((adapter, k) => {
     const modules = [...adapter.tensors].flatMap(([key, tensor]) =>
-      moduleOfKey(adapter, key, tensor),
+      readModules(adapter, key, tensor),
     )
     if (
       modules.length === 0 &&
       adapter.tensors.size > 0 &&
-      !mismatches.some(({ name }) => name.startsWith(nameOf(k)))
+      !mismatches.some(({ name }) => name.startsWith(describeAdapter(k)))
     ) {
       throw new OptionError(
-        `Merge: the tensors of ${nameOf(k)} (${adapter.kind}) do not tell the sizes of its modules; pass the base's model.`,
+        `Merge: the tensors of ${describeAdapter(k)} (${adapter.kind}) do not tell the sizes of its modules; pass the base's model.`,
       )
     }
     mismatches.push(
-      ...ownMismatches(adapter, modules).map((mismatch) => ({
+      ...listOwnMismatches(adapter, modules).map((mismatch) => ({
         ...mismatch,
-        name: `${nameOf(k)} ${mismatch.name}`,
+        name: `${describeAdapter(k)} ${mismatch.name}`,
       })),
     )
     for (const module of modules) {
       const entry = found.get(module.path) ?? { module, touched: adapters.map(() => false) }
       found.set(module.path, entry)
       entry.touched[k] = true
-      const got = sizes(module)
-      const expected = sizes(entry.module)
-      if (got !== expected) mismatches.push({ name: `${nameOf(k)} ${module.path}`, got, expected })
+      const got = describeSizes(module)
+      const expected = describeSizes(entry.module)
+      if (got !== expected)
+        mismatches.push({ name: `${describeAdapter(k)} ${module.path}`, got, expected })
     }
   })
   return [...found.values()].map(({ module, touched }) => ({
     module,
     touched,
-    base: noBase(module),
+    base: createBaseRefusal(module),
   }))
 }
 
-const sizes = ({ kind, inFeatures, outFeatures }: ModuleInfo): string =>
+const describeSizes = ({ kind, inFeatures, outFeatures }: ModuleInfo): string =>
   `${kind} ${inFeatures} → ${outFeatures}`
-const noBase = (module: ModuleInfo) => (): Float32Array => {
+const createBaseRefusal = (module: ModuleInfo) => (): Float32Array => {
   throw new OptionError(
     `Merge: ${module.path} changes by an amount that depends on the base's weights; pass the base's model and weightOf.`,
   )
 }
 
-function moduleOfKey({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[] {
+function readModules({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[] {
   const [, own, linear] = pair.exec(key) ?? []
   if (own === undefined) return []
   const b = tensors.get(linear ? `${own}.lora_B.weight` : `${own}.lora_embedding_B`)
-  const path = inputName(own)
+  const path = toInputName(own)
   const layer = /\.(\d+)\./.exec(path)?.[1]
   return [
     {
@@ -232,26 +237,28 @@ function moduleOfKey({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[]
 }
 
 /** The adapter's tensors beside what its own configuration says there is for these modules. */
-function ownMismatches(
+function listOwnMismatches(
   { kind, config, tensors }: Adapter,
   modules: readonly ModuleInfo[],
 ): Mismatch[] {
   const expected = new Map(
     modules.flatMap((module) =>
-      kindNamed(kind)
+      getKind(kind)
         .parameters(config, module)
-        .map((spec) => [peftKey(`${module.path}.${spec.name}`), spec] as const),
+        .map((spec) => [toPeftKey(`${module.path}.${spec.name}`), spec] as const),
     ),
   )
   const wrong = [...expected].flatMap(([name, spec]) => {
     const tensor = tensors.get(name)
-    const got = tensor ? shapeText(tensor) : 'nothing'
-    return got === shapeText(spec) ? [] : [{ name, got, expected: shapeText(spec) }]
+    const got = tensor ? describeTensorShape(tensor) : 'nothing'
+    return got === describeTensorShape(spec)
+      ? []
+      : [{ name, got, expected: describeTensorShape(spec) }]
   })
   const extra = [...tensors].flatMap(([name, tensor]) =>
-    expected.has(name) || baseCopyOf(name) !== undefined
+    expected.has(name) || findBaseCopyPath(name) !== undefined
       ? []
-      : [{ name, got: shapeText(tensor), expected: 'no such tensor' }],
+      : [{ name, got: describeTensorShape(tensor), expected: 'no such tensor' }],
   )
   return [...wrong, ...extra]
 }

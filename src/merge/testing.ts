@@ -6,23 +6,23 @@ import type { DType } from '../base/dtype.ts'
 import { joinBytes } from '../base/concat.ts'
 import { random } from '../base/random.ts'
 import type { ByteFolder } from '../formats/byte-source.ts'
-import { encoded, fitsRows } from '../formats/encode-dtype.ts'
-import { huggingFaceToGguf } from '../formats/gguf/names.ts'
+import { encodeAsDtype, hasWholeBlocks } from '../formats/encode-dtype.ts'
+import { toGgufName } from '../formats/gguf/names.ts'
 import type { GgufEntry } from '../formats/gguf/types.ts'
-import { ggufChunks } from '../formats/gguf/writer.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { encodeGguf } from '../formats/gguf/writer.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { interleaveRotaryRows } from '../formats/rotary-rows.ts'
 import type { BaseModelSource } from '../graph/base-model.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
-import { weightsOf } from '../graph/model-graph.ts'
-import { architectureOf } from '../graph/models/architecture-table.ts'
+import { collectWeightShapes } from '../graph/model-graph.ts'
+import { getArchitecture } from '../graph/models/architecture-table.ts'
 import { memoryFolder, normal } from '../graph/testing.ts'
 
 const heads = 4
 const kvHeads = 2
 const vocabulary = 80
 
-const configOf = (tied: boolean, changes: object) => ({
+const createConfig = (tied: boolean, changes: object) => ({
   model_type: 'llama',
   architectures: ['LlamaForCausalLM'],
   hidden_size: 64,
@@ -51,12 +51,16 @@ export interface SmallModel {
 }
 
 /** Random weights that give logits of about 1; norms near 1. */
-export function smallModel({ seed = 1, tied = false, config: changes = {} } = {}): SmallModel {
-  const config = configOf(tied, changes)
-  const graph = buildModelGraph(architectureOf(config).readConfig(config))
+export function createSmallModel({
+  seed = 1,
+  tied = false,
+  config: changes = {},
+} = {}): SmallModel {
+  const config = createConfig(tied, changes)
+  const graph = buildModelGraph(getArchitecture(config).readConfig(config))
   const weights = new Map<string, F32Tensor>()
   const generator = random(seed)
-  for (const [name, dims] of weightsOf(graph.blocks)) {
+  for (const [name, dims] of collectWeightShapes(graph.blocks)) {
     const values = normal(generator, dims as number[], 0.15)
     weights.set(
       name,
@@ -78,7 +82,7 @@ export function asFolder(
   files: Readonly<Record<string, string>> = {},
 ) {
   const tensors = new Map(
-    [...weights].map(([name, tensor]) => [name, encoded(name, tensor, dtype)]),
+    [...weights].map(([name, tensor]) => [name, encodeAsDtype(name, tensor, dtype)]),
   )
   const folder: ByteFolder = memoryFolder(
     'small',
@@ -113,20 +117,21 @@ export function asGguf(
   const tensors = new Map(
     [...weights].map(([name, tensor]) => {
       const wanted = typeOf(name)
-      const dtype = tensor.shape.length === 2 && fitsRows(wanted, tensor.shape) ? wanted : 'f32'
+      const dtype =
+        tensor.shape.length === 2 && hasWholeBlocks(wanted, tensor.shape) ? wanted : 'f32'
       const rows = name.endsWith('q_proj.weight')
         ? heads
         : name.endsWith('k_proj.weight')
           ? kvHeads
           : undefined
       const inFile = rows === undefined ? tensor : (interleaveRotaryRows(tensor, rows) as F32Tensor)
-      return [huggingFaceToGguf(name)!, encoded(name, inFile, dtype)] as const
+      return [toGgufName(name)!, encodeAsDtype(name, inFile, dtype)] as const
     }),
   )
-  const bytes = joinBytes(ggufChunks({ metadata, tensors }))
+  const bytes = joinBytes(encodeGguf({ metadata, tensors }))
   return {
     name: 'small',
-    gguf: memorySource('small.gguf', bytes),
+    gguf: createMemorySource('small.gguf', bytes),
     bytes,
   } satisfies BaseModelSource & { bytes: Uint8Array }
 }

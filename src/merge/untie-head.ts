@@ -1,17 +1,17 @@
 // A base whose head shares the embedding's weight, as one whose head has its own: the same model,
 // in which either may change alone.
 
-import { folds } from '../adapters/fold.ts'
-import { layersOfBlock } from '../adapters/adapted-layers.ts'
+import { listMergeSteps } from '../adapters/merge-weights.ts'
+import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import type { Adapter } from '../adapters/adapter.ts'
-import { entryOf, type TensorStore } from '../formats/tensor-store.ts'
+import { getEntry, type TensorStore } from '../formats/tensor-store.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import { buildModelGraph } from '../graph/build-model.ts'
-import { weightsOf, type ModelGraph } from '../graph/model-graph.ts'
+import { collectWeightShapes, type ModelGraph } from '../graph/model-graph.ts'
 
 export type GraphAndWeights = Pick<BaseModel, 'graph' | 'weights'>
 
-export interface Untied extends GraphAndWeights {
+export interface UntiedBase extends GraphAndWeights {
   /** Checkpoint names of the weight that was shared, and of the copy that the head now has. */
   readonly table: string
   readonly head: string
@@ -21,31 +21,33 @@ export interface Untied extends GraphAndWeights {
  * The same model with a head of its own; undefined where it has one already. The copy is read from
  * the embedding's bytes.
  */
-export function untied({ graph, weights }: GraphAndWeights): Untied | undefined {
+export function untieHead({ graph, weights }: GraphAndWeights): UntiedBase | undefined {
   if (!graph.config.tiedEmbeddings) return undefined
   const apart = buildModelGraph({ ...graph.config, tiedEmbeddings: false })
-  const shared = weightsOf(graph.blocks)
-  const head = [...weightsOf(apart.blocks).keys()].find((name) => !shared.has(name))!
-  const table = tableOf(apart)
+  const shared = collectWeightShapes(graph.blocks)
+  const head = [...collectWeightShapes(apart.blocks).keys()].find((name) => !shared.has(name))!
+  const table = getTableName(apart)
   const own: TensorStore = {
     ...weights,
-    tensors: new Map([...weights.tensors, [head, entryOf(weights.tensors, table, weights.name)]]),
+    tensors: new Map([...weights.tensors, [head, getEntry(weights.tensors, table, weights.name)]]),
     read: (name) => weights.read(name === head ? table : name),
   }
   return { graph: apart, weights: own, table, head }
 }
 
-function tableOf(model: ModelGraph): string {
+function getTableName(model: ModelGraph): string {
   const [block] = model.blocks
-  const embedding = layersOfBlock(block!).find(({ module }) => module.kind === 'embedding')
+  const embedding = listBlockLayers(block!).find(({ module }) => module.kind === 'embedding')
   return block!.prefix + embedding!.weight!.name
 }
 
 /** Whether one of the adapters changes the embedding or the head, but not both as one. */
-export const changesOneOf = (
-  { graph, table, head }: Untied,
+export const needsUntying = (
+  { graph, table, head }: UntiedBase,
   adapters: readonly Adapter[],
 ): boolean =>
   adapters.some((adapter) =>
-    folds(graph, adapter).some(({ writes }) => writes.includes(table) || writes.includes(head)),
+    listMergeSteps(graph, adapter).some(
+      ({ writes }) => writes.includes(table) || writes.includes(head),
+    ),
   )

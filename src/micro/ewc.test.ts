@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { MicroLora } from './micro-lora.ts'
-import { awaken, meanLoss, problem, randomVector, relativeError, slowForward } from './testing.ts'
+import {
+  awaken,
+  meanLoss,
+  problem,
+  randomVector,
+  measureRelativeError,
+  slowForward,
+} from './testing.ts'
 
 const small = { inFeatures: 12, outFeatures: 8 }
 const x = randomVector(12, 1)
@@ -97,7 +104,7 @@ describe('EWC', () => {
       })
       return squares.reduce((sum, square) => sum + square) / 3
     })
-    expect(relativeError(module.read('importance'), expected)).toBeLessThan(1e-4)
+    expect(measureRelativeError(module.read('importance'), expected)).toBeLessThan(1e-4)
   })
   it('is refused without its option', () => {
     expect(() => new MicroLora(small).applyUpdatesWithEwc(0.1)).toThrow('needs the option ewc')

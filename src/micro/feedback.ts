@@ -94,7 +94,7 @@ export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>
  * The reward; else quality × max(0, 2 − latency / target latency), or the quality alone where there
  * are no latencies.
  */
-export function rewardOf(
+export function computeFeedbackReward(
   feedback: Feedback,
   targetLatencyUs: number | undefined,
 ): number | undefined {

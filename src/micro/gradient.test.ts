@@ -9,7 +9,7 @@ import {
   differences,
   halfSquaredError,
   randomVector,
-  relativeError,
+  measureRelativeError,
   slowForward,
 } from './testing.ts'
 
@@ -35,11 +35,11 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
     awaken(module)
     const x = randomVector(inFeatures, 1)
     const expected = slowForward(module, module.read('weights'), x)
-    expect(relativeError(module.forward(x), expected)).toBeLessThan(1e-5)
+    expect(measureRelativeError(module.forward(x), expected)).toBeLessThan(1e-5)
     const output = randomVector(outFeatures, 2)
     const sums = Array.from(output, (value, i) => value + expected[i]!)
     module.forwardAdd(x, output)
-    expect(relativeError(output, sums)).toBeLessThan(1e-5)
+    expect(measureRelativeError(output, sums)).toBeLessThan(1e-5)
     const batch = module.forwardBatch(Float32Array.from([...randomVector(inFeatures, 5), ...x]))
     expect(batch.subarray(outFeatures)).toEqual(module.forward(x))
   })
@@ -59,7 +59,9 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
           target,
         )
       expect(module.accumulateTarget(x, target, base)).toBeCloseTo(loss([...weights]), 4)
-      expect(relativeError(module.read('gradient'), differences(weights, loss))).toBeLessThan(1e-4)
+      expect(
+        measureRelativeError(module.read('gradient'), differences(weights, loss)),
+      ).toBeLessThan(1e-4)
       expect(module.read('weights')).toEqual(weights)
     },
   )
@@ -81,7 +83,9 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
       (p, i) => p - (i === label ? 1 : 0),
     )
     module.accumulate(x, Float32Array.from(error))
-    expect(relativeError(module.read('gradient'), differences(weights, loss))).toBeLessThan(1e-4)
+    expect(measureRelativeError(module.read('gradient'), differences(weights, loss))).toBeLessThan(
+      1e-4,
+    )
   })
 })
 
@@ -100,7 +104,7 @@ describe('the policy gradient', () => {
     lora.adapt(x, { reward: 0.7, emitted })
     const loss = (at: number[]): number => (0.7 / 0.25) * halfSquaredError(y(lora, x, at), emitted)
     expect(
-      relativeError(
+      measureRelativeError(
         lora.module().read('gradient'),
         differences(lora.module().read('weights'), loss),
       ),
@@ -117,7 +121,7 @@ describe('the policy gradient', () => {
     const given = lora.adapt(x, { verdict: 'good', emitted: 2, base })
     expect(given).toBeCloseTo(loss([...lora.module().read('weights')]), 4)
     expect(
-      relativeError(
+      measureRelativeError(
         lora.module().read('gradient'),
         differences(lora.module().read('weights'), loss),
       ),

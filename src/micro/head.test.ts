@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import { type HeadPrediction, HeadRows } from './head.ts'
-import { kernelContext, kernelNames } from './kernels/context.ts'
+import { getKernelContext, kernelNames } from './kernels/context.ts'
 import { MicroLora } from './micro-lora.ts'
-import { differences, randomVector, relativeError } from './testing.ts'
+import { differences, randomVector, measureRelativeError } from './testing.ts'
 
 const width = 37
 const vocabulary = 50 // no multiple of what the kernels step by
@@ -58,7 +58,7 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
     const lossAt = (h: number[]): number => totalOf(logitsAt(h)) - logitsAt(h)[came]!
     expect(loss).toBeCloseTo(lossAt([...hidden]), 5)
     expect(rest).toBeLessThan(1e-6)
-    expect(relativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
+    expect(measureRelativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
   })
   it.each([1, 2, 3, 4, 5, 16])(
     'over the %i likeliest it is the formula, the rest along the average row',
@@ -77,7 +77,7 @@ describe.each(kernelNames)('with %s kernels', (kernels) => {
           return -0.5 * (seen + left * averageRow[i]!)
         })
         expect(rest).toBeCloseTo(left, 5)
-        expect(relativeError(gradient, expected)).toBeLessThan(1e-5)
+        expect(measureRelativeError(gradient, expected)).toBeLessThan(1e-5)
       }
     },
   )
@@ -94,7 +94,7 @@ describe('the loss at a head', () => {
     })
     const lossAt = (h: number[]): number =>
       totalOf(logitsAt(h, softcap)) - logitsAt(h, softcap)[came]!
-    expect(relativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
+    expect(measureRelativeError(gradient, differences(hidden, lossAt))).toBeLessThan(1e-5)
   })
   it('falls, true and over the whole vocabulary, when an adapter learns from the likeliest 8 alone', () => {
     const rows = filled()
@@ -141,7 +141,7 @@ describe('rows', () => {
     )
   })
   it('take memory from the heap and give it back', () => {
-    const { heap } = kernelContext()
+    const { heap } = getKernelContext()
     const before = heap.usedBytes
     const rows = filled()
     expect(heap.usedBytes - before).toBe(rows.sizeBytes)

@@ -3,10 +3,10 @@
 // last; reads none itself and knows no adapter.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
-import { allFinite } from '../base/finite.ts'
-import { kernelContext, type KernelContext, type KernelName } from './kernels/context.ts'
-import { forgotten } from './kernels/heap.ts'
-import { padded } from './layout.ts'
+import { isAllFinite } from '../base/finite.ts'
+import { getKernelContext, type KernelContext, type KernelName } from './kernels/context.ts'
+import { releaseRegistry } from './kernels/heap.ts'
+import { padLength } from './layout.ts'
 
 export interface HeadRowsOptions {
   /** Of the hidden state and of a row. */
@@ -95,7 +95,7 @@ export class HeadRows {
         `softcap: got ${softcap}, expected 0 or a number above`,
       ],
       [
-        averageRow === undefined || (averageRow.length === width && allFinite(averageRow)),
+        averageRow === undefined || (averageRow.length === width && isAllFinite(averageRow)),
         `averageRow: expected ${width} finite values`,
       ],
     ]
@@ -104,13 +104,13 @@ export class HeadRows {
     this.width = width
     this.capacity = capacity
     this.#softcap = softcap
-    this.#context = kernelContext(kernels)
-    this.#stride = padded(width)
+    this.#context = getKernelContext(kernels)
+    this.#stride = padLength(width)
     this.#hasAverage = averageRow !== undefined
     this.#usedAt = new Float64Array(capacity)
     this.#free = Array.from({ length: capacity }, (_, slot) => capacity - 1 - slot)
     const { heap } = this.#context
-    const most = padded(capacity + 1)
+    const most = padLength(capacity + 1)
     const stride = this.#stride
     const size = (capacity + 2) * stride + 2 * most
     this.#rows = heap.allocate(size)
@@ -120,12 +120,12 @@ export class HeadRows {
     this.#places = this.#y + stride
     this.#weights = this.#places + most
     if (averageRow) heap.array().set(averageRow, base + capacity * stride)
-    forgotten.register(this, this.#release, this)
+    releaseRegistry.register(this, this.#release, this)
   }
 
   /** Bytes in the heap that adapters share. */
   get sizeBytes(): number {
-    return 4 * ((this.capacity + 2) * this.#stride + 2 * padded(this.capacity + 1))
+    return 4 * ((this.capacity + 2) * this.#stride + 2 * padLength(this.capacity + 1))
   }
 
   /**
@@ -154,7 +154,7 @@ export class HeadRows {
       throw new ShapeError(
         `HeadRows: rows: got ${(rows as Float32Array | null)?.length} values, expected ${ids.length} × ${this.width} in a Float32Array.`,
       )
-    if (!allFinite(rows))
+    if (!isAllFinite(rows))
       throw new NumericError('HeadRows: rows: hold NaN or infinite values; nothing was changed.')
     const fresh = new Set(ids.filter((id) => !this.#slots.has(id)))
     const free = this.#freed(fresh.size)
@@ -213,7 +213,7 @@ export class HeadRows {
   }
 
   /** Puts row numbers and weight·(p − y) into the heap, the average row last. */
-  #errors({ ids, logits, total = sumOf(logits), came, weight = 1 }: HeadPrediction): {
+  #errors({ ids, logits, total = computeLogSumExp(logits), came, weight = 1 }: HeadPrediction): {
     loss: number
     rest: number
   } {
@@ -274,7 +274,7 @@ export class HeadRows {
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
-    forgotten.unregister(this)
+    releaseRegistry.unregister(this)
     this.#release()
   }
 
@@ -284,7 +284,7 @@ export class HeadRows {
 }
 
 /** log Σ exp */
-function sumOf(logits: ArrayLike<number>): number {
+function computeLogSumExp(logits: ArrayLike<number>): number {
   let most = -Infinity
   let sum = 0
   for (let k = 0; k < logits.length; k++) most = Math.max(most, logits[k]!)

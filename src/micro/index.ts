@@ -15,7 +15,7 @@ export { type HeadGradient, type HeadPrediction, HeadRows, type HeadRowsOptions 
 export type { MicroLoraJson } from './json.ts'
 export {
   createContext,
-  kernelContext,
+  getKernelContext,
   type KernelContext,
   type KernelName,
   kernelNames,

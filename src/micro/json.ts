@@ -3,12 +3,12 @@
 
 import { FormatError } from '../base/errors.ts'
 import {
-  checksumOf,
-  checkVersion,
+  computeStateChecksum,
+  checkSavedVersion,
   formatName,
   formatVersion,
   packMeta,
-  type Saved,
+  type SavedMicroLora,
   unpack,
 } from './saved.ts'
 
@@ -23,7 +23,7 @@ export interface MicroLoraJson {
 
 const chunk = 8192 // arguments a call may have on every platform
 
-function base64Of({ buffer, byteOffset, byteLength }: Float32Array): string {
+function encodeBase64({ buffer, byteOffset, byteLength }: Float32Array): string {
   const bytes = new Uint8Array(buffer, byteOffset, byteLength)
   let text = ''
   for (let at = 0; at < bytes.length; at += chunk)
@@ -31,7 +31,7 @@ function base64Of({ buffer, byteOffset, byteLength }: Float32Array): string {
   return btoa(text)
 }
 
-function numbersOf(base64: unknown, name: string): Float32Array {
+function decodeFloats(base64: unknown, name: string): Float32Array {
   if (typeof base64 !== 'string') throw new FormatError(`JSON: tensors.${name}: is no base64 text.`)
   try {
     const text = atob(base64)
@@ -43,20 +43,20 @@ function numbersOf(base64: unknown, name: string): Float32Array {
   }
 }
 
-export function toJson({ meta, tensors }: Saved): MicroLoraJson {
+export function toJson({ meta, tensors }: SavedMicroLora): MicroLoraJson {
   const state = packMeta(meta)
   const texts: Record<string, string> = Object.create(null)
-  for (const [name, values] of tensors) texts[name] = base64Of(values)
+  for (const [name, values] of tensors) texts[name] = encodeBase64(values)
   return {
     format: formatName,
     version: formatVersion,
     state,
     tensors: texts,
-    checksum: checksumOf(state, tensors),
+    checksum: computeStateChecksum(state, tensors),
   }
 }
 
-function parsed(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch (cause) {
@@ -70,16 +70,16 @@ function parsed(text: string): unknown {
 /**
  * From the value or its text. Throws FormatError, UnsupportedError, MismatchError, NumericError.
  */
-export function fromJson(json: unknown): Saved {
-  const value = typeof json === 'string' ? parsed(json) : json
+export function fromJson(json: unknown): SavedMicroLora {
+  const value = typeof json === 'string' ? parseJson(json) : json
   if (typeof value !== 'object' || value === null)
     throw new FormatError('JSON: is no saved MicroLoRA: expected an object.')
   const { format, version, state, tensors: texts, checksum } = value as Partial<MicroLoraJson>
-  checkVersion('JSON', format, version)
+  checkSavedVersion('JSON', format, version)
   if (typeof texts !== 'object' || texts === null)
     throw new FormatError('JSON: tensors: are missing.')
   const tensors = new Map(
-    Object.entries(texts).map(([name, text]) => [name, numbersOf(text, name)]),
+    Object.entries(texts).map(([name, text]) => [name, decodeFloats(text, name)]),
   )
   return unpack(JSON.parse(JSON.stringify(state ?? null)), tensors, checksum, 'JSON')
 }

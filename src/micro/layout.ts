@@ -9,10 +9,10 @@ export type SlotName =
 
 const line = 16 // floats in the kernels' steps: rows are padded to it with zeros
 
-export const padded = (length: number): number => Math.ceil(length / line) * line
+export const padLength = (length: number): number => Math.ceil(length / line) * line
 
 /** The slots a configuration needs, in the order in which they lie. */
-export function slotsOf({ optimizer, momentum, ewc }: MicroLoraConfig): SlotName[] {
+export function listSlots({ optimizer, momentum, ewc }: MicroLoraConfig): SlotName[] {
   return [
     'weights',
     'gradient',
@@ -26,7 +26,7 @@ export function slotsOf({ optimizer, momentum, ewc }: MicroLoraConfig): SlotName
  * One run of numbers within a slot: where it begins there, and how many of `stride` are used in
  * each of `rows`.
  */
-export interface Part {
+export interface LayoutPart {
   readonly name: 'A' | 'B' | 'bias'
   readonly start: number
   readonly rows: number
@@ -34,7 +34,7 @@ export interface Part {
   readonly stride: number
 }
 
-export interface Layout {
+export interface MicroLayout {
   readonly rank: number
   readonly inFeatures: number
   readonly outFeatures: number
@@ -44,7 +44,7 @@ export interface Layout {
   /**
    * A as R rows of the input's length; B as R rows of the output's; the bias, where there is one.
    */
-  readonly parts: readonly Part[]
+  readonly parts: readonly LayoutPart[]
   /** Numbers in a slot, padding included. */
   readonly slotSize: number
   /** Numbers in a slot that mean something. */
@@ -59,14 +59,14 @@ export interface Layout {
 
 const lowRank = 16 // room for the low-rank values of any rank
 
-export function layoutOf(
+export function computeLayout(
   config: MicroLoraConfig,
   { inFeatures, outFeatures }: ModuleDimensions,
-): Layout {
+): MicroLayout {
   const { rank, bias } = config
-  const inStride = padded(inFeatures)
-  const outStride = padded(outFeatures)
-  const parts: Part[] = [
+  const inStride = padLength(inFeatures)
+  const outStride = padLength(outFeatures)
+  const parts: LayoutPart[] = [
     { name: 'A', start: 0, rows: rank, length: inFeatures, stride: inStride },
     { name: 'B', start: rank * inStride, rows: rank, length: outFeatures, stride: outStride },
   ]
@@ -78,7 +78,7 @@ export function layoutOf(
       length: outFeatures,
       stride: outStride,
     })
-  const total = (of: (part: Part) => number): number =>
+  const total = (of: (part: LayoutPart) => number): number =>
     parts.reduce((sum, part) => sum + part.rows * of(part), 0)
   return {
     rank,
@@ -89,7 +89,7 @@ export function layoutOf(
     parts,
     slotSize: total(({ stride }) => stride),
     parameterCount: total(({ length }) => length),
-    slots: slotsOf(config),
+    slots: listSlots(config),
     watchedSize: config.ewc ? inStride + lowRank : 0,
   }
 }
@@ -115,7 +115,10 @@ export interface MemoryReport {
   readonly sharedScratch: number
 }
 
-export function memoryReport(layouts: readonly Layout[], sharedScratch: number): MemoryReport {
+export function computeMemoryReport(
+  layouts: readonly MicroLayout[],
+  sharedScratch: number,
+): MemoryReport {
   const bytes = (...slots: SlotName[]): number =>
     layouts.reduce(
       (sum, layout) =>
@@ -123,7 +126,7 @@ export function memoryReport(layouts: readonly Layout[], sharedScratch: number):
         4 * layout.parameterCount * layout.slots.filter((slot) => slots.includes(slot)).length,
       0,
     )
-  const watched = (of: (layout: Layout) => number): number =>
+  const watched = (of: (layout: MicroLayout) => number): number =>
     layouts.reduce((sum, layout) => sum + (layout.watchedSize > 0 ? 4 * of(layout) : 0), 0)
   const report = {
     weights: bytes('weights'),

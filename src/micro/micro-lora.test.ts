@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { kernelContext } from './kernels/context.ts'
+import { getKernelContext } from './kernels/context.ts'
 import { MicroLora } from './micro-lora.ts'
 import type { MicroLoraOptions } from './options.ts'
 import {
@@ -8,7 +8,7 @@ import {
   meanLoss,
   problem,
   randomVector,
-  relativeError,
+  measureRelativeError,
   slowForward,
 } from './testing.ts'
 
@@ -59,7 +59,7 @@ describe('a fresh one', () => {
     }
   })
   it('takes from the heap what it says and gives it back', () => {
-    const { heap } = kernelContext()
+    const { heap } = getKernelContext()
     // the scratch is wide enough from here on
     new MicroLora({ inFeatures: 999, outFeatures: 1001 }).dispose()
     const before = heap.usedBytes
@@ -87,7 +87,7 @@ describe('what hollow implementations do not', () => {
       lora.adapt(x, { target: wanted, quality: 0.8 })
       return lora.module().read('gradient')
     })
-    expect(relativeError(gradients[0]!, gradients[1]!)).toBeGreaterThan(0.1)
+    expect(measureRelativeError(gradients[0]!, gradients[1]!)).toBeGreaterThan(0.1)
   })
   it('the gradient is not the input, nor anything that forgets the output', () => {
     const lora = new MicroLora({ ...small, rank: 1 })
@@ -172,7 +172,7 @@ describe('steps', () => {
       twice.pendingUpdates,
     ]).toEqual([2, 2, 1, 0])
     expect(
-      relativeError(twice.module().read('weights'), once.module().read('weights')),
+      measureRelativeError(twice.module().read('weights'), once.module().read('weights')),
     ).toBeLessThan(1e-6)
     expect(twice.applyUpdates(0.1)).toBe(0)
     expect([...twice.module().read('gradient')]).toEqual(new Array(40).fill(0))
@@ -241,7 +241,7 @@ describe('steps', () => {
           weights[i] = (1 - 0.01 * 0.1) * weights[i]! - 0.01 * direction
         }
         lora.applyUpdates(0.01)
-        expect(relativeError(module.read('weights'), weights)).toBeLessThan(1e-4)
+        expect(measureRelativeError(module.read('weights'), weights)).toBeLessThan(1e-4)
       }
     }
   })
@@ -372,7 +372,7 @@ describe('mergeInto', () => {
     const expected = product(base).map(
       (value, o) => value + slowForward(lora.module(), lora.module().read('weights'), x)[o]!,
     )
-    expect(relativeError(product(merged), expected)).toBeLessThan(1e-5)
+    expect(measureRelativeError(product(merged), expected)).toBeLessThan(1e-5)
     expect(lora.mergeInto(base, { output: base })).toBe(base)
     expect(base).toEqual(merged)
     expect(() => lora.mergeInto(new Float32Array(95))).toThrow(

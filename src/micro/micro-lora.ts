@@ -3,29 +3,29 @@
 // themselves are module.ts's, files json.ts's and safetensors.ts's.
 
 import { MismatchError, NumericError, OptionError, ShapeError } from '../base/errors.ts'
-import { allFinite } from '../base/finite.ts'
-import { checkFeedback, type Feedback, qualityOf, rewardOf } from './feedback.ts'
+import { isAllFinite } from '../base/finite.ts'
+import { checkFeedback, type Feedback, qualityOf, computeFeedbackReward } from './feedback.ts'
 import { fromJson, type MicroLoraJson, toJson } from './json.ts'
-import { kernelContext, type KernelName } from './kernels/context.ts'
-import { forgotten } from './kernels/heap.ts'
-import { memoryReport, type MemoryReport } from './layout.ts'
+import { getKernelContext, type KernelName } from './kernels/context.ts'
+import { releaseRegistry } from './kernels/heap.ts'
+import { computeMemoryReport, type MemoryReport } from './layout.ts'
 import { MicroModule } from './module.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
-import { peftFiles, type PeftExport, type PeftFiles, peftTensors } from './peft.ts'
-import { policyGradient } from './policy.ts'
+import { encodePeftFiles, type PeftExport, type PeftFiles, toPeftTensors } from './peft.ts'
+import { computePolicyGradient } from './policy.ts'
 import {
-  addLoss,
+  trackLoss,
   addQuality,
   addReward,
-  advantageOf,
-  freshQuality,
+  computeQualityAdvantage,
+  createQuality,
   type QualityState,
-  varianceOf,
+  computeVariance,
 } from './quality.ts'
 import { fromSafetensors, toSafetensors } from './safetensors.ts'
-import { type Saved, savedSlots } from './saved.ts'
+import { type SavedMicroLora, listSavedSlots } from './saved.ts'
 import { checkRate, type TrustRegion } from './step.ts'
-import { effectiveRank, type MicroLoraWarning, warningsOf } from './warnings.ts'
+import { computeEffectiveRank, type MicroLoraWarning, listMicroWarnings } from './warnings.ts'
 
 /** Figures of a MicroLoRA. */
 export interface MicroLoraStatistics {
@@ -50,7 +50,7 @@ export interface MicroLoraStatistics {
 const rememberedEmissions = 256 // sessions whose last explored output waits for its reward
 
 /** The module's length comes first, because names and sessions may hold spaces. */
-const emissionKey = (module: string, session: string): string =>
+const toEmissionKey = (module: string, session: string): string =>
   `${module.length} ${module} ${session}`
 
 /** One MicroLoRA over one module or several, with its figures. See docs/micro.md. */
@@ -62,14 +62,14 @@ export class MicroLora {
   readonly #modules = new Map<string, MicroModule>()
   readonly #errors = new Map<string, Float32Array>()
   readonly #emissions = new Map<string, Float32Array>()
-  #quality: QualityState = freshQuality()
+  #quality: QualityState = createQuality()
   #adaptations = 0
   #forwards = 0
 
   /** Throws one OptionError that names everything that is wrong. */
   constructor(options: MicroLoraOptions = {}) {
     this.config = completeOptions(options)
-    const context = kernelContext(options.kernels)
+    const context = getKernelContext(options.kernels)
     this.kernels = context.name
     for (const [i, name] of Object.keys(this.config.modules).entries()) {
       const module = new MicroModule(
@@ -79,7 +79,7 @@ export class MicroLora {
         (this.config.seed + Math.imul(i, 0x9e3779b1)) | 0,
       )
       this.#modules.set(name, module)
-      forgotten.register(module, module.releaser, module)
+      releaseRegistry.register(module, module.releaser, module)
     }
   }
 
@@ -99,7 +99,7 @@ export class MicroLora {
     return MicroLora.#from(await fromSafetensors(bytes), options)
   }
 
-  static #from(saved: Saved, { kernels }: { kernels?: KernelName }): MicroLora {
+  static #from(saved: SavedMicroLora, { kernels }: { kernels?: KernelName }): MicroLora {
     const lora = new MicroLora({ ...saved.meta.config, kernels })
     lora.#take(saved)
     return lora
@@ -177,7 +177,7 @@ export class MicroLora {
         (this.enabled ? emitted[i]! : 0) +
         (base?.[i] ?? 0) +
         this.config.exploration * own.noise.normal()
-    const key = emissionKey(own.name, sessionId)
+    const key = toEmissionKey(own.name, sessionId)
     this.#emissions.delete(key)
     this.#emissions.set(key, emitted.slice())
     for (const oldest of this.#emissions.keys())
@@ -205,10 +205,10 @@ export class MicroLora {
     const own = this.module(feedback.sourceModule)
     const { target, gradient, base } = feedback
     const quality = qualityOf(feedback)
-    const reward = rewardOf(feedback, this.config.targetLatencyUs)
+    const reward = computeFeedbackReward(feedback, this.config.targetLatencyUs)
     let loss: number | undefined
     if (target !== undefined)
-      addLoss(this.#quality, (loss = own.accumulateTarget(input, target, base)))
+      trackLoss(this.#quality, (loss = own.accumulateTarget(input, target, base)))
     else if (gradient !== undefined) own.accumulate(input, gradient)
     else loss = this.#reinforce(own, input, feedback, reward)
     if (quality !== undefined) addQuality(this.#quality, quality)
@@ -226,13 +226,13 @@ export class MicroLora {
   ): number {
     if (reward === undefined)
       throw new OptionError('feedback: give a target, a gradient, or a reward, quality or verdict.')
-    const key = emissionKey(own.name, sessionId)
+    const key = toEmissionKey(own.name, sessionId)
     const tried = emitted ?? this.#emissions.get(key)
     if (tried === undefined)
       throw new OptionError(
         'feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.',
       )
-    const advantage = advantageOf(
+    const advantage = computeQualityAdvantage(
       this.#quality,
       reward,
       given === undefined,
@@ -245,7 +245,7 @@ export class MicroLora {
       error.set(base)
       own.forwardAdd(input, error)
     }
-    const loss = policyGradient(error, tried, advantage, this.config.exploration)
+    const loss = computePolicyGradient(error, tried, advantage, this.config.exploration)
     own.accumulate(input, error)
     if (emitted === undefined) this.#emissions.delete(key)
     return loss
@@ -293,7 +293,7 @@ export class MicroLora {
     if (this.#modules.size > 1) for (const module of this.#modules.values()) module.checkGradients()
     const rate =
       this.config.rate === 'variance'
-        ? learningRate / (1 + 4 * varianceOf(this.#quality))
+        ? learningRate / (1 + 4 * computeVariance(this.#quality))
         : learningRate
     let count = 0
     for (const module of this.#modules.values())
@@ -324,7 +324,7 @@ export class MicroLora {
         throw new ShapeError(
           `${name}: ${what}: got ${values?.length} values, expected ${size}: [${layout.outFeatures}, ${layout.inFeatures}] in a Float32Array.`,
         )
-    if (!allFinite(baseWeights))
+    if (!isAllFinite(baseWeights))
       throw new NumericError(
         `${name}: base weights: hold NaN or infinite values; nothing was changed.`,
       )
@@ -371,14 +371,14 @@ export class MicroLora {
   reset(): void {
     for (const module of this.#modules.values()) module.reset()
     this.#emissions.clear()
-    this.#quality = freshQuality()
+    this.#quality = createQuality()
     this.#adaptations = this.#forwards = 0
   }
 
   /** Gives the memory back at once instead of when nobody holds this any more. */
   dispose(): void {
     for (const module of this.#modules.values()) {
-      forgotten.unregister(module)
+      releaseRegistry.unregister(module)
       module.dispose()
     }
   }
@@ -393,7 +393,7 @@ export class MicroLora {
   /** What lies in memory for this adapter, by purpose. */
   memory(): MemoryReport {
     const modules = [...this.#modules.values()]
-    return memoryReport(
+    return computeMemoryReport(
       modules.map(({ layout }) => layout),
       modules[0]!.context.scratch.sizeBytes,
     )
@@ -420,7 +420,7 @@ export class MicroLora {
     return {
       samples: count,
       meanQuality: mean,
-      variance: varianceOf(this.#quality),
+      variance: computeVariance(this.#quality),
       baseline,
       ...figures,
     }
@@ -432,16 +432,16 @@ export class MicroLora {
     const modules = [...this.#modules.values()].map(
       ({ name, layout: { rank }, steps, lastMove }) => {
         const { a, b } = this.#views(name)
-        return { name, rank, steps, lastMove, rankInUse: effectiveRank(a, b) }
+        return { name, rank, steps, lastMove, rankInUse: computeEffectiveRank(a, b) }
       },
     )
-    return [...warningsOf({ qualities, meanQuality, firstLoss, recentLoss, modules })]
+    return [...listMicroWarnings({ qualities, meanQuality, firstLoss, recentLoss, modules })]
   }
 
-  #saved(): Saved {
+  #saved(): SavedMicroLora {
     const { config, enabled } = this
     const tensors = new Map<string, Float32Array>()
-    const modules: Record<string, Saved['meta']['modules'][string]> = Object.create(null)
+    const modules: Record<string, SavedMicroLora['meta']['modules'][string]> = Object.create(null)
     for (const [name, module] of this.#modules) {
       const { pendingUpdates, steps, lastMove, consolidations, watched, noise } = module
       modules[name] = {
@@ -452,7 +452,7 @@ export class MicroLora {
         watched,
         noise: noise.state(),
       }
-      for (const slot of savedSlots(config, pendingUpdates))
+      for (const slot of listSavedSlots(config, pendingUpdates))
         tensors.set(`${name}.${slot}`, module.read(slot))
       if (config.ewc) tensors.set(`${name}.watched`, module.readWatched())
     }
@@ -470,11 +470,11 @@ export class MicroLora {
   }
 
   /** Takes over a state that fits; called with checked ones only. */
-  #take({ meta, tensors }: Saved): void {
+  #take({ meta, tensors }: SavedMicroLora): void {
     for (const [name, module] of this.#modules) {
       module.reset()
       module.restore(meta.modules[name]!)
-      for (const slot of savedSlots(meta.config, module.pendingUpdates))
+      for (const slot of listSavedSlots(meta.config, module.pendingUpdates))
         module.write(slot, tensors.get(`${name}.${slot}`)!)
       if (meta.config.ewc) module.writeWatched(tensors.get(`${name}.watched`)!)
     }
@@ -501,9 +501,9 @@ export class MicroLora {
   /** Only the weights, as PEFT's two files. */
   toPeft(options: PeftExport = {}): PeftFiles {
     const tensors = [...this.#modules.values()].flatMap((module) => [
-      ...peftTensors(module.name, module.layout, module.read('weights'), module.scale),
+      ...toPeftTensors(module.name, module.layout, module.read('weights'), module.scale),
     ])
-    return peftFiles(this.config, new Map(tensors), options)
+    return encodePeftFiles(this.config, new Map(tensors), options)
   }
 
   /**
@@ -512,8 +512,8 @@ export class MicroLora {
    */
   restore(json: MicroLoraJson | string): void {
     const saved = fromJson(json)
-    const own = flat(this.config)
-    const other = flat(saved.meta.config)
+    const own = flattenConfig(this.config)
+    const other = flattenConfig(saved.meta.config)
     const names = [...new Set([...Object.keys(own), ...Object.keys(other)])].filter(
       (name) => own[name] !== other[name],
     )
@@ -542,7 +542,7 @@ function checkBase({ name, layout: { outFeatures } }: MicroModule, base: Float32
 }
 
 /** Settings and dimensions as texts by name. */
-function flat({ modules, ...settings }: MicroLoraConfig): Record<string, string> {
+function flattenConfig({ modules, ...settings }: MicroLoraConfig): Record<string, string> {
   const dimensions = Object.entries(modules).map(([name, { inFeatures, outFeatures }]) => [
     `modules.${name}`,
     `${inFeatures} → ${outFeatures}`,

@@ -3,12 +3,18 @@
 // those that return a new array allocates.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
-import { allFinite } from '../base/finite.ts'
+import { isAllFinite } from '../base/finite.ts'
 import { random, type Random, type RandomState } from '../base/random.ts'
 import type { KernelContext } from './kernels/context.ts'
-import { layoutOf, type Layout, type SlotName } from './layout.ts'
+import { computeLayout, type MicroLayout, type SlotName } from './layout.ts'
 import type { MicroLoraConfig } from './options.ts'
-import { checkRate, consolidate, gradientLength, step, type TrustRegion } from './step.ts'
+import {
+  checkRate,
+  consolidateModule,
+  measureGradient,
+  stepModule,
+  type TrustRegion,
+} from './step.ts'
 
 export interface ModuleCounts {
   readonly pendingUpdates: number
@@ -31,7 +37,7 @@ const noiseSeed = 0x5bd1e995 // any number: keeps dropout's draws apart from A's
  */
 export class MicroModule {
   readonly name: string
-  readonly layout: Layout
+  readonly layout: MicroLayout
   readonly scale: number
   readonly config: MicroLoraConfig
   readonly context: KernelContext
@@ -66,7 +72,7 @@ export class MicroModule {
     this.name = name
     this.config = config
     this.context = context
-    this.layout = layoutOf(config, config.modules[name]!)
+    this.layout = computeLayout(config, config.modules[name]!)
     this.scale = config.alpha / config.rank
     this.#seed = seed
     context.scratch.widen(Math.max(this.layout.inStride, this.layout.outStride))
@@ -158,7 +164,7 @@ export class MicroModule {
         `${this.name}: inputs: got ${inputs?.length} values, expected a multiple of ${inFeatures} in a Float32Array.`,
       )
     if (outputs) this.#check('outputs', outputs, count * outFeatures)
-    if (!allFinite(inputs)) this.#refuseNaN('inputs', inputs)
+    if (!isAllFinite(inputs)) this.#refuseNaN('inputs', inputs)
     const results = new Float32Array(count * outFeatures) // also beside `outputs`: a later input may be refused
     for (let n = 0; n < count; n++) {
       this.#start()
@@ -229,19 +235,19 @@ export class MicroModule {
     checkRate(learningRate, this.config.decay, ewcLambda)
     const within = trust === undefined ? Infinity : this.#reach(trust)
     const count = this.pendingUpdates
-    if (count > 0) step(this, count, learningRate, ewcLambda, within)
+    if (count > 0) stepModule(this, count, learningRate, ewcLambda, within)
     return count
   }
 
   /** Throws what `apply` would throw of the gradients gathered, which are dropped then. */
   checkGradients(): void {
-    if (this.pendingUpdates > 0) gradientLength(this, this.pendingUpdates)
+    if (this.pendingUpdates > 0) measureGradient(this, this.pendingUpdates)
   }
 
   /** Ends a task for EWC. Throws OptionError without the option ewc. */
   consolidate(): void {
     this.#alive()
-    consolidate(this)
+    consolidateModule(this)
   }
 
   /** Puts the input into the scratch and gives how far its output may move. */
@@ -398,7 +404,7 @@ export class MicroModule {
       ['target or gradient', target],
       ['base', base ?? target],
     ] as const)
-      if (!allFinite(values)) this.#refuseNaN(what, values)
+      if (!isAllFinite(values)) this.#refuseNaN(what, values)
     throw new NumericError(
       `${this.name}: input and error are too large for 32-bit numbers; scale them down.`,
     )

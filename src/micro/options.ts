@@ -91,25 +91,25 @@ export interface MicroLoraConfig extends MicroLoraSettings {
   readonly modules: Readonly<Record<string, ModuleDimensions>>
 }
 
-const range = (from: number, to: number, what: string) => ({
+const requireRange = (from: number, to: number, what: string) => ({
   what,
   fits: (value: unknown): boolean => typeof value === 'number' && value >= from && value <= to,
 })
-const integers = (from: number, to: number, what: string) => ({
+const requireInteger = (from: number, to: number, what: string) => ({
   what,
   fits: (value: unknown): boolean =>
     Number.isInteger(value) && Number(value) >= from && Number(value) <= to,
 })
-const oneOf = (...values: unknown[]) => ({
+const requireOneOf = (...values: unknown[]) => ({
   what: values.map((value) => JSON.stringify(value)).join(' or '),
   fits: (value: unknown): boolean => values.includes(value),
 })
 
 const tiny = Number.MIN_VALUE
-const share = range(0, 1 - Number.EPSILON, 'a number from 0 to below 1')
-const positive = range(tiny, 1e30, 'a number above 0')
-const notNegative = range(0, 1e30, '0 or a number above')
-const bound = range(tiny, Infinity, 'a number above 0, or Infinity')
+const share = requireRange(0, 1 - Number.EPSILON, 'a number from 0 to below 1')
+const positive = requireRange(tiny, 1e30, 'a number above 0')
+const notNegative = requireRange(0, 1e30, '0 or a number above')
+const bound = requireRange(tiny, Infinity, 'a number above 0, or Infinity')
 
 /** Default and rule of every setting; a default may depend on what was given. */
 const rules: {
@@ -118,27 +118,27 @@ const rules: {
     readonly byDefault: (given: OptionalSettings) => MicroLoraSettings[Key]
   }
 } = {
-  rank: { rule: integers(1, 16, 'a whole number from 1 to 16'), byDefault: () => 2 },
+  rank: { rule: requireInteger(1, 16, 'a whole number from 1 to 16'), byDefault: () => 2 },
   alpha: { rule: positive, byDefault: ({ rank = 2 }) => 2 * rank },
   dropout: { rule: share, byDefault: () => 0 },
-  bias: { rule: oneOf(true, false), byDefault: () => false },
+  bias: { rule: requireOneOf(true, false), byDefault: () => false },
   seed: {
-    rule: integers(-(2 ** 31), 2 ** 32 - 1, 'a whole number of 32 bits'),
+    rule: requireInteger(-(2 ** 31), 2 ** 32 - 1, 'a whole number of 32 bits'),
     byDefault: () => 0,
   },
-  optimizer: { rule: oneOf('sgd', 'adam'), byDefault: () => 'sgd' },
+  optimizer: { rule: requireOneOf('sgd', 'adam'), byDefault: () => 'sgd' },
   momentum: { rule: share, byDefault: ({ optimizer }) => (optimizer === 'adam' ? 0.9 : 0) },
   secondMomentum: { rule: share, byDefault: () => 0.999 },
   epsilon: { rule: positive, byDefault: () => 1e-8 },
   decay: { rule: notNegative, byDefault: () => 0 },
   clip: { rule: bound, byDefault: () => 1 },
   trustRadius: { rule: bound, byDefault: () => Infinity },
-  ewc: { rule: oneOf(true, false), byDefault: () => false },
+  ewc: { rule: requireOneOf(true, false), byDefault: () => false },
   ewcLambda: { rule: notNegative, byDefault: () => 1 },
   ewcKeep: { rule: share, byDefault: () => 0.9 },
   exploration: { rule: positive, byDefault: () => 0.1 },
-  normalizeQuality: { rule: oneOf(true, false), byDefault: () => false },
-  rate: { rule: oneOf('fixed', 'variance'), byDefault: () => 'fixed' },
+  normalizeQuality: { rule: requireOneOf(true, false), byDefault: () => false },
+  rate: { rule: requireOneOf('fixed', 'variance'), byDefault: () => 'fixed' },
   baselineKeep: { rule: share, byDefault: () => 0.9 },
   targetLatencyUs: {
     rule: { what: positive.what, fits: (value) => value === undefined || positive.fits(value) },
@@ -148,14 +148,14 @@ const rules: {
 
 export const settingNames = Object.keys(rules) as (keyof MicroLoraSettings)[]
 
-const shown = (value: unknown): string =>
+const describeValue = (value: unknown): string =>
   typeof value === 'number' ? String(value) : (JSON.stringify(value)?.slice(0, 60) ?? String(value))
 
 /**
  * Modules by name; what is wrong goes to `problems`. Without a prototype, so that "__proto__" is a
  * name like others.
  */
-function modulesOf(
+function readModules(
   options: MicroLoraOptions,
   problems: string[],
 ): Record<string, ModuleDimensions> {
@@ -164,7 +164,7 @@ function modulesOf(
     problems.push('modules: have their own dimensions; leave inFeatures and outFeatures out')
   const entries = Object.entries(modules ?? { default: { inFeatures, outFeatures } })
   if (entries.length === 0) problems.push('modules: names none')
-  const rule = integers(1, 2 ** 24, 'a whole number from 1 to 16777216')
+  const rule = requireInteger(1, 2 ** 24, 'a whole number from 1 to 16777216')
   const found: Record<string, ModuleDimensions> = Object.create(null)
   for (const [name, given] of entries) {
     if (name === '' || name.length > 200)
@@ -173,7 +173,7 @@ function modulesOf(
       const value: unknown = given?.[key]
       if (!rule.fits(value))
         problems.push(
-          `${modules ? `modules.${name.slice(0, 60)}.` : ''}${key}: got ${shown(value)}, expected ${rule.what}`,
+          `${modules ? `modules.${name.slice(0, 60)}.` : ''}${key}: got ${describeValue(value)}, expected ${rule.what}`,
         )
     }
     found[name] = { inFeatures: given?.inFeatures, outFeatures: given?.outFeatures }
@@ -186,12 +186,13 @@ export function completeOptions(options: MicroLoraOptions): MicroLoraConfig {
   if (typeof options !== 'object' || options === null)
     throw new OptionError(`MicroLoRA: options: got ${String(options)}, expected an object.`)
   const problems: string[] = []
-  const modules = modulesOf(options, problems)
+  const modules = readModules(options, problems)
   const settings: Record<string, unknown> = {}
   for (const name of settingNames) {
     const { rule, byDefault } = rules[name]
     const value: unknown = options[name] ?? byDefault(options)
-    if (!rule.fits(value)) problems.push(`${name}: got ${shown(value)}, expected ${rule.what}`)
+    if (!rule.fits(value))
+      problems.push(`${name}: got ${describeValue(value)}, expected ${rule.what}`)
     settings[name] = value
   }
   const known = new Set<string>([

@@ -3,17 +3,17 @@
 
 import { joinBytes } from '../base/concat.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
-import { safetensorsChunks } from '../formats/safetensors/writer.ts'
-import type { Layout } from './layout.ts'
+import { encodeSafetensors } from '../formats/safetensors/writer.ts'
+import type { MicroLayout } from './layout.ts'
 import type { MicroLoraConfig } from './options.ts'
 
 /**
  * A's rows as they are, B turned from [R, out] to [out, R], the bias over the scale, because PEFT
  * scales it too.
  */
-export function* peftTensors(
+export function* toPeftTensors(
   name: string,
-  { rank, inFeatures, outFeatures, parameterCount }: Layout,
+  { rank, inFeatures, outFeatures, parameterCount }: MicroLayout,
   weights: Float32Array,
   scale: number,
 ): Generator<[string, Tensor]> {
@@ -24,7 +24,7 @@ export function* peftTensors(
     `${key}.lora_B.weight`,
     f32(
       [outFeatures, rank],
-      turned(weights.subarray(b, b + rank * outFeatures), rank, outFeatures),
+      transposeRows(weights.subarray(b, b + rank * outFeatures), rank, outFeatures),
     ),
   ]
   if (parameterCount > b + rank * outFeatures)
@@ -38,7 +38,7 @@ export function* peftTensors(
 }
 
 /** [rows, columns] → [columns, rows] */
-export function turned(values: Float32Array, rows: number, columns: number): Float32Array {
+export function transposeRows(values: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(values.length)
   for (let r = 0; r < rows; r++)
     for (let c = 0; c < columns; c++) result[c * rows + r] = values[r * columns + c]!
@@ -60,7 +60,7 @@ export interface PeftExport {
  * Both files of an adapter folder. Modules' names become target modules, so they should be paths
  * within the model.
  */
-export function peftFiles(
+export function encodePeftFiles(
   config: MicroLoraConfig,
   tensors: ReadonlyMap<string, Tensor>,
   { baseModel, taskType }: PeftExport,
@@ -80,6 +80,6 @@ export function peftFiles(
   }
   return {
     'adapter_config.json': new TextEncoder().encode(`${JSON.stringify(json, null, 2)}\n`),
-    'adapter_model.safetensors': joinBytes(safetensorsChunks(tensors, { format: 'pt' })),
+    'adapter_model.safetensors': joinBytes(encodeSafetensors(tensors, { format: 'pt' })),
   }
 }

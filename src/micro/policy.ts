@@ -4,7 +4,7 @@
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 
 /** π = N(y, σ²): ∂L/∂y = −advantage·(emitted − y)/σ², over y in place. Gives L up to a constant. */
-function gaussian(
+function computeGaussianGradient(
   y: Float32Array,
   emitted: Float32Array,
   advantage: number,
@@ -21,7 +21,7 @@ function gaussian(
 }
 
 /** π = softmax(y): ∂L/∂y = advantage·(softmax(y) − onehot(chosen)), over y in place. Gives L. */
-function categorical(y: Float32Array, chosen: number, advantage: number): number {
+function computeCategoricalGradient(y: Float32Array, chosen: number, advantage: number): number {
   let most = -Infinity
   let sum = 0
   for (const value of y) most = Math.max(most, value)
@@ -36,7 +36,7 @@ function categorical(y: Float32Array, chosen: number, advantage: number): number
  * Turns the output in `y` into ∂L/∂y and gives L. Throws where `emitted` is no output or class of
  * this length.
  */
-export function policyGradient(
+export function computePolicyGradient(
   y: Float32Array,
   emitted: Float32Array | number,
   advantage: number,
@@ -47,13 +47,13 @@ export function policyGradient(
       throw new OptionError(
         `feedback: emitted: got class ${emitted}, expected a whole number from 0 to ${y.length - 1}.`,
       )
-    return categorical(y, emitted, advantage)
+    return computeCategoricalGradient(y, emitted, advantage)
   }
   if (!(emitted instanceof Float32Array) || emitted.length !== y.length)
     throw new ShapeError(
       `feedback: emitted: got ${emitted?.length} values, expected ${y.length} in a Float32Array.`,
     )
-  const loss = gaussian(y, emitted, advantage, deviation)
+  const loss = computeGaussianGradient(y, emitted, advantage, deviation)
   if (!Number.isFinite(loss))
     throw new NumericError('feedback: emitted holds NaN or infinite values; nothing was changed.')
   return loss

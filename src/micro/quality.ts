@@ -15,7 +15,7 @@ export interface QualityState {
   recentLoss: number
 }
 
-export const freshQuality = (): QualityState => ({
+export const createQuality = (): QualityState => ({
   count: 0,
   mean: 0,
   squares: 0,
@@ -25,7 +25,7 @@ export const freshQuality = (): QualityState => ({
   recentLoss: 0,
 })
 
-export const varianceOf = ({ count, squares }: QualityState): number =>
+export const computeVariance = ({ count, squares }: QualityState): number =>
   count > 1 ? squares / (count - 1) : 0
 
 export function addQuality(state: QualityState, quality: number): void {
@@ -38,7 +38,7 @@ export function addQuality(state: QualityState, quality: number): void {
 const firstLosses = 10
 const lossKeep = 0.95
 
-export function addLoss(state: QualityState, loss: number): void {
+export function trackLoss(state: QualityState, loss: number): void {
   state.losses++
   if (state.losses <= firstLosses) state.firstLoss += (loss - state.firstLoss) / state.losses
   state.recentLoss = state.losses === 1 ? loss : lossKeep * state.recentLoss + (1 - lossKeep) * loss
@@ -49,7 +49,7 @@ export function addLoss(state: QualityState, loss: number): void {
  * qualities. Normalised: in units of the qualities' standard deviation, of which 0.05 is the least
  * that is believed.
  */
-export function advantageOf(
+export function computeQualityAdvantage(
   state: QualityState,
   reward: number,
   isQuality: boolean,
@@ -57,7 +57,7 @@ export function advantageOf(
 ): number {
   const advantage = reward - (state.baseline ?? (isQuality ? 0.5 : 0))
   return normalize && state.count > 1
-    ? advantage / Math.max(Math.sqrt(varianceOf(state)), 0.05)
+    ? advantage / Math.max(Math.sqrt(computeVariance(state)), 0.05)
     : advantage
 }
 

@@ -4,18 +4,18 @@
 import { FormatError } from '../base/errors.ts'
 import { joinBytes, joinFloats } from '../base/concat.ts'
 import { f32, type Tensor } from '../base/tensor.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors/reader.ts'
-import { safetensorsChunks } from '../formats/safetensors/writer.ts'
-import { layoutOf, type Layout } from './layout.ts'
-import { turned } from './peft.ts'
+import { encodeSafetensors } from '../formats/safetensors/writer.ts'
+import { computeLayout, type MicroLayout } from './layout.ts'
+import { transposeRows } from './peft.ts'
 import {
-  checksumOf,
-  checkVersion,
+  computeStateChecksum,
+  checkSavedVersion,
   formatName,
   formatVersion,
   packMeta,
-  type Saved,
+  type SavedMicroLora,
   unpack,
 } from './saved.ts'
 
@@ -24,15 +24,15 @@ const suffixA = '.lora_A.weight'
 const suffixB = '.lora_B.weight'
 const where = 'safetensors'
 
-export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
+export function toSafetensors({ meta, tensors }: SavedMicroLora): Uint8Array {
   const inFile = new Map<string, Tensor>()
   for (const [name, values] of tensors) {
     const module = name.endsWith('.weights') ? name.slice(0, -'.weights'.length) : undefined
     if (module === undefined) inFile.set(name, f32([values.length], values))
     else
-      for (const [key, tensor] of weightTensors(
+      for (const [key, tensor] of toWeightTensors(
         module,
-        layoutOf(meta.config, meta.config.modules[module]!),
+        computeLayout(meta.config, meta.config.modules[module]!),
         values,
       ))
         inFile.set(key, tensor)
@@ -42,18 +42,18 @@ export function toSafetensors({ meta, tensors }: Saved): Uint8Array {
     format: formatName,
     version: String(formatVersion),
     state: JSON.stringify(state),
-    checksum: checksumOf(state, tensors),
+    checksum: computeStateChecksum(state, tensors),
   }
-  return joinBytes(safetensorsChunks(inFile, metadata))
+  return joinBytes(encodeSafetensors(inFile, metadata))
 }
 
 /**
  * A and B as PEFT has them. The bias under a name of its own: PEFT's is scaled, and dividing by the
  * scale would round it.
  */
-function* weightTensors(
+function* toWeightTensors(
   module: string,
-  { rank, inFeatures, outFeatures, parts }: Layout,
+  { rank, inFeatures, outFeatures, parts }: MicroLayout,
   weights: Float32Array,
 ): Generator<[string, Tensor]> {
   const endOfA = rank * inFeatures
@@ -61,25 +61,25 @@ function* weightTensors(
   yield [prefix + module + suffixA, f32([rank, inFeatures], weights.slice(0, endOfA))]
   yield [
     prefix + module + suffixB,
-    f32([outFeatures, rank], turned(weights.subarray(endOfA, endOfB), rank, outFeatures)),
+    f32([outFeatures, rank], transposeRows(weights.subarray(endOfA, endOfB), rank, outFeatures)),
   ]
   if (parts[2]) yield [`${module}.bias`, f32([outFeatures], weights.slice(endOfB))]
 }
 
 /** A's rows, B's rows, bias, as the heap has them. */
-function weightsFrom(read: Map<string, Tensor>, module: string): Float32Array {
+function readWeights(read: Map<string, Tensor>, module: string): Float32Array {
   const a = read.get(prefix + module + suffixA)
   const b = read.get(prefix + module + suffixB)
   const bias = read.get(`${module}.bias`)
   if (b?.shape.length !== 2) throw new FormatError(`${where}: module ${module}: its B is missing.`)
   return joinFloats([
     a!.data,
-    turned(b.data as Float32Array, b.shape[0]!, b.shape[1]!),
+    transposeRows(b.data as Float32Array, b.shape[0]!, b.shape[1]!),
     ...(bias ? [bias.data] : []),
   ] as Float32Array[])
 }
 
-function parsedState(text: unknown): unknown {
+function parseState(text: unknown): unknown {
   try {
     return JSON.parse(String(text))
   } catch (cause) {
@@ -90,10 +90,10 @@ function parsedState(text: unknown): unknown {
 }
 
 /** The other way round. Throws FormatError, UnsupportedError, MismatchError, NumericError. */
-export async function fromSafetensors(bytes: Uint8Array): Promise<Saved> {
-  const store = await openSafetensors(memorySource(where, bytes))
+export async function fromSafetensors(bytes: Uint8Array): Promise<SavedMicroLora> {
+  const store = await openSafetensors(createMemorySource(where, bytes))
   const { metadata } = store
-  checkVersion(where, metadata['format'], Number(metadata['version']))
+  checkSavedVersion(where, metadata['format'], Number(metadata['version']))
   const read = new Map<string, Tensor>()
   for (const [name, { dtype }] of store.tensors) {
     if (dtype !== 'f32') throw new FormatError(`${where}: ${name}: got ${dtype}, expected f32.`)
@@ -105,9 +105,9 @@ export async function fromSafetensors(bytes: Uint8Array): Promise<Saved> {
       name.startsWith(prefix) && name.endsWith(suffixA)
         ? name.slice(prefix.length, -suffixA.length)
         : undefined
-    if (module !== undefined) tensors.set(`${module}.weights`, weightsFrom(read, module))
+    if (module !== undefined) tensors.set(`${module}.weights`, readWeights(read, module))
     else if (!name.startsWith(prefix) && !name.endsWith('.bias'))
       tensors.set(name, data as Float32Array)
   }
-  return unpack(parsedState(metadata['state']), tensors, metadata['checksum'], where)
+  return unpack(parseState(metadata['state']), tensors, metadata['checksum'], where)
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { loadAdapter } from '../adapters/files/peft.ts'
 import { FormatError, MismatchError, NumericError, UnsupportedError } from '../base/errors.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors/reader.ts'
 import type { MicroLoraJson } from './json.ts'
 import { MicroLora } from './micro-lora.ts'
-import { checksumOf } from './saved.ts'
-import { randomVector, relativeError, slowForward } from './testing.ts'
+import { computeStateChecksum } from './saved.ts'
+import { randomVector, measureRelativeError, slowForward } from './testing.ts'
 
 const modules = {
   'layers.0.q_proj': { inFeatures: 12, outFeatures: 8 },
@@ -69,7 +69,7 @@ const sealed = (change: (json: Record<string, never>) => unknown): string =>
           new Float32Array(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer),
         ] as const,
     )
-    Object.assign(json, { checksum: checksumOf(state, new Map(numbers)) })
+    Object.assign(json, { checksum: computeStateChecksum(state, new Map(numbers)) })
   })
 
 describe('saved and read again', () => {
@@ -121,11 +121,11 @@ describe('for others', () => {
     })
     const folder = {
       name: 'made',
-      open: async (path: string) => memorySource(path, files[path as keyof typeof files]),
+      open: async (path: string) => createMemorySource(path, files[path as keyof typeof files]),
     }
     expect((await loadAdapter(folder)).tensors.size).toBe(6)
     const store = await openSafetensors(
-      memorySource('adapter_model.safetensors', files['adapter_model.safetensors']),
+      createMemorySource('adapter_model.safetensors', files['adapter_model.safetensors']),
     )
     const read = async (name: string) => store.read(`base_model.model.${q}.${name}`)
     const a = await read('lora_A.weight')
@@ -143,9 +143,9 @@ describe('for others', () => {
         (low.reduce((sum, value, r) => sum + value * number(b.data, o * 3 + r), 0) +
           number(bias.data, o)),
     )
-    expect(relativeError(lora.forward(x, undefined, q), y)).toBeLessThan(1e-5)
+    expect(measureRelativeError(lora.forward(x, undefined, q), y)).toBeLessThan(1e-5)
     expect(
-      relativeError(y, slowForward(lora.module(q), lora.module(q).read('weights'), x)),
+      measureRelativeError(y, slowForward(lora.module(q), lora.module(q).read('weights'), x)),
     ).toBeLessThan(1e-5)
   })
 })

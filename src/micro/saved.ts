@@ -9,13 +9,13 @@ import {
   NumericError,
   UnsupportedError,
 } from '../base/errors.ts'
-import { allFinite } from '../base/finite.ts'
+import { isAllFinite } from '../base/finite.ts'
 import { joinBytes } from '../base/concat.ts'
 import type { RandomState } from '../base/random.ts'
-import { layoutOf, slotsOf, type SlotName } from './layout.ts'
+import { computeLayout, listSlots, type SlotName } from './layout.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
-import { freshQuality, type QualityState } from './quality.ts'
-import { sha256 } from '../base/sha256-sync.ts'
+import { createQuality, type QualityState } from './quality.ts'
+import { computeSha256Sync } from '../base/sha256-sync.ts'
 
 export const formatName = 'graft-micro-lora'
 export const formatVersion = 1
@@ -40,14 +40,14 @@ export interface SavedMeta {
 }
 
 /** Numbers by `<module>.<slot>`: A's rows, B's rows as the heap has them, bias, without padding. */
-export interface Saved {
+export interface SavedMicroLora {
   readonly meta: SavedMeta
   readonly tensors: ReadonlyMap<string, Float32Array>
 }
 
 /** Slots that are saved: gathered gradients only where there are some. */
-export const savedSlots = (config: MicroLoraConfig, pendingUpdates: number): SlotName[] =>
-  slotsOf(config).filter((slot) => slot !== 'gradient' || pendingUpdates > 0)
+export const listSavedSlots = (config: MicroLoraConfig, pendingUpdates: number): SlotName[] =>
+  listSlots(config).filter((slot) => slot !== 'gradient' || pendingUpdates > 0)
 
 const encoder = new TextEncoder()
 
@@ -55,7 +55,10 @@ const encoder = new TextEncoder()
  * The hash over everything that counts: the state as it is written, then each tensor's name, length
  * and numbers.
  */
-export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): string {
+export function computeStateChecksum(
+  packedMeta: unknown,
+  tensors: SavedMicroLora['tensors'],
+): string {
   // files keep orders of their own
   const inOrder = [...tensors].sort(([a], [b]) => (a < b ? -1 : 1))
   const texts = [
@@ -68,7 +71,7 @@ export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): stri
       ([, { buffer, byteOffset, byteLength }]) => new Uint8Array(buffer, byteOffset, byteLength),
     ),
   ]
-  return sha256(joinBytes(parts))
+  return computeSha256Sync(joinBytes(parts))
 }
 
 /**
@@ -77,11 +80,11 @@ export function checksumOf(packedMeta: unknown, tensors: Saved['tensors']): stri
  */
 export function unpack(
   packedMeta: unknown,
-  tensors: Saved['tensors'],
+  tensors: SavedMicroLora['tensors'],
   checksum: unknown,
   where: string,
-): Saved {
-  if (checksum !== checksumOf(packedMeta, tensors))
+): SavedMicroLora {
+  if (checksum !== computeStateChecksum(packedMeta, tensors))
     throw new FormatError(
       `${where}: the checksum is wrong: it was changed or damaged since it was saved. Take an older copy.`,
     )
@@ -98,14 +101,14 @@ export const packMeta = (meta: SavedMeta): unknown => ({
   ...meta,
   config: {
     ...meta.config,
-    clip: finiteOrNull(meta.config.clip),
-    trustRadius: finiteOrNull(meta.config.trustRadius),
+    clip: toFiniteOrNull(meta.config.clip),
+    trustRadius: toFiniteOrNull(meta.config.trustRadius),
   },
 })
-const finiteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null)
+const toFiniteOrNull = (value: number): number | null => (Number.isFinite(value) ? value : null)
 
 /** Refuses what is no saved MicroLoRA, or one of a later version. */
-export function checkVersion(where: string, format: unknown, version: unknown): void {
+export function checkSavedVersion(where: string, format: unknown, version: unknown): void {
   if (format !== formatName)
     throw new FormatError(
       `${where}: is no saved MicroLoRA (format: got ${JSON.stringify(format)?.slice(0, 60)}, expected "${formatName}").`,
@@ -118,7 +121,7 @@ export function checkVersion(where: string, format: unknown, version: unknown): 
     )
 }
 
-function counted(value: unknown, what: string): number {
+function readCount(value: unknown, what: string): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < 0)
     throw new FormatError(
       `${what}: got ${JSON.stringify(value)?.slice(0, 60)}, expected a number from 0.`,
@@ -144,9 +147,9 @@ function readConfig(value: unknown, where: string): MicroLoraConfig {
 
 function readQuality(value: unknown, where: string): QualityState {
   if (!isRecord(value)) throw new FormatError(`${where}: quality: is missing.`)
-  const state = freshQuality()
+  const state = createQuality()
   for (const key of ['count', 'squares', 'losses'] as const)
-    state[key] = counted(value[key], `${where}: quality.${key}`)
+    state[key] = readCount(value[key], `${where}: quality.${key}`)
   for (const key of ['mean', 'firstLoss', 'recentLoss', 'baseline'] as const) {
     const found = value[key]
     if (key === 'baseline' && found === undefined) continue
@@ -159,7 +162,7 @@ function readQuality(value: unknown, where: string): QualityState {
 
 function readModule(value: unknown, where: string): SavedModule {
   if (!isRecord(value)) throw new FormatError(`${where}: is missing.`)
-  const count = (key: string): number => counted(value[key], `${where}.${key}`)
+  const count = (key: string): number => readCount(value[key], `${where}.${key}`)
   const noise = value['noise']
   const isState =
     Array.isArray(noise) && noise.length === 4 && noise.every((word) => Number.isInteger(word))
@@ -188,8 +191,8 @@ function readMeta(value: unknown, where: string): SavedMeta {
   return {
     config,
     enabled: value['enabled'] !== false,
-    adaptations: counted(value['adaptations'], `${where}: adaptations`),
-    forwards: counted(value['forwards'], `${where}: forwards`),
+    adaptations: readCount(value['adaptations'], `${where}: adaptations`),
+    forwards: readCount(value['forwards'], `${where}: forwards`),
     quality: readQuality(value['quality'], where),
     modules,
   }
@@ -199,12 +202,12 @@ function readMeta(value: unknown, where: string): SavedMeta {
  * Refuses tensors that are missing, too many, of another size, or not finite; nothing of the size
  * they claim is allocated before.
  */
-function checkTensors({ meta, tensors }: Saved, where: string): void {
+function checkTensors({ meta, tensors }: SavedMicroLora, where: string): void {
   const mismatches: Mismatch[] = []
   const expected = new Set<string>()
   for (const [name, dimensions] of Object.entries(meta.config.modules)) {
-    const { parameterCount } = layoutOf(meta.config, dimensions)
-    const sizes = savedSlots(meta.config, meta.modules[name]!.pendingUpdates).map(
+    const { parameterCount } = computeLayout(meta.config, dimensions)
+    const sizes = listSavedSlots(meta.config, meta.modules[name]!.pendingUpdates).map(
       (slot) => [slot, parameterCount] as const,
     )
     for (const [slot, size] of meta.config.ewc
@@ -227,5 +230,6 @@ function checkTensors({ meta, tensors }: Saved, where: string): void {
   if (mismatches.length > 0)
     throw new MismatchError(`${where}: tensors do not fit the configuration`, mismatches)
   for (const [key, values] of tensors)
-    if (!allFinite(values)) throw new NumericError(`${where}: ${key} holds NaN or infinite values.`)
+    if (!isAllFinite(values))
+      throw new NumericError(`${where}: ${key} holds NaN or infinite values.`)
 }

@@ -3,15 +3,15 @@
 
 import { NumericError, OptionError } from '../base/errors.ts'
 import type { KernelContext } from './kernels/context.ts'
-import type { Layout, SlotName } from './layout.ts'
+import type { MicroLayout, SlotName } from './layout.ts'
 import type { MicroLoraConfig } from './options.ts'
 
 /** What a step needs of a module, and what it changes of it beside the heap. */
-export interface Stepped {
+export interface SteppedModule {
   readonly name: string
   readonly config: MicroLoraConfig
   readonly context: KernelContext
-  readonly layout: Layout
+  readonly layout: MicroLayout
   pendingUpdates: number
   steps: number
   lastMove: number
@@ -35,7 +35,7 @@ export interface TrustRegion {
  * Length of the mean gradient. Throws NumericError where it is not finite: the gradients are
  * dropped then, the weights stay.
  */
-export function gradientLength(module: Stepped, count: number): number {
+export function measureGradient(module: SteppedModule, count: number): number {
   const { kernels } = module.context
   const length = Math.sqrt(kernels.squares(module.slot('gradient'), module.layout.slotSize)) / count
   if (length < Infinity) return length
@@ -56,8 +56,8 @@ export function gradientLength(module: Stepped, count: number): number {
  *
  * Throws NumericError where g is not finite; the weights are as they were, the gradients gone.
  */
-export function step(
-  module: Stepped,
+export function stepModule(
+  module: SteppedModule,
   count: number,
   learningRate: number,
   lambda: number,
@@ -68,16 +68,17 @@ export function step(
   const weights = module.slot('weights')
   const gradient = module.slot('gradient')
   const size = layout.slotSize
-  const norm = gradientLength(module, count)
+  const norm = measureGradient(module, count)
   module.pendingUpdates = 0
   const share = norm > config.clip ? config.clip / (norm * count) : 1 / count
   module.steps++
-  const length = direct(module, share, norm * count * share)
+  const length = computeDirection(module, share, norm * count * share)
   const inRadius =
     length * learningRate > config.trustRadius ? config.trustRadius / length : learningRate
   const at = config.optimizer === 'sgd' && config.momentum > 0 ? module.slot('momentum') : gradient
-  const times = factor(module, share)
-  const rate = within < Infinity ? trusted(module, at, inRadius * times, within) / times : inRadius
+  const times = computeFactor(module, share)
+  const rate =
+    within < Infinity ? limitStep(module, at, inRadius * times, within) / times : inRadius
   let squared = kernels.move(weights, at, size, 1 - learningRate * config.decay, rate * times)
   if (at === gradient) kernels.clear(gradient, size)
   if (lambda > 0 && module.consolidations > 0)
@@ -91,12 +92,12 @@ export function step(
   module.lastMove = (rate * length) / Math.max(Math.sqrt(squared), Number.MIN_VALUE)
 }
 
-const correction = (share: number, steps: number): number => 1 / (1 - share ** steps)
+const computeCorrection = (share: number, steps: number): number => 1 / (1 - share ** steps)
 
 /** What the vector to move along is still to be multiplied by. */
-function factor({ config, steps }: Stepped, share: number): number {
+function computeFactor({ config, steps }: SteppedModule, share: number): number {
   if (config.optimizer === 'adam') return 1
-  return config.momentum > 0 ? correction(config.momentum, steps) : share
+  return config.momentum > 0 ? computeCorrection(config.momentum, steps) : share
 }
 
 const halvings = 24 // of the part of a step that is kept: as fine as 32-bit weights
@@ -108,7 +109,7 @@ const halvings = 24 // of the part of a step that is kept: as fine as 32-bit wei
  *
  * so ‖Δy‖² is a polynomial of k, and three passes through pairs of matrices give it for all k.
  */
-function trusted(module: Stepped, direction: number, k: number, within: number): number {
+function limitStep(module: SteppedModule, direction: number, k: number, within: number): number {
   const { context, config, layout } = module
   const { kernels, scratch } = context
   const { rank, inStride, outStride, parts } = layout
@@ -142,7 +143,7 @@ function trusted(module: Stepped, direction: number, k: number, within: number):
 }
 
 /** Makes the direction where it is not the gradient itself; gives its length. */
-function direct(module: Stepped, share: number, norm: number): number {
+function computeDirection(module: SteppedModule, share: number, norm: number): number {
   const { config, context, steps } = module
   const gradient = module.slot('gradient')
   const size = module.layout.slotSize
@@ -150,8 +151,8 @@ function direct(module: Stepped, share: number, norm: number): number {
   if (optimizer === 'adam') {
     const m = module.slot('momentum')
     const v = module.slot('secondMomentum')
-    const first = correction(momentum, steps)
-    const second = correction(secondMomentum, steps)
+    const first = computeCorrection(momentum, steps)
+    const second = computeCorrection(secondMomentum, steps)
     return Math.sqrt(
       context.kernels.adam(
         gradient,
@@ -175,7 +176,7 @@ function direct(module: Stepped, share: number, norm: number): number {
     momentum,
     (1 - momentum) * share,
   )
-  return Math.sqrt(squared) * correction(momentum, steps)
+  return Math.sqrt(squared) * computeCorrection(momentum, steps)
 }
 
 /**
@@ -191,7 +192,7 @@ function direct(module: Stepped, share: number, norm: number): number {
  * the task was learned, also for outputs that must stay zero, and protect nothing there. λ = 1
  * weighs a change of the old outputs as much as a squared error of the new ones.
  */
-export function consolidate(module: Stepped): void {
+export function consolidateModule(module: SteppedModule): void {
   const { context, config, layout, watchedAt } = module
   if (!config.ewc) throw new OptionError(`${module.name}: consolidate needs the option ewc.`)
   const { kernels } = context

@@ -55,7 +55,7 @@ export function differences(
 }
 
 /** Largest difference as a share of the largest value. */
-export function relativeError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
+export function measureRelativeError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
   let most = 1e-30
   let error = 0
   for (let i = 0; i < expected.length; i++) {

@@ -31,17 +31,17 @@ const tooSmall = [
   { move: 1e-6, loss: 0.5 },
 ]
 
-const shown = (value: number): string => String(Number(value.toPrecision(2)))
+const formatFigure = (value: number): string => String(Number(value.toPrecision(2)))
 
-function* ofFeedback({ qualities, meanQuality }: Symptoms): Generator<MicroLoraWarning> {
+function* listFeedbackWarnings({ qualities, meanQuality }: Symptoms): Generator<MicroLoraWarning> {
   if (qualities < enoughQualities || (meanQuality >= 0.4 && meanQuality <= 0.9)) return
-  const message = `The mean quality of ${qualities} is ${shown(meanQuality)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
+  const message = `The mean quality of ${qualities} is ${formatFigure(meanQuality)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
   yield { code: 'one-sided-feedback', message }
 }
 
 /** Which warnings the figures call for. */
-export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
-  yield* ofFeedback(symptoms)
+export function* listMicroWarnings(symptoms: Symptoms): Generator<MicroLoraWarning> {
+  yield* listFeedbackWarnings(symptoms)
   const { firstLoss, recentLoss } = symptoms
   for (const { name, rank, steps, lastMove, rankInUse } of symptoms.modules) {
     if (steps < enoughSteps) continue
@@ -50,12 +50,12 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
         ({ move, loss }) => lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
       )
     ) {
-      const message = `${name}: the last step moved the weights by ${shown(lastMove)} of their length; and little was learned: the learning rate is too small. Try ten times as much.`
+      const message = `${name}: the last step moved the weights by ${formatFigure(lastMove)} of their length; and little was learned: the learning rate is too small. Try ten times as much.`
       yield { code: 'rate-too-small', message }
     }
     if (rankInUse === undefined) continue
     if (rank > 2 && rankInUse < 0.5 * rank) {
-      const message = `${name}: of rank ${rank} about ${shown(rankInUse)} is in use; rank ${Math.max(1, Math.ceil(rankInUse))} would do, in less memory and time.`
+      const message = `${name}: of rank ${rank} about ${formatFigure(rankInUse)} is in use; rank ${Math.max(1, Math.ceil(rankInUse))} would do, in less memory and time.`
       yield { code: 'rank-too-large', message }
     }
     if (
@@ -65,7 +65,7 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
       recentLoss > 0.5 * firstLoss &&
       lastMove < 0.01
     ) {
-      const message = `${name}: all of rank ${rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * rank)}.`
+      const message = `${name}: all of rank ${rank} is in use, and the loss is still ${formatFigure(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * rank)}.`
       yield { code: 'rank-too-small', message }
     }
   }
@@ -75,7 +75,7 @@ export function* warningsOf(symptoms: Symptoms): Generator<MicroLoraWarning> {
  * (Σσ²)² / Σσ⁴ of B·A by its singular values σ, from A's and B's rows [R, length]: R where all
  * count alike, 1 where one does; undefined for zero.
  */
-export function effectiveRank(
+export function computeEffectiveRank(
   a: readonly Float32Array[],
   b: readonly Float32Array[],
 ): number | undefined {

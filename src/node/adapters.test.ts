@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NumericError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
 import { loadAdapter, saveAdapter } from './adapters.ts'
 
 let directory: string
@@ -15,7 +15,7 @@ afterAll(() => rm(directory, { recursive: true }))
 
 const adapter = (value: number) => ({
   kind: 'lora',
-  config: kindNamed('lora').complete({ rank: 1, targets: ['q'] }),
+  config: getKind('lora').complete({ rank: 1, targets: ['q'] }),
   tensors: new Map([
     ['base_model.model.q.lora_A.weight', f32([1, 4], [1, 2, 3, value])],
     ['base_model.model.q.lora_B.weight', f32([2, 1], [1, value])],

@@ -4,10 +4,10 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as adapters from '../adapters/index.ts'
-import type { Adapter, SaveOptions } from '../adapters/index.ts'
+import type { Adapter, SaveAdapterOptions } from '../adapters/index.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
-import { fileSink } from './files/file-sink.ts'
-import { directoryFolder } from './files/folder.ts'
+import { createFileSink } from './files/file-sink.ts'
+import { openDirectory } from './files/folder.ts'
 
 /**
  * Reads an adapter folder as PEFT saves it. Throws NotFoundError, FormatError, UnsupportedError (a
@@ -16,7 +16,7 @@ import { directoryFolder } from './files/folder.ts'
  */
 export async function loadAdapter(source: string | ByteFolder): Promise<Adapter> {
   const adapter = await adapters.loadAdapter(
-    typeof source === 'string' ? await directoryFolder(source) : source,
+    typeof source === 'string' ? await openDirectory(source) : source,
   )
   adapters.checkFinite(adapter)
   return adapter
@@ -30,13 +30,13 @@ export async function loadAdapter(source: string | ByteFolder): Promise<Adapter>
 export async function saveAdapter(
   adapter: Adapter,
   sink: string | ByteSink,
-  options: SaveOptions = {},
+  options: SaveAdapterOptions = {},
 ): Promise<void> {
   adapters.checkFinite(adapter)
   if (typeof sink !== 'string') return adapters.saveAdapter(adapter, sink, options)
-  await adapters.saveAdapter(adapter, fileSink(sink), options)
-  const own = adapters.tensorFileOf(options.dtype)
-  const others = new Set(adapters.storageTypes.map(adapters.tensorFileOf))
+  await adapters.saveAdapter(adapter, createFileSink(sink), options)
+  const own = adapters.getTensorFileName(options.dtype)
+  const others = new Set(adapters.storageTypes.map(adapters.getTensorFileName))
   others.delete(own)
   await Promise.all([...others].map((name) => rm(join(sink, name), { force: true })))
 }

@@ -18,24 +18,27 @@ export interface TeacherFiles {
   readonly model?: string | LoadedModel | undefined
 }
 
-const opened = async (adapter: string | Adapter): Promise<Adapter> =>
+const resolveAdapter = async (adapter: string | Adapter): Promise<Adapter> =>
   typeof adapter === 'string' ? loadAdapter(adapter) : adapter
 
 /** What training takes of them. Throws what `loadAdapter` and `loadModel` throw. */
-export async function openCompanions(
+export async function openAuxiliaryModels(
   teacher: TeacherFiles | undefined,
   reference: string | Adapter | undefined,
 ): Promise<{ options: Pick<TrainOptions, 'teacher' | 'reference'>; close(): Promise<void> }> {
   const { adapter, mixture, model } = teacher ?? {}
   const parts = {
-    ...(adapter !== undefined && { adapter: await opened(adapter) }),
+    ...(adapter !== undefined && { adapter: await resolveAdapter(adapter) }),
     ...(mixture && {
       mixture: await Promise.all(
-        mixture.map(async (one) => ({ adapter: await opened(one.adapter), weight: one.weight })),
+        mixture.map(async (one) => ({
+          adapter: await resolveAdapter(one.adapter),
+          weight: one.weight,
+        })),
       ),
     }),
   }
-  const compared = reference === undefined ? {} : { reference: await opened(reference) }
+  const compared = reference === undefined ? {} : { reference: await resolveAdapter(reference) }
   const loaded = typeof model === 'string' ? await loadModel(model) : model
   return {
     options: {

@@ -3,7 +3,7 @@
 import { availableParallelism, cpus } from 'node:os'
 import { OptionError } from '../base/errors.ts'
 import type { Backend } from '../compute/backend.ts'
-import { onnxRuntimeBackend, type OnnxRuntime } from '../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend, type OnnxRuntime } from '../compute/onnxruntime.ts'
 
 export interface NodeBackendOptions {
   /** Threads of an operator. Default: GRAFT_THREADS, else what this process may use. */
@@ -11,7 +11,10 @@ export interface NodeBackendOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>
 }
 
-function threadsOf({ threads, environment = process.env }: NodeBackendOptions): number | undefined {
+function resolveThreads({
+  threads,
+  environment = process.env,
+}: NodeBackendOptions): number | undefined {
   const asked = environment['GRAFT_THREADS']
   const wanted = threads ?? (asked ? Number(asked) : undefined)
   if (wanted !== undefined && !(Number.isInteger(wanted) && wanted > 0)) {
@@ -24,10 +27,13 @@ function threadsOf({ threads, environment = process.env }: NodeBackendOptions): 
 }
 
 /** The backend that all models of this process may share. */
-export async function nodeBackend(options: NodeBackendOptions = {}): Promise<Backend> {
-  const threads = threadsOf(options)
+export async function createNodeBackend(options: NodeBackendOptions = {}): Promise<Backend> {
+  const threads = resolveThreads(options)
   const runtime = (await import('onnxruntime-node')) as unknown as OnnxRuntime & {
     default?: OnnxRuntime
   }
-  return onnxRuntimeBackend(runtime.default ?? runtime, threads === undefined ? {} : { threads })
+  return createOnnxRuntimeBackend(
+    runtime.default ?? runtime,
+    threads === undefined ? {} : { threads },
+  )
 }

@@ -3,12 +3,12 @@
 import type { Adapter } from '../adapters/adapter.ts'
 import {
   compress as compressValues,
-  type Compressed,
+  type CompressedAdapter,
   type CompressOptions,
 } from '../merge/compress.ts'
 import type { MergeBase } from '../merge/sources.ts'
 import { loadAdapter } from './adapters.ts'
-import { mergeBase } from './merge.ts'
+import { loadMergeBase } from './merge.ts'
 
 export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
   /**
@@ -25,8 +25,8 @@ export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
 export async function compress(
   adapter: Adapter | string,
   { base, ...rest }: CompressFilesOptions,
-): Promise<Compressed> {
+): Promise<CompressedAdapter> {
   const loaded = typeof adapter === 'string' ? await loadAdapter(adapter) : adapter
-  const ready = typeof base === 'string' ? await mergeBase(base, [loaded]) : base
+  const ready = typeof base === 'string' ? await loadMergeBase(base, [loaded]) : base
   return compressValues(loaded, { ...rest, ...(ready && { base: ready }) })
 }

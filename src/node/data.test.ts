@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DataError, NotFoundError, OptionError } from '../base/errors.ts'
-import { dataSet } from '../train/data/jsonl.ts'
+import { createRawDataset } from '../train/data/jsonl.ts'
 import { openData, readDataFile, splitData } from './data.ts'
 
 let folder: string
@@ -39,7 +39,7 @@ describe('data', () => {
 })
 
 describe('splitData', () => {
-  const data = dataSet(
+  const data = createRawDataset(
     Array.from({ length: 20 }, (_, text) => ({ text })),
     'rows',
   )

@@ -4,37 +4,37 @@ import { readFile } from 'node:fs/promises'
 import { DataError, NotFoundError, OptionError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import type { EncodedData } from '../train/data/encode.ts'
-import { dataSet, type DataSet, readJsonl } from '../train/data/jsonl.ts'
-import { errorCode, storageError } from './files/system-errors.ts'
+import { createRawDataset, type RawDataset, parseJsonl } from '../train/data/jsonl.ts'
+import { findErrorCode, toStorageError } from './files/system-errors.ts'
 
 /** A path to JSONL or several, rows in memory, or data that was read before. */
-export type DataInput = string | readonly string[] | readonly object[] | DataSet | EncodedData
+export type DataInput = string | readonly string[] | readonly object[] | RawDataset | EncodedData
 
 /**
  * Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON
  * object.
  */
-export async function readDataFile(path: string): Promise<DataSet> {
+export async function readDataFile(path: string): Promise<RawDataset> {
   const bytes = await readFile(path).catch((cause: unknown) => {
-    if (errorCode(cause) === 'ENOENT')
+    if (findErrorCode(cause) === 'ENOENT')
       throw new NotFoundError(`${path}: there is no such file.`, { cause })
-    throw storageError(`${path}: cannot be read`, cause)
+    throw toStorageError(`${path}: cannot be read`, cause)
   })
-  return readJsonl(decoded(bytes, path), path)
+  return parseJsonl(decodeText(bytes, path), path)
 }
 
 /**
  * The rows of one or several JSONL files as one data set; of several, rows are numbered on through
  * all of them. Throws as `readDataFile` does.
  */
-export async function readDataFiles(paths: readonly string[]): Promise<DataSet> {
+export async function readDataFiles(paths: readonly string[]): Promise<RawDataset> {
   const [first, ...others] = await Promise.all(paths.map(readDataFile))
   if (others.length === 0) return first!
   const rows = [first!, ...others].flatMap((set) => set.rows)
   return { name: paths.join(' + '), rows: rows.map(({ value }, i) => ({ number: i + 1, value })) }
 }
 
-function decoded(bytes: Uint8Array, path: string): string {
+function decodeText(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
   } catch (cause) {
@@ -47,19 +47,19 @@ function decoded(bytes: Uint8Array, path: string): string {
 const isPaths = (data: DataInput): data is readonly string[] =>
   Array.isArray(data) && data.length > 0 && data.every((item) => typeof item === 'string')
 
-export async function openData(data: DataInput): Promise<DataSet | EncodedData> {
+export async function openData(data: DataInput): Promise<RawDataset | EncodedData> {
   if (typeof data === 'string') return readDataFile(data)
   if (isPaths(data)) return readDataFiles(data)
   return Array.isArray(data)
-    ? dataSet(data as readonly object[], 'data')
-    : (data as DataSet | EncodedData)
+    ? createRawDataset(data as readonly object[], 'data')
+    : (data as RawDataset | EncodedData)
 }
 
 /**
  * Parts of the rows, the second with `share` of them, drawn by the seed; both keep the file's
  * order. Throws OptionError where one would be empty.
  */
-export function splitData<Data extends DataSet | EncodedData>(
+export function splitData<Data extends RawDataset | EncodedData>(
   data: Data,
   share: number,
   seed: number,

@@ -2,8 +2,8 @@
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { openBaseModel } from '../graph/base-model.ts'
-import { extract as between, type Extracted, type ExtractOptions } from '../merge/index.ts'
-import { baseNameOf } from './models/base-name.ts'
+import { extract as between, type ExtractedAdapter, type ExtractOptions } from '../merge/index.ts'
+import { getBaseName } from './models/base-name.ts'
 import { resolveModel } from './models/resolve.ts'
 
 /**
@@ -15,14 +15,14 @@ export async function extract(
   base: string,
   tuned: string,
   options: ExtractOptions,
-): Promise<Extracted> {
+): Promise<ExtractedAdapter> {
   const from = await openBaseModel(await resolveModel(base))
   try {
     const to = await openBaseModel(await resolveModel(tuned))
     try {
       const extracted = await between(from, to, options)
       // what PEFT would call it
-      const adapter: Adapter = { ...extracted.adapter, baseModel: baseNameOf(base) }
+      const adapter: Adapter = { ...extracted.adapter, baseModel: getBaseName(base) }
       return { ...extracted, adapter }
     } finally {
       await to.weights.close()

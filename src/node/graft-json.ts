@@ -3,31 +3,31 @@
 
 import { FormatError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
-import { directoryFolder } from './files/folder.ts'
+import { openDirectory } from './files/folder.ts'
 
-export interface ExpertNotes {
+export interface ExpertMetadata {
   /** What the base was asked for by. */
   readonly base: string
   /** The system message of every training row that had none of its own. */
   readonly system?: string
 }
 
-const notesFile = 'graft.json'
+const metadataFile = 'graft.json'
 
-export async function writeExpertNotes(notes: ExpertNotes, sink: ByteSink): Promise<void> {
-  await sink.write(notesFile, [
+export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink): Promise<void> {
+  await sink.write(metadataFile, [
     new TextEncoder().encode(`${JSON.stringify({ version: 1, ...notes }, null, 2)}\n`),
   ])
 }
 
 /** The notes of an adapter's folder; undefined where another tool saved it. */
-export async function readExpertNotes(path: string): Promise<ExpertNotes | undefined> {
-  const source = await (await directoryFolder(path)).open(notesFile)
+export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
+  const source = await (await openDirectory(path)).open(metadataFile)
   if (!source) return undefined
   try {
     const value = JSON.parse(
       new TextDecoder().decode(await source.read(0, source.sizeBytes)),
-    ) as ExpertNotes
+    ) as ExpertMetadata
     if (typeof value?.base === 'string' && ['string', 'undefined'].includes(typeof value.system))
       return value
     throw new FormatError(

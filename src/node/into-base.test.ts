@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter, type Adapter } from '../index.ts'
-import { asGguf, smallModel } from '../merge/testing.ts'
+import { asGguf, createSmallModel } from '../merge/testing.ts'
 import { saveAdapter } from './adapters.ts'
 import { mergeIntoBase, type IntoBaseProgress } from './into-base.ts'
 import { loadModel, type LoadedModel } from './model.ts'
@@ -19,7 +19,7 @@ const expert = (of: LoadedModel, seed: number, targets: readonly string[]): Adap
 
 beforeAll(async () => {
   model = await loadModel('stories260k')
-  writeFileSync(at('small.gguf'), asGguf(smallModel(), () => 'q4_1').bytes)
+  writeFileSync(at('small.gguf'), asGguf(createSmallModel(), () => 'q4_1').bytes)
   small = await loadModel(at('small.gguf'))
   await saveAdapter(expert(model, 1, ['q_proj', 'down_proj']), at('one'))
 })

@@ -5,27 +5,32 @@
 import { basename, dirname } from 'node:path'
 import type { Adapter } from '../adapters/adapter.ts'
 import { openBaseModel, type BaseModelSource } from '../graph/base-model.ts'
-import { foldedBase, foldParts, isPlainSum, mergeIntoBase as write } from '../merge/index.ts'
+import {
+  createMergedBase,
+  resolveWeightedAdapters,
+  isPlainSum,
+  mergeIntoBase as write,
+} from '../merge/index.ts'
 import type {
-  FoldPart,
-  IntoBaseResult,
+  WeightedAdapter,
+  MergeIntoBaseResult,
   MergedType,
   MergeRecipe,
-  OpenedBase,
+  BaseWithSource,
 } from '../merge/index.ts'
 import {
   createModel,
-  predictionDistance,
+  measurePredictionDistance,
   type Model,
   type PredictionDistance,
-  probesFor,
+  selectProbePrompts,
 } from '../runtime/index.ts'
 import { loadAdapter } from './adapters.ts'
-import { nodeBackend } from './backend.ts'
-import { fileSink } from './files/file-sink.ts'
-import { baseForMerge } from './merge.ts'
+import { createNodeBackend } from './backend.ts'
+import { createFileSink } from './files/file-sink.ts'
+import { readMergeBase } from './merge.ts'
 import { resolveModel } from './models/resolve.ts'
-import { wholeOrGone } from './files/atomic-write.ts'
+import { writeAtomically } from './files/atomic-write.ts'
 
 export interface IntoBaseProgress {
   readonly stage: 'writing' | 'comparing'
@@ -57,7 +62,7 @@ export interface IntoBaseFilesOptions {
   readonly onProgress?: ((progress: IntoBaseProgress) => void) | undefined
 }
 
-export interface IntoBaseReport extends IntoBaseResult {
+export interface IntoBaseReport extends MergeIntoBaseResult {
   readonly out: string
   /** How far the written model's next tokens lie from those of exactly merged weights. */
   readonly distance?: PredictionDistance
@@ -65,7 +70,7 @@ export interface IntoBaseReport extends IntoBaseResult {
   readonly change?: PredictionDistance
 }
 
-const usualPrompts = 8
+const defaultPrompts = 8
 
 /**
  * Writes the base with the adapters in its weights as a model of its own. Throws UnsupportedError
@@ -83,16 +88,16 @@ export async function mergeIntoBase(
     recipe = { method: 'weighted' },
     anyBase = false,
     dtype,
-    prompts = usualPrompts,
+    prompts = defaultPrompts,
     onProgress,
   } = options
   const loaded = await Promise.all(
     adapters.map((adapter) => (typeof adapter === 'string' ? loadAdapter(adapter) : adapter)),
   )
-  const parts = await partsFor(loaded, recipe, base, anyBase)
-  return wholeOrGone(out, async () => {
+  const parts = await prepareParts(loaded, recipe, base, anyBase)
+  return writeAtomically(out, async () => {
     const gguf = out.endsWith('.gguf')
-    const sink = fileSink(gguf ? dirname(out) : out)
+    const sink = createFileSink(gguf ? dirname(out) : out)
     const result = await withBase(base, (opened) =>
       write(opened, parts, sink, {
         ...(gguf && { ggufName: basename(out) }),
@@ -100,26 +105,29 @@ export async function mergeIntoBase(
         onTensor: (detail, done, total) => onProgress?.({ stage: 'writing', done, total, detail }),
       }),
     )
-    return { out, ...result, ...(prompts > 0 && (await distances(parts, options, prompts))) }
+    return { out, ...result, ...(prompts > 0 && (await measureDistances(parts, options, prompts))) }
   })
 }
 
 /** Only recipes that merge first need the base's numbers, and those of some modules at once. */
-const partsFor = async (
+const prepareParts = async (
   adapters: readonly Adapter[],
   recipe: MergeRecipe,
   source: string,
   anyBase: boolean,
-): Promise<FoldPart[]> =>
+): Promise<WeightedAdapter[]> =>
   isPlainSum(recipe)
-    ? foldParts(adapters, recipe, { anyBase })
+    ? resolveWeightedAdapters(adapters, recipe, { anyBase })
     : withBase(source, async ({ base }) =>
-        foldParts(adapters, recipe, { anyBase, base: await baseForMerge(base, adapters) }),
+        resolveWeightedAdapters(adapters, recipe, {
+          anyBase,
+          base: await readMergeBase(base, adapters),
+        }),
       )
 
 async function withBase<Result>(
   name: string,
-  work: (opened: OpenedBase) => Promise<Result>,
+  work: (opened: BaseWithSource) => Promise<Result>,
 ): Promise<Result> {
   const source = await resolveModel(name)
   const base = await openBaseModel(source)
@@ -131,17 +139,20 @@ async function withBase<Result>(
 }
 
 /** One model at a time is open. */
-async function distances(
-  parts: readonly FoldPart[],
+async function measureDistances(
+  parts: readonly WeightedAdapter[],
   { base, out, threads, onProgress }: IntoBaseFilesOptions,
   count: number,
 ): Promise<Required<Pick<IntoBaseReport, 'distance' | 'change'>>> {
   let done = 0
-  const next = async (name: string, adapted: readonly FoldPart[]): Promise<Float32Array[]> => {
-    const { model, adapter } = await openWith(await resolveModel(name), adapted, threads)
+  const next = async (
+    name: string,
+    adapted: readonly WeightedAdapter[],
+  ): Promise<Float32Array[]> => {
+    const { model, adapter } = await openMergedModel(await resolveModel(name), adapted, threads)
     try {
       const logits: Float32Array[] = []
-      for (const prompt of probesFor(model.base, count)) {
+      for (const prompt of selectProbePrompts(model.base, count)) {
         onProgress?.({ stage: 'comparing', done: done++, total: 3 * count, detail: '' })
         logits.push(...(await model.nextLogits([model.encode(prompt)], 'exact', { adapter })))
       }
@@ -152,8 +163,8 @@ async function distances(
   }
   const expected = await next(base, parts)
   return {
-    distance: predictionDistance(expected, await next(out, [])),
-    change: predictionDistance(expected, await next(base, [])),
+    distance: measurePredictionDistance(expected, await next(out, [])),
+    change: measurePredictionDistance(expected, await next(base, [])),
   }
 }
 
@@ -161,16 +172,16 @@ async function distances(
  * The base serving a single adapter beside its packed weights, which costs no memory; several are
  * folded into weights in f32.
  */
-async function openWith(
+async function openMergedModel(
   source: BaseModelSource,
-  parts: readonly FoldPart[],
+  parts: readonly WeightedAdapter[],
   threads: number | undefined,
 ) {
   const base = await openBaseModel(source)
-  const backend = await nodeBackend({ threads })
+  const backend = await createNodeBackend({ threads })
   const [only] = parts
   const served = parts.length === 1 && only!.weight === 1 ? only!.adapter : undefined
-  const folded = served || parts.length === 0 ? base : { ...base, ...foldedBase(base, parts) }
+  const folded = served || parts.length === 0 ? base : { ...base, ...createMergedBase(base, parts) }
   const model: Model = createModel({ base: { ...folded, config: folded.graph.config }, backend })
   return { model, adapter: served }
 }

@@ -2,8 +2,8 @@
 // alone it is graftlm's own merge, and as immediate.
 
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'
-import { kindNamed } from '../adapters/kinds/kind-table.ts'
-import { layersOfBlock } from '../adapters/adapted-layers.ts'
+import { getKind } from '../adapters/kinds/kind-table.ts'
+import { listBlockLayers } from '../adapters/adapted-layers.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
 import {
@@ -57,21 +57,24 @@ async function mergeFiles(
   const adapters = await Promise.all(
     sources.map((source) => (isLoaded(source) ? source : loadAdapter(source))),
   )
-  const ready = typeof base === 'string' ? await mergeBase(base, adapters) : base
+  const ready = typeof base === 'string' ? await loadMergeBase(base, adapters) : base
   return mergeValues(adapters, recipe, { ...rest, ...(ready && { base: ready }) })
 }
 
-export async function mergeBase(source: string, adapters: readonly Adapter[]): Promise<MergeBase> {
+export async function loadMergeBase(
+  source: string,
+  adapters: readonly Adapter[],
+): Promise<MergeBase> {
   const base = await openBaseModel(await resolveModel(source))
   try {
-    return await baseForMerge(base, adapters)
+    return await readMergeBase(base, adapters)
   } finally {
     await base.weights.close()
   }
 }
 
 /** The base's graph, and of its weights those on which a change depends: LoRA's never does. */
-export async function baseForMerge(
+export async function readMergeBase(
   base: BaseModel,
   adapters: readonly Adapter[],
 ): Promise<MergeBase> {
@@ -80,9 +83,9 @@ export async function baseForMerge(
   if (dependent.length === 0) return { model }
   for (const adapter of dependent) checkAdapter(adapter, model)
   const names = model.blocks.flatMap((block) =>
-    layersOfBlock(block).flatMap(({ module, weight, bias }) => {
+    listBlockLayers(block).flatMap(({ module, weight, bias }) => {
       if (
-        !dependent.some(({ kind, config }) => kindNamed(kind).parameters(config, module).length > 0)
+        !dependent.some(({ kind, config }) => getKind(kind).parameters(config, module).length > 0)
       )
         return []
       return [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : []))

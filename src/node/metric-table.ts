@@ -6,7 +6,7 @@ import { createExecutionMatch } from './sql/execution-match.ts'
 
 const executionMatch = createExecutionMatch()
 
-export const metrics: ReadonlyMap<string, Metric> = new Map([
+export const nodeMetrics: ReadonlyMap<string, Metric> = new Map([
   ...plain,
   [executionMatch.name, executionMatch],
 ])

@@ -6,7 +6,7 @@ import { openBaseModel } from '../graph/base-model.ts'
 import type { BaseWeight, Quantization } from '../graph/frozen/frozen-form-table.ts'
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
-import { nodeBackend } from './backend.ts'
+import { createNodeBackend } from './backend.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
 export interface LoadModelOptions extends ResolveOptions {
@@ -40,7 +40,7 @@ export async function loadModel(
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   const base = await openBaseModel(await resolveModel(source, options))
-  const backend = await nodeBackend(options)
+  const backend = await createNodeBackend(options)
   const model = createModel({ base, backend, ...(options.weights && { weights: options.weights }) })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {

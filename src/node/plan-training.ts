@@ -2,9 +2,9 @@
 
 import { planTraining as plan, type TrainPlan } from '../train/estimate/estimate.ts'
 import { loadAdapter } from './adapters.ts'
-import { openCompanions } from './auxiliary-models.ts'
+import { openAuxiliaryModels } from './auxiliary-models.ts'
 import { loadModel } from './model.ts'
-import { ewcOptions, partsOf, type TrainFilesOptions } from './train.ts'
+import { resolveEwcOptions, openDataParts, type TrainFilesOptions } from './train.ts'
 
 /**
  * What `train` with these options will need at its peak and how long it will take. Reads data and
@@ -30,9 +30,9 @@ export async function planTraining(options: TrainFilesOptions): Promise<TrainPla
     ...rest
   } = others
   const protection =
-    ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
-  const parts = await partsOf(data, validation, rest.seed ?? 0)
-  const companions = await openCompanions(teacher, reference)
+    ewc && (await resolveEwcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
+  const parts = await openDataParts(data, validation, rest.seed ?? 0)
+  const companions = await openAuxiliaryModels(teacher, reference)
   try {
     const model = typeof named === 'string' ? await loadModel(named) : named
     try {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../index.ts'
 import { loadAdapter } from './adapters.ts'
-import { readExpertNotes } from './graft-json.ts'
+import { readExpertMetadata } from './graft-json.ts'
 import { train, type TrainFilesOptions } from './train.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'graft-train-'))
@@ -49,7 +49,7 @@ describe('train', () => {
     const saved = await loadAdapter(out)
     expect([...saved.tensors]).toEqual([...adapter.tensors])
     expect(saved.baseModel).toBe('stories260k')
-    expect(await readExpertNotes(out)).toMatchObject({
+    expect(await readExpertMetadata(out)).toMatchObject({
       base: 'stories260k',
       system: 'Tell a story.',
     })
@@ -102,7 +102,7 @@ describe('train', () => {
     await expect(finish({ out })).rejects.toThrow('holds an adapter already')
     await finish({ out, overwrite: true, seed: 9 })
     expect(readFileSync(join(out, 'notes.txt'), 'utf8')).toBe('mine')
-    expect(await readExpertNotes(out)).not.toHaveProperty('system')
+    expect(await readExpertMetadata(out)).not.toHaveProperty('system')
   })
   it('keeps the adapter with the lowest validation loss', async () => {
     const out = join(folder, 'validated')

@@ -10,16 +10,16 @@ import type { TrainEvent } from '../train/events.ts'
 import type { EwcOptions } from '../train/ewc/options.ts'
 import { ewcFile, loadEwcState, requireEwcState, saveEwcState } from '../train/ewc/state.ts'
 import type { History } from '../train/history.ts'
-import { lossCurve } from '../train/run/loss-curve.ts'
+import { drawLossCurve } from '../train/run/loss-curve.ts'
 import type { TrainOptions } from '../train/options/options.ts'
 import { train as run } from '../train/run/train.ts'
 import { loadAdapter, saveAdapter } from './adapters.ts'
-import { openCompanions, type TeacherFiles } from './auxiliary-models.ts'
-import { baseNameOf } from './models/base-name.ts'
+import { openAuxiliaryModels, type TeacherFiles } from './auxiliary-models.ts'
+import { getBaseName } from './models/base-name.ts'
 import { type DataInput, openData, splitData } from './data.ts'
-import { writeExpertNotes } from './graft-json.ts'
-import { fileSink } from './files/file-sink.ts'
-import { directoryFolder } from './files/folder.ts'
+import { writeExpertMetadata } from './graft-json.ts'
+import { createFileSink } from './files/file-sink.ts'
+import { openDirectory } from './files/folder.ts'
 import { type LoadedModel, loadModel } from './model.ts'
 
 export interface EwcFilesOptions extends Omit<EwcOptions, 'state'> {
@@ -67,7 +67,7 @@ export interface TrainFilesOptions extends Omit<TrainOptions, InFiles> {
 
 const checkpointFolder = 'checkpoints'
 /** About twice a minute on small models; a checkpoint holds three times the adapter. */
-const usualSaveSteps = 25
+const defaultSaveSteps = 25
 
 /**
  * Trains as `train` of graftlm does, from paths. In `out`: adapter_config.json and
@@ -91,17 +91,19 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
     reference,
     ...rest
   } = options
-  if (out !== undefined) await checkFolder(out, options)
+  if (out !== undefined) await checkOutFolder(out, options)
   const protection =
-    ewc && (await ewcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
-  const parts = await partsOf(data, validation, rest.seed ?? 0)
-  const companions = await openCompanions(teacher, reference)
+    ewc && (await resolveEwcOptions(ewc, typeof adapter === 'string' ? adapter : undefined))
+  const parts = await openDataParts(data, validation, rest.seed ?? 0)
+  const companions = await openAuxiliaryModels(teacher, reference)
   const model =
-    typeof named === 'string' ? await orElse(() => loadModel(named), companions.close) : named
+    typeof named === 'string'
+      ? await openOrCleanUp(() => loadModel(named), companions.close)
+      : named
   try {
     const events = run({
       ...rest,
-      model: { ...model, base: { ...model.base, name: baseNameOf(model.source) } }, // what the adapter's config will call its base
+      model: { ...model, base: { ...model.base, name: getBaseName(model.source) } }, // what the adapter's config will call its base
       data: parts.data,
       ...(protection && { ewc: protection }),
       ...companions.options,
@@ -116,14 +118,14 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
         },
       }),
       ...(out !== undefined && {
-        checkpoint: await checkpointIn(out, saveEverySteps ?? usualSaveSteps, resume === true),
+        checkpoint: await openCheckpoint(out, saveEverySteps ?? defaultSaveSteps, resume === true),
       }),
     })
     for await (const event of events) {
       // Everything that can be wrong with data and options is known now: bad input has left no
       // trace, and a folder that cannot be written to is found out before minutes of training.
       if (event.type === 'data-ready' && out !== undefined)
-        await openFolder(out, model.source, options)
+        await prepareOutFolder(out, model.source, options)
       if (event.type === 'train-end' && out !== undefined) await writeResults(event, out)
       yield event
     }
@@ -134,7 +136,7 @@ export async function* train(options: TrainFilesOptions): AsyncGenerator<TrainEv
 }
 
 /** The result; where there is none, what was opened before is closed. */
-async function orElse<Result>(
+async function openOrCleanUp<Result>(
   open: () => Promise<Result>,
   close: () => Promise<void>,
 ): Promise<Result> {
@@ -150,20 +152,20 @@ async function orElse<Result>(
  * What earlier tasks left: in the folder that is named, where it must be, or beside the adapter
  * that is trained on.
  */
-export async function ewcOptions(
+export async function resolveEwcOptions(
   { from, ...rest }: EwcFilesOptions,
   adapter: string | undefined,
 ): Promise<EwcOptions> {
   const folder = from ?? adapter
   if (folder === undefined) return rest
   const state = await (from === undefined ? loadEwcState : requireEwcState)(
-    await directoryFolder(folder),
+    await openDirectory(folder),
   )
   return { ...rest, ...(state && { state }) }
 }
 
 /** Rows to train on, and those that are held back. */
-export async function partsOf(
+export async function openDataParts(
   data: DataInput,
   validation: TrainFilesOptions['validation'],
   seed: number,
@@ -183,7 +185,7 @@ const exists = async (path: string): Promise<boolean> =>
  * What an earlier run left is never replaced without being asked: neither an adapter nor
  * checkpoints that could be gone on from.
  */
-export async function checkFolder(
+export async function checkOutFolder(
   out: string,
   { resume, overwrite }: Pick<TrainFilesOptions, 'resume' | 'overwrite'>,
 ): Promise<void> {
@@ -203,13 +205,13 @@ export async function checkFolder(
 }
 
 /** Writes the notes, and removes what an earlier run left unless it is gone on from. */
-async function openFolder(
+async function prepareOutFolder(
   out: string,
   source: string,
   { resume, system }: TrainFilesOptions,
 ): Promise<void> {
-  const sink = fileSink(out)
-  await writeExpertNotes({ base: source, ...(system === undefined ? {} : { system }) }, sink)
+  const sink = createFileSink(out)
+  await writeExpertMetadata({ base: source, ...(system === undefined ? {} : { system }) }, sink)
   if (resume) return
   const stale = [
     checkpointFolder,
@@ -222,21 +224,21 @@ async function openFolder(
   await Promise.all(stale.map((name) => rm(join(out, name), { recursive: true, force: true })))
 }
 
-async function checkpointIn(
+async function openCheckpoint(
   out: string,
   everySteps: number,
   resume: boolean,
 ): Promise<NonNullable<TrainOptions['checkpoint']>> {
   const folder = join(out, checkpointFolder)
-  const source = resume && (await exists(folder)) ? await directoryFolder(folder) : undefined
-  return { sink: fileSink(folder), everySteps, ...(source && { source }) }
+  const source = resume && (await exists(folder)) ? await openDirectory(folder) : undefined
+  return { sink: createFileSink(folder), everySteps, ...(source && { source }) }
 }
 
 async function writeResults(
   { history, reason, best, ewc }: Extract<TrainEvent, { type: 'train-end' }>,
   out: string,
 ): Promise<void> {
-  const sink = fileSink(out)
+  const sink = createFileSink(out)
   await writeHistory(history, sink)
   if (ewc) await saveEwcState(ewc, sink)
   if (reason !== 'stopped') await saveAdapter(best.adapter, sink)
@@ -259,5 +261,5 @@ async function writeHistory(history: History, sink: ByteSink): Promise<void> {
   ].sort((a, b) => a.step - b.step)
   const encode = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]
   await sink.write('history.jsonl', encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')))
-  await sink.write('loss.svg', encode(lossCurve(history)))
+  await sink.write('loss.svg', encode(drawLossCurve(history)))
 }

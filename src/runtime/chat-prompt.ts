@@ -9,7 +9,7 @@ import type { Prompt } from './prompt.ts'
  * Messages with the system message in front; for models without a template the system text and the
  * prompt, as training joins them.
  */
-export function promptFor(
+export function composePrompt(
   model: Pick<Model, 'base'>,
   text: string,
   system: string | undefined,

@@ -1,14 +1,14 @@
 // model.gradients: rows and scored positions as one batch of the gradient program. Programs are
 // kept by the adapter's configuration.
 
-import { type Adapter, adapterFeeds, peftKey, virtualIdsOf } from '../adapters/index.ts'
+import { type Adapter, toAdapterFeeds, toPeftKey, listVirtualIds } from '../adapters/index.ts'
 import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { PADDING } from '../graph/feeds.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Batch } from '../train/batch.ts'
 import { createGradientProgram, type GradientProgram } from '../train/programs/gradient-program.ts'
-import type { Scored } from './analysis/scoring.ts'
+import type { ScoredPosition } from './analysis/scoring.ts'
 
 export interface Gradients {
   readonly loss: number
@@ -19,7 +19,7 @@ export interface Gradients {
 export interface Differentiator {
   run(
     ids: readonly (readonly number[])[],
-    scored: readonly Scored[],
+    scored: readonly ScoredPosition[],
     adapter: Adapter,
     trainable: readonly string[],
   ): Promise<Gradients>
@@ -27,7 +27,10 @@ export interface Differentiator {
 }
 
 /** Rows side by side, padded on the right; the mean of the scored losses. */
-export function batchOf(ids: readonly (readonly number[])[], scored: readonly Scored[]): Batch {
+export function toBatch(
+  ids: readonly (readonly number[])[],
+  scored: readonly ScoredPosition[],
+): Batch {
   const tokens = Math.max(...ids.map(({ length }) => length))
   const spread = (fill: number, value: (row: readonly number[], t: number) => number): Int32Array =>
     Int32Array.from(
@@ -48,7 +51,7 @@ export function batchOf(ids: readonly (readonly number[])[], scored: readonly Sc
 }
 
 /** Gradients over one base. The weights are asked for once, when the first gradients are. */
-export function gradientsOf(parts: {
+export function createDifferentiator(parts: {
   graph: ModelGraph
   backend: Backend
   weights: () => Promise<Map<string, F32Tensor>>
@@ -73,12 +76,12 @@ export function gradientsOf(parts: {
       const program = programs.get(key) ?? compile(adapter, trainable)
       programs.set(key, program)
       const parameters = new Map(
-        [...adapterFeeds(adapter)].map(([name, tensor]) => [peftKey(name), tensor]),
+        [...toAdapterFeeds(adapter)].map(([name, tensor]) => [toPeftKey(name), tensor]),
       )
-      const virtual = virtualIdsOf(adapter)
+      const virtual = listVirtualIds(adapter)
       const rows = ids.map((row) => [...virtual, ...row])
       const moved = scored.map((one) => ({ ...one, position: one.position + virtual.length }))
-      return (await program).gradients(batchOf(rows, moved), parameters)
+      return (await program).gradients(toBatch(rows, moved), parameters)
     },
     async dispose() {
       const made = [...programs.values()]

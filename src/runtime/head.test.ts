@@ -3,21 +3,21 @@ import { afterAll, describe, expect, it } from 'vitest'
 import { ShapeError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32 } from '../base/tensor.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { openBaseModel } from '../graph/index.ts'
 import { normal } from '../graph/testing.ts'
-import { directoryFolder } from '../node/files/folder.ts'
+import { openDirectory } from '../node/files/folder.ts'
 import type { Generation } from './engine/generate.ts'
 import { createModel, type Model } from './model.ts'
 
-const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const folder = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const models = new Map<string, Model>()
 const open = async (weights: 'f32' | 'q8'): Promise<Model> => {
   const model =
     models.get(weights) ??
     createModel({
-      base: await openBaseModel({ name: weights, folder: await directoryFolder(folder) }),
+      base: await openBaseModel({ name: weights, folder: await openDirectory(folder) }),
       backend,
       weights,
     })

@@ -7,8 +7,8 @@ import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import type { Backend, Program } from '../compute/backend.ts'
 import {
   type Accuracy,
-  packedInputs,
-  packedWeightName,
+  collectPackedInputs,
+  getPackedWeightName,
   packLinears,
 } from '../compute/pack-linears.ts'
 import { GraphBuilder } from '../graph/builder.ts'
@@ -41,7 +41,7 @@ export interface HeadParts {
 }
 
 /** The head's graph behind its norm: hidden [M, D] → logits [M, V]; and the name of its matrix. */
-function headGraph({ config, blocks }: ModelGraph): { graph: Graph; weight: string } {
+function buildHeadGraph({ config, blocks }: ModelGraph): { graph: Graph; weight: string } {
   const head = blocks.find(({ kind }) => kind === 'head')
   const hidden = head?.graph.outputs.get('hidden')
   const logits = head?.graph.outputs.get('logits')
@@ -65,22 +65,26 @@ export function createHead({
   accuracy,
 }: HeadParts): Head & { dispose(): Promise<void> } {
   const { vocabularySize, width, logitSoftcap: softcap } = model.config
-  const { graph, weight } = headGraph(model)
+  const { graph, weight } = buildHeadGraph(model)
   const packed = packLinears(graph, weights.formOf, accuracy)
-  const forward = once(async () => {
+  const forward = compileOnce(async () => {
     const initializers = new Map<string, Tensor>()
     const fed = new Map<string, Tensor>()
     for (const { name, role } of packed.inputs) {
       if (role !== 'weight' || initializers.has(name)) continue
-      const base = packedWeightName(name)
+      const base = getPackedWeightName(name)
       if (base === name) fed.set(name, await weights.float(name))
       else
-        for (const [input, tensor] of packedInputs(base, await weights.packed(base), accuracy))
+        for (const [input, tensor] of collectPackedInputs(
+          base,
+          await weights.packed(base),
+          accuracy,
+        ))
           initializers.set(input, tensor)
     }
     return { program: await backend.compile(packed, { initializers }), fed }
   })
-  const backward = once(async () => {
+  const backward = compileOnce(async () => {
     const g = new GraphBuilder()
     const matrix = g.input('matrix', 'f32', [vocabularySize, width], 'weight')
     g.output('hidden', g.matmul(g.input('errors', 'f32', ['M', vocabularySize]), matrix))
@@ -127,7 +131,7 @@ interface Compiled {
 }
 
 /** Made when first asked for. */
-function once(make: () => Promise<Compiled>): {
+function compileOnce(make: () => Promise<Compiled>): {
   get(): Promise<Compiled>
   made(): Promise<Compiled> | undefined
 } {

@@ -4,7 +4,7 @@ export type { Accuracy } from '../compute/pack-linears.ts'
 export type { WeightChoice } from './programs/base-weights.ts'
 export type { EndReason, GenerateEvent, GenerateOptions, Generation } from './engine/generate.ts'
 export type { AdapterChoice } from './programs/row-groups.ts'
-export { forwardError, type ForwardError } from './analysis/forward-error.ts'
+export { measureForwardError, type ForwardError } from './analysis/forward-error.ts'
 export type { Gradients } from './gradients.ts'
 export type { StatesTap } from './programs/forward.ts'
 export type { Head } from './head.ts'
@@ -16,8 +16,11 @@ export {
   type ModelOptions,
   type PromptOptions,
 } from './model.ts'
-export { predictionDistance, type PredictionDistance } from './analysis/prediction-distance.ts'
-export { probePrompts, probesFor } from './analysis/probe-prompts.ts'
+export {
+  measurePredictionDistance,
+  type PredictionDistance,
+} from './analysis/prediction-distance.ts'
+export { probePrompts, selectProbePrompts } from './analysis/probe-prompts.ts'
 export type { Prompt } from './prompt.ts'
-export { activationQuantisationError } from './analysis/quantisation-error.ts'
+export { measureActivationError } from './analysis/quantisation-error.ts'
 export type { SamplingOptions } from './decode/sampler.ts'

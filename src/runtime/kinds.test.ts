@@ -6,19 +6,19 @@ import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Adapter, loadAdapter } from '../adapters/index.ts'
 import type { Tensor } from '../base/tensor.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
-import { memorySource } from '../formats/memory-source.ts'
+import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { createMemorySource } from '../formats/memory-source.ts'
 import { openSafetensors } from '../formats/safetensors/reader.ts'
 import { openBaseModel } from '../graph/index.ts'
-import { directoryFolder } from '../node/files/folder.ts'
+import { openDirectory } from '../node/files/folder.ts'
 import { createModel, type Model } from './model.ts'
 
-const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string =>
   new URL(`../../test/parity/${path}`, import.meta.url).pathname
 
 async function readTensors(path: string): Promise<Map<string, Tensor>> {
-  const store = await openSafetensors(memorySource(path, await readFile(parity(path))))
+  const store = await openSafetensors(createMemorySource(path, await readFile(parity(path))))
   const tensors = new Map<string, Tensor>()
   for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
   return tensors
@@ -52,7 +52,7 @@ const stories = new URL('../catalogue/models/stories260k', import.meta.url).path
 let model: Model
 beforeAll(async () => {
   model = createModel({
-    base: await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) }),
+    base: await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) }),
     backend,
   })
 })
@@ -75,7 +75,7 @@ describe.each(cases)('%s', (name) => {
   let expected: Map<string, Tensor>
   let [ids, labels]: number[][][] = []
   beforeAll(async () => {
-    adapter = await loadAdapter(await directoryFolder(parity(name)))
+    adapter = await loadAdapter(await openDirectory(parity(name)))
     expected = await readTensors(`${name}/expected.safetensors`)
     const inputs = expected.has('input_ids') ? expected : await readTensors('base.safetensors')
     ids = rowsOf(inputs.get('input_ids')!)

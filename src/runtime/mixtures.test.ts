@@ -7,19 +7,19 @@ import {
   type Adapter,
   createAdapter,
   loadAdapter,
-  mergedWeights,
+  mergeWeights,
   type Mixture,
 } from '../adapters/index.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { type BaseModel, openBaseModel, readWeights } from '../graph/index.ts'
 import { merge } from '../merge/index.ts'
-import { directoryFolder } from '../node/files/folder.ts'
+import { openDirectory } from '../node/files/folder.ts'
 import type { AdapterChoice } from './programs/row-groups.ts'
 import { createModel, type Model } from './model.ts'
 
-const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string =>
   new URL(`../../test/parity/${path}`, import.meta.url).pathname
 const stories = new URL('../catalogue/models/stories260k', import.meta.url).pathname
@@ -55,13 +55,13 @@ function adapterOf(targets: readonly string[], rank: number, seed: number): Adap
 }
 
 beforeAll(async () => {
-  base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) })
+  base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) })
   model = createModel({ base, backend })
   first = adapterOf(['q_proj', 'v_proj', 'down_proj'], 4, 3)
   second = adapterOf(['q_proj', 'gate_proj'], 2, 4)
   bent = adapterOf(['embed_tokens', 'q_proj'], 2, 5)
   for (const name of ['dora_r6', 'ia3', 'lokr', 'prompt_8', 'prefix_6', 'more/vera']) {
-    loaded.set(name, await loadAdapter(await directoryFolder(parity(name))))
+    loaded.set(name, await loadAdapter(await openDirectory(parity(name))))
   }
 })
 afterAll(() => model.dispose())
@@ -76,7 +76,7 @@ async function ofSummedWeights({ mixture }: Mixture): Promise<Float32Array> {
     [...own].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]),
   )
   for (const { adapter, weight } of mixture) {
-    for (const [name, merged] of mergedWeights(base.graph, adapter, (wanted) => own.get(wanted)!)) {
+    for (const [name, merged] of mergeWeights(base.graph, adapter, (wanted) => own.get(wanted)!)) {
       const sum = changed.get(name)!.data
       const before = own.get(name)!.data
       const after = merged.data
@@ -279,7 +279,7 @@ describe('a batch of rows with different experts', () => {
   it('holds for packed, stacked layers too', async () => {
     const qwen = await openBaseModel({
       name: 'qwen2',
-      folder: await directoryFolder(parity('architectures/qwen2')),
+      folder: await openDirectory(parity('architectures/qwen2')),
     })
     const packed = createModel({ base: qwen, backend, weights: 'q4' })
     const adapters = [1, 2].map((seed) =>

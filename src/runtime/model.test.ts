@@ -4,32 +4,32 @@ import { createAdapter, type Adapter } from '../adapters/index.ts'
 import { ContextLengthError, DataError, NotFoundError, OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { referenceBackend } from '../compute/reference.ts'
 import { openSafetensors } from '../formats/safetensors/reader.ts'
 import {
   type BaseModel,
   composeBlocks,
   evaluate,
-  modelFeeds,
+  collectModelFeeds,
   openBaseModel,
   readWeights,
 } from '../graph/index.ts'
-import { fileSource } from '../node/files/file-source.ts'
-import { directoryFolder } from '../node/files/folder.ts'
-import { baseWeights } from './programs/base-weights.ts'
+import { openFileSource } from '../node/files/file-source.ts'
+import { openDirectory } from '../node/files/folder.ts'
+import { createBaseWeights } from './programs/base-weights.ts'
 import { createForward } from './programs/forward.ts'
 import type { GenerateEvent, GenerateOptions, Generation } from './engine/generate.ts'
 import { createModel, type Model } from './model.ts'
 import type { Prompt } from './prompt.ts'
-import { activationQuantisationError } from './analysis/quantisation-error.ts'
+import { measureActivationError } from './analysis/quantisation-error.ts'
 import { createServingProgram } from './programs/serving-program.ts'
 
-const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
+const onnx = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string =>
   new URL(`../../test/parity/${path}`, import.meta.url).pathname
 const open = async (path: string, name = path): Promise<BaseModel> =>
-  openBaseModel({ name, folder: await directoryFolder(path) })
+  openBaseModel({ name, folder: await openDirectory(path) })
 const storiesPath = new URL('../catalogue/models/stories260k', import.meta.url).pathname
 const distance = (a: Float32Array, b: Float32Array): number =>
   a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0)
@@ -55,7 +55,7 @@ async function finish(
 async function oracle(base: BaseModel, ids: readonly number[]): Promise<Float32Array> {
   const feeds = new Map<string, Tensor>([
     ...(await readWeights(base)),
-    ...modelFeeds(base.config, { ids: [ids] }),
+    ...collectModelFeeds(base.config, { ids: [ids] }),
   ])
   feeds.set('rows', i64([ids.length], [...ids.keys()]))
   return evaluate(composeBlocks(base.graph.blocks), feeds).get('logits')!.data as Float32Array
@@ -63,7 +63,7 @@ async function oracle(base: BaseModel, ids: readonly number[]): Promise<Float32A
 
 /** A forward pass over the base alone. */
 function forwardOf(base: BaseModel, backend: Backend) {
-  const weights = baseWeights(base.graph, base.weights)
+  const weights = createBaseWeights(base.graph, base.weights)
   const program = createServingProgram({ model: base.graph, weights, backend, accuracy: 'exact' })
   return createForward({ config: base.config, weights, program: () => program })
 }
@@ -124,7 +124,7 @@ describe.each(architectures)('a whole model: %s', (name) => {
   it('has the logits and the greedy continuation of transformers', async () => {
     const base = await open(parity(`architectures/${name}`))
     const expected = await openSafetensors(
-      await fileSource(parity(`architectures/${name}/expected.safetensors`)),
+      await openFileSource(parity(`architectures/${name}/expected.safetensors`)),
     )
     const model = createModel({ base, backend: onnx })
     const rows = (await expected.read('input_ids')) as Tensor<BigInt64Array>
@@ -281,7 +281,7 @@ describe('stories260k', () => {
   it('serves 8-bit weights near the file’s own, and says how near', async () => {
     const packed = createModel({ base: await open(storiesPath), backend: onnx, weights: 'q8' })
     const prompts = ['Once upon a time', 'The dog', 'Lily and Tom']
-    const error = await activationQuantisationError(packed, prompts)
+    const error = await measureActivationError(packed, prompts)
     expect(error.prompts).toBe(3)
     expect(error.meanDivergence).toBeGreaterThan(0)
     expect(error.meanDivergence).toBeLessThan(0.05)

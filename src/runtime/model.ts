@@ -6,8 +6,8 @@ import {
   type Adapter,
   checkAdapter,
   type Expert,
-  parametersOf,
-  simplified,
+  listParameterSpecs,
+  simplifyExpert,
 } from '../adapters/index.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
@@ -16,10 +16,15 @@ import type { ChatOptions } from '../formats/text/chat-template.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { contextLimit } from '../graph/rope.ts'
-import { baseWeights, type WeightChoice } from './programs/base-weights.ts'
-import { createForward, type Forward, type Places, type StatesTap } from './programs/forward.ts'
-import { type Gradients, gradientsOf } from './gradients.ts'
+import { computeContextLimit } from '../graph/rope.ts'
+import { createBaseWeights, type WeightChoice } from './programs/base-weights.ts'
+import {
+  createForward,
+  type Forward,
+  type TokenPositions,
+  type StatesTap,
+} from './programs/forward.ts'
+import { type Gradients, createDifferentiator } from './gradients.ts'
 import {
   generate,
   generateBatch,
@@ -28,12 +33,17 @@ import {
   type GenerateParts,
   type Generation,
 } from './engine/generate.ts'
-import { exactResults } from './analysis/exact-results.ts'
-import { type AdapterChoice, type Grouping, inGroups, servedTo } from './programs/row-groups.ts'
+import { createExactResults } from './analysis/exact-results.ts'
+import {
+  type AdapterChoice,
+  type Grouping,
+  runInGroups,
+  selectExperts,
+} from './programs/row-groups.ts'
 import { createHead, type Head } from './head.ts'
-import { programCache } from './programs/program-cache.ts'
-import { type Prompt, promptEncoder } from './prompt.ts'
-import { scoredPositions } from './analysis/scoring.ts'
+import { createProgramCache } from './programs/program-cache.ts'
+import { type Prompt, createPromptEncoder } from './prompt.ts'
+import { listScoredPositions } from './analysis/scoring.ts'
 
 export interface ModelOptions {
   readonly base: BaseModel
@@ -53,7 +63,7 @@ export interface BatchOptions extends PromptOptions, AdapterChoice {}
 
 export interface HiddenOptions extends AdapterChoice {
   /** Which tokens of each row to look at; all unless given. */
-  readonly at?: Places
+  readonly at?: TokenPositions
   /** Also given the states that enter a layer, of all tokens, by row. */
   readonly states?: StatesTap
   /** The path that generates ('fast', unless given) or the exact one. */
@@ -132,8 +142,8 @@ export interface Model {
 export function createModel(options: ModelOptions): Model {
   const { base, backend, now = () => performance.now() } = options
   const { config, tokenizer } = base
-  const weights = baseWeights(base.graph, base.weights, options.weights)
-  const programs = programCache(base, backend, weights)
+  const weights = createBaseWeights(base.graph, base.weights, options.weights)
+  const programs = createProgramCache(base, backend, weights)
   const forwards: Record<Accuracy, Forward> = {
     fast: createForward({
       config,
@@ -150,7 +160,7 @@ export function createModel(options: ModelOptions): Model {
     fast: createHead({ model: base.graph, weights, backend, accuracy: 'fast' }),
     exact: createHead({ model: base.graph, weights, backend, accuracy: 'exact' }),
   }
-  const differentiator = gradientsOf({
+  const differentiator = createDifferentiator({
     graph: base.graph,
     backend,
     weights: () => weights.floats(),
@@ -165,11 +175,11 @@ export function createModel(options: ModelOptions): Model {
     grouping: programs,
     tokenizer,
     eosIds,
-    contextTokens: contextLimit(config),
+    contextTokens: computeContextLimit(config),
     now,
   })
-  const encode = promptEncoder(base)
-  const exactly = exactResults(config, forwards.exact, programs)
+  const encode = createPromptEncoder(base)
+  const exactly = createExactResults(config, forwards.exact, programs)
 
   return {
     base,
@@ -181,13 +191,13 @@ export function createModel(options: ModelOptions): Model {
       checkAdapter(adapter, base.graph)
       return differentiator.run(
         ids,
-        scoredPositions(ids, labels),
+        listScoredPositions(ids, labels),
         adapter,
-        trainableKeys(adapter, base.graph),
+        listTrainableKeys(adapter, base.graph),
       )
     },
     embed: (texts, choice) =>
-      exactly.pooled(
+      exactly.pool(
         texts.map((text) => encode(text)),
         choice,
       ),
@@ -200,21 +210,21 @@ export function createModel(options: ModelOptions): Model {
         parts(given.exact),
       ),
     async prepare(expert, accuracy = 'fast') {
-      const served = simplified(expert)
+      const served = simplifyExpert(expert)
       await (await programs.get(served, accuracy)).prepare(served)
     },
     async nextLogits(prompts, accuracy, choice = {}) {
       const forward = forwards[accuracy]
-      const results = await inGroups(prompts.length, choice, programs, (rows, experts) =>
+      const results = await runInGroups(prompts.length, choice, programs, (rows, experts) =>
         forward(
           rows.map((row) => prompts[row]!),
           forward.cache(rows.length),
-          { served: servedTo(rows, experts) },
+          { served: selectExperts(rows, experts) },
         ),
       )
       return results.map(([logits]) => logits!)
     },
-    hidden: hiddenOf(forwards, programs),
+    hidden: createHiddenPass(forwards, programs),
     head: (accuracy = 'fast') => heads[accuracy],
     async dispose() {
       await Promise.all([
@@ -229,12 +239,12 @@ export function createModel(options: ModelOptions): Model {
 }
 
 /** Final hidden states by either path. */
-const hiddenOf =
+const createHiddenPass =
   (forwards: Readonly<Record<Accuracy, Forward>>, grouping: Grouping): Model['hidden'] =>
   async (ids, { at = 'all', accuracy = 'fast', states, ...choice } = {}) =>
-    inGroups(ids.length, choice, grouping, (rows, experts) => {
+    runInGroups(ids.length, choice, grouping, (rows, experts) => {
       const forward = forwards[accuracy]
-      const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
+      const own: TokenPositions = typeof at === 'string' ? at : rows.map((row) => at[row]!)
       const tap = states && {
         layer: states.layer,
         take: (row: number, given: Float32Array) => states.take(rows[row]!, given),
@@ -242,9 +252,11 @@ const hiddenOf =
       return forward(
         rows.map((row) => ids[row]!),
         forward.cache(rows.length),
-        { served: servedTo(rows, experts), want: 'hidden', at: own, states: tap },
+        { served: selectExperts(rows, experts), want: 'hidden', at: own, states: tap },
       )
     })
 
-const trainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
-  [...parametersOf(graph, adapter)].flatMap(([key, { trainable }]) => (trainable ? [key] : []))
+const listTrainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
+  [...listParameterSpecs(graph, adapter)].flatMap(([key, { trainable }]) =>
+    trainable ? [key] : [],
+  )

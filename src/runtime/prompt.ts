@@ -12,7 +12,7 @@ export type Prompt = string | readonly ChatMessage[] | readonly number[]
  * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as
  * they are.
  */
-export function promptEncoder({
+export function createPromptEncoder({
   name,
   tokenizer,
   chatTemplate,
@@ -25,13 +25,13 @@ export function promptEncoder({
         `Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`,
       )
     if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
-    const options = { ...specials(tokenizer), addGenerationPrompt: true, ...chat }
+    const options = { ...decodeSpecialTokens(tokenizer), addGenerationPrompt: true, ...chat }
     return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
   }
 }
 
 /** The texts of BOS and EOS, which many templates write. */
-const specials = (tokenizer: Tokenizer): Pick<ChatOptions, 'bosToken' | 'eosToken'> => ({
+const decodeSpecialTokens = (tokenizer: Tokenizer): Pick<ChatOptions, 'bosToken' | 'eosToken'> => ({
   ...(tokenizer.bosId === undefined ? {} : { bosToken: tokenizer.decode([tokenizer.bosId]) }),
   ...(tokenizer.eosId === undefined ? {} : { eosToken: tokenizer.decode([tokenizer.eosId]) }),
 })

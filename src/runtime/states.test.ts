@@ -4,17 +4,17 @@ import { createAdapter } from '../adapters/index.ts'
 import { OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
-import { onnxRuntimeBackend } from '../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { openBaseModel, readWeights } from '../graph/index.ts'
-import { modelFeeds } from '../graph/feeds.ts'
+import { collectModelFeeds } from '../graph/feeds.ts'
 import { composeBlocks } from '../graph/model-graph.ts'
-import { tailOf } from '../graph/passes/tail.ts'
+import { sliceTail } from '../graph/passes/tail.ts'
 import { expectClose } from '../graph/testing.ts'
-import { directoryFolder } from '../node/files/folder.ts'
+import { openDirectory } from '../node/files/folder.ts'
 import { createModel, type Model } from './index.ts'
 
 const folder = new URL('../catalogue/models/stories260k', import.meta.url).pathname
-const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
+const onnx = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 let compiled = 0
 const backend: Backend = {
   name: onnx.name,
@@ -24,7 +24,7 @@ let model: Model
 let weights: Map<string, Tensor>
 
 beforeAll(async () => {
-  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
+  const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(folder) })
   model = createModel({ base, backend })
   weights = await readWeights(base)
 })
@@ -52,8 +52,8 @@ function collecting(layer: number) {
 /** Final hidden states of all positions from the states that enter a layer, by the tail alone. */
 async function fromTail(layer: number, states: Float32Array): Promise<Float32Array> {
   const tokens = states.length / model.config.width
-  const program = await onnx.compile(composeBlocks(tailOf(model.base.graph, layer).blocks))
-  const feeds = modelFeeds(model.config, { ids: [new Array<number>(tokens).fill(0)] })
+  const program = await onnx.compile(composeBlocks(sliceTail(model.base.graph, layer).blocks))
+  const feeds = collectModelFeeds(model.config, { ids: [new Array<number>(tokens).fill(0)] })
   feeds
     .set('x', f32([1, tokens, model.config.width], states))
     .set('rows', i64([tokens], [...Array(tokens).keys()]))

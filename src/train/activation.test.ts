@@ -3,16 +3,16 @@
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../test/support/train.ts'
-import { createAdapter, parametersOf } from '../adapters/adapter.ts'
+import { createAdapter, listParameterSpecs } from '../adapters/adapter.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import { DataError } from '../base/errors.ts'
-import { PADDING, SHARED } from '../graph/feeds.ts'
-import { activeTokens, checkInvoked, sharedWhileInactive } from './activation.ts'
+import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
+import { markActiveTokens, checkInvocation, limitSharedPrefix } from './activation.ts'
 import type { Batch } from './batch.ts'
-import type { EncodedRow } from './data/encode.ts'
+import type { EncodedSequence } from './data/encode.ts'
 import { createGradientProgram } from './programs/gradient-program.ts'
 import type { TrainableModel } from './options/options.ts'
-import { batchesOf, sharedBeginning } from './packing.ts'
+import { buildBatches, countSharedPrefix } from './packing.ts'
 import { train } from './run/train.ts'
 
 const batchOf = (ids: readonly number[][], segments: readonly number[][]): Batch => ({
@@ -26,7 +26,7 @@ const batchOf = (ids: readonly number[][], segments: readonly number[][]): Batch
   weights: new Float32Array(),
 })
 const active = (ids: number[][], segments: number[][], invocation: number[]): number[] => [
-  ...activeTokens(batchOf(ids, segments), invocation).data,
+  ...markActiveTokens(batchOf(ids, segments), invocation).data,
 ]
 
 describe('activeTokens', () => {
@@ -43,7 +43,7 @@ describe('activeTokens', () => {
   })
 
   it('looks through a shared beginning with every sequence behind it', () => {
-    const beginning = [SHARED, SHARED]
+    const beginning = [SHARED_PREFIX, SHARED_PREFIX]
     expect(active([[7, 8, 1, 2]], [[...beginning, 0, 1]], [7, 8])).toEqual([1, 1, 1, 1])
     expect(active([[1, 2, 7, 3, 7, 8]], [[...beginning, 0, 0, 1, 1]], [7])).toEqual([
       0, 0, 1, 1, 1, 1,
@@ -52,7 +52,7 @@ describe('activeTokens', () => {
   })
 })
 
-const row = (ids: number[], scoredFrom = ids.length - 2): EncodedRow => ({
+const row = (ids: number[], scoredFrom = ids.length - 2): EncodedSequence => ({
   ids: Int32Array.from(ids),
   weights: Float32Array.from(ids, (_, t) => (t >= scoredFrom ? 1 : 0)),
 })
@@ -60,20 +60,20 @@ const row = (ids: number[], scoredFrom = ids.length - 2): EncodedRow => ({
 describe('what rows may share', () => {
   const rows = [row([1, 2, 3, 4, 5, 6, 7, 9]), row([1, 2, 3, 4, 5, 6, 8, 9])]
   it('is everything where all become active at one token, else what stands before the first that does', () => {
-    expect(sharedWhileInactive(rows, 6, [3, 4])).toBe(6)
-    expect(sharedWhileInactive(rows, 6, [11])).toBe(6)
+    expect(limitSharedPrefix(rows, 6, [3, 4])).toBe(6)
+    expect(limitSharedPrefix(rows, 6, [11])).toBe(6)
     // begins in what is shared and ends in one row
-    expect(sharedWhileInactive(rows, 6, [6, 7])).toBe(5)
-    expect(sharedWhileInactive([...rows, row([1, 2, 3, 4, 5, 6, 3, 4, 9])], 6, [3, 4])).toBe(2)
-    expect(sharedWhileInactive(rows, 6, [7])).toBe(6)
+    expect(limitSharedPrefix(rows, 6, [6, 7])).toBe(5)
+    expect(limitSharedPrefix([...rows, row([1, 2, 3, 4, 5, 6, 3, 4, 9])], 6, [3, 4])).toBe(2)
+    expect(limitSharedPrefix(rows, 6, [7])).toBe(6)
   })
 
   it('is refused where no row is activated', () => {
-    expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(DataError)
-    expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(
+    expect(() => checkInvocation({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(DataError)
+    expect(() => checkInvocation({ name: 'rows.jsonl', rows }, [3, 5])).toThrow(
       /rows.jsonl: no row holds[^]*3, 5/,
     )
-    expect(() => checkInvoked({ name: 'rows.jsonl', rows }, [6, 7])).not.toThrow()
+    expect(() => checkInvocation({ name: 'rows.jsonl', rows }, [6, 7])).not.toThrow()
   })
 })
 
@@ -93,7 +93,7 @@ describe('training', () => {
   })
 
   async function gradientsOf(
-    data: readonly EncodedRow[],
+    data: readonly EncodedSequence[],
     lines: readonly (readonly number[])[],
     shared: number,
     checkpointing = false,
@@ -107,7 +107,7 @@ describe('training', () => {
       invocationTokens: invocation,
     }
     const adapter = createAdapter('lora', options, graph, { seed: 3 })
-    const trainable = [...parametersOf(graph, adapter).keys()]
+    const trainable = [...listParameterSpecs(graph, adapter).keys()]
     const weights = await model.weights()
     const program = await createGradientProgram({
       graph,
@@ -117,7 +117,7 @@ describe('training', () => {
       trainable,
       checkpointing,
     })
-    const [batch] = batchesOf({ rows: data, shared }, [lines])
+    const [batch] = buildBatches({ rows: data, shared }, [lines])
     const result = await program.gradients(batch!, adapter.tensors)
     await program.dispose()
     return result
@@ -148,9 +148,9 @@ describe('training', () => {
     )
     expect(packed.loss).toBeCloseTo(padded.loss, 4)
     expect(furthest(packed.gradients, padded.gradients)).toBeLessThan(1e-3)
-    const shared = sharedWhileInactive(
+    const shared = limitSharedPrefix(
       rows.slice(0, 3),
-      sharedBeginning(rows.slice(0, 3)),
+      countSharedPrefix(rows.slice(0, 3)),
       invocation,
     )
     expect(shared).toBe(2)
@@ -162,7 +162,7 @@ describe('training', () => {
     const whole = await gradientsOf(
       alike,
       [[0, 1]],
-      sharedWhileInactive(alike, sharedBeginning(alike), invocation),
+      limitSharedPrefix(alike, countSharedPrefix(alike), invocation),
     )
     const single = await gradientsOf(alike, [[0], [1]], 0)
     expect(whole.loss).toBeCloseTo(single.loss, 4)

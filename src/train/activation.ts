@@ -1,22 +1,22 @@
 // Activated LoRA in training: each packed sequence has its own start, and a shared beginning must
 // mean the same to all that share it.
 
-import { ACTIVE, activationStart, NEVER } from '../adapters/activation.ts'
+import { ACTIVE, findActivationStart, NEVER } from '../adapters/activation.ts'
 import { assertInternal, DataError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
-import { PADDING, SHARED } from '../graph/feeds.ts'
+import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
 import type { Batch } from './batch.ts'
-import type { EncodedData, EncodedRow } from './data/encode.ts'
+import type { EncodedData, EncodedSequence } from './data/encode.ts'
 
 /**
  * Places of a line by sequence, in order, those of the shared beginning before each sequence's own.
  */
-function sequencesOf(segments: Int32Array): number[][] {
+function groupBySequence(segments: Int32Array): number[][] {
   const shared: number[] = []
   const own = new Map<number, number[]>()
   segments.forEach((segment, t) => {
     if (segment === PADDING) return
-    if (segment === SHARED) return void shared.push(t)
+    if (segment === SHARED_PREFIX) return void shared.push(t)
     const places = own.get(segment)
     if (places) places.push(t)
     else own.set(segment, [...shared, t])
@@ -28,7 +28,7 @@ function sequencesOf(segments: Int32Array): number[][] {
  * The feed `active` [N, T, 1]: of each sequence the tokens from its last invocation on. Padding is
  * read by nobody, nor looked through.
  */
-export function activeTokens(
+export function markActiveTokens(
   { rows, tokens, ids, segments }: Batch,
   invocation: readonly number[],
 ): F32Tensor {
@@ -38,8 +38,8 @@ export function activeTokens(
     const lineIds = ids.subarray(n * tokens, (n + 1) * tokens)
     // what the first sequence says of the beginning that all share
     const said = new Map<number, number>()
-    for (const places of sequencesOf(segments.subarray(n * tokens, (n + 1) * tokens))) {
-      const start = activationStart(
+    for (const places of groupBySequence(segments.subarray(n * tokens, (n + 1) * tokens))) {
+      const start = findActivationStart(
         places.map((t) => lineIds[t]!),
         invocation,
       )
@@ -61,17 +61,17 @@ export function activeTokens(
  * The feeds beside the model's own that an adapter with these invocation tokens needs; none where
  * it has no such tokens.
  */
-export const activationFeeds = (
+export const collectActivationFeeds = (
   batch: Batch,
   invocation: readonly number[] | undefined,
-): [string, F32Tensor][] => (invocation ? [[ACTIVE, activeTokens(batch, invocation)]] : [])
+): [string, F32Tensor][] => (invocation ? [[ACTIVE, markActiveTokens(batch, invocation)]] : [])
 
 /** Throws DataError where no row has the invocation tokens: nothing would be learned from them. */
-export function checkInvoked(
+export function checkInvocation(
   { name, rows }: Pick<EncodedData, 'name' | 'rows'>,
   invocation: readonly number[],
 ): void {
-  if (rows.some(({ ids }) => activationStart(ids, invocation) < NEVER)) return
+  if (rows.some(({ ids }) => findActivationStart(ids, invocation) < NEVER)) return
   throw new DataError(
     `${name}: no row holds the adapter's invocation tokens ${invocation.join(', ')}, behind which it acts; nothing would be learned. ` +
       'Put their text into the prompts.',
@@ -82,12 +82,12 @@ export function checkInvoked(
  * How many of the tokens that all rows begin with they can share: all where all become active at
  * the same one, else those before the first.
  */
-export function sharedWhileInactive(
-  rows: readonly EncodedRow[],
+export function limitSharedPrefix(
+  rows: readonly EncodedSequence[],
   shared: number,
   invocation: readonly number[],
 ): number {
-  const starts = rows.map(({ ids }) => activationStart(ids, invocation))
+  const starts = rows.map(({ ids }) => findActivationStart(ids, invocation))
   const first = starts.reduce((least, start) => Math.min(least, start), NEVER)
   return first >= shared || starts.every((start) => start === first) ? shared : first
 }

@@ -9,12 +9,12 @@ export {
   type FoundCheckpoint,
 } from './run/checkpoint.ts'
 export {
-  embeddingDataset,
+  createEmbeddingDataset,
   joinDatasets,
   selectExamples,
-  sizeOfDataset,
-  textDataset,
-  trainingData,
+  countExamples,
+  createTextDataset,
+  toTrainingData,
   type AdapterDataset,
   type EmbeddingDataset,
   type EmbeddingExample,
@@ -22,23 +22,28 @@ export {
   type TextExample,
 } from './datasets/adapter-dataset.ts'
 export {
-  datasetChunks,
-  datasetHash,
+  encodeDataset,
+  hashDataset,
   loadDataset,
   readDataset,
   saveDataset,
 } from './datasets/dataset-files.ts'
-export { datasetStatistics, type DatasetStatistics } from './datasets/dataset-statistics.ts'
+export { computeDatasetStatistics, type DatasetStatistics } from './datasets/dataset-statistics.ts'
 export {
   deduplicate,
-  duplicateGroups,
-  type Deduplicated,
+  groupDuplicates,
+  type DeduplicatedDataset,
   type DuplicateOptions,
 } from './datasets/duplicates.ts'
-export { encodeData, type EncodedData, type EncodedRow, type EncodeOptions } from './data/encode.ts'
+export {
+  encodeData,
+  type EncodedData,
+  type EncodedSequence,
+  type EncodeOptions,
+} from './data/encode.ts'
 export type { DataFormat, Example } from './data/data-format.ts'
 export { dataFormats, detectFormat, readExamples } from './data/format-table.ts'
-export { dataSet, readJsonl, type DataRow, type DataSet } from './data/jsonl.ts'
+export { createRawDataset, parseJsonl, type DataRow, type RawDataset } from './data/jsonl.ts'
 export { splitDataset, type DatasetSplit, type SplitOptions } from './datasets/split-dataset.ts'
 export type { DataCounts, Snapshot, TrainEvent } from './events.ts'
 export {
@@ -52,8 +57,8 @@ export { ewcFile, type EwcState, loadEwcState, saveEwcState } from './ewc/state.
 export type { History, StepRecord, ValidationRecord } from './history.ts'
 export type { Loss } from './objective/losses/loss.ts'
 export { losses } from './objective/losses/loss-table.ts'
-export { lossCurve, type LossCurveOptions } from './run/loss-curve.ts'
-export { usualLearningRate } from './options/default-rates.ts'
+export { drawLossCurve, type LossCurveOptions } from './run/loss-curve.ts'
+export { getDefaultLearningRate } from './options/default-rates.ts'
 export type { Field, Fields, OptionValues } from '../base/schema.ts'
 export { optimizers } from './optimizers/optimizer-table.ts'
 export type { Optimizer } from './optimizers/optimizer.ts'
@@ -65,11 +70,11 @@ export type {
   TrainSettings,
 } from './options/options.ts'
 export {
-  batchesOf,
+  buildBatches,
   buildBatch,
-  fillRate,
+  computeFillRate,
   planEpoch,
-  sharedBeginning,
+  countSharedPrefix,
   type BatchPlan,
   type PackingOptions,
 } from './packing.ts'
@@ -90,10 +95,10 @@ export type { StandaloneEvent } from './vectors/events.ts'
 export type { StandaloneOptions } from './vectors/prepare.ts'
 export { standalonePresets, type StandalonePreset } from './vectors/presets.ts'
 export type { StandaloneSettings } from './vectors/settings.ts'
-export { standaloneLoss, trainStandalone } from './vectors/train-standalone.ts'
+export { computeStandaloneLoss, trainStandalone } from './vectors/train-standalone.ts'
 export {
   checkAnswer,
   SyntheticDataGenerator,
 } from './datasets/synthetic/synthetic-data-generator.ts'
-export { sharedPrograms, type SharedPrograms } from './programs/shared-programs.ts'
+export { createSharedPrograms, type SharedPrograms } from './programs/shared-programs.ts'
 export { train } from './run/train.ts'

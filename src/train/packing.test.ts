@@ -1,21 +1,27 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
-import { PADDING, SHARED } from '../graph/feeds.ts'
-import type { EncodedRow } from './data/encode.ts'
-import { buildBatch, fillRate, type PackingOptions, planEpoch, sharedBeginning } from './packing.ts'
+import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
+import type { EncodedSequence } from './data/encode.ts'
+import {
+  buildBatch,
+  computeFillRate,
+  type PackingOptions,
+  planEpoch,
+  countSharedPrefix,
+} from './packing.ts'
 
 const options: PackingOptions = { rows: 3, tokens: 24, packing: true, shared: 0, seed: 1, epoch: 0 }
 
 /** Rows whose every token is unlike all others: row · 1000 + position. */
-const rowsOf = (lengths: readonly number[], scoredFrom = 1): EncodedRow[] =>
+const rowsOf = (lengths: readonly number[], scoredFrom = 1): EncodedSequence[] =>
   lengths.map((length, row) => ({
     ids: Int32Array.from({ length }, (_, t) => row * 1000 + t),
     weights: Float32Array.from({ length }, (_, t) => (t >= scoredFrom ? 1 + row : 0)),
   }))
 
 /** Rows that all begin with `shared` equal tokens. */
-const alike = (lengths: readonly number[], shared: number): EncodedRow[] =>
+const alike = (lengths: readonly number[], shared: number): EncodedSequence[] =>
   rowsOf(lengths, shared).map(({ ids, weights }) => ({
     ids: ids.map((id, t) => (t < shared ? 7000 + t : id)),
     weights,
@@ -83,8 +89,8 @@ describe('planEpoch', () => {
   it('fills lines of mixed rows to more than nine tenths', () => {
     const rows = rowsOf(Array.from({ length: 1000 }, (_, i) => 20 + ((i * 37) % 60)))
     const wide = { ...options, rows: 4, tokens: 256 }
-    expect(fillRate(rows, planEpoch(rows, wide))).toBeGreaterThan(0.95)
-    expect(fillRate(rows, planEpoch(rows, { ...wide, packing: false }))).toBeLessThan(0.85)
+    expect(computeFillRate(rows, planEpoch(rows, wide))).toBeGreaterThan(0.95)
+    expect(computeFillRate(rows, planEpoch(rows, { ...wide, packing: false }))).toBeLessThan(0.85)
   })
   it('refuses a row that is longer than a line', () => {
     expect(() => planEpoch(rowsOf([3, 25]), options)).toThrow(OptionError)
@@ -147,23 +153,23 @@ describe('buildBatch', () => {
 
 describe('a shared beginning', () => {
   it('is what all rows begin with, up to the first label, leaving each row a token', () => {
-    expect(sharedBeginning(alike([12, 9, 15], 6))).toBe(6)
-    expect(sharedBeginning(alike([12, 6, 15], 6))).toBe(5) // the second row keeps its last token
-    expect(sharedBeginning(rowsOf([12, 9, 15]))).toBe(0)
+    expect(countSharedPrefix(alike([12, 9, 15], 6))).toBe(6)
+    expect(countSharedPrefix(alike([12, 6, 15], 6))).toBe(5) // the second row keeps its last token
+    expect(countSharedPrefix(rowsOf([12, 9, 15]))).toBe(0)
     const scored = alike([12, 9], 8).map(({ ids, weights }) => ({
       ids,
       weights: weights.map((weight, t) => (t === 5 ? 1 : weight)),
     }))
-    expect(sharedBeginning(scored)).toBe(5)
+    expect(countSharedPrefix(scored)).toBe(5)
   })
   it('is not used for a few tokens, a single row, or rows that are labels from the start', () => {
-    expect(sharedBeginning(alike([12, 9], 3))).toBe(0)
-    expect(sharedBeginning(alike([12], 6))).toBe(0)
+    expect(countSharedPrefix(alike([12, 9], 3))).toBe(0)
+    expect(countSharedPrefix(alike([12], 6))).toBe(0)
     const same = rowsOf([9, 9]).map(({ weights }) => ({
       ids: Int32Array.from({ length: 9 }, (_, t) => t),
       weights,
     }))
-    expect(sharedBeginning(same)).toBe(0)
+    expect(countSharedPrefix(same)).toBe(0)
   })
   it('stands once on each line; rows go on from it, and their first labels are asked of its last token', () => {
     const rows = alike([10, 8, 12], 6)
@@ -173,7 +179,7 @@ describe('a shared beginning', () => {
       ...values.subarray(n * 16, (n + 1) * 16),
     ]
     expect(line(batch.segments, 0)).toEqual([
-      ...Array(6).fill(SHARED),
+      ...Array(6).fill(SHARED_PREFIX),
       0,
       0,
       0,

@@ -3,9 +3,9 @@
 
 import { OptionError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
-import { PADDING, SHARED } from '../graph/feeds.ts'
+import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
 import type { Batch } from './batch.ts'
-import type { EncodedRow } from './data/encode.ts'
+import type { EncodedSequence } from './data/encode.ts'
 
 /** Numbers of the rows on each line of a batch: at most N lines. */
 export type BatchPlan = readonly (readonly number[])[]
@@ -40,7 +40,7 @@ const roundTokens = 8 // lines end on a multiple, so that few different shapes o
  * Tokens that all rows begin with and none of which is a label; each row keeps at least one token
  * of its own.
  */
-export function sharedBeginning(rows: readonly EncodedRow[]): number {
+export function countSharedPrefix(rows: readonly EncodedSequence[]): number {
   const first = rows[0]
   if (!first || rows.length < 2) return 0
   let length = first.ids.length - 1
@@ -51,19 +51,19 @@ export function sharedBeginning(rows: readonly EncodedRow[]): number {
   return length >= leastShared ? length : 0
 }
 
-interface Line {
+interface PackedSequence {
   /** Numbers of units. */
   readonly members: number[]
   free: number
 }
 
 /** First-fit decreasing: the longest units first, each on the first line with room. */
-function firstFit(
+function packFirstFit(
   members: readonly number[],
   lengthOf: (unit: number) => number,
   capacity: number,
-): Line[] {
-  const lines: Line[] = []
+): PackedSequence[] {
+  const lines: PackedSequence[] = []
   for (const unit of members.toSorted((a, b) => lengthOf(b) - lengthOf(a))) {
     const length = lengthOf(unit)
     let line = lines.find(({ free }) => free >= length)
@@ -74,14 +74,14 @@ function firstFit(
   return lines
 }
 
-const grouped = <Item>(items: readonly Item[], size: number): Item[][] =>
+const splitIntoGroups = <Item>(items: readonly Item[], size: number): Item[][] =>
   Array.from({ length: Math.ceil(items.length / size) }, (_, i) =>
     items.slice(i * size, (i + 1) * size),
   )
 
 /** Throws OptionError where a row, or rows that must share a line, are longer than it. */
 function checkLengths(
-  rows: readonly EncodedRow[],
+  rows: readonly EncodedSequence[],
   { tokens, packing, shared, together = 1 }: PackingOptions,
 ): void {
   const longest = rows.reduce((most, { ids }) => Math.max(most, ids.length), 0)
@@ -90,7 +90,7 @@ function checkLengths(
       `A row has ${longest} tokens, a line of a batch ${tokens}: raise batch.tokens or lower maxTokens.`,
     )
   if (together === 1 || !packing) return
-  const lines = grouped(rows, together).map((unit) =>
+  const lines = splitIntoGroups(rows, together).map((unit) =>
     unit.reduce((sum, { ids }) => sum + ids.length - shared, shared),
   )
   const most = lines.reduce((a, b) => Math.max(a, b), 0)
@@ -105,18 +105,18 @@ function checkLengths(
  * lines that fill no whole batch wait for the next window. Every row occurs exactly once, rows that
  * belong together in one batch. Throws OptionError where a row is longer than a line.
  */
-export function planEpoch(rows: readonly EncodedRow[], options: PackingOptions): BatchPlan[] {
+export function planEpoch(rows: readonly EncodedSequence[], options: PackingOptions): BatchPlan[] {
   const { rows: lines, tokens, packing, shared, together = 1, seed, epoch } = options
   checkLengths(rows, options)
   const generator = random(seed ^ Math.imul(epoch + 1, 0x9e3779b9)) // golden ratio: epochs' seeds lie far apart
-  const units = grouped(
+  const units = splitIntoGroups(
     rows.map((_, row) => row),
     together,
   )
   const order = generator.shuffle(units.map((_, unit) => unit))
   const rowsOf = (members: readonly number[]): number[] => members.flatMap((unit) => units[unit]!)
   if (!packing)
-    return grouped(
+    return splitIntoGroups(
       rowsOf(order).map((row) => [row]),
       Math.max(1, Math.floor(lines / together)) * together,
     )
@@ -125,7 +125,7 @@ export function planEpoch(rows: readonly EncodedRow[], options: PackingOptions):
   const batches: BatchPlan[] = []
   let waiting: number[] = []
   for (let start = 0; start < order.length; start += windowRows) {
-    const packed = firstFit(
+    const packed = packFirstFit(
       [...waiting, ...order.slice(start, start + windowRows)],
       own,
       tokens - shared,
@@ -135,14 +135,17 @@ export function planEpoch(rows: readonly EncodedRow[], options: PackingOptions):
     const fullest = packed.toSorted((a, b) => a.free - b.free)
     waiting = fullest.slice(whole).flatMap(({ members }) => members)
     const ready = generator.shuffle(fullest.slice(0, whole)).map(({ members }) => rowsOf(members))
-    batches.push(...grouped(ready, lines))
+    batches.push(...splitIntoGroups(ready, lines))
   }
   return batches
 }
 
 /** Tokens a line takes. */
-const lineTokens = (rows: readonly EncodedRow[], line: readonly number[], shared: number): number =>
-  line.reduce((sum, row) => sum + rows[row]!.ids.length - shared, shared)
+const countPackedTokens = (
+  rows: readonly EncodedSequence[],
+  line: readonly number[],
+  shared: number,
+): number => line.reduce((sum, row) => sum + rows[row]!.ids.length - shared, shared)
 
 /**
  * The batch of a plan: [N, T] with T the longest line rounded up to 8. Label weights are the rows'
@@ -150,11 +153,11 @@ const lineTokens = (rows: readonly EncodedRow[], line: readonly number[], shared
  * that is the beginning's last token, for every row.
  */
 export function buildBatch(
-  rows: readonly EncodedRow[],
+  rows: readonly EncodedSequence[],
   plan: BatchPlan,
   { shared = 0, scale = 1, tokens = Infinity } = {},
 ): Batch {
-  const longest = Math.max(...plan.map((line) => lineTokens(rows, line, shared)))
+  const longest = Math.max(...plan.map((line) => countPackedTokens(rows, line, shared)))
   const width = Math.min(Math.max(tokens, longest), Math.ceil(longest / roundTokens) * roundTokens)
   const ids = new Int32Array(plan.length * width)
   const positions = new Int32Array(ids.length)
@@ -170,7 +173,7 @@ export function buildBatch(
       positions[at] = position
       segments[at++] = segment
     }
-    for (let t = 0; t < shared; t++) put(rows[line[0]!]!.ids[t]!, t, SHARED)
+    for (let t = 0; t < shared; t++) put(rows[line[0]!]!.ids[t]!, t, SHARED_PREFIX)
     line.forEach((row, segment) => {
       const { ids: tokensOfRow, weights: weightsOfRow } = rows[row]!
       for (let t = shared; t < tokensOfRow.length; t++) {
@@ -196,36 +199,38 @@ export function buildBatch(
 }
 
 /** Tokens' weights as labels in a batch's rows. */
-const weightOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
+const sumLabelWeights = (rows: readonly EncodedSequence[], plans: readonly BatchPlan[]): number =>
   plans
     .flat(2)
     .reduce((sum, row) => sum + rows[row]!.weights.reduce((part, weight) => part + weight, 0), 0)
 
 /** What a label's weight is multiplied by, so that the weights of all these batches add up to 1. */
-export const scaleOf = (rows: readonly EncodedRow[], plans: readonly BatchPlan[]): number =>
-  1 / weightOf(rows, plans)
+export const computeLabelScale = (
+  rows: readonly EncodedSequence[],
+  plans: readonly BatchPlan[],
+): number => 1 / sumLabelWeights(rows, plans)
 
 /**
  * Batches whose label weights add up to 1, so that their summed loss is the mean of a scored token.
  */
-export function batchesOf(
-  { rows, shared }: { rows: readonly EncodedRow[]; shared: number },
+export function buildBatches(
+  { rows, shared }: { rows: readonly EncodedSequence[]; shared: number },
   plans: readonly BatchPlan[],
 ): Batch[] {
-  const scale = scaleOf(rows, plans)
+  const scale = computeLabelScale(rows, plans)
   return plans.map((plan) => buildBatch(rows, plan, { shared, scale }))
 }
 
 /** Share of the places in the batches that hold a token: 1 is no padding at all. */
-export function fillRate(
-  rows: readonly EncodedRow[],
+export function computeFillRate(
+  rows: readonly EncodedSequence[],
   plans: readonly BatchPlan[],
   shared = 0,
 ): number {
   let used = 0
   let places = 0
   for (const plan of plans) {
-    const lengths = plan.map((line) => lineTokens(rows, line, shared))
+    const lengths = plan.map((line) => countPackedTokens(rows, line, shared))
     used += lengths.reduce((sum, length) => sum + length, 0)
     places += plan.length * Math.ceil(Math.max(...lengths) / roundTokens) * roundTokens
   }

@@ -2,5 +2,5 @@
 // in Node.
 
 export * from '../index.ts'
-export { indexedDbStore } from './stores/indexed-db-store.ts'
-export { localStorageStore } from './stores/local-storage-store.ts'
+export { openIndexedDbStore } from './stores/indexed-db-store.ts'
+export { createLocalStorageStore } from './stores/local-storage-store.ts'

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter } from '../../src/index.ts'
 import { saveAdapter as saveToSink } from '../../src/adapters/index.ts'
 import { loadModel, saveAdapter } from '../../src/node/index.ts'
-import { fileSink } from '../../src/node/files/file-sink.ts'
+import { createFileSink } from '../../src/node/files/file-sink.ts'
 import { graft, jsonl, scratchFolder, storyRows } from '../support/cli.ts'
 import { root } from '../support/sources.ts'
 
@@ -77,7 +77,7 @@ beforeAll(async () => {
   data[0] = NaN
   await saveToSink(
     { ...adapter, tensors: new Map([...adapter.tensors, [key, { ...tensor, data }]]) },
-    fileSink(at('nan-adapter')),
+    createFileSink(at('nan-adapter')),
   )
   const other = [...adapter.tensors].map(([name, { dtype, shape }]) => {
     const wider = shape.map((dim) => (dim === 64 ? 96 : dim))

@@ -7,7 +7,7 @@ import { compareExperts } from '../../src/eval/index.ts'
 import { compress } from '../../src/merge/index.ts'
 import { loadAdapter, loadModel, type LoadedModel } from '../../src/node/index.ts'
 import { encodeData } from '../../src/train/data/encode.ts'
-import { dataSet } from '../../src/train/data/jsonl.ts'
+import { createRawDataset } from '../../src/train/data/jsonl.ts'
 import { graft, jsonl, scratchFolder, storyRows, succeed } from '../support/cli.ts'
 
 const scratch = scratchFolder()
@@ -67,7 +67,7 @@ describe('graft compress', () => {
     const { compressed, healed } = JSON.parse(stdout)
     expect(compressed.divergence).toBeGreaterThan(0.01)
     expect(healed.divergence).toBeLessThan(0.6 * compressed.divergence)
-    const rows = encodeData(dataSet(storyRows, 'rows'), {
+    const rows = encodeData(createRawDataset(storyRows, 'rows'), {
       tokenizer: model.base.tokenizer!,
       maxTokens: 256,
     }).rows

@@ -4,26 +4,26 @@
 import { readFile } from 'node:fs/promises'
 import * as onnxRuntime from 'onnxruntime-node'
 import { f32, i64, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
-import { onnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
 import type { ByteFolder, ByteSink } from '../../src/formats/byte-source.ts'
 import { toFloat32 } from '../../src/formats/convert.ts'
-import { memorySource } from '../../src/formats/memory-source.ts'
+import { createMemorySource } from '../../src/formats/memory-source.ts'
 import { openSafetensors } from '../../src/formats/safetensors/reader.ts'
-import { ACTIVE, activationStart, activeFeed } from '../../src/adapters/activation.ts'
-import { adapterFeeds, virtualIdsOf, type Adapter } from '../../src/adapters/adapter.ts'
+import { ACTIVE, findActivationStart, computeActiveFeed } from '../../src/adapters/activation.ts'
+import { toAdapterFeeds, listVirtualIds, type Adapter } from '../../src/adapters/adapter.ts'
 import { buildModelGraph } from '../../src/graph/build-model.ts'
-import { modelFeeds } from '../../src/graph/feeds.ts'
-import { gradientName, withGradients } from '../../src/graph/passes/gradient.ts'
+import { collectModelFeeds } from '../../src/graph/feeds.ts'
+import { toGradientName, withGradients } from '../../src/graph/passes/gradient.ts'
 import type { Graph, GraphInput } from '../../src/graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../src/graph/model-graph.ts'
-import { architectureOf } from '../../src/graph/models/architecture-table.ts'
+import { getArchitecture } from '../../src/graph/models/architecture-table.ts'
 import { rewrite } from '../../src/graph/passes/rewrite.ts'
 
 export const parity = new URL('../../test/parity/', import.meta.url)
 const stories = new URL('../../src/catalogue/models/stories260k/', import.meta.url)
 
-export const backend = onnxRuntimeBackend(
-  onnxRuntime as unknown as Parameters<typeof onnxRuntimeBackend>[0],
+export const backend = createOnnxRuntimeBackend(
+  onnxRuntime as unknown as Parameters<typeof createOnnxRuntimeBackend>[0],
   { threads: 1 },
 )
 
@@ -48,7 +48,7 @@ export function folderAt(
         path in changed
           ? changed[path]
           : await readFile(new URL(path, directory)).catch(() => undefined)
-      return bytes && memorySource(path, bytes)
+      return bytes && createMemorySource(path, bytes)
     },
   }
 }
@@ -70,13 +70,13 @@ export function memorySink(): ByteSink & ByteFolder & { readonly files: Map<stri
     },
     async open(path) {
       const bytes = files.get(path)
-      return bytes && memorySource(path, bytes)
+      return bytes && createMemorySource(path, bytes)
     },
   }
 }
 
 export async function readTensors(file: URL): Promise<Map<string, Tensor>> {
-  const store = await openSafetensors(memorySource(file.pathname, await readFile(file)))
+  const store = await openSafetensors(createMemorySource(file.pathname, await readFile(file)))
   const tensors = new Map<string, Tensor>()
   for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
   return tensors
@@ -94,7 +94,7 @@ async function baseAt(directory: URL): Promise<Base> {
   for (const [name, tensor] of await readTensors(new URL('model.safetensors', directory)))
     weights.set(name, f32(tensor.shape, toFloat32(tensor)))
   return {
-    model: buildModelGraph(architectureOf(json).readConfig(json)),
+    model: buildModelGraph(getArchitecture(json).readConfig(json)),
     weights,
     weightOf: (name) => weights.get(name)!,
   }
@@ -118,7 +118,7 @@ export function feedsFor(
   labels?: number[][],
 ): Map<string, Tensor> {
   const tokens = ids[0]!.length
-  const feeds = new Map<string, Tensor>([...weights, ...modelFeeds(model.config, { ids })])
+  const feeds = new Map<string, Tensor>([...weights, ...collectModelFeeds(model.config, { ids })])
   const scored = (labels ?? ids).flatMap((row, n) =>
     row.flatMap((label, t) => (t > 0 && label >= 0 ? [[n * tokens + t - 1, label]] : [])),
   )
@@ -146,8 +146,8 @@ export function activeFeeds(
   return [
     [
       ACTIVE,
-      activeFeed(
-        ids.map((row) => activationStart(row, invocationTokens)),
+      computeActiveFeed(
+        ids.map((row) => findActivationStart(row, invocationTokens)),
         ids[0]!.length,
       ),
     ],
@@ -169,7 +169,7 @@ export function feedsWith(
     asked = ids[0]!.length,
   }: { readonly ids: number[][]; readonly labels?: number[][]; readonly asked?: number },
 ): Map<string, Tensor> {
-  const virtual = virtualIdsOf(adapter)
+  const virtual = listVirtualIds(adapter)
   const before = (rows: number[][], first: readonly number[]): number[][] =>
     rows.map((row) => [...first, ...row])
   const unscored = virtual.map(() => -100)
@@ -185,7 +185,7 @@ export function feedsWith(
     )
     feeds.set('rows', i64([rows.length], rows))
   }
-  return new Map([...feeds, ...adapterFeeds(adapter), ...activeFeeds(adapter, ids)])
+  return new Map([...feeds, ...toAdapterFeeds(adapter), ...activeFeeds(adapter, ids)])
 }
 
 /**
@@ -254,7 +254,7 @@ export const gradientOf = (
   outputs: ReadonlyMap<string, Tensor>,
   name: string,
 ): Float32Array | Float64Array =>
-  outputs.get(gradientName(name))!.data as Float32Array | Float64Array
+  outputs.get(toGradientName(name))!.data as Float32Array | Float64Array
 
 /** Logits of a composed model, [N·T, V]. */
 export async function logitsOf(

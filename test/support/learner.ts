@@ -1,9 +1,9 @@
 // The small bundled model, for tests of learners.
 
 import * as ort from 'onnxruntime-node'
-import { onnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
 import { openBaseModel, readWeights } from '../../src/graph/index.ts'
-import { directoryFolder } from '../../src/node/files/folder.ts'
+import { openDirectory } from '../../src/node/files/folder.ts'
 import { createModel, type Generation, type Model } from '../../src/runtime/index.ts'
 import type { TrainableModel } from '../../src/train/options/options.ts'
 import type { Learner } from '../../src/learn/learner.ts'
@@ -12,8 +12,8 @@ export type TestModel = Model & TrainableModel
 
 export async function storiesModel(): Promise<TestModel> {
   const folder = new URL('../../src/catalogue/models/stories260k', import.meta.url).pathname
-  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
-  const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+  const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(folder) })
+  const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
   return {
     ...createModel({ base, backend }),
     backend,

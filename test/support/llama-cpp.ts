@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { copyFile, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { cacheDirectory } from '../../src/node/models/cache.ts'
+import { getCacheDirectory } from '../../src/node/models/cache.ts'
 import { root } from './sources.ts'
 
 const version = '3.22.1'
@@ -65,7 +65,7 @@ export async function llamaCpp(
   const machine = `${process.platform} ${process.arch}`
   const binary = binaries[machine]
   if (!binary) return { reason: `node-llama-cpp has no binary for ${machine}` }
-  const folder = join(cacheDirectory(environment), 'test', `node-llama-cpp-${version}`)
+  const folder = join(getCacheDirectory(environment), 'test', `node-llama-cpp-${version}`)
   try {
     if (!hasLlama(folder)) await install(folder, binary)
     return { folder }

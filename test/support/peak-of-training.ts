@@ -2,10 +2,10 @@
 // steps of it, and prints the plan or the peak of its resident memory. Arguments: plan | train, and
 // settings as JSON.
 
-import { syntheticBase } from '../../src/cli/bench/synthetic.ts'
+import { createSyntheticBase } from '../../src/cli/bench/synthetic.ts'
 import { random } from '../../src/base/random.ts'
 import { readQuantized, readWeights } from '../../src/graph/read-weights.ts'
-import { nodeBackend } from '../../src/node/backend.ts'
+import { createNodeBackend } from '../../src/node/backend.ts'
 import type { TrainOptions } from '../../src/train/options/options.ts'
 import { planTraining } from '../../src/train/estimate/estimate.ts'
 import { train } from '../../src/train/run/train.ts'
@@ -13,7 +13,7 @@ import { train } from '../../src/train/run/train.ts'
 const [task, text = '{}'] = process.argv.slice(2)
 const given = JSON.parse(text) as Pick<TrainOptions, 'batch' | 'checkpointing' | 'quantization'>
 const batch = given.batch ?? { rows: 4, tokens: 128 }
-const base = syntheticBase('f32')
+const base = createSyntheticBase('f32')
 const numbers = random(5)
 const steps = 3
 
@@ -23,7 +23,7 @@ const options: TrainOptions = {
   steps,
   model: {
     base,
-    backend: await nodeBackend(),
+    backend: await createNodeBackend(),
     weights: ((wanted?: Pick<TrainOptions, 'quantization'>) =>
       wanted?.quantization
         ? readQuantized(base, wanted.quantization)

@@ -3,9 +3,9 @@
 
 import { readFile } from 'node:fs/promises'
 import type { Tensor } from '../../src/base/tensor.ts'
-import { huggingFaceToGguf } from '../../src/formats/gguf/names.ts'
+import { toGgufName } from '../../src/formats/gguf/names.ts'
 import type { GgufEntry } from '../../src/formats/gguf/types.ts'
-import { ggufChunks } from '../../src/formats/gguf/writer.ts'
+import { encodeGguf } from '../../src/formats/gguf/writer.ts'
 import { interleaveRotaryRows } from '../../src/formats/rotary-rows.ts'
 import type { BaseModel } from '../../src/graph/index.ts'
 
@@ -70,10 +70,10 @@ export async function storiesGguf(
         ? config.kvHeads
         : undefined
     tensors.set(
-      huggingFaceToGguf(name, 'llama')!,
+      toGgufName(name, 'llama')!,
       heads === undefined ? tensor : interleaveRotaryRows(tensor, heads),
     )
   }
   if (untied) tensors.set('output.weight', tensors.get('token_embd.weight')!)
-  return ggufChunks({ metadata: new Map(Object.entries(metadata)), tensors })
+  return encodeGguf({ metadata: new Map(Object.entries(metadata)), tensors })
 }

@@ -1,7 +1,7 @@
 // What the tests of a run's course share: options over a small data set, a whole run on a program
 // without a model, its events by type.
 
-import { dataSet } from '../../src/train/data/jsonl.ts'
+import { createRawDataset } from '../../src/train/data/jsonl.ts'
 import type { ByteFolder, ByteSink } from '../../src/formats/byte-source.ts'
 import type { TrainEvent } from '../../src/train/events.ts'
 import type { GradientProgram } from '../../src/train/programs/gradient-program.ts'
@@ -10,14 +10,14 @@ import { prepareRun } from '../../src/train/run/prepare.ts'
 import { runSteps } from '../../src/train/run/train.ts'
 import { quadraticProgram } from './train.ts'
 
-const data = dataSet(
+const data = createRawDataset(
   Array.from({ length: 30 }, (_, i) => ({
     prompt: `Count ${i}:`,
     completion: ` ${'one more '.repeat(1 + (i % 4))}`,
   })),
   'counting',
 )
-export const heldRows = dataSet([{ prompt: 'Count:', completion: ' one' }], 'held')
+export const heldRows = createRawDataset([{ prompt: 'Count:', completion: ' one' }], 'held')
 
 /** Nine or so steps in three epochs of thirty rows, a validation at every third step. */
 export const countingOptions = (

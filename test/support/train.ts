@@ -4,8 +4,8 @@
 import { readFile } from 'node:fs/promises'
 import * as onnxRuntime from 'onnxruntime-node'
 import { f32, type F32Tensor, type Tensor } from '../../src/base/tensor.ts'
-import { onnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
-import { memorySource } from '../../src/formats/memory-source.ts'
+import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
+import { createMemorySource } from '../../src/formats/memory-source.ts'
 import type { ByteFolder } from '../../src/formats/byte-source.ts'
 import type { Tokenizer } from '../../src/formats/text/tokenizer.ts'
 import { openBaseModel } from '../../src/graph/base-model.ts'
@@ -52,8 +52,8 @@ export function characterTokenizer(merges: readonly string[] = []): Tokenizer {
   }
 }
 
-export const backend = onnxRuntimeBackend(
-  onnxRuntime as unknown as Parameters<typeof onnxRuntimeBackend>[0],
+export const backend = createOnnxRuntimeBackend(
+  onnxRuntime as unknown as Parameters<typeof createOnnxRuntimeBackend>[0],
   { threads: 1 },
 )
 
@@ -64,7 +64,7 @@ export async function storiesModel(): Promise<TrainableModel> {
     name: 'stories260k',
     async open(path) {
       const bytes = await readFile(new URL(path, directory)).catch(() => undefined)
-      return bytes && memorySource(path, bytes)
+      return bytes && createMemorySource(path, bytes)
     },
   }
   const base = await openBaseModel({ name: 'stories260k', folder })

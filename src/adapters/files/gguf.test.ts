@@ -3,8 +3,8 @@ import { FormatError, MismatchError, UnsupportedError } from '../../base/errors.
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
 import type { GgufEntry } from '../../formats/gguf/types.ts'
-import { ggufChunks } from '../../formats/gguf/writer.ts'
-import { memorySource } from '../../formats/memory-source.ts'
+import { encodeGguf } from '../../formats/gguf/writer.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
 import { createAdapter, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
@@ -17,7 +17,7 @@ import {
   qwen2Base,
   storiesBase,
 } from '../../../test/support/adapters.ts'
-import { ggufAdapterChunks, loadGgufAdapter } from './gguf.ts'
+import { encodeGgufAdapter, loadGgufAdapter } from './gguf.ts'
 import { loadAdapter } from './peft.ts'
 
 let base: Base
@@ -29,7 +29,7 @@ const ids = [[1, 40, 9, 222, 7]]
 const parityAdapter = (name: string): Promise<Adapter> =>
   loadAdapter(folderAt(new URL(`${name}/`, parity)))
 const sourceOf = async (chunks: Iterable<Uint8Array>) =>
-  memorySource(
+  createMemorySource(
     'adapter.gguf',
     new Uint8Array(await new Blob([...chunks] as Uint8Array<ArrayBuffer>[]).arrayBuffer()),
   )
@@ -44,7 +44,7 @@ describe('adapters in GGUF', () => {
     async (name) => {
       const adapter = await parityAdapter(name)
       const read = await loadGgufAdapter(
-        await sourceOf(ggufAdapterChunks(adapter, base.model)),
+        await sourceOf(encodeGgufAdapter(adapter, base.model)),
         base.model,
       )
       expect(read.kind).toBe('lora')
@@ -54,7 +54,7 @@ describe('adapters in GGUF', () => {
 
   it('have the names and the order that llama.cpp has', async () => {
     const adapter = await parityAdapter('lora_qv_r8')
-    const file = await openGguf(await sourceOf(ggufAdapterChunks(adapter, base.model)))
+    const file = await openGguf(await sourceOf(encodeGgufAdapter(adapter, base.model)))
     expect(Object.fromEntries(file.metadata)).toEqual({
       'general.type': 'adapter',
       'general.architecture': 'llama',
@@ -90,11 +90,11 @@ describe('adapters in GGUF', () => {
       qwen2.model,
       { seed: 1 },
     )
-    const file = await openGguf(await sourceOf(ggufAdapterChunks(adapter, qwen2.model)))
+    const file = await openGguf(await sourceOf(encodeGgufAdapter(adapter, qwen2.model)))
     expect((await file.read('blk.0.attn_q.weight.lora_b')).data).toEqual(
       adapter.tensors.get('base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight')!.data,
     )
-    const source = await sourceOf(ggufAdapterChunks(adapter, qwen2.model, { dtype: 'f16' }))
+    const source = await sourceOf(encodeGgufAdapter(adapter, qwen2.model, { dtype: 'f16' }))
     const read = await loadGgufAdapter(source, qwen2.model)
     expect([...read.tensors.values()].every(({ dtype }) => dtype === 'f16')).toBe(true)
     expect(read.config.targets).toEqual(['q_proj', 'down_proj'])
@@ -111,7 +111,7 @@ describe('adapters in GGUF', () => {
     }
     const adapter = createAdapter('lora', options, base.model, { seed: 4 })
     const read = await loadGgufAdapter(
-      await sourceOf(ggufAdapterChunks(adapter, base.model)),
+      await sourceOf(encodeGgufAdapter(adapter, base.model)),
       base.model,
     )
     expect(read.config.targets).toEqual(
@@ -126,9 +126,9 @@ describe('adapters in GGUF', () => {
   it('hold a head and an embedding where they are two weights, and are refused by name where they are one', async () => {
     const adapter = await parityAdapter('lora_extra/embed_head')
     const untied = { ...base.model, config: { ...base.model.config, tiedEmbeddings: false } }
-    const read = await loadGgufAdapter(await sourceOf(ggufAdapterChunks(adapter, untied)), untied)
+    const read = await loadGgufAdapter(await sourceOf(encodeGgufAdapter(adapter, untied)), untied)
     expect(furthest(await logits(base, read), await logits(base, adapter))).toBeLessThan(1e-3)
-    expect(() => ggufAdapterChunks(adapter, base.model)).toThrow(
+    expect(() => encodeGgufAdapter(adapter, base.model)).toThrow(
       /embed_tokens: the head and the embedding share[^]*lm_head: the head/,
     )
   })
@@ -136,7 +136,7 @@ describe('adapters in GGUF', () => {
   it('keep the tokens that activate them', async () => {
     const adapter = await parityAdapter('alora/span')
     const read = await loadGgufAdapter(
-      await sourceOf(ggufAdapterChunks(adapter, base.model)),
+      await sourceOf(encodeGgufAdapter(adapter, base.model)),
       base.model,
     )
     expect(read.config.invocationTokens).toEqual([17, 44, 17])
@@ -146,14 +146,14 @@ describe('adapters in GGUF', () => {
   it('refuse what two matrices a layer do not hold', async () => {
     const options = { base: base.model, weightOf: base.weightOf }
     expect(() =>
-      ggufAdapterChunks(createAdapter('ia3', {}, options.base, { seed: 1 }), base.model),
+      encodeGgufAdapter(createAdapter('ia3', {}, options.base, { seed: 1 }), base.model),
     ).toThrow('k_proj: more than two matrices')
     const dora = await parityAdapter('dora_r6')
-    expect(() => ggufAdapterChunks(dora, base.model, options)).toThrow(
+    expect(() => encodeGgufAdapter(dora, base.model, options)).toThrow(
       'q_proj: more than two matrices',
     )
     expect(() =>
-      ggufAdapterChunks(createAdapter('prompt-tuning', {}, base.model, { seed: 1 }), base.model),
+      encodeGgufAdapter(createAdapter('prompt-tuning', {}, base.model, { seed: 1 }), base.model),
     ).toThrow(UnsupportedError)
   })
 })
@@ -180,7 +180,7 @@ describe('loadGgufAdapter', () => {
     changes: Readonly<Record<string, GgufEntry>> = {},
   ): Promise<Adapter> =>
     loadGgufAdapter(
-      await sourceOf(ggufChunks({ metadata: metadata(changes), tensors: new Map(tensors) })),
+      await sourceOf(encodeGguf({ metadata: metadata(changes), tensors: new Map(tensors) })),
       base.model,
     )
 

@@ -8,20 +8,20 @@ import type { ByteSource } from '../../formats/byte-source.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
 import { openGguf, type GgufFile } from '../../formats/gguf/reader.ts'
 import { ggufArchitectures } from '../../formats/gguf/architectures.ts'
-import { ggufToHuggingFace, huggingFaceToGguf } from '../../formats/gguf/names.ts'
+import { toHuggingFaceName, toGgufName } from '../../formats/gguf/names.ts'
 import type { GgufEntry } from '../../formats/gguf/types.ts'
-import { ggufChunks } from '../../formats/gguf/writer.ts'
+import { encodeGguf } from '../../formats/gguf/writer.ts'
 import { interleaveRotaryRows, splitRotaryRows } from '../../formats/rotary-rows.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { checkAdapter, type Adapter } from '../adapter.ts'
-import { peftKey } from '../keys.ts'
-import type { ServingForm, WeightOf } from '../kinds/kind.ts'
+import { toPeftKey } from '../keys.ts'
+import type { ServingWeights, WeightOf } from '../kinds/kind.ts'
 import type { LoraConfig } from '../kinds/lora-config.ts'
-import { configOfRanks } from './lora-from-ranks.ts'
-import { transposed } from '../kinds/matrices.ts'
-import { servingForms } from '../serving/serving-weights.ts'
-import { adaptableModules } from '../adapted-layers.ts'
+import { inferLoraConfig } from './lora-from-ranks.ts'
+import { transposeValues } from '../kinds/matrices.ts'
+import { computeServingWeights } from '../serving/serving-weights.ts'
+import { listAdaptableModules } from '../adapted-layers.ts'
 
 /**
  * Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its
@@ -31,7 +31,7 @@ const INVOCATION = 'adapter.alora.invocation_tokens'
 
 /** llama.cpp's names of the architectures that it calls otherwise than transformers. */
 const renamed: Readonly<Record<string, string>> = { mistral: 'llama', gemma3_text: 'gemma3' }
-const ggufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
+const getGgufArchitecture = ({ modelType }: ModelConfig): string => renamed[modelType] ?? modelType
 
 const layerPath = /\.\d+\./
 /**
@@ -45,8 +45,8 @@ const tiedProblem =
  * Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp
  * turns neighbours.
  */
-function reorderedHeads(config: ModelConfig, path: string): number | undefined {
-  if (!ggufArchitectures[ggufArchitecture(config)]?.interleavedRotary) return undefined
+function findReorderedHeads(config: ModelConfig, path: string): number | undefined {
+  if (!ggufArchitectures[getGgufArchitecture(config)]?.interleavedRotary) return undefined
   if (path.endsWith('.q_proj')) return config.heads
   return path.endsWith('.k_proj') ? config.kvHeads : undefined
 }
@@ -57,7 +57,7 @@ function reorderedHeads(config: ModelConfig, path: string): number | undefined {
  * hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or embedding,
  * which llama.cpp does not take.
  */
-export function ggufAdapterChunks(
+export function encodeGgufAdapter(
   adapter: Adapter,
   model: ModelGraph,
   {
@@ -65,20 +65,20 @@ export function ggufAdapterChunks(
     weightOf,
   }: { readonly dtype?: 'f32' | 'f16' | 'bf16'; readonly weightOf?: WeightOf } = {},
 ): Generator<Uint8Array> {
-  const architecture = ggufArchitecture(model.config)
-  const forms = servingForms(adapter, model, weightOf)
+  const architecture = getGgufArchitecture(model.config)
+  const forms = computeServingWeights(adapter, model, weightOf)
   const { invocationTokens } = adapter.config
   const alpha = adapter.kind === 'lora' ? (adapter.config as LoraConfig).alpha : 1
   const problems: string[] = []
   const tensors = new Map<string, Tensor>()
   for (const [path, form] of forms) {
-    const name = huggingFaceToGguf(`${path}.weight`, architecture)
+    const name = toGgufName(`${path}.weight`, architecture)
     if (form.shift || form.u || form.v) problems.push(`${path}: more than two matrices`)
     else if (model.config.tiedEmbeddings && !layerPath.test(path))
       problems.push(`${path}: ${tiedProblem}`)
     else if (!name) problems.push(`${path}: ${architecture} has no such tensor`)
     else
-      for (const [side, tensor] of sidesOf(model.config, path, form, alpha))
+      for (const [side, tensor] of listSides(model.config, path, form, alpha))
         tensors.set(`${name}.lora_${side}`, asType(tensor, dtype))
   }
   if (problems.length > 0)
@@ -97,14 +97,14 @@ export function ggufAdapterChunks(
         ]
       : []),
   ])
-  return ggufChunks({ metadata, tensors })
+  return encodeGguf({ metadata, tensors })
 }
 
 /** A, and B with what llama.cpp will multiply by taken out. */
-function sidesOf(
+function listSides(
   config: ModelConfig,
   path: string,
-  { A, B }: ServingForm,
+  { A, B }: ServingWeights,
   alpha: number,
 ): readonly (readonly ['a' | 'b', F32Tensor])[] {
   const rank = B.shape[1]!
@@ -112,7 +112,7 @@ function sidesOf(
     B.shape,
     B.data.map((value) => (value * rank) / alpha),
   )
-  const heads = reorderedHeads(config, path)
+  const heads = findReorderedHeads(config, path)
   return [
     ['a', A],
     ['b', heads === undefined ? bare : (interleaveRotaryRows(bare, heads) as F32Tensor)],
@@ -130,7 +130,7 @@ const asType = (tensor: F32Tensor, dtype: 'f32' | 'f16' | 'bf16'): Tensor =>
 export async function loadGgufAdapter(source: ByteSource, model: ModelGraph): Promise<Adapter> {
   const file = await openGguf(source)
   try {
-    const settings = checkMetadata(file, model.config)
+    const settings = readSettings(file, model.config)
     const pairs = await readPairs(file, model)
     const adapter = asAdapter(pairs, settings, model)
     checkAdapter(adapter, model)
@@ -146,11 +146,11 @@ interface Settings {
   readonly invocationTokens?: readonly number[]
 }
 
-function checkMetadata({ name, metadata }: GgufFile, config: ModelConfig): Settings {
+function readSettings({ name, metadata }: GgufFile, config: ModelConfig): Settings {
   const wanted = {
     'general.type': 'adapter',
     'adapter.type': 'lora',
-    'general.architecture': ggufArchitecture(config),
+    'general.architecture': getGgufArchitecture(config),
   }
   const problems = Object.entries(wanted).flatMap(([key, value]) => {
     const got = metadata.get(key)
@@ -179,13 +179,14 @@ interface Pair {
 }
 
 async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
-  const modules = new Map(adaptableModules(model).map((module) => [module.path, module]))
+  const modules = new Map(listAdaptableModules(model).map((module) => [module.path, module]))
   const sides = new Map<ModuleInfo, { a?: string; b?: string }>()
   const strangers: string[] = []
   for (const name of file.tensors.keys()) {
     const [, base, side] = /^(.*\.weight)\.lora_([ab])$/.exec(name) ?? []
     const path =
-      base && ggufToHuggingFace(base, ggufArchitecture(model.config))?.slice(0, -'.weight'.length)
+      base &&
+      toHuggingFaceName(base, getGgufArchitecture(model.config))?.slice(0, -'.weight'.length)
     const module = path ? modules.get(path) : undefined
     if (module) sides.set(module, { ...sides.get(module), [side!]: name })
     else strangers.push(name)
@@ -197,7 +198,7 @@ async function readPairs(file: GgufFile, model: ModelGraph): Promise<Pair[]> {
   const pairs: Pair[] = []
   for (const [module, { a, b }] of sides) {
     if (!a || !b) throw new FormatError(`${file.name}: ${a ?? b} has no partner.`)
-    const heads = reorderedHeads(model.config, module.path)
+    const heads = findReorderedHeads(model.config, module.path)
     const tensorB = await file.read(b)
     pairs.push({
       module,
@@ -219,13 +220,13 @@ function asAdapter(
     const embedding = module.kind === 'embedding'
     const [rows, columns] = a.shape as [number, number]
     // the file has a row for each token
-    const A = embedding ? f32([columns, rows], transposed(toFloat32(a), rows, columns)) : a
-    tensors.set(peftKey(`${module.path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`), A)
-    tensors.set(peftKey(`${module.path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`), b)
+    const A = embedding ? f32([columns, rows], transposeValues(toFloat32(a), rows, columns)) : a
+    tensors.set(toPeftKey(`${module.path}.${embedding ? 'lora_embedding_A' : 'lora_A.weight'}`), A)
+    tensors.set(toPeftKey(`${module.path}.${embedding ? 'lora_embedding_B' : 'lora_B.weight'}`), b)
     ranks.set(module.path, b.shape[1]!)
   }
   // llama.cpp divides by each pair's own rank; without an alpha it does not scale at all.
-  const config = configOfRanks(ranks, (rank) => (alpha === 0 ? rank : alpha), model)
+  const config = inferLoraConfig(ranks, (rank) => (alpha === 0 ? rank : alpha), model)
   return {
     kind: 'lora',
     config: { ...config, ...(invocationTokens ? { invocationTokens } : {}) },

@@ -3,18 +3,18 @@
 
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { completeLora, type LoraConfig } from '../kinds/lora-config.ts'
-import { adaptableModules } from '../adapted-layers.ts'
+import { listAdaptableModules } from '../adapted-layers.ts'
 
 /**
  * The configuration of exactly these modules: the most common rank is the configuration's, others
  * are patterns; so with alphas.
  */
-export function configOfRanks(
+export function inferLoraConfig(
   ranks: ReadonlyMap<string, number>,
   alphaOf: (rank: number) => number,
   model: ModelGraph,
 ): LoraConfig {
-  const rank = mostCommon([...ranks.values()])
+  const rank = selectMostCommon([...ranks.values()])
   const others = [...ranks].filter(([, one]) => one !== rank)
   const patterns = (valueOf: (rank: number) => number, otherwise: number): Record<string, number> =>
     Object.fromEntries(
@@ -25,19 +25,19 @@ export function configOfRanks(
   return completeLora({
     rank,
     alpha: alphaOf(rank),
-    targets: targetsOf([...ranks.keys()], adaptableModules(model)),
+    targets: inferTargets([...ranks.keys()], listAdaptableModules(model)),
     rankPattern: patterns((one) => one, rank),
     alphaPattern: patterns(alphaOf, alphaOf(rank)),
   })
 }
 
-function mostCommon(values: readonly number[]): number {
+function selectMostCommon(values: readonly number[]): number {
   const count = (value: number): number => values.filter((other) => other === value).length
   return values.reduce((best, value) => (count(value) > count(best) ? value : best), values[0] ?? 1)
 }
 
 /** Last names where they hit these modules and no others, else whole paths. */
-function targetsOf(paths: readonly string[], modules: readonly ModuleInfo[]): string[] {
+function inferTargets(paths: readonly string[], modules: readonly ModuleInfo[]): string[] {
   const last = (path: string): string => path.slice(path.lastIndexOf('.') + 1)
   const names = [...new Set(paths.map(last))]
   const hit = modules.filter(({ path }) => names.includes(last(path)))

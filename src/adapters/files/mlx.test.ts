@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, MismatchError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
@@ -28,7 +28,7 @@ beforeAll(async () => {
 /** A folder as mlx-lm saves one. */
 async function folderOf(config: object, tensors: ReadonlyMap<string, Tensor>) {
   const sink = memorySink()
-  await sink.write('adapters.safetensors', safetensorsChunks(tensors))
+  await sink.write('adapters.safetensors', encodeSafetensors(tensors))
   await sink.write('adapter_config.json', [new TextEncoder().encode(JSON.stringify(config))])
   return sink
 }

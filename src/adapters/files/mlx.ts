@@ -9,12 +9,12 @@ import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { checkAdapter, type Adapter } from '../adapter.ts'
 import { isRecord, number, readFields, share } from '../../base/schema.ts'
-import { peftKey } from '../keys.ts'
+import { toPeftKey } from '../keys.ts'
 import type { PeftJson } from '../kinds/kind.ts'
-import { configOfRanks } from './lora-from-ranks.ts'
-import { transposed } from '../kinds/matrices.ts'
+import { inferLoraConfig } from './lora-from-ranks.ts'
+import { transposeValues } from '../kinds/matrices.ts'
 import { readAdapterConfig, readAdapterTensors } from './peft.ts'
-import { adaptableModules } from '../adapted-layers.ts'
+import { listAdaptableModules } from '../adapted-layers.ts'
 
 const tensorFile = 'adapters.safetensors'
 
@@ -28,7 +28,7 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
   const { scale, dropout, kind } = readParameters(json, folder.name)
   const tensors = new Map<string, Tensor>()
   const ranks = new Map<string, number>()
-  for (const { module, a, b, m } of pairsOf(
+  for (const { module, a, b, m } of collectPairs(
     await readAdapterTensors(folder, tensorFile),
     kind,
     folder.name,
@@ -38,14 +38,14 @@ export async function loadMlxAdapter(folder: ByteFolder, model: ModelGraph): Pro
       module.kind === 'embedding'
         ? ['lora_embedding_A', 'lora_embedding_B']
         : ['lora_A.weight', 'lora_B.weight']
-    const key = (name: string): string => peftKey(`${module.path}.${name}`)
-    tensors.set(key(names[0]!), turned(a)).set(key(names[1]!), turned(b))
+    const key = (name: string): string => toPeftKey(`${module.path}.${name}`)
+    tensors.set(key(names[0]!), transposeTensor(a)).set(key(names[1]!), transposeTensor(b))
     if (m) tensors.set(key('lora_magnitude_vector'), m)
     ranks.set(module.path, b.shape[0]!)
   }
   const adapter = {
     kind,
-    config: { ...configOfRanks(ranks, (rank) => scale * rank, model), dropout },
+    config: { ...inferLoraConfig(ranks, (rank) => scale * rank, model), dropout },
     tensors,
   }
   checkAdapter(adapter, model)
@@ -79,13 +79,13 @@ interface Pair {
   readonly m?: Tensor
 }
 
-function pairsOf(
+function collectPairs(
   tensors: ReadonlyMap<string, Tensor>,
   kind: string,
   name: string,
   model: ModelGraph,
 ): Pair[] {
-  const modules = new Map(adaptableModules(model).map((module) => [module.path, module]))
+  const modules = new Map(listAdaptableModules(model).map((module) => [module.path, module]))
   const found = new Map<ModuleInfo, Record<string, Tensor>>()
   const strangers: string[] = []
   for (const [key, tensor] of tensors) {
@@ -112,7 +112,7 @@ function pairsOf(
   })
 }
 
-function turned(tensor: Tensor): Tensor {
+function transposeTensor(tensor: Tensor): Tensor {
   const [rows, columns] = tensor.shape as [number, number]
-  return f32([columns, rows], transposed(toFloat32(tensor), rows, columns))
+  return f32([columns, rows], transposeValues(toFloat32(tensor), rows, columns))
 }

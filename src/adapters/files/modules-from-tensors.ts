@@ -3,18 +3,18 @@
 
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Adapter } from '../adapter.ts'
-import { inputName, peftKey } from '../keys.ts'
-import { kindNamed } from '../kinds/kind-table.ts'
+import { toInputName, toPeftKey } from '../keys.ts'
+import { getKind } from '../kinds/kind-table.ts'
 
 /**
  * In the order of the tensors. Whether the base's layer has a bias is not told, and said to be not.
  */
-export function toldModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>): ModuleInfo[] {
-  const { sizes } = kindNamed(kind)
+export function inferModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>): ModuleInfo[] {
+  const { sizes } = getKind(kind)
   if (!sizes) return []
-  const paths = new Set([...tensors.keys()].flatMap(ownersOf))
+  const paths = new Set([...tensors.keys()].flatMap(listOwners))
   return [...paths].flatMap((path): ModuleInfo[] => {
-    const told = sizes((name) => tensors.get(peftKey(`${path}.${name}`))?.shape)
+    const told = sizes((name) => tensors.get(toPeftKey(`${path}.${name}`))?.shape)
     if (!told) return []
     const layer = /\.(\d+)\./.exec(`.${path}.`)?.[1]
     return [
@@ -24,7 +24,7 @@ export function toldModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>
 }
 
 /** Names of tensors have one part or two: 'hada_w1_a', 'lora_A.weight'. */
-function ownersOf(key: string): string[] {
-  const parts = inputName(key).split('.')
+function listOwners(key: string): string[] {
+  const parts = toInputName(key).split('.')
   return [parts.slice(0, -2).join('.'), parts.slice(0, -1).join('.')].filter((path) => path !== '')
 }

@@ -3,10 +3,10 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
-import { adapterFeeds, createAdapter } from '../adapter.ts'
+import { toAdapterFeeds, createAdapter } from '../adapter.ts'
 import { folderAt, memorySink, parity, storiesBase } from '../../../test/support/adapters.ts'
 import type { LoraConfig } from '../kinds/lora-config.ts'
-import { configText, loadAdapter, saveAdapter } from './peft.ts'
+import { stringifyAdapterConfig, loadAdapter, saveAdapter } from './peft.ts'
 
 const directory = new URL('lora_qv_r8/', parity)
 let config: Record<string, unknown>
@@ -84,7 +84,7 @@ describe('loadAdapter', () => {
       peft_version: '9.9',
     }
     const adapter = await loadWith(harmless)
-    expect(JSON.parse(configText(adapter))).toEqual({ ...config, ...harmless })
+    expect(JSON.parse(stringifyAdapterConfig(adapter))).toEqual({ ...config, ...harmless })
   })
 
   it('says which required key is missing', async () => {
@@ -164,7 +164,7 @@ describe('saveAdapter', () => {
     const loaded = await loadAdapter(sink)
     expect(loaded.tensors).toEqual(half)
     expect(
-      [...adapterFeeds(loaded).values()].every(
+      [...toAdapterFeeds(loaded).values()].every(
         ({ dtype, data }) => dtype === 'f32' && data instanceof Float32Array,
       ),
     ).toBe(true)

@@ -6,14 +6,19 @@ import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.
 import type { Tensor } from '../../base/tensor.ts'
 import type { BlockCodeName } from '../../formats/block-code.ts'
 import type { ByteFolder, ByteSink, ByteSource } from '../../formats/byte-source.ts'
-import { memorySource } from '../../formats/memory-source.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter, AdapterMetadata } from '../adapter.ts'
 import { isRecord } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
-import { kindNamed, kindOfPeft } from '../kinds/kind-table.ts'
-import { isBlockStorage, restoredTensors, storedTensors, type StorageType } from './storage.ts'
+import { getKind, getPeftKind } from '../kinds/kind-table.ts'
+import {
+  isBlockStorage,
+  decodeAdapterTensors,
+  encodeAdapterTensors,
+  type StorageType,
+} from './storage.ts'
 
 const configFile = 'adapter_config.json'
 const tensorFile = 'adapter_model.safetensors'
@@ -23,26 +28,26 @@ const torchFile = 'adapter_model.bin'
  * The file with an adapter's tensors: 'adapter_model.safetensors',
  * 'adapter_model.int4.safetensors'.
  */
-export const tensorFileOf = (dtype?: StorageType): string =>
+export const getTensorFileName = (dtype?: StorageType): string =>
   dtype !== undefined && isBlockStorage(dtype) ? `adapter_model.${dtype}.safetensors` : tensorFile
 
 /**
  * What stands before PEFT's own peft_type where the tensors are in blocks: 'GRAFT_INT4_LORA' is
  * none of PEFT's, so it stops there.
  */
-const markOf = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
+const getBlockMark = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
 
 /** The configuration as PEFT would have it, and the block type of the tensors. */
-export function unmarked(json: PeftJson): {
+export function splitBlockMark(json: PeftJson): {
   readonly json: PeftJson
   readonly blocks?: BlockCodeName
 } {
   const { peft_type: marked } = json
   const blocks = (['int8', 'int4'] as const).find(
-    (dtype) => typeof marked === 'string' && marked.startsWith(markOf(dtype)),
+    (dtype) => typeof marked === 'string' && marked.startsWith(getBlockMark(dtype)),
   )
   return blocks
-    ? { json: { ...json, peft_type: String(marked).slice(markOf(blocks).length) }, blocks }
+    ? { json: { ...json, peft_type: String(marked).slice(getBlockMark(blocks).length) }, blocks }
     : { json }
 }
 
@@ -53,15 +58,15 @@ export function unmarked(json: PeftJson): {
  * torch's own format.
  */
 export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
-  const { json, blocks } = unmarked(await readAdapterConfig(folder))
+  const { json, blocks } = splitBlockMark(await readAdapterConfig(folder))
   if (isMlxConfig(json))
     throw new UnsupportedError(
       `${folder.name}: is an adapter of mlx-lm; read it with loadMlxAdapter, which needs the model.`,
     )
-  const kind = kindOfPeft(json, `${folder.name}/${configFile}`)
+  const kind = getPeftKind(json, `${folder.name}/${configFile}`)
   const config = kind.readConfig(json, `${folder.name}/${configFile}`)
-  const fileName = tensorFileOf(blocks)
-  const { tensors, metadata } = restoredTensors(
+  const fileName = getTensorFileName(blocks)
+  const { tensors, metadata } = decodeAdapterTensors(
     await readAdapterFile(folder, fileName),
     blocks,
     `${folder.name}/${fileName}`,
@@ -124,7 +129,7 @@ async function readAdapterFile(
         `from safetensors.torch import save_file; import torch; save_file(torch.load("${torchFile}", weights_only=True), "${tensorFile}")`,
     )
   }
-  const store = await openSafetensors(await inOneRead(source))
+  const store = await openSafetensors(await loadIntoMemory(source))
   try {
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
@@ -141,16 +146,16 @@ const largestRead = 1 << 28
 /**
  * The file's content read at once: hundreds of small tensors one by one take several times as long.
  */
-async function inOneRead(source: ByteSource): Promise<ByteSource> {
+async function loadIntoMemory(source: ByteSource): Promise<ByteSource> {
   if (source.sizeBytes > largestRead) return source
   try {
-    return memorySource(source.name, await source.read(0, source.sizeBytes))
+    return createMemorySource(source.name, await source.read(0, source.sizeBytes))
   } finally {
     await source.close?.()
   }
 }
 
-export interface SaveOptions {
+export interface SaveAdapterOptions {
   /**
    * Element type of the tensors in the file; the adapter's own unless given. 'int8' and 'int4' are
    * for Graft alone: PEFT cannot read them.
@@ -166,34 +171,39 @@ export interface SaveOptions {
 export async function saveAdapter(
   made: Adapter,
   sink: ByteSink,
-  { dtype }: SaveOptions = {},
+  { dtype }: SaveAdapterOptions = {},
 ): Promise<void> {
-  const adapter = savedForm(made)
+  const adapter = toSavedAdapter(made)
   const { tensors, metadata } =
-    dtype === undefined ? { tensors: adapter.tensors, metadata: {} } : storedTensors(adapter, dtype)
+    dtype === undefined
+      ? { tensors: adapter.tensors, metadata: {} }
+      : encodeAdapterTensors(adapter, dtype)
   const blocks = dtype !== undefined && isBlockStorage(dtype) ? dtype : undefined
-  const chunks = safetensorsChunks(tensors, {
+  const chunks = encodeSafetensors(tensors, {
     format: blocks ? 'graft' : 'pt',
     ...adapter.metadata,
     ...metadata,
   })
-  await sink.write(tensorFileOf(blocks), chunks)
-  await sink.write(configFile, [new TextEncoder().encode(configText(adapter, blocks))])
+  await sink.write(getTensorFileName(blocks), chunks)
+  await sink.write(configFile, [new TextEncoder().encode(stringifyAdapterConfig(adapter, blocks))])
 }
 
 /** The adapter as its files hold it: a PiSSA or OLoRA becomes a plain LoRA. */
-export function savedForm(adapter: Adapter): Adapter {
-  const saved = kindNamed(adapter.kind).savedAs?.(adapter.config, adapter.tensors)
+export function toSavedAdapter(adapter: Adapter): Adapter {
+  const saved = getKind(adapter.kind).savedAs?.(adapter.config, adapter.tensors)
   return saved ? { ...adapter, ...saved } : adapter
 }
 
 /** adapter_config.json: keys sorted, two spaces, as PEFT writes it. */
-export function configText({ kind, config, baseModel }: Adapter, blocks?: BlockCodeName): string {
-  const row = kindNamed(kind)
+export function stringifyAdapterConfig(
+  { kind, config, baseModel }: Adapter,
+  blocks?: BlockCodeName,
+): string {
+  const row = getKind(kind)
   const json: PeftJson = {
     inference_mode: true,
     ...row.writeConfig(config),
-    peft_type: (blocks ? markOf(blocks) : '') + row.peftType,
+    peft_type: (blocks ? getBlockMark(blocks) : '') + row.peftType,
     ...(baseModel === undefined ? {} : { base_model_name_or_path: baseModel }),
   }
   const keys = Object.keys(json).sort()

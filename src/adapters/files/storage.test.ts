@@ -9,10 +9,10 @@ import {
 import { random } from '../../base/random.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import { memorySource } from '../../formats/memory-source.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
-import { type Adapter, createAdapter, parametersOf } from '../adapter.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
+import { type Adapter, createAdapter, listParameterSpecs } from '../adapter.ts'
 import { adapterKinds } from '../kinds/kind-table.ts'
 import { loadAdapter, saveAdapter } from './peft.ts'
 import { asStored, storageTypes, type StorageType } from './storage.ts'
@@ -38,7 +38,7 @@ function trained(kind: string, options: Readonly<Record<string, unknown>> = {}):
     baseModel: 'stories260k',
   })
   const { normal } = random(2)
-  const specs = parametersOf(base.model, adapter)
+  const specs = listParameterSpecs(base.model, adapter)
   const tensors = new Map(
     [...adapter.tensors].map(([key, tensor]): [string, Tensor] => [
       key,
@@ -169,7 +169,7 @@ describe('8 and 4 bits', () => {
     expect(
       JSON.parse(new TextDecoder().decode(sink.files.get('adapter_config.json'))).peft_type,
     ).toBe('GRAFT_INT4_LORA')
-    const { metadata } = await openSafetensors(memorySource('x', fileOf(sink)[1]))
+    const { metadata } = await openSafetensors(createMemorySource('x', fileOf(sink)[1]))
     expect(metadata['format']).toBe('graft')
   })
 
@@ -218,7 +218,7 @@ describe('bad input', () => {
   ): Promise<Error> {
     const sink = await saved(trained('lora', { rank: 4 }), dtype)
     const [name, bytes] = fileOf(sink)
-    const store = await openSafetensors(memorySource(name, bytes))
+    const store = await openSafetensors(createMemorySource(name, bytes))
     const tensors = new Map<string, Tensor>()
     for (const key of store.tensors.keys()) tensors.set(key, await store.read(key))
     const texts = { ...store.metadata } as Record<string, string>
@@ -230,7 +230,7 @@ describe('bad input', () => {
         .map((key) => key.slice(0, -2))
         .sort(),
     )
-    await sink.write(name, safetensorsChunks(tensors, texts))
+    await sink.write(name, encodeSafetensors(tensors, texts))
     return errorOf(loadAdapter(sink))
   }
   const withData = (tensor: Tensor, data: Tensor['data']): Tensor => ({

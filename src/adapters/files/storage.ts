@@ -10,24 +10,24 @@
 import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import {
-  badScales,
+  listBadScales,
   type BlockCode,
   type BlockCodeName,
   blockCodes,
-  blockSizes,
+  computeBlockSizes,
   blockValues,
-  fromBlocks,
-  toBlocks,
+  decodeBlocks,
+  encodeBlocks,
 } from '../../formats/block-code.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import { listed } from '../../formats/quote.ts'
-import { encoded } from '../../formats/encode-dtype.ts'
-import { jsonProblem } from '../../formats/json-problem.ts'
+import { joinProblems } from '../../formats/quote.ts'
+import { encodeAsDtype } from '../../formats/encode-dtype.ts'
+import { findJsonProblem } from '../../formats/json-problem.ts'
 import { type Adapter, checkFinite } from '../adapter.ts'
-import { baseCopyOf } from '../base-copy.ts'
+import { findBaseCopyPath } from '../base-copy.ts'
 import { isRecord } from '../../base/schema.ts'
-import { inputName } from '../keys.ts'
-import { kindNamed } from '../kinds/kind-table.ts'
+import { toInputName } from '../keys.ts'
+import { getKind } from '../kinds/kind-table.ts'
 
 export const storageTypes = ['f32', 'f16', 'bf16', 'int8', 'int4'] as const
 export type StorageType = (typeof storageTypes)[number]
@@ -55,7 +55,7 @@ const deepestHeader = 4 // an object of an object of lists, and one to spare
  * percent would be larger than the whole adapter; they keep their type. Throws NumericError that
  * names the tensor for what f16 or a block cannot hold, OptionError for another type.
  */
-export function storedTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
+export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
   if (!storageTypes.includes(dtype))
     throw new OptionError(
       `Adapter files hold ${storageTypes.join(', ')}; got dtype ${JSON.stringify(dtype)}.`,
@@ -64,7 +64,7 @@ export function storedTensors(adapter: AdapterTensors, dtype: StorageType): Stor
   if (!isBlockStorage(dtype)) {
     const floats = [...tensors].map(([key, { shape, ...tensor }]): [string, Tensor] => [
       key,
-      encoded(key, f32(shape, toFloat32({ shape, ...tensor })), dtype),
+      encodeAsDtype(key, f32(shape, toFloat32({ shape, ...tensor })), dtype),
     ])
     return { tensors: new Map(floats), metadata: {} }
   }
@@ -72,12 +72,12 @@ export function storedTensors(adapter: AdapterTensors, dtype: StorageType): Stor
   const stored = new Map<string, Tensor>()
   const shapes: Record<string, readonly number[]> = {}
   for (const [key, tensor] of tensors) {
-    if (keepsItsType(adapter, key, tensor)) {
+    if (shouldKeepType(adapter, key, tensor)) {
       stored.set(key, tensor)
       continue
     }
     const code = blockCodes[dtype]
-    const { codes, scales } = toBlocks(code, toFloat32(tensor))
+    const { codes, scales } = encodeBlocks(code, toFloat32(tensor))
     stored.set(key + codesName, {
       dtype: code.dtype,
       shape: code.codesPerByte === 1 ? tensor.shape : [codes.length],
@@ -95,17 +95,17 @@ export function storedTensors(adapter: AdapterTensors, dtype: StorageType): Stor
   return { tensors: stored, metadata: { [headerKey]: JSON.stringify(header) } }
 }
 
-function keepsItsType(
+function shouldKeepType(
   { kind, config: { modulesToSave = [] } }: AdapterTensors,
   key: string,
   { shape }: Tensor,
 ): boolean {
-  if (shape.length !== 2 || sizeOf(shape) === 0 || baseCopyOf(key) !== undefined) return true
-  const name = inputName(key)
+  if (shape.length !== 2 || sizeOf(shape) === 0 || findBaseCopyPath(key) !== undefined) return true
+  const name = toInputName(key)
   const module = name.slice(0, name.lastIndexOf('.'))
   return (
     modulesToSave.some((saved) => module.endsWith(saved)) ||
-    (kindNamed(kind).factors ?? []).some((factor) => key.endsWith(factor))
+    (getKind(kind).factors ?? []).some((factor) => key.endsWith(factor))
   )
 }
 
@@ -113,8 +113,8 @@ function keepsItsType(
 export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageType): Of {
   return {
     ...adapter,
-    tensors: restoredTensors(
-      storedTensors(adapter, dtype),
+    tensors: decodeAdapterTensors(
+      encodeAdapterTensors(adapter, dtype),
       isBlockStorage(dtype) ? dtype : undefined,
       'memory',
     ).tensors,
@@ -126,7 +126,7 @@ export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageT
  * header's other texts. Throws FormatError with everything that is wrong: codes without scales,
  * lengths that do not fit, scales that are NaN; UnsupportedError for another version.
  */
-export function restoredTensors(
+export function decodeAdapterTensors(
   file: StoredTensors,
   dtype: BlockCodeName | undefined,
   fileName: string,
@@ -137,9 +137,9 @@ export function restoredTensors(
   const tensors = new Map<string, Tensor>()
   const problems: string[] = []
   for (const [name, tensor] of file.tensors) {
-    const key = keyOf(name, codesName)
+    const key = removeEnding(name, codesName)
     if (key !== undefined) {
-      const restored = unpacked(
+      const restored = decodeTensor(
         blockCodes[dtype],
         tensor,
         file.tensors.get(key + scaleName),
@@ -147,24 +147,24 @@ export function restoredTensors(
       )
       if (typeof restored === 'string') problems.push(`${key}: ${restored}`)
       else tensors.set(key, restored)
-    } else if (keyOf(name, scaleName) === undefined) tensors.set(name, tensor)
-    else if (!file.tensors.has(keyOf(name, scaleName)! + codesName))
+    } else if (removeEnding(name, scaleName) === undefined) tensors.set(name, tensor)
+    else if (!file.tensors.has(removeEnding(name, scaleName)! + codesName))
       problems.push(`${name}: there are no codes for these scales`)
   }
   for (const key of shapes?.keys() ?? [])
     if (!file.tensors.has(key + codesName)) problems.push(`${key}: has a shape and no codes`)
   if (problems.length > 0)
     throw new FormatError(
-      `${fileName}: its ${dtype} blocks are not whole; the file is torn or was changed:\n${listed(problems)}`,
+      `${fileName}: its ${dtype} blocks are not whole; the file is torn or was changed:\n${joinProblems(problems)}`,
     )
   return { tensors, metadata }
 }
 
-const keyOf = (name: string, ending: string): string | undefined =>
+const removeEnding = (name: string, ending: string): string | undefined =>
   name.endsWith(ending) ? name.slice(0, -ending.length) : undefined
 
 /** The tensor, or what is wrong with its blocks. */
-function unpacked(
+function decodeTensor(
   code: BlockCode,
   { dtype, shape, data }: Tensor,
   scale: Tensor | undefined,
@@ -173,16 +173,16 @@ function unpacked(
   const own = code.codesPerByte === 1 ? shape : given
   if (!own) return 'the header has no shape for it'
   const values = sizeOf(own)
-  const expected = blockSizes(code, values)
+  const expected = computeBlockSizes(code, values)
   if (dtype !== code.dtype || data.length !== expected.codeBytes)
     return `got ${data.length} codes of type ${dtype}, expected ${expected.codeBytes} of type ${code.dtype} for [${own.join(', ')}]`
   if (!scale) return 'has no scales'
   if (scale.dtype !== 'bf16' || scale.data.length !== expected.scales)
     return `got ${scale.data.length} scales of type ${scale.dtype}, expected ${expected.scales} of type bf16`
   const scales = scale.data as Uint16Array
-  const bad = badScales(scales)
+  const bad = listBadScales(scales)
   if (bad.length > 0) return `the scale of block ${bad.slice(0, 8).join(', ')} is NaN or infinite`
-  return f32(own, fromBlocks(code, { codes: data as Uint8Array | Int8Array, scales }, values))
+  return f32(own, decodeBlocks(code, { codes: data as Uint8Array | Int8Array, scales }, values))
 }
 
 /** Shapes by key; undefined where the codes have them. */
@@ -195,7 +195,7 @@ function readHeader(
     throw new FormatError(
       `${fileName}: its header does not say how its ${dtype} blocks lie (${headerKey}).`,
     )
-  const header = parsed(text)
+  const header = parseJson(text)
   if (!isRecord(header))
     throw new FormatError(`${fileName}: ${headerKey} in its header is not a JSON object.`)
   const got = { version: header['version'], dtype: header['dtype'], blockSize: header['blockSize'] }
@@ -217,9 +217,9 @@ function readHeader(
   return new Map(Object.entries(shapes as Record<string, number[]>))
 }
 
-function parsed(text: string): unknown {
+function parseJson(text: string): unknown {
   try {
-    return jsonProblem(text, deepestHeader) === undefined ? JSON.parse(text) : undefined
+    return findJsonProblem(text, deepestHeader) === undefined ? JSON.parse(text) : undefined
   } catch {
     return undefined
   }

@@ -11,33 +11,33 @@ import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Operators } from '../../graph/operation.ts'
 import { withoutOptions } from '../../base/schema.ts'
-import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, Site } from './kind.ts'
-import { biasSpecs, lora, loraParts, loraSizes, rankAndScale } from './lora.ts'
+import type { AdapterKind, ModuleTensors, ParameterSpec, PeftJson, AdaptedLayer } from './kind.ts'
+import { listBiasSpecs, lora, loraParts, inferLoraSizes, resolveRankAndScale } from './lora.ts'
 import {
   completeLora,
   loraOptions,
   readLoraConfig,
-  withoutInvocation,
+  checkNoInvocation,
   writeLoraConfig,
   type LoraConfig,
 } from './lora-config.ts'
-import { addProduct, rowNorms, scaleRows } from './matrices.ts'
-import { hitsLinear } from '../targets.ts'
+import { addProduct, computeRowNorms, scaleRows } from './matrices.ts'
+import { isLinearTarget } from '../targets.ts'
 
 const magnitudeName = 'lora_magnitude_vector'
 
-const magnitudeSpec = ({ outFeatures, inFeatures }: ModuleInfo): ParameterSpec => ({
+const createMagnitudeSpec = ({ outFeatures, inFeatures }: ModuleInfo): ParameterSpec => ({
   name: magnitudeName,
   shape: [outFeatures],
   trainable: true,
-  start: (_random, base) => rowNorms(base('weight'), outFeatures, inFeatures),
+  start: (_random, base) => computeRowNorms(base('weight'), outFeatures, inFeatures),
 })
 
 /**
  * ‖W + s·B·A‖ by row, without making that matrix: its square is ‖W‖² + 2s·Σ_r B ⊙ (W·Aᵀ) + s²·Σ_r B
  * ⊙ (B·(A·Aᵀ)), each [out].
  */
-function normOf(g: Operators, weight: Value, A: Value, B: Value, scale: number): Value {
+function buildNorm(g: Operators, weight: Value, A: Value, B: Value, scale: number): Value {
   const bySum = (x: Value, y: Value): Value => g.reduceSum(g.multiply(x, y), [1]) // [out]
   // W·Aᵀ: [out, R]
   const crossed = bySum(B, g.matmul(weight, A, { transB: true, alpha: 2 * scale }))
@@ -47,12 +47,12 @@ function normOf(g: Operators, weight: Value, A: Value, B: Value, scale: number):
 }
 
 /** W + s·B·A as a new array, and m/n. */
-function directed(
+function computeDirection(
   config: LoraConfig,
   { module, base, tensor }: ModuleTensors,
 ): { weight: Float32Array; ratio: Float32Array } {
   const { inFeatures, outFeatures } = module
-  const { rank, scale } = rankAndScale(config, module)
+  const { rank, scale } = resolveRankAndScale(config, module)
   const weight = base('weight').slice()
   addProduct(
     weight,
@@ -61,20 +61,20 @@ function directed(
     [outFeatures, rank, inFeatures],
     scale,
   )
-  const norms = rowNorms(weight, outFeatures, inFeatures)
+  const norms = computeRowNorms(weight, outFeatures, inFeatures)
   return { weight, ratio: tensor(magnitudeName).map((length, i) => length / norms[i]!) }
 }
 
-function scaled(g: Operators, site: Site, config: LoraConfig): Value {
+function applyDora(g: Operators, site: AdaptedLayer, config: LoraConfig): Value {
   const { module, weight, x } = site
   if (!weight)
     throw new UnsupportedError(
       `${module.path}: DoRA needs the base's weight in its graph; attach it before packing the base.`,
     )
-  const { scale } = rankAndScale(config, module)
+  const { scale } = resolveRankAndScale(config, module)
   const A = site.parameter(loraParts.a)
   const B = site.parameter(loraParts.b)
-  const [own] = biasSpecs(config, module, true)
+  const [own] = listBiasSpecs(config, module, true)
   const bias = own ? site.parameter(own.name) : site.bias
   const dropped = config.dropout > 0 ? site.dropout(x) : x
   const y = site.base(own && bias ? { bias } : {})
@@ -85,7 +85,7 @@ function scaled(g: Operators, site: Site, config: LoraConfig): Value {
   const delta = g.matmul(g.matmul(dropped, A, { transB: true }), B, { transB: true, alpha: scale })
   const ratio = g.divide(
     site.parameter(magnitudeName),
-    g.op('stopGradient', [normOf(g, weight, A, B, scale)]),
+    g.op('stopGradient', [buildNorm(g, weight, A, B, scale)]),
   ) // [out]
   const turned = g.multiply(g.add(direct, delta), ratio)
   if (dropped !== x) return g.add(y, g.subtract(turned, direct)) // dropout changes what is added to the base's output, not that output
@@ -97,10 +97,10 @@ export const dora: AdapterKind<LoraConfig> = {
   peftType: 'LORA',
   options: withoutOptions(loraOptions, 'loraBias', 'invocationTokens'),
   claims: (json) => json['use_dora'] === true,
-  sizes: loraSizes,
+  sizes: inferLoraSizes,
 
   complete(options) {
-    const config = withoutInvocation(completeLora(options), 'DoRA')
+    const config = checkNoInvocation(completeLora(options), 'DoRA')
     if (config.loraBias)
       throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
     return config
@@ -124,17 +124,19 @@ export const dora: AdapterKind<LoraConfig> = {
 
   parameters(config, module) {
     const own = lora.parameters(config, module)
-    return hitsLinear(config, module, 'DoRA') ? [...own, magnitudeSpec(module)] : own
+    return isLinearTarget(config, module, 'DoRA') ? [...own, createMagnitudeSpec(module)] : own
   },
 
   apply: (g, site, config) =>
-    hitsLinear(config, site.module, 'DoRA') ? scaled(g, site, config) : lora.apply(g, site, config),
+    isLinearTarget(config, site.module, 'DoRA')
+      ? applyDora(g, site, config)
+      : lora.apply(g, site, config),
 
   merge(config, at) {
-    if (!hitsLinear(config, at.module, 'DoRA')) return lora.merge!(config, at)
-    const { weight, ratio } = directed(config, at)
+    if (!isLinearTarget(config, at.module, 'DoRA')) return lora.merge!(config, at)
+    const { weight, ratio } = computeDirection(config, at)
     scaleRows(weight, ratio)
-    const [own] = biasSpecs(config, at.module, true)
+    const [own] = listBiasSpecs(config, at.module, true)
     return own ? { weight, bias: at.tensor(own.name).slice() } : { weight }
   },
 
@@ -142,7 +144,7 @@ export const dora: AdapterKind<LoraConfig> = {
   serve(config, at) {
     const form = lora.serve!(config, at)
     if (!form) return undefined
-    const { ratio } = directed(config, at)
+    const { ratio } = computeDirection(config, at)
     const v = f32([ratio.length], ratio)
     if (!at.module.bias) return { ...form, v }
     return {

@@ -20,7 +20,7 @@ import {
 import type { AdapterConfig, AdapterKind } from './kind.ts'
 import { scaleColumns, scaleRows } from './matrices.ts'
 import { readPeftConfig } from './peft-config.ts'
-import { filled, normal } from './initializers.ts'
+import { fillConstant, drawNormal } from './initializers.ts'
 import {
   readTargets,
   targetDefaults,
@@ -28,7 +28,7 @@ import {
   targetOptions,
   writeTargets,
 } from './target-config.ts'
-import { hitsLinear, pythonRegex } from '../targets.ts'
+import { isLinearTarget, parsePythonRegex } from '../targets.ts'
 
 export interface Ia3Config extends AdapterConfig {
   /**
@@ -47,9 +47,9 @@ const { layers_to_transform: _layers, layers_pattern: _pattern, ...choice } = ta
 const peftKeys = { ...choice, feedforward_modules: names, init_ia3_weights: flag() }
 
 /** Whether the module's input is scaled. PEFT compares ends of paths without regard to dots. */
-function scalesInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boolean {
+function shouldScaleInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boolean {
   if (typeof feedForward !== 'string') return feedForward.some((name) => path.endsWith(name))
-  return feedForward !== '' && pythonRegex(`^(?:${feedForward})$`, 'feedForward').test(path)
+  return feedForward !== '' && parsePythonRegex(`^(?:${feedForward})$`, 'feedForward').test(path)
 }
 
 export const ia3: AdapterKind<Ia3Config> = {
@@ -90,14 +90,16 @@ export const ia3: AdapterKind<Ia3Config> = {
   }),
 
   parameters(config, module) {
-    if (!hitsLinear(config, module, 'IA3')) return []
-    const shape = scalesInput(config, module) ? [1, module.inFeatures] : [module.outFeatures, 1]
+    if (!isLinearTarget(config, module, 'IA3')) return []
+    const shape = shouldScaleInput(config, module)
+      ? [1, module.inFeatures]
+      : [module.outFeatures, 1]
     return [
       {
         name: factors,
         shape,
         trainable: true,
-        start: config.start === 'ones' ? filled(shape, 1) : normal(shape, 1),
+        start: config.start === 'ones' ? fillConstant(shape, 1) : drawNormal(shape, 1),
       },
     ]
   },
@@ -105,14 +107,14 @@ export const ia3: AdapterKind<Ia3Config> = {
   apply(g, site, config) {
     const factor = site.parameter(factors)
     // [.., in]
-    if (scalesInput(config, site.module)) return site.base({ x: g.multiply(site.x, factor) })
+    if (shouldScaleInput(config, site.module)) return site.base({ x: g.multiply(site.x, factor) })
     return g.multiply(site.base(), g.reshape(factor, [site.module.outFeatures])) // [.., out]
   },
 
   merge(config, { module, base, tensor }) {
     const weight = base('weight').slice()
     const factor = tensor(factors)
-    if (scalesInput(config, module)) {
+    if (shouldScaleInput(config, module)) {
       scaleColumns(weight, factor)
       return { weight }
     }
@@ -126,7 +128,7 @@ export const ia3: AdapterKind<Ia3Config> = {
     const { inFeatures, outFeatures } = module
     const none = { A: f32([0, inFeatures]), B: f32([outFeatures, 0]) }
     const factor = tensor(factors)
-    if (scalesInput(config, module)) return { ...none, u: f32([inFeatures], factor) }
+    if (shouldScaleInput(config, module)) return { ...none, u: f32([inFeatures], factor) }
     return { ...none, v: f32([outFeatures], factor) }
   },
 }

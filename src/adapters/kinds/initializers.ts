@@ -3,22 +3,23 @@
 import type { Random } from '../../base/random.ts'
 import { sizeOf } from '../../base/tensor.ts'
 
-type Start = (random: Random) => Float32Array
+type Initializer = (random: Random) => Float32Array
 
-const each =
-  (shape: readonly number[], value: (random: Random) => number): Start =>
+const createInitializer =
+  (shape: readonly number[], value: (random: Random) => number): Initializer =>
   (random) =>
     Float32Array.from({ length: sizeOf(shape) }, () => value(random))
 
-export const filled = (shape: readonly number[], value: number): Start => each(shape, () => value)
-export const zeros = (shape: readonly number[]): Start => filled(shape, 0)
-export const normal = (shape: readonly number[], deviation: number): Start =>
-  each(shape, (random) => deviation * random.normal())
+export const fillConstant = (shape: readonly number[], value: number): Initializer =>
+  createInitializer(shape, () => value)
+export const fillZeros = (shape: readonly number[]): Initializer => fillConstant(shape, 0)
+export const drawNormal = (shape: readonly number[], deviation: number): Initializer =>
+  createInitializer(shape, (random) => deviation * random.normal())
 
 /** Uniform in ±bound. */
-export const uniform = (shape: readonly number[], bound: number): Start =>
-  each(shape, (random) => bound * (2 * random.uniform() - 1))
+export const drawUniform = (shape: readonly number[], bound: number): Initializer =>
+  createInitializer(shape, (random) => bound * (2 * random.uniform() - 1))
 
 /** Kaiming-uniform with a = √5 for a matrix [out, in]: ±1/√in. */
-export const kaiming = (shape: readonly [number, number]): Start =>
-  uniform(shape, 1 / Math.sqrt(shape[1]))
+export const drawKaiming = (shape: readonly [number, number]): Initializer =>
+  drawUniform(shape, 1 / Math.sqrt(shape[1]))

@@ -23,7 +23,7 @@ export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
   ]),
 )
 
-export function kindNamed(name: string): AdapterKind {
+export function getKind(name: string): AdapterKind {
   const kind = adapterKinds.get(name)
   if (!kind)
     throw new OptionError(
@@ -33,7 +33,7 @@ export function kindNamed(name: string): AdapterKind {
 }
 
 /** The kind that a config file belongs to; throws UnsupportedError naming its peft_type. */
-export function kindOfPeft(json: PeftJson, fileName: string): AdapterKind {
+export function getPeftKind(json: PeftJson, fileName: string): AdapterKind {
   const kinds = [...adapterKinds.values()]
   const kind = kinds.find(
     ({ peftType, claims }) => peftType === json['peft_type'] && (claims?.(json) ?? true),

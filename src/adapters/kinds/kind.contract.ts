@@ -7,7 +7,7 @@ import { MismatchError } from '../../base/errors.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { evaluate } from '../../graph/evaluate.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { checkAdapter, createAdapter, parametersOf, type Adapter } from '../adapter.ts'
+import { checkAdapter, createAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
   backend,
@@ -23,10 +23,10 @@ import {
   storiesBase,
   withLoss,
 } from '../../../test/support/adapters.ts'
-import { mergedWeights } from '../fold.ts'
-import { inputName } from '../keys.ts'
+import { mergeWeights } from '../merge-weights.ts'
+import { toInputName } from '../keys.ts'
 import { loadAdapter, saveAdapter } from '../files/peft.ts'
-import { attachSlots, servingTensors } from '../serving/slots.ts'
+import { attachSlots, computeServingFeeds } from '../serving/slots.ts'
 
 export interface KindCase {
   readonly name: string
@@ -109,16 +109,16 @@ export function adapterKindContract(
       const attached = await attachedLogits(adapter)
       expect(furthest(attached, await logitsWith(base.model, []))).toBeGreaterThan(0.01)
       if (skip.merge) context.skip(skip.merge)
-      const merged = await logitsWith(base.model, mergedWeights(base.model, adapter, base.weightOf))
+      const merged = await logitsWith(base.model, mergeWeights(base.model, adapter, base.weightOf))
       expect(furthest(merged, attached)).toBeLessThan(1e-3)
     })
 
     it('has the gradients that finite differences give', (context) => {
       if (skip.gradients) context.skip(skip.gradients)
       const model = attach(base.model, adapter)
-      const names = [...parametersOf(model, adapter)]
+      const names = [...listParameterSpecs(model, adapter)]
         .filter(([, { trainable }]) => trainable)
-        .map(([key]) => inputName(key))
+        .map(([key]) => toInputName(key))
       const feeds = inDouble(feedsWith(base, model, adapter, { ids, labels: ids }))
       const gradients = evaluate(gradientGraph(model, names), feeds)
       const loss = withLoss(model)
@@ -204,7 +204,10 @@ export function adapterKindContract(
       })
       const attached = await attachedLogits(adapter)
       expect(
-        furthest(await logitsWith(slots, servingTensors(adapter, slots, base.weightOf)), attached),
+        furthest(
+          await logitsWith(slots, computeServingFeeds(adapter, slots, base.weightOf)),
+          attached,
+        ),
       ).toBeLessThan(1e-3)
     })
 
@@ -221,7 +224,7 @@ export function adapterKindContract(
           ),
         ],
       ])
-      expect(() => [...mergedWeights(base.model, { ...adapter, tensors }, base.weightOf)]).toThrow(
+      expect(() => [...mergeWeights(base.model, { ...adapter, tensors }, base.weightOf)]).toThrow(
         key,
       )
     })

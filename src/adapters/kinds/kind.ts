@@ -42,7 +42,7 @@ export type WeightOf = (name: string) => Tensor
  * The base's own numbers of one module, for kinds whose start, merge or serving depends on them.
  * Throws where they were not given.
  */
-export type BaseValues = (part: 'weight' | 'bias') => Float32Array
+export type BaseReader = (part: 'weight' | 'bias') => Float32Array
 
 /** One tensor of an adapter. */
 export interface ParameterSpec {
@@ -51,11 +51,11 @@ export interface ParameterSpec {
   readonly shape: readonly number[]
   readonly trainable: boolean
   /** Values at the start, from a generator of this tensor's own. */
-  start(random: Random, base: BaseValues): Float32Array
+  start(random: Random, base: BaseReader): Float32Array
 }
 
 /** A layer as `apply` meets it while a block's graph is rewritten. */
-export interface Site {
+export interface AdaptedLayer {
   readonly module: ModuleInfo
   /** linear: [.., in]; embedding: ids i64 [N, T] */
   readonly x: Value
@@ -78,7 +78,7 @@ export interface Site {
 /** An adapter's tensors at one module, in f32, with what is known of the base there. */
 export interface ModuleTensors {
   readonly module: ModuleInfo
-  readonly base: BaseValues
+  readonly base: BaseReader
   tensor(name: string): Float32Array
 }
 
@@ -87,7 +87,7 @@ export interface ModuleTensors {
  * folded into B. A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v and
  * shift: [out]; u and v absent: ones, shift absent: zeros.
  */
-export interface ServingForm {
+export interface ServingWeights {
   readonly A: F32Tensor
   readonly B: F32Tensor
   readonly shift?: F32Tensor
@@ -99,7 +99,7 @@ export interface ServingForm {
 
 export type ModuleSizes = Pick<ModuleInfo, 'kind' | 'inFeatures' | 'outFeatures'>
 
-export interface MergedModule {
+export interface MergedModuleWeights {
   readonly weight: Float32Array
   readonly bias?: Float32Array
 }
@@ -156,7 +156,7 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
     model: ModelConfig,
   ): readonly ParameterSpec[]
   /** The module's output with the adapter. */
-  apply(g: Operators, site: Site, config: Config): Value
+  apply(g: Operators, site: AdaptedLayer, config: Config): Value
   /**
    * A block with the kind's effect on what flows into it (soft prompts), after its layers were
    * dealt with; the block itself where there is none.
@@ -171,9 +171,9 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
    * The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to
    * fold into.
    */
-  merge?(config: Config, at: ModuleTensors): MergedModule
+  merge?(config: Config, at: ModuleTensors): MergedModuleWeights
   /** Whether `serve` asks for the base's own numbers. */
   readonly servesFromBase?: boolean
   /** Absent, or undefined for this configuration: served by an attached graph of its own. */
-  serve?(config: Config, at: ModuleTensors): ServingForm | undefined
+  serve?(config: Config, at: ModuleTensors): ServingWeights | undefined
 }

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { adapterKindContract, type KindCase } from './kind.contract.ts'
-import { adapterKinds, kindNamed, kindOfPeft } from './kind-table.ts'
+import { adapterKinds, getKind, getPeftKind } from './kind-table.ts'
 
 /** A start from the base: what it adds is taken off again, up to rounding. */
 const principal = {
@@ -193,12 +193,12 @@ for (const [kind, list] of Object.entries(cases))
 
 describe('the table', () => {
   it('finds kinds by name and by peft_type, and says what there is', () => {
-    expect(kindOfPeft({ peft_type: 'LORA' }, 'x')).toBe(kindNamed('lora'))
-    expect(kindOfPeft({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(kindNamed('dora'))
-    expect(() => kindNamed('lorra')).toThrow(
+    expect(getPeftKind({ peft_type: 'LORA' }, 'x')).toBe(getKind('lora'))
+    expect(getPeftKind({ peft_type: 'LORA', use_dora: true }, 'x')).toBe(getKind('dora'))
+    expect(() => getKind('lorra')).toThrow(
       `There is no adapter kind "lorra". There are: ${[...adapterKinds.keys()].join(', ')}`,
     )
-    expect(() => kindOfPeft({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
+    expect(() => getPeftKind({ peft_type: 'BOFT' }, 'a/adapter_config.json')).toThrow(
       'a/adapter_config.json: peft_type is "BOFT"; supported: LORA, IA3, LOKR, LOHA, VERA, PROMPT_TUNING, PREFIX_TUNING',
     )
   })

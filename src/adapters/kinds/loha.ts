@@ -10,21 +10,21 @@ import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
 import type { Operators } from '../../graph/operation.ts'
 import { flag, oneOf, readGivenOptions } from '../../base/schema.ts'
-import type { AdapterKind, Site } from './kind.ts'
+import type { AdapterKind, AdaptedLayer } from './kind.ts'
 import {
   completeLycoris,
-  inputOf,
+  getLycorisInput,
   lycorisKeys,
   lycorisOptions,
-  lycorisRank,
+  resolveLycorisRank,
   readLycoris,
   writeLycoris,
   type LycorisConfig,
 } from './lycoris-config.ts'
 import { addProduct } from './matrices.ts'
 import { readPeftConfig } from './peft-config.ts'
-import { kaiming, zeros } from './initializers.ts'
-import { hitsLinear } from '../targets.ts'
+import { drawKaiming, fillZeros } from './initializers.ts'
+import { isLinearTarget } from '../targets.ts'
 
 export interface LohaConfig extends LycorisConfig {
   /** 'zero': w2_b is zero. 'random': nothing is. */
@@ -35,10 +35,10 @@ const names = ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b'] as const
 const options = { ...lycorisOptions, start: oneOf(['zero', 'random']) }
 const peftKeys = { ...lycorisKeys, init_weights: flag() }
 
-function delta(g: Operators, site: Site, config: LohaConfig): Value {
-  const { rank, scale } = lycorisRank(config, site.module)
+function buildDelta(g: Operators, site: AdaptedLayer, config: LohaConfig): Value {
+  const { rank, scale } = resolveLycorisRank(config, site.module)
   const { inFeatures, outFeatures } = site.module
-  const x = inputOf(config, site, 'LoHa')
+  const x = getLycorisInput(config, site, 'LoHa')
   const [a1, b1, a2, b2] = names.map(site.parameter) as [Value, Value, Value, Value]
   // Beyond this rank the whole change is smaller than the detour.
   if (rank * rank > Math.min(inFeatures, outFeatures))
@@ -78,21 +78,21 @@ export const loha: AdapterKind<LohaConfig> = {
   writeConfig: (config) => ({ ...writeLycoris(config), init_weights: config.start === 'zero' }),
 
   parameters(config, module) {
-    if (!hitsLinear(config, module, 'LoHa')) return []
-    const { rank } = lycorisRank(config, module)
+    if (!isLinearTarget(config, module, 'LoHa')) return []
+    const { rank } = resolveLycorisRank(config, module)
     return names.map((name) => {
       const shape: [number, number] = name.endsWith('_a')
         ? [module.outFeatures, rank]
         : [rank, module.inFeatures]
       const zero = name === 'hada_w2_b' && config.start === 'zero'
-      return { name, shape, trainable: true, start: zero ? zeros(shape) : kaiming(shape) }
+      return { name, shape, trainable: true, start: zero ? fillZeros(shape) : drawKaiming(shape) }
     })
   },
 
-  apply: (g, site, config) => g.add(site.base(), delta(g, site, config)),
+  apply: (g, site, config) => g.add(site.base(), buildDelta(g, site, config)),
 
   merge(config, { module, base, tensor }) {
-    const { rank, scale } = lycorisRank(config, module)
+    const { rank, scale } = resolveLycorisRank(config, module)
     const { inFeatures, outFeatures } = module
     const product = (a: string, b: string): Float32Array => {
       const result = new Float32Array(outFeatures * inFeatures)
@@ -105,7 +105,7 @@ export const loha: AdapterKind<LohaConfig> = {
   },
 
   serve(config, { module, tensor }) {
-    const { rank, scale } = lycorisRank(config, module)
+    const { rank, scale } = resolveLycorisRank(config, module)
     const { inFeatures, outFeatures } = module
     const [a1, b1, a2, b2] = names.map(tensor) as [
       Float32Array,

@@ -11,21 +11,21 @@ import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Operators } from '../../graph/operation.ts'
 import { flag, number, oneOf, readGivenOptions } from '../../base/schema.ts'
-import type { AdapterKind, ModuleTensors, ParameterSpec, Site } from './kind.ts'
+import type { AdapterKind, ModuleTensors, ParameterSpec, AdaptedLayer } from './kind.ts'
 import {
   completeLycoris,
-  inputOf,
+  getLycorisInput,
   lycorisKeys,
   lycorisOptions,
-  lycorisRank,
+  resolveLycorisRank,
   readLycoris,
   writeLycoris,
   type LycorisConfig,
 } from './lycoris-config.ts'
 import { addProduct } from './matrices.ts'
 import { readPeftConfig } from './peft-config.ts'
-import { kaiming, zeros } from './initializers.ts'
-import { hitsLinear } from '../targets.ts'
+import { drawKaiming, fillZeros } from './initializers.ts'
+import { isLinearTarget } from '../targets.ts'
 
 export interface LokrConfig extends LycorisConfig {
   /** Also w1 may be a product of rank R. */
@@ -53,7 +53,7 @@ const peftKeys = {
  * How PEFT splits a dimension into two factors, the smaller first (unless `factor` divides it): 256
  * → 16·16, 128 → 8·16, 127 → 1·127.
  */
-export function factorization(dimension: number, factor: number): readonly [number, number] {
+export function factorize(dimension: number, factor: number): readonly [number, number] {
   if (factor > 0 && dimension % factor === 0) return [factor, dimension / factor]
   const most = factor === -1 ? dimension : factor
   let small = 1
@@ -76,13 +76,13 @@ interface Part {
   readonly factored: boolean
 }
 
-function partsOf(
+function resolveParts(
   config: LokrConfig,
   module: ModuleInfo,
 ): { w1: Part; w2: Part; rank: number; scale: number } {
-  const { rank, scale } = lycorisRank(config, module)
-  const [m, n] = factorization(module.inFeatures, config.decomposeFactor)
-  const [l, k] = factorization(module.outFeatures, config.decomposeFactor)
+  const { rank, scale } = resolveLycorisRank(config, module)
+  const [m, n] = factorize(module.inFeatures, config.decomposeFactor)
+  const [l, k] = factorize(module.outFeatures, config.decomposeFactor)
   const factored1 = config.decomposeBoth && rank < Math.max(l, m) / 2
   return {
     w1: { name: 'lokr_w1', rows: l, columns: m, factored: factored1 },
@@ -92,7 +92,7 @@ function partsOf(
   }
 }
 
-function specs(
+function listSpecs(
   { name, rows, columns, factored }: Part,
   rank: number,
   start: 'random' | 'zero' | 'zeroRight',
@@ -105,7 +105,7 @@ function specs(
     name: name + suffix,
     shape,
     trainable: true,
-    start: zero ? zeros(shape) : kaiming(shape),
+    start: zero ? fillZeros(shape) : drawKaiming(shape),
   })
   if (!factored) return [spec('', [rows, columns], start !== 'random')]
   return [
@@ -115,23 +115,24 @@ function specs(
 }
 
 /** x·wᵀ over the last axis, w being one matrix or a product of two. */
-const through = (g: Operators, x: Value, factors: readonly Value[]): Value =>
+const applyFactors = (g: Operators, x: Value, factors: readonly Value[]): Value =>
   factors.reduceRight((value, factor) => g.matmul(value, factor, { transB: true }), x)
 
-const factorNames = ({ name, factored }: Part): string[] =>
+const listFactorNames = ({ name, factored }: Part): string[] =>
   factored ? [`${name}_a`, `${name}_b`] : [name]
 
-function delta(g: Operators, site: Site, config: LokrConfig): Value {
-  const { w1, w2, scale } = partsOf(config, site.module)
-  const x = inputOf(config, site, 'LoKr')
+function buildDelta(g: Operators, site: AdaptedLayer, config: LokrConfig): Value {
+  const { w1, w2, scale } = resolveParts(config, site.module)
+  const x = getLycorisInput(config, site, 'LoKr')
   const lead = x.shape.slice(0, -1)
   const swap = (value: Value): Value =>
     g.transpose(value, [...lead.keys(), lead.length + 1, lead.length])
-  const factors2 = factorNames(w2).map(site.parameter)
+  const factors2 = listFactorNames(w2).map(site.parameter)
   // [.., m, R or k]
-  const low = through(g, g.reshape(x, [...lead, w1.columns, w2.columns]), factors2.slice(-1))
-  const mixed = swap(through(g, swap(low), factorNames(w1).map(site.parameter))) // [.., l, R or k]
-  const whole = through(g, mixed, factors2.slice(0, -1)) // [.., l, k]
+  const low = applyFactors(g, g.reshape(x, [...lead, w1.columns, w2.columns]), factors2.slice(-1))
+  // [.., l, R or k]
+  const mixed = swap(applyFactors(g, swap(low), listFactorNames(w1).map(site.parameter)))
+  const whole = applyFactors(g, mixed, factors2.slice(0, -1)) // [.., l, k]
   return g.scale(g.reshape(whole, [...lead, site.module.outFeatures]), scale)
 }
 
@@ -147,18 +148,18 @@ function asProduct(
   const { name, rows, columns, factored } = part
   if (factored) return { left: tensor(`${name}_a`), right: tensor(`${name}_b`), inner: rank }
   return rows <= columns
-    ? { left: identity(rows), right: tensor(name), inner: rows }
-    : { left: tensor(name), right: identity(columns), inner: columns }
+    ? { left: createIdentity(rows), right: tensor(name), inner: rows }
+    : { left: tensor(name), right: createIdentity(columns), inner: columns }
 }
 
-function identity(size: number): Float32Array {
+function createIdentity(size: number): Float32Array {
   const values = new Float32Array(size * size)
   for (let i = 0; i < size; i++) values[i * size + i] = 1
   return values
 }
 
 /** kron(a, b)·factor for a [rowsA, columnsA] and b [rowsB, columnsB]. */
-function kron(
+function computeKronecker(
   a: Float32Array,
   [rowsA, columnsA]: [number, number],
   b: Float32Array,
@@ -178,22 +179,22 @@ function kron(
 /**
  * ΔW = B·A exactly: kron(P1·Q1, P2·Q2) = kron(P1, P2)·kron(Q1, Q2), of rank R², R·min(l, m) or so.
  */
-function asDetour(
+function asLowRank(
   config: LokrConfig,
   at: ModuleTensors,
 ): { A: Float32Array; B: Float32Array; inner: number } {
-  const { w1, w2, rank, scale } = partsOf(config, at.module)
+  const { w1, w2, rank, scale } = resolveParts(config, at.module)
   const one = asProduct(w1, rank, at)
   const two = asProduct(w2, rank, at)
   return {
-    A: kron(one.right, [one.inner, w1.columns], two.right, [two.inner, w2.columns]),
-    B: kron(one.left, [w1.rows, one.inner], two.left, [w2.rows, two.inner], scale),
+    A: computeKronecker(one.right, [one.inner, w1.columns], two.right, [two.inner, w2.columns]),
+    B: computeKronecker(one.left, [w1.rows, one.inner], two.left, [w2.rows, two.inner], scale),
     inner: one.inner * two.inner,
   }
 }
 
 /** w as one matrix. */
-function matrixOf(
+function computeMatrix(
   { name, rows, columns, factored }: Part,
   rank: number,
   { tensor }: ModuleTensors,
@@ -249,22 +250,22 @@ export const lokr: AdapterKind<LokrConfig> = {
   }),
 
   parameters(config, module) {
-    if (!hitsLinear(config, module, 'LoKr')) return []
-    const { w1, w2, rank } = partsOf(config, module)
+    if (!isLinearTarget(config, module, 'LoKr')) return []
+    const { w1, w2, rank } = resolveParts(config, module)
     return [
-      ...specs(w1, rank, config.start === 'zero' ? 'zero' : 'random'),
-      ...specs(w2, rank, config.start === 'lycoris' ? 'zeroRight' : 'random'),
+      ...listSpecs(w1, rank, config.start === 'zero' ? 'zero' : 'random'),
+      ...listSpecs(w2, rank, config.start === 'lycoris' ? 'zeroRight' : 'random'),
     ]
   },
 
-  apply: (g, site, config) => g.add(site.base(), delta(g, site, config)),
+  apply: (g, site, config) => g.add(site.base(), buildDelta(g, site, config)),
 
   merge(config, at) {
-    const { w1, w2, rank, scale } = partsOf(config, at.module)
-    const change = kron(
-      matrixOf(w1, rank, at),
+    const { w1, w2, rank, scale } = resolveParts(config, at.module)
+    const change = computeKronecker(
+      computeMatrix(w1, rank, at),
       [w1.rows, w1.columns],
-      matrixOf(w2, rank, at),
+      computeMatrix(w2, rank, at),
       [w2.rows, w2.columns],
       scale,
     )
@@ -272,7 +273,7 @@ export const lokr: AdapterKind<LokrConfig> = {
   },
 
   serve(config, at) {
-    const { A, B, inner } = asDetour(config, at)
+    const { A, B, inner } = asLowRank(config, at)
     return { A: f32([inner, at.module.inFeatures], A), B: f32([at.module.outFeatures, inner], B) }
   },
 }

@@ -61,7 +61,7 @@ export const loraOptions = {
 }
 
 /** Refuses invocation tokens for kinds made of LoRA that PEFT does not activate either. */
-export function withoutInvocation(config: LoraConfig, kind: string): LoraConfig {
+export function checkNoInvocation(config: LoraConfig, kind: string): LoraConfig {
   if (!config.invocationTokens) return config
   throw new OptionError(
     `${kind} options: invocationTokens: only a plain LoRA can be activated by tokens; leave it out, or choose lora.`,
@@ -104,7 +104,7 @@ const peftKeys = {
   alora_invocation_tokens: listOf(naturalNumber),
 }
 
-const startOf = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
+const toStart = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
   given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
 
 export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
@@ -119,7 +119,7 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
     alphaPattern: read.alpha_pattern ?? {},
     bias: read.bias ?? 'none',
     loraBias: read.lora_bias ?? false,
-    start: startOf(read.init_lora_weights),
+    start: toStart(read.init_lora_weights),
     // An empty list is a plain LoRA to PEFT too.
     ...(read.alora_invocation_tokens?.length
       ? { invocationTokens: read.alora_invocation_tokens }

@@ -8,7 +8,7 @@ import { toFloat32 } from '../../formats/convert.ts'
 import { evaluate } from '../../graph/evaluate.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { adapterFeeds, checkAdapter, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, checkAdapter, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
   adapterInputs,
@@ -30,10 +30,10 @@ import {
   storiesBase,
   withOwnMasks,
 } from '../../../test/support/adapters.ts'
-import { mergedWeights } from '../fold.ts'
-import { dropoutName, inputName } from '../keys.ts'
-import { configText, loadAdapter, saveAdapter } from '../files/peft.ts'
-import { attachSlots, servingTensors } from '../serving/slots.ts'
+import { mergeWeights } from '../merge-weights.ts'
+import { toDropoutName, toInputName } from '../keys.ts'
+import { stringifyAdapterConfig, loadAdapter, saveAdapter } from '../files/peft.ts'
+import { attachSlots, computeServingFeeds } from '../serving/slots.ts'
 
 interface Case {
   readonly adapter: Adapter
@@ -125,12 +125,12 @@ it.each([
   ['embed_head', /shares its weight with lm_head/],
 ])('refuses to merge %s, saying why', async (name, message) => {
   const { adapter } = await readCase(`lora_extra/${name}`)
-  expect(() => [...mergedWeights(stories.model, adapter, stories.weightOf)]).toThrow(message)
+  expect(() => [...mergeWeights(stories.model, adapter, stories.weightOf)]).toThrow(message)
 })
 
 it('refuses to serve trained biases from slots, saying what can', async () => {
   const { adapter } = await readCase('lora_extra/biases_all')
-  expect(() => servingTensors(adapter, attachSlots(qwen2.model))).toThrow(
+  expect(() => computeServingFeeds(adapter, attachSlots(qwen2.model))).toThrow(
     /no serving form[^]*Use attach/,
   )
 })
@@ -158,7 +158,7 @@ describe.each([...trained, ...extra])('%s', (name) => {
             [
               key.replace(
                 /^mask\.(.*\.\d+\.)(.*)$/,
-                (_, prefix, module) => prefix + dropoutName(module),
+                (_, prefix, module) => prefix + toDropoutName(module),
               ),
               tensor,
             ],
@@ -173,7 +173,7 @@ describe.each([...trained, ...extra])('%s', (name) => {
   })
 
   it('gives the same logits', async () => {
-    const feeds = new Map([...feedsFor(base, one.ids), ...adapterFeeds(one.adapter), ...masks()])
+    const feeds = new Map([...feedsFor(base, one.ids), ...toAdapterFeeds(one.adapter), ...masks()])
     const outputs = await run(composeBlocks(attached().blocks), feeds)
     expect(
       furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits'))),
@@ -183,11 +183,11 @@ describe.each([...trained, ...extra])('%s', (name) => {
   it('gives the same loss and gradients', async () => {
     const feeds = new Map([
       ...feedsFor(base, one.ids, one.labels),
-      ...adapterFeeds(one.adapter),
+      ...toAdapterFeeds(one.adapter),
       ...masks(),
     ])
     const keys = [...one.expected.keys()].filter((key) => key.startsWith('grad.'))
-    const names = keys.map((key) => inputName(key.slice('grad.'.length)))
+    const names = keys.map((key) => toInputName(key.slice('grad.'.length)))
     const outputs = await run(gradientGraph(attached(), names), feeds)
     expect(outputs.get('loss')!.data[0]).toBeCloseTo(values(one.expected.get('loss'))[0]!, 4)
     const bound = double ? 3e-4 : 1e-4
@@ -204,17 +204,17 @@ describe.each([...trained, ...extra])('%s', (name) => {
 
   it('has a gradient for every tensor', () => {
     const keys = [...one.expected.keys()].flatMap((key) =>
-      key.startsWith('grad.') ? [inputName(key.slice('grad.'.length))] : [],
+      key.startsWith('grad.') ? [toInputName(key.slice('grad.'.length))] : [],
     )
-    expect(adapterInputs(attached()).sort()).toEqual([...adapterFeeds(one.adapter).keys()].sort())
-    expect(keys.sort()).toEqual([...adapterFeeds(one.adapter).keys()].sort())
+    expect(adapterInputs(attached()).sort()).toEqual([...toAdapterFeeds(one.adapter).keys()].sort())
+    expect(keys.sort()).toEqual([...toAdapterFeeds(one.adapter).keys()].sort())
   })
 
   it('is served from slots with the same logits', async ({ skip }) => {
     if (name.includes('biases')) skip('trained biases are served by an attached graph')
     if (name.includes('dropout')) skip('what dropout changes is only training')
     const slots = attachSlots(base.model, { modules: () => true, shift: true })
-    const feeds = new Map([...feedsFor(base, one.ids), ...servingTensors(one.adapter, slots)])
+    const feeds = new Map([...feedsFor(base, one.ids), ...computeServingFeeds(one.adapter, slots)])
     const outputs = await run(composeBlocks(slots.blocks), feeds)
     expect(
       furthest(outputs.get('logits')!.data as Float32Array, values(one.expected.get('logits'))),
@@ -224,7 +224,7 @@ describe.each([...trained, ...extra])('%s', (name) => {
   it('gives the same logits when merged', async ({ skip }) => {
     if (unmergeable.some((part) => name.includes(part)))
       skip('PEFT cannot merge it: a tied head, or a bias on B without one in the base')
-    const merged = mergedWeights(base.model, one.adapter, base.weightOf)
+    const merged = mergeWeights(base.model, one.adapter, base.weightOf)
     const outputs = await run(
       composeBlocks(base.model.blocks),
       new Map([...feedsFor(base, one.ids), ...merged]),
@@ -243,7 +243,7 @@ describe.each([...trained, ...extra])('%s', (name) => {
     const config = JSON.parse(
       await readFile(new URL(`${name}/adapter_config.json`, parity), 'utf8'),
     )
-    expect(JSON.parse(configText(one.adapter))).toEqual(config)
+    expect(JSON.parse(stringifyAdapterConfig(one.adapter))).toEqual(config)
     expect(await loadAdapter(sink)).toEqual(one.adapter)
   })
 })
@@ -280,8 +280,8 @@ describe.each(trained)('%s, trained', (name) => {
   it('ends where PEFT ends after three AdamW steps', async () => {
     const { adapter, expected, ids, labels } = await readCase(name)
     const graph = gradientGraph(attach(stories.model, adapter))
-    const feeds = new Map([...feedsFor(stories, ids, labels), ...adapterFeeds(adapter)])
-    const names = [...adapterFeeds(adapter).keys()]
+    const feeds = new Map([...feedsFor(stories, ids, labels), ...toAdapterFeeds(adapter)])
+    const names = [...toAdapterFeeds(adapter).keys()]
     const double = name === unstable
     const program = await backend.compile(graph)
     const { losses, parameters } = double

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { completeLora } from './lora-config.ts'
-import { lora, rankAndScale } from './lora.ts'
+import { lora, resolveRankAndScale } from './lora.ts'
 
 const module = (path: string, kind: ModuleInfo['kind'] = 'linear'): ModuleInfo => ({
   path,
@@ -16,13 +16,13 @@ const query = module('model.layers.2.self_attn.q_proj')
 
 describe('rank and scale', () => {
   it('are alpha/R, or alpha/√R when rank-stabilised', () => {
-    expect(rankAndScale(completeLora({ rank: 16, alpha: 8 }), query)).toEqual({
+    expect(resolveRankAndScale(completeLora({ rank: 16, alpha: 8 }), query)).toEqual({
       rank: 16,
       scale: 0.5,
     })
-    expect(rankAndScale(completeLora({ rank: 16, alpha: 8, rankStabilized: true }), query)).toEqual(
-      { rank: 16, scale: 2 },
-    )
+    expect(
+      resolveRankAndScale(completeLora({ rank: 16, alpha: 8, rankStabilized: true }), query),
+    ).toEqual({ rank: 16, scale: 2 })
   })
 
   it('follow the first pattern that matches the end of the path from the start of a part', () => {
@@ -32,12 +32,12 @@ describe('rank and scale', () => {
       rankPattern: { proj: 1, 'layers.[0-2].*q_proj': 4, q_proj: 2 },
       alphaPattern: { '^model.layers.2.self_attn.q_proj': 6 },
     })
-    expect(rankAndScale(config, query)).toEqual({ rank: 4, scale: 1.5 })
-    expect(rankAndScale(config, module('model.layers.3.self_attn.q_proj'))).toEqual({
+    expect(resolveRankAndScale(config, query)).toEqual({ rank: 4, scale: 1.5 })
+    expect(resolveRankAndScale(config, module('model.layers.3.self_attn.q_proj'))).toEqual({
       rank: 2,
       scale: 4,
     })
-    expect(rankAndScale(config, module('model.layers.3.self_attn.qq_proj'))).toEqual({
+    expect(resolveRankAndScale(config, module('model.layers.3.self_attn.qq_proj'))).toEqual({
       rank: 8,
       scale: 1,
     })

@@ -10,7 +10,7 @@ import { UnsupportedError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
-import { notForAWeight } from '../activation.ts'
+import { createActivatedMergeError } from '../activation.ts'
 import type { AdapterKind, ModuleSizes, ModuleTensors, ParameterSpec } from './kind.ts'
 import {
   completeLora,
@@ -19,16 +19,16 @@ import {
   writeLoraConfig,
   type LoraConfig,
 } from './lora-config.ts'
-import { addProduct, transposed } from './matrices.ts'
-import { normal, uniform, zeros } from './initializers.ts'
-import { hitsLinear, patternValue, targetMatcher } from '../targets.ts'
+import { addProduct, transposeValues } from './matrices.ts'
+import { drawNormal, drawUniform, fillZeros } from './initializers.ts'
+import { isLinearTarget, resolvePatternValue, createTargetMatcher } from '../targets.ts'
 
 /** The names at a linear layer. */
 export const loraParts = { a: 'lora_A.weight', b: 'lora_B.weight' } as const
 
-const partNames = (kind: ModuleInfo['kind']): { a: string; b: string } =>
+const getPartNames = (kind: ModuleInfo['kind']): { a: string; b: string } =>
   kind === 'embedding' ? { a: 'lora_embedding_A', b: 'lora_embedding_B' } : loraParts
-const tensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => partNames(kind)
+const getTensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => getPartNames(kind)
 
 /**
  * Whether the adapter has a detour at the module. An activated one acts on linear layers only, as
@@ -36,8 +36,8 @@ const tensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => partName
  */
 const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
   config.invocationTokens
-    ? hitsLinear(config, module, 'An activated LoRA')
-    : targetMatcher(config)(module)
+    ? isLinearTarget(config, module, 'An activated LoRA')
+    : createTargetMatcher(config)(module)
 
 const shiftName = 'lora_B.bias'
 /**
@@ -48,12 +48,12 @@ const wrappedBias = 'base_layer.bias'
 const plainBias = 'bias'
 
 /** R and s of one module. */
-export function rankAndScale(
+export function resolveRankAndScale(
   config: LoraConfig,
   module: ModuleInfo,
 ): { rank: number; scale: number } {
-  const rank = patternValue(config.rankPattern, module.path, config.rank)
-  const alpha = patternValue(config.alphaPattern, module.path, config.alpha)
+  const rank = resolvePatternValue(config.rankPattern, module.path, config.rank)
+  const alpha = resolvePatternValue(config.alphaPattern, module.path, config.alpha)
   return { rank, scale: alpha / (config.rankStabilized ? Math.sqrt(rank) : rank) }
 }
 
@@ -61,12 +61,12 @@ export function rankAndScale(
  * Kaiming-uniform with a = √5 comes to ±1/√in. An embedding's A starts at zero and its B normal, as
  * in PEFT.
  */
-function detour(
+function listLowRankSpecs(
   { start, loraBias }: LoraConfig,
   module: ModuleInfo,
   rank: number,
 ): ParameterSpec[] {
-  const { a, b } = tensorNames(module)
+  const { a, b } = getTensorNames(module)
   const shapeA = [rank, module.inFeatures]
   const shapeB = [module.outFeatures, rank]
   const random = start === 'random'
@@ -76,31 +76,31 @@ function detour(
         name: a,
         shape: shapeA,
         trainable: true,
-        start: random ? normal(shapeA, 1) : zeros(shapeA),
+        start: random ? drawNormal(shapeA, 1) : fillZeros(shapeA),
       },
       {
         name: b,
         shape: shapeB,
         trainable: true,
-        start: normal(shapeB, start === 'gaussian' ? 1 / rank : 1),
+        start: drawNormal(shapeB, start === 'gaussian' ? 1 / rank : 1),
       },
     ]
   }
   const startA =
     start === 'gaussian'
-      ? normal(shapeA, 1 / rank)
-      : uniform(shapeA, 1 / Math.sqrt(module.inFeatures))
-  const startB = random ? uniform(shapeB, 1 / Math.sqrt(rank)) : zeros(shapeB)
+      ? drawNormal(shapeA, 1 / rank)
+      : drawUniform(shapeA, 1 / Math.sqrt(module.inFeatures))
+  const startB = random ? drawUniform(shapeB, 1 / Math.sqrt(rank)) : fillZeros(shapeB)
   const shape = [module.outFeatures]
   return [
     { name: a, shape: shapeA, trainable: true, start: startA },
     { name: b, shape: shapeB, trainable: true, start: startB },
-    ...(loraBias ? [{ name: shiftName, shape, trainable: true, start: zeros(shape) }] : []),
+    ...(loraBias ? [{ name: shiftName, shape, trainable: true, start: fillZeros(shape) }] : []),
   ]
 }
 
 /** The base's own bias where the configuration trains it. */
-export function biasSpecs(
+export function listBiasSpecs(
   { bias }: LoraConfig,
   module: ModuleInfo,
   targeted: boolean,
@@ -124,13 +124,13 @@ const hasShift = (config: LoraConfig, { kind }: ModuleInfo): boolean =>
  * The bias a module ends up with when the adapter replaces or shifts it; undefined where it does
  * neither.
  */
-function biasWith(
+function computeBias(
   config: LoraConfig,
   { module, base, tensor }: ModuleTensors,
   targeted: boolean,
   scale: number,
 ): Float32Array | undefined {
-  const [own] = biasSpecs(config, module, targeted)
+  const [own] = listBiasSpecs(config, module, targeted)
   const bias = own ? tensor(own.name).slice() : undefined
   if (!targeted || !hasShift(config, module)) return bias
   if (!module.bias)
@@ -145,7 +145,7 @@ function biasWith(
  * The values themselves, not copied, where the scale is 1. A plain loop: `map` of a typed array
  * calls a function for every value.
  */
-function scaled(values: Float32Array, scale: number): Float32Array {
+function scaleValues(values: Float32Array, scale: number): Float32Array {
   if (scale === 1) return values
   const result = new Float32Array(values.length)
   for (let i = 0; i < values.length; i++) result[i] = scale * values[i]!
@@ -153,11 +153,11 @@ function scaled(values: Float32Array, scale: number): Float32Array {
 }
 
 /** A: [R, in], B: [out, R] */
-export function loraSizes(
+export function inferLoraSizes(
   shapeOf: (name: string) => readonly number[] | undefined,
 ): ModuleSizes | undefined {
   for (const kind of ['linear', 'embedding'] as const) {
-    const { a, b } = partNames(kind)
+    const { a, b } = getPartNames(kind)
     const [[, inFeatures] = [], [outFeatures] = []] = [shapeOf(a), shapeOf(b)]
     if (inFeatures !== undefined && outFeatures !== undefined)
       return { kind, inFeatures, outFeatures }
@@ -170,26 +170,28 @@ export const lora: AdapterKind<LoraConfig> = {
   peftType: 'LORA',
   options: loraOptions,
   complete: completeLora,
-  sizes: loraSizes,
+  sizes: inferLoraSizes,
   readConfig: readLoraConfig,
   writeConfig: writeLoraConfig,
 
   parameters(config, module) {
     const targeted = isTarget(config, module)
     return [
-      ...(targeted ? detour(config, module, rankAndScale(config, module).rank) : []),
-      ...biasSpecs(config, module, targeted),
+      ...(targeted
+        ? listLowRankSpecs(config, module, resolveRankAndScale(config, module).rank)
+        : []),
+      ...listBiasSpecs(config, module, targeted),
     ]
   },
 
   apply(g, site, config) {
     const { module } = site
-    const targeted = targetMatcher(config)(module)
-    const [own] = biasSpecs(config, module, targeted)
+    const targeted = createTargetMatcher(config)(module)
+    const [own] = listBiasSpecs(config, module, targeted)
     const y = site.base(own ? { bias: site.parameter(own.name) } : {})
     if (!targeted) return y
-    const { scale } = rankAndScale(config, module)
-    const { a, b } = tensorNames(module)
+    const { scale } = resolveRankAndScale(config, module)
+    const { a, b } = getTensorNames(module)
     const A = site.parameter(a)
     const B = site.parameter(b)
     const where = config.invocationTokens && site.activation() // [.., 1]
@@ -208,39 +210,39 @@ export const lora: AdapterKind<LoraConfig> = {
 
   merge(config, at) {
     const { module } = at
-    if (config.invocationTokens) throw notForAWeight('This LoRA')
-    const targeted = targetMatcher(config)(module)
-    const { rank, scale } = rankAndScale(config, module)
-    const bias = biasWith(config, at, targeted, scale)
+    if (config.invocationTokens) throw createActivatedMergeError('This LoRA')
+    const targeted = createTargetMatcher(config)(module)
+    const { rank, scale } = resolveRankAndScale(config, module)
+    const bias = computeBias(config, at, targeted, scale)
     const weight = at.base('weight').slice()
-    const { a, b } = tensorNames(module)
+    const { a, b } = getTensorNames(module)
     const { inFeatures, outFeatures } = module
     if (targeted && module.kind === 'linear')
       addProduct(weight, at.tensor(b), at.tensor(a), [outFeatures, rank, inFeatures], scale)
     if (targeted && module.kind === 'embedding') {
-      const rows = transposed(at.tensor(a), rank, inFeatures)
-      const columns = transposed(at.tensor(b), outFeatures, rank)
+      const rows = transposeValues(at.tensor(a), rank, inFeatures)
+      const columns = transposeValues(at.tensor(b), outFeatures, rank)
       addProduct(weight, rows, columns, [inFeatures, rank, outFeatures], scale)
     }
     return bias ? { weight, bias } : { weight }
   },
 
   serve(config, { module, tensor }) {
-    const targeted = targetMatcher(config)(module)
-    if (biasSpecs(config, module, targeted).length > 0) return undefined // replaces the base's bias, which no slot holds
-    const { rank, scale } = rankAndScale(config, module)
-    const { a, b } = tensorNames(module)
+    const targeted = createTargetMatcher(config)(module)
+    if (listBiasSpecs(config, module, targeted).length > 0) return undefined // replaces the base's bias, which no slot holds
+    const { rank, scale } = resolveRankAndScale(config, module)
+    const { a, b } = getTensorNames(module)
     const { inFeatures, outFeatures, kind } = module
     const A =
       kind === 'embedding'
-        ? f32([inFeatures, rank], transposed(tensor(a), rank, inFeatures))
+        ? f32([inFeatures, rank], transposeValues(tensor(a), rank, inFeatures))
         : f32([rank, inFeatures], tensor(a))
-    const B = f32([outFeatures, rank], scaled(tensor(b), scale))
+    const B = f32([outFeatures, rank], scaleValues(tensor(b), scale))
     return {
       A,
       B,
       ...(hasShift(config, module)
-        ? { shift: f32([outFeatures], scaled(tensor(shiftName), scale)) }
+        ? { shift: f32([outFeatures], scaleValues(tensor(shiftName), scale)) }
         : {}),
       ...(config.invocationTokens ? { invocation: config.invocationTokens } : {}),
     }

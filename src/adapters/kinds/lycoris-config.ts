@@ -4,7 +4,7 @@ import { UnsupportedError } from '../../base/errors.ts'
 import type { Value } from '../../graph/ir.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { mapOf, number, positiveInteger, share, type GivenOptions } from '../../base/schema.ts'
-import type { AdapterConfig, PeftJson, Site } from './kind.ts'
+import type { AdapterConfig, PeftJson, AdaptedLayer } from './kind.ts'
 import {
   readTargets,
   targetDefaults,
@@ -12,7 +12,7 @@ import {
   targetOptions,
   writeTargets,
 } from './target-config.ts'
-import { patternValue } from '../targets.ts'
+import { resolvePatternValue } from '../targets.ts'
 
 export interface LycorisConfig extends AdapterConfig {
   readonly rank: number
@@ -86,21 +86,21 @@ export const writeLycoris = (config: LycorisConfig): PeftJson => ({
 })
 
 /** R and alpha/R of one module. */
-export function lycorisRank(
+export function resolveLycorisRank(
   config: LycorisConfig,
   { path }: ModuleInfo,
 ): { rank: number; scale: number } {
-  const rank = patternValue(config.rankPattern, path, config.rank)
-  return { rank, scale: patternValue(config.alphaPattern, path, config.alpha) / rank }
+  const rank = resolvePatternValue(config.rankPattern, path, config.rank)
+  return { rank, scale: resolvePatternValue(config.alphaPattern, path, config.alpha) / rank }
 }
 
 /**
  * The layer's input. Throws UnsupportedError in a training graph where the configuration drops rows
  * or modules.
  */
-export function inputOf(
+export function getLycorisInput(
   { rankDropout, moduleDropout }: LycorisConfig,
-  site: Site,
+  site: AdaptedLayer,
   kind: string,
 ): Value {
   const dropping = rankDropout > 0 || moduleDropout > 0

@@ -25,7 +25,7 @@ export function addProduct(
 }
 
 /** [rows, columns] → [columns, rows] */
-export function transposed(values: Float32Array, rows: number, columns: number): Float32Array {
+export function transposeValues(values: Float32Array, rows: number, columns: number): Float32Array {
   const result = new Float32Array(values.length)
   for (let row = 0; row < rows; row++)
     for (let column = 0; column < columns; column++)
@@ -34,7 +34,7 @@ export function transposed(values: Float32Array, rows: number, columns: number):
 }
 
 /** ‖row‖₂ of each row of [rows, columns], summed in double precision. */
-export function rowNorms(values: Float32Array, rows: number, columns: number): Float32Array {
+export function computeRowNorms(values: Float32Array, rows: number, columns: number): Float32Array {
   const norms = new Float32Array(rows)
   for (let row = 0; row < rows; row++) {
     let sum = 0

@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
-import { adapterFeeds, checkAdapter, parametersOf, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, checkAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
   activeFeeds,
@@ -25,10 +25,10 @@ import {
   relativeDistance,
   rowsOf,
 } from '../../../test/support/adapters.ts'
-import { mergedWeights } from '../fold.ts'
-import { inputName } from '../keys.ts'
-import { configText, loadAdapter, saveAdapter } from '../files/peft.ts'
-import { attachSlots, servingTensors } from '../serving/slots.ts'
+import { mergeWeights } from '../merge-weights.ts'
+import { toInputName } from '../keys.ts'
+import { stringifyAdapterConfig, loadAdapter, saveAdapter } from '../files/peft.ts'
+import { attachSlots, computeServingFeeds } from '../serving/slots.ts'
 
 export interface ParityCase {
   /** Folder in test/parity. */
@@ -82,8 +82,8 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       labels = rowsOf(inputs.get('labels')!)
     })
     const trainable = (): string[] =>
-      [...parametersOf(base.model, adapter)].flatMap(([key, spec]) =>
-        spec.trainable ? [inputName(key)] : [],
+      [...listParameterSpecs(base.model, adapter)].flatMap(([key, spec]) =>
+        spec.trainable ? [toInputName(key)] : [],
       )
 
     it('fits the model', () => {
@@ -111,9 +111,9 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const outputs = await program.run(feedsWith(base, adapted, adapter, { ids, labels }))
       expect(outputs.get('loss')!.data[0]).toBeCloseTo(values(expected.get('loss'))[0]!, 4)
       const keys = [...expected.keys()].filter((key) => key.startsWith('grad.'))
-      expect(keys.map((key) => inputName(key.slice(5))).sort()).toEqual(trainable().sort())
+      expect(keys.map((key) => toInputName(key.slice(5))).sort()).toEqual(trainable().sort())
       const off = keys.filter((key) => {
-        const got = gradientOf(outputs, inputName(key.slice(5)))
+        const got = gradientOf(outputs, toInputName(key.slice(5)))
         const wanted = values(expected.get(key))
         return !(relativeDistance(got, wanted) < 1e-4)
       })
@@ -126,7 +126,10 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const program = await backend.compile(gradientGraph(adapted, trainable()))
       const feeds = feedsWith(base, adapted, adapter, { ids, labels })
       const parameters = new Map(
-        [...adapterFeeds(adapter)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+        [...toAdapterFeeds(adapter)].map(([key, { shape, data }]) => [
+          key,
+          f32(shape, data.slice()),
+        ]),
       )
       const moments = new Map(
         [...parameters].map(([key, { data }]) => [
@@ -147,7 +150,7 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       const off = after.filter((key) => {
         return !(
           relativeDistance(
-            parameters.get(inputName(key.slice(7)))!.data,
+            parameters.get(toInputName(key.slice(7)))!.data,
             values(expected.get(key)),
           ) < 1e-4
         )
@@ -170,7 +173,7 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       })
       const feeds = new Map([
         ...feedsFor(base, ids),
-        ...servingTensors(adapter, slots, base.weightOf),
+        ...computeServingFeeds(adapter, slots, base.weightOf),
         ...activeFeeds(adapter, ids),
       ])
       expect(furthest(await logitsOf(slots, feeds), values(expected.get('logits')))).toBeLessThan(
@@ -182,7 +185,7 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       if (skip.merge) context.skip(skip.merge)
       const feeds = new Map([
         ...feedsFor(base, ids),
-        ...mergedWeights(base.model, adapter, base.weightOf),
+        ...mergeWeights(base.model, adapter, base.weightOf),
       ])
       expect(
         furthest(await logitsOf(base.model, feeds), values(expected.get('merged_logits'))),
@@ -194,7 +197,7 @@ export function parityContract({ name, base: makeBase, skip = {} }: ParityCase):
       await saveAdapter(adapter, sink)
       const original = await readFile(new URL('adapter_model.safetensors', directory))
       expect(Buffer.compare(sink.files.get('adapter_model.safetensors')!, original)).toBe(0)
-      expect(JSON.parse(configText(adapter))).toEqual(
+      expect(JSON.parse(stringifyAdapterConfig(adapter))).toEqual(
         JSON.parse(await readFile(new URL('adapter_config.json', directory), 'utf8')),
       )
       expect(await loadAdapter(sink)).toEqual(adapter)

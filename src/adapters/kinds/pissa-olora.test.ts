@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
-import { adapterFeeds, createAdapter, parametersOf, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, createAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
   backend,
@@ -24,8 +24,8 @@ import {
   rowsOf,
   storiesBase,
 } from '../../../test/support/adapters.ts'
-import { mergedWeights } from '../fold.ts'
-import { inputName, peftKey } from '../keys.ts'
+import { mergeWeights } from '../merge-weights.ts'
+import { toInputName, toPeftKey } from '../keys.ts'
 import { addProduct } from './matrices.ts'
 import { adamW } from './parity.contract.ts'
 import { loadAdapter, saveAdapter } from '../files/peft.ts'
@@ -52,13 +52,13 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
   })
 
   async function train(): Promise<{ losses: number[]; trained: Adapter }> {
-    const trainable = [...parametersOf(base.model, fresh)].flatMap(([key, spec]) =>
-      spec.trainable ? [inputName(key)] : [],
+    const trainable = [...listParameterSpecs(base.model, fresh)].flatMap(([key, spec]) =>
+      spec.trainable ? [toInputName(key)] : [],
     )
     const program = await backend.compile(gradientGraph(model, trainable))
     const feeds = feedsWith(base, model, fresh, { ids: ids!, labels: labels! })
     const parameters = new Map(
-      [...adapterFeeds(fresh)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+      [...toAdapterFeeds(fresh)].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
     )
     const moments = new Map(
       trainable.map((key) => [
@@ -82,7 +82,7 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
       losses: seen,
       trained: {
         ...fresh,
-        tensors: new Map([...parameters].map(([key, tensor]) => [peftKey(key), tensor])),
+        tensors: new Map([...parameters].map(([key, tensor]) => [toPeftKey(key), tensor])),
       },
     }
   }
@@ -91,7 +91,8 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
     const starts = [...expected].filter(([key]) => key.startsWith('start.'))
     expect(starts).toHaveLength(4)
     for (const [key, tensor] of starts) {
-      const part = (name: string): Tensor => fresh.tensors.get(peftKey(`${key.slice(6)}.${name}`))!
+      const part = (name: string): Tensor =>
+        fresh.tensors.get(toPeftKey(`${key.slice(6)}.${name}`))!
       const a = part('lora_A.weight')
       const b = part('lora_B.weight')
       const product = new Float32Array(values(tensor).length)
@@ -120,7 +121,7 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
       [...theirs.tensors].map(([key, { shape }]) => [key, shape]),
     )
     const merged = (adapter: Adapter): Map<string, Tensor> =>
-      new Map(mergedWeights(base.model, adapter, base.weightOf))
+      new Map(mergeWeights(base.model, adapter, base.weightOf))
     const wanted = merged(theirs)
     for (const [name, tensor] of merged(ours)) {
       const change = (one: Tensor): Float32Array =>
@@ -130,7 +131,7 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
     const attached = attach(base.model, ours)
     const logits = await logitsOf(
       attached,
-      new Map([...feedsFor(base, ids!), ...adapterFeeds(ours)]),
+      new Map([...feedsFor(base, ids!), ...toAdapterFeeds(ours)]),
     )
     expect(furthest(logits, values(expected.get('logits')))).toBeLessThan(1e-3)
     expect(

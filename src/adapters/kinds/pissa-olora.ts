@@ -10,23 +10,23 @@
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { truncateDense } from '../../base/linalg/low-rank.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { columnsOf, matrixOf, transpose } from '../../base/linalg/matrix.ts'
+import { sliceColumns, createMatrix, transpose } from '../../base/linalg/matrix.ts'
 import { qr } from '../../base/linalg/qr.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { withoutOptions } from '../../base/schema.ts'
-import type { AdapterKind, BaseValues, ParameterSpec } from './kind.ts'
-import { lora, loraParts, rankAndScale } from './lora.ts'
+import type { AdapterKind, BaseReader, ParameterSpec } from './kind.ts'
+import { lora, loraParts, resolveRankAndScale } from './lora.ts'
 import {
   completeLora,
   loraOptions,
-  withoutInvocation,
+  checkNoInvocation,
   writeLoraConfig,
   type LoraConfig,
 } from './lora-config.ts'
 import { addProduct } from './matrices.ts'
-import { hitsLinear } from '../targets.ts'
+import { isLinearTarget } from '../targets.ts'
 
 const initial = { a: 'lora_A.initial', b: 'lora_B.initial' } as const
 
@@ -38,8 +38,8 @@ interface Factors {
 type Factorise = (weight: Float32Array, module: ModuleInfo, rank: number, scale: number) => Factors
 
 /** √σ goes to either side; s·b·a is the best matrix of this rank. */
-const singular: Factorise = (weight, { outFeatures, inFeatures }, rank, scale) => {
-  const { a, b } = truncateDense(matrixOf(outFeatures, inFeatures, weight), { rank, seed: 0 })
+const factorizeBySvd: Factorise = (weight, { outFeatures, inFeatures }, rank, scale) => {
+  const { a, b } = truncateDense(createMatrix(outFeatures, inFeatures, weight), { rank, seed: 0 })
   const part = (values: Float32Array): Float32Array =>
     values.map((value) => value / Math.sqrt(scale))
   if (b.columns === rank) return { a: part(a.data), b: part(b.data) }
@@ -49,27 +49,27 @@ const singular: Factorise = (weight, { outFeatures, inFeatures }, rank, scale) =
 }
 
 /** The first R columns of Q and rows of R. */
-const orthogonal: Factorise = (weight, { outFeatures, inFeatures }, rank) => {
-  const m = matrixOf(outFeatures, inFeatures, weight)
-  const { q } = qr(columnsOf(m, 0, rank)) // the first columns of Q come from those of W alone
-  const a = matrixOf(rank, inFeatures, new Float32Array(rank * inFeatures))
+const factorizeByQr: Factorise = (weight, { outFeatures, inFeatures }, rank) => {
+  const m = createMatrix(outFeatures, inFeatures, weight)
+  const { q } = qr(sliceColumns(m, 0, rank)) // the first columns of Q come from those of W alone
+  const a = createMatrix(rank, inFeatures, new Float32Array(rank * inFeatures))
   multiply(a, transpose(q), m)
   return { a: a.data, b: Float32Array.from(q.data) }
 }
 
 /** LoRA's tensors with starts from the base, and the starts once more. */
-function startedSpecs(
+function listSpecs(
   factorise: Factorise,
   config: LoraConfig,
   module: ModuleInfo,
 ): readonly ParameterSpec[] {
   const specs = lora.parameters(config, module)
-  if (!hitsLinear(config, module, 'PiSSA or OLoRA')) return specs
-  const { rank, scale } = rankAndScale(config, module)
+  if (!isLinearTarget(config, module, 'PiSSA or OLoRA')) return specs
+  const { rank, scale } = resolveRankAndScale(config, module)
   let made: Factors | undefined // the four tensors of a module share one factorisation
   const start =
     (part: keyof Factors) =>
-    (_random: unknown, base: BaseValues): Float32Array =>
+    (_random: unknown, base: BaseReader): Float32Array =>
       (made ??= factorise(base('weight'), module, rank, scale))[part].slice()
   const started = specs.map((spec) => {
     const part = spec.name === loraParts.a ? 'a' : spec.name === loraParts.b ? 'b' : undefined
@@ -89,7 +89,7 @@ function startedSpecs(
 }
 
 /** [A; A₀] and [B, −B₀] side by side. */
-function joined(
+function joinFactors(
   rank: number,
   [a, b]: readonly [Float32Array, Float32Array],
   [a0, b0]: readonly [Float32Array, Float32Array],
@@ -108,7 +108,7 @@ function joined(
 }
 
 /** Ranks doubled, and alphas so that s stays as it is. */
-function doubled(config: LoraConfig): LoraConfig {
+function doubleRanks(config: LoraConfig): LoraConfig {
   const factor = config.rankStabilized ? Math.SQRT2 : 2
   const times = (values: Readonly<Record<string, number>>, by: number): Record<string, number> =>
     Object.fromEntries(Object.entries(values).map(([pattern, value]) => [pattern, by * value]))
@@ -132,7 +132,7 @@ function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
     const path = key.slice(0, -loraParts.a.length)
     const values = (name: string): Float32Array => toFloat32(tensors.get(path + name)!)
     const [rank, inFeatures] = tensor.shape as [number, number]
-    const { A, B } = joined(
+    const { A, B } = joinFactors(
       rank,
       [values(loraParts.a), values(loraParts.b)],
       [values(initial.a), values(initial.b)],
@@ -141,10 +141,10 @@ function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
       .set(key, f32([2 * rank, inFeatures], A))
       .set(path + loraParts.b, f32([B.length / (2 * rank), 2 * rank], B))
   }
-  return { kind: 'lora', config: doubled(config), tensors: plain }
+  return { kind: 'lora', config: doubleRanks(config), tensors: plain }
 }
 
-const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> => ({
+const createKind = (name: string, factorise: Factorise): AdapterKind<LoraConfig> => ({
   name,
   peftType: 'LORA',
   options: withoutOptions(loraOptions, 'start', 'invocationTokens'),
@@ -152,20 +152,20 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
   complete(options) {
     if ('start' in options)
       throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
-    return withoutInvocation(completeLora(options), name)
+    return checkNoInvocation(completeLora(options), name)
   },
   readConfig: lora.readConfig,
   writeConfig: writeLoraConfig,
   savedAs: asLora,
 
-  parameters: (config, module) => startedSpecs(factorise, config, module),
+  parameters: (config, module) => listSpecs(factorise, config, module),
 
   apply(g, site, config) {
     const y = lora.apply(g, site, config)
-    if (!hitsLinear(config, site.module, name)) return y
+    if (!isLinearTarget(config, site.module, name)) return y
     const A = site.parameter(initial.a)
     const B = site.parameter(initial.b)
-    const { scale } = rankAndScale(config, site.module)
+    const { scale } = resolveRankAndScale(config, site.module)
     return g.subtract(
       y,
       g.matmul(g.matmul(site.x, A, { transB: true }), B, { transB: true, alpha: scale }),
@@ -174,8 +174,8 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
 
   merge(config, at) {
     const merged = lora.merge!(config, at)
-    if (!hitsLinear(config, at.module, name)) return merged
-    const { rank, scale } = rankAndScale(config, at.module)
+    if (!isLinearTarget(config, at.module, name)) return merged
+    const { rank, scale } = resolveRankAndScale(config, at.module)
     const { outFeatures, inFeatures } = at.module
     addProduct(
       merged.weight,
@@ -190,12 +190,12 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
   serve(config, at) {
     const form = lora.serve!(config, at)
     if (!form) return undefined
-    const { rank, scale } = rankAndScale(config, at.module)
+    const { rank, scale } = resolveRankAndScale(config, at.module)
     const start = [
       at.tensor(initial.a),
       at.tensor(initial.b).map((value) => scale * value),
     ] as const
-    const { A, B } = joined(rank, [form.A.data, form.B.data], start)
+    const { A, B } = joinFactors(rank, [form.A.data, form.B.data], start)
     return {
       ...form,
       A: f32([2 * rank, at.module.inFeatures], A),
@@ -204,5 +204,5 @@ const principal = (name: string, factorise: Factorise): AdapterKind<LoraConfig> 
   },
 })
 
-export const pissa = principal('pissa', singular)
-export const olora = principal('olora', orthogonal)
+export const pissa = createKind('pissa', factorizeBySvd)
+export const olora = createKind('olora', factorizeByQr)

@@ -10,7 +10,7 @@ import { positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'
 import { readPeftConfig } from './peft-config.ts'
 import {
-  noLayer,
+  refuseLayer,
   noModules,
   oneSubmodule,
   promptKey,
@@ -19,7 +19,7 @@ import {
   writePrompt,
   type PromptConfig,
 } from './prompt-config.ts'
-import { normal } from './initializers.ts'
+import { drawNormal } from './initializers.ts'
 import { withKnownIds, withVirtualKeys } from '../virtual-tokens.ts'
 
 const options = { virtualTokens: positiveInteger, peft: record }
@@ -58,10 +58,10 @@ export const prefixTuning: AdapterKind<PromptConfig> = {
   parameters: () => [],
   shared({ virtualTokens }, _modules, { layers, kvHeads, headWidth }) {
     const shape = [virtualTokens, layers.length * 2 * kvHeads * headWidth]
-    return [{ name: promptKey, shape, trainable: true, start: normal(shape, 1) }]
+    return [{ name: promptKey, shape, trainable: true, start: drawNormal(shape, 1) }]
   },
   virtualTokens: ({ virtualTokens }) => virtualTokens,
-  apply: noLayer,
+  apply: refuseLayer,
   applyToBlock(block, { virtualTokens, base }) {
     if (block.kind === 'embed') return withKnownIds(block)
     return block.kind === 'layer'

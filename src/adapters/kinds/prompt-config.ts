@@ -56,6 +56,6 @@ export const writePrompt = ({ virtualTokens, base, peft }: PromptConfig): PeftJs
 })
 
 /** Soft prompts act on no layer. */
-export const noLayer = (): never => {
+export const refuseLayer = (): never => {
   throw new OptionError('internal: a soft prompt acts on no layer.')
 }

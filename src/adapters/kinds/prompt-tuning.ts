@@ -19,7 +19,7 @@ import {
 import type { AdapterKind, ParameterSpec } from './kind.ts'
 import { readPeftConfig } from './peft-config.ts'
 import {
-  noLayer,
+  refuseLayer,
   noModules,
   oneSubmodule,
   promptKey,
@@ -28,7 +28,7 @@ import {
   writePrompt,
   type PromptConfig,
 } from './prompt-config.ts'
-import { normal } from './initializers.ts'
+import { drawNormal } from './initializers.ts'
 import { withVirtualEmbeddings } from '../virtual-tokens.ts'
 
 export interface PromptTuningConfig extends PromptConfig {
@@ -53,12 +53,12 @@ const peftKeys = {
   prompt_tuning_init_text: string(),
 }
 
-function startOf(
+function createStart(
   { virtualTokens, start, startIds }: PromptTuningConfig,
   vocabularySize: number,
   width: number,
 ): ParameterSpec['start'] {
-  if (start === 'random' && !startIds) return normal([virtualTokens, width], 1)
+  if (start === 'random' && !startIds) return drawNormal([virtualTokens, width], 1)
   return (random, base) => {
     const table = base('weight')
     const result = new Float32Array(virtualTokens * width)
@@ -112,11 +112,11 @@ export const promptTuning: AdapterKind<PromptTuningConfig> = {
       name: promptKey,
       shape: [config.virtualTokens, width],
       trainable: true,
-      start: startOf(config, vocabularySize, width),
+      start: createStart(config, vocabularySize, width),
     },
   ],
   virtualTokens: ({ virtualTokens }) => virtualTokens,
-  apply: noLayer,
+  apply: refuseLayer,
   applyToBlock: (block, { virtualTokens }) =>
     block.kind === 'embed' ? withVirtualEmbeddings(block, promptKey, virtualTokens) : block,
 }

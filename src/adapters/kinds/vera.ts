@@ -21,7 +21,7 @@ import {
 import type { AdapterConfig, AdapterKind, ModuleTensors, ParameterSpec } from './kind.ts'
 import { addProduct } from './matrices.ts'
 import { readPeftConfig } from './peft-config.ts'
-import { filled, normal, uniform, zeros } from './initializers.ts'
+import { fillConstant, drawNormal, drawUniform, fillZeros } from './initializers.ts'
 import {
   readTargets,
   targetDefaults,
@@ -29,7 +29,7 @@ import {
   targetOptions,
   writeTargets,
 } from './target-config.ts'
-import { hitsLinear, targetMatcher } from '../targets.ts'
+import { isLinearTarget, createTargetMatcher } from '../targets.ts'
 
 export interface VeraConfig extends AdapterConfig {
   readonly rank: number
@@ -72,13 +72,18 @@ const peftKeys = {
  * Kaiming-uniform for a matrix [.., fan-in]: ±√(6/fan-in). The numbers are this project's own; they
  * are saved in the file.
  */
-function projection(name: string, shape: readonly [number, number], seed: number): ParameterSpec {
-  const start: ParameterSpec['start'] = () => uniform(shape, Math.sqrt(6 / shape[1]))(random(seed))
+function createProjectionSpec(
+  name: string,
+  shape: readonly [number, number],
+  seed: number,
+): ParameterSpec {
+  const start: ParameterSpec['start'] = () =>
+    drawUniform(shape, Math.sqrt(6 / shape[1]))(random(seed))
   return { name, shape, trainable: false, start }
 }
 
 /** A's columns and B's rows that a layer uses: [R, in] and [out, R]. */
-function slices(
+function sliceProjections(
   config: VeraConfig,
   { module, tensor }: ModuleTensors,
 ): { A: Float32Array; B: Float32Array } {
@@ -92,7 +97,7 @@ function slices(
 }
 
 /** diag(b)·B·diag(d) */
-function folded(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32Array {
+function scaleB(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32Array {
   const b = at.tensor(lambdaB)
   const d = at.tensor(lambdaD)
   return B.map((value, i) => b[Math.floor(i / config.rank)]! * value * d[i % config.rank]!)
@@ -150,7 +155,7 @@ export const vera: AdapterKind<VeraConfig> = {
   },
 
   parameters(config, module) {
-    if (!hitsLinear(config, module, 'VeRA')) return []
+    if (!isLinearTarget(config, module, 'VeRA')) return []
     const shapeB = [module.outFeatures]
     const shapeD = [config.rank]
     const zero = config.start === 'zero'
@@ -159,27 +164,27 @@ export const vera: AdapterKind<VeraConfig> = {
         name: lambdaB,
         shape: shapeB,
         trainable: true,
-        start: zero ? zeros(shapeB) : filled(shapeB, 1),
+        start: zero ? fillZeros(shapeB) : fillConstant(shapeB, 1),
       },
       {
         name: lambdaD,
         shape: shapeD,
         trainable: true,
-        start: zero ? filled(shapeD, config.dInitial) : normal(shapeD, 1),
+        start: zero ? fillConstant(shapeD, config.dInitial) : drawNormal(shapeD, 1),
       },
     ]
   },
 
   shared(config, modules) {
-    const hit = modules.filter(targetMatcher(config))
+    const hit = modules.filter(createTargetMatcher(config))
     const widest = (width: (module: ModuleInfo) => number): number => Math.max(...hit.map(width))
     return [
-      projection(
+      createProjectionSpec(
         keyA,
         [config.rank, widest(({ inFeatures }) => inFeatures)],
         config.projectionSeed,
       ),
-      projection(
+      createProjectionSpec(
         keyB,
         [widest(({ outFeatures }) => outFeatures), config.rank],
         ~config.projectionSeed,
@@ -201,17 +206,17 @@ export const vera: AdapterKind<VeraConfig> = {
 
   merge(config, at) {
     const { inFeatures, outFeatures } = at.module
-    const { A, B } = slices(config, at)
+    const { A, B } = sliceProjections(config, at)
     const weight = at.base('weight').slice()
-    addProduct(weight, folded(config, at, B), A, [outFeatures, config.rank, inFeatures], 1)
+    addProduct(weight, scaleB(config, at, B), A, [outFeatures, config.rank, inFeatures], 1)
     return { weight }
   },
 
   serve(config, at) {
-    const { A, B } = slices(config, at)
+    const { A, B } = sliceProjections(config, at)
     return {
       A: f32([config.rank, at.module.inFeatures], A),
-      B: f32([at.module.outFeatures, config.rank], folded(config, at, B)),
+      B: f32([at.module.outFeatures, config.rank], scaleB(config, at, B)),
     }
   },
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { createStandalone } from '../vectors/create.ts'
 import { HotSwap } from './hot-swap.ts'
-import { standaloneForward, type StandaloneForward } from '../vectors/forward.ts'
+import { createStandaloneForward, type StandaloneForward } from '../vectors/forward.ts'
 
 /** A promise and who settles it. */
 function gate() {
@@ -106,7 +106,7 @@ describe('HotSwap', () => {
   it('serves standalone adapters: a batch in pieces is computed by one of them', async () => {
     const width = 6
     const forwardOf = (seed: number): StandaloneForward =>
-      standaloneForward(
+      createStandaloneForward(
         createStandalone(
           'lora',
           { rank: 2, start: 'random', targets: ['q_proj'] },

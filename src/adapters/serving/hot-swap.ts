@@ -12,15 +12,15 @@ export interface HotSwapOptions<Held> {
 }
 
 /** One occupation of the active slot, with the passes that began on it. */
-interface Slot<Held> {
+interface ActiveSlot<Held> {
   readonly held: Held
   passes: number
   readonly waiting: (() => void)[]
 }
 
-const slotOf = <Held>(held: Held): Slot<Held> => ({ held, passes: 0, waiting: [] })
+const createSlot = <Held>(held: Held): ActiveSlot<Held> => ({ held, passes: 0, waiting: [] })
 
-const emptied = (slot: Slot<unknown>): Promise<void> =>
+const waitUntilEmpty = (slot: ActiveSlot<unknown>): Promise<void> =>
   slot.passes === 0 ? Promise.resolve() : new Promise((resolve) => void slot.waiting.push(resolve))
 
 /**
@@ -32,14 +32,14 @@ const emptied = (slot: Slot<unknown>): Promise<void> =>
  *     await swap.swap()      // resolves when the last pass on coder has ended
  */
 export class HotSwap<Held> {
-  #active: Slot<Held>
+  #active: ActiveSlot<Held>
   #standby: Held | undefined
   #previous: Held | undefined
   #swaps = 0
   readonly #prepare: NonNullable<HotSwapOptions<Held>['prepare']>
 
   constructor(active: Held, { prepare = () => undefined }: HotSwapOptions<Held> = {}) {
-    this.#active = slotOf(active)
+    this.#active = createSlot(active)
     this.#prepare = prepare
   }
 
@@ -120,21 +120,21 @@ export class HotSwap<Held> {
 
   async #change(next: Held): Promise<Held> {
     const old = this.#active
-    this.#active = slotOf(next)
+    this.#active = createSlot(next)
     this.#previous = old.held
     this.#swaps++
-    await emptied(old)
+    await waitUntilEmpty(old)
     this.#swaps--
     return old.held
   }
 
-  #enter(): Slot<Held> {
+  #enter(): ActiveSlot<Held> {
     const slot = this.#active
     slot.passes++
     return slot
   }
 
-  #leave(slot: Slot<Held>): void {
+  #leave(slot: ActiveSlot<Held>): void {
     if (--slot.passes === 0) for (const resolve of slot.waiting.splice(0)) resolve()
   }
 }

@@ -5,8 +5,8 @@
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Adapter } from '../adapter.ts'
-import type { ServingForm } from '../kinds/kind.ts'
-import type { ServingForms } from './serving-weights.ts'
+import type { ServingWeights } from '../kinds/kind.ts'
+import type { ServingWeightMap } from './serving-weights.ts'
 
 /**
  * Σ weight·ΔW of adapters of one base. What is made for serving is kept with this object: keep it,
@@ -26,7 +26,7 @@ export const isMixture = (expert: Expert): expert is Mixture => 'mixture' in exp
  * adapter of weight 1, or none, is left. Throws OptionError for an empty list and for weights that
  * are no finite numbers.
  */
-export function simplified(expert: Expert | undefined): Expert | undefined {
+export function simplifyExpert(expert: Expert | undefined): Expert | undefined {
   if (!expert || !isMixture(expert)) return expert
   const { mixture } = expert
   if (mixture.length === 0)
@@ -45,7 +45,7 @@ export function simplified(expert: Expert | undefined): Expert | undefined {
 }
 
 interface Part {
-  readonly form: ServingForm
+  readonly form: ServingWeights
   readonly weight: number
 }
 
@@ -55,10 +55,10 @@ interface Part {
  * same way on the columns of A_k. Shifts add up. Throws UnsupportedError listing the modules where
  * no such form is the sum.
  */
-export function mixedForms(
-  parts: readonly { readonly forms: ServingForms; readonly weight: number }[],
-): ServingForms {
-  const forms = new Map<string, ServingForm>()
+export function mixServingWeights(
+  parts: readonly { readonly forms: ServingWeightMap; readonly weight: number }[],
+): ServingWeightMap {
+  const forms = new Map<string, ServingWeights>()
   const problems: string[] = []
   for (const path of new Set(parts.flatMap(({ forms: one }) => [...one.keys()]))) {
     const here = parts.flatMap(({ forms: one, weight }): Part[] => {
@@ -66,7 +66,7 @@ export function mixedForms(
       return form && weight !== 0 ? [{ form, weight }] : []
     })
     if (here.length === 0) continue
-    const mixed = here.length === 1 && here[0]!.weight === 1 ? here[0]!.form : mixedModule(here)
+    const mixed = here.length === 1 && here[0]!.weight === 1 ? here[0]!.form : mixModule(here)
     if (typeof mixed === 'string') problems.push(`${path}: ${mixed}`)
     else forms.set(path, mixed)
   }
@@ -77,18 +77,18 @@ export function mixedForms(
   )
   if (problems.length === 0 && invocations.size > 1)
     problems.push(`its adapters act from different tokens on: ${[...invocations].join('; ')}`)
-  if (problems.length > 0) throw notMixed(problems)
+  if (problems.length > 0) throw createMixtureError(problems)
   return forms
 }
 
 /** One error for everything that keeps a mixture from being served. */
-export const notMixed = (problems: readonly string[]): UnsupportedError =>
+export const createMixtureError = (problems: readonly string[]): UnsupportedError =>
   new UnsupportedError(
     `This mixture cannot be served exactly:\n  ${problems.join('\n  ')}\nMerge these adapters into one with \`merge\`, and serve that.`,
   )
 
 /** The module's form, or why there is none. */
-function mixedModule(parts: readonly Part[]): ServingForm | string {
+function mixModule(parts: readonly Part[]): ServingWeights | string {
   const [first] = parts as [Part, ...Part[]]
   const { invocation } = first.form
   if (parts.some(({ form }) => form.invocation?.join() !== invocation?.join()))
@@ -97,8 +97,8 @@ function mixedModule(parts: readonly Part[]): ServingForm | string {
   const outFeatures = first.form.B.shape[0]!
   if (first.form.A.shape[0] !== first.form.B.shape[1])
     return 'embeddings are not mixed while serving'
-  const u = mixedFactor(parts, 'u', inFeatures)
-  const v = mixedFactor(parts, 'v', outFeatures)
+  const u = mixFactor(parts, 'u', inFeatures)
+  const v = mixFactor(parts, 'v', outFeatures)
   if (u && v)
     return 'adapters that scale its inputs and adapters that scale its outputs have no common form'
   if ([u, v].some((factor) => factor?.data.some((value) => Math.abs(value) < 1e-6)))
@@ -113,7 +113,7 @@ function mixedModule(parts: readonly Part[]): ServingForm | string {
     placeB(B, row, { form, weight }, v)
     row += own
   }
-  const shift = mixedShift(parts, outFeatures)
+  const shift = mixShift(parts, outFeatures)
   return {
     A,
     B,
@@ -125,11 +125,7 @@ function mixedModule(parts: readonly Part[]): ServingForm | string {
 }
 
 /** 1 + Σ w·(factor − 1); undefined where no adapter has one. */
-function mixedFactor(
-  parts: readonly Part[],
-  name: 'u' | 'v',
-  length: number,
-): F32Tensor | undefined {
+function mixFactor(parts: readonly Part[], name: 'u' | 'v', length: number): F32Tensor | undefined {
   if (!parts.some(({ form }) => form[name])) return undefined
   const sum = f32([length], new Float32Array(length).fill(1))
   for (const { form, weight } of parts)
@@ -137,7 +133,7 @@ function mixedFactor(
   return sum
 }
 
-function mixedShift(parts: readonly Part[], length: number): F32Tensor | undefined {
+function mixShift(parts: readonly Part[], length: number): F32Tensor | undefined {
   if (!parts.some(({ form }) => form.shift)) return undefined
   const sum = f32([length])
   for (const { form, weight } of parts)
@@ -146,7 +142,11 @@ function mixedShift(parts: readonly Part[], length: number): F32Tensor | undefin
 }
 
 /** A_k, with its columns times u_k/u. */
-function placeA(target: Float32Array, { A, u: own }: ServingForm, u: F32Tensor | undefined): void {
+function placeA(
+  target: Float32Array,
+  { A, u: own }: ServingWeights,
+  u: F32Tensor | undefined,
+): void {
   target.set(A.data)
   if (!u) return
   const width = u.data.length

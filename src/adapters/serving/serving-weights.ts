@@ -5,18 +5,18 @@ import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
-import { baseValues, type Adapter } from '../adapter.ts'
-import { baseCopyOf } from '../base-copy.ts'
-import { peftKey } from '../keys.ts'
-import type { ServingForm, WeightOf } from '../kinds/kind.ts'
-import { kindNamed } from '../kinds/kind-table.ts'
-import { layersOfBlock } from '../adapted-layers.ts'
+import { createBaseReader, type Adapter } from '../adapter.ts'
+import { findBaseCopyPath } from '../base-copy.ts'
+import { toPeftKey } from '../keys.ts'
+import type { ServingWeights, WeightOf } from '../kinds/kind.ts'
+import { getKind } from '../kinds/kind-table.ts'
+import { listBlockLayers } from '../adapted-layers.ts'
 
 /** By module path; a module that is not there is the base's own. */
-export type ServingForms = ReadonlyMap<string, ServingForm>
+export type ServingWeightMap = ReadonlyMap<string, ServingWeights>
 
 /** One error for everything that keeps an adapter from being served by feeding tensors. */
-export const notServed = (problems: readonly string[]): UnsupportedError =>
+export const createServingError = (problems: readonly string[]): UnsupportedError =>
   new UnsupportedError(
     `The adapter cannot be served from these slots:\n  ${problems.join('\n  ')}\nUse attach, or slots that have room for it.`,
   )
@@ -25,20 +25,20 @@ export const notServed = (problems: readonly string[]): UnsupportedError =>
  * Goes through the layers; yields the names of base weights that the next form is made from, and
  * takes them.
  */
-function* formsOf(
+function* collectServingWeights(
   { kind, config, tensors }: Adapter,
   model: ModelGraph,
-): Generator<readonly string[], Map<string, ServingForm>, WeightOf | undefined> {
-  const row = kindNamed(kind)
-  const forms = new Map<string, ServingForm>()
+): Generator<readonly string[], Map<string, ServingWeights>, WeightOf | undefined> {
+  const row = getKind(kind)
+  const forms = new Map<string, ServingWeights>()
   const problems: string[] = []
-  const unused = new Set([...tensors.keys()].filter((key) => baseCopyOf(key) === undefined))
+  const unused = new Set([...tensors.keys()].filter((key) => findBaseCopyPath(key) === undefined))
   for (const block of model.blocks) {
-    for (const layer of layersOfBlock(block)) {
+    for (const layer of listBlockLayers(block)) {
       const { module, weight, bias } = layer
       if (row.parameters(config, module).length === 0) continue
       const tensor = (name: string): Float32Array => {
-        const key = peftKey(`${module.path}.${name}`)
+        const key = toPeftKey(`${module.path}.${name}`)
         const found = tensors.get(key) ?? tensors.get(name)
         unused.delete(tensors.has(key) ? key : name)
         if (!found)
@@ -50,7 +50,11 @@ function* formsOf(
       const needed = row.servesFromBase
         ? [weight, bias].flatMap((value) => (value ? [block.prefix + value.name] : []))
         : []
-      const base = baseValues(layer, block.prefix, needed.length > 0 ? yield needed : undefined)
+      const base = createBaseReader(
+        layer,
+        block.prefix,
+        needed.length > 0 ? yield needed : undefined,
+      )
       const form = row.serve?.(config, { module, tensor, base })
       if (form) forms.set(module.path, form)
       else
@@ -61,7 +65,7 @@ function* formsOf(
   // that the adapter leaves alone.
   if (problems.length === 0)
     problems.push(...[...unused].map((key) => `${key}: the model has no layer for it`))
-  if (problems.length > 0) throw notServed(problems)
+  if (problems.length > 0) throw createServingError(problems)
   return forms
 }
 
@@ -69,24 +73,24 @@ function* formsOf(
  * The forms of an adapter. `weightOf` is asked by kinds that serve from the base (DoRA). Throws
  * UnsupportedError listing what has none.
  */
-export function servingForms(
+export function computeServingWeights(
   adapter: Adapter,
   model: ModelGraph,
   weightOf?: WeightOf,
-): ServingForms {
-  const going = formsOf(adapter, model)
+): ServingWeightMap {
+  const going = collectServingWeights(adapter, model)
   let step = going.next()
   while (!step.done) step = going.next(weightOf)
   return step.value
 }
 
 /** The same with base weights read as they are needed, one layer's at a time. */
-export async function readServingForms(
+export async function readServingWeights(
   adapter: Adapter,
   model: ModelGraph,
   read: (name: string) => Promise<Tensor>,
-): Promise<ServingForms> {
-  const going = formsOf(adapter, model)
+): Promise<ServingWeightMap> {
+  const going = collectServingWeights(adapter, model)
   let step = going.next()
   while (!step.done) {
     const weights = new Map<string, Tensor>()

@@ -3,7 +3,7 @@ import { f32 } from '../../base/tensor.ts'
 import type { Program } from '../../compute/backend.ts'
 import { evaluate } from '../../graph/evaluate.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { adapterFeeds, createAdapter, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, createAdapter, type Adapter } from '../adapter.ts'
 import { attach } from '../attach.ts'
 import {
   backend,
@@ -16,7 +16,7 @@ import {
   storiesBase,
 } from '../../../test/support/adapters.ts'
 import { loadAdapter } from '../files/peft.ts'
-import { attachSlots, servingTensors } from './slots.ts'
+import { attachSlots, computeServingFeeds } from './slots.ts'
 
 const ids = [[1, 40, 9, 222, 7]]
 let base: Base
@@ -30,7 +30,7 @@ beforeAll(async () => {
 
 const run = async (adapter: Adapter | undefined): Promise<Float32Array> => {
   const outputs = await program.run(
-    new Map([...feedsFor(base, ids), ...servingTensors(adapter, slots)]),
+    new Map([...feedsFor(base, ids), ...computeServingFeeds(adapter, slots)]),
   )
   return outputs.get('logits')!.data as Float32Array
 }
@@ -62,11 +62,11 @@ describe('slots', () => {
     const bare = await logitsOf(base.model, feedsFor(base, ids))
     expect(await run(undefined)).toEqual(bare)
     expect(
-      [...servingTensors(undefined, slots).values()].every(({ data }) => data.length === 0),
+      [...computeServingFeeds(undefined, slots).values()].every(({ data }) => data.length === 0),
     ).toBe(true)
     const reference = evaluate(
       composeBlocks(slots.blocks),
-      new Map([...feedsFor(base, ids), ...servingTensors(undefined, slots)]),
+      new Map([...feedsFor(base, ids), ...computeServingFeeds(undefined, slots)]),
     )
     expect(furthest(reference.get('logits')!.data as Float32Array, bare)).toBeLessThan(1e-3)
   })
@@ -81,7 +81,7 @@ describe('slots', () => {
         first,
         await logitsOf(
           attach(base.model, patterns),
-          new Map([...feedsFor(base, ids), ...adapterFeeds(patterns)]),
+          new Map([...feedsFor(base, ids), ...toAdapterFeeds(patterns)]),
         ),
       ),
     ).toBeLessThan(1e-3)
@@ -90,7 +90,7 @@ describe('slots', () => {
         second,
         await logitsOf(
           attach(base.model, layers),
-          new Map([...feedsFor(base, ids), ...adapterFeeds(layers)]),
+          new Map([...feedsFor(base, ids), ...toAdapterFeeds(layers)]),
         ),
       ),
     ).toBeLessThan(1e-3)
@@ -106,7 +106,7 @@ describe('slots', () => {
       base.model,
       { seed: 1 },
     )
-    expect(() => servingTensors(adapter, slots)).toThrow(
+    expect(() => computeServingFeeds(adapter, slots)).toThrow(
       /model\.embed_tokens: has no slot\n\s+lm_head: has no slot\nUse attach/,
     )
     const shifted = createAdapter(
@@ -115,10 +115,10 @@ describe('slots', () => {
       base.model,
       { seed: 1 },
     )
-    expect(() => servingTensors(shifted, slots)).toThrow(
+    expect(() => computeServingFeeds(shifted, slots)).toThrow(
       'model.layers.0.self_attn.q_proj: its slot has no shift',
     )
-    expect(() => servingTensors(adapter, base.model)).toThrow('the model has no slots')
+    expect(() => computeServingFeeds(adapter, base.model)).toThrow('the model has no slots')
   })
 
   it('do not pass over tensors that the model has no layer for', async () => {
@@ -130,7 +130,7 @@ describe('slots', () => {
         ['base_model.model.model.layers.7.mlp.up_proj.lora_A.weight', f32([1, 64])],
       ]),
     } as Adapter
-    expect(() => servingTensors(stray, slots)).toThrow(
+    expect(() => computeServingFeeds(stray, slots)).toThrow(
       'model.layers.7.mlp.up_proj.lora_A.weight: the model has no layer for it',
     )
   })

@@ -7,11 +7,15 @@ import type { GraphBuilder } from '../../graph/builder.ts'
 import type { Graph, Value } from '../../graph/ir.ts'
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { rewrite } from '../../graph/passes/rewrite.ts'
-import { ACTIVE, activationAt } from '../activation.ts'
+import { ACTIVE, buildActivation } from '../activation.ts'
 import type { Adapter } from '../adapter.ts'
 import type { WeightOf } from '../kinds/kind.ts'
-import { notServed, servingForms, type ServingForms } from './serving-weights.ts'
-import { layersOfBlock, mapLayers, type Layer } from '../adapted-layers.ts'
+import {
+  createServingError,
+  computeServingWeights,
+  type ServingWeightMap,
+} from './serving-weights.ts'
+import { listBlockLayers, mapLayers, type AdaptableLayer } from '../adapted-layers.ts'
 
 export interface SlotOptions {
   /**
@@ -40,7 +44,8 @@ export interface SlotOptions {
   readonly activation?: boolean
 }
 
-const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && layer !== undefined
+const isLinearInLayer = ({ kind, layer }: ModuleInfo): boolean =>
+  kind === 'linear' && layer !== undefined
 
 /**
  * Gives layers the inputs `<module>.A` [R, in] (embedding: [V, R]) and `<module>.B` [out, R], and
@@ -49,13 +54,13 @@ const inLayers = ({ kind, layer }: ModuleInfo): boolean => kind === 'linear' && 
  * may be 0. With activation, B·A and shift act where `active` is 1.
  */
 export function attachSlots(model: ModelGraph, options: SlotOptions = {}): ModelGraph {
-  const { modules = inLayers } = options
+  const { modules = isLinearInLayer } = options
   return mapLayers(model, (g, layer) =>
-    modules(layer.module) ? slotted(g, layer, options) : undefined,
+    modules(layer.module) ? buildSlot(g, layer, options) : undefined,
   )
 }
 
-function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
+function buildSlot(g: GraphBuilder, layer: AdaptableLayer, options: SlotOptions): Value {
   const { shift = false, v = false, u = () => false, perRow = false, activation = false } = options
   const { node, module, name } = layer
   const rank = `R:${name}`
@@ -76,7 +81,7 @@ function slotted(g: GraphBuilder, layer: Layer, options: SlotOptions): Value {
   const inputs = node.inputs.map((value) => (value.name === layer.x.name ? x : value))
   const base = g.op(node.operation, inputs, node.attributes)
   const activated = (value: Value): Value =>
-    activation && !embedding ? g.multiply(value, activationAt(g, layer.x)) : value
+    activation && !embedding ? g.multiply(value, buildActivation(g, layer.x)) : value
   const low = embedding ? g.op('embedding', [A, x]) : g.matmul(x, A, { transB: true }) // [.., R]
   const detoured = g.add(base, g.matmul(activated(low), B, { transB: true })) // [.., out]
   const scaled = v ? g.multiply(detoured, vector('v', module.outFeatures)) : detoured
@@ -110,7 +115,7 @@ export function withOwnRanks(graph: Graph): Graph {
 }
 
 interface Slot {
-  readonly layer: Layer
+  readonly layer: AdaptableLayer
   /** The vectors there is room for: 'u', 'v', 'shift'. */
   readonly vectors: readonly Vector[]
   /** Whether its detour can be kept from some tokens. */
@@ -120,14 +125,14 @@ interface Slot {
 type Vector = 'u' | 'v' | 'shift'
 const vectors: readonly Vector[] = ['u', 'v', 'shift']
 
-function slotsOf(model: ModelGraph): Map<string, Slot> {
+function collectSlots(model: ModelGraph): Map<string, Slot> {
   return new Map(
     model.blocks.flatMap((block) => {
       const activation = block.graph.inputs.some(({ name }) => name === ACTIVE)
       const inputs = new Set(
         block.graph.inputs.filter(({ role }) => role === 'adapter').map(({ name }) => name),
       )
-      return layersOfBlock(block)
+      return listBlockLayers(block)
         .filter(({ name }) => inputs.has(`${name}.A`))
         .map((layer) => {
           const held = vectors.filter((name) => inputs.has(`${layer.name}.${name}`))
@@ -142,16 +147,16 @@ function slotsOf(model: ModelGraph): Map<string, Slot> {
  * 0 where the adapter does nothing. No adapter: the base. Throws UnsupportedError listing what has
  * no slot or no serving form; then `attach` gives a graph that serves it.
  */
-export const servingTensors = (
+export const computeServingFeeds = (
   adapter: Adapter | undefined,
   model: ModelGraph,
   weightOf?: WeightOf,
 ): Map<string, F32Tensor> =>
-  slotTensors(adapter ? servingForms(adapter, model, weightOf) : new Map(), model)
+  toSlotFeeds(adapter ? computeServingWeights(adapter, model, weightOf) : new Map(), model)
 
 /** The same from forms that are made already. */
-export function slotTensors(forms: ServingForms, model: ModelGraph): Map<string, F32Tensor> {
-  const slots = slotsOf(model)
+export function toSlotFeeds(forms: ServingWeightMap, model: ModelGraph): Map<string, F32Tensor> {
+  const slots = collectSlots(model)
   if (slots.size === 0)
     throw new OptionError('servingTensors: the model has no slots; make them with attachSlots.')
   const problems = [...forms].flatMap(([path, form]) => {
@@ -164,7 +169,7 @@ export function slotTensors(forms: ServingForms, model: ModelGraph): Map<string,
       ? lacking.map((name) => `${path}: its slot has no ${name}`)
       : [`${path}: has no slot`]
   })
-  if (problems.length > 0) throw notServed(problems)
+  if (problems.length > 0) throw createServingError(problems)
   const feeds = new Map<string, F32Tensor>()
   for (const [path, { layer, vectors: held }] of slots) {
     const { inFeatures, outFeatures, kind } = layer.module
@@ -174,12 +179,12 @@ export function slotTensors(forms: ServingForms, model: ModelGraph): Map<string,
     for (const name of held)
       feeds.set(
         `${path}.${name}`,
-        form?.[name] ?? neutral(name, name === 'u' ? inFeatures : outFeatures),
+        form?.[name] ?? createNeutralVector(name, name === 'u' ? inFeatures : outFeatures),
       )
   }
   return feeds
 }
 
 /** The vector that changes nothing. */
-const neutral = (name: Vector, length: number): F32Tensor =>
+const createNeutralVector = (name: Vector, length: number): F32Tensor =>
   f32([length], new Float32Array(length).fill(name === 'shift' ? 0 : 1))

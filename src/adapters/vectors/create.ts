@@ -1,15 +1,15 @@
 // Fresh adapters of a standalone model.
 
 import { type Adapter, type AdapterMetadata, createAdapter } from '../adapter.ts'
-import { standaloneModel } from './model.ts'
+import { createStandaloneModel } from './model.ts'
 
 /**
  * What standalone adapters say their base is: adapters of other widths, or of language models, are
  * then not mixed with them.
  */
-export const standaloneBase = (width: number): string => `standalone-${width}`
+export const formatStandaloneBase = (width: number): string => `standalone-${width}`
 
-export interface StandaloneCreateOptions {
+export interface CreateStandaloneOptions {
   readonly width: number // D
   /** 0 unless given; the same seed gives the same numbers. */
   readonly seed?: number
@@ -24,13 +24,13 @@ export interface StandaloneCreateOptions {
 export function createStandalone(
   kind: string,
   config: Readonly<Record<string, unknown>>,
-  { width, seed = 0, metadata }: StandaloneCreateOptions,
+  { width, seed = 0, metadata }: CreateStandaloneOptions,
 ): Adapter {
-  const { graph, weightOf } = standaloneModel(width)
+  const { graph, weightOf } = createStandaloneModel(width)
   return createAdapter(kind, config, graph, {
     seed,
     weightOf,
-    baseModel: standaloneBase(width),
+    baseModel: formatStandaloneBase(width),
     ...(metadata && { metadata }),
   })
 }

@@ -6,14 +6,14 @@
 // Exact for every kind with a serving form; for LoRA c is one. Products in single precision.
 
 import { NumericError, ShapeError, UnsupportedError } from '../../base/errors.ts'
-import { allFinite } from '../../base/finite.ts'
-import { matrixOf, transpose } from '../../base/linalg/matrix.ts'
+import { isAllFinite } from '../../base/finite.ts'
+import { createMatrix, transpose } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { fastKernels } from '../../base/linalg/simd.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import { type Adapter, checkAdapter, checkFinite } from '../adapter.ts'
-import type { ServingForm } from '../kinds/kind.ts'
-import { servingForms } from '../serving/serving-weights.ts'
-import { standaloneModel, standaloneModules } from './model.ts'
+import type { ServingWeights } from '../kinds/kind.ts'
+import { computeServingWeights } from '../serving/serving-weights.ts'
+import { createStandaloneModel, standaloneModules } from './model.ts'
 
 /**
  * Vectors in, vectors out: [N, D] in row-major order, any N. Throws ShapeError where the length is
@@ -21,7 +21,7 @@ import { standaloneModel, standaloneModules } from './model.ts'
  */
 export type StandaloneForward = (x: Float32Array) => Float32Array
 
-interface Stack {
+interface StackedForms {
   readonly rank: number // R
   readonly A: Float32Array // [R, D]
   readonly B: Float32Array // [R, D], each layer's B transposed
@@ -30,7 +30,7 @@ interface Stack {
 }
 
 /** The forms of all layers as one; y = Σ_m v⊙(W_m·(u⊙x) + B·A·(u⊙x)) + shift with W_m = I/7. */
-function stacked(forms: readonly ServingForm[], width: number): Stack {
+function stackForms(forms: readonly ServingWeights[], width: number): StackedForms {
   const rank = forms.reduce((sum, { A }) => sum + A.shape[0]!, 0)
   const A = new Float32Array(rank * width)
   const B = new Float32Array(rank * width)
@@ -58,44 +58,45 @@ function stacked(forms: readonly ServingForm[], width: number): Stack {
 }
 
 /**
- * Prepares an adapter of `standaloneModel(width)` for use; later changes of its tensors are not
+ * Prepares an adapter of `createStandaloneModel(width)` for use; later changes of its tensors are not
  * seen. Throws MismatchError for an adapter of another model, UnsupportedError for what is no map
  * of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or infinity.
  */
-export function standaloneForward(adapter: Adapter, width: number): StandaloneForward {
-  const { graph, weightOf } = standaloneModel(width)
+export function createStandaloneForward(adapter: Adapter, width: number): StandaloneForward {
+  const { graph, weightOf } = createStandaloneModel(width)
   checkAdapter(adapter, graph)
   checkFinite(adapter)
   if (adapter.config.invocationTokens)
     throw new UnsupportedError(
       'This LoRA acts behind invocation tokens only; vectors alone have none. Leave out invocationTokens.',
     )
-  const { rank, A, B, factor, shift } = stacked(
-    [...servingForms(adapter, graph, weightOf).values()],
+  const { rank, A, B, factor, shift } = stackForms(
+    [...computeServingWeights(adapter, graph, weightOf).values()],
     width,
   )
-  const { f32: kernel } = fastKernels()
-  const down = matrixOf(rank, width, A)
-  const up = matrixOf(rank, width, B)
+  const { f32: kernel } = getFastKernels()
+  const down = createMatrix(rank, width, A)
+  const up = createMatrix(rank, width, B)
   return (x) => {
-    const rows = checkedRows(x, width)
+    const rows = countRows(x, width)
     const y = x.slice()
     if (factor) for (let i = 0; i < y.length; i++) y[i]! *= factor[i % width]!
     if (shift) for (let i = 0; i < y.length; i++) y[i]! += shift[i % width]!
     if (rank === 0) return y
-    const low = matrixOf(rank, rows, new Float32Array(rank * rows)) // [R, N]
-    multiply(low, down, transpose(matrixOf(rows, width, x)), { kernel })
-    multiply(matrixOf(rows, width, y), transpose(low), up, { kernel, add: true })
+    const low = createMatrix(rank, rows, new Float32Array(rank * rows)) // [R, N]
+    multiply(low, down, transpose(createMatrix(rows, width, x)), { kernel })
+    multiply(createMatrix(rows, width, y), transpose(low), up, { kernel, add: true })
     return y
   }
 }
 
-function checkedRows(x: Float32Array, width: number): number {
+function countRows(x: Float32Array, width: number): number {
   const rows = x.length / width
   if (rows === 0 || !Number.isInteger(rows))
     throw new ShapeError(
       `Standalone forward: got ${x.length} numbers, expected a multiple of the width ${width}.`,
     )
-  if (!allFinite(x)) throw new NumericError('Standalone forward: the input holds NaN or infinity.')
+  if (!isAllFinite(x))
+    throw new NumericError('Standalone forward: the input holds NaN or infinity.')
   return rows
 }

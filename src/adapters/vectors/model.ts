@@ -25,7 +25,7 @@ export const standaloneModules: readonly string[] = [
 ]
 
 /** The vocabulary of language models, as far as it has a meaning here. */
-const configOf = (width: number): ModelConfig => ({
+const createConfig = (width: number): ModelConfig => ({
   modelType: 'standalone',
   vocabularySize: 0,
   width,
@@ -51,7 +51,7 @@ const configOf = (width: number): ModelConfig => ({
  * The model of vectors of this width. Throws OptionError for a width that is no whole number from
  * 1.
  */
-export function standaloneModel(width: number): StandaloneModel {
+export function createStandaloneModel(width: number): StandaloneModel {
   if (!Number.isSafeInteger(width) || width < 1)
     throw new OptionError(`A standalone model's width must be a whole number from 1, got ${width}.`)
   const g = new GraphBuilder()
@@ -65,14 +65,14 @@ export function standaloneModel(width: number): StandaloneModel {
   return {
     width,
     graph: {
-      config: configOf(width),
+      config: createConfig(width),
       blocks: [{ kind: 'layer', prefix: 'model.layers.0.', graph: g.build() }],
     },
-    weightOf: () => (weight ??= scaledIdentity(width, 1 / standaloneModules.length)),
+    weightOf: () => (weight ??= createScaledIdentity(width, 1 / standaloneModules.length)),
   }
 }
 
-function scaledIdentity(width: number, scale: number): F32Tensor {
+function createScaledIdentity(width: number, scale: number): F32Tensor {
   const tensor = f32([width, width])
   for (let i = 0; i < width; i++) tensor.data[i * width + i] = scale
   return tensor

@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest'
 import { MismatchError, NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { createStandalone } from './create.ts'
 import { loadAdapter, saveAdapter } from '../files/peft.ts'
-import { standaloneForward } from './forward.ts'
-import { standaloneModel } from './model.ts'
+import { createStandaloneForward } from './forward.ts'
+import { createStandaloneModel } from './model.ts'
 import { memorySink } from '../../../test/support/adapters.ts'
 
 const width = 10
@@ -26,11 +26,11 @@ describe('a standalone adapter', () => {
             expected[n * width + i]! += 2 * tensor('B')[i * 3 + r]! * low
         }
     }
-    const y = standaloneForward(adapter, width)(x)
+    const y = createStandaloneForward(adapter, width)(x)
     y.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 5))
   })
   it('gives a row the same numbers alone and in a batch, and changes no input', () => {
-    const forward = standaloneForward(createStandalone('lora', random, { width }), width)
+    const forward = createStandaloneForward(createStandalone('lora', random, { width }), width)
     const before = x.slice()
     const all = forward(x)
     const second = forward(x.slice(width, 2 * width))
@@ -45,8 +45,8 @@ describe('a standalone adapter', () => {
     const loaded = await loadAdapter(sink)
     expect(loaded.metadata).toEqual(metadata)
     expect(loaded.baseModel).toBe(`standalone-${width}`)
-    expect([...standaloneForward(loaded, width)(x)]).toEqual([
-      ...standaloneForward(adapter, width)(x),
+    expect([...createStandaloneForward(loaded, width)(x)]).toEqual([
+      ...createStandaloneForward(adapter, width)(x),
     ])
     const again = memorySink()
     await saveAdapter(loaded, again)
@@ -61,17 +61,17 @@ describe('a standalone adapter', () => {
   })
   it('refuses what does not fit', () => {
     const adapter = createStandalone('lora', random, { width })
-    expect(() => standaloneForward(adapter, width + 1)).toThrow(MismatchError)
+    expect(() => createStandaloneForward(adapter, width + 1)).toThrow(MismatchError)
     const activated = createStandalone('lora', { ...random, invocationTokens: [3] }, { width })
-    expect(() => standaloneForward(activated, width)).toThrow(
+    expect(() => createStandaloneForward(activated, width)).toThrow(
       /invocation tokens only; vectors alone have none/,
     )
-    expect(() => standaloneForward(adapter, width)(x.slice(1))).toThrow(ShapeError)
-    expect(() => standaloneForward(adapter, width)(new Float32Array())).toThrow(ShapeError)
+    expect(() => createStandaloneForward(adapter, width)(x.slice(1))).toThrow(ShapeError)
+    expect(() => createStandaloneForward(adapter, width)(new Float32Array())).toThrow(ShapeError)
     expect(() =>
-      standaloneForward(adapter, width)(x.map((value, i) => (i === 7 ? NaN : value))),
+      createStandaloneForward(adapter, width)(x.map((value, i) => (i === 7 ? NaN : value))),
     ).toThrow(NumericError)
-    expect(() => standaloneModel(0)).toThrow(OptionError)
+    expect(() => createStandaloneModel(0)).toThrow(OptionError)
     expect(() => createStandalone('lora', { targets: ['query'] }, { width })).toThrow(
       /no module is called "query"/,
     )

@@ -7,7 +7,7 @@ import type { FloatArray } from './matrix.ts'
 export const panelRows = 4
 
 /** How the operands lie in the buffers, in elements. */
-export interface Layout {
+export interface PanelLayout {
   /** Steps of the inner dimension. */
   readonly depth: number
   /** left[row·leftRow + step·leftStep], for the 4 rows. */
@@ -26,7 +26,7 @@ export interface Kernel {
     stride: number,
   ): { readonly left: FloatArray; readonly right: FloatArray; readonly strip: FloatArray }
   /** strip[row][column] = Σ over steps of left·right, from panel `first` up to `panels`. */
-  run(layout: Layout, first: number, panels: number): void
+  run(layout: PanelLayout, first: number, panels: number): void
 }
 
 let left = new Float64Array(0)
@@ -46,15 +46,16 @@ export const plainKernel: Kernel = {
     return { left, right, strip }
   },
   run(layout, first, panels) {
-    for (let panel = first; panel < panels; panel++) tile(left, right, strip, layout, panel * 4)
+    for (let panel = first; panel < panels; panel++)
+      multiplyTile(left, right, strip, layout, panel * 4)
   },
 }
 
-function tile(
+function multiplyTile(
   a: Float64Array,
   b: Float64Array,
   out: Float64Array,
-  { depth, leftRow, leftStep, stride }: Layout,
+  { depth, leftRow, leftStep, stride }: PanelLayout,
   column: number,
 ): void {
   let c00 = 0,

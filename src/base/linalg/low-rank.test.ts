@@ -3,16 +3,16 @@ import { describe, expect, it } from 'vitest'
 import { random } from '../random.ts'
 import { truncateDense, truncateProduct, type LowRank } from './low-rank.ts'
 import { multiply } from './matmul.ts'
-import { matrixOf, squaredNorm, transpose, zeros, type Matrix } from './matrix.ts'
-import { fastKernels } from './simd.ts'
+import { createMatrix, computeSquaredNorm, transpose, createZeros, type Matrix } from './matrix.ts'
+import { getFastKernels } from './simd.ts'
 import { svd } from './svd.ts'
 
 const normal = (rows: number, columns: number, seed: number): Matrix<Float32Array> => {
   const { normal: next } = random(seed)
-  return matrixOf(rows, columns, Float32Array.from({ length: rows * columns }, next))
+  return createMatrix(rows, columns, Float32Array.from({ length: rows * columns }, next))
 }
 const product = (left: Matrix, right: Matrix): Matrix<Float64Array> => {
-  const result = zeros(left.rows, right.columns)
+  const result = createZeros(left.rows, right.columns)
   multiply(result, left, right)
   return result
 }
@@ -20,7 +20,7 @@ const product = (left: Matrix, right: Matrix): Matrix<Float64Array> => {
 function residual(m: Matrix, { b, a }: LowRank): number {
   const rest = product(b, a)
   rest.data.forEach((value, i) => (rest.data[i] = m.data[i]! - value))
-  return Math.sqrt(squaredNorm(rest) / squaredNorm(m))
+  return Math.sqrt(computeSquaredNorm(rest) / computeSquaredNorm(m))
 }
 /** The best residual there is at a rank, from an SVD of the whole matrix. */
 function optimal(m: Matrix, rank: number): number {
@@ -41,7 +41,7 @@ function thinned(
   const a = normal(rank, columns, seed + 1)
   const { uniform } = random(seed + 2)
   return {
-    whole: matrixOf(
+    whole: createMatrix(
       rows,
       columns,
       Float32Array.from(product(b, a).data, (value) => (uniform() < 0.5 ? value : 0)),
@@ -71,7 +71,7 @@ describe('truncateProduct', () => {
     const b = normal(30, 4, 1)
     const a = normal(4, 20, 2)
     const join = (scale: number): Matrix[] => [
-      matrixOf(
+      createMatrix(
         30,
         8,
         Float32Array.from(
@@ -79,7 +79,7 @@ describe('truncateProduct', () => {
           (_, i) => b.data[Math.floor(i / 8) * 4 + (i % 4)]! * (i % 8 < 4 ? 1 : scale),
         ),
       ),
-      matrixOf(
+      createMatrix(
         8,
         20,
         Float32Array.from({ length: 160 }, (_, i) => a.data[i % 80]!),
@@ -119,7 +119,7 @@ describe('truncateDense', () => {
       const { whole, b, a } = thinned(rows, columns, 3 * rank, seed)
       const best = optimal(whole, rank)
       const start = transpose(truncateProduct(b, a, { rank }).a)
-      for (const options of [{}, { start }, { start, kernel: fastKernels().f32 }]) {
+      for (const options of [{}, { start }, { start, kernel: getFastKernels().f32 }]) {
         const found = truncateDense(whole, { rank, seed: 7, ...options })
         expect([found.b.columns, found.a.rows]).toEqual([rank, rank])
         expect(residual(whole, found) / best).toBeLessThan(1.01)
@@ -153,7 +153,7 @@ describe('truncateDense', () => {
     const found = truncateDense(whole, { rank: 12, seed: 1 })
     expect(found.b.columns).toBe(5)
     expect(residual(whole, found)).toBeLessThan(1e-6)
-    const none = truncateDense(zeros(140, 130), { rank: 3, seed: 1 })
+    const none = truncateDense(createZeros(140, 130), { rank: 3, seed: 1 })
     expect([none.b.columns, none.residual]).toEqual([0, 0])
   })
 })

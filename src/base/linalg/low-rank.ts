@@ -5,8 +5,15 @@
 import { random } from '../random.ts'
 import type { Kernel } from './kernel.ts'
 import { multiply } from './matmul.ts'
-import { matrixOf, rowsOf, squaredNorm, transpose, zeros, type Matrix } from './matrix.ts'
-import { gramRoot, symmetricEigen, type Eigen } from './symmetric.ts'
+import {
+  createMatrix,
+  sliceRows,
+  computeSquaredNorm,
+  transpose,
+  createZeros,
+  type Matrix,
+} from './matrix.ts'
+import { computeCholesky, computeEigen, type Eigen } from './symmetric.ts'
 
 /**
  * How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ².
@@ -50,32 +57,33 @@ function chooseRank(
   return kept
 }
 
-const positive = (values: Float64Array): Float64Array => values.map((value) => Math.max(0, value))
+const clipNegatives = (values: Float64Array): Float64Array =>
+  values.map((value) => Math.max(0, value))
 const sum = (values: Float64Array, from = 0): number =>
   values.subarray(from).reduce((total, value) => total + value, 0)
-const share = (rest: number, total: number): number =>
+const computeResidual = (rest: number, total: number): number =>
   total > 0 ? Math.sqrt(Math.max(0, rest) / total) : 0
 
 /** mᵀ·m in double precision, [N, N]. */
-function gram(m: Matrix): Matrix<Float64Array> {
-  const result = zeros(m.columns, m.columns)
+function computeGram(m: Matrix): Matrix<Float64Array> {
+  const result = createZeros(m.columns, m.columns)
   multiply(result, transpose(m), m, { symmetric: true })
   return result
 }
 
-function product(left: Matrix, right: Matrix): Matrix<Float64Array> {
-  const result = zeros(left.rows, right.columns)
+function multiplyToF64(left: Matrix, right: Matrix): Matrix<Float64Array> {
+  const result = createZeros(left.rows, right.columns)
   multiply(result, left, right)
   return result
 }
 
-function product32(left: Matrix, right: Matrix): Matrix<Float32Array> {
-  const result = matrixOf(left.rows, right.columns, new Float32Array(left.rows * right.columns))
+function multiplyToF32(left: Matrix, right: Matrix): Matrix<Float32Array> {
+  const result = createMatrix(left.rows, right.columns, new Float32Array(left.rows * right.columns))
   multiply(result, left, right)
   return result
 }
 
-const trace = ({ data, rows }: Matrix): number =>
+const computeTrace = ({ data, rows }: Matrix): number =>
   sum(Float64Array.from({ length: rows }, (_, i) => data[i * (rows + 1)]!))
 
 /** Rows of `m` times one factor each. */
@@ -86,7 +94,7 @@ function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Ma
     for (let i = row * m.columns; i < (row + 1) * m.columns; i++)
       data[i] = scale * m.data[m.start + i]!
   }
-  return matrixOf(m.rows, m.columns, data)
+  return createMatrix(m.rows, m.columns, data)
 }
 
 /**
@@ -95,30 +103,30 @@ function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Ma
  * factors are b·(Tᵀ·V·S^−½) and (S^−½·Uᵀ·R)·a. Errors are about 1e-8 of the largest σ.
  */
 export function truncateProduct(b: Matrix, a: Matrix, choice: RankChoice): LowRank {
-  const gramB = gram(b)
-  const gramA = gram(transpose(a))
-  const rootB = gramRoot(gramB)
-  const rootA = gramRoot(gramA)
-  const core = product(rootB, transpose(rootA)) // [K, K]
-  const { values, vectors } = symmetricEigen(gram(core))
-  const squares = positive(values)
-  const rank = chooseRank(squares, sum(squares), choice, trace(gramB) * trace(gramA))
-  const v = rowsOf(vectors, 0, rank) // [R, K]
-  const left = product(
+  const gramB = computeGram(b)
+  const gramA = computeGram(transpose(a))
+  const rootB = computeCholesky(gramB)
+  const rootA = computeCholesky(gramA)
+  const core = multiplyToF64(rootB, transpose(rootA)) // [K, K]
+  const { values, vectors } = computeEigen(computeGram(core))
+  const squares = clipNegatives(values)
+  const rank = chooseRank(squares, sum(squares), choice, computeTrace(gramB) * computeTrace(gramA))
+  const v = sliceRows(vectors, 0, rank) // [R, K]
+  const left = multiplyToF64(
     scaleRows(v, (i) => squares[i]! ** -0.25),
     rootA,
   ) // [R, K]
-  const right = product(
-    product(
+  const right = multiplyToF64(
+    multiplyToF64(
       scaleRows(v, (i) => squares[i]! ** -0.75),
       transpose(core),
     ),
     rootB,
   ) // [R, K]
   return {
-    b: product32(b, transpose(left)),
-    a: product32(right, a),
-    residual: share(sum(squares, rank), sum(squares)),
+    b: multiplyToF32(b, transpose(left)),
+    a: multiplyToF32(right, a),
+    residual: computeResidual(sum(squares, rank), sum(squares)),
   }
 }
 
@@ -160,12 +168,12 @@ export function truncateDense(
   { rank, energy, start, seed, kernel }: DenseOptions,
 ): LowRank {
   const smaller = Math.min(m.rows, m.columns)
-  const total = squaredNorm(m)
+  const total = computeSquaredNorm(m)
   let width = Math.min(rank ?? smaller, energy === undefined ? smaller : 32) + oversampling
   let from = start
   for (;;) {
     if (smaller <= exactSide || 2 * width >= smaller) return truncateExactly(m, { rank, energy })
-    const found = iterate(
+    const found = iterateSubspace(
       m,
       from,
       width,
@@ -174,17 +182,21 @@ export function truncateDense(
       seed,
       kernel,
     )
-    const kept = chooseRank(positive(found.eigen.values).subarray(0, width - oversampling), total, {
-      rank,
-      energy,
-    })
-    if (kept < width - oversampling || kept === rank) return factorsOf(found, kept, total)
+    const kept = chooseRank(
+      clipNegatives(found.eigen.values).subarray(0, width - oversampling),
+      total,
+      {
+        rank,
+        energy,
+      },
+    )
+    if (kept < width - oversampling || kept === rank) return computeFactors(found, kept, total)
     from = found.flipped ? found.y : found.x
     width *= 2
   }
 }
 
-function iterate(
+function iterateSubspace(
   m: Matrix,
   start: Matrix | undefined,
   width: number,
@@ -193,12 +205,17 @@ function iterate(
   seed: number,
   kernel: Kernel | undefined,
 ): Subspace {
-  let current = halfStep(m, orthonormal(startBlock(m.columns, width, start, seed)), false, kernel)
-  let rest = total - sum(positive(current.eigen.values).subarray(0, rank))
+  let current = runHalfStep(
+    m,
+    orthonormalize(createStartBlock(m.columns, width, start, seed)),
+    false,
+    kernel,
+  )
+  let rest = total - sum(clipNegatives(current.eigen.values).subarray(0, rank))
   let gain = Infinity
   for (let step = 1; step < halfStepLimit; step++) {
-    const next = halfStep(m, scaledBasis(current), !current.flipped, kernel)
-    const left = total - sum(positive(next.eigen.values).subarray(0, rank))
+    const next = runHalfStep(m, computeSubspaceBasis(current), !current.flipped, kernel)
+    const left = total - sum(clipNegatives(next.eigen.values).subarray(0, rank))
     const before = gain
     const gained = Math.max(0, rest - left)
     current = next
@@ -211,14 +228,14 @@ function iterate(
   return current
 }
 
-function startBlock(
+function createStartBlock(
   size: number,
   width: number,
   start: Matrix | undefined,
   seed: number,
 ): Matrix<Float64Array> {
   const { normal } = random(seed)
-  const block = zeros(width, size)
+  const block = createZeros(width, size)
   const given = Math.min(start?.columns ?? 0, width)
   for (let i = 0; i < width; i++)
     for (let j = 0; j < size; j++)
@@ -233,41 +250,42 @@ function startBlock(
  * An orthonormal basis of the columns of x, [N, L]; directions that are rounding errors become zero
  * columns.
  */
-function orthonormal(x: Matrix<Float64Array>): Matrix<Float64Array> {
+function orthonormalize(x: Matrix<Float64Array>): Matrix<Float64Array> {
   const scales =
-    x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => columnScale(x, j))
-  const even = transpose(scaleRows(rowMajor(transpose(x)), (j) => scales[j]!))
-  return basisOf(even, symmetricEigen(gram(even)))
+    x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => computeColumnScale(x, j))
+  const even = transpose(scaleRows(toRowMajor(transpose(x)), (j) => scales[j]!))
+  return computeBasis(even, computeEigen(computeGram(even)))
 }
 
-const columnScale = (x: Matrix, j: number): number => {
+const computeColumnScale = (x: Matrix, j: number): number => {
   let square = 0
   for (let i = 0; i < x.rows; i++)
     square += x.data[x.start + i * x.rowStride + j * x.columnStride]! ** 2
   return square > 0 ? 1 / Math.sqrt(square) : 0
 }
 
-function rowMajor(m: Matrix<Float64Array>): Matrix<Float64Array> {
+function toRowMajor(m: Matrix<Float64Array>): Matrix<Float64Array> {
   if (m.columnStride === 1 && m.rowStride === m.columns) return m
   const data = new Float64Array(m.rows * m.columns)
   for (let i = 0; i < m.rows; i++)
     for (let j = 0; j < m.columns; j++)
       data[i * m.columns + j] = m.data[m.start + i * m.rowStride + j * m.columnStride]!
-  return matrixOf(m.rows, m.columns, data)
+  return createMatrix(m.rows, m.columns, data)
 }
 
 /** y·V·Λ^−½ */
-function basisOf(y: Matrix, { values, vectors }: Eigen): Matrix<Float64Array> {
+function computeBasis(y: Matrix, { values, vectors }: Eigen): Matrix<Float64Array> {
   const floor = 1e-14 * Math.max(0, values[0] ?? 0)
-  return product(
+  return multiplyToF64(
     y,
     transpose(scaleRows(vectors, (i) => (values[i]! > floor ? values[i]! ** -0.5 : 0))),
   )
 }
 
-const scaledBasis = ({ y, eigen }: Subspace): Matrix<Float64Array> => basisOf(y, eigen)
+const computeSubspaceBasis = ({ y, eigen }: Subspace): Matrix<Float64Array> =>
+  computeBasis(y, eigen)
 
-function halfStep(
+function runHalfStep(
   m: Matrix,
   x: Matrix<Float64Array>,
   flipped: boolean,
@@ -275,33 +293,33 @@ function halfStep(
 ): Subspace {
   const options = kernel ? { kernel } : {}
   // mᵀ·x as (xᵀ·m)ᵀ: m is large and lies in rows, so it is the side that is copied by rows.
-  const y = flipped ? transpose(zeros(x.columns, m.columns)) : zeros(m.rows, x.columns)
+  const y = flipped ? transpose(createZeros(x.columns, m.columns)) : createZeros(m.rows, x.columns)
   if (flipped) multiply(transpose(y), transpose(x), m, options)
   else multiply(y, m, x, options)
-  return { x, y, eigen: symmetricEigen(gram(y)), flipped }
+  return { x, y, eigen: computeEigen(computeGram(y)), flipped }
 }
 
 /** From y = m·x: m ≈ y·xᵀ, cut to its largest directions. */
-function factorsOf({ x, y, eigen, flipped }: Subspace, rank: number, total: number): LowRank {
-  const v = rowsOf(eigen.vectors, 0, rank)
-  const squares = positive(eigen.values)
-  const own = product32(y, transpose(scaleRows(v, (i) => squares[i]! ** -0.25)))
-  const other = product32(
+function computeFactors({ x, y, eigen, flipped }: Subspace, rank: number, total: number): LowRank {
+  const v = sliceRows(eigen.vectors, 0, rank)
+  const squares = clipNegatives(eigen.values)
+  const own = multiplyToF32(y, transpose(scaleRows(v, (i) => squares[i]! ** -0.25)))
+  const other = multiplyToF32(
     scaleRows(v, (i) => squares[i]! ** 0.25),
     transpose(x),
   )
-  const residual = share(total - sum(squares.subarray(0, rank)), total)
+  const residual = computeResidual(total - sum(squares.subarray(0, rank)), total)
   return flipped
-    ? { b: copied(transpose(other)), a: copied(transpose(own)), residual }
+    ? { b: copyMatrix(transpose(other)), a: copyMatrix(transpose(own)), residual }
     : { b: own, a: other, residual }
 }
 
-function copied(m: Matrix<Float32Array>): Matrix<Float32Array> {
+function copyMatrix(m: Matrix<Float32Array>): Matrix<Float32Array> {
   const data = new Float32Array(m.rows * m.columns)
   for (let i = 0; i < m.rows; i++)
     for (let j = 0; j < m.columns; j++)
       data[i * m.columns + j] = m.data[i * m.rowStride + j * m.columnStride]!
-  return matrixOf(m.rows, m.columns, data)
+  return createMatrix(m.rows, m.columns, data)
 }
 
 /**
@@ -311,15 +329,15 @@ function copied(m: Matrix<Float32Array>): Matrix<Float32Array> {
 function truncateExactly(m: Matrix, choice: RankChoice): LowRank {
   const flipped = m.columns > m.rows
   const tall = flipped ? transpose(m) : m
-  const eigen = symmetricEigen(gram(tall))
-  const rank = chooseRank(positive(eigen.values), sum(positive(eigen.values)), choice)
-  const identity = zeros(tall.columns, tall.columns)
+  const eigen = computeEigen(computeGram(tall))
+  const rank = chooseRank(clipNegatives(eigen.values), sum(clipNegatives(eigen.values)), choice)
+  const identity = createZeros(tall.columns, tall.columns)
   for (let i = 0; i < tall.columns; i++) identity.data[i * (tall.columns + 1)] = 1
   // In x = 1, y = m·1 = m: the general form with every direction in it.
-  const found = factorsOf(
+  const found = computeFactors(
     { x: identity, y: tall as Matrix<Float64Array>, eigen, flipped },
     rank,
-    sum(positive(eigen.values)),
+    sum(clipNegatives(eigen.values)),
   )
   return found
 }

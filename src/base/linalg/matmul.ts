@@ -3,8 +3,8 @@
 
 import { assertInternal } from '../errors.ts'
 import { panelRows, type Kernel } from './kernel.ts'
-import { columnsOf, type FloatArray, type Matrix } from './matrix.ts'
-import { fastKernels } from './simd.ts'
+import { sliceColumns, type FloatArray, type Matrix } from './matrix.ts'
+import { getFastKernels } from './simd.ts'
 
 export interface ProductOptions {
   /** Add to what the target holds; otherwise the target is overwritten. */
@@ -35,7 +35,7 @@ export function multiply(
   target: Matrix,
   left: Matrix,
   right: Matrix,
-  { add = false, symmetric = false, kernel = fastKernels().f64 }: ProductOptions = {},
+  { add = false, symmetric = false, kernel = getFastKernels().f64 }: ProductOptions = {},
 ): void {
   const rows = left.rows
   const inner = left.columns
@@ -50,7 +50,7 @@ export function multiply(
   if (inner === 0 && !add) clear(target)
   for (let column = 0; column < columns; column += breadth) {
     const count = Math.min(breadth, columns - column)
-    multiplyBlock(columnsOf(target, column, count), left, columnsOf(right, column, count), {
+    multiplyBlock(sliceColumns(target, column, count), left, sliceColumns(right, column, count), {
       add,
       symmetric: symmetric && columns <= breadth,
       kernel,
@@ -69,7 +69,7 @@ function multiplyBlock(
   const rows = left.rows
   const inner = left.columns
   const panels = Math.ceil(right.columns / panelColumns)
-  const stride = spread(panels * panelColumns)
+  const stride = computeStride(panels * panelColumns)
   const buffers = kernel.buffers(Math.min(depth, inner), stride)
   for (let k = 0; k < inner; k += depth) {
     const count = Math.min(depth, inner - k)
@@ -103,7 +103,7 @@ function multiplyBlock(
  * A stride of an odd number of cache lines (16 f32): rows below each other then lie in different
  * sets of the cache.
  */
-const spread = (columns: number): number =>
+const computeStride = (columns: number): number =>
   columns <= 64 ? columns : (Math.ceil(columns / 16) | 1) * 16
 
 /**

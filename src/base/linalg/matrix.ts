@@ -15,7 +15,7 @@ export interface Matrix<Data extends FloatArray = FloatArray> {
 }
 
 /** A row-major matrix over `data`, which is not copied and may be longer than needed. */
-export function matrixOf<Data extends FloatArray>(
+export function createMatrix<Data extends FloatArray>(
   rows: number,
   columns: number,
   data: Data,
@@ -28,8 +28,8 @@ export function matrixOf<Data extends FloatArray>(
 }
 
 /** A new row-major matrix of zeros in double precision. */
-export const zeros = (rows: number, columns: number): Matrix<Float64Array> =>
-  matrixOf(rows, columns, new Float64Array(rows * columns))
+export const createZeros = (rows: number, columns: number): Matrix<Float64Array> =>
+  createMatrix(rows, columns, new Float64Array(rows * columns))
 
 export const transpose = <Data extends FloatArray>({
   rows,
@@ -46,7 +46,7 @@ export const transpose = <Data extends FloatArray>({
 })
 
 /** `count` rows from `first` on. */
-export const rowsOf = <Data extends FloatArray>(
+export const sliceRows = <Data extends FloatArray>(
   matrix: Matrix<Data>,
   first: number,
   count: number,
@@ -57,20 +57,20 @@ export const rowsOf = <Data extends FloatArray>(
 })
 
 /** `count` columns from `first` on. */
-export const columnsOf = <Data extends FloatArray>(
+export const sliceColumns = <Data extends FloatArray>(
   matrix: Matrix<Data>,
   first: number,
   count: number,
-): Matrix<Data> => transpose(rowsOf(transpose(matrix), first, count))
+): Matrix<Data> => transpose(sliceRows(transpose(matrix), first, count))
 
-export const at = (
+export const getElement = (
   { data, start, rowStride, columnStride }: Matrix,
   row: number,
   column: number,
 ): number => data[start + row * rowStride + column * columnStride]!
 
 /** Σ m²: the square of the Frobenius norm. Of a contiguous matrix. */
-export function squaredNorm({ data, start, rows, columns }: Matrix): number {
+export function computeSquaredNorm({ data, start, rows, columns }: Matrix): number {
   let sum = 0
   for (let i = start, end = start + rows * columns; i < end; i++) sum += data[i]! * data[i]!
   return sum

@@ -2,7 +2,7 @@
 // whatever the condition of the matrix.
 
 import { assertInternal } from '../errors.ts'
-import { at, matrixOf, zeros, type Matrix } from './matrix.ts'
+import { getElement, createMatrix, createZeros, type Matrix } from './matrix.ts'
 
 /**
  * m = q·r with qᵀq = 1 and r upper triangular with a diagonal ≥ 0. m: [M, N], M ≥ N; q: [M, N]; r:
@@ -16,10 +16,10 @@ export function qr(m: Matrix): {
   assertInternal(rows >= columns, `thin QR of ${rows} × ${columns}: more columns than rows.`)
   // One vector per column of m, so that every loop runs along memory.
   const work = Array.from({ length: columns }, (_, j) =>
-    Float64Array.from({ length: rows }, (_value, i) => at(m, i, j)),
+    Float64Array.from({ length: rows }, (_value, i) => getElement(m, i, j)),
   )
   const factors = work.map((column, j) => reflectBelow(work, column, j))
-  const r = zeros(columns, columns)
+  const r = createZeros(columns, columns)
   for (let j = 0; j < columns; j++)
     for (let i = 0; i <= j; i++)
       r.data[i * columns + j] = work[j]![i]! * Math.sign(factors[i]!.diagonal)
@@ -29,7 +29,7 @@ export function qr(m: Matrix): {
     for (let k = j; k >= 0; k--) applyReflection(unit, factors[k]!.vector, k)
     return unit
   })
-  return { q: columnsToMatrix(q, rows), r }
+  return { q: joinColumns(q, rows), r }
 }
 
 interface Reflection {
@@ -67,10 +67,10 @@ function dot(a: Float64Array, b: Float64Array, first: number): number {
   return sum
 }
 
-function columnsToMatrix(columns: readonly Float64Array[], rows: number): Matrix<Float64Array> {
+function joinColumns(columns: readonly Float64Array[], rows: number): Matrix<Float64Array> {
   const data = new Float64Array(rows * columns.length)
   columns.forEach((column, j) =>
     column.forEach((value, i) => (data[i * columns.length + j] = value)),
   )
-  return matrixOf(rows, columns.length, data)
+  return createMatrix(rows, columns.length, data)
 }

@@ -3,7 +3,7 @@
 
 import { panelRows, plainKernel, type Kernel } from './kernel.ts'
 import type { FloatArray } from './matrix.ts'
-import { advance, compileLoop, constant, double, get, load, repeat, reserve, set, single, store, zero, type Code, type Lanes, type LoopExports } from './wasm.ts' // prettier-ignore
+import { advance, compileLoop, pushConstant, double, get, load, repeat, reserve, set, single, store, zero, type Code, type Lanes, type LoopExports } from './wasm.ts' // prettier-ignore
 
 const vectorsPerRow = 2
 const panelBytes = 16 * vectorsPerRow
@@ -17,19 +17,19 @@ const bVector = parameters + integers
 const factor = bVector + vectorsPerRow
 const sums = factor + 1
 
-const rows = <Item>(item: (row: number) => Item[]): Item[] =>
+const mapRows = <Item>(item: (row: number) => Item[]): Item[] =>
   Array.from({ length: panelRows }, (_, row) => item(row)).flat()
-const vectors = <Item>(item: (index: number) => Item[]): Item[] =>
+const mapVectors = <Item>(item: (index: number) => Item[]): Item[] =>
   Array.from({ length: vectorsPerRow }, (_, index) => item(index)).flat()
-const sumOf = (row: number, index: number): number => sums + row * vectorsPerRow + index
+const getSumLocal = (row: number, index: number): number => sums + row * vectorsPerRow + index
 
 /** For each panel: sums[row][column] = Σ over depth of left[row][·] · right[·][column]. */
-function code({ loadSplat, multiply, add }: Lanes): Code {
+function encodeLoop({ loadSplat, multiply, add }: Lanes): Code {
   const step = [
-    ...vectors((index) => [...load(get(b), 16 * index), ...set(bVector + index)]),
-    ...rows((row) => [
+    ...mapVectors((index) => [...load(get(b), 16 * index), ...set(bVector + index)]),
+    ...mapRows((row) => [
       ...loadSplat(get(a + row), 0), ...set(factor),
-      ...vectors((index) => [...add(get(sumOf(row, index)), multiply(get(factor), get(bVector + index))), ...set(sumOf(row, index))]),
+      ...mapVectors((index) => [...add(get(getSumLocal(row, index)), multiply(get(factor), get(bVector + index))), ...set(getSumLocal(row, index))]),
       ...advance(a + row, get(stepBytes)),
     ]),
     ...advance(b, get(strideBytes)),
@@ -38,16 +38,16 @@ function code({ loadSplat, multiply, add }: Lanes): Code {
     ...get(left), ...set(a),
     ...Array.from({ length: panelRows - 1 }, (_, row) => [...get(a + row), ...get(rowBytes), 0x6a, ...set(a + row + 1)]).flat(),
     ...get(right), ...set(b), ...get(out), ...set(o), ...get(depth), ...set(steps),
-    ...rows((row) => vectors((index) => [...zero, ...set(sumOf(row, index))])),
+    ...mapRows((row) => mapVectors((index) => [...zero, ...set(getSumLocal(row, index))])),
     ...repeat(steps, step),
-    ...rows((row) => [...vectors((index) => store(get(o), get(sumOf(row, index)), 16 * index)), ...advance(o, get(strideBytes))]),
-    ...advance(right, constant(panelBytes)),
-    ...advance(out, constant(panelBytes)),
+    ...mapRows((row) => [...mapVectors((index) => store(get(o), get(getSumLocal(row, index)), 16 * index)), ...advance(o, get(strideBytes))]),
+    ...advance(right, pushConstant(panelBytes)),
+    ...advance(out, pushConstant(panelBytes)),
   ] // prettier-ignore
   return repeat(panels, panel)
 }
 
-function kernelOver(loop: LoopExports, { bytes }: Lanes): Kernel {
+function createLoopKernel(loop: LoopExports, { bytes }: Lanes): Kernel {
   const view = (startBytes: number, count: number): FloatArray =>
     bytes === 4
       ? new Float32Array(loop.memory.buffer, startBytes, count)
@@ -86,14 +86,14 @@ function kernelOver(loop: LoopExports, { bytes }: Lanes): Kernel {
   }
 }
 
-function made(lanes: Lanes): Kernel {
+function createKernel(lanes: Lanes): Kernel {
   const loop = compileLoop(
     parameters,
     integers,
     vectorsPerRow + 1 + panelRows * vectorsPerRow,
-    code(lanes),
+    encodeLoop(lanes),
   )
-  return loop ? kernelOver(loop, lanes) : plainKernel
+  return loop ? createLoopKernel(loop, lanes) : plainKernel
 }
 
 let kernels: { readonly f32: Kernel; readonly f64: Kernel } | undefined
@@ -102,7 +102,7 @@ let kernels: { readonly f32: Kernel; readonly f64: Kernel } | undefined
  * The fastest kernels there are here: f32 sums 8 columns at a time in single precision, f64 sums 4
  * in double. Made at first use.
  */
-export function fastKernels(): { readonly f32: Kernel; readonly f64: Kernel } {
-  kernels ??= { f32: made(single), f64: made(double) }
+export function getFastKernels(): { readonly f32: Kernel; readonly f64: Kernel } {
+  kernels ??= { f32: createKernel(single), f64: createKernel(double) }
   return kernels
 }

@@ -2,7 +2,7 @@
 // values come out as accurate as large ones. For matrices of up to a few hundred columns;
 // low-rank.ts is for large ones of which few values are wanted.
 
-import { at, matrixOf, transpose, type Matrix } from './matrix.ts'
+import { getElement, createMatrix, transpose, type Matrix } from './matrix.ts'
 
 export interface Svd {
   /** [M, P], P = min(M, N); columns of singular value 0 are zero. */
@@ -24,7 +24,7 @@ export function svd(m: Matrix): Svd {
   }
   const { rows, columns } = m
   const left = Array.from({ length: columns }, (_, j) =>
-    Float64Array.from({ length: rows }, (_value, i) => at(m, i, j)),
+    Float64Array.from({ length: rows }, (_value, i) => getElement(m, i, j)),
   )
   const right = left.map((_, j) =>
     Float64Array.from({ length: columns }, (_value, i) => (i === j ? 1 : 0)),
@@ -36,7 +36,7 @@ export function svd(m: Matrix): Svd {
   const order = norms.map((_, j) => j).sort((a, b) => norms[b]! - norms[a]!)
   const unit = (j: number, i: number): number => (norms[j] === 0 ? 0 : left[j]![i]! / norms[j]!)
   const gather = (count: number, value: (j: number, i: number) => number): Matrix<Float64Array> =>
-    matrixOf(
+    createMatrix(
       count,
       columns,
       Float64Array.from({ length: count * columns }, (_, k) =>

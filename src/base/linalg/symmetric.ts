@@ -2,7 +2,7 @@
 // Row-major double precision.
 
 import { GraftError } from '../errors.ts'
-import { matrixOf, zeros, type Matrix } from './matrix.ts'
+import { createMatrix, createZeros, type Matrix } from './matrix.ts'
 
 export interface Eigen {
   /** Largest first. */
@@ -16,7 +16,7 @@ export interface Eigen {
  * then QL steps with Wilkinson's shift (Golub and Van Loan, 8.3; Bowdler et al. 1968). Errors are
  * about 1e-16 of the largest eigenvalue. Reads the lower half.
  */
-export function symmetricEigen({ rows: n, data }: Matrix<Float64Array>): Eigen {
+export function computeEigen({ rows: n, data }: Matrix<Float64Array>): Eigen {
   const a = data.slice(0, n * n)
   const diagonal = new Float64Array(n)
   const below = new Float64Array(n) // below[i] couples i−1 and i
@@ -25,7 +25,10 @@ export function symmetricEigen({ rows: n, data }: Matrix<Float64Array>): Eigen {
   const order = Array.from(diagonal, (_, i) => i).sort((i, j) => diagonal[j]! - diagonal[i]!)
   const sorted = new Float64Array(n * n)
   order.forEach((from, to) => sorted.set(vectors.subarray(from * n, (from + 1) * n), to * n))
-  return { values: Float64Array.from(order, (i) => diagonal[i]!), vectors: matrixOf(n, n, sorted) }
+  return {
+    values: Float64Array.from(order, (i) => diagonal[i]!),
+    vectors: createMatrix(n, n, sorted),
+  }
 }
 
 /** a becomes tridiagonal; returns the rows of Q with Q·a·Qᵀ = T. */
@@ -125,7 +128,7 @@ function diagonalize(
     diagonal.reduce((most, value, i) => Math.max(most, Math.abs(value) + Math.abs(below[i]!)), 0)
   for (let first = 0; first < n; first++) {
     for (let step = 0; ; step++) {
-      const last = blockEnd(below, first, n, floor)
+      const last = findBlockEnd(below, first, n, floor)
       if (last === first) break
       if (step === stepLimit)
         throw new GraftError(
@@ -140,7 +143,7 @@ function diagonalize(
  * Where the tridiagonal matrix splits: the first row from `first` on that is no longer coupled to
  * the next by more than `floor`.
  */
-function blockEnd(below: Float64Array, first: number, n: number, floor: number): number {
+function findBlockEnd(below: Float64Array, first: number, n: number, floor: number): number {
   let last = first
   // this way round, NaN counts as coupled
   while (last < n - 1 && !(Math.abs(below[last]!) <= floor)) last++
@@ -207,8 +210,8 @@ function rotateRows(
  * r, upper triangular, with rᵀ·r = m for a positive semidefinite m (Cholesky). A column whose rest
  * is rounding error gets a zero row: that loses at most 1e-8 of the matrix whose Gram matrix m is.
  */
-export function gramRoot({ rows: n, data }: Matrix<Float64Array>): Matrix<Float64Array> {
-  const root = zeros(n, n)
+export function computeCholesky({ rows: n, data }: Matrix<Float64Array>): Matrix<Float64Array> {
+  const root = createZeros(n, n)
   const r = root.data
   for (let i = 0; i < n; i++) {
     let rest = data[i * n + i]!

@@ -22,7 +22,7 @@ const vector = 0xfd
 export const get = (local: number): Code => [0x20, local]
 export const set = (local: number): Code => [0x21, local]
 /** 0 to 63: its signed form is one byte. */
-export const constant = (value: number): Code => [0x41, value]
+export const pushConstant = (value: number): Code => [0x41, value]
 /** local += amount */
 export const advance = (local: number, amount: Code): Code => [
   ...get(local),
@@ -36,7 +36,7 @@ export const repeat = (counter: number, body: Code): Code => [
   0x40,
   ...body,
   ...get(counter),
-  ...constant(1),
+  ...pushConstant(1),
   0x6b,
   0x22,
   counter,
@@ -45,7 +45,7 @@ export const repeat = (counter: number, body: Code): Code => [
   0x0b,
 ]
 
-const operation =
+const createOperation =
   (...code: Code) =>
   (a: Code, b: Code = []): Code => [...a, ...b, vector, ...code]
 export const load = (address: Code, offset = 0): Code => [...address, vector, 0x00, 4, offset]
@@ -58,7 +58,7 @@ export const store = (address: Code, value: Code, offset = 0): Code => [
   offset,
 ]
 /** Four bytes' pattern, least significant first, in all lanes. */
-export const pattern = (bytes: readonly number[]): Code => [
+export const pushPattern = (bytes: readonly number[]): Code => [
   vector,
   0x0c,
   ...bytes,
@@ -66,9 +66,9 @@ export const pattern = (bytes: readonly number[]): Code => [
   ...bytes,
   ...bytes,
 ]
-export const zero: Code = pattern([0, 0, 0, 0])
-export const and = operation(0x4e)
-export const xor = operation(0x51)
+export const zero: Code = pushPattern([0, 0, 0, 0])
+export const and = createOperation(0x4e)
+export const xor = createOperation(0x51)
 
 /** Arithmetic on four f32 or two f64. */
 export interface Lanes {
@@ -80,27 +80,31 @@ export interface Lanes {
 export const single = {
   bytes: 4,
   loadSplat: (address: Code, offset: number): Code => [...address, vector, 0x09, 2, offset],
-  add: operation(0xe4, 0x01),
-  multiply: operation(0xe6, 0x01),
-  divide: operation(0xe7, 0x01),
-  absolute: operation(0xe0, 0x01),
-  less: operation(0x43),
-  greater: operation(0x44),
-  notLess: operation(0x46),
+  add: createOperation(0xe4, 0x01),
+  multiply: createOperation(0xe6, 0x01),
+  divide: createOperation(0xe7, 0x01),
+  absolute: createOperation(0xe0, 0x01),
+  less: createOperation(0x43),
+  greater: createOperation(0x44),
+  notLess: createOperation(0x46),
 } as const
 export const double: Lanes = {
   bytes: 8,
   loadSplat: (address, offset) => [...address, vector, 0x0a, 3, offset],
-  add: operation(0xf0, 0x01),
-  multiply: operation(0xf2, 0x01),
+  add: createOperation(0xf0, 0x01),
+  multiply: createOperation(0xf2, 0x01),
 }
 
 /** LEB128, unsigned. */
-const length = (value: number): number[] =>
-  value < 128 ? [value] : [(value & 127) | 128, ...length(value >> 7)]
-const sized = (bytes: readonly number[]): number[] => [...length(bytes.length), ...bytes]
-const section = (id: number, content: readonly number[]): number[] => [id, ...sized(content)]
-const name = (text: string): number[] => sized([...text].map((letter) => letter.charCodeAt(0)))
+const encodeLength = (value: number): number[] =>
+  value < 128 ? [value] : [(value & 127) | 128, ...encodeLength(value >> 7)]
+const withLength = (bytes: readonly number[]): number[] => [...encodeLength(bytes.length), ...bytes]
+const encodeSection = (id: number, content: readonly number[]): number[] => [
+  id,
+  ...withLength(content),
+]
+const encodeName = (text: string): number[] =>
+  withLength([...text].map((letter) => letter.charCodeAt(0)))
 const i32 = 0x7f
 const v128 = 0x7b
 
@@ -108,7 +112,7 @@ const v128 = 0x7b
  * A module with a memory and one function of i32 parameters, numbered from 0, then integer locals,
  * then vector locals.
  */
-function moduleBytes(
+function encodeModule(
   parameters: number,
   integers: number,
   vectors: number,
@@ -116,11 +120,11 @@ function moduleBytes(
 ): Uint8Array {
   return Uint8Array.of(
     ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, ...sized(Array<number>(parameters).fill(i32)), 0]),
-    ...section(3, [1, 0]),
-    ...section(5, [1, 0, 1]), // one memory, one page at first
-    ...section(7, [2, ...name('memory'), 2, 0, ...name('run'), 0, 0]),
-    ...section(10, [1, ...sized([2, integers, i32, vectors, v128, ...body, 0x0b])]),
+    ...encodeSection(1, [1, 0x60, ...withLength(Array<number>(parameters).fill(i32)), 0]),
+    ...encodeSection(3, [1, 0]),
+    ...encodeSection(5, [1, 0, 1]), // one memory, one page at first
+    ...encodeSection(7, [2, ...encodeName('memory'), 2, 0, ...encodeName('run'), 0, 0]),
+    ...encodeSection(10, [1, ...withLength([2, integers, i32, vectors, v128, ...body, 0x0b])]),
   )
 }
 
@@ -137,7 +141,7 @@ export function compileLoop(
   try {
     return (
       platform &&
-      (new platform.Instance(new platform.Module(moduleBytes(parameters, integers, vectors, body)))
+      (new platform.Instance(new platform.Module(encodeModule(parameters, integers, vectors, body)))
         .exports as LoopExports)
     )
   } catch {

@@ -2,12 +2,14 @@
 // that need a checkout are in bench/studies.
 
 import type { Benchmark } from './benchmark.ts'
-import { decode } from './decode.ts'
+import { decodeBenchmark } from './decode.ts'
 import { mergeBenchmark } from './merge.ts'
-import { micro } from './micro.ts'
-import { swap } from './swap.ts'
-import { train } from './train.ts'
+import { microBenchmark } from './micro.ts'
+import { swapBenchmark } from './swap.ts'
+import { trainBenchmark } from './train.ts'
 
 export const benchmarks: ReadonlyMap<string, Benchmark> = new Map(
-  [train, decode, mergeBenchmark, micro, swap].map((benchmark) => [benchmark.name, benchmark]),
+  [trainBenchmark, decodeBenchmark, mergeBenchmark, microBenchmark, swapBenchmark].map(
+    (benchmark) => [benchmark.name, benchmark],
+  ),
 )

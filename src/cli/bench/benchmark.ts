@@ -1,7 +1,7 @@
 // The contract of a benchmark: one file per benchmark, one row in benchmarks.ts. Our side always
 // runs; the reference where it is installed.
 
-export interface Measured {
+export interface MeasuredValues {
   readonly median: number
   readonly least: number
   readonly most: number
@@ -13,8 +13,8 @@ export interface BenchmarkRow {
   readonly unit: string
   /** Whether more is better. */
   readonly higherIsBetter: boolean
-  readonly ours: Measured
-  readonly reference?: Measured & { readonly name: string }
+  readonly ours: MeasuredValues
+  readonly reference?: MeasuredValues & { readonly name: string }
   /**
    * How many times better we are: ours to reference, or the other way round where less is better.
    */
@@ -39,7 +39,7 @@ export interface Benchmark {
   run(context: BenchmarkContext): AsyncIterable<BenchmarkRow>
 }
 
-export function measured(values: readonly number[]): Measured {
+export function summarizeValues(values: readonly number[]): MeasuredValues {
   const sorted = [...values].sort((a, b) => a - b)
   return {
     median: sorted[sorted.length >> 1]!,
@@ -49,16 +49,16 @@ export function measured(values: readonly number[]): Measured {
 }
 
 /** A row with its ratio worked out. */
-export function row(
+export function toBenchmarkRow(
   values: Omit<BenchmarkRow, 'ratio' | 'reference' | 'ours'> & {
     ours: readonly number[]
     reference?: { name: string; values: readonly number[] } | undefined
   },
 ): BenchmarkRow {
   const { ours, reference, ...rest } = values
-  const own = measured(ours)
+  const own = summarizeValues(ours)
   if (!reference || reference.values.length === 0) return { ...rest, ours: own }
-  const other = measured(reference.values)
+  const other = summarizeValues(reference.values)
   const ratio = rest.higherIsBetter ? own.median / other.median : other.median / own.median
   return { ...rest, ours: own, reference: { ...other, name: reference.name }, ratio }
 }

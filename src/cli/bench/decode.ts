@@ -4,12 +4,12 @@
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Adapter } from '../../adapters/index.ts'
-import { nodeBackend } from '../../node/backend.ts'
+import { createNodeBackend } from '../../node/backend.ts'
 import { createModel } from '../../runtime/index.ts'
-import { row, type Benchmark, type BenchmarkContext } from './benchmark.ts'
-import { llamaFiles, type LlamaFiles } from './gguf-files.ts'
-import { llamaReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase } from './synthetic.ts'
+import { toBenchmarkRow, type Benchmark, type BenchmarkContext } from './benchmark.ts'
+import { writeLlamaFiles, type LlamaFiles } from './gguf-files.ts'
+import { runLlamaReference } from './reference.ts'
+import { createSyntheticAdapter, createSyntheticBase } from './synthetic.ts'
 
 const promptTokens = 256
 const newTokens = 96
@@ -23,10 +23,14 @@ interface Speeds {
 /**
  * Tokens a second of reading and of writing, several times. The first run compiles and is left out.
  */
-async function ours(dtype: 'q4_0' | 'q4_1', withAdapter: boolean, runs: number): Promise<Speeds> {
-  const base = syntheticBase(dtype)
-  const model = createModel({ base, backend: await nodeBackend() })
-  const adapter: Adapter | undefined = withAdapter ? syntheticAdapter(base) : undefined
+async function measureGraft(
+  dtype: 'q4_0' | 'q4_1',
+  withAdapter: boolean,
+  runs: number,
+): Promise<Speeds> {
+  const base = createSyntheticBase(dtype)
+  const model = createModel({ base, backend: await createNodeBackend() })
+  const adapter: Adapter | undefined = withAdapter ? createSyntheticAdapter(base) : undefined
   const speeds: Speeds = { prefill: [], decode: [] }
   for (let i = 0; i <= runs; i++) {
     for await (const event of model.generate(prompt, {
@@ -46,7 +50,7 @@ async function ours(dtype: 'q4_0' | 'q4_1', withAdapter: boolean, runs: number):
 // its speed of writing differs by a factor of two from run to run on a shared machine
 const referenceRuns = 3
 
-async function theirs(
+async function measureLlama(
   model: string,
   files: LlamaFiles | undefined,
   context: BenchmarkContext,
@@ -54,7 +58,7 @@ async function theirs(
   const speeds = new Map<string, number[]>()
   if (!files) return speeds
   for (let run = 0; run < referenceRuns; run++) {
-    for (const { name, tokensPerSecond } of await llamaReference(
+    for (const { name, tokensPerSecond } of await runLlamaReference(
       'llamacpp_decode.mjs',
       [model, files.lora],
       context,
@@ -70,21 +74,21 @@ const goals = {
   q4_1: { prefill: 3, decode: 1.8 },
 }
 
-async function* compared(
+async function* compareDecoding(
   dtype: 'q4_0' | 'q4_1',
   files: LlamaFiles | undefined,
   context: BenchmarkContext,
 ) {
   context.progress(`decode ${dtype}: our first half`)
-  const first = await ours(dtype, true, 2)
-  const reference = await theirs(files?.[dtype] ?? '', files, context)
+  const first = await measureGraft(dtype, true, 2)
+  const reference = await measureLlama(files?.[dtype] ?? '', files, context)
   context.progress(`decode ${dtype}: our second half`)
-  const second = await ours(dtype, true, 2)
+  const second = await measureGraft(dtype, true, 2)
   for (const what of ['prefill', 'decode'] as const) {
     const speeds = reference.get(
       what === 'prefill' ? 'llama.cpp prefill 256 lora' : 'llama.cpp decode lora',
     )
-    yield row({
+    yield toBenchmarkRow({
       name: `${what === 'prefill' ? 'prefill 256' : 'decode after 256'}, LoRA r16, ${dtype.toUpperCase()}`,
       unit: 'tokens/s',
       higherIsBetter: true,
@@ -95,7 +99,7 @@ async function* compared(
   }
 }
 
-export const decode: Benchmark = {
+export const decodeBenchmark: Benchmark = {
   name: 'decode',
   summary:
     'reading 256 tokens and writing on, 4-bit 135M model with LoRA r16: tokens a second, beside llama.cpp',
@@ -104,12 +108,12 @@ export const decode: Benchmark = {
     let files: LlamaFiles | undefined
     if (context.environment['GRAFT_BENCH_LLAMA']) {
       context.progress('writing files for llama.cpp')
-      const base = syntheticBase('f32')
-      files = await llamaFiles(syntheticAdapter(base), base.graph)
+      const base = createSyntheticBase('f32')
+      files = await writeLlamaFiles(createSyntheticAdapter(base), base.graph)
     }
     try {
-      yield* compared('q4_0', files, context)
-      yield* compared('q4_1', files, context)
+      yield* compareDecoding('q4_0', files, context)
+      yield* compareDecoding('q4_1', files, context)
     } finally {
       if (files) await rm(dirname(files.lora), { recursive: true, force: true })
     }

@@ -4,15 +4,15 @@
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Adapter, ggufAdapterChunks } from '../../adapters/index.ts'
+import { type Adapter, encodeGgufAdapter } from '../../adapters/index.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
 import type { GgufEntry } from '../../formats/gguf/types.ts'
-import { ggufChunks } from '../../formats/gguf/writer.ts'
+import { encodeGguf } from '../../formats/gguf/writer.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 import { quants } from '../../formats/quants/quant-table.ts'
-import { fileSink } from '../../node/files/file-sink.ts'
+import { createFileSink } from '../../node/files/file-sink.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
 
 export interface LlamaFiles {
@@ -22,11 +22,11 @@ export interface LlamaFiles {
 }
 
 /** Writes the files into a new temporary folder. `graph` is the model the adapter is for. */
-export async function llamaFiles(adapter: Adapter, graph: ModelGraph): Promise<LlamaFiles> {
+export async function writeLlamaFiles(adapter: Adapter, graph: ModelGraph): Promise<LlamaFiles> {
   const model = await resolveModel('smollm2-135m-instruct:q4_1')
   if (!('gguf' in model)) throw new Error('internal: the catalogue gave a folder for a GGUF')
   const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
-  const sink = fileSink(folder)
+  const sink = createFileSink(folder)
   const file = await openGguf(model.gguf)
   const metadata = new Map(
     [...file.metadata].map(([key, value]) => [
@@ -45,7 +45,7 @@ export async function llamaFiles(adapter: Adapter, graph: ModelGraph): Promise<L
       tensors.set(name, { dtype: 'q4_0', shape, data: blocks })
     }
   }
-  await sink.write('q4_0.gguf', ggufChunks({ metadata, tensors }))
-  await sink.write('lora.gguf', ggufAdapterChunks(adapter, graph))
+  await sink.write('q4_0.gguf', encodeGguf({ metadata, tensors }))
+  await sink.write('lora.gguf', encodeGgufAdapter(adapter, graph))
   return { q4_1: model.gguf.name, q4_0: join(folder, 'q4_0.gguf'), lora: join(folder, 'lora.gguf') }
 }

@@ -2,13 +2,18 @@
 // PEFT, run between our two halves.
 
 import type { Adapter } from '../../adapters/index.ts'
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
-import { peftKey } from '../../adapters/keys.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { toPeftKey } from '../../adapters/keys.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { random } from '../../base/random.ts'
 import { merge, type MergeRecipe, type ModuleReport } from '../../merge/index.ts'
-import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { pythonReference } from './reference.ts'
+import {
+  toBenchmarkRow,
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+} from './benchmark.ts'
+import { runPythonReference } from './reference.ts'
 
 const layers = 30
 const rank = 16
@@ -26,7 +31,7 @@ const shapes: Readonly<Record<string, readonly [number, number]>> = {
 /**
  * A and B as PEFT starts them with init_lora_weights=False, so that both sides merge alike numbers.
  */
-function randomAdapter(seed: number): Adapter {
+function createRandomAdapter(seed: number): Adapter {
   const { uniform } = random(seed)
   const filled = (shape: readonly [number, number], bound: number): Tensor =>
     f32(
@@ -36,7 +41,7 @@ function randomAdapter(seed: number): Adapter {
   const tensors = new Map<string, Tensor>()
   for (let layer = 0; layer < layers; layer++) {
     for (const [name, [rows, columns]] of Object.entries(shapes)) {
-      const key = peftKey(`model.layers.${layer}.${name}`)
+      const key = toPeftKey(`model.layers.${layer}.${name}`)
       tensors.set(`${key}.lora_A.weight`, filled([rank, columns], 1 / Math.sqrt(columns)))
       tensors.set(`${key}.lora_B.weight`, filled([rows, rank], 1 / Math.sqrt(rank)))
     }
@@ -44,7 +49,7 @@ function randomAdapter(seed: number): Adapter {
   const targets = Object.keys(shapes).map((name) => name.slice(name.indexOf('.') + 1))
   return {
     kind: 'lora',
-    config: kindNamed('lora').complete({ rank, alpha: rank, targets }),
+    config: getKind('lora').complete({ rank, alpha: rank, targets }),
     tensors,
   }
 }
@@ -76,12 +81,12 @@ const cases: readonly Case[] = [
   { title: 'peft-ties', recipe: { method: 'peft-ties', weights, density: 0.5 }, peft: 'ties' },
 ]
 
-interface Timed {
+interface MergeTiming {
   readonly seconds: number
   readonly meanResidual: number
 }
 
-function timed(adapters: readonly Adapter[], recipe: MergeRecipe): Timed {
+function timeMerge(adapters: readonly Adapter[], recipe: MergeRecipe): MergeTiming {
   let sum = 0
   let count = 0
   const onModule = ({ residual }: ModuleReport): void =>
@@ -91,23 +96,23 @@ function timed(adapters: readonly Adapter[], recipe: MergeRecipe): Timed {
   return { seconds: (performance.now() - start) / 1000, meanResidual: sum / count }
 }
 
-async function* compared(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
-  const adapters = [1, 2, 3].map(randomAdapter)
-  const measure = (runs: number): Timed[][] =>
+async function* compareMerges(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+  const adapters = [1, 2, 3].map(createRandomAdapter)
+  const measure = (runs: number): MergeTiming[][] =>
     cases.map(({ title, recipe }) => {
       context.progress(`merge: ${title}`)
-      return Array.from({ length: runs }, () => timed(adapters, recipe))
+      return Array.from({ length: runs }, () => timeMerge(adapters, recipe))
     })
   measure(1) // compiles
   const first = measure(2)
-  const reference = await pythonReference('peft_merge.py', [], context)
+  const reference = await runPythonReference('peft_merge.py', [], context)
   const second = measure(2)
   for (const [i, { title, peft, goal }] of cases.entries()) {
     const ours = [...first[i]!, ...second[i]!]
     const values = reference
       .filter(({ name }) => name === `peft merge ${peft}`)
       .map(({ seconds }) => Number(seconds))
-    yield row({
+    yield toBenchmarkRow({
       name: `merge: ${title}`,
       unit: 'seconds',
       higherIsBetter: false,
@@ -126,5 +131,5 @@ export const mergeBenchmark: Benchmark = {
   summary:
     'three LoRA adapters (r16, all linears, 135M shape) into one by several methods: seconds, beside PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
-  run: compared,
+  run: compareMerges,
 }

@@ -1,7 +1,7 @@
 // What `graft bench micro` times, as calls that Node and a page run alike: no clock, no platform.
 // 768 × 768 at rank 2; the head of SmolLM2.
 
-import { advantageOf, newRecord } from '../../learn/turns/reward.ts'
+import { scoreSignal, createRewardRecord } from '../../learn/turns/reward.ts'
 import { HeadRows, type KernelName, MicroLora, type MicroLoraOptions } from '../../micro/index.ts'
 
 /** Something that is called again and again with the number of the call. */
@@ -19,35 +19,35 @@ const width = 768
 const rank = 2
 const headWidth = 576
 const headRank = 4
-const likeliest = 64
+const topTokens = 64
 const vocabulary = 49_152
 const knownRows = 1024 // of the head: the tokens one user's requests come back to
 
-const vector = (seed: number, length = width): Float32Array =>
+const generateVector = (seed: number, length = width): Float32Array =>
   Float32Array.from({ length }, (_, i) => Math.sin(seed + 1.7 * i))
-export const inputs = Array.from({ length: 8 }, (_, i) => vector(i))
-export const targets = Array.from({ length: 8 }, (_, i) => vector(100 + i))
+export const inputs = Array.from({ length: 8 }, (_, i) => generateVector(i))
+export const targets = Array.from({ length: 8 }, (_, i) => generateVector(100 + i))
 const hidden = inputs.map((input) => input.slice(0, headWidth))
 
-const loraOf = (options: MicroLoraOptions, kernels: KernelName | undefined): MicroLora =>
+const createLora = (options: MicroLoraOptions, kernels: KernelName | undefined): MicroLora =>
   new MicroLora({ rank, inFeatures: width, outFeatures: width, ...options, kernels })
 
-export function forward(kernels?: KernelName): Call {
-  const lora = loraOf({}, kernels)
+export function createForwardCall(kernels?: KernelName): Call {
+  const lora = createLora({}, kernels)
   const output = new Float32Array(width)
   return (i) => lora.forward(inputs[i & 7]!, output)
 }
 
-function step(kernels?: KernelName): Call {
-  const lora = loraOf({}, kernels)
+function createStepCall(kernels?: KernelName): Call {
+  const lora = createLora({}, kernels)
   return (i) => {
     lora.adapt(inputs[i & 7]!, { target: targets[i & 7]! })
     lora.applyUpdates(0.001)
   }
 }
 
-function fullStep(kernels?: KernelName): Call {
-  const lora = loraOf({ momentum: 0.9, ewc: true }, kernels)
+function createFullStepCall(kernels?: KernelName): Call {
+  const lora = createLora({ momentum: 0.9, ewc: true }, kernels)
   lora.adapt(inputs[0]!, { target: targets[0]! })
   lora.applyUpdates(0.001)
   lora.consolidate()
@@ -58,8 +58,8 @@ function fullStep(kernels?: KernelName): Call {
 }
 
 /** Reward and advantage of what came back about an answer, everything given. */
-function signal(): Call {
-  const record = newRecord()
+function createRewardCall(): Call {
+  const record = createRewardRecord()
   const signals = hidden.map((queryEmbedding, i) => ({
     quality: i / 8,
     latencyRatio: 0.5 + i / 8,
@@ -67,22 +67,22 @@ function signal(): Call {
     contextTokens: 100 * i,
     queryEmbedding,
   }))
-  return (i) => void advantageOf(record, signals[i & 7]!)
+  return (i) => void scoreSignal(record, signals[i & 7]!)
 }
 
 /**
  * One token learned at the head: rows looked up, gradient of the cross-entropy, Adam's step of A
  * and B within a trust region.
  */
-function headUpdate(kernels?: KernelName): Call {
+function createHeadUpdateCall(kernels?: KernelName): Call {
   const rows = new HeadRows({
     width: headWidth,
     capacity: knownRows,
-    averageRow: vector(7, headWidth),
+    averageRow: generateVector(7, headWidth),
     ...(kernels && { kernels }),
   })
   const tokens = Array.from({ length: knownRows }, (_, i) => (i * 47) % vocabulary)
-  for (const [i, token] of tokens.entries()) rows.add([token], vector(token + i, headWidth))
+  for (const [i, token] of tokens.entries()) rows.add([token], generateVector(token + i, headWidth))
   const lora = new MicroLora({
     inFeatures: headWidth,
     outFeatures: headWidth,
@@ -94,14 +94,14 @@ function headUpdate(kernels?: KernelName): Call {
   const gradient = new Float32Array(headWidth)
   const requests = hidden.map((_, i) => {
     const ids = Array.from(
-      { length: likeliest },
+      { length: topTokens },
       (_unused, k) => tokens[(i * 101 + k * 13) % knownRows]!,
     )
     return {
       ids,
       logits: Float32Array.from(ids, (_unused, k) => 10 - 0.2 * k),
       total: 12,
-      came: ids[(i * 7) % likeliest]!,
+      came: ids[(i * 7) % topTokens]!,
     }
   })
   return (i) => {
@@ -115,20 +115,20 @@ function headUpdate(kernels?: KernelName): Call {
 }
 
 export const microCases: readonly MicroCase[] = [
-  { name: 'forward', goalUs: 0.5, usesKernels: true, make: forward },
-  { name: 'step: adapt to a target and apply', goalUs: 3, usesKernels: true, make: step },
-  { name: 'step with momentum and EWC', goalUs: 5, usesKernels: true, make: fullStep },
-  { name: 'signal: reward and advantage', goalUs: 5, usesKernels: false, make: signal },
+  { name: 'forward', goalUs: 0.5, usesKernels: true, make: createForwardCall },
+  { name: 'step: adapt to a target and apply', goalUs: 3, usesKernels: true, make: createStepCall },
+  { name: 'step with momentum and EWC', goalUs: 5, usesKernels: true, make: createFullStepCall },
+  { name: 'signal: reward and advantage', goalUs: 5, usesKernels: false, make: createRewardCall },
   {
     name: 'one token at the head: 64 likeliest, 576, rank 4',
     goalUs: 50,
     usesKernels: true,
-    make: headUpdate,
+    make: createHeadUpdateCall,
   },
 ]
 
 /** Microseconds a call, of each of so many batches of `size` calls. `now` counts microseconds. */
-export function timed(
+export function timeBatches(
   call: Call,
   { now, size, batches }: { now: () => number; size: number; batches: number },
 ): number[] {
@@ -140,5 +140,5 @@ export function timed(
 }
 
 /** The value below which that share of them lies. */
-export const quantile = (values: readonly number[], share: number): number =>
+export const computeQuantile = (values: readonly number[], share: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]!

@@ -3,18 +3,31 @@
 // same package and the loops one writes first, in turn; then Chromium, where there is one.
 
 import { hrtime } from 'node:process'
-import { type Benchmark, type BenchmarkContext, type BenchmarkRow, row } from './benchmark.ts'
-import { type Call, forward, inputs, microCases, quantile, targets, timed } from './micro-cases.ts'
-import { chromiumReference } from './reference.ts'
+import {
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+  toBenchmarkRow,
+} from './benchmark.ts'
+import {
+  type Call,
+  createForwardCall,
+  inputs,
+  microCases,
+  computeQuantile,
+  targets,
+  timeBatches,
+} from './micro-cases.ts'
+import { runChromiumReference } from './reference.ts'
 
-const now = (): number => Number(hrtime.bigint()) / 1000
-const batch = { now, size: 40, batches: 400 } // for the median: the clock's own 50 ns are lost in 40 calls
+const readClock = (): number => Number(hrtime.bigint()) / 1000
+const batch = { now: readClock, size: 40, batches: 400 } // for the median: the clock's own 50 ns are lost in 40 calls
 // a batch for the 99th percentile: so short that few are interrupted by other programs
 const tailUs = 8
 const rounds = 12
 
 /** The forward pass as one writes it first: arrays of rows, one loop in the other. */
-function naiveForward(): Call {
+function createNaiveForward(): Call {
   const a = inputs.slice(0, 2)
   const b = targets.slice(0, 2)
   const width = a[0]!.length
@@ -33,26 +46,29 @@ function naiveForward(): Call {
 /**
  * Both sides in turn; of each round its median, and the 99th percentile in shares of the median.
  */
-function compared(own: Call, other?: Call): { own: number[]; other: number[]; tails: number[] } {
-  for (const call of [own, own, other ?? own]) timed(call, batch) // compiles
+function compareCalls(
+  own: Call,
+  other?: Call,
+): { own: number[]; other: number[]; tails: number[] } {
+  for (const call of [own, own, other ?? own]) timeBatches(call, batch) // compiles
   const result = { own: [] as number[], other: [] as number[], tails: [] as number[] }
   for (let round = 0; round < rounds; round++) {
-    const median = quantile(timed(own, batch), 0.5)
-    const tail = timed(own, { ...batch, size: Math.max(1, Math.round(tailUs / median)) })
+    const median = computeQuantile(timeBatches(own, batch), 0.5)
+    const tail = timeBatches(own, { ...batch, size: Math.max(1, Math.round(tailUs / median)) })
     result.own.push(median)
-    result.tails.push(quantile(tail, 0.99) / quantile(tail, 0.5))
-    if (other) result.other.push(quantile(timed(other, batch), 0.5))
+    result.tails.push(computeQuantile(tail, 0.99) / computeQuantile(tail, 0.5))
+    if (other) result.other.push(computeQuantile(timeBatches(other, batch), 0.5))
   }
   return result
 }
 
 /** The same calls in a browser, the same build, taking turns with this platform's Node. */
-async function* inChromium(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
-  for (const { name, node, chromium, kernels, version } of await chromiumReference(
+async function* measureInChromium(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+  for (const { name, node, chromium, kernels, version } of await runChromiumReference(
     'micro-chromium.ts',
     context,
   ))
-    yield row({
+    yield toBenchmarkRow({
       name: `${name}, in Chromium`,
       unit: 'µs',
       higherIsBetter: false,
@@ -63,7 +79,7 @@ async function* inChromium(context: BenchmarkContext): AsyncIterable<BenchmarkRo
     })
 }
 
-export const micro: Benchmark = {
+export const microBenchmark: Benchmark = {
   name: 'micro',
   summary:
     'MicroLoRA on one core: forward, true-gradient steps, a signal, a token at the head; beside plain JavaScript, and in Chromium',
@@ -72,9 +88,9 @@ export const micro: Benchmark = {
   async *run(context): AsyncIterable<BenchmarkRow> {
     for (const { name, goalUs, usesKernels, make } of microCases) {
       context.progress(`micro: ${name}`)
-      const { own, other, tails } = compared(make(), usesKernels ? make('plain') : undefined)
-      const note = `best round ${Math.min(...own).toFixed(2)} µs, aim ${goalUs} µs; p99 ${quantile(tails, 0.5).toFixed(1)} × the median (${Math.min(...tails).toFixed(1)} in the best round), aim 3`
-      yield row({
+      const { own, other, tails } = compareCalls(make(), usesKernels ? make('plain') : undefined)
+      const note = `best round ${Math.min(...own).toFixed(2)} µs, aim ${goalUs} µs; p99 ${computeQuantile(tails, 0.5).toFixed(1)} × the median (${Math.min(...tails).toFixed(1)} in the best round), aim 3`
+      yield toBenchmarkRow({
         name,
         unit: 'µs',
         higherIsBetter: false,
@@ -83,14 +99,14 @@ export const micro: Benchmark = {
         note,
       })
     }
-    const { own, other } = compared(forward(), naiveForward())
-    yield row({
+    const { own, other } = compareCalls(createForwardCall(), createNaiveForward())
+    yield toBenchmarkRow({
       name: 'forward, beside naive loops',
       unit: 'µs',
       higherIsBetter: false,
       ours: own,
       reference: { name: 'naive JavaScript', values: other },
     })
-    yield* inChromium(context)
+    yield* measureInChromium(context)
   },
 }

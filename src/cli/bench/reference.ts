@@ -12,7 +12,7 @@ const folder = fileURLToPath(new URL('../../../bench/references/', import.meta.u
 
 export type ReferenceLine = Readonly<Record<string, unknown>> & { readonly name: string }
 
-async function lines(
+async function runReference(
   command: string,
   args: readonly string[],
   options: { cwd?: string },
@@ -34,7 +34,7 @@ async function lines(
  * Lines of a Python reference, run by GRAFT_BENCH_PYTHON (an interpreter with torch, transformers
  * and peft).
  */
-export async function pythonReference(
+export async function runPythonReference(
   script: string,
   args: readonly string[],
   context: BenchmarkContext,
@@ -47,14 +47,14 @@ export async function pythonReference(
     return []
   }
   context.progress(`reference: ${script} ${args.join(' ')}`)
-  return lines(python, [folder + script, ...args], {}, context)
+  return runReference(python, [folder + script, ...args], {}, context)
 }
 
 /**
  * Text that a Python reference prints, for one that does not speak JSON; undefined where it cannot
  * run.
  */
-export async function pythonText(
+export async function runPythonText(
   script: string,
   args: readonly string[],
   context: BenchmarkContext,
@@ -69,7 +69,7 @@ export async function pythonText(
  * Lines of a program that opens Chromium: there with the sources and their development packages,
  * not in the installed package.
  */
-export async function chromiumReference(
+export async function runChromiumReference(
   script: string,
   context: BenchmarkContext,
 ): Promise<ReferenceLine[]> {
@@ -78,14 +78,14 @@ export async function chromiumReference(
     return []
   }
   context.progress(`in Chromium: ${script}`)
-  return lines(process.execPath, [folder + script], {}, context)
+  return runReference(process.execPath, [folder + script], {}, context)
 }
 
 /**
  * Lines of a Node reference that needs node-llama-cpp, run in GRAFT_BENCH_LLAMA: a folder in which
  * it is installed.
  */
-export async function llamaReference(
+export async function runLlamaReference(
   script: string,
   args: readonly string[],
   context: BenchmarkContext,
@@ -101,7 +101,7 @@ export async function llamaReference(
   const { copyFile, rm } = await import('node:fs/promises')
   const copy = `${place}/${script}` // module resolution starts at the file, so it has to lie beside node_modules
   await copyFile(folder + script, copy)
-  const result = await lines(process.execPath, [copy, ...args], { cwd: place }, context)
+  const result = await runReference(process.execPath, [copy, ...args], { cwd: place }, context)
   await rm(copy, { force: true })
   return result
 }

@@ -6,15 +6,20 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
-import { nodeBackend } from '../../node/backend.ts'
+import { createNodeBackend } from '../../node/backend.ts'
 import { createModel, type Model } from '../../runtime/index.ts'
-import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { pythonReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase } from './synthetic.ts'
+import {
+  toBenchmarkRow,
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+} from './benchmark.ts'
+import { runPythonReference } from './reference.ts'
+import { createSyntheticAdapter, createSyntheticBase } from './synthetic.ts'
 
 const prompt = [[100, 137, 174]]
 
-async function seconds(work: () => Promise<unknown>): Promise<number> {
+async function measureSeconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now()
   await work()
   return (performance.now() - start) / 1000
@@ -24,10 +29,10 @@ async function seconds(work: () => Promise<unknown>): Promise<number> {
  * From the folder to tensors that a run is fed with; the files are in the system's cache, as PEFT's
  * are.
  */
-async function loads(model: Model, folder: string, runs: number): Promise<number[]> {
+async function measureLoads(model: Model, folder: string, runs: number): Promise<number[]> {
   const times: number[] = []
   for (let i = 0; i <= runs; i++) {
-    const time = await seconds(async () => model.prepare(await loadAdapter(folder)))
+    const time = await measureSeconds(async () => model.prepare(await loadAdapter(folder)))
     if (i > 0) times.push(time) // the first compiles
   }
   return times
@@ -37,33 +42,39 @@ async function loads(model: Model, folder: string, runs: number): Promise<number
  * How long it takes until the other resident expert is what the next token is computed with; a
  * token is written after each change.
  */
-async function switches(model: Model, folder: string, runs: number): Promise<number[]> {
+async function measureSwitches(model: Model, folder: string, runs: number): Promise<number[]> {
   const residents = [await loadAdapter(folder), await loadAdapter(folder)]
   for (const adapter of residents) await model.prepare(adapter)
   const times: number[] = []
   for (let i = 0; i < runs; i++) {
     const adapter = residents[i % 2]
-    times.push(await seconds(() => model.prepare(adapter)))
+    times.push(await measureSeconds(() => model.prepare(adapter)))
     await model.nextLogits(prompt, 'fast', { adapter })
   }
   return times
 }
 
-async function* measure(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
-  const base = syntheticBase('q4_0')
+async function* measureSwaps(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+  const base = createSyntheticBase('q4_0')
   const folder = await mkdtemp(join(tmpdir(), 'graft-swap-'))
-  const model = createModel({ base, backend: await nodeBackend() })
+  const model = createModel({ base, backend: await createNodeBackend() })
   try {
-    await saveAdapter(syntheticAdapter(base), folder)
+    await saveAdapter(createSyntheticAdapter(base), folder)
     context.progress('swap: our first half')
     await model.prepare(undefined)
-    const first = { load: await loads(model, folder, 4), change: await switches(model, folder, 8) }
-    const reference = await pythonReference('peft_merge.py', [], context)
+    const first = {
+      load: await measureLoads(model, folder, 4),
+      change: await measureSwitches(model, folder, 8),
+    }
+    const reference = await runPythonReference('peft_merge.py', [], context)
     context.progress('swap: our second half')
-    const second = { load: await loads(model, folder, 4), change: await switches(model, folder, 8) }
+    const second = {
+      load: await measureLoads(model, folder, 4),
+      change: await measureSwitches(model, folder, 8),
+    }
     const valuesOf = (name: string) =>
       reference.filter((line) => line.name === name).map((line) => Number(line['seconds']))
-    yield row({
+    yield toBenchmarkRow({
       name: 'swap: 20 MB adapter, from disk until usable',
       unit: 'seconds',
       higherIsBetter: false,
@@ -71,7 +82,7 @@ async function* measure(context: BenchmarkContext): AsyncIterable<BenchmarkRow> 
       ours: [...first.load, ...second.load],
       reference: { name: 'PEFT load_adapter', values: valuesOf('peft load_adapter') },
     })
-    yield row({
+    yield toBenchmarkRow({
       name: 'swap: to another resident adapter',
       unit: 'seconds',
       higherIsBetter: false,
@@ -85,10 +96,10 @@ async function* measure(context: BenchmarkContext): AsyncIterable<BenchmarkRow> 
   }
 }
 
-export const swap: Benchmark = {
+export const swapBenchmark: Benchmark = {
   name: 'swap',
   summary:
     'changing the expert: a 20 MB adapter from disk until its first token may use it, and between resident ones; beside PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
-  run: measure,
+  run: measureSwaps,
 }

@@ -7,8 +7,8 @@ import { quants } from '../../formats/quants/quant-table.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
 import { buildModelGraph } from '../../graph/build-model.ts'
-import { weightsOf } from '../../graph/model-graph.ts'
-import { architectureOf } from '../../graph/models/architecture-table.ts'
+import { collectWeightShapes } from '../../graph/model-graph.ts'
+import { getArchitecture } from '../../graph/models/architecture-table.ts'
 
 const shape = {
   model_type: 'llama',
@@ -26,7 +26,7 @@ const shape = {
 }
 
 /** Random numbers of a trained model's size (standard deviation 0.02); norms are ones. */
-function values(dims: readonly number[], seed: number): Float32Array {
+function generateValues(dims: readonly number[], seed: number): Float32Array {
   if (dims.length === 1) return new Float32Array(dims[0]!).fill(1)
   const { uniform } = random(seed)
   const data = new Float32Array(sizeOf(dims))
@@ -35,10 +35,10 @@ function values(dims: readonly number[], seed: number): Float32Array {
 }
 
 /** The base model; matrices in f32, or in 4-bit blocks as llama.cpp's Q4_0 and Q4_1. */
-export function syntheticBase(dtype: 'f32' | 'q4_0' | 'q4_1'): BaseModel {
-  const config = architectureOf(shape).readConfig(shape)
+export function createSyntheticBase(dtype: 'f32' | 'q4_0' | 'q4_1'): BaseModel {
+  const config = getArchitecture(shape).readConfig(shape)
   const graph = buildModelGraph(config)
-  const shapes = weightsOf(graph.blocks) as Map<string, readonly number[]>
+  const shapes = collectWeightShapes(graph.blocks) as Map<string, readonly number[]>
   const typeOf = (dims: readonly number[]) => (dims.length > 1 ? dtype : 'f32')
   const weights: TensorStore = {
     name: `random ${dtype}`,
@@ -48,7 +48,7 @@ export function syntheticBase(dtype: 'f32' | 'q4_0' | 'q4_1'): BaseModel {
     ),
     read: async (name): Promise<Tensor> => {
       const dims = shapes.get(name)!
-      const data = values(dims, name.length * 31 + [...shapes.keys()].indexOf(name))
+      const data = generateValues(dims, name.length * 31 + [...shapes.keys()].indexOf(name))
       const type = typeOf(dims)
       if (type === 'f32') return f32(dims, data)
       const blocks = new Uint8Array((data.length / 32) * (type === 'q4_0' ? 18 : 20))
@@ -68,7 +68,7 @@ export function syntheticBase(dtype: 'f32' | 'q4_0' | 'q4_1'): BaseModel {
 }
 
 /** Every weight in f32. */
-export async function syntheticWeights(base: BaseModel): Promise<Map<string, F32Tensor>> {
+export async function readSyntheticWeights(base: BaseModel): Promise<Map<string, F32Tensor>> {
   const weights = new Map<string, F32Tensor>()
   for (const name of base.weights.tensors.keys())
     weights.set(name, (await base.weights.read(name)) as F32Tensor)
@@ -79,7 +79,7 @@ export async function syntheticWeights(base: BaseModel): Promise<Map<string, F32
  * LoRA r16 on all seven linears, B random as well, so that it does something. For DoRA `weights`
  * are the base's.
  */
-export function syntheticAdapter(
+export function createSyntheticAdapter(
   base: BaseModel,
   kind = 'lora',
   weights?: ReadonlyMap<string, F32Tensor>,
@@ -94,7 +94,7 @@ export function syntheticAdapter(
   let seed = 0
   const drawn = ([key, tensor]: [string, Tensor]): [string, Tensor] => [
     key,
-    key.includes('magnitude') ? tensor : f32(tensor.shape, values(tensor.shape, seed++)),
+    key.includes('magnitude') ? tensor : f32(tensor.shape, generateValues(tensor.shape, seed++)),
   ]
   return { ...adapter, tensors: new Map([...adapter.tensors].map(drawn)) }
 }

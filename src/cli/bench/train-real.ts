@@ -5,15 +5,15 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { huggingFaceCopy } from '../../node/models/hugging-face-copy.ts'
+import { writeHuggingFaceCopy } from '../../node/models/hugging-face-copy.ts'
 import type { LoadedModel } from '../../node/model.ts'
 import { loadModel } from '../../node/model.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
 import { readDataFile } from '../../node/data.ts'
-import { snipsExamples, snipsSettings } from '../quickstart/snips.ts'
+import { toSnipsDataSet, snipsSettings } from '../quickstart/snips.ts'
 import { train } from '../../train/run/train.ts'
-import { row, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { pythonText } from './reference.ts'
+import { toBenchmarkRow, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
+import { runPythonText } from './reference.ts'
 
 const rows = 160
 const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.meta.url))
@@ -22,8 +22,8 @@ const data = fileURLToPath(new URL('../../../examples/data/snips_json', import.m
  * Real tokens a second of each step after the first two, which warm up. A shared beginning counts
  * for each of its rows.
  */
-async function ours(model: LoadedModel): Promise<number[]> {
-  const examples = snipsExamples(
+async function measureGraft(model: LoadedModel): Promise<number[]> {
+  const examples = toSnipsDataSet(
     (await readDataFile(join(data, 'train.jsonl'))).rows.slice(0, rows).map(({ value }) => value),
   )
   let tokens = 0
@@ -50,14 +50,14 @@ async function ours(model: LoadedModel): Promise<number[]> {
   return []
 }
 
-async function theirs(
-  gguf: Parameters<typeof huggingFaceCopy>[0],
+async function measurePeft(
+  gguf: Parameters<typeof writeHuggingFaceCopy>[0],
   context: BenchmarkContext,
 ): Promise<number[]> {
   const folder = await mkdtemp(join(tmpdir(), 'graft-bench-'))
   try {
-    await huggingFaceCopy(gguf, join(folder, 'model'), 'f32')
-    const text = await pythonText(
+    await writeHuggingFaceCopy(gguf, join(folder, 'model'), 'f32')
+    const text = await runPythonText(
       'peft_real.py',
       [
         join(folder, 'model'),
@@ -81,7 +81,7 @@ async function theirs(
 }
 
 /** One row, or none where the real model cannot be had. */
-export async function* realRows(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
+export async function* measureRealData(context: BenchmarkContext): AsyncIterable<BenchmarkRow> {
   const source = 'smollm2-135m-instruct:q4_1'
   const resolved = await resolveModel(source).catch((error: unknown) => {
     context.progress(
@@ -93,17 +93,17 @@ export async function* realRows(context: BenchmarkContext): AsyncIterable<Benchm
   const model = await loadModel(source)
   try {
     context.progress('real rows: our first half')
-    const first = await ours(model)
+    const first = await measureGraft(model)
     const reference = context.environment['GRAFT_BENCH_PYTHON']
-      ? await theirs(resolved.gguf, context)
+      ? await measurePeft(resolved.gguf, context)
       : []
     context.progress('real rows: our second half')
-    yield row({
+    yield toBenchmarkRow({
       name: `real rows (snips_json, ${rows}), packed`,
       unit: 'real tokens/s',
       higherIsBetter: true,
       goal: 2.5,
-      ours: [...first, ...(await ours(model))],
+      ours: [...first, ...(await measureGraft(model))],
       reference: { name: 'PEFT f32, batches of 8, padded', values: reference },
     })
   } finally {

@@ -3,7 +3,7 @@
 // vectors; and real rows, packed, with loss on the completion only. Beside it PEFT, run between our
 // two halves.
 
-import { createStandalone, parametersOf } from '../../adapters/index.ts'
+import { createStandalone, listParameterSpecs } from '../../adapters/index.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { createGradientProgram } from '../../train/programs/gradient-program.ts'
@@ -11,16 +11,21 @@ import { adamw } from '../../train/optimizers/adamw.ts'
 import { takeStep } from '../../train/run/step.ts'
 import { SyntheticDataGenerator, trainStandalone } from '../../train/index.ts'
 import type { Batch } from '../../train/batch.ts'
-import { nodeBackend } from '../../node/backend.ts'
-import { row, type Benchmark, type BenchmarkContext, type BenchmarkRow } from './benchmark.ts'
-import { realRows } from './train-real.ts'
-import { pythonReference } from './reference.ts'
-import { syntheticAdapter, syntheticBase, syntheticWeights } from './synthetic.ts'
+import { createNodeBackend } from '../../node/backend.ts'
+import {
+  toBenchmarkRow,
+  type Benchmark,
+  type BenchmarkContext,
+  type BenchmarkRow,
+} from './benchmark.ts'
+import { measureRealData } from './train-real.ts'
+import { runPythonReference } from './reference.ts'
+import { createSyntheticAdapter, createSyntheticBase, readSyntheticWeights } from './synthetic.ts'
 
 const N = 4
 const T = 128
 
-function randomBatch(vocabulary: number): Batch {
+function createRandomBatch(vocabulary: number): Batch {
   const { integer } = random(7)
   const ids = Int32Array.from({ length: N * T }, () => integer(vocabulary))
   const scored = Int32Array.from(
@@ -48,15 +53,15 @@ interface Variant {
  * Milliseconds of each of `steps` whole steps: gradients, clipping off, AdamW. The first two warm
  * up and are left out.
  */
-async function steps(count: number, { kind, checkpointing }: Variant): Promise<number[]> {
-  const base = syntheticBase('f32')
-  const weights = await syntheticWeights(base)
-  const adapter = syntheticAdapter(base, kind, weights)
-  const trainable = [...parametersOf(base.graph, adapter).keys()]
+async function measureSteps(count: number, { kind, checkpointing }: Variant): Promise<number[]> {
+  const base = createSyntheticBase('f32')
+  const weights = await readSyntheticWeights(base)
+  const adapter = createSyntheticAdapter(base, kind, weights)
+  const trainable = [...listParameterSpecs(base.graph, adapter).keys()]
   const program = await createGradientProgram({
     graph: base.graph,
     weights,
-    backend: await nodeBackend(),
+    backend: await createNodeBackend(),
     adapter,
     trainable,
     checkpointing,
@@ -74,7 +79,7 @@ async function steps(count: number, { kind, checkpointing }: Variant): Promise<n
     ),
   }
   const rule = { optimizer: adamw, settings: adamw.complete({}), clip: 0, rateOf: () => 1 }
-  const batch = randomBatch(base.config.vocabularySize)
+  const batch = createRandomBatch(base.config.vocabularySize)
   const times: number[] = []
   for (let i = 0; i < count + 2; i++) {
     const started = performance.now()
@@ -85,23 +90,23 @@ async function steps(count: number, { kind, checkpointing }: Variant): Promise<n
   return times.slice(2)
 }
 
-async function compared(
+async function compareTraining(
   name: string,
   variant: Variant,
   goal: number,
   context: BenchmarkContext,
 ): Promise<BenchmarkRow> {
   context.progress(`${name}: our first half`)
-  const first = await steps(4, variant)
+  const first = await measureSteps(4, variant)
   const flags = [
     ...(variant.checkpointing ? ['--checkpointing'] : []),
     ...(variant.kind === 'dora' ? ['--dora'] : []),
   ]
-  const reference = await pythonReference('peft_train.py', ['f32', ...flags], context)
+  const reference = await runPythonReference('peft_train.py', ['f32', ...flags], context)
   context.progress(`${name}: our second half`)
-  const all = [...first, ...(await steps(4, variant))]
+  const all = [...first, ...(await measureSteps(4, variant))]
   const seconds = reference.flatMap(({ stepSeconds }) => stepSeconds as number[])
-  return row({
+  return toBenchmarkRow({
     name,
     unit: 'tokens/s',
     higherIsBetter: true,
@@ -116,7 +121,7 @@ async function compared(
  * Adapters over vectors: 1,000 examples of width 768, one epoch, rank 16, each run with a fresh
  * adapter. The first run compiles and is left out.
  */
-async function overVectors(): Promise<BenchmarkRow> {
+async function measureVectorTraining(): Promise<BenchmarkRow> {
   const data = new SyntheticDataGenerator(768, 1).generate('coder', 1000)
   const times: number[] = []
   for (let i = 0; i < 8; i++) {
@@ -130,7 +135,7 @@ async function overVectors(): Promise<BenchmarkRow> {
     times.push((performance.now() - started) / 1000)
   }
   const name = 'adapter over vectors, 1,000 × 768, rank 16, one epoch'
-  return row({
+  return toBenchmarkRow({
     name,
     unit: 'seconds',
     higherIsBetter: false,
@@ -139,25 +144,30 @@ async function overVectors(): Promise<BenchmarkRow> {
   })
 }
 
-export const train: Benchmark = {
+export const trainBenchmark: Benchmark = {
   name: 'train',
   summary: 'LoRA r16 on all linears of a 135M model: tokens a second, beside PEFT',
   needs: 'GRAFT_BENCH_PYTHON: a Python with torch, transformers and peft',
   async *run(context) {
-    yield await compared('train 4 × 128', { kind: 'lora', checkpointing: false }, 2.1, context)
-    yield await compared(
+    yield await compareTraining(
+      'train 4 × 128',
+      { kind: 'lora', checkpointing: false },
+      2.1,
+      context,
+    )
+    yield await compareTraining(
       'train 4 × 128, checkpointing',
       { kind: 'lora', checkpointing: true },
       2.3,
       context,
     )
-    yield await compared(
+    yield await compareTraining(
       'train 4 × 128, DoRA',
       { kind: 'dora', checkpointing: false },
       1.8,
       context,
     )
-    yield await overVectors()
-    yield* realRows(context)
+    yield await measureVectorTraining()
+    yield* measureRealData(context)
   },
 }

@@ -4,17 +4,17 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import { defineCommand } from '../command.ts'
-import { shownPath } from '../shared/shown-path.ts'
+import { describePath } from '../shared/describe-path.ts'
 import type { AdapterCost } from '../../adapters/cost.ts'
-import { bytes, count, parameterCount } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes, formatCount, formatParameterCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const adapters = defineCommand({
+export const adaptersCommand = defineCommand({
   name: 'adapters',
   summary: 'adapter kinds, target presets, and the experts in a folder',
   usage: '[folder]',
-  words: [0, 1],
+  positionals: [0, 1],
   options: {
     model: {
       type: 'text',
@@ -42,9 +42,9 @@ export const adapters = defineCommand({
     },
     { command: 'graft inspect experts/legal', about: 'everything about one of them' },
   ],
-  async run({ values, words: [folder = '.'], terminal }) {
-    const { adapterKinds, presets } = await import('../../adapters/index.ts')
-    const [{ openBaseModel, modulesOf }, { resolveModel }] = await Promise.all([
+  async run({ values, positionals: [folder = '.'], terminal }) {
+    const { adapterKinds, targetPresets } = await import('../../adapters/index.ts')
+    const [{ openBaseModel, listModules }, { resolveModel }] = await Promise.all([
       import('../../graph/index.ts'),
       import('../../node/models/resolve.ts'),
     ])
@@ -55,14 +55,14 @@ export const adapters = defineCommand({
     }))
     // presets name modules of a model; the embedded one has the usual names
     const sample = await openBaseModel(await resolveModel('stories260k'))
-    const modules = modulesOf(sample.graph)
-    const names = [...presets].map(([name, choose]) => ({
+    const modules = listModules(sample.graph)
+    const names = [...targetPresets].map(([name, choose]) => ({
       name,
       modules: [...new Set(choose(modules).map(({ path }) => path.split('.').at(-1)!))],
     }))
     await sample.weights.close()
-    const costs = values.model === undefined ? undefined : await costsOn(values.model, values)
-    const saved = await savedBelow(folder)
+    const costs = values.model === undefined ? undefined : await estimateCosts(values.model, values)
+    const saved = await listSavedAdapters(folder)
     show(costs ?? kinds, names, saved, folder, terminal)
     return { kinds: costs ?? kinds, presets: names, saved }
   },
@@ -79,16 +79,16 @@ type Kind = {
  * What every kind costs on a base, with the options that graft train takes; a sentence where a kind
  * does not have the ones that were given.
  */
-async function costsOn(
+async function estimateCosts(
   source: string,
   { rank, targets }: { rank?: number | undefined; targets?: string | undefined },
 ): Promise<Kind[]> {
   const [
-    { adapterKinds, cost, presets },
+    { adapterKinds, computeAdapterCost, targetPresets },
     { openBaseModel },
     { resolveModel },
-    { usualConfig },
-    { targetsOf },
+    { getDefaultConfig },
+    { parseTargets },
   ] = await Promise.all([
     import('../../adapters/index.ts'),
     import('../../graph/index.ts'),
@@ -99,7 +99,7 @@ async function costsOn(
   const base = await openBaseModel(await resolveModel(source))
   const given = {
     ...(rank !== undefined && { rank }),
-    ...(targets !== undefined && { targets: targetsOf(targets, [...presets.keys()]) }),
+    ...(targets !== undefined && { targets: parseTargets(targets, [...targetPresets.keys()]) }),
   }
   try {
     return [...adapterKinds.values()].map(({ name, peftType, merge, options }) => {
@@ -108,7 +108,9 @@ async function costsOn(
         name,
         peftType,
         merges: merge !== undefined,
-        cost: attempt(() => cost(name, { ...usualConfig(name), ...known }, base.graph)),
+        cost: attempt(() =>
+          computeAdapterCost(name, { ...getDefaultConfig(name), ...known }, base.graph),
+        ),
       }
     })
   } finally {
@@ -125,7 +127,7 @@ function attempt<Result>(work: () => Result): Result | string {
   }
 }
 
-interface Saved {
+interface SavedAdapter {
   readonly path: string
   readonly kind: string
   readonly base: string | null
@@ -138,7 +140,7 @@ const deepest = 4 // experts/<name>/checkpoints/best is as deep as they lie
 const skipped = new Set(['node_modules', 'dist', '.git'])
 
 /** Folders that hold an adapter_config.json, the folder itself included. */
-async function adapterFolders(folder: string, depth = 0): Promise<string[]> {
+async function listAdapterFolders(folder: string, depth = 0): Promise<string[]> {
   const items = await readdir(folder, { withFileTypes: true }).catch(() => [])
   const own = items.some((item) => item.name === 'adapter_config.json') ? [folder] : []
   if (depth === deepest) return own
@@ -147,12 +149,12 @@ async function adapterFolders(folder: string, depth = 0): Promise<string[]> {
     .map((item) => join(folder, item.name))
   return [
     ...own,
-    ...(await Promise.all(below.map((path) => adapterFolders(path, depth + 1)))).flat(),
+    ...(await Promise.all(below.map((path) => listAdapterFolders(path, depth + 1)))).flat(),
   ]
 }
 
 /** Bytes of the tensors' file, whatever type they are kept in. */
-async function tensorFileBytes(folder: string): Promise<number> {
+async function measureTensorFiles(folder: string): Promise<number> {
   const names = (await readdir(folder)).filter((name) =>
     /^adapter_model.*\.safetensors$/.test(name),
   )
@@ -160,14 +162,14 @@ async function tensorFileBytes(folder: string): Promise<number> {
   return sizes.reduce((sum, size) => sum + size, 0)
 }
 
-async function savedBelow(folder: string): Promise<Saved[]> {
+async function listSavedAdapters(folder: string): Promise<SavedAdapter[]> {
   const { loadAdapter } = await import('../../node/adapters.ts')
-  const paths = (await adapterFolders(folder)).sort()
+  const paths = (await listAdapterFolders(folder)).sort()
   return Promise.all(
     paths.map(async (path) => {
       try {
         const { kind, baseModel, tensors } = await loadAdapter(path)
-        const sizeBytes = await tensorFileBytes(path)
+        const sizeBytes = await measureTensorFiles(path)
         const parameters = [...tensors.values()].reduce(
           (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
           0,
@@ -183,16 +185,20 @@ async function savedBelow(folder: string): Promise<Saved[]> {
 
 type Preset = { readonly name: string; readonly modules: readonly string[] }
 
-function costCells(cost: Kind['cost']): string[] {
+function describeCost(cost: Kind['cost']): string[] {
   if (cost === undefined) return []
   if (typeof cost === 'string') return [cost]
-  return [count(cost.parameters), bytes(cost.bytes), parameterCount(cost.flopsPerToken)]
+  return [
+    formatCount(cost.parameters),
+    formatBytes(cost.bytes),
+    formatParameterCount(cost.flopsPerToken),
+  ]
 }
 
 function show(
   kinds: readonly Kind[],
   presets: readonly Preset[],
-  saved: readonly Saved[],
+  saved: readonly SavedAdapter[],
   folder: string,
   { print, style }: Terminal,
 ): void {
@@ -202,19 +208,27 @@ function show(
   const lines = kinds.map(({ name, peftType, cost }) => [
     `  ${name}`,
     `PEFT's ${peftType}`,
-    ...costCells(cost),
+    ...describeCost(cost),
   ])
-  for (const line of table([...head, ...lines], ['left', 'left', 'right', 'right', 'right']))
+  for (const line of formatTable([...head, ...lines], ['left', 'left', 'right', 'right', 'right']))
     print(line)
   print(style.strong('presets (--targets)'))
-  for (const line of table(presets.map(({ name, modules }) => [`  ${name}`, modules.join(', ')])))
+  for (const line of formatTable(
+    presets.map(({ name, modules }) => [`  ${name}`, modules.join(', ')]),
+  ))
     print(line)
-  print(style.strong(`saved below ${shownPath(folder)}`))
+  print(style.strong(`saved below ${describePath(folder)}`))
   const rows = saved.map(({ path, kind, base, parameters, sizeBytes, problem }) =>
     problem === undefined
-      ? [`  ${shownPath(path)}`, kind, count(parameters), bytes(sizeBytes), base ?? '']
-      : [`  ${shownPath(path)}`, style.bad(problem)],
+      ? [
+          `  ${describePath(path)}`,
+          kind,
+          formatCount(parameters),
+          formatBytes(sizeBytes),
+          base ?? '',
+        ]
+      : [`  ${describePath(path)}`, style.bad(problem)],
   )
-  for (const line of table(rows)) print(line)
+  for (const line of formatTable(rows)) print(line)
   if (saved.length === 0) print('  none; graft quickstart makes one')
 }

@@ -1,10 +1,10 @@
 // graft bench: the project's own benchmarks, beside a reference where one is installed.
 
 import { defineCommand, UsageError } from '../command.ts'
-import type { Benchmark, BenchmarkRow, Measured } from '../bench/benchmark.ts'
-import { nearest } from '../../base/suggest.ts'
-import { rate } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import type { Benchmark, BenchmarkRow, MeasuredValues } from '../bench/benchmark.ts'
+import { findNearestName } from '../../base/suggest.ts'
+import { formatRate } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /**
@@ -16,7 +16,7 @@ export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, 
     name: 'bench',
     summary: 'benchmarks: training and decoding, beside PEFT and llama.cpp where installed',
     usage: '[name]',
-    words: [0, 1],
+    positionals: [0, 1],
     options: {},
     examples: [
       {
@@ -26,29 +26,30 @@ export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, 
       { command: 'graft bench train', about: 'training speed on the shape of SmolLM2-135M' },
       { command: 'graft bench decode --json > decode.json', about: 'one JSON value, for keeping' },
     ],
-    async run({ words: [name], terminal }) {
+    async run({ positionals: [name], terminal }) {
       const benchmarks = await loadTable()
-      if (name === undefined) return list([...benchmarks.values()], terminal)
+      if (name === undefined) return listBenchmarks([...benchmarks.values()], terminal)
       const benchmark = benchmarks.get(name)
-      if (benchmark) return measure(benchmark, terminal)
-      const meant = nearest(name, [...benchmarks.keys()])
+      if (benchmark) return runBenchmark(benchmark, terminal)
+      const meant = findNearestName(name, [...benchmarks.keys()])
       throw new UsageError(
         `there is no benchmark ${JSON.stringify(name)}; there are ${[...benchmarks.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
       )
     },
   })
 
-export const bench = createBenchCommand(
+export const benchCommand = createBenchCommand(
   async () => (await import('../bench/benchmark-table.ts')).benchmarks,
 )
 
-function list(all: readonly Benchmark[], { print }: Terminal) {
+function listBenchmarks(all: readonly Benchmark[], { print }: Terminal) {
   const rows = all.map(({ name, summary, needs }) => [name, summary, needs])
-  for (const line of table([['name', 'measures', 'needs for the reference'], ...rows])) print(line)
+  for (const line of formatTable([['name', 'measures', 'needs for the reference'], ...rows]))
+    print(line)
   return all.map(({ name, summary, needs }) => ({ name, summary, needs }))
 }
 
-async function measure(benchmark: Benchmark, terminal: Terminal) {
+async function runBenchmark(benchmark: Benchmark, terminal: Terminal) {
   const started = terminal.now()
   const context = {
     environment: process.env,
@@ -57,29 +58,39 @@ async function measure(benchmark: Benchmark, terminal: Terminal) {
   const rows: BenchmarkRow[] = []
   for await (const row of benchmark.run(context)) {
     rows.push(row)
-    terminal.note(`  ${row.name}: ${figure(row.ours)} ${row.unit}`)
+    terminal.note(`  ${row.name}: ${describeValues(row.ours)} ${row.unit}`)
   }
-  for (const line of table(
-    [['', 'ours', 'reference', 'unit', 'ratio', 'goal', ''], ...rows.map(cells)],
+  for (const line of formatTable(
+    [['', 'ours', 'reference', 'unit', 'ratio', 'goal', ''], ...rows.map(describeRow)],
     ['left', 'right', 'right', 'left', 'right', 'right'],
   ))
     terminal.print(line)
   return {
     benchmark: benchmark.name,
     rows,
-    ...(await surroundings()),
+    ...(await readMachine()),
     seconds: (terminal.now() - started) / 1000,
   }
 }
 
-const figure = ({ median, least, most }: Measured): string =>
-  least === most ? rate(median) : `${rate(median)} (${rate(least)}–${rate(most)})`
+const describeValues = ({ median, least, most }: MeasuredValues): string =>
+  least === most
+    ? formatRate(median)
+    : `${formatRate(median)} (${formatRate(least)}–${formatRate(most)})`
 
-function cells({ name, unit, ours, reference, ratio, goal, note = '' }: BenchmarkRow): string[] {
-  const other = reference ? `${figure(reference)} ${reference.name}` : 'not installed'
+function describeRow({
+  name,
+  unit,
+  ours,
+  reference,
+  ratio,
+  goal,
+  note = '',
+}: BenchmarkRow): string[] {
+  const other = reference ? `${describeValues(reference)} ${reference.name}` : 'not installed'
   return [
     name,
-    figure(ours),
+    describeValues(ours),
     other,
     unit,
     ratio === undefined ? '' : ratio.toFixed(2),
@@ -89,7 +100,7 @@ function cells({ name, unit, ours, reference, ratio, goal, note = '' }: Benchmar
 }
 
 /** What a figure means nothing without. */
-async function surroundings() {
+async function readMachine() {
   const { availableParallelism, cpus, totalmem } = await import('node:os')
   return {
     machine: {

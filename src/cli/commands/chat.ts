@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
 import type { Expert } from '../../adapters/index.ts'
 import type { ChatMessage } from '../../index.ts'
-import { promptFor } from '../../runtime/chat-prompt.ts'
+import { composePrompt } from '../../runtime/chat-prompt.ts'
 import type { ChatLearner } from '../learn/chat-learner.ts'
 import { type Context, defineCommand, type Options, UsageError, type Values } from '../command.ts'
 import {
@@ -14,7 +14,7 @@ import {
   type OpenedExperts,
 } from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
-import { generateOptions, samplingOptions } from '../shared/sampling-options.ts'
+import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const options = {
@@ -31,7 +31,7 @@ const options = {
 } as const satisfies Options
 
 /** The conversation so far, and who answers. */
-interface Talk {
+interface Conversation {
   adapter: Expert | undefined
   system: string | undefined
   messages: ChatMessage[]
@@ -39,11 +39,11 @@ interface Talk {
   readonly learner: ChatLearner | undefined
 }
 
-export const chat = defineCommand({
+export const chatCommand = defineCommand({
   name: 'chat',
   summary: 'talk with the base model or an expert; swap experts while talking',
   usage: '',
-  words: [0, 0],
+  positionals: [0, 0],
   options,
   examples: [
     { command: 'graft chat', about: 'talk with the default base model' },
@@ -64,17 +64,17 @@ export const chat = defineCommand({
     const { values, terminal } = context
     checkLearning(values)
     const opened = await openExperts(values, terminal)
-    await opened.model.prepare(opened.adapter, accuracyOf(values))
+    await opened.model.prepare(opened.adapter, selectAccuracy(values))
     const learner = values.learn
       ? await (await import('../learn/chat-learner.ts')).openChatLearner(opened.model, values)
       : undefined
-    const talk: Talk = {
+    const talk: Conversation = {
       adapter: opened.adapter,
       system: values.system ?? opened.system,
       messages: [],
       learner,
     }
-    terminal.note(terminal.style.faint(wordsOf(talk)))
+    terminal.note(terminal.style.faint(describeChatCommands(talk)))
     const lines = createInterface({
       input: process.stdin,
       output: process.stderr,
@@ -87,7 +87,7 @@ export const chat = defineCommand({
     lines.prompt()
     for await (const line of lines) {
       if (line.trim() === '/quit') break
-      if (line.trim() !== '') await handle(line.trim(), talk, opened, context)
+      if (line.trim() !== '') await handleLine(line.trim(), talk, opened, context)
       if (open) lines.prompt()
     }
     lines.close()
@@ -109,25 +109,25 @@ function checkLearning({ learn, store, adapter }: Values<typeof options>): void 
     )
 }
 
-const wordsOf = ({ learner }: Talk): string =>
+const describeChatCommands = ({ learner }: Conversation): string =>
   learner
     ? '/up  /down  /teach <what was right>  /system <text>  /new  /quit'
     : '/base  /adapter <folder[=weight]>  /system <text>  /new  /quit'
 
-const accuracyOf = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
+const selectAccuracy = ({ exact }: { readonly exact: boolean }) => (exact ? 'exact' : 'fast')
 
 /**
  * A line that begins with a slash is for us; any other is for the model. What goes wrong is said,
  * and the talk goes on.
  */
-async function handle(
+async function handleLine(
   line: string,
-  talk: Talk,
+  talk: Conversation,
   opened: OpenedExperts,
   context: Context<typeof options>,
 ): Promise<void> {
   try {
-    if (line.startsWith('/')) await control(line, talk, opened, context)
+    if (line.startsWith('/')) await handleCommand(line, talk, opened, context)
     else await answer(line, talk, opened, context)
   } catch (error) {
     if (!GraftError.isInstance(error)) throw error
@@ -135,9 +135,9 @@ async function handle(
   }
 }
 
-async function control(
+async function handleCommand(
   line: string,
-  talk: Talk,
+  talk: Conversation,
   { model }: OpenedExperts,
   { values, terminal }: Context<typeof options>,
 ): Promise<void> {
@@ -145,21 +145,21 @@ async function control(
   const text = rest.join(' ')
   if (word === 'new') talk.messages = []
   else if (word === 'system') talk.system = text || undefined
-  else if (talk.learner) await teach(word, text, talk, terminal)
+  else if (talk.learner) await handleFeedback(word, text, talk, terminal)
   else if (word === 'base') talk.adapter = undefined
   else if (word === 'adapter' && text !== '') {
     const expert = await loadExpert([text], model)
     // what cannot be served is said now, and who answered before stays
-    await model.prepare(expert, accuracyOf(values))
+    await model.prepare(expert, selectAccuracy(values))
     talk.adapter = expert
-  } else terminal.note(wordsOf(talk))
+  } else terminal.note(describeChatCommands(talk))
 }
 
 /** What is said of the last answer. What was taught takes its place in the talk. */
-async function teach(
+async function handleFeedback(
   word: string | undefined,
   text: string,
-  talk: Talk,
+  talk: Conversation,
   { note, style }: Terminal,
 ): Promise<void> {
   if (word === 'up' || word === 'down') note(style.faint(await talk.learner!.judge(word)))
@@ -167,17 +167,17 @@ async function teach(
     note(style.faint(await talk.learner!.teach(text)))
     if (talk.messages.length > 0)
       talk.messages = [...talk.messages.slice(0, -1), { role: 'assistant', content: text }]
-  } else note(wordsOf(talk))
+  } else note(describeChatCommands(talk))
 }
 
 async function answer(
   line: string,
-  talk: Talk,
+  talk: Conversation,
   { model }: OpenedExperts,
   { values, terminal, signal }: Context<typeof options>,
 ): Promise<void> {
-  const prompt = promptFor(model, line, talk.system, talk.messages)
-  const asked = { ...generateOptions(values), signal }
+  const prompt = composePrompt(model, line, talk.system, talk.messages)
+  const asked = { ...toGenerateOptions(values), signal }
   const events = talk.learner
     ? talk.learner.generate(prompt, asked)
     : model.generate(prompt, { ...asked, adapter: talk.adapter })

@@ -1,6 +1,6 @@
 // graft compress: an expert at a lower rank, with what that cost.
 
-import { mustNotExist } from '../../node/files/atomic-write.ts'
+import { checkAbsent } from '../../node/files/atomic-write.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
@@ -8,7 +8,7 @@ export const compressCommand = defineCommand({
   name: 'compress',
   summary: 'an expert at a lower rank, with what that lost, healed where wanted',
   usage: '<adapter folder> --rank <r> --out <folder>',
-  words: [1, 1],
+  positionals: [1, 1],
   options: {
     ...modelOptions,
     model: {
@@ -58,13 +58,13 @@ export const compressCommand = defineCommand({
       about: 'as much rank as the energy needs',
     },
   ],
-  async run({ values, words, terminal, signal }) {
+  async run({ values, positionals, terminal, signal }) {
     const { rank, energy, data, heal, out } = values
     if (rank === undefined && energy === undefined)
       throw new UsageError('--rank or --energy is missing.')
     if (heal !== undefined && data === undefined)
       throw new UsageError('--heal wants rows to learn on: --data <file.jsonl>.')
-    await mustNotExist(out)
+    await checkAbsent(out)
     const { compressFolder } = await import('../merge/compress-folder.ts')
     const learning = {
       learningRate: values['learning-rate'],
@@ -72,7 +72,7 @@ export const compressCommand = defineCommand({
       seed: values.seed,
     }
     return compressFolder(
-      words[0]!,
+      positionals[0]!,
       { rank, energy, data, heal, out, ...learning, model: values },
       { terminal, signal },
     )

@@ -2,19 +2,19 @@
 // another tool's file.
 
 import { OptionError } from '../../base/errors.ts'
-import { mustNotExist } from '../../node/files/atomic-write.ts'
+import { checkAbsent } from '../../node/files/atomic-write.ts'
 import { defineCommand } from '../command.ts'
 import type { FloatChoice } from '../../graph/hugging-face-folder.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 const floats: readonly string[] = ['f32', 'f16', 'bf16'] satisfies readonly FloatChoice[]
 
-export const convert = defineCommand({
+export const convertCommand = defineCommand({
   name: 'convert',
   summary:
     'a GGUF model into a safetensors folder, or an adapter into fewer bits or another format',
   usage: '<from> <to>',
-  words: [2, 2],
+  positionals: [2, 2],
   options: {
     dtype: {
       type: 'text',
@@ -49,9 +49,9 @@ export const convert = defineCommand({
       about: 'a LoRA for llama.cpp; the other way round too',
     },
   ],
-  async run({ words: [from, to], values, terminal }) {
-    await mustNotExist(to!)
-    const found = await (await import('../inspect/inspect-sources.ts')).adapterAt(from!)
+  async run({ positionals: [from, to], values, terminal }) {
+    await checkAbsent(to!)
+    const found = await (await import('../inspect/inspect-sources.ts')).findAdapter(from!)
     if (found)
       return (await import('../convert/convert-adapter.ts')).convertAdapter(
         found.path,
@@ -64,7 +64,7 @@ export const convert = defineCommand({
       throw new OptionError(
         `--dtype ${values.dtype}: a model is written in ${floats.join(', ')}; 8 and 4 bits are for adapters.`,
       )
-    const { convertModel } = await import('../convert/convert-files.ts')
+    const { convertModel } = await import('../convert/convert-model.ts')
     return convertModel(from!, to!, values.dtype as FloatChoice, terminal)
   },
 })

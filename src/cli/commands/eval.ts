@@ -2,7 +2,7 @@
 // and whether one is better than another.
 
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
-import type { DataSet } from '../../train/data/jsonl.ts'
+import type { RawDataset } from '../../train/data/jsonl.ts'
 import { type Context, defineCommand, UsageError } from '../command.ts'
 import { adapterOption, modelOptions, openExpert } from '../shared/open-model.ts'
 
@@ -49,11 +49,11 @@ const options = {
 
 type EvalValues = Context<typeof options>['values']
 
-export const evaluate = defineCommand({
+export const evalCommand = defineCommand({
   name: 'eval',
   summary: 'metrics of a model or an expert on rows, with confidence intervals',
   usage: '--data <file.jsonl>',
-  words: [0, 0],
+  positionals: [0, 0],
   options,
   examples: [
     {
@@ -71,21 +71,21 @@ export const evaluate = defineCommand({
     },
   ],
   async run({ values, terminal, signal }) {
-    const [{ readDataFile }, { metrics: all }, { evaluate: run }, view] = await Promise.all([
+    const [{ readDataFile }, { nodeMetrics: all }, { evaluate: run }, view] = await Promise.all([
       import('../../node/data.ts'),
       import('../../node/metric-table.ts'),
       import('../../eval/index.ts'),
       import('../shared/evaluate-expert.ts'),
     ])
-    const chosen = values.metrics === undefined ? undefined : view.metricsNamed(values.metrics, all)
+    const chosen = values.metrics === undefined ? undefined : view.parseMetrics(values.metrics, all)
     if (values.against !== undefined && values.against !== 'base' && values.adapter === undefined)
       throw new UsageError('--against compares an expert; name it with --adapter.')
     const whole = await readDataFile(values.data)
     const data = { ...whole, rows: whole.rows.slice(0, values.rows) }
-    const metrics = chosen ?? (await usualMetrics(values, data, all))
+    const metrics = chosen ?? (await selectMetrics(values, data, all))
     const { model, adapter, system } = await openExpert(values, terminal)
-    const candidates = await candidatesOf(values, adapter, system)
-    const progress = view.evaluationProgress(terminal, candidates)
+    const candidates = await loadCandidates(values, adapter, system)
+    const progress = view.createEvaluationProgress(terminal, candidates)
     const evaluation = await run({
       model,
       data,
@@ -95,36 +95,36 @@ export const evaluate = defineCommand({
       seed: values.seed,
       date: new Date(),
       onProgress: progress.onProgress,
-      labels: listOf(values.labels),
+      labels: splitNames(values.labels),
       maxTokens: values['max-tokens'],
       newTokens: values['new-tokens'],
       ...(values.stop !== undefined && { stop: [values.stop] }),
     })
     progress.end()
     for (const metric of metrics) metric.dispose?.()
-    for (const line of view.evaluationTable(evaluation, candidates)) terminal.print(line)
+    for (const line of view.describeEvaluation(evaluation, candidates)) terminal.print(line)
     const cut = evaluation.losses.at(-1)?.cut ?? 0
     if (cut > 0) terminal.note(`${cut} of ${evaluation.rows} rows cut to --max-tokens`)
-    return summary(evaluation, values, model.base.name)
+    return summarizeResult(evaluation, values, model.base.name)
   },
 })
 
-const listOf = (text: string | undefined): string[] | undefined =>
+const splitNames = (text: string | undefined): string[] | undefined =>
   text?.split(',').map((name) => name.trim())
 
 /**
  * Perplexity; with --generate exact match too, and where every row holds JSON how often answers do.
  */
-async function usualMetrics(
+async function selectMetrics(
   { generate }: EvalValues,
-  data: DataSet,
+  data: RawDataset,
   all: ReadonlyMap<string, Metric>,
 ): Promise<Metric[]> {
-  const { questionsOf } = await import('../../eval/index.ts')
-  const { parsedJson } = await import('../../eval/json.ts')
+  const { readQuestions } = await import('../../eval/index.ts')
+  const { parseJson } = await import('../../eval/json.ts')
   const holdJson =
     generate &&
-    questionsOf(data).every(({ wanted }) => typeof parsedJson(wanted)?.value === 'object')
+    readQuestions(data).every(({ wanted }) => typeof parseJson(wanted)?.value === 'object')
   const names = [
     'perplexity',
     ...(generate ? ['exact-match'] : []),
@@ -134,7 +134,7 @@ async function usualMetrics(
 }
 
 /** Who is judged: what --against names first, so that the expert is compared with it. */
-async function candidatesOf(
+async function loadCandidates(
   values: EvalValues,
   adapter: Candidate['adapter'],
   known: string | undefined,
@@ -143,18 +143,22 @@ async function candidatesOf(
   const judged = { name: values.adapter ?? 'base', adapter, system }
   if (values.against === undefined) return [judged]
   if (values.against === 'base') return [{ name: 'base', adapter: undefined, system }, judged]
-  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([
+  const [{ loadAdapter }, { readExpertMetadata }] = await Promise.all([
     import('../../node/index.ts'),
     import('../../node/graft-json.ts'),
   ])
   const other = await loadAdapter(values.against)
-  const notes = await readExpertNotes(values.against)
+  const notes = await readExpertMetadata(values.against)
   return [{ name: values.against, adapter: other, system: values.system ?? notes?.system }, judged]
 }
 
-function summary(evaluation: Evaluation, { adapter, data, against }: EvalValues, model: string) {
+function summarizeResult(
+  evaluation: Evaluation,
+  { adapter, data, against }: EvalValues,
+  model: string,
+) {
   const valueOf = (name: string): number | null =>
-    evaluation.figures.find(({ metric }) => metric === name)?.results.at(-1)!.value ?? null
+    evaluation.metricResults.find(({ metric }) => metric === name)?.results.at(-1)!.value ?? null
   const losses = evaluation.losses.at(-1)
   return {
     model,
@@ -169,6 +173,6 @@ function summary(evaluation: Evaluation, { adapter, data, against }: EvalValues,
       validJson: valueOf('json-validity'),
       equalJson: valueOf('json-equality'),
     }),
-    metrics: evaluation.figures,
+    metrics: evaluation.metricResults,
   }
 }

@@ -1,6 +1,6 @@
 // graft extract: the adapter between a base and a model that was tuned from it.
 
-import { mustNotExist } from '../../node/files/atomic-write.ts'
+import { checkAbsent } from '../../node/files/atomic-write.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
@@ -10,7 +10,7 @@ export const extractCommand = defineCommand({
   name: 'extract',
   summary: 'the adapter between a base and a model that was tuned from it',
   usage: '--base <model> --tuned <model> --rank <r> --out <folder>',
-  words: [0, 0],
+  positionals: [0, 0],
   options: {
     base: {
       ...model,
@@ -59,14 +59,18 @@ export const extractCommand = defineCommand({
     const { base, tuned, rank, energy, targets, out } = values
     if (rank === undefined && energy === undefined)
       throw new UsageError('--rank or --energy is missing.')
-    await mustNotExist(out)
+    await checkAbsent(out)
     const { extractFolder } = await import('../merge/extract-folder.ts')
-    return extractFolder({ base, tuned, out }, { rank, energy, targets: chosen(targets) }, terminal)
+    return extractFolder(
+      { base, tuned, out },
+      { rank, energy, targets: parseTargets(targets) },
+      terminal,
+    )
   },
 })
 
 /** A name of a preset stays one; anything else is a list of ends of paths. */
-function chosen(text: string | undefined): readonly string[] | string | undefined {
+function parseTargets(text: string | undefined): readonly string[] | string | undefined {
   if (text === undefined || ['all-linear', 'attention', 'mlp', 'default'].includes(text))
     return text
   return text.split(',').map((name) => name.trim())

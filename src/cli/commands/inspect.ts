@@ -22,11 +22,11 @@ const options = {
   all: { type: 'flag', about: 'every tensor, not only a summary' },
 } as const
 
-export const inspect = defineCommand({
+export const inspectCommand = defineCommand({
   name: 'inspect',
   summary: 'what is in a model or an adapter: shapes, bytes, norms, hash',
   usage: '<folder | file | name>',
-  words: [1, 1],
+  positionals: [1, 1],
   options,
   examples: [
     { command: 'graft inspect stories260k', about: 'a model of the catalogue' },
@@ -40,9 +40,9 @@ export const inspect = defineCommand({
       about: "an adapter of llama.cpp; mlx-lm's folders are read too",
     },
   ],
-  async run({ words, values, terminal }) {
-    const source = words[0]!
-    const found = await (await import('../inspect/inspect-sources.ts')).adapterAt(source)
+  async run({ positionals, values, terminal }) {
+    const source = positionals[0]!
+    const found = await (await import('../inspect/inspect-sources.ts')).findAdapter(source)
     if (found) {
       const [{ inspectAdapter }, { showAdapter }] = await Promise.all([
         import('../inspect/inspect-adapter.ts'),

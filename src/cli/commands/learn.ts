@@ -8,7 +8,7 @@ export const learnCommand = defineCommand({
   name: 'learn',
   summary: 'stream turns past a model that learns from each, for a user whose state is kept',
   usage: '',
-  words: [0, 0],
+  positionals: [0, 0],
   options: {
     ...modelOptions,
     data: {
@@ -89,8 +89,8 @@ export const learnCommand = defineCommand({
       throw new UsageError(
         '--out writes the slow tier, which is empty until it takes over what was learned: add --consolidate.',
       )
-    const { learnTurns, lookAtUser } = await import('../learn/learn-stream.ts')
-    if (show) return lookAtUser(values, terminal)
+    const { learnTurns, inspectUser } = await import('../learn/learn-stream.ts')
+    if (show) return inspectUser(values, terminal)
     const result = await learnTurns({ ...values, data: data! }, { terminal, signal })
     if (result.reason === 'stopped' || (out !== undefined && result.out === null)) setExitCode(1)
     return result

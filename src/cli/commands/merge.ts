@@ -1,10 +1,10 @@
 // graft merge: several experts into one adapter, or into the weights of a base.
 
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
-import { mustNotExist } from '../../node/files/atomic-write.ts'
+import { checkAbsent } from '../../node/files/atomic-write.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
-import { table } from '../ui/table.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const recipeOptions = {
@@ -51,7 +51,7 @@ export const mergeCommand = defineCommand({
   name: 'merge',
   summary: 'several experts into one adapter, or into the weights of a base',
   usage: '<adapter folders...> --out <folder> [--into-base]',
-  words: [0, Infinity],
+  positionals: [0, Infinity],
   options: {
     ...recipeOptions,
     out: {
@@ -116,27 +116,32 @@ export const mergeCommand = defineCommand({
     return [
       '',
       'methods (K adapters with weights w, s a sign; docs/merge.md says more):',
-      ...table(rows),
+      ...formatTable(rows),
     ]
   },
-  async run({ values, words, terminal }) {
+  async run({ values, positionals, terminal }) {
     const { mergeMethods } = await import('../../merge/method-table.ts')
     if (values.methods) return listMethods([...mergeMethods.values()], terminal)
-    if (words.length === 0)
+    if (positionals.length === 0)
       throw new UsageError('something is missing: graft merge <adapter folders...> --out <folder>')
     if (values.out === undefined) throw new UsageError('--out is missing.')
-    await mustNotExist(values.out)
+    await checkAbsent(values.out)
     if (values['into-base']) {
       const { mergeFoldersIntoBase } = await import('../merge/merge-into-base.ts')
-      return mergeFoldersIntoBase(words, recipeOf(values), intoBaseOf(values, values.out), terminal)
+      return mergeFoldersIntoBase(
+        positionals,
+        readRecipe(values),
+        readIntoBaseOptions(values, values.out),
+        terminal,
+      )
     }
     const misplaced = (['dtype', 'prompts'] as const).filter((name) => values[name] !== undefined)
     if (misplaced.length > 0)
       throw new UsageError(`--${misplaced.join(' and --')} is for --into-base.`)
     const { mergeFolders } = await import('../merge/merge-folders.ts')
     return mergeFolders(
-      words,
-      recipeOf(values),
+      positionals,
+      readRecipe(values),
       { out: values.out, model: values.model, anyBase: values['any-base'] },
       terminal,
     )
@@ -150,7 +155,7 @@ interface IntoBaseValues {
   readonly 'any-base': boolean
 }
 
-const intoBaseOf = (
+const readIntoBaseOptions = (
   { model, dtype, prompts, 'any-base': anyBase }: IntoBaseValues,
   out: string,
 ) => ({
@@ -166,12 +171,12 @@ type RecipeValues = {
 }
 
 /** What was given and nothing else, so that a method can refuse an option that it does not have. */
-function recipeOf(values: RecipeValues): MergeRecipe {
+function readRecipe(values: RecipeValues): MergeRecipe {
   const { method = 'weighted', weights, normalize } = values
   const plain = ['density', 't', 'epsilon', 'gamma', 'majority', 'rank', 'energy', 'seed'] as const
   return {
     method: String(method),
-    ...(weights === undefined ? {} : { weights: String(weights).split(',').map(numberOf) }),
+    ...(weights === undefined ? {} : { weights: String(weights).split(',').map(parseWeight) }),
     ...(normalize === true ? { normalize } : {}),
     ...Object.fromEntries(
       plain.flatMap((name) => (values[name] === undefined ? [] : [[name, values[name]]])),
@@ -179,7 +184,7 @@ function recipeOf(values: RecipeValues): MergeRecipe {
   }
 }
 
-function numberOf(text: string): number {
+function parseWeight(text: string): number {
   const number = text.trim() === '' ? NaN : Number(text)
   if (Number.isFinite(number)) return number
   throw new UsageError(
@@ -195,7 +200,7 @@ interface MethodRow {
 }
 
 function listMethods(methods: readonly MethodRow[], { print }: Terminal) {
-  for (const line of table(
+  for (const line of formatTable(
     methods.map(({ name, summary, options }) => [name, summary, options.join(', ')]),
   ))
     print(line)

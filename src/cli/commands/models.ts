@@ -3,19 +3,19 @@
 
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { nearest } from '../../base/suggest.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { openModel } from '../shared/open-model.ts'
-import { bytes, parameterCount } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes, formatParameterCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const actions = ['list', 'cached', 'fetch']
 
-export const models = defineCommand({
+export const modelsCommand = defineCommand({
   name: 'models',
   summary: 'base models: what there is, what is on this machine, fetch one',
   usage: '[list | cached | fetch <model>]',
-  words: [0, 2],
+  positionals: [0, 2],
   options: {},
   examples: [
     { command: 'graft models', about: 'the catalogue, and where each model is' },
@@ -29,9 +29,9 @@ export const models = defineCommand({
     },
     { command: 'graft models cached', about: 'files in the cache, with their sizes' },
   ],
-  async run({ words: [action = 'list', name], terminal }) {
+  async run({ positionals: [action = 'list', name], terminal }) {
     if (!actions.includes(action)) {
-      const meant = nearest(action, actions)
+      const meant = findNearestName(action, actions)
       throw new UsageError(
         `${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
       )
@@ -49,18 +49,18 @@ async function listCatalogue(terminal: Terminal) {
   const { catalogue } = await import('../../catalogue/catalogue.ts')
   const entries = await Promise.all(
     [...catalogue.values()].map(async (entry) => ({
-      ...plain(entry),
-      place: await placeOf(entry),
+      ...selectFields(entry),
+      place: await findPlace(entry),
     })),
   )
   const rows = entries.map(({ name, parameters, license, place, description }) => [
     name,
-    parameterCount(parameters),
+    formatParameterCount(parameters),
     license,
     place,
     description,
   ])
-  for (const line of table(
+  for (const line of formatTable(
     [['name', 'parameters', 'licence', 'here', 'about'], ...rows],
     ['left', 'right'],
   ))
@@ -68,7 +68,7 @@ async function listCatalogue(terminal: Terminal) {
   return entries
 }
 
-const plain = ({ name, description, license, parameters }: CatalogueEntry) => ({
+const selectFields = ({ name, description, license, parameters }: CatalogueEntry) => ({
   name,
   description,
   license,
@@ -76,7 +76,7 @@ const plain = ({ name, description, license, parameters }: CatalogueEntry) => ({
 })
 
 /** 'embedded' in the package, 'cached', or 'not fetched'. */
-async function placeOf({ name, sources }: CatalogueEntry): Promise<string> {
+async function findPlace({ name, sources }: CatalogueEntry): Promise<string> {
   if (sources.some(({ kind }) => kind === 'embedded')) return 'embedded'
   const { resolveModel } = await import('../../node/models/resolve.ts')
   try {
@@ -94,7 +94,7 @@ async function fetchModel(name: string, terminal: Terminal) {
   const { config, weights } = model.base
   const sizeBytes = [...weights.tensors.values()].reduce((sum, tensor) => sum + tensor.sizeBytes, 0)
   terminal.print(
-    `${model.base.name}: ${config.modelType}, ${config.layers.length} layers, ${bytes(sizeBytes)} of weights in ${weights.name}`,
+    `${model.base.name}: ${config.modelType}, ${config.layers.length} layers, ${formatBytes(sizeBytes)} of weights in ${weights.name}`,
   )
   const result = {
     name: model.base.name,
@@ -108,12 +108,12 @@ async function fetchModel(name: string, terminal: Terminal) {
 }
 
 async function listCache(terminal: Terminal) {
-  const [{ cacheDirectory }, { readdir, stat }, { join, relative }] = await Promise.all([
+  const [{ getCacheDirectory }, { readdir, stat }, { join, relative }] = await Promise.all([
     import('../../node/models/cache.ts'),
     import('node:fs/promises'),
     import('node:path'),
   ])
-  const folder = cacheDirectory()
+  const folder = getCacheDirectory()
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
   const paths = found
     .filter((item) => item.isFile() && !item.name.endsWith('.lock'))
@@ -124,13 +124,13 @@ async function listCache(terminal: Terminal) {
       sizeBytes: (await stat(path)).size,
     })),
   )
-  for (const line of table(
-    files.map(({ path, sizeBytes }) => [bytes(sizeBytes), path]),
+  for (const line of formatTable(
+    files.map(({ path, sizeBytes }) => [formatBytes(sizeBytes), path]),
     ['right'],
   ))
     terminal.print(line)
   terminal.print(
-    `${files.length} files, ${bytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in ${folder}`,
+    `${files.length} files, ${formatBytes(files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0))} in ${folder}`,
   )
   return { folder, files }
 }

@@ -6,19 +6,19 @@ import { join } from 'node:path'
 import { NotFoundError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { promptFor } from '../../runtime/chat-prompt.ts'
+import { composePrompt } from '../../runtime/chat-prompt.ts'
 import { type Context, defineCommand } from '../command.ts'
 import { defaultModel, modelOptions, openModel } from '../shared/open-model.ts'
-import { answersOf } from '../quickstart/answers.ts'
+import { generateAnswers } from '../quickstart/answers.ts'
 import { intentTask } from '../quickstart/intent-task.ts'
 import { createStages, type Stages } from '../quickstart/stages.ts'
 import { swapLive, type SwapReport } from '../quickstart/swap.ts'
-import type { Score, Task, TaskRow } from '../quickstart/task.ts'
-import { taskFor } from '../quickstart/task-table.ts'
-import { shownPath } from '../shared/shown-path.ts'
+import type { Score, Task, TaskExample } from '../quickstart/task.ts'
+import { selectTask } from '../quickstart/task-table.ts'
+import { describePath } from '../shared/describe-path.ts'
 import { showTraining } from '../train/training-view.ts'
-import { duration, parameterCount } from '../ui/format.ts'
-import { sideBySide, table } from '../ui/table.ts'
+import { formatDuration, formatParameterCount } from '../ui/format.ts'
+import { joinSideBySide, formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const smallModel = 'stories260k'
@@ -44,11 +44,11 @@ const options = {
 
 type QuickstartContext = Context<typeof options>
 
-export const quickstart = defineCommand({
+export const quickstartCommand = defineCommand({
   name: 'quickstart',
   summary: 'teach an expert, see what it learned, swap it in and out: start here',
   usage: '',
-  words: [0, 0],
+  positionals: [0, 0],
   options,
   examples: [
     {
@@ -65,33 +65,33 @@ export const quickstart = defineCommand({
     const { terminal, values, setExitCode } = context
     const stages = createStages(terminal)
     const model = await stages.run('load', 'the base model', () => loadBase(context))
-    const task = taskFor(model.base)
-    const rows = await rowsOf(task, values)
-    sayTask(task, rows, model, terminal)
+    const task = selectTask(model.base)
+    const rows = await loadExamples(task, values)
+    showTask(task, rows, model, terminal)
     const before = await judge(stages, 'base', undefined, { model, task, rows: rows.test, context })
     const adapter = await stages.run('train', `an expert on ${rows.train.length} rows`, () =>
-      teach(model, task, rows.train, context),
+      trainExpert(model, task, rows.train, context),
     )
     if (adapter === undefined) {
       setExitCode(1)
       return { stopped: true, out: values.out, stages: stages.done() }
     }
     const after = await judge(stages, 'expert', adapter, { model, task, rows: rows.test, context })
-    sayScores(before.scores, after.scores, terminal)
+    showScores(before.scores, after.scores, terminal)
     await showExample(rows.test, after.answers, { model, task, context })
     const swap = await stages.run('swap', 'expert → base → expert while text is written', () =>
-      swapOn(model, task, rows.test[0]!, adapter, context),
+      runSwap(model, task, rows.test[0]!, adapter, context),
     )
-    saySwap(swap, terminal)
-    sayEnd(task, values.out, stages, rows.test[0]!, terminal)
+    showSwap(swap, terminal)
+    showEnd(task, values.out, stages, rows.test[0]!, terminal)
     const { swaps, same, swappedTokenMs, plainTokenMs } = swap
     return {
       model: model.base.name,
       task: task.name,
       trainRows: rows.train.length,
       testRows: rows.test.length,
-      base: valuesOf(before.scores),
-      expert: valuesOf(after.scores),
+      base: toScoreValues(before.scores),
+      expert: toScoreValues(after.scores),
       swap: { swaps, same, swappedTokenMs, plainTokenMs },
       out: values.out,
       stages: stages.done(),
@@ -119,20 +119,20 @@ async function loadBase({ values, terminal }: QuickstartContext): Promise<Loaded
   }
 }
 
-async function rowsOf(task: Task, values: QuickstartContext['values']) {
+async function loadExamples(task: Task, values: QuickstartContext['values']) {
   const missing = task.missing()
   if (missing !== undefined)
     throw new NotFoundError(`${missing} Run the quickstart there, or with --model ${smallModel}.`)
-  const { train, test } = await task.rows()
+  const { train, test } = await task.examples()
   return {
     train: train.slice(0, values.rows ?? (values.quick ? quickRows.train : train.length)),
     test: test.slice(0, values['test-rows'] ?? (values.quick ? quickRows.test : test.length)),
   }
 }
 
-function sayTask(
+function showTask(
   { about }: Task,
-  { train, test }: { train: readonly TaskRow[]; test: readonly TaskRow[] },
+  { train, test }: { train: readonly TaskExample[]; test: readonly TaskExample[] },
   { base }: LoadedModel,
   { say }: Terminal,
 ): void {
@@ -141,15 +141,15 @@ function sayTask(
     0,
   )
   say(
-    `  ${base.name}: ${parameterCount(parameters)} parameters, ${base.config.layers.length} layers`,
+    `  ${base.name}: ${formatParameterCount(parameters)} parameters, ${base.config.layers.length} layers`,
   )
   say(`  the task: ${about}; ${train.length} rows to learn from, ${test.length} others to judge on`)
 }
 
-interface Judging {
+interface JudgeOptions {
   readonly model: LoadedModel
   readonly task: Task
-  readonly rows: readonly TaskRow[]
+  readonly rows: readonly TaskExample[]
   readonly context: QuickstartContext
 }
 
@@ -157,11 +157,11 @@ async function judge(
   stages: Stages,
   who: 'base' | 'expert',
   adapter: Adapter | undefined,
-  { model, task, rows, context }: Judging,
+  { model, task, rows, context }: JudgeOptions,
 ) {
   const { terminal, signal } = context
   return stages.run(`judge ${who}`, `on ${rows.length} rows`, async () => {
-    const answers = await answersOf(model, task, rows, {
+    const answers = await generateAnswers(model, task, rows, {
       adapter,
       signal,
       terminal,
@@ -171,10 +171,10 @@ async function judge(
   })
 }
 
-async function teach(
+async function trainExpert(
   model: LoadedModel,
   task: Task,
-  rows: readonly TaskRow[],
+  rows: readonly TaskExample[],
   { terminal, signal, values }: QuickstartContext,
 ): Promise<Adapter | undefined> {
   const { train } = await import('../../node/index.ts')
@@ -196,24 +196,25 @@ async function teach(
   return undefined
 }
 
-const shownScore = ({ value, of }: Score): string =>
+const formatScore = ({ value, of }: Score): string =>
   of === undefined ? value.toFixed(3) : `${value}/${of}`
 
-function sayScores(
+function showScores(
   base: readonly Score[],
   expert: readonly Score[],
   { say, style }: Terminal,
 ): void {
   const rows = expert.map((score, i) => [
     `  ${score.name}`,
-    shownScore(base[i]!),
-    style.strong(shownScore(score)),
+    formatScore(base[i]!),
+    style.strong(formatScore(score)),
   ])
   say()
-  for (const line of table([['', 'base', 'expert'], ...rows], ['left', 'right', 'right'])) say(line)
+  for (const line of formatTable([['', 'base', 'expert'], ...rows], ['left', 'right', 'right']))
+    say(line)
 }
 
-const valuesOf = (scores: readonly Score[]): Record<string, number> =>
+const toScoreValues = (scores: readonly Score[]): Record<string, number> =>
   Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
 /**
@@ -221,9 +222,9 @@ const valuesOf = (scores: readonly Score[]): Record<string, number> =>
  * whole for this.
  */
 async function showExample(
-  rows: readonly TaskRow[],
+  rows: readonly TaskExample[],
   expert: readonly string[],
-  { model, task, context }: Omit<Judging, 'rows'>,
+  { model, task, context }: Omit<JudgeOptions, 'rows'>,
 ): Promise<void> {
   const { say, style, columns } = context.terminal
   const right = rows.findIndex(
@@ -232,11 +233,11 @@ async function showExample(
   )
   const row = Math.max(0, right)
   const { maxTokens, stop = [] } = task.answers
-  const prompt = model.encode(promptFor(model, rows[row]!.prompt, task.system))
+  const prompt = model.encode(composePrompt(model, rows[row]!.prompt, task.system))
   const [base] = await model.generateBatch([prompt], { maxTokens, stop, signal: context.signal })
   say()
   say(`  ${style.strong(rows[row]!.prompt)}`)
-  const lines = sideBySide(
+  const lines = joinSideBySide(
     { heading: 'base', text: base!.text.trim() },
     { heading: 'expert', text: expert[row]!.trim() },
     Math.min(columns, 120) - 4,
@@ -244,20 +245,20 @@ async function showExample(
   for (const line of lines) say(`    ${line}`)
 }
 
-const swapOn = (
+const runSwap = (
   model: LoadedModel,
   task: Task,
-  { prompt }: TaskRow,
+  { prompt }: TaskExample,
   adapter: Adapter,
   { signal, terminal }: QuickstartContext,
 ): Promise<SwapReport> =>
-  swapLive(model, promptFor(model, prompt, task.system), adapter, {
+  swapLive(model, composePrompt(model, prompt, task.system), adapter, {
     ...task.answers,
     signal,
     now: terminal.now,
   })
 
-function saySwap(
+function showSwap(
   { swaps, same, swappedTokenMs, plainTokenMs }: SwapReport,
   { say, style }: Terminal,
 ): void {
@@ -270,22 +271,22 @@ function saySwap(
   )
 }
 
-function sayEnd(
+function showEnd(
   { answers }: Task,
   out: string,
   stages: Stages,
-  { prompt }: TaskRow,
+  { prompt }: TaskExample,
   { say, style, graft }: Terminal,
 ): void {
-  const folder = shownPath(out)
+  const folder = describePath(out)
   const stop = answers.stop?.[0] === undefined ? '' : ` --stop ${JSON.stringify(answers.stop[0])}`
   say()
-  for (const line of table(
-    stages.done().map(({ name, seconds }) => [`  ${name}`, duration(seconds)]),
+  for (const line of formatTable(
+    stages.done().map(({ name, seconds }) => [`  ${name}`, formatDuration(seconds)]),
     ['left', 'right'],
   ))
     say(line)
-  say(`  ${style.strong(`all in ${duration(stages.seconds())}`)}`)
+  say(`  ${style.strong(`all in ${formatDuration(stages.seconds())}`)}`)
   say()
   say(
     `The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`,

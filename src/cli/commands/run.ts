@@ -1,11 +1,11 @@
 // graft run: one prompt, one answer, streamed.
 
-import { promptFor } from '../../runtime/chat-prompt.ts'
+import { composePrompt } from '../../runtime/chat-prompt.ts'
 import { defineCommand } from '../command.ts'
 import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
-import { generateOptions, samplingOptions } from '../shared/sampling-options.ts'
-import { rate } from '../ui/format.ts'
+import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
+import { formatRate } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import type { Generation } from '../../index.ts'
 
@@ -13,7 +13,7 @@ export const runCommand = defineCommand({
   name: 'run',
   summary: 'answer one prompt, by the base model or by an expert',
   usage: '<prompt>',
-  words: [1, 1],
+  positionals: [1, 1],
   options: { ...modelOptions, ...expertOption, ...samplingOptions },
   examples: [
     {
@@ -33,21 +33,21 @@ export const runCommand = defineCommand({
       about: 'sampled instead of greedy',
     },
   ],
-  async run({ values, words, terminal, signal }) {
+  async run({ values, positionals, terminal, signal }) {
     const { model, adapter, system, named } = await openExperts(values, terminal)
-    const prompt = promptFor(model, words[0]!, values.system ?? system)
-    const options = { ...generateOptions(values), adapter, signal }
+    const prompt = composePrompt(model, positionals[0]!, values.system ?? system)
+    const options = { ...toGenerateOptions(values), adapter, signal }
     // compiles the program, so that speeds are those of the model
     await model.nextLogits([[0]], values.exact ? 'exact' : 'fast', { adapter })
     for await (const event of model.generate(prompt, options)) {
       if (event.type === 'text-delta') terminal.write(event.text)
-      else return ended(event, model.base.name, named, terminal)
+      else return finishAnswer(event, model.base.name, named, terminal)
     }
     throw new Error('internal: the answer did not end')
   },
 })
 
-function ended(
+function finishAnswer(
   answer: Generation,
   model: string,
   adapter: OpenedExperts['named'],
@@ -58,7 +58,7 @@ function ended(
   terminal.print()
   terminal.note(
     terminal.style.faint(
-      `${promptTokens} prompt tokens at ${rate(promptTokensPerSecond)}/s, ${ids.length} new ones at ${rate(tokensPerSecond)}/s, ended by ${reason}`,
+      `${promptTokens} prompt tokens at ${formatRate(promptTokensPerSecond)}/s, ${ids.length} new ones at ${formatRate(tokensPerSecond)}/s, ended by ${reason}`,
     ),
   )
   return {

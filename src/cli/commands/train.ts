@@ -2,25 +2,25 @@
 
 import { resolve } from 'node:path'
 import type { GraftError } from '../../base/errors.ts'
-import type { ExpertRun, RunFault } from '../../node/manifests/training-run.ts'
-import type { ReadManifest } from '../../node/manifests/manifest-file.ts'
+import type { TrainingRun, RunFault } from '../../node/manifests/training-run.ts'
+import type { ParsedManifest } from '../../node/manifests/manifest-file.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import {
-  expertSummary,
+  summarizeExpert,
   type FailedExpert,
   type PlannedExpert,
-  sayEnd,
+  showTrainedExpert,
   type TrainedExpert,
   trainExperts,
 } from '../train/train-experts.ts'
-import { overridesOf, trainOptions, type TrainValues } from '../train/train-options.ts'
+import { toOverrides, trainOptions, type TrainValues } from '../train/train-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const train = defineCommand({
+export const trainCommand = defineCommand({
   name: 'train',
   summary: 'teach experts (LoRA) from JSONL files',
   usage: '[expert.yaml ...]',
-  words: [0, 100],
+  positionals: [0, 100],
   options: trainOptions,
   examples: [
     {
@@ -45,9 +45,11 @@ export const train = defineCommand({
     },
     { command: 'graft train a.yaml b.yaml', about: 'one after another over one loaded base' },
   ],
-  async run({ values, words, terminal, signal, setExitCode }) {
+  async run({ values, positionals, terminal, signal, setExitCode }) {
     const planned =
-      words.length > 0 ? await fromManifests(values, words) : [await fromOptions(values)]
+      positionals.length > 0
+        ? await planFromManifests(values, positionals)
+        : [await planFromOptions(values)]
     if (values.plan)
       return (await import('../train/train-plan.ts')).planExperts(planned, {
         values,
@@ -58,20 +60,20 @@ export const train = defineCommand({
     const several = planned.length > 1
     const failures = results.filter((result): result is FailedExpert => 'error' in result)
     if (!several && failures[0]) throw failures[0].error
-    for (const result of results) if ('end' in result) sayEnd(result, terminal, several)
-    sayFailures(failures, terminal)
+    for (const result of results) if ('end' in result) showTrainedExpert(result, terminal, several)
+    showFailures(failures, terminal)
     const unfinished =
       results.length < planned.length ||
       results.some((result) => 'error' in result || result.end.reason === 'stopped')
     if (unfinished) setExitCode(1)
-    return several ? { experts: results.map(summaryOf) } : summaryOf(results[0]!)
+    return several ? { experts: results.map(summarizeResult) } : summarizeResult(results[0]!)
   },
 })
 
 /**
  * The only run of a command line without manifests. Bad input is thrown as the error that it is.
  */
-async function fromOptions(values: TrainValues): Promise<PlannedExpert> {
+async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
   const missing = (['data', 'out'] as const)
     .filter((name) => values[name] === undefined)
     .map((name) => `--${name}`)
@@ -79,21 +81,29 @@ async function fromOptions(values: TrainValues): Promise<PlannedExpert> {
     throw new UsageError(
       `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a manifest: graft train expert.yaml`,
     )
-  const [{ presets }, { layOver }, { checkRun, expertRun }] = await Promise.all([
-    import('../../adapters/presets.ts'),
-    import('../../node/manifests/manifest-file.ts'),
-    import('../../node/manifests/training-run.ts'),
-  ])
+  const [{ targetPresets }, { applyOverride }, { findRunFaults, resolveTrainingRun }] =
+    await Promise.all([
+      import('../../adapters/presets.ts'),
+      import('../../node/manifests/manifest-file.ts'),
+      import('../../node/manifests/training-run.ts'),
+    ])
   const manifest = {}
-  for (const override of overridesOf(values, { presets: [...presets.keys()], at: (path) => path }))
-    layOver(manifest, override)
-  const run = await expertRun(manifest)
-  const [fault] = await checkRun(manifest, withChoices(run, values, values.resume))
+  for (const override of toOverrides(values, {
+    presets: [...targetPresets.keys()],
+    at: (path) => path,
+  }))
+    applyOverride(manifest, override)
+  const run = await resolveTrainingRun(manifest)
+  const [fault] = await findRunFaults(manifest, withRunChoices(run, values, values.resume))
   if (fault) throw fault.error
   return { run, manifest: undefined, resume: values.resume }
 }
 
-const withChoices = (run: ExpertRun, { overwrite }: TrainValues, resume: boolean): ExpertRun => ({
+const withRunChoices = (
+  run: TrainingRun,
+  { overwrite }: TrainValues,
+  resume: boolean,
+): TrainingRun => ({
   ...run,
   options: { ...run.options, resume, overwrite },
 })
@@ -102,16 +112,16 @@ const withChoices = (run: ExpertRun, { overwrite }: TrainValues, resume: boolean
  * All manifests are read and checked, and all that is wrong in any of them is said, before anything
  * is trained.
  */
-async function fromManifests(
+async function planFromManifests(
   values: TrainValues,
   paths: readonly string[],
 ): Promise<PlannedExpert[]> {
   if (values.out !== undefined && paths.length > 1)
     throw new UsageError('--out is for one expert; of several, each manifest says its own.')
   const [
-    { presets },
+    { targetPresets },
     { readManifest },
-    { checkRun, expertRun, problemsOf, wasBegun },
+    { findRunFaults, resolveTrainingRun, toManifestProblems, hasRunStarted },
     { GraftError: Known, ManifestError },
   ] = await Promise.all([
     import('../../adapters/presets.ts'),
@@ -119,25 +129,29 @@ async function fromManifests(
     import('../../node/manifests/training-run.ts'),
     import('../../base/errors.ts'),
   ])
-  const overrides = overridesOf(values, {
-    presets: [...presets.keys()],
+  const overrides = toOverrides(values, {
+    presets: [...targetPresets.keys()],
     at: (path) => resolve(path),
   })
   const errors: GraftError[] = []
   const planned: PlannedExpert[] = []
   for (const path of paths) {
     try {
-      const read: ReadManifest = await readManifest(path, overrides)
-      const run = await expertRun(read.manifest, path)
+      const read: ParsedManifest = await readManifest(path, overrides)
+      const run = await resolveTrainingRun(read.manifest, path)
       // Of several experts some may not have been begun when the others were interrupted.
-      const resume = values.resume && (paths.length === 1 || (await wasBegun(run.out)))
-      const faults: RunFault[] = await checkRun(read.manifest, withChoices(run, values, resume))
+      const resume = values.resume && (paths.length === 1 || (await hasRunStarted(run.out)))
+      const faults: RunFault[] = await findRunFaults(
+        read.manifest,
+        withRunChoices(run, values, resume),
+      )
       if (planned.some((other) => other.run.out === run.out))
         faults.push({
           key: ['out'],
           error: new Known(`is ${run.out}; another manifest has the same folder`),
         })
-      if (faults.length > 0) throw new ManifestError(read.faults(problemsOf(faults)))
+      if (faults.length > 0)
+        throw new ManifestError(read.locateProblems(toManifestProblems(faults)))
       planned.push({ run, manifest: path, resume })
     } catch (error) {
       if (!Known.isInstance(error)) throw error
@@ -150,13 +164,13 @@ async function fromManifests(
   throw others.length > 0 ? others[0]! : new ManifestError(faults)
 }
 
-function sayFailures(failures: readonly FailedExpert[], { note }: Terminal): void {
+function showFailures(failures: readonly FailedExpert[], { note }: Terminal): void {
   for (const { planned, error } of failures) note(`graft: ${planned.manifest}: ${error.message}`)
 }
 
-const summaryOf = (result: TrainedExpert | FailedExpert): object =>
+const summarizeResult = (result: TrainedExpert | FailedExpert): object =>
   'end' in result
-    ? expertSummary(result)
+    ? summarizeExpert(result)
     : {
         manifest: result.planned.manifest,
         out: result.planned.run.out,

@@ -6,10 +6,10 @@ import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import {
   checkFinite,
-  ggufAdapterChunks,
+  encodeGgufAdapter,
   loadGgufAdapter,
   type StorageType,
-  tensorFileOf,
+  getTensorFileName,
   type WeightOf,
 } from '../../adapters/index.ts'
 import { isBlockStorage } from '../../adapters/files/storage.ts'
@@ -17,20 +17,20 @@ import { OptionError } from '../../base/errors.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
 import type { Adapter } from '../../index.ts'
-import { adapterError, type AdapterError } from '../../merge/index.ts'
+import { measureAdapterDifference, type AdapterDifference } from '../../merge/index.ts'
 import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
-import { readExpertNotes, writeExpertNotes } from '../../node/graft-json.ts'
-import { fileSink } from '../../node/files/file-sink.ts'
-import { fileSource } from '../../node/files/file-source.ts'
+import { readExpertMetadata, writeExpertMetadata } from '../../node/graft-json.ts'
+import { createFileSink } from '../../node/files/file-sink.ts'
+import { openFileSource } from '../../node/files/file-source.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { baseForMerge } from '../../node/merge.ts'
-import { wholeOrGone } from '../../node/files/atomic-write.ts'
-import { forwardError, probesFor } from '../../runtime/index.ts'
+import { readMergeBase } from '../../node/merge.ts'
+import { writeAtomically } from '../../node/files/atomic-write.ts'
+import { measureForwardError, selectProbePrompts } from '../../runtime/index.ts'
 import type { AdapterFormat } from '../inspect/inspect-sources.ts'
-import { withoutLayer } from '../inspect/layer-table.ts'
+import { removeLayer } from '../inspect/layer-table.ts'
 import { openModel } from '../shared/open-model.ts'
-import { bytes } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export interface ConvertValues {
@@ -40,7 +40,7 @@ export interface ConvertValues {
   readonly prompts: number
 }
 
-interface Work {
+interface ConversionJob {
   readonly from: string
   readonly format: AdapterFormat
   readonly to: string
@@ -65,8 +65,8 @@ export async function convertAdapter(
   const model =
     values.model === undefined ? undefined : await openModel(values.model, values, terminal)
   try {
-    const result = await wholeOrGone(to, () =>
-      converted({ from, format, to, dtype }, model, values.prompts),
+    const result = await writeAtomically(to, () =>
+      writeConverted({ from, format, to, dtype }, model, values.prompts),
     )
     show(result, terminal)
     return result
@@ -75,22 +75,22 @@ export async function convertAdapter(
   }
 }
 
-type Converted = Awaited<ReturnType<typeof converted>>
+type ConversionResult = Awaited<ReturnType<typeof writeConverted>>
 
-async function converted(
-  { from, format, to, dtype }: Work,
+async function writeConverted(
+  { from, format, to, dtype }: ConversionJob,
   model: LoadedModel | undefined,
   prompts: number,
 ) {
   const { adapter } = await format.open(from, model?.base.graph)
   checkFinite(adapter)
-  const base = model && (await baseForMerge(model.base, [adapter]))
+  const base = model && (await readMergeBase(model.base, [adapter]))
   const after = to.endsWith('.gguf')
     ? await writeGguf(adapter, to, dtype, model!.base, base?.weightOf)
     : await writeFolder(from, adapter, to, dtype)
-  const file = to.endsWith('.gguf') ? to : join(to, tensorFileOf(dtype))
-  const { overall, modules } = adapterError(adapter, after, base)
-  const probes = model ? probesFor(model.base, prompts) : []
+  const file = to.endsWith('.gguf') ? to : join(to, getTensorFileName(dtype))
+  const { overall, modules } = measureAdapterDifference(adapter, after, base)
+  const probes = model ? selectProbePrompts(model.base, prompts) : []
   return {
     type: 'adapter',
     from,
@@ -101,14 +101,15 @@ async function converted(
     /** ‖ΔW' − ΔW‖_F / ‖ΔW‖_F; null where no ΔW is known without the base. */
     error: overall ?? null,
     /** The same of the numbers themselves, for kinds that have no ΔW. */
-    tensorError: numbersMoved(adapter, after),
+    tensorError: computeTensorError(adapter, after),
     modules: modules.map(({ module: { path }, error }) => ({ module: path, error })),
-    forward: model && probes.length > 0 ? await forwardError(model, adapter, after, probes) : null,
+    forward:
+      model && probes.length > 0 ? await measureForwardError(model, adapter, after, probes) : null,
   }
 }
 
 /** ‖t' − t‖ / ‖t‖ over all numbers of the tensors that both have. */
-function numbersMoved(before: Adapter, after: Adapter): number {
+function computeTensorError(before: Adapter, after: Adapter): number {
   let difference = 0
   let size = 0
   for (const [key, tensor] of before.tensors) {
@@ -130,9 +131,9 @@ async function writeFolder(
   to: string,
   dtype: StorageType,
 ): Promise<Adapter> {
-  const notes = (await stat(from)).isDirectory() ? await readExpertNotes(from) : undefined
+  const notes = (await stat(from)).isDirectory() ? await readExpertMetadata(from) : undefined
   await saveAdapter(adapter, to, { dtype })
-  if (notes) await writeExpertNotes(notes, fileSink(to))
+  if (notes) await writeExpertMetadata(notes, createFileSink(to))
   return loadAdapter(to)
 }
 
@@ -143,31 +144,31 @@ async function writeGguf(
   { graph }: BaseModel,
   weightOf: WeightOf | undefined,
 ): Promise<Adapter> {
-  const chunks = ggufAdapterChunks(adapter, graph, {
+  const chunks = encodeGgufAdapter(adapter, graph, {
     dtype: dtype as 'f32' | 'f16' | 'bf16',
     ...(weightOf && { weightOf }),
   })
-  await fileSink(dirname(to)).write(basename(to), chunks)
-  return loadGgufAdapter(await fileSource(to), graph)
+  await createFileSink(dirname(to)).write(basename(to), chunks)
+  return loadGgufAdapter(await openFileSource(to), graph)
 }
 
-const percent = (share: number): string => `${(100 * share).toPrecision(3)} %`
+const formatPercent = (share: number): string => `${(100 * share).toPrecision(3)} %`
 
-function show(result: Converted, { print, graft }: Terminal): void {
+function show(result: ConversionResult, { print, graft }: Terminal): void {
   const { to, tensors, dtype, sizeBytes, error, tensorError, forward } = result
-  print(`${to}: ${tensors} tensors in ${dtype}, ${bytes(sizeBytes)}`)
+  print(`${to}: ${tensors} tensors in ${dtype}, ${formatBytes(sizeBytes)}`)
   if (error === null)
     print(
       tensorError === 0
         ? '  its numbers are the same as before'
-        : `  its numbers moved by ${percent(tensorError)}`,
+        : `  its numbers moved by ${formatPercent(tensorError)}`,
     )
   else if (error === 0) print('  ΔW is the same as before')
-  else for (const line of errorTable(result.modules, error)) print(line)
+  else for (const line of describeErrors(result.modules, error)) print(line)
   if (forward) {
     const { prompts, relative, ofChange, meanDivergence, equalGreedy } = forward
     print(
-      `  over ${prompts} prompts the logits moved by ${percent(relative)}, ${percent(ofChange)} of what the adapter changes in them;`,
+      `  over ${prompts} prompts the logits moved by ${formatPercent(relative)}, ${formatPercent(ofChange)} of what the adapter changes in them;`,
     )
     print(
       `  mean KL ${meanDivergence.toExponential(2)} nats, the same greedy token after ${Math.round(equalGreedy * prompts)}`,
@@ -178,26 +179,26 @@ function show(result: Converted, { print, graft }: Terminal): void {
 }
 
 /** ‖ΔW' − ΔW‖ / ‖ΔW‖: of the whole, and of each kind of module over all layers. */
-function errorTable(
-  modules: Converted['modules'],
-  overall: NonNullable<AdapterError['overall']>,
+function describeErrors(
+  modules: ConversionResult['modules'],
+  overall: NonNullable<AdapterDifference['overall']>,
 ): string[] {
-  const groups = new Map<string, Converted['modules']>()
+  const groups = new Map<string, ConversionResult['modules']>()
   for (const one of modules) {
-    const name = withoutLayer(one.module)
+    const name = removeLayer(one.module)
     groups.set(name, [...(groups.get(name) ?? []), one])
   }
   const rows = [...groups].map(([name, own]) => {
     const worst = own.reduce((most, next) => (next.error > most.error ? next : most))
     return [
       `  ${name}`,
-      percent(own.reduce((sum, { error }) => sum + error, 0) / own.length),
-      percent(worst.error),
+      formatPercent(own.reduce((sum, { error }) => sum + error, 0) / own.length),
+      formatPercent(worst.error),
       worst.module,
     ]
   })
-  return table(
-    [['  module', 'error of ΔW', 'worst', 'in'], ...rows, ['  all', percent(overall)]],
+  return formatTable(
+    [['  module', 'error of ΔW', 'worst', 'in'], ...rows, ['  all', formatPercent(overall)]],
     ['left', 'right', 'right'],
   )
 }

@@ -1,14 +1,14 @@
 // Command lines as typed values, and what is said of wrong ones.
 import { describe, expect, it } from 'vitest'
-import { parseArguments, wantsJson } from './arguments.ts'
+import { parseArguments, hasJsonFlag } from './arguments.ts'
 import { defineCommand, UsageError } from '../command.ts'
-import { editDistance, nearest } from '../../base/suggest.ts'
+import { computeEditDistance, findNearestName } from '../../base/suggest.ts'
 
 const command = defineCommand({
   name: 'probe',
   summary: 'for tests',
   usage: '[word]',
-  words: [0, 1],
+  positionals: [0, 1],
   options: {
     rate: { type: 'number', default: 0.5, least: 0, about: 'a number' },
     steps: { type: 'integer', about: 'a whole number' },
@@ -37,7 +37,7 @@ describe('parseArguments', () => {
       parse('--rate', '1e-3', '--steps=7', '-o', 'x', '--force', '--mode', 'fast', 'word'),
     ).toMatchObject({
       values: { rate: 0.001, steps: 7, out: 'x', force: true, mode: 'fast' },
-      words: ['word'],
+      positionals: ['word'],
       json: false,
     })
   })
@@ -52,7 +52,10 @@ describe('parseArguments', () => {
     expect(parse('--out=-x').values['out']).toBe('-x')
   })
   it('takes everything behind -- as words', () =>
-    expect(parse('--', '--force')).toMatchObject({ words: ['--force'], values: { force: false } }))
+    expect(parse('--', '--force')).toMatchObject({
+      positionals: ['--force'],
+      values: { force: false },
+    }))
   it('asks nothing else where help is wanted', () =>
     expect(parse('--help', 'a', 'b', 'c').help).toBe(true))
   it.each([
@@ -78,9 +81,9 @@ describe('parseArguments', () => {
 describe('wantsJson', () => {
   it('looks only at options', () => {
     expect([
-      wantsJson(['run', '--json']),
-      wantsJson(['run', '--', '--json']),
-      wantsJson([]),
+      hasJsonFlag(['run', '--json']),
+      hasJsonFlag(['run', '--', '--json']),
+      hasJsonFlag([]),
     ]).toEqual([true, false, false])
   })
 })
@@ -88,19 +91,19 @@ describe('wantsJson', () => {
 describe('nearest', () => {
   it('counts letters that differ, and swapped neighbours once', () => {
     expect([
-      editDistance('', 'abc'),
-      editDistance('kitten', 'sitting'),
-      editDistance('trian', 'train'),
-      editDistance('a', 'a'),
+      computeEditDistance('', 'abc'),
+      computeEditDistance('kitten', 'sitting'),
+      computeEditDistance('trian', 'train'),
+      computeEditDistance('a', 'a'),
     ]).toEqual([3, 3, 1, 0])
   })
   it('finds what was meant, or nothing', () => {
     const names = ['train', 'run', 'inspect', 'quickstart']
     expect([
-      nearest('trian', names),
-      nearest('quick', names),
-      nearest('zebra', names),
-      nearest('', []),
+      findNearestName('trian', names),
+      findNearestName('quick', names),
+      findNearestName('zebra', names),
+      findNearestName('', []),
     ]).toEqual(['train', 'quickstart', undefined, undefined])
   })
 })

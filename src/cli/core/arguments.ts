@@ -3,7 +3,7 @@
 
 import { parseArgs } from 'node:util'
 import { type Command, type Options, type OptionSpec, UsageError, type Values } from '../command.ts'
-import { nearest } from '../../base/suggest.ts'
+import { findNearestName } from '../../base/suggest.ts'
 
 /** What every command understands. */
 export const commonOptions = {
@@ -13,7 +13,7 @@ export const commonOptions = {
 
 export interface ParsedArguments {
   readonly values: Values<Options>
-  readonly words: readonly string[]
+  readonly positionals: readonly string[]
   readonly json: boolean
   readonly help: boolean
 }
@@ -43,35 +43,40 @@ export function parseArguments(command: Command, args: readonly string[]): Parse
   const given: Record<string, Given> = {}
   for (const token of tokens) {
     if (token.kind !== 'option') continue
-    const name = nameOf(token, table)
-    const value = valueOf(token, table[name]!)
+    const name = getOptionName(token, table)
+    const value = parseOptionValue(token, table[name]!)
     const before = given[name]
     given[name] = table[name]!.many
       ? [...(Array.isArray(before) ? (before as string[]) : []), String(value)]
       : value
   }
-  const words = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
+  const positionals = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
   const help = given['help'] === true
-  if (!help) checkPresence(command, given, words)
-  return { values: withDefaults(command.options, given), words, json: given['json'] === true, help }
+  if (!help) checkPresence(command, given, positionals)
+  return {
+    values: completeValues(command.options, given),
+    positionals,
+    json: given['json'] === true,
+    help,
+  }
 }
 
 /** Whether --json stands among the arguments, for errors that come up before they can be read. */
-export const wantsJson = (args: readonly string[]): boolean =>
-  args.slice(0, endOfOptions(args)).includes('--json')
+export const hasJsonFlag = (args: readonly string[]): boolean =>
+  args.slice(0, findOptionsEnd(args)).includes('--json')
 
-const endOfOptions = (args: readonly string[]): number =>
+const findOptionsEnd = (args: readonly string[]): number =>
   args.includes('--') ? args.indexOf('--') : args.length
 
-function nameOf({ name, rawName }: OptionToken, table: Options): string {
+function getOptionName({ name, rawName }: OptionToken, table: Options): string {
   if (Object.hasOwn(table, name)) return name
-  const meant = nearest(name, Object.keys(table))
+  const meant = findNearestName(name, Object.keys(table))
   throw new UsageError(
     `there is no option ${rawName}.${meant === undefined ? '' : ` Did you mean --${meant}?`}`,
   )
 }
 
-function valueOf(
+function parseOptionValue(
   { rawName, value, inlineValue }: OptionToken,
   spec: OptionSpec,
 ): string | number | boolean {
@@ -86,15 +91,19 @@ function valueOf(
   if (value === undefined || looksLikeOption)
     throw new UsageError(`${rawName} wants a value: ${rawName} <${spec.value ?? spec.type}>.`)
   if (spec.choices && !spec.choices.includes(value)) {
-    const meant = nearest(value, spec.choices)
+    const meant = findNearestName(value, spec.choices)
     throw new UsageError(
       `${rawName} is ${JSON.stringify(value)}; it may be ${spec.choices.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
     )
   }
-  return isNumber ? numberOf(rawName, value, spec) : value
+  return isNumber ? parseNumber(rawName, value, spec) : value
 }
 
-function numberOf(rawName: string, text: string, { type, least = -Infinity }: OptionSpec): number {
+function parseNumber(
+  rawName: string,
+  text: string,
+  { type, least = -Infinity }: OptionSpec,
+): number {
   const number = text.trim() === '' ? NaN : Number(text)
   const right =
     Number.isFinite(number) && number >= least && (type === 'number' || Number.isInteger(number))
@@ -113,7 +122,7 @@ function checkPresence(
   )
   if (missing.length > 0)
     throw new UsageError(`${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing.`)
-  const [least, most] = command.words
+  const [least, most] = command.positionals
   if (words.length < least)
     throw new UsageError(`something is missing: graft ${command.name} ${command.usage}`)
   if (words.length > most)
@@ -122,7 +131,7 @@ function checkPresence(
     )
 }
 
-function withDefaults(table: Options, given: Readonly<Record<string, Given>>): Values<Options> {
+function completeValues(table: Options, given: Readonly<Record<string, Given>>): Values<Options> {
   const values = Object.entries(table).map(([name, spec]) => [
     name,
     given[name] ?? (spec.type === 'flag' ? false : spec.default),

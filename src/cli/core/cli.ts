@@ -2,14 +2,14 @@
 // clock are arguments, so tests need no process.
 
 import { GraftError, ManifestError } from '../../base/errors.ts'
-import { parseArguments, wantsJson } from './arguments.ts'
+import { parseArguments, hasJsonFlag } from './arguments.ts'
 import { type Command, UsageError } from '../command.ts'
-import { commandHelp, overview } from './help.ts'
-import { nearest } from '../../base/suggest.ts'
+import { describeCommand, describeProgram } from './help.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { createStyle, type Style } from '../ui/style.ts'
 import { createTerminal, type OutputStream } from '../ui/terminal.ts'
 
-export interface Surroundings {
+export interface CliHost {
   readonly stdout: OutputStream
   readonly stderr: OutputStream
   readonly environment: Readonly<Record<string, string | undefined>>
@@ -25,19 +25,19 @@ export interface Surroundings {
 /** Runs one command line; never throws. */
 export async function runCli(
   args: readonly string[],
-  surroundings: Surroundings,
+  host: CliHost,
   commands: ReadonlyMap<string, Command>,
 ): Promise<number> {
-  const { stdout, environment } = surroundings
+  const { stdout, environment } = host
   const [name, ...rest] = args
   const style = createStyle(stdout, environment)
   try {
     if (name === undefined || name === '--help' || name === '-h' || name === 'help')
-      return await printHelp(rest[0], surroundings, style, commands)
-    if (name === '--version' || name === '-v') return printLine(stdout, surroundings.version)
-    return await runCommand(commandNamed(name, commands), rest, surroundings, style)
+      return await printHelp(rest[0], host, style, commands)
+    if (name === '--version' || name === '-v') return printLine(stdout, host.version)
+    return await runCommand(getCommand(name, commands), rest, host, style)
   } catch (error) {
-    return report(error, args, surroundings, commands)
+    return reportError(error, args, host, commands)
   }
 }
 
@@ -48,21 +48,21 @@ function printLine(stream: OutputStream, text: string): number {
 
 async function printHelp(
   name: string | undefined,
-  { stdout, version }: Surroundings,
+  { stdout, version }: CliHost,
   style: Style,
   commands: ReadonlyMap<string, Command>,
 ): Promise<number> {
   const text =
     name === undefined || name.startsWith('-')
-      ? overview([...commands.values()], version, style)
-      : await commandHelp(commandNamed(name, commands), style)
+      ? describeProgram([...commands.values()], version, style)
+      : await describeCommand(getCommand(name, commands), style)
   return printLine(stdout, text)
 }
 
-function commandNamed(name: string, commands: ReadonlyMap<string, Command>): Command {
+function getCommand(name: string, commands: ReadonlyMap<string, Command>): Command {
   const command = commands.get(name)
   if (command) return command
-  const meant = nearest(name, [...commands.keys()])
+  const meant = findNearestName(name, [...commands.keys()])
   throw new UsageError(
     `there is no command ${JSON.stringify(name)}.${meant ? ` Did you mean graft ${meant}?` : ''} graft --help lists the commands.`,
   )
@@ -71,15 +71,15 @@ function commandNamed(name: string, commands: ReadonlyMap<string, Command>): Com
 async function runCommand(
   command: Command,
   args: readonly string[],
-  { stdout, stderr, environment, signal, graft, now }: Surroundings,
+  { stdout, stderr, environment, signal, graft, now }: CliHost,
   style: Style,
 ): Promise<number> {
-  const { values, words, json, help } = parseArguments(command, args)
-  if (help) return printLine(stdout, await commandHelp(command, style))
+  const { values, positionals, json, help } = parseArguments(command, args)
+  if (help) return printLine(stdout, await describeCommand(command, style))
   const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
   let exitCode = 0
   const setExitCode = (code: number): void => void (exitCode = code)
-  const result = await command.run({ values, words, terminal, signal, json, setExitCode })
+  const result = await command.run({ values, positionals, terminal, signal, json, setExitCode })
   if (json) stdout.write(`${JSON.stringify(result, null, 2)}\n`)
   return exitCode
 }
@@ -88,10 +88,10 @@ async function runCommand(
  * Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in
  * every case.
  */
-function report(
+function reportError(
   error: unknown,
   args: readonly string[],
-  { stdout, stderr, environment, signal }: Surroundings,
+  { stdout, stderr, environment, signal }: CliHost,
   commands: ReadonlyMap<string, Command>,
 ): number {
   const usage = error instanceof UsageError || error instanceof ManifestError
@@ -116,7 +116,7 @@ function report(
     stderr.write(
       'graft: this is a bug. Please report it with the command you ran and the lines above.\n',
     )
-  if (wantsJson(args))
+  if (hasJsonFlag(args))
     stdout.write(
       `${JSON.stringify({ error: { name: error instanceof UsageError ? 'UsageError' : failure.name, message: failure.message } }, null, 2)}\n`,
     )

@@ -3,10 +3,14 @@
 import { commonOptions } from './arguments.ts'
 import type { Command, OptionSpec } from '../command.ts'
 import type { Style } from '../ui/style.ts'
-import { table } from '../ui/table.ts'
+import { formatTable } from '../ui/table.ts'
 
 /** The first screen: what there is. */
-export function overview(commands: readonly Command[], version: string, style: Style): string {
+export function describeProgram(
+  commands: readonly Command[],
+  version: string,
+  style: Style,
+): string {
   const width = Math.max(...commands.map(({ name }) => name.length))
   return [
     `${style.strong('graft')} ${version}: one small local language model, many experts.`,
@@ -21,7 +25,7 @@ export function overview(commands: readonly Command[], version: string, style: S
 }
 
 /** Everything about one command. */
-export async function commandHelp(command: Command, style: Style): Promise<string> {
+export async function describeCommand(command: Command, style: Style): Promise<string> {
   const entries = Object.entries({ ...command.options, ...commonOptions } as Readonly<
     Record<string, OptionSpec>
   >)
@@ -32,10 +36,10 @@ export async function commandHelp(command: Command, style: Style): Promise<strin
     `usage: ${usage} [options]`,
     '',
     'options:',
-    ...table(
+    ...formatTable(
       entries.map(([name, spec]) => [
-        `  ${style.accent(optionName(name, spec))}`,
-        optionText(spec),
+        `  ${style.accent(describeOptionName(name, spec))}`,
+        describeOption(spec),
       ]),
     ),
     '',
@@ -48,10 +52,10 @@ export async function commandHelp(command: Command, style: Style): Promise<strin
   ].join('\n')
 }
 
-const optionName = (name: string, { short, type, value }: OptionSpec): string =>
+const describeOptionName = (name: string, { short, type, value }: OptionSpec): string =>
   `${short ? `-${short}, ` : ''}--${name}${type === 'flag' ? '' : ` <${value ?? type}>`}`
 
-function optionText({ about, choices, default: usual, required }: OptionSpec): string {
+function describeOption({ about, choices, default: usual, required }: OptionSpec): string {
   const notes = [
     ...(choices ? [choices.join(' | ')] : []),
     ...(usual === undefined ? [] : [`default ${usual}`]),

@@ -1,15 +1,15 @@
 // An inspected adapter as text: settings, norms of ΔW by layer and module, tensors.
 
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
-import { type InspectedAdapter, type TensorLine } from './inspect-adapter.ts'
-import { layerTable } from './layer-table.ts'
-import { bytes, count } from '../ui/format.ts'
-import { type Align, table } from '../ui/table.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { type InspectedAdapter, type TensorSummary } from './inspect-adapter.ts'
+import { describeLayers } from './layer-table.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
+import { type Align, formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export function showAdapter(
   result: InspectedAdapter,
-  tensors: readonly TensorLine[],
+  tensors: readonly TensorSummary[],
   all: boolean,
   { print, style }: Terminal,
 ): void {
@@ -17,19 +17,19 @@ export function showAdapter(
   print(
     `${style.strong(path)}: ${/^[aio]/.test(kind) ? 'an' : 'a'} ${kind} adapter for ${base ?? 'a base that it does not name'}${forms[format] ?? ''}`,
   )
-  for (const line of table(settingsOf(result))) print(line)
+  for (const line of formatTable(listSettings(result))) print(line)
   const kept = Object.entries(types)
     .map(([dtype, { tensors: number }]) => `${number} ${dtype}`)
     .join(', ')
   print(
-    `  ${count(parameters)} parameters in ${tensors.length} tensors (${kept}), ${bytes(sizeBytes)}, sha-256 ${sha256.slice(0, 16)}…`,
+    `  ${formatCount(parameters)} parameters in ${tensors.length} tensors (${kept}), ${formatBytes(sizeBytes)}, sha-256 ${sha256.slice(0, 16)}…`,
   )
-  for (const line of changeTable(result)) print(line)
+  for (const line of describeChanges(result)) print(line)
   const right: Align[] = ['left', 'left', 'left', 'right', 'right', 'right']
-  for (const line of table(
+  for (const line of formatTable(
     [
       ['  tensor', 'type', 'shape', 'count', 'norm', 'largest'],
-      ...tensorRows(result, tensors, all),
+      ...listTensorRows(result, tensors, all),
     ],
     right,
   ))
@@ -43,7 +43,7 @@ const forms: Readonly<Record<string, string>> = {
 }
 
 /** What is not left at nothing. */
-function settingsOf({ config, system, metadata }: InspectedAdapter): string[][] {
+function listSettings({ config, system, metadata }: InspectedAdapter): string[][] {
   const said = (value: unknown): boolean =>
     !(
       value === false ||
@@ -52,10 +52,10 @@ function settingsOf({ config, system, metadata }: InspectedAdapter): string[][] 
     )
   const rows = Object.entries(config).flatMap(([name, value]: [string, unknown]) =>
     said(value)
-      ? [[`  ${name}`, cut(typeof value === 'string' ? value : JSON.stringify(value))]]
+      ? [[`  ${name}`, truncateText(typeof value === 'string' ? value : JSON.stringify(value))]]
       : [],
   )
-  const scale = scaleOf(config)
+  const scale = computeScale(config)
   return [
     ...rows,
     ...(scale === undefined ? [] : [['  scale', String(scale)]]),
@@ -65,10 +65,11 @@ function settingsOf({ config, system, metadata }: InspectedAdapter): string[][] 
 }
 
 const longest = 120 // of a list of whole paths the first two or three; --json has all
-const cut = (text: string): string => (text.length > longest ? `${text.slice(0, longest)}…` : text)
+const truncateText = (text: string): string =>
+  text.length > longest ? `${text.slice(0, longest)}…` : text
 
 /** s of ΔW = s·B·A where one holds for all modules. */
-function scaleOf(config: Readonly<Record<string, unknown>>): number | undefined {
+function computeScale(config: Readonly<Record<string, unknown>>): number | undefined {
   const { rank, alpha, rankStabilized, rankPattern = {}, alphaPattern = {} } = config
   if (typeof rank !== 'number' || typeof alpha !== 'number') return undefined
   if (Object.keys({ ...(rankPattern as object), ...(alphaPattern as object) }).length > 0)
@@ -76,11 +77,11 @@ function scaleOf(config: Readonly<Record<string, unknown>>): number | undefined 
   return Math.round((1e6 * alpha) / (rankStabilized ? Math.sqrt(rank) : rank)) / 1e6
 }
 
-const number = (value: number): string => value.toFixed(4)
+const formatNumber = (value: number): string => value.toFixed(4)
 
-function changeTable({ changes, norm, kind }: InspectedAdapter): string[] {
+function describeChanges({ changes, norm, kind }: InspectedAdapter): string[] {
   if (norm === null)
-    return kindNamed(kind).merge
+    return getKind(kind).merge
       ? ['  The norms of ΔW depend on the base; name it with --model.']
       : []
   const what = changes.every(({ whole }) => whole)
@@ -88,13 +89,13 @@ function changeTable({ changes, norm, kind }: InspectedAdapter): string[] {
     : '‖s·B·A‖, without what the base adds (--model),'
   return [
     `  ${what} by layer and module`,
-    ...layerTable(changes.map((change) => ({ ...change, path: change.module }))),
+    ...describeLayers(changes.map((change) => ({ ...change, path: change.module }))),
   ]
 }
 
-function tensorRows(
+function listTensorRows(
   { modules }: InspectedAdapter,
-  tensors: readonly TensorLine[],
+  tensors: readonly TensorSummary[],
   all: boolean,
 ): string[][] {
   const shapeOf = (shape: readonly number[]): string => `[${shape.join(', ')}]`
@@ -104,10 +105,17 @@ function tensorRows(
       dtype,
       shapeOf(shape),
       '1',
-      number(norm),
-      number(norm),
+      formatNumber(norm),
+      formatNumber(norm),
     ])
   return modules.map(({ name, dtype, shape, count: times, meanNorm, largestNorm }) => [
-    ...[`  ${name}`, dtype, shapeOf(shape), String(times), number(meanNorm), number(largestNorm)],
+    ...[
+      `  ${name}`,
+      dtype,
+      shapeOf(shape),
+      String(times),
+      formatNumber(meanNorm),
+      formatNumber(largestNorm),
+    ],
   ])
 }

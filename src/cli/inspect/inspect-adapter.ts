@@ -7,14 +7,14 @@ import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { openBaseModel } from '../../graph/base-model.ts'
 import type { Adapter } from '../../index.ts'
-import { adapterChange, type ModuleChange } from '../../merge/index.ts'
-import { readExpertNotes } from '../../node/graft-json.ts'
-import { baseForMerge } from '../../node/merge.ts'
+import { measureAdapterChange, type ModuleChange } from '../../merge/index.ts'
+import { readExpertMetadata } from '../../node/graft-json.ts'
+import { readMergeBase } from '../../node/merge.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
-import type { AdapterFormat, FoundAdapter, Kept } from './inspect-sources.ts'
-import { withoutLayer } from './layer-table.ts'
+import type { AdapterFormat, FoundAdapter, StoredTensor } from './inspect-sources.ts'
+import { removeLayer } from './layer-table.ts'
 
-export interface TensorLine extends Kept {
+export interface TensorSummary extends StoredTensor {
   readonly key: string
   readonly shape: readonly number[]
   /** Frobenius norm. */
@@ -35,9 +35,9 @@ export async function inspectAdapter(
   { all, model }: InspectValues,
 ) {
   const { found, changes } = await openWithBase(path, format, model)
-  const { adapter, kept } = found
-  const notes = format.name === 'gguf' ? undefined : await readExpertNotes(path)
-  const tensors = [...adapter.tensors].map(([key, tensor]) => lineOf(key, tensor, kept))
+  const { adapter, stored } = found
+  const notes = format.name === 'gguf' ? undefined : await readExpertMetadata(path)
+  const tensors = [...adapter.tensors].map(([key, tensor]) => summarizeTensor(key, tensor, stored))
   const { peft: _, ...config } = adapter.config
   const result = {
     type: 'adapter',
@@ -51,9 +51,9 @@ export async function inspectAdapter(
     parameters: tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
     sizeBytes: tensors.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
     fileBytes: (await stat(found.file)).size,
-    types: typesOf(tensors),
-    sha256: hashOf(adapter),
-    modules: modulesOf(tensors),
+    types: countTypes(tensors),
+    sha256: computeHash(adapter),
+    modules: groupTensors(tensors),
     changes: changes.map(
       ({ module: { path: module, layer, inFeatures, outFeatures }, norm, whole }) => ({
         module,
@@ -82,21 +82,25 @@ async function openWithBase(
 ): Promise<{ found: FoundAdapter; changes: readonly ModuleChange[] }> {
   if (model === undefined) {
     const found = await format.open(path, undefined)
-    return { found, changes: adapterChange(found.adapter) }
+    return { found, changes: measureAdapterChange(found.adapter) }
   }
   const base = await openBaseModel(await resolveModel(model))
   try {
     const found = await format.open(path, base.graph)
     return {
       found,
-      changes: adapterChange(found.adapter, await baseForMerge(base, [found.adapter])),
+      changes: measureAdapterChange(found.adapter, await readMergeBase(base, [found.adapter])),
     }
   } finally {
     await base.weights.close()
   }
 }
 
-function lineOf(key: string, tensor: Tensor, kept: ReadonlyMap<string, Kept>): TensorLine {
+function summarizeTensor(
+  key: string,
+  tensor: Tensor,
+  kept: ReadonlyMap<string, StoredTensor>,
+): TensorSummary {
   let squares = 0
   for (const value of toFloat32(tensor)) squares += value * value
   const { dtype, sizeBytes } = kept.get(key) ?? {
@@ -106,8 +110,8 @@ function lineOf(key: string, tensor: Tensor, kept: ReadonlyMap<string, Kept>): T
   return { key, dtype, shape: tensor.shape, sizeBytes, norm: Math.sqrt(squares) }
 }
 
-function typesOf(
-  tensors: readonly TensorLine[],
+function countTypes(
+  tensors: readonly TensorSummary[],
 ): Record<string, { tensors: number; sizeBytes: number }> {
   const types: Record<string, { tensors: number; sizeBytes: number }> = {}
   for (const { dtype, sizeBytes } of tensors) {
@@ -122,7 +126,7 @@ function typesOf(
  * adapter has the same hash however its file is laid out, and blocks have that of the numbers they
  * stand for.
  */
-function hashOf({ tensors }: Adapter): string {
+function computeHash({ tensors }: Adapter): string {
   const hash = createHash('sha256')
   for (const key of [...tensors.keys()].sort()) {
     const { dtype, shape, data } = tensors.get(key)!
@@ -133,18 +137,18 @@ function hashOf({ tensors }: Adapter): string {
 }
 
 /** Tensors of the same name, type and shape in all layers as one line, with their norms. */
-function modulesOf(tensors: readonly TensorLine[]) {
-  const groups = new Map<string, TensorLine[]>()
+function groupTensors(tensors: readonly TensorSummary[]) {
+  const groups = new Map<string, TensorSummary[]>()
   for (const line of tensors) {
-    const name = JSON.stringify([withoutLayer(line.key), line.dtype, line.shape])
+    const name = JSON.stringify([removeLayer(line.key), line.dtype, line.shape])
     groups.set(name, [...(groups.get(name) ?? []), line])
   }
   return [...groups.values()].map((lines) => {
-    const [{ key, dtype, shape }] = lines as [TensorLine]
+    const [{ key, dtype, shape }] = lines as [TensorSummary]
     const norms = lines.map(({ norm }) => norm)
     const meanNorm = norms.reduce((sum, norm) => sum + norm, 0) / norms.length
     return {
-      name: withoutLayer(key),
+      name: removeLayer(key),
       dtype,
       shape,
       count: lines.length,

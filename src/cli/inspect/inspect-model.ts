@@ -6,17 +6,17 @@ import { isBlockType } from '../../base/dtype.ts'
 import { sizeOf } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
-import { modulesOf, type ModuleInfo } from '../../graph/model-graph.ts'
+import { listModules, type ModuleInfo } from '../../graph/model-graph.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import {
-  activationQuantisationError,
+  measureActivationError,
   type PredictionDistance,
   probePrompts,
 } from '../../runtime/index.ts'
-import { layerOf, layerTable } from './layer-table.ts'
+import { findLayer, describeLayers } from './layer-table.ts'
 import { openModel } from '../shared/open-model.ts'
-import { bytes, count } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 interface InspectValues {
@@ -58,16 +58,18 @@ export async function inspectModel(source: string, values: InspectValues, termin
       hasTokenizer: base.tokenizer !== undefined,
       hasChatTemplate: base.chatTemplate !== undefined,
       identity: await base.identity(),
-      types: typesOf(tensors),
-      modules: moduleKinds(modulesOf(base.graph)),
-      norms: values.norms ? await normsOf(base.weights, terminal) : null,
+      types: countTypes(tensors),
+      modules: groupModules(listModules(base.graph)),
+      norms: values.norms ? await computeNorms(base.weights, terminal) : null,
       fastPath:
-        quantised && values.prompts > 0 ? await distance(model, values.prompts, terminal) : null,
+        quantised && values.prompts > 0
+          ? await measureFastPath(model, values.prompts, terminal)
+          : null,
       ...(values.all ? { tensors } : {}),
     }
     show(result, terminal)
     if (values.all)
-      for (const line of table(
+      for (const line of formatTable(
         tensors.map(({ name, dtype, shape }) => [`  ${name}`, dtype, `[${shape.join(', ')}]`]),
       ))
         terminal.print(line)
@@ -78,7 +80,7 @@ export async function inspectModel(source: string, values: InspectValues, termin
 }
 
 /** Frobenius norms, one weight in memory at a time. */
-async function normsOf(
+async function computeNorms(
   weights: TensorStore,
   terminal: Terminal,
 ): Promise<{ name: string; norm: number }[]> {
@@ -94,12 +96,12 @@ async function normsOf(
   return norms
 }
 
-interface TensorLine {
+interface TensorSummary {
   readonly dtype: string
   readonly sizeBytes: number
 }
 
-function typesOf(tensors: readonly TensorLine[]) {
+function countTypes(tensors: readonly TensorSummary[]) {
   const types = new Map<string, { tensors: number; sizeBytes: number }>()
   for (const { dtype, sizeBytes } of tensors) {
     const known = types.get(dtype) ?? { tensors: 0, sizeBytes: 0 }
@@ -109,7 +111,7 @@ function typesOf(tensors: readonly TensorLine[]) {
 }
 
 /** Modules of one name and shape in all layers as one line. */
-function moduleKinds(modules: readonly ModuleInfo[]) {
+function groupModules(modules: readonly ModuleInfo[]) {
   const kinds = new Map<
     string,
     { name: string; kind: string; inFeatures: number; outFeatures: number; count: number }
@@ -123,7 +125,7 @@ function moduleKinds(modules: readonly ModuleInfo[]) {
 }
 
 /** Compares prompt by prompt, so that there is something to see meanwhile. */
-async function distance(
+async function measureFastPath(
   model: LoadedModel,
   prompts: number,
   terminal: Terminal,
@@ -135,7 +137,7 @@ async function distance(
   let largestGap = 0
   for (const [i, prompt] of some.entries()) {
     progress.update(i)
-    const one = await activationQuantisationError(model, [prompt])
+    const one = await measureActivationError(model, [prompt])
     divergence += one.meanDivergence / some.length
     equal += one.equalGreedy / some.length
     largestGap = Math.max(largestGap, one.largestGap)
@@ -144,21 +146,21 @@ async function distance(
   return { prompts: some.length, meanDivergence: divergence, largestGap, equalGreedy: equal }
 }
 
-type Inspected = Awaited<ReturnType<typeof inspectModel>>
+type InspectedModel = Awaited<ReturnType<typeof inspectModel>>
 
-function show(result: Inspected, { print, style }: Terminal): void {
+function show(result: InspectedModel, { print, style }: Terminal): void {
   const { name, architecture, parameters, sizeBytes, types, modules, fastPath } = result
   print(
-    `${style.strong(name)}: ${architecture}, ${count(parameters)} parameters, ${bytes(sizeBytes)}`,
+    `${style.strong(name)}: ${architecture}, ${formatCount(parameters)} parameters, ${formatBytes(sizeBytes)}`,
   )
   const facts: [string, string][] = [
     ['layers', `${result.layers} of width ${result.width}, feed-forward ${result.feedForward}`],
     ['heads', `${result.heads}, key-value ${result.kvHeads}, each ${result.headWidth} wide`],
     [
       'vocabulary',
-      `${count(result.vocabularySize)}${result.tiedEmbeddings ? ', head tied to the embedding' : ''}`,
+      `${formatCount(result.vocabularySize)}${result.tiedEmbeddings ? ', head tied to the embedding' : ''}`,
     ],
-    ['context', `${count(result.contextTokens)} tokens`],
+    ['context', `${formatCount(result.contextTokens)} tokens`],
     [
       'text',
       `${result.hasTokenizer ? 'tokenizer' : 'no tokenizer'}, ${result.hasChatTemplate ? 'chat template' : 'no chat template'}`,
@@ -166,12 +168,12 @@ function show(result: Inspected, { print, style }: Terminal): void {
     [
       'weights',
       Object.entries(types)
-        .map(([dtype, type]) => `${type.tensors} ${dtype} (${bytes(type.sizeBytes)})`)
+        .map(([dtype, type]) => `${type.tensors} ${dtype} (${formatBytes(type.sizeBytes)})`)
         .join(', '),
     ],
     ['identity', result.identity],
   ]
-  for (const line of table(facts.map(([fact, value]) => [`  ${fact}`, value]))) print(line)
+  for (const line of formatTable(facts.map(([fact, value]) => [`  ${fact}`, value]))) print(line)
   if (fastPath) {
     print(
       `  fast path   mean KL ${fastPath.meanDivergence.toExponential(2)} nats from the exact one, equal greedy token after ${Math.round(fastPath.equalGreedy * fastPath.prompts)} of ${fastPath.prompts} prompts`,
@@ -183,13 +185,13 @@ function show(result: Inspected, { print, style }: Terminal): void {
     `${module.inFeatures} → ${module.outFeatures}`,
     `× ${module.count}`,
   ])
-  for (const line of table([['  module', 'kind', 'shape', ''], ...rows])) print(line)
+  for (const line of formatTable([['  module', 'kind', 'shape', ''], ...rows])) print(line)
   if (!result.norms) return
   print('  ‖W‖ by layer and weight')
   const paths = result.norms.map((one) => ({
     path: one.name.replace(/\.weight$/, ''),
-    layer: layerOf(one.name),
+    layer: findLayer(one.name),
     norm: one.norm,
   }))
-  for (const line of layerTable(paths)) print(line)
+  for (const line of describeLayers(paths)) print(line)
 }

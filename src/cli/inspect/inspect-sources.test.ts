@@ -2,14 +2,14 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeEach, beforeAll, describe, expect, it } from 'vitest'
-import { transposed } from '../../adapters/kinds/matrices.ts'
+import { transposeValues } from '../../adapters/kinds/matrices.ts'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
-import { adapterChange } from '../../merge/index.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
+import { measureAdapterChange } from '../../merge/index.ts'
 import { loadAdapter } from '../../node/adapters.ts'
-import { adapterAt } from './inspect-sources.ts'
+import { findAdapter } from './inspect-sources.ts'
 
 const parity = (name: string): string =>
   new URL(`../../../test/parity/${name}`, import.meta.url).pathname
@@ -24,7 +24,10 @@ beforeEach(async () => {
 afterAll(() => rm(directory, { recursive: true }))
 
 const turned = ({ shape, ...tensor }: Tensor): Tensor =>
-  f32([shape[1]!, shape[0]!], transposed(toFloat32({ shape, ...tensor }), shape[0]!, shape[1]!))
+  f32(
+    [shape[1]!, shape[0]!],
+    transposeValues(toFloat32({ shape, ...tensor }), shape[0]!, shape[1]!),
+  )
 
 /** A PEFT folder as mlx-lm would have saved it. */
 async function writeMlx(
@@ -45,14 +48,14 @@ async function writeMlx(
     }),
   )
   change(own)
-  await writeFile(join(path, 'adapters.safetensors'), Buffer.concat([...safetensorsChunks(own)]))
+  await writeFile(join(path, 'adapters.safetensors'), Buffer.concat([...encodeSafetensors(own)]))
   await writeFile(
     join(path, 'adapter_config.json'),
     JSON.stringify({ fine_tune_type: kind, num_layers: 5, lora_parameters: parameters }),
   )
 }
 
-const open = async () => (await adapterAt(path))!.format.open(path, undefined)
+const open = async () => (await findAdapter(path))!.format.open(path, undefined)
 
 describe('an mlx-lm folder', () => {
   it.each([
@@ -60,13 +63,13 @@ describe('an mlx-lm folder', () => {
     ['dora_r6', { rank: 6, scale: 2, dropout: 0 }],
   ])('of %s has the modules and norms of the same adapter in PEFT’s', async (name, parameters) => {
     await writeMlx(name, parameters)
-    const { format, adapter, kept } = await open()
+    const { format, adapter, stored } = await open()
     const expected = await loadAdapter(parity(name))
     expect([format, adapter.kind]).toEqual(['mlx-lm', expected.kind])
-    const norms = (changes: ReturnType<typeof adapterChange>) =>
+    const norms = (changes: ReturnType<typeof measureAdapterChange>) =>
       Object.fromEntries(changes.map(({ module, norm }) => [module.path, Math.round(1e4 * norm)]))
-    expect(norms(adapterChange(adapter))).toEqual(norms(adapterChange(expected)))
-    expect([...kept.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).toBe(
+    expect(norms(measureAdapterChange(adapter))).toEqual(norms(measureAdapterChange(expected)))
+    expect([...stored.values()].reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)).toBe(
       [...expected.tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0),
     )
   })
@@ -93,24 +96,26 @@ describe('an mlx-lm folder', () => {
 
 describe('adapterAt', () => {
   it('knows PEFT’s folders, and files in them', async () => {
-    expect(await adapterAt(parity('lora_qv_r8'))).toMatchObject({
+    expect(await findAdapter(parity('lora_qv_r8'))).toMatchObject({
       path: parity('lora_qv_r8'),
       format: { name: 'peft' },
     })
-    expect(await adapterAt(join(parity('lora_qv_r8'), 'adapter_config.json'))).toMatchObject({
+    expect(await findAdapter(join(parity('lora_qv_r8'), 'adapter_config.json'))).toMatchObject({
       path: parity('lora_qv_r8'),
     })
   })
   it('leaves models and what is not there to others', async () => {
-    expect(await adapterAt('stories260k')).toBeUndefined()
-    expect(await adapterAt(directory)).toBeUndefined()
-    expect(await adapterAt(join(directory, 'nothing.gguf'))).toBeUndefined()
+    expect(await findAdapter('stories260k')).toBeUndefined()
+    expect(await findAdapter(directory)).toBeUndefined()
+    expect(await findAdapter(join(directory, 'nothing.gguf'))).toBeUndefined()
   })
   it('says that a file of tensors alone is no adapter', async () => {
     await writeFile(
       join(path, 'adapter_model.safetensors'),
       await readFile(join(parity('lora_qv_r8'), 'adapter_model.safetensors')),
     )
-    await expect(adapterAt(join(path, 'adapter_model.safetensors'))).rejects.toThrow(NotFoundError)
+    await expect(findAdapter(join(path, 'adapter_model.safetensors'))).rejects.toThrow(
+      NotFoundError,
+    )
   })
 })

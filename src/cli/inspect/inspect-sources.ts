@@ -10,25 +10,25 @@ import {
   isMlxConfig,
   loadGgufAdapter,
   loadMlxAdapter,
-  peftKey,
-  tensorFileOf,
+  toPeftKey,
+  getTensorFileName,
 } from '../../adapters/index.ts'
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
-import { transposed } from '../../adapters/kinds/matrices.ts'
-import { readAdapterConfig, unmarked } from '../../adapters/files/peft.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { transposeValues } from '../../adapters/kinds/matrices.ts'
+import { readAdapterConfig, splitBlockMark } from '../../adapters/files/peft.ts'
 import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { type GgufFile, openGguf } from '../../formats/gguf/reader.ts'
-import { ggufToHuggingFace } from '../../formats/gguf/names.ts'
+import { toHuggingFaceName } from '../../formats/gguf/names.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 import { loadAdapter } from '../../node/adapters.ts'
-import { fileSource } from '../../node/files/file-source.ts'
-import { directoryFolder } from '../../node/files/folder.ts'
+import { openFileSource } from '../../node/files/file-source.ts'
+import { openDirectory } from '../../node/files/folder.ts'
 
 /** How a tensor lies in the file. */
-export interface Kept {
+export interface StoredTensor {
   readonly dtype: string
   readonly sizeBytes: number
 }
@@ -39,13 +39,13 @@ export interface FoundAdapter {
   readonly file: string
   readonly adapter: Adapter
   /** By the adapter's keys. */
-  readonly kept: ReadonlyMap<string, Kept>
+  readonly stored: ReadonlyMap<string, StoredTensor>
 }
 
 export interface AdapterFormat {
   readonly name: string
   /** Whether the path holds an adapter of this format. */
-  finds(path: string): Promise<boolean>
+  matches(path: string): Promise<boolean>
   open(path: string, model: ModelGraph | undefined): Promise<FoundAdapter>
 }
 
@@ -53,39 +53,40 @@ const isFile = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined))?.isFile() === true
 const configFile = 'adapter_config.json'
 const hasConfig = (path: string): Promise<boolean> => isFile(join(path, configFile))
-const configOf = async (path: string) => readAdapterConfig(await directoryFolder(path))
+const readFolderConfig = async (path: string) => readAdapterConfig(await openDirectory(path))
 
 const peft: AdapterFormat = {
   name: 'peft',
-  finds: async (path) => (await hasConfig(path)) && !isMlxConfig(await configOf(path)),
+  matches: async (path) => (await hasConfig(path)) && !isMlxConfig(await readFolderConfig(path)),
   async open(path) {
     const adapter = await loadAdapter(path)
-    const { blocks } = unmarked(await configOf(path))
-    const file = join(path, tensorFileOf(blocks))
-    const store = await openSafetensors(await fileSource(file))
+    const { blocks } = splitBlockMark(await readFolderConfig(path))
+    const file = join(path, getTensorFileName(blocks))
+    const store = await openSafetensors(await openFileSource(file))
     await store.close()
     const bytesAt = (name: string): number => store.tensors.get(name)?.sizeBytes ?? 0
-    const kept = [...adapter.tensors.keys()].map((key): [string, Kept] => [
+    const kept = [...adapter.tensors.keys()].map((key): [string, StoredTensor] => [
       key,
       store.tensors.get(key) ?? {
         dtype: blocks ?? '?',
         sizeBytes: bytesAt(`${key}.q`) + bytesAt(`${key}.scale`),
       },
     ])
-    return { format: 'peft', file, adapter, kept: new Map(kept) }
+    return { format: 'peft', file, adapter, stored: new Map(kept) }
   },
 }
 
 const mlx: AdapterFormat = {
   name: 'mlx-lm',
-  finds: async (path) => (await hasConfig(path)) && isMlxConfig(await configOf(path)),
+  matches: async (path) => (await hasConfig(path)) && isMlxConfig(await readFolderConfig(path)),
   async open(path, model) {
     const file = join(path, 'adapters.safetensors')
-    const folder = await directoryFolder(path)
-    const store = await openSafetensors(await fileSource(file))
+    const folder = await openDirectory(path)
+    const store = await openSafetensors(await openFileSource(file))
     try {
-      const { fine_tune_type: kind = 'lora', lora_parameters: parameters } = await configOf(path)
-      const pairs = new Pairs()
+      const { fine_tune_type: kind = 'lora', lora_parameters: parameters } =
+        await readFolderConfig(path)
+      const pairs = new LoraPairs()
       for (const name of store.tensors.keys()) {
         const [, module, part] = /^(.*)\.(lora_a|lora_b|m)$/.exec(name) ?? []
         const tensor = module === undefined ? undefined : await store.read(name)
@@ -94,20 +95,24 @@ const mlx: AdapterFormat = {
           pairs.put(
             module!,
             part === 'lora_a' ? 'A' : 'B',
-            turned(tensor),
+            transposeTensor(tensor),
             store.tensors.get(name)!,
           )
-        else pairs.strangers.push(name)
+        else pairs.unknownTensors.push(name)
       }
       const scale = Number((parameters as Readonly<Record<string, unknown>>)['scale'])
       if (!Number.isFinite(scale))
         throw new FormatError(`${path}: ${configFile}: lora_parameters.scale is no number.`)
-      const told = pairs.adapter(file, kind === 'dora' ? 'dora' : 'lora', (rank) => scale * rank)
+      const inferred = pairs.toAdapter(
+        file,
+        kind === 'dora' ? 'dora' : 'lora',
+        (rank) => scale * rank,
+      )
       return {
         format: 'mlx-lm',
         file,
-        kept: pairs.kept,
-        adapter: model ? await loadMlxAdapter(folder, model) : told,
+        stored: pairs.stored,
+        adapter: model ? await loadMlxAdapter(folder, model) : inferred,
       }
     } finally {
       await store.close()
@@ -117,19 +122,19 @@ const mlx: AdapterFormat = {
 
 const gguf: AdapterFormat = {
   name: 'gguf',
-  async finds(path) {
+  async matches(path) {
     if (!path.endsWith('.gguf') || !(await isFile(path))) return false
-    const file = await openGguf(await fileSource(path))
+    const file = await openGguf(await openFileSource(path))
     await file.close()
     return file.metadata.get('general.type') === 'adapter'
   },
   async open(path, model) {
-    const file = await openGguf(await fileSource(path))
+    const file = await openGguf(await openFileSource(path))
     try {
-      const told = await readGgufPairs(file)
+      const inferred = await readGgufPairs(file)
       return {
-        ...told,
-        ...(model ? { adapter: await loadGgufAdapter(await fileSource(path), model) } : {}),
+        ...inferred,
+        ...(model ? { adapter: await loadGgufAdapter(await openFileSource(path), model) } : {}),
       }
     } finally {
       await file.close()
@@ -145,12 +150,12 @@ async function readGgufPairs(file: GgufFile): Promise<FoundAdapter> {
     )
   const architecture = String(metadata.get('general.architecture'))
   const alpha = Number(metadata.get('adapter.lora.alpha') ?? 0)
-  const pairs = new Pairs()
+  const pairs = new LoraPairs()
   for (const [tensorName, info] of file.tensors) {
     const [, weight, side] = /^(.*\.weight)\.lora_([ab])$/.exec(tensorName) ?? []
-    if (weight === undefined) pairs.strangers.push(tensorName)
+    if (weight === undefined) pairs.unknownTensors.push(tensorName)
     else {
-      const module = (ggufToHuggingFace(weight, architecture) ?? weight).slice(0, -'.weight'.length)
+      const module = (toHuggingFaceName(weight, architecture) ?? weight).slice(0, -'.weight'.length)
       pairs.put(module, side === 'a' ? 'A' : 'B', await file.read(tensorName), {
         dtype: info.type,
         sizeBytes: info.sizeBytes,
@@ -161,22 +166,22 @@ async function readGgufPairs(file: GgufFile): Promise<FoundAdapter> {
   return {
     format: 'gguf',
     file: name,
-    adapter: pairs.adapter(name, 'lora', (rank) => (alpha === 0 ? rank : alpha)),
-    kept: pairs.kept,
+    adapter: pairs.toAdapter(name, 'lora', (rank) => (alpha === 0 ? rank : alpha)),
+    stored: pairs.stored,
   }
 }
 
-function turned(tensor: Tensor): Tensor {
+function transposeTensor(tensor: Tensor): Tensor {
   const [rows = 0, columns = 0] = tensor.shape
-  return f32([columns, rows], transposed(toFloat32(tensor), rows, columns))
+  return f32([columns, rows], transposeValues(toFloat32(tensor), rows, columns))
 }
 
 const partNames = { A: 'lora_A.weight', B: 'lora_B.weight', m: 'lora_magnitude_vector' } as const
 
 /** A [R, in] and B [out, R] by module, gathered into a LoRA. */
-class Pairs {
-  readonly kept = new Map<string, Kept>()
-  readonly strangers: string[] = []
+class LoraPairs {
+  readonly stored = new Map<string, StoredTensor>()
+  readonly unknownTensors: string[] = []
   readonly #tensors = new Map<string, Tensor>()
   readonly #modules = new Set<string>()
   readonly #ranks = new Map<string, number>()
@@ -185,21 +190,21 @@ class Pairs {
     module: string,
     part: keyof typeof partNames,
     tensor: Tensor,
-    { dtype, sizeBytes }: Kept,
+    { dtype, sizeBytes }: StoredTensor,
   ): void {
-    const key = peftKey(`${module}.${partNames[part]}`)
+    const key = toPeftKey(`${module}.${partNames[part]}`)
     this.#tensors.set(key, tensor)
     this.#modules.add(module)
-    this.kept.set(key, { dtype, sizeBytes })
+    this.stored.set(key, { dtype, sizeBytes })
     if (part === 'B') this.#ranks.set(module, tensor.shape[1] ?? 0)
   }
 
-  adapter(file: string, kind: 'lora' | 'dora', alphaOf: (rank: number) => number): Adapter {
+  toAdapter(file: string, kind: 'lora' | 'dora', alphaOf: (rank: number) => number): Adapter {
     const has = (module: string, part: 'A' | 'B'): boolean =>
-      this.#tensors.has(peftKey(`${module}.${partNames[part]}`))
+      this.#tensors.has(toPeftKey(`${module}.${partNames[part]}`))
     const missing = [...this.#modules].filter((module) => !has(module, 'A') || !has(module, 'B'))
     const problems = [
-      ...this.strangers.map((name) => `${name}: no part of a LoRA`),
+      ...this.unknownTensors.map((name) => `${name}: no part of a LoRA`),
       ...missing.map((module) => `${module}: has only one of its two matrices`),
     ]
     if (problems.length > 0 || this.#ranks.size === 0)
@@ -213,7 +218,7 @@ class Pairs {
           own === rank ? [] : [[path.replaceAll('.', String.raw`\.`), valueOf(own)]],
         ),
       )
-    const config = kindNamed(kind).complete({
+    const config = getKind(kind).complete({
       rank,
       alpha: alphaOf(rank!),
       rankPattern: patterns((own) => own),
@@ -230,14 +235,14 @@ export const adapterFormats: readonly AdapterFormat[] = [peft, mlx, gguf]
  * What is at the path as the format that takes it; undefined where it is no adapter. A file of an
  * adapter's folder stands for the folder.
  */
-export async function adapterAt(
+export async function findAdapter(
   path: string,
 ): Promise<{ readonly path: string; readonly format: AdapterFormat } | undefined> {
   const folder = /^adapter(_config\.json|_model\.|s\.safetensors$)/.test(basename(path))
     ? dirname(path)
     : path
   for (const format of adapterFormats)
-    if (await format.finds(folder)) return { path: folder, format }
+    if (await format.matches(folder)) return { path: folder, format }
   if (folder === path || (await stat(path).catch(() => undefined)) === undefined) return undefined
   throw new NotFoundError(
     `${folder}: has no ${configFile} beside ${basename(path)}; an adapter is the whole folder.`,

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { layerOf, layerTable } from './layer-table.ts'
+import { findLayer, describeLayers } from './layer-table.ts'
 
-const at = (path: string, norm: number) => ({ path, layer: layerOf(path), norm })
+const at = (path: string, norm: number) => ({ path, layer: findLayer(path), norm })
 
 describe('layerTable', () => {
   it('sums rows and columns as norms, in the order of layers, with what lies in none below', () => {
-    const lines = layerTable([
+    const lines = describeLayers([
       at('model.layers.10.self_attn.q_proj', 3),
       at('model.layers.2.self_attn.q_proj', 4),
       at('model.layers.10.mlp.up_proj', 4),
@@ -22,7 +22,7 @@ describe('layerTable', () => {
   })
 
   it('keeps longer names where the last part does not tell modules apart', () => {
-    expect(layerTable([at('h.layers.0.a.out', 1), at('h.layers.0.b.out', 1)])[0]).toMatch(
+    expect(describeLayers([at('h.layers.0.a.out', 1), at('h.layers.0.b.out', 1)])[0]).toMatch(
       /a\.out +b\.out +all$/,
     )
   })

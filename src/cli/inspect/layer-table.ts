@@ -1,7 +1,7 @@
 // Norms as a table: a row for each layer, a column for each of its modules. Pure: numbers in, lines
 // out.
 
-import { type Align, table } from '../ui/table.ts'
+import { type Align, formatTable } from '../ui/table.ts'
 
 export interface LayerNorm {
   /** Path of a module or name of a weight: 'model.layers.3.self_attn.q_proj'. */
@@ -12,47 +12,52 @@ export interface LayerNorm {
 }
 
 /** The name without prefix and layer: 'self_attn.q_proj'. */
-export const withoutLayer = (path: string): string =>
+export const removeLayer = (path: string): string =>
   path.replace(/^base_model\.model\./, '').replace(/^.*\.layers\.\d+\./, '')
 
 /** The number of the layer in a path; null where there is none. */
-export const layerOf = (path: string): number | null => {
+export const findLayer = (path: string): number | null => {
   const found = /\.(\d+)\./.exec(path)
   return found ? Number(found[1]) : null
 }
 
-const all = (norms: readonly LayerNorm[]): string =>
+const formatNorm = (norms: readonly LayerNorm[]): string =>
   Math.hypot(...norms.map(({ norm }) => norm)).toFixed(4)
 
 /** Rows and columns end in the norm of all they hold. */
-export function layerTable(norms: readonly LayerNorm[]): string[] {
+export function describeLayers(norms: readonly LayerNorm[]): string[] {
   const inLayers = norms.filter(({ layer }) => layer !== null)
-  const names = [...new Set(inLayers.map(({ path }) => withoutLayer(path)))]
+  const names = [...new Set(inLayers.map(({ path }) => removeLayer(path)))]
   const layers = [...new Set(inLayers.map(({ layer }) => layer!))].sort((a, b) => a - b)
   const rows = layers.map((layer) => {
     const own = inLayers.filter((one) => one.layer === layer)
-    const cells = names.map((name) => own.filter(({ path }) => withoutLayer(path) === name))
+    const cells = names.map((name) => own.filter(({ path }) => removeLayer(path) === name))
     return [
       `  layer ${layer}`,
-      ...cells.map((cell) => (cell.length > 0 ? all(cell) : '–')),
-      all(own),
+      ...cells.map((cell) => (cell.length > 0 ? formatNorm(cell) : '–')),
+      formatNorm(own),
     ]
   })
   const others = norms
     .filter(({ layer }) => layer === null)
-    .map((one) => [`  ${withoutLayer(one.path)}`, ...names.map(() => ''), all([one])])
+    .map((one) => [`  ${removeLayer(one.path)}`, ...names.map(() => ''), formatNorm([one])])
   const columns = names.map((name) =>
-    all(inLayers.filter(({ path }) => withoutLayer(path) === name)),
+    formatNorm(inLayers.filter(({ path }) => removeLayer(path) === name)),
   )
   const aligns: Align[] = ['left', ...names.map((): Align => 'right'), 'right']
-  return table(
-    [['', ...shortNames(names), 'all'], ...rows, ...others, ['  all', ...columns, all(norms)]],
+  return formatTable(
+    [
+      ['', ...shortenNames(names), 'all'],
+      ...rows,
+      ...others,
+      ['  all', ...columns, formatNorm(norms)],
+    ],
     aligns,
   )
 }
 
 /** Last parts, where those tell the names apart. */
-function shortNames(names: readonly string[]): readonly string[] {
+function shortenNames(names: readonly string[]): readonly string[] {
   const short = names.map((name) => name.slice(name.lastIndexOf('.') + 1))
   return new Set(short).size === names.length ? short : names
 }

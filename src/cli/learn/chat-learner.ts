@@ -33,10 +33,10 @@ export async function openChatLearner(
   const onProblem = ({ error }: { readonly error?: unknown }): void =>
     void (error !== undefined && problems.push(error))
   const learner = await openLearner(values, store, model, { onProblem })
-  return new UserTalk(learner, store, values.user, problems)
+  return new UserConversation(learner, store, values.user, problems)
 }
 
-class UserTalk implements ChatLearner {
+class UserConversation implements ChatLearner {
   readonly #learner: Learner
   readonly #store: UserStore | undefined
   readonly #user: string

@@ -5,25 +5,30 @@
 import { stat, writeFile } from 'node:fs/promises'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import {
-  type Consolidated,
+  type ConsolidationResult,
   createLearner,
-  type Example,
+  type TurnExample,
   type Learner,
   type UserStore,
 } from '../../learn/index.ts'
 import { saveAdapter } from '../../node/adapters.ts'
 import { readDataFile } from '../../node/data.ts'
-import { writeExpertNotes } from '../../node/graft-json.ts'
-import { fileSink } from '../../node/files/file-sink.ts'
+import { writeExpertMetadata } from '../../node/graft-json.ts'
+import { createFileSink } from '../../node/files/file-sink.ts'
 import type { LoadedModel } from '../../node/model.ts'
-import { lossCurve } from '../../train/run/loss-curve.ts'
+import { drawLossCurve } from '../../train/run/loss-curve.ts'
 import { defaultModel, type ModelValues, openModel } from '../shared/open-model.ts'
-import { type LearnedTurnRecord, mean, sayLearned, summaryOf } from './learn-summary.ts'
-import { turnsOf } from './learn-turns.ts'
+import {
+  type LearnedTurnRecord,
+  computeMeanLoss,
+  showLearnResult,
+  summarizeTurns,
+} from './learn-summary.ts'
+import { readTurns } from './learn-turns.ts'
 import {
   openLearner,
   openStore,
-  reportOn,
+  collectUserReport,
   showUser,
   type UserReport,
   type UserValues,
@@ -40,13 +45,13 @@ export interface LearnValues extends ModelValues, UserValues {
   readonly plot: string | undefined
 }
 
-interface Surroundings {
+interface LearnContext {
   readonly terminal: Terminal
   readonly signal: AbortSignal
 }
 
 /** Opens the store and the model, and closes both, whatever happens between. */
-async function within<Result>(
+async function runWithModel<Result>(
   values: ModelValues & UserValues,
   terminal: Terminal,
   work: (model: LoadedModel, store: UserStore | undefined) => Promise<Result>,
@@ -65,21 +70,21 @@ async function within<Result>(
 }
 
 /** graft learn --show. Throws NotFoundError for a user whom the store does not have. */
-export async function lookAtUser(
+export async function inspectUser(
   values: ModelValues & UserValues,
   terminal: Terminal,
 ): Promise<UserReport> {
-  return within(values, terminal, async (model, opened) => {
+  return runWithModel(values, terminal, async (model, opened) => {
     const store = opened!
-    await checkKnown(store, values.user)
+    await checkUserExists(store, values.user)
     const learner = await openLearner(values, store, model, {})
-    const report = await reportOn(learner, store, values.user)
+    const report = await collectUserReport(learner, store, values.user)
     showUser(report, terminal)
     return report
   })
 }
 
-async function checkKnown(store: UserStore, user: string): Promise<void> {
+async function checkUserExists(store: UserStore, user: string): Promise<void> {
   if ((await store.list(user)).length > 0) return
   const known = (await store.users()).toSorted()
   const some = known
@@ -91,17 +96,17 @@ async function checkKnown(store: UserStore, user: string): Promise<void> {
   )
 }
 
-export async function learnTurns(values: LearnValues, surroundings: Surroundings) {
+export async function learnTurns(values: LearnValues, context: LearnContext) {
   const { out } = values
   if (out !== undefined && (await stat(out).catch(() => undefined)))
     throw new OptionError(`${out}: exists already. Choose a folder that does not exist yet.`)
   const data = await readDataFile(values.data)
   const canaryRows = values.canaries === undefined ? undefined : await readDataFile(values.canaries)
-  return within(values, surroundings.terminal, async (model, store) => {
-    const canaries = canaryRows && turnsOf(model, canaryRows, values.system).turns
-    const { turns, tooLong } = turnsOf(model, data, values.system)
+  return runWithModel(values, context.terminal, async (model, store) => {
+    const canaries = canaryRows && readTurns(model, canaryRows, values.system).turns
+    const { turns, tooLong } = readTurns(model, data, values.system)
     if (tooLong > 0)
-      surroundings.terminal.say(`  ${tooLong} turns left out: longer than the model's context`)
+      context.terminal.say(`  ${tooLong} turns left out: longer than the model's context`)
     const problems: unknown[] = []
     const options = {
       onProblem: ({ error }: { readonly error?: unknown }) =>
@@ -109,17 +114,17 @@ export async function learnTurns(values: LearnValues, surroundings: Surroundings
       ...(canaries && { canaries }),
     }
     const learner = await openLearner(values, store, model, options)
-    const records = await stream(
+    const records = await streamTurns(
       learner,
       model,
       values.user,
       turns.slice(0, values.turns),
-      surroundings,
+      context,
     )
-    const isStopped = surroundings.signal.aborted
+    const isStopped = context.signal.aborted
     const verdict =
       values.consolidate && !isStopped
-        ? await consolidate(learner, values.user, surroundings.terminal)
+        ? await consolidate(learner, values.user, context.terminal)
         : undefined
     await learner.flush()
     if (problems.length > 0) throw problems[0]
@@ -127,7 +132,7 @@ export async function learnTurns(values: LearnValues, surroundings: Surroundings
     const statistics = await learner.statistics(values.user)
     const warnings = await learner.warnings(values.user)
     await learner.close()
-    const summary = summaryOf(records)
+    const summary = summarizeTurns(records)
     const result = {
       reason: isStopped ? 'stopped' : 'finished',
       model: model.base.name,
@@ -143,7 +148,7 @@ export async function learnTurns(values: LearnValues, surroundings: Surroundings
       warnings,
       records,
     }
-    sayLearned(result, surroundings.terminal)
+    showLearnResult(result, context.terminal)
     return result
   })
 }
@@ -157,7 +162,7 @@ async function writeFiles(
   model: LoadedModel,
   { user, out, plot, system }: LearnValues,
   records: readonly LearnedTurnRecord[],
-  verdict: Consolidated | undefined,
+  verdict: ConsolidationResult | undefined,
 ) {
   const { version } = await learner.statistics(user)
   const { adapter, head } = (await learner.versions(user)).find(({ number }) => number === version)!
@@ -172,13 +177,13 @@ async function writeFiles(
         `${out}: the slow tier of ${JSON.stringify(user)} also changes the head's input, which PEFT's files have no place for. Consolidate by training: --consolidate.`,
       )
     await saveAdapter(adapter, out)
-    await writeExpertNotes(
+    await writeExpertMetadata(
       { base: model.base.name, ...(system !== undefined && { system }) },
-      fileSink(out),
+      createFileSink(out),
     )
   }
   if (plot !== undefined) {
-    const { fast } = await learner.student(user)
+    const { fast } = await learner.tiers(user)
     const steps = records.map(({ loss }, i) => ({
       step: i + 1,
       loss,
@@ -187,7 +192,7 @@ async function writeFiles(
     }))
     await writeFile(
       plot,
-      lossCurve(
+      drawLossCurve(
         { steps, validations: [] },
         { title: `Loss of each turn before learning it: ${user}` },
       ),
@@ -199,26 +204,30 @@ async function writeFiles(
   }
 }
 
-async function stream(
+async function streamTurns(
   learner: Learner,
   model: LoadedModel,
   user: string,
-  turns: readonly Example[],
-  { terminal, signal }: Surroundings,
+  turns: readonly TurnExample[],
+  { terminal, signal }: LearnContext,
 ) {
   const frozen = createLearner({ model, fast: false, memory: false })
   const progress = terminal.progress('  learning', turns.length)
   const records: LearnedTurnRecord[] = []
   for (const turn of turns) {
     if (signal.aborted) break
-    const untaught = await frozen.loss({ user: 'nobody', ...turn })
+    const frozenLoss = await frozen.loss({ user: 'nobody', ...turn })
     const start = performance.now()
     const { losses } = await learner.learn({ user, ...turn })
-    records.push({ frozen: untaught, loss: mean(losses), ms: performance.now() - start })
+    records.push({
+      frozen: frozenLoss,
+      loss: computeMeanLoss(losses),
+      ms: performance.now() - start,
+    })
     const lately = records.slice(-20)
     progress.update(
       records.length,
-      `turn ${records.length}/${turns.length}  loss ${mean(lately.map(({ loss }) => loss)).toFixed(3)}, frozen ${mean(lately.map((record) => record.frozen)).toFixed(3)}`,
+      `turn ${records.length}/${turns.length}  loss ${computeMeanLoss(lately.map(({ loss }) => loss)).toFixed(3)}, frozen ${computeMeanLoss(lately.map((record) => record.frozen)).toFixed(3)}`,
     )
   }
   progress.end()
@@ -229,7 +238,7 @@ async function consolidate(
   learner: Learner,
   user: string,
   terminal: Terminal,
-): Promise<Consolidated> {
+): Promise<ConsolidationResult> {
   const progress = terminal.progress('  consolidating', undefined)
   progress.update(0, 'what was learned is trained into the slow tier')
   const verdict = await learner.consolidate(user)

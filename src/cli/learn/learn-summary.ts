@@ -1,10 +1,10 @@
 // A stream of learned turns in figures, and as lines of a terminal. Pure but for the terminal it is
 // given.
 
-import type { Consolidated, LearnerWarning, UserStatistics } from '../../learn/index.ts'
-import { shownPath } from '../shared/shown-path.ts'
-import { bytes, count } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import type { ConsolidationResult, LearnerWarning, UserStatistics } from '../../learn/index.ts'
+import { describePath } from '../shared/describe-path.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /**
@@ -24,33 +24,33 @@ export interface Gain {
   readonly gain: number
 }
 
-export const mean = (values: ArrayLike<number>): number =>
+export const computeMeanLoss = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
-function gainOf(records: readonly LearnedTurnRecord[]): Gain | null {
+function computeGain(records: readonly LearnedTurnRecord[]): Gain | null {
   if (records.length === 0) return null
-  const frozen = mean(records.map((record) => record.frozen))
-  const loss = mean(records.map((record) => record.loss))
+  const frozen = computeMeanLoss(records.map((record) => record.frozen))
+  const loss = computeMeanLoss(records.map((record) => record.loss))
   return { frozen, loss, gain: 1 - loss / frozen }
 }
 
-export function summaryOf(records: readonly LearnedTurnRecord[]) {
+export function summarizeTurns(records: readonly LearnedTurnRecord[]) {
   const half = records.length >> 1
   const times = records.map(({ ms }) => ms).toSorted((a, b) => a - b)
   return {
     turns: records.length,
-    firstHalf: gainOf(records.slice(0, half)),
-    secondHalf: gainOf(records.slice(half)),
+    firstHalf: computeGain(records.slice(0, half)),
+    secondHalf: computeGain(records.slice(half)),
     msPerTurn: times[times.length >> 1] ?? null,
   }
 }
 
-export interface LearnResult extends ReturnType<typeof summaryOf> {
+export interface LearnResult extends ReturnType<typeof summarizeTurns> {
   readonly reason: string
   readonly model: string
   readonly user: string
   readonly store: string | null
-  readonly consolidation: Consolidated | null
+  readonly consolidation: ConsolidationResult | null
   readonly out: string | null
   readonly plot: string | null
   /** The folder that was wanted where the gate refused the slow tier. */
@@ -59,11 +59,11 @@ export interface LearnResult extends ReturnType<typeof summaryOf> {
   readonly warnings: readonly LearnerWarning[]
 }
 
-export function sayLearned(result: LearnResult, { say, note, graft, style }: Terminal): void {
+export function showLearnResult(result: LearnResult, { say, note, graft, style }: Terminal): void {
   const { user, store, statistics: of, consolidation, out, plot } = result
   if (result.reason === 'stopped')
     say(
-      `Stopped after ${count(result.turns)} turns${store === null ? '' : '; what was learned is kept'}.`,
+      `Stopped after ${formatCount(result.turns)} turns${store === null ? '' : '; what was learned is kept'}.`,
     )
   const row = (name: string, gain: Gain | null): string[][] =>
     gain
@@ -77,14 +77,14 @@ export function sayLearned(result: LearnResult, { say, note, graft, style }: Ter
         ]
       : []
   const rows = [...row('first half', result.firstHalf), ...row('second half', result.secondHalf)]
-  for (const line of table(
+  for (const line of formatTable(
     [['  nats a token', 'frozen', 'learning', 'gain'], ...rows],
     ['left', 'right', 'right', 'right'],
   ))
     say(line)
   const time = result.msPerTurn === null ? '' : `, ${result.msPerTurn.toFixed(1)} ms each`
   say(
-    `  ${count(result.turns)} turns learned${time}; ${count(of.pairs)} pairs in the memory, ${bytes(of.sizeBytes)} for the user`,
+    `  ${formatCount(result.turns)} turns learned${time}; ${formatCount(of.pairs)} pairs in the memory, ${formatBytes(of.sizeBytes)} for the user`,
   )
   if (consolidation)
     say(
@@ -93,16 +93,16 @@ export function sayLearned(result: LearnResult, { say, note, graft, style }: Ter
   if (of.rollbacks > 0) say(`  canaries made the tiers go back ${of.rollbacks} times`)
   if (result.unwritten !== null)
     note(
-      `${shownPath(result.unwritten)}: not written; the slow tier has no version yet. More turns or --epochs may help.`,
+      `${describePath(result.unwritten)}: not written; the slow tier has no version yet. More turns or --epochs may help.`,
     )
-  if (out !== null) say(`  adapter     ${shownPath(out)}  (a PEFT folder)`)
-  if (plot !== null) say(`  loss curve  ${shownPath(plot)}`)
+  if (out !== null) say(`  adapter     ${describePath(out)}  (a PEFT folder)`)
+  if (plot !== null) say(`  loss curve  ${describePath(plot)}`)
   for (const { message } of result.warnings) note(message)
   if (store === null) return say('  Nothing is kept of this: --store <folder|file.db> keeps users.')
   say()
   say('next:')
   const name = /^[\w.@-]+$/.test(user) ? user : `'${user.replaceAll("'", `'\\''`)}'`
-  const same = `--user ${name} --store ${shownPath(store)} --model ${result.model}`
+  const same = `--user ${name} --store ${describePath(store)} --model ${result.model}`
   for (const line of [`${graft} learn --show ${same}`, `${graft} chat --learn ${same}`])
     say(`  ${style.accent(line)}`)
 }

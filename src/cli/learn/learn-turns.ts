@@ -2,16 +2,16 @@
 // conversation is a turn. Knows no learner.
 
 import { DataError } from '../../base/errors.ts'
-import { contextLimit } from '../../graph/rope.ts'
-import type { Example } from '../../learn/index.ts'
+import { computeContextLimit } from '../../graph/rope.ts'
+import type { TurnExample } from '../../learn/index.ts'
 import type { LoadedModel } from '../../node/model.ts'
-import { promptFor } from '../../runtime/chat-prompt.ts'
+import { composePrompt } from '../../runtime/chat-prompt.ts'
 import type { SingleExample } from '../../train/data/data-format.ts'
 import { readExamples } from '../../train/data/format-table.ts'
-import type { DataSet } from '../../train/data/jsonl.ts'
+import type { RawDataset } from '../../train/data/jsonl.ts'
 
 export interface Turns {
-  readonly turns: readonly Example[]
+  readonly turns: readonly TurnExample[]
   /** Left out: longer than the model's context. */
   readonly tooLong: number
 }
@@ -21,42 +21,43 @@ type Message = Extract<SingleExample, { kind: 'chat' }>['messages'][number]
 /**
  * Throws DataError for rows that no format fits, and for pairs: of two answers neither was given.
  */
-export function turnsOf(model: LoadedModel, data: DataSet, system: string | undefined): Turns {
+export function readTurns(model: LoadedModel, data: RawDataset, system: string | undefined): Turns {
   const { examples } = readExamples(data)
   const all = examples.flatMap(({ number, example, weight }) => {
     if (example.kind === 'pair')
       throw new DataError(
         `${data.name}: row ${number} is a pair of answers. A learner is taught answers that were right; graft train --loss dpo learns from pairs.`,
       )
-    return weight > 0 ? turnsOfExample(model, example, system) : []
+    return weight > 0 ? splitIntoTurns(model, example, system) : []
   })
-  const turns = all.filter((turn) => tokensOf(model, turn) <= contextLimit(model.config))
+  const turns = all.filter((turn) => countTokens(model, turn) <= computeContextLimit(model.config))
   if (turns.length === 0)
     throw new DataError(`${data.name}: no row holds an answer that fits into the model's context.`)
   return { turns, tooLong: all.length - turns.length }
 }
 
-const tokensOf = ({ encode, base }: LoadedModel, { prompt, completion }: Example): number =>
+const countTokens = ({ encode, base }: LoadedModel, { prompt, completion }: TurnExample): number =>
   encode(prompt).length + (base.tokenizer?.encode(completion).length ?? 0) + 1
 
-function turnsOfExample(
+function splitIntoTurns(
   model: LoadedModel,
   example: SingleExample,
   system: string | undefined,
-): Example[] {
-  if (example.kind === 'chat') return answersOf(example.messages, example.learnedFrom ?? 0, system)
-  if (example.kind === 'text') return continued(example.text)
+): TurnExample[] {
+  if (example.kind === 'chat')
+    return listAnswers(example.messages, example.learnedFrom ?? 0, system)
+  if (example.kind === 'text') return splitText(example.text)
   const { prompt, plainPrompt = prompt, completion } = example
   const asked = model.base.chatTemplate === undefined ? plainPrompt : prompt
-  return [{ prompt: promptFor(model, asked, example.system ?? system), completion }]
+  return [{ prompt: composePrompt(model, asked, example.system ?? system), completion }]
 }
 
 /** What the assistant said, each with all that stood before it. */
-function answersOf(
+function listAnswers(
   messages: readonly Message[],
   learnedFrom: number,
   system: string | undefined,
-): Example[] {
+): TurnExample[] {
   const opening =
     system !== undefined && messages[0]?.role !== 'system'
       ? [{ role: 'system', content: system }]
@@ -69,7 +70,7 @@ function answersOf(
 }
 
 /** Of a text everything but its first word is learned. */
-function continued(text: string): Example[] {
+function splitText(text: string): TurnExample[] {
   const [first = ''] = /^\s*\S+/.exec(text) ?? []
   return first === '' || first.length === text.length
     ? []

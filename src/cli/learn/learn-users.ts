@@ -3,8 +3,8 @@
 
 import { OptionError } from '../../base/errors.ts'
 import {
-  Checkpoints,
-  type CheckpointInfo,
+  UserCheckpoints,
+  type UserCheckpointInfo,
   createLearner,
   type Learner,
   type LearnerOptions,
@@ -13,15 +13,15 @@ import {
   type UserStore,
 } from '../../learn/index.ts'
 import type { LoadedModel } from '../../node/model.ts'
-import { bytes, count } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /** A file whose name ends in .db or .sqlite, or a folder. */
 export async function openStore(path: string): Promise<UserStore> {
   if (/\.(db|sqlite)$/i.test(path))
-    return (await import('../../node/stores/sqlite-store.ts')).sqliteStore(path)
-  return (await import('../../node/stores/file-store.ts')).fileStore(path)
+    return (await import('../../node/stores/sqlite-store.ts')).openSqliteStore(path)
+  return (await import('../../node/stores/file-store.ts')).createFileStore(path)
 }
 
 interface StoredTiers {
@@ -31,7 +31,7 @@ interface StoredTiers {
   readonly hasMemory: boolean
 }
 
-interface DeepHeader {
+interface LayerTierHeader {
   readonly rank?: number
   readonly modules: readonly string[]
 }
@@ -40,12 +40,12 @@ interface DeepHeader {
  * How a stored user's tiers are set up; undefined for a user who is not there. Throws FormatError
  * where nothing of the user can be read.
  */
-async function storedTiers(store: UserStore, user: string): Promise<StoredTiers | undefined> {
-  const opened = await new Checkpoints(store).open(user)
+async function readStoredTiers(store: UserStore, user: string): Promise<StoredTiers | undefined> {
+  const opened = await new UserCheckpoints(store).open(user)
   if (!opened) return undefined
   const { fast, deep, memory } = opened.state.header as {
     fast?: { rank?: number } | null
-    deep?: DeepHeader | null
+    deep?: LayerTierHeader | null
     memory?: object | null
   }
   if (fast === undefined)
@@ -84,7 +84,7 @@ export async function openLearner(
     'learning-rate': learningRate,
     'no-memory': noMemory,
   } = values
-  const stored = store && (await storedTiers(store, user))
+  const stored = store && (await readStoredTiers(store, user))
   const rank = fastRank ?? stored?.fastRank
   const last = values['fast-layers'] ?? stored?.fastLayers
   return createLearner({
@@ -113,11 +113,11 @@ export interface UserReport {
     readonly time: number
     readonly answers: boolean
   }[]
-  readonly checkpoints: Awaited<ReturnType<Checkpoints['list']>>
+  readonly checkpoints: Awaited<ReturnType<UserCheckpoints['list']>>
 }
 
 /** All that is known about a stored user. */
-export async function reportOn(
+export async function collectUserReport(
   learner: Learner,
   store: UserStore,
   user: string,
@@ -129,7 +129,7 @@ export async function reportOn(
     time,
     answers: number === statistics.version,
   }))
-  const checkpoints = await new Checkpoints(store).list(user)
+  const checkpoints = await new UserCheckpoints(store).list(user)
   return {
     user,
     store: store.name,
@@ -142,19 +142,19 @@ export async function reportOn(
 
 const shownCheckpoints = 5
 
-const dateOf = (time: number): string =>
+const formatDate = (time: number): string =>
   time > 0 ? new Date(time).toISOString().slice(0, 19).replace('T', ' ') : ''
 
-function checkpointCells(
-  info: CheckpointInfo | { sequence: number; sizeBytes: number; reason: string },
+function describeCheckpoint(
+  info: UserCheckpointInfo | { sequence: number; sizeBytes: number; reason: string },
 ): string[] {
   if ('reason' in info)
-    return [String(info.sequence), '', 'refused', bytes(info.sizeBytes), info.reason]
+    return [String(info.sequence), '', 'refused', formatBytes(info.sizeBytes), info.reason]
   return [
     String(info.sequence),
-    dateOf(info.time),
+    formatDate(info.time),
     info.form,
-    bytes(info.sizeBytes),
+    formatBytes(info.sizeBytes),
     info.whole ? 'whole' : 'what changed',
   ]
 }
@@ -167,38 +167,38 @@ export function showUser(
   const facts: readonly (readonly [string, string])[] = [
     [
       'turns learned',
-      `${count(of.learned)}, loss ${of.firstLoss.toFixed(3)} at first, ${of.recentLoss.toFixed(3)} lately (nats a token)`,
+      `${formatCount(of.learned)}, loss ${of.firstLoss.toFixed(3)} at first, ${of.recentLoss.toFixed(3)} lately (nats a token)`,
     ],
     [
       'signals',
       of.signals === 0
         ? 'none'
-        : `${count(of.signals)}, mean quality ${of.meanQuality.toFixed(2)}, variance ${of.qualityVariance.toFixed(3)}`,
+        : `${formatCount(of.signals)}, mean quality ${of.meanQuality.toFixed(2)}, variance ${of.qualityVariance.toFixed(3)}`,
     ],
     [
       'kept',
-      `${count(of.pairs)} pairs, ${count(of.keptRows)} turns for the next consolidation; ${bytes(of.sizeBytes)} in memory`,
+      `${formatCount(of.pairs)} pairs, ${formatCount(of.keptRows)} turns for the next consolidation; ${formatBytes(of.sizeBytes)} in memory`,
     ],
     [
       'trust',
       `${of.trust}${of.rollbacks > 0 ? `; canaries made the tiers go back ${of.rollbacks} times` : ''}`,
     ],
   ]
-  for (const line of table(facts.map(([name, value]) => [`  ${name}`, value]))) print(line)
+  for (const line of formatTable(facts.map(([name, value]) => [`  ${name}`, value]))) print(line)
   print()
   const slow = versions.map(({ number, by, time, answers }) => [
     `  version ${number}`,
     by,
-    dateOf(time),
+    formatDate(time),
     answers ? 'answers' : '',
   ])
-  for (const line of table(slow)) print(line)
+  for (const line of formatTable(slow)) print(line)
   print()
   const older = checkpoints.slice(0, -shownCheckpoints)
   const newest = checkpoints.slice(-shownCheckpoints)
-  if (older.length > 0) print(`  ${count(older.length)} older checkpoints`)
-  for (const line of table(
-    newest.map((info) => ['  checkpoint', ...checkpointCells(info)]),
+  if (older.length > 0) print(`  ${formatCount(older.length)} older checkpoints`)
+  for (const line of formatTable(
+    newest.map((info) => ['  checkpoint', ...describeCheckpoint(info)]),
     ['left', 'right', 'left', 'left', 'right'],
   ))
     print(line)

@@ -6,21 +6,21 @@ import { compareExperts, type ExpertDistance } from '../../eval/index.ts'
 import { compress, type MergeBase, type ModuleReport } from '../../merge/index.ts'
 import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
 import { readDataFile } from '../../node/data.ts'
-import { readExpertNotes, writeExpertNotes } from '../../node/graft-json.ts'
-import { fileSink } from '../../node/files/file-sink.ts'
+import { readExpertMetadata, writeExpertMetadata } from '../../node/graft-json.ts'
+import { createFileSink } from '../../node/files/file-sink.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { baseForMerge } from '../../node/merge.ts'
+import { readMergeBase } from '../../node/merge.ts'
 import { encodeData, type EncodedData } from '../../train/data/encode.ts'
 import { train } from '../../train/run/train.ts'
 import { OptionError } from '../../base/errors.ts'
-import { residualsOf, showResiduals } from './merge-folders.ts'
+import { summarizeResiduals, showResiduals } from './merge-folders.ts'
 import { openExpert } from '../shared/open-model.ts'
 import { showTraining } from '../train/training-view.ts'
-import { bytes, count } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export interface CompressChoice {
+export interface CompressFolderOptions {
   readonly rank: number | undefined
   readonly energy: number | undefined
   readonly data: string | undefined
@@ -33,15 +33,15 @@ export interface CompressChoice {
   readonly model: Pick<Parameters<typeof openExpert>[0], 'model' | 'weights' | 'threads'>
 }
 
-interface Surroundings {
+interface CompressContext {
   readonly terminal: Terminal
   readonly signal: AbortSignal
 }
 
-const sizeBytesOf = ({ tensors }: Adapter): number =>
+const countBytes = ({ tensors }: Adapter): number =>
   [...tensors.values()].reduce((sum, { data }) => sum + data.byteLength, 0)
 
-function rowsFor(
+function encodeExamples(
   { base }: LoadedModel,
   data: Awaited<ReturnType<typeof readDataFile>>,
   maxTokens: number,
@@ -61,20 +61,21 @@ function rowsFor(
 
 export async function compressFolder(
   folder: string,
-  choice: CompressChoice,
-  { terminal, signal }: Surroundings,
+  choice: CompressFolderOptions,
+  { terminal, signal }: CompressContext,
 ) {
   const rows = choice.data === undefined ? undefined : await readDataFile(choice.data)
   const adapter = await loadAdapter(folder)
-  const notes = await readExpertNotes(folder)
+  const notes = await readExpertMetadata(folder)
   // The base is opened for what needs it alone: LoRA's factors say everything about themselves.
   const opened =
     rows || adapter.kind !== 'lora'
       ? await openExpert({ ...choice.model, adapter: folder }, terminal)
       : undefined
   try {
-    const encoded = opened && rows && rowsFor(opened.model, rows, choice.maxTokens, notes?.system)
-    const base = opened && (await baseForMerge(opened.model.base, [adapter]))
+    const encoded =
+      opened && rows && encodeExamples(opened.model, rows, choice.maxTokens, notes?.system)
+    const base = opened && (await readMergeBase(opened.model.base, [adapter]))
     const { small, modules, residual } = compressWithProgress(adapter, choice, base, terminal)
     const compare = async (after: Adapter): Promise<ExpertDistance | undefined> =>
       opened &&
@@ -83,27 +84,27 @@ export async function compressFolder(
     const cut = await compare(small)
     const healed =
       opened && encoded && choice.heal !== undefined
-        ? await heal(opened.model, encoded, { adapter, small }, choice, { terminal, signal })
+        ? await runRecovery(opened.model, encoded, { adapter, small }, choice, { terminal, signal })
         : undefined
-    const cured = healed && (await compare(healed))
+    const healedDistance = healed && (await compare(healed))
     const result = healed ?? small
     await saveAdapter(result, choice.out)
-    if (notes) await writeExpertNotes(notes, fileSink(choice.out))
-    const sizeBytes = { before: sizeBytesOf(adapter), after: sizeBytesOf(result) }
+    if (notes) await writeExpertMetadata(notes, createFileSink(choice.out))
+    const sizeBytes = { before: countBytes(adapter), after: countBytes(result) }
     terminal.print(
-      `${choice.out}: ${count(modules.length)} modules, ${bytes(sizeBytes.before)} → ${bytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`,
+      `${choice.out}: ${formatCount(modules.length)} modules, ${formatBytes(sizeBytes.before)} → ${formatBytes(sizeBytes.after)}, ${residual.toExponential(2)} of ΔW lost`,
     )
     showResiduals(modules, terminal)
-    showDistances(cut, cured, terminal)
+    showDistances(cut, healedDistance, terminal)
     return {
       type: 'adapter',
       out: choice.out,
       adapter: folder,
       sizeBytes,
-      residual: { ...residualsOf(modules), whole: residual },
+      residual: { ...summarizeResiduals(modules), whole: residual },
       modules,
       compressed: cut ?? null,
-      healed: cured ?? null,
+      healed: healedDistance ?? null,
     }
   } finally {
     await opened?.model.dispose()
@@ -112,7 +113,7 @@ export async function compressFolder(
 
 function compressWithProgress(
   adapter: Adapter,
-  { rank, energy }: CompressChoice,
+  { rank, energy }: CompressFolderOptions,
   base: MergeBase | undefined,
   terminal: Terminal,
 ) {
@@ -135,7 +136,7 @@ async function compareWithProgress(
   model: LoadedModel,
   { rows, pairs }: EncodedData,
   experts: { readonly before: Adapter; readonly after: Adapter },
-  { terminal, signal }: Surroundings,
+  { terminal, signal }: CompressContext,
 ): Promise<ExpertDistance> {
   const compared = pairs ? rows.filter((_, i) => i % 2 === 0) : rows
   const progress = terminal.progress('measuring', compared.length)
@@ -149,12 +150,12 @@ async function compareWithProgress(
 }
 
 /** The small expert learns to predict what the large one does. */
-async function heal(
+async function runRecovery(
   model: LoadedModel,
   { pairs: _pairs, ...data }: EncodedData,
   { adapter, small }: { readonly adapter: Adapter; readonly small: Adapter },
-  { heal: steps, learningRate, seed, maxTokens }: CompressChoice,
-  { terminal, signal }: Surroundings,
+  { heal: steps, learningRate, seed, maxTokens }: CompressFolderOptions,
+  { terminal, signal }: CompressContext,
 ): Promise<Adapter> {
   const batch = { rows: 4, tokens: Math.max(256, maxTokens) }
   const loss = { loss: 'distillation', teacher: { adapter } }
@@ -194,5 +195,5 @@ function showDistances(
     line('  compressed', cut),
     ...(healed ? [line('  healed', healed)] : []),
   ]
-  for (const text of table([heads, ...rows], ['left', 'right', 'right'])) print(text)
+  for (const text of formatTable([heads, ...rows], ['left', 'right', 'right'])) print(text)
 }

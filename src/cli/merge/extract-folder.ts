@@ -4,21 +4,21 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { ExtractOptions } from '../../merge/index.ts'
 import { saveAdapter } from '../../node/adapters.ts'
-import { writeExpertNotes } from '../../node/graft-json.ts'
+import { writeExpertMetadata } from '../../node/graft-json.ts'
 import { extract } from '../../node/extract.ts'
-import { fileSink } from '../../node/files/file-sink.ts'
-import { residualsOf, showResiduals } from './merge-folders.ts'
-import { bytes, count } from '../ui/format.ts'
+import { createFileSink } from '../../node/files/file-sink.ts'
+import { summarizeResiduals, showResiduals } from './merge-folders.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export interface ExtractPlaces {
+export interface ExtractPaths {
   readonly base: string
   readonly tuned: string
   readonly out: string
 }
 
 export async function extractFolder(
-  { base, tuned, out }: ExtractPlaces,
+  { base, tuned, out }: ExtractPaths,
   options: ExtractOptions,
   terminal: Terminal,
 ) {
@@ -32,14 +32,14 @@ export async function extractFolder(
   })
   progress?.end()
   await saveAdapter(adapter, out)
-  await writeExpertNotes({ base }, fileSink(out))
+  await writeExpertMetadata({ base }, createFileSink(out))
   const sizeBytes = [...adapter.tensors.values()].reduce(
     (sum, { data }) => sum + data.byteLength,
     0,
   )
   const { rank } = adapter.config as Adapter['config'] & { readonly rank: number }
   terminal.print(
-    `${out}: from ${base} to ${tuned}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`,
+    `${out}: from ${base} to ${tuned}, ${formatCount(modules.length)} modules of rank ${rank}, ${formatBytes(sizeBytes)}`,
   )
   showResiduals(modules, terminal)
   if (others.length > 0) {
@@ -56,7 +56,7 @@ export async function extractFolder(
     out,
     rank,
     sizeBytes,
-    residual: residualsOf(modules),
+    residual: summarizeResiduals(modules),
     modules,
     others,
   }

@@ -11,21 +11,21 @@ import {
   type ModuleReport,
 } from '../../merge/index.ts'
 import { loadAdapter, saveAdapter } from '../../node/adapters.ts'
-import { readExpertNotes, writeExpertNotes } from '../../node/graft-json.ts'
-import { fileSink } from '../../node/files/file-sink.ts'
-import { baseForMerge } from '../../node/merge.ts'
+import { readExpertMetadata, writeExpertMetadata } from '../../node/graft-json.ts'
+import { createFileSink } from '../../node/files/file-sink.ts'
+import { readMergeBase } from '../../node/merge.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
-import { bytes, count } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export interface MergePlaces {
+export interface MergeFolderOptions {
   readonly out: string
   readonly model: string | undefined
   readonly anyBase: boolean
 }
 
-export interface Residuals {
+export interface ResidualSummary {
   readonly mean: number
   readonly worst: { readonly module: string; readonly residual: number } | null
 }
@@ -33,11 +33,11 @@ export interface Residuals {
 export async function mergeFolders(
   folders: readonly string[],
   recipe: MergeRecipe,
-  { out, model, anyBase }: MergePlaces,
+  { out, model, anyBase }: MergeFolderOptions,
   terminal: Terminal,
 ) {
   const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
-  const base = model === undefined ? undefined : await baseNamed(model, adapters)
+  const base = model === undefined ? undefined : await loadMergeBase(model, adapters)
   const { adapter, modules } = mergeWithProgress(
     adapters,
     recipe,
@@ -58,11 +58,11 @@ export async function mergeFolders(
     recipe,
     rank,
     sizeBytes,
-    residual: residualsOf(modules),
+    residual: summarizeResiduals(modules),
     modules,
   }
   terminal.print(
-    `${out}: ${recipe.method} of ${folders.length}, ${count(modules.length)} modules of rank ${rank}, ${bytes(sizeBytes)}`,
+    `${out}: ${recipe.method} of ${folders.length}, ${formatCount(modules.length)} modules of rank ${rank}, ${formatBytes(sizeBytes)}`,
   )
   showResiduals(modules, terminal)
   return result
@@ -89,10 +89,10 @@ export function mergeWithProgress(
   return { adapter, modules }
 }
 
-async function baseNamed(source: string, adapters: readonly Adapter[]): Promise<MergeBase> {
+async function loadMergeBase(source: string, adapters: readonly Adapter[]): Promise<MergeBase> {
   const base = await openBaseModel(await resolveModel(source))
   try {
-    return await baseForMerge(base, adapters)
+    return await readMergeBase(base, adapters)
   } finally {
     await base.weights.close()
   }
@@ -100,12 +100,12 @@ async function baseNamed(source: string, adapters: readonly Adapter[]): Promise<
 
 /** Base and system message stay with the result where all of its sources have the same. */
 async function copyNotes(folders: readonly string[], out: string): Promise<void> {
-  const [first, ...others] = await Promise.all(folders.map((folder) => readExpertNotes(folder)))
+  const [first, ...others] = await Promise.all(folders.map((folder) => readExpertMetadata(folder)))
   if (first && others.every((notes) => JSON.stringify(notes) === JSON.stringify(first)))
-    await writeExpertNotes(first, fileSink(out))
+    await writeExpertMetadata(first, createFileSink(out))
 }
 
-export function residualsOf(modules: readonly ModuleReport[]): Residuals {
+export function summarizeResiduals(modules: readonly ModuleReport[]): ResidualSummary {
   const worst = modules.reduce<ModuleReport | undefined>(
     (most, next) => (most && most.residual >= next.residual ? most : next),
     undefined,
@@ -124,7 +124,7 @@ export function showResiduals(modules: readonly ModuleReport[], { print }: Termi
   }
   const share = (value: number): string => value.toExponential(2)
   const line = (name: string, reports: readonly ModuleReport[]): string[] => {
-    const { mean, worst } = residualsOf(reports)
+    const { mean, worst } = summarizeResiduals(reports)
     return [
       `  ${name}`,
       String(Math.max(...reports.map(({ rank }) => rank))),
@@ -135,7 +135,7 @@ export function showResiduals(modules: readonly ModuleReport[], { print }: Termi
   }
   const rows = [...groups].map(([name, reports]) => line(name, reports))
   const heads = ['  module', 'rank', 'residual', 'worst', 'in']
-  for (const text of table(
+  for (const text of formatTable(
     [heads, ...rows, line('all', modules)],
     ['left', 'right', 'right', 'right'],
   ))

@@ -5,20 +5,20 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
 import {
   isRequantised,
-  type FoldedTensor,
+  type MergedTensor,
   type MergedType,
   type MergeRecipe,
 } from '../../merge/index.ts'
 import { loadAdapter } from '../../node/adapters.ts'
-import { sourceOfBaseName } from '../../node/models/base-name.ts'
-import { readExpertNotes } from '../../node/graft-json.ts'
+import { getBaseSource } from '../../node/models/base-name.ts'
+import { readExpertMetadata } from '../../node/graft-json.ts'
 import { type IntoBaseReport, mergeIntoBase } from '../../node/into-base.ts'
-import { bytes, count } from '../ui/format.ts'
+import { formatBytes, formatCount } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
-import { table } from '../ui/table.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export interface IntoBasePlaces {
+export interface MergeIntoBaseOptions {
   readonly out: string
   readonly model: string | undefined
   readonly dtype: MergedType | undefined
@@ -29,12 +29,12 @@ export interface IntoBasePlaces {
 export async function mergeFoldersIntoBase(
   folders: readonly string[],
   recipe: MergeRecipe,
-  places: IntoBasePlaces,
+  options: MergeIntoBaseOptions,
   terminal: Terminal,
 ) {
-  const { out, model, dtype, prompts, anyBase } = places
+  const { out, model, dtype, prompts, anyBase } = options
   const adapters = await Promise.all(folders.map((folder) => loadAdapter(folder)))
-  const base = model ?? (await baseOf(folders, adapters))
+  const base = model ?? (await resolveBase(folders, adapters))
   let shown: { readonly stage: string; readonly line: Progress } | undefined
   const report = await mergeIntoBase(adapters, {
     base,
@@ -53,7 +53,7 @@ export async function mergeFoldersIntoBase(
   })
   shown?.line.end()
   show(report, base, folders.length, terminal)
-  if (mean(report.changed.map(({ errorOfChange }) => errorOfChange)) > tooMuch)
+  if (computeMean(report.changed.map(({ errorOfChange }) => errorOfChange)) > roundingLimit)
     terminal.note(advice)
   const requantised = report.changed.filter(isRequantised)
   return {
@@ -67,19 +67,22 @@ export async function mergeFoldersIntoBase(
 }
 
 /** From here on, rounding takes away what the adapters bring. */
-const tooMuch = 0.5
+const roundingLimit = 0.5
 const advice =
   'Rounding to these types is about as large as the change itself: keep the adapter beside the base, or choose --dtype q8_0, f16 or bf16 for what changes.'
 
 const labels = { writing: 'writing', comparing: 'comparing with base and adapters' } as const
 
 /** What the adapters were trained on, where all say the same. */
-async function baseOf(folders: readonly string[], adapters: readonly Adapter[]): Promise<string> {
+async function resolveBase(
+  folders: readonly string[],
+  adapters: readonly Adapter[],
+): Promise<string> {
   const named = await Promise.all(
     folders.map(async (folder, k) => {
-      const { base } = (await readExpertNotes(folder)) ?? {}
+      const { base } = (await readExpertMetadata(folder)) ?? {}
       const { baseModel } = adapters[k]!
-      return base ?? (baseModel ? sourceOfBaseName(baseModel) : undefined)
+      return base ?? (baseModel ? getBaseSource(baseModel) : undefined)
     }),
   )
   const [first, ...others] = new Set(named.filter((base) => base !== undefined))
@@ -94,12 +97,12 @@ async function baseOf(folders: readonly string[], adapters: readonly Adapter[]):
 function show(report: IntoBaseReport, base: string, adapters: number, { print }: Terminal): void {
   const { out, format, tensors, sizeBytes, changed, untied, distance, change } = report
   const whose = `${base} with ${adapters} ${adapters === 1 ? 'adapter' : 'adapters'} in its weights`
-  print(`${out}: ${whose}, ${format}, ${count(tensors)} tensors, ${bytes(sizeBytes)}`)
+  print(`${out}: ${whose}, ${format}, ${formatCount(tensors)} tensors, ${formatBytes(sizeBytes)}`)
   const rows = [...Map.groupBy(changed, ({ from, to }) => `${from} → ${to}`)].map(
-    ([types, group]) => typeLine(types, group),
+    ([types, group]) => describeTypes(types, group),
   )
   const heads = ['  changed', 'types', 'rounding beside weight', 'beside change', 'worst', 'in']
-  for (const line of table([heads, ...rows], ['right', 'left', 'right', 'right', 'right']))
+  for (const line of formatTable([heads, ...rows], ['right', 'left', 'right', 'right', 'right']))
     print(line)
   if (untied) print('  the head, which shared the weight of the embedding, has one of its own now')
   if (!distance || !change) return
@@ -110,16 +113,16 @@ function show(report: IntoBaseReport, base: string, adapters: number, { print }:
   )
 }
 
-const mean = (values: readonly number[]): number =>
+const computeMean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length
 
-function typeLine(types: string, group: readonly FoldedTensor[]): string[] {
+function describeTypes(types: string, group: readonly MergedTensor[]): string[] {
   const worst = group.reduce((most, next) =>
     next.errorOfChange > most.errorOfChange ? next : most,
   )
   const shares = [
-    mean(group.map(({ error }) => error)),
-    mean(group.map(({ errorOfChange }) => errorOfChange)),
+    computeMean(group.map(({ error }) => error)),
+    computeMean(group.map(({ errorOfChange }) => errorOfChange)),
     worst.errorOfChange,
   ]
   return [

@@ -1,9 +1,9 @@
 // A model's answers to a task's rows, several at a time.
 
 import type { Adapter, Model } from '../../index.ts'
-import { promptFor } from '../../runtime/chat-prompt.ts'
+import { composePrompt } from '../../runtime/chat-prompt.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import type { Task, TaskRow } from './task.ts'
+import type { Task, TaskExample } from './task.ts'
 
 export interface AnswerOptions {
   readonly adapter?: Adapter | undefined
@@ -18,10 +18,10 @@ const openingTokens = 8 // enough to see white space and the first sign
  * The text of each answer, in the rows' order: whole, or its first words where it does not begin as
  * a right one does. Rows of like length go together, so that little is padded.
  */
-export async function answersOf(
+export async function generateAnswers(
   model: Model,
   task: Task,
-  rows: readonly TaskRow[],
+  rows: readonly TaskExample[],
   options: AnswerOptions,
 ): Promise<string[]> {
   const { maxTokens, stop = [], together, opening } = task.answers
@@ -29,7 +29,7 @@ export async function answersOf(
   const progress = options.terminal.progress(options.label, rows.length)
   const prompts = rows.map(({ prompt }, row) => ({
     row,
-    ids: model.encode(promptFor(model, prompt, task.system)),
+    ids: model.encode(composePrompt(model, prompt, task.system)),
   }))
   const order = prompts.toSorted((a, b) => a.ids.length - b.ids.length)
   const answers: string[] = rows.map(() => '')

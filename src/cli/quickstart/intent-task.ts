@@ -3,24 +3,30 @@
 
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { scoreSnips, snipsSettings, snipsSystem, type SnipsRow, spacedJson } from './snips.ts'
-import type { Task, TaskRow } from './task.ts'
+import {
+  scoreSnips,
+  snipsSettings,
+  snipsSystem,
+  type SnipsExample,
+  stringifyJson,
+} from './snips.ts'
+import type { Task, TaskExample } from './task.ts'
 
 /** From src/cli/quickstart and from dist/cli/quickstart alike. */
 const folder = new URL('../../../examples/data/snips_json/', import.meta.url)
 
-async function readRows(file: string): Promise<TaskRow[]> {
+async function readTaskExamples(file: string): Promise<TaskExample[]> {
   const { readDataFile } = await import('../../node/data.ts')
   const { rows } = await readDataFile(fileURLToPath(new URL(file, folder)))
   return rows.map(({ value }) => ({
     prompt: String(value['text']),
-    completion: spacedJson(value['json']),
+    completion: stringifyJson(value['json']),
   }))
 }
 
-const wantedOf = ({ prompt, completion }: TaskRow): SnipsRow => ({
+const toSnipsExample = ({ prompt, completion }: TaskExample): SnipsExample => ({
   text: prompt,
-  json: JSON.parse(completion) as SnipsRow['json'],
+  json: JSON.parse(completion) as SnipsExample['json'],
 })
 
 const { system: _system, ...training } = snipsSettings
@@ -33,12 +39,15 @@ export const intentTask: Task = {
     existsSync(folder)
       ? undefined
       : 'The rows of snips_json lie in a checkout of the project (examples/data), not in the package from npm.',
-  rows: async () => ({ train: await readRows('train.jsonl'), test: await readRows('test.jsonl') }),
+  examples: async () => ({
+    train: await readTaskExamples('train.jsonl'),
+    test: await readTaskExamples('test.jsonl'),
+  }),
   config: { rank: 16, alpha: 32, targets: 'all-linear' },
   training,
   answers: { maxTokens: 96, together: 25, opening: '{' },
   score(answers, rows) {
-    const { valid, intent, exact, slotF1 } = scoreSnips(rows.map(wantedOf), answers)
+    const { valid, intent, exact, slotF1 } = scoreSnips(rows.map(toSnipsExample), answers)
     return [
       { name: 'valid JSON', value: valid, of: rows.length },
       { name: 'intent', value: intent, of: rows.length },

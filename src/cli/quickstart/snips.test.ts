@@ -2,10 +2,10 @@
 import { describe, expect, it } from 'vitest'
 import { intentTask } from './intent-task.ts'
 import { storyTask } from './story-task.ts'
-import { taskFor } from './task-table.ts'
-import { scoreSnips, spacedJson, type SnipsRow } from './snips.ts'
+import { selectTask } from './task-table.ts'
+import { scoreSnips, stringifyJson, type SnipsExample } from './snips.ts'
 
-const rows: SnipsRow[] = [
+const rows: SnipsExample[] = [
   { text: 'a', json: { intent: 'PlayMusic', slots: { year: '1959', service: 'Iheart' } } },
   { text: 'b', json: { intent: 'GetWeather', slots: { city: 'Zürich' } } },
 ]
@@ -13,7 +13,7 @@ const rows: SnipsRow[] = [
 describe('spacedJson', () => {
   it("writes as Python's json.dumps does", () => {
     expect(
-      spacedJson({
+      stringifyJson({
         intent: 'X',
         slots: { a: 'say "hi"\n', b: [1, true, null, 'é'] },
         e: {},
@@ -26,7 +26,7 @@ describe('spacedJson', () => {
 })
 
 describe('scoreSnips', () => {
-  const right = rows.map(({ json }) => spacedJson(json))
+  const right = rows.map(({ json }) => stringifyJson(json))
   it('gives full marks to what is wanted, whatever the order of keys', () => {
     const turned = '{"slots": {"service": "Iheart", "year": "1959"}, "intent": "PlayMusic"}'
     expect(scoreSnips(rows, [turned, right[1]!])).toEqual({
@@ -75,7 +75,7 @@ describe('scoreSnips', () => {
 describe('the tasks', () => {
   it('judge on rows that training never sees', async () => {
     for (const task of [intentTask, storyTask]) {
-      const { train, test } = await task.rows()
+      const { train, test } = await task.examples()
       const known = new Set(train.map(({ prompt }) => prompt))
       expect(test.filter(({ prompt }) => known.has(prompt))).toEqual([])
       expect(test).toHaveLength(100)
@@ -83,7 +83,7 @@ describe('the tasks', () => {
     }
   })
   it('have the sizes of the data set, and rows that score fully against themselves', async () => {
-    const { train, test } = await intentTask.rows()
+    const { train, test } = await intentTask.examples()
     expect(train).toHaveLength(1500)
     expect(train[0]).toEqual({
       prompt: 'Play some 1959 songs on Iheart',
@@ -94,7 +94,7 @@ describe('the tasks', () => {
       test,
     )
     expect(scores.map(({ value }) => value)).toEqual([100, 100, 100, 1])
-    const stories = await storyTask.rows()
+    const stories = await storyTask.examples()
     const answers = stories.test.map(({ completion }) => completion.replace('The end.', ''))
     expect(storyTask.score(answers, stories.test).map(({ value }) => value)).toEqual([100, 100])
     expect(
@@ -107,7 +107,7 @@ describe('the tasks', () => {
     ).toEqual([0, 0])
   })
   it('are chosen by whether the model can chat', () => {
-    expect([taskFor({ chatTemplate: '{{ messages }}' }).name, taskFor({}).name]).toEqual([
+    expect([selectTask({ chatTemplate: '{{ messages }}' }).name, selectTask({}).name]).toEqual([
       'intents',
       'stories',
     ])

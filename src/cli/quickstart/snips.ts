@@ -1,11 +1,11 @@
 // The task of the quickstart: a sentence in, its intent and slots as JSON out (snips_json). Rows,
 // settings that work, and scoring.
 
-import { sameJson } from '../../eval/json.ts'
-import { dataSet, type DataSet } from '../../train/data/jsonl.ts'
+import { isEqualJson } from '../../eval/json.ts'
+import { createRawDataset, type RawDataset } from '../../train/data/jsonl.ts'
 import type { TrainSettings } from '../../train/options/options.ts'
 
-export interface SnipsRow {
+export interface SnipsExample {
   readonly text: string
   readonly json: { readonly intent: string; readonly slots: Readonly<Record<string, string>> }
 }
@@ -30,21 +30,21 @@ export const snipsSettings = {
 } as const satisfies Partial<TrainSettings>
 
 /** JSON as Python's json.dumps writes it: a space after commas and colons. */
-export function spacedJson(value: unknown): string {
+export function stringifyJson(value: unknown): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value)
-  if (Array.isArray(value)) return `[${value.map(spacedJson).join(', ')}]`
+  if (Array.isArray(value)) return `[${value.map(stringifyJson).join(', ')}]`
   const entries = Object.entries(value).map(
-    ([key, item]) => `${JSON.stringify(key)}: ${spacedJson(item)}`,
+    ([key, item]) => `${JSON.stringify(key)}: ${stringifyJson(item)}`,
   )
   return `{${entries.join(', ')}}`
 }
 
 /** Rows as prompt and completion. */
-export const snipsExamples = (rows: readonly object[]): DataSet =>
-  dataSet(
-    (rows as readonly SnipsRow[]).map(({ text, json }) => ({
+export const toSnipsDataSet = (rows: readonly object[]): RawDataset =>
+  createRawDataset(
+    (rows as readonly SnipsExample[]).map(({ text, json }) => ({
       prompt: text,
-      completion: spacedJson(json),
+      completion: stringifyJson(json),
     })),
     'snips_json',
   )
@@ -60,7 +60,7 @@ export interface SnipsScore {
   readonly slotF1: number
 }
 
-function parsed(answer: string): { intent?: unknown; slots?: unknown } | undefined {
+function parseAnswer(answer: string): { intent?: unknown; slots?: unknown } | undefined {
   try {
     const value: unknown = JSON.parse(answer)
     return typeof value === 'object' && value !== null ? value : {}
@@ -69,7 +69,7 @@ function parsed(answer: string): { intent?: unknown; slots?: unknown } | undefin
   }
 }
 
-const pairs = (slots: unknown): Set<string> =>
+const listPairs = (slots: unknown): Set<string> =>
   new Set(
     Object.entries((slots ?? {}) as object).map(([name, value]) => JSON.stringify([name, value])),
   )
@@ -78,7 +78,7 @@ const pairs = (slots: unknown): Set<string> =>
  * Scores answers as the reference does: exact JSON (key order does not count), JSON at all, the
  * intent, and F1 over slots.
  */
-export function scoreSnips(rows: readonly SnipsRow[], answers: readonly string[]): SnipsScore {
+export function scoreSnips(rows: readonly SnipsExample[], answers: readonly string[]): SnipsScore {
   let exact = 0
   let valid = 0
   let intent = 0
@@ -86,14 +86,14 @@ export function scoreSnips(rows: readonly SnipsRow[], answers: readonly string[]
   let found = 0
   let wanted = 0
   rows.forEach(({ json }, i) => {
-    const want = pairs(json.slots)
+    const want = listPairs(json.slots)
     wanted += want.size
-    const answer = parsed(answers[i]!)
+    const answer = parseAnswer(answers[i]!)
     if (!answer) return
     valid++
-    exact += +sameJson(answer, json)
+    exact += +isEqualJson(answer, json)
     intent += +(answer.intent === json.intent)
-    const got = pairs(answer.slots)
+    const got = listPairs(answer.slots)
     found += got.size
     for (const pair of got) hits += +want.has(pair)
   })

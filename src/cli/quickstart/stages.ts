@@ -1,6 +1,6 @@
 // A report in stages, each with its seconds.
 
-import { duration } from '../ui/format.ts'
+import { formatDuration } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export interface StageTime {
@@ -28,7 +28,7 @@ export function createStages({ say, style, now }: Terminal): Stages {
       const result = await work()
       const seconds = (now() - begun) / 1000
       finished.push({ name, seconds: Number(seconds.toFixed(2)) })
-      say(style.faint(`  ${duration(seconds)}`))
+      say(style.faint(`  ${formatDuration(seconds)}`))
       return result
     },
     done: () => finished,

@@ -2,7 +2,7 @@
 // sentences out. Every row is made here.
 
 import { random } from '../../base/random.ts'
-import type { Task, TaskRow } from './task.ts'
+import type { Task, TaskExample } from './task.ts'
 
 const names = [
   'Lily',
@@ -44,7 +44,7 @@ const places = ['park', 'house', 'garden', 'school', 'shop', 'forest']
 
 const ending = 'The end.'
 
-const rowOf = (name: string, thing: string, place: string): TaskRow => ({
+const createStory = (name: string, thing: string, place: string): TaskExample => ({
   prompt: `${name}, ${thing}, ${place}.`,
   completion: ` ${name} went to the ${place}. ${name} saw a ${thing}. ${ending}`,
 })
@@ -56,9 +56,9 @@ export const storyTask: Task = {
   name: 'stories',
   about: 'three words in, a story of three sentences with all of them out',
   missing: () => undefined,
-  rows() {
+  examples() {
     const all = names.flatMap((name) =>
-      things.flatMap((thing) => places.map((place) => rowOf(name, thing, place))),
+      things.flatMap((thing) => places.map((place) => createStory(name, thing, place))),
     )
     // any seed will do: it only says which combinations are never seen
     const order = random(7).shuffle(all)
@@ -69,7 +69,8 @@ export const storyTask: Task = {
   // The model never learned an end-of-text token: the story's own last words end it.
   answers: { maxTokens: 60, stop: [ending], together: 50 },
   score(answers, rows) {
-    const storyOf = ({ completion }: TaskRow): string => completion.slice(0, -ending.length).trim()
+    const storyOf = ({ completion }: TaskExample): string =>
+      completion.slice(0, -ending.length).trim()
     const exact = answers.filter((answer, i) => answer.trim() === storyOf(rows[i]!)).length
     const words = rows.map(({ prompt }) => prompt.replace('.', '').split(', '))
     const named = answers.filter((answer, i) =>

@@ -24,7 +24,7 @@ interface Settings {
   readonly now: () => number
 }
 
-const median = (values: readonly number[]): number =>
+const computeMedian = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 
 /** Advances a stream by one event, with the time it took. */
@@ -38,7 +38,7 @@ async function advance(stream: AsyncGenerator<{ type: string; text: string }>, n
   }
 }
 
-async function alone(
+async function generateAlone(
   model: Model,
   prompt: Prompt,
   adapter: Adapter | undefined,
@@ -65,9 +65,9 @@ export async function swapLive(
   adapter: Adapter,
   settings: Settings,
 ): Promise<SwapReport> {
-  const expert = await alone(model, prompt, adapter, settings)
-  const base = await alone(model, prompt, undefined, settings)
-  const again = await alone(model, prompt, adapter, settings)
+  const expert = await generateAlone(model, prompt, adapter, settings)
+  const base = await generateAlone(model, prompt, undefined, settings)
+  const again = await generateAlone(model, prompt, adapter, settings)
   const { now, ...rest } = settings
   const streams = [adapter, undefined].map((each) => ({
     stream: model.generate(prompt, { ...rest, adapter: each }),
@@ -89,14 +89,14 @@ export async function swapLive(
   }
   const same =
     expert.text === again.text && streams[0]!.text === expert.text && streams[1]!.text === base.text
-  const plainTokenMs = median([...expert.tokens, ...base.tokens])
+  const plainTokenMs = computeMedian([...expert.tokens, ...base.tokens])
   return {
     expert: expert.text,
     base: base.text,
     expertAgain: again.text,
     same,
     swaps,
-    swappedTokenMs: median(swapped),
+    swappedTokenMs: computeMedian(swapped),
     plainTokenMs,
   }
 }

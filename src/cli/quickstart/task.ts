@@ -4,7 +4,7 @@
 import type { LoraConfig } from '../../index.ts'
 import type { TrainSettings } from '../../train/options/options.ts'
 
-export interface TaskRow {
+export interface TaskExample {
   readonly prompt: string
   readonly completion: string
 }
@@ -27,7 +27,10 @@ export interface Task {
    */
   missing(): string | undefined
   /** Loads the rows. Throws NotFoundError where they are not there. */
-  rows(): Promise<{ readonly train: readonly TaskRow[]; readonly test: readonly TaskRow[] }>
+  examples(): Promise<{
+    readonly train: readonly TaskExample[]
+    readonly test: readonly TaskExample[]
+  }>
   readonly config: Partial<LoraConfig>
   readonly training: Partial<TrainSettings>
   /**
@@ -40,5 +43,5 @@ export interface Task {
     readonly together: number
     readonly opening?: string
   }
-  score(answers: readonly string[], rows: readonly TaskRow[]): readonly Score[]
+  score(answers: readonly string[], rows: readonly TaskExample[]): readonly Score[]
 }

@@ -1,20 +1,20 @@
 // Evaluations as commands show them: candidates opened and named, progress, one table. Shared by
 // graft eval and by what follows a training.
 
-import type { Candidate, Evaluation, Figure, Metric } from '../../eval/index.ts'
+import type { Candidate, Evaluation, MetricResult, Metric } from '../../eval/index.ts'
 import { UsageError } from '../command.ts'
-import { nearest } from '../../base/suggest.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import type { Progress } from '../ui/progress.ts'
-import { table } from '../ui/table.ts'
+import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /** Metrics by a list with commas. Throws UsageError that names what there is. */
-export function metricsNamed(text: string, all: ReadonlyMap<string, Metric>): Metric[] {
+export function parseMetrics(text: string, all: ReadonlyMap<string, Metric>): Metric[] {
   const names = text.split(',').map((name) => name.trim())
   return names.map((name) => {
     const metric = all.get(name)
     if (metric) return metric
-    const meant = nearest(name, [...all.keys()])
+    const meant = findNearestName(name, [...all.keys()])
     throw new UsageError(
       `--metrics names ${JSON.stringify(name)}; there are ${[...all.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
     )
@@ -22,7 +22,7 @@ export function metricsNamed(text: string, all: ReadonlyMap<string, Metric>): Me
 }
 
 /** A progress line for each stage of each candidate. */
-export function evaluationProgress(terminal: Terminal, candidates: readonly Candidate[]) {
+export function createEvaluationProgress(terminal: Terminal, candidates: readonly Candidate[]) {
   const lines = new Map<string, Progress>()
   const label = (stage: string, name: string): string =>
     candidates.length > 1 ? `${stage}, ${name}` : stage
@@ -38,24 +38,25 @@ export function evaluationProgress(terminal: Terminal, candidates: readonly Cand
   }
 }
 
-const number = (value: number): string =>
+const formatNumber = (value: number): string =>
   Math.abs(value) >= 100 ? value.toFixed(1) : value.toFixed(3)
-const signed = (value: number): string => (value >= 0 ? `+${number(value)}` : number(value))
+const formatSigned = (value: number): string =>
+  value >= 0 ? `+${formatNumber(value)}` : formatNumber(value)
 
-function differenceOf({ results, better }: Figure): string {
+function describeDifference({ results, better }: MetricResult): string {
   const found = results[1]?.difference
   if (!found) return ''
   const good = better === 'higher' ? found.value > 0 : found.value < 0
   const verdict = found.p >= 0.05 ? 'not sure' : good ? 'better' : 'worse'
-  return `${signed(found.value)} (${signed(found.low)} to ${signed(found.high)})  p ${found.p < 0.001 ? '< 0.001' : number(found.p)}  ${verdict}`
+  return `${formatSigned(found.value)} (${formatSigned(found.low)} to ${formatSigned(found.high)})  p ${found.p < 0.001 ? '< 0.001' : formatNumber(found.p)}  ${verdict}`
 }
 
 /**
  * A line for each metric: its value and 95 % interval for each candidate, and how sure the
  * difference is.
  */
-export function evaluationTable(
-  { figures }: Evaluation,
+export function describeEvaluation(
+  { metricResults }: Evaluation,
   candidates: readonly Candidate[],
 ): string[] {
   const several = candidates.length > 1
@@ -65,16 +66,20 @@ export function evaluationTable(
     ...(several ? ['difference'] : []),
     'rows',
   ]
-  const rows = figures.map((figure) => [
+  const rows = metricResults.map((figure) => [
     figure.metric,
     ...figure.results.map(
-      ({ value, low, high }) => `${number(value)} (${number(low)} to ${number(high)})`,
+      ({ value, low, high }) =>
+        `${formatNumber(value)} (${formatNumber(low)} to ${formatNumber(high)})`,
     ),
-    ...(several ? [differenceOf(figure)] : []),
+    ...(several ? [describeDifference(figure)] : []),
     String(figure.results[0]!.rows),
   ])
-  return table([heading, ...rows])
+  return formatTable([heading, ...rows])
 }
 
 /** The evaluation as JSON shows it: figures with their intervals, no answers. */
-export const evaluationSummary = ({ rows, figures }: Evaluation) => ({ rows, metrics: figures })
+export const summarizeEvaluation = ({ rows, metricResults }: Evaluation) => ({
+  rows,
+  metrics: metricResults,
+})

@@ -3,7 +3,7 @@
 
 import { UsageError } from '../command.ts'
 
-function valueOf(text: string): number | boolean | string {
+function parseValue(text: string): number | boolean | string {
   if (text === 'true' || text === 'false') return text === 'true'
   return text !== '' && Number.isFinite(Number(text)) ? Number(text) : text
 }
@@ -12,7 +12,7 @@ function valueOf(text: string): number | boolean | string {
  * Values by name. Throws UsageError for a part without a name or without a value, and for a name
  * that stands there twice.
  */
-export function namedValues(
+export function parseNamedValues(
   option: string,
   text: string | undefined,
 ): Record<string, number | boolean | string> {
@@ -22,7 +22,7 @@ export function namedValues(
     if (!name || !value || rest.length > 0)
       throw new UsageError(`${option}: "${part.trim()}" is not of the form name=value.`)
     if (Object.hasOwn(values, name)) throw new UsageError(`${option}: "${name}" is given twice.`)
-    values[name] = valueOf(value)
+    values[name] = parseValue(value)
   }
   return values
 }

@@ -5,7 +5,7 @@ import type { Adapter, Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import type { Options } from '../command.ts'
-import { baseOf, defaultModel, type ModelValues, openModel } from './open-model.ts'
+import { resolveAdapterBase, defaultModel, type ModelValues, openModel } from './open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const expertOption = {
@@ -31,7 +31,7 @@ const withWeight = /^(.+)=([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)$/i
  * 'coder=0.7, security=0.3' as folders and weights, 1 unless given. A comma counts behind a weight
  * only: folders may have one in their names.
  */
-export const expertsNamed = (texts: readonly string[]): NamedExpert[] =>
+export const parseExperts = (texts: readonly string[]): NamedExpert[] =>
   texts
     .flatMap((text) => text.trim().split(betweenExperts))
     .map((text) => {
@@ -46,18 +46,18 @@ interface LoadedExpert extends NamedExpert {
   readonly system: string | undefined
 }
 
-async function load({ folder, weight }: NamedExpert): Promise<LoadedExpert> {
-  const [{ loadAdapter }, { readExpertNotes }] = await Promise.all([
+async function loadNamedExpert({ folder, weight }: NamedExpert): Promise<LoadedExpert> {
+  const [{ loadAdapter }, { readExpertMetadata }] = await Promise.all([
     import('../../node/index.ts'),
     import('../../node/graft-json.ts'),
   ])
   const adapter = await loadAdapter(folder)
-  const notes = await readExpertNotes(folder)
+  const notes = await readExpertMetadata(folder)
   return { folder, weight, adapter, base: notes?.base, system: notes?.system }
 }
 
 /** One expert of weight 1 is itself. */
-function asExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
+function toExpert(loaded: readonly LoadedExpert[]): Expert | undefined {
   const [first] = loaded
   if (loaded.length > 1 || (first && first.weight !== 1))
     return { mixture: loaded.map(({ adapter, weight }) => ({ adapter, weight })) }
@@ -72,12 +72,15 @@ export async function loadExpert(
   texts: readonly string[],
   { base }: LoadedModel,
 ): Promise<Expert | undefined> {
-  const loaded = await Promise.all(expertsNamed(texts).map(load))
-  await check(loaded, base)
-  return asExpert(loaded)
+  const loaded = await Promise.all(parseExperts(texts).map(loadNamedExpert))
+  await checkExperts(loaded, base)
+  return toExpert(loaded)
 }
 
-async function check(loaded: readonly LoadedExpert[], base: LoadedModel['base']): Promise<void> {
+async function checkExperts(
+  loaded: readonly LoadedExpert[],
+  base: LoadedModel['base'],
+): Promise<void> {
   const { checkAdapter } = await import('../../adapters/index.ts')
   for (const { adapter } of loaded) checkAdapter(adapter, base.graph)
 }
@@ -85,9 +88,11 @@ async function check(loaded: readonly LoadedExpert[], base: LoadedModel['base'])
 /**
  * The one base that all were taught on. Throws OptionError that names each one's where they differ.
  */
-async function commonBase(loaded: readonly LoadedExpert[]): Promise<string> {
+async function resolveCommonBase(loaded: readonly LoadedExpert[]): Promise<string> {
   const bases = await Promise.all(
-    loaded.map(async ({ adapter, base, folder }) => base ?? (await baseOf(adapter, folder))),
+    loaded.map(
+      async ({ adapter, base, folder }) => base ?? (await resolveAdapterBase(adapter, folder)),
+    ),
   )
   if (new Set(bases).size === 1) return bases[0]!
   const lines = loaded.map(({ folder }, i) => `${folder}: ${bases[i]}`)
@@ -118,12 +123,13 @@ export async function openExperts(
   values: ModelValues & { readonly adapter: readonly string[] | undefined },
   terminal: Terminal,
 ): Promise<OpenedExperts> {
-  const named = expertsNamed(values.adapter ?? [])
-  const loaded = await Promise.all(named.map(load))
-  const source = values.model ?? (loaded.length > 0 ? await commonBase(loaded) : defaultModel)
+  const named = parseExperts(values.adapter ?? [])
+  const loaded = await Promise.all(named.map(loadNamedExpert))
+  const source =
+    values.model ?? (loaded.length > 0 ? await resolveCommonBase(loaded) : defaultModel)
   const model = await openModel(source, values, terminal)
   try {
-    await check(loaded, model.base)
+    await checkExperts(loaded, model.base)
   } catch (error) {
     await model.dispose()
     throw error
@@ -133,7 +139,7 @@ export async function openExperts(
     terminal.note(
       'These experts were taught with different system messages; none is used unless --system gives one.',
     )
-  const adapter = asExpert(loaded)
+  const adapter = toExpert(loaded)
   const isOne = loaded.length === 1 && loaded[0]!.weight === 1
   return {
     model,

@@ -4,7 +4,7 @@
 import type { Adapter } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { bytes } from '../ui/format.ts'
+import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 import type { Options } from '../command.ts'
@@ -59,8 +59,8 @@ export async function openModel(
       line.update(
         receivedBytes,
         totalBytes === undefined
-          ? bytes(receivedBytes)
-          : `${bytes(receivedBytes)} of ${bytes(totalBytes)}`,
+          ? formatBytes(receivedBytes)
+          : `${formatBytes(receivedBytes)} of ${formatBytes(totalBytes)}`,
       )
     },
   })
@@ -89,15 +89,15 @@ export async function openExpert(
       adapter: undefined,
       system: undefined,
     }
-  const [{ loadAdapter }, { readExpertNotes }, { checkAdapter }] = await Promise.all([
+  const [{ loadAdapter }, { readExpertMetadata }, { checkAdapter }] = await Promise.all([
     import('../../node/index.ts'),
     import('../../node/graft-json.ts'),
     import('../../adapters/index.ts'),
   ])
   const adapter = await loadAdapter(values.adapter)
-  const notes = await readExpertNotes(values.adapter)
+  const notes = await readExpertMetadata(values.adapter)
   const model = await openModel(
-    values.model ?? notes?.base ?? (await baseOf(adapter, values.adapter)),
+    values.model ?? notes?.base ?? (await resolveAdapterBase(adapter, values.adapter)),
     values,
     terminal,
   )
@@ -110,9 +110,9 @@ export async function openExpert(
   return { model, adapter, system: notes?.system }
 }
 
-export async function baseOf({ baseModel }: Adapter, folder: string): Promise<string> {
-  const { sourceOfBaseName } = await import('../../node/models/base-name.ts')
-  if (baseModel !== undefined && baseModel !== '') return sourceOfBaseName(baseModel)
+export async function resolveAdapterBase({ baseModel }: Adapter, folder: string): Promise<string> {
+  const { getBaseSource } = await import('../../node/models/base-name.ts')
+  if (baseModel !== undefined && baseModel !== '') return getBaseSource(baseModel)
   throw new OptionError(
     `${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`,
   )

@@ -41,7 +41,7 @@ export const samplingOptions = {
 } as const satisfies Options
 
 /** As `model.generate` takes them. */
-export function generateOptions(values: Values<typeof samplingOptions>) {
+export function toGenerateOptions(values: Values<typeof samplingOptions>) {
   return {
     maxTokens: values['max-tokens'],
     temperature: values.temperature,

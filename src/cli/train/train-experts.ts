@@ -4,22 +4,22 @@
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
-import type { ExpertRun } from '../../node/manifests/training-run.ts'
+import type { TrainingRun } from '../../node/manifests/training-run.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import type { SharedPrograms } from '../../train/programs/shared-programs.ts'
 import {
-  evaluationProgress,
-  evaluationSummary,
-  evaluationTable,
+  createEvaluationProgress,
+  summarizeEvaluation,
+  describeEvaluation,
 } from '../shared/evaluate-expert.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
-import { shownPath } from '../shared/shown-path.ts'
+import { describePath } from '../shared/describe-path.ts'
 import type { TrainValues } from './train-options.ts'
 import { showTraining, type TrainEnd } from './training-view.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export interface PlannedExpert {
-  readonly run: ExpertRun
+  readonly run: TrainingRun
   /** The manifest's path; undefined for a run from options alone. */
   readonly manifest: string | undefined
   readonly resume: boolean
@@ -28,7 +28,7 @@ export interface PlannedExpert {
 export interface TrainedExpert {
   readonly planned: PlannedExpert
   readonly end: TrainEnd
-  readonly evaluation?: ReturnType<typeof evaluationSummary>
+  readonly evaluation?: ReturnType<typeof summarizeEvaluation>
 }
 
 export interface FailedExpert {
@@ -42,18 +42,18 @@ export interface ExpertsContext {
   readonly signal: AbortSignal
 }
 
-const baseOf = ({ run }: PlannedExpert): string => run.base ?? defaultModel
+const getBaseSource = ({ run }: PlannedExpert): string => run.base ?? defaultModel
 
 /** Plans in order, those of the same base together: a base is opened once. */
-export function byBase(experts: readonly PlannedExpert[]): PlannedExpert[][] {
+export function groupByBase(experts: readonly PlannedExpert[]): PlannedExpert[][] {
   const groups = new Map<string, PlannedExpert[]>()
   for (const expert of experts)
-    groups.set(baseOf(expert), [...(groups.get(baseOf(expert)) ?? []), expert])
+    groups.set(getBaseSource(expert), [...(groups.get(getBaseSource(expert)) ?? []), expert])
   return [...groups.values()]
 }
 
 /** The model, with weights that are read once for all runs. */
-function withKeptWeights(model: LoadedModel): LoadedModel {
+function withCachedWeights(model: LoadedModel): LoadedModel {
   const kept = new Map<string, ReturnType<LoadedModel['weights']>>()
   const weights = (options: Parameters<LoadedModel['weights']>[0] = {}) => {
     const key = options.quantization ?? 'f32'
@@ -78,7 +78,7 @@ export async function trainExperts(
     results.push({ planned, error })
     if (experts.length > 1) context.terminal.note(`  failed: ${error.message.split('\n')[0]}`)
   }
-  for (const group of byBase(experts)) {
+  for (const group of groupByBase(experts)) {
     let base: SharedBase
     try {
       base = await openBase(group, context)
@@ -114,10 +114,10 @@ async function openBase(
   group: readonly PlannedExpert[],
   { values, terminal }: ExpertsContext,
 ): Promise<SharedBase> {
-  const model = await openModel(baseOf(group[0]!), values, terminal)
+  const model = await openModel(getBaseSource(group[0]!), values, terminal)
   if (group.length === 1) return { model }
-  const { sharedPrograms } = await import('../../train/programs/shared-programs.ts')
-  return { model: withKeptWeights(model), programs: sharedPrograms() }
+  const { createSharedPrograms } = await import('../../train/programs/shared-programs.ts')
+  return { model: withCachedWeights(model), programs: createSharedPrograms() }
 }
 
 async function trainOne(
@@ -129,11 +129,12 @@ async function trainOne(
   const { run, resume } = planned
   const { terminal, signal, values } = context
   const { train } = await import('../../node/index.ts')
-  const head = `${place}${terminal.style.strong(shownPath(run.out))}`
+  const head = `${place}${terminal.style.strong(describePath(run.out))}`
   const { adapter } = run.options
-  const start = typeof adapter === 'string' ? `going on from ${shownPath(adapter)}` : adapter.kind
+  const start =
+    typeof adapter === 'string' ? `going on from ${describePath(adapter)}` : adapter.kind
   terminal.say(
-    `${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`,
+    `${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(describePath).join(', ')}`,
   )
   const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
   const choices = {
@@ -146,32 +147,32 @@ async function trainOne(
   const events = train({ ...run.options, data, model, ...choices })
   const end = await showTraining(events, terminal)
   if (end.reason === 'stopped' || !run.evaluation) return { planned, end }
-  return { planned, end, evaluation: await evaluated(run, end.best.adapter, model, context) }
+  return { planned, end, evaluation: await evaluateExpert(run, end.best.adapter, model, context) }
 }
 
 /**
  * Measures what the manifest asks for, and shows it; the base is what the expert is compared with.
  */
-async function evaluated(
-  run: ExpertRun,
+async function evaluateExpert(
+  run: TrainingRun,
   adapter: Adapter,
   model: LoadedModel,
   { terminal, signal }: ExpertsContext,
 ) {
-  const [{ evaluate }, { metrics: all }, { heldRows }] = await Promise.all([
+  const [{ evaluate }, { nodeMetrics: all }, { readEvaluationRows }] = await Promise.all([
     import('../../eval/index.ts'),
     import('../../node/metric-table.ts'),
     import('../../node/manifests/training-run.ts'),
   ])
   const { metrics: names, rows, newTokens, stop } = run.evaluation!
-  const whole = await heldRows(run)
+  const whole = await readEvaluationRows(run)
   const { system } = run.options
   const candidates = [
     { name: 'base', adapter: undefined, system },
-    { name: shownPath(run.out), adapter, system },
+    { name: describePath(run.out), adapter, system },
   ]
   const metrics = names.map((name) => all.get(name)!)
-  const progress = evaluationProgress(terminal, candidates)
+  const progress = createEvaluationProgress(terminal, candidates)
   const evaluation = await evaluate({
     model,
     metrics,
@@ -186,12 +187,12 @@ async function evaluated(
   })
   progress.end()
   for (const metric of metrics) metric.dispose?.()
-  for (const line of evaluationTable(evaluation, candidates)) terminal.say(`  ${line}`)
-  return evaluationSummary(evaluation)
+  for (const line of describeEvaluation(evaluation, candidates)) terminal.say(`  ${line}`)
+  return summarizeEvaluation(evaluation)
 }
 
 /** What a trained expert left where, and how to go on. */
-export function sayEnd(
+export function showTrainedExpert(
   { planned, end }: TrainedExpert,
   { say, style, graft }: Terminal,
   several: boolean,
@@ -201,28 +202,28 @@ export function sayEnd(
   say()
   if (reason === 'stopped') {
     say(
-      `Stopped after step ${last.step}; the checkpoint is in ${shownPath(join(run.out, 'checkpoints'))}. To go on, give the same command with --resume.`,
+      `Stopped after step ${last.step}; the checkpoint is in ${describePath(join(run.out, 'checkpoints'))}. To go on, give the same command with --resume.`,
     )
     return
   }
   if (run.options.validation !== undefined)
     say(`The best expert is that of step ${best.step}, validation loss ${best.loss.toFixed(3)}.`)
-  say(`expert      ${shownPath(run.out)}  (a PEFT folder)`)
+  say(`expert      ${describePath(run.out)}  (a PEFT folder)`)
   if (several) return
-  say(`loss curve  ${shownPath(join(run.out, 'loss.svg'))}`)
-  say(`history     ${shownPath(join(run.out, 'history.jsonl'))}`)
+  say(`loss curve  ${describePath(join(run.out, 'loss.svg'))}`)
+  say(`history     ${describePath(join(run.out, 'history.jsonl'))}`)
   say()
   say('next:')
   for (const line of [
-    `${graft} run "..." --adapter ${shownPath(run.out)}`,
-    `${graft} chat --adapter ${shownPath(run.out)}`,
-    `${graft} inspect ${shownPath(run.out)}`,
+    `${graft} run "..." --adapter ${describePath(run.out)}`,
+    `${graft} chat --adapter ${describePath(run.out)}`,
+    `${graft} inspect ${describePath(run.out)}`,
   ])
     say(`  ${style.accent(line)}`)
 }
 
 /** One expert as --json shows it. */
-export function expertSummary({ planned, end, evaluation }: TrainedExpert) {
+export function summarizeExpert({ planned, end, evaluation }: TrainedExpert) {
   const { run, manifest } = planned
   const { reason, best, last, history } = end
   const { out, dataFiles } = run

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
-import { layOver } from '../../node/manifests/manifest-file.ts'
+import { applyOverride } from '../../node/manifests/manifest-file.ts'
 import { losses } from '../../train/objective/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { UsageError } from '../command.ts'
-import { overridesOf, targetsOf, trainOptions, type TrainValues } from './train-options.ts'
+import { toOverrides, parseTargets, trainOptions, type TrainValues } from './train-options.ts'
 
 const none = Object.fromEntries(
   Object.entries(trainOptions).map(([name, { type }]) => [
@@ -19,7 +19,8 @@ const manifestOf = (
   before: Record<string, unknown> = {},
 ): Record<string, unknown> => {
   const manifest = structuredClone(before)
-  for (const override of overridesOf({ ...none, ...values }, context)) layOver(manifest, override)
+  for (const override of toOverrides({ ...none, ...values }, context))
+    applyOverride(manifest, override)
   return manifest
 }
 
@@ -127,8 +128,8 @@ describe('the options of graft train', () => {
     expect(() => manifestOf({ validation: '2' })).toThrow(UsageError)
   })
   it('read targets as a preset, names, or a regular expression', () => {
-    expect(targetsOf('attention', ['attention'])).toBe('attention')
-    expect(targetsOf('q_proj,v_proj', [])).toEqual(['q_proj', 'v_proj'])
-    expect(targetsOf('.*layers.[01].*', [])).toBe('.*layers.[01].*')
+    expect(parseTargets('attention', ['attention'])).toBe('attention')
+    expect(parseTargets('q_proj,v_proj', [])).toEqual(['q_proj', 'v_proj'])
+    expect(parseTargets('.*layers.[01].*', [])).toBe('.*layers.[01].*')
   })
 })

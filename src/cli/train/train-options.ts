@@ -1,10 +1,10 @@
 // The options of graft train, and the key of a manifest that each of them sets. A new option is a
 // row in each of the two tables.
 
-import type { Override } from '../../node/manifests/manifest-file.ts'
+import type { ManifestOverride } from '../../node/manifests/manifest-file.ts'
 import { type Context, type Options, UsageError } from '../command.ts'
-import { namedValues } from '../shared/named-values.ts'
-import { expertsNamed } from '../shared/open-experts.ts'
+import { parseNamedValues } from '../shared/named-values.ts'
+import { parseExperts } from '../shared/open-experts.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 // Spelled out, so that the tables are loaded by training alone; a test holds them against the
@@ -282,13 +282,16 @@ export interface OverrideContext {
 }
 
 /** What the command line says, as keys of a manifest that count before the file's. */
-export function overridesOf(values: TrainValues, { presets, at }: OverrideContext): Override[] {
+export function toOverrides(
+  values: TrainValues,
+  { presets, at }: OverrideContext,
+): ManifestOverride[] {
   const parsed: Partial<Record<keyof TrainValues, unknown>> = {
     ...values,
     data: values.data === undefined ? undefined : at(values.data),
     out: values.out === undefined ? undefined : at(values.out),
-    targets: values.targets === undefined ? undefined : targetsOf(values.targets, presets),
-    validation: validationOf(values.validation, at),
+    targets: values.targets === undefined ? undefined : parseTargets(values.targets, presets),
+    validation: parseValidation(values.validation, at),
     loss: values.loss ?? (values.teacher || values['teacher-model'] ? 'distillation' : undefined),
     reference: values.reference === undefined ? undefined : at(values.reference),
     from: values.from === undefined ? undefined : at(values.from),
@@ -298,14 +301,14 @@ export function overridesOf(values: TrainValues, { presets, at }: OverrideContex
     return value === undefined || value === false ? [] : [{ key, value }]
   })
   const lists = (['optimizer', 'schedule', 'loss'] as const).flatMap((section) =>
-    Object.entries(namedValues(`--${section}-options`, values[`${section}-options`])).map(
+    Object.entries(parseNamedValues(`--${section}-options`, values[`${section}-options`])).map(
       ([name, value]) => ({
         key: `${section}.${name}`,
         value,
       }),
     ),
   )
-  const given = [...plain, ...lists, ...teacherOf(values.teacher, at)]
+  const given = [...plain, ...lists, ...toTeacherOverrides(values.teacher, at)]
   // Steps count before epochs, so epochs that were typed take steps that were written away.
   return values.epochs !== undefined && values.steps === undefined
     ? [...given, { key: 'schedule.steps', value: undefined }]
@@ -313,8 +316,11 @@ export function overridesOf(values: TrainValues, { presets, at }: OverrideContex
 }
 
 /** One expert of weight 1 is itself, anything else a mixture; either takes the other's place. */
-function teacherOf(texts: readonly string[] | undefined, at: OverrideContext['at']): Override[] {
-  const named = expertsNamed(texts ?? [])
+function toTeacherOverrides(
+  texts: readonly string[] | undefined,
+  at: OverrideContext['at'],
+): ManifestOverride[] {
+  const named = parseExperts(texts ?? [])
   const [first] = named
   if (!first) return []
   const isOne = named.length === 1 && first.weight === 1
@@ -329,7 +335,7 @@ function teacherOf(texts: readonly string[] | undefined, at: OverrideContext['at
  * A preset stays a word; names become a list; anything else is a regular expression over module
  * paths.
  */
-export function targetsOf(text: string, presetNames: readonly string[]): string | string[] {
+export function parseTargets(text: string, presetNames: readonly string[]): string | string[] {
   if (presetNames.includes(text)) return text
   return /^[\w.]+(\s*,\s*[\w.]+)*$/.test(text.trim())
     ? text.split(',').map((name) => name.trim())
@@ -337,7 +343,7 @@ export function targetsOf(text: string, presetNames: readonly string[]): string 
 }
 
 /** A number is a share of the data, anything else a file. */
-function validationOf(
+function parseValidation(
   text: string | undefined,
   at: (path: string) => string,
 ): string | number | undefined {

@@ -3,18 +3,18 @@
 
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'
-import { shownPath } from '../shared/shown-path.ts'
+import { describePath } from '../shared/describe-path.ts'
 import { type ExpertsContext, type PlannedExpert } from './train-experts.ts'
-import { count, duration } from '../ui/format.ts'
-import { table } from '../ui/table.ts'
+import { formatCount, formatDuration } from '../ui/format.ts'
+import { formatTable } from '../ui/table.ts'
 
-const mib = (bytes: number): string => `${count(Math.round(bytes / 2 ** 20))} MiB`
+const formatMebibytes = (bytes: number): string => `${formatCount(Math.round(bytes / 2 ** 20))} MiB`
 
-const stepTime = (seconds: number): string =>
-  seconds < 1 ? `${Math.round(seconds * 1000)} ms` : duration(seconds)
+const formatStepTime = (seconds: number): string =>
+  seconds < 1 ? `${Math.round(seconds * 1000)} ms` : formatDuration(seconds)
 
 /** The plan as lines: what holds the memory, then steps and time. */
-export function planLines({
+export function describePlan({
   memory,
   time,
   tokens,
@@ -24,21 +24,21 @@ export function planLines({
   notes,
 }: TrainPlan): string[] {
   const rows = [
-    ['base weights', mib(memory.baseBytes)],
-    ['adapter', mib(memory.adapterBytes)],
-    ['gradients', mib(memory.gradientBytes)],
-    ['optimiser', mib(memory.optimizerBytes)],
-    ['activations', mib(memory.activationBytes)],
-    ['logits and loss', mib(memory.headBytes)],
-    ['programs and arena', mib(memory.runtimeBytes)],
-    ['Node and libraries', mib(memory.processBytes)],
-    ['peak memory', mib(memory.totalBytes)],
+    ['base weights', formatMebibytes(memory.baseBytes)],
+    ['adapter', formatMebibytes(memory.adapterBytes)],
+    ['gradients', formatMebibytes(memory.gradientBytes)],
+    ['optimiser', formatMebibytes(memory.optimizerBytes)],
+    ['activations', formatMebibytes(memory.activationBytes)],
+    ['logits and loss', formatMebibytes(memory.headBytes)],
+    ['programs and arena', formatMebibytes(memory.runtimeBytes)],
+    ['Node and libraries', formatMebibytes(memory.processBytes)],
+    ['peak memory', formatMebibytes(memory.totalBytes)],
   ]
   return [
-    ...table(rows, ['left', 'right']),
+    ...formatTable(rows, ['left', 'right']),
     '',
-    `${count(steps)} step${steps === 1 ? '' : 's'} of ${count(tokens)} tokens in all; the largest batch is ${batch.rows} × ${batch.tokens}, ${count(batch.scored)} learned; ${count(trainableParameters)} trainable parameters`,
-    `about ${duration(time.seconds)}: ${stepTime(time.stepSeconds)} a step, ${count(Math.round(time.tokensPerSecond))} tokens/s`,
+    `${formatCount(steps)} step${steps === 1 ? '' : 's'} of ${formatCount(tokens)} tokens in all; the largest batch is ${batch.rows} × ${batch.tokens}, ${formatCount(batch.scored)} learned; ${formatCount(trainableParameters)} trainable parameters`,
+    `about ${formatDuration(time.seconds)}: ${formatStepTime(time.stepSeconds)} a step, ${formatCount(Math.round(time.tokensPerSecond))} tokens/s`,
     `from ${time.stepGigaOperations.toFixed(1)} billion operations a step and ${time.gigaOperationsPerSecond.toFixed(1)} billion a second, measured for ${time.calibrationSeconds.toFixed(1)} s on this machine as it is now`,
     ...notes,
   ]
@@ -57,9 +57,9 @@ export async function planExperts(
       const data = run.dataFiles.length === 1 ? run.dataFiles[0]! : run.dataFiles
       const plan = await planTraining({ ...run.options, data, model, date: new Date() })
       terminal.say(
-        `${terminal.style.strong(shownPath(run.out))}: ${model.base.name}, from ${run.dataFiles.map(shownPath).join(', ')}`,
+        `${terminal.style.strong(describePath(run.out))}: ${model.base.name}, from ${run.dataFiles.map(describePath).join(', ')}`,
       )
-      for (const line of planLines(plan)) terminal.say(line === '' ? '' : `  ${line}`)
+      for (const line of describePlan(plan)) terminal.say(line === '' ? '' : `  ${line}`)
       plans.push({ out: run.out, ...plan })
     } finally {
       await model.dispose()

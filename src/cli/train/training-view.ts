@@ -2,7 +2,7 @@
 // validations. Knows no files.
 
 import type { TrainEvent } from '../../index.ts'
-import { count, duration, rate } from '../ui/format.ts'
+import { formatCount, formatDuration, formatRate } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -15,11 +15,11 @@ const ending = {
   stopped: 'stopped',
 } as const
 
-const plural = (value: number, noun: string): string =>
-  `${count(value)} ${noun}${value === 1 ? '' : 's'}`
+const pluralize = (value: number, noun: string): string =>
+  `${formatCount(value)} ${noun}${value === 1 ? '' : 's'}`
 
 /** What there is to know before the first step. */
-function sayReady(
+function showReady(
   {
     data,
     validation,
@@ -36,29 +36,29 @@ function sayReady(
 ): void {
   const shared = sharedTokens > 0 ? `, the first ${sharedTokens} shared by all rows` : ''
   terminal.say(
-    `  ${plural(data.rows, 'row')} of ${plural(data.tokens, 'token')}, ${count(data.scored)} of them learned${shared}; lines ${Math.round(100 * fill)} % full`,
+    `  ${pluralize(data.rows, 'row')} of ${pluralize(data.tokens, 'token')}, ${formatCount(data.scored)} of them learned${shared}; lines ${Math.round(100 * fill)} % full`,
   )
   if (data.cut > 0)
-    terminal.say(`  ${plural(data.cut, 'row')} cut to the length that fits (--max-tokens)`)
+    terminal.say(`  ${pluralize(data.cut, 'row')} cut to the length that fits (--max-tokens)`)
   if (data.dropped > 0)
     terminal.say(
-      `  ${plural(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`,
+      `  ${pluralize(data.dropped, 'row')} left out: of weight 0, or nothing to learn was left of them within --max-tokens`,
     )
-  if (validation) terminal.say(`  ${plural(validation.rows, 'row')} held for validation`)
+  if (validation) terminal.say(`  ${pluralize(validation.rows, 'row')} held for validation`)
   terminal.say(
-    `  ${plural(trainableParameters, 'trainable parameter')}, ${plural(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
+    `  ${pluralize(trainableParameters, 'trainable parameter')}, ${pluralize(steps, 'step')}, learning rate ${learningRate}${resumedAt > 0 ? `, going on after step ${resumedAt}` : ''}`,
   )
   if (protectedTasks !== undefined)
     terminal.say(
       protectedTasks > 0
-        ? `  protecting ${plural(protectedTasks, 'earlier task')}`
+        ? `  protecting ${pluralize(protectedTasks, 'earlier task')}`
         : '  no earlier task to protect (no ewc.safetensors); this one will be',
     )
   for (const reason of refusedCheckpoints) terminal.note(`  a checkpoint was refused: ${reason}`)
 }
 
 /** What a loss tells beside itself: '  accuracy 0.95  margin 1.20'. */
-const measuresText = ({
+const describeMeasures = ({
   measures = {},
 }: {
   readonly measures?: Readonly<Record<string, number>>
@@ -73,38 +73,38 @@ export async function showTraining(
   terminal: Terminal,
 ): Promise<TrainEnd> {
   let progress: Progress | undefined
-  let asked: Progress | undefined
+  let referenceProgress: Progress | undefined
   let measuring: Progress | undefined
   const started = terminal.now()
   let validated = ''
   for await (const event of events) {
     if (event.type === 'data-ready') {
-      sayReady(event, terminal)
+      showReady(event, terminal)
       progress = terminal.progress('  training', event.steps)
       progress.update(event.resumedAt)
     } else if (event.type === 'rows-asked') {
-      asked ??= terminal.progress(`  asking the ${event.of}`, event.count)
-      asked.update(event.done)
-      if (event.done === event.count) asked.end()
+      referenceProgress ??= terminal.progress(`  asking the ${event.of}`, event.count)
+      referenceProgress.update(event.done)
+      if (event.done === event.count) referenceProgress.end()
     } else if (event.type === 'step-end') {
       progress?.update(
         event.step,
-        `step ${event.step}/${event.steps}  loss ${event.loss.toFixed(3)}${measuresText(event)}${validated}  ${rate(event.tokensPerSecond)} tokens/s`,
+        `step ${event.step}/${event.steps}  loss ${event.loss.toFixed(3)}${describeMeasures(event)}${validated}  ${formatRate(event.tokensPerSecond)} tokens/s`,
       )
     } else if (event.type === 'importance-measured') {
       progress?.end(undefined)
       measuring ??= terminal.progress('  measuring what later tasks must keep', event.count)
       measuring.update(event.done)
     } else if (event.type === 'validation-end') {
-      validated = `  validation ${event.loss.toFixed(3)}${measuresText(event)}`
+      validated = `  validation ${event.loss.toFixed(3)}${describeMeasures(event)}`
     } else if (event.type === 'train-end') {
       progress?.end(undefined)
       measuring?.end()
       if (event.ewc)
-        terminal.say(`  ${plural(event.ewc.tasks, 'task')} protected from what is learned later`)
+        terminal.say(`  ${pluralize(event.ewc.tasks, 'task')} protected from what is learned later`)
       const seconds = (terminal.now() - started) / 1000
       terminal.say(
-        `  ${ending[event.reason]} after step ${event.last.step} in ${duration(seconds)}; loss ${lossText(event)}`,
+        `  ${ending[event.reason]} after step ${event.last.step} in ${formatDuration(seconds)}; loss ${describeLosses(event)}`,
       )
       return event
     }
@@ -116,7 +116,9 @@ export async function showTraining(
  * First and last losses as means over a tenth of the run, since single steps are noisy; validation
  * where there is any.
  */
-export function lossText({ history: { steps, validations } }: Pick<TrainEnd, 'history'>): string {
+export function describeLosses({
+  history: { steps, validations },
+}: Pick<TrainEnd, 'history'>): string {
   const some = Math.max(1, Math.floor(steps.length / 10))
   const mean = (records: readonly { loss: number }[]): string =>
     (records.reduce((sum, { loss }) => sum + loss, 0) / records.length).toFixed(3)

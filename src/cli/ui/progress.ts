@@ -1,8 +1,8 @@
 // A line that shows how far a piece of work is: share, rate, time left. Redrawn in place on a
 // terminal, a new line every few seconds elsewhere.
 
-import { duration } from './format.ts'
-import { screenWidth } from './table.ts'
+import { formatDuration } from './format.ts'
+import { measureWidth } from './table.ts'
 
 export interface Progress {
   /** `done` of the total; `detail` is shown behind. Cheap to call often. */
@@ -39,7 +39,7 @@ interface Sample {
 }
 
 /** Units a second over the window; undefined as long as nothing can be said. */
-function recentRate(samples: readonly Sample[]): number | undefined {
+function computeRecentRate(samples: readonly Sample[]): number | undefined {
   const first = samples[0]
   const last = samples.at(-1)
   if (!first || !last || last.at <= first.at || last.done <= first.done) return undefined
@@ -47,14 +47,14 @@ function recentRate(samples: readonly Sample[]): number | undefined {
 }
 
 /** '████████░░░░' */
-export function bar(share: number, cells: number = barCells): string {
+export function drawBar(share: number, cells: number = barCells): string {
   const full = Math.round(Math.min(1, Math.max(0, share)) * cells)
   return '█'.repeat(full) + '░'.repeat(cells - full)
 }
 
 /** Cuts a line to the terminal's width, so that redrawing stays on one line. */
-function fitted(line: string, columns: number): string {
-  if (screenWidth(line) < columns) return line
+function fitLine(line: string, columns: number): string {
+  if (measureWidth(line) < columns) return line
   return `${line.slice(0, Math.max(0, columns - 2))}…`
 }
 
@@ -65,13 +65,15 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
   let shownAt = -Infinity
 
   const lineOf = (done: number, detail: string): string => {
-    const speed = recentRate(samples)
+    const speed = computeRecentRate(samples)
     const left =
-      total !== undefined && speed !== undefined ? `${duration((total - done) / speed)} left` : ''
+      total !== undefined && speed !== undefined
+        ? `${formatDuration((total - done) / speed)} left`
+        : ''
     const share =
       total === undefined || total === 0
         ? ''
-        : `${bar(done / total)} ${String(Math.floor((100 * done) / total)).padStart(3)} %`
+        : `${drawBar(done / total)} ${String(Math.floor((100 * done) / total)).padStart(3)} %`
     return [label, share, detail, left].filter((part) => part !== '').join('  ')
   }
   return {
@@ -81,14 +83,14 @@ export function createProgress({ stream, now, label, total }: ProgressOptions): 
       while (samples.length > leastSamples && at - samples[0]!.at > windowMs) samples.shift()
       if (at - shownAt < (terminal ? redrawMs : lineMs)) return
       shownAt = at
-      if (terminal) stream.write(`\r${fitted(lineOf(done, detail), stream.columns ?? 80)}\x1b[K`)
+      if (terminal) stream.write(`\r${fitLine(lineOf(done, detail), stream.columns ?? 80)}\x1b[K`)
       else stream.write(`${lineOf(done, detail)}\n`)
     },
     end(summary) {
       if (terminal) stream.write('\r\x1b[K')
       const said =
         summary ??
-        (terminal ? undefined : `${label}  done in ${duration((now() - started) / 1000)}`)
+        (terminal ? undefined : `${label}  done in ${formatDuration((now() - started) / 1000)}`)
       if (said !== undefined) stream.write(`${said}\n`)
     },
   }

@@ -23,7 +23,7 @@ const formats: Readonly<Record<keyof Style, Format>> = {
 /**
  * Whether a stream shows colours: a terminal, not a dumb one, and no NO_COLOR in the environment.
  */
-export function wantsColour(
+export function shouldColour(
   stream: { readonly isTTY?: boolean | undefined },
   environment: Readonly<Record<string, string | undefined>>,
 ): boolean {
@@ -34,7 +34,7 @@ export function createStyle(
   stream: { readonly isTTY?: boolean | undefined },
   environment: Readonly<Record<string, string | undefined>>,
 ): Style {
-  const coloured = wantsColour(stream, environment)
+  const coloured = shouldColour(stream, environment)
   const entries = Object.entries(formats).map(([name, format]) => {
     const paint = (text: string): string =>
       coloured ? styleText(format, text, { validateStream: false }) : text

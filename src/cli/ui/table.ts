@@ -6,7 +6,7 @@ export type Align = 'left' | 'right'
 const escapes = new RegExp(String.raw`${String.fromCharCode(27)}\[[0-9;]*[A-Za-z]`, 'g')
 
 /** Columns of the screen that a text takes; wide East Asian characters and emoji take two. */
-export function screenWidth(text: string): number {
+export function measureWidth(text: string): number {
   let width = 0
   for (const character of text.replaceAll(escapes, '')) {
     if (/\p{Mark}|\u200d|\ufe0f/u.test(character)) continue
@@ -20,8 +20,8 @@ export function screenWidth(text: string): number {
   return width
 }
 
-function padded(text: string, width: number, align: Align): string {
-  const space = ' '.repeat(Math.max(0, width - screenWidth(text)))
+function padText(text: string, width: number, align: Align): string {
+  const space = ' '.repeat(Math.max(0, width - measureWidth(text)))
   return align === 'right' ? space + text : text + space
 }
 
@@ -29,17 +29,17 @@ function padded(text: string, width: number, align: Align): string {
  * Lines of a table; `aligns` of the columns from the left, 'left' for the rest. Two blanks between
  * columns, none at line ends.
  */
-export function table(
+export function formatTable(
   rows: readonly (readonly string[])[],
   aligns: readonly Align[] = [],
 ): string[] {
   const columns = Math.max(0, ...rows.map(({ length }) => length))
   const widths = Array.from({ length: columns }, (_, column) =>
-    Math.max(...rows.map((row) => screenWidth(row[column] ?? ''))),
+    Math.max(...rows.map((row) => measureWidth(row[column] ?? ''))),
   )
   return rows.map((row) =>
     widths
-      .map((width, column) => padded(row[column] ?? '', width, aligns[column] ?? 'left'))
+      .map((width, column) => padText(row[column] ?? '', width, aligns[column] ?? 'left'))
       .join('  ')
       .trimEnd(),
   )
@@ -49,12 +49,12 @@ export function table(
  * Breaks a text into lines of at most `width` columns, at blanks where there are any. Line breaks
  * of the text stay.
  */
-export function wrapped(text: string, width: number): string[] {
+export function wrapText(text: string, width: number): string[] {
   return text.split('\n').flatMap((paragraph) => {
     const lines = ['']
     for (const word of paragraph.split(/(?<= )/)) {
-      for (const part of pieces(word, width)) {
-        if (screenWidth(lines.at(-1)! + part.trimEnd()) <= width) lines[lines.length - 1] += part
+      for (const part of splitWord(word, width)) {
+        if (measureWidth(lines.at(-1)! + part.trimEnd()) <= width) lines[lines.length - 1] += part
         else lines.push(part)
       }
     }
@@ -63,18 +63,18 @@ export function wrapped(text: string, width: number): string[] {
 }
 
 /** A word in pieces that fit; most are one piece. */
-function pieces(word: string, width: number): string[] {
-  if (screenWidth(word.trimEnd()) <= width) return [word]
+function splitWord(word: string, width: number): string[] {
+  if (measureWidth(word.trimEnd()) <= width) return [word]
   const parts = ['']
   for (const character of word) {
-    if (screenWidth(parts.at(-1)! + character) <= width) parts[parts.length - 1] += character
+    if (measureWidth(parts.at(-1)! + character) <= width) parts[parts.length - 1] += character
     else parts.push(character)
   }
   return parts
 }
 
 /** Two texts with headings, side by side within `width` columns. */
-export function sideBySide(
+export function joinSideBySide(
   left: { heading: string; text: string },
   right: { heading: string; text: string },
   width: number,
@@ -84,10 +84,10 @@ export function sideBySide(
   const [a, b] = [left, right].map(({ heading, text }) => [
     heading,
     '─'.repeat(half),
-    ...wrapped(text, half),
+    ...wrapText(text, half),
   ]) as [string[], string[]]
   const height = Math.max(a.length, b.length)
   return Array.from({ length: height }, (_, row) =>
-    `${padded(a[row] ?? '', half, 'left')} │ ${b[row] ?? ''}`.trimEnd(),
+    `${padText(a[row] ?? '', half, 'left')} │ ${b[row] ?? ''}`.trimEnd(),
   )
 }

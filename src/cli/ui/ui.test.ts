@@ -1,14 +1,20 @@
 // Formatting, tables, texts side by side, progress lines: what is shown, character for character.
 import { describe, expect, it } from 'vitest'
-import { bytes, count, duration, parameterCount, rate } from './format.ts'
-import { bar, createProgress } from './progress.ts'
-import { createStyle, wantsColour } from './style.ts'
-import { screenWidth, sideBySide, table, wrapped } from './table.ts'
+import {
+  formatBytes,
+  formatCount,
+  formatDuration,
+  formatParameterCount,
+  formatRate,
+} from './format.ts'
+import { drawBar, createProgress } from './progress.ts'
+import { createStyle, shouldColour } from './style.ts'
+import { measureWidth, joinSideBySide, formatTable, wrapText } from './table.ts'
 import { createTerminal } from './terminal.ts'
 
 describe('numbers', () => {
   it('durations', () => {
-    expect([0.04, 9.94, 9.96, 59.4, 59.6, 187, 3599.6, 3729].map(duration)).toEqual([
+    expect([0.04, 9.94, 9.96, 59.4, 59.6, 187, 3599.6, 3729].map(formatDuration)).toEqual([
       '0.0 s',
       '9.9 s',
       '10 s',
@@ -18,10 +24,10 @@ describe('numbers', () => {
       '1:00:00 h',
       '1:02:09 h',
     ])
-    expect(duration(Infinity)).toBe('?')
+    expect(formatDuration(Infinity)).toBe('?')
   })
   it('bytes and counts', () => {
-    expect([0, 999, 1000, 98_362_432, 999_960_000, 5e12].map(bytes)).toEqual([
+    expect([0, 999, 1000, 98_362_432, 999_960_000, 5e12].map(formatBytes)).toEqual([
       '0 bytes',
       '999 bytes',
       '1.0 kB',
@@ -29,25 +35,25 @@ describe('numbers', () => {
       '1.0 GB',
       '5.0 TB',
     ])
-    expect([999, 260_032, 134_515_008, 1.7e9].map(parameterCount)).toEqual([
+    expect([999, 260_032, 134_515_008, 1.7e9].map(formatParameterCount)).toEqual([
       '999',
       '260 k',
       '134.5 M',
       '1.7 B',
     ])
-    expect([count(1_234_567), rate(0.416), rate(86.23), rate(1234.5), rate(NaN)]).toEqual([
-      '1,234,567',
-      '0.42',
-      '86.2',
-      '1,235',
-      '?',
-    ])
+    expect([
+      formatCount(1_234_567),
+      formatRate(0.416),
+      formatRate(86.23),
+      formatRate(1234.5),
+      formatRate(NaN),
+    ]).toEqual(['1,234,567', '0.42', '86.2', '1,235', '?'])
   })
 })
 
 describe('tables', () => {
   it('align columns left and right, without blanks at line ends', () => {
-    const lines = table(
+    const lines = formatTable(
       [
         ['name', 'n', 'about'],
         ['a', '1', ''],
@@ -59,38 +65,38 @@ describe('tables', () => {
   })
   it('count what the screen shows: escapes take nothing, wide characters two', () => {
     expect([
-      screenWidth('\x1b[31mred\x1b[39m'),
-      screenWidth('日本'),
-      screenWidth('e\u0301'),
-      screenWidth('🎉'),
+      measureWidth('\x1b[31mred\x1b[39m'),
+      measureWidth('日本'),
+      measureWidth('e\u0301'),
+      measureWidth('🎉'),
     ]).toEqual([3, 4, 1, 2])
     expect(
-      table([
+      formatTable([
         ['日本', 'x'],
         ['ab', 'x'],
-      ]).map(screenWidth),
+      ]).map(measureWidth),
     ).toEqual([7, 7])
   })
-  it('of no rows are empty', () => expect(table([])).toEqual([]))
+  it('of no rows are empty', () => expect(formatTable([])).toEqual([]))
 })
 
 describe('wrapped text', () => {
   it('breaks at blanks, inside words that are too long, and keeps line breaks', () => {
-    expect(wrapped('the quick brown fox', 10)).toEqual(['the quick', 'brown fox'])
-    expect(wrapped('a\n\nb', 10)).toEqual(['a', '', 'b'])
-    expect(wrapped('abcdefghijkl', 5)).toEqual(['abcde', 'fghij', 'kl'])
+    expect(wrapText('the quick brown fox', 10)).toEqual(['the quick', 'brown fox'])
+    expect(wrapText('a\n\nb', 10)).toEqual(['a', '', 'b'])
+    expect(wrapText('abcdefghijkl', 5)).toEqual(['abcde', 'fghij', 'kl'])
   })
   it('never exceeds the width and loses no letter', () => {
     const text =
       '{"intent": "SearchCreativeWork", "slots": {"object_name": "日本の歌", "x": "averyveryverylongword"}}'
     for (let width = 4; width < 60; width++) {
-      const lines = wrapped(text, width)
-      expect(Math.max(...lines.map(screenWidth))).toBeLessThanOrEqual(width)
+      const lines = wrapText(text, width)
+      expect(Math.max(...lines.map(measureWidth))).toBeLessThanOrEqual(width)
       expect(lines.join('').replaceAll(' ', '')).toBe(text.replaceAll(' ', ''))
     }
   })
   it('stands side by side', () => {
-    const lines = sideBySide(
+    const lines = joinSideBySide(
       { heading: 'base', text: 'one two three four five' },
       { heading: 'expert', text: 'x' },
       43,
@@ -153,11 +159,11 @@ describe('progress', () => {
     const progress = createProgress({ ...output, label: 'fetching', total: undefined })
     clock.at = 1000
     progress.update(5, 'x'.repeat(100))
-    expect(screenWidth(written.at(-1)!.replace('\r', ''))).toBeLessThan(60)
+    expect(measureWidth(written.at(-1)!.replace('\r', ''))).toBeLessThan(60)
     expect(written.at(-1)).not.toContain('%')
   })
   it('draws bars from empty to full', () =>
-    expect([-1, 0, 0.5, 1, 2].map((share) => bar(share, 4))).toEqual([
+    expect([-1, 0, 0.5, 1, 2].map((share) => drawBar(share, 4))).toEqual([
       '░░░░',
       '░░░░',
       '██░░',
@@ -168,11 +174,11 @@ describe('progress', () => {
 
 describe('colours', () => {
   it('only on a terminal that wants them', () => {
-    expect(wantsColour({ isTTY: true }, {})).toBe(true)
+    expect(shouldColour({ isTTY: true }, {})).toBe(true)
     expect([
-      wantsColour({ isTTY: false }, {}),
-      wantsColour({ isTTY: true }, { NO_COLOR: '1' }),
-      wantsColour({ isTTY: true }, { TERM: 'dumb' }),
+      shouldColour({ isTTY: false }, {}),
+      shouldColour({ isTTY: true }, { NO_COLOR: '1' }),
+      shouldColour({ isTTY: true }, { TERM: 'dumb' }),
     ]).toEqual([false, false, false])
     expect(createStyle({ isTTY: true }, {}).good('yes')).toContain('\x1b[')
     expect(createStyle({ isTTY: false }, {}).good('yes')).toBe('yes')

@@ -1,8 +1,8 @@
 // Q4_K stays in 4 bits, Q5_K becomes 8: w = d·s·q − dmin·m, with s and m for every 32 values.
 
-import { f16Values } from '../../formats/half.ts'
-import { f16At } from '../../formats/quants/quant.ts'
-import { minimumOf, scaleOf } from '../../formats/quants/q4-k.ts'
+import { getF16Values } from '../../formats/half.ts'
+import { readF16 } from '../../formats/quants/quant.ts'
+import { readQ4kMinimum, readQ4kScale } from '../../formats/quants/q4-k.ts'
 import type { Packer, UnpackedBlock } from './packer.ts'
 
 /**
@@ -15,16 +15,16 @@ function readScales(
   middle: number,
   { scales, offsets }: UnpackedBlock,
 ): void {
-  const d = f16Values()[f16At(bytes, at)]!
-  const dmin = f16Values()[f16At(bytes, at + 2)]!
+  const d = getF16Values()[readF16(bytes, at)]!
+  const dmin = getF16Values()[readF16(bytes, at + 2)]!
   for (let group = 0; group < 8; group++) {
-    scales[group] = d * scaleOf(bytes, at + 4, group)
-    offsets[group] = middle * scales[group]! - dmin * minimumOf(bytes, at + 4, group)
+    scales[group] = d * readQ4kScale(bytes, at + 4, group)
+    offsets[group] = middle * scales[group]! - dmin * readQ4kMinimum(bytes, at + 4, group)
   }
 }
 
 /** Two groups of 32 share 32 bytes: the even one low, the odd one high. */
-const nibble = (bytes: Uint8Array, at: number, group: number, j: number): number =>
+const readNibble = (bytes: Uint8Array, at: number, group: number, j: number): number =>
   (bytes[at + (group >> 1) * 32 + j]! >> ((group & 1) * 4)) & 15
 
 export const q4_k: Packer = {
@@ -34,7 +34,7 @@ export const q4_k: Packer = {
   unpack(bytes, at, into) {
     readScales(bytes, at, 8, into)
     for (let group = 0; group < 8; group++) {
-      for (let j = 0; j < 32; j++) into.codes[group * 32 + j] = nibble(bytes, at + 16, group, j)
+      for (let j = 0; j < 32; j++) into.codes[group * 32 + j] = readNibble(bytes, at + 16, group, j)
     }
   },
 }
@@ -48,7 +48,7 @@ export const q5_k: Packer = {
     for (let group = 0; group < 8; group++) {
       for (let j = 0; j < 32; j++) {
         const fifth = ((bytes[at + 16 + j]! >> group) & 1) << 4
-        into.codes[group * 32 + j] = 128 + (nibble(bytes, at + 48, group, j) | fifth)
+        into.codes[group * 32 + j] = 128 + (readNibble(bytes, at + 48, group, j) | fifth)
       }
     }
   },

@@ -1,8 +1,8 @@
 // Q4_0 and Q4_1 as MatMulNBits wants them. Q4_1's minimum becomes an offset around the middle code,
 // which costs no zero points.
 
-import { f16Values } from '../../formats/half.ts'
-import { f16At } from '../../formats/quants/quant.ts'
+import { getF16Values } from '../../formats/half.ts'
+import { readF16 } from '../../formats/quants/quant.ts'
 import type { Packer } from './packer.ts'
 
 /** ggml keeps value j low and value j + 16 high in byte j. */
@@ -20,7 +20,7 @@ export const q4_0: Packer = {
   block: 32,
   withOffsets: false,
   unpack(bytes, at, { codes, scales }) {
-    scales[0] = f16Values()[f16At(bytes, at)]!
+    scales[0] = getF16Values()[readF16(bytes, at)]!
     readNibbles(bytes, at + 2, codes)
   },
 }
@@ -31,9 +31,9 @@ export const q4_1: Packer = {
   block: 32,
   withOffsets: true,
   unpack(bytes, at, { codes, scales, offsets }) {
-    const d = f16Values()[f16At(bytes, at)]!
+    const d = getF16Values()[readF16(bytes, at)]!
     scales[0] = d
-    offsets[0] = f16Values()[f16At(bytes, at + 2)]! + 8 * d
+    offsets[0] = getF16Values()[readF16(bytes, at + 2)]! + 8 * d
     readNibbles(bytes, at + 4, codes)
   },
 }

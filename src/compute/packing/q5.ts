@@ -1,12 +1,12 @@
 // Q5_0 and Q5_1 as 8-bit codes: five bits have no kernel of their own.
 
-import { f16Values } from '../../formats/half.ts'
-import { f16At } from '../../formats/quants/quant.ts'
+import { getF16Values } from '../../formats/half.ts'
+import { readF16 } from '../../formats/quants/quant.ts'
 import type { Packer } from './packer.ts'
 
 /** Codes q + shift from the 32 fifth bits at `at` and the nibbles behind them. */
 function readCodes(bytes: Uint8Array, at: number, shift: number, codes: Uint8Array): void {
-  const high = f16At(bytes, at) | (f16At(bytes, at + 2) << 16)
+  const high = readF16(bytes, at) | (readF16(bytes, at + 2) << 16)
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 4 + j]!
     codes[j] = ((pair & 15) | (((high >>> j) & 1) << 4)) + shift
@@ -20,7 +20,7 @@ export const q5_0: Packer = {
   block: 32,
   withOffsets: false,
   unpack(bytes, at, { codes, scales }) {
-    scales[0] = f16Values()[f16At(bytes, at)]!
+    scales[0] = getF16Values()[readF16(bytes, at)]!
     readCodes(bytes, at + 2, 128 - 16, codes)
   },
 }
@@ -31,8 +31,8 @@ export const q5_1: Packer = {
   block: 32,
   withOffsets: true,
   unpack(bytes, at, { codes, scales, offsets }) {
-    scales[0] = f16Values()[f16At(bytes, at)]!
-    offsets[0] = f16Values()[f16At(bytes, at + 2)]!
+    scales[0] = getF16Values()[readF16(bytes, at)]!
+    offsets[0] = getF16Values()[readF16(bytes, at + 2)]!
     readCodes(bytes, at + 4, 128, codes)
   },
 }

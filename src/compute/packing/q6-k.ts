@@ -1,7 +1,7 @@
 // Q6_K as 8-bit codes with a scale for every 16 values: w = d·s·(q − 32).
 
-import { f16Values } from '../../formats/half.ts'
-import { f16At } from '../../formats/quants/quant.ts'
+import { getF16Values } from '../../formats/half.ts'
+import { readF16 } from '../../formats/quants/quant.ts'
 import type { Packer } from './packer.ts'
 
 export const q6_k: Packer = {
@@ -9,7 +9,7 @@ export const q6_k: Packer = {
   block: 16,
   withOffsets: false,
   unpack(bytes, at, { codes, scales }) {
-    const d = f16Values()[f16At(bytes, at + 208)]!
+    const d = getF16Values()[readF16(bytes, at + 208)]!
     for (let group = 0; group < 16; group++) {
       scales[group] = d * ((bytes[at + 192 + group]! << 24) >> 24) // a signed byte
       // Each half of 128 values: 64 bytes of nibbles (low ones first), 32 bytes of pairs, values in

@@ -1,7 +1,7 @@
 // Q8_0: signed bytes, moved up by 128.
 
-import { f16Values } from '../../formats/half.ts'
-import { f16At } from '../../formats/quants/quant.ts'
+import { getF16Values } from '../../formats/half.ts'
+import { readF16 } from '../../formats/quants/quant.ts'
 import type { Packer } from './packer.ts'
 
 /** w = d·q */
@@ -10,7 +10,7 @@ export const q8_0: Packer = {
   block: 32,
   withOffsets: false,
   unpack(bytes, at, { codes, scales }) {
-    scales[0] = f16Values()[f16At(bytes, at)]!
+    scales[0] = getF16Values()[readF16(bytes, at)]!
     for (let j = 0; j < 32; j++) codes[j] = bytes[at + 2 + j]! ^ 128 // two's complement + 128
   },
 }

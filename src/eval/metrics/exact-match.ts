@@ -1,6 +1,6 @@
 // The answer is the row's, white space at both ends apart.
 
-import { type Metric, share } from '../metric.ts'
+import { type Metric, scoreBinary } from '../metric.ts'
 
 export const exactMatch: Metric = {
   name: 'exact-match',
@@ -8,5 +8,5 @@ export const exactMatch: Metric = {
   needs: 'answers',
   kind: 'share',
   better: 'higher',
-  score: ({ answer, wanted }) => share(answer.trim() === wanted.trim()),
+  score: ({ answer, wanted }) => scoreBinary(answer.trim() === wanted.trim()),
 }

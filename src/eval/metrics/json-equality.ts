@@ -1,7 +1,7 @@
 // The answer is the same JSON value as the row's; the order of keys does not count.
 
-import { parsedJson, sameJson } from '../json.ts'
-import { type Metric, share } from '../metric.ts'
+import { parseJson, isEqualJson } from '../json.ts'
+import { type Metric, scoreBinary } from '../metric.ts'
 
 export const jsonEquality: Metric = {
   name: 'json-equality',
@@ -9,12 +9,12 @@ export const jsonEquality: Metric = {
   needs: 'answers',
   kind: 'share',
   better: 'higher',
-  problem: ({ wanted }) =>
-    parsedJson(wanted)
+  findProblem: ({ wanted }) =>
+    parseJson(wanted)
       ? undefined
       : `the wanted answer is no JSON: ${JSON.stringify(wanted.slice(0, 40))}`,
   score({ answer, wanted }) {
-    const found = parsedJson(answer)
-    return share(found !== undefined && sameJson(found.value, parsedJson(wanted)!.value))
+    const found = parseJson(answer)
+    return scoreBinary(found !== undefined && isEqualJson(found.value, parseJson(wanted)!.value))
   },
 }

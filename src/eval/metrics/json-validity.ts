@@ -1,7 +1,7 @@
 // The answer is JSON.
 
-import { parsedJson } from '../json.ts'
-import { type Metric, share } from '../metric.ts'
+import { parseJson } from '../json.ts'
+import { type Metric, scoreBinary } from '../metric.ts'
 
 export const jsonValidity: Metric = {
   name: 'json-validity',
@@ -9,5 +9,5 @@ export const jsonValidity: Metric = {
   needs: 'answers',
   kind: 'share',
   better: 'higher',
-  score: ({ answer }) => share(parsedJson(answer) !== undefined),
+  score: ({ answer }) => scoreBinary(parseJson(answer) !== undefined),
 }

@@ -1,25 +1,28 @@
 // The answer names the row's label: case, white space and punctuation at the ends apart, and no
 // other label before it.
 
-import { nearest } from '../../base/suggest.ts'
-import { type Metric, share } from '../metric.ts'
+import { findNearestName } from '../../base/suggest.ts'
+import { type Metric, scoreBinary } from '../metric.ts'
 
-const bare = (text: string): string =>
+const stripPunctuation = (text: string): string =>
   text.toLowerCase().replaceAll(/^[\s\p{P}]+|[\s\p{P}]+$/gu, '')
 
 /**
  * The label that an answer gives: all of it, or its first line; undefined where that is none of the
  * labels.
  */
-export function labelOf(answer: string, labels: readonly string[]): string | undefined {
-  const byBare = new Map(labels.map((label) => [bare(label), label]))
-  return byBare.get(bare(answer)) ?? byBare.get(bare(answer.trim().split('\n')[0]!))
+export function findLabel(answer: string, labels: readonly string[]): string | undefined {
+  const byBare = new Map(labels.map((label) => [stripPunctuation(label), label]))
+  return (
+    byBare.get(stripPunctuation(answer)) ??
+    byBare.get(stripPunctuation(answer.trim().split('\n')[0]!))
+  )
 }
 
 /** What is wrong with an answer that should be one of the labels. */
-export function labelProblem(wanted: string, labels: readonly string[]): string | undefined {
+export function findLabelProblem(wanted: string, labels: readonly string[]): string | undefined {
   if (labels.includes(wanted)) return undefined
-  const meant = nearest(wanted, labels)
+  const meant = findNearestName(wanted, labels)
   return `${JSON.stringify(wanted)} is none of the labels ${labels.join(', ')}.${meant === undefined ? '' : ` Did you mean ${meant}?`}`
 }
 
@@ -29,7 +32,8 @@ export const labelAccuracy: Metric = {
   needs: 'answers',
   kind: 'share',
   better: 'higher',
-  problem: ({ wanted, labels }) => (labels ? labelProblem(wanted.trim(), labels) : undefined),
+  findProblem: ({ wanted, labels }) =>
+    labels ? findLabelProblem(wanted.trim(), labels) : undefined,
   score: ({ answer, wanted, labels }) =>
-    share(labelOf(answer, labels ?? [wanted]) === wanted.trim()),
+    scoreBinary(findLabel(answer, labels ?? [wanted]) === wanted.trim()),
 }

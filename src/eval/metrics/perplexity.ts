@@ -9,5 +9,5 @@ export const perplexity: Metric = {
   kind: 'mean',
   better: 'lower',
   score: ({ loss }) => ({ value: loss!.sum, weight: loss!.tokens }),
-  shown: Math.exp,
+  transform: Math.exp,
 }

@@ -3,10 +3,10 @@
 
 import type { Metric } from '../metric.ts'
 
-const wordsOf = (text: string): string[] => text.toLowerCase().match(/[a-z0-9]+/g) ?? []
+const splitWords = (text: string): string[] => text.toLowerCase().match(/[a-z0-9]+/g) ?? []
 
 /** Length of the longest common subsequence; time a·b, memory b. */
-function commonLength(a: readonly string[], b: readonly string[]): number {
+function computeCommonLength(a: readonly string[], b: readonly string[]): number {
   let above = new Uint32Array(b.length + 1)
   for (const word of a) {
     const row = new Uint32Array(b.length + 1)
@@ -18,11 +18,11 @@ function commonLength(a: readonly string[], b: readonly string[]): number {
 }
 
 /** 2·LCS / (words of both); 0 where either has none. */
-export function rougeLOf(answer: string, wanted: string): number {
-  const found = wordsOf(answer)
-  const right = wordsOf(wanted)
+export function computeRougeL(answer: string, wanted: string): number {
+  const found = splitWords(answer)
+  const right = splitWords(wanted)
   if (found.length === 0 || right.length === 0) return 0
-  return (2 * commonLength(found, right)) / (found.length + right.length)
+  return (2 * computeCommonLength(found, right)) / (found.length + right.length)
 }
 
 export const rougeL: Metric = {
@@ -31,5 +31,5 @@ export const rougeL: Metric = {
   needs: 'answers',
   kind: 'mean',
   better: 'higher',
-  score: ({ answer, wanted }) => ({ value: rougeLOf(answer, wanted) }),
+  score: ({ answer, wanted }) => ({ value: computeRougeL(answer, wanted) }),
 }

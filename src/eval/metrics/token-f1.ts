@@ -4,7 +4,7 @@
 import type { Metric } from '../metric.ts'
 
 /** Lower case, without ASCII punctuation and English articles: the words that count. */
-export const squadWords = (text: string): string[] =>
+export const splitSquadWords = (text: string): string[] =>
   text
     .toLowerCase()
     .replaceAll(/[!-/:-@[-`{-~]/g, '')
@@ -13,7 +13,7 @@ export const squadWords = (text: string): string[] =>
     .filter((word) => word !== '')
 
 /** Words that both have, each as often as in the one that has it less often. */
-function sharedWords(a: readonly string[], b: readonly string[]): number {
+function countSharedWords(a: readonly string[], b: readonly string[]): number {
   const counts = new Map<string, number>()
   for (const word of a) counts.set(word, (counts.get(word) ?? 0) + 1)
   let shared = 0
@@ -29,11 +29,11 @@ function sharedWords(a: readonly string[], b: readonly string[]): number {
  * 2·precision·recall / (precision + recall) of the answer's words; 1 where neither text has any, 0
  * where one has none.
  */
-export function tokenF1Of(answer: string, wanted: string): number {
-  const found = squadWords(answer)
-  const right = squadWords(wanted)
+export function computeTokenF1(answer: string, wanted: string): number {
+  const found = splitSquadWords(answer)
+  const right = splitSquadWords(wanted)
   if (found.length === 0 || right.length === 0) return found.length === right.length ? 1 : 0
-  return (2 * sharedWords(found, right)) / (found.length + right.length)
+  return (2 * countSharedWords(found, right)) / (found.length + right.length)
 }
 
 export const tokenF1: Metric = {
@@ -42,5 +42,5 @@ export const tokenF1: Metric = {
   needs: 'answers',
   kind: 'mean',
   better: 'higher',
-  score: ({ answer, wanted }) => ({ value: tokenF1Of(answer, wanted) }),
+  score: ({ answer, wanted }) => ({ value: computeTokenF1(answer, wanted) }),
 }

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import { ggufConfig, readGgufConfig } from './config.ts'
-import { llama3Divisors } from './rope.ts'
+import { convertGgufConfig, readGgufConfig } from './config.ts'
+import { computeLlama3Divisors } from './rope.ts'
 
 /**
  * Metadata of a small model; `changes` without a prefix of its own are put under the
@@ -39,7 +39,7 @@ describe('the config.json of a GGUF', () => {
       'tokenizer.ggml.eos_token_id': 2,
       'tokenizer.ggml.padding_token_id': 0,
     }
-    expect(ggufConfig(metadata('llama', ids), tied)).toEqual({
+    expect(convertGgufConfig(metadata('llama', ids), tied)).toEqual({
       model_type: 'llama',
       architectures: ['LlamaForCausalLM'],
       hidden_size: 64,
@@ -64,7 +64,7 @@ describe('the config.json of a GGUF', () => {
 
   it('says from the tensors whether the head is tied and whether there are biases', () => {
     const tensors = new Set(['output.weight', 'blk.0.attn_q.bias'])
-    expect(ggufConfig(metadata('llama'), tensors)).toMatchObject({
+    expect(convertGgufConfig(metadata('llama'), tensors)).toMatchObject({
       tie_word_embeddings: false,
       attention_bias: true,
     })
@@ -74,12 +74,12 @@ describe('the config.json of a GGUF', () => {
     const file = metadata('llama', { 'tokenizer.ggml.tokens': ['a', 'b', 'c'] })
     file.delete('llama.vocab_size')
     file.delete('llama.attention.head_count_kv')
-    expect(ggufConfig(file, tied)).toMatchObject({ vocab_size: 3, num_key_value_heads: 4 })
+    expect(convertGgufConfig(file, tied)).toMatchObject({ vocab_size: 3, num_key_value_heads: 4 })
   })
 
   it('ends a generation at the end of a turn too', () => {
     const ids = { 'tokenizer.ggml.eos_token_id': 2, 'tokenizer.ggml.eot_token_id': 7 }
-    expect(ggufConfig(metadata('llama', ids), tied)).toMatchObject({ eos_token_id: [2, 7] })
+    expect(convertGgufConfig(metadata('llama', ids), tied)).toMatchObject({ eos_token_id: [2, 7] })
   })
 
   it.each([
@@ -117,15 +117,15 @@ describe('the config.json of a GGUF', () => {
       },
     ],
   ])('of architecture %s has what is its own: %j', (architecture, changes, expected) => {
-    expect(ggufConfig(metadata(architecture, changes), tied)).toMatchObject(expected)
+    expect(convertGgufConfig(metadata(architecture, changes), tied)).toMatchObject(expected)
   })
 
   it('is refused for other architectures, naming those that are supported', () => {
-    expect(() => ggufConfig(metadata('mamba'), tied)).toThrow(UnsupportedError)
-    expect(() => ggufConfig(metadata('mamba'), tied)).toThrow(
+    expect(() => convertGgufConfig(metadata('mamba'), tied)).toThrow(UnsupportedError)
+    expect(() => convertGgufConfig(metadata('mamba'), tied)).toThrow(
       /"mamba".*llama, qwen2, qwen3, gemma3, phi3, smollm3/,
     )
-    expect(() => ggufConfig(metadata('llama', { expert_count: 8 }), tied)).toThrow(/Mixtral/)
+    expect(() => convertGgufConfig(metadata('llama', { expert_count: 8 }), tied)).toThrow(/Mixtral/)
   })
 
   it.each([
@@ -134,13 +134,13 @@ describe('the config.json of a GGUF', () => {
     ['attention.head_count', 7, /not a multiple/],
   ])('is refused where %s is %s', (key, value, message) => {
     const file = metadata('llama', { [key]: value })
-    expect(() => ggufConfig(file, tied)).toThrow(FormatError)
-    expect(() => ggufConfig(file, tied)).toThrow(message)
+    expect(() => convertGgufConfig(file, tied)).toThrow(FormatError)
+    expect(() => convertGgufConfig(file, tied)).toThrow(message)
   })
 
   it('is refused where keys and values differ in width', () => {
     expect(() =>
-      ggufConfig(
+      convertGgufConfig(
         metadata('llama', { 'attention.key_length': 16, 'attention.value_length': 8 }),
         tied,
       ),
@@ -150,7 +150,7 @@ describe('the config.json of a GGUF', () => {
 
 describe('RoPE scaling in a GGUF', () => {
   const rope = (changes: Record<string, unknown>): unknown =>
-    ggufConfig(metadata('llama', changes), tied)['rope_parameters']
+    convertGgufConfig(metadata('llama', changes), tied)['rope_parameters']
 
   it('is read where it is linear or YaRN', () => {
     expect(rope({ 'rope.scaling.type': 'linear', 'rope.scaling.factor': 4 })).toEqual({
@@ -175,8 +175,8 @@ describe('RoPE scaling in a GGUF', () => {
   it("is recognised as Llama 3's from its frequency factors", () => {
     const tensors = new Set(['rope_freqs.weight'])
     const file = metadata('llama', { 'attention.key_length': 64, 'attention.value_length': 64 })
-    const ropeFactors = Float32Array.from(llama3Divisors(32, 64, 500_000))
-    expect(ggufConfig(file, tensors, { ropeFactors })['rope_parameters']).toEqual({
+    const ropeFactors = Float32Array.from(computeLlama3Divisors(32, 64, 500_000))
+    expect(convertGgufConfig(file, tensors, { ropeFactors })['rope_parameters']).toEqual({
       rope_type: 'llama3',
       factor: 32,
       low_freq_factor: 1,
@@ -185,14 +185,14 @@ describe('RoPE scaling in a GGUF', () => {
       rope_theta: 500_000,
     })
     expect(() =>
-      ggufConfig(file, tensors, { ropeFactors: ropeFactors.map((x) => x * 1.1) }),
+      convertGgufConfig(file, tensors, { ropeFactors: ropeFactors.map((x) => x * 1.1) }),
     ).toThrow(UnsupportedError)
-    expect(() => ggufConfig(file, tensors)).toThrow(/rope_freqs\.weight/)
+    expect(() => convertGgufConfig(file, tensors)).toThrow(/rope_freqs\.weight/)
   })
 
   it('is read from the file where the file has the factors', async () => {
     const values = { 'attention.key_length': 64, 'attention.value_length': 64 }
-    const data = llama3Divisors(8, 64, 500_000)
+    const data = computeLlama3Divisors(8, 64, 500_000)
     const info = { type: 'f32', shape: [32], offset: 0, sizeBytes: 128 } as const
     const file = {
       metadata: metadata('llama', values) as Map<string, number>,
@@ -212,8 +212,8 @@ describe('RoPE scaling in a GGUF', () => {
     expect(() => rope({ 'rope.scaling.type': 'longrope' })).toThrow(
       /"longrope".*none, linear, yarn, llama3/,
     )
-    expect(() => ggufConfig(metadata('phi3'), new Set(['rope_factors_long.weight']))).toThrow(
-      UnsupportedError,
-    )
+    expect(() =>
+      convertGgufConfig(metadata('phi3'), new Set(['rope_factors_long.weight'])),
+    ).toThrow(UnsupportedError)
   })
 })

@@ -4,8 +4,8 @@
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
 import type { GgufFile } from './reader.ts'
-import { ropeParameters } from './rope.ts'
-import { type GgufMetadata, type GgufValues, ggufValues } from './values.ts'
+import { readGgufRope } from './rope.ts'
+import { type GgufMetadata, type GgufValues, createGgufValues } from './values.ts'
 
 export interface GgufConfigOptions {
   /**
@@ -31,12 +31,12 @@ type Config = Record<string, unknown>
 
 /** GGUF architecture → what its config.json holds beside the common keys. */
 const architectures: Readonly<Record<string, (common: Common) => Config>> = {
-  llama,
-  qwen2,
-  qwen3,
-  gemma3,
-  phi3,
-  smollm3,
+  llama: convertLlama,
+  qwen2: convertQwen2,
+  qwen3: convertQwen3,
+  gemma3: convertGemma3,
+  phi3: convertPhi3,
+  smollm3: convertSmollm3,
 }
 
 /**
@@ -44,13 +44,13 @@ const architectures: Readonly<Record<string, (common: Common) => Config>> = {
  * (`blk.0.attn_q.weight`). Throws UnsupportedError for an architecture or RoPE scaling that is not
  * supported, FormatError where a needed key is missing.
  */
-export function ggufConfig(
+export function convertGgufConfig(
   metadata: GgufMetadata,
   tensors: { has(name: string): boolean },
   options: GgufConfigOptions = {},
 ): Config {
-  const values = ggufValues(metadata)
-  const prefix = values.text('general.architecture')
+  const values = createGgufValues(metadata)
+  const prefix = values.string('general.architecture')
   if (prefix === undefined)
     throw new FormatError(
       'This GGUF does not say what it holds: the key "general.architecture" is missing.',
@@ -68,8 +68,8 @@ export function ggufConfig(
   }
   const hiddenSize = need('embedding_length')
   const heads = need('attention.head_count')
-  const headDim = headDimension(values, prefix, hiddenSize / heads)
-  const rope = ropeParameters(values, prefix, {
+  const headDim = readHeadDimension(values, prefix, hiddenSize / heads)
+  const rope = readGgufRope(values, prefix, {
     ...options,
     tensors,
     headDim,
@@ -83,20 +83,20 @@ export function ggufConfig(
     num_attention_heads: heads,
     num_key_value_heads: values.number(`${prefix}.attention.head_count_kv`) ?? heads,
     head_dim: headDim,
-    rms_norm_eps: shortest(need('attention.layer_norm_rms_epsilon')),
+    rms_norm_eps: shortenFloat(need('attention.layer_norm_rms_epsilon')),
     max_position_embeddings: need('context_length'),
-    vocab_size: vocabularySize(values, prefix),
+    vocab_size: readVocabularySize(values, prefix),
     tie_word_embeddings: !tensors.has('output.weight'),
     hidden_act: 'silu',
     rope_parameters: rope,
-    ...tokenIds(values),
+    ...readTokenIds(values),
     ...extra({ values, prefix, tensors, hiddenSize, layers, heads, headDim, rope }),
   }
 }
 
 /**
  * The config.json of an open file; reads the one tensor that may hold RoPE scaling. Throws as
- * `ggufConfig` does.
+ * `convertGgufConfig` does.
  */
 export async function readGgufConfig(
   file: Pick<GgufFile, 'metadata' | 'tensors' | 'read'>,
@@ -106,14 +106,14 @@ export async function readGgufConfig(
     : undefined
   if (factors && factors.dtype !== 'f32')
     throw new FormatError(`GGUF tensor "rope_freqs.weight": got ${factors.dtype}, expected f32.`)
-  return ggufConfig(
+  return convertGgufConfig(
     file.metadata,
     file.tensors,
     factors ? { ropeFactors: (factors as F32Tensor).data } : {},
   )
 }
 
-function llama({ values, prefix, tensors }: Common): Config {
+function convertLlama({ values, prefix, tensors }: Common): Config {
   const slidingWindow = values.number(`${prefix}.attention.sliding_window`)
   if (values.number(`${prefix}.expert_count`))
     throw new UnsupportedError('GGUF architecture "llama" with experts (Mixtral) is not supported.')
@@ -131,7 +131,7 @@ function llama({ values, prefix, tensors }: Common): Config {
   }
 }
 
-function qwen2(): Config {
+function convertQwen2(): Config {
   return {
     model_type: 'qwen2',
     architectures: ['Qwen2ForCausalLM'],
@@ -140,7 +140,7 @@ function qwen2(): Config {
   }
 }
 
-function qwen3({ tensors }: Common): Config {
+function convertQwen3({ tensors }: Common): Config {
   const attention_bias = tensors.has('blk.0.attn_q.bias')
   return {
     model_type: 'qwen3',
@@ -152,7 +152,15 @@ function qwen3({ tensors }: Common): Config {
 }
 
 /** Every sixth layer sees the whole context; the others a window, with RoPE of their own. */
-function gemma3({ values, prefix, hiddenSize, layers, heads, headDim, rope }: Common): Config {
+function convertGemma3({
+  values,
+  prefix,
+  hiddenSize,
+  layers,
+  heads,
+  headDim,
+  rope,
+}: Common): Config {
   const pattern = values.number(`${prefix}.attention.sliding_window_pattern`) ?? 6
   const localTheta = values.number(`${prefix}.rope.freq_base_swa`) ?? 10_000
   const layersOf27B = 62 // the one size whose attention is scaled by width over heads, not by the head's width (llama.cpp)
@@ -176,7 +184,7 @@ function gemma3({ values, prefix, hiddenSize, layers, heads, headDim, rope }: Co
   }
 }
 
-function phi3({ values, prefix, headDim, rope }: Common): Config {
+function convertPhi3({ values, prefix, headDim, rope }: Common): Config {
   const rotated = values.number(`${prefix}.rope.dimension_count`) ?? headDim
   return {
     model_type: 'phi3',
@@ -190,7 +198,7 @@ function phi3({ values, prefix, headDim, rope }: Common): Config {
 }
 
 /** Every fourth layer has no RoPE; the files do not say so, it is part of the architecture. */
-function smollm3({ tensors, layers }: Common): Config {
+function convertSmollm3({ tensors, layers }: Common): Config {
   return {
     model_type: 'smollm3',
     architectures: ['SmolLM3ForCausalLM'],
@@ -203,7 +211,7 @@ function smollm3({ tensors, layers }: Common): Config {
   }
 }
 
-function headDimension(values: GgufValues, prefix: string, fallback: number): number {
+function readHeadDimension(values: GgufValues, prefix: string, fallback: number): number {
   const key = values.number(`${prefix}.attention.key_length`) ?? fallback
   const value = values.number(`${prefix}.attention.value_length`) ?? key
   if (key !== value)
@@ -217,9 +225,9 @@ function headDimension(values: GgufValues, prefix: string, fallback: number): nu
   return key
 }
 
-function vocabularySize(values: GgufValues, prefix: string): number {
+function readVocabularySize(values: GgufValues, prefix: string): number {
   const size =
-    values.number(`${prefix}.vocab_size`) ?? values.texts('tokenizer.ggml.tokens')?.length
+    values.number(`${prefix}.vocab_size`) ?? values.strings('tokenizer.ggml.tokens')?.length
   if (size === undefined)
     throw new FormatError(
       `GGUF metadata: neither "${prefix}.vocab_size" nor "tokenizer.ggml.tokens" is there.`,
@@ -228,7 +236,7 @@ function vocabularySize(values: GgufValues, prefix: string): number {
 }
 
 /** Where a file names an end of turn beside the end of text, both end a generation. */
-function tokenIds(values: GgufValues): Config {
+function readTokenIds(values: GgufValues): Config {
   const id = (name: string): number | undefined => values.number(`tokenizer.ggml.${name}_token_id`)
   const bos = id('bos')
   const eos = id('eos')
@@ -243,7 +251,7 @@ function tokenIds(values: GgufValues): Config {
 }
 
 /** The shortest decimal that rounds to the same 32-bit float: 1e-5 for 9.999999747378752e-6. */
-function shortest(value: number): number {
+function shortenFloat(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const short = Number(value.toPrecision(digits))
     if (Math.fround(short) === Math.fround(value)) return short

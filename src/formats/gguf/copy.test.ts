@@ -3,13 +3,13 @@ import { f32, type Tensor } from '../../base/tensor.ts'
 import { NumericError } from '../../base/errors.ts'
 import { joinBytes } from '../../base/concat.ts'
 import { toFloat32 } from '../convert.ts'
-import { encoded, fitsRows, writableType } from '../encode-dtype.ts'
+import { encodeAsDtype, hasWholeBlocks, toWritableType } from '../encode-dtype.ts'
 import { openGguf } from './reader.ts'
-import { ggufCopy } from './copy.ts'
-import { ggufPlaces } from './names.ts'
+import { copyGguf } from './copy.ts'
+import { mapGgufTensors } from './names.ts'
 import type { GgufEntry } from './types.ts'
-import { ggufChunks } from './writer.ts'
-import { memorySource } from '../memory-source.ts'
+import { encodeGguf } from './writer.ts'
+import { createMemorySource } from '../memory-source.ts'
 
 const counted = (shape: number[], step = 1): Tensor =>
   f32(
@@ -25,7 +25,7 @@ const metadata = new Map<string, GgufEntry>([
 const tensors = new Map<string, Tensor>([
   [
     'blk.0.attn_q.weight',
-    encoded(
+    encodeAsDtype(
       'q',
       f32(
         [8, 32],
@@ -44,24 +44,24 @@ async function readAll(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return joinBytes(parts)
 }
 
-const original = joinBytes(ggufChunks({ metadata, tensors }))
-const open = () => openGguf(memorySource('model.gguf', original))
+const original = joinBytes(encodeGguf({ metadata, tensors }))
+const open = () => openGguf(createMemorySource('model.gguf', original))
 
 describe('ggufCopy', () => {
   it('without changes is the same file', async () => {
-    expect(Buffer.compare(await readAll(ggufCopy(await open(), new Map())), original)).toBe(0)
+    expect(Buffer.compare(await readAll(copyGguf(await open(), new Map())), original)).toBe(0)
   })
 
   it('replaces, adds, and leaves the rest as it is', async () => {
-    const half = encoded('v', counted([4, 2], -1) as ReturnType<typeof f32>, 'f16')
+    const half = encodeAsDtype('v', counted([4, 2], -1) as ReturnType<typeof f32>, 'f16')
     const more = counted([2, 2])
     const changes = new Map([
       ['blk.0.attn_v.weight', { dtype: half.dtype, shape: half.shape, read: async () => half }],
       ['output.weight', { dtype: more.dtype, shape: more.shape, read: async () => more }],
     ])
     const told: string[] = []
-    const bytes = await readAll(ggufCopy(await open(), changes, (name) => told.push(name)))
-    const copy = await openGguf(memorySource('copy.gguf', bytes))
+    const bytes = await readAll(copyGguf(await open(), changes, (name) => told.push(name)))
+    const copy = await openGguf(createMemorySource('copy.gguf', bytes))
     expect([...copy.tensors.keys()]).toEqual([...tensors.keys(), 'output.weight'])
     expect(told).toEqual([...copy.tensors.keys()])
     expect(await copy.read('blk.0.attn_q.weight')).toEqual(tensors.get('blk.0.attn_q.weight'))
@@ -75,14 +75,14 @@ describe('ggufCopy', () => {
     const changes = new Map([
       ['output_norm.weight', { dtype: 'f32' as const, shape: [3], read: async () => counted([4]) }],
     ])
-    await expect(readAll(ggufCopy(await open(), changes))).rejects.toThrow(
+    await expect(readAll(copyGguf(await open(), changes))).rejects.toThrow(
       'got 16 bytes, expected 12',
     )
   })
 })
 
 it('a tensor arranged for the file is restored to itself, in blocks too', async () => {
-  const { restore, arrange } = ggufPlaces(await open()).get(
+  const { restore, arrange } = mapGgufTensors(await open()).get(
     'model.layers.0.self_attn.q_proj.weight',
   )!
   const inFile = tensors.get('blk.0.attn_q.weight')!
@@ -94,13 +94,13 @@ describe('encoded', () => {
   it('keeps a type that can be written, and replaces one that cannot', () => {
     expect(
       ['q4_0', 'q4_1', 'q8_0', 'bf16', 'f16', 'f32', 'f8_e4m3', 'f64'].map((type) =>
-        writableType(type as 'f32'),
+        toWritableType(type as 'f32'),
       ),
     ).toEqual([...['q4_0', 'q4_1', 'q8_0', 'bf16', 'f16', 'f32', 'f16', 'f32']])
     expect([
-      fitsRows('q8_0', [2, 48]),
-      fitsRows('q8_0', [3, 64]),
-      fitsRows('f16', [2, 48]),
+      hasWholeBlocks('q8_0', [2, 48]),
+      hasWholeBlocks('q8_0', [3, 64]),
+      hasWholeBlocks('f16', [2, 48]),
     ]).toEqual([false, true, true])
   })
   it.each([
@@ -112,13 +112,13 @@ describe('encoded', () => {
     ['f32', 0],
   ] as const)('%s comes back within %d', (dtype, within) => {
     const values = Float32Array.from({ length: 64 }, (_, i) => Math.cos(7 * i))
-    const back = toFloat32(encoded('x', f32([2, 32], values), dtype))
+    const back = toFloat32(encodeAsDtype('x', f32([2, 32], values), dtype))
     expect(Math.max(...back.map((value, i) => Math.abs(value - values[i]!)))).toBeLessThanOrEqual(
       within,
     )
   })
   it('names a tensor whose values f16 cannot hold', () => {
-    expect(() => encoded('blk.0.x', f32([1], [70_000]), 'f16')).toThrow(NumericError)
-    expect(() => encoded('blk.0.x', f32([1], [70_000]), 'f16')).toThrow('blk.0.x')
+    expect(() => encodeAsDtype('blk.0.x', f32([1], [70_000]), 'f16')).toThrow(NumericError)
+    expect(() => encodeAsDtype('blk.0.x', f32([1], [70_000]), 'f16')).toThrow('blk.0.x')
   })
 })

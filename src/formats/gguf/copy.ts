@@ -3,10 +3,10 @@
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { quoted } from '../quote.ts'
+import { quoteName } from '../quote.ts'
 import type { GgufFile } from './reader.ts'
 import type { GgufEntry } from './types.ts'
-import { ggufStream, type GgufTensorHead } from './writer.ts'
+import { encodeGgufStream, type GgufTensorHead } from './writer.ts'
 
 /**
  * Another tensor under a name, of a type that is known before it is read. Its rows lie as the
@@ -20,13 +20,13 @@ export interface GgufChange extends GgufTensorHead {
  * The file's metadata with their types, as the writer takes them. Throws UnsupportedError for lists
  * in lists.
  */
-export function ggufEntries({ name, metadata, metadataTypes }: GgufFile): Map<string, GgufEntry> {
+export function toGgufEntries({ name, metadata, metadataTypes }: GgufFile): Map<string, GgufEntry> {
   const entries = new Map<string, GgufEntry>()
   for (const [key, value] of metadata) {
     const type = metadataTypes.get(key)!
     if (type === 'list[]')
       throw new UnsupportedError(
-        `${name}: metadata ${quoted(key)} holds lists in lists, which cannot be written again.`,
+        `${name}: metadata ${quoteName(key)} holds lists in lists, which cannot be written again.`,
       )
     entries.set(key, { type, value })
   }
@@ -37,7 +37,7 @@ export function ggufEntries({ name, metadata, metadataTypes }: GgufFile): Map<st
  * The chunks of the file with changes by ggml name; names that the file does not have are added
  * behind.
  */
-export function ggufCopy(
+export function copyGguf(
   file: GgufFile,
   changes: ReadonlyMap<string, GgufChange>,
   onTensor: (name: string, sizeBytes: number) => void = () => undefined,
@@ -45,7 +45,7 @@ export function ggufCopy(
   const heads = new Map<string, GgufTensorHead>()
   for (const [name, { type, shape }] of file.tensors) heads.set(name, { dtype: type, shape })
   for (const [name, { dtype, shape }] of changes) heads.set(name, { dtype, shape })
-  return ggufStream(ggufEntries(file), heads, async (name) => {
+  return encodeGgufStream(toGgufEntries(file), heads, async (name) => {
     const tensor = await (changes.get(name)?.read() ?? file.read(name))
     onTensor(name, tensor.data.byteLength)
     return tensor

@@ -1,7 +1,7 @@
 // Reads the key-value part of a GGUF head. Every count is checked against the bytes that are left
 // before it is believed.
 
-import { quoted } from '../quote.ts'
+import { quoteName } from '../quote.ts'
 import type { GgufCursor } from './cursor.ts'
 import {
   type GgufNumberType,
@@ -29,8 +29,8 @@ export async function readMetadata(
   const entries = new Map<string, TypedValue>()
   for (let i = 0; i < count; i++) {
     const key = await cursor.string(() => `the name of metadata key ${i + 1} of ${count}`, 'name')
-    if (entries.has(key)) cursor.fail(`it holds the metadata key ${quoted(key)} twice`)
-    const what = (): string => `metadata ${quoted(key)}`
+    if (entries.has(key)) cursor.fail(`it holds the metadata key ${quoteName(key)} twice`)
+    const what = (): string => `metadata ${quoteName(key)}`
     const type = await readType(cursor, what)
     entries.set(
       key,

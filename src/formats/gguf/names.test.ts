@@ -6,10 +6,10 @@ import { f32, fromBytes, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../convert.ts'
 import { openGguf } from './reader.ts'
 import { ggufArchitectures } from './architectures.ts'
-import { ggufAsHuggingFace, ggufToHuggingFace, huggingFaceToGguf } from './names.ts'
+import { toHuggingFaceStore, toHuggingFaceName, toGgufName } from './names.ts'
 import type { GgufEntry } from './types.ts'
-import { ggufChunks } from './writer.ts'
-import { memorySource } from '../memory-source.ts'
+import { encodeGguf } from './writer.ts'
+import { createMemorySource } from '../memory-source.ts'
 import { interleaveRotaryRows } from '../rotary-rows.ts'
 import { openSafetensors } from '../safetensors/reader.ts'
 import type { TensorStore } from '../tensor-store.ts'
@@ -23,8 +23,8 @@ async function storeOf(
     ['general.architecture', { type: 'string', value: architecture }],
     ...Object.entries(more),
   ])
-  const bytes = joinBytes(ggufChunks({ metadata, tensors: new Map(Object.entries(tensors)) }))
-  return ggufAsHuggingFace(await openGguf(memorySource('model.gguf', bytes)))
+  const bytes = joinBytes(encodeGguf({ metadata, tensors: new Map(Object.entries(tensors)) }))
+  return toHuggingFaceStore(await openGguf(createMemorySource('model.gguf', bytes)))
 }
 
 const heads = (architecture: string, query: number, key?: number): Record<string, GgufEntry> => ({
@@ -51,14 +51,12 @@ describe('names', () => {
       const architecture = ggmlName === 'mistral' ? 'llama' : ggmlName
       expect(readdirSync(parity)).toContain(folder)
       const store = await openSafetensors(
-        memorySource(folder, readFileSync(new URL(`${folder}/model.safetensors`, parity))),
+        createMemorySource(folder, readFileSync(new URL(`${folder}/model.safetensors`, parity))),
       )
-      const ggmlNames = [...store.tensors.keys()].map((name) =>
-        huggingFaceToGguf(name, architecture),
-      )
+      const ggmlNames = [...store.tensors.keys()].map((name) => toGgufName(name, architecture))
       expect(ggmlNames).not.toContain(undefined)
       expect(new Set(ggmlNames).size).toBe(ggmlNames.length)
-      expect(ggmlNames.map((name) => ggufToHuggingFace(name!, architecture))).toEqual([
+      expect(ggmlNames.map((name) => toHuggingFaceName(name!, architecture))).toEqual([
         ...store.tensors.keys(),
       ])
     },
@@ -78,13 +76,13 @@ describe('names', () => {
     ['token_embd.weight', 'model.embed_tokens.weight', 'llama'],
     ['output.weight', 'lm_head.weight', 'llama'],
   ])('%s is %s in %s', (ggmlName, name, architecture) => {
-    expect(ggufToHuggingFace(ggmlName, architecture)).toBe(name)
-    expect(huggingFaceToGguf(name, architecture)).toBe(ggmlName)
+    expect(toHuggingFaceName(ggmlName, architecture)).toBe(name)
+    expect(toGgufName(name, architecture)).toBe(ggmlName)
   })
 
   it('modules have names without an ending', () => {
-    expect(huggingFaceToGguf('model.layers.3.mlp.down_proj')).toBe('blk.3.ffn_down')
-    expect(huggingFaceToGguf('lm_head')).toBe('output')
+    expect(toGgufName('model.layers.3.mlp.down_proj')).toBe('blk.3.ffn_down')
+    expect(toGgufName('lm_head')).toBe('output')
   })
 
   it.each([
@@ -95,7 +93,7 @@ describe('names', () => {
     'blk.0.attn_q.weight.lora_a',
     'output',
   ])('%s is nothing', (name) => {
-    expect(ggufToHuggingFace(name)).toBeUndefined()
+    expect(toHuggingFaceName(name)).toBeUndefined()
   })
 
   it.each([
@@ -103,7 +101,7 @@ describe('names', () => {
     'model.layers.00.mlp.up_proj',
     'transformer.h.0.attn.weight',
   ])('%s has no place', (name) => {
-    expect(huggingFaceToGguf(name)).toBeUndefined()
+    expect(toGgufName(name)).toBeUndefined()
   })
 })
 
@@ -214,13 +212,13 @@ describe('ggufAsHuggingFace', () => {
       `"toString" is not supported; supported: ${Object.keys(ggufArchitectures).join(', ')}`,
     )
     const nameless = await openGguf(
-      memorySource(
+      createMemorySource(
         'model.gguf',
-        joinBytes(ggufChunks({ metadata: new Map(), tensors: new Map() })),
+        joinBytes(encodeGguf({ metadata: new Map(), tensors: new Map() })),
       ),
     )
-    expect(() => ggufAsHuggingFace(nameless)).toThrow(FormatError)
-    expect(() => ggufAsHuggingFace(nameless)).toThrow(
+    expect(() => toHuggingFaceStore(nameless)).toThrow(FormatError)
+    expect(() => toHuggingFaceStore(nameless)).toThrow(
       'model.gguf: the metadata does not say "general.architecture"',
     )
   })

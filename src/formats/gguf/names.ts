@@ -4,7 +4,7 @@
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../convert.ts'
-import { listed, quoted } from '../quote.ts'
+import { joinProblems, quoteName } from '../quote.ts'
 import type { GgufFile, GgufTensorInfo } from './reader.ts'
 import {
   derivedTensors,
@@ -13,12 +13,12 @@ import {
   globalModules,
 } from './architectures.ts'
 import { interleaveRotaryRows, splitRotaryRows } from '../rotary-rows.ts'
-import { entryOf, type TensorInfo, type TensorStore } from '../tensor-store.ts'
+import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
 const layerPattern = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/
 
 /** Where a Hugging Face tensor lies in a GGUF file, and how it changes on the way out and in. */
-export interface GgufPlace extends TensorInfo {
+export interface GgufTensorMapping extends TensorInfo {
   readonly ggmlName: string
   /** The file's tensor as Hugging Face has it. */
   readonly restore: (tensor: Tensor) => Tensor
@@ -31,14 +31,14 @@ export interface GgufPlace extends TensorInfo {
  * not in the table and for tensors that have no place in it (all listed), FormatError where head
  * counts are missing or do not fit the rows.
  */
-export function ggufAsHuggingFace(file: GgufFile): TensorStore {
-  const tensors = ggufPlaces(file)
+export function toHuggingFaceStore(file: GgufFile): TensorStore {
+  const tensors = mapGgufTensors(file)
   return {
     name: file.name,
     tensors,
     metadata: Object.fromEntries(file.metadata),
     read: async (name) => {
-      const { ggmlName, restore } = entryOf(tensors, name, file.name)
+      const { ggmlName, restore } = getEntry(tensors, name, file.name)
       return restore(await file.read(ggmlName))
     },
     close: () => file.close(),
@@ -47,21 +47,21 @@ export function ggufAsHuggingFace(file: GgufFile): TensorStore {
 
 /**
  * By Hugging Face name, every tensor of the file that a checkpoint holds too. Throws as
- * `ggufAsHuggingFace` does.
+ * `toHuggingFaceStore` does.
  */
-export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
-  const { name: architectureName, architecture } = architectureOf(file)
-  const places = new Map<string, GgufPlace>()
+export function mapGgufTensors(file: GgufFile): Map<string, GgufTensorMapping> {
+  const { name: architectureName, architecture } = readGgufArchitecture(file)
+  const places = new Map<string, GgufTensorMapping>()
   const strangers: string[] = []
   for (const [ggmlName, info] of file.tensors) {
     if (derivedTensors.has(ggmlName)) continue
-    const name = ggufToHuggingFace(ggmlName, architectureName)
-    if (name === undefined) strangers.push(quoted(ggmlName))
-    else places.set(name, placeOf(file, architecture, ggmlName, info))
+    const name = toHuggingFaceName(ggmlName, architectureName)
+    if (name === undefined) strangers.push(quoteName(ggmlName))
+    else places.set(name, mapTensor(file, architecture, ggmlName, info))
   }
   if (strangers.length > 0) {
     throw new UnsupportedError(
-      `${file.name}: architecture "${architectureName}" has no place for the tensors:\n${listed(strangers)}`,
+      `${file.name}: architecture "${architectureName}" has no place for the tensors:\n${joinProblems(strangers)}`,
     )
   }
   return places
@@ -71,19 +71,22 @@ export function ggufPlaces(file: GgufFile): Map<string, GgufPlace> {
  * The architecture of a file. Throws FormatError where it says none, UnsupportedError for one that
  * is not in the table.
  */
-export function architectureOf(file: GgufFile): { name: string; architecture: GgufArchitecture } {
+export function readGgufArchitecture(file: GgufFile): {
+  name: string
+  architecture: GgufArchitecture
+} {
   const name = file.metadata.get('general.architecture')
   if (typeof name !== 'string')
     throw new FormatError(`${file.name}: the metadata does not say "general.architecture".`)
-  return { name, architecture: architectureNamed(name, file.name) }
+  return { name, architecture: getArchitecture(name, file.name) }
 }
 
-function architectureNamed(name: string, where: string): GgufArchitecture {
+function getArchitecture(name: string, where: string): GgufArchitecture {
   const architecture = Object.hasOwn(ggufArchitectures, name) ? ggufArchitectures[name] : undefined
   if (architecture) return architecture
   const known = Object.keys(ggufArchitectures).join(', ')
   throw new UnsupportedError(
-    `${where}: the GGUF architecture ${quoted(name)} is not supported; supported: ${known}.`,
+    `${where}: the GGUF architecture ${quoteName(name)} is not supported; supported: ${known}.`,
   )
 }
 
@@ -91,12 +94,12 @@ function architectureNamed(name: string, where: string): GgufArchitecture {
  * The Hugging Face name of a ggml tensor, undefined where the architecture has none. Throws
  * UnsupportedError for an unknown architecture.
  */
-export function ggufToHuggingFace(name: string, architecture = 'llama'): string | undefined {
-  const { layer } = architectureNamed(architecture, name)
+export function toHuggingFaceName(name: string, architecture = 'llama'): string | undefined {
+  const { layer } = getArchitecture(architecture, name)
   const [, index, part, kind] = layerPattern.exec(name) ?? []
   if (index !== undefined)
     return Object.hasOwn(layer, part!) ? `model.layers.${index}.${layer[part!]}.${kind}` : undefined
-  const [module, ending] = cut(name)
+  const [module, ending] = splitEnding(name)
   return ending && Object.hasOwn(globalModules, module) ? globalModules[module] + ending : undefined
 }
 
@@ -105,39 +108,39 @@ export function ggufToHuggingFace(name: string, architecture = 'llama'): string 
  * `.bias`; undefined where llama.cpp has none. Adapters append `.lora_a` and `.lora_b` to the
  * weight's name.
  */
-export function huggingFaceToGguf(name: string, architecture = 'llama'): string | undefined {
-  const { layer } = architectureNamed(architecture, name)
-  const [module, ending] = cut(name)
+export function toGgufName(name: string, architecture = 'llama'): string | undefined {
+  const { layer } = getArchitecture(architecture, name)
+  const [module, ending] = splitEnding(name)
   const [, index, part] = /^model\.layers\.(0|[1-9]\d*)\.(.+)$/.exec(module) ?? []
   if (index === undefined) {
-    const global = keyOf(globalModules, module)
+    const global = findKey(globalModules, module)
     return global && global + ending
   }
-  const inLayer = keyOf(layer, part!)
+  const inLayer = findKey(layer, part!)
   return inLayer && `blk.${index}.${inLayer}${ending}`
 }
 
-function cut(name: string): [module: string, ending: string] {
+function splitEnding(name: string): [module: string, ending: string] {
   const ending = ['.weight', '.bias'].find((end) => name.endsWith(end)) ?? ''
   return [name.slice(0, name.length - ending.length), ending]
 }
 
-const keyOf = (table: Readonly<Record<string, string>>, value: string): string | undefined =>
+const findKey = (table: Readonly<Record<string, string>>, value: string): string | undefined =>
   Object.keys(table).find((key) => table[key] === value)
 
-function placeOf(
+function mapTensor(
   file: GgufFile,
   architecture: GgufArchitecture,
   ggmlName: string,
   { type, shape, sizeBytes }: GgufTensorInfo,
-): GgufPlace {
+): GgufTensorMapping {
   const [, index, part = ''] = layerPattern.exec(ggmlName) ?? []
   if (architecture.interleavedRotary && (part === 'attn_q' || part === 'attn_k')) {
-    const heads = headCount(file, part, Number(index))
+    const heads = readHeadCount(file, part, Number(index))
     const rows = shape[0] ?? 1
     if (heads === undefined || rows % (2 * heads) !== 0) {
       throw new FormatError(
-        `${file.name}: ${quoted(ggmlName)}: got ${rows} rows, expected ${heads ?? 'an unknown number of'} heads of an even width.`,
+        `${file.name}: ${quoteName(ggmlName)}: got ${rows} rows, expected ${heads ?? 'an unknown number of'} heads of an even width.`,
       )
     }
     const [restore, arrange] = [splitRotaryRows, interleaveRotaryRows].map(
@@ -171,7 +174,7 @@ function placeOf(
  * Heads of a projection in one layer: the metadata has one number, or a list with one for each
  * layer.
  */
-function headCount(
+function readHeadCount(
   { metadata }: GgufFile,
   part: 'attn_q' | 'attn_k',
   layer: number,

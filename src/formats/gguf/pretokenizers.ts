@@ -19,29 +19,31 @@ export interface PreTokenizer {
 const contractions = String.raw`(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])`
 const spaces = String.raw`\s*[\r\n]+|\s+(?!\S)|\s+`
 /** GPT-4's pattern with digits in groups of up to `digits`. */
-const gpt4Pattern = (digits: string): string =>
+const createGpt4Pattern = (digits: string): string =>
   String.raw`${contractions}|[^\r\n\p{L}\p{N}]?\p{L}+|${digits}| ?[^\s\p{L}\p{N}]+[\r\n]*|${spaces}`
 const upper = String.raw`[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`
 const lower = String.raw`[\p{Ll}\p{Lm}\p{Lo}\p{M}]`
 /** GPT-4o's pattern, which also cuts at changes of case. */
-const casedPattern = (digits: string, ending: string): string =>
+const createCasedPattern = (digits: string, ending: string): string =>
   String.raw`[^\r\n\p{L}\p{N}]?${upper}*${lower}+${ending}|[^\r\n\p{L}\p{N}]?${upper}+${lower}*${ending}|${digits}| ?[^\s\p{L}\p{N}]+[\r\n/]*|${spaces}`
 
 const gpt2: PreTokenizer = { patterns: [gpt2Pattern] }
 const singleDigits: PreTokenizer = { patterns: [String.raw`\p{N}`, gpt2Pattern] }
 const llama3: PreTokenizer = {
-  patterns: [gpt4Pattern(String.raw`\p{N}{1,3}`)],
+  patterns: [createGpt4Pattern(String.raw`\p{N}{1,3}`)],
   ignoreMerges: true,
   addBos: true,
 }
-const qwen2: PreTokenizer = { patterns: [gpt4Pattern(String.raw`\p{N}`)], nfc: true }
-const cl100k: PreTokenizer = { patterns: [gpt4Pattern(String.raw`\p{N}{1,3}`)] }
+const qwen2: PreTokenizer = { patterns: [createGpt4Pattern(String.raw`\p{N}`)], nfc: true }
+const cl100k: PreTokenizer = { patterns: [createGpt4Pattern(String.raw`\p{N}{1,3}`)] }
 const tekken: PreTokenizer = {
-  patterns: [casedPattern(String.raw`\p{N}`, '')],
+  patterns: [createCasedPattern(String.raw`\p{N}`, '')],
   ignoreMerges: true,
   addBos: true,
 }
-const gpt4o: PreTokenizer = { patterns: [casedPattern(String.raw`\p{N}{1,3}`, `${contractions}?`)] }
+const gpt4o: PreTokenizer = {
+  patterns: [createCasedPattern(String.raw`\p{N}{1,3}`, `${contractions}?`)],
+}
 /** What llama.cpp does with files from before the key existed. */
 const unnamed: PreTokenizer = {
   patterns: [
@@ -83,7 +85,7 @@ const byName: Readonly<Record<string, PreTokenizer>> = {
  * The pre-tokenizer of a name; undefined is `default`. Throws UnsupportedError that lists the known
  * names.
  */
-export function preTokenizerOf(name = 'default'): PreTokenizer {
+export function getPreTokenizer(name = 'default'): PreTokenizer {
   const found = Object.hasOwn(byName, name) ? byName[name] : undefined
   if (found) return found
   throw new UnsupportedError(

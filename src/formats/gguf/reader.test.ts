@@ -13,8 +13,8 @@ import type { ByteSource } from '../byte-source.ts'
 import { toFloat32 } from '../convert.ts'
 import { openGguf } from './reader.ts'
 import type { GgufEntry, GgufValue } from './types.ts'
-import { ggufChunks, type GgufContent } from './writer.ts'
-import { memorySource } from '../memory-source.ts'
+import { encodeGguf, type GgufContent } from './writer.ts'
+import { createMemorySource } from '../memory-source.ts'
 import { damaged, readsOrRefuses, watchedSource } from '../reader.contract.ts'
 
 const entry = (type: GgufEntry['type'], value: GgufValue): GgufEntry => ({ type, value })
@@ -35,8 +35,8 @@ const tensors = new Map<string, Tensor>([
   ['blk.0.attn_v.weight', fromBytes('q8_0', [2, 32], q8)],
 ])
 const write = (content: Partial<GgufContent> = {}): Uint8Array =>
-  joinBytes(ggufChunks({ metadata, tensors, ...content }))
-const open = (bytes: Uint8Array) => openGguf(memorySource('model.gguf', bytes))
+  joinBytes(encodeGguf({ metadata, tensors, ...content }))
+const open = (bytes: Uint8Array) => openGguf(createMemorySource('model.gguf', bytes))
 
 describe('round trip', () => {
   it('keeps metadata, types, shapes and bytes', async () => {

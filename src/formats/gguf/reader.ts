@@ -2,11 +2,11 @@
 // count, length or offset. Why not a library: docs/decisions/0002-own-gguf-reader.md. What names
 // and metadata mean is for gguf-names.ts and others.
 
-import { blockLayout, bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
+import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { fromBytes, type Tensor } from '../../base/tensor.ts'
 import type { ByteSource } from '../byte-source.ts'
-import { listed, quoted, safeProduct } from '../quote.ts'
+import { joinProblems, quoteName, computeSafeProduct } from '../quote.ts'
 import { GgufCursor } from './cursor.ts'
 import { readMetadata } from './metadata.ts'
 import {
@@ -18,7 +18,7 @@ import {
   type GgufValueType,
   mostDimensions,
 } from './types.ts'
-import { entryOf } from '../tensor-store.ts'
+import { getEntry } from '../tensor-store.ts'
 
 export interface GgufTensorInfo {
   readonly type: DType
@@ -67,8 +67,8 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
   const keyCount = await cursor.count(13, () => 'the metadata') // the shortest: empty key, one byte
   const entries = await readMetadata(cursor, keyCount)
   const claims = await readClaims(cursor, tensorCount)
-  const alignment = alignmentOf(cursor, entries.get('general.alignment')?.value)
-  const tensors = checkClaims(claims, {
+  const alignment = readAlignment(cursor, entries.get('general.alignment')?.value)
+  const tensors = resolveClaims(claims, {
     name: source.name,
     dataStart: roundUp(cursor.position, alignment),
     alignment,
@@ -81,7 +81,7 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
     metadataTypes: new Map([...entries].map(([key, { type }]) => [key, type])),
     tensors,
     read: async (name) => {
-      const { type, shape, offset, sizeBytes } = entryOf(tensors, name, source.name)
+      const { type, shape, offset, sizeBytes } = getEntry(tensors, name, source.name)
       return fromBytes(
         type,
         shape,
@@ -110,7 +110,7 @@ async function readVersion(cursor: GgufCursor, name: string): Promise<number> {
 const roundUp = (position: number, alignment: number): number =>
   Math.ceil(position / alignment) * alignment
 
-function alignmentOf(cursor: GgufCursor, value: GgufValue = defaultAlignmentBytes): number {
+function readAlignment(cursor: GgufCursor, value: GgufValue = defaultAlignmentBytes): number {
   if (
     typeof value !== 'number' ||
     !(value >= 1 && value <= 2 ** 31) ||
@@ -127,11 +127,11 @@ async function readClaims(cursor: GgufCursor, count: number): Promise<Claim[]> {
   const claims: Claim[] = []
   for (let i = 0; i < count; i++) {
     const name = await cursor.string(() => `the name of tensor ${i + 1} of ${count}`, 'name')
-    const what = (): string => `the description of tensor ${quoted(name)}`
+    const what = (): string => `the description of tensor ${quoteName(name)}`
     const dimensions = Number(await cursor.next('u32', what))
     if (dimensions > mostDimensions)
       cursor.fail(
-        `tensor ${quoted(name)} claims ${dimensions} dimensions, at most ${mostDimensions} are allowed`,
+        `tensor ${quoteName(name)} claims ${dimensions} dimensions, at most ${mostDimensions} are allowed`,
       )
     const shape: (number | bigint)[] = []
     // the file has the innermost first
@@ -146,20 +146,20 @@ async function readClaims(cursor: GgufCursor, count: number): Promise<Claim[]> {
   return claims
 }
 
-interface Place {
+interface FileLayout {
   readonly name: string
   readonly dataStart: number
   readonly alignment: number
   readonly sizeBytes: number
 }
 
-function checkClaims(claims: readonly Claim[], place: Place): Map<string, GgufTensorInfo> {
+function resolveClaims(claims: readonly Claim[], place: FileLayout): Map<string, GgufTensorInfo> {
   const tensors = new Map<string, GgufTensorInfo>()
   const problems: string[] = []
   const unsupported: string[] = []
   for (const claim of claims) {
     const type = ggmlTypes.get(claim.typeNumber)
-    const name = quoted(claim.name)
+    const name = quoteName(claim.name)
     if (tensors.has(claim.name)) problems.push(`${name}: is listed twice`)
     if (!type) {
       unsupported.push(
@@ -167,33 +167,33 @@ function checkClaims(claims: readonly Claim[], place: Place): Map<string, GgufTe
       )
       continue
     }
-    const info = checkClaim(claim, type, place)
+    const info = resolveClaim(claim, type, place)
     if (typeof info === 'string') problems.push(`${name}: ${info}`)
     else tensors.set(claim.name, info)
   }
-  problems.push(...overlaps(tensors))
+  problems.push(...findOverlapProblems(tensors))
   if (problems.length > 0)
     throw new FormatError(
-      `${place.name}: the GGUF file is truncated or corrupt:\n${listed(problems)}`,
+      `${place.name}: the GGUF file is truncated or corrupt:\n${joinProblems(problems)}`,
     )
   if (unsupported.length > 0) {
     const known = [...ggmlTypes.values()].map((type) => type.toUpperCase()).join(', ')
     throw new UnsupportedError(
-      `${place.name}: holds tensors of types that are not supported:\n${listed(unsupported)}\nSupported: ${known}.`,
+      `${place.name}: holds tensors of types that are not supported:\n${joinProblems(unsupported)}\nSupported: ${known}.`,
     )
   }
   return tensors
 }
 
 /** The tensor's place in the file, or what is wrong with it. */
-function checkClaim(
+function resolveClaim(
   { shape, offset }: Claim,
   type: DType,
-  { dataStart, alignment, sizeBytes: fileBytes }: Place,
+  { dataStart, alignment, sizeBytes: fileBytes }: FileLayout,
 ): GgufTensorInfo | string {
   const dims = shape.filter((dim) => typeof dim === 'number')
   // 8: the widest element must not overflow either
-  const elements = dims.length === shape.length ? safeProduct([...dims, 8]) : undefined
+  const elements = dims.length === shape.length ? computeSafeProduct([...dims, 8]) : undefined
   if (elements === undefined) return `the product of its shape [${shape.join(', ')}] overflows`
   const perBlock = isBlockType(type) ? blockLayout[type].elements : 1
   if ((dims.at(-1) ?? 1) % perBlock !== 0)
@@ -201,20 +201,20 @@ function checkClaim(
   if (typeof offset === 'bigint') return `its offset ${offset} lies beyond the file`
   if (offset % alignment !== 0)
     return `its offset ${offset} is not a multiple of the alignment ${alignment}`
-  const sizeBytes = bytesOf(type, elements / 8)
+  const sizeBytes = countBytes(type, elements / 8)
   const end = dataStart + offset + sizeBytes
   if (sizeBytes > 0 && end > fileBytes)
     return `${type} [${dims.join(', ')}] at offset ${offset} ends at byte ${end}, the file has ${fileBytes}`
   return { type, shape: dims, offset: dataStart + offset, sizeBytes }
 }
 
-function overlaps(tensors: ReadonlyMap<string, GgufTensorInfo>): string[] {
+function findOverlapProblems(tensors: ReadonlyMap<string, GgufTensorInfo>): string[] {
   const inOrder = [...tensors]
     .filter(([, { sizeBytes }]) => sizeBytes > 0)
     .sort(([, a], [, b]) => a.offset - b.offset)
   return inOrder.flatMap(([name, { offset }], i) => {
     const before = inOrder[i - 1]
     if (!before || offset >= before[1].offset + before[1].sizeBytes) return []
-    return [`${quoted(name)}: begins at byte ${offset}, within ${quoted(before[0])}`]
+    return [`${quoteName(name)}: begins at byte ${offset}, within ${quoteName(before[0])}`]
   })
 }

@@ -22,20 +22,16 @@ const scalings: Readonly<
 > = {
   none: () => ({ rope_type: 'default' }),
   linear: (values, key) => ({ rope_type: 'linear', factor: values.number(key('factor')) ?? 1 }),
-  yarn,
+  yarn: readYarn,
 }
 
 /**
  * `rope_parameters` with `rope_type` and `rope_theta`. Throws UnsupportedError for a scaling that
  * is not supported, by name.
  */
-export function ropeParameters(
-  values: GgufValues,
-  prefix: string,
-  context: RopeContext,
-): Parameters {
+export function readGgufRope(values: GgufValues, prefix: string, context: RopeContext): Parameters {
   const theta = values.number(`${prefix}.rope.freq_base`) ?? 10_000
-  const type = values.text(`${prefix}.rope.scaling.type`) ?? 'none'
+  const type = values.string(`${prefix}.rope.scaling.type`) ?? 'none'
   const scaling = Object.hasOwn(scalings, type) ? scalings[type] : undefined
   if (!scaling || context.tensors.has('rope_factors_long.weight')) {
     const name = scaling ? 'longrope' : type
@@ -44,14 +40,14 @@ export function ropeParameters(
     )
   }
   if (context.tensors.has('rope_freqs.weight'))
-    return { ...llama3(context, theta), rope_theta: theta }
+    return { ...readLlama3(context, theta), rope_theta: theta }
   return {
     ...scaling(values, (name) => `${prefix}.rope.scaling.${name}`, context),
     rope_theta: theta,
   }
 }
 
-function yarn(
+function readYarn(
   values: GgufValues,
   key: (name: string) => string,
   { contextTokens }: RopeContext,
@@ -86,14 +82,14 @@ const llama3Known = {
  * The other parameters are the published ones, and the divisors that they give are checked against
  * the file's.
  */
-function llama3({ ropeFactors, headDim }: RopeContext, theta: number): Parameters {
+function readLlama3({ ropeFactors, headDim }: RopeContext, theta: number): Parameters {
   if (!ropeFactors)
     throw new UnsupportedError(
       'GGUF: the file holds rope_freqs.weight; its values are needed to read the RoPE scaling (option ropeFactors).',
     )
   const factors = Array.from(ropeFactors)
   const parameters = { rope_type: 'llama3', factor: Math.max(...factors), ...llama3Known }
-  const expected = llama3Divisors(parameters.factor, headDim, theta)
+  const expected = computeLlama3Divisors(parameters.factor, headDim, theta)
   const same =
     factors.length === expected.length &&
     expected.every((value, i) => Math.abs(value - factors[i]!) <= 1e-3 * value)
@@ -108,7 +104,7 @@ function llama3({ ropeFactors, headDim }: RopeContext, theta: number): Parameter
  * Divisor of each of the d/2 frequencies: 1 for short waves, `factor` for long ones, smooth between
  * (Llama 3.1's rope).
  */
-export function llama3Divisors(factor: number, headDim: number, theta: number): number[] {
+export function computeLlama3Divisors(factor: number, headDim: number, theta: number): number[] {
   const {
     low_freq_factor: low,
     high_freq_factor: high,

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { ggufTokenizer } from './tokenizer.ts'
+import { convertGgufTokenizer } from './tokenizer.ts'
 import { createTokenizer } from '../text/tokenizer.ts'
 
 const golden = JSON.parse(
@@ -43,7 +43,7 @@ function storiesMetadata(changes: Record<string, unknown> = {}): Map<string, unk
 }
 
 const open = (metadata: Map<string, unknown>): ReturnType<typeof createTokenizer> => {
-  const { tokenizerJson, tokenizerConfig } = ggufTokenizer(metadata)
+  const { tokenizerJson, tokenizerConfig } = convertGgufTokenizer(metadata)
   return createTokenizer(tokenizerJson, tokenizerConfig)
 }
 
@@ -61,7 +61,7 @@ describe('a SentencePiece tokenizer in a GGUF', () => {
 
   it('carries the special tokens, the context and the chat template', () => {
     expect([tokenizer.bosId, tokenizer.eosId, tokenizer.padId]).toEqual([1, 2, undefined])
-    expect(ggufTokenizer(storiesMetadata()).tokenizerConfig).toMatchObject({
+    expect(convertGgufTokenizer(storiesMetadata()).tokenizerConfig).toMatchObject({
       chat_template: '{{ messages[0].content }}',
       model_max_length: 512,
     })
@@ -87,7 +87,7 @@ describe('a SentencePiece tokenizer in a GGUF', () => {
   it('is refused without scores, which say how to merge', () => {
     const metadata = storiesMetadata()
     metadata.delete('tokenizer.ggml.scores')
-    expect(() => ggufTokenizer(metadata)).toThrow(UnsupportedError)
+    expect(() => convertGgufTokenizer(metadata)).toThrow(UnsupportedError)
   })
 })
 
@@ -182,11 +182,11 @@ describe('a byte-level tokenizer in a GGUF', () => {
       /tokenizer\.ggml\.tokens.*a list of strings/,
     ],
   ])('is refused with %s', (_, changes, error, message) => {
-    expect(() => ggufTokenizer(metadata(changes))).toThrow(error)
-    expect(() => ggufTokenizer(metadata(changes))).toThrow(message)
+    expect(() => convertGgufTokenizer(metadata(changes))).toThrow(error)
+    expect(() => convertGgufTokenizer(metadata(changes))).toThrow(message)
   })
 
   it('is refused where there is no tokenizer at all', () => {
-    expect(() => ggufTokenizer(new Map())).toThrow(FormatError)
+    expect(() => convertGgufTokenizer(new Map())).toThrow(FormatError)
   })
 })

@@ -2,9 +2,9 @@
 // Reads metadata only, no tensors.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { type GgufMetadata, type GgufValues, ggufValues } from './values.ts'
-import { preTokenizerOf } from './pretokenizers.ts'
-import { mergesFromScores } from '../text/merges-from-scores.ts'
+import { type GgufMetadata, type GgufValues, createGgufValues } from './values.ts'
+import { getPreTokenizer } from './pretokenizers.ts'
+import { computeMerges } from '../text/merges-from-scores.ts'
 import { isolate } from '../text/repairs.ts'
 
 export interface TokenizerFiles {
@@ -35,17 +35,17 @@ interface ModelParts {
  */
 const models: Readonly<Record<string, (values: GgufValues, vocabulary: Vocabulary) => ModelParts>> =
   {
-    gpt2: byteLevelParts,
-    llama: sentencePieceParts,
+    gpt2: convertByteLevel,
+    llama: convertSentencePiece,
   }
 
 /**
  * Both files, ids as in the GGUF. Throws UnsupportedError for a tokenizer of another kind,
  * FormatError for broken metadata.
  */
-export function ggufTokenizer(metadata: GgufMetadata): TokenizerFiles {
-  const values = ggufValues(metadata)
-  const name = values.text('tokenizer.ggml.model')
+export function convertGgufTokenizer(metadata: GgufMetadata): TokenizerFiles {
+  const values = createGgufValues(metadata)
+  const name = values.string('tokenizer.ggml.model')
   if (name === undefined)
     throw new FormatError(
       'This GGUF holds no tokenizer: the key "tokenizer.ggml.model" is missing.',
@@ -60,23 +60,27 @@ export function ggufTokenizer(metadata: GgufMetadata): TokenizerFiles {
   const addBos = values.flag('tokenizer.ggml.add_bos_token') ?? parts.addBos
   const addEos = values.flag('tokenizer.ggml.add_eos_token') ?? false
   const token = (key: string): string | undefined =>
-    tokenAt(vocabulary, key, values.number(`tokenizer.ggml.${key}_token_id`))
+    findToken(vocabulary, key, values.number(`tokenizer.ggml.${key}_token_id`))
   const bos = token('bos')
   const eos = token('eos')
   const tokenizerJson = {
     version: '1.0',
     truncation: null,
     padding: null,
-    added_tokens: addedTokens(vocabulary),
+    added_tokens: listAddedTokens(vocabulary),
     normalizer: parts.normalizer,
     pre_tokenizer: parts.preTokenizer,
-    post_processor: template(vocabulary, addBos ? bos : undefined, addEos ? eos : undefined),
+    post_processor: createPostProcessor(
+      vocabulary,
+      addBos ? bos : undefined,
+      addEos ? eos : undefined,
+    ),
     decoder: parts.decoder,
     model: parts.model,
   }
   return {
     tokenizerJson,
-    tokenizerConfig: configOf(values, {
+    tokenizerConfig: createTokenizerConfig(values, {
       bos,
       eos,
       unknown: token('unknown'),
@@ -88,7 +92,7 @@ export function ggufTokenizer(metadata: GgufMetadata): TokenizerFiles {
 }
 
 function readVocabulary(values: GgufValues): Vocabulary {
-  const tokens = values.texts('tokenizer.ggml.tokens')
+  const tokens = values.strings('tokenizer.ggml.tokens')
   if (!tokens)
     throw new FormatError(
       'This GGUF holds no vocabulary: the key "tokenizer.ggml.tokens" is missing.',
@@ -106,7 +110,11 @@ function readVocabulary(values: GgufValues): Vocabulary {
   return { tokens, types, ids }
 }
 
-function tokenAt({ tokens }: Vocabulary, key: string, id: number | undefined): string | undefined {
+function findToken(
+  { tokens }: Vocabulary,
+  key: string,
+  id: number | undefined,
+): string | undefined {
   if (id === undefined || id === 0xffffffff) return undefined // 2³² − 1 is llama.cpp's "none"
   const token = tokens[id]
   if (token === undefined)
@@ -117,11 +125,11 @@ function tokenAt({ tokens }: Vocabulary, key: string, id: number | undefined): s
 }
 
 /** gpt2: byte-level BPE with merges, words cut by the pattern that `pre` names. */
-function byteLevelParts(values: GgufValues, { ids }: Vocabulary): ModelParts {
-  const merges = values.texts('tokenizer.ggml.merges')
+function convertByteLevel(values: GgufValues, { ids }: Vocabulary): ModelParts {
+  const merges = values.strings('tokenizer.ggml.merges')
   if (!merges)
     throw new FormatError('GGUF tokenizer "gpt2": the key "tokenizer.ggml.merges" is missing.')
-  const pre = preTokenizerOf(values.text('tokenizer.ggml.pre'))
+  const pre = getPreTokenizer(values.string('tokenizer.ggml.pre'))
   const byteLevel = {
     type: 'ByteLevel',
     add_prefix_space: values.flag('tokenizer.ggml.add_space_prefix') ?? false,
@@ -129,7 +137,7 @@ function byteLevelParts(values: GgufValues, { ids }: Vocabulary): ModelParts {
     use_regex: false,
   }
   return {
-    model: bpe(ids, merges.map(splitMerge), {
+    model: createBpe(ids, merges.map(splitMerge), {
       ignore_merges: pre.ignoreMerges ?? false,
       byte_fallback: false,
       unk_token: null,
@@ -158,7 +166,7 @@ function splitMerge(merge: string): [string, string] {
  * llama: SentencePiece BPE, whose scores say the order of merging; spaces are U+2581 and unknown
  * characters are bytes.
  */
-function sentencePieceParts(values: GgufValues, { tokens, types, ids }: Vocabulary): ModelParts {
+function convertSentencePiece(values: GgufValues, { tokens, types, ids }: Vocabulary): ModelParts {
   const scores = values.numbers('tokenizer.ggml.scores')
   if (!scores || scores.length !== tokens.length) {
     throw new UnsupportedError(
@@ -170,7 +178,7 @@ function sentencePieceParts(values: GgufValues, { tokens, types, ids }: Vocabula
   const toMeta = { type: 'Replace', pattern: { String: ' ' }, content: '▁' }
   const fromMeta = { type: 'Replace', pattern: { String: '▁' }, content: ' ' }
   return {
-    model: bpe(ids, mergesFromScores(tokens, scores, mergeable(types)), {
+    model: createBpe(ids, computeMerges(tokens, scores, isMergeable(types)), {
       byte_fallback: true,
       fuse_unk: true,
       ignore_merges: false,
@@ -194,10 +202,10 @@ function sentencePieceParts(values: GgufValues, { tokens, types, ids }: Vocabula
 }
 
 /** Only normal and user-defined tokens come about by merging. */
-const mergeable = (types: readonly number[]) => (id: number) =>
+const isMergeable = (types: readonly number[]) => (id: number) =>
   types[id] === tokenType.normal || types[id] === tokenType.userDefined
 
-const bpe = (
+const createBpe = (
   ids: ReadonlyMap<string, number>,
   merges: readonly [string, string][],
   options: object,
@@ -212,7 +220,7 @@ const bpe = (
   merges,
 })
 
-function addedTokens({ tokens, types }: Vocabulary): object[] {
+function listAddedTokens({ tokens, types }: Vocabulary): object[] {
   const added: object[] = []
   types.forEach((type, id) => {
     const special = type === tokenType.control || type === tokenType.unknown
@@ -231,7 +239,7 @@ function addedTokens({ tokens, types }: Vocabulary): object[] {
 }
 
 /** The post-processor that puts BOS before and EOS after a text, where the file asks for them. */
-function template(
+function createPostProcessor(
   { ids }: Vocabulary,
   bos: string | undefined,
   eos: string | undefined,
@@ -264,12 +272,12 @@ interface ConfigParts {
   addEos: boolean
 }
 
-function configOf(
+function createTokenizerConfig(
   values: GgufValues,
   { bos, eos, unknown, pad, addBos, addEos }: ConfigParts,
 ): Record<string, unknown> {
-  const context = values.number(`${values.text('general.architecture')}.context_length`)
-  const chatTemplate = values.text('tokenizer.chat_template')
+  const context = values.number(`${values.string('general.architecture')}.context_length`)
+  const chatTemplate = values.string('tokenizer.chat_template')
   return {
     tokenizer_class: 'PreTrainedTokenizerFast',
     add_bos_token: addBos,

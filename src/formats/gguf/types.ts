@@ -74,7 +74,7 @@ export interface NumberCodec {
 
 export type GgufNumberType = Exclude<GgufScalarType, 'bool' | 'string'>
 
-const whole = (value: bigint): number | bigint =>
+const toSafeNumber = (value: bigint): number | bigint =>
   value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)
     ? Number(value)
     : value
@@ -125,13 +125,13 @@ export const numberCodecs: Readonly<Record<GgufNumberType, NumberCodec>> = {
   u64: {
     bytes: 8,
     list: BigUint64Array,
-    get: (view, at) => whole(view.getBigUint64(at, true)),
+    get: (view, at) => toSafeNumber(view.getBigUint64(at, true)),
     set: (view, at, value) => view.setBigUint64(at, BigInt(value), true),
   },
   i64: {
     bytes: 8,
     list: BigInt64Array,
-    get: (view, at) => whole(view.getBigInt64(at, true)),
+    get: (view, at) => toSafeNumber(view.getBigInt64(at, true)),
     set: (view, at, value) => view.setBigInt64(at, BigInt(value), true),
   },
   f64: {

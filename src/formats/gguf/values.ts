@@ -10,11 +10,11 @@ import { FormatError } from '../../base/errors.ts'
 export type GgufMetadata = ReadonlyMap<string, unknown>
 
 export interface GgufValues {
-  text(key: string): string | undefined
+  string(key: string): string | undefined
   /** Integers of 64 bits come as numbers too. */
   number(key: string): number | undefined
   flag(key: string): boolean | undefined
-  texts(key: string): readonly string[] | undefined
+  strings(key: string): readonly string[] | undefined
   numbers(key: string): readonly number[] | undefined
 }
 
@@ -22,7 +22,7 @@ export interface GgufValues {
  * Getters over metadata: undefined where a key is missing, FormatError where its value is of
  * another kind.
  */
-export function ggufValues(metadata: GgufMetadata): GgufValues {
+export function createGgufValues(metadata: GgufMetadata): GgufValues {
   const value = <T>(
     key: string,
     kind: string,
@@ -32,19 +32,21 @@ export function ggufValues(metadata: GgufMetadata): GgufValues {
     if (found === undefined) return undefined
     const result = read(found)
     if (result === undefined)
-      throw new FormatError(`GGUF metadata "${key}": got ${describe(found)}, expected ${kind}.`)
+      throw new FormatError(
+        `GGUF metadata "${key}": got ${describeValue(found)}, expected ${kind}.`,
+      )
     return result
   }
   return {
-    text: (key) => value(key, 'a string', asText),
+    string: (key) => value(key, 'a string', asString),
     number: (key) => value(key, 'a number', asNumber),
     flag: (key) => value(key, 'a boolean', (v) => (typeof v === 'boolean' ? v : undefined)),
-    texts: (key) => value(key, 'a list of strings', (v) => asList(v, asText)),
+    strings: (key) => value(key, 'a list of strings', (v) => asList(v, asString)),
     numbers: (key) => value(key, 'a list of numbers', (v) => asList(v, asNumber)),
   }
 }
 
-const asText = (value: unknown): string | undefined =>
+const asString = (value: unknown): string | undefined =>
   typeof value === 'string' ? value : undefined
 
 function asNumber(value: unknown): number | undefined {
@@ -66,7 +68,7 @@ function asList<T>(
   return result
 }
 
-function describe(value: unknown): string {
+function describeValue(value: unknown): string {
   if (Array.isArray(value) || ArrayBuffer.isView(value)) return 'a list of another kind'
   return typeof value === 'string'
     ? `the string ${JSON.stringify(value.slice(0, 40))}`

@@ -1,10 +1,10 @@
 // Writes GGUF files, version 3, as a stream of chunks: models and LoRA adapters. Never holds the
 // whole file.
 
-import { blockLayout, bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
+import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { assertInternal, OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
-import { bytesView, sizeOf, type Tensor } from '../../base/tensor.ts'
-import { quoted } from '../quote.ts'
+import { viewBytes, sizeOf, type Tensor } from '../../base/tensor.ts'
+import { quoteName } from '../quote.ts'
 import {
   defaultAlignmentBytes,
   ggmlTypeNumbers,
@@ -37,52 +37,52 @@ export interface GgufTensorHead {
  * UnsupportedError for element types that GGUF lacks, ShapeError where data and shape disagree,
  * OptionError for metadata whose value does not fit its type.
  */
-export function* ggufChunks({ metadata, tensors }: GgufContent): Generator<Uint8Array> {
+export function* encodeGguf({ metadata, tensors }: GgufContent): Generator<Uint8Array> {
   for (const [name, tensor] of tensors) checkData(name, tensor)
-  const alignment = alignmentOf(metadata)
-  yield* ggufHead(metadata, tensors)
-  for (const tensor of tensors.values()) yield* padded(bytesView(tensor), alignment)
+  const alignment = readAlignment(metadata)
+  yield* encodeHead(metadata, tensors)
+  for (const tensor of tensors.values()) yield* padBytes(viewBytes(tensor), alignment)
 }
 
 /**
  * The same for tensors that are read one after the other, each when its turn has come. Throws as
- * `ggufChunks` does; a tensor that comes in another form than the head says is found when it is
+ * `encodeGguf` does; a tensor that comes in another form than the head says is found when it is
  * read.
  */
-export async function* ggufStream(
+export async function* encodeGgufStream(
   metadata: ReadonlyMap<string, GgufEntry>,
   heads: ReadonlyMap<string, GgufTensorHead>,
   read: (name: string) => Promise<Tensor>,
 ): AsyncGenerator<Uint8Array> {
-  const alignment = alignmentOf(metadata)
-  yield* ggufHead(metadata, heads)
+  const alignment = readAlignment(metadata)
+  yield* encodeHead(metadata, heads)
   for (const [name, { dtype, shape }] of heads) {
     const tensor = await read(name)
     assertInternal(
       tensor.dtype === dtype,
-      `tensor ${quoted(name)} came as ${tensor.dtype}, the head says ${dtype}`,
+      `tensor ${quoteName(name)} came as ${tensor.dtype}, the head says ${dtype}`,
     )
     checkData(name, { dtype, shape, data: tensor.data })
-    yield* padded(bytesView(tensor), alignment)
+    yield* padBytes(viewBytes(tensor), alignment)
   }
 }
 
-const alignmentOf = (metadata: GgufContent['metadata']): number =>
+const readAlignment = (metadata: GgufContent['metadata']): number =>
   Number(metadata.get('general.alignment')?.value ?? defaultAlignmentBytes)
 
-function* padded(bytes: Uint8Array, alignment: number): Generator<Uint8Array> {
+function* padBytes(bytes: Uint8Array, alignment: number): Generator<Uint8Array> {
   yield bytes
-  yield new Uint8Array(padding(bytes.length, alignment))
+  yield new Uint8Array(countPadding(bytes.length, alignment))
 }
 
 /** Everything before the tensors' bytes, padded. */
-function* ggufHead(
+function* encodeHead(
   metadata: GgufContent['metadata'],
   tensors: ReadonlyMap<string, GgufTensorHead>,
 ): Generator<Uint8Array> {
   for (const [name, tensor] of tensors) checkHead(name, tensor)
-  const alignment = alignmentOf(metadata)
-  const head = new Head()
+  const alignment = readAlignment(metadata)
+  const head = new HeadWriter()
   head.number('u32', ggufMagic)
   head.number('u32', 3)
   head.number('u64', tensors.size)
@@ -90,45 +90,45 @@ function* ggufHead(
   for (const [key, entry] of metadata) head.entry(key, entry)
   let offset = 0
   for (const [name, tensor] of tensors) {
-    const sizeBytes = bytesOf(tensor.dtype, sizeOf(tensor.shape))
+    const sizeBytes = countBytes(tensor.dtype, sizeOf(tensor.shape))
     head.tensor(name, tensor, offset)
-    offset += sizeBytes + padding(sizeBytes, alignment)
+    offset += sizeBytes + countPadding(sizeBytes, alignment)
   }
-  yield* padded(head.bytes(), alignment)
+  yield* padBytes(head.bytes(), alignment)
 }
 
-const padding = (sizeBytes: number, alignment: number): number =>
+const countPadding = (sizeBytes: number, alignment: number): number =>
   (alignment - (sizeBytes % alignment)) % alignment
 
 function checkHead(name: string, { dtype, shape }: GgufTensorHead): void {
   if (ggmlTypeNumbers[dtype] === undefined) {
     throw new UnsupportedError(
-      `tensor ${quoted(name)}: GGUF cannot hold ${dtype}; convert it to f32, f16 or bf16 first.`,
+      `tensor ${quoteName(name)}: GGUF cannot hold ${dtype}; convert it to f32, f16 or bf16 first.`,
     )
   }
   if (shape.length > mostDimensions)
     throw new ShapeError(
-      `tensor ${quoted(name)}: got ${shape.length} dimensions, GGUF holds at most ${mostDimensions}.`,
+      `tensor ${quoteName(name)}: got ${shape.length} dimensions, GGUF holds at most ${mostDimensions}.`,
     )
   if (isBlockType(dtype) && (shape.at(-1) ?? 1) % blockLayout[dtype].elements !== 0) {
     throw new ShapeError(
-      `tensor ${quoted(name)}: got rows of ${shape.at(-1)}, ${dtype} needs a multiple of ${blockLayout[dtype].elements}.`,
+      `tensor ${quoteName(name)}: got rows of ${shape.at(-1)}, ${dtype} needs a multiple of ${blockLayout[dtype].elements}.`,
     )
   }
 }
 
 function checkData(name: string, { dtype, shape, data }: Tensor): void {
   checkHead(name, { dtype, shape })
-  const expected = bytesOf(dtype, sizeOf(shape))
+  const expected = countBytes(dtype, sizeOf(shape))
   if (data.byteLength !== expected) {
     throw new ShapeError(
-      `tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`,
+      `tensor ${quoteName(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`,
     )
   }
 }
 
 /** Collects the head, whose length is known only at its end. */
-class Head {
+class HeadWriter {
   readonly #parts: Uint8Array[] = []
   #sizeBytes = 0
 
@@ -151,7 +151,7 @@ class Head {
 
   entry(key: string, { type, value }: GgufEntry): void {
     const mismatch = new OptionError(
-      `metadata ${quoted(key)}: the value does not fit its type ${type}.`,
+      `metadata ${quoteName(key)}: the value does not fit its type ${type}.`,
     )
     this.string(key)
     if (!type.endsWith('[]')) {
@@ -173,7 +173,7 @@ class Head {
   #scalar(type: GgufScalarType, value: GgufValue, mismatch: OptionError): void {
     if (type === 'string' && typeof value === 'string') this.string(value)
     else if (type === 'bool' && typeof value === 'boolean') this.number('u8', value ? 1 : 0)
-    else if (type !== 'string' && type !== 'bool' && fits(type, value)) this.number(type, value)
+    else if (type !== 'string' && type !== 'bool' && canHold(type, value)) this.number(type, value)
     else throw mismatch
   }
 
@@ -198,7 +198,7 @@ class Head {
 }
 
 /** Whether a number keeps its value in a type; floats may round. */
-function fits(type: GgufNumberType, value: GgufValue): value is number | bigint {
+function canHold(type: GgufNumberType, value: GgufValue): value is number | bigint {
   if (typeof value !== 'number' && typeof value !== 'bigint') return false
   if (type === 'f32' || type === 'f64') return true
   if (typeof value === 'number' && !Number.isSafeInteger(value)) return false

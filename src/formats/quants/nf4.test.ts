@@ -2,7 +2,14 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
 import { dequantizeInt8, quantizeInt8 } from './int8.ts'
-import { dequantizeNf4, dynamicMap, type Nf4, nf4Absmax, nf4Levels, quantizeNf4 } from './nf4.ts'
+import {
+  dequantizeNf4,
+  computeDynamicMap,
+  type Nf4,
+  dequantizeAbsmax,
+  nf4Levels,
+  quantizeNf4,
+} from './nf4.ts'
 
 const hashOf = (values: Float32Array | Uint8Array): string =>
   createHash('sha256').update(values).digest('hex')
@@ -39,7 +46,7 @@ function slowReference(values: Float32Array): { codes: number[]; absmaxCodes: nu
   const codes = blocks.flatMap((block, b) => block.map((x) => closest(levels, x / absmax[b]!)))
   const offset = Math.fround(absmax.reduce((sum, x) => sum + x, 0) / absmax.length)
   const centred = absmax.map((x) => Math.fround(x - offset))
-  const map = Array.from(dynamicMap())
+  const map = Array.from(computeDynamicMap())
   const absmaxCodes = centred.map((x, i) => {
     const from = Math.floor(i / 256) * 256
     return closest(map, x / Math.max(...centred.slice(from, from + 256).map(Math.abs)))
@@ -62,7 +69,7 @@ describe('NF4', () => {
   it("has bitsandbytes' codes and maps, bit for bit", () => {
     // bitsandbytes 0.50.2 on a CPU: quantize_4bit(x, blocksize=64, quant_type='nf4',
     // compress_statistics=True), create_dynamic_map().
-    expect(hashOf(dynamicMap())).toBe(
+    expect(hashOf(computeDynamicMap())).toBe(
       'e732639a65f497b4ad684bb166a4467708255edd5207757de8b8f0c7e1fda89c',
     )
     expect(hashOf(quantizeNf4(shared).codes)).toBe(
@@ -78,7 +85,7 @@ describe('NF4', () => {
     )
     const absmaxScales = Float32Array.of(1.5203114748001099, 1.5174137353897095)
     const absmaxOffset = 1.9778848886489868
-    const map = dynamicMap()
+    const map = computeDynamicMap()
     const absmaxCodes = new Uint8Array(512)
     absmax.forEach((value, i) => {
       const x = Math.fround(value - absmaxOffset) / absmaxScales[Math.floor(i / 256)]!
@@ -111,7 +118,7 @@ describe('NF4', () => {
     expect(back.subarray(64, 128).every((value) => value === 0 || Math.abs(value) < 1e-12)).toBe(
       true,
     )
-    const absmax = nf4Absmax(got, 512)
+    const absmax = dequantizeAbsmax(got, 512)
     const spread = got.absmaxScales[0]!
     for (const block of [0, 2, 100, 511]) {
       const largest = Math.max(...values.subarray(64 * block, 64 * block + 64).map(Math.abs))

@@ -36,7 +36,7 @@ export interface Nf4 {
  * … 10⁰ the middles of 1, 2, 4, … 64 equal parts of [0.1, 1] with both signs; rising. Computed in
  * f32 as torch.linspace does: from the nearer end.
  */
-export function dynamicMap(): Float32Array {
+export function computeDynamicMap(): Float32Array {
   const values = [0, 1]
   for (let decade = 0; decade < 7; decade++) {
     const parts = 2 ** decade
@@ -57,25 +57,26 @@ export function dynamicMap(): Float32Array {
  * Places of the borders between neighbouring levels; what lies on a border belongs to the lower
  * one.
  */
-const bordersOf = (levels: Float32Array): Float64Array =>
+const computeBorders = (levels: Float32Array): Float64Array =>
   Float64Array.from({ length: levels.length - 1 }, (_, i) => (levels[i]! + levels[i + 1]!) / 2)
 
 /** The number of borders below a value: the nearest level's place. `borders` has 2ⁿ − 1 entries. */
-function nearest(borders: Float64Array, value: number): number {
+function findNearestLevel(borders: Float64Array, value: number): number {
   let place = 0
   for (let step = (borders.length + 1) >> 1; step > 0; step >>= 1)
     if (value > borders[place + step - 1]!) place += step
   return place
 }
 
-function largestOf(values: Float32Array, from: number, to: number): number {
+function computeAbsmax(values: Float32Array, from: number, to: number): number {
   let largest = 0
   for (let i = from; i < to; i++) largest = Math.max(largest, Math.abs(values[i]!))
   return largest
 }
 
 /** Whole blocks of 256 that hold so many magnitudes. */
-export const absmaxBlocks = (magnitudes: number): number => Math.ceil(magnitudes / NF4_ABSMAX_BLOCK)
+export const countAbsmaxBlocks = (magnitudes: number): number =>
+  Math.ceil(magnitudes / NF4_ABSMAX_BLOCK)
 
 type Absmax = Pick<Nf4, 'absmaxCodes' | 'absmaxScales' | 'absmaxOffset'>
 
@@ -84,18 +85,18 @@ type Absmax = Pick<Nf4, 'absmaxCodes' | 'absmaxScales' | 'absmaxOffset'>
  * place of the dynamic map.
  */
 function quantizeAbsmax(absmax: Float32Array): Absmax {
-  const borders = bordersOf(dynamicMap())
+  const borders = computeBorders(computeDynamicMap())
   const absmaxOffset = Math.fround(absmax.reduce((sum, value) => sum + value, 0) / absmax.length)
   const centred = absmax.map((value) => value - absmaxOffset)
-  const absmaxScales = new Float32Array(absmaxBlocks(absmax.length))
+  const absmaxScales = new Float32Array(countAbsmaxBlocks(absmax.length))
   const absmaxCodes = new Uint8Array(absmaxScales.length * NF4_ABSMAX_BLOCK)
   for (let block = 0; block < absmaxScales.length; block++) {
     const from = block * NF4_ABSMAX_BLOCK
     const to = Math.min(absmax.length, (block + 1) * NF4_ABSMAX_BLOCK)
-    const scale = largestOf(centred, from, to)
+    const scale = computeAbsmax(centred, from, to)
     absmaxScales[block] = scale
     for (let i = from; i < to; i++)
-      absmaxCodes[i] = nearest(borders, scale === 0 ? 0 : centred[i]! / scale)
+      absmaxCodes[i] = findNearestLevel(borders, scale === 0 ? 0 : centred[i]! / scale)
   }
   return { absmaxCodes, absmaxScales, absmaxOffset }
 }
@@ -105,18 +106,19 @@ function quantizeAbsmax(absmax: Float32Array): Absmax {
  * block.
  */
 export function quantizeNf4(values: Float32Array): Nf4 {
-  const borders = bordersOf(nf4Levels)
+  const borders = computeBorders(nf4Levels)
   const codes = new Uint8Array(values.length / 2)
   const absmax = new Float32Array(values.length / NF4_BLOCK)
   for (let block = 0; block < absmax.length; block++) {
     const from = block * NF4_BLOCK
     const to = (block + 1) * NF4_BLOCK
-    const largest = largestOf(values, from, to)
+    const largest = computeAbsmax(values, from, to)
     absmax[block] = largest
     const divisor = largest === 0 ? 1 : largest
     for (let i = from; i < to; i += 2) {
       codes[i >> 1] =
-        (nearest(borders, values[i]! / divisor) << 4) | nearest(borders, values[i + 1]! / divisor)
+        (findNearestLevel(borders, values[i]! / divisor) << 4) |
+        findNearestLevel(borders, values[i + 1]! / divisor)
     }
   }
   return { codes, ...quantizeAbsmax(absmax) }
@@ -125,11 +127,11 @@ export function quantizeNf4(values: Float32Array): Nf4 {
 /**
  * Magnitudes of the first `count` blocks: map[code]·scale + offset, each operation rounded to f32.
  */
-export function nf4Absmax(
+export function dequantizeAbsmax(
   { absmaxCodes, absmaxScales, absmaxOffset }: Absmax,
   count: number,
 ): Float32Array {
-  const map = dynamicMap()
+  const map = computeDynamicMap()
   return Float32Array.from({ length: count }, (_, i) =>
     Math.fround(
       Math.fround(map[absmaxCodes[i]!]! * absmaxScales[Math.floor(i / NF4_ABSMAX_BLOCK)]!) +
@@ -142,7 +144,7 @@ export function nf4Absmax(
 export function dequantizeNf4(nf4: Nf4): Float32Array {
   const { codes } = nf4
   const values = new Float32Array(codes.length * 2)
-  const absmax = nf4Absmax(nf4, values.length / NF4_BLOCK)
+  const absmax = dequantizeAbsmax(nf4, values.length / NF4_BLOCK)
   for (let i = 0; i < codes.length; i++) {
     const scale = absmax[((2 * i) / NF4_BLOCK) | 0]!
     values[2 * i] = nf4Levels[codes[i]! >> 4]! * scale

@@ -1,16 +1,16 @@
 // Q2_K: w = d·s·q − dmin·m, 256 values a block, s and m (4 bits each) per 16 values, q of 2 bits.
 
-import { f16Values } from '../half.ts'
-import { blockCount, f16At, type Quant } from './quant.ts'
+import { getF16Values } from '../half.ts'
+import { countBlocks, readF16, type Quant } from './quant.ts'
 
 /** 16 bytes of s (low nibble) and m (high nibble), 64 bytes of q, d f16, dmin f16. */
 export const q2_k: Quant = {
   dequantize(bytes, out) {
-    const f16 = f16Values()
-    for (let block = blockCount('q2_k', bytes.length, out.length) - 1; block >= 0; block--) {
+    const f16 = getF16Values()
+    for (let block = countBlocks('q2_k', bytes.length, out.length) - 1; block >= 0; block--) {
       const at = block * 84
-      const d = f16[f16At(bytes, at + 80)]!
-      const dmin = f16[f16At(bytes, at + 82)]!
+      const d = f16[readF16(bytes, at + 80)]!
+      const dmin = f16[readF16(bytes, at + 82)]!
       for (let group = 0; group < 16; group++) {
         const scale = bytes[at + group]!
         const step = d * (scale & 15)

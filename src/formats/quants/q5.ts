@@ -1,17 +1,17 @@
 // Q5_0: w = d·(q − 16). Q5_1: w = d·q + m. As Q4_0 and Q4_1, with each value's fifth bit in a
 // 32-bit word: bit j belongs to value j.
 
-import { f16Values } from '../half.ts'
-import { blockCount, f16At, type Quant } from './quant.ts'
+import { getF16Values } from '../half.ts'
+import { countBlocks, readF16, type Quant } from './quant.ts'
 
 /** d f16, 4 bytes of fifth bits, 16 bytes of nibbles. */
 export const q5_0: Quant = {
   dequantize(bytes, out) {
-    const f16 = f16Values()
-    for (let block = blockCount('q5_0', bytes.length, out.length) - 1; block >= 0; block--) {
+    const f16 = getF16Values()
+    for (let block = countBlocks('q5_0', bytes.length, out.length) - 1; block >= 0; block--) {
       const at = block * 22
       // -0 keeps the sign of a zero
-      writeValues(bytes, at + 2, out, block * 32, f16[f16At(bytes, at)]!, 16, -0)
+      writeValues(bytes, at + 2, out, block * 32, f16[readF16(bytes, at)]!, 16, -0)
     }
   },
 }
@@ -19,17 +19,17 @@ export const q5_0: Quant = {
 /** d f16, m f16, 4 bytes of fifth bits, 16 bytes of nibbles. */
 export const q5_1: Quant = {
   dequantize(bytes, out) {
-    const f16 = f16Values()
-    for (let block = blockCount('q5_1', bytes.length, out.length) - 1; block >= 0; block--) {
+    const f16 = getF16Values()
+    for (let block = countBlocks('q5_1', bytes.length, out.length) - 1; block >= 0; block--) {
       const at = block * 24
       writeValues(
         bytes,
         at + 4,
         out,
         block * 32,
-        f16[f16At(bytes, at)]!,
+        f16[readF16(bytes, at)]!,
         0,
-        f16[f16At(bytes, at + 2)]!,
+        f16[readF16(bytes, at + 2)]!,
       )
     }
   },
@@ -45,7 +45,7 @@ function writeValues(
   zero: number,
   m: number,
 ): void {
-  const high = f16At(bytes, at) | (f16At(bytes, at + 2) << 16)
+  const high = readF16(bytes, at) | (readF16(bytes, at + 2) << 16)
   for (let j = 0; j < 16; j++) {
     const pair = bytes[at + 4 + j]!
     out[to + j] = d * (((pair & 15) | (((high >>> j) & 1) << 4)) - zero) + m

@@ -1,16 +1,16 @@
 // Q6_K: w = d·s·(q − 32), 256 values a block, s a signed byte per 16 values, q of 6 bits.
 
-import { f16Values } from '../half.ts'
-import { blockCount, f16At, type Quant } from './quant.ts'
+import { getF16Values } from '../half.ts'
+import { countBlocks, readF16, type Quant } from './quant.ts'
 
 /** 128 bytes of low nibbles, 64 bytes of high pairs, 16 scales, d f16. */
 export const q6_k: Quant = {
   dequantize(bytes, out) {
-    const f16 = f16Values()
+    const f16 = getF16Values()
     const signed = new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length)
-    for (let block = blockCount('q6_k', bytes.length, out.length) - 1; block >= 0; block--) {
+    for (let block = countBlocks('q6_k', bytes.length, out.length) - 1; block >= 0; block--) {
       const at = block * 210
-      const d = f16[f16At(bytes, at + 208)]!
+      const d = f16[readF16(bytes, at + 208)]!
       for (let group = 0; group < 16; group++) {
         const step = d * signed[at + 192 + group]!
         // Each half of 128 values: 64 bytes of nibbles (low ones first), 32 bytes of pairs, values

@@ -18,7 +18,7 @@ export interface Quant {
 }
 
 /** The bits of the f16 at a byte position. */
-export const f16At = (bytes: Uint8Array, position: number): number =>
+export const readF16 = (bytes: Uint8Array, position: number): number =>
   bytes[position]! | (bytes[position + 1]! << 8)
 
 export function writeF16(bits: number, out: Uint8Array, position: number): void {
@@ -27,7 +27,7 @@ export function writeF16(bits: number, out: Uint8Array, position: number): void 
 }
 
 /** How many blocks both lengths stand for; throws ShapeError where they do not agree. */
-export function blockCount(type: BlockType, byteCount: number, valueCount: number): number {
+export function countBlocks(type: BlockType, byteCount: number, valueCount: number): number {
   const { elements, bytes } = blockLayout[type]
   const blocks = valueCount / elements
   if (!Number.isInteger(blocks) || blocks * bytes !== byteCount) {

@@ -1,7 +1,7 @@
 // The scale of a block of 32 values, computed in f32 steps exactly as gguf-py does.
 
 /** d = (the value of largest magnitude) / divisor, and 1/d (0 where d is 0). */
-export function extreme(
+export function computeExtremeScale(
   values: Float32Array,
   start: number,
   divisor: number,
@@ -11,11 +11,11 @@ export function extreme(
     const value = values[start + j]!
     if (Math.abs(value) > Math.abs(most)) most = value
   }
-  return scaled(Math.fround(most / divisor))
+  return withInverse(Math.fround(most / divisor))
 }
 
 /** d = (largest − least) / steps, 1/d (0 where d is 0), and the least value. */
-export function range(
+export function computeRangeScale(
   values: Float32Array,
   start: number,
   steps: number,
@@ -27,10 +27,10 @@ export function range(
     if (value < least) least = value
     if (value > most) most = value
   }
-  return { ...scaled(Math.fround(Math.fround(most - least) / steps)), least }
+  return { ...withInverse(Math.fround(Math.fround(most - least) / steps)), least }
 }
 
-const scaled = (d: number): { d: number; inverse: number } => ({
+const withInverse = (d: number): { d: number; inverse: number } => ({
   d,
   inverse: d === 0 ? 0 : Math.fround(1 / d),
 })

@@ -10,15 +10,15 @@ import {
 } from '../../base/errors.ts'
 import { joinBytes } from '../../base/concat.ts'
 import { f32, fromBytes, i64, type Tensor } from '../../base/tensor.ts'
-import { memorySource } from '../memory-source.ts'
+import { createMemorySource } from '../memory-source.ts'
 import { openSafetensors } from './reader.ts'
 import { safetensorsNames } from './types.ts'
-import { safetensorsChunks } from './writer.ts'
+import { encodeSafetensors } from './writer.ts'
 import type { TensorStore } from '../tensor-store.ts'
 import { damaged, readsOrRefuses, watchedSource } from '../reader.contract.ts'
 
 const open = (bytes: Uint8Array): Promise<TensorStore> =>
-  openSafetensors(memorySource('model.safetensors', bytes))
+  openSafetensors(createMemorySource('model.safetensors', bytes))
 
 /** A file with this header and so many bytes behind it. */
 function fileOf(header: unknown, dataBytes: number): Uint8Array {
@@ -44,7 +44,7 @@ const everyType = new Map<string, Tensor>(
 
 describe('round trip', () => {
   it('keeps every element type, shape and byte', async () => {
-    const store = await open(joinBytes(safetensorsChunks(everyType)))
+    const store = await open(joinBytes(encodeSafetensors(everyType)))
     expect([...store.tensors.keys()]).toEqual([...everyType.keys()]) // the fixture is in the writer's order: widest first
     for (const [name, tensor] of everyType) expect(await store.read(name)).toEqual(tensor)
   })
@@ -57,7 +57,7 @@ describe('round trip', () => {
       ['1', f32([1], [2])],
       ['ünï"\\', i64([2], [5, -6])],
     ])
-    const store = await open(joinBytes(safetensorsChunks(tensors, { format: 'pt' })))
+    const store = await open(joinBytes(encodeSafetensors(tensors, { format: 'pt' })))
     expect(store.metadata).toEqual({ format: 'pt' })
     expect(new Set(store.tensors.keys())).toEqual(new Set(tensors.keys()))
     for (const [name, tensor] of tensors) expect(await store.read(name)).toEqual(tensor)
@@ -97,14 +97,14 @@ describe('round trip', () => {
       ['a', f32([1], [3])],
       ['c', i64([1], [7])],
     ])
-    expect(joinBytes(safetensorsChunks(tensors, { format: 'pt' }))).toEqual(
+    expect(joinBytes(encodeSafetensors(tensors, { format: 'pt' }))).toEqual(
       joinBytes([fileOf(header.padEnd(200), 0), data]),
     )
   })
 
   it('leaves the tensors as views and reads only what is asked for', async () => {
     const bytes = joinBytes(
-      safetensorsChunks(
+      encodeSafetensors(
         new Map([
           ['a', f32([2], [1, 2])],
           ['b', f32([1], [3])],
@@ -122,7 +122,7 @@ describe('round trip', () => {
   })
 
   it('names an unknown tensor', async () => {
-    const store = await open(joinBytes(safetensorsChunks(new Map([['a', f32([1])]]))))
+    const store = await open(joinBytes(encodeSafetensors(new Map([['a', f32([1])]]))))
     await expect(store.read('b')).rejects.toThrow(NotFoundError)
     await expect(store.read('b')).rejects.toThrow('model.safetensors: holds no tensor "b"')
   })
@@ -242,7 +242,7 @@ describe('corrupt files', () => {
 
 describe('what cannot be written', () => {
   const write = (name: string, tensor: Tensor) => () =>
-    joinBytes(safetensorsChunks(new Map([[name, tensor]])))
+    joinBytes(encodeSafetensors(new Map([[name, tensor]])))
   it('block formats', () =>
     expect(write('w', { dtype: 'q4_0', shape: [32], data: new Uint8Array(18) })).toThrow(
       UnsupportedError,
@@ -257,7 +257,7 @@ describe('fuzz', () => {
     const store = await openSafetensors(source)
     for (const name of store.tensors.keys()) await store.read(name)
   }
-  const valid = joinBytes(safetensorsChunks(everyType, { format: 'pt' }))
+  const valid = joinBytes(encodeSafetensors(everyType, { format: 'pt' }))
 
   it('random bytes', () =>
     fc.assert(

@@ -6,10 +6,10 @@ import { elementBytes, type PlainType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { fromBytes } from '../../base/tensor.ts'
 import type { ByteSource } from '../byte-source.ts'
-import { listed, quoted, safeProduct } from '../quote.ts'
-import { jsonProblem } from '../json-problem.ts'
+import { joinProblems, quoteName, computeSafeProduct } from '../quote.ts'
+import { findJsonProblem } from '../json-problem.ts'
 import { safetensorsTypes } from './types.ts'
-import { entryOf, type TensorInfo, type TensorStore } from '../tensor-store.ts'
+import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
 const headerLimitBytes = 100_000_000 // the reference library's own limit
 const deepestHeader = 8 // a sound header has three levels: the tensors, one tensor, its shape
@@ -41,7 +41,7 @@ export async function openSafetensors(source: ByteSource): Promise<TensorStore> 
     tensors,
     metadata,
     read: async (name) => {
-      const { dtype, shape, offset, sizeBytes } = entryOf(tensors, name, source.name)
+      const { dtype, shape, offset, sizeBytes } = getEntry(tensors, name, source.name)
       return fromBytes(
         dtype,
         shape,
@@ -73,7 +73,7 @@ async function readHeader(
   let header: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(headerBytes)
-    const problem = jsonProblem(text, deepestHeader)
+    const problem = findJsonProblem(text, deepestHeader)
     if (problem !== undefined) fail(`its header ${problem}`)
     header = JSON.parse(text)
   } catch (error) {
@@ -95,20 +95,20 @@ function readEntries(
   for (const [name, value] of Object.entries(listing)) {
     const dtypeName = isRecord(value) ? value['dtype'] : undefined
     if (typeof dtypeName === 'string' && !safetensorsTypes.has(dtypeName)) {
-      unsupported.push(`${quoted(name)}: element type ${quoted(dtypeName)}`)
+      unsupported.push(`${quoteName(name)}: element type ${quoteName(dtypeName)}`)
       continue
     }
     const entry = readEntry(value, dataStart)
-    if (typeof entry === 'string') problems.push(`${quoted(name)}: ${entry}`)
+    if (typeof entry === 'string') problems.push(`${quoteName(name)}: ${entry}`)
     else entries.set(name, entry)
   }
   if (problems.length > 0)
     throw new FormatError(
-      `${fileName}: the safetensors header describes tensors wrongly:\n${listed(problems)}`,
+      `${fileName}: the safetensors header describes tensors wrongly:\n${joinProblems(problems)}`,
     )
   if (unsupported.length > 0) {
     throw new UnsupportedError(
-      `${fileName}: holds tensors of types that are not supported:\n${listed(unsupported)}\nSupported: ${[...safetensorsTypes.keys()].join(', ')}.`,
+      `${fileName}: holds tensors of types that are not supported:\n${joinProblems(unsupported)}\nSupported: ${[...safetensorsTypes.keys()].join(', ')}.`,
     )
   }
   return entries
@@ -120,15 +120,16 @@ function readEntry(value: unknown, dataStart: number): Entry | string {
   const { dtype: dtypeName, shape, data_offsets: range } = value
   const dtype = typeof dtypeName === 'string' ? safetensorsTypes.get(dtypeName) : undefined
   if (dtype === undefined) return 'has no dtype'
-  if (!isCounts(shape)) return `shape must be a list of whole numbers ≥ 0, got ${shown(shape)}`
-  if (!isCounts(range) || range.length !== 2)
-    return `data_offsets must be two whole numbers ≥ 0, got ${shown(range)}`
+  if (!isCountList(shape))
+    return `shape must be a list of whole numbers ≥ 0, got ${describeValue(shape)}`
+  if (!isCountList(range) || range.length !== 2)
+    return `data_offsets must be two whole numbers ≥ 0, got ${describeValue(range)}`
   const [begin, end] = range as [number, number]
   if (end < begin) return `data_offsets end before they begin: [${begin}, ${end}]`
-  const size = safeProduct([...shape, elementBytes[dtype]])
-  if (size === undefined) return `the product of its shape ${shown(shape)} overflows`
+  const size = computeSafeProduct([...shape, elementBytes[dtype]])
+  if (size === undefined) return `the product of its shape ${describeValue(shape)} overflows`
   if (size !== end - begin)
-    return `${dtypeName} ${shown(shape)} takes ${size} bytes, but data_offsets [${begin}, ${end}] span ${end - begin}`
+    return `${dtypeName} ${describeValue(shape)} takes ${size} bytes, but data_offsets [${begin}, ${end}] span ${end - begin}`
   return { dtype, shape, sizeBytes: size, offset: dataStart + begin }
 }
 
@@ -147,32 +148,34 @@ function checkRanges(
   for (const [name, { offset, sizeBytes }] of inOrder) {
     const end = offset + sizeBytes
     if (end > fileSizeBytes)
-      problems.push(`${quoted(name)}: ends at byte ${end}, the file has ${fileSizeBytes}`)
+      problems.push(`${quoteName(name)}: ends at byte ${end}, the file has ${fileSizeBytes}`)
     else if (offset < position)
       problems.push(
-        `${quoted(name)}: begins at byte ${offset} and overlaps the tensor that ends at ${position}`,
+        `${quoteName(name)}: begins at byte ${offset} and overlaps the tensor that ends at ${position}`,
       )
     else if (offset > position)
-      problems.push(`${quoted(name)}: begins at byte ${offset} and leaves a hole after ${position}`)
+      problems.push(
+        `${quoteName(name)}: begins at byte ${offset} and leaves a hole after ${position}`,
+      )
     position = Math.max(position, end)
   }
   if (position < fileSizeBytes)
     problems.push(`${fileSizeBytes - position} bytes at the end of the file belong to no tensor`)
   if (problems.length > 0)
     throw new FormatError(
-      `${fileName}: the tensors' bytes do not fit the file; it is truncated or corrupt:\n${listed(problems)}`,
+      `${fileName}: the tensors' bytes do not fit the file; it is truncated or corrupt:\n${joinProblems(problems)}`,
     )
 }
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-const isCounts = (value: unknown): value is number[] =>
+const isCountList = (value: unknown): value is number[] =>
   Array.isArray(value) &&
   value.every((item) => typeof item === 'number' && Number.isSafeInteger(item) && item >= 0)
 
 /** Never goes deeper than one level: a hostile header may nest a million lists. */
-function shown(value: unknown): string {
+function describeValue(value: unknown): string {
   if (!Array.isArray(value))
     return typeof value === 'object' && value !== null ? 'an object' : String(value).slice(0, 80)
   const items = value

@@ -3,11 +3,11 @@ import { FormatError, MismatchError, NotFoundError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { joinBytes } from '../../base/concat.ts'
 import { memoryFolder } from '../reader.contract.ts'
-import { safetensorsChunks } from './writer.ts'
+import { encodeSafetensors } from './writer.ts'
 import { openSharded } from './sharded.ts'
 
 const file = (tensors: Record<string, Tensor>): Uint8Array =>
-  joinBytes(safetensorsChunks(new Map(Object.entries(tensors))))
+  joinBytes(encodeSafetensors(new Map(Object.entries(tensors))))
 const index = (weightMap: unknown): string =>
   JSON.stringify({ metadata: { total_size: 12 }, weight_map: weightMap })
 const first = file({ a: f32([1], [1]), b: f32([1], [2]) })

@@ -2,9 +2,9 @@
 
 import { FormatError, type Mismatch, MismatchError, NotFoundError } from '../../base/errors.ts'
 import type { ByteFolder } from '../byte-source.ts'
-import { quoted } from '../quote.ts'
+import { quoteName } from '../quote.ts'
 import { openSafetensors } from './reader.ts'
-import { entryOf, type TensorInfo, type TensorStore } from '../tensor-store.ts'
+import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
 const singleName = 'model.safetensors'
 const indexName = 'model.safetensors.index.json'
@@ -32,14 +32,14 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
       const source = await folder.open(fileName)
       if (source) shards.set(fileName, await openSafetensors(source))
     }
-    const owners = ownersOf(folder.name, index, shards)
+    const owners = mapTensorsToShards(folder.name, index, shards)
     return {
       name: folder.name,
       tensors: new Map<string, TensorInfo>(
         [...owners].map(([name, shard]) => [name, shard.tensors.get(name)!]),
       ),
       metadata: index.metadata,
-      read: async (name) => entryOf(owners, name, folder.name).read(name),
+      read: async (name) => getEntry(owners, name, folder.name).read(name),
       close,
     }
   } catch (error) {
@@ -49,7 +49,7 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
 }
 
 /** The shard of each tensor: first as the index says, then whatever else the shards hold. */
-function ownersOf(
+function mapTensorsToShards(
   folderName: string,
   { weightMap }: ShardIndex,
   shards: ReadonlyMap<string, TensorStore>,
@@ -112,7 +112,7 @@ function parseIndex(name: string, bytes: Uint8Array): ShardIndex {
     // A plain file name, so that an index cannot lead out of its folder.
     if (typeof fileName !== 'string' || !/^[\w.-]+\.safetensors$/.test(fileName)) {
       throw new FormatError(
-        `${name}: tensor ${quoted(tensor)}: ${quoted(String(fileName))} is not the plain name of a .safetensors file.`,
+        `${name}: tensor ${quoteName(tensor)}: ${quoteName(String(fileName))} is not the plain name of a .safetensors file.`,
       )
     }
     weightMap.set(tensor, fileName)

@@ -1,10 +1,10 @@
 // Writes safetensors files as a stream of chunks, laid out as the reference library lays them out.
 // Never holds the whole file.
 
-import { bytesOf, type DType, isBlockType, type PlainType } from '../../base/dtype.ts'
+import { countBytes, type DType, isBlockType, type PlainType } from '../../base/dtype.ts'
 import { OptionError, ShapeError, UnsupportedError } from '../../base/errors.ts'
-import { bytesView, sizeOf, type Tensor } from '../../base/tensor.ts'
-import { quoted } from '../quote.ts'
+import { viewBytes, sizeOf, type Tensor } from '../../base/tensor.ts'
+import { quoteName } from '../quote.ts'
 import { safetensorsNames } from './types.ts'
 
 export interface TensorHeader {
@@ -17,28 +17,28 @@ export interface TensorHeader {
  * element type first, then by name. Everything is checked before the first chunk: throws
  * UnsupportedError for block formats, ShapeError where data and shape disagree.
  */
-export function* safetensorsChunks(
+export function* encodeSafetensors(
   tensors: ReadonlyMap<string, Tensor>,
   metadata?: Readonly<Record<string, string>>,
 ): Generator<Uint8Array> {
   for (const [name, { dtype, shape, data }] of tensors) {
-    const expected = bytesOf(dtype, sizeOf(shape))
+    const expected = countBytes(dtype, sizeOf(shape))
     if (data.byteLength !== expected) {
       throw new ShapeError(
-        `tensor ${quoted(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`,
+        `tensor ${quoteName(name)}: got ${data.byteLength} bytes, expected ${expected} for ${dtype} [${shape.join(', ')}].`,
       )
     }
   }
-  const { bytes, order } = safetensorsHeader(tensors, metadata)
+  const { bytes, order } = encodeSafetensorsHeader(tensors, metadata)
   yield bytes
-  for (const name of order) yield bytesView(tensors.get(name)!)
+  for (const name of order) yield viewBytes(tensors.get(name)!)
 }
 
 /**
  * The header's bytes with its length in front, and the order in which the tensors' bytes must
  * follow.
  */
-export function safetensorsHeader(
+export function encodeSafetensorsHeader(
   tensors: ReadonlyMap<string, TensorHeader>,
   metadata?: Readonly<Record<string, string>>,
 ): { bytes: Uint8Array; order: string[] } {
@@ -46,13 +46,13 @@ export function safetensorsHeader(
   const entries = [...tensors].map(([name, { dtype, shape }]) => ({
     name,
     shape,
-    dtype: plain(name, dtype),
+    dtype: checkPlainType(name, dtype),
   }))
   entries.sort((a, b) => ranks.get(a.dtype)! - ranks.get(b.dtype)! || (a.name < b.name ? -1 : 1))
   let position = 0
   const parts = entries.map(({ name, dtype, shape }) => {
     const begin = position
-    position += bytesOf(dtype, sizeOf(shape))
+    position += countBytes(dtype, sizeOf(shape))
     // Written by hand: an object literal would lose a tensor that is called "__proto__" and move
     // numeric names to the front.
     return `${JSON.stringify(name)}:${JSON.stringify({ dtype: safetensorsNames[dtype], shape, data_offsets: [begin, position] })}`
@@ -66,14 +66,14 @@ export function safetensorsHeader(
   return { bytes, order: entries.map(({ name }) => name) }
 }
 
-function plain(name: string, dtype: DType): PlainType {
+function checkPlainType(name: string, dtype: DType): PlainType {
   if (name === '__metadata__')
     throw new OptionError(
       'a safetensors file cannot hold a tensor called "__metadata__"; choose another name.',
     )
   if (isBlockType(dtype)) {
     throw new UnsupportedError(
-      `tensor ${quoted(name)}: safetensors cannot hold ${dtype} blocks; convert it to f32, f16 or bf16 first.`,
+      `tensor ${quoteName(name)}: safetensors cannot hold ${dtype} blocks; convert it to f32, f16 or bf16 first.`,
     )
   }
   return dtype

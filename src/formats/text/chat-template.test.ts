@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, OptionError } from '../../base/errors.ts'
-import { type ChatMessage, chatTemplateOf, renderChat } from './chat-template.ts'
-import { strftime } from './strftime.ts'
+import { type ChatMessage, findChatTemplate, renderChat } from './chat-template.ts'
+import { formatDate } from './strftime.ts'
 
 interface Case {
   name: string
@@ -60,23 +60,23 @@ describe('a chat template', () => {
   })
 
   it('is found in the file first, then in the config, alone or by the name default', () => {
-    expect(chatTemplateOf({ chat_template: 'a' }, 'b')).toBe('b')
-    expect(chatTemplateOf({ chat_template: 'a' })).toBe('a')
+    expect(findChatTemplate({ chat_template: 'a' }, 'b')).toBe('b')
+    expect(findChatTemplate({ chat_template: 'a' })).toBe('a')
     const named = [
       { name: 'tool_use', template: 'c' },
       { name: 'default', template: 'd' },
     ]
-    expect(chatTemplateOf({ chat_template: named })).toBe('d')
-    expect(chatTemplateOf({})).toBeUndefined()
+    expect(findChatTemplate({ chat_template: named })).toBe('d')
+    expect(findChatTemplate({})).toBeUndefined()
   })
 })
 
 describe('strftime', () => {
   it("writes what Python's does", () => {
     const morning = new Date(2025, 0, 9, 7, 4, 5) // a Thursday
-    expect(strftime(morning, '%Y-%m-%d %H:%M:%S %A %a %B %b %j %y %I %p %% %-d %-j %q')).toBe(
+    expect(formatDate(morning, '%Y-%m-%d %H:%M:%S %A %a %B %b %j %y %I %p %% %-d %-j %q')).toBe(
       '2025-01-09 07:04:05 Thursday Thu January Jan 009 25 07 AM % 9 9 %q',
     )
-    expect(strftime(new Date(2024, 11, 31, 12), '%j %I %p')).toBe('366 12 PM')
+    expect(formatDate(new Date(2024, 11, 31, 12), '%j %I %p')).toBe('366 12 PM')
   })
 })

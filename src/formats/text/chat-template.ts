@@ -4,7 +4,7 @@
 
 import { Environment, Interpreter, parse as parseTokens, tokenize } from '@huggingface/jinja'
 import { FormatError, NotFoundError, OptionError } from '../../base/errors.ts'
-import { strftime } from './strftime.ts'
+import { formatDate } from './strftime.ts'
 
 export interface ChatMessage {
   readonly role: string
@@ -50,17 +50,21 @@ export function compileChatTemplate(template: string | undefined): ChatRenderer 
       'This model has no chat template (chat_template.jinja, or chat_template in tokenizer_config.json). Give it plain text instead of messages, or use an instruction-tuned model.',
     )
   }
-  const parsed = parse(template)
+  const parsed = parseTemplate(template)
   return (messages, options = {}) => {
     try {
-      return parsed(variablesOf(messages, options))
+      return parsed(collectVariables(messages, options))
     } catch (cause) {
-      throw refusal(messages, cause, template.includes('strftime_now') && options.now === undefined)
+      throw toRefusalError(
+        messages,
+        cause,
+        template.includes('strftime_now') && options.now === undefined,
+      )
     }
   }
 }
 
-function refusal(
+function toRefusalError(
   messages: readonly ChatMessage[],
   cause: unknown,
   lacksDate: boolean,
@@ -78,7 +82,7 @@ function refusal(
  * A renderer of one template. The library's own `Template` fixes the globals, and its strftime_now
  * reads the clock.
  */
-function parse(template: string): (variables: Readonly<Record<string, unknown>>) => string {
+function parseTemplate(template: string): (variables: Readonly<Record<string, unknown>>) => string {
   try {
     const program = parseTokens(tokenize(template, { trim_blocks: true, lstrip_blocks: true }))
     return (variables) => {
@@ -103,14 +107,14 @@ const globals: Readonly<Record<string, unknown>> = {
   False: false,
   none: null,
   None: null,
-  range,
+  range: listRange,
   raise_exception: (message: string) => {
     throw new Error(message)
   },
 }
 
 /** Python's range(stop) or range(start, stop, step). */
-function range(startOrStop: number, stop?: number, step = 1): number[] {
+function listRange(startOrStop: number, stop?: number, step = 1): number[] {
   if (step === 0) throw new Error('range() step must not be zero')
   const [start, end] = stop === undefined ? [0, startOrStop] : [startOrStop, stop]
   return Array.from(
@@ -123,7 +127,7 @@ function range(startOrStop: number, stop?: number, step = 1): number[] {
  * What a template sees; everything that transformers defines is defined here too, so that `is none`
  * holds where it does there.
  */
-function variablesOf(
+function collectVariables(
   messages: readonly ChatMessage[],
   options: ChatOptions,
 ): Record<string, unknown> {
@@ -131,7 +135,7 @@ function variablesOf(
   return {
     ...(bosToken !== undefined && { bos_token: bosToken }),
     ...(eosToken !== undefined && { eos_token: eosToken }),
-    strftime_now: now && ((format: string) => strftime(now, format)),
+    strftime_now: now && ((format: string) => formatDate(now, format)),
     ...variables,
     messages,
     tools: tools ?? null,
@@ -144,7 +148,7 @@ function variablesOf(
  * The template of a model: the file chat_template.jinja first, then the config's (a string, or a
  * list with one named default).
  */
-export function chatTemplateOf(tokenizerConfig: object, jinjaFile?: string): string | undefined {
+export function findChatTemplate(tokenizerConfig: object, jinjaFile?: string): string | undefined {
   if (jinjaFile !== undefined) return jinjaFile
   const template = (tokenizerConfig as { chat_template?: unknown }).chat_template
   if (typeof template === 'string') return template

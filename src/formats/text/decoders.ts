@@ -3,16 +3,16 @@
 // @huggingface/tokenizers 0.2.0, which look a token up among all added tokens one by one and differ
 // on broken UTF-8.
 
-import { type Component } from './repairs.ts'
+import { type TokenizerComponent } from './repairs.ts'
 
 type DecodeStep = (tokens: readonly string[]) => string[]
 
 /** The step of a component; undefined where the library's own is right. */
-export function decodeStep(component: Component): DecodeStep | undefined {
+export function findDecodeStep(component: TokenizerComponent): DecodeStep | undefined {
   return steps[component.type]?.(component)
 }
 
-const steps: Readonly<Record<string, (component: Component) => DecodeStep>> = {
+const steps: Readonly<Record<string, (component: TokenizerComponent) => DecodeStep>> = {
   ByteLevel: () => (tokens) => [decodeByteLevel(tokens)],
   ByteFallback: () => decodeByteFallback,
   Metaspace: (component) => (tokens) =>

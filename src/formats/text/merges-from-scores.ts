@@ -14,7 +14,7 @@ interface Merge {
  * part first, then the longer right part. The order of transformers' `generate_merges`. Lengths are
  * in characters. O(tokens × their length).
  */
-export function mergesFromScores(
+export function computeMerges(
   tokens: readonly string[],
   scores: readonly number[],
   mergeable: (id: number) => boolean,
@@ -24,7 +24,7 @@ export function mergesFromScores(
     if (mergeable(id) && !ids.has(token)) ids.set(token, id)
   })
   const merges: Merge[] = []
-  for (const [token, id] of ids) merges.push(...splits(token, scores[id]!, ids))
+  for (const [token, id] of ids) merges.push(...listSplits(token, scores[id]!, ids))
   merges.sort(
     (a, b) => b.score - a.score || b.leftLength - a.leftLength || b.rightLength - a.rightLength,
   )
@@ -32,7 +32,7 @@ export function mergesFromScores(
 }
 
 /** The cuts of one token into two tokens, by the ids of the parts. */
-function splits(token: string, score: number, ids: ReadonlyMap<string, number>): Merge[] {
+function listSplits(token: string, score: number, ids: ReadonlyMap<string, number>): Merge[] {
   const characters = Array.from(token)
   const found: (Merge & { leftId: number; rightId: number })[] = []
   let position = 0

@@ -5,7 +5,7 @@
 import { UnsupportedError } from '../../base/errors.ts'
 
 /** One component of a tokenizer.json: a normalizer, pre-tokenizer or decoder. */
-export interface Component {
+export interface TokenizerComponent {
   readonly type: string
   readonly [key: string]: unknown
 }
@@ -19,14 +19,14 @@ interface SplitPattern {
 export const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
 /** A pre-tokenizer that makes each match, and each stretch between matches, a piece of its own. */
-export const isolate = (regex: string): Component => ({
+export const isolate = (regex: string): TokenizerComponent => ({
   type: 'Split',
   pattern: { Regex: regex },
   behavior: 'Isolated',
   invert: false,
 })
 
-const sequence = (pretokenizers: readonly Component[]): Component => ({
+const createSequence = (pretokenizers: readonly TokenizerComponent[]): TokenizerComponent => ({
   type: 'Sequence',
   pretokenizers,
 })
@@ -39,7 +39,7 @@ const escapeRegex = (text: string): string => text.replace(/[.*+?^${}()|[\]\\/]/
 export function repairTokenizer(
   tokenizer: Readonly<Record<string, unknown>>,
 ): Record<string, unknown> {
-  const before = tokenizer['pre_tokenizer'] as Component | null | undefined
+  const before = tokenizer['pre_tokenizer'] as TokenizerComponent | null | undefined
   return {
     ...tokenizer,
     normalizer: tokenizer['normalizer'] ?? null,
@@ -47,12 +47,13 @@ export function repairTokenizer(
   }
 }
 
-function repairPreTokenizer(component: Component): Component {
+function repairPreTokenizer(component: TokenizerComponent): TokenizerComponent {
   return repairs[component.type]?.(component) ?? component
 }
 
-const repairs: Readonly<Record<string, (component: Component) => Component>> = {
-  Sequence: (c) => sequence((c['pretokenizers'] as readonly Component[]).map(repairPreTokenizer)),
+const repairs: Readonly<Record<string, (component: TokenizerComponent) => TokenizerComponent>> = {
+  Sequence: (c) =>
+    createSequence((c['pretokenizers'] as readonly TokenizerComponent[]).map(repairPreTokenizer)),
   // The library's \d is ASCII only; Rust splits on every numeric character (Nd, Nl, No), such as ²
   // or ٣.
   Digits: (c) => isolate(c['individual_digits'] ? String.raw`\p{N}` : String.raw`\p{N}+`),
@@ -61,7 +62,7 @@ const repairs: Readonly<Record<string, (component: Component) => Component>> = {
   ByteLevel: (c) =>
     c['use_regex'] === false || c['add_prefix_space'] === true
       ? c
-      : sequence([isolate(gpt2Pattern), { ...c, use_regex: false }]),
+      : createSequence([isolate(gpt2Pattern), { ...c, use_regex: false }]),
   // The library's \w is ASCII only here.
   Whitespace: () => ({
     type: 'Split',
@@ -73,20 +74,23 @@ const repairs: Readonly<Record<string, (component: Component) => Component>> = {
   Metaspace: (c) =>
     c['split'] === false
       ? c
-      : sequence([c, isolate(mergedWithNext(escapeRegex((c['replacement'] as string) ?? '▁')))]),
+      : createSequence([
+          c,
+          isolate(mergeWithNext(escapeRegex((c['replacement'] as string) ?? '▁'))),
+        ]),
   Split: repairSplit,
 }
 
-const mergedWithNext = (p: string): string =>
+const mergeWithNext = (p: string): string =>
   String.raw`(?:${p})(?:(?!${p})[\s\S])*|(?:(?!${p})[\s\S])+`
-const mergedWithPrevious = (p: string): string =>
+const mergeWithPrevious = (p: string): string =>
   String.raw`(?:(?!${p})[\s\S])*(?:${p})|(?:(?!${p})[\s\S])+`
-const contiguous = (p: string): string => `(?:${p})+`
+const joinContiguous = (p: string): string => `(?:${p})+`
 
 /**
  * The library knows only "removed" and "isolated", and treats every other behaviour as the latter.
  */
-function repairSplit(component: Component): Component {
+function repairSplit(component: TokenizerComponent): TokenizerComponent {
   const { Regex, String: text } = component['pattern'] as SplitPattern
   const pattern = Regex ?? escapeRegex(text ?? '')
   const behavior = component['behavior'] as string
@@ -99,9 +103,9 @@ function repairSplit(component: Component): Component {
     throw new UnsupportedError(
       `tokenizer.json: a Split pre-tokenizer with behavior "${behavior}" and invert: true is not supported.`,
     )
-  if (behavior === 'MergedWithPrevious') return isolate(mergedWithPrevious(pattern))
-  if (behavior === 'MergedWithNext') return isolate(mergedWithNext(pattern))
-  if (behavior === 'Contiguous') return isolate(contiguous(pattern))
+  if (behavior === 'MergedWithPrevious') return isolate(mergeWithPrevious(pattern))
+  if (behavior === 'MergedWithNext') return isolate(mergeWithNext(pattern))
+  if (behavior === 'Contiguous') return isolate(joinContiguous(pattern))
   throw new UnsupportedError(
     `tokenizer.json: Split behavior "${behavior}" is not known; expected Removed, Isolated, MergedWith… or Contiguous.`,
   )

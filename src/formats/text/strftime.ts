@@ -16,28 +16,28 @@ const months = [
 ]
 const days = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday']
 
-const padded = (value: number, width = 2): string => String(value).padStart(width, '0')
-const dayOfYear = (d: Date): number =>
+const padNumber = (value: number, width = 2): string => String(value).padStart(width, '0')
+const computeDayOfYear = (d: Date): number =>
   Math.round(
     (Date.UTC(d.getFullYear(), d.getMonth(), d.getDate()) - Date.UTC(d.getFullYear(), 0, 1)) /
       86_400_000,
   ) + 1
 
 const directives: Readonly<Record<string, (date: Date) => string>> = {
-  Y: (d) => padded(d.getFullYear(), 4),
-  y: (d) => padded(d.getFullYear() % 100),
-  m: (d) => padded(d.getMonth() + 1),
-  d: (d) => padded(d.getDate()),
+  Y: (d) => padNumber(d.getFullYear(), 4),
+  y: (d) => padNumber(d.getFullYear() % 100),
+  m: (d) => padNumber(d.getMonth() + 1),
+  d: (d) => padNumber(d.getDate()),
   B: (d) => months[d.getMonth()]!,
   b: (d) => months[d.getMonth()]!.slice(0, 3),
   A: (d) => days[d.getDay()]!,
   a: (d) => days[d.getDay()]!.slice(0, 3),
-  j: (d) => padded(dayOfYear(d), 3),
-  H: (d) => padded(d.getHours()),
-  I: (d) => padded(d.getHours() % 12 || 12),
+  j: (d) => padNumber(computeDayOfYear(d), 3),
+  H: (d) => padNumber(d.getHours()),
+  I: (d) => padNumber(d.getHours() % 12 || 12),
   p: (d) => (d.getHours() < 12 ? 'AM' : 'PM'),
-  M: (d) => padded(d.getMinutes()),
-  S: (d) => padded(d.getSeconds()),
+  M: (d) => padNumber(d.getMinutes()),
+  S: (d) => padNumber(d.getSeconds()),
   '%': () => '%',
 }
 
@@ -45,7 +45,7 @@ const directives: Readonly<Record<string, (date: Date) => string>> = {
  * The date in local time, each `%x` of `format` replaced; `%-d` without leading zeros; unknown
  * directives stay as they are.
  */
-export function strftime(date: Date, format: string): string {
+export function formatDate(date: Date, format: string): string {
   return format.replace(/%(-?)([a-zA-Z%])/g, (whole, dash: string, letter: string) => {
     const value = directives[letter]?.(date)
     if (value === undefined) return whole

@@ -22,7 +22,7 @@ const patience = 64
  * tokens, which decode only as a whole. Only the ids since the last but one delta are decoded
  * again, so a push costs the same at any length of text.
  */
-export function textStream(
+export function createTextStream(
   tokenizer: Pick<Tokenizer, 'decode' | 'isByteToken'>,
   options: { skipSpecialTokens?: boolean } = {},
 ): TextStream {

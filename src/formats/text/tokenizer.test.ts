@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { textStream } from './text-stream.ts'
+import { createTextStream } from './text-stream.ts'
 import { createTokenizer } from './tokenizer.ts'
 
 interface Golden {
@@ -24,11 +24,11 @@ const stories = read('../../catalogue/models/stories260k/tokenizer.json') as obj
 const storiesConfig = read('../../catalogue/models/stories260k/tokenizer_config.json') as object
 
 const streamed = (
-  tokenizer: Parameters<typeof textStream>[0],
+  tokenizer: Parameters<typeof createTextStream>[0],
   ids: readonly number[],
   options = {},
 ): string[] => {
-  const stream = textStream(tokenizer, options)
+  const stream = createTextStream(tokenizer, options)
   return [...ids.map((id) => stream.push(id)), stream.end()]
 }
 
@@ -121,7 +121,7 @@ describe('a text stream', () => {
 
   it('decodes only the last few ids again, however long the text', () => {
     let longest = 0
-    const stream = textStream({
+    const stream = createTextStream({
       decode: (ids) => ((longest = Math.max(longest, ids.length)), tokenizer.decode(ids)),
     })
     for (const id of Array.from({ length: 50 }, () => tokenizer.encode('one time')).flat())

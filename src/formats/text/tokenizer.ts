@@ -3,8 +3,8 @@
 
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers'
 import { FormatError } from '../../base/errors.ts'
-import { decodeStep, isByteToken } from './decoders.ts'
-import { type Component, repairTokenizer } from './repairs.ts'
+import { findDecodeStep, isByteToken } from './decoders.ts'
+import { type TokenizerComponent, repairTokenizer } from './repairs.ts'
 
 export interface Tokenizer {
   /** Ids are below this; a model's embedding may have more rows. */
@@ -40,8 +40,8 @@ export function createTokenizer(tokenizerJson: object, tokenizerConfig: object):
   const config = tokenizerConfig as Json
   const library = openLibrary(tokenizerJson as Json, config)
   const vocabulary = library.get_vocab()
-  const vocabularySize = largest(vocabulary.values()) + 1
-  const special = specialIds(library, config)
+  const vocabularySize = findLargest(vocabulary.values()) + 1
+  const special = collectSpecialIds(library, config)
   const byteTokens = new Set<number>()
   for (const [token, id] of vocabulary) if (isByteToken(token)) byteTokens.add(id)
   const idOf = (token: unknown): number | undefined => {
@@ -63,15 +63,15 @@ export function createTokenizer(tokenizerJson: object, tokenizerConfig: object):
     decode,
     tokenId: (token) => library.token_to_id(token),
     ...(byteTokens.size > 0 && { isByteToken: (id: number) => byteTokens.has(id) }),
-    ...named('bosId', idOf(config['bos_token'])),
-    ...named('eosId', idOf(config['eos_token'])),
-    ...named('padId', idOf(config['pad_token'])),
+    ...toOptionalField('bosId', idOf(config['bos_token'])),
+    ...toOptionalField('eosId', idOf(config['eos_token'])),
+    ...toOptionalField('padId', idOf(config['pad_token'])),
   }
 }
 
 /** Opens the library with repaired components, and swaps in the byte decoders. */
 function openLibrary(tokenizerJson: Json, config: Json): LibraryTokenizer {
-  const model = tokenizerJson['model'] as Component | undefined
+  const model = tokenizerJson['model'] as TokenizerComponent | undefined
   if (model === undefined || typeof model !== 'object')
     throw new FormatError('tokenizer.json: there is no "model" in it; got another kind of JSON.')
   // transformers never cleans up after BPE, where it would eat the spaces before punctuation.
@@ -87,7 +87,7 @@ function openLibrary(tokenizerJson: Json, config: Json): LibraryTokenizer {
     ...config,
     clean_up_tokenization_spaces: cleanUp,
   })
-  const decoder = tokenizerJson['decoder'] as Component | null | undefined
+  const decoder = tokenizerJson['decoder'] as TokenizerComponent | null | undefined
   if (decoder && library.decoder) repairDecoder(decoder, library.decoder)
   return library
 }
@@ -98,17 +98,18 @@ interface LibraryDecoder {
 }
 
 /** Puts our steps in place of the library's, within sequences too. */
-function repairDecoder(component: Component, decoder: LibraryDecoder): void {
-  const parts = component.type === 'Sequence' ? (component['decoders'] as readonly Component[]) : []
+function repairDecoder(component: TokenizerComponent, decoder: LibraryDecoder): void {
+  const parts =
+    component.type === 'Sequence' ? (component['decoders'] as readonly TokenizerComponent[]) : []
   parts.forEach((part, i) => decoder.decoders?.[i] && repairDecoder(part, decoder.decoders[i]))
-  const step = decodeStep(component)
+  const step = findDecodeStep(component)
   if (step) decoder.decode_chain = step
 }
 
 /**
  * Ids that `skipSpecialTokens` leaves out: added tokens marked special, and those the config names.
  */
-function specialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number> {
+function collectSpecialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number> {
   const ids = new Set<number>()
   for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) ids.add(id)
   for (const token of (config['additional_special_tokens'] as readonly unknown[] | undefined) ??
@@ -122,13 +123,13 @@ function specialIds(library: LibraryTokenizer, config: Json): ReadonlySet<number
 /**
  * The largest value, −1 for none; `Math.max(...)` of a whole vocabulary would overflow the stack.
  */
-function largest(values: Iterable<number>): number {
+function findLargest(values: Iterable<number>): number {
   let most = -1
   for (const value of values) if (value > most) most = value
   return most
 }
 
-const named = <Name extends string>(
+const toOptionalField = <Name extends string>(
   name: Name,
   id: number | undefined,
 ): { [key in Name]?: number } =>

@@ -6,14 +6,9 @@ import type { Graph, Node, Value } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
 import { prune, rewrite } from '../passes/rewrite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import {
-  type BaseWeight,
-  frozenFormNamed,
-  type FrozenWeight,
-  isFrozen,
-} from './frozen-form-table.ts'
+import { type BaseWeight, getFrozenForm, type FrozenWeight, isFrozen } from './frozen-form-table.ts'
 
-const partName = (weight: string, part: string): string => `${weight}.${part}`
+const toPartName = (weight: string, part: string): string => `${weight}.${part}`
 
 /** What the pass must know of a frozen weight: everything but its numbers. */
 type Frozen = Pick<FrozenWeight, 'form' | 'shape'>
@@ -22,7 +17,7 @@ type Frozen = Pick<FrozenWeight, 'form' | 'shape'>
  * A graph's frozen weights by their names inside it. What an adapter brings in a weight's place is
  * the adapter's, and stays.
  */
-function frozenOf(
+function collectFrozen(
   { graph, prefix }: Block,
   weights: ReadonlyMap<string, BaseWeight>,
 ): Map<string, Frozen> {
@@ -34,7 +29,7 @@ function frozenOf(
   return frozen
 }
 
-function replaced(
+function replaceNode(
   g: GraphBuilder,
   { operation, inputs, attributes }: Node,
   frozen: ReadonlyMap<string, Frozen>,
@@ -42,9 +37,9 @@ function replaced(
   if (!inputs.some(({ name }) => frozen.has(name))) return undefined
   const form = (name: string) => ({ form: frozen.get(name)!.form, weight: frozen.get(name)!.shape })
   const parts = (name: string): Value[] =>
-    frozenFormNamed(frozen.get(name)!.form)
+    getFrozenForm(frozen.get(name)!.form)
       .parts(frozen.get(name)!.shape)
-      .map((part) => g.input(partName(name, part.name), part.dtype, part.shape, 'weight'))
+      .map((part) => g.input(toPartName(name, part.name), part.dtype, part.shape, 'weight'))
   const [first, second, bias] = inputs
   const module = attributes['module'] === undefined ? {} : { module: attributes['module'] }
   if (operation === 'linear' && frozen.has(second!.name) && !frozen.has(first!.name)) {
@@ -67,12 +62,12 @@ function replaced(
 function freezeGraph(graph: Graph, frozen: ReadonlyMap<string, Frozen>): Graph {
   return frozen.size === 0
     ? graph
-    : prune(rewrite(graph, '%z', (g, node) => replaced(g, node, frozen)))
+    : prune(rewrite(graph, '%z', (g, node) => replaceNode(g, node, frozen)))
 }
 
 /**
  * Blocks whose linear layers and look-ups read frozen weights in their parts, by the inputs that
- * `frozenFeeds` names; anything else that looks at a frozen weight gets it in f32 for that moment.
+ * `collectFrozenFeeds` names; anything else that looks at a frozen weight gets it in f32 for that moment.
  */
 export function freezeBlocks(
   weights: ReadonlyMap<string, BaseWeight>,
@@ -80,7 +75,7 @@ export function freezeBlocks(
   const made = new Map<Graph, Map<string, Graph>>()
   return (blocks) =>
     blocks.map((block): Block => {
-      const frozen = frozenOf(block, weights)
+      const frozen = collectFrozen(block, weights)
       const known = made.get(block.graph) ?? new Map<string, Graph>()
       made.set(block.graph, known)
       const forms = JSON.stringify([...frozen])
@@ -91,7 +86,7 @@ export function freezeBlocks(
 }
 
 /** What a weight is fed as, by input name. */
-export function* frozenFeeds(name: string, weight: BaseWeight): Generator<[string, Tensor]> {
+export function* collectFrozenFeeds(name: string, weight: BaseWeight): Generator<[string, Tensor]> {
   if (!isFrozen(weight)) return void (yield [name, weight])
-  for (const [part, tensor] of weight.parts) yield [partName(name, part), tensor]
+  for (const [part, tensor] of weight.parts) yield [toPartName(name, part), tensor]
 }

@@ -31,7 +31,7 @@ export type BaseWeight = F32Tensor | FrozenWeight
 
 export const isFrozen = (weight: BaseWeight): weight is FrozenWeight => 'form' in weight
 
-export function frozenFormNamed(name: string): FrozenForm {
+export function getFrozenForm(name: string): FrozenForm {
   const form = frozenForms.get(name)
   assertInternal(form, `there is no frozen form "${name}"`)
   return form
@@ -61,16 +61,16 @@ export function freeze(
 }
 
 /** The weight in f32: for a frozen one a new tensor of what its products see. */
-export function thawed(weight: BaseWeight): F32Tensor {
+export function thaw(weight: BaseWeight): F32Tensor {
   if (!isFrozen(weight)) return weight
   return f32(
     weight.shape,
-    frozenFormNamed(weight.form).dequantize([...weight.parts.values()], weight.shape),
+    getFrozenForm(weight.form).dequantize([...weight.parts.values()], weight.shape),
   )
 }
 
 /** Bytes that weights take in memory. */
-export function weightBytes(weights: Iterable<BaseWeight>): number {
+export function countWeightBytes(weights: Iterable<BaseWeight>): number {
   let bytes = 0
   for (const weight of weights) {
     for (const { data } of isFrozen(weight) ? weight.parts.values() : [weight])

@@ -7,15 +7,15 @@ import type { Graph } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
 import { normal } from '../testing.ts'
 import { toOnnx } from '../passes/to-onnx.ts'
-import { freezeBlocks, frozenFeeds } from './freeze-blocks.ts'
+import { freezeBlocks, collectFrozenFeeds } from './freeze-blocks.ts'
 import {
   type BaseWeight,
   freeze,
   isFrozen,
   quantizations,
   type Quantization,
-  thawed,
-  weightBytes,
+  thaw,
+  countWeightBytes,
 } from './frozen-form-table.ts'
 
 const shapes = { 'up.weight': [192, 128], 'down.weight': [128, 192] } as const
@@ -67,7 +67,7 @@ describe.each([...quantizations])('blocks over %s', (quantization) => {
     expect(first!.graph).toBe(second!.graph)
     const fed = new Set(
       [...weights].flatMap(([name, weight]) =>
-        [...frozenFeeds(name, weight)].map(([input]) => input),
+        [...collectFrozenFeeds(name, weight)].map(([input]) => input),
       ),
     )
     const wanted = [first!, second!].flatMap(({ graph, prefix }) =>
@@ -103,7 +103,8 @@ describe('freeze', () => {
   const matrix = (rows: number, columns: number): F32Tensor => normal(random(1), [rows, columns])
   it('takes 0.129 of f32 for a layer in NF4, 0.266 for anything in 8 bits', () => {
     const one = matrix(576, 1536)
-    const share = (weight: BaseWeight): number => weightBytes([weight]) / weightBytes([one])
+    const share = (weight: BaseWeight): number =>
+      countWeightBytes([weight]) / countWeightBytes([one])
     expect(share(freeze(one, 'nf4', true))).toBeCloseTo((0.5 + 1 / 64 + 4 / 64 / 256) / 4, 4)
     expect(share(freeze(one, 'nf4', false))).toBeCloseTo((1 + 4 / 64) / 4, 4) // embedding and head
     expect(share(freeze(one, 'int8', true))).toBeCloseTo((1 + 4 / 64) / 4, 4)
@@ -120,7 +121,7 @@ describe('freeze', () => {
       ['nf4', 0.1],
       ['int8', 0.01],
     ] as const) {
-      const back = thawed(freeze(one, quantization, true)).data
+      const back = thaw(freeze(one, quantization, true)).data
       const gap =
         back.reduce((sum, value, i) => sum + (value - one.data[i]!) ** 2, 0) /
         one.data.reduce((sum, value) => sum + value ** 2, 0)

@@ -11,14 +11,14 @@ const FLOAT = 1 // TensorProto.DataType
  * Blocks lie within rows, so that rows can be looked up: the largest from 64 down that a row is
  * whole ones of.
  */
-const blockOf = ([, columns]: FrozenShape): number | undefined =>
+const findBlock = ([, columns]: FrozenShape): number | undefined =>
   Array.from({ length: 49 }, (_, i) => 64 - i).find((block) => columns % block === 0)
 
 export const int8: FrozenForm = {
   name: 'int8',
-  fits: (shape) => blockOf(shape) !== undefined,
+  fits: (shape) => findBlock(shape) !== undefined,
   parts(shape) {
-    const block = blockOf(shape)!
+    const block = findBlock(shape)!
     const count = (shape[0] * shape[1]) / block
     return [
       { name: 'codes', dtype: 'i8', shape: [count, block] },
@@ -26,7 +26,7 @@ export const int8: FrozenForm = {
     ]
   },
   quantize(values, shape) {
-    const { codes, scales } = quantizeInt8(values, blockOf(shape)!)
+    const { codes, scales } = quantizeInt8(values, findBlock(shape)!)
     const data = [codes, scales]
     return this.parts(shape).map(({ dtype, shape: dims }, i): Tensor => ({
       dtype,
@@ -50,7 +50,7 @@ export const int8: FrozenForm = {
    * The blocks of a row lie one after the other: their numbers are id·(blocks a row) + 0, 1, 2, …
    */
   emitRows(emit, ids, [codes, scales], shape, output) {
-    const block = blockOf(shape)!
+    const block = findBlock(shape)!
     const perRow = shape[1] / block
     const first = emit.node('Unsqueeze', [
       emit.node('Mul', [ids.name, emit.ints([perRow])]),

@@ -3,9 +3,9 @@
 
 import { f32, type Tensor } from '../../base/tensor.ts'
 import {
-  absmaxBlocks,
+  countAbsmaxBlocks,
   dequantizeNf4,
-  dynamicMap,
+  computeDynamicMap,
   NF4_ABSMAX_BLOCK,
   NF4_BLOCK,
   quantizeNf4,
@@ -15,7 +15,7 @@ import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 
 const INT32 = 6 // TensorProto.DataType
 const NF4 = 1 // MatMulBnb4's quant_type
-const blocksOf = ([rows, columns]: FrozenShape): number => (rows * columns) / NF4_BLOCK
+const countBlocks = ([rows, columns]: FrozenShape): number => (rows * columns) / NF4_BLOCK
 
 /** map[code]·scale + offset. */
 function emitAbsmax(
@@ -23,13 +23,13 @@ function emitAbsmax(
   [, codes, scales, offset]: readonly string[],
   shape: FrozenShape,
 ): string {
-  const map = emit.constant('%nf4.map', () => f32([256], dynamicMap()))
+  const map = emit.constant('%nf4.map', () => f32([256], computeDynamicMap()))
   const looked = emit.node('Gather', [map, emit.node('Cast', [codes!], { to: { int: INT32 } })], {
     axis: { int: 0 },
   }) // [groups, 256]
   const absmax = emit.node('Add', [emit.node('Mul', [looked, scales!]), offset!])
   const flat = emit.node('Reshape', [absmax, emit.ints([-1])])
-  const count = blocksOf(shape)
+  const count = countBlocks(shape)
   return count % NF4_ABSMAX_BLOCK === 0
     ? flat
     : emit.node('Slice', [flat, emit.ints([0]), emit.ints([count])])
@@ -57,7 +57,7 @@ export const nf4: FrozenForm = {
   name: 'nf4',
   fits: ([rows, columns]) => (rows * columns) % NF4_BLOCK === 0,
   parts(shape) {
-    const groups = absmaxBlocks(blocksOf(shape))
+    const groups = countAbsmaxBlocks(countBlocks(shape))
     return [
       { name: 'codes', dtype: 'u8', shape: [(shape[0] * shape[1]) / 2] },
       { name: 'absmaxCodes', dtype: 'u8', shape: [groups, NF4_ABSMAX_BLOCK] },

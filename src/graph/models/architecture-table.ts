@@ -22,7 +22,7 @@ export const architectures: ReadonlyMap<string, Architecture> = new Map(
  * The architecture of a config.json, by its `model_type`. Throws UnsupportedError for one that is
  * not in the table.
  */
-export function architectureOf(json: Readonly<Record<string, unknown>>): Architecture {
+export function getArchitecture(json: Readonly<Record<string, unknown>>): Architecture {
   const type = json.model_type
   const architecture = typeof type === 'string' ? architectures.get(type) : undefined
   if (architecture) return architecture

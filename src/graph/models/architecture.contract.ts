@@ -6,16 +6,16 @@ import { describe, expect, it } from 'vitest'
 import { MismatchError, UnsupportedError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel, type BaseModel } from '../base-model.ts'
 import { evaluate } from '../evaluate.ts'
-import { modelFeeds } from '../feeds.ts'
+import { collectModelFeeds } from '../feeds.ts'
 import type { Graph } from '../ir.ts'
 import type { ModelGraph } from '../model-graph.ts'
-import { composeBlocks, modulesOf, weightsOf } from '../model-graph.ts'
+import { composeBlocks, listModules, collectWeightShapes } from '../model-graph.ts'
 import { buildModelGraph } from '../build-model.ts'
 import { expectClose, memoryFolder, normal } from '../testing.ts'
-import { architectureOf } from './architecture-table.ts'
+import { getArchitecture } from './architecture-table.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -46,7 +46,7 @@ export interface TinyModel {
 export function randomModelWeights(model: ModelGraph, seed: number): Map<string, Tensor> {
   const numbers = random(seed)
   return new Map(
-    [...weightsOf(model.blocks)].map(([name, shape]) => [
+    [...collectWeightShapes(model.blocks)].map(([name, shape]) => [
       name,
       normal(numbers, shape as number[], 0.3),
     ]),
@@ -59,7 +59,7 @@ const configJson = (modelType: string, { config }: TinyModel): Json => ({
   ...config,
 })
 
-const modelOf = (json: Json): ModelGraph => buildModelGraph(architectureOf(json).readConfig(json))
+const modelOf = (json: Json): ModelGraph => buildModelGraph(getArchitecture(json).readConfig(json))
 
 const open = (json: Json, weights: ReadonlyMap<string, Tensor>): Promise<BaseModel> =>
   openBaseModel({
@@ -71,7 +71,7 @@ async function onOnnxRuntime(
   graph: Graph,
   feeds: ReadonlyMap<string, Tensor>,
 ): Promise<Map<string, Tensor>> {
-  const program = await onnxRuntimeBackend(ort as never, { threads: 1 }).compile(graph)
+  const program = await createOnnxRuntimeBackend(ort as never, { threads: 1 }).compile(graph)
   try {
     return await program.run(feeds)
   } finally {
@@ -86,7 +86,7 @@ function computes(json: Json): void {
   const feeds = (ids: number[][], rows: number[], segments?: number[][]): Map<string, Tensor> =>
     new Map([
       ...weights,
-      ...modelFeeds(model.config, { ids, ...(segments ? { segments } : {}) }),
+      ...collectModelFeeds(model.config, { ids, ...(segments ? { segments } : {}) }),
       ['rows', i64([rows.length], rows)],
     ])
   const ids = [
@@ -137,7 +137,7 @@ function isShared(json: Json, { layerGraphs, linears }: TinyModel): void {
     ).toBe(layerGraphs)
   })
   it('names every linear layer, the embedding and the head as modules', () => {
-    const modules = modulesOf(model)
+    const modules = listModules(model)
     expect(modules.filter(({ layer }) => layer === 2)).toHaveLength(linears)
     expect(
       modules.filter(({ layer }) => layer === undefined).map(({ path, kind }) => [path, kind]),
@@ -187,7 +187,7 @@ function checksWeights(json: Json): void {
 }
 
 function refuses(json: Json): void {
-  const read = (extra: Json) => () => architectureOf(json).readConfig({ ...json, ...extra })
+  const read = (extra: Json) => () => getArchitecture(json).readConfig({ ...json, ...extra })
 
   it('another activation, RoPE scaling or packing of weights', () => {
     expect(read({ hidden_act: 'relu', hidden_activation: 'relu' })).toThrow(UnsupportedError)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { architectureContract, tinySizes, type TinyModel } from './architecture.contract.ts'
-import { architectureOf, architectures } from './architecture-table.ts'
+import { getArchitecture, architectures } from './architecture-table.ts'
 
 const separate = { layerGraphs: 1, linears: 7 }
 const gemma = { hidden_activation: 'gelu_pytorch_tanh', query_pre_attn_scalar: 6 }
@@ -65,11 +65,11 @@ describe('the table of architectures', () => {
     expect(Object.keys(models).sort()).toEqual([...architectures.keys()].sort())
   })
   it('names an architecture that is not in it, and those that are', () => {
-    expect(() => architectureOf({ model_type: 'mamba' })).toThrow(
+    expect(() => getArchitecture({ model_type: 'mamba' })).toThrow(
       /"mamba" is not supported; supported: llama, mistral, .*smollm3/,
     )
-    expect(() => architectureOf({})).toThrow('is missing')
-    expect(() => architectureOf({ model_type: '__proto__' })).toThrow(
+    expect(() => getArchitecture({})).toThrow('is missing')
+    expect(() => getArchitecture({ model_type: '__proto__' })).toThrow(
       '"__proto__" is not supported',
     )
   })
@@ -80,7 +80,7 @@ describe('the table of architectures', () => {
 describe('layers are read as transformers reads them', () => {
   const layers = (config: Readonly<Record<string, unknown>>) => {
     const json = { ...tinySizes, ...config }
-    return architectureOf(json).readConfig(json).layers
+    return getArchitecture(json).readConfig(json).layers
   }
   const windows = (config: Readonly<Record<string, unknown>>) =>
     layers(config).map(({ slidingWindow }) => slidingWindow)

@@ -28,7 +28,7 @@ export interface Projections {
 }
 
 /** ids [N, T] → x [N, T, D], times `scale` where the architecture has one. */
-export function embedTokens({ vocabularySize, width }: ModelConfig, scale = 1): Graph {
+export function buildEmbedding({ vocabularySize, width }: ModelConfig, scale = 1): Graph {
   const g = new GraphBuilder()
   const table = g.weight(`${EMBEDDING}.weight`, [vocabularySize, width])
   const ids = g.input('ids', 'i64', ['N', 'T'])
@@ -40,7 +40,7 @@ export function embedTokens({ vocabularySize, width }: ModelConfig, scale = 1): 
  * x [N, T, D] and rows [M] → hidden [M, D], the chosen positions after the last norm, and their
  * logits [M, V].
  */
-export function modelHead(config: ModelConfig, normOffset = 0): Graph {
+export function buildModelHead(config: ModelConfig, normOffset = 0): Graph {
   const g = new GraphBuilder()
   const { vocabularySize, width, tiedEmbeddings, logitSoftcap: cap } = config
   const chosen = g.op('gatherRows', [
@@ -66,7 +66,7 @@ export function modelHead(config: ModelConfig, normOffset = 0): Graph {
 /**
  * A linear layer of this module path, with its weight (and bias) as inputs: [.., in] → [.., out].
  */
-export function linear(
+export function buildLinear(
   g: GraphBuilder,
   x: Value,
   module: string,
@@ -78,7 +78,7 @@ export function linear(
 }
 
 /** RMSNorm over the last axis of x by the weight of this module. */
-export function norm(
+export function buildNorm(
   g: GraphBuilder,
   x: Value,
   module: string,
@@ -97,7 +97,7 @@ export function norm(
  * Queries, keys and values by three linear layers; q and k normalised head by head where the form
  * says so.
  */
-export function project(
+export function buildProjections(
   g: GraphBuilder,
   x: Value,
   config: ModelConfig,
@@ -106,11 +106,14 @@ export function project(
   const { heads, kvHeads, headWidth } = config
   const bias = form.qkvBias ?? config.attentionBias
   const part = (name: string, count: number): Value =>
-    linear(g, x, `self_attn.${name}_proj`, count * headWidth, bias)
+    buildLinear(g, x, `self_attn.${name}_proj`, count * headWidth, bias)
   const normed = (y: Value, name: string, count: number): Value => {
     if (!form.headNorms) return y
     const perHead = g.reshape(y, ['N', 'T', count, headWidth])
-    return g.reshape(norm(g, perHead, `self_attn.${name}_norm`, config, form.normOffset), y.shape)
+    return g.reshape(
+      buildNorm(g, perHead, `self_attn.${name}_norm`, config, form.normOffset),
+      y.shape,
+    )
   }
   return {
     q: normed(part('q', heads), 'q', heads),
@@ -123,7 +126,7 @@ export function project(
  * Turns q and k by their positions (unless the layer does not), attends, and projects back: → [N,
  * T, D].
  */
-export function attend(
+export function buildAttention(
   g: GraphBuilder,
   { q, k, v }: Projections,
   config: ModelConfig,
@@ -152,21 +155,21 @@ export function attend(
     scale,
     softcap,
   })
-  return linear(g, mixed, 'self_attn.o_proj', config.width, outputBias)
+  return buildLinear(g, mixed, 'self_attn.o_proj', config.width, outputBias)
 }
 
 /** down(act(gate(x)) ⊙ up(x)): [N, T, D] → [N, T, D] */
-export function feedForward(
+export function buildFeedForward(
   g: GraphBuilder,
   x: Value,
   config: ModelConfig,
   activation: 'silu' | 'geluTanh' = 'silu',
 ): Value {
   const { width, feedForward: inner, mlpBias } = config
-  const gate = g.op(activation, [linear(g, x, 'mlp.gate_proj', inner, mlpBias)]) // [N, T, F]
-  return linear(
+  const gate = g.op(activation, [buildLinear(g, x, 'mlp.gate_proj', inner, mlpBias)]) // [N, T, F]
+  return buildLinear(
     g,
-    g.multiply(gate, linear(g, x, 'mlp.up_proj', inner, mlpBias)),
+    g.multiply(gate, buildLinear(g, x, 'mlp.up_proj', inner, mlpBias)),
     'mlp.down_proj',
     width,
     mlpBias,
@@ -177,7 +180,7 @@ export function feedForward(
  * A whole layer from what happens to x: x + attention(norm(x)), then that +
  * feed-forward(norm(that)).
  */
-export function layerGraph(
+export function buildLayer(
   config: ModelConfig,
   attention: (g: GraphBuilder, x: Value) => Value,
   mlp: (g: GraphBuilder, x: Value) => Value,
@@ -190,13 +193,22 @@ export function layerGraph(
 }
 
 /** The layer that llama and its relatives share. */
-export function decoderLayer(config: ModelConfig, layer: LayerConfig, form: LayerForm = {}): Graph {
-  return layerGraph(
+export function buildDecoderLayer(
+  config: ModelConfig,
+  layer: LayerConfig,
+  form: LayerForm = {},
+): Graph {
+  return buildLayer(
     config,
     (g, x) => {
-      const projections = project(g, norm(g, x, 'input_layernorm', config), config, form)
-      return attend(g, projections, config, layer, form.outputBias ?? config.attentionBias)
+      const projections = buildProjections(
+        g,
+        buildNorm(g, x, 'input_layernorm', config),
+        config,
+        form,
+      )
+      return buildAttention(g, projections, config, layer, form.outputBias ?? config.attentionBias)
     },
-    (g, x) => feedForward(g, norm(g, x, 'post_attention_layernorm', config), config),
+    (g, x) => buildFeedForward(g, buildNorm(g, x, 'post_attention_layernorm', config), config),
   )
 }

@@ -4,18 +4,26 @@
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
 import type { LayerConfig, ModelConfig } from '../model-config.ts'
-import { attend, embedTokens, feedForward, layerGraph, modelHead, norm, project } from './blocks.ts'
 import {
-  flagOf,
-  type Json,
-  layerWindows,
-  numberOf,
+  buildAttention,
+  buildEmbedding,
+  buildFeedForward,
+  buildLayer,
+  buildModelHead,
+  buildNorm,
+  buildProjections,
+} from './blocks.ts'
+import {
+  readFlag,
+  type JsonObject,
+  readLayerWindows,
+  readNumber,
   readCommon,
   requireValue,
-  sizeOfKey,
-  windowOf,
+  readSize,
+  readWindow,
 } from './read-config.ts'
-import { ropeFrom } from './read-rope.ts'
+import { readRopeParameters } from './read-rope.ts'
 
 const NORM_OFFSET = 1 // the files hold w − 1
 const ACTIVATION = 'gelu_pytorch_tanh'
@@ -26,32 +34,38 @@ const GLOBAL_THETA = 1_000_000
  * Sliding layers turn by `rope_local_base_freq`, unscaled; full ones by the main parameters. Newer
  * files name both by type of layer.
  */
-function readRopes(json: Json, headWidth: number, maxPositions: number): ModelConfig['rope'] {
-  const byType = (json.rope_parameters ?? {}) as Readonly<Record<string, Json | null | undefined>>
+function readRopes(json: JsonObject, headWidth: number, maxPositions: number): ModelConfig['rope'] {
+  const byType = (json.rope_parameters ?? {}) as Readonly<
+    Record<string, JsonObject | null | undefined>
+  >
   const local = {
-    rope_theta: numberOf(json, 'rope_local_base_freq') ?? LOCAL_THETA,
+    rope_theta: readNumber(json, 'rope_local_base_freq') ?? LOCAL_THETA,
     ...byType.sliding_attention,
   }
   const main = {
-    rope_theta: numberOf(json, 'rope_theta') ?? GLOBAL_THETA,
+    rope_theta: readNumber(json, 'rope_theta') ?? GLOBAL_THETA,
     ...byType.full_attention,
-    ...(json.rope_scaling as Json | null),
+    ...(json.rope_scaling as JsonObject | null),
   }
   return {
-    main: ropeFrom(main, json, { headWidth, maxPositions, theta: GLOBAL_THETA }),
-    local: ropeFrom(local, json, { headWidth, maxPositions, theta: LOCAL_THETA }),
+    main: readRopeParameters(main, json, { headWidth, maxPositions, theta: GLOBAL_THETA }),
+    local: readRopeParameters(local, json, { headWidth, maxPositions, theta: LOCAL_THETA }),
   }
 }
 
-function readLayers(json: Json, count: number): LayerConfig[] {
-  const period = sizeOfKey(
+function readLayers(json: JsonObject, count: number): LayerConfig[] {
+  const period = readSize(
     json,
     'sliding_window_pattern',
-    numberOf(json, '_sliding_window_pattern') ?? 6,
+    readNumber(json, '_sliding_window_pattern') ?? 6,
   )
-  return layerWindows(json, count, windowOf(json, 4096), (layer) => (layer + 1) % period !== 0).map(
-    (slidingWindow) =>
-      slidingWindow === undefined ? { rope: 'main' } : { rope: 'local', slidingWindow },
+  return readLayerWindows(
+    json,
+    count,
+    readWindow(json, 4096),
+    (layer) => (layer + 1) % period !== 0,
+  ).map((slidingWindow) =>
+    slidingWindow === undefined ? { rope: 'main' } : { rope: 'local', slidingWindow },
   )
 }
 
@@ -60,7 +74,7 @@ export const gemma3Text: Architecture = {
   readConfig(json) {
     requireValue(json, 'hidden_activation', ACTIVATION)
     requireValue(json, 'attn_logit_softcapping', null) // transformers reads it and never applies it
-    if (flagOf(json, 'use_bidirectional_attention', false)) {
+    if (readFlag(json, 'use_bidirectional_attention', false)) {
       throw new UnsupportedError(
         'config.json of a gemma3_text model: "use_bidirectional_attention" is not supported.',
       )
@@ -76,40 +90,40 @@ export const gemma3Text: Architecture = {
     const common = readCommon(flat, defaults)
     return {
       ...common,
-      attentionBias: flagOf(json, 'attention_bias', false),
+      attentionBias: readFlag(json, 'attention_bias', false),
       layers: readLayers(json, common.layers.length),
       rope: readRopes(json, common.headWidth, common.maxPositions),
-      attentionScale: (numberOf(json, 'query_pre_attn_scalar') ?? 256) ** -0.5,
-      logitSoftcap: numberOf(json, 'final_logit_softcapping') ?? 0,
+      attentionScale: (readNumber(json, 'query_pre_attn_scalar') ?? 256) ** -0.5,
+      logitSoftcap: readNumber(json, 'final_logit_softcapping') ?? 0,
       source: json,
     }
   },
   // transformers keeps the factor in the type of the weights, f32 here
-  embed: (config) => embedTokens(config, Math.fround(Math.sqrt(config.width))),
+  embed: (config) => buildEmbedding(config, Math.fround(Math.sqrt(config.width))),
   layer: (config, layer) => {
     const form = { headNorms: true, normOffset: NORM_OFFSET }
-    return layerGraph(
+    return buildLayer(
       config,
       (g, x) => {
-        const projections = project(
+        const projections = buildProjections(
           g,
-          norm(g, x, 'input_layernorm', config, NORM_OFFSET),
+          buildNorm(g, x, 'input_layernorm', config, NORM_OFFSET),
           config,
           form,
         )
-        const attended = attend(g, projections, config, layer, config.attentionBias)
-        return norm(g, attended, 'post_attention_layernorm', config, NORM_OFFSET)
+        const attended = buildAttention(g, projections, config, layer, config.attentionBias)
+        return buildNorm(g, attended, 'post_attention_layernorm', config, NORM_OFFSET)
       },
       (g, x) => {
-        const inner = feedForward(
+        const inner = buildFeedForward(
           g,
-          norm(g, x, 'pre_feedforward_layernorm', config, NORM_OFFSET),
+          buildNorm(g, x, 'pre_feedforward_layernorm', config, NORM_OFFSET),
           config,
           'geluTanh',
         )
-        return norm(g, inner, 'post_feedforward_layernorm', config, NORM_OFFSET)
+        return buildNorm(g, inner, 'post_feedforward_layernorm', config, NORM_OFFSET)
       },
     )
   },
-  head: (config) => modelHead(config, NORM_OFFSET),
+  head: (config) => buildModelHead(config, NORM_OFFSET),
 }

@@ -2,16 +2,16 @@
 // before it.
 
 import type { Architecture } from '../architecture.ts'
-import { decoderLayer, embedTokens, modelHead } from './blocks.ts'
-import { readCommon, slidingLayer, windowOf } from './read-config.ts'
+import { buildDecoderLayer, buildEmbedding, buildModelHead } from './blocks.ts'
+import { readCommon, toSlidingLayer, readWindow } from './read-config.ts'
 
 export const mistral: Architecture = {
   modelType: 'mistral',
   readConfig(json) {
     const common = readCommon(json, { kvHeads: 8, maxPositions: 131_072 })
-    return { ...common, layers: common.layers.map(() => slidingLayer(windowOf(json, 4096))) }
+    return { ...common, layers: common.layers.map(() => toSlidingLayer(readWindow(json, 4096))) }
   },
-  embed: embedTokens,
-  layer: decoderLayer,
-  head: modelHead,
+  embed: buildEmbedding,
+  layer: buildDecoderLayer,
+  head: buildModelHead,
 }

@@ -7,24 +7,24 @@ import type { GraphBuilder } from '../builder.ts'
 import type { Value } from '../ir.ts'
 import type { ModelConfig } from '../model-config.ts'
 import {
-  attend,
-  embedTokens,
-  layerGraph,
-  linear,
-  modelHead,
-  norm,
+  buildAttention,
+  buildEmbedding,
+  buildLayer,
+  buildLinear,
+  buildModelHead,
+  buildNorm,
   type Projections,
 } from './blocks.ts'
-import { readCommon, slidingLayer, windowOf } from './read-config.ts'
+import { readCommon, toSlidingLayer, readWindow } from './read-config.ts'
 
-function projectFused(
+function buildFusedProjections(
   g: GraphBuilder,
   x: Value,
   { heads, kvHeads, headWidth }: ModelConfig,
 ): Projections {
   const queries = heads * headWidth
   const keys = kvHeads * headWidth
-  const fused = linear(g, x, 'self_attn.qkv_proj', queries + 2 * keys) // [N, T, (H + 2K)·d]
+  const fused = buildLinear(g, x, 'self_attn.qkv_proj', queries + 2 * keys) // [N, T, (H + 2K)·d]
   return {
     q: g.slice(fused, 2, 0, queries),
     k: g.slice(fused, 2, queries, queries + keys),
@@ -32,15 +32,15 @@ function projectFused(
   }
 }
 
-function feedForwardFused(
+function buildFusedFeedForward(
   g: GraphBuilder,
   x: Value,
   { width, feedForward: inner }: ModelConfig,
 ): Value {
-  const fused = linear(g, x, 'mlp.gate_up_proj', 2 * inner) // [N, T, 2F]
+  const fused = buildLinear(g, x, 'mlp.gate_up_proj', 2 * inner) // [N, T, 2F]
   const gate = g.slice(fused, 2, 0, inner)
   const up = g.slice(fused, 2, inner, 2 * inner)
-  return linear(g, g.multiply(up, g.silu(gate)), 'mlp.down_proj', width)
+  return buildLinear(g, g.multiply(up, g.silu(gate)), 'mlp.down_proj', width)
 }
 
 export const phi3: Architecture = {
@@ -53,15 +53,21 @@ export const phi3: Architecture = {
       throw new UnsupportedError(
         `config.json of a phi3 model: RoPE scaling "${scaling.type}" is not supported.`,
       )
-    return { ...common, layers: common.layers.map(() => slidingLayer(windowOf(json))) }
+    return { ...common, layers: common.layers.map(() => toSlidingLayer(readWindow(json))) }
   },
-  embed: embedTokens,
+  embed: buildEmbedding,
   layer: (config, layer) =>
-    layerGraph(
+    buildLayer(
       config,
       (g, x) =>
-        attend(g, projectFused(g, norm(g, x, 'input_layernorm', config), config), config, layer),
-      (g, x) => feedForwardFused(g, norm(g, x, 'post_attention_layernorm', config), config),
+        buildAttention(
+          g,
+          buildFusedProjections(g, buildNorm(g, x, 'input_layernorm', config), config),
+          config,
+          layer,
+        ),
+      (g, x) =>
+        buildFusedFeedForward(g, buildNorm(g, x, 'post_attention_layernorm', config), config),
     ),
-  head: modelHead,
+  head: buildModelHead,
 }

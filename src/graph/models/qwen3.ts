@@ -2,9 +2,9 @@
 // free.
 
 import type { Architecture } from '../architecture.ts'
-import { decoderLayer, embedTokens, modelHead } from './blocks.ts'
-import { qwenLayers } from './qwen2.ts'
-import { flagOf, readCommon } from './read-config.ts'
+import { buildDecoderLayer, buildEmbedding, buildModelHead } from './blocks.ts'
+import { readQwenLayers } from './qwen2.ts'
+import { readFlag, readCommon } from './read-config.ts'
 
 export const qwen3: Architecture = {
   modelType: 'qwen3',
@@ -12,11 +12,11 @@ export const qwen3: Architecture = {
     const common = readCommon(json, { headWidth: 128, maxPositions: 32_768 })
     return {
       ...common,
-      attentionBias: flagOf(json, 'attention_bias', false),
-      layers: qwenLayers(json, common.layers.length),
+      attentionBias: readFlag(json, 'attention_bias', false),
+      layers: readQwenLayers(json, common.layers.length),
     }
   },
-  embed: embedTokens,
-  layer: (config, layer) => decoderLayer(config, layer, { headNorms: true }),
-  head: modelHead,
+  embed: buildEmbedding,
+  layer: (config, layer) => buildDecoderLayer(config, layer, { headNorms: true }),
+  head: buildModelHead,
 }

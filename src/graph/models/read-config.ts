@@ -5,13 +5,13 @@ import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { LayerConfig, ModelConfig } from '../model-config.ts'
 import { readRope } from './read-rope.ts'
 
-export type Json = Readonly<Record<string, unknown>>
+export type JsonObject = Readonly<Record<string, unknown>>
 
 /**
  * What a `model_type` assumes for keys that its config.json leaves out: the defaults of
  * transformers' config class.
  */
-export interface Defaults {
+export interface ConfigDefaults {
   readonly kvHeads?: number // absent: as many as heads
   readonly headWidth?: number // absent: width / heads
   readonly maxPositions: number
@@ -25,14 +25,14 @@ export interface Defaults {
 /**
  * The value of a key: undefined where it is missing or null; FormatError where it is not a number.
  */
-export function numberOf(json: Json, key: string): number | undefined {
+export function readNumber(json: JsonObject, key: string): number | undefined {
   const value = json[key]
   if (value === undefined || value === null) return undefined
   if (typeof value === 'number' && Number.isFinite(value)) return value
   throw new FormatError(`config.json: "${key}" is ${JSON.stringify(value)}, expected a number.`)
 }
 
-export function flagOf(json: Json, key: string, fallback: boolean): boolean {
+export function readFlag(json: JsonObject, key: string, fallback: boolean): boolean {
   const value = json[key] ?? fallback
   if (typeof value === 'boolean') return value
   throw new FormatError(
@@ -41,8 +41,8 @@ export function flagOf(json: Json, key: string, fallback: boolean): boolean {
 }
 
 /** A size: a whole number from 1 up; FormatError where it is missing or anything else. */
-export function sizeOfKey(json: Json, key: string, fallback?: number): number {
-  const value = numberOf(json, key) ?? fallback
+export function readSize(json: JsonObject, key: string, fallback?: number): number {
+  const value = readNumber(json, key) ?? fallback
   if (value !== undefined && Number.isSafeInteger(value) && value > 0) return value
   throw new FormatError(
     `config.json: "${key}" is ${value ?? 'missing'}, expected a whole number above 0.`,
@@ -50,7 +50,7 @@ export function sizeOfKey(json: Json, key: string, fallback?: number): number {
 }
 
 /** Throws UnsupportedError unless the key is missing or has one of the values. */
-export function requireValue(json: Json, key: string, ...allowed: readonly unknown[]): void {
+export function requireValue(json: JsonObject, key: string, ...allowed: readonly unknown[]): void {
   const value = json[key]
   if (value === undefined || value === null || allowed.includes(value)) return
   throw new UnsupportedError(
@@ -65,68 +65,70 @@ const MOST_LAYERS = 1024
  * The part of a config that all architectures have; each adds its layers and what differs. All
  * layers see everything and turn by `main`.
  */
-export function readCommon(json: Json, defaults: Defaults): ModelConfig {
+export function readCommon(json: JsonObject, defaults: ConfigDefaults): ModelConfig {
   refuseQuantized(json)
   requireValue(json, 'hidden_act', defaults.activation ?? 'silu')
-  const width = sizeOfKey(json, 'hidden_size')
-  const heads = sizeOfKey(json, 'num_attention_heads')
-  const kvHeads = sizeOfKey(json, 'num_key_value_heads', defaults.kvHeads ?? heads)
-  const headWidth = sizeOfKey(json, 'head_dim', defaults.headWidth ?? width / heads)
+  const width = readSize(json, 'hidden_size')
+  const heads = readSize(json, 'num_attention_heads')
+  const kvHeads = readSize(json, 'num_key_value_heads', defaults.kvHeads ?? heads)
+  const headWidth = readSize(json, 'head_dim', defaults.headWidth ?? width / heads)
   if (heads % kvHeads !== 0) {
     throw new FormatError(
       `config.json: ${heads} query heads (num_attention_heads) do not share ${kvHeads} key heads evenly.`,
     )
   }
-  const layers = sizeOfKey(json, 'num_hidden_layers')
+  const layers = readSize(json, 'num_hidden_layers')
   if (layers > MOST_LAYERS)
     throw new FormatError(
       `config.json: "num_hidden_layers" is ${layers}, expected at most ${MOST_LAYERS}.`,
     )
-  const maxPositions = sizeOfKey(json, 'max_position_embeddings', defaults.maxPositions)
+  const maxPositions = readSize(json, 'max_position_embeddings', defaults.maxPositions)
   return {
     modelType: String(json.model_type),
-    vocabularySize: sizeOfKey(json, 'vocab_size'),
+    vocabularySize: readSize(json, 'vocab_size'),
     width,
-    feedForward: sizeOfKey(json, 'intermediate_size'),
+    feedForward: readSize(json, 'intermediate_size'),
     heads,
     kvHeads,
     headWidth,
     layers: Array.from({ length: layers }, (): LayerConfig => ({ rope: 'main' })),
     maxPositions,
-    normEpsilon: numberOf(json, 'rms_norm_eps') ?? defaults.normEpsilon ?? 1e-6,
+    normEpsilon: readNumber(json, 'rms_norm_eps') ?? defaults.normEpsilon ?? 1e-6,
     attentionBias: false,
     mlpBias: false,
-    tiedEmbeddings: flagOf(json, 'tie_word_embeddings', defaults.tiedEmbeddings ?? false),
+    tiedEmbeddings: readFlag(json, 'tie_word_embeddings', defaults.tiedEmbeddings ?? false),
     rope: { main: readRope(json, { headWidth, maxPositions, theta: defaults.theta ?? 10_000 }) },
     attentionScale: headWidth ** -0.5,
     attentionSoftcap: 0,
     logitSoftcap: 0,
-    ...tokenIds(json),
+    ...readTokenIds(json),
     source: json,
   }
 }
 
 /** Weights that another tool packed lie under names and in formats of its own. */
-function refuseQuantized({ quantization_config: quantization }: Json): void {
+function refuseQuantized({ quantization_config: quantization }: JsonObject): void {
   if (quantization === undefined || quantization === null) return
-  const method = (quantization as Json).quant_method ?? 'an unnamed method'
+  const method = (quantization as JsonObject).quant_method ?? 'an unnamed method'
   throw new UnsupportedError(
     `config.json: the weights are quantised by ${JSON.stringify(method)}, which is not supported. Use the model's unquantised folder or a GGUF file.`,
   )
 }
 
-function tokenIds(json: Json): Pick<ModelConfig, 'bosTokenId' | 'eosTokenIds' | 'padTokenId'> {
-  const bos = numberOf(json, 'bos_token_id')
-  const pad = numberOf(json, 'pad_token_id')
+function readTokenIds(
+  json: JsonObject,
+): Pick<ModelConfig, 'bosTokenId' | 'eosTokenIds' | 'padTokenId'> {
+  const bos = readNumber(json, 'bos_token_id')
+  const pad = readNumber(json, 'pad_token_id')
   return {
     ...(bos === undefined ? {} : { bosTokenId: bos }),
-    eosTokenIds: eosTokenIds(json),
+    eosTokenIds: readEosTokenIds(json),
     ...(pad === undefined ? {} : { padTokenId: pad }),
   }
 }
 
 /** The ids that end a generation: `eos_token_id` is one number, a list, or missing. */
-export function eosTokenIds({ eos_token_id: ids }: Json): number[] {
+export function readEosTokenIds({ eos_token_id: ids }: JsonObject): number[] {
   return (Array.isArray(ids) ? ids : [ids]).filter((id): id is number => typeof id === 'number')
 }
 
@@ -134,8 +136,8 @@ export function eosTokenIds({ eos_token_id: ids }: Json): number[] {
  * The window of each layer from `layer_types`; `fallback` says which layers slide where the key is
  * missing. Throws UnsupportedError for a type of attention that is neither full nor sliding.
  */
-export function layerWindows(
-  json: Json,
+export function readLayerWindows(
+  json: JsonObject,
   count: number,
   window: number | undefined,
   fallback: (layer: number) => boolean,
@@ -159,16 +161,16 @@ export function layerWindows(
 }
 
 /** A layer that turns by the main table, and slides where it has a window. */
-export const slidingLayer = (slidingWindow: number | undefined): LayerConfig =>
+export const toSlidingLayer = (slidingWindow: number | undefined): LayerConfig =>
   slidingWindow === undefined ? { rope: 'main' } : { rope: 'main', slidingWindow }
 
 /**
  * The window of a config whose every layer slides, or none does; `fallback` where the key is
  * missing, null is none.
  */
-export function windowOf(json: Json, fallback?: number): number | undefined {
+export function readWindow(json: JsonObject, fallback?: number): number | undefined {
   const value = json.sliding_window === undefined ? fallback : json.sliding_window
   return value === null || value === undefined
     ? undefined
-    : sizeOfKey(json, 'sliding_window', fallback)
+    : readSize(json, 'sliding_window', fallback)
 }

@@ -4,7 +4,7 @@
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { RopeConfig, RopeScaling } from '../model-config.ts'
 
-type Json = Readonly<Record<string, unknown>>
+type JsonObject = Readonly<Record<string, unknown>>
 
 interface RopeDefaults {
   readonly headWidth: number
@@ -19,7 +19,7 @@ type Optional = (key: string) => number | undefined
 const scalings: Readonly<
   Record<
     string,
-    (need: Need, optional: Optional, parameters: Json, original: number) => RopeScaling
+    (need: Need, optional: Optional, parameters: JsonObject, original: number) => RopeScaling
   >
 > = {
   linear: (need) => ({ type: 'linear', factor: need('factor') }),
@@ -36,7 +36,7 @@ const scalings: Readonly<
     factor: need('factor'),
     originalMaxPositions: original,
     truncate: parameters.truncate !== false,
-    ...present({
+    ...removeUndefined({
       betaFast: optional('beta_fast'),
       betaSlow: optional('beta_slow'),
       attentionFactor: optional('attention_factor'),
@@ -46,7 +46,9 @@ const scalings: Readonly<
   }),
 }
 
-const present = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } =>
+const removeUndefined = <T extends object>(
+  fields: T,
+): { [K in keyof T]?: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]?: Exclude<T[K], undefined>
   }
@@ -56,20 +58,24 @@ const present = <T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], 
  * which wins as in transformers. Throws UnsupportedError for a scaling that is not supported,
  * FormatError for a value that is missing or no number.
  */
-export function readRope(json: Json, defaults: RopeDefaults): RopeConfig {
-  return ropeFrom((json.rope_scaling ?? json.rope_parameters ?? {}) as Json, json, defaults)
+export function readRope(json: JsonObject, defaults: RopeDefaults): RopeConfig {
+  return readRopeParameters(
+    (json.rope_scaling ?? json.rope_parameters ?? {}) as JsonObject,
+    json,
+    defaults,
+  )
 }
 
 /**
  * A table from its own parameters; what they leave out is looked up in the config beside them, then
  * in the defaults.
  */
-export function ropeFrom(
-  parameters: Json,
-  json: Json,
+export function readRopeParameters(
+  parameters: JsonObject,
+  json: JsonObject,
   { headWidth, maxPositions, theta }: RopeDefaults,
 ): RopeConfig {
-  const optional = (key: string): number | undefined => numberOrNone(parameters, key)
+  const optional = (key: string): number | undefined => readNumber(parameters, key)
   const type = parameters.rope_type ?? parameters.type ?? 'default'
   if (
     Object.values(parameters).some(
@@ -83,10 +89,10 @@ export function ropeFrom(
   if (parameters.mrope_section)
     throw new UnsupportedError('config.json: multimodal RoPE ("mrope_section") is not supported.')
   const partial =
-    optional('partial_rotary_factor') ?? numberOrNone(json, 'partial_rotary_factor') ?? 1
+    optional('partial_rotary_factor') ?? readNumber(json, 'partial_rotary_factor') ?? 1
   const rope = {
-    theta: optional('rope_theta') ?? numberOrNone(json, 'rope_theta') ?? theta,
-    width: turningWidth(headWidth, partial),
+    theta: optional('rope_theta') ?? readNumber(json, 'rope_theta') ?? theta,
+    width: computeRotaryWidth(headWidth, partial),
   }
   if (type === 'default') return rope
   const read =
@@ -98,7 +104,7 @@ export function ropeFrom(
   }
   // A value outside of the parameters comes first (transformers' standardize_rope_params).
   const original =
-    numberOrNone(json, 'original_max_position_embeddings') ??
+    readNumber(json, 'original_max_position_embeddings') ??
     optional('original_max_position_embeddings') ??
     maxPositions
   const need = (key: string): number => {
@@ -111,7 +117,7 @@ export function ropeFrom(
   return { ...rope, scaling: read(need, optional, parameters, original) }
 }
 
-function turningWidth(headWidth: number, partial: number): number {
+function computeRotaryWidth(headWidth: number, partial: number): number {
   const width = Math.trunc(headWidth * partial)
   if (width >= 2 && width <= headWidth && width % 2 === 0) return width
   throw new UnsupportedError(
@@ -119,7 +125,7 @@ function turningWidth(headWidth: number, partial: number): number {
   )
 }
 
-function numberOrNone(json: Json, key: string): number | undefined {
+function readNumber(json: JsonObject, key: string): number | undefined {
   const value = json[key]
   if (value === undefined || value === null) return undefined
   if (typeof value === 'number' && Number.isFinite(value)) return value

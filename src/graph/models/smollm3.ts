@@ -4,15 +4,22 @@
 import { FormatError } from '../../base/errors.ts'
 import type { Architecture } from '../architecture.ts'
 import type { LayerConfig } from '../model-config.ts'
-import { decoderLayer, embedTokens, modelHead } from './blocks.ts'
-import { flagOf, type Json, layerWindows, readCommon, sizeOfKey, windowOf } from './read-config.ts'
+import { buildDecoderLayer, buildEmbedding, buildModelHead } from './blocks.ts'
+import {
+  readFlag,
+  type JsonObject,
+  readLayerWindows,
+  readCommon,
+  readSize,
+  readWindow,
+} from './read-config.ts'
 
 /**
  * `no_rope_layers` holds 1 for a layer that turns and 0 for one that does not, whatever its name
  * says.
  */
-function turningLayers(json: Json, count: number): boolean[] {
-  const interval = sizeOfKey(json, 'no_rope_layer_interval', 4)
+function readRotaryLayers(json: JsonObject, count: number): boolean[] {
+  const interval = readSize(json, 'no_rope_layer_interval', 4)
   const listed =
     json.no_rope_layers ??
     Array.from({ length: count }, (_, i) => ((i + 1) % interval === 0 ? 0 : 1))
@@ -33,13 +40,13 @@ export const smollm3: Architecture = {
       theta: 2_000_000,
       tiedEmbeddings: true,
     })
-    const turning = turningLayers(json, common.layers.length)
-    const slides = flagOf(json, 'use_sliding_window', false)
-    const windows = layerWindows(
+    const turning = readRotaryLayers(json, common.layers.length)
+    const slides = readFlag(json, 'use_sliding_window', false)
+    const windows = readLayerWindows(
       json,
       turning.length,
-      windowOf(json),
-      (layer) => slides && !!windowOf(json) && !turning[layer],
+      readWindow(json),
+      (layer) => slides && !!readWindow(json) && !turning[layer],
     )
     const layers = windows.map((slidingWindow, i): LayerConfig => ({
       ...(turning[i] ? { rope: 'main' } : {}),
@@ -47,12 +54,12 @@ export const smollm3: Architecture = {
     }))
     return {
       ...common,
-      attentionBias: flagOf(json, 'attention_bias', false),
-      mlpBias: flagOf(json, 'mlp_bias', false),
+      attentionBias: readFlag(json, 'attention_bias', false),
+      mlpBias: readFlag(json, 'mlp_bias', false),
       layers,
     }
   },
-  embed: embedTokens,
-  layer: decoderLayer,
-  head: modelHead,
+  embed: buildEmbedding,
+  layer: buildDecoderLayer,
+  head: buildModelHead,
 }

@@ -9,7 +9,7 @@ import type { Dim } from '../ir.ts'
  * The axis whose length nobody knows before the run: a shape that is known is folded away, and the
  * wait with it.
  */
-export const openAxis = (shape: readonly Dim[]): number =>
+export const findSymbolicAxis = (shape: readonly Dim[]): number =>
   shape.findIndex((dim) => typeof dim === 'string')
 
 /**
@@ -47,7 +47,7 @@ export const after: Operation = {
       x!.name,
       x!.shape.length,
       gate!.name,
-      Math.max(0, openAxis(gate!.shape)),
+      Math.max(0, findSymbolicAxis(gate!.shape)),
       output.name,
     )
   },

@@ -7,22 +7,25 @@ import { describeShape, type Attributes, type Dim, type Value } from '../ir.ts'
 
 export type Floats = Float32Array | Float64Array
 
-export const floats = (tensor: Tensor): Floats => tensor.data as Floats
+export const asFloats = (tensor: Tensor): Floats => tensor.data as Floats
 
 /**
  * A tensor of zeros in the same float type as `model`: f64 in, f64 out, so that gradients can be
  * checked in double precision.
  */
-export function emptyLike(model: Tensor, shape: readonly number[]): Tensor & { data: Floats } {
+export function createZerosLike(
+  model: Tensor,
+  shape: readonly number[],
+): Tensor & { data: Floats } {
   return model.dtype === 'f64'
     ? { dtype: 'f64', shape, data: new Float64Array(sizeOf(shape)) }
     : { dtype: 'f32', shape, data: new Float32Array(sizeOf(shape)) }
 }
 
-export const integers = (tensor: Tensor): number[] =>
+export const toIntegers = (tensor: Tensor): number[] =>
   Array.from(tensor.data as BigInt64Array, Number)
 
-export function stridesOf(shape: readonly number[]): number[] {
+export function computeStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length).fill(1)
   for (let i = shape.length - 2; i >= 0; i--) strides[i] = strides[i + 1]! * shape[i + 1]!
   return strides
@@ -31,7 +34,7 @@ export function stridesOf(shape: readonly number[]): number[] {
 /**
  * Calls `visit` with each index of a shape, in row-major order. The array is reused between calls.
  */
-export function eachIndex(
+export function visitIndices(
   shape: readonly number[],
   visit: (index: readonly number[], flat: number) => void,
 ): void {
@@ -65,7 +68,7 @@ export function broadcastShapes<D extends Dim>(
 }
 
 /** Position in an operand's data of a broadcast index. */
-export function broadcastOffset(
+export function computeBroadcastOffset(
   index: readonly number[],
   shape: readonly number[],
   strides: readonly number[],
@@ -77,21 +80,21 @@ export function broadcastOffset(
   return offset
 }
 
-export const numberAttribute = (attributes: Attributes, name: string): number =>
+export const getNumberAttribute = (attributes: Attributes, name: string): number =>
   attributes[name] as number
-export const flagAttribute = (attributes: Attributes, name: string): boolean =>
+export const getFlagAttribute = (attributes: Attributes, name: string): boolean =>
   attributes[name] === true
-export const listAttribute = (attributes: Attributes, name: string): readonly number[] =>
+export const getListAttribute = (attributes: Attributes, name: string): readonly number[] =>
   attributes[name] as readonly number[]
 
-export function expectRank(operation: string, value: Value, ...allowed: number[]): void {
+export function checkRank(operation: string, value: Value, ...allowed: number[]): void {
   if (allowed.includes(value.shape.length)) return
   throw new ShapeError(
     `${operation}: "${value.name}" has shape ${describeShape(value.shape)}, expected rank ${allowed.join(' or ')}.`,
   )
 }
 
-export function expectDim(
+export function checkDim(
   operation: string,
   what: string,
   got: Dim | undefined,
@@ -105,7 +108,7 @@ export function expectDim(
  * Largest value of a row, and Σ exp(value − largest): the two numbers a stable softmax and
  * log-sum-exp need.
  */
-export function softmaxScale(row: Floats): { top: number; total: number } {
+export function computeSoftmaxScale(row: Floats): { top: number; total: number } {
   let top = -Infinity
   for (const value of row) top = Math.max(top, value)
   let total = 0

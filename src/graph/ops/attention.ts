@@ -5,7 +5,7 @@ import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import { describeShape, multiplyDims, type Attributes, type Value } from '../ir.ts'
 import type { OnnxContext, OnnxEmitter, Operation, Operators } from '../operation.ts'
-import { emptyLike, floats, numberAttribute, type Floats } from './arrays.ts'
+import { createZerosLike, asFloats, getNumberAttribute, type Floats } from './arrays.ts'
 
 interface Form {
   heads: number
@@ -16,15 +16,15 @@ interface Form {
   softcap: number
 }
 
-const formOf = (attributes: Attributes): Form => ({
-  heads: numberAttribute(attributes, 'heads'),
-  kvHeads: numberAttribute(attributes, 'kvHeads'),
-  headWidth: numberAttribute(attributes, 'headWidth'),
-  scale: numberAttribute(attributes, 'scale'),
-  softcap: numberAttribute(attributes, 'softcap'),
+const readForm = (attributes: Attributes): Form => ({
+  heads: getNumberAttribute(attributes, 'heads'),
+  kvHeads: getNumberAttribute(attributes, 'kvHeads'),
+  headWidth: getNumberAttribute(attributes, 'headWidth'),
+  scale: getNumberAttribute(attributes, 'scale'),
+  softcap: getNumberAttribute(attributes, 'softcap'),
 })
 
-function expectWidths(q: Value, heads: number, headWidth: number): void {
+function checkWidths(q: Value, heads: number, headWidth: number): void {
   if (q.shape[2] !== heads * headWidth)
     throw new ShapeError(
       `attention: shape ${describeShape(q.shape)} is not ${heads} heads of width ${headWidth}.`,
@@ -48,11 +48,11 @@ function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: For
   const tokens = q.shape[1]!
   const span = keys.shape[2]!
   const { heads, kvHeads, headWidth: d } = form
-  const output = emptyLike(q, [batch, tokens, heads * d])
-  const query = floats(q)
-  const key = floats(keys)
-  const value = floats(values)
-  const bias = floats(mask)
+  const output = createZerosLike(q, [batch, tokens, heads * d])
+  const query = asFloats(q)
+  const key = asFloats(keys)
+  const value = asFloats(values)
+  const bias = asFloats(mask)
   for (let n = 0; n < batch; n++) {
     for (let h = 0; h < heads; h++) {
       const shared = (n * kvHeads + Math.floor((h * kvHeads) / heads)) * span * d
@@ -77,8 +77,8 @@ function attend(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor, form: For
 function splitHeads(x: Tensor, heads: number, headWidth: number): Tensor {
   const batch = x.shape[0]!
   const tokens = x.shape[1]!
-  const output = emptyLike(x, [batch, heads, tokens, headWidth])
-  const values = floats(x)
+  const output = createZerosLike(x, [batch, heads, tokens, headWidth])
+  const values = asFloats(x)
   for (let i = 0; i < sizeOf(x.shape); i++) {
     const within = i % headWidth
     const head = Math.floor(i / headWidth) % heads
@@ -99,13 +99,13 @@ const toHeads = (g: Operators, x: Value, heads: number, headWidth: number): Valu
 export const attention: Operation = {
   name: 'attention',
   shape([q, k], attributes) {
-    const { heads, kvHeads, headWidth } = formOf(attributes)
-    expectWidths(q!, heads, headWidth)
-    expectWidths(k!, kvHeads, headWidth)
+    const { heads, kvHeads, headWidth } = readForm(attributes)
+    checkWidths(q!, heads, headWidth)
+    checkWidths(k!, kvHeads, headWidth)
     return { dtype: q!.dtype, shape: q!.shape }
   },
   evaluate([q, k, v, mask], attributes) {
-    const form = formOf(attributes)
+    const form = readForm(attributes)
     return attend(
       q!,
       splitHeads(k!, form.kvHeads, form.headWidth),
@@ -115,7 +115,7 @@ export const attention: Operation = {
     )
   },
   expand(g, [q, k, v, mask], attributes) {
-    const { heads, kvHeads, headWidth, scale, softcap } = formOf(attributes)
+    const { heads, kvHeads, headWidth, scale, softcap } = readForm(attributes)
     const batch = q!.shape[0]!
     const tokens = q!.shape[1]!
     const span = k!.shape[1]!
@@ -149,21 +149,25 @@ export const cacheEntry: Operation = {
     dtype: x!.dtype,
     shape: [
       x!.shape[0]!,
-      numberAttribute(attributes, 'heads'),
+      getNumberAttribute(attributes, 'heads'),
       x!.shape[1]!,
-      numberAttribute(attributes, 'headWidth'),
+      getNumberAttribute(attributes, 'headWidth'),
     ],
   }),
   evaluate: ([x], attributes) =>
-    splitHeads(x!, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth')),
+    splitHeads(
+      x!,
+      getNumberAttribute(attributes, 'heads'),
+      getNumberAttribute(attributes, 'headWidth'),
+    ),
   onnx(emit, { inputs: [x], output, attributes }) {
     const split = emit.node('Reshape', [
       x!.name,
       emit.ints([
         0,
         -1,
-        numberAttribute(attributes, 'heads'),
-        numberAttribute(attributes, 'headWidth'),
+        getNumberAttribute(attributes, 'heads'),
+        getNumberAttribute(attributes, 'headWidth'),
       ]),
     ])
     emit.node('Transpose', [split], { perm: { ints: [0, 2, 1, 3] } }, output.name)
@@ -177,14 +181,14 @@ export const cacheEntry: Operation = {
 function joinSpan(past: Tensor, fresh: Tensor): Tensor {
   const [batch, heads, earlier, d] = past.shape as [number, number, number, number]
   const tokens = fresh.shape[2]!
-  const output = emptyLike(fresh, [batch, heads, earlier + tokens, d])
+  const output = createZerosLike(fresh, [batch, heads, earlier + tokens, d])
   for (let row = 0; row < batch * heads; row++) {
     output.data.set(
-      floats(past).subarray(row * earlier * d, (row + 1) * earlier * d),
+      asFloats(past).subarray(row * earlier * d, (row + 1) * earlier * d),
       row * (earlier + tokens) * d,
     )
     output.data.set(
-      floats(fresh).subarray(row * tokens * d, (row + 1) * tokens * d),
+      asFloats(fresh).subarray(row * tokens * d, (row + 1) * tokens * d),
       (row * (earlier + tokens) + earlier) * d,
     )
   }
@@ -199,11 +203,15 @@ function joinSpan(past: Tensor, fresh: Tensor): Tensor {
 export const cachedAttention: Operation = {
   name: 'cachedAttention',
   shape([q], attributes) {
-    expectWidths(q!, numberAttribute(attributes, 'heads'), numberAttribute(attributes, 'headWidth'))
+    checkWidths(
+      q!,
+      getNumberAttribute(attributes, 'heads'),
+      getNumberAttribute(attributes, 'headWidth'),
+    )
     return { dtype: q!.dtype, shape: q!.shape }
   },
   evaluate: ([q, k, v, pastK, pastV, mask], attributes) =>
-    attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, formOf(attributes)),
+    attend(q!, joinSpan(pastK!, k!), joinSpan(pastV!, v!), mask!, readForm(attributes)),
   onnx: emitCachedAttention,
 }
 
@@ -217,7 +225,7 @@ function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: 
     string,
     string,
   ]
-  const { heads, kvHeads, headWidth: d, scale, softcap } = formOf(attributes)
+  const { heads, kvHeads, headWidth: d, scale, softcap } = readForm(attributes)
   const reshape = (x: string, dims: number[]): string => emit.node('Reshape', [x, emit.ints(dims)])
   const perHead = emit.node('Transpose', [reshape(q, [0, -1, heads, d])], {
     perm: { ints: [0, 2, 1, 3] },

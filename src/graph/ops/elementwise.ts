@@ -3,13 +3,13 @@
 import type { Value } from '../ir.ts'
 import type { GradientContext, Operation, Operators } from '../operation.ts'
 import {
-  broadcastOffset,
+  computeBroadcastOffset,
   broadcastShapes,
-  eachIndex,
-  emptyLike,
-  floats,
-  numberAttribute,
-  stridesOf,
+  visitIndices,
+  createZerosLike,
+  asFloats,
+  getNumberAttribute,
+  computeStrides,
 } from './arrays.ts'
 
 /** Sums a gradient down to the shape an operand had before it was broadcast. */
@@ -25,7 +25,7 @@ export function sumToShape(g: Operators, gradient: Value, target: Value): Value 
 
 type PairGradient = (g: Operators, context: GradientContext) => [() => Value, () => Value]
 
-function binary(
+function defineBinary(
   name: string,
   onnxType: string,
   apply: (x: number, y: number) => number,
@@ -36,15 +36,15 @@ function binary(
     shape: ([a, b]) => ({ dtype: a!.dtype, shape: broadcastShapes(a!.shape, b!.shape, name) }),
     evaluate([a, b]) {
       const wider = b!.dtype === 'f64' ? b! : a! // a gradient's seed is f32 even where everything else is f64
-      const output = emptyLike(wider, broadcastShapes(a!.shape, b!.shape, name))
-      const x = floats(a!)
-      const y = floats(b!)
-      const xs = stridesOf(a!.shape)
-      const ys = stridesOf(b!.shape)
-      eachIndex(output.shape, (index, flat) => {
+      const output = createZerosLike(wider, broadcastShapes(a!.shape, b!.shape, name))
+      const x = asFloats(a!)
+      const y = asFloats(b!)
+      const xs = computeStrides(a!.shape)
+      const ys = computeStrides(b!.shape)
+      visitIndices(output.shape, (index, flat) => {
         output.data[flat] = apply(
-          x[broadcastOffset(index, a!.shape, xs)]!,
-          y[broadcastOffset(index, b!.shape, ys)]!,
+          x[computeBroadcastOffset(index, a!.shape, xs)]!,
+          y[computeBroadcastOffset(index, b!.shape, ys)]!,
         )
       })
       return output
@@ -60,21 +60,21 @@ function binary(
   }
 }
 
-export const add = binary(
+export const add = defineBinary(
   'add',
   'Add',
   (x, y) => x + y,
   (_, { upstream }) => [() => upstream, () => upstream],
 )
 
-export const subtract = binary(
+export const subtract = defineBinary(
   'subtract',
   'Sub',
   (x, y) => x - y,
   (g, { upstream }) => [() => upstream, () => g.scale(upstream, -1)],
 )
 
-export const multiply = binary(
+export const multiply = defineBinary(
   'multiply',
   'Mul',
   (x, y) => x * y,
@@ -85,7 +85,7 @@ export const multiply = binary(
 )
 
 // d(a/b)/db = −(a/b)/b
-export const divide = binary(
+export const divide = defineBinary(
   'divide',
   'Div',
   (x, y) => x / y,
@@ -100,18 +100,18 @@ export const scale: Operation = {
   name: 'scale',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
   evaluate([x], attributes) {
-    const output = emptyLike(x!, x!.shape)
-    const factor = numberAttribute(attributes, 'factor')
-    floats(x!).forEach((value, i) => (output.data[i] = factor * value))
+    const output = createZerosLike(x!, x!.shape)
+    const factor = getNumberAttribute(attributes, 'factor')
+    asFloats(x!).forEach((value, i) => (output.data[i] = factor * value))
     return output
   },
   gradient: (g, { upstream, attributes }) => [
-    g.scale(upstream, numberAttribute(attributes, 'factor')),
+    g.scale(upstream, getNumberAttribute(attributes, 'factor')),
   ],
   onnx(emit, { inputs, output, attributes }) {
     emit.node(
       'Mul',
-      [inputs[0]!.name, emit.float(numberAttribute(attributes, 'factor'))],
+      [inputs[0]!.name, emit.float(getNumberAttribute(attributes, 'factor'))],
       {},
       output.name,
     )

@@ -3,30 +3,30 @@
 
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { FrozenShape } from '../frozen/frozen-form.ts'
-import { frozenFormNamed } from '../frozen/frozen-form-table.ts'
-import { lastDim, type Attributes, type Value } from '../ir.ts'
+import { getFrozenForm } from '../frozen/frozen-form-table.ts'
+import { getLastDim, type Attributes, type Value } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
-import { emptyLike, expectDim, integers, listAttribute } from './arrays.ts'
+import { createZerosLike, checkDim, toIntegers, getListAttribute } from './arrays.ts'
 import { matmul } from './matmul.ts'
 
 // Attributes of all four: `form`, a name in the table of forms, and `weight`, the shape [rows,
 // columns] that the parts stand for.
-const formOf = (attributes: Attributes) => frozenFormNamed(String(attributes['form']))
+const getForm = (attributes: Attributes) => getFrozenForm(String(attributes['form']))
 const shapeOf = (attributes: Attributes): FrozenShape =>
-  listAttribute(attributes, 'weight') as unknown as FrozenShape
-const names = (values: readonly Value[]): string[] => values.map(({ name }) => name)
+  getListAttribute(attributes, 'weight') as unknown as FrozenShape
+const listNames = (values: readonly Value[]): string[] => values.map(({ name }) => name)
 
 /** The weight in f32, for the reference. */
-const weightOf = (parts: readonly Tensor[], attributes: Attributes): Tensor => {
+const dequantizeWeight = (parts: readonly Tensor[], attributes: Attributes): Tensor => {
   const shape = shapeOf(attributes)
-  return { dtype: 'f32', shape, data: formOf(attributes).dequantize(parts, shape) }
+  return { dtype: 'f32', shape, data: getForm(attributes).dequantize(parts, shape) }
 }
 
 /**
  * A [1] tensor of 1 that waits for x. The weight is made with it, so that neither all weights are
  * made at the start of a program, nor those of the way forward kept for the way back.
  */
-function oneAfter(emit: OnnxEmitter, x: string): string {
+function emitOneAfter(emit: OnnxEmitter, x: string): string {
   const rows = emit.node('Shape', [x], { start: { int: 0 }, end: { int: 1 } })
   return emit.node('Expand', [
     emit.constant('%one', () => one),
@@ -40,12 +40,12 @@ export const frozenLinear: Operation = {
   name: 'frozenLinear',
   shape([x], attributes) {
     const [rows, columns] = shapeOf(attributes)
-    expectDim(`frozenLinear ${attributes.module}`, 'width of the input', lastDim(x!), columns)
+    checkDim(`frozenLinear ${attributes.module}`, 'width of the input', getLastDim(x!), columns)
     return { dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), rows] }
   },
   evaluate: ([x, ...parts], attributes, dims) =>
     matmul.evaluate(
-      [x!, weightOf(parts, attributes)],
+      [x!, dequantizeWeight(parts, attributes)],
       { transA: false, transB: true, alpha: 1 },
       dims,
     ),
@@ -55,10 +55,11 @@ export const frozenLinear: Operation = {
       : undefined,
   ],
   onnx(emit, { inputs: [x, ...parts], output, attributes }) {
-    const form = formOf(attributes)
+    const form = getForm(attributes)
     const shape = shapeOf(attributes)
-    if (form.emitProduct) return form.emitProduct(emit, x!.name, names(parts), shape, output.name)
-    const weight = form.emitWeight(emit, names(parts), shape, oneAfter(emit, x!.name))
+    if (form.emitProduct)
+      return form.emitProduct(emit, x!.name, listNames(parts), shape, output.name)
+    const weight = form.emitWeight(emit, listNames(parts), shape, emitOneAfter(emit, x!.name))
     emit.microsoft('FusedMatMul', [x!.name, weight], { transB: { int: 1 } }, output.name)
   },
 }
@@ -68,21 +69,21 @@ export const frozenLinearGradient: Operation = {
   name: 'frozenLinearGradient',
   shape([upstream], attributes) {
     const [rows, columns] = shapeOf(attributes)
-    expectDim('frozenLinearGradient', 'width of the gradient', lastDim(upstream!), rows)
+    checkDim('frozenLinearGradient', 'width of the gradient', getLastDim(upstream!), rows)
     return { dtype: upstream!.dtype, shape: [...upstream!.shape.slice(0, -1), columns] }
   },
   evaluate: ([upstream, ...parts], attributes, dims) =>
     matmul.evaluate(
-      [upstream!, weightOf(parts, attributes)],
+      [upstream!, dequantizeWeight(parts, attributes)],
       { transA: false, transB: false, alpha: 1 },
       dims,
     ),
   onnx(emit, { inputs: [upstream, ...parts], output, attributes }) {
-    const weight = formOf(attributes).emitWeight(
+    const weight = getForm(attributes).emitWeight(
       emit,
-      names(parts),
+      listNames(parts),
       shapeOf(attributes),
-      oneAfter(emit, upstream!.name),
+      emitOneAfter(emit, upstream!.name),
     )
     emit.node('MatMul', [upstream!.name, weight], {}, output.name)
   },
@@ -93,27 +94,27 @@ export const frozenEmbedding: Operation = {
   name: 'frozenEmbedding',
   shape: ([ids], attributes) => ({ dtype: 'f32', shape: [...ids!.shape, shapeOf(attributes)[1]] }),
   evaluate([ids, ...parts], attributes) {
-    const table = weightOf(parts, attributes)
+    const table = dequantizeWeight(parts, attributes)
     const width = table.shape[1]!
     const rows = table.data as Float32Array
-    const output = emptyLike(table, [...ids!.shape, width])
-    integers(ids!).forEach((id, i) =>
+    const output = createZerosLike(table, [...ids!.shape, width])
+    toIntegers(ids!).forEach((id, i) =>
       output.data.set(rows.subarray(id * width, (id + 1) * width), i * width),
     )
     return output
   },
   onnx(emit, { inputs: [ids, ...parts], output, attributes }) {
-    const form = formOf(attributes)
+    const form = getForm(attributes)
     const shape = shapeOf(attributes)
     if (form.emitRows)
       return form.emitRows(
         emit,
         { name: ids!.name, rank: ids!.shape.length },
-        names(parts),
+        listNames(parts),
         shape,
         output.name,
       )
-    const table = form.emitWeight(emit, names(parts), shape, oneAfter(emit, ids!.name))
+    const table = form.emitWeight(emit, listNames(parts), shape, emitOneAfter(emit, ids!.name))
     emit.node('Gather', [table, ids!.name], { axis: { int: 0 } }, output.name)
   },
 }
@@ -126,14 +127,14 @@ export const frozenWeight: Operation = {
   name: 'frozenWeight',
   shape: (_, attributes) => ({ dtype: 'f32', shape: shapeOf(attributes) }),
   evaluate(parts, attributes) {
-    const weight = weightOf(parts, attributes)
+    const weight = dequantizeWeight(parts, attributes)
     return { ...weight, data: (weight.data as Float32Array).slice(0, sizeOf(weight.shape)) }
   },
   onnx(emit, { inputs, output, attributes }) {
     const ones = emit.constant('%one', () => one)
     emit.node(
       'Identity',
-      [formOf(attributes).emitWeight(emit, names(inputs), shapeOf(attributes), ones)],
+      [getForm(attributes).emitWeight(emit, listNames(inputs), shapeOf(attributes), ones)],
       {},
       output.name,
     )

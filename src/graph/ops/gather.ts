@@ -2,7 +2,7 @@
 
 import type { Value } from '../ir.ts'
 import type { Operation } from '../operation.ts'
-import { emptyLike, expectRank, floats, integers } from './arrays.ts'
+import { createZerosLike, checkRank, asFloats, toIntegers } from './arrays.ts'
 
 const widthOf = (x: Value): Value['shape'][number] => x.shape[x.shape.length - 1]!
 
@@ -10,14 +10,14 @@ const widthOf = (x: Value): Value['shape'][number] => x.shape[x.shape.length - 1
 export const embedding: Operation = {
   name: 'embedding',
   shape([table, ids]) {
-    expectRank('embedding', table!, 2)
+    checkRank('embedding', table!, 2)
     return { dtype: table!.dtype, shape: [...ids!.shape, table!.shape[1]!] }
   },
   evaluate([table, ids]) {
     const width = table!.shape[1]!
-    const output = emptyLike(table!, [...ids!.shape, width])
-    const rows = floats(table!)
-    integers(ids!).forEach((id, i) =>
+    const output = createZerosLike(table!, [...ids!.shape, width])
+    const rows = asFloats(table!)
+    toIntegers(ids!).forEach((id, i) =>
       output.data.set(rows.subarray(id * width, (id + 1) * width), i * width),
     )
     return output
@@ -37,9 +37,9 @@ export const gatherRows: Operation = {
   shape: ([x, rows]) => ({ dtype: x!.dtype, shape: [rows!.shape[0]!, widthOf(x!)] }),
   evaluate([x, rows]) {
     const width = x!.shape[x!.shape.length - 1]!
-    const output = emptyLike(x!, [rows!.shape[0]!, width])
-    const values = floats(x!)
-    integers(rows!).forEach((row, i) =>
+    const output = createZerosLike(x!, [rows!.shape[0]!, width])
+    const values = asFloats(x!)
+    toIntegers(rows!).forEach((row, i) =>
       output.data.set(values.subarray(row * width, (row + 1) * width), i * width),
     )
     return output
@@ -63,9 +63,9 @@ export const scatterRows: Operation = {
   shape: ([updates, , like]) => ({ dtype: updates!.dtype, shape: like!.shape }),
   evaluate([updates, rows, like]) {
     const width = updates!.shape[updates!.shape.length - 1]!
-    const output = emptyLike(updates!, like!.shape)
-    const values = floats(updates!)
-    integers(rows!).forEach((row, i) => {
+    const output = createZerosLike(updates!, like!.shape)
+    const values = asFloats(updates!)
+    toIntegers(rows!).forEach((row, i) => {
       for (let c = 0; c < width; c++) output.data[row * width + c]! += values[i * width + c]!
     })
     return output

@@ -5,15 +5,15 @@ import { sizeOf } from '../../base/tensor.ts'
 import { addDims, describeShape, type Dim } from '../ir.ts'
 import type { Operation } from '../operation.ts'
 import {
-  eachIndex,
-  emptyLike,
-  floats,
-  listAttribute,
-  numberAttribute,
-  stridesOf,
+  visitIndices,
+  createZerosLike,
+  asFloats,
+  getListAttribute,
+  getNumberAttribute,
+  computeStrides,
 } from './arrays.ts'
 
-const symbolic = (dim: Dim): boolean => typeof dim === 'string'
+const isSymbolic = (dim: Dim): boolean => typeof dim === 'string'
 
 /** Replaces named dimensions by numbers; one that is not bound yet is what remains of `total`. */
 function bindShape(
@@ -41,7 +41,7 @@ export const reshape: Operation = {
   onnx(emit, { inputs: [x], output }) {
     // ONNX: 0 copies the dimension at the same place, −1 is whatever remains.
     const wanted = output.shape.map((dim, i) =>
-      symbolic(dim) ? (dim === x!.shape[i] ? 0 : -1) : (dim as number),
+      isSymbolic(dim) ? (dim === x!.shape[i] ? 0 : -1) : (dim as number),
     )
     const open = wanted.filter((dim) => dim === -1).length
     assertInternal(
@@ -56,24 +56,24 @@ export const transpose: Operation = {
   name: 'transpose',
   shape: ([x], attributes) => ({
     dtype: x!.dtype,
-    shape: listAttribute(attributes, 'order').map((axis) => x!.shape[axis]!),
+    shape: getListAttribute(attributes, 'order').map((axis) => x!.shape[axis]!),
   }),
   evaluate([x], attributes) {
-    const order = listAttribute(attributes, 'order')
-    const strides = stridesOf(x!.shape)
-    const output = emptyLike(
+    const order = getListAttribute(attributes, 'order')
+    const strides = computeStrides(x!.shape)
+    const output = createZerosLike(
       x!,
       order.map((axis) => x!.shape[axis]!),
     )
-    const values = floats(x!)
-    eachIndex(output.shape, (index, flat) => {
+    const values = asFloats(x!)
+    visitIndices(output.shape, (index, flat) => {
       output.data[flat] =
         values[order.reduce((offset, axis, i) => offset + index[i]! * strides[axis]!, 0)]!
     })
     return output
   },
   gradient(g, { attributes, upstream }) {
-    const order = listAttribute(attributes, 'order')
+    const order = getListAttribute(attributes, 'order')
     return [
       g.transpose(
         upstream,
@@ -85,7 +85,7 @@ export const transpose: Operation = {
     emit.node(
       'Transpose',
       [inputs[0]!.name],
-      { perm: { ints: listAttribute(attributes, 'order') } },
+      { perm: { ints: getListAttribute(attributes, 'order') } },
       output.name,
     )
   },
@@ -96,7 +96,7 @@ export const slice: Operation = {
   name: 'slice',
   shape([x], attributes) {
     const [axis, start, end] = ['axis', 'start', 'end'].map((name) =>
-      numberAttribute(attributes, name),
+      getNumberAttribute(attributes, name),
     ) as [number, number, number]
     const length = x!.shape[axis]
     if (typeof length !== 'number' || start < 0 || end > length || start >= end) {
@@ -108,15 +108,15 @@ export const slice: Operation = {
   },
   evaluate([x], attributes) {
     const [axis, start, end] = ['axis', 'start', 'end'].map((name) =>
-      numberAttribute(attributes, name),
+      getNumberAttribute(attributes, name),
     ) as [number, number, number]
-    const output = emptyLike(
+    const output = createZerosLike(
       x!,
       x!.shape.map((dim, i) => (i === axis ? end - start : dim)),
     )
-    const strides = stridesOf(x!.shape)
-    const values = floats(x!)
-    eachIndex(output.shape, (index, flat) => {
+    const strides = computeStrides(x!.shape)
+    const values = asFloats(x!)
+    visitIndices(output.shape, (index, flat) => {
       output.data[flat] =
         values[
           index.reduce((offset, at, i) => offset + (i === axis ? at + start : at) * strides[i]!, 0)
@@ -125,13 +125,15 @@ export const slice: Operation = {
     return output
   },
   gradient(g, { inputs: [x], attributes, upstream }) {
-    const axis = numberAttribute(attributes, 'axis')
-    const after = (x!.shape[axis] as number) - numberAttribute(attributes, 'end')
-    return [g.op('pad', [upstream], { axis, before: numberAttribute(attributes, 'start'), after })]
+    const axis = getNumberAttribute(attributes, 'axis')
+    const after = (x!.shape[axis] as number) - getNumberAttribute(attributes, 'end')
+    return [
+      g.op('pad', [upstream], { axis, before: getNumberAttribute(attributes, 'start'), after }),
+    ]
   },
   onnx(emit, { inputs, output, attributes }) {
     const [axis, start, end] = ['axis', 'start', 'end'].map((name) =>
-      emit.ints([numberAttribute(attributes, name)]),
+      emit.ints([getNumberAttribute(attributes, name)]),
     ) as [string, string, string]
     emit.node('Slice', [inputs[0]!.name, start, end, axis], {}, output.name)
   },
@@ -142,7 +144,7 @@ export const pad: Operation = {
   name: 'pad',
   shape([x], attributes) {
     const [axis, before, after] = ['axis', 'before', 'after'].map((name) =>
-      numberAttribute(attributes, name),
+      getNumberAttribute(attributes, name),
     ) as [number, number, number]
     return {
       dtype: x!.dtype,
@@ -151,15 +153,15 @@ export const pad: Operation = {
   },
   evaluate([x], attributes) {
     const [axis, before, after] = ['axis', 'before', 'after'].map((name) =>
-      numberAttribute(attributes, name),
+      getNumberAttribute(attributes, name),
     ) as [number, number, number]
-    const output = emptyLike(
+    const output = createZerosLike(
       x!,
       x!.shape.map((dim, i) => (i === axis ? dim + before + after : dim)),
     )
-    const strides = stridesOf(output.shape)
-    const values = floats(x!)
-    eachIndex(x!.shape, (index, flat) => {
+    const strides = computeStrides(output.shape)
+    const values = asFloats(x!)
+    visitIndices(x!.shape, (index, flat) => {
       output.data[
         index.reduce((offset, at, i) => offset + (i === axis ? at + before : at) * strides[i]!, 0)
       ] = values[flat]!
@@ -167,13 +169,13 @@ export const pad: Operation = {
     return output
   },
   gradient(g, { inputs: [x], attributes, upstream }) {
-    const axis = numberAttribute(attributes, 'axis')
-    const before = numberAttribute(attributes, 'before')
+    const axis = getNumberAttribute(attributes, 'axis')
+    const before = getNumberAttribute(attributes, 'before')
     return [g.slice(upstream, axis, before, before + (x!.shape[axis] as number))]
   },
   onnx(emit, { inputs, output, attributes }) {
     const [axis, before, after] = ['axis', 'before', 'after'].map((name) =>
-      numberAttribute(attributes, name),
+      getNumberAttribute(attributes, name),
     ) as [number, number, number]
     emit.node(
       'Pad',
@@ -187,7 +189,7 @@ export const pad: Operation = {
 export const concat: Operation = {
   name: 'concat',
   shape(inputs, attributes) {
-    const axis = numberAttribute(attributes, 'axis')
+    const axis = getNumberAttribute(attributes, 'axis')
     const [first, ...others] = inputs
     for (const other of others) {
       if (other.shape.some((dim, i) => i !== axis && dim !== first!.shape[i])) {
@@ -200,17 +202,17 @@ export const concat: Operation = {
     return { dtype: first!.dtype, shape: first!.shape.map((dim, i) => (i === axis ? length : dim)) }
   },
   evaluate(inputs, attributes) {
-    const axis = numberAttribute(attributes, 'axis')
+    const axis = getNumberAttribute(attributes, 'axis')
     const length = inputs.reduce((sum, { shape }) => sum + shape[axis]!, 0)
-    const output = emptyLike(
+    const output = createZerosLike(
       inputs[0]!,
       inputs[0]!.shape.map((dim, i) => (i === axis ? length : dim)),
     )
-    const strides = stridesOf(output.shape)
+    const strides = computeStrides(output.shape)
     let start = 0
     for (const input of inputs) {
-      const values = floats(input)
-      eachIndex(input.shape, (index, flat) => {
+      const values = asFloats(input)
+      visitIndices(input.shape, (index, flat) => {
         output.data[
           index.reduce((offset, at, i) => offset + (i === axis ? at + start : at) * strides[i]!, 0)
         ] = values[flat]!
@@ -220,7 +222,7 @@ export const concat: Operation = {
     return output
   },
   gradient(g, { inputs, attributes, upstream }) {
-    const axis = numberAttribute(attributes, 'axis')
+    const axis = getNumberAttribute(attributes, 'axis')
     let start = 0
     return inputs.map(({ shape }) => {
       const end = start + (shape[axis] as number)
@@ -233,7 +235,7 @@ export const concat: Operation = {
     emit.node(
       'Concat',
       inputs.map(({ name }) => name),
-      { axis: { int: numberAttribute(attributes, 'axis') } },
+      { axis: { int: getNumberAttribute(attributes, 'axis') } },
       output.name,
     )
   },

@@ -1,7 +1,7 @@
 // Cross-entropy of next-token prediction, row by row, over the whole vocabulary.
 
 import type { Operation } from '../operation.ts'
-import { emptyLike, expectRank, floats, integers, softmaxScale } from './arrays.ts'
+import { createZerosLike, checkRank, asFloats, toIntegers, computeSoftmaxScale } from './arrays.ts'
 
 /**
  * loss_m = log Σ_v exp(logits[m, v]) − logits[m, label_m]. logits: [M, V], labels: i64 [M] → [M].
@@ -9,15 +9,15 @@ import { emptyLike, expectRank, floats, integers, softmaxScale } from './arrays.
 export const crossEntropy: Operation = {
   name: 'crossEntropy',
   shape([logits, labels]) {
-    expectRank('crossEntropy', logits!, 2)
+    checkRank('crossEntropy', logits!, 2)
     return { dtype: logits!.dtype, shape: [labels!.shape[0]!] }
   },
   evaluate([logits, labels]) {
     const width = logits!.shape[1]!
-    const output = emptyLike(logits!, [logits!.shape[0]!])
-    integers(labels!).forEach((label, row) => {
-      const scores = floats(logits!).subarray(row * width, (row + 1) * width)
-      const { top, total } = softmaxScale(scores)
+    const output = createZerosLike(logits!, [logits!.shape[0]!])
+    toIntegers(labels!).forEach((label, row) => {
+      const scores = asFloats(logits!).subarray(row * width, (row + 1) * width)
+      const { top, total } = computeSoftmaxScale(scores)
       output.data[row] = top + Math.log(total) - scores[label]!
     })
     return output
@@ -48,11 +48,11 @@ export const crossEntropyGradient: Operation = {
   shape: ([logits]) => ({ dtype: logits!.dtype, shape: logits!.shape }),
   evaluate([logits, labels, upstream]) {
     const width = logits!.shape[1]!
-    const output = emptyLike(logits!, logits!.shape)
-    integers(labels!).forEach((label, row) => {
-      const scores = floats(logits!).subarray(row * width, (row + 1) * width)
-      const { top, total } = softmaxScale(scores)
-      const arriving = floats(upstream!)[row]!
+    const output = createZerosLike(logits!, logits!.shape)
+    toIntegers(labels!).forEach((label, row) => {
+      const scores = asFloats(logits!).subarray(row * width, (row + 1) * width)
+      const { top, total } = computeSoftmaxScale(scores)
+      const arriving = asFloats(upstream!)[row]!
       scores.forEach(
         (value, v) =>
           (output.data[row * width + v] =

@@ -5,7 +5,7 @@ import { ShapeError } from '../../base/errors.ts'
 import { sizeOf } from '../../base/tensor.ts'
 import {
   describeShape,
-  lastDim,
+  getLastDim,
   multiplyDims,
   type Attributes,
   type Dim,
@@ -13,12 +13,12 @@ import {
 } from '../ir.ts'
 import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
 import {
-  emptyLike,
-  expectDim,
-  expectRank,
-  flagAttribute,
-  floats,
-  numberAttribute,
+  createZerosLike,
+  checkDim,
+  checkRank,
+  getFlagAttribute,
+  asFloats,
+  getNumberAttribute,
 } from './arrays.ts'
 
 interface Form {
@@ -27,14 +27,14 @@ interface Form {
   alpha: number
 }
 
-const formOf = (attributes: Attributes): Form => ({
-  transA: flagAttribute(attributes, 'transA'),
-  transB: flagAttribute(attributes, 'transB'),
-  alpha: numberAttribute(attributes, 'alpha'),
+const readForm = (attributes: Attributes): Form => ({
+  transA: getFlagAttribute(attributes, 'transA'),
+  transB: getFlagAttribute(attributes, 'transB'),
+  alpha: getNumberAttribute(attributes, 'alpha'),
 })
 
 /** Rows, inner and columns of op(a)·op(b), from the last two dimensions. */
-function dimsOf<D extends Dim>(
+function computeDims<D extends Dim>(
   a: readonly D[],
   b: readonly D[],
   { transA, transB }: Form,
@@ -48,16 +48,16 @@ function dimsOf<D extends Dim>(
 
 /** [.., m, k] → [all rows, k]: the products over every leading dimension become one. */
 export function flattenRows(g: Operators, x: Value): Value {
-  return g.reshape(x, [x.shape.slice(0, -1).reduce<Dim>(multiplyDims, 1), lastDim(x)])
+  return g.reshape(x, [x.shape.slice(0, -1).reduce<Dim>(multiplyDims, 1), getLastDim(x)])
 }
 
 /** y = alpha·op(a)·op(b); b is a matrix, or has a's leading dimensions. */
 export const matmul: Operation = {
   name: 'matmul',
   shape([a, b], attributes) {
-    const { m, k, kb, n } = dimsOf<Dim>(a!.shape, b!.shape, formOf(attributes))
+    const { m, k, kb, n } = computeDims<Dim>(a!.shape, b!.shape, readForm(attributes))
     const where = `matmul ${describeShape(a!.shape)} by ${describeShape(b!.shape)}`
-    expectDim(where, 'inner dimension of the right side', kb, k)
+    checkDim(where, 'inner dimension of the right side', kb, k)
     if (
       b!.shape.length > 2 &&
       (b!.shape.length !== a!.shape.length ||
@@ -68,11 +68,11 @@ export const matmul: Operation = {
     return { dtype: a!.dtype, shape: [...a!.shape.slice(0, -2), m, n] }
   },
   evaluate([a, b], attributes) {
-    const form = formOf(attributes)
-    const { m, k, n } = dimsOf<number>(a!.shape, b!.shape, form)
-    const output = emptyLike(a!, [...a!.shape.slice(0, -2), m, n])
-    const x = floats(a!)
-    const y = floats(b!)
+    const form = readForm(attributes)
+    const { m, k, n } = computeDims<number>(a!.shape, b!.shape, form)
+    const output = createZerosLike(a!, [...a!.shape.slice(0, -2), m, n])
+    const x = asFloats(a!)
+    const y = asFloats(b!)
     const batches = sizeOf(a!.shape.slice(0, -2))
     const stepB = b!.shape.length > 2 ? k * n : 0
     for (let batch = 0; batch < batches; batch++) {
@@ -93,7 +93,7 @@ export const matmul: Operation = {
   gradient(g, { inputs, attributes, upstream, needs }) {
     const a = inputs[0]!
     const b = inputs[1]!
-    const { transA, transB, alpha } = formOf(attributes)
+    const { transA, transB, alpha } = readForm(attributes)
     const flat = b.shape.length === 2 && a.shape.length > 2
     const left = (): Value =>
       transA
@@ -112,7 +112,7 @@ export const matmul: Operation = {
     return [needs(0) ? left() : undefined, needs(1) ? right() : undefined]
   },
   onnx: (emit, { inputs, output, attributes }) =>
-    emitMatmul(emit, inputs[0]!.name, inputs[1]!.name, formOf(attributes), output.name),
+    emitMatmul(emit, inputs[0]!.name, inputs[1]!.name, readForm(attributes), output.name),
 }
 
 function emitMatmul(
@@ -138,17 +138,17 @@ function emitMatmul(
 export const linear: Operation = {
   name: 'linear',
   shape([x, weight, bias], { module }) {
-    expectRank(`linear ${module}`, weight!, 2)
-    expectDim(`linear ${module}`, 'width of the input', lastDim(x!), weight!.shape[1])
-    if (bias) expectDim(`linear ${module}`, 'length of the bias', bias.shape[0], weight!.shape[0])
+    checkRank(`linear ${module}`, weight!, 2)
+    checkDim(`linear ${module}`, 'width of the input', getLastDim(x!), weight!.shape[1])
+    if (bias) checkDim(`linear ${module}`, 'length of the bias', bias.shape[0], weight!.shape[0])
     return { dtype: x!.dtype, shape: [...x!.shape.slice(0, -1), weight!.shape[0]!] }
   },
   evaluate([x, weight, bias], _attributes, dims) {
     const product = matmul.evaluate([x!, weight!], { transA: false, transB: true, alpha: 1 }, dims)
     if (bias) {
-      const values = floats(product)
+      const values = asFloats(product)
       const width = bias.shape[0]!
-      const shift = floats(bias)
+      const shift = asFloats(bias)
       for (let i = 0; i < values.length; i++) values[i]! += shift[i % width]!
     }
     return product

@@ -1,33 +1,33 @@
 // Root-mean-square normalisation (Zhang and Sennrich 2019) over the last axis.
 
-import { lastDim } from '../ir.ts'
+import { getLastDim } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
-import { emptyLike, expectDim, floats, numberAttribute } from './arrays.ts'
+import { createZerosLike, checkDim, asFloats, getNumberAttribute } from './arrays.ts'
 import { flattenRows } from './matmul.ts'
 
 /** Weight plus offset: Gemma keeps w − 1 in its files, so its offset is 1. */
-const shifted = (emit: OnnxEmitter, weight: string, offset: number): string =>
+const emitShifted = (emit: OnnxEmitter, weight: string, offset: number): string =>
   offset === 0 ? weight : emit.node('Add', [weight, emit.float(offset)])
 
 /** y = x / √(mean(x²) + ε) ⊙ (w + offset). x: [.., D], w: [D]. */
 export const rmsNorm: Operation = {
   name: 'rmsNorm',
   shape([x, weight]) {
-    expectDim('rmsNorm', 'length of the weight', weight!.shape[0], lastDim(x!))
+    checkDim('rmsNorm', 'length of the weight', weight!.shape[0], getLastDim(x!))
     return { dtype: x!.dtype, shape: x!.shape }
   },
   evaluate([x, weight], attributes) {
-    const output = emptyLike(x!, x!.shape)
+    const output = createZerosLike(x!, x!.shape)
     const width = weight!.shape[0]!
-    const values = floats(x!)
-    const scale = floats(weight!)
+    const values = asFloats(x!)
+    const scale = asFloats(weight!)
     for (let start = 0; start < values.length; start += width) {
       let square = 0
       for (let i = 0; i < width; i++) square += values[start + i]! ** 2
-      const inverse = 1 / Math.sqrt(square / width + numberAttribute(attributes, 'epsilon'))
+      const inverse = 1 / Math.sqrt(square / width + getNumberAttribute(attributes, 'epsilon'))
       for (let i = 0; i < width; i++)
         output.data[start + i] =
-          values[start + i]! * inverse * (scale[i]! + numberAttribute(attributes, 'offset'))
+          values[start + i]! * inverse * (scale[i]! + getNumberAttribute(attributes, 'offset'))
     }
     return output
   },
@@ -40,17 +40,17 @@ export const rmsNorm: Operation = {
     ]
   },
   onnx(emit, { inputs: [x, weight], output, attributes }) {
-    const scale = shifted(emit, weight!.name, numberAttribute(attributes, 'offset'))
+    const scale = emitShifted(emit, weight!.name, getNumberAttribute(attributes, 'offset'))
     emit.node(
       'SimplifiedLayerNormalization',
       [x!.name, scale],
-      { epsilon: { float: numberAttribute(attributes, 'epsilon') }, axis: { int: -1 } },
+      { epsilon: { float: getNumberAttribute(attributes, 'epsilon') }, axis: { int: -1 } },
       output.name,
     )
   },
 }
 
-const inverseRoot = (emit: OnnxEmitter, x: string, epsilon: number): string => {
+const emitInverseRoot = (emit: OnnxEmitter, x: string, epsilon: number): string => {
   const mean = emit.node('ReduceMean', [emit.node('Mul', [x, x]), emit.ints([-1])], {
     keepdims: { int: 1 },
   })
@@ -65,14 +65,14 @@ export const rmsNormalize: Operation = {
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
   evaluate([x], attributes, dims) {
     const width = x!.shape[x!.shape.length - 1]!
-    const ones = emptyLike(x!, [width])
+    const ones = createZerosLike(x!, [width])
     ones.data.fill(1)
     return rmsNorm.evaluate([x!, ones], { ...attributes, offset: 0 }, dims)
   },
   onnx(emit, { inputs: [x], output, attributes }) {
     emit.node(
       'Mul',
-      [x!.name, inverseRoot(emit, x!.name, numberAttribute(attributes, 'epsilon'))],
+      [x!.name, emitInverseRoot(emit, x!.name, getNumberAttribute(attributes, 'epsilon'))],
       {},
       output.name,
     )
@@ -84,13 +84,13 @@ export const rmsNormGradient: Operation = {
   name: 'rmsNormGradient',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
   evaluate([x, weight, upstream], attributes) {
-    const output = emptyLike(x!, x!.shape)
+    const output = createZerosLike(x!, x!.shape)
     const width = weight!.shape[0]!
-    const values = floats(x!)
-    const scale = floats(weight!)
-    const arriving = floats(upstream!)
+    const values = asFloats(x!)
+    const scale = asFloats(weight!)
+    const arriving = asFloats(upstream!)
     const weighted = (start: number, i: number): number =>
-      arriving[start + i]! * (scale[i]! + numberAttribute(attributes, 'offset'))
+      arriving[start + i]! * (scale[i]! + getNumberAttribute(attributes, 'offset'))
     for (let start = 0; start < values.length; start += width) {
       let square = 0
       let dot = 0
@@ -98,7 +98,7 @@ export const rmsNormGradient: Operation = {
         square += values[start + i]! ** 2
         dot += values[start + i]! * weighted(start, i)
       }
-      const r = 1 / Math.sqrt(square / width + numberAttribute(attributes, 'epsilon'))
+      const r = 1 / Math.sqrt(square / width + getNumberAttribute(attributes, 'epsilon'))
       for (let i = 0; i < width; i++)
         output.data[start + i] =
           r * weighted(start, i) - (values[start + i]! * r ** 3 * dot) / width
@@ -106,10 +106,10 @@ export const rmsNormGradient: Operation = {
     return output
   },
   onnx(emit, { inputs: [x, weight, upstream], output, attributes }) {
-    const r = inverseRoot(emit, x!.name, numberAttribute(attributes, 'epsilon'))
+    const r = emitInverseRoot(emit, x!.name, getNumberAttribute(attributes, 'epsilon'))
     const weighted = emit.node('Mul', [
       upstream!.name,
-      shifted(emit, weight!.name, numberAttribute(attributes, 'offset')),
+      emitShifted(emit, weight!.name, getNumberAttribute(attributes, 'offset')),
     ])
     const dot = emit.node('ReduceMean', [emit.node('Mul', [x!.name, weighted]), emit.ints([-1])], {
       keepdims: { int: 1 },

@@ -1,21 +1,21 @@
 // A linear layer over 4- or 8-bit blocks: w = scale·(code − zero) + offset, one scale (and offset)
 // per block of the input width.
 
-import { lastDim, type Attributes } from '../ir.ts'
+import { getLastDim, type Attributes } from '../ir.ts'
 import type { Operation } from '../operation.ts'
-import { emptyLike, expectDim, floats, numberAttribute } from './arrays.ts'
+import { createZerosLike, checkDim, asFloats, getNumberAttribute } from './arrays.ts'
 
 /** The code that stands for zero: 8 of 16, 128 of 256, MatMulNBits' default. */
-export const zeroCode = (bits: number): number => 1 << (bits - 1)
+export const computeZeroCode = (bits: number): number => 1 << (bits - 1)
 
-function weightOf(
+function dequantizeWeight(
   codes: Uint8Array,
   scales: Float32Array,
   offsets: Float32Array | undefined,
   attributes: Attributes,
 ): Float32Array {
   const [bits, block, outputs, inputs] = ['bits', 'block', 'outFeatures', 'inFeatures'].map(
-    (name) => numberAttribute(attributes, name),
+    (name) => getNumberAttribute(attributes, name),
   ) as [number, number, number, number]
   const blocks = inputs / block
   const weight = new Float32Array(outputs * inputs)
@@ -25,7 +25,7 @@ function weightOf(
     const code = bits === 8 ? codes[i]! : (codes[i >> 1]! >> (i % 2 === 0 ? 0 : 4)) & 15
     const at = Math.floor(column / block)
     weight[i] =
-      scales[row * blocks + at]! * (code - zeroCode(bits)) +
+      scales[row * blocks + at]! * (code - computeZeroCode(bits)) +
       (offsets ? offsets[at * outputs + row]! : 0)
   }
   return weight
@@ -39,29 +39,29 @@ function weightOf(
 export const quantizedLinear: Operation = {
   name: 'quantizedLinear',
   shape([x], attributes) {
-    expectDim(
+    checkDim(
       `quantizedLinear ${attributes.module}`,
       'width of the input',
-      lastDim(x!),
-      numberAttribute(attributes, 'inFeatures'),
+      getLastDim(x!),
+      getNumberAttribute(attributes, 'inFeatures'),
     )
     return {
       dtype: 'f32',
-      shape: [...x!.shape.slice(0, -1), numberAttribute(attributes, 'outFeatures')],
+      shape: [...x!.shape.slice(0, -1), getNumberAttribute(attributes, 'outFeatures')],
     }
   },
   evaluate([x, codes, scales, offsets], attributes) {
-    const outputs = numberAttribute(attributes, 'outFeatures')
-    const inputs = numberAttribute(attributes, 'inFeatures')
-    const weight = weightOf(
+    const outputs = getNumberAttribute(attributes, 'outFeatures')
+    const inputs = getNumberAttribute(attributes, 'inFeatures')
+    const weight = dequantizeWeight(
       codes!.data as Uint8Array,
       scales!.data as Float32Array,
       offsets?.data as Float32Array | undefined,
       attributes,
     )
     const rows = x!.data.length / inputs
-    const output = emptyLike(x!, [...x!.shape.slice(0, -1), outputs])
-    const values = floats(x!)
+    const output = createZerosLike(x!, [...x!.shape.slice(0, -1), outputs])
+    const values = asFloats(x!)
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < outputs; column++) {
         let sum = 0
@@ -73,15 +73,15 @@ export const quantizedLinear: Operation = {
     return output
   },
   onnx(emit, { inputs: [x, codes, scales, offsets], output, attributes }) {
-    const block = numberAttribute(attributes, 'block')
-    const outputs = numberAttribute(attributes, 'outFeatures')
-    const inputs = numberAttribute(attributes, 'inFeatures')
+    const block = getNumberAttribute(attributes, 'block')
+    const outputs = getNumberAttribute(attributes, 'outFeatures')
+    const inputs = getNumberAttribute(attributes, 'inFeatures')
     const form = {
       K: { int: inputs },
       N: { int: outputs },
-      bits: { int: numberAttribute(attributes, 'bits') },
+      bits: { int: getNumberAttribute(attributes, 'bits') },
       block_size: { int: block },
-      accuracy_level: { int: numberAttribute(attributes, 'accuracy') },
+      accuracy_level: { int: getNumberAttribute(attributes, 'accuracy') },
     }
     const product = emit.microsoft(
       'MatMulNBits',

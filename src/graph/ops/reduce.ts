@@ -3,16 +3,16 @@
 import type { Dim, Value } from '../ir.ts'
 import type { Operation, Operators } from '../operation.ts'
 import {
-  eachIndex,
-  emptyLike,
-  flagAttribute,
-  floats,
-  listAttribute,
-  softmaxScale,
-  stridesOf,
+  visitIndices,
+  createZerosLike,
+  getFlagAttribute,
+  asFloats,
+  getListAttribute,
+  computeSoftmaxScale,
+  computeStrides,
 } from './arrays.ts'
 
-const reducedShape = <D extends Dim>(
+const computeReducedShape = <D extends Dim>(
   shape: readonly D[],
   axes: readonly number[],
   keepDims: boolean,
@@ -25,29 +25,29 @@ const reducedShape = <D extends Dim>(
  * Repeats a reduced value along the axes that were summed, by broadcasting it against zeros of x.
  */
 const stretch = (g: Operators, upstream: Value, x: Value, axes: readonly number[]): Value =>
-  g.add(g.reshape(upstream, reducedShape(x.shape, axes, true)), g.scale(x, 0))
+  g.add(g.reshape(upstream, computeReducedShape(x.shape, axes, true)), g.scale(x, 0))
 
 export const reduceSum: Operation = {
   name: 'reduceSum',
   shape: ([x], attributes) => ({
     dtype: x!.dtype,
-    shape: reducedShape(
+    shape: computeReducedShape(
       x!.shape,
-      listAttribute(attributes, 'axes'),
-      flagAttribute(attributes, 'keepDims'),
+      getListAttribute(attributes, 'axes'),
+      getFlagAttribute(attributes, 'keepDims'),
     ),
   }),
   evaluate([x], attributes) {
-    const axes = listAttribute(attributes, 'axes')
-    const kept = reducedShape(x!.shape, axes, true)
-    const output = emptyLike(
+    const axes = getListAttribute(attributes, 'axes')
+    const kept = computeReducedShape(x!.shape, axes, true)
+    const output = createZerosLike(
       x!,
-      reducedShape(x!.shape, axes, flagAttribute(attributes, 'keepDims')),
+      computeReducedShape(x!.shape, axes, getFlagAttribute(attributes, 'keepDims')),
     )
     const sums = new Float64Array(output.data.length)
-    const strides = stridesOf(kept)
-    const values = floats(x!)
-    eachIndex(x!.shape, (index, flat) => {
+    const strides = computeStrides(kept)
+    const values = asFloats(x!)
+    visitIndices(x!.shape, (index, flat) => {
       sums[
         index.reduce((offset, at, i) => offset + (axes.includes(i) ? 0 : at * strides[i]!), 0)
       ]! += values[flat]!
@@ -56,14 +56,14 @@ export const reduceSum: Operation = {
     return output
   },
   gradient: (g, { inputs: [x], attributes, upstream }) => [
-    stretch(g, upstream, x!, listAttribute(attributes, 'axes')),
+    stretch(g, upstream, x!, getListAttribute(attributes, 'axes')),
   ],
   onnx(emit, { inputs, output, attributes }) {
-    const axes = emit.ints(listAttribute(attributes, 'axes'))
+    const axes = emit.ints(getListAttribute(attributes, 'axes'))
     emit.node(
       'ReduceSum',
       [inputs[0]!.name, axes],
-      { keepdims: { int: +flagAttribute(attributes, 'keepDims') } },
+      { keepdims: { int: +getFlagAttribute(attributes, 'keepDims') } },
       output.name,
     )
   },
@@ -74,12 +74,12 @@ export const softmax: Operation = {
   name: 'softmax',
   shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
   evaluate([x]) {
-    const output = emptyLike(x!, x!.shape)
+    const output = createZerosLike(x!, x!.shape)
     const width = x!.shape[x!.shape.length - 1]!
-    const values = floats(x!)
+    const values = asFloats(x!)
     for (let start = 0; start < values.length; start += width) {
       const row = values.subarray(start, start + width)
-      const { top, total } = softmaxScale(row)
+      const { top, total } = computeSoftmaxScale(row)
       row.forEach((value, i) => (output.data[start + i] = Math.exp(value - top) / total))
     }
     return output
@@ -95,10 +95,10 @@ export const softmaxGradient: Operation = {
   name: 'softmaxGradient',
   shape: ([p]) => ({ dtype: p!.dtype, shape: p!.shape }),
   evaluate([p, upstream]) {
-    const output = emptyLike(p!, p!.shape)
+    const output = createZerosLike(p!, p!.shape)
     const width = p!.shape[p!.shape.length - 1]!
-    const share = floats(p!)
-    const arriving = floats(upstream!)
+    const share = asFloats(p!)
+    const arriving = asFloats(upstream!)
     for (let start = 0; start < share.length; start += width) {
       let dot = 0
       for (let i = start; i < start + width; i++) dot += share[i]! * arriving[i]!

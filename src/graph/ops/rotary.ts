@@ -1,9 +1,15 @@
 // Rotary position embedding (Su et al. 2021) in the half-split order of Hugging Face checkpoints.
 
 import { ShapeError } from '../../base/errors.ts'
-import { lastDim } from '../ir.ts'
+import { getLastDim } from '../ir.ts'
 import type { Operation } from '../operation.ts'
-import { emptyLike, flagAttribute, floats, integers, numberAttribute } from './arrays.ts'
+import {
+  createZerosLike,
+  getFlagAttribute,
+  asFloats,
+  toIntegers,
+  getNumberAttribute,
+} from './arrays.ts'
 
 /**
  * Turns each pair (x_i, x_{i+r/2}) of every head's first r numbers by the angle of its position;
@@ -13,9 +19,9 @@ import { emptyLike, flagAttribute, floats, integers, numberAttribute } from './a
 export const rotary: Operation = {
   name: 'rotary',
   shape([x, cos], attributes) {
-    const heads = numberAttribute(attributes, 'heads')
-    const half = lastDim(cos!)
-    const width = lastDim(x!)
+    const heads = getNumberAttribute(attributes, 'heads')
+    const half = getLastDim(cos!)
+    const width = getLastDim(x!)
     if (
       typeof width !== 'number' ||
       typeof half !== 'number' ||
@@ -29,16 +35,16 @@ export const rotary: Operation = {
     return { dtype: x!.dtype, shape: x!.shape }
   },
   evaluate([x, cos, sin, positions], attributes) {
-    const heads = numberAttribute(attributes, 'heads')
+    const heads = getNumberAttribute(attributes, 'heads')
     const width = x!.shape[x!.shape.length - 1]! / heads
     const half = cos!.shape[1]!
-    const output = emptyLike(x!, x!.shape)
-    const values = floats(x!)
-    const cosines = floats(cos!)
-    const sines = floats(sin!)
-    const sign = flagAttribute(attributes, 'inverse') ? -1 : 1
+    const output = createZerosLike(x!, x!.shape)
+    const values = asFloats(x!)
+    const cosines = asFloats(cos!)
+    const sines = asFloats(sin!)
+    const sign = getFlagAttribute(attributes, 'inverse') ? -1 : 1
     output.data.set(values)
-    integers(positions!).forEach((position, row) => {
+    toIntegers(positions!).forEach((position, row) => {
       for (let head = 0; head < heads; head++) {
         const start = (row * heads + head) * width
         for (let i = 0; i < half; i++) {
@@ -54,7 +60,7 @@ export const rotary: Operation = {
     return output
   },
   gradient(g, { inputs: [, cos, sin, positions], attributes, upstream }) {
-    const inverse = !flagAttribute(attributes, 'inverse')
+    const inverse = !getFlagAttribute(attributes, 'inverse')
     return [
       g.op('rotary', [upstream, cos!, sin!, positions!], { ...attributes, inverse }),
       undefined,
@@ -63,11 +69,11 @@ export const rotary: Operation = {
     ]
   },
   onnx(emit, { inputs: [x, cos, sin, positions], output, attributes }) {
-    const heads = numberAttribute(attributes, 'heads')
+    const heads = getNumberAttribute(attributes, 'heads')
     const turned = (cos!.shape[1] as number) * 2
     // 0: the whole head turns
-    const partial = turned === (lastDim(x!) as number) / heads ? 0 : turned
-    const sine = flagAttribute(attributes, 'inverse') ? emit.node('Neg', [sin!.name]) : sin!.name
+    const partial = turned === (getLastDim(x!) as number) / heads ? 0 : turned
+    const sine = getFlagAttribute(attributes, 'inverse') ? emit.node('Neg', [sin!.name]) : sin!.name
     emit.microsoft(
       'RotaryEmbedding',
       [x!.name, positions!.name, cos!.name, sine],

@@ -5,7 +5,14 @@ import { ShapeError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { describeShape, type Value } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
-import { emptyLike, expectRank, type Floats, floats, integers, softmaxScale } from './arrays.ts'
+import {
+  createZerosLike,
+  checkRank,
+  type Floats,
+  asFloats,
+  toIntegers,
+  computeSoftmaxScale,
+} from './arrays.ts'
 
 const HIDDEN = -1e30 // far below any logit, and far from where subtracting one overflows f32
 
@@ -13,12 +20,12 @@ const rowOf = ({ data, shape }: Tensor, row: number): Floats =>
   (data as Floats).subarray(row * shape[1]!, (row + 1) * shape[1]!)
 
 function logSumExp(row: Floats): number {
-  const { top, total } = softmaxScale(row)
+  const { top, total } = computeSoftmaxScale(row)
   return top + Math.log(total)
 }
 
-function softmaxOf(row: Floats): Floats {
-  const { top, total } = softmaxScale(row)
+function computeSoftmax(row: Floats): Floats {
+  const { top, total } = computeSoftmaxScale(row)
   return row.map((value) => Math.exp(value - top) / total)
 }
 
@@ -29,14 +36,14 @@ function dot(a: Floats, b: Floats): number {
 }
 
 /** What is left for the tokens that have no share of their own. */
-function restOf(shares: Floats): number {
+function computeRest(shares: Floats): number {
   let rest = 1
   for (const share of shares) rest -= share
   return rest
 }
 
 /** A row without the given entries. */
-const hidden = (row: Floats, ids: readonly number[]): Floats => {
+const hideIds = (row: Floats, ids: readonly number[]): Floats => {
   const rest = row.slice()
   for (const id of ids) rest[id] = HIDDEN
   return rest
@@ -52,13 +59,13 @@ function emitLogSumExp(emit: OnnxEmitter, x: string): string {
   ])
 }
 
-const sumOfProducts = (emit: OnnxEmitter, a: string, b: string): string =>
+const emitSumOfProducts = (emit: OnnxEmitter, a: string, b: string): string =>
   emit.node('ReduceSum', [emit.node('Mul', [a, b]), emit.ints([1])], { keepdims: { int: 0 } })
 
-const column = (emit: OnnxEmitter, values: string): string =>
+const emitColumn = (emit: OnnxEmitter, values: string): string =>
   emit.node('Unsqueeze', [values, emit.ints([1])])
 
-function expectSame(operation: string, a: Value, b: Value): void {
+function checkSameShape(operation: string, a: Value, b: Value): void {
   if (a.shape.join() === b.shape.join()) return
   throw new ShapeError(
     `${operation}: got shapes ${describeShape(a.shape)} and ${describeShape(b.shape)}, expected the same.`,
@@ -72,12 +79,12 @@ function expectSame(operation: string, a: Value, b: Value): void {
 export const softCrossEntropy: Operation = {
   name: 'softCrossEntropy',
   shape([logits, shares]) {
-    expectRank('softCrossEntropy', logits!, 2)
-    expectSame('softCrossEntropy', logits!, shares!)
+    checkRank('softCrossEntropy', logits!, 2)
+    checkSameShape('softCrossEntropy', logits!, shares!)
     return { dtype: logits!.dtype, shape: [logits!.shape[0]!] }
   },
   evaluate([logits, shares]) {
-    const output = emptyLike(logits!, [logits!.shape[0]!])
+    const output = createZerosLike(logits!, [logits!.shape[0]!])
     for (let m = 0; m < output.data.length; m++) {
       const own = rowOf(shares!, m)
       const scores = rowOf(logits!, m)
@@ -92,7 +99,7 @@ export const softCrossEntropy: Operation = {
   onnx(emit, { inputs: [logits, shares], output }) {
     emit.node(
       'Sub',
-      [emitLogSumExp(emit, logits!.name), sumOfProducts(emit, shares!.name, logits!.name)],
+      [emitLogSumExp(emit, logits!.name), emitSumOfProducts(emit, shares!.name, logits!.name)],
       {},
       output.name,
     )
@@ -104,11 +111,11 @@ export const softCrossEntropyGradient: Operation = {
   name: 'softCrossEntropyGradient',
   shape: ([logits]) => ({ dtype: logits!.dtype, shape: logits!.shape }),
   evaluate([logits, shares, upstream]) {
-    const output = emptyLike(logits!, logits!.shape)
-    floats(upstream!).forEach((arriving, m) => {
+    const output = createZerosLike(logits!, logits!.shape)
+    asFloats(upstream!).forEach((arriving, m) => {
       const own = rowOf(shares!, m)
       rowOf(output, m).set(
-        softmaxOf(rowOf(logits!, m)).map((share, v) => (share - own[v]!) * arriving),
+        computeSoftmax(rowOf(logits!, m)).map((share, v) => (share - own[v]!) * arriving),
       )
     })
     return output
@@ -118,7 +125,7 @@ export const softCrossEntropyGradient: Operation = {
       emit.node('Softmax', [logits!.name], { axis: { int: -1 } }),
       shares!.name,
     ])
-    emit.node('Mul', [difference, column(emit, upstream!.name)], {}, output.name)
+    emit.node('Mul', [difference, emitColumn(emit, upstream!.name)], {}, output.name)
   },
 }
 
@@ -130,21 +137,21 @@ export const softCrossEntropyGradient: Operation = {
 export const bucketCrossEntropy: Operation = {
   name: 'bucketCrossEntropy',
   shape([logits, ids, shares]) {
-    expectRank('bucketCrossEntropy', logits!, 2)
-    expectSame('bucketCrossEntropy', ids!, shares!)
+    checkRank('bucketCrossEntropy', logits!, 2)
+    checkSameShape('bucketCrossEntropy', ids!, shares!)
     return { dtype: logits!.dtype, shape: [logits!.shape[0]!] }
   },
   evaluate([logits, ids, shares]) {
-    const output = emptyLike(logits!, [logits!.shape[0]!])
+    const output = createZerosLike(logits!, [logits!.shape[0]!])
     const count = ids!.shape[1]!
-    const all = integers(ids!)
+    const all = toIntegers(ids!)
     for (let m = 0; m < output.data.length; m++) {
       const top = all.slice(m * count, (m + 1) * count)
       const scores = rowOf(logits!, m)
       const own = rowOf(shares!, m)
-      const rest = restOf(own)
+      const rest = computeRest(own)
       const chosen = top.reduce((sum, id, k) => sum + own[k]! * scores[id]!, 0)
-      output.data[m] = logSumExp(scores) - chosen - rest * logSumExp(hidden(scores, top))
+      output.data[m] = logSumExp(scores) - chosen - rest * logSumExp(hideIds(scores, top))
     }
     return output
   },
@@ -158,7 +165,7 @@ export const bucketCrossEntropy: Operation = {
     const rest = emitLogSumExp(emit, emitHidden(emit, logits!.name, ids!.name))
     const known = emit.node('Sub', [
       emitLogSumExp(emit, logits!.name),
-      sumOfProducts(emit, shares!.name, chosen),
+      emitSumOfProducts(emit, shares!.name, chosen),
     ])
     emit.node(
       'Sub',
@@ -196,29 +203,29 @@ export const bucketCrossEntropyGradient: Operation = {
   name: 'bucketCrossEntropyGradient',
   shape: ([logits]) => ({ dtype: logits!.dtype, shape: logits!.shape }),
   evaluate([logits, ids, shares, upstream]) {
-    const output = emptyLike(logits!, logits!.shape)
+    const output = createZerosLike(logits!, logits!.shape)
     const count = ids!.shape[1]!
-    const all = integers(ids!)
-    floats(upstream!).forEach((arriving, m) => {
+    const all = toIntegers(ids!)
+    asFloats(upstream!).forEach((arriving, m) => {
       const top = all.slice(m * count, (m + 1) * count)
       const own = rowOf(shares!, m)
-      const rest = restOf(own)
-      const target = softmaxOf(hidden(rowOf(logits!, m), top)).map((share) => share * rest)
+      const rest = computeRest(own)
+      const target = computeSoftmax(hideIds(rowOf(logits!, m), top)).map((share) => share * rest)
       top.forEach((id, k) => (target[id] = own[k]!))
       rowOf(output, m).set(
-        softmaxOf(rowOf(logits!, m)).map((share, v) => (share - target[v]!) * arriving),
+        computeSoftmax(rowOf(logits!, m)).map((share, v) => (share - target[v]!) * arriving),
       )
     })
     return output
   },
   onnx(emit, { inputs: [logits, ids, shares, upstream], output }) {
     const softmax = (x: string): string => emit.node('Softmax', [x], { axis: { int: -1 } })
-    const rest = column(emit, emitRest(emit, shares!.name))
+    const rest = emitColumn(emit, emitRest(emit, shares!.name))
     const spread = emit.node('Mul', [softmax(emitHidden(emit, logits!.name, ids!.name)), rest])
     const target = emit.node('ScatterElements', [spread, ids!.name, shares!.name], {
       axis: { int: 1 },
     })
     const difference = emit.node('Sub', [softmax(logits!.name), target])
-    emit.node('Mul', [difference, column(emit, upstream!.name)], {}, output.name)
+    emit.node('Mul', [difference, emitColumn(emit, upstream!.name)], {}, output.name)
   },
 }

@@ -3,8 +3,8 @@
 
 import type { Value } from '../ir.ts'
 import type { OnnxEmitter, Operation, Operators } from '../operation.ts'
-import { emitAfter, openAxis } from './after.ts'
-import { emptyLike, floats } from './arrays.ts'
+import { emitAfter, findSymbolicAxis } from './after.ts'
+import { createZerosLike, asFloats } from './arrays.ts'
 
 interface Unary {
   apply(x: number): number
@@ -12,13 +12,13 @@ interface Unary {
   onnx(emit: OnnxEmitter, input: string, output: string): void
 }
 
-function unary(name: string, rules: Unary): Operation {
+function defineUnary(name: string, rules: Unary): Operation {
   return {
     name,
     shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
     evaluate([x]) {
-      const output = emptyLike(x!, x!.shape)
-      floats(x!).forEach((value, i) => (output.data[i] = rules.apply(value)))
+      const output = createZerosLike(x!, x!.shape)
+      asFloats(x!).forEach((value, i) => (output.data[i] = rules.apply(value)))
       return output
     },
     gradient: (g, { inputs, output, upstream }) => [
@@ -32,7 +32,7 @@ function unary(name: string, rules: Unary): Operation {
  * The derivative of an activation times what arrives: an operation of (x, upstream), itself without
  * a gradient.
  */
-function derivative(
+function defineDerivative(
   name: string,
   slope: (x: number) => number,
   onnx: (emit: OnnxEmitter, x: string, upstream: string, output: string) => void,
@@ -41,36 +41,36 @@ function derivative(
     name,
     shape: ([x]) => ({ dtype: x!.dtype, shape: x!.shape }),
     evaluate([x, upstream]) {
-      const output = emptyLike(x!, x!.shape)
-      const arriving = floats(upstream!)
-      floats(x!).forEach((value, i) => (output.data[i] = arriving[i]! * slope(value)))
+      const output = createZerosLike(x!, x!.shape)
+      const arriving = asFloats(upstream!)
+      asFloats(x!).forEach((value, i) => (output.data[i] = arriving[i]! * slope(value)))
       return output
     },
     onnx(emit, { inputs, output }) {
       const [x, upstream] = inputs as [Value, Value]
       // What depends on x alone would be computed on the way forward, and kept until upstream
       // arrives.
-      const axis = openAxis(upstream.shape)
+      const axis = findSymbolicAxis(upstream.shape)
       const late = axis < 0 ? x.name : emitAfter(emit, x.name, x.shape.length, upstream.name, axis)
       onnx(emit, late, upstream.name, output.name)
     },
   }
 }
 
-const logistic = (x: number): number => 1 / (1 + Math.exp(-x))
+const computeSigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 
 /** silu(x) = x·σ(x). QuickGelu with alpha 1 is the same function in one pass. */
-export const silu = unary('silu', {
-  apply: (x) => x * logistic(x),
+export const silu = defineUnary('silu', {
+  apply: (x) => x * computeSigmoid(x),
   gradient: (g, x, _y, upstream) => g.op('siluGradient', [x, upstream]),
   onnx: (emit, input, output) =>
     void emit.microsoft('QuickGelu', [input], { alpha: { float: 1 } }, output),
 })
 
 /** σ(x)·(1 + x·(1 − σ(x))) · upstream */
-export const siluGradient = derivative(
+export const siluGradient = defineDerivative(
   'siluGradient',
-  (x) => logistic(x) * (1 + x * (1 - logistic(x))),
+  (x) => computeSigmoid(x) * (1 + x * (1 - computeSigmoid(x))),
   (emit, x, upstream, output) => {
     const sigmoid = emit.node('Sigmoid', [x])
     const one = emit.float(1)
@@ -83,14 +83,14 @@ const GELU_SLOPE = Math.sqrt(2 / Math.PI)
 const GELU_CUBE = 0.044715 // Hendrycks and Gimpel 2016, the tanh approximation
 
 /** gelu(x) ≈ x/2·(1 + tanh(√(2/π)·(x + 0.044715·x³))), Gemma's activation. */
-export const geluTanh = unary('geluTanh', {
+export const geluTanh = defineUnary('geluTanh', {
   apply: (x) => 0.5 * x * (1 + Math.tanh(GELU_SLOPE * (x + GELU_CUBE * x ** 3))),
   gradient: (g, x, _y, upstream) => g.op('geluTanhGradient', [x, upstream]),
   onnx: (emit, input, output) =>
     void emit.node('Gelu', [input], { approximate: { string: 'tanh' } }, output),
 })
 
-export const geluTanhGradient = derivative(
+export const geluTanhGradient = defineDerivative(
   'geluTanhGradient',
   (x) => {
     const t = Math.tanh(GELU_SLOPE * (x + GELU_CUBE * x ** 3))
@@ -118,38 +118,38 @@ export const geluTanhGradient = derivative(
   },
 )
 
-const simple =
+const emitAs =
   (type: string) =>
   (emit: OnnxEmitter, input: string, output: string): void =>
     void emit.node(type, [input], {}, output)
 
-export const tanh = unary('tanh', {
+export const tanh = defineUnary('tanh', {
   apply: Math.tanh,
   gradient: (g, _x, y, upstream) => g.subtract(upstream, g.multiply(upstream, g.multiply(y, y))),
-  onnx: simple('Tanh'),
+  onnx: emitAs('Tanh'),
 })
 
-export const sigmoid = unary('sigmoid', {
-  apply: logistic,
+export const sigmoid = defineUnary('sigmoid', {
+  apply: computeSigmoid,
   gradient: (g, _x, y, upstream) => g.multiply(upstream, g.subtract(y, g.multiply(y, y))),
-  onnx: simple('Sigmoid'),
+  onnx: emitAs('Sigmoid'),
 })
 
-export const squareRoot = unary('squareRoot', {
+export const squareRoot = defineUnary('squareRoot', {
   apply: Math.sqrt,
   gradient: (g, _x, y, upstream) => g.divide(g.scale(upstream, 0.5), y),
-  onnx: simple('Sqrt'),
+  onnx: emitAs('Sqrt'),
 })
 
-export const exponential = unary('exponential', {
+export const exponential = defineUnary('exponential', {
   apply: Math.exp,
   gradient: (g, _x, y, upstream) => g.multiply(upstream, y),
-  onnx: simple('Exp'),
+  onnx: emitAs('Exp'),
 })
 
 /** log(1 + exp(x)): a stable −log σ(−x), whose slope is σ(x). */
-export const softplus = unary('softplus', {
+export const softplus = defineUnary('softplus', {
   apply: (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
   gradient: (g, x, _y, upstream) => g.multiply(upstream, g.op('sigmoid', [x])),
-  onnx: simple('Softplus'),
+  onnx: emitAs('Softplus'),
 })

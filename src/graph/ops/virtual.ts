@@ -3,7 +3,7 @@
 
 import { i64 } from '../../base/tensor.ts'
 import type { Operation } from '../operation.ts'
-import { emptyLike, expectRank, floats, integers } from './arrays.ts'
+import { createZerosLike, checkRank, asFloats, toIntegers } from './arrays.ts'
 
 /**
  * The ids with 0 in the place of virtual tokens, so that a table may be read with them. i64 [..] →
@@ -15,7 +15,7 @@ export const knownIds: Operation = {
   evaluate: ([ids]) =>
     i64(
       ids!.shape,
-      [...integers(ids!)].map((id) => Math.max(id, 0)),
+      [...toIntegers(ids!)].map((id) => Math.max(id, 0)),
     ),
   onnx(emit, { inputs: [ids], output }) {
     emit.node('Max', [ids!.name, emit.ints([0])], {}, output.name)
@@ -31,7 +31,7 @@ export const virtualRows: Operation = {
   evaluate: ([ids]) =>
     i64(
       ids!.shape,
-      [...integers(ids!)].map((id) => Math.max(-1 - id, 0)),
+      [...toIntegers(ids!)].map((id) => Math.max(-1 - id, 0)),
     ),
   onnx(emit, { inputs: [ids], output }) {
     emit.node(
@@ -50,15 +50,16 @@ export const virtualRows: Operation = {
 export const replaceVirtual: Operation = {
   name: 'replaceVirtual',
   shape([x, rows]) {
-    expectRank('replaceVirtual', rows!, 2)
+    checkRank('replaceVirtual', rows!, 2)
     return { dtype: x!.dtype, shape: x!.shape }
   },
   evaluate([x, rows, ids]) {
     const width = rows!.shape[1]!
-    const output = emptyLike(x!, x!.shape)
-    output.data.set(floats(x!))
-    integers(ids!).forEach((id, t) => {
-      if (id < 0) output.data.set(floats(rows!).subarray((-1 - id) * width, -id * width), t * width)
+    const output = createZerosLike(x!, x!.shape)
+    output.data.set(asFloats(x!))
+    toIntegers(ids!).forEach((id, t) => {
+      if (id < 0)
+        output.data.set(asFloats(rows!).subarray((-1 - id) * width, -id * width), t * width)
     })
     return output
   },

@@ -3,9 +3,9 @@ import { i64, type Tensor } from '../../base/tensor.ts'
 import { buildModelGraph } from '../build-model.ts'
 import { GraphBuilder } from '../builder.ts'
 import { evaluate } from '../evaluate.ts'
-import { modelFeeds } from '../feeds.ts'
+import { collectModelFeeds } from '../feeds.ts'
 import { gatherEarly } from './gather-early.ts'
-import { gradientName, withGradients } from './gradient.ts'
+import { toGradientName, withGradients } from './gradient.ts'
 import { composeBlocks } from '../model-graph.ts'
 import { randomModelWeights, tinySizes } from '../models/architecture.contract.ts'
 import { architectures } from '../models/architecture-table.ts'
@@ -16,7 +16,7 @@ const model = buildModelGraph(
 )
 const feeds = new Map<string, Tensor>([
   ...randomModelWeights(model, 2),
-  ...modelFeeds(model.config, {
+  ...collectModelFeeds(model.config, {
     ids: [
       [3, 1, 4, 1],
       [2, 7, 1, 8],
@@ -51,12 +51,12 @@ describe('rows picked early', () => {
     const gradients = (graph: typeof whole) =>
       evaluate(
         withGradients(graph, { of: ['logits'], withRespectTo: names, keep: [] }),
-        new Map([...feeds, [gradientName('logits'), seed]]),
+        new Map([...feeds, [toGradientName('logits'), seed]]),
       )
     const got = gradients(early)
     const expected = gradients(whole)
     for (const name of names)
-      expectClose(got.get(gradientName(name)), expected.get(gradientName(name))!, 1e-5, name)
+      expectClose(got.get(toGradientName(name)), expected.get(toGradientName(name))!, 1e-5, name)
   })
   it('spare the last layer’s feed-forward part and output, and nothing in front of its attention', () => {
     expect(shapesOf(early, 'model.layers.3.mlp.down_proj')).toEqual(['M,16'])

@@ -9,7 +9,7 @@ import { prune, rewrite } from './rewrite.ts'
  * Operations on [N, T, ..] that treat every token by itself; of a product only with one matrix for
  * all.
  */
-const byToken = new Set([
+const tokenwise = new Set([
   'add',
   'subtract',
   'multiply',
@@ -20,21 +20,22 @@ const byToken = new Set([
   'linear',
   'matmul',
 ])
-const overTokens = ({ shape }: Value): boolean => shape.length === 3
+const hasTokenAxis = ({ shape }: Value): boolean => shape.length === 3
 
-const mayWait = ({ operation, inputs, output, attributes }: Node): boolean =>
-  byToken.has(operation) &&
-  overTokens(output) &&
-  inputs.some(overTokens) &&
+const canGatherBefore = ({ operation, inputs, output, attributes }: Node): boolean =>
+  tokenwise.has(operation) &&
+  hasTokenAxis(output) &&
+  inputs.some(hasTokenAxis) &&
   (operation !== 'matmul' || (attributes['transA'] === false && inputs[1]!.shape.length === 2))
 
 /** Values of which only the picked rows are wanted, each with the input that says which. */
-function wantedRows({ nodes, outputs }: Graph): Map<string, Value> {
+function findWantedRows({ nodes, outputs }: Graph): Map<string, Value> {
   const whole = new Set([...outputs.values()].map(({ name }) => name))
   const wanted = new Map<string, Value>()
   for (const node of [...nodes].reverse()) {
     const { operation, inputs, output } = node
-    const rows = whole.has(output.name) || !mayWait(node) ? undefined : wanted.get(output.name)
+    const rows =
+      whole.has(output.name) || !canGatherBefore(node) ? undefined : wanted.get(output.name)
     if (rows === undefined) wanted.delete(output.name)
     for (const [i, { name }] of inputs.entries()) {
       const asked = operation === 'gatherRows' && i === 0 ? inputs[1] : rows
@@ -51,7 +52,7 @@ function wantedRows({ nodes, outputs }: Graph): Map<string, Value> {
  * picks the same rows.
  */
 export function gatherEarly(graph: Graph): Graph {
-  const wanted = wantedRows(graph)
+  const wanted = findWantedRows(graph)
   const picked = new Map<string, Value>()
   const made = new Set<string>()
   return prune(
@@ -61,7 +62,7 @@ export function gatherEarly(graph: Graph): Graph {
       const rows = wanted.get(output.name)
       if (!rows) return undefined
       const pick = (value: Value): Value => {
-        if (!overTokens(value) || isPicked(value)) return value
+        if (!hasTokenAxis(value) || isPicked(value)) return value
         const known = picked.get(value.name) ?? g.op('gatherRows', [value, rows])
         picked.set(value.name, known)
         return known

@@ -4,7 +4,7 @@ import { random } from '../../base/random.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import { GraphBuilder } from '../builder.ts'
 import { evaluate } from '../evaluate.ts'
-import { gradientName, withGradients } from './gradient.ts'
+import { toGradientName, withGradients } from './gradient.ts'
 import type { Graph, Value } from '../ir.ts'
 import { doubled, expectClose, normal } from '../testing.ts'
 
@@ -31,8 +31,8 @@ describe('withGradients', () => {
     )
     expect(Object.fromEntries([...result].map(([name, { data }]) => [name, data[0]]))).toEqual({
       y: 45,
-      [gradientName('x')]: 30,
-      [gradientName('w')]: 9,
+      [toGradientName('x')]: 30,
+      [toGradientName('w')]: 9,
     })
   })
 
@@ -45,7 +45,7 @@ describe('withGradients', () => {
       withGradients(graph, { of: ['y'], withRespectTo: ['x'] }),
       new Map([['x', f32([2], [1, -2])]]),
     )
-    expect([...(result.get(gradientName('x'))!.data as Float32Array)]).toEqual([5, -1])
+    expect([...(result.get(toGradientName('x'))!.data as Float32Array)]).toEqual([5, -1])
   })
 
   it('lets nothing flow through stopGradient', () => {
@@ -57,17 +57,17 @@ describe('withGradients', () => {
       withGradients(graph, { of: ['y'], withRespectTo: ['x'] }),
       new Map([['x', scalar(3)]]),
     )
-    expect(result.get(gradientName('x'))!.data[0]).toBe(3)
+    expect(result.get(toGradientName('x'))!.data[0]).toBe(3)
   })
 
   it('takes the gradient of outputs that are no scalars as an input, and drops outputs that are not kept', () => {
     const graph = graphOf((g) => g.scale(g.input('x', 'f32', ['N', 2]), 4))
     const gradients = withGradients(graph, { of: ['y'], withRespectTo: ['x'], keep: [] })
-    expect([...gradients.outputs.keys()]).toEqual([gradientName('x')])
+    expect([...gradients.outputs.keys()]).toEqual([toGradientName('x')])
     // x itself is not needed for it
-    expect(gradients.inputs.map(({ name }) => name)).toEqual([gradientName('y')])
-    const result = evaluate(gradients, new Map([[gradientName('y'), f32([1, 2], [1, 2])]]))
-    expect([...(result.get(gradientName('x'))!.data as Float32Array)]).toEqual([4, 8])
+    expect(gradients.inputs.map(({ name }) => name)).toEqual([toGradientName('y')])
+    const result = evaluate(gradients, new Map([[toGradientName('y'), f32([1, 2], [1, 2])]]))
+    expect([...(result.get(toGradientName('x'))!.data as Float32Array)]).toEqual([4, 8])
   })
 
   it('keeps computing right when it runs over its own result', () => {
@@ -76,14 +76,14 @@ describe('withGradients', () => {
       { of: ['y'], withRespectTo: ['x'] },
     )
     const twice = withGradients(once, {
-      of: [gradientName('x')],
+      of: [toGradientName('x')],
       withRespectTo: ['x'],
       keep: ['y'],
     })
     const names = twice.nodes.map(({ output }) => output.name)
     expect(new Set(names).size).toBe(names.length)
     const result = evaluate(twice, new Map([['x', scalar(0.5)]]))
-    expect(result.get(gradientName('x'))!.data[0]).toBeCloseTo(Math.exp(0.5), 6)
+    expect(result.get(toGradientName('x'))!.data[0]).toBeCloseTo(Math.exp(0.5), 6)
   })
 
   it('matches finite differences through a whole block: norm, attention, feed-forward, loss', () => {
@@ -139,7 +139,7 @@ describe('withGradients', () => {
         (_, at) => (lossAt(name, at, 1e-5) - lossAt(name, at, -1e-5)) / 2e-5,
       )
       expectClose(
-        gradients.get(gradientName(name)),
+        gradients.get(toGradientName(name)),
         { dtype: 'f64', shape: feeds.get(name)!.shape, data: slopes },
         1e-7,
         name,

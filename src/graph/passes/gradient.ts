@@ -4,12 +4,12 @@
 import { OptionError } from '../../base/errors.ts'
 import { GraphBuilder } from '../builder.ts'
 import type { Graph, Value } from '../ir.ts'
-import { operationNamed } from '../operation-table.ts'
+import { getOperation } from '../operation-table.ts'
 import { recompute, type RecomputeOptions } from './recompute.ts'
-import { expandComposites, freshPrefix, prune } from './rewrite.ts'
+import { expandComposites, findFreshPrefix, prune } from './rewrite.ts'
 
 /** Name of the output (or seed input) that carries the gradient with respect to `name`. */
-export const gradientName = (name: string): string => `gradient:${name}`
+export const toGradientName = (name: string): string => `gradient:${name}`
 
 export interface GradientOptions {
   /**
@@ -29,7 +29,7 @@ export interface GradientOptions {
 }
 
 /** Names of values that depend on one of the given inputs. */
-function dependants(graph: Graph, names: readonly string[]): Set<string> {
+function collectDependants(graph: Graph, names: readonly string[]): Set<string> {
   const active = new Set(names)
   for (const { operation, inputs, output } of graph.nodes) {
     if (operation !== 'stopGradient' && inputs.some(({ name }) => active.has(name)))
@@ -44,7 +44,7 @@ export function withGradients(
   { of, withRespectTo, keep, recompute: again }: GradientOptions,
 ): Graph {
   const graph = expandComposites(original)
-  const g = new GraphBuilder(freshPrefix(graph, '%g'))
+  const g = new GraphBuilder(findFreshPrefix(graph, '%g'))
   for (const input of graph.inputs) g.input(input.name, input.dtype, input.shape, input.role)
   for (const [name, tensor] of graph.constants) g.adoptConstant(name, tensor)
   for (const node of graph.nodes) g.adopt(node)
@@ -61,15 +61,15 @@ export function withGradients(
     const one = () => g.constant({ dtype: 'f32', shape: [], data: Float32Array.of(1) })
     accumulate(
       output,
-      output.shape.length === 0 ? one() : g.input(gradientName(name), 'f32', output.shape),
+      output.shape.length === 0 ? one() : g.input(toGradientName(name), 'f32', output.shape),
     )
   }
 
-  const active = dependants(graph, withRespectTo)
+  const active = collectDependants(graph, withRespectTo)
   for (const node of [...graph.nodes].reverse()) {
     const upstream = gradients.get(node.output.name)
     if (!upstream || !active.has(node.output.name)) continue
-    const rule = operationNamed(node.operation).gradient
+    const rule = getOperation(node.operation).gradient
     if (!rule)
       throw new OptionError(`withGradients: operation "${node.operation}" has no gradient.`)
     const needs = (index: number): boolean =>
@@ -83,7 +83,7 @@ export function withGradients(
       throw new OptionError(
         `withGradients: no output of [${of.join(', ')}] depends on input "${name}".`,
       )
-    g.output(gradientName(name), gradient)
+    g.output(toGradientName(name), gradient)
   }
   const whole = prune(g.build())
   return again

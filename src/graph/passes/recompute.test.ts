@@ -2,10 +2,10 @@ import { describe, expect, it } from 'vitest'
 import * as ort from 'onnxruntime-node'
 import { random } from '../../base/random.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { GraphBuilder } from '../builder.ts'
 import { evaluate } from '../evaluate.ts'
-import { gradientName, withGradients } from './gradient.ts'
+import { toGradientName, withGradients } from './gradient.ts'
 import type { Graph } from '../ir.ts'
 import type { RecomputeOptions } from './recompute.ts'
 import { normal } from '../testing.ts'
@@ -59,7 +59,7 @@ function kept(result: Graph): string[] {
 describe('recompute', () => {
   it('gives the same bits, whatever is computed again', async () => {
     const expected = bits(evaluate(gradients(), feeds))
-    const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+    const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
     const onOnnx = async (one: Graph) =>
       bits(await (await backend.compile(one, { lean: true })).run(feeds))
     const plain = await onOnnx(gradients())
@@ -67,7 +67,7 @@ describe('recompute', () => {
       expect(bits(evaluate(gradients({ boundaries }), feeds))).toEqual(expected)
       expect(await onOnnx(gradients({ boundaries }))).toEqual(plain)
     }
-    expect(Object.keys(plain)).toContain(gradientName('a0'))
+    expect(Object.keys(plain)).toContain(toGradientName('a0'))
   })
   it('keeps no cheap value whose inputs are kept anyhow', () => {
     const operationOf = new Map(

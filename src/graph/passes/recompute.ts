@@ -3,8 +3,8 @@
 // same bits, since the same operations see the same values.
 
 import type { Graph, Node, Value } from '../ir.ts'
-import { openAxis } from '../ops/after.ts'
-import { freshPrefix } from './rewrite.ts'
+import { findSymbolicAxis } from '../ops/after.ts'
+import { findFreshPrefix } from './rewrite.ts'
 
 /** Cheap to compute again beside the products around them: a pass over memory each. */
 const cheap = new Set(['silu', 'geluTanh', 'multiply', 'rmsNorm'])
@@ -18,7 +18,7 @@ export interface RecomputeOptions {
   readonly boundaries?: readonly string[]
 }
 
-interface Pass {
+interface RecomputePass {
   /** Values that are computed on the way forward, or again. */
   readonly forward: ReadonlySet<string>
   /**
@@ -38,9 +38,9 @@ interface Pass {
  * One walk over the nodes: those of the way back read copies of what is not kept. Returns the
  * copies' names with the new nodes.
  */
-function again(
+function recomputeGroups(
   nodes: readonly Node[],
-  { forward, groups, together, prefix }: Pass,
+  { forward, groups, together, prefix }: RecomputePass,
 ): { nodes: Node[]; copies: Set<string> } {
   const made = new Map(nodes.map((node) => [node.output.name, node]))
   const result = [] as Node[]
@@ -102,7 +102,8 @@ function again(
       return group === undefined ? input : copy(input, group)
     })
     result.push({ ...node, inputs })
-    if (node.output.dtype === 'f32' && openAxis(node.output.shape) >= 0) latest = node.output
+    if (node.output.dtype === 'f32' && findSymbolicAxis(node.output.shape) >= 0)
+      latest = node.output
   }
   return { nodes: result, copies }
 }
@@ -111,7 +112,7 @@ function again(
  * Segment of each value in front of the last boundary; boundaries themselves are kept and have
  * none.
  */
-function segmentsOf(
+function groupSegments(
   nodes: readonly Node[],
   forward: ReadonlySet<string>,
   boundaries: readonly string[],
@@ -134,7 +135,10 @@ function segmentsOf(
  * Cheap values all of whose inputs are kept anyhow, because the way back reads them too, or are
  * such values themselves.
  */
-function cheapValues(nodes: readonly Node[], forward: ReadonlySet<string>): Map<string, string> {
+function groupCheapValues(
+  nodes: readonly Node[],
+  forward: ReadonlySet<string>,
+): Map<string, string> {
   const read = new Set(
     nodes.flatMap(({ inputs, output }) =>
       forward.has(output.name) ? [] : inputs.map(({ name }) => name),
@@ -158,18 +162,18 @@ export function recompute(
   forward: ReadonlySet<string>,
   { boundaries = [] }: RecomputeOptions = {},
 ): Graph {
-  const inSegments = again(graph.nodes, {
+  const inSegments = recomputeGroups(graph.nodes, {
     forward,
     together: true,
-    prefix: freshPrefix(graph, '%s'),
-    groups: segmentsOf(graph.nodes, forward, boundaries),
+    prefix: findFreshPrefix(graph, '%s'),
+    groups: groupSegments(graph.nodes, forward, boundaries),
   })
   const computed = new Set([...forward, ...inSegments.copies])
-  const { nodes } = again(inSegments.nodes, {
+  const { nodes } = recomputeGroups(inSegments.nodes, {
     forward: computed,
     together: false,
-    prefix: freshPrefix(graph, '%r'),
-    groups: cheapValues(inSegments.nodes, computed),
+    prefix: findFreshPrefix(graph, '%r'),
+    groups: groupCheapValues(inSegments.nodes, computed),
   })
   return { ...graph, nodes }
 }

@@ -3,7 +3,7 @@
 
 import { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'
-import { operationNamed } from '../operation-table.ts'
+import { getOperation } from '../operation-table.ts'
 
 /**
  * Builds the replacement of a node, or returns undefined to keep it as it is. Inputs are already
@@ -15,7 +15,7 @@ export type Replace = (g: GraphBuilder, node: Node) => Value | undefined
  * A prefix that no value of the graph has yet, so that a pass may run twice: `prefix`, with primes
  * as needed.
  */
-export function freshPrefix({ nodes, constants }: Graph, prefix: string): string {
+export function findFreshPrefix({ nodes, constants }: Graph, prefix: string): string {
   const taken = [...nodes.map(({ output }) => output.name), ...constants.keys()]
   while (taken.some((name) => name.startsWith(prefix))) prefix += "'"
   return prefix
@@ -31,7 +31,7 @@ export function rewrite(
   replace: Replace,
   finish?: (g: GraphBuilder, valueOf: (old: Value) => Value) => void,
 ): Graph {
-  const g = new GraphBuilder(freshPrefix(graph, prefix))
+  const g = new GraphBuilder(findFreshPrefix(graph, prefix))
   for (const input of graph.inputs) g.input(input.name, input.dtype, input.shape, input.role)
   for (const [name, tensor] of graph.constants) g.adoptConstant(name, tensor)
   const renamed = new Map<string, Value>()
@@ -53,7 +53,7 @@ export function rewrite(
  */
 export function expandComposites(graph: Graph): Graph {
   return rewrite(graph, '%x', (g, { operation, inputs, attributes }) =>
-    operationNamed(operation).expand?.(g, inputs, attributes),
+    getOperation(operation).expand?.(g, inputs, attributes),
   )
 }
 

@@ -4,10 +4,10 @@
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import type { Graph } from '../ir.ts'
-import { type Block, flowsBetween, type ModelGraph } from '../model-graph.ts'
+import { type Block, listFlowNames, type ModelGraph } from '../model-graph.ts'
 import { prune } from './rewrite.ts'
 
-const indexOfLayer = ({ blocks }: ModelGraph, layer: number): number => {
+const getLayerIndex = ({ blocks }: ModelGraph, layer: number): number => {
   const layers = blocks.flatMap(({ kind }, index) => (kind === 'layer' ? [index] : []))
   const index = layers[layer]
   if (index === undefined)
@@ -19,34 +19,34 @@ const indexOfLayer = ({ blocks }: ModelGraph, layer: number): number => {
  * The layers from `layer` on and the head: a model whose x [N, T, D], as it enters that layer, is
  * fed. Throws OptionError for a layer that is not there.
  */
-export const tailOf = (model: ModelGraph, layer: number): ModelGraph => ({
+export const sliceTail = (model: ModelGraph, layer: number): ModelGraph => ({
   ...model,
-  blocks: model.blocks.slice(indexOfLayer(model, layer)),
+  blocks: model.blocks.slice(getLayerIndex(model, layer)),
 })
 
 /** What lies in front of that layer: its x is what the tail is fed. */
-export const frontOf = (model: ModelGraph, layer: number): ModelGraph => ({
+export const sliceFront = (model: ModelGraph, layer: number): ModelGraph => ({
   ...model,
-  blocks: model.blocks.slice(0, indexOfLayer(model, layer)),
+  blocks: model.blocks.slice(0, getLayerIndex(model, layer)),
 })
 
 /**
  * The name that what enters a layer has in the graph of all blocks chained. Throws OptionError for
  * a layer that is not there.
  */
-export const enteringName = (model: ModelGraph, layer: number): string =>
-  flowsBetween(model.blocks)[indexOfLayer(model, layer) - 1]!
+export const getLayerInputName = (model: ModelGraph, layer: number): string =>
+  listFlowNames(model.blocks)[getLayerIndex(model, layer) - 1]!
 
 /**
  * Blocks whose head ends at the hidden states [M, D] after the last norm: the head's matrix is in
  * no program then.
  */
-export const withoutLogits = (blocks: readonly Block[]): Block[] =>
+export const removeLogits = (blocks: readonly Block[]): Block[] =>
   blocks.map((block) =>
-    block.kind === 'head' ? { ...block, graph: hiddenOnly(block.graph) } : block,
+    block.kind === 'head' ? { ...block, graph: keepHidden(block.graph) } : block,
   )
 
-function hiddenOnly(head: Graph): Graph {
+function keepHidden(head: Graph): Graph {
   const hidden = head.outputs.get('hidden')
   assertInternal(hidden, 'a head gives hidden states')
   return prune({ ...head, outputs: new Map([['hidden', hidden]]) })

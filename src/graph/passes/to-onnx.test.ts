@@ -1,14 +1,14 @@
 import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { GraphBuilder } from '../builder.ts'
 import { evaluate } from '../evaluate.ts'
 import type { Graph } from '../ir.ts'
 import { expectClose } from '../testing.ts'
-import { outputName, toOnnx } from './to-onnx.ts'
+import { toOutputName, toOnnx } from './to-onnx.ts'
 
-const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 
 async function expectSame(
   graph: Graph,
@@ -88,7 +88,7 @@ describe('toOnnx', () => {
   it('names outputs apart from values', () => {
     const g = new GraphBuilder()
     g.output('x', g.scale(g.input('x', 'f32', [1]), 2))
-    expect(toOnnx(g.build()).outputs.map(({ name }) => name)).toEqual([outputName('x')])
+    expect(toOnnx(g.build()).outputs.map(({ name }) => name)).toEqual([toOutputName('x')])
   })
 
   it('says which input was not fed, and which type cannot be', async () => {

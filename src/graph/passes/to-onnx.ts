@@ -4,7 +4,7 @@
 import type { OnnxAttribute, OnnxModel, OnnxNode } from '../../formats/onnx.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import type { Graph, Value } from '../ir.ts'
-import { operationNamed } from '../operation-table.ts'
+import { getOperation } from '../operation-table.ts'
 import type { OnnxEmitter } from '../operation.ts'
 import { expandComposites } from './rewrite.ts'
 
@@ -72,24 +72,24 @@ export function toOnnx(
     const tensor = initializers.get(input.name)
     if (tensor) emit.initializers.set(input.name, tensor)
   }
-  const given = givenNames(expanded)
+  const given = mapOutputNames(expanded)
   const named = (value: Value): Value => ({ ...value, name: given.get(value.name) ?? value.name })
   for (const { operation, inputs, output, attributes } of expanded.nodes) {
-    operationNamed(operation).onnx(emit, {
+    getOperation(operation).onnx(emit, {
       inputs: inputs.map(named),
       output: named(output),
       attributes,
     })
   }
   for (const [name, value] of expanded.outputs) {
-    if (given.get(value.name) !== outputName(name))
-      emit.node('Identity', [named(value).name], {}, outputName(name))
+    if (given.get(value.name) !== toOutputName(name))
+      emit.node('Identity', [named(value).name], {}, toOutputName(name))
   }
   return {
-    nodes: leavesLast(emit.nodes),
+    nodes: moveLeavesLast(emit.nodes),
     initializers: emit.initializers,
     inputs: expanded.inputs.filter(({ name }) => !initializers.has(name)),
-    outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: outputName(name) })),
+    outputs: [...expanded.outputs].map(([name, value]) => ({ ...value, name: toOutputName(name) })),
     opsets: { '': 21, [MICROSOFT]: 1 },
   }
 }
@@ -99,7 +99,7 @@ export function toOnnx(
  * from its last node first. So gradients are computed when what they need is there, and not all
  * after the whole way back, for which everything would be kept.
  */
-function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
+function moveLeavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs))
   const isLeaf = ({ outputs }: OnnxNode): boolean => !outputs.some((name) => read.has(name))
   return [...nodes.filter((node) => !isLeaf(node)), ...nodes.filter(isLeaf).reverse()]
@@ -109,15 +109,15 @@ function leavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
  * Values that a node makes and that leave the graph are called by their output's name throughout: a
  * copy for each costs a node a token.
  */
-function givenNames(graph: Graph): Map<string, string> {
+function mapOutputNames(graph: Graph): Map<string, string> {
   const made = new Set(graph.nodes.map(({ output }) => output.name))
   const given = new Map<string, string>()
   for (const [name, value] of graph.outputs)
-    if (made.has(value.name) && !given.has(value.name)) given.set(value.name, outputName(name))
+    if (made.has(value.name) && !given.has(value.name)) given.set(value.name, toOutputName(name))
   return given
 }
 
 /**
  * Outputs get names of their own: a value may leave under two names, or be an input passed through.
  */
-export const outputName = (name: string): string => `out:${name}`
+export const toOutputName = (name: string): string => `out:${name}`

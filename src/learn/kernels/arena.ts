@@ -3,7 +3,7 @@
 
 import { relaxedSimdModule, simdModule } from './compiled.ts'
 import type { LearnKernels } from './kernel.ts'
-import { plainKernels } from './plain.ts'
+import { createPlainKernels } from './plain.ts'
 
 export interface Arena {
   readonly kernels: LearnKernels
@@ -32,7 +32,7 @@ interface Platform {
 
 const pageBytes = 65_536
 
-function compiledArena(base64: string): Arena {
+function compileArena(base64: string): Arena {
   const { Module, Instance, Memory } = (globalThis as unknown as { WebAssembly: Platform })
     .WebAssembly
   const module = new Module(Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)))
@@ -49,10 +49,10 @@ function compiledArena(base64: string): Arena {
   }
 }
 
-function plainArena(): Arena {
+function createPlainArena(): Arena {
   let buffer = new ArrayBuffer(pageBytes)
   return {
-    kernels: plainKernels(() => buffer),
+    kernels: createPlainKernels(() => buffer),
     get buffer() {
       return buffer
     },
@@ -63,16 +63,16 @@ function plainArena(): Arena {
   }
 }
 
-const makers: Readonly<Record<ArenaKind, () => Arena>> = {
-  'relaxed-simd': () => compiledArena(relaxedSimdModule),
-  simd: () => compiledArena(simdModule),
-  plain: plainArena,
+const factories: Readonly<Record<ArenaKind, () => Arena>> = {
+  'relaxed-simd': () => compileArena(relaxedSimdModule),
+  simd: () => compileArena(simdModule),
+  plain: createPlainArena,
 }
 
 /** An arena of this kind; undefined where the platform cannot run it. */
-export function arenaOf(kind: ArenaKind): Arena | undefined {
+export function tryCreateArena(kind: ArenaKind): Arena | undefined {
   try {
-    return makers[kind]()
+    return factories[kind]()
   } catch {
     return undefined // no vectors, or a page's content security policy forbids compiling
   }
@@ -81,8 +81,8 @@ export function arenaOf(kind: ArenaKind): Arena | undefined {
 /** An arena of the fastest kind that runs here. */
 export function createArena(): Arena {
   for (const kind of arenaKinds) {
-    const arena = arenaOf(kind)
+    const arena = tryCreateArena(kind)
     if (arena) return arena
   }
-  return plainArena()
+  return createPlainArena()
 }

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
 import { RowStore } from '../tiers/row-store.ts'
-import { surveyor } from '../tiers/logit-summary.ts'
-import { type Arena, arenaKinds, arenaOf } from './arena.ts'
+import { createLogitSummarizer } from '../tiers/logit-summary.ts'
+import { type Arena, arenaKinds, tryCreateArena } from './arena.ts'
 
 const vectorKinds = arenaKinds.filter((kind) => kind !== 'plain')
 const { uniform, normal } = random(5)
-const ownArena = (kind: (typeof arenaKinds)[number]): Arena => arenaOf(kind)!
+const ownArena = (kind: (typeof arenaKinds)[number]): Arena => tryCreateArena(kind)!
 
 describe.each(vectorKinds)('products by %s', (kind) => {
   const width = 40 // no multiple of 16
@@ -18,7 +18,7 @@ describe.each(vectorKinds)('products by %s', (kind) => {
       )
       for (const store of stores) {
         store.row(at).set(row)
-        store.changed(at)
+        store.markChanged(at)
       }
     }
   }
@@ -59,7 +59,7 @@ it('stores that share an arena do not see each other’s rows', () => {
   ] as const) {
     store.grow(1)
     store.row(0).fill(value)
-    store.changed(0)
+    store.markChanged(0)
   }
   for (const [store, value] of [
     [one, 48],
@@ -70,13 +70,13 @@ it('stores that share an arena do not see each other’s rows', () => {
     expect(sums[0]).toBe(value)
   }
   two.row(0).fill(7) // while the other one's rows are in the arena
-  two.changed(0)
+  two.markChanged(0)
   two.products(query, 1, sums)
   expect(sums[0]).toBe(112)
 })
 
 describe.each(arenaKinds)('a survey by %s', (kind) => {
-  const survey = surveyor(ownArena(kind))
+  const survey = createLogitSummarizer(ownArena(kind))
   it.each([10, 64, 512, 5000])('of %i logits has their sum and the likeliest tokens', (size) => {
     for (const spread of [0.1, 3, 40]) {
       const logits = Float32Array.from({ length: size }, () => spread * normal())

@@ -3,7 +3,7 @@
 
 import type { LearnKernels } from './kernel.ts'
 
-export function plainKernels(memory: () => ArrayBuffer): LearnKernels {
+export function createPlainKernels(memory: () => ArrayBuffer): LearnKernels {
   const floats = (at: number, count: number): Float32Array => new Float32Array(memory(), at, count)
   const products: LearnKernels['products'] = (query, rows, count, stride, sums) => {
     const q = new Int16Array(memory(), query, stride)

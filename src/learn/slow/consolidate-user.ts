@@ -7,28 +7,34 @@ import { random } from '../../base/random.ts'
 import type { Head, Model } from '../../runtime/index.ts'
 import type { TrainableModel } from '../../train/options/options.ts'
 import {
-  consolidated,
-  type GateVerdict,
-  judge,
-  slowRank,
+  trainSlowTier,
+  type GateResult,
+  evaluateGate,
+  resolveSlowRank,
   type SlowTierOptions,
   type SlowVersion,
 } from './train-slow-tier.ts'
 import { foldAdapters } from './fold-adapters.ts'
-import type { HeadErrors } from '../tiers/head-gradient.ts'
-import type { ConsolidateBy } from '../learner-options.ts'
-import { addVersion, clearTiers, type LearnerUser, servedBy, versionOf } from '../user.ts'
-import { foldHead, slowHead } from './slow-head.ts'
-import { createStudent, type Student, type StudentOptions } from '../tiers/tier-stack.ts'
+import type { HeadLoss } from '../tiers/head-gradient.ts'
+import type { ConsolidationMethod } from '../learner-options.ts'
 import {
-  type Asked,
-  type Example,
-  lessonOf,
-  lossesOver,
-  lossOver,
-  mean,
-  rowOf,
-  type TurnLesson,
+  addVersion,
+  clearTiers,
+  type LearnerUser,
+  getServingExpert,
+  getCurrentVersion,
+} from '../user.ts'
+import { foldHead, createSlowHead } from './slow-head.ts'
+import { createTierStack, type TierStack, type TierStackOptions } from '../tiers/tier-stack.ts'
+import {
+  type EncodedTurn,
+  type TurnExample,
+  computeTurnStates,
+  measureLosses,
+  measureLoss,
+  computeMean,
+  toEncodedExample,
+  type TurnStates,
 } from '../turns/turns.ts'
 
 export interface ConsolidateUserOptions {
@@ -36,17 +42,17 @@ export interface ConsolidateUserOptions {
    * 'training' (unless given): kept turns through the whole model, fast tier and memory are
    * emptied. 'sum': the fast tier alone, exactly.
    */
-  readonly by?: ConsolidateBy
+  readonly by?: ConsolidationMethod
   /** Must not get worse; the learner's canaries unless given. */
-  readonly canaries?: readonly Example[]
+  readonly canaries?: readonly TurnExample[]
   /** By how large a share canaries may get worse; 0.01 unless given. */
   readonly bound?: number
   /** How much of what was learned must be left, on held-out turns; 0.5 unless given. */
   readonly least?: number
 }
 
-export interface Consolidated extends GateVerdict {
-  readonly by: ConsolidateBy
+export interface ConsolidationResult extends GateResult {
+  readonly by: ConsolidationMethod
   /**
    * Of a sum: ‖ΔW − ΔW_r‖/‖ΔW‖ at the head's input, or over the layers where that is more: what
    * cutting to the slow tier's rank lost.
@@ -57,29 +63,29 @@ export interface Consolidated extends GateVerdict {
 export interface ConsolidationParts {
   readonly model: Model & TrainableModel
   readonly head: Head
-  readonly errors: HeadErrors
-  readonly tiers: StudentOptions
+  readonly headLoss: HeadLoss
+  readonly tierOptions: TierStackOptions
   readonly layer: number | undefined
   readonly slow: SlowTierOptions | undefined
   readonly keptVersions: number
   readonly now: () => number
 }
 
-export type Bounds = Pick<ConsolidateUserOptions, 'bound' | 'least'>
+export type GateBounds = Pick<ConsolidateUserOptions, 'bound' | 'least'>
 
 // of the kept rows, chosen at random, is held out of a training, for its gate
-const heldShare = 1 / 8
+const heldOutShare = 1 / 8
 // kept turns that a sum is judged by: each takes a pass of the model, and the sum itself takes next
 // to nothing
-const mostHeld = 4
+const maxHeldOut = 4
 
 /** A student that knows nothing but a slow version. */
-export function bareStudent(
-  { head, errors }: Pick<ConsolidationParts, 'head' | 'errors'>,
+export function createBaselineTiers(
+  { head, headLoss }: Pick<ConsolidationParts, 'head' | 'headLoss'>,
   version: SlowVersion,
-): Student {
-  const slow = slowHead(head, errors, version.head)
-  return createStudent(slow.head, slow.errors, { fast: false, memory: false })
+): TierStack {
+  const slow = createSlowHead(head, headLoss, version.head)
+  return createTierStack(slow.head, slow.headLoss, { fast: false, memory: false })
 }
 
 /**
@@ -88,18 +94,18 @@ export function bareStudent(
  */
 export async function consolidateUser(
   user: LearnerUser,
-  by: ConsolidateBy,
-  canaries: readonly Asked[],
-  bounds: Bounds,
+  by: ConsolidationMethod,
+  canaries: readonly EncodedTurn[],
+  bounds: GateBounds,
   parts: ConsolidationParts,
-): Promise<Consolidated> {
+): Promise<ConsolidationResult> {
   checkBounds(by, bounds)
   return by === 'training'
-    ? byTraining(user, canaries, bounds, parts)
-    : bySum(user, canaries, bounds, parts)
+    ? consolidateByTraining(user, canaries, bounds, parts)
+    : consolidateBySum(user, canaries, bounds, parts)
 }
 
-function checkBounds(by: unknown, { bound = 0, least = 0 }: Bounds): void {
+function checkBounds(by: unknown, { bound = 0, least = 0 }: GateBounds): void {
   const rules: readonly (readonly [boolean, string])[] = [
     [
       by === 'training' || by === 'sum',
@@ -113,34 +119,38 @@ function checkBounds(by: unknown, { bound = 0, least = 0 }: Bounds): void {
     throw new OptionError(`Slow tier: cannot consolidate: ${broken.join('; ')}.`)
 }
 
-async function byTraining(
+async function consolidateByTraining(
   user: LearnerUser,
-  canaries: readonly Asked[],
-  bounds: Bounds,
+  canaries: readonly EncodedTurn[],
+  bounds: GateBounds,
   parts: ConsolidationParts,
-): Promise<Consolidated> {
+): Promise<ConsolidationResult> {
   const { model, slow, keptVersions, now } = parts
-  const before = versionOf(user)
+  const before = getCurrentVersion(user)
   const order = random(user.learned).shuffle(user.rows) // a stream may have a period of its own
-  const held = order.slice(0, Math.floor(heldShare * order.length))
-  const after = await consolidated(
+  const held = order.slice(0, Math.floor(heldOutShare * order.length))
+  const after = await trainSlowTier(
     model,
-    user.rows.filter((row) => !held.includes(row)).map(rowOf),
+    user.rows.filter((row) => !held.includes(row)).map(toEncodedExample),
     before,
     slow,
   )
   const loss = (version: SlowVersion) =>
-    lossOver(model, held, bareStudent(parts, version), version.adapter)
+    measureLoss(model, held, createBaselineTiers(parts, version), version.adapter)
   const heldLosses =
     held.length === 0
       ? undefined
       : {
           untaught: await loss(before),
           // the tiers have learned these turns by now, and the memory knows them by heart
-          before: mean(held.map((row) => row.loss)),
+          before: computeMean(held.map((row) => row.loss)),
           after: await loss(after),
         }
-  const verdict = judge(await canaryLosses(canaries, user, after, parts), heldLosses, bounds)
+  const verdict = evaluateGate(
+    await measureCanaryLosses(canaries, user, after, parts),
+    heldLosses,
+    bounds,
+  )
   if (verdict.kept) {
     addVersion(user, after, 'training', now(), keptVersions)
     user.rows = []
@@ -149,26 +159,26 @@ async function byTraining(
   return { by: 'training', ...verdict }
 }
 
-async function bySum(
+async function consolidateBySum(
   user: LearnerUser,
-  canaries: readonly Asked[],
-  bounds: Bounds,
+  canaries: readonly EncodedTurn[],
+  bounds: GateBounds,
   parts: ConsolidationParts,
-): Promise<Consolidated> {
-  const { deep, student } = user
-  const { fast } = student
-  if ((fast?.steps ?? 0) + (deep?.steps ?? 0) === 0)
+): Promise<ConsolidationResult> {
+  const { layerTier, tiers } = user
+  const { fast } = tiers
+  if ((fast?.steps ?? 0) + (layerTier?.steps ?? 0) === 0)
     throw new OptionError('Slow tier: there is nothing to sum; the fast tier has learned nothing.')
-  const { after, residual } = await summed(user, slowRank(parts.slow))
-  const verdict = judge(
-    await canaryLosses(canaries, user, after, parts),
-    await sumLosses(user, after, parts),
+  const { after, residual } = await sumTiers(user, resolveSlowRank(parts.slow))
+  const verdict = evaluateGate(
+    await measureCanaryLosses(canaries, user, after, parts),
+    await measureHeldOutLosses(user, after, parts),
     bounds,
   )
   if (verdict.kept) {
     addVersion(user, after, 'sum', parts.now(), parts.keptVersions)
     fast?.clear()
-    deep?.clear() // the memory stays: neither changes the states it is looked up by
+    layerTier?.clear() // the memory stays: neither changes the states it is looked up by
   }
   return { by: 'sum', residual, ...verdict }
 }
@@ -177,14 +187,15 @@ async function bySum(
  * The slow tier with what the fast ones learned. An adapter that layers were added to has other
  * matrices than those whose importance EWC knew.
  */
-async function summed(
+async function sumTiers(
   user: LearnerUser,
   rank: number,
 ): Promise<{ after: SlowVersion; residual: number }> {
-  const { adapter, ewc, head } = versionOf(user)
-  const { fast } = user.student
+  const { adapter, ewc, head } = getCurrentVersion(user)
+  const { fast } = user.tiers
   const atHead = fast && fast.steps > 0 ? foldHead(head, fast, rank) : undefined
-  const below = user.deep?.adapter && (await foldAdapters(adapter, user.deep.adapter, rank))
+  const below =
+    user.layerTier?.adapter && (await foldAdapters(adapter, user.layerTier.adapter, rank))
   const change = atHead?.change ?? head
   return {
     after: {
@@ -200,21 +211,21 @@ async function summed(
  * Losses of kept turns without fast tier and memory, with both, and with what was summed and the
  * memory as it is.
  */
-async function sumLosses(
+async function measureHeldOutLosses(
   user: LearnerUser,
   after: SlowVersion,
   parts: ConsolidationParts,
-): Promise<GateVerdict['held']> {
-  const step = Math.max(1, user.rows.length / mostHeld)
+): Promise<GateResult['held']> {
+  const step = Math.max(1, user.rows.length / maxHeldOut)
   const held = user.rows
     .filter((_, i) => Math.floor(i / step) !== Math.floor((i - 1) / step))
-    .slice(-mostHeld)
+    .slice(-maxHeldOut)
   if (held.length === 0) return undefined
-  const { model, head, errors, tiers, layer } = parts
-  const before = versionOf(user)
-  const slow = slowHead(head, errors, after.head)
-  const taken = createStudent(slow.head, slow.errors, { ...tiers, fast: false })
-  const { memory, gate } = user.student
+  const { model, head, headLoss, tierOptions, layer } = parts
+  const before = getCurrentVersion(user)
+  const slow = createSlowHead(head, headLoss, after.head)
+  const taken = createTierStack(slow.head, slow.headLoss, { ...tierOptions, fast: false })
+  const { memory, gate } = user.tiers
   if (memory) taken.memory!.restore(memory.state())
   Object.assign(taken.gate, {
     weights: gate.weights.slice(),
@@ -222,34 +233,34 @@ async function sumLosses(
     updates: gate.updates,
   })
   const lessons = async (expert: Expert | undefined) => {
-    const all: TurnLesson[] = []
-    for (const turn of held) all.push(await lessonOf(model, turn, expert, layer))
+    const all: TurnStates[] = []
+    for (const turn of held) all.push(await computeTurnStates(model, turn, expert, layer))
     return all
   }
   const own = await lessons(before.adapter)
   const under = async (expert: Expert | undefined) =>
     expert === before.adapter ? own : lessons(expert)
-  const loss = async (student: Student, expert: Expert | undefined) =>
-    (await lossesOver(await under(expert), student)).blend
+  const loss = async (student: TierStack, expert: Expert | undefined) =>
+    (await measureLosses(await under(expert), student)).blend
   return {
-    untaught: await loss(bareStudent(parts, before), before.adapter),
-    before: await loss(user.student, servedBy(user)),
+    untaught: await loss(createBaselineTiers(parts, before), before.adapter),
+    before: await loss(user.tiers, getServingExpert(user)),
     after: await loss(taken, after.adapter),
   }
 }
 
-async function canaryLosses(
-  turns: readonly Asked[],
+async function measureCanaryLosses(
+  turns: readonly EncodedTurn[],
   user: LearnerUser,
   after: SlowVersion,
   parts: ConsolidationParts,
 ) {
   if (turns.length === 0) return undefined
   const loss = (version: SlowVersion) =>
-    lossOver(parts.model, turns, bareStudent(parts, version), version.adapter)
+    measureLoss(parts.model, turns, createBaselineTiers(parts, version), version.adapter)
   return {
     start: await loss(user.versions[0]!),
-    before: await loss(versionOf(user)),
+    before: await loss(getCurrentVersion(user)),
     after: await loss(after),
   }
 }

@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { at, matrixOf, zeros } from '../../base/linalg/matrix.ts'
+import { getElement, createMatrix, createZeros } from '../../base/linalg/matrix.ts'
 import { svd } from '../../base/linalg/svd.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
-import { headErrors } from '../tiers/head-gradient.ts'
+import { createHeadLoss } from '../tiers/head-gradient.ts'
 import { createLearner } from '../learner.ts'
-import { foldHead, type HeadChange, slowHead } from './slow-head.ts'
+import { foldHead, type HeadChange, createSlowHead } from './slow-head.ts'
 import {
   answer,
   canaries,
@@ -34,9 +34,11 @@ const changeOf = (width: number, rank: number, seed: number, scale = 0.1): HeadC
 /** I + B·A, whole. */
 function whole({ A, B }: HeadChange) {
   const [rank, width] = A.shape as [number, number]
-  const result = zeros(width, width)
+  const result = createZeros(width, width)
   for (let i = 0; i < width; i++) result.data[i * width + i] = 1
-  multiply(result, matrixOf(width, rank, B.data), matrixOf(rank, width, A.data), { add: true })
+  multiply(result, createMatrix(width, rank, B.data), createMatrix(rank, width, A.data), {
+    add: true,
+  })
   return result
 }
 
@@ -47,7 +49,7 @@ describe('a sum at the head', () => {
     const fast = changeOf(width, 2, 5)
     const { change, residual } = foldHead(slow, fast, 5)
     expect(residual).toBe(0)
-    const product = zeros(width, width)
+    const product = createZeros(width, width)
     multiply(product, whole(slow), whole(fast))
     whole(change).data.forEach((value, i) =>
       expect(Math.abs(value - product.data[i]!)).toBeLessThan(1e-6),
@@ -61,7 +63,7 @@ describe('a sum at the head', () => {
     const fast = changeOf(width, 3, 5)
     const { change, residual } = foldHead(slow, fast, 4)
     expect(change.A.shape).toEqual([4, width])
-    const product = zeros(width, width)
+    const product = createZeros(width, width)
     multiply(product, whole(slow), whole(fast))
     for (let i = 0; i < width; i++) product.data[i * width + i]! -= 1
     const { values } = svd(product)
@@ -72,7 +74,7 @@ describe('a sum at the head', () => {
     let lost = 0
     for (let i = 0; i < width; i++)
       for (let j = 0; j < width; j++)
-        lost += (at(kept, i, j) - (i === j ? 1 : 0) - at(product, i, j)) ** 2
+        lost += (getElement(kept, i, j) - (i === j ? 1 : 0) - getElement(product, i, j)) ** 2
     expect(Math.sqrt(lost / total)).toBeCloseTo(residual, 5)
   })
 })
@@ -81,18 +83,22 @@ describe('a head behind a change', () => {
   it('gives the logits of changed hidden states, and the gradient of the loss at those before the change', async () => {
     const head = model.head('exact')
     const { width } = head
-    const slow = slowHead(head, headErrors(head, 'all'), changeOf(width, 4, 9, 0.05))
+    const slow = createSlowHead(head, createHeadLoss(head, 'all'), changeOf(width, 4, 9, 0.05))
     const hidden = normal([2, width], 1, 3)
     const tokens = [5, 260]
     const lossAt = async (data: Float32Array): Promise<number> => {
-      const { losses } = await slow.errors.of(
+      const { losses } = await slow.headLoss.compute(
         await slow.head.logits(f32([2, width], data)),
         tokens,
         [0.5, 0.5],
       )
       return (losses[0]! + losses[1]!) / 2
     }
-    const { gradient } = await slow.errors.of(await slow.head.logits(hidden), tokens, [0.5, 0.5])
+    const { gradient } = await slow.headLoss.compute(
+      await slow.head.logits(hidden),
+      tokens,
+      [0.5, 0.5],
+    )
     const step = 1e-2
     for (const i of [0, 7, width - 1, width + 3]) {
       const moved = (by: number): Float32Array =>
@@ -119,12 +125,12 @@ describe('consolidating by a sum', () => {
     for (let i = 0; i < 6; i++) await learner.learn({ user: 'ada', ...story(i) })
     const before = await Promise.all([0, 6].map((i) => learner.loss({ user: 'ada', ...story(i) })))
     const text = (await answer(learner, 'ada', 'Once there was Tim.')).end.text
-    const pairs = (await learner.student('ada')).memory!.count
+    const pairs = (await learner.tiers('ada')).memory!.count
     const verdict = await learner.consolidate('ada', { by: 'sum' })
     expect(verdict).toMatchObject({ kept: true, by: 'sum', residual: 0 })
     expect(verdict.held!.after).toBeCloseTo(verdict.held!.before, 4)
     expect(verdict.held!.untaught).toBeGreaterThan(verdict.held!.before + 0.1)
-    const student = await learner.student('ada')
+    const student = await learner.tiers('ada')
     expect([student.fast!.steps, student.memory!.count]).toEqual([0, pairs])
     const after = await Promise.all([0, 6].map((i) => learner.loss({ user: 'ada', ...story(i) })))
     after.forEach((loss, i) => expect(Math.abs(loss - before[i]!)).toBeLessThan(1e-4))
@@ -139,7 +145,7 @@ describe('consolidating by a sum', () => {
     expect(cut).not.toBe(learned)
     expect(Math.abs(cut - learned)).toBeLessThan(0.5)
     await learner.restore('ada', 0)
-    expect((await learner.student('ada')).memory!.count).toBe(0)
+    expect((await learner.tiers('ada')).memory!.count).toBe(0)
     expect(await learner.loss({ user: 'ada', ...story(6) })).toBeCloseTo(
       await learner.loss({ user: 'eve', ...story(6) }),
       6,
@@ -159,11 +165,11 @@ describe('consolidating by a sum', () => {
         prompt: 'Once upon a time',
         completion: 'ZZZZ ZZZZ ZZZZ ZZZZ',
       })
-    const { steps } = (await learner.student('mob')).fast!
+    const { steps } = (await learner.tiers('mob')).fast!
     const verdict = await learner.consolidate('mob', { by: 'sum', canaries })
     expect(verdict.kept).toBe(false)
     expect(verdict.reason).toMatch(/canaries went from/)
-    expect((await learner.student('mob')).fast!.steps).toBe(steps)
+    expect((await learner.tiers('mob')).fast!.steps).toBe(steps)
     expect(await learner.versions('mob')).toHaveLength(1)
   })
 

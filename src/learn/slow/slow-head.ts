@@ -4,11 +4,11 @@
 
 import { truncateProduct } from '../../base/linalg/low-rank.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { type Matrix, matrixOf, transpose } from '../../base/linalg/matrix.ts'
-import { fastKernels } from '../../base/linalg/simd.ts'
+import { type Matrix, createMatrix, transpose } from '../../base/linalg/matrix.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Head } from '../../runtime/index.ts'
-import type { HeadErrors } from '../tiers/head-gradient.ts'
+import type { HeadLoss } from '../tiers/head-gradient.ts'
 
 /** h ← h + B·(A·h) of the head's input. */
 export interface HeadChange {
@@ -20,61 +20,63 @@ export interface HeadChange {
 export interface SlowHead {
   change: HeadChange | undefined
   readonly head: Head
-  readonly errors: HeadErrors
+  readonly headLoss: HeadLoss
 }
 
-const matrix = ({ shape, data }: F32Tensor): Matrix<Float32Array> =>
-  matrixOf(shape[0]!, shape[1]!, data)
+const toMatrix = ({ shape, data }: F32Tensor): Matrix<Float32Array> =>
+  createMatrix(shape[0]!, shape[1]!, data)
 
 /** x + x·left·right for rows x [M, D], left [D, R], right [R, D]; a new array. */
-function moved(
+function applyLowRank(
   values: Float32Array,
   left: Matrix<Float32Array>,
   right: Matrix<Float32Array>,
 ): Float32Array {
   const result = values.slice()
-  const x = matrixOf(values.length / left.rows, left.rows, values)
-  const low = matrixOf(x.rows, left.columns, new Float32Array(x.rows * left.columns))
-  const kernel = fastKernels().f32
+  const x = createMatrix(values.length / left.rows, left.rows, values)
+  const low = createMatrix(x.rows, left.columns, new Float32Array(x.rows * left.columns))
+  const kernel = getFastKernels().f32
   multiply(low, x, left, { kernel })
-  multiply(matrixOf(x.rows, x.columns, result), low, right, { add: true, kernel })
+  multiply(createMatrix(x.rows, x.columns, result), low, right, { add: true, kernel })
   return result
 }
 
-const forward = ({ A, B }: HeadChange, hidden: Float32Array): Float32Array =>
-  moved(hidden, transpose(matrix(A)), transpose(matrix(B)))
-const backward = ({ A, B }: HeadChange, gradient: Float32Array): Float32Array =>
-  moved(gradient, matrix(B), matrix(A))
+const applyChange = ({ A, B }: HeadChange, hidden: Float32Array): Float32Array =>
+  applyLowRank(hidden, transpose(toMatrix(A)), transpose(toMatrix(B)))
+const applyTransposedChange = ({ A, B }: HeadChange, gradient: Float32Array): Float32Array =>
+  applyLowRank(gradient, toMatrix(B), toMatrix(A))
 
 /**
  * The head behind a change S = B·A: logits W·(I + S)·h, gradients (I + S)ᵀ·g, rows W·(I + S).
  * Without a change it is the head itself.
  */
-export function slowHead(head: Head, errors: HeadErrors, change?: HeadChange): SlowHead {
+export function createSlowHead(head: Head, headLoss: HeadLoss, change?: HeadChange): SlowHead {
   const slow: SlowHead = {
     change,
     head: {
       ...head,
       logits: ({ shape, data }) =>
-        head.logits(f32(shape, slow.change ? forward(slow.change, data) : data)),
+        head.logits(f32(shape, slow.change ? applyChange(slow.change, data) : data)),
       async pullBack(given) {
         const { shape, data } = await head.pullBack(given)
-        return f32(shape, slow.change ? backward(slow.change, data) : data)
+        return f32(shape, slow.change ? applyTransposedChange(slow.change, data) : data)
       },
       async rows(ids) {
         const rows = await head.rows(ids)
-        return slow.change ? backward(slow.change, rows) : rows
+        return slow.change ? applyTransposedChange(slow.change, rows) : rows
       },
     },
-    errors: {
-      ...errors,
-      async of(logits, tokens, weights) {
-        const error = await errors.of(logits, tokens, weights)
-        return slow.change ? { ...error, gradient: backward(slow.change, error.gradient) } : error
+    headLoss: {
+      ...headLoss,
+      async compute(logits, tokens, weights) {
+        const error = await headLoss.compute(logits, tokens, weights)
+        return slow.change
+          ? { ...error, gradient: applyTransposedChange(slow.change, error.gradient) }
+          : error
       },
       async gradient(places) {
-        const gradient = await errors.gradient(places)
-        return slow.change ? backward(slow.change, gradient) : gradient
+        const gradient = await headLoss.gradient(places)
+        return slow.change ? applyTransposedChange(slow.change, gradient) : gradient
       },
     },
   }
@@ -91,7 +93,7 @@ export function foldHead(
   fast: HeadChange,
   rank: number,
 ): { readonly change: HeadChange; readonly residual: number } {
-  const whole = slow ? summed(slow, fast) : fast
+  const whole = slow ? sumChanges(slow, fast) : fast
   const [wholeRank, width] = whole.A.shape as [number, number]
   if (wholeRank <= rank)
     return {
@@ -101,24 +103,28 @@ export function foldHead(
       },
       residual: 0,
     }
-  const { a, b, residual } = truncateProduct(matrix(whole.B), matrix(whole.A), { rank })
+  const { a, b, residual } = truncateProduct(toMatrix(whole.B), toMatrix(whole.A), { rank })
   return {
     change: { A: f32([a.rows, width], a.data), B: f32([width, b.columns], b.data) },
     residual,
   }
 }
 
-function summed(slow: HeadChange, fast: HeadChange): HeadChange {
+function sumChanges(slow: HeadChange, fast: HeadChange): HeadChange {
   const [slowRank, width] = slow.A.shape as [number, number]
   const rank = slowRank + fast.A.shape[0]!
-  const A = matrixOf(rank, width, new Float32Array(rank * width))
+  const A = createMatrix(rank, width, new Float32Array(rank * width))
   A.data.set(slow.A.data)
   A.data.set(fast.A.data, slow.A.data.length)
-  const B = matrixOf(width, rank, new Float32Array(rank * width))
-  const inner = matrixOf(slowRank, rank - slowRank, new Float32Array(slowRank * (rank - slowRank)))
-  multiply(inner, matrix(slow.A), matrix(fast.B))
-  const added = matrixOf(width, rank - slowRank, fast.B.data.slice())
-  multiply(added, matrix(slow.B), inner, { add: true })
+  const B = createMatrix(width, rank, new Float32Array(rank * width))
+  const inner = createMatrix(
+    slowRank,
+    rank - slowRank,
+    new Float32Array(slowRank * (rank - slowRank)),
+  )
+  multiply(inner, toMatrix(slow.A), toMatrix(fast.B))
+  const added = createMatrix(width, rank - slowRank, fast.B.data.slice())
+  multiply(added, toMatrix(slow.B), inner, { add: true })
   for (let row = 0; row < width; row++) {
     B.data.set(slow.B.data.subarray(row * slowRank, (row + 1) * slowRank), row * rank)
     B.data.set(

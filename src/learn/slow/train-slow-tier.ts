@@ -4,7 +4,7 @@
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
-import type { EncodedRow } from '../../train/data/encode.ts'
+import type { EncodedSequence } from '../../train/data/encode.ts'
 import type { EwcState } from '../../train/ewc/state.ts'
 import type { TrainableModel } from '../../train/options/options.ts'
 import type { HeadChange } from './slow-head.ts'
@@ -30,7 +30,7 @@ export interface SlowVersion {
 }
 
 /** The slow tier's rank. Throws OptionError for one out of range. */
-export function slowRank({ rank = 8 }: SlowTierOptions = {}): number {
+export function resolveSlowRank({ rank = 8 }: SlowTierOptions = {}): number {
   if (!(Number.isInteger(rank) && rank >= 4 && rank <= 16))
     throw new OptionError(`Slow tier: rank is ${rank}, expected 4 to 16.`)
   return rank
@@ -41,14 +41,14 @@ export function slowRank({ rank = 8 }: SlowTierOptions = {}): number {
  * head is left out: the turns that it came from are among the rows. Throws OptionError for a rank
  * out of range or no rows.
  */
-export async function consolidated(
+export async function trainSlowTier(
   model: TrainableModel,
-  rows: readonly EncodedRow[],
+  rows: readonly EncodedSequence[],
   before: SlowVersion,
   options: SlowTierOptions = {},
 ): Promise<SlowVersion> {
   const { targets = 'all-linear', epochs = 2, learningRate = 1e-3, ewc = true, seed = 0 } = options
-  const rank = slowRank(options)
+  const rank = resolveSlowRank(options)
   if (rows.length === 0)
     throw new OptionError(
       'Slow tier: there is nothing to consolidate; no turn has been learned from.',
@@ -82,7 +82,7 @@ export interface CanaryLosses {
 }
 
 /** What a gate looked at: mean losses before and after, in nats a token. */
-export interface GateVerdict {
+export interface GateResult {
   readonly kept: boolean
   readonly reason: string
   readonly canaries?: CanaryLosses
@@ -94,13 +94,13 @@ export interface GateVerdict {
  * nothing more where earlier versions were allowed more; and when the held-out turns keep at least
  * `least` of what the tiers had gained on them.
  */
-export function judge(
-  canaries: GateVerdict['canaries'],
-  held: GateVerdict['held'],
+export function evaluateGate(
+  canaries: GateResult['canaries'],
+  held: GateResult['held'],
   { bound = 0.01, least = 0.5 }: { readonly bound?: number; readonly least?: number } = {},
-): GateVerdict {
+): GateResult {
   const measured = { ...(canaries && { canaries }), ...(held && { held }) }
-  const [from, limit] = canaries ? limitOf(canaries, bound) : [0, 0]
+  const [from, limit] = canaries ? computeLimit(canaries, bound) : [0, 0]
   if (canaries && !(canaries.after <= limit))
     return {
       kept: false,
@@ -120,7 +120,7 @@ export function judge(
  * What canaries are compared with, and how high they may go: many small losses one after the other
  * do not add up.
  */
-function limitOf(
+function computeLimit(
   { start, before }: CanaryLosses,
   bound: number,
 ): readonly [from: number, limit: number] {

@@ -2,23 +2,23 @@
 // the hash that its successor names.
 
 import { FormatError } from '../../base/errors.ts'
-import { hex, sha256 } from '../../base/sha256.ts'
+import { toHex, computeSha256 } from '../../base/sha256.ts'
 import {
   type CheckpointHeader,
   decodeCheckpoint,
   type DecodedCheckpoint,
-  imageFrom,
+  assembleImage,
 } from './checkpoint-file.ts'
-import { tensorsOf } from './state-image.ts'
+import { decodeTensors } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 import type { UserStore } from './user-store.ts'
 
 const itemStart = 'checkpoint-'
 const digits = 12
 /** Longer chains are none of ours: a hostile file could name one without end. */
-export const longestChain = 64
+export const maxChainLength = 64
 
-export const itemOf = (sequence: number): string =>
+export const formatItemName = (sequence: number): string =>
   itemStart + String(sequence).padStart(digits, '0')
 
 export interface SequenceInfo {
@@ -27,7 +27,7 @@ export interface SequenceInfo {
 }
 
 /** A user's checkpoints, the oldest first. */
-export async function sequencesOf(store: UserStore, user: string): Promise<SequenceInfo[]> {
+export async function listSequences(store: UserStore, user: string): Promise<SequenceInfo[]> {
   const items = await store.list(user)
   return items
     .filter(
@@ -37,21 +37,21 @@ export async function sequencesOf(store: UserStore, user: string): Promise<Seque
 }
 
 /** One file, decoded. Throws FormatError where it is missing, torn or changed. */
-export async function readFile(
+export async function readCheckpointFile(
   store: UserStore,
   user: string,
   sequence: number,
 ): Promise<DecodedCheckpoint> {
-  const name = nameOf(store, sequence)
-  const found = await store.get(user, itemOf(sequence))
+  const name = describeCheckpoint(store, sequence)
+  const found = await store.get(user, formatItemName(sequence))
   if (!found) throw new FormatError(`${name}: is missing.`)
   return decodeCheckpoint(name, found.bytes)
 }
 
-const nameOf = (store: UserStore, sequence: number): string =>
+const describeCheckpoint = (store: UserStore, sequence: number): string =>
   `${store.name}: checkpoint ${sequence}`
 
-export interface ReadCheckpoint {
+export interface LoadedCheckpoint {
   readonly state: UserState
   readonly header: CheckpointHeader
   readonly image: Uint8Array
@@ -69,32 +69,32 @@ export async function readChain(
   store: UserStore,
   user: string,
   sequence: number,
-): Promise<ReadCheckpoint> {
-  const name = nameOf(store, sequence)
+): Promise<LoadedCheckpoint> {
+  const name = describeCheckpoint(store, sequence)
   const chain: DecodedCheckpoint[] = []
   for (let at: number | undefined = sequence; at !== undefined;) {
-    const file: DecodedCheckpoint = await readFile(store, user, at)
+    const file: DecodedCheckpoint = await readCheckpointFile(store, user, at)
     const child = chain[0]?.header.parent
-    if (child && child.hash !== hex(file.hash))
+    if (child && child.hash !== toHex(file.hash))
       throw new FormatError(
         `${name}: was laid over another checkpoint ${at} than the one that is there (hashes differ).`,
       )
     chain.unshift(file)
     const parent: number | undefined = file.header.parent?.sequence
-    if (parent !== undefined && (parent >= at || chain.length > longestChain))
+    if (parent !== undefined && (parent >= at || chain.length > maxChainLength))
       throw new FormatError(`${name}: its chain has no beginning.`)
     at = parent
   }
   let image: Uint8Array | undefined
-  for (const file of chain) image = imageFrom(name, file, image)
+  for (const file of chain) image = assembleImage(name, file, image)
   const { header, hash } = chain.at(-1)!
-  if (hex(await sha256(image!)) !== header.imageHash)
+  if (toHex(await computeSha256(image!)) !== header.imageHash)
     throw new FormatError(`${name}: its blocks do not make the image that was written.`)
   const { places, exact } = header
   const state = {
-    tensors: tensorsOf({ bytes: image!, places }, name),
+    tensors: decodeTensors({ bytes: image!, places }, name),
     header: header.header,
     ...(exact ? { exact } : {}),
   }
-  return { state, header, image: image!, hash: hex(hash), links: chain.length - 1 }
+  return { state, header, image: image!, hash: toHex(hash), links: chain.length - 1 }
 }

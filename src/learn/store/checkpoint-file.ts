@@ -6,9 +6,9 @@
 // Knows no store and no users.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { sameBytes, sha256 } from '../../base/sha256.ts'
-import { jsonProblem } from '../../formats/json-problem.ts'
-import { type StateForm, stateForms, type TensorPlace } from './state-image.ts'
+import { hasSameBytes, computeSha256 } from '../../base/sha256.ts'
+import { findJsonProblem } from '../../formats/json-problem.ts'
+import { type StateForm, stateForms, type TensorEntry } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 
 /**
@@ -33,7 +33,7 @@ export interface CheckpointHeader {
   readonly imageHash: string
   /** Numbers of the blocks that follow, rising. */
   readonly blocks: readonly number[]
-  readonly places: readonly TensorPlace[]
+  readonly places: readonly TensorEntry[]
   readonly header: UserState['header']
   readonly exact?: readonly string[]
 }
@@ -44,7 +44,7 @@ const hashBytes = 32
 const startBytes = magic.length + 8
 const deepestHeader = 64 // statistics may nest as they like, within reason
 
-export const blockCount = (imageBytes: number): number => Math.ceil(imageBytes / blockBytes)
+export const countBlocks = (imageBytes: number): number => Math.ceil(imageBytes / blockBytes)
 export const blockOf = (image: Uint8Array, block: number): Uint8Array =>
   image.subarray(block * blockBytes, (block + 1) * blockBytes)
 
@@ -67,7 +67,7 @@ export async function encodeCheckpoint(
     file.set(bytes, at)
     at += bytes.length
   }
-  const hash = await sha256(file.subarray(0, at))
+  const hash = await computeSha256(file.subarray(0, at))
   file.set(hash, at)
   return { file, hash }
 }
@@ -84,7 +84,7 @@ export interface DecodedCheckpoint {
  * version wrote it; `name` is shown in both.
  */
 export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<DecodedCheckpoint> {
-  if (file.length < startBytes + hashBytes || !sameBytes(file.subarray(0, magic.length), magic))
+  if (file.length < startBytes + hashBytes || !hasSameBytes(file.subarray(0, magic.length), magic))
     throw new FormatError(`${name}: is no checkpoint, or torn (${file.length} bytes).`)
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   const found = view.getUint32(magic.length, true)
@@ -93,7 +93,7 @@ export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<
       `${name}: was written by a newer version (layout ${found}, known are up to ${version}). Update Graft to read it.`,
     )
   const hash = file.slice(-hashBytes)
-  if (!sameBytes(hash, await sha256(file.subarray(0, -hashBytes))))
+  if (!hasSameBytes(hash, await computeSha256(file.subarray(0, -hashBytes))))
     throw new FormatError(
       `${name}: its bytes are not those that were written; it is torn or was changed.`,
     )
@@ -117,7 +117,7 @@ function readHeader(name: string, bytes: Uint8Array): CheckpointHeader {
   let value: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes as Uint8Array<ArrayBuffer>)
-    if (jsonProblem(text, deepestHeader) === undefined) value = JSON.parse(text)
+    if (findJsonProblem(text, deepestHeader) === undefined) value = JSON.parse(text)
   } catch {
     // what is undefined is refused below
   }
@@ -137,7 +137,7 @@ const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0
 const isHash = (value: unknown): boolean =>
   typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
-const isNames = (value: unknown): boolean =>
+const isNameList = (value: unknown): boolean =>
   Array.isArray(value) && value.every((item) => typeof item === 'string')
 
 /** What each field of a header must be. */
@@ -156,10 +156,10 @@ const fields: Readonly<
     value.every(
       (block, i) =>
         isCount(block) &&
-        block < blockCount(imageBytes as number) &&
+        block < countBlocks(imageBytes as number) &&
         (i === 0 || block > value[i - 1]),
     ) &&
-    (parent !== undefined || value.length === blockCount(imageBytes as number)),
+    (parent !== undefined || value.length === countBlocks(imageBytes as number)),
   places: (value) =>
     Array.isArray(value) &&
     value.every(
@@ -172,14 +172,14 @@ const fields: Readonly<
         place['shape'].every(isCount),
     ),
   header: isRecord,
-  exact: (value) => value === undefined || isNames(value),
+  exact: (value) => value === undefined || isNameList(value),
 }
 
 /**
  * The image that a file's blocks make, laid over the parent's where it has one. Throws FormatError
  * where blocks are missing.
  */
-export function imageFrom(
+export function assembleImage(
   name: string,
   { header, payload }: DecodedCheckpoint,
   parent: Uint8Array | undefined,

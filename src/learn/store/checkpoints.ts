@@ -11,28 +11,28 @@ import {
   OptionError,
   UnsupportedError,
 } from '../../base/errors.ts'
-import { hex, sha256 } from '../../base/sha256.ts'
-import { quoted } from '../../formats/quote.ts'
+import { toHex, computeSha256 } from '../../base/sha256.ts'
+import { quoteName } from '../../formats/quote.ts'
 import {
-  itemOf,
-  longestChain,
+  formatItemName,
+  maxChainLength,
   readChain,
-  type ReadCheckpoint,
-  readFile,
-  sequencesOf,
+  type LoadedCheckpoint,
+  readCheckpointFile,
+  listSequences,
 } from './checkpoint-chain.ts'
 import {
   blockBytes,
-  blockCount,
+  countBlocks,
   blockOf,
   type CheckpointHeader,
   encodeCheckpoint,
 } from './checkpoint-file.ts'
-import { imageOf, type StateForm, stateForms, type StateImage } from './state-image.ts'
+import { encodeState, type StateForm, stateForms, type StateImage } from './state-image.ts'
 import { checkShapes, type StateShapes, type UserState } from './user-state.ts'
-import { absent, type UserStore } from './user-store.ts'
+import { absentVersion, type UserStore } from './user-store.ts'
 
-export interface CheckpointOptions {
+export interface UserCheckpointOptions {
   /** How f32 matrices are kept; f32 unless told. */
   readonly form?: StateForm
   /**
@@ -47,7 +47,7 @@ export interface CheckpointOptions {
   readonly deltas?: number
 }
 
-export interface WriteOptions extends Pick<CheckpointOptions, 'form' | 'keep'> {
+export interface WriteCheckpointOptions extends Pick<UserCheckpointOptions, 'form' | 'keep'> {
   /**
    * Write also where the newest checkpoint was never read here or is somebody else's; theirs stays
    * in the history.
@@ -55,7 +55,7 @@ export interface WriteOptions extends Pick<CheckpointOptions, 'form' | 'keep'> {
   readonly onTop?: boolean
 }
 
-export interface CheckpointInfo {
+export interface UserCheckpointInfo {
   readonly sequence: number
   /** Milliseconds since 1970, as the writer gave it. */
   readonly time: number
@@ -64,7 +64,7 @@ export interface CheckpointInfo {
   readonly sizeBytes: number
 }
 
-export interface Refusal {
+export interface RefusedCheckpoint {
   readonly sequence: number
   readonly reason: string
 }
@@ -75,23 +75,23 @@ export interface OpenedState {
   readonly time: number
   readonly form: StateForm
   /** Younger checkpoints that could not be used, each with its reason. */
-  readonly refused: readonly Refusal[]
+  readonly refused: readonly RefusedCheckpoint[]
 }
 
 /** What must be remembered of the newest checkpoint, so that the next one can be laid over it. */
 interface Tip {
   /** Of the newest file, sound or not: the next one has the number after it. */
   readonly newest: number
-  readonly info: CheckpointInfo
+  readonly info: UserCheckpointInfo
   readonly base: number
   readonly hash: string
   readonly links: number
   /** Everything but time and blocks, as text: tells whether anything changed at all. */
-  readonly described: string
+  readonly description: string
   readonly hashes: ImageHashes
 }
 
-const described = (
+const serializeDescription = (
   form: StateForm,
   places: StateImage['places'],
   { header, exact }: UserState,
@@ -108,12 +108,12 @@ interface ImageHashes {
 
 const groupBlocks = 16
 
-async function hashesOf(image: Uint8Array, known?: ImageHashes): Promise<ImageHashes> {
-  const blocks = blockCount(image.length)
+async function computeHashes(image: Uint8Array, known?: ImageHashes): Promise<ImageHashes> {
+  const blocks = countBlocks(image.length)
   const bytesOfGroup = groupBlocks * blockBytes
   const groups = await Promise.all(
     Array.from({ length: Math.ceil(blocks / groupBlocks) }, async (_, group) =>
-      hex(await sha256(image.subarray(group * bytesOfGroup, (group + 1) * bytesOfGroup))),
+      toHex(await computeSha256(image.subarray(group * bytesOfGroup, (group + 1) * bytesOfGroup))),
     ),
   )
   const byGroup = groups.map(async (hash, group) => {
@@ -122,7 +122,7 @@ async function hashesOf(image: Uint8Array, known?: ImageHashes): Promise<ImageHa
     if (known?.groups[group] === hash) return known.blocks.slice(first, end)
     return Promise.all(
       Array.from({ length: end - first }, async (_, i) =>
-        hex(await sha256(blockOf(image, first + i))),
+        toHex(await computeSha256(blockOf(image, first + i))),
       ),
     )
   })
@@ -140,7 +140,7 @@ const wholeAbove = 0.5
  *     const opened = await checkpoints.open('ada', shapes)
  *     await checkpoints.write('ada', state, Date.now())
  */
-export class Checkpoints {
+export class UserCheckpoints {
   readonly store: UserStore
   readonly #form: StateForm
   readonly #keep: number
@@ -148,7 +148,10 @@ export class Checkpoints {
   readonly #tips = new Map<string, Tip>()
 
   /** Throws OptionError for a form, a count of versions or of deltas that there is not. */
-  constructor(store: UserStore, { form = 'f32', keep = 8, deltas = 8 }: CheckpointOptions = {}) {
+  constructor(
+    store: UserStore,
+    { form = 'f32', keep = 8, deltas = 8 }: UserCheckpointOptions = {},
+  ) {
     checkOptions(form, keep, deltas)
     this.store = store
     this.#form = form
@@ -162,8 +165,8 @@ export class Checkpoints {
    * us to choose.
    */
   async open(user: string, shapes: StateShapes = new Map()): Promise<OpenedState | undefined> {
-    const sequences = await sequencesOf(this.store, user)
-    const refused: Refusal[] = []
+    const sequences = await listSequences(this.store, user)
+    const refused: RefusedCheckpoint[] = []
     for (const { sequence, sizeBytes } of sequences.toReversed()) {
       try {
         const read = await readChain(this.store, user, sequence)
@@ -179,7 +182,7 @@ export class Checkpoints {
     if (refused.length === 0) return undefined
     const reasons = refused.map(({ reason }) => `  ${reason}`).join('\n')
     throw new FormatError(
-      `${this.store.name}: user ${quoted(user)} has checkpoints, and none can be used:\n${reasons}\nForget the user to start anew.`,
+      `${this.store.name}: user ${quoteName(user)} has checkpoints, and none can be used:\n${reasons}\nForget the user to start anew.`,
     )
   }
 
@@ -194,23 +197,23 @@ export class Checkpoints {
     user: string,
     state: UserState,
     time: number,
-    options: WriteOptions = {},
-  ): Promise<CheckpointInfo> {
+    options: WriteCheckpointOptions = {},
+  ): Promise<UserCheckpointInfo> {
     const { form = this.#form, keep = this.#keep, onTop = false } = options
     checkOptions(form, keep, this.#deltas)
-    const image = imageOf(state, form) // before the first await: the state may go on changing
-    const text = described(form, image.places, state)
+    const image = encodeState(state, form) // before the first await: the state may go on changing
+    const text = serializeDescription(form, image.places, state)
     const own = {
       header: structuredClone(state.header),
       ...(state.exact ? { exact: [...state.exact] } : {}),
     }
-    const hashes = await hashesOf(image.bytes, this.#tips.get(user)?.hashes)
+    const hashes = await computeHashes(image.bytes, this.#tips.get(user)?.hashes)
     const blockHashes = hashes.blocks
     const { tip, newest } = await this.#newest(user, onTop)
     const changed = blockHashes.flatMap((hash, block) =>
       hash === tip?.hashes.blocks[block] ? [] : [block],
     )
-    if (tip && tip.described === text && changed.length === 0) return tip.info
+    if (tip && tip.description === text && changed.length === 0) return tip.info
     const whole =
       !tip ||
       tip.links >= this.#deltas ||
@@ -223,22 +226,23 @@ export class Checkpoints {
       ...(whole ? {} : { parent: { sequence: tip.info.sequence, hash: tip.hash } }),
       base: whole ? sequence : tip.base,
       imageBytes: image.bytes.length,
-      imageHash: blockHashes.length === 1 ? blockHashes[0]! : hex(await sha256(image.bytes)),
+      imageHash:
+        blockHashes.length === 1 ? blockHashes[0]! : toHex(await computeSha256(image.bytes)),
       blocks: whole ? blockHashes.map((_, block) => block) : changed,
       places: image.places,
       ...own,
     }
     const { file, hash } = await encodeCheckpoint(header, image.bytes)
-    await this.store.put(user, itemOf(sequence), file, absent)
+    await this.store.put(user, formatItemName(sequence), file, absentVersion)
     const info = { sequence, time, form, whole, sizeBytes: file.length }
     const links = whole ? 0 : tip.links + 1
     this.#tips.set(user, {
       newest: sequence,
       info,
       base: header.base,
-      hash: hex(hash),
+      hash: toHex(hash),
       links,
-      described: text,
+      description: text,
       hashes,
     })
     if (whole) await this.#prune(user, keep)
@@ -251,8 +255,8 @@ export class Checkpoints {
    */
   async list(
     user: string,
-  ): Promise<(CheckpointInfo | (Refusal & { readonly sizeBytes: number }))[]> {
-    const rows = (await sequencesOf(this.store, user)).map(async ({ sequence, sizeBytes }) => {
+  ): Promise<(UserCheckpointInfo | (RefusedCheckpoint & { readonly sizeBytes: number }))[]> {
+    const rows = (await listSequences(this.store, user)).map(async ({ sequence, sizeBytes }) => {
       try {
         const { header } = await readChain(this.store, user, sequence)
         return {
@@ -275,9 +279,9 @@ export class Checkpoints {
    * where it is not sound.
    */
   async read(user: string, sequence: number): Promise<UserState> {
-    if (!(await sequencesOf(this.store, user)).some((found) => found.sequence === sequence))
+    if (!(await listSequences(this.store, user)).some((found) => found.sequence === sequence))
       throw new NotFoundError(
-        `${this.store.name}: user ${quoted(user)} has no checkpoint ${sequence}.`,
+        `${this.store.name}: user ${quoteName(user)} has no checkpoint ${sequence}.`,
       )
     return (await readChain(this.store, user, sequence)).state
   }
@@ -290,7 +294,7 @@ export class Checkpoints {
     user: string,
     sequence: number,
     time: number,
-    options: WriteOptions = {},
+    options: WriteCheckpointOptions = {},
   ): Promise<UserState> {
     const state = await this.read(user, sequence)
     await this.write(user, state, time, options)
@@ -307,7 +311,7 @@ export class Checkpoints {
    * the one that this side knows.
    */
   async #newest(user: string, onTop: boolean): Promise<{ tip: Tip | undefined; newest: number }> {
-    const sequences = await sequencesOf(this.store, user)
+    const sequences = await listSequences(this.store, user)
     const newest = sequences.at(-1)?.sequence ?? 0
     const tip = this.#tips.get(user)
     const known =
@@ -317,7 +321,7 @@ export class Checkpoints {
     if (onTop) return { tip: undefined, newest: Math.max(newest, tip?.newest ?? 0) }
     const seen = tip ? `checkpoint ${tip.newest}` : 'none of them'
     throw new ConflictError(
-      `${this.store.name}: user ${quoted(user)} is at checkpoint ${newest || 'none'}, and this writer knows ${seen}: somebody else wrote in ` +
+      `${this.store.name}: user ${quoteName(user)} is at checkpoint ${newest || 'none'}, and this writer knows ${seen}: somebody else wrote in ` +
         `between. Nothing was written; open the user again, or write on top, which leaves both in the history.`,
     )
   }
@@ -326,19 +330,19 @@ export class Checkpoints {
     user: string,
     newest: number,
     { sequence, sizeBytes }: { sequence: number; sizeBytes: number },
-    read: ReadCheckpoint,
+    read: LoadedCheckpoint,
   ): Promise<void> {
     const { header, image, hash, links, state } = read
     const { time, form, base, places } = header
     const info = { sequence, time, form, whole: header.parent === undefined, sizeBytes }
-    const hashes = await hashesOf(image)
+    const hashes = await computeHashes(image)
     this.#tips.set(user, {
       newest,
       info,
       base,
       hash,
       links,
-      described: described(form, places, state),
+      description: serializeDescription(form, places, state),
       hashes,
     })
   }
@@ -349,12 +353,12 @@ export class Checkpoints {
    */
   async #prune(user: string, keep: number): Promise<void> {
     try {
-      const sequences = (await sequencesOf(this.store, user)).map(({ sequence }) => sequence)
+      const sequences = (await listSequences(this.store, user)).map(({ sequence }) => sequence)
       if (sequences.length <= keep) return
       const oldest = sequences.at(-keep)!
-      const { base } = (await readFile(this.store, user, oldest)).header
+      const { base } = (await readCheckpointFile(this.store, user, oldest)).header
       for (const sequence of sequences)
-        if (sequence < base) await this.store.delete(user, itemOf(sequence))
+        if (sequence < base) await this.store.delete(user, formatItemName(sequence))
     } catch (error) {
       if (!GraftError.isInstance(error)) throw error
     }
@@ -370,6 +374,8 @@ function checkOptions(form: StateForm, keep: number, deltas: number): void {
     throw new OptionError(`A form is one of ${stateForms.join(', ')}; got ${JSON.stringify(form)}.`)
   if (!(Number.isInteger(keep) && keep >= 1))
     throw new OptionError(`keep is a whole number of at least 1; got ${keep}.`)
-  if (!(Number.isInteger(deltas) && deltas >= 0 && deltas < longestChain))
-    throw new OptionError(`deltas is a whole number from 0 to ${longestChain - 1}; got ${deltas}.`)
+  if (!(Number.isInteger(deltas) && deltas >= 0 && deltas < maxChainLength))
+    throw new OptionError(
+      `deltas is a whole number from 0 to ${maxChainLength - 1}; got ${deltas}.`,
+    )
 }

@@ -2,17 +2,22 @@
 // graftlm/node and graftlm/web say.
 
 export {
-  Checkpoints,
-  type CheckpointInfo,
-  type CheckpointOptions,
+  UserCheckpoints,
+  type UserCheckpointInfo,
+  type UserCheckpointOptions,
   type OpenedState,
-  type Refusal,
-  type WriteOptions,
+  type RefusedCheckpoint,
+  type WriteCheckpointOptions,
 } from './checkpoints.ts'
-export { memoryStore, type MemoryStoreOptions } from './memory-store.ts'
-export { microLoraOf, stateOfMicroLora } from './micro-lora-state.ts'
-export { SaveQueue, type SaveOptions } from './save-queue.ts'
+export { createMemoryStore, type MemoryStoreOptions } from './memory-store.ts'
+export { decodeMicroLora, encodeMicroLora } from './micro-lora-state.ts'
+export { SaveQueue, type SaveQueueOptions } from './save-queue.ts'
 export { stateForms, type StateForm } from './state-image.ts'
 export { type OpenUser, type PoolProblem, UserPool, type UserPoolOptions } from './user-pool.ts'
-export { type Json, stateBytes, type StateShapes, type UserState } from './user-state.ts'
-export { absent, type ItemInfo, type StoredItem, type UserStore } from './user-store.ts'
+export {
+  type JsonValue,
+  estimateStateBytes,
+  type StateShapes,
+  type UserState,
+} from './user-state.ts'
+export { absentVersion, type ItemInfo, type StoredItem, type UserStore } from './user-store.ts'

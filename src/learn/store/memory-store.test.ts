@@ -1,15 +1,15 @@
 import { expect, it } from 'vitest'
 import { StorageError } from '../../base/errors.ts'
-import { memoryStore } from './memory-store.ts'
+import { createMemoryStore } from './memory-store.ts'
 import { describeUserStore } from './user-store.contract.ts'
 
 describeUserStore('memory', () => {
-  const store = memoryStore()
+  const store = createMemoryStore()
   return { open: () => store, remove: () => undefined }
 })
 
 it('says when it is full, keeps what it has, and has room again after a deletion', async () => {
-  const store = memoryStore({ limitBytes: 100 })
+  const store = createMemoryStore({ limitBytes: 100 })
   const version = await store.put('ada', 'a', new Uint8Array(60))
   await expect(store.put('ada', 'b', new Uint8Array(60))).rejects.toThrow(StorageError)
   await expect(store.put('ada', 'a', new Uint8Array(101), version)).rejects.toThrow(

@@ -4,7 +4,7 @@ import { StorageError } from '../../base/errors.ts'
 import {
   checkItem,
   checkUser,
-  checkVersion,
+  checkItemVersion,
   type StoredItem,
   type UserStore,
 } from './user-store.ts'
@@ -16,7 +16,7 @@ export interface MemoryStoreOptions {
 }
 
 /** A store that lives as long as the process. */
-export function memoryStore({
+export function createMemoryStore({
   name = 'memory',
   limitBytes = Infinity,
 }: MemoryStoreOptions = {}): UserStore {
@@ -42,7 +42,7 @@ export function memoryStore({
     },
     put: async (user, item, bytes, expected) => {
       const found = find(user, item)
-      checkVersion(name, user, item, found?.version, expected)
+      checkItemVersion(name, user, item, found?.version, expected)
       const wanted = usedBytes - (found?.bytes.length ?? 0) + bytes.length
       if (wanted > limitBytes)
         throw new StorageError(
@@ -59,7 +59,7 @@ export function memoryStore({
       return items.map(([item, { bytes, version }]) => ({ item, version, sizeBytes: bytes.length }))
     },
     delete: async (user, item, expected) => {
-      checkVersion(name, user, item, find(user, item)?.version, expected)
+      checkItemVersion(name, user, item, find(user, item)?.version, expected)
       drop(user, item)
     },
     forget: async (user) => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError } from '../../base/errors.ts'
 import { MicroLora } from '../../micro/micro-lora.ts'
-import { Checkpoints } from './checkpoints.ts'
-import { memoryStore } from './memory-store.ts'
-import { microLoraOf, stateOfMicroLora } from './micro-lora-state.ts'
+import { UserCheckpoints } from './checkpoints.ts'
+import { createMemoryStore } from './memory-store.ts'
+import { decodeMicroLora, encodeMicroLora } from './micro-lora-state.ts'
 import type { StateForm } from './state-image.ts'
-import { testState } from './testing.ts'
+import { createTestState } from './testing.ts'
 
 const width = 96
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
@@ -29,9 +29,9 @@ function taught(): MicroLora {
 }
 
 async function throughCheckpoint(lora: MicroLora, form: StateForm): Promise<MicroLora> {
-  const store = memoryStore()
-  await new Checkpoints(store).write('ada', stateOfMicroLora(lora), 0, { form })
-  return microLoraOf((await new Checkpoints(store).open('ada'))!.state)
+  const store = createMemoryStore()
+  await new UserCheckpoints(store).write('ada', encodeMicroLora(lora), 0, { form })
+  return decodeMicroLora((await new UserCheckpoints(store).open('ada'))!.state)
 }
 
 /** ‖a − b‖ / ‖b‖ */
@@ -59,6 +59,6 @@ describe('a MicroLoRA as a state', () => {
     expect(back.toJSON().tensors).toEqual(lora.toJSON().tensors)
   })
   it('is not made of another state', () => {
-    expect(() => microLoraOf(testState(1))).toThrow(FormatError)
+    expect(() => decodeMicroLora(createTestState(1))).toThrow(FormatError)
   })
 })

@@ -7,7 +7,7 @@ import { fromJson, toJson } from '../../micro/json.ts'
 import { MicroLora } from '../../micro/micro-lora.ts'
 import type { SavedMeta } from '../../micro/saved.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import type { Json, UserState } from './user-state.ts'
+import type { JsonValue, UserState } from './user-state.ts'
 
 /**
  * Means of squares: one that is rounded to zero makes the next step huge, or forgets what EWC
@@ -16,12 +16,12 @@ import type { Json, UserState } from './user-state.ts'
 const exactSlots = ['.secondMomentum', '.importance']
 
 /** A copy of everything that the adapter is; each slot of each module as one row of numbers. */
-export function stateOfMicroLora(lora: MicroLora): UserState {
+export function encodeMicroLora(lora: MicroLora): UserState {
   const json = lora.toJSON()
   const { tensors } = fromJson(json)
   return {
     tensors: new Map([...tensors].map(([name, values]) => [name, f32([1, values.length], values)])),
-    header: { microLora: JSON.parse(JSON.stringify(json.state)) as Json },
+    header: { microLora: JSON.parse(JSON.stringify(json.state)) as JsonValue },
     exact: [...tensors.keys()].filter((name) => exactSlots.some((slot) => name.endsWith(slot))),
   }
 }
@@ -30,7 +30,7 @@ export function stateOfMicroLora(lora: MicroLora): UserState {
  * The adapter of such a state. Throws FormatError for a state of something else, and what
  * `MicroLora.fromJSON` throws.
  */
-export function microLoraOf(
+export function decodeMicroLora(
   { tensors, header }: UserState,
   options: Parameters<typeof MicroLora.fromJSON>[1] = {},
 ): MicroLora {

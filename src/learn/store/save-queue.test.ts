@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { StorageError } from '../../base/errors.ts'
-import { Checkpoints } from './checkpoints.ts'
-import { memoryStore } from './memory-store.ts'
+import { UserCheckpoints } from './checkpoints.ts'
+import { createMemoryStore } from './memory-store.ts'
 import { SaveQueue } from './save-queue.ts'
-import { nudge, testState } from './testing.ts'
+import { nudge, createTestState } from './testing.ts'
 import type { UserStore } from './user-store.ts'
 
 /** A store whose writes wait until they are let through, and may fail. */
@@ -12,7 +12,7 @@ function slowStore(): {
   puts: () => number
   fail: (error: Error | undefined) => void
 } {
-  const inner = memoryStore()
+  const inner = createMemoryStore()
   let puts = 0
   let failure: Error | undefined
   const put: UserStore['put'] = async (...args) => {
@@ -27,9 +27,9 @@ function slowStore(): {
 describe('a queue of saves', () => {
   it('returns before anything is copied or written, and holds the state of when the write begins', async () => {
     const { store, puts } = slowStore()
-    const checkpoints = new Checkpoints(store)
+    const checkpoints = new UserCheckpoints(store)
     const queue = new SaveQueue(checkpoints)
-    const state = testState(1)
+    const state = createTestState(1)
     const saved = queue.save('ada', () => state, 1)
     expect([puts(), queue.isBusy('ada')]).toEqual([0, true])
     nudge(state, 'bias') // the request goes on
@@ -40,9 +40,9 @@ describe('a queue of saves', () => {
   })
   it('makes one write of all that is asked for meanwhile, and settles each promise when its state is there', async () => {
     const { store, puts } = slowStore()
-    const checkpoints = new Checkpoints(store)
+    const checkpoints = new UserCheckpoints(store)
     const queue = new SaveQueue(checkpoints)
-    const state = testState(1)
+    const state = createTestState(1)
     const first = queue.save('ada', () => state, 0)
     while (puts() === 0) await new Promise((resolve) => void setTimeout(resolve, 1))
     const later = Array.from({ length: 50 }, (_, i) => {
@@ -57,16 +57,18 @@ describe('a queue of saves', () => {
   })
   it('writes several users side by side', async () => {
     const { store, puts } = slowStore()
-    const queue = new SaveQueue(new Checkpoints(store))
-    const saves = ['ada', 'bob', 'eve'].map((user, i) => queue.save(user, () => testState(i), i))
+    const queue = new SaveQueue(new UserCheckpoints(store))
+    const saves = ['ada', 'bob', 'eve'].map((user, i) =>
+      queue.save(user, () => createTestState(i), i),
+    )
     await queue.idle()
     expect(puts()).toBe(3)
     expect((await Promise.all(saves)).map(({ time }) => time)).toEqual([0, 1, 2])
   })
   it('tells those who asked that it failed, and goes on with the next', async () => {
     const { store, fail } = slowStore()
-    const queue = new SaveQueue(new Checkpoints(store))
-    const state = testState(1)
+    const queue = new SaveQueue(new UserCheckpoints(store))
+    const state = createTestState(1)
     fail(new StorageError('full'))
     await expect(queue.save('ada', () => state, 1)).rejects.toThrow('full')
     await queue.idle()
@@ -74,12 +76,12 @@ describe('a queue of saves', () => {
     expect(await queue.save('ada', () => state, 2)).toMatchObject({ sequence: 1, time: 2 })
   })
   it('goes on after a state that could not be made, also where somebody waits for it', async () => {
-    const queue = new SaveQueue(new Checkpoints(slowStore().store))
+    const queue = new SaveQueue(new UserCheckpoints(slowStore().store))
     const broken = (): never => {
       throw new Error('no state')
     }
     await expect(queue.save('ada', broken, 1, { urgent: true })).rejects.toThrow('no state')
-    expect(await queue.save('ada', () => testState(1), 2, { urgent: true })).toMatchObject({
+    expect(await queue.save('ada', () => createTestState(1), 2, { urgent: true })).toMatchObject({
       sequence: 1,
       time: 2,
     })

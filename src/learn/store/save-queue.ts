@@ -1,20 +1,20 @@
 // Writes checkpoints after the work that asked for them: a request that learns only marks its user.
 // Knows no clock but the times it is given.
 
-import type { CheckpointInfo, Checkpoints, WriteOptions } from './checkpoints.ts'
+import type { UserCheckpointInfo, UserCheckpoints, WriteCheckpointOptions } from './checkpoints.ts'
 import type { UserState } from './user-state.ts'
 
-export interface SaveOptions extends WriteOptions {
+export interface SaveQueueOptions extends WriteCheckpointOptions {
   /** Somebody waits for it: begin at once, in this turn of the event loop. */
   readonly urgent?: boolean
 }
 
-interface Wish {
+interface PendingSave {
   snapshot: () => UserState
   time: number
-  options: SaveOptions
-  readonly promise: Promise<CheckpointInfo>
-  readonly resolve: (info: CheckpointInfo) => void
+  options: SaveQueueOptions
+  readonly promise: Promise<UserCheckpointInfo>
+  readonly resolve: (info: UserCheckpointInfo) => void
   readonly reject: (error: unknown) => void
 }
 
@@ -23,11 +23,11 @@ interface Wish {
  * newest state.
  */
 export class SaveQueue {
-  readonly #checkpoints: Checkpoints
-  readonly #wishes = new Map<string, Wish>()
+  readonly #checkpoints: UserCheckpoints
+  readonly #pending = new Map<string, PendingSave>()
   readonly #writing = new Map<string, Promise<void>>()
 
-  constructor(checkpoints: Checkpoints) {
+  constructor(checkpoints: UserCheckpoints) {
     this.#checkpoints = checkpoints
   }
 
@@ -40,15 +40,15 @@ export class SaveQueue {
     user: string,
     snapshot: () => UserState,
     time: number,
-    options: SaveOptions = {},
-  ): Promise<CheckpointInfo> {
-    const waiting = this.#wishes.get(user)
+    options: SaveQueueOptions = {},
+  ): Promise<UserCheckpointInfo> {
+    const waiting = this.#pending.get(user)
     if (waiting) {
       Object.assign(waiting, { snapshot, time, options: { ...waiting.options, ...options } })
       return waiting.promise
     }
-    const { promise, resolve, reject } = Promise.withResolvers<CheckpointInfo>()
-    this.#wishes.set(user, { snapshot, time, options, promise, resolve, reject })
+    const { promise, resolve, reject } = Promise.withResolvers<UserCheckpointInfo>()
+    this.#pending.set(user, { snapshot, time, options, promise, resolve, reject })
     if (!this.#writing.has(user)) this.#writing.set(user, this.#write(user))
     return promise
   }
@@ -68,17 +68,17 @@ export class SaveQueue {
   /** Writes until no wish is left. Never rejects: those who wished are told. */
   async #write(user: string): Promise<void> {
     for (;;) {
-      if (this.#wishes.get(user)!.options.urgent) await undefined
+      if (this.#pending.get(user)!.options.urgent) await undefined
       // the request that asked goes on first
       else await new Promise<void>((resolve) => void setTimeout(resolve, 0))
-      const wish = this.#wishes.get(user)!
-      this.#wishes.delete(user)
+      const wish = this.#pending.get(user)!
+      this.#pending.delete(user)
       try {
         wish.resolve(await this.#checkpoints.write(user, wish.snapshot(), wish.time, wish.options))
       } catch (error) {
         wish.reject(error)
       }
-      if (this.#wishes.has(user)) continue
+      if (this.#pending.has(user)) continue
       this.#writing.delete(user)
       return
     }

@@ -1,18 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { FormatError, NumericError, OptionError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import { imageOf, stateForms, tensorsOf } from './state-image.ts'
-import { relativeError, testState } from './testing.ts'
+import { encodeState, stateForms, decodeTensors } from './state-image.ts'
+import { measureStateError, createTestState } from './testing.ts'
 import type { UserState } from './user-state.ts'
 
 const throughForm = (state: UserState, form: (typeof stateForms)[number]): UserState => ({
   ...state,
-  tensors: tensorsOf(imageOf(state, form), 'memory'),
+  tensors: decodeTensors(encodeState(state, form), 'memory'),
 })
 
 describe('the image of a state', () => {
   it('gives f32 back bit for bit, and every type that is no f32 matrix in every form', () => {
-    const state = testState(3)
+    const state = createTestState(3)
     expect(throughForm(state, 'f32')).toEqual(state)
     for (const form of stateForms) {
       const back = throughForm(state, form)
@@ -29,14 +29,14 @@ describe('the image of a state', () => {
     'keeps matrices in %s within %f of their size, in %f of the bytes',
     (form, error, share) => {
       const state = {
-        tensors: new Map([['A', testState(5, 2048).tensors.get('head.A')!]]),
+        tensors: new Map([['A', createTestState(5, 2048).tensors.get('head.A')!]]),
         header: {},
       }
-      const measured = relativeError('A', state, throughForm(state, form))
+      const measured = measureStateError('A', state, throughForm(state, form))
       expect(measured).toBeGreaterThan(0)
       expect(measured).toBeLessThan(error)
-      expect(imageOf(state, form).bytes.length).toBeLessThanOrEqual(
-        share * imageOf(state, 'f32').bytes.length,
+      expect(encodeState(state, form).bytes.length).toBeLessThanOrEqual(
+        share * encodeState(state, 'f32').bytes.length,
       )
     },
   )
@@ -68,18 +68,21 @@ describe('the image of a state', () => {
       header: {},
     })
     for (const value of [NaN, Infinity, -Infinity])
-      expect(() => imageOf(bad(value), 'f32')).toThrow(/"head\.A"/)
-    expect(() => imageOf(bad(NaN), 'f32')).toThrow(NumericError)
+      expect(() => encodeState(bad(value), 'f32')).toThrow(/"head\.A"/)
+    expect(() => encodeState(bad(NaN), 'f32')).toThrow(NumericError)
     const header = (value: unknown) => () =>
-      imageOf({ tensors: new Map(), header: { inner: [1, value] } as UserState['header'] }, 'f32')
+      encodeState(
+        { tensors: new Map(), header: { inner: [1, value] } as UserState['header'] },
+        'f32',
+      )
     for (const value of [NaN, undefined, () => 1, new Date(0), 1n])
       expect(header(value)).toThrow(OptionError)
     expect(header(NaN)).toThrow('header.inner.1 is NaN')
   })
   it('names every place that does not fit its bytes', () => {
     const place = { name: 'A', shape: [2, 4], stored: 'f32', offset: 0 } as const
-    const read = (...places: Parameters<typeof tensorsOf>[0]['places']) =>
-      tensorsOf({ bytes: new Uint8Array(32), places }, 'file')
+    const read = (...places: Parameters<typeof decodeTensors>[0]['places']) =>
+      decodeTensors({ bytes: new Uint8Array(32), places }, 'file')
     expect(read(place).size).toBe(1)
     expect(() =>
       read({ ...place, offset: 8 }, { ...place, name: 'B', shape: [2 ** 30, 2 ** 30] }),

@@ -6,19 +6,25 @@
 // Every part begins at a multiple of 8 bytes, and tensors lie in the order of their names, so that
 // what did not change stays where it was.
 
-import { blockLayout, bytesOf, type DType, elementBytes, type PlainType } from '../../base/dtype.ts'
-import { FormatError } from '../../base/errors.ts'
-import { bytesView, f32, fromBytes, sizeOf, type Tensor } from '../../base/tensor.ts'
 import {
-  badScales,
+  blockLayout,
+  countBytes,
+  type DType,
+  elementBytes,
+  type PlainType,
+} from '../../base/dtype.ts'
+import { FormatError } from '../../base/errors.ts'
+import { viewBytes, f32, fromBytes, sizeOf, type Tensor } from '../../base/tensor.ts'
+import {
+  listBadScales,
   type BlockCodeName,
   blockCodes,
-  blockSizes,
-  fromBlocks,
-  toBlocks,
+  computeBlockSizes,
+  decodeBlocks,
+  encodeBlocks,
 } from '../../formats/block-code.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
-import { listed, quoted, safeProduct } from '../../formats/quote.ts'
+import { joinProblems, quoteName, computeSafeProduct } from '../../formats/quote.ts'
 import { checkState, type UserState } from './user-state.ts'
 
 export const stateForms = ['f32', 'f16', 'int8', 'int4'] as const
@@ -28,7 +34,7 @@ export type StateForm = (typeof stateForms)[number]
  * Where a tensor lies in the image. `stored` is its own type, or the form that its values were
  * given.
  */
-export interface TensorPlace {
+export interface TensorEntry {
   readonly name: string
   readonly shape: readonly number[]
   readonly stored: DType | BlockCodeName
@@ -37,23 +43,23 @@ export interface TensorPlace {
 
 export interface StateImage {
   readonly bytes: Uint8Array
-  readonly places: readonly TensorPlace[]
+  readonly places: readonly TensorEntry[]
 }
 
 // fewer would not fill a block, and small vectors (biases, magnitudes) matter more than their bytes
 const fewestBlockValues = 64
-const aligned = (offset: number): number => Math.ceil(offset / 8) * 8
-const isCode = (stored: string): stored is BlockCodeName => Object.hasOwn(blockCodes, stored)
+const alignOffset = (offset: number): number => Math.ceil(offset / 8) * 8
+const isBlockCode = (stored: string): stored is BlockCodeName => Object.hasOwn(blockCodes, stored)
 
 /**
  * A copy of the state's tensors as they are now. f32 matrices take the form; `exact` ones, vectors,
  * other types, and what f16 cannot hold (beyond 65504) keep theirs. Throws NumericError for NaN and
  * OptionError for a header that is no JSON, as `checkState` does.
  */
-export function imageOf(state: UserState, form: StateForm): StateImage {
+export function encodeState(state: UserState, form: StateForm): StateImage {
   checkState(state)
   const exact = new Set(state.exact)
-  const parts: { place: TensorPlace; pieces: readonly Uint8Array[] }[] = []
+  const parts: { place: TensorEntry; pieces: readonly Uint8Array[] }[] = []
   let offset = 0
   for (const name of [...state.tensors.keys()].sort()) {
     const tensor = state.tensors.get(name)!
@@ -63,29 +69,29 @@ export function imageOf(state: UserState, form: StateForm): StateImage {
       tensor.data.length < fewestBlockValues ||
       exact.has(name)
     const { stored, pieces } = keeps
-      ? { stored: tensor.dtype, pieces: [bytesView(tensor)] }
-      : inForm(tensor, form)
+      ? { stored: tensor.dtype, pieces: [viewBytes(tensor)] }
+      : encodeTensor(tensor, form)
     parts.push({ place: { name, shape: [...tensor.shape], stored, offset }, pieces })
-    for (const piece of pieces) offset += aligned(piece.length)
+    for (const piece of pieces) offset += alignOffset(piece.length)
   }
   const bytes = new Uint8Array(offset)
   for (const { place, pieces } of parts) {
     let at = place.offset
     for (const piece of pieces) {
       bytes.set(piece, at)
-      at += aligned(piece.length)
+      at += alignOffset(piece.length)
     }
   }
   return { bytes, places: parts.map(({ place }) => place) }
 }
 
-function inForm(
+function encodeTensor(
   tensor: Tensor,
   form: StateForm,
-): { stored: TensorPlace['stored']; pieces: Uint8Array[] } {
+): { stored: TensorEntry['stored']; pieces: Uint8Array[] } {
   const values = tensor.data as Float32Array
-  if (isCode(form)) {
-    const { codes, scales } = toBlocks(blockCodes[form], values)
+  if (isBlockCode(form)) {
+    const { codes, scales } = encodeBlocks(blockCodes[form], values)
     return {
       stored: form,
       pieces: [codes, scales].map(
@@ -98,15 +104,15 @@ function inForm(
     if (!bits.some((value) => (value & 0x7fff) === 0x7c00))
       return { stored: form, pieces: [new Uint8Array(bits.buffer)] }
   }
-  return { stored: 'f32', pieces: [bytesView(tensor)] }
+  return { stored: 'f32', pieces: [viewBytes(tensor)] }
 }
 
 /** Lengths of the parts that a place has, or undefined where its shape is absurd. */
-function partBytes({ stored, shape }: TensorPlace): number[] | undefined {
-  const values = safeProduct(shape)
+function computePartBytes({ stored, shape }: TensorEntry): number[] | undefined {
+  const values = computeSafeProduct(shape)
   if (values === undefined) return undefined
-  if (!isCode(stored)) return [bytesOf(stored, values)]
-  const { codeBytes, scales } = blockSizes(blockCodes[stored], values)
+  if (!isBlockCode(stored)) return [countBytes(stored, values)]
+  const { codeBytes, scales } = computeBlockSizes(blockCodes[stored], values)
   return [codeBytes, 2 * scales]
 }
 
@@ -114,37 +120,42 @@ function partBytes({ stored, shape }: TensorPlace): number[] | undefined {
  * The tensors of an image, in arrays of their own; forms come back as f32. Throws FormatError with
  * every place that does not fit the bytes.
  */
-export function tensorsOf({ bytes, places }: StateImage, fileName: string): Map<string, Tensor> {
+export function decodeTensors(
+  { bytes, places }: StateImage,
+  fileName: string,
+): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>()
   const problems: string[] = []
   for (const place of places) {
-    const tensor = tensorAt(bytes, place)
-    if (typeof tensor === 'string') problems.push(`${quoted(place.name)}: ${tensor}`)
-    else if (tensors.has(place.name)) problems.push(`${quoted(place.name)}: occurs twice`)
+    const tensor = readTensor(bytes, place)
+    if (typeof tensor === 'string') problems.push(`${quoteName(place.name)}: ${tensor}`)
+    else if (tensors.has(place.name)) problems.push(`${quoteName(place.name)}: occurs twice`)
     else tensors.set(place.name, tensor)
   }
   if (problems.length > 0)
-    throw new FormatError(`${fileName}: its tensors are described wrongly:\n${listed(problems)}`)
+    throw new FormatError(
+      `${fileName}: its tensors are described wrongly:\n${joinProblems(problems)}`,
+    )
   return tensors
 }
 
 /** The tensor, or what is wrong with it. */
-function tensorAt(bytes: Uint8Array, place: TensorPlace): Tensor | string {
+function readTensor(bytes: Uint8Array, place: TensorEntry): Tensor | string {
   const { stored, shape, offset } = place
   if (
-    !isCode(stored) &&
+    !isBlockCode(stored) &&
     !Object.hasOwn(blockLayout, stored) &&
     !Object.hasOwn(elementBytes, stored)
   )
-    return `type ${quoted(stored)} is unknown`
-  const lengths = partBytes(place)
+    return `type ${quoteName(stored)} is unknown`
+  const lengths = computePartBytes(place)
   if (
     !lengths ||
     offset % 8 !== 0 ||
-    offset + lengths.reduce((sum, length) => sum + aligned(length), 0) > bytes.length
+    offset + lengths.reduce((sum, length) => sum + alignOffset(length), 0) > bytes.length
   )
     return `${stored} [${shape.join(', ')}] at byte ${offset} does not fit ${bytes.length} bytes`
-  if (!isCode(stored)) {
+  if (!isBlockCode(stored)) {
     const own = fromBytes(stored, shape, bytes.slice(offset, offset + lengths[0]!))
     return stored === 'f16' ? f32(shape, toFloat32(own)) : own
   }
@@ -155,8 +166,8 @@ function tensorAt(bytes: Uint8Array, place: TensorPlace): Tensor | string {
     [codeBytes],
     bytes.slice(offset, offset + codeBytes),
   ).data as Int8Array | Uint8Array
-  const from = offset + aligned(codeBytes)
+  const from = offset + alignOffset(codeBytes)
   const scales = new Uint16Array(bytes.slice(from, from + scaleBytes).buffer)
-  if (badScales(scales).length > 0) return 'a scale is NaN or infinite'
-  return f32(shape, fromBlocks(code, { codes, scales }, sizeOf(shape)))
+  if (listBadScales(scales).length > 0) return 'a scale is NaN or infinite'
+  return f32(shape, decodeBlocks(code, { codes, scales }, sizeOf(shape)))
 }

@@ -11,7 +11,7 @@ export interface TestState extends UserState {
 }
 
 /** A state whose numbers follow from the seed; `width` is that of the layer, 64 unless told. */
-export function testState(seed: number, width = 64): TestState {
+export function createTestState(seed: number, width = 64): TestState {
   const generator = random(seed)
   const normal = (...shape: number[]): Tensor =>
     f32(
@@ -36,7 +36,7 @@ export function testState(seed: number, width = 64): TestState {
  * The largest difference between a tensor's values in two states, as a share of the root mean
  * square of the first.
  */
-export function relativeError(name: string, expected: UserState, got: UserState): number {
+export function measureStateError(name: string, expected: UserState, got: UserState): number {
   const [a, b] = [expected, got].map(({ tensors }) => tensors.get(name)!.data as Float32Array) as [
     Float32Array,
     Float32Array,

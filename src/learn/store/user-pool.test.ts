@@ -1,21 +1,21 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { ConflictError, FormatError, OptionError, StorageError } from '../../base/errors.ts'
-import { itemOf } from './checkpoint-chain.ts'
-import { Checkpoints } from './checkpoints.ts'
-import { memoryStore } from './memory-store.ts'
-import { nudge, relativeError, testState, type TestState } from './testing.ts'
+import { formatItemName } from './checkpoint-chain.ts'
+import { UserCheckpoints } from './checkpoints.ts'
+import { createMemoryStore } from './memory-store.ts'
+import { nudge, measureStateError, createTestState, type TestState } from './testing.ts'
 import { type PoolProblem, UserPool, type UserPoolOptions } from './user-pool.ts'
-import { stateBytes, type UserState } from './user-state.ts'
+import { estimateStateBytes, type UserState } from './user-state.ts'
 import type { UserStore } from './user-store.ts'
 
-const oneBytes = stateBytes(testState(1))
+const oneBytes = estimateStateBytes(createTestState(1))
 let store: UserStore
 let failure: Error | undefined
 let reads: number
 let problems: PoolProblem[]
 let time: number
 beforeEach(() => {
-  const inner = memoryStore()
+  const inner = createMemoryStore()
   failure = undefined
   reads = 0
   problems = []
@@ -35,8 +35,8 @@ const makePool = (
   options: Partial<UserPoolOptions<UserState>> = {},
 ): UserPool<UserState> =>
   new UserPool<UserState>({
-    checkpoints: new Checkpoints(store),
-    wake: (user, state) => state ?? testState(user.length),
+    checkpoints: new UserCheckpoints(store),
+    load: (user, state) => state ?? createTestState(user.length),
     stateOf: (state) => state,
     limitBytes: users * oneBytes,
     now: () => ++time,
@@ -71,7 +71,7 @@ describe('a pool of users', () => {
     expect(pool.usedBytes).toBeLessThanOrEqual(3 * oneBytes)
     expect(pool.users).toEqual(names.slice(-3))
     await pool.flush()
-    const start = testState(7).tensors.get('second.head.A')!.data[0] as number
+    const start = createTestState(7).tensors.get('second.head.A')!.data[0] as number
     for (const user of names)
       expect(
         await pool.use(user, ({ tensors }) => tensors.get('second.head.A')!.data[0]),
@@ -99,7 +99,7 @@ describe('a pool of users', () => {
   })
   it('keeps cold users in int8 and hot ones in f32; statistics and exact tensors exactly', async () => {
     const pool = makePool(1)
-    const checkpoints = new Checkpoints(store)
+    const checkpoints = new UserCheckpoints(store)
     await learn(pool, 'ada')
     const hot = await pool.save('ada')
     expect(hot).toMatchObject({ form: 'f32' })
@@ -108,12 +108,12 @@ describe('a pool of users', () => {
     await settled()
     const cold = (await checkpoints.open('ada'))!
     expect([cold.form, pool.users]).toEqual(['int8', ['bob']])
-    const expected = testState(3)
+    const expected = createTestState(3)
     nudge(expected, 'second.head.A')
     expect(cold.state.header).toEqual(expected.header)
     expect(cold.state.tensors.get('second.head.A')).toEqual(expected.tensors.get('second.head.A'))
-    expect(relativeError('head.A', expected, cold.state)).toBeGreaterThan(0)
-    expect(relativeError('head.A', expected, cold.state)).toBeLessThan(0.03)
+    expect(measureStateError('head.A', expected, cold.state)).toBeGreaterThan(0)
+    expect(measureStateError('head.A', expected, cold.state)).toBeLessThan(0.03)
   })
   it('writes nothing for users who only read, and nothing for those who never came', async () => {
     const pool = makePool(1)
@@ -134,8 +134,8 @@ describe('a pool of users', () => {
       count = 0
     }
     const pool = new UserPool<Counter>({
-      checkpoints: new Checkpoints(store),
-      wake: (_, state) => Object.assign(new Counter(), state?.header),
+      checkpoints: new UserCheckpoints(store),
+      load: (_, state) => Object.assign(new Counter(), state?.header),
       stateOf: ({ count }) => ({ tensors: new Map(), header: { count } }),
       limitBytes: 0,
       now: () => 0,
@@ -163,7 +163,9 @@ describe('a store that fails', () => {
     )
     failure = undefined
     await pool.flush()
-    expect((await new Checkpoints(store).open('ada'))!.state.header).toEqual(testState(3).header)
+    expect((await new UserCheckpoints(store).open('ada'))!.state.header).toEqual(
+      createTestState(3).header,
+    )
   })
   it('refuses more users than memory holds rather than lose those who are there', async () => {
     const pool = makePool(2)
@@ -181,13 +183,13 @@ describe('a store that fails', () => {
   it('refuses bad names, and users whose checkpoints are all broken, and holds nothing for them', async () => {
     const pool = makePool(2)
     await expect(pool.open('x'.repeat(10_000_000))).rejects.toThrow(OptionError)
-    await store.put('ada', itemOf(1), new Uint8Array(100))
+    await store.put('ada', formatItemName(1), new Uint8Array(100))
     await expect(pool.open('ada')).rejects.toThrow(FormatError)
     expect([pool.users, pool.usedBytes]).toEqual([[], 0])
   })
   it('tells of checkpoints that were refused', async () => {
-    await new Checkpoints(store).write('ada', testState(3), 0)
-    await store.put('ada', itemOf(2), new Uint8Array(100))
+    await new UserCheckpoints(store).write('ada', createTestState(3), 0)
+    await store.put('ada', formatItemName(2), new Uint8Array(100))
     await makePool(2).open('ada')
     expect(problems).toEqual([
       {
@@ -221,7 +223,7 @@ describe('two pools over one store', () => {
     expect(
       await left.use('ada', ({ tensors }) => tensors.get('second.head.A')!.data[0]),
     ).toBeCloseTo(
-      ((testState(3) as TestState).tensors.get('second.head.A')!.data[0] as number) + 1,
+      ((createTestState(3) as TestState).tensors.get('second.head.A')!.data[0] as number) + 1,
       5,
     )
   })

@@ -3,17 +3,22 @@
 // but how to make a state of it and it of a state.
 
 import { OptionError, StorageError } from '../../base/errors.ts'
-import { quoted } from '../../formats/quote.ts'
-import type { CheckpointInfo, Checkpoints, Refusal, WriteOptions } from './checkpoints.ts'
-import { type SaveOptions, SaveQueue } from './save-queue.ts'
+import { quoteName } from '../../formats/quote.ts'
+import type {
+  UserCheckpointInfo,
+  UserCheckpoints,
+  RefusedCheckpoint,
+  WriteCheckpointOptions,
+} from './checkpoints.ts'
+import { type SaveQueueOptions, SaveQueue } from './save-queue.ts'
 import type { StateForm } from './state-image.ts'
-import { stateBytes, type StateShapes, type UserState } from './user-state.ts'
+import { estimateStateBytes, type StateShapes, type UserState } from './user-state.ts'
 import { checkUser } from './user-store.ts'
 
 export interface UserPoolOptions<Live> {
-  readonly checkpoints: Checkpoints
+  readonly checkpoints: UserCheckpoints
   /** A live object from a user's state, or a new one for a user who has none. */
-  readonly wake: (user: string, state: UserState | undefined) => Live
+  readonly load: (user: string, state: UserState | undefined) => Live
   /** The state of a live object, as it is now. Its tensors are copied at once. */
   readonly stateOf: (live: Live) => UserState
   /**
@@ -48,7 +53,7 @@ export interface PoolProblem {
   /** Why the user could not be written; the user stays in memory. */
   readonly error?: unknown
   /** Checkpoints that could not be used; an older one is. */
-  readonly refused?: readonly Refusal[]
+  readonly refused?: readonly RefusedCheckpoint[]
 }
 
 /** A user in use. Nothing removes it from memory until `release`. */
@@ -98,7 +103,7 @@ export class UserPool<Live> {
   constructor(options: UserPoolOptions<Live>) {
     if (!(options.limitBytes >= 0))
       throw new OptionError(`limitBytes is a number of bytes; got ${options.limitBytes}.`)
-    const sizeOf = (live: Live): number => stateBytes(options.stateOf(live))
+    const sizeOf = (live: Live): number => estimateStateBytes(options.stateOf(live))
     this.#options = {
       hotForm: 'f32',
       coldForm: 'int8',
@@ -154,7 +159,10 @@ export class UserPool<Live> {
    * Saves a user in memory; gives undefined where there is nothing to save. Rejects with what
    * `Checkpoints.write` throws, the user staying as it is.
    */
-  async save(user: string, options: WriteOptions = {}): Promise<CheckpointInfo | undefined> {
+  async save(
+    user: string,
+    options: WriteCheckpointOptions = {},
+  ): Promise<UserCheckpointInfo | undefined> {
     const entry = this.#entries.get(user)
     if (!entry || (entry.changes === entry.savedChanges && !options.onTop)) return undefined
     return this.#write(user, entry, { form: this.#options.hotForm, ...options })
@@ -168,7 +176,7 @@ export class UserPool<Live> {
     const entry = this.#entries.get(user)
     if (entry && entry.pins > 0)
       throw new OptionError(
-        `User ${quoted(user)} is in use and cannot be discarded; release it first.`,
+        `User ${quoteName(user)} is in use and cannot be discarded; release it first.`,
       )
     if (entry) this.#remove(user, entry)
   }
@@ -190,7 +198,7 @@ export class UserPool<Live> {
     if (failed.length === 0) return
     const names = failed
       .slice(0, 8)
-      .map(({ user }) => quoted(user))
+      .map(({ user }) => quoteName(user))
       .join(', ')
     const cause = new AggregateError(failed.map(({ error }) => error))
     throw new StorageError(
@@ -235,18 +243,18 @@ export class UserPool<Live> {
 
   /** Reads a user and makes room for it; from then on each who waits for it holds it. */
   async #load(user: string): Promise<Entry<Live>> {
-    const { checkpoints, wake, sizeOf, shapes, limitBytes, onProblem } = this.#options
+    const { checkpoints, load, sizeOf, shapes, limitBytes, onProblem } = this.#options
     let reservedBytes = 0
     try {
       const opened = await checkpoints.open(user, shapes)
       if (opened && opened.refused.length > 0) onProblem({ user, refused: opened.refused })
-      const live = wake(user, opened?.state)
+      const live = load(user, opened?.state)
       reservedBytes = sizeOf(live)
       this.#usedBytes += reservedBytes
       const failure = await this.#shrink()
       if (failure !== undefined && this.#usedBytes > limitBytes)
         throw new StorageError(
-          `User ${quoted(user)} cannot be opened: memory is full of users with changes that could not be written (${String(failure)}) They are kept until they can be.`,
+          `User ${quoteName(user)} cannot be opened: memory is full of users with changes that could not be written (${String(failure)}) They are kept until they can be.`,
           { cause: failure },
         )
       const entry: Entry<Live> = {
@@ -315,7 +323,11 @@ export class UserPool<Live> {
     this.#options.checkpoints.release(user)
   }
 
-  async #write(user: string, entry: Entry<Live>, options: SaveOptions): Promise<CheckpointInfo> {
+  async #write(
+    user: string,
+    entry: Entry<Live>,
+    options: SaveQueueOptions,
+  ): Promise<UserCheckpointInfo> {
     const { stateOf, now } = this.#options
     let changes = entry.savedChanges
     const snapshot = (): UserState => {

@@ -3,17 +3,17 @@
 // where they are kept.
 
 import { type Mismatch, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
-import { allFinite } from '../../base/finite.ts'
+import { isAllFinite } from '../../base/finite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { listed, quoted } from '../../formats/quote.ts'
+import { joinProblems, quoteName } from '../../formats/quote.ts'
 
-export type Json =
-  null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json }
+export type JsonValue =
+  null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue }
 
 export interface UserState {
   /** May be changed in place by whoever holds the state; a checkpoint copies them at one moment. */
   readonly tensors: ReadonlyMap<string, Tensor>
-  readonly header: Readonly<Record<string, Json>>
+  readonly header: Readonly<Record<string, JsonValue>>
   /**
    * Names of f32 matrices that stay f32 in every form. Second moments belong here: one that is
    * rounded to zero makes the next step huge.
@@ -22,7 +22,7 @@ export interface UserState {
 }
 
 /** Bytes that a state takes in memory, the header as its JSON. */
-export function stateBytes({ tensors, header }: UserState): number {
+export function estimateStateBytes({ tensors, header }: UserState): number {
   let sum = JSON.stringify(header).length
   for (const [name, { data }] of tensors) sum += name.length + data.byteLength
   return sum
@@ -34,18 +34,18 @@ export function stateBytes({ tensors, header }: UserState): number {
  */
 export function checkState({ tensors, header }: UserState): void {
   const bad = [...tensors].filter(
-    ([, { dtype, data }]) => dtype === 'f32' && !allFinite(data as Float32Array),
+    ([, { dtype, data }]) => dtype === 'f32' && !isAllFinite(data as Float32Array),
   )
   if (bad.length > 0)
     throw new NumericError(
-      `A user's state holds NaN or infinity and is not kept:\n${listed(bad.map(([name]) => quoted(name)))}`,
+      `A user's state holds NaN or infinity and is not kept:\n${joinProblems(bad.map(([name]) => quoteName(name)))}`,
     )
-  const problem = jsonFault(header, 'header')
+  const problem = findJsonProblem(header, 'header')
   if (problem !== undefined) throw new OptionError(`A user's state cannot be kept: ${problem}.`)
 }
 
 /** JSON.stringify would write NaN as null and leave out what is undefined. */
-function jsonFault(value: unknown, path: string): string | undefined {
+function findJsonProblem(value: unknown, path: string): string | undefined {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return undefined
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${path} is ${value}`
   const isPlain =
@@ -53,7 +53,7 @@ function jsonFault(value: unknown, path: string): string | undefined {
     (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value)))
   if (!isPlain) return `${path} is no plain value but ${typeof value}`
   for (const [key, inner] of Object.entries(value as object)) {
-    const fault = jsonFault(inner, `${path}.${key}`)
+    const fault = findJsonProblem(inner, `${path}.${key}`)
     if (fault !== undefined) return fault
   }
   return undefined

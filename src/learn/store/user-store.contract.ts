@@ -3,7 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ConflictError, OptionError } from '../../base/errors.ts'
-import { absent, type UserStore } from './user-store.ts'
+import { absentVersion, type UserStore } from './user-store.ts'
 
 export interface StorePlace {
   /** Another handle on the same items, as another process or tab has it. */
@@ -133,11 +133,11 @@ export function describeUserStore(
     })
 
     it('raises the version with every put, and takes only the one that was expected', async () => {
-      const first = await store.put('ada', 'state', bytesOf(1), absent)
+      const first = await store.put('ada', 'state', bytesOf(1), absentVersion)
       expect(first).toBeGreaterThan(0)
       const second = await store.put('ada', 'state', bytesOf(2), first)
       expect(second).toBeGreaterThan(first)
-      for (const stale of [first, absent, second + 1]) {
+      for (const stale of [first, absentVersion, second + 1]) {
         const refused = store.put('ada', 'state', bytesOf(3), stale)
         await expect(refused).rejects.toThrow(ConflictError)
         await expect(refused).rejects.toThrow(/state of user "ada" is at version \d+, expected/)
@@ -164,15 +164,15 @@ export function describeUserStore(
     it('never gives a version twice, so a writer from before a deletion is told', async () => {
       const before = await store.put('ada', 'state', bytesOf(1))
       await store.forget('ada')
-      expect(await store.put('ada', 'state', bytesOf(2), absent)).not.toBe(before)
+      expect(await store.put('ada', 'state', bytesOf(2), absentVersion)).not.toBe(before)
       await expect(store.put('ada', 'state', bytesOf(3), before)).rejects.toThrow(ConflictError)
     })
     it('loses nothing where two write the same user at once: one is told', async () => {
       const left = store
       const right = await open()
       const outcomes = await Promise.allSettled([
-        left.put('ada', 'one', bytesOf(1), absent),
-        right.put('ada', 'one', bytesOf(2), absent),
+        left.put('ada', 'one', bytesOf(1), absentVersion),
+        right.put('ada', 'one', bytesOf(2), absentVersion),
       ])
       expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
       let told = 0
@@ -184,7 +184,7 @@ export function describeUserStore(
               'ada',
               'count',
               bytesOf((found?.bytes[0] ?? 0) + 1),
-              found?.version ?? absent,
+              found?.version ?? absentVersion,
             )
             done++
           } catch (error) {

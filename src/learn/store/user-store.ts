@@ -2,7 +2,7 @@
 // contract, a backend for each place. Knows neither a platform nor what the bytes mean.
 
 import { ConflictError, OptionError } from '../../base/errors.ts'
-import { quoted } from '../../formats/quote.ts'
+import { quoteName } from '../../formats/quote.ts'
 
 export interface StoredItem {
   /** The caller's own copy. */
@@ -17,7 +17,7 @@ export interface ItemInfo {
 }
 
 /** As the expected version of a `put`: there must be no such item yet. */
-export const absent = 0
+export const absentVersion = 0
 
 /**
  * Items of bytes by user and name. A write is there whole or not at all, for every reader in every
@@ -66,10 +66,11 @@ export function checkUser(user: string): void {
   }
   if (user === '') refuse('got none')
   if (user.length > longestUserBytes)
-    refuse(`${quoted(user.slice(0, 40))} … has ${user.length} characters`) // at least a byte each
+    // at least a byte each
+    refuse(`${quoteName(user.slice(0, 40))} … has ${user.length} characters`)
   const sizeBytes = new TextEncoder().encode(user).length
-  if (sizeBytes > longestUserBytes) refuse(`${quoted(user.slice(0, 40))} … takes ${sizeBytes}`)
-  if (!user.isWellFormed()) refuse(`${quoted(user)} holds half a surrogate pair`)
+  if (sizeBytes > longestUserBytes) refuse(`${quoteName(user.slice(0, 40))} … takes ${sizeBytes}`)
+  if (!user.isWellFormed()) refuse(`${quoteName(user)} holds half a surrogate pair`)
 }
 
 /**
@@ -79,7 +80,7 @@ export function checkUser(user: string): void {
 export function checkItem(item: string): void {
   if (!itemPattern.test(item))
     throw new OptionError(
-      `An item's name has 1 to 64 of the characters a–z, 0–9, "." and "-"; got ${quoted(String(item))}.`,
+      `An item's name has 1 to 64 of the characters a–z, 0–9, "." and "-"; got ${quoteName(String(item))}.`,
     )
 }
 
@@ -87,18 +88,18 @@ export function checkItem(item: string): void {
  * Throws ConflictError where `found` (undefined: there is none) is not the version that the writer
  * expects (undefined: any will do).
  */
-export function checkVersion(
+export function checkItemVersion(
   place: string,
   user: string,
   item: string,
   found: number | undefined,
   expected: number | undefined,
 ): void {
-  if (expected === undefined || (found ?? absent) === expected) return
+  if (expected === undefined || (found ?? absentVersion) === expected) return
   const shown = (version: number): string =>
-    version === absent ? 'not there' : `at version ${version}`
+    version === absentVersion ? 'not there' : `at version ${version}`
   throw new ConflictError(
-    `${place}: ${item} of user ${quoted(user)} is ${shown(found ?? absent)}, expected it ${shown(expected)}: ` +
+    `${place}: ${item} of user ${quoteName(user)} is ${shown(found ?? absentVersion)}, expected it ${shown(expected)}: ` +
       `somebody else wrote in between. Nothing was changed; read it again and write on top of that.`,
   )
 }
@@ -107,5 +108,5 @@ export function checkVersion(
  * The version after `current`; the first is drawn from 2⁴⁸, so that no version of a deleted item
  * comes back. `random` gives numbers in [0, 1).
  */
-export const nextVersion = (current: number | undefined, random: () => number): number =>
+export const computeNextVersion = (current: number | undefined, random: () => number): number =>
   current === undefined ? 1 + Math.floor(random() * 2 ** 48) : current + 1

@@ -2,13 +2,13 @@ import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel } from '../../graph/index.ts'
-import { directoryFolder } from '../../node/files/folder.ts'
+import { openDirectory } from '../../node/files/folder.ts'
 import { createModel, type Head, type Model } from '../../runtime/index.ts'
-import { FastTier, type FastTierOptions } from './head-tier.ts'
-import { headErrors } from './head-gradient.ts'
-import { mainDirections } from './principal-subspace.ts'
+import { HeadTier, type HeadTierOptions } from './head-tier.ts'
+import { createHeadLoss } from './head-gradient.ts'
+import { computePrincipalSubspace } from './principal-subspace.ts'
 
 const folder = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
 let model: Model
@@ -19,8 +19,8 @@ const tokens = ids.slice(1)
 const weights = tokens.map((_, t) => (t === 2 ? 0 : 1 / (tokens.length - 1)))
 
 beforeAll(async () => {
-  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
-  model = createModel({ base, backend: onnxRuntimeBackend(ort as never, { threads: 1 }) })
+  const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(folder) })
+  model = createModel({ base, backend: createOnnxRuntimeBackend(ort as never, { threads: 1 }) })
   head = model.head('exact')
   const [rows] = await model.hidden([ids.slice(0, -1)], { accuracy: 'exact' })
   hidden = Float32Array.from(rows!.flatMap((row) => [...row]))
@@ -28,8 +28,8 @@ beforeAll(async () => {
 afterAll(() => model.dispose())
 
 /** The true loss: logits of the whole vocabulary, in double precision. */
-async function trueLoss(tier: FastTier): Promise<number> {
-  const { data } = await head.logits(f32([tokens.length, head.width], tier.change(hidden)))
+async function trueLoss(tier: HeadTier): Promise<number> {
+  const { data } = await head.logits(f32([tokens.length, head.width], tier.apply(hidden)))
   return tokens.reduce((sum, token, t) => {
     const row = [...data.subarray(t * head.vocabularySize, (t + 1) * head.vocabularySize)]
     const top = Math.max(...row)
@@ -42,14 +42,14 @@ async function trueLoss(tier: FastTier): Promise<number> {
     )
   }, 0)
 }
-const errorsOf = async (tier: FastTier, breadth: number | 'all') =>
-  headErrors(head, breadth).of(
-    await head.logits(f32([tokens.length, head.width], tier.change(hidden))),
+const errorsOf = async (tier: HeadTier, breadth: number | 'all') =>
+  createHeadLoss(head, breadth).compute(
+    await head.logits(f32([tokens.length, head.width], tier.apply(hidden))),
     tokens,
     weights,
   )
-const learned = async (rank: number, steps = 3, options = {}): Promise<FastTier> => {
-  const tier = new FastTier(head.width, { rank, learningRate: 0.02, ...options })
+const learned = async (rank: number, steps = 3, options = {}): Promise<HeadTier> => {
+  const tier = new HeadTier(head.width, { rank, learningRate: 0.02, ...options })
   for (let i = 0; i < steps; i++) tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
   return tier
 }
@@ -78,7 +78,7 @@ describe.each([1, 2, 4, 16])('a fast tier of rank %i', (rank) => {
   })
 
   it('descends: the loss falls step by step', async () => {
-    const losses = [await trueLoss(new FastTier(head.width, { rank }))]
+    const losses = [await trueLoss(new HeadTier(head.width, { rank }))]
     for (const steps of [1, 4, 12]) losses.push(await trueLoss(await learned(rank, steps)))
     for (let i = 1; i < losses.length; i++) expect(losses[i]!).toBeLessThan(losses[i - 1]! + 1e-6)
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1)
@@ -119,33 +119,33 @@ describe('the error at the head', () => {
     )
   })
   it('refuses a breadth of nothing', () => {
-    expect(() => headErrors(head, 0)).toThrow(OptionError)
+    expect(() => createHeadLoss(head, 0)).toThrow(OptionError)
   })
 })
 
 describe('a step', () => {
   it('changes nothing before the first, and is the same for the same seed', async () => {
-    expect(new FastTier(head.width).change(hidden)).toEqual(hidden)
+    expect(new HeadTier(head.width).apply(hidden)).toEqual(hidden)
     expect((await learned(4)).B).toEqual((await learned(4)).B)
     expect((await learned(4, 3, { seed: 2 })).B).not.toEqual((await learned(4)).B)
   })
   it('is held within its trust region at any rate', async () => {
-    const tier = new FastTier(head.width, { rank: 8, learningRate: 10, trust: 0.05 })
+    const tier = new HeadTier(head.width, { rank: 8, learningRate: 10, trust: 0.05 })
     for (let i = 0; i < 5; i++) {
       tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
-      expect(tier.lastMove).toBeLessThan(0.055)
+      expect(tier.lastRelativeStep).toBeLessThan(0.055)
     }
-    expect(tier.lastMove).toBeGreaterThan(0.01)
+    expect(tier.lastRelativeStep).toBeGreaterThan(0.01)
   })
   it('with decay leaves smaller weights, without momentum goes where the last gradient points', async () => {
-    const { gradient } = await errorsOf(new FastTier(head.width, { rank: 2 }), 'all')
-    const stepped = (options: FastTierOptions): FastTier => {
-      const tier = new FastTier(head.width, { rank: 2, learningRate: 0.01, trust: 10, ...options })
+    const { gradient } = await errorsOf(new HeadTier(head.width, { rank: 2 }), 'all')
+    const stepped = (options: HeadTierOptions): HeadTier => {
+      const tier = new HeadTier(head.width, { rank: 2, learningRate: 0.01, trust: 10, ...options })
       for (let i = 0; i < 5; i++)
         tier.step(hidden, i < 4 ? gradient : gradient.map((value) => -value))
       return tier
     }
-    const size = (tier: FastTier): number => Math.hypot(...tier.A.data, ...tier.B.data)
+    const size = (tier: HeadTier): number => Math.hypot(...tier.A.data, ...tier.B.data)
     expect(size(stepped({ decay: 5 }))).toBeLessThan(0.9 * size(stepped({})))
     // Adam's four steps one way, then back: without momentum the last one undoes more.
     expect(Math.hypot(...stepped({ momentum: 0 }).B.data)).toBeLessThan(
@@ -154,12 +154,12 @@ describe('a step', () => {
   })
   it('leaves states alone that it is told to spare, from its first step on, and learns from others', async () => {
     const spared = hidden.subarray(0, 3 * head.width)
-    const tier = new FastTier(head.width, { rank: 4, learningRate: 0.02 })
-    const directions = mainDirections(spared, head.width)
+    const tier = new HeadTier(head.width, { rank: 4, learningRate: 0.02 })
+    const directions = computePrincipalSubspace(spared, head.width)
     expect(directions.shape[0]).toBeLessThanOrEqual(3)
-    tier.spare(directions)
+    tier.excludeDirections(directions)
     for (let i = 0; i < 4; i++) tier.step(hidden, (await errorsOf(tier, 'all')).gradient)
-    const moved = tier.change(hidden)
+    const moved = tier.apply(hidden)
     const share = (t: number): number => {
       const of = (values: Float32Array): Float32Array =>
         values.subarray(t * head.width, (t + 1) * head.width)
@@ -181,7 +181,7 @@ describe('a step', () => {
       )
       expect(Math.abs(inside)).toBeLessThan(1e-5)
     }
-    expect(() => tier.spare(f32([1, 3]))).toThrow(ShapeError)
+    expect(() => tier.excludeDirections(f32([1, 3]))).toThrow(ShapeError)
   })
   it('from NaN is refused and leaves everything as it was', async () => {
     const tier = await learned(2)
@@ -202,11 +202,11 @@ describe('a step', () => {
     { momentum: 1 },
     { decay: -1 },
   ])('%o is refused', (options) => {
-    expect(() => new FastTier(8, options)).toThrow(OptionError)
+    expect(() => new HeadTier(8, options)).toThrow(OptionError)
   })
   it('goes on from its tensors as if never stopped', async () => {
     const tier = await learned(4)
-    const again = new FastTier(head.width, { rank: 4, learningRate: 0.02 })
+    const again = new HeadTier(head.width, { rank: 4, learningRate: 0.02 })
     again.restore(
       new Map(
         [...tier.tensors()].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]),
@@ -216,7 +216,7 @@ describe('a step', () => {
     const { gradient } = await errorsOf(tier, 64)
     for (const each of [tier, again]) each.step(hidden, gradient)
     expect(again.tensors()).toEqual(tier.tensors())
-    expect(() => new FastTier(head.width, { rank: 2 }).restore(tier.tensors(), 1)).toThrow(
+    expect(() => new HeadTier(head.width, { rank: 2 }).restore(tier.tensors(), 1)).toThrow(
       ShapeError,
     )
   })

@@ -2,16 +2,16 @@
 // without going back through the model. Knows hidden states and their gradients; no tokens, no
 // model.
 
-import { fastKernels } from '../../base/linalg/simd.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { type Matrix, matrixOf, transpose } from '../../base/linalg/matrix.ts'
-import { allFinite } from '../../base/finite.ts'
+import { type Matrix, createMatrix, transpose } from '../../base/linalg/matrix.ts'
+import { isAllFinite } from '../../base/finite.ts'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
 
-export interface FastTierOptions {
+export interface HeadTierOptions {
   /** 1 to 16; 4 unless given. */
   readonly rank?: number
   /** Adam's step; 2e-3 unless given (docs/learn.md: what other rates give). */
@@ -37,11 +37,11 @@ type Part = 'A' | 'B'
  * ∂loss/∂B = Σ g·(A·h)ᵀ, ∂loss/∂A = Σ Bᵀ·g·hᵀ. At the head g is W_headᵀ·(p − y). One Adam step a
  * turn, cut where it would move the turn's hidden states too far.
  */
-export class FastTier {
+export class HeadTier {
   readonly width: number
   readonly rank: number
   readonly learningRate: number
-  readonly trust: number
+  readonly maxRelativeStep: number
   steps = 0
   /**
    * Another object after every change of the weights: what was computed under one holds as long as
@@ -49,15 +49,15 @@ export class FastTier {
    */
   version: object = {}
   /** Mean ‖Δh′‖/‖h‖ of the last step, after it was cut. */
-  lastMove = 0
+  lastRelativeStep = 0
   readonly #weights: Record<Part, Float32Array>
   readonly #means: Record<Part, Float32Array>
   readonly #squares: Record<Part, Float32Array>
   readonly #settings: ReturnType<typeof adamw.complete>
   readonly #seed: number
-  #spared: F32Tensor | undefined
+  #excluded: F32Tensor | undefined
 
-  constructor(width: number, options: FastTierOptions = {}) {
+  constructor(width: number, options: HeadTierOptions = {}) {
     const {
       rank = 4,
       learningRate = 2e-3,
@@ -84,7 +84,7 @@ export class FastTier {
     this.width = width
     this.rank = rank
     this.learningRate = learningRate
-    this.trust = trust
+    this.maxRelativeStep = trust
     this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
     this.#seed = seed
     const made = (): Record<Part, Float32Array> => ({
@@ -110,9 +110,9 @@ export class FastTier {
     for (let i = 0; i < this.#weights.A.length; i++)
       this.#weights.A[i] = (2 * uniform() - 1) * bound
     this.steps = 0
-    this.lastMove = 0
+    this.lastRelativeStep = 0
     this.version = {}
-    this.#leaveSpared(this.#weights.A)
+    this.#removeExcluded(this.#weights.A)
   }
 
   get A(): F32Tensor {
@@ -124,27 +124,36 @@ export class FastTier {
   }
 
   /** h′ of hidden states [T, D]; a new array. Before the first step a copy. */
-  change(hidden: Float32Array): Float32Array {
+  apply(hidden: Float32Array): Float32Array {
     const result = hidden.slice()
-    if (this.steps > 0) this.#addTo(result, hidden, this.#weights)
+    if (this.steps > 0) this.#addUpdate(result, hidden, this.#weights)
     return result
   }
 
   #rows(values: Float32Array, columns: number): Matrix<Float32Array> {
     if (values.length % columns !== 0)
       throw new ShapeError(`Fast tier: got ${values.length} numbers, expected rows of ${columns}.`)
-    return matrixOf(values.length / columns, columns, values)
+    return createMatrix(values.length / columns, columns, values)
   }
 
   /** result += hidden·Aᵀ·Bᵀ */
-  #addTo(result: Float32Array, hidden: Float32Array, { A, B }: Record<Part, Float32Array>): void {
+  #addUpdate(
+    result: Float32Array,
+    hidden: Float32Array,
+    { A, B }: Record<Part, Float32Array>,
+  ): void {
     const x = this.#rows(hidden, this.width)
-    const low = matrixOf(x.rows, this.rank, new Float32Array(x.rows * this.rank)) // [T, R]
-    product(low, x, transpose(matrixOf(this.rank, this.width, A)))
-    multiply(this.#rows(result, this.width), low, transpose(matrixOf(this.width, this.rank, B)), {
-      add: true,
-      kernel: fastKernels().f32,
-    })
+    const low = createMatrix(x.rows, this.rank, new Float32Array(x.rows * this.rank)) // [T, R]
+    multiplyInto(low, x, transpose(createMatrix(this.rank, this.width, A)))
+    multiply(
+      this.#rows(result, this.width),
+      low,
+      transpose(createMatrix(this.width, this.rank, B)),
+      {
+        add: true,
+        kernel: getFastKernels().f32,
+      },
+    )
   }
 
   /** ∂loss/∂A [R, D] and ∂loss/∂B [D, R] from hidden states and ∂loss/∂h′, both [T, D]. */
@@ -155,15 +164,15 @@ export class FastTier {
       throw new ShapeError(`Fast tier: got ${x.rows} hidden states and ${g.rows} gradients.`)
     const { A, B } = this.#weights
     const matrix = (rows: number, columns: number) =>
-      matrixOf(rows, columns, new Float32Array(rows * columns))
+      createMatrix(rows, columns, new Float32Array(rows * columns))
     const low = matrix(x.rows, this.rank)
     const back = matrix(x.rows, this.rank)
-    product(low, x, transpose(matrixOf(this.rank, this.width, A)))
-    product(back, g, matrixOf(this.width, this.rank, B))
+    multiplyInto(low, x, transpose(createMatrix(this.rank, this.width, A)))
+    multiplyInto(back, g, createMatrix(this.width, this.rank, B))
     const ofA = matrix(this.rank, this.width)
     const ofB = matrix(this.width, this.rank)
-    product(ofA, transpose(back), x)
-    product(ofB, transpose(g), low)
+    multiplyInto(ofA, transpose(back), x)
+    multiplyInto(ofB, transpose(g), low)
     return { A: ofA.data, B: ofB.data }
   }
 
@@ -172,15 +181,15 @@ export class FastTier {
     const result = gradient.slice()
     if (this.steps === 0) return result
     const g = this.#rows(gradient, this.width)
-    const low = matrixOf(g.rows, this.rank, new Float32Array(g.rows * this.rank)) // [T, R]
-    product(low, g, matrixOf(this.width, this.rank, this.#weights.B))
+    const low = createMatrix(g.rows, this.rank, new Float32Array(g.rows * this.rank)) // [T, R]
+    multiplyInto(low, g, createMatrix(this.width, this.rank, this.#weights.B))
     multiply(
       this.#rows(result, this.width),
       low,
-      matrixOf(this.rank, this.width, this.#weights.A),
+      createMatrix(this.rank, this.width, this.#weights.A),
       {
         add: true,
-        kernel: fastKernels().f32,
+        kernel: getFastKernels().f32,
       },
     )
     return result
@@ -191,23 +200,26 @@ export class FastTier {
    * NumericError where something is NaN or infinite, and nothing has changed then.
    */
   step(hidden: Float32Array, gradient: Float32Array, scale = 1): void {
-    if (!allFinite(hidden) || !allFinite(gradient))
+    if (!isAllFinite(hidden) || !isAllFinite(gradient))
       throw new NumericError('Fast tier: a hidden state or gradient is NaN or infinite.')
     const gradients = this.gradients(hidden, gradient)
     this.steps++
     const moved = {
-      A: this.#direction('A', gradients.A, scale),
-      B: this.#direction('B', gradients.B, scale),
+      A: this.#computeStep('A', gradients.A, scale),
+      B: this.#computeStep('B', gradients.B, scale),
     }
     const before = new Float32Array(hidden.length)
-    this.#addTo(before, hidden, this.#weights)
+    this.#addUpdate(before, hidden, this.#weights)
     const share = (part: number): { weights: Record<Part, Float32Array>; move: number } => {
-      const weights = { A: this.#moved('A', moved.A, part), B: this.#moved('B', moved.B, part) }
-      return { weights, move: this.#distance(hidden, before, weights) }
+      const weights = {
+        A: this.#stepWeights('A', moved.A, part),
+        B: this.#stepWeights('B', moved.B, part),
+      }
+      return { weights, move: this.#measureRelativeStep(hidden, before, weights) }
     }
     let taken = share(1)
-    if (taken.move > this.trust) taken = this.#cut(share)
-    this.lastMove = taken.move
+    if (taken.move > this.maxRelativeStep) taken = this.#shortenStep(share)
+    this.lastRelativeStep = taken.move
     this.version = {}
     this.#weights.A.set(taken.weights.A)
     this.#weights.B.set(taken.weights.B)
@@ -217,14 +229,14 @@ export class FastTier {
    * The longest part of a step within the trust region. Far from the start the change grows with
    * the square of the step, so it is sought.
    */
-  #cut<Moved extends { readonly move: number }>(share: (part: number) => Moved): Moved {
+  #shortenStep<Moved extends { readonly move: number }>(share: (part: number) => Moved): Moved {
     let low = 1e-6
     let high = 1
     let taken = share(low)
     for (let tries = 0; tries < 10; tries++) {
       const middle = Math.sqrt(low * high)
       const tried = share(middle)
-      if (tried.move > this.trust) high = middle
+      if (tried.move > this.maxRelativeStep) high = middle
       else {
         low = middle
         taken = tried
@@ -238,32 +250,32 @@ export class FastTier {
    * steps are taken without their part in them, A ← A − A·Uᵀ·U, and so is the start of a tier that
    * has not learned yet. What it has learned stays.
    */
-  spare(directions: F32Tensor): void {
+  excludeDirections(directions: F32Tensor): void {
     if (directions.shape[1] !== this.width)
       throw new ShapeError(
         `Fast tier: directions of shape [${directions.shape.join(', ')}] do not fit the width ${this.width}.`,
       )
-    this.#spared = directions
+    this.#excluded = directions
     if (this.steps > 0) return
-    this.#leaveSpared(this.#weights.A)
+    this.#removeExcluded(this.#weights.A)
     this.version = {}
   }
 
-  #leaveSpared(A: Float32Array): void {
-    if (!this.#spared) return
-    const [count] = this.#spared.shape as [number]
-    const directions = matrixOf(count, this.width, this.#spared.data)
-    const parts = matrixOf(this.rank, count, new Float32Array(this.rank * count))
-    product(parts, matrixOf(this.rank, this.width, A), transpose(directions))
+  #removeExcluded(A: Float32Array): void {
+    if (!this.#excluded) return
+    const [count] = this.#excluded.shape as [number]
+    const directions = createMatrix(count, this.width, this.#excluded.data)
+    const parts = createMatrix(this.rank, count, new Float32Array(this.rank * count))
+    multiplyInto(parts, createMatrix(this.rank, this.width, A), transpose(directions))
     for (let i = 0; i < parts.data.length; i++) parts.data[i]! *= -1
-    multiply(matrixOf(this.rank, this.width, A), parts, directions, {
+    multiply(createMatrix(this.rank, this.width, A), parts, directions, {
       add: true,
-      kernel: fastKernels().f32,
+      kernel: getFastKernels().f32,
     })
   }
 
   /** AdamW's step for one matrix, moments updated. */
-  #direction(part: Part, gradient: Float32Array, scale: number): Float32Array {
+  #computeStep(part: Part, gradient: Float32Array, scale: number): Float32Array {
     const weights = this.#weights[part]
     const parameter = weights.slice()
     const state = { mean: this.#means[part], square: this.#squares[part] }
@@ -276,24 +288,24 @@ export class FastTier {
     }
     adamw.update({ parameter, ...step }, this.#settings)
     for (let i = 0; i < parameter.length; i++) parameter[i] = weights[i]! - parameter[i]!
-    if (part === 'A') this.#leaveSpared(parameter)
+    if (part === 'A') this.#removeExcluded(parameter)
     return parameter
   }
 
-  #moved(part: Part, direction: Float32Array, share: number): Float32Array {
+  #stepWeights(part: Part, direction: Float32Array, share: number): Float32Array {
     const weights = this.#weights[part].slice()
     for (let i = 0; i < weights.length; i++) weights[i]! -= share * direction[i]!
     return weights
   }
 
   /** Mean ‖change under `weights` − `before`‖ / ‖h‖ over the rows. */
-  #distance(
+  #measureRelativeStep(
     hidden: Float32Array,
     before: Float32Array,
     weights: Record<Part, Float32Array>,
   ): number {
     const after = new Float32Array(hidden.length)
-    this.#addTo(after, hidden, weights)
+    this.#addUpdate(after, hidden, weights)
     const rows = hidden.length / this.width
     let sum = 0
     for (let t = 0; t < rows; t++) {
@@ -341,5 +353,5 @@ export class FastTier {
   }
 }
 
-const product = (target: Matrix, left: Matrix, right: Matrix): void =>
-  multiply(target, left, right, { kernel: fastKernels().f32 })
+const multiplyInto = (target: Matrix, left: Matrix, right: Matrix): void =>
+  multiply(target, left, right, { kernel: getFastKernels().f32 })

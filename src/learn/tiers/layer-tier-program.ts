@@ -7,43 +7,43 @@ import {
   createAdapter,
   type Expert,
   type Mixture,
-  readServingForms,
-  type ServingForms,
+  readServingWeights,
+  type ServingWeightMap,
 } from '../../adapters/index.ts'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
-import { allFinite } from '../../base/finite.ts'
+import { isAllFinite } from '../../base/finite.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
 import { readWeights } from '../../graph/read-weights.ts'
 import { createTailProgram } from '../../train/programs/tail-program.ts'
-import { type DeepInput, DeepTier, type DeepTierOptions } from './layer-tier.ts'
-import { type PlacedModules, type Places, placesIn } from './tier-targets.ts'
-import type { Learned, Lesson, Student } from './tier-stack.ts'
+import { type LayerTierInput, LayerTier, type LayerTierOptions } from './layer-tier.ts'
+import { type ResolvedTargets, type TierTargets, resolveTargets } from './tier-targets.ts'
+import type { UpdateResult, TrainingExample, TierStack } from './tier-stack.ts'
 
-export interface DeepTiersOptions extends DeepTierOptions {
+export interface LayerTiersOptions extends LayerTierOptions {
   /** All linear layers of the last two layers unless given. */
-  readonly where?: Places
+  readonly where?: TierTargets
   /** 1 to 16; 2 unless given. */
   readonly rank?: number
   readonly seed?: number
 }
 
-export interface DeepTiers {
+export interface LayerTiers {
   /** The layer whose incoming states a turn starts from. */
   readonly layer: number
-  readonly places: PlacedModules
+  readonly resolvedTargets: ResolvedTargets
   /** A user's own, which changes nothing yet. */
-  tier(): DeepTier
+  createTier(): LayerTier
   /**
    * What a lesson names as `below`: the forms of an adapter that is served along and not learned
    * here. Kept as long as the adapter is.
    */
-  below(slow: Adapter | undefined): Promise<ServingForms | undefined>
+  below(slow: Adapter | undefined): Promise<ServingWeightMap | undefined>
   dispose(): Promise<void>
 }
 
-export interface DeepModel {
+export interface LayerTiersModel {
   readonly base: Pick<BaseModel, 'graph' | 'weights'>
   readonly backend: Backend
 }
@@ -52,7 +52,10 @@ export interface DeepModel {
  * Fast tiers in chosen modules of a model. Nothing is compiled before the first turn. Throws
  * OptionError that lists what is wrong with the places.
  */
-export function createDeepTiers(model: DeepModel, options: DeepTiersOptions = {}): DeepTiers {
+export function createLayerTiers(
+  model: LayerTiersModel,
+  options: LayerTiersOptions = {},
+): LayerTiers {
   const {
     where = { modules: 'all-linear', layers: { last: 2 } },
     rank = 2,
@@ -64,34 +67,34 @@ export function createDeepTiers(model: DeepModel, options: DeepTiersOptions = {}
       `Fast tier on layers: rank is ${rank}, expected a whole number from 1 to 16.`,
     )
   const { graph } = model.base
-  const places = placesIn(graph, where)
+  const resolvedTargets = resolveTargets(graph, where)
   const scale = 2 // alpha is twice the rank, as LoRA's default
-  const { targets, layers, top, modules } = places
+  const { targets, layers, top, modules } = resolvedTargets
   const start = createAdapter('lora', { rank, alpha: scale * rank, targets, layers }, graph, {
     seed,
   })
   const program = createTailProgram({
     model: graph,
-    layer: places.lowest,
+    layer: resolvedTargets.lowest,
     backend: model.backend,
     adapter: start,
     weights: (names) => readWeights(model.base, names),
   })
   return {
-    layer: places.lowest,
-    places,
-    tier: () => new DeepTier({ program, start, modules, top, scale, rank }, each),
-    below: formsOf(model),
+    layer: resolvedTargets.lowest,
+    resolvedTargets,
+    createTier: () => new LayerTier({ program, start, modules, top, scale, rank }, each),
+    below: createFormsReader(model),
     dispose: () => program.dispose(),
   }
 }
 
-function formsOf({ base }: DeepModel): DeepTiers['below'] {
-  const known = new WeakMap<Adapter, Promise<ServingForms>>()
+function createFormsReader({ base }: LayerTiersModel): LayerTiers['below'] {
+  const known = new WeakMap<Adapter, Promise<ServingWeightMap>>()
   return async (slow) => {
     if (!slow) return undefined
     const forms =
-      known.get(slow) ?? readServingForms(slow, base.graph, (name) => base.weights.read(name))
+      known.get(slow) ?? readServingWeights(slow, base.graph, (name) => base.weights.read(name))
     known.set(slow, forms)
     return forms
   }
@@ -103,8 +106,8 @@ const mixtures = new WeakMap<Adapter, Mixture>()
  * Who serves a tier over a slow adapter: the exact sum of both, one object for each step, so that
  * what is made for serving is made once.
  */
-export function expertOf(
-  { adapter }: Pick<DeepTier, 'adapter'>,
+export function combineExperts(
+  { adapter }: Pick<LayerTier, 'adapter'>,
   slow: Adapter | undefined,
 ): Expert | undefined {
   if (!adapter || !slow) return adapter ?? slow
@@ -116,8 +119,8 @@ export function expertOf(
 }
 
 /** A sequence and what is learned of it. */
-export interface DeepLesson
-  extends DeepInput, Pick<Lesson, 'tokens' | 'weights' | 'rate' | 'sights'> {
+export interface LayerTrainingExample
+  extends LayerTierInput, Pick<TrainingExample, 'tokens' | 'weights' | 'rate' | 'observations'> {
   /**
    * Final hidden states [M, D] of the rows with this tier as it stands, where serving gave them
    * already.
@@ -126,7 +129,10 @@ export interface DeepLesson
 }
 
 /** The states of the rows: what a memory knows them by, since no tier changes them. [M, D] */
-export function keysOf({ states, rows }: Pick<DeepInput, 'states' | 'rows'>): Float32Array {
+export function gatherKeys({
+  states,
+  rows,
+}: Pick<LayerTierInput, 'states' | 'rows'>): Float32Array {
   const [count, width] = states.shape as [number, number]
   const outside = rows.find((row) => !(Number.isInteger(row) && row >= 0 && row < count))
   if (outside !== undefined)
@@ -142,16 +148,16 @@ export function keysOf({ states, rows }: Pick<DeepInput, 'states' | 'rows'>): Fl
  * Losses before, then one step of the student's tiers and one of the tier on layers, from one error
  * at the head. Throws NumericError for states with NaN or infinity; nothing has changed then.
  */
-export async function learnDeep(
-  deep: DeepTier,
-  student: Student,
-  lesson: DeepLesson,
-): Promise<Learned> {
-  const { states, rows, below, tokens, weights, rate, sights } = lesson
-  if (!allFinite(states.data))
+export async function learnLayers(
+  deep: LayerTier,
+  student: TierStack,
+  lesson: LayerTrainingExample,
+): Promise<UpdateResult> {
+  const { states, rows, below, tokens, weights, rate, observations } = lesson
+  if (!isAllFinite(states.data))
     throw new NumericError('A lesson cannot be learned: its states hold NaN or infinity.')
   const input = { states, rows, below }
-  const keys = keysOf(input)
+  const keys = gatherKeys(input)
   const hidden = lesson.hidden ?? (await deep.hidden(input)).data
   const learned = await student.learn({
     hidden,
@@ -160,7 +166,7 @@ export async function learnDeep(
     weights,
     wantsGradient: true,
     ...(rate !== undefined && { rate }),
-    ...(sights && { sights }),
+    ...(observations && { observations }),
   })
   if (weights?.every((weight) => weight === 0) !== true) {
     const error = f32([rows.length, states.shape[1]!], learned.gradient)

@@ -4,24 +4,24 @@ import { type Adapter, createAdapter } from '../../adapters/index.ts'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel } from '../../graph/index.ts'
 import { expectClose } from '../../graph/testing.ts'
-import { directoryFolder } from '../../node/files/folder.ts'
+import { openDirectory } from '../../node/files/folder.ts'
 import { createModel, type Head, type Model } from '../../runtime/index.ts'
-import type { DeepTier } from './layer-tier.ts'
+import type { LayerTier } from './layer-tier.ts'
 import {
-  createDeepTiers,
-  type DeepTiers,
-  type DeepTiersOptions,
-  expertOf,
-  learnDeep,
+  createLayerTiers,
+  type LayerTiers,
+  type LayerTiersOptions,
+  combineExperts,
+  learnLayers,
 } from './layer-tier-program.ts'
-import { headErrors } from './head-gradient.ts'
-import { createStudent } from './tier-stack.ts'
+import { createHeadLoss } from './head-gradient.ts'
+import { createTierStack } from './tier-stack.ts'
 
 const folder = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
-const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
+const onnx = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 let compiled = 0
 const backend: Backend = {
   name: onnx.name,
@@ -29,10 +29,10 @@ const backend: Backend = {
 }
 let model: Model
 let head: Head
-const made: DeepTiers[] = []
+const made: LayerTiers[] = []
 
 beforeAll(async () => {
-  const base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(folder) })
+  const base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(folder) })
   model = createModel({ base, backend })
   head = model.head('exact')
 })
@@ -41,8 +41,8 @@ afterAll(async () => {
   await model.dispose()
 })
 
-const tiersOf = (options: DeepTiersOptions = {}): DeepTiers => {
-  const tiers = createDeepTiers({ base: model.base, backend }, options)
+const tiersOf = (options: LayerTiersOptions = {}): LayerTiers => {
+  const tiers = createLayerTiers({ base: model.base, backend }, options)
   made.push(tiers)
   return tiers
 }
@@ -66,17 +66,17 @@ const slowAdapter = (): Adapter =>
     seed: 5,
   })
 const errorsOf = async (hidden: F32Tensor) =>
-  headErrors(head, 'all').of(await head.logits(hidden), tokens, shares)
+  createHeadLoss(head, 'all').compute(await head.logits(hidden), tokens, shares)
 const lossOf = async (hidden: F32Tensor): Promise<number> =>
   (await errorsOf(hidden)).losses.reduce((sum, loss, i) => sum + shares[i]! * loss, 0)
 
 /** A tier after some steps. */
 async function learned(
-  tiers: DeepTiers,
+  tiers: LayerTiers,
   steps: number,
   slow?: Adapter,
-): Promise<{ tier: DeepTier; input: Parameters<DeepTier['hidden']>[0] }> {
-  const tier = tiers.tier()
+): Promise<{ tier: LayerTier; input: Parameters<LayerTier['hidden']>[0] }> {
+  const tier = tiers.createTier()
   const input = { states: await statesAt(tiers.layer, slow), rows, below: await tiers.below(slow) }
   for (let i = 0; i < steps; i++) {
     const { gradient } = await errorsOf(await tier.hidden(input))
@@ -85,7 +85,7 @@ async function learned(
   return { tier, input }
 }
 
-const places: readonly (readonly [string, DeepTiersOptions])[] = [
+const places: readonly (readonly [string, LayerTiersOptions])[] = [
   ['all linear layers of the last two', {}],
   ['attention everywhere', { where: { modules: 'attention' }, rank: 1 }],
   ['feed-forward of given layers', { where: { modules: 'feed-forward', layers: [1, 3] }, rank: 4 }],
@@ -147,7 +147,7 @@ describe('serving', () => {
     const served = async (): Promise<F32Tensor> => {
       const [found] = await model.hidden([ids.slice(0, -1)], {
         at: [rows],
-        adapter: expertOf(tier, slow),
+        adapter: combineExperts(tier, slow),
       })
       return f32(
         [rows.length, model.config.width],
@@ -160,7 +160,7 @@ describe('serving', () => {
     await tier.step(input, f32([rows.length, model.config.width], (await errorsOf(first)).gradient))
     expectClose(await served(), await tier.hidden(input), 1e-4)
     expect(compiled).toBe(before)
-    expect(expertOf(tier, slow)).toBe(expertOf(tier, slow))
+    expect(combineExperts(tier, slow)).toBe(combineExperts(tier, slow))
     expect((await tier.hidden({ ...input, below: undefined })).data).not.toEqual(
       (await tier.hidden(input)).data,
     )
@@ -168,8 +168,8 @@ describe('serving', () => {
   it('is the slow adapter’s, or the base’s, before the first step', async () => {
     const slow = slowAdapter()
     const { tier, input } = await learned(tiersOf(), 0, slow)
-    expect(expertOf(tier, slow)).toBe(slow)
-    expect(expertOf(tier, undefined)).toBeUndefined()
+    expect(combineExperts(tier, slow)).toBe(slow)
+    expect(combineExperts(tier, undefined)).toBeUndefined()
     const [found] = await model.hidden([ids.slice(0, -1)], { at: [rows], adapter: slow })
     const own = f32(
       [rows.length, model.config.width],
@@ -196,7 +196,7 @@ describe('users', () => {
   it('go on from their tensors as if never stopped', async () => {
     const tiers = tiersOf({ where: { modules: 'all-linear', layers: { last: 2 }, top: 5 } })
     const { tier, input } = await learned(tiers, 3)
-    const again = tiers.tier()
+    const again = tiers.createTier()
     again.restore(
       new Map(
         [...tier.tensors()].map(([name, { shape, data }]) => [name, f32(shape, data.slice())]),
@@ -210,14 +210,14 @@ describe('users', () => {
     for (const each of [tier, again]) await each.step(input, error)
     expect(again.tensors()).toEqual(tier.tensors())
     expect(again.steps).toBe(4)
-    expect(() => tiersOf({ rank: 4 }).tier().restore(tier.tensors(), 1)).toThrow(ShapeError)
+    expect(() => tiersOf({ rank: 4 }).createTier().restore(tier.tensors(), 1)).toThrow(ShapeError)
   })
 })
 
 describe('a step', () => {
   it('with `top` goes to the modules of the largest gradients', async () => {
     const tiers = tiersOf({ where: { modules: 'all-linear', layers: { last: 2 }, top: 3 } })
-    const tier = tiers.tier()
+    const tier = tiers.createTier()
     const input = { states: await statesAt(tiers.layer), rows }
     const error = f32(
       [rows.length, model.config.width],
@@ -248,8 +248,8 @@ describe('a step', () => {
         input,
         f32([rows.length, model.config.width], (await errorsOf(await tier.hidden(input))).gradient),
       )
-      expect(tier.lastMove).toBeLessThan(0.0501)
-      expect(tier.lastMove).toBeGreaterThan(0.049)
+      expect(tier.lastRelativeStep).toBeLessThan(0.0501)
+      expect(tier.lastRelativeStep).toBeGreaterThan(0.049)
       expect(tier.adapter).not.toBe(before)
     }
   })
@@ -283,18 +283,18 @@ describe('a step', () => {
 describe('a turn', () => {
   it('teaches the layers, and head and memory along with them', async () => {
     const tiers = tiersOf({ learningRate: 0.01 })
-    const errors = headErrors(head)
+    const errors = createHeadLoss(head)
     const lesson = { states: await statesAt(tiers.layer), rows, tokens }
     const after: number[] = []
     for (const student of [
-      createStudent(head, errors, { fast: false, memory: false }),
-      createStudent(head, errors, { memory: false }),
-      createStudent(head, errors),
+      createTierStack(head, errors, { fast: false, memory: false }),
+      createTierStack(head, errors, { memory: false }),
+      createTierStack(head, errors),
     ]) {
-      const tier = tiers.tier()
-      const first = await learnDeep(tier, student, lesson)
-      for (let i = 0; i < 5; i++) await learnDeep(tier, student, lesson)
-      const { losses } = await learnDeep(tier, student, lesson)
+      const tier = tiers.createTier()
+      const first = await learnLayers(tier, student, lesson)
+      for (let i = 0; i < 5; i++) await learnLayers(tier, student, lesson)
+      const { losses } = await learnLayers(tier, student, lesson)
       const total = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0)
       expect([tier.steps, student.fast?.steps ?? 7]).toEqual([7, 7])
       expect(total(losses)).toBeLessThan(total(first.losses) - 0.3)
@@ -304,7 +304,7 @@ describe('a turn', () => {
   })
 
   it('gives the layers the gradient below the head’s own tier', async () => {
-    const student = createStudent(head, headErrors(head, 'all'), {
+    const student = createTierStack(head, createHeadLoss(head, 'all'), {
       memory: false,
       fast: { learningRate: 0.05 },
     })
@@ -313,7 +313,7 @@ describe('a turn', () => {
     const hidden = (await tier.hidden(input)).data.slice()
     for (let i = 0; i < 4; i++) await student.learn({ hidden, tokens })
     const lossAt = async (values: Float32Array): Promise<number> => {
-      const { losses } = await student.read({ hidden: values, tokens })
+      const { losses } = await student.score({ hidden: values, tokens })
       return losses.reduce((sum, loss) => sum + loss, 0) / tokens.length
     }
     const at = 70
@@ -326,19 +326,19 @@ describe('a turn', () => {
 
   it('of states with NaN, or with rows outside of them, is refused and nothing is learned', async () => {
     const tiers = tiersOf()
-    const tier = tiers.tier()
-    const student = createStudent(head, headErrors(head))
+    const tier = tiers.createTier()
+    const student = createTierStack(head, createHeadLoss(head))
     const states = await statesAt(tiers.layer)
     const damaged = f32(
       states.shape,
       states.data.map((value, i) => (i === 7 ? Number.NaN : value)),
     )
-    await expect(learnDeep(tier, student, { states: damaged, rows, tokens })).rejects.toThrow(
+    await expect(learnLayers(tier, student, { states: damaged, rows, tokens })).rejects.toThrow(
       NumericError,
     )
-    await expect(learnDeep(tier, student, { states, rows: [1, 2, 3, 99], tokens })).rejects.toThrow(
-      /no row 99.*9 tokens/,
-    )
+    await expect(
+      learnLayers(tier, student, { states, rows: [1, 2, 3, 99], tokens }),
+    ).rejects.toThrow(/no row 99.*9 tokens/)
     expect([tier.steps, student.fast!.steps, student.memory!.count]).toEqual([0, 0, 0])
   })
 })
@@ -362,20 +362,20 @@ describe('places', () => {
     [{ where: { modules: 'attention', layers: [], top: 0 } }, /names no layer; top is 0/],
     [{ rank: 17 }, /rank is 17, expected a whole number from 1 to 16/],
   ] as const)('%o are refused', (options, message) => {
-    expect(() => createDeepTiers({ base: model.base, backend }, options)).toThrow(OptionError)
-    expect(() => createDeepTiers({ base: model.base, backend }, options)).toThrow(message)
+    expect(() => createLayerTiers({ base: model.base, backend }, options)).toThrow(OptionError)
+    expect(() => createLayerTiers({ base: model.base, backend }, options)).toThrow(message)
   })
   it.each([{ learningRate: 0 }, { trust: -1 }])('steps of %o are refused', (options) => {
-    expect(() => tiersOf(options).tier()).toThrow(OptionError)
+    expect(() => tiersOf(options).createTier()).toThrow(OptionError)
   })
   it('begin at the lowest layer they touch, and cost what their modules hold', () => {
     const tiers = tiersOf({ where: { modules: ['v_proj'], layers: [4, 2] }, rank: 2 })
     expect(tiers.layer).toBe(2)
-    expect(tiers.places.modules).toEqual([
+    expect(tiers.resolvedTargets.modules).toEqual([
       'model.layers.2.self_attn.v_proj',
       'model.layers.4.self_attn.v_proj',
     ])
     const { width, kvHeads, headWidth } = model.config
-    expect(tiers.tier().parameters).toBe(2 * 2 * (width + kvHeads * headWidth))
+    expect(tiers.createTier().parameters).toBe(2 * 2 * (width + kvHeads * headWidth))
   })
 })

@@ -2,15 +2,15 @@
 // a turn, from the states that serving computed already. Knows hidden states and their errors; no
 // tokens, no head, no text.
 
-import { type Adapter, inputName } from '../../adapters/index.ts'
+import { type Adapter, toInputName } from '../../adapters/index.ts'
 import { assertInternal, NumericError, OptionError, ShapeError } from '../../base/errors.ts'
-import { allFinite } from '../../base/finite.ts'
+import { isAllFinite } from '../../base/finite.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
 import type { TailInput, TailProgram } from '../../train/programs/tail-program.ts'
-import { changeAlong, type LowRank, shareWithin } from './step-size.ts'
+import { createChangeNorm, type LowRankPair, findStepScale } from './step-size.ts'
 
-export interface DeepTierOptions {
+export interface LayerTierOptions {
   /** Adam's step; 5e-3 unless given (docs/learn.md: what other rates give). */
   readonly learningRate?: number
   /** No step changes a module's weight by more than this share of its norm. 0.01 unless given. */
@@ -21,7 +21,7 @@ export interface DeepTierOptions {
   readonly decay?: number
 }
 
-export interface DeepTierParts {
+export interface LayerTierParts {
   /** Shared by all users. */
   readonly program: TailProgram
   /** What a user starts from, which changes nothing. */
@@ -39,14 +39,14 @@ export interface DeepTierParts {
 }
 
 /** One sequence's states as they enter the lowest layer [T, D], and the positions looked at. */
-export type DeepInput = Omit<TailInput, 'tensors'>
+export type LayerTierInput = Omit<TailInput, 'tensors'>
 
 const partNames = { A: 'lora_A.weight', B: 'lora_B.weight' } as const
 type Part = keyof typeof partNames
 const parts = Object.keys(partNames) as Part[]
 
 /** Numbers of one module. */
-interface Own {
+interface ModuleState {
   readonly path: string
   readonly keys: Readonly<Record<Part, string>>
   readonly weights: Record<Part, Float32Array>
@@ -64,22 +64,22 @@ interface Own {
  * where it would change the module's weight too much. With `top` only the modules of the largest
  * gradients (running mean) take it.
  */
-export class DeepTier {
+export class LayerTier {
   readonly learningRate: number
-  readonly trust: number
+  readonly maxRelativeStep: number
   steps = 0
   /** The largest ‖Δ(s·B·A)‖/‖W‖ of the last step, after it was cut. */
-  lastMove = 0
+  lastRelativeStep = 0
   /** The modules that took the last step. */
   lastModules: readonly string[] = []
   readonly #settings: ReturnType<typeof adamw.complete>
-  readonly #parts: DeepTierParts
-  readonly #own: readonly Own[]
+  readonly #parts: LayerTierParts
+  readonly #states: readonly ModuleState[]
   #adapter: Adapter | undefined
 
   constructor(
-    given: DeepTierParts,
-    { learningRate = 5e-3, trust = 0.01, momentum = 0.9, decay = 0 }: DeepTierOptions = {},
+    given: LayerTierParts,
+    { learningRate = 5e-3, trust = 0.01, momentum = 0.9, decay = 0 }: LayerTierOptions = {},
   ) {
     const rules: readonly (readonly [boolean, string])[] = [
       [
@@ -93,16 +93,16 @@ export class DeepTier {
     const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
     if (broken.length > 0) throw new OptionError(`Fast tier on layers: ${broken.join('; ')}.`)
     this.learningRate = learningRate
-    this.trust = trust
+    this.maxRelativeStep = trust
     this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
     this.#parts = given
-    this.#own = given.modules.map((path) => ownOf(path, given))
+    this.#states = given.modules.map((path) => createModuleState(path, given))
     this.clear()
   }
 
   /** Back to the start, which changes nothing. */
   clear(): void {
-    for (const { keys, weights, means, squares, counts } of this.#own) {
+    for (const { keys, weights, means, squares, counts } of this.#states) {
       for (const part of parts) {
         weights[part].set(this.#parts.start.tensors.get(keys[part])!.data as Float32Array)
         means[part].fill(0)
@@ -111,7 +111,7 @@ export class DeepTier {
       counts.fill(0)
     }
     this.steps = 0
-    this.lastMove = 0
+    this.lastRelativeStep = 0
     this.lastModules = []
     this.#adapter = undefined
   }
@@ -126,72 +126,75 @@ export class DeepTier {
     return (this.#adapter ??= {
       ...start,
       tensors: new Map(
-        [...this.#live()].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]),
+        [...this.#currentTensors()].map(([key, { shape, data }]) => [
+          key,
+          f32(shape, data.slice()),
+        ]),
       ),
     })
   }
 
-  #live(): Map<string, F32Tensor> {
+  #currentTensors(): Map<string, F32Tensor> {
     const { tensors } = this.#parts.start
     return new Map(
-      this.#own.flatMap(({ keys, weights }) =>
+      this.#states.flatMap(({ keys, weights }) =>
         parts.map((part) => [keys[part], f32(tensors.get(keys[part])!.shape, weights[part])]),
       ),
     )
   }
 
   /** Final hidden states [M, D] of the positions looked at, as this user's model has them. */
-  hidden(input: DeepInput): Promise<F32Tensor> {
-    return this.#parts.program.hidden({ ...input, tensors: this.#live() })
+  hidden(input: LayerTierInput): Promise<F32Tensor> {
+    return this.#parts.program.hidden({ ...input, tensors: this.#currentTensors() })
   }
 
   /** ∂(Σ error·hidden) by PEFT key. */
-  gradients(input: DeepInput, error: F32Tensor): Promise<Map<string, F32Tensor>> {
-    return this.#parts.program.pullBack({ ...input, tensors: this.#live() }, error)
+  gradients(input: LayerTierInput, error: F32Tensor): Promise<Map<string, F32Tensor>> {
+    return this.#parts.program.pullBack({ ...input, tensors: this.#currentTensors() }, error)
   }
 
   /**
    * One step against ∂loss/∂hidden [M, D]; `scale` multiplies the rate. Throws NumericError where
    * something is NaN or infinite, and nothing has changed then.
    */
-  async step(input: DeepInput, error: F32Tensor, scale = 1): Promise<void> {
-    if (!allFinite(input.states.data) || !allFinite(error.data))
+  async step(input: LayerTierInput, error: F32Tensor, scale = 1): Promise<void> {
+    if (!isAllFinite(input.states.data) || !isAllFinite(error.data))
       throw new NumericError('Fast tier on layers: a hidden state or gradient is NaN or infinite.')
     const gradients = await this.gradients(input, error)
-    if ([...gradients.values()].some(({ data }) => !allFinite(data)))
+    if ([...gradients.values()].some(({ data }) => !isAllFinite(data)))
       throw new NumericError('Fast tier on layers: the gradient is NaN or infinite.')
     const norms = new Map<string, number>()
-    for (const { path } of this.#own) norms.set(path, await this.#parts.program.weightNorm(path))
+    for (const { path } of this.#states) norms.set(path, await this.#parts.program.weightNorm(path))
     // From here on nothing waits: a step is taken whole.
-    const chosen = this.#chosen(gradients)
-    const moves = chosen.map((own) => this.#stepOf(own, gradients, scale, norms.get(own.path)!))
+    const chosen = this.#selectModules(gradients)
+    const moves = chosen.map((own) => this.#stepModule(own, gradients, scale, norms.get(own.path)!))
     this.steps++
-    this.lastMove = Math.max(...moves)
+    this.lastRelativeStep = Math.max(...moves)
     this.lastModules = chosen.map(({ path }) => path)
     this.#adapter = undefined
   }
 
   /** All modules, or those whose gradients have been largest. */
-  #chosen(gradients: ReadonlyMap<string, F32Tensor>): readonly Own[] {
+  #selectModules(gradients: ReadonlyMap<string, F32Tensor>): readonly ModuleState[] {
     const { top } = this.#parts
-    if (top === undefined || top >= this.#own.length) return this.#own
-    for (const { keys, counts } of this.#own) {
+    if (top === undefined || top >= this.#states.length) return this.#states
+    for (const { keys, counts } of this.#states) {
       const norm = Math.sqrt(
-        parts.reduce((sum, part) => sum + squaresOf(gradients.get(keys[part])!.data), 0),
+        parts.reduce((sum, part) => sum + sumSquares(gradients.get(keys[part])!.data), 0),
       )
       // a mean at first, then one that forgets
       counts[1]! += (norm - counts[1]!) / Math.min(this.steps + 1, 10)
     }
-    const order = this.#own.toSorted((a, b) => b.counts[1]! - a.counts[1]!).slice(0, top)
-    return this.#own.filter((own) => order.includes(own))
+    const order = this.#states.toSorted((a, b) => b.counts[1]! - a.counts[1]!).slice(0, top)
+    return this.#states.filter((own) => order.includes(own))
   }
 
   /**
    * Adam's step of one module, the part of it within the trust region; returns how much of the
    * weight that was.
    */
-  #stepOf(
-    { keys, weights, means, squares, counts }: Own,
+  #stepModule(
+    { keys, weights, means, squares, counts }: ModuleState,
     gradients: ReadonlyMap<string, F32Tensor>,
     scale: number,
     norm: number,
@@ -209,11 +212,11 @@ export class DeepTier {
       for (let i = 0; i < parameter.length; i++) parameter[i]! -= weights[part][i]!
       return parameter
     }
-    const move: LowRank = { A: moved('A'), B: moved('B') }
-    const along = changeAlong(weights, move, rank)
+    const move: LowRankPair = { A: moved('A'), B: moved('B') }
+    const along = createChangeNorm(weights, move, rank)
     const change = (share: number): number =>
       (factor * along(share)) / Math.max(norm, Number.MIN_VALUE)
-    const share = shareWithin(change, this.trust)
+    const share = findStepScale(change, this.maxRelativeStep)
     for (const part of parts)
       for (let i = 0; i < move[part].length; i++) weights[part][i]! += share * move[part][i]!
     return change(share)
@@ -230,24 +233,24 @@ export class DeepTier {
 
   /** Numbers a turn learns. */
   get parameters(): number {
-    return this.#own.reduce((sum, { weights }) => sum + weights.A.length + weights.B.length, 0)
+    return this.#states.reduce((sum, { weights }) => sum + weights.A.length + weights.B.length, 0)
   }
 
   /** Weights and moments, in bytes. */
   get sizeBytes(): number {
-    return 12 * this.parameters + 8 * this.#own.length
+    return 12 * this.parameters + 8 * this.#states.length
   }
 
   /** Tensors that are its state: weights, moments, counts. Not copies. */
   tensors(): Map<string, F32Tensor> {
     const { tensors } = this.#parts.start
     return new Map(
-      this.#own.flatMap(({ path, keys, counts, ...numbers }) => [
+      this.#states.flatMap(({ path, keys, counts, ...numbers }) => [
         ...(['weights', 'means', 'squares'] as const).flatMap((name) =>
           parts.map(
             (part) =>
               [
-                `deep.${name}.${inputName(keys[part])}`,
+                `deep.${name}.${toInputName(keys[part])}`,
                 f32(tensors.get(keys[part])!.shape, numbers[name][part]),
               ] as const,
           ),
@@ -280,13 +283,13 @@ export class DeepTier {
   }
 }
 
-const squaresOf = (values: Float32Array): number =>
+const sumSquares = (values: Float32Array): number =>
   values.reduce((sum, value) => sum + value * value, 0)
 
-function ownOf(path: string, { start }: DeepTierParts): Own {
+function createModuleState(path: string, { start }: LayerTierParts): ModuleState {
   const keyOf = (part: Part): string => {
     const key = [...start.tensors.keys()].find(
-      (name) => inputName(name) === `${path}.${partNames[part]}`,
+      (name) => toInputName(name) === `${path}.${partNames[part]}`,
     )
     assertInternal(key, `the adapter has no ${part} at ${path}`)
     return key

@@ -7,7 +7,7 @@ import { type Arena, createArena } from '../kernels/arena.ts'
  * What is kept of a row of logits: enough for its loss, its blend and its gradient, in a few tokens
  * rather than the vocabulary.
  */
-export interface Note {
+export interface LogitSummary {
   /** log Σ exp(logits) */
   readonly total: number
   /** The largest probability. */
@@ -22,18 +22,27 @@ export interface Note {
 const block = 64
 const reach = 24 // nats: a block that lies lower adds less than 64·e⁻²⁴ = 2·10⁻⁹ of the top's share
 
-export type Survey = (logits: Float32Array, count: number, sample: Int32Array) => Note
+export type LogitSummarizer = (
+  logits: Float32Array,
+  count: number,
+  sample: Int32Array,
+) => LogitSummary
 
 /**
  * Notes with the `count` likeliest tokens and those of a sample, over the fastest kernels there
  * are, or over an arena of one's own.
  */
-export function surveyor(given?: Arena): Survey {
+export function createLogitSummarizer(given?: Arena): LogitSummarizer {
   let arena = given
-  let room: Room | undefined
+  let room: ArenaLayout | undefined
   return (logits, count, sample) => {
     arena ??= createArena()
-    room = roomIn(arena, Math.ceil(logits.length / block), Math.ceil(sample.length / block), room)
+    room = reserveLayout(
+      arena,
+      Math.ceil(logits.length / block),
+      Math.ceil(sample.length / block),
+      room,
+    )
     const { kernels } = arena
     const { row, maxima, blocks, maximaAt } = room
     row.fill(-Infinity, logits.length)
@@ -42,20 +51,20 @@ export function surveyor(given?: Arena): Survey {
     const sum = kernels.sumOfExponentials(0, blocks, maximaAt, top, reach)
     const total = top + Math.log(sum)
     const wanted = Math.min(count, logits.length)
-    const bar = blocks > wanted && wanted > 0 ? nthLargest(maxima.slice(), wanted) : -Infinity
-    const ids = wanted > 0 ? likeliest(row, maxima, bar, wanted, logits.length) : new Int32Array(0)
+    const bar = blocks > wanted && wanted > 0 ? selectNthLargest(maxima.slice(), wanted) : -Infinity
+    const ids = wanted > 0 ? selectTopK(row, maxima, bar, wanted, logits.length) : new Int32Array(0)
     return {
       total,
       largest: 1 / sum,
       ids,
       logits: Float32Array.from(ids, (id) => row[id]!),
-      sample: sharesOf(sample, arena, room, total),
+      sample: computeSampleShares(sample, arena, room, total),
     }
   }
 }
 
 /** What lies where in the arena: the row, its blocks' maxima, the sample. */
-interface Room {
+interface ArenaLayout {
   readonly buffer: ArrayBuffer
   readonly blocks: number
   readonly sampleBlocks: number
@@ -66,7 +75,12 @@ interface Room {
   readonly sampleAt: number
 }
 
-function roomIn(arena: Arena, blocks: number, sampleBlocks: number, last: Room | undefined): Room {
+function reserveLayout(
+  arena: Arena,
+  blocks: number,
+  sampleBlocks: number,
+  last: ArenaLayout | undefined,
+): ArenaLayout {
   if (last?.blocks === blocks && last.sampleBlocks === sampleBlocks && last.buffer === arena.buffer)
     return last
   const maximaAt = 4 * blocks * block
@@ -85,10 +99,10 @@ function roomIn(arena: Arena, blocks: number, sampleBlocks: number, last: Room |
   }
 }
 
-function sharesOf(
+function computeSampleShares(
   ids: Int32Array,
   { kernels }: Arena,
-  { row, sample, sampleAt, sampleBlocks }: Room,
+  { row, sample, sampleAt, sampleBlocks }: ArenaLayout,
   total: number,
 ): Float32Array {
   for (let i = 0; i < ids.length; i++) sample[i] = row[ids[i]!]!
@@ -97,7 +111,7 @@ function sharesOf(
 }
 
 /** The `count` largest of a row, of whose blocks at least as many reach the bar. */
-function likeliest(
+function selectTopK(
   row: Float32Array,
   maxima: Float32Array,
   bar: number,
@@ -111,7 +125,7 @@ function likeliest(
       if (row[i]! >= bar) found.push(i)
   }
   if (found.length <= count) return Int32Array.from(found)
-  const least = nthLargest(
+  const least = selectNthLargest(
     Float32Array.from(found, (i) => row[i]!),
     count,
   )
@@ -120,7 +134,7 @@ function likeliest(
 }
 
 /** The n-th largest value, n from 1; the values are left in another order. Hoare's selection. */
-function nthLargest(values: Float32Array, n: number): number {
+function selectNthLargest(values: Float32Array, n: number): number {
   let low = 0
   let high = values.length - 1
   const place = n - 1

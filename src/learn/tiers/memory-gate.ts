@@ -2,7 +2,7 @@
 // as one distribution. Share and sharpness are a small model of its own that starts where three
 // kinds of text agreed and goes on learning, turn by turn, for its user. Knows no hidden states.
 
-import type { Recall } from './memory-tier.ts'
+import type { Retrieval } from './memory-tier.ts'
 
 /**
  * λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share),
@@ -22,42 +22,45 @@ const most = 0.98 // a token the memory lacks keeps 2 % of the model's share, wh
 const rate = 0.05
 const keep = 0.99
 
-export const newGate = (): GateState => ({
+export const createGate = (): GateState => ({
   weights: Float64Array.from(start),
   squares: new Float64Array(start.length),
   updates: 0,
 })
 
-const steepest = 1.5 // e^1.5 = 4.5 times the memory's own sharpness, or as much less
+const maxLogSharpness = 1.5 // e^1.5 = 4.5 times the memory's own sharpness, or as much less
 
 /** θ as the gate has learned it, from the memory's own. */
-export const sharpnessOf = ({ weights }: GateState, own: number): number =>
-  own * Math.exp(Math.max(-steepest, Math.min(steepest, weights[4]!)))
+export const computeSharpness = ({ weights }: GateState, own: number): number =>
+  own * Math.exp(Math.max(-maxLogSharpness, Math.min(maxLogSharpness, weights[4]!)))
 
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
-const logit = (share: number): number => {
+const toLogOdds = (share: number): number => {
   const held = Math.min(0.999, Math.max(0.001, share))
   return Math.log(held / (1 - held))
 }
 
-const featuresOf = ({ nearest, shares }: Recall, largest: number): readonly number[] => [
+const computeFeatures = ({ nearest, shares }: Retrieval, largest: number): readonly number[] => [
   1,
   // states of one model are never further apart than that
   Math.log(1.0001 - Math.min(1, Math.max(0.3, nearest))),
-  logit(shares[0]!),
-  logit(largest),
+  toLogOdds(shares[0]!),
+  toLogOdds(largest),
 ]
 
-const opened = ({ weights }: GateState, features: readonly number[]): number =>
+const computeGateValue = ({ weights }: GateState, features: readonly number[]): number =>
   sigmoid(features.reduce((sum, feature, i) => sum + feature * weights[i]!, 0))
 
 /** λ for one position; `largest`: the model's largest probability there. */
-export const memoryShare = (gate: GateState, recall: Recall, largest: number): number =>
-  least + (most - least) * opened(gate, featuresOf(recall, largest))
+export const computeInterpolationWeight = (
+  gate: GateState,
+  recall: Retrieval,
+  largest: number,
+): number => least + (most - least) * computeGateValue(gate, computeFeatures(recall, largest))
 
 /** One position whose token is known, as the gate learns from it. */
-export interface Seen {
-  readonly recall: Recall
+export interface GateExample {
+  readonly retrieval: Retrieval
   /** The model's largest probability, and the one of the token that came. */
   readonly largest: number
   readonly model: number
@@ -68,7 +71,7 @@ export interface Seen {
 }
 
 /** The memory's share of a token. */
-export function cachedShare({ tokens, shares }: Recall, token: number): number {
+export function computeTokenShare({ tokens, shares }: Retrieval, token: number): number {
   const at = tokens.indexOf(token)
   return at === -1 ? 0 : shares[at]!
 }
@@ -77,7 +80,7 @@ export function cachedShare({ tokens, shares }: Recall, token: number): number {
  * ∂(share of the token)/∂ln θ = Σ_{its pairs} p·ln p − share·Σ p·ln p over the pairs' parts p ∝
  * exp(θ·h·hᵢ).
  */
-function sharpnessSlope({ tokens, shares, logs }: Recall, token: number): number {
+function computeSharpnessSlope({ tokens, shares, logs }: Retrieval, token: number): number {
   const whole = logs.reduce((sum, log) => sum + log, 0)
   const at = tokens.indexOf(token)
   return at === -1 ? 0 : logs[at]! - shares[at]! * whole
@@ -87,18 +90,18 @@ function sharpnessSlope({ tokens, shares, logs }: Recall, token: number): number
  * One step on the mean of −log((1 − λ)·model + λ·cache) over a turn: RMSprop with a floor, so that
  * quiet features do not jump.
  */
-export function learnGate(gate: GateState, seen: readonly Seen[]): void {
+export function learnGate(gate: GateState, seen: readonly GateExample[]): void {
   const total = seen.reduce((sum, { weight }) => sum + weight, 0)
   if (!(total > 0)) return
   const gradient = new Float64Array(start.length)
-  for (const { recall, largest, model, cache, weight, token } of seen) {
-    const features = featuresOf(recall, largest)
-    const open = opened(gate, features)
+  for (const { retrieval, largest, model, cache, weight, token } of seen) {
+    const features = computeFeatures(retrieval, largest)
+    const open = computeGateValue(gate, features)
     const share = least + (most - least) * open
     const both = Math.max(1e-9, (1 - share) * model + share * cache)
     const slope = ((model - cache) / both) * (most - least) * open * (1 - open)
     features.forEach((feature, i) => (gradient[i]! += (weight / total) * slope * feature))
-    gradient[4]! -= (weight / total) * (share / both) * sharpnessSlope(recall, token)
+    gradient[4]! -= (weight / total) * (share / both) * computeSharpnessSlope(retrieval, token)
   }
   gate.updates++
   gradient.forEach((g, i) => {
@@ -112,10 +115,10 @@ export function learnGate(gate: GateState, seen: readonly Seen[]): void {
  * log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ
  * exp(logits).
  */
-export function blended(
+export function interpolateLogits(
   logits: Float32Array,
   total: number,
-  recall: Recall,
+  recall: Retrieval,
   share: number,
 ): Float32Array {
   const shift = Math.log1p(-share) - total

@@ -24,7 +24,7 @@ describe('the memory tier', () => {
       const weights = new Array<number>(7).fill(0)
       keys.forEach((key, i) => (weights[i % 7]! += Math.exp(8 * dot(unit(query), unit(key)))))
       const total = weights.reduce((a, b) => a + b)
-      const { tokens, shares, nearest } = memory.recall(query)!
+      const { tokens, shares, nearest } = memory.retrieve(query)!
       expect(shares.reduce((a, b) => a + b)).toBeCloseTo(1, 5)
       tokens.forEach((token, i) =>
         expect(Math.abs(shares[i]! - weights[token]! / total)).toBeLessThan(0.01),
@@ -39,7 +39,7 @@ describe('the memory tier', () => {
     const memory = new MemoryTier(width)
     const keys = states(50)
     keys.forEach((key, i) => memory.add(key, 1000 + i))
-    const { tokens, shares, nearest } = memory.recall(keys[20]!.map((x) => 3 * x))!
+    const { tokens, shares, nearest } = memory.retrieve(keys[20]!.map((x) => 3 * x))!
     expect(tokens[0]).toBe(1020)
     expect(shares[0]).toBeGreaterThan(0.99)
     expect(nearest).toBeGreaterThan(0.999)
@@ -49,11 +49,11 @@ describe('the memory tier', () => {
     const memory = new MemoryTier(width, { capacity: 20 })
     const keys = states(20)
     keys.forEach((key, i) => memory.add(key, i))
-    for (let i = 0; i < 20; i++) if (i !== 13) memory.reward(memory.recall(keys[i]!)!, i)
+    for (let i = 0; i < 20; i++) if (i !== 13) memory.reinforce(memory.retrieve(keys[i]!)!, i)
     memory.add(states(1, 77)[0]!, 99)
     expect(memory.count).toBe(20)
-    expect(memory.recall(keys[13]!)!.nearest).toBeLessThan(0.9)
-    expect(memory.recall(keys[12]!)!.tokens[0]).toBe(12)
+    expect(memory.retrieve(keys[13]!)!.nearest).toBeLessThan(0.9)
+    expect(memory.retrieve(keys[12]!)!.tokens[0]).toBe(12)
     expect(memory.sizeBytes).toBeLessThanOrEqual(20 * (48 + 12))
   })
 
@@ -63,13 +63,13 @@ describe('the memory tier', () => {
     keys.forEach((key, i) => memory.add(key, i))
     const again = new MemoryTier(width)
     again.restore(memory.state())
-    expect(again.recall(keys[4]!)).toEqual(memory.recall(keys[4]!))
+    expect(again.retrieve(keys[4]!)).toEqual(memory.retrieve(keys[4]!))
     expect(() => again.restore({ ...memory.state(), tokens: new Int32Array(3) })).toThrow(
       ShapeError,
     )
     expect(again.count).toBe(30)
     again.clear()
-    expect(again.recall(keys[4]!)).toBeUndefined()
+    expect(again.retrieve(keys[4]!)).toBeUndefined()
   })
 
   it('passes over states without a direction and refuses those of another width', () => {

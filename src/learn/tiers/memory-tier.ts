@@ -5,7 +5,7 @@
 import { OptionError, ShapeError } from '../../base/errors.ts'
 import { RowStore } from './row-store.ts'
 
-export interface MemoryOptions {
+export interface MemoryTierOptions {
   /** Pairs at most; the least useful one leaves for a new one. 10,000 unless given. */
   readonly capacity?: number
   /**
@@ -16,7 +16,7 @@ export interface MemoryOptions {
 }
 
 /** What the memory says about the next token. */
-export interface Recall {
+export interface Retrieval {
   /** Tokens and their shares, which add up to 1; the nearest pair's token first. */
   readonly tokens: Int32Array
   readonly shares: Float32Array
@@ -32,9 +32,9 @@ export interface Recall {
 const ROW_MAX = 127
 const QUERY_MAX = 16383
 const SUM_MAX = 2 ** 31 - 1 // a query's numbers are smaller where a row of 127s would take a product beyond it
-const REACH = 7 // pairs whose weight is below e⁻⁷ of the nearest one's are left out: at 12 the loss is the same, and thousands take part
-const TOGETHER = 32 // states whose sums are held at a time
-const FADE = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
+const WEIGHT_CUTOFF = 7 // pairs whose weight is below e⁻⁷ of the nearest one's are left out: at 12 the loss is the same, and thousands take part
+const BLOCK_STATES = 32 // states whose sums are held at a time
+const USEFULNESS_DECAY = 0.998 // of a pair's credit each turn: what has not helped for some hundred turns may go
 
 /**
  * Products of the states at hand with a user's pairs; shared by all users, since no look-up waits
@@ -43,7 +43,7 @@ const FADE = 0.998 // of a pair's credit each turn: what has not helped for some
 let scratch = new Int32Array(0)
 
 /** Products of one state with the pairs, and what turns them into h·hᵢ. */
-interface Products {
+interface QueryProducts {
   readonly sums: Int32Array
   readonly scale: number
   readonly sharpness: number
@@ -60,14 +60,14 @@ export class MemoryTier {
    * others.
    */
   version: object = {}
-  #room = 0
+  #allocated = 0
   #count = 0
   /** 1 / ‖row‖ of the stored whole numbers, so that rounding leaves lengths at 1. */
   #scales = new Float32Array(0)
   #tokens = new Int32Array(0)
-  #credits = new Float32Array(0)
+  #usefulness = new Float32Array(0)
 
-  constructor(width: number, { capacity = 10_000, sharpness = 80 }: MemoryOptions = {}) {
+  constructor(width: number, { capacity = 10_000, sharpness = 80 }: MemoryTierOptions = {}) {
     if (!(Number.isInteger(capacity) && capacity > 0 && capacity <= 1_000_000))
       throw new OptionError(
         `Memory: capacity is ${capacity}, expected a whole number from 1 to 1,000,000.`,
@@ -85,16 +85,16 @@ export class MemoryTier {
   }
 
   get sizeBytes(): number {
-    return this.#room * (this.#rows.stride + 12)
+    return this.#allocated * (this.#rows.stride + 12)
   }
 
   /** Remembers that `token` followed `hidden` [D]. A state of zeros or with NaN is passed over. */
   add(hidden: Float32Array, token: number): void {
-    this.#check(hidden)
+    this.#checkWidth(hidden)
     let largest = 0
     for (const value of hidden) largest = Math.max(largest, Math.abs(value)) // keeps NaN
     if (!(largest > 0 && largest < Infinity)) return
-    const at = this.#count < this.capacity ? this.#count++ : this.#leastUseful()
+    const at = this.#count < this.capacity ? this.#count++ : this.#findLeastUseful()
     this.#reserve(this.#count)
     const row = this.#rows.row(at)
     let square = 0
@@ -103,35 +103,35 @@ export class MemoryTier {
       row[i] = value
       square += value * value
     }
-    this.#rows.changed(at)
+    this.#rows.markChanged(at)
     this.#scales[at] = 1 / Math.sqrt(square)
     this.#tokens[at] = token
     this.version = {}
-    this.#credits[at] = 1
+    this.#usefulness[at] = 1
   }
 
   /**
    * What followed states like this one: shares ∝ Σ exp(θ·h·hᵢ). Undefined while nothing is
    * remembered, or for a state that has no direction.
    */
-  recall(hidden: Float32Array, sharpness = this.sharpness): Recall | undefined {
-    this.#check(hidden)
-    return this.recallAll(hidden, sharpness)[0]
+  retrieve(hidden: Float32Array, sharpness = this.sharpness): Retrieval | undefined {
+    this.#checkWidth(hidden)
+    return this.retrieveAll(hidden, sharpness)[0]
   }
 
   /** The same for each of several states [T, D], which share passes over the pairs. */
-  recallAll(hidden: Float32Array, sharpness = this.sharpness): (Recall | undefined)[] {
+  retrieveAll(hidden: Float32Array, sharpness = this.sharpness): (Retrieval | undefined)[] {
     const states = hidden.length / this.width
     if (!Number.isInteger(states))
       throw new ShapeError(
         `Memory: got ${hidden.length} numbers, expected states of ${this.width} each.`,
       )
     if (this.#count === 0) return new Array<undefined>(states).fill(undefined)
-    const recalls: (Recall | undefined)[] = []
-    for (let t = 0; t < states; t += TOGETHER) {
+    const recalls: (Retrieval | undefined)[] = []
+    for (let t = 0; t < states; t += BLOCK_STATES) {
       recalls.push(
-        ...this.#recallSome(
-          hidden.subarray(t * this.width, (t + TOGETHER) * this.width),
+        ...this.#retrieveBlock(
+          hidden.subarray(t * this.width, (t + BLOCK_STATES) * this.width),
           sharpness,
         ),
       )
@@ -139,24 +139,24 @@ export class MemoryTier {
     return recalls
   }
 
-  #recallSome(hidden: Float32Array, sharpness: number): (Recall | undefined)[] {
+  #retrieveBlock(hidden: Float32Array, sharpness: number): (Retrieval | undefined)[] {
     const { stride } = this.#rows
     const states = hidden.length / this.width
     const queries = new Int16Array(states * stride)
     const scales = Array.from({ length: states }, (_, t) =>
-      this.#query(
+      this.#encodeQuery(
         hidden.subarray(t * this.width, (t + 1) * this.width),
         queries.subarray(t * stride, (t + 1) * stride),
       ),
     )
-    if (scratch.length < states * this.#count) scratch = new Int32Array(states * this.#room)
+    if (scratch.length < states * this.#count) scratch = new Int32Array(states * this.#allocated)
     this.#rows.products(queries, this.#count, scratch)
     return scales.map((scale, t) =>
-      scale === undefined ? undefined : this.#found(t, scale, sharpness),
+      scale === undefined ? undefined : this.#buildRetrieval(t, scale, sharpness),
     )
   }
 
-  #found(row: number, scale: number, sharpness: number): Recall {
+  #buildRetrieval(row: number, scale: number, sharpness: number): Retrieval {
     const sums = scratch.subarray(row * this.#count, (row + 1) * this.#count)
     const scales = this.#scales
     const count = this.#count
@@ -165,13 +165,16 @@ export class MemoryTier {
       const value = sums[i]! * scales[i]!
       if (value > best) best = value
     }
-    const floor = best - REACH / (sharpness * scale)
+    const floor = best - WEIGHT_CUTOFF / (sharpness * scale)
     const found: number[] = []
     for (let i = 0; i < count; i++) if (sums[i]! * scales[i]! >= floor) found.push(i)
-    return this.#shared(found, { sums, scale, sharpness, nearest: best * scale })
+    return this.#computeShares(found, { sums, scale, sharpness, nearest: best * scale })
   }
 
-  #shared(found: readonly number[], { sums, scale, sharpness, nearest }: Products): Recall {
+  #computeShares(
+    found: readonly number[],
+    { sums, scale, sharpness, nearest }: QueryProducts,
+  ): Retrieval {
     const pairs = Int32Array.from(found)
     const parts = Float32Array.from(found, (i) =>
       Math.exp(sharpness * (sums[i]! * this.#scales[i]! * scale - nearest)),
@@ -204,9 +207,9 @@ export class MemoryTier {
   }
 
   /** Credits the pairs that said `token` when it came. */
-  reward({ pairs, parts }: Recall, token: number): void {
+  reinforce({ pairs, parts }: Retrieval, token: number): void {
     pairs.forEach((pair, i) => {
-      if (pair < this.#count && this.#tokens[pair] === token) this.#credits[pair]! += parts[i]!
+      if (pair < this.#count && this.#tokens[pair] === token) this.#usefulness[pair]! += parts[i]!
     })
   }
 
@@ -214,13 +217,13 @@ export class MemoryTier {
    * Takes away pairs that stand for what was rejected: those of `token` that took part in the
    * recall.
    */
-  forget({ pairs }: Recall, token: number): void {
-    for (const pair of pairs) if (this.#tokens[pair] === token) this.#credits[pair] = 0
+  penalize({ pairs }: Retrieval, token: number): void {
+    for (const pair of pairs) if (this.#tokens[pair] === token) this.#usefulness[pair] = 0
   }
 
   /** Older credit counts less. Called once a turn. */
-  fade(): void {
-    for (let i = 0; i < this.#count; i++) this.#credits[i]! *= FADE
+  decayUsefulness(): void {
+    for (let i = 0; i < this.#count; i++) this.#usefulness[i]! *= USEFULNESS_DECAY
   }
 
   clear(): void {
@@ -240,7 +243,7 @@ export class MemoryTier {
     return {
       rows,
       tokens: this.#tokens.slice(0, this.#count),
-      credits: this.#credits.slice(0, this.#count),
+      credits: this.#usefulness.slice(0, this.#count),
     }
   }
 
@@ -256,7 +259,7 @@ export class MemoryTier {
     for (let i = 0; i < count; i++) {
       const row = rows.subarray(i * this.width, (i + 1) * this.width)
       this.#rows.row(i).set(row)
-      this.#rows.changed(i)
+      this.#rows.markChanged(i)
       this.#scales[i] =
         1 /
         Math.sqrt(
@@ -268,10 +271,10 @@ export class MemoryTier {
     }
     this.version = {}
     this.#tokens.set(tokens)
-    this.#credits.set(credits)
+    this.#usefulness.set(credits)
   }
 
-  #check(hidden: Float32Array): void {
+  #checkWidth(hidden: Float32Array): void {
     if (hidden.length !== this.width)
       throw new ShapeError(
         `Memory: got a hidden state of ${hidden.length} numbers, expected ${this.width}.`,
@@ -282,7 +285,7 @@ export class MemoryTier {
    * Writes the state as whole numbers; gives what a product with it is multiplied by to be that of
    * vectors of length 1. Undefined: no direction.
    */
-  #query(hidden: Float32Array, into: Int16Array): number | undefined {
+  #encodeQuery(hidden: Float32Array, into: Int16Array): number | undefined {
     let largest = 0
     let square = 0
     let sum = 0
@@ -298,16 +301,17 @@ export class MemoryTier {
     return 1 / (factor * Math.sqrt(square))
   }
 
-  #leastUseful(): number {
+  #findLeastUseful(): number {
     let worst = 0
-    for (let i = 1; i < this.#count; i++) if (this.#credits[i]! < this.#credits[worst]!) worst = i
+    for (let i = 1; i < this.#count; i++)
+      if (this.#usefulness[i]! < this.#usefulness[worst]!) worst = i
     return worst
   }
 
   #reserve(count: number): void {
-    if (count <= this.#room) return
-    this.#room = Math.min(this.capacity, Math.max(256, count, this.#room * 2))
-    this.#rows.grow(this.#room)
+    if (count <= this.#allocated) return
+    this.#allocated = Math.min(this.capacity, Math.max(256, count, this.#allocated * 2))
+    this.#rows.grow(this.#allocated)
     const wider = <Values extends Float32Array | Int32Array>(
       values: Values,
       made: Values,
@@ -315,8 +319,8 @@ export class MemoryTier {
       made.set(values)
       return made
     }
-    this.#scales = wider(this.#scales, new Float32Array(this.#room))
-    this.#tokens = wider(this.#tokens, new Int32Array(this.#room))
-    this.#credits = wider(this.#credits, new Float32Array(this.#room))
+    this.#scales = wider(this.#scales, new Float32Array(this.#allocated))
+    this.#tokens = wider(this.#tokens, new Int32Array(this.#allocated))
+    this.#usefulness = wider(this.#usefulness, new Float32Array(this.#allocated))
   }
 }

@@ -2,9 +2,9 @@
 // acting there. Knows no tiers.
 
 import { multiply } from '../../base/linalg/matmul.ts'
-import { matrixOf, transpose } from '../../base/linalg/matrix.ts'
-import { fastKernels } from '../../base/linalg/simd.ts'
-import { symmetricEigen } from '../../base/linalg/symmetric.ts'
+import { createMatrix, transpose } from '../../base/linalg/matrix.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
+import { computeEigen } from '../../base/linalg/symmetric.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 
 const mostStates = 256 // their Gram matrix has as many rows, whatever the width
@@ -16,17 +16,17 @@ const mostDirections = 1 / 4 // of the width: the rest is left to learn with
  * the width at most: the first eigenvectors of Σ h·hᵀ, by way of the states' Gram matrix. Of more
  * than 256 states every n-th is taken.
  */
-export function mainDirections(states: Float32Array, width: number): F32Tensor {
+export function computePrincipalSubspace(states: Float32Array, width: number): F32Tensor {
   const count = states.length / width
   const taken = Math.min(count, mostStates)
-  const x = matrixOf(taken, width, new Float32Array(taken * width))
+  const x = createMatrix(taken, width, new Float32Array(taken * width))
   for (let i = 0; i < taken; i++) {
     const from = Math.floor((i * count) / taken) * width
     x.data.set(states.subarray(from, from + width), i * width)
   }
-  const gram = matrixOf(taken, taken, new Float32Array(taken * taken))
-  multiply(gram, x, transpose(x), { kernel: fastKernels().f32 })
-  const { values, vectors } = symmetricEigen(matrixOf(taken, taken, Float64Array.from(gram.data)))
+  const gram = createMatrix(taken, taken, new Float32Array(taken * taken))
+  multiply(gram, x, transpose(x), { kernel: getFastKernels().f32 })
+  const { values, vectors } = computeEigen(createMatrix(taken, taken, Float64Array.from(gram.data)))
   const whole = values.reduce((sum, value) => sum + Math.max(0, value), 0)
   let held = 0
   let kept = 0
@@ -36,11 +36,11 @@ export function mainDirections(states: Float32Array, width: number): F32Tensor {
     values[kept]! > 1e-6 * values[0]!
   )
     held += values[kept++]!
-  const weights = matrixOf(kept, taken, new Float32Array(kept * taken))
+  const weights = createMatrix(kept, taken, new Float32Array(kept * taken))
   for (let k = 0; k < kept; k++)
     for (let i = 0; i < taken; i++)
       weights.data[k * taken + i] = vectors.data[k * taken + i]! / Math.sqrt(values[k]!)
-  const directions = matrixOf(kept, width, new Float32Array(kept * width))
-  multiply(directions, weights, x, { kernel: fastKernels().f32 })
+  const directions = createMatrix(kept, width, new Float32Array(kept * width))
+  multiply(directions, weights, x, { kernel: getFastKernels().f32 })
   return f32([kept, width], directions.data)
 }

@@ -8,20 +8,20 @@ const lanes = 16
 const together = 4 // queries that share a pass over the rows
 const chunk = 1024 // rows a call: their sums stay in the fastest cache
 
-interface Desk {
+interface ArenaCache {
   readonly arena: Arena
   /** Whose rows are in the arena, and how many of them are as they are there. */
   resident: object | undefined
   fresh: number
 }
 
-const deskOver = (arena: Arena): Desk => ({ arena, resident: undefined, fresh: 0 })
-let shared: Desk | undefined
+const createArenaCache = (arena: Arena): ArenaCache => ({ arena, resident: undefined, fresh: 0 })
+let shared: ArenaCache | undefined
 
 export class RowStore {
   /** Rows are this many numbers, a multiple of 16: what is beyond a vector's length is zeros. */
   readonly stride: number
-  readonly #desk: Desk
+  readonly #cache: ArenaCache
   #rows = new Int8Array(0)
 
   /**
@@ -30,7 +30,7 @@ export class RowStore {
    */
   constructor(width: number, arena?: Arena) {
     this.stride = Math.ceil(width / lanes) * lanes
-    this.#desk = arena ? deskOver(arena) : (shared ??= deskOver(createArena()))
+    this.#cache = arena ? createArenaCache(arena) : (shared ??= createArenaCache(createArena()))
   }
 
   /** Room for `count` rows; what the rows hold is kept. */
@@ -46,10 +46,10 @@ export class RowStore {
     return this.#rows.subarray(at * this.stride, (at + 1) * this.stride)
   }
 
-  changed(at: number): void {
-    if (this.#desk.resident !== this) return
-    if (at >= this.#desk.fresh) return // not taken in yet
-    new Int8Array(this.#desk.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(
+  markChanged(at: number): void {
+    if (this.#cache.resident !== this) return
+    if (at >= this.#cache.fresh) return // not taken in yet
+    new Int8Array(this.#cache.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(
       this.row(at),
     )
   }
@@ -59,18 +59,18 @@ export class RowStore {
    * count].
    */
   products(queries: Int16Array, count: number, sums: Int32Array): void {
-    this.#takeIn(count)
-    const { arena } = this.#desk
+    this.#loadRows(count)
+    const { arena } = this.#cache
     const total = queries.length / this.stride
     for (let q = 0; q < total; q += together) {
       const own = Math.min(together, total - q)
       new Int16Array(arena.buffer, 0, own * this.stride).set(
         queries.subarray(q * this.stride, (q + own) * this.stride),
       )
-      if (own === together) this.#pass(together, count, sums, q * count)
+      if (own === together) this.#multiplyBlock(together, count, sums, q * count)
       else
         for (let single = 0; single < own; single++)
-          this.#pass(1, count, sums, (q + single) * count, 2 * this.stride * single)
+          this.#multiplyBlock(1, count, sums, (q + single) * count, 2 * this.stride * single)
     }
   }
 
@@ -82,8 +82,8 @@ export class RowStore {
     return this.#sumsAt + 4 * together * chunk
   }
 
-  #pass(queries: 1 | 4, count: number, sums: Int32Array, into: number, queryAt = 0): void {
-    const { buffer, kernels } = this.#desk.arena
+  #multiplyBlock(queries: 1 | 4, count: number, sums: Int32Array, into: number, queryAt = 0): void {
+    const { buffer, kernels } = this.#cache.arena
     for (let start = 0; start < count; start += chunk) {
       const rows = Math.min(chunk, count - start)
       kernels[queries === 1 ? 'products' : 'productsOfFour'](
@@ -102,8 +102,8 @@ export class RowStore {
   }
 
   /** The rows into the arena, those that are not there yet. */
-  #takeIn(count: number): void {
-    const desk = this.#desk
+  #loadRows(count: number): void {
+    const desk = this.#cache
     if (desk.resident !== this) Object.assign(desk, { resident: this, fresh: 0 })
     if (desk.fresh >= count) return
     desk.arena.reserve(this.#rowsAt + count * this.stride)

@@ -2,13 +2,13 @@
 // Knows no gradients and no optimiser.
 
 /** One module's matrices, row by row: A [R, in], B [out, R]. */
-export interface LowRank {
+export interface LowRankPair {
   readonly A: Float32Array
   readonly B: Float32Array
 }
 
 /** Σ over all entries of (B₁·A₁) ⊙ (B₂·A₂), without either product: Σ (B₁ᵀB₂) ⊙ (A₁A₂ᵀ). */
-function inner(one: LowRank, two: LowRank, rank: number): number {
+function computeInnerProduct(one: LowRankPair, two: LowRankPair, rank: number): number {
   const inFeatures = one.A.length / rank
   const outFeatures = one.B.length / rank
   let total = 0
@@ -30,22 +30,24 @@ function inner(one: LowRank, two: LowRank, rank: number): number {
  * ‖(B + s·dB)·(A + s·dA) − B·A‖ (Frobenius) as a function of s: s·X + s²·Y with X = dB·A + B·dA and
  * Y = dB·dA, so three numbers tell it for every s.
  */
-export function changeAlong(
-  { A, B }: LowRank,
-  move: LowRank,
+export function createChangeNorm(
+  { A, B }: LowRankPair,
+  move: LowRankPair,
   rank: number,
 ): (share: number) => number {
   const first = { A, B: move.B }
   const second = { A: move.A, B }
   const xx =
-    inner(first, first, rank) + 2 * inner(first, second, rank) + inner(second, second, rank)
-  const xy = inner(first, move, rank) + inner(second, move, rank)
-  const yy = inner(move, move, rank)
+    computeInnerProduct(first, first, rank) +
+    2 * computeInnerProduct(first, second, rank) +
+    computeInnerProduct(second, second, rank)
+  const xy = computeInnerProduct(first, move, rank) + computeInnerProduct(second, move, rank)
+  const yy = computeInnerProduct(move, move, rank)
   return (share) => Math.sqrt(Math.max(0, share ** 2 * (xx + share * (2 * xy + share * yy))))
 }
 
 /** The largest share of a step, 1 at most, that changes the product by no more than `limit`. */
-export function shareWithin(change: (share: number) => number, limit: number): number {
+export function findStepScale(change: (share: number) => number, limit: number): number {
   if (change(1) <= limit) return 1
   let low = 0
   let high = 1

@@ -5,29 +5,29 @@ import { OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Head } from '../../runtime/index.ts'
 import {
-  blended,
-  cachedShare,
+  interpolateLogits,
+  computeTokenShare,
   type GateState,
   learnGate,
-  memoryShare,
-  newGate,
-  type Seen,
-  sharpnessOf,
+  computeInterpolationWeight,
+  createGate,
+  type GateExample,
+  computeSharpness,
 } from './memory-gate.ts'
-import { FastTier, type FastTierOptions } from './head-tier.ts'
-import { type HeadErrors, type NotedPlace, rowOf } from './head-gradient.ts'
-import { MemoryTier, type MemoryOptions, type Recall } from './memory-tier.ts'
-import type { Note } from './logit-summary.ts'
+import { HeadTier, type HeadTierOptions } from './head-tier.ts'
+import { type HeadLoss, type ScoredPosition, rowOf } from './head-gradient.ts'
+import { MemoryTier, type MemoryTierOptions, type Retrieval } from './memory-tier.ts'
+import type { LogitSummary } from './logit-summary.ts'
 
-export interface StudentOptions {
+export interface TierStackOptions {
   /** The fast tier's; false: none. */
-  readonly fast?: FastTierOptions | false
+  readonly fast?: HeadTierOptions | false
   /** The memory's; false: none. */
-  readonly memory?: MemoryOptions | false
+  readonly memory?: MemoryTierOptions | false
 }
 
 /** Hidden states [T, D] and the token that followed each. */
-export interface Lesson {
+export interface TrainingExample {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
   /**
@@ -42,18 +42,18 @@ export interface Lesson {
   /** Whether the gradient at the hidden states is wanted, though no fast tier here takes it. */
   readonly wantsGradient?: boolean
   /** What `look` or `answer` saw at these states: what still holds of it is not computed again. */
-  readonly sights?: readonly Sight[]
+  readonly observations?: readonly Observation[]
 }
 
 /** What serving computes at a hidden state, as far as learning from it needs that. */
-export interface Sight {
-  readonly note: Note
-  readonly recall: Recall | undefined
+export interface Observation {
+  readonly summary: LogitSummary
+  readonly retrieval: Retrieval | undefined
   /** The tiers as they were: a sight holds until they have learned something else. */
   readonly versions: { readonly fast: object | undefined; readonly memory: object | undefined }
 }
 
-export interface Reading {
+export interface Scores {
   /**
    * −log p(token) of the blend, and of the model with the fast tier alone, before anything is
    * learned.
@@ -64,7 +64,7 @@ export interface Reading {
   readonly surprise: number
 }
 
-export interface Learned extends Reading {
+export interface UpdateResult extends Scores {
   /**
    * ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns
    * further down. Zeros where nobody wanted it.
@@ -72,34 +72,34 @@ export interface Learned extends Reading {
   readonly gradient: Float32Array
 }
 
-export interface Student {
-  readonly fast: FastTier | undefined
+export interface TierStack {
+  readonly fast: HeadTier | undefined
   readonly memory: MemoryTier | undefined
   readonly gate: GateState
   /** Logits [V] of what follows a hidden state [D]; `key` as a lesson's keys. */
   next(hidden: Float32Array, key?: Float32Array): Promise<Float32Array>
   /** The same, and what was seen on the way. */
-  answer(
+  predict(
     hidden: Float32Array,
     key?: Float32Array,
-  ): Promise<{ readonly logits: Float32Array; readonly sight: Sight }>
+  ): Promise<{ readonly logits: Float32Array; readonly observation: Observation }>
   /** What is seen at hidden states [T, D], which share one product with the head. */
-  look(hidden: Float32Array, keys?: Float32Array): Promise<Sight[]>
+  observe(hidden: Float32Array, keys?: Float32Array): Promise<Observation[]>
   /** Losses of a lesson; nothing is learned. */
-  read(lesson: Lesson): Promise<Reading>
+  score(lesson: TrainingExample): Promise<Scores>
   /** Losses before, then one step of each tier: remembered are the pairs of positive weight. */
-  learn(lesson: Lesson): Promise<Learned>
+  learn(lesson: TrainingExample): Promise<UpdateResult>
   /** Forgets everything. */
   clear(): void
 }
 
 /** A position as it was seen, and what came there. */
-interface Place extends NotedPlace {
-  readonly recall: Recall | undefined
+interface Position extends ScoredPosition {
+  readonly retrieval: Retrieval | undefined
 }
 
-function checked(
-  { hidden, keys = hidden, tokens, weights = tokens.map(() => 1), sights }: Lesson,
+function resolveWeights(
+  { hidden, keys = hidden, tokens, weights = tokens.map(() => 1), observations }: TrainingExample,
   { width, vocabularySize }: Head,
 ): readonly number[] {
   const problems = [
@@ -110,7 +110,9 @@ function checked(
     ...(weights.length === tokens.length && weights.every(Number.isFinite)
       ? []
       : ['there is not one finite weight for each token']),
-    ...(sights && sights.length !== tokens.length ? ['there is not one sight for each token'] : []),
+    ...(observations && observations.length !== tokens.length
+      ? ['there is not one sight for each token']
+      : []),
     ...(tokens.every((token) => Number.isInteger(token) && token >= 0 && token < vocabularySize)
       ? []
       : ['a token is outside of the vocabulary']),
@@ -121,74 +123,79 @@ function checked(
 }
 
 /** A user's tiers over a model's head. */
-export const createStudent = (
+export const createTierStack = (
   head: Head,
-  errors: HeadErrors,
-  options: StudentOptions = {},
-): Student => new Tiers(head, errors, options)
+  headLoss: HeadLoss,
+  options: TierStackOptions = {},
+): TierStack => new HeadTierStack(head, headLoss, options)
 
-class Tiers implements Student {
-  readonly fast: FastTier | undefined
+class HeadTierStack implements TierStack {
+  readonly fast: HeadTier | undefined
   readonly memory: MemoryTier | undefined
-  readonly gate: GateState = newGate()
+  readonly gate: GateState = createGate()
   readonly #head: Head
-  readonly #errors: HeadErrors
+  readonly #headLoss: HeadLoss
 
-  constructor(head: Head, errors: HeadErrors, { fast, memory }: StudentOptions) {
-    this.fast = fast === false ? undefined : new FastTier(head.width, fast)
+  constructor(head: Head, headLoss: HeadLoss, { fast, memory }: TierStackOptions) {
+    this.fast = fast === false ? undefined : new HeadTier(head.width, fast)
     this.memory = memory === false ? undefined : new MemoryTier(head.width, memory)
     this.#head = head
-    this.#errors = errors
+    this.#headLoss = headLoss
   }
 
   async next(hidden: Float32Array, key = hidden): Promise<Float32Array> {
-    return (await this.answer(hidden, key)).logits
+    return (await this.predict(hidden, key)).logits
   }
 
-  async answer(
+  async predict(
     hidden: Float32Array,
     key = hidden,
-  ): Promise<{ logits: Float32Array; sight: Sight }> {
+  ): Promise<{ logits: Float32Array; observation: Observation }> {
     const { data } = await this.#logits(hidden)
-    const sight = this.#sight(data, this.memory?.recall(key, this.#sharpness))
-    const { note, recall } = sight
+    const observation = this.#toObservation(data, this.memory?.retrieve(key, this.#sharpness))
+    const { summary, retrieval } = observation
     return {
-      logits: recall
-        ? blended(data, note.total, recall, memoryShare(this.gate, recall, note.largest))
+      logits: retrieval
+        ? interpolateLogits(
+            data,
+            summary.total,
+            retrieval,
+            computeInterpolationWeight(this.gate, retrieval, summary.largest),
+          )
         : data,
-      sight,
+      observation,
     }
   }
 
   get #sharpness(): number | undefined {
-    return this.memory && sharpnessOf(this.gate, this.memory.sharpness)
+    return this.memory && computeSharpness(this.gate, this.memory.sharpness)
   }
 
-  async look(hidden: Float32Array, keys = hidden): Promise<Sight[]> {
+  async observe(hidden: Float32Array, keys = hidden): Promise<Observation[]> {
     const logits = await this.#logits(hidden)
-    const recalls = this.memory?.recallAll(keys, this.#sharpness)
+    const recalls = this.memory?.retrieveAll(keys, this.#sharpness)
     return Array.from({ length: logits.shape[0]! }, (_, t) =>
-      this.#sight(rowOf(logits, t), recalls?.[t]),
+      this.#toObservation(rowOf(logits, t), recalls?.[t]),
     )
   }
 
-  #sight(logits: Float32Array, recall: Recall | undefined): Sight {
+  #toObservation(logits: Float32Array, retrieval: Retrieval | undefined): Observation {
     return {
-      note: this.#errors.note(logits),
-      recall,
+      summary: this.#headLoss.summarize(logits),
+      retrieval,
       versions: { fast: this.fast?.version, memory: this.memory?.version },
     }
   }
 
-  async read(lesson: Lesson): Promise<Reading> {
-    return this.#reading((await this.#places(lesson)).places).reading
+  async score(lesson: TrainingExample): Promise<Scores> {
+    return this.#computeScores((await this.#resolvePositions(lesson)).places).reading
   }
 
-  async learn(lesson: Lesson): Promise<Learned> {
+  async learn(lesson: TrainingExample): Promise<UpdateResult> {
     const { hidden, keys = hidden, rate = 1 } = lesson
-    const { places, logits } = await this.#places(lesson)
+    const { places, logits } = await this.#resolvePositions(lesson)
     const size = places.reduce((sum, { weight }) => sum + Math.abs(weight), 0)
-    const { reading, seen } = this.#reading(places)
+    const { reading, seen } = this.#computeScores(places)
     const isWanted = size > 0 && (this.fast !== undefined || lesson.wantsGradient === true)
     const gradient = isWanted
       ? await this.#gradient(places, size, logits)
@@ -205,71 +212,73 @@ class Tiers implements Student {
 
   /** ∂(mean loss by weights)/∂h′ */
   async #gradient(
-    places: readonly Place[],
+    places: readonly Position[],
     size: number,
     logits: F32Tensor | undefined,
   ): Promise<Float32Array> {
     const weighted = places.map((place) => ({ ...place, weight: place.weight / size }))
-    if (this.#errors.breadth !== 'all') return this.#errors.gradient(weighted)
+    if (this.#headLoss.breadth !== 'all') return this.#headLoss.gradient(weighted)
     const tokens = weighted.map(({ token }) => token)
     const weights = weighted.map(({ weight }) => weight)
-    return (await this.#errors.of(logits!, tokens, weights)).gradient
+    return (await this.#headLoss.compute(logits!, tokens, weights)).gradient
   }
 
   clear(): void {
     this.fast?.clear()
     this.memory?.clear()
-    Object.assign(this.gate, newGate())
+    Object.assign(this.gate, createGate())
   }
 
   #logits(hidden: Float32Array): Promise<F32Tensor> {
     const { width } = this.#head
     return this.#head.logits(
-      f32([hidden.length / width, width], this.fast?.change(hidden) ?? hidden),
+      f32([hidden.length / width, width], this.fast?.apply(hidden) ?? hidden),
     )
   }
 
   /** What was seen where the lesson's sights hold, else what is seen now; then the logits too. */
-  async #places(lesson: Lesson): Promise<{ places: Place[]; logits?: F32Tensor }> {
-    const weights = checked(lesson, this.#head)
-    const { hidden, keys = hidden, tokens, sights } = lesson
-    const recalls = sights?.every(({ versions }) => versions.memory === this.memory?.version)
-      ? sights.map(({ recall }) => recall)
-      : this.memory?.recallAll(keys, this.#sharpness)
-    const place = (note: Note, t: number, logit: number): Place => ({
-      note,
+  async #resolvePositions(
+    lesson: TrainingExample,
+  ): Promise<{ places: Position[]; logits?: F32Tensor }> {
+    const weights = resolveWeights(lesson, this.#head)
+    const { hidden, keys = hidden, tokens, observations } = lesson
+    const recalls = observations?.every(({ versions }) => versions.memory === this.memory?.version)
+      ? observations.map(({ retrieval }) => retrieval)
+      : this.memory?.retrieveAll(keys, this.#sharpness)
+    const place = (summary: LogitSummary, t: number, logit: number): Position => ({
+      summary,
       token: tokens[t]!,
       logit,
       weight: weights[t]!,
-      recall: recalls?.[t],
+      retrieval: recalls?.[t],
     })
     if (
-      sights?.every(({ versions }) => versions.fast === this.fast?.version) &&
-      this.#errors.breadth !== 'all'
+      observations?.every(({ versions }) => versions.fast === this.fast?.version) &&
+      this.#headLoss.breadth !== 'all'
     ) {
-      const came = await this.#logitsOf(hidden, tokens, sights)
-      return { places: sights.map(({ note }, t) => place(note, t, came[t]!)) }
+      const came = await this.#computeTargetLogits(hidden, tokens, observations)
+      return { places: observations.map(({ summary }, t) => place(summary, t, came[t]!)) }
     }
     const logits = await this.#logits(hidden)
-    const seen = (token: number, t: number): Place => {
+    const seen = (token: number, t: number): Position => {
       const row = rowOf(logits, t)
-      return place(this.#errors.note(row), t, row[token]!)
+      return place(this.#headLoss.summarize(row), t, row[token]!)
     }
     return { places: tokens.map(seen), logits }
   }
 
   /** Logits of the tokens that came: noted, or by one row of the head each. */
-  async #logitsOf(
+  async #computeTargetLogits(
     hidden: Float32Array,
     tokens: readonly number[],
-    sights: readonly Sight[],
+    sights: readonly Observation[],
   ): Promise<number[]> {
     const { width, softcap } = this.#head
-    const found = sights.map(({ note: { ids, logits } }, t) => logits[ids.indexOf(tokens[t]!)])
+    const found = sights.map(({ summary: { ids, logits } }, t) => logits[ids.indexOf(tokens[t]!)])
     const missing = [...found.keys()].filter((t) => found[t] === undefined)
     if (missing.length === 0) return found as number[]
     const rows = await this.#head.rows(missing.map((t) => tokens[t]!))
-    const changed = this.fast?.change(hidden) ?? hidden
+    const changed = this.fast?.apply(hidden) ?? hidden
     missing.forEach((t, i) => {
       let sum = 0
       for (let j = 0; j < width; j++) sum += rows[i * width + j]! * changed[t * width + j]!
@@ -278,24 +287,26 @@ class Tiers implements Student {
     return found as number[]
   }
 
-  #reading(places: readonly Place[]): { reading: Reading; seen: readonly Seen[] } {
-    const modelLosses = Float32Array.from(places, ({ note: { total }, logit }) => total - logit)
-    const seen = places.map(({ recall, note: { largest }, token, weight }, t): Seen | undefined => {
-      return (
-        recall && {
-          recall,
-          token,
-          largest,
-          model: Math.exp(-modelLosses[t]!),
-          cache: cachedShare(recall, token),
-          weight: Math.max(0, weight),
-        }
-      )
-    })
+  #computeScores(places: readonly Position[]): { reading: Scores; seen: readonly GateExample[] } {
+    const modelLosses = Float32Array.from(places, ({ summary: { total }, logit }) => total - logit)
+    const seen = places.map(
+      ({ retrieval, summary: { largest }, token, weight }, t): GateExample | undefined => {
+        return (
+          retrieval && {
+            retrieval,
+            token,
+            largest,
+            model: Math.exp(-modelLosses[t]!),
+            cache: computeTokenShare(retrieval, token),
+            weight: Math.max(0, weight),
+          }
+        )
+      },
+    )
     const losses = modelLosses.map((loss, t) => {
       const at = seen[t]
       if (!at) return loss
-      const share = memoryShare(this.gate, at.recall, at.largest)
+      const share = computeInterpolationWeight(this.gate, at.retrieval, at.largest)
       return -Math.log(Math.max(Number.MIN_VALUE, (1 - share) * at.model + share * at.cache))
     })
     const counted = [...losses].filter((_, t) => places[t]!.weight !== 0)
@@ -311,12 +322,12 @@ class Tiers implements Student {
    * Credit for pairs that were right, none for those that said what was rejected; then the new
    * pairs.
    */
-  #remember(memory: MemoryTier, keys: Float32Array, places: readonly Place[]): void {
+  #remember(memory: MemoryTier, keys: Float32Array, places: readonly Position[]): void {
     const { width } = this.#head
-    memory.fade()
-    for (const { recall, weight, token } of places) {
-      if (recall && weight > 0) memory.reward(recall, token)
-      if (recall && weight < 0) memory.forget(recall, token)
+    memory.decayUsefulness()
+    for (const { retrieval, weight, token } of places) {
+      if (retrieval && weight > 0) memory.reinforce(retrieval, token)
+      if (retrieval && weight < 0) memory.penalize(retrieval, token)
     }
     places.forEach(
       ({ weight, token }, t) =>

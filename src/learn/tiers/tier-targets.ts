@@ -2,12 +2,12 @@
 // strategies, and a choice as the modules of one model. Knows no tensors.
 
 import { resolvePreset } from '../../adapters/presets.ts'
-import { targetModules } from '../../adapters/targets.ts'
+import { selectTargetModules } from '../../adapters/targets.ts'
 import { OptionError } from '../../base/errors.ts'
-import { type ModelGraph, modulesOf } from '../../graph/model-graph.ts'
+import { type ModelGraph, listModules } from '../../graph/model-graph.ts'
 
 /** `{ modules: 'all-linear', layers: { last: 2 } }` */
-export interface Places {
+export interface TierTargets {
   /** A row of `strategies`, or ends of module names ('v_proj'). */
   readonly modules: string | readonly string[]
   /**
@@ -26,7 +26,7 @@ export interface Places {
  * Which modules each name stands for, as the presets of adapters call them; undefined: no module,
  * the final hidden state itself.
  */
-export const strategies: ReadonlyMap<
+export const targetStrategies: ReadonlyMap<
   string,
   { readonly about: string; readonly targets: string | undefined }
 > = new Map([
@@ -43,7 +43,7 @@ export const strategies: ReadonlyMap<
 ])
 
 /** A choice in one model. */
-export interface PlacedModules {
+export interface ResolvedTargets {
   /** The lowest layer that is touched. */
   readonly lowest: number
   readonly layers: readonly number[]
@@ -54,8 +54,8 @@ export interface PlacedModules {
   readonly top: number | undefined
 }
 
-function layersOf(
-  layers: Places['layers'],
+function resolveLayers(
+  layers: TierTargets['layers'],
   count: number,
 ): { layers: number[]; problems: string[] } {
   const all = Array.from({ length: count }, (_, layer) => layer)
@@ -83,34 +83,34 @@ function layersOf(
 }
 
 /** Whether the fast tier lies at the head, where it needs no way back. */
-export const isAtHead = ({ modules }: Places): boolean =>
+export const isAtHead = ({ modules }: TierTargets): boolean =>
   typeof modules === 'string' &&
-  strategies.get(modules)?.targets === undefined &&
-  strategies.has(modules)
+  targetStrategies.get(modules)?.targets === undefined &&
+  targetStrategies.has(modules)
 
 /**
  * The modules of a choice. Throws OptionError that lists everything wrong with it, and what there
  * is.
  */
-export function placesIn(
+export function resolveTargets(
   model: ModelGraph,
-  { modules, layers: wanted, top }: Places,
-): PlacedModules {
-  const strategy = typeof modules === 'string' ? strategies.get(modules) : undefined
-  const { layers, problems } = layersOf(wanted, model.config.layers.length)
+  { modules, layers: wanted, top }: TierTargets,
+): ResolvedTargets {
+  const strategy = typeof modules === 'string' ? targetStrategies.get(modules) : undefined
+  const { layers, problems } = resolveLayers(wanted, model.config.layers.length)
   if (typeof modules === 'string' && !strategy)
     problems.push(
-      `there is no strategy "${modules}"; there are ${[...strategies.keys()].join(', ')}, or a list of module names`,
+      `there is no strategy "${modules}"; there are ${[...targetStrategies.keys()].join(', ')}, or a list of module names`,
     )
   else if (strategy && strategy.targets === undefined) problems.push('"head" lies in no layer')
   if (top !== undefined && !(Number.isInteger(top) && top >= 1))
     problems.push(`top is ${top}, expected a whole number above 0`)
   if (problems.length > 0) throw new OptionError(`Places of a fast tier: ${problems.join('; ')}.`)
-  const inLayers = modulesOf(model).filter(
+  const inLayers = listModules(model).filter(
     ({ layer, kind }) => layer !== undefined && kind === 'linear',
   )
   const targets = resolvePreset(strategy?.targets ?? modules, inLayers) as readonly string[]
-  const hit = targetModules({ targets, exclude: [], layers, layersPattern: [] }, inLayers)
+  const hit = selectTargetModules({ targets, exclude: [], layers, layersPattern: [] }, inLayers)
   return {
     lowest: Math.min(...hit.map(({ layer }) => layer!)),
     layers,

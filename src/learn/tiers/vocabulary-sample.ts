@@ -17,7 +17,7 @@ const offset = 100 // of Zipf's law: the first hundred tokens are bytes and mark
  * order of how often they were met when those were made, so that this is about the share of each in
  * running text.
  */
-export function vocabularySample(size: number, count: number): VocabularySample {
+export function sampleVocabulary(size: number, count: number): VocabularySample {
   if (count >= size)
     return {
       ids: Int32Array.from({ length: size }, (_, id) => id),

@@ -3,7 +3,7 @@ import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { createLearner, type Learner } from '../learner.ts'
 import type { LearnerOptions } from '../learner-options.ts'
-import { memoryStore } from '../store/memory-store.ts'
+import { createMemoryStore } from '../store/memory-store.ts'
 import {
   answer,
   canaries,
@@ -79,7 +79,7 @@ describe('the guard', () => {
         completion: canaries[0]!.completion,
       })
     const loss = await learner.loss({ user: 'ada', ...canaries[0]! })
-    const student = await learner.student('ada')
+    const student = await learner.tiers('ada')
     const tensors = [...student.fast!.tensors().values()].map(({ data }) => data.slice())
     for (let i = 0; i < 4; i++)
       await learner.learn({ user: 'ada', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ' })
@@ -101,7 +101,7 @@ describe('the guard', () => {
         guard: { everyTurns: lessons.length },
       })
       for (const lesson of lessons) await learner.learn({ user: 'mob', ...lesson })
-      const { fast } = await learner.student('mob')
+      const { fast } = await learner.tiers('mob')
       const within =
         (await canaryLoss(learner, 'mob')) <= (await canaryLoss(learner, 'nobody')) * (1 + bound)
       return { within, steps: fast!.steps, ...(await learner.statistics('mob')) }
@@ -133,15 +133,15 @@ describe('the guard', () => {
   })
 
   it('looks first at what it reads from a store, where nothing is known to be well', async () => {
-    const store = memoryStore()
+    const store = createMemoryStore()
     const open = createLearner({ ...options(), store })
     for (let i = 0; i < 4; i++)
       await open.learn({ user: 'mob', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ' })
     await open.close()
     const guarded = createLearner({ ...options(), store, canaries, guard: { everyTurns: 1000 } })
-    expect((await guarded.student('mob')).fast!.steps).toBe(4)
+    expect((await guarded.tiers('mob')).fast!.steps).toBe(4)
     await guarded.learn({ user: 'mob', ...story(0) })
-    expect((await guarded.student('mob')).fast!.steps).toBe(1)
+    expect((await guarded.tiers('mob')).fast!.steps).toBe(1)
     expect(await guarded.statistics('mob')).toMatchObject({ rollbacks: 1 })
     await guarded.close()
     expect(await createLearner({ ...options(), store }).statistics('mob')).toMatchObject({

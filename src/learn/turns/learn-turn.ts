@@ -3,19 +3,25 @@
 
 import type { Model } from '../../runtime/index.ts'
 import type { CanaryGuard } from './canary-guard.ts'
-import { type DeepTiers, learnDeep } from '../tiers/layer-tier-program.ts'
-import { adapterOf, type Job, type LearnerUser, servedBy, type Turn } from '../user.ts'
-import { noveltyOf, noveltyRate } from './novelty.ts'
+import { type LayerTiers, learnLayers } from '../tiers/layer-tier-program.ts'
 import {
-  addLoss,
-  advantageOf,
+  getSlowAdapter,
+  type TurnUpdate,
+  type LearnerUser,
+  getServingExpert,
+  type Turn,
+} from '../user.ts'
+import { measureNovelty, computeNoveltyRate } from './novelty.ts'
+import {
+  recordLoss,
+  scoreSignal,
   type LearningSignal,
   type RewardOptions,
-  rewardOf,
-  tokenWeights,
+  computeReward,
+  computeTokenWeights,
 } from './reward.ts'
-import type { Lesson, Reading } from '../tiers/tier-stack.ts'
-import { type Asked, lessonOf, mean, type TurnLesson } from './turns.ts'
+import type { TrainingExample, Scores } from '../tiers/tier-stack.ts'
+import { type EncodedTurn, computeTurnStates, computeMean, type TurnStates } from './turns.ts'
 
 export interface FeedbackResult {
   readonly reward: number
@@ -26,68 +32,68 @@ export interface FeedbackResult {
   readonly novelty?: number
 }
 
-export interface TeachingParts {
+export interface LearnTurnParts {
   readonly model: Model
   readonly rewards: RewardOptions
   readonly guard: CanaryGuard
   readonly keptRows: number
   /** Where the learner's fast tier lies on layers. */
-  readonly deep: DeepTiers | undefined
+  readonly layerTiers: LayerTiers | undefined
   /** The layer whose incoming states that tier and the memory stand on. */
   readonly layer: number | undefined
   /** Told of each turn that was learned. */
-  readonly learned: (user: LearnerUser, job: Job) => void
+  readonly onLearned: (user: LearnerUser, job: TurnUpdate) => void
 }
 
-type Taught = TurnLesson & Pick<Lesson, 'sights' | 'weights' | 'rate'>
+type WeightedTurn = TurnStates & Pick<TrainingExample, 'observations' | 'weights' | 'rate'>
 
 /**
  * Hidden states as this user's model gives them: those that were kept, or one pass of the model.
  */
-async function lesson(
-  { model, layer }: TeachingParts,
+async function getTurnStates(
+  { model, layer }: LearnTurnParts,
   user: LearnerUser,
   turn: Turn,
-): Promise<Taught> {
-  const { hidden, sights, adapter, ids, promptTokens, states } = turn
-  if (hidden && adapter === servedBy(user) && (layer === undefined || states))
+): Promise<WeightedTurn> {
+  const { hidden, observed, adapter, ids, promptTokens, layerStates } = turn
+  if (hidden && adapter === getServingExpert(user) && (layer === undefined || layerStates))
     return {
       hidden,
       tokens: ids.slice(promptTokens),
-      ...states,
-      ...(sights?.student === user.student && { sights: sights.seen }),
+      ...layerStates,
+      ...(observed?.tiers === user.tiers && { observations: observed.observations }),
     }
-  return lessonOf(model, turn, servedBy(user), layer)
+  return computeTurnStates(model, turn, getServingExpert(user), layer)
 }
 
 /** One step of everything that learns from turn to turn. */
-async function taughtTo(
+async function stepTiers(
   user: LearnerUser,
-  { states, ...taught }: Taught,
-  { deep }: TeachingParts,
-): Promise<Reading> {
-  if (!user.deep || !deep || !states) return user.student.learn(taught)
-  return learnDeep(user.deep, user.student, {
+  { layerInput, ...taught }: WeightedTurn,
+  { layerTiers }: LearnTurnParts,
+): Promise<Scores> {
+  if (!user.layerTier || !layerTiers || !layerInput) return user.tiers.learn(taught)
+  return learnLayers(user.layerTier, user.tiers, {
     ...taught,
-    ...states,
-    below: await deep.below(adapterOf(user)),
+    ...layerInput,
+    below: await layerTiers.below(getSlowAdapter(user)),
   })
 }
 
 /** Learns an answer that was right; the losses are those from before. */
-export async function learnRight(
+export async function learnCompletion(
   user: LearnerUser,
   turn: Turn,
-  parts: TeachingParts,
-): Promise<Reading> {
-  await parts.guard.before(user)
-  const reading = await taughtTo(
+  parts: LearnTurnParts,
+): Promise<Scores> {
+  await parts.guard.checkBeforeUpdate(user)
+  const reading = await stepTiers(
     user,
-    { ...(await lesson(parts, user, turn)), rate: user.guard.trust },
+    { ...(await getTurnStates(parts, user, turn)), rate: user.guard.trust },
     parts,
   )
-  addLoss(user.record, mean(reading.losses))
-  await ended(user, { turn, signal: undefined }, mean(reading.losses), parts)
+  recordLoss(user.record, computeMean(reading.losses))
+  await finishTurn(user, { turn, signal: undefined }, computeMean(reading.losses), parts)
   return reading
 }
 
@@ -99,45 +105,45 @@ export async function learnFeedback(
   user: LearnerUser,
   turn: Turn,
   signal: LearningSignal,
-  parts: TeachingParts,
+  parts: LearnTurnParts,
 ): Promise<FeedbackResult> {
-  rewardOf(signal)
-  await parts.guard.before(user)
-  const novelty = signal.queryEmbedding && noveltyOf(user.queries, signal.queryEmbedding)
-  const { reward, advantage, rate } = advantageOf(user.record, signal, parts.rewards)
+  computeReward(signal)
+  await parts.guard.checkBeforeUpdate(user)
+  const novelty = signal.queryEmbedding && measureNovelty(user.queries, signal.queryEmbedding)
+  const { reward, advantage, rate } = scoreSignal(user.record, signal, parts.rewards)
   const result = { reward, advantage, ...(novelty !== undefined && { novelty }) }
-  const taught = await lesson(parts, user, turn)
+  const taught = await getTurnStates(parts, user, turn)
   const { tokens } = taught
   let surprise = 0
   let loss: number | undefined
   if (advantage !== 0 && tokens.length > 0) {
     const judged = { ...taught, weights: tokens.map(() => advantage) }
-    const reading = await user.student.read(judged)
+    const reading = await user.tiers.score(judged)
     surprise = reading.surprise
-    if (advantage > 0) loss = mean(reading.losses)
+    if (advantage > 0) loss = computeMean(reading.losses)
     // What was said, likelier or less likely: the same step as for a right answer, longer the surer
     // the verdict and the less sure the model was.
     const length = Math.min(1, Math.abs(advantage)) * (0.5 + surprise)
     const whole =
-      length * rate * user.guard.trust * (novelty === undefined ? 1 : noveltyRate(novelty))
-    const weights = tokenWeights(advantage, reading.modelLosses)
-    await taughtTo(user, { ...judged, weights, rate: whole }, parts)
+      length * rate * user.guard.trust * (novelty === undefined ? 1 : computeNoveltyRate(novelty))
+    const weights = computeTokenWeights(advantage, reading.modelLosses)
+    await stepTiers(user, { ...judged, weights, rate: whole }, parts)
   }
-  await ended(user, { turn, signal }, loss, parts)
+  await finishTurn(user, { turn, signal }, loss, parts)
   return { ...result, surprise }
 }
 
 /** `loss`: what the answer cost before it was learned, where it is one to consolidate. */
-async function ended(
+async function finishTurn(
   user: LearnerUser,
-  job: Job,
+  job: TurnUpdate,
   loss: number | undefined,
-  { guard, keptRows, learned }: TeachingParts,
+  { guard, keptRows, onLearned }: LearnTurnParts,
 ): Promise<void> {
-  const { ids, promptTokens }: Asked = job.turn
+  const { ids, promptTokens }: EncodedTurn = job.turn
   if (loss !== undefined) user.rows.push({ ids, promptTokens, loss })
   if (user.rows.length > keptRows) user.rows.shift()
   user.learned++
-  learned(user, job)
-  await guard.after(user)
+  onLearned(user, job)
+  await guard.checkAfterUpdate(user)
 }

@@ -18,7 +18,7 @@ function dot(one: Float32Array, two: Float32Array): number {
  * first one. The question joins them. Throws OptionError for a vector of another length than
  * theirs, or of length 0.
  */
-export function noveltyOf(queries: Float32Array[], embedding: Float32Array): number {
+export function measureNovelty(queries: Float32Array[], embedding: Float32Array): number {
   const expected = queries[0]?.length ?? embedding.length
   if (embedding.length !== expected)
     throw new OptionError(
@@ -34,4 +34,4 @@ export function noveltyOf(queries: Float32Array[], embedding: Float32Array): num
 }
 
 /** What it multiplies a step by: ½ for a question heard already, 1½ for one that is like none. */
-export const noveltyRate = (novelty: number): number => 0.5 + novelty
+export const computeNoveltyRate = (novelty: number): number => 0.5 + novelty

@@ -1,19 +1,19 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
-import { noveltyOf, noveltyRate } from './novelty.ts'
-import { advantageOf, newRecord, rewardOf, tokenWeights } from './reward.ts'
+import { measureNovelty, computeNoveltyRate } from './novelty.ts'
+import { scoreSignal, createRewardRecord, computeReward, computeTokenWeights } from './reward.ts'
 
 describe('a reward', () => {
   it('is quality and time', () => {
-    expect(rewardOf({ quality: 0.8 })).toBeCloseTo(0.8)
-    expect(rewardOf({ quality: 0.8, latencyRatio: 0.5 })).toBeCloseTo(1.2)
-    expect(rewardOf({ feedback: 'up', latencyRatio: 3 })).toBe(0)
-    expect(rewardOf({ feedback: 'down', quality: 0.7 })).toBe(0.7)
+    expect(computeReward({ quality: 0.8 })).toBeCloseTo(0.8)
+    expect(computeReward({ quality: 0.8, latencyRatio: 0.5 })).toBeCloseTo(1.2)
+    expect(computeReward({ feedback: 'up', latencyRatio: 3 })).toBe(0)
+    expect(computeReward({ feedback: 'down', quality: 0.7 })).toBe(0.7)
   })
   it('is refused with everything that is wrong, and the record stays', () => {
-    expect(() => rewardOf({})).toThrow(/neither a quality nor feedback/)
+    expect(() => computeReward({})).toThrow(/neither a quality nor feedback/)
     expect(() =>
-      rewardOf({
+      computeReward({
         quality: 2,
         latencyRatio: -1,
         contextTokens: Infinity,
@@ -21,55 +21,55 @@ describe('a reward', () => {
         queryEmbedding: Float32Array.of(1, Number.NaN),
       }),
     ).toThrow(/quality is 2.*latencyRatio is -1.*contextTokens is Infinity.*tier.*queryEmbedding/)
-    expect(() => rewardOf({ feedback: 'UP' as 'up' })).toThrow(/expected "up" or "down"/)
-    const record = newRecord()
-    expect(() => advantageOf(record, { quality: Number.NaN })).toThrow(OptionError)
-    expect(record).toEqual(newRecord())
+    expect(() => computeReward({ feedback: 'UP' as 'up' })).toThrow(/expected "up" or "down"/)
+    const record = createRewardRecord()
+    expect(() => scoreSignal(record, { quality: Number.NaN })).toThrow(OptionError)
+    expect(record).toEqual(createRewardRecord())
   })
 })
 
 describe('an advantage', () => {
   it('is measured against what answers usually get', () => {
-    const record = newRecord()
-    expect(advantageOf(record, { feedback: 'up' }).advantage).toBe(0.5)
-    for (let i = 0; i < 60; i++) advantageOf(record, { feedback: 'up' })
-    expect(advantageOf(record, { feedback: 'up' }).advantage).toBeLessThan(0.01)
-    expect(advantageOf(record, { feedback: 'down' }).advantage).toBeLessThan(-0.98)
+    const record = createRewardRecord()
+    expect(scoreSignal(record, { feedback: 'up' }).advantage).toBe(0.5)
+    for (let i = 0; i < 60; i++) scoreSignal(record, { feedback: 'up' })
+    expect(scoreSignal(record, { feedback: 'up' }).advantage).toBeLessThan(0.01)
+    expect(scoreSignal(record, { feedback: 'down' }).advantage).toBeLessThan(-0.98)
   })
   it('normalised does not depend on how far qualities lie apart', () => {
     const last = (low: number, high: number): number => {
-      const record = newRecord()
-      for (let i = 0; i < 100; i++) advantageOf(record, { quality: i % 2 === 0 ? low : high })
-      return advantageOf(record, { quality: high }, { normalizeQuality: true }).advantage
+      const record = createRewardRecord()
+      for (let i = 0; i < 100; i++) scoreSignal(record, { quality: i % 2 === 0 ? low : high })
+      return scoreSignal(record, { quality: high }, { normalizeQuality: true }).advantage
     }
     expect(last(0.1, 0.9) / last(0.5, 0.7)).toBeCloseTo(1, 2)
   })
   it('slows the rate where qualities vary and that is asked for', () => {
-    const record = newRecord()
-    for (let i = 0; i < 100; i++) advantageOf(record, { quality: i % 2 })
-    expect(advantageOf(record, { quality: 1 }).rate).toBe(1)
-    expect(advantageOf(record, { quality: 1 }, { qualityRate: 'variance' }).rate).toBeCloseTo(
+    const record = createRewardRecord()
+    for (let i = 0; i < 100; i++) scoreSignal(record, { quality: i % 2 })
+    expect(scoreSignal(record, { quality: 1 }).rate).toBe(1)
+    expect(scoreSignal(record, { quality: 1 }, { qualityRate: 'variance' }).rate).toBeCloseTo(
       1 / (1 + 4 * 0.25),
       1,
     )
   })
   it('keeps figures by tier, and of no more tiers than a table holds', () => {
-    const record = newRecord()
+    const record = createRewardRecord()
     for (const quality of [0.2, 0.6])
-      advantageOf(record, {
+      scoreSignal(record, {
         quality,
         tier: '__proto__',
         contextTokens: 100 * quality,
         latencyRatio: 1,
       })
-    advantageOf(record, { quality: 1, tier: 'large' })
+    scoreSignal(record, { quality: 1, tier: 'large' })
     expect(Object.entries(record.tiers)).toEqual([
       ['__proto__', { count: 2, meanQuality: 0.4 }],
       ['large', { count: 1, meanQuality: 1 }],
     ])
     expect(record.contextTokens).toEqual({ count: 2, mean: 40 })
     expect([record.count, record.mean]).toEqual([3, (0.2 + 0.6 + 1) / 3])
-    for (let i = 0; i < 1000; i++) advantageOf(record, { quality: 1, tier: `tier ${i}` })
+    for (let i = 0; i < 1000; i++) scoreSignal(record, { quality: 1, tier: `tier ${i}` })
     expect(Object.keys(record.tiers)).toHaveLength(17)
     expect(record.tiers['others']!.count).toBe(1000 - 14)
   })
@@ -78,35 +78,40 @@ describe('an advantage', () => {
 describe('novelty', () => {
   it('is high for a question like none of the last 32, and low for one asked again', () => {
     const queries: Float32Array[] = []
-    expect(noveltyOf(queries, Float32Array.of(3, 0))).toBe(0.5)
-    expect(noveltyOf(queries, Float32Array.of(0, 0.1))).toBeCloseTo(1)
-    expect(noveltyOf(queries, Float32Array.of(0, 7))).toBeCloseTo(0)
-    for (let i = 0; i < 32; i++) noveltyOf(queries, Float32Array.of(-1, 0))
+    expect(measureNovelty(queries, Float32Array.of(3, 0))).toBe(0.5)
+    expect(measureNovelty(queries, Float32Array.of(0, 0.1))).toBeCloseTo(1)
+    expect(measureNovelty(queries, Float32Array.of(0, 7))).toBeCloseTo(0)
+    for (let i = 0; i < 32; i++) measureNovelty(queries, Float32Array.of(-1, 0))
     expect(queries).toHaveLength(32)
-    expect(noveltyOf(queries, Float32Array.of(0, 1))).toBeCloseTo(1)
-    expect([noveltyRate(0), noveltyRate(0.5), noveltyRate(1)]).toEqual([0.5, 1, 1.5])
+    expect(measureNovelty(queries, Float32Array.of(0, 1))).toBeCloseTo(1)
+    expect([computeNoveltyRate(0), computeNoveltyRate(0.5), computeNoveltyRate(1)]).toEqual([
+      0.5, 1, 1.5,
+    ])
   })
   it('refuses vectors of another length or of zeros, and keeps none of them', () => {
     const queries = [Float32Array.of(1, 0)]
-    expect(() => noveltyOf(queries, Float32Array.of(1))).toThrow(
+    expect(() => measureNovelty(queries, Float32Array.of(1))).toThrow(
       /has 1 numbers, those before it had 2/,
     )
-    expect(() => noveltyOf(queries, Float32Array.of(0, 0))).toThrow(/zeros/)
+    expect(() => measureNovelty(queries, Float32Array.of(0, 0))).toThrow(/zeros/)
     expect(queries).toHaveLength(1)
   })
 })
 
 describe('what each token of an answer counts', () => {
   it('is the advantage where the answer was good', () => {
-    expect(tokenWeights(0.4, Float32Array.of(0, 0.5, 20))).toEqual([0.4, 0.4, 0.4])
+    expect(computeTokenWeights(0.4, Float32Array.of(0, 0.5, 20))).toEqual([0.4, 0.4, 0.4])
   })
   it('is the gradient of −log(1 − p) where it was bad, at most the advantage: an accident is not punished', () => {
     for (const p of [0.01, 0.2, 0.45]) {
       const loss = (logp: number): number => -Math.log(1 - Math.exp(logp))
       const slope = (loss(Math.log(p) + 1e-5) - loss(Math.log(p) - 1e-5)) / 2e-5
-      expect(tokenWeights(-0.5, Float32Array.of(-Math.log(p)))[0]).toBeCloseTo(-0.5 * slope, 4)
+      expect(computeTokenWeights(-0.5, Float32Array.of(-Math.log(p)))[0]).toBeCloseTo(
+        -0.5 * slope,
+        4,
+      )
     }
-    expect(tokenWeights(-0.5, Float32Array.of(0, 0.3))).toEqual([-0.5, -0.5])
-    expect(Math.abs(tokenWeights(-1, Float32Array.of(12))[0]!)).toBeLessThan(1e-5)
+    expect(computeTokenWeights(-0.5, Float32Array.of(0, 0.3))).toEqual([-0.5, -0.5])
+    expect(Math.abs(computeTokenWeights(-1, Float32Array.of(12))[0]!)).toBeLessThan(1e-5)
   })
 })

@@ -2,9 +2,9 @@
 // against what this user's answers usually get, and the figures of what a user's answers have got
 // so far. Pure arithmetic, in microseconds.
 
-import { allFinite } from '../../base/finite.ts'
+import { isAllFinite } from '../../base/finite.ts'
 import { OptionError } from '../../base/errors.ts'
-import { addQuality, varianceOf } from '../../micro/quality.ts'
+import { addQuality, computeVariance } from '../../micro/quality.ts'
 
 export interface LearningSignal {
   /** 0 to 1. */
@@ -36,7 +36,7 @@ export interface RewardOptions {
   readonly qualityRate?: 'fixed' | 'variance'
 }
 
-export interface TierFigures {
+export interface TierStatistics {
   count: number
   meanQuality: number
 }
@@ -50,7 +50,7 @@ export interface RewardRecord {
   /** Running mean reward: what an answer is measured against. */
   baseline: number
   /** By name of the tier that answered. */
-  tiers: Record<string, TierFigures>
+  tiers: Record<string, TierStatistics>
   /** Means over the signals that had them. */
   contextTokens: { count: number; mean: number }
   latencyRatio: { count: number; mean: number }
@@ -63,7 +63,7 @@ export interface RewardRecord {
   recentLoss: number
 }
 
-export const newRecord = (): RewardRecord => ({
+export const createRewardRecord = (): RewardRecord => ({
   count: 0,
   mean: 0,
   squares: 0,
@@ -79,16 +79,16 @@ export const newRecord = (): RewardRecord => ({
 const keep = 0.9 // of the baseline: the last ten answers or so
 const longestTier = 64
 const mostTiers = 16 // by name; more go together as "others"
-const leastDeviation = 0.05 // of qualities that is believed
+const minDeviation = 0.05 // of qualities that is believed
 const varianceWeight = 4
 
 const isCount = (value: number): boolean => value >= 0 && Number.isFinite(value)
-const qualityOf = ({ quality, feedback }: LearningSignal): number | undefined =>
+const resolveQuality = ({ quality, feedback }: LearningSignal): number | undefined =>
   quality ?? (feedback === 'up' ? 1 : feedback === 'down' ? 0 : undefined)
 
-function* problemsOf(signal: LearningSignal): Generator<string> {
+function* listSignalProblems(signal: LearningSignal): Generator<string> {
   const { feedback, latencyRatio = 1, contextTokens = 0, tier = '', queryEmbedding } = signal
-  const quality = qualityOf(signal)
+  const quality = resolveQuality(signal)
   if (feedback !== undefined && feedback !== 'up' && feedback !== 'down')
     yield `feedback is ${JSON.stringify(feedback)}, expected "up" or "down"`
   else if (quality === undefined) yield 'there is neither a quality nor feedback'
@@ -98,7 +98,7 @@ function* problemsOf(signal: LearningSignal): Generator<string> {
   if (!isCount(contextTokens)) yield `contextTokens is ${contextTokens}, expected a number ≥ 0`
   if (typeof tier !== 'string' || tier.length > longestTier)
     yield `tier is no text of at most ${longestTier} characters`
-  if (queryEmbedding && !(queryEmbedding.length > 0 && allFinite(queryEmbedding)))
+  if (queryEmbedding && !(queryEmbedding.length > 0 && isAllFinite(queryEmbedding)))
     yield 'queryEmbedding is empty or has a number that is NaN or infinite'
 }
 
@@ -106,11 +106,11 @@ function* problemsOf(signal: LearningSignal): Generator<string> {
  * reward = quality · max(0, 2 − latencyRatio). Throws OptionError that names every value out of
  * range.
  */
-export function rewardOf(signal: LearningSignal): number {
-  const problems = [...problemsOf(signal)]
+export function computeReward(signal: LearningSignal): number {
+  const problems = [...listSignalProblems(signal)]
   if (problems.length > 0)
     throw new OptionError(`This signal cannot be learned from: ${problems.join('; ')}.`)
-  return qualityOf(signal)! * Math.max(0, 2 - (signal.latencyRatio ?? 1))
+  return resolveQuality(signal)! * Math.max(0, 2 - (signal.latencyRatio ?? 1))
 }
 
 /**
@@ -118,21 +118,21 @@ export function rewardOf(signal: LearningSignal): number {
  * qualities vary and that is asked for. Throws what rewardOf throws, and the record is as it was
  * then.
  */
-export function advantageOf(
+export function scoreSignal(
   record: RewardRecord,
   signal: LearningSignal,
   { normalizeQuality = false, qualityRate = 'fixed' }: RewardOptions = {},
 ): { reward: number; advantage: number; rate: number } {
-  const reward = rewardOf(signal)
+  const reward = computeReward(signal)
   const difference = reward - record.baseline
-  addQuality(record, qualityOf(signal)!)
+  addQuality(record, resolveQuality(signal)!)
   record.baseline = keep * record.baseline + (1 - keep) * reward
-  addTo(record.contextTokens, signal.contextTokens)
-  addTo(record.latencyRatio, signal.latencyRatio)
-  if (signal.tier !== undefined) addTier(record.tiers, signal.tier, qualityOf(signal)!)
-  const variance = varianceOf(record)
+  addToMean(record.contextTokens, signal.contextTokens)
+  addToMean(record.latencyRatio, signal.latencyRatio)
+  if (signal.tier !== undefined) addTierQuality(record.tiers, signal.tier, resolveQuality(signal)!)
+  const variance = computeVariance(record)
   const deviation =
-    normalizeQuality && record.count > 1 ? Math.max(leastDeviation, Math.sqrt(variance)) : 1
+    normalizeQuality && record.count > 1 ? Math.max(minDeviation, Math.sqrt(variance)) : 1
   return {
     reward,
     advantage: difference / deviation,
@@ -144,7 +144,7 @@ const firstLosses = 10
 const lossKeep = 0.95
 
 /** Notes the loss of a completion from before it was learned. */
-export function addLoss(record: RewardRecord, loss: number): void {
+export function recordLoss(record: RewardRecord, loss: number): void {
   record.losses++
   if (record.losses <= firstLosses) record.firstLoss += (loss - record.firstLoss) / record.losses
   record.recentLoss += (loss - record.recentLoss) * Math.max(1 / record.losses, 1 - lossKeep)
@@ -157,18 +157,18 @@ export function addLoss(record: RewardRecord, loss: number): void {
  * end: after a hundred verdicts at random every answer had become less likely by 5 to 13 nats, with
  * this by less than one. `losses`: −log p.
  */
-export const tokenWeights = (advantage: number, losses: Float32Array): number[] =>
+export const computeTokenWeights = (advantage: number, losses: Float32Array): number[] =>
   Array.from(losses, (loss) =>
     advantage > 0 ? advantage : advantage * Math.min(1, 1 / Math.expm1(Math.max(0, loss))),
   )
 
-function addTo(figure: { count: number; mean: number }, value: number | undefined): void {
+function addToMean(figure: { count: number; mean: number }, value: number | undefined): void {
   if (value === undefined) return
   figure.count++
   figure.mean += (value - figure.mean) / figure.count
 }
 
-function addTier(tiers: RewardRecord['tiers'], tier: string, quality: number): void {
+function addTierQuality(tiers: RewardRecord['tiers'], tier: string, quality: number): void {
   const name = Object.hasOwn(tiers, tier) || Object.keys(tiers).length < mostTiers ? tier : 'others'
   const known = Object.hasOwn(tiers, name) ? tiers[name]! : { count: 0, meanQuality: 0 }
   known.count++

@@ -6,32 +6,32 @@ import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { Model, Prompt } from '../../runtime/index.ts'
-import type { EncodedRow } from '../../train/data/encode.ts'
-import type { DeepInput } from '../tiers/layer-tier.ts'
-import { keysOf } from '../tiers/layer-tier-program.ts'
-import type { Reading, Student } from '../tiers/tier-stack.ts'
+import type { EncodedSequence } from '../../train/data/encode.ts'
+import type { LayerTierInput } from '../tiers/layer-tier.ts'
+import { gatherKeys } from '../tiers/layer-tier-program.ts'
+import type { Scores, TierStack } from '../tiers/tier-stack.ts'
 
 /** An example to learn from, or to watch: what was asked, and the answer that was right. */
-export interface Example {
+export interface TurnExample {
   readonly prompt: Prompt
   readonly completion: string
 }
 
 /** A prompt and its answer, one after the other. */
-export interface Asked {
+export interface EncodedTurn {
   readonly ids: readonly number[]
   readonly promptTokens: number
 }
 
 /** Hidden states [T, D] that stand before the answer's tokens, and those tokens. */
-export interface TurnLesson {
+export interface TurnStates {
   readonly hidden: Float32Array
   readonly tokens: readonly number[]
   /**
    * For a tier on layers: the states of the whole turn as they enter its lowest layer, and which of
    * them the answer stands on.
    */
-  readonly states?: DeepInput
+  readonly layerInput?: LayerTierInput
   /**
    * What the memory knows the answer's positions by: states that enter a layer below all that
    * learns.
@@ -39,24 +39,24 @@ export interface TurnLesson {
   readonly keys?: Float32Array
 }
 
-export const mean = (values: ArrayLike<number>): number =>
+export const computeMean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
 /** Rows [D] one after the other. */
-export function flat(rows: readonly Float32Array[], width: number): Float32Array {
+export function joinRows(rows: readonly Float32Array[], width: number): Float32Array {
   const all = new Float32Array(rows.length * width)
   rows.forEach((row, t) => all.set(row, t * width))
   return all
 }
 
 /** A turn as a training row: of its tokens only the answer's are learned. */
-export const rowOf = ({ ids, promptTokens }: Asked): EncodedRow => ({
+export const toEncodedExample = ({ ids, promptTokens }: EncodedTurn): EncodedSequence => ({
   ids: Int32Array.from(ids),
   weights: Float32Array.from(ids, (_, t) => (t >= promptTokens ? 1 : 0)),
 })
 
 /** What keeps an example from being one. */
-export function exampleProblems({ prompt, completion }: Example): string[] {
+export function listExampleProblems({ prompt, completion }: TurnExample): string[] {
   const isPrompt = typeof prompt === 'string' || Array.isArray(prompt)
   return [
     ...(isPrompt
@@ -74,8 +74,8 @@ export function exampleProblems({ prompt, completion }: Example): string[] {
  * An example's ids. Throws OptionError for what is no example or has an empty prompt, NotFoundError
  * for a model that has no tokenizer.
  */
-export function encoded(model: Model, { prompt, completion }: Example): Asked {
-  const problems = exampleProblems({ prompt, completion })
+export function encodeTurn(model: Model, { prompt, completion }: TurnExample): EncodedTurn {
+  const problems = listExampleProblems({ prompt, completion })
   if (problems.length > 0)
     throw new OptionError(`This turn cannot be learned: ${problems.join('; ')}.`)
   const asked = model.encode(prompt)
@@ -100,15 +100,15 @@ export function encoded(model: Model, { prompt, completion }: Example): Asked {
  * better than the final ones (docs/learn.md), and no tier at the head or on the last two layers
  * moves them.
  */
-export const keyLayer = ({ layers }: Pick<ModelConfig, 'layers'>): number =>
+export const selectKeyLayer = ({ layers }: Pick<ModelConfig, 'layers'>): number =>
   Math.max(0, layers.length - 2)
 
 /** A turn's states, and those of them that its answer stands on. */
-export function statesOf(
+export function joinStates(
   parts: readonly Float32Array[],
-  { ids, promptTokens }: Asked,
+  { ids, promptTokens }: EncodedTurn,
   width: number,
-): Required<Pick<TurnLesson, 'states' | 'keys'>> {
+): Required<Pick<TurnStates, 'layerInput' | 'keys'>> {
   const rows = Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)
   const all = f32([ids.length - 1, width])
   let at = 0
@@ -116,17 +116,17 @@ export function statesOf(
     all.data.set(part, at)
     at += part.length
   }
-  const states = { states: all, rows }
-  return { states, keys: keysOf(states) }
+  const layerInput = { states: all, rows }
+  return { layerInput, keys: gatherKeys(layerInput) }
 }
 
 /** One pass of the model over a turn, the head left out. `layer`: also the states that enter it. */
-export async function lessonOf(
+export async function computeTurnStates(
   model: Model,
-  turn: Asked,
+  turn: EncodedTurn,
   adapter: Expert | undefined,
   layer?: number,
-): Promise<TurnLesson> {
+): Promise<TurnStates> {
   const { ids, promptTokens } = turn
   const at = [Array.from({ length: ids.length - promptTokens }, (_, t) => promptTokens + t - 1)]
   const { width } = model.config
@@ -141,36 +141,40 @@ export async function lessonOf(
           },
         }
   const [rows] = await model.hidden([ids.slice(0, -1)], { at, ...(adapter && { adapter }), ...tap })
-  const told = layer === undefined ? {} : statesOf(parts, turn, width)
-  return { hidden: flat(rows!, width), tokens: ids.slice(promptTokens), ...told }
+  const told = layer === undefined ? {} : joinStates(parts, turn, width)
+  return { hidden: joinRows(rows!, width), tokens: ids.slice(promptTokens), ...told }
 }
 
 /**
  * Mean over the lessons of their mean losses: of the whole student, and of the model with the fast
  * tier alone.
  */
-export async function lossesOver(
-  lessons: readonly TurnLesson[],
-  student: Student,
+export async function measureLosses(
+  lessons: readonly TurnStates[],
+  student: TierStack,
 ): Promise<{ blend: number; fast: number }> {
-  const readings: Reading[] = []
-  for (const lesson of lessons) readings.push(await student.read(lesson))
+  const readings: Scores[] = []
+  for (const lesson of lessons) readings.push(await student.score(lesson))
   return {
-    blend: mean(readings.map(({ losses }) => mean(losses))),
-    fast: mean(readings.map(({ modelLosses }) => mean(modelLosses))),
+    blend: computeMean(readings.map(({ losses }) => computeMean(losses))),
+    fast: computeMean(readings.map(({ modelLosses }) => computeMean(modelLosses))),
   }
 }
 
 /** The same of turns as an expert gives them. */
-export async function lossOver(
+export async function measureLoss(
   model: Model,
-  turns: readonly Asked[],
-  student: Student,
+  turns: readonly EncodedTurn[],
+  student: TierStack,
   adapter: Expert | undefined,
   layer?: number,
 ): Promise<number> {
   const losses: number[] = []
   for (const turn of turns)
-    losses.push(mean((await student.read(await lessonOf(model, turn, adapter, layer))).losses))
-  return mean(losses)
+    losses.push(
+      computeMean(
+        (await student.score(await computeTurnStates(model, turn, adapter, layer))).losses,
+      ),
+    )
+  return computeMean(losses)
 }

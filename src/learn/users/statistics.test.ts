@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLearner } from '../learner.ts'
-import { newUser, type LearnerUser } from '../user.ts'
-import { headErrors } from '../tiers/head-gradient.ts'
-import { warningsFor } from './statistics.ts'
+import { createUser, type LearnerUser } from '../user.ts'
+import { createHeadLoss } from '../tiers/head-gradient.ts'
+import { listWarnings } from './statistics.ts'
 import { answer, story, storiesModel, type TestModel } from '../../../test/support/learner.ts'
 
 let model: TestModel
@@ -10,13 +10,13 @@ beforeAll(async () => void (model = await storiesModel()))
 afterAll(() => model.dispose())
 
 const fresh = (): LearnerUser =>
-  newUser('ada', {
+  createUser('ada', {
     head: model.head(),
-    errors: headErrors(model.head()),
+    headLoss: createHeadLoss(model.head()),
     options: {},
     now: () => 0,
   })
-const codes = (user: LearnerUser): string[] => warningsFor(user).map(({ code }) => code)
+const codes = (user: LearnerUser): string[] => listWarnings(user).map(({ code }) => code)
 
 describe('statistics', () => {
   it('say what a user has heard, learned and kept', async () => {
@@ -48,7 +48,7 @@ describe('statistics', () => {
     expect(figures.tiers['small']!.meanQuality).toBeCloseTo(0.6)
     expect([figures.meanContextTokens, figures.meanLatencyRatio]).toEqual([100, 0.5])
     expect(figures.recentLoss).toBeLessThan(figures.firstLoss)
-    expect(figures.pairs).toBe((await learner.student('ada')).memory!.count)
+    expect(figures.pairs).toBe((await learner.tiers('ada')).memory!.count)
     expect(figures.sizeBytes).toBeGreaterThan(6 * 4 * 4 * model.config.width)
     expect((await learner.statistics('eve')).meanContextTokens).toBeUndefined()
     expect(await learner.warnings('eve')).toEqual([])
@@ -61,7 +61,7 @@ describe('warnings', () => {
     Object.assign(user.record, { count: 19, mean: 1 })
     expect(codes(user)).toEqual([])
     user.record.count = 20
-    expect(warningsFor(user)[0]!.message).toMatch(
+    expect(listWarnings(user)[0]!.message).toMatch(
       /mean quality of 20 signals is 1, outside 0.4 to 0.9.*normalizeQuality/,
     )
     user.record.mean = 0.9
@@ -78,9 +78,9 @@ describe('warnings', () => {
   })
   it('of a rank that does not fit', () => {
     const user = fresh()
-    const fast = user.student.fast!
+    const fast = user.tiers.fast!
     fast.steps = 20
-    fast.lastMove = 0.005
+    fast.lastRelativeStep = 0.005
     Object.assign(user.record, { losses: 20, firstLoss: 3, recentLoss: 2.9 })
     const fill = (
       values: Float32Array,
@@ -91,7 +91,7 @@ describe('warnings', () => {
     fill(fast.B.data, (row, column) => (row === column ? 1 : 0), fast.rank)
     expect(codes(user)).toEqual(['rank-too-small'])
     fill(fast.B.data, (row, column) => (row === 0 && column === 0 ? 1 : 0), fast.rank)
-    expect(warningsFor(user)[0]!.message).toMatch(
+    expect(listWarnings(user)[0]!.message).toMatch(
       /lies in 1 directions of its 4; rank 1 would hold it/,
     )
   })

@@ -1,11 +1,11 @@
 // A user in figures, and what the figures call for. Reads, changes nothing.
 
 import { truncateProduct } from '../../base/linalg/low-rank.ts'
-import { matrixOf } from '../../base/linalg/matrix.ts'
-import { varianceOf } from '../../micro/quality.ts'
-import type { FastTier } from '../tiers/head-tier.ts'
-import { type LearnerUser, userBytes } from '../user.ts'
-import type { TierFigures } from '../turns/reward.ts'
+import { createMatrix } from '../../base/linalg/matrix.ts'
+import { computeVariance } from '../../micro/quality.ts'
+import type { HeadTier } from '../tiers/head-tier.ts'
+import { type LearnerUser, estimateUserBytes } from '../user.ts'
+import type { TierStatistics } from '../turns/reward.ts'
 
 export interface UserStatistics {
   /** Signals heard; their mean quality and its variance. */
@@ -14,7 +14,7 @@ export interface UserStatistics {
   readonly qualityVariance: number
   /** What an answer's reward is measured against. */
   readonly baseline: number
-  readonly tiers: Readonly<Record<string, TierFigures>>
+  readonly tiers: Readonly<Record<string, TierStatistics>>
   /** Over the signals that had them; undefined where none had. */
   readonly meanContextTokens: number | undefined
   readonly meanLatencyRatio: number | undefined
@@ -38,13 +38,13 @@ export interface UserStatistics {
   readonly sizeBytes: number
 }
 
-export function statisticsOf(user: LearnerUser): UserStatistics {
-  const { record, guard, versions, current, rows, learned, count, student } = user
+export function computeStatistics(user: LearnerUser): UserStatistics {
+  const { record, guard, versions, current, rows, learned, count, tiers } = user
   const { contextTokens, latencyRatio } = record
   return {
     signals: record.count,
     meanQuality: record.mean,
-    qualityVariance: varianceOf(record),
+    qualityVariance: computeVariance(record),
     baseline: record.baseline,
     tiers: structuredClone(record.tiers),
     meanContextTokens: contextTokens.count > 0 ? contextTokens.mean : undefined,
@@ -52,14 +52,14 @@ export function statisticsOf(user: LearnerUser): UserStatistics {
     learned,
     answers: count,
     keptRows: rows.length,
-    pairs: student.memory?.count ?? 0,
+    pairs: tiers.memory?.count ?? 0,
     firstLoss: record.firstLoss,
     recentLoss: record.recentLoss,
     trust: guard.trust,
     rollbacks: guard.rollbacks,
     versions: versions.length,
     version: current,
-    sizeBytes: userBytes(user),
+    sizeBytes: estimateUserBytes(user),
   }
 }
 
@@ -69,8 +69,8 @@ export interface LearnerWarning {
   readonly message: string
 }
 
-const enough = 20 // signals, or steps
-const shown = (value: number): string => String(Number(value.toPrecision(2)))
+const minSamples = 20 // signals, or steps
+const formatNumber = (value: number): string => String(Number(value.toPrecision(2)))
 // Steps as shares of the hidden states' length, and the share of the first loss above which they
 // are too small.
 const tooSmall = [
@@ -79,37 +79,40 @@ const tooSmall = [
 ]
 
 /** What a user's figures call for; each says what to do. */
-export function warningsFor(user: LearnerUser): LearnerWarning[] {
-  return [...ofFeedback(user), ...ofFast(user)]
+export function listWarnings(user: LearnerUser): LearnerWarning[] {
+  return [...listFeedbackWarnings(user), ...listFastTierWarnings(user)]
 }
 
-function* ofFeedback({
+function* listFeedbackWarnings({
   record: { count, mean },
   guard: { rollbacks, trust },
 }: LearnerUser): Generator<LearnerWarning> {
-  if (count >= enough && !(mean >= 0.4 && mean <= 0.9)) {
-    const message = `The mean quality of ${count} signals is ${shown(mean)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
+  if (count >= minSamples && !(mean >= 0.4 && mean <= 0.9)) {
+    const message = `The mean quality of ${count} signals is ${formatNumber(mean)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
     yield { code: 'one-sided-feedback', message }
   }
   if (rollbacks > 0 && trust < 0.5) {
-    const message = `Canaries made the tiers go back ${rollbacks} times, and steps are taken at ${shown(trust)} of their length: what this user teaches harms the canaries. Consolidate by training, which keeps more; look at the feedback, and forget the user where it is hostile.`
+    const message = `Canaries made the tiers go back ${rollbacks} times, and steps are taken at ${formatNumber(trust)} of their length: what this user teaches harms the canaries. Consolidate by training, which keeps more; look at the feedback, and forget the user where it is hostile.`
     yield { code: 'canaries-held', message }
   }
 }
 
-function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerWarning> {
-  if (!fast || fast.steps < enough) return
+function* listFastTierWarnings({
+  tiers: { fast },
+  record,
+}: LearnerUser): Generator<LearnerWarning> {
+  if (!fast || fast.steps < minSamples) return
   const { firstLoss, recentLoss } = record
   if (
     tooSmall.some(
       ({ move, loss }) =>
-        fast.lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
+        fast.lastRelativeStep < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
     )
   ) {
-    const message = `The last step moved hidden states by ${shown(fast.lastMove)} of their length, and little was learned: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
+    const message = `The last step moved hidden states by ${formatNumber(fast.lastRelativeStep)} of their length, and little was learned: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
     yield { code: 'rate-too-small', message }
   }
-  const needed = neededRank(fast)
+  const needed = computeNeededRank(fast)
   if (fast.rank > 2 && 2 * needed < fast.rank) {
     const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it, in less memory and time.`
     yield { code: 'rank-too-large', message }
@@ -119,9 +122,9 @@ function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerW
     needed === fast.rank &&
     firstLoss > 0 &&
     recentLoss > 0.5 * firstLoss &&
-    fast.lastMove < 0.01
+    fast.lastRelativeStep < 0.01
   ) {
-    const message = `All of the fast tier's rank ${fast.rank} is in use, and the loss is still ${shown(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * fast.rank)}.`
+    const message = `All of the fast tier's rank ${fast.rank} is in use, and the loss is still ${formatNumber(recentLoss / firstLoss)} of what it was at first; try rank ${Math.min(16, 2 * fast.rank)}.`
     yield { code: 'rank-too-small', message }
   }
 }
@@ -129,6 +132,6 @@ function* ofFast({ student: { fast }, record }: LearnerUser): Generator<LearnerW
 const energy = 0.999
 
 /** How many directions hold nearly all of Σσ² of B·A. */
-const neededRank = ({ A, B, rank, width }: FastTier): number =>
-  truncateProduct(matrixOf(width, rank, B.data), matrixOf(rank, width, A.data), { energy }).b
-    .columns
+const computeNeededRank = ({ A, B, rank, width }: HeadTier): number =>
+  truncateProduct(createMatrix(width, rank, B.data), createMatrix(rank, width, A.data), { energy })
+    .b.columns

@@ -9,19 +9,19 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import { FormatError, type Mismatch, MismatchError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
-import { type EwcState, type ProtectedModule, stateTensors } from '../../train/ewc/state.ts'
+import { type EwcState, type ProtectedModule, collectStateTensors } from '../../train/ewc/state.ts'
 import {
-  type KeptRow,
+  type KeptTurn,
   type LearnerUser,
   type NumberedVersion,
-  switchTo,
+  switchVersion,
   type Turn,
-  versionOf,
+  getCurrentVersion,
 } from '../user.ts'
 import type { MemoryTier } from '../tiers/memory-tier.ts'
 import { keptQueries } from '../turns/novelty.ts'
-import type { Json, UserState } from '../store/user-state.ts'
-import type { Asked } from '../turns/turns.ts'
+import type { JsonValue, UserState } from '../store/user-state.ts'
+import type { EncodedTurn } from '../turns/turns.ts'
 
 const layout = 1
 const names = {
@@ -41,13 +41,14 @@ export interface StateOrigin {
   readonly vocabularySize: number
 }
 
-const plain = (value: unknown): Json => JSON.parse(JSON.stringify(value)) as Json
+const toPlainJson = (value: unknown): JsonValue => JSON.parse(JSON.stringify(value)) as JsonValue
 const fewest = 256
 
 /** Room for a count to grow in: a power of two. */
-const roomFor = (count: number): number => 2 ** Math.ceil(Math.log2(Math.max(fewest, count)))
+const computeCapacity = (count: number): number =>
+  2 ** Math.ceil(Math.log2(Math.max(fewest, count)))
 
-function wider<Values extends Int32Array | Float32Array>(
+function copyInto<Values extends Int32Array | Float32Array>(
   values: ArrayLike<number>,
   room: Values,
 ): Values {
@@ -55,40 +56,41 @@ function wider<Values extends Int32Array | Float32Array>(
   return room
 }
 
-function ints(values: readonly number[]): Tensor {
-  const room = roomFor(values.length)
-  return { dtype: 'i32', shape: [room], data: wider(values, new Int32Array(room)) }
+function encodeIds(values: readonly number[]): Tensor {
+  const room = computeCapacity(values.length)
+  return { dtype: 'i32', shape: [room], data: copyInto(values, new Int32Array(room)) }
 }
-const versionName = (number: number): string => `consolidated.${String(number).padStart(9, '0')}`
+const formatVersionName = (number: number): string =>
+  `consolidated.${String(number).padStart(9, '0')}`
 
 /** A user as it is now. The fast tier's tensors are its own, everything else is a copy. */
-export function stateOfUser(user: LearnerUser, origin: StateOrigin): UserState {
-  const { student, deep, rows, turns, versions } = user
+export function encodeUser(user: LearnerUser, origin: StateOrigin): UserState {
+  const { tiers, layerTier, rows, turns, versions } = user
   const tensors = new Map<string, Tensor>([
-    ...(student.fast?.tensors() ?? []),
-    ...(deep?.tensors() ?? []),
+    ...(tiers.fast?.tensors() ?? []),
+    ...(layerTier?.tensors() ?? []),
   ])
   const exact = [...tensors.keys()].filter((name) => /^(fast|deep)\.squares\./.test(name))
-  for (const [name, tensor] of memoryTensors(student.memory)) tensors.set(name, tensor)
-  tensors.set(names.kept, ints(rows.flatMap(({ ids }) => ids)))
-  tensors.set(names.judged, ints([...turns.values()].flatMap(({ ids }) => ids)))
-  if (user.queries.length > 0) tensors.set(names.queries, queriesTensor(user.queries))
+  for (const [name, tensor] of encodeMemory(tiers.memory)) tensors.set(name, tensor)
+  tensors.set(names.kept, encodeIds(rows.flatMap(({ ids }) => ids)))
+  tensors.set(names.judged, encodeIds([...turns.values()].flatMap(({ ids }) => ids)))
+  if (user.queries.length > 0) tensors.set(names.queries, encodeQueries(user.queries))
   for (const version of versions)
-    for (const [name, tensor] of versionTensors(version)) tensors.set(name, tensor)
-  return { tensors, header: headerOf(user, origin), exact }
+    for (const [name, tensor] of encodeVersion(version)) tensors.set(name, tensor)
+  return { tensors, header: encodeHeader(user, origin), exact }
 }
 
-function queriesTensor(queries: readonly Float32Array[]): F32Tensor {
+function encodeQueries(queries: readonly Float32Array[]): F32Tensor {
   const width = queries[0]!.length
   const tensor = f32([keptQueries, width])
   queries.forEach((query, i) => tensor.data.set(query, i * width))
   return tensor
 }
 
-function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
+function encodeHeader(user: LearnerUser, origin: StateOrigin): UserState['header'] {
   const {
-    student,
-    deep,
+    tiers,
+    layerTier,
     record,
     turns,
     rows,
@@ -99,13 +101,18 @@ function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
     consolidated,
     guard,
   } = user
-  const { fast, memory, gate } = student
+  const { fast, memory, gate } = tiers
   const header = {
     learner: layout,
     origin,
-    fast: fast ? { rank: fast.rank, steps: fast.steps, lastMove: fast.lastMove } : null,
-    deep: deep
-      ? { rank: deep.rank, modules: [...deep.modules], steps: deep.steps, lastMove: deep.lastMove }
+    fast: fast ? { rank: fast.rank, steps: fast.steps, lastMove: fast.lastRelativeStep } : null,
+    deep: layerTier
+      ? {
+          rank: layerTier.rank,
+          modules: [...layerTier.modules],
+          steps: layerTier.steps,
+          lastMove: layerTier.lastRelativeStep,
+        }
       : null,
     memory: memory ? { count: memory.count } : null,
     gate: { weights: [...gate.weights], squares: [...gate.squares], updates: gate.updates },
@@ -134,28 +141,28 @@ function headerOf(user: LearnerUser, origin: StateOrigin): UserState['header'] {
       ...(head && { head: head.A.shape[0] }),
     })),
   }
-  return plain(header) as UserState['header']
+  return toPlainJson(header) as UserState['header']
 }
 
-function memoryTensors(memory: MemoryTier | undefined): [string, Tensor][] {
+function encodeMemory(memory: MemoryTier | undefined): [string, Tensor][] {
   if (!memory || memory.count === 0) return []
   const { rows, tokens, credits } = memory.state()
-  const room = roomFor(memory.count)
+  const room = computeCapacity(memory.count)
   return [
-    [names.credits, f32([room], wider(credits, new Float32Array(room)))],
-    [names.tokens, { dtype: 'i32', shape: [room], data: wider(tokens, new Int32Array(room)) }],
+    [names.credits, f32([room], copyInto(credits, new Float32Array(room)))],
+    [names.tokens, { dtype: 'i32', shape: [room], data: copyInto(tokens, new Int32Array(room)) }],
     [names.rows, { dtype: 'i8', shape: [memory.count, memory.width], data: rows }],
   ]
 }
 
-function versionTensors({ number, adapter, ewc, head }: NumberedVersion): [string, Tensor][] {
-  const start = versionName(number)
+function encodeVersion({ number, adapter, ewc, head }: NumberedVersion): [string, Tensor][] {
+  const start = formatVersionName(number)
   return [
     ...[...(adapter?.tensors ?? [])].map(([key, tensor]): [string, Tensor] => [
       `${start}.adapter.${key}`,
       tensor,
     ]),
-    ...[...(ewc ? stateTensors(ewc) : [])].map(([key, tensor]): [string, Tensor] => [
+    ...[...(ewc ? collectStateTensors(ewc) : [])].map(([key, tensor]): [string, Tensor] => [
       `${start}.ewc.${key}`,
       tensor,
     ]),
@@ -168,7 +175,7 @@ function versionTensors({ number, adapter, ewc, head }: NumberedVersion): [strin
   ]
 }
 
-interface Header {
+interface UserHeader {
   readonly learner: number
   readonly origin: StateOrigin
   readonly fast: { readonly rank: number; readonly steps: number; readonly lastMove: number } | null
@@ -214,24 +221,24 @@ export function restoreUser(
   { tensors, header }: UserState,
   origin: StateOrigin,
 ): void {
-  const saved = checkedHeader(user, header as unknown as Header, origin)
-  const { student } = user
-  if (student.fast && saved.fast) {
-    student.fast.restore(tensors, saved.fast.steps)
-    student.fast.lastMove = saved.fast.lastMove
+  const saved = checkHeader(user, header as unknown as UserHeader, origin)
+  const { tiers } = user
+  if (tiers.fast && saved.fast) {
+    tiers.fast.restore(tensors, saved.fast.steps)
+    tiers.fast.lastRelativeStep = saved.fast.lastMove
   }
-  if (user.deep && saved.deep) {
-    user.deep.restore(tensors, saved.deep.steps)
-    user.deep.lastMove = saved.deep.lastMove
+  if (user.layerTier && saved.deep) {
+    user.layerTier.restore(tensors, saved.deep.steps)
+    user.layerTier.lastRelativeStep = saved.deep.lastMove
   }
-  if (student.memory && saved.memory) restoreMemory(student.memory, tensors, saved.memory.count)
-  student.gate.weights.set(saved.gate.weights)
-  student.gate.squares.set(saved.gate.squares)
-  student.gate.updates = saved.gate.updates
+  if (tiers.memory && saved.memory) restoreMemory(tiers.memory, tensors, saved.memory.count)
+  tiers.gate.weights.set(saved.gate.weights)
+  tiers.gate.squares.set(saved.gate.squares)
+  tiers.gate.updates = saved.gate.updates
   const { count, learned, consolidated } = saved
   const record = { ...user.record, ...saved.record }
   const guard = { ...user.guard, ...saved.guard }
-  const versions = saved.versions.map((version) => versionFrom(version, tensors))
+  const versions = saved.versions.map((version) => decodeVersion(version, tensors))
   Object.assign(user, {
     record,
     count,
@@ -239,19 +246,19 @@ export function restoreUser(
     consolidated,
     guard,
     versions,
-    rows: rowsFrom(tensors, saved),
+    rows: decodeKeptTurns(tensors, saved),
     current: saved.current,
   })
-  for (const [number, turn] of turnsFrom(tensors, saved)) user.turns.set(number, turn)
-  user.queries.push(...queriesFrom(tensors.get(names.queries), saved.queries))
-  if (!versionOf(user))
+  for (const [number, turn] of decodeTurns(tensors, saved)) user.turns.set(number, turn)
+  user.queries.push(...decodeQueries(tensors.get(names.queries), saved.queries))
+  if (!getCurrentVersion(user))
     throw new FormatError(
       `User ${JSON.stringify(user.name)}: version ${saved.current} of the slow tier is missing.`,
     )
-  switchTo(user, versionOf(user))
+  switchVersion(user, getCurrentVersion(user))
 }
 
-const kinds: Readonly<Record<Exclude<keyof Header, 'learner'>, 'object' | 'number'>> = {
+const kinds: Readonly<Record<Exclude<keyof UserHeader, 'learner'>, 'object' | 'number'>> = {
   origin: 'object',
   fast: 'object',
   deep: 'object',
@@ -269,15 +276,15 @@ const kinds: Readonly<Record<Exclude<keyof Header, 'learner'>, 'object' | 'numbe
   versions: 'object',
 }
 
-function checkedHeader(
-  { name, student, deep }: LearnerUser,
-  saved: Header,
+function checkHeader(
+  { name, tiers, layerTier }: LearnerUser,
+  saved: UserHeader,
   origin: StateOrigin,
-): Header {
+): UserHeader {
   const who = `The state of user ${JSON.stringify(name)}`
   if (typeof saved.learner !== 'number') throw new FormatError(`${who} is no learner's.`)
   const odd = Object.entries(kinds).flatMap(([key, kind]) =>
-    typeof saved[key as keyof Header] === kind ? [] : [key],
+    typeof saved[key as keyof UserHeader] === kind ? [] : [key],
   )
   if (saved.learner === layout && odd.length > 0)
     throw new FormatError(`${who} is wrong in ${odd.join(', ')}.`)
@@ -285,7 +292,7 @@ function checkedHeader(
     throw new FormatError(
       `${who} is of layout ${saved.learner}, this version reads ${layout}. Update Graft to open it.`,
     )
-  const { fast, memory } = student
+  const { fast, memory } = tiers
   const fastShown = (tier: { readonly rank: number } | null | undefined): string =>
     tier ? `rank ${tier.rank}` : 'none'
   const deepShown = (
@@ -297,7 +304,7 @@ function checkedHeader(
     ['width', saved.origin.width, origin.width],
     ['vocabulary', saved.origin.vocabularySize, origin.vocabularySize],
     ['fast tier', fastShown(saved.fast), fastShown(fast)],
-    ['fast tier on layers', deepShown(saved.deep), deepShown(deep)],
+    ['fast tier on layers', deepShown(saved.deep), deepShown(layerTier)],
     ['memory', saved.memory ? 'kept' : 'none', memory ? 'kept' : 'none'],
     ...(pairs && memory
       ? [['pairs of the memory', saved.memory!.count, `at most ${memory.capacity}`] as const]
@@ -334,10 +341,10 @@ function restoreMemory(
 }
 
 /** Cuts one run of ids into turns; lengths that do not add up are refused. */
-function cut(
+function splitIds(
   tensor: Tensor | undefined,
   parts: readonly (readonly [length: number, promptTokens: number])[],
-): Asked[] {
+): EncodedTurn[] {
   const ids = tensor?.data
   const total = parts.reduce((sum, [length]) => sum + length, 0)
   if (!(ids instanceof Int32Array) || ids.length < total)
@@ -351,21 +358,27 @@ function cut(
   }))
 }
 
-function rowsFrom(tensors: ReadonlyMap<string, Tensor>, { rows }: Header): KeptRow[] {
+function decodeKeptTurns(tensors: ReadonlyMap<string, Tensor>, { rows }: UserHeader): KeptTurn[] {
   const lengths = rows.map(([length, promptTokens]) => [length, promptTokens] as const)
-  return cut(tensors.get(names.kept), lengths).map((asked, i) => ({ ...asked, loss: rows[i]![2] }))
+  return splitIds(tensors.get(names.kept), lengths).map((asked, i) => ({
+    ...asked,
+    loss: rows[i]![2],
+  }))
 }
 
 /** Their hidden states are not kept: they follow from the ids. */
-function turnsFrom(tensors: ReadonlyMap<string, Tensor>, { turns }: Header): [number, Turn][] {
+function decodeTurns(
+  tensors: ReadonlyMap<string, Tensor>,
+  { turns }: UserHeader,
+): [number, Turn][] {
   const lengths = turns.map(([, length, promptTokens]) => [length, promptTokens] as const)
-  return cut(tensors.get(names.judged), lengths).map((asked, i) => [
+  return splitIds(tensors.get(names.judged), lengths).map((asked, i) => [
     turns[i]![0],
     { ...asked, hidden: undefined, adapter: undefined },
   ])
 }
 
-function queriesFrom(tensor: Tensor | undefined, count: number): Float32Array[] {
+function decodeQueries(tensor: Tensor | undefined, count: number): Float32Array[] {
   if (!(tensor?.data instanceof Float32Array)) return []
   const { data, shape } = tensor
   const width = shape[1]!
@@ -374,11 +387,11 @@ function queriesFrom(tensor: Tensor | undefined, count: number): Float32Array[] 
   )
 }
 
-function versionFrom(
+function decodeVersion(
   { number, by, time, adapter, ewc, head }: SavedVersion,
   tensors: ReadonlyMap<string, Tensor>,
 ): NumberedVersion {
-  const start = versionName(number)
+  const start = formatVersionName(number)
   const under = (part: string): Map<string, Tensor> =>
     new Map(
       [...tensors].flatMap(([name, tensor]) =>
@@ -393,12 +406,12 @@ function versionFrom(
     by,
     time,
     adapter: adapter && { ...adapter, tensors: under('adapter') },
-    ewc: ewc && { ...ewc, modules: modulesFrom(under('ewc') as Map<string, F32Tensor>) },
+    ewc: ewc && { ...ewc, modules: decodeModules(under('ewc') as Map<string, F32Tensor>) },
     ...(head !== undefined && { head: { A: change.get('A')!, B: change.get('B')! } }),
   }
 }
 
-function modulesFrom(tensors: ReadonlyMap<string, F32Tensor>): Map<string, ProtectedModule> {
+function decodeModules(tensors: ReadonlyMap<string, F32Tensor>): Map<string, ProtectedModule> {
   const modules = new Map<string, Partial<Record<keyof ProtectedModule, F32Tensor>>>()
   for (const [key, tensor] of tensors) {
     const dot = key.lastIndexOf('.')

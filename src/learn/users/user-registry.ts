@@ -4,71 +4,71 @@
 
 import { ConflictError, OptionError } from '../../base/errors.ts'
 import type { LearnerOptions } from '../learner-options.ts'
-import { type Job, type LearnerUser, type Turn, userBytes } from '../user.ts'
-import { Checkpoints } from '../store/checkpoints.ts'
-import { memoryStore } from '../store/memory-store.ts'
+import { type TurnUpdate, type LearnerUser, type Turn, estimateUserBytes } from '../user.ts'
+import { UserCheckpoints } from '../store/checkpoints.ts'
+import { createMemoryStore } from '../store/memory-store.ts'
 import { type PoolProblem, UserPool } from '../store/user-pool.ts'
 import type { UserState } from '../store/user-state.ts'
 import { UserQueue } from './user-queue.ts'
 
 /** What the learner does with a user. */
-export interface UserHandling {
-  readonly wake: (name: string, state: UserState | undefined) => LearnerUser
+export interface UserHandlers {
+  readonly load: (name: string, state: UserState | undefined) => LearnerUser
   readonly stateOf: (user: LearnerUser) => UserState
   /** Learns a turn again. */
-  readonly replay: (user: LearnerUser, job: Job) => Promise<unknown>
+  readonly replay: (user: LearnerUser, job: TurnUpdate) => Promise<unknown>
   /** Before the first user is opened. */
-  readonly ready: () => Promise<void>
+  readonly prepare: () => Promise<void>
 }
 
-type PlaceOptions = Pick<
+type StorageOptions = Pick<
   LearnerOptions,
   'store' | 'limitBytes' | 'hotForm' | 'coldForm' | 'now' | 'onProblem'
 >
 
 const mostUnsaved = 256 // where a store refuses for long; the turns are in the tiers all the same
 
-export class LearnerUsers {
+export class UserRegistry {
   /** Whether users outlive the learner. */
   readonly isStored: boolean
   readonly #pool: UserPool<LearnerUser>
   readonly #forgetStored: (name: string) => Promise<void>
   readonly #queue = new UserQueue()
-  readonly #handling: UserHandling
-  readonly #tell: (problem: PoolProblem) => void
+  readonly #handlers: UserHandlers
+  readonly #report: (problem: PoolProblem) => void
   #ready: Promise<void> | undefined
   readonly #conflicts = new Map<string, Promise<void>>()
   readonly #watched = new Set<Promise<unknown>>()
   #closed = false
 
-  constructor(options: PlaceOptions, handling: UserHandling) {
+  constructor(options: StorageOptions, handling: UserHandlers) {
     const {
-      store = memoryStore(),
+      store = createMemoryStore(),
       limitBytes = options.store ? 256e6 : Infinity,
       hotForm,
       coldForm,
       now = () => 0,
     } = options
     this.isStored = options.store !== undefined
-    this.#handling = handling
-    this.#tell = options.onProblem ?? (() => undefined)
+    this.#handlers = handling
+    this.#report = options.onProblem ?? (() => undefined)
     this.#forgetStored = (name) => store.forget(name)
     this.#pool = new UserPool({
-      checkpoints: new Checkpoints(store),
+      checkpoints: new UserCheckpoints(store),
       limitBytes,
       now,
-      sizeOf: userBytes,
-      wake: handling.wake,
+      sizeOf: estimateUserBytes,
+      load: handling.load,
       ...(hotForm && { hotForm }),
       ...(coldForm && { coldForm }),
       stateOf: (user) => {
-        user.snapshot = user.learned
+        user.savingLearned = user.learned
         return handling.stateOf(user)
       },
       onProblem: (problem) => {
         if (problem.error instanceof ConflictError)
           void this.#afterConflict(problem.user, problem.error)
-        else this.#tell(problem)
+        else this.#report(problem)
       },
     })
   }
@@ -82,12 +82,12 @@ export class LearnerUsers {
    * The live object, which stays whole while others learn: for reading, and for answers that are
    * still being written.
    */
-  live(name: string): Promise<LearnerUser> {
+  get(name: string): Promise<LearnerUser> {
     return this.#use(name, (user) => user)
   }
 
   /** Changes a user at once, beside whatever is being learned; written with the next turn. */
-  mark<Result>(name: string, work: (user: LearnerUser) => Result): Promise<Result> {
+  changeNow<Result>(name: string, work: (user: LearnerUser) => Result): Promise<Result> {
     return this.#use(name, (user, changed) => {
       const result = work(user)
       changed()
@@ -119,13 +119,13 @@ export class LearnerUsers {
   /** Work beside the calls: `flush` waits for it, and what goes wrong is told. */
   watch(name: string, work: Promise<unknown>): void {
     const watched = work
-      .catch((error: unknown) => this.#tell({ user: name, error }))
+      .catch((error: unknown) => this.#report({ user: name, error }))
       .finally(() => this.#watched.delete(watched))
     this.#watched.add(watched)
   }
 
   /** Remembers a turn until it is saved. */
-  learned(user: LearnerUser, { turn, signal }: Job): void {
+  recordLearned(user: LearnerUser, { turn, signal }: TurnUpdate): void {
     if (!this.isStored) return
     user.unsaved.push({
       number: user.learned,
@@ -159,7 +159,7 @@ export class LearnerUsers {
 
   forget(name: string): Promise<void> {
     return this.#queue.run(name, async () => {
-      await this.#settled(name)
+      await this.#finishWrites(name)
       await this.#discard(name)
       await this.#forgetStored(name)
     })
@@ -172,7 +172,7 @@ export class LearnerUsers {
     if (typeof name !== 'string' || name === '')
       throw new OptionError('A learner wants the name of a user.')
     if (this.#closed) throw new OptionError('This learner is closed.')
-    await (this.#ready ??= this.#handling.ready())
+    await (this.#ready ??= this.#handlers.prepare())
     return this.#pool.use(name, work)
   }
 
@@ -185,42 +185,42 @@ export class LearnerUsers {
       await this.#write(name)
     } catch (error) {
       if (error instanceof ConflictError) await this.#afterConflict(name, error)
-      else this.#tell({ user: name, error })
+      else this.#report({ user: name, error })
     }
   }
 
   async #write(name: string): Promise<void> {
     if (!(await this.#pool.save(name))) return
-    const user = await this.live(name)
-    user.unsaved = user.unsaved.filter(({ number }) => number > user.snapshot)
+    const user = await this.get(name)
+    user.unsaved = user.unsaved.filter(({ number }) => number > user.savingLearned)
   }
 
   /** Told once, however many writes it stopped. */
   #afterConflict(name: string, error: ConflictError): Promise<void> {
     const known = this.#conflicts.get(name)
     if (known) return known
-    this.#tell({ user: name, error })
-    const solved = this.#solve(name).finally(() => this.#conflicts.delete(name))
+    this.#report({ user: name, error })
+    const solved = this.#resolveConflict(name).finally(() => this.#conflicts.delete(name))
     this.#conflicts.set(name, solved)
     return solved
   }
 
   /** Theirs first, then what was not saved of ours. */
-  async #solve(name: string): Promise<void> {
+  async #resolveConflict(name: string): Promise<void> {
     try {
       await this.#queue.run(name, async () => {
-        if (await this.#settled(name)) return
-        const ours = await this.live(name)
+        if (await this.#finishWrites(name)) return
+        const ours = await this.get(name)
         await this.#discard(name)
         await this.#use(name, async (theirs, changed) => {
-          carryOver(ours.turns, theirs)
+          copyTurns(ours.turns, theirs)
           changed()
-          for (const { job } of ours.unsaved) await this.#handling.replay(theirs, job)
+          for (const { job } of ours.unsaved) await this.#handlers.replay(theirs, job)
         })
       })
       await this.#write(name) // where somebody wrote again, the next turn's save finds out
     } catch (error) {
-      this.#tell({ user: name, error })
+      this.#report({ user: name, error })
     }
   }
 
@@ -228,7 +228,7 @@ export class LearnerUsers {
    * Ends what is being written of a user, so that nothing of it comes after. True where a state was
    * written.
    */
-  async #settled(name: string): Promise<boolean> {
+  async #finishWrites(name: string): Promise<boolean> {
     return (await this.#pool.save(name).catch(() => undefined)) !== undefined
   }
 
@@ -246,7 +246,7 @@ export class LearnerUsers {
 }
 
 /** Answers of this process that may still be judged; those who got them know their numbers. */
-function carryOver(turns: ReadonlyMap<number, Turn>, theirs: LearnerUser): void {
+function copyTurns(turns: ReadonlyMap<number, Turn>, theirs: LearnerUser): void {
   for (const [number, turn] of turns) {
     theirs.turns.set(number, { ...turn, hidden: undefined, adapter: undefined })
     theirs.count = Math.max(theirs.count, number + 1)

@@ -3,7 +3,7 @@
 
 import { addWeighted } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
-import { keptCount, thresholdBits, trimBelow, trimFrom } from '../magnitude-threshold.ts'
+import { countKept, computeThresholdBits, trimBelow, trimFrom } from '../magnitude-threshold.ts'
 
 /** No magnitude has more bits. */
 const nothing = 0x7fffffff
@@ -12,16 +12,16 @@ const nothing = 0x7fffffff
  * Bits from which entries count as outliers, and below which as noise: `density` of them lie
  * between, fewer outliers where it leaves no room.
  */
-function bounds(
+function computeBounds(
   values: Float32Array,
   density: number,
   gamma: number,
 ): { top: number; bottom: number } {
-  const kept = keptCount(values.length, density)
+  const kept = countKept(values.length, density)
   const outliers = Math.min(Math.floor(gamma * values.length), values.length - kept)
   return {
-    top: outliers === 0 ? nothing : thresholdBits(values, outliers),
-    bottom: outliers + kept >= values.length ? 0 : thresholdBits(values, outliers + kept),
+    top: outliers === 0 ? nothing : computeThresholdBits(values, outliers),
+    bottom: outliers + kept >= values.length ? 0 : computeThresholdBits(values, outliers + kept),
   }
 }
 
@@ -36,7 +36,7 @@ export const breadcrumbs: EntryMethod = {
   held: 2,
   prepare({ count, scan, recipe: { weights, density, gamma } }) {
     const limits = Array.from({ length: count }, () => ({ top: nothing, bottom: 0 }))
-    if (density < 1) scan((k, values) => (limits[k] = bounds(values, density, gamma)))
+    if (density < 1) scan((k, values) => (limits[k] = computeBounds(values, density, gamma)))
     return (rows, out) => {
       rows.forEach((row, k) => {
         trimBelow(row, limits[k]!.bottom)

@@ -2,18 +2,18 @@
 // al. 2023, arXiv:2311.03099.
 
 import { random } from '../../base/random.ts'
-import { addWeighted, electedMean } from '../sign-election.ts'
-import type { Entries, EntryMethod } from '../method.ts'
+import { addWeighted, computeElectedMean } from '../sign-election.ts'
+import type { EntriesInput, EntryMethod } from '../method.ts'
 
 /**
  * Keeps each entry with probability `density`, divided by it; one stream of random numbers for each
  * adapter.
  */
-function dropper({
+function createDropper({
   count,
   recipe: { density },
   seedOf,
-}: Entries): (rows: readonly Float32Array[]) => void {
+}: EntriesInput): (rows: readonly Float32Array[]) => void {
   if (density >= 1) return () => {}
   const generators = Array.from({ length: count }, (_, k) => random(seedOf(k)))
   return (rows) =>
@@ -37,7 +37,7 @@ export const dareLinear: EntryMethod = {
   options: ['weights', 'normalize', 'density', 'rank', 'energy', 'seed'],
   prepare(entries) {
     const { weights } = entries.recipe
-    const drop = dropper(entries)
+    const drop = createDropper(entries)
     return (rows, out) => {
       drop(rows)
       addWeighted(rows, weights, out)
@@ -54,10 +54,10 @@ export const dareTies: EntryMethod = {
   positiveWeights: true,
   prepare(entries) {
     const { weights } = entries.recipe
-    const drop = dropper(entries)
+    const drop = createDropper(entries)
     return (rows, out) => {
       drop(rows)
-      electedMean(rows, weights, out)
+      computeElectedMean(rows, weights, out)
     }
   },
 }

@@ -2,9 +2,9 @@
 // arXiv:2406.11617.
 
 import { random, type Random } from '../../base/random.ts'
-import { electedMean } from '../sign-election.ts'
+import { computeElectedMean } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
-import { bitsOf } from '../magnitude-threshold.ts'
+import { toBits } from '../magnitude-threshold.ts'
 
 /**
  * Column numbers fit below this, magnitudes (31 bits) above: one number sorts by magnitude and
@@ -23,7 +23,7 @@ function dropBySize(
   keys: Float64Array,
   { uniform }: Random,
 ): void {
-  const bits = bitsOf(row)
+  const bits = toBits(row)
   for (let i = 0; i < row.length; i++) keys[i] = (bits[i]! & 0x7fffffff) * columnLimit + i
   keys.sort()
   for (let n = 0; n < keys.length; n++) {
@@ -52,7 +52,7 @@ export const della: EntryMethod = {
     }
     return (rows, out) => {
       if (density < 1) rows.forEach(dropRows)
-      electedMean(rows, weights, out)
+      computeElectedMean(rows, weights, out)
     }
   },
 }

@@ -2,7 +2,7 @@
 
 import { addWeighted } from '../sign-election.ts'
 import type { EntryMethod } from '../method.ts'
-import { trimmer } from './ties.ts'
+import { createTrimmer } from './ties.ts'
 
 export const magnitudePrune: EntryMethod = {
   name: 'magnitude-prune',
@@ -14,7 +14,7 @@ export const magnitudePrune: EntryMethod = {
   held: 2,
   prepare(entries) {
     const { weights } = entries.recipe
-    const trim = trimmer(entries)
+    const trim = createTrimmer(entries)
     return (rows, out) => {
       trim(rows)
       addWeighted(rows, weights, out)

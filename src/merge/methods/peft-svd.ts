@@ -2,8 +2,8 @@
 // mean, which divides by a count.
 
 import type { EntryMethod } from '../method.ts'
-import { peftDisjointMean } from './peft.ts'
-import { trimmer } from './ties.ts'
+import { computePeftDisjointMean } from './peft.ts'
+import { createTrimmer } from './ties.ts'
 
 export const peftTiesSvd: EntryMethod = {
   name: 'peft-ties-svd',
@@ -15,10 +15,10 @@ export const peftTiesSvd: EntryMethod = {
   held: 2,
   prepare(entries) {
     const { recipe } = entries
-    const trim = trimmer(entries)
+    const trim = createTrimmer(entries)
     return (rows, out) => {
       trim(rows)
-      out.set(peftDisjointMean(rows, recipe.weights, recipe))
+      out.set(computePeftDisjointMean(rows, recipe.weights, recipe))
     }
   },
 }

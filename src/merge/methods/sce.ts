@@ -2,15 +2,15 @@
 // left of them, erase the minority's signs. Wan et al. 2024, arXiv:2408.07990; numbers as in
 // mergekit.
 
-import { electedMean } from '../sign-election.ts'
-import type { Entries, EntryMethod } from '../method.ts'
-import { densityThreshold, thresholdBits, trimBelow } from '../magnitude-threshold.ts'
+import { computeElectedMean } from '../sign-election.ts'
+import type { EntriesInput, EntryMethod } from '../method.ts'
+import { computeDensityThreshold, computeThresholdBits, trimBelow } from '../magnitude-threshold.ts'
 
 /**
  * The variance of every entry over the adapters, in f32: all that has to be known of all entries at
  * once.
  */
-function variances({ count, size, blocks }: Entries): Float32Array {
+function computeVariances({ count, size, blocks }: EntriesInput): Float32Array {
   const result = new Float32Array(size)
   blocks((rows, start) => {
     for (let i = 0; i < rows[0]!.length; i++) {
@@ -25,14 +25,16 @@ function variances({ count, size, blocks }: Entries): Float32Array {
 }
 
 /** Bits of the variance from which an entry is selected: a share of those that are not zero. */
-function selection(variance: Float32Array, density: number): number {
+function computeSelectionThreshold(variance: Float32Array, density: number): number {
   const differing = variance.reduce((count, value) => count + (value > 0 ? 1 : 0), 0)
-  if (differing === variance.length) return densityThreshold(variance, density)
-  return differing === 0 ? 0 : thresholdBits(variance, Math.max(1, Math.floor(density * differing)))
+  if (differing === variance.length) return computeDensityThreshold(variance, density)
+  return differing === 0
+    ? 0
+    : computeThresholdBits(variance, Math.max(1, Math.floor(density * differing)))
 }
 
 /** Zeroes rows where the variance was not selected. */
-function select(rows: readonly Float32Array[], selected: Float32Array): void {
+function zeroUnselected(rows: readonly Float32Array[], selected: Float32Array): void {
   for (const row of rows) for (let i = 0; i < row.length; i++) if (selected[i] === 0) row[i] = 0
 }
 
@@ -48,20 +50,20 @@ export const sce: EntryMethod = {
   prepare(entries) {
     const { count, blocks, recipe } = entries
     const selective = recipe.density < 1
-    const variance = selective ? variances(entries) : new Float32Array(0)
-    if (selective) trimBelow(variance, selection(variance, recipe.density))
+    const variance = selective ? computeVariances(entries) : new Float32Array(0)
+    if (selective) trimBelow(variance, computeSelectionThreshold(variance, recipe.density))
     const squares = new Float64Array(count)
     blocks((rows, start) => {
-      if (selective) select(rows, variance.subarray(start, start + rows[0]!.length))
+      if (selective) zeroUnselected(rows, variance.subarray(start, start + rows[0]!.length))
       rows.forEach((row, k) => (squares[k]! += row.reduce((sum, value) => sum + value * value, 0)))
     })
     const total = squares.reduce((sum, value) => sum + value, 0)
     const weights = Array.from(squares, (value) => (total > 0 ? value / total : 1 / count))
     let start = 0
     return (rows, out) => {
-      if (selective) select(rows, variance.subarray(start, start + out.length))
+      if (selective) zeroUnselected(rows, variance.subarray(start, start + out.length))
       start += out.length
-      electedMean(rows, weights, out)
+      computeElectedMean(rows, weights, out)
     }
   },
 }

@@ -3,7 +3,7 @@
 import type { SumMethod } from '../method.ts'
 
 const promises = { anyOrder: true, oneIsItself: true } as const
-const byWeight: SumMethod['coefficients'] = ({ weights }) => weights
+const useWeights: SumMethod['coefficients'] = ({ weights }) => weights
 
 export const average: SumMethod = {
   name: 'average',
@@ -24,7 +24,7 @@ export const weighted: SumMethod = {
   promises,
   space: 'sum',
   uniform: true,
-  coefficients: byWeight,
+  coefficients: useWeights,
 }
 
 export const taskArithmetic: SumMethod = {
@@ -36,7 +36,7 @@ export const taskArithmetic: SumMethod = {
   promises,
   space: 'sum',
   uniform: true,
-  coefficients: byWeight,
+  coefficients: useWeights,
 }
 
 export const cat: SumMethod = {
@@ -47,5 +47,5 @@ export const cat: SumMethod = {
   promises,
   space: 'sum',
   uniform: true,
-  coefficients: byWeight,
+  coefficients: useWeights,
 }

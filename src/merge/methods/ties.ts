@@ -1,21 +1,25 @@
 // TIES: trim the small entries, elect a sign for each entry, average those that agree. Yadav et al.
 // 2023, arXiv:2306.01708.
 
-import { electedMean } from '../sign-election.ts'
-import type { Entries, EntryMethod } from '../method.ts'
-import { densityThreshold, trimBelow } from '../magnitude-threshold.ts'
+import { computeElectedMean } from '../sign-election.ts'
+import type { EntriesInput, EntryMethod } from '../method.ts'
+import { computeDensityThreshold, trimBelow } from '../magnitude-threshold.ts'
 
 /** Bits from which each adapter's entries stay at this density; none where all do. */
-export function thresholdsOf({ count, recipe: { density }, scan }: Entries): readonly number[] {
+export function computeThresholds({
+  count,
+  recipe: { density },
+  scan,
+}: EntriesInput): readonly number[] {
   if (density >= 1) return []
   const thresholds = Array.from({ length: count }, () => 0)
-  scan((k, values) => (thresholds[k] = densityThreshold(values, density)))
+  scan((k, values) => (thresholds[k] = computeDensityThreshold(values, density)))
   return thresholds
 }
 
 /** Trims rows of every adapter in place to the density of its whole ΔW. */
-export function trimmer(entries: Entries): (rows: readonly Float32Array[]) => void {
-  const thresholds = thresholdsOf(entries)
+export function createTrimmer(entries: EntriesInput): (rows: readonly Float32Array[]) => void {
+  const thresholds = computeThresholds(entries)
   return (rows) => thresholds.forEach((threshold, k) => trimBelow(rows[k]!, threshold))
 }
 
@@ -31,7 +35,7 @@ export const ties: EntryMethod = {
   held: 2,
   prepare(entries) {
     const { weights } = entries.recipe
-    const thresholds = thresholdsOf(entries)
-    return (rows, out) => electedMean(rows, weights, out, thresholds)
+    const thresholds = computeThresholds(entries)
+    return (rows, out) => computeElectedMean(rows, weights, out, thresholds)
   },
 }

@@ -3,9 +3,9 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { relaxedSimdModule, simdModule } from './compiled.ts'
-import { type Growing, Heap, plainGrowing } from './heap.ts'
+import { type GrowingBlock, Heap, createPlainBlock } from './heap.ts'
 import type { Kernels } from './kernel.ts'
-import { plainKernels } from './plain.ts'
+import { createPlainMicroKernels } from './plain.ts'
 
 export type KernelName = 'relaxed-simd' | 'simd' | 'plain'
 
@@ -75,16 +75,16 @@ export class Scratch {
 
 const pageFloats = 16384
 
-const decoded = (base64: string): Uint8Array =>
+const decodeBase64 = (base64: string): Uint8Array =>
   Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
 
-function compiledContext(name: KernelName, base64: string): KernelContext | undefined {
+function createCompiledContext(name: KernelName, base64: string): KernelContext | undefined {
   const platform = (globalThis as { WebAssembly?: Platform }).WebAssembly
-  const bytes = decoded(base64)
+  const bytes = decodeBase64(base64)
   if (!platform?.validate(bytes)) return undefined
   const memory = new platform.Memory({ initial: 1 })
   let values = new Float32Array(memory.buffer)
-  const block: Growing = {
+  const block: GrowingBlock = {
     // growing detaches the old array, whose length is then 0
     array: () => (values.length > 0 ? values : (values = new Float32Array(memory.buffer))),
     grow: (floats) =>
@@ -94,29 +94,29 @@ function compiledContext(name: KernelName, base64: string): KernelContext | unde
   }
   const kernels = new platform.Instance(new platform.Module(bytes), { env: { memory } })
     .exports as Kernels
-  return contextOf(name, kernels, new Heap(block))
+  return assembleContext(name, kernels, new Heap(block))
 }
 
-function plainContext(): KernelContext {
-  const block = plainGrowing()
-  return contextOf(
+function createPlainContext(): KernelContext {
+  const block = createPlainBlock()
+  return assembleContext(
     'plain',
-    plainKernels(() => block.array()),
+    createPlainMicroKernels(() => block.array()),
     new Heap(block),
   )
 }
 
-const contextOf = (name: KernelName, kernels: Kernels, heap: Heap): KernelContext => ({
+const assembleContext = (name: KernelName, kernels: Kernels, heap: Heap): KernelContext => ({
   name,
   kernels,
   heap,
   scratch: new Scratch(heap),
 })
 
-const makers: Record<KernelName, () => KernelContext | undefined> = {
-  'relaxed-simd': () => compiledContext('relaxed-simd', relaxedSimdModule),
-  simd: () => compiledContext('simd', simdModule),
-  plain: plainContext,
+const contextFactories: Record<KernelName, () => KernelContext | undefined> = {
+  'relaxed-simd': () => createCompiledContext('relaxed-simd', relaxedSimdModule),
+  simd: () => createCompiledContext('simd', simdModule),
+  plain: createPlainContext,
 }
 
 /**
@@ -125,7 +125,7 @@ const makers: Record<KernelName, () => KernelContext | undefined> = {
  */
 export function createContext(name: KernelName): KernelContext | undefined {
   try {
-    return makers[name]()
+    return contextFactories[name]()
   } catch {
     return undefined // a page's content security policy may forbid WebAssembly
   }
@@ -133,7 +133,7 @@ export function createContext(name: KernelName): KernelContext | undefined {
 
 const shared = new Map<KernelName, KernelContext | undefined>()
 
-function sharedContext(name: KernelName): KernelContext | undefined {
+function findSharedContext(name: KernelName): KernelContext | undefined {
   if (!shared.has(name)) shared.set(name, createContext(name))
   return shared.get(name)
 }
@@ -142,13 +142,13 @@ function sharedContext(name: KernelName): KernelContext | undefined {
  * The kernels by name, or the fastest that run here; the same context at every call. Throws
  * OptionError where the named ones do not run here.
  */
-export function kernelContext(name?: KernelName): KernelContext {
+export function getKernelContext(name?: KernelName): KernelContext {
   if (name !== undefined && !kernelNames.includes(name))
     throw new OptionError(
       `kernels: got ${JSON.stringify(name)}, expected one of ${kernelNames.join(', ')}.`,
     )
   for (const wanted of name === undefined ? kernelNames : [name]) {
-    const context = sharedContext(wanted)
+    const context = findSharedContext(wanted)
     if (context) return context
   }
   throw new OptionError(

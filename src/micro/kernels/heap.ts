@@ -6,13 +6,13 @@ import { assertInternal, OptionError } from '../../base/errors.ts'
 /**
  * Where the values are. `grow` keeps what is there; arrays made before it may be dead afterwards.
  */
-export interface Growing {
+export interface GrowingBlock {
   array(): Float32Array
   grow(floats: number): void
 }
 
 /** Without WebAssembly: an array that is copied into a larger one. */
-export function plainGrowing(): Growing {
+export function createPlainBlock(): GrowingBlock {
   let values = new Float32Array(16384)
   return {
     array: () => values,
@@ -28,7 +28,7 @@ export function plainGrowing(): Growing {
  * What somebody no longer holds goes back to its heap, also where nobody called `dispose`: register
  * it with a function that does not hold it.
  */
-export const forgotten = new FinalizationRegistry<() => void>((release) => release())
+export const releaseRegistry = new FinalizationRegistry<() => void>((release) => release())
 
 interface Gap {
   start: number
@@ -36,16 +36,16 @@ interface Gap {
 }
 
 const line = 16 // floats: places start at a multiple of 64 bytes, a line of the processor's cache
-const rounded = (floats: number): number => Math.ceil(floats / line) * line
+const roundUp = (floats: number): number => Math.ceil(floats / line) * line
 
 /** Hands out places in a growing block. */
 export class Heap {
-  readonly #block: Growing
+  readonly #block: GrowingBlock
   #gaps: Gap[]
   #size: number
   #used = 0
 
-  constructor(block: Growing) {
+  constructor(block: GrowingBlock) {
     this.#block = block
     this.#size = block.array().length
     this.#gaps = [{ start: line, end: this.#size }] // place 0 means "none" to the kernels
@@ -70,7 +70,7 @@ export class Heap {
    * A place for so many values, all zero. Throws OptionError where the platform has no more memory.
    */
   allocate(floats: number): number {
-    const size = rounded(floats)
+    const size = roundUp(floats)
     const found = this.#gaps.find(({ start, end }) => end - start >= size) ?? this.#grow(size)
     const place = found.start
     found.start += size
@@ -82,7 +82,7 @@ export class Heap {
 
   /** Gives a place back. */
   release(place: number, floats: number): void {
-    const size = rounded(floats)
+    const size = roundUp(floats)
     this.#used -= size
     this.#addGap({ start: place, end: place + size })
   }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { relativeError, randomVector } from '../testing.ts'
-import { createContext, type KernelContext, kernelContext, kernelNames } from './context.ts'
-import { Heap, plainGrowing } from './heap.ts'
+import { measureRelativeError, randomVector } from '../testing.ts'
+import { createContext, type KernelContext, getKernelContext, kernelNames } from './context.ts'
+import { Heap, createPlainBlock } from './heap.ts'
 import type { Kernels } from './kernel.ts'
 
 const nIn = 48
@@ -78,10 +78,13 @@ describe.each(kernelNames.filter((name) => name !== 'plain'))('kernels %s', (nam
       const own = ran(createContext(name)!, rank)
       const plain = ran(createContext('plain')!, rank)
       for (const [kernel, values] of plain) {
-        expect([kernel, relativeError(own.get(kernel)!, values) < 1e-5]).toEqual([kernel, true])
+        expect([kernel, measureRelativeError(own.get(kernel)!, values) < 1e-5]).toEqual([
+          kernel,
+          true,
+        ])
         expect([
           kernel,
-          relativeError(own.get(kernel)!.slice(0, 1), values.slice(0, 1)) < 1e-5,
+          measureRelativeError(own.get(kernel)!.slice(0, 1), values.slice(0, 1)) < 1e-5,
         ]).toEqual([kernel, true])
       }
     },
@@ -118,10 +121,10 @@ describe.each(kernelNames.filter((name) => name !== 'plain'))('kernels %s', (nam
 
 describe('a context', () => {
   it('is the best that runs here, and the same at every call', () => {
-    expect(kernelContext().name).toBe('relaxed-simd') // Node 24 has it
-    expect(kernelContext()).toBe(kernelContext('relaxed-simd'))
-    expect(kernelContext('plain').name).toBe('plain')
-    expect(() => kernelContext('fast' as 'plain')).toThrow(
+    expect(getKernelContext().name).toBe('relaxed-simd') // Node 24 has it
+    expect(getKernelContext()).toBe(getKernelContext('relaxed-simd'))
+    expect(getKernelContext('plain').name).toBe('plain')
+    expect(() => getKernelContext('fast' as 'plain')).toThrow(
       /kernels: got "fast", expected one of relaxed-simd, simd, plain/,
     )
   })
@@ -169,7 +172,7 @@ describe.each(kernelNames)('the heap of %s', (name) => {
 
 describe('places', () => {
   it('are zero, apart from each other, and used again', () => {
-    const heap = new Heap(plainGrowing())
+    const heap = new Heap(createPlainBlock())
     const lengths = [100, 33, 16, 500, 1]
     const places = lengths.map((size) => heap.allocate(size))
     for (const [i, place] of places.entries()) heap.array().fill(i + 1, place, place + lengths[i]!)
@@ -195,7 +198,7 @@ describe('places', () => {
     expect(heap.sizeBytes).toBe(65536)
   })
   it('given back twice are our own bug', () => {
-    const heap = new Heap(plainGrowing())
+    const heap = new Heap(createPlainBlock())
     const place = heap.allocate(16)
     heap.release(place, 16)
     expect(() => heap.release(place, 16)).toThrow('internal')

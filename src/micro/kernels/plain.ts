@@ -9,7 +9,14 @@ type Heap = Float32Array
  * scale · (row·x), and the same of the row after it. Plain assignments: taking pairs apart costs
  * twice the time here.
  */
-function dotTwo(h: Heap, row: number, x: number, n: number, scale: number, out: number): number {
+function computeTwoDots(
+  h: Heap,
+  row: number,
+  x: number,
+  n: number,
+  scale: number,
+  out: number,
+): number {
   let a0 = 0
   let a1 = 0
   let b0 = 0
@@ -30,7 +37,14 @@ function dotTwo(h: Heap, row: number, x: number, n: number, scale: number, out: 
   return a * a + b * b
 }
 
-function dotOne(h: Heap, row: number, x: number, n: number, scale: number, out: number): number {
+function computeDot(
+  h: Heap,
+  row: number,
+  x: number,
+  n: number,
+  scale: number,
+  out: number,
+): number {
   let a = 0
   let b = 0
   let c = 0
@@ -57,8 +71,8 @@ function project(
 ): number {
   let squared = 0
   let r = 0
-  for (; r + 1 < rank; r += 2) squared += dotTwo(h, rows + r * n, x, n, scale, out + r)
-  if (r < rank) squared += dotOne(h, rows + r * n, x, n, scale, out + r)
+  for (; r + 1 < rank; r += 2) squared += computeTwoDots(h, rows + r * n, x, n, scale, out + r)
+  if (r < rank) squared += computeDot(h, rows + r * n, x, n, scale, out + r)
   return squared
 }
 
@@ -89,7 +103,7 @@ function expand(h: Heap, rank: number, rows: number, u: number, y: number, n: nu
   if (r < rank) addScaled(h, y, h[u + r]!, rows + r * n, n)
 }
 
-function squares(h: Heap, at: number, n: number): number {
+function sumSquares(h: Heap, at: number, n: number): number {
   let a = 0
   let b = 0
   for (let i = at; i < at + n; i += 2) {
@@ -104,7 +118,7 @@ const largest = 3.4028234663852886e38
 
 type Products = Pick<Kernels, 'forward' | 'subtract' | 'backward' | 'gather'>
 
-const products = (heap: () => Heap): Products => ({
+const createProducts = (heap: () => Heap): Products => ({
   forward(rank, a, b, x, u, y, nIn, nOut, scale) {
     const h = heap()
     const squared = project(h, rank, a, x, nIn, scale, u)
@@ -119,7 +133,7 @@ const products = (heap: () => Heap): Products => ({
     const h = heap()
     const d = u + 16
     const low = project(h, rank, a, x, nIn, scale, u)
-    const loss = 0.5 * squares(h, e, nOut)
+    const loss = 0.5 * sumSquares(h, e, nOut)
     const back = project(h, rank, b, e, nOut, scale, d)
     if (!(low + loss + back < largest)) return NaN
     for (let r = 0; r < rank; r++) {
@@ -141,15 +155,15 @@ const products = (heap: () => Heap): Products => ({
   },
 })
 
-const updates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
-  squares: (at, n) => squares(heap(), at, n),
+const createUpdates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
+  squares: (at, n) => sumSquares(heap(), at, n),
   clear: (at, n) => void heap().fill(0, at, at + n),
   copy: (to, from, n) => void heap().copyWithin(to, from, from + n),
   average(m, g, n, keep, share) {
     const h = heap()
     for (let i = 0; i < n; i++) h[m + i] = keep * h[m + i]! + share * h[g + i]!
     h.fill(0, g, g + n)
-    return squares(h, m, n)
+    return sumSquares(h, m, n)
   },
   adam(g, m, v, n, k, beta1, beta2, correction1, correction2, epsilon) {
     const h = heap()
@@ -161,7 +175,7 @@ const updates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
       h[v + i] = square
       h[g + i] = (correction1 * mean) / (Math.sqrt(correction2 * square) + epsilon)
     }
-    return squares(h, g, n)
+    return sumSquares(h, g, n)
   },
   watch(f, g, n, keep, share) {
     const h = heap()
@@ -170,7 +184,7 @@ const updates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
   move(w, d, n, keep, step) {
     const h = heap()
     for (let i = 0; i < n; i++) h[w + i] = keep * h[w + i]! - step * h[d + i]!
-    return squares(h, w, n)
+    return sumSquares(h, w, n)
   },
   pull(w, anchor, importance, n, strength) {
     const h = heap()
@@ -178,9 +192,12 @@ const updates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
       const force = strength * h[importance + i]!
       h[w + i]! -= (force / (1 + force)) * (h[w + i]! - h[anchor + i]!)
     }
-    return squares(h, w, n)
+    return sumSquares(h, w, n)
   },
 })
 
 /** The plain kernels over whatever array `heap` gives at the time of the call. */
-export const plainKernels = (heap: () => Heap): Kernels => ({ ...products(heap), ...updates(heap) })
+export const createPlainMicroKernels = (heap: () => Heap): Kernels => ({
+  ...createProducts(heap),
+  ...createUpdates(heap),
+})

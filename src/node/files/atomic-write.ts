@@ -7,11 +7,11 @@ import { OptionError } from '../../base/errors.ts'
  * Does the work that makes `path`, which must not exist yet; when it fails, whatever is there is
  * removed. Throws OptionError where there is something.
  */
-export async function wholeOrGone<Result>(
+export async function writeAtomically<Result>(
   path: string,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  await mustNotExist(path)
+  await checkAbsent(path)
   try {
     return await work()
   } catch (error) {
@@ -22,7 +22,7 @@ export async function wholeOrGone<Result>(
 }
 
 /** Throws OptionError where there is something at the path. */
-export async function mustNotExist(path: string): Promise<void> {
+export async function checkAbsent(path: string): Promise<void> {
   if (await stat(path).catch(() => undefined))
     throw new OptionError(`${path}: exists already. Choose a name that is free.`)
 }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { FormatError, StorageError } from '../../base/errors.ts'
-import { fileSink, type OpenForWriting } from './file-sink.ts'
+import { createFileSink, type OpenForWriting } from './file-sink.ts'
 
 let directory = ''
 beforeEach(async () => {
@@ -36,7 +36,7 @@ const fullDisk =
 
 describe('a file sink', () => {
   it('writes chunks in order, makes directories, replaces a file, leaves nothing else behind', async () => {
-    const sink = fileSink(join(directory, 'new'))
+    const sink = createFileSink(join(directory, 'new'))
     await sink.write('deep/a.txt', [bytes('old and longer')])
     await sink.write(
       'deep/a.txt',
@@ -51,7 +51,7 @@ describe('a file sink', () => {
 
   it('keeps the old file and removes the new one when the disk is full', async () => {
     await writeFile(join(directory, 'a.txt'), 'old')
-    const failed = fileSink(directory, fullDisk(5)).write('a.txt', [bytes('far too much')])
+    const failed = createFileSink(directory, fullDisk(5)).write('a.txt', [bytes('far too much')])
     await expect(failed).rejects.toThrow(StorageError)
     await expect(failed).rejects.toThrow(/a\.txt: cannot be written: disk full/)
     await expect(failed).rejects.toHaveProperty('cause.code', 'ENOSPC')
@@ -60,7 +60,7 @@ describe('a file sink', () => {
   })
 
   it('goes on after a short write', async () => {
-    await fileSink(directory, async (path) => {
+    await createFileSink(directory, async (path) => {
       const file = await open(path, 'w')
       return {
         write: (chunk, offset, length) => file.write(chunk, offset, Math.min(length, 2)),
@@ -76,13 +76,15 @@ describe('a file sink', () => {
       yield bytes('half')
       throw new FormatError('the source broke')
     }
-    await expect(fileSink(directory).write('a.txt', chunks())).rejects.toThrow(FormatError)
+    await expect(createFileSink(directory).write('a.txt', chunks())).rejects.toThrow(FormatError)
     expect(await readdir(directory)).toEqual([])
   })
 
   it('refuses names that lead out, and a directory that is a file', async () => {
-    await expect(fileSink(directory).write('../a.txt', [])).rejects.toThrow(FormatError)
+    await expect(createFileSink(directory).write('../a.txt', [])).rejects.toThrow(FormatError)
     await writeFile(join(directory, 'file'), '')
-    await expect(fileSink(join(directory, 'file')).write('a.txt', [])).rejects.toThrow(StorageError)
+    await expect(createFileSink(join(directory, 'file')).write('a.txt', [])).rejects.toThrow(
+      StorageError,
+    )
   })
 })

@@ -3,9 +3,9 @@
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { ByteSink } from '../../formats/byte-source.ts'
-import { inside } from './folder.ts'
+import { resolveInside } from './folder.ts'
 import { makeDirectory } from './make-directory.ts'
-import { storageError } from './system-errors.ts'
+import { toStorageError } from './system-errors.ts'
 
 /** What the sink needs of a file system; tests pass one that fails. */
 export interface SinkFile {
@@ -23,17 +23,20 @@ let written = 0 // makes temporary names unique within the process
  * the cause ("disk full", no permission); then the temporary file is gone and a file that had the
  * name before is unchanged.
  */
-export function fileSink(directory: string, openForWriting: OpenForWriting = openFile): ByteSink {
+export function createFileSink(
+  directory: string,
+  openForWriting: OpenForWriting = openFile,
+): ByteSink {
   return {
     name: directory,
     write: async (name, chunks) => {
-      const path = join(directory, inside(directory, name))
+      const path = join(directory, resolveInside(directory, name))
       const temporary = `${path}.${process.pid}.${++written}.tmp`
       try {
-        await storage(path, () => makeDirectory(dirname(path)))
-        const file = await storage(path, () => openForWriting(temporary))
+        await wrapStorageErrors(path, () => makeDirectory(dirname(path)))
+        const file = await wrapStorageErrors(path, () => openForWriting(temporary))
         await writeAll(path, file, chunks)
-        await storage(path, () => rename(temporary, path))
+        await wrapStorageErrors(path, () => rename(temporary, path))
       } catch (error) {
         // must not hide why the write failed
         await rm(temporary, { force: true }).catch(() => undefined)
@@ -53,23 +56,23 @@ async function writeAll(
   try {
     for await (const chunk of chunks) {
       for (let done = 0; done < chunk.length;) {
-        const { bytesWritten } = await storage(path, () =>
+        const { bytesWritten } = await wrapStorageErrors(path, () =>
           file.write(chunk, done, chunk.length - done),
         )
         done += bytesWritten
       }
     }
-    await storage(path, () => file.sync())
+    await wrapStorageErrors(path, () => file.sync())
   } finally {
     await file.close()
   }
 }
 
-async function storage<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function wrapStorageErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    throw storageError(`${path}: cannot be written`, cause)
+    throw toStorageError(`${path}: cannot be written`, cause)
   }
 }
 

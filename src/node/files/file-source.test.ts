@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
-import { fileSource } from './file-source.ts'
-import { directoryFolder } from './folder.ts'
+import { openFileSource } from './file-source.ts'
+import { openDirectory } from './folder.ts'
 
 let directory = ''
 beforeAll(async () => {
@@ -20,7 +20,7 @@ afterAll(() => rm(directory, { recursive: true }))
 
 describe('a file as a byte source', () => {
   it('reads any stretch, each into memory of its own', async () => {
-    const source = await fileSource(join(directory, 'ten.bin'))
+    const source = await openFileSource(join(directory, 'ten.bin'))
     const [middle, whole, none] = await Promise.all([
       source.read(3, 4),
       source.read(0, 10),
@@ -43,7 +43,7 @@ describe('a file as a byte source', () => {
     [-1, 2],
     [0, Number.NaN],
   ])('refuses to read from %i, %i bytes', async (offset, length) => {
-    const source = await fileSource(join(directory, 'ten.bin'))
+    const source = await openFileSource(join(directory, 'ten.bin'))
     await expect(source.read(offset, length)).rejects.toThrow(FormatError)
     await expect(source.read(offset, length)).rejects.toThrow(/ten\.bin.*the file has 10 bytes/)
     await source.close!()
@@ -52,21 +52,21 @@ describe('a file as a byte source', () => {
   it('says so when the file became shorter', async () => {
     const path = join(directory, 'shrinking.bin')
     await writeFile(path, new Uint8Array(10))
-    const source = await fileSource(path)
+    const source = await openFileSource(path)
     await truncate(path, 4)
     await expect(source.read(2, 6)).rejects.toThrow(/became shorter.*byte 4 of 10/)
     await source.close!()
   })
 
   it('is refused where there is no file, or a directory', async () => {
-    await expect(fileSource(join(directory, 'none'))).rejects.toThrow(NotFoundError)
-    await expect(fileSource(directory)).rejects.toThrow(/got a directory/)
+    await expect(openFileSource(join(directory, 'none'))).rejects.toThrow(NotFoundError)
+    await expect(openFileSource(directory)).rejects.toThrow(/got a directory/)
   })
 })
 
 describe('a directory as a folder', () => {
   it('opens what is there, in folders below too', async () => {
-    const folder = await directoryFolder(directory)
+    const folder = await openDirectory(directory)
     const source = await folder.open('sub/one.txt')
     expect(new TextDecoder().decode(await source!.read(0, 3))).toBe('one')
     await source!.close!()
@@ -77,14 +77,14 @@ describe('a directory as a folder', () => {
   it.each(['../x', '/etc/passwd', 'sub/../../x', '..'])(
     'refuses %s, which leads out of it',
     async (name) => {
-      await expect((await directoryFolder(join(directory, 'sub'))).open(name)).rejects.toThrow(
+      await expect((await openDirectory(join(directory, 'sub'))).open(name)).rejects.toThrow(
         FormatError,
       )
     },
   )
 
   it('is refused where there is none', async () => {
-    await expect(directoryFolder(join(directory, 'none'))).rejects.toThrow(NotFoundError)
-    await expect(directoryFolder(join(directory, 'ten.bin'))).rejects.toThrow(NotFoundError)
+    await expect(openDirectory(join(directory, 'none'))).rejects.toThrow(NotFoundError)
+    await expect(openDirectory(join(directory, 'ten.bin'))).rejects.toThrow(NotFoundError)
   })
 })

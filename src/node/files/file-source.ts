@@ -3,7 +3,7 @@
 import { open } from 'node:fs/promises'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { ByteSource } from '../../formats/byte-source.ts'
-import { errorCode, storageError } from './system-errors.ts'
+import { findErrorCode, toStorageError } from './system-errors.ts'
 
 const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one read
 
@@ -11,11 +11,11 @@ const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one
  * Opens a file for reading; `close` frees its descriptor. Throws NotFoundError where there is none,
  * StorageError where it cannot be opened.
  */
-export async function fileSource(path: string): Promise<ByteSource> {
+export async function openFileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
-    if (errorCode(cause) === 'ENOENT')
+    if (findErrorCode(cause) === 'ENOENT')
       throw new NotFoundError(`${path}: there is no such file.`, { cause })
-    throw storageError(`${path}: cannot open the file`, cause)
+    throw toStorageError(`${path}: cannot open the file`, cause)
   })
   const stat = await handle.stat()
   if (!stat.isFile()) {

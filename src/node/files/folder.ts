@@ -4,19 +4,19 @@ import { stat } from 'node:fs/promises'
 import { isAbsolute, join, normalize, sep } from 'node:path'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { ByteFolder } from '../../formats/byte-source.ts'
-import { fileSource } from './file-source.ts'
-import { errorCode, storageError } from './system-errors.ts'
+import { openFileSource } from './file-source.ts'
+import { findErrorCode, toStorageError } from './system-errors.ts'
 
 /** The folder of a directory. Throws NotFoundError where there is no such directory. */
-export async function directoryFolder(path: string): Promise<ByteFolder> {
-  const found = await stat(path).catch((cause: unknown) => missing(path, cause))
+export async function openDirectory(path: string): Promise<ByteFolder> {
+  const found = await stat(path).catch((cause: unknown) => ignoreMissing(path, cause))
   if (!found?.isDirectory()) throw new NotFoundError(`${path}: there is no such directory.`)
   return {
     name: path,
     open: async (name) => {
-      const file = join(path, inside(path, name))
-      const exists = await stat(file).catch((cause: unknown) => missing(file, cause))
-      return exists ? fileSource(file) : undefined
+      const file = join(path, resolveInside(path, name))
+      const exists = await stat(file).catch((cause: unknown) => ignoreMissing(file, cause))
+      return exists ? openFileSource(file) : undefined
     },
   }
 }
@@ -25,7 +25,7 @@ export async function directoryFolder(path: string): Promise<ByteFolder> {
  * A relative path that stays below `folder`; file names come out of files, such as the index of a
  * sharded model.
  */
-export function inside(folder: string, name: string): string {
+export function resolveInside(folder: string, name: string): string {
   const path = normalize(name)
   if (isAbsolute(path) || path === '..' || path.startsWith(`..${sep}`)) {
     throw new FormatError(
@@ -35,8 +35,8 @@ export function inside(folder: string, name: string): string {
   return path
 }
 
-function missing(path: string, cause: unknown): undefined {
-  const code = errorCode(cause)
+function ignoreMissing(path: string, cause: unknown): undefined {
+  const code = findErrorCode(cause)
   if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-  throw storageError(`${path}: cannot be looked at`, cause)
+  throw toStorageError(`${path}: cannot be looked at`, cause)
 }

@@ -3,7 +3,7 @@
 
 import { mkdir, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { errorCode } from './system-errors.ts'
+import { findErrorCode } from './system-errors.ts'
 
 const isDirectory = async (path: string): Promise<boolean> =>
   (await stat(path).catch(() => undefined))?.isDirectory() === true
@@ -18,7 +18,7 @@ export async function makeDirectory(path: string): Promise<void> {
   } catch (error) {
     if (await isDirectory(path)) return // it was there, or another process was faster
     const parent = dirname(path)
-    if (errorCode(error) !== 'ENOENT' || parent === path) throw error
+    if (findErrorCode(error) !== 'ENOENT' || parent === path) throw error
     // The parent may have come into being just now, by another maker: one more try tells that from
     // a file system that refuses.
     if (!(await isDirectory(parent))) await makeDirectory(parent)

@@ -14,22 +14,22 @@ const reasons: Readonly<Record<string, string>> = {
 }
 
 /** The code of a system error (`ENOENT`), or undefined. */
-export function errorCode(error: unknown): string | undefined {
+export function findErrorCode(error: unknown): string | undefined {
   const code =
     typeof error === 'object' && error !== null ? (error as { code?: unknown }).code : undefined
   return typeof code === 'string' ? code : undefined
 }
 
 /** One short line that says why something failed, from an error or from what caused it. */
-export function reasonOf(error: unknown): string {
-  const code = errorCode(error)
+export function describeError(error: unknown): string {
+  const code = findErrorCode(error)
   if (code && reasons[code]) return `${reasons[code]} (${code})`
   if (!(error instanceof Error)) return String(error)
-  const inner = error.cause === undefined ? undefined : reasonOf(error.cause)
+  const inner = error.cause === undefined ? undefined : describeError(error.cause)
   return inner && !error.message.includes(inner) ? `${error.message}: ${inner}` : error.message
 }
 
 /** A StorageError that keeps the cause: "<what>: disk full (ENOSPC)". */
-export function storageError(what: string, cause: unknown): StorageError {
-  return new StorageError(`${what}: ${reasonOf(cause)}.`, { cause })
+export function toStorageError(what: string, cause: unknown): StorageError {
+  return new StorageError(`${what}: ${describeError(cause)}.`, { cause })
 }

@@ -6,23 +6,23 @@ import { basename } from 'node:path'
 import type { Document, LineCounter, Node, Pair, YAMLMap } from 'yaml'
 import { ManifestError, type ManifestFault, NotFoundError } from '../../base/errors.ts'
 import type { Manifest, ManifestProblem } from '../../manifest/training-manifest.ts'
-import { errorCode, storageError } from '../files/system-errors.ts'
+import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 /** A value that counts before the file's: where it stands in a manifest, as 'schedule.epochs'. */
-export interface Override {
+export interface ManifestOverride {
   readonly key: string
   readonly value: unknown
 }
 
-export interface ReadManifest {
+export interface ParsedManifest {
   readonly manifest: Manifest
   readonly path: string
   /** Problems with the lines of their keys. */
-  faults(problems: readonly ManifestProblem[]): ManifestFault[]
+  locateProblems(problems: readonly ManifestProblem[]): ManifestFault[]
 }
 
-type Json = Record<string, unknown>
-const isMap = (value: unknown): value is Json =>
+type JsonObject = Record<string, unknown>
+const isMap = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
@@ -31,18 +31,21 @@ const isMap = (value: unknown): value is Json =>
  */
 export async function readManifest(
   path: string,
-  overrides: readonly Override[] = [],
-): Promise<ReadManifest> {
-  const [{ LineCounter: Lines, parseDocument }, { manifestProblems }, { manifestTables }] =
-    await Promise.all([
-      import('yaml'),
-      import('../../manifest/schema.ts'),
-      import('./manifest-tables.ts'),
-    ])
+  overrides: readonly ManifestOverride[] = [],
+): Promise<ParsedManifest> {
+  const [
+    { LineCounter: Lines, parseDocument },
+    { findManifestProblems },
+    { collectManifestTables },
+  ] = await Promise.all([
+    import('yaml'),
+    import('../../manifest/schema.ts'),
+    import('./manifest-tables.ts'),
+  ])
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    if (errorCode(cause) === 'ENOENT')
+    if (findErrorCode(cause) === 'ENOENT')
       throw new NotFoundError(`${path}: there is no such file.`, { cause })
-    throw storageError(`${path}: cannot be read`, cause)
+    throw toStorageError(`${path}: cannot be read`, cause)
   })
   const lines = new Lines()
   const document = parseDocument(text, {
@@ -59,30 +62,30 @@ export async function readManifest(
     }))
     throw new ManifestError(said)
   }
-  const faults = (problems: readonly ManifestProblem[]): ManifestFault[] =>
+  const locateProblems = (problems: readonly ManifestProblem[]): ManifestFault[] =>
     problems
-      .map((problem) => ({ file: path, ...located(problem, document, lines) }))
+      .map((problem) => ({ file: path, ...locateProblem(problem, document, lines) }))
       .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
   const whole: unknown = document.toJS() ?? {}
   if (!isMap(whole))
     throw new ManifestError(
-      faults([
+      locateProblems([
         {
           path: [],
           message: 'holds no keys; expected a map such as "base: smollm2-135m-instruct"',
         },
       ]),
     )
-  for (const override of overrides) layOver(whole, override)
-  const problems = manifestProblems(whole, manifestTables())
-  if (problems.length > 0) throw new ManifestError(faults(problems))
-  return { manifest: whole as Manifest, path, faults }
+  for (const override of overrides) applyOverride(whole, override)
+  const problems = findManifestProblems(whole, collectManifestTables())
+  if (problems.length > 0) throw new ManifestError(locateProblems(problems))
+  return { manifest: whole as Manifest, path, locateProblems }
 }
 
 /**
  * The name that an expert has where its manifest gives no folder: its file's, without the ending.
  */
-export const nameOfManifest = (path: string): string =>
+export const getManifestName = (path: string): string =>
   basename(path).replace(/\.(ya?ml|json)$/i, '')
 
 const choiceKeys = new Set(['kind', 'schedule', 'optimizer', 'loss'])
@@ -93,14 +96,14 @@ const ownOptions = new Set(['kind', 'loss'])
  * Sets one key. A choice given by its name becomes a map when an option is added; another name
  * drops the options of the old one.
  */
-export function layOver(whole: Json, { key, value }: Override): void {
+export function applyOverride(whole: JsonObject, { key, value }: ManifestOverride): void {
   const [section, option] = key.split('.') as [string, string | undefined]
   if (option === undefined) {
     whole[section] = value
     return
   }
   const before = whole[section]
-  const map: Json = isMap(before)
+  const map: JsonObject = isMap(before)
     ? before
     : choiceKeys.has(section) && typeof before === 'string'
       ? { name: before }
@@ -110,7 +113,7 @@ export function layOver(whole: Json, { key, value }: Override): void {
 }
 
 /** The line of the key that a problem is about, or of the nearest one above it that is there. */
-function located({ path, message }: ManifestProblem, document: Document, lines: LineCounter) {
+function locateProblem({ path, message }: ManifestProblem, document: Document, lines: LineCounter) {
   let node = document.contents as Node | null
   let offset: number | undefined
   for (const step of path) {

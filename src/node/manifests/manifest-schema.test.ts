@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { root } from '../../../test/support/sources.ts'
-import { manifestJsonSchema, manifestProblems } from '../../manifest/schema.ts'
+import { createManifestJsonSchema, findManifestProblems } from '../../manifest/schema.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
-import { layOver } from './manifest-file.ts'
-import { manifestTables, settingPlaces } from './manifest-tables.ts'
+import { applyOverride } from './manifest-file.ts'
+import { collectManifestTables, settingSections } from './manifest-tables.ts'
 
-const tables = manifestTables()
+const tables = collectManifestTables()
 const messages = (value: unknown): string[] =>
-  manifestProblems(value, tables).map(({ path, message }) => `${path.join('.')}: ${message}`)
+  findManifestProblems(value, tables).map(({ path, message }) => `${path.join('.')}: ${message}`)
 const data = { files: 'rows.jsonl' }
 
 interface Schema {
@@ -26,10 +26,12 @@ interface Schema {
 describe('the published schema', () => {
   it('is what the tables make: npm run build -- --schema', () => {
     const published = readFileSync(join(root, 'schemas', 'expert.schema.json'), 'utf8')
-    expect(JSON.parse(published)).toEqual(JSON.parse(JSON.stringify(manifestJsonSchema(tables))))
+    expect(JSON.parse(published)).toEqual(
+      JSON.parse(JSON.stringify(createManifestJsonSchema(tables))),
+    )
   })
   it('offers every kind with its options, and no key that is not known', () => {
-    const schema = manifestJsonSchema(tables) as Schema
+    const schema = createManifestJsonSchema(tables) as Schema
     const kinds = schema.properties['kind']!.anyOf
     expect(kinds[0].enum).toEqual([...tables.kinds.keys()])
     const lora = kinds[1].oneOf.find(({ properties }) => properties['name']!.const === 'lora')!
@@ -63,7 +65,7 @@ describe('a manifest', () => {
     ).toEqual([])
   })
   it('has a place for every setting of a run', () => {
-    expect(Object.keys(settingPlaces).sort()).toEqual(Object.keys(settingTable).sort())
+    expect(Object.keys(settingSections).sort()).toEqual(Object.keys(settingTable).sort())
   })
   it('says of options what belongs to their row', () => {
     expect(messages({ data, schedule: { name: 'linear', endDivisor: 10 } })[0]).toMatch(
@@ -112,9 +114,9 @@ describe('a manifest', () => {
 describe('laying values over a manifest', () => {
   it('keeps what stands beside them', () => {
     const manifest = { batch: { rows: 2 }, kind: 'lora' }
-    layOver(manifest, { key: 'batch.tokens', value: 64 })
-    layOver(manifest, { key: 'kind.rank', value: 2 })
-    layOver(manifest, { key: 'seed', value: 1 })
+    applyOverride(manifest, { key: 'batch.tokens', value: 64 })
+    applyOverride(manifest, { key: 'kind.rank', value: 2 })
+    applyOverride(manifest, { key: 'seed', value: 1 })
     expect(manifest).toEqual({
       batch: { rows: 2, tokens: 64 },
       kind: { name: 'lora', rank: 2 },

@@ -3,18 +3,18 @@
 
 import type { Fields } from '../../base/schema.ts'
 import { adapterKinds } from '../../adapters/kinds/kind-table.ts'
-import { presets } from '../../adapters/presets.ts'
-import { type ChoiceRows, type Keys, type ManifestTables } from '../../manifest/keys.ts'
+import { targetPresets } from '../../adapters/presets.ts'
+import { type ChoiceTable, type ManifestKeys, type ManifestTables } from '../../manifest/keys.ts'
 import { dataFormats } from '../../train/data/format-table.ts'
 import { ewcTable } from '../../train/ewc/options.ts'
 import { losses } from '../../train/objective/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
-import { metrics } from '../metric-table.ts'
+import { nodeMetrics } from '../metric-table.ts'
 
 /** Keys of a manifest from a table of training options. */
-const keysOf = (table: Fields): Keys =>
+const toManifestKeys = (table: Fields): ManifestKeys =>
   Object.fromEntries(
     Object.entries(table).map(([name, field]) => {
       const usual = field.default === undefined ? '' : `; ${String(field.default)} unless given`
@@ -22,18 +22,21 @@ const keysOf = (table: Fields): Keys =>
     }),
   )
 
-const rowsOf = (
+const toChoiceTable = (
   table: ReadonlyMap<string, { readonly about: string; readonly options: Fields }>,
-): ChoiceRows =>
+): ChoiceTable =>
   new Map(
-    [...table].map(([name, { about, options }]) => [name, { about, options: keysOf(options) }]),
+    [...table].map(([name, { about, options }]) => [
+      name,
+      { about, options: toManifestKeys(options) },
+    ]),
   )
 
 /**
  * In which section of a manifest a setting stands; those that choose a row of a table are sections
  * themselves.
  */
-export const settingPlaces: Readonly<
+export const settingSections: Readonly<
   Record<keyof typeof settingTable, keyof ManifestTables['settings'] | 'section'>
 > = {
   epochs: 'schedule',
@@ -56,28 +59,28 @@ export const settingPlaces: Readonly<
   seed: 'top',
 }
 
-const settingsIn = (place: keyof ManifestTables['settings']): Keys =>
-  keysOf(
+const selectSettings = (place: keyof ManifestTables['settings']): ManifestKeys =>
+  toManifestKeys(
     Object.fromEntries(
       Object.entries(settingTable).filter(
-        ([name]) => settingPlaces[name as keyof typeof settingTable] === place,
+        ([name]) => settingSections[name as keyof typeof settingTable] === place,
       ),
     ),
   )
 
-export const manifestTables = (): ManifestTables => ({
+export const collectManifestTables = (): ManifestTables => ({
   kinds: adapterKinds,
-  targets: [...presets.keys()],
+  targets: [...targetPresets.keys()],
   formats: [...dataFormats.keys()],
-  schedules: rowsOf(schedules),
-  optimizers: rowsOf(optimizers),
-  losses: rowsOf(losses),
+  schedules: toChoiceTable(schedules),
+  optimizers: toChoiceTable(optimizers),
+  losses: toChoiceTable(losses),
   settings: {
-    batch: settingsIn('batch'),
-    schedule: settingsIn('schedule'),
-    optimizer: settingsIn('optimizer'),
-    top: settingsIn('top'),
+    batch: selectSettings('batch'),
+    schedule: selectSettings('schedule'),
+    optimizer: selectSettings('optimizer'),
+    top: selectSettings('top'),
   },
-  metrics: [...metrics.keys()],
-  ewc: keysOf(ewcTable),
+  metrics: [...nodeMetrics.keys()],
+  ewc: toManifestKeys(ewcTable),
 })

@@ -4,29 +4,29 @@
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import type { Adapter } from '../../adapters/adapter.ts'
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
-import { answerOf } from '../../eval/questions.ts'
-import type { Choice, Manifest, ManifestProblem } from '../../manifest/training-manifest.ts'
+import { getAnswer } from '../../eval/questions.ts'
+import type { ManifestChoice, Manifest, ManifestProblem } from '../../manifest/training-manifest.ts'
 import { detectFormat, readExamples } from '../../train/data/format-table.ts'
-import { dataError, type DataSet } from '../../train/data/jsonl.ts'
-import { labelProblem } from '../../eval/metrics/label-accuracy.ts'
+import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
+import { findLabelProblem } from '../../eval/metrics/label-accuracy.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { loadAdapter } from '../adapters.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
-import { checkFolder, partsOf, type TrainFilesOptions } from '../train.ts'
+import { checkOutFolder, openDataParts, type TrainFilesOptions } from '../train.ts'
 import { readDataFiles } from '../data.ts'
-import { nameOfManifest } from './manifest-file.ts'
-import { settingPlaces } from './manifest-tables.ts'
+import { getManifestName } from './manifest-file.ts'
+import { settingSections } from './manifest-tables.ts'
 
 /** The kind and options of an adapter that is made when the run starts. */
-export interface FreshAdapter {
+export interface NewAdapter {
   readonly kind: string
   readonly config: Readonly<Record<string, unknown>>
 }
 
 /** A run as a manifest describes it. */
-export interface ExpertRun {
+export interface TrainingRun {
   /** What the base is asked for by; undefined: the caller's usual one. */
   readonly base: string | undefined
   readonly out: string
@@ -34,7 +34,7 @@ export interface ExpertRun {
   /** All the answers there are, where the rows are labelled. */
   readonly labels?: readonly string[]
   readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & {
-    readonly adapter: string | FreshAdapter
+    readonly adapter: string | NewAdapter
   }
   readonly evaluation?: Omit<NonNullable<Manifest['evaluation']>, 'data'> & {
     readonly dataFiles?: readonly string[]
@@ -43,14 +43,14 @@ export interface ExpertRun {
 
 const asList = <Item>(value: Item | readonly Item[]): readonly Item[] =>
   Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
-const asChoice = (value: string | Choice | undefined): Choice =>
+const asChoice = (value: string | ManifestChoice | undefined): ManifestChoice =>
   typeof value === 'string' ? { name: value } : (value ?? {})
 
 /**
  * What is taken where nothing is given; kinds that are not named here have defaults of their own,
  * and not every option.
  */
-const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+const defaultConfigs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   lora: { rank: 16, targets: 'all-linear' },
   dora: { rank: 16, targets: 'all-linear' },
   lokr: { targets: 'all-linear' },
@@ -59,15 +59,16 @@ const usual: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 }
 
 /** The options that a run of this kind has where none are given. */
-export const usualConfig = (kind: string): Readonly<Record<string, unknown>> => usual[kind] ?? {}
+export const getDefaultConfig = (kind: string): Readonly<Record<string, unknown>> =>
+  defaultConfigs[kind] ?? {}
 
 /**
  * A row of a table and the settings beside it: { name, epochs, gamma } → schedule, epochs,
  * scheduleOptions.
  */
-function sectionOf(
+function toSectionOptions(
   section: 'schedule' | 'optimizer' | 'loss',
-  value: string | Choice | undefined,
+  value: string | ManifestChoice | undefined,
   beside: readonly string[] = [],
 ) {
   const { name, ...given } = asChoice(value)
@@ -85,33 +86,33 @@ function sectionOf(
  * Paths of a manifest are relative to it; those of a command line (no `file`) to where it was
  * typed.
  */
-const placed = (file: string | undefined) => (path: string) =>
+const createPathResolver = (file: string | undefined) => (path: string) =>
   file === undefined ? path : resolve(dirname(file), path)
 
 /** A base that stands beside the manifest is a path; anything else is a name. */
-async function baseOf(
+async function resolveBase(
   base: string | undefined,
   file: string | undefined,
 ): Promise<string | undefined> {
   if (base === undefined || file === undefined) return base
-  const path = placed(file)(base)
+  const path = createPathResolver(file)(base)
   const isPath =
     /^\.{0,2}[\\/]|\.gguf$/.test(base) || (await stat(path).catch(() => undefined)) !== undefined
   return isPath ? path : base
 }
 
 /** Folders of experts relative to the manifest, the model as a base is named. */
-async function teacherOf(
+async function resolveTeacher(
   { adapter, mixture, model }: NonNullable<Manifest['teacher']>,
   file: string | undefined,
 ): Promise<TeacherFiles> {
-  const at = placed(file)
+  const at = createPathResolver(file)
   return {
     ...(adapter !== undefined && { adapter: at(adapter) }),
     ...(mixture && {
       mixture: Object.entries(mixture).map(([folder, weight]) => ({ adapter: at(folder), weight })),
     }),
-    ...(model !== undefined && { model: await baseOf(model, file) }),
+    ...(model !== undefined && { model: await resolveBase(model, file) }),
   }
 }
 
@@ -119,8 +120,8 @@ async function teacherOf(
  * The run that a manifest describes. `file` is the manifest's own path, undefined for one put
  * together from a command line.
  */
-export async function expertRun(manifest: Manifest, file?: string): Promise<ExpertRun> {
-  const at = placed(file)
+export async function resolveTrainingRun(manifest: Manifest, file?: string): Promise<TrainingRun> {
+  const at = createPathResolver(file)
   const {
     data = {},
     batch = {},
@@ -129,7 +130,7 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
     checkpointing,
     from,
     ewc,
-    out = nameOfManifest(file!),
+    out = getManifestName(file!),
   } = manifest
   const { rows = 4, tokens = 256, ...batchSettings } = batch as { rows?: number; tokens?: number }
   const { name: kind = 'lora', ...own } = asChoice(manifest.kind)
@@ -140,7 +141,7 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
       : asList(validation).map(at)
   const { data: judgedOn, ...evaluationSettings } = evaluation ?? { metrics: [] }
   return {
-    base: await baseOf(manifest.base, file),
+    base: await resolveBase(manifest.base, file),
     out: at(out),
     dataFiles: asList(data.files ?? []).map(at),
     ...(data.labels && { labels: data.labels }),
@@ -150,21 +151,25 @@ export async function expertRun(manifest: Manifest, file?: string): Promise<Expe
         from === undefined
           ? {
               kind,
-              config: { ...usualConfig(kind), ...(targets !== undefined && { targets }), ...own },
+              config: {
+                ...getDefaultConfig(kind),
+                ...(targets !== undefined && { targets }),
+                ...own,
+              },
             }
           : at(from),
       batch: { rows, tokens },
       ...batchSettings,
-      ...sectionOf('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
-      ...sectionOf('optimizer', manifest.optimizer),
-      ...sectionOf('loss', manifest.loss),
-      ...(manifest.teacher && { teacher: await teacherOf(manifest.teacher, file) }),
+      ...toSectionOptions('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
+      ...toSectionOptions('optimizer', manifest.optimizer),
+      ...toSectionOptions('loss', manifest.loss),
+      ...(manifest.teacher && { teacher: await resolveTeacher(manifest.teacher, file) }),
       ...(manifest.reference !== undefined && { reference: at(manifest.reference) }),
       ...(checkpointing !== undefined && { checkpointing }),
       ...(ewc && { ewc: { ...ewc, ...(ewc.from !== undefined && { from: at(ewc.from) }) } }),
       ...Object.fromEntries(
         Object.entries(manifest).filter(
-          ([key]) => settingPlaces[key as keyof typeof settingPlaces] === 'top',
+          ([key]) => settingSections[key as keyof typeof settingSections] === 'top',
         ),
       ),
       ...(data.system !== undefined && { system: data.system }),
@@ -189,16 +194,16 @@ export interface RunFault {
 }
 
 /** The problems as a manifest's. */
-export const problemsOf = (faults: readonly RunFault[]): ManifestProblem[] =>
+export const toManifestProblems = (faults: readonly RunFault[]): ManifestProblem[] =>
   faults.map(({ key, error }) => ({ path: key, message: error.message }))
 
 /**
  * Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad
  * input is said now, not after minutes.
  */
-export async function checkRun(
+export async function findRunFaults(
   manifest: Manifest,
-  { out, dataFiles, options, evaluation }: ExpertRun,
+  { out, dataFiles, options, evaluation }: TrainingRun,
 ): Promise<RunFault[]> {
   const { data = {} } = manifest
   const faults: RunFault[] = []
@@ -212,9 +217,9 @@ export async function checkRun(
   }
   const { adapter } = options
   if (typeof adapter !== 'string')
-    await attempt(['kind'], () => kindNamed(adapter.kind).complete(adapter.config))
-  else await attempt(['from'], async () => checkStart(await loadAdapter(adapter), manifest))
-  await attempt(['out'], () => checkFolder(out, options))
+    await attempt(['kind'], () => getKind(adapter.kind).complete(adapter.config))
+  else await attempt(['from'], async () => checkContinuation(await loadAdapter(adapter), manifest))
+  await attempt(['out'], () => checkOutFolder(out, options))
   for (const file of dataFiles)
     await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
   const { validation } = options
@@ -236,7 +241,7 @@ export async function checkRun(
 }
 
 /** An expert that is gone on from keeps its kind and its layers. */
-function checkStart({ kind }: Adapter, manifest: Manifest): void {
+function checkContinuation({ kind }: Adapter, manifest: Manifest): void {
   const { name, ...own } = asChoice(manifest.kind)
   const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
   if (name !== undefined && name !== kind)
@@ -248,27 +253,31 @@ function checkStart({ kind }: Adapter, manifest: Manifest): void {
 }
 
 /** Rows are of the form that was named, and their answers among the labels. */
-function checkRows(data: DataSet, { format, labels }: NonNullable<Manifest['data']>): void {
+function checkRows(data: RawDataset, { format, labels }: NonNullable<Manifest['data']>): void {
   const found = detectFormat(data).name
   if (format !== undefined && found !== format)
     throw new DataError(`${data.name}: rows are of the format "${found}", expected "${format}".`)
   const { examples } = readExamples(data)
   if (!labels) return
   const problems = examples.flatMap(({ number, example }) => {
-    const problem = labelProblem(answerOf(example).trim(), labels)
+    const problem = findLabelProblem(getAnswer(example).trim(), labels)
     return problem === undefined ? [] : [`row ${number}: ${problem}`]
   })
   if (problems.length > 0)
-    throw dataError(data.name, 'rows have labels that are not in data.labels', problems)
+    throw createDataError(data.name, 'rows have labels that are not in data.labels', problems)
 }
 
 /**
  * The rows that an expert is judged on after its training: the evaluation's own, or those that were
  * held back.
  */
-export async function heldRows({ dataFiles, evaluation, options }: ExpertRun): Promise<DataSet> {
+export async function readEvaluationRows({
+  dataFiles,
+  evaluation,
+  options,
+}: TrainingRun): Promise<RawDataset> {
   if (evaluation?.dataFiles) return readDataFiles(evaluation.dataFiles)
-  const { validation } = await partsOf(
+  const { validation } = await openDataParts(
     dataFiles as readonly string[],
     options.validation,
     options.seed ?? 0,
@@ -278,5 +287,5 @@ export async function heldRows({ dataFiles, evaluation, options }: ExpertRun): P
 }
 
 /** Whether a run was begun in a folder, and can be gone on with. */
-export const wasBegun = async (out: string): Promise<boolean> =>
+export const hasRunStarted = async (out: string): Promise<boolean> =>
   (await stat(join(out, 'graft.json')).catch(() => undefined)) !== undefined

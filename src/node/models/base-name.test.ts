@@ -1,6 +1,6 @@
 // What adapters call their base, and where that base is had again.
 import { describe, expect, it } from 'vitest'
-import { baseNameOf, sourceOfBaseName } from './base-name.ts'
+import { getBaseName, getBaseSource } from './base-name.ts'
 
 describe('the name of a base in adapter_config.json', () => {
   it.each([
@@ -12,7 +12,7 @@ describe('the name of a base in adapter_config.json', () => {
     ['/models/mine.gguf', '/models/mine.gguf', '/models/mine.gguf'],
     ['models/mine.gguf', 'models/mine.gguf', 'models/mine.gguf'],
   ])('%s is written as %s and found again as %s', (source, written, found) => {
-    expect(baseNameOf(source)).toBe(written)
-    expect(sourceOfBaseName(written)).toBe(found)
+    expect(getBaseName(source)).toBe(written)
+    expect(getBaseSource(written)).toBe(found)
   })
 })

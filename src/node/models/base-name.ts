@@ -7,7 +7,7 @@ import { catalogue } from '../../catalogue/catalogue.ts'
  * What `base_model_name_or_path` says for a base that was asked for as `source`: other tools know
  * hub names, not our catalogue.
  */
-export function baseNameOf(source: string): string {
+export function getBaseName(source: string): string {
   const hub = catalogue.get(source)?.sources.find((place) => place.kind === 'hub')
   if (hub?.kind === 'hub') return hub.repository
   return source.startsWith('hf:') ? source.slice(3).replace(/[@#].*$/, '') : source
@@ -17,7 +17,7 @@ export function baseNameOf(source: string): string {
  * Where the base that an adapter's config names can be had: the catalogue's name, a path, or the
  * hub.
  */
-export function sourceOfBaseName(baseName: string): string {
+export function getBaseSource(baseName: string): string {
   for (const { name, sources } of catalogue.values()) {
     if (
       name === baseName ||

@@ -7,13 +7,13 @@ import { join } from 'node:path'
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** GRAFT_CACHE, else XDG_CACHE_HOME/graft, else ~/.cache/graft. */
-export function cacheDirectory(environment: Environment = process.env): string {
+export function getCacheDirectory(environment: Environment = process.env): string {
   if (environment['GRAFT_CACHE']) return environment['GRAFT_CACHE']
   return join(environment['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'graft')
 }
 
 /** The place of a file known by its checksum. */
-export const pathByHash = (cache: string, sha256: string, name: string): string =>
+export const getPathByHash = (cache: string, sha256: string, name: string): string =>
   join(cache, 'files', sha256.slice(0, 16), name)
 
 /**

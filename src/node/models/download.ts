@@ -4,9 +4,9 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { FormatError, GraftError, NotFoundError } from '../../base/errors.ts'
-import { sha256OfFile } from './checksum.ts'
+import { computeFileSha256 } from './checksum.ts'
 import { makeDirectory } from '../files/make-directory.ts'
-import { reasonOf, storageError } from '../files/system-errors.ts'
+import { describeError, toStorageError } from '../files/system-errors.ts'
 
 export interface DownloadProgress {
   readonly receivedBytes: number
@@ -39,12 +39,12 @@ export async function download(
 ): Promise<void> {
   const part = `${path}.part`
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
-    throw storageError(`${dirname(path)}: cannot be made`, cause)
+    throw toStorageError(`${dirname(path)}: cannot be made`, cause)
   })
   await receiveAll(url, part, options)
-  await check(url, part, options)
+  await checkDownload(url, part, options)
   await rename(part, path).catch((cause: unknown) => {
-    throw storageError(`${path}: cannot be written`, cause)
+    throw toStorageError(`${path}: cannot be written`, cause)
   })
 }
 
@@ -69,7 +69,7 @@ export async function fetchWithin(
   } catch (cause) {
     init.signal?.throwIfAborted()
     const reason = timer.signal.aborted ? timer.signal.reason : cause
-    throw new NotFoundError(`${url.split('?')[0]} cannot be reached: ${reasonOf(reason)}.`, {
+    throw new NotFoundError(`${url.split('?')[0]} cannot be reached: ${describeError(reason)}.`, {
       cause: reason,
     })
   } finally {
@@ -84,22 +84,23 @@ export async function fetchWithin(
 async function receiveAll(url: string, part: string, options: DownloadOptions): Promise<void> {
   // Without a checksum nothing tells whether an old part belongs to the same version of the file.
   if (options.sha256 === undefined) await rm(part, { force: true })
-  for (let before = await sizeOf(part); ;) {
+  for (let before = await readSize(part); ;) {
     try {
       return await receive(url, part, before, options)
     } catch (error) {
       options.signal?.throwIfAborted()
-      const after = await sizeOf(part)
-      if (GraftError.isInstance(error) || after <= before) throw named(error, url, after)
+      const after = await readSize(part)
+      if (GraftError.isInstance(error) || after <= before)
+        throw toConnectionError(error, url, after)
       before = after
     }
   }
 }
 
-function named(error: unknown, url: string, received: number): unknown {
+function toConnectionError(error: unknown, url: string, received: number): unknown {
   if (GraftError.isInstance(error)) return error
   return new NotFoundError(
-    `${url}: the connection broke after ${received} bytes: ${reasonOf(error)}. Run it again to go on from there.`,
+    `${url}: the connection broke after ${received} bytes: ${describeError(error)}. Run it again to go on from there.`,
     {
       cause: error,
     },
@@ -151,13 +152,13 @@ async function append(
   body: AsyncIterable<Uint8Array>,
   onBytes: (received: number) => void,
 ): Promise<number> {
-  const file = await storage(part, () => open(part, from > 0 ? 'r+' : 'w'))
+  const file = await wrapStorageErrors(part, () => open(part, from > 0 ? 'r+' : 'w'))
   let position = from
   try {
     onBytes(position)
     for await (const chunk of body) {
       for (let done = 0; done < chunk.length;) {
-        const { bytesWritten } = await storage(part, () =>
+        const { bytesWritten } = await wrapStorageErrors(part, () =>
           file.write(chunk, done, chunk.length - done, position),
         )
         done += bytesWritten
@@ -165,7 +166,7 @@ async function append(
       }
       onBytes(position)
     }
-    await storage(part, () => file.sync())
+    await wrapStorageErrors(part, () => file.sync())
   } finally {
     await file.close()
   }
@@ -199,18 +200,18 @@ async function* withStallTimeout(
  * Compares size and checksum of the whole part; removes it where they differ, since resuming could
  * not mend it.
  */
-async function check(
+async function checkDownload(
   url: string,
   part: string,
   { sizeBytes, sha256 }: DownloadOptions,
 ): Promise<void> {
-  const size = await sizeOf(part)
+  const size = await readSize(part)
   const problems =
     sizeBytes !== undefined && size !== sizeBytes
       ? [`size: got ${size}, expected ${sizeBytes}`]
       : []
   if (sha256 !== undefined && problems.length === 0) {
-    const got = await sha256OfFile(part)
+    const got = await computeFileSha256(part)
     if (got !== sha256) problems.push(`SHA-256: got ${got}, expected ${sha256}`)
   }
   if (problems.length === 0) return
@@ -220,13 +221,13 @@ async function check(
   )
 }
 
-const sizeOf = async (path: string): Promise<number> =>
+const readSize = async (path: string): Promise<number> =>
   (await stat(path).catch(() => undefined))?.size ?? 0
 
-async function storage<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function wrapStorageErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    throw storageError(`${path}: cannot be written`, cause)
+    throw toStorageError(`${path}: cannot be written`, cause)
   }
 }

@@ -6,9 +6,9 @@ import { basename, join } from 'node:path'
 import { FormatError, GraftError, NotFoundError, OptionError } from '../../base/errors.ts'
 import { isCached } from './cache.ts'
 import { download, type DownloadProgress, fetchWithin } from './download.ts'
-import { inside } from '../files/folder.ts'
+import { resolveInside } from '../files/folder.ts'
 import { withLock } from './lock.ts'
-import { reasonOf } from '../files/system-errors.ts'
+import { describeError } from '../files/system-errors.ts'
 
 export interface HubReference {
   /** owner/name */
@@ -51,7 +51,7 @@ interface HubFile {
 }
 
 /** What the cache remembers of a revision once all its files are there. */
-interface Snapshot {
+interface HubSnapshot {
   readonly commit: string
   readonly files: readonly HubFile[]
 }
@@ -69,31 +69,32 @@ export async function fetchFromHub(reference: HubReference, options: HubOptions)
     'refs',
     `${encodeURIComponent(`${reference.revision} ${reference.ggufPath ?? ''}`.trim())}.json`,
   )
-  const cached = await completeSnapshot(home, record)
-  if (cached) return located(home, cached, reference)
+  const cached = await findSnapshot(home, record)
+  if (cached) return getLocalPath(home, cached, reference)
   if (options.offline)
     throw new NotFoundError(
-      `${nameOf(reference)} is not in the cache (${home}), and offline use is asked for`,
+      `${describeReference(reference)} is not in the cache (${home}), and offline use is asked for`,
     )
   return withLock(`${record}.lock`, async () => {
     // another process may have fetched it while we waited
-    const since = await completeSnapshot(home, record)
-    if (since) return located(home, since, reference)
+    const since = await findSnapshot(home, record)
+    if (since) return getLocalPath(home, since, reference)
     const snapshot = await fetchSnapshot(home, reference, options)
     await writeFile(`${record}.tmp`, JSON.stringify(snapshot, null, 1))
     await rename(`${record}.tmp`, record)
-    return located(home, snapshot, reference)
+    return getLocalPath(home, snapshot, reference)
   })
 }
 
-const nameOf = ({ repository, revision }: HubReference): string => `hf:${repository}@${revision}`
-const located = (home: string, { commit }: Snapshot, { ggufPath }: HubReference): string =>
+const describeReference = ({ repository, revision }: HubReference): string =>
+  `hf:${repository}@${revision}`
+const getLocalPath = (home: string, { commit }: HubSnapshot, { ggufPath }: HubReference): string =>
   join(home, commit, ...(ggufPath ? [ggufPath] : []))
 
-async function completeSnapshot(home: string, record: string): Promise<Snapshot | undefined> {
+async function findSnapshot(home: string, record: string): Promise<HubSnapshot | undefined> {
   const text = await readFile(record, 'utf8').catch(() => undefined)
   if (text === undefined) return undefined
-  const snapshot = JSON.parse(text) as Snapshot
+  const snapshot = JSON.parse(text) as HubSnapshot
   for (const { path, sizeBytes } of snapshot.files)
     if (!(await isCached(join(home, snapshot.commit, path), sizeBytes))) return undefined
   return snapshot
@@ -103,11 +104,11 @@ async function fetchSnapshot(
   home: string,
   reference: HubReference,
   options: HubOptions,
-): Promise<Snapshot> {
+): Promise<HubSnapshot> {
   const { endpoint, commit, files } = await listRepository(reference, options)
-  const chosen = chooseFiles(files, reference)
+  const chosen = selectFiles(files, reference)
   for (const file of chosen) {
-    const target = join(home, commit, inside(nameOf(reference), file.path))
+    const target = join(home, commit, resolveInside(describeReference(reference), file.path))
     if (await isCached(target, file.sizeBytes)) continue
     const url = `${endpoint}/${reference.repository}/resolve/${commit}/${file.path.split('/').map(encodeURIComponent).join('/')}`
     await download(url, target, {
@@ -144,7 +145,7 @@ async function listRepository(
       ...access,
     })
     if (typeof info.sha !== 'string')
-      throw new FormatError(`${endpoint} named no commit for ${nameOf(reference)}.`)
+      throw new FormatError(`${endpoint} named no commit for ${describeReference(reference)}.`)
     const files: HubFile[] = []
     for await (const entry of listFiles({
       repo: reference.repository,
@@ -158,7 +159,10 @@ async function listRepository(
     return { endpoint, commit: info.sha, files }
   } catch (cause) {
     if (GraftError.isInstance(cause)) throw cause
-    throw new NotFoundError(`${nameOf(reference)}: ${reasonOf(cause).split('?')[0]}`, { cause })
+    throw new NotFoundError(
+      `${describeReference(reference)}: ${describeError(cause).split('?')[0]}`,
+      { cause },
+    )
   }
 }
 
@@ -169,7 +173,7 @@ const textFiles =
  * The files of the repository's root that loading needs. Throws NotFoundError where there are no
  * weights among them.
  */
-function chooseFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {
+function selectFiles(files: readonly HubFile[], reference: HubReference): HubFile[] {
   const { ggufPath } = reference
   const chosen = files.filter(({ path }) =>
     ggufPath
@@ -187,7 +191,7 @@ function chooseFiles(files: readonly HubFile[], reference: HubReference): HubFil
         ? ` It holds ${ggufs.join(', ')}: name one, as in hf:${reference.repository}/${ggufs[0]}.`
         : ''
     throw new NotFoundError(
-      `${nameOf(reference)} holds no ${ggufPath ?? '.safetensors files'}.${advice}`,
+      `${describeReference(reference)} holds no ${ggufPath ?? '.safetensors files'}.${advice}`,
     )
   }
   // Some repositories hold the weights a second time, such as consolidated.safetensors.

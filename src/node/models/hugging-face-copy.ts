@@ -3,21 +3,21 @@
 
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'
-import { ggufAsHuggingFace } from '../../formats/gguf/names.ts'
+import { toHuggingFaceStore } from '../../formats/gguf/names.ts'
 import {
   type FloatChoice,
   type FolderOptions,
-  ggufText,
+  readGgufText,
   writeHuggingFaceFolder,
 } from '../../graph/hugging-face-folder.ts'
-import { fileSink } from '../files/file-sink.ts'
-import { wholeOrGone } from '../files/atomic-write.ts'
+import { createFileSink } from '../files/file-sink.ts'
+import { writeAtomically } from '../files/atomic-write.ts'
 
 /**
  * Writes the folder, which must not exist yet, and closes the source. Throws UnsupportedError,
  * NumericError, StorageError; then there is no folder.
  */
-export async function huggingFaceCopy(
+export async function writeHuggingFaceCopy(
   gguf: ByteSource,
   folder: string,
   dtype: FloatChoice,
@@ -25,10 +25,10 @@ export async function huggingFaceCopy(
 ): Promise<{ tensors: number; sizeBytes: number }> {
   const file = await openGguf(gguf)
   try {
-    const text = await ggufText(file)
-    const weights = ggufAsHuggingFace(file)
-    return await wholeOrGone(folder, () =>
-      writeHuggingFaceFolder(fileSink(folder), text, weights, {
+    const text = await readGgufText(file)
+    const weights = toHuggingFaceStore(file)
+    return await writeAtomically(folder, () =>
+      writeHuggingFaceFolder(createFileSink(folder), text, weights, {
         dtype,
         ...(onTensor && { onTensor }),
       }),

@@ -4,7 +4,7 @@ import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { makeDirectory } from '../files/make-directory.ts'
-import { errorCode, storageError } from '../files/system-errors.ts'
+import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 const pollMs = 100
 // a holder writes its number at once; an older empty lock is what a crash left
@@ -16,7 +16,7 @@ const unwrittenMs = 10_000
  */
 export async function withLock<T>(path: string, work: () => Promise<T>): Promise<T> {
   await makeDirectory(dirname(path)).catch((cause: unknown) => {
-    throw storageError(`${dirname(path)}: cannot be made`, cause)
+    throw toStorageError(`${dirname(path)}: cannot be made`, cause)
   })
   while (!(await acquire(path))) {
     if (await isAbandoned(path)) await rm(path, { force: true })
@@ -34,8 +34,8 @@ async function acquire(path: string): Promise<boolean> {
     await writeFile(path, String(process.pid), { flag: 'wx' })
     return true
   } catch (cause) {
-    if (errorCode(cause) === 'EEXIST') return false
-    throw storageError(`${path}: cannot be made`, cause)
+    if (findErrorCode(cause) === 'EEXIST') return false
+    throw toStorageError(`${path}: cannot be made`, cause)
   }
 }
 
@@ -49,6 +49,6 @@ async function isAbandoned(path: string): Promise<boolean> {
     process.kill(holder, 0) // signal 0 only asks whether the process is there
     return false
   } catch (error) {
-    return errorCode(error) === 'ESRCH'
+    return findErrorCode(error) === 'ESRCH'
   }
 }

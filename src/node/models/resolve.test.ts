@@ -3,8 +3,8 @@ import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
-import { catalogueEntry } from '../../catalogue/catalogue.ts'
-import { cacheDirectory, pathByHash } from './cache.ts'
+import { getCatalogueEntry } from '../../catalogue/catalogue.ts'
+import { getCacheDirectory, getPathByHash } from './cache.ts'
 import { resolveModel } from './resolve.ts'
 
 let directory = ''
@@ -47,9 +47,9 @@ describe('a base model', () => {
 
   it('comes from the cache before anything is tried', async () => {
     const environment = { ...alone(), GRAFT_CACHE: join(directory, 'full') }
-    const [wheel] = catalogueEntry('smollm2-135m-instruct:q4_1').sources
+    const [wheel] = getCatalogueEntry('smollm2-135m-instruct:q4_1').sources
     if (wheel?.kind !== 'wheel') throw new Error('the catalogue changed')
-    const path = pathByHash(
+    const path = getPathByHash(
       environment.GRAFT_CACHE,
       wheel.sha256,
       'SmolLM2-135M-Instruct.Q4_1.gguf',
@@ -107,8 +107,8 @@ describe('a base model', () => {
 
 describe('the cache', () => {
   it('lies where the environment says', () => {
-    expect(cacheDirectory({ GRAFT_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a')
-    expect(cacheDirectory({ XDG_CACHE_HOME: '/b' })).toBe(join('/b', 'graft'))
-    expect(cacheDirectory({})).toBe(join(homedir(), '.cache', 'graft'))
+    expect(getCacheDirectory({ GRAFT_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a')
+    expect(getCacheDirectory({ XDG_CACHE_HOME: '/b' })).toBe(join('/b', 'graft'))
+    expect(getCacheDirectory({})).toBe(join(homedir(), '.cache', 'graft'))
   })
 })

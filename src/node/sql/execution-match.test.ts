@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, it } from 'vitest'
 import { metricContract } from '../../eval/metric.contract.ts'
-import { createExecutionMatch, sqlOf } from './execution-match.ts'
+import { createExecutionMatch, extractSql } from './execution-match.ts'
 import { createSqlRunner } from './sql-runner.ts'
 
 const schema = `CREATE TABLE pets (name TEXT, kind TEXT, age REAL);
@@ -54,28 +54,28 @@ describe('execution match', () => {
     expect(await score('SELECT name FROM pets WHERE age = 5 ORDER BY name', within)).toBe(1)
   })
   it('says before anything is answered what a row lacks', async () => {
-    expect(await metric.problem!({ row: {}, wanted: 'SELECT a FROM t GROUP BY a' })).toContain(
+    expect(await metric.findProblem!({ row: {}, wanted: 'SELECT a FROM t GROUP BY a' })).toContain(
       'no "schema"',
     )
     expect(
-      await metric.problem!({ row: { schema }, wanted: 'SELECT nickname FROM pets' }),
+      await metric.findProblem!({ row: { schema }, wanted: 'SELECT nickname FROM pets' }),
     ).toContain('no such column: nickname')
-    expect(await metric.problem!({ row: { schema: 'CREATE TABEL t (a)' }, wanted })).toContain(
+    expect(await metric.findProblem!({ row: { schema: 'CREATE TABEL t (a)' }, wanted })).toContain(
       'syntax error',
     )
   })
   it('makes a table from the wanted query where the row brings none', async () => {
     const judge = async (answer: string): Promise<number> =>
       (await metric.score({ row: {}, wanted, answer })).value
-    expect(await metric.problem!({ row: {}, wanted })).toBeUndefined()
+    expect(await metric.findProblem!({ row: {}, wanted })).toBeUndefined()
     expect(await judge("select name from pets where 'cat' = kind")).toBe(1)
     expect(await judge('SELECT name FROM pets WHERE kind = "cat"')).toBe(1) // as SQLite takes it
     expect(await judge("SELECT name FROM pets WHERE kind = 'dog'")).toBe(0)
     expect(await judge('SELECT name FROM pets')).toBe(0)
   })
   it('finds SQL in a fence, else takes all', () => {
-    expect(sqlOf('```\nSELECT 1\n```')).toBe('SELECT 1')
-    expect(sqlOf(' SELECT 1 ')).toBe('SELECT 1')
+    expect(extractSql('```\nSELECT 1\n```')).toBe('SELECT 1')
+    expect(extractSql(' SELECT 1 ')).toBe('SELECT 1')
   })
 })
 

@@ -1,19 +1,19 @@
 // Execution match for SQL: the answer, run on the row's own tables, gives the rows that the wanted
 // query gives. Zhong et al. 2017, arXiv:1709.00103.
 
-import { type Metric, share } from '../../eval/metric.ts'
-import { tableFor } from '../../eval/sql-table.ts'
+import { type Metric, scoreBinary } from '../../eval/metric.ts'
+import { createTableSql } from '../../eval/sql-table.ts'
 import { createSqlRunner, type SqlOutcome } from './sql-runner.ts'
 
 /** The SQL of an answer: out of a Markdown fence where it stands in one. */
-export const sqlOf = (answer: string): string =>
+export const extractSql = (answer: string): string =>
   (/```(?:sql|sqlite)?\s*\n([^]*?)```/i.exec(answer)?.[1] ?? answer).trim()
 
 /**
  * Whether two queries gave the same rows, each as often; in the same order where the wanted one
  * orders them. Names of columns do not count.
  */
-export function sameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
+export function hasSameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
   if ('error' in found || 'error' in wanted || found.rows.length !== wanted.rows.length)
     return false
   const inOrder = (rows: readonly string[]): readonly string[] =>
@@ -27,10 +27,10 @@ export function sameRows(found: SqlOutcome, wanted: SqlOutcome): boolean {
  * The row's own tables, or one made from the wanted query where the row brings none and the query
  * is simple enough.
  */
-const schemaOf = (
+const findSchema = (
   { schema }: Readonly<Record<string, unknown>>,
   wanted: string,
-): string | undefined => (typeof schema === 'string' ? schema : tableFor(sqlOf(wanted)))
+): string | undefined => (typeof schema === 'string' ? schema : createTableSql(extractSql(wanted)))
 
 /**
  * A metric that keeps one process for all its queries; dispose ends it. `timeoutMs`: of one query.
@@ -43,21 +43,21 @@ export function createExecutionMatch(timeoutMs?: number): Metric {
     needs: 'answers',
     kind: 'share',
     better: 'higher',
-    async problem({ row, wanted }) {
-      const schema = schemaOf(row, wanted)
+    async findProblem({ row, wanted }) {
+      const schema = findSchema(row, wanted)
       if (schema === undefined)
         return 'the row has no "schema": the CREATE TABLE and INSERT statements that its query runs on'
-      const right = await runner.run({ schema, query: sqlOf(wanted) })
+      const right = await runner.run({ schema, query: extractSql(wanted) })
       return 'error' in right
         ? `the wanted query fails on the row's "schema": ${right.error}`
         : undefined
     },
     async score({ row, answer, wanted }) {
-      const schema = schemaOf(row, wanted)!
-      return share(
-        sameRows(
-          await runner.run({ schema, query: sqlOf(answer) }),
-          await runner.run({ schema, query: sqlOf(wanted) }),
+      const schema = findSchema(row, wanted)!
+      return scoreBinary(
+        hasSameRows(
+          await runner.run({ schema, query: extractSql(answer) }),
+          await runner.run({ schema, query: extractSql(wanted) }),
         ),
       )
     },

@@ -3,7 +3,7 @@
 // extensions are refused. Started by sql-runner.ts.
 
 import { constants, DatabaseSync } from 'node:sqlite'
-import type { SqlOutcome, SqlQuestion } from './sql-runner.ts'
+import type { SqlOutcome, SqlRequest } from './sql-runner.ts'
 
 const mostRows = 100_000
 const heapBytes = 256 * 2 ** 20
@@ -31,7 +31,7 @@ const refusedFunctions: ReadonlySet<string> = new Set([
 
 type Authorise = (action: number, first: string | null, second: string | null) => number
 
-const allowing =
+const createAuthoriser =
   (allowed: (action: number) => boolean): Authorise =>
   (action, _first, second) =>
     allowed(action) &&
@@ -45,7 +45,7 @@ const mostBytes = 1_000_000
  * A value as text: numbers that are equal have the same one, rounded to 12 digits, since AVG and
  * SUM / COUNT differ behind them; no text is like a number.
  */
-function cell(value: unknown): string {
+function encodeCell(value: unknown): string {
   if (value === null) return 'null'
   if (typeof value === 'bigint') return `n:${value}`
   if (typeof value === 'number')
@@ -60,7 +60,7 @@ function cell(value: unknown): string {
 /**
  * Whether the outermost query orders its rows: ORDER BY outside of brackets, texts and comments.
  */
-export function ordersRows(query: string): boolean {
+export function hasOrderBy(query: string): boolean {
   const bare = query.replaceAll(
     /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^\]]*\]|--[^\n]*|\/\*[^]*?\*\//g,
     ' x ',
@@ -76,16 +76,16 @@ export function ordersRows(query: string): boolean {
 }
 
 /** Runs one query; what it cannot do is an error in words. */
-export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
+export function runQuery({ schema, query }: SqlRequest): SqlOutcome {
   const database = new DatabaseSync(':memory:', {
     allowExtension: false,
     enableDoubleQuotedStringLiterals: true,
   })
   try {
     database.exec(`PRAGMA hard_heap_limit = ${heapBytes}`)
-    database.setAuthorizer(allowing((action) => !refusedInSchema.has(action)))
+    database.setAuthorizer(createAuthoriser((action) => !refusedInSchema.has(action)))
     database.exec(schema)
-    database.setAuthorizer(allowing((action) => readingOnly.has(action)))
+    database.setAuthorizer(createAuthoriser((action) => readingOnly.has(action)))
     const statement = database.prepare(query)
     const rest = query.slice(query.indexOf(statement.sourceSQL) + statement.sourceSQL.length)
     if (/[^\s;]/.test(rest.replaceAll(/--[^\n]*|\/\*[^]*?\*\//g, '')))
@@ -95,9 +95,9 @@ export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
     const rows: string[] = []
     for (const row of statement.iterate() as Iterable<unknown>) {
       if (rows.length >= mostRows) return { error: `more than ${mostRows} rows` }
-      rows.push(JSON.stringify((row as unknown[]).map(cell)))
+      rows.push(JSON.stringify((row as unknown[]).map(encodeCell)))
     }
-    return { rows, ordered: ordersRows(query) }
+    return { rows, ordered: hasOrderBy(query) }
   } catch (error) {
     return { error: error instanceof Error ? error.message : String(error) }
   } finally {
@@ -105,6 +105,6 @@ export function runQuery({ schema, query }: SqlQuestion): SqlOutcome {
   }
 }
 
-process.on('message', (question: SqlQuestion) => void process.send?.(runQuery(question)))
+process.on('message', (question: SqlRequest) => void process.send?.(runQuery(question)))
 process.on('disconnect', () => process.exit())
 process.send?.('ready')

@@ -8,7 +8,7 @@ import { StorageError } from '../../base/errors.ts'
 export type SqlOutcome =
   { readonly rows: readonly string[]; readonly ordered: boolean } | { readonly error: string }
 
-export interface SqlQuestion {
+export interface SqlRequest {
   /** Statements that make the tables and fill them. */
   readonly schema: string
   readonly query: string
@@ -16,7 +16,7 @@ export interface SqlQuestion {
 
 export interface SqlRunner {
   /** Runs one query on a fresh database in memory, read-only. */
-  run(question: SqlQuestion): Promise<SqlOutcome>
+  run(question: SqlRequest): Promise<SqlOutcome>
   dispose(): void
 }
 
@@ -59,7 +59,7 @@ export function createSqlRunner(timeoutMs = 5000): SqlRunner {
     return made
   }
 
-  async function ask(question: SqlQuestion): Promise<SqlOutcome> {
+  async function ask(question: SqlRequest): Promise<SqlOutcome> {
     const running = await started()
     running.channel?.ref() // so that this process waits for the answer, and for nothing after it
     return new Promise((resolve) => {

@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { StorageError } from '../../base/errors.ts'
 import { describeUserStore } from '../../learn/store/user-store.contract.ts'
-import { fileStore } from './file-store.ts'
+import { createFileStore } from './file-store.ts'
 
 const scratch = (): string => mkdtempSync(join(tmpdir(), 'graft-users-'))
 
 describeUserStore('a directory', () => {
   const directory = scratch()
   return {
-    open: () => fileStore(join(directory, 'users')),
+    open: () => createFileStore(join(directory, 'users')),
     remove: () => rmSync(directory, { recursive: true }),
   }
 })
@@ -28,7 +28,7 @@ describe('a directory of users', () => {
       .sort()
 
   it('holds nothing but the newest version and the name, all of it inside', async () => {
-    const store = fileStore(directory)
+    const store = createFileStore(directory)
     await store.put('../../x', 'state', Uint8Array.of(1))
     const version = await store.put('../../x', 'state', Uint8Array.of(2))
     expect(files()).toEqual(['name', `state@${version}`])
@@ -36,9 +36,9 @@ describe('a directory of users', () => {
     expect(files()).toEqual([])
   })
   it('says that the disk is full, keeps the version before, and leaves no piece of the new one', async () => {
-    const version = await fileStore(directory).put('ada', 'state', Uint8Array.of(1, 2, 3))
+    const version = await createFileStore(directory).put('ada', 'state', Uint8Array.of(1, 2, 3))
     let fail = true
-    const full = fileStore(directory, async (path) => {
+    const full = createFileStore(directory, async (path) => {
       const file = await open(path, 'w')
       const write: typeof file.write = (async (...args: Parameters<typeof file.write>) => {
         if (fail) throw Object.assign(new Error('write'), { code: 'ENOSPC' })
@@ -61,7 +61,7 @@ describe('a directory of users', () => {
     expect((await full.get('ada', 'state'))!.bytes).toHaveLength(9)
   })
   it('goes on where a killed process left a lock, half a file, and two versions', async () => {
-    const store = fileStore(directory)
+    const store = createFileStore(directory)
     const version = await store.put('ada', 'state', Uint8Array.of(1))
     const [prefix] = readdirSync(directory)
     const [hash] = readdirSync(join(directory, prefix!)).filter((name) => !name.includes('.'))
@@ -75,7 +75,7 @@ describe('a directory of users', () => {
   })
   it('says so where it cannot write at all', async () => {
     writeFileSync(join(directory, 'file'), '')
-    const put = fileStore(join(directory, 'file')).put('ada', 'state', Uint8Array.of(1))
+    const put = createFileStore(join(directory, 'file')).put('ada', 'state', Uint8Array.of(1))
     await expect(put).rejects.toThrow(StorageError)
   })
 })

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
 import { f32 } from '../../base/tensor.ts'
-import { Checkpoints } from '../../learn/store/checkpoints.ts'
+import { UserCheckpoints } from '../../learn/store/checkpoints.ts'
 import { UserPool } from '../../learn/store/user-pool.ts'
-import { stateBytes, type UserState } from '../../learn/store/user-state.ts'
-import { sqliteStore } from './sqlite-store.ts'
+import { estimateStateBytes, type UserState } from '../../learn/store/user-state.ts'
+import { openSqliteStore } from './sqlite-store.ts'
 
 const users = 10_000
 const width = 64
@@ -23,13 +23,13 @@ it('ten thousand users in SQLite, fifty of them in memory at once, each found as
   const directory = mkdtempSync(join(tmpdir(), 'graft-many-'))
   try {
     const path = join(directory, 'users.sqlite')
-    const store = await sqliteStore(path)
-    const checkpoints = new Checkpoints(store)
+    const store = await openSqliteStore(path)
+    const checkpoints = new UserCheckpoints(store)
     const pool = new UserPool<UserState>({
       checkpoints,
-      wake: (_, state) => state ?? fresh(),
+      load: (_, state) => state ?? fresh(),
       stateOf: (state) => state,
-      limitBytes: 50 * stateBytes(fresh()),
+      limitBytes: 50 * estimateStateBytes(fresh()),
       now: () => 0,
       coldForm: 'int4',
     })
@@ -50,7 +50,7 @@ it('ten thousand users in SQLite, fifty of them in memory at once, each found as
     expect(pool.users.length).toBeLessThanOrEqual(50)
     expect(await store.users()).toHaveLength(users)
     const { integer } = random(7)
-    const other = new Checkpoints(store)
+    const other = new UserCheckpoints(store)
     for (const i of [0, users - 1, ...Array.from({ length: 300 }, () => integer(users))]) {
       const { state } = (await other.open(nameOf(i)))!
       expect([i, state.header['samples']]).toEqual([i, 1])

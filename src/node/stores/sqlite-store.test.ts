@@ -5,14 +5,14 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { StorageError } from '../../base/errors.ts'
 import { describeUserStore } from '../../learn/store/user-store.contract.ts'
-import { sqliteStore } from './sqlite-store.ts'
+import { openSqliteStore } from './sqlite-store.ts'
 
 const scratch = (): string => mkdtempSync(join(tmpdir(), 'graft-users-'))
 
 describeUserStore('SQLite', () => {
   const directory = scratch()
   return {
-    open: () => sqliteStore(join(directory, 'users.sqlite')),
+    open: () => openSqliteStore(join(directory, 'users.sqlite')),
     remove: () => rmSync(directory, { recursive: true }),
   }
 })
@@ -27,7 +27,7 @@ describe('a SQLite file of users', () => {
   afterEach(() => rmSync(directory, { recursive: true }))
 
   it('says that it is full, and keeps the version before', async () => {
-    const store = await sqliteStore(path, { limitBytes: 100_000 })
+    const store = await openSqliteStore(path, { limitBytes: 100_000 })
     const version = await store.put('ada', 'state', new Uint8Array(10_000))
     await expect(store.put('ada', 'state', new Uint8Array(200_000), version)).rejects.toThrow(
       StorageError,
@@ -40,7 +40,7 @@ describe('a SQLite file of users', () => {
     await store.close()
   })
   it('waits for another process that writes, without stopping this one, and says so when it takes too long', async () => {
-    const store = await sqliteStore(path, { waitMs: 60 })
+    const store = await openSqliteStore(path, { waitMs: 60 })
     const other = new DatabaseSync(path)
     other.exec('BEGIN IMMEDIATE')
     let ticks = 0
@@ -51,7 +51,7 @@ describe('a SQLite file of users', () => {
     clearInterval(timer)
     expect(ticks).toBeGreaterThan(2)
     expect(await store.get('ada', 'state')).toBeUndefined() // readers need not wait
-    const patient = await sqliteStore(path)
+    const patient = await openSqliteStore(path)
     const put = patient.put('ada', 'state', Uint8Array.of(2))
     setTimeout(() => other.exec('COMMIT'), 20)
     await put
@@ -60,22 +60,22 @@ describe('a SQLite file of users', () => {
     other.close()
   })
   it('refuses a file of a newer layout or of another kind, unchanged', async () => {
-    await (await sqliteStore(path)).close()
+    await (await openSqliteStore(path)).close()
     const database = new DatabaseSync(path)
     database.exec('PRAGMA user_version = 7')
     database.close()
-    await expect(sqliteStore(path)).rejects.toThrow(/is of layout 7, this version knows 1/)
+    await expect(openSqliteStore(path)).rejects.toThrow(/is of layout 7, this version knows 1/)
     const foreign = new DatabaseSync(join(directory, 'foreign'))
     foreign.exec('CREATE TABLE notes (x)')
     foreign.close()
-    await expect(sqliteStore(join(directory, 'foreign'))).rejects.toThrow('of something else')
+    await expect(openSqliteStore(join(directory, 'foreign'))).rejects.toThrow('of something else')
     const text = join(directory, 'text')
     writeFileSync(text, 'not a database, but long enough to be looked at as one. '.repeat(40))
-    await expect(sqliteStore(text)).rejects.toThrow('it is no SQLite file')
-    await expect(sqliteStore(join(directory, 'none', 'x'))).rejects.toThrow(StorageError)
+    await expect(openSqliteStore(text)).rejects.toThrow('it is no SQLite file')
+    await expect(openSqliteStore(join(directory, 'none', 'x'))).rejects.toThrow(StorageError)
   })
   it('rejects with StorageError after it was closed', async () => {
-    const store = await sqliteStore(path)
+    const store = await openSqliteStore(path)
     await store.close()
     await store.close()
     await expect(store.get('ada', 'state')).rejects.toThrow(StorageError)

@@ -7,11 +7,11 @@ import { StorageError } from '../../base/errors.ts'
 import {
   checkItem,
   checkUser,
-  checkVersion,
-  nextVersion,
+  checkItemVersion,
+  computeNextVersion,
   type UserStore,
 } from '../../learn/store/user-store.ts'
-import { reasonOf } from '../files/system-errors.ts'
+import { describeError } from '../files/system-errors.ts'
 
 export interface SqliteStoreOptions {
   /**
@@ -28,7 +28,7 @@ interface Row {
   readonly version: number
 }
 
-const layout = 1
+const layoutVersion = 1
 const pollMs = 5
 const busy = 5 // SQLITE_BUSY
 const reasons: Readonly<Record<number, string>> = {
@@ -47,37 +47,37 @@ const reasons: Readonly<Record<number, string>> = {
  * whole after a crash of the process, and the last ones may be missing, never torn, after one of
  * the machine. Throws StorageError for a file of another layout or of no SQLite at all.
  */
-export async function sqliteStore(
+export async function openSqliteStore(
   path: string,
   { waitMs = 5000, limitBytes }: SqliteStoreOptions = {},
 ): Promise<UserStore> {
-  const database = await opened(path, waitMs)
+  const database = await openDatabase(path, waitMs)
   if (limitBytes !== undefined) {
     const { page_size: pageBytes } = database.prepare('PRAGMA page_size').get() as {
       page_size: number
     }
     database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(limitBytes / pageBytes))}`)
   }
-  const sql = statements(database)
+  const sql = prepareStatements(database)
   const ask = <T>(what: string, work: () => T): Promise<T> =>
-    waiting(`${path}: ${what}`, waitMs, work)
+    runWithRetry(`${path}: ${what}`, waitMs, work)
   const write = <T>(what: string, work: () => T): Promise<T> =>
-    ask(what, () => transaction(database, work))
+    ask(what, () => runTransaction(database, work))
   const versionOf = (user: string, item: string): number | undefined =>
     (sql.version.get(user, item) as Row | undefined)?.version
   return {
     name: path,
     get: async (user, item) => {
-      check(user, item)
+      checkNames(user, item)
       const row = await ask('cannot be read', () => sql.get.get(user, item) as Row | undefined)
       return row && { bytes: row.bytes, version: row.version }
     },
     put: async (user, item, bytes, expected) => {
-      check(user, item)
+      checkNames(user, item)
       return write('cannot be written', () => {
         const found = versionOf(user, item)
-        checkVersion(path, user, item, found, expected)
-        const version = nextVersion(found, Math.random)
+        checkItemVersion(path, user, item, found, expected)
+        const version = computeNextVersion(found, Math.random)
         sql.put.run(user, item, version, bytes)
         return version
       })
@@ -92,9 +92,9 @@ export async function sqliteStore(
       }))
     },
     delete: async (user, item, expected) => {
-      check(user, item)
+      checkNames(user, item)
       await write('cannot be written', () => {
-        checkVersion(path, user, item, versionOf(user, item), expected)
+        checkItemVersion(path, user, item, versionOf(user, item), expected)
         sql.delete.run(user, item)
       })
     },
@@ -110,7 +110,7 @@ export async function sqliteStore(
   }
 }
 
-function check(user: string, item: string): void {
+function checkNames(user: string, item: string): void {
   checkUser(user)
   checkItem(item)
 }
@@ -122,10 +122,10 @@ const table = `CREATE TABLE IF NOT EXISTS items (
   user TEXT NOT NULL, item TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (user, item)
 ) STRICT`
 
-async function opened(path: string, waitMs: number): Promise<DatabaseSync> {
+async function openDatabase(path: string, waitMs: number): Promise<DatabaseSync> {
   let database: DatabaseSync | undefined
   try {
-    return await waiting(`${path}: cannot be opened`, waitMs, () => {
+    return await runWithRetry(`${path}: cannot be opened`, waitMs, () => {
       // waiting inside SQLite would stop this whole process
       database ??= new DatabaseSync(path, { timeout: 0 })
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
@@ -145,20 +145,20 @@ function prepareTable(database: DatabaseSync, path: string): void {
   const { user_version: found } = database.prepare('PRAGMA user_version').get() as {
     user_version: number
   }
-  if (found === layout) return
-  if (found > layout)
+  if (found === layoutVersion) return
+  if (found > layoutVersion)
     throw new StorageError(
-      `${path}: is of layout ${found}, this version knows ${layout}. Update Graft to open it.`,
+      `${path}: is of layout ${found}, this version knows ${layoutVersion}. Update Graft to open it.`,
     )
   const { tables } = database
     .prepare("SELECT count(*) AS tables FROM sqlite_schema WHERE name <> 'items'")
     .get() as { tables: number }
   if (tables > 0)
     throw new StorageError(`${path}: is a SQLite file of something else. Choose another name.`)
-  transaction(database, () => database.exec(`${table}; PRAGMA user_version = ${layout}`))
+  runTransaction(database, () => database.exec(`${table}; PRAGMA user_version = ${layoutVersion}`))
 }
 
-const statements = (database: DatabaseSync) => ({
+const prepareStatements = (database: DatabaseSync) => ({
   get: database.prepare('SELECT bytes, version FROM items WHERE user = ? AND item = ?'),
   version: database.prepare('SELECT version FROM items WHERE user = ? AND item = ?'),
   put: database.prepare(
@@ -172,7 +172,7 @@ const statements = (database: DatabaseSync) => ({
   users: database.prepare('SELECT DISTINCT user FROM items'),
 })
 
-function transaction<T>(database: DatabaseSync, work: () => T): T {
+function runTransaction<T>(database: DatabaseSync, work: () => T): T {
   database.exec('BEGIN IMMEDIATE')
   try {
     const result = work()
@@ -184,7 +184,7 @@ function transaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
-const codeOf = (error: unknown): number | undefined => {
+const findSqliteCode = (error: unknown): number | undefined => {
   const code = (error as { errcode?: unknown }).errcode
   // the upper bits say more than anybody handles
   return typeof code === 'number' ? code & 0xff : undefined
@@ -194,19 +194,21 @@ const codeOf = (error: unknown): number | undefined => {
  * Does the work; tries again while another process holds the lock. SQLite's errors become
  * StorageError, others pass as they are.
  */
-async function waiting<T>(what: string, waitMs: number, work: () => T): Promise<T> {
+async function runWithRetry<T>(what: string, waitMs: number, work: () => T): Promise<T> {
   for (const until = performance.now() + waitMs; ;) {
     try {
       return work()
     } catch (cause) {
-      const code = codeOf(cause)
+      const code = findSqliteCode(cause)
       if (code === busy && performance.now() < until) {
         await sleep(pollMs)
         continue
       }
       const closed = (cause as { code?: unknown }).code === 'ERR_INVALID_STATE'
       if (code === undefined && !closed) throw cause
-      throw new StorageError(`${what}: ${(code && reasons[code]) ?? reasonOf(cause)}.`, { cause })
+      throw new StorageError(`${what}: ${(code && reasons[code]) ?? describeError(cause)}.`, {
+        cause,
+      })
     }
   }
 }

@@ -2,9 +2,14 @@
 
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
-import { type AdapterChoice, type Grouping, inGroups, servedTo } from '../programs/row-groups.ts'
-import type { Forward, Places } from '../programs/forward.ts'
-import { crossEntropy, pooled, scoredPositions } from './scoring.ts'
+import {
+  type AdapterChoice,
+  type Grouping,
+  runInGroups,
+  selectExperts,
+} from '../programs/row-groups.ts'
+import type { Forward, TokenPositions } from '../programs/forward.ts'
+import { computeCrossEntropy, poolRows, listScoredPositions } from './scoring.ts'
 
 type Rows = readonly (readonly number[])[]
 
@@ -12,21 +17,26 @@ export interface ExactResults {
   logits(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
   loss(ids: Rows, labels: Rows, choice?: AdapterChoice): Promise<number>
   /** Mean of each row's last hidden states, scaled to length 1: [N, D]. */
-  pooled(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
+  pool(ids: Rows, choice?: AdapterChoice): Promise<F32Tensor>
 }
 
-export function exactResults(
+export function createExactResults(
   { vocabularySize, width }: ModelConfig,
   forward: Forward,
   grouping: Grouping,
 ): ExactResults {
-  const each = (ids: Rows, choice: AdapterChoice, want: 'logits' | 'hidden', at: Places = 'all') =>
-    inGroups(ids.length, choice, grouping, (rows, experts) => {
-      const own: Places = typeof at === 'string' ? at : rows.map((row) => at[row]!)
+  const each = (
+    ids: Rows,
+    choice: AdapterChoice,
+    want: 'logits' | 'hidden',
+    at: TokenPositions = 'all',
+  ) =>
+    runInGroups(ids.length, choice, grouping, (rows, experts) => {
+      const own: TokenPositions = typeof at === 'string' ? at : rows.map((row) => at[row]!)
       return forward(
         rows.map((row) => ids[row]!),
         forward.cache(rows.length),
-        { served: servedTo(rows, experts), want, at: own },
+        { served: selectExperts(rows, experts), want, at: own },
       )
     })
   return {
@@ -40,19 +50,19 @@ export function exactResults(
       return result
     },
     async loss(ids, labels, choice = {}) {
-      const scored = scoredPositions(ids, labels)
+      const scored = listScoredPositions(ids, labels)
       const byRow = ids.map((_, n) => scored.filter(({ row }) => row === n))
       const places = byRow.map((row) => row.map(({ position }) => position))
       const rows = await each(ids, choice, 'logits', places)
       const losses = byRow.flatMap((row, n) =>
-        row.map(({ label }, i) => crossEntropy(rows[n]![i]!, label)),
+        row.map(({ label }, i) => computeCrossEntropy(rows[n]![i]!, label)),
       )
       return losses.reduce((sum, loss) => sum + loss, 0) / scored.length
     },
-    async pooled(ids, choice = {}) {
+    async pool(ids, choice = {}) {
       const result = f32([ids.length, width])
       const rows = await each(ids, choice, 'hidden')
-      rows.forEach((row, n) => result.data.set(pooled(row, width), n * width))
+      rows.forEach((row, n) => result.data.set(poolRows(row, width), n * width))
       return result
     },
   }

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Adapter, asStored, createAdapter, loadAdapter } from '../../adapters/index.ts'
 import { MismatchError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel } from '../../graph/index.ts'
-import { directoryFolder } from '../../node/files/folder.ts'
-import { forwardError } from './forward-error.ts'
+import { openDirectory } from '../../node/files/folder.ts'
+import { measureForwardError } from './forward-error.ts'
 import { createModel, type Model } from '../model.ts'
 
 const at = (path: string): string => new URL(`../../../${path}`, import.meta.url).pathname
@@ -17,10 +17,10 @@ let adapter: Adapter
 beforeAll(async () => {
   const base = await openBaseModel({
     name: 'stories260k',
-    folder: await directoryFolder(at('src/catalogue/models/stories260k')),
+    folder: await openDirectory(at('src/catalogue/models/stories260k')),
   })
-  model = createModel({ base, backend: onnxRuntimeBackend(ort as never, { threads: 1 }) })
-  adapter = await loadAdapter(await directoryFolder(at('test/parity/lora_qv_r8')))
+  model = createModel({ base, backend: createOnnxRuntimeBackend(ort as never, { threads: 1 }) })
+  adapter = await loadAdapter(await openDirectory(at('test/parity/lora_qv_r8')))
 })
 afterAll(() => model.dispose())
 
@@ -31,7 +31,7 @@ describe('forwardError', () => {
       relative,
       ofChange,
       prompts: count,
-    } = await forwardError(model, adapter, after, prompts)
+    } = await measureForwardError(model, adapter, after, prompts)
     let error = 0
     let size = 0
     let change = 0
@@ -56,7 +56,9 @@ describe('forwardError', () => {
   it('falls with every bit, to nothing for the same numbers', async () => {
     const errors: number[] = []
     for (const dtype of ['f32', 'f16', 'int8', 'int4'] as const)
-      errors.push((await forwardError(model, adapter, asStored(adapter, dtype), prompts)).ofChange)
+      errors.push(
+        (await measureForwardError(model, adapter, asStored(adapter, dtype), prompts)).ofChange,
+      )
     expect(errors[0]).toBe(0)
     expect(errors).toEqual(errors.toSorted((a, b) => a - b))
     expect(errors[2]).toBeLessThan(0.03)
@@ -64,14 +66,16 @@ describe('forwardError', () => {
 
   it('of an adapter that does nothing is 0, and one that does not fit is refused', async () => {
     const fresh = createAdapter('lora', {}, model.base.graph, { seed: 1 })
-    expect(await forwardError(model, fresh, asStored(fresh, 'int4'), prompts)).toMatchObject({
-      relative: 0,
-      ofChange: 0,
-      equalGreedy: 1,
-    })
-    const tensors = new Map([...adapter.tensors].map(([key]) => [key, f32([1, 1])]))
-    await expect(forwardError(model, adapter, { ...adapter, tensors }, prompts)).rejects.toThrow(
-      MismatchError,
+    expect(await measureForwardError(model, fresh, asStored(fresh, 'int4'), prompts)).toMatchObject(
+      {
+        relative: 0,
+        ofChange: 0,
+        equalGreedy: 1,
+      },
     )
+    const tensors = new Map([...adapter.tensors].map(([key]) => [key, f32([1, 1])]))
+    await expect(
+      measureForwardError(model, adapter, { ...adapter, tensors }, prompts),
+    ).rejects.toThrow(MismatchError)
   })
 })

@@ -3,7 +3,7 @@
 
 import type { Adapter } from '../../adapters/index.ts'
 import type { Model } from '../model.ts'
-import { predictionDistance, type PredictionDistance } from './prediction-distance.ts'
+import { measurePredictionDistance, type PredictionDistance } from './prediction-distance.ts'
 import type { Prompt } from '../prompt.ts'
 
 export interface ForwardError extends PredictionDistance {
@@ -20,7 +20,7 @@ export interface ForwardError extends PredictionDistance {
  * Compares two forms of one adapter on some prompts, one prompt at a time. Throws MismatchError
  * where either does not fit the model.
  */
-export async function forwardError(
+export async function measureForwardError(
   model: Model,
   before: Adapter,
   after: Adapter,
@@ -45,5 +45,9 @@ export async function forwardError(
     got.push(other)
   }
   const ratio = (whole: number): number => (error === 0 ? 0 : Math.sqrt(error / whole))
-  return { ...predictionDistance(expected, got), relative: ratio(size), ofChange: ratio(change) }
+  return {
+    ...measurePredictionDistance(expected, got),
+    relative: ratio(size),
+    ofChange: ratio(change),
+  }
 }

@@ -1,8 +1,8 @@
 // How far one way of computing next tokens lies from another: the fast path from the exact one, a
 // quantised model from what it was made of.
 
-import { greedy } from '../decode/sampler.ts'
-import { divergence } from './scoring.ts'
+import { selectGreedy } from '../decode/sampler.ts'
+import { computeDivergence } from './scoring.ts'
 
 export interface PredictionDistance {
   readonly prompts: number
@@ -18,7 +18,7 @@ export interface PredictionDistance {
  * Compares logits [V] of the token after each prompt. No distance at all where there are no
  * prompts.
  */
-export function predictionDistance(
+export function measurePredictionDistance(
   expected: readonly Float32Array[],
   got: readonly Float32Array[],
 ): PredictionDistance {
@@ -27,8 +27,8 @@ export function predictionDistance(
   let largestGap = 0
   expected.forEach((one, k) => {
     const other = got[k]!
-    total += divergence(one, other)
-    equal += greedy(one) === greedy(other) ? 1 : 0
+    total += computeDivergence(one, other)
+    equal += selectGreedy(one) === selectGreedy(other) ? 1 : 0
     for (let i = 0; i < one.length; i++)
       largestGap = Math.max(largestGap, Math.abs(one[i]! - other[i]!))
   })

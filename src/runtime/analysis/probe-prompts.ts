@@ -38,7 +38,7 @@ export const probePrompts: readonly string[] = subjects.flatMap((subject) =>
  * The first `count` of the prompts; for a model without a tokenizer, as many rows of six ids spread
  * over its vocabulary.
  */
-export function probesFor(
+export function selectProbePrompts(
   { tokenizer, config: { vocabularySize } }: Pick<BaseModel, 'tokenizer' | 'config'>,
   count: number,
 ): Prompt[] {

@@ -1,13 +1,13 @@
 // How far the fast path, whose products take activations in int8, lies from the exact one.
 
 import type { Model } from '../model.ts'
-import { predictionDistance, type PredictionDistance } from './prediction-distance.ts'
+import { measurePredictionDistance, type PredictionDistance } from './prediction-distance.ts'
 
 /**
  * Compares the next token after each prompt, one prompt at a time. There is no distance for models
  * in f32, where there is only one path.
  */
-export async function activationQuantisationError(
+export async function measureActivationError(
   model: Model,
   prompts: readonly string[],
 ): Promise<PredictionDistance> {
@@ -18,5 +18,5 @@ export async function activationQuantisationError(
     exact.push(...(await model.nextLogits(ids, 'exact')))
     fast.push(...(await model.nextLogits(ids, 'fast')))
   }
-  return predictionDistance(exact, fast)
+  return measurePredictionDistance(exact, fast)
 }

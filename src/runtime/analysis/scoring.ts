@@ -16,11 +16,11 @@ export function logSumExp(logits: Float32Array): number {
 }
 
 /** −log p(label) */
-export const crossEntropy = (logits: Float32Array, label: number): number =>
+export const computeCrossEntropy = (logits: Float32Array, label: number): number =>
   logSumExp(logits) - logits[label]!
 
 /** KL(p ‖ q) of two predictions given as logits, in nats. */
-export function divergence(p: Float32Array, q: Float32Array): number {
+export function computeDivergence(p: Float32Array, q: Float32Array): number {
   const totalP = logSumExp(p)
   const totalQ = logSumExp(q)
   let sum = 0
@@ -33,7 +33,7 @@ export function divergence(p: Float32Array, q: Float32Array): number {
 }
 
 /** A position whose logits are scored against the token that follows it. */
-export interface Scored {
+export interface ScoredPosition {
   readonly row: number
   readonly position: number
   readonly label: number
@@ -43,10 +43,10 @@ export interface Scored {
  * Positions t with labels[t + 1] ≠ −100: labels lie as the ids do and are shifted here, as in
  * transformers. Throws DataError where none is scored.
  */
-export function scoredPositions(
+export function listScoredPositions(
   ids: readonly (readonly number[])[],
   labels: readonly (readonly number[])[],
-): Scored[] {
+): ScoredPosition[] {
   ids.forEach((row, n) => {
     if (labels[n]?.length !== row.length) {
       throw new DataError(
@@ -67,7 +67,7 @@ export function scoredPositions(
 }
 
 /** Mean of the rows, scaled to length 1. */
-export function pooled(rows: readonly Float32Array[], width: number): Float32Array {
+export function poolRows(rows: readonly Float32Array[], width: number): Float32Array {
   const mean = new Float64Array(width)
   for (const row of rows) for (let i = 0; i < width; i++) mean[i]! += row[i]! / rows.length
   const length = Math.sqrt(mean.reduce((sum, value) => sum + value * value, 0))

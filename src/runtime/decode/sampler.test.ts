@@ -4,12 +4,12 @@ import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import {
   createSampler,
-  draw,
-  greedy,
+  drawToken,
+  selectGreedy,
   keepMinP,
   keepTopP,
   penalizeRepetition,
-  rank,
+  rankTokens,
   type SamplingOptions,
 } from './sampler.ts'
 
@@ -25,14 +25,14 @@ const spread = Float32Array.of(...[0.5, 0.25, 0.15, 0.1].map(Math.log))
 
 describe('greedy', () => {
   it('takes the largest, the lowest id on a tie, never NaN', () => {
-    expect(greedy(Float32Array.of(1, 3, 3, 2))).toBe(1)
-    expect(greedy(Float32Array.of(Number.NaN, -5, -4))).toBe(2)
+    expect(selectGreedy(Float32Array.of(1, 3, 3, 2))).toBe(1)
+    expect(selectGreedy(Float32Array.of(Number.NaN, -5, -4))).toBe(2)
   })
   it('is temperature 0, and what top-k 1 gives at any temperature and seed', () => {
     fc.assert(
       fc.property(logitsOf, fc.integer(), (logits, seed) => {
-        expect(sample({}, logits)).toBe(greedy(logits))
-        expect(sample({ temperature: 1.7, topK: 1 }, logits, seed)).toBe(greedy(logits))
+        expect(sample({}, logits)).toBe(selectGreedy(logits))
+        expect(sample({ temperature: 1.7, topK: 1 }, logits, seed)).toBe(selectGreedy(logits))
       }),
     )
   })
@@ -40,7 +40,7 @@ describe('greedy', () => {
 
 describe('filters', () => {
   it('rank is the softmax, in falling order', () => {
-    const { ids, probabilities } = rank(Float32Array.of(Math.log(1), Math.log(3)), 1, {
+    const { ids, probabilities } = rankTokens(Float32Array.of(Math.log(1), Math.log(3)), 1, {
       ...all,
       topK: 2,
     })
@@ -48,15 +48,16 @@ describe('filters', () => {
     expect(probabilities[0]).toBeCloseTo(0.75, 6)
   })
   it('a low temperature sharpens, a high one flattens', () => {
-    const top = (temperature: number): number => rank(spread, temperature, all).probabilities[0]!
+    const top = (temperature: number): number =>
+      rankTokens(spread, temperature, all).probabilities[0]!
     expect(top(0.5)).toBeGreaterThan(top(1))
     expect(top(2)).toBeLessThan(top(1))
   })
   it('top-k keeps k, top-p the shortest run that reaches p, min-p those near the best', () => {
-    expect(rank(spread, 1, { ...all, topK: 2 }).ids).toEqual([0, 1])
-    expect(keepTopP(rank(spread, 1, { ...all, topP: 0.7 }), 0.7).ids).toEqual([0, 1])
-    expect(keepTopP(rank(spread, 1, { ...all, topP: 0.8 }), 0.8).ids).toEqual([0, 1, 2])
-    expect(keepMinP(rank(spread, 1, { ...all, minP: 0.25 }), 0.25).ids).toEqual([0, 1, 2])
+    expect(rankTokens(spread, 1, { ...all, topK: 2 }).ids).toEqual([0, 1])
+    expect(keepTopP(rankTokens(spread, 1, { ...all, topP: 0.7 }), 0.7).ids).toEqual([0, 1])
+    expect(keepTopP(rankTokens(spread, 1, { ...all, topP: 0.8 }), 0.8).ids).toEqual([0, 1, 2])
+    expect(keepMinP(rankTokens(spread, 1, { ...all, minP: 0.25 }), 0.25).ids).toEqual([0, 1, 2])
   })
   it('every filter leaves at least one token, with probabilities that add up to 1', () => {
     fc.assert(
@@ -66,10 +67,10 @@ describe('filters', () => {
         fc.double({ min: 0, max: 1, noNaN: true }),
         fc.nat(5),
         (logits, p, minP, topK) => {
-          const left = keepMinP(keepTopP(rank(logits, 0.8, { topK, topP: p, minP }), p), minP)
+          const left = keepMinP(keepTopP(rankTokens(logits, 0.8, { topK, topP: p, minP }), p), minP)
           expect(left.ids.length).toBeGreaterThan(0)
           expect(left.probabilities.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 9)
-          expect(left.ids).toContain(greedy(logits))
+          expect(left.ids).toContain(selectGreedy(logits))
         },
       ),
     )
@@ -84,10 +85,12 @@ describe('the shortlist', () => {
     const total = logits.reduce((sum, logit) => sum + Math.exp(logit), 0)
     let mass = 0
     const reach = order.findIndex((id) => (mass += Math.exp(logits[id]!) / total) >= 0.9) + 1
-    expect(rank(logits, 1, { ...all, topK: 40 }).ids).toEqual(order.slice(0, 40))
-    expect(keepTopP(rank(logits, 1, { ...all, topP: 0.9 }), 0.9).ids).toEqual(order.slice(0, reach))
+    expect(rankTokens(logits, 1, { ...all, topK: 40 }).ids).toEqual(order.slice(0, 40))
+    expect(keepTopP(rankTokens(logits, 1, { ...all, topP: 0.9 }), 0.9).ids).toEqual(
+      order.slice(0, reach),
+    )
     const near = order.filter((id) => Math.exp(logits[id]! - logits[order[0]!]!) >= 0.01)
-    expect(keepMinP(rank(logits, 1, { ...all, minP: 0.01 }), 0.01).ids).toEqual(near)
+    expect(keepMinP(rankTokens(logits, 1, { ...all, minP: 0.01 }), 0.01).ids).toEqual(near)
   })
 })
 
@@ -116,7 +119,7 @@ describe('drawing', () => {
     expect(run(3)).not.toEqual(run(4))
   })
   it('takes the last one where rounding leaves the sum below 1', () => {
-    expect(draw({ ids: [7, 8], probabilities: [0.5, 0.4999] }, 0.99999)).toBe(8)
+    expect(drawToken({ ids: [7, 8], probabilities: [0.5, 0.4999] }, 0.99999)).toBe(8)
   })
 })
 

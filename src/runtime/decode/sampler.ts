@@ -50,7 +50,7 @@ export function checkSampling({
 }
 
 /** The id of the largest logit, the lowest on a tie. NaN never wins. */
-export function greedy(logits: Float32Array): number {
+export function selectGreedy(logits: Float32Array): number {
   let best = 0
   for (let id = 1; id < logits.length; id++)
     if (logits[id]! > logits[best]! || Number.isNaN(logits[best])) best = id
@@ -78,13 +78,13 @@ export interface Candidates {
   readonly probabilities: readonly number[]
 }
 
-const normalized = (ids: readonly number[], weights: readonly number[]): Candidates => {
+const normalize = (ids: readonly number[], weights: readonly number[]): Candidates => {
   const total = weights.reduce((sum, weight) => sum + weight, 0)
   return { ids, probabilities: weights.map((weight) => weight / total) }
 }
 
-const first = ({ ids, probabilities }: Candidates, count: number): Candidates =>
-  normalized(ids.slice(0, count), probabilities.slice(0, count))
+const keepFirst = ({ ids, probabilities }: Candidates, count: number): Candidates =>
+  normalize(ids.slice(0, count), probabilities.slice(0, count))
 
 // Buckets of the distance to the largest logit: sorting a whole vocabulary takes longer than
 // computing the logits, so only the nearest buckets that hold enough are sorted. 64 nats reach down
@@ -103,7 +103,7 @@ function shortlist(
   temperature: number,
   { topK, topP, minP }: Cuts,
 ): { ids: number[]; total: number; top: number } {
-  const top = logits[greedy(logits)]!
+  const top = logits[selectGreedy(logits)]!
   const counts = new Uint32Array(BUCKETS)
   const masses = new Float64Array(BUCKETS)
   const buckets = new Uint16Array(logits.length)
@@ -138,12 +138,12 @@ function shortlist(
  * their ids. Without top-k at least the tokens that top-p or min-p can keep; in the order of ids
  * where nothing is cut.
  */
-export function rank(logits: Float32Array, temperature: number, cuts: Cuts): Candidates {
+export function rankTokens(logits: Float32Array, temperature: number, cuts: Cuts): Candidates {
   const { ids, total, top } = shortlist(logits, temperature, cuts)
   if (cuts.topK > 0 || cuts.topP < 1 || cuts.minP > 0)
     ids.sort((a, b) => logits[b]! - logits[a]! || a - b)
   const probabilities = ids.map((id) => Math.exp((logits[id]! - top) / temperature) / total)
-  return cuts.topK > 0 ? first({ ids, probabilities }, cuts.topK) : { ids, probabilities }
+  return cuts.topK > 0 ? keepFirst({ ids, probabilities }, cuts.topK) : { ids, probabilities }
 }
 
 /** The shortest run of most likely tokens whose probabilities reach p. Holtzman et al. 2019. */
@@ -151,21 +151,21 @@ export function keepTopP(candidates: Candidates, p: number): Candidates {
   if (p >= 1) return candidates
   let sum = 0
   const count = candidates.probabilities.findIndex((probability) => (sum += probability) >= p) + 1
-  return first(candidates, count === 0 ? candidates.ids.length : count)
+  return keepFirst(candidates, count === 0 ? candidates.ids.length : count)
 }
 
 /** Tokens at least `fraction` as likely as the most likely one. Nguyen et al. 2024. */
 export function keepMinP(candidates: Candidates, fraction: number): Candidates {
   if (fraction === 0) return candidates
   const limit = fraction * candidates.probabilities[0]!
-  return first(
+  return keepFirst(
     candidates,
     candidates.probabilities.filter((probability) => probability >= limit).length,
   )
 }
 
 /** One draw; `uniform` lies in [0, 1). */
-export function draw({ ids, probabilities }: Candidates, uniform: number): number {
+export function drawToken({ ids, probabilities }: Candidates, uniform: number): number {
   let sum = 0
   const index = probabilities.findIndex((probability) => (sum += probability) > uniform)
   return ids[index === -1 ? ids.length - 1 : index]! // rounding may leave the sum a little below 1
@@ -182,9 +182,9 @@ export function createSampler(options: SamplingOptions, random: Pick<Random, 'un
   const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options
   return (logits, history) => {
     const penalized = penalizeRepetition(logits, history, repetitionPenalty)
-    if (temperature === 0) return greedy(penalized)
-    return draw(
-      keepMinP(keepTopP(rank(penalized, temperature, { topK, topP, minP }), topP), minP),
+    if (temperature === 0) return selectGreedy(penalized)
+    return drawToken(
+      keepMinP(keepTopP(rankTokens(penalized, temperature, { topK, topP, minP }), topP), minP),
       random.uniform(),
     )
   }

@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
-import { stopMatcher } from './stop.ts'
+import { createStopMatcher } from './stop.ts'
 
 const feed = (
   pieces: readonly string[],
   stops: readonly string[],
 ): { text: string; parts: string[]; found: string | undefined } => {
-  const matcher = stopMatcher(stops)
+  const matcher = createStopMatcher(stops)
   const parts = [...pieces.map((piece) => matcher.push(piece)), matcher.end()]
   return { text: parts.join(''), parts, found: matcher.found }
 }
@@ -32,7 +32,7 @@ describe('stopMatcher', () => {
     expect(feed(['one two'], ['two', 'on'])).toMatchObject({ text: '', found: 'on' }))
   it('passes everything without stop strings', () =>
     expect(feed(['a', 'b'], []).parts).toEqual(['a', 'b', '']))
-  it('refuses an empty one', () => expect(() => stopMatcher(['x', ''])).toThrow(OptionError))
+  it('refuses an empty one', () => expect(() => createStopMatcher(['x', ''])).toThrow(OptionError))
 
   it('gives the text before the first stop string however the text is cut', () => {
     const letters = fc.string({ unit: fc.constantFrom('a', 'b'), maxLength: 30 })

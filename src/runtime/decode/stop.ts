@@ -16,7 +16,7 @@ export interface StopMatcher {
 }
 
 /** Length of the longest end of `text` with which a stop string may begin. */
-function heldBack(text: string, stops: readonly string[]): number {
+function countHeldBack(text: string, stops: readonly string[]): number {
   const longest = Math.max(0, ...stops.map((stop) => stop.length - 1))
   for (let length = Math.min(longest, text.length); length > 0; length--) {
     const end = text.slice(text.length - length)
@@ -26,7 +26,7 @@ function heldBack(text: string, stops: readonly string[]): number {
 }
 
 /** Where the earliest stop string begins; of those that begin together the longest. */
-function earliest(
+function findEarliest(
   text: string,
   stops: readonly string[],
 ): { at: number; stop: string } | undefined {
@@ -43,7 +43,7 @@ function earliest(
  * A matcher of stop strings, one for each answer. Throws OptionError for an empty string, which
  * would stop everything.
  */
-export function stopMatcher(stops: readonly string[]): StopMatcher {
+export function createStopMatcher(stops: readonly string[]): StopMatcher {
   if (stops.includes(''))
     throw new OptionError('A stop string is empty; every text would end before it begins.')
   let held = ''
@@ -52,9 +52,9 @@ export function stopMatcher(stops: readonly string[]): StopMatcher {
     push(text) {
       if (found !== undefined) return ''
       const pending = held + text
-      const match = earliest(pending, stops)
+      const match = findEarliest(pending, stops)
       found = match?.stop
-      const keep = match ? 0 : heldBack(pending, stops)
+      const keep = match ? 0 : countHeldBack(pending, stops)
       held = pending.slice(pending.length - keep)
       return match ? pending.slice(0, match.at) : pending.slice(0, pending.length - keep)
     },

@@ -1,16 +1,21 @@
 // The loop that writes: prompt in, one token after the other out, as text that may be shown at
 // once. Knows no weights and no graph.
 
-import { type Expert, simplified } from '../../adapters/index.ts'
+import { type Expert, simplifyExpert } from '../../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { type TextStream, textStream } from '../../formats/text/text-stream.ts'
+import { type TextStream, createTextStream } from '../../formats/text/text-stream.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
-import { startsOf } from '../programs/activation.ts'
-import { type AdapterChoice, type Grouping, inGroups, servedTo } from '../programs/row-groups.ts'
+import { findActivationStarts } from '../programs/activation.ts'
+import {
+  type AdapterChoice,
+  type Grouping,
+  runInGroups,
+  selectExperts,
+} from '../programs/row-groups.ts'
 import type { Forward, StatesTap } from '../programs/forward.ts'
 import { createSampler, type Sampler, type SamplingOptions } from '../decode/sampler.ts'
-import { stopMatcher } from '../decode/stop.ts'
+import { createStopMatcher } from '../decode/stop.ts'
 
 export interface GenerateOptions extends SamplingOptions {
   readonly adapter?: Expert | undefined
@@ -83,7 +88,7 @@ class Answer {
   readonly #prompt: readonly number[]
   readonly #sampler: Sampler
   readonly #stream: TextStream
-  readonly #matcher: ReturnType<typeof stopMatcher>
+  readonly #matcher: ReturnType<typeof createStopMatcher>
   readonly #limit: number
   readonly #minTokens: number
   readonly #eosIds: ReadonlySet<number>
@@ -107,23 +112,23 @@ class Answer {
     this.#prompt = prompt
     this.#sampler = createSampler(options, random(seed + index))
     this.#stream = tokenizer
-      ? textStream(tokenizer, { skipSpecialTokens: true })
+      ? createTextStream(tokenizer, { skipSpecialTokens: true })
       : { push: () => '', end: () => '' }
-    this.#matcher = stopMatcher(stop)
+    this.#matcher = createStopMatcher(stop)
     this.#limit = Math.min(maxTokens, contextTokens - prompt.length)
     this.#minTokens = minTokens
     this.#eosIds = eosIds
   }
 
   /** Chooses the next token; returns the text that is final now. */
-  take(logits: Float32Array): string {
+  sampleNext(logits: Float32Array): string {
     const id = this.#sampler(this.#allowed(logits), [...this.#prompt, ...this.ids])
     if (this.#eosIds.has(id)) return this.#end('eos', this.#stream.end())
     this.ids.push(id)
     const text = this.#matcher.push(this.#stream.push(id))
     if (this.#matcher.found !== undefined) return this.#end('stop', '', text)
     if (this.ids.length === this.#limit) return this.#end('length', this.#stream.end(), text)
-    return this.#give(text)
+    return this.#appendText(text)
   }
 
   #allowed(logits: Float32Array): Float32Array {
@@ -132,17 +137,17 @@ class Answer {
     for (const id of this.#eosIds) allowed[id] = -Infinity
     return allowed
   }
-  #give(text: string): string {
+  #appendText(text: string): string {
     this.text += text
     return text
   }
   #end(reason: EndReason, rest: string, before = ''): string {
     const more = this.#matcher.push(rest)
     this.reason = this.#matcher.found === undefined ? reason : 'stop'
-    return this.#give(before + more + this.#matcher.end())
+    return this.#appendText(before + more + this.#matcher.end())
   }
 
-  finished(promptMs: number, decodeMs: number): Generation {
+  toGeneration(promptMs: number, decodeMs: number): Generation {
     const { text, ids, reason = 'length' } = this
     const tokensPerSecond = decodeMs > 0 ? ((ids.length - 1) * 1000) / decodeMs : 0
     return {
@@ -157,8 +162,8 @@ class Answer {
   }
 }
 
-const checkpointOf = ({ signal }: GenerateOptions) => ({
-  checkpoint: () => signal?.throwIfAborted(),
+const createAbortCheck = ({ signal }: GenerateOptions) => ({
+  throwIfAborted: () => signal?.throwIfAborted(),
 })
 
 /**
@@ -172,8 +177,12 @@ export async function* generate(
 ): AsyncGenerator<GenerateEvent, void> {
   const { forward, now } = parts
   const answer = new Answer(prompt, options, parts, 0)
-  const served = simplified(options.adapter)
-  const each = { ...checkpointOf(options), served, activeFrom: startsOf(served, [prompt]) }
+  const served = simplifyExpert(options.adapter)
+  const each = {
+    ...createAbortCheck(options),
+    served,
+    activeFrom: findActivationStarts(served, [prompt]),
+  }
   const cache = forward.cache(1)
   const { head, states } = options
   const logitsAfter = async (tokens: readonly number[]): Promise<Float32Array> => {
@@ -188,12 +197,12 @@ export async function* generate(
   let logits = await logitsAfter(prompt)
   const read = now()
   for (;;) {
-    const text = answer.take(logits)
+    const text = answer.sampleNext(logits)
     if (text !== '') yield { type: 'text-delta', text }
     if (answer.reason !== undefined) break
     logits = await logitsAfter(answer.ids.slice(-1))
   }
-  yield { type: 'generation-end', ...answer.finished(read - started, now() - read) }
+  yield { type: 'generation-end', ...answer.toGeneration(read - started, now() - read) }
 }
 
 /**
@@ -210,12 +219,12 @@ export function generateBatch(
       'A head of one’s own, or a look at states, takes one prompt at a time: use generate.',
     )
   const answers = prompts.map((prompt, i) => new Answer(prompt, options, parts, i))
-  return inGroups(prompts.length, options, parts.grouping, (rows, experts) =>
-    answerTogether(rows, { prompts, answers, experts, options, parts }),
+  return runInGroups(prompts.length, options, parts.grouping, (rows, experts) =>
+    generateRows(rows, { prompts, answers, experts, options, parts }),
   )
 }
 
-interface Together {
+interface BatchContext {
   readonly prompts: readonly (readonly number[])[]
   readonly answers: readonly Answer[]
   readonly experts: readonly (Expert | undefined)[]
@@ -224,20 +233,20 @@ interface Together {
 }
 
 /** The given rows in one batch. */
-async function answerTogether(
+async function generateRows(
   rows: readonly number[],
-  { prompts, answers, experts, options, parts }: Together,
+  { prompts, answers, experts, options, parts }: BatchContext,
 ): Promise<Generation[]> {
   const { forward, now } = parts
   let cache = forward.cache(rows.length)
   let live = rows
-  const starts = startsOf(
+  const starts = findActivationStarts(
     rows.map((row) => experts[row]),
     rows.map((row) => prompts[row]!),
   )
   const each = () => ({
-    ...checkpointOf(options),
-    served: servedTo(live, experts),
+    ...createAbortCheck(options),
+    served: selectExperts(live, experts),
     activeFrom: starts && live.map((row) => starts[rows.indexOf(row)]!),
   })
   const started = now()
@@ -252,7 +261,7 @@ async function answerTogether(
     live.forEach((row, place) => {
       const answer = answers[row]!
       if (answer.reason !== undefined) return
-      answer.take(logits[place]![0]!)
+      answer.sampleNext(logits[place]![0]!)
       if (answer.reason !== undefined) ended.set(row, now() - read)
     })
     const places = [...live.keys()].filter((place) => answers[live[place]!]!.reason === undefined)
@@ -267,5 +276,5 @@ async function answerTogether(
       each(),
     )
   }
-  return rows.map((row) => answers[row]!.finished(read - started, ended.get(row)!))
+  return rows.map((row) => answers[row]!.toGeneration(read - started, ended.get(row)!))
 }

@@ -7,18 +7,18 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Adapter, createAdapter, loadAdapter } from '../../adapters/index.ts'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
-import { memorySource } from '../../formats/memory-source.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { type BaseModel, openBaseModel, readWeights } from '../../graph/index.ts'
-import { directoryFolder } from '../../node/files/folder.ts'
-import { startsOf } from './activation.ts'
-import { baseWeights } from './base-weights.ts'
+import { openDirectory } from '../../node/files/folder.ts'
+import { findActivationStarts } from './activation.ts'
+import { createBaseWeights } from './base-weights.ts'
 import { createForward, type Forward } from './forward.ts'
 import { createModel, type Model } from '../model.ts'
-import { programCache } from './program-cache.ts'
+import { createProgramCache } from './program-cache.ts'
 
-const backend = onnxRuntimeBackend(ort as never, { threads: 1 })
+const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const parity = (path: string): string =>
   new URL(`../../../test/parity/${path}`, import.meta.url).pathname
 const stories = new URL('../../catalogue/models/stories260k', import.meta.url).pathname
@@ -28,17 +28,17 @@ let model: Model
 let forward: Forward
 let [span, shift, plain]: Adapter[] = []
 beforeAll(async () => {
-  base = await openBaseModel({ name: 'stories260k', folder: await directoryFolder(stories) })
+  base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(stories) })
   model = createModel({ base, backend })
-  const weights = baseWeights(base.graph, base.weights)
-  const programs = programCache(base, backend, weights)
+  const weights = createBaseWeights(base.graph, base.weights)
+  const programs = createProgramCache(base, backend, weights)
   forward = createForward({
     config: base.config,
     weights,
     program: (served) => programs.get(served, 'exact'),
   })
-  span = await loadAdapter(await directoryFolder(parity('alora/span')))
-  shift = await loadAdapter(await directoryFolder(parity('alora/shift')))
+  span = await loadAdapter(await openDirectory(parity('alora/span')))
+  shift = await loadAdapter(await openDirectory(parity('alora/shift')))
   plain = createAdapter(
     'lora',
     { rank: 3, targets: ['q_proj', 'up_proj'], start: 'random' },
@@ -55,7 +55,7 @@ const distance = (a: Float32Array, b: Float32Array): number =>
 
 async function reference(name: string) {
   const path = parity(`alora/${name}/expected.safetensors`)
-  const store = await openSafetensors(memorySource(path, await readFile(path)))
+  const store = await openSafetensors(createMemorySource(path, await readFile(path)))
   const tensors = new Map<string, Tensor>()
   for (const key of store.tensors.keys()) tensors.set(key, await store.read(key))
   const rows = (key: string): number[][] => {
@@ -118,7 +118,7 @@ describe('tokens that arrive over several calls', () => {
     const cache = forward.cache(1)
     // the base: before the invocation nothing differs
     await forward([prompt.slice(0, 2)], cache, { at: 'none' })
-    const activeFrom = startsOf(span, [prompt])
+    const activeFrom = findActivationStarts(span, [prompt])
     const parts = [prompt.slice(2, 3), prompt.slice(3, 7), prompt.slice(7)]
     const logits: Float32Array[] = []
     for (const part of parts)
@@ -143,7 +143,7 @@ describe('tokens that arrive over several calls', () => {
 it('trained biases act everywhere, the detours behind the invocation only', async () => {
   const qwen = await openBaseModel({
     name: 'qwen2',
-    folder: await directoryFolder(parity('architectures/qwen2')),
+    folder: await openDirectory(parity('architectures/qwen2')),
   })
   const packed = createModel({ base: qwen, backend })
   const options = {

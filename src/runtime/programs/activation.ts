@@ -1,14 +1,14 @@
 // From which token on the adapters of a batch's rows act: worked out once from the prompts, as PEFT
 // does, and not again from what is written.
 
-import { activationStart, type Expert, isMixture } from '../../adapters/index.ts'
-import { isPerRow, type Served } from './row-groups.ts'
+import { findActivationStart, type Expert, isMixture } from '../../adapters/index.ts'
+import { isPerRow, type ServedExperts } from './row-groups.ts'
 
 /**
  * An expert's invocation tokens. Adapters of a mixture that count have the same: others are not
  * served.
  */
-export function invocationOf(expert: Expert | undefined): readonly number[] | undefined {
+export function findInvocation(expert: Expert | undefined): readonly number[] | undefined {
   if (!expert || !isMixture(expert)) return expert?.config.invocationTokens
   return expert.mixture.find(
     ({ adapter, weight }) => weight !== 0 && adapter.config.invocationTokens,
@@ -20,11 +20,11 @@ export function invocationOf(expert: Expert | undefined): readonly number[] | un
  * where a row lacks the invocation tokens. undefined where no expert has any. `rows` are whole
  * prompts.
  */
-export function startsOf(
-  served: Served,
+export function findActivationStarts(
+  served: ServedExperts,
   rows: readonly (readonly number[])[],
 ): number[] | undefined {
-  const invocations = rows.map((_, n) => invocationOf(isPerRow(served) ? served[n] : served))
+  const invocations = rows.map((_, n) => findInvocation(isPerRow(served) ? served[n] : served))
   if (invocations.every((invocation) => invocation === undefined)) return undefined
-  return rows.map((row, n) => (invocations[n] ? activationStart(row, invocations[n]) : 0))
+  return rows.map((row, n) => (invocations[n] ? findActivationStart(row, invocations[n]) : 0))
 }

@@ -2,16 +2,16 @@
 // single embedding rows. Reads a store, keeps only what is fed at every run; what becomes part of a
 // program is not kept here a second time.
 
-import { bytesOf, type DType, isBlockType } from '../../base/dtype.ts'
+import { countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { OptionError } from '../../base/errors.ts'
-import { bytesView, type F32Tensor, fromBytes, type Tensor } from '../../base/tensor.ts'
+import { viewBytes, type F32Tensor, fromBytes, type Tensor } from '../../base/tensor.ts'
 import { type PackedWeight, packWeight, quantizeWeight } from '../../compute/pack.ts'
 import type { PackedForm } from '../../compute/pack-linears.ts'
-import { packers } from '../../compute/packing/packers.ts'
+import { packers } from '../../compute/packing/packer-table.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { TensorStore } from '../../formats/tensor-store.ts'
-import { type ModelGraph, weightsOf } from '../../graph/model-graph.ts'
-import { finiteFloat32 } from '../../graph/read-weights.ts'
+import { type ModelGraph, collectWeightShapes } from '../../graph/model-graph.ts'
+import { toFiniteFloat32 } from '../../graph/read-weights.ts'
 
 /**
  * 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4'
@@ -27,7 +27,7 @@ export interface BaseWeights {
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
   /** f32, for one look at it: not kept. */
-  once(name: string): Promise<F32Tensor>
+  floatUncached(name: string): Promise<F32Tensor>
   /** Every weight of the model in f32 by checkpoint name, for programs that differentiate. */
   floats(): Promise<Map<string, F32Tensor>>
   /**
@@ -39,7 +39,7 @@ export interface BaseWeights {
   matrixRows(name: string, ids: readonly number[]): Promise<Float32Array>
 }
 
-const blockTypeOf = (
+const selectBlockType = (
   dtype: DType,
   shape: readonly number[],
   choice: WeightChoice,
@@ -52,7 +52,7 @@ const blockTypeOf = (
 }
 
 /** The name of the embedding table. */
-function tableOf(model: ModelGraph): string {
+function getEmbeddingName(model: ModelGraph): string {
   const [embed] = model.blocks
   const weights = new Set(
     embed?.graph.inputs.filter(({ role }) => role === 'weight').map(({ name }) => name),
@@ -65,19 +65,21 @@ function tableOf(model: ModelGraph): string {
 }
 
 /** Weights of `model` as `store` holds them. */
-export function baseWeights(
+export function createBaseWeights(
   model: ModelGraph,
   store: TensorStore,
   choice: WeightChoice = 'file',
 ): BaseWeights {
-  const inLayers = new Set(weightsOf(model.blocks.filter(({ kind }) => kind === 'layer')).keys())
+  const inLayers = new Set(
+    collectWeightShapes(model.blocks.filter(({ kind }) => kind === 'layer')).keys(),
+  )
   const kept = new Map<string, Promise<F32Tensor>>()
-  const table = tableOf(model)
+  const table = getEmbeddingName(model)
   const raw = new Map<string, Promise<Tensor>>()
 
   const blockTypeNamed = (name: string) => {
     const info = store.tensors.get(name)
-    return info && blockTypeOf(info.dtype, info.shape, choice, inLayers.has(name))
+    return info && selectBlockType(info.dtype, info.shape, choice, inLayers.has(name))
   }
   const read = async (name: string): Promise<Tensor> => {
     const tensor = await store.read(name)
@@ -87,7 +89,7 @@ export function baseWeights(
   }
   const readFloat = async (name: string): Promise<F32Tensor> => {
     const tensor = await read(name)
-    return finiteFloat32(name, tensor)
+    return toFiniteFloat32(name, tensor)
   }
   const float = (name: string): Promise<F32Tensor> => {
     const known = kept.get(name) ?? readFloat(name)
@@ -96,10 +98,10 @@ export function baseWeights(
   }
   const matrixRows = async (name: string, ids: readonly number[]): Promise<Float32Array> => {
     // A float matrix that is fed as it is serves here too; any other stays in the file's own bytes.
-    if (blockTypeNamed(name) === undefined) return rowsOf(await float(name), ids)
+    if (blockTypeNamed(name) === undefined) return readMatrixRows(await float(name), ids)
     const known = raw.get(name) ?? read(name)
     raw.set(name, known)
-    return rowsOf(await known, ids)
+    return readMatrixRows(await known, ids)
   }
   return {
     formOf(name) {
@@ -111,15 +113,15 @@ export function baseWeights(
     async packed(name) {
       const packed = packWeight(await read(name))
       for (const part of [packed.scales, packed.offsets])
-        if (part) finiteFloat32(`${name} (block scales)`, part)
+        if (part) toFiniteFloat32(`${name} (block scales)`, part)
       return packed
     },
     float,
-    once: (name) => kept.get(name) ?? readFloat(name),
+    floatUncached: (name) => kept.get(name) ?? readFloat(name),
     async floats() {
       const all = new Map<string, F32Tensor>()
       // one at a time: peaks stay low
-      for (const name of weightsOf(model.blocks).keys()) all.set(name, await float(name))
+      for (const name of collectWeightShapes(model.blocks).keys()) all.set(name, await float(name))
       return all
     },
     embeddingRows: (ids) => matrixRows(table, ids),
@@ -131,13 +133,13 @@ export function baseWeights(
  * Rows of a matrix [V, D] of any type, in f32, one after the other. Throws OptionError that names
  * the first id outside of it.
  */
-export function rowsOf(table: Tensor, ids: readonly number[]): Float32Array {
+export function readMatrixRows(table: Tensor, ids: readonly number[]): Float32Array {
   const [rows, width] = table.shape as [number, number]
   const outside = ids.find((id) => !(Number.isInteger(id) && id >= 0 && id < rows))
   if (outside !== undefined)
     throw new OptionError(`Token id ${outside} is outside of the vocabulary of ${rows}.`)
-  const rowBytes = bytesOf(table.dtype, width)
-  const bytes = bytesView(table)
+  const rowBytes = countBytes(table.dtype, width)
+  const bytes = viewBytes(table)
   const result = new Float32Array(ids.length * width)
   ids.forEach((id, i) => {
     const row = fromBytes(

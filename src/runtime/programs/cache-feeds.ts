@@ -1,7 +1,7 @@
 // Masks, positions and lengths for new tokens behind a cache. Knows no weights.
 
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { firstInWindow, HIDDEN_SCORE, openKeys } from '../../graph/feeds.ts'
+import { computeWindowStart, HIDDEN_SCORE, unmaskKeys } from '../../graph/feeds.ts'
 import { SPLIT } from './cached-graph.ts'
 
 /** Where the new tokens of a batch stand. */
@@ -19,7 +19,7 @@ export interface Span {
  * t and sees the filled slots and the new tokens up to itself, of those only the last `window`
  * where there is one.
  */
-export function cacheMask(
+export function computeCacheMask(
   { lengths, counts, capacity }: Span,
   window = Infinity,
 ): Tensor<Float32Array> {
@@ -30,9 +30,9 @@ export function cacheMask(
   lengths.forEach((length, row) => {
     for (let t = 0; t < tokens; t++) {
       const start = (row * tokens + t) * span
-      const first = firstInWindow(length + t, window)
-      openKeys(mask.data, start, Math.min(length, first), length)
-      openKeys(mask.data, start, capacity + Math.max(0, first - length), capacity + t + 1)
+      const first = computeWindowStart(length + t, window)
+      unmaskKeys(mask.data, start, Math.min(length, first), length)
+      unmaskKeys(mask.data, start, capacity + Math.max(0, first - length), capacity + t + 1)
     }
   })
   return mask
@@ -41,7 +41,10 @@ export function cacheMask(
 /**
  * Positions i64 [N, T], those of padding kept below `limit`; and the lengths of past and present.
  */
-export function spanFeeds({ lengths, counts, capacity }: Span, limit: number): Map<string, Tensor> {
+export function collectSpanFeeds(
+  { lengths, counts, capacity }: Span,
+  limit: number,
+): Map<string, Tensor> {
   const tokens = Math.max(...counts)
   const positions = lengths.flatMap((length) =>
     Array.from({ length: tokens }, (_, t) => Math.min(length + t, limit - 1)),

@@ -12,8 +12,8 @@ export const EMBEDDING_ROWS = 'embedding.rows'
 export const LOGIT_ROWS = 'rows.logits'
 /** Input with the lengths of past and present, i64 [2] = [C, T]. */
 export const SPLIT = 'split'
-export const pastName = (layer: number, part: 'k' | 'v'): string => `past.${layer}.${part}`
-export const entryName = (layer: number, part: 'k' | 'v'): string => `cache.${layer}.${part}`
+export const toPastName = (layer: number, part: 'k' | 'v'): string => `past.${layer}.${part}`
+export const toEntryName = (layer: number, part: 'k' | 'v'): string => `cache.${layer}.${part}`
 
 /** Output with the states that enter a layer, f32 [N, T, D]. */
 export const STATES = 'states'
@@ -40,10 +40,10 @@ export function withCache(graph: Graph): Graph {
       const shape = [q!.shape[0]!, form.heads as number, 'C', form.headWidth as number]
       const keys = g.op('cacheEntry', [k!], form)
       const values = g.op('cacheEntry', [v!], form)
-      entries.set(entryName(layer, 'k'), keys).set(entryName(layer, 'v'), values)
+      entries.set(toEntryName(layer, 'k'), keys).set(toEntryName(layer, 'v'), values)
       const past = [
-        g.input(pastName(layer, 'k'), 'f32', shape),
-        g.input(pastName(layer, 'v'), 'f32', shape),
+        g.input(toPastName(layer, 'k'), 'f32', shape),
+        g.input(toPastName(layer, 'v'), 'f32', shape),
       ]
       layer++
       return g.op(

@@ -1,17 +1,17 @@
 // New tokens of a batch through a serving program, behind a cache: the one place that makes its
 // feeds. Long prompts go in pieces.
 
-import { ACTIVE, activeFeed, isMixture, virtualIdsOf } from '../../adapters/index.ts'
+import { ACTIVE, computeActiveFeed, isMixture, listVirtualIds } from '../../adapters/index.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { ropeTableFeeds } from '../../graph/feeds.ts'
+import { collectRopeTableFeeds } from '../../graph/feeds.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
-import { contextLimit } from '../../graph/rope.ts'
-import { startsOf } from './activation.ts'
+import { computeContextLimit } from '../../graph/rope.ts'
+import { findActivationStarts } from './activation.ts'
 import type { BaseWeights } from './base-weights.ts'
-import { cacheMask, type Span, spanFeeds } from './cache-feeds.ts'
+import { computeCacheMask, type Span, collectSpanFeeds } from './cache-feeds.ts'
 import { EMBEDDING_ROWS, LOGIT_ROWS, STATES } from './cached-graph.ts'
-import { isPerRow, type Served } from './row-groups.ts'
+import { isPerRow, type ServedExperts } from './row-groups.ts'
 import { createKvCache, type KvCache } from './kv-cache.ts'
 import type { ServingProgram } from './serving-program.ts'
 
@@ -19,13 +19,13 @@ import type { ServingProgram } from './serving-program.ts'
  * Tokens of a row that go through at once: enough for full speed; scores of H·T·(C+T) numbers stay
  * small.
  */
-const PIECE = 512
+const CHUNK_TOKENS = 512
 
 /**
  * The last token of every row, all of them, none, or those at the given places among a row's new
  * tokens, in rising order.
  */
-export type Places = 'last' | 'all' | 'none' | readonly (readonly number[])[]
+export type TokenPositions = 'last' | 'all' | 'none' | readonly (readonly number[])[]
 
 /** For whoever goes on from inside the model: the states that enter a layer. */
 export interface StatesTap {
@@ -40,15 +40,15 @@ export interface StatesTap {
 
 export interface ForwardOptions {
   /** One expert for all rows or one for each; adapters with virtual tokens serve all rows. */
-  readonly served?: Served
+  readonly served?: ServedExperts
   /** Which of the new tokens to look at. Default 'last'. */
-  readonly at?: Places
+  readonly at?: TokenPositions
   /** Hidden states instead of logits; the head is not computed then. */
   readonly want?: 'logits' | 'hidden'
   /** Also gives out the states that enter a layer; compiles a program of its own the first time. */
   readonly states?: StatesTap | undefined
   /** Called between the pieces of a long prompt; throwing stops. */
-  readonly checkpoint?: () => void
+  readonly throwIfAborted?: () => void
   /**
    * Positions from which the rows' experts act, from startsOf. Unless given, from these tokens,
    * which then are the rows' first.
@@ -74,7 +74,7 @@ export interface Forward {
 export interface ForwardParts {
   readonly config: ModelConfig
   readonly weights: BaseWeights
-  readonly program: (served: Served, states?: number) => Promise<ServingProgram>
+  readonly program: (served: ServedExperts, states?: number) => Promise<ServingProgram>
 }
 
 function checkLengths(
@@ -87,7 +87,7 @@ function checkLengths(
       `A forward pass takes at least one token for each of ${cache.lengths.length} rows; got ${tokens.map(({ length }) => length).join(', ')}.`,
     )
   }
-  const limit = contextLimit(config)
+  const limit = computeContextLimit(config)
   tokens.forEach((row, n) => {
     const total = row.length + cache.lengths[n]!
     if (total > limit) {
@@ -99,7 +99,7 @@ function checkLengths(
 }
 
 /** Places of a row's new tokens that are looked at. */
-function placesOf(at: Places, row: number, length: number): readonly number[] {
+function resolvePositions(at: TokenPositions, row: number, length: number): readonly number[] {
   if (at === 'none') return []
   if (at === 'last') return [length - 1]
   return at === 'all' ? Array.from({ length }, (_, t) => t) : (at[row] ?? [])
@@ -109,12 +109,12 @@ function placesOf(at: Places, row: number, length: number): readonly number[] {
  * From where the experts act. Throws OptionError where that cannot be known: the invocation tokens
  * may stand in the cache.
  */
-function activationOf(
+function resolveActivationStarts(
   given: readonly (readonly number[])[],
   cache: KvCache,
   { served, activeFrom }: ForwardOptions,
 ) {
-  const starts = activeFrom ?? startsOf(served, given)
+  const starts = activeFrom ?? findActivationStarts(served, given)
   if (!starts || activeFrom || cache.lengths.every((length) => length === 0)) return starts
   throw new OptionError(
     'Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.',
@@ -122,7 +122,7 @@ function activationOf(
 }
 
 /** The feeds of new tokens behind a cache, but for the places that are looked at. */
-async function pieceFeeds(
+async function collectChunkFeeds(
   { config, weights }: ForwardParts,
   pieces: readonly (readonly number[])[],
   cache: KvCache,
@@ -144,8 +144,8 @@ async function pieceFeeds(
   const context = Math.max(...span.lengths.map((length, row) => length + span.counts[row]!))
   return new Map<string, Tensor>([
     ...cache.feeds(),
-    ...ropeTableFeeds(config, context),
-    ...spanFeeds(span, context),
+    ...collectRopeTableFeeds(config, context),
+    ...collectSpanFeeds(span, context),
     ['ids', i64([pieces.length, width], padded)],
     [
       EMBEDDING_ROWS,
@@ -154,14 +154,14 @@ async function pieceFeeds(
         await weights.embeddingRows(padded.map((id) => Math.max(id, 0))),
       ),
     ],
-    ['mask', cacheMask(span)],
-    ...(window === undefined ? [] : [['mask.sliding', cacheMask(span, window)] as const]),
-    ...(starts ? [[ACTIVE, activeFeed(starts, width, span.lengths)] as const] : []),
+    ['mask', computeCacheMask(span)],
+    ...(window === undefined ? [] : [['mask.sliding', computeCacheMask(span, window)] as const]),
+    ...(starts ? [[ACTIVE, computeActiveFeed(starts, width, span.lengths)] as const] : []),
   ])
 }
 
 /** Of states [N, T, D] each row's own, without what it was padded with. */
-function giveStates(
+function tapStates(
   { take }: StatesTap,
   { data, shape }: Tensor,
   pieces: readonly (readonly number[])[],
@@ -186,29 +186,29 @@ export function createForward(parts: ForwardParts): Forward {
     cache: KvCache,
     options: ForwardOptions = {},
   ): Promise<Float32Array[][]> => {
-    const { served, at = 'last', want = 'logits', checkpoint, states } = options
-    const virtual = served && !isPerRow(served) && !isMixture(served) ? virtualIdsOf(served) : []
+    const { served, at = 'last', want = 'logits', throwIfAborted, states } = options
+    const virtual = served && !isPerRow(served) && !isMixture(served) ? listVirtualIds(served) : []
     // Virtual tokens go before a row's first token, and nobody else counts them.
     const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
     const tokens = given.map((row, n) => [...before[n]!, ...row])
     checkLengths(config, tokens, cache)
-    const starts = activationOf(given, cache, options)
+    const starts = resolveActivationStarts(given, cache, options)
     const compiled = await program(served, states?.layer)
     const results = tokens.map((): Float32Array[] => [])
     const longest = Math.max(...tokens.map(({ length }) => length))
-    for (let start = 0; start < longest; start += PIECE) {
-      checkpoint?.()
-      const pieces = tokens.map((row) => row.slice(start, start + PIECE))
+    for (let start = 0; start < longest; start += CHUNK_TOKENS) {
+      throwIfAborted?.()
+      const pieces = tokens.map((row) => row.slice(start, start + CHUNK_TOKENS))
       const width = Math.max(...pieces.map(({ length }) => length))
       const picks = given.flatMap(({ length }, row) => {
-        const places = placesOf(at, row, length).map((place) => place + before[row]!.length)
+        const places = resolvePositions(at, row, length).map((place) => place + before[row]!.length)
         const here = places.filter((place) => place >= start && place < start + width)
         // counted through [N·T]
         return here.map((place) => ({ row, index: row * width + place - start }))
       })
       // the head wants at least one row
       const rows = picks.length === 0 ? [0] : picks.map(({ index }) => index)
-      const feeds = await pieceFeeds(parts, pieces, cache, starts)
+      const feeds = await collectChunkFeeds(parts, pieces, cache, starts)
       feeds.set('rows', i64([rows.length], rows))
       feeds.set(LOGIT_ROWS, want === 'logits' ? i64([rows.length], [...rows.keys()]) : i64([0], []))
       const outputs = await compiled.run(feeds, served)
@@ -216,7 +216,7 @@ export function createForward(parts: ForwardParts): Forward {
         outputs,
         pieces.map(({ length }) => length),
       )
-      if (states) giveStates(states, outputs.get(STATES)!, pieces)
+      if (states) tapStates(states, outputs.get(STATES)!, pieces)
       const { data, shape: found } = outputs.get(want)! as Tensor<Float32Array>
       picks.forEach(({ row }, i) =>
         results[row]!.push(data.subarray(i * found[1]!, (i + 1) * found[1]!)),

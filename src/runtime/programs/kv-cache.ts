@@ -4,7 +4,7 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
-import { entryName, pastName } from './cached-graph.ts'
+import { toEntryName, toPastName } from './cached-graph.ts'
 
 export interface CacheShape {
   readonly layers: number
@@ -31,15 +31,15 @@ export interface KvCache {
 // slots are added in steps, so that shapes change rarely; growing a long cache adds a sixteenth
 const STEP = 64
 
-const capacityFor = (tokens: number): number =>
+const computeCapacity = (tokens: number): number =>
   Math.ceil((tokens + Math.max(STEP / 2, tokens / 16)) / STEP) * STEP
 
 /** An empty cache for `batch` rows. */
 export function createKvCache(shape: CacheShape, batch: number): KvCache {
-  return cacheOver(shape, new Array<number>(batch).fill(0), 0, emptySlots(shape, batch, 0))
+  return createCacheFrom(shape, new Array<number>(batch).fill(0), 0, allocateSlots(shape, batch, 0))
 }
 
-function emptySlots(
+function allocateSlots(
   { layers, kvHeads, headWidth }: CacheShape,
   batch: number,
   capacity: number,
@@ -47,12 +47,12 @@ function emptySlots(
   const slots = new Map<string, Tensor<Float32Array>>()
   for (let layer = 0; layer < layers; layer++) {
     for (const part of ['k', 'v'] as const)
-      slots.set(pastName(layer, part), f32([batch, kvHeads, capacity, headWidth]))
+      slots.set(toPastName(layer, part), f32([batch, kvHeads, capacity, headWidth]))
   }
   return slots
 }
 
-function cacheOver(
+function createCacheFrom(
   shape: CacheShape,
   lengths: number[],
   capacity: number,
@@ -60,12 +60,14 @@ function cacheOver(
 ): KvCache {
   const { layers, kvHeads, headWidth } = shape
   const names = Array.from({ length: layers }, (_, layer) =>
-    (['k', 'v'] as const).map((part) => [pastName(layer, part), entryName(layer, part)] as const),
+    (['k', 'v'] as const).map(
+      (part) => [toPastName(layer, part), toEntryName(layer, part)] as const,
+    ),
   ).flat()
 
   /** Slots of another capacity (or other rows) with the same contents. */
   const moved = (rows: readonly number[], wider: number): Map<string, Tensor<Float32Array>> => {
-    const target = emptySlots(shape, rows.length, wider)
+    const target = allocateSlots(shape, rows.length, wider)
     for (const [name, { data }] of slots) {
       const out = target.get(name)!.data
       rows.forEach((row, to) => {
@@ -95,7 +97,7 @@ function cacheOver(
     append(entries, counts) {
       const needed = Math.max(...lengths.map((length, row) => length + counts[row]!))
       if (needed > capacity) {
-        const wider = capacityFor(needed)
+        const wider = computeCapacity(needed)
         slots = moved([...lengths.keys()], wider)
         capacity = wider
       }
@@ -125,7 +127,7 @@ function cacheOver(
       lengths = lengths.with(row, length)
     },
     fork: (rows = [...lengths.keys()]) =>
-      cacheOver(
+      createCacheFrom(
         shape,
         rows.map((row) => lengths[row]!),
         capacity,

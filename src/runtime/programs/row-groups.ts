@@ -1,7 +1,7 @@
 // Who answers which row of a batch: rows are put into groups that one program can serve together,
 // and results come back in the caller's order.
 
-import { type Expert, isMixture, simplified } from '../../adapters/index.ts'
+import { type Expert, isMixture, simplifyExpert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 
 export interface AdapterChoice {
@@ -15,20 +15,20 @@ export interface AdapterChoice {
  * What one pass is run with: one expert for all rows (undefined: the base), or a list with one for
  * each.
  */
-export type Served = Expert | undefined | readonly (Expert | undefined)[]
+export type ServedExperts = Expert | undefined | readonly (Expert | undefined)[]
 
-export const isPerRow = (served: Served): served is readonly (Expert | undefined)[] =>
+export const isPerRow = (served: ServedExperts): served is readonly (Expert | undefined)[] =>
   Array.isArray(served)
 
 /** The adapters of an expert, each once. */
-export const adaptersOf = (expert: Expert) =>
+export const listAdapters = (expert: Expert) =>
   isMixture(expert) ? [...new Set(expert.mixture.map(({ adapter }) => adapter))] : [expert]
 
 /** What the given rows are run with: a list only where it is needed. */
-export const servedTo = (
+export const selectExperts = (
   rows: readonly number[],
   experts: readonly (Expert | undefined)[],
-): Served => {
+): ServedExperts => {
   const own = rows.map((row) => experts[row])
   return own.every((expert) => expert === own[0]) ? own[0] : own
 }
@@ -37,11 +37,11 @@ export const servedTo = (
  * The expert of every row, mixtures in their simplest form. Throws OptionError for a list of
  * another length than the batch.
  */
-export function expertsOf(
+export function resolveExperts(
   count: number,
   { adapter, adapters }: AdapterChoice,
 ): (Expert | undefined)[] {
-  if (!adapters) return new Array<Expert | undefined>(count).fill(simplified(adapter))
+  if (!adapters) return new Array<Expert | undefined>(count).fill(simplifyExpert(adapter))
   if (adapter)
     throw new OptionError(
       'Give either adapter, for all rows, or adapters, one for each row; not both.',
@@ -50,7 +50,7 @@ export function expertsOf(
     throw new OptionError(
       `adapters names ${adapters.length} experts for ${count} rows; expected one for each.`,
     )
-  return adapters.map(simplified)
+  return adapters.map(simplifyExpert)
 }
 
 /** How rows are served together. */
@@ -62,7 +62,7 @@ export interface Grouping {
 }
 
 /** Runs `count` rows in as few groups as their experts allow; results lie in the rows' order. */
-export async function inGroups<Result>(
+export async function runInGroups<Result>(
   count: number,
   choice: AdapterChoice,
   { sharesBatch }: Grouping,
@@ -71,7 +71,7 @@ export async function inGroups<Result>(
     experts: readonly (Expert | undefined)[],
   ) => Promise<readonly Result[]>,
 ): Promise<Result[]> {
-  const experts = expertsOf(count, choice)
+  const experts = resolveExperts(count, choice)
   const groups = new Map<Expert | 'shared', number[]>()
   for (const [row, expert] of experts.entries()) {
     const key = !expert || (await sharesBatch(expert)) ? 'shared' : expert

@@ -1,20 +1,20 @@
 import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { createAdapter } from '../../adapters/index.ts'
-import { onnxRuntimeBackend } from '../../compute/onnxruntime.ts'
+import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel } from '../../graph/index.ts'
-import { directoryFolder } from '../../node/files/folder.ts'
-import { baseWeights } from './base-weights.ts'
+import { openDirectory } from '../../node/files/folder.ts'
+import { createBaseWeights } from './base-weights.ts'
 import { createForward } from './forward.ts'
-import { createServingProgram, servingGraph } from './serving-program.ts'
+import { createServingProgram, buildServingGraph } from './serving-program.ts'
 
-const onnx = onnxRuntimeBackend(ort as never, { threads: 1 })
+const onnx = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 // has biases on q, k and v
 const path = new URL('../../../test/parity/architectures/qwen2', import.meta.url).pathname
 
 async function opened() {
-  const base = await openBaseModel({ name: 'qwen2', folder: await directoryFolder(path) })
-  const weights = baseWeights(base.graph, base.weights, 'q4')
+  const base = await openBaseModel({ name: 'qwen2', folder: await openDirectory(path) })
+  const weights = createBaseWeights(base.graph, base.weights, 'q4')
   const adapter = createAdapter(
     'lora',
     {
@@ -33,13 +33,17 @@ async function opened() {
 describe('the serving program', () => {
   it('stacks q, k, v and gate, up of packed weights, and leaves float weights alone', async () => {
     const { base, weights, model } = await opened()
-    const { stacks } = servingGraph({ model, weights, accuracy: 'exact' })
+    const { stacks } = buildServingGraph({ model, weights, accuracy: 'exact' })
     expect(stacks.slice(0, 2).map(({ module }) => module)).toEqual([
       'model.layers.0.self_attn.q_proj+k_proj+v_proj',
       'model.layers.0.mlp.gate_proj+up_proj',
     ])
     expect(
-      servingGraph({ model, weights: baseWeights(model, base.weights), accuracy: 'exact' }).stacks,
+      buildServingGraph({
+        model,
+        weights: createBaseWeights(model, base.weights),
+        accuracy: 'exact',
+      }).stacks,
     ).toEqual([])
     await base.weights.close()
   })

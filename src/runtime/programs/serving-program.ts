@@ -3,15 +3,15 @@
 
 import {
   type Adapter,
-  adapterFeeds,
+  toAdapterFeeds,
   attach,
   attachSlots,
   type Expert,
   isMixture,
-  readServingForms,
-  type ServingForms,
+  readServingWeights,
+  type ServingWeightMap,
   type SlotOptions,
-  slotTensors,
+  toSlotFeeds,
   withOwnRanks,
 } from '../../adapters/index.ts'
 import { assertInternal } from '../../base/errors.ts'
@@ -19,26 +19,26 @@ import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
 import {
   type Accuracy,
-  packedInputs,
-  packedWeightName,
+  collectPackedInputs,
+  getPackedWeightName,
   packLinears,
 } from '../../compute/pack-linears.ts'
 import { stackPacked } from '../../compute/pack.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { enteringName } from '../../graph/passes/tail.ts'
+import { getLayerInputName } from '../../graph/passes/tail.ts'
 import type { BaseWeights } from './base-weights.ts'
 import { withCache, withEmbeddingRows, withLogitRows, withStates } from './cached-graph.ts'
-import { isPerRow, type Served } from './row-groups.ts'
+import { isPerRow, type ServedExperts } from './row-groups.ts'
 import { stackAdapter } from './stack-adapter.ts'
 import { type LinearStack, type StackedModel, stackLinears } from './stack-linears.ts'
 import { stackRows } from './stack-rows.ts'
 
 export interface ServingProgram {
   /** Makes what the expert feeds, and keeps it, so that its first run finds it. */
-  prepare(served: Served): Promise<void>
+  prepare(served: ServedExperts): Promise<void>
   /** Feeds are the graph's own (masks, positions, rows, cache); the rest is added here. */
-  run(feeds: ReadonlyMap<string, Tensor>, served: Served): Promise<Map<string, Tensor>>
+  run(feeds: ReadonlyMap<string, Tensor>, served: ServedExperts): Promise<Map<string, Tensor>>
   dispose(): Promise<void>
 }
 
@@ -70,7 +70,7 @@ export interface ServingOptions {
    * Where an expert's forms come from, when somebody keeps them; else they are made when it is
    * first run.
    */
-  readonly formsOf?: (expert: Expert) => Promise<ServingForms>
+  readonly formsOf?: (expert: Expert) => Promise<ServingWeightMap>
 }
 
 /**
@@ -82,7 +82,7 @@ export const slotKinds = ['plain', 'scaled', 'all'] as const
 export type SlotKind = (typeof slotKinds)[number]
 
 /** Linear layers that share one product: those of weights of one form. */
-export const stackedModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
+export const stackModel = (model: ModelGraph, weights: BaseWeights): StackedModel =>
   stackLinears(model, (weight) => JSON.stringify(weights.formOf(weight)))
 
 /**
@@ -105,7 +105,7 @@ export function withSlots(
  * The graph that is compiled: x from embedding rows, attention over a cache, logits where asked
  * for.
  */
-export function servingGraph(options: Omit<ServingOptions, 'backend'>): {
+export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
   graph: Graph
   stacks: readonly LinearStack[]
 } {
@@ -120,12 +120,12 @@ export function servingGraph(options: Omit<ServingOptions, 'backend'>): {
     states,
   } = options
   // An attached graph names its adapter's inputs after single modules, so its layers stay apart.
-  const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackedModel(model, weights)
+  const { model: stacked, stacks } = attached ? { model, stacks: [] } : stackModel(model, weights)
   const detoured = attached
     ? attach(stacked, attached)
     : withSlots(stacked, stacks, slots, { perRow, activation })
   const whole = composeBlocks(detoured.blocks)
-  const told = states === undefined ? whole : withStates(whole, enteringName(detoured, states))
+  const told = states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
   const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(told))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) =>
@@ -137,7 +137,7 @@ export function servingGraph(options: Omit<ServingOptions, 'backend'>): {
  * Weight inputs of the graph: packed ones and vectors become part of the program, float matrices
  * are fed without a copy.
  */
-async function weightInputs(
+async function loadWeightInputs(
   graph: Graph,
   { weights, accuracy }: ServingOptions,
   stacks: readonly LinearStack[],
@@ -152,21 +152,21 @@ async function weightInputs(
   const fed = new Map<string, Tensor>()
   for (const { name, role, shape } of graph.inputs) {
     if (role !== 'weight' || initializers.has(name)) continue
-    const weight = packedWeightName(name)
+    const weight = getPackedWeightName(name)
     const stack = stackOf.get(weight)
     if (weight !== name) {
       const parts = await Promise.all(
         (stack?.parts.map((part) => part.weight) ?? [weight]).map((part) => weights.packed(part)),
       )
-      for (const [input, tensor] of packedInputs(weight, stackPacked(parts), accuracy))
+      for (const [input, tensor] of collectPackedInputs(weight, stackPacked(parts), accuracy))
         initializers.set(input, tensor)
-    } else if (stack) initializers.set(name, await stackedBias(stack, weights))
+    } else if (stack) initializers.set(name, await stackBias(stack, weights))
     else (shape.length > 1 ? fed : initializers).set(name, await weights.float(name))
   }
   return { initializers, fed }
 }
 
-async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {
+async function stackBias({ parts }: LinearStack, weights: BaseWeights): Promise<F32Tensor> {
   const biases = await Promise.all(parts.map(({ bias }) => weights.float(bias!)))
   const values = biases.flatMap(({ data }) => [...data])
   return f32([values.length], values)
@@ -174,11 +174,11 @@ async function stackedBias({ parts }: LinearStack, weights: BaseWeights): Promis
 
 /** Compiles the program. Throws NotFoundError for a weight the store does not have. */
 export async function createServingProgram(options: ServingOptions): Promise<ServingProgram> {
-  const { graph, stacks } = servingGraph(options)
-  const { initializers, fed } = await weightInputs(graph, options, stacks)
+  const { graph, stacks } = buildServingGraph(options)
+  const { initializers, fed } = await loadWeightInputs(graph, options, stacks)
   const program = await options.backend.compile(graph, { initializers })
-  const tensorsOf = expertTensors(options, stacks)
-  const keptOf = options.perRow ? lastBatch(tensorsOf) : keptByExpert(tensorsOf)
+  const tensorsOf = createExpertFeeds(options, stacks)
+  const keptOf = options.perRow ? cacheLastBatch(tensorsOf) : cacheByExpert(tensorsOf)
   return {
     prepare: async (served) => void (await keptOf(served)),
     run: async (feeds, served) =>
@@ -187,30 +187,30 @@ export async function createServingProgram(options: ServingOptions): Promise<Ser
   }
 }
 
-type FeedsOf<Given> = (given: Given) => Promise<ReadonlyMap<string, F32Tensor>>
+type FeedSource<Given> = (given: Given) => Promise<ReadonlyMap<string, F32Tensor>>
 
 /** What an expert feeds. */
-function expertTensors(
+function createExpertFeeds(
   options: ServingOptions,
   stacks: readonly LinearStack[],
-): FeedsOf<Expert | undefined> {
+): FeedSource<Expert | undefined> {
   const { model, weights, attached, slots = 'plain', activation = false } = options
-  const readForms = async (expert: Expert): Promise<ServingForms> => {
+  const readForms = async (expert: Expert): Promise<ServingWeightMap> => {
     assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its forms')
-    return readServingForms(expert, model, weights.once)
+    return readServingWeights(expert, model, weights.floatUncached)
   }
   const { formsOf = readForms } = options
   const slotted = attached ? undefined : withSlots(model, stacks, slots, { activation })
   return async (expert) => {
     if (slotted)
-      return stackAdapter(slotTensors(expert ? await formsOf(expert) : new Map(), slotted), stacks)
+      return stackAdapter(toSlotFeeds(expert ? await formsOf(expert) : new Map(), slotted), stacks)
     assertInternal(expert && !isMixture(expert), 'an attached program serves one adapter')
-    return adapterFeeds(expert)
+    return toAdapterFeeds(expert)
   }
 }
 
 /** Tensors of one expert for all rows, kept as long as the expert is. */
-function keptByExpert(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
+function cacheByExpert(tensorsOf: FeedSource<Expert | undefined>): FeedSource<ServedExperts> {
   const known = new WeakMap<Expert, Promise<ReadonlyMap<string, F32Tensor>>>()
   let base: Promise<ReadonlyMap<string, F32Tensor>> | undefined
   return (served) => {
@@ -226,7 +226,7 @@ function keptByExpert(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
  * Tensors of one expert for each row: those of the last batch are kept, since a batch writes many
  * tokens.
  */
-function lastBatch(tensorsOf: FeedsOf<Expert | undefined>): FeedsOf<Served> {
+function cacheLastBatch(tensorsOf: FeedSource<Expert | undefined>): FeedSource<ServedExperts> {
   let last:
     | { experts: readonly (Expert | undefined)[]; tensors: Promise<ReadonlyMap<string, F32Tensor>> }
     | undefined

@@ -28,14 +28,14 @@ export function stackAdapter(
     let out = 0
     detours.forEach((detour, i) => {
       A.data.set(detour.A.data, row * inFeatures)
-      placeRows(B.data, out * rank + row, rank, detour.B)
+      copyRows(B.data, out * rank + row, rank, detour.B)
       row += ranks[i]!
       out += detour.outFeatures
     })
     result.set(`${module}.A`, A).set(`${module}.B`, B)
     for (const name of ['v', 'shift']) {
       const vectors = parts.flatMap((part) => tensors.get(`${part.module}.${name}`) ?? [])
-      if (vectors.length > 0) result.set(`${module}.${name}`, joined(vectors))
+      if (vectors.length > 0) result.set(`${module}.${name}`, joinVectors(vectors))
     }
     for (const part of parts)
       for (const name of ['A', 'B', 'v', 'shift']) result.delete(`${part.module}.${name}`)
@@ -47,7 +47,7 @@ export function stackAdapter(
  * Rows of B [out, R] into wider rows. Rows are short: copying their values one by one beats a call
  * for each.
  */
-function placeRows(
+function copyRows(
   target: Float32Array,
   start: number,
   stride: number,
@@ -59,7 +59,7 @@ function placeRows(
   }
 }
 
-function joined(vectors: readonly F32Tensor[]): F32Tensor {
+function joinVectors(vectors: readonly F32Tensor[]): F32Tensor {
   const result = f32([vectors.reduce((sum, { data }) => sum + data.length, 0)])
   let at = 0
   for (const { data } of vectors) {

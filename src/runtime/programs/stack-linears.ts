@@ -25,7 +25,7 @@ export interface StackedModel {
 }
 
 /** 'self_attn.q_proj', 'self_attn.k_proj' → 'self_attn.q_proj+k_proj' */
-function joinedName(modules: readonly string[]): string {
+function joinNames(modules: readonly string[]): string {
   const [first, ...others] = modules as [string, ...string[]]
   const parent = first.slice(0, first.lastIndexOf('.') + 1)
   return [
@@ -38,7 +38,7 @@ const moduleOf = (node: Node): string => String(node.attributes.module)
 const outFeaturesOf = (node: Node): number => node.inputs[1]!.shape[0] as number
 
 /** Linear nodes that read one value, in graph order; `alike` says which may share a product. */
-function groupsOf(block: Block, alike: (weight: string) => string | undefined): Node[][] {
+function groupLinears(block: Block, alike: (weight: string) => string | undefined): Node[][] {
   const groups = new Map<string, Node[]>()
   for (const node of block.graph.nodes) {
     if (node.operation !== 'linear') continue
@@ -54,7 +54,7 @@ function stackBlock(
   block: Block,
   alike: (weight: string) => string | undefined,
 ): { block: Block; stacks: LinearStack[] } {
-  const groups = groupsOf(block, alike)
+  const groups = groupLinears(block, alike)
   const groupOf = new Map(
     groups.flatMap((group) => group.map((node) => [node.output.name, group] as const)),
   )
@@ -62,7 +62,7 @@ function stackBlock(
   const graph = rewrite(block.graph, '%stack', (g, node) => {
     const group = groupOf.get(node.output.name)
     if (!group) return undefined
-    const module = joinedName(group.map(moduleOf))
+    const module = joinNames(group.map(moduleOf))
     const total = group.reduce((sum, one) => sum + outFeaturesOf(one), 0)
     if (!stacked.has(group)) {
       const weight = g.weight(`${module}.weight`, [total, node.inputs[1]!.shape[1]!])
@@ -87,7 +87,7 @@ function stackBlock(
     ...(bias === undefined ? {} : { bias: block.prefix + bias }),
   })
   const stacks = groups.map((group): LinearStack => {
-    const module = joinedName(group.map(moduleOf))
+    const module = joinNames(group.map(moduleOf))
     const parts = group.map((node) => ({
       ...named(moduleOf(node), node.inputs[1]!.name, node.inputs[2]?.name),
       outFeatures: outFeaturesOf(node),

@@ -19,15 +19,15 @@ export function stackRows(rows: readonly ServingTensors[]): Map<string, F32Tenso
   const result = new Map<string, F32Tensor>()
   for (const name of rows[0]!.keys()) {
     const tensors = rows.map((row) => row.get(name)!)
-    result.set(name, stacked(name, tensors))
+    result.set(name, stackTensors(name, tensors))
   }
   return result
 }
 
-function stacked(name: string, tensors: readonly F32Tensor[]): F32Tensor {
+function stackTensors(name: string, tensors: readonly F32Tensor[]): F32Tensor {
   const [first] = tensors as [F32Tensor, ...F32Tensor[]]
-  if (name.endsWith('.A')) return below(tensors, first.shape[1]!)
-  if (name.endsWith('.B')) return beside(tensors, first.shape[0]!)
+  if (name.endsWith('.A')) return padBelow(tensors, first.shape[1]!)
+  if (name.endsWith('.B')) return padRight(tensors, first.shape[0]!)
   const length = first.shape[0]!
   const result = f32([tensors.length, 1, length])
   tensors.forEach(({ data }, n) => result.data.set(data, n * length))
@@ -35,7 +35,7 @@ function stacked(name: string, tensors: readonly F32Tensor[]): F32Tensor {
 }
 
 /** Zeros below each A. */
-function below(tensors: readonly F32Tensor[], inFeatures: number): F32Tensor {
+function padBelow(tensors: readonly F32Tensor[], inFeatures: number): F32Tensor {
   const rank = Math.max(LEAST_RANK, ...tensors.map(({ shape }) => shape[0]!))
   const result = f32([tensors.length, rank, inFeatures])
   tensors.forEach(({ data }, n) => result.data.set(data, n * rank * inFeatures))
@@ -43,7 +43,7 @@ function below(tensors: readonly F32Tensor[], inFeatures: number): F32Tensor {
 }
 
 /** Zeros to the right of each B. */
-function beside(tensors: readonly F32Tensor[], outFeatures: number): F32Tensor {
+function padRight(tensors: readonly F32Tensor[], outFeatures: number): F32Tensor {
   const rank = Math.max(LEAST_RANK, ...tensors.map(({ shape }) => shape[1]!))
   const result = f32([tensors.length, outFeatures, rank])
   tensors.forEach(({ data, shape: [, own] }, n) => {

@@ -3,10 +3,10 @@
 
 import { OptionError } from '../../base/errors.ts'
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
-import type { Piece } from './spans.ts'
+import type { TextSpan } from './spans.ts'
 
 /** Text of a conversation; `open` ends it with the opening of the assistant's turn. */
-export type Render = (messages: readonly ChatMessage[], open: boolean) => string
+export type RenderChat = (messages: readonly ChatMessage[], open: boolean) => string
 
 interface Turn {
   /** The conversation up to and with this turn. */
@@ -15,13 +15,13 @@ interface Turn {
   readonly start: number
 }
 
-function commonLength(a: string, b: string): number {
+function countCommonPrefix(a: string, b: string): number {
   let length = 0
   while (length < a.length && a[length] === b[length]) length++
   return length
 }
 
-function turnAt(messages: readonly ChatMessage[], index: number, render: Render): Turn {
+function renderTurn(messages: readonly ChatMessage[], index: number, render: RenderChat): Turn {
   const history = messages.slice(0, index)
   const through = render(messages.slice(0, index + 1), false)
   if (!through.startsWith(render(history, false)))
@@ -29,7 +29,7 @@ function turnAt(messages: readonly ChatMessage[], index: number, render: Render)
       `The chat template rewrites earlier messages when message ${index + 1} follows, so the assistant's text cannot be told apart.`,
     )
   // Not simply the length: some openings hold more than the finished turn does (an empty thought).
-  return { through, start: commonLength(render(history, true), through) }
+  return { through, start: countCommonPrefix(render(history, true), through) }
 }
 
 /**
@@ -38,13 +38,13 @@ function turnAt(messages: readonly ChatMessage[], index: number, render: Render)
  * are left out), each turn becomes a row of its own, as the model will see it. Turns before message
  * number `learnedFrom` are only read.
  */
-export function chatPieces(
+export function splitChat(
   messages: readonly ChatMessage[],
-  render: Render,
+  render: RenderChat,
   learnedFrom = 0,
-): Piece[][] {
+): TextSpan[][] {
   const turns = messages.flatMap(({ role }, i) =>
-    role === 'assistant' && i >= learnedFrom ? [turnAt(messages, i, render)] : [],
+    role === 'assistant' && i >= learnedFrom ? [renderTurn(messages, i, render)] : [],
   )
   const last = turns.at(-1)
   if (!last) throw new OptionError('The conversation has no assistant turn to learn.')

@@ -1,12 +1,12 @@
 // A fingerprint of encoded data: a resumed run must see the very same tokens.
 
-import type { EncodedRow } from './encode.ts'
+import type { EncodedSequence } from './encode.ts'
 
 /** Name of the hash of a data set in an adapter's metadata. */
 export const dataHashKey = 'data_sha256'
 
 /** SHA-256 over lengths, ids and weights, in hexadecimal. */
-export async function contentHash(rows: readonly EncodedRow[]): Promise<string> {
+export async function hashSequences(rows: readonly EncodedSequence[]): Promise<string> {
   const size = rows.reduce((sum, { ids }) => sum + 1 + 2 * ids.length, 0)
   const words = new Int32Array(size)
   const floats = new Float32Array(words.buffer)

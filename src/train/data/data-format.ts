@@ -37,22 +37,22 @@ export type SingleExample =
   /** All of it is learned. */
   | { readonly kind: 'text'; readonly text: string }
 
-export type Row = Readonly<Record<string, unknown>>
+export type DataRecord = Readonly<Record<string, unknown>>
 
 export interface DataFormat {
   /** 'messages' */
   readonly name: string
   /** How a row looks, for errors: '{ "text": "…" }'. */
-  readonly looks: string
+  readonly syntax: string
   /** Whether a row's keys are this format's; what they hold is judged by `read`. */
-  fits(row: Row): boolean
+  matches(row: DataRecord): boolean
   /** The example, or what is wrong with the row. */
-  read(row: Row): Example | string
+  read(row: DataRecord): Example | string
 }
 
 /** A key's problem where it holds no string; an empty one passes only where `empty` says so. */
-export function textProblem(
-  row: Row,
+export function findTextProblem(
+  row: DataRecord,
   key: string,
   empty: 'empty allowed' | 'not empty',
 ): string | undefined {

@@ -2,16 +2,16 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
 import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
-import { batchesOf } from '../packing.ts'
-import { encodeData, type EncodedRow } from './encode.ts'
-import { dataSet } from './jsonl.ts'
+import { buildBatches } from '../packing.ts'
+import { encodeData, type EncodedSequence } from './encode.ts'
+import { createRawDataset } from './jsonl.ts'
 
 const tokenizer = characterTokenizer()
 const encode = (rows: object[], options = {}) =>
-  encodeData(dataSet(rows, 'data'), { tokenizer, maxTokens: 1000, ...options })
+  encodeData(createRawDataset(rows, 'data'), { tokenizer, maxTokens: 1000, ...options })
 
 /** The row's text, with its labels in brackets. */
-function shown({ ids, weights }: EncodedRow, by = tokenizer): string {
+function shown({ ids, weights }: EncodedSequence, by = tokenizer): string {
   let text = ''
   ids.forEach((id, t) => {
     const before = t > 0 && weights[t - 1]! > 0
@@ -206,7 +206,7 @@ describe('weights of rows', () => {
       [0, 1, 1, 1],
     ])
     expect(data).toMatchObject({ examples: 3, dropped: 1 })
-    const [batch] = batchesOf({ rows: data.rows, shared: 0 }, [[[0, 1]]])
+    const [batch] = buildBatches({ rows: data.rows, shared: 0 }, [[[0, 1]]])
     expect([...batch!.weights].map((weight) => weight.toFixed(4))).toEqual([
       ...Array(3).fill('0.0667'),
       ...Array(3).fill('0.2667'),

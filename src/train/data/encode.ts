@@ -4,17 +4,17 @@
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { type ChatMessage, compileChatTemplate } from '../../formats/text/chat-template.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
-import { chatPieces } from './chat-spans.ts'
+import { splitChat } from './chat-spans.ts'
 import type { PairExample, SingleExample } from './data-format.ts'
 import { readExamples } from './format-table.ts'
-import { dataError, type DataSet } from './jsonl.ts'
-import { encodePieces, type Piece, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
+import { createDataError, type RawDataset } from './jsonl.ts'
+import { encodeSpans, type TextSpan, type ScoredTokens, unscoreTurnEnds } from './spans.ts'
 
 /**
  * Tokens of one sequence. `weights[t]` is the weight of token t as a label: 0 where it is only
  * read; always 0 at the first.
  */
-export interface EncodedRow {
+export interface EncodedSequence {
   readonly ids: Int32Array // [T]
   readonly weights: Float32Array // [T]
 }
@@ -23,7 +23,7 @@ export interface EncodedData {
   readonly name: string
   /** Name of the format the rows were in. */
   readonly format: string
-  readonly rows: readonly EncodedRow[]
+  readonly rows: readonly EncodedSequence[]
   /** Whether rows are pairs: chosen and rejected take turns. */
   readonly pairs?: boolean
   /** Examples that were read. */
@@ -49,7 +49,7 @@ export interface EncodeOptions {
 
 type EncodeExample = (example: SingleExample) => ScoredTokens[]
 
-function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: EncodeOptions) {
+function createChatEncoder({ tokenizer, chatTemplate, system, now, variables }: EncodeOptions) {
   const render = compileChatTemplate(chatTemplate)
   const textOf = (id: number | undefined): string | undefined =>
     id === undefined ? undefined : tokenizer.decode([id])
@@ -70,14 +70,14 @@ function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: Encode
         ? [{ role: 'system', content: system }]
         : []
     const whole = [...added, ...messages]
-    const rows = chatPieces(
+    const rows = splitChat(
       whole,
       (part, addGenerationPrompt) =>
         render(part, { ...settings, addGenerationPrompt, ...(tools ? { tools } : {}) }),
       learnedFrom + added.length,
     )
     return rows.map((pieces) => {
-      const tokens = encodePieces(pieces, tokenizer)
+      const tokens = encodeSpans(pieces, tokenizer)
       unscoreTurnEnds(tokens, tokenizer)
       return tokens
     })
@@ -85,12 +85,12 @@ function chatEncoder({ tokenizer, chatTemplate, system, now, variables }: Encode
 }
 
 /** Plain text: the tokenizer's own beginning of a text, the pieces, the end of text as a label. */
-function plainEncoder({ tokenizer }: EncodeOptions) {
+function createPlainEncoder({ tokenizer }: EncodeOptions) {
   const { bosId, eosId } = tokenizer
   const opens =
     bosId !== undefined && tokenizer.encode('a', { addSpecialTokens: true })[0] === bosId
-  return (pieces: readonly Piece[]): ScoredTokens[] => {
-    const { ids, scored } = encodePieces(pieces, tokenizer)
+  return (pieces: readonly TextSpan[]): ScoredTokens[] => {
+    const { ids, scored } = encodeSpans(pieces, tokenizer)
     return [
       {
         ids: [...(opens ? [bosId] : []), ...ids, ...(eosId === undefined ? [] : [eosId])],
@@ -104,9 +104,9 @@ function plainEncoder({ tokenizer }: EncodeOptions) {
  * Turns examples into tokens with labels marked; one example may give several rows. Throws
  * OptionError for a chat without a template.
  */
-export function exampleEncoder(options: EncodeOptions): EncodeExample {
-  const chat = options.chatTemplate === undefined ? undefined : chatEncoder(options)
-  const plain = plainEncoder(options)
+export function createExampleEncoder(options: EncodeOptions): EncodeExample {
+  const chat = options.chatTemplate === undefined ? undefined : createChatEncoder(options)
+  const plain = createPlainEncoder(options)
   return (example) => {
     if (example.kind === 'text') return plain([{ text: example.text, scored: true }])
     if (example.kind === 'chat') {
@@ -136,11 +136,11 @@ export function exampleEncoder(options: EncodeOptions): EncodeExample {
 }
 
 /** The row up to its last label, cut to `maxTokens`; undefined where no label is left. */
-function fitted(
+function cutToLength(
   { ids, scored }: ScoredTokens,
   maxTokens: number,
   weight: number,
-): { row: EncodedRow | undefined; cut: boolean } {
+): { row: EncodedSequence | undefined; cut: boolean } {
   const length = scored.lastIndexOf(true) + 1 // tokens behind the last label teach nothing
   const kept = Math.min(length, maxTokens)
   const weights = Float32Array.from(scored.slice(0, kept), (label, t) =>
@@ -165,10 +165,10 @@ function encodePair({ chosen, rejected }: PairExample, encode: EncodeExample): S
  * Rows of any known format as tokens with labels. Throws DataError that names every row the
  * template refuses, and one where no row has anything to learn within `maxTokens`.
  */
-export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
+export function encodeData(data: RawDataset, options: EncodeOptions): EncodedData {
   const { format, examples } = readExamples(data)
-  const encode = exampleEncoder(options)
-  const rows: EncodedRow[] = []
+  const encode = createExampleEncoder(options)
+  const rows: EncodedSequence[] = []
   const problems: string[] = []
   const pairs = examples.some(({ example }) => example.kind === 'pair')
   let cut = 0
@@ -176,7 +176,7 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
   for (const { number, example, weight } of examples) {
     try {
       const made = example.kind === 'pair' ? encodePair(example, encode) : encode(example)
-      const fits = made.map((tokens) => fitted(tokens, options.maxTokens, weight))
+      const fits = made.map((tokens) => cutToLength(tokens, options.maxTokens, weight))
       // of a pair both or none
       const kept = fits.filter(({ row }, i) => row && (!pairs || fits[i ^ 1]?.row))
       rows.push(...kept.map(({ row }) => row!))
@@ -187,7 +187,7 @@ export function encodeData(data: DataSet, options: EncodeOptions): EncodedData {
       problems.push(`row ${number}: ${error.message}`)
     }
   }
-  if (problems.length > 0) throw dataError(data.name, 'rows cannot be encoded', problems)
+  if (problems.length > 0) throw createDataError(data.name, 'rows cannot be encoded', problems)
   if (rows.length === 0)
     throw new DataError(
       `${data.name}: none of ${examples.length} rows has anything to learn within ${options.maxTokens} tokens; raise maxTokens.`,

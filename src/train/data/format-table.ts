@@ -2,13 +2,13 @@
 // here.
 
 import { DataError } from '../../base/errors.ts'
-import type { DataFormat, Example, Row } from './data-format.ts'
+import type { DataFormat, Example, DataRecord } from './data-format.ts'
 import { instruction } from './instruction.ts'
-import { dataError, type DataSet } from './jsonl.ts'
+import { createDataError, type RawDataset } from './jsonl.ts'
 import { messages } from './messages.ts'
 import { preference } from './preference.ts'
 import { promptCompletion } from './prompt-completion.ts'
-import { rowWeight } from './row-weight.ts'
+import { readWeight } from './row-weight.ts'
 import { text } from './text.ts'
 
 export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
@@ -18,22 +18,22 @@ export const dataFormats: ReadonlyMap<string, DataFormat> = new Map(
   ]),
 )
 
-const keysOf = (row: Row): string => Object.keys(row).join(', ') || 'none'
+const describeKeys = (row: DataRecord): string => Object.keys(row).join(', ') || 'none'
 
-const known = (): string =>
-  [...dataFormats.values()].map(({ name, looks }) => `  ${name}: ${looks}`).join('\n')
+const describeFormats = (): string =>
+  [...dataFormats.values()].map(({ name, syntax }) => `  ${name}: ${syntax}`).join('\n')
 
 /**
  * The format of a data set by its first row. Throws DataError that names the row's keys and the
  * formats there are.
  */
-export function detectFormat({ name, rows }: DataSet): DataFormat {
+export function detectFormat({ name, rows }: RawDataset): DataFormat {
   const first = rows[0]
   if (!first) throw new DataError(`${name}: holds no rows.`)
-  const format = [...dataFormats.values()].find(({ fits }) => fits(first.value))
+  const format = [...dataFormats.values()].find(({ matches }) => matches(first.value))
   if (format) return format
   throw new DataError(
-    `${name}: row ${first.number} is of no known format; its keys are ${keysOf(first.value)}. Rows may be:\n${known()}`,
+    `${name}: row ${first.number} is of no known format; its keys are ${describeKeys(first.value)}. Rows may be:\n${describeFormats()}`,
   )
 }
 
@@ -50,11 +50,16 @@ export interface NumberedExample {
  * names every row which does not fit and its keys, or whose weight is none, and one where no row
  * counts anything.
  */
-export function readExamples(data: DataSet): { format: DataFormat; examples: NumberedExample[] } {
+export function readExamples(data: RawDataset): {
+  format: DataFormat
+  examples: NumberedExample[]
+} {
   const format = detectFormat(data)
   const problems: string[] = []
-  const examples = data.rows.flatMap(({ number, value, weight = rowWeight(value) }) => {
-    const example = format.fits(value) ? format.read(value) : `its keys are ${keysOf(value)}`
+  const examples = data.rows.flatMap(({ number, value, weight = readWeight(value) }) => {
+    const example = format.matches(value)
+      ? format.read(value)
+      : `its keys are ${describeKeys(value)}`
     if (typeof example !== 'string' && typeof weight !== 'string')
       return [{ number, example, weight }]
     problems.push(
@@ -65,9 +70,9 @@ export function readExamples(data: DataSet): { format: DataFormat; examples: Num
     return []
   })
   if (problems.length > 0)
-    throw dataError(
+    throw createDataError(
       data.name,
-      `rows are not of the format "${format.name}", ${format.looks}`,
+      `rows are not of the format "${format.name}", ${format.syntax}`,
       problems,
     )
   if (examples.every(({ weight }) => weight === 0))

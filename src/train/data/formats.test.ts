@@ -1,16 +1,16 @@
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
 import { detectFormat, readExamples } from './format-table.ts'
-import { dataSet } from './jsonl.ts'
+import { createRawDataset } from './jsonl.ts'
 
 const examplesOf = (...rows: object[]) =>
-  readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ example }) => example)
+  readExamples(createRawDataset(rows, 'data.jsonl')).examples.map(({ example }) => example)
 const user = { role: 'user', content: 'hi' }
 const assistant = { role: 'assistant', content: 'hello' }
 
 describe('data formats', () => {
   it('are told apart by the first row', () => {
-    const format = (row: object): string => detectFormat(dataSet([row], 'x')).name
+    const format = (row: object): string => detectFormat(createRawDataset([row], 'x')).name
     expect(format({ messages: [user, assistant], id: 7 })).toBe('messages')
     expect(format({ prompt: 'a', completion: 'b' })).toBe('prompt-completion')
     expect(format({ instruction: 'a', output: 'b' })).toBe('instruction')
@@ -18,12 +18,16 @@ describe('data formats', () => {
     expect(format({ prompt: 'a', chosen: 'b', rejected: 'c' })).toBe('preference')
   })
   it('say what keys an unknown row has, and what rows may be', () => {
-    expect(() => detectFormat(dataSet([{ question: 'a', answer: 'b' }], 'q.jsonl'))).toThrow(
+    expect(() =>
+      detectFormat(createRawDataset([{ question: 'a', answer: 'b' }], 'q.jsonl')),
+    ).toThrow(
       /^q\.jsonl: row 1 is of no known format; its keys are question, answer\. Rows may be:\n {2}preference: .*\n {2}messages: /,
     )
   })
   it('never take the text of a row whose answer stands under another key', () => {
-    expect(() => detectFormat(dataSet([{ text: 'play jazz', json: {} }], 'x'))).toThrow(DataError)
+    expect(() => detectFormat(createRawDataset([{ text: 'play jazz', json: {} }], 'x'))).toThrow(
+      DataError,
+    )
   })
   it('name every row that is not like the first, with its keys', () => {
     const rows = [{ text: 'a' }, { prompt: 'a', completion: 'b' }, { text: '' }, { text: 5 }]
@@ -126,7 +130,7 @@ describe('preferences', () => {
 
 describe("a row's weight", () => {
   const weightsOf = (...rows: object[]) =>
-    readExamples(dataSet(rows, 'data.jsonl')).examples.map(({ weight }) => weight)
+    readExamples(createRawDataset(rows, 'data.jsonl')).examples.map(({ weight }) => weight)
 
   it('is read from "weight" or "quality", in every format', () => {
     expect(

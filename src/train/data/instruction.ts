@@ -1,13 +1,13 @@
 // Alpaca's rows: { "instruction": "…", "input": "…", "output": "…" }; the input may be missing or
 // empty. The output is learned.
 
-import { textProblem, type DataFormat } from './data-format.ts'
+import { findTextProblem, type DataFormat } from './data-format.ts'
 
 /**
  * The prompt for models without a chat template, word for word as Alpaca trained
  * (github.com/tatsu-lab/stanford_alpaca, train.py).
  */
-function alpacaPrompt(instruction: string, input: string): string {
+function renderAlpacaPrompt(instruction: string, input: string): string {
   return input === ''
     ? 'Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n' +
         `### Instruction:\n${instruction}\n\n### Response:`
@@ -18,23 +18,23 @@ function alpacaPrompt(instruction: string, input: string): string {
 
 export const instruction: DataFormat = {
   name: 'instruction',
-  looks: '{ "instruction": "…", "input": "…", "output": "…" }',
-  fits: (row) => 'instruction' in row && 'output' in row,
+  syntax: '{ "instruction": "…", "input": "…", "output": "…" }',
+  matches: (row) => 'instruction' in row && 'output' in row,
   read(row) {
     const { input } = row
     const problem =
-      textProblem(row, 'instruction', 'not empty') ??
-      textProblem(row, 'output', 'not empty') ??
+      findTextProblem(row, 'instruction', 'not empty') ??
+      findTextProblem(row, 'output', 'not empty') ??
       (input === undefined || input === null
         ? undefined
-        : textProblem(row, 'input', 'empty allowed'))
+        : findTextProblem(row, 'input', 'empty allowed'))
     if (problem !== undefined) return problem
     const task = row['instruction'] as string
     const given = typeof input === 'string' ? input : ''
     return {
       kind: 'completion',
       prompt: given === '' ? task : `${task}\n\n${given}`,
-      plainPrompt: alpacaPrompt(task, given),
+      plainPrompt: renderAlpacaPrompt(task, given),
       completion: row['output'] as string,
     }
   },

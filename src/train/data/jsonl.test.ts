@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
-import { dataSet, readJsonl } from './jsonl.ts'
+import { createRawDataset, parseJsonl } from './jsonl.ts'
 
 describe('readJsonl', () => {
   it('reads objects with their row numbers, past blank lines, a byte-order mark and Windows line ends', () => {
-    const { name, rows } = readJsonl('\uFEFF{"a":1}\r\n\r\n{"a":"\u2028"}\n', 'x.jsonl')
+    const { name, rows } = parseJsonl('\uFEFF{"a":1}\r\n\r\n{"a":"\u2028"}\n', 'x.jsonl')
     expect(name).toBe('x.jsonl')
     expect(rows).toEqual([
       { number: 1, value: { a: 1 } },
@@ -12,27 +12,30 @@ describe('readJsonl', () => {
     ])
   })
   it('takes lines one by one', () => {
-    expect(readJsonl(['{"a":1}', '{"a":2}'], 'x').rows).toHaveLength(2)
+    expect(parseJsonl(['{"a":1}', '{"a":2}'], 'x').rows).toHaveLength(2)
   })
   it('names the file and every bad row at once', () => {
-    const read = (): unknown => readJsonl('{"a":1}\n{oops}\n[1]\nnull\n7', 'bad.jsonl')
+    const read = (): unknown => parseJsonl('{"a":1}\n{oops}\n[1]\nnull\n7', 'bad.jsonl')
     expect(read).toThrow(DataError)
     expect(read).toThrow(
       /^bad\.jsonl: is not valid JSONL:\n {2}row 2: .+\n {2}row 3: got a list.+\n {2}row 4: got null.+\n {2}row 5: got a number/,
     )
   })
   it('shows eight bad rows and counts the others', () => {
-    expect(() => readJsonl('x\n'.repeat(20), 'bad')).toThrow('and 12 more rows')
+    expect(() => parseJsonl('x\n'.repeat(20), 'bad')).toThrow('and 12 more rows')
   })
   it('refuses a file without rows', () => {
-    expect(() => readJsonl(' \n\n', 'empty.jsonl')).toThrow('empty.jsonl: holds no rows')
+    expect(() => parseJsonl(' \n\n', 'empty.jsonl')).toThrow('empty.jsonl: holds no rows')
   })
 })
 
 describe('dataSet', () => {
   it('numbers objects in memory, and refuses anything else', () => {
-    expect(dataSet([{ text: 'a' }], 'rows').rows[0]).toEqual({ number: 1, value: { text: 'a' } })
-    expect(() => dataSet([{}, 3], 'rows')).toThrow('row 2: got a number')
-    expect(() => dataSet([], 'rows')).toThrow(DataError)
+    expect(createRawDataset([{ text: 'a' }], 'rows').rows[0]).toEqual({
+      number: 1,
+      value: { text: 'a' },
+    })
+    expect(() => createRawDataset([{}, 3], 'rows')).toThrow('row 2: got a number')
+    expect(() => createRawDataset([], 'rows')).toThrow(DataError)
   })
 })

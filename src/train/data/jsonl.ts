@@ -12,7 +12,7 @@ export interface DataRow {
 }
 
 /** Rows and where they came from. */
-export interface DataSet {
+export interface RawDataset {
   /** Shown in errors: a file's name. */
   readonly name: string
   readonly rows: readonly DataRow[]
@@ -24,11 +24,15 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** What is wrong with a value that should be a row, in a few words. */
-const kindOf = (value: unknown): string =>
+const describeType = (value: unknown): string =>
   value === null ? 'null' : Array.isArray(value) ? 'a list' : `a ${typeof value}`
 
 /** The first problems, and how many there are besides. */
-export function dataError(name: string, what: string, problems: readonly string[]): DataError {
+export function createDataError(
+  name: string,
+  what: string,
+  problems: readonly string[],
+): DataError {
   const shown = problems.slice(0, 8).map((problem) => `  ${problem}`)
   if (problems.length > shown.length)
     shown.push(`  … and ${problems.length - shown.length} more rows`)
@@ -39,7 +43,7 @@ export function dataError(name: string, what: string, problems: readonly string[
  * The rows of a JSONL text; blank lines are passed over, but counted in row numbers. Throws one
  * DataError that names every row which is not a JSON object, and one where there is no row at all.
  */
-export function readJsonl(text: string | Iterable<string>, name: string): DataSet {
+export function parseJsonl(text: string | Iterable<string>, name: string): RawDataset {
   const lines = typeof text === 'string' ? text.replace(/^\uFEFF/, '').split('\n') : text
   const rows: DataRow[] = []
   const problems: string[] = []
@@ -50,23 +54,23 @@ export function readJsonl(text: string | Iterable<string>, name: string): DataSe
     try {
       const value: unknown = JSON.parse(line)
       if (isObject(value)) rows.push({ number, value })
-      else problems.push(`row ${number}: got ${kindOf(value)}, expected a JSON object`)
+      else problems.push(`row ${number}: got ${describeType(value)}, expected a JSON object`)
     } catch (error) {
       problems.push(`row ${number}: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
-  if (problems.length > 0) throw dataError(name, 'is not valid JSONL', problems)
+  if (problems.length > 0) throw createDataError(name, 'is not valid JSONL', problems)
   if (rows.length === 0)
     throw new DataError(`${name}: holds no rows. Give at least one JSON object, one a line.`)
   return { name, rows }
 }
 
-/** Objects that are in memory already, as a data set. Throws as `readJsonl` does. */
-export function dataSet(values: readonly unknown[], name: string): DataSet {
+/** Objects that are in memory already, as a data set. Throws as `parseJsonl` does. */
+export function createRawDataset(values: readonly unknown[], name: string): RawDataset {
   const problems = values.flatMap((value, i) =>
-    isObject(value) ? [] : [`row ${i + 1}: got ${kindOf(value)}, expected an object`],
+    isObject(value) ? [] : [`row ${i + 1}: got ${describeType(value)}, expected an object`],
   )
-  if (problems.length > 0) throw dataError(name, 'holds rows that are no objects', problems)
+  if (problems.length > 0) throw createDataError(name, 'holds rows that are no objects', problems)
   if (values.length === 0) throw new DataError(`${name}: holds no rows.`)
   return {
     name,

@@ -8,7 +8,7 @@ import type { DataFormat } from './data-format.ts'
  * What is wrong with a message, if anything. Content may be missing where an assistant only calls
  * tools.
  */
-export function messageProblem(message: unknown, index: number): string | undefined {
+export function findMessageProblem(message: unknown, index: number): string | undefined {
   if (typeof message !== 'object' || message === null)
     return `message ${index + 1} is not an object`
   const { role, content, tool_calls: calls } = message as Record<string, unknown>
@@ -24,12 +24,12 @@ export function messageProblem(message: unknown, index: number): string | undefi
 
 export const messages: DataFormat = {
   name: 'messages',
-  looks:
+  syntax:
     '{ "messages": [{ "role": "user", "content": "…" }, { "role": "assistant", "content": "…" }] }',
-  fits: (row) => 'messages' in row,
+  matches: (row) => 'messages' in row,
   read({ messages: list, tools }) {
     if (!Array.isArray(list) || list.length === 0) return '"messages" must be a list of messages'
-    const problems = list.map(messageProblem).filter((problem) => problem !== undefined)
+    const problems = list.map(findMessageProblem).filter((problem) => problem !== undefined)
     if (problems.length > 0) return problems.join(', ')
     const chat = list as ChatMessage[]
     if (!chat.some(({ role }) => role === 'assistant'))

@@ -3,21 +3,26 @@
 // the prompt.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
-import { type DataFormat, type Row, type SingleExample, textProblem } from './data-format.ts'
-import { messageProblem } from './messages.ts'
+import {
+  type DataFormat,
+  type DataRecord,
+  type SingleExample,
+  findTextProblem,
+} from './data-format.ts'
+import { findMessageProblem } from './messages.ts'
 
-const pairOf = (chosen: SingleExample, rejected: SingleExample) =>
+const toPair = (chosen: SingleExample, rejected: SingleExample) =>
   ({ kind: 'pair', chosen, rejected }) as const
 
-function readTexts(row: Row) {
+function readTexts(row: DataRecord) {
   const { prompt, chosen, rejected, system } = row
   const problem =
-    textProblem(row, 'prompt', 'empty allowed') ??
-    textProblem(row, 'chosen', 'not empty') ??
-    textProblem(row, 'rejected', 'not empty') ??
+    findTextProblem(row, 'prompt', 'empty allowed') ??
+    findTextProblem(row, 'chosen', 'not empty') ??
+    findTextProblem(row, 'rejected', 'not empty') ??
     (system === undefined || system === null
       ? undefined
-      : textProblem(row, 'system', 'empty allowed'))
+      : findTextProblem(row, 'system', 'empty allowed'))
   if (problem !== undefined) return problem
   const answered = (completion: unknown): SingleExample => ({
     kind: 'completion',
@@ -25,11 +30,11 @@ function readTexts(row: Row) {
     completion: completion as string,
     ...(typeof system === 'string' ? { system } : {}),
   })
-  return pairOf(answered(chosen), answered(rejected))
+  return toPair(answered(chosen), answered(rejected))
 }
 
 /** How many messages both lists begin with. */
-function commonMessages(a: readonly unknown[], b: readonly unknown[]): number {
+function countCommonMessages(a: readonly unknown[], b: readonly unknown[]): number {
   let count = 0
   while (
     count < Math.min(a.length, b.length) &&
@@ -39,7 +44,7 @@ function commonMessages(a: readonly unknown[], b: readonly unknown[]): number {
   return count
 }
 
-function readMessages({ prompt, chosen, rejected, tools }: Row) {
+function readMessages({ prompt, chosen, rejected, tools }: DataRecord) {
   for (const [name, list] of [
     ['chosen', chosen],
     ['rejected', rejected],
@@ -49,7 +54,7 @@ function readMessages({ prompt, chosen, rejected, tools }: Row) {
       if (name === 'prompt') continue // a text beside lists repeats what they begin with
       return `"${name}" must be a list of messages as the other answer is`
     }
-    const problem = list.map(messageProblem).find((one) => one !== undefined)
+    const problem = list.map(findMessageProblem).find((one) => one !== undefined)
     if (problem !== undefined) return `"${name}": ${problem}`
   }
   const opening = Array.isArray(prompt) ? (prompt as ChatMessage[]) : []
@@ -57,7 +62,7 @@ function readMessages({ prompt, chosen, rejected, tools }: Row) {
     ...opening,
     ...(list as ChatMessage[]),
   ]) as [ChatMessage[], ChatMessage[]]
-  const learnedFrom = opening.length > 0 ? opening.length : commonMessages(better, worse)
+  const learnedFrom = opening.length > 0 ? opening.length : countCommonMessages(better, worse)
   for (const [name, list] of [
     ['chosen', better],
     ['rejected', worse],
@@ -72,13 +77,13 @@ function readMessages({ prompt, chosen, rejected, tools }: Row) {
     learnedFrom,
     ...(Array.isArray(tools) ? { tools: tools as object[] } : {}),
   })
-  return pairOf(chat(better), chat(worse))
+  return toPair(chat(better), chat(worse))
 }
 
 export const preference: DataFormat = {
   name: 'preference',
-  looks: '{ "prompt": "…", "chosen": "…", "rejected": "…" }',
-  fits: (row) => 'chosen' in row && 'rejected' in row,
+  syntax: '{ "prompt": "…", "chosen": "…", "rejected": "…" }',
+  matches: (row) => 'chosen' in row && 'rejected' in row,
   read(row) {
     const { chosen, rejected } = row
     if (JSON.stringify(chosen) === JSON.stringify(rejected))

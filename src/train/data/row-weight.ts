@@ -1,12 +1,12 @@
 // How much a row counts, where it says so itself: "weight" or "quality", a number from 0 to 1.
 // Knows no format and no tokens.
 
-import type { Row } from './data-format.ts'
+import type { DataRecord } from './data-format.ts'
 
 const names = ['weight', 'quality'] as const
 
 /** The row's weight, 1 where it names none, or what is wrong with it. */
-export function rowWeight(row: Row): number | string {
+export function readWeight(row: DataRecord): number | string {
   const given = names.filter((name) => row[name] !== undefined && row[name] !== null)
   for (const name of given) {
     const value = row[name]

@@ -4,7 +4,7 @@
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
 
 /** Part of a row's text, learned or only read. */
-export interface Piece {
+export interface TextSpan {
   readonly text: string
   readonly scored: boolean
 }
@@ -15,7 +15,7 @@ export interface ScoredTokens {
   readonly scored: boolean[]
 }
 
-function commonLength(a: readonly number[], b: readonly number[]): number {
+function countCommonPrefix(a: readonly number[], b: readonly number[]): number {
   let length = 0
   while (length < a.length && length < b.length && a[length] === b[length]) length++
   return length
@@ -25,8 +25,8 @@ function commonLength(a: readonly number[], b: readonly number[]): number {
  * Where each piece but the first begins among the tokens of the whole text, and whether those are
  * all true token boundaries.
  */
-function boundaries(
-  pieces: readonly Piece[],
+function locateBoundaries(
+  pieces: readonly TextSpan[],
   ids: readonly number[],
   tokenizer: Tokenizer,
 ): { starts: number[]; exact: boolean } {
@@ -35,7 +35,7 @@ function boundaries(
   const starts = pieces.slice(0, -1).map((piece) => {
     text += piece.text
     const before = tokenizer.encode(text)
-    const start = commonLength(before, ids)
+    const start = countCommonPrefix(before, ids)
     exact &&= start === before.length
     return start
   })
@@ -48,9 +48,9 @@ function boundaries(
  * where a tokenizer cannot do that (it sets a space before every text) does the token across a
  * boundary stay, and counts to the later piece.
  */
-export function encodePieces(pieces: readonly Piece[], tokenizer: Tokenizer): ScoredTokens {
+export function encodeSpans(pieces: readonly TextSpan[], tokenizer: Tokenizer): ScoredTokens {
   const ids = tokenizer.encode(pieces.map(({ text }) => text).join(''))
-  const { starts, exact } = boundaries(pieces, ids, tokenizer)
+  const { starts, exact } = locateBoundaries(pieces, ids, tokenizer)
   if (!exact) {
     const parts = pieces.map(({ text }) => tokenizer.encode(text))
     const joined = parts.flat()

@@ -4,8 +4,8 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { type LoadedModel, loadModel } from '../../node/model.ts'
 import { SyntheticDataGenerator } from '../datasets/synthetic/synthetic-data-generator.ts'
 import { train } from '../run/train.ts'
-import { type TextDataset, textDataset, trainingData } from '../datasets/adapter-dataset.ts'
-import { datasetHash } from '../datasets/dataset-files.ts'
+import { type TextDataset, createTextDataset, toTrainingData } from '../datasets/adapter-dataset.ts'
+import { hashDataset } from '../datasets/dataset-files.ts'
 
 let model: LoadedModel
 beforeAll(async () => {
@@ -14,7 +14,7 @@ beforeAll(async () => {
 afterAll(() => model.dispose())
 
 async function trained(dataset: TextDataset, steps: number): Promise<Adapter> {
-  const data = trainingData(dataset, await datasetHash(dataset))
+  const data = toTrainingData(dataset, await hashDataset(dataset))
   const adapter = { kind: 'lora', config: { rank: 4, targets: 'all-linear' } }
   for await (const event of train({ model, data, adapter, steps, learningRate: 0.005 }))
     if (event.type === 'train-end') return event.adapter
@@ -30,11 +30,11 @@ async function lossOf(adapter: Adapter, prompt: string, completion: string): Pro
 describe('train on a text data set', () => {
   it('takes synthetic tasks, and names them in the adapter', async () => {
     const tasks = new SyntheticDataGenerator(8, 1).tasks('reviewer', 12)
-    expect((await trained(tasks, 2)).metadata).toEqual({ data_sha256: await datasetHash(tasks) })
+    expect((await trained(tasks, 2)).metadata).toEqual({ data_sha256: await hashDataset(tasks) })
   })
   it('believes good rows more than bad ones that contradict them', async () => {
     const rows = (good: number, bad: number) =>
-      textDataset('contradictory', [
+      createTextDataset('contradictory', [
         { row: { prompt: 'Lily saw', completion: ' a red cat.' }, quality: good },
         { row: { prompt: 'Lily saw', completion: ' the big dog.' }, quality: bad },
       ])

@@ -1,6 +1,6 @@
 // Plain text: { "text": "…" }. All of it is learned.
 
-import { textProblem, type DataFormat } from './data-format.ts'
+import { findTextProblem, type DataFormat } from './data-format.ts'
 
 /**
  * Keys that describe a text and may stand beside it. Any other key could be an answer that would
@@ -24,9 +24,9 @@ const descriptive = new Set([
 
 export const text: DataFormat = {
   name: 'text',
-  looks: '{ "text": "…" }',
-  fits: (row) =>
+  syntax: '{ "text": "…" }',
+  matches: (row) =>
     'text' in row && Object.keys(row).every((key) => key === 'text' || descriptive.has(key)),
   read: (row) =>
-    textProblem(row, 'text', 'not empty') ?? { kind: 'text', text: row['text'] as string },
+    findTextProblem(row, 'text', 'not empty') ?? { kind: 'text', text: row['text'] as string },
 }

@@ -10,22 +10,22 @@ import {
 import { random } from '../../base/random.ts'
 import {
   type AdapterDataset,
-  embeddingDataset,
+  createEmbeddingDataset,
   joinDatasets,
   selectExamples,
-  sizeOfDataset,
-  textDataset,
-  trainingData,
+  countExamples,
+  createTextDataset,
+  toTrainingData,
 } from './adapter-dataset.ts'
 import {
-  datasetChunks,
-  datasetHash,
+  encodeDataset,
+  hashDataset,
   loadDataset,
   readDataset,
   saveDataset,
 } from './dataset-files.ts'
-import { datasetStatistics } from './dataset-statistics.ts'
-import { deduplicate, duplicateGroups, normalisedText } from './duplicates.ts'
+import { computeDatasetStatistics } from './dataset-statistics.ts'
+import { deduplicate, groupDuplicates, normalizeText } from './duplicates.ts'
 import { encodeData } from '../data/encode.ts'
 import { readExamples } from '../data/format-table.ts'
 import { splitDataset } from './split-dataset.ts'
@@ -37,7 +37,7 @@ const near = (base: Float32Array): Float32Array =>
   base.map((value) => value + 0.01 * generator.normal())
 const pair = (prompt: string, completion = 'yes') => ({ prompt, completion })
 
-const texts = textDataset('texts', [
+const texts = createTextDataset('texts', [
   { row: pair('What is a cat?'), quality: 0.9, task: 'ask', domain: 'animals' },
   { row: pair('what is a CAT'), quality: 0.95, task: 'ask', domain: 'animals' },
   { row: pair('What is a dog?'), quality: 0.5, task: 'ask', domain: 'animals', group: 'dogs' },
@@ -46,7 +46,7 @@ const texts = textDataset('texts', [
 ])
 const first = vector()
 const second = vector()
-const vectors = embeddingDataset('vectors', width, [
+const vectors = createEmbeddingDataset('vectors', width, [
   { input: first, target: vector(), quality: 0.2, task: 'a' },
   { input: second, target: vector(), quality: 0.8, domain: 'd' },
   { input: near(first), target: vector(), quality: 0.6, task: 'a' },
@@ -55,17 +55,17 @@ const vectors = embeddingDataset('vectors', width, [
 
 describe('duplicates', () => {
   it('of texts have the same words', () => {
-    expect(normalisedText('  What—is a  CAT?! ')).toBe('what is a cat')
-    expect([...duplicateGroups(texts)]).toEqual([0, 0, 2, 3, 4])
+    expect(normalizeText('  What—is a  CAT?! ')).toBe('what is a cat')
+    expect([...groupDuplicates(texts)]).toEqual([0, 0, 2, 3, 4])
     const { dataset, removed } = deduplicate(texts)
     expect(removed).toEqual([0]) // the better one stays
     expect(dataset.rows[0]).toEqual(pair('what is a CAT'))
   })
   it('of vectors have the same bits, or a small angle', () => {
-    expect([...duplicateGroups(vectors)]).toEqual([0, 1, 2, 1])
-    expect([...duplicateGroups(vectors, { similarity: 0.99 })]).toEqual([0, 1, 0, 1])
+    expect([...groupDuplicates(vectors)]).toEqual([0, 1, 2, 1])
+    expect([...groupDuplicates(vectors, { similarity: 0.99 })]).toEqual([0, 1, 0, 1])
     expect(deduplicate(vectors, { similarity: 0.99 }).removed).toEqual([0, 3])
-    expect(() => duplicateGroups(vectors, { similarity: 1.5 })).toThrow(OptionError)
+    expect(() => groupDuplicates(vectors, { similarity: 1.5 })).toThrow(OptionError)
   })
   it('are found among more rows than are compared at a time', () => {
     const many = Array.from({ length: 600 }, vector)
@@ -73,7 +73,9 @@ describe('duplicates', () => {
       input,
       target: input,
     }))
-    const groups = duplicateGroups(embeddingDataset('many', width, examples), { similarity: 0.99 })
+    const groups = groupDuplicates(createEmbeddingDataset('many', width, examples), {
+      similarity: 0.99,
+    })
     expect([...groups.subarray(600)]).toEqual([0, 300, 599])
     expect(new Set(groups).size).toBe(600)
   })
@@ -84,13 +86,13 @@ describe('splitDataset', () => {
     row: pair(`Question ${i}`),
     group: i < 12 ? `group ${i % 3}` : undefined,
   }))
-  const dataset = textDataset(
+  const dataset = createTextDataset(
     'rows',
     rows.map(({ row, group }) => ({ row, ...(group === undefined ? {} : { group }) })),
   )
   it('holds a fifth back unless told otherwise, always the same for a seed', () => {
     const { train, validation } = splitDataset(dataset, { seed: 1 })
-    expect([sizeOfDataset(train), sizeOfDataset(validation)]).toEqual([40, 10])
+    expect([countExamples(train), countExamples(validation)]).toEqual([40, 10])
     expect(splitDataset(dataset, { seed: 1 })).toEqual({ train, validation })
     expect(splitDataset(dataset, { seed: 2 }).validation).not.toEqual(validation)
     expect([...train.rows, ...validation.rows].map((row) => row['prompt']).sort()).toEqual(
@@ -116,7 +118,7 @@ describe('splitDataset', () => {
         expect([0, 2]).toContain(dogs)
       }
       const halves = splitDataset(vectors, { seed, share: 0.5, similarity: 0.99 })
-      expect([sizeOfDataset(halves.train), sizeOfDataset(halves.validation)]).toEqual([2, 2])
+      expect([countExamples(halves.train), countExamples(halves.validation)]).toEqual([2, 2])
     },
   )
   it('refuses what cannot be parted', () => {
@@ -133,11 +135,11 @@ describe('files', () => {
     await saveDataset(dataset, sink, 'data/examples')
     const loaded = await loadDataset(sink, 'data/examples')
     expect({ ...loaded, name: dataset.name }).toEqual(dataset)
-    expect(await datasetHash(loaded)).toBe(await datasetHash(dataset))
+    expect(await hashDataset(loaded)).toBe(await hashDataset(dataset))
   })
   it('of texts are rows that train reads, whatever their format', () => {
-    const plain = textDataset('plain', [{ row: { text: 'All of it.' }, quality: 0.5 }])
-    const [line] = [...datasetChunks(plain)]
+    const plain = createTextDataset('plain', [{ row: { text: 'All of it.' }, quality: 0.5 }])
+    const [line] = [...encodeDataset(plain)]
     const row = JSON.parse(new TextDecoder().decode(line)) as Record<string, unknown>
     expect(readExamples({ name: 'x', rows: [{ number: 1, value: row }] }).format.name).toBe('text')
   })
@@ -147,9 +149,9 @@ describe('files', () => {
       { ...vectors, tasks: vectors.tasks.map((task) => task ?? 'b') },
       { ...vectors, targets: vectors.targets.map((value, i) => (i === 63 ? value + 1e-6 : value)) },
     ]
-    const hashes = await Promise.all([vectors, ...changed].map((dataset) => datasetHash(dataset)))
+    const hashes = await Promise.all([vectors, ...changed].map((dataset) => hashDataset(dataset)))
     expect(new Set(hashes).size).toBe(4)
-    expect(await datasetHash({ ...vectors, name: 'other' })).toBe(hashes[0])
+    expect(await hashDataset({ ...vectors, name: 'other' })).toBe(hashes[0])
   })
   it('that are no data sets are refused with what is wrong', async () => {
     const bytes = new TextEncoder().encode(
@@ -173,7 +175,7 @@ describe('files', () => {
 describe('a data set', () => {
   it('counts itself', () => {
     const { examples, quality, qualityTenths, tasks, domains, groups, duplicates, meanCharacters } =
-      datasetStatistics(texts)
+      computeDatasetStatistics(texts)
     expect([examples, groups, duplicates]).toEqual([5, 1, 1])
     expect(quality.mean).toBeCloseTo(0.72, 6)
     expect([quality.least, quality.most]).toEqual([0.25, 1])
@@ -185,20 +187,24 @@ describe('a data set', () => {
     ])
     expect(domains.get('animals')!.meanQuality).toBeCloseTo((0.9 + 0.95 + 0.5) / 3, 6)
     expect(meanCharacters).toBeGreaterThan(20)
-    expect(datasetStatistics(vectors)).toMatchObject({ level: 'embedding', width, duplicates: 1 })
+    expect(computeDatasetStatistics(vectors)).toMatchObject({
+      level: 'embedding',
+      width,
+      duplicates: 1,
+    })
   })
   it('is refused with everything that is wrong in it', () => {
-    expect(() => textDataset('none', [])).toThrow(DataError)
+    expect(() => createTextDataset('none', [])).toThrow(DataError)
     const bad = [
       { input: vector(), target: new Float32Array(3) },
       { input: vector().fill(NaN), target: vector(), quality: 2 },
     ]
-    expect(() => embeddingDataset('bad', width, bad)).toThrow(
+    expect(() => createEmbeddingDataset('bad', width, bad)).toThrow(
       /example 1: .*expected 16 each\n.*example 2: quality must be.*got 2; holds NaN/,
     )
   })
   it('is joined from parts of one form', () => {
-    expect(sizeOfDataset(joinDatasets('both', [vectors, vectors]))).toBe(8)
+    expect(countExamples(joinDatasets('both', [vectors, vectors]))).toBe(8)
     expect(
       joinDatasets('one', [selectExamples(texts, [0, 1]), selectExamples(texts, [2, 3, 4])]),
     ).toEqual({ ...texts, name: 'one' })
@@ -208,16 +214,16 @@ describe('a data set', () => {
 
 describe('training data', () => {
   it('weighs rows by quality, and leaves out those of none', () => {
-    const withNone = textDataset('t', [
+    const withNone = createTextDataset('t', [
       { row: pair('a'), quality: 0.5 },
       { row: pair('b'), quality: 0 },
     ])
-    expect(trainingData(withNone, 'hash')).toEqual({
+    expect(toTrainingData(withNone, 'hash')).toEqual({
       name: 't',
       rows: [{ number: 1, value: pair('a'), weight: 0.5 }],
       contentHash: 'hash',
     })
-    expect(() => trainingData(selectExamples(withNone, [1]))).toThrow(DataError)
+    expect(() => toTrainingData(selectExamples(withNone, [1]))).toThrow(DataError)
   })
   it('gives labels the weight of their row', () => {
     const tokenizer = {
@@ -226,7 +232,7 @@ describe('training data', () => {
       eosId: 3,
     }
     const encoded = encodeData(
-      trainingData(textDataset('t', [{ row: pair('ab', 'c'), quality: 0.25 }])),
+      toTrainingData(createTextDataset('t', [{ row: pair('ab', 'c'), quality: 0.25 }])),
       {
         tokenizer: tokenizer as never,
         maxTokens: 9,

@@ -4,11 +4,11 @@
 
 import { DataError, ShapeError } from '../../base/errors.ts'
 import { joinFloats } from '../../base/concat.ts'
-import type { Row } from '../data/data-format.ts'
-import { dataError, type DataSet } from '../data/jsonl.ts'
+import type { DataRecord } from '../data/data-format.ts'
+import { createDataError, type RawDataset } from '../data/jsonl.ts'
 
 /** What examples are labelled with; one entry each. */
-export interface Labels {
+export interface DatasetLabels {
   /** How much an example counts in training, 0 to 1. [N] */
   readonly quality: Float32Array
   readonly tasks: readonly (string | undefined)[]
@@ -18,14 +18,14 @@ export interface Labels {
 }
 
 /** Rows as `train` takes them. */
-export interface TextDataset extends Labels {
+export interface TextDataset extends DatasetLabels {
   readonly level: 'text'
   readonly name: string
-  readonly rows: readonly Row[]
+  readonly rows: readonly DataRecord[]
 }
 
 /** Vectors, and the vectors that a standalone adapter should make of them. */
-export interface EmbeddingDataset extends Labels {
+export interface EmbeddingDataset extends DatasetLabels {
   readonly level: 'embedding'
   readonly name: string
   readonly width: number // D
@@ -44,19 +44,19 @@ export interface ExampleLabels {
 }
 export interface TextExample extends ExampleLabels {
   /** A row in any format that `train` reads. */
-  readonly row: Row
+  readonly row: DataRecord
 }
 export interface EmbeddingExample extends ExampleLabels {
   readonly input: ArrayLike<number> // [D]
   readonly target: ArrayLike<number> // [D]
 }
 
-export const sizeOfDataset = ({ quality }: Labels): number => quality.length
+export const countExamples = ({ quality }: DatasetLabels): number => quality.length
 
-const qualityProblem = (quality: number): string | undefined =>
+const findQualityProblem = (quality: number): string | undefined =>
   quality >= 0 && quality <= 1 ? undefined : `quality must be from 0 to 1, got ${quality}`
 
-function labelsOf(examples: readonly ExampleLabels[]): Labels {
+function toLabels(examples: readonly ExampleLabels[]): DatasetLabels {
   return {
     quality: Float32Array.from(examples, ({ quality = 1 }) => quality),
     tasks: examples.map(({ task }) => task),
@@ -65,16 +65,19 @@ function labelsOf(examples: readonly ExampleLabels[]): Labels {
   }
 }
 
-function check(
+function checkExamples(
   name: string,
   examples: readonly ExampleLabels[],
   problemOf: (index: number) => string | undefined,
 ): void {
   const problems = examples.flatMap(({ quality = 1 }, i) => {
-    const found = [qualityProblem(quality), problemOf(i)].filter((problem) => problem !== undefined)
+    const found = [findQualityProblem(quality), problemOf(i)].filter(
+      (problem) => problem !== undefined,
+    )
     return found.length > 0 ? [`example ${i + 1}: ${found.join('; ')}`] : []
   })
-  if (problems.length > 0) throw dataError(name, 'holds examples that cannot be used', problems)
+  if (problems.length > 0)
+    throw createDataError(name, 'holds examples that cannot be used', problems)
   if (examples.length === 0) throw new DataError(`${name}: holds no examples.`)
 }
 
@@ -82,28 +85,28 @@ function check(
  * A data set of texts. Throws one DataError that names every example with a wrong quality, and one
  * where there is none.
  */
-export function textDataset(name: string, examples: readonly TextExample[]): TextDataset {
-  check(name, examples, () => undefined)
-  return { level: 'text', name, rows: examples.map(({ row }) => row), ...labelsOf(examples) }
+export function createTextDataset(name: string, examples: readonly TextExample[]): TextDataset {
+  checkExamples(name, examples, () => undefined)
+  return { level: 'text', name, rows: examples.map(({ row }) => row), ...toLabels(examples) }
 }
 
-const allFinite = (values: ArrayLike<number>): boolean =>
+const hasOnlyFinite = (values: ArrayLike<number>): boolean =>
   Array.prototype.every.call(values, Number.isFinite)
 
 /**
  * A data set of vectors, copied. Throws one DataError that names every example of another width,
  * with NaN or infinity, or with a wrong quality.
  */
-export function embeddingDataset(
+export function createEmbeddingDataset(
   name: string,
   width: number,
   examples: readonly EmbeddingExample[],
 ): EmbeddingDataset {
-  check(name, examples, (i) => {
+  checkExamples(name, examples, (i) => {
     const { input, target } = examples[i]!
     if (input.length !== width || target.length !== width)
       return `got an input of ${input.length} and a target of ${target.length} numbers, expected ${width} each`
-    return allFinite(input) && allFinite(target) ? undefined : 'holds NaN or infinity'
+    return hasOnlyFinite(input) && hasOnlyFinite(target) ? undefined : 'holds NaN or infinity'
   })
   const inputs = new Float32Array(examples.length * width)
   const targets = new Float32Array(examples.length * width)
@@ -111,7 +114,7 @@ export function embeddingDataset(
     inputs.set(input, i * width)
     targets.set(target, i * width)
   })
-  return { level: 'embedding', name, width, inputs, targets, ...labelsOf(examples) }
+  return { level: 'embedding', name, width, inputs, targets, ...toLabels(examples) }
 }
 
 /** The examples of these numbers, in this order. */
@@ -123,7 +126,7 @@ export function selectExamples(
   dataset: AdapterDataset,
   indices: readonly number[],
 ): AdapterDataset {
-  const labels: Labels = {
+  const labels: DatasetLabels = {
     quality: Float32Array.from(indices, (i) => dataset.quality[i]!),
     tasks: indices.map((i) => dataset.tasks[i]),
     domains: indices.map((i) => dataset.domains[i]),
@@ -154,7 +157,7 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
     throw new ShapeError(
       `${name}: data sets to join must be of one form, got ${[...forms].join(', ') || 'none'}.`,
     )
-  const labels: Labels = {
+  const labels: DatasetLabels = {
     quality: joinFloats(parts.map(({ quality }) => quality)),
     tasks: parts.flatMap(({ tasks }) => tasks),
     domains: parts.flatMap(({ domains }) => domains),
@@ -180,10 +183,13 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
 
 /**
  * What `train({ data })` takes: rows with their quality as weight. Examples of quality 0 are left
- * out. `contentHash`, where given, goes into the metadata of the adapter that is trained. Throws
+ * out. `hashSequences`, where given, goes into the metadata of the adapter that is trained. Throws
  * DataError where nothing is left.
  */
-export function trainingData({ name, rows, quality }: TextDataset, contentHash?: string): DataSet {
+export function toTrainingData(
+  { name, rows, quality }: TextDataset,
+  contentHash?: string,
+): RawDataset {
   const kept = rows.flatMap((value, i) =>
     quality[i]! > 0 ? [{ number: i + 1, value, weight: quality[i]! }] : [],
   )

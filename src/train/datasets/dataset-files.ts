@@ -4,45 +4,45 @@
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
-import { memorySource } from '../../formats/memory-source.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import {
   type AdapterDataset,
   type EmbeddingDataset,
   type ExampleLabels,
-  sizeOfDataset,
-  textDataset,
+  countExamples,
+  createTextDataset,
   type TextDataset,
 } from './adapter-dataset.ts'
-import type { Row } from '../data/data-format.ts'
-import { dataError, readJsonl } from '../data/jsonl.ts'
+import type { DataRecord } from '../data/data-format.ts'
+import { createDataError, parseJsonl } from '../data/jsonl.ts'
 
 const labelNames = ['tasks', 'domains', 'groups'] as const
 const vectorsFormat = 'graft-examples'
 
-const isRecord = (value: unknown): value is Row =>
+const isRecord = (value: unknown): value is DataRecord =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** A row with its labels under "meta", beside what the row itself has there. */
-function lineOf({ rows, quality, tasks, domains, groups }: TextDataset, i: number): string {
+function encodeLine({ rows, quality, tasks, domains, groups }: TextDataset, i: number): string {
   const { meta, ...row } = rows[i]!
   const labels = { quality: quality[i]!, task: tasks[i], domain: domains[i], group: groups[i] }
   return `${JSON.stringify({ ...row, meta: { ...(isRecord(meta) ? meta : {}), ...labels } })}\n`
 }
 
 /** Labels as numbers, −1 for none, and the texts they stand for. */
-function coded(labels: readonly (string | undefined)[]): { codes: Tensor; names: string[] } {
+function encodeLabels(labels: readonly (string | undefined)[]): { codes: Tensor; names: string[] } {
   const names = [...new Set(labels.filter((label) => label !== undefined))]
   const numbers = new Map(names.map((name, i) => [name, i]))
   const data = Int32Array.from(labels, (label) => (label === undefined ? -1 : numbers.get(label)!))
   return { codes: { dtype: 'i32', shape: [labels.length], data }, names }
 }
 
-function vectorChunks(dataset: EmbeddingDataset): Iterable<Uint8Array> {
+function encodeVectors(dataset: EmbeddingDataset): Iterable<Uint8Array> {
   const { inputs, targets, quality, width } = dataset
-  const count = sizeOfDataset(dataset)
-  const labels = labelNames.map((name) => [name, coded(dataset[name])] as const)
+  const count = countExamples(dataset)
+  const labels = labelNames.map((name) => [name, encodeLabels(dataset[name])] as const)
   const tensors = new Map<string, Tensor>([
     ['inputs', f32([count, width], inputs)],
     ['targets', f32([count, width], targets)],
@@ -52,13 +52,13 @@ function vectorChunks(dataset: EmbeddingDataset): Iterable<Uint8Array> {
   const names = Object.fromEntries(
     labels.map(([name, label]) => [name, JSON.stringify(label.names)]),
   )
-  return safetensorsChunks(tensors, { format: vectorsFormat, ...names })
+  return encodeSafetensors(tensors, { format: vectorsFormat, ...names })
 }
 
 /** The file's bytes in pieces: JSONL for texts, safetensors for vectors. */
-export function datasetChunks(dataset: AdapterDataset): Iterable<Uint8Array> {
-  if (dataset.level === 'embedding') return vectorChunks(dataset)
-  const text = dataset.rows.map((_, i) => lineOf(dataset, i)).join('')
+export function encodeDataset(dataset: AdapterDataset): Iterable<Uint8Array> {
+  if (dataset.level === 'embedding') return encodeVectors(dataset)
+  const text = dataset.rows.map((_, i) => encodeLine(dataset, i)).join('')
   return [new TextEncoder().encode(text)]
 }
 
@@ -67,7 +67,7 @@ export function datasetChunks(dataset: AdapterDataset): Iterable<Uint8Array> {
  * vectors.
  */
 export const saveDataset = (dataset: AdapterDataset, sink: ByteSink, path: string): Promise<void> =>
-  sink.write(path, datasetChunks(dataset))
+  sink.write(path, encodeDataset(dataset))
 
 /**
  * Reads what saveDataset wrote; any JSONL of rows is a data set too. Throws NotFoundError,
@@ -94,7 +94,7 @@ export async function readDataset(bytes: Uint8Array, name: string): Promise<Adap
 const labelKeys = { quality: 'number', task: 'string', domain: 'string', group: 'string' } as const
 
 function readTexts(bytes: Uint8Array, name: string): TextDataset {
-  const { rows } = readJsonl(new TextDecoder().decode(bytes), name)
+  const { rows } = parseJsonl(new TextDecoder().decode(bytes), name)
   const problems: string[] = []
   const examples = rows.map(({ number, value }) => {
     const { meta, ...rest } = value
@@ -117,12 +117,12 @@ function readTexts(bytes: Uint8Array, name: string): TextDataset {
         : { ...rest, ...(meta === undefined ? {} : { meta: isRecord(meta) ? others : meta }) }
     return { row, ...(labels as ExampleLabels) }
   })
-  if (problems.length > 0) throw dataError(name, 'holds labels of a wrong type', problems)
-  return textDataset(name, examples)
+  if (problems.length > 0) throw createDataError(name, 'holds labels of a wrong type', problems)
+  return createTextDataset(name, examples)
 }
 
 async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDataset> {
-  const store = await openSafetensors(memorySource(name, bytes))
+  const store = await openSafetensors(createMemorySource(name, bytes))
   const [count = 0, width = 0] = store.tensors.get('inputs')?.shape ?? []
   const expected = {
     inputs: `f32 ${count},${width}`,
@@ -165,8 +165,8 @@ async function readVectors(bytes: Uint8Array, name: string): Promise<EmbeddingDa
 /**
  * SHA-256 of everything but the name, in hexadecimal: equal for equal examples in the same order.
  */
-export async function datasetHash(dataset: AdapterDataset): Promise<string> {
-  const chunks = [...datasetChunks(dataset)] as Uint8Array<ArrayBuffer>[]
+export async function hashDataset(dataset: AdapterDataset): Promise<string> {
+  const chunks = [...encodeDataset(dataset)] as Uint8Array<ArrayBuffer>[]
   const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0))
   let at = 0
   for (const chunk of chunks) {

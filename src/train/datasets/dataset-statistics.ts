@@ -1,7 +1,7 @@
 // A data set in numbers: how many examples of what, and how good.
 
-import { type AdapterDataset, sizeOfDataset } from './adapter-dataset.ts'
-import { duplicateGroups } from './duplicates.ts'
+import { type AdapterDataset, countExamples } from './adapter-dataset.ts'
+import { groupDuplicates } from './duplicates.ts'
 
 export interface LabelCount {
   readonly count: number
@@ -49,7 +49,7 @@ function countBy(
   )
 }
 
-function spread(values: Float32Array): DatasetStatistics['quality'] {
+function computeSpread(values: Float32Array): DatasetStatistics['quality'] {
   let sum = 0
   let squares = 0
   let least = Infinity
@@ -70,21 +70,21 @@ function spread(values: Float32Array): DatasetStatistics['quality'] {
 }
 
 /** Counts and qualities of a data set that has at least one example. */
-export function datasetStatistics(dataset: AdapterDataset): DatasetStatistics {
+export function computeDatasetStatistics(dataset: AdapterDataset): DatasetStatistics {
   const { quality, tasks, domains, groups, level } = dataset
-  const examples = sizeOfDataset(dataset)
+  const examples = countExamples(dataset)
   const tenths = Array.from({ length: 10 }, () => 0)
   // 0.9 in f32 lies just below 0.9
   for (const value of quality) tenths[Math.min(9, Math.floor(value * 10 + 1e-5))]!++
   return {
     level,
     examples,
-    quality: spread(quality),
+    quality: computeSpread(quality),
     qualityTenths: tenths,
     tasks: countBy(tasks, quality),
     domains: countBy(domains, quality),
     groups: new Set(groups.filter((group) => group !== undefined)).size,
-    duplicates: examples - new Set(duplicateGroups(dataset)).size,
+    duplicates: examples - new Set(groupDuplicates(dataset)).size,
     ...(dataset.level === 'embedding'
       ? { width: dataset.width }
       : {

@@ -6,7 +6,7 @@ export interface DisjointSets {
   join(a: number, b: number): void
 }
 
-export function disjointSets(count: number): DisjointSets {
+export function createDisjointSets(count: number): DisjointSets {
   const parents = Int32Array.from({ length: count }, (_, i) => i)
   const find = (member: number): number => {
     while (parents[member] !== member) member = parents[member] = parents[parents[member]!]!

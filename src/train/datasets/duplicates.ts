@@ -2,16 +2,16 @@
 // the angle between them.
 
 import { OptionError } from '../../base/errors.ts'
-import { matrixOf, rowsOf, transpose } from '../../base/linalg/matrix.ts'
+import { createMatrix, sliceRows, transpose } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { fastKernels } from '../../base/linalg/simd.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import {
   type AdapterDataset,
   type EmbeddingDataset,
   selectExamples,
-  sizeOfDataset,
+  countExamples,
 } from './adapter-dataset.ts'
-import { disjointSets } from './disjoint-sets.ts'
+import { createDisjointSets } from './disjoint-sets.ts'
 
 export interface DuplicateOptions {
   /**
@@ -22,17 +22,17 @@ export interface DuplicateOptions {
 }
 
 /** All texts of a row, whatever its format. Labels and descriptions are not among them. */
-function textsOf(value: unknown): string[] {
+function collectTexts(value: unknown): string[] {
   if (typeof value === 'string') return [value]
-  if (Array.isArray(value)) return value.flatMap(textsOf)
+  if (Array.isArray(value)) return value.flatMap(collectTexts)
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, part]) =>
-    key === 'meta' || key === 'metadata' ? [] : textsOf(part),
+    key === 'meta' || key === 'metadata' ? [] : collectTexts(part),
   )
 }
 
 /** Words and numbers alone: case, accents' spelling, punctuation and white space say nothing. */
-export const normalisedText = (text: string): string =>
+export const normalizeText = (text: string): string =>
   text
     .normalize('NFKC')
     .toLowerCase()
@@ -40,7 +40,7 @@ export const normalisedText = (text: string): string =>
     .trim()
 
 /** Equal for inputs of the same bits. */
-const vectorKey = ({ inputs, width }: EmbeddingDataset, i: number): string => {
+const hashVector = ({ inputs, width }: EmbeddingDataset, i: number): string => {
   const words = new Int32Array(inputs.buffer, inputs.byteOffset + 4 * i * width, width)
   let a = 0x811c9dc5
   let b = 0x9e3779b9 // two FNV-1a sums of 32 bits: equal by accident once in 10¹⁹ pairs
@@ -51,16 +51,16 @@ const vectorKey = ({ inputs, width }: EmbeddingDataset, i: number): string => {
   return `${a}:${b}`
 }
 
-const exactKeys = (dataset: AdapterDataset): string[] =>
+const listExactKeys = (dataset: AdapterDataset): string[] =>
   dataset.level === 'text'
-    ? dataset.rows.map((row) => normalisedText(textsOf(row).join(' ')))
-    : Array.from({ length: sizeOfDataset(dataset) }, (_, i) => vectorKey(dataset, i))
+    ? dataset.rows.map((row) => normalizeText(collectTexts(row).join(' ')))
+    : Array.from({ length: countExamples(dataset) }, (_, i) => hashVector(dataset, i))
 
 // rows compared with all others at a time: a [256, N] block of cosines in memory
 const blockRows = 256
 
 /** Calls `found` for every pair of inputs whose cosine is at least `similarity`. */
-function eachNearPair(
+function visitNearPairs(
   { inputs, width }: EmbeddingDataset,
   similarity: number,
   found: (a: number, b: number) => void,
@@ -74,13 +74,13 @@ function eachNearPair(
     const scale = squares > 0 ? 1 / Math.sqrt(squares) : 0
     for (let j = 0; j < width; j++) row[j]! *= scale
   }
-  const all = matrixOf(count, width, unit)
+  const all = createMatrix(count, width, unit)
   for (let start = 0; start < count; start += blockRows) {
     const rows = Math.min(blockRows, count - start)
     const later = count - start
-    const cosines = matrixOf(rows, later, new Float32Array(rows * later))
-    multiply(cosines, rowsOf(all, start, rows), transpose(rowsOf(all, start, later)), {
-      kernel: fastKernels().f32,
+    const cosines = createMatrix(rows, later, new Float32Array(rows * later))
+    multiply(cosines, sliceRows(all, start, rows), transpose(sliceRows(all, start, later)), {
+      kernel: getFastKernels().f32,
     })
     for (let a = 0; a < rows; a++)
       for (let b = a + 1; b < later; b++)
@@ -93,25 +93,25 @@ function eachNearPair(
  * ones. Texts are the same by their words; vectors by the bits of their inputs, or by `similarity`.
  * Throws OptionError for a similarity that is not above 0 and up to 1.
  */
-export function duplicateGroups(
+export function groupDuplicates(
   dataset: AdapterDataset,
   { similarity }: DuplicateOptions = {},
 ): Int32Array {
   if (similarity !== undefined && !(similarity > 0 && similarity <= 1))
     throw new OptionError(`similarity must be a cosine above 0 and up to 1, got ${similarity}.`)
-  const groups = disjointSets(sizeOfDataset(dataset))
+  const groups = createDisjointSets(countExamples(dataset))
   const first = new Map<string, number>()
-  exactKeys(dataset).forEach((key, i) => {
+  listExactKeys(dataset).forEach((key, i) => {
     const known = first.get(key)
     if (known === undefined) first.set(key, i)
     else groups.join(known, i)
   })
   if (similarity !== undefined && dataset.level === 'embedding')
-    eachNearPair(dataset, similarity, groups.join)
-  return Int32Array.from({ length: sizeOfDataset(dataset) }, (_, i) => groups.find(i))
+    visitNearPairs(dataset, similarity, groups.join)
+  return Int32Array.from({ length: countExamples(dataset) }, (_, i) => groups.find(i))
 }
 
-export interface Deduplicated<Data extends AdapterDataset> {
+export interface DeduplicatedDataset<Data extends AdapterDataset> {
   readonly dataset: Data
   /** Numbers of the examples that were left out. */
   readonly removed: readonly number[]
@@ -124,8 +124,8 @@ export interface Deduplicated<Data extends AdapterDataset> {
 export function deduplicate<Data extends AdapterDataset>(
   dataset: Data,
   options: DuplicateOptions = {},
-): Deduplicated<Data> {
-  const groups = duplicateGroups(dataset, options)
+): DeduplicatedDataset<Data> {
+  const groups = groupDuplicates(dataset, options)
   const best = new Map<number, number>()
   groups.forEach((group, i) => {
     const known = best.get(group)

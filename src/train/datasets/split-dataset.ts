@@ -3,9 +3,9 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { type AdapterDataset, selectExamples, sizeOfDataset } from './adapter-dataset.ts'
-import { disjointSets } from './disjoint-sets.ts'
-import { duplicateGroups, type DuplicateOptions } from './duplicates.ts'
+import { type AdapterDataset, selectExamples, countExamples } from './adapter-dataset.ts'
+import { createDisjointSets } from './disjoint-sets.ts'
+import { groupDuplicates, type DuplicateOptions } from './duplicates.ts'
 
 export interface SplitOptions extends DuplicateOptions {
   readonly seed: number
@@ -22,10 +22,10 @@ export interface DatasetSplit<Data extends AdapterDataset> {
  * Numbers of examples by what must stay together: examples of one group key, duplicates, and
  * whoever is tied to either.
  */
-function unitsOf(dataset: AdapterDataset, options: DuplicateOptions): number[][] {
-  const tied = disjointSets(sizeOfDataset(dataset))
+function groupUnits(dataset: AdapterDataset, options: DuplicateOptions): number[][] {
+  const tied = createDisjointSets(countExamples(dataset))
   const firstOf = new Map<string, number>()
-  duplicateGroups(dataset, options).forEach((first, i) => {
+  groupDuplicates(dataset, options).forEach((first, i) => {
     tied.join(first, i)
     const group = dataset.groups[i]
     if (group === undefined) return
@@ -34,7 +34,7 @@ function unitsOf(dataset: AdapterDataset, options: DuplicateOptions): number[][]
     else tied.join(known, i)
   })
   const units = new Map<number, number[]>()
-  for (let i = 0; i < sizeOfDataset(dataset); i++) {
+  for (let i = 0; i < countExamples(dataset); i++) {
     const unit = units.get(tied.find(i))
     if (unit) unit.push(i)
     else units.set(tied.find(i), [i])
@@ -55,8 +55,8 @@ export function splitDataset<Data extends AdapterDataset>(
     throw new OptionError(
       `Split of ${dataset.name}: share must be above 0 and below 1, got ${share}.`,
     )
-  const units = random(seed).shuffle(unitsOf(dataset, options))
-  const count = sizeOfDataset(dataset)
+  const units = random(seed).shuffle(groupUnits(dataset, options))
+  const count = countExamples(dataset)
   const wanted = Math.max(1, Math.round(share * count))
   const held = new Set<number>()
   for (const unit of units) {

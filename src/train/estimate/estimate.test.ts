@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { GraphBuilder } from '../../graph/builder.ts'
 import { type LoadedModel, loadModel } from '../../node/model.ts'
 import type { TrainOptions } from '../options/options.ts'
-import { fullestMoment, productOperations } from './graph-cost.ts'
+import { computeMemoryPeak, countProductOperations } from './graph-cost.ts'
 import { planTraining, type TrainPlan } from './estimate.ts'
 
 describe('fullestMoment and productOperations', () => {
@@ -15,11 +15,11 @@ describe('fullestMoment and productOperations', () => {
   const dims = new Map([['N', 3]])
 
   it('count what is alive at once; a reshaped value is the same memory, inputs lie outside', () => {
-    expect(fullestMoment(graph, dims)).toEqual({ bytes: 2 * 3 * 8 * 4, wideBytes: 0 })
-    expect(fullestMoment(graph, dims, 8).wideBytes).toBe(3 * 8 * 4)
+    expect(computeMemoryPeak(graph, dims)).toEqual({ bytes: 2 * 3 * 8 * 4, wideBytes: 0 })
+    expect(computeMemoryPeak(graph, dims, 8).wideBytes).toBe(3 * 8 * 4)
   })
   it('count 2·m·k·n for a product', () => {
-    expect(productOperations(graph, dims)).toBe(2 * 3 * 4 * 8)
+    expect(countProductOperations(graph, dims)).toBe(2 * 3 * 4 * 8)
   })
 })
 

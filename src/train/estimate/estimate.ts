@@ -1,23 +1,27 @@
 // What a run will take, said before it starts: memory from the graph that will run, time from its
 // products and a second of calibration.
 
-import { inputName } from '../../adapters/keys.ts'
+import { toInputName } from '../../adapters/keys.ts'
 import { random } from '../../base/random.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
-import { weightBytes } from '../../graph/frozen/frozen-form-table.ts'
-import { gradientName, withGradients } from '../../graph/passes/gradient.ts'
+import { countWeightBytes } from '../../graph/frozen/frozen-form-table.ts'
+import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { type Block, composeBlocks } from '../../graph/model-graph.ts'
 import { expandComposites } from '../../graph/passes/rewrite.ts'
 import type { Batch } from '../batch.ts'
-import { dropoutFeeds } from '../programs/dropout.ts'
-import { segmentsOf, trainingBlocks, trainingFeeds } from '../programs/gradient-program.ts'
+import { addDropoutFeeds } from '../programs/dropout.ts'
+import {
+  countSegments,
+  buildTrainingBlocks,
+  collectTrainingFeeds,
+} from '../programs/gradient-program.ts'
 import type { TrainOptions } from '../options/options.ts'
 import { buildBatch } from '../packing.ts'
-import { type Dims, dimsOf, fullestMoment, productOperations } from './graph-cost.ts'
-import { type PreparedRun, prepareRun, validationsOf } from '../run/prepare.ts'
-import { localFeeds, trainingGraph } from '../programs/gradient-checkpointing.ts'
+import { type Dims, collectDims, computeMemoryPeak, countProductOperations } from './graph-cost.ts'
+import { type PreparedRun, prepareRun, countValidations } from '../run/prepare.ts'
+import { selectLocalFeeds, buildTrainingGraph } from '../programs/gradient-checkpointing.ts'
 
 /** Bytes at the fullest moment of a run, by what holds them. */
 export interface MemoryPlan {
@@ -76,7 +80,7 @@ const bytesOfNode = 8000
 const arenaShare = 0.12
 
 /** The batch with most places of the first epoch, and how many times its places all steps have. */
-function largestBatch({ plan, data }: PreparedRun): {
+function findLargestBatch({ plan, data }: PreparedRun): {
   largest: Batch
   share: number
   tokens: number
@@ -107,21 +111,25 @@ function largestBatch({ plan, data }: PreparedRun): {
 }
 
 /** Places of the batches that a validation takes, padding counted. */
-const placesOf = ({ rows, shared, batches }: NonNullable<PreparedRun['validation']>): number =>
+const countPositions = ({
+  rows,
+  shared,
+  batches,
+}: NonNullable<PreparedRun['validation']>): number =>
   batches.reduce((sum, batch) => sum + buildBatch(rows, batch, { shared }).ids.length, 0)
 
-const bytesIn = (tensors: Iterable<Tensor>): number =>
+const countBytes = (tensors: Iterable<Tensor>): number =>
   [...tensors].reduce((sum, { data }) => sum + data.byteLength, 0)
 
 /**
  * Names that a loss feeds beside the batch's count as learned tokens: rows of soft labels, pairs.
  */
-function boundDims(
+function bindDims(
   graph: Graph,
   feeds: ReadonlyMap<string, Tensor>,
   batch: Batch,
 ): Map<string, number> {
-  const dims = dimsOf(graph, feeds)
+  const dims = collectDims(graph, feeds)
   for (const { shape } of graph.inputs)
     for (const dim of shape)
       if (typeof dim === 'string' && !/[*+]/.test(dim) && !dims.has(dim))
@@ -130,24 +138,27 @@ function boundDims(
 }
 
 /** What `graph` holds at its fullest beside everything that a run keeps. */
-export function memoryPlan(
+export function estimateMemory(
   run: PreparedRun,
   graph: Graph,
   dims: Dims,
   vocabularySize: number,
 ): MemoryPlan {
   const { state, adapter, trainable, weights, validation } = run
-  const { bytes, wideBytes } = fullestMoment(graph, dims, vocabularySize)
+  const { bytes, wideBytes } = computeMemoryPeak(graph, dims, vocabularySize)
   const trainableBytes = trainable.reduce(
     (sum, key) => sum + 4 * sizeOf(state.parameters.get(key)!.shape),
     0,
   )
   const parts = {
-    baseBytes: weightBytes(weights.values()),
+    baseBytes: countWeightBytes(weights.values()),
     adapterBytes:
-      bytesIn(adapter.tensors.values()) + bytesIn(state.parameters.values()) * (validation ? 2 : 1),
+      countBytes(adapter.tensors.values()) +
+      countBytes(state.parameters.values()) * (validation ? 2 : 1),
     gradientBytes: 2 * trainableBytes,
-    optimizerBytes: bytesIn([...state.optimizer.values()].flatMap((slots) => Object.values(slots))),
+    optimizerBytes: countBytes(
+      [...state.optimizer.values()].flatMap((slots) => Object.values(slots)),
+    ),
     activationBytes: bytes - wideBytes,
     headBytes: wideBytes,
     runtimeBytes: Math.round(bytes * arenaShare + graph.nodes.length * bytesOfNode),
@@ -193,9 +204,9 @@ async function calibrate(
       [...shape, width],
       Float32Array.from({ length: sizeOf(shape) * width }, () => numbers.uniform() - 0.5),
     )
-  const fed = localFeeds(feeds, { ...layer, prefix: '', graph: whole }, [
+  const fed = selectLocalFeeds(feeds, { ...layer, prefix: '', graph: whole }, [
     ['x', normal()],
-    [gradientName('x'), normal()],
+    [toGradientName('x'), normal()],
   ])
   const program = await backend.compile(whole, { lean: true })
   try {
@@ -209,7 +220,7 @@ async function calibrate(
     const steady = times.slice(1).sort((a, b) => a - b) // the first run warms up
     const median = steady[Math.floor(steady.length / 2)]!
     return {
-      rate: productOperations(whole, dimsOf(whole, fed)) / median,
+      rate: countProductOperations(whole, collectDims(whole, fed)) / median,
       seconds: (now() - started) / 1000,
     }
   } finally {
@@ -229,13 +240,13 @@ export async function planTraining(
   const { checkpoint: _checkpoint, ...rest } = options
   const run = await prepareRun(rest)
   try {
-    return await planned(run, options, calibrationSeconds)
+    return await estimateRun(run, options, calibrationSeconds)
   } finally {
     await run.objective.dispose()
   }
 }
 
-async function planned(
+async function estimateRun(
   run: PreparedRun,
   options: TrainOptions,
   calibrationSeconds: number,
@@ -243,13 +254,17 @@ async function planned(
   const { adapter, trainable, weights, settings, objective, state, plan, validation, ready } = run
   const { backend, base } = options.model
   const parts = { graph: base.graph, weights, adapter, loss: objective.graph }
-  const { attached, training, plain } = trainingBlocks(parts)
-  const wanted = trainable.map(inputName)
-  const graph = trainingGraph({ training, wanted, segments: segmentsOf(settings.checkpointing) })
-  const { largest, share, tokens } = largestBatch(run)
-  const feeds = trainingFeeds(attached.config, parts, largest, state.parameters)
-  dropoutFeeds(feeds, base.graph.blocks, adapter.config, largest, 0)
-  const dims = boundDims(graph, feeds, largest)
+  const { attached, training, plain } = buildTrainingBlocks(parts)
+  const wanted = trainable.map(toInputName)
+  const graph = buildTrainingGraph({
+    training,
+    wanted,
+    segments: countSegments(settings.checkpointing),
+  })
+  const { largest, share, tokens } = findLargestBatch(run)
+  const feeds = collectTrainingFeeds(attached.config, parts, largest, state.parameters)
+  addDropoutFeeds(feeds, base.graph.blocks, adapter.config, largest, 0)
+  const dims = bindDims(graph, feeds, largest)
   const { vocabularySize, width } = attached.config
   const now = options.now ?? (() => performance.now())
   const layer = training.find(({ kind }) => kind === 'layer')!
@@ -261,15 +276,15 @@ async function planned(
     seconds: calibrationSeconds,
     now,
   })
-  const operations = productOperations(graph, dims)
-  const forward = productOperations(expandComposites(composeBlocks(plain)), dims)
+  const operations = countProductOperations(graph, dims)
+  const forward = countProductOperations(expandComposites(composeBlocks(plain)), dims)
   const seconds = operations / calibration.rate
   const held = validation
-    ? placesOf(validation) * validationsOf(plan, options.validation?.everySteps)
+    ? countPositions(validation) * countValidations(plan, options.validation?.everySteps)
     : 0
   const all = seconds * share + (forward / calibration.rate) * (held / largest.ids.length)
   return {
-    memory: memoryPlan(run, graph, dims, vocabularySize),
+    memory: estimateMemory(run, graph, dims, vocabularySize),
     time: {
       stepSeconds: (seconds * share) / plan.steps,
       seconds: all,

@@ -10,7 +10,7 @@ import type { Dim, Graph, Node, Value } from '../../graph/ir.ts'
 export type Dims = ReadonlyMap<string, number>
 
 /** Dimensions of a run, from what is fed. */
-export function dimsOf(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<string, number> {
+export function collectDims(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<string, number> {
   const dims = new Map<string, number>()
   for (const { name, shape } of graph.inputs)
     shape.forEach((dim, i) => {
@@ -21,7 +21,7 @@ export function dimsOf(graph: Graph, feeds: ReadonlyMap<string, Tensor>): Map<st
 }
 
 /** A dimension in numbers: 'T', or what graphs make of such names, '3*T' and 'P+T'. */
-function lengthOf(dim: Dim, dims: Dims): number {
+function computeLength(dim: Dim, dims: Dims): number {
   if (typeof dim === 'number') return dim
   const known = dims.get(dim)
   if (known !== undefined) return known
@@ -35,23 +35,23 @@ function lengthOf(dim: Dim, dims: Dims): number {
   return dim.split('+').reduce((sum, term) => sum + product(term), 0)
 }
 
-const lengthsOf = (shape: readonly Dim[], dims: Dims): number[] =>
-  shape.map((dim) => lengthOf(dim, dims))
+const computeLengths = (shape: readonly Dim[], dims: Dims): number[] =>
+  shape.map((dim) => computeLength(dim, dims))
 const bytesOfType = { i64: 8, u8: 1, i8: 1 } as const
-const bytesOf = ({ dtype, shape }: Value, dims: Dims): number =>
+const countBytes = ({ dtype, shape }: Value, dims: Dims): number =>
   // f64 exists only in the reference
-  sizeOf(lengthsOf(shape, dims)) * (bytesOfType[dtype as keyof typeof bytesOfType] ?? 4)
+  sizeOf(computeLengths(shape, dims)) * (bytesOfType[dtype as keyof typeof bytesOfType] ?? 4)
 
 /** The same memory under another name or shape. */
 const aliases = new Set(['reshape', 'after', 'stopGradient'])
 
 /** Quantised weights are turned to f32 for the length of one product. */
-const passing = ({ operation, attributes }: Node): number =>
+const countTemporaryBytes = ({ operation, attributes }: Node): number =>
   /^frozen(Linear|LinearGradient)$/.test(operation)
     ? 4 * sizeOf(attributes['weight'] as readonly number[])
     : 0
 
-export interface Fullest {
+export interface MemoryPeak {
   /**
    * Alive at the fullest moment: values that a later node reads or that leave the graph, and what
    * the node itself needs.
@@ -67,7 +67,7 @@ export interface Fullest {
  * How long each buffer lives: made by which node, last read by which; what leaves the graph lives
  * to the end.
  */
-function lives(graph: Graph): { made: number; last: number; value: Value }[] {
+function listLifetimes(graph: Graph): { made: number; last: number; value: Value }[] {
   const buffers = new Map<string, { made: number; last: number; value: Value }>()
   graph.nodes.forEach(({ operation, inputs, output }, at) => {
     for (const { name } of inputs) {
@@ -89,10 +89,10 @@ function lives(graph: Graph): { made: number; last: number; value: Value }[] {
  * The fullest moment of a run in the order of the nodes. Inputs are not counted: they are fed, and
  * lie outside.
  */
-export function fullestMoment(graph: Graph, dims: Dims, wide = 0): Fullest {
+export function computeMemoryPeak(graph: Graph, dims: Dims, wide = 0): MemoryPeak {
   const change = graph.nodes.map(() => ({ bytes: 0, wideBytes: 0 }))
-  for (const { made, last, value } of lives(graph)) {
-    const bytes = bytesOf(value, dims)
+  for (const { made, last, value } of listLifetimes(graph)) {
+    const bytes = countBytes(value, dims)
     const wideBytes = value.shape.at(-1) === wide ? bytes : 0
     change[made]!.bytes += bytes
     change[made]!.wideBytes += wideBytes
@@ -106,7 +106,7 @@ export function fullestMoment(graph: Graph, dims: Dims, wide = 0): Fullest {
   graph.nodes.forEach((node, at) => {
     now.bytes += change[at]!.bytes
     now.wideBytes += change[at]!.wideBytes
-    const bytes = now.bytes + passing(node)
+    const bytes = now.bytes + countTemporaryBytes(node)
     if (bytes > fullest.bytes) fullest = { bytes, wideBytes: now.wideBytes }
   })
   return fullest
@@ -116,13 +116,15 @@ export function fullestMoment(graph: Graph, dims: Dims, wide = 0): Fullest {
  * Multiplications and additions of a graph's matrix products: 2·m·k·n each. Attention must be
  * expanded, as gradients expand it.
  */
-export function productOperations(graph: Graph, dims: Dims): number {
+export function countProductOperations(graph: Graph, dims: Dims): number {
   let count = 0
   for (const { operation, inputs, output, attributes } of graph.nodes) {
     if (!/^(matmul|linear|frozenLinear|frozenLinearGradient)$/.test(operation)) continue
-    const shape = lengthsOf(inputs[0]!.shape, dims)
+    const shape = computeLengths(inputs[0]!.shape, dims)
     count +=
-      2 * sizeOf(lengthsOf(output.shape, dims)) * shape.at(attributes['transA'] === true ? -2 : -1)!
+      2 *
+      sizeOf(computeLengths(output.shape, dims)) *
+      shape.at(attributes['transA'] === true ? -2 : -1)!
   }
   return count
 }

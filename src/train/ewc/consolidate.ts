@@ -5,14 +5,14 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
 import { random, type Random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
-import type { EncodedRow } from '../data/encode.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
 import type { TrainableModel } from '../options/options.ts'
 import { buildBatch } from '../packing.ts'
-import { type LoraSite, loraSites } from './sites.ts'
+import { type LoraLayer, listLoraLayers } from './lora-layers.ts'
 import type { EwcState, ProtectedModule } from './state.ts'
 
 export interface ConsolidateOptions {
@@ -22,7 +22,7 @@ export interface ConsolidateOptions {
   /** The base's weights, where they have been read already. */
   readonly weights?: ReadonlyMap<string, BaseWeight>
   /** The task's rows. */
-  readonly rows: readonly EncodedRow[]
+  readonly rows: readonly EncodedSequence[]
   /** What was protected before. */
   readonly previous?: EwcState
   /** How many rows the importance is measured on, evenly taken. 24 unless given. */
@@ -38,7 +38,7 @@ export interface ConsolidateOptions {
  */
 const probes = 8
 
-export interface Sums {
+export interface SquareSums {
   readonly out: Float64Array
   readonly in: Float64Array
 }
@@ -54,24 +54,24 @@ export interface Sums {
  * options out of range.
  */
 export async function consolidate(options: ConsolidateOptions): Promise<EwcState> {
-  const measuring = consolidating(options)
+  const measuring = consolidateWithProgress(options)
   let next = await measuring.next()
   while (!next.done) next = await measuring.next()
   return next.value
 }
 
 /** The same, telling how many rows are done. */
-export async function* consolidating(
+export async function* consolidateWithProgress(
   options: ConsolidateOptions,
 ): AsyncGenerator<{ done: number; count: number }, EwcState, void> {
   const { model, adapter, rows, previous, sample = 24, decay = 1, seed = 0 } = options
   checkOptions(rows.length, sample, decay)
-  const sites = loraSites(model.base.graph, adapter)
-  const chosen = evenly(rows, sample)
+  const sites = listLoraLayers(model.base.graph, adapter)
+  const chosen = selectEvenly(rows, sample)
   const sums = new Map(
-    sites.map(({ path, outFeatures, inFeatures }) => [path, emptySums(outFeatures, inFeatures)]),
+    sites.map(({ path, outFeatures, inFeatures }) => [path, createSums(outFeatures, inFeatures)]),
   )
-  const program = await probeProgram(model, options.weights ?? (await model.weights()), sites)
+  const program = await createProbeProgram(model, options.weights ?? (await model.weights()), sites)
   try {
     for (const [n, row] of chosen.entries()) {
       await addRow(program, sites, adapter.tensors, row, random(seed + n), sums)
@@ -80,7 +80,7 @@ export async function* consolidating(
   } finally {
     await program.dispose()
   }
-  return folded(sites, adapter, sums, previous, decay)
+  return mergeTask(sites, adapter, sums, previous, decay)
 }
 
 function checkOptions(rows: number, sample: number, decay: number): void {
@@ -94,29 +94,29 @@ function checkOptions(rows: number, sample: number, decay: number): void {
   if (problems.length > 0) throw new OptionError(`EWC options: ${problems.join('; ')}.`)
 }
 
-const emptySums = (outFeatures: number, inFeatures: number): Sums => ({
+const createSums = (outFeatures: number, inFeatures: number): SquareSums => ({
   out: new Float64Array(outFeatures),
   in: new Float64Array(inFeatures),
 })
 
 /** `count` items at equal distances, all where there are fewer. */
-function evenly<T>(items: readonly T[], count: number): T[] {
+function selectEvenly<T>(items: readonly T[], count: number): T[] {
   const size = Math.min(count, items.length)
   return Array.from({ length: size }, (_, i) => items[Math.floor((i * items.length) / size)]!)
 }
 
 /** A program for detours that are wider by twice the probes, of the same scale in every module. */
-async function probeProgram(
+async function createProbeProgram(
   model: TrainableModel,
   weights: ReadonlyMap<string, BaseWeight>,
-  sites: readonly LoraSite[],
+  sites: readonly LoraLayer[],
 ): Promise<GradientProgram> {
   const wide = sites.map(({ path, rank, scale }) => ({
-    pattern: exactly(path),
+    pattern: escapePath(path),
     rank: rank + 2 * probes,
     scale,
   }))
-  const config = kindNamed('lora').complete({
+  const config = getKind('lora').complete({
     targets: sites.map(({ path }) => path),
     rank: wide[0]!.rank,
     alpha: wide[0]!.rank * wide[0]!.scale,
@@ -135,10 +135,10 @@ async function probeProgram(
 }
 
 /** A pattern that only this module matches. */
-const exactly = (path: string): string => path.replaceAll('.', '\\.')
+const escapePath = (path: string): string => path.replaceAll('.', '\\.')
 
 /** A over P over zeros: [R + 2p, in]. */
-function widenedA({ rank, inFeatures }: LoraSite, a: Float32Array, draw: Random): F32Tensor {
+function widenA({ rank, inFeatures }: LoraLayer, a: Float32Array, draw: Random): F32Tensor {
   const result = f32([rank + 2 * probes, inFeatures])
   result.data.set(a)
   for (let i = rank * inFeatures, end = (rank + probes) * inFeatures; i < end; i++)
@@ -147,7 +147,7 @@ function widenedA({ rank, inFeatures }: LoraSite, a: Float32Array, draw: Random)
 }
 
 /** B beside zeros beside Q: [out, R + 2p]. */
-function widenedB({ rank, outFeatures }: LoraSite, b: Float32Array, draw: Random): F32Tensor {
+function widenB({ rank, outFeatures }: LoraLayer, b: Float32Array, draw: Random): F32Tensor {
   const width = rank + 2 * probes
   const result = f32([outFeatures, width])
   for (let i = 0; i < outFeatures; i++) {
@@ -159,16 +159,16 @@ function widenedB({ rank, outFeatures }: LoraSite, b: Float32Array, draw: Random
 
 async function addRow(
   program: GradientProgram,
-  sites: readonly LoraSite[],
+  sites: readonly LoraLayer[],
   tensors: ReadonlyMap<string, Tensor>,
-  row: EncodedRow,
+  row: EncodedSequence,
   draw: Random,
-  sums: ReadonlyMap<string, Sums>,
+  sums: ReadonlyMap<string, SquareSums>,
 ): Promise<void> {
   const widened = new Map(
     sites.flatMap((site) => [
-      [site.a, widenedA(site, toFloat32(tensors.get(site.a)!), draw)] as const,
-      [site.b, widenedB(site, toFloat32(tensors.get(site.b)!), draw)] as const,
+      [site.a, widenA(site, toFloat32(tensors.get(site.a)!), draw)] as const,
+      [site.b, widenB(site, toFloat32(tensors.get(site.b)!), draw)] as const,
     ]),
   )
   const labels = row.weights.reduce((sum, weight) => sum + weight, 0)
@@ -181,9 +181,9 @@ async function addRow(
 
 /** The gradients hold s·G·Pᵀ in columns of B, s·Qᵀ·G in rows of A. */
 function addSquares(
-  { rank, scale, inFeatures, outFeatures, a, b }: LoraSite,
+  { rank, scale, inFeatures, outFeatures, a, b }: LoraLayer,
   gradients: ReadonlyMap<string, Tensor>,
-  sums: Sums,
+  sums: SquareSums,
 ): void {
   const ofA = gradients.get(a)!.data as Float32Array
   const ofB = gradients.get(b)!.data as Float32Array
@@ -199,10 +199,10 @@ function addSquares(
  * Earlier tasks and this one as one state: means of the importances, weighted by how much each task
  * counts.
  */
-export function folded(
-  sites: readonly LoraSite[],
+export function mergeTask(
+  sites: readonly LoraLayer[],
   { tensors }: Adapter,
-  sums: ReadonlyMap<string, Sums>,
+  sums: ReadonlyMap<string, SquareSums>,
   previous: EwcState | undefined,
   decay: number,
 ): EwcState {
@@ -213,8 +213,8 @@ export function folded(
     return [
       site.path,
       {
-        fisherOut: mixed(before?.fisherOut.data, sum.out, old),
-        fisherIn: mixed(before?.fisherIn.data, sum.in, old),
+        fisherOut: averageImportance(before?.fisherOut.data, sum.out, old),
+        fisherIn: averageImportance(before?.fisherIn.data, sum.in, old),
         anchorA: f32([site.rank, site.inFeatures], toFloat32(tensors.get(site.a)!).slice()),
         anchorB: f32(
           [site.outFeatures, site.rank],
@@ -230,7 +230,11 @@ export function folded(
  * (old·before + values/mean(values)) / (old + 1); a module whose gradient is zero everywhere
  * matters equally everywhere.
  */
-function mixed(before: Float32Array | undefined, values: Float64Array, old: number): F32Tensor {
+function averageImportance(
+  before: Float32Array | undefined,
+  values: Float64Array,
+  old: number,
+): F32Tensor {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length
   const kept = before ? old : 0
   return f32(

@@ -7,19 +7,19 @@ import { type Adapter, createAdapter } from '../../adapters/adapter.ts'
 import { FormatError, MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
-import { encodeData, type EncodedRow } from '../data/encode.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { encodeData, type EncodedSequence } from '../data/encode.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
 import type { TrainableModel } from '../options/options.ts'
 import { buildBatch } from '../packing.ts'
 import { consolidate } from './consolidate.ts'
-import { ewcPenalty } from './penalty.ts'
-import { loraSites } from './sites.ts'
+import { createEwcPenalty } from './penalty.ts'
+import { listLoraLayers } from './lora-layers.ts'
 import { ewcFile, type EwcState, loadEwcState, saveEwcState } from './state.ts'
 
 let model: TrainableModel
 let adapter: Adapter
-let rows: readonly EncodedRow[]
+let rows: readonly EncodedSequence[]
 const path = 'model.layers.1.self_attn.o_proj'
 const keyA = `base_model.model.${path}.lora_A.weight`
 const keyB = `base_model.model.${path}.lora_B.weight`
@@ -50,7 +50,7 @@ beforeAll(async () => {
   const texts = Array.from({ length: 40 }, (_, i) => ({
     text: `${['Lily', 'Tom', 'A cat', 'The dog'][i % 4]} saw ${i} big balls.`,
   }))
-  rows = encodeData(dataSet(texts, 'texts'), {
+  rows = encodeData(createRawDataset(texts, 'texts'), {
     tokenizer: model.base.tokenizer!,
     maxTokens: 32,
   }).rows
@@ -221,7 +221,7 @@ describe('penalty', () => {
       const gradients = zerosLike()
       const a = parameters.get(keyA)!.data
       const b = parameters.get(keyB)!.data
-      const value = ewcPenalty(state, lambda, loraSites(model.base.graph, adapter)).add(
+      const value = createEwcPenalty(state, lambda, listLoraLayers(model.base.graph, adapter)).add(
         parameters,
         gradients,
       )
@@ -252,7 +252,7 @@ describe('penalty', () => {
         ['model.layers.9.x', kept!],
       ]),
     }
-    const make = () => ewcPenalty(other, 1, loraSites(model.base.graph, adapter))
+    const make = () => createEwcPenalty(other, 1, listLoraLayers(model.base.graph, adapter))
     expect(make).toThrow(MismatchError)
     expect(make).toThrow(/o_proj.*parts of different sizes[\s\S]*layers\.9\.x/)
   })
@@ -280,7 +280,10 @@ describe('penalty', () => {
     const gradients = zerosLike()
     expect(
       Math.abs(
-        ewcPenalty(state, 1, loraSites(model.base.graph, adapter)).add(parameters, gradients),
+        createEwcPenalty(state, 1, listLoraLayers(model.base.graph, adapter)).add(
+          parameters,
+          gradients,
+        ),
       ),
     ).toBeLessThan(1e-4)
     for (const { data } of gradients.values())

@@ -1,8 +1,8 @@
 // What a run may ask of EWC, checked with the other options.
 
-import { checksum, type Fingerprint } from '../run/checkpoint.ts'
+import { computeChecksum, type Fingerprint } from '../run/checkpoint.ts'
 import { findOptionProblems, integer, number } from '../../base/schema.ts'
-import { type EwcState, stateTensors } from './state.ts'
+import { type EwcState, collectStateTensors } from './state.ts'
 
 export interface EwcOptions {
   /** How hard earlier tasks pull. */
@@ -34,11 +34,15 @@ export const ewcTable = {
   }),
 }
 
-const plain = ({ state: _state, ...values }: EwcOptions): Record<string, unknown> => ({ ...values })
+const removeState = ({ state: _state, ...values }: EwcOptions): Record<string, unknown> => ({
+  ...values,
+})
 
 /** All that is wrong with them. */
-export const ewcProblems = (options: EwcOptions | undefined): string[] =>
-  options ? findOptionProblems(plain(options), ewcTable).map((problem) => `ewc: ${problem}`) : []
+export const findEwcProblems = (options: EwcOptions | undefined): string[] =>
+  options
+    ? findOptionProblems(removeState(options), ewcTable).map((problem) => `ewc: ${problem}`)
+    : []
 
 /** The options with defaults filled in. */
 export const completeEwc = (options: EwcOptions): Required<Omit<EwcOptions, 'state'>> => ({
@@ -48,10 +52,10 @@ export const completeEwc = (options: EwcOptions): Required<Omit<EwcOptions, 'sta
 })
 
 /** What of them decides how a run goes. */
-export const ewcFingerprint = (options: EwcOptions | undefined): Fingerprint =>
+export const computeEwcFingerprint = (options: EwcOptions | undefined): Fingerprint =>
   options
     ? {
         ewc: JSON.stringify(completeEwc(options)),
-        ...(options.state && { ewcState: checksum(stateTensors(options.state)) }),
+        ...(options.state && { ewcState: computeChecksum(collectStateTensors(options.state)) }),
       }
     : {}

@@ -4,21 +4,27 @@
 
 import { type Mismatch, MismatchError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
-import { matrixOf, type Matrix, rowsOf, transpose, zeros } from '../../base/linalg/matrix.ts'
+import {
+  createMatrix,
+  type Matrix,
+  sliceRows,
+  transpose,
+  createZeros,
+} from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { fastKernels } from '../../base/linalg/simd.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import type { Penalty } from '../penalty.ts'
-import type { LoraSite } from './sites.ts'
+import type { LoraLayer } from './lora-layers.ts'
 import type { EwcState, ProtectedModule } from './state.ts'
 
 type Single = Matrix<Float32Array>
 
-const single = (rows: number, columns: number): Single =>
-  matrixOf(rows, columns, new Float32Array(rows * columns))
+const createSingleMatrix = (rows: number, columns: number): Single =>
+  createMatrix(rows, columns, new Float32Array(rows * columns))
 
 /** What one module needs between steps: copies of U and V, and what is multiplied into them. */
 interface Workspace {
-  readonly site: LoraSite
+  readonly site: LoraLayer
   readonly kept: ProtectedModule
   readonly ranks: number // R now and R of the anchor
   readonly v: Single // [ranks, in]: A over A*
@@ -27,14 +33,14 @@ interface Workspace {
   readonly uWeighted: Single // [ranks, out]: Uᵀ·diag(r)
 }
 
-function workspace(site: LoraSite, kept: ProtectedModule): Workspace {
+function createWorkspace(site: LoraLayer, kept: ProtectedModule): Workspace {
   const [[anchorRank, inFeatures], outFeatures] = [
     kept.anchorA.shape as [number, number],
     kept.anchorB.shape[0]!,
   ]
   const ranks = site.rank + anchorRank
-  const v = single(ranks, inFeatures)
-  const u = single(ranks, outFeatures)
+  const v = createSingleMatrix(ranks, inFeatures)
+  const u = createSingleMatrix(ranks, outFeatures)
   v.data.set(kept.anchorA.data, site.rank * inFeatures)
   const { data } = kept.anchorB
   for (let k = 0; k < anchorRank; k++)
@@ -46,8 +52,8 @@ function workspace(site: LoraSite, kept: ProtectedModule): Workspace {
     ranks,
     v,
     u,
-    vWeighted: single(ranks, inFeatures),
-    uWeighted: single(ranks, outFeatures),
+    vWeighted: createSingleMatrix(ranks, inFeatures),
+    uWeighted: createSingleMatrix(ranks, outFeatures),
   }
   weigh(room.v, kept.fisherIn.data, room.vWeighted, 0)
   weigh(room.u, kept.fisherOut.data, room.uWeighted, 0)
@@ -80,7 +86,7 @@ function refresh(
  * Throws MismatchError with every module that the adapter does not change, or that is of another
  * size there.
  */
-function checkFits(state: EwcState, sites: readonly LoraSite[]): void {
+function checkFits(state: EwcState, sites: readonly LoraLayer[]): void {
   const sizes = new Map(
     sites.map(({ path, inFeatures, outFeatures }) => [path, `${inFeatures} → ${outFeatures}`]),
   )
@@ -110,8 +116,8 @@ function checkFits(state: EwcState, sites: readonly LoraSite[]): void {
 }
 
 /** Gram matrix of rows under a diagonal weight: [ranks, ranks]. */
-function gram(rows: Single, weighted: Single): Matrix<Float64Array> {
-  const result = zeros(rows.rows, rows.rows)
+function computeGram(rows: Single, weighted: Single): Matrix<Float64Array> {
+  const result = createZeros(rows.rows, rows.rows)
   multiply(result, rows, transpose(weighted), { symmetric: true })
   return result
 }
@@ -125,11 +131,15 @@ function gram(rows: Single, weighted: Single): Matrix<Float64Array> {
  * are free. Throws MismatchError where the state knows modules that the adapter does not change, or
  * of other sizes.
  */
-export function ewcPenalty(state: EwcState, lambda: number, sites: readonly LoraSite[]): Penalty {
+export function createEwcPenalty(
+  state: EwcState,
+  lambda: number,
+  sites: readonly LoraLayer[],
+): Penalty {
   checkFits(state, sites)
   const rooms = sites.flatMap((site) => {
     const kept = state.modules.get(site.path)
-    return kept ? [workspace(site, kept)] : []
+    return kept ? [createWorkspace(site, kept)] : []
   })
   const strength = lambda * state.weight
   return {
@@ -149,24 +159,24 @@ function addModule(
 ): number {
   const { site, v, u, vWeighted, uWeighted, ranks } = room
   refresh(room, parameters.get(site.a)!.data, parameters.get(site.b)!.data)
-  const inner = gram(v, vWeighted)
-  const outer = gram(u, uWeighted)
+  const inner = computeGram(v, vWeighted)
+  const outer = computeGram(u, uWeighted)
   let sum = 0
   for (let k = 0; k < ranks * ranks; k++) sum += inner.data[k]! * outer.data[k]!
-  const kernel = fastKernels().f32
+  const kernel = getFastKernels().f32
   const gradientA = gradients.get(site.a)?.data
   const gradientB = gradients.get(site.b)?.data
   if (gradientA) {
     // ∂/∂V = λ·(Uᵀ·diag(r)·U)·V·diag(c); A is its first R rows
-    const result = single(site.rank, v.columns)
-    multiply(result, rowsOf(outer, 0, site.rank), vWeighted, { kernel })
+    const result = createSingleMatrix(site.rank, v.columns)
+    multiply(result, sliceRows(outer, 0, site.rank), vWeighted, { kernel })
     addScaled(gradientA as Float32Array, result.data, strength)
   }
   if (gradientB) {
     // ∂/∂Uᵀ = λ·(V·diag(c)·Vᵀ)·Uᵀ·diag(r); B is its first R rows, turned, times s
-    const result = single(site.rank, u.columns)
-    multiply(result, rowsOf(inner, 0, site.rank), uWeighted, { kernel })
-    addTurned(gradientB as Float32Array, result, strength * site.scale)
+    const result = createSingleMatrix(site.rank, u.columns)
+    multiply(result, sliceRows(inner, 0, site.rank), uWeighted, { kernel })
+    addTransposed(gradientB as Float32Array, result, strength * site.scale)
   }
   return (strength / 2) * sum
 }
@@ -175,7 +185,7 @@ function addScaled(into: Float32Array, values: Float32Array, scale: number): voi
   for (let i = 0; i < values.length; i++) into[i]! += scale * values[i]!
 }
 
-function addTurned(into: Float32Array, { rows, columns, data }: Single, scale: number): void {
+function addTransposed(into: Float32Array, { rows, columns, data }: Single, scale: number): void {
   for (let k = 0; k < rows; k++)
     for (let i = 0; i < columns; i++) into[i * rows + k]! += scale * data[k * columns + i]!
 }

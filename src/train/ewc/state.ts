@@ -6,8 +6,8 @@ import { FormatError, NotFoundError } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
-import { checksum } from '../run/checkpoint.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
+import { computeChecksum } from '../run/checkpoint.ts'
 
 /**
  * Importance of a layer's change and the change itself: F[i, j] = fisherOut[i] · fisherIn[j], ΔW* =
@@ -34,7 +34,7 @@ const version = 1
 const parts = ['fisherOut', 'fisherIn', 'anchorA', 'anchorB'] as const
 
 /** The state's tensors by the names that its file has for them. */
-export function stateTensors({ modules }: Pick<EwcState, 'modules'>): Map<string, Tensor> {
+export function collectStateTensors({ modules }: Pick<EwcState, 'modules'>): Map<string, Tensor> {
   const tensors = new Map<string, Tensor>()
   for (const [path, module] of modules)
     for (const part of parts) tensors.set(`${path}.${part}`, module[part])
@@ -44,9 +44,9 @@ export function stateTensors({ modules }: Pick<EwcState, 'modules'>): Map<string
 /** Writes the state beside an adapter. */
 export async function saveEwcState(state: EwcState, sink: ByteSink): Promise<void> {
   const { tasks, weight } = state
-  const tensors = stateTensors(state)
-  const header = { version, tasks, weight, checksum: checksum(tensors) }
-  await sink.write(ewcFile, safetensorsChunks(tensors, { 'graft-ewc': JSON.stringify(header) }))
+  const tensors = collectStateTensors(state)
+  const header = { version, tasks, weight, checksum: computeChecksum(tensors) }
+  await sink.write(ewcFile, encodeSafetensors(tensors, { 'graft-ewc': JSON.stringify(header) }))
 }
 
 /**
@@ -58,14 +58,18 @@ export async function loadEwcState(folder: ByteFolder): Promise<EwcState | undef
   if (!source) return undefined
   const store = await openSafetensors(source)
   try {
-    const header = headerOf(store.metadata['graft-ewc'], source.name)
+    const header = parseHeader(store.metadata['graft-ewc'], source.name)
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
-    if (checksum(tensors) !== header.checksum)
+    if (computeChecksum(tensors) !== header.checksum)
       throw new FormatError(
         `${source.name}: its tensors are not those it was written with. Remove it to go on without what it protects.`,
       )
-    return { tasks: header.tasks, weight: header.weight, modules: modulesOf(tensors, source.name) }
+    return {
+      tasks: header.tasks,
+      weight: header.weight,
+      modules: readModules(tensors, source.name),
+    }
   } finally {
     await store.close()
   }
@@ -79,7 +83,7 @@ export async function requireEwcState(folder: ByteFolder): Promise<EwcState> {
   return state
 }
 
-function headerOf(
+function parseHeader(
   text: unknown,
   name: string,
 ): { tasks: number; weight: number; checksum: number } {
@@ -106,7 +110,7 @@ function headerOf(
   return { tasks, weight, checksum: sum }
 }
 
-function modulesOf(
+function readModules(
   tensors: ReadonlyMap<string, Tensor>,
   name: string,
 ): Map<string, ProtectedModule> {

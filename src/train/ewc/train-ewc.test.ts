@@ -5,11 +5,11 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
 import type { TrainableModel, TrainOptions } from '../options/options.ts'
-import { batchesOf } from '../packing.ts'
+import { buildBatches } from '../packing.ts'
 import { prepareRun } from '../run/prepare.ts'
 import { train } from '../run/train.ts'
 
@@ -19,11 +19,11 @@ beforeAll(async () => {
 })
 
 const names = ['Lily', 'Tom', 'Sue', 'Ben', 'Mia', 'Max']
-const first = dataSet(
+const first = createRawDataset(
   names.map((name) => ({ prompt: `${name} has`, completion: ` a red ball and a blue car.` })),
   'first',
 )
-const second = dataSet(
+const second = createRawDataset(
   names.map((name) => ({
     prompt: `${name} went`,
     completion: ` up to the sky with nine old dogs.`,
@@ -60,7 +60,7 @@ async function lossOn(data: TrainOptions['data'], adapter: Adapter): Promise<num
     trainable: [],
   })
   let loss = 0
-  for (const batch of batchesOf(run.data, run.plan.batchesOf(1)))
+  for (const batch of buildBatches(run.data, run.plan.batchesOf(1)))
     loss += await program.loss(batch, run.state.parameters)
   await program.dispose()
   return loss

@@ -5,13 +5,13 @@ import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../../base/tensor.ts'
 import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
-import { checksum, type Fingerprint } from '../run/checkpoint.ts'
-import type { EncodedRow } from '../data/encode.ts'
+import { computeChecksum, type Fingerprint } from '../run/checkpoint.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
 import { checkExpert, createFrozenModel, type FrozenModel, type PlainRows } from './frozen-model.ts'
 import type { FrozenPass, NamedTensors } from './losses/loss.ts'
 import {
-  lossOf,
+  resolveLoss,
   type TrainableModel,
   type TrainOptions,
   type TrainSettings,
@@ -20,7 +20,7 @@ import { type BatchPlan, planEpoch } from '../packing.ts'
 
 /** Encoded rows and the tokens that all of them begin with. */
 export interface RunData {
-  readonly rows: readonly EncodedRow[]
+  readonly rows: readonly EncodedSequence[]
   readonly shared: number
 }
 
@@ -32,13 +32,13 @@ export interface ObjectiveParts {
 }
 
 /** Rows of pairs that belong together. */
-export const togetherOf = (settings: TrainSettings): number =>
-  lossOf(settings).loss.learnsFrom === 'pairs' ? 2 : 1
+export const getGroupSize = (settings: TrainSettings): number =>
+  resolveLoss(settings).loss.learnsFrom === 'pairs' ? 2 : 1
 
 type FrozenOptions = ObjectiveParts['options']
 
 /** Who is asked: which model, and which expert on it. */
-function frozenParts(
+function selectFrozenModel(
   { model, teacher, reference }: FrozenOptions,
   { role }: FrozenPass,
 ): { model: TrainableModel; expert: Expert | undefined } {
@@ -81,24 +81,24 @@ function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): 
  * Throws OptionError or MismatchError where the teacher or the reference does not fit, before
  * anything is computed.
  */
-export function checkCompanion(options: FrozenOptions, settings: TrainSettings): void {
-  const { loss, settings: own } = lossOf(settings)
+export function checkAuxiliaryModel(options: FrozenOptions, settings: TrainSettings): void {
+  const { loss, settings: own } = resolveLoss(settings)
   const pass = loss.frozen?.(own)
   if (!pass) return
-  const { model, expert } = frozenParts(options, pass)
+  const { model, expert } = selectFrozenModel(options, pass)
   if (model !== options.model) checkVocabulary(options.model, model)
   checkExpert(expert, model.base.graph)
 }
 
 /** What of teacher or reference a resumed run must find again. */
-export async function companionFingerprint(
+export async function computeAuxiliaryFingerprint(
   options: FrozenOptions,
   settings: TrainSettings,
 ): Promise<Fingerprint> {
-  const { loss, settings: own } = lossOf(settings)
+  const { loss, settings: own } = resolveLoss(settings)
   const pass = loss.frozen?.(own)
   if (!pass) return {}
-  const { model, expert } = frozenParts(options, pass)
+  const { model, expert } = selectFrozenModel(options, pass)
   const adapters = !expert
     ? []
     : 'mixture' in expert
@@ -106,7 +106,7 @@ export async function companionFingerprint(
       : [{ adapter: expert, weight: 1 }]
   const shown = adapters.map(({ adapter, weight }) => [
     adapter.kind,
-    checksum(adapter.tensors),
+    computeChecksum(adapter.tensors),
     weight,
   ])
   return {
@@ -118,7 +118,7 @@ export async function companionFingerprint(
 }
 
 /** Rows as a model without virtual tokens reads them. */
-function plain({ rows, shared }: RunData): PlainRows {
+function removeVirtualTokens({ rows, shared }: RunData): PlainRows {
   const virtual = rows[0]?.ids.findIndex((id) => id >= 0) ?? 0
   if (virtual <= 0) return { rows, shared }
   return {
@@ -130,14 +130,14 @@ function plain({ rows, shared }: RunData): PlainRows {
   }
 }
 
-export const labelCountOf = ({ weights }: EncodedRow): number =>
+export const countLabels = ({ weights }: EncodedSequence): number =>
   weights.reduce((sum, weight) => sum + (weight > 0 ? 1 : 0), 0)
 
 /**
  * Rows `start` up to `end` of a tensor whose first dimension counts tokens, copied: what it is cut
  * from is large.
  */
-function cut({ dtype, shape, data }: Tensor, start: number, end: number): Tensor {
+function sliceRows({ dtype, shape, data }: Tensor, start: number, end: number): Tensor {
   const size = sizeOf(shape.slice(1))
   return {
     dtype,
@@ -146,7 +146,7 @@ function cut({ dtype, shape, data }: Tensor, start: number, end: number): Tensor
   }
 }
 
-function joined(parts: readonly Tensor[]): Tensor {
+function joinTensors(parts: readonly Tensor[]): Tensor {
   const [first] = parts as [Tensor]
   const data = new (first.data.constructor as new (length: number) => TensorData)(
     parts.reduce((sum, part) => sum + part.data.length, 0),
@@ -164,18 +164,18 @@ function joined(parts: readonly Tensor[]): Tensor {
 }
 
 /** A frozen model with its answers for rows that were asked about before. */
-export interface Companion {
-  ahead(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
-  answers(data: RunData, plan: BatchPlan): Promise<NamedTensors>
+export interface AuxiliaryModel {
+  precompute(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
+  getOutputs(data: RunData, plan: BatchPlan): Promise<NamedTensors>
   dispose(): Promise<void>
 }
 
 /** Opened when it is first asked. */
-export function companionOf(
+export function createAuxiliaryModel(
   { options, settings, weights }: ObjectiveParts,
   pass: FrozenPass,
-): Companion {
-  const { model, expert } = frozenParts(options, pass)
+): AuxiliaryModel {
+  const { model, expert } = selectFrozenModel(options, pass)
   const { batch, packing, seed } = settings
   let opened: Promise<FrozenModel> | undefined
   const open = async (): Promise<FrozenModel> =>
@@ -190,13 +190,13 @@ export function companionOf(
   const plains = new WeakMap<RunData, PlainRows>()
   const known = new WeakMap<RunData, NamedTensors[]>()
   const ask = async (data: RunData, plan: BatchPlan): Promise<NamedTensors> => {
-    const rows = plains.get(data) ?? plain(data)
+    const rows = plains.get(data) ?? removeVirtualTokens(data)
     plains.set(data, rows)
     const outputs = await (await (opened ??= open())).run(rows, plan)
     return pass.condense?.(outputs) ?? outputs
   }
   return {
-    async *ahead(sets, signal) {
+    async *precompute(sets, signal) {
       if (!pass.ahead) return
       const count = sets.reduce((sum, { rows }) => sum + rows.length, 0)
       let done = 0
@@ -208,16 +208,16 @@ export function companionOf(
           packing,
           seed,
           shared: data.shared,
-          together: togetherOf(settings),
+          together: getGroupSize(settings),
           epoch: 0,
         })) {
           if (signal?.aborted) return
           const answers = await ask(data, plan)
           let start = 0
           for (const row of plan.flat()) {
-            const end = start + labelCountOf(data.rows[row]!)
+            const end = start + countLabels(data.rows[row]!)
             found[row] = new Map(
-              [...answers].map(([name, tensor]) => [name, cut(tensor, start, end)]),
+              [...answers].map(([name, tensor]) => [name, sliceRows(tensor, start, end)]),
             )
             start = end
           }
@@ -227,12 +227,12 @@ export function companionOf(
         known.set(data, found)
       }
     },
-    async answers(data, plan) {
+    async getOutputs(data, plan) {
       const kept = known.get(data)
       if (!kept) return ask(data, plan)
       const rows = plan.flat().map((row) => kept[row]!)
       return new Map(
-        [...rows[0]!.keys()].map((name) => [name, joined(rows.map((row) => row.get(name)!))]),
+        [...rows[0]!.keys()].map((name) => [name, joinTensors(rows.map((row) => row.get(name)!))]),
       )
     },
     dispose: async () => (await opened)?.dispose(),

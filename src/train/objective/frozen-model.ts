@@ -2,26 +2,36 @@
 // teacher of distillation. Forward only, block by block, so that equal layers share a program.
 // Knows no loss.
 
-import { type Adapter, adapterFeeds, checkAdapter, virtualIdsOf } from '../../adapters/adapter.ts'
+import {
+  type Adapter,
+  toAdapterFeeds,
+  checkAdapter,
+  listVirtualIds,
+} from '../../adapters/adapter.ts'
 import { attach } from '../../adapters/attach.ts'
-import { type Expert, isMixture, mixedForms, simplified } from '../../adapters/serving/mixture.ts'
-import { servingForms } from '../../adapters/serving/serving-weights.ts'
-import { attachSlots, slotTensors } from '../../adapters/serving/slots.ts'
+import {
+  type Expert,
+  isMixture,
+  mixServingWeights,
+  simplifyExpert,
+} from '../../adapters/serving/mixture.ts'
+import { computeServingWeights } from '../../adapters/serving/serving-weights.ts'
+import { attachSlots, toSlotFeeds } from '../../adapters/serving/slots.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
-import { freezeBlocks, frozenFeeds } from '../../graph/frozen/freeze-blocks.ts'
-import { type BaseWeight, thawed } from '../../graph/frozen/frozen-form-table.ts'
+import { freezeBlocks, collectFrozenFeeds } from '../../graph/frozen/freeze-blocks.ts'
+import { type BaseWeight, thaw } from '../../graph/frozen/frozen-form-table.ts'
 import type { Graph } from '../../graph/ir.ts'
 import type { Block, ModelGraph } from '../../graph/model-graph.ts'
-import { activationFeeds, sharedWhileInactive } from '../activation.ts'
+import { collectActivationFeeds, limitSharedPrefix } from '../activation.ts'
 import type { Batch } from '../batch.ts'
-import type { EncodedRow } from '../data/encode.ts'
-import { batchFeeds } from '../programs/gradient-program.ts'
+import type { EncodedSequence } from '../data/encode.ts'
+import { collectBatchFeeds } from '../programs/gradient-program.ts'
 import type { HeadGraph } from './losses/loss.ts'
 import { withEnding } from './losses/with-loss.ts'
 import { type BatchPlan, buildBatch } from '../packing.ts'
-import { localFeeds } from '../programs/gradient-checkpointing.ts'
+import { selectLocalFeeds } from '../programs/gradient-checkpointing.ts'
 
 export interface FrozenModelOptions {
   readonly graph: ModelGraph
@@ -44,7 +54,7 @@ export interface FrozenModelOptions {
  * may stand once a line.
  */
 export interface PlainRows {
-  readonly rows: readonly EncodedRow[]
+  readonly rows: readonly EncodedSequence[]
   readonly shared: number
 }
 
@@ -58,34 +68,34 @@ export interface FrozenModel {
 }
 
 /** A model with an expert in it, and what is fed for that. */
-interface Equipped {
+interface ModelWithExpert {
   readonly model: ModelGraph
   readonly feeds: ReadonlyMap<string, Tensor>
   readonly virtual: readonly number[]
   readonly invocation: readonly number[] | undefined
 }
 
-function withAdapter(graph: ModelGraph, adapter: Adapter): Equipped {
+function attachAdapter(graph: ModelGraph, adapter: Adapter): ModelWithExpert {
   const { invocationTokens: invocation } = adapter.config
   return {
     model: attach(graph, adapter),
-    feeds: adapterFeeds(adapter),
-    virtual: virtualIdsOf(adapter),
+    feeds: toAdapterFeeds(adapter),
+    virtual: listVirtualIds(adapter),
     invocation,
   }
 }
 
 /** Σ weight·ΔW in slots: what serving the mixture computes. */
-function withMixture(
+function attachMixture(
   graph: ModelGraph,
   expert: Exclude<Expert, Adapter>,
   weights: FrozenModelOptions['weights'],
-): Equipped {
-  const weightOf = (name: string): F32Tensor => thawed(weights.get(name)!)
-  const forms = mixedForms(
+): ModelWithExpert {
+  const weightOf = (name: string): F32Tensor => thaw(weights.get(name)!)
+  const forms = mixServingWeights(
     expert.mixture.map(({ adapter, weight }) => ({
       weight,
-      forms: servingForms(adapter, graph, weightOf),
+      forms: computeServingWeights(adapter, graph, weightOf),
     })),
   )
   const all = [...forms.values()]
@@ -97,13 +107,13 @@ function withMixture(
     u: ({ path }) => forms.get(path)?.u !== undefined,
     activation: invocation !== undefined,
   })
-  return { model, feeds: slotTensors(forms, model), virtual: [], invocation }
+  return { model, feeds: toSlotFeeds(forms, model), virtual: [], invocation }
 }
 
-function equipped({ graph, weights, expert }: FrozenModelOptions): Equipped {
-  const acting = simplified(expert)
+function attachExpert({ graph, weights, expert }: FrozenModelOptions): ModelWithExpert {
+  const acting = simplifyExpert(expert)
   if (!acting) return { model: graph, feeds: new Map(), virtual: [], invocation: undefined }
-  return isMixture(acting) ? withMixture(graph, acting, weights) : withAdapter(graph, acting)
+  return isMixture(acting) ? attachMixture(graph, acting, weights) : attachAdapter(graph, acting)
 }
 
 /**
@@ -111,7 +121,7 @@ function equipped({ graph, weights, expert }: FrozenModelOptions): Equipped {
  * before anything is computed.
  */
 export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void {
-  const acting = simplified(expert)
+  const acting = simplifyExpert(expert)
   const adapters = !acting
     ? []
     : isMixture(acting)
@@ -119,7 +129,7 @@ export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void
       : [acting]
   for (const adapter of adapters) {
     checkAdapter(adapter, graph)
-    if (adapters.length > 1 && virtualIdsOf(adapter).length > 0)
+    if (adapters.length > 1 && listVirtualIds(adapter).length > 0)
       throw new OptionError(
         `A ${adapter.kind} adapter changes no weight, so it cannot be one of a mixture.`,
       )
@@ -130,8 +140,8 @@ export function checkExpert(expert: Expert | undefined, graph: ModelGraph): void
  * The rows as this model reads them: behind its own virtual tokens, sharing what its layers allow
  * to share.
  */
-function ownRows(
-  { model, virtual, invocation }: Equipped,
+function prepareRows(
+  { model, virtual, invocation }: ModelWithExpert,
   { rows, shared }: PlainRows,
   lineTokens: number,
 ): PlainRows {
@@ -145,13 +155,13 @@ function ownRows(
   const windows = model.config.layers.map(({ slidingWindow = Infinity }) => slidingWindow)
   const common =
     shared > 0 && Math.min(...windows) >= lineTokens + virtual.length ? shared + virtual.length : 0
-  return { rows: own, shared: invocation ? sharedWhileInactive(own, common, invocation) : common }
+  return { rows: own, shared: invocation ? limitSharedPrefix(own, common, invocation) : common }
 }
 
 /** Compiles when it is first run. */
 export function createFrozenModel(options: FrozenModelOptions): FrozenModel {
   const { weights, backend, head, lineTokens } = options
-  const parts = equipped(options)
+  const parts = attachExpert(options)
   const blocks = freezeBlocks(weights)(parts.model.blocks).map((block): Block =>
     block.kind === 'head' ? { ...block, graph: withEnding(block.graph, head) } : block,
   )
@@ -163,21 +173,24 @@ export function createFrozenModel(options: FrozenModelOptions): FrozenModel {
   }
   const prepared = new WeakMap<PlainRows, PlainRows>()
   const rowsOf = (data: PlainRows): PlainRows => {
-    const own = prepared.get(data) ?? ownRows(parts, data, lineTokens)
+    const own = prepared.get(data) ?? prepareRows(parts, data, lineTokens)
     prepared.set(data, own)
     return own
   }
 
   async function forward(batch: Batch): Promise<Map<string, Tensor>> {
-    const feeds = batchFeeds(parts.model.config, batch)
-    for (const [name, tensor] of activationFeeds(batch, parts.invocation)) feeds.set(name, tensor)
+    const feeds = collectBatchFeeds(parts.model.config, batch)
+    for (const [name, tensor] of collectActivationFeeds(batch, parts.invocation))
+      feeds.set(name, tensor)
     for (const [name, weight] of weights)
-      for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
+      for (const [input, tensor] of collectFrozenFeeds(name, weight)) feeds.set(input, tensor)
     for (const [name, tensor] of parts.feeds) feeds.set(name, tensor)
     let outputs = new Map<string, Tensor>()
     for (const block of blocks) {
       const x = outputs.get('x')
-      outputs = await (await programOf(block)).run(localFeeds(feeds, block, x ? [['x', x]] : []))
+      outputs = await (
+        await programOf(block)
+      ).run(selectLocalFeeds(feeds, block, x ? [['x', x]] : []))
     }
     return outputs
   }

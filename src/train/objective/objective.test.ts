@@ -7,7 +7,7 @@ import { type Adapter, createAdapter } from '../../adapters/adapter.ts'
 import { DataError, MismatchError, OptionError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
 import type { TrainableModel, TrainOptions } from '../options/options.ts'
 import { train } from '../run/train.ts'
@@ -52,9 +52,9 @@ const pairsOf = (animals: readonly string[]) =>
       }
     }),
   )
-const pairs = dataSet(pairsOf(['cat', 'dog', 'bird', 'fish', 'frog', 'bear']), 'pairs')
-const heldPairs = dataSet(pairsOf(['duck', 'mouse', 'lion']), 'held')
-const stories = dataSet(
+const pairs = createRawDataset(pairsOf(['cat', 'dog', 'bird', 'fish', 'frog', 'bear']), 'pairs')
+const heldPairs = createRawDataset(pairsOf(['duck', 'mouse', 'lion']), 'held')
+const stories = createRawDataset(
   ['cat', 'dog', 'bird', 'fish', 'frog', 'bear'].flatMap((animal, i) =>
     kinds.map((kind) => ({
       prompt: `Tell me about the ${kind} ${animal}.`,
@@ -173,7 +173,7 @@ describe('a teacher', () => {
     only(events, 'step-end').map(({ measures }) => measures!['divergence']!)
 
   it('is imitated, on rows that were never seen too', async () => {
-    const held = dataSet(
+    const held = createRawDataset(
       [
         {
           prompt: 'Tell me about the red lion.',

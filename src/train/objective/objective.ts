@@ -3,12 +3,17 @@
 
 import { DataError } from '../../base/errors.ts'
 import type { Batch } from '../batch.ts'
-import { companionOf, labelCountOf, type ObjectiveParts, type RunData } from './auxiliary-model.ts'
-import type { EncodedData, EncodedRow } from '../data/encode.ts'
+import {
+  createAuxiliaryModel,
+  countLabels,
+  type ObjectiveParts,
+  type RunData,
+} from './auxiliary-model.ts'
+import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
 import type { HeadGraph, Loss, NamedTensors } from './losses/loss.ts'
-import { lossOf, type TrainSettings } from '../options/options.ts'
-import { type BatchPlan, buildBatch, scaleOf } from '../packing.ts'
+import { resolveLoss, type TrainSettings } from '../options/options.ts'
+import { type BatchPlan, buildBatch, computeLabelScale } from '../packing.ts'
 
 export interface Objective {
   /** For the gradient program. */
@@ -19,7 +24,7 @@ export interface Objective {
    * Asks the frozen model about all rows, where its answers are kept; must come before batches are
    * built.
    */
-  ahead(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
+  precompute(sets: readonly RunData[], signal?: AbortSignal): AsyncGenerator<TrainEvent, void, void>
   /**
    * Batches whose loss adds up to the mean over a scored token, or over a pair. Built one after the
    * other: a teacher's answers are large.
@@ -35,7 +40,7 @@ export function checkData(
   { name, format, pairs = false }: EncodedData,
   settings: TrainSettings,
 ): void {
-  const { learnsFrom, name: loss } = lossOf(settings).loss
+  const { learnsFrom, name: loss } = resolveLoss(settings).loss
   if (pairs === (learnsFrom === 'pairs')) return
   throw new DataError(
     pairs
@@ -44,31 +49,31 @@ export function checkData(
   )
 }
 
-const pairWeight = (rows: readonly EncodedRow[], chosen: number): number =>
+const getPairWeight = (rows: readonly EncodedSequence[], chosen: number): number =>
   rows[chosen]!.weights.find((weight) => weight > 0)!
 
 /** Of each pair of the plan in turn its row's weight; none for single rows. */
-const pairWeights = ({ rows }: RunData, plan: BatchPlan, { learnsFrom }: Loss): number[] =>
+const listPairWeights = ({ rows }: RunData, plan: BatchPlan, { learnsFrom }: Loss): number[] =>
   learnsFrom === 'pairs'
-    ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [pairWeight(rows, row)] : []))
+    ? plan.flat().flatMap((row, i) => (i % 2 === 0 ? [getPairWeight(rows, row)] : []))
     : []
 
 /** The objective of a run. Nothing is computed before the first batch. */
 export function createObjective(parts: ObjectiveParts): Objective {
-  const { loss, settings: own } = lossOf(parts.settings)
+  const { loss, settings: own } = resolveLoss(parts.settings)
   const pass = loss.frozen?.(own)
-  const companion = pass && companionOf(parts, pass)
+  const companion = pass && createAuxiliaryModel(parts, pass)
   return {
     graph: (g, logits) => loss.graph(g, logits, own),
     reports: loss.report !== undefined,
-    async *ahead(sets, signal) {
-      if (companion) yield* companion.ahead(sets, signal)
+    async *precompute(sets, signal) {
+      if (companion) yield* companion.precompute(sets, signal)
     },
     async *batches(data, plans) {
       const { rows, shared } = data
-      const scale = scaleOf(rows, plans)
+      const scale = computeLabelScale(rows, plans)
       const all = plans
-        .flatMap((plan) => pairWeights(data, plan, loss))
+        .flatMap((plan) => listPairWeights(data, plan, loss))
         .reduce((sum, weight) => sum + weight, 0)
       for (const plan of plans) {
         const batch = buildBatch(rows, plan, { shared, scale })
@@ -79,9 +84,9 @@ export function createObjective(parts: ObjectiveParts): Objective {
         const feeds = loss.feeds(
           {
             batch,
-            labelCounts: plan.flat().map((row) => labelCountOf(rows[row]!)),
-            pairWeights: pairWeights(data, plan, loss).map((weight) => weight / all),
-            frozen: companion ? await companion.answers(data, plan) : new Map(),
+            labelCounts: plan.flat().map((row) => countLabels(rows[row]!)),
+            pairWeights: listPairWeights(data, plan, loss).map((weight) => weight / all),
+            frozen: companion ? await companion.getOutputs(data, plan) : new Map(),
           },
           own,
         )

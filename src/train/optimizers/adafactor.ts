@@ -2,7 +2,7 @@
 // 2018, arXiv:1804.04235.
 
 import { flag, number, readOptions, type OptionValues } from '../../base/schema.ts'
-import type { Optimizer, UpdateSite } from './optimizer.ts'
+import type { Optimizer, ParameterUpdate } from './optimizer.ts'
 
 const options = {
   decayRate: number({
@@ -47,7 +47,7 @@ export type AdafactorSettings = OptionValues<typeof options>
 const leastScale = 1e-3 // the reference's second epsilon: weights that are zero must be able to move
 
 /** √(Σ x² / n); 0 for no numbers. */
-function rootMeanSquare(values: Float32Array | Float64Array): number {
+function computeRootMeanSquare(values: Float32Array | Float64Array): number {
   const size = values.length
   let sum = 0
   for (let i = 0; i < size; i++) sum += values[i]! * values[i]!
@@ -95,8 +95,8 @@ function scaleMatrix(
  * g/√V by what is remembered of V, which is brought up to date first. A stack of matrices [..,
  * rows, columns] is so many matrices.
  */
-function scaledGradient(
-  { gradient, shape, state, step }: UpdateSite,
+function scaleGradient(
+  { gradient, shape, state, step }: ParameterUpdate,
   { decayRate, epsilon }: AdafactorSettings,
 ): Float64Array {
   const kept = 1 - step ** -decayRate
@@ -155,9 +155,9 @@ export const adafactor: Optimizer<AdafactorSettings> = {
     const rate =
       at.learningRate *
       (relativeStep ? Math.min(0.01, 1 / Math.sqrt(step)) : 1) *
-      (scaleParameter ? Math.max(leastScale, rootMeanSquare(parameter)) : 1)
-    const update = scaledGradient(at, settings)
-    const scale = rate / Math.max(1, rootMeanSquare(update) / clipThreshold)
+      (scaleParameter ? Math.max(leastScale, computeRootMeanSquare(parameter)) : 1)
+    const update = scaleGradient(at, settings)
+    const scale = rate / Math.max(1, computeRootMeanSquare(update) / clipThreshold)
     const mean = state['mean']
     const keep = 1 - weightDecay * rate
     const size = parameter.length

@@ -11,7 +11,7 @@ export const optimizers: ReadonlyMap<string, Optimizer> = new Map(
   [adamw, sgd, lion, adafactor].map((row) => [row.name, row as Optimizer]),
 )
 
-export function optimizerNamed(name: string): Optimizer {
+export function getOptimizer(name: string): Optimizer {
   const optimizer = optimizers.get(name)
   if (!optimizer)
     throw new OptionError(

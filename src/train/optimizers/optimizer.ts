@@ -4,7 +4,7 @@
 import { type Fields } from '../../base/schema.ts'
 
 /** One parameter at one step. */
-export interface UpdateSite {
+export interface ParameterUpdate {
   /** Changed in place. */
   readonly parameter: Float32Array
   readonly gradient: Float32Array
@@ -34,5 +34,5 @@ export interface Optimizer<Settings extends object = object> {
     settings: Settings,
   ): Readonly<Record<string, readonly number[]>>
   /** One step: the same arguments always give the same numbers. */
-  update(at: UpdateSite, settings: Settings): void
+  update(at: ParameterUpdate, settings: Settings): void
 }

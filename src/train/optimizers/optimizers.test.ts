@@ -5,7 +5,7 @@ import { sizeOf } from '../../base/tensor.ts'
 import { adafactor } from './adafactor.ts'
 import { adamw } from './adamw.ts'
 import { optimizerContract } from './optimizer.contract.ts'
-import { optimizerNamed, optimizers } from './optimizer-table.ts'
+import { getOptimizer, optimizers } from './optimizer-table.ts'
 import { sgd } from './sgd.ts'
 
 interface Golden {
@@ -68,9 +68,9 @@ describe.each([...optimizers.values()].map((optimizer) => [optimizer.name, optim
 
 describe('the table', () => {
   it('names what there is', () => {
-    expect(optimizerNamed('adamw')).toBe(adamw)
-    expect(() => optimizerNamed('adam')).toThrow(OptionError)
-    expect(() => optimizerNamed('adam')).toThrow('There are: adamw, sgd, lion, adafactor')
+    expect(getOptimizer('adamw')).toBe(adamw)
+    expect(() => getOptimizer('adam')).toThrow(OptionError)
+    expect(() => getOptimizer('adam')).toThrow('There are: adamw, sgd, lion, adafactor')
   })
 })
 

@@ -2,7 +2,7 @@
 // docs/train.md; `npm run bench -- rates` measures anew.
 
 /** With AdamW. Kinds that only scale or prompt have few numbers, and each of them must move far. */
-export const usualRates: Readonly<Record<string, number>> = {
+export const defaultLearningRates: Readonly<Record<string, number>> = {
   lora: 2e-3,
   dora: 2e-3,
   pissa: 1e-3,
@@ -28,5 +28,5 @@ export const optimizerFactors: Readonly<Record<string, number>> = {
 }
 
 /** The highest learning rate of a run in which none is given. */
-export const usualLearningRate = (kind: string, optimizer: string): number =>
-  (usualRates[kind] ?? otherRate) * (optimizerFactors[optimizer] ?? 1)
+export const getDefaultLearningRate = (kind: string, optimizer: string): number =>
+  (defaultLearningRates[kind] ?? otherRate) * (optimizerFactors[optimizer] ?? 1)

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
-import { usualLearningRate } from './default-rates.ts'
+import { getDefaultLearningRate } from './default-rates.ts'
 import {
   completeSettings,
-  optimizerSettings,
-  scheduleOf,
+  resolveOptimizerSettings,
+  resolveSchedule,
   type TrainOptions,
-  warmupOf,
+  computeWarmupSteps,
 } from './options.ts'
 
 const complete = (options: object, maxPositions = 512) =>
@@ -63,7 +63,7 @@ describe('completeSettings', () => {
   })
   it('passes weight decay on to the optimiser, with its own options', () => {
     const settings = complete({ weightDecay: 0.1, optimizerOptions: { beta2: 0.95 } })
-    expect(optimizerSettings(settings)).toEqual({
+    expect(resolveOptimizerSettings(settings)).toEqual({
       beta1: 0.9,
       beta2: 0.95,
       epsilon: 1e-8,
@@ -72,15 +72,15 @@ describe('completeSettings', () => {
     expect(() => complete({ optimizerOptions: { momentum: 1 } })).toThrow('"momentum"')
   })
   it('takes the learning rate that works for the kind and the optimiser where none is given', () => {
-    expect(complete({})).toHaveProperty('learningRate', usualLearningRate('lora', 'adamw'))
+    expect(complete({})).toHaveProperty('learningRate', getDefaultLearningRate('lora', 'adamw'))
     expect(complete({ optimizer: 'lion', adapter: { kind: 'ia3' } })).toHaveProperty(
       'learningRate',
-      usualLearningRate('ia3', 'lion'),
+      getDefaultLearningRate('ia3', 'lion'),
     )
     expect(complete({ learningRate: 0.5 })).toHaveProperty('learningRate', 0.5)
   })
   it("checks the schedule's own options, and takes its own rise", () => {
-    const { schedule, settings } = scheduleOf(
+    const { schedule, settings } = resolveSchedule(
       complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 2 } }),
     )
     expect([schedule.name, settings]).toEqual(['cosine-restarts', { cycles: 2, minimum: 0 }])
@@ -91,7 +91,7 @@ describe('completeSettings', () => {
     expect(complete({ schedule: 'one-cycle', warmupShare: 0.1 })).toHaveProperty('warmupShare', 0.1)
   })
   it('takes the warm-up as steps or as a share', () => {
-    expect(warmupOf(complete({ warmupShare: 0.1 }), 25)).toBe(3)
-    expect(warmupOf(complete({ warmupSteps: 0 }), 25)).toBe(0)
+    expect(computeWarmupSteps(complete({ warmupShare: 0.1 }), 25)).toBe(3)
+    expect(computeWarmupSteps(complete({ warmupSteps: 0 }), 25)).toBe(0)
   })
 })

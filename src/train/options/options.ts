@@ -9,15 +9,15 @@ import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
 import type { BaseWeight, Quantization } from '../../graph/frozen/frozen-form-table.ts'
 import type { EncodedData } from '../data/encode.ts'
-import type { DataSet } from '../data/jsonl.ts'
-import { ewcProblems, type EwcOptions } from '../ewc/options.ts'
-import { usualLearningRate } from './default-rates.ts'
+import type { RawDataset } from '../data/jsonl.ts'
+import { findEwcProblems, type EwcOptions } from '../ewc/options.ts'
+import { getDefaultLearningRate } from './default-rates.ts'
 import { findValueProblems, integer } from '../../base/schema.ts'
 import type { Loss } from '../objective/losses/loss.ts'
-import { lossNamed, losses } from '../objective/losses/loss-table.ts'
-import { optimizerNamed, optimizers } from '../optimizers/optimizer-table.ts'
+import { getLoss, losses } from '../objective/losses/loss-table.ts'
+import { getOptimizer, optimizers } from '../optimizers/optimizer-table.ts'
 import type { Schedule } from '../schedules/schedule.ts'
-import { scheduleNamed, schedules } from '../schedules/schedule-table.ts'
+import { getSchedule, schedules } from '../schedules/schedule-table.ts'
 import { settingTable } from './setting-table.ts'
 import type { SharedPrograms } from '../programs/shared-programs.ts'
 
@@ -117,9 +117,9 @@ export interface TrainOptions extends Partial<TrainSettings> {
   /** An adapter to train on, or the kind and options of a fresh one. */
   readonly adapter:
     Adapter | { readonly kind: string; readonly config: Readonly<Record<string, unknown>> }
-  readonly data: DataSet | EncodedData
+  readonly data: RawDataset | EncodedData
   readonly validation?: {
-    readonly data: DataSet | EncodedData
+    readonly data: RawDataset | EncodedData
     /**
      * Steps between validations; at the end of each epoch unless given, and always at the last
      * step.
@@ -134,7 +134,7 @@ export interface TrainOptions extends Partial<TrainSettings> {
   /** For losses over pairs with a reference: an adapter in place of the bare base. */
   readonly reference?: Adapter
   /**
-   * Programs that runs over one base share: `sharedPrograms()`, where several follow one another.
+   * Programs that runs over one base share: `createSharedPrograms()`, where several follow one another.
    */
   readonly programs?: SharedPrograms
   /** Ends the run between two steps, with a checkpoint. */
@@ -171,12 +171,12 @@ const defaults = {
   scheduleOptions: {},
   checkpointing: false,
 }
-const usualWarmupShare = 0.05
+const defaultWarmupShare = 0.05
 
-const whole = (name: string, value: unknown, from = 1): string[] =>
+const findIntegerProblems = (name: string, value: unknown, from = 1): string[] =>
   value === undefined ? [] : integer({ from }).findProblems(value, name)
 
-function attempt(check: () => unknown): string[] {
+function findProblems(check: () => unknown): string[] {
   try {
     check()
     return []
@@ -187,7 +187,7 @@ function attempt(check: () => unknown): string[] {
 }
 
 /** Tokens that a row may have: of a line half, where both rows of a pair lie on it. */
-const roomOf = ({
+const computeDefaultMaxTokens = ({
   batch,
   packing,
   loss,
@@ -195,19 +195,20 @@ const roomOf = ({
   packing && losses.get(loss)?.learnsFrom === 'pairs' ? Math.floor(batch.tokens / 2) : batch.tokens
 
 /** What was given, with everything filled in that was not. */
-function filled(options: TrainOptions, maxPositions: number): TrainSettings {
+function withDefaults(options: TrainOptions, maxPositions: number): TrainSettings {
   const given = Object.fromEntries(
     Object.entries(options).filter(([key, value]) => settingNames.has(key) && value !== undefined),
   )
   const known = { ...defaults, ...(given as Partial<TrainSettings>) }
   return {
     ...known,
-    maxTokens: known.maxTokens ?? Math.min(roomOf(known), maxPositions),
+    maxTokens: known.maxTokens ?? Math.min(computeDefaultMaxTokens(known), maxPositions),
     learningRate:
       known.learningRate ??
-      usualLearningRate(options.adapter.kind, known.optimizer) *
+      getDefaultLearningRate(options.adapter.kind, known.optimizer) *
         (losses.get(known.loss)?.rateFactor ?? 1),
-    warmupShare: known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? usualWarmupShare,
+    warmupShare:
+      known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? defaultWarmupShare,
   }
 }
 
@@ -216,16 +217,16 @@ function filled(options: TrainOptions, maxPositions: number): TrainSettings {
  * `maxPositions` is the model's context.
  */
 export function completeSettings(options: TrainOptions, maxPositions: number): TrainSettings {
-  const settings = filled(options, maxPositions)
+  const settings = withDefaults(options, maxPositions)
   const { batch, maxTokens } = settings
   const problems = [
     ...findValueProblems({ ...settings }, settingTable),
-    ...whole('batch.rows', batch.rows),
-    ...whole('batch.tokens', batch.tokens, 2),
-    ...whole('validation.everySteps', options.validation?.everySteps),
-    ...whole('checkpoint.everySteps', options.checkpoint?.everySteps),
+    ...findIntegerProblems('batch.rows', batch.rows),
+    ...findIntegerProblems('batch.tokens', batch.tokens, 2),
+    ...findIntegerProblems('validation.everySteps', options.validation?.everySteps),
+    ...findIntegerProblems('checkpoint.everySteps', options.checkpoint?.everySteps),
     ...(typeof settings.checkpointing === 'number'
-      ? whole('checkpointing', settings.checkpointing)
+      ? findIntegerProblems('checkpointing', settings.checkpointing)
       : []),
     ...(maxTokens > batch.tokens
       ? [`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`]
@@ -233,11 +234,13 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
     ...(maxTokens > maxPositions
       ? [`maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`]
       : []),
-    ...(schedules.has(settings.schedule) ? attempt(() => scheduleOf(settings)) : []),
-    ...(losses.has(settings.loss) ? attempt(() => lossOf(settings)) : []),
-    ...companionProblems(options, settings),
-    ...ewcProblems(options.ewc),
-    ...(optimizers.has(settings.optimizer) ? attempt(() => optimizerSettings(settings)) : []),
+    ...(schedules.has(settings.schedule) ? findProblems(() => resolveSchedule(settings)) : []),
+    ...(losses.has(settings.loss) ? findProblems(() => resolveLoss(settings)) : []),
+    ...findAuxiliaryModelProblems(options, settings),
+    ...findEwcProblems(options.ewc),
+    ...(optimizers.has(settings.optimizer)
+      ? findProblems(() => resolveOptimizerSettings(settings))
+      : []),
     ...(settings.patience !== undefined && !options.validation
       ? ['patience needs validation data, and there is none']
       : []),
@@ -249,22 +252,25 @@ export function completeSettings(options: TrainOptions, maxPositions: number): T
 const settingNames = new Set([...Object.keys(settingTable), ...Object.keys(defaults), 'system'])
 
 /** The loss with its complete settings. */
-export function lossOf({ loss: name, lossOptions }: Pick<TrainSettings, 'loss' | 'lossOptions'>): {
+export function resolveLoss({
+  loss: name,
+  lossOptions,
+}: Pick<TrainSettings, 'loss' | 'lossOptions'>): {
   loss: Loss
   settings: object
 } {
-  const loss = lossNamed(name)
+  const loss = getLoss(name)
   return { loss, settings: loss.complete(lossOptions) }
 }
 
 /** A teacher or a reference that nobody asks, and a teacher that is missing. */
-function companionProblems(
+function findAuxiliaryModelProblems(
   { teacher, reference }: TrainOptions,
   settings: TrainSettings,
 ): string[] {
   const name = settings.loss
-  if (!losses.has(name) || attempt(() => lossOf(settings)).length > 0) return []
-  const { loss, settings: own } = lossOf(settings)
+  if (!losses.has(name) || findProblems(() => resolveLoss(settings)).length > 0) return []
+  const { loss, settings: own } = resolveLoss(settings)
   const asks = loss.frozen?.(own)?.role
   return [
     ...(asks === 'teacher' && !teacher?.adapter && !teacher?.mixture && !teacher?.model
@@ -283,22 +289,23 @@ function companionProblems(
 }
 
 /** The optimiser's complete settings, weight decay among them. */
-export const optimizerSettings = ({
+export const resolveOptimizerSettings = ({
   optimizer,
   optimizerOptions,
   weightDecay,
-}: TrainSettings): object =>
-  optimizerNamed(optimizer).complete({ weightDecay, ...optimizerOptions })
+}: TrainSettings): object => getOptimizer(optimizer).complete({ weightDecay, ...optimizerOptions })
 
 /** The schedule with its complete settings. */
-export function scheduleOf({ schedule: name, scheduleOptions }: TrainSettings): {
+export function resolveSchedule({ schedule: name, scheduleOptions }: TrainSettings): {
   schedule: Schedule
   settings: object
 } {
-  const schedule = scheduleNamed(name)
+  const schedule = getSchedule(name)
   return { schedule, settings: schedule.complete(scheduleOptions) }
 }
 
 /** Steps of warm-up in a run of `steps`. */
-export const warmupOf = ({ warmupSteps, warmupShare }: TrainSettings, steps: number): number =>
-  warmupSteps ?? Math.ceil(warmupShare * steps)
+export const computeWarmupSteps = (
+  { warmupSteps, warmupShare }: TrainSettings,
+  steps: number,
+): number => warmupSteps ?? Math.ceil(warmupShare * steps)

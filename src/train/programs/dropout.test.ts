@@ -1,8 +1,8 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, parametersOf } from '../../adapters/adapter.ts'
+import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import type { Batch } from '../batch.ts'
-import { dropoutFeeds } from './dropout.ts'
+import { addDropoutFeeds } from './dropout.ts'
 import { backend, storiesModel } from '../../../test/support/train.ts'
 import { createGradientProgram } from './gradient-program.ts'
 import type { TrainableModel } from '../options/options.ts'
@@ -22,7 +22,7 @@ describe('dropoutFeeds', () => {
   const feedsOf = (dropout: number, seed: number): Map<string, Tensor> => {
     const feeds = new Map<string, Tensor>()
     const config = createAdapter('lora', { dropout }, model.base.graph, { seed: 0 }).config
-    dropoutFeeds(feeds, model.base.graph.blocks, config, batch, seed)
+    addDropoutFeeds(feeds, model.base.graph.blocks, config, batch, seed)
     return feeds
   }
   it('gives nothing where nothing is dropped', () => {
@@ -52,7 +52,7 @@ describe('a program with dropout', () => {
       graph,
       { seed: 1 },
     )
-    const trainable = [...parametersOf(graph, adapter).keys()]
+    const trainable = [...listParameterSpecs(graph, adapter).keys()]
     const weights = await model.weights()
     const losses: number[][] = []
     for (const checkpointing of [false, 3, 7]) {

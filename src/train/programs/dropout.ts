@@ -2,20 +2,20 @@
 // masks, so a resumed run is exact.
 
 import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
-import { dropoutName } from '../../adapters/keys.ts'
+import { toDropoutName } from '../../adapters/keys.ts'
 import { random } from '../../base/random.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { Graph, GraphInput } from '../../graph/ir.ts'
-import { modulesOfBlock, type Block } from '../../graph/model-graph.ts'
+import { listBlockModules, type Block } from '../../graph/model-graph.ts'
 import type { Batch } from '../batch.ts'
 
 /**
  * Blocks whose masks keep apart when they are chained: a plain feed has one name for all layers,
  * and all would drop the same. Chained, a mask is called `<block prefix>dropout:<module>`.
  */
-export function withOwnMasks(blocks: readonly Block[]): Block[] {
+export function withSeparateMasks(blocks: readonly Block[]): Block[] {
   const own = (input: GraphInput): GraphInput =>
-    input.name.startsWith(dropoutName('')) ? { ...input, role: 'adapter' } : input
+    input.name.startsWith(toDropoutName('')) ? { ...input, role: 'adapter' } : input
   const graphs = new Map<Graph, Graph>() // equal layers go on sharing one graph
   const changed = (graph: Graph): Graph => {
     const known = graphs.get(graph) ?? { ...graph, inputs: graph.inputs.map(own) }
@@ -29,7 +29,7 @@ export function withOwnMasks(blocks: readonly Block[]): Block[] {
  * Adds a mask [N, T, in] of 0 and 1/(1 − rate) for every module. The masks are windows at random
  * places of one pool of draws: drawing 80 million numbers a step would take as long as the step.
  */
-export function dropoutFeeds(
+export function addDropoutFeeds(
   feeds: Map<string, Tensor>,
   blocks: readonly Block[],
   { dropout }: AdapterConfig,
@@ -39,9 +39,9 @@ export function dropoutFeeds(
   if (dropout === 0) return
   const generator = random(seed)
   const modules = blocks.flatMap((block) =>
-    modulesOfBlock(block).flatMap(({ kind, path, inFeatures }) =>
+    listBlockModules(block).flatMap(({ kind, path, inFeatures }) =>
       kind === 'linear'
-        ? [{ name: block.prefix + dropoutName(path.slice(block.prefix.length)), inFeatures }]
+        ? [{ name: block.prefix + toDropoutName(path.slice(block.prefix.length)), inFeatures }]
         : [],
     ),
   )

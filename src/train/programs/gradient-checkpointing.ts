@@ -4,26 +4,26 @@
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
-import { gradientName, withGradients } from '../../graph/passes/gradient.ts'
+import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
 import type { Graph } from '../../graph/ir.ts'
-import { type Block, composeBlocks, flowsBetween } from '../../graph/model-graph.ts'
+import { type Block, composeBlocks, listFlowNames } from '../../graph/model-graph.ts'
 
 /** The loss, and the head's other outputs by name. */
-export interface Measured {
+export interface LossResult {
   readonly loss: number
   readonly outputs: ReadonlyMap<string, Tensor>
 }
 
 /** Loss and gradients by graph-input name, from feeds by graph-input name. */
-export interface Segments {
+export interface SegmentedProgram {
   gradients(
     feeds: ReadonlyMap<string, Tensor>,
-  ): Promise<Measured & { gradients: Map<string, Tensor> }>
-  measure(feeds: ReadonlyMap<string, Tensor>): Promise<Measured>
+  ): Promise<LossResult & { gradients: Map<string, Tensor> }>
+  measure(feeds: ReadonlyMap<string, Tensor>): Promise<LossResult>
   dispose(): Promise<void>
 }
 
-export interface SegmentsOptions {
+export interface SegmentedProgramOptions {
   /**
    * Attached blocks, the head giving `loss`: with dropout feeds where the adapter has dropout, and
    * without.
@@ -37,13 +37,13 @@ export interface SegmentsOptions {
 }
 
 /** The program's graph: loss, gradients, and whatever else the head gives out. */
-export function trainingGraph({
+export function buildTrainingGraph({
   training,
   wanted,
   segments,
-}: Pick<SegmentsOptions, 'training' | 'wanted' | 'segments'>): Graph {
+}: Pick<SegmentedProgramOptions, 'training' | 'wanted' | 'segments'>): Graph {
   const count = Math.min(segments, training.length)
-  const flows = flowsBetween(training)
+  const flows = listFlowNames(training)
   const boundaries = Array.from(
     { length: count - 1 },
     (_, i) => flows[Math.round(((i + 1) * training.length) / count) - 1]!,
@@ -59,7 +59,7 @@ export function trainingGraph({
  * A segment's view of the feeds: what is named after its prefix in the whole model, by its name
  * inside the segment.
  */
-export function localFeeds(
+export function selectLocalFeeds(
   feeds: ReadonlyMap<string, Tensor>,
   { graph, prefix }: Block,
   extra: readonly (readonly [string, Tensor])[],
@@ -73,36 +73,36 @@ export function localFeeds(
   return local
 }
 
-function measuredOf(results: ReadonlyMap<string, Tensor>): Measured {
+function toLossResult(results: ReadonlyMap<string, Tensor>): LossResult {
   const others = [...results].filter(
-    ([name]) => name !== 'loss' && !name.startsWith(gradientName('')),
+    ([name]) => name !== 'loss' && !name.startsWith(toGradientName('')),
   )
   return { loss: Number(results.get('loss')!.data[0]), outputs: new Map(others) }
 }
 
 /** Compiles programs when they are first needed. */
-export function inSegments({
+export function createSegmentedProgram({
   training,
   plain,
   wanted,
   backend,
   segments,
-}: SegmentsOptions): Segments {
+}: SegmentedProgramOptions): SegmentedProgram {
   let backward: Promise<Program> | undefined
   let forward: Promise<Program> | undefined
   const compile = (graph: Graph): Promise<Program> => backend.compile(graph, { lean: true })
   return {
     async gradients(feeds) {
-      backward ??= compile(trainingGraph({ training, wanted, segments }))
+      backward ??= compile(buildTrainingGraph({ training, wanted, segments }))
       const results = await (await backward).run(feeds)
       return {
-        ...measuredOf(results),
-        gradients: new Map(wanted.map((name) => [name, results.get(gradientName(name))!])),
+        ...toLossResult(results),
+        gradients: new Map(wanted.map((name) => [name, results.get(toGradientName(name))!])),
       }
     },
     async measure(feeds) {
       forward ??= compile(composeBlocks(plain))
-      return measuredOf(await (await forward).run(feeds))
+      return toLossResult(await (await forward).run(feeds))
     },
     async dispose() {
       await Promise.all([backward, forward].map(async (program) => (await program)?.dispose()))

@@ -3,21 +3,21 @@
 
 import { attach } from '../../adapters/attach.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
-import { inputName, peftKey } from '../../adapters/keys.ts'
+import { toInputName, toPeftKey } from '../../adapters/keys.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
-import { modelFeeds } from '../../graph/feeds.ts'
-import { freezeBlocks, frozenFeeds } from '../../graph/frozen/freeze-blocks.ts'
+import { collectModelFeeds } from '../../graph/feeds.ts'
+import { freezeBlocks, collectFrozenFeeds } from '../../graph/frozen/freeze-blocks.ts'
 import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { Block, ModelGraph } from '../../graph/model-graph.ts'
-import { activationFeeds } from '../activation.ts'
+import { collectActivationFeeds } from '../activation.ts'
 import type { Batch } from '../batch.ts'
-import { dropoutFeeds, withOwnMasks } from './dropout.ts'
+import { addDropoutFeeds, withSeparateMasks } from './dropout.ts'
 import { crossEntropy } from '../objective/losses/cross-entropy.ts'
 import type { HeadGraph, NamedTensors } from '../objective/losses/loss.ts'
 import { withEnding } from '../objective/losses/with-loss.ts'
-import { inSegments } from './gradient-checkpointing.ts'
+import { createSegmentedProgram } from './gradient-checkpointing.ts'
 
 export interface GradientProgram {
   /**
@@ -58,19 +58,19 @@ export interface GradientProgramOptions {
   readonly loss?: HeadGraph
 }
 
-export const segmentsOf = (checkpointing: boolean | number): number =>
+export const countSegments = (checkpointing: boolean | number): number =>
   typeof checkpointing === 'number' ? checkpointing : checkpointing ? 4 : 1
 
-const rowsOf = (values: Int32Array, rows: number, tokens: number): number[][] =>
+const splitRows = (values: Int32Array, rows: number, tokens: number): number[][] =>
   Array.from({ length: rows }, (_, n) => Array.from(values.subarray(n * tokens, (n + 1) * tokens)))
 
 /** Everything a model reads of a batch, and what its loss reads. */
-export function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tensor> {
+export function collectBatchFeeds(config: ModelConfig, batch: Batch): Map<string, Tensor> {
   const { rows, tokens } = batch
-  const feeds = modelFeeds(config, {
-    ids: rowsOf(batch.ids, rows, tokens),
-    positions: rowsOf(batch.positions, rows, tokens),
-    segments: rowsOf(batch.segments, rows, tokens),
+  const feeds = collectModelFeeds(config, {
+    ids: splitRows(batch.ids, rows, tokens),
+    positions: splitRows(batch.positions, rows, tokens),
+    segments: splitRows(batch.segments, rows, tokens),
   })
   feeds.set('rows', i64([batch.scored.length], batch.scored))
   feeds.set('labels', i64([batch.labels.length], batch.labels))
@@ -82,7 +82,7 @@ export function batchFeeds(config: ModelConfig, batch: Batch): Map<string, Tenso
 /**
  * The model with the adapter attached and the loss at its end; quantised weights in their parts.
  */
-export function trainingBlocks({
+export function buildTrainingBlocks({
   graph,
   weights,
   adapter,
@@ -99,23 +99,23 @@ export function trainingBlocks({
   const training =
     adapter.config.dropout === 0
       ? plain
-      : withOwnMasks(scored(attach(graph, adapter, { training: true })))
+      : withSeparateMasks(scored(attach(graph, adapter, { training: true })))
   return { attached, plain, training }
 }
 
 /** Everything that a program is fed with: the batch, the base's weights, the adapter. */
-export function trainingFeeds(
+export function collectTrainingFeeds(
   config: ModelConfig,
   { weights, adapter }: Pick<GradientProgramOptions, 'weights' | 'adapter'>,
   batch: Batch,
   parameters: ReadonlyMap<string, Tensor>,
 ): Map<string, Tensor> {
-  const feeds = batchFeeds(config, batch)
-  for (const [name, tensor] of activationFeeds(batch, adapter.config.invocationTokens))
+  const feeds = collectBatchFeeds(config, batch)
+  for (const [name, tensor] of collectActivationFeeds(batch, adapter.config.invocationTokens))
     feeds.set(name, tensor)
   for (const [name, weight] of weights)
-    for (const [input, tensor] of frozenFeeds(name, weight)) feeds.set(input, tensor)
-  for (const [key, tensor] of parameters) feeds.set(inputName(key), tensor)
+    for (const [input, tensor] of collectFrozenFeeds(name, weight)) feeds.set(input, tensor)
+  for (const [key, tensor] of parameters) feeds.set(toInputName(key), tensor)
   return feeds
 }
 
@@ -127,26 +127,26 @@ export async function createGradientProgram(
   options: GradientProgramOptions,
 ): Promise<GradientProgram> {
   const { graph, backend, adapter, trainable, checkpointing = false } = options
-  const { attached, plain, training } = trainingBlocks(options)
-  const segments = segmentsOf(checkpointing)
-  const program = inSegments({
+  const { attached, plain, training } = buildTrainingBlocks(options)
+  const segments = countSegments(checkpointing)
+  const program = createSegmentedProgram({
     training,
     plain,
-    wanted: trainable.map(inputName),
+    wanted: trainable.map(toInputName),
     backend,
     segments,
   })
 
   const feedsOf = (batch: Batch, parameters: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
-    trainingFeeds(attached.config, options, batch, parameters)
+    collectTrainingFeeds(attached.config, options, batch, parameters)
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
       const feeds = feedsOf(batch, parameters)
-      dropoutFeeds(feeds, graph.blocks, adapter.config, batch, dropoutSeed)
+      addDropoutFeeds(feeds, graph.blocks, adapter.config, batch, dropoutSeed)
       const { gradients, ...result } = await program.gradients(feeds)
       return {
         ...result,
-        gradients: new Map([...gradients].map(([name, tensor]) => [peftKey(name), tensor])),
+        gradients: new Map([...gradients].map(([name, tensor]) => [toPeftKey(name), tensor])),
       }
     },
     loss: async (batch, parameters) => (await program.measure(feedsOf(batch, parameters))).loss,

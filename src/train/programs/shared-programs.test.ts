@@ -1,10 +1,10 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'
 import { countingOptions, weightsOf } from '../../../test/support/train-runs.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
 import type { TrainableModel, TrainOptions } from '../options/options.ts'
-import { sharedPrograms } from './shared-programs.ts'
+import { createSharedPrograms } from './shared-programs.ts'
 import { train } from '../run/train.ts'
 
 let model: TrainableModel
@@ -27,7 +27,7 @@ async function run(changed: Partial<TrainOptions> = {}): Promise<TrainEvent[]> {
     events.push(event)
   return events
 }
-const pairs = dataSet([{ prompt: 'Count:', chosen: ' one', rejected: ' two' }], 'pairs')
+const pairs = createRawDataset([{ prompt: 'Count:', chosen: ' one', rejected: ' two' }], 'pairs')
 const lora = (rank: number) => ({
   adapter: { kind: 'lora', config: { rank, targets: 'attention' } },
 })
@@ -36,7 +36,7 @@ describe('programs that runs share', () => {
   it('are compiled once for adapters of the same shape, and train what their own would', async () => {
     const first = weightsOf(await run({ ...lora(2), seed: 1 }))
     const second = weightsOf(await run({ ...lora(2), seed: 2 }))
-    const programs = sharedPrograms()
+    const programs = createSharedPrograms()
     compiled = 0
     expect(weightsOf(await run({ ...lora(2), seed: 1, programs }))).toEqual(first)
     const once = compiled
@@ -54,7 +54,7 @@ describe('programs that runs share', () => {
     ['loss', { data: pairs, validation: { data: pairs }, loss: 'simpo' }],
     ['checkpointing', { checkpointing: true }],
   ])('are compiled anew for another %s', async (_, changed) => {
-    const programs = sharedPrograms()
+    const programs = createSharedPrograms()
     await run({ ...lora(2), programs })
     compiled = 0
     const alone = weightsOf(await run({ ...lora(2), ...changed }))

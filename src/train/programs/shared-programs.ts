@@ -20,7 +20,7 @@ export interface SharedPrograms {
  * Keeps one program, the last: a compiled one holds its activations' memory, so a second would cost
  * what sharing the base saves.
  */
-export function sharedPrograms(): SharedPrograms {
+export function createSharedPrograms(): SharedPrograms {
   let kept:
     | {
         readonly weights: GradientProgramOptions['weights']

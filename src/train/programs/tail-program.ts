@@ -4,24 +4,24 @@
 
 import {
   type Adapter,
-  adapterFeeds,
+  toAdapterFeeds,
   attach,
   attachSlots,
-  inputName,
-  parametersOf,
-  peftKey,
-  type ServingForms,
-  slotTensors,
+  toInputName,
+  listParameterSpecs,
+  toPeftKey,
+  type ServingWeightMap,
+  toSlotFeeds,
   withOwnRanks,
 } from '../../adapters/index.ts'
 import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { f32, type F32Tensor, i64, type Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
-import { modelFeeds } from '../../graph/feeds.ts'
+import { collectModelFeeds } from '../../graph/feeds.ts'
 import { gatherEarly } from '../../graph/passes/gather-early.ts'
-import { gradientName, withGradients } from '../../graph/passes/gradient.ts'
-import { composeBlocks, type ModelGraph, weightsOf } from '../../graph/model-graph.ts'
-import { tailOf, withoutLogits } from '../../graph/passes/tail.ts'
+import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
+import { composeBlocks, type ModelGraph, collectWeightShapes } from '../../graph/model-graph.ts'
+import { sliceTail, removeLogits } from '../../graph/passes/tail.ts'
 
 export interface TailProgramOptions {
   readonly model: ModelGraph
@@ -46,7 +46,7 @@ export interface TailInput {
    * Forms of another adapter below it that is not learned; those of modules in front of the tail
    * are passed over.
    */
-  readonly below?: ServingForms | undefined
+  readonly below?: ServingWeightMap | undefined
 }
 
 export interface TailProgram {
@@ -75,17 +75,17 @@ export function createTailProgram({
   weights,
   adapter,
 }: TailProgramOptions): TailProgram {
-  const tail = tailOf(model, layer)
+  const tail = sliceTail(model, layer)
   const slotted = attachSlots(attach(tail, adapter))
-  const graph = gatherEarly(withOwnRanks(composeBlocks(withoutLogits(slotted.blocks))))
-  const trainable = [...parametersOf(tail, adapter)].flatMap(([key, spec]) =>
+  const graph = gatherEarly(withOwnRanks(composeBlocks(removeLogits(slotted.blocks))))
+  const trainable = [...listParameterSpecs(tail, adapter)].flatMap(([key, spec]) =>
     spec.trainable ? [key] : [],
   )
   const back = () =>
-    withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(inputName), keep: [] })
-  const read = once(() => weights([...weightsOf(withoutLogits(tail.blocks)).keys()]))
-  const forward = once(() => backend.compile(graph))
-  const backward = once(() => backend.compile(back()))
+    withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(toInputName), keep: [] })
+  const read = memoize(() => weights([...collectWeightShapes(removeLogits(tail.blocks)).keys()]))
+  const forward = memoize(() => backend.compile(graph))
+  const backward = memoize(() => backend.compile(back()))
   const norms = new Map<string, number>()
   let gone: Promise<void> | undefined
   const modules = new Set(
@@ -106,10 +106,10 @@ export function createTailProgram({
     return program.run(
       new Map<string, Tensor>([
         // its ids are no input here
-        ...modelFeeds(model.config, { ids: [new Array<number>(tokens!).fill(0)] }),
+        ...collectModelFeeds(model.config, { ids: [new Array<number>(tokens!).fill(0)] }),
         ...(await read()),
-        ...slotTensors(here, slotted),
-        ...adapterFeeds({ tensors }),
+        ...toSlotFeeds(here, slotted),
+        ...toAdapterFeeds({ tensors }),
         ['x', f32([1, tokens!, width], states.data)],
         ['rows', i64([rows.length], rows)],
         ...more,
@@ -124,10 +124,10 @@ export function createTailProgram({
         throw new ShapeError(
           `A tail takes an error of shape [${input.rows.length}, ${model.config.width}], got [${error.shape.join(', ')}].`,
         )
-      const results = await run(await backward(), input, [[gradientName('hidden'), error]])
+      const results = await run(await backward(), input, [[toGradientName('hidden'), error]])
       return new Map(
         [...results].map(([name, tensor]) => [
-          peftKey(name.slice(gradientName('').length)),
+          toPeftKey(name.slice(toGradientName('').length)),
           tensor as F32Tensor,
         ]),
       )
@@ -147,13 +147,15 @@ export function createTailProgram({
   }
 }
 
-interface Once<Value> {
+interface Memoized<Value> {
   (): Promise<Value>
   readonly made: Promise<Value> | undefined
 }
 
 /** Made when first asked for. */
-function once<Value>(make: () => Promise<Value>): Once<Value> {
+function memoize<Value>(make: () => Promise<Value>): Memoized<Value> {
   let made: Promise<Value> | undefined
-  return Object.defineProperty(() => (made ??= make()), 'made', { get: () => made }) as Once<Value>
+  return Object.defineProperty(() => (made ??= make()), 'made', {
+    get: () => made,
+  }) as Memoized<Value>
 }

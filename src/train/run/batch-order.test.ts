@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import type { EncodedRow } from '../data/encode.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 import { planRun } from './batch-order.ts'
 
-const rowsOf = (count: number): EncodedRow[] =>
+const rowsOf = (count: number): EncodedSequence[] =>
   Array.from({ length: count }, (_, i) => ({
     ids: new Int32Array(3 + (i % 5)),
     weights: new Float32Array(3 + (i % 5)),

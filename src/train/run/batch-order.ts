@@ -1,7 +1,7 @@
 // The order of a whole run: which batches make up which step. It depends on the data's lengths and
 // the seed alone, so a step number says it all.
 
-import type { EncodedRow } from '../data/encode.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 import { type BatchPlan, planEpoch, type PackingOptions } from '../packing.ts'
 
 export interface RunPlanOptions extends Omit<PackingOptions, 'epoch'> {
@@ -22,7 +22,7 @@ export interface RunPlan {
 }
 
 /** Plans every epoch ahead, to know how many steps there are; holds row numbers only. */
-export function planRun(rows: readonly EncodedRow[], options: RunPlanOptions): RunPlan {
+export function planRun(rows: readonly EncodedSequence[], options: RunPlanOptions): RunPlan {
   const { epochs, accumulation, steps: limit } = options
   const steps: { batches: BatchPlan[]; epoch: number; last: boolean }[] = []
   for (let epoch = 0; limit === undefined ? epoch < epochs : steps.length < limit; epoch++) {

@@ -38,10 +38,10 @@ describe('a checkpoint', () => {
   it('comes back bit for bit', async () => {
     const folder = memoryFolder()
     expect(await writeCheckpoint(checkpointAt(5), folder, 0)).toBe(checkpointFiles[0])
-    const { checkpoint, nextTurn, refused } = await findCheckpoint(folder)
+    const { checkpoint, nextSlot, refused } = await findCheckpoint(folder)
     expect(checkpoint).toEqual(checkpointAt(5))
     expect(Object.is(checkpoint!.state.parameters.get('b')!.data[0], -0)).toBe(true)
-    expect([nextTurn, refused]).toEqual([1, []])
+    expect([nextSlot, refused]).toEqual([1, []])
   })
   it('comes back without a best adapter and without history', async () => {
     const folder = memoryFolder()
@@ -60,15 +60,15 @@ describe('a checkpoint', () => {
 
 describe('findCheckpoint', () => {
   it('finds nothing in an empty folder', async () => {
-    expect(await findCheckpoint(memoryFolder())).toEqual({ nextTurn: 0, refused: [] })
+    expect(await findCheckpoint(memoryFolder())).toEqual({ nextSlot: 0, refused: [] })
   })
   it('takes the newer of two, and lets the older be written over next', async () => {
     const folder = memoryFolder()
     for (const [turn, step] of [5, 10, 15].entries())
       await writeCheckpoint(checkpointAt(step), folder, turn)
-    const { checkpoint, nextTurn } = await findCheckpoint(folder)
+    const { checkpoint, nextSlot } = await findCheckpoint(folder)
     expect(checkpoint!.state.step).toBe(15)
-    expect(checkpointFiles[nextTurn % 2]).toBe(checkpointFiles[1])
+    expect(checkpointFiles[nextSlot % 2]).toBe(checkpointFiles[1])
   })
   it('takes the older where the newer is torn at any byte, and says why', async () => {
     const folder = memoryFolder()
@@ -82,9 +82,9 @@ describe('findCheckpoint', () => {
         folder.files.set(checkpointFiles[1], torn)
         // nothing but zeros behind the cut
         if (torn.length === whole.length && torn.every((byte, i) => byte === whole[i])) return
-        const { checkpoint, nextTurn, refused } = await findCheckpoint(folder)
+        const { checkpoint, nextSlot, refused } = await findCheckpoint(folder)
         expect(checkpoint!.state.step).toBe(5)
-        expect(nextTurn % 2).toBe(1)
+        expect(nextSlot % 2).toBe(1)
         expect(refused).toHaveLength(1)
       }),
     )

@@ -3,10 +3,10 @@
 // turns out broken.
 
 import { FormatError, GraftError, type Mismatch, MismatchError } from '../../base/errors.ts'
-import { bytesView, f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { viewBytes, f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
-import { safetensorsChunks } from '../../formats/safetensors/writer.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { StepRecord, ValidationRecord } from '../history.ts'
 
 /**
@@ -47,10 +47,10 @@ const version = 1
  * FNV-1a over 32-bit words, in the order of names: a file that was cut, mixed up or hit by a bad
  * block is noticed.
  */
-export function checksum(tensors: ReadonlyMap<string, Tensor>): number {
+export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
   let hash = 0x811c9dc5
   for (const name of [...tensors.keys()].sort()) {
-    const bytes = bytesView(tensors.get(name)!)
+    const bytes = viewBytes(tensors.get(name)!)
     const words =
       bytes.byteOffset % 4 === 0
         ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
@@ -61,7 +61,7 @@ export function checksum(tensors: ReadonlyMap<string, Tensor>): number {
   return hash >>> 0
 }
 
-const table = (rows: readonly (readonly number[])[], width: number): Tensor => ({
+const toTensor = (rows: readonly (readonly number[])[], width: number): Tensor => ({
   dtype: 'f64',
   shape: [rows.length, width],
   data: Float64Array.from(rows.flat()),
@@ -87,29 +87,29 @@ export async function writeCheckpoint(
     learningRate,
     gradientNorm,
   ])
-  tensors.set('history:steps', table(steps, 4))
+  tensors.set('history:steps', toTensor(steps, 4))
   tensors.set(
     'history:validations',
-    table(
+    toTensor(
       state.validations.map(({ step, loss }) => [step, loss]),
       2,
     ),
   )
   const best = state.best && { step: state.best.step, loss: state.best.loss }
-  const run = { version, step: state.step, best, fingerprint, checksum: checksum(tensors) }
+  const run = { version, step: state.step, best, fingerprint, checksum: computeChecksum(tensors) }
   const path = checkpointFiles[turn % checkpointFiles.length]!
-  await sink.write(path, safetensorsChunks(tensors, { 'graft-checkpoint': JSON.stringify(run) }))
+  await sink.write(path, encodeSafetensors(tensors, { 'graft-checkpoint': JSON.stringify(run) }))
   return path
 }
 
-const rowsOf = ({ data, shape }: Tensor): number[][] => {
+const toRows = ({ data, shape }: Tensor): number[][] => {
   const width = shape[1]!
   const values = Array.from(data as Float64Array)
   return Array.from({ length: shape[0]! }, (_, i) => values.slice(i * width, (i + 1) * width))
 }
 
 /** Sorts a file's tensors back into the state they were written from. */
-function stateOf(
+function restoreState(
   tensors: ReadonlyMap<string, Tensor>,
   step: number,
   best: { step: number; loss: number } | undefined,
@@ -132,20 +132,20 @@ function stateOf(
     parameters,
     optimizer,
     ...(best ? { best: { ...best, tensors: bestTensors } } : {}),
-    steps: rowsOf(tensors.get('history:steps')!).map(([at, loss, learningRate, gradientNorm]) => ({
+    steps: toRows(tensors.get('history:steps')!).map(([at, loss, learningRate, gradientNorm]) => ({
       step: at!,
       loss: loss!,
       learningRate: learningRate!,
       gradientNorm: gradientNorm!,
     })),
-    validations: rowsOf(tensors.get('history:validations')!).map(([at, loss]) => ({
+    validations: toRows(tensors.get('history:validations')!).map(([at, loss]) => ({
       step: at!,
       loss: loss!,
     })),
   }
 }
 
-async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | undefined> {
+async function readCheckpoint(folder: ByteFolder, path: string): Promise<Checkpoint | undefined> {
   const source = await folder.open(path)
   if (!source) return undefined
   try {
@@ -164,11 +164,11 @@ async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | 
       throw new FormatError(`${source.name}: is of version ${run.version}, expected ${version}.`)
     const tensors = new Map<string, Tensor>()
     for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
-    if (checksum(tensors) !== run.checksum)
+    if (computeChecksum(tensors) !== run.checksum)
       throw new FormatError(
         `${source.name}: its bytes are not those that were written (checksum differs).`,
       )
-    return { state: stateOf(tensors, run.step, run.best), fingerprint: run.fingerprint }
+    return { state: restoreState(tensors, run.step, run.best), fingerprint: run.fingerprint }
   } finally {
     await source.close?.()
   }
@@ -177,7 +177,7 @@ async function readFile(folder: ByteFolder, path: string): Promise<Checkpoint | 
 export interface FoundCheckpoint {
   readonly checkpoint?: Checkpoint
   /** The turn of the next file to write: never the one that was read. */
-  readonly nextTurn: number
+  readonly nextSlot: number
   /** Files that were refused, each with its reason. */
   readonly refused: readonly string[]
 }
@@ -191,7 +191,7 @@ export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoin
   let newest: { checkpoint: Checkpoint; turn: number } | undefined
   for (const [turn, path] of checkpointFiles.entries()) {
     try {
-      const checkpoint = await readFile(folder, path)
+      const checkpoint = await readCheckpoint(folder, path)
       if (checkpoint && (!newest || checkpoint.state.step > newest.checkpoint.state.step))
         newest = { checkpoint, turn }
     } catch (error) {
@@ -207,7 +207,7 @@ export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoin
     )
   return {
     ...(newest ? { checkpoint: newest.checkpoint } : {}),
-    nextTurn: newest ? newest.turn + 1 : 0,
+    nextSlot: newest ? newest.turn + 1 : 0,
     refused,
   }
 }

@@ -5,7 +5,7 @@ import type { F32Tensor } from '../../base/tensor.ts'
 type Gradients = ReadonlyMap<string, Pick<F32Tensor, 'data'>>
 
 /** ‖g‖₂ over all gradients together; NaN or infinity where any of them holds such a value. */
-export function globalNorm(gradients: Gradients): number {
+export function computeGlobalNorm(gradients: Gradients): number {
   let sum = 0
   for (const { data } of gradients.values()) {
     const size = data.length
@@ -21,7 +21,7 @@ export function globalNorm(gradients: Gradients): number {
  * returns the norm before.
  */
 export function clipByGlobalNorm(gradients: Gradients, maxNorm: number): number {
-  const norm = globalNorm(gradients)
+  const norm = computeGlobalNorm(gradients)
   const scale = maxNorm / (norm + 1e-6) // torch's own guard against division by zero
   if (!(scale < 1)) return norm
   for (const { data } of gradients.values()) {

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { divergenceOf, lossLimit } from './divergence.ts'
+import { findDivergence, computeLossLimit } from './divergence.ts'
 
 const of = (...losses: number[]) => losses.map((loss) => ({ loss }))
 /** The step, counted from 1, at which a run with these losses is stopped. */
 const stopsAt = (losses: readonly number[], factor = 10, chance?: number): number | undefined => {
   const bounds = { factor, ...(chance !== undefined && { chance }) }
   const found = losses.findIndex(
-    (loss, i) => divergenceOf(of(...losses.slice(0, i)), loss, bounds) !== undefined,
+    (loss, i) => findDivergence(of(...losses.slice(0, i)), loss, bounds) !== undefined,
   )
   return found < 0 ? undefined : found + 1
 }
@@ -38,14 +38,14 @@ describe('divergence', () => {
       undefined,
     )
     expect(stopsAt([4.5, 5, ...dead], 0, chance)).toBe(undefined)
-    expect(lossLimit(of(4.5, 5), { factor: 10, chance })).toBeCloseTo(6.232, 3)
-    expect(divergenceOf(of(4.5, ...dead), 6.2, { factor: 10, chance })).toBe(undefined)
-    expect(divergenceOf(of(4.5, ...dead), 7, { factor: 10, chance })).toBe(
+    expect(computeLossLimit(of(4.5, 5), { factor: 10, chance })).toBeCloseTo(6.232, 3)
+    expect(findDivergence(of(4.5, ...dead), 6.2, { factor: 10, chance })).toBe(undefined)
+    expect(findDivergence(of(4.5, ...dead), 7, { factor: 10, chance })).toBe(
       'the loss is 7.000 and has stayed at or above 6.238 for 10 steps, as if the model knew nothing',
     )
   })
   it('is not looked for with a factor of 0', () => {
-    expect(lossLimit(of(1, 1, 1), { factor: 0 })).toBe(Infinity)
+    expect(computeLossLimit(of(1, 1, 1), { factor: 0 })).toBe(Infinity)
     expect(stopsAt([1, 1e9, 1e9, 1e9, 1e9], 0)).toBe(undefined)
   })
 })

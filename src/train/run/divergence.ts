@@ -12,7 +12,7 @@ const farBelow = 0.9
 // a model that gives every token the same probability has the loss of chance up to rounding
 const nearly = 0.999
 
-function median(values: readonly number[]): number {
+function computeMedian(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b)
   const half = sorted.length >> 1
   return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2
@@ -30,20 +30,20 @@ export interface LossBounds {
 }
 
 /** The start: the lower of the first loss and the median of the first five. */
-const startOf = (steps: readonly Loss[]): number =>
-  Math.min(steps[0]!.loss, median(steps.slice(0, window).map(({ loss }) => loss)))
+const computeStartLoss = (steps: readonly Loss[]): number =>
+  Math.min(steps[0]!.loss, computeMedian(steps.slice(0, window).map(({ loss }) => loss)))
 
 /** A run that begins near chance may go above it for a while; one that begins far below may not. */
 const canLoseAll = (steps: readonly Loss[], chance: number | undefined): chance is number =>
-  chance !== undefined && startOf(steps) < farBelow * chance
+  chance !== undefined && computeStartLoss(steps) < farBelow * chance
 
 /**
  * The loss above which a step is suspect: `factor` times the start, or chance where the run began
  * far below it.
  */
-export function lossLimit(steps: readonly Loss[], { factor, chance }: LossBounds): number {
+export function computeLossLimit(steps: readonly Loss[], { factor, chance }: LossBounds): number {
   if (factor === 0 || steps.length === 0) return Infinity
-  const limit = factor * Math.max(leastStart, startOf(steps))
+  const limit = factor * Math.max(leastStart, computeStartLoss(steps))
   return canLoseAll(steps, chance) ? Math.min(limit, nearly * chance) : limit
 }
 
@@ -52,19 +52,19 @@ export function lossLimit(steps: readonly Loss[], { factor, chance }: LossBounds
  * is above `factor` times the start, or each of the last ten is as if the model knew nothing.
  * Nothing is said before the third step.
  */
-export function divergenceOf(
+export function findDivergence(
   steps: readonly Loss[],
   next: number,
   { factor, chance }: LossBounds,
 ): string | undefined {
   if (factor === 0 || steps.length < 2) return undefined
-  const limit = lossLimit(steps, { factor })
+  const limit = computeLossLimit(steps, { factor })
   const shown = next.toPrecision(4)
   const last = (count: number): number[] => [
     ...steps.slice(1 - count).map(({ loss }) => loss),
     next,
   ]
-  if (median(last(window)) > limit)
+  if (computeMedian(last(window)) > limit)
     return `the loss is ${shown} and stays above ${limit.toPrecision(4)}, ${factor} times its start`
   const isLost =
     canLoseAll(steps, chance) &&

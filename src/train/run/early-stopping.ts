@@ -16,7 +16,7 @@ export interface PatienceSettings {
  * Validations since the loss last fell by more than `minimumDelta` below the one it was compared
  * with. A loss that is NaN is never better.
  */
-export function validationsWithoutProgress(
+export function countStaleValidations(
   validations: readonly ValidationRecord[],
   minimumDelta: number,
 ): number {
@@ -32,11 +32,10 @@ export function validationsWithoutProgress(
 }
 
 /** Whether the run ends here: `patience` validations in a row were not better. */
-export const outOfPatience = (
+export const isOutOfPatience = (
   validations: readonly ValidationRecord[],
   { patience, minimumDelta }: PatienceSettings,
-): boolean =>
-  patience !== undefined && validationsWithoutProgress(validations, minimumDelta) >= patience
+): boolean => patience !== undefined && countStaleValidations(validations, minimumDelta) >= patience
 
 /** Throws OptionError where patience could never run out: nothing is validated, or too seldom. */
 export function checkPatience({ patience }: PatienceSettings, validations: number): void {

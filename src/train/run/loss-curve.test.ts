@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { History } from '../history.ts'
-import { lossCurve, smoothed, ticks } from './loss-curve.ts'
+import { drawLossCurve, smoothValues, computeTicks } from './loss-curve.ts'
 
 const historyOf = (losses: number[], validations: [number, number][] = []): History => ({
   steps: losses.map((loss, i) => ({ step: i + 1, loss, learningRate: 1e-3, gradientNorm: 1 })),
@@ -17,23 +17,23 @@ const pointsOf = (svg: string, name: string): number[][] =>
 
 describe('ticks', () => {
   it('are round and within the range', () => {
-    expect(ticks(0, 10, 5)).toEqual([0, 2, 4, 6, 8, 10])
-    expect(ticks(0.31, 0.69, 4)).toEqual([0.4, 0.5, 0.6])
-    expect(ticks(0, 0.3, 3)).toEqual([0, 0.1, 0.2, 0.3])
+    expect(computeTicks(0, 10, 5)).toEqual([0, 2, 4, 6, 8, 10])
+    expect(computeTicks(0.31, 0.69, 4)).toEqual([0.4, 0.5, 0.6])
+    expect(computeTicks(0, 0.3, 3)).toEqual([0, 0.1, 0.2, 0.3])
   })
 })
 
 describe('smoothed', () => {
   it('lies in the middle of what is around each value, and does not lag behind a falling line', () => {
-    expect(smoothed([4, 0, 4, 0, 4], 1)).toEqual([4, 8 / 3, 4 / 3, 8 / 3, 4])
-    expect(smoothed([5, 4, 3, 2, 1], 3)).toEqual([5, 4, 3, 2, 1])
-    expect(smoothed([], 3)).toEqual([])
+    expect(smoothValues([4, 0, 4, 0, 4], 1)).toEqual([4, 8 / 3, 4 / 3, 8 / 3, 4])
+    expect(smoothValues([5, 4, 3, 2, 1], 3)).toEqual([5, 4, 3, 2, 1])
+    expect(smoothValues([], 3)).toEqual([])
   })
 })
 
 describe('lossCurve', () => {
   it('draws every step left to right and lower losses lower', () => {
-    const points = pointsOf(lossCurve(historyOf([4, 3, 2, 1])), 'raw')
+    const points = pointsOf(drawLossCurve(historyOf([4, 3, 2, 1])), 'raw')
     expect(points).toHaveLength(4)
     for (let i = 1; i < 4; i++) {
       expect(points[i]![0]).toBeGreaterThan(points[i - 1]![0]!)
@@ -41,7 +41,7 @@ describe('lossCurve', () => {
     }
   })
   it('shows validation as dots with their numbers, and names it only where there is some', () => {
-    const svg = lossCurve(
+    const svg = drawLossCurve(
       historyOf(
         [4, 3, 2, 1],
         [
@@ -58,11 +58,11 @@ describe('lossCurve', () => {
     )
     expect(best).toBe(last)
     expect(svg).toContain('>validation<')
-    expect(lossCurve(historyOf([1]))).not.toContain('>validation<')
+    expect(drawLossCurve(historyOf([1]))).not.toContain('>validation<')
   })
   it('shows the learning rate below, from nothing to its highest', () => {
     const { steps } = historyOf([4, 3, 2, 1])
-    const svg = lossCurve({
+    const svg = drawLossCurve({
       steps: steps.map((row, i) => ({ ...row, learningRate: [0, 2e-3, 1e-3, 5e-4][i]! })),
       validations: [],
     })
@@ -84,7 +84,7 @@ describe('lossCurve', () => {
       historyOf([5, NaN, Infinity, 4]),
       historyOf([1e-6, 3e-6]),
     ]) {
-      const svg = lossCurve(history)
+      const svg = drawLossCurve(history)
       expect(svg).not.toMatch(/NaN|Infinity/)
       for (const [x, y] of pointsOf(svg, 'raw')) {
         expect(x).toBeGreaterThanOrEqual(0)
@@ -96,10 +96,10 @@ describe('lossCurve', () => {
   })
   it('stays small for a long run', () => {
     const long = historyOf(Array.from({ length: 200_000 }, (_, i) => 1 + 1 / (i + 1)))
-    expect(lossCurve(long).length).toBeLessThan(60_000)
+    expect(drawLossCurve(long).length).toBeLessThan(60_000)
   })
   it('lets no title break the markup, and knows both grounds', () => {
-    const svg = lossCurve(historyOf([1, 2]), { title: '<script>"a" & b' })
+    const svg = drawLossCurve(historyOf([1, 2]), { title: '<script>"a" & b' })
     expect(svg).not.toContain('<script>')
     expect(svg).toContain('prefers-color-scheme: dark')
   })

@@ -32,7 +32,7 @@ const style = `
 /**
  * Round numbers that divide a range into about `count` parts: 1, 2 or 5 times a power of ten apart.
  */
-export function ticks(from: number, to: number, count: number): number[] {
+export function computeTicks(from: number, to: number, count: number): number[] {
   const rough = Math.max(to - from, Number.MIN_VALUE) / count
   const power = 10 ** Math.floor(Math.log10(rough))
   const apart = ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10) * power
@@ -47,7 +47,7 @@ export function ticks(from: number, to: number, count: number): number[] {
  * Mean of the values around each one, at most `reach` to either side and equally many to both, so
  * that a falling curve's mean does not lag.
  */
-export function smoothed(values: readonly number[], reach: number): number[] {
+export function smoothValues(values: readonly number[], reach: number): number[] {
   const sums = new Float64Array(values.length + 1)
   values.forEach((value, i) => (sums[i + 1] = sums[i]! + value))
   return values.map((_, i) => {
@@ -56,9 +56,9 @@ export function smoothed(values: readonly number[], reach: number): number[] {
   })
 }
 
-const escaped = (text: string): string =>
+const escapeXml = (text: string): string =>
   text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`)
-const round = (value: number): string => value.toFixed(1)
+const formatCoordinate = (value: number): string => value.toFixed(1)
 
 interface Point {
   readonly step: number
@@ -66,28 +66,32 @@ interface Point {
 }
 
 /** Every n-th point, so that a long run's file stays small; the last one always. */
-const thinned = (points: readonly Point[]): readonly Point[] => {
+const thinPoints = (points: readonly Point[]): readonly Point[] => {
   const every = Math.ceil(points.length / mostPoints)
   return points.filter((_, i) => i % every === 0 || i === points.length - 1)
 }
 
 type Scale = (value: number) => number
 
-const pathOf = (points: readonly Point[], x: Scale, y: Scale): string =>
-  thinned(points)
-    .map(({ step, value }, i) => `${i === 0 ? 'M' : 'L'}${round(x(step))} ${round(y(value))}`)
+const drawPath = (points: readonly Point[], x: Scale, y: Scale): string =>
+  thinPoints(points)
+    .map(
+      ({ step, value }, i) =>
+        `${i === 0 ? 'M' : 'L'}${formatCoordinate(x(step))} ${formatCoordinate(y(value))}`,
+    )
     .join('')
 
-const finite = (points: readonly Point[]): Point[] =>
+const selectFinite = (points: readonly Point[]): Point[] =>
   points.filter(({ value }) => Number.isFinite(value))
-const lossesOf = (records: readonly { readonly step: number; readonly loss: number }[]): Point[] =>
-  finite(records.map(({ step, loss }) => ({ step, value: loss })))
+const collectLosses = (
+  records: readonly { readonly step: number; readonly loss: number }[],
+): Point[] => selectFinite(records.map(({ step, loss }) => ({ step, value: loss })))
 
 /** The range of losses shown: whole ticks around all of them. */
-function lossRange(losses: readonly number[]): [number, number] {
+function computeLossRange(losses: readonly number[]): [number, number] {
   const least = losses.reduce((a, b) => Math.min(a, b)) // spreading a long run's losses would overflow the stack
   const most = losses.reduce((a, b) => Math.max(a, b))
-  const marks = ticks(least, most > least ? most : least + 1, 5)
+  const marks = computeTicks(least, most > least ? most : least + 1, 5)
   const apart = marks.length > 1 ? marks[1]! - marks[0]! : 1
   return [
     Math.max(0, Math.floor(least / apart) * apart),
@@ -96,55 +100,55 @@ function lossRange(losses: readonly number[]): [number, number] {
 }
 
 /** Where the axis of steps ends. */
-const endOf = ({ steps, validations }: History): number =>
+const getLastStep = ({ steps, validations }: History): number =>
   Math.max(1, steps.at(-1)?.step ?? 0, validations.at(-1)?.step ?? 0)
 
 /**
  * The run as an SVG document, readable on light and dark ground. Values that are not finite are
  * left out.
  */
-export function lossCurve(
+export function drawLossCurve(
   history: History,
   { title = 'Training loss' }: LossCurveOptions = {},
 ): string {
-  const end = endOf(history)
+  const end = getLastStep(history)
   const x: Scale = (step) => frame.left + (step / end) * plotWidth
-  const rates = finite(
+  const rates = selectFinite(
     history.steps.map(({ step, learningRate }) => ({ step, value: learningRate })),
   )
   const axisTop = rateTop + rateHeight
-  const columns = ticks(0, end, 8)
+  const columns = computeTicks(0, end, 8)
     .filter(Number.isInteger)
     .map(
       (step) =>
-        `<path class="axis" d="M${round(x(step))} ${axisTop}v5"/><text x="${round(x(step))}" y="${axisTop + 21}" text-anchor="middle">${step}</text>`,
+        `<path class="axis" d="M${formatCoordinate(x(step))} ${axisTop}v5"/><text x="${formatCoordinate(x(step))}" y="${axisTop + 21}" text-anchor="middle">${step}</text>`,
     )
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escaped(title)}">`,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="${escapeXml(title)}">`,
     `<style>${style}</style><rect class="ground" width="${width}" height="${height}"/>`,
-    `<text class="title" x="${frame.left}" y="28">${escaped(title)}</text>`,
-    ...lossPart(lossesOf(history.steps), lossesOf(history.validations), x),
-    ...ratePart(rates, x),
+    `<text class="title" x="${frame.left}" y="28">${escapeXml(title)}</text>`,
+    ...drawLosses(collectLosses(history.steps), collectLosses(history.validations), x),
+    ...drawLearningRates(rates, x),
     ...columns,
     `<text x="${frame.left + plotWidth / 2}" y="${height - 12}" text-anchor="middle">step</text>`,
-    legend(history.validations.length > 0),
+    drawLegend(history.validations.length > 0),
     '</svg>\n',
   ].join('\n')
 }
 
 /** The upper part: losses over steps. */
-function lossPart(steps: readonly Point[], validations: readonly Point[], x: Scale): string[] {
+function drawLosses(steps: readonly Point[], validations: readonly Point[], x: Scale): string[] {
   const values = [...steps, ...validations].map(({ value }) => value)
-  const [low, high] = values.length > 0 ? lossRange(values) : [0, 1]
+  const [low, high] = values.length > 0 ? computeLossRange(values) : [0, 1]
   const y: Scale = (loss) => frame.top + (1 - (loss - low) / (high - low)) * plotHeight
-  const means = smoothed(
+  const means = smoothValues(
     steps.map(({ value }) => value),
     Math.max(3, Math.round(steps.length / 30)),
   )
   const meanPoints = steps.map(({ step }, i) => ({ step, value: means[i]! }))
-  const rows = ticks(low, high, 5).map(
+  const rows = computeTicks(low, high, 5).map(
     (loss) =>
-      `<path class="grid" d="M${frame.left} ${round(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${round(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`,
+      `<path class="grid" d="M${frame.left} ${formatCoordinate(y(loss))}h${plotWidth}"/><text x="${frame.left - 10}" y="${formatCoordinate(y(loss) + 4.5)}" text-anchor="end">${loss}</text>`,
   )
   const best = validations.reduce<Point | undefined>(
     (least, point) => (least && least.value <= point.value ? least : point),
@@ -152,36 +156,36 @@ function lossPart(steps: readonly Point[], validations: readonly Point[], x: Sca
   )
   const dots = validations.map(
     ({ step, value }) =>
-      `<circle class="dot" cx="${round(x(step))}" cy="${round(y(value))}" r="4"><title>step ${step}: ${value.toFixed(4)}${step === best?.step ? ', the best' : ''}</title></circle>`,
+      `<circle class="dot" cx="${formatCoordinate(x(step))}" cy="${formatCoordinate(y(value))}" r="4"><title>step ${step}: ${value.toFixed(4)}${step === best?.step ? ', the best' : ''}</title></circle>`,
   )
   const ring = best
-    ? `<circle class="best" cx="${round(x(best.step))}" cy="${round(y(best.value))}" r="8"/>`
+    ? `<circle class="best" cx="${formatCoordinate(x(best.step))}" cy="${formatCoordinate(y(best.value))}" r="8"/>`
     : ''
   return [
     ...rows,
     `<path class="axis" d="M${frame.left} ${frame.top + plotHeight}h${plotWidth}"/>`,
     `<text transform="translate(18 ${frame.top + plotHeight / 2}) rotate(-90)" text-anchor="middle">loss</text>`,
-    `<path class="raw" d="${pathOf(steps, x, y)}"/><path class="mean" d="${pathOf(meanPoints, x, y)}"/>`,
-    `<path class="line" d="${pathOf(validations, x, y)}"/>${dots.join('')}${ring}`,
+    `<path class="raw" d="${drawPath(steps, x, y)}"/><path class="mean" d="${drawPath(meanPoints, x, y)}"/>`,
+    `<path class="line" d="${drawPath(validations, x, y)}"/>${dots.join('')}${ring}`,
   ]
 }
 
 /** The lower part: the learning rate from 0 to its highest, over the same steps. */
-function ratePart(rates: readonly Point[], x: Scale): string[] {
+function drawLearningRates(rates: readonly Point[], x: Scale): string[] {
   const most = rates.reduce((highest, { value }) => Math.max(highest, value), 0)
   const y: Scale = (rate) => rateTop + (most > 0 ? 1 - rate / most : 1) * rateHeight
   const label = (value: number, at: number): string =>
-    `<text x="${frame.left - 10}" y="${round(at + 4.5)}" text-anchor="end">${value === 0 ? 0 : Number(value.toPrecision(2)).toExponential()}</text>`
+    `<text x="${frame.left - 10}" y="${formatCoordinate(at + 4.5)}" text-anchor="end">${value === 0 ? 0 : Number(value.toPrecision(2)).toExponential()}</text>`
   return [
     `<path class="grid" d="M${frame.left} ${rateTop}h${plotWidth}"/>${most > 0 ? label(most, rateTop) : ''}${label(0, rateTop + rateHeight)}`,
     `<text x="${frame.left}" y="${rateTop - 9}">learning rate</text>`,
     `<path class="axis" d="M${frame.left} ${rateTop + rateHeight}h${plotWidth}"/>`,
-    `<path class="rate" d="${pathOf(rates, x, y)}"/>`,
+    `<path class="rate" d="${drawPath(rates, x, y)}"/>`,
   ]
 }
 
 /** Names of the curves, in a line below the title. */
-function legend(validated: boolean): string {
+function drawLegend(validated: boolean): string {
   const line = (name: string) => (at: number) => `<path class="${name}" d="M${at} 48h24"/>`
   const circle = (name: string, radius: number) => (at: number) =>
     `<circle class="${name}" cx="${at + 18}" cy="48" r="${radius}"/>`

@@ -7,50 +7,50 @@ import {
   baseHashKey,
   checkAdapter,
   createAdapter,
-  parametersOf,
-  virtualIdsOf,
+  listParameterSpecs,
+  listVirtualIds,
 } from '../../adapters/adapter.ts'
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import { type BaseWeight, isFrozen, thawed } from '../../graph/frozen/frozen-form-table.ts'
+import { type BaseWeight, isFrozen, thaw } from '../../graph/frozen/frozen-form-table.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
-import { checkInvoked, sharedWhileInactive } from '../activation.ts'
+import { checkInvocation, limitSharedPrefix } from '../activation.ts'
 import {
   checkFingerprint,
-  checksum,
+  computeChecksum,
   findCheckpoint,
   type Fingerprint,
   type FoundCheckpoint,
   type RunState,
 } from './checkpoint.ts'
 import {
-  checkCompanion,
-  companionFingerprint,
+  checkAuxiliaryModel,
+  computeAuxiliaryFingerprint,
   type RunData,
-  togetherOf,
+  getGroupSize,
 } from '../objective/auxiliary-model.ts'
-import { contentHash, dataHashKey } from '../data/content-hash.ts'
-import { encodeData, type EncodedData, type EncodedRow } from '../data/encode.ts'
-import { dataError, type DataSet } from '../data/jsonl.ts'
+import { hashSequences, dataHashKey } from '../data/content-hash.ts'
+import { encodeData, type EncodedData, type EncodedSequence } from '../data/encode.ts'
+import { createDataError, type RawDataset } from '../data/jsonl.ts'
 import type { LossBounds } from './divergence.ts'
 import { checkPatience } from './early-stopping.ts'
 import type { DataCounts, TrainEvent } from '../events.ts'
-import { completeEwc, ewcFingerprint } from '../ewc/options.ts'
-import { ewcPenalty } from '../ewc/penalty.ts'
-import { loraSites } from '../ewc/sites.ts'
+import { completeEwc, computeEwcFingerprint } from '../ewc/options.ts'
+import { createEwcPenalty } from '../ewc/penalty.ts'
+import { listLoraLayers } from '../ewc/lora-layers.ts'
 import { checkData, createObjective, type Objective } from '../objective/objective.ts'
-import { optimizerNamed } from '../optimizers/optimizer-table.ts'
+import { getOptimizer } from '../optimizers/optimizer-table.ts'
 import {
   completeSettings,
-  lossOf,
-  optimizerSettings,
-  scheduleOf,
+  resolveLoss,
+  resolveOptimizerSettings,
+  resolveSchedule,
   type TrainOptions,
   type TrainSettings,
 } from '../options/options.ts'
-import { type BatchPlan, fillRate, planEpoch, sharedBeginning } from '../packing.ts'
+import { type BatchPlan, computeFillRate, planEpoch, countSharedPrefix } from '../packing.ts'
 import type { Penalty } from '../penalty.ts'
 import { planRun, type RunPlan } from './batch-order.ts'
 import type { StepRule } from './step.ts'
@@ -71,7 +71,7 @@ export interface PreparedRun {
   readonly rule: StepRule
   readonly state: RunState
   readonly fingerprint: Fingerprint
-  readonly nextTurn: number
+  readonly nextSlot: number
   readonly ready: Extract<TrainEvent, { type: 'data-ready' }>
 }
 
@@ -91,11 +91,11 @@ function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
     return bad === undefined ? [] : [`row ${row + 1}: a weight is ${bad}, expected a number from 0`]
   })
   if (problems.length > 0)
-    throw dataError(name, 'holds rows that this model cannot learn from', problems)
+    throw createDataError(name, 'holds rows that this model cannot learn from', problems)
 }
 
-function encoded(
-  data: DataSet | EncodedData,
+function toEncodedData(
+  data: RawDataset | EncodedData,
   { model, date }: TrainOptions,
   { maxTokens, system }: TrainSettings,
 ): EncodedData {
@@ -120,7 +120,7 @@ function encoded(
   return made
 }
 
-function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
+function countData({ examples, rows, cut, dropped }: EncodedData): DataCounts {
   const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
   const scored = rows.reduce(
     (sum, { weights }) => sum + weights.filter((weight) => weight > 0).length,
@@ -133,12 +133,12 @@ function counts({ examples, rows, cut, dropped }: EncodedData): DataCounts {
  * What the adapter asks of rows: virtual tokens that they begin with, invocation tokens that it
  * acts behind.
  */
-function askedOfRows({ adapter }: TrainOptions): RowNeeds {
+function resolveRowNeeds({ adapter }: TrainOptions): RowNeeds {
   const { kind, config } =
     'tensors' in adapter
       ? adapter
-      : { kind: adapter.kind, config: kindNamed(adapter.kind).complete(adapter.config) }
-  return { virtual: virtualIdsOf({ kind, config }), invocation: config.invocationTokens }
+      : { kind: adapter.kind, config: getKind(adapter.kind).complete(adapter.config) }
+  return { virtual: listVirtualIds({ kind, config }), invocation: config.invocationTokens }
 }
 
 interface RowNeeds {
@@ -151,9 +151,9 @@ interface RowNeeds {
  * holds them once a line.
  */
 export const withVirtualTokens = (
-  { ids, weights }: EncodedRow,
+  { ids, weights }: EncodedSequence,
   virtual: readonly number[],
-): EncodedRow => ({
+): EncodedSequence => ({
   ids: Int32Array.of(...virtual, ...ids),
   weights: Float32Array.of(...virtual.map(() => 0), ...weights),
 })
@@ -162,7 +162,7 @@ export const withVirtualTokens = (
  * Whether a line may begin with tokens shared by its rows: a sliding window counts places, and
  * would lose sight of them.
  */
-function runData(
+function prepareRunData(
   encodedRows: EncodedData,
   { virtual, invocation }: RowNeeds,
   { packing, batch }: TrainSettings,
@@ -173,16 +173,16 @@ function runData(
       ? encodedRows.rows.map((row) => withVirtualTokens(row, virtual))
       : encodedRows.rows
   const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
-  const shared = packing && window >= batch.tokens ? sharedBeginning(rows) : 0
-  return { rows, shared: invocation ? sharedWhileInactive(rows, shared, invocation) : shared }
+  const shared = packing && window >= batch.tokens ? countSharedPrefix(rows) : 0
+  return { rows, shared: invocation ? limitSharedPrefix(rows, shared, invocation) : shared }
 }
 
-const shapeOf = (settings: TrainSettings, { shared }: RunData) => {
+const toPackingOptions = (settings: TrainSettings, { shared }: RunData) => {
   const { batch, packing, seed } = settings
-  return { ...batch, packing, seed, shared, together: togetherOf(settings) }
+  return { ...batch, packing, seed, shared, together: getGroupSize(settings) }
 }
 
-function startAdapter(
+function resolveAdapter(
   { adapter, model }: TrainOptions,
   weights: ReadonlyMap<string, BaseWeight>,
   seed: number,
@@ -192,7 +192,7 @@ function startAdapter(
     checkAdapter(adapter, graph)
     return adapter
   }
-  const weightOf = (wanted: string): F32Tensor => thawed(weights.get(wanted)!)
+  const weightOf = (wanted: string): F32Tensor => thaw(weights.get(wanted)!)
   return createAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
 }
 
@@ -203,7 +203,7 @@ const withDataHash = (adapter: Adapter, data: TrainOptions['data']): Adapter =>
     : adapter
 
 /** Throws OptionError for a model that gives f32 where quantised weights were asked for. */
-async function baseWeights(
+async function loadBaseWeights(
   { model }: TrainOptions,
   { quantization }: TrainSettings,
 ): Promise<ReadonlyMap<string, BaseWeight>> {
@@ -233,11 +233,11 @@ const withBaseHash = (adapter: Adapter, hash: Fingerprint[string] | undefined): 
     ? { ...adapter, metadata: { ...adapter.metadata, [baseHashKey]: hash } }
     : adapter
 
-function stepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRule {
+function createStepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRule {
   const isB = /\.lora_(embedding_)?B(\.|$)/
   return {
-    optimizer: optimizerNamed(settings.optimizer),
-    settings: optimizerSettings(settings),
+    optimizer: getOptimizer(settings.optimizer),
+    settings: resolveOptimizerSettings(settings),
     clip: settings.clip,
     ...(penalty && { penalty }),
     rateOf: (key) => (isB.test(key) ? settings.loraPlusRatio : 1),
@@ -248,17 +248,17 @@ function stepRule(settings: TrainSettings, penalty: Penalty | undefined): StepRu
  * Checked where there is nothing to protect yet, too: at the end there will be. Throws
  * UnsupportedError for adapters that EWC cannot protect.
  */
-function penaltyOf({ ewc, model }: TrainOptions, adapter: Adapter): Penalty | undefined {
+function createPenalty({ ewc, model }: TrainOptions, adapter: Adapter): Penalty | undefined {
   if (!ewc) return undefined
-  const sites = loraSites(model.base.graph, adapter)
-  return ewc.state && ewcPenalty(ewc.state, completeEwc(ewc).lambda, sites)
+  const sites = listLoraLayers(model.base.graph, adapter)
+  return ewc.state && createEwcPenalty(ewc.state, completeEwc(ewc).lambda, sites)
 }
 
 /**
  * The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for
  * the optimiser.
  */
-function freshState(
+function createInitialState(
   adapter: Adapter,
   trainable: readonly string[],
   { optimizer, settings }: StepRule,
@@ -292,7 +292,7 @@ interface Parts {
  * Validations of a whole run: every so many steps or at the end of each epoch, and after the last
  * step.
  */
-export const validationsOf = (
+export const countValidations = (
   { steps, endsEpoch }: RunPlan,
   everySteps: number | undefined,
 ): number =>
@@ -301,13 +301,16 @@ export const validationsOf = (
       step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
   ).length
 
-const lossBoundsOf = (settings: TrainSettings, { vocabularySize }: ModelConfig): LossBounds => {
-  const chance = lossOf(settings).loss.chance?.(vocabularySize)
+const computeLossBounds = (
+  settings: TrainSettings,
+  { vocabularySize }: ModelConfig,
+): LossBounds => {
+  const chance = resolveLoss(settings).loss.chance?.(vocabularySize)
   return { factor: settings.divergenceFactor, ...(chance !== undefined && { chance }) }
 }
 
 /** All that decides how a run goes. Only runs with checkpoints need it: hashing takes a moment. */
-async function fingerprintOf({
+async function computeFingerprint({
   options,
   settings,
   data,
@@ -317,9 +320,9 @@ async function fingerprintOf({
 }: Parts): Promise<Fingerprint> {
   const complete = {
     ...settings,
-    lossOptions: lossOf(settings).settings,
-    optimizerOptions: optimizerSettings(settings),
-    scheduleOptions: scheduleOf(settings).settings,
+    lossOptions: resolveLoss(settings).settings,
+    optimizerOptions: resolveOptimizerSettings(settings),
+    scheduleOptions: resolveSchedule(settings).settings,
   }
   const flat = Object.entries(complete).filter(
     ([name, value]) => value !== undefined && name !== 'checkpointing',
@@ -334,13 +337,13 @@ async function fingerprintOf({
     ),
     base: await options.model.base.identity(),
     adapter: JSON.stringify([adapter.kind, config]),
-    adapterStart: checksum(state.parameters),
-    data: await contentHash(data.rows),
-    ...(await companionFingerprint(options, settings)),
-    ...ewcFingerprint(options.ewc),
+    adapterStart: computeChecksum(state.parameters),
+    data: await hashSequences(data.rows),
+    ...(await computeAuxiliaryFingerprint(options, settings)),
+    ...computeEwcFingerprint(options.ewc),
     ...(validation
       ? {
-          validation: await contentHash(validation.rows),
+          validation: await hashSequences(validation.rows),
           validationSteps: options.validation?.everySteps ?? 'epoch',
         }
       : {}),
@@ -351,11 +354,11 @@ async function fingerprintOf({
  * Goes on from the newest checkpoint, where there is one. Throws MismatchError when it is of
  * another run.
  */
-async function resumed(
+async function findMatchingCheckpoint(
   { checkpoint }: TrainOptions,
   fingerprint: Fingerprint,
 ): Promise<FoundCheckpoint> {
-  if (!checkpoint?.source) return { nextTurn: 0, refused: [] }
+  if (!checkpoint?.source) return { nextSlot: 0, refused: [] }
   const found = await findCheckpoint(checkpoint.source)
   if (found.checkpoint) checkFingerprint(found.checkpoint.fingerprint, fingerprint)
   return found
@@ -368,36 +371,37 @@ async function resumed(
 export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const { graph } = options.model.base
   const settings = completeSettings(options, graph.config.maxPositions)
-  const needs = askedOfRows(options)
+  const needs = resolveRowNeeds(options)
   const room = { ...settings, maxTokens: settings.maxTokens - needs.virtual.length }
-  const encodedData = encoded(options.data, options, room)
-  const encodedValidation = options.validation && encoded(options.validation.data, options, room)
+  const encodedData = toEncodedData(options.data, options, room)
+  const encodedValidation =
+    options.validation && toEncodedData(options.validation.data, options, room)
   for (const one of [encodedData, ...(encodedValidation ? [encodedValidation] : [])])
     checkData(one, settings)
-  checkCompanion(options, settings)
-  if (needs.invocation) checkInvoked(encodedData, needs.invocation)
-  const data = runData(encodedData, needs, settings, graph.config)
-  const plan = planRun(data.rows, { ...settings, ...shapeOf(settings, data) })
+  checkAuxiliaryModel(options, settings)
+  if (needs.invocation) checkInvocation(encodedData, needs.invocation)
+  const data = prepareRunData(encodedData, needs, settings, graph.config)
+  const plan = planRun(data.rows, { ...settings, ...toPackingOptions(settings, data) })
   checkPatience(
     settings,
-    options.validation ? validationsOf(plan, options.validation.everySteps) : 0,
+    options.validation ? countValidations(plan, options.validation.everySteps) : 0,
   )
-  const held = encodedValidation && runData(encodedValidation, needs, settings, graph.config)
+  const held = encodedValidation && prepareRunData(encodedValidation, needs, settings, graph.config)
   const validation = held && {
     ...held,
-    batches: planEpoch(held.rows, { ...shapeOf(settings, held), epoch: 0 }),
+    batches: planEpoch(held.rows, { ...toPackingOptions(settings, held), epoch: 0 }),
   }
-  const weights = await baseWeights(options, settings)
+  const weights = await loadBaseWeights(options, settings)
   const adapter = withQuantization(
-    withDataHash(startAdapter(options, weights, settings.seed), options.data),
+    withDataHash(resolveAdapter(options, weights, settings.seed), options.data),
     settings,
   )
-  const trainable = [...parametersOf(graph, adapter)]
+  const trainable = [...listParameterSpecs(graph, adapter)]
     .filter(([, spec]) => spec.trainable)
     .map(([key]) => key)
-  const rule = stepRule(settings, penaltyOf(options, adapter))
+  const rule = createStepRule(settings, createPenalty(options, adapter))
   const objective = createObjective({ options, settings, weights })
-  const fresh = freshState(adapter, trainable, rule)
+  const fresh = createInitialState(adapter, trainable, rule)
   const parts = {
     options,
     settings,
@@ -406,17 +410,17 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     adapter,
     state: fresh,
   }
-  const fingerprint = options.checkpoint ? await fingerprintOf(parts) : {}
+  const fingerprint = options.checkpoint ? await computeFingerprint(parts) : {}
   const placed = withBaseHash(adapter, fingerprint['base'])
-  const { checkpoint, nextTurn, refused } = await resumed(options, fingerprint)
+  const { checkpoint, nextSlot, refused } = await findMatchingCheckpoint(options, fingerprint)
   const state = checkpoint?.state ?? fresh
   const ready: PreparedRun['ready'] = {
     type: 'data-ready',
-    data: counts(encodedData),
-    ...(encodedValidation ? { validation: counts(encodedValidation) } : {}),
-    fill: fillRate(
+    data: countData(encodedData),
+    ...(encodedValidation ? { validation: countData(encodedValidation) } : {}),
+    fill: computeFillRate(
       data.rows,
-      planEpoch(data.rows, { ...shapeOf(settings, data), epoch: 0 }),
+      planEpoch(data.rows, { ...toPackingOptions(settings, data), epoch: 0 }),
       data.shared,
     ),
     sharedTokens: data.shared,
@@ -439,11 +443,11 @@ export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
     trainable,
     weights,
     objective,
-    lossBounds: lossBoundsOf(settings, graph.config),
+    lossBounds: computeLossBounds(settings, graph.config),
     rule,
     state,
     fingerprint,
-    nextTurn,
+    nextSlot,
     ready,
   }
 }

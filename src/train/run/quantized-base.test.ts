@@ -2,7 +2,7 @@
 // the dequantised ones.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, parametersOf } from '../../adapters/adapter.ts'
+import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
 import { MismatchError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -11,8 +11,8 @@ import {
   isFrozen,
   quantizations,
   type Quantization,
-  thawed,
-  weightBytes,
+  thaw,
+  countWeightBytes,
 } from '../../graph/frozen/frozen-form-table.ts'
 import { readQuantized } from '../../graph/read-weights.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
@@ -43,7 +43,7 @@ beforeAll(async () => {
 })
 
 const thawedAll = (weights: ReadonlyMap<string, BaseWeight>): Map<string, F32Tensor> =>
-  new Map([...weights].map(([name, weight]) => [name, thawed(weight)]))
+  new Map([...weights].map(([name, weight]) => [name, thaw(weight)]))
 
 /** Two rows on the first line, one on the second. */
 function packedBatch(): Batch {
@@ -84,7 +84,7 @@ async function gradientsOver(
     seed: 1,
     weightOf: (name) => values.get(name)!,
   })
-  const trainable = [...parametersOf(graph, adapter)].flatMap(([key, spec]) =>
+  const trainable = [...listParameterSpecs(graph, adapter)].flatMap(([key, spec]) =>
     spec.trainable ? [key] : [],
   )
   const { normal } = random(9)
@@ -139,7 +139,7 @@ describe.each([...quantizations])('a base in %s', (quantization) => {
     const weights = quantized.get(quantization)!
     for (const [name, weight] of weights)
       expect(isFrozen(weight), name).toBe(weight.shape.length === 2)
-    const share = weightBytes(weights.values()) / weightBytes(thawedAll(weights).values())
+    const share = countWeightBytes(weights.values()) / countWeightBytes(thawedAll(weights).values())
     // small layers: a block of magnitudes is filled up, norms count
     expect(share).toBeLessThan(quantization === 'nf4' ? 0.2 : 0.31)
   })
@@ -216,7 +216,7 @@ it('reads and quantises one matrix after the other, and keeps none of them in f3
 describe('bad input', () => {
   it('names a quantisation that does not exist, and what there is', async () => {
     await expect(prepareRun(quantizedOptions('q3' as Quantization))).rejects.toThrow(
-      /quantization.*nf4, int8/,
+      /quantization.*"nf4", "int8"/,
     )
   })
   it('refuses f32 weights where quantised ones were asked for', async () => {

@@ -10,14 +10,14 @@ import { type Fingerprint, type RunState, writeCheckpoint } from './checkpoint.t
 import type { Snapshot, TrainEvent } from '../events.ts'
 
 /** What is kept of a run. */
-export interface KeptRun {
+export interface SnapshotSource {
   readonly adapter: Adapter
   readonly state: RunState
   readonly fingerprint: Fingerprint
-  readonly nextTurn: number
+  readonly nextSlot: number
 }
 
-export const copyOf = (tensors: ReadonlyMap<string, F32Tensor>): Map<string, F32Tensor> =>
+export const copyTensors = (tensors: ReadonlyMap<string, F32Tensor>): Map<string, F32Tensor> =>
   new Map([...tensors].map(([key, { shape, data }]) => [key, f32(shape, data.slice())]))
 
 const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>): Adapter => ({
@@ -25,63 +25,69 @@ const withTensors = (adapter: Adapter, tensors: ReadonlyMap<string, F32Tensor>):
   tensors,
 })
 
-export function lastOf({ adapter, state }: Pick<KeptRun, 'adapter' | 'state'>): Snapshot {
+export function getLastSnapshot({
+  adapter,
+  state,
+}: Pick<SnapshotSource, 'adapter' | 'state'>): Snapshot {
   const loss =
     state.validations.findLast(({ step }) => step === state.step)?.loss ??
     state.steps.at(-1)?.loss ??
     NaN
-  return { step: state.step, loss, adapter: withTensors(adapter, copyOf(state.parameters)) }
+  return { step: state.step, loss, adapter: withTensors(adapter, copyTensors(state.parameters)) }
 }
 
 /** The adapter with the lowest validation loss; the last one where nothing was validated. */
-export function bestOf(run: Pick<KeptRun, 'adapter' | 'state'>): Snapshot {
+export function getBestSnapshot(run: Pick<SnapshotSource, 'adapter' | 'state'>): Snapshot {
   const { best } = run.state
   return best
     ? { step: best.step, loss: best.loss, adapter: withTensors(run.adapter, best.tensors) }
-    : lastOf(run)
+    : getLastSnapshot(run)
 }
 
 /** A sink's subfolder. */
-const folderIn = (sink: ByteSink, folder: string): ByteSink => ({
+const toSubfolder = (sink: ByteSink, folder: string): ByteSink => ({
   name: `${sink.name}/${folder}`,
   write: (path, chunks) => sink.write(`${folder}/${path}`, chunks),
 })
 
-export interface Keeper {
+export interface RunSnapshots {
   /**
    * Writes a checkpoint unless there is one of this step. Throws NumericError instead of keeping
    * weights that are NaN or infinite.
    */
-  save(): AsyncGenerator<TrainEvent, void, void>
+  saveCheckpoint(): AsyncGenerator<TrainEvent, void, void>
   /** Writes an adapter as a PEFT folder beside the checkpoints. */
   saveAdapter(name: 'best' | 'last', adapter: Adapter): Promise<void>
   /**
    * The error with what is left after it: the adapter of the last good state is written beside its
    * checkpoint.
    */
-  afterFailure(error: NumericError): Promise<NumericError>
+  saveAfterFailure(error: NumericError): Promise<NumericError>
 }
 
 /** Without a sink nothing is written. */
-export function keeperOf(
-  { adapter, state, fingerprint, nextTurn }: KeptRun,
+export function createRunSnapshots(
+  { adapter, state, fingerprint, nextSlot }: SnapshotSource,
   sink: ByteSink | undefined,
-): Keeper {
-  let turn = nextTurn
-  let good = { step: state.step, tensors: state.step > 0 ? copyOf(state.parameters) : undefined }
+): RunSnapshots {
+  let turn = nextSlot
+  let good = {
+    step: state.step,
+    tensors: state.step > 0 ? copyTensors(state.parameters) : undefined,
+  }
   const writeAdapter = async (name: string, kept: Adapter): Promise<void> => {
-    if (sink) await saveAdapter(kept, folderIn(sink, name))
+    if (sink) await saveAdapter(kept, toSubfolder(sink, name))
   }
   return {
-    async *save() {
+    async *saveCheckpoint() {
       if (!sink || good.step === state.step) return
       checkFinite({ tensors: state.parameters })
       const path = await writeCheckpoint({ state, fingerprint }, sink, turn++)
-      good = { step: state.step, tensors: copyOf(state.parameters) }
+      good = { step: state.step, tensors: copyTensors(state.parameters) }
       yield { type: 'checkpoint-saved', step: state.step, path }
     },
     saveAdapter: writeAdapter,
-    async afterFailure(error) {
+    async saveAfterFailure(error) {
       if (!sink || !good.tensors) return error
       await writeAdapter('last', withTensors(adapter, good.tensors))
       const best = state.best

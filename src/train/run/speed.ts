@@ -3,7 +3,7 @@
 const recentSteps = 20
 
 /** Measures steps: tokens a second over the last 20, and what is left by the mean of all. */
-export function speedometer(now: () => number) {
+export function createSpeedometer(now: () => number) {
   const recent: { tokens: number; milliseconds: number }[] = []
   const started = now()
   let steps = 0
@@ -36,4 +36,4 @@ export function speedometer(now: () => number) {
   }
 }
 
-export type Speedometer = ReturnType<typeof speedometer>
+export type Speedometer = ReturnType<typeof createSpeedometer>

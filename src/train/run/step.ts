@@ -5,7 +5,7 @@ import { NumericError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 import type { Batch } from '../batch.ts'
 import type { RunState } from './checkpoint.ts'
-import { clipByGlobalNorm, globalNorm } from './clip.ts'
+import { clipByGlobalNorm, computeGlobalNorm } from './clip.ts'
 import type { NamedTensors } from '../objective/losses/loss.ts'
 import type { Optimizer } from '../optimizers/optimizer.ts'
 import type { Penalty } from '../penalty.ts'
@@ -32,7 +32,7 @@ export interface StepProgram<Rows = Batch> {
 
 type Gradients = Map<string, Pick<F32Tensor, 'data' | 'shape'>>
 
-function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
+function addGradients(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
   for (const [key, { data, shape }] of gradients) {
     const values = data as Float32Array
     const into = sum.get(key)?.data
@@ -41,7 +41,7 @@ function addTo(sum: Gradients, gradients: ReadonlyMap<string, Tensor>): void {
   }
 }
 
-const notFinite = (step: number, what: string): NumericError =>
+const createNumericError = (step: number, what: string): NumericError =>
   new NumericError(
     `Training stopped at step ${step}: ${what}. Lower the learning rate, or look for odd rows in the data.`,
   )
@@ -53,7 +53,7 @@ export type Batches<Rows> = Iterable<Rows> | AsyncIterable<Rows>
  * Loss and gradients of a step's batches together, and each batch's other outputs. Throws
  * NumericError where the loss is NaN or infinite.
  */
-async function gradientsOf<Rows>(
+async function accumulateGradients<Rows>(
   batches: Batches<Rows>,
   state: RunState,
   program: StepProgram<Rows>,
@@ -70,7 +70,7 @@ async function gradientsOf<Rows>(
       (Math.imul(seed ^ (state.step + 1), 0x85ebca6b) + Math.imul(i++, 0x9e3779b9)) | 0
     const part = await program.gradients(batch, state.parameters, { dropoutSeed })
     loss += part.loss
-    addTo(gradients, part.gradients)
+    addGradients(gradients, part.gradients)
     if (part.outputs) outputs.push(part.outputs)
   }
   return { loss, gradients, outputs }
@@ -99,15 +99,15 @@ export async function measureStep<Rows>(
   seed: number,
 ): Promise<MeasuredStep> {
   const step = state.step + 1
-  const { loss, gradients, outputs } = await gradientsOf(batches, state, program, seed)
-  if (!Number.isFinite(loss)) throw notFinite(step, `the loss is ${loss}`)
+  const { loss, gradients, outputs } = await accumulateGradients(batches, state, program, seed)
+  if (!Number.isFinite(loss)) throw createNumericError(step, `the loss is ${loss}`)
   penalty?.add(state.parameters, gradients)
-  const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : globalNorm(gradients)
+  const gradientNorm = clip > 0 ? clipByGlobalNorm(gradients, clip) : computeGlobalNorm(gradients)
   if (!Number.isFinite(gradientNorm)) {
     const bad = [...gradients]
       .filter(([, { data }]) => !data.every(Number.isFinite))
       .map(([key]) => key)
-    throw notFinite(
+    throw createNumericError(
       step,
       `the gradient's norm is ${gradientNorm} (${bad.slice(0, 3).join(', ') || 'it overflows'})`,
     )

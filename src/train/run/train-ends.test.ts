@@ -16,7 +16,7 @@ import { loadAdapter } from '../../adapters/files/peft.ts'
 import { DataError, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
 import type { ByteFolder } from '../../formats/byte-source.ts'
 import { findCheckpoint } from './checkpoint.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import type { GradientProgram } from '../programs/gradient-program.ts'
 import { optimizers } from '../optimizers/optimizer-table.ts'
 import type { TrainableModel, TrainOptions } from '../options/options.ts'
@@ -197,7 +197,7 @@ describe('rows of text', () => {
       encode: (text: string) => [1, text === 'strange' ? 700 : 5],
     }
     const strange = { ...model, base: { ...model.base, tokenizer } }
-    const data = dataSet([{ text: 'usual' }, { text: 'strange' }], 'rows.jsonl')
+    const data = createRawDataset([{ text: 'usual' }, { text: 'strange' }], 'rows.jsonl')
     await expect(prepareRun(optionsOf({ model: strange, data }))).rejects.toThrow(
       /^rows\.jsonl: holds rows that this model cannot learn from:\n.*row 2: token 700 is outside the vocabulary of 512$/,
     )

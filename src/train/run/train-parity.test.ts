@@ -4,31 +4,33 @@
 import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'
-import { parametersOf, virtualIdsOf } from '../../adapters/adapter.ts'
+import { listParameterSpecs, listVirtualIds } from '../../adapters/adapter.ts'
 import { loadAdapter } from '../../adapters/files/peft.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
-import { memorySource } from '../../formats/memory-source.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import type { RunState } from './checkpoint.ts'
-import type { EncodedRow } from '../data/encode.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
-import { optimizerNamed } from '../optimizers/optimizer-table.ts'
+import { getOptimizer } from '../optimizers/optimizer-table.ts'
 import { withVirtualTokens } from './prepare.ts'
 import { takeStep } from './step.ts'
-import { batchesOf } from '../packing.ts'
+import { buildBatches } from '../packing.ts'
 
 const parity = new URL('../../../test/parity/', import.meta.url)
 
 async function readTensors(path: string): Promise<Map<string, Tensor>> {
-  const store = await openSafetensors(memorySource(path, await readFile(new URL(path, parity))))
+  const store = await openSafetensors(
+    createMemorySource(path, await readFile(new URL(path, parity))),
+  )
   const tensors = new Map<string, Tensor>()
   for (const name of store.tensors.keys()) tensors.set(name, await store.read(name))
   return tensors
 }
 
 /** Rows of the reference: label t is asked of position t − 1, so the first counts for nothing. */
-async function referenceRows(): Promise<EncodedRow[]> {
+async function referenceRows(): Promise<EncodedSequence[]> {
   const tensors = await readTensors('base.safetensors')
   const ids = tensors.get('input_ids')!
   const labels = tensors.get('labels')!
@@ -58,11 +60,11 @@ describe.each(cases)('%s', (name) => {
   it('has the loss of PEFT, and its weights after three steps of AdamW', async () => {
     const expected = await readTensors(`${name}/expected.safetensors`)
     const open = async (path: string) =>
-      memorySource(path, await readFile(new URL(`${name}/${path}`, parity)))
+      createMemorySource(path, await readFile(new URL(`${name}/${path}`, parity)))
     const adapter = await loadAdapter({ name, open })
     const model = await storiesModel()
     const { graph } = model.base
-    const trainable = [...parametersOf(graph, adapter).keys()]
+    const trainable = [...listParameterSpecs(graph, adapter).keys()]
     const program = await createGradientProgram({
       graph,
       weights: await model.weights(),
@@ -83,19 +85,19 @@ describe.each(cases)('%s', (name) => {
       ]),
     )
     const state: RunState = { step: 0, parameters, optimizer, steps: [], validations: [] }
-    const adamw = optimizerNamed('adamw')
+    const adamw = getOptimizer('adamw')
     const rule = {
       optimizer: adamw,
       settings: adamw.complete({ weightDecay: 0.01 }),
       clip: 0,
       rateOf: () => 1,
     }
-    const virtual = virtualIdsOf(adapter)
+    const virtual = listVirtualIds(adapter)
     const rows = (await referenceRows()).map((row) => withVirtualTokens(row, virtual))
     // A soft prompt stands once on a line that all three rows share; else each row has a line of
     // its own.
     const lines = virtual.length > 0 ? [[0, 1, 2]] : [[0], [1], [2]]
-    const batches = batchesOf({ rows, shared: virtual.length }, [lines])
+    const batches = buildBatches({ rows, shared: virtual.length }, [lines])
     const losses: number[] = []
     for (let step = 0; step < 3; step++)
       losses.push(
@@ -114,13 +116,13 @@ describe.each(cases)('%s', (name) => {
 
 it('sums the gradients of a tensor that several segments read', async () => {
   const open = async (path: string) =>
-    memorySource(path, await readFile(new URL(`prefix_6/${path}`, parity)))
+    createMemorySource(path, await readFile(new URL(`prefix_6/${path}`, parity)))
   const adapter = await loadAdapter({ name: 'prefix_6', open })
   const expected = await readTensors('prefix_6/expected.safetensors')
   const model = await storiesModel()
   const weights = await model.weights()
-  const rows = (await referenceRows()).map((row) => withVirtualTokens(row, virtualIdsOf(adapter)))
-  const [batch] = batchesOf({ rows, shared: 6 }, [[[0, 1], [2]]])
+  const rows = (await referenceRows()).map((row) => withVirtualTokens(row, listVirtualIds(adapter)))
+  const [batch] = buildBatches({ rows, shared: 6 }, [[[0, 1], [2]]])
   const options = {
     graph: model.base.graph,
     weights,

@@ -2,21 +2,21 @@
 // loss; exact resume; packing changes nothing.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { parametersOf, createAdapter, type Adapter } from '../../adapters/adapter.ts'
+import { listParameterSpecs, createAdapter, type Adapter } from '../../adapters/adapter.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { encodeData, type EncodedData } from '../data/encode.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
 import type { TrainableModel, TrainOptions } from '../options/options.ts'
-import { batchesOf, planEpoch, sharedBeginning } from '../packing.ts'
+import { buildBatches, planEpoch, countSharedPrefix } from '../packing.ts'
 import { train } from './train.ts'
 
 let model: TrainableModel
 let encoded: EncodedData
-const rows = dataSet(
+const rows = createRawDataset(
   ['cat', 'dog', 'bird', 'fish', 'frog', 'bear', 'duck', 'mouse'].flatMap((animal, i) =>
     ['red', 'big', 'sad', 'old'].map((kind) => ({
       prompt: `Tell me about the ${kind} ${animal}.`,
@@ -60,7 +60,7 @@ const checkpointIn = (folder: ByteSink & ByteFolder) => ({
 
 describe('training the embedded model', () => {
   it('lowers the loss, on what it saw and on what it did not', async () => {
-    const held = dataSet(
+    const held = createRawDataset(
       [
         {
           prompt: 'Tell me about the red lion.',
@@ -110,7 +110,7 @@ describe('batches of the same rows', () => {
     parameters = new Map(
       [...adapter.tensors].map(([key, { shape, data }]) => [key, f32(shape, data as Float32Array)]),
     )
-    const trainable = [...parametersOf(graph, adapter).keys()]
+    const trainable = [...listParameterSpecs(graph, adapter).keys()]
     program = await createGradientProgram({
       graph,
       weights: await model.weights(),
@@ -127,7 +127,7 @@ describe('batches of the same rows', () => {
     const plans = planEpoch(data.rows, { rows: 4, tokens: 96, packing, shared, seed: 1, epoch: 0 })
     const sums = new Map<string, Float64Array>()
     let loss = 0
-    for (const batch of batchesOf(data, plans)) {
+    for (const batch of buildBatches(data, plans)) {
       const part = await program.gradients(batch, parameters)
       loss += part.loss
       for (const [key, { data: values }] of part.gradients) {
@@ -142,7 +142,7 @@ describe('batches of the same rows', () => {
   }
 
   it('give the same loss and gradients padded, packed, and packed behind a shared beginning: nothing leaks', async () => {
-    const shared = sharedBeginning(encoded.rows)
+    const shared = countSharedPrefix(encoded.rows)
     expect(shared).toBeGreaterThanOrEqual(4)
     const padded = await measure(false, 0)
     for (const packed of [await measure(true, 0), await measure(true, shared)]) {

@@ -13,7 +13,7 @@ import {
 } from '../../base/errors.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { checkpointFiles, findCheckpoint } from './checkpoint.ts'
-import { dataSet } from '../data/jsonl.ts'
+import { createRawDataset } from '../data/jsonl.ts'
 import { memoryFolder, quadraticProgram, storiesModel } from '../../../test/support/train.ts'
 import {
   checkpointIn,
@@ -188,7 +188,7 @@ describe('a run with checkpoints', () => {
   it('refuses to go on as another run, naming all that differs', async () => {
     const folder = memoryFolder()
     await runWith(optionsOf({ checkpoint: checkpointIn(folder), epochs: 1 }))
-    const rows = dataSet([{ prompt: 'Count:', completion: ' two' }], 'other')
+    const rows = createRawDataset([{ prompt: 'Count:', completion: ' two' }], 'other')
     const changed = optionsOf({
       checkpoint: checkpointIn(folder),
       learningRate: 0.01,
@@ -257,7 +257,7 @@ describe('prepareRun', () => {
       prepareRun(optionsOf({ epochs: 0, batch: { rows: 2, tokens: 1 } })),
     ).rejects.toThrow(OptionError)
     await expect(
-      prepareRun(optionsOf({ data: dataSet([{ question: 'a' }], 'q') })),
+      prepareRun(optionsOf({ data: createRawDataset([{ question: 'a' }], 'q') })),
     ).rejects.toThrow(DataError)
     const empty = { name: 'none', format: 'text', rows: [], examples: 0, cut: 0, dropped: 0 }
     await expect(prepareRun(optionsOf({ data: empty }))).rejects.toThrow('none: holds no rows')

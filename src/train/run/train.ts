@@ -2,18 +2,24 @@
 // happens as events.
 
 import { NumericError } from '../../base/errors.ts'
-import { divergenceOf, lossLimit } from './divergence.ts'
-import { outOfPatience } from './early-stopping.ts'
+import { findDivergence, computeLossLimit } from './divergence.ts'
+import { isOutOfPatience } from './early-stopping.ts'
 import type { TrainEvent } from '../events.ts'
-import { consolidating } from '../ewc/consolidate.ts'
+import { consolidateWithProgress } from '../ewc/consolidate.ts'
 import { completeEwc } from '../ewc/options.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
-import { bestOf, copyOf, keeperOf, type Keeper, lastOf } from './snapshots.ts'
+import {
+  getBestSnapshot,
+  copyTensors,
+  createRunSnapshots,
+  type RunSnapshots,
+  getLastSnapshot,
+} from './snapshots.ts'
 import type { NamedTensors } from '../objective/losses/loss.ts'
-import { scheduleOf, type TrainOptions, warmupOf } from '../options/options.ts'
+import { resolveSchedule, type TrainOptions, computeWarmupSteps } from '../options/options.ts'
 import { type PreparedRun, prepareRun } from './prepare.ts'
-import { learningRateFactor } from '../schedules/schedule-table.ts'
-import { speedometer, type Speedometer } from './speed.ts'
+import { computeLearningRateFactor } from '../schedules/schedule-table.ts'
+import { createSpeedometer, type Speedometer } from './speed.ts'
 import { applyStep, type MeasuredStep, measureStep } from './step.ts'
 
 type RunOptions = Pick<TrainOptions, 'checkpoint' | 'validation' | 'signal' | 'now'>
@@ -30,7 +36,7 @@ type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
 export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
   const run = await prepareRun(options)
   yield run.ready
-  const program = await programOf(run, options)
+  const program = await openProgram(run, options)
   try {
     for await (const event of runSteps(run, program, options))
       if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped')
@@ -42,7 +48,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
 }
 
 /** The run's program: its own, or one that an earlier run of the same shape has compiled. */
-function programOf(
+function openProgram(
   { adapter, objective, settings, trainable, weights }: PreparedRun,
   { model, programs }: TrainOptions,
 ) {
@@ -73,7 +79,7 @@ async function* endWithImportance(
 ): AsyncGenerator<TrainEvent, void, void> {
   const { decay, sample } = completeEwc(ewc ?? {})
   const previous = ewc?.state && { previous: ewc.state }
-  const measuring = consolidating({
+  const measuring = consolidateWithProgress({
     model,
     adapter: end.adapter,
     rows: data.rows,
@@ -100,25 +106,25 @@ export async function* runSteps(
 ): AsyncGenerator<TrainEvent, void, void> {
   const { plan, state, settings } = run
   const { checkpoint } = options
-  const keeper = keeperOf(run, checkpoint?.sink)
+  const keeper = createRunSnapshots(run, checkpoint?.sink)
   const isEarly = (): boolean =>
-    state.step < plan.steps && outOfPatience(state.validations, settings)
+    state.step < plan.steps && isOutOfPatience(state.validations, settings)
   const goesOn = (): boolean =>
     state.step < plan.steps && !isEarly() && options.signal?.aborted !== true
-  const speed = speedometer(options.now ?? (() => performance.now()))
+  const speed = createSpeedometer(options.now ?? (() => performance.now()))
   try {
     if (goesOn())
-      yield* run.objective.ahead(
+      yield* run.objective.precompute(
         [run.data, ...(run.validation ? [run.validation] : [])],
         options.signal,
       )
-    while (goesOn()) yield* nextStep(run, program, options, keeper, speed)
-    yield* keeper.save()
+    while (goesOn()) yield* runNextStep(run, program, options, keeper, speed)
+    yield* keeper.saveCheckpoint()
   } catch (error) {
-    throw error instanceof NumericError ? await keeper.afterFailure(error) : error
+    throw error instanceof NumericError ? await keeper.saveAfterFailure(error) : error
   }
-  const best = bestOf(run)
-  const last = lastOf(run)
+  const best = getBestSnapshot(run)
+  const last = getLastSnapshot(run)
   await keeper.saveAdapter('best', best.adapter)
   await keeper.saveAdapter('last', last.adapter)
   const reason = state.step === plan.steps ? 'finished' : isEarly() ? 'early-stopped' : 'stopped'
@@ -130,19 +136,19 @@ export async function* runSteps(
  * One step, and what is due around it. The state before it is saved once its own loss has shown
  * that state to be sound.
  */
-async function* nextStep(
+async function* runNextStep(
   run: PreparedRun,
   program: RunProgram,
   { checkpoint, validation }: RunOptions,
-  keeper: Keeper,
+  keeper: RunSnapshots,
   speed: Speedometer,
 ): AsyncGenerator<TrainEvent, void, void> {
   const { plan, state, lossBounds } = run
   const due = (everySteps: number | undefined): boolean =>
     everySteps !== undefined && state.step % everySteps === 0
   const measured = await measureNext(run, program, speed)
-  const isSound = measured.loss <= lossLimit(state.steps, lossBounds)
-  if (isSound && due(checkpoint?.everySteps)) yield* keeper.save()
+  const isSound = measured.loss <= computeLossLimit(state.steps, lossBounds)
+  if (isSound && due(checkpoint?.everySteps)) yield* keeper.saveCheckpoint()
   yield applyNext(run, measured, speed)
   if (!run.validation) return
   const everySteps = validation?.everySteps
@@ -153,7 +159,7 @@ async function* nextStep(
     return
   const validated = await validate(run, run.validation, program)
   yield validated
-  if (validated.isBest) await keeper.saveAdapter('best', bestOf(run).adapter)
+  if (validated.isBest) await keeper.saveAdapter('best', getBestSnapshot(run).adapter)
 }
 
 /**
@@ -171,7 +177,7 @@ async function measureNext(
   const measured = await speed.measure(tokens, () =>
     measureStep(objective.batches(data, plans), state, program, rule, settings.seed),
   )
-  const problem = divergenceOf(state.steps, measured.loss, lossBounds)
+  const problem = findDivergence(state.steps, measured.loss, lossBounds)
   if (problem === undefined) return measured
   throw new NumericError(
     `Training stopped at step ${step}: ${problem}. Lower the learning rate, or look for odd rows in the data.`,
@@ -183,10 +189,10 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
   const { settings, plan, state, rule } = run
   const { loss, gradientNorm } = measured
   const step = state.step + 1
-  const { schedule, settings: shape } = scheduleOf(settings)
-  const factor = learningRateFactor(schedule, shape, step, {
+  const { schedule, settings: shape } = resolveSchedule(settings)
+  const factor = computeLearningRateFactor(schedule, shape, step, {
     steps: plan.steps,
-    warmupSteps: warmupOf(settings, plan.steps),
+    warmupSteps: computeWarmupSteps(settings, plan.steps),
   })
   const learningRate = settings.learningRate * factor
   speed.more(() => applyStep(state, measured, rule, learningRate))
@@ -231,6 +237,6 @@ async function validate(
     )
   state.validations.push({ step, loss })
   const isBest = !state.best || loss < state.best.loss
-  if (isBest) state.best = { step, loss, tensors: copyOf(state.parameters) }
+  if (isBest) state.best = { step, loss, tensors: copyTensors(state.parameters) }
   return { type: 'validation-end', step, loss, ...objective.report(outputs), isBest }
 }

@@ -2,7 +2,7 @@
 // Hutter 2017, arXiv:1608.03983.
 
 import { integer, readOptions, type OptionValues } from '../../base/schema.ts'
-import { aboveMinimum, minimum } from './minimum.ts'
+import { scaleAboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
@@ -21,7 +21,7 @@ export const cosineRestarts: Schedule<OptionValues<typeof options>> = {
   complete: (given) => readOptions('Schedule cosine-restarts', given, options),
   factor({ progress }, settings) {
     const inCycle = (settings.cycles * progress) % 1
-    return aboveMinimum(
+    return scaleAboveMinimum(
       progress >= 1 ? 0 : Math.max(0, (1 + Math.cos(Math.PI * inCycle)) / 2),
       settings,
     )

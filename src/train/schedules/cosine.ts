@@ -1,7 +1,7 @@
 // The learning rate falls along half a cosine. Loshchilov and Hutter 2017, arXiv:1608.03983.
 
 import { readOptions, type OptionValues } from '../../base/schema.ts'
-import { aboveMinimum, minimum } from './minimum.ts'
+import { scaleAboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = { minimum }
@@ -12,5 +12,5 @@ export const cosine: Schedule<OptionValues<typeof options>> = {
   options,
   complete: (given) => readOptions('Schedule cosine', given, options),
   factor: ({ progress }, settings) =>
-    aboveMinimum(Math.max(0, (1 + Math.cos(Math.PI * progress)) / 2), settings),
+    scaleAboveMinimum(Math.max(0, (1 + Math.cos(Math.PI * progress)) / 2), settings),
 }

@@ -1,7 +1,7 @@
 // The learning rate falls in a straight line.
 
 import { readOptions, type OptionValues } from '../../base/schema.ts'
-import { aboveMinimum, minimum } from './minimum.ts'
+import { scaleAboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = { minimum }
@@ -11,5 +11,5 @@ export const linear: Schedule<OptionValues<typeof options>> = {
   about: 'falls in a straight line',
   options,
   complete: (given) => readOptions('Schedule linear', given, options),
-  factor: ({ progress }, settings) => aboveMinimum(Math.max(0, 1 - progress), settings),
+  factor: ({ progress }, settings) => scaleAboveMinimum(Math.max(0, 1 - progress), settings),
 }

@@ -10,7 +10,7 @@ export const minimum = number({
 })
 
 /** A factor that falls from 1 to 0, squeezed so that it ends at the minimum. */
-export const aboveMinimum = (
+export const scaleAboveMinimum = (
   factor: number,
   { minimum: least }: { readonly minimum: number },
 ): number => least + (1 - least) * factor

@@ -18,10 +18,10 @@ const options = {
 }
 
 /** From one value to another along half a cosine. */
-const between = (from: number, to: number, share: number): number =>
+const interpolateCosine = (from: number, to: number, share: number): number =>
   to + ((from - to) * (1 + Math.cos(Math.PI * share))) / 2
 
-const last = (settings: OptionValues<typeof options>): number =>
+const computeLastFactor = (settings: OptionValues<typeof options>): number =>
   1 / settings.startDivisor / settings.endDivisor
 
 /**
@@ -36,7 +36,11 @@ export const oneCycle: Schedule<OptionValues<typeof options>> = {
   riseShare: 0.3,
   factor({ done, steps, warmupSteps }, settings) {
     const peak = Math.max(0, warmupSteps - 1) // the step that has the whole learning rate
-    if (done < peak) return between(1 / settings.startDivisor, 1, done / peak)
-    return between(1, last(settings), (done - peak) / Math.max(1, steps - 1 - peak))
+    if (done < peak) return interpolateCosine(1 / settings.startDivisor, 1, done / peak)
+    return interpolateCosine(
+      1,
+      computeLastFactor(settings),
+      (done - peak) / Math.max(1, steps - 1 - peak),
+    )
   },
 }

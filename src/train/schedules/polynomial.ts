@@ -1,7 +1,7 @@
 // The learning rate falls as a power of what is left of the run.
 
 import { number, readOptions, type OptionValues } from '../../base/schema.ts'
-import { aboveMinimum, minimum } from './minimum.ts'
+import { scaleAboveMinimum, minimum } from './minimum.ts'
 import type { Schedule } from './schedule.ts'
 
 const options = {
@@ -23,5 +23,5 @@ export const polynomial: Schedule<OptionValues<typeof options>> = {
   options,
   complete: (given) => readOptions('Schedule polynomial', given, options),
   factor: ({ progress }, settings) =>
-    aboveMinimum(Math.max(0, 1 - progress) ** settings.power, settings),
+    scaleAboveMinimum(Math.max(0, 1 - progress) ** settings.power, settings),
 }

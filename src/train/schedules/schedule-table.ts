@@ -17,7 +17,7 @@ export const schedules: ReadonlyMap<string, Schedule> = new Map(
   ),
 )
 
-export function scheduleNamed(name: string): Schedule {
+export function getSchedule(name: string): Schedule {
   const schedule = schedules.get(name)
   if (!schedule)
     throw new OptionError(
@@ -27,7 +27,7 @@ export function scheduleNamed(name: string): Schedule {
 }
 
 /** A run's length and how much of it is warm-up. */
-export interface Course {
+export interface RunLength {
   readonly steps: number
   readonly warmupSteps: number
 }
@@ -37,11 +37,11 @@ export interface Course {
  * follows the schedule, whose `settings` are complete. As transformers' get_*_schedule_with_warmup,
  * whose first step therefore has the factor 0 when there is a warm-up.
  */
-export function learningRateFactor(
+export function computeLearningRateFactor(
   schedule: Schedule,
   settings: object,
   step: number,
-  { steps, warmupSteps }: Course,
+  { steps, warmupSteps }: RunLength,
 ): number {
   const done = step - 1
   if (schedule.riseShare !== undefined)

@@ -3,13 +3,13 @@
 import { expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import type { Schedule } from './schedule.ts'
-import { learningRateFactor } from './schedule-table.ts'
+import { computeLearningRateFactor } from './schedule-table.ts'
 
 export function scheduleContract(schedule: Schedule): void {
   const settings = schedule.complete({})
   const factors = (steps: number, warmupSteps: number): number[] =>
     Array.from({ length: steps }, (_, i) =>
-      learningRateFactor(schedule, settings, i + 1, { steps, warmupSteps }),
+      computeLearningRateFactor(schedule, settings, i + 1, { steps, warmupSteps }),
     )
 
   it('stays within 0 and 1, and is finite for a single step', () => {
@@ -35,7 +35,7 @@ export function scheduleContract(schedule: Schedule): void {
   it('depends on the step alone', () => {
     expect(factors(30, 5).toReversed()).toEqual(
       Array.from({ length: 30 }, (_, i) =>
-        learningRateFactor(schedule, settings, 30 - i, { steps: 30, warmupSteps: 5 }),
+        computeLearningRateFactor(schedule, settings, 30 - i, { steps: 30, warmupSteps: 5 }),
       ),
     )
   })

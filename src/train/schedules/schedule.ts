@@ -7,7 +7,7 @@ import { type Fields } from '../../base/schema.ts'
  * Where a run stands. It is counted from the end of the warm-up, except for schedules that have a
  * `riseShare`.
  */
-export interface Moment {
+export interface ScheduleProgress {
   /** done/steps: 0 at the first step counted, 1 at the end of the run. */
   readonly progress: number
   /** Steps done, and steps there are. */
@@ -25,7 +25,7 @@ export interface Schedule<Settings extends object = object> {
   /** Options with defaults filled in; throws one OptionError that lists everything wrong. */
   complete(options: Readonly<Record<string, unknown>>): Settings
   /** What the learning rate is multiplied by. */
-  factor(at: Moment, settings: Settings): number
+  factor(at: ScheduleProgress, settings: Settings): number
   /**
    * Present where the rise is part of the schedule: the share of the steps that it takes unless
    * told. `factor` then draws the warm-up too.

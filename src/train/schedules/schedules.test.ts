@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { scheduleContract } from './schedule.contract.ts'
-import { learningRateFactor, scheduleNamed, schedules } from './schedule-table.ts'
+import { computeLearningRateFactor, getSchedule, schedules } from './schedule-table.ts'
 
 interface Case {
   readonly schedule: string
@@ -33,10 +33,9 @@ describe.each([...schedules.values()].map((schedule) => [schedule.name, schedule
         const settings = schedule.complete(options)
         factors.forEach((expected, i) => {
           if (expected === null) return
-          expect(learningRateFactor(schedule, settings, i + 1, { steps, warmupSteps })).toBeCloseTo(
-            expected,
-            12,
-          )
+          expect(
+            computeLearningRateFactor(schedule, settings, i + 1, { steps, warmupSteps }),
+          ).toBeCloseTo(expected, 12)
         })
       },
     )
@@ -45,15 +44,18 @@ describe.each([...schedules.values()].map((schedule) => [schedule.name, schedule
 
 describe('schedules', () => {
   it('are named in the error for an unknown one', () => {
-    expect(() => scheduleNamed('cosin')).toThrow(OptionError)
-    expect(() => scheduleNamed('cosin')).toThrow(
+    expect(() => getSchedule('cosin')).toThrow(OptionError)
+    expect(() => getSchedule('cosin')).toThrow(
       'constant, linear, cosine, cosine-restarts, exponential, step, polynomial, one-cycle',
     )
   })
   it('that need a length take one from the run where none is given', () => {
     const end = (name: string, step: number) => {
-      const schedule = scheduleNamed(name)
-      return learningRateFactor(schedule, schedule.complete({}), step, { steps: 9, warmupSteps: 0 })
+      const schedule = getSchedule(name)
+      return computeLearningRateFactor(schedule, schedule.complete({}), step, {
+        steps: 9,
+        warmupSteps: 0,
+      })
     }
     expect(end('exponential', 9)).toBeCloseTo(0.01 ** (8 / 9), 12)
     expect([1, 3, 4, 6, 7, 9].map((step) => end('step', step).toFixed(3))).toEqual([

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { Adapter } from '../../adapters/adapter.ts'
 import { createRole } from '../../adapters/roles.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
-import { standaloneForward } from '../../adapters/vectors/forward.ts'
+import { createStandaloneForward } from '../../adapters/vectors/forward.ts'
 import { memorySink } from '../../../test/support/adapters.ts'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
@@ -25,7 +25,7 @@ async function trained(
 }
 
 function errorOf(adapter: Adapter, { inputs, targets }: EmbeddingDataset): number {
-  const y = standaloneForward(adapter, width)(inputs)
+  const y = createStandaloneForward(adapter, width)(inputs)
   return y.reduce((sum, value, i) => sum + (value - targets[i]!) ** 2, 0) / y.length
 }
 

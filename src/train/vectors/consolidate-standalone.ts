@@ -2,11 +2,11 @@
 // vectors.
 
 import type { Adapter } from '../../adapters/adapter.ts'
-import { standaloneModel } from '../../adapters/vectors/model.ts'
+import { createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
-import { folded } from '../ewc/consolidate.ts'
-import { loraSites } from '../ewc/sites.ts'
+import { mergeTask } from '../ewc/consolidate.ts'
+import { listLoraLayers } from '../ewc/lora-layers.ts'
 import type { EwcState } from '../ewc/state.ts'
 
 export interface ConsolidateStandaloneOptions {
@@ -41,7 +41,7 @@ export function consolidateStandalone({
   quality.forEach((weight, n) => {
     for (let j = 0; j < width; j++) columns[j]! += weight * inputs[n * width + j]! ** 2
   })
-  const sites = loraSites(standaloneModel(width).graph, adapter)
+  const sites = listLoraLayers(createStandaloneModel(width).graph, adapter)
   const sums = { out: new Float64Array(width).fill(1), in: columns }
-  return folded(sites, adapter, new Map(sites.map(({ path }) => [path, sums])), previous, decay)
+  return mergeTask(sites, adapter, new Map(sites.map(({ path }) => [path, sums])), previous, decay)
 }

@@ -3,16 +3,16 @@
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { attach } from '../../adapters/attach.ts'
-import { inputName, peftKey } from '../../adapters/keys.ts'
+import { toInputName, toPeftKey } from '../../adapters/keys.ts'
 import type { StandaloneModel } from '../../adapters/vectors/model.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
-import { gradientName, withGradients } from '../../graph/passes/gradient.ts'
+import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
 import type { Graph } from '../../graph/ir.ts'
-import { composeBlocks, type ModelGraph, weightsOf } from '../../graph/model-graph.ts'
+import { composeBlocks, type ModelGraph, collectWeightShapes } from '../../graph/model-graph.ts'
 import { prune, rewrite } from '../../graph/passes/rewrite.ts'
-import { withOwnMasks } from '../programs/dropout.ts'
-import { dropoutMasks } from './masks.ts'
+import { withSeparateMasks } from '../programs/dropout.ts'
+import { drawDropoutMasks } from './masks.ts'
 import type { StandaloneProgram } from './program.ts'
 import type { VectorBatch } from './vector-batch.ts'
 
@@ -44,7 +44,7 @@ function withSquaredError(model: ModelGraph, width: number): Graph {
 }
 
 /** Compiles the loss and its gradients. The base's weights are fed, never changed. */
-export async function graphProgram({
+export async function createGraphProgram({
   model,
   adapter,
   backend,
@@ -54,13 +54,16 @@ export async function graphProgram({
   const attached = attach(graph, adapter)
   const trained = attach(graph, adapter, { training: true })
   const lossGraph = withSquaredError(attached, width)
-  const trainedGraph = withSquaredError({ ...trained, blocks: withOwnMasks(trained.blocks) }, width)
-  const withRespectTo = trainable.map(inputName)
+  const trainedGraph = withSquaredError(
+    { ...trained, blocks: withSeparateMasks(trained.blocks) },
+    width,
+  )
+  const withRespectTo = trainable.map(toInputName)
   const [plain, gradient] = await Promise.all([
     backend.compile(lossGraph),
     backend.compile(withGradients(trainedGraph, { of: ['loss'], withRespectTo, keep: ['loss'] })),
   ])
-  const weights = [...weightsOf(attached.blocks).keys()].map(
+  const weights = [...collectWeightShapes(attached.blocks).keys()].map(
     (name) => [name, weightOf(name)] as const,
   )
   const feedsOf = (
@@ -69,7 +72,7 @@ export async function graphProgram({
   ) =>
     new Map<string, Tensor>([
       ...weights,
-      ...[...parameters].map(([key, tensor]) => [inputName(key), tensor] as const),
+      ...[...parameters].map(([key, tensor]) => [toInputName(key), tensor] as const),
       ['x', f32([rows, 1, width], inputs)],
       ['targets', f32([rows, 1, width], targets)],
       ['weights', f32([rows, 1, 1], counts)],
@@ -77,11 +80,11 @@ export async function graphProgram({
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
       const feeds = feedsOf(batch, parameters)
-      for (const [name, mask] of dropoutMasks(graph.blocks, adapter.config, batch, dropoutSeed))
+      for (const [name, mask] of drawDropoutMasks(graph.blocks, adapter.config, batch, dropoutSeed))
         feeds.set(name, mask)
       const outputs = await gradient.run(feeds)
       const gradients = withRespectTo.map(
-        (name) => [peftKey(name), outputs.get(gradientName(name)) as F32Tensor] as const,
+        (name) => [toPeftKey(name), outputs.get(toGradientName(name)) as F32Tensor] as const,
       )
       return { loss: Number(outputs.get('loss')!.data[0]), gradients: new Map(gradients) }
     },

@@ -6,21 +6,21 @@
 //
 // Products in single precision. Knows no optimiser and no data.
 
-import { dropoutName, peftKey } from '../../adapters/keys.ts'
+import { toDropoutName, toPeftKey } from '../../adapters/keys.ts'
 import type { LoraConfig } from '../../adapters/kinds/lora-config.ts'
-import { lora, loraParts, rankAndScale } from '../../adapters/kinds/lora.ts'
+import { lora, loraParts, resolveRankAndScale } from '../../adapters/kinds/lora.ts'
 import type { StandaloneModel } from '../../adapters/vectors/model.ts'
-import { matrixOf, rowsOf, transpose, type Matrix } from '../../base/linalg/matrix.ts'
+import { createMatrix, sliceRows, transpose, type Matrix } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
-import { fastKernels } from '../../base/linalg/simd.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
-import { modulesOf } from '../../graph/model-graph.ts'
-import { dropoutMasks } from './masks.ts'
+import { listModules } from '../../graph/model-graph.ts'
+import { drawDropoutMasks } from './masks.ts'
 import type { StandaloneProgram } from './program.ts'
 import type { VectorBatch } from './vector-batch.ts'
 
 /** One layer's place in the stack. */
-interface Detour {
+interface LoraBranch {
   readonly a: string
   readonly b: string
   readonly mask: string
@@ -29,19 +29,19 @@ interface Detour {
   readonly scale: number
 }
 
-function detoursOf({ graph }: StandaloneModel, config: LoraConfig): Detour[] {
+function listBranches({ graph }: StandaloneModel, config: LoraConfig): LoraBranch[] {
   const { prefix } = graph.blocks[0]!
   let first = 0
-  return modulesOf(graph).flatMap((module) => {
+  return listModules(graph).flatMap((module) => {
     if (lora.parameters(config, module).length === 0) return []
-    const { rank, scale } = rankAndScale(config, module)
+    const { rank, scale } = resolveRankAndScale(config, module)
     const keys = {
-      a: peftKey(`${module.path}.${loraParts.a}`),
-      b: peftKey(`${module.path}.${loraParts.b}`),
+      a: toPeftKey(`${module.path}.${loraParts.a}`),
+      b: toPeftKey(`${module.path}.${loraParts.b}`),
     }
     const detour = {
       ...keys,
-      mask: prefix + dropoutName(module.path.slice(prefix.length)),
+      mask: prefix + toDropoutName(module.path.slice(prefix.length)),
       first,
       rank,
       scale,
@@ -65,7 +65,10 @@ function transposeInto(
 }
 
 /** Turns y into G in place, and gives the loss. */
-function errorInto(y: Float32Array, { rows, width, targets, weights }: VectorBatch): number {
+function computeOutputGradient(
+  y: Float32Array,
+  { rows, width, targets, weights }: VectorBatch,
+): number {
   let loss = 0
   for (let n = 0; n < rows; n++) {
     const weight = weights[n]! / width
@@ -81,24 +84,27 @@ function errorInto(y: Float32Array, { rows, width, targets, weights }: VectorBat
 }
 
 /** A layer's or all layers' rows of the stack, with what flows into them. */
-interface Lane {
+interface StackSlice {
   readonly first: number
   readonly rank: number
   readonly x: Matrix<Float32Array> // [N, D]
 }
 
 /** All detours of one adapter; A and B are filled anew for every batch. */
-interface Stack {
+interface BranchStack {
   readonly width: number // D
-  readonly detours: readonly Detour[]
+  readonly detours: readonly LoraBranch[]
   readonly A: Matrix<Float32Array> // [R, D]
   readonly B: Matrix<Float32Array> // [R, D]
 }
 
-const single = (rows: number, columns: number): Matrix<Float32Array> =>
-  matrixOf(rows, columns, new Float32Array(rows * columns))
+const createZeros = (rows: number, columns: number): Matrix<Float32Array> =>
+  createMatrix(rows, columns, new Float32Array(rows * columns))
 
-function fill({ detours, width, A, B }: Stack, parameters: ReadonlyMap<string, Tensor>): void {
+function fillStack(
+  { detours, width, A, B }: BranchStack,
+  parameters: ReadonlyMap<string, Tensor>,
+): void {
   for (const { a, b, first, rank, scale } of detours) {
     A.data.set(parameters.get(a)!.data as Float32Array, first * width)
     const part = B.data.subarray(first * width, (first + rank) * width)
@@ -107,50 +113,50 @@ function fill({ detours, width, A, B }: Stack, parameters: ReadonlyMap<string, T
 }
 
 /** Without dropout, all layers see the same rows and are one lane. */
-function lanesOf(
-  { detours, width, A }: Stack,
+function sliceStack(
+  { detours, width, A }: BranchStack,
   { rows, inputs }: VectorBatch,
   masks: ReadonlyMap<string, Tensor>,
-): Lane[] {
-  if (masks.size === 0) return [{ first: 0, rank: A.rows, x: matrixOf(rows, width, inputs) }]
+): StackSlice[] {
+  if (masks.size === 0) return [{ first: 0, rank: A.rows, x: createMatrix(rows, width, inputs) }]
   return detours.map(({ mask, first, rank }) => {
     const keep = masks.get(mask)!.data as Float32Array
     const x = inputs.map((value, i) => value * keep[i]!)
-    return { first, rank, x: matrixOf(rows, width, x) }
+    return { first, rank, x: createMatrix(rows, width, x) }
   })
 }
 
 /** Y in an array of its own, and each lane's H. */
-function forward(
-  { width, A, B }: Stack,
+function runForward(
+  { width, A, B }: BranchStack,
   { rows, inputs }: VectorBatch,
-  lanes: readonly Lane[],
+  lanes: readonly StackSlice[],
 ): { y: Matrix<Float32Array>; lows: Matrix<Float32Array>[] } {
-  const { f32: kernel } = fastKernels()
-  const y = matrixOf(rows, width, inputs.slice())
+  const { f32: kernel } = getFastKernels()
+  const y = createMatrix(rows, width, inputs.slice())
   const lows = lanes.map(({ first, rank, x }) => {
-    const low = single(rows, rank) // [N, R]
-    multiply(low, x, transpose(rowsOf(A, first, rank)), { kernel })
-    multiply(y, low, rowsOf(B, first, rank), { kernel, add: true })
+    const low = createZeros(rows, rank) // [N, R]
+    multiply(low, x, transpose(sliceRows(A, first, rank)), { kernel })
+    multiply(y, low, sliceRows(B, first, rank), { kernel, add: true })
     return low
   })
   return { y, lows }
 }
 
-function backward(
-  { width, detours, A, B }: Stack,
+function runBackward(
+  { width, detours, A, B }: BranchStack,
   error: Matrix<Float32Array>,
-  lanes: readonly Lane[],
+  lanes: readonly StackSlice[],
   lows: readonly Matrix<Float32Array>[],
 ): Map<string, F32Tensor> {
-  const { f32: kernel } = fastKernels()
-  const toA = single(A.rows, width)
-  const toB = single(A.rows, width)
+  const { f32: kernel } = getFastKernels()
+  const toA = createZeros(A.rows, width)
+  const toB = createZeros(A.rows, width)
   lanes.forEach(({ first, rank, x }, lane) => {
-    const back = single(error.rows, rank) // [N, R]
-    multiply(back, error, transpose(rowsOf(B, first, rank)), { kernel })
-    multiply(rowsOf(toA, first, rank), transpose(back), x, { kernel })
-    multiply(rowsOf(toB, first, rank), transpose(lows[lane]!), error, { kernel })
+    const back = createZeros(error.rows, rank) // [N, R]
+    multiply(back, error, transpose(sliceRows(B, first, rank)), { kernel })
+    multiply(sliceRows(toA, first, rank), transpose(back), x, { kernel })
+    multiply(sliceRows(toB, first, rank), transpose(lows[lane]!), error, { kernel })
   })
   const gradients = new Map<string, F32Tensor>()
   for (const { a, b, first, rank, scale } of detours) {
@@ -164,22 +170,29 @@ function backward(
   return gradients
 }
 
-export function loraProgram(model: StandaloneModel, config: LoraConfig): StandaloneProgram {
+export function createLoraProgram(model: StandaloneModel, config: LoraConfig): StandaloneProgram {
   const { width, graph } = model
-  const detours = detoursOf(model, config)
+  const detours = listBranches(model, config)
   const rank = detours.reduce((sum, detour) => sum + detour.rank, 0)
-  const stack = { width, detours, A: single(rank, width), B: single(rank, width) }
+  const stack = { width, detours, A: createZeros(rank, width), B: createZeros(rank, width) }
   return {
     async gradients(batch, parameters, { dropoutSeed = 0 } = {}) {
-      fill(stack, parameters)
-      const lanes = lanesOf(stack, batch, dropoutMasks(graph.blocks, config, batch, dropoutSeed))
-      const { y, lows } = forward(stack, batch, lanes)
-      const loss = errorInto(y.data, batch)
-      return { loss, gradients: backward(stack, y, lanes, lows) }
+      fillStack(stack, parameters)
+      const lanes = sliceStack(
+        stack,
+        batch,
+        drawDropoutMasks(graph.blocks, config, batch, dropoutSeed),
+      )
+      const { y, lows } = runForward(stack, batch, lanes)
+      const loss = computeOutputGradient(y.data, batch)
+      return { loss, gradients: runBackward(stack, y, lanes, lows) }
     },
     async loss(batch, parameters) {
-      fill(stack, parameters)
-      return errorInto(forward(stack, batch, lanesOf(stack, batch, new Map())).y.data, batch)
+      fillStack(stack, parameters)
+      return computeOutputGradient(
+        runForward(stack, batch, sliceStack(stack, batch, new Map())).y.data,
+        batch,
+      )
     },
     dispose: async () => {},
   }

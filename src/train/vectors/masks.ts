@@ -4,7 +4,7 @@
 import type { AdapterConfig } from '../../adapters/kinds/kind.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import type { Block } from '../../graph/model-graph.ts'
-import { dropoutFeeds } from '../programs/dropout.ts'
+import { addDropoutFeeds } from '../programs/dropout.ts'
 
 const none = new Int32Array()
 
@@ -12,7 +12,7 @@ const none = new Int32Array()
  * A mask [N, 1, D] of 0 and 1/(1 − rate) for every layer, named `<block prefix>dropout:<module>`;
  * none where the rate is 0.
  */
-export function dropoutMasks(
+export function drawDropoutMasks(
   blocks: readonly Block[],
   config: AdapterConfig,
   { rows }: { readonly rows: number },
@@ -29,6 +29,6 @@ export function dropoutMasks(
     labels: none,
     weights: new Float32Array(),
   }
-  dropoutFeeds(feeds, blocks, config, batch, seed)
+  addDropoutFeeds(feeds, blocks, config, batch, seed)
   return feeds
 }

@@ -1,9 +1,14 @@
 // Everything a standalone run needs before its first step: the order of rows, the adapter, the
 // state, the step's rule. All that can be wrong is said here.
 
-import { type Adapter, checkAdapter, checkFinite, parametersOf } from '../../adapters/adapter.ts'
+import {
+  type Adapter,
+  checkAdapter,
+  checkFinite,
+  listParameterSpecs,
+} from '../../adapters/adapter.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
-import { type StandaloneModel, standaloneModel } from '../../adapters/vectors/model.ts'
+import { type StandaloneModel, createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -11,20 +16,20 @@ import { referenceBackend } from '../../compute/reference.ts'
 import type { Backend } from '../../compute/backend.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { RunState } from '../run/checkpoint.ts'
-import { type EmbeddingDataset, sizeOfDataset } from '../datasets/adapter-dataset.ts'
+import { type EmbeddingDataset, countExamples } from '../datasets/adapter-dataset.ts'
 import { dataHashKey } from '../data/content-hash.ts'
-import { datasetHash } from '../datasets/dataset-files.ts'
+import { hashDataset } from '../datasets/dataset-files.ts'
 import { checkPatience } from '../run/early-stopping.ts'
-import { ewcPenalty } from '../ewc/penalty.ts'
-import { loraSites } from '../ewc/sites.ts'
+import { createEwcPenalty } from '../ewc/penalty.ts'
+import { listLoraLayers } from '../ewc/lora-layers.ts'
 import type { EwcState } from '../ewc/state.ts'
-import { optimizerNamed } from '../optimizers/optimizer-table.ts'
+import { getOptimizer } from '../optimizers/optimizer-table.ts'
 import type { Penalty } from '../penalty.ts'
 import type { StepRule } from '../run/step.ts'
 import { type StandalonePreset, standalonePresets } from './presets.ts'
 import type { StandaloneProgram } from './program.ts'
 import { createStandaloneProgram } from './program-table.ts'
-import { completeStandalone, type StandaloneSettings } from './settings.ts'
+import { completeStandaloneSettings, type StandaloneSettings } from './settings.ts'
 
 export interface StandaloneOptions extends Partial<StandaloneSettings> {
   /** An adapter to train on, or the kind and options of a fresh one. */
@@ -64,22 +69,22 @@ export interface StandaloneRun {
   readonly program: StandaloneProgram
 }
 
-const countedRows = ({ quality }: EmbeddingDataset): number[] =>
+const listUsedExamples = ({ quality }: EmbeddingDataset): number[] =>
   Array.from(quality.keys()).filter((i) => quality[i]! > 0)
 
 function checkData({ data, validation }: StandaloneOptions): void {
-  if (sizeOfDataset(data) === 0 || countedRows(data).length === 0)
+  if (countExamples(data) === 0 || listUsedExamples(data).length === 0)
     throw new DataError(`${data.name}: has no example with a quality above 0.`)
   if (!validation) return
   if (validation.width !== data.width)
     throw new DataError(
       `${validation.name}: its vectors have ${validation.width} numbers, those of ${data.name} ${data.width}.`,
     )
-  if (countedRows(validation).length === 0)
+  if (listUsedExamples(validation).length === 0)
     throw new DataError(`${validation.name}: has no example with a quality above 0.`)
 }
 
-async function startAdapter(
+async function prepareAdapter(
   { adapter, data }: StandaloneOptions,
   { graph, width }: StandaloneModel,
   seed: number,
@@ -88,10 +93,10 @@ async function startAdapter(
     'tensors' in adapter ? adapter : createStandalone(adapter.kind, adapter.config, { width, seed })
   checkAdapter(start, graph)
   checkFinite(start)
-  return { ...start, metadata: { ...start.metadata, [dataHashKey]: await datasetHash(data) } }
+  return { ...start, metadata: { ...start.metadata, [dataHashKey]: await hashDataset(data) } }
 }
 
-function settingsOf({
+function resolveSettings({
   preset,
   adapter: _a,
   data: _d,
@@ -106,10 +111,10 @@ function settingsOf({
     throw new OptionError(
       `There is no preset "${preset}". There are: ${Object.keys(standalonePresets).join(', ')}.`,
     )
-  return completeStandalone({ ...(preset && standalonePresets[preset]), ...given })
+  return completeStandaloneSettings({ ...(preset && standalonePresets[preset]), ...given })
 }
 
-function penaltyOf(
+function createPenalty(
   { ewc }: StandaloneOptions,
   adapter: Adapter,
   { graph, width }: StandaloneModel,
@@ -118,7 +123,7 @@ function penaltyOf(
   const { state, lambda = 10 / width } = ewc
   if (!(lambda >= 0 && lambda < Infinity))
     throw new OptionError(`EWC: lambda must be a number from 0, got ${lambda}.`)
-  return { penalty: ewcPenalty(state, lambda, loraSites(graph, adapter)) }
+  return { penalty: createEwcPenalty(state, lambda, listLoraLayers(graph, adapter)) }
 }
 
 /**
@@ -127,21 +132,21 @@ function penaltyOf(
  */
 export async function prepareStandalone(options: StandaloneOptions): Promise<StandaloneRun> {
   const { data, validation, backend = referenceBackend } = options
-  const { settings, optimizer, schedule } = settingsOf(options)
+  const { settings, optimizer, schedule } = resolveSettings(options)
   checkData(options)
-  const used = countedRows(data)
+  const used = listUsedExamples(data)
   const stepsPerEpoch = Math.ceil(used.length / settings.rows)
   const steps = settings.steps ?? settings.epochs * stepsPerEpoch
   checkPatience(
     settings as { patience?: number; minimumDelta: number },
     validation ? Math.ceil(steps / stepsPerEpoch) : 0,
   )
-  const model = standaloneModel(data.width)
-  const adapter = await startAdapter(options, model, settings.seed)
-  const trainable = [...parametersOf(model.graph, adapter)].flatMap(([key, spec]) =>
+  const model = createStandaloneModel(data.width)
+  const adapter = await prepareAdapter(options, model, settings.seed)
+  const trainable = [...listParameterSpecs(model.graph, adapter)].flatMap(([key, spec]) =>
     spec.trainable ? [key] : [],
   )
-  const row = optimizerNamed(settings.optimizer)
+  const row = getOptimizer(settings.optimizer)
   const parameters = new Map(
     [...adapter.tensors].map(([key, tensor]) => [
       key,
@@ -157,7 +162,7 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
     settings: optimizer,
     clip: settings.clip,
     rateOf: (key) => (/\.lora_B\./.test(key) ? settings.loraPlusRatio : 1),
-    ...penaltyOf(options, adapter, model),
+    ...createPenalty(options, adapter, model),
   }
   return {
     settings,
@@ -179,7 +184,7 @@ export async function prepareStandalone(options: StandaloneOptions): Promise<Sta
  * Numbers of the rows of a step, counted from 1: each epoch's order is drawn from the seed and the
  * epoch alone.
  */
-export function rowsOfStep({
+export function createExampleOrder({
   used,
   stepsPerEpoch,
   settings,

@@ -1,14 +1,14 @@
 // The choice of the program that computes a standalone adapter's loss and gradients: its kind's
 // own, or the graph's.
 
-import { type Adapter, parametersOf } from '../../adapters/adapter.ts'
-import { kindNamed } from '../../adapters/kinds/kind-table.ts'
+import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
 import type { LoraConfig } from '../../adapters/kinds/lora-config.ts'
 import type { StandaloneModel } from '../../adapters/vectors/model.ts'
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Backend } from '../../compute/backend.ts'
-import { graphProgram } from './graph-program.ts'
-import { loraProgram } from './lora-program.ts'
+import { createGraphProgram } from './graph-program.ts'
+import { createLoraProgram } from './lora-program.ts'
 import type { StandaloneProgram } from './program.ts'
 
 export interface StandaloneProgramOptions {
@@ -31,14 +31,14 @@ export async function createStandaloneProgram({
   adapter,
   backend,
 }: StandaloneProgramOptions): Promise<StandaloneProgram> {
-  const kind = kindNamed(adapter.kind)
+  const kind = getKind(adapter.kind)
   if (kind.virtualTokens)
     throw new UnsupportedError(
       `A ${kind.name} adapter puts tokens before a text; a standalone model reads vectors. Choose another kind.`,
     )
-  if (isPlainLora(adapter)) return loraProgram(model, adapter.config as LoraConfig)
-  const trainable = [...parametersOf(model.graph, adapter)].flatMap(([key, spec]) =>
+  if (isPlainLora(adapter)) return createLoraProgram(model, adapter.config as LoraConfig)
+  const trainable = [...listParameterSpecs(model.graph, adapter)].flatMap(([key, spec]) =>
     spec.trainable ? [key] : [],
   )
-  return graphProgram({ model, adapter, backend, trainable })
+  return createGraphProgram({ model, adapter, backend, trainable })
 }

@@ -1,20 +1,20 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { backend as onnx, furthest, relativeDistance } from '../../../test/support/adapters.ts'
-import { type Adapter, createAdapter, parametersOf } from '../../adapters/adapter.ts'
-import { standaloneForward } from '../../adapters/vectors/forward.ts'
-import { standaloneModel } from '../../adapters/vectors/model.ts'
+import { type Adapter, createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { createStandaloneForward } from '../../adapters/vectors/forward.ts'
+import { createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { UnsupportedError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { referenceBackend } from '../../compute/reference.ts'
-import { graphProgram } from './graph-program.ts'
+import { createGraphProgram } from './graph-program.ts'
 import { createStandaloneProgram } from './program-table.ts'
 import type { StandaloneProgram } from './program.ts'
 import type { VectorBatch } from './vector-batch.ts'
 
 const width = 12
 const rows = 7
-const model = standaloneModel(width)
+const model = createStandaloneModel(width)
 const generator = random(5)
 const normals = (size: number): Float32Array =>
   Float32Array.from({ length: size }, () => generator.normal())
@@ -39,16 +39,16 @@ function shaken(kind: string, options: Record<string, unknown>): Adapter {
 }
 
 const trainableOf = (adapter: Adapter): string[] =>
-  [...parametersOf(model.graph, adapter)].flatMap(([key, { trainable }]) =>
+  [...listParameterSpecs(model.graph, adapter)].flatMap(([key, { trainable }]) =>
     trainable ? [key] : [],
   )
 
 const graphOf = (adapter: Adapter): Promise<StandaloneProgram> =>
-  graphProgram({ model, adapter, backend: referenceBackend, trainable: trainableOf(adapter) })
+  createGraphProgram({ model, adapter, backend: referenceBackend, trainable: trainableOf(adapter) })
 
 /** The loss by the forward pass that users call, in double precision from there on. */
 function lossByForward(adapter: Adapter, { inputs, targets, weights }: VectorBatch): number {
-  const y = standaloneForward(adapter, width)(inputs)
+  const y = createStandaloneForward(adapter, width)(inputs)
   return y.reduce(
     (sum, value, i) => sum + (weights[Math.floor(i / width)]! * (value - targets[i]!) ** 2) / width,
     0,
@@ -154,8 +154,8 @@ describe('a fresh adapter', () => {
   it.each(['lora', 'dora', 'ia3', 'vera'])('of kind %s changes nothing', (kind) => {
     const { graph, weightOf } = model
     const adapter = createAdapter(kind, {}, graph, { seed: 3, weightOf })
-    expect(furthest(standaloneForward(adapter, width)(batch.inputs), batch.inputs)).toBeLessThan(
-      kind === 'dora' ? 1e-6 : 1e-12,
-    )
+    expect(
+      furthest(createStandaloneForward(adapter, width)(batch.inputs), batch.inputs),
+    ).toBeLessThan(kind === 'dora' ? 1e-6 : 1e-12)
   })
 })

@@ -2,9 +2,9 @@
 // rows of a batch. Everything wrong is said at once.
 
 import { OptionError } from '../../base/errors.ts'
-import { optimizerNamed } from '../optimizers/optimizer-table.ts'
+import { getOptimizer } from '../optimizers/optimizer-table.ts'
 import { integer, readOptions, type OptionValues } from '../../base/schema.ts'
-import { scheduleNamed } from '../schedules/schedule-table.ts'
+import { getSchedule } from '../schedules/schedule-table.ts'
 import { settingTable } from '../options/setting-table.ts'
 
 const {
@@ -23,7 +23,7 @@ const {
 } = settingTable
 
 /** Rows of a batch: fewer cost updates, more cost steps. */
-export const standaloneTable = {
+export const standaloneSettingTable = {
   epochs,
   steps,
   optimizer,
@@ -42,7 +42,7 @@ export const standaloneTable = {
 
 type Given = Readonly<Record<string, unknown>>
 
-export interface StandaloneSettings extends OptionValues<typeof standaloneTable> {
+export interface StandaloneSettings extends OptionValues<typeof standaloneSettingTable> {
   /** The optimiser's own options: for AdamW beta1, beta2, epsilon, weightDecay. */
   readonly optimizerOptions: Given
   readonly scheduleOptions: Given
@@ -52,7 +52,7 @@ export interface StandaloneSettings extends OptionValues<typeof standaloneTable>
  * Complete settings, and those of the optimiser and the schedule. Throws one OptionError that lists
  * everything wrong.
  */
-export function completeStandalone({
+export function completeStandaloneSettings({
   optimizerOptions = {},
   scheduleOptions = {},
   ...given
@@ -71,11 +71,11 @@ export function completeStandalone({
       return undefined
     }
   }
-  const plain = attempt(() => readOptions('Standalone training', given, standaloneTable))
+  const plain = attempt(() => readOptions('Standalone training', given, standaloneSettingTable))
   const optimizerName = plain?.optimizer ?? 'adamw'
   const scheduleName = plain?.schedule ?? 'cosine'
-  const ofOptimizer = attempt(() => optimizerNamed(optimizerName).complete(optimizerOptions))
-  const ofSchedule = attempt(() => scheduleNamed(scheduleName).complete(scheduleOptions))
+  const ofOptimizer = attempt(() => getOptimizer(optimizerName).complete(optimizerOptions))
+  const ofSchedule = attempt(() => getSchedule(scheduleName).complete(scheduleOptions))
   if (!plain || !ofOptimizer || !ofSchedule) throw new OptionError(problems.join('\n'))
   return {
     settings: { ...plain, optimizerOptions, scheduleOptions },

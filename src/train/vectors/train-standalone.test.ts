@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { createRole } from '../../adapters/roles.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
-import { standaloneForward } from '../../adapters/vectors/forward.ts'
+import { createStandaloneForward } from '../../adapters/vectors/forward.ts'
 import { DataError, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
 import { merge } from '../../merge/index.ts'
 import { type EmbeddingDataset, selectExamples } from '../datasets/adapter-dataset.ts'
-import { datasetHash } from '../datasets/dataset-files.ts'
+import { hashDataset } from '../datasets/dataset-files.ts'
 import { splitDataset } from '../datasets/split-dataset.ts'
 import { SyntheticDataGenerator } from '../datasets/synthetic/synthetic-data-generator.ts'
 import type { StandaloneEvent } from './events.ts'
@@ -56,16 +56,19 @@ describe('trainStandalone', () => {
     expect(end.history.steps).toHaveLength(30)
     expect(end.reason).toBe('finished')
     const before = errorOf((x) => x, validation)
-    const after = errorOf(standaloneForward(end.adapter, width), validation)
+    const after = errorOf(createStandaloneForward(end.adapter, width), validation)
     expect(after).toBeLessThan(0.5 * before)
-    expect(end.adapter.metadata).toEqual({ data_sha256: await datasetHash(train) })
+    expect(end.adapter.metadata).toEqual({ data_sha256: await hashDataset(train) })
     expect(end.adapter.baseModel).toBe(`standalone-${width}`)
   })
   it('reports the loss of the forward pass', async () => {
     const { end } = await run({
       validation: { ...validation, quality: validation.quality.map(() => 0.5) },
     })
-    expect(end.best.loss).toBeCloseTo(errorOf(standaloneForward(end.adapter, width), validation), 4)
+    expect(end.best.loss).toBeCloseTo(
+      errorOf(createStandaloneForward(end.adapter, width), validation),
+      4,
+    )
   })
   it('gives the same numbers again, and others for another seed', async () => {
     const one = await run({ preset: 'quick' })
@@ -97,7 +100,7 @@ describe('trainStandalone', () => {
     const weighted = await run({ ...settings, data: { ...wrong, quality: good(0.02) } })
     const flat = await run({ ...settings, data: { ...wrong, quality: good(1) } })
     const error = ({ end }: { end: Ended }): number =>
-      errorOf(standaloneForward(end.adapter, width), validation)
+      errorOf(createStandaloneForward(end.adapter, width), validation)
     expect(error(weighted)).toBeLessThan(0.5 * error(flat))
   })
   it('leaves out examples of quality 0 without a trace', async () => {
@@ -211,9 +214,9 @@ describe('trained adapters', () => {
     const other = await of('reviewer')
     const merged = merge([one, other], { method: 'weighted', weights: [0.7, 0.3] })
     const x = validation.inputs
-    const a = standaloneForward(one, width)
-    const b = standaloneForward(other, width)
-    const sum = standaloneForward(merged, width)(x)
+    const a = createStandaloneForward(one, width)
+    const b = createStandaloneForward(other, width)
+    const sum = createStandaloneForward(merged, width)(x)
     const first = a(x)
     const second = b(x)
     sum.forEach((value, i) =>

@@ -3,17 +3,17 @@
 
 import { NumericError } from '../../base/errors.ts'
 import { type F32Tensor, sizeOf } from '../../base/tensor.ts'
-import { type EmbeddingDataset, sizeOfDataset } from '../datasets/adapter-dataset.ts'
-import { divergenceOf } from '../run/divergence.ts'
-import { outOfPatience } from '../run/early-stopping.ts'
-import { bestOf, copyOf, lastOf } from '../run/snapshots.ts'
-import { learningRateFactor, scheduleNamed } from '../schedules/schedule-table.ts'
-import { speedometer, type Speedometer } from '../run/speed.ts'
+import { type EmbeddingDataset, countExamples } from '../datasets/adapter-dataset.ts'
+import { findDivergence } from '../run/divergence.ts'
+import { isOutOfPatience } from '../run/early-stopping.ts'
+import { getBestSnapshot, copyTensors, getLastSnapshot } from '../run/snapshots.ts'
+import { computeLearningRateFactor, getSchedule } from '../schedules/schedule-table.ts'
+import { createSpeedometer, type Speedometer } from '../run/speed.ts'
 import { applyStep, measureStep } from '../run/step.ts'
 import type { StandaloneEvent } from './events.ts'
 import {
   prepareStandalone,
-  rowsOfStep,
+  createExampleOrder,
   type StandaloneOptions,
   type StandaloneRun,
 } from './prepare.ts'
@@ -37,9 +37,9 @@ export async function* trainStandalone(
   const { data, used, validation, steps, trainable, state } = run
   yield {
     type: 'data-ready',
-    examples: sizeOfDataset(data),
+    examples: countExamples(data),
     used: used.length,
-    validation: validation ? sizeOfDataset(validation) : 0,
+    validation: validation ? countExamples(validation) : 0,
     steps,
     trainableParameters: trainable.reduce(
       (sum, key) => sum + sizeOf(state.parameters.get(key)!.shape),
@@ -58,25 +58,25 @@ async function* runSteps(
   { signal, now = () => performance.now() }: StandaloneOptions,
 ): AsyncGenerator<StandaloneEvent, void, void> {
   const { state, steps, stepsPerEpoch, settings, validation } = run
-  const speed = speedometer(now)
-  const rowsAt = rowsOfStep(run)
+  const speed = createSpeedometer(now)
+  const rowsAt = createExampleOrder(run)
   const patience = settings as { patience?: number; minimumDelta: number }
   const isAborted = (): boolean => signal?.aborted === true
   let impatient = false
   while (state.step < steps && !impatient && !isAborted()) {
-    yield await nextStep(run, rowsAt(state.step + 1), speed)
+    yield await runStep(run, rowsAt(state.step + 1), speed)
     if (!validation || (state.step % stepsPerEpoch !== 0 && state.step < steps)) continue
     yield await validate(run, validation)
-    impatient = state.step < steps && outOfPatience(state.validations, patience)
+    impatient = state.step < steps && isOutOfPatience(state.validations, patience)
   }
-  const best = bestOf(run)
-  const last = lastOf(run)
+  const best = getBestSnapshot(run)
+  const last = getLastSnapshot(run)
   const reason = state.step === steps ? 'finished' : impatient ? 'early-stopped' : 'stopped'
   const history = { steps: state.steps, validations: state.validations }
   yield { type: 'train-end', reason, adapter: best.adapter, best, last, history }
 }
 
-async function nextStep(
+async function runStep(
   run: StandaloneRun,
   rows: readonly number[],
   speed: Speedometer,
@@ -87,8 +87,8 @@ async function nextStep(
     steps,
     warmupSteps: settings.warmupSteps ?? Math.ceil(settings.warmupShare * steps),
   }
-  const factor = learningRateFactor(
-    scheduleNamed(settings.schedule),
+  const factor = computeLearningRateFactor(
+    getSchedule(settings.schedule),
     scheduleSettings,
     step,
     course,
@@ -100,7 +100,7 @@ async function nextStep(
     measureStep([batch], state, run.program, run.rule, settings.seed),
   )
   const { loss, gradientNorm } = measured
-  const problem = divergenceOf(state.steps, loss, { factor: settings.divergenceFactor })
+  const problem = findDivergence(state.steps, loss, { factor: settings.divergenceFactor })
   if (problem !== undefined)
     throw new NumericError(`Training stopped at step ${step}: ${problem}. Lower the learning rate.`)
   speed.more(() => applyStep(state, measured, run.rule, learningRate))
@@ -121,7 +121,7 @@ async function nextStep(
 const validationRows = 256 // at a time: enough for the products, little memory
 
 /** The quality-weighted loss over a whole data set. */
-export async function standaloneLoss(
+export async function computeStandaloneLoss(
   program: Pick<StandaloneProgram, 'loss'>,
   parameters: ReadonlyMap<string, F32Tensor>,
   data: EmbeddingDataset,
@@ -141,10 +141,10 @@ async function validate(
   { state, program }: StandaloneRun,
   held: EmbeddingDataset,
 ): Promise<StandaloneEvent> {
-  const loss = await standaloneLoss(program, state.parameters, held)
+  const loss = await computeStandaloneLoss(program, state.parameters, held)
   const { step } = state
   state.validations.push({ step, loss })
   const isBest = Number.isFinite(loss) && (!state.best || loss < state.best.loss)
-  if (isBest) state.best = { step, loss, tensors: copyOf(state.parameters) }
+  if (isBest) state.best = { step, loss, tensors: copyTensors(state.parameters) }
   return { type: 'validation-end', step, loss, isBest }
 }

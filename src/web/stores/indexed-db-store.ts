@@ -5,12 +5,12 @@ import { GraftError } from '../../base/errors.ts'
 import {
   checkItem,
   checkUser,
-  checkVersion,
+  checkItemVersion,
   type ItemInfo,
-  nextVersion,
+  computeNextVersion,
   type UserStore,
 } from '../../learn/store/user-store.ts'
-import { storageProblem } from './storage-errors.ts'
+import { toBrowserStorageError } from './storage-errors.ts'
 
 interface Info {
   readonly version: number
@@ -26,32 +26,32 @@ const layout = 1
  * Opens or makes the database of this name. Throws StorageError where the browser forbids it or a
  * newer version made it.
  */
-export async function indexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {
+export async function openIndexedDbStore(databaseName = 'graft-users'): Promise<UserStore> {
   const name = `IndexedDB ${databaseName}`
-  const database = await opened(name, databaseName)
+  const database = await openDatabase(name, databaseName)
   const read = <T>(work: (stores: Stores) => Promise<T>): Promise<T> =>
-    inTransaction(database, 'readonly', `${name}: cannot be read`, work)
+    runInTransaction(database, 'readonly', `${name}: cannot be read`, work)
   const write = <T>(work: (stores: Stores) => Promise<T>): Promise<T> =>
-    inTransaction(database, 'readwrite', `${name}: cannot be written`, work)
+    runInTransaction(database, 'readwrite', `${name}: cannot be written`, work)
   return {
     name,
     get: async (user, item) => {
-      check(user, item)
+      checkKey(user, item)
       return read(async (stores) => {
         const [info, bytes] = await Promise.all([
-          infoOf(stores, user, item),
-          settled<Uint8Array | undefined>(stores.contents.get([user, item])),
+          readInfo(stores, user, item),
+          awaitRequest<Uint8Array | undefined>(stores.contents.get([user, item])),
         ])
         return info && bytes && { bytes, version: info.version }
       })
     },
     put: async (user, item, bytes, expected) => {
-      check(user, item)
+      checkKey(user, item)
       const own = bytes.slice() // a view would be stored with the whole buffer behind it
       return write(async (stores) => {
-        const found = (await infoOf(stores, user, item))?.version
-        checkVersion(name, user, item, found, expected)
-        const version = nextVersion(found, Math.random)
+        const found = (await readInfo(stores, user, item))?.version
+        checkItemVersion(name, user, item, found, expected)
+        const version = computeNextVersion(found, Math.random)
         stores.infos.put({ version, sizeBytes: own.length } satisfies Info, [user, item])
         stores.contents.put(own, [user, item])
         return version
@@ -59,23 +59,23 @@ export async function indexedDbStore(databaseName = 'graft-users'): Promise<User
     },
     list: async (user) => {
       checkUser(user)
-      return read((stores) => listed(stores, user))
+      return read((stores) => listItems(stores, user))
     },
     delete: async (user, item, expected) => {
-      check(user, item)
+      checkKey(user, item)
       await write(async (stores) => {
-        checkVersion(name, user, item, (await infoOf(stores, user, item))?.version, expected)
+        checkItemVersion(name, user, item, (await readInfo(stores, user, item))?.version, expected)
         for (const store of Object.values(stores)) store.delete([user, item])
       })
     },
     forget: async (user) => {
       checkUser(user)
       await write(async (stores) => {
-        for (const store of Object.values(stores)) store.delete(rangeOf(user))
+        for (const store of Object.values(stores)) store.delete(createUserRange(user))
       })
     },
     users: async () => {
-      const keys = await read(({ infos: store }) => settled(store.getAllKeys()))
+      const keys = await read(({ infos: store }) => awaitRequest(store.getAllKeys()))
       return [...new Set(keys.map((key) => (key as string[])[0]!))]
     },
     close: async () => database.close(),
@@ -87,45 +87,48 @@ interface Stores {
   readonly contents: IDBObjectStore
 }
 
-function check(user: string, item: string): void {
+function checkKey(user: string, item: string): void {
   checkUser(user)
   checkItem(item)
 }
 
 /** Every item of a user: lists sort behind texts, so [user, []] is behind them all. */
-const rangeOf = (user: string): IDBKeyRange => IDBKeyRange.bound([user], [user, []])
+const createUserRange = (user: string): IDBKeyRange => IDBKeyRange.bound([user], [user, []])
 
-const infoOf = ({ infos: store }: Stores, user: string, item: string): Promise<Info | undefined> =>
-  settled(store.get([user, item]))
+const readInfo = (
+  { infos: store }: Stores,
+  user: string,
+  item: string,
+): Promise<Info | undefined> => awaitRequest(store.get([user, item]))
 
-async function listed({ infos: store }: Stores, user: string): Promise<ItemInfo[]> {
-  const range = rangeOf(user)
+async function listItems({ infos: store }: Stores, user: string): Promise<ItemInfo[]> {
+  const range = createUserRange(user)
   const [keys, found] = await Promise.all([
-    settled(store.getAllKeys(range)),
-    settled<Info[]>(store.getAll(range)),
+    awaitRequest(store.getAllKeys(range)),
+    awaitRequest<Info[]>(store.getAll(range)),
   ])
   return keys.map((key, i) => ({ item: (key as string[])[1]!, ...found[i]! }))
 }
 
-function settled<T>(request: IDBRequest<T>): Promise<T> {
+function awaitRequest<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     request.addEventListener('success', () => resolve(request.result))
     request.addEventListener('error', () => reject(request.error))
   })
 }
 
-async function opened(name: string, databaseName: string): Promise<IDBDatabase> {
+async function openDatabase(name: string, databaseName: string): Promise<IDBDatabase> {
   try {
     const request = indexedDB.open(databaseName, layout)
     request.addEventListener('upgradeneeded', () => {
       for (const store of [infos, contents]) request.result.createObjectStore(store)
     })
-    const database = await settled(request)
+    const database = await awaitRequest(request)
     // another tab removes it or brings a newer layout
     database.addEventListener('versionchange', () => database.close())
     return database
   } catch (cause) {
-    throw storageProblem(`${name}: cannot be opened`, cause)
+    throw toBrowserStorageError(`${name}: cannot be opened`, cause)
   }
 }
 
@@ -133,7 +136,7 @@ async function opened(name: string, databaseName: string): Promise<IDBDatabase> 
  * The work's result once the transaction is on disk. The work may wait for its requests only. What
  * it throws aborts the transaction.
  */
-async function inTransaction<T>(
+async function runInTransaction<T>(
   database: IDBDatabase,
   mode: IDBTransactionMode,
   what: string,
@@ -158,6 +161,6 @@ async function inTransaction<T>(
       throw error
     }
   } catch (cause) {
-    throw GraftError.isInstance(cause) ? cause : storageProblem(what, cause)
+    throw GraftError.isInstance(cause) ? cause : toBrowserStorageError(what, cause)
   }
 }

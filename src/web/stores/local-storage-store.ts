@@ -3,46 +3,46 @@
 // else is allowed. Knows nothing of what the bytes mean.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
-import { quoted } from '../../formats/quote.ts'
+import { quoteName } from '../../formats/quote.ts'
 import {
-  absent,
+  absentVersion,
   checkItem,
   checkUser,
-  checkVersion,
-  nextVersion,
+  checkItemVersion,
+  computeNextVersion,
   type StoredItem,
   type UserStore,
 } from '../../learn/store/user-store.ts'
-import { storageProblem } from './storage-errors.ts'
-import { caughtUp, inTurn } from './tab-lock.ts'
+import { toBrowserStorageError } from './storage-errors.ts'
+import { waitForLatest, runExclusively } from './tab-lock.ts'
 
 /**
  * A store in the entries `<prefix>/<user>/<item>` of this site's localStorage. Tabs take turns
  * through the Web Locks API, which browsers give to pages from https or this machine only; throws
  * UnsupportedError elsewhere, because a lost turn would be a lost state.
  */
-export function localStorageStore(prefix = 'graft-users'): UserStore {
+export function createLocalStorageStore(prefix = 'graft-users'): UserStore {
   const name = `localStorage ${prefix}`
   if (typeof navigator === 'undefined' || navigator.locks === undefined)
     throw new UnsupportedError(
       `${name}: tabs cannot take turns without Web Locks, which pages get only over https or from this machine.`,
     )
-  const { keyOf, keysFrom, read, startOf, versionOf, write } = entriesOf(name, prefix)
+  const { keyOf, keysFrom, read, startOf, versionOf, write } = createEntries(name, prefix)
   return {
     name,
     get: async (user, item) => {
       const key = keyOf(user, item)
-      await caughtUp(key, () => versionOf(key))
+      await waitForLatest(key, () => versionOf(key))
       return read(key)
     },
     put: async (user, item, bytes, expected) => {
       const key = keyOf(user, item)
       const own = bytes.slice() // turns may come late
       return write(user, key, (found) => {
-        checkVersion(name, user, item, found, expected)
-        const version = nextVersion(found === absent ? undefined : found, Math.random)
-        guarded(`${name}: cannot be written`, () =>
-          localStorage.setItem(key, `${version} ${base64(own)}`),
+        checkItemVersion(name, user, item, found, expected)
+        const version = computeNextVersion(found === absentVersion ? undefined : found, Math.random)
+        runGuarded(`${name}: cannot be written`, () =>
+          localStorage.setItem(key, `${version} ${encodeBase64(own)}`),
         )
         return version
       })
@@ -57,14 +57,14 @@ export function localStorageStore(prefix = 'graft-users'): UserStore {
     delete: async (user, item, expected) => {
       const key = keyOf(user, item)
       await write(user, key, (found) => {
-        checkVersion(name, user, item, found, expected)
+        checkItemVersion(name, user, item, found, expected)
         localStorage.removeItem(key)
-        return absent
+        return absentVersion
       })
     },
     forget: async (user) => {
       for (const key of keysFrom(startOf(user)))
-        await write(user, key, () => (localStorage.removeItem(key), absent))
+        await write(user, key, () => (localStorage.removeItem(key), absentVersion))
     },
     users: async () => {
       const names = keysFrom(`${prefix}/`).map((key) =>
@@ -77,7 +77,7 @@ export function localStorageStore(prefix = 'graft-users'): UserStore {
 }
 
 /** The entries of a store as this tab sees them, and turns to write them. */
-function entriesOf(name: string, prefix: string) {
+function createEntries(name: string, prefix: string) {
   const startOf = (user: string): string => {
     checkUser(user)
     return `${prefix}/${encodeURIComponent(user)}/`
@@ -87,19 +87,19 @@ function entriesOf(name: string, prefix: string) {
     return startOf(user) + item
   }
   const read = (key: string): StoredItem | undefined => {
-    const text = guarded(`${name}: cannot be read`, () => localStorage.getItem(key))
-    return text === null ? undefined : decoded(key, text)
+    const text = runGuarded(`${name}: cannot be read`, () => localStorage.getItem(key))
+    return text === null ? undefined : decodeEntry(key, text)
   }
-  const versionOf = (key: string): number => read(key)?.version ?? absent
+  const versionOf = (key: string): number => read(key)?.version ?? absentVersion
   const write = (user: string, key: string, work: (found: number) => number): Promise<number> =>
-    inTurn(
+    runExclusively(
       `${prefix}/${user}`,
       key,
       () => versionOf(key),
       () => work(versionOf(key)),
     )
   const keysFrom = (start: string): string[] =>
-    guarded(`${name}: cannot be read`, () =>
+    runGuarded(`${name}: cannot be read`, () =>
       Array.from({ length: localStorage.length }, (_, i) => localStorage.key(i)!),
     )
       .filter((key) => key.startsWith(start))
@@ -107,24 +107,24 @@ function entriesOf(name: string, prefix: string) {
   return { keyOf, keysFrom, read, startOf, versionOf, write }
 }
 
-function guarded<T>(what: string, work: () => T): T {
+function runGuarded<T>(what: string, work: () => T): T {
   try {
     return work()
   } catch (cause) {
-    throw storageProblem(what, cause)
+    throw toBrowserStorageError(what, cause)
   }
 }
 
 const charactersAtOnce = 0x8000 // arguments of one call; more overflow the stack in some browsers
 
-function base64(bytes: Uint8Array): string {
+function encodeBase64(bytes: Uint8Array): string {
   let text = ''
   for (let i = 0; i < bytes.length; i += charactersAtOnce)
     text += String.fromCharCode(...bytes.subarray(i, i + charactersAtOnce))
   return btoa(text)
 }
 
-function decoded(key: string, text: string): StoredItem {
+function decodeEntry(key: string, text: string): StoredItem {
   const match = /^(\d{1,16}) ([A-Za-z0-9+/]*={0,2})$/.exec(text)
   try {
     if (match)
@@ -136,6 +136,6 @@ function decoded(key: string, text: string): StoredItem {
     // refused below
   }
   throw new FormatError(
-    `localStorage: the entry ${quoted(key)} is none of Graft's or was changed; remove it to go on.`,
+    `localStorage: the entry ${quoteName(key)} is none of Graft's or was changed; remove it to go on.`,
   )
 }

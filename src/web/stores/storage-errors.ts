@@ -14,7 +14,7 @@ const reasons: Readonly<Record<string, string>> = {
  * A StorageError that keeps the cause: "<what>: the quota of this site is used up
  * (QuotaExceededError)."
  */
-export function storageProblem(what: string, cause: unknown): StorageError {
+export function toBrowserStorageError(what: string, cause: unknown): StorageError {
   const { name, message } = cause instanceof Error ? cause : new Error(String(cause))
   const reason = reasons[name]
   return new StorageError(`${what}: ${reason ? `${reason} (${name})` : message}.`, { cause })

@@ -10,18 +10,18 @@
  * Longer than any copy lags behind, also on a machine with much else to do; a note costs next to
  * nothing.
  */
-const noteMs = 3000
+const markMs = 3000
 const pollMs = 2
 
 const delay = (ms: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, ms))
 
-interface Note {
+interface VersionMark {
   readonly number: number
   readonly version: number
 }
 
 /** The newest note for a key, or one of no number where none was left lately. */
-async function newestNote(key: string): Promise<Note | undefined> {
+async function findNewestMark(key: string): Promise<VersionMark | undefined> {
   const { held = [] } = await navigator.locks.query()
   const notes = held.flatMap(({ name = '' }) => {
     const [number, version] = name.startsWith(`${key}@`)
@@ -36,23 +36,26 @@ async function newestNote(key: string): Promise<Note | undefined> {
 }
 
 /**
- * Resolves once this tab sees a key as the last writer left it: `versionOf` is what it sees. Where
+ * Resolves once this tab sees a key as the last writer left it: `getCurrentVersion` is what it sees. Where
  * that never becomes what the note says, the entry was removed by other means. Gives the note.
  */
-export async function caughtUp(key: string, versionOf: () => number): Promise<Note | undefined> {
-  for (const until = performance.now() + noteMs; ;) {
-    const note = await newestNote(key)
+export async function waitForLatest(
+  key: string,
+  versionOf: () => number,
+): Promise<VersionMark | undefined> {
+  for (const until = performance.now() + markMs; ;) {
+    const note = await findNewestMark(key)
     if (!note || versionOf() === note.version || performance.now() > until) return note
     await delay(pollMs)
   }
 }
 
 /** Resolves when the note is there for all tabs; it goes by itself. */
-const leaveNote = (key: string, { number, version }: Note): Promise<void> =>
+const leaveMark = (key: string, { number, version }: VersionMark): Promise<void> =>
   new Promise((resolve, reject) => {
     const hold = (): Promise<void> => {
       resolve()
-      return delay(noteMs)
+      return delay(markMs)
     }
     navigator.locks.request(`${key}@${number}:${version}`, hold).catch(reject)
   })
@@ -61,16 +64,16 @@ const leaveNote = (key: string, { number, version }: Note): Promise<void> =>
  * Does the work in a turn of its own among all tabs, once the key is seen as the last writer left
  * it; the work gives the version that it leaves (0 for none).
  */
-export async function inTurn(
+export async function runExclusively(
   turn: string,
   key: string,
   versionOf: () => number,
   work: () => number,
 ): Promise<number> {
   const result: unknown = await navigator.locks.request(turn, async () => {
-    const note = await caughtUp(key, versionOf)
+    const note = await waitForLatest(key, versionOf)
     const version = work()
-    await leaveNote(key, { number: (note?.number ?? 0) + 1, version })
+    await leaveMark(key, { number: (note?.number ?? 0) + 1, version })
     return version
   })
   return result as number

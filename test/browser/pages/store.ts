@@ -3,11 +3,11 @@
 
 import { describe, expect, it } from 'vitest'
 import { StorageError } from '../../../src/base/errors.ts'
-import { Checkpoints } from '../../../src/learn/store/checkpoints.ts'
+import { UserCheckpoints } from '../../../src/learn/store/checkpoints.ts'
 import { describeUserStore } from '../../../src/learn/store/user-store.contract.ts'
-import { nudge, testState } from '../../../src/learn/store/testing.ts'
-import { indexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
-import { localStorageStore } from '../../../src/web/stores/local-storage-store.ts'
+import { nudge, createTestState } from '../../../src/learn/store/testing.ts'
+import { openIndexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
+import { createLocalStorageStore } from '../../../src/web/stores/local-storage-store.ts'
 import { runAll } from './suite.ts'
 
 let places = 0
@@ -20,16 +20,16 @@ const removeDatabase = (name: string): Promise<void> =>
 
 describeUserStore('IndexedDB', () => {
   const name = `contract-${places++}`
-  return { open: () => indexedDbStore(name), remove: () => removeDatabase(name) }
+  return { open: () => openIndexedDbStore(name), remove: () => removeDatabase(name) }
 })
 describeUserStore('localStorage', () => {
   const prefix = `contract-${places++}`
-  return { open: () => localStorageStore(prefix), remove: () => localStorage.clear() }
+  return { open: () => createLocalStorageStore(prefix), remove: () => localStorage.clear() }
 })
 
 describe('localStorage', () => {
   it('says that its quota is used up, and keeps what it has', async () => {
-    const store = localStorageStore('quota')
+    const store = createLocalStorageStore('quota')
     const version = await store.put('ada', 'state', Uint8Array.of(1, 2, 3))
     const large = store.put('ada', 'state', new Uint8Array(9_000_000), version)
     await expect(large).rejects.toThrow(StorageError)
@@ -41,7 +41,7 @@ describe('localStorage', () => {
   })
   it('refuses an entry that somebody else changed, by its name', async () => {
     localStorage.setItem('quota/ada/state', 'hello')
-    await expect(localStorageStore('quota').get('ada', 'state')).rejects.toThrow(
+    await expect(createLocalStorageStore('quota').get('ada', 'state')).rejects.toThrow(
       'the entry "quota/ada/state" is none of Graft\'s',
     )
     localStorage.clear()
@@ -50,13 +50,16 @@ describe('localStorage', () => {
 
 describe('checkpoints in a browser', () => {
   it('come back bit for bit from IndexedDB and localStorage, changes laid over them', async () => {
-    for (const store of [await indexedDbStore('checkpoints'), localStorageStore('checkpoints')]) {
-      const checkpoints = new Checkpoints(store)
-      const state = testState(1, 4096)
+    for (const store of [
+      await openIndexedDbStore('checkpoints'),
+      createLocalStorageStore('checkpoints'),
+    ]) {
+      const checkpoints = new UserCheckpoints(store)
+      const state = createTestState(1, 4096)
       await checkpoints.write('ada', state, 1)
       nudge(state, 'head.A')
       expect(await checkpoints.write('ada', state, 2)).toMatchObject({ sequence: 2, whole: false })
-      expect((await new Checkpoints(store).open('ada'))!.state).toEqual(state)
+      expect((await new UserCheckpoints(store).open('ada'))!.state).toEqual(state)
       await store.close()
     }
     await removeDatabase('checkpoints')

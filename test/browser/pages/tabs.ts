@@ -1,13 +1,13 @@
 // One tab of two that write the same user: the test beside it opens this page twice.
 
 import { ConflictError } from '../../../src/base/errors.ts'
-import { absent, type UserStore } from '../../../src/learn/store/user-store.ts'
-import { indexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
-import { localStorageStore } from '../../../src/web/stores/local-storage-store.ts'
+import { absentVersion, type UserStore } from '../../../src/learn/store/user-store.ts'
+import { openIndexedDbStore } from '../../../src/web/stores/indexed-db-store.ts'
+import { createLocalStorageStore } from '../../../src/web/stores/local-storage-store.ts'
 
 const stores: Readonly<Record<string, () => Promise<UserStore>>> = {
-  IndexedDB: () => indexedDbStore('tabs'),
-  localStorage: async () => localStorageStore('tabs'),
+  IndexedDB: () => openIndexedDbStore('tabs'),
+  localStorage: async () => createLocalStorageStore('tabs'),
 }
 
 /**
@@ -25,7 +25,7 @@ async function count(place: string, times: number): Promise<number> {
         'ada',
         'count',
         new TextEncoder().encode(String(next)),
-        found?.version ?? absent,
+        found?.version ?? absentVersion,
       )
       done++
     } catch (error) {

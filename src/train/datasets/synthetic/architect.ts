@@ -1,8 +1,14 @@
 // The architect's data: modules and what they depend on, and how many machines a load needs.
 
 import type { Random } from '../../../base/random.ts'
-import { between, isNumber, named, names, sample } from './answers.ts'
-import type { RoleData, TaskMaker } from './role-data.ts'
+import {
+  drawInteger,
+  isExpectedNumber,
+  listNamedChoices,
+  isExpectedChoice,
+  sample,
+} from './answers.ts'
+import type { RoleData, TaskGenerator } from './role-data.ts'
 
 const modules = [
   'storage',
@@ -22,33 +28,33 @@ const modules = [
 type Edge = readonly [from: string, to: string]
 
 /** Edges that lead from later names to earlier ones only, so there is no cycle. */
-function acyclic(random: Random, order: readonly string[]): Edge[] {
+function drawAcyclicEdges(random: Random, order: readonly string[]): Edge[] {
   return order.flatMap((from, i) =>
-    sample(random, order.slice(0, i), Math.min(i, between(random, i === 1 ? 1 : 0, 2))).map(
+    sample(random, order.slice(0, i), Math.min(i, drawInteger(random, i === 1 ? 1 : 0, 2))).map(
       (to) => [from, to] as const,
     ),
   )
 }
 
-const shown = (random: Random, edges: readonly Edge[]): string =>
+const describeEdges = (random: Random, edges: readonly Edge[]): string =>
   random
     .shuffle(edges)
     .map(([from, to]) => `${from} depends on ${to}`)
     .join('\n')
 
-const order: TaskMaker = {
+const order: TaskGenerator = {
   name: 'order',
-  make(random) {
-    const chosen = sample(random, modules, between(random, 4, 6))
-    const edges = acyclic(random, chosen)
+  generate(random) {
+    const chosen = sample(random, modules, drawInteger(random, 4, 6))
+    const edges = drawAcyclicEdges(random, chosen)
     return {
-      prompt: `${shown(random, edges)}\nModules: ${[...chosen].sort().join(', ')}\nName all modules in an order in which each comes after what it depends on, with commas.`,
+      prompt: `${describeEdges(random, edges)}\nModules: ${[...chosen].sort().join(', ')}\nName all modules in an order in which each comes after what it depends on, with commas.`,
       completion: chosen.join(', '),
       facts: { modules: chosen, edges },
     }
   },
   check({ modules: all, edges }, answer) {
-    const places = new Map(named(answer, all as string[]).map((name, i) => [name, i]))
+    const places = new Map(listNamedChoices(answer, all as string[]).map((name, i) => [name, i]))
     return (
       places.size === (all as string[]).length &&
       (edges as Edge[]).every(([from, to]) => places.get(from)! > places.get(to)!)
@@ -56,30 +62,30 @@ const order: TaskMaker = {
   },
 }
 
-const cycle: TaskMaker = {
+const cycle: TaskGenerator = {
   name: 'cycle',
-  make(random) {
-    const chosen = sample(random, modules, between(random, 4, 6))
-    const edges = acyclic(random, chosen)
+  generate(random) {
+    const chosen = sample(random, modules, drawInteger(random, 4, 6))
+    const edges = drawAcyclicEdges(random, chosen)
     const hasCycle = random.uniform() < 0.5
     const [from, to] = edges[random.integer(edges.length)]!
     // The way back: with it, from → to → from.
     const all = hasCycle ? [...edges, [to, from] as const] : edges
     return {
-      prompt: `${shown(random, all)}\nIs there a cycle of dependencies? Answer with yes or no.`,
+      prompt: `${describeEdges(random, all)}\nIs there a cycle of dependencies? Answer with yes or no.`,
       completion: hasCycle ? 'yes' : 'no',
       facts: { verdict: hasCycle ? 'yes' : 'no' },
     }
   },
-  check: ({ verdict }, answer) => names(answer, verdict, ['yes', 'no']),
+  check: ({ verdict }, answer) => isExpectedChoice(answer, verdict, ['yes', 'no']),
 }
 
-const capacity: TaskMaker = {
+const capacity: TaskGenerator = {
   name: 'capacity',
-  make(random) {
-    const perSecond = 10 * between(random, 5, 90)
-    const milliseconds = 10 * between(random, 2, 40)
-    const percent = 10 * between(random, 5, 9)
+  generate(random) {
+    const perSecond = 10 * drawInteger(random, 5, 90)
+    const milliseconds = 10 * drawInteger(random, 2, 40)
+    const percent = 10 * drawInteger(random, 5, 9)
     // in whole numbers: 1000 ms · percent/100
     const value = Math.ceil((perSecond * milliseconds) / (10 * percent))
     return {
@@ -90,7 +96,7 @@ const capacity: TaskMaker = {
       facts: { value },
     }
   },
-  check: ({ value }, answer) => isNumber(answer, value),
+  check: ({ value }, answer) => isExpectedNumber(answer, value),
 }
 
 export const architect: RoleData = {

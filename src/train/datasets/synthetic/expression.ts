@@ -16,7 +16,7 @@ const levels = [
 ]
 
 /** The function that a text like '(x + 2) * 3' means; undefined where it is no such formula. */
-export function readExpression(text: string): Compute | undefined {
+export function parseExpression(text: string): Compute | undefined {
   const tokens = text.match(/\d+(?:\.\d+)?|[x()+\-*/%]|\S/g) ?? []
   let at = 0
   const fail = (): undefined => undefined

@@ -1,7 +1,7 @@
 // The researcher's data: small tables and sources, and questions that they answer.
 
-import { between, isNumber, names, pick, sample } from './answers.ts'
-import type { RoleData, TaskMaker } from './role-data.ts'
+import { drawInteger, isExpectedNumber, isExpectedChoice, pick, sample } from './answers.ts'
+import type { RoleData, TaskGenerator } from './role-data.ts'
 
 const authors = [
   'Abara',
@@ -32,11 +32,11 @@ const claims = [
   ['heat', 'Heat waves lower the yield of wheat', 'how heat acts on harvests'],
 ] as const
 
-const studies: TaskMaker = {
+const studies: TaskGenerator = {
   name: 'studies',
-  make(random) {
-    const chosen = sample(random, authors, between(random, 3, 5))
-    const years = chosen.map(() => between(random, 1995, 2023))
+  generate(random) {
+    const chosen = sample(random, authors, drawInteger(random, 3, 5))
+    const years = chosen.map(() => drawInteger(random, 1995, 2023))
     const sizes = sample(
       random,
       Array.from({ length: 60 }, (_, i) => 20 + 15 * i),
@@ -52,15 +52,15 @@ const studies: TaskMaker = {
       facts: { author: chosen[largest], authors: chosen },
     }
   },
-  check: ({ author, authors: all }, answer) => names(answer, author, all),
+  check: ({ author, authors: all }, answer) => isExpectedChoice(answer, author, all),
 }
 
-const mean: TaskMaker = {
+const mean: TaskGenerator = {
   name: 'mean',
-  make(random) {
+  generate(random) {
     const values = Array.from(
-      { length: between(random, 3, 6) },
-      () => between(random, 10, 400) / 10,
+      { length: drawInteger(random, 3, 6) },
+      () => drawInteger(random, 10, 400) / 10,
     )
     const unit = pick(random, ['mg', 'ms', 'cm', 'kg', '°C'])
     const value = values.reduce((sum, each) => sum + each, 0) / values.length
@@ -71,16 +71,16 @@ const mean: TaskMaker = {
     }
   },
   // half a unit of the second decimal, and its rounding
-  check: ({ value }, answer) => isNumber(answer, value, 0.0051),
+  check: ({ value }, answer) => isExpectedNumber(answer, value, 0.0051),
 }
 
-const source: TaskMaker = {
+const source: TaskGenerator = {
   name: 'source',
-  make(random) {
-    const chosen = sample(random, claims, between(random, 3, 5))
+  generate(random) {
+    const chosen = sample(random, claims, drawInteger(random, 3, 5))
     const writers = sample(random, authors, chosen.length)
     const lines = chosen.map(
-      ([, claim], i) => `[${i + 1}] ${writers[i]} (${between(random, 1998, 2023)}): ${claim}.`,
+      ([, claim], i) => `[${i + 1}] ${writers[i]} (${drawInteger(random, 1998, 2023)}): ${claim}.`,
     )
     const asked = random.integer(chosen.length)
     return {
@@ -89,7 +89,7 @@ const source: TaskMaker = {
       facts: { number: asked + 1 },
     }
   },
-  check: ({ number }, answer) => isNumber(answer, number),
+  check: ({ number }, answer) => isExpectedNumber(answer, number),
 }
 
 export const researcher: RoleData = {

@@ -2,8 +2,15 @@
 // put in.
 
 import type { Random } from '../../../base/random.ts'
-import { between, isNumber, names, numbered, pick, sample } from './answers.ts'
-import type { RoleData, TaskMaker } from './role-data.ts'
+import {
+  drawInteger,
+  isExpectedNumber,
+  isExpectedChoice,
+  numberLines,
+  pick,
+  sample,
+} from './answers.ts'
+import type { RoleData, TaskGenerator } from './role-data.ts'
 
 /** A line in its right form, and one that does something else. */
 type Line = readonly [right: string, wrong: string]
@@ -15,7 +22,7 @@ interface Change {
 
 const changes: readonly ((random: Random) => Change)[] = [
   (random) => {
-    const limit = between(random, 1, 99)
+    const limit = drawInteger(random, 1, 99)
     return {
       says: `Adds up the values above ${limit}.`,
       lines: [
@@ -47,7 +54,7 @@ const changes: readonly ((random: Random) => Change)[] = [
     }
   },
   (random) => {
-    const days = between(random, 2, 60)
+    const days = drawInteger(random, 2, 60)
     const unit = pick(random, ['session', 'token', 'invoice', 'key'])
     return {
       says: `Tells whether a ${unit} is older than ${days} days.`,
@@ -60,7 +67,7 @@ const changes: readonly ((random: Random) => Change)[] = [
     }
   },
   (random) => {
-    const least = between(random, 2, 12)
+    const least = drawInteger(random, 2, 12)
     const name = pick(random, ['words', 'lines', 'names', 'labels'])
     return {
       says: `Counts the ${name} of at least ${least} letters.`,
@@ -75,7 +82,7 @@ const changes: readonly ((random: Random) => Change)[] = [
     }
   },
   (random) => {
-    const percent = 5 * between(random, 1, 12)
+    const percent = 5 * drawInteger(random, 1, 12)
     const name = pick(random, ['price', 'fee', 'total', 'rent'])
     return {
       says: `Returns the ${name} lowered by ${percent} %, and never less than 0.`,
@@ -89,7 +96,7 @@ const changes: readonly ((random: Random) => Change)[] = [
 ]
 
 /** A change in lines; which of them is wrong, from 1, or 0. */
-function drawn(
+function drawChange(
   random: Random,
   wrongShare: number,
 ): { says: string; lines: string[]; wrong: number } {
@@ -103,10 +110,10 @@ function drawn(
   }
 }
 
-const verdict: TaskMaker = {
+const verdict: TaskGenerator = {
   name: 'verdict',
-  make(random) {
-    const { says, lines, wrong } = drawn(random, 0.5)
+  generate(random) {
+    const { says, lines, wrong } = drawChange(random, 0.5)
     const answer = wrong > 0 ? 'reject' : 'approve'
     return {
       prompt: `${says}\n\n${lines.join('\n')}\n\nDoes the code do what is said? Answer with approve or reject.`,
@@ -114,20 +121,21 @@ const verdict: TaskMaker = {
       facts: { verdict: answer },
     }
   },
-  check: ({ verdict: expected }, answer) => names(answer, expected, ['approve', 'reject']),
+  check: ({ verdict: expected }, answer) =>
+    isExpectedChoice(answer, expected, ['approve', 'reject']),
 }
 
-const mistake: TaskMaker = {
+const mistake: TaskGenerator = {
   name: 'mistake',
-  make(random) {
-    const { says, lines, wrong } = drawn(random, 1)
+  generate(random) {
+    const { says, lines, wrong } = drawChange(random, 1)
     return {
-      prompt: `${says}\n\n${numbered(lines)}\n\nWhich line is wrong? Answer with its number.`,
+      prompt: `${says}\n\n${numberLines(lines)}\n\nWhich line is wrong? Answer with its number.`,
       completion: String(wrong),
       facts: { line: wrong },
     }
   },
-  check: ({ line }, answer) => isNumber(answer, line),
+  check: ({ line }, answer) => isExpectedNumber(answer, line),
 }
 
 const variables = [
@@ -143,14 +151,14 @@ const variables = [
   'scale',
 ]
 
-const unused: TaskMaker = {
+const unused: TaskGenerator = {
   name: 'unused',
-  make(random) {
-    const chosen = sample(random, variables, between(random, 3, 5))
+  generate(random) {
+    const chosen = sample(random, variables, drawInteger(random, 3, 5))
     const idle = pick(random, chosen)
     const used = random.shuffle(chosen.filter((name) => name !== idle))
     const lines = [
-      ...chosen.map((name) => `const ${name} = ${between(random, 1, 90)}`),
+      ...chosen.map((name) => `const ${name} = ${drawInteger(random, 1, 90)}`),
       `return ${used.join(pick(random, [' + ', ' * ']))}`,
     ]
     return {
@@ -159,7 +167,7 @@ const unused: TaskMaker = {
       facts: { name: idle, variables: chosen },
     }
   },
-  check: ({ name, variables: all }, answer) => names(answer, name, all),
+  check: ({ name, variables: all }, answer) => isExpectedChoice(answer, name, all),
 }
 
 export const reviewer: RoleData = {

@@ -20,7 +20,7 @@ export function roleDataContract({ topics, tasks }: RoleData): void {
     '%s: its answers are right, others are not, and facts survive JSON',
     (_, task) => {
       const generator = random(11)
-      const made = Array.from({ length: draws }, () => task.make(generator))
+      const made = Array.from({ length: draws }, () => task.generate(generator))
       const answers = [...new Set(made.map(({ completion }) => completion))]
       expect(answers.length).toBeGreaterThan(1)
       const alsoRight = made.filter(({ completion, facts }, i) => {
@@ -44,7 +44,7 @@ export function roleDataContract({ topics, tasks }: RoleData): void {
     (_, task) => {
       const drawn = (seed: number): string[] => {
         const generator = random(seed)
-        return Array.from({ length: 60 }, () => task.make(generator).prompt)
+        return Array.from({ length: 60 }, () => task.generate(generator).prompt)
       }
       expect(drawn(1)).toEqual(drawn(1))
       expect(drawn(2)).not.toEqual(drawn(1))

@@ -12,21 +12,21 @@ export interface Topic {
 }
 
 /** What a checker needs to judge an answer; saved with the row. */
-export type Facts = Readonly<Record<string, unknown>>
+export type TaskFacts = Readonly<Record<string, unknown>>
 
-export interface MadeTask {
+export interface GeneratedTask {
   readonly prompt: string
   /** A right answer, as short as it can be. */
   readonly completion: string
-  readonly facts: Facts
+  readonly facts: TaskFacts
 }
 
-export interface TaskMaker {
+export interface TaskGenerator {
   /** 'loop' */
   readonly name: string
-  make(random: Random): MadeTask
+  generate(random: Random): GeneratedTask
   /** Whether any answer, not only the completion, is right. */
-  check(facts: Facts, answer: string): boolean
+  check(facts: TaskFacts, answer: string): boolean
 }
 
 export interface RoleData {
@@ -34,5 +34,5 @@ export interface RoleData {
   readonly name: string
   readonly domain: string
   readonly topics: readonly Topic[]
-  readonly tasks: readonly TaskMaker[]
+  readonly tasks: readonly TaskGenerator[]
 }

@@ -2,8 +2,8 @@
 // there.
 
 import type { Random } from '../../../base/random.ts'
-import { between, isNumber, names, numbered, pick } from './answers.ts'
-import type { RoleData, TaskMaker } from './role-data.ts'
+import { drawInteger, isExpectedNumber, isExpectedChoice, numberLines, pick } from './answers.ts'
+import type { RoleData, TaskGenerator } from './role-data.ts'
 
 const labels = [
   'sql-injection',
@@ -69,11 +69,11 @@ const fillers = [
 ]
 
 /** A handler in lines; which of them is dangerous, from 1, or 0. */
-function handler(random: Random): { lines: string[]; weakness: Weakness; dangerous: number } {
+function drawHandler(random: Random): { lines: string[]; weakness: Weakness; dangerous: number } {
   const weakness = pick(random, weaknesses)
   const field = pick(random, fields)
   const isUnsafe = random.uniform() < 0.7
-  const before = random.shuffle(fillers).slice(0, between(random, 1, 3))
+  const before = random.shuffle(fillers).slice(0, drawInteger(random, 1, 3))
   const after = pick(random, fillers)
   const lines = [
     `const ${field} = request.query.${field}`,
@@ -84,10 +84,10 @@ function handler(random: Random): { lines: string[]; weakness: Weakness; dangero
   return { lines, weakness, dangerous: isUnsafe ? lines.length - 1 : 0 }
 }
 
-const weakness: TaskMaker = {
+const weakness: TaskGenerator = {
   name: 'weakness',
-  make(random) {
-    const { lines, weakness: found, dangerous } = handler(random)
+  generate(random) {
+    const { lines, weakness: found, dangerous } = drawHandler(random)
     const label = dangerous > 0 ? found.label : 'none'
     return {
       prompt: `${lines.join('\n')}\nWhich weakness does this code have? Answer with one of ${labels.join(', ')}.`,
@@ -95,25 +95,25 @@ const weakness: TaskMaker = {
       facts: { label },
     }
   },
-  check: ({ label }, answer) => names(answer, label, labels),
+  check: ({ label }, answer) => isExpectedChoice(answer, label, labels),
 }
 
-const line: TaskMaker = {
+const line: TaskGenerator = {
   name: 'line',
-  make(random) {
-    const { lines, dangerous } = handler(random)
+  generate(random) {
+    const { lines, dangerous } = drawHandler(random)
     return {
-      prompt: `${numbered(lines)}\nOn which line does input from outside do harm? Answer with its number, or 0 where there is none.`,
+      prompt: `${numberLines(lines)}\nOn which line does input from outside do harm? Answer with its number, or 0 where there is none.`,
       completion: String(dangerous),
       facts: { line: dangerous },
     }
   },
-  check: ({ line: expected }, answer) => isNumber(answer, expected),
+  check: ({ line: expected }, answer) => isExpectedNumber(answer, expected),
 }
 
-const secret: TaskMaker = {
+const secret: TaskGenerator = {
   name: 'secret',
-  make(random) {
+  generate(random) {
     const settings = random.shuffle([
       'port = 8080',
       "region = 'north'",
@@ -122,7 +122,7 @@ const secret: TaskMaker = {
       "theme = 'plain'",
       'verbose = true',
     ])
-    const lines = settings.slice(0, between(random, 3, 5))
+    const lines = settings.slice(0, drawInteger(random, 3, 5))
     const isThere = random.uniform() < 0.75
     const place = random.integer(lines.length + 1)
     const name = pick(random, ['api_key', 'password', 'access_token', 'private_key'])
@@ -131,12 +131,12 @@ const secret: TaskMaker = {
       : `read_env('${name.toUpperCase()}')`
     lines.splice(place, 0, `${name} = ${value}`)
     return {
-      prompt: `${numbered(lines)}\nWhich line holds a secret that must not be in code? Answer with its number, or 0 where there is none.`,
+      prompt: `${numberLines(lines)}\nWhich line holds a secret that must not be in code? Answer with its number, or 0 where there is none.`,
       completion: String(isThere ? place + 1 : 0),
       facts: { line: isThere ? place + 1 : 0 },
     }
   },
-  check: ({ line: expected }, answer) => isNumber(answer, expected),
+  check: ({ line: expected }, answer) => isExpectedNumber(answer, expected),
 }
 
 export const security: RoleData = {

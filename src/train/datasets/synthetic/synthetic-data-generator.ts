@@ -5,14 +5,14 @@ import { OptionError } from '../../../base/errors.ts'
 import { random } from '../../../base/random.ts'
 import {
   type EmbeddingDataset,
-  textDataset,
+  createTextDataset,
   type TextDataset,
   type TextExample,
 } from '../adapter-dataset.ts'
-import type { Row } from '../../data/data-format.ts'
-import { fillVectors } from './fill-vectors.ts'
-import { roleDataNamed, taskNamed } from './role-data-table.ts'
-import type { Facts } from './role-data.ts'
+import type { DataRecord } from '../../data/data-format.ts'
+import { generateVectors } from './generate-vectors.ts'
+import { getRoleData, getTask } from './role-data-table.ts'
+import type { TaskFacts } from './role-data.ts'
 
 const attempts = 8 // draws for a question that was not asked yet
 
@@ -25,13 +25,13 @@ function checkCount(name: string, value: number, least = 1): void {
  * Whether an answer to a row of `tasks` is right; several may be, where a question leaves it open.
  * `task` is the row's label: 'coder/loop'.
  */
-export function checkAnswer(task: string, row: Row, answer: string): boolean {
-  const { facts } = (row['meta'] ?? {}) as { facts?: Facts }
+export function checkAnswer(task: string, row: DataRecord, answer: string): boolean {
+  const { facts } = (row['meta'] ?? {}) as { facts?: TaskFacts }
   if (!facts)
     throw new OptionError(
       `A row of the task "${task}" has no facts under "meta": it is none of SyntheticDataGenerator's.`,
     )
-  return taskNamed(task).check(facts, answer)
+  return getTask(task).check(facts, answer)
 }
 
 /** Data of the roles of `roles`: coder, researcher, security, architect, reviewer. */
@@ -52,8 +52,8 @@ export class SyntheticDataGenerator {
    */
   generate(role: string, count: number): EmbeddingDataset {
     checkCount('The number of examples', count)
-    const { name, domain, topics } = roleDataNamed(role)
-    const columns = fillVectors(name, topics, { width: this.width, seed: this.seed, count })
+    const { name, domain, topics } = getRoleData(role)
+    const columns = generateVectors(name, topics, { width: this.width, seed: this.seed, count })
     const labels = topics.map((topic) => `${name}/${topic.name}`)
     return {
       level: 'embedding',
@@ -74,18 +74,18 @@ export class SyntheticDataGenerator {
    */
   tasks(role: string, count: number): TextDataset {
     checkCount('The number of tasks', count)
-    const { name, domain, tasks } = roleDataNamed(role)
+    const { name, domain, tasks } = getRoleData(role)
     const generator = random(this.seed)
     const asked = new Set<string>()
     const examples = Array.from({ length: count }, (_, i): TextExample => {
       const task = tasks[i % tasks.length]!
-      let made = task.make(generator)
+      let made = task.generate(generator)
       for (let attempt = 1; asked.has(made.prompt) && attempt < attempts; attempt++)
-        made = task.make(generator)
+        made = task.generate(generator)
       asked.add(made.prompt)
       const { prompt, completion, facts } = made
       return { row: { prompt, completion, meta: { facts } }, task: `${name}/${task.name}`, domain }
     })
-    return textDataset(`synthetic ${name} tasks`, examples)
+    return createTextDataset(`synthetic ${name} tasks`, examples)
   }
 }

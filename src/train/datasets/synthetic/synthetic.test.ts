@@ -2,15 +2,15 @@ import { describe, expect, it } from 'vitest'
 import { roles } from '../../../adapters/roles.ts'
 import { OptionError } from '../../../base/errors.ts'
 import { random } from '../../../base/random.ts'
-import { datasetStatistics } from '../dataset-statistics.ts'
+import { computeDatasetStatistics } from '../dataset-statistics.ts'
 import { coder } from './coder.ts'
-import { readExpression } from './expression.ts'
+import { parseExpression } from './expression.ts'
 import { roleDataContract } from './role-data.contract.ts'
-import { rolesData } from './role-data-table.ts'
+import { roleDataTable } from './role-data-table.ts'
 import { security } from './security.ts'
 import { checkAnswer, SyntheticDataGenerator } from './synthetic-data-generator.ts'
 
-describe.each([...rolesData.values()].map((role) => [role.name, role] as const))(
+describe.each([...roleDataTable.values()].map((role) => [role.name, role] as const))(
   '%s',
   (_, role) => {
     roleDataContract(role)
@@ -19,7 +19,7 @@ describe.each([...rolesData.values()].map((role) => [role.name, role] as const))
 
 describe('the table', () => {
   it('has data for every role that has an adapter', () => {
-    expect([...rolesData.keys()]).toEqual([...roles.keys()])
+    expect([...roleDataTable.keys()]).toEqual([...roles.keys()])
     expect(() => new SyntheticDataGenerator(4, 1).generate('poet', 1)).toThrow('There are: coder')
   })
 })
@@ -28,7 +28,7 @@ describe('the coder', () => {
   const questions = (name: string): { prompt: string; completion: string }[] => {
     const generator = random(5)
     return Array.from({ length: 200 }, () =>
-      coder.tasks.find((task) => task.name === name)!.make(generator),
+      coder.tasks.find((task) => task.name === name)!.generate(generator),
     )
   }
   // JavaScript itself says what JavaScript does.
@@ -67,14 +67,14 @@ describe('a formula', () => {
     '%s is read as JavaScript reads it',
     (text) => {
       for (const x of [0, 1, 7, 12])
-        expect(readExpression(text)!(x)).toBeCloseTo(
+        expect(parseExpression(text)!(x)).toBeCloseTo(
           new Function('x', `return ${text}`)(x) as number,
           12,
         )
     },
   )
   it.each(['', '1 +', 'x x', '(x', 'x)', 'x ** 2', 'alert(1)', '1..2'])('"%s" is none', (text) => {
-    expect(readExpression(text)).toBeUndefined()
+    expect(parseExpression(text)).toBeUndefined()
   })
 })
 
@@ -116,7 +116,7 @@ describe('SyntheticDataGenerator', () => {
   })
   it('asks different questions, in turn by task, and judges answers', () => {
     const data = generator.tasks('architect', 90)
-    expect(datasetStatistics(data).duplicates).toBeLessThan(4)
+    expect(computeDatasetStatistics(data).duplicates).toBeLessThan(4)
     expect(data.tasks.slice(0, 3)).toEqual([
       'architect/order',
       'architect/cycle',

@@ -6,11 +6,11 @@ import { readOptions } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 
 /** −log p(label) of every scored token, [M]. */
-export const tokenLosses = (g: GraphBuilder, logits: Value): Value =>
+export const buildTokenLosses = (g: GraphBuilder, logits: Value): Value =>
   g.op('crossEntropy', [logits, g.input('labels', 'i64', ['M'])])
 
 /** Σ_m weights[m]·values[m] */
-export const weightedSum = (g: GraphBuilder, values: Value): Value =>
+export const buildWeightedSum = (g: GraphBuilder, values: Value): Value =>
   g.reduceSum(g.multiply(values, g.input('weights', 'f32', ['M'])), [0])
 
 /** loss = Σ_m w_m·(−log p(label_m)) */
@@ -21,5 +21,5 @@ export const crossEntropy: Loss = {
   learnsFrom: 'rows',
   chance: Math.log,
   complete: (options) => readOptions('Cross-entropy', options, {}),
-  graph: (g, logits) => ({ loss: weightedSum(g, tokenLosses(g, logits)) }),
+  graph: (g, logits) => ({ loss: buildWeightedSum(g, buildTokenLosses(g, logits)) }),
 }

@@ -4,11 +4,11 @@
 import { OptionError } from '../../../base/errors.ts'
 import type { Tensor } from '../../../base/tensor.ts'
 import type { GraphBuilder } from '../../../graph/builder.ts'
-import { lastDim, type Value } from '../../../graph/ir.ts'
+import { getLastDim, type Value } from '../../../graph/ir.ts'
 import { flag, integer, number, readOptions, type OptionValues } from '../../../base/schema.ts'
-import { tokenLosses, weightedSum } from './cross-entropy.ts'
-import { type FrozenPass, type Loss, totalOf } from './loss.ts'
-import { largestShares } from './largest-shares.ts'
+import { buildTokenLosses, buildWeightedSum } from './cross-entropy.ts'
+import { type FrozenPass, type Loss, sumValues } from './loss.ts'
+import { selectLargestShares } from './largest-shares.ts'
 
 const options = {
   temperature: number({
@@ -37,33 +37,34 @@ const options = {
 type Settings = OptionValues<typeof options>
 
 /** Whether the teacher's answers are few tokens and a bucket. */
-const inBuckets = (top: number, logits: Value): boolean => top > 0 && top < Number(lastDim(logits))
+const hasBuckets = (top: number, logits: Value): boolean =>
+  top > 0 && top < Number(getLastDim(logits))
 
 /**
  * KL(teacher ‖ student) of every scored token at a temperature, [M]. `teacher.entropy` is Σ p·log
  * p.
  */
-function divergences(g: GraphBuilder, logits: Value, { temperature, top }: Settings): Value {
+function buildDivergences(g: GraphBuilder, logits: Value, { temperature, top }: Settings): Value {
   const softened = g.scale(logits, 1 / temperature)
   const shares = (width: number): Value => g.input('teacher.shares', 'f32', ['M', width])
-  const loss = inBuckets(top, logits)
+  const loss = hasBuckets(top, logits)
     ? g.op('bucketCrossEntropy', [softened, g.input('teacher.ids', 'i64', ['M', top]), shares(top)])
-    : g.op('softCrossEntropy', [softened, shares(Number(lastDim(logits)))])
+    : g.op('softCrossEntropy', [softened, shares(Number(getLastDim(logits)))])
   return g.add(loss, g.input('teacher.entropy', 'f32', ['M']))
 }
 
 /** The teacher's softened prediction: shares [M, V] and Σ p·log p [M]. */
-const teacherPass = ({ temperature, top, ahead }: Settings): FrozenPass => ({
+const createTeacherPass = ({ temperature, top, ahead }: Settings): FrozenPass => ({
   role: 'teacher',
   ahead,
   graph(g, logits) {
     const softened = g.scale(logits, 1 / temperature)
     const shares = g.softmax(softened)
-    if (inBuckets(top, logits)) return { shares }
+    if (hasBuckets(top, logits)) return { shares }
     return { shares, entropy: g.scale(g.op('softCrossEntropy', [softened, shares]), -1) }
   },
   condense: (outputs) =>
-    outputs.has('entropy') ? new Map(outputs) : largestShares(outputs.get('shares')!, top),
+    outputs.has('entropy') ? new Map(outputs) : selectLargestShares(outputs.get('shares')!, top),
 })
 
 /**
@@ -85,17 +86,19 @@ export const distillation: Loss<Settings> = {
   },
   graph(g, logits, settings) {
     const { share, temperature } = settings
-    const divergence = weightedSum(g, divergences(g, logits, settings))
+    const divergence = buildWeightedSum(g, buildDivergences(g, logits, settings))
     const taught = g.scale(divergence, share * temperature ** 2)
     if (share === 1) return { loss: taught, divergence }
-    const plain = weightedSum(g, tokenLosses(g, logits))
+    const plain = buildWeightedSum(g, buildTokenLosses(g, logits))
     return { loss: g.add(taught, g.scale(plain, 1 - share)), divergence, crossEntropy: plain }
   },
-  frozen: teacherPass,
+  frozen: createTeacherPass,
   feeds: ({ frozen }) =>
     new Map([...frozen].map(([name, tensor]): [string, Tensor] => [`teacher.${name}`, tensor])),
   report: (outputs) => ({
-    divergence: totalOf(outputs, 'divergence'),
-    ...(outputs[0]?.has('crossEntropy') ? { crossEntropy: totalOf(outputs, 'crossEntropy') } : {}),
+    divergence: sumValues(outputs, 'divergence'),
+    ...(outputs[0]?.has('crossEntropy')
+      ? { crossEntropy: sumValues(outputs, 'crossEntropy') }
+      : {}),
   }),
 }

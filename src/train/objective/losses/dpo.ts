@@ -4,11 +4,11 @@
 import { flag, number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
-  margins,
-  meanOfPairs,
-  pairFeeds,
+  buildMargins,
+  buildPairMean,
+  computePairFeeds,
   pairsRateFactor,
-  referenceMargins,
+  buildReferenceMargins,
   referencePass,
   reportPairs,
 } from './pairs.ts'
@@ -44,12 +44,15 @@ export const dpo: Loss<OptionValues<typeof options>> = {
   rateFactor: pairsRateFactor,
   complete: (given) => readOptions('DPO', given, options),
   graph(g, logits, { beta, labelSmoothing, referenceFree }) {
-    const margin = margins(g, logits)
+    const margin = buildMargins(g, logits)
     // h, [P]
-    const gained = g.scale(referenceFree ? margin : g.subtract(margin, referenceMargins(g)), beta)
+    const gained = g.scale(
+      referenceFree ? margin : g.subtract(margin, buildReferenceMargins(g)),
+      beta,
+    )
     const lost = g.op('softplus', [g.scale(gained, -1)])
     return {
-      loss: meanOfPairs(
+      loss: buildPairMean(
         g,
         labelSmoothing > 0 ? g.add(lost, g.scale(gained, labelSmoothing)) : lost,
       ),
@@ -57,6 +60,6 @@ export const dpo: Loss<OptionValues<typeof options>> = {
     }
   },
   frozen: ({ referenceFree }) => (referenceFree ? undefined : referencePass),
-  feeds: (batch) => pairFeeds(batch),
+  feeds: (batch) => computePairFeeds(batch),
   report: reportPairs,
 }

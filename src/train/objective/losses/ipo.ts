@@ -4,12 +4,12 @@
 import { number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
-  margins,
-  meanOfPairs,
-  number as createNumber,
-  pairFeeds,
+  buildMargins,
+  buildPairMean,
+  buildConstant as createNumber,
+  computePairFeeds,
   pairsRateFactor,
-  referenceMargins,
+  buildReferenceMargins,
   referencePass,
   reportPairs,
 } from './pairs.ts'
@@ -30,11 +30,11 @@ export const ipo: Loss<OptionValues<typeof options>> = {
   rateFactor: pairsRateFactor,
   complete: (given) => readOptions('IPO', given, options),
   graph(g, logits, { beta }) {
-    const gained = g.subtract(margins(g, logits), referenceMargins(g)) // [P]
+    const gained = g.subtract(buildMargins(g, logits), buildReferenceMargins(g)) // [P]
     const missing = g.subtract(gained, createNumber(g, 1 / (2 * beta)))
-    return { loss: meanOfPairs(g, g.multiply(missing, missing)), margins: g.scale(gained, beta) }
+    return { loss: buildPairMean(g, g.multiply(missing, missing)), margins: g.scale(gained, beta) }
   },
   frozen: () => referencePass,
-  feeds: (batch) => pairFeeds(batch, { means: true }),
+  feeds: (batch) => computePairFeeds(batch, { means: true }),
   report: reportPairs,
 }

@@ -3,7 +3,7 @@
 import { f32, i64, type Tensor } from '../../../base/tensor.ts'
 
 /** Numbers of the `count` largest values, in no order. */
-function largest(values: Float32Array, count: number): Int32Array {
+function selectLargest(values: Float32Array, count: number): Int32Array {
   const found = Int32Array.from({ length: count }, (_, i) => i)
   const least = (): number => {
     let at = 0
@@ -21,30 +21,30 @@ function largest(values: Float32Array, count: number): Int32Array {
   return found
 }
 
-const entropyOf = (share: number): number => (share > 0 ? share * Math.log(share) : 0)
+const computeEntropyTerm = (share: number): number => (share > 0 ? share * Math.log(share) : 0)
 
 /**
  * Of shares [M, V]: `ids` i64 [M, K] and `shares` f32 [M, K] of the K largest, and `entropy` [M], Σ
  * p·log p with the rest as one of the p.
  */
-export function largestShares({ data, shape }: Tensor, count: number): Map<string, Tensor> {
+export function selectLargestShares({ data, shape }: Tensor, count: number): Map<string, Tensor> {
   const [rows, width] = shape as [number, number]
   const ids = new Int32Array(rows * count)
   const shares = f32([rows, count])
   const entropy = f32([rows])
   for (let m = 0; m < rows; m++) {
     const all = (data as Float32Array).subarray(m * width, (m + 1) * width)
-    const top = largest(all, count)
+    const top = selectLargest(all, count)
     let rest = 1
     ids.set(top, m * count)
     top.forEach((id, k) => {
       // rounding must not leave less than nothing for the rest
       const share = Math.min(all[id]!, Math.max(0, rest))
       shares.data[m * count + k] = share
-      entropy.data[m]! += entropyOf(share)
+      entropy.data[m]! += computeEntropyTerm(share)
       rest -= share
     })
-    entropy.data[m]! += entropyOf(rest)
+    entropy.data[m]! += computeEntropyTerm(rest)
   }
   return new Map<string, Tensor>([
     ['ids', i64([rows, count], ids)],

@@ -12,7 +12,7 @@ export const losses: ReadonlyMap<string, Loss> = new Map(
   [crossEntropy, distillation, dpo, ipo, simpo].map((row) => [row.name, row as Loss]),
 )
 
-export function lossNamed(name: string): Loss {
+export function getLoss(name: string): Loss {
   const loss = losses.get(name)
   if (!loss)
     throw new OptionError(

@@ -7,7 +7,7 @@ import { random } from '../../../base/random.ts'
 import { f32, i64, type Tensor } from '../../../base/tensor.ts'
 import { GraphBuilder } from '../../../graph/builder.ts'
 import { evaluate } from '../../../graph/evaluate.ts'
-import { gradientName, withGradients } from '../../../graph/passes/gradient.ts'
+import { toGradientName, withGradients } from '../../../graph/passes/gradient.ts'
 import type { Graph } from '../../../graph/ir.ts'
 import { doubled, expectClose, normal } from '../../../graph/testing.ts'
 import type { Batch } from '../../batch.ts'
@@ -20,7 +20,7 @@ const labelCounts = [2, 1, 3, 1]
 const step = 1e-5 // of the central difference in f64: its own error is about 1e-10
 
 /** A head that is nothing but logits. */
-function graphOf(ending: HeadGraph): Graph {
+function buildHeadGraph(ending: HeadGraph): Graph {
   const g = new GraphBuilder()
   for (const [name, value] of Object.entries(
     ending(g, g.input('logits', 'f32', ['M', vocabulary])),
@@ -29,7 +29,7 @@ function graphOf(ending: HeadGraph): Graph {
   return g.build()
 }
 
-const labelFeeds = (): Map<string, Tensor> =>
+const createLabelFeeds = (): Map<string, Tensor> =>
   new Map<string, Tensor>([
     ['labels', i64([labels.length], labels)],
     [
@@ -42,13 +42,13 @@ const labelFeeds = (): Map<string, Tensor> =>
   ])
 
 /** Everything a loss reads, the frozen model's answers made from logits of its own. */
-export function feedsOf(loss: Loss, settings: object): Map<string, Tensor> {
-  const feeds = labelFeeds()
+export function collectLossFeeds(loss: Loss, settings: object): Map<string, Tensor> {
+  const feeds = createLabelFeeds()
   const pass = loss.frozen?.(settings)
   let frozen: NamedTensors = new Map()
   if (pass) {
     const logits = normal(random(5), [labels.length, vocabulary], 2)
-    const outputs = evaluate(graphOf(pass.graph), new Map([...feeds, ['logits', logits]]))
+    const outputs = evaluate(buildHeadGraph(pass.graph), new Map([...feeds, ['logits', logits]]))
     frozen = pass.condense?.(outputs) ?? outputs
   }
   const batch = { labels: Int32Array.from(labels) } as Batch
@@ -60,17 +60,17 @@ export function feedsOf(loss: Loss, settings: object): Map<string, Tensor> {
   return feeds
 }
 
-export const lossGraph = (loss: Loss, settings: object): Graph =>
-  graphOf((g, logits) => loss.graph(g, logits, settings))
+export const buildLossGraph = (loss: Loss, settings: object): Graph =>
+  buildHeadGraph((g, logits) => loss.graph(g, logits, settings))
 
 export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unknown>>): void {
   const settings = loss.complete(optionsOf)
   const logits = normal(random(3), [labels.length, vocabulary], 2)
 
   it('has the gradient of its value: central differences in f64', () => {
-    const graph = lossGraph(loss, settings)
+    const graph = buildLossGraph(loss, settings)
     const wide = new Map(
-      [...feedsOf(loss, settings), ['logits', logits] as const].map(([name, tensor]) => [
+      [...collectLossFeeds(loss, settings), ['logits', logits] as const].map(([name, tensor]) => [
         name,
         doubled(tensor),
       ]),
@@ -88,15 +88,15 @@ export function lossContract(loss: Loss, optionsOf: Readonly<Record<string, unkn
       return (moved(step) - moved(-step)) / (2 * step)
     })
     expectClose(
-      evaluate(own, wide).get(gradientName('logits')),
+      evaluate(own, wide).get(toGradientName('logits')),
       { dtype: 'f64', shape: logits.shape, data: slopes },
       1e-8,
     )
   })
   it('reports finite numbers from its outputs', () => {
     const outputs = evaluate(
-      lossGraph(loss, settings),
-      new Map([...feedsOf(loss, settings), ['logits', logits]]),
+      buildLossGraph(loss, settings),
+      new Map([...collectLossFeeds(loss, settings), ['logits', logits]]),
     )
     expect(Number.isFinite(Number(outputs.get('loss')!.data[0]))).toBe(true)
     outputs.delete('loss')

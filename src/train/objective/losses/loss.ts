@@ -76,8 +76,8 @@ export interface Loss<Settings extends object = object> {
 }
 
 /** All values of an output over several batches. */
-export const valuesOf = (outputs: readonly NamedTensors[], name: string): number[] =>
+export const collectValues = (outputs: readonly NamedTensors[], name: string): number[] =>
   outputs.flatMap((one) => Array.from((one.get(name)?.data ?? []) as Float32Array))
 
-export const totalOf = (outputs: readonly NamedTensors[], name: string): number =>
-  valuesOf(outputs, name).reduce((sum, value) => sum + value, 0)
+export const sumValues = (outputs: readonly NamedTensors[], name: string): number =>
+  collectValues(outputs, name).reduce((sum, value) => sum + value, 0)

@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../../base/errors.ts'
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import { evaluate } from '../../../graph/evaluate.ts'
-import { largestShares } from './largest-shares.ts'
-import { feedsOf, lossContract, lossGraph } from './loss.contract.ts'
-import { lossNamed, losses } from './loss-table.ts'
+import { selectLargestShares } from './largest-shares.ts'
+import { collectLossFeeds, lossContract, buildLossGraph } from './loss.contract.ts'
+import { getLoss, losses } from './loss-table.ts'
 
 /** Options under which each loss is looked at. */
 const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>> = {
@@ -24,7 +24,7 @@ const variants: Readonly<Record<string, readonly Readonly<Record<string, unknown
 for (const [name, all] of Object.entries(variants))
   for (const options of all)
     describe(`${name} ${JSON.stringify(options)}`, () => {
-      lossContract(lossNamed(name), options)
+      lossContract(getLoss(name), options)
     })
 
 describe('the table of losses', () => {
@@ -32,7 +32,7 @@ describe('the table of losses', () => {
     expect(Object.keys(variants).sort()).toEqual([...losses.keys()].sort())
   })
   it('names what there is', () => {
-    expect(() => lossNamed('dop')).toThrow(
+    expect(() => getLoss('dop')).toThrow(
       'There is no loss "dop". There are: cross-entropy, distillation, dpo, ipo, simpo.',
     )
   })
@@ -50,20 +50,20 @@ describe('the table of losses', () => {
     ],
     ['distillation', { ahead: true }, 'ahead needs top'],
   ])('%s refuses %j', (name, options, message) => {
-    expect(() => lossNamed(name).complete(options)).toThrow(OptionError)
-    expect(() => lossNamed(name).complete(options)).toThrow(message)
+    expect(() => getLoss(name).complete(options)).toThrow(OptionError)
+    expect(() => getLoss(name).complete(options)).toThrow(message)
   })
 })
 
 describe('distillation', () => {
-  const distillation = lossNamed('distillation')
+  const distillation = getLoss('distillation')
   const valueAt = (
     logits: Tensor,
     options: object,
     feeds: ReadonlyMap<string, Tensor>,
   ): Map<string, Tensor> =>
     evaluate(
-      lossGraph(distillation, distillation.complete({ ...options })),
+      buildLossGraph(distillation, distillation.complete({ ...options })),
       new Map([...feeds, ['logits', logits]]),
     )
   /** The teacher's shares as logits that give them again. */
@@ -72,10 +72,10 @@ describe('distillation', () => {
   const shape = ({ shape: dims }: Tensor): readonly number[] => dims
 
   it('is 0 for a student that predicts what the teacher does, whole or in buckets', () => {
-    const whole = feedsOf(distillation, distillation.complete({}))
+    const whole = collectLossFeeds(distillation, distillation.complete({}))
     const logits = copied(whole.get('teacher.shares')!)
     expect(Math.abs(Number(valueAt(logits, {}, whole).get('loss')!.data[0]))).toBeLessThan(1e-6)
-    const buckets = feedsOf(distillation, distillation.complete({ top: 2 }))
+    const buckets = collectLossFeeds(distillation, distillation.complete({ top: 2 }))
     expect(
       Math.abs(Number(valueAt(logits, { top: 2 }, buckets).get('loss')!.data[0])),
     ).toBeLessThan(1e-6)
@@ -87,9 +87,11 @@ describe('distillation', () => {
     )
     const divergences = [1, 3, 6, 7].map((top) =>
       Number(
-        valueAt(logits, { top }, feedsOf(distillation, distillation.complete({ top }))).get(
-          'divergence',
-        )!.data[0],
+        valueAt(
+          logits,
+          { top },
+          collectLossFeeds(distillation, distillation.complete({ top })),
+        ).get('divergence')!.data[0],
       ),
     )
     for (const [i, one] of divergences.entries())
@@ -101,7 +103,7 @@ describe('distillation', () => {
 describe('the largest shares', () => {
   it('are found wherever they stand, with what is left for the rest', () => {
     const shares = f32([2, 5], [0.1, 0.4, 0.05, 0.25, 0.2, 0, 0, 0, 0, 1])
-    const found = largestShares(shares, 2)
+    const found = selectLargestShares(shares, 2)
     const ids = Array.from(found.get('ids')!.data as BigInt64Array, Number)
     const own = found.get('shares')!.data as Float32Array
     expect(new Set(ids.slice(0, 2))).toEqual(new Set([1, 3]))

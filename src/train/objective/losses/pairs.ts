@@ -4,27 +4,28 @@
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import type { GraphBuilder } from '../../../graph/builder.ts'
 import type { Value } from '../../../graph/ir.ts'
-import { tokenLosses } from './cross-entropy.ts'
-import { type FrozenPass, type LossBatch, type NamedTensors, valuesOf } from './loss.ts'
+import { buildTokenLosses } from './cross-entropy.ts'
+import { type FrozenPass, type LossBatch, type NamedTensors, collectValues } from './loss.ts'
 
 /**
  * log π(chosen) − log π(rejected) of every pair, [P]: sums of the tokens' log-probabilities, or
- * means where `pairFeeds` was told so.
+ * means where `computePairFeeds` was told so.
  */
-export function margins(g: GraphBuilder, logits: Value): Value {
+export function buildMargins(g: GraphBuilder, logits: Value): Value {
   // [P, M]
-  const signed = g.multiply(g.input('pairs.signs', 'f32', ['P', 'M']), tokenLosses(g, logits))
+  const signed = g.multiply(g.input('pairs.signs', 'f32', ['P', 'M']), buildTokenLosses(g, logits))
   return g.scale(g.reduceSum(signed, [1]), -1)
 }
 
 /** The same margin as the reference sees it, [P]. */
-export const referenceMargins = (g: GraphBuilder): Value => g.input('pairs.reference', 'f32', ['P'])
+export const buildReferenceMargins = (g: GraphBuilder): Value =>
+  g.input('pairs.reference', 'f32', ['P'])
 
 /** Σ_p weights[p]·values[p] */
-export const meanOfPairs = (g: GraphBuilder, values: Value): Value =>
+export const buildPairMean = (g: GraphBuilder, values: Value): Value =>
   g.reduceSum(g.multiply(values, g.input('pairs.weights', 'f32', ['P'])), [0])
 
-export const number = (g: GraphBuilder, value: number): Value => g.constant(f32([], [value]))
+export const buildConstant = (g: GraphBuilder, value: number): Value => g.constant(f32([], [value]))
 
 /**
  * At the rates of plain training the chosen rows become less likely too, only less so than the
@@ -36,7 +37,7 @@ export const pairsRateFactor = 0.2
 export const referencePass: FrozenPass = {
   role: 'reference',
   ahead: true,
-  graph: (g, logits) => ({ logProbabilities: g.scale(tokenLosses(g, logits), -1) }),
+  graph: (g, logits) => ({ logProbabilities: g.scale(buildTokenLosses(g, logits), -1) }),
 }
 
 /**
@@ -44,7 +45,7 @@ export const referencePass: FrozenPass = {
  * the row's tokens for means), 0 elsewhere; weights [P]; the reference's margins [P] where it was
  * asked.
  */
-export function pairFeeds(
+export function computePairFeeds(
   { labelCounts, pairWeights, frozen }: LossBatch,
   { means = false } = {},
 ): Map<string, Tensor> {
@@ -77,7 +78,7 @@ export function reportPairs(outputs: readonly NamedTensors[]): {
   accuracy: number
   margin: number
 } {
-  const found = valuesOf(outputs, 'margins')
+  const found = collectValues(outputs, 'margins')
   return {
     accuracy: found.filter((margin) => margin > 0).length / found.length,
     margin: found.reduce((sum, margin) => sum + margin, 0) / found.length,

@@ -4,30 +4,31 @@
 import { readFile } from 'node:fs/promises'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../../test/support/train.ts'
-import { type Adapter, parametersOf } from '../../../adapters/adapter.ts'
+import { type Adapter, listParameterSpecs } from '../../../adapters/adapter.ts'
 import { loadAdapter } from '../../../adapters/files/peft.ts'
 import { f32, type Tensor } from '../../../base/tensor.ts'
 import { toFloat32 } from '../../../formats/convert.ts'
-import { memorySource } from '../../../formats/memory-source.ts'
+import { createMemorySource } from '../../../formats/memory-source.ts'
 import { openSafetensors } from '../../../formats/safetensors/reader.ts'
-import type { EncodedRow } from '../../data/encode.ts'
+import type { EncodedSequence } from '../../data/encode.ts'
 import { createGradientProgram } from '../../programs/gradient-program.ts'
 import { createObjective } from '../objective.ts'
 import { completeSettings, type TrainableModel, type TrainOptions } from '../../options/options.ts'
-import { planEpoch, sharedBeginning } from '../../packing.ts'
+import { planEpoch, countSharedPrefix } from '../../packing.ts'
 
 const parity = new URL('../../../../test/parity/', import.meta.url)
 const adapterNamed = (name: string): Promise<Adapter> =>
   loadAdapter({
     name,
-    open: async (path) => memorySource(path, await readFile(new URL(`${name}/${path}`, parity))),
+    open: async (path) =>
+      createMemorySource(path, await readFile(new URL(`${name}/${path}`, parity))),
   })
 
 let model: TrainableModel
 let adapter: Adapter
 let teacher: Adapter
 const expected = new Map<string, Tensor>()
-let rows: EncodedRow[]
+let rows: EncodedSequence[]
 const numbersOf = (name: string): number[] =>
   Array.from(expected.get(name)!.data as Float32Array, Number)
 
@@ -35,7 +36,10 @@ beforeAll(async () => {
   model = await storiesModel()
   ;[adapter, teacher] = await Promise.all([adapterNamed('lora_qv_r8'), adapterNamed('lora_all_rs')])
   const store = await openSafetensors(
-    memorySource('expected', await readFile(new URL('preferences/expected.safetensors', parity))),
+    createMemorySource(
+      'expected',
+      await readFile(new URL('preferences/expected.safetensors', parity)),
+    ),
   )
   for (const name of store.tensors.keys()) expected.set(name, await store.read(name))
   rows = numbersOf('prompt').map((prompt, row) => {
@@ -73,12 +77,12 @@ describe.each(cases)('%s as %s %j', (name, loss, lossOptions) => {
     const settings = completeSettings(options, 512)
     const weights = await model.weights()
     const objective = createObjective({ options, settings, weights })
-    const trainable = [...parametersOf(model.base.graph, adapter).keys()]
+    const trainable = [...listParameterSpecs(model.base.graph, adapter).keys()]
     const parts = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable }
     const program = await createGradientProgram({ ...parts, loss: objective.graph })
-    const data = { rows, shared: packing ? sharedBeginning(rows) : 0 }
+    const data = { rows, shared: packing ? countSharedPrefix(rows) : 0 }
     const asked: number[] = []
-    for await (const event of objective.ahead([data]))
+    for await (const event of objective.precompute([data]))
       if (event.type === 'rows-asked') asked.push(event.done)
     expect(asked.at(-1)).toBe(
       (loss === 'dpo' || loss === 'ipo') && name !== 'dpo-free'

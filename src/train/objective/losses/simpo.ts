@@ -4,10 +4,10 @@
 import { number, readOptions, type OptionValues } from '../../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
-  margins,
-  meanOfPairs,
-  number as createNumber,
-  pairFeeds,
+  buildMargins,
+  buildPairMean,
+  buildConstant as createNumber,
+  computePairFeeds,
   pairsRateFactor,
   reportPairs,
 } from './pairs.ts'
@@ -33,12 +33,12 @@ export const simpo: Loss<OptionValues<typeof options>> = {
   rateFactor: pairsRateFactor,
   complete: (given) => readOptions('SimPO', given, options),
   graph(g, logits, { beta, gamma }) {
-    const scaled = g.scale(margins(g, logits), beta) // [P]
+    const scaled = g.scale(buildMargins(g, logits), beta) // [P]
     return {
-      loss: meanOfPairs(g, g.op('softplus', [g.subtract(createNumber(g, gamma), scaled)])),
+      loss: buildPairMean(g, g.op('softplus', [g.subtract(createNumber(g, gamma), scaled)])),
       margins: scaled,
     }
   },
-  feeds: (batch) => pairFeeds(batch, { means: true }),
+  feeds: (batch) => computePairFeeds(batch, { means: true }),
   report: reportPairs,
 }

@@ -15,7 +15,7 @@ export interface VectorColumns {
  * A generator's state from a text and numbers; never 0, from which xorshift would not move
  * (FNV-1a).
  */
-function seeded(text: string, ...numbers: readonly number[]): number {
+function hashSeed(text: string, ...numbers: readonly number[]): number {
   let hash = 0x811c9dc5
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
   for (const number of numbers) hash = Math.imul(hash ^ number, 0x85ebca6b) ^ (hash >>> 15)
@@ -29,9 +29,9 @@ const toUnit = Math.sqrt(12) / 65536
  * A vector of even noise of this variance's root: a topic's place or direction. The same for every
  * seed: what is to be learned must not change.
  */
-function fixedVector(name: string, width: number, deviation: number): Float32Array {
+function drawFixedVector(name: string, width: number, deviation: number): Float32Array {
   const vector = new Float32Array(width)
-  let state = seeded(name, width)
+  let state = hashSeed(name, width)
   for (let i = 0; i < width; i++) {
     state ^= state << 13
     state ^= state >>> 17
@@ -53,7 +53,7 @@ const moveDeviation = 0.5 // inputs of variance 1, as after a norm; targets half
  * ε, ε′ of variance 1. A bad example's target is wrong by noise, so weighting by quality helps; a
  * map of the topics' rank learns the rest.
  */
-export function fillVectors(
+export function generateVectors(
   role: string,
   topics: readonly Topic[],
   { width, seed, count }: { width: number; seed: number; count: number },
@@ -63,10 +63,12 @@ export function fillVectors(
   const quality = new Float32Array(count)
   const chosen = new Uint16Array(count)
   const places = topics.map(({ name }) =>
-    fixedVector(`${role}/${name}/place`, width, placeDeviation),
+    drawFixedVector(`${role}/${name}/place`, width, placeDeviation),
   )
-  const moves = topics.map(({ name }) => fixedVector(`${role}/${name}/move`, width, moveDeviation))
-  let state = seeded(role, seed, width)
+  const moves = topics.map(({ name }) =>
+    drawFixedVector(`${role}/${name}/move`, width, moveDeviation),
+  )
+  let state = hashSeed(role, seed, width)
   const noise = noiseDeviation * toUnit
   for (let row = 0, at = 0; row < count; row++) {
     state ^= state << 13 // xorshift32, Marsaglia 2003

@@ -3,13 +3,13 @@
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
-import { peftKey } from '../../adapters/keys.ts'
+import { toPeftKey } from '../../adapters/keys.ts'
 import type { LoraConfig } from '../../adapters/kinds/lora-config.ts'
-import { loraParts, rankAndScale } from '../../adapters/kinds/lora.ts'
-import { adaptableModules } from '../../adapters/adapted-layers.ts'
+import { loraParts, resolveRankAndScale } from '../../adapters/kinds/lora.ts'
+import { listAdaptableModules } from '../../adapters/adapted-layers.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 
-export interface LoraSite {
+export interface LoraLayer {
   /** The module's path. */
   readonly path: string
   readonly rank: number
@@ -25,20 +25,22 @@ export interface LoraSite {
  * The linear layers that the adapter changes. Throws UnsupportedError where it is no LoRA, or
  * trains what is no linear layer's A or B.
  */
-export function loraSites(
+export function listLoraLayers(
   graph: ModelGraph,
   { kind, config, tensors }: Pick<Adapter, 'kind' | 'config' | 'tensors'>,
-): LoraSite[] {
+): LoraLayer[] {
   if (kind !== 'lora')
     throw new UnsupportedError(
       `EWC protects the changes of LoRA adapters; this one is of kind ${kind}. Train a LoRA, or leave EWC out.`,
     )
-  const sites = adaptableModules(graph).flatMap((module) => {
-    const a = peftKey(`${module.path}.${loraParts.a}`)
-    const b = peftKey(`${module.path}.${loraParts.b}`)
+  const sites = listAdaptableModules(graph).flatMap((module) => {
+    const a = toPeftKey(`${module.path}.${loraParts.a}`)
+    const b = toPeftKey(`${module.path}.${loraParts.b}`)
     if (module.kind !== 'linear' || !tensors.has(a)) return []
     const { inFeatures, outFeatures, path } = module
-    return [{ path, a, b, inFeatures, outFeatures, ...rankAndScale(config as LoraConfig, module) }]
+    return [
+      { path, a, b, inFeatures, outFeatures, ...resolveRankAndScale(config as LoraConfig, module) },
+    ]
   })
   const known = new Set(sites.flatMap(({ a, b }) => [a, b]))
   const others = [...tensors.keys()].filter((key) => !known.has(key))

@@ -5,20 +5,20 @@ import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { Block, ModelGraph } from '../graph/model-graph.ts'
-import { baseValues, checkFinite, type Adapter } from './adapter.ts'
-import { peftKey } from './keys.ts'
+import { createBaseReader, checkFinite, type Adapter } from './adapter.ts'
+import { toPeftKey } from './keys.ts'
 import type { AdapterKind, WeightOf } from './kinds/kind.ts'
-import { kindNamed } from './kinds/kind-table.ts'
-import { savedTensors } from './saved-modules.ts'
-import { layersOfBlock, type Layer } from './adapted-layers.ts'
+import { getKind } from './kinds/kind-table.ts'
+import { listSavedTensors } from './saved-modules.ts'
+import { listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
 
 /** What an adapter does to the weights of one module. All names are checkpoint names. */
-export interface Fold {
+export interface MergeStep {
   /** The base weights that the result is made of. */
   readonly reads: readonly string[]
   /** The weights that may change; `fold` gives those that do. */
   readonly writes: readonly string[]
-  fold(weightOf: WeightOf): [name: string, merged: F32Tensor][]
+  merge(weightOf: WeightOf): [name: string, merged: F32Tensor][]
 }
 
 /**
@@ -27,22 +27,22 @@ export interface Fold {
  * two modules share (tied embeddings) when one is changed alone; NumericError for NaN or infinity
  * in the adapter.
  */
-export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
+export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[] {
   const { config } = adapter
-  const row = kindNamed(adapter.kind)
+  const row = getKind(adapter.kind)
   if (!row.merge)
     throw new UnsupportedError(
       `A ${row.name} adapter cannot be merged: it changes no weight. Serve it beside the base instead.`,
     )
   checkFinite(adapter)
-  const owners = weightOwners(model)
+  const owners = collectWeightOwners(model)
   const layers = model.blocks.flatMap((block) =>
-    layersOfBlock(block).flatMap(
-      (layer) => foldOf(adapter, row.merge!, layer, block, owners) ?? [],
+    listBlockLayers(block).flatMap(
+      (layer) => createMergeStep(adapter, row.merge!, layer, block, owners) ?? [],
     ),
   )
-  const saved = [...savedTensors(model, config.modulesToSave)].map(
-    ([name, { base, shape }]): Fold => {
+  const saved = [...listSavedTensors(model, config.modulesToSave)].map(
+    ([name, { base, shape }]): MergeStep => {
       if (base !== name)
         throw new UnsupportedError(
           `${name} shares its weight with ${base}: merging would change both. Untie them first.`,
@@ -51,8 +51,8 @@ export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
       return {
         reads: [],
         writes: [name],
-        fold: () => [
-          [name, f32(shape, tensorOf(adapter.tensors, name.slice(0, at), name.slice(at + 1)))],
+        merge: () => [
+          [name, f32(shape, getTensor(adapter.tensors, name.slice(0, at), name.slice(at + 1)))],
         ],
       }
     },
@@ -64,24 +64,24 @@ export function folds(model: ModelGraph, adapter: Adapter): Fold[] {
  * The base weights that the adapter changes, with it folded in, by checkpoint name: W' = W + s·B·A
  * for LoRA. One layer at a time. Throws what `folds` throws.
  */
-export function* mergedWeights(
+export function* mergeWeights(
   model: ModelGraph,
   adapter: Adapter,
   weightOf: WeightOf,
 ): Generator<[string, F32Tensor]> {
-  for (const { fold } of folds(model, adapter)) yield* fold(weightOf)
+  for (const { merge } of listMergeSteps(model, adapter)) yield* merge(weightOf)
 }
 
 /** Undefined where the adapter does not touch the layer. */
-function foldOf(
+function createMergeStep(
   { kind, config, tensors }: Adapter,
   merge: NonNullable<AdapterKind['merge']>,
-  layer: Layer,
+  layer: AdaptableLayer,
   { prefix }: Block,
   owners: ReadonlyMap<string, readonly string[]>,
-): Fold | undefined {
+): MergeStep | undefined {
   const { module, weight, bias } = layer
-  const specs = kindNamed(kind).parameters(config, module)
+  const specs = getKind(kind).parameters(config, module)
   if (specs.length === 0) return undefined
   const weightName = prefix + weight!.name
   const biasName = bias && prefix + bias.name
@@ -96,12 +96,12 @@ function foldOf(
   return {
     reads: [weightName, ...(biasName ? [biasName] : [])],
     writes: [...(changesWeight ? [weightName] : []), ...(biasName ? [biasName] : [])],
-    fold(weightOf) {
-      const base = baseValues(layer, prefix, weightOf)
+    merge(weightOf) {
+      const base = createBaseReader(layer, prefix, weightOf)
       const merged = merge(config, {
         module,
         base,
-        tensor: (name) => tensorOf(tensors, module.path, name),
+        tensor: (name) => getTensor(tensors, module.path, name),
       })
       return [
         ...(changesWeight
@@ -121,8 +121,8 @@ function foldOf(
 }
 
 /** The module's own tensor of this name, or the one that all modules share. */
-function tensorOf(tensors: Adapter['tensors'], path: string, name: string): Float32Array {
-  const tensor = tensors.get(peftKey(`${path}.${name}`)) ?? tensors.get(name)
+function getTensor(tensors: Adapter['tensors'], path: string, name: string): Float32Array {
+  const tensor = tensors.get(toPeftKey(`${path}.${name}`)) ?? tensors.get(name)
   if (!tensor)
     throw new OptionError(
       `The adapter has no tensor "${path}.${name}"; check it against the model first.`,
@@ -130,10 +130,10 @@ function tensorOf(tensors: Adapter['tensors'], path: string, name: string): Floa
   return toFloat32(tensor)
 }
 
-function weightOwners(model: ModelGraph): Map<string, string[]> {
+function collectWeightOwners(model: ModelGraph): Map<string, string[]> {
   const owners = new Map<string, string[]>()
   for (const block of model.blocks) {
-    for (const { weight, module } of layersOfBlock(block)) {
+    for (const { weight, module } of listBlockLayers(block)) {
       if (weight)
         owners.set(block.prefix + weight.name, [
           ...(owners.get(block.prefix + weight.name) ?? []),

@@ -2,9 +2,9 @@
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { FloatChoice } from '../../graph/hugging-face-folder.ts'
-import { huggingFaceCopy } from '../../node/models/hugging-face-copy.ts'
+import { writeHuggingFaceCopy } from '../../node/models/hugging-face-copy.ts'
 import { resolveModel } from '../../node/models/resolve.ts'
-import { bytes } from '../ui/format.ts'
+import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
@@ -24,7 +24,7 @@ export async function convertModel(
       `${from}: is a folder in the Hugging Face layout already; only GGUF files are converted.`,
     )
   let progress: Progress | undefined
-  const { tensors, sizeBytes } = await huggingFaceCopy(
+  const { tensors, sizeBytes } = await writeHuggingFaceCopy(
     resolved.gguf,
     to,
     dtype,
@@ -34,6 +34,6 @@ export async function convertModel(
     },
   )
   progress?.end()
-  terminal.print(`${to}: ${tensors} tensors in ${dtype}, ${bytes(sizeBytes)}`)
+  terminal.print(`${to}: ${tensors} tensors in ${dtype}, ${formatBytes(sizeBytes)}`)
   return { type: 'model', from, to, dtype, tensors, sizeBytes }
 }

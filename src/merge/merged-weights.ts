@@ -1,26 +1,26 @@
 // A base's weights with adapters folded in, as a store like any other: each weight is folded when
 // it is read, and none is kept.
 
-import { bytesOf, type DType, isBlockType } from '../base/dtype.ts'
+import { countBytes, type DType, isBlockType } from '../base/dtype.ts'
 import { assertInternal, NumericError } from '../base/errors.ts'
-import { allFinite } from '../base/finite.ts'
+import { isAllFinite } from '../base/finite.ts'
 import { f32, sizeOf, type F32Tensor } from '../base/tensor.ts'
 import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
-import { folds, type Fold } from '../adapters/fold.ts'
+import { listMergeSteps, type MergeStep } from '../adapters/merge-weights.ts'
 import { toFloat32 } from '../formats/convert.ts'
-import { encoded, fitsRows, writableType } from '../formats/encode-dtype.ts'
+import { encodeAsDtype, hasWholeBlocks, toWritableType } from '../formats/encode-dtype.ts'
 import type { TensorInfo, TensorStore } from '../formats/tensor-store.ts'
 import type { BaseModel } from '../graph/base-model.ts'
-import { finiteFloat32 } from '../graph/read-weights.ts'
+import { toFiniteFloat32 } from '../graph/read-weights.ts'
 
 /** An adapter and how much of its change is taken: W' = W + Σ weight·(W_adapter − W). */
-export interface FoldPart {
+export interface WeightedAdapter {
   readonly adapter: Adapter
   readonly weight: number
 }
 
 /** A tensor that came out changed. */
-export interface FoldedTensor {
+export interface MergedTensor {
   readonly name: string
   /** Its type in the base. */
   readonly from: DType
@@ -35,19 +35,19 @@ export interface FoldedTensor {
   readonly errorOfChange: number
 }
 
-export interface FoldOptions {
+export interface MergedWeightsOptions {
   /**
    * The type of a tensor that changes, where it is not f32. Blocks that rows do not fill, or that
    * cannot be written, become f16.
    */
   readonly typeOf?: (name: string, info: TensorInfo) => DType
   /** Called when a tensor that changes has been read. */
-  readonly onFold?: (folded: FoldedTensor) => void
+  readonly onMerged?: (folded: MergedTensor) => void
 }
 
 /** What one weight is made of. */
 interface Change {
-  readonly parts: readonly { readonly fold: Fold; readonly weight: number }[]
+  readonly parts: readonly { readonly fold: MergeStep; readonly weight: number }[]
   readonly info: TensorInfo
 }
 
@@ -57,23 +57,23 @@ interface Change {
  * fit, UnsupportedError for kinds without a weight and for shared weights, NumericError for NaN or
  * infinity: in an adapter at once, in the base when the tensor is read.
  */
-export function foldedWeights(
+export function createMergedWeights(
   { graph, weights }: Pick<BaseModel, 'graph' | 'weights'>,
-  parts: readonly FoldPart[],
-  { typeOf = () => 'f32', onFold = () => undefined }: FoldOptions = {},
+  parts: readonly WeightedAdapter[],
+  { typeOf = () => 'f32', onMerged = () => undefined }: MergedWeightsOptions = {},
 ): TensorStore & { readonly changing: ReadonlySet<string> } {
   for (const { adapter } of parts) checkAdapter(adapter, graph)
-  const found = new Map<string, { fold: Fold; weight: number }[]>()
+  const found = new Map<string, { fold: MergeStep; weight: number }[]>()
   for (const { adapter, weight } of parts)
-    for (const fold of folds(graph, adapter))
+    for (const fold of listMergeSteps(graph, adapter))
       for (const name of fold.writes)
         found.set(name, [...(found.get(name) ?? []), { fold, weight }])
   const changes = new Map<string, Change>()
   for (const [name, own] of weights.tensors) {
     const of = found.get(name)
-    if (of) changes.set(name, { parts: of, info: infoOf(own, typeOf(name, own)) })
+    if (of) changes.set(name, { parts: of, info: resolveInfo(own, typeOf(name, own)) })
   }
-  const exactly = folder(weights)
+  const exactly = createMerger(weights)
   return {
     ...weights,
     changing: new Set(changes.keys()),
@@ -89,42 +89,43 @@ export function foldedWeights(
       if (!exact)
         return from === to
           ? weights.read(name)
-          : encoded(name, finiteFloat32(name, await weights.read(name)), to)
-      if (!allFinite(exact.data))
+          : encodeAsDtype(name, toFiniteFloat32(name, await weights.read(name)), to)
+      if (!isAllFinite(exact.data))
         throw new NumericError(
           `Tensor "${name}": the merged weight is beyond what f32 holds. Is a weight too large?`,
         )
-      const tensor = encoded(name, exact, to)
+      const tensor = encodeAsDtype(name, exact, to)
       const errors =
         to === 'f32'
           ? { error: 0, errorOfChange: 0 }
-          : errorsOf(toFloat32(tensor), exact.data, toFloat32(await weights.read(name)))
-      onFold({ name, from, to, ...errors })
+          : computeErrors(toFloat32(tensor), exact.data, toFloat32(await weights.read(name)))
+      onMerged({ name, from, to, ...errors })
       return tensor
     },
   }
 }
 
-function infoOf({ shape }: TensorInfo, wanted: DType): TensorInfo {
-  const dtype = fitsRows(wanted, shape) ? writableType(wanted) : 'f16'
-  return { dtype, shape, sizeBytes: bytesOf(dtype, sizeOf(shape)) }
+function resolveInfo({ shape }: TensorInfo, wanted: DType): TensorInfo {
+  const dtype = hasWholeBlocks(wanted, shape) ? toWritableType(wanted) : 'f16'
+  return { dtype, shape, sizeBytes: countBytes(dtype, sizeOf(shape)) }
 }
 
 /**
  * Gives a weight with its parts folded in, in f32; undefined where none of them changes it after
  * all (a bias beside a changed weight).
  */
-function folder(
+function createMerger(
   weights: TensorStore,
 ): (name: string, change: Change) => Promise<F32Tensor | undefined> {
   // Weight and bias of a module come out of one fold and are mostly asked for one after the other.
-  let last: { readonly fold: Fold; readonly merged: ReadonlyMap<string, F32Tensor> } | undefined
-  const mergedBy = async (fold: Fold): Promise<ReadonlyMap<string, F32Tensor>> => {
+  let last:
+    { readonly fold: MergeStep; readonly merged: ReadonlyMap<string, F32Tensor> } | undefined
+  const mergedBy = async (fold: MergeStep): Promise<ReadonlyMap<string, F32Tensor>> => {
     if (last?.fold === fold) return last.merged
     last = undefined
     const own = new Map<string, F32Tensor>()
-    for (const name of fold.reads) own.set(name, finiteFloat32(name, await weights.read(name)))
-    const merged = new Map(fold.fold((name) => own.get(name)!))
+    for (const name of fold.reads) own.set(name, toFiniteFloat32(name, await weights.read(name)))
+    const merged = new Map(fold.merge((name) => own.get(name)!))
     last = { fold, merged }
     return merged
   }
@@ -134,7 +135,7 @@ function folder(
       const one = (await mergedBy(fold)).get(name)
       if (!one) continue
       if (parts.length === 1 && weight === 1) return one
-      const base = finiteFloat32(name, await weights.read(name))
+      const base = toFiniteFloat32(name, await weights.read(name))
       sum ??= f32(base.shape, base.data.slice())
       assertInternal(sum.data.length === one.data.length, `${name} has two sizes`)
       for (let i = 0; i < sum.data.length; i++)
@@ -144,11 +145,11 @@ function folder(
   }
 }
 
-function errorsOf(
+function computeErrors(
   given: Float32Array,
   exact: Float32Array,
   base: Float32Array,
-): Pick<FoldedTensor, 'error' | 'errorOfChange'> {
+): Pick<MergedTensor, 'error' | 'errorOfChange'> {
   let lost = 0
   let size = 0
   let change = 0
@@ -162,7 +163,7 @@ function errorsOf(
 }
 
 /** The type that keeps a tensor as its file had it, as far as that can be written. */
-export const ownType = (_name: string, { dtype }: TensorInfo): DType => writableType(dtype)
+export const resolveOwnType = (_name: string, { dtype }: TensorInfo): DType => toWritableType(dtype)
 
 /** Whether a tensor lost its type or was put into blocks again. */
-export const isRequantised = ({ from, to }: FoldedTensor): boolean => from !== to || isBlockType(to)
+export const isRequantised = ({ from, to }: MergedTensor): boolean => from !== to || isBlockType(to)

@@ -3,26 +3,26 @@
 // on the way is timed apart.
 
 import {
-  createDeepTiers,
-  createHeadErrors,
-  createStudent,
-  type DeepTiersOptions,
-  keysOf,
-  learnDeep,
-  type StudentOptions,
+  createLayerTiers,
+  createHeadLoss,
+  createTierStack,
+  type LayerTiersOptions,
+  gatherKeys,
+  learnLayers,
+  type TierStackOptions,
 } from '../../src/learn/index.ts'
 import { f32, type F32Tensor } from '../../src/base/tensor.ts'
 import type { LoadedModel } from '../../src/node/model.ts'
 import type { Stream } from './learn-turns.ts'
 
-interface DeepTurn {
+interface LayerTurn {
   readonly states: F32Tensor // [T, D]
   /** Positions before the scored tokens, and those tokens. */
   readonly rows: readonly number[]
   readonly tokens: readonly number[]
 }
 
-export interface DeepOutcome {
+export interface LayerOutcome {
   readonly name: string
   /** Of each turn before learning from it. */
   readonly losses: readonly number[]
@@ -32,26 +32,26 @@ export interface DeepOutcome {
    * Of what serving computes at the same states: the last layers, the head's product, the likeliest
    * tokens, the memory's pairs.
    */
-  readonly looks: readonly number[]
+  readonly servingTimes: readonly number[]
 }
 
 /** What stands at the head beside the tier on layers. */
-const variants: Readonly<Record<string, StudentOptions>> = {
+const variants: Readonly<Record<string, TierStackOptions>> = {
   'last two layers rank 2': { fast: false, memory: false },
   'last two layers rank 2 and memory': { fast: false },
   'last two layers rank 2, head rank 4 and memory': { fast: { rank: 4 } },
 }
 
-const meanOf = (values: ArrayLike<number>): number =>
+const computeMean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
 
 /** States that enter a layer, of all turns, once: nothing is learned in front of it. */
-async function deepTurns(
+async function computeLayerTurns(
   model: LoadedModel,
   { turns }: Stream,
   layer: number,
-): Promise<DeepTurn[]> {
-  const result: DeepTurn[] = []
+): Promise<LayerTurn[]> {
+  const result: LayerTurn[] = []
   for (const { ids, weights } of turns) {
     const read = [...ids.slice(0, -1)]
     const states = f32([read.length, model.config.width])
@@ -68,58 +68,58 @@ async function deepTurns(
 }
 
 /** A stream through one user's tiers. */
-async function streamed(
+async function learnStream(
   model: LoadedModel,
-  turns: readonly DeepTurn[],
-  tiers: StudentOptions,
-  deep: DeepTiersOptions = {},
+  turns: readonly LayerTurn[],
+  tiers: TierStackOptions,
+  deep: LayerTiersOptions = {},
 ) {
-  const all = createDeepTiers(model, deep)
+  const all = createLayerTiers(model, deep)
   const head = model.head()
-  const tier = all.tier()
-  const student = createStudent(head, createHeadErrors(head), tiers)
+  const tier = all.createTier()
+  const stack = createTierStack(head, createHeadLoss(head), tiers)
   const losses: number[] = []
-  const looks: number[] = []
+  const servingTimes: number[] = []
   const times: number[] = []
   try {
     for (const turn of turns) {
       const start = performance.now()
       const hidden = (await tier.hidden(turn)).data
-      const sights = await student.look(hidden, keysOf(turn))
+      const observations = await stack.observe(hidden, gatherKeys(turn))
       const looked = performance.now()
-      const { losses: read } = await learnDeep(tier, student, { ...turn, hidden, sights })
+      const { losses: read } = await learnLayers(tier, stack, { ...turn, hidden, observations })
       times.push(performance.now() - looked)
-      looks.push(looked - start)
-      losses.push(meanOf(read))
+      servingTimes.push(looked - start)
+      losses.push(computeMean(read))
     }
   } finally {
     await all.dispose()
   }
-  return { losses, looks, times }
+  return { losses, servingTimes, times }
 }
 
 /**
  * Turns through each variant; their states are computed once. `rates`: also by these learning
  * rates, without a memory.
  */
-export async function* deepOutcomes(
+export async function* measureLayerOutcomes(
   model: LoadedModel,
   stream: Stream,
   rates: readonly number[],
   progress: (text: string) => void,
-): AsyncIterable<DeepOutcome> {
-  const { layer } = createDeepTiers(model) // compiles nothing
-  const turns = await deepTurns(model, stream, layer)
+): AsyncIterable<LayerOutcome> {
+  const { layer } = createLayerTiers(model) // compiles nothing
+  const turns = await computeLayerTurns(model, stream, layer)
   for (const [name, tiers] of Object.entries(variants)) {
     progress(`${stream.name}: ${name}`)
-    yield { name, ...(await streamed(model, turns, tiers)) }
+    yield { name, ...(await learnStream(model, turns, tiers)) }
   }
   for (const learningRate of rates) {
     const name = `last two layers rank 2, rate ${learningRate.toPrecision(2)}`
     progress(`${stream.name}: ${name}`)
     yield {
       name,
-      ...(await streamed(model, turns, { fast: false, memory: false }, { learningRate })),
+      ...(await learnStream(model, turns, { fast: false, memory: false }, { learningRate })),
     }
   }
 }

@@ -2,4 +2,4 @@
 
 import { relative } from 'node:path'
 
-export const shownPath = (path: string): string => relative(process.cwd(), path) || '.'
+export const describePath = (path: string): string => relative(process.cwd(), path) || '.'
