@@ -4,7 +4,13 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { cycles, floorComplaints, packageComplaints } from './support/floors.ts'
+import {
+  cycles,
+  floorComplaints,
+  packageComplaints,
+  roomComplaints,
+  rooms,
+} from './support/floors.ts'
 import { isTestCode, parseSource, readSources, root } from './support/sources.ts'
 
 const sources = readSources('src/**/*.ts').filter((file) => !isTestCode(file.path))
@@ -27,6 +33,22 @@ describe('the sources', () => {
   })
   it('import only from lower floors or their own folder', () => {
     expect(floorComplaints(sources, isTestCode)).toEqual([])
+  })
+  it('import only from lower rooms inside a wing, or stay in their room', () => {
+    expect(roomComplaints(sources)).toEqual([])
+  })
+  it('fill every room of the lists, each listed once', () => {
+    const inside = (wing: string, room: string): boolean =>
+      sources.some(({ path }) => {
+        const rest = path.startsWith(`src/${wing}/`) ? path.slice(`src/${wing}/`.length) : '//'
+        return room === '' ? !rest.includes('/') : rest === room || rest.startsWith(`${room}/`)
+      })
+    const wrong = Object.entries(rooms).flatMap(([wing, plan]) =>
+      plan
+        .filter((room, i) => plan.indexOf(room) !== i || !inside(wing, room))
+        .map((room) => `${wing}: '${room}'`),
+    )
+    expect(wrong).toEqual([])
   })
   it('form no import cycle, of values or types', () => {
     expect(cycles(sources)).toEqual([])
@@ -55,13 +77,30 @@ describe('the rules refuse', () => {
     )
     expect(more).toEqual([])
     expect(complaint).toContain('src/formats/x.ts:2: ')
-    expect(complaint).toContain('src/graph/a.ts (floor 2)')
+    expect(complaint).toContain('src/graph/a.ts (floor 3)')
   })
   it('an import from another folder of the same floor, also of a type, also a dynamic one', () => {
     expect(complaints('src/merge/x.ts', "import type { A } from '../train/a.ts'")).toHaveLength(1)
     expect(complaints('src/merge/x.ts', "export * from '../train/a.ts'")).toHaveLength(1)
     expect(complaints('src/merge/x.ts', "const a = import('../train/a.ts')")).toHaveLength(1)
     expect(complaints('src/merge/x.ts', "type A = import('../train/a.ts').A")).toHaveLength(1)
+  })
+  it('an import from a higher room of a wing, of its entry, and a room without a place', () => {
+    const plans = { learn: ['user.ts', 'tiers', 'tiers/deep', '', 'users'] }
+    const inLearn = (path: string, text: string): string[] =>
+      roomComplaints([parseSource(path, text)], plans)
+    expect(inLearn('src/learn/tiers/a.ts', "\nimport '../users/b.ts'")).toEqual([
+      'src/learn/tiers/a.ts:2: tiers/ imports src/learn/users/b.ts; in src/learn users/ is above tiers/ (see rooms in test/support/floors.ts)',
+    ])
+    expect(inLearn('src/learn/tiers/a.ts', "import '../learner.ts'")).toHaveLength(1)
+    expect(inLearn('src/learn/tiers/a.ts', "import './deep/b.ts'")).toHaveLength(1)
+    expect(inLearn('src/learn/user.ts', "import type { A } from './learner.ts'")).toHaveLength(1)
+    expect(inLearn('src/learn/users/a.ts', "import '../index.ts'")).toHaveLength(1)
+    expect(inLearn('src/learn/new/a.ts', '')).toHaveLength(1)
+    expect(inLearn('src/learn/tiers/a.ts', "import '../user.ts'\nimport './b.ts'")).toEqual([])
+    expect(inLearn('src/learn/users/a.ts', "import '../learner.ts'")).toEqual([])
+    expect(inLearn('src/learn/index.ts', "export * from './users/a.ts'")).toEqual([])
+    expect(inLearn('src/train/a.ts', "import './data/b.ts'")).toEqual([])
   })
   it('the main entry reaching into a platform, and anybody reaching into the main entry', () => {
     expect(complaints('src/index.ts', "export * from './node/index.ts'")).toHaveLength(1)

@@ -1,5 +1,5 @@
-// The floor plan of ARCHITECTURE.md as a table, and the rules about imports as functions from files
-// to complaints. A complaint names the file, the line and what is wrong. Reads nothing itself, so
+// The floor plan of ARCHITECTURE.md as tables, and the rules about imports as functions from files
+// to complaints. A complaint names the file, the line and what is wrong. Independent of the disk:
 // the rules can be tried on made-up files.
 import { type Import, type SourceFile, resolveImport } from './sources.ts'
 
@@ -7,26 +7,78 @@ import { type Import, type SourceFile, resolveImport } from './sources.ts'
 export const floors: Record<string, number> = {
   base: 0,
   formats: 1,
-  micro: 1.5,
-  graph: 2,
-  adapters: 3,
-  compute: 3,
-  train: 4,
-  merge: 4,
-  route: 4,
-  catalogue: 4,
-  manifest: 4,
-  runtime: 5,
-  eval: 5.5,
-  learn: 6,
-  server: 7,
-  node: 8,
-  web: 8,
-  cli: 9,
+  micro: 2,
+  graph: 3,
+  adapters: 4,
+  compute: 4,
+  train: 5,
+  merge: 5,
+  route: 5,
+  catalogue: 5,
+  manifest: 5,
+  runtime: 6,
+  eval: 7,
+  learn: 8,
+  server: 9,
+  node: 11,
+  web: 11,
+  cli: 12,
 }
 
 /** Files directly in src (the main entry) stand above the server and below the platforms. */
-const entryFloor = 7.5
+export const entryFloor = 10
+
+/**
+ * Wing → its rooms from the lowest to the highest: a folder inside the wing (`losses`), a single
+ * file (`kind.ts`), or '' for the remaining files directly in the wing. Inside a wing a file imports
+ * only from its own room and from lower rooms. The longest entry that fits a path decides; the
+ * wing's index.ts is above every room without being listed. Wings without a list have no rule.
+ */
+export const rooms: Record<string, readonly string[]> = {
+  base: ['', 'linalg'],
+  formats: [
+    'quote.ts',
+    'half.ts',
+    'byte-source.ts',
+    'json-problem.ts',
+    'tensor-store.ts',
+    'rotary-rows.ts',
+    'quants',
+    'convert.ts',
+    'text',
+    'safetensors',
+    'gguf',
+    '',
+  ],
+  micro: ['kernels', ''],
+  adapters: [
+    'targets.ts',
+    'presets.ts',
+    'activation.ts',
+    'virtual-tokens.ts',
+    'saved-modules.ts',
+    'adapted-layers.ts',
+    'kinds',
+    'keys.ts',
+    'base-copy.ts',
+    'adapter.ts',
+    'serving',
+    'files',
+    'vectors',
+    '',
+  ],
+  compute: ['packing', ''],
+  merge: [
+    'sign-election-simd.ts',
+    'magnitude-threshold.ts',
+    'sign-election.ts',
+    'method.ts',
+    'methods',
+    '',
+  ],
+  eval: ['metric.ts', 'json.ts', 'metrics', ''],
+  web: ['stores', ''],
+}
 
 const folderOf = (path: string): string => (path.split('/').length > 2 ? path.split('/')[1]! : '')
 const floorOf = (folder: string): number | undefined =>
@@ -56,13 +108,64 @@ export function floorComplaints(
   })
 }
 
+/** The entry of a wing's list that a path below the wing belongs to; undefined when none fits. */
+function findRoom(wing: string, path: string, plan: readonly string[]): string | undefined {
+  const inside = path.slice(`src/${wing}/`.length)
+  const fits = plan.filter((room) =>
+    room === '' ? !inside.includes('/') : inside === room || inside.startsWith(`${room}/`),
+  )
+  return fits.toSorted((a, b) => b.length - a.length)[0]
+}
+
+/** A wing's index.ts exports from every room, so it is above them all. */
+const isWingEntry = (wing: string, path: string): boolean => path === `src/${wing}/index.ts`
+
+function describeRoom(room: string): string {
+  if (room === '') return "the wing's own files"
+  return room.endsWith('.ts') ? room : `${room}/`
+}
+
+function roomComplaint(
+  wing: string,
+  plan: readonly string[],
+  file: SourceFile,
+  target: string,
+): string | undefined {
+  if (isWingEntry(wing, target)) return `imports ${target}, which is above every room of its wing`
+  const from = isWingEntry(wing, file.path) ? undefined : findRoom(wing, file.path, plan)
+  const to = findRoom(wing, target, plan)
+  if (from === undefined || to === undefined || plan.indexOf(to) <= plan.indexOf(from))
+    return undefined
+  return `${describeRoom(from)} imports ${target}; in src/${wing} ${describeRoom(to)} is above ${describeRoom(from)} (see rooms in test/support/floors.ts)`
+}
+
+/** Inside a wing with a list of rooms an import must lead to a lower room or stay in its own. */
+export function roomComplaints(
+  files: readonly SourceFile[],
+  plans: Record<string, readonly string[]> = rooms,
+): string[] {
+  return files.flatMap((file) => {
+    const wing = folderOf(file.path)
+    const plan = plans[wing]
+    if (!plan) return []
+    if (!isWingEntry(wing, file.path) && findRoom(wing, file.path, plan) === undefined)
+      return [`${file.path}:1: its room is missing from rooms.${wing} in test/support/floors.ts`]
+    return file.imports.flatMap((item) => {
+      const target = resolveImport(file, item)
+      if (target === undefined || folderOf(target) !== wing) return []
+      const complaint = roomComplaint(wing, plan, file, target)
+      return complaint === undefined ? [] : [`${at(file, item)}: ${complaint}`]
+    })
+  })
+}
+
 function pathComplaint(
   folder: string,
   floor: number,
   target: string,
   isTestCode: (path: string) => boolean,
 ): string | undefined {
-  if (!target.startsWith('src/')) return `imports ${target}, which lies outside of src`
+  if (!target.startsWith('src/')) return `imports ${target}, which is outside of src`
   if (isTestCode(target)) return `imports ${target}, which is test code`
   const below = folderOf(target)
   const targetFloor = floorOf(below)

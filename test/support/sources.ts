@@ -1,5 +1,5 @@
 // Reads the project's own sources for the tests about the house: files, their imports with line
-// numbers, their functions with lengths. Knows nothing of what the house rules are.
+// numbers, their functions with lengths. Independent of the house rules.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
