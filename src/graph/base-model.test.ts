@@ -87,6 +87,12 @@ describe('a model folder', () => {
   })
 })
 
+it('a source without bytes is refused, with the layouts there are', async () => {
+  await expect(openBaseModel({ name: 'tiny' } as never)).rejects.toThrow(
+    'Model "tiny": the source has no bytes, expected folder or gguf.',
+  )
+})
+
 describe('identity', () => {
   const changed = (name: string, at: number): Map<string, Tensor> => {
     const tensor = weights.get(name)!
