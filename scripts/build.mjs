@@ -81,14 +81,17 @@ function writeExports() {
   return 0
 }
 
-/** The manifest's schema for editors, made from the tables that check manifests. */
+/** The training manifest's schema for editors, made from the tables that check it. */
 async function writeSchema() {
-  const { manifestJsonSchema } = await import('../src/manifest/schema.ts')
-  const { manifestTables } = await import('../src/node/manifests/manifest-tables.ts')
-  const path = join(root, 'schemas', 'expert.schema.json')
+  const { createTrainingJsonSchema } = await import('../src/manifest/training-schema.ts')
+  const { collectManifestTables } = await import('../src/node/manifests/manifest-tables.ts')
+  const path = join(root, 'schemas', 'training.schema.json')
   mkdirSync(dirname(path), { recursive: true })
-  writeFileSync(path, `${JSON.stringify(manifestJsonSchema(manifestTables()), null, 1)}\n`)
-  console.error('build: schemas/expert.schema.json rewritten')
+  writeFileSync(
+    path,
+    `${JSON.stringify(createTrainingJsonSchema(collectManifestTables()), null, 1)}\n`,
+  )
+  console.error('build: schemas/training.schema.json rewritten')
   return 0
 }
 

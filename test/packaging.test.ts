@@ -36,7 +36,7 @@ describe('the package', () => {
   it('holds only the build, licences and the readme', () => {
     const others = [...packed.files.keys()].filter(
       (path) =>
-        !/^(dist\/.+|schemas\/expert\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
+        !/^(dist\/.+|schemas\/training\.schema\.json|(LICENSE|NOTICE|README\.md|CHANGELOG\.md|package\.json))$/.test(
           path,
         ),
     )

@@ -1,5 +1,5 @@
-// The manifest of an expert: everything that decides a training run, as one plain value. Where it
-// was written is another file's business.
+// The training manifest: everything that decides a training run, as one plain value. Independent of
+// files.
 
 /** A row of a table with options of its own: { name: 'lora', rank: 16 }. */
 export interface ManifestChoice {
@@ -7,13 +7,14 @@ export interface ManifestChoice {
   readonly [option: string]: unknown
 }
 
-export interface Manifest {
+/** A training run: base model, adapter, data and settings. */
+export interface TrainingManifest {
   /** The base model: a name, a path or hf:owner/name. */
   readonly base?: string
   /** The folder of the expert. */
   readonly out?: string
   readonly kind?: string | ManifestChoice
-  /** The folder of an expert to go on from. */
+  /** The folder of an expert to continue from. */
   readonly from?: string
   /** A preset, ends of module paths, or a regular expression over whole paths. */
   readonly targets?: string | readonly string[]
@@ -21,7 +22,7 @@ export interface Manifest {
     readonly files?: string | readonly string[]
     readonly format?: string
     readonly system?: string
-    /** A share of the rows, or files of their own. */
+    /** A share of the rows, or separate files. */
     readonly validation?: number | string | readonly string[]
     /** All the answers there are, where the rows are labelled. */
     readonly labels?: readonly string[]
@@ -30,7 +31,7 @@ export interface Manifest {
   readonly schedule?: string | ManifestChoice
   readonly optimizer?: string | ManifestChoice
   readonly loss?: string | ManifestChoice
-  /** Who is imitated, for the loss 'distillation'. */
+  /** The model to imitate, for the loss 'distillation'. */
   readonly teacher?: {
     readonly adapter?: string
     /** Weights by folder. */
@@ -54,7 +55,7 @@ export interface Manifest {
 
 /** What is measured after the training. */
 export interface ManifestEvaluation {
-  /** The validation rows unless given. */
+  /** Default: the validation rows. */
   readonly data?: string | readonly string[]
   readonly metrics: readonly string[]
   /** Only the first rows. */
@@ -64,10 +65,10 @@ export interface ManifestEvaluation {
   readonly stop?: string
 }
 
-/** One thing that is wrong in a manifest. */
+/** One problem in a training manifest. */
 export interface ManifestProblem {
   /** From the top: ['schedule', 'epochs']. */
   readonly path: readonly (string | number)[]
-  /** What was found and what is allowed: 'is 0; expected a whole number ≥ 1'. */
+  /** What was found and what is allowed: 'got 0, expected an integer ≥ 1'. */
   readonly message: string
 }

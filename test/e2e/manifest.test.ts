@@ -134,7 +134,7 @@ describe('several manifests', () => {
     const { code, stderr } = await graft(['train', one, two])
     expect(code).toBe(2)
     expect(stderr).toContain(
-      `${two}:7: out: is ${at('experts', 'same')}; another manifest has the same folder`,
+      `${two}:7: out: is ${at('experts', 'same')}; another training manifest has the same folder`,
     )
   })
 })
@@ -153,16 +153,16 @@ describe('what is wrong is said at once, with exit code 2, before anything is op
     expect([code, stdout]).toEqual([2, ''])
     expect(stderr).toContain('5 things are wrong')
     expect(stderr).toMatch(
-      /wrong\.yaml:2: kind\.rnk: is not known; expected one of .*\. Did you mean rank\?/,
+      /wrong\.yaml:2: kind\.rnk: there is no such key, expected one of .*\. Did you mean rank\?/,
     )
     expect(stderr).toMatch(
-      /wrong\.yaml:5: schedule\.name: is "cosin"; expected one of .*\. Did you mean cosine\?/,
+      /wrong\.yaml:5: schedule\.name: got "cosin", expected one of .*\. Did you mean cosine\?/,
     )
     expect(stderr).toMatch(
-      /wrong\.yaml:6: schedule\.epochs|wrong\.yaml:7: sead: is not known.*Did you mean seed\?/,
+      /wrong\.yaml:6: schedule\.epochs|wrong\.yaml:7: sead: there is no such key.*Did you mean seed\?/,
     )
     expect(stderr).toMatch(
-      /wrong-too\.yaml:3: evaluation\.metrics: is \["exact-mach"\]; .*Did you mean exact-match\?/,
+      /wrong-too\.yaml:3: evaluation\.metrics: got \["exact-mach"\], .*Did you mean exact-match\?/,
     )
     expect(existsSync(at('experts', 'wrong'))).toBe(false)
   })

@@ -79,7 +79,7 @@ async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
     .map((name) => `--${name}`)
   if (missing.length > 0)
     throw new UsageError(
-      `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a manifest: graft train expert.yaml`,
+      `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a training manifest: graft train expert.yaml`,
     )
   const [{ targetPresets }, { applyOverride }, { findRunFaults, resolveTrainingRun }] =
     await Promise.all([
@@ -117,7 +117,9 @@ async function planFromManifests(
   paths: readonly string[],
 ): Promise<PlannedExpert[]> {
   if (values.out !== undefined && paths.length > 1)
-    throw new UsageError('--out is for one expert; of several, each manifest says its own.')
+    throw new UsageError(
+      '--out is for one expert; of several, each training manifest says its own.',
+    )
   const [
     { targetPresets },
     { readManifest },
@@ -148,7 +150,7 @@ async function planFromManifests(
       if (planned.some((other) => other.run.out === run.out))
         faults.push({
           key: ['out'],
-          error: new Known(`is ${run.out}; another manifest has the same folder`),
+          error: new Known(`is ${run.out}; another training manifest has the same folder`),
         })
       if (faults.length > 0)
         throw new ManifestError(read.locateProblems(toManifestProblems(faults)))

@@ -1,11 +1,11 @@
-// Reads manifests: YAML (or JSON, which is YAML) with the line of every key, overrides laid over
+// Reads training manifests: YAML (or JSON, which is YAML) with the line of every key, overrides laid over
 // it, all that is wrong said at once.
 
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { Document, LineCounter, Node, Pair, YAMLMap } from 'yaml'
 import { ManifestError, type ManifestFault, NotFoundError } from '../../base/errors.ts'
-import type { Manifest, ManifestProblem } from '../../manifest/training-manifest.ts'
+import type { ManifestProblem, TrainingManifest } from '../../manifest/training-manifest.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 /** A value that counts before the file's: where it stands in a manifest, as 'schedule.epochs'. */
@@ -15,7 +15,7 @@ export interface ManifestOverride {
 }
 
 export interface ParsedManifest {
-  readonly manifest: Manifest
+  readonly manifest: TrainingManifest
   readonly path: string
   /** Problems with the lines of their keys. */
   locateProblems(problems: readonly ManifestProblem[]): ManifestFault[]
@@ -26,7 +26,7 @@ const isMap = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
- * Reads and checks a manifest. Throws ManifestError that lists everything wrong, NotFoundError
+ * Reads and checks a training manifest. Throws ManifestError that lists everything wrong, NotFoundError
  * where there is no such file.
  */
 export async function readManifest(
@@ -39,7 +39,7 @@ export async function readManifest(
     { collectManifestTables },
   ] = await Promise.all([
     import('yaml'),
-    import('../../manifest/schema.ts'),
+    import('../../manifest/training-schema.ts'),
     import('./manifest-tables.ts'),
   ])
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
@@ -79,7 +79,7 @@ export async function readManifest(
   for (const override of overrides) applyOverride(whole, override)
   const problems = findManifestProblems(whole, collectManifestTables())
   if (problems.length > 0) throw new ManifestError(locateProblems(problems))
-  return { manifest: whole as Manifest, path, locateProblems }
+  return { manifest: whole as TrainingManifest, path, locateProblems }
 }
 
 /**

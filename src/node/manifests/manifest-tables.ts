@@ -1,10 +1,10 @@
-// What a manifest may choose from in this package: the rows of the tables of kinds, schedules,
-// optimisers, data formats and metrics.
+// What a training manifest may choose from in this package: the rows of the tables of kinds,
+// schedules, optimisers, data formats and metrics.
 
-import type { Fields } from '../../base/schema.ts'
+import { type Fields, withInfo } from '../../base/schema.ts'
 import { adapterKinds } from '../../adapters/kinds/kind-table.ts'
 import { targetPresets } from '../../adapters/presets.ts'
-import { type ChoiceTable, type ManifestKeys, type ManifestTables } from '../../manifest/keys.ts'
+import type { ChoiceTable, ManifestTables } from '../../manifest/training-keys.ts'
 import { dataFormats } from '../../train/data/format-table.ts'
 import { ewcTable } from '../../train/ewc/options.ts'
 import { losses } from '../../train/objective/losses/loss-table.ts'
@@ -13,12 +13,12 @@ import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { nodeMetrics } from '../metric-table.ts'
 
-/** Keys of a manifest from a table of training options. */
-const toManifestKeys = (table: Fields): ManifestKeys =>
+/** Options of training, each with its default in its sentence. */
+const nameDefaults = (table: Fields): Fields =>
   Object.fromEntries(
     Object.entries(table).map(([name, field]) => {
       const usual = field.default === undefined ? '' : `; ${String(field.default)} unless given`
-      return [name, { field, about: (field.about ?? field.expected) + usual }]
+      return [name, withInfo(field, { about: (field.about ?? field.expected) + usual })]
     }),
   )
 
@@ -28,7 +28,7 @@ const toChoiceTable = (
   new Map(
     [...table].map(([name, { about, options }]) => [
       name,
-      { about, options: toManifestKeys(options) },
+      { about, options: nameDefaults(options) },
     ]),
   )
 
@@ -59,8 +59,8 @@ export const settingSections: Readonly<
   seed: 'top',
 }
 
-const selectSettings = (place: keyof ManifestTables['settings']): ManifestKeys =>
-  toManifestKeys(
+const selectSettings = (place: keyof ManifestTables['settings']): Fields =>
+  nameDefaults(
     Object.fromEntries(
       Object.entries(settingTable).filter(
         ([name]) => settingSections[name as keyof typeof settingTable] === place,
@@ -82,5 +82,5 @@ export const collectManifestTables = (): ManifestTables => ({
     top: selectSettings('top'),
   },
   metrics: [...nodeMetrics.keys()],
-  ewc: toManifestKeys(ewcTable),
+  ewc: nameDefaults(ewcTable),
 })

@@ -7,7 +7,11 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { DataError, GraftError, OptionError } from '../../base/errors.ts'
 import { getAnswer } from '../../eval/questions.ts'
-import type { ManifestChoice, Manifest, ManifestProblem } from '../../manifest/training-manifest.ts'
+import type {
+  ManifestChoice,
+  ManifestProblem,
+  TrainingManifest,
+} from '../../manifest/training-manifest.ts'
 import { detectFormat, readExamples } from '../../train/data/format-table.ts'
 import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
 import { findLabelProblem } from '../../eval/metrics/label-accuracy.ts'
@@ -36,7 +40,7 @@ export interface TrainingRun {
   readonly options: Omit<TrainFilesOptions, 'model' | 'data'> & {
     readonly adapter: string | NewAdapter
   }
-  readonly evaluation?: Omit<NonNullable<Manifest['evaluation']>, 'data'> & {
+  readonly evaluation?: Omit<NonNullable<TrainingManifest['evaluation']>, 'data'> & {
     readonly dataFiles?: readonly string[]
   }
 }
@@ -103,7 +107,7 @@ async function resolveBase(
 
 /** Folders of experts relative to the manifest, the model as a base is named. */
 async function resolveTeacher(
-  { adapter, mixture, model }: NonNullable<Manifest['teacher']>,
+  { adapter, mixture, model }: NonNullable<TrainingManifest['teacher']>,
   file: string | undefined,
 ): Promise<TeacherFiles> {
   const at = createPathResolver(file)
@@ -120,7 +124,10 @@ async function resolveTeacher(
  * The run that a manifest describes. `file` is the manifest's own path, undefined for one put
  * together from a command line.
  */
-export async function resolveTrainingRun(manifest: Manifest, file?: string): Promise<TrainingRun> {
+export async function resolveTrainingRun(
+  manifest: TrainingManifest,
+  file?: string,
+): Promise<TrainingRun> {
   const at = createPathResolver(file)
   const {
     data = {},
@@ -202,7 +209,7 @@ export const toManifestProblems = (faults: readonly RunFault[]): ManifestProblem
  * input is said now, not after minutes.
  */
 export async function findRunFaults(
-  manifest: Manifest,
+  manifest: TrainingManifest,
   { out, dataFiles, options, evaluation }: TrainingRun,
 ): Promise<RunFault[]> {
   const { data = {} } = manifest
@@ -241,7 +248,7 @@ export async function findRunFaults(
 }
 
 /** An expert that is gone on from keeps its kind and its layers. */
-function checkContinuation({ kind }: Adapter, manifest: Manifest): void {
+function checkContinuation({ kind }: Adapter, manifest: TrainingManifest): void {
   const { name, ...own } = asChoice(manifest.kind)
   const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
   if (name !== undefined && name !== kind)
@@ -253,7 +260,10 @@ function checkContinuation({ kind }: Adapter, manifest: Manifest): void {
 }
 
 /** Rows are of the form that was named, and their answers among the labels. */
-function checkRows(data: RawDataset, { format, labels }: NonNullable<Manifest['data']>): void {
+function checkRows(
+  data: RawDataset,
+  { format, labels }: NonNullable<TrainingManifest['data']>,
+): void {
   const found = detectFormat(data).name
   if (format !== undefined && found !== format)
     throw new DataError(`${data.name}: rows are of the format "${found}", expected "${format}".`)

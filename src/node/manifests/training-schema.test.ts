@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { root } from '../../../test/support/sources.ts'
-import { createManifestJsonSchema, findManifestProblems } from '../../manifest/schema.ts'
+import { createTrainingJsonSchema, findManifestProblems } from '../../manifest/training-schema.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import { applyOverride } from './manifest-file.ts'
 import { collectManifestTables, settingSections } from './manifest-tables.ts'
@@ -25,13 +25,13 @@ interface Schema {
 
 describe('the published schema', () => {
   it('is what the tables make: npm run build -- --schema', () => {
-    const published = readFileSync(join(root, 'schemas', 'expert.schema.json'), 'utf8')
+    const published = readFileSync(join(root, 'schemas', 'training.schema.json'), 'utf8')
     expect(JSON.parse(published)).toEqual(
-      JSON.parse(JSON.stringify(createManifestJsonSchema(tables))),
+      JSON.parse(JSON.stringify(createTrainingJsonSchema(tables))),
     )
   })
-  it('offers every kind with its options, and no key that is not known', () => {
-    const schema = createManifestJsonSchema(tables) as Schema
+  it('offers every kind with its options, and no other key', () => {
+    const schema = createTrainingJsonSchema(tables) as Schema
     const kinds = schema.properties['kind']!.anyOf
     expect(kinds[0].enum).toEqual([...tables.kinds.keys()])
     const lora = kinds[1].oneOf.find(({ properties }) => properties['name']!.const === 'lora')!
@@ -69,40 +69,40 @@ describe('a manifest', () => {
   })
   it('says of options what belongs to their row', () => {
     expect(messages({ data, schedule: { name: 'linear', endDivisor: 10 } })[0]).toMatch(
-      /^schedule\.endDivisor: is not known; expected one of name, /,
+      /^schedule\.endDivisor: there is no such key, expected one of name, /,
     )
     expect(messages({ data, kind: { name: 'ia3', rank: 4 } })[0]).toMatch(
-      /^kind\.rank: is not known/,
+      /^kind\.rank: there is no such key/,
     )
   })
   it('is checked whole where the name of a row is wrong', () => {
     expect(messages({ data, schedule: { name: 'cosin', epochs: 0, power: 2 } })).toEqual([
-      expect.stringMatching(/^schedule\.name: is "cosin"; .*Did you mean cosine\?$/),
-      'schedule.epochs: is 0; expected an integer ≥ 1',
+      expect.stringMatching(/^schedule\.name: got "cosin", .*Did you mean cosine\?$/),
+      'schedule.epochs: got 0, expected an integer ≥ 1',
     ])
   })
   it.each([
-    [null, ': is empty; expected a map with base, out'],
-    [{}, 'data: is missing; expected a map with files'],
-    [{ data: null }, 'data: is empty; expected a map with files'],
-    [{ data: { files: [] } }, 'data.files: is []; expected a path, or a list of paths'],
+    [null, ': is empty, expected a map with base, out'],
+    [{}, 'data: is missing, expected a map with files'],
+    [{ data: null }, 'data: is empty, expected a map with files'],
+    [{ data: { files: [] } }, 'data.files: got [], expected a path, or a list of paths'],
     [
       { data: { ...data, validation: 1 } },
-      'data.validation: is 1; expected a share above 0 and below 1 or a path',
+      'data.validation: got 1, expected a number above 0 and below 1 or a path',
     ],
-    [{ data: { ...data, format: 'chat' } }, 'data.format: is "chat"; expected '],
+    [{ data: { ...data, format: 'chat' } }, 'data.format: got "chat", expected '],
     [
       { data, targets: 3 },
-      'targets: is 3; expected default, attention, mlp, all-linear, a list of names',
+      'targets: got 3, expected default, attention, mlp, all-linear, a list of names',
     ],
-    [{ data, kind: 'loar' }, 'kind: is "loar"; expected one of '],
-    [{ data, optimizer: 3 }, 'optimizer: is 3; expected one of adamw'],
+    [{ data, kind: 'loar' }, 'kind: got "loar", expected one of '],
+    [{ data, optimizer: 3 }, 'optimizer: got 3, expected one of adamw'],
     [
       { data, checkpointing: 'yes' },
-      'checkpointing: is "yes"; expected true or false or an integer ≥ 1',
+      'checkpointing: got "yes", expected true or false or an integer ≥ 1',
     ],
-    [{ data, evaluation: {} }, 'evaluation.metrics: is missing; expected a list'],
-    [{ data, seed: 0.5 }, 'seed: is 0.5; expected an integer'],
+    [{ data, evaluation: {} }, 'evaluation.metrics: is missing, expected a list'],
+    [{ data, seed: 0.5 }, 'seed: got 0.5, expected an integer'],
     [{ data, ewc: { lambda: -1 } }, 'ewc.lambda: '],
   ])('%j is refused in one sentence', (value, message) => {
     const said = messages(value)

@@ -1,0 +1,245 @@
+// The keys of a training manifest: what each may hold, and a sentence that editors show. Rows of
+// other tables (kinds, schedules, optimisers, formats, metrics) are handed in, so that a new row
+// needs no change here.
+
+import {
+  createField,
+  either,
+  type Field,
+  type Fields,
+  flag,
+  integer,
+  isRecord,
+  listOf,
+  number,
+  oneOf,
+  positiveInteger,
+  string,
+  withInfo,
+  withoutOptions,
+} from '../base/schema.ts'
+
+/** A map with these keys and no other. */
+export interface ManifestSection {
+  readonly keys: Readonly<Record<string, ManifestKey>>
+  readonly required?: readonly string[]
+  readonly about: string
+}
+
+/** The name of a row of a table, or a map with that name and the row's options. */
+export interface ManifestChoiceKey {
+  readonly rows: ReadonlyMap<string, ManifestSection>
+  /** The row of a map without a name. */
+  readonly usual: string
+  readonly about: string
+}
+
+/** What one key may hold. */
+export type ManifestKey = Field | ManifestSection | ManifestChoiceKey
+
+/** Rows of a table that a manifest names one of. */
+export type ChoiceTable = ReadonlyMap<string, { readonly about?: string; readonly options: Fields }>
+
+/** What a manifest may choose from. */
+export interface ManifestTables {
+  readonly kinds: ChoiceTable
+  /** Names of target presets. */
+  readonly targets: readonly string[]
+  readonly formats: readonly string[]
+  readonly schedules: ChoiceTable
+  readonly optimizers: ChoiceTable
+  readonly losses: ChoiceTable
+  /** The settings of a run by the section that holds them. */
+  readonly settings: Readonly<Record<'batch' | 'schedule' | 'optimizer' | 'top', Fields>>
+  readonly metrics: readonly string[]
+  readonly ewc: Fields
+}
+
+const filled = string({ filled: true })
+const path = (about: string): Field<string> => string({ filled: true, about })
+const count = (about: string): Field<number> => integer({ from: 1, about })
+
+const filledList = listOf(filled, { least: 1 })
+const isPaths = (value: unknown): boolean => filled.is(value) || filledList.is(value)
+const paths = (about: string): Field<string | readonly string[]> =>
+  createField(
+    'a path, or a list of paths',
+    { anyOf: [filled.schema, filledList.schema] },
+    isPaths,
+    { about },
+  )
+
+const targetsField = (presets: readonly string[]): Field =>
+  createField<string | readonly string[]>(
+    `${presets.join(', ')}, a list of names, or a regular expression over module paths`,
+    {
+      anyOf: [
+        { enum: presets },
+        { type: 'string' },
+        { type: 'array', items: { type: 'string' }, minItems: 1 },
+      ],
+    },
+    isPaths,
+    { about: 'which layers the adapter hits; all-linear for most kinds unless given' },
+  )
+
+const weightsField = createField<Readonly<Record<string, number>>>(
+  'a map from folders to weights',
+  { type: 'object', additionalProperties: { type: 'number' }, minProperties: 1 },
+  (value) =>
+    isRecord(value) &&
+    Object.keys(value).length > 0 &&
+    Object.values(value).every((weight) => number().is(weight)),
+  { about: 'several experts with their weights, mixed as they are served' },
+)
+
+const teacherSection: ManifestSection = {
+  about: 'the model to imitate, for the loss distillation',
+  keys: {
+    adapter: path('the folder of an expert; relative to the manifest'),
+    mixture: weightsField,
+    model: path('another model of the same vocabulary; the base itself unless given'),
+  },
+}
+
+const defineDataSection = (formats: readonly string[]): ManifestSection => ({
+  about: 'the training data',
+  required: ['files'],
+  keys: {
+    files: paths('JSONL files, one or a list; relative to the manifest'),
+    format: oneOf(formats, {
+      about: 'the form of the rows; found out from the first row unless given',
+    }),
+    system: string({ about: 'system message for rows that have none; the expert remembers it' }),
+    validation: either(number({ above: 0, below: 1 }), paths(''), {
+      about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
+    }),
+    labels: listOf(filled, {
+      least: 1,
+      about: 'all the answers there are, for rows that are labelled: any other answer is an error',
+    }),
+  },
+})
+
+const defineEvaluationSection = (metrics: readonly string[]): ManifestSection => ({
+  about: 'what is measured after the training',
+  required: ['metrics'],
+  keys: {
+    data: paths('rows to evaluate on after the training; the validation rows unless given'),
+    metrics: listOf(oneOf(metrics), { least: 1, about: 'what is measured' }),
+    rows: count('only the first rows'),
+    newTokens: count('tokens of an answer at most; 96 unless given'),
+    stop: path('end answers where this text would begin'),
+  },
+})
+
+/** Runs' own keys of the section `schedule`, beside the settings of training. */
+const scheduleKeys: Fields = {
+  validateEverySteps: count('steps between validations; at the end of each epoch unless given'),
+  saveEverySteps: count('steps between checkpoints to resume from; 25 unless given'),
+}
+
+/** The section of each row, with keys that all rows share. */
+const defineChoice = (
+  table: ChoiceTable,
+  usual: string,
+  about: string,
+  shared: Fields = {},
+): ManifestChoiceKey => ({
+  about,
+  usual,
+  rows: new Map(
+    [...table].map(([name, row]) => [
+      name,
+      { about: row.about ?? about, keys: { ...shared, ...row.options } },
+    ]),
+  ),
+})
+
+/** A kind's options; which modules it hits has a key of its own. */
+const selectKindOptions = (kinds: ChoiceTable): ChoiceTable =>
+  new Map(
+    [...kinds].map(([name, { options }]) => [
+      name,
+      {
+        options: Object.fromEntries(
+          Object.entries(withoutOptions(options, 'targets', 'peft')).map(([key, field]) => [
+            key,
+            withInfo(field, { about: field.expected }),
+          ]),
+        ),
+      },
+    ]),
+  )
+
+/** The whole training manifest, by the tables of this version. */
+export function defineTrainingManifest(tables: ManifestTables): ManifestSection {
+  const { kinds, settings, schedules, optimizers, losses } = tables
+  return {
+    about: 'a training run: a base model, an adapter, data and settings, as graft train takes them',
+    required: ['data'],
+    keys: {
+      base: path('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
+      out: path("the expert's folder; beside the manifest and named like it unless given"),
+      kind: defineChoice(selectKindOptions(kinds), 'lora', 'the kind of adapter, and its options'),
+      targets: targetsField(tables.targets),
+      data: defineDataSection(tables.formats),
+      batch: {
+        about: 'how much is learned at once',
+        keys: {
+          rows: count('lines of a batch; 4 unless given'),
+          tokens: integer({ from: 2, about: 'tokens of a line; 256 unless given' }),
+          ...settings.batch,
+        },
+      },
+      schedule: defineChoice(schedules, 'cosine', 'how long, and how the learning rate moves', {
+        ...settings.schedule,
+        ...scheduleKeys,
+      }),
+      optimizer: defineChoice(
+        optimizers,
+        'adamw',
+        'the rule of a step, and its options',
+        settings.optimizer,
+      ),
+      loss: defineChoice(losses, 'cross-entropy', 'the training loss, and its options'),
+      teacher: teacherSection,
+      ewc: {
+        about: 'protects what earlier tasks need, and measures what this one does',
+        keys: {
+          ...tables.ewc,
+          from: path(
+            'the folder with what earlier tasks left (ewc.safetensors); that of the expert in "from" unless given',
+          ),
+        },
+      },
+      evaluation: defineEvaluationSection(tables.metrics),
+      from: path(
+        'the folder of an expert to continue from, in place of a fresh one; relative to the manifest',
+      ),
+      checkpointing: either(flag(), positiveInteger, {
+        about:
+          'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
+      }),
+      reference: path(
+        'for losses over pairs: the folder of an expert to compare with, in place of the bare base',
+      ),
+      ...settings.top,
+    },
+  }
+}
+
+/** The field of a key such as 'schedule.epochs'; of a choice, from the first row that has it. */
+export function findManifestField(section: ManifestSection, key: string): Field | undefined {
+  const [name, ...rest] = key.split('.') as [string, ...string[]]
+  const found = section.keys[name]
+  if (found === undefined) return undefined
+  if ('is' in found) return rest.length === 0 ? found : undefined
+  if ('keys' in found) return findManifestField(found, rest.join('.'))
+  if (rest.join('.') === 'name') return oneOf([...found.rows.keys()], { about: found.about })
+  const usual = found.rows.get(found.usual)
+  const rows = [...(usual ? [usual] : []), ...found.rows.values()]
+  return rows
+    .map((row) => findManifestField(row, rest.join('.')))
+    .find((field) => field !== undefined)
+}
