@@ -11,7 +11,7 @@ import { encodeData } from '../../src/train/data/encode.ts'
 import { type RawDataset, createRawDataset } from '../../src/train/data/jsonl.ts'
 import type { EwcState } from '../../src/train/ewc/state.ts'
 import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
-import { buildBatches, planEpoch, countSharedPrefix } from '../../src/train/packing.ts'
+import { buildBatches, planEpoch, countSharedPrefix } from '../../src/train/batches/packing.ts'
 import { train } from '../../src/train/run/train.ts'
 import { stringifyJson } from '../../src/cli/quickstart/snips.ts'
 import {

@@ -7,7 +7,7 @@ import { type LoadedModel, loadModel } from '../../src/node/model.ts'
 import { createAdapter } from '../../src/adapters/index.ts'
 import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
 import { adamw } from '../../src/train/optimizers/adamw.ts'
-import { buildBatches } from '../../src/train/packing.ts'
+import { buildBatches } from '../../src/train/batches/packing.ts'
 import {
   type Benchmark,
   type BenchmarkContext,

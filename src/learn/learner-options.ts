@@ -2,7 +2,7 @@
 
 import { OptionError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
-import type { TrainableModel } from '../train/options/options.ts'
+import type { TrainableModel } from '../train/programs/trainable-model.ts'
 import type { SlowTierOptions } from './slow/train-slow-tier.ts'
 import type { HeadTierOptions } from './tiers/head-tier.ts'
 import type { Breadth } from './tiers/head-gradient.ts'

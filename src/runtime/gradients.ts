@@ -6,7 +6,7 @@ import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { PADDING } from '../graph/feeds.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import type { Batch } from '../train/batch.ts'
+import type { Batch } from '../train/batches/batch.ts'
 import { createGradientProgram, type GradientProgram } from '../train/programs/gradient-program.ts'
 import type { ScoredPosition } from './analysis/scoring.ts'
 

@@ -1,7 +1,7 @@
 // Training an adapter on a frozen model: data to scored tokens, packed batches, optimiser steps,
 // checkpoints, events.
 
-export type { Batch } from './batch.ts'
+export type { Batch } from './batches/batch.ts'
 export {
   checkpointFiles,
   findCheckpoint,
@@ -55,20 +55,15 @@ export { consolidate, type ConsolidateOptions } from './ewc/consolidate.ts'
 export { type EwcOptions, ewcTable } from './ewc/options.ts'
 export { ewcFile, type EwcState, loadEwcState, saveEwcState } from './ewc/state.ts'
 export type { History, StepRecord, ValidationRecord } from './history.ts'
-export type { Loss } from './objective/losses/loss.ts'
-export { losses } from './objective/losses/loss-table.ts'
+export type { Loss } from './losses/loss.ts'
+export { losses } from './losses/loss-table.ts'
 export { drawLossCurve, type LossCurveOptions } from './run/loss-curve.ts'
 export { getDefaultLearningRate } from './options/default-rates.ts'
 export type { Field, Fields, OptionValues } from '../base/schema.ts'
 export { optimizers } from './optimizers/optimizer-table.ts'
 export type { Optimizer } from './optimizers/optimizer.ts'
-export type {
-  CheckpointOptions,
-  Teacher,
-  TrainableModel,
-  TrainOptions,
-  TrainSettings,
-} from './options/options.ts'
+export type { CheckpointOptions, Teacher, TrainOptions, TrainSettings } from './options/options.ts'
+export type { TrainableModel } from './programs/trainable-model.ts'
 export {
   buildBatches,
   buildBatch,
@@ -77,7 +72,7 @@ export {
   countSharedPrefix,
   type BatchPlan,
   type PackingOptions,
-} from './packing.ts'
+} from './batches/packing.ts'
 export {
   planTraining,
   type MemoryPlan,

@@ -5,7 +5,7 @@ import { createOnnxRuntimeBackend } from '../../src/compute/onnxruntime.ts'
 import { openBaseModel, readWeights } from '../../src/graph/index.ts'
 import { openDirectory } from '../../src/node/files/folder.ts'
 import { createModel, type Generation, type Model } from '../../src/runtime/index.ts'
-import type { TrainableModel } from '../../src/train/options/options.ts'
+import type { TrainableModel } from '../../src/train/programs/trainable-model.ts'
 import type { Learner } from '../../src/learn/learner.ts'
 
 export type TestModel = Model & TrainableModel

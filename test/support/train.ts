@@ -10,9 +10,9 @@ import type { ByteFolder } from '../../src/formats/byte-source.ts'
 import type { Tokenizer } from '../../src/formats/text/tokenizer.ts'
 import { openBaseModel } from '../../src/graph/base-model.ts'
 import { readWeights } from '../../src/graph/read-weights.ts'
-import type { Batch } from '../../src/train/batch.ts'
+import type { Batch } from '../../src/train/batches/batch.ts'
 import type { GradientProgram } from '../../src/train/programs/gradient-program.ts'
-import type { TrainableModel } from '../../src/train/options/options.ts'
+import type { TrainableModel } from '../../src/train/programs/trainable-model.ts'
 
 export { memorySink as memoryFolder } from './adapters.ts'
 

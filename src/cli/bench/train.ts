@@ -10,7 +10,7 @@ import { createGradientProgram } from '../../train/programs/gradient-program.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
 import { takeStep } from '../../train/run/step.ts'
 import { SyntheticDataGenerator, trainStandalone } from '../../train/index.ts'
-import type { Batch } from '../../train/batch.ts'
+import type { Batch } from '../../train/batches/batch.ts'
 import { createNodeBackend } from '../../node/backend.ts'
 import {
   toBenchmarkRow,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { applyOverride } from '../../node/manifests/manifest-file.ts'
-import { losses } from '../../train/objective/losses/loss-table.ts'
+import { losses } from '../../train/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'

@@ -5,7 +5,7 @@ import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import type { Head, Model } from '../../runtime/index.ts'
-import type { TrainableModel } from '../../train/options/options.ts'
+import type { TrainableModel } from '../../train/programs/trainable-model.ts'
 import {
   trainSlowTier,
   type GateResult,

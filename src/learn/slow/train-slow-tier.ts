@@ -6,7 +6,7 @@ import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { EncodedSequence } from '../../train/data/encode.ts'
 import type { EwcState } from '../../train/ewc/state.ts'
-import type { TrainableModel } from '../../train/options/options.ts'
+import type { TrainableModel } from '../../train/programs/trainable-model.ts'
 import type { HeadChange } from './slow-head.ts'
 
 export interface SlowTierOptions {

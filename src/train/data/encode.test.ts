@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
 import { characterTokenizer, chatTemplate } from '../../../test/support/train.ts'
-import { buildBatches } from '../packing.ts'
+import { buildBatches } from '../batches/packing.ts'
 import { encodeData, type EncodedSequence } from './encode.ts'
 import { createRawDataset } from './jsonl.ts'
 

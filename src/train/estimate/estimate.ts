@@ -10,7 +10,7 @@ import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
 import type { Graph } from '../../graph/ir.ts'
 import { type Block, composeBlocks } from '../../graph/model-graph.ts'
 import { expandComposites } from '../../graph/passes/rewrite.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 import { addDropoutFeeds } from '../programs/dropout.ts'
 import {
   countSegments,
@@ -18,7 +18,7 @@ import {
   collectTrainingFeeds,
 } from '../programs/gradient-program.ts'
 import type { TrainOptions } from '../options/options.ts'
-import { buildBatch } from '../packing.ts'
+import { buildBatch } from '../batches/packing.ts'
 import { type Dims, collectDims, computeMemoryPeak, countProductOperations } from './graph-cost.ts'
 import { type PreparedRun, prepareRun, countValidations } from '../run/prepare.ts'
 import { selectLocalFeeds, buildTrainingGraph } from '../programs/gradient-checkpointing.ts'

@@ -1,6 +1,6 @@
 // What a run may ask of EWC, checked with the other options.
 
-import { computeChecksum, type Fingerprint } from '../run/checkpoint.ts'
+import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import { findOptionProblems, integer, number } from '../../base/schema.ts'
 import { type EwcState, collectStateTensors } from './state.ts'
 

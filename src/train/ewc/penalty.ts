@@ -13,7 +13,7 @@ import {
 } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
 import { getFastKernels } from '../../base/linalg/simd.ts'
-import type { Penalty } from '../penalty.ts'
+import type { Penalty } from '../optimizers/penalty.ts'
 import type { LoraLayer } from './lora-layers.ts'
 import type { EwcState, ProtectedModule } from './state.ts'
 

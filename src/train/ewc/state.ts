@@ -7,7 +7,7 @@ import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
-import { computeChecksum } from '../run/checkpoint.ts'
+import { computeChecksum } from '../fingerprint.ts'
 
 /**
  * Importance of a layer's change and the change itself: F[i, j] = fisherOut[i] · fisherIn[j], ΔW* =

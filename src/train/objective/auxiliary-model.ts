@@ -5,18 +5,14 @@ import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { sizeOf, type Tensor, type TensorData } from '../../base/tensor.ts'
 import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
-import { computeChecksum, type Fingerprint } from '../run/checkpoint.ts'
+import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
 import { checkExpert, createFrozenModel, type FrozenModel, type PlainRows } from './frozen-model.ts'
-import type { FrozenPass, NamedTensors } from './losses/loss.ts'
-import {
-  resolveLoss,
-  type TrainableModel,
-  type TrainOptions,
-  type TrainSettings,
-} from '../options/options.ts'
-import { type BatchPlan, planEpoch } from '../packing.ts'
+import type { FrozenPass, NamedTensors } from '../losses/loss.ts'
+import { resolveLoss, type TrainOptions, type TrainSettings } from '../options/options.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
+import { type BatchPlan, planEpoch } from '../batches/packing.ts'
 
 /** Encoded rows and the tokens that all of them begin with. */
 export interface RunData {

@@ -24,13 +24,13 @@ import { freezeBlocks, collectFrozenFeeds } from '../../graph/frozen/freeze-bloc
 import { type BaseWeight, thaw } from '../../graph/frozen/frozen-form-table.ts'
 import type { Graph } from '../../graph/ir.ts'
 import type { Block, ModelGraph } from '../../graph/model-graph.ts'
-import { collectActivationFeeds, limitSharedPrefix } from '../activation.ts'
-import type { Batch } from '../batch.ts'
+import { collectActivationFeeds, limitSharedPrefix } from '../batches/activation.ts'
+import type { Batch } from '../batches/batch.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 import { collectBatchFeeds } from '../programs/gradient-program.ts'
-import type { HeadGraph } from './losses/loss.ts'
-import { withEnding } from './losses/with-loss.ts'
-import { type BatchPlan, buildBatch } from '../packing.ts'
+import type { HeadGraph } from '../losses/loss.ts'
+import { withEnding } from '../losses/with-loss.ts'
+import { type BatchPlan, buildBatch } from '../batches/packing.ts'
 import { selectLocalFeeds } from '../programs/gradient-checkpointing.ts'
 
 export interface FrozenModelOptions {

@@ -9,7 +9,8 @@ import { f32 } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { createRawDataset } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
-import type { TrainableModel, TrainOptions } from '../options/options.ts'
+import type { TrainOptions } from '../options/options.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
 import { train } from '../run/train.ts'
 
 let model: TrainableModel

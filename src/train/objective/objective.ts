@@ -2,7 +2,7 @@
 // model's answers among it.
 
 import { DataError } from '../../base/errors.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 import {
   createAuxiliaryModel,
   countLabels,
@@ -11,9 +11,9 @@ import {
 } from './auxiliary-model.ts'
 import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
-import type { HeadGraph, Loss, NamedTensors } from './losses/loss.ts'
+import type { HeadGraph, Loss, NamedTensors } from '../losses/loss.ts'
 import { resolveLoss, type TrainSettings } from '../options/options.ts'
-import { type BatchPlan, buildBatch, computeLabelScale } from '../packing.ts'
+import { type BatchPlan, buildBatch, computeLabelScale } from '../batches/packing.ts'
 
 export interface Objective {
   /** For the gradient program. */

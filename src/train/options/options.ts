@@ -3,37 +3,21 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { Mixture } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
-import type { F32Tensor } from '../../base/tensor.ts'
-import type { Backend } from '../../compute/backend.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
-import type { BaseModel } from '../../graph/base-model.ts'
-import type { BaseWeight, Quantization } from '../../graph/frozen/frozen-form-table.ts'
+import type { Quantization } from '../../graph/frozen/frozen-form-table.ts'
 import type { EncodedData } from '../data/encode.ts'
 import type { RawDataset } from '../data/jsonl.ts'
 import { findEwcProblems, type EwcOptions } from '../ewc/options.ts'
 import { getDefaultLearningRate } from './default-rates.ts'
 import { findValueProblems, integer } from '../../base/schema.ts'
-import type { Loss } from '../objective/losses/loss.ts'
-import { getLoss, losses } from '../objective/losses/loss-table.ts'
+import type { Loss } from '../losses/loss.ts'
+import { getLoss, losses } from '../losses/loss-table.ts'
 import { getOptimizer, optimizers } from '../optimizers/optimizer-table.ts'
 import type { Schedule } from '../schedules/schedule.ts'
 import { getSchedule, schedules } from '../schedules/schedule-table.ts'
 import { settingTable } from './setting-table.ts'
 import type { SharedPrograms } from '../programs/shared-programs.ts'
-
-/** What training needs of a model. */
-export interface TrainableModel {
-  readonly base: Pick<BaseModel, 'name' | 'graph' | 'tokenizer' | 'chatTemplate' | 'identity'>
-  readonly backend: Backend
-  /**
-   * The base's weights by checkpoint name, quantised where asked for, tensor by tensor. Never
-   * changed.
-   */
-  weights(): Promise<ReadonlyMap<string, F32Tensor>>
-  weights(options?: {
-    readonly quantization?: Quantization
-  }): Promise<ReadonlyMap<string, BaseWeight>>
-}
+import type { TrainableModel } from '../programs/trainable-model.ts'
 
 export interface CheckpointOptions {
   readonly sink: ByteSink

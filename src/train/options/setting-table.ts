@@ -2,7 +2,7 @@
 // sentence each.
 
 import { quantizations } from '../../graph/frozen/frozen-form-table.ts'
-import { losses } from '../objective/losses/loss-table.ts'
+import { losses } from '../losses/loss-table.ts'
 import { optimizers } from '../optimizers/optimizer-table.ts'
 import { flag, integer, number, oneOf } from '../../base/schema.ts'
 import { schedules } from '../schedules/schedule-table.ts'

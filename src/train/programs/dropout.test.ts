@@ -1,12 +1,12 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 import { addDropoutFeeds } from './dropout.ts'
 import { backend, storiesModel } from '../../../test/support/train.ts'
 import { createGradientProgram } from './gradient-program.ts'
-import type { TrainableModel } from '../options/options.ts'
-import { buildBatch } from '../packing.ts'
+import type { TrainableModel } from './trainable-model.ts'
+import { buildBatch } from '../batches/packing.ts'
 
 let model: TrainableModel
 let batch: Batch

@@ -7,7 +7,7 @@ import { random } from '../../base/random.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { Graph, GraphInput } from '../../graph/ir.ts'
 import { listBlockModules, type Block } from '../../graph/model-graph.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 
 /**
  * Blocks whose masks keep apart when they are chained: a plain feed has one name for all layers,

@@ -11,12 +11,12 @@ import { freezeBlocks, collectFrozenFeeds } from '../../graph/frozen/freeze-bloc
 import type { BaseWeight } from '../../graph/frozen/frozen-form-table.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
 import type { Block, ModelGraph } from '../../graph/model-graph.ts'
-import { collectActivationFeeds } from '../activation.ts'
-import type { Batch } from '../batch.ts'
+import { collectActivationFeeds } from '../batches/activation.ts'
+import type { Batch } from '../batches/batch.ts'
 import { addDropoutFeeds, withSeparateMasks } from './dropout.ts'
-import { crossEntropy } from '../objective/losses/cross-entropy.ts'
-import type { HeadGraph, NamedTensors } from '../objective/losses/loss.ts'
-import { withEnding } from '../objective/losses/with-loss.ts'
+import { crossEntropy } from '../losses/cross-entropy.ts'
+import type { HeadGraph, NamedTensors } from '../losses/loss.ts'
+import { withEnding } from '../losses/with-loss.ts'
 import { createSegmentedProgram } from './gradient-checkpointing.ts'
 
 export interface GradientProgram {

@@ -2,7 +2,7 @@
 // the seed alone, so a step number says it all.
 
 import type { EncodedSequence } from '../data/encode.ts'
-import { type BatchPlan, planEpoch, type PackingOptions } from '../packing.ts'
+import { type BatchPlan, planEpoch, type PackingOptions } from '../batches/packing.ts'
 
 export interface RunPlanOptions extends Omit<PackingOptions, 'epoch'> {
   readonly epochs: number

@@ -2,13 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { FormatError, MismatchError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import {
-  type Checkpoint,
-  checkFingerprint,
-  checkpointFiles,
-  findCheckpoint,
-  writeCheckpoint,
-} from './checkpoint.ts'
+import { type Checkpoint, checkpointFiles, findCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import { checkFingerprint } from '../fingerprint.ts'
 import { memoryFolder } from '../../../test/support/train.ts'
 
 const fingerprint = { seed: 3, schedule: 'cosine', packing: true }

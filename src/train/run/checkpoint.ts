@@ -2,11 +2,12 @@
 // that appears whole or not at all. Two files take turns, so that one is always left when the other
 // turns out broken.
 
-import { FormatError, GraftError, type Mismatch, MismatchError } from '../../base/errors.ts'
-import { viewBytes, f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
+import { FormatError, GraftError } from '../../base/errors.ts'
+import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
+import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import type { StepRecord, ValidationRecord } from '../history.ts'
 
 /**
@@ -29,12 +30,6 @@ export interface RunState {
   readonly validations: ValidationRecord[]
 }
 
-/**
- * What a run is determined by beside its state: settings, hashes of data and base. All must be
- * equal to go on.
- */
-export type Fingerprint = Readonly<Record<string, string | number | boolean>>
-
 export interface Checkpoint {
   readonly state: RunState
   readonly fingerprint: Fingerprint
@@ -42,24 +37,6 @@ export interface Checkpoint {
 
 export const checkpointFiles = ['checkpoint-a.safetensors', 'checkpoint-b.safetensors'] as const
 const version = 1
-
-/**
- * FNV-1a over 32-bit words, in the order of names: a file that was cut, mixed up or hit by a bad
- * block is noticed.
- */
-export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
-  let hash = 0x811c9dc5
-  for (const name of [...tensors.keys()].sort()) {
-    const bytes = viewBytes(tensors.get(name)!)
-    const words =
-      bytes.byteOffset % 4 === 0
-        ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
-        : new Int32Array(bytes.slice().buffer)
-    const size = words.length
-    for (let i = 0; i < size; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
-  }
-  return hash >>> 0
-}
 
 const toTensor = (rows: readonly (readonly number[])[], width: number): Tensor => ({
   dtype: 'f64',
@@ -210,27 +187,4 @@ export async function findCheckpoint(folder: ByteFolder): Promise<FoundCheckpoin
     nextSlot: newest ? newest.turn + 1 : 0,
     refused,
   }
-}
-
-/**
- * Throws one MismatchError naming everything in which a checkpoint's run differs from the one that
- * wants to go on from it.
- */
-export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void {
-  const names = [...new Set([...Object.keys(wanted), ...Object.keys(saved)])]
-  const shown = (value: string | number | boolean | undefined): string =>
-    value === undefined ? 'nothing' : String(value)
-  const mismatches: Mismatch[] = names
-    .filter((name) => saved[name] !== wanted[name])
-    .map((name) => ({
-      name,
-      got: shown(wanted[name]),
-      expected: `${shown(saved[name])} as in the checkpoint`,
-    }))
-  if (mismatches.length === 0) return
-  throw new MismatchError(
-    'The run differs from the one its checkpoint is of',
-    mismatches,
-    'Give the same options and data, or train into another folder.',
-  )
 }

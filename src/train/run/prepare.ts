@@ -16,15 +16,9 @@ import { f32, type F32Tensor, sizeOf } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { type BaseWeight, isFrozen, thaw } from '../../graph/frozen/frozen-form-table.ts'
 import type { ModelConfig } from '../../graph/model-config.ts'
-import { checkInvocation, limitSharedPrefix } from '../activation.ts'
-import {
-  checkFingerprint,
-  computeChecksum,
-  findCheckpoint,
-  type Fingerprint,
-  type FoundCheckpoint,
-  type RunState,
-} from './checkpoint.ts'
+import { checkInvocation, limitSharedPrefix } from '../batches/activation.ts'
+import { findCheckpoint, type FoundCheckpoint, type RunState } from './checkpoint.ts'
+import { checkFingerprint, computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import {
   checkAuxiliaryModel,
   computeAuxiliaryFingerprint,
@@ -50,8 +44,13 @@ import {
   type TrainOptions,
   type TrainSettings,
 } from '../options/options.ts'
-import { type BatchPlan, computeFillRate, planEpoch, countSharedPrefix } from '../packing.ts'
-import type { Penalty } from '../penalty.ts'
+import {
+  type BatchPlan,
+  computeFillRate,
+  planEpoch,
+  countSharedPrefix,
+} from '../batches/packing.ts'
+import type { Penalty } from '../optimizers/penalty.ts'
 import { planRun, type RunPlan } from './batch-order.ts'
 import type { StepRule } from './step.ts'
 

@@ -17,9 +17,10 @@ import {
 import { readQuantized } from '../../graph/read-weights.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { checkpointIn, countingOptions, endOf, runWith } from '../../../test/support/train-runs.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
-import type { TrainableModel, TrainOptions } from '../options/options.ts'
+import type { TrainOptions } from '../options/options.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
 import { prepareRun, quantizationKey } from './prepare.ts'
 import { train } from './train.ts'
 

@@ -6,7 +6,8 @@ import { saveAdapter } from '../../adapters/files/peft.ts'
 import { NumericError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { ByteSink } from '../../formats/byte-source.ts'
-import { type Fingerprint, type RunState, writeCheckpoint } from './checkpoint.ts'
+import { type RunState, writeCheckpoint } from './checkpoint.ts'
+import type { Fingerprint } from '../fingerprint.ts'
 import type { Snapshot, TrainEvent } from '../events.ts'
 
 /** What is kept of a run. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { NumericError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 import type { RunState } from './checkpoint.ts'
 import { adamw } from '../optimizers/adamw.ts'
 import type { Optimizer } from '../optimizers/optimizer.ts'

@@ -3,12 +3,12 @@
 
 import { NumericError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
-import type { Batch } from '../batch.ts'
+import type { Batch } from '../batches/batch.ts'
 import type { RunState } from './checkpoint.ts'
 import { clipByGlobalNorm, computeGlobalNorm } from './clip.ts'
-import type { NamedTensors } from '../objective/losses/loss.ts'
+import type { NamedTensors } from '../losses/loss.ts'
 import type { Optimizer } from '../optimizers/optimizer.ts'
-import type { Penalty } from '../penalty.ts'
+import type { Penalty } from '../optimizers/penalty.ts'
 
 export interface StepRule {
   readonly optimizer: Optimizer

@@ -19,7 +19,8 @@ import { findCheckpoint } from './checkpoint.ts'
 import { createRawDataset } from '../data/jsonl.ts'
 import type { GradientProgram } from '../programs/gradient-program.ts'
 import { optimizers } from '../optimizers/optimizer-table.ts'
-import type { TrainableModel, TrainOptions } from '../options/options.ts'
+import type { TrainOptions } from '../options/options.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
 import { prepareRun } from './prepare.ts'
 
 let model: TrainableModel

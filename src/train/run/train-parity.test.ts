@@ -16,7 +16,7 @@ import { createGradientProgram } from '../programs/gradient-program.ts'
 import { getOptimizer } from '../optimizers/optimizer-table.ts'
 import { withVirtualTokens } from './prepare.ts'
 import { takeStep } from './step.ts'
-import { buildBatches } from '../packing.ts'
+import { buildBatches } from '../batches/packing.ts'
 
 const parity = new URL('../../../test/parity/', import.meta.url)
 

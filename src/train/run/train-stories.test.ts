@@ -10,8 +10,9 @@ import { createRawDataset } from '../data/jsonl.ts'
 import type { TrainEvent } from '../events.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
-import type { TrainableModel, TrainOptions } from '../options/options.ts'
-import { buildBatches, planEpoch, countSharedPrefix } from '../packing.ts'
+import type { TrainOptions } from '../options/options.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
+import { buildBatches, planEpoch, countSharedPrefix } from '../batches/packing.ts'
 import { train } from './train.ts'
 
 let model: TrainableModel

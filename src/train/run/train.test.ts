@@ -25,7 +25,8 @@ import {
   weightsOf,
 } from '../../../test/support/train-runs.ts'
 import type { GradientProgram } from '../programs/gradient-program.ts'
-import type { TrainableModel, TrainOptions } from '../options/options.ts'
+import type { TrainOptions } from '../options/options.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
 import { prepareRun } from './prepare.ts'
 import { runSteps } from './train.ts'
 

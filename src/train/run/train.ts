@@ -15,7 +15,7 @@ import {
   type RunSnapshots,
   getLastSnapshot,
 } from './snapshots.ts'
-import type { NamedTensors } from '../objective/losses/loss.ts'
+import type { NamedTensors } from '../losses/loss.ts'
 import { resolveSchedule, type TrainOptions, computeWarmupSteps } from '../options/options.ts'
 import { type PreparedRun, prepareRun } from './prepare.ts'
 import { computeLearningRateFactor } from '../schedules/schedule-table.ts'

@@ -1,7 +1,7 @@
 // IPO: a squared distance instead of a sigmoid, which does not grow without end on pairs that are
 // certain. Azar et al. 2023, arXiv:2310.12036.
 
-import { number, readOptions, type OptionValues } from '../../../base/schema.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
   buildMargins,

@@ -1,7 +1,7 @@
 // One step's rows as the gradient program takes them: several sequences packed side by side, each
 // seeing itself and a shared beginning.
 
-import type { Tensor } from '../base/tensor.ts'
+import type { Tensor } from '../../base/tensor.ts'
 
 /**
  * Arrays of [N, T] in row-major order; `scored`, `labels` and `weights` of [M], M the number of

@@ -1,6 +1,6 @@
 // The table of losses. A new loss is a file and a row here.
 
-import { OptionError } from '../../../base/errors.ts'
+import { OptionError } from '../../base/errors.ts'
 import { crossEntropy } from './cross-entropy.ts'
 import { distillation } from './distillation.ts'
 import { dpo } from './dpo.ts'

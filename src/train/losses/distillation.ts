@@ -1,11 +1,11 @@
 // Distillation: the expert learns to predict what a teacher predicts. Hinton et al. 2015,
 // arXiv:1503.02531.
 
-import { OptionError } from '../../../base/errors.ts'
-import type { Tensor } from '../../../base/tensor.ts'
-import type { GraphBuilder } from '../../../graph/builder.ts'
-import { getLastDim, type Value } from '../../../graph/ir.ts'
-import { flag, integer, number, readOptions, type OptionValues } from '../../../base/schema.ts'
+import { OptionError } from '../../base/errors.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import type { GraphBuilder } from '../../graph/builder.ts'
+import { getLastDim, type Value } from '../../graph/ir.ts'
+import { flag, integer, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import { buildTokenLosses, buildWeightedSum } from './cross-entropy.ts'
 import { type FrozenPass, type Loss, sumValues } from './loss.ts'
 import { selectLargestShares } from './largest-shares.ts'

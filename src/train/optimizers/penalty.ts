@@ -1,7 +1,7 @@
 // What may pull on the parameters beside the data. Training adds its gradient at every step and
 // knows nothing else of it.
 
-import type { F32Tensor, Tensor } from '../base/tensor.ts'
+import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 
 export interface Penalty {
   /**

@@ -1,7 +1,7 @@
 // DPO: direct preference optimisation. Rafailov et al. 2023, arXiv:2305.18290; label smoothing as
 // cDPO (Mitchell 2023).
 
-import { flag, number, readOptions, type OptionValues } from '../../../base/schema.ts'
+import { flag, number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
   buildMargins,

@@ -1,7 +1,7 @@
 // SimPO: preferences without a reference, by mean log-probabilities and a margin to reach. Meng et
 // al. 2024, arXiv:2405.14734.
 
-import { number, readOptions, type OptionValues } from '../../../base/schema.ts'
+import { number, readOptions, type OptionValues } from '../../base/schema.ts'
 import type { Loss } from './loss.ts'
 import {
   buildMargins,

@@ -2,18 +2,18 @@
 // changes no loss.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { storiesModel } from '../../test/support/train.ts'
-import { createAdapter, listParameterSpecs } from '../adapters/adapter.ts'
-import type { F32Tensor } from '../base/tensor.ts'
-import { DataError } from '../base/errors.ts'
-import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
+import { storiesModel } from '../../../test/support/train.ts'
+import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import type { F32Tensor } from '../../base/tensor.ts'
+import { DataError } from '../../base/errors.ts'
+import { PADDING, SHARED_PREFIX } from '../../graph/feeds.ts'
 import { markActiveTokens, checkInvocation, limitSharedPrefix } from './activation.ts'
 import type { Batch } from './batch.ts'
-import type { EncodedSequence } from './data/encode.ts'
-import { createGradientProgram } from './programs/gradient-program.ts'
-import type { TrainableModel } from './options/options.ts'
+import type { EncodedSequence } from '../data/encode.ts'
+import { createGradientProgram } from '../programs/gradient-program.ts'
+import type { TrainableModel } from '../programs/trainable-model.ts'
 import { buildBatches, countSharedPrefix } from './packing.ts'
-import { train } from './run/train.ts'
+import { train } from '../run/train.ts'
 
 const batchOf = (ids: readonly number[][], segments: readonly number[][]): Batch => ({
   rows: ids.length,

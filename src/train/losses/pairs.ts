@@ -1,9 +1,9 @@
 // What losses over pairs share: the margin of a pair inside the graph, its feeds, and how often the
 // chosen row wins.
 
-import { f32, type Tensor } from '../../../base/tensor.ts'
-import type { GraphBuilder } from '../../../graph/builder.ts'
-import type { Value } from '../../../graph/ir.ts'
+import { f32, type Tensor } from '../../base/tensor.ts'
+import type { GraphBuilder } from '../../graph/builder.ts'
+import type { Value } from '../../graph/ir.ts'
 import { buildTokenLosses } from './cross-entropy.ts'
 import { type FrozenPass, type LossBatch, type NamedTensors, collectValues } from './loss.ts'
 

@@ -1,6 +1,6 @@
 // The likeliest tokens of predictions, and one bucket for all the rest. Plain arithmetic on arrays.
 
-import { f32, i64, type Tensor } from '../../../base/tensor.ts'
+import { f32, i64, type Tensor } from '../../base/tensor.ts'
 
 /** Numbers of the `count` largest values, in no order. */
 function selectLargest(values: Float32Array, count: number): Int32Array {

@@ -2,11 +2,11 @@
 // graph and what a batch feeds it beside labels. It knows logits, never a model, an adapter or a
 // file.
 
-import type { Tensor } from '../../../base/tensor.ts'
-import type { GraphBuilder } from '../../../graph/builder.ts'
-import type { Value } from '../../../graph/ir.ts'
-import type { Batch } from '../../batch.ts'
-import { type Fields } from '../../../base/schema.ts'
+import type { Tensor } from '../../base/tensor.ts'
+import type { GraphBuilder } from '../../graph/builder.ts'
+import type { Value } from '../../graph/ir.ts'
+import type { Batch } from '../batches/batch.ts'
+import { type Fields } from '../../base/schema.ts'
 
 /** Tensors by name. Of a frozen model: a row for each of the batch's M scored tokens. */
 export type NamedTensors = ReadonlyMap<string, Tensor>

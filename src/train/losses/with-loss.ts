@@ -1,8 +1,8 @@
 // A head's graph that ends in something else than logits: in a loss, or in what a frozen model is
 // asked for.
 
-import type { Graph } from '../../../graph/ir.ts'
-import { prune, rewrite } from '../../../graph/passes/rewrite.ts'
+import type { Graph } from '../../graph/ir.ts'
+import { prune, rewrite } from '../../graph/passes/rewrite.ts'
 import type { HeadGraph } from './loss.ts'
 
 /** The head with `ending` behind its logits, and the ending's values as its only outputs. */

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { OptionError } from '../base/errors.ts'
-import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
-import type { EncodedSequence } from './data/encode.ts'
+import { OptionError } from '../../base/errors.ts'
+import { PADDING, SHARED_PREFIX } from '../../graph/feeds.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 import {
   buildBatch,
   computeFillRate,

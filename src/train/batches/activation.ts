@@ -1,12 +1,12 @@
 // Activated LoRA in training: each packed sequence has its own start, and a shared beginning must
 // mean the same to all that share it.
 
-import { ACTIVE, findActivationStart, NEVER } from '../adapters/activation.ts'
-import { assertInternal, DataError } from '../base/errors.ts'
-import { f32, type F32Tensor } from '../base/tensor.ts'
-import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
+import { ACTIVE, findActivationStart, NEVER } from '../../adapters/activation.ts'
+import { assertInternal, DataError } from '../../base/errors.ts'
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import { PADDING, SHARED_PREFIX } from '../../graph/feeds.ts'
 import type { Batch } from './batch.ts'
-import type { EncodedData, EncodedSequence } from './data/encode.ts'
+import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 
 /**
  * Places of a line by sequence, in order, those of the shared beginning before each sequence's own.

@@ -1,8 +1,8 @@
 // Cross-entropy: next-token prediction, the loss of plain training.
 
-import type { GraphBuilder } from '../../../graph/builder.ts'
-import type { Value } from '../../../graph/ir.ts'
-import { readOptions } from '../../../base/schema.ts'
+import type { GraphBuilder } from '../../graph/builder.ts'
+import type { Value } from '../../graph/ir.ts'
+import { readOptions } from '../../base/schema.ts'
 import type { Loss } from './loss.ts'
 
 /** −log p(label) of every scored token, [M]. */

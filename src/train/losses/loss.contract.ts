@@ -2,15 +2,15 @@
 // nothing that is wrong passes.
 
 import { expect, it } from 'vitest'
-import { OptionError } from '../../../base/errors.ts'
-import { random } from '../../../base/random.ts'
-import { f32, i64, type Tensor } from '../../../base/tensor.ts'
-import { GraphBuilder } from '../../../graph/builder.ts'
-import { evaluate } from '../../../graph/evaluate.ts'
-import { toGradientName, withGradients } from '../../../graph/passes/gradient.ts'
-import type { Graph } from '../../../graph/ir.ts'
-import { doubled, expectClose, normal } from '../../../graph/testing.ts'
-import type { Batch } from '../../batch.ts'
+import { OptionError } from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { f32, i64, type Tensor } from '../../base/tensor.ts'
+import { GraphBuilder } from '../../graph/builder.ts'
+import { evaluate } from '../../graph/evaluate.ts'
+import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
+import type { Graph } from '../../graph/ir.ts'
+import { doubled, expectClose, normal } from '../../graph/testing.ts'
+import type { Batch } from '../batches/batch.ts'
 import type { HeadGraph, Loss, NamedTensors } from './loss.ts'
 
 const vocabulary = 7

@@ -1,11 +1,11 @@
 // Which rows lie side by side in which batch, and the batches themselves. A row is never split, and
 // no token sees another row.
 
-import { OptionError } from '../base/errors.ts'
-import { random } from '../base/random.ts'
-import { PADDING, SHARED_PREFIX } from '../graph/feeds.ts'
+import { OptionError } from '../../base/errors.ts'
+import { random } from '../../base/random.ts'
+import { PADDING, SHARED_PREFIX } from '../../graph/feeds.ts'
 import type { Batch } from './batch.ts'
-import type { EncodedSequence } from './data/encode.ts'
+import type { EncodedSequence } from '../data/encode.ts'
 
 /** Numbers of the rows on each line of a batch: at most N lines. */
 export type BatchPlan = readonly (readonly number[])[]

@@ -1,0 +1,52 @@
+// What identifies a run: its settings, and hashes of its data, base and start. A run resumes from a
+// checkpoint only where all of it is equal.
+
+import { type Mismatch, MismatchError } from '../base/errors.ts'
+import { type Tensor, viewBytes } from '../base/tensor.ts'
+
+/**
+ * Everything that determines a run beside its state: settings, hashes of the data and the base. All
+ * entries must be equal for a run to resume.
+ */
+export type Fingerprint = Readonly<Record<string, string | number | boolean>>
+
+/**
+ * FNV-1a over 32-bit words in the order of the tensors' names. It notices a file that was cut, mixed
+ * up or damaged by a bad block.
+ */
+export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
+  let hash = 0x811c9dc5
+  for (const name of [...tensors.keys()].sort()) {
+    const bytes = viewBytes(tensors.get(name)!)
+    const words =
+      bytes.byteOffset % 4 === 0
+        ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
+        : new Int32Array(bytes.slice().buffer)
+    const size = words.length
+    for (let i = 0; i < size; i++) hash = Math.imul(hash ^ words[i]!, 0x01000193)
+  }
+  return hash >>> 0
+}
+
+/**
+ * Throws one MismatchError naming everything in which a checkpoint's run differs from the one that
+ * wants to go on from it.
+ */
+export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void {
+  const names = [...new Set([...Object.keys(wanted), ...Object.keys(saved)])]
+  const shown = (value: string | number | boolean | undefined): string =>
+    value === undefined ? 'nothing' : String(value)
+  const mismatches: Mismatch[] = names
+    .filter((name) => saved[name] !== wanted[name])
+    .map((name) => ({
+      name,
+      got: shown(wanted[name]),
+      expected: `${shown(saved[name])} as in the checkpoint`,
+    }))
+  if (mismatches.length === 0) return
+  throw new MismatchError(
+    'The run differs from the one its checkpoint is of',
+    mismatches,
+    'Give the same options and data, or train into another folder.',
+  )
+}
