@@ -17,7 +17,7 @@ import { completeSettings, type TrainOptions } from '../options/options.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { planEpoch, countSharedPrefix } from '../batches/packing.ts'
 
-const parity = new URL('../../../../test/parity/', import.meta.url)
+const parity = new URL('../../../test/parity/', import.meta.url)
 const adapterNamed = (name: string): Promise<Adapter> =>
   loadAdapter({
     name,
