@@ -1,46 +1,49 @@
-// The contract of a command: one file per command in commands/, one row in commands.ts. Names,
+// The contract of a command: one file per command in commands/, one row in command-table.ts. Names,
 // options and examples are plain data, so that help, usage errors and documentation all come from
 // one place. Heavy modules are imported inside `run`, never above it.
 
+import type { Field } from '../base/schema.ts'
 import type { Terminal } from './ui/terminal.ts'
 
-export interface OptionSpec {
-  readonly type: 'flag' | 'text' | 'number' | 'integer'
-  /** One sentence, for --help. */
-  readonly about: string
-  /** What stands for the value in --help: 'rows'. */
-  readonly value?: string
+/** What only a command line needs to know of an option. */
+export interface OptionInfo {
+  /** The placeholder for the value in --help: 'rows'. */
+  readonly valueName?: string
   readonly short?: string
-  /** Used where the option is not given. */
-  readonly default?: string | number
-  readonly choices?: readonly string[]
-  /** Smallest number allowed. */
-  readonly least?: number
   readonly required?: boolean
-  /** Of texts: may be given several times; the value is the list of them. */
+  /** Of strings: may be given several times; the value is the list of them. */
   readonly many?: boolean
 }
 
+/** An option: a field, whose sentence is shown by --help, and how it is typed. */
+export type OptionSpec = Field & OptionInfo
 export type Options = Readonly<Record<string, OptionSpec>>
 
-type PlainValue<Spec extends OptionSpec> = Spec['type'] extends 'number' | 'integer'
-  ? number
-  : string
+/** A field as an option of a command line. */
+export const option = <Of extends Field, const Info extends OptionInfo>(
+  field: Of,
+  info: Info,
+): Of & Info => ({ ...field, ...info })
 
-type ValueOf<Spec extends OptionSpec> = Spec['type'] extends 'flag'
-  ? boolean
-  : Spec extends { readonly many: true }
-    ? readonly string[] | undefined
-    : Spec extends { readonly default: string | number } | { readonly required: true }
-      ? PlainValue<Spec>
-      : PlainValue<Spec> | undefined
+type OptionValue<Spec> =
+  Spec extends Field<infer Value>
+    ? Spec extends { readonly many: true }
+      ? readonly Value[] | undefined
+      : Value extends boolean
+        ? boolean
+        : Spec extends { readonly default: unknown } | { readonly required: true }
+          ? Value
+          : Value | undefined
+    : never
 
 /** Option values by the names of the table; flags that were not given are false. */
-export type Values<Table extends Options> = { readonly [Name in keyof Table]: ValueOf<Table[Name]> }
+export type Values<Table extends Options> = {
+  readonly [Name in keyof Table]: OptionValue<Table[Name]>
+}
 
 export interface Context<Table extends Options = Options> {
   readonly values: Values<Table>
-  /** What stands on the command line beside options. */
+  /** The positional arguments. */
   readonly positionals: readonly string[]
   readonly terminal: Terminal
   /** Aborted by Ctrl-C; long work ends at the next good moment. */
@@ -48,8 +51,7 @@ export interface Context<Table extends Options = Options> {
   /** Whether one JSON value is wanted on stdout. */
   readonly json: boolean
   /**
-   * For work that ended without an error and yet is not done: what follows in a script should not
-   * go on.
+   * For work that ended without an error and yet is not done, so that a script stops there.
    */
   readonly setExitCode: (code: number) => void
 }
@@ -65,9 +67,10 @@ export interface Command<Table extends Options = Options> {
   readonly summary: string
   /** After 'graft <name>': '[folder]'. */
   readonly usage: string
-  /** How many words the command takes besides options: [least, most]. */
+  /** How many positional arguments the command takes: [least, most]. */
   readonly positionals: readonly [number, number]
-  readonly options: Table
+  /** The table of options; a function where it is made from heavy modules. */
+  readonly options: Table | (() => Promise<Table>)
   readonly examples: readonly CommandExample[]
   /** Lines that --help shows below: tables that take heavy modules to make. */
   more?(): Promise<readonly string[]>
@@ -81,6 +84,9 @@ export interface Command<Table extends Options = Options> {
  */
 export const defineCommand = <const Table extends Options>(command: Command<Table>): Command =>
   command as unknown as Command
+
+export const loadOptions = async ({ options }: Command): Promise<Options> =>
+  typeof options === 'function' ? options() : options
 
 /** Wrong usage: shown with a hint to --help, exit code 2. */
 export class UsageError extends Error {}

@@ -2,6 +2,7 @@
 // without a stack.
 import { describe, expect, it } from 'vitest'
 import { commands } from '../../src/cli/command-table.ts'
+import { loadOptions } from '../../src/cli/command.ts'
 import { graft } from '../support/cli.ts'
 
 describe('help', () => {
@@ -19,18 +20,19 @@ describe('help', () => {
     const { code, stdout } = await graft(['train', '--help'])
     expect(code).toBe(0)
     const train = commands.get('train')!
-    for (const name of Object.keys(train.options)) expect(stdout).toContain(`--${name}`)
+    for (const name of Object.keys(await loadOptions(train))) expect(stdout).toContain(`--${name}`)
     for (const { command } of train.examples) expect(stdout).toContain(command)
   })
-  it('every command has a summary, examples that begin with it, and options that say what they do', () => {
-    for (const { name, summary, examples, options } of commands.values()) {
+  it('every command has a summary, examples that begin with it, and options that say what they do', async () => {
+    for (const command of commands.values()) {
+      const { name, summary, examples } = command
       expect([name, summary.length > 10]).toEqual([name, true])
-      expect([name, examples.some(({ command }) => command.includes(`graft ${name}`))]).toEqual([
+      expect([name, examples.some(({ command: line }) => line.includes(`graft ${name}`))]).toEqual([
         name,
         true,
       ])
-      for (const [option, { about }] of Object.entries(options))
-        expect([name, option, about.length > 8]).toEqual([name, option, true])
+      for (const [option, { about }] of Object.entries(await loadOptions(command)))
+        expect([name, option, (about ?? '').length > 8]).toEqual([name, option, true])
     }
   })
   it('prints the version', async () => {
@@ -47,13 +49,13 @@ describe('wrong usage ends with 2', () => {
     [['train', '--out', 'x'], '--data is missing.'],
     [['run'], 'something is missing: graft run <prompt>'],
     [['run', 'a', 'b'], '"b" is one word too many'],
-    [['run', 'a', '--temperature', 'hot'], '--temperature wants a number from 0, got "hot".'],
-    [['run', 'a', '--seed', '1.5'], '--seed wants a whole number, got "1.5".'],
+    [['run', 'a', '--temperature', 'hot'], '--temperature: got "hot", expected a number ≥ 0'],
+    [['run', 'a', '--seed', '1.5'], '--seed: got 1.5, expected an integer'],
     [['run', 'a', '--model', '--exact'], '--model wants a value'],
     [['run', 'a', '--exact=yes'], '--exact takes no value'],
     [
       ['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'],
-      'one-cycle. Did you mean cosine?',
+      '"one-cycle". Did you mean "cosine"?',
     ],
     [['train', '--data', 'x', '--out', 'y', '--validation', '2'], 'a share lies between 0 and 1'],
     [['models', 'fetsh', 'x'], 'Did you mean fetch?'],

@@ -1,9 +1,10 @@
 // graft adapters: which kinds and presets there are, and which experts lie in a folder.
 
+import { integer, string } from '../../base/schema.ts'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
-import { defineCommand } from '../command.ts'
+import { defineCommand, option } from '../command.ts'
 import { describePath } from '../shared/describe-path.ts'
 import type { AdapterCost } from '../../adapters/cost.ts'
 import { formatBytes, formatCount, formatParameterCount } from '../ui/format.ts'
@@ -16,22 +17,21 @@ export const adaptersCommand = defineCommand({
   usage: '[folder]',
   positionals: [0, 1],
   options: {
-    model: {
-      type: 'text',
-      short: 'm',
-      value: 'model',
-      about: 'tell what each kind would cost on this base, before anything is made',
-    },
-    rank: {
-      type: 'integer',
-      least: 1,
+    model: option(
+      string({ about: 'tell what each kind would cost on this base, before anything is made' }),
+      { valueName: 'model', short: 'm' },
+    ),
+    rank: integer({
+      from: 1,
       about: 'with --model: rank of the kinds that have one; 16 for lora and dora unless given',
-    },
-    targets: {
-      type: 'text',
-      value: 'names',
-      about: 'with --model: a preset, or names with commas; as graft train takes them unless given',
-    },
+    }),
+    targets: option(
+      string({
+        about:
+          'with --model: a preset, or names with commas; as graft train takes them unless given',
+      }),
+      { valueName: 'names' },
+    ),
   },
   examples: [
     { command: 'graft adapters', about: 'kinds and presets, and the experts below this folder' },
@@ -94,7 +94,7 @@ async function estimateCosts(
     import('../../graph/index.ts'),
     import('../../node/models/resolve.ts'),
     import('../../node/manifests/training-run.ts'),
-    import('../train/train-options.ts'),
+    import('../shared/parse-targets.ts'),
   ])
   const base = await openBaseModel(await resolveModel(source))
   const given = {

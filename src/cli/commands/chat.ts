@@ -1,12 +1,20 @@
 // graft chat: a conversation at the keyboard, with experts swapped in and out while it goes on.
 
+import { flag, string } from '../../base/schema.ts'
 import { createInterface } from 'node:readline/promises'
 import { GraftError } from '../../base/errors.ts'
 import type { Expert } from '../../adapters/index.ts'
 import type { ChatMessage } from '../../index.ts'
 import { composePrompt } from '../../runtime/chat-prompt.ts'
 import type { ChatLearner } from '../learn/chat-learner.ts'
-import { type Context, defineCommand, type Options, UsageError, type Values } from '../command.ts'
+import {
+  type Context,
+  defineCommand,
+  type Options,
+  UsageError,
+  type Values,
+  option,
+} from '../command.ts'
 import {
   expertOption,
   loadExpert,
@@ -21,13 +29,12 @@ const options = {
   ...modelOptions,
   ...expertOption,
   ...samplingOptions,
-  learn: { type: 'flag', about: 'learn from /up, /down and /teach, for one user' },
-  user: { type: 'text', value: 'name', default: 'me', about: 'whose tiers learn' },
-  store: {
-    type: 'text',
-    value: 'folder|file.db',
-    about: 'where users are kept, with --learn; without it the talk alone learns',
-  },
+  learn: flag({ about: 'learn from /up, /down and /teach, for one user' }),
+  user: option(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
+  store: option(
+    string({ about: 'where users are kept, with --learn; without it the talk alone learns' }),
+    { valueName: 'folder|file.db' },
+  ),
 } as const satisfies Options
 
 /** The conversation so far, and who answers. */

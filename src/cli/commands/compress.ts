@@ -1,7 +1,8 @@
 // graft compress: an expert at a lower rank, with what that cost.
 
+import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { defineCommand, UsageError } from '../command.ts'
+import { defineCommand, option, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 export const compressCommand = defineCommand({
@@ -11,38 +12,33 @@ export const compressCommand = defineCommand({
   positionals: [1, 1],
   options: {
     ...modelOptions,
-    model: {
-      ...modelOptions.model,
+    model: withInfo(modelOptions.model, {
       about: "the base, to measure on; the expert's own unless given",
-    },
-    rank: { type: 'integer', least: 1, about: 'directions kept in each module at most' },
-    energy: {
-      type: 'number',
+    }),
+    rank: integer({ from: 1, about: 'directions kept in each module at most' }),
+    energy: number({
       about:
         'the smallest rank that keeps this share of the squared singular values, in every module by itself',
-    },
-    data: {
-      type: 'text',
-      value: 'file.jsonl',
-      short: 'd',
-      about: 'rows to measure on: loss before and after, and how far predictions moved',
-    },
-    heal: {
-      type: 'integer',
-      least: 1,
-      value: 'steps',
-      about: 'steps in which the small expert then learns from the large one, on --data',
-    },
-    'learning-rate': { type: 'number', least: 0, default: 5e-4, about: 'of the healing' },
-    'max-tokens': { type: 'integer', least: 2, default: 256, about: 'longer rows are cut' },
-    seed: { type: 'integer', default: 0, about: "of the rows' order while healing" },
-    out: {
-      type: 'text',
-      value: 'folder',
+    }),
+    data: option(
+      string({ about: 'rows to measure on: loss before and after, and how far predictions moved' }),
+      { valueName: 'file.jsonl', short: 'd' },
+    ),
+    heal: option(
+      integer({
+        from: 1,
+        about: 'steps in which the small expert then learns from the large one, on --data',
+      }),
+      { valueName: 'steps' },
+    ),
+    'learning-rate': number({ from: 0, default: 5e-4, about: 'of the healing' }),
+    'max-tokens': integer({ from: 2, default: 256, about: 'longer rows are cut' }),
+    seed: integer({ default: 0, about: "of the rows' order while healing" }),
+    out: option(string({ about: 'where the result goes; must not exist yet' }), {
+      valueName: 'folder',
       short: 'o',
       required: true,
-      about: 'where the result goes; must not exist yet',
-    },
+    }),
   },
   examples: [
     {

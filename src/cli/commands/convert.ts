@@ -1,6 +1,7 @@
 // graft convert: a model into a Hugging Face folder, or an adapter into another element type or
 // another tool's file.
 
+import { integer, oneOf, withInfo } from '../../base/schema.ts'
 import { OptionError } from '../../base/errors.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
 import { defineCommand } from '../command.ts'
@@ -16,24 +17,16 @@ export const convertCommand = defineCommand({
   usage: '<from> <to>',
   positionals: [2, 2],
   options: {
-    dtype: {
-      type: 'text',
+    dtype: oneOf([...floats, 'int8', 'int4'], {
       default: 'f32',
-      choices: [...floats, 'int8', 'int4'],
       about: 'element type of what is written; int8 and int4 are for adapters',
-    },
-    model: {
-      ...modelOptions.model,
+    }),
+    model: withInfo(modelOptions.model, {
       about:
         "of an adapter: its base, to see how far answers moved; needed for GGUF's and mlx-lm's files",
-    },
+    }),
     threads: modelOptions.threads,
-    prompts: {
-      type: 'integer',
-      least: 0,
-      default: 20,
-      about: 'prompts on which that is seen; 0: none',
-    },
+    prompts: integer({ from: 0, default: 20, about: 'prompts on which that is seen; 0: none' }),
   },
   examples: [
     {

@@ -1,50 +1,38 @@
 // graft eval: how well a base model or an expert does on rows of a JSONL file, how sure that is,
 // and whether one is better than another.
 
+import { flag, integer, string } from '../../base/schema.ts'
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
-import { type Context, defineCommand, UsageError } from '../command.ts'
+import { type Context, defineCommand, UsageError, option } from '../command.ts'
 import { adapterOption, modelOptions, openExpert } from '../shared/open-model.ts'
 
 const options = {
   ...modelOptions,
   ...adapterOption,
-  data: {
-    type: 'text',
-    value: 'file.jsonl',
+  data: option(string({ about: 'rows as for graft train' }), {
+    valueName: 'file.jsonl',
     short: 'd',
     required: true,
-    about: 'rows as for graft train',
-  },
-  metrics: {
-    type: 'text',
-    value: 'names',
-    about: 'what is measured, with commas; perplexity unless given',
-  },
-  against: {
-    type: 'text',
-    value: 'folder|base',
-    about: 'another expert, or base, to compare with on the same rows',
-  },
-  labels: {
-    type: 'text',
-    value: 'names',
-    about: 'all the answers there are, with commas, for label-accuracy',
-  },
-  rows: { type: 'integer', least: 1, about: 'only the first rows' },
-  system: {
-    type: 'text',
-    value: 'text',
-    about: "system message for rows that have none (default: the expert's own)",
-  },
-  'max-tokens': { type: 'integer', least: 2, default: 512, about: 'longer rows are cut' },
-  generate: {
-    type: 'flag',
+  }),
+  metrics: option(string({ about: 'what is measured, with commas; perplexity unless given' }), {
+    valueName: 'names',
+  }),
+  against: option(string({ about: 'another expert, or base, to compare with on the same rows' }), {
+    valueName: 'folder|base',
+  }),
+  labels: option(string({ about: 'all the answers there are, with commas, for label-accuracy' }), {
+    valueName: 'names',
+  }),
+  rows: integer({ from: 1, about: 'only the first rows' }),
+  system: string({ about: "system message for rows that have none (default: the expert's own)" }),
+  'max-tokens': integer({ from: 2, default: 512, about: 'longer rows are cut' }),
+  generate: flag({
     about: 'also write the answers: exact-match, and JSON where the rows hold JSON',
-  },
-  'new-tokens': { type: 'integer', least: 1, default: 96, about: 'tokens of an answer at most' },
-  stop: { type: 'text', value: 'text', about: 'end answers where this text would begin' },
-  seed: { type: 'integer', default: 0, about: 'of the intervals' },
+  }),
+  'new-tokens': integer({ from: 1, default: 96, about: 'tokens of an answer at most' }),
+  stop: string({ about: 'end answers where this text would begin' }),
+  seed: integer({ default: 0, about: 'of the intervals' }),
 } as const
 
 type EvalValues = Context<typeof options>['values']

@@ -1,10 +1,13 @@
 // graft extract: the adapter between a base and a model that was tuned from it.
 
+import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { defineCommand, UsageError } from '../command.ts'
+import { defineCommand, option, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
+import { parseTargets } from '../shared/parse-targets.ts'
 
 const { model } = modelOptions
+const presetNames = ['all-linear', 'attention', 'mlp', 'default']
 
 export const extractCommand = defineCommand({
   name: 'extract',
@@ -12,37 +15,33 @@ export const extractCommand = defineCommand({
   usage: '--base <model> --tuned <model> --rank <r> --out <folder>',
   positionals: [0, 0],
   options: {
-    base: {
-      ...model,
-      short: 'b',
-      required: true,
-      about: 'the model to start from (directory, .gguf file, hf:owner/name or name)',
-    },
-    tuned: {
-      ...model,
+    base: option(
+      withInfo(model, {
+        about: 'the model to start from (directory, .gguf file, hf:owner/name or name)',
+      }),
+      { short: 'b', required: true },
+    ),
+    tuned: option(withInfo(model, { about: 'the model to arrive at, of the same form' }), {
       short: 't',
       required: true,
-      about: 'the model to arrive at, of the same form',
-    },
-    rank: { type: 'integer', least: 1, about: 'directions kept in each layer at most' },
-    energy: {
-      type: 'number',
+    }),
+    rank: integer({ from: 1, about: 'directions kept in each layer at most' }),
+    energy: number({
       about:
         'the smallest rank that keeps this share of the squared singular values, in every layer by itself',
-    },
-    targets: {
-      type: 'text',
-      value: 'names',
-      about:
-        "layers to look at, with commas: q_proj,v_proj, or 'all-linear' (default), 'attention', 'mlp'",
-    },
-    out: {
-      type: 'text',
-      value: 'folder',
+    }),
+    targets: option(
+      string({
+        about:
+          "layers to look at, with commas: q_proj,v_proj, or 'all-linear' (default), 'attention', 'mlp'",
+      }),
+      { valueName: 'names' },
+    ),
+    out: option(string({ about: 'where the adapter goes; must not exist yet' }), {
+      valueName: 'folder',
       short: 'o',
       required: true,
-      about: 'where the adapter goes; must not exist yet',
-    },
+    }),
   },
   examples: [
     {
@@ -63,15 +62,12 @@ export const extractCommand = defineCommand({
     const { extractFolder } = await import('../merge/extract-folder.ts')
     return extractFolder(
       { base, tuned, out },
-      { rank, energy, targets: parseTargets(targets) },
+      {
+        rank,
+        energy,
+        targets: targets === undefined ? undefined : parseTargets(targets, presetNames),
+      },
       terminal,
     )
   },
 })
-
-/** A name of a preset stays one; anything else is a list of ends of paths. */
-function parseTargets(text: string | undefined): readonly string[] | string | undefined {
-  if (text === undefined || ['all-linear', 'attention', 'mlp', 'default'].includes(text))
-    return text
-  return text.split(',').map((name) => name.trim())
-}

@@ -1,25 +1,24 @@
 // graft inspect: what is in a model or an adapter.
 
+import { flag, integer, withInfo } from '../../base/schema.ts'
 import { defineCommand } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 const options = {
   weights: modelOptions.weights,
   threads: modelOptions.threads,
-  prompts: {
-    type: 'integer',
-    least: 0,
+  prompts: integer({
+    from: 0,
     default: 100,
     about:
       'prompts on which the fast path of a quantised model is compared with the exact one; 0: none',
-  },
-  norms: { type: 'flag', about: 'of a model: the norm of every weight; reads all of them' },
-  model: {
-    ...modelOptions.model,
+  }),
+  norms: flag({ about: 'of a model: the norm of every weight; reads all of them' }),
+  model: withInfo(modelOptions.model, {
     about:
       "of an adapter: its base, for what depends on the base's weights (DoRA, IA3) or graph (VeRA)",
-  },
-  all: { type: 'flag', about: 'every tensor, not only a summary' },
+  }),
+  all: flag({ about: 'every tensor, not only a summary' }),
 } as const
 
 export const inspectCommand = defineCommand({

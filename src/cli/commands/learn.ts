@@ -1,7 +1,8 @@
 // graft learn: turns of a file pass a model one at a time, and a user's tiers learn from each; and
 // what is known about a user.
 
-import { defineCommand, UsageError } from '../command.ts'
+import { flag, integer, number, string } from '../../base/schema.ts'
+import { defineCommand, option, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 export const learnCommand = defineCommand({
@@ -11,58 +12,49 @@ export const learnCommand = defineCommand({
   positionals: [0, 0],
   options: {
     ...modelOptions,
-    data: {
-      type: 'text',
-      value: 'file.jsonl',
+    data: option(string({ about: 'turns, in the formats of graft train; every answer is one' }), {
+      valueName: 'file.jsonl',
       short: 'd',
-      about: 'turns, in the formats of graft train; every answer is one',
-    },
-    user: { type: 'text', value: 'name', default: 'me', about: 'whose tiers learn' },
-    store: {
-      type: 'text',
-      value: 'folder|file.db',
-      about: 'where users are kept: a folder, or one SQLite file; without it nothing is kept',
-    },
-    turns: { type: 'integer', least: 1, about: 'only the first so many' },
-    system: { type: 'text', value: 'text', about: 'system message for rows that have none' },
-    'fast-rank': {
-      type: 'integer',
-      least: 1,
+    }),
+    user: option(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
+    store: option(
+      string({
+        about: 'where users are kept: a folder, or one SQLite file; without it nothing is kept',
+      }),
+      { valueName: 'folder|file.db' },
+    ),
+    turns: integer({ from: 1, about: 'only the first so many' }),
+    system: string({ about: 'system message for rows that have none' }),
+    'fast-rank': integer({
+      from: 1,
       about: "rank of the fast tier, 1 to 16; the stored user's, or 4, on layers 2, unless given",
-    },
-    'fast-layers': {
-      type: 'integer',
-      least: 1,
+    }),
+    'fast-layers': integer({
+      from: 1,
       about: 'the fast tier in all linears of the last n layers; at the head unless given',
-    },
-    'learning-rate': {
-      type: 'number',
-      least: 0,
+    }),
+    'learning-rate': number({
+      from: 0,
       about: 'of the fast tier; 2e-3 unless given, on layers 5e-3',
-    },
-    'no-memory': { type: 'flag', about: 'the fast tier alone' },
-    canaries: {
-      type: 'text',
-      value: 'file.jsonl',
-      about: 'turns that must not get worse by more than 1 %: else the tiers go back',
-    },
-    consolidate: {
-      type: 'flag',
+    }),
+    'no-memory': flag({ about: 'the fast tier alone' }),
+    canaries: option(
+      string({ about: 'turns that must not get worse by more than 1 %: else the tiers go back' }),
+      { valueName: 'file.jsonl' },
+    ),
+    consolidate: flag({
       about: 'afterwards, train what was learned into the slow tier; kept where its gate agrees',
-    },
-    epochs: {
-      type: 'integer',
-      least: 1,
+    }),
+    epochs: integer({
+      from: 1,
       about: 'passes of the slow tier over what was learned; 2 unless given',
-    },
-    out: {
-      type: 'text',
-      value: 'folder',
-      short: 'o',
-      about: 'where the slow tier goes as a PEFT folder; must not exist yet',
-    },
-    plot: { type: 'text', value: 'file.svg', about: 'the loss curve' },
-    show: { type: 'flag', about: 'learn nothing: say what is known about the user' },
+    }),
+    out: option(
+      string({ about: 'where the slow tier goes as a PEFT folder; must not exist yet' }),
+      { valueName: 'folder', short: 'o' },
+    ),
+    plot: option(string({ about: 'the loss curve' }), { valueName: 'file.svg' }),
+    show: flag({ about: 'learn nothing: say what is known about the user' }),
   },
   examples: [
     {

@@ -1,50 +1,45 @@
 // graft merge: several experts into one adapter, or into the weights of a base.
 
+import { flag, integer, number, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { defineCommand, UsageError } from '../command.ts'
+import { defineCommand, option, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 const recipeOptions = {
-  method: {
-    type: 'text',
-    value: 'name',
-    about:
-      'how to merge; graft merge --methods lists the methods and their options (default: weighted)',
-  },
-  weights: {
-    type: 'text',
-    value: 'w1,w2,...',
-    about: 'one per adapter, 1 each unless given; with a negative one: --weights=-1,0.5',
-  },
-  normalize: { type: 'flag', about: 'divide the weights by their sum' },
-  density: {
-    type: 'number',
-    about: 'share of entries that are kept, above 0 and up to 1 (default 0.5)',
-  },
-  t: { type: 'number', about: 'slerp: 0 is the first adapter, 1 the second (default 0.5)' },
-  epsilon: {
-    type: 'number',
+  method: option(
+    string({
+      about:
+        'how to merge; graft merge --methods lists the methods and their options (default: weighted)',
+    }),
+    { valueName: 'name' },
+  ),
+  weights: option(
+    string({
+      about: 'one per adapter, 1 each unless given; with a negative one: --weights=-1,0.5',
+    }),
+    { valueName: 'w1,w2,...' },
+  ),
+  normalize: flag({ about: 'divide the weights by their sum' }),
+  density: number({ about: 'share of entries that are kept, above 0 and up to 1 (default 0.5)' }),
+  t: number({ about: 'slerp: 0 is the first adapter, 1 the second (default 0.5)' }),
+  epsilon: number({
     about: 'della: how far keep probabilities reach from the density (default 0.1)',
-  },
-  gamma: {
-    type: 'number',
+  }),
+  gamma: number({
     about: 'breadcrumbs: share of the largest entries that are dropped (default 0.01)',
-  },
-  majority: {
-    type: 'text',
-    choices: ['total', 'frequency'],
+  }),
+  majority: oneOf(['total', 'frequency'], {
     about: 'peft-ties: how a sign is elected (default total)',
-  },
-  rank: { type: 'integer', least: 1, about: 'rank of the result at most' },
-  energy: {
-    type: 'number',
+  }),
+  rank: integer({ from: 1, about: 'rank of the result at most' }),
+  energy: number({
     about:
       'the smallest rank that keeps this share of the squared singular values, in every module by itself',
-  },
-  seed: { type: 'integer', about: 'for methods that draw at random (default 0)' },
+  }),
+  seed: integer({ about: 'for methods that draw at random (default 0)' }),
 } as const
 
 export const mergeCommand = defineCommand({
@@ -54,41 +49,35 @@ export const mergeCommand = defineCommand({
   positionals: [0, Infinity],
   options: {
     ...recipeOptions,
-    out: {
-      type: 'text',
-      value: 'folder',
-      short: 'o',
-      about:
-        'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',
-    },
-    model: {
-      ...modelOptions.model,
+    out: option(
+      string({
+        about:
+          'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',
+      }),
+      { valueName: 'folder', short: 'o' },
+    ),
+    model: withInfo(modelOptions.model, {
       about:
         'the base, to check the adapters against; needed for DoRA, IA3 and LoKr (directory, .gguf file, hf:owner/name or name)',
-    },
-    'any-base': {
-      type: 'flag',
+    }),
+    'any-base': flag({
       about:
         'also adapters of bases that differ in name or hash, such as two quantisations of one model',
-    },
-    'into-base': {
-      type: 'flag',
+    }),
+    'into-base': flag({
       about:
         'write the whole base (--model, else the one the adapters name) with the adapters in its weights',
-    },
-    dtype: {
-      type: 'text',
-      choices: ['f32', 'f16', 'bf16', 'q8_0'],
+    }),
+    dtype: oneOf(['f32', 'f16', 'bf16', 'q8_0'], {
       about:
         "with --into-base: type of a folder's tensors, or of those that change in a GGUF (else their own where it can be written)",
-    },
-    prompts: {
-      type: 'integer',
-      least: 0,
+    }),
+    prompts: integer({
+      from: 0,
       about:
         'with --into-base: prompts on which the written model is compared with base and adapters (default 8; 0: none)',
-    },
-    methods: { type: 'flag', about: 'list the methods' },
+    }),
+    methods: flag({ about: 'list the methods' }),
   },
   examples: [
     {
@@ -185,10 +174,10 @@ function readRecipe(values: RecipeValues): MergeRecipe {
 }
 
 function parseWeight(text: string): number {
-  const number = text.trim() === '' ? NaN : Number(text)
-  if (Number.isFinite(number)) return number
+  const weight = text.trim() === '' ? NaN : Number(text)
+  if (Number.isFinite(weight)) return weight
   throw new UsageError(
-    `--weights wants numbers with commas between them, got ${JSON.stringify(text)}.`,
+    `--weights: got ${JSON.stringify(text)}, expected numbers with commas between them.`,
   )
 }
 

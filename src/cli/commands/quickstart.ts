@@ -2,12 +2,13 @@
 // taught, both are judged on rows that training never saw, the expert is swapped in and out while
 // text is written, and saved.
 
+import { flag, integer, string } from '../../base/schema.ts'
 import { join } from 'node:path'
 import { NotFoundError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { composePrompt } from '../../runtime/chat-prompt.ts'
-import { type Context, defineCommand } from '../command.ts'
+import { type Context, defineCommand, option } from '../command.ts'
 import { defaultModel, modelOptions, openModel } from '../shared/open-model.ts'
 import { generateAnswers } from '../quickstart/answers.ts'
 import { intentTask } from '../quickstart/intent-task.ts'
@@ -26,20 +27,19 @@ const quickRows = { train: 160, test: 20 } // enough to see it work, not enough 
 
 const options = {
   ...modelOptions,
-  out: {
-    type: 'text',
-    value: 'folder',
-    short: 'o',
-    default: join('.graft', 'quickstart'),
-    about: 'where the expert goes; what lies there is replaced',
-  },
-  rows: { type: 'integer', least: 8, about: 'rows to train on; all unless given' },
-  'test-rows': { type: 'integer', least: 1, about: 'rows to judge on; all unless given' },
-  quick: {
-    type: 'flag',
+  out: option(
+    string({
+      default: join('.graft', 'quickstart'),
+      about: 'where the expert goes; what lies there is replaced',
+    }),
+    { valueName: 'folder', short: 'o' },
+  ),
+  rows: integer({ from: 8, about: 'rows to train on; all unless given' }),
+  'test-rows': integer({ from: 1, about: 'rows to judge on; all unless given' }),
+  quick: flag({
     about: `only ${quickRows.train} rows to train on and ${quickRows.test} to judge on: a look, not a result`,
-  },
-  seed: { type: 'integer', default: 0, about: 'same seed, same expert' },
+  }),
+  seed: integer({ default: 0, about: 'same seed, same expert' }),
 } as const
 
 type QuickstartContext = Context<typeof options>

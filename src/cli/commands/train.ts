@@ -13,15 +13,15 @@ import {
   type TrainedExpert,
   trainExperts,
 } from '../train/train-experts.ts'
-import { toOverrides, trainOptions, type TrainValues } from '../train/train-options.ts'
+import type { trainOptions, TrainValues } from '../train/train-options.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export const trainCommand = defineCommand({
+export const trainCommand = defineCommand<typeof trainOptions>({
   name: 'train',
   summary: 'teach experts (LoRA) from JSONL files',
   usage: '[expert.yaml ...]',
   positionals: [0, 100],
-  options: trainOptions,
+  options: async () => (await import('../train/train-options.ts')).trainOptions,
   examples: [
     {
       command: 'graft train --data rows.jsonl --out my-expert',
@@ -81,12 +81,17 @@ async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
     throw new UsageError(
       `${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing. Or name a training manifest: graft train expert.yaml`,
     )
-  const [{ targetPresets }, { applyOverride }, { findRunFaults, resolveTrainingRun }] =
-    await Promise.all([
-      import('../../adapters/presets.ts'),
-      import('../../node/manifests/manifest-file.ts'),
-      import('../../node/manifests/training-run.ts'),
-    ])
+  const [
+    { targetPresets },
+    { toOverrides },
+    { applyOverride },
+    { findRunFaults, resolveTrainingRun },
+  ] = await Promise.all([
+    import('../../adapters/presets.ts'),
+    import('../train/train-overrides.ts'),
+    import('../../node/manifests/manifest-file.ts'),
+    import('../../node/manifests/training-run.ts'),
+  ])
   const manifest = {}
   for (const override of toOverrides(values, {
     presets: [...targetPresets.keys()],
@@ -122,11 +127,13 @@ async function planFromManifests(
     )
   const [
     { targetPresets },
+    { toOverrides },
     { readManifest },
     { findRunFaults, resolveTrainingRun, toManifestProblems, hasRunStarted },
     { GraftError: Known, ManifestError },
   ] = await Promise.all([
     import('../../adapters/presets.ts'),
+    import('../train/train-overrides.ts'),
     import('../../node/manifests/manifest-file.ts'),
     import('../../node/manifests/training-run.ts'),
     import('../../base/errors.ts'),

@@ -1,7 +1,8 @@
 // Command lines as typed values, and what is said of wrong ones.
+import { flag, integer, number, oneOf, string } from '../../base/schema.ts'
 import { describe, expect, it } from 'vitest'
 import { parseArguments, hasJsonFlag } from './arguments.ts'
-import { defineCommand, UsageError } from '../command.ts'
+import { defineCommand, option, type Options, UsageError } from '../command.ts'
 import { computeEditDistance, findNearestName } from '../../base/suggest.ts'
 
 const command = defineCommand({
@@ -10,18 +11,18 @@ const command = defineCommand({
   usage: '[word]',
   positionals: [0, 1],
   options: {
-    rate: { type: 'number', default: 0.5, least: 0, about: 'a number' },
-    steps: { type: 'integer', about: 'a whole number' },
-    shift: { type: 'number', about: 'may be negative' },
-    mode: { type: 'text', choices: ['slow', 'fast'], about: 'a choice' },
-    out: { type: 'text', short: 'o', about: 'a text' },
-    force: { type: 'flag', about: 'a flag' },
-    part: { type: 'text', many: true, about: 'several texts' },
+    rate: number({ from: 0, default: 0.5, about: 'a number' }),
+    steps: integer({ about: 'an integer' }),
+    shift: number({ about: 'may be negative' }),
+    mode: oneOf(['slow', 'fast'], { about: 'a choice' }),
+    out: option(string({ about: 'a text' }), { short: 'o' }),
+    force: flag({ about: 'a flag' }),
+    part: option(string({ about: 'several texts' }), { many: true }),
   },
   examples: [],
   run: () => Promise.resolve(undefined),
 })
-const parse = (...args: string[]) => parseArguments(command, args)
+const parse = (...args: string[]) => parseArguments(command, command.options as Options, args)
 
 describe('parseArguments', () => {
   it('gives defaults, numbers, texts and flags', () => {
@@ -62,15 +63,15 @@ describe('parseArguments', () => {
     [['--stpes', '1'], 'there is no option --stpes. Did you mean --steps?'],
     [['--zzzzzz'], 'there is no option --zzzzzz.'],
     [['-q'], 'there is no option -q.'],
-    [['--rate', 'fast'], '--rate wants a number from 0, got "fast".'],
-    [['--rate', '-1'], '--rate wants a number from 0, got "-1".'],
-    [['--rate', ''], '--rate wants a number from 0, got "".'],
-    [['--steps', '1.5'], '--steps wants a whole number, got "1.5".'],
-    [['--steps', 'Infinity'], '--steps wants a whole number, got "Infinity".'],
+    [['--rate', 'fast'], '--rate: got "fast", expected a number ≥ 0'],
+    [['--rate', '-1'], '--rate: got -1, expected a number ≥ 0'],
+    [['--rate', ''], '--rate: got "", expected a number ≥ 0'],
+    [['--steps', '1.5'], '--steps: got 1.5, expected an integer'],
+    [['--steps', 'Infinity'], '--steps: got Infinity, expected an integer'],
     [['--out'], '--out wants a value: --out <text>.'],
     [['--out', '--force'], '--out wants a value: --out <text>.'],
     [['--force=1'], '--force takes no value, got "1".'],
-    [['--mode', 'fats'], '--mode is "fats"; it may be slow, fast. Did you mean fast?'],
+    [['--mode', 'fats'], '--mode: got "fats", expected "slow", "fast". Did you mean "fast"?'],
     [['a', 'b'], '"b" is one word too many: graft probe [word]'],
   ])('%j', (args, message) => {
     expect(() => parse(...args)).toThrow(UsageError)

@@ -1,14 +1,22 @@
-// From the words of a command line to typed option values. Throws UsageError that names the option
-// and, where there is one, the nearest name.
+// From the arguments of a command line to typed option values, by the fields of the command's table.
+// Throws UsageError that names the option and, where there is one, the nearest name.
 
+import { flag } from '../../base/schema.ts'
 import { parseArgs } from 'node:util'
-import { type Command, type Options, type OptionSpec, UsageError, type Values } from '../command.ts'
+import {
+  type Command,
+  type Options,
+  type OptionSpec,
+  UsageError,
+  type Values,
+  option,
+} from '../command.ts'
 import { findNearestName } from '../../base/suggest.ts'
 
 /** What every command understands. */
 export const commonOptions = {
-  json: { type: 'flag', about: 'one JSON value on stdout, progress on stderr' },
-  help: { type: 'flag', short: 'h', about: 'this text' },
+  json: flag({ about: 'one JSON value on stdout, progress on stderr' }),
+  help: option(flag({ about: 'this text' }), { short: 'h' }),
 } as const satisfies Options
 
 export interface ParsedArguments {
@@ -19,46 +27,52 @@ export interface ParsedArguments {
 }
 
 type Token = NonNullable<ReturnType<typeof parseArgs>['tokens']>[number]
-type Given = string | number | boolean | readonly string[]
 type OptionToken = Extract<Token, { kind: 'option' }>
 
-/** Reads a command's arguments. With --help nothing else is asked of them. */
-export function parseArguments(command: Command, args: readonly string[]): ParsedArguments {
-  const table: Options = { ...command.options, ...commonOptions }
-  const { tokens } = parseArgs({
-    args: [...args],
-    strict: false,
-    tokens: true,
-    allowPositionals: true,
-    options: Object.fromEntries(
-      Object.entries(table).map(
-        ([name, { type, short }]) =>
-          [
-            name,
-            { type: type === 'flag' ? 'boolean' : 'string', ...(short && { short }) },
-          ] as const,
-      ),
-    ),
-  })
-  const given: Record<string, Given> = {}
+/**
+ * Reads the arguments of a command with these options. With --help nothing else is asked of them.
+ */
+export function parseArguments(
+  command: Command,
+  options: Options,
+  args: readonly string[],
+): ParsedArguments {
+  const table: Options = { ...options, ...commonOptions }
+  const tokens = tokenize(table, args)
+  const given: Record<string, unknown> = {}
   for (const token of tokens) {
     if (token.kind !== 'option') continue
     const name = getOptionName(token, table)
     const value = parseOptionValue(token, table[name]!)
-    const before = given[name]
-    given[name] = table[name]!.many
-      ? [...(Array.isArray(before) ? (before as string[]) : []), String(value)]
-      : value
+    const before = given[name] as readonly unknown[] | undefined
+    given[name] = table[name]!.many ? [...(before ?? []), value] : value
   }
   const positionals = tokens.flatMap((token) => (token.kind === 'positional' ? [token.value] : []))
   const help = given['help'] === true
-  if (!help) checkPresence(command, given, positionals)
+  if (!help) {
+    checkRequired(options, given)
+    checkPositionals(command, positionals)
+  }
   return {
-    values: completeValues(command.options, given),
+    values: completeValues(options, given),
     positionals,
     json: given['json'] === true,
     help,
   }
+}
+
+function tokenize(table: Options, args: readonly string[]): readonly Token[] {
+  const options = Object.entries(table).map(([name, spec]) => {
+    const type = isFlag(spec) ? ('boolean' as const) : ('string' as const)
+    return [name, spec.short === undefined ? { type } : { type, short: spec.short }] as const
+  })
+  return parseArgs({
+    args: [...args],
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+    options: Object.fromEntries(options),
+  }).tokens
 }
 
 /** Whether --json stands among the arguments, for errors that come up before they can be read. */
@@ -76,65 +90,60 @@ function getOptionName({ name, rawName }: OptionToken, table: Options): string {
   )
 }
 
-function parseOptionValue(
-  { rawName, value, inlineValue }: OptionToken,
-  spec: OptionSpec,
-): string | number | boolean {
-  if (spec.type === 'flag') {
-    if (value !== undefined)
-      throw new UsageError(`${rawName} takes no value, got ${JSON.stringify(value)}.`)
-    return true
+const isFlag = ({ schema }: OptionSpec): boolean => schema['type'] === 'boolean'
+const isNumber = ({ schema }: OptionSpec): boolean =>
+  schema['type'] === 'number' || schema['type'] === 'integer'
+
+/** What --help shows for a value: '<rows>'; empty for a flag. */
+export function describePlaceholder(spec: OptionSpec): string {
+  if (isFlag(spec)) return ''
+  return ` <${spec.valueName ?? (isNumber(spec) ? String(spec.schema['type']) : 'text')}>`
+}
+
+function parseOptionValue({ rawName, value, inlineValue }: OptionToken, spec: OptionSpec): unknown {
+  if (isFlag(spec)) {
+    if (value === undefined) return true
+    throw new UsageError(`${rawName} takes no value, got ${JSON.stringify(value)}.`)
   }
-  const isNumber = spec.type !== 'text'
+  const number = toNumber(value)
   const looksLikeOption =
-    value?.startsWith('-') && !inlineValue && !(isNumber && Number.isFinite(Number(value)))
+    value?.startsWith('-') && !inlineValue && !(isNumber(spec) && number !== undefined)
   if (value === undefined || looksLikeOption)
-    throw new UsageError(`${rawName} wants a value: ${rawName} <${spec.value ?? spec.type}>.`)
-  if (spec.choices && !spec.choices.includes(value)) {
-    const meant = findNearestName(value, spec.choices)
-    throw new UsageError(
-      `${rawName} is ${JSON.stringify(value)}; it may be ${spec.choices.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
-    )
-  }
-  return isNumber ? parseNumber(rawName, value, spec) : value
+    throw new UsageError(`${rawName} wants a value: ${rawName}${describePlaceholder(spec)}.`)
+  const parsed = isNumber(spec) ? (number ?? value) : value
+  const problems = spec.findProblems(parsed, rawName)
+  if (problems.length > 0) throw new UsageError(problems.join('; '))
+  return parsed
 }
 
-function parseNumber(
-  rawName: string,
-  text: string,
-  { type, least = -Infinity }: OptionSpec,
-): number {
-  const number = text.trim() === '' ? NaN : Number(text)
-  const right =
-    Number.isFinite(number) && number >= least && (type === 'number' || Number.isInteger(number))
-  if (right) return number
-  const wanted = `a ${type === 'integer' ? 'whole ' : ''}number${least === -Infinity ? '' : ` from ${least}`}`
-  throw new UsageError(`${rawName} wants ${wanted}, got ${JSON.stringify(text)}.`)
+/** The text as a number; undefined where it is none. */
+function toNumber(text: string | undefined): number | undefined {
+  const number = text === undefined || text.trim() === '' ? NaN : Number(text)
+  return Number.isNaN(number) ? undefined : number
 }
 
-function checkPresence(
-  command: Command,
-  given: Readonly<Record<string, unknown>>,
-  words: readonly string[],
-): void {
-  const missing = Object.entries(command.options).flatMap(([name, { required }]) =>
+function checkRequired(options: Options, given: Readonly<Record<string, unknown>>): void {
+  const missing = Object.entries(options).flatMap(([name, { required }]) =>
     required && given[name] === undefined ? [`--${name}`] : [],
   )
   if (missing.length > 0)
     throw new UsageError(`${missing.join(' and ')} ${missing.length > 1 ? 'are' : 'is'} missing.`)
+}
+
+function checkPositionals(command: Command, positionals: readonly string[]): void {
   const [least, most] = command.positionals
-  if (words.length < least)
+  if (positionals.length < least)
     throw new UsageError(`something is missing: graft ${command.name} ${command.usage}`)
-  if (words.length > most)
+  if (positionals.length > most)
     throw new UsageError(
-      `${JSON.stringify(words[most])} is one word too many: graft ${command.name} ${command.usage}`,
+      `${JSON.stringify(positionals[most])} is one word too many: graft ${command.name} ${command.usage}`,
     )
 }
 
-function completeValues(table: Options, given: Readonly<Record<string, Given>>): Values<Options> {
+function completeValues(table: Options, given: Readonly<Record<string, unknown>>): Values<Options> {
   const values = Object.entries(table).map(([name, spec]) => [
     name,
-    given[name] ?? (spec.type === 'flag' ? false : spec.default),
+    given[name] ?? (isFlag(spec) ? false : spec.default),
   ])
   return Object.fromEntries(values) as Values<Options>
 }

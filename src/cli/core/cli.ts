@@ -3,7 +3,7 @@
 
 import { GraftError, ManifestError } from '../../base/errors.ts'
 import { parseArguments, hasJsonFlag } from './arguments.ts'
-import { type Command, UsageError } from '../command.ts'
+import { type Command, loadOptions, UsageError } from '../command.ts'
 import { describeCommand, describeProgram } from './help.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { createStyle, type Style } from '../ui/style.ts'
@@ -74,7 +74,11 @@ async function runCommand(
   { stdout, stderr, environment, signal, graft, now }: CliHost,
   style: Style,
 ): Promise<number> {
-  const { values, positionals, json, help } = parseArguments(command, args)
+  const { values, positionals, json, help } = parseArguments(
+    command,
+    await loadOptions(command),
+    args,
+  )
   if (help) return printLine(stdout, await describeCommand(command, style))
   const terminal = createTerminal({ stdout, stderr, environment, json, graft, now })
   let exitCode = 0

@@ -1,7 +1,7 @@
 // Help texts, made from the commands' own tables.
 
-import { commonOptions } from './arguments.ts'
-import type { Command, OptionSpec } from '../command.ts'
+import { commonOptions, describePlaceholder } from './arguments.ts'
+import { type Command, loadOptions, type OptionSpec } from '../command.ts'
 import type { Style } from '../ui/style.ts'
 import { formatTable } from '../ui/table.ts'
 
@@ -26,9 +26,8 @@ export function describeProgram(
 
 /** Everything about one command. */
 export async function describeCommand(command: Command, style: Style): Promise<string> {
-  const entries = Object.entries({ ...command.options, ...commonOptions } as Readonly<
-    Record<string, OptionSpec>
-  >)
+  const options = await loadOptions(command)
+  const entries = Object.entries<OptionSpec>({ ...options, ...commonOptions })
   const usage = ['graft', command.name, command.usage].filter((part) => part !== '').join(' ')
   return [
     `${style.strong(`graft ${command.name}`)}: ${command.summary}`,
@@ -52,13 +51,14 @@ export async function describeCommand(command: Command, style: Style): Promise<s
   ].join('\n')
 }
 
-const describeOptionName = (name: string, { short, type, value }: OptionSpec): string =>
-  `${short ? `-${short}, ` : ''}--${name}${type === 'flag' ? '' : ` <${value ?? type}>`}`
+const describeOptionName = (name: string, spec: OptionSpec): string =>
+  `${spec.short ? `-${spec.short}, ` : ''}--${name}${describePlaceholder(spec)}`
 
-function describeOption({ about, choices, default: usual, required }: OptionSpec): string {
+function describeOption({ about = '', schema, default: usual, required }: OptionSpec): string {
+  const choices = schema['enum'] as readonly string[] | undefined
   const notes = [
     ...(choices ? [choices.join(' | ')] : []),
-    ...(usual === undefined ? [] : [`default ${usual}`]),
+    ...(usual === undefined ? [] : [`default ${String(usual)}`]),
     ...(required ? ['needed'] : []),
   ]
   return notes.length > 0 ? `${about} (${notes.join('; ')})` : about

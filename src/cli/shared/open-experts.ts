@@ -1,22 +1,22 @@
 // One expert or several mixed, as options of commands that write: --adapter coder=0.7 --adapter
 // security=0.3, or both after one comma.
 
+import { string } from '../../base/schema.ts'
 import type { Adapter, Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import type { Options } from '../command.ts'
+import { option, type Options } from '../command.ts'
 import { resolveAdapterBase, defaultModel, type ModelValues, openModel } from './open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const expertOption = {
-  adapter: {
-    type: 'text',
-    many: true,
-    value: 'folder[=weight]',
-    short: 'a',
-    about:
-      'expert to answer with: a folder as PEFT saves it; several, or one with a weight, are mixed as their weighted sum',
-  },
+  adapter: option(
+    string({
+      about:
+        'expert to answer with: a folder as PEFT saves it; several, or one with a weight, are mixed as their weighted sum',
+    }),
+    { valueName: 'folder[=weight]', short: 'a', many: true },
+  ),
 } as const satisfies Options
 
 export interface NamedExpert {

@@ -1,39 +1,35 @@
 // Opens models and adapters for commands: download progress on stderr, an adapter's own base and
 // system message where none is named.
 
+import { integer, oneOf, string } from '../../base/schema.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import type { Options } from '../command.ts'
+import { option, type Options } from '../command.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
 
 /** Options of every command that computes with a model. */
 export const modelOptions = {
-  model: {
-    type: 'text',
-    value: 'model',
+  model: option(string({ about: `directory, .gguf file, hf:owner/name or catalogue name` }), {
+    valueName: 'model',
     short: 'm',
-    about: `directory, .gguf file, hf:owner/name or catalogue name`,
-  },
-  weights: { type: 'text', about: 'how weights are kept', choices: ['file', 'f32', 'q4', 'q8'] },
-  threads: {
-    type: 'integer',
-    least: 1,
+  }),
+  weights: oneOf(['file', 'f32', 'q4', 'q8'], { about: 'how weights are kept' }),
+  threads: integer({
+    from: 1,
     about: "threads to compute with (else GRAFT_THREADS, else the machine's)",
-  },
+  }),
 } as const satisfies Options
 
 export const adapterOption = {
-  adapter: {
-    type: 'text',
-    value: 'folder',
+  adapter: option(string({ about: 'expert to answer with: a folder as PEFT saves it' }), {
+    valueName: 'folder',
     short: 'a',
-    about: 'expert to answer with: a folder as PEFT saves it',
-  },
+  }),
 } as const satisfies Options
 
 export interface ModelValues {

@@ -4,13 +4,15 @@ import { losses } from '../../train/losses/loss-table.ts'
 import { optimizers } from '../../train/optimizers/optimizer-table.ts'
 import { schedules } from '../../train/schedules/schedule-table.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
-import { UsageError } from '../command.ts'
-import { toOverrides, parseTargets, trainOptions, type TrainValues } from './train-options.ts'
+import { type OptionSpec, UsageError } from '../command.ts'
+import { parseTargets } from '../shared/parse-targets.ts'
+import { trainOptions, type TrainValues } from './train-options.ts'
+import { toOverrides } from './train-overrides.ts'
 
 const none = Object.fromEntries(
-  Object.entries(trainOptions).map(([name, { type }]) => [
+  Object.entries<OptionSpec>(trainOptions).map(([name, { schema }]) => [
     name,
-    type === 'flag' ? false : undefined,
+    schema['type'] === 'boolean' ? false : undefined,
   ]),
 ) as unknown as TrainValues
 const context = { presets: ['attention'], at: (path: string) => `/typed/${path}` }
@@ -26,9 +28,9 @@ const manifestOf = (
 
 describe('the options of graft train', () => {
   it('name all losses, optimisers and schedules there are', () => {
-    expect(trainOptions.optimizer.choices).toEqual([...optimizers.keys()])
-    expect(trainOptions.schedule.choices).toEqual([...schedules.keys()])
-    expect(trainOptions.loss.choices).toEqual([...losses.keys()])
+    expect(trainOptions.optimizer.schema['enum']).toEqual([...optimizers.keys()])
+    expect(trainOptions.schedule.schema['enum']).toEqual([...schedules.keys()])
+    expect(trainOptions.loss.schema['enum']).toEqual([...losses.keys()])
   })
   it("say the library's defaults, and set none of their own over a manifest's", () => {
     const {

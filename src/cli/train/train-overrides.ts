@@ -1,0 +1,80 @@
+// From the options of graft train to keys of a training manifest, which count before a file's.
+
+import type { ManifestOverride } from '../../node/manifests/manifest-file.ts'
+import { UsageError } from '../command.ts'
+import { parseNamedValues } from '../shared/named-values.ts'
+import { parseExperts } from '../shared/open-experts.ts'
+import { parseTargets } from '../shared/parse-targets.ts'
+import { type TrainOption, trainOptions, type TrainValues } from './train-options.ts'
+
+/**
+ * Paths are relative to where the command was typed, not to a training manifest: `at` makes them absolute.
+ */
+export interface OverrideContext {
+  readonly presets: readonly string[]
+  at(path: string): string
+}
+
+/** What the command line says, as keys of a training manifest that count before the file's. */
+export function toOverrides(
+  values: TrainValues,
+  { presets, at }: OverrideContext,
+): ManifestOverride[] {
+  const parsed: Partial<Record<keyof TrainValues, unknown>> = {
+    ...values,
+    data: values.data === undefined ? undefined : at(values.data),
+    out: values.out === undefined ? undefined : at(values.out),
+    targets: values.targets === undefined ? undefined : parseTargets(values.targets, presets),
+    validation: parseValidation(values.validation, at),
+    loss: values.loss ?? (values.teacher || values['teacher-model'] ? 'distillation' : undefined),
+    reference: values.reference === undefined ? undefined : at(values.reference),
+    from: values.from === undefined ? undefined : at(values.from),
+  }
+  const plain = Object.entries<TrainOption>(trainOptions).flatMap(
+    ([name, { manifestKey: key }]) => {
+      const value = parsed[name as keyof TrainValues]
+      return key === undefined || value === undefined || value === false ? [] : [{ key, value }]
+    },
+  )
+  const lists = (['optimizer', 'schedule', 'loss'] as const).flatMap((section) =>
+    Object.entries(parseNamedValues(`--${section}-options`, values[`${section}-options`])).map(
+      ([name, value]) => ({
+        key: `${section}.${name}`,
+        value,
+      }),
+    ),
+  )
+  const given = [...plain, ...lists, ...toTeacherOverrides(values.teacher, at)]
+  // Steps count before epochs, so epochs that were typed take steps that were written away.
+  return values.epochs !== undefined && values.steps === undefined
+    ? [...given, { key: 'schedule.steps', value: undefined }]
+    : given
+}
+
+/** One expert of weight 1 is itself, anything else a mixture; either takes the other's place. */
+function toTeacherOverrides(
+  texts: readonly string[] | undefined,
+  at: OverrideContext['at'],
+): ManifestOverride[] {
+  const named = parseExperts(texts ?? [])
+  const [first] = named
+  if (!first) return []
+  const isOne = named.length === 1 && first.weight === 1
+  const mixture = Object.fromEntries(named.map(({ folder, weight }) => [at(folder), weight]))
+  return [
+    { key: 'teacher.adapter', value: isOne ? at(first.folder) : undefined },
+    { key: 'teacher.mixture', value: isOne ? undefined : mixture },
+  ]
+}
+
+/** A number is a share of the data, anything else a file. */
+function parseValidation(
+  text: string | undefined,
+  at: (path: string) => string,
+): string | number | undefined {
+  if (text === undefined) return undefined
+  if (text.trim() === '' || !Number.isFinite(Number(text))) return at(text)
+  const share = Number(text)
+  if (share > 0 && share < 1) return share
+  throw new UsageError(`--validation is ${text}; a share lies between 0 and 1, such as 0.1.`)
+}
