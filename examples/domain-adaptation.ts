@@ -34,21 +34,21 @@ const general: TurnExample[] = [
   },
 ]
 
-const mean = (values: ArrayLike<number>): number =>
+const computeMean = (values: ArrayLike<number>): number =>
   Array.from(values).reduce((sum, value) => sum + value, 0) / values.length
-const shown = (nats: number): string => nats.toFixed(2).padStart(10)
+const formatNats = (nats: number): string => nats.toFixed(2).padStart(10)
 
-async function loss(who: string, examples: readonly TurnExample[]): Promise<number> {
+async function measureLoss(who: string, examples: readonly TurnExample[]): Promise<number> {
   const losses: number[] = []
   for (const example of examples) losses.push(await learner.loss({ user: who, ...example }))
-  return mean(losses)
+  return computeMean(losses)
 }
 
 /**
  * What it must not forget, the model writes itself: after two of three turns it is reminded of a
  * story of its own.
  */
-async function ownStory(seed: number): Promise<TurnExample> {
+async function generateStory(seed: number): Promise<TurnExample> {
   const prompt = ['Lily', 'Tom', 'There was', 'The cat', 'They', 'One day'][seed % 6]!
   for await (const event of model.generate(prompt, { maxTokens: 40, temperature: 1, seed }))
     if (event.type === 'generation-end') return { prompt, completion: event.text }
@@ -58,26 +58,30 @@ async function ownStory(seed: number): Promise<TurnExample> {
 const losses: number[] = []
 for (const [i, turn] of turns.entries()) {
   // the losses from before learning it
-  losses.push(mean((await learner.learn({ user, ...turn })).losses))
-  if (i % 3 < 2) await learner.learn({ user, ...(await ownStory(i)) })
+  losses.push(computeMean((await learner.learn({ user, ...turn })).losses))
+  if (i % 3 < 2) await learner.learn({ user, ...(await generateStory(i)) })
 }
 const half = turns.length >> 1
-const row = (name: string, first: number, second: number): void =>
-  console.log(name.padEnd(26) + shown(first) + shown(second))
+const printRow = (name: string, first: number, second: number): void =>
+  console.log(name.padEnd(26) + formatNats(first) + formatNats(second))
 
 console.log('nats a token                 1st half  2nd half')
-row(
+printRow(
   'frozen model',
-  await loss('nobody', turns.slice(0, half)),
-  await loss('nobody', turns.slice(half)),
+  await measureLoss('nobody', turns.slice(0, half)),
+  await measureLoss('nobody', turns.slice(half)),
 )
-row('learning from each turn', mean(losses.slice(0, half)), mean(losses.slice(half)))
+printRow(
+  'learning from each turn',
+  computeMean(losses.slice(0, half)),
+  computeMean(losses.slice(half)),
+)
 
 console.log('\nnats a token                   unseen   stories')
-row('frozen model', await loss('nobody', unseen), await loss('nobody', general))
-row('fast tier and memory', await loss(user, unseen), await loss(user, general))
+printRow('frozen model', await measureLoss('nobody', unseen), await measureLoss('nobody', general))
+printRow('fast tier and memory', await measureLoss(user, unseen), await measureLoss(user, general))
 const verdict = await learner.consolidate(user, { canaries: general, bound: 0.01 })
-row('slow tier alone', await loss(user, unseen), await loss(user, general))
+printRow('slow tier alone', await measureLoss(user, unseen), await measureLoss(user, general))
 console.log(
   `\nconsolidation ${verdict.kept ? 'kept' : 'rolled back'}: ${verdict.reason}; ${(await learner.tiers(user)).memory!.count} pairs left in the memory`,
 )

@@ -30,19 +30,19 @@ const width = shape[1]!
 const middle = Float32Array.from({ length: width }, (_, j) =>
   Array.from({ length: 100 }, (__, i) => data[i * width + j]! / 100).reduce((a, b) => a + b, 0),
 )
-function embedding(i: number): Float32Array {
+function selectEmbedding(i: number): Float32Array {
   const vector = Float32Array.from({ length: width }, (_, j) => data[i * width + j]! - middle[j]!)
   const length = Math.hypot(...vector)
   return vector.map((value) => (3 * value) / length)
 }
 
-const softmax = (values: Float32Array): Float32Array => {
+const computeSoftmax = (values: Float32Array): Float32Array => {
   const exponentials = values.map((value) => Math.exp(value - Math.max(...values)))
   const sum = exponentials.reduce((a, b) => a + b, 0)
   return exponentials.map((value) => value / sum)
 }
-const choice = (values: Float32Array): number => values.indexOf(Math.max(...values))
-const router = (): MicroLora =>
+const chooseLargest = (values: Float32Array): number => values.indexOf(Math.max(...values))
+const createRouter = (): MicroLora =>
   new MicroLora({
     inFeatures: width,
     outFeatures: intents.length,
@@ -60,23 +60,25 @@ const router = (): MicroLora =>
 function learn(lora: MicroLora, feedback: 'corrections' | 'thumbs', rate: number): number[] {
   const right = Array.from({ length: requests.length / 100 }, () => 0)
   requests.forEach(({ intent }, i) => {
-    const input = embedding(i)
+    const input = selectEmbedding(i)
     const scores = lora.forward(input)
-    const routed = choice(scores)
+    const routed = chooseLargest(scores)
     const wanted = intents.indexOf(intent)
     if (routed === wanted) right[Math.floor(i / 100)]!++
     // Somebody who says where it should have gone gives a gradient, softmax − one-hot; a thumb only
     // says how good the choice was.
     if (feedback === 'corrections')
-      lora.adapt(input, { gradient: softmax(scores).map((p, k) => (k === wanted ? p - 1 : p)) })
+      lora.adapt(input, {
+        gradient: computeSoftmax(scores).map((p, k) => (k === wanted ? p - 1 : p)),
+      })
     else lora.adapt(input, { emitted: routed, verdict: routed === wanted ? 'good' : 'bad' })
     lora.applyUpdates(rate)
   })
   return right
 }
 
-const corrected = router()
-const judged = router()
+const corrected = createRouter()
+const judged = createRouter()
 const show = (name: string, right: readonly number[]): void =>
   console.log(name.padEnd(14) + right.map((count) => `${count} %`.padStart(7)).join(''))
 console.log(
@@ -90,7 +92,9 @@ const path = join(folder, 'router.safetensors')
 await writeFile(path, corrected.toSafetensors())
 const again = await MicroLora.fromSafetensors(await readFile(path))
 const same = requests.filter(
-  (_, i) => choice(again.forward(embedding(i))) === choice(corrected.forward(embedding(i))),
+  (_, i) =>
+    chooseLargest(again.forward(selectEmbedding(i))) ===
+    chooseLargest(corrected.forward(selectEmbedding(i))),
 ).length
 console.log(
   `saved, ${corrected.statistics().parameters} parameters; restored, it routes ${same} of ${requests.length} requests to the same place`,

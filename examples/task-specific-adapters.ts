@@ -51,7 +51,7 @@ function errorOf(forward: StandaloneForward, { inputs, targets }: EmbeddingDatas
   return y.reduce((sum, value, i) => sum + (value - targets[i]!) ** 2, 0) / y.length
 }
 
-const shown = (value: number): string => value.toFixed(4)
+const formatError = (value: number): string => value.toFixed(4)
 
 const generator = new SyntheticDataGenerator(width, 42)
 const fresh = await step(
@@ -74,21 +74,21 @@ const parts = await step(
 const coder = await step(
   'train quick',
   () => train({ adapter: fresh, data: parts.train, validation: parts.validation, preset: 'quick' }),
-  ({ loss }) => `validation loss ${shown(loss)}`,
+  ({ loss }) => `validation loss ${formatError(loss)}`,
 )
 const forward = createStandaloneForward(coder.adapter, width)
 await step(
   'forward',
   () => errorOf(forward, parts.validation),
   (error) =>
-    `error ${shown(error)}, without the adapter ${shown(errorOf((x) => x, parts.validation))}`,
+    `error ${formatError(error)}, without the adapter ${formatError(errorOf((x) => x, parts.validation))}`,
 )
 
 const reviews = generator.generate('reviewer', 1000)
 const reviewer = await step(
   'train another',
   () => train({ adapter: createRole('reviewer', width), data: reviews, preset: 'quick' }),
-  ({ loss }) => `reviewer, loss ${shown(loss)}`,
+  ({ loss }) => `reviewer, loss ${formatError(loss)}`,
 )
 const mixed = await step(
   'merge 0.7 / 0.3',
@@ -109,7 +109,7 @@ await step(
 )
 const before = await begun
 const after = await swap.run((active) => errorOf(active, parts.validation))
-rows.push(['', '', `begun before: ${shown(before)}, begun after: ${shown(after)}`])
+rows.push(['', '', `begun before: ${formatError(before)}, begun after: ${formatError(after)}`])
 await step(
   'roll back',
   () => swap.rollBack(),
@@ -145,16 +145,16 @@ const adapt = { adapter: loaded, data: feedback, steps: 5, rows: 32, learningRat
 const adapted = await step(
   'adapt, 5 steps',
   () => train(adapt),
-  ({ loss }) => `64 rated examples and 64 old ones, loss ${shown(loss)}`,
+  ({ loss }) => `64 rated examples and 64 old ones, loss ${formatError(loss)}`,
 )
 await swap.prepare(createStandaloneForward(adapted.adapter, width))
 await step(
   'swap in',
   () => swap.swap(),
   (out) =>
-    `error on new work ${shown(errorOf(swap.active, unseen))}, before ${shown(errorOf(out, unseen))}`,
+    `error on new work ${formatError(errorOf(swap.active, unseen))}, before ${formatError(errorOf(out, unseen))}`,
 )
-rows.push(['', '', `on its own work ${shown(errorOf(swap.active, parts.validation))}`])
+rows.push(['', '', `on its own work ${formatError(errorOf(swap.active, parts.validation))}`])
 
 const wide = Math.max(...rows.map(([name]) => name.length))
 const narrow = Math.max(...rows.map(([, ms]) => ms.length), 2)

@@ -13,7 +13,7 @@ const judged = [
   'There was once a',
 ]
 const unseen = ['One day, a', 'On Sunday a']
-const likes = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(text)
+const isLiked = (text: string): boolean => /\b(boy|he|his|him|Tim|Tom)\b/.test(text)
 
 interface Answer {
   readonly text: string
@@ -35,19 +35,23 @@ async function answer(user: string, opening: string, seed: number): Promise<Answ
 }
 
 /** The share of a user's answers that Ada would like; nothing is learned. */
-async function liked(user: string, openings: readonly string[], count = 24): Promise<string> {
+async function measureLikes(
+  user: string,
+  openings: readonly string[],
+  count = 24,
+): Promise<string> {
   let good = 0
   for (let i = 0; i < count; i++)
-    good += Number(likes((await answer(user, openings[i % openings.length]!, 5000 + i)).text))
+    good += Number(isLiked((await answer(user, openings[i % openings.length]!, 5000 + i)).text))
   return `${((100 * good) / count).toFixed(0)} %`.padStart(6)
 }
 
-const before = await liked('ada', judged)
-const unseenBefore = await liked('ada', unseen)
+const before = await measureLikes('ada', judged)
+const unseenBefore = await measureLikes('ada', unseen)
 const opinions = { up: 0, down: 0 }
 for (let i = 0; i < 48; i++) {
   const { text, turn } = await answer('ada', judged[i % judged.length]!, i)
-  const feedback = likes(text) ? 'up' : 'down'
+  const feedback = isLiked(text) ? 'up' : 'down'
   opinions[feedback]++
   if (i < 6) console.log(`${feedback.padEnd(4)} ${judged[i % judged.length]} ${text.trim()}`)
   await learner.feedback({ user: 'ada', turn, feedback })
@@ -55,7 +59,7 @@ for (let i = 0; i < 48; i++) {
 console.log(`… ${opinions.up} up, ${opinions.down} down\n`)
 
 console.log('liked by ada               before   after')
-console.log(`openings she judged        ${before}  ${await liked('ada', judged)}`)
-console.log(`openings she never saw     ${unseenBefore}  ${await liked('ada', unseen)}`)
-console.log(`the same, answers for eve  ${unseenBefore}  ${await liked('eve', unseen)}`)
+console.log(`openings she judged        ${before}  ${await measureLikes('ada', judged)}`)
+console.log(`openings she never saw     ${unseenBefore}  ${await measureLikes('ada', unseen)}`)
+console.log(`the same, answers for eve  ${unseenBefore}  ${await measureLikes('eve', unseen)}`)
 await model.dispose()

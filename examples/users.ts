@@ -38,17 +38,17 @@ const makePool = (checkpoints: UserCheckpoints): UserPool<MicroLora> =>
 
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
 /** What user i wants to hear. */
-const wish = (i: number): Float32Array =>
+const computeWish = (i: number): Float32Array =>
   Float32Array.from({ length: width }, (_, j) => Math.cos(i + j))
-const error = (lora: MicroLora, i: number): number =>
-  lora.forward(input).reduce((sum, y, j) => sum + (y - wish(i)[j]!) ** 2, 0) / width
+const measureError = (lora: MicroLora, i: number): number =>
+  lora.forward(input).reduce((sum, y, j) => sum + (y - computeWish(i)[j]!) ** 2, 0) / width
 
 const pool = makePool(new UserCheckpoints(store))
 let most = 0
 for (let i = 0; i < users; i++) {
   await pool.use(`user ${i}`, (lora, changed) => {
     for (let step = 0; step < 20; step++) {
-      lora.adapt(input, { target: wish(i) })
+      lora.adapt(input, { target: computeWish(i) })
       lora.applyUpdates(0.1)
     }
     changed()
@@ -63,8 +63,8 @@ console.log(
 let sum = 0
 let untaught = 0
 for (let i = 0; i < users; i += 50) {
-  sum += await pool.use(`user ${i}`, (lora) => error(lora, i))
-  untaught += error(make(), i)
+  sum += await pool.use(`user ${i}`, (lora) => measureError(lora, i))
+  untaught += measureError(make(), i)
 }
 console.log(
   `error of twenty of them ${(sum / 20).toFixed(3)}, untaught ${(untaught / 20).toFixed(3)}`,
@@ -74,7 +74,7 @@ console.log(
 const other = makePool(new UserCheckpoints(store))
 for (const each of [pool, other])
   await each.use('user 7', (lora, changed) => {
-    lora.adapt(input, { target: wish(7) })
+    lora.adapt(input, { target: computeWish(7) })
     lora.applyUpdates(0.1)
     changed()
   })

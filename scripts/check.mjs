@@ -86,7 +86,7 @@ const tests =
     return result
   }
 
-const houseFiles = ['test/floors.test.ts', 'test/house.test.ts']
+const houseFiles = ['test/floors.test.ts', 'test/house.test.ts', 'test/pages.test.ts']
 const packagingFile = 'test/packaging.test.ts'
 const isParity = (path) => path.startsWith('test/') && path.includes('parity')
 const isBrowser = (path) => path.startsWith('test/browser/')

@@ -3,14 +3,21 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { isTestCode, readSources, root } from './support/sources.ts'
+import { compareWithExceptions, formatterIgnores, longTables } from './support/exceptions.ts'
+import * as rules from './support/rules.ts'
+import { parseSource, readSources, readTexts, root } from './support/sources.ts'
+import { allowedNames, allowedVerbs } from './support/verbs.ts'
 
 const all = readSources('src/**/*.ts', 'test/**/*.ts', 'bench/**/*.ts', 'examples/**/*.ts')
-const sources = all.filter((file) => file.path.startsWith('src/') && !isTestCode(file.path))
+const sources = all.filter(rules.isSource)
+const products = [...sources, ...all.filter((file) => /^(bench|examples)\//.test(file.path))]
 const tests = all.filter((file) => file.path.endsWith('.test.ts'))
 
-/** Files that may be longer than 500 lines, each with its reason. */
-const longTables: Record<string, string> = {}
+const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
+  scripts: Record<string, string>
+  dependencies: Record<string, string>
+  prettier: { printWidth: number }
+}
 
 /** The value below which `share` of the values lie. */
 const quantile = (values: readonly number[], share: number): number =>
@@ -25,15 +32,15 @@ describe('sizes', () => {
       ),
     ).toBeLessThanOrEqual(120)
   })
-  it('no file has more than 500 lines', () => {
-    const tooLong = all.filter((file) => file.lines > 500 && !(file.path in longTables))
+  it('no file has more than 500 lines, no source file more than 300', () => {
+    const tooLong = all.filter((file) => file.lines > rules.limits.tableLines)
     expect(tooLong.map((file) => `${file.path}: ${file.lines} lines`)).toEqual([])
+    const noTables = rules.findLongFiles(products).filter(({ key }) => !(key in longTables))
+    expect(compareWithExceptions('file length', noTables)).toEqual([])
   })
   it('the list of long tables names only files that are long', () => {
-    const named = Object.keys(longTables).filter(
-      (path) => !all.some((file) => file.path === path && file.lines > 500),
-    )
-    expect(named).toEqual([])
+    const long = new Set(rules.findLongFiles(products).map(({ key }) => key))
+    expect(Object.keys(longTables).filter((path) => !long.has(path))).toEqual([])
   })
   it('nine functions of ten have at most 40 lines', () => {
     const lengths = sources.flatMap((file) => file.functions.map((item) => item.lines))
@@ -41,12 +48,146 @@ describe('sizes', () => {
     expect(quantile(lengths, 0.9)).toBeLessThanOrEqual(40)
   })
   it('no function has more than 60 lines', () => {
-    const tooLong = sources.flatMap((file) =>
-      file.functions
-        .filter((item) => item.lines > 60)
-        .map((item) => `${file.path}:${item.line}: ${item.lines} lines`),
-    )
-    expect(tooLong).toEqual([])
+    const found = rules.findLongFunctions(products)
+    expect(compareWithExceptions('function length', found)).toEqual([])
+  })
+  it('no class has more than 250 lines or 25 members', () => {
+    expect(compareWithExceptions('class size', rules.findLargeClasses(products))).toEqual([])
+  })
+  it('no folder has more than 20 source files', () => {
+    expect(compareWithExceptions('folder size', rules.findFullFolders(products))).toEqual([])
+  })
+  it('no entry exports more than 25 values', () => {
+    expect(compareWithExceptions('entry values', rules.findWideEntries(sources))).toEqual([])
+  })
+})
+
+describe('lines', () => {
+  it('the formatter breaks at 100 columns, and at most 1 % of the lines are wider', () => {
+    expect(manifest.prettier.printWidth).toBe(rules.limits.width)
+    expect(rules.computeWideShare(sources)).toBeLessThanOrEqual(0.01)
+  })
+  it('the formatter is switched off at most 20 times, each time with a reason', () => {
+    const texts = readTexts('{src,test,bench,examples,kernels,scripts}/**/*.{ts,mjs,mts,js}')
+    const counts: Record<string, number> = {}
+    for (const { key } of rules.findFormatterIgnores(texts)) counts[key] = (counts[key] ?? 0) + 1
+    const allowed = Object.entries(formatterIgnores).map(([path, { count }]) => [path, count])
+    expect(counts).toEqual(Object.fromEntries(allowed))
+    expect(Object.values(counts).reduce((sum, count) => sum + count, 0)).toBeLessThanOrEqual(20)
+  })
+  it('no object literal is spread into an object literal', () => {
+    const found = rules.findLiteralSpreads(products)
+    expect(compareWithExceptions('literal spread', found)).toEqual([])
+  })
+  it('a tuple is assigned only to swap or to take a shape apart', () => {
+    expect(compareWithExceptions('tuple assignment', rules.findTuples(products))).toEqual([])
+  })
+})
+
+describe('names', () => {
+  it('an exported type name is unique in src', () => {
+    expect(compareWithExceptions('type names', rules.findDoubleTypes(sources))).toEqual([])
+  })
+  it('two files of a folder do not differ by a plural s alone', () => {
+    expect(compareWithExceptions('plural twins', rules.findPluralTwins(products))).toEqual([])
+  })
+  it('a function at the top of a file starts with a verb', () => {
+    expect(compareWithExceptions('verbs', rules.findNamesWithoutVerb(products))).toEqual([])
+  })
+  it('at most 3 % of these functions end in Of', () => {
+    expect(rules.computeOfShare(products)).toBeLessThanOrEqual(0.03)
+  })
+  it('the tables of verbs and of other names list only what is used', () => {
+    const names = products.flatMap((file) => file.topLevelFunctions.map(({ name }) => name))
+    const words = new Set(names.map((name) => /^[a-z]+[0-9]*/.exec(name)?.[0]))
+    expect([...allowedVerbs].filter((word) => !words.has(word))).toEqual([])
+    expect(Object.keys(allowedNames).filter((name) => !names.includes(name))).toEqual([])
+  })
+})
+
+describe('test helpers', () => {
+  it('in src import only from their own folder and from lower floors', () => {
+    const found = rules.findUpwardHelpers(all)
+    expect(compareWithExceptions('upward test helpers', found)).toEqual([])
+  })
+})
+
+describe('the rules refuse', () => {
+  const parse = (text: string, path = 'src/graph/x.ts') => [parseSource(path, text)]
+  const keys = (findings: readonly rules.Finding[]): string[] => findings.map(({ key }) => key)
+
+  it('long files, functions and classes, classes with many members', () => {
+    const lines = (count: number): string => '\n'.repeat(count)
+    expect(keys(rules.findLongFiles(parse(lines(301))))).toEqual(['src/graph/x.ts'])
+    expect(rules.findLongFiles(parse(lines(300)))).toEqual([])
+    const inner = `const a = { run: () => {${lines(60)}} }`
+    expect(keys(rules.findLongFunctions(parse(inner)))).toEqual(['src/graph/x.ts#run'])
+    expect(rules.findLongFunctions(parse(`function f() {${lines(59)}}`))).toEqual([])
+    const long = `class A {${lines(250)}}`
+    expect(keys(rules.findLargeClasses(parse(long)))).toEqual(['src/graph/x.ts#A'])
+    const members = Array.from({ length: 26 }, (_, i) => `a${i} = 0`).join('\n')
+    expect(rules.findLargeClasses(parse(`class A {${members}}`))).toHaveLength(1)
+    expect(rules.findLargeClasses(parse(`class A {${members.slice(7)}}`))).toEqual([])
+  })
+  it('full folders and files that differ by a plural s', () => {
+    const files = Array.from({ length: 21 }, (_, i) => parseSource(`src/graph/f${i}.ts`, ''))
+    expect(keys(rules.findFullFolders(files))).toEqual(['src/graph'])
+    expect(rules.findFullFolders(files.slice(1))).toEqual([])
+    const twins = [parseSource('src/learn/user.ts', ''), parseSource('src/learn/users.ts', '')]
+    expect(keys(rules.findPluralTwins(twins))).toEqual(['src/learn/user.ts'])
+  })
+  it('a type name that two files export', () => {
+    const files = [
+      parseSource('src/learn/a.ts', 'export interface A {}'),
+      parseSource('src/train/b.ts', 'export class A {}'),
+      parseSource('src/train/c.ts', "type A = 1\nexport type { A } from './b.ts'"),
+    ]
+    expect(keys(rules.findDoubleTypes(files))).toEqual(['A'])
+    expect(rules.findDoubleTypes(files.slice(1))).toEqual([])
+  })
+  it('function names without a verb, participles, and counts names in Of', () => {
+    const text =
+      'function rowError() {}\nexport const shown = () => 1\nexport const sizeOf = () => 1\n' +
+      'const softmaxes = async () => 1\nfunction readRow() {}\nfunction isOld() {}'
+    const found = keys(rules.findNamesWithoutVerb(parse(text)))
+    expect(found.map((key) => key.split('#')[1])).toEqual(['rowError', 'shown', 'softmaxes'])
+    expect(rules.computeOfShare(parse(text))).toBeCloseTo(1 / 6)
+  })
+  it('literal spreads and tuples', () => {
+    expect(rules.findLiteralSpreads(parse('const a = { ...{ b: 1 }, c: 2 }'))).toHaveLength(1)
+    expect(rules.findLiteralSpreads(parse('const a = { ...(b && { c: 2 }), ...d }'))).toEqual([])
+    expect(rules.findTuples(parse('const [a, b] = [1, 2]'))).toHaveLength(1)
+    expect(rules.findTuples(parse(';[sum, n] = [sum + x, n + 1]'))).toHaveLength(1)
+    expect(rules.findTuples(parse(';[a[i], a[j]] = [a[j]!, a[i]!]'))).toEqual([])
+    expect(rules.findTuples(parse('const [n, k] = x.shape'))).toEqual([])
+    expect(rules.findTuples(parse('const [[n], [k]] = [x.shape, y.shape]'))).toEqual([])
+  })
+  it('wide entries, counting what is exported in bulk but no types', () => {
+    const names = Array.from({ length: 25 }, (_, i) => `a${i}`)
+    const entry = (text: string): ReturnType<typeof parseSource>[] => [
+      parseSource('src/train/index.ts', text),
+      parseSource('src/train/b.ts', 'export const b = 1\nexport interface C {}'),
+    ]
+    const values = `export { ${names.join(', ')}, type T } from './a.ts'\nexport type { U } from './c.ts'`
+    expect(rules.findWideEntries(entry(values))).toEqual([])
+    expect(keys(rules.findWideEntries(entry(`${values}\nexport * from './b.ts'`)))).toEqual([
+      'src/train/index.ts',
+    ])
+  })
+  it('test helpers in src that import upward', () => {
+    const found = (path: string): rules.Finding[] =>
+      rules.findUpwardHelpers(parse(`import { a } from '${path}'`, 'src/graph/testing.ts'))
+    expect(found('../node/a.ts')).toHaveLength(1)
+    expect(found('../../test/a.ts')).toHaveLength(1)
+    const allowed = ['../base/a.ts', './a.ts', 'vitest', '../../test/support/a.ts']
+    expect(allowed.flatMap(found)).toEqual([])
+  })
+  it('switching the formatter off', () => {
+    const text = `a\n// prettier-${'ignore'}\nb // prettier-${'ignore'}`
+    expect(rules.findFormatterIgnores([{ path: 'a.ts', text }])).toHaveLength(2)
+  })
+  it('wide lines', () => {
+    expect(rules.computeWideShare(parse(`${' '.repeat(101)}\n${' '.repeat(100)}`))).toBe(0.5)
   })
 })
 
@@ -117,10 +258,6 @@ describe('every test file', () => {
 })
 
 describe('package.json', () => {
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
-    scripts: Record<string, string>
-    dependencies: Record<string, string>
-  }
   it('has at most eight scripts beside prepack', () => {
     expect(
       Object.keys(manifest.scripts).filter((name) => name !== 'prepack').length,

@@ -10,7 +10,7 @@ const batchUs = 5000
 const batches = 9
 const rounds = 9
 const warmUps = 12
-const now = (): number => performance.now() * 1000
+const readClockUs = (): number => performance.now() * 1000
 
 /** What test/browser/pages/micro-bench.ts hands out. */
 interface BenchPage {
@@ -33,7 +33,7 @@ try {
   for (const { name, make } of microCases) {
     const call = make()
     const inNode = (size: number): number =>
-      computeQuantile(timeBatches(call, { now, size, batches }), 0.5)
+      computeQuantile(timeBatches(call, { now: readClockUs, size, batches }), 0.5)
     const inPage = (size: number): Promise<number> =>
       page.evaluate((given) => (globalThis as unknown as BenchPage).measure(...given), [
         name,

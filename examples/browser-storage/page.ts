@@ -10,10 +10,10 @@ import { openIndexedDbStore } from '../../src/web/stores/indexed-db-store.ts'
 const width = 64
 const input = Float32Array.from({ length: width }, (_, i) => Math.sin(i))
 const target = Float32Array.from({ length: width }, (_, i) => Math.cos(i))
-const say = (text: string): void =>
+const showLine = (text: string): void =>
   void document.body.appendChild(document.createElement('p')).append(text)
 
-function teach(lora: MicroLora): MicroLora {
+function learnOnce(lora: MicroLora): MicroLora {
   for (let step = 0; step < 20; step++) {
     lora.adapt(input, { target })
     lora.applyUpdates(0.1)
@@ -21,7 +21,7 @@ function teach(lora: MicroLora): MicroLora {
   return lora
 }
 const report = (place: string, lora: MicroLora): void =>
-  say(
+  showLine(
     `${place}: ${lora.statistics().adaptations} adaptations, loss ${lora.statistics().recentLoss.toFixed(3)}`,
   )
 const make = (): MicroLora =>
@@ -29,7 +29,7 @@ const make = (): MicroLora =>
 
 // The simplest: one text, written whole each time; the last tab that writes wins.
 const text = localStorage.getItem('graft-example')
-const simple = teach(text === null ? make() : MicroLora.fromJSON(text))
+const simple = learnOnce(text === null ? make() : MicroLora.fromJSON(text))
 localStorage.setItem('graft-example', JSON.stringify(simple))
 report('localStorage', simple)
 
@@ -37,8 +37,8 @@ report('localStorage', simple)
 // version can be restored.
 const checkpoints = new UserCheckpoints(await openIndexedDbStore('graft-example'), { form: 'f16' })
 const opened = await checkpoints.open('ada')
-const kept = teach(opened ? decodeMicroLora(opened.state) : make())
+const kept = learnOnce(opened ? decodeMicroLora(opened.state) : make())
 const { sequence, sizeBytes } = await checkpoints.write('ada', encodeMicroLora(kept), Date.now())
 report('IndexedDB', kept)
-say(`checkpoint ${sequence}, ${sizeBytes} bytes`)
+showLine(`checkpoint ${sequence}, ${sizeBytes} bytes`)
 document.title = 'done'

@@ -7,18 +7,18 @@ const lora = new MicroLora({ inFeatures: 64, outFeatures: 32, rank: 2, seed: 1 }
 const input = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i))
 const target = Float32Array.from({ length: 32 }, (_, i) => Math.cos(i))
 
-const error = (): string => {
+const measureError = (): string => {
   const y = lora.forward(input)
   return target.reduce((sum, value, i) => sum + (value - y[i]!) ** 2, 0).toFixed(4)
 }
 
 console.log(`rank ${lora.config.rank}, ${lora.statistics().bytes} bytes, ${lora.kernels} kernels`)
-console.log(`before: error ${error()}`)
+console.log(`before: error ${measureError()}`)
 for (let step = 0; step < 100; step++) {
   lora.adapt(input, { target }) // gathers the true gradient of ½‖y − target‖²
   lora.applyUpdates(0.05) // moves down it
 }
-console.log(`after 100 steps: error ${error()}`)
+console.log(`after 100 steps: error ${measureError()}`)
 
 // A layer that is there already stays as it is: what it gives is added to.
 const output = new Float32Array(32).fill(1)

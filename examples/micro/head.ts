@@ -7,7 +7,7 @@ import { HeadRows, MicroLora } from '../../src/micro/index.ts'
 
 const width = 64
 const vocabulary = 500
-const row = (token: number): Float32Array =>
+const computeRow = (token: number): Float32Array =>
   Float32Array.from({ length: width }, (_, i) => Math.sin((token + 1) * (i + 1) * 12.9898) / 4)
 const everything = Array.from({ length: vocabulary }, (_, token) => token)
 
@@ -25,14 +25,14 @@ function learn(hidden: Float32Array, came: number): number {
   const changed = hidden.slice() // h′ = h + B·A·h: what the head is given
   lora.forwardAdd(hidden, changed)
   const logits = everything.map((token) =>
-    row(token).reduce((sum, weight, i) => sum + weight * changed[i]!, 0),
+    computeRow(token).reduce((sum, weight, i) => sum + weight * changed[i]!, 0),
   )
   const total = Math.log(logits.reduce((sum, logit) => sum + Math.exp(logit), 0))
   const likeliest = everything.toSorted((a, b) => logits[b]! - logits[a]!).slice(0, 64)
   const ids = [...new Set([...likeliest, came])]
 
   // read once, kept while they are in use
-  for (const token of rows.missing(ids)) rows.add([token], row(token))
+  for (const token of rows.missing(ids)) rows.add([token], computeRow(token))
   const { loss, gradient } = rows.gradient({
     ids,
     logits: ids.map((token) => logits[token]!),

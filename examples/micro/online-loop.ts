@@ -15,30 +15,30 @@ const lora = new MicroLora({
 })
 
 let state = 7
-const noise = (): number =>
+const drawNoise = (): number =>
   ((state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff) / 0x3fffffff - 1) * 0.5
 
 /**
  * What is right: a map of rank 2 that turns slowly, and some noise. Any program, user or larger
  * model may stand here.
  */
-function rightAnswer(input: Float32Array, time: number): Float32Array {
+function computeAnswer(input: Float32Array, time: number): Float32Array {
   const [first, second] = [0, 1].map(
     (k) =>
       input.reduce((sum, value, i) => sum + value * Math.sin((k + 1) * i + 0.0002 * time), 0) / 5,
   ) as [number, number]
   return Float32Array.from(
     { length: answers },
-    (_, o) => first * Math.cos(o) + second * Math.sin(2 * o) + 0.2 * noise(),
+    (_, o) => first * Math.cos(o) + second * Math.sin(2 * o) + 0.2 * drawNoise(),
   )
 }
 
 let sum = 0
 let heard = 0
 for (let time = 1; time <= 3000; time++) {
-  const input = Float32Array.from({ length: width }, noise)
+  const input = Float32Array.from({ length: width }, drawNoise)
   const predicted = lora.forward(input)
-  const target = rightAnswer(input, time)
+  const target = computeAnswer(input, time)
   const error =
     target.reduce((total, value, i) => total + (value - predicted[i]!) ** 2, 0) / answers
   lora.adapt(input, { target, quality: Math.exp(-100 * error), sessionId: 'demo' })

@@ -21,17 +21,17 @@ for (let step = 0; step < 20; step++) {
 }
 
 const folder = await mkdtemp(join(tmpdir(), 'graft-micro-'))
-const same = (other: MicroLora): boolean =>
+const isSame = (other: MicroLora): boolean =>
   other.forward(input).every((value, i) => value === lora.forward(input)[i])
 
 await writeFile(join(folder, 'adapter.json'), JSON.stringify(lora)) // in a browser: localStorage.setItem('adapter', JSON.stringify(lora))
 const text = await readFile(join(folder, 'adapter.json'), 'utf8')
-console.log(`JSON, ${text.length} characters, the same output: ${same(MicroLora.fromJSON(text))}`)
+console.log(`JSON, ${text.length} characters, the same output: ${isSame(MicroLora.fromJSON(text))}`)
 
 await writeFile(join(folder, 'adapter.safetensors'), lora.toSafetensors())
 const bytes = await readFile(join(folder, 'adapter.safetensors'))
 console.log(
-  `safetensors, ${bytes.length} bytes, the same output: ${same(await MicroLora.fromSafetensors(bytes))}`,
+  `safetensors, ${bytes.length} bytes, the same output: ${isSame(await MicroLora.fromSafetensors(bytes))}`,
 )
 
 for (const [name, content] of Object.entries(lora.toPeft({ baseModel: 'none' })))

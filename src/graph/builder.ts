@@ -1,5 +1,6 @@
 // Builds a graph step by step: every call checks shapes at once, so a wrong graph fails on the line
-// that made it.
+// that made it. GraphRecorder holds what has been recorded; GraphBuilder adds one method for each
+// operation that is often written by hand.
 
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -7,7 +8,8 @@ import type { Attributes, Dim, Graph, GraphInput, InputRole, Node, Value, ValueT
 import type { Operators } from './operation.ts'
 import { getOperation } from './operation-table.ts'
 
-export class GraphBuilder implements Operators {
+/** Records inputs, constants, operations and outputs. */
+class GraphRecorder {
   readonly #inputs = new Map<string, GraphInput>()
   readonly #nodes: Node[] = []
   readonly #outputs = new Map<string, Value>()
@@ -75,9 +77,10 @@ export class GraphBuilder implements Operators {
       constants: new Map(this.#constants),
     }
   }
+}
 
-  // --- one method per operation that is written by hand often
-
+/** One method for each operation that is often written by hand. */
+export class GraphBuilder extends GraphRecorder implements Operators {
   add = (a: Value, b: Value): Value => this.op('add', [a, b])
   subtract = (a: Value, b: Value): Value => this.op('subtract', [a, b])
   multiply = (a: Value, b: Value): Value => this.op('multiply', [a, b])

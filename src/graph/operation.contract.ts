@@ -1,17 +1,16 @@
 // The contract of an operation, run for every row of the table: reference = ONNX Runtime, gradient
 // = finite differences, shapes as promised.
 
-import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { random, type Random } from '../base/random.ts'
 import { f32, i64, sizeOf, type Tensor } from '../base/tensor.ts'
-import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { GraphBuilder } from './builder.ts'
 import { evaluate } from './evaluate.ts'
 import { toGradientName, withGradients } from './passes/gradient.ts'
 import type { Attributes, Dim, Graph } from './ir.ts'
 import { getOperation } from './operation-table.ts'
 import { boundShape, doubled, expectClose, normal } from './testing.ts'
+import { onnxBackend } from '../../test/support/onnx.ts'
 
 /** One input: random numbers of a shape, unless `values` makes them. */
 export interface CaseInput {
@@ -30,7 +29,6 @@ export interface OperationCase {
 /** Lengths of the named dimensions in all cases; pairwise different, so that a mix-up shows. */
 export const dims = { N: 2, T: 3, P: 5, M: 4 }
 
-const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })
 const STEP = 1e-5 // of the central difference in f64: its own error is about 1e-10
 
 /** y = operation(inputs) with the inputs named a0, a1, … */
@@ -59,7 +57,7 @@ async function onOnnxRuntime(
   graph: Graph,
   feeds: ReadonlyMap<string, Tensor>,
 ): Promise<Map<string, Tensor>> {
-  const program = await backend.compile(graph)
+  const program = await onnxBackend.compile(graph)
   try {
     return await program.run(feeds)
   } finally {

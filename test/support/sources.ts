@@ -1,5 +1,6 @@
-// Reads the project's own sources for the tests about the house: files, their imports with line
-// numbers, their functions with lengths. Independent of the house rules.
+// Reads the project's own sources for the tests about the house: files with their imports,
+// functions, classes, exported names and a few marks of style, each with its line number.
+// Independent of the house rules: those are in rules.ts and floors.ts.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,8 +17,22 @@ export interface Import {
 }
 
 export interface FunctionLength {
+  /** Its own name, or the name of what it is assigned to; '' where it has neither. */
+  name: string
   line: number
   lines: number
+}
+
+export interface ClassSize {
+  name: string
+  line: number
+  lines: number
+  members: number
+}
+
+export interface NamedLine {
+  name: string
+  line: number
 }
 
 export interface SourceFile {
@@ -27,6 +42,19 @@ export interface SourceFile {
   lines: number
   imports: Import[]
   functions: FunctionLength[]
+  classes: ClassSize[]
+  /** Functions at the top of the file, and constants there whose value is a function. */
+  topLevelFunctions: NamedLine[]
+  /** Interfaces, type aliases and classes that are declared here and exported. */
+  exportedTypes: NamedLine[]
+  /** Names of exported values: declared here or taken from other files. */
+  exportedValues: string[]
+  /** Files of which everything is exported (`export * from`). */
+  exportsAllOf: string[]
+  /** An object literal that is spread into an object literal. */
+  literalSpreads: number[]
+  /** Several values assigned at once from an array literal; a swap is none. */
+  tupleAssignments: NamedLine[]
 }
 
 interface Node {
@@ -39,11 +67,11 @@ interface Node {
 const isNode = (value: unknown): value is Node =>
   typeof value === 'object' && value !== null && typeof (value as Node).type === 'string'
 
-function visitAll(node: Node, visit: (node: Node) => void): void {
-  visit(node)
+function visitAll(node: Node, visit: (node: Node, parent?: Node) => void, parent?: Node): void {
+  visit(node, parent)
   for (const value of Object.values(node)) {
     const children = Array.isArray(value) ? value : [value]
-    for (const child of children) if (isNode(child)) visitAll(child, visit)
+    for (const child of children) if (isNode(child)) visitAll(child, visit, node)
   }
 }
 
@@ -57,7 +85,7 @@ function takesOnlyTypes(node: Node): boolean {
   )
 }
 
-function importOf(node: Node, lineAt: (offset: number) => number): Import | undefined {
+function findImport(node: Node, lineAt: (offset: number) => number): Import | undefined {
   const source = node['source'] as Node | undefined
   if (!isNode(source) || typeof source['value'] !== 'string') return undefined
   const typeOnly = node.type === 'TSImportType' || takesOnlyTypes(node)
@@ -69,35 +97,133 @@ const functionTypes = new Set([
   'FunctionExpression',
   'ArrowFunctionExpression',
 ])
+const typeDeclarations = new Set([
+  'TSInterfaceDeclaration',
+  'TSTypeAliasDeclaration',
+  'ClassDeclaration',
+])
+
+const getIdentifier = (node: unknown): string =>
+  isNode(node) && (node.type === 'Identifier' || node.type === 'PrivateIdentifier')
+    ? String(node['name'])
+    : ''
+
+/** The name of a function or class: its own, or that of the constant, field or method it fills. */
+const findName = (node: Node, parent?: Node): string =>
+  getIdentifier(node['id']) || getIdentifier(parent?.['id']) || getIdentifier(parent?.['key'])
+
+const isFunction = (node: unknown): node is Node => isNode(node) && functionTypes.has(node.type)
+
+/** What a statement declares by name, each with the node that is its value. */
+function listDeclared(statement: Node): { name: string; value: Node; node: Node }[] {
+  if (statement.type !== 'VariableDeclaration')
+    return [{ name: getIdentifier(statement['id']), value: statement, node: statement }]
+  return (statement['declarations'] as Node[]).flatMap((node) =>
+    isNode(node['init'])
+      ? [{ name: getIdentifier(node['id']), value: node['init'], node: statement }]
+      : [],
+  )
+}
+
+type Found = Omit<SourceFile, 'path' | 'text' | 'lines'>
+
+function collectTopLevel(program: Node, lineAt: (offset: number) => number, found: Found): void {
+  for (const statement of program['body'] as Node[]) {
+    const exported = statement.type === 'ExportNamedDeclaration'
+    const declaration = exported ? statement['declaration'] : statement
+    if (statement.type === 'ExportAllDeclaration' && statement['exportKind'] !== 'type')
+      if (isNode(statement['exported']))
+        found.exportedValues.push(getIdentifier(statement['exported']))
+      else found.exportsAllOf.push(String((statement['source'] as Node)['value']))
+    if (exported && statement['exportKind'] !== 'type')
+      for (const item of statement['specifiers'] as Node[])
+        if (item['exportKind'] !== 'type')
+          found.exportedValues.push(getIdentifier(item['exported']))
+    if (!isNode(declaration)) continue
+    for (const { name, value, node } of listDeclared(declaration)) {
+      const line = lineAt(node.start)
+      if (isFunction(value)) found.topLevelFunctions.push({ name, line })
+      if (!exported || name === '') continue
+      if (typeDeclarations.has(node.type)) found.exportedTypes.push({ name, line })
+      if (!node.type.startsWith('TS')) found.exportedValues.push(name)
+    }
+  }
+}
+
+/** `[a, b] = [b, a]`: both sides name the same places. */
+function isSwap(left: Node, right: Node, text: string): boolean {
+  const places = (list: Node): string =>
+    (list['elements'] as (Node | null)[])
+      .map((item) => (item ? text.slice(item.start, item.end).replace(/!$/, '') : ''))
+      .toSorted()
+      .join()
+  return places(left) === places(right)
+}
+
+/** The two sides of an assignment of an array literal to an array pattern. */
+function findTuple(node: Node, text: string): Node | undefined {
+  const isDeclarator = node.type === 'VariableDeclarator'
+  if (!isDeclarator && node.type !== 'AssignmentExpression') return undefined
+  const left = node[isDeclarator ? 'id' : 'left'] as Node
+  const right = node[isDeclarator ? 'init' : 'right'] as Node | null
+  if (left.type !== 'ArrayPattern' || right?.type !== 'ArrayExpression') return undefined
+  return isSwap(left, right, text) ? undefined : node
+}
+
+function collectMarks(
+  node: Node,
+  parent: Node | undefined,
+  { text, lineAt }: { text: string; lineAt: (offset: number) => number },
+  found: Found,
+): void {
+  const line = lineAt(node.start)
+  const size = { name: findName(node, parent), line, lines: lineAt(node.end) - line + 1 }
+  if (isFunction(node)) found.functions.push(size)
+  if (node.type === 'ClassDeclaration' || node.type === 'ClassExpression')
+    found.classes.push({ ...size, members: ((node['body'] as Node)['body'] as Node[]).length })
+  if (node.type === 'SpreadElement' && parent?.type === 'ObjectExpression')
+    if ((node['argument'] as Node).type === 'ObjectExpression') found.literalSpreads.push(line)
+  if (findTuple(node, text))
+    found.tupleAssignments.push({ line, name: text.slice(node.start, node.end).split('\n')[0]! })
+}
 
 /** Parses one TypeScript file. */
 export function parseSource(path: string, text: string): SourceFile {
   const starts = [0, ...[...text.matchAll(/\n/g)].map((match) => match.index + 1)]
   const lineAt = (offset: number): number => starts.findLastIndex((start) => start <= offset) + 1
-  const imports: Import[] = []
-  const functions: FunctionLength[] = []
-  visitAll(parseAst(text, { lang: 'ts' }) as unknown as Node, (node) => {
-    const found = importOf(node, lineAt)
-    if (found) imports.push(found)
-    if (functionTypes.has(node.type))
-      functions.push({ line: lineAt(node.start), lines: lineAt(node.end) - lineAt(node.start) + 1 })
-  })
-  return {
-    path,
-    text,
-    lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0),
-    imports,
-    functions,
+  const found: Found = {
+    imports: [],
+    functions: [],
+    classes: [],
+    topLevelFunctions: [],
+    exportedTypes: [],
+    exportedValues: [],
+    exportsAllOf: [],
+    literalSpreads: [],
+    tupleAssignments: [],
   }
+  const program = parseAst(text, { lang: 'ts' }) as unknown as Node
+  collectTopLevel(program, lineAt, found)
+  visitAll(program, (node, parent) => {
+    const item = findImport(node, lineAt)
+    if (item) found.imports.push(item)
+    collectMarks(node, parent, { text, lineAt }, found)
+  })
+  return { path, text, lines: text.split('\n').length - (text.endsWith('\n') ? 1 : 0), ...found }
 }
+
+/** Every file that matches, with `/` in its path and its text. */
+export const readTexts = (...patterns: string[]): { path: string; text: string }[] =>
+  globSync(patterns, { cwd: root })
+    .map((path) => path.replaceAll('\\', '/'))
+    .sort()
+    .map((path) => ({ path, text: readFileSync(join(root, path), 'utf8') }))
 
 /** Every TypeScript file that matches, parsed. */
 export const readSources = (...patterns: string[]): SourceFile[] =>
-  globSync(patterns, { cwd: root })
-    .map((path) => path.replaceAll('\\', '/'))
-    .filter((path) => !path.endsWith('.d.ts'))
-    .sort()
-    .map((path) => parseSource(path, readFileSync(join(root, path), 'utf8')))
+  readTexts(...patterns)
+    .filter(({ path }) => !path.endsWith('.d.ts'))
+    .map(({ path, text }) => parseSource(path, text))
 
 /** Files that only tests load: they are neither built nor bound to the floors. */
 export const isTestCode = (path: string): boolean =>

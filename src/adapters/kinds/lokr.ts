@@ -213,7 +213,8 @@ export const lokr: AdapterKind<LokrConfig> = {
   sizes(shapeOf) {
     const side = (name: string): readonly number[] =>
       shapeOf(name) ?? [shapeOf(`${name}_a`)?.[0] ?? 0, shapeOf(`${name}_b`)?.[1] ?? 0]
-    const [[l = 0, m = 0], [k = 0, n = 0]] = [side('lokr_w1'), side('lokr_w2')]
+    const [l = 0, m = 0] = side('lokr_w1')
+    const [k = 0, n = 0] = side('lokr_w2')
     return l * k * m * n === 0
       ? undefined
       : { kind: 'linear', inFeatures: m * n, outFeatures: l * k }

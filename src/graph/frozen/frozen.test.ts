@@ -7,7 +7,7 @@ import type { Graph } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
 import { normal } from '../testing.ts'
 import { toOnnx } from '../passes/to-onnx.ts'
-import { freezeBlocks, collectFrozenFeeds } from './freeze-blocks.ts'
+import { freezeBlocks, collectFrozenFeeds } from '../passes/freeze-blocks.ts'
 import {
   type BaseWeight,
   freeze,

@@ -1,12 +1,10 @@
 // The contract of an architecture, run for every row of the table on tiny random models: shapes,
 // backends, sharing, checks when opening.
 
-import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
 import { MismatchError, UnsupportedError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
-import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel, type BaseModel } from '../base-model.ts'
 import { evaluate } from '../evaluate.ts'
 import { collectModelFeeds } from '../feeds.ts'
@@ -16,6 +14,7 @@ import { composeBlocks, listModules, collectWeightShapes } from '../model-graph.
 import { buildModelGraph } from '../build-model.ts'
 import { expectClose, memoryFolder, normal } from '../testing.ts'
 import { getArchitecture } from './architecture-table.ts'
+import { onnxBackend } from '../../../test/support/onnx.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -71,7 +70,7 @@ async function onOnnxRuntime(
   graph: Graph,
   feeds: ReadonlyMap<string, Tensor>,
 ): Promise<Map<string, Tensor>> {
-  const program = await createOnnxRuntimeBackend(ort as never, { threads: 1 }).compile(graph)
+  const program = await onnxBackend.compile(graph)
   try {
     return await program.run(feeds)
   } finally {

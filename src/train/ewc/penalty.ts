@@ -34,10 +34,8 @@ interface Workspace {
 }
 
 function createWorkspace(site: LoraLayer, kept: ProtectedModule): Workspace {
-  const [[anchorRank, inFeatures], outFeatures] = [
-    kept.anchorA.shape as [number, number],
-    kept.anchorB.shape[0]!,
-  ]
+  const [anchorRank, inFeatures] = kept.anchorA.shape as [number, number]
+  const outFeatures = kept.anchorB.shape[0]!
   const ranks = site.rank + anchorRank
   const v = createSingleMatrix(ranks, inFeatures)
   const u = createSingleMatrix(ranks, outFeatures)

@@ -13,7 +13,7 @@ export const drawInteger = (random: Random, least: number, most: number): number
 export const sample = <Item>(random: Random, items: readonly Item[], count: number): Item[] =>
   random.shuffle(items).slice(0, count)
 
-export const numberLines = (lines: readonly string[]): string =>
+export const addLineNumbers = (lines: readonly string[]): string =>
   lines.map((line, i) => `${i + 1}: ${line}`).join('\n')
 
 /** The last number of a text: explanations come before the answer. NaN where there is none. */

@@ -6,7 +6,7 @@ import {
   drawInteger,
   isExpectedNumber,
   isExpectedChoice,
-  numberLines,
+  addLineNumbers,
   pick,
   sample,
 } from './answers.ts'
@@ -130,7 +130,7 @@ const mistake: TaskGenerator = {
   generate(random) {
     const { says, lines, wrong } = drawChange(random, 1)
     return {
-      prompt: `${says}\n\n${numberLines(lines)}\n\nWhich line is wrong? Answer with its number.`,
+      prompt: `${says}\n\n${addLineNumbers(lines)}\n\nWhich line is wrong? Answer with its number.`,
       completion: String(wrong),
       facts: { line: wrong },
     }

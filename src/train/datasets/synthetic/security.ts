@@ -2,7 +2,7 @@
 // there.
 
 import type { Random } from '../../../base/random.ts'
-import { drawInteger, isExpectedNumber, isExpectedChoice, numberLines, pick } from './answers.ts'
+import { drawInteger, isExpectedNumber, isExpectedChoice, addLineNumbers, pick } from './answers.ts'
 import type { RoleData, TaskGenerator } from './role-data.ts'
 
 const labels = [
@@ -103,7 +103,7 @@ const line: TaskGenerator = {
   generate(random) {
     const { lines, dangerous } = drawHandler(random)
     return {
-      prompt: `${numberLines(lines)}\nOn which line does input from outside do harm? Answer with its number, or 0 where there is none.`,
+      prompt: `${addLineNumbers(lines)}\nOn which line does input from outside do harm? Answer with its number, or 0 where there is none.`,
       completion: String(dangerous),
       facts: { line: dangerous },
     }
@@ -131,7 +131,7 @@ const secret: TaskGenerator = {
       : `read_env('${name.toUpperCase()}')`
     lines.splice(place, 0, `${name} = ${value}`)
     return {
-      prompt: `${numberLines(lines)}\nWhich line holds a secret that must not be in code? Answer with its number, or 0 where there is none.`,
+      prompt: `${addLineNumbers(lines)}\nWhich line holds a secret that must not be in code? Answer with its number, or 0 where there is none.`,
       completion: String(isThere ? place + 1 : 0),
       facts: { line: isThere ? place + 1 : 0 },
     }

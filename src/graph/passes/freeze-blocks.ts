@@ -4,9 +4,14 @@
 import type { GraphBuilder } from '../builder.ts'
 import type { Graph, Node, Value } from '../ir.ts'
 import type { Block } from '../model-graph.ts'
-import { prune, rewrite } from '../passes/rewrite.ts'
+import { prune, rewrite } from './rewrite.ts'
 import type { Tensor } from '../../base/tensor.ts'
-import { type BaseWeight, getFrozenForm, type FrozenWeight, isFrozen } from './frozen-form-table.ts'
+import {
+  type BaseWeight,
+  getFrozenForm,
+  type FrozenWeight,
+  isFrozen,
+} from '../frozen/frozen-form-table.ts'
 
 const toPartName = (weight: string, part: string): string => `${weight}.${part}`
 

@@ -1,0 +1,97 @@
+// Pages in Markdown and commits: widths and lengths, one floor plan, paths that exist, subjects.
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { compareWithExceptions } from './support/exceptions.ts'
+import { entryFloor, floors } from './support/floors.ts'
+import * as markdown from './support/markdown.ts'
+import { readTexts, root } from './support/sources.ts'
+
+const all = readTexts('*.md', 'docs/**/*.md')
+const readPage = (name: string): string => all.find(({ path }) => path === name)!.text
+
+/** The commit before the first whose subject is held to the rule. */
+const firstCommit = '16ef462'
+
+describe('pages', () => {
+  it('are found', () => {
+    expect(all.length).toBeGreaterThan(20)
+  })
+  it('have lines of at most 120 columns outside of tables and code', () => {
+    expect(compareWithExceptions('markdown width', markdown.findWideProse(all))).toEqual([])
+  })
+  it('have at most 150 lines', () => {
+    expect(compareWithExceptions('page length', markdown.findLongPages(all))).toEqual([])
+  })
+})
+
+describe('ARCHITECTURE.md', () => {
+  it('has the floor plan that the imports are held to, in whole numbers', () => {
+    const plan = { ...floors, 'index.ts': entryFloor }
+    const built = Object.entries(plan).filter(([folder]) => existsSync(join(root, 'src', folder)))
+    expect(markdown.readFloors(readPage('ARCHITECTURE.md'))).toEqual(Object.fromEntries(built))
+    expect(Object.values(plan).filter((floor) => !Number.isInteger(floor))).toEqual([])
+  })
+  it('names only paths that exist', () => {
+    const paths = markdown.listPaths(readPage('ARCHITECTURE.md'))
+    expect(paths.length).toBeGreaterThan(20)
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([])
+  })
+})
+
+describe('CONTRIBUTING.md', () => {
+  it('links to the floor plan and repeats no table of ARCHITECTURE.md', () => {
+    const text = readPage('CONTRIBUTING.md')
+    expect(text).toContain('(ARCHITECTURE.md')
+    expect(markdown.readFloors(text)).toEqual({})
+    const heads = (page: string): string[] =>
+      markdown.readTables(readPage(page)).map((rows) => rows[0]!.join(' | '))
+    const twice = heads('CONTRIBUTING.md').filter((head) => heads('ARCHITECTURE.md').includes(head))
+    expect(twice).toEqual([])
+  })
+  it('names only paths that exist', () => {
+    const paths = markdown.listPaths(readPage('CONTRIBUTING.md'))
+    expect(paths.filter((path) => !existsSync(join(root, path)))).toEqual([])
+  })
+})
+
+describe('commits', () => {
+  it('have subjects of at most 72 characters', ({ skip }) => {
+    if (!existsSync(join(root, '.git'))) skip('no git history here')
+    const range = ['log', '--no-merges', '--format=%h %s', `${firstCommit}..HEAD`]
+    const { status, stdout } = spawnSync('git', range, { cwd: root, encoding: 'utf8' })
+    if (status !== 0) skip(`the history does not reach back to ${firstCommit}`)
+    expect(markdown.findLongSubjects(stdout.trim().split('\n'))).toEqual([])
+  })
+})
+
+describe('the rules refuse', () => {
+  it('wide prose, but no wide table, code or address', () => {
+    const wide = 'x'.repeat(121)
+    const text = `${wide}\n| ${wide} |\n\`\`\`\n${wide}\n\`\`\`\nhttps://${wide}\n${wide.slice(1)}`
+    expect(markdown.findWideProse([{ path: 'a.md', text }])).toEqual([
+      { key: 'a.md', text: 'a.md:1: 121 columns' },
+    ])
+  })
+  it('long pages', () => {
+    const page = (lines: number) => [{ path: 'a.md', text: 'x\n'.repeat(lines) }]
+    expect(markdown.findLongPages(page(151))).toHaveLength(1)
+    expect(markdown.findLongPages(page(150))).toEqual([])
+  })
+  it('a floor plan that differs: the table is read row by row', () => {
+    const table =
+      '| floor | folder |\n| --: | --- |\n| 1 | `src/formats` |\n| 4 | `src/a` `src/b` |\n'
+    expect(markdown.readFloors(`# x\n\n${table}`)).toEqual({ formats: 1, a: 4, b: 4 })
+    expect(markdown.readFloors('| command | what |\n| --- | --- |\n| a | b |')).toEqual({})
+  })
+  it('paths: patterns and names of anything else are none', () => {
+    const text = '`src/a.ts` [b](docs/b.md) `src/<kind>.ts` `graftlm/node` `test/x/` `NOTICE.md`'
+    expect(markdown.listPaths(text)).toEqual(['src/a.ts', 'docs/b.md', 'test/x/', 'NOTICE.md'])
+  })
+  it('long subjects', () => {
+    expect(markdown.findLongSubjects([`abc ${'x'.repeat(73)}`, `abc ${'x'.repeat(72)}`])).toEqual([
+      `abc ${'x'.repeat(73)}`,
+    ])
+  })
+})

@@ -1,0 +1,157 @@
+// Breaches of the house rules that stand for now: rule → key of the finding → why. The lists may
+// only shrink: a row whose breach is gone fails the test, and so does a breach without a row.
+// Rules and keys are those of rules.ts and markdown.ts.
+import type { Finding } from './rules.ts'
+
+export type RuleName =
+  | 'file length'
+  | 'function length'
+  | 'class size'
+  | 'folder size'
+  | 'plural twins'
+  | 'type names'
+  | 'verbs'
+  | 'literal spread'
+  | 'tuple assignment'
+  | 'entry values'
+  | 'upward test helpers'
+  | 'markdown width'
+  | 'page length'
+
+/** A number table or a list of data may be as long as 500 lines. */
+export const longTables: Record<string, string> = {}
+
+/** Files in which comments switch the formatter off: how many, and why. */
+export const formatterIgnores: Record<string, { count: number; reason: string }> = {
+  'src/base/linalg/simd.ts': { count: 5, reason: 'WebAssembly written as rows of instructions' },
+  'src/merge/sign-election-simd.ts': {
+    count: 6,
+    reason: 'WebAssembly written as rows of instructions',
+  },
+  'kernels/micro.ts': { count: 3, reason: 'kernels: one instruction group a line' },
+  'scripts/build.mjs': { count: 1, reason: 'a table of arguments, one row a tool' },
+  'scripts/kernels.mjs': { count: 1, reason: 'a table of arguments, one row a kernel' },
+}
+
+export const exceptions: Record<RuleName, Record<string, string>> = {
+  'file length': {
+    'src/base/linalg/low-rank.ts': 'to be split',
+    'src/base/schema.ts': 'to be split',
+    'src/cli/commands/quickstart.ts': 'to be split',
+    'src/cli/train/train-options.ts': 'to be split',
+    'src/learn/learner.ts': 'to be split',
+    'src/learn/store/checkpoints.ts': 'to be split',
+    'src/learn/store/user-pool.ts': 'to be split',
+    'src/learn/tiers/head-tier.ts': 'to be split',
+    'src/learn/tiers/layer-tier.ts': 'to be split',
+    'src/learn/tiers/memory-tier.ts': 'to be split',
+    'src/learn/tiers/tier-stack.ts': 'to be split',
+    'src/learn/users/user-codec.ts': 'to be split',
+    'src/micro/micro-lora.ts': 'to be split',
+    'src/micro/module.ts': 'to be split',
+    'src/node/manifests/training-run.ts': 'to be split',
+    'src/train/estimate/estimate.ts': 'to be split',
+    'src/train/run/prepare.ts': 'to be split',
+  },
+  'function length': {
+    'src/base/linalg/kernel.ts#multiplyTile': 'to be split',
+    'src/graph/passes/recompute.ts#recomputeGroups': 'to be split',
+    'src/node/manifests/training-run.ts#resolveTrainingRun': 'to be split',
+    'src/node/sql/sql-runner.ts#createSqlRunner': 'to be split',
+    'src/node/stores/file-store.ts#createFileStore': 'to be split',
+    'src/node/stores/sqlite-store.ts#openSqliteStore': 'to be split',
+    'src/runtime/head.ts#createHead': 'to be split',
+    'src/runtime/model.ts#createModel': 'to be split',
+    'src/runtime/programs/base-weights.ts#createBaseWeights': 'to be split',
+    'src/runtime/programs/kv-cache.ts#createCacheFrom': 'to be split',
+    'src/train/objective/auxiliary-model.ts#createAuxiliaryModel': 'to be split',
+    'src/train/programs/tail-program.ts#createTailProgram': 'to be split',
+    'src/train/run/prepare.ts#prepareRun': 'to be split',
+    'bench/studies/learn.ts#trainFullSteps': 'to be split',
+    'bench/studies/learn.ts#measureStream': 'to be split',
+  },
+  'class size': {
+    'src/learn/learner.ts#TieredLearner': 'to be split',
+    'src/learn/store/user-pool.ts#UserPool': 'to be split',
+    'src/learn/tiers/head-tier.ts#HeadTier': 'to be split',
+    'src/learn/tiers/memory-tier.ts#MemoryTier': 'to be split',
+    'src/learn/users/user-registry.ts#UserRegistry': 'to be split',
+    'src/micro/head.ts#HeadRows': 'to be split',
+    'src/micro/micro-lora.ts#MicroLora': 'to be split',
+    'src/micro/module.ts#MicroModule': 'to be split',
+  },
+  'folder size': {},
+  'plural twins': {},
+  'type names': {
+    MergeIntoBaseOptions: 'to be renamed',
+    JsonObject: 'to be renamed',
+    ScoredPosition: 'to be renamed',
+  },
+  verbs: {
+    'src/manifest/training-keys.ts#path': 'to be renamed',
+    'src/manifest/training-keys.ts#paths': 'to be renamed',
+    'src/manifest/training-keys.ts#targetsField': 'to be renamed',
+    'src/node/manifests/manifest-tables.ts#nameDefaults': 'to be renamed',
+  },
+  'literal spread': {},
+  'tuple assignment': {
+    'src/micro/module.ts': 'to be written out',
+  },
+  'entry values': {
+    'src/adapters/index.ts': 'to be split',
+    'src/learn/index.ts': 'to be split',
+    'src/node/index.ts': 'to be split',
+    'src/train/index.ts': 'to be split',
+  },
+  'upward test helpers': {},
+  'markdown width': {
+    'ARCHITECTURE.md': 'to be rewritten in plain English',
+    'CHANGELOG.md': 'to be rewritten in plain English',
+    'CONTRIBUTING.md': 'to be rewritten in plain English',
+    'README.md': 'to be rewritten in plain English',
+    'docs/adapters.md': 'to be rewritten in plain English',
+    'docs/bench.md': 'to be rewritten in plain English',
+    'docs/chat.md': 'to be rewritten in plain English',
+    'docs/compress.md': 'to be rewritten in plain English',
+    'docs/convert.md': 'to be rewritten in plain English',
+    'docs/decisions/0001-gradients-in-one-program.md': 'to be rewritten in plain English',
+    'docs/decisions/0002-own-gguf-reader.md': 'to be rewritten in plain English',
+    'docs/decisions/0003-cache-outside-the-graph.md': 'to be rewritten in plain English',
+    'docs/decisions/0010-low-rank-by-gram-matrices.md': 'to be rewritten in plain English',
+    'docs/decisions/0011-adapters-in-8-and-4-bits.md': 'to be rewritten in plain English',
+    'docs/decisions/0020-frozen-weights.md': 'to be rewritten in plain English',
+    'docs/decisions/0021-no-pass-for-several-adapters.md': 'to be rewritten in plain English',
+    'docs/decisions/0030-tiers-at-the-head.md': 'to be rewritten in plain English',
+    'docs/eval.md': 'to be rewritten in plain English',
+    'docs/extract.md': 'to be rewritten in plain English',
+    'docs/inspect.md': 'to be rewritten in plain English',
+    'docs/learn.md': 'to be rewritten in plain English',
+    'docs/merge.md': 'to be rewritten in plain English',
+    'docs/micro.md': 'to be rewritten in plain English',
+    'docs/models.md': 'to be rewritten in plain English',
+    'docs/quickstart.md': 'to be rewritten in plain English',
+    'docs/run.md': 'to be rewritten in plain English',
+    'docs/standalone.md': 'to be rewritten in plain English',
+    'docs/train.md': 'to be rewritten in plain English',
+    'docs/users.md': 'to be rewritten in plain English',
+  },
+  'page length': {
+    'ARCHITECTURE.md': 'to be rewritten in plain English',
+    'docs/learn.md': 'to be rewritten in plain English',
+    'docs/merge.md': 'to be rewritten in plain English',
+    'docs/micro.md': 'to be rewritten in plain English',
+    'docs/train.md': 'to be rewritten in plain English',
+  },
+}
+
+/** Findings without a row among the exceptions, and rows whose finding is gone. */
+export function compareWithExceptions(rule: RuleName, findings: readonly Finding[]): string[] {
+  const allowed = exceptions[rule]
+  const keys = new Set(findings.map((finding) => finding.key))
+  return [
+    ...findings.filter(({ key }) => !(key in allowed)).map(({ text }) => text),
+    ...Object.keys(allowed)
+      .filter((key) => !keys.has(key))
+      .map((key) => `${key}: keeps the rule now; remove its row in test/support/exceptions.ts`),
+  ]
+}

@@ -1,0 +1,52 @@
+// The words that a top-level function may start with, and the names that are exempt. A new verb is
+// added here when no verb of the table says the same: one verb for one kind of action makes names
+// guessable (create… an object with state, open… a resource, read… a typed value from bytes or
+// untyped input, parse… from text, find… may be undefined, get… throws, compute… a number).
+
+const verbs = `
+accumulate acquire add advance align allocate answer append apply assemble assert attach attempt
+attend average await bind bootstrap broadcast build cache calibrate capture catch check choose
+clear clip collect combine compare compile complete compose compress compute configure
+consolidate convert copy count create cut decode deduplicate define delay dequantize describe
+detect diagonalize double download draw drop emit encode end escape estimate evaluate expand
+extract factorize fetch fill find finish fit flatten fold format freeze gather generate get
+group handle hash hide ignore infer insert inspect interleave interpolate isolate iterate join
+judge keep learn leave limit list listen load locate look make map mark match measure memoize
+merge mirror mix move multiply normalize open orthonormalize pack pad parse penalize pick place
+plan pluralize pool prepare print project prune push quantize quote rank read receive recompute
+record reflect refresh refuse remove render reorder repair repeat replace report require reserve
+resolve restore rewrite roll rotate round run sample save scale score select serialize set
+shorten shortlist show shuffle simulate simplify slice smooth split stack step store stream stretch stringify
+start strip subtract sum summarize swap switch sync take tap thaw thin throw time track train
+transpose tridiagonalize trim truncate try unmask unpack unscore untie unwrap use validate view
+visit wait weigh widen wrap write zero
+`
+
+/** Questions answered by true or false, conversions, and copies with a change. */
+const prefixes = `
+is has can needs should exists as to from with without
+`
+
+export const allowedVerbs: ReadonlySet<string> = new Set(
+  `${verbs} ${prefixes}`.split(/\s+/).filter((word) => word !== ''),
+)
+
+/** Names without a verb, each with its reason. The list may only shrink. */
+export const allowedNames: Record<string, string> = {
+  f32: 'the element type as a constructor, read as a literal',
+  i64: 'the element type as a constructor, read as a literal',
+  random: 'the seeded generator; the usual name of a source of random numbers',
+  svd: 'textbook name: singular value decomposition',
+  qr: 'textbook name: QR decomposition',
+  dot: 'textbook name: dot product',
+  logSumExp: 'textbook name',
+  sigmoid: 'textbook name',
+  identity: 'textbook name: the identity function',
+  number: 'a field of base/schema.ts, named as the JSON type it declares',
+  integer: 'a field of base/schema.ts, named as the JSON type it declares',
+  string: 'a field of base/schema.ts, named as the JSON type it declares',
+  object: 'a field of base/schema.ts, named as the JSON type it declares',
+  flag: 'a field of base/schema.ts: true or false',
+  either: 'a field of base/schema.ts: one of several fields',
+  unchecked: 'a field of base/schema.ts: any value',
+}
