@@ -26,6 +26,11 @@ export interface Field<Value = unknown> {
 export type ValueOf<Of> = Of extends Field<infer Value> ? Value : never
 export type Fields = Readonly<Record<string, Field>>
 
+/** A row for every option of a type, which then cannot miss or misname one. */
+export type OptionFields<Options> = {
+  readonly [Name in keyof Options]-?: Field<Exclude<Options[Name], undefined>>
+}
+
 /** Values as they were given: every one may be absent. */
 export type GivenOptions<Of extends Fields> = { readonly [Name in keyof Of]?: ValueOf<Of[Name]> }
 

@@ -4,7 +4,7 @@
 import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'
 import type { Model } from '../runtime/index.ts'
-import { computeCrossEntropy, computeDivergence } from '../runtime/analysis/scoring.ts'
+import { computeCrossEntropy, computeDivergence } from '../runtime/scoring.ts'
 import type { EncodedSequence } from '../train/data/encode.ts'
 
 export interface ExpertDistance {

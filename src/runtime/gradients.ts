@@ -8,7 +8,7 @@ import { PADDING } from '../graph/feeds.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Batch } from '../train/batches/batch.ts'
 import { createGradientProgram, type GradientProgram } from '../train/programs/gradient-program.ts'
-import type { ScoredPosition } from './analysis/scoring.ts'
+import type { ScoredPosition } from './scoring.ts'
 
 export interface Gradients {
   readonly loss: number

@@ -7,7 +7,7 @@ import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
 import { openBaseModel } from '../graph/index.ts'
 import { normal } from '../graph/testing.ts'
 import { openDirectory } from '../node/files/folder.ts'
-import type { Generation } from './engine/generate.ts'
+import type { Generation } from './engine/answer.ts'
 import { createModel, type Model } from './model.ts'
 
 const backend = createOnnxRuntimeBackend(ort as never, { threads: 1 })

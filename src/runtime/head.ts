@@ -1,6 +1,6 @@
-// The last step of a model apart from the rest: from final hidden states to logits, and an error of
-// the logits back to the hidden states. For whoever changes a hidden state before the head or
-// learns from it. Knows no layers, no cache and no users.
+// The model's head by itself: from final hidden states to logits, and from errors of the logits back
+// to the hidden states. Used by learning, which changes hidden states before the head. Independent of
+// layers, cache and users.
 
 import { assertInternal, ShapeError } from '../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -20,17 +20,21 @@ import type { BaseWeights } from './programs/base-weights.ts'
 export interface Head {
   readonly width: number // D
   readonly vocabularySize: number // V
-  /** Logits [M, V] of hidden states [M, D] as they stand after the last norm. */
+  /** Logits [M, V] of hidden states [M, D], which the last norm has been applied to. */
   logits(hidden: F32Tensor): Promise<F32Tensor>
   /**
-   * W_headᵀ·e for errors e [M, V] of the logits (p − y, say): [M, D]. Takes the head's matrix in
-   * f32. A soft cap is not undone.
+   * W_headᵀ·e for errors e [M, V] of the logits, such as p − y: [M, D]. Reads the head's matrix in
+   * f32. The derivative of a soft cap is not applied.
    */
   pullBack(errors: F32Tensor): Promise<F32Tensor>
   /** Rows of the head's matrix for token ids, one after the other: [ids, D] in f32. */
   rows(ids: readonly number[]): Promise<Float32Array>
   /** logits = cap·tanh(z/cap); 0: none. */
   readonly softcap: number
+}
+
+export interface DisposableHead extends Head {
+  dispose(): Promise<void>
 }
 
 export interface HeadParts {
@@ -58,65 +62,30 @@ function buildHeadGraph({ config, blocks }: ModelGraph): { graph: Graph; weight:
 }
 
 /** The head of a model; its programs are compiled when first needed. */
-export function createHead({
-  model,
-  weights,
-  backend,
-  accuracy,
-}: HeadParts): Head & { dispose(): Promise<void> } {
-  const { vocabularySize, width, logitSoftcap: softcap } = model.config
-  const { graph, weight } = buildHeadGraph(model)
-  const packed = packLinears(graph, weights.formOf, accuracy)
-  const forward = compileOnce(async () => {
-    const initializers = new Map<string, Tensor>()
-    const fed = new Map<string, Tensor>()
-    for (const { name, role } of packed.inputs) {
-      if (role !== 'weight' || initializers.has(name)) continue
-      const base = getPackedWeightName(name)
-      if (base === name) fed.set(name, await weights.float(name))
-      else
-        for (const [input, tensor] of collectPackedInputs(
-          base,
-          await weights.packed(base),
-          accuracy,
-        ))
-          initializers.set(input, tensor)
-    }
-    return { program: await backend.compile(packed, { initializers }), fed }
-  })
-  const backward = compileOnce(async () => {
-    const g = new GraphBuilder()
-    const matrix = g.input('matrix', 'f32', [vocabularySize, width], 'weight')
-    g.output('hidden', g.matmul(g.input('errors', 'f32', ['M', vocabularySize]), matrix))
-    return {
-      program: await backend.compile(g.build()),
-      fed: new Map([['matrix', await weights.float(weight)]]),
-    }
-  })
-  const run = async (
-    direction: typeof forward,
-    input: string,
-    output: string,
-    given: F32Tensor,
-    columns: number,
-  ): Promise<F32Tensor> => {
-    if (given.shape.length !== 2 || given.shape[1] !== columns)
-      throw new ShapeError(
-        `The head takes ${input} of shape [M, ${columns}], got [${given.shape.join(', ')}].`,
-      )
-    if (given.shape[0] === 0) return f32([0, output === 'logits' ? vocabularySize : width])
-    const { program, fed } = await direction.get()
-    return (await program.run(new Map<string, Tensor>([...fed, [input, given]]))).get(
-      output,
-    ) as F32Tensor
-  }
+export function createHead(parts: HeadParts): DisposableHead {
+  const { vocabularySize, width, logitSoftcap: softcap } = parts.model.config
+  const { graph, weight } = buildHeadGraph(parts.model)
+  const forward = compileOnce(() => compileForward(parts, graph))
+  const backward = compileOnce(() => compileBackward(parts, weight))
   return {
     width,
     vocabularySize,
     softcap,
-    logits: (hidden) => run(forward, 'hidden', 'logits', hidden, width),
-    pullBack: (errors) => run(backward, 'errors', 'hidden', errors, vocabularySize),
-    rows: (ids) => weights.matrixRows(weight, ids),
+    logits: (hidden) =>
+      runHead(forward, hidden, {
+        input: 'hidden',
+        output: 'logits',
+        from: width,
+        to: vocabularySize,
+      }),
+    pullBack: (errors) =>
+      runHead(backward, errors, {
+        input: 'errors',
+        output: 'hidden',
+        from: vocabularySize,
+        to: width,
+      }),
+    rows: (ids) => parts.weights.matrixRows(weight, ids),
     async dispose() {
       await Promise.all(
         [forward, backward].map(async ({ made }) => (await made())?.program.dispose()),
@@ -130,11 +99,71 @@ interface Compiled {
   readonly fed: ReadonlyMap<string, Tensor>
 }
 
-/** Made when first asked for. */
-function compileOnce(make: () => Promise<Compiled>): {
+/** hidden [M, D] → logits [M, V]: packed weights become part of the program, others are fed. */
+async function compileForward(
+  { weights, backend, accuracy }: HeadParts,
+  graph: Graph,
+): Promise<Compiled> {
+  const packed = packLinears(graph, weights.formOf, accuracy)
+  const initializers = new Map<string, Tensor>()
+  const fed = new Map<string, Tensor>()
+  for (const { name, role } of packed.inputs) {
+    if (role !== 'weight' || initializers.has(name)) continue
+    const base = getPackedWeightName(name)
+    if (base === name) {
+      fed.set(name, await weights.float(name))
+      continue
+    }
+    const inputs = collectPackedInputs(base, await weights.packed(base), accuracy)
+    for (const [input, tensor] of inputs) initializers.set(input, tensor)
+  }
+  return { program: await backend.compile(packed, { initializers }), fed }
+}
+
+/** errors [M, V] → hidden [M, D]. */
+async function compileBackward(
+  { model: { config }, weights, backend }: HeadParts,
+  weight: string,
+): Promise<Compiled> {
+  const { vocabularySize, width } = config
+  const g = new GraphBuilder()
+  const matrix = g.input('matrix', 'f32', [vocabularySize, width], 'weight')
+  g.output('hidden', g.matmul(g.input('errors', 'f32', ['M', vocabularySize]), matrix))
+  const program = await backend.compile(g.build())
+  return { program, fed: new Map([['matrix', await weights.float(weight)]]) }
+}
+
+interface Direction {
+  readonly input: string
+  readonly output: string
+  /** Columns of the input and of the output. */
+  readonly from: number
+  readonly to: number
+}
+
+async function runHead(
+  { get }: CompiledOnce,
+  given: F32Tensor,
+  { input, output, from, to }: Direction,
+): Promise<F32Tensor> {
+  if (given.shape.length !== 2 || given.shape[1] !== from)
+    throw new ShapeError(
+      `The head takes ${input} of shape [M, ${from}], got [${given.shape.join(', ')}].`,
+    )
+  if (given.shape[0] === 0) return f32([0, to])
+  const { program, fed } = await get()
+  const outputs = await program.run(new Map<string, Tensor>([...fed, [input, given]]))
+  return outputs.get(output) as F32Tensor
+}
+
+interface CompiledOnce {
   get(): Promise<Compiled>
+  /** What was compiled so far, if anything. */
   made(): Promise<Compiled> | undefined
-} {
+}
+
+/** Compiles at the first `get`. */
+function compileOnce(compile: () => Promise<Compiled>): CompiledOnce {
   let made: Promise<Compiled> | undefined
-  return { get: () => (made ??= make()), made: () => made }
+  return { get: () => (made ??= compile()), made: () => made }
 }

@@ -2,20 +2,22 @@
 
 export type { Accuracy } from '../compute/pack-linears.ts'
 export type { WeightChoice } from './programs/base-weights.ts'
-export type { EndReason, GenerateEvent, GenerateOptions, Generation } from './engine/generate.ts'
+export type { EndReason, Generation } from './engine/answer.ts'
+export type { GenerateEvent } from './engine/generate.ts'
+export type { GenerateOptions } from './engine/generate-options.ts'
 export type { AdapterChoice } from './programs/row-groups.ts'
 export { measureForwardError, type ForwardError } from './analysis/forward-error.ts'
 export type { Gradients } from './gradients.ts'
 export type { StatesTap } from './programs/forward.ts'
 export type { Head } from './head.ts'
-export {
-  createModel,
-  type BatchOptions,
-  type HiddenOptions,
-  type Model,
-  type ModelOptions,
-  type PromptOptions,
-} from './model.ts'
+export { createModel, type Model } from './model.ts'
+export type {
+  BatchOptions,
+  GradientsOptions,
+  HiddenOptions,
+  ModelOptions,
+  PromptOptions,
+} from './model-options.ts'
 export {
   measurePredictionDistance,
   type PredictionDistance,
@@ -23,4 +25,4 @@ export {
 export { probePrompts, selectProbePrompts } from './analysis/probe-prompts.ts'
 export type { Prompt } from './prompt.ts'
 export { measureActivationError } from './analysis/quantisation-error.ts'
-export type { SamplingOptions } from './decode/sampler.ts'
+export type { SamplingOptions } from './decode/sampling-options.ts'

@@ -9,78 +9,53 @@ import {
   listParameterSpecs,
   simplifyExpert,
 } from '../adapters/index.ts'
+import { assertInternal, OptionError } from '../base/errors.ts'
+import { checkOptions, readGivenOptions } from '../base/schema.ts'
 import type { F32Tensor } from '../base/tensor.ts'
-import type { Backend } from '../compute/backend.ts'
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { ChatOptions } from '../formats/text/chat-template.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import { computeContextLimit } from '../graph/rope.ts'
-import { createBaseWeights, type WeightChoice } from './programs/base-weights.ts'
+import type { Generation } from './engine/answer.ts'
+import { generate, generateBatch, type GenerateEvent } from './engine/generate.ts'
+import type { Gradients } from './gradients.ts'
+import type { Head } from './head.ts'
 import {
-  createForward,
-  type Forward,
-  type TokenPositions,
-  type StatesTap,
-} from './programs/forward.ts'
-import { type Gradients, createDifferentiator } from './gradients.ts'
-import {
-  generate,
-  generateBatch,
-  type GenerateEvent,
-  type GenerateOptions,
-  type GenerateParts,
-  type Generation,
-} from './engine/generate.ts'
-import { createExactResults } from './analysis/exact-results.ts'
+  type BatchOptions,
+  batchFields,
+  checkAccuracy,
+  gradientsFields,
+  type GradientsOptions,
+  hiddenFields,
+  type HiddenOptions,
+  modelFields,
+  type ModelOptions,
+  promptFields,
+  type PromptOptions,
+} from './model-options.ts'
+import { createModelParts, disposeModelParts, type ModelParts } from './model-parts.ts'
+import type { TokenPositions } from './programs/forward.ts'
 import {
   type AdapterChoice,
-  type Grouping,
+  adapterChoiceFields,
   runInGroups,
   selectExperts,
 } from './programs/row-groups.ts'
-import { createHead, type Head } from './head.ts'
-import { createProgramCache } from './programs/program-cache.ts'
-import { type Prompt, createPromptEncoder } from './prompt.ts'
-import { listScoredPositions } from './analysis/scoring.ts'
-
-export interface ModelOptions {
-  readonly base: BaseModel
-  readonly backend: Backend
-  /** How weights are kept; what the file has, unless said. */
-  readonly weights?: WeightChoice
-  /** Milliseconds, for speeds only. */
-  readonly now?: () => number
-}
-
-export interface PromptOptions extends GenerateOptions {
-  /** For conversations: tools, date and further variables of the chat template. */
-  readonly chat?: ChatOptions
-}
-
-export interface BatchOptions extends PromptOptions, AdapterChoice {}
-
-export interface HiddenOptions extends AdapterChoice {
-  /** Which tokens of each row to look at; all unless given. */
-  readonly at?: TokenPositions
-  /** Also given the states that enter a layer, of all tokens, by row. */
-  readonly states?: StatesTap
-  /** The path that generates ('fast', unless given) or the exact one. */
-  readonly accuracy?: Accuracy
-}
+import type { Prompt } from './prompt.ts'
+import { listScoredPositions } from './scoring.ts'
 
 export interface Model {
   readonly base: BaseModel
   readonly config: ModelConfig
   /**
-   * Exact f32 logits of every position, [N, T, V]. Shorter rows are padded on the right; what
-   * stands behind their end means nothing.
+   * Exact f32 logits of every position, [N, T, V]. Shorter rows are right-padded; values at padded
+   * positions are undefined.
    */
   logits(ids: readonly (readonly number[])[], options?: AdapterChoice): Promise<F32Tensor>
   /**
-   * Mean cross-entropy of the labels ≠ −100, each predicted from the tokens before it. labels lie
-   * as ids do; exact.
+   * Mean cross-entropy of the labels ≠ −100, each predicted from the tokens before it. labels have
+   * the shape of ids; exact.
    */
   loss(
     ids: readonly (readonly number[])[],
@@ -94,7 +69,7 @@ export interface Model {
   gradients(
     ids: readonly (readonly number[])[],
     labels: readonly (readonly number[])[],
-    options: { readonly adapter: Adapter },
+    options: GradientsOptions,
   ): Promise<Gradients>
   /**
    * One vector for each text, [N, D]: the mean of the last hidden states (after the final norm),
@@ -111,12 +86,17 @@ export interface Model {
    * speeds.
    */
   generate(prompt: Prompt, options?: PromptOptions): AsyncGenerator<GenerateEvent, void>
+  /**
+   * The text of one answer: `await model.complete('Lily:', { adapter, maxTokens: 12 })`. Takes the
+   * options of `generate`.
+   */
+  complete(prompt: Prompt, options?: PromptOptions): Promise<string>
   /** Answers several prompts together; row i draws with seed + i. */
   generateBatch(prompts: readonly Prompt[], options?: BatchOptions): Promise<Generation[]>
   /**
-   * Makes what an expert needs for writing: its program where that is not compiled, and its serving
-   * tensors; the first request then finds both. They are kept as long as the adapter or mixture is.
-   * Throws MismatchError for an adapter that does not fit the model.
+   * Prepares an expert for generation, so that its first request does not wait: compiles its program
+   * where needed and computes its serving tensors. Both are kept as long as the adapter or mixture
+   * is. Throws MismatchError for an adapter that does not fit the model.
    */
   prepare(expert: Expert | undefined, accuracy?: Accuracy): Promise<void>
   /**
@@ -134,115 +114,130 @@ export interface Model {
   hidden(ids: readonly (readonly number[])[], options?: HiddenOptions): Promise<Float32Array[][]>
   /** The head by itself; compiled when it is first used. */
   head(accuracy?: Accuracy): Head
-  /** Gives up programs and closes the base's weights; the model cannot be used afterwards. */
+  /** Releases programs and closes the base's weights; the model cannot be used afterwards. */
   dispose(): Promise<void>
 }
 
-/** Opens a model for use. Nothing is read or compiled before the first call that needs it. */
+/**
+ * Opens a model for use. Nothing is read or compiled before the first call that needs it. Throws
+ * OptionError for unknown options.
+ */
 export function createModel(options: ModelOptions): Model {
-  const { base, backend, now = () => performance.now() } = options
-  const { config, tokenizer } = base
-  const weights = createBaseWeights(base.graph, base.weights, options.weights)
-  const programs = createProgramCache(base, backend, weights)
-  const forwards: Record<Accuracy, Forward> = {
-    fast: createForward({
-      config,
-      weights,
-      program: (served, states) => programs.get(served, 'fast', states),
-    }),
-    exact: createForward({
-      config,
-      weights,
-      program: (served, states) => programs.get(served, 'exact', states),
-    }),
-  }
-  const heads = {
-    fast: createHead({ model: base.graph, weights, backend, accuracy: 'fast' }),
-    exact: createHead({ model: base.graph, weights, backend, accuracy: 'exact' }),
-  }
-  const differentiator = createDifferentiator({
-    graph: base.graph,
-    backend,
-    weights: () => weights.floats(),
-  })
-
-  const eosIds = new Set([
-    ...config.eosTokenIds,
-    ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId]),
-  ])
-  const parts = (precise = false): GenerateParts => ({
-    forward: forwards[precise ? 'exact' : 'fast'],
-    grouping: programs,
-    tokenizer,
-    eosIds,
-    contextTokens: computeContextLimit(config),
-    now,
-  })
-  const encode = createPromptEncoder(base)
-  const exactly = createExactResults(config, forwards.exact, programs)
-
+  checkOptions('Model options', options, modelFields)
+  const parts = createModelParts(options)
+  const { base, encode } = parts
   return {
     base,
-    config,
+    config: base.config,
     encode,
-    logits: exactly.logits,
-    loss: exactly.loss,
-    async gradients(ids, labels, { adapter }) {
-      checkAdapter(adapter, base.graph)
-      return differentiator.run(
-        ids,
-        listScoredPositions(ids, labels),
-        adapter,
-        listTrainableKeys(adapter, base.graph),
-      )
-    },
-    embed: (texts, choice) =>
-      exactly.pool(
-        texts.map((text) => encode(text)),
-        choice,
-      ),
-    generate: (prompt, given = {}) =>
-      generate(encode(prompt, given.chat), given, parts(given.exact)),
-    generateBatch: async (prompts, given = {}) =>
-      generateBatch(
-        prompts.map((prompt) => encode(prompt, given.chat)),
-        given,
-        parts(given.exact),
-      ),
-    async prepare(expert, accuracy = 'fast') {
+    ...createExactMethods(parts),
+    ...createTextMethods(parts),
+    prepare: async (expert, accuracy = 'fast') => {
+      checkAccuracy(accuracy)
       const served = simplifyExpert(expert)
-      await (await programs.get(served, accuracy)).prepare(served)
+      await (await parts.programs.get(served, accuracy)).prepare(served)
     },
-    async nextLogits(prompts, accuracy, choice = {}) {
-      const forward = forwards[accuracy]
-      const results = await runInGroups(prompts.length, choice, programs, (rows, experts) =>
-        forward(
-          rows.map((row) => prompts[row]!),
-          forward.cache(rows.length),
-          { served: selectExperts(rows, experts) },
-        ),
-      )
-      return results.map(([logits]) => logits!)
+    nextLogits: createNextLogits(parts),
+    hidden: createHiddenPass(parts),
+    head: (accuracy = 'fast') => {
+      checkAccuracy(accuracy)
+      return parts.heads[accuracy]
     },
-    hidden: createHiddenPass(forwards, programs),
-    head: (accuracy = 'fast') => heads[accuracy],
-    async dispose() {
-      await Promise.all([
-        programs.dispose(),
-        differentiator.dispose(),
-        heads.fast.dispose(),
-        heads.exact.dispose(),
-      ])
-      await base.weights.close()
+    dispose: () => disposeModelParts(parts),
+  }
+}
+
+/** Results over whole sequences, in f32. */
+function createExactMethods({
+  base,
+  encode,
+  exactResults,
+  differentiator,
+}: ModelParts): Pick<Model, 'logits' | 'loss' | 'embed' | 'gradients'> {
+  const { graph } = base
+  return {
+    async logits(ids, choice = {}) {
+      checkOptions('Options of logits', choice, adapterChoiceFields)
+      return exactResults.logits(ids, choice)
+    },
+    async loss(ids, labels, choice = {}) {
+      checkOptions('Options of loss', choice, adapterChoiceFields)
+      return exactResults.loss(ids, labels, choice)
+    },
+    async embed(texts, choice = {}) {
+      checkOptions('Options of embed', choice, adapterChoiceFields)
+      const ids = texts.map((text) => encode(text))
+      return exactResults.pool(ids, choice)
+    },
+    async gradients(ids, labels, options) {
+      checkOptions('Options of gradients', options, gradientsFields)
+      const { adapter } = options
+      if (!adapter) throw new OptionError('Options of gradients: adapter is missing.')
+      checkAdapter(adapter, graph)
+      const scored = listScoredPositions(ids, labels)
+      return differentiator.run(ids, scored, adapter, listTrainableKeys(adapter, graph))
     },
   }
 }
 
-/** Final hidden states by either path. */
+const listTrainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
+  [...listParameterSpecs(graph, adapter)].flatMap(([key, { trainable }]) =>
+    trainable ? [key] : [],
+  )
+
+/** Generation, on the fast path unless the options say `exact`. */
+function createTextMethods({
+  encode,
+  generateParts,
+}: ModelParts): Pick<Model, 'generate' | 'complete' | 'generateBatch'> {
+  async function* generateText(
+    prompt: Prompt,
+    given: PromptOptions = {},
+  ): AsyncGenerator<GenerateEvent, void> {
+    const { chat, ...options } = readGivenOptions('Generation options', given, promptFields)
+    yield* generate(encode(prompt, chat), options, generateParts(options.exact))
+  }
+  return {
+    generate: generateText,
+    async complete(prompt, options) {
+      let text: string | undefined
+      for await (const event of generateText(prompt, options))
+        if (event.type === 'generation-end') text = event.text
+      assertInternal(text !== undefined, 'generation ends with generation-end')
+      return text
+    },
+    async generateBatch(prompts, given = {}) {
+      const { chat, ...options } = readGivenOptions('Generation options', given, batchFields)
+      const ids = prompts.map((prompt) => encode(prompt, chat))
+      return generateBatch(ids, options, generateParts(options.exact))
+    },
+  }
+}
+
+/** Logits [V] after each prompt, by either path. */
+const createNextLogits =
+  ({ forwards, programs }: ModelParts): Model['nextLogits'] =>
+  async (prompts, accuracy, choice = {}) => {
+    checkOptions('Options of nextLogits', choice, adapterChoiceFields)
+    checkAccuracy(accuracy)
+    const forward = forwards[accuracy]
+    const results = await runInGroups(prompts.length, choice, programs, (rows, experts) =>
+      forward(
+        rows.map((row) => prompts[row]!),
+        forward.cache(rows.length),
+        { served: selectExperts(rows, experts) },
+      ),
+    )
+    return results.map(([logits]) => logits!)
+  }
+
+/** Final hidden states, by either path. */
 const createHiddenPass =
-  (forwards: Readonly<Record<Accuracy, Forward>>, grouping: Grouping): Model['hidden'] =>
-  async (ids, { at = 'all', accuracy = 'fast', states, ...choice } = {}) =>
-    runInGroups(ids.length, choice, grouping, (rows, experts) => {
+  ({ forwards, programs }: ModelParts): Model['hidden'] =>
+  async (ids, options = {}) => {
+    checkOptions('Options of hidden', options, hiddenFields)
+    const { at = 'all', accuracy = 'fast', states } = options
+    return runInGroups(ids.length, options, programs, (rows, experts) => {
       const forward = forwards[accuracy]
       const own: TokenPositions = typeof at === 'string' ? at : rows.map((row) => at[row]!)
       const tap = states && {
@@ -255,8 +250,4 @@ const createHiddenPass =
         { served: selectExperts(rows, experts), want: 'hidden', at: own, states: tap },
       )
     })
-
-const listTrainableKeys = (adapter: Adapter, graph: ModelGraph): string[] =>
-  [...listParameterSpecs(graph, adapter)].flatMap(([key, { trainable }]) =>
-    trainable ? [key] : [],
-  )
+  }

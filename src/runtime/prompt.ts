@@ -1,23 +1,28 @@
-// What users give a model to read, as token ids.
+// Prompts to token ids: text, a conversation, or ids.
 
 import { NotFoundError } from '../base/errors.ts'
-import { type ChatMessage, type ChatOptions, renderChat } from '../formats/text/chat-template.ts'
+import { readGivenOptions } from '../base/schema.ts'
+import {
+  chatFields,
+  type ChatMessage,
+  type ChatOptions,
+  renderChat,
+} from '../formats/text/chat-template.ts'
 import type { Tokenizer } from '../formats/text/tokenizer.ts'
 import type { BaseModel } from '../graph/base-model.ts'
 
-/** Text to go on from, a conversation to answer, or token ids. */
+/** Text to continue, a conversation to answer, or token ids. */
 export type Prompt = string | readonly ChatMessage[] | readonly number[]
+
+export type PromptEncoder = (prompt: Prompt, chat?: ChatOptions) => number[]
 
 /**
  * Text gets BOS where the tokenizer adds it, messages go through the chat template, ids stay as
  * they are.
  */
-export function createPromptEncoder({
-  name,
-  tokenizer,
-  chatTemplate,
-}: BaseModel): (prompt: Prompt, chat?: ChatOptions) => number[] {
+export function createPromptEncoder({ name, tokenizer, chatTemplate }: BaseModel): PromptEncoder {
   return (prompt, chat = {}) => {
+    const given = readGivenOptions('Chat options', chat, chatFields)
     if (typeof prompt !== 'string' && prompt.every((item) => typeof item === 'number'))
       return [...prompt]
     if (!tokenizer)
@@ -25,7 +30,7 @@ export function createPromptEncoder({
         `Model "${name}" has no tokenizer (tokenizer.json): give it token ids instead of text.`,
       )
     if (typeof prompt === 'string') return tokenizer.encode(prompt, { addSpecialTokens: true })
-    const options = { ...decodeSpecialTokens(tokenizer), addGenerationPrompt: true, ...chat }
+    const options = { ...decodeSpecialTokens(tokenizer), addGenerationPrompt: true, ...given }
     return tokenizer.encode(renderChat(chatTemplate, prompt as readonly ChatMessage[], options))
   }
 }

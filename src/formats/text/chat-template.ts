@@ -4,6 +4,7 @@
 
 import { Environment, Interpreter, parse as parseTokens, tokenize } from '@huggingface/jinja'
 import { FormatError, NotFoundError, OptionError } from '../../base/errors.ts'
+import { createField, flag, listOf, type OptionFields, record, string } from '../../base/schema.ts'
 import { formatDate } from './strftime.ts'
 
 export interface ChatMessage {
@@ -14,19 +15,28 @@ export interface ChatMessage {
 
 export interface ChatOptions {
   /** End with the opening of the assistant's turn, for generating. Default false. */
-  readonly addGenerationPrompt?: boolean
-  readonly bosToken?: string
-  readonly eosToken?: string
+  readonly addGenerationPrompt?: boolean | undefined
+  readonly bosToken?: string | undefined
+  readonly eosToken?: string | undefined
   /** JSON schemas of functions, for templates that offer tools. */
-  readonly tools?: readonly object[]
+  readonly tools?: readonly object[] | undefined
   /**
    * What `strftime_now` in a template shows, in local time. Without it the template sees no such
    * function, and its text does not depend on the day.
    */
-  readonly now?: Date
+  readonly now?: Date | undefined
   /** Further variables that the template knows, such as `enable_thinking`. */
-  readonly variables?: Readonly<Record<string, unknown>>
+  readonly variables?: Readonly<Record<string, unknown>> | undefined
 }
+
+export const chatFields = {
+  addGenerationPrompt: flag({ default: false }),
+  bosToken: string(),
+  eosToken: string(),
+  tools: listOf(record),
+  now: createField<Date>('a Date', {}, (value) => value instanceof Date),
+  variables: record,
+} satisfies OptionFields<ChatOptions>
 
 export type ChatRenderer = (messages: readonly ChatMessage[], options?: ChatOptions) => string
 

@@ -3,8 +3,7 @@
 
 import type { TensorStore } from '../../formats/tensor-store.ts'
 import type { Tokenizer } from '../../formats/text/tokenizer.ts'
-
-export type JsonObject = Readonly<Record<string, unknown>>
+import type { JsonObject } from '../models/read-config.ts'
 
 /** What a source holds, before it is checked against the graph of its config. */
 export interface BaseModelParts {

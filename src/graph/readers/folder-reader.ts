@@ -8,7 +8,8 @@ import { openSharded } from '../../formats/safetensors/sharded.ts'
 import { findChatTemplate } from '../../formats/text/chat-template.ts'
 import { createTokenizer } from '../../formats/text/tokenizer.ts'
 import { getArchitecture } from '../models/architecture-table.ts'
-import type { BaseModelReader, JsonObject } from './base-model-reader.ts'
+import type { JsonObject } from '../models/read-config.ts'
+import type { BaseModelReader } from './base-model-reader.ts'
 
 export const folderReader: BaseModelReader<ByteFolder> = {
   async read(folder) {

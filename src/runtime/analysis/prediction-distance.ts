@@ -2,7 +2,7 @@
 // quantised model from what it was made of.
 
 import { selectGreedy } from '../decode/sampler.ts'
-import { computeDivergence } from './scoring.ts'
+import { computeDivergence } from '../scoring.ts'
 
 export interface PredictionDistance {
   readonly prompts: number

@@ -2,16 +2,21 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
+import { readOptions } from '../../base/schema.ts'
 import {
-  createSampler,
+  createSampler as createFor,
   drawToken,
   selectGreedy,
   keepMinP,
   keepTopP,
   penalizeRepetition,
   rankTokens,
-  type SamplingOptions,
+  type Sampler,
 } from './sampler.ts'
+import { samplingFields, type SamplingOptions } from './sampling-options.ts'
+
+const createSampler = (options: SamplingOptions, draws: ReturnType<typeof random>): Sampler =>
+  createFor(readOptions('Sampling options', options, samplingFields), draws)
 
 const logitsOf = fc.float32Array({ min: -30, max: 30, noNaN: true, minLength: 1, maxLength: 40 })
 const sample = (
@@ -129,5 +134,12 @@ it('names every option that is out of range', () => {
   )
   expect(() => createSampler({ temperature: -1, topP: 0, topK: 1.5 }, random(1))).toThrow(
     /temperature.*topK.*topP/,
+  )
+})
+
+it('names an option that does not exist, with the one that was probably meant', () => {
+  const misspelt = { temprature: 2 } as SamplingOptions
+  expect(() => createSampler(misspelt, random(1))).toThrow(
+    'Sampling options: there is no option "temprature". Did you mean "temperature"?',
   )
 })

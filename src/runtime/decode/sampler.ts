@@ -1,53 +1,13 @@
 // From logits to the next token. Pure: the same logits, history and random state give the same
-// token. Knows no model and no text.
+// token. Independent of model and text.
 //
 // Order of the steps, as in transformers' generate (each skipped at its neutral value):
 //   repetition penalty → temperature → top-k → top-p → min-p → one draw.
 // llama.cpp puts temperature last instead; with temperature 1 the two agree.
 
-import { OptionError } from '../../base/errors.ts'
 import type { Random } from '../../base/random.ts'
-
-export interface SamplingOptions {
-  /** 0 (the default) is greedy: the most likely token, the lowest id on a tie. */
-  readonly temperature?: number
-  /** Only the k most likely tokens; 0: all. */
-  readonly topK?: number
-  /** The smallest set of most likely tokens that together reach p; 1: all. */
-  readonly topP?: number
-  /** Only tokens at least this fraction as likely as the most likely one; 0: all. */
-  readonly minP?: number
-  /**
-   * Logits of tokens seen in prompt or answer are divided by this when positive, multiplied when
-   * negative; 1: off. Keskar et al. 2019.
-   */
-  readonly repetitionPenalty?: number
-}
-
-/** Throws OptionError that names every value out of its range. */
-export function checkSampling({
-  temperature = 0,
-  topK = 0,
-  topP = 1,
-  minP = 0,
-  repetitionPenalty = 1,
-}: SamplingOptions): void {
-  const rules: readonly (readonly [boolean, string])[] = [
-    [
-      temperature >= 0 && Number.isFinite(temperature),
-      `temperature is ${temperature}, expected a number ≥ 0`,
-    ],
-    [topK >= 0 && Number.isInteger(topK), `topK is ${topK}, expected a whole number ≥ 0`],
-    [topP > 0 && topP <= 1, `topP is ${topP}, expected a number above 0 and at most 1`],
-    [minP >= 0 && minP <= 1, `minP is ${minP}, expected a number from 0 to 1`],
-    [
-      repetitionPenalty > 0 && Number.isFinite(repetitionPenalty),
-      `repetitionPenalty is ${repetitionPenalty}, expected a number above 0`,
-    ],
-  ]
-  const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
-  if (broken.length > 0) throw new OptionError(`Sampling: ${broken.join('; ')}.`)
-}
+import type { OptionValues } from '../../base/schema.ts'
+import type { samplingFields } from './sampling-options.ts'
 
 /** The id of the largest logit, the lowest on a tie. NaN never wins. */
 export function selectGreedy(logits: Float32Array): number {
@@ -92,7 +52,7 @@ const keepFirst = ({ ids, probabilities }: Candidates, count: number): Candidate
 const BUCKETS = 1024
 const PER_NAT = 16
 
-export type Cuts = Pick<Required<SamplingOptions>, 'topK' | 'topP' | 'minP'>
+export type Cuts = Readonly<Record<'topK' | 'topP' | 'minP', number>>
 
 /**
  * Ids near enough to the largest logit for the first cut that will be made, and the sum of
@@ -171,21 +131,21 @@ export function drawToken({ ids, probabilities }: Candidates, uniform: number): 
   return ids[index === -1 ? ids.length - 1 : index]! // rounding may leave the sum a little below 1
 }
 
+/** Chooses the next token; reads the history only for the repetition penalty. */
 export type Sampler = (logits: Float32Array, history: readonly number[]) => number
 
 /**
- * A sampler from its options; `random` is asked once a token, and not at all when greedy. Throws
- * OptionError for values out of range.
+ * A sampler from checked options; it draws from `random` once per token, and not at all when
+ * greedy.
  */
-export function createSampler(options: SamplingOptions, random: Pick<Random, 'uniform'>): Sampler {
-  checkSampling(options)
-  const { temperature = 0, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1 } = options
+export function createSampler(
+  { temperature, topK, topP, minP, repetitionPenalty }: OptionValues<typeof samplingFields>,
+  random: Pick<Random, 'uniform'>,
+): Sampler {
   return (logits, history) => {
     const penalized = penalizeRepetition(logits, history, repetitionPenalty)
     if (temperature === 0) return selectGreedy(penalized)
-    return drawToken(
-      keepMinP(keepTopP(rankTokens(penalized, temperature, { topK, topP, minP }), topP), minP),
-      random.uniform(),
-    )
+    const ranked = rankTokens(penalized, temperature, { topK, topP, minP })
+    return drawToken(keepMinP(keepTopP(ranked, topP), minP), random.uniform())
   }
 }

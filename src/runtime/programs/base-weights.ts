@@ -17,7 +17,8 @@ import { toFiniteFloat32 } from '../../graph/read-weights.ts'
  * 'file' keeps what the file has; 'q4' and 'q8' quantise float matrices when they are read ('q4'
  * keeps embedding and head in 8 bits).
  */
-export type WeightChoice = 'file' | 'f32' | 'q4' | 'q8'
+export const weightChoices = ['file', 'f32', 'q4', 'q8'] as const
+export type WeightChoice = (typeof weightChoices)[number]
 
 export interface BaseWeights {
   /** How the linear layer's weight is kept while serving; undefined: f32. */

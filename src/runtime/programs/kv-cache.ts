@@ -1,6 +1,6 @@
 // Keys and values of the tokens so far, for a batch of sequences of different lengths. Slot s of a
-// row holds its token at position s. Knows no graph: what to keep arrives by layer, masks say which
-// slots count.
+// row holds its token at position s. Independent of the graph: entries arrive by layer, masks say
+// which slots count.
 
 import { OptionError } from '../../base/errors.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
@@ -22,7 +22,7 @@ export interface KvCache {
   feeds(): ReadonlyMap<string, Tensor>
   /** Takes cache.<layer>.k and .v [N, K, T, d]: of row n only the first counts[n] tokens. */
   append(entries: ReadonlyMap<string, Tensor>, counts: readonly number[]): void
-  /** Forgets what a row holds beyond `length` tokens. */
+  /** Drops what a row holds beyond `length` tokens. */
   truncate(row: number, length: number): void
   /** A copy with the given rows, in that order; rows may come more than once. */
   fork(rows?: readonly number[]): KvCache
@@ -34,16 +34,19 @@ const STEP = 64
 const computeCapacity = (tokens: number): number =>
   Math.ceil((tokens + Math.max(STEP / 2, tokens / 16)) / STEP) * STEP
 
+type Slots = ReadonlyMap<string, Tensor<Float32Array>>
+
 /** An empty cache for `batch` rows. */
 export function createKvCache(shape: CacheShape, batch: number): KvCache {
-  return createCacheFrom(shape, new Array<number>(batch).fill(0), 0, allocateSlots(shape, batch, 0))
+  const lengths = new Array<number>(batch).fill(0)
+  return new GrowingKvCache(shape, lengths, 0, allocateSlots(shape, batch, 0))
 }
 
 function allocateSlots(
   { layers, kvHeads, headWidth }: CacheShape,
   batch: number,
   capacity: number,
-): Map<string, Tensor<Float32Array>> {
+): Slots {
   const slots = new Map<string, Tensor<Float32Array>>()
   for (let layer = 0; layer < layers; layer++) {
     for (const part of ['k', 'v'] as const)
@@ -52,86 +55,111 @@ function allocateSlots(
   return slots
 }
 
-function createCacheFrom(
-  shape: CacheShape,
-  lengths: number[],
-  capacity: number,
-  slots: Map<string, Tensor<Float32Array>>,
-): KvCache {
-  const { layers, kvHeads, headWidth } = shape
-  const names = Array.from({ length: layers }, (_, layer) =>
-    (['k', 'v'] as const).map(
-      (part) => [toPastName(layer, part), toEntryName(layer, part)] as const,
-    ),
+const listEntryNames = (layers: number) =>
+  Array.from({ length: layers }, (_, layer) =>
+    (['k', 'v'] as const).map((part) => ({
+      past: toPastName(layer, part),
+      entry: toEntryName(layer, part),
+    })),
   ).flat()
 
-  /** Slots of another capacity (or other rows) with the same contents. */
-  const moved = (rows: readonly number[], wider: number): Map<string, Tensor<Float32Array>> => {
-    const target = allocateSlots(shape, rows.length, wider)
-    for (const [name, { data }] of slots) {
+class GrowingKvCache implements KvCache {
+  readonly #shape: CacheShape
+  readonly #names: ReturnType<typeof listEntryNames>
+  #lengths: readonly number[]
+  #capacity: number
+  #slots: Slots
+
+  constructor(shape: CacheShape, lengths: readonly number[], capacity: number, slots: Slots) {
+    this.#shape = shape
+    this.#names = listEntryNames(shape.layers)
+    this.#lengths = lengths
+    this.#capacity = capacity
+    this.#slots = slots
+  }
+
+  get lengths(): readonly number[] {
+    return this.#lengths
+  }
+  get capacity(): number {
+    return this.#capacity
+  }
+  get sizeBytes(): number {
+    const { layers, kvHeads, headWidth } = this.#shape
+    return 8 * layers * this.#lengths.length * kvHeads * this.#capacity * headWidth
+  }
+
+  feeds(): Slots {
+    return this.#slots
+  }
+
+  append(entries: ReadonlyMap<string, Tensor>, counts: readonly number[]): void {
+    const grown = this.#lengths.map((length, row) => length + counts[row]!)
+    const needed = Math.max(...grown)
+    if (needed > this.#capacity) this.#grow(computeCapacity(needed))
+    for (const { past, entry } of this.#names) {
+      const fresh = entries.get(entry)! as Tensor<Float32Array>
+      this.#write(this.#slots.get(past)!.data, fresh, counts)
+    }
+    this.#lengths = grown
+  }
+
+  truncate(row: number, length: number): void {
+    const held = this.#lengths[row]
+    if (held === undefined || length < 0 || length > held) {
+      throw new OptionError(
+        `KV cache: row ${row} holds ${held ?? 'no'} tokens; it cannot be cut to ${length}.`,
+      )
+    }
+    this.#lengths = this.#lengths.with(row, length)
+  }
+
+  fork(rows: readonly number[] = [...this.#lengths.keys()]): KvCache {
+    const lengths = rows.map((row) => this.#lengths[row]!)
+    const slots = this.#copySlots(rows, this.#capacity)
+    return new GrowingKvCache(this.#shape, lengths, this.#capacity, slots)
+  }
+
+  #grow(capacity: number): void {
+    this.#slots = this.#copySlots([...this.#lengths.keys()], capacity)
+    this.#capacity = capacity
+  }
+
+  /** The first counts[row] tokens of `fresh` [N, K, T, d], behind what each row holds. */
+  #write(
+    out: Float32Array,
+    { data, shape }: Tensor<Float32Array>,
+    counts: readonly number[],
+  ): void {
+    const { kvHeads, headWidth } = this.#shape
+    const stride = shape[2]! * headWidth
+    this.#lengths.forEach((length, row) => {
+      for (let head = 0; head < kvHeads; head++) {
+        const index = row * kvHeads + head
+        out.set(
+          data.subarray(index * stride, index * stride + counts[row]! * headWidth),
+          (index * this.#capacity + length) * headWidth,
+        )
+      }
+    })
+  }
+
+  /** Slots of the given rows with the same contents and another capacity. */
+  #copySlots(rows: readonly number[], capacity: number): Slots {
+    const { kvHeads, headWidth } = this.#shape
+    const target = allocateSlots(this.#shape, rows.length, capacity)
+    for (const [name, { data }] of this.#slots) {
       const out = target.get(name)!.data
       rows.forEach((row, to) => {
         for (let head = 0; head < kvHeads; head++) {
-          const from = (row * kvHeads + head) * capacity * headWidth
+          const from = (row * kvHeads + head) * this.#capacity * headWidth
           out.set(
-            data.subarray(from, from + lengths[row]! * headWidth),
-            (to * kvHeads + head) * wider * headWidth,
+            data.subarray(from, from + this.#lengths[row]! * headWidth),
+            (to * kvHeads + head) * capacity * headWidth,
           )
         }
       })
     }
     return target
-  }
-
-  return {
-    get lengths() {
-      return lengths
-    },
-    get capacity() {
-      return capacity
-    },
-    get sizeBytes() {
-      return 8 * layers * lengths.length * kvHeads * capacity * headWidth
-    },
-    feeds: () => slots,
-    append(entries, counts) {
-      const needed = Math.max(...lengths.map((length, row) => length + counts[row]!))
-      if (needed > capacity) {
-        const wider = computeCapacity(needed)
-        slots = moved([...lengths.keys()], wider)
-        capacity = wider
-      }
-      for (const [past, entry] of names) {
-        const { data: fresh, shape: given } = entries.get(entry)! as Tensor<Float32Array>
-        const stride = given[2]! * headWidth
-        const out = slots.get(past)!.data
-        lengths.forEach((length, row) => {
-          for (let head = 0; head < kvHeads; head++) {
-            const index = row * kvHeads + head
-            out.set(
-              fresh.subarray(index * stride, index * stride + counts[row]! * headWidth),
-              (index * capacity + length) * headWidth,
-            )
-          }
-        })
-      }
-      lengths = lengths.map((length, row) => length + counts[row]!)
-    },
-    truncate(row, length) {
-      const held = lengths[row]
-      if (held === undefined || length < 0 || length > held) {
-        throw new OptionError(
-          `KV cache: row ${row} holds ${held ?? 'no'} tokens; it cannot be cut to ${length}.`,
-        )
-      }
-      lengths = lengths.with(row, length)
-    },
-    fork: (rows = [...lengths.keys()]) =>
-      createCacheFrom(
-        shape,
-        rows.map((row) => lengths[row]!),
-        capacity,
-        moved(rows, capacity),
-      ),
   }
 }

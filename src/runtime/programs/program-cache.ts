@@ -2,6 +2,7 @@
 // adapter compiles nothing.
 
 import {
+  type Adapter,
   checkAdapter,
   type Expert,
   isMixture,
@@ -33,64 +34,54 @@ import {
 
 export interface ProgramCache {
   /**
-   * The program that serves this; with `states`, one that gives out what enters that layer. Throws
-   * MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture
-   * without a form.
+   * The program that serves this; with `states`, one that also returns what enters that layer.
+   * Throws MismatchError for an adapter that does not fit the model, UnsupportedError for a mixture
+   * that has no exact sum.
    */
   get(served: ServedExperts, wanted: Accuracy, states?: number): Promise<ServingProgram>
-  /** Whether rows of this expert may stand in a batch beside rows of others. */
+  /** Whether rows of this expert may share a batch with rows of others. */
   sharesBatch(expert: Expert | undefined): Promise<boolean>
   dispose(): Promise<void>
 }
 
 type ProgramNeeds = Pick<ServingOptions, 'slots' | 'attached' | 'perRow' | 'activation'>
 
-/** What it gives, or the UnsupportedError of what slots cannot serve. */
-async function catchUnsupported<Value>(
-  make: () => Value | Promise<Value>,
-): Promise<Value | UnsupportedError> {
-  try {
-    return await make()
-  } catch (error) {
-    if (error instanceof UnsupportedError) return error
-    throw error
+type ReadServing = (expert: Expert) => Promise<ServingWeightMap>
+
+/**
+ * Serving weights by expert, each computed once. Rejects with UnsupportedError for an expert that
+ * has none.
+ */
+function createServingWeightCache(base: BaseModel, weights: BaseWeights): ReadServing {
+  const known = new WeakMap<Expert, Promise<ServingWeightMap>>()
+  const read: ReadServing = (expert) => {
+    const kept = known.get(expert)
+    if (kept) return kept
+    for (const adapter of listAdapters(expert)) checkAdapter(adapter, base.graph)
+    const computed = isMixture(expert) ? mixServing(expert, read) : readServing(expert)
+    known.set(expert, computed)
+    return computed
   }
+  const readServing = async (adapter: Adapter): Promise<ServingWeightMap> =>
+    readServingWeights(adapter, base.graph, weights.floatUncached)
+  return read
 }
 
-/** Run-time forms by expert, each made once; an UnsupportedError where there are none. */
-function createFormCache(
-  base: BaseModel,
-  weights: BaseWeights,
-): (expert: Expert) => Promise<ServingWeightMap | UnsupportedError> {
-  const made = new WeakMap<Expert, Promise<ServingWeightMap | UnsupportedError>>()
-  const mixed = async ({ mixture: all }: Mixture): Promise<ServingWeightMap | UnsupportedError> => {
-    const mixture = all.filter(({ weight }) => weight !== 0)
-    const parts = await Promise.all(
-      mixture.map(async ({ adapter, weight }) => ({ weight, forms: await formsOf(adapter) })),
-    )
-    const problems = parts.flatMap(({ forms }, i) =>
-      forms instanceof UnsupportedError
-        ? [`number ${i + 1}, ${mixture[i]!.adapter.kind}: ${forms.message}`]
-        : [],
-    )
-    const usable = parts.flatMap(({ weight, forms }) =>
-      forms instanceof UnsupportedError ? [] : [{ weight, forms }],
-    )
-    return problems.length > 0
-      ? createMixtureError(problems)
-      : catchUnsupported(() => mixServingWeights(usable))
+/** The weighted sum of a mixture's adapters; one error names all that cannot be mixed. */
+async function mixServing({ mixture }: Mixture, read: ReadServing): Promise<ServingWeightMap> {
+  const acting = mixture.filter(({ weight }) => weight !== 0)
+  const parts: { readonly weight: number; readonly forms: ServingWeightMap }[] = []
+  const problems: string[] = []
+  for (const [i, { adapter, weight }] of acting.entries()) {
+    try {
+      parts.push({ weight, forms: await read(adapter) })
+    } catch (error) {
+      if (!(error instanceof UnsupportedError)) throw error
+      problems.push(`number ${i + 1}, ${adapter.kind}: ${error.message}`)
+    }
   }
-  const formsOf = (expert: Expert): Promise<ServingWeightMap | UnsupportedError> => {
-    const known = made.get(expert)
-    if (known) return known
-    for (const adapter of listAdapters(expert)) checkAdapter(adapter, base.graph)
-    const forms = isMixture(expert)
-      ? mixed(expert)
-      : catchUnsupported(() => readServingWeights(expert, base.graph, weights.floatUncached))
-    made.set(expert, forms)
-    return forms
-  }
-  return formsOf
+  if (problems.length > 0) throw createMixtureError(problems)
+  return mixServingWeights(parts)
 }
 
 /** Programs by accuracy and by what experts need; each compiled once. */
@@ -108,7 +99,7 @@ export function createProgramCache(
       // throws before anything is kept
       if (states !== undefined) getLayerInputName(base.graph, states)
       const accuracy = packed ? wanted : 'exact'
-      const needed = await needs.of(served)
+      const needed = await needs.find(served)
       const key = JSON.stringify([accuracy, needed, states])
       const program =
         programs.get(key) ??
@@ -117,14 +108,14 @@ export function createProgramCache(
           weights,
           backend,
           accuracy,
-          formsOf: needs.formsOf,
+          readServing: needs.readServing,
           states,
           ...needed,
         })
       programs.set(key, program)
       return program
     },
-    sharesBatch: async (expert) => (await needs.of(expert)).attached === undefined,
+    sharesBatch: async (expert) => (await needs.find(expert)).attached === undefined,
     async dispose() {
       const running = [...programs.values()]
       programs.clear()
@@ -133,50 +124,30 @@ export function createProgramCache(
   }
 }
 
-/** What experts need of a program, worked out once for each. */
+/** What experts need of a program, computed once for each. */
 function createNeedsCache(base: BaseModel, weights: BaseWeights) {
   const { stacks } = stackModel(base.graph, weights)
   const slotted = new Map<string, ModelGraph>()
-  const slotsOf = (kind: SlotKind, activation: boolean): ModelGraph => {
+  const addSlots = (kind: SlotKind, activation: boolean): ModelGraph => {
     const key = `${kind} ${activation}`
     const model = slotted.get(key) ?? withSlots(base.graph, stacks, kind, { activation })
     slotted.set(key, model)
     return model
   }
-  const formsOf = createFormCache(base, weights)
+  const readServing = createServingWeightCache(base, weights)
   const known = new WeakMap<Expert, Promise<ProgramNeeds>>()
 
-  /** The least slots that hold the expert; an adapter that none holds is attached. */
-  const find = async (expert: Expert): Promise<ProgramNeeds> => {
-    const forms = await formsOf(expert)
-    let reason = forms instanceof UnsupportedError ? forms : undefined
-    const activation = findInvocation(expert) !== undefined
-    for (const slots of slotKinds) {
-      if (forms instanceof UnsupportedError) break
-      const tensors = await catchUnsupported(() => toSlotFeeds(forms, slotsOf(slots, activation)))
-      if (!(tensors instanceof UnsupportedError))
-        return { slots, ...(activation ? { activation } : {}) }
-      reason = tensors
-    }
-    if (isMixture(expert))
-      throw forms instanceof UnsupportedError ? forms : createMixtureError([reason!.message])
-    return { attached: { kind: expert.kind, config: expert.config } }
-  }
-  const ofOne = (expert: Expert | undefined): Promise<ProgramNeeds> => {
+  const findOne = (expert: Expert | undefined): Promise<ProgramNeeds> => {
     if (!expert) return Promise.resolve({ slots: 'plain' })
-    const needs = known.get(expert) ?? find(expert)
+    const needs = known.get(expert) ?? findNeeds(expert, readServing, addSlots)
     known.set(expert, needs)
     return needs
   }
   return {
-    async formsOf(expert: Expert): Promise<ServingWeightMap> {
-      const forms = await formsOf(expert)
-      if (forms instanceof UnsupportedError) throw forms
-      return forms
-    },
-    async of(served: ServedExperts): Promise<ProgramNeeds> {
-      if (!isPerRow(served)) return ofOne(served)
-      const needs = await Promise.all([...new Set(served)].map(ofOne))
+    readServing,
+    async find(served: ServedExperts): Promise<ProgramNeeds> {
+      if (!isPerRow(served)) return findOne(served)
+      const needs = await Promise.all([...new Set(served)].map(findOne))
       const most = Math.max(...needs.map(({ slots = 'plain' }) => slotKinds.indexOf(slots)))
       return {
         slots: slotKinds[most]!,
@@ -185,4 +156,42 @@ function createNeedsCache(base: BaseModel, weights: BaseWeights) {
       }
     },
   }
+}
+
+type AddSlots = (kind: SlotKind, activation: boolean) => ModelGraph
+
+/** Slots where they hold the expert; otherwise the adapter is attached to a program of its own. */
+async function findNeeds(
+  expert: Expert,
+  readServing: ReadServing,
+  addSlots: AddSlots,
+): Promise<ProgramNeeds> {
+  try {
+    return await findSlots(expert, readServing, addSlots)
+  } catch (error) {
+    // A mixture has no configuration that could be attached.
+    if (!(error instanceof UnsupportedError) || isMixture(expert)) throw error
+    return { attached: { kind: expert.kind, config: expert.config } }
+  }
+}
+
+/** The smallest slots that hold the expert. Throws UnsupportedError where none does. */
+async function findSlots(
+  expert: Expert,
+  readServing: ReadServing,
+  addSlots: AddSlots,
+): Promise<ProgramNeeds> {
+  const serving = await readServing(expert)
+  const activation = findInvocation(expert) !== undefined
+  let reason: UnsupportedError | undefined
+  for (const slots of slotKinds) {
+    try {
+      toSlotFeeds(serving, addSlots(slots, activation))
+      return { slots, ...(activation ? { activation } : {}) }
+    } catch (error) {
+      if (!(error instanceof UnsupportedError)) throw error
+      reason = error
+    }
+  }
+  throw isMixture(expert) ? createMixtureError([reason!.message]) : reason!
 }

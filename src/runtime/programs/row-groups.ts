@@ -1,15 +1,28 @@
-// Who answers which row of a batch: rows are put into groups that one program can serve together,
-// and results come back in the caller's order.
+// Which expert answers which row of a batch: rows are grouped by the program that can serve them
+// together, and results come back in the caller's order.
 
 import { type Expert, isMixture, simplifyExpert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
+import { createField, isRecord, type OptionFields } from '../../base/schema.ts'
 
 export interface AdapterChoice {
   /** For all rows. */
   readonly adapter?: Expert | undefined
-  /** For each row its own; undefined is the base. */
+  /** One for each row; undefined is the base. */
   readonly adapters?: readonly (Expert | undefined)[] | undefined
 }
+
+const isExpert = (value: unknown): boolean =>
+  isRecord(value) && ('kind' in value || 'mixture' in value)
+
+export const adapterChoiceFields = {
+  adapter: createField<Expert>('an adapter or a mixture', {}, isExpert),
+  adapters: createField<readonly (Expert | undefined)[]>(
+    'a list of adapters or mixtures, undefined for the base',
+    {},
+    (value) => Array.isArray(value) && value.every((one) => one === undefined || isExpert(one)),
+  ),
+} satisfies OptionFields<AdapterChoice>
 
 /**
  * What one pass is run with: one expert for all rows (undefined: the base), or a list with one for

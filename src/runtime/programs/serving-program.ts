@@ -67,10 +67,10 @@ export interface ServingOptions {
    */
   readonly states?: number | undefined
   /**
-   * Where an expert's forms come from, when somebody keeps them; else they are made when it is
-   * first run.
+   * Reads an expert's serving weights, where a cache keeps them. Default: they are computed when the
+   * expert is first run.
    */
-  readonly formsOf?: (expert: Expert) => Promise<ServingWeightMap>
+  readonly readServing?: (expert: Expert) => Promise<ServingWeightMap>
 }
 
 /**
@@ -195,15 +195,18 @@ function createExpertFeeds(
   stacks: readonly LinearStack[],
 ): FeedSource<Expert | undefined> {
   const { model, weights, attached, slots = 'plain', activation = false } = options
-  const readForms = async (expert: Expert): Promise<ServingWeightMap> => {
-    assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its forms')
+  const readOwn = async (expert: Expert): Promise<ServingWeightMap> => {
+    assertInternal(!isMixture(expert), 'a mixture is served by a program that is given its weights')
     return readServingWeights(expert, model, weights.floatUncached)
   }
-  const { formsOf = readForms } = options
+  const { readServing = readOwn } = options
   const slotted = attached ? undefined : withSlots(model, stacks, slots, { activation })
   return async (expert) => {
     if (slotted)
-      return stackAdapter(toSlotFeeds(expert ? await formsOf(expert) : new Map(), slotted), stacks)
+      return stackAdapter(
+        toSlotFeeds(expert ? await readServing(expert) : new Map(), slotted),
+        stacks,
+      )
     assertInternal(expert && !isMixture(expert), 'an attached program serves one adapter')
     return toAdapterFeeds(expert)
   }

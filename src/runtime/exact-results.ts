@@ -1,14 +1,14 @@
 // Results over whole sequences by the exact path: logits, loss, pooled embeddings. Writes no text.
 
-import { f32, type F32Tensor } from '../../base/tensor.ts'
-import type { ModelConfig } from '../../graph/model-config.ts'
+import { f32, type F32Tensor } from '../base/tensor.ts'
+import type { ModelConfig } from '../graph/model-config.ts'
 import {
   type AdapterChoice,
   type Grouping,
   runInGroups,
   selectExperts,
-} from '../programs/row-groups.ts'
-import type { Forward, TokenPositions } from '../programs/forward.ts'
+} from './programs/row-groups.ts'
+import type { Forward, TokenPositions } from './programs/forward.ts'
 import { computeCrossEntropy, poolRows, listScoredPositions } from './scoring.ts'
 
 type Rows = readonly (readonly number[])[]

@@ -1,7 +1,7 @@
 // Numbers from logits: cross-entropy of labels, distance between two predictions, pooled
 // embeddings. Plain arithmetic in double precision.
 
-import { DataError } from '../../base/errors.ts'
+import { DataError } from '../base/errors.ts'
 
 /** Not scored: PyTorch's ignore_index. */
 export const IGNORED = -100

@@ -1,0 +1,55 @@
+import { expect, it, vi } from 'vitest'
+import { OptionError } from '../../base/errors.ts'
+import { readOptions } from '../../base/schema.ts'
+import type * as SamplerModule from '../decode/sampler.ts'
+import { Answer } from './answer.ts'
+import { generateFields, type GenerateOptions } from './generate-options.ts'
+
+const histories: (readonly number[])[] = []
+vi.mock('../decode/sampler.ts', async (load) => {
+  const real = await load<typeof SamplerModule>()
+  return {
+    ...real,
+    createSampler: (...given: Parameters<typeof real.createSampler>): SamplerModule.Sampler => {
+      const sampler = real.createSampler(...given)
+      return (logits, history) => {
+        histories.push(history)
+        return sampler(logits, history)
+      }
+    },
+  }
+})
+
+const begin = (prompt: readonly number[], options: GenerateOptions = {}): Answer =>
+  new Answer(
+    prompt,
+    readOptions('Generation options', options, generateFields),
+    { tokenizer: undefined, eosIds: new Set([0]), contextTokens: 100 },
+    0,
+  )
+
+it('gives the sampler one array that grows: prompt, then answer', () => {
+  const prompt = Object.freeze([3])
+  const answer = begin(prompt, { repetitionPenalty: 4 })
+  const logits = Float32Array.of(0, 1, 2, 3)
+  answer.sampleNext(logits)
+  answer.sampleNext(logits)
+  answer.sampleNext(logits)
+  expect(answer.ids).toEqual([2, 1, 3])
+  expect(new Set(histories).size).toBe(1)
+  expect(histories[0]).toEqual([3, 2, 1, 3])
+})
+
+it('ends at the limit of tokens, and not before the least number of them', () => {
+  const end = Float32Array.of(9, 1)
+  const short = begin([3], { minTokens: 2 })
+  for (let i = 0; i < 3; i++) short.sampleNext(end)
+  expect([short.ids, short.reason]).toEqual([[1, 1], 'eos'])
+  const long = begin([3], { maxTokens: 1 })
+  long.sampleNext(Float32Array.of(1, 9))
+  expect(long.toGeneration(1, 2)).toMatchObject({ ids: [1], reason: 'length', promptTokens: 1 })
+})
+
+it('needs a prompt', () => {
+  expect(() => begin([])).toThrow(OptionError)
+})

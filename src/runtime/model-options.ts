@@ -1,0 +1,82 @@
+// The options of a model's methods: their types, and the tables that check them.
+
+import type { Adapter } from '../adapters/index.ts'
+import { OptionError } from '../base/errors.ts'
+import { createField, isRecord, oneOf, type OptionFields, unchecked } from '../base/schema.ts'
+import type { Backend } from '../compute/backend.ts'
+import type { Accuracy } from '../compute/pack-linears.ts'
+import type { ChatOptions } from '../formats/text/chat-template.ts'
+import type { BaseModel } from '../graph/base-model.ts'
+import { generateFields, type GenerateOptions } from './engine/generate-options.ts'
+import { type WeightChoice, weightChoices } from './programs/base-weights.ts'
+import type { StatesTap, TokenPositions } from './programs/forward.ts'
+import { type AdapterChoice, adapterChoiceFields } from './programs/row-groups.ts'
+
+export interface ModelOptions {
+  readonly base: BaseModel
+  readonly backend: Backend
+  /** How weights are kept. Default: as the file has them. */
+  readonly weights?: WeightChoice | undefined
+  /** Milliseconds, for speeds only. */
+  readonly now?: (() => number) | undefined
+}
+
+export interface PromptOptions extends GenerateOptions {
+  /** For conversations: tools, date and further variables of the chat template. */
+  readonly chat?: ChatOptions | undefined
+}
+
+export interface BatchOptions extends PromptOptions, AdapterChoice {}
+
+export interface HiddenOptions extends AdapterChoice {
+  /** Which tokens of each row to return. Default: all. */
+  readonly at?: TokenPositions | undefined
+  /** Also receives the states that enter a layer, of all tokens, by row. */
+  readonly states?: StatesTap | undefined
+  /** The path that generates ('fast', the default) or the exact one. */
+  readonly accuracy?: Accuracy | undefined
+}
+
+export interface GradientsOptions {
+  readonly adapter: Adapter
+}
+
+const accuracy = oneOf<Accuracy>(['fast', 'exact'])
+
+export const modelFields = {
+  base: unchecked<BaseModel>('a base model'),
+  backend: unchecked<Backend>('a backend'),
+  weights: oneOf<WeightChoice>(weightChoices),
+  now: unchecked<() => number>('a function that gives milliseconds'),
+} satisfies OptionFields<ModelOptions>
+
+export const promptFields = {
+  ...generateFields,
+  chat: createField<ChatOptions>('an object', {}, isRecord),
+} satisfies OptionFields<PromptOptions>
+
+export const batchFields = {
+  ...promptFields,
+  ...adapterChoiceFields,
+} satisfies OptionFields<BatchOptions>
+
+export const hiddenFields = {
+  ...adapterChoiceFields,
+  at: unchecked<TokenPositions>('"last", "all", "none" or a list of positions for each row'),
+  states: generateFields.states,
+  accuracy,
+} satisfies OptionFields<HiddenOptions>
+
+export const gradientsFields = {
+  adapter: createField<Adapter>(
+    'an adapter',
+    {},
+    (value) => isRecord(value) && 'kind' in value && 'tensors' in value,
+  ),
+} satisfies OptionFields<GradientsOptions>
+
+/** Throws OptionError for a word that is neither path, also from plain JavaScript. */
+export function checkAccuracy(wanted: Accuracy): void {
+  const [problem] = accuracy.findProblems(wanted, 'accuracy')
+  if (problem !== undefined) throw new OptionError(`${problem}.`)
+}
