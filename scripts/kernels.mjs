@@ -5,15 +5,32 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import asc from 'assemblyscript/asc'
 
-/** Sources, and the files that carry what they compile to. */
-export const kernelSources = {
-  'kernels/micro.ts': 'src/micro/kernels/compiled.ts',
-  'kernels/learn.ts': 'src/learn/kernels/compiled.ts',
+const relaxed = ['--enable', 'relaxed-simd']
+
+/**
+ * Sources, the files that carry what they compile to, and the variants of each. Matrix products and
+ * merges have no relaxed variant, because fused multiply-adds would change their results.
+ */
+const targets = {
+  'kernels/linalg.ts': { path: 'src/base/linalg/compiled.ts', variants: { simdModule: [] } },
+  'kernels/merge.ts': { path: 'src/merge/kernels/compiled.ts', variants: { simdModule: [] } },
+  'kernels/micro.ts': {
+    path: 'src/micro/kernels/compiled.ts',
+    variants: { simdModule: [], relaxedSimdModule: relaxed },
+  },
+  'kernels/learn.ts': {
+    path: 'src/learn/kernels/compiled.ts',
+    variants: { simdModule: [], relaxedSimdModule: relaxed },
+  },
 }
+
+/** Sources, and the files that carry what they compile to. */
+export const kernelSources = Object.fromEntries(
+  Object.entries(targets).map(([source, { path }]) => [source, path]),
+)
 
 // prettier-ignore
 const always = ['--runtime', 'stub', '--noAssert', '--importMemory', '--noExportMemory', '--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--enable', 'simd']
-const variants = { simdModule: [], relaxedSimdModule: ['--enable', 'relaxed-simd'] }
 
 async function compile(root, source, options) {
   const written = new Map()
@@ -32,12 +49,13 @@ async function compile(root, source, options) {
 /** What the generated file of a source has to say, and how large the modules in it are. */
 export async function compiledKernels(root, source) {
   const header = [
-    `// Generated from ${source} by \`npm run build -- --kernels\`; do not edit. WebAssembly modules in base64: vectors, and vectors with`,
-    '// relaxed instructions (fused multiply-add). Each imports its memory as env.memory and exports the functions of kernel.ts.',
+    `// Generated from ${source} by \`npm run build -- --kernels\`; do not edit. WebAssembly`,
+    '// in base64: simdModule needs vectors, relaxedSimdModule (where there is one) relaxed',
+    '// instructions as well (fused multiply-add). Each imports its memory as env.memory.',
   ]
   const lines = []
   const sizes = {}
-  for (const [name, options] of Object.entries(variants)) {
+  for (const [name, options] of Object.entries(targets[source].variants)) {
     const bytes = await compile(root, source, options)
     sizes[name] = bytes.length
     lines.push(`\nexport const ${name} =\n  '${bytes.toString('base64')}'`)

@@ -103,6 +103,7 @@ export const rooms: Record<string, readonly string[]> = {
     'estimate',
   ],
   merge: [
+    'kernels',
     'sign-election-simd.ts',
     'magnitude-threshold.ts',
     'sign-election.ts',

@@ -1,5 +1,5 @@
-// The innermost loop of a matrix product: a few rows times many columns. Where the hardware has
-// vectors, another kernel stands in (simd.ts).
+// The innermost loop of a matrix product: a few rows times many columns. Where the platform has
+// vectors, simd.ts has a faster one.
 
 import type { FloatArray } from './matrix.ts'
 
@@ -100,24 +100,8 @@ function multiplyTile(
     c32 += a3 * b2
     c33 += a3 * b3
   }
-  let to = column
-  out[to] = c00
-  out[to + 1] = c01
-  out[to + 2] = c02
-  out[to + 3] = c03
-  to += stride
-  out[to] = c10
-  out[to + 1] = c11
-  out[to + 2] = c12
-  out[to + 3] = c13
-  to += stride
-  out[to] = c20
-  out[to + 1] = c21
-  out[to + 2] = c22
-  out[to + 3] = c23
-  to += stride
-  out[to] = c30
-  out[to + 1] = c31
-  out[to + 2] = c32
-  out[to + 3] = c33
+  out.set([c00, c01, c02, c03], column)
+  out.set([c10, c11, c12, c13], column + stride)
+  out.set([c20, c21, c22, c23], column + 2 * stride)
+  out.set([c30, c31, c32, c33], column + 3 * stride)
 }

@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { random } from '../../base/random.ts'
+import { type KernelName, kernelNames } from '../../base/wasm.ts'
 import { RowStore } from '../tiers/row-store.ts'
 import { createLogitSummarizer } from '../tiers/logit-summary.ts'
-import { type Arena, arenaKinds, tryCreateArena } from './arena.ts'
+import { type Arena, createArena } from './arena.ts'
 
-const vectorKinds = arenaKinds.filter((kind) => kind !== 'plain')
+const vectorKinds = kernelNames.filter((kind) => kind !== 'plain')
 const { uniform, normal } = random(5)
-const ownArena = (kind: (typeof arenaKinds)[number]): Arena => tryCreateArena(kind)!
+const ownArena = (kind: KernelName): Arena => createArena([kind])
 
 describe.each(vectorKinds)('products by %s', (kind) => {
   const width = 40 // no multiple of 16
@@ -75,7 +76,7 @@ it('stores that share an arena do not see each other’s rows', () => {
   expect(sums[0]).toBe(112)
 })
 
-describe.each(arenaKinds)('a survey by %s', (kind) => {
+describe.each(kernelNames)('a survey by %s', (kind) => {
   const survey = createLogitSummarizer(ownArena(kind))
   it.each([10, 64, 512, 5000])('of %i logits has their sum and the likeliest tokens', (size) => {
     for (const spread of [0.1, 3, 40]) {

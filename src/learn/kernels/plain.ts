@@ -1,14 +1,16 @@
 // The plain twin of kernels/learn.ts: what runs where the platform has no vectors, and what the
 // vectors are compared with.
 
+import type { GrowingMemory } from '../../base/wasm.ts'
 import type { LearnKernels } from './kernel.ts'
 
-export function createPlainKernels(memory: () => ArrayBuffer): LearnKernels {
-  const floats = (at: number, count: number): Float32Array => new Float32Array(memory(), at, count)
+export function createPlainKernels(memory: GrowingMemory): LearnKernels {
+  const floats = (at: number, count: number): Float32Array =>
+    new Float32Array(memory.buffer, at, count)
   const products: LearnKernels['products'] = (query, rows, count, stride, sums) => {
-    const q = new Int16Array(memory(), query, stride)
-    const r = new Int8Array(memory(), rows, count * stride)
-    const s = new Int32Array(memory(), sums, count)
+    const q = new Int16Array(memory.buffer, query, stride)
+    const r = new Int8Array(memory.buffer, rows, count * stride)
+    const s = new Int32Array(memory.buffer, sums, count)
     for (let i = 0, at = 0; i < count; i++, at += stride) {
       let sum = 0
       for (let j = 0; j < stride; j++) sum += r[at + j]! * q[j]!

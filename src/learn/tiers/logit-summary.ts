@@ -81,12 +81,16 @@ function reserveLayout(
   sampleBlocks: number,
   last: ArenaLayout | undefined,
 ): ArenaLayout {
-  if (last?.blocks === blocks && last.sampleBlocks === sampleBlocks && last.buffer === arena.buffer)
+  if (
+    last?.blocks === blocks &&
+    last.sampleBlocks === sampleBlocks &&
+    last.buffer === arena.memory.buffer
+  )
     return last
   const maximaAt = 4 * blocks * block
   const sampleAt = Math.ceil((maximaAt + 4 * blocks) / 16) * 16
-  arena.reserve(sampleAt + 4 * sampleBlocks * block)
-  const { buffer } = arena
+  arena.memory.reserve(sampleAt + 4 * sampleBlocks * block)
+  const { buffer } = arena.memory
   return {
     buffer,
     blocks,

@@ -49,9 +49,11 @@ export class RowStore {
   markChanged(at: number): void {
     if (this.#cache.resident !== this) return
     if (at >= this.#cache.fresh) return // not taken in yet
-    new Int8Array(this.#cache.arena.buffer, this.#rowsAt + at * this.stride, this.stride).set(
-      this.row(at),
-    )
+    new Int8Array(
+      this.#cache.arena.memory.buffer,
+      this.#rowsAt + at * this.stride,
+      this.stride,
+    ).set(this.row(at))
   }
 
   /**
@@ -64,7 +66,7 @@ export class RowStore {
     const total = queries.length / this.stride
     for (let q = 0; q < total; q += together) {
       const own = Math.min(together, total - q)
-      new Int16Array(arena.buffer, 0, own * this.stride).set(
+      new Int16Array(arena.memory.buffer, 0, own * this.stride).set(
         queries.subarray(q * this.stride, (q + own) * this.stride),
       )
       if (own === together) this.#multiplyBlock(together, count, sums, q * count)
@@ -83,7 +85,7 @@ export class RowStore {
   }
 
   #multiplyBlock(queries: 1 | 4, count: number, sums: Int32Array, into: number, queryAt = 0): void {
-    const { buffer, kernels } = this.#cache.arena
+    const { kernels, memory } = this.#cache.arena
     for (let start = 0; start < count; start += chunk) {
       const rows = Math.min(chunk, count - start)
       kernels[queries === 1 ? 'products' : 'productsOfFour'](
@@ -95,7 +97,7 @@ export class RowStore {
       )
       for (let q = 0; q < queries; q++)
         sums.set(
-          new Int32Array(buffer, this.#sumsAt + 4 * rows * q, rows),
+          new Int32Array(memory.buffer, this.#sumsAt + 4 * rows * q, rows),
           into + q * count + start,
         )
     }
@@ -106,10 +108,10 @@ export class RowStore {
     const desk = this.#cache
     if (desk.resident !== this) Object.assign(desk, { resident: this, fresh: 0 })
     if (desk.fresh >= count) return
-    desk.arena.reserve(this.#rowsAt + count * this.stride)
+    desk.arena.memory.reserve(this.#rowsAt + count * this.stride)
     const from = desk.fresh * this.stride
     const to = count * this.stride
-    new Int8Array(desk.arena.buffer, this.#rowsAt + from, to - from).set(
+    new Int8Array(desk.arena.memory.buffer, this.#rowsAt + from, to - from).set(
       this.#rows.subarray(from, to),
     )
     desk.fresh = count

@@ -1,16 +1,13 @@
-// The best kernels that the platform has, over one heap that all adapters share. Chosen by asking
-// the engine whether it takes the module.
+// The fastest kernels that run on the platform, over one heap that all adapters share.
 
 import { OptionError } from '../../base/errors.ts'
+import { createFloatView, instantiate, type KernelName, kernelNames } from '../../base/wasm.ts'
 import { relaxedSimdModule, simdModule } from './compiled.ts'
-import { type GrowingBlock, Heap, createPlainBlock } from './heap.ts'
+import { Heap } from './heap.ts'
 import type { Kernels } from './kernel.ts'
 import { createPlainMicroKernels } from './plain.ts'
 
-export type KernelName = 'relaxed-simd' | 'simd' | 'plain'
-
-/** From the fastest on. */
-export const kernelNames: readonly KernelName[] = ['relaxed-simd', 'simd', 'plain']
+export { type KernelName, kernelNames } from '../../base/wasm.ts'
 
 export interface KernelContext {
   readonly name: KernelName
@@ -21,20 +18,6 @@ export interface KernelContext {
    * ends before the next begins.
    */
   readonly scratch: Scratch
-}
-
-/**
- * The part of the platform's WebAssembly that is used; read from globalThis because a platform may
- * lack or forbid it.
- */
-interface Platform {
-  validate(bytes: Uint8Array): boolean
-  readonly Module: new (bytes: Uint8Array) => object
-  readonly Instance: new (module: object, imports: object) => { readonly exports: unknown }
-  readonly Memory: new (descriptor: { initial: number }) => {
-    readonly buffer: ArrayBuffer
-    grow(pages: number): number
-  }
 }
 
 /** Places that every call may use, as wide as the widest module so far. */
@@ -73,62 +56,20 @@ export class Scratch {
   }
 }
 
-const pageFloats = 16384
-
-const decodeBase64 = (base64: string): Uint8Array =>
-  Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
-
-function createCompiledContext(name: KernelName, base64: string): KernelContext | undefined {
-  const platform = (globalThis as { WebAssembly?: Platform }).WebAssembly
-  const bytes = decodeBase64(base64)
-  if (!platform?.validate(bytes)) return undefined
-  const memory = new platform.Memory({ initial: 1 })
-  let values = new Float32Array(memory.buffer)
-  const block: GrowingBlock = {
-    // growing detaches the old array, whose length is then 0
-    array: () => (values.length > 0 ? values : (values = new Float32Array(memory.buffer))),
-    grow: (floats) =>
-      void memory.grow(
-        Math.ceil(floats / pageFloats) - memory.buffer.byteLength / (4 * pageFloats),
-      ),
-  }
-  const kernels = new platform.Instance(new platform.Module(bytes), { env: { memory } })
-    .exports as Kernels
-  return assembleContext(name, kernels, new Heap(block))
-}
-
-function createPlainContext(): KernelContext {
-  const block = createPlainBlock()
-  return assembleContext(
-    'plain',
-    createPlainMicroKernels(() => block.array()),
-    new Heap(block),
-  )
-}
-
-const assembleContext = (name: KernelName, kernels: Kernels, heap: Heap): KernelContext => ({
-  name,
-  kernels,
-  heap,
-  scratch: new Scratch(heap),
-})
-
-const contextFactories: Record<KernelName, () => KernelContext | undefined> = {
-  'relaxed-simd': () => createCompiledContext('relaxed-simd', relaxedSimdModule),
-  simd: () => createCompiledContext('simd', simdModule),
-  plain: createPlainContext,
-}
+const modules = { 'relaxed-simd': relaxedSimdModule, simd: simdModule }
 
 /**
- * A context of one's own, with its own memory; undefined where the platform cannot run these
- * kernels.
+ * A separate context with its own memory; undefined where the platform cannot run these kernels.
  */
 export function createContext(name: KernelName): KernelContext | undefined {
-  try {
-    return contextFactories[name]()
-  } catch {
-    return undefined // a page's content security policy may forbid WebAssembly
-  }
+  const host = instantiate<Kernels>(
+    modules,
+    (memory) => createPlainMicroKernels(createFloatView(memory)),
+    [name],
+  )
+  if (host === undefined) return undefined
+  const heap = new Heap(host.memory)
+  return { name, kernels: host.kernels, heap, scratch: new Scratch(heap) }
 }
 
 const shared = new Map<KernelName, KernelContext | undefined>()

@@ -1,32 +1,12 @@
-// One growing block of f32 values that many adapters share: places are handed out, given back and
-// joined again. Knows nothing of what lies there.
+// One growing memory of f32 values that many adapters share: places are allocated, released and
+// joined again. Independent of: what is stored there.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
+import type { GrowingMemory } from '../../base/wasm.ts'
 
 /**
- * Where the values are. `grow` keeps what is there; arrays made before it may be dead afterwards.
- */
-export interface GrowingBlock {
-  array(): Float32Array
-  grow(floats: number): void
-}
-
-/** Without WebAssembly: an array that is copied into a larger one. */
-export function createPlainBlock(): GrowingBlock {
-  let values = new Float32Array(16384)
-  return {
-    array: () => values,
-    grow(floats) {
-      const next = new Float32Array(floats)
-      next.set(values)
-      values = next
-    },
-  }
-}
-
-/**
- * What somebody no longer holds goes back to its heap, also where nobody called `dispose`: register
- * it with a function that does not hold it.
+ * Releases the memory of objects that were collected without `dispose`: register an object with a
+ * function that holds no reference to it.
  */
 export const releaseRegistry = new FinalizationRegistry<() => void>((release) => release())
 
@@ -38,30 +18,32 @@ interface Gap {
 const line = 16 // floats: places start at a multiple of 64 bytes, a line of the processor's cache
 const roundUp = (floats: number): number => Math.ceil(floats / line) * line
 
-/** Hands out places in a growing block. */
+/** Allocates places in a growing memory. */
 export class Heap {
-  readonly #block: GrowingBlock
+  readonly #memory: GrowingMemory
+  #values: Float32Array
   #gaps: Gap[]
   #size: number
   #used = 0
 
-  constructor(block: GrowingBlock) {
-    this.#block = block
-    this.#size = block.array().length
+  constructor(memory: GrowingMemory) {
+    this.#memory = memory
+    this.#values = new Float32Array(memory.buffer)
+    this.#size = this.#values.length
     this.#gaps = [{ start: line, end: this.#size }] // place 0 means "none" to the kernels
   }
 
-  /** The values as they are now; look again after every `allocate`, which may move them. */
+  /** All values. `allocate` may replace the array, so it is looked up again afterwards. */
   array(): Float32Array {
-    return this.#block.array()
+    return this.#values
   }
 
-  /** Bytes handed out. */
+  /** Bytes allocated. */
   get usedBytes(): number {
     return this.#used * 4
   }
 
-  /** Bytes the block holds, handed out or not. */
+  /** Bytes of the memory, allocated or not. */
   get sizeBytes(): number {
     return this.#size * 4
   }
@@ -80,7 +62,7 @@ export class Heap {
     return place
   }
 
-  /** Gives a place back. */
+  /** Frees a place. */
   release(place: number, floats: number): void {
     const size = roundUp(floats)
     this.#used -= size
@@ -91,14 +73,15 @@ export class Heap {
     const before = this.#size
     const wanted = before + Math.max(size, before)
     try {
-      this.#block.grow(wanted)
+      this.#memory.reserve(4 * wanted)
     } catch (cause) {
       throw new OptionError(
         `MicroLoRA: no memory for ${wanted * 4} bytes. Dispose of adapters that are not in use.`,
         { cause },
       )
     }
-    this.#size = this.#block.array().length
+    this.#values = new Float32Array(this.#memory.buffer)
+    this.#size = this.#values.length
     return this.#addGap({ start: before, end: this.#size })
   }
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { createPlainMemory } from '../../base/wasm.ts'
 import { measureRelativeError, randomVector } from '../testing.ts'
 import { createContext, type KernelContext, getKernelContext, kernelNames } from './context.ts'
-import { Heap, createPlainBlock } from './heap.ts'
+import { Heap } from './heap.ts'
 import type { Kernels } from './kernel.ts'
 
 const nIn = 48
@@ -172,7 +173,7 @@ describe.each(kernelNames)('the heap of %s', (name) => {
 
 describe('places', () => {
   it('are zero, apart from each other, and used again', () => {
-    const heap = new Heap(createPlainBlock())
+    const heap = new Heap(createPlainMemory())
     const lengths = [100, 33, 16, 500, 1]
     const places = lengths.map((size) => heap.allocate(size))
     for (const [i, place] of places.entries()) heap.array().fill(i + 1, place, place + lengths[i]!)
@@ -198,7 +199,7 @@ describe('places', () => {
     expect(heap.sizeBytes).toBe(65536)
   })
   it('given back twice are our own bug', () => {
-    const heap = new Heap(createPlainBlock())
+    const heap = new Heap(createPlainMemory())
     const place = heap.allocate(16)
     heap.release(place, 16)
     expect(() => heap.release(place, 16)).toThrow('internal')
