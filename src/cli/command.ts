@@ -88,5 +88,11 @@ export const defineCommand = <const Table extends Options>(command: Command<Tabl
 export const loadOptions = async ({ options }: Command): Promise<Options> =>
   typeof options === 'function' ? options() : options
 
+/** Throws UsageError where a value is not what the field says. */
+export function checkValue(field: Field, value: unknown, name: string): void {
+  const problems = field.findProblems(value, name)
+  if (problems.length > 0) throw new UsageError(problems.join('; '))
+}
+
 /** Wrong usage: shown with a hint to --help, exit code 2. */
 export class UsageError extends Error {}

@@ -2,6 +2,7 @@
 
 import { availableParallelism, cpus } from 'node:os'
 import { OptionError } from '../base/errors.ts'
+import { positiveInteger } from '../base/schema.ts'
 import type { Backend } from '../compute/backend.ts'
 import { createOnnxRuntimeBackend, type OnnxRuntime } from '../compute/onnxruntime.ts'
 
@@ -17,10 +18,12 @@ function resolveThreads({
 }: NodeBackendOptions): number | undefined {
   const asked = environment['GRAFT_THREADS']
   const wanted = threads ?? (asked ? Number(asked) : undefined)
-  if (wanted !== undefined && !(Number.isInteger(wanted) && wanted > 0)) {
-    throw new OptionError(`Threads: got ${threads ?? asked}, expected a whole number above 0.`)
+  if (wanted !== undefined) {
+    const name = threads === undefined ? 'GRAFT_THREADS' : 'threads'
+    const problems = positiveInteger.findProblems(wanted, name)
+    if (problems.length > 0) throw new OptionError(`${problems.join('; ')}.`)
+    return wanted
   }
-  if (wanted !== undefined) return wanted
   // ONNX Runtime counts the machine's cores. In a container that may use fewer, too many threads
   // wait for each other.
   return availableParallelism() < cpus().length ? availableParallelism() : undefined

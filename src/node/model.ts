@@ -1,5 +1,6 @@
 // A base model by path or name, ready to compute: resolved, opened, on ONNX Runtime.
 
+import { checkOptions } from '../base/schema.ts'
 import type { F32Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { openBaseModel } from '../graph/base-model.ts'
@@ -7,6 +8,7 @@ import type { BaseWeight, Quantization } from '../graph/frozen/frozen-form-table
 import { readQuantized, readWeights } from '../graph/read-weights.ts'
 import { createModel, type Model, type WeightChoice } from '../runtime/index.ts'
 import { createNodeBackend } from './backend.ts'
+import { loadFields } from './models/model-options.ts'
 import { resolveModel, type ResolveOptions } from './models/resolve.ts'
 
 export interface LoadModelOptions extends ResolveOptions {
@@ -39,9 +41,11 @@ export async function loadModel(
   source: string,
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
-  const base = await openBaseModel(await resolveModel(source, options))
-  const backend = await createNodeBackend(options)
-  const model = createModel({ base, backend, ...(options.weights && { weights: options.weights }) })
+  checkOptions('Options of loadModel', options, loadFields)
+  const { weights: weightChoice, threads, ...resolving } = options
+  const base = await openBaseModel(await resolveModel(source, resolving))
+  const backend = await createNodeBackend({ threads })
+  const model = createModel({ base, backend, ...(weightChoice && { weights: weightChoice }) })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
     readonly quantization?: Quantization

@@ -57,8 +57,11 @@ describe('wrong usage ends with 2', () => {
       ['train', '--data', 'x', '--out', 'y', '--schedule', 'cosin'],
       '"one-cycle". Did you mean "cosine"?',
     ],
-    [['train', '--data', 'x', '--out', 'y', '--validation', '2'], 'a share lies between 0 and 1'],
-    [['models', 'fetsh', 'x'], 'Did you mean fetch?'],
+    [
+      ['train', '--data', 'x', '--out', 'y', '--validation', '2'],
+      '--validation: got 2, expected a number above 0 and below 1',
+    ],
+    [['models', 'fetsh', 'x'], 'Did you mean "fetch"?'],
     [['bench', 'decod'], 'Did you mean decode?'],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await graft(args)

@@ -3,10 +3,12 @@
 import { flag, integer, number, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { defineCommand, option, UsageError } from '../command.ts'
+import { checkValue, defineCommand, option, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
+
+const anyNumber = number()
 
 const recipeOptions = {
   method: option(
@@ -139,7 +141,7 @@ export const mergeCommand = defineCommand({
 
 interface IntoBaseValues {
   readonly model: string | undefined
-  readonly dtype: string | undefined
+  readonly dtype: MergedType | undefined
   readonly prompts: number | undefined
   readonly 'any-base': boolean
 }
@@ -150,7 +152,7 @@ const readIntoBaseOptions = (
 ) => ({
   anyBase,
   model,
-  dtype: dtype as MergedType | undefined,
+  dtype,
   prompts,
   out,
 })
@@ -174,11 +176,9 @@ function readRecipe(values: RecipeValues): MergeRecipe {
 }
 
 function parseWeight(text: string): number {
-  const weight = text.trim() === '' ? NaN : Number(text)
-  if (Number.isFinite(weight)) return weight
-  throw new UsageError(
-    `--weights: got ${JSON.stringify(text)}, expected numbers with commas between them.`,
-  )
+  const weight = text.trim() === '' ? text : Number(text)
+  checkValue(anyNumber, Number.isNaN(weight) ? text : weight, '--weights')
+  return Number(weight)
 }
 
 interface MethodRow {

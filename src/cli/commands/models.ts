@@ -2,14 +2,14 @@
 // one.
 
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
-import { defineCommand, UsageError } from '../command.ts'
-import { findNearestName } from '../../base/suggest.ts'
+import { oneOf } from '../../base/schema.ts'
+import { checkValue, defineCommand, UsageError } from '../command.ts'
 import { openModel } from '../shared/open-model.ts'
 import { formatBytes, formatParameterCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-const actions = ['list', 'cached', 'fetch']
+const actions = oneOf(['list', 'cached', 'fetch'])
 
 export const modelsCommand = defineCommand({
   name: 'models',
@@ -30,12 +30,7 @@ export const modelsCommand = defineCommand({
     { command: 'graft models cached', about: 'files in the cache, with their sizes' },
   ],
   async run({ positionals: [action = 'list', name], terminal }) {
-    if (!actions.includes(action)) {
-      const meant = findNearestName(action, actions)
-      throw new UsageError(
-        `${JSON.stringify(action)} is none of ${actions.join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
-      )
-    }
+    checkValue(actions, action, 'action')
     if (action === 'fetch' && name === undefined)
       throw new UsageError('fetch wants a model: graft models fetch <model>')
     if (action !== 'fetch' && name !== undefined)

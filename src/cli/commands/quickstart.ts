@@ -15,14 +15,17 @@ import { intentTask } from '../quickstart/intent-task.ts'
 import { createStages, type Stages } from '../quickstart/stages.ts'
 import { swapLive, type SwapReport } from '../quickstart/swap.ts'
 import type { Score, Task, TaskExample } from '../quickstart/task.ts'
+import {
+  showEnd,
+  showScores,
+  showSwap,
+  showTask,
+  smallModel,
+} from '../quickstart/quickstart-view.ts'
 import { selectTask } from '../quickstart/task-table.ts'
-import { describePath } from '../shared/describe-path.ts'
 import { showTraining } from '../train/training-view.ts'
-import { formatDuration, formatParameterCount } from '../ui/format.ts'
-import { joinSideBySide, formatTable } from '../ui/table.ts'
-import type { Terminal } from '../ui/terminal.ts'
+import { joinSideBySide } from '../ui/table.ts'
 
-const smallModel = 'stories260k'
 const quickRows = { train: 160, test: 20 } // enough to see it work, not enough to be good
 
 const options = {
@@ -130,22 +133,6 @@ async function loadExamples(task: Task, values: QuickstartContext['values']) {
   }
 }
 
-function showTask(
-  { about }: Task,
-  { train, test }: { train: readonly TaskExample[]; test: readonly TaskExample[] },
-  { base }: LoadedModel,
-  { say }: Terminal,
-): void {
-  const parameters = [...base.weights.tensors.values()].reduce(
-    (sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1),
-    0,
-  )
-  say(
-    `  ${base.name}: ${formatParameterCount(parameters)} parameters, ${base.config.layers.length} layers`,
-  )
-  say(`  the task: ${about}; ${train.length} rows to learn from, ${test.length} others to judge on`)
-}
-
 interface JudgeOptions {
   readonly model: LoadedModel
   readonly task: Task
@@ -196,24 +183,6 @@ async function trainExpert(
   return undefined
 }
 
-const formatScore = ({ value, of }: Score): string =>
-  of === undefined ? value.toFixed(3) : `${value}/${of}`
-
-function showScores(
-  base: readonly Score[],
-  expert: readonly Score[],
-  { say, style }: Terminal,
-): void {
-  const rows = expert.map((score, i) => [
-    `  ${score.name}`,
-    formatScore(base[i]!),
-    style.strong(formatScore(score)),
-  ])
-  say()
-  for (const line of formatTable([['', 'base', 'expert'], ...rows], ['left', 'right', 'right']))
-    say(line)
-}
-
 const toScoreValues = (scores: readonly Score[]): Record<string, number> =>
   Object.fromEntries(scores.map(({ name, value }) => [name, value]))
 
@@ -257,47 +226,3 @@ const runSwap = (
     signal,
     now: terminal.now,
   })
-
-function showSwap(
-  { swaps, same, swappedTokenMs, plainTokenMs }: SwapReport,
-  { say, style }: Terminal,
-): void {
-  const verdict = same
-    ? style.good('every text is the same, letter for letter, as when it is written alone')
-    : style.bad('the texts differ from those written alone')
-  say(`  expert and base took turns: ${swaps} swaps in the middle of two answers; ${verdict}`)
-  say(
-    `  a token took ${swappedTokenMs.toFixed(1)} ms right after a swap, ${plainTokenMs.toFixed(1)} ms without one; nothing was rebuilt`,
-  )
-}
-
-function showEnd(
-  { answers }: Task,
-  out: string,
-  stages: Stages,
-  { prompt }: TaskExample,
-  { say, style, graft }: Terminal,
-): void {
-  const folder = describePath(out)
-  const stop = answers.stop?.[0] === undefined ? '' : ` --stop ${JSON.stringify(answers.stop[0])}`
-  say()
-  for (const line of formatTable(
-    stages.done().map(({ name, seconds }) => [`  ${name}`, formatDuration(seconds)]),
-    ['left', 'right'],
-  ))
-    say(line)
-  say(`  ${style.strong(`all in ${formatDuration(stages.seconds())}`)}`)
-  say()
-  say(
-    `The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`,
-  )
-  say('next:')
-  const next = [
-    `${graft} run ${JSON.stringify(prompt)} --adapter ${folder}${stop}`,
-    `${graft} run ${JSON.stringify(prompt)}${answers.stop ? ` --model ${smallModel}` : ''} --max-tokens 60`,
-    `${graft} chat --adapter ${folder}${stop}`,
-    `${graft} inspect ${folder}`,
-    `${graft} train --help`,
-  ]
-  for (const line of next) say(`  ${style.accent(line)}`)
-}

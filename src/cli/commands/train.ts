@@ -2,7 +2,8 @@
 
 import { resolve } from 'node:path'
 import type { GraftError } from '../../base/errors.ts'
-import type { TrainingRun, RunFault } from '../../node/manifests/training-run.ts'
+import type { RunFault } from '../../node/manifests/run-faults.ts'
+import type { TrainingRun } from '../../node/manifests/training-run.ts'
 import type { ParsedManifest } from '../../node/manifests/manifest-file.ts'
 import { defineCommand, UsageError } from '../command.ts'
 import {
@@ -85,11 +86,13 @@ async function planFromOptions(values: TrainValues): Promise<PlannedExpert> {
     { targetPresets },
     { toOverrides },
     { applyOverride },
-    { findRunFaults, resolveTrainingRun },
+    { findRunFaults },
+    { resolveTrainingRun },
   ] = await Promise.all([
     import('../../adapters/presets.ts'),
     import('../train/train-overrides.ts'),
     import('../../node/manifests/manifest-file.ts'),
+    import('../../node/manifests/run-faults.ts'),
     import('../../node/manifests/training-run.ts'),
   ])
   const manifest = {}
@@ -129,12 +132,14 @@ async function planFromManifests(
     { targetPresets },
     { toOverrides },
     { readManifest },
-    { findRunFaults, resolveTrainingRun, toManifestProblems, hasRunStarted },
+    { findRunFaults, toManifestProblems },
+    { resolveTrainingRun, hasRunStarted },
     { GraftError: Known, ManifestError },
   ] = await Promise.all([
     import('../../adapters/presets.ts'),
     import('../train/train-overrides.ts'),
     import('../../node/manifests/manifest-file.ts'),
+    import('../../node/manifests/run-faults.ts'),
     import('../../node/manifests/training-run.ts'),
     import('../../base/errors.ts'),
   ])

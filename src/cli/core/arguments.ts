@@ -4,6 +4,7 @@
 import { flag } from '../../base/schema.ts'
 import { parseArgs } from 'node:util'
 import {
+  checkValue,
   type Command,
   type Options,
   type OptionSpec,
@@ -111,8 +112,7 @@ function parseOptionValue({ rawName, value, inlineValue }: OptionToken, spec: Op
   if (value === undefined || looksLikeOption)
     throw new UsageError(`${rawName} wants a value: ${rawName}${describePlaceholder(spec)}.`)
   const parsed = isNumber(spec) ? (number ?? value) : value
-  const problems = spec.findProblems(parsed, rawName)
-  if (problems.length > 0) throw new UsageError(problems.join('; '))
+  checkValue(spec, parsed, rawName)
   return parsed
 }
 

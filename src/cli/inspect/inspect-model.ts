@@ -14,13 +14,13 @@ import {
   probePrompts,
 } from '../../runtime/index.ts'
 import { findLayer, describeLayers } from './layer-table.ts'
-import { openModel } from '../shared/open-model.ts'
+import { type ModelValues, openModel } from '../shared/open-model.ts'
 import { formatBytes, formatCount } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 interface InspectValues {
-  readonly weights: string | undefined
+  readonly weights: ModelValues['weights']
   readonly threads: number | undefined
   readonly prompts: number
   readonly norms: boolean

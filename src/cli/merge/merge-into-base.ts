@@ -18,7 +18,7 @@ import type { Progress } from '../ui/progress.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
-export interface MergeIntoBaseOptions {
+export interface MergeFoldersIntoBaseOptions {
   readonly out: string
   readonly model: string | undefined
   readonly dtype: MergedType | undefined
@@ -29,7 +29,7 @@ export interface MergeIntoBaseOptions {
 export async function mergeFoldersIntoBase(
   folders: readonly string[],
   recipe: MergeRecipe,
-  options: MergeIntoBaseOptions,
+  options: MergeFoldersIntoBaseOptions,
   terminal: Terminal,
 ) {
   const { out, model, dtype, prompts, anyBase } = options

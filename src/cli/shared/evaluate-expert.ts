@@ -2,22 +2,18 @@
 // graft eval and by what follows a training.
 
 import type { Candidate, Evaluation, MetricResult, Metric } from '../../eval/index.ts'
-import { UsageError } from '../command.ts'
-import { findNearestName } from '../../base/suggest.ts'
+import { oneOf } from '../../base/schema.ts'
+import { checkValue } from '../command.ts'
 import type { Progress } from '../ui/progress.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /** Metrics by a list with commas. Throws UsageError that names what there is. */
 export function parseMetrics(text: string, all: ReadonlyMap<string, Metric>): Metric[] {
-  const names = text.split(',').map((name) => name.trim())
-  return names.map((name) => {
-    const metric = all.get(name)
-    if (metric) return metric
-    const meant = findNearestName(name, [...all.keys()])
-    throw new UsageError(
-      `--metrics names ${JSON.stringify(name)}; there are ${[...all.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
-    )
+  const name = oneOf([...all.keys()])
+  return text.split(',').map((part) => {
+    checkValue(name, part.trim(), '--metrics')
+    return all.get(part.trim())!
   })
 }
 

@@ -1,10 +1,11 @@
 // Opens models and adapters for commands: download progress on stderr, an adapter's own base and
 // system message where none is named.
 
-import { integer, oneOf, string } from '../../base/schema.ts'
+import { string } from '../../base/schema.ts'
 import type { Adapter } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
-import type { LoadedModel } from '../../node/index.ts'
+import type { LoadedModel, LoadModelOptions } from '../../node/index.ts'
+import { loadFields } from '../../node/models/model-options.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -18,11 +19,8 @@ export const modelOptions = {
     valueName: 'model',
     short: 'm',
   }),
-  weights: oneOf(['file', 'f32', 'q4', 'q8'], { about: 'how weights are kept' }),
-  threads: integer({
-    from: 1,
-    about: "threads to compute with (else GRAFT_THREADS, else the machine's)",
-  }),
+  weights: loadFields.weights,
+  threads: loadFields.threads,
 } as const satisfies Options
 
 export const adapterOption = {
@@ -34,7 +32,7 @@ export const adapterOption = {
 
 export interface ModelValues {
   readonly model: string | undefined
-  readonly weights?: string | undefined
+  readonly weights?: LoadModelOptions['weights']
   readonly threads?: number | undefined
 }
 
@@ -48,7 +46,7 @@ export async function openModel(
   const lines = new Map<string, Progress>()
   const model = await loadModel(source, {
     threads,
-    weights: weights as 'file' | 'f32' | 'q4' | 'q8' | undefined,
+    weights,
     onProgress: ({ file, receivedBytes, totalBytes }) => {
       const line = lines.get(file) ?? terminal.progress(file, totalBytes)
       lines.set(file, line)

@@ -1,7 +1,8 @@
 // From the options of graft train to keys of a training manifest, which count before a file's.
 
 import type { ManifestOverride } from '../../node/manifests/manifest-file.ts'
-import { UsageError } from '../command.ts'
+import { number } from '../../base/schema.ts'
+import { checkValue } from '../command.ts'
 import { parseNamedValues } from '../shared/named-values.ts'
 import { parseExperts } from '../shared/open-experts.ts'
 import { parseTargets } from '../shared/parse-targets.ts'
@@ -67,6 +68,8 @@ function toTeacherOverrides(
   ]
 }
 
+const heldShare = number({ above: 0, below: 1 })
+
 /** A number is a share of the data, anything else a file. */
 function parseValidation(
   text: string | undefined,
@@ -75,6 +78,6 @@ function parseValidation(
   if (text === undefined) return undefined
   if (text.trim() === '' || !Number.isFinite(Number(text))) return at(text)
   const share = Number(text)
-  if (share > 0 && share < 1) return share
-  throw new UsageError(`--validation is ${text}; a share lies between 0 and 1, such as 0.1.`)
+  checkValue(heldShare, share, '--validation')
+  return share
 }

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { Document, LineCounter, Node, Pair, YAMLMap } from 'yaml'
 import { ManifestError, type ManifestFault, NotFoundError } from '../../base/errors.ts'
+import { isRecord } from '../../base/schema.ts'
 import type { ManifestProblem, TrainingManifest } from '../../manifest/training-manifest.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
@@ -22,8 +23,6 @@ export interface ParsedManifest {
 }
 
 type JsonObject = Record<string, unknown>
-const isMap = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /**
  * Reads and checks a training manifest. Throws ManifestError that lists everything wrong, NotFoundError
@@ -67,7 +66,7 @@ export async function readManifest(
       .map((problem) => ({ file: path, ...locateProblem(problem, document, lines) }))
       .sort((a, b) => (a.line ?? 0) - (b.line ?? 0))
   const whole: unknown = document.toJS() ?? {}
-  if (!isMap(whole))
+  if (!isRecord(whole))
     throw new ManifestError(
       locateProblems([
         {
@@ -103,8 +102,8 @@ export function applyOverride(whole: JsonObject, { key, value }: ManifestOverrid
     return
   }
   const before = whole[section]
-  const map: JsonObject = isMap(before)
-    ? before
+  const map: JsonObject = isRecord(before)
+    ? { ...before }
     : choiceKeys.has(section) && typeof before === 'string'
       ? { name: before }
       : {}

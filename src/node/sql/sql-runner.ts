@@ -1,10 +1,10 @@
-// Runs foreign SQL in a process of its own, which is killed when a query takes too long: SQLite
-// cannot be stopped from within JavaScript.
+// Runs untrusted SQL in a separate process, which is killed when a query takes too long, because
+// SQLite cannot be stopped from within JavaScript.
 
 import { type ChildProcess, fork } from 'node:child_process'
 import { StorageError } from '../../base/errors.ts'
 
-/** What a query gave: its rows as text, one a row, or why it gave none. */
+/** The rows of a query, each as one string, or why there are none. */
 export type SqlOutcome =
   { readonly rows: readonly string[]; readonly ordered: boolean } | { readonly error: string }
 
@@ -20,6 +20,60 @@ export interface SqlRunner {
   dispose(): void
 }
 
+/** Starts the process; resolves once it is ready, so that its start costs no query any time. */
+async function startProcess(): Promise<ChildProcess> {
+  const file = import.meta.url.endsWith('.ts') ? './sql-process.ts' : './sql-process.js'
+  // The process gets no environment and no standard streams: what it prints would be SQLite's
+  // warnings.
+  const child = fork(new URL(file, import.meta.url), {
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    env: {},
+    execArgv: [],
+  })
+  await new Promise((resolve, reject) => {
+    child.once('message', resolve)
+    child.once('error', reject)
+    child.once('exit', (code) =>
+      reject(
+        new StorageError(`The process for SQL queries ended with ${code} before its first query.`),
+      ),
+    )
+  })
+  child.removeAllListeners()
+  child.unref()
+  child.channel?.unref()
+  return child
+}
+
+/** Sends one query; `lost` is called where the process ends or has to be killed over it. */
+function askProcess(
+  child: ChildProcess,
+  question: SqlRequest,
+  timeoutMs: number,
+  lost: () => void,
+): Promise<SqlOutcome> {
+  child.channel?.ref() // so that this process waits for the answer, and for nothing after it
+  return new Promise((resolve) => {
+    const end = (outcome: SqlOutcome): void => {
+      clearTimeout(timer)
+      child.removeAllListeners()
+      child.channel?.unref()
+      resolve(outcome)
+    }
+    const timer = setTimeout(() => {
+      lost()
+      end({ error: `took longer than ${timeoutMs / 1000} s` })
+      child.kill('SIGKILL')
+    }, timeoutMs)
+    child.once('message', end)
+    child.once('exit', () => {
+      lost()
+      end({ error: 'ended its process: it needs too much memory' })
+    })
+    child.send(question)
+  })
+}
+
 /**
  * A runner whose process starts with the first query. A query that takes longer than `timeoutMs`
  * fails, and the next one gets a new process.
@@ -27,62 +81,10 @@ export interface SqlRunner {
 export function createSqlRunner(timeoutMs = 5000): SqlRunner {
   let child: ChildProcess | undefined
   let last: Promise<unknown> = Promise.resolve()
-
-  /**
-   * The process, once it says that it is ready: starting it does not count against a query's time.
-   */
-  async function started(): Promise<ChildProcess> {
-    if (child?.connected) return child
-    const file = import.meta.url.endsWith('.ts') ? './sql-process.ts' : './sql-process.js'
-    // Nothing of this process's surroundings is handed on; stdout and stderr stay free of what
-    // SQLite warns of.
-    const made = fork(new URL(file, import.meta.url), {
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      env: {},
-      execArgv: [],
-    })
-    await new Promise((resolve, reject) => {
-      made.once('message', resolve)
-      made.once('error', reject)
-      made.once('exit', (code) =>
-        reject(
-          new StorageError(
-            `The process for SQL queries ended with ${code} before its first query.`,
-          ),
-        ),
-      )
-    })
-    made.removeAllListeners()
-    made.unref()
-    made.channel?.unref()
-    child = made
-    return made
+  const ask = async (question: SqlRequest): Promise<SqlOutcome> => {
+    if (!child?.connected) child = await startProcess()
+    return askProcess(child, question, timeoutMs, () => void (child = undefined))
   }
-
-  async function ask(question: SqlRequest): Promise<SqlOutcome> {
-    const running = await started()
-    running.channel?.ref() // so that this process waits for the answer, and for nothing after it
-    return new Promise((resolve) => {
-      const end = (outcome: SqlOutcome): void => {
-        clearTimeout(timer)
-        running.removeAllListeners()
-        running.channel?.unref()
-        resolve(outcome)
-      }
-      const timer = setTimeout(() => {
-        child = undefined
-        end({ error: `took longer than ${timeoutMs / 1000} s` })
-        running.kill('SIGKILL')
-      }, timeoutMs)
-      running.once('message', end)
-      running.once('exit', () => {
-        child = undefined
-        end({ error: 'ended its process: it needs too much memory' })
-      })
-      running.send(question)
-    })
-  }
-
   return {
     run(question) {
       const outcome = last.then(() => ask(question))

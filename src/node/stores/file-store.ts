@@ -1,6 +1,6 @@
 // Users' items as files: <folder>/<two digits>/<SHA-256 of the user's name>/<item>@<version>, and
-// beside them the user's name in `name`. A hash is a safe file name for any user, on file systems
-// that ignore case too. Knows nothing of what the bytes mean.
+// next to them the user's name in `name`. A hash is a safe file name for any user, also on file
+// systems that ignore case. Independent of what the bytes mean.
 
 import { createHash } from 'node:crypto'
 import { link, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
@@ -11,6 +11,7 @@ import {
   checkUser,
   checkItemVersion,
   computeNextVersion,
+  type ItemInfo,
   type UserStore,
 } from '../../learn/store/user-store.ts'
 import { createFileSink, type OpenForWriting } from '../files/file-sink.ts'
@@ -24,13 +25,14 @@ interface Entry {
 }
 
 const nameFile = 'name'
-// a reader that finds a file replaced looks again; each time somebody else has got further
+// A reader that finds a file replaced reads again; each time another writer has made progress.
 const retries = 20
 
 /**
- * A store in a directory, which is made by the first write. Writers of one user take turns, in all
- * processes of this machine; readers need not wait. A process that is killed while it writes leaves
- * the version before, and a file that the next write removes. `openForWriting` is for tests.
+ * A store in a directory, which the first write creates. Writers of one user take a lock, across
+ * all processes of this machine; readers do not wait. A process that is killed while it writes
+ * leaves the previous version, and a file that the next write removes. `openForWriting` is for
+ * tests.
  */
 export function createFileStore(directory: string, openForWriting?: OpenForWriting): UserStore {
   const folderOf = (user: string): string => {
@@ -38,52 +40,24 @@ export function createFileStore(directory: string, openForWriting?: OpenForWriti
     const hash = createHash('sha256').update(user).digest('hex')
     return join(directory, hash.slice(0, 2), hash)
   }
+  const placeOf = (user: string, item: string): Place => {
+    checkItem(item)
+    return { directory, folder: folderOf(user), user, item }
+  }
   return {
     name: directory,
-    get: async (user, item) => {
-      checkItem(item)
-      return readNewest(folderOf(user), item)
-    },
+    get: async (user, item) => readNewest(placeOf(user, item).folder, item),
     put: async (user, item, bytes, expected) => {
-      checkItem(item)
-      const folder = folderOf(user)
-      const write = async (): Promise<number> => {
-        const found = findNewest(await listEntries(folder), item)
-        checkItemVersion(directory, user, item, found?.version, expected)
-        const version = computeNextVersion(found?.version, Math.random)
-        const sink = createFileSink(folder, openForWriting)
-        if (!(await exists(join(folder, nameFile))))
-          await sink.write(nameFile, [new TextEncoder().encode(user)])
-        await writeUnclaimed(sink, folder, `${item}@${version}`, bytes)
-        await removeOlderVersions(folder, item, version)
-        return version
-      }
-      return runExclusively(`${folder}.lock`, write)
+      const place = placeOf(user, item)
+      return runExclusively(`${place.folder}.lock`, () =>
+        writeItem(place, bytes, expected, openForWriting),
+      )
     },
-    list: async (user) => {
-      const newestOf = new Map<string, Entry>()
-      for (const entry of await listEntries(folderOf(user)))
-        if (entry.version > (newestOf.get(entry.item)?.version ?? 0))
-          newestOf.set(entry.item, entry)
-      const sized = [...newestOf.values()].map(async ({ item, version, path }) => ({
-        item,
-        version,
-        sizeBytes: await readSize(path),
-      }))
-      return (await Promise.all(sized)).sort((a, b) => (a.item < b.item ? -1 : 1))
-    },
+    list: async (user) => listItems(folderOf(user)),
     delete: async (user, item, expected) => {
-      checkItem(item)
-      const folder = folderOf(user)
-      const remove = async (): Promise<void> => {
-        const entries = await listEntries(folder)
-        checkItemVersion(directory, user, item, findNewest(entries, item)?.version, expected)
-        for (const entry of entries.filter((other) => other.item === item))
-          await wrapStorageErrors(entry.path, () => rm(entry.path, { force: true }))
-        if (entries.every((entry) => entry.item === item)) await removeFolder(folder)
-      }
-      if ((await exists(join(folder, nameFile))) || expected !== undefined)
-        await runExclusively(`${folder}.lock`, remove)
+      const place = placeOf(user, item)
+      if ((await exists(join(place.folder, nameFile))) || expected !== undefined)
+        await runExclusively(`${place.folder}.lock`, () => removeItem(place, expected))
     },
     forget: async (user) => {
       const folder = folderOf(user)
@@ -95,9 +69,59 @@ export function createFileStore(directory: string, openForWriting?: OpenForWriti
   }
 }
 
+/** One item of one user in a store. */
+interface Place {
+  readonly directory: string
+  readonly folder: string
+  readonly user: string
+  readonly item: string
+}
+
+/** The caller holds the user's lock. */
+async function writeItem(
+  { directory, folder, user, item }: Place,
+  bytes: Uint8Array,
+  expected: number | undefined,
+  openForWriting: OpenForWriting | undefined,
+): Promise<number> {
+  const found = findNewest(await listEntries(folder), item)
+  checkItemVersion(directory, user, item, found?.version, expected)
+  const version = computeNextVersion(found?.version, Math.random)
+  const sink = createFileSink(folder, openForWriting)
+  if (!(await exists(join(folder, nameFile))))
+    await sink.write(nameFile, [new TextEncoder().encode(user)])
+  await writeUnclaimed(sink, folder, `${item}@${version}`, bytes)
+  await removeOlderVersions(folder, item, version)
+  return version
+}
+
+/** The caller holds the user's lock. */
+async function removeItem(
+  { directory, folder, user, item }: Place,
+  expected: number | undefined,
+): Promise<void> {
+  const entries = await listEntries(folder)
+  checkItemVersion(directory, user, item, findNewest(entries, item)?.version, expected)
+  for (const entry of entries.filter((other) => other.item === item))
+    await wrapStorageErrors(entry.path, () => rm(entry.path, { force: true }))
+  if (entries.every((entry) => entry.item === item)) await removeFolder(folder)
+}
+
+async function listItems(folder: string): Promise<ItemInfo[]> {
+  const newestOf = new Map<string, Entry>()
+  for (const entry of await listEntries(folder))
+    if (entry.version > (newestOf.get(entry.item)?.version ?? 0)) newestOf.set(entry.item, entry)
+  const sized = [...newestOf.values()].map(async ({ item, version, path }) => ({
+    item,
+    version,
+    sizeBytes: await readSize(path),
+  }))
+  return (await Promise.all(sized)).sort((a, b) => (a.item < b.item ? -1 : 1))
+}
+
 /**
- * Turns within this process need no file and no waiting by the clock; only the one whose turn it is
- * asks for the lock between processes.
+ * Writers of this process queue in memory, without polling; only the first of them takes the lock
+ * between processes.
  */
 const queues = new Map<string, Promise<unknown>>()
 
@@ -129,7 +153,7 @@ const exists = async (path: string): Promise<boolean> =>
 const readSize = async (path: string): Promise<number> =>
   (await stat(path).catch(() => undefined))?.size ?? 0
 
-/** What a folder names as items; nothing where there is no folder. */
+/** The items in a folder; none where there is no folder. */
 async function listEntries(folder: string): Promise<Entry[]> {
   const names = await listNames(folder)
   return names.flatMap((name) => {
@@ -176,8 +200,8 @@ async function readNewest(
 }
 
 /**
- * Writes the file whole and gives it its name only where nobody has that name: a second guard
- * beside the lock.
+ * Writes the whole file under another name, then links it to its own name, which fails where that
+ * name exists: a second guard besides the lock.
  */
 async function writeUnclaimed(
   sink: ReturnType<typeof createFileSink>,
@@ -195,29 +219,29 @@ async function writeUnclaimed(
     const code = findErrorCode(cause)
     if (code === 'EEXIST')
       throw new ConflictError(
-        `${final}: somebody else wrote it in between. Read it again and write on top of that.`,
+        `${final}: another process wrote it in between. Read it again and write on top of that.`,
       )
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'ENOSYS')
       throw toStorageError(`${final}: cannot be written`, cause)
-    // a file system without hard links: the lock alone has to do
+    // A file system without hard links: only the lock guards.
     await wrapStorageErrors(final, () => rename(pending, final))
   }
 }
 
 /**
- * Versions before this one, and what killed processes left; the caller's turn makes sure that
- * nobody else is writing here.
+ * Removes earlier versions and what killed processes left. The caller holds the lock, so no other
+ * process writes here.
  */
 async function removeOlderVersions(folder: string, item: string, version: number): Promise<void> {
   for (const name of await listNames(folder)) {
     const older = name.startsWith(`${item}@`) && name !== `${item}@${version}`
     if (older || /\.(pending|tmp)$/.test(name))
-      // the write itself is done
+      // The write itself is done.
       await rm(join(folder, name), { force: true }).catch(() => undefined)
   }
 }
 
-/** Out of sight at once, then away. */
+/** Renames the folder first, so that readers see it disappear at once. */
 async function removeFolder(folder: string): Promise<void> {
   const gone = `${folder}.gone`
   await wrapStorageErrors(folder, () => rm(gone, { recursive: true, force: true }))

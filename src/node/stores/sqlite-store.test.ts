@@ -64,15 +64,25 @@ describe('a SQLite file of users', () => {
     const database = new DatabaseSync(path)
     database.exec('PRAGMA user_version = 7')
     database.close()
-    await expect(openSqliteStore(path)).rejects.toThrow(/is of layout 7, this version knows 1/)
+    await expect(openSqliteStore(path)).rejects.toThrow(
+      /is of layout 7, this version reads layout 1/,
+    )
     const foreign = new DatabaseSync(join(directory, 'foreign'))
     foreign.exec('CREATE TABLE notes (x)')
     foreign.close()
-    await expect(openSqliteStore(join(directory, 'foreign'))).rejects.toThrow('of something else')
+    await expect(openSqliteStore(join(directory, 'foreign'))).rejects.toThrow('of another program')
     const text = join(directory, 'text')
     writeFileSync(text, 'not a database, but long enough to be looked at as one. '.repeat(40))
     await expect(openSqliteStore(text)).rejects.toThrow('it is no SQLite file')
     await expect(openSqliteStore(join(directory, 'none', 'x'))).rejects.toThrow(StorageError)
+  })
+  it('refuses options that it does not have, and values out of range', async () => {
+    await expect(openSqliteStore(path, { waitMS: 1 } as object)).rejects.toThrow(
+      'SQLite store options: there is no option "waitMS". Did you mean "waitMs"?',
+    )
+    await expect(openSqliteStore(path, { waitMs: -1, limitBytes: 0 })).rejects.toThrow(
+      'waitMs: got -1, expected a number from 0, or Infinity; limitBytes: got 0',
+    )
   })
   it('rejects with StorageError after it was closed', async () => {
     const store = await openSqliteStore(path)

@@ -1,9 +1,10 @@
 // Users' items in one table of a SQLite file, through node:sqlite: thousands of users in one file,
-// writers in several processes. Knows nothing of what the bytes mean.
+// writers in several processes. Independent of what the bytes mean.
 
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { StorageError } from '../../base/errors.ts'
+import { number, readOptions } from '../../base/schema.ts'
 import {
   checkItem,
   checkUser,
@@ -15,12 +16,16 @@ import { describeError } from '../files/system-errors.ts'
 
 export interface SqliteStoreOptions {
   /**
-   * How long a call waits for another process that is writing, before it fails; 5 seconds unless
-   * told.
+   * How long a call waits for another process that is writing, before it fails. Default 5000 ms.
    */
   readonly waitMs?: number
   /** The file may grow to this many bytes; a `put` beyond it rejects with StorageError. */
   readonly limitBytes?: number
+}
+
+const storeOptions = {
+  waitMs: number({ default: 5000, from: 0, to: Infinity, about: 'how long a call waits' }),
+  limitBytes: number({ above: 0, to: Infinity, about: 'how large the file may become' }),
 }
 
 interface Row {
@@ -43,21 +48,29 @@ const reasons: Readonly<Record<number, string>> = {
 } // https://sqlite.org/rescode.html
 
 /**
- * Opens or makes the file. In WAL mode readers never wait for a writer; a write is one transaction,
- * whole after a crash of the process, and the last ones may be missing, never torn, after one of
- * the machine. Throws StorageError for a file of another layout or of no SQLite at all.
+ * Opens or creates the file. In WAL mode readers never wait for a writer. A write is one
+ * transaction: complete after a crash of the process; after a crash of the machine the last ones
+ * may be missing, never partial. Throws StorageError for a file of another layout and for one that
+ * is no SQLite file.
  */
 export async function openSqliteStore(
   path: string,
-  { waitMs = 5000, limitBytes }: SqliteStoreOptions = {},
+  options: SqliteStoreOptions = {},
 ): Promise<UserStore> {
+  const { waitMs, limitBytes } = readOptions('SQLite store options', options, storeOptions)
   const database = await openDatabase(path, waitMs)
-  if (limitBytes !== undefined) {
-    const { page_size: pageBytes } = database.prepare('PRAGMA page_size').get() as {
-      page_size: number
-    }
-    database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(limitBytes / pageBytes))}`)
+  if (limitBytes !== undefined) limitSize(database, limitBytes)
+  return createStore(path, database, waitMs)
+}
+
+function limitSize(database: DatabaseSync, limitBytes: number): void {
+  const { page_size: pageBytes } = database.prepare('PRAGMA page_size').get() as {
+    page_size: number
   }
+  database.exec(`PRAGMA max_page_count = ${Math.max(1, Math.floor(limitBytes / pageBytes))}`)
+}
+
+function createStore(path: string, database: DatabaseSync, waitMs: number): UserStore {
   const sql = prepareStatements(database)
   const ask = <T>(what: string, work: () => T): Promise<T> =>
     runWithRetry(`${path}: ${what}`, waitMs, work)
@@ -116,7 +129,7 @@ function checkNames(user: string, item: string): void {
 }
 
 /**
- * NUL ends a text for some of SQLite's own functions, not for `=`, so names are kept as they are.
+ * Some of SQLite's functions end a text at NUL; `=` does not, so names are stored unchanged.
  */
 const table = `CREATE TABLE IF NOT EXISTS items (
   user TEXT NOT NULL, item TEXT NOT NULL, version INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (user, item)
@@ -126,7 +139,7 @@ async function openDatabase(path: string, waitMs: number): Promise<DatabaseSync>
   let database: DatabaseSync | undefined
   try {
     return await runWithRetry(`${path}: cannot be opened`, waitMs, () => {
-      // waiting inside SQLite would stop this whole process
+      // Waiting inside SQLite would block the event loop.
       database ??= new DatabaseSync(path, { timeout: 0 })
       database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')
       prepareTable(database, path)
@@ -139,7 +152,7 @@ async function openDatabase(path: string, waitMs: number): Promise<DatabaseSync>
 }
 
 /**
- * Writes nothing where the table is there, so that a file can be opened while others write to it.
+ * Writes nothing where the table exists, so that a file can be opened while other processes write.
  */
 function prepareTable(database: DatabaseSync, path: string): void {
   const { user_version: found } = database.prepare('PRAGMA user_version').get() as {
@@ -148,13 +161,13 @@ function prepareTable(database: DatabaseSync, path: string): void {
   if (found === layoutVersion) return
   if (found > layoutVersion)
     throw new StorageError(
-      `${path}: is of layout ${found}, this version knows ${layoutVersion}. Update Graft to open it.`,
+      `${path}: is of layout ${found}, this version reads layout ${layoutVersion}. Update Graft to open it.`,
     )
   const { tables } = database
     .prepare("SELECT count(*) AS tables FROM sqlite_schema WHERE name <> 'items'")
     .get() as { tables: number }
   if (tables > 0)
-    throw new StorageError(`${path}: is a SQLite file of something else. Choose another name.`)
+    throw new StorageError(`${path}: is a SQLite file of another program. Choose another name.`)
   runTransaction(database, () => database.exec(`${table}; PRAGMA user_version = ${layoutVersion}`))
 }
 
@@ -186,7 +199,7 @@ function runTransaction<T>(database: DatabaseSync, work: () => T): T {
 
 const findSqliteCode = (error: unknown): number | undefined => {
   const code = (error as { errcode?: unknown }).errcode
-  // the upper bits say more than anybody handles
+  // The upper bits hold details that no caller needs.
   return typeof code === 'number' ? code & 0xff : undefined
 }
 
