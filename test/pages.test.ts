@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { compareWithExceptions } from './support/exceptions.ts'
-import { entryFloor, floors } from './support/floors.ts'
+import { entryFloor, floors, rooms } from './support/floors.ts'
 import * as markdown from './support/markdown.ts'
 import { readTexts, root } from './support/sources.ts'
 
@@ -30,8 +30,16 @@ describe('ARCHITECTURE.md', () => {
   it('has the floor plan that the imports are held to, in whole numbers', () => {
     const plan = { ...floors, 'index.ts': entryFloor }
     const built = Object.entries(plan).filter(([folder]) => existsSync(join(root, 'src', folder)))
-    expect(markdown.readFloors(readPage('ARCHITECTURE.md'))).toEqual(Object.fromEntries(built))
+    const table = markdown.readFloorTable(readPage('ARCHITECTURE.md'))
+    expect(table.map(({ folder, floor }) => [folder, floor]).toSorted()).toEqual(built.toSorted())
     expect(Object.values(plan).filter((floor) => !Number.isInteger(floor))).toEqual([])
+  })
+  it('lists the rooms of each folder in the order that the imports are held to', () => {
+    for (const row of markdown.readFloorTable(readPage('ARCHITECTURE.md'))) {
+      const isFolder = (room: string): boolean => room !== '' && !room.endsWith('.ts')
+      const plan = (rooms[row.folder] ?? []).filter(isFolder)
+      expect([row.folder, ...row.rooms]).toEqual([row.folder, ...plan])
+    }
   })
   it('names only paths that exist', () => {
     const paths = markdown.listPaths(readPage('ARCHITECTURE.md'))
@@ -44,7 +52,7 @@ describe('CONTRIBUTING.md', () => {
   it('links to the floor plan and repeats no table of ARCHITECTURE.md', () => {
     const text = readPage('CONTRIBUTING.md')
     expect(text).toContain('(ARCHITECTURE.md')
-    expect(markdown.readFloors(text)).toEqual({})
+    expect(markdown.readFloorTable(text)).toEqual([])
     const heads = (page: string): string[] =>
       markdown.readTables(readPage(page)).map((rows) => rows[0]!.join(' | '))
     const twice = heads('CONTRIBUTING.md').filter((head) => heads('ARCHITECTURE.md').includes(head))
@@ -81,9 +89,11 @@ describe('the rules refuse', () => {
   })
   it('a floor plan that differs: the table is read row by row', () => {
     const table =
-      '| floor | folder |\n| --: | --- |\n| 1 | `src/formats` |\n| 4 | `src/a` `src/b` |\n'
-    expect(markdown.readFloors(`# x\n\n${table}`)).toEqual({ formats: 1, a: 4, b: 4 })
-    expect(markdown.readFloors('| command | what |\n| --- | --- |\n| a | b |')).toEqual({})
+      '| floor | folder | what | rooms |\n| --: | --- | --- | --- |\n| 1 | `src/formats` | x | `a` `b` |\n'
+    expect(markdown.readFloorTable(`# x\n\n${table}`)).toEqual([
+      { floor: 1, folder: 'formats', rooms: ['a', 'b'] },
+    ])
+    expect(markdown.readFloorTable('| command | what |\n| --- | --- |\n| a | b |')).toEqual([])
   })
   it('paths: patterns and names of anything else are none', () => {
     const text = '`src/a.ts` [b](docs/b.md) `src/<kind>.ts` `graftlm/node` `test/x/` `NOTICE.md`'

@@ -50,17 +50,14 @@ export function readTables(text: string): string[][][] {
   return tables
 }
 
-/** The floor table of a page: folder under src → floor, as its first two columns say. */
-export function readFloors(text: string): Record<string, number> {
-  const table = readTables(text).find((rows) => rows[0]?.[0] === 'floor')
-  if (!table) return {}
-  return Object.fromEntries(
-    table
-      .slice(1)
-      .flatMap(([floor = '', folders = '']) =>
-        [...folders.matchAll(/`src\/([^`]+)`/g)].map(([, folder]) => [folder!, Number(floor)]),
-      ),
-  )
+/** The rows of a page's floor table: floor, folder under src, rooms from the lowest up. */
+export function readFloorTable(text: string): { floor: number; folder: string; rooms: string[] }[] {
+  const table = readTables(text).find((rows) => rows[0]?.[0] === 'floor') ?? []
+  return table.slice(1).map(([floor = '', folder = '', , rooms = '']) => ({
+    floor: Number(floor),
+    folder: /`src\/([^`]+)`/.exec(folder)?.[1] ?? folder,
+    rooms: [...rooms.matchAll(/`([^`]+)`/g)].map(([, room]) => room!),
+  }))
 }
 
 /** Paths of this project that a page names in code marks or links. */
