@@ -65,12 +65,12 @@ describe('createAdapter', () => {
   it('takes a model or its graph, and names the base of a model', async () => {
     const model = await node.loadModel('stories260k')
     const config = { rank: 2, targets: ['q_proj'] }
-    const fromModel = main.createAdapter('lora', config, model)
-    const fromGraph = main.createAdapter('lora', config, model.base.graph)
+    const fromModel = await main.createAdapter('lora', config, model)
+    const fromGraph = await main.createAdapter('lora', config, model.base.graph)
     expect(fromModel.baseModel).toBe('stories260k')
     expect(fromGraph.baseModel).toBeUndefined()
     expect([...fromModel.tensors]).toEqual([...fromGraph.tensors])
-    const other = main.createAdapter('lora', config, model, { seed: 1 })
+    const other = await main.createAdapter('lora', config, model, { seed: 1 })
     expect([...other.tensors]).not.toEqual([...fromModel.tensors])
     await model.dispose()
   })

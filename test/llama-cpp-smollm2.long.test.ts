@@ -3,7 +3,8 @@
 
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
-import { createAdapter, encodeGgufAdapter, loadGgufAdapter } from '../src/adapters/index.ts'
+import { encodeGgufAdapter, loadGgufAdapter } from '../src/adapters/index.ts'
+import { initializeAdapter } from '../src/adapters/create-adapter.ts'
 import { fromFloat32, toFloat32 } from '../src/formats/convert.ts'
 import { openGguf } from '../src/formats/gguf/reader.ts'
 import { copyGguf, type GgufChange } from '../src/formats/gguf/copy.ts'
@@ -45,7 +46,7 @@ afterAll(() => scratch.remove())
 
 it('writes the same tokens with and without the adapter', { timeout: 300_000 }, async () => {
   const model = await loadModel(base)
-  const made = createAdapter(
+  const made = initializeAdapter(
     'lora',
     { rank: 8, targets: 'all-linear', start: 'random', alpha: 1 },
     model.base.graph,

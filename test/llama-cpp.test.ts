@@ -5,12 +5,8 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import {
-  type Adapter,
-  createAdapter,
-  encodeGgufAdapter,
-  loadGgufAdapter,
-} from '../src/adapters/index.ts'
+import { type Adapter, encodeGgufAdapter, loadGgufAdapter } from '../src/adapters/index.ts'
+import { initializeAdapter } from '../src/adapters/create-adapter.ts'
 import { f32 } from '../src/base/tensor.ts'
 import { createFileSink } from '../src/node/files/file-sink.ts'
 import { openFileSource } from '../src/node/files/file-source.ts'
@@ -70,7 +66,7 @@ async function written(
 
 /** Random tensors, small enough that the model goes on writing words. */
 function made(options: Readonly<Record<string, unknown>>, size: number): Adapter {
-  const adapter = createAdapter('lora', { start: 'random', ...options }, model.base.graph, {
+  const adapter = initializeAdapter('lora', { start: 'random', ...options }, model.base.graph, {
     seed: 6,
   })
   const tensors = [...adapter.tensors].map(

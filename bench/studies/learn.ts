@@ -4,7 +4,7 @@
 
 import { createHeadLoss, createTierStack, type TierStackOptions } from '../../src/learn/index.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
-import { createAdapter } from '../../src/adapters/index.ts'
+import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
 import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
 import { adamw } from '../../src/train/optimizers/adamw.ts'
 import { buildBatches } from '../../src/train/batches/packing.ts'
@@ -90,7 +90,7 @@ async function trainFullSteps(
   { turns }: Stream,
   progress: (text: string) => void,
 ): Promise<Outcome & { losses: number[] }> {
-  const adapter = createAdapter(
+  const adapter = initializeAdapter(
     'lora',
     { rank: 8, alpha: 16, targets: 'all-linear' },
     model.base.graph,

@@ -4,7 +4,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
 import { findActivationStart, computeActiveFeed, NEVER } from './activation.ts'
-import { createAdapter, type Adapter } from './adapter.ts'
+import type { Adapter } from './adapter.ts'
+import { initializeAdapter } from './create-adapter.ts'
 import { attach } from './attach.ts'
 import { mergeWeights } from './merge-weights.ts'
 import { completeLora, readLoraConfig, writeLoraConfig } from './kinds/lora-config.ts'
@@ -46,7 +47,7 @@ describe('an activated LoRA', () => {
 
   it('keeps its tokens through its file; an empty list is a plain LoRA, as to PEFT', () => {
     expect(adapter.config.invocationTokens).toEqual([17, 44, 17])
-    const fresh = createAdapter('lora', { invocationTokens: [5, 9] }, base.model, { seed: 1 })
+    const fresh = initializeAdapter('lora', { invocationTokens: [5, 9] }, base.model, { seed: 1 })
     const json = {
       ...writeLoraConfig(completeLora({ invocationTokens: [5, 9] })),
       peft_type: 'LORA',
@@ -86,10 +87,10 @@ describe('an activated LoRA', () => {
   })
 
   it('mixes with adapters of the same tokens only', () => {
-    const other = createAdapter('lora', { targets: ['up_proj'], start: 'random' }, base.model, {
+    const other = initializeAdapter('lora', { targets: ['up_proj'], start: 'random' }, base.model, {
       seed: 1,
     })
-    const same = createAdapter(
+    const same = initializeAdapter(
       'lora',
       { targets: ['q_proj', 'o_proj'], start: 'random', invocationTokens: [17, 44, 17] },
       base.model,
@@ -111,7 +112,7 @@ describe('an activated LoRA', () => {
 
   it('refuses embeddings, kinds that PEFT does not activate, and an empty list', () => {
     const make = (kind: string, options: Readonly<Record<string, unknown>>) => () =>
-      createAdapter(kind, options, base.model, { seed: 1, weightOf: () => f32([0]) })
+      initializeAdapter(kind, options, base.model, { seed: 1, weightOf: () => f32([0]) })
     expect(make('lora', { targets: ['embed_tokens'], invocationTokens: [3] })).toThrow(
       /activated LoRA acts on linear layers/,
     )

@@ -61,8 +61,8 @@ describe('adapterConfig', () => {
       /no adapter kind "laura" \(there are/,
     )
   })
-  it('makes an adapter that knows its name, description and tags', () => {
-    const adapter = createFromRecipe(whole.build(), createStandaloneModel(8).graph, { seed: 1 })
+  it('makes an adapter that knows its name, description and tags', async () => {
+    const adapter = await createFromRecipe(whole.build(), createStandaloneModel(8), { seed: 1 })
     expect(adapter.metadata).toEqual({
       name: 'my_adapter',
       description: 'Tries things.',

@@ -1,17 +1,13 @@
-// An adapter's description, put together word by word and checked as a whole: what to make, and
-// what it is called.
+// An adapter's recipe, built step by step and checked as a whole: its kind, its configuration, its
+// name, description and tags.
 
 import { OptionError } from '../base/errors.ts'
-import type { ModelGraph } from '../graph/model-graph.ts'
-import {
-  type Adapter,
-  type AdapterMetadata,
-  createAdapter,
-  type CreateAdapterOptions,
-} from './adapter.ts'
-import { adapterKinds, getKind } from './kinds/kind-table.ts'
+import { describeUnknownOption, describeValue, isRecord } from '../base/schema.ts'
+import type { Adapter, AdapterMetadata } from './adapter.ts'
+import { type AdapterTarget, createAdapter, type CreateAdapterOptions } from './create-adapter.ts'
+import { adapterKinds, type AdapterKindName, getKind } from './kinds/kind-table.ts'
 
-/** What an adapter is to be. `config` is what createAdapter takes. */
+/** What to create. `config` is what `createAdapter` takes for this kind. */
 export interface AdapterRecipe {
   readonly name: string
   readonly kind: string
@@ -20,9 +16,9 @@ export interface AdapterRecipe {
   readonly tags: readonly string[]
 }
 
-/** Every method gives a new builder; nothing is checked before `build`. */
+/** Every method returns a new builder; nothing is checked before `build`. */
 export interface AdapterConfigBuilder {
-  /** 'lora' unless given. */
+  /** Default 'lora'. */
   kind(kind: string): AdapterConfigBuilder
   rank(rank: number): AdapterConfigBuilder
   alpha(alpha: number): AdapterConfigBuilder
@@ -34,7 +30,7 @@ export interface AdapterConfigBuilder {
   description(text: string): AdapterConfigBuilder
   /** May be called several times. */
   tag(...tags: string[]): AdapterConfigBuilder
-  /** Throws one OptionError that lists everything wrong. */
+  /** Throws one OptionError that lists every problem. */
   build(): AdapterRecipe
 }
 
@@ -56,7 +52,7 @@ function findTextProblems({ name, description, tags }: AdapterRecipe): string[] 
         ]),
     ...(typeof description === 'string' && description.length <= longestText
       ? []
-      : [`description must be a text of at most ${longestText} characters`]),
+      : [`description must be a string of at most ${longestText} characters`]),
     ...badTags.map(
       (tag) => `a tag must be letters, digits, ".", "_" and "-", got ${JSON.stringify(tag)}`,
     ),
@@ -64,7 +60,7 @@ function findTextProblems({ name, description, tags }: AdapterRecipe): string[] 
   ]
 }
 
-/** What the kind itself says against its options. */
+/** What is wrong with the kind, or with its options. */
 function findKindProblems({ kind, config }: AdapterRecipe): string[] {
   if (!adapterKinds.has(kind))
     return [`there is no adapter kind "${kind}" (there are ${[...adapterKinds.keys()].join(', ')})`]
@@ -92,22 +88,19 @@ function createBuilder(recipe: AdapterRecipe): AdapterConfigBuilder {
     description: (description) => createBuilder({ ...recipe, description }),
     tag: (...tags) => createBuilder({ ...recipe, tags: [...recipe.tags, ...tags] }),
     build() {
-      const problems = [...findTextProblems(recipe), ...findKindProblems(recipe)]
-      if (problems.length > 0)
-        throw new OptionError(`Adapter "${recipe.name}": ${problems.join('; ')}.`)
-      return recipe
+      return checkRecipe(recipe)
     },
   }
 }
 
 /**
- * Begins a description:
+ * Begins a recipe:
  * `configureAdapter('my_adapter').rank(12).alpha(24).targets(['q_proj']).build()`.
  */
 export const configureAdapter = (name: string): AdapterConfigBuilder =>
   createBuilder({ name, kind: 'lora', config: {}, description: '', tags: [] })
 
-/** Name, description and tags as an adapter's file keeps them. */
+/** Name, description and tags as the header of an adapter's file holds them. */
 export const toAdapterMetadata = ({ name, description, tags }: AdapterRecipe): AdapterMetadata => ({
   name,
   ...(description === '' ? {} : { description }),
@@ -115,15 +108,46 @@ export const toAdapterMetadata = ({ name, description, tags }: AdapterRecipe): A
 })
 
 /**
- * A fresh adapter of a recipe, with its name, description and tags. Throws what createAdapter
- * throws.
+ * A new adapter from a recipe, with its name, description and tags. Throws OptionError for what is
+ * no recipe, and what `createAdapter` throws.
  */
-export const createFromRecipe = (
+export async function createFromRecipe(
   recipe: AdapterRecipe,
-  model: ModelGraph,
-  options: CreateAdapterOptions,
-): Adapter =>
-  createAdapter(recipe.kind, recipe.config, model, {
-    ...options,
-    metadata: { ...toAdapterMetadata(recipe), ...options.metadata },
-  })
+  model: AdapterTarget,
+  options: CreateAdapterOptions = {},
+): Promise<Adapter> {
+  const { kind, config } = checkRecipe(recipe)
+  const metadata = { ...toAdapterMetadata(recipe), ...options.metadata }
+  return createAdapter(kind as AdapterKindName, config, model, { ...options, metadata })
+}
+
+/** The recipe itself. Throws one OptionError that lists every problem. */
+export function checkRecipe(recipe: AdapterRecipe): AdapterRecipe {
+  if (!isRecord(recipe) || 'build' in recipe)
+    throw new OptionError(
+      `createFromRecipe: got ${isRecord(recipe) ? 'a builder' : describeValue(recipe)}, expected a recipe; ` +
+        "make one with configureAdapter('name')….build().",
+    )
+  const { name, kind = 'lora', config = {}, description = '', tags = [] } = recipe
+  const whole = { name, kind, config, description, tags }
+  const unknown = Object.keys(recipe).filter((key) => !Object.hasOwn(whole, key))
+  const problems = [
+    ...unknown.map((key) => describeUnknownOption(key, Object.keys(whole))),
+    ...findProblems(whole),
+  ]
+  if (problems.length > 0)
+    throw new OptionError(`Adapter ${describeValue(name)}: ${problems.join('; ')}.`)
+  return whole
+}
+
+function findProblems(recipe: AdapterRecipe): string[] {
+  const shapes = [
+    ...(isRecord(recipe.config)
+      ? []
+      : [`config: got ${describeValue(recipe.config)}, expected an object`]),
+    ...(Array.isArray(recipe.tags)
+      ? []
+      : [`tags: got ${describeValue(recipe.tags)}, expected a list`]),
+  ]
+  return shapes.length > 0 ? shapes : [...findTextProblems(recipe), ...findKindProblems(recipe)]
+}

@@ -5,10 +5,10 @@ import {
   toAdapterFeeds,
   checkAdapter,
   checkFinite,
-  createAdapter,
   listParameterSpecs,
   type Adapter,
 } from './adapter.ts'
+import { initializeAdapter } from './create-adapter.ts'
 import { type Base, folderAt, parity, qwen2Base, storiesBase } from '../../test/support/adapters.ts'
 import { mergeWeights } from './merge-weights.ts'
 import { loadAdapter } from './files/peft.ts'
@@ -24,10 +24,10 @@ const keyOf = (path: string): string => `base_model.model.${path}`
 const queryA = (layer: number): string =>
   keyOf(`model.layers.${layer}.self_attn.q_proj.lora_A.weight`)
 
-describe('createAdapter', () => {
+describe('initializeAdapter', () => {
   it('draws each tensor from its own key: alike modules differ, and another choice of layers changes nothing else', () => {
-    const all = createAdapter('lora', { targets: ['q_proj'] }, base.model, { seed: 1 })
-    const some = createAdapter('lora', { targets: ['q_proj'], layers: [3] }, base.model, {
+    const all = initializeAdapter('lora', { targets: ['q_proj'] }, base.model, { seed: 1 })
+    const some = initializeAdapter('lora', { targets: ['q_proj'], layers: [3] }, base.model, {
       seed: 1,
     })
     expect(all.tensors.get(queryA(0))).not.toEqual(all.tensors.get(queryA(1)))
@@ -38,7 +38,7 @@ describe('createAdapter', () => {
   it('starts trained biases from the base, and says when it was not given', async () => {
     const qwen2 = await qwen2Base()
     const options = { targets: ['q_proj'], bias: 'all' }
-    const { tensors } = createAdapter('lora', options, qwen2.model, {
+    const { tensors } = initializeAdapter('lora', options, qwen2.model, {
       seed: 1,
       weightOf: qwen2.weightOf,
     })
@@ -48,19 +48,19 @@ describe('createAdapter', () => {
     expect(tensors.get(keyOf('model.layers.2.self_attn.v_proj.bias'))).toEqual(
       qwen2.weights.get('model.layers.2.self_attn.v_proj.bias'),
     )
-    expect(() => createAdapter('lora', options, qwen2.model, { seed: 1 })).toThrow(
+    expect(() => initializeAdapter('lora', options, qwen2.model, { seed: 1 })).toThrow(
       'depends on the base; pass its weights as weightOf',
     )
   })
 
   it('refuses targets that the model does not have', () => {
-    expect(() => createAdapter('lora', { targets: ['query'] }, base.model, { seed: 1 })).toThrow(
-      'no module is called "query"',
-    )
+    expect(() =>
+      initializeAdapter('lora', { targets: ['query'] }, base.model, { seed: 1 }),
+    ).toThrow('no module is called "query"')
   })
 
   it('agrees with the list of its parameters', () => {
-    const adapter = createAdapter(
+    const adapter = initializeAdapter(
       'lora',
       { targets: 'mlp', rank: 3, rankPattern: { up_proj: 5 } },
       base.model,
@@ -119,7 +119,7 @@ it('checkFinite names the tensors that hold NaN or infinity', () => {
 
 describe('modules that are saved whole', () => {
   const make = (modulesToSave: string[]): Adapter =>
-    createAdapter('lora', { targets: ['q_proj'], modulesToSave }, base.model, {
+    initializeAdapter('lora', { targets: ['q_proj'], modulesToSave }, base.model, {
       seed: 1,
       weightOf: base.weightOf,
     })
@@ -148,7 +148,7 @@ describe('modules that are saved whole', () => {
 
   it('need the base to start from', () => {
     const options = { targets: ['q_proj'], modulesToSave: ['norm'] }
-    expect(() => createAdapter('lora', options, base.model, { seed: 1 })).toThrow(
+    expect(() => initializeAdapter('lora', options, base.model, { seed: 1 })).toThrow(
       'pass its weights as weightOf',
     )
   })

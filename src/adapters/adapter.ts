@@ -1,5 +1,5 @@
-// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Making one,
-// checking one, feeding one.
+// An adapter is a plain value: its kind's name, a configuration, tensors by PEFT key. Which tensors
+// it has for a model, checking it, feeding it.
 
 import {
   MismatchError,
@@ -9,17 +9,17 @@ import {
   type Mismatch,
 } from '../base/errors.ts'
 import { isAllFinite } from '../base/finite.ts'
-import { random } from '../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
+import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
 import { toInputName, toPeftKey } from './keys.ts'
-import type { AdapterConfig, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
+import type { AdapterConfig, BasePart, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
 import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
 import { listSavedTensors } from './saved-modules.ts'
-import { listAdaptableModules, listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
+import { listAdaptableModules, type AdaptableLayer } from './adapted-layers.ts'
 import { selectTargetModules } from './targets.ts'
 
 export interface Adapter {
@@ -45,30 +45,26 @@ export type AdapterMetadata = Readonly<Record<string, string>>
  */
 export const baseHashKey = 'graft_base_sha256'
 
-export interface CreateAdapterOptions {
-  readonly seed: number
-  readonly baseModel?: string
-  readonly metadata?: AdapterMetadata
-  /** Needed by kinds and options whose start depends on the base (trained biases). */
-  readonly weightOf?: WeightOf
-}
+/** The input of a layer's graph that holds its weight or bias; undefined where there is none. */
+export const findBaseInput = ({ node }: AdaptableLayer, part: BasePart): Value | undefined =>
+  node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
 
-/** What the base has at one layer; throws OptionError where the weights were not given. */
+/** Reads the base's values of one layer; throws OptionError where the weights were not given. */
 export function createBaseReader(
-  { module, node }: AdaptableLayer,
+  layer: AdaptableLayer,
   prefix: string,
   weightOf: WeightOf | undefined,
 ): BaseReader {
+  const { module, node } = layer
   return (part) => {
-    const value =
-      node.operation === 'embedding' ? node.inputs[0] : node.inputs[part === 'weight' ? 1 : 2]
+    const value = findBaseInput(layer, part)
     if (node.operation === 'quantizedLinear')
       throw new UnsupportedError(
         `${module.path}: its weight is packed in blocks; give the unpacked model.`,
       )
     if (!weightOf)
       throw new OptionError(
-        `${module.path}: this adapter's ${part} depends on the base; pass its weights as weightOf.`,
+        `${module.path}: this adapter's ${part} depends on the base; pass its weights as weightOf, or give the model.`,
       )
     return toFloat32(weightOf(prefix + value!.name))
   }
@@ -95,21 +91,17 @@ export function listParameterSpecs(
       const part = name.endsWith('.bias') ? 'bias' : 'weight'
       return [
         toPeftKey(name),
-        { name: part, shape, trainable: true, start: (_random, base) => base(part).slice() },
+        {
+          name: part,
+          shape,
+          trainable: true,
+          reads: [part],
+          start: (_random, base) => base(part).slice(),
+        },
       ]
     },
   )
   return new Map([...shared.map((spec) => [spec.name, spec] as const), ...own, ...saved])
-}
-
-/**
- * A number for each name, so that a tensor's start depends on its own key and the seed alone
- * (FNV-1a).
- */
-function hashName(name: string): number {
-  let value = 0x811c9dc5
-  for (let i = 0; i < name.length; i++) value = Math.imul(value ^ name.charCodeAt(i), 0x01000193)
-  return value
 }
 
 /**
@@ -127,80 +119,6 @@ export function resolveAdapterConfig(
   const config = { ...given, targets: resolvePreset(given.targets, modules) }
   if (!row.virtualTokens) selectTargetModules(config, modules)
   return row.fit?.(config, model.config) ?? config
-}
-
-/**
- * A fresh adapter: `createAdapter('lora', { rank: 16, targets: 'all-linear' }, model, { seed: 1
- * })`. The same arguments give the same numbers. Throws what configFor throws.
- */
-export function createAdapter(
-  kind: string,
-  options: Readonly<Record<string, unknown>>,
-  model: ModelGraph,
-  { seed, baseModel, metadata, weightOf }: CreateAdapterOptions,
-): Adapter {
-  const config = resolveAdapterConfig(kind, options, model)
-  const bases = new Map([
-    ...createSavedReaders(model, config, weightOf),
-    ...createLayerReaders(model, weightOf),
-  ])
-  const shared = createEmbeddingReader(model, weightOf)
-  const tensors = new Map<string, Tensor>()
-  for (const [key, spec] of listParameterSpecs(model, { kind, config })) {
-    const base = bases.get(key.slice(0, -spec.name.length - 1)) ?? shared
-    tensors.set(key, f32(spec.shape, spec.start(random(hashName(key) ^ seed), base)))
-  }
-  return {
-    kind,
-    config,
-    tensors,
-    ...(baseModel === undefined ? {} : { baseModel }),
-    ...(metadata === undefined ? {} : { metadata }),
-  }
-}
-
-/** To a tensor of no module, the base is the embedding; a standalone model has none. */
-function createEmbeddingReader(model: ModelGraph, weightOf: WeightOf | undefined): BaseReader {
-  const layer = listBlockLayers(model.blocks[0]!).find(({ module }) => module.kind === 'embedding')
-  if (layer) return createBaseReader(layer, model.blocks[0]!.prefix, weightOf)
-  return () => {
-    throw new UnsupportedError(
-      'This adapter starts from the embedding of its model, and the model has none.',
-    )
-  }
-}
-
-/** What the modules that are saved whole start from. */
-const createSavedReaders = (
-  model: ModelGraph,
-  { modulesToSave }: AdapterConfig,
-  weightOf: WeightOf | undefined,
-): Map<string, BaseReader> =>
-  new Map(
-    [...listSavedTensors(model, modulesToSave)].map(([name, { base }]) => [
-      toPeftKey(name.slice(0, name.lastIndexOf('.'))),
-      (part) => {
-        if (!weightOf)
-          throw new OptionError(
-            `${name}: a saved module starts from the base; pass its weights as weightOf.`,
-          )
-        return toFloat32(weightOf(`${base.slice(0, base.lastIndexOf('.'))}.${part}`))
-      },
-    ]),
-  )
-
-function createLayerReaders(
-  model: ModelGraph,
-  weightOf: WeightOf | undefined,
-): Map<string, BaseReader> {
-  return new Map(
-    model.blocks.flatMap((block) =>
-      listBlockLayers(block).map(
-        (layer) =>
-          [toPeftKey(layer.module.path), createBaseReader(layer, block.prefix, weightOf)] as const,
-      ),
-    ),
-  )
 }
 
 /**

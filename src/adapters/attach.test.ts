@@ -4,7 +4,8 @@ import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { GraphBuilder } from '../graph/builder.ts'
 import { composeBlocks, type Block, type ModelGraph } from '../graph/model-graph.ts'
 import { rewrite } from '../graph/passes/rewrite.ts'
-import { toAdapterFeeds, createAdapter } from './adapter.ts'
+import { toAdapterFeeds } from './adapter.ts'
+import { initializeAdapter } from './create-adapter.ts'
 import { attach, attachKind } from './attach.ts'
 import {
   type Base,
@@ -31,7 +32,7 @@ const inputsOf = (block: Block, role: string): string[] =>
 
 describe('attach', () => {
   it('names each tensor within its block, so that with the prefix it is the PEFT key', () => {
-    const adapter = createAdapter('lora', { rank: 2, targets: ['q_proj', 'lm_head'] }, model, {
+    const adapter = initializeAdapter('lora', { rank: 2, targets: ['q_proj', 'lm_head'] }, model, {
       seed: 1,
     })
     const attached = attach(model, adapter)

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { sizeOf } from '../base/tensor.ts'
-import { createAdapter, listParameterSpecs } from './adapter.ts'
+import { listParameterSpecs } from './adapter.ts'
+import { initializeAdapter } from './create-adapter.ts'
 import { computeAdapterCost } from './cost.ts'
 import { type Base, storiesBase } from '../../test/support/adapters.ts'
 import { adapterKinds } from './kinds/kind-table.ts'
@@ -58,7 +59,7 @@ describe('cost', () => {
   })
 
   it.each([...adapterKinds.keys()])('says of %s what is then made', (kind) => {
-    const adapter = createAdapter(kind, {}, base.model, { seed: 1, weightOf: base.weightOf })
+    const adapter = initializeAdapter(kind, {}, base.model, { seed: 1, weightOf: base.weightOf })
     const sizes = [...listParameterSpecs(base.model, adapter).values()].map(
       ({ shape, trainable }) => (trainable ? sizeOf(shape) : 0),
     )

@@ -22,7 +22,7 @@ export interface AdapterCost {
 }
 
 /**
- * The cost of an adapter of this kind and configuration, as createAdapter takes it: `cost('lora', {
+ * The cost of an adapter of this kind and configuration, as `createAdapter` takes it: `cost('lora', {
  * rank: 16 }, model)`. `dtype` is the type its tensors are kept in. Work that a graph does once a
  * run, for all its tokens, is not counted. Throws OptionError for wrong options and for targets
  * that the model does not have.

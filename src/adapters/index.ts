@@ -5,13 +5,17 @@ export {
   toAdapterFeeds,
   checkAdapter,
   checkFinite,
-  createAdapter,
   listParameterSpecs,
   listVirtualIds,
   type Adapter,
   type AdapterMetadata,
-  type CreateAdapterOptions,
 } from './adapter.ts'
+export {
+  type AdapterBase,
+  type AdapterTarget,
+  createAdapter,
+  type CreateAdapterOptions,
+} from './create-adapter.ts'
 export {
   configureAdapter,
   createFromRecipe,
@@ -21,11 +25,7 @@ export {
 } from './adapter-config.ts'
 export { attach, type AttachOptions } from './attach.ts'
 export { computeAdapterCost, type AdapterCost } from './cost.ts'
-export {
-  createStandalone,
-  formatStandaloneBase,
-  type CreateStandaloneOptions,
-} from './vectors/create.ts'
+export { createStandalone, type CreateStandaloneOptions } from './vectors/create.ts'
 export { encodeGgufAdapter, loadGgufAdapter } from './files/gguf.ts'
 export { loadMlxAdapter } from './files/mlx.ts'
 export { mergeWeights } from './merge-weights.ts'
@@ -39,7 +39,7 @@ export type {
   AdaptedLayer,
   WeightOf,
 } from './kinds/kind.ts'
-export { adapterKinds } from './kinds/kind-table.ts'
+export { adapterKinds, type AdapterKindName, type AdapterOptions } from './kinds/kind-table.ts'
 export type { LoraConfig } from './kinds/lora-config.ts'
 export {
   isMixture,

@@ -1,13 +1,20 @@
-// Adapters by what they are for: sizes and layers that suit a role, for a standalone model of any
-// width and for any language model.
+// Adapters by role: a rank and target layers that suit a task, for vectors of any width and for any
+// language model.
 
 import { OptionError } from '../base/errors.ts'
+import { findNearestName } from '../base/suggest.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
-import type { Adapter, CreateAdapterOptions } from './adapter.ts'
-import { configureAdapter, type AdapterRecipe, createFromRecipe } from './adapter-config.ts'
+import type { Adapter } from './adapter.ts'
+import { configureAdapter, type AdapterRecipe, toAdapterMetadata } from './adapter-config.ts'
 import { computeAdapterCost, type AdapterCost } from './cost.ts'
+import {
+  type AdapterBase,
+  type AdapterTarget,
+  type CreateAdapterOptions,
+  initializeAdapter,
+  resolveBase,
+} from './create-adapter.ts'
 import { listAdaptableModules } from './adapted-layers.ts'
-import { formatStandaloneBase } from './vectors/create.ts'
 import { createStandaloneModel } from './vectors/model.ts'
 import { listModuleNames } from './targets.ts'
 
@@ -68,12 +75,14 @@ export const roles: ReadonlyMap<string, AdapterRecipe> = new Map(
 
 export function getRole(name: string): AdapterRecipe {
   const role = roles.get(name)
-  if (!role)
-    throw new OptionError(`There is no role "${name}". There are: ${[...roles.keys()].join(', ')}.`)
-  return role
+  if (role) return role
+  const names = [...roles.keys()]
+  const meant = typeof name === 'string' ? findNearestName(name, names) : undefined
+  const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`
+  throw new OptionError(`There is no role "${name}".${hint} There are: ${names.join(', ')}.`)
 }
 
-/** Layers that hold several of the usual ones in one weight. */
+/** Layers that hold several of the usual projections in one weight. */
 const fused: Readonly<Record<string, string>> = {
   q_proj: 'qkv_proj',
   k_proj: 'qkv_proj',
@@ -83,8 +92,8 @@ const fused: Readonly<Record<string, string>> = {
 }
 
 /**
- * A role's recipe with the layers as this model calls them: where queries, keys and values (or gate
- * and up) lie in one layer, that one. Throws OptionError where the model has none of them.
+ * A role's recipe with this model's layer names: the fused layer where queries, keys and values (or
+ * gate and up) share one. Throws OptionError where the model has none of the layers.
  */
 export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
   const role = getRole(name)
@@ -103,28 +112,33 @@ export function resolveRole(name: string, model: ModelGraph): AdapterRecipe {
   return { ...role, config: { ...role.config, targets } }
 }
 
+/** A base for a role: a language model, or the width of vectors. */
+export type RoleBase = AdapterTarget | number
+
+const resolveRoleBase = (base: RoleBase, what: string): AdapterBase =>
+  typeof base === 'number' ? createStandaloneModel(base) : resolveBase(base, what)
+
 /**
- * A fresh adapter of a role: for a language model's graph, or for vectors of a width:
- * `createRole('coder', 768)`. Seed 0 unless given.
+ * A new adapter of a role, for a language model or for vectors of a width: `createRole('coder',
+ * 768)`.
  */
 export function createRole(
   name: string,
-  base: ModelGraph | number,
-  options: Partial<CreateAdapterOptions> = {},
+  base: RoleBase,
+  options: CreateAdapterOptions = {},
 ): Adapter {
-  if (typeof base !== 'number')
-    return createFromRecipe(resolveRole(name, base), base, { seed: 0, ...options })
-  const { graph, weightOf } = createStandaloneModel(base)
-  return createFromRecipe(getRole(name), graph, {
-    seed: 0,
-    weightOf,
-    baseModel: formatStandaloneBase(base),
+  const { graph, name: baseModel, weightOf } = resolveRoleBase(base, 'createRole')
+  const { config, ...recipe } = resolveRole(name, graph)
+  return initializeAdapter(recipe.kind, config, graph, {
+    ...(baseModel !== undefined && { baseModel }),
+    ...(weightOf && { weightOf }),
     ...options,
+    metadata: { ...toAdapterMetadata({ ...recipe, config }), ...options.metadata },
   })
 }
 
-/** What a role's adapter costs on a model's graph, or on vectors of a width. */
-export function computeRoleCost(name: string, base: ModelGraph | number): AdapterCost {
-  const model = typeof base === 'number' ? createStandaloneModel(base).graph : base
-  return computeAdapterCost('lora', resolveRole(name, model).config, model)
+/** What a role's adapter costs for a language model, or for vectors of a width. */
+export function computeRoleCost(name: string, base: RoleBase): AdapterCost {
+  const { graph } = resolveRoleBase(base, 'computeRoleCost')
+  return computeAdapterCost('lora', resolveRole(name, graph).config, graph)
 }

@@ -247,8 +247,13 @@ export const withInfo = <Value, const Info extends FieldInfo<Value>>(
 ): WithDefault<Value, Info> => ({ ...field, ...info }) as WithDefault<Value, Info>
 
 /** The table without some of its rows. */
-export const withoutOptions = (fields: Fields, ...names: readonly string[]): Fields =>
-  Object.fromEntries(Object.entries(fields).filter(([name]) => !names.includes(name)))
+export const withoutOptions = <Of extends Fields, const Name extends string>(
+  fields: Of,
+  ...names: readonly Name[]
+): Omit<Of, Name> =>
+  Object.fromEntries(
+    Object.entries(fields).filter(([name]) => !names.includes(name as Name)),
+  ) as Omit<Of, Name>
 
 export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, listParameterSpecs, type Adapter } from '../adapters/adapter.ts'
+import { listParameterSpecs, type Adapter } from '../adapters/adapter.ts'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { mergeWeights } from '../adapters/merge-weights.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listAdaptableModules } from '../adapters/adapted-layers.ts'
@@ -19,7 +20,7 @@ beforeAll(async () => {
 
 /** With numbers everywhere, as after training. */
 function trained(kind: string, options: Readonly<Record<string, unknown>> = {}): Adapter {
-  const adapter = createAdapter(
+  const adapter = initializeAdapter(
     kind,
     { targets: ['q_proj', 'down_proj'], ...options },
     base.model,
@@ -148,13 +149,13 @@ describe('rounding', () => {
     expect(errors[4]).toBeLessThan(0.15)
   })
   it('of a fresh adapter, whose ΔW is zero, is 0', () => {
-    const adapter = createAdapter('lora', {}, base.model, { seed: 1 })
+    const adapter = initializeAdapter('lora', {}, base.model, { seed: 1 })
     expect(measureAdapterDifference(adapter, asStored(adapter, 'int4')).overall).toBe(0)
   })
 })
 
 it('has nothing to say of kinds without a weight, and refuses an adapter of another base', () => {
-  const prompt = createAdapter('prompt-tuning', {}, base.model, {
+  const prompt = initializeAdapter('prompt-tuning', {}, base.model, {
     seed: 1,
     weightOf: base.weightOf,
   })

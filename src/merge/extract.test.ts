@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
-import { createAdapter, type Adapter } from '../adapters/adapter.ts'
+import type { Adapter } from '../adapters/adapter.ts'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { mergeWeights } from '../adapters/merge-weights.ts'
 import { backend, furthest } from '../../test/support/adapters.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
@@ -24,7 +25,7 @@ const logitsOf = async (base: BaseModel, adapter?: Adapter): Promise<Float32Arra
  */
 async function taught(targets: readonly string[], options: object = {}): Promise<Adapter> {
   const base = await open(small)
-  const made = createAdapter(
+  const made = initializeAdapter(
     'lora',
     { rank: 4, targets, start: 'random', ...options },
     base.graph,

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest'
 import type { DType } from '../base/dtype.ts'
 import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
 import { viewBytes, f32, type Tensor } from '../base/tensor.ts'
-import { createAdapter, type Adapter } from '../adapters/adapter.ts'
+import type { Adapter } from '../adapters/adapter.ts'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { loadAdapter } from '../adapters/files/peft.ts'
 import {
   backend,
@@ -48,11 +49,11 @@ async function made(
 ): Promise<Adapter> {
   const base = await openBaseModel(source)
   const weights = await readWeights(base)
-  const adapter = createAdapter(kind, { ...options }, base.graph, {
+  const adapter = initializeAdapter(kind, { ...options }, base.graph, {
     seed,
     weightOf: (name) => weights.get(name)!,
   })
-  const noise = createAdapter(
+  const noise = initializeAdapter(
     'lora',
     { rank: 64, targets: ['q_proj'], start: 'random' },
     base.graph,

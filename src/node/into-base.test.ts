@@ -14,14 +14,14 @@ const at = (name: string): string => join(folder, name)
 let model: LoadedModel
 let small: LoadedModel
 
-const expert = (of: LoadedModel, seed: number, targets: readonly string[]): Adapter =>
+const expert = (of: LoadedModel, seed: number, targets: readonly string[]): Promise<Adapter> =>
   createAdapter('lora', { rank: 4, targets, start: 'random' }, of, { seed })
 
 beforeAll(async () => {
   model = await loadModel('stories260k')
   writeFileSync(at('small.gguf'), asGguf(createSmallModel(), () => 'q4_1').bytes)
   small = await loadModel(at('small.gguf'))
-  await saveAdapter(expert(model, 1, ['q_proj', 'down_proj']), at('one'))
+  await saveAdapter(await expert(model, 1, ['q_proj', 'down_proj']), at('one'))
 })
 afterAll(async () => {
   await Promise.all([model.dispose(), small.dispose()])
@@ -32,7 +32,7 @@ const ids = [[1, 14, 40, 7, 33]]
 
 describe('mergeIntoBase', () => {
   it('writes a folder that loads and computes what base and adapters do', async () => {
-    const two = expert(model, 2, ['v_proj'])
+    const two = await expert(model, 2, ['v_proj'])
     const seen: IntoBaseProgress[] = []
     const report = await mergeIntoBase([at('one'), two], {
       base: 'stories260k',
@@ -70,7 +70,7 @@ describe('mergeIntoBase', () => {
   })
 
   it('writes a GGUF, and says how far quantising again has moved its logits', async () => {
-    const adapter = expert(small, 3, ['q_proj', 'v_proj'])
+    const adapter = await expert(small, 3, ['q_proj', 'v_proj'])
     const report = await mergeIntoBase([adapter], {
       base: at('small.gguf'),
       out: at('merged.gguf'),
@@ -99,9 +99,13 @@ describe('mergeIntoBase', () => {
 
   it('leaves nothing where it fails, and touches nothing that is there', async () => {
     const options = { base: 'stories260k', out: at('none') }
-    const prompt = createAdapter('prompt-tuning', { virtualTokens: 2, start: 'random' }, model)
+    const prompt = await createAdapter(
+      'prompt-tuning',
+      { virtualTokens: 2, start: 'random' },
+      model,
+    )
     await expect(mergeIntoBase([prompt], options)).rejects.toThrow('changes no weight')
-    await expect(mergeIntoBase([expert(small, 1, ['q_proj'])], options)).rejects.toThrow(
+    await expect(mergeIntoBase([await expert(small, 1, ['q_proj'])], options)).rejects.toThrow(
       'does not fit',
     )
     await expect(mergeIntoBase([at('one')], { ...options, out: at('none.gguf') })).rejects.toThrow(

@@ -3,13 +3,8 @@
 
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import {
-  type Adapter,
-  createAdapter,
-  loadAdapter,
-  mergeWeights,
-  type Mixture,
-} from '../adapters/index.ts'
+import { type Adapter, loadAdapter, mergeWeights, type Mixture } from '../adapters/index.ts'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../compute/onnxruntime.ts'
@@ -40,7 +35,7 @@ const loaded = new Map<string, Adapter>()
 
 /** Random tensors, large enough to be seen. */
 function adapterOf(targets: readonly string[], rank: number, seed: number): Adapter {
-  const made = createAdapter('lora', { rank, targets, start: 'random' }, base.graph, { seed })
+  const made = initializeAdapter('lora', { rank, targets, start: 'random' }, base.graph, { seed })
   const tensors = [...made.tensors].map(
     ([key, { shape, data }]) =>
       [
@@ -192,13 +187,18 @@ describe('a mixture', () => {
     await expect(mixed()).rejects.toThrow(OptionError)
     await expect(
       logits({ adapter: { mixture: [{ adapter: first!, weight: NaN }] } }),
-    ).rejects.toThrow(/number 1: NaN/)
+    ).rejects.toThrow(/mixture\[0\]\.weight: got NaN, expected a finite number/)
     await expect(mixed(first!, loaded.get('prompt_8')!)).rejects.toThrow(UnsupportedError)
     await expect(mixed(first!, loaded.get('prompt_8')!)).rejects.toThrow(/number 2, prompt-tuning/)
     await expect(mixed(first!, bent!)).rejects.toThrow(/embed_tokens[^]*merge/)
-    const outputs = createAdapter('ia3', { targets: ['down_proj'], feedForward: [] }, base.graph, {
-      seed: 1,
-    })
+    const outputs = initializeAdapter(
+      'ia3',
+      { targets: ['down_proj'], feedForward: [] },
+      base.graph,
+      {
+        seed: 1,
+      },
+    )
     await expect(mixed(loaded.get('ia3')!, outputs)).rejects.toThrow(
       /down_proj: adapters that scale its inputs/,
     )
@@ -283,7 +283,7 @@ describe('a batch of rows with different experts', () => {
     })
     const packed = createModel({ base: qwen, backend, weights: 'q4' })
     const adapters = [1, 2].map((seed) =>
-      createAdapter(
+      initializeAdapter(
         'lora',
         {
           rank: 2 + seed,

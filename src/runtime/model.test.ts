@@ -1,6 +1,7 @@
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, type Adapter } from '../adapters/index.ts'
+import type { Adapter } from '../adapters/index.ts'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { ContextLengthError, DataError, NotFoundError, OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
@@ -154,13 +155,13 @@ describe('stories260k', () => {
   beforeAll(async () => {
     base = await open(storiesPath, 'stories260k')
     model = createModel({ base, backend: onnx })
-    adapter = createAdapter(
+    adapter = initializeAdapter(
       'lora',
       { rank: 4, targets: ['q_proj', 'v_proj', 'down_proj'], start: 'random' },
       base.graph,
       { seed: 3 },
     )
-    odd = createAdapter(
+    odd = initializeAdapter(
       'lora',
       { rank: 2, targets: ['k_proj', 'gate_proj'], start: 'random' },
       base.graph,
@@ -268,7 +269,7 @@ describe('stories260k', () => {
   })
 
   it('serves an adapter on embedding and head from a program of its own', async () => {
-    const wide = createAdapter(
+    const wide = initializeAdapter(
       'lora',
       { rank: 2, targets: ['embed_tokens', 'q_proj'], start: 'random' },
       base.graph,

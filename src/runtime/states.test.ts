@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter } from '../adapters/index.ts'
+import { initializeAdapter } from '../adapters/create-adapter.ts'
 import { OptionError } from '../base/errors.ts'
 import { f32, i64, type Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
@@ -81,7 +81,7 @@ describe('the states that enter a layer', () => {
     const statesWith = async (layers?: number[]): Promise<Float32Array> => {
       const adapter =
         layers &&
-        createAdapter(
+        initializeAdapter(
           'lora',
           { rank: 2, targets: 'all-linear', layers, start: 'random' },
           model.base.graph,

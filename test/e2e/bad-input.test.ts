@@ -70,7 +70,7 @@ function rowsFile(name: string, text: string): string {
 
 beforeAll(async () => {
   const model = await loadModel('stories260k')
-  const adapter = createAdapter('lora', { rank: 2, targets: ['q_proj'] }, model)
+  const adapter = await createAdapter('lora', { rank: 2, targets: ['q_proj'] }, model)
   await saveAdapter(adapter, at('adapter'))
   const [key, tensor] = [...adapter.tensors][0]!
   const data = Float32Array.from(tensor.data as Float32Array)

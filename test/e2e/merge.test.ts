@@ -18,13 +18,13 @@ const at = (name: string): string => join(scratch.path, name)
 let model: LoadedModel
 
 /** B starts at random, so that the adapter changes something. */
-const made = (seed: number, targets: readonly string[]): Adapter =>
+const made = (seed: number, targets: readonly string[]): Promise<Adapter> =>
   createAdapter('lora', { rank: 4, targets, start: 'random' }, model, { seed })
 
 beforeAll(async () => {
   model = await loadModel('stories260k')
-  await saveAdapter(made(1, ['q_proj', 'down_proj']), at('one'))
-  await saveAdapter(made(2, ['q_proj', 'v_proj']), at('two'))
+  await saveAdapter(await made(1, ['q_proj', 'down_proj']), at('one'))
+  await saveAdapter(await made(2, ['q_proj', 'v_proj']), at('two'))
 })
 afterAll(async () => {
   await model.dispose()

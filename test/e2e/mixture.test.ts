@@ -1,7 +1,7 @@
 // Several experts at the command line: run and chat answer with exactly the weighted sum.
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter } from '../../src/adapters/index.ts'
+import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
 import { f32 } from '../../src/base/tensor.ts'
 import { loadModel, merge, saveAdapter } from '../../src/node/index.ts'
 import { graft, scratchFolder, succeed } from '../support/cli.ts'
@@ -16,7 +16,7 @@ const expected = { mixed: '', coder: '', base: '' }
 beforeAll(async () => {
   const model = await loadModel('stories260k')
   const adapters = [coder, security].map((_, seed) => {
-    const made = createAdapter(
+    const made = initializeAdapter(
       'lora',
       { rank: 3, targets: 'all-linear', start: 'random' },
       model.base.graph,
@@ -40,7 +40,7 @@ beforeAll(async () => {
   await saveAdapter(adapters[0]!, coder)
   await saveAdapter(adapters[1]!, security)
   await saveAdapter(
-    createAdapter('prompt-tuning', { virtualTokens: 2 }, model.base.graph, {
+    initializeAdapter('prompt-tuning', { virtualTokens: 2 }, model.base.graph, {
       seed: 1,
       baseModel: 'stories260k',
     }),

@@ -5,7 +5,8 @@ import { openGguf } from '../../formats/gguf/reader.ts'
 import type { GgufEntry } from '../../formats/gguf/types.ts'
 import { encodeGguf } from '../../formats/gguf/writer.ts'
 import { createMemorySource } from '../../formats/memory-source.ts'
-import { createAdapter, type Adapter } from '../adapter.ts'
+import type { Adapter } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
 import { attach } from '../attach.ts'
 import {
   type Base,
@@ -84,7 +85,7 @@ describe('adapters in GGUF', () => {
 
   it('keep the order of rows where llama.cpp turns halves, and become 16 bits wide when asked to', async () => {
     const qwen2 = await qwen2Base()
-    const adapter = createAdapter(
+    const adapter = initializeAdapter(
       'lora',
       { rank: 2, targets: ['q_proj', 'down_proj'], start: 'random' },
       qwen2.model,
@@ -109,7 +110,7 @@ describe('adapters in GGUF', () => {
       rankPattern: { up_proj: 2 },
       start: 'random',
     }
-    const adapter = createAdapter('lora', options, base.model, { seed: 4 })
+    const adapter = initializeAdapter('lora', options, base.model, { seed: 4 })
     const read = await loadGgufAdapter(
       await sourceOf(encodeGgufAdapter(adapter, base.model)),
       base.model,
@@ -146,14 +147,17 @@ describe('adapters in GGUF', () => {
   it('refuse what two matrices a layer do not hold', async () => {
     const options = { base: base.model, weightOf: base.weightOf }
     expect(() =>
-      encodeGgufAdapter(createAdapter('ia3', {}, options.base, { seed: 1 }), base.model),
+      encodeGgufAdapter(initializeAdapter('ia3', {}, options.base, { seed: 1 }), base.model),
     ).toThrow('k_proj: more than two matrices')
     const dora = await parityAdapter('dora_r6')
     expect(() => encodeGgufAdapter(dora, base.model, options)).toThrow(
       'q_proj: more than two matrices',
     )
     expect(() =>
-      encodeGgufAdapter(createAdapter('prompt-tuning', {}, base.model, { seed: 1 }), base.model),
+      encodeGgufAdapter(
+        initializeAdapter('prompt-tuning', {}, base.model, { seed: 1 }),
+        base.model,
+      ),
     ).toThrow(UnsupportedError)
   })
 })

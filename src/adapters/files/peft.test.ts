@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
-import { toAdapterFeeds, createAdapter } from '../adapter.ts'
+import { toAdapterFeeds } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
 import { folderAt, memorySink, parity, storiesBase } from '../../../test/support/adapters.ts'
 import type { LoraConfig } from '../kinds/lora-config.ts'
 import { stringifyAdapterConfig, loadAdapter, saveAdapter } from './peft.ts'
@@ -121,10 +122,15 @@ describe('loadAdapter', () => {
 describe('saveAdapter', () => {
   it('writes a fresh adapter with the keys that PEFT expects', async () => {
     const { model } = await storiesBase()
-    const adapter = createAdapter('lora', { rank: 2, targets: 'attention', layers: [1] }, model, {
-      seed: 1,
-      baseModel: 'stories260k',
-    })
+    const adapter = initializeAdapter(
+      'lora',
+      { rank: 2, targets: 'attention', layers: [1] },
+      model,
+      {
+        seed: 1,
+        baseModel: 'stories260k',
+      },
+    )
     const sink = memorySink()
     await saveAdapter(adapter, sink)
     expect(

@@ -12,7 +12,8 @@ import { toFloat32 } from '../../formats/convert.ts'
 import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
-import { type Adapter, createAdapter, listParameterSpecs } from '../adapter.ts'
+import { type Adapter, listParameterSpecs } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
 import { adapterKinds } from '../kinds/kind-table.ts'
 import { loadAdapter, saveAdapter } from './peft.ts'
 import { asStored, storageTypes, type StorageType } from './storage.ts'
@@ -32,7 +33,7 @@ beforeAll(async () => {
 
 /** With numbers everywhere, as after training. */
 function trained(kind: string, options: Readonly<Record<string, unknown>> = {}): Adapter {
-  const adapter = createAdapter(kind, options, base.model, {
+  const adapter = initializeAdapter(kind, options, base.model, {
     seed: 1,
     weightOf: base.weightOf,
     baseModel: 'stories260k',

@@ -30,6 +30,7 @@ const createMagnitudeSpec = ({ outFeatures, inFeatures }: ModuleInfo): Parameter
   name: magnitudeName,
   shape: [outFeatures],
   trainable: true,
+  reads: ['weight'],
   start: (_random, base) => computeRowNorms(base('weight'), outFeatures, inFeatures),
 })
 
@@ -92,15 +93,17 @@ function applyDora(g: Operators, site: AdaptedLayer, config: LoraConfig): Value 
   return bias ? g.add(turned, bias) : turned
 }
 
-export const dora: AdapterKind<LoraConfig> = {
+const options = withoutOptions(loraOptions, 'loraBias', 'invocationTokens')
+
+export const dora: AdapterKind<LoraConfig, typeof options> = {
   name: 'dora',
   peftType: 'LORA',
-  options: withoutOptions(loraOptions, 'loraBias', 'invocationTokens'),
+  options,
   claims: (json) => json['use_dora'] === true,
   sizes: inferLoraSizes,
 
-  complete(options) {
-    const config = checkNoInvocation(completeLora(options), 'DoRA')
+  complete(given) {
+    const config = checkNoInvocation(completeLora(given, 'DoRA options'), 'DoRA')
     if (config.loraBias)
       throw new OptionError('DoRA options: loraBias cannot be combined with DoRA; leave it out.')
     return config

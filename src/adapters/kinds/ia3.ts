@@ -52,10 +52,12 @@ function shouldScaleInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boo
   return feedForward !== '' && parsePythonRegex(`^(?:${feedForward})$`, 'feedForward').test(path)
 }
 
-export const ia3: AdapterKind<Ia3Config> = {
+const shownOptions = withoutOptions(options, 'layers', 'layersPattern')
+
+export const ia3: AdapterKind<Ia3Config, typeof shownOptions> = {
   name: 'ia3',
   peftType: 'IA3',
-  options: withoutOptions(options, 'layers', 'layersPattern'),
+  options: shownOptions,
   factors: [factors],
 
   /** Defaults: keys, values and the feed-forward's last layer, as in the paper. */

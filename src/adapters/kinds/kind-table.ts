@@ -1,6 +1,8 @@
 // The table of adapter kinds. A new kind is a file and a row here.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
+import type { ValueOf } from '../../base/schema.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { dora } from './dora.ts'
 import { ia3 } from './ia3.ts'
 import type { AdapterKind, PeftJson } from './kind.ts'
@@ -13,23 +15,47 @@ import { olora, pissa } from './pissa-olora.ts'
 import { vera } from './vera.ts'
 
 /**
- * By name. Of kinds that share a peft_type, the one that claims its files by a key stands before
- * the one that takes the rest.
+ * Among kinds that share a peft_type, those that recognise their files by a key come before the one
+ * that takes the rest.
  */
+const rows = {
+  dora,
+  lora,
+  pissa,
+  olora,
+  ia3,
+  lokr,
+  loha,
+  vera,
+  'prompt-tuning': promptTuning,
+  'prefix-tuning': prefixTuning,
+} as const
+
+/** 'lora', 'dora', … */
+export type AdapterKindName = keyof typeof rows
+
+/** What a user may set for a kind: `{ rank: 16, targets: 'all-linear' }` for 'lora'. */
+export type AdapterOptions<Kind extends AdapterKindName> = Kind extends AdapterKindName
+  ? OptionsOf<(typeof rows)[Kind]['options']>
+  : never
+
+type OptionsOf<Fields> = { readonly [Name in keyof Fields]?: ValueOf<Fields[Name]> | undefined }
+
+/** By name. */
 export const adapterKinds: ReadonlyMap<string, AdapterKind> = new Map(
-  [dora, lora, pissa, olora, ia3, lokr, loha, vera, promptTuning, prefixTuning].map((kind) => [
-    kind.name,
-    kind as AdapterKind,
-  ]),
+  Object.values(rows).map((kind) => [kind.name, kind as unknown as AdapterKind]),
 )
 
+/** Throws OptionError for an unknown name, with the name that was probably meant. */
 export function getKind(name: string): AdapterKind {
   const kind = adapterKinds.get(name)
-  if (!kind)
-    throw new OptionError(
-      `There is no adapter kind "${name}". There are: ${[...adapterKinds.keys()].join(', ')}.`,
-    )
-  return kind
+  if (kind) return kind
+  const names = [...adapterKinds.keys()]
+  const meant = typeof name === 'string' ? findNearestName(name, names) : undefined
+  const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`
+  throw new OptionError(
+    `There is no adapter kind "${name}". There are: ${names.join(', ')}.${hint}`,
+  )
 }
 
 /** The kind that a config file belongs to; throws UnsupportedError naming its peft_type. */

@@ -7,7 +7,8 @@ import { MismatchError } from '../../base/errors.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import { evaluate } from '../../graph/evaluate.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { checkAdapter, createAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
+import { checkAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
 import { attach } from '../attach.ts'
 import {
   backend,
@@ -69,7 +70,7 @@ export function adapterKindContract(
     let adapter: Adapter
     beforeAll(async () => {
       base = await storiesBase()
-      fresh = createAdapter(kind, options, base.model, {
+      fresh = initializeAdapter(kind, options, base.model, {
         seed: 3,
         weightOf: base.weightOf,
         baseModel: 'stories260k',
@@ -94,7 +95,7 @@ export function adapterKindContract(
 
     it('is made the same by the same seed, and otherwise by another', (context) => {
       const make = (seed: number): Adapter =>
-        createAdapter(kind, options, base.model, {
+        initializeAdapter(kind, options, base.model, {
           seed,
           weightOf: base.weightOf,
           baseModel: 'stories260k',
@@ -103,6 +104,22 @@ export function adapterKindContract(
       expect([...make(4).tensors.keys()]).toEqual([...fresh.tensors.keys()])
       if (skip.seeds) context.skip(skip.seeds)
       expect(make(4).tensors).not.toEqual(fresh.tensors)
+    })
+
+    it('declares the parts of the base that its initial values read', () => {
+      for (const [key, { reads = [], start }] of listParameterSpecs(base.model, fresh)) {
+        const asked: string[] = []
+        const reader = (part: string): Float32Array => {
+          asked.push(part)
+          throw new Error('read')
+        }
+        try {
+          start(random(1), reader)
+        } catch (error) {
+          expect(asked, `${key}: ${String(error)}`).not.toEqual([])
+        }
+        expect([...new Set(asked)], key).toEqual(reads.slice(0, 1))
+      }
     })
 
     it('changes the output once its tensors do, and the same way when merged', async (context) => {

@@ -42,7 +42,9 @@ export type WeightOf = (name: string) => Tensor
  * The base's own numbers of one module, for kinds whose start, merge or serving depends on them.
  * Throws where they were not given.
  */
-export type BaseReader = (part: 'weight' | 'bias') => Float32Array
+export type BaseReader = (part: BasePart) => Float32Array
+
+export type BasePart = 'weight' | 'bias'
 
 /** One tensor of an adapter. */
 export interface ParameterSpec {
@@ -50,7 +52,9 @@ export interface ParameterSpec {
   readonly name: string
   readonly shape: readonly number[]
   readonly trainable: boolean
-  /** Values at the start, from a generator of this tensor's own. */
+  /** The parts of the base's layer that `start` reads; absent: none. */
+  readonly reads?: readonly BasePart[]
+  /** Initial values, from a random generator that belongs to this tensor alone. */
   start(random: Random, base: BaseReader): Float32Array
 }
 
@@ -104,7 +108,10 @@ export interface MergedModuleWeights {
   readonly bias?: Float32Array
 }
 
-export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
+export interface AdapterKind<
+  Config extends AdapterConfig = AdapterConfig,
+  Options extends Fields = Fields,
+> {
   /** 'lora' */
   readonly name: string
   /** `peft_type` in adapter_config.json: 'LORA'. */
@@ -112,7 +119,7 @@ export interface AdapterKind<Config extends AdapterConfig = AdapterConfig> {
   /** Where kinds share a peft_type: whether this file is this kind's. */
   claims?(json: PeftJson): boolean
   /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */
-  readonly options: Fields
+  readonly options: Options
   /**
    * A whole configuration from what a user gave; throws OptionError that lists everything wrong
    * with it.

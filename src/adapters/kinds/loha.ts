@@ -53,7 +53,7 @@ function buildDelta(g: Operators, site: AdaptedLayer, config: LohaConfig): Value
   return g.matmul(low, g.reshape(B, [outFeatures, rank * rank]), { transB: true, alpha: scale })
 }
 
-export const loha: AdapterKind<LohaConfig> = {
+export const loha: AdapterKind<LohaConfig, typeof options> = {
   name: 'loha',
   peftType: 'LOHA',
   options,

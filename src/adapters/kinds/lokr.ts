@@ -205,7 +205,7 @@ function computeMatrix(
   return result
 }
 
-export const lokr: AdapterKind<LokrConfig> = {
+export const lokr: AdapterKind<LokrConfig, typeof options> = {
   name: 'lokr',
   peftType: 'LOKR',
   options,

@@ -69,8 +69,11 @@ export function checkNoInvocation(config: LoraConfig, kind: string): LoraConfig 
 }
 
 /** Defaults: rank 8, alpha twice the rank, queries and values. */
-export function completeLora(given: Readonly<Record<string, unknown>>): LoraConfig {
-  const read = readGivenOptions('LoRA options', given, loraOptions)
+export function completeLora(
+  given: Readonly<Record<string, unknown>>,
+  what = 'LoRA options',
+): LoraConfig {
+  const read = readGivenOptions(what, given, loraOptions)
   const { rank = 8 } = read
   if (read.invocationTokens?.length === 0)
     throw new OptionError(

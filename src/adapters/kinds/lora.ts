@@ -112,6 +112,7 @@ export function listBiasSpecs(
       name: targeted ? wrappedBias : plainBias,
       shape: [module.outFeatures],
       trainable: true,
+      reads: ['bias'],
       start,
     },
   ]
@@ -165,7 +166,7 @@ export function inferLoraSizes(
   return undefined
 }
 
-export const lora: AdapterKind<LoraConfig> = {
+export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
   name: 'lora',
   peftType: 'LORA',
   options: loraOptions,

@@ -5,7 +5,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
-import { toAdapterFeeds, createAdapter, listParameterSpecs, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, listParameterSpecs, type Adapter } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
 import { attach } from '../attach.ts'
 import {
   backend,
@@ -46,7 +47,7 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
     expected = await readTensors(new URL(`more/${kind}/expected.safetensors`, parity))
     ids = rowsOf(expected.get('input_ids')!)
     labels = rowsOf(expected.get('labels')!)
-    fresh = createAdapter(kind, options, base.model, { seed: 1, weightOf: base.weightOf })
+    fresh = initializeAdapter(kind, options, base.model, { seed: 1, weightOf: base.weightOf })
     model = attach(base.model, fresh)
     ;({ losses, trained } = await train())
   })
@@ -146,7 +147,7 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
       rankPattern: { up_proj: 2 },
       alphaPattern: { q_proj: 3 },
     }
-    const adapter = createAdapter(kind, own, base.model, { seed: 1, weightOf: base.weightOf })
+    const adapter = initializeAdapter(kind, own, base.model, { seed: 1, weightOf: base.weightOf })
     const moved = new Map(
       [...adapter.tensors].map(([key, tensor]) => [
         key,
@@ -175,11 +176,11 @@ describe.each(['pissa', 'olora'])('%s', (kind) => {
 
 it('needs the base, and no start of another kind', async () => {
   const base = await storiesBase()
-  expect(() => createAdapter('pissa', options, base.model, { seed: 1 })).toThrow(
+  expect(() => initializeAdapter('pissa', options, base.model, { seed: 1 })).toThrow(
     'pass its weights as weightOf',
   )
   expect(() =>
-    createAdapter('olora', { ...options, start: 'gaussian' }, base.model, {
+    initializeAdapter('olora', { ...options, start: 'gaussian' }, base.model, {
       seed: 1,
       weightOf: base.weightOf,
     }),

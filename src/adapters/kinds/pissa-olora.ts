@@ -57,7 +57,9 @@ const factorizeByQr: Factorise = (weight, { outFeatures, inFeatures }, rank) => 
   return { a: a.data, b: Float32Array.from(q.data) }
 }
 
-/** LoRA's tensors with starts from the base, and the starts once more. */
+const reads = ['weight'] as const
+
+/** LoRA's tensors, initialised from the base, and the same initial values once more, frozen. */
 function listSpecs(
   factorise: Factorise,
   config: LoraConfig,
@@ -73,12 +75,13 @@ function listSpecs(
       (made ??= factorise(base('weight'), module, rank, scale))[part].slice()
   const started = specs.map((spec) => {
     const part = spec.name === loraParts.a ? 'a' : spec.name === loraParts.b ? 'b' : undefined
-    return part ? { ...spec, start: start(part) } : spec
+    return part ? { ...spec, reads, start: start(part) } : spec
   })
   const frozen = (part: keyof Factors, shape: readonly number[]): ParameterSpec => ({
     name: initial[part],
     shape,
     trainable: false,
+    reads,
     start: start(part),
   })
   return [
@@ -144,15 +147,21 @@ function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
   return { kind: 'lora', config: doubleRanks(config), tensors: plain }
 }
 
-const createKind = (name: string, factorise: Factorise): AdapterKind<LoraConfig> => ({
+const options = withoutOptions(loraOptions, 'start', 'invocationTokens')
+
+const createKind = (
+  name: string,
+  factorise: Factorise,
+): AdapterKind<LoraConfig, typeof options> => ({
   name,
   peftType: 'LORA',
-  options: withoutOptions(loraOptions, 'start', 'invocationTokens'),
+  options,
   claims: () => false, // its files are LoRA's
-  complete(options) {
-    if ('start' in options)
+  complete(given) {
+    const config = completeLora(given, `${name} options`)
+    if ('start' in given)
       throw new OptionError(`${name} options: start: the kind is the start; leave it out.`)
-    return checkNoInvocation(completeLora(options), name)
+    return checkNoInvocation(config, name)
   },
   readConfig: lora.readConfig,
   writeConfig: writeLoraConfig,

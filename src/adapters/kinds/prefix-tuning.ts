@@ -29,7 +29,7 @@ const peftKeys = {
   encoder_hidden_size: positiveInteger,
 }
 
-export const prefixTuning: AdapterKind<PromptConfig> = {
+export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
   name: 'prefix-tuning',
   peftType: 'PREFIX_TUNING',
   options,

@@ -53,12 +53,16 @@ const peftKeys = {
   prompt_tuning_init_text: string(),
 }
 
+const startsFromVocabulary = ({ start, startIds }: PromptTuningConfig): boolean =>
+  start === 'vocabulary' || startIds !== undefined
+
 function createStart(
-  { virtualTokens, start, startIds }: PromptTuningConfig,
+  config: PromptTuningConfig,
   vocabularySize: number,
   width: number,
 ): ParameterSpec['start'] {
-  if (start === 'random' && !startIds) return drawNormal([virtualTokens, width], 1)
+  const { virtualTokens, startIds } = config
+  if (!startsFromVocabulary(config)) return drawNormal([virtualTokens, width], 1)
   return (random, base) => {
     const table = base('weight')
     const result = new Float32Array(virtualTokens * width)
@@ -74,7 +78,7 @@ function createStart(
   }
 }
 
-export const promptTuning: AdapterKind<PromptTuningConfig> = {
+export const promptTuning: AdapterKind<PromptTuningConfig, typeof options> = {
   name: 'prompt-tuning',
   peftType: 'PROMPT_TUNING',
   options,
@@ -112,6 +116,7 @@ export const promptTuning: AdapterKind<PromptTuningConfig> = {
       name: promptKey,
       shape: [config.virtualTokens, width],
       trainable: true,
+      ...(startsFromVocabulary(config) && { reads: ['weight'] as const }),
       start: createStart(config, vocabularySize, width),
     },
   ],

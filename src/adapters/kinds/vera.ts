@@ -103,7 +103,7 @@ function scaleB(config: VeraConfig, at: ModuleTensors, B: Float32Array): Float32
   return B.map((value, i) => b[Math.floor(i / config.rank)]! * value * d[i % config.rank]!)
 }
 
-export const vera: AdapterKind<VeraConfig> = {
+export const vera: AdapterKind<VeraConfig, typeof options> = {
   name: 'vera',
   peftType: 'VERA',
   options,

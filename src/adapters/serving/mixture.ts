@@ -1,47 +1,85 @@
-// Mixtures: several adapters at once, each with a weight, as one run-time form. Exactly the
-// weighted sum of their changes of the weights, with no merge step: A and B are stacked along the
-// rank. Knows no programs.
+// Mixtures: several adapters at once, each with a weight, as one set of serving weights. Exactly the
+// weighted sum of their changes, with no merge step: A and B are stacked along the rank. Independent
+// of programs.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
+import { describeValue, isRecord } from '../../base/schema.ts'
 import type { Adapter } from '../adapter.ts'
 import type { ServingWeights } from '../kinds/kind.ts'
 import type { ServingWeightMap } from './serving-weights.ts'
 
 /**
- * Σ weight·ΔW of adapters of one base. What is made for serving is kept with this object: keep it,
- * and the next request finds it made.
+ * Σ weight·ΔW of adapters of one base. Serving weights are cached by the identity of this object:
+ * reuse it, and the next request computes nothing.
  */
 export interface Mixture {
   readonly mixture: readonly { readonly adapter: Adapter; readonly weight: number }[]
 }
 
-/** Who answers: an adapter, or several mixed. */
+/** What a request is answered with: an adapter, or several mixed. */
 export type Expert = Adapter | Mixture
 
 export const isMixture = (expert: Expert): expert is Mixture => 'mixture' in expert
 
 /**
  * The same expert in its simplest form: without adapters of weight 0, and not a mixture where one
- * adapter of weight 1, or none, is left. Throws OptionError for an empty list and for weights that
- * are no finite numbers.
+ * adapter of weight 1, or none, is left. Throws one OptionError that lists everything that is no
+ * adapter and no finite weight.
  */
 export function simplifyExpert(expert: Expert | undefined): Expert | undefined {
-  if (!expert || !isMixture(expert)) return expert
+  if (!expert) return undefined
+  if (!isRecord(expert) || !isMixture(expert)) {
+    const problem = findAdapterProblem(expert)
+    if (problem === undefined) return expert
+    throw new OptionError(`adapter: ${problem}.`)
+  }
   const { mixture } = expert
-  if (mixture.length === 0)
-    throw new OptionError(
-      'A mixture needs at least one adapter; for the base alone give no adapter.',
-    )
-  const wrong = mixture.flatMap(({ weight }, i) =>
-    Number.isFinite(weight) ? [] : [`number ${i + 1}: ${weight}`],
-  )
-  if (wrong.length > 0)
-    throw new OptionError(`A mixture's weights must be finite numbers; got ${wrong.join(', ')}.`)
+  checkMixture(mixture)
   const acting = mixture.filter(({ weight }) => weight !== 0)
   return acting.length === 0 || (acting.length === 1 && acting[0]!.weight === 1)
     ? acting[0]?.adapter
     : expert
+}
+
+function checkMixture(mixture: Mixture['mixture']): void {
+  if (!Array.isArray(mixture))
+    throw new OptionError(
+      `mixture: got ${describeValue(mixture)}, expected a list of { adapter, weight }.`,
+    )
+  if (mixture.length === 0)
+    throw new OptionError(
+      'A mixture needs at least one adapter; for the base alone give no adapter.',
+    )
+  const wrong = mixture.flatMap((part: unknown, i) => findPartProblems(part, `mixture[${i}]`))
+  if (wrong.length > 0) throw new OptionError(`${wrong.join('; ')}.`)
+}
+
+function findPartProblems(part: unknown, name: string): string[] {
+  if (!isRecord(part)) return [`${name}: got ${describeValue(part)}, expected { adapter, weight }`]
+  const { adapter, weight } = part
+  const problem = findAdapterProblem(adapter)
+  return [
+    ...(problem === undefined ? [] : [`${name}.adapter: ${problem}`]),
+    ...(Number.isFinite(weight)
+      ? []
+      : [`${name}.weight: got ${describeValue(weight)}, expected a finite number`]),
+  ]
+}
+
+/** What is wrong with a value that should be an adapter; undefined where nothing is. */
+export function findAdapterProblem(value: unknown): string | undefined {
+  if (value instanceof Promise) return 'got a promise, expected an adapter; await it first'
+  if (!isRecord(value)) return `got ${describeValue(value)}, expected an adapter`
+  if ('mixture' in value)
+    return 'got a mixture, expected an adapter; list its adapters with the products of the weights'
+  if (
+    typeof value['kind'] === 'string' &&
+    isRecord(value['config']) &&
+    value['tensors'] instanceof Map
+  )
+    return undefined
+  return `got an object with ${Object.keys(value).join(', ') || 'no keys'}, expected an adapter`
 }
 
 interface Part {

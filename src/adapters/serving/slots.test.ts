@@ -3,7 +3,8 @@ import { f32 } from '../../base/tensor.ts'
 import type { Program } from '../../compute/backend.ts'
 import { evaluate } from '../../graph/evaluate.ts'
 import { composeBlocks, type ModelGraph } from '../../graph/model-graph.ts'
-import { toAdapterFeeds, createAdapter, type Adapter } from '../adapter.ts'
+import { toAdapterFeeds, type Adapter } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
 import { attach } from '../attach.ts'
 import {
   backend,
@@ -100,7 +101,7 @@ describe('slots', () => {
   })
 
   it('say everything they have no room for', () => {
-    const adapter = createAdapter(
+    const adapter = initializeAdapter(
       'lora',
       { rank: 2, targets: ['lm_head', 'embed_tokens', 'q_proj'] },
       base.model,
@@ -109,7 +110,7 @@ describe('slots', () => {
     expect(() => computeServingFeeds(adapter, slots)).toThrow(
       /model\.embed_tokens: has no slot\n\s+lm_head: has no slot\nUse attach/,
     )
-    const shifted = createAdapter(
+    const shifted = initializeAdapter(
       'lora',
       { rank: 2, targets: ['q_proj'], layers: [0], loraBias: true },
       base.model,

@@ -1,36 +1,38 @@
-// Fresh adapters of a standalone model.
+// Creates adapters of a standalone model.
 
-import { type Adapter, type AdapterMetadata, createAdapter } from '../adapter.ts'
+import { checkOptions, integer, mapOf, number, string } from '../../base/schema.ts'
+import type { Adapter, AdapterMetadata } from '../adapter.ts'
+import { initializeAdapter } from '../create-adapter.ts'
+import type { AdapterKindName, AdapterOptions } from '../kinds/kind-table.ts'
 import { createStandaloneModel } from './model.ts'
-
-/**
- * What standalone adapters say their base is: adapters of other widths, or of language models, are
- * then not mixed with them.
- */
-export const formatStandaloneBase = (width: number): string => `standalone-${width}`
 
 export interface CreateStandaloneOptions {
   readonly width: number // D
-  /** 0 unless given; the same seed gives the same numbers. */
+  /** The same seed gives the same numbers. Default 0. */
   readonly seed?: number
   readonly metadata?: AdapterMetadata
 }
 
+// createStandaloneModel says what a width may be
+const optionFields = { width: number(), seed: integer(), metadata: mapOf(string()) }
+
 /**
- * A fresh adapter over vectors: `createStandalone('lora', { rank: 16, targets: 'attention' }, {
- * width: 768 })`. It changes nothing yet. Throws OptionError for wrong options, targets that are
- * none of `standaloneModules`, and a wrong width.
+ * A new adapter over vectors: `createStandalone('lora', { rank: 16, targets: 'attention' }, {
+ * width: 768 })`. It changes nothing until it is trained. Throws OptionError for unknown or wrong
+ * options, for targets that are none of `standaloneModules`, and for a wrong width.
  */
-export function createStandalone(
-  kind: string,
-  config: Readonly<Record<string, unknown>>,
-  { width, seed = 0, metadata }: CreateStandaloneOptions,
+export function createStandalone<Kind extends AdapterKindName>(
+  kind: Kind,
+  config: AdapterOptions<Kind>,
+  options: CreateStandaloneOptions,
 ): Adapter {
-  const { graph, weightOf } = createStandaloneModel(width)
-  return createAdapter(kind, config, graph, {
+  checkOptions('createStandalone options', options, optionFields)
+  const { width, seed = 0, metadata } = options
+  const { name, graph, weightOf } = createStandaloneModel(width)
+  return initializeAdapter(kind, config, graph, {
     seed,
     weightOf,
-    baseModel: formatStandaloneBase(width),
+    baseModel: name,
     ...(metadata && { metadata }),
   })
 }

@@ -12,11 +12,16 @@ import type { ModelConfig } from '../../graph/model-config.ts'
 import type { ModelGraph } from '../../graph/model-graph.ts'
 
 export interface StandaloneModel {
+  /** 'standalone-768': adapters of other widths, or of language models, name another base. */
+  readonly name: string
   readonly width: number // D
   readonly graph: ModelGraph
   /** Every layer's weight, [D, D]: a share of the identity. */
   weightOf(name: string): F32Tensor
 }
+
+/** The name of the base of standalone adapters of this width. */
+export const formatStandaloneBase = (width: number): string => `standalone-${width}`
 
 /** The layers, as LoRA presets and PEFT name them. */
 export const standaloneModules: readonly string[] = [
@@ -63,6 +68,7 @@ export function createStandaloneModel(width: number): StandaloneModel {
   g.output('x', y)
   let weight: F32Tensor | undefined // made only for kinds that ask for it
   return {
+    name: formatStandaloneBase(width),
     width,
     graph: {
       config: createConfig(width),

@@ -8,7 +8,7 @@ import { memorySink } from '../../../test/support/adapters.ts'
 
 const width = 10
 const x = Float32Array.from({ length: 3 * width }, (_, i) => Math.cos(i))
-const random = { rank: 3, alpha: 6, start: 'random', targets: ['q_proj', 'down_proj'] }
+const random = { rank: 3, alpha: 6, start: 'random', targets: ['q_proj', 'down_proj'] } as const
 
 describe('a standalone adapter', () => {
   it('computes x + Σ s·B·A·x', () => {

@@ -1,6 +1,7 @@
 // Models of SmolLM2-135M's shape with random weights, so that benchmarks run anywhere.
 
-import { createAdapter, type Adapter } from '../../adapters/index.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { random } from '../../base/random.ts'
 import { f32, sizeOf, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { quants } from '../../formats/quants/quant-table.ts'
@@ -85,7 +86,7 @@ export function createSyntheticAdapter(
   weights?: ReadonlyMap<string, F32Tensor>,
 ): Adapter {
   const options = { seed: 1, ...(weights && { weightOf: (name: string) => weights.get(name)! }) }
-  const adapter = createAdapter(
+  const adapter = initializeAdapter(
     kind,
     { rank: 16, alpha: 32, targets: 'all-linear' },
     base.graph,

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import { type Adapter, createAdapter } from '../../adapters/index.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { random } from '../../base/random.ts'
 import { f32 } from '../../base/tensor.ts'
 import { foldAdapters } from './fold-adapters.ts'
@@ -16,9 +17,14 @@ function adapterOf(
   rank: number,
   seed: number,
 ): Adapter {
-  const made = createAdapter('lora', { rank, alpha: 3 * rank, targets, layers }, model.base.graph, {
-    seed,
-  })
+  const made = initializeAdapter(
+    'lora',
+    { rank, alpha: 3 * rank, targets, layers },
+    model.base.graph,
+    {
+      seed,
+    },
+  )
   const { normal } = random(seed)
   return {
     ...made,

@@ -4,12 +4,12 @@
 
 import {
   type Adapter,
-  createAdapter,
   type Expert,
   type Mixture,
   readServingWeights,
   type ServingWeightMap,
 } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { isAllFinite } from '../../base/finite.ts'
 import { f32 } from '../../base/tensor.ts'
@@ -70,7 +70,7 @@ export function createLayerTiers(
   const resolvedTargets = resolveTargets(graph, where)
   const scale = 2 // alpha is twice the rank, as LoRA's default
   const { targets, layers, top, modules } = resolvedTargets
-  const start = createAdapter('lora', { rank, alpha: scale * rank, targets, layers }, graph, {
+  const start = initializeAdapter('lora', { rank, alpha: scale * rank, targets, layers }, graph, {
     seed,
   })
   const program = createTailProgram({

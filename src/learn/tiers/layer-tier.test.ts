@@ -1,6 +1,7 @@
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Adapter, createAdapter } from '../../adapters/index.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
@@ -62,7 +63,7 @@ async function statesAt(layer: number, adapter?: Adapter): Promise<F32Tensor> {
   return f32([ids.length - 1, model.config.width], taken[0]!)
 }
 const slowAdapter = (): Adapter =>
-  createAdapter('lora', { rank: 3, targets: 'all-linear', start: 'random' }, model.base.graph, {
+  initializeAdapter('lora', { rank: 3, targets: 'all-linear', start: 'random' }, model.base.graph, {
     seed: 5,
   })
 const errorsOf = async (hidden: F32Tensor) =>

@@ -1,6 +1,7 @@
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Adapter, asStored, createAdapter, loadAdapter } from '../../adapters/index.ts'
+import { type Adapter, asStored, loadAdapter } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { MismatchError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
@@ -65,7 +66,7 @@ describe('forwardError', () => {
   })
 
   it('of an adapter that does nothing is 0, and one that does not fit is refused', async () => {
-    const fresh = createAdapter('lora', {}, model.base.graph, { seed: 1 })
+    const fresh = initializeAdapter('lora', {}, model.base.graph, { seed: 1 })
     expect(await measureForwardError(model, fresh, asStored(fresh, 'int4'), prompts)).toMatchObject(
       {
         relative: 0,

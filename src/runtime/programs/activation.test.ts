@@ -4,7 +4,8 @@
 import { readFile } from 'node:fs/promises'
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Adapter, createAdapter, loadAdapter } from '../../adapters/index.ts'
+import { type Adapter, loadAdapter } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
@@ -39,7 +40,7 @@ beforeAll(async () => {
   })
   span = await loadAdapter(await openDirectory(parity('alora/span')))
   shift = await loadAdapter(await openDirectory(parity('alora/shift')))
-  plain = createAdapter(
+  plain = initializeAdapter(
     'lora',
     { rank: 3, targets: ['q_proj', 'up_proj'], start: 'random' },
     base.graph,
@@ -154,7 +155,7 @@ it('trained biases act everywhere, the detours behind the invocation only', asyn
     invocationTokens: [5, 6],
   }
   const weights = await readWeights(qwen)
-  const adapter = createAdapter('lora', options, qwen.graph, {
+  const adapter = initializeAdapter('lora', options, qwen.graph, {
     seed: 2,
     weightOf: (name) => weights.get(name)!,
   })

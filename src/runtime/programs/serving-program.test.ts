@@ -1,6 +1,6 @@
 import * as ort from 'onnxruntime-node'
 import { describe, expect, it } from 'vitest'
-import { createAdapter } from '../../adapters/index.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { createOnnxRuntimeBackend } from '../../compute/onnxruntime.ts'
 import { openBaseModel } from '../../graph/index.ts'
 import { openDirectory } from '../../node/files/folder.ts'
@@ -15,7 +15,7 @@ const path = new URL('../../../test/parity/architectures/qwen2', import.meta.url
 async function opened() {
   const base = await openBaseModel({ name: 'qwen2', folder: await openDirectory(path) })
   const weights = createBaseWeights(base.graph, base.weights, 'q4')
-  const adapter = createAdapter(
+  const adapter = initializeAdapter(
     'lora',
     {
       rank: 3,

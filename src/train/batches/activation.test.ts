@@ -3,7 +3,8 @@
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { storiesModel } from '../../../test/support/train.ts'
-import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { listParameterSpecs } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
 import { DataError } from '../../base/errors.ts'
 import { PADDING, SHARED_PREFIX } from '../../graph/feeds.ts'
@@ -106,7 +107,7 @@ describe('training', () => {
       loraBias: true,
       invocationTokens: invocation,
     }
-    const adapter = createAdapter('lora', options, graph, { seed: 3 })
+    const adapter = initializeAdapter('lora', options, graph, { seed: 3 })
     const trainable = [...listParameterSpecs(graph, adapter).keys()]
     const weights = await model.weights()
     const program = await createGradientProgram({

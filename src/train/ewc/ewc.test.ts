@@ -3,7 +3,8 @@
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
-import { type Adapter, createAdapter } from '../../adapters/adapter.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { FormatError, MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
@@ -37,7 +38,7 @@ const drawn = (shape: readonly number[], seed: number, size = 1): F32Tensor => {
 
 beforeAll(async () => {
   model = await storiesModel()
-  const fresh = createAdapter(
+  const fresh = initializeAdapter(
     'lora',
     { rank, alpha: rank * scale, targets: [path] },
     model.base.graph,
@@ -61,7 +62,7 @@ beforeAll(async () => {
  * the identity has it as B's gradient.
  */
 async function exactSums(): Promise<{ out: number[]; in: number[] }> {
-  const whole = createAdapter(
+  const whole = initializeAdapter(
     'lora',
     { rank: width + rank, alpha: width + rank, targets: [path] },
     model.base.graph,
@@ -156,7 +157,7 @@ describe('importance', () => {
 
   it('refuses what it cannot protect, and options out of range', async () => {
     const weights = await model.weights()
-    const dora = createAdapter('dora', { targets: [path] }, model.base.graph, {
+    const dora = initializeAdapter('dora', { targets: [path] }, model.base.graph, {
       seed: 0,
       weightOf: (name) => weights.get(name)!,
     })

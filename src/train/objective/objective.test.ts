@@ -3,7 +3,8 @@
 
 import { beforeAll, describe, expect, it } from 'vitest'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
-import { type Adapter, createAdapter } from '../../adapters/adapter.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { DataError, MismatchError, OptionError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
@@ -78,7 +79,7 @@ const dpoOf = (changed: Partial<TrainOptions> = {}): TrainOptions => ({
 
 /** A teacher that differs from the base. */
 const teacherOf = (seed: number, config: object = {}): Adapter =>
-  createAdapter(
+  initializeAdapter(
     'lora',
     { rank: 8, alpha: 4, targets: 'all-linear', start: 'random', ...config },
     model.base.graph,
@@ -254,7 +255,7 @@ describe('a teacher', () => {
       await eventsOf(distillOf({ adapter: soft, steps: 12, learningRate: 0.1 })),
     )
     expect(found.at(-1)!).toBeLessThan(found[0]!)
-    const adapter = createAdapter('prompt-tuning', { virtualTokens: 5 }, model.base.graph, {
+    const adapter = initializeAdapter('prompt-tuning', { virtualTokens: 5 }, model.base.graph, {
       seed: 1,
     })
     const [first] = divergences(

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { listParameterSpecs } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import type { Tensor } from '../../base/tensor.ts'
 import type { Batch } from '../batches/batch.ts'
 import { addDropoutFeeds } from './dropout.ts'
@@ -21,7 +22,7 @@ beforeAll(async () => {
 describe('dropoutFeeds', () => {
   const feedsOf = (dropout: number, seed: number): Map<string, Tensor> => {
     const feeds = new Map<string, Tensor>()
-    const config = createAdapter('lora', { dropout }, model.base.graph, { seed: 0 }).config
+    const config = initializeAdapter('lora', { dropout }, model.base.graph, { seed: 0 }).config
     addDropoutFeeds(feeds, model.base.graph.blocks, config, batch, seed)
     return feeds
   }
@@ -46,7 +47,7 @@ describe('dropoutFeeds', () => {
 describe('a program with dropout', () => {
   it('drops in training, alike however the model is cut, and not when the loss is measured', async () => {
     const { graph } = model.base
-    const adapter = createAdapter(
+    const adapter = initializeAdapter(
       'lora',
       { rank: 4, dropout: 0.3, targets: 'all-linear', start: 'random' },
       graph,

@@ -6,10 +6,10 @@ import {
   type Adapter,
   baseHashKey,
   checkAdapter,
-  createAdapter,
   listParameterSpecs,
   listVirtualIds,
 } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
 import { f32, type F32Tensor, sizeOf } from '../../base/tensor.ts'
@@ -192,7 +192,7 @@ function resolveAdapter(
     return adapter
   }
   const weightOf = (wanted: string): F32Tensor => thaw(weights.get(wanted)!)
-  return createAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
+  return initializeAdapter(adapter.kind, adapter.config, graph, { seed, baseModel: name, weightOf })
 }
 
 /** An adapter says which examples it learned from, where they bear a hash. */

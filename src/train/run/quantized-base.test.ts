@@ -2,7 +2,8 @@
 // the dequantised ones.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { listParameterSpecs } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { MismatchError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
@@ -81,7 +82,7 @@ async function gradientsOver(
 ) {
   const { graph } = model.base
   const values = thawedAll(weights)
-  const adapter = createAdapter(kind, config, graph, {
+  const adapter = initializeAdapter(kind, config, graph, {
     seed: 1,
     weightOf: (name) => values.get(name)!,
   })

@@ -2,7 +2,8 @@
 // loss; exact resume; packing changes nothing.
 
 import { beforeAll, describe, expect, it } from 'vitest'
-import { listParameterSpecs, createAdapter, type Adapter } from '../../adapters/adapter.ts'
+import { listParameterSpecs, type Adapter } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { f32, type Tensor } from '../../base/tensor.ts'
 import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { encodeData, type EncodedData } from '../data/encode.ts'
@@ -105,9 +106,14 @@ describe('batches of the same rows', () => {
   let parameters: Map<string, Tensor>
   beforeAll(async () => {
     const { graph } = model.base
-    adapter = createAdapter('lora', { rank: 4, targets: 'all-linear', start: 'random' }, graph, {
-      seed: 3,
-    })
+    adapter = initializeAdapter(
+      'lora',
+      { rank: 4, targets: 'all-linear', start: 'random' },
+      graph,
+      {
+        seed: 3,
+      },
+    )
     parameters = new Map(
       [...adapter.tensors].map(([key, { shape, data }]) => [key, f32(shape, data as Float32Array)]),
     )

@@ -8,6 +8,7 @@ import {
   listParameterSpecs,
 } from '../../adapters/adapter.ts'
 import { createStandalone } from '../../adapters/vectors/create.ts'
+import type { AdapterKindName } from '../../adapters/kinds/kind-table.ts'
 import { type StandaloneModel, createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { DataError, OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
@@ -90,7 +91,9 @@ async function prepareAdapter(
   seed: number,
 ): Promise<Adapter> {
   const start =
-    'tensors' in adapter ? adapter : createStandalone(adapter.kind, adapter.config, { width, seed })
+    'tensors' in adapter
+      ? adapter
+      : createStandalone(adapter.kind as AdapterKindName, adapter.config, { width, seed })
   checkAdapter(start, graph)
   checkFinite(start)
   return { ...start, metadata: { ...start.metadata, [dataHashKey]: await hashDataset(data) } }

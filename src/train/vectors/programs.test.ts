@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { backend as onnx, furthest, relativeDistance } from '../../../test/support/adapters.ts'
-import { type Adapter, createAdapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { createStandaloneForward } from '../../adapters/vectors/forward.ts'
 import { createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { UnsupportedError } from '../../base/errors.ts'
@@ -27,7 +28,7 @@ beforeAll(() => {
 /** An adapter whose every tensor is random, so that no gradient is zero by the start. */
 function shaken(kind: string, options: Record<string, unknown>): Adapter {
   const { graph, weightOf } = model
-  const adapter = createAdapter(kind, options, graph, { seed: 1, weightOf })
+  const adapter = initializeAdapter(kind, options, graph, { seed: 1, weightOf })
   const tensors = [...adapter.tensors].map(([key, { shape, data }]): [string, Tensor] => [
     key,
     f32(
@@ -153,7 +154,7 @@ describe('the choice of a program', () => {
 describe('a fresh adapter', () => {
   it.each(['lora', 'dora', 'ia3', 'vera'])('of kind %s changes nothing', (kind) => {
     const { graph, weightOf } = model
-    const adapter = createAdapter(kind, {}, graph, { seed: 3, weightOf })
+    const adapter = initializeAdapter(kind, {}, graph, { seed: 3, weightOf })
     expect(
       furthest(createStandaloneForward(adapter, width)(batch.inputs), batch.inputs),
     ).toBeLessThan(kind === 'dora' ? 1e-6 : 1e-12)
