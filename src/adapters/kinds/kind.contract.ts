@@ -108,17 +108,13 @@ export function adapterKindContract(
 
     it('declares the parts of the base that its initial values read', () => {
       for (const [key, { reads = [], start }] of listParameterSpecs(base.model, fresh)) {
-        const asked: string[] = []
-        const reader = (part: string): Float32Array => {
-          asked.push(part)
-          throw new Error('read')
-        }
-        try {
-          start(random(1), reader)
-        } catch (error) {
-          expect(asked, `${key}: ${String(error)}`).not.toEqual([])
-        }
-        expect([...new Set(asked)], key).toEqual(reads.slice(0, 1))
+        const undeclared = new Set<string>()
+        const table = base.weightOf('model.embed_tokens.weight').data // as large as any weight
+        start(random(1), (part) => {
+          if (!reads.includes(part)) undeclared.add(part)
+          return table
+        })
+        expect([...undeclared], key).toEqual([])
       }
     })
 
