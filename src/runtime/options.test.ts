@@ -16,7 +16,7 @@ beforeAll(async () => {
   const path = new URL('../catalogue/models/stories260k', import.meta.url).pathname
   base = await openBaseModel({ name: 'stories260k', folder: await openDirectory(path) })
   model = createModel({ base, backend })
-  adapter = createAdapter('lora', { rank: 2, start: 'random' }, base.graph, { seed: 1 })
+  adapter = await createAdapter('lora', { rank: 2, start: 'random' }, base.graph, { seed: 1 })
 })
 afterAll(() => model.dispose())
 
