@@ -78,6 +78,7 @@ export const rooms: Record<string, readonly string[]> = {
     'keys.ts',
     'base-copy.ts',
     'adapter.ts',
+    'create-adapter.ts',
     'serving',
     'files',
     'vectors',
