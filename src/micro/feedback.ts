@@ -2,6 +2,7 @@
 // out; knows no weights.
 
 import { OptionError } from '../base/errors.ts'
+import { discountByLatency } from './reward.ts'
 
 /**
  * Any of these may be left out, but one must say in which direction to move: target, gradient,
@@ -102,5 +103,5 @@ export function computeFeedbackReward(
   const quality = qualityOf(feedback)
   if (quality === undefined || targetLatencyUs === undefined || feedback.latencyUs === undefined)
     return quality
-  return quality * Math.max(0, 2 - feedback.latencyUs / targetLatencyUs)
+  return discountByLatency(quality, feedback.latencyUs / targetLatencyUs)
 }

@@ -14,14 +14,15 @@ import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './
 import { encodePeftFiles, type PeftExport, type PeftFiles, toPeftTensors } from './peft.ts'
 import { computePolicyGradient } from './policy.ts'
 import {
-  trackLoss,
+  addLoss,
   addQuality,
-  addReward,
-  computeQualityAdvantage,
-  createQuality,
-  type QualityState,
+  computeAdvantage,
+  computeBaseline,
+  computeRateDivisor,
   computeVariance,
-} from './quality.ts'
+  createRewardState,
+  type RewardState,
+} from './reward.ts'
 import { fromSafetensors, toSafetensors } from './safetensors.ts'
 import { type SavedMicroLora, listSavedSlots } from './saved.ts'
 import { checkRate, type TrustRegion } from './step.ts'
@@ -62,7 +63,7 @@ export class MicroLora {
   readonly #modules = new Map<string, MicroModule>()
   readonly #errors = new Map<string, Float32Array>()
   readonly #emissions = new Map<string, Float32Array>()
-  #quality: QualityState = createQuality()
+  #quality: RewardState = createRewardState()
   #adaptations = 0
   #forwards = 0
 
@@ -208,12 +209,16 @@ export class MicroLora {
     const reward = computeFeedbackReward(feedback, this.config.targetLatencyUs)
     let loss: number | undefined
     if (target !== undefined)
-      trackLoss(this.#quality, (loss = own.accumulateTarget(input, target, base)))
+      addLoss(this.#quality, (loss = own.accumulateTarget(input, target, base)))
     else if (gradient !== undefined) own.accumulate(input, gradient)
     else loss = this.#reinforce(own, input, feedback, reward)
     if (quality !== undefined) addQuality(this.#quality, quality)
     if (reward !== undefined)
-      addReward(this.#quality, reward, feedback.reward === undefined, this.config.baselineKeep)
+      this.#quality.baseline = computeBaseline(
+        this.#baseline(feedback.reward === undefined),
+        reward,
+        this.config.baselineKeep,
+      )
     this.#adaptations++
     return loss
   }
@@ -232,10 +237,9 @@ export class MicroLora {
       throw new OptionError(
         'feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.',
       )
-    const advantage = computeQualityAdvantage(
+    const advantage = computeAdvantage(
+      reward - this.#baseline(given === undefined),
       this.#quality,
-      reward,
-      given === undefined,
       this.config.normalizeQuality,
     )
     const error = this.#errorOf(own)
@@ -249,6 +253,11 @@ export class MicroLora {
     own.accumulate(input, error)
     if (emitted === undefined) this.#emissions.delete(key)
     return loss
+  }
+
+  /** Before the first reward 0, and ½ for qualities. */
+  #baseline(isQuality: boolean): number {
+    return this.#quality.baseline ?? (isQuality ? 0.5 : 0)
   }
 
   /** Room for ∂L/∂y, kept for the next call. */
@@ -293,7 +302,7 @@ export class MicroLora {
     if (this.#modules.size > 1) for (const module of this.#modules.values()) module.checkGradients()
     const rate =
       this.config.rate === 'variance'
-        ? learningRate / (1 + 4 * computeVariance(this.#quality))
+        ? learningRate / computeRateDivisor(this.#quality)
         : learningRate
     let count = 0
     for (const module of this.#modules.values())
@@ -371,7 +380,7 @@ export class MicroLora {
   reset(): void {
     for (const module of this.#modules.values()) module.reset()
     this.#emissions.clear()
-    this.#quality = createQuality()
+    this.#quality = createRewardState()
     this.#adaptations = this.#forwards = 0
   }
 

@@ -14,7 +14,7 @@ import { joinBytes } from '../base/concat.ts'
 import type { RandomState } from '../base/random.ts'
 import { computeLayout, listSlots, type SlotName } from './layout.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
-import { createQuality, type QualityState } from './quality.ts'
+import { createRewardState, type RewardState } from './reward.ts'
 import { computeSha256Sync } from '../base/sha256-sync.ts'
 
 export const formatName = 'graft-micro-lora'
@@ -35,7 +35,7 @@ export interface SavedMeta {
   readonly enabled: boolean
   readonly adaptations: number
   readonly forwards: number
-  readonly quality: QualityState
+  readonly quality: RewardState
   readonly modules: Readonly<Record<string, SavedModule>>
 }
 
@@ -145,9 +145,9 @@ function readConfig(value: unknown, where: string): MicroLoraConfig {
   }
 }
 
-function readQuality(value: unknown, where: string): QualityState {
+function readQuality(value: unknown, where: string): RewardState {
   if (!isRecord(value)) throw new FormatError(`${where}: quality: is missing.`)
-  const state = createQuality()
+  const state = createRewardState()
   for (const key of ['count', 'squares', 'losses'] as const)
     state[key] = readCount(value[key], `${where}: quality.${key}`)
   for (const key of ['mean', 'firstLoss', 'recentLoss', 'baseline'] as const) {

@@ -1,6 +1,7 @@
 // One turn learned by one user: a right answer, or an answer and what it got. Knows no store and no
 // schedule.
 
+import { addLoss } from '../../micro/reward.ts'
 import type { Model } from '../../runtime/index.ts'
 import type { CanaryGuard } from './canary-guard.ts'
 import { type LayerTiers, learnLayers } from '../tiers/layer-tier-program.ts'
@@ -13,7 +14,6 @@ import {
 } from '../user.ts'
 import { measureNovelty, computeNoveltyRate } from './novelty.ts'
 import {
-  recordLoss,
   scoreSignal,
   type LearningSignal,
   type RewardOptions,
@@ -92,7 +92,7 @@ export async function learnCompletion(
     { ...(await getTurnStates(parts, user, turn)), rate: user.guard.trust },
     parts,
   )
-  recordLoss(user.record, computeMean(reading.losses))
+  addLoss(user.record, computeMean(reading.losses))
   await finishTurn(user, { turn, signal: undefined }, computeMean(reading.losses), parts)
   return reading
 }

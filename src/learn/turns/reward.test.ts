@@ -20,8 +20,15 @@ describe('a reward', () => {
         tier: 'x'.repeat(65),
         queryEmbedding: Float32Array.of(1, Number.NaN),
       }),
-    ).toThrow(/quality is 2.*latencyRatio is -1.*contextTokens is Infinity.*tier.*queryEmbedding/)
-    expect(() => computeReward({ feedback: 'UP' as 'up' })).toThrow(/expected "up" or "down"/)
+    ).toThrow(
+      /quality: got 2.*latencyRatio: got -1.*tier: got .*contextTokens: got Infinity.*queryEmbedding: got /,
+    )
+    expect(() => computeReward({ feedback: 'UP' as 'up' })).toThrow(
+      /feedback: got "UP", expected "up", "down"/,
+    )
+    expect(() => computeReward({ quality: 1, latencyratio: 2 } as object)).toThrow(
+      'there is no option "latencyratio". Did you mean "latencyRatio"?',
+    )
     const record = createRewardRecord()
     expect(() => scoreSignal(record, { quality: Number.NaN })).toThrow(OptionError)
     expect(record).toEqual(createRewardRecord())

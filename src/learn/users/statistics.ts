@@ -2,7 +2,7 @@
 
 import { truncateProduct } from '../../base/linalg/low-rank.ts'
 import { createMatrix } from '../../base/linalg/matrix.ts'
-import { computeVariance } from '../../micro/quality.ts'
+import { computeVariance } from '../../micro/reward.ts'
 import type { HeadTier } from '../tiers/head-tier.ts'
 import { type LearnerUser, estimateUserBytes } from '../user.ts'
 import type { TierStatistics } from '../turns/reward.ts'
