@@ -21,8 +21,24 @@ export function computeEditDistance(a: string, b: string): number {
   return rows[a.length]![b.length]!
 }
 
-/** The nearest name that is near enough to be meant, or one that the word begins. */
+/** 'lr' of learningRate and of learning-rate; undefined for a name of one word. */
+function readInitials(name: string): string | undefined {
+  const words = name.split(/[-_]|(?=[A-Z])/)
+  return words.length < 2
+    ? undefined
+    : words
+        .map((word) => word.charAt(0))
+        .join('')
+        .toLowerCase()
+}
+
+/**
+ * The nearest name that is near enough to be meant: one that the word begins, one whose initials the
+ * word is, or one that differs in few letters.
+ */
 export function findNearestName(word: string, names: readonly string[]): string | undefined {
+  const abbreviated = names.find((name) => readInitials(name) === word.toLowerCase())
+  if (abbreviated !== undefined) return abbreviated
   const ranked = names
     .map((name) => ({
       name,

@@ -62,7 +62,8 @@ export { getDefaultLearningRate } from './options/default-rates.ts'
 export type { Field, Fields, OptionValues } from '../base/schema.ts'
 export { optimizers } from './optimizers/optimizer-table.ts'
 export type { Optimizer } from './optimizers/optimizer.ts'
-export type { CheckpointOptions, Teacher, TrainOptions, TrainSettings } from './options/options.ts'
+export type { CheckpointOptions, Teacher, TrainOptions } from './options/options.ts'
+export type { TrainSettings } from './options/settings.ts'
 export type { TrainableModel } from './programs/trainable-model.ts'
 export {
   buildBatches,
@@ -87,9 +88,8 @@ export {
   type ConsolidateStandaloneOptions,
 } from './vectors/consolidate-standalone.ts'
 export type { StandaloneEvent } from './vectors/events.ts'
-export type { StandaloneOptions } from './vectors/prepare.ts'
 export { standalonePresets, type StandalonePreset } from './vectors/presets.ts'
-export type { StandaloneSettings } from './vectors/settings.ts'
+export type { StandaloneOptions, StandaloneSettings } from './vectors/options.ts'
 export { computeStandaloneLoss, trainStandalone } from './vectors/train-standalone.ts'
 export {
   checkAnswer,

@@ -12,7 +12,7 @@ import { train } from '../../src/train/run/train.ts'
 
 const [task, text = '{}'] = process.argv.slice(2)
 const given = JSON.parse(text) as Pick<TrainOptions, 'batch' | 'checkpointing' | 'quantization'>
-const batch = given.batch ?? { rows: 4, tokens: 128 }
+const batch = { rows: 4, tokens: 128, ...given.batch }
 const base = createSyntheticBase('f32')
 const numbers = random(5)
 const steps = 3

@@ -52,6 +52,8 @@ export interface ParameterSpec {
   readonly name: string
   readonly shape: readonly number[]
   readonly trainable: boolean
+  /** The learning rate of this group is multiplied by a run's `loraPlusRatio`. */
+  readonly learningRateGroup?: 'loraPlus'
   /** The parts of the base's layer that `start` reads; absent: none. */
   readonly reads?: readonly BasePart[]
   /** Initial values, from a random generator that belongs to this tensor alone. */

@@ -40,6 +40,8 @@ const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
     : createTargetMatcher(config)(module)
 
 const shiftName = 'lora_B.bias'
+/** LoRA+ raises the learning rate of B and of its bias. */
+const learningRateGroup = 'loraPlus' as const
 /**
  * The base's own bias, trained along: PEFT keeps it inside the layer it wrapped, or where it was in
  * layers it did not wrap.
@@ -82,6 +84,7 @@ function listLowRankSpecs(
         name: b,
         shape: shapeB,
         trainable: true,
+        learningRateGroup,
         start: drawNormal(shapeB, start === 'gaussian' ? 1 / rank : 1),
       },
     ]
@@ -94,8 +97,10 @@ function listLowRankSpecs(
   const shape = [module.outFeatures]
   return [
     { name: a, shape: shapeA, trainable: true, start: startA },
-    { name: b, shape: shapeB, trainable: true, start: startB },
-    ...(loraBias ? [{ name: shiftName, shape, trainable: true, start: fillZeros(shape) }] : []),
+    { name: b, shape: shapeB, trainable: true, learningRateGroup, start: startB },
+    ...(loraBias
+      ? [{ name: shiftName, shape, trainable: true, learningRateGroup, start: fillZeros(shape) }]
+      : []),
   ]
 }
 

@@ -3,7 +3,7 @@
 
 import { isEqualJson } from '../../eval/json.ts'
 import { createRawDataset, type RawDataset } from '../../train/data/jsonl.ts'
-import type { TrainSettings } from '../../train/options/options.ts'
+import type { TrainSettings } from '../../train/options/settings.ts'
 
 export interface SnipsExample {
   readonly text: string

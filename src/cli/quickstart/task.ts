@@ -2,7 +2,7 @@
 // One file per task, one row in tasks.ts.
 
 import type { LoraConfig } from '../../index.ts'
-import type { TrainSettings } from '../../train/options/options.ts'
+import type { TrainSettings } from '../../train/options/settings.ts'
 
 export interface TaskExample {
   readonly prompt: string

@@ -20,7 +20,8 @@ import {
 import type { TrainOptions } from '../options/options.ts'
 import { buildBatch } from '../batches/packing.ts'
 import { type Dims, collectDims, computeMemoryPeak, countProductOperations } from './graph-cost.ts'
-import { type PreparedRun, prepareRun, countValidations } from '../run/prepare.ts'
+import { type PreparedRun, prepareRun } from '../run/prepare.ts'
+import { countValidations, type HeldRows, type PreparedRows } from '../run/rows.ts'
 import { selectLocalFeeds, buildTrainingGraph } from '../programs/gradient-checkpointing.ts'
 
 /** Bytes at the fullest moment of a run, by what holds them. */
@@ -80,7 +81,7 @@ const bytesOfNode = 8000
 const arenaShare = 0.12
 
 /** The batch with most places of the first epoch, and how many times its places all steps have. */
-function findLargestBatch({ plan, data }: PreparedRun): {
+function findLargestBatch({ plan, data }: PreparedRows): {
   largest: Batch
   share: number
   tokens: number
@@ -111,11 +112,7 @@ function findLargestBatch({ plan, data }: PreparedRun): {
 }
 
 /** Places of the batches that a validation takes, padding counted. */
-const countPositions = ({
-  rows,
-  shared,
-  batches,
-}: NonNullable<PreparedRun['validation']>): number =>
+const countPositions = ({ rows, shared, batches }: HeldRows): number =>
   batches.reduce((sum, batch) => sum + buildBatch(rows, batch, { shared }).ids.length, 0)
 
 const countBytes = (tensors: Iterable<Tensor>): number =>
@@ -144,7 +141,8 @@ export function estimateMemory(
   dims: Dims,
   vocabularySize: number,
 ): MemoryPlan {
-  const { state, adapter, trainable, weights, validation } = run
+  const { state, adapter, trainable, weights } = run
+  const { validation } = run.rows
   const { bytes, wideBytes } = computeMemoryPeak(graph, dims, vocabularySize)
   const trainableBytes = trainable.reduce(
     (sum, key) => sum + 4 * sizeOf(state.parameters.get(key)!.shape),
@@ -251,7 +249,8 @@ async function estimateRun(
   options: TrainOptions,
   calibrationSeconds: number,
 ): Promise<TrainPlan> {
-  const { adapter, trainable, weights, settings, objective, state, plan, validation, ready } = run
+  const { adapter, trainable, weights, recipe, objective, state, ready } = run
+  const { plan, validation } = run.rows
   const { backend, base } = options.model
   const parts = { graph: base.graph, weights, adapter, loss: objective.graph }
   const { attached, training, plain } = buildTrainingBlocks(parts)
@@ -259,9 +258,9 @@ async function estimateRun(
   const graph = buildTrainingGraph({
     training,
     wanted,
-    segments: countSegments(settings.checkpointing),
+    segments: countSegments(recipe.settings.checkpointing),
   })
-  const { largest, share, tokens } = findLargestBatch(run)
+  const { largest, share, tokens } = findLargestBatch(run.rows)
   const feeds = collectTrainingFeeds(attached.config, parts, largest, state.parameters)
   addDropoutFeeds(feeds, base.graph.blocks, adapter.config, largest, 0)
   const dims = bindDims(graph, feeds, largest)
@@ -280,7 +279,7 @@ async function estimateRun(
   const forward = countProductOperations(expandComposites(composeBlocks(plain)), dims)
   const seconds = operations / calibration.rate
   const held = validation
-    ? countPositions(validation) * countValidations(plan, options.validation?.everySteps)
+    ? countPositions(validation) * countValidations(plan, validation.everySteps)
     : 0
   const all = seconds * share + (forward / calibration.rate) * (held / largest.ids.length)
   return {

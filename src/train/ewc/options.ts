@@ -1,19 +1,22 @@
-// What a run may ask of EWC, checked with the other options.
+// The options of EWC: their table, their defaults, and what of them identifies a run.
 
+import { createOpaqueField } from '../../base/opaque-field.ts'
+import { integer, isRecord, number } from '../../base/schema.ts'
 import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
-import { findOptionProblems, integer, number } from '../../base/schema.ts'
 import { type EwcState, collectStateTensors } from './state.ts'
 
 export interface EwcOptions {
   /** How hard earlier tasks pull. */
-  readonly lambda?: number
-  /** What they left; without it nothing pulls yet. */
-  readonly state?: EwcState
+  readonly lambda?: number | undefined
+  /** What earlier tasks left; without it nothing pulls yet. */
+  readonly state?: EwcState | undefined
   /** How much earlier tasks count beside this one, once it is over. */
-  readonly decay?: number
+  readonly decay?: number | undefined
   /** Rows that this task's importance is measured on. */
-  readonly sample?: number
+  readonly sample?: number | undefined
 }
+
+export type EwcSettings = Readonly<Record<keyof typeof ewcTable, number>>
 
 export const ewcTable = {
   lambda: number({
@@ -34,24 +37,22 @@ export const ewcTable = {
   }),
 }
 
-const removeState = ({ state: _state, ...values }: EwcOptions): Record<string, unknown> => ({
-  ...values,
-})
+export const ewcStateField = createOpaqueField<EwcState>(
+  'the state of earlier tasks, as loadEwcState or consolidate returns it',
+  (value) => isRecord(value) && value['modules'] instanceof Map,
+)
 
-/** All that is wrong with them. */
-export const findEwcProblems = (options: EwcOptions | undefined): string[] =>
-  options
-    ? findOptionProblems(removeState(options), ewcTable).map((problem) => `ewc: ${problem}`)
-    : []
+/** Every option of EWC in training, by name. */
+export const ewcOptionTable = { ...ewcTable, state: ewcStateField }
 
 /** The options with defaults filled in. */
-export const completeEwc = (options: EwcOptions): Required<Omit<EwcOptions, 'state'>> => ({
+export const completeEwc = (options: EwcOptions): EwcSettings => ({
   lambda: options.lambda ?? ewcTable.lambda.default,
   decay: options.decay ?? ewcTable.decay.default,
   sample: options.sample ?? ewcTable.sample.default,
 })
 
-/** What of them decides how a run goes. */
+/** What of the options determines how a run goes. */
 export const computeEwcFingerprint = (options: EwcOptions | undefined): Fingerprint =>
   options
     ? {

@@ -61,7 +61,7 @@ async function lossOn(data: TrainOptions['data'], adapter: Adapter): Promise<num
     trainable: [],
   })
   let loss = 0
-  for (const batch of buildBatches(run.data, run.plan.batchesOf(1)))
+  for (const batch of buildBatches(run.rows.data, run.rows.plan.batchesOf(1)))
     loss += await program.loss(batch, run.state.parameters)
   await program.dispose()
   return loss
@@ -87,7 +87,7 @@ describe('a run with EWC', () => {
 
   it('is refused before anything is trained where options or adapter do not fit', async () => {
     await expect(prepareRun(optionsOf(first, { ewc: { lambda: -1, decay: 2 } }))).rejects.toThrow(
-      /ewc: lambda.*ewc: decay/s,
+      /ewc\.lambda.*ewc\.decay/s,
     )
     await expect(prepareRun(optionsOf(first, { ewc: { sample: 0 } }))).rejects.toThrow(OptionError)
     await expect(

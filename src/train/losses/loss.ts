@@ -75,6 +75,10 @@ export interface Loss<Settings extends object = object> {
   report?(outputs: readonly NamedTensors[]): Readonly<Record<string, number>>
 }
 
+/** Rows that belong together: 2 where the loss learns from pairs. */
+export const getGroupSize = ({ learnsFrom }: Pick<Loss, 'learnsFrom'>): number =>
+  learnsFrom === 'pairs' ? 2 : 1
+
 /** All values of an output over several batches. */
 export const collectValues = (outputs: readonly NamedTensors[], name: string): number[] =>
   outputs.flatMap((one) => Array.from((one.get(name)?.data ?? []) as Float32Array))

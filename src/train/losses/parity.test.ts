@@ -13,7 +13,8 @@ import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
 import { createObjective } from '../objective/objective.ts'
-import { completeSettings, type TrainOptions } from '../options/options.ts'
+import type { TrainOptions } from '../options/options.ts'
+import { resolveRecipe } from '../options/recipe.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { planEpoch, countSharedPrefix } from '../batches/packing.ts'
 
@@ -75,9 +76,9 @@ describe.each(cases)('%s as %s %j', (name, loss, lossOptions) => {
       batch: { rows: 2, tokens: 40 },
       ...(loss === 'distillation' ? { teacher: { adapter: teacher } } : {}),
     }
-    const settings = completeSettings(options, 512)
+    const recipe = resolveRecipe(options)
     const weights = await model.weights()
-    const objective = createObjective({ options, settings, weights })
+    const objective = createObjective({ options, recipe, weights })
     const trainable = [...listParameterSpecs(model.base.graph, adapter).keys()]
     const parts = { graph: model.base.graph, weights, backend: model.backend, adapter, trainable }
     const program = await createGradientProgram({ ...parts, loss: objective.graph })
@@ -97,7 +98,7 @@ describe.each(cases)('%s as %s %j', (name, loss, lossOptions) => {
       [...adapter.tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor))]),
     )
     const plans = planEpoch(rows, {
-      ...settings.batch,
+      ...recipe.settings.batch,
       packing,
       shared: data.shared,
       together: 2,

@@ -1,5 +1,5 @@
-// The model that a loss asks beside the one that is trained, teacher or reference: who it is,
-// whether it fits, and its answers for batches of rows, kept where they were asked for ahead.
+// The model that a loss asks beside the one that is trained, teacher or reference: which it is,
+// whether it fits, and its outputs for batches of rows, kept where they are computed in advance.
 
 import type { Expert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -9,8 +9,10 @@ import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
 import type { EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
 import { checkExpert, createFrozenModel, type FrozenModel, type PlainRows } from './frozen-model.ts'
-import type { FrozenPass, NamedTensors } from '../losses/loss.ts'
-import { resolveLoss, type TrainOptions, type TrainSettings } from '../options/options.ts'
+import { type FrozenPass, getGroupSize, type NamedTensors } from '../losses/loss.ts'
+import type { TrainOptions } from '../options/options.ts'
+import type { LossRecipe } from '../options/recipe.ts'
+import type { TrainSettings } from '../options/settings.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { type BatchPlan, planEpoch } from '../batches/packing.ts'
 
@@ -22,18 +24,14 @@ export interface RunData {
 
 export interface ObjectiveParts {
   readonly options: Pick<TrainOptions, 'model' | 'teacher' | 'reference'>
-  readonly settings: TrainSettings
+  readonly recipe: LossRecipe & { readonly settings: TrainSettings }
   /** The base's weights, as they are trained on. */
   readonly weights: ReadonlyMap<string, BaseWeight>
 }
 
-/** Rows of pairs that belong together. */
-export const getGroupSize = (settings: TrainSettings): number =>
-  resolveLoss(settings).loss.learnsFrom === 'pairs' ? 2 : 1
-
 type FrozenOptions = ObjectiveParts['options']
 
-/** Who is asked: which model, and which expert on it. */
+/** The model that is asked, and the expert on it. */
 function selectFrozenModel(
   { model, teacher, reference }: FrozenOptions,
   { role }: FrozenPass,
@@ -77,11 +75,9 @@ function checkVocabulary(own: TrainableModel, { base: other }: TrainableModel): 
  * Throws OptionError or MismatchError where the teacher or the reference does not fit, before
  * anything is computed.
  */
-export function checkAuxiliaryModel(options: FrozenOptions, settings: TrainSettings): void {
-  const { loss, settings: own } = resolveLoss(settings)
-  const pass = loss.frozen?.(own)
-  if (!pass) return
-  const { model, expert } = selectFrozenModel(options, pass)
+export function checkAuxiliaryModel(options: FrozenOptions, { frozenPass }: LossRecipe): void {
+  if (!frozenPass) return
+  const { model, expert } = selectFrozenModel(options, frozenPass)
   if (model !== options.model) checkVocabulary(options.model, model)
   checkExpert(expert, model.base.graph)
 }
@@ -89,10 +85,8 @@ export function checkAuxiliaryModel(options: FrozenOptions, settings: TrainSetti
 /** What of teacher or reference a resumed run must find again. */
 export async function computeAuxiliaryFingerprint(
   options: FrozenOptions,
-  settings: TrainSettings,
+  { frozenPass: pass }: LossRecipe,
 ): Promise<Fingerprint> {
-  const { loss, settings: own } = resolveLoss(settings)
-  const pass = loss.frozen?.(own)
   if (!pass) return {}
   const { model, expert } = selectFrozenModel(options, pass)
   const adapters = !expert
@@ -166,14 +160,31 @@ export interface AuxiliaryModel {
   dispose(): Promise<void>
 }
 
-/** Opened when it is first asked. */
-export function createAuxiliaryModel(
-  { options, settings, weights }: ObjectiveParts,
-  pass: FrozenPass,
-): AuxiliaryModel {
+/** The outputs of one plan's batch, cut into those of each of its rows. */
+function splitOutputs(
+  outputs: NamedTensors,
+  { rows }: RunData,
+  plan: BatchPlan,
+  found: NamedTensors[],
+): void {
+  let start = 0
+  for (const row of plan.flat()) {
+    const end = start + countLabels(rows[row]!)
+    found[row] = new Map(
+      [...outputs].map(([name, tensor]) => [name, sliceRows(tensor, start, end)]),
+    )
+    start = end
+  }
+}
+
+function joinOutputs(rows: readonly NamedTensors[]): NamedTensors {
+  const names = [...rows[0]!.keys()]
+  return new Map(names.map((name) => [name, joinTensors(rows.map((row) => row.get(name)!))]))
+}
+
+/** The frozen model on rows as it reads them; opened when it is first asked. */
+function openFrozenModel({ options, recipe, weights }: ObjectiveParts, pass: FrozenPass) {
   const { model, expert } = selectFrozenModel(options, pass)
-  const { batch, packing, seed } = settings
-  let opened: Promise<FrozenModel> | undefined
   const open = async (): Promise<FrozenModel> =>
     createFrozenModel({
       graph: model.base.graph,
@@ -181,16 +192,30 @@ export function createAuxiliaryModel(
       backend: model.backend,
       expert,
       head: pass.graph,
-      lineTokens: batch.tokens,
+      lineTokens: recipe.settings.batch.tokens,
     })
+  let opened: Promise<FrozenModel> | undefined
   const plains = new WeakMap<RunData, PlainRows>()
-  const known = new WeakMap<RunData, NamedTensors[]>()
-  const ask = async (data: RunData, plan: BatchPlan): Promise<NamedTensors> => {
-    const rows = plains.get(data) ?? removeVirtualTokens(data)
-    plains.set(data, rows)
-    const outputs = await (await (opened ??= open())).run(rows, plan)
-    return pass.condense?.(outputs) ?? outputs
+  return {
+    async run(data: RunData, plan: BatchPlan): Promise<NamedTensors> {
+      const rows = plains.get(data) ?? removeVirtualTokens(data)
+      plains.set(data, rows)
+      const outputs = await (await (opened ??= open())).run(rows, plan)
+      return pass.condense?.(outputs) ?? outputs
+    },
+    dispose: async (): Promise<void> => (await opened)?.dispose(),
   }
+}
+
+/** Opens the model when it is first asked. */
+export function createAuxiliaryModel(parts: ObjectiveParts, pass: FrozenPass): AuxiliaryModel {
+  const { settings, loss } = parts.recipe
+  const { batch, packing, seed } = settings
+  const frozen = openFrozenModel(parts, pass)
+  const known = new WeakMap<RunData, NamedTensors[]>()
+  // Always the same batches, whatever the run's: a resumed run must find the same bits.
+  const planRows = ({ rows, shared }: RunData): BatchPlan[] =>
+    planEpoch(rows, { ...batch, packing, seed, shared, together: getGroupSize(loss), epoch: 0 })
   return {
     async *precompute(sets, signal) {
       if (!pass.ahead) return
@@ -198,25 +223,9 @@ export function createAuxiliaryModel(
       let done = 0
       for (const data of sets) {
         const found: NamedTensors[] = []
-        // Always the same batches, whatever the run's: a resumed run must find the same bits.
-        for (const plan of planEpoch(data.rows, {
-          ...batch,
-          packing,
-          seed,
-          shared: data.shared,
-          together: getGroupSize(settings),
-          epoch: 0,
-        })) {
+        for (const plan of planRows(data)) {
           if (signal?.aborted) return
-          const answers = await ask(data, plan)
-          let start = 0
-          for (const row of plan.flat()) {
-            const end = start + countLabels(data.rows[row]!)
-            found[row] = new Map(
-              [...answers].map(([name, tensor]) => [name, sliceRows(tensor, start, end)]),
-            )
-            start = end
-          }
+          splitOutputs(await frozen.run(data, plan), data, plan, found)
           done += plan.flat().length
           yield { type: 'rows-asked', of: pass.role, done, count }
         }
@@ -225,12 +234,8 @@ export function createAuxiliaryModel(
     },
     async getOutputs(data, plan) {
       const kept = known.get(data)
-      if (!kept) return ask(data, plan)
-      const rows = plan.flat().map((row) => kept[row]!)
-      return new Map(
-        [...rows[0]!.keys()].map((name) => [name, joinTensors(rows.map((row) => row.get(name)!))]),
-      )
+      return kept ? joinOutputs(plan.flat().map((row) => kept[row]!)) : frozen.run(data, plan)
     },
-    dispose: async () => (await opened)?.dispose(),
+    dispose: () => frozen.dispose(),
   }
 }

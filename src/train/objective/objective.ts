@@ -1,5 +1,5 @@
-// What a run makes small: its loss, and batches that carry everything the loss reads, a frozen
-// model's answers among it.
+// The objective of a run: its loss, and batches that carry everything the loss reads, the outputs of
+// a frozen model included.
 
 import { DataError } from '../../base/errors.ts'
 import type { Batch } from '../batches/batch.ts'
@@ -12,7 +12,6 @@ import {
 import type { EncodedData, EncodedSequence } from '../data/encode.ts'
 import type { TrainEvent } from '../events.ts'
 import type { HeadGraph, Loss, NamedTensors } from '../losses/loss.ts'
-import { resolveLoss, type TrainSettings } from '../options/options.ts'
 import { type BatchPlan, buildBatch, computeLabelScale } from '../batches/packing.ts'
 
 export interface Objective {
@@ -38,9 +37,8 @@ export interface Objective {
 /** Throws DataError where the loss cannot learn from this data. */
 export function checkData(
   { name, format, pairs = false }: EncodedData,
-  settings: TrainSettings,
+  { learnsFrom, name: loss }: Loss,
 ): void {
-  const { learnsFrom, name: loss } = resolveLoss(settings).loss
   if (pairs === (learnsFrom === 'pairs')) return
   throw new DataError(
     pairs
@@ -60,14 +58,13 @@ const listPairWeights = ({ rows }: RunData, plan: BatchPlan, { learnsFrom }: Los
 
 /** The objective of a run. Nothing is computed before the first batch. */
 export function createObjective(parts: ObjectiveParts): Objective {
-  const { loss, settings: own } = resolveLoss(parts.settings)
-  const pass = loss.frozen?.(own)
-  const companion = pass && createAuxiliaryModel(parts, pass)
+  const { loss, lossSettings: own, frozenPass } = parts.recipe
+  const auxiliary = frozenPass && createAuxiliaryModel(parts, frozenPass)
   return {
     graph: (g, logits) => loss.graph(g, logits, own),
     reports: loss.report !== undefined,
     async *precompute(sets, signal) {
-      if (companion) yield* companion.precompute(sets, signal)
+      if (auxiliary) yield* auxiliary.precompute(sets, signal)
     },
     async *batches(data, plans) {
       const { rows, shared } = data
@@ -86,7 +83,7 @@ export function createObjective(parts: ObjectiveParts): Objective {
             batch,
             labelCounts: plan.flat().map((row) => countLabels(rows[row]!)),
             pairWeights: listPairWeights(data, plan, loss).map((weight) => weight / all),
-            frozen: companion ? await companion.getOutputs(data, plan) : new Map(),
+            frozen: auxiliary ? await auxiliary.getOutputs(data, plan) : new Map(),
           },
           own,
         )
@@ -95,6 +92,6 @@ export function createObjective(parts: ObjectiveParts): Objective {
     },
     report: (outputs) =>
       loss.report && outputs.length > 0 ? { measures: loss.report(outputs) } : {},
-    dispose: async () => companion?.dispose(),
+    dispose: async () => auxiliary?.dispose(),
   }
 }

@@ -1,21 +1,19 @@
 import { describe, expect, it } from 'vitest'
 import { OptionError } from '../../base/errors.ts'
 import { getDefaultLearningRate } from './default-rates.ts'
-import {
-  completeSettings,
-  resolveOptimizerSettings,
-  resolveSchedule,
-  type TrainOptions,
-  computeWarmupSteps,
-} from './options.ts'
+import type { TrainOptions } from './options.ts'
+import { resolveRecipe } from './recipe.ts'
+import { computeWarmupSteps } from './settings.ts'
 
-const complete = (options: object, maxPositions = 512) =>
-  completeSettings(
-    { adapter: { kind: 'lora', config: {} }, ...options } as TrainOptions,
-    maxPositions,
-  )
+const resolve = (options: object, maxPositions = 512) => {
+  const base = { graph: { config: { maxPositions } } }
+  const model = { base, weights: () => undefined }
+  const adapter = { kind: 'lora', config: {} }
+  return resolveRecipe({ model, data: [], adapter, ...options } as unknown as TrainOptions)
+}
+const complete = (options: object, maxPositions?: number) => resolve(options, maxPositions).settings
 
-describe('completeSettings', () => {
+describe('resolveRecipe', () => {
   it('fills in defaults; rows are cut to a line of the batch and the context', () => {
     expect(complete({})).toMatchObject({
       epochs: 1,
@@ -62,8 +60,8 @@ describe('completeSettings', () => {
     }
   })
   it('passes weight decay on to the optimiser, with its own options', () => {
-    const settings = complete({ weightDecay: 0.1, optimizerOptions: { beta2: 0.95 } })
-    expect(resolveOptimizerSettings(settings)).toEqual({
+    const recipe = resolve({ weightDecay: 0.1, optimizerOptions: { beta2: 0.95 } })
+    expect(recipe.optimizerSettings).toEqual({
       beta1: 0.9,
       beta2: 0.95,
       epsilon: 1e-8,
@@ -80,10 +78,14 @@ describe('completeSettings', () => {
     expect(complete({ learningRate: 0.5 })).toHaveProperty('learningRate', 0.5)
   })
   it("checks the schedule's own options, and takes its own rise", () => {
-    const { schedule, settings } = resolveSchedule(
-      complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 2 } }),
-    )
-    expect([schedule.name, settings]).toEqual(['cosine-restarts', { cycles: 2, minimum: 0 }])
+    const { schedule, scheduleSettings } = resolve({
+      schedule: 'cosine-restarts',
+      scheduleOptions: { cycles: 2 },
+    })
+    expect([schedule.name, scheduleSettings]).toEqual([
+      'cosine-restarts',
+      { cycles: 2, minimum: 0 },
+    ])
     expect(() =>
       complete({ schedule: 'cosine-restarts', scheduleOptions: { cycles: 0, gamma: 1 } }),
     ).toThrow(/"gamma".*cycles: got/)

@@ -1,16 +1,23 @@
-// The settings of a run that are plain values, as a table: names, types, ranges, defaults and a
-// sentence each.
+// The settings of a training run as tables: names, types, ranges, defaults and a sentence each.
+// Types, checks, defaults, the training manifest and the command line read these rows.
 
 import { quantizations } from '../../graph/frozen/frozen-form-table.ts'
 import { losses } from '../losses/loss-table.ts'
 import { optimizers } from '../optimizers/optimizer-table.ts'
-import { flag, integer, number, oneOf } from '../../base/schema.ts'
+import {
+  either,
+  flag,
+  integer,
+  number,
+  object,
+  oneOf,
+  record,
+  string,
+  withInfo,
+} from '../../base/schema.ts'
 import { schedules } from '../schedules/schedule-table.ts'
 
-/**
- * Beside it stand `batch` and `checkpointing`, which are no plain values, and the options of
- * losses, optimisers (weightDecay among them) and schedules.
- */
+/** Settings that are plain values; a manifest and the command line have an entry for each. */
 export const settingTable = {
   epochs: integer({ default: 1, from: 1, about: 'times that each row is seen' }),
   steps: integer({
@@ -74,4 +81,28 @@ export const settingTable = {
     about: 'keeps the base in 4 bits (nf4) or 8 (int8) while training; in f32 unless given',
   }),
   seed: integer({ default: 0, about: 'same seed and data, same numbers' }),
+}
+
+/** A batch: N lines of at most T tokens. */
+export const batchTable = {
+  rows: integer({ default: 4, from: 1, about: 'lines of a batch' }),
+  tokens: integer({ default: 256, from: 2, about: 'tokens of a line; several rows share one' }),
+}
+
+const ownOptions = (about: string) => withInfo(record, { default: {}, about })
+
+/** All settings: plain values, and what a manifest and the command line spell in other ways. */
+export const trainSettingTable = {
+  ...settingTable,
+  batch: object(batchTable, { about: 'lines of a batch and tokens of a line' }),
+  lossOptions: ownOptions("the loss's own options: for DPO beta, for distillation temperature"),
+  optimizerOptions: ownOptions("the optimiser's own options: for AdamW beta1, beta2, epsilon"),
+  weightDecay: number({ default: 0, from: 0, about: "the optimiser's weight decay" }),
+  scheduleOptions: ownOptions("the schedule's own options: for cosine-restarts cycles, minimum"),
+  checkpointing: either(flag(), integer({ from: 1 }), {
+    default: false,
+    about:
+      'recomputes layers in the backward pass: less memory, more time; a number: of how many segments',
+  }),
+  system: string({ about: 'system message for rows that have none' }),
 }

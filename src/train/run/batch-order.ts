@@ -7,7 +7,7 @@ import { type BatchPlan, planEpoch, type PackingOptions } from '../batches/packi
 export interface RunPlanOptions extends Omit<PackingOptions, 'epoch'> {
   readonly epochs: number
   /** Steps in all, over as many epochs as they need; undefined: as many as the epochs hold. */
-  readonly steps?: number
+  readonly steps?: number | undefined
   /** Batches whose gradients are added up for one step. */
   readonly accumulation: number
 }

@@ -8,27 +8,7 @@ import type { ByteFolder, ByteSink } from '../../formats/byte-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import { computeChecksum, type Fingerprint } from '../fingerprint.ts'
-import type { StepRecord, ValidationRecord } from '../history.ts'
-
-/**
- * Everything that changes while a run goes on. The order of the data follows from the step and the
- * fingerprint's seed.
- */
-export interface RunState {
-  /** Steps that are done. */
-  step: number
-  /** By PEFT key; changed in place by every step. */
-  readonly parameters: Map<string, F32Tensor>
-  /** What the optimiser remembers: parameter → slot → values. */
-  readonly optimizer: Map<string, Record<string, F32Tensor>>
-  best?: {
-    readonly step: number
-    readonly loss: number
-    readonly tensors: ReadonlyMap<string, F32Tensor>
-  }
-  readonly steps: StepRecord[]
-  readonly validations: ValidationRecord[]
-}
+import type { RunState } from './initial-state.ts'
 
 export interface Checkpoint {
   readonly state: RunState

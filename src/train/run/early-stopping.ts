@@ -7,7 +7,7 @@ import type { ValidationRecord } from '../history.ts'
 
 export interface PatienceSettings {
   /** So many validations in a row that are not better end the run; never where it is not given. */
-  readonly patience?: number
+  readonly patience?: number | undefined
   /** How much lower a loss must be to count as better. */
   readonly minimumDelta: number
 }

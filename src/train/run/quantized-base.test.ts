@@ -22,7 +22,8 @@ import type { Batch } from '../batches/batch.ts'
 import { createGradientProgram } from '../programs/gradient-program.ts'
 import type { TrainOptions } from '../options/options.ts'
 import type { TrainableModel } from '../programs/trainable-model.ts'
-import { prepareRun, quantizationKey } from './prepare.ts'
+import { prepareRun } from './prepare.ts'
+import { quantizationKey } from './state.ts'
 import { train } from './train.ts'
 
 let model: TrainableModel

@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest'
 import { NumericError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Batch } from '../batches/batch.ts'
-import type { RunState } from './checkpoint.ts'
+import type { RunState } from './initial-state.ts'
 import { adamw } from '../optimizers/adamw.ts'
 import type { Optimizer } from '../optimizers/optimizer.ts'
-import { takeStep, type StepProgram, type StepRule } from './step.ts'
+import { takeStep, type StepProgram } from './step.ts'
+import type { StepRule } from '../optimizers/step-rule.ts'
 
 /** Plain descent, to see what arrives at the optimiser. */
 const descent: Optimizer = {

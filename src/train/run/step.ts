@@ -3,23 +3,11 @@
 
 import { NumericError } from '../../base/errors.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
+import type { StepRule } from '../optimizers/step-rule.ts'
 import type { Batch } from '../batches/batch.ts'
-import type { RunState } from './checkpoint.ts'
+import type { RunState } from './initial-state.ts'
 import { clipByGlobalNorm, computeGlobalNorm } from './clip.ts'
 import type { NamedTensors } from '../losses/loss.ts'
-import type { Optimizer } from '../optimizers/optimizer.ts'
-import type { Penalty } from '../optimizers/penalty.ts'
-
-export interface StepRule {
-  readonly optimizer: Optimizer
-  readonly settings: object
-  /** Largest norm of all gradients together; 0 does not clip. */
-  readonly clip: number
-  /** What else pulls on the parameters; its value is no part of the loss. */
-  readonly penalty?: Penalty
-  /** What a parameter's learning rate is multiplied by. */
-  rateOf(key: string): number
-}
 
 /** What computes the gradients of one batch of rows, whatever the rows are. */
 export interface StepProgram<Rows = Batch> {

@@ -1,4 +1,4 @@
-// Training: an adapter learns from data through the frozen base, step by step, and tells what
+// Training: an adapter learns from data through the frozen base, step by step, and reports what
 // happens as events.
 
 import { NumericError } from '../../base/errors.ts'
@@ -6,7 +6,6 @@ import { findDivergence, computeLossLimit } from './divergence.ts'
 import { isOutOfPatience } from './early-stopping.ts'
 import type { TrainEvent } from '../events.ts'
 import { consolidateWithProgress } from '../ewc/consolidate.ts'
-import { completeEwc } from '../ewc/options.ts'
 import { createGradientProgram, type GradientProgram } from '../programs/gradient-program.ts'
 import {
   getBestSnapshot,
@@ -16,30 +15,38 @@ import {
   getLastSnapshot,
 } from './snapshots.ts'
 import type { NamedTensors } from '../losses/loss.ts'
-import { resolveSchedule, type TrainOptions, computeWarmupSteps } from '../options/options.ts'
+import type { TrainOptions } from '../options/options.ts'
+import { computeLearningRate } from '../options/recipe.ts'
+import { createEventRun, type EndOf, type EventRun } from './event-run.ts'
 import { type PreparedRun, prepareRun } from './prepare.ts'
-import { computeLearningRateFactor } from '../schedules/schedule-table.ts'
+import type { HeldRows } from './rows.ts'
 import { createSpeedometer, type Speedometer } from './speed.ts'
 import { applyStep, type MeasuredStep, measureStep } from './step.ts'
 
-type RunOptions = Pick<TrainOptions, 'checkpoint' | 'validation' | 'signal' | 'now'>
+type RunOptions = Pick<TrainOptions, 'checkpoint' | 'signal' | 'now'>
 type RunProgram = Pick<GradientProgram, 'gradients' | 'loss' | 'measure'>
 
+export type TrainRun = EventRun<TrainEvent>
+/** The last event of a run, with the adapter. */
+export type TrainResult = EndOf<TrainEvent>
+
 /**
- * Trains an adapter; iterate over the events, the last of which is 'train-end' with the adapter.
- * Loss is the mean cross-entropy, in nats, of the tokens marked as labels, unless another loss is
- * asked for. The same options and data give the same numbers; a run that was killed and goes on
- * from its checkpoint gives them too. Throws what `prepareRun` throws, and NumericError naming the
- * step where loss or gradient turn NaN or the loss stays too high: then the last good checkpoint
- * and its adapter stay.
+ * Trains an adapter: iterate over the events, or await `done`, the last event with the adapter. Loss
+ * is the mean cross-entropy, in nats, of the tokens marked as labels, unless another loss is asked
+ * for. The same options and data give the same numbers, and so does a run that was killed and
+ * resumed from its checkpoint. Throws what `prepareRun` throws, and NumericError naming the step
+ * where the loss or a gradient turns NaN or the loss stays too high; the last good checkpoint and
+ * its adapter remain.
  */
-export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
+export const train = (options: TrainOptions): TrainRun => createEventRun(() => runTraining(options))
+
+async function* runTraining(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
   const run = await prepareRun(options)
   yield run.ready
   const program = await openProgram(run, options)
   try {
     for await (const event of runSteps(run, program, options))
-      if (options.ewc && event.type === 'train-end' && event.reason !== 'stopped')
+      if (run.recipe.ewc && event.type === 'train-end' && event.reason !== 'stopped')
         yield* endWithImportance(event, run, options)
       else yield event
   } finally {
@@ -49,10 +56,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, 
 
 /** The run's program: its own, or one that an earlier run of the same shape has compiled. */
 function openProgram(
-  { adapter, objective, settings, trainable, weights }: PreparedRun,
+  { adapter, objective, recipe, trainable, weights }: PreparedRun,
   { model, programs }: TrainOptions,
 ) {
-  const { checkpointing, loss, lossOptions } = settings
+  const { checkpointing, loss, lossOptions } = recipe.settings
   const made = {
     graph: model.base.graph,
     weights,
@@ -74,20 +81,20 @@ function openProgram(
  */
 async function* endWithImportance(
   end: Extract<TrainEvent, { type: 'train-end' }>,
-  { weights, data, settings }: PreparedRun,
-  { model, ewc }: TrainOptions,
+  { weights, rows, recipe: { ewc, settings } }: PreparedRun,
+  { model }: TrainOptions,
 ): AsyncGenerator<TrainEvent, void, void> {
-  const { decay, sample } = completeEwc(ewc ?? {})
-  const previous = ewc?.state && { previous: ewc.state }
+  if (!ewc) return yield end
+  const { decay, sample, state } = ewc
   const measuring = consolidateWithProgress({
     model,
     adapter: end.adapter,
-    rows: data.rows,
+    rows: rows.data.rows,
     weights,
     seed: settings.seed,
     decay,
     sample,
-    ...previous,
+    ...(state && { previous: state }),
   })
   let next = await measuring.next()
   for (; !next.done; next = await measuring.next())
@@ -104,7 +111,9 @@ export async function* runSteps(
   program: RunProgram,
   options: RunOptions,
 ): AsyncGenerator<TrainEvent, void, void> {
-  const { plan, state, settings } = run
+  const { state } = run
+  const { plan, data, validation } = run.rows
+  const { settings } = run.recipe
   const { checkpoint } = options
   const keeper = createRunSnapshots(run, checkpoint?.sink)
   const isEarly = (): boolean =>
@@ -114,10 +123,7 @@ export async function* runSteps(
   const speed = createSpeedometer(options.now ?? (() => performance.now()))
   try {
     if (goesOn())
-      yield* run.objective.precompute(
-        [run.data, ...(run.validation ? [run.validation] : [])],
-        options.signal,
-      )
+      yield* run.objective.precompute([data, ...(validation ? [validation] : [])], options.signal)
     while (goesOn()) yield* runNextStep(run, program, options, keeper, speed)
     yield* keeper.saveCheckpoint()
   } catch (error) {
@@ -139,25 +145,23 @@ export async function* runSteps(
 async function* runNextStep(
   run: PreparedRun,
   program: RunProgram,
-  { checkpoint, validation }: RunOptions,
+  { checkpoint }: RunOptions,
   keeper: RunSnapshots,
   speed: Speedometer,
 ): AsyncGenerator<TrainEvent, void, void> {
-  const { plan, state, lossBounds } = run
+  const { state, lossBounds } = run
+  const { plan, validation } = run.rows
   const due = (everySteps: number | undefined): boolean =>
     everySteps !== undefined && state.step % everySteps === 0
   const measured = await measureNext(run, program, speed)
   const isSound = measured.loss <= computeLossLimit(state.steps, lossBounds)
   if (isSound && due(checkpoint?.everySteps)) yield* keeper.saveCheckpoint()
   yield applyNext(run, measured, speed)
-  if (!run.validation) return
-  const everySteps = validation?.everySteps
-  if (
-    state.step < plan.steps &&
-    !(everySteps === undefined ? plan.endsEpoch(state.step) : due(everySteps))
-  )
-    return
-  const validated = await validate(run, run.validation, program)
+  if (!validation) return
+  const { everySteps } = validation
+  const isDue = everySteps === undefined ? plan.endsEpoch(state.step) : due(everySteps)
+  if (state.step < plan.steps && !isDue) return
+  const validated = await validate(run, validation, program)
   yield validated
   if (validated.isBest) await keeper.saveAdapter('best', getBestSnapshot(run).adapter)
 }
@@ -167,7 +171,7 @@ async function* runNextStep(
  * finite, or where losses stay too high.
  */
 async function measureNext(
-  { plan, data, state, rule, settings, objective, lossBounds }: PreparedRun,
+  { rows: { plan, data }, state, rule, recipe, objective, lossBounds }: PreparedRun,
   program: RunProgram,
   speed: Speedometer,
 ): Promise<MeasuredStep> {
@@ -175,7 +179,7 @@ async function measureNext(
   const plans = plan.batchesOf(step)
   const tokens = plans.flat(2).reduce((sum, row) => sum + data.rows[row]!.ids.length, 0)
   const measured = await speed.measure(tokens, () =>
-    measureStep(objective.batches(data, plans), state, program, rule, settings.seed),
+    measureStep(objective.batches(data, plans), state, program, rule, recipe.settings.seed),
   )
   const problem = findDivergence(state.steps, measured.loss, lossBounds)
   if (problem === undefined) return measured
@@ -186,15 +190,11 @@ async function measureNext(
 
 /** Takes the step that was measured. */
 function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer): TrainEvent {
-  const { settings, plan, state, rule } = run
+  const { recipe, state, rule } = run
+  const { plan } = run.rows
   const { loss, gradientNorm } = measured
   const step = state.step + 1
-  const { schedule, settings: shape } = resolveSchedule(settings)
-  const factor = computeLearningRateFactor(schedule, shape, step, {
-    steps: plan.steps,
-    warmupSteps: computeWarmupSteps(settings, plan.steps),
-  })
-  const learningRate = settings.learningRate * factor
+  const learningRate = computeLearningRate(recipe, recipe.settings, step, plan.steps)
   speed.more(() => applyStep(state, measured, rule, learningRate))
   state.steps.push({ step, learningRate, loss, gradientNorm })
   return {
@@ -217,7 +217,7 @@ function applyNext(run: PreparedRun, measured: MeasuredStep, speed: Speedometer)
  */
 async function validate(
   { state, objective }: PreparedRun,
-  held: NonNullable<PreparedRun['validation']>,
+  held: HeldRows,
   program: RunProgram,
 ): Promise<Extract<TrainEvent, { type: 'validation-end' }>> {
   let loss = 0

@@ -9,7 +9,7 @@ import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
 import { loadEwcState, saveEwcState } from '../ewc/state.ts'
 import { SyntheticDataGenerator } from '../datasets/synthetic/synthetic-data-generator.ts'
 import { consolidateStandalone } from './consolidate-standalone.ts'
-import type { StandaloneOptions } from './prepare.ts'
+import type { StandaloneOptions } from './options.ts'
 import { trainStandalone } from './train-standalone.ts'
 
 const width = 128

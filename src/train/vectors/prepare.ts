@@ -1,68 +1,45 @@
-// Everything a standalone run needs before its first step: the order of rows, the adapter, the
-// state, the step's rule. All that can be wrong is said here.
+// A run over vectors before its first step: its recipe, its rows and its state. Everything that can be
+// wrong is reported here.
 
-import {
-  type Adapter,
-  checkAdapter,
-  checkFinite,
-  listParameterSpecs,
-} from '../../adapters/adapter.ts'
-import { createStandalone } from '../../adapters/vectors/create.ts'
+import { type Adapter, checkAdapter, checkFinite } from '../../adapters/adapter.ts'
 import type { AdapterKindName } from '../../adapters/kinds/kind-table.ts'
-import { type StandaloneModel, createStandaloneModel } from '../../adapters/vectors/model.ts'
-import { DataError, OptionError } from '../../base/errors.ts'
+import { createStandalone } from '../../adapters/vectors/create.ts'
+import { createStandaloneModel, type StandaloneModel } from '../../adapters/vectors/model.ts'
+import { DataError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { f32 } from '../../base/tensor.ts'
 import { referenceBackend } from '../../compute/reference.ts'
-import type { Backend } from '../../compute/backend.ts'
-import { toFloat32 } from '../../formats/convert.ts'
-import type { RunState } from '../run/checkpoint.ts'
-import { type EmbeddingDataset, countExamples } from '../datasets/adapter-dataset.ts'
 import { dataHashKey } from '../data/content-hash.ts'
+import { countExamples, type EmbeddingDataset } from '../datasets/adapter-dataset.ts'
 import { hashDataset } from '../datasets/dataset-files.ts'
-import { checkPatience } from '../run/early-stopping.ts'
-import { createEwcPenalty } from '../ewc/penalty.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
-import type { EwcState } from '../ewc/state.ts'
-import { getOptimizer } from '../optimizers/optimizer-table.ts'
+import { createEwcPenalty } from '../ewc/penalty.ts'
 import type { Penalty } from '../optimizers/penalty.ts'
-import type { StepRule } from '../run/step.ts'
-import { type StandalonePreset, standalonePresets } from './presets.ts'
+import { checkPatience } from '../run/early-stopping.ts'
+import {
+  createInitialState,
+  createStepRule,
+  listTrainedParameters,
+  type RunState,
+} from '../run/initial-state.ts'
+import type { StepRule } from '../optimizers/step-rule.ts'
+import type { StandaloneOptions } from './options.ts'
 import type { StandaloneProgram } from './program.ts'
 import { createStandaloneProgram } from './program-table.ts'
-import { completeStandaloneSettings, type StandaloneSettings } from './settings.ts'
+import { resolveStandaloneRecipe, type StandaloneRecipe } from './recipe.ts'
 
-export interface StandaloneOptions extends Partial<StandaloneSettings> {
-  /** An adapter to train on, or the kind and options of a fresh one. */
-  readonly adapter:
-    Adapter | { readonly kind: string; readonly config: Readonly<Record<string, unknown>> }
+/** The examples of a run, and how many steps go through them. */
+export interface VectorRows {
   readonly data: EmbeddingDataset
-  /** Judged after each epoch. */
-  readonly validation?: EmbeddingDataset
-  /** Settings by name; what is given beside it counts before it. */
-  readonly preset?: StandalonePreset
-  /**
-   * Holds on to earlier tasks (LoRA only): what consolidateStandalone gave, and how hard it pulls;
-   * 10/D unless given.
-   */
-  readonly ewc?: { readonly state: EwcState; readonly lambda?: number }
-  /** Runs kinds other than LoRA; the reference interpreter unless given. */
-  readonly backend?: Backend
-  /** Ends the run between two steps. */
-  readonly signal?: AbortSignal
-  /** Milliseconds, for speed and time left. */
-  readonly now?: () => number
-}
-
-export interface StandaloneRun {
-  readonly settings: StandaloneSettings
-  readonly scheduleSettings: object
-  readonly data: EmbeddingDataset
-  /** Numbers of the rows that teach something. */
+  /** Numbers of the examples that teach something. */
   readonly used: readonly number[]
   readonly validation: EmbeddingDataset | undefined
   readonly steps: number
   readonly stepsPerEpoch: number
+}
+
+export interface StandaloneRun {
+  readonly recipe: StandaloneRecipe
+  readonly rows: VectorRows
   readonly adapter: Adapter
   readonly trainable: readonly string[]
   readonly state: RunState
@@ -85,6 +62,16 @@ function checkData({ data, validation }: StandaloneOptions): void {
     throw new DataError(`${validation.name}: has no example with a quality above 0.`)
 }
 
+function prepareRows(options: StandaloneOptions, { settings }: StandaloneRecipe): VectorRows {
+  checkData(options)
+  const { data, validation } = options
+  const used = listUsedExamples(data)
+  const stepsPerEpoch = Math.ceil(used.length / settings.rows)
+  const steps = settings.steps ?? settings.epochs * stepsPerEpoch
+  checkPatience(settings, validation ? Math.ceil(steps / stepsPerEpoch) : 0)
+  return { data, used, validation, steps, stepsPerEpoch }
+}
+
 async function prepareAdapter(
   { adapter, data }: StandaloneOptions,
   { graph, width }: StandaloneModel,
@@ -93,40 +80,20 @@ async function prepareAdapter(
   const start =
     'tensors' in adapter
       ? adapter
-      : createStandalone(adapter.kind as AdapterKindName, adapter.config, { width, seed })
+      : createStandalone(adapter.kind as AdapterKindName, adapter.config ?? {}, { width, seed })
   checkAdapter(start, graph)
   checkFinite(start)
   return { ...start, metadata: { ...start.metadata, [dataHashKey]: await hashDataset(data) } }
-}
-
-function resolveSettings({
-  preset,
-  adapter: _a,
-  data: _d,
-  validation: _v,
-  backend: _b,
-  ewc: _e,
-  signal: _s,
-  now: _n,
-  ...given
-}: StandaloneOptions) {
-  if (preset !== undefined && !(preset in standalonePresets))
-    throw new OptionError(
-      `There is no preset "${preset}". There are: ${Object.keys(standalonePresets).join(', ')}.`,
-    )
-  return completeStandaloneSettings({ ...(preset && standalonePresets[preset]), ...given })
 }
 
 function createPenalty(
   { ewc }: StandaloneOptions,
   adapter: Adapter,
   { graph, width }: StandaloneModel,
-): { penalty?: Penalty } {
-  if (!ewc) return {}
+): Penalty | undefined {
+  if (!ewc) return undefined
   const { state, lambda = 10 / width } = ewc
-  if (!(lambda >= 0 && lambda < Infinity))
-    throw new OptionError(`EWC: lambda must be a number from 0, got ${lambda}.`)
-  return { penalty: createEwcPenalty(state, lambda, listLoraLayers(graph, adapter)) }
+  return createEwcPenalty(state, lambda, listLoraLayers(graph, adapter))
 }
 
 /**
@@ -134,63 +101,33 @@ function createPenalty(
  * anything is computed.
  */
 export async function prepareStandalone(options: StandaloneOptions): Promise<StandaloneRun> {
-  const { data, validation, backend = referenceBackend } = options
-  const { settings, optimizer, schedule } = resolveSettings(options)
-  checkData(options)
-  const used = listUsedExamples(data)
-  const stepsPerEpoch = Math.ceil(used.length / settings.rows)
-  const steps = settings.steps ?? settings.epochs * stepsPerEpoch
-  checkPatience(
-    settings as { patience?: number; minimumDelta: number },
-    validation ? Math.ceil(steps / stepsPerEpoch) : 0,
-  )
-  const model = createStandaloneModel(data.width)
+  const recipe = resolveStandaloneRecipe(options)
+  const rows = prepareRows(options, recipe)
+  const { settings } = recipe
+  const { backend = referenceBackend } = options
+  const model = createStandaloneModel(rows.data.width)
   const adapter = await prepareAdapter(options, model, settings.seed)
-  const trainable = [...listParameterSpecs(model.graph, adapter)].flatMap(([key, spec]) =>
-    spec.trainable ? [key] : [],
-  )
-  const row = getOptimizer(settings.optimizer)
-  const parameters = new Map(
-    [...adapter.tensors].map(([key, tensor]) => [
-      key,
-      f32(tensor.shape, toFloat32(tensor).slice()),
-    ]),
-  )
-  const slots = trainable.map((key) => {
-    const shapes = Object.entries(row.stateShapes(parameters.get(key)!.shape, optimizer))
-    return [key, Object.fromEntries(shapes.map(([slot, shape]) => [slot, f32(shape)]))] as const
-  })
-  const rule: StepRule = {
-    optimizer: row,
-    settings: optimizer,
-    clip: settings.clip,
-    rateOf: (key) => (/\.lora_B\./.test(key) ? settings.loraPlusRatio : 1),
-    ...createPenalty(options, adapter, model),
-  }
+  const parameters = listTrainedParameters(model.graph, adapter)
+  const penalty = createPenalty(options, adapter, model)
+  const rule = createStepRule(recipe, settings, parameters, penalty)
   return {
-    settings,
-    scheduleSettings: schedule,
-    data,
-    used,
-    validation,
-    steps,
-    stepsPerEpoch,
+    recipe,
+    rows,
     adapter,
-    trainable,
+    trainable: parameters.trainable,
     rule,
-    state: { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] },
+    state: createInitialState(adapter, parameters, rule),
     program: await createStandaloneProgram({ model, adapter, backend }),
   }
 }
 
 /**
- * Numbers of the rows of a step, counted from 1: each epoch's order is drawn from the seed and the
- * epoch alone.
+ * Numbers of the examples of a step, counted from 1: each epoch's order is drawn from the seed and
+ * the epoch alone.
  */
 export function createExampleOrder({
-  used,
-  stepsPerEpoch,
-  settings,
+  rows: { used, stepsPerEpoch },
+  recipe: { settings },
 }: StandaloneRun): (step: number) => readonly number[] {
   let known = -1
   let order = used
@@ -198,8 +135,9 @@ export function createExampleOrder({
     const epoch = Math.floor((step - 1) / stepsPerEpoch)
     if (epoch !== known) {
       known = epoch
+      // golden ratio: the seeds of epochs lie far apart
       order = random(settings.seed ^ Math.imul(epoch + 1, 0x9e3779b9)).shuffle(used)
-    } // golden ratio
+    }
     const start = ((step - 1) % stepsPerEpoch) * settings.rows
     return order.slice(start, start + settings.rows)
   }

@@ -7,22 +7,21 @@ import { type EmbeddingDataset, countExamples } from '../datasets/adapter-datase
 import { findDivergence } from '../run/divergence.ts'
 import { isOutOfPatience } from '../run/early-stopping.ts'
 import { getBestSnapshot, copyTensors, getLastSnapshot } from '../run/snapshots.ts'
-import { computeLearningRateFactor, getSchedule } from '../schedules/schedule-table.ts'
+import { computeLearningRate } from '../options/recipe.ts'
+import { createEventRun, type EventRun } from '../run/event-run.ts'
 import { createSpeedometer, type Speedometer } from '../run/speed.ts'
 import { applyStep, measureStep } from '../run/step.ts'
 import type { StandaloneEvent } from './events.ts'
-import {
-  prepareStandalone,
-  createExampleOrder,
-  type StandaloneOptions,
-  type StandaloneRun,
-} from './prepare.ts'
+import type { StandaloneOptions } from './options.ts'
+import { createExampleOrder, prepareStandalone, type StandaloneRun } from './prepare.ts'
 import type { StandaloneProgram } from './program.ts'
 import { gatherRows } from './vector-batch.ts'
 
+export type StandaloneTrainRun = EventRun<StandaloneEvent>
+
 /**
- * Trains a standalone adapter on inputs and targets [N, D]; iterate over the events, the last of
- * which is 'train-end' with the adapter. Minimises
+ * Trains a standalone adapter on inputs and targets [N, D]: iterate over the events, or await
+ * `done`, the last event with the adapter. Minimises
  *
  *     L = Σ_n quality_n · ‖y_n − target_n‖² / (D · Σ_n quality_n)
  *
@@ -30,21 +29,22 @@ import { gatherRows } from './vector-batch.ts'
  * prepareStandalone throws, and NumericError naming the step where the loss turns NaN or stays too
  * high.
  */
-export async function* trainStandalone(
+export const trainStandalone = (options: StandaloneOptions): StandaloneTrainRun =>
+  createEventRun(() => runTraining(options))
+
+async function* runTraining(
   options: StandaloneOptions,
 ): AsyncGenerator<StandaloneEvent, void, void> {
   const run = await prepareStandalone(options)
-  const { data, used, validation, steps, trainable, state } = run
+  const { data, used, validation, steps } = run.rows
+  const sizes = run.trainable.map((key) => sizeOf(run.state.parameters.get(key)!.shape))
   yield {
     type: 'data-ready',
     examples: countExamples(data),
     used: used.length,
     validation: validation ? countExamples(validation) : 0,
     steps,
-    trainableParameters: trainable.reduce(
-      (sum, key) => sum + sizeOf(state.parameters.get(key)!.shape),
-      0,
-    ),
+    trainableParameters: sizes.reduce((sum, size) => sum + size, 0),
   }
   try {
     yield* runSteps(run, options)
@@ -57,17 +57,18 @@ async function* runSteps(
   run: StandaloneRun,
   { signal, now = () => performance.now() }: StandaloneOptions,
 ): AsyncGenerator<StandaloneEvent, void, void> {
-  const { state, steps, stepsPerEpoch, settings, validation } = run
+  const { state } = run
+  const { steps, stepsPerEpoch, validation } = run.rows
+  const { settings } = run.recipe
   const speed = createSpeedometer(now)
   const rowsAt = createExampleOrder(run)
-  const patience = settings as { patience?: number; minimumDelta: number }
   const isAborted = (): boolean => signal?.aborted === true
   let impatient = false
   while (state.step < steps && !impatient && !isAborted()) {
     yield await runStep(run, rowsAt(state.step + 1), speed)
     if (!validation || (state.step % stepsPerEpoch !== 0 && state.step < steps)) continue
     yield await validate(run, validation)
-    impatient = state.step < steps && isOutOfPatience(state.validations, patience)
+    impatient = state.step < steps && isOutOfPatience(state.validations, settings)
   }
   const best = getBestSnapshot(run)
   const last = getLastSnapshot(run)
@@ -81,19 +82,11 @@ async function runStep(
   rows: readonly number[],
   speed: Speedometer,
 ): Promise<StandaloneEvent> {
-  const { settings, scheduleSettings, data, state, steps, stepsPerEpoch } = run
+  const { recipe, state } = run
+  const { data, steps, stepsPerEpoch } = run.rows
+  const { settings } = recipe
   const step = state.step + 1
-  const course = {
-    steps,
-    warmupSteps: settings.warmupSteps ?? Math.ceil(settings.warmupShare * steps),
-  }
-  const factor = computeLearningRateFactor(
-    getSchedule(settings.schedule),
-    scheduleSettings,
-    step,
-    course,
-  )
-  const learningRate = settings.learningRate * factor
+  const learningRate = computeLearningRate(recipe, settings, step, steps)
   const weight = rows.reduce((sum, row) => sum + data.quality[row]!, 0)
   const batch = gatherRows(data, rows, 1 / weight)
   const measured = await speed.measure(rows.length, () =>

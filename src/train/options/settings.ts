@@ -1,0 +1,104 @@
+// The settings of a run with every default filled in, and what is wrong with them in combination.
+
+import { OptionError } from '../../base/errors.ts'
+import { type Fields, type OptionValues } from '../../base/schema.ts'
+import { losses } from '../losses/loss-table.ts'
+import { schedules } from '../schedules/schedule-table.ts'
+import { getDefaultLearningRate } from './default-rates.ts'
+import { defaultAdapter, findTrainOptionProblems, type TrainOptions } from './options.ts'
+import { batchTable, trainSettingTable } from './setting-table.ts'
+
+type Given = Readonly<Record<string, unknown>>
+type Computed = 'batch' | 'maxTokens' | 'learningRate' | 'warmupShare'
+
+/** See trainSettingTable for what each setting means. */
+export interface TrainSettings extends Omit<OptionValues<typeof trainSettingTable>, Computed> {
+  readonly batch: OptionValues<typeof batchTable>
+  /** Longer rows are cut; at most batch.tokens. */
+  readonly maxTokens: number
+  /** Of the highest step; default-rates.ts has the defaults. */
+  readonly learningRate: number
+  /** Share of the steps over which the learning rate rises; the default is the schedule's own. */
+  readonly warmupShare: number
+}
+
+const defaultWarmupShare = 0.05
+
+/** The values of a table's rows, each as it was given or else its default; nothing is checked. */
+export const fillDefaults = <const Of extends Fields>(given: object, fields: Of) =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, field]) => [name, (given as Given)[name] ?? field.default]),
+  ) as OptionValues<Of>
+
+/** Tokens that a row may have: half of a line where both rows of a pair share one. */
+const computeDefaultMaxTokens = ({
+  batch,
+  packing,
+  loss,
+}: Pick<TrainSettings, 'batch' | 'packing' | 'loss'>): number =>
+  packing && losses.get(loss)?.learnsFrom === 'pairs' ? Math.floor(batch.tokens / 2) : batch.tokens
+
+function withDefaults(options: TrainOptions, maxPositions: number): TrainSettings {
+  const known = fillDefaults(options, trainSettingTable)
+  const batch = fillDefaults(options.batch ?? {}, batchTable)
+  const { kind } = options.adapter ?? defaultAdapter
+  const usualRate = getDefaultLearningRate(kind, known.optimizer)
+  return {
+    ...known,
+    batch,
+    maxTokens:
+      known.maxTokens ?? Math.min(computeDefaultMaxTokens({ ...known, batch }), maxPositions),
+    learningRate: known.learningRate ?? usualRate * (losses.get(known.loss)?.rateFactor ?? 1),
+    warmupShare:
+      known.warmupShare ?? schedules.get(known.schedule)?.riseShare ?? defaultWarmupShare,
+  }
+}
+
+function findCombinationProblems(
+  { batch, maxTokens, patience }: TrainSettings,
+  maxPositions: number,
+  isValidated: boolean,
+): string[] {
+  const problems: string[] = []
+  if (maxTokens > batch.tokens)
+    problems.push(`maxTokens (${maxTokens}) must not exceed batch.tokens (${batch.tokens})`)
+  if (maxTokens > maxPositions)
+    problems.push(
+      `maxTokens (${maxTokens}) must not exceed the model's context of ${maxPositions} tokens`,
+    )
+  if (patience !== undefined && !isValidated)
+    problems.push('patience needs validation data, and there is none')
+  return problems
+}
+
+/** The complete settings, and everything that is wrong with the options. */
+export function readSettings(
+  options: TrainOptions,
+  maxPositions: number,
+): { readonly settings: TrainSettings; readonly problems: readonly string[] } {
+  const settings = withDefaults(options, maxPositions)
+  const isValidated = options.validation !== undefined
+  return {
+    settings,
+    problems: [
+      ...findTrainOptionProblems(options),
+      ...findCombinationProblems(settings, maxPositions, isValidated),
+    ],
+  }
+}
+
+/** One error that lists every problem; nothing where there is none. */
+export function reportProblems(what: string, problems: readonly string[]): void {
+  if (problems.length === 0) return
+  const list = problems.map((problem) => problem.replace(/\.$/, '')).join('; ')
+  throw new OptionError(`${what}: ${list}.`)
+}
+
+/** Steps of warm-up in a run of `steps`. */
+export const computeWarmupSteps = (
+  {
+    warmupSteps,
+    warmupShare,
+  }: { readonly warmupSteps?: number | undefined; readonly warmupShare: number },
+  steps: number,
+): number => warmupSteps ?? Math.ceil(warmupShare * steps)

@@ -1,0 +1,78 @@
+// A run as its caller holds it: events to iterate over, and the last of them as a promise.
+
+import { GraftError, OptionError } from '../../base/errors.ts'
+
+/** The event that ends a run. */
+export type EndOf<Event> = Extract<Event, { readonly type: 'train-end' }>
+
+/**
+ * Events of a run in order. Nothing happens before the first event or `done` is asked for.
+ */
+export interface EventRun<Event extends { readonly type: string }> extends AsyncGenerator<
+  Event,
+  void,
+  void
+> {
+  /**
+   * The last event, with the adapter. Where nobody iterates, asking for it starts the run and goes
+   * through all events. Where somebody iterates, the loop sets the pace: `done` resolves when the
+   * loop receives 'train-end', and rejects when the loop is left before. Rejects with the error
+   * that ends the run; without an await, such a rejection is not reported as unhandled, since the
+   * loop throws the same error.
+   */
+  readonly done: Promise<EndOf<Event>>
+}
+
+const isEnd = <Event extends { readonly type: string }>(event: Event): boolean =>
+  event.type === 'train-end'
+
+/** The run whose events `open` makes. */
+export function createEventRun<Event extends { readonly type: string }>(
+  open: () => AsyncIterable<Event>,
+): EventRun<Event> {
+  const { promise, resolve, reject } = Promise.withResolvers<EndOf<Event>>()
+  promise.catch(() => undefined)
+  let course: 'open' | 'iterated' | 'driven' = 'open'
+
+  /** Hands every event to whoever iterates. */
+  async function* iterate(): AsyncGenerator<Event, void, void> {
+    if (course === 'driven')
+      throw new OptionError(
+        'This run goes on by itself, because `done` was asked for before its events. Iterate first, or take the result of `done`.',
+      )
+    course = 'iterated'
+    try {
+      for await (const event of open()) {
+        if (isEnd(event)) resolve(event as EndOf<Event>)
+        yield event
+      }
+    } catch (error) {
+      reject(error)
+      throw error
+    } finally {
+      // has no effect after the end
+      reject(new GraftError('The run was left before its end, so it has no result.'))
+    }
+  }
+
+  /** Goes through all events where nobody iterates. */
+  async function drive(): Promise<void> {
+    if (course !== 'open') return
+    course = 'driven'
+    try {
+      let end: Event | undefined
+      for await (const event of open()) if (isEnd(event)) end = event
+      if (end) resolve(end as EndOf<Event>)
+      else reject(new GraftError('The run ended without a result.'))
+    } catch (error) {
+      reject(error)
+    }
+  }
+
+  const getDone = (): Promise<EndOf<Event>> => {
+    // later, so that `const { done } = run` before a loop leaves the events to the loop
+    queueMicrotask(() => void drive())
+    return promise
+  }
+  return Object.defineProperty(iterate(), 'done', { get: getDone }) as EventRun<Event>
+}

@@ -1,0 +1,84 @@
+// What changes while a run goes on, as it is before the first step, and the rule by which a step
+// changes it. Both trainers start here: the one over texts and the one over vectors.
+
+import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
+import { f32, type F32Tensor } from '../../base/tensor.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import type { ModelGraph } from '../../graph/model-graph.ts'
+import type { StepRecord, ValidationRecord } from '../history.ts'
+import type { UpdateRecipe } from '../options/recipe.ts'
+import type { Penalty } from '../optimizers/penalty.ts'
+import type { StepRule } from '../optimizers/step-rule.ts'
+
+/**
+ * Everything that changes while a run goes on. The order of the data follows from the step and the
+ * fingerprint's seed.
+ */
+export interface RunState {
+  /** Steps that are done. */
+  step: number
+  /** By PEFT key; changed in place by every step. */
+  readonly parameters: Map<string, F32Tensor>
+  /** What the optimiser remembers: parameter → slot → values. */
+  readonly optimizer: Map<string, Record<string, F32Tensor>>
+  best?: {
+    readonly step: number
+    readonly loss: number
+    readonly tensors: ReadonlyMap<string, F32Tensor>
+  }
+  readonly steps: StepRecord[]
+  readonly validations: ValidationRecord[]
+}
+
+/** An adapter's tensors by what training does to them. */
+export interface TrainedParameters {
+  /** PEFT keys that are trained. */
+  readonly trainable: readonly string[]
+  /** Keys whose learning rate LoRA+ raises. */
+  readonly loraPlus: ReadonlySet<string>
+}
+
+export function listTrainedParameters(
+  graph: ModelGraph,
+  adapter: Pick<Adapter, 'kind' | 'config'>,
+): TrainedParameters {
+  const specs = [...listParameterSpecs(graph, adapter)]
+  const raised = specs.filter(([, { learningRateGroup }]) => learningRateGroup === 'loraPlus')
+  return {
+    trainable: specs.filter(([, { trainable }]) => trainable).map(([key]) => key),
+    loraPlus: new Set(raised.map(([key]) => key)),
+  }
+}
+
+/** How a step changes the parameters. */
+export const createStepRule = (
+  { optimizer, optimizerSettings }: UpdateRecipe,
+  { clip, loraPlusRatio }: { readonly clip: number; readonly loraPlusRatio: number },
+  { loraPlus }: TrainedParameters,
+  penalty: Penalty | undefined,
+): StepRule => ({
+  optimizer,
+  settings: optimizerSettings,
+  clip,
+  ...(penalty && { penalty }),
+  rateOf: (key) => (loraPlus.has(key) ? loraPlusRatio : 1),
+})
+
+/**
+ * The state before the first step: the adapter's numbers in arrays of the run's own, and zeros for
+ * the optimiser.
+ */
+export function createInitialState(
+  { tensors }: Adapter,
+  { trainable }: TrainedParameters,
+  { optimizer, settings }: StepRule,
+): RunState {
+  const parameters = new Map(
+    [...tensors].map(([key, tensor]) => [key, f32(tensor.shape, toFloat32(tensor).slice())]),
+  )
+  const slots = trainable.map((key) => {
+    const shapes = Object.entries(optimizer.stateShapes(parameters.get(key)!.shape, settings))
+    return [key, Object.fromEntries(shapes.map(([slot, shape]) => [slot, f32(shape)]))] as const
+  })
+  return { step: 0, parameters, optimizer: new Map(slots), steps: [], validations: [] }
+}

@@ -1,0 +1,209 @@
+// The rows of a run: encoded, checked, with what the adapter needs of them, packed, and in the order
+// of their batches. All of it follows from the data, the recipe and the seed.
+
+import { type Adapter, listVirtualIds } from '../../adapters/adapter.ts'
+import { getKind } from '../../adapters/kinds/kind-table.ts'
+import { DataError, OptionError } from '../../base/errors.ts'
+import { checkInvocation, limitSharedPrefix } from '../batches/activation.ts'
+import {
+  type BatchPlan,
+  computeFillRate,
+  countSharedPrefix,
+  type PackingOptions,
+  planEpoch,
+} from '../batches/packing.ts'
+import { encodeData, type EncodedData, type EncodedSequence } from '../data/encode.ts'
+import { holdBackRows } from '../data/hold-back.ts'
+import { createDataError, type RawDataset } from '../data/jsonl.ts'
+import type { DataCounts } from '../events.ts'
+import { getGroupSize } from '../losses/loss.ts'
+import type { RunData } from '../objective/auxiliary-model.ts'
+import { checkData } from '../objective/objective.ts'
+import { defaultAdapter, type FreshAdapter, type TrainOptions } from '../options/options.ts'
+import type { Recipe } from '../options/recipe.ts'
+import type { TrainSettings } from '../options/settings.ts'
+import { resolveValidation, toRows } from '../options/train-data.ts'
+import { planRun, type RunPlan } from './batch-order.ts'
+import { checkPatience } from './early-stopping.ts'
+
+/** What the loss is measured on without learning from it. */
+export interface HeldRows extends RunData {
+  /** As they were before virtual tokens stood in front of them. */
+  readonly encoded: EncodedData
+  readonly batches: readonly BatchPlan[]
+  /** Steps between validations; undefined: at the end of each epoch. */
+  readonly everySteps: number | undefined
+}
+
+export interface PreparedRows {
+  readonly data: RunData
+  /** As they were before virtual tokens stood in front of them. */
+  readonly encoded: EncodedData
+  /** Which batches make up which step. */
+  readonly plan: RunPlan
+  /** Share of the places in the first epoch's batches that hold a token. */
+  readonly fill: number
+  readonly validation: HeldRows | undefined
+}
+
+/** Virtual tokens that rows begin with, and invocation tokens that the adapter acts behind. */
+interface RowNeeds {
+  readonly virtual: readonly number[]
+  readonly invocation: readonly number[] | undefined
+}
+
+function resolveRowNeeds(adapter: Adapter | FreshAdapter): RowNeeds {
+  const { kind, config } =
+    'tensors' in adapter
+      ? adapter
+      : { kind: adapter.kind, config: getKind(adapter.kind).complete(adapter.config ?? {}) }
+  return { virtual: listVirtualIds({ kind, config }), invocation: config.invocationTokens }
+}
+
+/**
+ * Throws DataError that names every row with an id outside the vocabulary, or with weights that are
+ * not numbers from 0.
+ */
+function checkRows({ name, rows }: EncodedData, vocabularySize: number): void {
+  if (rows.length === 0) throw new DataError(`${name}: holds no rows.`)
+  const problems = rows.flatMap(({ ids, weights }, row) => {
+    const strange = ids.find((id) => id < 0 || id >= vocabularySize)
+    if (strange !== undefined)
+      return [`row ${row + 1}: token ${strange} is outside the vocabulary of ${vocabularySize}`]
+    if (weights.length !== ids.length)
+      return [`row ${row + 1}: has ${ids.length} tokens and ${weights.length} weights`]
+    const bad = weights.find((weight) => !(weight >= 0 && weight < Infinity))
+    return bad === undefined ? [] : [`row ${row + 1}: a weight is ${bad}, expected a number from 0`]
+  })
+  if (problems.length > 0)
+    throw createDataError(name, 'holds rows that this model cannot learn from', problems)
+}
+
+/** Rows as tokens with weights, checked against the model's vocabulary. */
+function encodeRows(
+  data: RawDataset | EncodedData,
+  { model, date }: TrainOptions,
+  { maxTokens, system }: Pick<TrainSettings, 'maxTokens' | 'system'>,
+): EncodedData {
+  const { tokenizer, chatTemplate, name, graph } = model.base
+  const { vocabularySize } = graph.config
+  if ('examples' in data) {
+    checkRows(data, vocabularySize)
+    return data
+  }
+  if (!tokenizer)
+    throw new OptionError(
+      `Model "${name}" has no tokenizer: give encoded data, or a model with tokenizer.json.`,
+    )
+  const encoded = encodeData(data, {
+    tokenizer,
+    maxTokens,
+    ...(chatTemplate === undefined ? {} : { chatTemplate }),
+    ...(system === undefined ? {} : { system }),
+    ...(date ? { now: date } : {}),
+  })
+  // a tokenizer may know added tokens that the model has no row for
+  checkRows(encoded, vocabularySize)
+  return encoded
+}
+
+/**
+ * A row with virtual tokens in front; they are read, not learned. All rows share them, so packing
+ * holds them once for each line.
+ */
+export const withVirtualTokens = (
+  { ids, weights }: EncodedSequence,
+  virtual: readonly number[],
+): EncodedSequence => ({
+  ids: Int32Array.of(...virtual, ...ids),
+  weights: Float32Array.of(...virtual.map(() => 0), ...weights),
+})
+
+/**
+ * Rows as they are packed. A line begins with tokens shared by its rows, unless a sliding window is
+ * shorter than the line: it counts positions, and later rows would not see the shared tokens.
+ */
+function toRunData(
+  encoded: EncodedData,
+  { virtual, invocation }: RowNeeds,
+  { packing, batch }: TrainSettings,
+  { model }: TrainOptions,
+): RunData {
+  const rows =
+    virtual.length > 0 ? encoded.rows.map((row) => withVirtualTokens(row, virtual)) : encoded.rows
+  const { layers } = model.base.graph.config
+  const window = Math.min(...layers.map(({ slidingWindow = Infinity }) => slidingWindow))
+  const shared = packing && window >= batch.tokens ? countSharedPrefix(rows) : 0
+  return { rows, shared: invocation ? limitSharedPrefix(rows, shared, invocation) : shared }
+}
+
+/** Rows to learn from and rows held back, as they were given. */
+function openRows({ data, validation }: TrainOptions, seed: number) {
+  const rows = toRows(data)
+  const options = resolveValidation(validation)
+  if (!options) return { rows, held: undefined, everySteps: undefined }
+  const { everySteps } = options
+  if (typeof options.data !== 'number') return { rows, held: toRows(options.data), everySteps }
+  const parts = holdBackRows<RawDataset | EncodedData>(rows, options.data, seed)
+  return { rows: parts.train, held: parts.validation, everySteps }
+}
+
+/** Counts of encoded rows, as events report them. */
+export function countData({ examples, rows, cut, dropped }: EncodedData): DataCounts {
+  const tokens = rows.reduce((sum, { ids }) => sum + ids.length, 0)
+  const scored = rows.reduce(
+    (sum, { weights }) => sum + weights.filter((weight) => weight > 0).length,
+    0,
+  )
+  return { examples, rows: rows.length, cut, dropped, tokens, scored }
+}
+
+/**
+ * Validations of a whole run: every so many steps or at the end of each epoch, and after the last
+ * step.
+ */
+export const countValidations = (
+  { steps, endsEpoch }: RunPlan,
+  everySteps: number | undefined,
+): number =>
+  Array.from({ length: steps }, (_, i) => i + 1).filter(
+    (step) =>
+      step === steps || (everySteps === undefined ? endsEpoch(step) : step % everySteps === 0),
+  ).length
+
+/**
+ * The rows of a run. Throws OptionError for a patience that cannot run out, and DataError for rows
+ * that the model, the loss or the adapter cannot learn from.
+ */
+export function prepareRows(options: TrainOptions, recipe: Recipe): PreparedRows {
+  const { settings } = recipe
+  const { adapter = defaultAdapter } = options
+  const needs = resolveRowNeeds(adapter)
+  const room = { ...settings, maxTokens: settings.maxTokens - needs.virtual.length }
+  const { rows, held, everySteps } = openRows(options, settings.seed)
+  const encoded = encodeRows(rows, options, room)
+  const heldEncoded = held && encodeRows(held, options, room)
+  checkData(encoded, recipe.loss)
+  if (heldEncoded) checkData(heldEncoded, recipe.loss)
+  if (needs.invocation) checkInvocation(encoded, needs.invocation)
+  const data = toRunData(encoded, needs, settings, options)
+  const packingOf = ({ shared }: RunData): Omit<PackingOptions, 'epoch'> => {
+    const { batch, packing, seed } = settings
+    return { ...batch, packing, seed, shared, together: getGroupSize(recipe.loss) }
+  }
+  const { epochs, steps, accumulation } = settings
+  const plan = planRun(data.rows, { epochs, steps, accumulation, ...packingOf(data) })
+  checkPatience(settings, held ? countValidations(plan, everySteps) : 0)
+  const firstEpoch = planEpoch(data.rows, { ...packingOf(data), epoch: 0 })
+  const fill = computeFillRate(data.rows, firstEpoch, data.shared)
+  if (!heldEncoded) return { data, encoded, plan, fill, validation: undefined }
+  const heldData = toRunData(heldEncoded, needs, settings, options)
+  const batches = planEpoch(heldData.rows, { ...packingOf(heldData), epoch: 0 })
+  return {
+    data,
+    encoded,
+    plan,
+    fill,
+    validation: { ...heldData, encoded: heldEncoded, batches, everySteps },
+  }
+}

@@ -1,0 +1,191 @@
+// The state of a run before its next step: the adapter, its parameters and the optimiser's slots, as
+// they start or as a checkpoint left them, with the rule by which a step changes them.
+
+import { type Adapter, baseHashKey, checkAdapter } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
+import { OptionError } from '../../base/errors.ts'
+import type { F32Tensor } from '../../base/tensor.ts'
+import { type BaseWeight, isFrozen, thaw } from '../../graph/frozen/frozen-form-table.ts'
+import { dataHashKey, hashSequences } from '../data/content-hash.ts'
+import { listLoraLayers } from '../ewc/lora-layers.ts'
+import { computeEwcFingerprint } from '../ewc/options.ts'
+import { createEwcPenalty } from '../ewc/penalty.ts'
+import { checkFingerprint, computeChecksum, type Fingerprint } from '../fingerprint.ts'
+import { computeAuxiliaryFingerprint } from '../objective/auxiliary-model.ts'
+import { defaultAdapter, type TrainOptions } from '../options/options.ts'
+import type { Recipe } from '../options/recipe.ts'
+import type { Penalty } from '../optimizers/penalty.ts'
+import { findCheckpoint, type FoundCheckpoint } from './checkpoint.ts'
+import {
+  createInitialState,
+  createStepRule,
+  listTrainedParameters,
+  type RunState,
+} from './initial-state.ts'
+import type { PreparedRows } from './rows.ts'
+import type { StepRule } from '../optimizers/step-rule.ts'
+
+export interface PreparedState {
+  /** Its kind and configuration count; the tensors that are trained are in `state`. */
+  readonly adapter: Adapter
+  /** PEFT keys that are trained. */
+  readonly trainable: readonly string[]
+  /** The base's weights, in f32 or quantised. */
+  readonly weights: ReadonlyMap<string, BaseWeight>
+  readonly rule: StepRule
+  readonly state: RunState
+  /** Empty for a run without checkpoints. */
+  readonly fingerprint: Fingerprint
+  /** Which of the checkpoint's files is written next. */
+  readonly nextSlot: number
+  /** Checkpoints that were found and refused, each with its reason. */
+  readonly refused: readonly string[]
+}
+
+/** Throws OptionError for a model that returns f32 where quantised weights were asked for. */
+async function loadBaseWeights(
+  { model }: TrainOptions,
+  { settings: { quantization } }: Recipe,
+): Promise<ReadonlyMap<string, BaseWeight>> {
+  const weights = await model.weights(quantization && { quantization })
+  if (quantization && ![...weights.values()].some(isFrozen))
+    throw new OptionError(
+      `Training options: quantization is "${quantization}", but no matrix of "${model.base.name}" came quantised.`,
+    )
+  return weights
+}
+
+/** The metadata's key for the quantisation of the base that an adapter learned on. */
+export const quantizationKey = 'graft_base_quantization'
+
+/** The adapter that is trained, with notes on the data and the form of the base it learns on. */
+function createTrainedAdapter(
+  { adapter: given = defaultAdapter, data, model }: TrainOptions,
+  { settings: { seed, quantization } }: Recipe,
+  weights: ReadonlyMap<string, BaseWeight>,
+): Adapter {
+  const { graph, name } = model.base
+  let adapter: Adapter
+  if ('tensors' in given) {
+    checkAdapter(given, graph)
+    adapter = given
+  } else {
+    const weightOf = (wanted: string): F32Tensor => thaw(weights.get(wanted)!)
+    const options = { seed, baseModel: name, weightOf }
+    adapter = initializeAdapter(given.kind, given.config ?? {}, graph, options)
+  }
+  const hash = 'contentHash' in data ? data.contentHash : undefined
+  return withMetadata(adapter, { [dataHashKey]: hash, [quantizationKey]: quantization })
+}
+
+/** The adapter with these entries in its metadata; undefined ones are left out. */
+function withMetadata(
+  adapter: Adapter,
+  entries: Readonly<Record<string, string | undefined>>,
+): Adapter {
+  const known = Object.entries(entries).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name, value] as const],
+  )
+  if (known.length === 0) return adapter
+  return { ...adapter, metadata: { ...adapter.metadata, ...Object.fromEntries(known) } }
+}
+
+/**
+ * The pull of earlier tasks. Adapters are checked before there is anything to protect too, because
+ * at the end of the run there is. Throws UnsupportedError for adapters that EWC cannot protect.
+ */
+function createPenalty(
+  { model }: TrainOptions,
+  { ewc }: Recipe,
+  adapter: Adapter,
+): Penalty | undefined {
+  if (!ewc) return undefined
+  const layers = listLoraLayers(model.base.graph, adapter)
+  return ewc.state && createEwcPenalty(ewc.state, ewc.lambda, layers)
+}
+
+/** Settings as a fingerprint has them: one value each, objects as JSON. */
+function flattenSettings(recipe: Recipe): Fingerprint {
+  const complete = {
+    ...recipe.settings,
+    lossOptions: recipe.lossSettings,
+    optimizerOptions: recipe.optimizerSettings,
+    scheduleOptions: recipe.scheduleSettings,
+  }
+  // gradient checkpointing changes no number
+  const entries = Object.entries(complete).flatMap(([name, value]) =>
+    value === undefined || name === 'checkpointing'
+      ? []
+      : [[name, typeof value === 'object' ? JSON.stringify(value) : value]],
+  )
+  return Object.fromEntries(entries) as Fingerprint
+}
+
+/** Everything that determines a run. Only runs with checkpoints need it, because hashing takes time. */
+async function computeFingerprint(
+  options: TrainOptions,
+  recipe: Recipe,
+  { encoded, validation }: PreparedRows,
+  adapter: Adapter,
+  start: RunState,
+): Promise<Fingerprint> {
+  const { peft: _peft, ...config } = adapter.config
+  const held = validation && {
+    validation: await hashSequences(validation.encoded.rows),
+    validationSteps: validation.everySteps ?? 'epoch',
+  }
+  return {
+    ...flattenSettings(recipe),
+    base: await options.model.base.identity(),
+    adapter: JSON.stringify([adapter.kind, config]),
+    adapterStart: computeChecksum(start.parameters),
+    data: await hashSequences(encoded.rows),
+    ...(await computeAuxiliaryFingerprint(options, recipe)),
+    ...computeEwcFingerprint(options.ewc),
+    ...held,
+  }
+}
+
+/** The newest checkpoint, where there is one. Throws MismatchError when it is of another run. */
+async function findMatchingCheckpoint(
+  { checkpoint }: TrainOptions,
+  fingerprint: Fingerprint,
+): Promise<FoundCheckpoint> {
+  if (!checkpoint?.source) return { nextSlot: 0, refused: [] }
+  const found = await findCheckpoint(checkpoint.source)
+  if (found.checkpoint) checkFingerprint(found.checkpoint.fingerprint, fingerprint)
+  return found
+}
+
+/**
+ * The state that a run starts or resumes from. Throws OptionError, UnsupportedError, MismatchError
+ * for an adapter or a checkpoint that does not fit, and FormatError where no checkpoint is sound.
+ */
+export async function prepareState(
+  options: TrainOptions,
+  recipe: Recipe,
+  rows: PreparedRows,
+): Promise<PreparedState> {
+  const weights = await loadBaseWeights(options, recipe)
+  const adapter = createTrainedAdapter(options, recipe, weights)
+  const parameters = listTrainedParameters(options.model.base.graph, adapter)
+  const penalty = createPenalty(options, recipe, adapter)
+  const rule = createStepRule(recipe, recipe.settings, parameters, penalty)
+  const fresh = createInitialState(adapter, parameters, rule)
+  const fingerprint = options.checkpoint
+    ? await computeFingerprint(options, recipe, rows, adapter, fresh)
+    : {}
+  const { checkpoint, nextSlot, refused } = await findMatchingCheckpoint(options, fingerprint)
+  const { base } = fingerprint
+  return {
+    // names can be shared by different weights, so an adapter names its base by its hash too
+    adapter: withMetadata(adapter, { [baseHashKey]: typeof base === 'string' ? base : undefined }),
+    trainable: parameters.trainable,
+    weights,
+    rule,
+    state: checkpoint?.state ?? fresh,
+    fingerprint,
+    nextSlot,
+    refused,
+  }
+}
