@@ -9,7 +9,7 @@ import {
   selectExperts,
 } from './programs/row-groups.ts'
 import type { Forward, TokenPositions } from './programs/forward.ts'
-import { computeCrossEntropy, poolRows, listScoredPositions } from './scoring.ts'
+import { computeCrossEntropy, poolRows, listScoredLabels } from './scoring.ts'
 
 type Rows = readonly (readonly number[])[]
 
@@ -50,7 +50,7 @@ export function createExactResults(
       return result
     },
     async loss(ids, labels, choice = {}) {
-      const scored = listScoredPositions(ids, labels)
+      const scored = listScoredLabels(ids, labels)
       const byRow = ids.map((_, n) => scored.filter(({ row }) => row === n))
       const places = byRow.map((row) => row.map(({ position }) => position))
       const rows = await each(ids, choice, 'logits', places)

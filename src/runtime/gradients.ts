@@ -8,7 +8,7 @@ import { PADDING } from '../graph/feeds.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
 import type { Batch } from '../train/batches/batch.ts'
 import { createGradientProgram, type GradientProgram } from '../train/programs/gradient-program.ts'
-import type { ScoredPosition } from './scoring.ts'
+import type { ScoredLabel } from './scoring.ts'
 
 export interface Gradients {
   readonly loss: number
@@ -19,7 +19,7 @@ export interface Gradients {
 export interface Differentiator {
   run(
     ids: readonly (readonly number[])[],
-    scored: readonly ScoredPosition[],
+    scored: readonly ScoredLabel[],
     adapter: Adapter,
     trainable: readonly string[],
   ): Promise<Gradients>
@@ -29,7 +29,7 @@ export interface Differentiator {
 /** Rows side by side, padded on the right; the mean of the scored losses. */
 export function toBatch(
   ids: readonly (readonly number[])[],
-  scored: readonly ScoredPosition[],
+  scored: readonly ScoredLabel[],
 ): Batch {
   const tokens = Math.max(...ids.map(({ length }) => length))
   const spread = (fill: number, value: (row: readonly number[], t: number) => number): Int32Array =>

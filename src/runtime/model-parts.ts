@@ -68,7 +68,7 @@ const collectEosIds = ({ config, tokenizer }: BaseModel): ReadonlySet<number> =>
   new Set([...config.eosTokenIds, ...(tokenizer?.eosId === undefined ? [] : [tokenizer.eosId])])
 
 /** Releases programs and closes the base's weights. */
-export async function disposeModelParts(parts: ModelParts): Promise<void> {
+export async function closeModelParts(parts: ModelParts): Promise<void> {
   await Promise.all([
     parts.programs.dispose(),
     parts.differentiator.dispose(),

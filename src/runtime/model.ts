@@ -34,7 +34,7 @@ import {
   promptFields,
   type PromptOptions,
 } from './model-options.ts'
-import { createModelParts, disposeModelParts, type ModelParts } from './model-parts.ts'
+import { createModelParts, closeModelParts, type ModelParts } from './model-parts.ts'
 import type { TokenPositions } from './programs/forward.ts'
 import {
   type AdapterChoice,
@@ -43,7 +43,7 @@ import {
   selectExperts,
 } from './programs/row-groups.ts'
 import type { Prompt } from './prompt.ts'
-import { listScoredPositions } from './scoring.ts'
+import { listScoredLabels } from './scoring.ts'
 
 export interface Model {
   readonly base: BaseModel
@@ -143,7 +143,7 @@ export function createModel(options: ModelOptions): Model {
       checkAccuracy(accuracy)
       return parts.heads[accuracy]
     },
-    dispose: () => disposeModelParts(parts),
+    dispose: () => closeModelParts(parts),
   }
 }
 
@@ -174,7 +174,7 @@ function createExactMethods({
       const { adapter } = options
       if (!adapter) throw new OptionError('Options of gradients: adapter is missing.')
       checkAdapter(adapter, graph)
-      const scored = listScoredPositions(ids, labels)
+      const scored = listScoredLabels(ids, labels)
       return differentiator.run(ids, scored, adapter, listTrainableKeys(adapter, graph))
     },
   }

@@ -33,7 +33,7 @@ export function computeDivergence(p: Float32Array, q: Float32Array): number {
 }
 
 /** A position whose logits are scored against the token that follows it. */
-export interface ScoredPosition {
+export interface ScoredLabel {
   readonly row: number
   readonly position: number
   readonly label: number
@@ -43,10 +43,10 @@ export interface ScoredPosition {
  * Positions t with labels[t + 1] ≠ −100: labels lie as the ids do and are shifted here, as in
  * transformers. Throws DataError where none is scored.
  */
-export function listScoredPositions(
+export function listScoredLabels(
   ids: readonly (readonly number[])[],
   labels: readonly (readonly number[])[],
-): ScoredPosition[] {
+): ScoredLabel[] {
   ids.forEach((row, n) => {
     if (labels[n]?.length !== row.length) {
       throw new DataError(

@@ -54,15 +54,10 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
   },
   'function length': {
     'src/base/linalg/kernel.ts#multiplyTile': 'to be split',
-    'src/graph/passes/recompute.ts#recomputeGroups': 'to be split',
     'src/node/manifests/training-run.ts#resolveTrainingRun': 'to be split',
     'src/node/sql/sql-runner.ts#createSqlRunner': 'to be split',
     'src/node/stores/file-store.ts#createFileStore': 'to be split',
     'src/node/stores/sqlite-store.ts#openSqliteStore': 'to be split',
-    'src/runtime/head.ts#createHead': 'to be split',
-    'src/runtime/model.ts#createModel': 'to be split',
-    'src/runtime/programs/base-weights.ts#createBaseWeights': 'to be split',
-    'src/runtime/programs/kv-cache.ts#createCacheFrom': 'to be split',
     'src/train/objective/auxiliary-model.ts#createAuxiliaryModel': 'to be split',
     'src/train/programs/tail-program.ts#createTailProgram': 'to be split',
     'src/train/run/prepare.ts#prepareRun': 'to be split',
@@ -83,8 +78,6 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
   'plural twins': {},
   'type names': {
     MergeIntoBaseOptions: 'to be renamed',
-    JsonObject: 'to be renamed',
-    ScoredPosition: 'to be renamed',
   },
   verbs: {
     'src/cli/command.ts#option': 'to be renamed',

@@ -5,8 +5,8 @@
 
 const verbs = `
 accumulate acquire add advance align allocate answer append apply assemble assert attach attempt
-attend average await bind bootstrap broadcast build cache calibrate capture catch check choose
-clear clip collect combine compare compile complete compose compress compute configure
+attend average await bind bootstrap broadcast build cache calibrate capture check choose
+clear clip close collect combine compare compile complete compose compress compute configure
 consolidate convert copy count create cut decode deduplicate define delay dequantize describe
 detect diagonalize double download draw drop emit encode end escape estimate evaluate expand
 extract factorize fetch fill find finish fit flatten fold format freeze gather generate get

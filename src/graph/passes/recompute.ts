@@ -1,111 +1,128 @@
-// Which values of the way forward are kept for the way back, and which are computed again there
-// (Chen et al. 2016, arXiv:1604.06174). A pass over a graph with gradients; the numbers stay the
-// same bits, since the same operations see the same values.
+// Gradient checkpointing: which values of the forward pass are kept for the backward pass, and which
+// are computed again there (Chen et al. 2016, arXiv:1604.06174). A pass over a graph with gradients;
+// results stay bit-identical, because the same operations see the same values.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { findSymbolicAxis } from '../ops/after.ts'
 import { findFreshPrefix } from './rewrite.ts'
 
-/** Cheap to compute again beside the products around them: a pass over memory each. */
+/** Cheap to compute again next to the products around them: one pass over memory each. */
 const cheap = new Set(['silu', 'geluTanh', 'multiply', 'rmsNorm'])
 
 export interface RecomputeOptions {
   /**
-   * Names of values that are kept and part the way forward into segments. What lies in a segment
-   * that a boundary ends is computed again from the boundary before it; what lies behind the last
-   * boundary is kept.
+   * Names of values that are kept and cut the forward pass into segments. Values of a segment that
+   * ends at a boundary are computed again from the boundary before it; values behind the last
+   * boundary are kept.
    */
   readonly boundaries?: readonly string[]
 }
 
 interface RecomputePass {
-  /** Values that are computed on the way forward, or again. */
+  /** Values of the forward pass, and copies of them. */
   readonly forward: ReadonlySet<string>
   /**
-   * The group that a value is computed again in, when the way back first asks for it; undefined: it
-   * is kept.
+   * The group that a value is computed again in, when the backward pass first reads it; undefined:
+   * it is kept.
    */
   readonly groups: ReadonlyMap<string, string>
   /**
-   * Whether a whole group starts where the first of its values is asked for; else each value as
-   * late as it can.
+   * Whether a whole group starts where the first of its values is read; otherwise each value starts
+   * as late as possible.
    */
   readonly together: boolean
   readonly prefix: string
 }
 
-/**
- * One walk over the nodes: those of the way back read copies of what is not kept. Returns the
- * copies' names with the new nodes.
- */
-function recomputeGroups(
-  nodes: readonly Node[],
-  { forward, groups, together, prefix }: RecomputePass,
-): { nodes: Node[]; copies: Set<string> } {
-  const made = new Map(nodes.map((node) => [node.output.name, node]))
-  const result = [] as Node[]
-  const copies = new Set<string>()
-  const done = new Map<string, Value>()
-  const gates = new Map<string, Value>()
-  let latest: Value | undefined // of the way back: what was computed last before the copy
-  const push = (
+/** One walk over the nodes: those of the backward pass read copies of what is not kept. */
+class GroupRecomputation {
+  /** The new nodes. */
+  readonly nodes: Node[] = []
+  /** Names of the copies. */
+  readonly copies = new Set<string>()
+  readonly #pass: RecomputePass
+  readonly #made: ReadonlyMap<string, Node>
+  readonly #done = new Map<string, Value>()
+  readonly #gates = new Map<string, Value>()
+  /** The value of the backward pass that was computed last. */
+  #latest: Value | undefined
+
+  constructor(nodes: readonly Node[], pass: RecomputePass) {
+    this.#pass = pass
+    this.#made = new Map(nodes.map((node) => [node.output.name, node]))
+    for (const node of nodes) this.#add(node)
+  }
+
+  #add(node: Node): void {
+    if (this.#pass.forward.has(node.output.name)) {
+      this.nodes.push(node)
+      return
+    }
+    const inputs = node.inputs.map((input) => {
+      const group = this.#latest && this.#pass.groups.get(input.name)
+      return group === undefined ? input : this.#copy(input, group)
+    })
+    this.nodes.push({ ...node, inputs })
+    if (node.output.dtype === 'f32' && findSymbolicAxis(node.output.shape) >= 0)
+      this.#latest = node.output
+  }
+
+  #copy(value: Value, group: string): Value {
+    const known = this.#done.get(value.name)
+    if (known) return known
+    const node = this.#made.get(value.name)!
+    const inputs = node.inputs.map((input) =>
+      this.#pass.groups.get(input.name) === group ? this.#copy(input, group) : input,
+    )
+    const output = this.#push(
+      node.operation,
+      inputs.map((input, i) =>
+        this.#mustWait(input, i, inputs) ? this.#wait(input, group) : input,
+      ),
+      node.output,
+      node.attributes,
+    )
+    this.#done.set(value.name, output)
+    return output
+  }
+
+  /**
+   * Of inputs that are no copies, values of the forward pass wait; where there are none, the first
+   * input, a weight or a feed.
+   */
+  #mustWait({ name }: Value, index: number, inputs: readonly Value[]): boolean {
+    if (this.copies.has(name)) return false
+    if (this.#made.has(name)) return true
+    return (
+      index === 0 &&
+      !inputs.some((input) => this.#made.has(input.name) || this.copies.has(input.name))
+    )
+  }
+
+  /** The value behind a gate, so that its copy is not computed before the backward pass is there. */
+  #wait(value: Value, group: string): Value {
+    if (value.shape.length === 0) return value
+    const gate = (this.#pass.together ? this.#gates.get(group) : undefined) ?? this.#latest!
+    this.#gates.set(group, gate)
+    const key = `${value.name} after ${gate.name}`
+    const known = this.#done.get(key)
+    if (known) return known
+    const held = this.#push('after', [value, gate], value, {})
+    this.#done.set(key, held)
+    return held
+  }
+
+  #push(
     operation: string,
     inputs: readonly Value[],
     like: Value,
     attributes: Node['attributes'],
-  ): Value => {
-    const output = { ...like, name: `${prefix}${copies.size}` }
-    copies.add(output.name)
-    result.push({ operation, inputs, output, attributes })
+  ): Value {
+    const output = { ...like, name: `${this.#pass.prefix}${this.copies.size}` }
+    this.copies.add(output.name)
+    this.nodes.push({ operation, inputs, output, attributes })
     return output
   }
-  const waiting = (value: Value, group: string): Value => {
-    if (value.shape.length === 0) return value
-    const gate = (together ? gates.get(group) : undefined) ?? latest!
-    gates.set(group, gate)
-    const key = `${value.name} after ${gate.name}`
-    const known = done.get(key)
-    if (known) return known
-    const held = push('after', [value, gate], value, {})
-    done.set(key, held)
-    return held
-  }
-  const copy = (value: Value, group: string): Value => {
-    const known = done.get(value.name)
-    if (known) return known
-    const node = made.get(value.name)!
-    const inputs = node.inputs.map((input) =>
-      groups.get(input.name) === group ? copy(input, group) : input,
-    )
-    // Of what is left, values of the way forward wait; where there are none, whatever comes first,
-    // a weight or a feed.
-    const waits = (input: Value, i: number): boolean =>
-      !copies.has(input.name) &&
-      (made.has(input.name) ||
-        (i === 0 && !inputs.some(({ name }) => made.has(name) || copies.has(name))))
-    const output = push(
-      node.operation,
-      inputs.map((input, i) => (waits(input, i) ? waiting(input, group) : input)),
-      node.output,
-      node.attributes,
-    )
-    done.set(value.name, output)
-    return output
-  }
-  for (const node of nodes) {
-    if (forward.has(node.output.name)) {
-      result.push(node)
-      continue
-    }
-    const inputs = node.inputs.map((input) => {
-      const group = latest && groups.get(input.name)
-      return group === undefined ? input : copy(input, group)
-    })
-    result.push({ ...node, inputs })
-    if (node.output.dtype === 'f32' && findSymbolicAxis(node.output.shape) >= 0)
-      latest = node.output
-  }
-  return { nodes: result, copies }
 }
 
 /**
@@ -132,7 +149,7 @@ function groupSegments(
 }
 
 /**
- * Cheap values all of whose inputs are kept anyhow, because the way back reads them too, or are
+ * Cheap values whose inputs are all kept anyway, because the backward pass reads them too, or are
  * such values themselves.
  */
 function groupCheapValues(
@@ -154,22 +171,22 @@ function groupCheapValues(
 }
 
 /**
- * The graph with copies of what is not kept, each made when the way back needs it. `forward`: names
- * of the values that are no gradients.
+ * The graph with copies of what is not kept, each computed when the backward pass needs it.
+ * `forward`: names of the values that are not gradients.
  */
 export function recompute(
   graph: Graph,
   forward: ReadonlySet<string>,
   { boundaries = [] }: RecomputeOptions = {},
 ): Graph {
-  const inSegments = recomputeGroups(graph.nodes, {
+  const inSegments = new GroupRecomputation(graph.nodes, {
     forward,
     together: true,
     prefix: findFreshPrefix(graph, '%s'),
     groups: groupSegments(graph.nodes, forward, boundaries),
   })
   const computed = new Set([...forward, ...inSegments.copies])
-  const { nodes } = recomputeGroups(inSegments.nodes, {
+  const { nodes } = new GroupRecomputation(inSegments.nodes, {
     forward: computed,
     together: false,
     prefix: findFreshPrefix(graph, '%r'),

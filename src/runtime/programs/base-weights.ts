@@ -1,6 +1,6 @@
 // A base model's weights in the forms that programs take: packed for serving, f32 for training,
-// single embedding rows. Reads a store, keeps only what is fed at every run; what becomes part of a
-// program is not kept here a second time.
+// single embedding rows. Keeps only what is fed at every run; what becomes part of a program is not
+// kept here a second time.
 
 import { countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -27,13 +27,13 @@ export interface BaseWeights {
   packed(name: string): Promise<PackedWeight>
   /** f32; kept for the next program that is fed with it. */
   float(name: string): Promise<F32Tensor>
-  /** f32, for one look at it: not kept. */
+  /** f32, to be read once: not kept. */
   floatUncached(name: string): Promise<F32Tensor>
   /** Every weight of the model in f32 by checkpoint name, for programs that differentiate. */
   floats(): Promise<Map<string, F32Tensor>>
   /**
-   * Rows of the embedding table for ids in a row, [ids, D], read from whatever form the table has.
-   * Throws OptionError for an id beyond it.
+   * Rows of the embedding table for token ids, [ids, D] in f32, from any form of the table. Throws
+   * OptionError for an id outside of it.
    */
   embeddingRows(ids: readonly number[]): Promise<Float32Array>
   /** The same of any matrix: the head's has a row for each token too. */
@@ -65,33 +65,45 @@ function getEmbeddingName(model: ModelGraph): string {
   return embed.prefix + node.inputs[0]!.name
 }
 
-/** Weights of `model` as `store` holds them. */
+/** The tensors of `model` in `store`, quantised where the choice says so. */
+function createWeightReader(model: ModelGraph, store: TensorStore, choice: WeightChoice) {
+  const layers = model.blocks.filter(({ kind }) => kind === 'layer')
+  const inLayers = new Set(collectWeightShapes(layers).keys())
+  const blockTypeOf = (name: string): keyof typeof packers | undefined => {
+    const info = store.tensors.get(name)
+    return info && selectBlockType(info.dtype, info.shape, choice, inLayers.has(name))
+  }
+  return {
+    blockTypeOf,
+    async read(name: string): Promise<Tensor> {
+      const tensor = await store.read(name)
+      const wanted = blockTypeOf(name)
+      if (!wanted || isBlockType(tensor.dtype)) return tensor
+      return quantizeWeight(tensor, wanted === 'q4_0' ? 'q4' : 'q8') ?? tensor
+    },
+  }
+}
+
+function packFinite(name: string, tensor: Tensor): PackedWeight {
+  const packed = packWeight(tensor)
+  for (const part of [packed.scales, packed.offsets])
+    if (part) toFiniteFloat32(`${name} (block scales)`, part)
+  return packed
+}
+
+/** Weights of `model` from `store`. */
 export function createBaseWeights(
   model: ModelGraph,
   store: TensorStore,
   choice: WeightChoice = 'file',
 ): BaseWeights {
-  const inLayers = new Set(
-    collectWeightShapes(model.blocks.filter(({ kind }) => kind === 'layer')).keys(),
-  )
+  const { blockTypeOf, read } = createWeightReader(model, store, choice)
   const kept = new Map<string, Promise<F32Tensor>>()
-  const table = getEmbeddingName(model)
   const raw = new Map<string, Promise<Tensor>>()
+  const table = getEmbeddingName(model)
 
-  const blockTypeNamed = (name: string) => {
-    const info = store.tensors.get(name)
-    return info && selectBlockType(info.dtype, info.shape, choice, inLayers.has(name))
-  }
-  const read = async (name: string): Promise<Tensor> => {
-    const tensor = await store.read(name)
-    const wanted = blockTypeNamed(name)
-    if (!wanted || isBlockType(tensor.dtype)) return tensor
-    return quantizeWeight(tensor, wanted === 'q4_0' ? 'q4' : 'q8') ?? tensor
-  }
-  const readFloat = async (name: string): Promise<F32Tensor> => {
-    const tensor = await read(name)
-    return toFiniteFloat32(name, tensor)
-  }
+  const readFloat = async (name: string): Promise<F32Tensor> =>
+    toFiniteFloat32(name, await read(name))
   const float = (name: string): Promise<F32Tensor> => {
     const known = kept.get(name) ?? readFloat(name)
     kept.set(name, known)
@@ -99,24 +111,19 @@ export function createBaseWeights(
   }
   const matrixRows = async (name: string, ids: readonly number[]): Promise<Float32Array> => {
     // A float matrix that is fed as it is serves here too; any other stays in the file's own bytes.
-    if (blockTypeNamed(name) === undefined) return readMatrixRows(await float(name), ids)
+    if (blockTypeOf(name) === undefined) return readMatrixRows(await float(name), ids)
     const known = raw.get(name) ?? read(name)
     raw.set(name, known)
     return readMatrixRows(await known, ids)
   }
   return {
     formOf(name) {
-      const blockType = blockTypeNamed(name)
+      const blockType = blockTypeOf(name)
       if (!blockType) return undefined
       const { bits, block, withOffsets } = packers[blockType]
       return { bits, block, withOffsets }
     },
-    async packed(name) {
-      const packed = packWeight(await read(name))
-      for (const part of [packed.scales, packed.offsets])
-        if (part) toFiniteFloat32(`${name} (block scales)`, part)
-      return packed
-    },
+    packed: async (name) => packFinite(name, await read(name)),
     float,
     floatUncached: (name) => kept.get(name) ?? readFloat(name),
     async floats() {
