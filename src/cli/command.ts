@@ -20,7 +20,7 @@ export type OptionSpec = Field & OptionInfo
 export type Options = Readonly<Record<string, OptionSpec>>
 
 /** A field as an option of a command line. */
-export const option = <Of extends Field, const Info extends OptionInfo>(
+export const toOption = <Of extends Field, const Info extends OptionInfo>(
   field: Of,
   info: Info,
 ): Of & Info => ({ ...field, ...info })

@@ -56,12 +56,12 @@ export interface ManifestTables {
 }
 
 const filled = string({ filled: true })
-const path = (about: string): Field<string> => string({ filled: true, about })
-const count = (about: string): Field<number> => integer({ from: 1, about })
+const definePath = (about: string): Field<string> => string({ filled: true, about })
+const defineCount = (about: string): Field<number> => integer({ from: 1, about })
 
 const filledList = listOf(filled, { least: 1 })
 const isPaths = (value: unknown): boolean => filled.is(value) || filledList.is(value)
-const paths = (about: string): Field<string | readonly string[]> =>
+const definePaths = (about: string): Field<string | readonly string[]> =>
   createField(
     'a path, or a list of paths',
     { anyOf: [filled.schema, filledList.schema] },
@@ -69,7 +69,7 @@ const paths = (about: string): Field<string | readonly string[]> =>
     { about },
   )
 
-const targetsField = (presets: readonly string[]): Field =>
+const defineTargets = (presets: readonly string[]): Field =>
   createField<string | readonly string[]>(
     `${presets.join(', ')}, a list of names, or a regular expression over module paths`,
     {
@@ -96,9 +96,9 @@ const weightsField = createField<Readonly<Record<string, number>>>(
 const teacherSection: ManifestSection = {
   about: 'the model to imitate, for the loss distillation',
   keys: {
-    adapter: path('the folder of an expert; relative to the manifest'),
+    adapter: definePath('the folder of an expert; relative to the manifest'),
     mixture: weightsField,
-    model: path('another model of the same vocabulary; the base itself unless given'),
+    model: definePath('another model of the same vocabulary; the base itself unless given'),
   },
 }
 
@@ -106,12 +106,12 @@ const defineDataSection = (formats: readonly string[]): ManifestSection => ({
   about: 'the training data',
   required: ['files'],
   keys: {
-    files: paths('JSONL files, one or a list; relative to the manifest'),
+    files: definePaths('JSONL files, one or a list; relative to the manifest'),
     format: oneOf(formats, {
       about: 'the form of the rows; found out from the first row unless given',
     }),
     system: string({ about: 'system message for rows that have none; the expert remembers it' }),
-    validation: either(number({ above: 0, below: 1 }), paths(''), {
+    validation: either(number({ above: 0, below: 1 }), definePaths(''), {
       about: 'rows to validate on: a share of the data such as 0.1, or files of their own',
     }),
     labels: listOf(filled, {
@@ -125,18 +125,20 @@ const defineEvaluationSection = (metrics: readonly string[]): ManifestSection =>
   about: 'what is measured after the training',
   required: ['metrics'],
   keys: {
-    data: paths('rows to evaluate on after the training; the validation rows unless given'),
+    data: definePaths('rows to evaluate on after the training; the validation rows unless given'),
     metrics: listOf(oneOf(metrics), { least: 1, about: 'what is measured' }),
-    rows: count('only the first rows'),
-    newTokens: count('tokens of an answer at most; 96 unless given'),
-    stop: path('end answers where this text would begin'),
+    rows: defineCount('only the first rows'),
+    newTokens: defineCount('tokens of an answer at most; 96 unless given'),
+    stop: definePath('end answers where this text would begin'),
   },
 })
 
 /** Runs' own keys of the section `schedule`, beside the settings of training. */
 const scheduleKeys: Fields = {
-  validateEverySteps: count('steps between validations; at the end of each epoch unless given'),
-  saveEverySteps: count('steps between checkpoints to resume from; 25 unless given'),
+  validateEverySteps: defineCount(
+    'steps between validations; at the end of each epoch unless given',
+  ),
+  saveEverySteps: defineCount('steps between checkpoints to resume from; 25 unless given'),
 }
 
 /** The section of each row, with keys that all rows share. */
@@ -179,15 +181,15 @@ export function defineTrainingManifest(tables: ManifestTables): ManifestSection 
     about: 'a training run: a base model, an adapter, data and settings, as graft train takes them',
     required: ['data'],
     keys: {
-      base: path('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
-      out: path("the expert's folder; beside the manifest and named like it unless given"),
+      base: definePath('the base model: a catalogue name, hf:owner/name, a folder or a .gguf file'),
+      out: definePath("the expert's folder; beside the manifest and named like it unless given"),
       kind: defineChoice(selectKindOptions(kinds), 'lora', 'the kind of adapter, and its options'),
-      targets: targetsField(tables.targets),
+      targets: defineTargets(tables.targets),
       data: defineDataSection(tables.formats),
       batch: {
         about: 'how much is learned at once',
         keys: {
-          rows: count('lines of a batch; 4 unless given'),
+          rows: defineCount('lines of a batch; 4 unless given'),
           tokens: integer({ from: 2, about: 'tokens of a line; 256 unless given' }),
           ...settings.batch,
         },
@@ -208,20 +210,20 @@ export function defineTrainingManifest(tables: ManifestTables): ManifestSection 
         about: 'protects what earlier tasks need, and measures what this one does',
         keys: {
           ...tables.ewc,
-          from: path(
+          from: definePath(
             'the folder with what earlier tasks left (ewc.safetensors); that of the expert in "from" unless given',
           ),
         },
       },
       evaluation: defineEvaluationSection(tables.metrics),
-      from: path(
+      from: definePath(
         'the folder of an expert to continue from, in place of a fresh one; relative to the manifest',
       ),
       checkpointing: either(flag(), positiveInteger, {
         about:
           'compute layers twice instead of keeping them: less memory, more time; a number: into how many segments',
       }),
-      reference: path(
+      reference: definePath(
         'for losses over pairs: the folder of an expert to compare with, in place of the bare base',
       ),
       ...settings.top,

@@ -14,7 +14,6 @@ export { mergeIntoBase, type IntoBaseFilesOptions, type IntoBaseReport } from '.
 export { merge, type MergeFilesOptions } from './merge.ts'
 export { loadModel, type LoadedModel, type LoadModelOptions } from './model.ts'
 export { planTraining } from './plan-training.ts'
-export { resolveModel, type ResolveOptions } from './models/resolve.ts'
 export { createFileStore } from './stores/file-store.ts'
 export { openSqliteStore, type SqliteStoreOptions } from './stores/sqlite-store.ts'
 export { train, type TrainFilesOptions } from './train.ts'

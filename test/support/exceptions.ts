@@ -37,7 +37,6 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
   'file length': {
     'src/base/linalg/low-rank.ts': 'to be split',
     'src/base/schema.ts': 'to be split',
-    'src/cli/commands/quickstart.ts': 'to be split',
     'src/learn/learner.ts': 'to be split',
     'src/learn/store/checkpoints.ts': 'to be split',
     'src/learn/store/user-pool.ts': 'to be split',
@@ -48,16 +47,11 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/learn/users/user-codec.ts': 'to be split',
     'src/micro/micro-lora.ts': 'to be split',
     'src/micro/module.ts': 'to be split',
-    'src/node/manifests/training-run.ts': 'to be split',
     'src/train/estimate/estimate.ts': 'to be split',
     'src/train/run/prepare.ts': 'to be split',
   },
   'function length': {
     'src/base/linalg/kernel.ts#multiplyTile': 'to be split',
-    'src/node/manifests/training-run.ts#resolveTrainingRun': 'to be split',
-    'src/node/sql/sql-runner.ts#createSqlRunner': 'to be split',
-    'src/node/stores/file-store.ts#createFileStore': 'to be split',
-    'src/node/stores/sqlite-store.ts#openSqliteStore': 'to be split',
     'src/train/objective/auxiliary-model.ts#createAuxiliaryModel': 'to be split',
     'src/train/programs/tail-program.ts#createTailProgram': 'to be split',
     'src/train/run/prepare.ts#prepareRun': 'to be split',
@@ -76,18 +70,8 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
   },
   'folder size': {},
   'plural twins': {},
-  'type names': {
-    MergeIntoBaseOptions: 'to be renamed',
-  },
-  verbs: {
-    'src/cli/command.ts#option': 'to be renamed',
-    'src/cli/core/arguments.ts#tokenize': 'to be renamed',
-    'src/cli/train/train-options.ts#namedValues': 'to be renamed',
-    'src/manifest/training-keys.ts#path': 'to be renamed',
-    'src/manifest/training-keys.ts#paths': 'to be renamed',
-    'src/manifest/training-keys.ts#targetsField': 'to be renamed',
-    'src/node/manifests/manifest-tables.ts#nameDefaults': 'to be renamed',
-  },
+  'type names': {},
+  verbs: {},
   'literal spread': {},
   'tuple assignment': {
     'src/micro/module.ts': 'to be written out',
@@ -95,7 +79,6 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
   'entry values': {
     'src/adapters/index.ts': 'to be split',
     'src/learn/index.ts': 'to be split',
-    'src/node/index.ts': 'to be split',
     'src/train/index.ts': 'to be split',
   },
   'upward test helpers': {},

@@ -127,7 +127,23 @@ export const rooms: Record<string, readonly string[]> = {
     'analysis',
   ],
   eval: ['metric.ts', 'json.ts', 'metrics', ''],
+  node: ['files', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests'],
   web: ['stores', ''],
+  cli: [
+    'ui',
+    'command.ts',
+    'core',
+    'shared',
+    'inspect',
+    'convert',
+    'train',
+    'merge',
+    'learn',
+    'quickstart',
+    'bench',
+    'commands',
+    '',
+  ],
 }
 
 const folderOf = (path: string): string => (path.split('/').length > 2 ? path.split('/')[1]! : '')

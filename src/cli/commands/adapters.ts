@@ -4,7 +4,7 @@ import { integer, string } from '../../base/schema.ts'
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
-import { defineCommand, option } from '../command.ts'
+import { defineCommand, toOption } from '../command.ts'
 import { describePath } from '../shared/describe-path.ts'
 import type { AdapterCost } from '../../adapters/cost.ts'
 import { formatBytes, formatCount, formatParameterCount } from '../ui/format.ts'
@@ -17,7 +17,7 @@ export const adaptersCommand = defineCommand({
   usage: '[folder]',
   positionals: [0, 1],
   options: {
-    model: option(
+    model: toOption(
       string({ about: 'tell what each kind would cost on this base, before anything is made' }),
       { valueName: 'model', short: 'm' },
     ),
@@ -25,7 +25,7 @@ export const adaptersCommand = defineCommand({
       from: 1,
       about: 'with --model: rank of the kinds that have one; 16 for lora and dora unless given',
     }),
-    targets: option(
+    targets: toOption(
       string({
         about:
           'with --model: a preset, or names with commas; as graft train takes them unless given',

@@ -13,7 +13,7 @@ import {
   type Options,
   UsageError,
   type Values,
-  option,
+  toOption,
 } from '../command.ts'
 import {
   expertOption,
@@ -30,8 +30,8 @@ const options = {
   ...expertOption,
   ...samplingOptions,
   learn: flag({ about: 'learn from /up, /down and /teach, for one user' }),
-  user: option(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
-  store: option(
+  user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
+  store: toOption(
     string({ about: 'where users are kept, with --learn; without it the talk alone learns' }),
     { valueName: 'folder|file.db' },
   ),

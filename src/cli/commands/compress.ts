@@ -2,7 +2,7 @@
 
 import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { defineCommand, option, UsageError } from '../command.ts'
+import { defineCommand, toOption, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 export const compressCommand = defineCommand({
@@ -20,11 +20,11 @@ export const compressCommand = defineCommand({
       about:
         'the smallest rank that keeps this share of the squared singular values, in every module by itself',
     }),
-    data: option(
+    data: toOption(
       string({ about: 'rows to measure on: loss before and after, and how far predictions moved' }),
       { valueName: 'file.jsonl', short: 'd' },
     ),
-    heal: option(
+    heal: toOption(
       integer({
         from: 1,
         about: 'steps in which the small expert then learns from the large one, on --data',
@@ -34,7 +34,7 @@ export const compressCommand = defineCommand({
     'learning-rate': number({ from: 0, default: 5e-4, about: 'of the healing' }),
     'max-tokens': integer({ from: 2, default: 256, about: 'longer rows are cut' }),
     seed: integer({ default: 0, about: "of the rows' order while healing" }),
-    out: option(string({ about: 'where the result goes; must not exist yet' }), {
+    out: toOption(string({ about: 'where the result goes; must not exist yet' }), {
       valueName: 'folder',
       short: 'o',
       required: true,

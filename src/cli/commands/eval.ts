@@ -4,26 +4,32 @@
 import { flag, integer, string } from '../../base/schema.ts'
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
 import type { RawDataset } from '../../train/data/jsonl.ts'
-import { type Context, defineCommand, UsageError, option } from '../command.ts'
+import { type Context, defineCommand, UsageError, toOption } from '../command.ts'
 import { adapterOption, modelOptions, openExpert } from '../shared/open-model.ts'
 
 const options = {
   ...modelOptions,
   ...adapterOption,
-  data: option(string({ about: 'rows as for graft train' }), {
+  data: toOption(string({ about: 'rows as for graft train' }), {
     valueName: 'file.jsonl',
     short: 'd',
     required: true,
   }),
-  metrics: option(string({ about: 'what is measured, with commas; perplexity unless given' }), {
+  metrics: toOption(string({ about: 'what is measured, with commas; perplexity unless given' }), {
     valueName: 'names',
   }),
-  against: option(string({ about: 'another expert, or base, to compare with on the same rows' }), {
-    valueName: 'folder|base',
-  }),
-  labels: option(string({ about: 'all the answers there are, with commas, for label-accuracy' }), {
-    valueName: 'names',
-  }),
+  against: toOption(
+    string({ about: 'another expert, or base, to compare with on the same rows' }),
+    {
+      valueName: 'folder|base',
+    },
+  ),
+  labels: toOption(
+    string({ about: 'all the answers there are, with commas, for label-accuracy' }),
+    {
+      valueName: 'names',
+    },
+  ),
   rows: integer({ from: 1, about: 'only the first rows' }),
   system: string({ about: "system message for rows that have none (default: the expert's own)" }),
   'max-tokens': integer({ from: 2, default: 512, about: 'longer rows are cut' }),

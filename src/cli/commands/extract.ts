@@ -2,7 +2,7 @@
 
 import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { defineCommand, option, UsageError } from '../command.ts'
+import { defineCommand, toOption, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { parseTargets } from '../shared/parse-targets.ts'
 
@@ -15,13 +15,13 @@ export const extractCommand = defineCommand({
   usage: '--base <model> --tuned <model> --rank <r> --out <folder>',
   positionals: [0, 0],
   options: {
-    base: option(
+    base: toOption(
       withInfo(model, {
         about: 'the model to start from (directory, .gguf file, hf:owner/name or name)',
       }),
       { short: 'b', required: true },
     ),
-    tuned: option(withInfo(model, { about: 'the model to arrive at, of the same form' }), {
+    tuned: toOption(withInfo(model, { about: 'the model to arrive at, of the same form' }), {
       short: 't',
       required: true,
     }),
@@ -30,14 +30,14 @@ export const extractCommand = defineCommand({
       about:
         'the smallest rank that keeps this share of the squared singular values, in every layer by itself',
     }),
-    targets: option(
+    targets: toOption(
       string({
         about:
           "layers to look at, with commas: q_proj,v_proj, or 'all-linear' (default), 'attention', 'mlp'",
       }),
       { valueName: 'names' },
     ),
-    out: option(string({ about: 'where the adapter goes; must not exist yet' }), {
+    out: toOption(string({ about: 'where the adapter goes; must not exist yet' }), {
       valueName: 'folder',
       short: 'o',
       required: true,

@@ -2,7 +2,7 @@
 // what is known about a user.
 
 import { flag, integer, number, string } from '../../base/schema.ts'
-import { defineCommand, option, UsageError } from '../command.ts'
+import { defineCommand, toOption, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 export const learnCommand = defineCommand({
@@ -12,12 +12,12 @@ export const learnCommand = defineCommand({
   positionals: [0, 0],
   options: {
     ...modelOptions,
-    data: option(string({ about: 'turns, in the formats of graft train; every answer is one' }), {
+    data: toOption(string({ about: 'turns, in the formats of graft train; every answer is one' }), {
       valueName: 'file.jsonl',
       short: 'd',
     }),
-    user: option(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
-    store: option(
+    user: toOption(string({ default: 'me', about: 'whose tiers learn' }), { valueName: 'name' }),
+    store: toOption(
       string({
         about: 'where users are kept: a folder, or one SQLite file; without it nothing is kept',
       }),
@@ -38,7 +38,7 @@ export const learnCommand = defineCommand({
       about: 'of the fast tier; 2e-3 unless given, on layers 5e-3',
     }),
     'no-memory': flag({ about: 'the fast tier alone' }),
-    canaries: option(
+    canaries: toOption(
       string({ about: 'turns that must not get worse by more than 1 %: else the tiers go back' }),
       { valueName: 'file.jsonl' },
     ),
@@ -49,11 +49,11 @@ export const learnCommand = defineCommand({
       from: 1,
       about: 'passes of the slow tier over what was learned; 2 unless given',
     }),
-    out: option(
+    out: toOption(
       string({ about: 'where the slow tier goes as a PEFT folder; must not exist yet' }),
       { valueName: 'folder', short: 'o' },
     ),
-    plot: option(string({ about: 'the loss curve' }), { valueName: 'file.svg' }),
+    plot: toOption(string({ about: 'the loss curve' }), { valueName: 'file.svg' }),
     show: flag({ about: 'learn nothing: say what is known about the user' }),
   },
   examples: [

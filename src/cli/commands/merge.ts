@@ -3,7 +3,7 @@
 import { flag, integer, number, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { checkValue, defineCommand, option, UsageError } from '../command.ts'
+import { checkValue, defineCommand, toOption, UsageError } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -11,14 +11,14 @@ import type { Terminal } from '../ui/terminal.ts'
 const anyNumber = number()
 
 const recipeOptions = {
-  method: option(
+  method: toOption(
     string({
       about:
         'how to merge; graft merge --methods lists the methods and their options (default: weighted)',
     }),
     { valueName: 'name' },
   ),
-  weights: option(
+  weights: toOption(
     string({
       about: 'one per adapter, 1 each unless given; with a negative one: --weights=-1,0.5',
     }),
@@ -51,7 +51,7 @@ export const mergeCommand = defineCommand({
   positionals: [0, Infinity],
   options: {
     ...recipeOptions,
-    out: option(
+    out: toOption(
       string({
         about:
           'where the result goes, with --into-base also a file that ends in .gguf; must not exist yet',

@@ -8,7 +8,7 @@ import { NotFoundError } from '../../base/errors.ts'
 import type { Adapter } from '../../index.ts'
 import type { LoadedModel } from '../../node/index.ts'
 import { composePrompt } from '../../runtime/chat-prompt.ts'
-import { type Context, defineCommand, option } from '../command.ts'
+import { type Context, defineCommand, toOption } from '../command.ts'
 import { defaultModel, modelOptions, openModel } from '../shared/open-model.ts'
 import { generateAnswers } from '../quickstart/answers.ts'
 import { intentTask } from '../quickstart/intent-task.ts'
@@ -30,7 +30,7 @@ const quickRows = { train: 160, test: 20 } // enough to see it work, not enough 
 
 const options = {
   ...modelOptions,
-  out: option(
+  out: toOption(
     string({
       default: join('.graft', 'quickstart'),
       about: 'where the expert goes; what lies there is replaced',

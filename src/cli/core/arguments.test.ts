@@ -2,7 +2,7 @@
 import { flag, integer, number, oneOf, string } from '../../base/schema.ts'
 import { describe, expect, it } from 'vitest'
 import { parseArguments, hasJsonFlag } from './arguments.ts'
-import { defineCommand, option, type Options, UsageError } from '../command.ts'
+import { defineCommand, toOption, type Options, UsageError } from '../command.ts'
 import { computeEditDistance, findNearestName } from '../../base/suggest.ts'
 
 const command = defineCommand({
@@ -15,9 +15,9 @@ const command = defineCommand({
     steps: integer({ about: 'an integer' }),
     shift: number({ about: 'may be negative' }),
     mode: oneOf(['slow', 'fast'], { about: 'a choice' }),
-    out: option(string({ about: 'a text' }), { short: 'o' }),
+    out: toOption(string({ about: 'a text' }), { short: 'o' }),
     force: flag({ about: 'a flag' }),
-    part: option(string({ about: 'several texts' }), { many: true }),
+    part: toOption(string({ about: 'several texts' }), { many: true }),
   },
   examples: [],
   run: () => Promise.resolve(undefined),

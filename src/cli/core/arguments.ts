@@ -10,14 +10,14 @@ import {
   type OptionSpec,
   UsageError,
   type Values,
-  option,
+  toOption,
 } from '../command.ts'
 import { findNearestName } from '../../base/suggest.ts'
 
 /** What every command understands. */
 export const commonOptions = {
   json: flag({ about: 'one JSON value on stdout, progress on stderr' }),
-  help: option(flag({ about: 'this text' }), { short: 'h' }),
+  help: toOption(flag({ about: 'this text' }), { short: 'h' }),
 } as const satisfies Options
 
 export interface ParsedArguments {
@@ -39,7 +39,7 @@ export function parseArguments(
   args: readonly string[],
 ): ParsedArguments {
   const table: Options = { ...options, ...commonOptions }
-  const tokens = tokenize(table, args)
+  const tokens = splitTokens(table, args)
   const given: Record<string, unknown> = {}
   for (const token of tokens) {
     if (token.kind !== 'option') continue
@@ -62,7 +62,7 @@ export function parseArguments(
   }
 }
 
-function tokenize(table: Options, args: readonly string[]): readonly Token[] {
+function splitTokens(table: Options, args: readonly string[]): readonly Token[] {
   const options = Object.entries(table).map(([name, spec]) => {
     const type = isFlag(spec) ? ('boolean' as const) : ('string' as const)
     return [name, spec.short === undefined ? { type } : { type, short: spec.short }] as const

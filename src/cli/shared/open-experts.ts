@@ -5,12 +5,12 @@ import { string } from '../../base/schema.ts'
 import type { Adapter, Expert } from '../../adapters/index.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { LoadedModel } from '../../node/index.ts'
-import { option, type Options } from '../command.ts'
+import { toOption, type Options } from '../command.ts'
 import { resolveAdapterBase, defaultModel, type ModelValues, openModel } from './open-model.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 export const expertOption = {
-  adapter: option(
+  adapter: toOption(
     string({
       about:
         'expert to answer with: a folder as PEFT saves it; several, or one with a weight, are mixed as their weighted sum',

@@ -9,13 +9,13 @@ import { loadFields } from '../../node/models/model-options.ts'
 import { formatBytes } from '../ui/format.ts'
 import type { Progress } from '../ui/progress.ts'
 import type { Terminal } from '../ui/terminal.ts'
-import { option, type Options } from '../command.ts'
+import { toOption, type Options } from '../command.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
 
 /** Options of every command that computes with a model. */
 export const modelOptions = {
-  model: option(string({ about: `directory, .gguf file, hf:owner/name or catalogue name` }), {
+  model: toOption(string({ about: `directory, .gguf file, hf:owner/name or catalogue name` }), {
     valueName: 'model',
     short: 'm',
   }),
@@ -24,7 +24,7 @@ export const modelOptions = {
 } as const satisfies Options
 
 export const adapterOption = {
-  adapter: option(string({ about: 'expert to answer with: a folder as PEFT saves it' }), {
+  adapter: toOption(string({ about: 'expert to answer with: a folder as PEFT saves it' }), {
     valueName: 'folder',
     short: 'a',
   }),

@@ -4,7 +4,7 @@
 import { type Field, flag, string, withInfo } from '../../base/schema.ts'
 import { defineTrainingManifest, findManifestField } from '../../manifest/training-keys.ts'
 import { collectManifestTables } from '../../node/manifests/manifest-tables.ts'
-import { type Context, type OptionInfo, option, type Options } from '../command.ts'
+import { type Context, type OptionInfo, toOption, type Options } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 
 /** An option, and the key of a training manifest that it sets. */
@@ -23,7 +23,7 @@ function fromKey<Value>(
   const found = findManifestField(manifest, manifestKey)
   if (!found) throw new Error(`internal: training manifests have no key ${manifestKey}`)
   const { default: _default, ...field } = found
-  return option(withInfo(field as Field<Value>, { about: about ?? field.about ?? '' }), {
+  return toOption(withInfo(field as Field<Value>, { about: about ?? field.about ?? '' }), {
     ...info,
     manifestKey,
   })
@@ -31,9 +31,10 @@ function fromKey<Value>(
 
 /** An option of another form than the manifest's key: a path, or a list with commas. */
 const toKey = <Of extends Field>(manifestKey: string, field: Of, info: OptionInfo = {}) =>
-  option(field, { ...info, manifestKey })
+  toOption(field, { ...info, manifestKey })
 
-const namedValues = (about: string) => option(string({ about }), { valueName: 'name=value,…' })
+const defineNamedValues = (about: string) =>
+  toOption(string({ about }), { valueName: 'name=value,…' })
 
 const adapterOptions = {
   kind: fromKey<string>('kind.name', {
@@ -66,7 +67,7 @@ const objectiveOptions = {
   loss: fromKey<string>('loss.name', {
     about: 'the training loss; cross-entropy unless given, distillation with a teacher',
   }),
-  'loss-options': namedValues('its own options: labelSmoothing=0.1, or share=0.5,top=64'),
+  'loss-options': defineNamedValues('its own options: labelSmoothing=0.1, or share=0.5,top=64'),
   beta: fromKey<number>('loss.beta', {
     about: 'of losses over pairs: how close the expert stays to the reference',
   }),
@@ -75,7 +76,7 @@ const objectiveOptions = {
     string({ about: 'an expert that losses over pairs compare with, in place of the bare base' }),
     { valueName: 'folder' },
   ),
-  teacher: option(
+  teacher: toOption(
     string({ about: 'an expert to imitate; several, or one with a weight, as their mixture' }),
     { many: true, valueName: 'folder[=weight]' },
   ),
@@ -92,12 +93,12 @@ const optimizerOptions = {
   optimizer: fromKey<string>('optimizer.name', {
     about: 'what turns gradients into steps; adamw unless given',
   }),
-  'optimizer-options': namedValues('its own options: momentum=0.8,nesterov=true'),
+  'optimizer-options': defineNamedValues('its own options: momentum=0.8,nesterov=true'),
   'learning-rate': fromKey<number>('schedule.learningRate'),
   schedule: fromKey<string>('schedule.name', {
     about: 'how the learning rate falls; cosine unless given',
   }),
-  'schedule-options': namedValues('its own options: cycles=4,minimum=0.1'),
+  'schedule-options': defineNamedValues('its own options: cycles=4,minimum=0.1'),
   warmup: fromKey<number>('schedule.warmupShare', {
     about: 'share of the steps over which it rises first; 0.05 unless given, 0.3 for one-cycle',
   }),

@@ -14,7 +14,7 @@ import { settingTable } from '../../train/options/setting-table.ts'
 import { nodeMetrics } from '../metric-table.ts'
 
 /** Options of training, each with its default in its sentence. */
-const nameDefaults = (table: Fields): Fields =>
+const withDefaultsNamed = (table: Fields): Fields =>
   Object.fromEntries(
     Object.entries(table).map(([name, field]) => {
       const usual = field.default === undefined ? '' : `; ${String(field.default)} unless given`
@@ -28,7 +28,7 @@ const toChoiceTable = (
   new Map(
     [...table].map(([name, { about, options }]) => [
       name,
-      { about, options: nameDefaults(options) },
+      { about, options: withDefaultsNamed(options) },
     ]),
   )
 
@@ -60,7 +60,7 @@ export const settingSections: Readonly<
 }
 
 const selectSettings = (place: keyof ManifestTables['settings']): Fields =>
-  nameDefaults(
+  withDefaultsNamed(
     Object.fromEntries(
       Object.entries(settingTable).filter(
         ([name]) => settingSections[name as keyof typeof settingTable] === place,
@@ -82,5 +82,5 @@ export const collectManifestTables = (): ManifestTables => ({
     top: selectSettings('top'),
   },
   metrics: [...nodeMetrics.keys()],
-  ewc: nameDefaults(ewcTable),
+  ewc: withDefaultsNamed(ewcTable),
 })

@@ -7,7 +7,7 @@ import { FormatError, GraftError, NotFoundError, OptionError } from '../../base/
 import { isCached } from './cache.ts'
 import { download, type DownloadProgress, fetchWithin } from './download.ts'
 import { resolveInside } from '../files/folder.ts'
-import { withLock } from './lock.ts'
+import { withLock } from '../files/lock.ts'
 import { describeError } from '../files/system-errors.ts'
 
 export interface HubReference {

