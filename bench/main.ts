@@ -1,4 +1,4 @@
-// `npm run bench -- [name]`: the benchmarks of `graft bench` and the studies beside this file.
+// `npm run bench -- [name]`: the benchmarks of `graft bench`, and the studies of this folder.
 
 import { createBenchCommand } from '../src/cli/commands/bench.ts'
 import { runProcess } from '../src/cli/core/run-process.ts'
@@ -7,6 +7,6 @@ const bench = createBenchCommand(async () => {
   const { benchmarks } = await import('../src/cli/bench/benchmark-table.ts')
   const { studies } = await import('./studies/study-table.ts')
   return new Map([...benchmarks, ...studies])
-})
+}, 'npm run bench --')
 
 await runProcess(['bench', ...process.argv.slice(2)], new Map([['bench', bench]]))

@@ -63,9 +63,11 @@ export interface CommandExample {
 
 export interface Command<Table extends Options = Options> {
   readonly name: string
+  /** How the command is typed; 'graft <name>' by default. */
+  readonly invocation?: string
   /** One line for the list of commands. */
   readonly summary: string
-  /** After 'graft <name>': '[folder]'. */
+  /** After the invocation: '[folder]'. */
   readonly usage: string
   /** How many positional arguments the command takes: [least, most]. */
   readonly positionals: readonly [number, number]
@@ -84,6 +86,10 @@ export interface Command<Table extends Options = Options> {
  */
 export const defineCommand = <const Table extends Options>(command: Command<Table>): Command =>
   command as unknown as Command
+
+/** 'graft train': how a command is typed. */
+export const getInvocation = ({ name, invocation }: Command): string =>
+  invocation ?? `graft ${name}`
 
 export const loadOptions = async ({ options }: Command): Promise<Options> =>
   typeof options === 'function' ? options() : options

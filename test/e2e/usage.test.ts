@@ -62,7 +62,7 @@ describe('wrong usage ends with 2', () => {
       '--validation: got 2, expected a number above 0 and below 1',
     ],
     [['models', 'fetsh', 'x'], 'Did you mean "fetch"?'],
-    [['bench', 'decod'], 'Did you mean decode?'],
+    [['bench', 'decod'], 'Did you mean "decode"?'],
   ])('%j', async (args, message) => {
     const { code, stdout, stderr } = await graft(args)
     expect(stderr).toContain(message)

@@ -1,40 +1,43 @@
 // graft bench: the project's own benchmarks, beside a reference where one is installed.
 
-import { defineCommand, UsageError } from '../command.ts'
+import { oneOf } from '../../base/schema.ts'
+import { checkValue, defineCommand } from '../command.ts'
 import type { Benchmark, BenchmarkRow, MeasuredValues } from '../bench/benchmark.ts'
-import { findNearestName } from '../../base/suggest.ts'
 import { formatRate } from '../ui/format.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /**
- * The command over a table of benchmarks; the table is loaded when the command runs, because its
- * modules are heavy.
+ * The command over a table of benchmarks, as it is typed; the table is loaded when the command runs,
+ * because its modules are heavy.
  */
-export const createBenchCommand = (loadTable: () => Promise<ReadonlyMap<string, Benchmark>>) =>
+export const createBenchCommand = (
+  loadTable: () => Promise<ReadonlyMap<string, Benchmark>>,
+  invocation = 'graft bench',
+) =>
   defineCommand({
     name: 'bench',
+    invocation,
     summary: 'benchmarks: training and decoding, beside PEFT and llama.cpp where installed',
     usage: '[name]',
     positionals: [0, 1],
     options: {},
     examples: [
       {
-        command: 'graft bench',
+        command: invocation,
         about: 'the list of benchmarks, and what each needs for its reference',
       },
-      { command: 'graft bench train', about: 'training speed on the shape of SmolLM2-135M' },
-      { command: 'graft bench decode --json > decode.json', about: 'one JSON value, for keeping' },
+      { command: `${invocation} train`, about: 'training speed on the shape of SmolLM2-135M' },
+      {
+        command: `${invocation} decode --json > decode.json`,
+        about: 'one JSON value, for keeping',
+      },
     ],
     async run({ positionals: [name], terminal }) {
       const benchmarks = await loadTable()
       if (name === undefined) return listBenchmarks([...benchmarks.values()], terminal)
-      const benchmark = benchmarks.get(name)
-      if (benchmark) return runBenchmark(benchmark, terminal)
-      const meant = findNearestName(name, [...benchmarks.keys()])
-      throw new UsageError(
-        `there is no benchmark ${JSON.stringify(name)}; there are ${[...benchmarks.keys()].join(', ')}.${meant ? ` Did you mean ${meant}?` : ''}`,
-      )
+      checkValue(oneOf([...benchmarks.keys()]), name, 'benchmark')
+      return runBenchmark(benchmarks.get(name)!, terminal)
     },
   })
 

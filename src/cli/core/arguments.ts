@@ -5,6 +5,7 @@ import { flag } from '../../base/schema.ts'
 import { parseArgs } from 'node:util'
 import {
   checkValue,
+  getInvocation,
   type Command,
   type Options,
   type OptionSpec,
@@ -133,10 +134,10 @@ function checkRequired(options: Options, given: Readonly<Record<string, unknown>
 function checkPositionals(command: Command, positionals: readonly string[]): void {
   const [least, most] = command.positionals
   if (positionals.length < least)
-    throw new UsageError(`something is missing: graft ${command.name} ${command.usage}`)
+    throw new UsageError(`something is missing: ${getInvocation(command)} ${command.usage}`)
   if (positionals.length > most)
     throw new UsageError(
-      `${JSON.stringify(positionals[most])} is one word too many: graft ${command.name} ${command.usage}`,
+      `${JSON.stringify(positionals[most])} is one word too many: ${getInvocation(command)} ${command.usage}`,
     )
 }
 

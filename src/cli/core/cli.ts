@@ -3,7 +3,7 @@
 
 import { GraftError, ManifestError } from '../../base/errors.ts'
 import { parseArguments, hasJsonFlag } from './arguments.ts'
-import { type Command, loadOptions, UsageError } from '../command.ts'
+import { type Command, getInvocation, loadOptions, UsageError } from '../command.ts'
 import { describeCommand, describeProgram } from './help.ts'
 import { findNearestName } from '../../base/suggest.ts'
 import { createStyle, type Style } from '../ui/style.ts'
@@ -106,9 +106,10 @@ function reportError(
     : error instanceof Error
       ? error
       : new Error(String(error))
+  const command = args[0] === undefined ? undefined : commands.get(args[0])
   const hint =
-    error instanceof UsageError && args[0] !== undefined && commands.has(args[0])
-      ? `\nusage: graft ${args[0]} --help explains the options, with examples.`
+    error instanceof UsageError && command
+      ? `\nusage: ${getInvocation(command)} --help explains the options, with examples.`
       : ''
   const debug = Boolean(environment['GRAFT_DEBUG'])
   // An unexpected error is our own bug: there the stack helps whoever reports it.

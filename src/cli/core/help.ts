@@ -1,7 +1,7 @@
 // Help texts, made from the commands' own tables.
 
 import { commonOptions, describePlaceholder } from './arguments.ts'
-import { type Command, loadOptions, type OptionSpec } from '../command.ts'
+import { type Command, getInvocation, loadOptions, type OptionSpec } from '../command.ts'
 import type { Style } from '../ui/style.ts'
 import { formatTable } from '../ui/table.ts'
 
@@ -28,9 +28,10 @@ export function describeProgram(
 export async function describeCommand(command: Command, style: Style): Promise<string> {
   const options = await loadOptions(command)
   const entries = Object.entries<OptionSpec>({ ...options, ...commonOptions })
-  const usage = ['graft', command.name, command.usage].filter((part) => part !== '').join(' ')
+  const invocation = getInvocation(command)
+  const usage = [invocation, command.usage].filter((part) => part !== '').join(' ')
   return [
-    `${style.strong(`graft ${command.name}`)}: ${command.summary}`,
+    `${style.strong(invocation)}: ${command.summary}`,
     '',
     `usage: ${usage} [options]`,
     '',
