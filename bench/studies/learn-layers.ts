@@ -2,15 +2,10 @@
 // as serving computed them, and end with the tiers' new weights and memory. What serving computes
 // on the way is timed apart.
 
-import {
-  createLayerTiers,
-  createHeadLoss,
-  createTierStack,
-  type LayerTiersOptions,
-  gatherKeys,
-  learnLayers,
-  type TierStackOptions,
-} from '../../src/learn/index.ts'
+import { createHeadLoss, createTierStack, type TierStackOptions } from '../../src/learn/index.ts'
+import { createLayerTiers } from '../../src/learn/tiers/layer-tier-program.ts'
+import { gatherKeys, learnLayers } from '../../src/learn/tiers/learn-layers.ts'
+import type { LayerTiersOptions } from '../../src/learn/tiers/tier-options.ts'
 import { f32, type F32Tensor } from '../../src/base/tensor.ts'
 import type { LoadedModel } from '../../src/node/model.ts'
 import type { Stream } from './learn-turns.ts'

@@ -2,12 +2,8 @@
 // consolidation trains the same turns into a LoRA through the whole model, and both are asked about
 // those 50. What is left of the gain once fast tier and memory are emptied?
 
-import {
-  trainSlowTier,
-  createHeadLoss,
-  createTierStack,
-  type TierStack,
-} from '../../src/learn/index.ts'
+import { createHeadLoss, createTierStack, type TierStack } from '../../src/learn/index.ts'
+import { trainSlowTier } from '../../src/learn/slow/train-slow-tier.ts'
 import type { LoadedModel } from '../../src/node/model.ts'
 import { type TurnStates, computeTurnStates, type Stream } from './learn-turns.ts'
 

@@ -196,17 +196,27 @@ export const mapOf = <
     info as Info,
   )
 
-export const either = <A, B, const Info extends FieldInfo<A | B> = object>(
+/** One of two kinds of values; problems of an object's own options bear their paths. */
+export function either<A, B, const Info extends FieldInfo<A | B> = object>(
   a: Field<A>,
   b: Field<B>,
   info?: Info,
-): WithDefault<A | B, Info> =>
-  createField(
-    `${a.expected} or ${b.expected}`,
+): WithDefault<A | B, Info> {
+  const is = (value: unknown): boolean => a.is(value) || b.is(value)
+  const expected = `${a.expected} or ${b.expected}`
+  const field = createField<A | B, Info>(
+    expected,
     { anyOf: [a.schema, b.schema] },
-    (value) => a.is(value) || b.is(value),
+    is,
     info as Info,
   )
+  const findProblems = (value: unknown, name: string): string[] => {
+    const table = [a, b].find((one) => one.expected === 'an object')
+    const isWithin = table !== undefined && isRecord(value) && !is(value)
+    return (isWithin ? table : field).findProblems(value, name)
+  }
+  return { ...field, findProblems }
+}
 
 /** Any object. */
 export const record = createField<Readonly<Record<string, unknown>>>(

@@ -70,6 +70,14 @@ describe('an option table', () => {
       'tags: got [1], expected a list, each a string',
     ])
     expect(findOptionProblems({ batch: { rows: 2 }, tags: [] }, nested)).toEqual([])
+    const optional = { batch: either(nested.batch, oneOf([false])) }
+    expect(findOptionProblems({ batch: false }, optional)).toEqual([])
+    expect(findOptionProblems({ batch: { row: 1 } }, optional)).toEqual([
+      'there is no option "batch.row". Did you mean "batch.rows"?',
+    ])
+    expect(findOptionProblems({ batch: true }, optional)).toEqual([
+      'batch: got true, expected an object or false',
+    ])
   })
   it('gives only what was given where no defaults are wanted', () => {
     expect(readGivenOptions('Test', { count: 3, loud: undefined }, table)).toEqual({ count: 3 })

@@ -1,62 +1,50 @@
-// A model that learns from every request: tiers of one user over a frozen model's head.
+// A model that learns from every request: tiers of each user over a frozen model's head.
 
-export { type GateState, computeInterpolationWeight } from './tiers/memory-gate.ts'
-export { LayerTier, type LayerTierInput, type LayerTierOptions } from './tiers/layer-tier.ts'
-export {
-  createLayerTiers,
-  combineExperts,
-  gatherKeys,
-  learnLayers,
-  type LayerTrainingExample,
-  type LayerTiers,
-  type LayerTiersOptions,
-} from './tiers/layer-tier-program.ts'
-export { HeadTier, type HeadTierOptions } from './tiers/head-tier.ts'
-export {
-  createHeadLoss,
-  type Breadth,
-  type LossGradient,
-  type HeadLoss,
-} from './tiers/head-gradient.ts'
-export { MemoryTier, type MemoryTierOptions, type Retrieval } from './tiers/memory-tier.ts'
-export type { LogitSummary } from './tiers/logit-summary.ts'
-export {
-  createTierStack,
-  type TrainingExample,
-  type Scores,
-  type Observation,
-  type TierStack,
-  type TierStackOptions,
-} from './tiers/tier-stack.ts'
-export {
-  trainSlowTier,
-  type GateResult,
-  evaluateGate,
-  type SlowTierOptions,
-  type SlowVersion,
-} from './slow/train-slow-tier.ts'
+export { ConflictError } from '../base/errors.ts'
 export { createLearner, type LearnedTurn, type Learner, type LearnerEvent } from './learner.ts'
+export type { LearnerOptions } from './learner-options.ts'
+export type { SlowTierOptions, SlowVersion } from './slow/train-slow-tier.ts'
+export type { GateResult } from './slow/validation-gate.ts'
+export * from './store/index.ts'
+export { createHeadLoss, type HeadLoss, type LossGradient } from './tiers/head-gradient.ts'
+export { HeadTier } from './tiers/head-tier.ts'
+export type { LayerTier, LayerTierInput } from './tiers/layer-tier.ts'
+export type { LogitSummary } from './tiers/logit-summary.ts'
+export type { GateState } from './tiers/memory-gate.ts'
+export { MemoryTier } from './tiers/memory-tier.ts'
+export type { Retrieval } from './tiers/retrieval.ts'
+export type {
+  Breadth,
+  HeadTierOptions,
+  LayerTierOptions,
+  MemoryTierOptions,
+  TierStackOptions,
+  TierTargets,
+} from './tiers/tier-options.ts'
+export { createTierStack, type TierStack } from './tiers/tier-stack.ts'
+export { targetStrategies } from './tiers/tier-targets.ts'
+export type {
+  Observation,
+  Scores,
+  TrainingExample,
+  UpdateResult,
+} from './tiers/training-example.ts'
+export type { TurnExample } from './turns/encode-turn.ts'
+export {
+  computeReward,
+  createRewardRecord,
+  type LearningSignal,
+  type RewardOptions,
+  type RewardRecord,
+  scoreSignal,
+} from './turns/reward.ts'
+export type { GuardOptions } from './updates/canary-guard.ts'
+export type { ConsolidateUserOptions, ConsolidationResult } from './updates/consolidate-user.ts'
 export type {
   ConsolidationMethod,
-  GuardOptions,
-  LearnerOptions,
   ConsolidationSchedule,
   ConsolidationTrigger,
-} from './learner-options.ts'
-export type { ConsolidationResult, ConsolidateUserOptions } from './slow/consolidate-user.ts'
-export { foldAdapters, type FoldedAdapter } from './slow/fold-adapters.ts'
-export type { NumberedVersion } from './user.ts'
+} from './updates/consolidation-schedule.ts'
+export type { FeedbackResult } from './updates/learn-turn.ts'
 export type { LearnerWarning, UserStatistics } from './users/statistics.ts'
-export type { FeedbackResult } from './turns/learn-turn.ts'
-export { type TurnExample, selectKeyLayer } from './turns/turns.ts'
-export { type TierTargets, targetStrategies } from './tiers/tier-targets.ts'
-export {
-  scoreSignal,
-  type LearningSignal,
-  createRewardRecord,
-  type RewardOptions,
-  computeReward,
-  type RewardRecord,
-} from './turns/reward.ts'
-export { ConflictError } from '../base/errors.ts'
-export * from './store/index.ts'
+export type { NumberedVersion } from './users/user.ts'

@@ -147,7 +147,7 @@ describe('a learner whose fast tier lies on layers', () => {
     expect(() => createLearner({ model, fast: { where: { modules: 'nose' } } })).toThrow(
       OptionError,
     )
-    expect(() => createLearner({ model, fast: { where, rank: 40 } })).toThrow(/rank is 40/)
-    expect(() => createLearner({ model, fast: { where, trust: 0 } })).toThrow(/trust is 0/)
+    expect(() => createLearner({ model, fast: { where, rank: 40 } })).toThrow(/fast.rank: got 40/)
+    expect(() => createLearner({ model, fast: { where, trust: 0 } })).toThrow(/fast.trust: got 0/)
   })
 })

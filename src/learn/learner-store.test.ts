@@ -13,7 +13,7 @@ import { createFileStore } from '../node/stores/file-store.ts'
 import { createLearner, type Learner } from './learner.ts'
 import type { LearnerOptions } from './learner-options.ts'
 import { createMemoryStore } from './store/memory-store.ts'
-import type { PoolProblem } from './store/user-pool.ts'
+import type { PoolProblem } from './store/user-pool-options.ts'
 import type { UserStore } from './store/user-store.ts'
 import {
   answer,

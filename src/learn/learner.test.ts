@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
-import { evaluateGate } from './slow/train-slow-tier.ts'
+import { evaluateGate } from './slow/validation-gate.ts'
 import { createLearner, type Learner } from './learner.ts'
 import { answer, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
@@ -173,7 +173,7 @@ describe('consolidating', () => {
     await expect(learner.consolidate('ada')).rejects.toThrow(/nothing to consolidate/)
     await expect(
       learner.consolidate('ada', { by: 'magic' as 'sum', bound: Number.NaN }),
-    ).rejects.toThrow(/by is "magic".*bound is NaN/)
+    ).rejects.toThrow(/by: got "magic".*bound: got NaN/)
   })
 
   it('is judged by what is left of the gain', () => {
@@ -190,7 +190,7 @@ describe('what cannot be learned', () => {
     const learner = createLearner({ model })
     const learn = (turn: object) => learner.learn({ user: 'ada', ...fact, ...turn })
     await expect(learn({ prompt: undefined, completion: 5 })).rejects.toThrow(
-      /prompt is undefined.*completion is number/,
+      /prompt: got undefined.*completion: got 5, expected a string/,
     )
     await expect(learn({ prompt: [] })).rejects.toThrow(/prompt is empty/)
     await expect(learn({ prompt: [1, 99_999] })).rejects.toThrow(
@@ -211,11 +211,13 @@ describe('what cannot be learned', () => {
         canaries: [{ prompt: 'x' }],
       }),
     ).toThrow(
-      /keptTurns is -1.*keptRows is 0.*keptVersions is 0.5.*coldForm is "f8".*qualityRate is "high".*canaries\[0\]: completion is undefined/,
+      /qualityRate: got "high".*coldForm: got "f8".*canaries\[0\]: completion: got undefined.*keptTurns: got -1.*keptRows: got 0.*keptVersions: got 0.5/,
     )
-    expect(made({ slow: { rank: 2 } })).toThrow(/rank is 2, expected 4 to 16/)
-    expect(made({ fast: { rank: 17 } })).toThrow(/rank is 17/)
-    expect(made({ memory: { capacity: 0 } })).toThrow(/capacity is 0/)
-    expect(made({ limitBytes: -1 })).toThrow(/limitBytes/)
+    expect(made({ slow: { rank: 2 } })).toThrow(
+      /slow.rank: got 2, expected an integer from 4 to 16/,
+    )
+    expect(made({ fast: { rank: 17 } })).toThrow(/fast.rank: got 17/)
+    expect(made({ memory: { capacity: 0 } })).toThrow(/memory.capacity: got 0/)
+    expect(made({ limitBytes: -1 })).toThrow(/limitBytes: got -1/)
   })
 })

@@ -1,62 +1,52 @@
-// A model that learns from its users: each has a fast tier and a memory at the head, and a slow
-// tier that takes over what they learned. Users share the base and nothing else. Here is what a
-// caller sees; the parts lie beside it: learner-users.ts (who is in memory, what is saved),
-// teaching.ts (a turn learned), canary-guard.ts, consolidation.ts, statistics.ts.
+// A model that learns from its users: each has a fast tier and a memory at the head, and a slow tier
+// that consolidates what they learned. Users share the base model and nothing else. This file is the
+// caller's view; users/ has who is in memory and saved, updates/ what changes a user.
 
 import { NotFoundError } from '../base/errors.ts'
-import type { GenerateEvent, Generation, Head, Prompt, PromptOptions } from '../runtime/index.ts'
-import { CanaryGuard } from './turns/canary-guard.ts'
-import { resolveSlowRank } from './slow/train-slow-tier.ts'
+import { readOptions } from '../base/schema.ts'
+import type { GenerateEvent, Prompt, PromptOptions } from '../runtime/index.ts'
+import { createLearnerContext, type LearnerContext } from './learner-context.ts'
+import type { LearnerOptions } from './learner-options.ts'
+import type { UserState } from './store/user-state.ts'
+import type { TierStack } from './tiers/tier-stack.ts'
+import type { Scores } from './tiers/training-example.ts'
+import { encodeTurn, type TurnExample } from './turns/encode-turn.ts'
+import { measureLoss } from './turns/measure-loss.ts'
+import type { LearningSignal } from './turns/reward.ts'
+import { serveTurn } from './turns/serve-turn.ts'
+import { CanaryGuard } from './updates/canary-guard.ts'
 import {
-  createBaselineTiers,
-  type ConsolidationResult,
+  consolidateFields,
   type ConsolidateUserOptions,
   consolidateUser,
-} from './slow/consolidate-user.ts'
-import { createLayerTiers, type LayerTiers } from './tiers/layer-tier-program.ts'
-import { type HeadLoss, createHeadLoss } from './tiers/head-gradient.ts'
-import {
-  checkLearnerOptions,
-  type LearnerOptions,
-  type ConsolidationTrigger,
-  resolveSchedule,
-} from './learner-options.ts'
-import { restoreUser, type StateOrigin, encodeUser } from './users/user-codec.ts'
-import {
-  clearTiers,
-  type LearnerUser,
-  createUser,
-  type NumberedVersion,
-  getServingExpert,
-  switchVersion,
-  type Turn,
-} from './user.ts'
-import { UserRegistry } from './users/user-registry.ts'
-import type { LearningSignal } from './turns/reward.ts'
-import {
-  type LearnerWarning,
-  computeStatistics,
-  type UserStatistics,
-  listWarnings,
-} from './users/statistics.ts'
-import type { UserState } from './store/user-state.ts'
-import type { Scores, Observation, TierStack, TierStackOptions } from './tiers/tier-stack.ts'
-import { isAtHead } from './tiers/tier-targets.ts'
+  type ConsolidationResult,
+} from './updates/consolidate-user.ts'
+import { ConsolidationScheduler, isConsolidationDue } from './updates/consolidation-schedule.ts'
+import { createBaselineTiers } from './updates/gate-losses.ts'
 import {
   type FeedbackResult,
-  learnFeedback,
   learnCompletion,
+  learnFeedback,
   type LearnTurnParts,
-} from './turns/learn-turn.ts'
+} from './updates/learn-turn.ts'
 import {
-  type EncodedTurn,
-  encodeTurn,
-  type TurnExample,
-  joinRows,
-  selectKeyLayer,
-  measureLoss,
-  joinStates,
-} from './turns/turns.ts'
+  computeStatistics,
+  type LearnerWarning,
+  listWarnings,
+  type UserStatistics,
+} from './users/statistics.ts'
+import {
+  addTurn,
+  createUser,
+  getServingExpert,
+  type LearnerUser,
+  type NumberedVersion,
+  switchVersion,
+} from './users/user.ts'
+import { encodeUser, restoreUser } from './users/user-codec.ts'
+import type { StateOrigin } from './users/user-header.ts'
+import { UserRegistry } from './users/user-registry.ts'
+import { clearTiers } from './users/user-snapshot.ts'
 
 export interface LearnedTurn extends TurnExample {
   readonly user: string
@@ -65,19 +55,19 @@ export interface LearnedTurn extends TurnExample {
 export type LearnerEvent = GenerateEvent | { readonly type: 'turn-end'; readonly turn: number }
 
 /**
- * Calls for one user are done one after the other, for different users at the same time; answers
- * are written while others learn.
+ * Calls for one user run one after the other, calls for different users at the same time; answers are
+ * generated while others learn.
  */
 export interface Learner {
   /**
-   * Answers as this user's model. The last event, 'turn-end', has the number that feedback names.
+   * Answers under this user's model. The last event, 'turn-end', has the number for `feedback`.
    */
   generate(
     prompt: Prompt,
     options: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void>
   /**
-   * Learns from what an answer got. Throws NotFoundError for a turn that is no longer kept,
+   * Learns from the signal of an answer. Throws NotFoundError for a turn that is no longer kept,
    * OptionError for a signal out of range.
    */
   feedback(
@@ -85,102 +75,70 @@ export interface Learner {
   ): Promise<FeedbackResult>
   /** Learns a completion that was right; returns the losses from before. */
   learn(turn: LearnedTurn): Promise<Scores>
-  /** The loss of a completion as this user's model sees it, in nats a token; nothing is learned. */
+  /** The loss of a completion under this user's model, in nats a token; nothing is learned. */
   loss(turn: LearnedTurn): Promise<number>
   /**
-   * The slow tier takes over what was learned, by training or by an exact sum; where the gate says
-   * no, nothing changes.
+   * Moves what was learned into the slow tier, by training or by an exact sum; changes nothing where
+   * the validation gate fails.
    */
   consolidate(user: string, options?: ConsolidateUserOptions): Promise<ConsolidationResult>
   /**
-   * Whether the schedule calls for a consolidation; after a learned turn that is due it is done by
-   * itself.
+   * Whether a consolidation is due by the schedule; after a learned turn a due one runs by itself.
    */
   due(user: string): Promise<boolean>
   /** Versions of the slow tier that are kept, the oldest (no adapter) first. */
   versions(user: string): Promise<readonly NumberedVersion[]>
   /**
-   * Goes back to a version of the slow tier by its number; fast tier and memory, which stand on
-   * another, are emptied.
+   * Restores a version of the slow tier by its number; fast tier and memory, which were learned on
+   * another one, are emptied.
    */
   restore(user: string, version: number): Promise<void>
-  /** What a user's turns and signals were like, and what is kept. */
+  /** Statistics of a user's turns and signals, and of what is kept. */
   statistics(user: string): Promise<UserStatistics>
-  /** What the figures call for; each says what to do. */
+  /** Warnings that follow from the statistics; each says what to do. */
   warnings(user: string): Promise<readonly LearnerWarning[]>
-  /** A user's tiers, made when first asked for: to look at. */
+  /** A user's tiers, for inspection. */
   tiers(user: string): Promise<TierStack>
   /** Removes a user, also from the store. */
   forget(user: string): Promise<void>
   /**
-   * Waits for every call and saves everybody. Rejects with StorageError naming those who could not
-   * be saved; they stay in memory.
+   * Waits for every call and saves all users. Rejects with StorageError that names those who could
+   * not be saved; they stay in memory.
    */
   flush(): Promise<void>
-  /** Flushes; no call is taken afterwards. The store stays open: whoever opened it closes it. */
+  /** Flushes and ends the learner. The store stays open: its owner closes it. */
   close(): Promise<void>
 }
 
 /**
- * A learner over a model. Its head is the model's own; the model may go on serving others beside
- * it. Throws OptionError for options out of range.
+ * A learner over a model, by the model's own head; the model can serve other callers at the same
+ * time. Throws OptionError with everything that is wrong with the options.
  */
 export const createLearner = (options: LearnerOptions): Learner => new TieredLearner(options)
 
-/** What a hidden state of an answer was, and what serving saw at it. */
-interface ServedState {
-  readonly hidden: Float32Array
-  readonly observation: Observation
-}
-
-const getZeroTime = (): number => 0
-
-/** Undefined where the fast tier lies at the head, or there is none. */
-function setUpLayerTiers({ model, fast }: LearnerOptions): LayerTiers | undefined {
-  if (!fast || !fast.where || isAtHead(fast.where)) return undefined
-  return createLayerTiers(model, { ...fast, where: fast.where })
-}
-
 class TieredLearner implements Learner {
-  readonly #options: LearnerOptions
-  readonly #head: Head
-  readonly #headLoss: HeadLoss
-  /** Where the fast tier lies on layers. */
-  readonly #layerTiers: LayerTiers | undefined
-  /** The layer whose incoming states tiers on layers and the memory stand on. */
-  readonly #layer: number | undefined
-  readonly #tierOptions: TierStackOptions
-  readonly #schedule: ConsolidationTrigger | undefined
-  readonly #users: UserRegistry
+  readonly #context: LearnerContext
   readonly #guard: CanaryGuard
+  readonly #users: UserRegistry
   readonly #turnParts: LearnTurnParts
-  readonly #scheduled = new Set<string>()
+  readonly #scheduler: ConsolidationScheduler
   #origin: StateOrigin | undefined
 
   constructor(options: LearnerOptions) {
-    const { model, canaries = [], guard, keptRows = 256 } = options
-    checkLearnerOptions(options)
-    resolveSlowRank(options.slow)
-    this.#options = options
-    this.#head = model.head()
-    this.#headLoss = createHeadLoss(this.#head, options.breadth)
-    this.#schedule = resolveSchedule(options)
-    this.#layerTiers = setUpLayerTiers(options)
-    this.#layer =
-      this.#layerTiers?.layer ??
-      (options.memory === false ? undefined : selectKeyLayer(model.config))
-    this.#tierOptions = { ...options, ...(this.#layerTiers && { fast: false }) }
-    this.#createUser('') // checks the tiers' options
-    this.#guard = new CanaryGuard({
-      model,
-      options: guard,
-      canaries: () => canaries.map((canary) => encodeTurn(model, canary)),
-      createBaseline: (version) =>
-        createBaselineTiers({ head: this.#head, headLoss: this.#headLoss }, version),
-      layer: this.#layer,
-    })
+    this.#context = createLearnerContext(options)
+    const { model, layer } = this.#context
+    const { canaries = [], guard } = options
+    this.#guard = new CanaryGuard(
+      {
+        model,
+        canaries: () => canaries.map((canary) => encodeTurn(model, canary)),
+        createBaseline: (version) => createBaselineTiers(this.#context, version),
+        layer,
+      },
+      guard,
+    )
     this.#users = new UserRegistry(options, {
-      prepare: () => this.#identify(),
+      prepare: () => this.#readOrigin(),
       load: (name, state) => this.#loadUser(name, state),
       stateOf: (user) => encodeUser(user, this.#origin!),
       replay: (user, { turn, signal }) =>
@@ -189,110 +147,44 @@ class TieredLearner implements Learner {
           : learnCompletion(user, turn, this.#turnParts),
     })
     this.#turnParts = {
-      model,
+      ...this.#context,
       rewards: options,
       guard: this.#guard,
-      keptRows,
-      layerTiers: this.#layerTiers,
-      layer: this.#layer,
-      onLearned: (user, job) => this.#users.recordLearned(user, job),
+      onLearned: (user, update) => this.#users.recordLearned(user, update),
     }
+    this.#scheduler = new ConsolidationScheduler(
+      async (name) => {
+        const { trigger } = this.#context
+        if (trigger && (await this.due(name))) await this.consolidate(name, { by: trigger.by })
+      },
+      (name, work) => this.#users.addBackground(name, work),
+    )
   }
 
   async *generate(
     prompt: Prompt,
-    { user: name, ...given }: PromptOptions & { readonly user: string },
+    { user: name, ...options }: PromptOptions & { readonly user: string },
   ): AsyncGenerator<LearnerEvent, void> {
     const user = await this.#users.get(name)
-    const { model } = this.#options
-    const seen: ServedState[] = []
-    const states: Float32Array[] = []
-    const tap = this.#layer !== undefined && {
-      states: {
-        layer: this.#layer,
-        take: (_: number, part: Float32Array) => void states.push(part.slice()),
-      },
-    }
-    const head = async (state: Float32Array): Promise<Float32Array> => {
-      const hidden = state.slice()
-      const { logits, observation } = await user.tiers.predict(
-        hidden,
-        states.at(-1)?.slice(-hidden.length),
-      )
-      seen.push({ hidden, observation })
-      return logits
-    }
-    const asked = model.encode(prompt, given.chat)
-    const adapter = getServingExpert(user)
-    for await (const event of model.generate(asked, {
-      ...given,
-      ...(adapter && { adapter }),
-      ...tap,
-      head,
-    })) {
-      yield event
-      if (event.type !== 'generation-end') continue
-      const answered = this.#toTurn(asked, event, seen, user.tiers)
-      const turn = {
-        ...answered,
-        adapter,
-        ...(tap && { states: this.#joinStates(states, answered) }),
-      }
-      yield {
-        type: 'turn-end',
-        turn: await this.#users.changeNow(name, (live) => this.#keepTurn(live, turn)),
-      }
-    }
-  }
-
-  #toTurn(
-    asked: readonly number[],
-    { ids, reason }: Generation,
-    seen: readonly ServedState[],
-    tiers: TierStack,
-  ): Omit<Turn, 'adapter'> {
-    const eos = this.#options.model.base.tokenizer?.eosId
-    const answer = [...ids, ...(reason === 'eos' && eos !== undefined ? [eos] : [])]
-    const scored = seen.slice(0, answer.length)
-    const hidden = joinRows(
-      scored.map((one) => one.hidden),
-      this.#head.width,
+    const { layerTiers, keptTurns } = this.#context
+    const turn = yield* serveTurn(
+      { ...this.#context, keepsLayerInput: layerTiers !== undefined },
+      { tiers: user.tiers, adapter: getServingExpert(user) },
+      prompt,
+      options,
     )
-    return {
-      ids: [...asked, ...answer],
-      promptTokens: asked.length,
-      hidden,
-      observed: { tiers, observations: scored.map(({ observation }) => observation) },
+    if (!turn) return
+    yield {
+      type: 'turn-end',
+      turn: await this.#users.changeNow(name, (live) => addTurn(live, turn, keptTurns)),
     }
-  }
-
-  /** Those of the whole turn are for a tier on layers; a memory wants the answer's only. */
-  #joinStates(parts: readonly Float32Array[], answered: EncodedTurn): Turn['layerStates'] {
-    const { layerInput, keys } = joinStates(parts, answered, this.#head.width)
-    return { keys, ...(this.#layerTiers && { layerInput }) }
-  }
-
-  #keepTurn(user: LearnerUser, turn: Turn): number {
-    const number = user.count++
-    const last = number - 1
-    const before = user.turns.get(number - 1)
-    if (before)
-      user.turns.set(last, {
-        ...before,
-        observed: undefined,
-        ...(this.#layerTiers && { layerStates: undefined }),
-      })
-    user.turns.set(number, turn)
-    while (user.turns.size > (this.#options.keptTurns ?? 32))
-      user.turns.delete(user.turns.keys().next().value!)
-    return number
   }
 
   async feedback({
     user: name,
     turn: number,
     ...signal
-  }: LearningSignal & { readonly user: string; readonly turn: number }) {
+  }: LearningSignal & { readonly user: string; readonly turn: number }): Promise<FeedbackResult> {
     const result = await this.#users.change(name, async (user) => {
       const turn = user.turns.get(number)
       if (!turn)
@@ -300,82 +192,56 @@ class TieredLearner implements Learner {
           `Turn ${number} of user ${JSON.stringify(name)} is not kept (any more); ${user.turns.size} are.`,
         )
       const learned = await learnFeedback(user, turn, signal, this.#turnParts)
-      user.turns.delete(number) // an answer is judged once
+      user.turns.delete(number) // an answer is rated once
       return learned
     })
-    this.#followSchedule(name)
+    this.#checkSchedule(name)
     return result
   }
 
   async learn(given: LearnedTurn): Promise<Scores> {
-    const turn: Turn = {
-      ...encodeTurn(this.#options.model, given),
+    const turn = {
+      ...encodeTurn(this.#context.model, given),
       hidden: undefined,
       adapter: undefined,
     }
-    const reading = await this.#users.change(given.user, (user) =>
+    const scores = await this.#users.change(given.user, (user) =>
       learnCompletion(user, turn, this.#turnParts),
     )
-    this.#followSchedule(given.user)
-    return reading
+    this.#checkSchedule(given.user)
+    return scores
   }
 
   async loss(given: LearnedTurn): Promise<number> {
-    const { model } = this.#options
+    const { model, layer } = this.#context
     const user = await this.#users.get(given.user)
-    return measureLoss(
-      model,
-      [encodeTurn(model, given)],
-      user.tiers,
-      getServingExpert(user),
-      this.#layer,
-    )
+    return measureLoss(model, [encodeTurn(model, given)], user.tiers, getServingExpert(user), layer)
   }
 
   async consolidate(
     name: string,
-    { by = 'training', canaries, ...bounds }: ConsolidateUserOptions = {},
+    options: ConsolidateUserOptions = {},
   ): Promise<ConsolidationResult> {
-    const { model, slow, keptVersions = 4 } = this.#options
-    const watched = canaries
-      ? canaries.map((canary) => encodeTurn(model, canary))
-      : this.#guard.canaries
-    const parts = {
-      model,
-      head: this.#head,
-      headLoss: this.#headLoss,
-      tierOptions: this.#tierOptions,
-      layer: this.#layer,
-      slow,
-      keptVersions,
-      now: this.#now,
-    }
+    const values = readOptions('Consolidation', options, consolidateFields)
+    const { by, bound, least } = values
+    const { model, now } = this.#context
+    const given = values.canaries?.map((canary) => encodeTurn(model, canary))
+    const canaries = given ?? this.#guard.canaries
     return this.#users.change(name, async (user) => {
-      // a gate that says no is not asked again on the next turn
-      user.consolidated = { time: this.#now(), learned: user.learned }
-      return consolidateUser(user, by, watched, bounds, parts)
+      // before the gate, so that a failing one does not run again after the next turn
+      user.consolidated = { time: now(), learned: user.learned }
+      return consolidateUser(user, by, { canaries, bound, least }, this.#context)
     })
   }
 
   async due(name: string): Promise<boolean> {
-    const { learned, consolidated } = await this.#users.get(name)
-    const { everyMs = Infinity, everyTurns = Infinity } = this.#schedule ?? {}
-    const turns = learned - consolidated.learned
-    return turns > 0 && (turns >= everyTurns || this.#now() - consolidated.time >= everyMs)
+    const { trigger, now } = this.#context
+    const user = await this.#users.get(name)
+    return trigger !== undefined && isConsolidationDue(user, trigger, now())
   }
 
-  /** In the user's queue, not in the way of whoever just taught. */
-  #followSchedule(name: string): void {
-    if (!this.#schedule || this.#scheduled.has(name)) return
-    this.#scheduled.add(name)
-    const { by } = this.#schedule
-    const done = this.due(name).then((isDue) =>
-      isDue ? this.consolidate(name, { by: by! }) : undefined,
-    )
-    this.#users.watch(
-      name,
-      done.finally(() => this.#scheduled.delete(name)),
-    )
+  #checkSchedule(name: string): void {
+    if (this.#context.trigger) this.#scheduler.check(name)
   }
 
   async versions(name: string): Promise<readonly NumberedVersion[]> {
@@ -417,32 +283,19 @@ class TieredLearner implements Learner {
 
   async close(): Promise<void> {
     await this.#users.close()
-    await this.#layerTiers?.dispose()
+    await this.#context.layerTiers?.dispose()
   }
 
-  get #now(): () => number {
-    return this.#options.now ?? getZeroTime
-  }
-
-  #createUser(name: string): LearnerUser {
-    return createUser(name, {
-      head: this.#head,
-      headLoss: this.#headLoss,
-      options: this.#tierOptions,
-      layerTiers: this.#layerTiers,
-      now: this.#now,
-    })
-  }
-
-  /** What states belong to; the base is read once for it, and only where there is a store. */
-  async #identify(): Promise<void> {
+  /** Reads the base model's identity, once and only for a store. */
+  async #readOrigin(): Promise<void> {
     if (!this.#users.isStored) return
-    const { width, vocabularySize } = this.#head
-    this.#origin = { base: await this.#options.model.base.identity(), width, vocabularySize }
+    const { model, head } = this.#context
+    const { width, vocabularySize } = head
+    this.#origin = { base: await model.base.identity(), width, vocabularySize }
   }
 
   #loadUser(name: string, state: UserState | undefined): LearnerUser {
-    const user = this.#createUser(name)
+    const user = createUser(name, this.#context)
     if (state) restoreUser(user, state, this.#origin!)
     return user
   }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { OptionError } from '../base/errors.ts'
 import { createLearner } from './learner.ts'
 import { createMemoryStore } from './store/memory-store.ts'
-import type { PoolProblem } from './store/user-pool.ts'
+import type { PoolProblem } from './store/user-pool-options.ts'
 import { canaries, story, storiesModel, type TestModel } from '../../test/support/learner.ts'
 
 let model: TestModel
@@ -100,7 +100,7 @@ describe('the slow tier takes over', () => {
         createLearner({ model, slow: { schedule }, ...options })
     expect(made({})).toThrow(/neither everyMs nor everyTurns/)
     expect(made({ everyMs: 5 })).toThrow(/needs a clock/)
-    expect(made({ everyTurns: 0.5, by: 'magic' })).toThrow(/everyTurns is 0.5.*by is "magic"/)
+    expect(made({ everyTurns: 0.5, by: 'magic' })).toThrow(/everyTurns: got 0.5.*by: got "magic"/)
     expect(made({ everyTurns: 1, by: 'sum' }, { fast: false })).toThrow(OptionError)
   })
 })

@@ -164,7 +164,7 @@ describe('graft learn', () => {
     [
       ['--data', 'rows.jsonl', '--fast-rank', '17'],
       1,
-      'rank is 17, expected a whole number from 1 to 16',
+      'rank: got 17, expected an integer from 1 to 16',
     ],
     [['--data', 'pairs.jsonl'], 1, 'row 1 is a pair of answers'],
     [['--data', 'nowhere.jsonl'], 1, 'nowhere.jsonl'],

@@ -126,6 +126,7 @@ export const rooms: Record<string, readonly string[]> = {
     '',
     'analysis',
   ],
+  learn: ['kernels', 'store', 'tiers', 'slow', 'turns', 'users', 'updates', ''],
   eval: ['metric.ts', 'json.ts', 'metrics', ''],
   node: ['files', 'models', 'stores', 'sql', 'metric-table.ts', '', 'manifests'],
   web: ['stores', ''],

@@ -1,5 +1,5 @@
-// A fast tier on layers taken over by a slow one: two LoRA adapters as one, module by module. Loads
-// merging only when it is asked for.
+// Merges a fast tier on layers into the slow tier's adapter, module by module. Loads src/merge at the
+// first call, because most learners never consolidate layers.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 
@@ -16,10 +16,9 @@ export interface FoldedAdapter {
 }
 
 /**
- * slow + fast → slow of a rank: ΔW = ΔW_slow + ΔW_fast in every module that either touches, scales
- * folded in, cut to its largest singular directions through Gram matrices of the factors, without
- * forming a ΔW. Nothing is lost where both ranks together are not above `rank`. A scale-1 LoRA.
- * Throws what merging throws: MismatchError for adapters of different bases or shapes, NumericError
+ * ΔW = ΔW_slow + ΔW_fast in every module of either adapter, scales merged, truncated to its largest
+ * singular directions through Gram matrices of the factors, without forming a ΔW. Exact where both
+ * ranks together are at most `rank`. The result is a LoRA of scale 1. Throws what merging throws: MismatchError for adapters of different bases or shapes, NumericError
  * for NaN or infinity.
  */
 export async function foldAdapters(

@@ -1,6 +1,6 @@
-// The slow tier's part at the head: what fast tiers learned there, summed exactly and cut to a
-// lower rank. It stands between the fast tier and the head, so that nothing of either has to know
-// of it. Knows no users.
+// The slow tier's part at the head: what fast tiers learned there, summed exactly and truncated to a
+// lower rank. A wrapper around the head, so that neither fast tier nor head depends on it.
+// Independent of users.
 
 import { truncateProduct } from '../../base/linalg/low-rank.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
@@ -16,7 +16,7 @@ export interface HeadChange {
   readonly B: F32Tensor // [D, R]
 }
 
-/** A head whose change can be replaced at any time, and its errors. */
+/** A head whose change can be replaced at any time, and its loss. */
 export interface SlowHead {
   change: HeadChange | undefined
   readonly head: Head
@@ -69,10 +69,10 @@ export function createSlowHead(head: Head, headLoss: HeadLoss, change?: HeadChan
     headLoss: {
       ...headLoss,
       async compute(logits, tokens, weights) {
-        const error = await headLoss.compute(logits, tokens, weights)
+        const result = await headLoss.compute(logits, tokens, weights)
         return slow.change
-          ? { ...error, gradient: applyTransposedChange(slow.change, error.gradient) }
-          : error
+          ? { ...result, gradient: applyTransposedChange(slow.change, result.gradient) }
+          : result
       },
       async gradient(places) {
         const gradient = await headLoss.gradient(places)
@@ -85,8 +85,8 @@ export function createSlowHead(head: Head, headLoss: HeadLoss, change?: HeadChan
 
 /**
  * The slow change S and the fast one F = B_f·A_f as one: (I + S)·(I + F) − I = [B_s, B_f +
- * B_s·(A_s·B_f)]·[A_s; A_f], exact, then the best factors of the rank that is asked for.
- * `residual`: ‖M − M_r‖/‖M‖ (Frobenius) of what was cut; 0 where nothing was.
+ * B_s·(A_s·B_f)]·[A_s; A_f], exact, then the best factors of the given rank. `residual`: ‖M −
+ * M_r‖/‖M‖ (Frobenius) of the truncation; 0 where the rank is large enough.
  */
 export function foldHead(
   slow: HeadChange | undefined,

@@ -1,5 +1,5 @@
-// Reads a checkpoint of a user's from a store: its file, and those it was laid over, each held to
-// the hash that its successor names.
+// Reads a user's checkpoint from a store: its file and its parents, each checked against the hash
+// that its child names.
 
 import { FormatError } from '../../base/errors.ts'
 import { toHex, computeSha256 } from '../../base/sha256.ts'
@@ -15,7 +15,7 @@ import type { UserStore } from './user-store.ts'
 
 const itemStart = 'checkpoint-'
 const digits = 12
-/** Longer chains are none of ours: a hostile file could name one without end. */
+/** Limit of a chain's files, because a hostile file could name one without end. */
 export const maxChainLength = 64
 
 export const formatItemName = (sequence: number): string =>
@@ -57,13 +57,13 @@ export interface LoadedCheckpoint {
   readonly image: Uint8Array
   /** Of the file, as a child names it. */
   readonly hash: string
-  /** How many files the chain has after the whole one. */
+  /** Deltas of the chain. */
   readonly links: number
 }
 
 /**
- * A checkpoint with everything it was laid over. Throws FormatError or UnsupportedError that says
- * which file of the chain is wrong and why.
+ * A checkpoint with its parents. Throws FormatError or UnsupportedError that names the invalid file of
+ * the chain and the reason.
  */
 export async function readChain(
   store: UserStore,
@@ -77,19 +77,21 @@ export async function readChain(
     const child = chain[0]?.header.parent
     if (child && child.hash !== toHex(file.hash))
       throw new FormatError(
-        `${name}: was laid over another checkpoint ${at} than the one that is there (hashes differ).`,
+        `${name}: is a delta against another checkpoint ${at} than the stored one (hashes differ).`,
       )
     chain.unshift(file)
     const parent: number | undefined = file.header.parent?.sequence
     if (parent !== undefined && (parent >= at || chain.length > maxChainLength))
-      throw new FormatError(`${name}: its chain has no beginning.`)
+      throw new FormatError(`${name}: its chain of parents has no whole checkpoint.`)
     at = parent
   }
   let image: Uint8Array | undefined
   for (const file of chain) image = assembleImage(name, file, image)
   const { header, hash } = chain.at(-1)!
   if (toHex(await computeSha256(image!)) !== header.imageHash)
-    throw new FormatError(`${name}: its blocks do not make the image that was written.`)
+    throw new FormatError(
+      `${name}: its blocks do not give the image that was written (hashes differ).`,
+    )
   const { places, exact } = header
   const state = {
     tensors: decodeTensors({ bytes: image!, places }, name),

@@ -1,35 +1,30 @@
-// One checkpoint as bytes: whole, or only the blocks that differ from its parent. Believes nothing
-// that it reads before it is checked.
+// One checkpoint as bytes: whole, or a delta of the blocks that differ from its parent. Everything
+// read is checked before it is used.
 //
 //     "graftck" 0 · u32 version · u32 header bytes · header (JSON) · changed blocks of 4 KB, the last one shorter · SHA-256 of all before
 //
-// Knows no store and no users.
+// Independent of stores and users.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { hasSameBytes, computeSha256 } from '../../base/sha256.ts'
+import { isRecord } from '../../base/schema.ts'
 import { findJsonProblem } from '../../formats/json-problem.ts'
 import { type StateForm, stateForms, type TensorEntry } from './state-image.ts'
 import type { UserState } from './user-state.ts'
 
-/**
- * Small enough that a rank-2 adapter's change costs little, large enough that a hash each costs
- * nothing.
- */
+/** Small enough for a rank-2 adapter's change, large enough that hashing each block is cheap. */
 export const blockBytes = 4096
 
 export interface CheckpointHeader {
   /** Milliseconds since 1970, given by the caller. */
   readonly time: number
   readonly form: StateForm
-  /**
-   * The checkpoint that the blocks are laid over, and the hash at the end of its file; absent in a
-   * whole one.
-   */
+  /** The checkpoint that this is a delta against, and the hash at the end of its file. */
   readonly parent?: { readonly sequence: number; readonly hash: string }
-  /** The whole checkpoint with which the chain begins: its own number in a whole one. */
+  /** The whole checkpoint at the start of the chain: its own number in a whole one. */
   readonly base: number
   readonly imageBytes: number
-  /** SHA-256 of the whole image, after the blocks were laid over the parent's. */
+  /** SHA-256 of the image after the blocks replaced the parent's. */
   readonly imageHash: string
   /** Numbers of the blocks that follow, rising. */
   readonly blocks: readonly number[]
@@ -42,7 +37,7 @@ const magic = new TextEncoder().encode('graftck\0')
 const version = 1
 const hashBytes = 32
 const startBytes = magic.length + 8
-const deepestHeader = 64 // statistics may nest as they like, within reason
+const maxHeaderDepth = 64 // of nested statistics
 
 export const countBlocks = (imageBytes: number): number => Math.ceil(imageBytes / blockBytes)
 export const blockOf = (image: Uint8Array, block: number): Uint8Array =>
@@ -80,22 +75,22 @@ export interface DecodedCheckpoint {
 }
 
 /**
- * Reads a file. Throws FormatError where it is torn or changed, UnsupportedError where a newer
- * version wrote it; `name` is shown in both.
+ * Reads a file. Throws FormatError for one that is torn or changed, UnsupportedError for one of a
+ * newer version; both show `name`.
  */
 export async function decodeCheckpoint(name: string, file: Uint8Array): Promise<DecodedCheckpoint> {
   if (file.length < startBytes + hashBytes || !hasSameBytes(file.subarray(0, magic.length), magic))
-    throw new FormatError(`${name}: is no checkpoint, or torn (${file.length} bytes).`)
+    throw new FormatError(`${name}: is not a checkpoint, or torn (${file.length} bytes).`)
   const view = new DataView(file.buffer, file.byteOffset, file.length)
   const found = view.getUint32(magic.length, true)
   if (found > version)
     throw new UnsupportedError(
-      `${name}: was written by a newer version (layout ${found}, known are up to ${version}). Update Graft to read it.`,
+      `${name}: was written by a newer version (layout ${found}, this one reads up to ${version}). Update Graft to read it.`,
     )
   const hash = file.slice(-hashBytes)
   if (!hasSameBytes(hash, await computeSha256(file.subarray(0, -hashBytes))))
     throw new FormatError(
-      `${name}: its bytes are not those that were written; it is torn or was changed.`,
+      `${name}: its bytes differ from those that were written; it is torn or was changed.`,
     )
   const headerEnd = startBytes + view.getUint32(magic.length + 4, true)
   if (headerEnd > file.length - hashBytes)
@@ -117,9 +112,9 @@ function readHeader(name: string, bytes: Uint8Array): CheckpointHeader {
   let value: unknown
   try {
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes as Uint8Array<ArrayBuffer>)
-    if (findJsonProblem(text, deepestHeader) === undefined) value = JSON.parse(text)
+    if (findJsonProblem(text, maxHeaderDepth) === undefined) value = JSON.parse(text)
   } catch {
-    // what is undefined is refused below
+    // undefined is refused below
   }
   const wrong = isRecord(value)
     ? Object.entries(fields)
@@ -128,11 +123,9 @@ function readHeader(name: string, bytes: Uint8Array): CheckpointHeader {
     : ['all']
   if (wrong.length > 0)
     throw new FormatError(`${name}: its header is wrong in: ${wrong.join(', ')}.`)
-  return value as CheckpointHeader
+  return value as unknown as CheckpointHeader
 }
 
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
 const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0
 const isHash = (value: unknown): boolean =>
@@ -140,9 +133,12 @@ const isHash = (value: unknown): boolean =>
 const isNameList = (value: unknown): boolean =>
   Array.isArray(value) && value.every((item) => typeof item === 'string')
 
-/** What each field of a header must be. */
+/** Checks of a header's fields. */
 const fields: Readonly<
-  Record<keyof CheckpointHeader, (value: unknown, header: Record<string, unknown>) => boolean>
+  Record<
+    keyof CheckpointHeader,
+    (value: unknown, header: Readonly<Record<string, unknown>>) => boolean
+  >
 > = {
   time: (value) => typeof value === 'number' && Number.isFinite(value),
   form: (value) => stateForms.includes(value as StateForm),
@@ -176,8 +172,7 @@ const fields: Readonly<
 }
 
 /**
- * The image that a file's blocks make, laid over the parent's where it has one. Throws FormatError
- * where blocks are missing.
+ * The image: the parent's with the file's blocks in it. Throws FormatError where blocks are missing.
  */
 export function assembleImage(
   name: string,

@@ -190,7 +190,7 @@ describe('a file that is not what was written', () => {
     await damage(2, (bytes) => bytes.with(8, 2))
     const { state, refused } = (await checkpoints.open('ada'))!
     expect(state).toEqual(createTestState(1))
-    expect(refused[0]!.reason).toMatch(/newer version \(layout 2, known are up to 1\)/)
+    expect(refused[0]!.reason).toMatch(/newer version \(layout 2, this one reads up to 1\)/)
   })
   it('is refused where its dimensions are others, all of them named', async () => {
     await checkpoints.write('ada', createTestState(1), 0)

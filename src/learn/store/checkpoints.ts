@@ -1,6 +1,6 @@
-// The history of users' states in a store: versions that can be listed, read and restored. A write
-// holds only the blocks that changed, and is refused where somebody else wrote in between. Decides
-// neither when to write nor what a state means.
+// The history of users' states in a store: checkpoints that can be listed, read and restored. A write
+// holds only the blocks that changed, and is refused where another process wrote in between.
+// Independent of when to write and what a state means.
 
 import {
   ConflictError,
@@ -8,85 +8,42 @@ import {
   GraftError,
   MismatchError,
   NotFoundError,
-  OptionError,
   UnsupportedError,
 } from '../../base/errors.ts'
-import { toHex, computeSha256 } from '../../base/sha256.ts'
+import { checkOptions, readOptions } from '../../base/schema.ts'
+import { computeSha256, toHex } from '../../base/sha256.ts'
 import { quoteName } from '../../formats/quote.ts'
+import { computeHashes, type ImageHashes } from './block-hashes.ts'
 import {
   formatItemName,
-  maxChainLength,
-  readChain,
-  type LoadedCheckpoint,
-  readCheckpointFile,
   listSequences,
+  type LoadedCheckpoint,
+  readChain,
+  readCheckpointFile,
 } from './checkpoint-chain.ts'
+import { type CheckpointHeader, encodeCheckpoint } from './checkpoint-file.ts'
 import {
-  blockBytes,
-  countBlocks,
-  blockOf,
-  type CheckpointHeader,
-  encodeCheckpoint,
-} from './checkpoint-file.ts'
-import { encodeState, type StateForm, stateForms, type StateImage } from './state-image.ts'
+  checkpointFields,
+  type OpenedState,
+  type RefusedCheckpoint,
+  type UserCheckpointInfo,
+  type UserCheckpointOptions,
+  type WriteCheckpointOptions,
+  writeCheckpointFields,
+} from './checkpoint-info.ts'
+import { encodeState, type StateForm, type StateImage } from './state-image.ts'
 import { checkShapes, type StateShapes, type UserState } from './user-state.ts'
 import { absentVersion, type UserStore } from './user-store.ts'
 
-export interface UserCheckpointOptions {
-  /** How f32 matrices are kept; f32 unless told. */
-  readonly form?: StateForm
-  /**
-   * Checkpoints that stay; 8 unless told. Those that a younger one was laid over stay with it, and
-   * old ones go when a whole one is written.
-   */
-  readonly keep?: number
-  /**
-   * Files that hold only changes, between two whole ones; 8 unless told, 0 for whole ones only, at
-   * most 63.
-   */
-  readonly deltas?: number
-}
-
-export interface WriteCheckpointOptions extends Pick<UserCheckpointOptions, 'form' | 'keep'> {
-  /**
-   * Write also where the newest checkpoint was never read here or is somebody else's; theirs stays
-   * in the history.
-   */
-  readonly onTop?: boolean
-}
-
-export interface UserCheckpointInfo {
-  readonly sequence: number
-  /** Milliseconds since 1970, as the writer gave it. */
-  readonly time: number
-  readonly form: StateForm
-  readonly whole: boolean
-  readonly sizeBytes: number
-}
-
-export interface RefusedCheckpoint {
-  readonly sequence: number
-  readonly reason: string
-}
-
-export interface OpenedState {
-  readonly state: UserState
-  readonly sequence: number
-  readonly time: number
-  readonly form: StateForm
-  /** Younger checkpoints that could not be used, each with its reason. */
-  readonly refused: readonly RefusedCheckpoint[]
-}
-
-/** What must be remembered of the newest checkpoint, so that the next one can be laid over it. */
+/** What is kept of the newest checkpoint, so that the next one can be a delta against it. */
 interface Tip {
-  /** Of the newest file, sound or not: the next one has the number after it. */
+  /** Number of the newest file, valid or not. */
   readonly newest: number
   readonly info: UserCheckpointInfo
   readonly base: number
   readonly hash: string
   readonly links: number
-  /** Everything but time and blocks, as text: tells whether anything changed at all. */
+  /** Everything but time and blocks as JSON, to find out whether anything changed. */
   readonly description: string
   readonly hashes: ImageHashes
 }
@@ -97,46 +54,14 @@ const serializeDescription = (
   { header, exact }: UserState,
 ): string => JSON.stringify([form, places, header, exact ?? []])
 
-interface ImageHashes {
-  readonly blocks: readonly string[]
-  /**
-   * Of 16 blocks each: where one is known, its blocks need not be hashed one by one, which takes
-   * longer than the hashing.
-   */
-  readonly groups: readonly string[]
-}
-
-const groupBlocks = 16
-
-async function computeHashes(image: Uint8Array, known?: ImageHashes): Promise<ImageHashes> {
-  const blocks = countBlocks(image.length)
-  const bytesOfGroup = groupBlocks * blockBytes
-  const groups = await Promise.all(
-    Array.from({ length: Math.ceil(blocks / groupBlocks) }, async (_, group) =>
-      toHex(await computeSha256(image.subarray(group * bytesOfGroup, (group + 1) * bytesOfGroup))),
-    ),
-  )
-  const byGroup = groups.map(async (hash, group) => {
-    const first = group * groupBlocks
-    const end = Math.min(blocks, (group + 1) * groupBlocks)
-    if (known?.groups[group] === hash) return known.blocks.slice(first, end)
-    return Promise.all(
-      Array.from({ length: end - first }, async (_, i) =>
-        toHex(await computeSha256(blockOf(image, first + i))),
-      ),
-    )
-  })
-  return { groups, blocks: (await Promise.all(byGroup)).flat() }
-}
-
-// a file with more than this share of the blocks saves little and lengthens every read
-const wholeAbove = 0.5
+// A delta with more than this share of the blocks saves little and lengthens every read.
+const maxDeltaShare = 0.5
 
 /**
- * Checkpoints of all users of a store. Calls for one user must not overlap; `SaveQueue` sees to
+ * Checkpoints of all users of a store. Calls for one user must not overlap; a `SaveQueue` prevents
  * that.
  *
- *     const checkpoints = new Checkpoints(store, { form: 'f16' })
+ *     const checkpoints = new UserCheckpoints(store, { form: 'f16' })
  *     const opened = await checkpoints.open('ada', shapes)
  *     await checkpoints.write('ada', state, Date.now())
  */
@@ -147,12 +72,9 @@ export class UserCheckpoints {
   readonly #deltas: number
   readonly #tips = new Map<string, Tip>()
 
-  /** Throws OptionError for a form, a count of versions or of deltas that there is not. */
-  constructor(
-    store: UserStore,
-    { form = 'f32', keep = 8, deltas = 8 }: UserCheckpointOptions = {},
-  ) {
-    checkOptions(form, keep, deltas)
+  /** Throws OptionError for invalid options. */
+  constructor(store: UserStore, options: UserCheckpointOptions = {}) {
+    const { form, keep, deltas } = readOptions('User checkpoints', options, checkpointFields)
     this.store = store
     this.#form = form
     this.#keep = keep
@@ -160,9 +82,9 @@ export class UserCheckpoints {
   }
 
   /**
-   * The newest sound checkpoint of a user that has these shapes, or undefined where there is none
-   * at all. Throws FormatError where there are some and none can be used: starting over is not for
-   * us to choose.
+   * The newest valid checkpoint of a user that has these shapes; undefined for a user without
+   * checkpoints. Throws FormatError where there are some and none can be used, because only the caller
+   * may decide to start over.
    */
   async open(user: string, shapes: StateShapes = new Map()): Promise<OpenedState | undefined> {
     const sequences = await listSequences(this.store, user)
@@ -182,13 +104,13 @@ export class UserCheckpoints {
     if (refused.length === 0) return undefined
     const reasons = refused.map(({ reason }) => `  ${reason}`).join('\n')
     throw new FormatError(
-      `${this.store.name}: user ${quoteName(user)} has checkpoints, and none can be used:\n${reasons}\nForget the user to start anew.`,
+      `${this.store.name}: user ${quoteName(user)} has checkpoints, and none can be used:\n${reasons}\nForget the user to start over.`,
     )
   }
 
   /**
-   * Writes a checkpoint of the state as it is when this is called, and says what was written;
-   * nothing is, where nothing changed. `time` is in milliseconds since 1970. Rejects with
+   * Writes a checkpoint of the state at the time of the call, or nothing where nothing changed;
+   * returns the newest checkpoint's description. `time` is in milliseconds since 1970. Rejects with
    * ConflictError where the user's newest checkpoint is not the one that was opened or written here
    * last, with StorageError where the store fails, with NumericError for NaN; then the history is
    * as it was.
@@ -200,8 +122,8 @@ export class UserCheckpoints {
     options: WriteCheckpointOptions = {},
   ): Promise<UserCheckpointInfo> {
     const { form = this.#form, keep = this.#keep, onTop = false } = options
-    checkOptions(form, keep, this.#deltas)
-    const image = encodeState(state, form) // before the first await: the state may go on changing
+    checkOptions('Checkpoint', options, writeCheckpointFields)
+    const image = encodeState(state, form) // before the first await, because the state may change
     const text = serializeDescription(form, image.places, state)
     const own = {
       header: structuredClone(state.header),
@@ -218,7 +140,7 @@ export class UserCheckpoints {
       !tip ||
       tip.links >= this.#deltas ||
       tip.info.form !== form ||
-      changed.length > wholeAbove * blockHashes.length
+      changed.length > maxDeltaShare * blockHashes.length
     const sequence = newest + 1
     const header: CheckpointHeader = {
       time,
@@ -249,10 +171,7 @@ export class UserCheckpoints {
     return info
   }
 
-  /**
-   * Every checkpoint of a user, the oldest first; those that cannot be read have the reason in
-   * place of what they hold.
-   */
+  /** Every checkpoint of a user, the oldest first; invalid ones with the reason. */
   async list(
     user: string,
   ): Promise<(UserCheckpointInfo | (RefusedCheckpoint & { readonly sizeBytes: number }))[]> {
@@ -275,8 +194,8 @@ export class UserCheckpoints {
   }
 
   /**
-   * One checkpoint's state. Throws NotFoundError where there is none of that number, FormatError
-   * where it is not sound.
+   * One checkpoint's state. Throws NotFoundError for an unknown number, FormatError for an invalid
+   * file.
    */
   async read(user: string, sequence: number): Promise<UserState> {
     if (!(await listSequences(this.store, user)).some((found) => found.sequence === sequence))
@@ -287,8 +206,8 @@ export class UserCheckpoints {
   }
 
   /**
-   * Makes an older checkpoint the newest one, by writing it again: what came after it stays in the
-   * history. Gives its state.
+   * Makes an older checkpoint the newest one by writing it again; later ones stay in the history.
+   * Returns its state.
    */
   async restore(
     user: string,
@@ -301,14 +220,14 @@ export class UserCheckpoints {
     return state
   }
 
-  /** Drops what is remembered of a user; the next write needs an `open` before it. */
+  /** Forgets the newest checkpoint of a user; call `open` before the next `write`. */
   release(user: string): void {
     this.#tips.delete(user)
   }
 
   /**
-   * The tip to write upon and the newest number. Throws ConflictError where the newest file is not
-   * the one that this side knows.
+   * The checkpoint to write on and the newest number. Throws ConflictError where the newest file was
+   * not read or written here.
    */
   async #newest(user: string, onTop: boolean): Promise<{ tip: Tip | undefined; newest: number }> {
     const sequences = await listSequences(this.store, user)
@@ -321,7 +240,7 @@ export class UserCheckpoints {
     if (onTop) return { tip: undefined, newest: Math.max(newest, tip?.newest ?? 0) }
     const seen = tip ? `checkpoint ${tip.newest}` : 'none of them'
     throw new ConflictError(
-      `${this.store.name}: user ${quoteName(user)} is at checkpoint ${newest || 'none'}, and this writer knows ${seen}: somebody else wrote in ` +
+      `${this.store.name}: user ${quoteName(user)} is at checkpoint ${newest || 'none'}, and this writer knows ${seen}: another process wrote in ` +
         `between. Nothing was written; open the user again, or write on top, which leaves both in the history.`,
     )
   }
@@ -348,8 +267,8 @@ export class UserCheckpoints {
   }
 
   /**
-   * Removes what is older than the oldest that stays and than what that one was laid over. The
-   * checkpoint itself is written: failing here harms nobody.
+   * Removes checkpoints older than the oldest that stays and its parents. The new checkpoint is
+   * already written, so a failure here loses nothing.
    */
   async #prune(user: string, keep: number): Promise<void> {
     try {
@@ -365,17 +284,6 @@ export class UserCheckpoints {
   }
 }
 
-/** Errors that say that a file cannot be used; a store that fails is another matter. */
+/** Errors about a file's content, not about the store. */
 const isRefusal = (error: unknown): error is Error =>
   [FormatError, UnsupportedError, MismatchError].some((kind) => error instanceof kind)
-
-function checkOptions(form: StateForm, keep: number, deltas: number): void {
-  if (!stateForms.includes(form))
-    throw new OptionError(`A form is one of ${stateForms.join(', ')}; got ${JSON.stringify(form)}.`)
-  if (!(Number.isInteger(keep) && keep >= 1))
-    throw new OptionError(`keep is a whole number of at least 1; got ${keep}.`)
-  if (!(Number.isInteger(deltas) && deltas >= 0 && deltas < maxChainLength))
-    throw new OptionError(
-      `deltas is a whole number from 0 to ${maxChainLength - 1}; got ${deltas}.`,
-    )
-}

@@ -1,23 +1,18 @@
-// The states of many users: kept, versioned, and as many of them in memory as fit. Where they lie,
-// graftlm/node and graftlm/web say.
+// States of many users: saved, versioned, and as many in memory as fit. Stores on disk and in browsers
+// are in graftlm/node and graftlm/web.
 
-export {
-  UserCheckpoints,
-  type UserCheckpointInfo,
-  type UserCheckpointOptions,
-  type OpenedState,
-  type RefusedCheckpoint,
-  type WriteCheckpointOptions,
-} from './checkpoints.ts'
+export type {
+  OpenedState,
+  RefusedCheckpoint,
+  UserCheckpointInfo,
+  UserCheckpointOptions,
+  WriteCheckpointOptions,
+} from './checkpoint-info.ts'
+export { UserCheckpoints } from './checkpoints.ts'
 export { createMemoryStore, type MemoryStoreOptions } from './memory-store.ts'
 export { decodeMicroLora, encodeMicroLora } from './micro-lora-state.ts'
-export { SaveQueue, type SaveQueueOptions } from './save-queue.ts'
 export { stateForms, type StateForm } from './state-image.ts'
-export { type OpenUser, type PoolProblem, UserPool, type UserPoolOptions } from './user-pool.ts'
-export {
-  type JsonValue,
-  estimateStateBytes,
-  type StateShapes,
-  type UserState,
-} from './user-state.ts'
-export { absentVersion, type ItemInfo, type StoredItem, type UserStore } from './user-store.ts'
+export { type OpenUser, UserPool } from './user-pool.ts'
+export type { PoolProblem, UserPoolOptions } from './user-pool-options.ts'
+export type { JsonValue, StateShapes, UserState } from './user-state.ts'
+export type { ItemInfo, StoredItem, UserStore } from './user-store.ts'

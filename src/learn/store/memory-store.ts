@@ -1,6 +1,7 @@
-// Users' items in memory: for tests, and where nothing shall outlive the process.
+// Users' items in memory: for tests, and where nothing needs to outlive the process.
 
 import { StorageError } from '../../base/errors.ts'
+import { type GivenOptions, number, readOptions, string } from '../../base/schema.ts'
 import {
   checkItem,
   checkUser,
@@ -9,19 +10,19 @@ import {
   type UserStore,
 } from './user-store.ts'
 
-export interface MemoryStoreOptions {
-  readonly name?: string
-  /** All items together may take this many bytes; a `put` beyond it rejects with StorageError. */
-  readonly limitBytes?: number
+const memoryStoreFields = {
+  /** Shown in errors. Default 'memory'. */
+  name: string({ default: 'memory' }),
+  /** Bytes of all items together; a `put` beyond it rejects with StorageError. Default Infinity. */
+  limitBytes: number({ from: 0, to: Infinity, default: Infinity }),
 }
+export type MemoryStoreOptions = GivenOptions<typeof memoryStoreFields>
 
 /** A store that lives as long as the process. */
-export function createMemoryStore({
-  name = 'memory',
-  limitBytes = Infinity,
-}: MemoryStoreOptions = {}): UserStore {
+export function createMemoryStore(options: MemoryStoreOptions = {}): UserStore {
+  const { name, limitBytes } = readOptions('Memory store', options, memoryStoreFields)
   const users = new Map<string, Map<string, StoredItem>>()
-  let versions = 0 // of all items together, so that none comes back
+  let versions = 0 // of all items together, so that none is used twice
   let usedBytes = 0
   const find = (user: string, item: string): StoredItem | undefined => {
     checkUser(user)

@@ -1,4 +1,4 @@
-// A MicroLoRA as a user's state, and back: tensors that checkpoints may keep in 8 or 4 bits,
+// A MicroLoRA as a user's state, and back: tensors that checkpoints can store in 8 or 4 bits,
 // settings and counts as the header.
 
 import { FormatError } from '../../base/errors.ts'
@@ -10,12 +10,12 @@ import { toFloat32 } from '../../formats/convert.ts'
 import type { JsonValue, UserState } from './user-state.ts'
 
 /**
- * Means of squares: one that is rounded to zero makes the next step huge, or forgets what EWC
- * holds.
+ * Means of squares stay f32, because one that is rounded to zero makes the next step huge, or removes
+ * EWC's protection.
  */
 const exactSlots = ['.secondMomentum', '.importance']
 
-/** A copy of everything that the adapter is; each slot of each module as one row of numbers. */
+/** A copy of the whole adapter; each slot of each module as one row of numbers. */
 export function encodeMicroLora(lora: MicroLora): UserState {
   const json = lora.toJSON()
   const { tensors } = fromJson(json)
@@ -36,7 +36,7 @@ export function decodeMicroLora(
 ): MicroLora {
   const meta = header['microLora']
   if (typeof meta !== 'object' || meta === null)
-    throw new FormatError('A state that is no MicroLoRA: its header has no `microLora`.')
+    throw new FormatError('This state is not a MicroLoRA: its header has no `microLora`.')
   const values = new Map([...tensors].map(([name, tensor]) => [name, toFloat32(tensor)]))
   return MicroLora.fromJSON(
     toJson({ meta: meta as unknown as SavedMeta, tensors: values }),

@@ -1,11 +1,12 @@
-// Writes checkpoints after the work that asked for them: a request that learns only marks its user.
-// Knows no clock but the times it is given.
+// Writes checkpoints after the calls that asked for them: learning a turn only marks its user.
+// Independent of the clock; times are arguments.
 
-import type { UserCheckpointInfo, UserCheckpoints, WriteCheckpointOptions } from './checkpoints.ts'
+import type { UserCheckpointInfo, WriteCheckpointOptions } from './checkpoint-info.ts'
+import type { UserCheckpoints } from './checkpoints.ts'
 import type { UserState } from './user-state.ts'
 
 export interface SaveQueueOptions extends WriteCheckpointOptions {
-  /** Somebody waits for it: begin at once, in this turn of the event loop. */
+  /** Start at once, in this turn of the event loop, because a caller waits. Default false. */
   readonly urgent?: boolean
 }
 
@@ -18,10 +19,7 @@ interface PendingSave {
   readonly reject: (error: unknown) => void
 }
 
-/**
- * One write at a time for each user; whatever was asked for meanwhile becomes one write of the
- * newest state.
- */
+/** One write at a time for each user; further requests meanwhile become one write of the newest state. */
 export class SaveQueue {
   readonly #checkpoints: UserCheckpoints
   readonly #pending = new Map<string, PendingSave>()
@@ -32,9 +30,9 @@ export class SaveQueue {
   }
 
   /**
-   * Asks for a checkpoint and returns at once; the promise settles when a checkpoint that holds at
-   * least this moment's state is written, and rejects with what `snapshot` or `Checkpoints.write`
-   * throws. The state is asked for when the write begins, in a later turn of the event loop.
+   * Requests a checkpoint and returns at once. The promise resolves when a checkpoint with at least
+   * the current state is written, and rejects with what `snapshot` or `UserCheckpoints.write` throws.
+   * `snapshot` is called when the write begins, in a later turn of the event loop.
    */
   save(
     user: string,
@@ -53,30 +51,30 @@ export class SaveQueue {
     return promise
   }
 
-  /** Whether a write of this user's is under way or waiting. */
+  /** Whether a write of this user is running or pending. */
   isBusy(user: string): boolean {
     return this.#writing.has(user)
   }
 
-  /**
-   * Resolves when everything that was asked for until now, by anybody, is written or has failed.
-   */
+  /** Resolves when every save requested until now is written or has failed. */
   async idle(): Promise<void> {
     while (this.#writing.size > 0) await Promise.all(this.#writing.values())
   }
 
-  /** Writes until no wish is left. Never rejects: those who wished are told. */
+  /** Writes until the user has no pending save. Never rejects: failures reject the save's promise. */
   async #write(user: string): Promise<void> {
     for (;;) {
       if (this.#pending.get(user)!.options.urgent) await undefined
-      // the request that asked goes on first
+      // the call that asked continues first
       else await new Promise<void>((resolve) => void setTimeout(resolve, 0))
-      const wish = this.#pending.get(user)!
+      const pending = this.#pending.get(user)!
       this.#pending.delete(user)
+      const { urgent: _, ...options } = pending.options
       try {
-        wish.resolve(await this.#checkpoints.write(user, wish.snapshot(), wish.time, wish.options))
+        const info = await this.#checkpoints.write(user, pending.snapshot(), pending.time, options)
+        pending.resolve(info)
       } catch (error) {
-        wish.reject(error)
+        pending.reject(error)
       }
       if (this.#pending.has(user)) continue
       this.#writing.delete(user)

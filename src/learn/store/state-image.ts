@@ -1,10 +1,10 @@
-// The tensors of a state as one run of bytes, and the way back: what checkpoints cut into blocks. A
-// form says how wide f32 matrices are kept.
+// The tensors of a state as one array of bytes, and back; checkpoints cut it into blocks. A form
+// decides how f32 matrices are stored.
 //
 //     f32, f16: the values      int8, int4: codes, then one bf16 scale for every 64 values (formats/block-code.ts)
 //
-// Every part begins at a multiple of 8 bytes, and tensors lie in the order of their names, so that
-// what did not change stays where it was.
+// Every part begins at a multiple of 8 bytes, and tensors are in the order of their names, so that
+// unchanged tensors keep their offsets.
 
 import {
   blockLayout,
@@ -30,10 +30,7 @@ import { checkState, type UserState } from './user-state.ts'
 export const stateForms = ['f32', 'f16', 'int8', 'int4'] as const
 export type StateForm = (typeof stateForms)[number]
 
-/**
- * Where a tensor lies in the image. `stored` is its own type, or the form that its values were
- * given.
- */
+/** A tensor's position in the image. `stored`: its own type, or the form of its values. */
 export interface TensorEntry {
   readonly name: string
   readonly shape: readonly number[]
@@ -46,15 +43,15 @@ export interface StateImage {
   readonly places: readonly TensorEntry[]
 }
 
-// fewer would not fill a block, and small vectors (biases, magnitudes) matter more than their bytes
-const fewestBlockValues = 64
+// Fewer values do not fill a block, and small vectors (biases, magnitudes) need their precision.
+const minBlockValues = 64
 const alignOffset = (offset: number): number => Math.ceil(offset / 8) * 8
 const isBlockCode = (stored: string): stored is BlockCodeName => Object.hasOwn(blockCodes, stored)
 
 /**
- * A copy of the state's tensors as they are now. f32 matrices take the form; `exact` ones, vectors,
- * other types, and what f16 cannot hold (beyond 65504) keep theirs. Throws NumericError for NaN and
- * OptionError for a header that is no JSON, as `checkState` does.
+ * A copy of the state's tensors. f32 matrices take the form; `exact` ones, vectors, other types, and
+ * values that f16 cannot hold (beyond 65504) keep theirs. Throws NumericError for NaN and OptionError
+ * for a header that is not JSON, as `checkState` does.
  */
 export function encodeState(state: UserState, form: StateForm): StateImage {
   checkState(state)
@@ -66,7 +63,7 @@ export function encodeState(state: UserState, form: StateForm): StateImage {
     const keeps =
       tensor.dtype !== 'f32' ||
       tensor.shape.length < 2 ||
-      tensor.data.length < fewestBlockValues ||
+      tensor.data.length < minBlockValues ||
       exact.has(name)
     const { stored, pieces } = keeps
       ? { stored: tensor.dtype, pieces: [viewBytes(tensor)] }
@@ -107,7 +104,7 @@ function encodeTensor(
   return { stored: 'f32', pieces: [viewBytes(tensor)] }
 }
 
-/** Lengths of the parts that a place has, or undefined where its shape is absurd. */
+/** Lengths of an entry's parts; undefined for an impossible shape. */
 function computePartBytes({ stored, shape }: TensorEntry): number[] | undefined {
   const values = computeSafeProduct(shape)
   if (values === undefined) return undefined
@@ -117,8 +114,8 @@ function computePartBytes({ stored, shape }: TensorEntry): number[] | undefined 
 }
 
 /**
- * The tensors of an image, in arrays of their own; forms come back as f32. Throws FormatError with
- * every place that does not fit the bytes.
+ * The tensors of an image as copies; forms become f32 again. Throws FormatError with every entry that
+ * does not fit the bytes.
  */
 export function decodeTensors(
   { bytes, places }: StateImage,
@@ -133,9 +130,7 @@ export function decodeTensors(
     else tensors.set(place.name, tensor)
   }
   if (problems.length > 0)
-    throw new FormatError(
-      `${fileName}: its tensors are described wrongly:\n${joinProblems(problems)}`,
-    )
+    throw new FormatError(`${fileName}: its tensor entries are invalid:\n${joinProblems(problems)}`)
   return tensors
 }
 
@@ -156,8 +151,8 @@ function readTensor(bytes: Uint8Array, place: TensorEntry): Tensor | string {
   )
     return `${stored} [${shape.join(', ')}] at byte ${offset} does not fit ${bytes.length} bytes`
   if (!isBlockCode(stored)) {
-    const own = fromBytes(stored, shape, bytes.slice(offset, offset + lengths[0]!))
-    return stored === 'f16' ? f32(shape, toFloat32(own)) : own
+    const tensor = fromBytes(stored, shape, bytes.slice(offset, offset + lengths[0]!))
+    return stored === 'f16' ? f32(shape, toFloat32(tensor)) : tensor
   }
   const code = blockCodes[stored]
   const [codeBytes, scaleBytes] = lengths as [number, number]

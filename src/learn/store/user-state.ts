@@ -1,6 +1,5 @@
-// What is kept for one user: named tensors (weights, momentum, Fisher information, remembered
-// states) and a header of plain values (statistics, settings). Knows neither what they are for nor
-// where they are kept.
+// The saved state of one user: named tensors (weights, momentum, Fisher information, memory) and a
+// header of plain values (statistics, settings). Independent of their meaning and of stores.
 
 import { type Mismatch, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
 import { isAllFinite } from '../../base/finite.ts'
@@ -11,17 +10,17 @@ export type JsonValue =
   null | boolean | number | string | readonly JsonValue[] | { readonly [key: string]: JsonValue }
 
 export interface UserState {
-  /** May be changed in place by whoever holds the state; a checkpoint copies them at one moment. */
+  /** The owner may change them in place; a checkpoint copies them at one moment. */
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly header: Readonly<Record<string, JsonValue>>
   /**
-   * Names of f32 matrices that stay f32 in every form. Second moments belong here: one that is
-   * rounded to zero makes the next step huge.
+   * Names of f32 matrices that stay f32 in every form. Second moments belong here, because one that
+   * is rounded to zero makes the next step huge.
    */
   readonly exact?: readonly string[]
 }
 
-/** Bytes that a state takes in memory, the header as its JSON. */
+/** Bytes of a state in memory, the header as its JSON. */
 export function estimateStateBytes({ tensors, header }: UserState): number {
   let sum = JSON.stringify(header).length
   for (const [name, { data }] of tensors) sum += name.length + data.byteLength
@@ -29,8 +28,8 @@ export function estimateStateBytes({ tensors, header }: UserState): number {
 }
 
 /**
- * Throws NumericError naming every tensor that holds NaN or infinity, OptionError for a header that
- * JSON cannot hold as it is.
+ * Throws NumericError that names every tensor with NaN or infinity, OptionError for a header that
+ * JSON cannot represent.
  */
 export function checkState({ tensors, header }: UserState): void {
   const bad = [...tensors].filter(
@@ -38,20 +37,20 @@ export function checkState({ tensors, header }: UserState): void {
   )
   if (bad.length > 0)
     throw new NumericError(
-      `A user's state holds NaN or infinity and is not kept:\n${joinProblems(bad.map(([name]) => quoteName(name)))}`,
+      `A user's state holds NaN or infinity and cannot be saved:\n${joinProblems(bad.map(([name]) => quoteName(name)))}`,
     )
   const problem = findJsonProblem(header, 'header')
-  if (problem !== undefined) throw new OptionError(`A user's state cannot be kept: ${problem}.`)
+  if (problem !== undefined) throw new OptionError(`A user's state cannot be saved: ${problem}.`)
 }
 
-/** JSON.stringify would write NaN as null and leave out what is undefined. */
+/** JSON.stringify would write NaN as null and drop undefined values. */
 function findJsonProblem(value: unknown, path: string): string | undefined {
   if (value === null || typeof value === 'boolean' || typeof value === 'string') return undefined
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${path} is ${value}`
   const isPlain =
     Array.isArray(value) ||
     (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value)))
-  if (!isPlain) return `${path} is no plain value but ${typeof value}`
+  if (!isPlain) return `${path} is ${typeof value}, expected a plain value`
   for (const [key, inner] of Object.entries(value as object)) {
     const fault = findJsonProblem(inner, `${path}.${key}`)
     if (fault !== undefined) return fault
@@ -59,10 +58,10 @@ function findJsonProblem(value: unknown, path: string): string | undefined {
   return undefined
 }
 
-/** Shapes that a state must have, by tensor name; others may be there too. */
+/** Shapes that a state must have, by tensor name; further tensors are allowed. */
 export type StateShapes = ReadonlyMap<string, readonly number[]>
 
-/** Throws MismatchError with everything in which the tensors differ from what is wanted. */
+/** Throws MismatchError with every shape that differs from the expected one. */
 export function checkShapes(
   what: string,
   tensors: ReadonlyMap<string, Pick<Tensor, 'shape'>>,
@@ -77,5 +76,5 @@ export function checkShapes(
       expected: shown(shape),
     }))
     .filter(({ got, expected }) => got !== expected)
-  if (mismatches.length > 0) throw new MismatchError(`${what} is of other dimensions`, mismatches)
+  if (mismatches.length > 0) throw new MismatchError(`${what} has other shapes`, mismatches)
 }

@@ -1,5 +1,5 @@
-// What a turn's predictions were worth, and the loss's gradient at the hidden states: from logits
-// and the tokens that came, by the head's own rows. Knows no tiers and no users.
+// Losses of target tokens under a head's logits, and their gradient at the hidden states, by the
+// head's own rows. Independent of tiers and users.
 
 import { OptionError } from '../../base/errors.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
@@ -9,13 +9,8 @@ import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { HeadRows } from '../../micro/index.ts'
 import type { Head } from '../../runtime/index.ts'
 import { type LogitSummary, createLogitSummarizer } from './logit-summary.ts'
+import { type Breadth, breadthField } from './tier-options.ts'
 import { type VocabularySample, sampleVocabulary } from './vocabulary-sample.ts'
-
-/**
- * How much of the vocabulary a gradient looks at: the `K` likeliest tokens of each position and the
- * one that came, or all.
- */
-export type Breadth = number | 'all'
 
 export interface LossGradient {
   /** −log p(token), by position. */
@@ -26,11 +21,11 @@ export interface LossGradient {
   readonly gradient: Float32Array
 }
 
-/** A position of which a note was taken, and what came there. */
-export interface ScoredPosition {
+/** A position's logit summary and its target token. */
+export interface PositionTarget {
   readonly summary: LogitSummary
   readonly token: number
-  /** The logit of that token, which the note may lack. */
+  /** The token's logit, which the summary may lack. */
   readonly logit: number
   readonly weight: number
 }
@@ -38,15 +33,14 @@ export interface ScoredPosition {
 export interface HeadLoss {
   readonly breadth: Breadth
   /**
-   * What is kept of a row of logits [V]: its sum, and the likeliest tokens where the breadth is a
-   * number.
+   * Summary of a row of logits [V]: log-sum-exp, and the top-k tokens where the breadth is a number.
    */
   summarize(logits: Float32Array): LogitSummary
   /**
    * Losses of `tokens` under logits [T, V], and their gradient W_headᵀ·(p − y) weighted position by
-   * position. With a breadth of K, the rest of p is spread over a fixed sample of the vocabulary:
-   * leaving it out, or giving it to an average token, costs much of what is learned
-   * (docs/learn.md).
+   * position. With a breadth of k, the rest of p is spread over a fixed sample of the vocabulary
+   * (sampled softmax), because leaving it out, or giving it to an average token, costs much of what
+   * is learned (docs/learn.md).
    */
   compute(
     logits: F32Tensor,
@@ -54,50 +48,49 @@ export interface HeadLoss {
     weights: ArrayLike<number>,
   ): Promise<LossGradient>
   /**
-   * The same gradient [T, D] from notes, without the logits. Throws OptionError where the breadth
-   * is 'all': notes do not hold that much.
+   * The same gradient [T, D] from summaries, without the logits. Throws OptionError where the
+   * breadth is 'all', because summaries hold only the top k.
    */
-  gradient(places: readonly ScoredPosition[]): Promise<Float32Array>
+  gradient(positions: readonly PositionTarget[]): Promise<Float32Array>
 }
 
-const sampledTokens = 1024 // tokens that stand for what lies beyond the likeliest
-const minCachedRows = 8192 // of the head's matrix that are kept once read: a user's tokens come again and again; 19 MB at width 576
-// of what lies beyond the likeliest: the last hundredths are spread over most of the sample
+const sampledTokens = 1024 // stand for the tokens beyond the top k
+// Rows of the head's matrix that are cached, because a user's tokens recur; 19 MB at width 576.
+const minCachedRows = 8192
+// Of the mass beyond the top k: the last hundredths are spread over most of the sample.
 const keptMass = 0.98
-const leastSum = 1e-7 // of the sample's probabilities; below it only rounding is left
+const leastSum = 1e-7 // of the sample's probabilities; below it only rounding error remains
 const maxBlockPositions = 32 // positions whose rows are fetched at a time
 
-/** Errors by a model's head. Throws OptionError for a breadth that is no whole number above 0. */
+/** Losses and gradients by a model's head. Throws OptionError for an invalid breadth. */
 export function createHeadLoss(head: Head, breadth: Breadth = 64): HeadLoss {
-  if (breadth !== 'all' && !(Number.isInteger(breadth) && breadth > 0))
-    throw new OptionError(
-      `The gradient's breadth is ${breadth}, expected a whole number above 0 or "all".`,
-    )
-  const survey = createLogitSummarizer()
+  const problems = breadthField.findProblems(breadth, 'breadth')
+  if (problems.length > 0) throw new OptionError(`Head loss: ${problems.join('; ')}.`)
+  const summarizer = createLogitSummarizer()
   const count = breadth === 'all' ? 0 : breadth
   const sample = sampleVocabulary(head.vocabularySize, breadth === 'all' ? 0 : sampledTokens)
-  const summarize = (logits: Float32Array): LogitSummary => survey(logits, count, sample.ids)
-  let rows: HeadRows | undefined // takes its memory at once, and who only reads needs none
-  let read: Promise<LoadedSample> | undefined
+  const summarize = (logits: Float32Array): LogitSummary => summarizer(logits, count, sample.ids)
+  let rows: HeadRows | undefined // created at the first gradient, because it allocates all its memory
+  let loadedSample: Promise<LoadedSample> | undefined
   const readSample = async (): Promise<LoadedSample> => {
     const sampleIndex = new Int32Array(head.vocabularySize).fill(-1)
-    sample.ids.forEach((id, place) => (sampleIndex[id] = place))
+    sample.ids.forEach((id, index) => (sampleIndex[id] = index))
     return { ...sample, sampleIndex, rows: await head.rows([...sample.ids]) }
   }
-  const gradient = async (places: readonly ScoredPosition[]): Promise<Float32Array> => {
+  const gradient = async (positions: readonly PositionTarget[]): Promise<Float32Array> => {
     if (breadth === 'all')
       throw new OptionError(
-        'A gradient over the whole vocabulary takes all logits, and notes do not hold them.',
+        'A gradient over the whole vocabulary needs all logits, which summaries do not hold.',
       )
     rows ??= new HeadRows({
       width: head.width,
       capacity: Math.max(minCachedRows, count + 1),
       softcap: head.softcap,
     })
-    const result = await computeTopKGradient(head, rows, places)
+    const result = await computeTopKGradient(head, rows, positions)
     addSampledGradient(result, {
-      places,
-      sample: await (read ??= readSample()),
+      positions,
+      sample: await (loadedSample ??= readSample()),
       softcap: head.softcap,
     })
     return result
@@ -107,16 +100,16 @@ export function createHeadLoss(head: Head, breadth: Breadth = 64): HeadLoss {
     summarize,
     gradient,
     async compute(logits, tokens, weights) {
-      const places = Array.from(tokens, (token, t): ScoredPosition => {
+      const positions = Array.from(tokens, (token, t): PositionTarget => {
         const row = rowOf(logits, t)
         return { summary: summarize(row), token, logit: row[token]!, weight: weights[t]! }
       })
       return {
-        losses: Float32Array.from(places, ({ summary: { total }, logit }) => total - logit),
-        largest: Float32Array.from(places, ({ summary: { largest } }) => largest),
+        losses: Float32Array.from(positions, ({ summary: { total }, logit }) => total - logit),
+        largest: Float32Array.from(positions, ({ summary: { largest } }) => largest),
         gradient: await (breadth === 'all'
-          ? computeFullGradient(head, logits, places)
-          : gradient(places)),
+          ? computeFullGradient(head, logits, positions)
+          : gradient(positions)),
       }
     },
   }
@@ -128,11 +121,11 @@ export const rowOf = ({ data, shape }: F32Tensor, t: number): Float32Array =>
 async function computeFullGradient(
   head: Head,
   logits: F32Tensor,
-  places: readonly ScoredPosition[],
+  positions: readonly PositionTarget[],
 ): Promise<Float32Array> {
   const errors = f32(logits.shape)
   const damp = (logit: number): number => computeSoftcapSlope(head.softcap, logit)
-  places.forEach(({ summary: { total }, token, weight }, t) => {
+  positions.forEach(({ summary: { total }, token, weight }, t) => {
     const row = rowOf(logits, t)
     const error = rowOf(errors, t)
     for (let i = 0; i < row.length; i++)
@@ -142,17 +135,17 @@ async function computeFullGradient(
   return (await head.pullBack(errors)).data
 }
 
-/** By position the errors of its tokens times their rows. */
+/** Each position's errors over its tokens, times their rows. */
 async function computeTopKGradient(
   head: Head,
   rows: HeadRows,
-  places: readonly ScoredPosition[],
+  positions: readonly PositionTarget[],
 ): Promise<Float32Array> {
-  const gradient = new Float32Array(places.length * head.width)
-  const widest = Math.max(...places.map(({ summary }) => summary.ids.length)) + 1
+  const gradient = new Float32Array(positions.length * head.width)
+  const widest = Math.max(...positions.map(({ summary }) => summary.ids.length)) + 1
   const together = Math.min(maxBlockPositions, Math.floor(rows.capacity / widest))
-  for (let start = 0; start < places.length; start += together) {
-    const some = places.slice(start, start + together).map(withTarget)
+  for (let start = 0; start < positions.length; start += together) {
+    const some = positions.slice(start, start + together).map(withTarget)
     await loadRows(head, rows, [...new Set(some.flatMap(({ ids }) => ids))])
     some.forEach((prediction, i) => {
       const at = (start + i) * head.width
@@ -163,50 +156,50 @@ async function computeTopKGradient(
 }
 
 interface SampledRest {
-  readonly places: readonly ScoredPosition[]
+  readonly positions: readonly PositionTarget[]
   readonly sample: LoadedSample
   readonly softcap: number
 }
 
 interface LoadedSample extends VocabularySample {
   readonly rows: Float32Array // [S, D]
-  /** Where a token stands among the ids; −1: nowhere. */
+  /** Index of a token among the ids; −1: not among them. */
   readonly sampleIndex: Int32Array // [V]
 }
 
 /**
- * gradient += what is left of p, spread over the sampled tokens as the model spreads it among them,
- * times their rows.
+ * gradient += the rest of p, spread over the sampled tokens in the model's proportions, times their
+ * rows.
  */
 function addSampledGradient(
   gradient: Float32Array,
-  { places, sample, softcap }: SampledRest,
+  { positions, sample, softcap }: SampledRest,
 ): void {
   const size = sample.ids.length
-  const errors = new Float32Array(places.length * size)
-  places.forEach((place, t) =>
-    computeSampledErrors(place, sample, softcap, errors.subarray(t * size, (t + 1) * size)),
+  const errors = new Float32Array(positions.length * size)
+  positions.forEach((position, t) =>
+    computeSampledErrors(position, sample, softcap, errors.subarray(t * size, (t + 1) * size)),
   )
   const columns = selectHeaviestColumns(errors, size)
-  const width = gradient.length / places.length
-  const left = new Float32Array(places.length * columns.length)
+  const width = gradient.length / positions.length
+  const left = new Float32Array(positions.length * columns.length)
   const right = new Float32Array(columns.length * width)
-  for (let t = 0; t < places.length; t++)
+  for (let t = 0; t < positions.length; t++)
     for (let i = 0; i < columns.length; i++)
       left[t * columns.length + i] = errors[t * size + columns[i]!]!
   columns.forEach((column, i) =>
     right.set(sample.rows.subarray(column * width, (column + 1) * width), i * width),
   )
   const kernel = getFastKernels().f32
-  const product = createMatrix(places.length, width, gradient)
-  const factor = createMatrix(places.length, columns.length, left)
+  const product = createMatrix(positions.length, width, gradient)
+  const factor = createMatrix(positions.length, columns.length, left)
   const rows = createMatrix(columns.length, width, right)
   multiply(product, factor, rows, { add: true, kernel })
 }
 
-/** One position's: zero where the token is among those looked at. */
+/** One position's errors over the sample: zero where a sampled token is among the top k. */
 function computeSampledErrors(
-  { summary, token, logit, weight }: ScoredPosition,
+  { summary, token, logit, weight }: PositionTarget,
   { counts, sampleIndex }: LoadedSample,
   softcap: number,
   into: Float32Array,
@@ -216,16 +209,16 @@ function computeSampledErrors(
   let rest = 1
   let sum = 0
   for (let s = 0; s < size; s++) sum += into[s] = counts[s]! * sample[s]!
-  const leave = (id: number, share: number): void => {
+  const exclude = (id: number, share: number): void => {
     rest -= share
-    const place = sampleIndex[id]!
-    if (place < 0) return
-    sum -= into[place]!
-    into[place] = 0
+    const index = sampleIndex[id]!
+    if (index < 0) return
+    sum -= into[index]!
+    into[index] = 0
   }
   for (const [i, id] of summary.ids.entries())
-    if (id !== token) leave(id, computeProbability(summary, summary.logits[i]!))
-  leave(token, computeProbability(summary, logit))
+    if (id !== token) exclude(id, computeProbability(summary, summary.logits[i]!))
+  exclude(token, computeProbability(summary, logit))
   const scale = sum > leastSum && rest > 0 ? (weight * rest) / sum : 0
   for (let s = 0; s < size; s++) into[s]! *= scale
   if (softcap !== 0)
@@ -253,11 +246,11 @@ function selectHeaviestColumns(errors: Float32Array, size: number): number[] {
 
 const computeProbability = ({ total }: LogitSummary, logit: number): number =>
   Math.exp(logit - total)
-/** The slope of a soft cap where a logit stands, 1 − (l/cap)². */
+/** Slope of the soft cap at a capped logit, 1 − (l/cap)². */
 const computeSoftcapSlope = (softcap: number, logit: number): number =>
   softcap === 0 ? 1 : 1 - (logit / softcap) ** 2
 
-function withTarget({ summary: { ids, logits, total }, token, logit, weight }: ScoredPosition) {
+function withTarget({ summary: { ids, logits, total }, token, logit, weight }: PositionTarget) {
   const isKnown = ids.includes(token)
   return {
     ids: [...ids, ...(isKnown ? [] : [token])],
@@ -269,8 +262,8 @@ function withTarget({ summary: { ids, logits, total }, token, logit, weight }: S
 }
 
 /**
- * Sees to it that all of these rows are there at once; while some are read, another call may send
- * others away.
+ * Loads until all of these rows are cached at once, because another call may evict some while others
+ * are read.
  */
 async function loadRows(head: Head, rows: HeadRows, ids: readonly number[]): Promise<void> {
   for (let missing = rows.missing(ids); missing.length > 0; missing = rows.missing(ids))

@@ -6,27 +6,12 @@ import { getFastKernels } from '../../base/linalg/simd.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
 import { type Matrix, createMatrix, transpose } from '../../base/linalg/matrix.ts'
 import { isAllFinite } from '../../base/finite.ts'
-import { NumericError, OptionError, ShapeError } from '../../base/errors.ts'
+import { NumericError, ShapeError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
+import { readOptions } from '../../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
-
-export interface HeadTierOptions {
-  /** 1 to 16; 4 unless given. */
-  readonly rank?: number
-  /** Adam's step; 2e-3 unless given (docs/learn.md: what other rates give). */
-  readonly learningRate?: number
-  /**
-   * No step moves the turn's own hidden states by more than this share of their length, on average.
-   * 0.1 unless given.
-   */
-  readonly trust?: number
-  /** Of the running mean of gradients; 0.9 unless given. */
-  readonly momentum?: number
-  /** Share of the weights taken off at a step, times the learning rate; 0 unless given. */
-  readonly decay?: number
-  readonly seed?: number
-}
+import { type HeadTierOptions, headTierFields } from './tier-options.ts'
 
 type Part = 'A' | 'B'
 
@@ -58,29 +43,8 @@ export class HeadTier {
   #excluded: F32Tensor | undefined
 
   constructor(width: number, options: HeadTierOptions = {}) {
-    const {
-      rank = 4,
-      learningRate = 2e-3,
-      trust = 0.1,
-      momentum = 0.9,
-      decay = 0,
-      seed = 0,
-    } = options
-    const rules: readonly (readonly [boolean, string])[] = [
-      [
-        Number.isInteger(rank) && rank >= 1 && rank <= 16,
-        `rank is ${rank}, expected a whole number from 1 to 16`,
-      ],
-      [
-        learningRate > 0 && Number.isFinite(learningRate),
-        `learningRate is ${learningRate}, expected a number above 0`,
-      ],
-      [trust > 0, `trust is ${trust}, expected a number above 0`],
-      [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
-      [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
-    ]
-    const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
-    if (broken.length > 0) throw new OptionError(`Fast tier: ${broken.join('; ')}.`)
+    const given = readOptions('Fast tier', options, headTierFields)
+    const { rank, learningRate, trust, momentum, decay, seed } = given
     this.width = width
     this.rank = rank
     this.learningRate = learningRate

@@ -11,13 +11,9 @@ import { expectClose } from '../../graph/testing.ts'
 import { openDirectory } from '../../node/files/folder.ts'
 import { createModel, type Head, type Model } from '../../runtime/index.ts'
 import type { LayerTier } from './layer-tier.ts'
-import {
-  createLayerTiers,
-  type LayerTiers,
-  type LayerTiersOptions,
-  combineExperts,
-  learnLayers,
-} from './layer-tier-program.ts'
+import { combineExperts, createLayerTiers, type LayerTiers } from './layer-tier-program.ts'
+import { learnLayers } from './learn-layers.ts'
+import type { LayerTiersOptions } from './tier-options.ts'
 import { createHeadLoss } from './head-gradient.ts'
 import { createTierStack } from './tier-stack.ts'
 
@@ -285,19 +281,19 @@ describe('a turn', () => {
   it('teaches the layers, and head and memory along with them', async () => {
     const tiers = tiersOf({ learningRate: 0.01 })
     const errors = createHeadLoss(head)
-    const lesson = { states: await statesAt(tiers.layer), rows, tokens }
+    const example = { states: await statesAt(tiers.layer), rows, tokens }
     const after: number[] = []
-    for (const student of [
+    for (const stack of [
       createTierStack(head, errors, { fast: false, memory: false }),
       createTierStack(head, errors, { memory: false }),
       createTierStack(head, errors),
     ]) {
       const tier = tiers.createTier()
-      const first = await learnLayers(tier, student, lesson)
-      for (let i = 0; i < 5; i++) await learnLayers(tier, student, lesson)
-      const { losses } = await learnLayers(tier, student, lesson)
+      const first = await learnLayers(tier, stack, example)
+      for (let i = 0; i < 5; i++) await learnLayers(tier, stack, example)
+      const { losses } = await learnLayers(tier, stack, example)
       const total = (values: Float32Array): number => values.reduce((sum, value) => sum + value, 0)
-      expect([tier.steps, student.fast?.steps ?? 7]).toEqual([7, 7])
+      expect([tier.steps, stack.fast?.steps ?? 7]).toEqual([7, 7])
       expect(total(losses)).toBeLessThan(total(first.losses) - 0.3)
       after.push(total(losses))
     }
@@ -305,52 +301,52 @@ describe('a turn', () => {
   })
 
   it('gives the layers the gradient below the head’s own tier', async () => {
-    const student = createTierStack(head, createHeadLoss(head, 'all'), {
+    const stack = createTierStack(head, createHeadLoss(head, 'all'), {
       memory: false,
       fast: { learningRate: 0.05 },
     })
     const tiers = tiersOf()
     const { tier, input } = await learned(tiers, 0)
     const hidden = (await tier.hidden(input)).data.slice()
-    for (let i = 0; i < 4; i++) await student.learn({ hidden, tokens })
+    for (let i = 0; i < 4; i++) await stack.learn({ hidden, tokens })
     const lossAt = async (values: Float32Array): Promise<number> => {
-      const { losses } = await student.score({ hidden: values, tokens })
+      const { losses } = await stack.score({ hidden: values, tokens })
       return losses.reduce((sum, loss) => sum + loss, 0) / tokens.length
     }
     const at = 70
     const shifted = (by: number): Promise<number> =>
       lossAt(hidden.map((value, i) => (i === at ? value + by : value)))
     const slope = ((await shifted(0.02)) - (await shifted(-0.02))) / 0.04
-    const { gradient } = await student.learn({ hidden, tokens })
+    const { gradient } = await stack.learn({ hidden, tokens })
     expect(Math.abs(gradient[at]! - slope)).toBeLessThan(1e-3 + 0.02 * Math.abs(slope))
   })
 
   it('of states with NaN, or with rows outside of them, is refused and nothing is learned', async () => {
     const tiers = tiersOf()
     const tier = tiers.createTier()
-    const student = createTierStack(head, createHeadLoss(head))
+    const stack = createTierStack(head, createHeadLoss(head))
     const states = await statesAt(tiers.layer)
     const damaged = f32(
       states.shape,
       states.data.map((value, i) => (i === 7 ? Number.NaN : value)),
     )
-    await expect(learnLayers(tier, student, { states: damaged, rows, tokens })).rejects.toThrow(
+    await expect(learnLayers(tier, stack, { states: damaged, rows, tokens })).rejects.toThrow(
       NumericError,
     )
-    await expect(
-      learnLayers(tier, student, { states, rows: [1, 2, 3, 99], tokens }),
-    ).rejects.toThrow(/no row 99.*9 tokens/)
-    expect([tier.steps, student.fast!.steps, student.memory!.count]).toEqual([0, 0, 0])
+    await expect(learnLayers(tier, stack, { states, rows: [1, 2, 3, 99], tokens })).rejects.toThrow(
+      /no row 99.*9 tokens/,
+    )
+    expect([tier.steps, stack.fast!.steps, stack.memory!.count]).toEqual([0, 0, 0])
   })
 })
 
-describe('places', () => {
+describe('target modules', () => {
   it.each([
     [
       { where: { modules: 'everything' } },
       /no strategy "everything"; there are head, attention, feed-forward, all-linear/,
     ],
-    [{ where: { modules: 'head' } }, /"head" lies in no layer/],
+    [{ where: { modules: 'head' } }, /"head" is not a module of any layer/],
     [{ where: { modules: ['q_prog'] } }, /"q_prog".*q_proj/s],
     [
       { where: { modules: 'attention', layers: [2, 5, 9] } },
@@ -358,10 +354,13 @@ describe('places', () => {
     ],
     [
       { where: { modules: 'attention', layers: { last: 6 } } },
-      /layers\.last is 6, expected a whole number from 1 to 5/,
+      /layers\.last: got 6, expected an integer from 1 to 5/,
     ],
-    [{ where: { modules: 'attention', layers: [], top: 0 } }, /names no layer; top is 0/],
-    [{ rank: 17 }, /rank is 17, expected a whole number from 1 to 16/],
+    [
+      { where: { modules: 'attention', layers: [], top: 0 } },
+      /where.layers: got \[\].*where.top: got 0/,
+    ],
+    [{ rank: 17 }, /rank: got 17, expected an integer from 1 to 16/],
   ] as const)('%o are refused', (options, message) => {
     expect(() => createLayerTiers({ base: model.base, backend }, options)).toThrow(OptionError)
     expect(() => createLayerTiers({ base: model.base, backend }, options)).toThrow(message)

@@ -1,68 +1,48 @@
-// The fast tier of one user in modules of a model's layers: a small live LoRA there, one Adam step
-// a turn, from the states that serving computed already. Knows hidden states and their errors; no
-// tokens, no head, no text.
+// The fast tier of one user in modules of the model's layers: a small LoRA, one Adam step a turn,
+// from hidden states that serving computed. Independent of tokens, the head and prompts.
 
-import { type Adapter, toInputName } from '../../adapters/index.ts'
-import { assertInternal, NumericError, OptionError, ShapeError } from '../../base/errors.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { NumericError, ShapeError } from '../../base/errors.ts'
 import { isAllFinite } from '../../base/finite.ts'
+import { readOptions } from '../../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
 import type { TailInput, TailProgram } from '../../train/programs/tail-program.ts'
-import { createChangeNorm, type LowRankPair, findStepScale } from './step-size.ts'
-
-export interface LayerTierOptions {
-  /** Adam's step; 5e-3 unless given (docs/learn.md: what other rates give). */
-  readonly learningRate?: number
-  /** No step changes a module's weight by more than this share of its norm. 0.01 unless given. */
-  readonly trust?: number
-  /** Of the running mean of gradients; 0.9 unless given. */
-  readonly momentum?: number
-  /** Share of the weights taken off at a step, times the learning rate; 0 unless given. */
-  readonly decay?: number
-}
+import {
+  collectModuleTensors,
+  createModuleState,
+  type ModuleState,
+  parts,
+  resetModule,
+  stepModule,
+  trackGradientNorms,
+} from './layer-modules.ts'
+import { layerTierFields, type LayerTierOptions } from './tier-options.ts'
 
 export interface LayerTierParts {
   /** Shared by all users. */
   readonly program: TailProgram
-  /** What a user starts from, which changes nothing. */
+  /** The adapter that every user starts from; it changes nothing. */
   readonly start: Adapter
-  /**
-   * Paths of the modules that are learned, each with a matrix A and a matrix B among the adapter's
-   * tensors.
-   */
+  /** Paths of the target modules, each with a matrix A and a matrix B among the adapter's tensors. */
   readonly modules: readonly string[]
-  /** Modules stepped at a turn. */
+  /** How many modules take each step; undefined: all. */
   readonly top: number | undefined
-  /** What B·A is multiplied by. */
+  /** Factor of B·A. */
   readonly scale: number
   readonly rank: number
 }
 
-/** One sequence's states as they enter the lowest layer [T, D], and the positions looked at. */
+/** One sequence's hidden states at the input of the lowest layer [T, D], and the scored positions. */
 export type LayerTierInput = Omit<TailInput, 'tensors'>
 
-const partNames = { A: 'lora_A.weight', B: 'lora_B.weight' } as const
-type Part = keyof typeof partNames
-const parts = Object.keys(partNames) as Part[]
-
-/** Numbers of one module. */
-interface ModuleState {
-  readonly path: string
-  readonly keys: Readonly<Record<Part, string>>
-  readonly weights: Record<Part, Float32Array>
-  readonly means: Record<Part, Float32Array>
-  readonly squares: Record<Part, Float32Array>
-  /** [steps, running mean of the gradient's norm] */
-  readonly counts: Float32Array
-}
-
 /**
- * y = W·x + s·B·(A·x) in the chosen modules ∂loss/∂(A, B) = pull-back of ∂loss/∂h through the
- * layers from the lowest one on
+ *     y = W·x + s·B·(A·x)   in the target modules
+ *     ∂loss/∂(A, B)          by a backward pass of ∂loss/∂h through the layers from the lowest one
  *
- * B starts at zero, so that a new tier changes nothing. A step is Adam's, module by module, cut
- * where it would change the module's weight too much. With `top` only the modules of the largest
- * gradients (running mean) take it.
+ * B starts at zero, so that a new tier changes nothing. Each module takes Adam's step, cut where it
+ * would change the module's weight too much. With `top` only the modules with the largest gradients
+ * (running mean) take it.
  */
 export class LayerTier {
   readonly learningRate: number
@@ -77,39 +57,23 @@ export class LayerTier {
   readonly #states: readonly ModuleState[]
   #adapter: Adapter | undefined
 
-  constructor(
-    given: LayerTierParts,
-    { learningRate = 5e-3, trust = 0.01, momentum = 0.9, decay = 0 }: LayerTierOptions = {},
-  ) {
-    const rules: readonly (readonly [boolean, string])[] = [
-      [
-        learningRate > 0 && Number.isFinite(learningRate),
-        `learningRate is ${learningRate}, expected a number above 0`,
-      ],
-      [trust > 0, `trust is ${trust}, expected a number above 0`],
-      [momentum >= 0 && momentum < 1, `momentum is ${momentum}, expected 0 or a number below 1`],
-      [decay >= 0 && Number.isFinite(decay), `decay is ${decay}, expected a number ≥ 0`],
-    ]
-    const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
-    if (broken.length > 0) throw new OptionError(`Fast tier on layers: ${broken.join('; ')}.`)
+  constructor(given: LayerTierParts, options: LayerTierOptions = {}) {
+    const { learningRate, trust, momentum, decay } = readOptions(
+      'Fast tier on layers',
+      options,
+      layerTierFields,
+    )
     this.learningRate = learningRate
     this.maxRelativeStep = trust
     this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
     this.#parts = given
-    this.#states = given.modules.map((path) => createModuleState(path, given))
+    this.#states = given.modules.map((path) => createModuleState(path, given.start))
     this.clear()
   }
 
   /** Back to the start, which changes nothing. */
   clear(): void {
-    for (const { keys, weights, means, squares, counts } of this.#states) {
-      for (const part of parts) {
-        weights[part].set(this.#parts.start.tensors.get(keys[part])!.data as Float32Array)
-        means[part].fill(0)
-        squares[part].fill(0)
-      }
-      counts.fill(0)
-    }
+    for (const state of this.#states) resetModule(state, this.#parts.start)
     this.steps = 0
     this.lastRelativeStep = 0
     this.lastModules = []
@@ -117,8 +81,8 @@ export class LayerTier {
   }
 
   /**
-   * What serves it, alone or in a mixture: an object of its own for each step, whose numbers stay.
-   * Undefined before the first one.
+   * The adapter to serve, alone or in a mixture: a new object after each step, whose numbers do not
+   * change. Undefined before the first step.
    */
   get adapter(): Adapter | undefined {
     if (this.steps === 0) return undefined
@@ -143,7 +107,7 @@ export class LayerTier {
     )
   }
 
-  /** Final hidden states [M, D] of the positions looked at, as this user's model has them. */
+  /** Final hidden states [M, D] of the scored positions, under this user's model. */
   hidden(input: LayerTierInput): Promise<F32Tensor> {
     return this.#parts.program.hidden({ ...input, tensors: this.#currentTensors() })
   }
@@ -163,75 +127,47 @@ export class LayerTier {
     const gradients = await this.gradients(input, error)
     if ([...gradients.values()].some(({ data }) => !isAllFinite(data)))
       throw new NumericError('Fast tier on layers: the gradient is NaN or infinite.')
+    const { program, rank, scale: factor } = this.#parts
     const norms = new Map<string, number>()
-    for (const { path } of this.#states) norms.set(path, await this.#parts.program.weightNorm(path))
-    // From here on nothing waits: a step is taken whole.
-    const chosen = this.#selectModules(gradients)
-    const moves = chosen.map((own) => this.#stepModule(own, gradients, scale, norms.get(own.path)!))
+    for (const { path } of this.#states) norms.set(path, await program.weightNorm(path))
+    // Synchronous from here on, so that no caller sees half a step.
+    const selected = this.#selectModules(gradients)
+    const step = {
+      gradients,
+      learningRate: scale * this.learningRate,
+      settings: this.#settings,
+      rank,
+      scale: factor,
+      maxRelativeStep: this.maxRelativeStep,
+    }
+    const sizes = selected.map((state) =>
+      stepModule(state, { ...step, weightNorm: norms.get(state.path)! }),
+    )
     this.steps++
-    this.lastRelativeStep = Math.max(...moves)
-    this.lastModules = chosen.map(({ path }) => path)
+    this.lastRelativeStep = Math.max(...sizes)
+    this.lastModules = selected.map(({ path }) => path)
     this.#adapter = undefined
   }
 
-  /** All modules, or those whose gradients have been largest. */
+  /** All modules, or those with the largest gradients. */
   #selectModules(gradients: ReadonlyMap<string, F32Tensor>): readonly ModuleState[] {
     const { top } = this.#parts
     if (top === undefined || top >= this.#states.length) return this.#states
-    for (const { keys, counts } of this.#states) {
-      const norm = Math.sqrt(
-        parts.reduce((sum, part) => sum + sumSquares(gradients.get(keys[part])!.data), 0),
-      )
-      // a mean at first, then one that forgets
-      counts[1]! += (norm - counts[1]!) / Math.min(this.steps + 1, 10)
-    }
+    trackGradientNorms(this.#states, gradients, this.steps)
     const order = this.#states.toSorted((a, b) => b.counts[1]! - a.counts[1]!).slice(0, top)
-    return this.#states.filter((own) => order.includes(own))
-  }
-
-  /**
-   * Adam's step of one module, the part of it within the trust region; returns how much of the
-   * weight that was.
-   */
-  #stepModule(
-    { keys, weights, means, squares, counts }: ModuleState,
-    gradients: ReadonlyMap<string, F32Tensor>,
-    scale: number,
-    norm: number,
-  ): number {
-    const { rank, scale: factor } = this.#parts
-    const step = ++counts[0]!
-    const moved = (part: Part): Float32Array => {
-      const { data, shape } = gradients.get(keys[part])!
-      const parameter = weights[part].slice()
-      const state = { mean: means[part], square: squares[part] }
-      adamw.update(
-        { parameter, gradient: data, shape, state, step, learningRate: scale * this.learningRate },
-        this.#settings,
-      )
-      for (let i = 0; i < parameter.length; i++) parameter[i]! -= weights[part][i]!
-      return parameter
-    }
-    const move: LowRankPair = { A: moved('A'), B: moved('B') }
-    const along = createChangeNorm(weights, move, rank)
-    const change = (share: number): number =>
-      (factor * along(share)) / Math.max(norm, Number.MIN_VALUE)
-    const share = findStepScale(change, this.maxRelativeStep)
-    for (const part of parts)
-      for (let i = 0; i < move[part].length; i++) weights[part][i]! += share * move[part][i]!
-    return change(share)
+    return this.#states.filter((state) => order.includes(state))
   }
 
   get rank(): number {
     return this.#parts.rank
   }
 
-  /** Paths of the modules it lies in. */
+  /** Paths of the target modules. */
   get modules(): readonly string[] {
     return this.#parts.modules
   }
 
-  /** Numbers a turn learns. */
+  /** How many numbers are learned. */
   get parameters(): number {
     return this.#states.reduce((sum, { weights }) => sum + weights.A.length + weights.B.length, 0)
   }
@@ -241,70 +177,28 @@ export class LayerTier {
     return 12 * this.parameters + 8 * this.#states.length
   }
 
-  /** Tensors that are its state: weights, moments, counts. Not copies. */
+  /** Tensors of its state: weights, moments, counts. Not copies. */
   tensors(): Map<string, F32Tensor> {
-    const { tensors } = this.#parts.start
-    return new Map(
-      this.#states.flatMap(({ path, keys, counts, ...numbers }) => [
-        ...(['weights', 'means', 'squares'] as const).flatMap((name) =>
-          parts.map(
-            (part) =>
-              [
-                `deep.${name}.${toInputName(keys[part])}`,
-                f32(tensors.get(keys[part])!.shape, numbers[name][part]),
-              ] as const,
-          ),
-        ),
-        [`deep.counts.${path}`, f32([2], counts)] as const,
-      ]),
-    )
+    return collectModuleTensors(this.#states, this.#parts.start)
   }
 
   /**
-   * Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is
-   * missing or of another size; nothing is changed then.
+   * Takes what `tensors` returned after `steps` steps. Throws ShapeError for a tensor that is missing
+   * or of another size; nothing is changed then.
    */
   restore(given: ReadonlyMap<string, Tensor>, steps: number): void {
-    const own = [...this.tensors()]
-    const wrong = own.filter(
+    const current = [...this.tensors()]
+    const wrong = current.filter(
       ([name, { data }]) =>
         given.get(name)?.dtype !== 'f32' || given.get(name)!.data.length !== data.length,
     )
+    const names = wrong.slice(0, 8).map(([name]) => name)
     if (wrong.length > 0)
       throw new ShapeError(
-        `Fast tier on layers, rank ${this.#parts.rank}: ${wrong
-          .map(([name]) => name)
-          .slice(0, 8)
-          .join(', ')} do not fit (${wrong.length} tensors).`,
+        `Fast tier on layers, rank ${this.#parts.rank}: ${names.join(', ')} do not fit (${wrong.length} tensors).`,
       )
-    for (const [name, { data }] of own) data.set(given.get(name)!.data as Float32Array)
+    for (const [name, { data }] of current) data.set(given.get(name)!.data as Float32Array)
     this.steps = steps
     this.#adapter = undefined
-  }
-}
-
-const sumSquares = (values: Float32Array): number =>
-  values.reduce((sum, value) => sum + value * value, 0)
-
-function createModuleState(path: string, { start }: LayerTierParts): ModuleState {
-  const keyOf = (part: Part): string => {
-    const key = [...start.tensors.keys()].find(
-      (name) => toInputName(name) === `${path}.${partNames[part]}`,
-    )
-    assertInternal(key, `the adapter has no ${part} at ${path}`)
-    return key
-  }
-  const keys = { A: keyOf('A'), B: keyOf('B') }
-  const made = (): Record<Part, Float32Array> => ({
-    A: new Float32Array(start.tensors.get(keys.A)!.data.length),
-    B: new Float32Array(start.tensors.get(keys.B)!.data.length),
-  })
-  return {
-    path,
-    keys,
-    weights: made(),
-    means: made(),
-    squares: made(),
-    counts: new Float32Array(2),
   }
 }

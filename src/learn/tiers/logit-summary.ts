@@ -1,18 +1,18 @@
-// One pass over a row of logits: what it adds up to and which tokens are the likeliest. Knows no
-// tokens that came and no gradients.
+// Summarises a row of logits in one pass: log-sum-exp and top-k. Independent of targets and
+// gradients.
 
 import { type Arena, createArena } from '../kernels/arena.ts'
 
 /**
- * What is kept of a row of logits: enough for its loss, its blend and its gradient, in a few tokens
- * rather than the vocabulary.
+ * Summary of a row of logits: enough for the loss, the mix with the memory and the gradient, in a
+ * few tokens instead of the vocabulary.
  */
 export interface LogitSummary {
   /** log Σ exp(logits) */
   readonly total: number
   /** The largest probability. */
   readonly largest: number
-  /** The likeliest tokens, in rising order, and their logits. */
+  /** The top-k tokens in rising order, and their logits. */
   readonly ids: Int32Array
   readonly logits: Float32Array
   /** Probabilities of the vocabulary's sample. */
@@ -20,7 +20,8 @@ export interface LogitSummary {
 }
 
 const block = 64
-const reach = 24 // nats: a block that lies lower adds less than 64·e⁻²⁴ = 2·10⁻⁹ of the top's share
+// Nats: a block further below the top adds less than 64·e⁻²⁴ = 2·10⁻⁹ of the top's share.
+const reach = 24
 
 export type LogitSummarizer = (
   logits: Float32Array,
@@ -29,8 +30,8 @@ export type LogitSummarizer = (
 ) => LogitSummary
 
 /**
- * Notes with the `count` likeliest tokens and those of a sample, over the fastest kernels there
- * are, or over an arena of one's own.
+ * Summaries with the top `count` tokens and the probabilities of a sample, over the fastest kernels
+ * available, or over the arena that is given.
  */
 export function createLogitSummarizer(given?: Arena): LogitSummarizer {
   let arena = given
@@ -63,7 +64,7 @@ export function createLogitSummarizer(given?: Arena): LogitSummarizer {
   }
 }
 
-/** What lies where in the arena: the row, its blocks' maxima, the sample. */
+/** Offsets in the arena: the row, its blocks' maxima, the sample. */
 interface ArenaLayout {
   readonly buffer: ArrayBuffer
   readonly blocks: number
@@ -137,7 +138,7 @@ function selectTopK(
   return Int32Array.from(found.filter((i) => row[i]! > least || (row[i] === least && ties-- > 0)))
 }
 
-/** The n-th largest value, n from 1; the values are left in another order. Hoare's selection. */
+/** The n-th largest value, n from 1; reorders the values. Hoare's selection. */
 function selectNthLargest(values: Float32Array, n: number): number {
   let low = 0
   let high = values.length - 1

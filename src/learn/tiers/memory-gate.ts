@@ -1,12 +1,12 @@
-// How much the memory is believed beside the model, how steeply closeness counts in it, and the two
-// as one distribution. Share and sharpness are a small model of its own that starts where three
-// kinds of text agreed and goes on learning, turn by turn, for its user. Knows no hidden states.
+// Mixes the memory's distribution with the model's (kNN-LM): the interpolation weight λ and the
+// inverse temperature θ are learned online for each user, from a start on which three kinds of text
+// agreed. Independent of hidden states.
 
-import type { Retrieval } from './memory-tier.ts'
+import type { Retrieval } from './retrieval.ts'
 
 /**
  * λ = least + (most − least)·σ(w·f), f = [1, ln(1 − nearest), logit(cache's first share),
- * logit(model's largest share)]; θ = e^w₄ times the memory's own.
+ * logit(model's largest share)]; θ = e^w₄ times the memory's initial θ.
  */
 export interface GateState {
   readonly weights: Float64Array // [5]
@@ -18,7 +18,7 @@ export interface GateState {
 // gives the same loss.
 const start = [-5.5, -1.6, 0.5, -0.3, 0] as const
 const least = 0.005
-const most = 0.98 // a token the memory lacks keeps 2 % of the model's share, whatever the gate believes
+const most = 0.98 // a token that the memory lacks keeps at least 2 % of the model's share
 const rate = 0.05
 const keep = 0.99
 
@@ -28,9 +28,9 @@ export const createGate = (): GateState => ({
   updates: 0,
 })
 
-const maxLogSharpness = 1.5 // e^1.5 = 4.5 times the memory's own sharpness, or as much less
+const maxLogSharpness = 1.5 // at most e^1.5 = 4.5 times the memory's initial θ, or 1/4.5 of it
 
-/** θ as the gate has learned it, from the memory's own. */
+/** θ as the gate has learned it; `own`: the memory's initial θ. */
 export const computeSharpness = ({ weights }: GateState, own: number): number =>
   own * Math.exp(Math.max(-maxLogSharpness, Math.min(maxLogSharpness, weights[4]!)))
 
@@ -42,7 +42,7 @@ const toLogOdds = (share: number): number => {
 
 const computeFeatures = ({ nearest, shares }: Retrieval, largest: number): readonly number[] => [
   1,
-  // states of one model are never further apart than that
+  // states of one model are never less similar than 0.3
   Math.log(1.0001 - Math.min(1, Math.max(0.3, nearest))),
   toLogOdds(shares[0]!),
   toLogOdds(largest),
@@ -54,18 +54,18 @@ const computeGateValue = ({ weights }: GateState, features: readonly number[]): 
 /** λ for one position; `largest`: the model's largest probability there. */
 export const computeInterpolationWeight = (
   gate: GateState,
-  recall: Retrieval,
+  retrieval: Retrieval,
   largest: number,
-): number => least + (most - least) * computeGateValue(gate, computeFeatures(recall, largest))
+): number => least + (most - least) * computeGateValue(gate, computeFeatures(retrieval, largest))
 
-/** One position whose token is known, as the gate learns from it. */
+/** One position with its target token, as the gate learns from it. */
 export interface GateExample {
   readonly retrieval: Retrieval
-  /** The model's largest probability, and the one of the token that came. */
+  /** The model's largest probability, and that of the target token. */
   readonly largest: number
   readonly model: number
   readonly token: number
-  /** What the memory gave it. */
+  /** The memory's share of the target token. */
   readonly cache: number
   readonly weight: number
 }
@@ -77,8 +77,8 @@ export function computeTokenShare({ tokens, shares }: Retrieval, token: number):
 }
 
 /**
- * ∂(share of the token)/∂ln θ = Σ_{its pairs} p·ln p − share·Σ p·ln p over the pairs' parts p ∝
- * exp(θ·h·hᵢ).
+ * ∂(share of the token)/∂ln θ = Σ_{its entries} p·ln p − share·Σ p·ln p over the entries' shares
+ * p ∝ exp(θ·h·hᵢ).
  */
 function computeSharpnessSlope({ tokens, shares, logs }: Retrieval, token: number): number {
   const whole = logs.reduce((sum, log) => sum + log, 0)
@@ -90,11 +90,11 @@ function computeSharpnessSlope({ tokens, shares, logs }: Retrieval, token: numbe
  * One step on the mean of −log((1 − λ)·model + λ·cache) over a turn: RMSprop with a floor, so that
  * quiet features do not jump.
  */
-export function learnGate(gate: GateState, seen: readonly GateExample[]): void {
-  const total = seen.reduce((sum, { weight }) => sum + weight, 0)
+export function learnGate(gate: GateState, examples: readonly GateExample[]): void {
+  const total = examples.reduce((sum, { weight }) => sum + weight, 0)
   if (!(total > 0)) return
   const gradient = new Float64Array(start.length)
-  for (const { retrieval, largest, model, cache, weight, token } of seen) {
+  for (const { retrieval, largest, model, cache, weight, token } of examples) {
     const features = computeFeatures(retrieval, largest)
     const open = computeGateValue(gate, features)
     const share = least + (most - least) * open
@@ -112,19 +112,20 @@ export function learnGate(gate: GateState, seen: readonly GateExample[]): void {
 }
 
 /**
- * log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the blend for any sampler. `total`: log Σ
- * exp(logits).
+ * log((1 − λ)·softmax(logits) + λ·cache), [V]: logits of the mixed distribution, for any sampler.
+ * `total`: log Σ exp(logits).
  */
 export function interpolateLogits(
   logits: Float32Array,
   total: number,
-  recall: Retrieval,
+  retrieval: Retrieval,
   share: number,
 ): Float32Array {
   const shift = Math.log1p(-share) - total
   const result = logits.map((value) => value + shift)
-  recall.tokens.forEach(
-    (token, i) => (result[token] = Math.log(Math.exp(result[token]!) + share * recall.shares[i]!)),
+  retrieval.tokens.forEach(
+    (token, i) =>
+      (result[token] = Math.log(Math.exp(result[token]!) + share * retrieval.shares[i]!)),
   )
   return result
 }

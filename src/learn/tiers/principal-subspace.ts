@@ -1,5 +1,5 @@
-// In which directions hidden states of some texts mostly lie, so that a tier can be kept from
-// acting there. Knows no tiers.
+// The principal subspace of hidden states, used as a gradient projection subspace: directions that a
+// tier does not act on. Independent of tiers.
 
 import { multiply } from '../../base/linalg/matmul.ts'
 import { createMatrix, transpose } from '../../base/linalg/matrix.ts'
@@ -7,18 +7,18 @@ import { getFastKernels } from '../../base/linalg/simd.ts'
 import { computeEigen } from '../../base/linalg/symmetric.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 
-const mostStates = 256 // their Gram matrix has as many rows, whatever the width
-const heldShare = 0.925 // of the states' squared lengths: 64 of 576 directions of SmolLM2's (docs/learn.md)
-const mostDirections = 1 / 4 // of the width: the rest is left to learn with
+const maxStates = 256 // rows of their Gram matrix, whatever the width
+const wantedShare = 0.925 // of the states' squared lengths: 64 of 576 directions of SmolLM2's (docs/learn.md)
+const maxDirections = 1 / 4 // of the width: learning needs the rest
 
 /**
  * Orthonormal directions [K, D] that hold 92.5 % of Σ‖h‖² over hidden states [T, D], a quarter of
- * the width at most: the first eigenvectors of Σ h·hᵀ, by way of the states' Gram matrix. Of more
- * than 256 states every n-th is taken.
+ * the width at most: the first eigenvectors of Σ h·hᵀ, computed from the states' Gram matrix. Of
+ * more than 256 states every n-th is taken.
  */
 export function computePrincipalSubspace(states: Float32Array, width: number): F32Tensor {
   const count = states.length / width
-  const taken = Math.min(count, mostStates)
+  const taken = Math.min(count, maxStates)
   const x = createMatrix(taken, width, new Float32Array(taken * width))
   for (let i = 0; i < taken; i++) {
     const from = Math.floor((i * count) / taken) * width
@@ -31,8 +31,8 @@ export function computePrincipalSubspace(states: Float32Array, width: number): F
   let held = 0
   let kept = 0
   while (
-    kept < Math.min(taken, Math.floor(width * mostDirections)) &&
-    held < heldShare * whole &&
+    kept < Math.min(taken, Math.floor(width * maxDirections)) &&
+    held < wantedShare * whole &&
     values[kept]! > 1e-6 * values[0]!
   )
     held += values[kept++]!

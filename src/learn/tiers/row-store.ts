@@ -1,16 +1,16 @@
-// Dot products of vectors with many stored ones: rows in 8 bits beside queries in 16. Rows lie in
-// ordinary memory; one arena that all share takes in those of whoever asked last, so that any
-// number of users can be kept. Knows no tokens and no users.
+// Dot products of int16 queries with stored int8 rows. Rows live on the JS heap; one shared
+// WebAssembly arena caches the rows of the store that was queried last, so that its memory does not
+// grow with the number of users. Independent of tokens and users.
 
 import { type Arena, createArena } from '../kernels/arena.ts'
 
 const lanes = 16
 const together = 4 // queries that share a pass over the rows
-const chunk = 1024 // rows a call: their sums stay in the fastest cache
+const chunk = 1024 // rows a call: their sums stay in the L1 cache
 
 interface ArenaCache {
   readonly arena: Arena
-  /** Whose rows are in the arena, and how many of them are as they are there. */
+  /** The store whose rows are in the arena, and how many of them are up to date there. */
   resident: object | undefined
   fresh: number
 }
@@ -19,21 +19,21 @@ const createArenaCache = (arena: Arena): ArenaCache => ({ arena, resident: undef
 let shared: ArenaCache | undefined
 
 export class RowStore {
-  /** Rows are this many numbers, a multiple of 16: what is beyond a vector's length is zeros. */
+  /** Numbers of a row, a multiple of 16: zeros beyond the vector's length. */
   readonly stride: number
   readonly #cache: ArenaCache
   #rows = new Int8Array(0)
 
   /**
-   * Rows of vectors of this width, over the fastest kernels there are, or over an arena of one's
-   * own.
+   * Rows of vectors of this width, over the fastest kernels available, or over the arena that is
+   * given.
    */
   constructor(width: number, arena?: Arena) {
     this.stride = Math.ceil(width / lanes) * lanes
     this.#cache = arena ? createArenaCache(arena) : (shared ??= createArenaCache(createArena()))
   }
 
-  /** Room for `count` rows; what the rows hold is kept. */
+  /** Makes room for `count` rows; existing rows stay. */
   grow(count: number): void {
     if (count * this.stride <= this.#rows.length) return
     const wider = new Int8Array(count * this.stride)
@@ -41,14 +41,14 @@ export class RowStore {
     this.#rows = wider
   }
 
-  /** A row to read or to fill, [stride]; whoever fills it says so with `changed`. */
+  /** A row to read or to write, [stride]; after writing call `markChanged`. */
   row(at: number): Int8Array {
     return this.#rows.subarray(at * this.stride, (at + 1) * this.stride)
   }
 
   markChanged(at: number): void {
     if (this.#cache.resident !== this) return
-    if (at >= this.#cache.fresh) return // not taken in yet
+    if (at >= this.#cache.fresh) return // not cached yet
     new Int8Array(
       this.#cache.arena.memory.buffer,
       this.#rowsAt + at * this.stride,
@@ -57,8 +57,7 @@ export class RowStore {
   }
 
   /**
-   * Σ row·query for `queries` [Q, stride] and the first `count` rows: whole numbers, sums [Q,
-   * count].
+   * Σ row·query for `queries` [Q, stride] and the first `count` rows: integers, sums [Q, count].
    */
   products(queries: Int16Array, count: number, sums: Int32Array): void {
     this.#loadRows(count)
@@ -103,17 +102,17 @@ export class RowStore {
     }
   }
 
-  /** The rows into the arena, those that are not there yet. */
+  /** Copies rows into the arena that are not cached yet. */
   #loadRows(count: number): void {
-    const desk = this.#cache
-    if (desk.resident !== this) Object.assign(desk, { resident: this, fresh: 0 })
-    if (desk.fresh >= count) return
-    desk.arena.memory.reserve(this.#rowsAt + count * this.stride)
-    const from = desk.fresh * this.stride
+    const cache = this.#cache
+    if (cache.resident !== this) Object.assign(cache, { resident: this, fresh: 0 })
+    if (cache.fresh >= count) return
+    cache.arena.memory.reserve(this.#rowsAt + count * this.stride)
+    const from = cache.fresh * this.stride
     const to = count * this.stride
-    new Int8Array(desk.arena.memory.buffer, this.#rowsAt + from, to - from).set(
+    new Int8Array(cache.arena.memory.buffer, this.#rowsAt + from, to - from).set(
       this.#rows.subarray(from, to),
     )
-    desk.fresh = count
+    cache.fresh = count
   }
 }

@@ -1,5 +1,5 @@
-// How far a step of A and B moves the weight they change, and how much of it stays within a bound.
-// Knows no gradients and no optimiser.
+// How far a step of A and B moves the product B·A, and the largest share of the step within a bound.
+// Independent of gradients and optimisers.
 
 /** One module's matrices, row by row: A [R, in], B [out, R]. */
 export interface LowRankPair {
@@ -28,21 +28,21 @@ function computeInnerProduct(one: LowRankPair, two: LowRankPair, rank: number): 
 
 /**
  * ‖(B + s·dB)·(A + s·dA) − B·A‖ (Frobenius) as a function of s: s·X + s²·Y with X = dB·A + B·dA and
- * Y = dB·dA, so three numbers tell it for every s.
+ * Y = dB·dA, so three numbers determine it for every s.
  */
 export function createChangeNorm(
   { A, B }: LowRankPair,
-  move: LowRankPair,
+  step: LowRankPair,
   rank: number,
 ): (share: number) => number {
-  const first = { A, B: move.B }
-  const second = { A: move.A, B }
+  const first = { A, B: step.B }
+  const second = { A: step.A, B }
   const xx =
     computeInnerProduct(first, first, rank) +
     2 * computeInnerProduct(first, second, rank) +
     computeInnerProduct(second, second, rank)
-  const xy = computeInnerProduct(first, move, rank) + computeInnerProduct(second, move, rank)
-  const yy = computeInnerProduct(move, move, rank)
+  const xy = computeInnerProduct(first, step, rank) + computeInnerProduct(second, step, rank)
+  const yy = computeInnerProduct(step, step, rank)
   return (share) => Math.sqrt(Math.max(0, share ** 2 * (xx + share * (2 * xy + share * yy))))
 }
 

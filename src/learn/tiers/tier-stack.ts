@@ -1,133 +1,63 @@
-// What one user's tiers know together: a hidden state in, the blended next-token logits out; a turn
-// in, one step of each tier. Knows no text, no prompts and no other user.
+// One user's tiers over a model's head: from a hidden state to the next token's logits, mixed with
+// the memory; from a training example to one step of each tier. Independent of prompts and other
+// users.
 
-import { OptionError } from '../../base/errors.ts'
+import { checkOptions } from '../../base/schema.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { Head } from '../../runtime/index.ts'
-import {
-  interpolateLogits,
-  computeTokenShare,
-  type GateState,
-  learnGate,
-  computeInterpolationWeight,
-  createGate,
-  type GateExample,
-  computeSharpness,
-} from './memory-gate.ts'
-import { HeadTier, type HeadTierOptions } from './head-tier.ts'
-import { type HeadLoss, type ScoredPosition, rowOf } from './head-gradient.ts'
-import { MemoryTier, type MemoryTierOptions, type Retrieval } from './memory-tier.ts'
+import { type HeadLoss, rowOf } from './head-gradient.ts'
+import { HeadTier } from './head-tier.ts'
 import type { LogitSummary } from './logit-summary.ts'
-
-export interface TierStackOptions {
-  /** The fast tier's; false: none. */
-  readonly fast?: HeadTierOptions | false
-  /** The memory's; false: none. */
-  readonly memory?: MemoryTierOptions | false
-}
-
-/** Hidden states [T, D] and the token that followed each. */
-export interface TrainingExample {
-  readonly hidden: Float32Array
-  readonly tokens: readonly number[]
-  /**
-   * What the memory knows the positions by, [T, D], where that is not `hidden`: states further
-   * down, say.
-   */
-  readonly keys?: Float32Array
-  /** How much each position counts; 1 unless given. Below zero: away from it. */
-  readonly weights?: readonly number[] | undefined
-  /** Multiplies the fast tier's rate. */
-  readonly rate?: number
-  /** Whether the gradient at the hidden states is wanted, though no fast tier here takes it. */
-  readonly wantsGradient?: boolean
-  /** What `look` or `answer` saw at these states: what still holds of it is not computed again. */
-  readonly observations?: readonly Observation[]
-}
-
-/** What serving computes at a hidden state, as far as learning from it needs that. */
-export interface Observation {
-  readonly summary: LogitSummary
-  readonly retrieval: Retrieval | undefined
-  /** The tiers as they were: a sight holds until they have learned something else. */
-  readonly versions: { readonly fast: object | undefined; readonly memory: object | undefined }
-}
-
-export interface Scores {
-  /**
-   * −log p(token) of the blend, and of the model with the fast tier alone, before anything is
-   * learned.
-   */
-  readonly losses: Float32Array // [T]
-  readonly modelLosses: Float32Array // [T]
-  /** Mean of 1 − p(token) where weights are not 0: how unsure the blend was. */
-  readonly surprise: number
-}
-
-export interface UpdateResult extends Scores {
-  /**
-   * ∂(mean weighted loss of the model)/∂hidden [T, D], from before the step: for whoever learns
-   * further down. Zeros where nobody wanted it.
-   */
-  readonly gradient: Float32Array
-}
+import {
+  computeInterpolationWeight,
+  computeSharpness,
+  createGate,
+  type GateState,
+  interpolateLogits,
+  learnGate,
+} from './memory-gate.ts'
+import { MemoryTier } from './memory-tier.ts'
+import type { Retrieval } from './retrieval.ts'
+import { type Position, scorePositions } from './score-positions.ts'
+import { tierStackFields, type TierStackOptions } from './tier-options.ts'
+import {
+  type Observation,
+  resolveWeights,
+  type Scores,
+  type TrainingExample,
+  type UpdateResult,
+} from './training-example.ts'
 
 export interface TierStack {
   readonly fast: HeadTier | undefined
   readonly memory: MemoryTier | undefined
   readonly gate: GateState
-  /** Logits [V] of what follows a hidden state [D]; `key` as a lesson's keys. */
+  /** Logits [V] of the token after a hidden state [D]; `key`: the memory's key of the position. */
   next(hidden: Float32Array, key?: Float32Array): Promise<Float32Array>
-  /** The same, and what was seen on the way. */
+  /** The same, and what learning can reuse. */
   predict(
     hidden: Float32Array,
     key?: Float32Array,
   ): Promise<{ readonly logits: Float32Array; readonly observation: Observation }>
-  /** What is seen at hidden states [T, D], which share one product with the head. */
+  /** Observations at hidden states [T, D], which share one product with the head. */
   observe(hidden: Float32Array, keys?: Float32Array): Promise<Observation[]>
-  /** Losses of a lesson; nothing is learned. */
-  score(lesson: TrainingExample): Promise<Scores>
-  /** Losses before, then one step of each tier: remembered are the pairs of positive weight. */
-  learn(lesson: TrainingExample): Promise<UpdateResult>
-  /** Forgets everything. */
+  /** Losses of an example; nothing is learned. */
+  score(example: TrainingExample): Promise<Scores>
+  /** Losses from before, then one step of each tier; the memory stores positions of positive weight. */
+  learn(example: TrainingExample): Promise<UpdateResult>
+  /** Resets all tiers. */
   clear(): void
 }
 
-/** A position as it was seen, and what came there. */
-interface Position extends ScoredPosition {
-  readonly retrieval: Retrieval | undefined
-}
-
-function resolveWeights(
-  { hidden, keys = hidden, tokens, weights = tokens.map(() => 1), observations }: TrainingExample,
-  { width, vocabularySize }: Head,
-): readonly number[] {
-  const problems = [
-    ...(tokens.length === 0 ? ['there are no tokens'] : []),
-    ...(hidden.length === tokens.length * width && keys.length === hidden.length
-      ? []
-      : [`${hidden.length} numbers of hidden states do not make ${tokens.length} of ${width}`]),
-    ...(weights.length === tokens.length && weights.every(Number.isFinite)
-      ? []
-      : ['there is not one finite weight for each token']),
-    ...(observations && observations.length !== tokens.length
-      ? ['there is not one sight for each token']
-      : []),
-    ...(tokens.every((token) => Number.isInteger(token) && token >= 0 && token < vocabularySize)
-      ? []
-      : ['a token is outside of the vocabulary']),
-  ]
-  if (problems.length > 0)
-    throw new OptionError(`A lesson cannot be learned: ${problems.join('; ')}.`)
-  return weights
-}
-
 /** A user's tiers over a model's head. */
-export const createTierStack = (
+export function createTierStack(
   head: Head,
   headLoss: HeadLoss,
   options: TierStackOptions = {},
-): TierStack => new HeadTierStack(head, headLoss, options)
+): TierStack {
+  checkOptions('Tiers', options, tierStackFields)
+  return new HeadTierStack(head, headLoss, options)
+}
 
 class HeadTierStack implements TierStack {
   readonly fast: HeadTier | undefined
@@ -154,17 +84,9 @@ class HeadTierStack implements TierStack {
     const { data } = await this.#logits(hidden)
     const observation = this.#toObservation(data, this.memory?.retrieve(key, this.#sharpness))
     const { summary, retrieval } = observation
-    return {
-      logits: retrieval
-        ? interpolateLogits(
-            data,
-            summary.total,
-            retrieval,
-            computeInterpolationWeight(this.gate, retrieval, summary.largest),
-          )
-        : data,
-      observation,
-    }
+    if (!retrieval) return { logits: data, observation }
+    const share = computeInterpolationWeight(this.gate, retrieval, summary.largest)
+    return { logits: interpolateLogits(data, summary.total, retrieval, share), observation }
   }
 
   get #sharpness(): number | undefined {
@@ -173,9 +95,9 @@ class HeadTierStack implements TierStack {
 
   async observe(hidden: Float32Array, keys = hidden): Promise<Observation[]> {
     const logits = await this.#logits(hidden)
-    const recalls = this.memory?.retrieveAll(keys, this.#sharpness)
+    const retrievals = this.memory?.retrieveAll(keys, this.#sharpness)
     return Array.from({ length: logits.shape[0]! }, (_, t) =>
-      this.#toObservation(rowOf(logits, t), recalls?.[t]),
+      this.#toObservation(rowOf(logits, t), retrievals?.[t]),
     )
   }
 
@@ -187,36 +109,38 @@ class HeadTierStack implements TierStack {
     }
   }
 
-  async score(lesson: TrainingExample): Promise<Scores> {
-    return this.#computeScores((await this.#resolvePositions(lesson)).places).reading
+  async score(example: TrainingExample): Promise<Scores> {
+    return scorePositions((await this.#resolvePositions(example)).positions, this.gate).scores
   }
 
-  async learn(lesson: TrainingExample): Promise<UpdateResult> {
-    const { hidden, keys = hidden, rate = 1 } = lesson
-    const { places, logits } = await this.#resolvePositions(lesson)
-    const size = places.reduce((sum, { weight }) => sum + Math.abs(weight), 0)
-    const { reading, seen } = this.#computeScores(places)
-    const isWanted = size > 0 && (this.fast !== undefined || lesson.wantsGradient === true)
-    const gradient = isWanted
-      ? await this.#gradient(places, size, logits)
+  async learn(example: TrainingExample): Promise<UpdateResult> {
+    const { hidden, keys = hidden, rate = 1, wantsGradient = false } = example
+    const { positions, logits } = await this.#resolvePositions(example)
+    const totalWeight = positions.reduce((sum, { weight }) => sum + Math.abs(weight), 0)
+    const { scores, gateExamples } = scorePositions(positions, this.gate)
+    const isWanted = totalWeight > 0 && (this.fast !== undefined || wantsGradient)
+    const headGradient = isWanted
+      ? await this.#gradient(positions, totalWeight, logits)
       : new Float32Array(hidden.length)
-    const below =
-      lesson.wantsGradient === true && this.fast ? this.fast.pullBack(gradient) : gradient
-    if (size > 0) this.fast?.step(hidden, gradient, rate)
+    const gradient = wantsGradient && this.fast ? this.fast.pullBack(headGradient) : headGradient
+    if (totalWeight > 0) this.fast?.step(hidden, headGradient, rate)
     if (this.memory) {
-      learnGate(this.gate, seen)
-      this.#remember(this.memory, keys, places)
+      learnGate(this.gate, gateExamples)
+      this.#updateMemory(this.memory, keys, positions)
     }
-    return { ...reading, gradient: below }
+    return { ...scores, gradient }
   }
 
   /** ∂(mean loss by weights)/∂h′ */
   async #gradient(
-    places: readonly Position[],
-    size: number,
+    positions: readonly Position[],
+    totalWeight: number,
     logits: F32Tensor | undefined,
   ): Promise<Float32Array> {
-    const weighted = places.map((place) => ({ ...place, weight: place.weight / size }))
+    const weighted = positions.map((position) => ({
+      ...position,
+      weight: position.weight / totalWeight,
+    }))
     if (this.#headLoss.breadth !== 'all') return this.#headLoss.gradient(weighted)
     const tokens = weighted.map(({ token }) => token)
     const weights = weighted.map(({ weight }) => weight)
@@ -236,45 +160,51 @@ class HeadTierStack implements TierStack {
     )
   }
 
-  /** What was seen where the lesson's sights hold, else what is seen now; then the logits too. */
+  /** Positions from the observations that are still valid; others are computed, then with logits. */
   async #resolvePositions(
-    lesson: TrainingExample,
-  ): Promise<{ places: Position[]; logits?: F32Tensor }> {
-    const weights = resolveWeights(lesson, this.#head)
-    const { hidden, keys = hidden, tokens, observations } = lesson
-    const recalls = observations?.every(({ versions }) => versions.memory === this.memory?.version)
+    example: TrainingExample,
+  ): Promise<{ positions: Position[]; logits?: F32Tensor }> {
+    const weights = resolveWeights(example, this.#head)
+    const { hidden, keys = hidden, tokens, observations } = example
+    const retrievals = observations?.every(
+      ({ versions }) => versions.memory === this.memory?.version,
+    )
       ? observations.map(({ retrieval }) => retrieval)
       : this.memory?.retrieveAll(keys, this.#sharpness)
-    const place = (summary: LogitSummary, t: number, logit: number): Position => ({
+    const toPosition = (summary: LogitSummary, t: number, logit: number): Position => ({
       summary,
       token: tokens[t]!,
       logit,
       weight: weights[t]!,
-      retrieval: recalls?.[t],
+      retrieval: retrievals?.[t],
     })
     if (
       observations?.every(({ versions }) => versions.fast === this.fast?.version) &&
       this.#headLoss.breadth !== 'all'
     ) {
-      const came = await this.#computeTargetLogits(hidden, tokens, observations)
-      return { places: observations.map(({ summary }, t) => place(summary, t, came[t]!)) }
+      const targetLogits = await this.#computeTargetLogits(hidden, tokens, observations)
+      return {
+        positions: observations.map(({ summary }, t) => toPosition(summary, t, targetLogits[t]!)),
+      }
     }
     const logits = await this.#logits(hidden)
-    const seen = (token: number, t: number): Position => {
+    const positions = tokens.map((token, t) => {
       const row = rowOf(logits, t)
-      return place(this.#headLoss.summarize(row), t, row[token]!)
-    }
-    return { places: tokens.map(seen), logits }
+      return toPosition(this.#headLoss.summarize(row), t, row[token]!)
+    })
+    return { positions, logits }
   }
 
-  /** Logits of the tokens that came: noted, or by one row of the head each. */
+  /** Logits of the target tokens: from the summaries, or by one row of the head each. */
   async #computeTargetLogits(
     hidden: Float32Array,
     tokens: readonly number[],
-    sights: readonly Observation[],
+    observations: readonly Observation[],
   ): Promise<number[]> {
     const { width, softcap } = this.#head
-    const found = sights.map(({ summary: { ids, logits } }, t) => logits[ids.indexOf(tokens[t]!)])
+    const found = observations.map(
+      ({ summary: { ids, logits } }, t) => logits[ids.indexOf(tokens[t]!)],
+    )
     const missing = [...found.keys()].filter((t) => found[t] === undefined)
     if (missing.length === 0) return found as number[]
     const rows = await this.#head.rows(missing.map((t) => tokens[t]!))
@@ -287,49 +217,15 @@ class HeadTierStack implements TierStack {
     return found as number[]
   }
 
-  #computeScores(places: readonly Position[]): { reading: Scores; seen: readonly GateExample[] } {
-    const modelLosses = Float32Array.from(places, ({ summary: { total }, logit }) => total - logit)
-    const seen = places.map(
-      ({ retrieval, summary: { largest }, token, weight }, t): GateExample | undefined => {
-        return (
-          retrieval && {
-            retrieval,
-            token,
-            largest,
-            model: Math.exp(-modelLosses[t]!),
-            cache: computeTokenShare(retrieval, token),
-            weight: Math.max(0, weight),
-          }
-        )
-      },
-    )
-    const losses = modelLosses.map((loss, t) => {
-      const at = seen[t]
-      if (!at) return loss
-      const share = computeInterpolationWeight(this.gate, at.retrieval, at.largest)
-      return -Math.log(Math.max(Number.MIN_VALUE, (1 - share) * at.model + share * at.cache))
-    })
-    const counted = [...losses].filter((_, t) => places[t]!.weight !== 0)
-    const surprise =
-      counted.reduce((sum, loss) => sum + 1 - Math.exp(-loss), 0) / Math.max(1, counted.length)
-    return {
-      reading: { losses, modelLosses, surprise },
-      seen: seen.filter((one) => one !== undefined),
-    }
-  }
-
-  /**
-   * Credit for pairs that were right, none for those that said what was rejected; then the new
-   * pairs.
-   */
-  #remember(memory: MemoryTier, keys: Float32Array, places: readonly Position[]): void {
+  /** Updates usefulness scores by what the retrievals predicted, then adds the new entries. */
+  #updateMemory(memory: MemoryTier, keys: Float32Array, positions: readonly Position[]): void {
     const { width } = this.#head
     memory.decayUsefulness()
-    for (const { retrieval, weight, token } of places) {
+    for (const { retrieval, weight, token } of positions) {
       if (retrieval && weight > 0) memory.reinforce(retrieval, token)
       if (retrieval && weight < 0) memory.penalize(retrieval, token)
     }
-    places.forEach(
+    positions.forEach(
       ({ weight, token }, t) =>
         weight > 0 && memory.add(keys.subarray(t * width, (t + 1) * width), token),
     )

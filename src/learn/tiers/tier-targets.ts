@@ -1,30 +1,16 @@
-// Where a user's fast tier lies: at the head alone, or in modules of the model's layers. A table of
-// strategies, and a choice as the modules of one model. Knows no tensors.
+// Target modules of a fast tier: the head alone, or modules of the model's layers. A table of named
+// choices, and their resolution in one model. Independent of tensors.
 
 import { resolvePreset } from '../../adapters/presets.ts'
 import { selectTargetModules } from '../../adapters/targets.ts'
 import { OptionError } from '../../base/errors.ts'
+import { findNearestName } from '../../base/suggest.ts'
 import { type ModelGraph, listModules } from '../../graph/model-graph.ts'
-
-/** `{ modules: 'all-linear', layers: { last: 2 } }` */
-export interface TierTargets {
-  /** A row of `strategies`, or ends of module names ('v_proj'). */
-  readonly modules: string | readonly string[]
-  /**
-   * Numbers of layers, or the last ones; all unless given. What lies in front of the lowest is
-   * never gone through again.
-   */
-  readonly layers?: readonly number[] | { readonly last: number }
-  /**
-   * Steps go only to this many of the modules, those whose gradients have been largest; all unless
-   * given.
-   */
-  readonly top?: number
-}
+import type { TierTargets } from './tier-options.ts'
 
 /**
- * Which modules each name stands for, as the presets of adapters call them; undefined: no module,
- * the final hidden state itself.
+ * Name → preset of adapters that lists its modules; undefined: no module, the tier changes the final
+ * hidden state.
  */
 export const targetStrategies: ReadonlyMap<
   string,
@@ -33,7 +19,7 @@ export const targetStrategies: ReadonlyMap<
   [
     'head',
     {
-      about: 'the final hidden state before the head: no way back through any layer',
+      about: 'the final hidden state before the head: no backward pass through any layer',
       targets: undefined,
     },
   ],
@@ -42,9 +28,9 @@ export const targetStrategies: ReadonlyMap<
   ['all-linear', { about: 'every linear layer of the layers', targets: 'all-linear' }],
 ])
 
-/** A choice in one model. */
+/** Targets in one model. */
 export interface ResolvedTargets {
-  /** The lowest layer that is touched. */
+  /** The lowest layer with a target module. */
   readonly lowest: number
   readonly layers: readonly number[]
   /** Names for an adapter's configuration. */
@@ -66,15 +52,15 @@ function resolveLayers(
       layers: all.slice(-layers.last),
       problems: fits
         ? []
-        : [`layers.last is ${layers.last}, expected a whole number from 1 to ${count}`],
+        : [`layers.last: got ${layers.last}, expected an integer from 1 to ${count}`],
     }
   }
-  const own = [...new Set(layers)].toSorted((a, b) => a - b)
-  const missing = own.filter((layer) => !all.includes(layer))
+  const numbers = [...new Set(layers)].toSorted((a, b) => a - b)
+  const missing = numbers.filter((layer) => !all.includes(layer))
   return {
-    layers: own,
+    layers: numbers,
     problems: [
-      ...(own.length === 0 ? ['layers names no layer'] : []),
+      ...(numbers.length === 0 ? ['layers is empty, expected at least one layer'] : []),
       ...(missing.length > 0
         ? [`there is no layer ${missing.join(', ')} (the model has ${count}, from 0)`]
         : []),
@@ -82,15 +68,28 @@ function resolveLayers(
   }
 }
 
-/** Whether the fast tier lies at the head, where it needs no way back. */
+/** Whether the fast tier is at the head, where it needs no backward pass through layers. */
 export const isAtHead = ({ modules }: TierTargets): boolean =>
   typeof modules === 'string' &&
   targetStrategies.get(modules)?.targets === undefined &&
   targetStrategies.has(modules)
 
+/** What is wrong with `modules`, apart from module names, which only the model can tell. */
+function findModuleProblems(modules: TierTargets['modules']): string[] {
+  if (typeof modules !== 'string') return modules === undefined ? ['modules is missing'] : []
+  const strategy = targetStrategies.get(modules)
+  if (strategy) return strategy.targets === undefined ? ['"head" is not a module of any layer'] : []
+  const names = [...targetStrategies.keys()]
+  const meant = findNearestName(modules, names)
+  const hint = meant === undefined ? '' : ` Did you mean "${meant}"?`
+  return [
+    `there is no strategy "${modules}"; there are ${names.join(', ')}, or a list of module names.${hint}`,
+  ]
+}
+
 /**
- * The modules of a choice. Throws OptionError that lists everything wrong with it, and what there
- * is.
+ * The modules that `where` selects in a model. Throws OptionError that lists everything wrong with
+ * it, and the valid choices.
  */
 export function resolveTargets(
   model: ModelGraph,
@@ -98,24 +97,22 @@ export function resolveTargets(
 ): ResolvedTargets {
   const strategy = typeof modules === 'string' ? targetStrategies.get(modules) : undefined
   const { layers, problems } = resolveLayers(wanted, model.config.layers.length)
-  if (typeof modules === 'string' && !strategy)
-    problems.push(
-      `there is no strategy "${modules}"; there are ${[...targetStrategies.keys()].join(', ')}, or a list of module names`,
-    )
-  else if (strategy && strategy.targets === undefined) problems.push('"head" lies in no layer')
-  if (top !== undefined && !(Number.isInteger(top) && top >= 1))
-    problems.push(`top is ${top}, expected a whole number above 0`)
-  if (problems.length > 0) throw new OptionError(`Places of a fast tier: ${problems.join('; ')}.`)
+  problems.push(...findModuleProblems(modules))
+  if (problems.length > 0)
+    throw new OptionError(`Fast tier on layers, where: ${problems.join('; ')}.`)
   const inLayers = listModules(model).filter(
     ({ layer, kind }) => layer !== undefined && kind === 'linear',
   )
   const targets = resolvePreset(strategy?.targets ?? modules, inLayers) as readonly string[]
-  const hit = selectTargetModules({ targets, exclude: [], layers, layersPattern: [] }, inLayers)
+  const selected = selectTargetModules(
+    { targets, exclude: [], layers, layersPattern: [] },
+    inLayers,
+  )
   return {
-    lowest: Math.min(...hit.map(({ layer }) => layer!)),
+    lowest: Math.min(...selected.map(({ layer }) => layer!)),
     layers,
     targets,
     top,
-    modules: hit.map(({ path }) => path),
+    modules: selected.map(({ path }) => path),
   }
 }

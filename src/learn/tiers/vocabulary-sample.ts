@@ -1,21 +1,22 @@
-// A part of the vocabulary that stands for what lies beyond the likeliest tokens: often met tokens
-// all, rare ones by sample. Knows no model.
+// A sample of the vocabulary that stands for the tokens beyond the top k: all frequent tokens, and
+// rare ones by sample (sampled softmax). Independent of the model.
 
 export interface VocabularySample {
   /** In rising order. */
   readonly ids: Int32Array
   /**
-   * How many tokens of the vocabulary each stands for: 1 / the share of its like that was taken.
+   * How many tokens of the vocabulary each stands for: 1 / its probability of being sampled.
    */
   readonly counts: Float32Array
 }
 
-const offset = 100 // of Zipf's law: the first hundred tokens are bytes and marks, as frequent as one another
+// Of Zipf's law: the first hundred tokens are bytes and control tokens of about equal frequency.
+const offset = 100
 
 /**
- * About `count` tokens, taken evenly along Σ 1/(id + 100): tokenizers number their tokens in the
- * order of how often they were met when those were made, so that this is about the share of each in
- * running text.
+ * About `count` tokens, taken evenly along Σ 1/(id + 100). Tokenizers number their tokens by
+ * frequency in their training text, so that 1/(id + 100) is about proportional to the share of each
+ * in running text.
  */
 export function sampleVocabulary(size: number, count: number): VocabularySample {
   if (count >= size)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createLearner } from '../learner.ts'
-import { createUser, type LearnerUser } from '../user.ts'
+import { createUser, type LearnerUser } from './user.ts'
 import { createHeadLoss } from '../tiers/head-gradient.ts'
 import { listWarnings } from './statistics.ts'
 import { answer, story, storiesModel, type TestModel } from '../../../test/support/learner.ts'
@@ -13,7 +13,7 @@ const fresh = (): LearnerUser =>
   createUser('ada', {
     head: model.head(),
     headLoss: createHeadLoss(model.head()),
-    options: {},
+    tierOptions: {},
     now: () => 0,
   })
 const codes = (user: LearnerUser): string[] => listWarnings(user).map(({ code }) => code)
@@ -97,7 +97,7 @@ describe('warnings', () => {
   })
   it('of canaries that held a user back again and again', () => {
     const user = fresh()
-    Object.assign(user.guard, { trust: 0.25, rollbacks: 2 })
+    Object.assign(user.guard, { stepScale: 0.25, rollbacks: 2 })
     expect(codes(user)).toEqual(['canaries-held'])
   })
 })

@@ -1,40 +1,40 @@
-// A user in figures, and what the figures call for. Reads, changes nothing.
+// Statistics of a user, and warnings that follow from them. Reads only.
 
 import { truncateProduct } from '../../base/linalg/low-rank.ts'
 import { createMatrix } from '../../base/linalg/matrix.ts'
 import { computeVariance } from '../../micro/reward.ts'
 import type { HeadTier } from '../tiers/head-tier.ts'
-import { type LearnerUser, estimateUserBytes } from '../user.ts'
+import { type LearnerUser, estimateUserBytes } from './user.ts'
 import type { TierStatistics } from '../turns/reward.ts'
 
 export interface UserStatistics {
-  /** Signals heard; their mean quality and its variance. */
+  /** Signals received, their mean quality and its variance. */
   readonly signals: number
   readonly meanQuality: number
   readonly qualityVariance: number
-  /** What an answer's reward is measured against. */
+  /** Mean reward that an answer's reward is compared with. */
   readonly baseline: number
   readonly tiers: Readonly<Record<string, TierStatistics>>
-  /** Over the signals that had them; undefined where none had. */
+  /** Over the signals that had them; undefined where none did. */
   readonly meanContextTokens: number | undefined
   readonly meanLatencyRatio: number | undefined
-  /** Turns learned from, answers given, turns kept for the next training, pairs of the memory. */
+  /** Turns learned, answers given, turns kept for the next training, entries of the memory. */
   readonly learned: number
   readonly answers: number
   readonly keptRows: number
   readonly pairs: number
   /**
-   * Losses of taught completions before each was learned, nats a token: of the first ten, and
-   * lately.
+   * Losses of right completions before each was learned, nats a token: mean of the first ten, and
+   * running mean.
    */
   readonly firstLoss: number
   readonly recentLoss: number
-  /** What every step is multiplied by: halved whenever canaries made the tiers go back. */
+  /** Factor of every step: halved at each rollback for the canaries. */
   readonly trust: number
   readonly rollbacks: number
   readonly versions: number
   readonly version: number
-  /** In memory, nearly. */
+  /** Approximate bytes in memory. */
   readonly sizeBytes: number
 }
 
@@ -55,7 +55,7 @@ export function computeStatistics(user: LearnerUser): UserStatistics {
     pairs: tiers.memory?.count ?? 0,
     firstLoss: record.firstLoss,
     recentLoss: record.recentLoss,
-    trust: guard.trust,
+    trust: guard.stepScale,
     rollbacks: guard.rollbacks,
     versions: versions.length,
     version: current,
@@ -69,30 +69,29 @@ export interface LearnerWarning {
   readonly message: string
 }
 
-const minSamples = 20 // signals, or steps
+const minSamples = 20 // signals or steps
 const formatNumber = (value: number): string => String(Number(value.toPrecision(2)))
-// Steps as shares of the hidden states' length, and the share of the first loss above which they
-// are too small.
-const tooSmall = [
+// Relative steps of hidden states, and the share of the first loss above which they are too small.
+const tooSmallSteps = [
   { move: 1e-4, loss: 0.98 },
   { move: 1e-6, loss: 0.5 },
 ]
 
-/** What a user's figures call for; each says what to do. */
+/** Warnings that follow from a user's statistics; each says what to do. */
 export function listWarnings(user: LearnerUser): LearnerWarning[] {
   return [...listFeedbackWarnings(user), ...listFastTierWarnings(user)]
 }
 
 function* listFeedbackWarnings({
   record: { count, mean },
-  guard: { rollbacks, trust },
+  guard: { rollbacks, stepScale },
 }: LearnerUser): Generator<LearnerWarning> {
   if (count >= minSamples && !(mean >= 0.4 && mean <= 0.9)) {
-    const message = `The mean quality of ${count} signals is ${formatNumber(mean)}, outside 0.4 to 0.9: nearly all feedback says the same, so there is little to tell good from bad. Ask for the other sort too, or set normalizeQuality.`
+    const message = `The mean quality of ${count} signals is ${formatNumber(mean)}, outside 0.4 to 0.9: nearly all feedback is the same, so good and bad answers hardly differ. Collect both kinds of feedback, or set normalizeQuality.`
     yield { code: 'one-sided-feedback', message }
   }
-  if (rollbacks > 0 && trust < 0.5) {
-    const message = `Canaries made the tiers go back ${rollbacks} times, and steps are taken at ${formatNumber(trust)} of their length: what this user teaches harms the canaries. Consolidate by training, which keeps more; look at the feedback, and forget the user where it is hostile.`
+  if (rollbacks > 0 && stepScale < 0.5) {
+    const message = `Canaries rolled the tiers back ${rollbacks} times, and steps are scaled by ${formatNumber(stepScale)}, because what this user teaches harms the canaries. Consolidate by training, which keeps more; check the feedback, and forget the user if it is hostile.`
     yield { code: 'canaries-held', message }
   }
 }
@@ -104,17 +103,17 @@ function* listFastTierWarnings({
   if (!fast || fast.steps < minSamples) return
   const { firstLoss, recentLoss } = record
   if (
-    tooSmall.some(
+    tooSmallSteps.some(
       ({ move, loss }) =>
         fast.lastRelativeStep < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
     )
   ) {
-    const message = `The last step moved hidden states by ${formatNumber(fast.lastRelativeStep)} of their length, and little was learned: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
+    const message = `The last step moved hidden states by ${formatNumber(fast.lastRelativeStep)} of their length, and the loss has hardly fallen: the fast tier's learningRate of ${fast.learningRate} is too small. Try ten times as much.`
     yield { code: 'rate-too-small', message }
   }
   const needed = computeNeededRank(fast)
   if (fast.rank > 2 && 2 * needed < fast.rank) {
-    const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it, in less memory and time.`
+    const message = `${100 * energy} % of what the fast tier learned lies in ${needed} directions of its ${fast.rank}; rank ${needed} would hold it with less memory and time.`
     yield { code: 'rank-too-large', message }
   }
   if (
@@ -131,7 +130,7 @@ function* listFastTierWarnings({
 
 const energy = 0.999
 
-/** How many directions hold nearly all of Σσ² of B·A. */
+/** How many directions hold 99.9 % of Σσ² of B·A. */
 const computeNeededRank = ({ A, B, rank, width }: HeadTier): number =>
   truncateProduct(createMatrix(width, rank, B.data), createMatrix(rank, width, A.data), { energy })
     .b.columns

@@ -1,24 +1,22 @@
-// Calls for one user one after the other, for different users at the same time. Knows nothing of
-// what is done.
+// One call after the other for each user, different users at the same time. Independent of what the
+// calls do.
 
 export class UserQueue {
   readonly #last = new Map<string, Promise<unknown>>()
 
-  /**
-   * Does the work when everything that was asked for this user before has ended, however it ended.
-   */
+  /** Runs `work` when all earlier calls for this user have ended, with or without an error. */
   async run<Result>(user: string, work: () => Result | Promise<Result>): Promise<Result> {
     const before = this.#last.get(user) ?? Promise.resolve()
-    const mine = before.then(work, work)
-    this.#last.set(user, mine)
+    const result = before.then(work, work)
+    this.#last.set(user, result)
     try {
-      return await mine
+      return await result
     } finally {
-      if (this.#last.get(user) === mine) this.#last.delete(user)
+      if (this.#last.get(user) === result) this.#last.delete(user)
     }
   }
 
-  /** Resolves when nobody waits or works any more. */
+  /** Resolves when no call is running or waiting. */
   async idle(): Promise<void> {
     while (this.#last.size > 0) await Promise.allSettled(this.#last.values())
   }

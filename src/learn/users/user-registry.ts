@@ -1,92 +1,103 @@
 // The users of a learner: in memory or in a store, one call for a user after the other, saved after
-// each learned turn. Where somebody else wrote the same user, this side takes what they wrote and
-// learns its own unsaved turns again on top. Knows no model.
+// each learned turn. Where another process wrote the same user, takes that state and learns this
+// process's unsaved turns again on top. Independent of the model.
 
-import { ConflictError, OptionError } from '../../base/errors.ts'
-import type { LearnerOptions } from '../learner-options.ts'
-import { type TurnUpdate, type LearnerUser, type Turn, estimateUserBytes } from '../user.ts'
+import { OptionError } from '../../base/errors.ts'
+import { checkOptions, createField, type GivenOptions, string } from '../../base/schema.ts'
 import { UserCheckpoints } from '../store/checkpoints.ts'
 import { createMemoryStore } from '../store/memory-store.ts'
-import { type PoolProblem, UserPool } from '../store/user-pool.ts'
+import { UserPool } from '../store/user-pool.ts'
+import { poolFields } from '../store/user-pool-options.ts'
 import type { UserState } from '../store/user-state.ts'
+import type { UserStore } from '../store/user-store.ts'
+import { dropStates, type TurnUpdate } from '../turns/turn.ts'
+import { BackgroundWork } from './background-work.ts'
+import { estimateUserBytes, type LearnerUser } from './user.ts'
 import { UserQueue } from './user-queue.ts'
+import { copyTurns, WriteConflicts } from './write-conflicts.ts'
+
+export const storageFields = {
+  /** Where users are saved after each learned turn; without it they live as long as the learner. */
+  store: createField<UserStore>(
+    'a store',
+    {},
+    (value) => typeof value === 'object' && value !== null,
+  ),
+  /** Bytes of memory for users not in use, with a store. Default 256 MB. */
+  limitBytes: poolFields.limitBytes,
+  /** How users in memory are saved. Default 'f32'. */
+  hotForm: poolFields.hotForm,
+  /** How users are saved that are evicted from memory. Default 'int8'. */
+  coldForm: poolFields.coldForm,
+  /** Milliseconds since 1970: times of checkpoints and versions, and the clock of a schedule. */
+  now: poolFields.now,
+  /**
+   * Receives problems that no caller can be told: a save that failed, a user whom another process
+   * wrote too, a scheduled consolidation that failed.
+   */
+  onProblem: poolFields.onProblem,
+}
+export type StorageOptions = GivenOptions<typeof storageFields>
 
 /** What the learner does with a user. */
 export interface UserHandlers {
   readonly load: (name: string, state: UserState | undefined) => LearnerUser
   readonly stateOf: (user: LearnerUser) => UserState
   /** Learns a turn again. */
-  readonly replay: (user: LearnerUser, job: TurnUpdate) => Promise<unknown>
+  readonly replay: (user: LearnerUser, update: TurnUpdate) => Promise<unknown>
   /** Before the first user is opened. */
   readonly prepare: () => Promise<void>
 }
 
-type StorageOptions = Pick<
-  LearnerOptions,
-  'store' | 'limitBytes' | 'hotForm' | 'coldForm' | 'now' | 'onProblem'
->
-
-const mostUnsaved = 256 // where a store refuses for long; the turns are in the tiers all the same
+// Where a store fails for long; the tiers hold what earlier turns taught all the same.
+const maxUnsaved = 256
+const nameFields = { user: string({ filled: true }) }
 
 export class UserRegistry {
   /** Whether users outlive the learner. */
   readonly isStored: boolean
   readonly #pool: UserPool<LearnerUser>
-  readonly #forgetStored: (name: string) => Promise<void>
+  readonly #store: UserStore
   readonly #queue = new UserQueue()
   readonly #handlers: UserHandlers
-  readonly #report: (problem: PoolProblem) => void
-  #ready: Promise<void> | undefined
-  readonly #conflicts = new Map<string, Promise<void>>()
-  readonly #watched = new Set<Promise<unknown>>()
+  readonly #conflicts: WriteConflicts
+  readonly #background: BackgroundWork
+  #prepared: Promise<void> | undefined
   #closed = false
 
-  constructor(options: StorageOptions, handling: UserHandlers) {
-    const {
-      store = createMemoryStore(),
-      limitBytes = options.store ? 256e6 : Infinity,
-      hotForm,
-      coldForm,
-      now = () => 0,
-    } = options
+  constructor(options: StorageOptions, handlers: UserHandlers) {
+    const { hotForm, coldForm, now = () => 0, onProblem = () => undefined } = options
+    const store = options.store ?? createMemoryStore()
     this.isStored = options.store !== undefined
-    this.#handlers = handling
-    this.#report = options.onProblem ?? (() => undefined)
-    this.#forgetStored = (name) => store.forget(name)
+    this.#handlers = handlers
+    this.#store = store
+    this.#conflicts = new WriteConflicts(onProblem, (name) => this.#mergeUnsavedTurns(name))
+    this.#background = new BackgroundWork(onProblem)
     this.#pool = new UserPool({
       checkpoints: new UserCheckpoints(store),
-      limitBytes,
+      limitBytes: options.limitBytes ?? (this.isStored ? 256e6 : Infinity),
       now,
       sizeOf: estimateUserBytes,
-      load: handling.load,
+      load: handlers.load,
       ...(hotForm && { hotForm }),
       ...(coldForm && { coldForm }),
       stateOf: (user) => {
         user.savingLearned = user.learned
-        return handling.stateOf(user)
+        return handlers.stateOf(user)
       },
-      onProblem: (problem) => {
-        if (problem.error instanceof ConflictError)
-          void this.#afterConflict(problem.user, problem.error)
-        else this.#report(problem)
-      },
+      onProblem: (problem) => void this.#conflicts.handle(problem),
     })
   }
 
-  /** Names of the users in memory. */
-  get inMemory(): string[] {
-    return this.#pool.users
-  }
-
   /**
-   * The live object, which stays whole while others learn: for reading, and for answers that are
+   * The user in memory, which stays usable while others learn: for reading, and for answers that are
    * still being written.
    */
   get(name: string): Promise<LearnerUser> {
     return this.#use(name, (user) => user)
   }
 
-  /** Changes a user at once, beside whatever is being learned; written with the next turn. */
+  /** Changes a user at once, without waiting for other calls; saved with the next turn. */
   changeNow<Result>(name: string, work: (user: LearnerUser) => Result): Promise<Result> {
     return this.#use(name, (user, changed) => {
       const result = work(user)
@@ -95,10 +106,7 @@ export class UserRegistry {
     })
   }
 
-  /**
-   * Changes a user when all calls before have ended, and saves it afterwards, outside of the
-   * caller's way.
-   */
+  /** Changes a user after all earlier calls have ended, and saves it in the background. */
   async change<Result>(
     name: string,
     work: (user: LearnerUser) => Promise<Result>,
@@ -116,27 +124,21 @@ export class UserRegistry {
     return result
   }
 
-  /** Work beside the calls: `flush` waits for it, and what goes wrong is told. */
-  watch(name: string, work: Promise<unknown>): void {
-    const watched = work
-      .catch((error: unknown) => this.#report({ user: name, error }))
-      .finally(() => this.#watched.delete(watched))
-    this.#watched.add(watched)
+  /** Background work of a user: `flush` waits for it, and errors are reported. */
+  addBackground(name: string, work: Promise<unknown>): void {
+    this.#background.add(name, work)
   }
 
-  /** Remembers a turn until it is saved. */
+  /** Keeps a learned turn until it is saved. */
   recordLearned(user: LearnerUser, { turn, signal }: TurnUpdate): void {
     if (!this.isStored) return
-    user.unsaved.push({
-      number: user.learned,
-      job: { turn: { ...turn, hidden: undefined, adapter: undefined }, signal },
-    })
-    if (user.unsaved.length > mostUnsaved) user.unsaved.shift()
+    user.unsaved.push({ number: user.learned, update: { turn: dropStates(turn), signal } })
+    if (user.unsaved.length > maxUnsaved) user.unsaved.shift()
   }
 
   /**
-   * Waits for every call and saves everybody. Rejects with StorageError naming those who could not
-   * be saved; they stay in memory.
+   * Waits for every call and saves all users. Rejects with StorageError that names those who could
+   * not be saved; they stay in memory.
    */
   async flush(): Promise<void> {
     await this.#idle()
@@ -147,7 +149,7 @@ export class UserRegistry {
   }
 
   async #idle(): Promise<void> {
-    while (this.#watched.size > 0) await Promise.all(this.#watched)
+    await this.#background.idle()
     await this.#queue.idle()
   }
 
@@ -161,7 +163,7 @@ export class UserRegistry {
     return this.#queue.run(name, async () => {
       await this.#finishWrites(name)
       await this.#discard(name)
-      await this.#forgetStored(name)
+      await this.#store.forget(name)
     })
   }
 
@@ -169,23 +171,18 @@ export class UserRegistry {
     name: string,
     work: (user: LearnerUser, changed: () => void) => Result | Promise<Result>,
   ): Promise<Result> {
-    if (typeof name !== 'string' || name === '')
-      throw new OptionError('A learner wants the name of a user.')
+    checkOptions('Learner', { user: name ?? null }, nameFields)
     if (this.#closed) throw new OptionError('This learner is closed.')
-    await (this.#ready ??= this.#handlers.prepare())
+    await (this.#prepared ??= this.#handlers.prepare())
     return this.#pool.use(name, work)
   }
 
-  /**
-   * Never rejects: whoever learned has been answered, and the changes stay in memory for the next
-   * try.
-   */
+  /** Never rejects: the caller has its answer, and the changes stay in memory for the next try. */
   async #save(name: string): Promise<void> {
     try {
       await this.#write(name)
     } catch (error) {
-      if (error instanceof ConflictError) await this.#afterConflict(name, error)
-      else this.#report({ user: name, error })
+      await this.#conflicts.handle({ user: name, error })
     }
   }
 
@@ -195,44 +192,27 @@ export class UserRegistry {
     user.unsaved = user.unsaved.filter(({ number }) => number > user.savingLearned)
   }
 
-  /** Told once, however many writes it stopped. */
-  #afterConflict(name: string, error: ConflictError): Promise<void> {
-    const known = this.#conflicts.get(name)
-    if (known) return known
-    this.#report({ user: name, error })
-    const solved = this.#resolveConflict(name).finally(() => this.#conflicts.delete(name))
-    this.#conflicts.set(name, solved)
-    return solved
-  }
-
-  /** Theirs first, then what was not saved of ours. */
-  async #resolveConflict(name: string): Promise<void> {
-    try {
-      await this.#queue.run(name, async () => {
-        if (await this.#finishWrites(name)) return
-        const ours = await this.get(name)
-        await this.#discard(name)
-        await this.#use(name, async (theirs, changed) => {
-          copyTurns(ours.turns, theirs)
-          changed()
-          for (const { job } of ours.unsaved) await this.#handlers.replay(theirs, job)
-        })
+  /** Takes the state that another process wrote, then learns this process's unsaved turns. */
+  async #mergeUnsavedTurns(name: string): Promise<void> {
+    await this.#queue.run(name, async () => {
+      if (await this.#finishWrites(name)) return
+      const ours = await this.get(name)
+      await this.#discard(name)
+      await this.#use(name, async (theirs, changed) => {
+        copyTurns(ours.turns, theirs)
+        changed()
+        for (const { update } of ours.unsaved) await this.#handlers.replay(theirs, update)
       })
-      await this.#write(name) // where somebody wrote again, the next turn's save finds out
-    } catch (error) {
-      this.#report({ user: name, error })
-    }
+    })
+    await this.#write(name) // a further conflict is found by the next turn's save
   }
 
-  /**
-   * Ends what is being written of a user, so that nothing of it comes after. True where a state was
-   * written.
-   */
+  /** Ends a user's pending writes, so that none comes after. True where a state was written. */
   async #finishWrites(name: string): Promise<boolean> {
     return (await this.#pool.save(name).catch(() => undefined)) !== undefined
   }
 
-  /** Somebody may be looking at it this very moment. */
+  /** Removes a user from memory; tries again while a concurrent call is reading it. */
   async #discard(name: string): Promise<void> {
     for (let tries = 0; ; tries++) {
       try {
@@ -242,13 +222,5 @@ export class UserRegistry {
         await new Promise<void>((resolve) => void setTimeout(resolve, 0))
       }
     }
-  }
-}
-
-/** Answers of this process that may still be judged; those who got them know their numbers. */
-function copyTurns(turns: ReadonlyMap<number, Turn>, theirs: LearnerUser): void {
-  for (const [number, turn] of turns) {
-    theirs.turns.set(number, { ...turn, hidden: undefined, adapter: undefined })
-    theirs.count = Math.max(theirs.count, number + 1)
   }
 }

@@ -79,12 +79,12 @@ describe('the guard', () => {
         completion: canaries[0]!.completion,
       })
     const loss = await learner.loss({ user: 'ada', ...canaries[0]! })
-    const student = await learner.tiers('ada')
-    const tensors = [...student.fast!.tensors().values()].map(({ data }) => data.slice())
+    const tiers = await learner.tiers('ada')
+    const tensors = [...tiers.fast!.tensors().values()].map(({ data }) => data.slice())
     for (let i = 0; i < 4; i++)
       await learner.learn({ user: 'ada', prompt: 'Once upon a time', completion: 'ZZZZ ZZZZ ZZZZ' })
     expect(await learner.statistics('ada')).toMatchObject({ rollbacks: 1, trust: 0.5, learned: 8 })
-    expect([...student.fast!.tensors().values()].map(({ data }) => data)).toEqual(tensors)
+    expect([...tiers.fast!.tensors().values()].map(({ data }) => data)).toEqual(tensors)
     expect(await learner.loss({ user: 'ada', ...canaries[0]! })).toBe(loss)
     for (let i = 0; i < 16; i++) await learner.learn({ user: 'ada', ...canaries[i % 2]! })
     expect((await learner.statistics('ada')).trust).toBe(1)
@@ -162,7 +162,7 @@ describe('the guard', () => {
   })
 
   it('refuses bounds that cannot be kept', () => {
-    expect(() => createLearner({ model, guard: { bound: -1 } })).toThrow(/bound is -1/)
+    expect(() => createLearner({ model, guard: { bound: -1 } })).toThrow(/guard.bound: got -1/)
     expect(() => createLearner({ model, guard: { everyTurns: 0 } })).toThrow(OptionError)
   })
 })

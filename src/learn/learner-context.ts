@@ -1,0 +1,66 @@
+// What all users of a learner share: the model's head, its loss, the program of fast tiers on layers,
+// and the options of the tiers.
+
+import type { Head } from '../runtime/index.ts'
+import { checkLearnerOptions, type LearnerOptions, readKeptCounts } from './learner-options.ts'
+import type { SlowTierOptions } from './slow/train-slow-tier.ts'
+import { createHeadLoss, type HeadLoss } from './tiers/head-gradient.ts'
+import { createLayerTiers, type LayerTiers } from './tiers/layer-tier-program.ts'
+import type { TierStackOptions } from './tiers/tier-options.ts'
+import { isAtHead } from './tiers/tier-targets.ts'
+import { selectKeyLayer } from './turns/turn-states.ts'
+import { type ResolvedTrigger, resolveSchedule } from './updates/consolidation-schedule.ts'
+
+export interface LearnerContext extends ReturnType<typeof readKeptCounts> {
+  readonly model: LearnerOptions['model']
+  readonly head: Head
+  readonly headLoss: HeadLoss
+  /** The program of fast tiers on layers; undefined where the fast tier is at the head or absent. */
+  readonly layerTiers: LayerTiers | undefined
+  /** The layer whose input states tiers on layers and the memory use. */
+  readonly layer: number | undefined
+  /** Of each user's tiers over the head. */
+  readonly tierOptions: TierStackOptions
+  readonly slow: SlowTierOptions
+  readonly trigger: ResolvedTrigger | undefined
+  readonly now: () => number
+}
+
+/** The fast tier's options at the head and on layers; one of them at most is not false. */
+function splitFastOptions(fast: LearnerOptions['fast']): {
+  atHead: TierStackOptions['fast']
+  onLayers: Parameters<typeof createLayerTiers>[1] | false
+} {
+  if (fast === undefined || fast === false) return { atHead: fast, onLayers: false }
+  const { where, ...options } = fast
+  if (!where || isAtHead(where)) return { atHead: options, onLayers: false }
+  return { atHead: false, onLayers: { ...options, where } }
+}
+
+/** Throws OptionError with everything that is wrong with the options. */
+export function createLearnerContext(options: LearnerOptions): LearnerContext {
+  checkLearnerOptions(options)
+  const { model, fast, memory, now } = options
+  const { schedule, ...slow } = options.slow ?? {}
+  const hasFastTier = fast !== false
+  const trigger = resolveSchedule(schedule, { hasClock: now !== undefined, hasFastTier })
+  const { atHead, onLayers } = splitFastOptions(fast)
+  const layerTiers = onLayers ? createLayerTiers(model, onLayers) : undefined
+  const keyLayer = memory === false ? undefined : selectKeyLayer(model.config)
+  const head = model.head()
+  return {
+    ...readKeptCounts(options),
+    model,
+    head,
+    headLoss: createHeadLoss(head, options.breadth),
+    layerTiers,
+    layer: layerTiers?.layer ?? keyLayer,
+    tierOptions: {
+      ...(atHead !== undefined && { fast: atHead }),
+      ...(memory !== undefined && { memory }),
+    },
+    slow,
+    trigger,
+    now: now ?? (() => 0),
+  }
+}

@@ -1,0 +1,104 @@
+// One answer under a user's tiers: generation with the tiers as the head, and the turn with what
+// learning can reuse. Independent of users and of what is done with the turn.
+
+import type { Expert } from '../../adapters/serving/mixture.ts'
+import type {
+  GenerateEvent,
+  Generation,
+  Model,
+  Prompt,
+  PromptOptions,
+} from '../../runtime/index.ts'
+import type { TierStack } from '../tiers/tier-stack.ts'
+import type { Observation } from '../tiers/training-example.ts'
+import type { Turn } from './turn.ts'
+import { joinRows, joinStates } from './turn-states.ts'
+
+export interface ServeTurnParts {
+  readonly model: Model
+  /** The layer whose input states tiers on layers and the memory use. */
+  readonly layer: number | undefined
+  /** Whether the whole turn's states at that layer are kept, for a tier on layers. */
+  readonly keepsLayerInput: boolean
+}
+
+/** The tiers and the expert that answer. */
+export interface TurnServer {
+  readonly tiers: TierStack
+  readonly adapter: Expert | undefined
+}
+
+/** What serving computed at one position. */
+interface ServedState {
+  readonly hidden: Float32Array
+  readonly observation: Observation
+}
+
+/** Events of the generation; returns the turn. */
+export async function* serveTurn(
+  parts: ServeTurnParts,
+  { tiers, adapter }: TurnServer,
+  prompt: Prompt,
+  options: PromptOptions,
+): AsyncGenerator<GenerateEvent, Turn | undefined> {
+  const { model, layer } = parts
+  const served: ServedState[] = []
+  const layerStates: Float32Array[] = []
+  const take = (_: number, part: Float32Array): void => void layerStates.push(part.slice())
+  const head = async (state: Float32Array): Promise<Float32Array> => {
+    const hidden = state.slice()
+    const key = layerStates.at(-1)?.slice(-hidden.length)
+    const { logits, observation } = await tiers.predict(hidden, key)
+    served.push({ hidden, observation })
+    return logits
+  }
+  const promptIds = model.encode(prompt, options.chat)
+  let turn: Turn | undefined
+  for await (const event of model.generate(promptIds, {
+    ...options,
+    ...(adapter && { adapter }),
+    ...(layer !== undefined && { states: { layer, take } }),
+    head,
+  })) {
+    yield event
+    if (event.type !== 'generation-end') continue
+    const answered = buildTurn(model, promptIds, event, served, { tiers, adapter })
+    turn =
+      layer === undefined
+        ? answered
+        : { ...answered, layerStates: keepLayerStates(parts, layerStates, answered) }
+  }
+  return turn
+}
+
+function buildTurn(
+  { base, config }: Model,
+  promptIds: readonly number[],
+  { ids, reason }: Generation,
+  served: readonly ServedState[],
+  { tiers, adapter }: TurnServer,
+): Turn {
+  const eos = base.tokenizer?.eosId
+  const answer = [...ids, ...(reason === 'eos' && eos !== undefined ? [eos] : [])]
+  const scored = served.slice(0, answer.length)
+  return {
+    ids: [...promptIds, ...answer],
+    promptTokens: promptIds.length,
+    hidden: joinRows(
+      scored.map(({ hidden }) => hidden),
+      config.width,
+    ),
+    adapter,
+    observed: { tiers, observations: scored.map(({ observation }) => observation) },
+  }
+}
+
+/** A tier on layers needs the states of the whole turn, a memory only the answer's. */
+function keepLayerStates(
+  { model, keepsLayerInput }: ServeTurnParts,
+  parts: readonly Float32Array[],
+  turn: Turn,
+): Turn['layerStates'] {
+  const { layerInput, keys } = joinStates(parts, turn, model.config.width)
+  return { keys, ...(keepsLayerInput && { layerInput }) }
+}
