@@ -200,11 +200,8 @@ class TieredLearner implements Learner {
   }
 
   async learn(given: LearnedTurn): Promise<Scores> {
-    const turn = {
-      ...encodeTurn(this.#context.model, given),
-      hidden: undefined,
-      adapter: undefined,
-    }
+    const encoded = encodeTurn(this.#context.model, given)
+    const turn = { ...encoded, hidden: undefined, adapter: undefined }
     const scores = await this.#users.change(given.user, (user) =>
       learnCompletion(user, turn, this.#turnParts),
     )
