@@ -38,7 +38,12 @@ const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}._-]*$/u
 const longestName = 100 // becomes a folder's name
 const longestText = 2000
 
-function findTextProblems({ name, description, tags }: AdapterRecipe): string[] {
+/** What is wrong with a name, a description or tags. */
+export function findTextProblems({
+  name,
+  description,
+  tags,
+}: Pick<AdapterRecipe, 'name' | 'description' | 'tags'>): string[] {
   const short = typeof name === 'string' && name.length <= longestName && namePattern.test(name)
   const badTags = tags.filter(
     (tag) => typeof tag !== 'string' || !namePattern.test(tag) || tag.length > longestName,

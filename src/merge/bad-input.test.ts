@@ -27,13 +27,13 @@ describe('a wrong recipe is refused', () => {
   it.each([
     [{ method: 'tis' }, 'did you mean "ties"'],
     [{ method: 'weighed' }, 'did you mean "weighted"'],
-    [{ method: 'ties', density: 0 }, 'density: got 0, expected above 0 and up to 1'],
+    [{ method: 'ties', density: 0 }, 'density: got 0, expected a number above 0 and at most 1'],
     [{ method: 'ties', density: 1.5 }, 'density: got 1.5'],
     [{ method: 'weighted', weights: [1] }, 'got 1, expected one for each of the 2 adapters'],
     [{ method: 'weighted', weights: [1, NaN] }, 'weights[1]: got NaN'],
     [{ method: 'weighted', weights: [1, -1], normalize: true }, 'they sum to 0'],
     [{ method: 'ties', weights: [1, -1] }, 'use task-arithmetic'],
-    [{ method: 'slerp', t: 1.1 }, 't: got 1.1, expected from 0 to 1'],
+    [{ method: 'slerp', t: 1.1 }, 't: got 1.1, expected a number from 0 to 1'],
     [{ method: 'weighted', rank: 0 }, 'rank: got 0'],
     [{ method: 'weighted', rank: 2.5 }, 'rank: got 2.5'],
     [{ method: 'weighted', energy: 2 }, 'energy: got 2'],
@@ -106,7 +106,7 @@ describe('adapters that do not fit are refused', () => {
     expect(error.mismatches).toEqual([
       { name: 'adapters[1]: sha-256 of the base', got: '"hash-1"', expected: '"hash-0"' },
     ])
-    expect(merge(hashed, { method: 'average' }, { anyBase: true }).tensors.size).toBe(
+    expect(merge(hashed, { method: 'average', anyBase: true }).tensors.size).toBe(
       merge(two, { method: 'average' }).tensors.size,
     )
   })

@@ -1,5 +1,5 @@
 // Compressing one adapter: the best factors of a lower rank for each ΔW, and how much of it they
-// lose. Knows no data: what that costs in a model's predictions is measured elsewhere.
+// lose. Independent of data: what that costs in a model's predictions is measured elsewhere.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { toPeftKey } from '../adapters/keys.ts'
@@ -12,9 +12,11 @@ import {
   type Matrix,
 } from '../base/linalg/matrix.ts'
 import { OptionError } from '../base/errors.ts'
+import { checkOptions } from '../base/schema.ts'
+import { mergeContext, methodOptions } from './merge-options.ts'
 import { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 
-export interface CompressOptions extends MergeOptions {
+export interface CompressOptions extends Pick<MergeOptions, 'base' | 'onModule'> {
   /** Rank of every module at most. */
   readonly rank?: number | undefined
   /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
@@ -75,19 +77,16 @@ function computeResidual(adapter: Adapter, modules: readonly ModuleReport[]): nu
  * `base`). A rank that is not below the adapter's own loses nothing. Throws OptionError where
  * neither rank nor energy is given, and what merging throws.
  */
-export function compress(
-  adapter: Adapter,
-  { rank, energy, base, onModule }: CompressOptions,
-): CompressedAdapter {
+export function compress(adapter: Adapter, options: CompressOptions): CompressedAdapter {
+  checkOptions('Compress', options, compressOptions)
+  const { rank, energy, base, onModule } = options
   if (rank === undefined && energy === undefined)
-    throw new OptionError('Compressing wants a rank or an energy to keep.')
+    throw new OptionError('Compress: give the rank or the energy to keep.')
   const modules: ModuleReport[] = []
-  const recipe = {
+  const small = merge([adapter], {
     method: 'weighted',
-    ...(rank === undefined ? {} : { rank }),
-    ...(energy === undefined ? {} : { energy }),
-  }
-  const small = merge([adapter], recipe, {
+    ...(rank !== undefined && { rank }),
+    ...(energy !== undefined && { energy }),
     ...(base && { base }),
     onModule(report, done, count) {
       modules.push(report)
@@ -95,4 +94,14 @@ export function compress(
     },
   })
   return { adapter: small, modules, residual: computeResidual(small, modules) }
+}
+
+const { rank: rankOption, energy: energyOption } = methodOptions
+const { base: baseOption, onModule: onModuleOption } = mergeContext
+/** Checked the same by path. */
+export const compressOptions = {
+  rank: rankOption,
+  energy: energyOption,
+  base: baseOption,
+  onModule: onModuleOption,
 }

@@ -41,7 +41,11 @@ describe('forming entries', () => {
           target[i] = Math.sin((first * columns + i) * formed)
       }
       const sources = Array.from({ length: 6 }, () => source)
-      const recipe = completeRecipe({ method: method.name }, method, sources.length)
+      const recipe = completeRecipe(
+        { method: method.name },
+        method,
+        sources.map(() => []),
+      )
       const merged = mergeEntries(method, { name: 'm', sources, rows, columns }, recipe, work)
       expect(merged.length).toBe(size)
       // SCE keeps one number for every entry outside of the workspace.

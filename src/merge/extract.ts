@@ -2,6 +2,7 @@
 // One module at a time is in memory.
 
 import { type Mismatch, MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
+import { checkOptions } from '../base/schema.ts'
 import { truncateDense } from '../base/linalg/low-rank.ts'
 import { createMatrix } from '../base/linalg/matrix.ts'
 import { getFastKernels } from '../base/linalg/simd.ts'
@@ -15,6 +16,7 @@ import { describeShape } from '../graph/ir.ts'
 import type { ModelConfig } from '../graph/model-config.ts'
 import { type ModelGraph, type ModuleInfo, collectWeightShapes } from '../graph/model-graph.ts'
 import { toFiniteFloat32 } from '../graph/read-weights.ts'
+import { mergeContext, methodOptions, resultOptions } from './merge-options.ts'
 import type { ModuleReport } from './merge.ts'
 import { createLoraFromFactors, type ModuleFactors } from './merged-adapter.ts'
 
@@ -60,8 +62,8 @@ export async function extract(
   tuned: ComparedModel,
   options: ExtractOptions,
 ): Promise<ExtractedAdapter> {
+  checkExtractOptions(options)
   const { rank, energy, seed = 0, onModule } = options
-  checkOptions(options)
   checkForms(base, tuned)
   const targets = selectTargets(base.graph, options.targets)
   const merged: ModuleFactors[] = []
@@ -93,17 +95,19 @@ export async function extract(
   }
 }
 
-function checkOptions({ rank, energy }: ExtractOptions): void {
-  const problems = [
-    ...(rank === undefined && energy === undefined ? ['say the rank or the energy to keep'] : []),
-    ...(rank !== undefined && !(Number.isSafeInteger(rank) && rank >= 1)
-      ? [`rank: got ${rank}, expected a whole number ≥ 1`]
-      : []),
-    ...(energy !== undefined && !(energy > 0 && energy <= 1)
-      ? [`energy: got ${energy}, expected above 0 and up to 1`]
-      : []),
-  ]
-  if (problems.length > 0) throw new OptionError(`Extract: ${problems.join('; ')}.`)
+const extractOptions = {
+  rank: methodOptions.rank,
+  energy: methodOptions.energy,
+  targets: resultOptions.targets,
+  seed: methodOptions.seed,
+  onModule: mergeContext.onModule,
+}
+
+/** Throws OptionError that lists everything wrong. */
+export function checkExtractOptions(options: ExtractOptions): void {
+  checkOptions('Extract', options, extractOptions)
+  if (options.rank === undefined && options.energy === undefined)
+    throw new OptionError('Extract: say the rank or the energy to keep.')
 }
 
 /**
@@ -118,14 +122,16 @@ const unimportant: ReadonlySet<keyof ModelConfig> = new Set([
   'maxPositions',
 ])
 
+const describeWeight = (shapes: ReturnType<typeof collectWeightShapes>, name: string): string =>
+  shapes.has(name) ? describeShape(shapes.get(name)!) : 'no such tensor'
+
 function checkForms(base: ComparedModel, tuned: ComparedModel): void {
   const one = base.graph.config
   const other = tuned.graph.config
   const keys = [...new Set([...Object.keys(one), ...Object.keys(other)])] as (keyof ModelConfig)[]
   const mismatches = keys.flatMap((key): Mismatch[] => {
-    const [expected, got] = [one[key], other[key]].map(
-      (value) => JSON.stringify(value) ?? 'nothing',
-    ) as [string, string]
+    const expected = JSON.stringify(one[key]) ?? 'nothing'
+    const got = JSON.stringify(other[key]) ?? 'nothing'
     return unimportant.has(key) || got === expected
       ? []
       : [{ name: `config ${key}`, got, expected }]
@@ -133,9 +139,8 @@ function checkForms(base: ComparedModel, tuned: ComparedModel): void {
   const wanted = collectWeightShapes(base.graph.blocks)
   const found = collectWeightShapes(tuned.graph.blocks)
   for (const name of new Set([...wanted.keys(), ...found.keys()])) {
-    const [expected, got] = [wanted, found].map((shapes) =>
-      shapes.has(name) ? describeShape(shapes.get(name)!) : 'no such tensor',
-    ) as [string, string]
+    const expected = describeWeight(wanted, name)
+    const got = describeWeight(found, name)
     if (got !== expected) mismatches.push({ name, got, expected })
   }
   if (mismatches.length === 0) return

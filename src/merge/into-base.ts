@@ -3,7 +3,8 @@
 
 import type { DType } from '../base/dtype.ts'
 import { MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
+import { checkOptions, oneOf, string, unchecked } from '../base/schema.ts'
+import { checkAdapter } from '../adapters/adapter.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { type GgufFile, openGguf } from '../formats/gguf/reader.ts'
 import { copyGguf, type GgufChange } from '../formats/gguf/copy.ts'
@@ -30,6 +31,7 @@ import {
 } from './merged-weights.ts'
 import { merge, type MergeOptions } from './merge.ts'
 import type { MergeRecipe } from './method.ts'
+import { listAdapters, type MergeSources } from './named-adapters.ts'
 import { getMergeMethod, completeRecipe } from './recipe.ts'
 import { listBaseMismatches, sameBaseHint } from './sources.ts'
 import { needsUntying, untieHead, type GraphAndWeights, type UntiedBase } from './untie-head.ts'
@@ -55,6 +57,12 @@ export interface MergeIntoBaseOptions {
   readonly dtype?: MergedType | undefined
   /** Called as tensors are read. */
   readonly onTensor?: (name: string, done: number, count: number) => void
+}
+
+const intoBaseOptions = {
+  ggufName: string({ filled: true }),
+  dtype: oneOf(mergedTypes),
+  onTensor: unchecked('a function that is called as tensors are read'),
 }
 
 export interface MergeIntoBaseResult {
@@ -90,14 +98,14 @@ export function isPlainSum(recipe: MergeRecipe): boolean {
  * are merged into. Throws what `merge` throws.
  */
 export function resolveWeightedAdapters(
-  adapters: readonly Adapter[],
-  recipe: MergeRecipe,
+  sources: MergeSources,
   options: MergeOptions = {},
 ): WeightedAdapter[] {
-  const method = getMergeMethod(recipe.method)
-  const ready = completeRecipe(recipe, method, adapters.length)
-  if (!isPlainSum(recipe) || method.space !== 'sum')
-    return [{ adapter: merge(adapters, recipe, options), weight: 1 }]
+  const { adapters, names } = listAdapters(sources)
+  const method = getMergeMethod(options.method)
+  const ready = completeRecipe(options, method, names)
+  if (!isPlainSum(options) || options.targets !== undefined || method.space !== 'sum')
+    return [{ adapter: merge(sources, options), weight: 1 }]
   const mismatches = options.anyBase ? [] : listBaseMismatches(adapters)
   if (mismatches.length > 0)
     throw new MismatchError('The adapters cannot be merged', mismatches, sameBaseHint)
@@ -117,6 +125,7 @@ export async function mergeIntoBase(
   sink: ByteSink,
   options: MergeIntoBaseOptions = {},
 ): Promise<MergeIntoBaseResult> {
+  checkOptions('Merge into a base', options, intoBaseOptions)
   checkForm(source, options)
   const changed: MergedTensor[] = []
   const onMerged = (merged: MergedTensor): void => void changed.push(merged)

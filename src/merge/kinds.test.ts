@@ -36,7 +36,7 @@ function changes(adapter: Adapter): Map<string, Float64Array> {
 describe('sources', () => {
   it.each(kinds)('%s alone, with weight 1, is itself', (name) => {
     const adapter = adapters.get(name)!
-    const merged = merge([adapter], { method: 'weighted' }, { base })
+    const merged = merge([adapter], { method: 'weighted', base })
     expect(merged.kind).toBe('lora')
     const got = changes(merged)
     const expected = changes(adapter)
@@ -51,7 +51,7 @@ describe('sources', () => {
     const lokr = adapters.get('lokr')!
     const lora = adapters.get('lora_all_rs')!
     const got = changes(
-      merge([dora, lokr, lora], { method: 'weighted', weights: [1, 0.5, -2] }, { base }),
+      merge([dora, lokr, lora], { method: 'weighted', weights: [1, 0.5, -2], base }),
     )
     const parts = [dora, lokr, lora].map(changes)
     for (const [weight, values] of got) {
@@ -65,13 +65,12 @@ describe('sources', () => {
     }
   })
   it('are merged by entries too, cut to the largest rank among those that have one', () => {
-    const merged = merge(
-      [adapters.get('dora_r6')!, adapters.get('lora_all_rs')!],
-      { method: 'ties' },
-      { base },
-    )
+    const merged = merge([adapters.get('dora_r6')!, adapters.get('lora_all_rs')!], {
+      method: 'ties',
+      base,
+    })
     expect(Math.max(...[...merged.tensors.values()].map(({ shape }) => Math.min(...shape)))).toBe(4)
-    expect(() => merge([adapters.get('dora_r6')!], { method: 'ties' }, { base })).toThrow(
+    expect(() => merge([adapters.get('dora_r6')!], { method: 'ties', base })).toThrow(
       'say the rank or the energy',
     )
   })

@@ -169,11 +169,11 @@ describe('sums', () => {
   it('cut to the best rank, report what that lost, and lose less at a higher rank', () => {
     const residuals = [1, 2, 4, 6, 9].map((rank) => {
       const reports: ModuleReport[] = []
-      const merged = merge(
-        three,
-        { method: 'weighted', rank },
-        { onModule: (report) => reports.push(report) },
-      )
+      const merged = merge(three, {
+        method: 'weighted',
+        rank,
+        onModule: (report) => reports.push(report),
+      })
       const got = computeDeltas(merged)
       const expected = sumDeltas(three, [1, 1, 1])
       for (const { module, residual } of reports)

@@ -1,10 +1,13 @@
-// Merging adapters into one: the main verb. It checks everything first, then goes module by module
-// and holds no more than one at a time.
+// Merges adapters into one. Checks everything first, then merges module by module, so that one
+// module at a time is in memory.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import { encodeAdapterTensors } from '../adapters/files/storage.ts'
 import { toPeftKey } from '../adapters/keys.ts'
 import type { LoraConfig } from '../adapters/kinds/lora-config.ts'
 import { resolveRankAndScale } from '../adapters/kinds/lora.ts'
+import { resolvePreset } from '../adapters/presets.ts'
+import { selectTargetModules } from '../adapters/targets.ts'
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
@@ -19,6 +22,8 @@ import {
   type MergedFactors,
   type ScaledFactors,
 } from './module-merge.ts'
+import type { mergedDtypes } from './merge-options.ts'
+import { listAdapters, type MergeSources } from './named-adapters.ts'
 import { getMergeMethod, completeRecipe } from './recipe.ts'
 import { collectSourceModules, type MergeBase, type SourceModule } from './sources.ts'
 
@@ -30,7 +35,15 @@ export interface ModuleReport {
   readonly residual: number
 }
 
-export interface MergeOptions {
+export interface MergeOptions extends MergeRecipe {
+  /** The result's name, in its metadata. */
+  readonly name?: string
+  /** The result's tags, in its metadata. */
+  readonly tags?: readonly string[]
+  /** Element type of the result's tensors. Default 'f32'. */
+  readonly dtype?: (typeof mergedDtypes)[number]
+  /** Modules to merge: a preset, ends of names, or a regular expression. Default: all. */
+  readonly targets?: readonly string[] | string
   /**
    * The base, for kinds whose change depends on it; with it, the adapters are checked against it
    * too.
@@ -47,31 +60,59 @@ export interface MergeOptions {
 
 /**
  * One LoRA adapter from several adapters of one base, by a method of `mergeMethods`; a pure
- * function of its arguments. Scales are folded once, ranks and targets may differ, a module that an
- * adapter does not touch counts as ΔW = 0 there. Throws OptionError for a recipe that is wrong in
- * any way, MismatchError for adapters that do not fit one base, NumericError for NaN or infinity,
- * UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
+ * function of its arguments. `merge({ coder, reviewer }, { method: 'ties', weights: { coder: 0.7,
+ * reviewer: 0.3 } })`, or lists of both. Scales are folded into B, ranks and targets may differ, a
+ * module that an adapter does not touch counts as ΔW = 0 there. Throws OptionError for unknown or
+ * wrong options, MismatchError for adapters that do not fit one base, NumericError for NaN or
+ * infinity, UnsupportedError for kinds without a weight. Formulas and costs: docs/merge.md.
  */
-export function merge(
-  adapters: readonly Adapter[],
-  recipe: MergeRecipe,
-  { base, anyBase, onModule }: MergeOptions = {},
-): Adapter {
-  const method = getMergeMethod(recipe.method)
-  const ready = completeRecipe(recipe, method, adapters.length)
+export function merge(sources: MergeSources, options: MergeOptions = {}): Adapter {
+  const { adapters, names } = listAdapters(sources)
+  const method = getMergeMethod(options.method)
+  const recipe = completeRecipe(options, method, names)
   if (method.space === 'factors') checkPlainLora(adapters, method)
-  const sources = collectSourceModules(adapters, base, anyBase)
+  const { base, anyBase, onModule, targets } = options
+  const modules = selectModules(collectSourceModules(adapters, base, anyBase), targets)
   const work = createWorkspace()
-  const merged = sources.map((source, i): ModuleFactors => {
-    const pair = mergeModule(method, adapters, source, ready, i, work)
+  const merged = modules.map((source, i): ModuleFactors => {
+    const pair = mergeModule(method, adapters, source, recipe, i, work)
     onModule?.(
       { module: source.module.path, rank: pair.b.columns, residual: pair.residual },
       i + 1,
-      sources.length,
+      modules.length,
     )
     return { module: source.module, pair }
   })
-  return createMergedAdapter(adapters, merged)
+  const adapter = createMergedAdapter(adapters, merged, targets !== undefined)
+  return describeResult(adapter, options)
+}
+
+/** Throws OptionError for targets that none of the adapters touches. */
+function selectModules(
+  sources: readonly SourceModule[],
+  targets: MergeOptions['targets'],
+): readonly SourceModule[] {
+  if (targets === undefined) return sources
+  const modules = sources.map(({ module }) => module)
+  const choice = { targets: resolvePreset(targets, modules), exclude: [], layersPattern: [] }
+  const hit = new Set(selectTargetModules(choice, modules))
+  return sources.filter(({ module }) => hit.has(module))
+}
+
+/** The adapter with the name, tags and element type that were asked for. */
+function describeResult(
+  adapter: Adapter,
+  { name, tags = [], dtype = 'f32' }: MergeOptions,
+): Adapter {
+  const metadata = {
+    ...(name !== undefined && { name }),
+    ...(tags.length > 0 && { tags: tags.join(' ') }),
+  }
+  return {
+    ...adapter,
+    ...(dtype !== 'f32' && { tensors: encodeAdapterTensors(adapter, dtype).tensors }),
+    ...(Object.keys(metadata).length > 0 && { metadata }),
+  }
 }
 
 function mergeModule(
@@ -101,7 +142,7 @@ function mergeModule(
   return mergeByEntries(method, input)
 }
 
-/** PEFT's fast methods know LoRA alone. */
+/** PEFT's fast methods are defined for LoRA alone. */
 function checkPlainLora(adapters: readonly Adapter[], { name }: FactorMethod): void {
   const problems = adapters.flatMap(({ kind, config }, k) => {
     if (kind !== 'lora') return [`adapters[${k}] is a ${kind} adapter`]

@@ -15,14 +15,18 @@ export interface ModuleFactors {
   readonly pair: MergedFactors
 }
 
-/** The adapter of a merge: its targets and its base are those of its sources. */
+/**
+ * The adapter of a merge: its targets and its base are those of its sources. `partial`: some of the
+ * modules were left out, so the targets are whole paths.
+ */
 export function createMergedAdapter(
   adapters: readonly Adapter[],
   merged: readonly ModuleFactors[],
+  partial = false,
 ): Adapter {
   const paths = merged.map(({ module }) => module.path)
   return createLoraFromFactors(
-    mergeTargets(adapters, paths),
+    partial ? { targets: paths, exclude: [], layersPattern: [] } : mergeTargets(adapters, paths),
     adapters.find((adapter) => adapter.baseModel)?.baseModel,
     merged,
   )

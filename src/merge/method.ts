@@ -1,14 +1,17 @@
-// The contract of a merge method: one row in methods.ts. A method says how numbers combine; it
-// knows neither files nor ranks.
+// The contract of a merge method: one row in method-table.ts. A method defines how numbers combine.
+// Independent of files and ranks.
 
-/** What a user asks for. Which options a method takes is in its row; any other one is an error. */
+import type { MergeWeights, methodOptions } from './merge-options.ts'
+
+/** How to merge. Which options a method takes is in its row; any other one is an error. */
 export interface MergeRecipe {
-  /** A row of `mergeMethods`. */
-  readonly method: string
+  /** A row of `mergeMethods`, or an alias of one. Default 'weighted'. */
+  readonly method?: string
   /**
-   * One per adapter; 1 each unless given. May be negative where the method does not say otherwise.
+   * One per adapter, by position or by name; 1 each unless given. May be negative where the method
+   * does not say otherwise.
    */
-  readonly weights?: readonly number[]
+  readonly weights?: MergeWeights
   /** Divide the weights by their sum. */
   readonly normalize?: boolean
   /** Share of entries kept, above 0 and up to 1. Default 0.5. */
@@ -25,8 +28,8 @@ export interface MergeRecipe {
   /** How peft-ties elects a sign: by the sum of the entries or by their number. Default 'total'. */
   readonly majority?: 'total' | 'frequency'
   /**
-   * Rank of the result at most. Exact methods keep everything unless told; others keep the largest
-   * rank among the adapters.
+   * Rank of the result at most. Default: exact methods keep everything, others the largest rank
+   * among the adapters.
    */
   readonly rank?: number
   /** The smallest rank that keeps this share of Σ σ², in every module by itself. */
@@ -35,9 +38,9 @@ export interface MergeRecipe {
   readonly seed?: number
 }
 
-export type MergeOption = Exclude<keyof MergeRecipe, 'method'>
+export type MergeOption = keyof typeof methodOptions
 
-/** A recipe that was checked, with nothing left open. */
+/** A recipe that was checked, with its defaults. */
 export interface CompleteRecipe {
   readonly weights: readonly number[]
   readonly density: number
@@ -52,12 +55,14 @@ export interface CompleteRecipe {
 
 interface MethodBase {
   readonly name: string
+  /** Other names that `method` may have. */
+  readonly aliases?: readonly string[]
   /** One line; w are weights, K adapters, s a sign, [..] 1 where it holds and else 0. */
   readonly formula: string
   /** One sentence. */
   readonly summary: string
   readonly options: readonly MergeOption[]
-  /** What property tests hold it to. */
+  /** Properties that tests check. */
   readonly promises: {
     /** The order of the adapters (with their weights) does not matter. */
     readonly anyOrder: boolean

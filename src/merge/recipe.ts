@@ -1,85 +1,56 @@
-// Checks of a recipe before anything is read: every problem is in the one error.
+// Checks a merge's options before anything is read, and fills in the defaults: every problem is in
+// one error.
 
 import { OptionError } from '../base/errors.ts'
-import type { MergeMethod, MergeOption, MergeRecipe, CompleteRecipe } from './method.ts'
+import {
+  describeUnknownOption,
+  describeValue,
+  findValueProblems,
+  isRecord,
+  type Fields,
+} from '../base/schema.ts'
+import { findNearestName } from '../base/suggest.ts'
+import { findTextProblems } from '../adapters/adapter-config.ts'
+import { mergeContext, methodOptions, resultOptions, type MergeWeights } from './merge-options.ts'
+import type { MergeMethod, MergeRecipe, CompleteRecipe } from './method.ts'
 import { mergeMethods } from './method-table.ts'
 
-const isGiven = (value: unknown): boolean => value !== undefined && value !== null
+const methodsByAlias = new Map(
+  [...mergeMethods.values()].flatMap((row) => (row.aliases ?? []).map((alias) => [alias, row])),
+)
 
-/** The method a recipe names; throws OptionError with the nearest name. */
-export function getMergeMethod(name: string): MergeMethod {
-  const method = mergeMethods.get(name)
+/** The method of this name or alias; throws OptionError with the name that was probably meant. */
+export function getMergeMethod(name = 'weighted'): MergeMethod {
+  const method = mergeMethods.get(name) ?? methodsByAlias.get(name)
   if (method) return method
   const names = [...mergeMethods.keys()]
-  const nearest = names.toSorted(
-    (a, b) => computeEditDistance(String(name), a) - computeEditDistance(String(name), b),
-  )[0]
-  throw new OptionError(
-    `There is no merge method "${name}"; did you mean "${nearest}"? There are: ${names.join(', ')}.`,
-  )
+  const nearest = typeof name === 'string' ? findNearestName(name, names) : undefined
+  const hint = nearest === undefined ? '.' : `; did you mean "${nearest}"?`
+  throw new OptionError(`There is no merge method "${name}"${hint} There are: ${names.join(', ')}.`)
 }
 
-/** How many letters must be added, removed or changed (Levenshtein). */
-function computeEditDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i]
-    for (let j = 1; j <= b.length; j++)
-      next.push(
-        Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)),
-      )
-    row = next
-  }
-  return row[b.length]!
-}
-
-type Check = readonly [expected: string, is: (value: unknown) => boolean]
-const createNumberCheck = (expected: string, is: (value: number) => boolean): Check => [
-  expected,
-  (value) => typeof value === 'number' && Number.isFinite(value) && is(value),
-]
-
-const checks: Readonly<Record<Exclude<MergeOption, 'weights'>, Check>> = {
-  normalize: ['true or false', (value) => typeof value === 'boolean'],
-  density: createNumberCheck('above 0 and up to 1', (value) => value > 0 && value <= 1),
-  t: createNumberCheck('from 0 to 1', (value) => value >= 0 && value <= 1),
-  epsilon: createNumberCheck('from 0 to below 1', (value) => value >= 0 && value < 1),
-  gamma: createNumberCheck('from 0 to below 1', (value) => value >= 0 && value < 1),
-  majority: ['"total" or "frequency"', (value) => value === 'total' || value === 'frequency'],
-  rank: createNumberCheck(
-    'a whole number ≥ 1',
-    (value) => Number.isSafeInteger(value) && value >= 1,
-  ),
-  energy: createNumberCheck('above 0 and up to 1', (value) => value > 0 && value <= 1),
-  seed: createNumberCheck('a whole number', (value) => Number.isSafeInteger(value)),
-}
+/** An adapter's names, of which a weight may bear any; empty: it has none. */
+export type AdapterNames = readonly string[]
 
 /**
- * A recipe with its defaults. Throws OptionError that lists everything wrong with it, for this
- * number of adapters.
+ * The options with their defaults. Throws OptionError that lists everything wrong with them, for
+ * these adapters.
  */
 export function completeRecipe(
   recipe: MergeRecipe,
   method: MergeMethod,
-  adapters: number,
+  adapters: readonly AdapterNames[],
 ): CompleteRecipe {
-  const problems = adapters === 0 ? ['there is no adapter to merge'] : []
-  if (method.adapters !== undefined && adapters !== method.adapters && adapters > 0)
-    problems.push(`it is for ${method.adapters} adapters, got ${adapters}`)
-  for (const [option, value] of Object.entries(recipe)) {
-    if (option === 'method' || !isGiven(value)) continue
-    if (!method.options.includes(option as MergeOption)) {
-      problems.push(`it has no option "${option}" (it has ${method.options.join(', ') || 'none'})`)
-    } else if (option === 'weights') problems.push(...findWeightProblems(value, method, adapters))
-    else {
-      const [expected, is] = checks[option as keyof typeof checks]
-      if (!is(value))
-        problems.push(
-          `${option}: got ${JSON.stringify(value) ?? String(value)}, expected ${expected}`,
-        )
-    }
-  }
-  const density = recipe.density ?? 0.5
+  const problems = [
+    ...findCountProblems(method, adapters.length),
+    ...findOptionProblems(recipe, method),
+  ]
+  const weights = resolveWeights(recipe.weights, adapters, problems)
+  if (method.positiveWeights && weights.some((weight) => weight < 0))
+    problems.push(
+      'weights: a sign is elected among the adapters, so a negative weight has no meaning; use task-arithmetic to subtract',
+    )
+  const density = recipe.density ?? methodOptions.density.default
   const epsilon = recipe.epsilon ?? Math.min(0.1, density / 2, (1 - density) / 2)
   if (
     density < 1 &&
@@ -87,7 +58,6 @@ export function completeRecipe(
     method.options.includes('epsilon')
   )
     problems.push(`epsilon: got ${epsilon}, but density ± epsilon must lie between 0 and 1`)
-  const weights = recipe.weights ?? Array.from({ length: adapters }, () => 1)
   const total =
     problems.length > 0 || !recipe.normalize ? 1 : weights.reduce((sum, weight) => sum + weight, 0)
   if (Math.abs(total) < 1e-8) problems.push('weights: they sum to 0, so they cannot be normalised')
@@ -96,32 +66,97 @@ export function completeRecipe(
     weights: weights.map((weight) => weight / total),
     density,
     epsilon,
-    t: recipe.t ?? 0.5,
-    gamma: recipe.gamma ?? 0.01,
-    majority: recipe.majority ?? 'total',
+    t: recipe.t ?? methodOptions.t.default,
+    gamma: recipe.gamma ?? methodOptions.gamma.default,
+    majority: recipe.majority ?? methodOptions.majority.default,
     rank: recipe.rank,
     energy: recipe.energy,
-    seed: recipe.seed ?? 0,
+    seed: recipe.seed ?? methodOptions.seed.default,
   }
 }
 
-function findWeightProblems(
-  value: unknown,
-  { positiveWeights }: MergeMethod,
-  adapters: number,
-): string[] {
-  if (!Array.isArray(value))
-    return [`weights: got ${JSON.stringify(value)}, expected a list of numbers`]
-  const problems = value.flatMap((weight: unknown, k) =>
-    typeof weight === 'number' && Number.isFinite(weight)
-      ? []
-      : [`weights[${k}]: got ${String(weight)}, expected a number`],
+function findCountProblems(method: MergeMethod, adapters: number): string[] {
+  if (adapters === 0) return ['there is no adapter to merge']
+  return method.adapters === undefined || adapters === method.adapters
+    ? []
+    : [`it is for ${method.adapters} adapters, got ${adapters}`]
+}
+
+/** Unknown names, options of other methods, and wrong values. */
+function findOptionProblems(recipe: MergeRecipe, { options }: MergeMethod): string[] {
+  if (!isRecord(recipe)) return [`got ${describeValue(recipe)}, expected an object`]
+  const { name, tags } = recipe as { name?: string; tags?: readonly string[] }
+  const own = Object.fromEntries(options.map((option) => [option, methodOptions[option]]))
+  const fields: Fields = { ...own, ...resultOptions, ...mergeContext }
+  const given = Object.entries(recipe).flatMap(([option, value]) =>
+    option === 'method' || value === undefined ? [] : [option],
   )
-  if (value.length !== adapters)
-    problems.push(`weights: got ${value.length}, expected one for each of the ${adapters} adapters`)
-  if (positiveWeights && value.some((weight) => (weight as number) < 0))
+  const foreign = given.filter((option) => !Object.hasOwn(fields, option))
+  const wrong = findValueProblems(recipe, fields)
+  const listed = Array.isArray(tags) && tags.every((tag) => typeof tag === 'string')
+  return [
+    ...foreign.map((option) =>
+      Object.hasOwn(methodOptions, option)
+        ? `it has no option "${option}" (it has ${options.join(', ') || 'none'})`
+        : describeUnknownOption(option, ['method', ...Object.keys(fields)]),
+    ),
+    ...wrong,
+    ...(typeof name === 'string' || listed
+      ? findTextProblems({ name: name ?? 'merged', description: '', tags: listed ? tags : [] })
+      : []),
+  ]
+}
+
+/**
+ * One weight for each adapter, 1 unless given. Adds to `problems` what is missing, and names that
+ * no adapter has.
+ */
+export function resolveWeights(
+  weights: MergeWeights | undefined,
+  adapters: readonly AdapterNames[],
+  problems: string[],
+): readonly number[] {
+  const ones = adapters.map(() => 1)
+  if (weights === undefined) return ones
+  if (Array.isArray(weights)) {
+    if (weights.length === adapters.length) return weights as number[]
     problems.push(
-      'weights: a sign is elected among the adapters, so a negative weight has no meaning; use task-arithmetic to subtract',
+      `weights: got ${weights.length}, expected one for each of the ${adapters.length} adapters`,
     )
-  return problems
+    return ones
+  }
+  if (!isRecord(weights)) return ones
+  const found = findNameProblems(Object.keys(weights), adapters)
+  problems.push(...found)
+  return found.length > 0
+    ? ones
+    : adapters.map(
+        (names) => (weights as Readonly<Record<string, number>>)[findName(names, weights)!]!,
+      )
+}
+
+const findName = (names: AdapterNames, weights: object): string | undefined =>
+  names.find((name) => Object.hasOwn(weights, name))
+
+function findNameProblems(given: readonly string[], adapters: readonly AdapterNames[]): string[] {
+  const known = adapters.flat()
+  const advice = 'give the weights as a list, or the adapters by name, as in { coder, reviewer }'
+  return [
+    ...given
+      .filter((name) => !known.includes(name))
+      .map((name) => {
+        const meant = findNearestName(name, known)
+        const hint = meant === undefined ? '' : `. Did you mean "${meant}"?`
+        return `weights: there is no adapter "${name}"${hint}`
+      }),
+    ...given
+      .filter((name) => adapters.filter((names) => names.includes(name)).length > 1)
+      .map((name) => `weights: several adapters are called "${name}"; ${advice}`),
+    ...adapters.flatMap((names, k) => {
+      if (names.length === 0) return [`weights: adapters[${k}] has no name; ${advice}`]
+      return names.some((name) => given.includes(name))
+        ? []
+        : [`weights: there is none for "${names[0]}"`]
+    }),
+  ]
 }

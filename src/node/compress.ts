@@ -1,8 +1,10 @@
-// Compressing by path: the adapter may be a folder, the base what `loadModel` takes.
+// Compresses by path: the adapter may be a folder, the base what `loadModel` takes.
 
 import type { Adapter } from '../adapters/adapter.ts'
+import { checkOptions } from '../base/schema.ts'
 import {
   compress as compressValues,
+  compressOptions,
   type CompressedAdapter,
   type CompressOptions,
 } from '../merge/compress.ts'
@@ -24,8 +26,10 @@ export interface CompressFilesOptions extends Omit<CompressOptions, 'base'> {
  */
 export async function compress(
   adapter: Adapter | string,
-  { base, ...rest }: CompressFilesOptions,
+  options: CompressFilesOptions,
 ): Promise<CompressedAdapter> {
+  checkOptions('Compress', options, compressOptions)
+  const { base, ...rest } = options
   const loaded = typeof adapter === 'string' ? await loadAdapter(adapter) : adapter
   const ready = typeof base === 'string' ? await loadMergeBase(base, [loaded]) : base
   return compressValues(loaded, { ...rest, ...(ready && { base: ready }) })

@@ -1,13 +1,18 @@
-// Extraction by path: the adapter between two models that are named as `loadModel` takes them.
+// Extracts by path: the adapter between two models, each named as `loadModel` takes it.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { openBaseModel } from '../graph/base-model.ts'
-import { extract as between, type ExtractedAdapter, type ExtractOptions } from '../merge/index.ts'
+import {
+  checkExtractOptions,
+  extract as extractBetween,
+  type ExtractedAdapter,
+  type ExtractOptions,
+} from '../merge/extract.ts'
 import { getBaseName } from './models/base-name.ts'
 import { resolveModel } from './models/resolve.ts'
 
 /**
- * The LoRA that leads from one model to another that was tuned from it: `extract('base', 'tuned', {
+ * The LoRA that turns one model into another that was tuned from it: `extract('base', 'tuned', {
  * rank: 16 })`. Throws OptionError, MismatchError where the two are not of one form, NumericError,
  * and what opening them throws.
  */
@@ -16,12 +21,13 @@ export async function extract(
   tuned: string,
   options: ExtractOptions,
 ): Promise<ExtractedAdapter> {
+  checkExtractOptions(options)
   const from = await openBaseModel(await resolveModel(base))
   try {
     const to = await openBaseModel(await resolveModel(tuned))
     try {
-      const extracted = await between(from, to, options)
-      // what PEFT would call it
+      const extracted = await extractBetween(from, to, options)
+      // the base's name as PEFT writes it
       const adapter: Adapter = { ...extracted.adapter, baseModel: getBaseName(base) }
       return { ...extracted, adapter }
     } finally {

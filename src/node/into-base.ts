@@ -1,23 +1,33 @@
-// Merging into a base by path: adapters may be folders, the base anything that loads, and the
-// result is a folder or a .gguf file. What was written is opened again and compared with base and
-// adapters, so that nobody has to guess what rounding has cost.
+// Merges into a base by path: adapters may be folders, the base anything that loads, and the result
+// is a folder or a .gguf file. The written model is opened again and compared with base and
+// adapters, to measure the cost of rounding.
 
 import { basename, dirname } from 'node:path'
 import type { Adapter } from '../adapters/adapter.ts'
 import { openBaseModel, type BaseModelSource } from '../graph/base-model.ts'
 import {
+  checkOptions,
+  flag,
+  naturalNumber,
+  oneOf,
+  positiveInteger,
+  record,
+  string,
+  unchecked,
+} from '../base/schema.ts'
+import {
+  type BaseWithSource,
   createMergedBase,
-  resolveWeightedAdapters,
   isPlainSum,
+  mergedTypes,
   mergeIntoBase as write,
-} from '../merge/index.ts'
-import type {
-  WeightedAdapter,
-  MergeIntoBaseResult,
-  MergedType,
-  MergeRecipe,
-  BaseWithSource,
-} from '../merge/index.ts'
+  type MergedType,
+  type MergeIntoBaseResult,
+  resolveWeightedAdapters,
+} from '../merge/into-base.ts'
+import type { WeightedAdapter } from '../merge/merged-weights.ts'
+import type { MergeRecipe } from '../merge/method.ts'
+import type { MergeSources } from '../merge/named-adapters.ts'
 import {
   createModel,
   measurePredictionDistance,
@@ -25,10 +35,9 @@ import {
   type PredictionDistance,
   selectProbePrompts,
 } from '../runtime/index.ts'
-import { loadAdapter } from './adapters.ts'
 import { createNodeBackend } from './backend.ts'
 import { createFileSink } from './files/file-sink.ts'
-import { readMergeBase } from './merge.ts'
+import { loadSources, readMergeBase } from './merge.ts'
 import { resolveModel } from './models/resolve.ts'
 import { writeAtomically } from './files/atomic-write.ts'
 
@@ -44,9 +53,9 @@ export interface IntoBaseFilesOptions {
   readonly base: string
   /** Where the model goes: a folder, or a file that ends in .gguf. It must not exist yet. */
   readonly out: string
-  /** How several adapters become one; their exact weighted sum unless said. */
+  /** How several adapters become one. Default: their exact weighted sum. */
   readonly recipe?: MergeRecipe | undefined
-  /** Also adapters that learned on different forms of the base. */
+  /** Also adapters that were trained on different forms of the base. */
   readonly anyBase?: boolean | undefined
   /**
    * Another element type than the base's: of all tensors of a folder, of those that change in a
@@ -64,13 +73,24 @@ export interface IntoBaseFilesOptions {
 
 export interface IntoBaseReport extends MergeIntoBaseResult {
   readonly out: string
-  /** How far the written model's next tokens lie from those of exactly merged weights. */
+  /** Distance of the written model's next tokens from those of exactly merged weights. */
   readonly distance?: PredictionDistance
-  /** How far those of the base do, for comparison: what the adapters are there for. */
+  /** The same distance of the base, for comparison: what the adapters change. */
   readonly change?: PredictionDistance
 }
 
 const defaultPrompts = 8
+
+const optionFields = {
+  base: string({ filled: true }),
+  out: string({ filled: true }),
+  recipe: record,
+  anyBase: flag(),
+  dtype: oneOf(mergedTypes),
+  prompts: naturalNumber,
+  threads: positiveInteger,
+  onProgress: unchecked('a function that is called as the work proceeds'),
+}
 
 /**
  * Writes the base with the adapters in its weights as a model of its own. Throws UnsupportedError
@@ -79,22 +99,12 @@ const defaultPrompts = 8
  * `out`.
  */
 export async function mergeIntoBase(
-  adapters: readonly (Adapter | string)[],
+  adapters: MergeSources<Adapter | string>,
   options: IntoBaseFilesOptions,
 ): Promise<IntoBaseReport> {
-  const {
-    base,
-    out,
-    recipe = { method: 'weighted' },
-    anyBase = false,
-    dtype,
-    prompts = defaultPrompts,
-    onProgress,
-  } = options
-  const loaded = await Promise.all(
-    adapters.map((adapter) => (typeof adapter === 'string' ? loadAdapter(adapter) : adapter)),
-  )
-  const parts = await prepareParts(loaded, recipe, base, anyBase)
+  checkOptions('Merge into a base', options, optionFields)
+  const { base, out, dtype, prompts = defaultPrompts, onProgress } = options
+  const parts = await prepareParts(adapters, options)
   return writeAtomically(out, async () => {
     const gguf = out.endsWith('.gguf')
     const sink = createFileSink(gguf ? dirname(out) : out)
@@ -110,20 +120,17 @@ export async function mergeIntoBase(
 }
 
 /** Only recipes that merge first need the base's numbers, and those of some modules at once. */
-const prepareParts = async (
-  adapters: readonly Adapter[],
-  recipe: MergeRecipe,
-  source: string,
-  anyBase: boolean,
-): Promise<WeightedAdapter[]> =>
-  isPlainSum(recipe)
-    ? resolveWeightedAdapters(adapters, recipe, { anyBase })
-    : withBase(source, async ({ base }) =>
-        resolveWeightedAdapters(adapters, recipe, {
-          anyBase,
-          base: await readMergeBase(base, adapters),
-        }),
-      )
+async function prepareParts(
+  sources: MergeSources<Adapter | string>,
+  { base: source, recipe: given = {}, anyBase = false }: IntoBaseFilesOptions,
+): Promise<WeightedAdapter[]> {
+  const { adapters, recipe } = await loadSources(sources, given)
+  if (isPlainSum(recipe)) return resolveWeightedAdapters(adapters, { ...recipe, anyBase })
+  return withBase(source, async ({ base }) => {
+    const read = await readMergeBase(base, adapters)
+    return resolveWeightedAdapters(adapters, { ...recipe, anyBase, base: read })
+  })
+}
 
 async function withBase<Result>(
   name: string,

@@ -1,17 +1,24 @@
-// Merging by path: adapters may be folders, and the base a directory, file or name. With values
-// alone it is graftlm's own merge, and as immediate.
+// Merges by path: adapters may be folders, and the base a directory, file or name. With values alone
+// it is graftlm's own merge, which needs no waiting.
 
+import { basename } from 'node:path'
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'
 import { getKind } from '../adapters/kinds/kind-table.ts'
 import { listBlockLayers } from '../adapters/adapted-layers.ts'
+import { OptionError } from '../base/errors.ts'
+import { isRecord } from '../base/schema.ts'
 import { openBaseModel, type BaseModel } from '../graph/base-model.ts'
 import { readWeights } from '../graph/read-weights.ts'
+import { merge as mergeValues, type MergeOptions } from '../merge/merge.ts'
+import type { MergeRecipe } from '../merge/method.ts'
 import {
-  merge as mergeValues,
-  type MergeBase,
-  type MergeOptions,
-  type MergeRecipe,
-} from '../merge/index.ts'
+  listNames,
+  listSources,
+  type MergeSources,
+  type NamedSource,
+} from '../merge/named-adapters.ts'
+import { resolveWeights } from '../merge/recipe.ts'
+import type { MergeBase } from '../merge/sources.ts'
 import { loadAdapter } from './adapters.ts'
 import { resolveModel } from './models/resolve.ts'
 
@@ -25,40 +32,59 @@ export interface MergeFilesOptions extends Omit<MergeOptions, 'base'> {
 
 /**
  * One LoRA adapter from several adapters or adapter folders of one base, as `merge` of graftlm
- * makes it. A promise where anything must be read. Throws what that merge and `loadAdapter` throw.
+ * makes it. Weights by name use the key, the path, the folder's name or the name in the adapter's
+ * metadata. A promise where anything must be read. Throws what that merge and `loadAdapter` throw.
  */
+export function merge(adapters: MergeSources, options?: MergeOptions): Adapter
 export function merge(
-  adapters: readonly Adapter[],
-  recipe: MergeRecipe,
-  options?: MergeOptions,
-): Adapter
-export function merge(
-  adapters: readonly (Adapter | string)[],
-  recipe: MergeRecipe,
+  adapters: MergeSources<Adapter | string>,
   options?: MergeFilesOptions,
 ): Promise<Adapter>
 export function merge(
-  adapters: readonly (Adapter | string)[],
-  recipe: MergeRecipe,
-  { base, ...rest }: MergeFilesOptions = {},
+  adapters: MergeSources<Adapter | string>,
+  options: MergeFilesOptions = {},
 ): Adapter | Promise<Adapter> {
-  if (typeof base !== 'string' && adapters.every(isLoaded))
-    return mergeValues(adapters, recipe, { ...rest, ...(base && { base }) })
-  return mergeFiles(adapters, recipe, { ...rest, ...(base && { base }) })
+  return typeof options.base !== 'string' && listSources(adapters).every(isLoaded)
+    ? mergeValues(adapters as MergeSources, options as MergeOptions)
+    : mergeFiles(adapters, options)
 }
 
-const isLoaded = (adapter: Adapter | string): adapter is Adapter => typeof adapter !== 'string'
+const isLoaded = ({ source }: NamedSource<Adapter | string>): boolean => typeof source !== 'string'
 
 async function mergeFiles(
-  sources: readonly (Adapter | string)[],
-  recipe: MergeRecipe,
-  { base, ...rest }: MergeFilesOptions,
+  sources: MergeSources<Adapter | string>,
+  { base, ...options }: MergeFilesOptions,
 ): Promise<Adapter> {
-  const adapters = await Promise.all(
-    sources.map((source) => (isLoaded(source) ? source : loadAdapter(source))),
-  )
+  const { adapters, recipe } = await loadSources(sources, options)
   const ready = typeof base === 'string' ? await loadMergeBase(base, adapters) : base
-  return mergeValues(adapters, recipe, { ...rest, ...(ready && { base: ready }) })
+  return mergeValues(adapters, { ...recipe, ...(ready && { base: ready }) })
+}
+
+/** The adapters in order, and the recipe with its weights in that order. */
+export async function loadSources<Recipe extends MergeRecipe>(
+  sources: MergeSources<Adapter | string>,
+  recipe: Recipe,
+): Promise<{ readonly adapters: readonly Adapter[]; readonly recipe: Recipe }> {
+  const loaded = await Promise.all(
+    listSources(sources).map(async ({ source, key }) => ({
+      path: typeof source === 'string' ? source : undefined,
+      key,
+      adapter: typeof source === 'string' ? await loadAdapter(source) : source,
+    })),
+  )
+  const adapters = loaded.map(({ adapter }) => adapter)
+  const { weights } = recipe
+  if (!isRecord(weights)) return { adapters, recipe }
+  const names = loaded.map(({ path, key, adapter }) => [
+    ...new Set([
+      ...(key === undefined && path !== undefined ? [path, basename(path)] : []),
+      ...listNames(key, adapter),
+    ]),
+  ])
+  const problems: string[] = []
+  const inOrder = resolveWeights(weights as Readonly<Record<string, number>>, names, problems)
+  if (problems.length > 0) throw new OptionError(`Merge: ${problems.join('; ')}.`)
+  return { adapters, recipe: { ...recipe, weights: inOrder } }
 }
 
 export async function loadMergeBase(

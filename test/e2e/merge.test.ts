@@ -85,6 +85,16 @@ describe('graft merge', () => {
     )
     expect(stdout).toContain('weighted of 2')
     const expected = await merge([at('one'), at('two')], { method: 'weighted', weights: [-1, 0.5] })
+    for (const weights of [
+      { one: -1, two: 0.5 },
+      { [at('one')]: -1, two: 0.5 },
+    ])
+      expect(await merge([at('one'), at('two')], { weights })).toEqual(expected)
+    const sources = { a: at('one'), b: await loadAdapter(at('two')) }
+    expect(await merge(sources, { weights: { a: -1, b: 0.5 } })).toEqual(expected)
+    await expect(merge([at('one'), at('two')], { weights: { one: 1, tow: 1 } })).rejects.toThrow(
+      'Did you mean "two"?',
+    )
     const saved = await loadAdapter(at('sum'))
     expect(new Map(saved.tensors)).toEqual(new Map(expected.tensors))
   }, 60_000)

@@ -77,7 +77,8 @@ export function mergeWithProgress(
 ): { adapter: Adapter; modules: ModuleReport[] } {
   const modules: ModuleReport[] = []
   let progress: ReturnType<Terminal['progress']> | undefined
-  const adapter = merge(adapters, recipe, {
+  const adapter = merge(adapters, {
+    ...recipe,
     ...options,
     onModule(report, done, total) {
       modules.push(report)

@@ -32,6 +32,8 @@ const shared = {
 export const dareLinear: EntryMethod = {
   ...shared,
   name: 'dare-linear',
+  // the paper's own method; mergekit and PEFT call it dare_linear
+  aliases: ['dare'],
   formula: 'Σ w·ΔW·m/p, m = 1 with probability p = density',
   summary: 'Drop entries at random, scale up the rest, then Σ w·ΔW: on average the plain sum.',
   options: ['weights', 'normalize', 'density', 'rank', 'energy', 'seed'],
