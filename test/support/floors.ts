@@ -108,6 +108,7 @@ export const rooms: Record<string, readonly string[]> = {
     'sign-election-simd.ts',
     'magnitude-threshold.ts',
     'sign-election.ts',
+    'merge-options.ts',
     'method.ts',
     'methods',
     '',
