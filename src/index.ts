@@ -2,8 +2,9 @@
 // models and ONNX Runtime come from graftlm/node. Importing this loads no compute library, no
 // tokenizer and no template engine; training brings its own when it is first called.
 
-import type { TrainEvent } from './train/events.ts'
 import type { TrainOptions } from './train/options/options.ts'
+import { createEventRun } from './train/run/event-run.ts'
+import type { TrainRun } from './train/run/train.ts'
 
 // From their own files: the folder's index would bring passes that only a run needs, and double the
 // time of this import.
@@ -51,12 +52,14 @@ export type {
 } from './runtime/index.ts'
 export type { TrainEvent } from './train/events.ts'
 export type { Teacher, TrainOptions } from './train/options/options.ts'
+export type { TrainResult, TrainRun } from './train/run/train.ts'
 
 /**
- * Trains an adapter through the frozen base; iterate over the events, the last of which is
- * 'train-end' with the adapter. See train/train.ts.
+ * Trains an adapter through the frozen base: iterate over the events, or await `done`, the last event
+ * with the adapter: `const { adapter } = await train({ model, data }).done`.
  */
-export async function* train(options: TrainOptions): AsyncGenerator<TrainEvent, void, void> {
-  const { train: run } = await import('./train/run/train.ts')
-  yield* run(options)
-}
+export const train = (options: TrainOptions): TrainRun =>
+  createEventRun(async function* () {
+    const { train: run } = await import('./train/run/train.ts')
+    yield* run(options)
+  })

@@ -1,10 +1,11 @@
-// Teachers and references by path: what a training run asks beside the model that it trains, opened
-// and closed again.
+// Teachers and references by path: the models and adapters that a training run asks in addition to
+// the model that it trains, opened and closed again.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { TrainOptions } from '../train/options/options.ts'
+import type { TrainableModel } from '../train/programs/trainable-model.ts'
 import { loadAdapter } from './adapters.ts'
-import { type LoadedModel, loadModel } from './model.ts'
+import { loadModel } from './model.ts'
 
 /**
  * An adapter or a mixture of them on the model that is trained, or another model of the same
@@ -15,7 +16,7 @@ export interface TeacherFiles {
   readonly mixture?:
     readonly { readonly adapter: string | Adapter; readonly weight: number }[] | undefined
   /** A model, or what `loadModel` takes. */
-  readonly model?: string | LoadedModel | undefined
+  readonly model?: string | TrainableModel | undefined
 }
 
 const resolveAdapter = async (adapter: string | Adapter): Promise<Adapter> =>
@@ -39,14 +40,15 @@ export async function openAuxiliaryModels(
     }),
   }
   const compared = reference === undefined ? {} : { reference: await resolveAdapter(reference) }
-  const loaded = typeof model === 'string' ? await loadModel(model) : model
+  const opened = typeof model === 'string' ? await loadModel(model) : undefined
+  const loaded = opened ?? (model as TrainableModel | undefined)
   return {
     options: {
       ...compared,
       ...(teacher && { teacher: { ...parts, ...(loaded && { model: loaded }) } }),
     },
     async close() {
-      if (typeof model === 'string') await loaded?.dispose()
+      await opened?.dispose()
     },
   }
 }

@@ -1,14 +1,20 @@
 // Training data by path, and rows held back for validation.
 
 import { readFile } from 'node:fs/promises'
-import { DataError, NotFoundError, OptionError } from '../base/errors.ts'
-import { random } from '../base/random.ts'
+import { DataError, NotFoundError } from '../base/errors.ts'
 import type { EncodedData } from '../train/data/encode.ts'
-import { createRawDataset, type RawDataset, parseJsonl } from '../train/data/jsonl.ts'
+import { holdBackRows } from '../train/data/hold-back.ts'
+import { type RawDataset, parseJsonl } from '../train/data/jsonl.ts'
+import {
+  resolveValidation,
+  toRows,
+  type TrainData,
+  type ValidationInput,
+} from '../train/options/train-data.ts'
 import { findErrorCode, toStorageError } from './files/system-errors.ts'
 
-/** A path to JSONL or several, rows in memory, or data that was read before. */
-export type DataInput = string | readonly string[] | readonly object[] | RawDataset | EncodedData
+/** A path to JSONL or several, or data as `train` of graftlm takes it. */
+export type DataInput = string | readonly string[] | TrainData
 
 /**
  * Reads a JSONL file. Throws NotFoundError, and DataError that names every row which is no JSON
@@ -47,36 +53,20 @@ function decodeText(bytes: Uint8Array, path: string): string {
 const isPaths = (data: DataInput): data is readonly string[] =>
   Array.isArray(data) && data.length > 0 && data.every((item) => typeof item === 'string')
 
-export async function openData(data: DataInput): Promise<RawDataset | EncodedData> {
+/** The data, read where it was given by paths. */
+export async function openData(data: DataInput): Promise<TrainData> {
   if (typeof data === 'string') return readDataFile(data)
-  if (isPaths(data)) return readDataFiles(data)
-  return Array.isArray(data)
-    ? createRawDataset(data as readonly object[], 'data')
-    : (data as RawDataset | EncodedData)
+  return isPaths(data) ? readDataFiles(data) : data
 }
 
-/**
- * Parts of the rows, the second with `share` of them, drawn by the seed; both keep the file's
- * order. Throws OptionError where one would be empty.
- */
-export function splitData<Data extends RawDataset | EncodedData>(
-  data: Data,
-  share: number,
+/** The rows that a run with these options holds back for validation; undefined where none are. */
+export async function readHeldRows(
+  data: DataInput,
+  validation: ValidationInput<DataInput> | undefined,
   seed: number,
-): { train: Data; validation: Data } {
-  const held = Math.round(data.rows.length * share)
-  if (!(share > 0 && share < 1) || held === 0 || held === data.rows.length) {
-    throw new OptionError(
-      `Validation share ${share} of ${data.rows.length} rows: both parts need at least one row.`,
-    )
-  }
-  const order = random(seed).shuffle(data.rows.map((_, i) => i))
-  const isHeld = new Set(order.slice(0, held))
-  const part = (inHeld: boolean): Data => {
-    const rows = (data.rows as readonly Data['rows'][number][]).filter(
-      (_, i) => isHeld.has(i) === inHeld,
-    )
-    return { ...data, rows, ...('examples' in data ? { examples: rows.length } : {}) }
-  }
-  return { train: part(false), validation: part(true) }
+): Promise<RawDataset | EncodedData | undefined> {
+  const held = resolveValidation<DataInput>(validation)?.data
+  if (held === undefined) return undefined
+  if (typeof held !== 'number') return toRows(await openData(held))
+  return holdBackRows(toRows(await openData(data)), held, seed).validation
 }

@@ -6,7 +6,8 @@ import { afterAll, describe, expect, it } from 'vitest'
 import type { TrainEvent } from '../index.ts'
 import { loadAdapter } from './adapters.ts'
 import { readExpertMetadata } from './graft-json.ts'
-import { train, type TrainFilesOptions } from './train.ts'
+import { train } from './train.ts'
+import type { TrainFilesOptions } from './train-files.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'graft-train-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -108,8 +109,7 @@ describe('train', () => {
     const out = join(folder, 'validated')
     const { best, history } = await finish({
       out,
-      validation: 0.25,
-      validateEverySteps: 1,
+      validation: { data: 0.25, everySteps: 1 },
       learningRate: 5e-2,
       schedule: 'constant',
       steps: 12,

@@ -9,9 +9,10 @@ import { getAnswer } from '../../eval/questions.ts'
 import type { ManifestProblem, TrainingManifest } from '../../manifest/training-manifest.ts'
 import { detectFormat, readExamples } from '../../train/data/format-table.ts'
 import { createDataError, type RawDataset } from '../../train/data/jsonl.ts'
+import { resolveValidation } from '../../train/options/train-data.ts'
 import { loadAdapter } from '../adapters.ts'
 import { readDataFiles } from '../data.ts'
-import { checkOutFolder } from '../train.ts'
+import { checkOutFolder } from '../run-folder.ts'
 import { asChoice, type TrainingRun } from './training-run.ts'
 
 /**
@@ -52,7 +53,7 @@ export async function findRunFaults(
   await attempt(['out'], () => checkOutFolder(out, options))
   for (const file of dataFiles)
     await attempt(['data', 'files'], async () => checkRows(await readDataFiles([file]), data))
-  const { validation } = options
+  const validation = resolveValidation(options.validation)?.data
   if (Array.isArray(validation))
     for (const file of validation as string[])
       await attempt(['data', 'validation'], async () =>

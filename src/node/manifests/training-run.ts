@@ -12,8 +12,8 @@ import type {
 import type { RawDataset } from '../../train/data/jsonl.ts'
 import { settingTable } from '../../train/options/setting-table.ts'
 import type { TeacherFiles } from '../auxiliary-models.ts'
-import { readDataFiles } from '../data.ts'
-import { openDataParts, type TrainFilesOptions } from '../train.ts'
+import { readDataFiles, readHeldRows } from '../data.ts'
+import type { TrainFilesOptions } from '../train-files.ts'
 import { getManifestName } from './manifest-file.ts'
 import { settingSections } from './manifest-tables.ts'
 
@@ -67,10 +67,9 @@ export const getDefaultConfig = (kind: string): Readonly<Record<string, unknown>
 function toSectionOptions(
   section: 'schedule' | 'optimizer' | 'loss',
   value: string | ManifestChoice | undefined,
-  beside: readonly string[] = [],
 ) {
   const { name, ...given } = asChoice(value)
-  const isSetting = (key: string): boolean => key in settingTable || beside.includes(key)
+  const isSetting = (key: string): boolean => key in settingTable
   const settings = Object.entries(given).filter(([key]) => isSetting(key))
   const own = Object.entries(given).filter(([key]) => !isSetting(key))
   return {
@@ -133,7 +132,7 @@ export async function resolveTrainingRun(
       out: at(out),
       adapter: resolveAdapter(manifest, at),
       ...toSettings(manifest),
-      ...toDataOptions(data, at),
+      ...toDataOptions(data, manifest.schedule, at),
       ...(await resolveReferences(manifest, file)),
     },
     ...(evaluation && { evaluation: resolveEvaluation(evaluation, at) }),
@@ -167,7 +166,7 @@ function toSettings(manifest: TrainingManifest) {
   return {
     batch: { rows, tokens },
     ...batchSettings,
-    ...toSectionOptions('schedule', manifest.schedule, ['validateEverySteps', 'saveEverySteps']),
+    ...toSectionOptions('schedule', removeIntervals(manifest.schedule)),
     ...toSectionOptions('optimizer', manifest.optimizer),
     ...toSectionOptions('loss', manifest.loss),
     ...(checkpointing !== undefined && { checkpointing }),
@@ -175,17 +174,29 @@ function toSettings(manifest: TrainingManifest) {
   }
 }
 
+/** Steps between validations and between checkpoints, which a manifest has under `schedule`. */
+const readIntervals = (schedule: TrainingManifest['schedule']) =>
+  asChoice(schedule) as { readonly validateEverySteps?: number; readonly saveEverySteps?: number }
+
+function removeIntervals(schedule: TrainingManifest['schedule']): ManifestChoice {
+  const { validateEverySteps: _validate, saveEverySteps: _save, ...rest } = asChoice(schedule)
+  return rest
+}
+
 function toDataOptions(
   { system, validation }: NonNullable<TrainingManifest['data']>,
+  schedule: TrainingManifest['schedule'],
   at: PathResolver,
 ) {
+  const { validateEverySteps: everySteps, saveEverySteps } = readIntervals(schedule)
   const held =
     typeof validation === 'number' || validation === undefined
       ? validation
       : asList(validation).map(at)
   return {
     ...(system !== undefined && { system }),
-    ...(held !== undefined && { validation: held }),
+    ...(held !== undefined && { validation: { data: held, everySteps } }),
+    ...(saveEverySteps !== undefined && { checkpoint: { everySteps: saveEverySteps } }),
   }
 }
 
@@ -216,13 +227,9 @@ export async function readEvaluationRows({
   options,
 }: TrainingRun): Promise<RawDataset> {
   if (evaluation?.dataFiles) return readDataFiles(evaluation.dataFiles)
-  const { validation } = await openDataParts(
-    dataFiles as readonly string[],
-    options.validation,
-    options.seed ?? 0,
-  )
-  if (!validation || 'examples' in validation) throw new DataError('There are no rows to judge on.')
-  return validation
+  const held = await readHeldRows(dataFiles, options.validation, options.seed ?? 0)
+  if (!held || 'examples' in held) throw new DataError('There are no rows to judge on.')
+  return held
 }
 
 /** Whether a run was begun in a folder, and can be gone on with. */

@@ -96,4 +96,48 @@ describe('resolveRecipe', () => {
     expect(computeWarmupSteps(complete({ warmupShare: 0.1 }), 25)).toBe(3)
     expect(computeWarmupSteps(complete({ warmupSteps: 0 }), 25)).toBe(0)
   })
+  it('names every option that is unknown, with the one that was meant', () => {
+    const wrong = {
+      epoch: 3,
+      lr: 1,
+      batch: { row: 2 },
+      checkpoint: { evrySteps: 2 },
+      validation: { dat: [], everySteps: 2 },
+      ewc: { lamda: 1 },
+      teacher: { adaptor: 1 },
+      adapter: { kind: 'lora', confg: {} },
+    }
+    for (const part of [
+      'there is no option "epoch". Did you mean "epochs"?',
+      'there is no option "lr". Did you mean "learningRate"?',
+      'there is no option "batch.row". Did you mean "batch.rows"?',
+      'there is no option "checkpoint.evrySteps". Did you mean "checkpoint.everySteps"?',
+      'there is no option "validation.dat". Did you mean "validation.data"?',
+      'there is no option "ewc.lamda". Did you mean "ewc.lambda"?',
+      'there is no option "teacher.adaptor". Did you mean "teacher.adapter"?',
+      'there is no option "adapter.confg". Did you mean "adapter.config"?',
+    ])
+      expect(() => complete(wrong)).toThrow(part)
+    expect(() => complete({ optimizerOptions: { beta: 1 } })).toThrow('"beta1"')
+  })
+  it('names the options of a loss, an optimiser and a schedule that are unknown', () => {
+    expect(() => complete({ optimizerOptions: { beta_2: 0.9 } })).toThrow('beta2')
+    expect(() => complete({ scheduleOptions: { mininum: 0.1 } })).toThrow('minimum')
+    expect(() =>
+      complete({ loss: 'distillation', lossOptions: { temprature: 2 }, teacher: {} }),
+    ).toThrow('temperature')
+  })
+  it('says what is missing and what was given in place of a value', () => {
+    expect(() => resolveRecipe({} as TrainOptions)).toThrow(
+      /model: got nothing, expected a model.*data: got nothing/,
+    )
+    expect(() => resolveRecipe(undefined as unknown as TrainOptions)).toThrow(OptionError)
+    expect(() => complete({ data: 'rows.jsonl' })).toThrow('data: got the string "rows.jsonl"')
+    expect(() => complete({ data: { level: 'embedding' } })).toThrow('trainStandalone')
+    expect(() => complete({ adapter: 'lora' })).toThrow('adapter: got the string "lora"')
+    expect(() => complete({ checkpoint: { everySteps: 2 } })).toThrow('checkpoint.sink')
+    expect(() => complete({ signal: 1, now: 2, date: 'today', reference: {} })).toThrow(
+      /reference:.*signal:.*now:.*date:/,
+    )
+  })
 })

@@ -147,6 +147,18 @@ export const checkpointTable = {
   everySteps: positiveInteger,
 }
 
+/** Checkpoints of a run without a folder need a sink. */
+function createCheckpointField(): Field<CheckpointOptions> {
+  const field = object(checkpointTable)
+  const findProblems = (value: unknown, name: string): string[] => [
+    ...field.findProblems(value, name),
+    ...(isRecord(value) && value['sink'] === undefined
+      ? [`${name}.sink: got nothing, expected a byte sink`]
+      : []),
+  ]
+  return { ...field, findProblems } as unknown as Field<CheckpointOptions>
+}
+
 const dataField = createDataField<TrainData>()
 
 /** Every option of `train`, by name. */
@@ -156,7 +168,7 @@ export const trainOptionTable = {
   adapter: createAdapterField<Adapter | FreshAdapter>(),
   data: dataField,
   validation: createValidationField<ValidationInput>(dataField),
-  checkpoint: object(checkpointTable),
+  checkpoint: createCheckpointField(),
   ewc: object(ewcOptionTable),
   teacher: createTeacherField(adapterField, modelField),
   reference: adapterField,

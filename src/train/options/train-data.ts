@@ -27,7 +27,7 @@ export type ValidationInput<Data = TrainData> = Data | number | ValidationOption
 const expected = 'rows in memory, or a data set of readDataFile, createTextDataset or encodeData'
 
 /** What is wrong with data, in one line; undefined where nothing is. */
-export function findDataProblem(value: unknown, what = expected): string | undefined {
+function findDataProblem(value: unknown, what: string): string | undefined {
   if (Array.isArray(value) || (isRecord(value) && Array.isArray(value['rows']))) return undefined
   const isVectors = isRecord(value) && value['level'] === 'embedding'
   return isVectors
@@ -35,14 +35,17 @@ export function findDataProblem(value: unknown, what = expected): string | undef
     : `got ${describeType(value)}, expected ${what}`
 }
 
-/** A field for training data. */
-export function createDataField<Data>(what = expected): Field<Data> {
-  const field = createField<Data>(what, {}, (value) => findDataProblem(value) === undefined)
+/** A field for training data; `isOther`: further forms that `what` names. */
+export function createDataField<Data>(
+  what = expected,
+  isOther: (value: unknown) => boolean = () => false,
+): Field<Data> {
   const findProblems = (value: unknown, name: string): string[] => {
-    const problem = findDataProblem(value, what)
+    const problem = isOther(value) ? undefined : findDataProblem(value, what)
     return problem === undefined ? [] : [`${name}: ${problem}`]
   }
-  return { ...field, findProblems }
+  const is = (value: unknown): boolean => findProblems(value, '').length === 0
+  return { ...createField<Data>(what, {}, is), findProblems }
 }
 
 /** The data as rows of a named data set, or as it was encoded. */

@@ -1,0 +1,113 @@
+// The folder of a training run: what an earlier run left there, the checkpoints, and the results.
+
+import { rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { OptionError } from '../base/errors.ts'
+import type { ByteSink } from '../formats/byte-source.ts'
+import { ewcFile, saveEwcState } from '../train/ewc/state.ts'
+import type { History } from '../train/history.ts'
+import type { CheckpointOptions } from '../train/options/options.ts'
+import { drawLossCurve } from '../train/run/loss-curve.ts'
+import type { TrainResult } from '../train/run/train.ts'
+import { saveAdapter } from './adapters.ts'
+import { createFileSink } from './files/file-sink.ts'
+import { openDirectory } from './files/folder.ts'
+import { writeExpertMetadata } from './graft-json.ts'
+
+/** What of a run's options concerns its folder. */
+export interface RunFolderOptions {
+  readonly resume?: boolean | undefined
+  readonly overwrite?: boolean | undefined
+  readonly system?: string | undefined
+}
+
+const checkpointFolder = 'checkpoints'
+/** About twice a minute on small models; a checkpoint holds three times the adapter. */
+const defaultCheckpointSteps = 25
+
+const exists = async (path: string): Promise<boolean> =>
+  (await stat(path).catch(() => undefined)) !== undefined
+
+/**
+ * Throws OptionError where the folder holds an adapter or checkpoints that nobody asked to replace
+ * or to resume from, and where there is nothing to resume from.
+ */
+export async function checkOutFolder(
+  out: string,
+  { resume, overwrite }: RunFolderOptions,
+): Promise<void> {
+  const [begun, hasAdapter, hasCheckpoints] = await Promise.all(
+    ['graft.json', 'adapter_config.json', checkpointFolder].map((name) => exists(join(out, name))),
+  )
+  // A run that was killed before its first checkpoint starts anew, because it had not got further.
+  if (resume && !begun)
+    throw new OptionError(
+      `${out}: no run was begun here to go on from. Leave out resume, or name the folder of the earlier run.`,
+    )
+  if (resume || overwrite || !(hasAdapter || hasCheckpoints)) return
+  const found = hasAdapter ? 'an adapter' : 'the checkpoints of a run that did not end'
+  throw new OptionError(
+    `${out}: holds ${found} already. Choose another folder, go on from its checkpoint (resume), or replace it (overwrite).`,
+  )
+}
+
+/** Writes graft.json, and removes what an earlier run left unless this one resumes it. */
+export async function prepareOutFolder(
+  out: string,
+  source: string,
+  { resume, system }: RunFolderOptions,
+): Promise<void> {
+  const sink = createFileSink(out)
+  await writeExpertMetadata({ base: source, ...(system === undefined ? {} : { system }) }, sink)
+  if (resume) return
+  const stale = [
+    checkpointFolder,
+    'adapter_config.json',
+    'adapter_model.safetensors',
+    ewcFile,
+    'loss.svg',
+    'history.jsonl',
+  ]
+  await Promise.all(stale.map((name) => rm(join(out, name), { recursive: true, force: true })))
+}
+
+/** Checkpoints in the run's folder; a run that resumes looks for the newest one there. */
+export async function openCheckpoint(
+  out: string,
+  { resume = false, everySteps = defaultCheckpointSteps },
+): Promise<CheckpointOptions> {
+  const folder = join(out, checkpointFolder)
+  const source = resume && (await exists(folder)) ? await openDirectory(folder) : undefined
+  return { sink: createFileSink(folder), everySteps, ...(source && { source }) }
+}
+
+/** Writes the history and the loss curve; the adapter and the EWC state where the run has ended. */
+export async function writeResults(
+  { history, reason, best, ewc }: TrainResult,
+  out: string,
+): Promise<void> {
+  const sink = createFileSink(out)
+  await writeHistory(history, sink)
+  if (ewc) await saveEwcState(ewc, sink)
+  if (reason !== 'stopped') await saveAdapter(best.adapter, sink)
+}
+
+/**
+ * One line for each step and validation, in the order in which they happened. Keys are named, so
+ * that a resumed run writes the same bytes.
+ */
+async function writeHistory(history: History, sink: ByteSink): Promise<void> {
+  const rows = [
+    ...history.steps.map(({ step, loss, learningRate, gradientNorm }) => ({
+      type: 'step',
+      step,
+      loss,
+      learningRate,
+      gradientNorm,
+    })),
+    ...history.validations.map(({ step, loss }) => ({ type: 'validation', step, loss })),
+  ].sort((a, b) => a.step - b.step)
+  const encode = (text: string): Uint8Array[] => [new TextEncoder().encode(text)]
+  await sink.write('history.jsonl', encode(rows.map((row) => `${JSON.stringify(row)}\n`).join('')))
+  await sink.write('loss.svg', encode(drawLossCurve(history)))
+}
