@@ -1,13 +1,9 @@
-// Does a model that learns from every request get better at the next one? 300 turns pass one at a
-// time; each is scored before it is learned from, and the loss averaged over the second half.
-// Beside the tiers: the frozen model, and a full LoRA step through the whole model on every turn.
+// Bench `learn`: does a model that learns from every request get better at the next one? 300 turns,
+// each scored before it is learned; losses are averaged over the second half. Compared with the
+// frozen model and with a full LoRA step through the whole model on every turn.
 
 import { createHeadLoss, createTierStack, type TierStackOptions } from '../../src/learn/index.ts'
 import { type LoadedModel, loadModel } from '../../src/node/model.ts'
-import { initializeAdapter } from '../../src/adapters/create-adapter.ts'
-import { createGradientProgram } from '../../src/train/programs/gradient-program.ts'
-import { adamw } from '../../src/train/optimizers/adamw.ts'
-import { buildBatches } from '../../src/train/batches/packing.ts'
 import {
   type Benchmark,
   type BenchmarkContext,
@@ -15,6 +11,7 @@ import {
   summarizeValues,
   toBenchmarkRow,
 } from '../../src/cli/bench/benchmark.ts'
+import { trainFullSteps } from './learn-full-steps.ts'
 import { measureLayerOutcomes } from './learn-layers.ts'
 import { measureSlowOutcome, type SlowOutcome } from './learn-slow.ts'
 import {
@@ -32,11 +29,11 @@ interface Outcome {
   /** Of each turn's update, in milliseconds. */
   readonly times: readonly number[]
   /**
-   * Of what serving computes at the same states: the head's product, the likeliest tokens, the
-   * memory's pairs.
+   * Of what serving computes at the same states: the head's product, the top-k tokens, the memory's
+   * retrieval.
    */
   readonly servingTimes?: readonly number[]
-  /** Loss on a text that has nothing to do with the stream, after all of it. */
+  /** Loss on an unrelated text after the whole stream. */
   readonly general?: number
 }
 
@@ -84,71 +81,6 @@ async function learnStream(
   }
 }
 
-/** A full step a turn: gradients through all layers for every linear layer's detour. */
-async function trainFullSteps(
-  model: LoadedModel,
-  { turns }: Stream,
-  progress: (text: string) => void,
-): Promise<Outcome & { losses: number[] }> {
-  const adapter = initializeAdapter(
-    'lora',
-    { rank: 8, alpha: 16, targets: 'all-linear' },
-    model.base.graph,
-    { seed: 0 },
-  )
-  const { base, backend } = model
-  const trainable = [...adapter.tensors.keys()]
-  const program = await createGradientProgram({
-    graph: base.graph,
-    weights: await model.weights(),
-    backend,
-    adapter,
-    trainable,
-  })
-  const states = new Map(
-    trainable.map((key) => [
-      key,
-      {
-        mean: new Float32Array(adapter.tensors.get(key)!.data.length),
-        square: new Float32Array(adapter.tensors.get(key)!.data.length),
-      },
-    ]),
-  )
-  const settings = adamw.complete({})
-  const losses: number[] = []
-  const times: number[] = []
-  try {
-    for (const [i, turn] of turns.entries()) {
-      const start = performance.now()
-      const [batch] = buildBatches({ rows: [turn], shared: 0 }, [[[0]]])
-      const { loss, gradients } = await program.gradients(batch!, adapter.tensors)
-      for (const [key, gradient] of gradients) {
-        const parameter = adapter.tensors.get(key)!.data as Float32Array
-        adamw.update(
-          {
-            parameter,
-            gradient: gradient.data as Float32Array,
-            shape: gradient.shape,
-            state: states.get(key)!,
-            step: i + 1,
-            learningRate: 1e-3,
-          },
-          settings,
-        )
-      }
-      times.push(performance.now() - start)
-      losses.push(loss)
-      if (i % 20 === 19)
-        progress(
-          `full step: turn ${i + 1}, the last 20 had ${computeMean(losses.slice(-20)).toFixed(3)}`,
-        )
-    }
-  } finally {
-    await program.dispose()
-  }
-  return { loss: averageSecondHalf(losses), times, losses }
-}
-
 const formatShare = (value: number): string =>
   `${value < 0 ? '−' : '+'}${Math.abs(100 * value).toFixed(1)} %`
 const toLossRow = (name: string, loss: number, note: string): BenchmarkRow =>
@@ -186,9 +118,58 @@ interface MeasureOptions {
   readonly ranks: readonly number[]
   /** Whether what was learned is consolidated too. */
   readonly slow: boolean
-  /** What must not get worse. */
+  /** A text whose loss must not rise. */
   readonly general: readonly TurnStates[]
   readonly progress: (text: string) => void
+}
+
+/** What a stream's outcomes are compared with. */
+interface Reference {
+  readonly frozen: number
+  /** The full step's loss, if it saw the whole stream: otherwise a share of its gain means nothing. */
+  readonly full: number | undefined
+  readonly fullMs: number | undefined
+  /** The frozen model's loss on the general text. */
+  readonly general: number | undefined
+}
+
+function describeOutcome(
+  { loss, times, servingTimes, general }: Outcome,
+  { frozen, full, fullMs, general: before }: Reference,
+): string {
+  const ms = summarizeValues(times).median
+  const ofFull = fullMs === undefined ? '' : `: ${((100 * ms) / fullMs).toFixed(1)} % of its time`
+  const parts = [`${ms.toFixed(1)} ms an update${ofFull}`]
+  if (full !== undefined) {
+    const share = ((100 * (frozen - loss)) / (frozen - full)).toFixed(0)
+    parts.unshift(`${share} % of the full step’s gain`)
+  }
+  if (servingTimes)
+    parts.push(`after ${summarizeValues(servingTimes).median.toFixed(1)} ms that serving takes`)
+  if (general !== undefined) parts.push(`gsm8k ${formatShare(general / before! - 1)}`)
+  return parts.join(', ')
+}
+
+/** The frozen model, and the full step where it is wanted. */
+async function* measureReference(
+  model: LoadedModel,
+  stream: Stream,
+  turns: readonly TurnStates[],
+  { fullCount, general, progress }: MeasureOptions,
+): AsyncGenerator<BenchmarkRow, Reference> {
+  const { name } = stream
+  const noTiers = { fast: false, memory: false } as const
+  const frozen = await learnStream(model, turns, noTiers, general)
+  yield toLossRow(`${name}: frozen`, frozen.loss, `${stream.turns.length} turns`)
+  const reference = { frozen: frozen.loss, general: frozen.general }
+  if (fullCount === 0) return { ...reference, full: undefined, fullMs: undefined }
+  const seen = stream.turns.slice(0, fullCount)
+  const { losses, times } = await trainFullSteps(model, seen, progress)
+  const loss = averageSecondHalf(losses)
+  const fullMs = summarizeValues(times).median
+  const note = `${seen.length} turns, ${fullMs.toFixed(0)} ms each`
+  yield toLossRow(`${name}: full LoRA step`, loss, note)
+  return { ...reference, full: seen.length < stream.turns.length ? undefined : loss, fullMs }
 }
 
 async function* measureStream(
@@ -196,61 +177,23 @@ async function* measureStream(
   stream: Stream,
   settings: MeasureOptions,
 ): AsyncIterable<BenchmarkRow> {
-  const { fullCount, ranks, general, progress } = settings
+  const { ranks, general, progress } = settings
   const { name } = stream
   progress(`${name}: hidden states of ${stream.turns.length} turns`)
   const turns = await computeTurnStates(model, stream)
-  const { loss: frozen, general: before } = await learnStream(
-    model,
-    turns,
-    { fast: false, memory: false },
-    general,
-  )
-  yield toLossRow(`${name}: frozen`, frozen, `${stream.turns.length} turns`)
-  const full =
-    fullCount > 0
-      ? await trainFullSteps(model, { name, turns: stream.turns.slice(0, fullCount) }, progress)
-      : undefined
-  // A share of the gain means something only where the full step saw the whole stream.
-  const whole = full && fullCount >= stream.turns.length ? full.loss : undefined
-  const fullMs = full && summarizeValues(full.times).median
-  if (full)
-    yield toLossRow(
-      `${name}: full LoRA step`,
-      full.loss,
-      `${Math.min(fullCount, stream.turns.length)} turns, ${fullMs!.toFixed(0)} ms each`,
-    )
-  const noted = ({ loss, times, servingTimes, general: after }: Outcome): string => {
-    const share =
-      whole === undefined
-        ? []
-        : [`${((100 * (frozen - loss)) / (frozen - whole)).toFixed(0)} % of the full step’s gain`]
-    const ms = summarizeValues(times).median
-    return [
-      ...share,
-      `${ms.toFixed(1)} ms an update${fullMs === undefined ? '' : `: ${((100 * ms) / fullMs).toFixed(1)} % of its time`}`,
-      ...(servingTimes
-        ? [`after ${summarizeValues(servingTimes).median.toFixed(1)} ms that serving takes`]
-        : []),
-      ...(after === undefined ? [] : [`gsm8k ${formatShare(after / before! - 1)}`]),
-    ].join(', ')
-  }
+  const reference = yield* measureReference(model, stream, turns, settings)
   for (const [variant, options] of Object.entries(variants)) {
     progress(`${name}: ${variant}`)
     const outcome = await learnStream(model, turns, options, general)
-    yield toLossRow(`${name}: ${variant}`, outcome.loss, noted(outcome))
+    yield toLossRow(`${name}: ${variant}`, outcome.loss, describeOutcome(outcome, reference))
   }
-  for await (const { name: variant, losses, times, servingTimes } of measureLayerOutcomes(
-    model,
-    stream,
-    ranks.length > 0 ? factors.map((factor) => 5e-3 * factor) : [],
-    progress,
-  ))
-    yield toLossRow(
-      `${name}: ${variant}`,
-      averageSecondHalf(losses),
-      noted({ loss: averageSecondHalf(losses), times, servingTimes }),
-    )
+  const rates = ranks.length > 0 ? factors.map((factor) => 5e-3 * factor) : []
+  for await (const layers of measureLayerOutcomes(model, stream, rates, progress)) {
+    const { losses, times, servingTimes } = layers
+    const loss = averageSecondHalf(losses)
+    const note = describeOutcome({ loss, times, servingTimes }, reference)
+    yield toLossRow(`${name}: ${layers.name}`, loss, note)
+  }
   if (settings.slow)
     yield toSlowRow(await measureSlowOutcome(model, stream, await readGeneralText(model)), name)
   for (const rank of ranks) yield measureWorstRate(model, turns, name, rank, progress)

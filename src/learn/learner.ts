@@ -13,7 +13,7 @@ import type { Scores } from './tiers/training-example.ts'
 import { encodeTurn, type TurnExample } from './turns/encode-turn.ts'
 import { measureLoss } from './turns/measure-loss.ts'
 import type { LearningSignal } from './turns/reward.ts'
-import { serveTurn } from './turns/serve-turn.ts'
+import { generateTurn } from './turns/generate-turn.ts'
 import { CanaryGuard } from './updates/canary-guard.ts'
 import {
   consolidateFields,
@@ -167,7 +167,7 @@ class TieredLearner implements Learner {
   ): AsyncGenerator<LearnerEvent, void> {
     const user = await this.#users.get(name)
     const { layerTiers, keptTurns } = this.#context
-    const turn = yield* serveTurn(
+    const turn = yield* generateTurn(
       { ...this.#context, keepsLayerInput: layerTiers !== undefined },
       { tiers: user.tiers, adapter: getServingExpert(user) },
       prompt,

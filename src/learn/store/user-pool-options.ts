@@ -15,16 +15,17 @@ export interface PoolProblem {
 }
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
-const callback = <Value>(): Field<Value> => createField<Value>('a function', {}, isFunction)
+const createCallbackField = <Value>(): Field<Value> =>
+  createField<Value>('a function', {}, isFunction)
 
 /** The rows that do not depend on what a pool holds. */
 export const poolFields = {
   limitBytes: number({ from: 0, to: Infinity }),
-  now: callback<() => number>(),
+  now: createCallbackField<() => number>(),
   hotForm: oneOf(stateForms, { default: 'f32' }),
   coldForm: oneOf(stateForms, { default: 'int8' }),
   keepCold: integer({ from: 1, default: 2 }),
-  onProblem: callback<(problem: PoolProblem) => void>(),
+  onProblem: createCallbackField<(problem: PoolProblem) => void>(),
 }
 
 export interface UserPoolOptions<Loaded> {
@@ -60,8 +61,8 @@ export interface UserPoolOptions<Loaded> {
 export const userPoolFields = {
   ...poolFields,
   checkpoints: unchecked<UserCheckpoints>('UserCheckpoints'),
-  load: callback(),
-  stateOf: callback(),
-  sizeOf: callback(),
+  load: createCallbackField(),
+  stateOf: createCallbackField(),
+  sizeOf: createCallbackField(),
   shapes: unchecked<StateShapes>('a Map of shapes'),
 } satisfies Record<keyof UserPoolOptions<unknown>, Field>

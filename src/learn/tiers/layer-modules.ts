@@ -49,7 +49,7 @@ export function createModuleState(path: string, start: Adapter): ModuleState {
 }
 
 /** Sets the weights to the adapter's and the moments to zero. */
-export function resetModule(
+export function clearModule(
   { keys, weights, means, squares, counts }: ModuleState,
   start: Adapter,
 ) {

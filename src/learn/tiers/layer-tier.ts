@@ -13,7 +13,7 @@ import {
   createModuleState,
   type ModuleState,
   parts,
-  resetModule,
+  clearModule,
   stepModule,
   trackGradientNorms,
 } from './layer-modules.ts'
@@ -73,7 +73,7 @@ export class LayerTier {
 
   /** Back to the start, which changes nothing. */
   clear(): void {
-    for (const state of this.#states) resetModule(state, this.#parts.start)
+    for (const state of this.#states) clearModule(state, this.#parts.start)
     this.steps = 0
     this.lastRelativeStep = 0
     this.lastModules = []

@@ -107,14 +107,15 @@ export const memoryFields = {
 export type MemoryTierOptions = GivenOptions<typeof memoryFields>
 
 /** Options of a tier, or false for none. */
-const orNone = <const Of extends Fields>(fields: Of) => either(object(fields), oneOf([false]))
+const createTierField = <const Of extends Fields>(fields: Of) =>
+  either(object(fields), oneOf([false]))
 
 /** A user's tiers over the head. */
 export const tierStackFields = {
   /** The fast tier; false: none. */
-  fast: orNone(headTierFields),
+  fast: createTierField(headTierFields),
   /** The memory; false: none. */
-  memory: orNone(memoryFields),
+  memory: createTierField(memoryFields),
 }
 export type TierStackOptions = GivenOptions<typeof tierStackFields>
 
@@ -124,7 +125,7 @@ export const placedTierFields = {
    * The fast tier; false: none. With `where` it is on layers instead of at the head, and the
    * defaults are rank 2, learningRate 5e-3 and trust 0.01.
    */
-  fast: orNone({ ...headTierFields, where }),
+  fast: createTierField({ ...headTierFields, where }),
   memory: tierStackFields.memory,
 }
 

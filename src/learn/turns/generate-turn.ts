@@ -14,7 +14,7 @@ import type { Observation } from '../tiers/training-example.ts'
 import type { Turn } from './turn.ts'
 import { joinRows, joinStates } from './turn-states.ts'
 
-export interface ServeTurnParts {
+export interface GenerateTurnParts {
   readonly model: Model
   /** The layer whose input states tiers on layers and the memory use. */
   readonly layer: number | undefined
@@ -35,8 +35,8 @@ interface ServedState {
 }
 
 /** Events of the generation; returns the turn. */
-export async function* serveTurn(
-  parts: ServeTurnParts,
+export async function* generateTurn(
+  parts: GenerateTurnParts,
   { tiers, adapter }: TurnServer,
   prompt: Prompt,
   options: PromptOptions,
@@ -95,7 +95,7 @@ function buildTurn(
 
 /** A tier on layers needs the states of the whole turn, a memory only the answer's. */
 function keepLayerStates(
-  { model, keepsLayerInput }: ServeTurnParts,
+  { model, keepsLayerInput }: GenerateTurnParts,
   parts: readonly Float32Array[],
   turn: Turn,
 ): Turn['layerStates'] {
