@@ -59,7 +59,7 @@ beforeAll(() => {
     }),
   )
   writeFileSync(join(folder, 'index.js'), entry('src/index.ts'))
-  for (const part of ['adapters', 'learn', 'micro', 'node', 'train'])
+  for (const part of ['adapters', 'eval', 'learn', 'micro', 'node', 'train'])
     writeFileSync(join(folder, `${part}.js`), entry(`src/${part}/index.ts`))
   writeFileSync(join(scratch.path, 'rows.jsonl'), jsonl(storyRows))
 })

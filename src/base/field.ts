@@ -62,6 +62,7 @@ export type WithDefault<Value, Info> = Field<Value> &
 /** A value as errors show it: JSON, cut after 80 characters. */
 export function describeValue(value: unknown): string {
   if (typeof value === 'number' || value === undefined) return String(value)
+  if (value instanceof Promise) return 'a promise (is an await missing?)'
   const json = JSON.stringify(value) ?? String(value)
   return json.length > 80 ? `${json.slice(0, 80)}…` : json
 }

@@ -2,6 +2,7 @@
 // onnxruntime-web); nothing else here imports it.
 
 import { UnsupportedError } from '../base/errors.ts'
+import { checkOptions, type OptionFields, positiveInteger, record } from '../base/schema.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor, TensorData } from '../base/tensor.ts'
 import { encodeOnnx } from '../formats/onnx.ts'
@@ -25,10 +26,15 @@ interface OnnxSession {
 
 export interface OnnxRuntimeOptions {
   /** Threads inside an operator; ONNX Runtime's own choice when absent. */
-  readonly threads?: number
-  /** Passed on to InferenceSession.create: execution providers, profiling. */
-  readonly session?: Readonly<Record<string, unknown>>
+  readonly threads?: number | undefined
+  /** Passed to InferenceSession.create: execution providers, profiling. */
+  readonly session?: Readonly<Record<string, unknown>> | undefined
 }
+
+const backendFields = {
+  threads: positiveInteger,
+  session: record,
+} satisfies OptionFields<OnnxRuntimeOptions>
 
 const typeNames: Partial<Record<DType, string>> = {
   f32: 'float32',
@@ -56,6 +62,7 @@ export function createOnnxRuntimeBackend(
   runtime: OnnxRuntime,
   options: OnnxRuntimeOptions = {},
 ): Backend {
+  checkOptions('Backend options', options, backendFields)
   // Weights and adapters are fed again at every run: their wrapped form is kept as long as the
   // tensor lives.
   const wrapped = new WeakMap<Tensor, OnnxTensor>()

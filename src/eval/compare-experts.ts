@@ -1,20 +1,26 @@
-// How far one expert's predictions lie from another's on rows: what compressing or merging has
-// cost, in the model's own terms.
+// Compares the predictions of two experts on rows: measures what compressing or merging has changed.
 
 import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'
+import {
+  checkOptions,
+  createField,
+  isRecord,
+  type OptionFields,
+  unchecked,
+} from '../base/schema.ts'
 import type { Model } from '../runtime/index.ts'
 import { computeCrossEntropy, computeDivergence } from '../runtime/scoring.ts'
 import type { EncodedSequence } from '../train/data/encode.ts'
 
 export interface ExpertDistance {
   readonly rows: number
-  /** Learned tokens, over which everything here is a mean. */
+  /** Learned tokens; the figures below are means over them. */
   readonly tokens: number
-  /** Cross-entropy in nats a token. */
+  /** Cross-entropy in nats per token. */
   readonly lossBefore: number
   readonly lossAfter: number
-  /** KL(before ‖ after) in nats a token. */
+  /** KL(before ‖ after) in nats per token. */
   readonly divergence: number
 }
 
@@ -26,15 +32,24 @@ export interface CompareOptions {
   readonly onRow?: ((done: number) => void) | undefined
 }
 
+const compareFields = {
+  before: createField<Expert>('an adapter or a mixture', {}, isRecord),
+  after: createField<Expert>('an adapter or a mixture', {}, isRecord),
+  signal: unchecked<AbortSignal>('an AbortSignal'),
+  onRow: unchecked<(done: number) => void>('a function'),
+} satisfies OptionFields<CompareOptions>
+
 /**
- * Asks both experts about every learned token of the rows, one row at a time. Throws DataError
- * where nothing is learned in them.
+ * Computes both experts' predictions of every learned token, one row at a time. Throws DataError
+ * where no token of the rows is learned.
  */
 export async function compareExperts(
   model: Model,
   rows: readonly EncodedSequence[],
-  { before, after, signal, onRow }: CompareOptions,
+  options: CompareOptions,
 ): Promise<ExpertDistance> {
+  checkOptions('Options of compareExperts', options, compareFields)
+  const { before, after, signal, onRow } = options
   let tokens = 0
   let lossBefore = 0
   let lossAfter = 0

@@ -1,7 +1,18 @@
-// How well models do on rows, by any metrics, with intervals, and how sure a difference between two
-// of them is.
+// Evaluates models on rows by any metrics: figures with 95 % intervals, and paired tests of the
+// difference to the first candidate.
 
 import { DataError, OptionError } from '../base/errors.ts'
+import {
+  checkOptions,
+  createField,
+  integer,
+  isRecord,
+  listOf,
+  type OptionFields,
+  positiveInteger,
+  string,
+  unchecked,
+} from '../base/schema.ts'
 import type { AdapterChoice, Model } from '../runtime/index.ts'
 import { createDataError, type RawDataset } from '../train/data/jsonl.ts'
 import { type Difference, computeDifference, type Estimate, estimate } from './estimate.ts'
@@ -9,7 +20,7 @@ import { computeExampleLosses, type ExampleLosses } from './losses.ts'
 import type { MetricInput, Metric, ExampleScore } from './metric.ts'
 import { type Question, readQuestions } from './questions.ts'
 
-/** One that is judged: the base, or the base with an adapter. */
+/** The base, or the base with an adapter. */
 export interface Candidate {
   readonly name: string
   readonly adapter: AdapterChoice['adapter']
@@ -24,17 +35,47 @@ export interface EvaluateOptions {
   /** Each is compared with the first. */
   readonly candidates: readonly Candidate[]
   readonly labels?: readonly string[] | undefined
-  /** Longer rows are cut for the loss; 512 unless given. */
+  /** Longer rows are cut for the loss. Default 512. */
   readonly maxTokens?: number | undefined
-  /** Tokens of an answer at most; 96 unless given. */
+  /** Tokens of an answer at most. Default 96. */
   readonly newTokens?: number | undefined
   readonly stop?: readonly string[] | undefined
-  /** Of the intervals. */
+  /** Seed of the intervals. Default 0. */
   readonly seed?: number | undefined
   readonly date?: Date | undefined
   readonly signal?: AbortSignal | undefined
   readonly onProgress?:
     ((stage: 'loss' | 'answers', candidate: string, done: number, rows: number) => void) | undefined
+}
+
+const candidateFields = {
+  name: string(),
+  adapter: createField<NonNullable<Candidate['adapter']>>('an adapter or a mixture', {}, isRecord),
+  system: string(),
+} satisfies OptionFields<Candidate>
+
+const evaluateFields = {
+  model: unchecked<Model>('a model'),
+  data: unchecked<RawDataset>('a data set'),
+  metrics: createField<readonly Metric[]>('a list of metrics', {}, Array.isArray),
+  candidates: createField<readonly Candidate[]>('a list of candidates', {}, Array.isArray),
+  labels: listOf(string()),
+  maxTokens: positiveInteger,
+  newTokens: positiveInteger,
+  stop: listOf(string()),
+  seed: integer(),
+  date: unchecked<Date>('a Date'),
+  signal: unchecked<AbortSignal>('an AbortSignal'),
+  onProgress: unchecked<NonNullable<EvaluateOptions['onProgress']>>('a function'),
+} satisfies OptionFields<EvaluateOptions>
+
+/** Throws OptionError for unknown names, wrong values, and where there is nothing to do. */
+function checkEvaluation(options: EvaluateOptions): void {
+  checkOptions('Evaluation options', options, evaluateFields)
+  for (const [i, candidate] of (options.candidates ?? []).entries())
+    checkOptions(`Evaluation options: candidates[${i}]`, candidate, candidateFields)
+  if (!options.metrics?.length || !options.candidates?.length)
+    throw new OptionError('Evaluation: name at least one metric and one candidate.')
 }
 
 export interface CandidateResult extends Estimate {
@@ -53,7 +94,7 @@ export interface Evaluation {
   readonly rows: number
   readonly metricResults: readonly MetricResult[]
   /**
-   * Mean loss in nats a token, and what it was taken over, where a metric asked for it; by
+   * Mean loss in nats per token, and the tokens it is a mean over, where a metric needs it; by
    * candidate.
    */
   readonly losses: readonly {
@@ -66,17 +107,17 @@ export interface Evaluation {
   readonly answers: readonly (readonly string[])[]
 }
 
-const answerBatch = 16 // answers that are written at once: enough for speed, few enough for memory
+/** Answers that are generated at once: enough for speed, few enough for memory. */
+const answerBatch = 16
 
 /**
- * Judges candidates on the same rows. Answers are written greedily. Throws DataError that names
- * every row a metric cannot judge, before anything is computed, and OptionError where there is no
- * metric.
+ * Evaluates candidates on the same rows. Answers are greedy. Throws OptionError for unknown options
+ * and where there is no metric, DataError that names every row a metric cannot score, before
+ * anything is computed.
  */
 export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
+  checkEvaluation(options)
   const { data, metrics, candidates, labels, seed = 0, stop = [] } = options
-  if (metrics.length === 0 || candidates.length === 0)
-    throw new OptionError('Evaluation: name at least one metric and one candidate.')
   const questions = readQuestions(data, stop)
   await checkRows(questions, options)
   const needs = (kind: Metric['needs']): boolean => metrics.some((metric) => metric.needs === kind)

@@ -9,7 +9,7 @@ import { createOnnxRuntimeBackend, type OnnxRuntime } from '../compute/onnxrunti
 export interface NodeBackendOptions {
   /** Threads of an operator. Default: GRAFT_THREADS, else what this process may use. */
   readonly threads?: number | undefined
-  readonly environment?: Readonly<Record<string, string | undefined>>
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
 }
 
 function resolveThreads({

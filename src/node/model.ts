@@ -18,7 +18,7 @@ export interface LoadModelOptions extends ResolveOptions {
   readonly threads?: number | undefined
 }
 
-/** A model that can also be trained on: it knows its backend and gives its weights in f32. */
+/** A model that can also be trained on: it has its backend and its weights in f32. */
 export interface LoadedModel extends Model {
   readonly backend: Backend
   /**
@@ -27,25 +27,25 @@ export interface LoadedModel extends Model {
    */
   weights(): Promise<Map<string, F32Tensor>>
   weights(options?: { readonly quantization?: Quantization }): Promise<Map<string, BaseWeight>>
-  /** What the model was asked for by: a path or a name. */
+  /** The path or name that the model was loaded by. */
   readonly source: string
 }
 
 /**
  * Opens a base model: a directory in the Hugging Face layout, a .gguf file,
  * `hf:owner/name@revision` or a name of the catalogue, fetched into the cache where needed. Nothing
- * is computed before the first call. Throws NotFoundError that says what was tried,
- * UnsupportedError, MismatchError, FormatError.
+ * is computed before the first call. Throws NotFoundError that says what was tried, OptionError for
+ * unknown options, UnsupportedError, MismatchError, FormatError.
  */
 export async function loadModel(
   source: string,
   options: LoadModelOptions = {},
 ): Promise<LoadedModel> {
   checkOptions('Options of loadModel', options, loadFields)
-  const { weights: weightChoice, threads, ...resolving } = options
+  const { weights: choice, threads, ...resolving } = options
   const base = await openBaseModel(await resolveModel(source, resolving))
-  const backend = await createNodeBackend({ threads })
-  const model = createModel({ base, backend, ...(weightChoice && { weights: weightChoice }) })
+  const backend = await createNodeBackend({ threads, environment: options.environment })
+  const model = createModel({ base, backend, weights: choice })
   function weights(): Promise<Map<string, F32Tensor>>
   function weights(given?: {
     readonly quantization?: Quantization

@@ -69,6 +69,11 @@ describe('a wrong value is named, with what was expected', () => {
         'stop: got "x", expected a list, each a string that is not empty.',
     )
   })
+  it('a promise, where an await was forgotten', async () => {
+    await expect(drain({ adapter: Promise.resolve(adapter) })).rejects.toThrow(
+      'adapter: got a promise (is an await missing?), expected an adapter or a mixture',
+    )
+  })
   it('of createModel, of a path, and a missing adapter', async () => {
     expect(() => createModel({ base, backend, weights: 'q6' as never })).toThrow(
       'weights: got "q6", expected "file", "f32", "q4", "q8"',
