@@ -182,6 +182,14 @@ describe('the rules refuse', () => {
     const allowed = ['../base/a.ts', './a.ts', 'vitest', '../../test/support/a.ts']
     expect(allowed.flatMap(found)).toEqual([])
   })
+  it('comments that name a file which is gone', () => {
+    const text =
+      '// See rope.ts and graph/old.ts.\n/** As <kind>.ts and y.ts. */\nimport "./no-comment.ts"'
+    const found = rules.findStaleFileNames(parse(text), ['src/graph/rope.ts', 'src/y.ts'])
+    expect(found.map((finding) => finding.text)).toEqual([
+      'src/graph/x.ts:1: names graph/old.ts, which does not exist',
+    ])
+  })
   it('switching the formatter off', () => {
     const text = `a\n// prettier-${'ignore'}\nb // prettier-${'ignore'}`
     expect(rules.findFormatterIgnores([{ path: 'a.ts', text }])).toHaveLength(2)
@@ -204,6 +212,13 @@ describe('every file', () => {
       (file) => !/^[a-z0-9]+([-_.][a-z0-9]+)*\.ts$/.test(file.path.split('/').at(-1)!),
     )
     expect(odd.map((file) => file.path)).toEqual([])
+  })
+  it('names in its comments only files that exist', () => {
+    const found = rules.findStaleFileNames(
+      products,
+      readTexts('{src,test,bench,examples,kernels}/**/*.ts').map(({ path }) => path),
+    )
+    expect(compareWithExceptions('file names in comments', found)).toEqual([])
   })
   it('holds no left-over mark, silenced check or private host', () => {
     // Put together from halves, so that this file does not find itself.

@@ -35,11 +35,10 @@ describe('ARCHITECTURE.md', () => {
     expect(Object.values(plan).filter((floor) => !Number.isInteger(floor))).toEqual([])
   })
   it('lists the rooms of each folder in the order that the imports are held to', () => {
-    for (const row of markdown.readFloorTable(readPage('ARCHITECTURE.md'))) {
-      const isFolder = (room: string): boolean => room !== '' && !room.endsWith('.ts')
-      const plan = (rooms[row.folder] ?? []).filter(isFolder)
-      expect([row.folder, ...row.rooms]).toEqual([row.folder, ...plan])
-    }
+    const isFolder = (room: string): boolean => room !== '' && !room.endsWith('.ts')
+    const table = markdown.readFloorTable(readPage('ARCHITECTURE.md'))
+    const plan = table.map(({ folder }) => [folder, ...(rooms[folder] ?? []).filter(isFolder)])
+    expect(table.map((row) => [row.folder, ...row.rooms])).toEqual(plan)
   })
   it('names only paths that exist', () => {
     const paths = markdown.listPaths(readPage('ARCHITECTURE.md'))

@@ -11,7 +11,7 @@ const whole = configureAdapter('my_adapter')
   .description('Tries things.')
   .tag('trial')
 
-describe('adapterConfig', () => {
+describe('configureAdapter', () => {
   it('gives a recipe with all that was said', () => {
     expect(whole.tag('second', 'third').build()).toEqual({
       name: 'my_adapter',

@@ -1,4 +1,4 @@
-// The contract of a metric: one file per metric in metrics/, one row in metrics.ts. A metric judges
+// The contract of a metric: one file per metric in metrics/, one row in metric-table.ts. A metric judges
 // one row at a time; it knows no model.
 
 /**

@@ -1,5 +1,5 @@
 // The contract of an architecture: one file in models/ per `model_type`, one row in
-// models/index.ts.
+// models/architecture-table.ts.
 
 import type { Graph } from './ir.ts'
 import type { LayerConfig, ModelConfig } from './model-config.ts'

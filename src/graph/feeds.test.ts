@@ -23,7 +23,7 @@ function picture(mask: Tensor): string[] {
   )
 }
 
-describe('causalMask', () => {
+describe('computeCausalMask', () => {
   it('lets every token see itself and those before it', () => {
     const mask = computeCausalMask(2, 3)
     expect(mask.shape).toEqual([2, 1, 3, 3])
@@ -66,7 +66,7 @@ describe('causalMask', () => {
   })
 })
 
-describe('modelFeeds', () => {
+describe('collectModelFeeds', () => {
   const bigints = (values: number[]): bigint[] => values.map(BigInt)
 
   it('gives ids, positions and what the layers read', () => {

@@ -143,7 +143,9 @@ export function collectModelFeeds(
   const rows = ids.length
   const tokens = ids[0]?.length ?? 0
   if (rows === 0 || tokens === 0)
-    throw new ShapeError('modelFeeds: got no tokens, expected at least one row of one token.')
+    throw new ShapeError(
+      'collectModelFeeds: got no tokens, expected at least one row of one token.',
+    )
   checkRows('Token ids', ids, rows, tokens)
   if (segments) checkRows('Segments', segments, rows, tokens)
   if (positions) checkRows('Positions', positions, rows, tokens)

@@ -17,7 +17,7 @@ const angleOf = (
   return Math.atan2(sin.data[at]!, cos.data[at]!)
 }
 
-describe('ropeTables', () => {
+describe('computeRopeTables', () => {
   it('turns pair i of position p by p·θ^(−2i/r)', () => {
     const { cos, sin } = computeRopeTables(plain, config, 3)
     expect([cos.shape, sin.shape]).toEqual([
@@ -103,7 +103,7 @@ describe('sharedRopeTables', () => {
   })
 })
 
-describe('contextLimit', () => {
+describe('computeContextLimit', () => {
   it('is the trained length, times the factor of scalings that do not count it in', () => {
     const limit = (scaling?: RopeConfig['scaling']): number =>
       computeContextLimit({

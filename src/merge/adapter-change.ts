@@ -64,7 +64,7 @@ export function measureAdapterChange(adapter: Adapter, base?: MergeBase): Module
 
 /**
  * How far ΔW of `after` lies from that of `before`, two forms of one adapter, as before and after
- * rounding. Throws what adapterChange throws.
+ * rounding. Throws what measureAdapterChange throws.
  */
 export function measureAdapterDifference(
   before: Adapter,

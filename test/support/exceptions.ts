@@ -15,6 +15,7 @@ export type RuleName =
   | 'tuple assignment'
   | 'entry values'
   | 'upward test helpers'
+  | 'file names in comments'
   | 'markdown width'
   | 'page length'
 
@@ -23,11 +24,6 @@ export const longTables: Record<string, string> = {}
 
 /** Files in which comments switch the formatter off: how many, and why. */
 export const formatterIgnores: Record<string, { count: number; reason: string }> = {
-  'src/base/linalg/simd.ts': { count: 5, reason: 'WebAssembly written as rows of instructions' },
-  'src/merge/sign-election-simd.ts': {
-    count: 6,
-    reason: 'WebAssembly written as rows of instructions',
-  },
   'kernels/micro.ts': { count: 3, reason: 'kernels: one instruction group a line' },
   'scripts/build.mjs': { count: 1, reason: 'a table of arguments, one row a tool' },
   'scripts/kernels.mjs': { count: 1, reason: 'a table of arguments, one row a kernel' },
@@ -41,7 +37,6 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/micro/micro-lora.ts': 'to be split',
     'src/micro/module.ts': 'to be split',
     'src/train/estimate/estimate.ts': 'to be split',
-    'src/train/run/prepare.ts': 'to be split',
   },
   'function length': {
     'src/base/linalg/kernel.ts#multiplyTile': 'to be split',
@@ -68,6 +63,10 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/train/index.ts': 'to be split',
   },
   'upward test helpers': {},
+  'file names in comments': {
+    'src/learn/learner.ts': 'to be corrected',
+    'src/learn/tiers/memory-tier.ts': 'to be corrected',
+  },
   'markdown width': {
     'ARCHITECTURE.md': 'to be rewritten in plain English',
     'CHANGELOG.md': 'to be rewritten in plain English',
@@ -86,6 +85,9 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'docs/decisions/0020-frozen-weights.md': 'to be rewritten in plain English',
     'docs/decisions/0021-no-pass-for-several-adapters.md': 'to be rewritten in plain English',
     'docs/decisions/0030-tiers-at-the-head.md': 'to be rewritten in plain English',
+    'docs/decisions/0031-one-webassembly-host-one-toolchain.md': 'to be rewritten in plain English',
+    'docs/decisions/0032-create-adapter-is-asynchronous.md': 'to be rewritten in plain English',
+    'docs/decisions/0034-rooms-and-names.md': 'to be rewritten in plain English',
     'docs/eval.md': 'to be rewritten in plain English',
     'docs/extract.md': 'to be rewritten in plain English',
     'docs/inspect.md': 'to be rewritten in plain English',

@@ -167,6 +167,25 @@ export function findUpwardHelpers(files: readonly SourceFile[]): Finding[] {
     )
 }
 
+/** Names of files in comments that fit no file of the project: they were moved or renamed. */
+export function findStaleFileNames(
+  files: readonly SourceFile[],
+  paths: readonly string[],
+): Finding[] {
+  const exists = (name: string): boolean =>
+    paths.some((path) => path === name || path.endsWith(`/${name}`))
+  return files.flatMap((file) =>
+    file.text.split('\n').flatMap((line, i) => {
+      const comment = /^\s*(?:\/\/|\/?\*)(.*)/.exec(line)?.[1] ?? ''
+      const names = [...comment.matchAll(/(?<![\w<>*{}$/.-])((?:[\w-]+\/)*[\w.-]+\.ts)\b/g)]
+      return names
+        .map(([, name]) => name!)
+        .filter((name) => !exists(name))
+        .map((name) => toFinding(file, i + 1, '', `names ${name}, which does not exist`))
+    }),
+  )
+}
+
 /** Comments that switch the formatter off, by file. */
 export const findFormatterIgnores = (files: readonly { path: string; text: string }[]): Finding[] =>
   files.flatMap(({ path, text }) =>

@@ -1,4 +1,4 @@
-// The contract of an adapter kind: one file per kind, one row in kinds.ts, and the contract suite
+// The contract of an adapter kind: one file per kind, one row in kind-table.ts, and the contract suite
 // runs it. A kind says which tensors it has, how they change a layer in a graph, and how they fold
 // into a weight. It knows no files and no training.
 

@@ -9,7 +9,7 @@ const principal = {
   freshTolerance: 1e-4,
   skip: {
     seeds: 'the start is the base’s',
-    files: 'its files are a plain LoRA’s: see principal.test.ts',
+    files: 'its files are a plain LoRA’s: see pissa-olora.test.ts',
   },
 }
 

@@ -158,7 +158,9 @@ export const computeServingFeeds = (
 export function toSlotFeeds(forms: ServingWeightMap, model: ModelGraph): Map<string, F32Tensor> {
   const slots = collectSlots(model)
   if (slots.size === 0)
-    throw new OptionError('servingTensors: the model has no slots; make them with attachSlots.')
+    throw new OptionError(
+      'computeServingFeeds: the model has no slots; make them with attachSlots.',
+    )
   const problems = [...forms].flatMap(([path, form]) => {
     const slot = slots.get(path)
     const lacking: string[] = vectors.filter(

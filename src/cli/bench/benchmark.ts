@@ -1,4 +1,4 @@
-// The contract of a benchmark: one file per benchmark, one row in benchmarks.ts. Our side always
+// The contract of a benchmark: one file per benchmark, one row in benchmark-table.ts. Our side always
 // runs; the reference where it is installed.
 
 export interface MeasuredValues {

@@ -1,6 +1,6 @@
 // Reads GGUF files, versions 2 and 3: the head at once, each tensor when asked for. Trusts no
 // count, length or offset. Why not a library: docs/decisions/0002-own-gguf-reader.md. What names
-// and metadata mean is for gguf-names.ts and others.
+// and metadata mean is for names.ts and others.
 
 import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'

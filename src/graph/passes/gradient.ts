@@ -14,10 +14,10 @@ export const toGradientName = (name: string): string => `gradient:${name}`
 export interface GradientOptions {
   /**
    * Outputs that are differentiated. A scalar's seed is 1; any other's arrives as an input named
-   * gradientName(output).
+   * toGradientName(output).
    */
   readonly of: readonly string[]
-  /** Inputs whose gradients become outputs, named gradientName(input). */
+  /** Inputs whose gradients become outputs, named toGradientName(input). */
   readonly withRespectTo: readonly string[]
   /** Outputs of the old graph to keep; all, unless said. */
   readonly keep?: readonly string[]

@@ -25,7 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => model.dispose())
 
-describe('forwardError', () => {
+describe('measureForwardError', () => {
   it('is the relative distance of the logits, of all there is and of what the adapter changes', async () => {
     const after = asStored(adapter, 'int4')
     const {

@@ -1,4 +1,4 @@
-// The contract of a data format: one file per format, one row in formats.ts. A format knows keys
+// The contract of a data format: one file per format, one row in format-table.ts. A format knows keys
 // and text, never tokens.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { DataError } from '../../base/errors.ts'
 import { createRawDataset, parseJsonl } from './jsonl.ts'
 
-describe('readJsonl', () => {
+describe('parseJsonl', () => {
   it('reads objects with their row numbers, past blank lines, a byte-order mark and Windows line ends', () => {
     const { name, rows } = parseJsonl('\uFEFF{"a":1}\r\n\r\n{"a":"\u2028"}\n', 'x.jsonl')
     expect(name).toBe('x.jsonl')
@@ -29,7 +29,7 @@ describe('readJsonl', () => {
   })
 })
 
-describe('dataSet', () => {
+describe('createRawDataset', () => {
   it('numbers objects in memory, and refuses anything else', () => {
     expect(createRawDataset([{ text: 'a' }], 'rows').rows[0]).toEqual({
       number: 1,

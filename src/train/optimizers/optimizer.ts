@@ -1,4 +1,4 @@
-// The contract of an optimiser: one file per optimiser, one row in optimizers.ts. It knows one
+// The contract of an optimiser: one file per optimiser, one row in optimizer-table.ts. It knows one
 // parameter at a time: no model, no data, no clock.
 
 import { type Fields } from '../../base/schema.ts'

@@ -31,7 +31,7 @@ describe('smoothed', () => {
   })
 })
 
-describe('lossCurve', () => {
+describe('drawLossCurve', () => {
   it('draws every step left to right and lower losses lower', () => {
     const points = pointsOf(drawLossCurve(historyOf([4, 3, 2, 1])), 'raw')
     expect(points).toHaveLength(4)

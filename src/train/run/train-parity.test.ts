@@ -44,7 +44,7 @@ async function referenceRows(): Promise<EncodedSequence[]> {
 }
 
 // Not lora_all_rs, whose loss rises, nor dora_r6: there rounding decides the signs of AdamW's first
-// steps (see adapters/lora-parity.test.ts).
+// steps (see adapters/kinds/lora-parity.test.ts).
 const cases = [
   'lora_qv_r8',
   'lora_patterns',

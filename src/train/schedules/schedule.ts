@@ -1,4 +1,4 @@
-// The contract of a learning-rate schedule: one file per schedule, one row in schedules.ts. It
+// The contract of a learning-rate schedule: one file per schedule, one row in schedule-table.ts. It
 // knows steps, never losses.
 
 import { type Fields } from '../../base/schema.ts'

@@ -47,7 +47,7 @@ export class SyntheticDataGenerator {
   }
 
   /**
-   * Vectors [count, D] and their targets, with the role's qualities; formula in fill-vectors.ts.
+   * Vectors [count, D] and their targets, with the role's qualities; formula in generate-vectors.ts.
    * Topics are the tasks' labels.
    */
   generate(role: string, count: number): EmbeddingDataset {
