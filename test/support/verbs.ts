@@ -4,31 +4,32 @@
 // untyped input, parse… from text, find… may be undefined, get… throws, compute… a number).
 
 const verbs = `
-accumulate acquire add advance align allocate answer append apply assemble assert attach attempt
-attend average await
+accumulate acquire add advance align allocate answer append apply ask assemble assert attach
+attempt attend average await
 bind bootstrap broadcast build
 cache calibrate capture check choose clear clip close collect combine compare compile complete
 compose compress compute configure consolidate convert copy count create cut
-decode deduplicate define delay dequantize describe detect diagonalize double download draw drop
+decode deduplicate define delay dequantize describe detect diagonalize discount double download
+draw drop
 emit encode end escape estimate evaluate expand extract
 factorize fetch fill find finish fit flatten fold format freeze
 gather generate get group
-handle hash hide
-ignore infer insert inspect instantiate interleave interpolate isolate iterate
+handle hash hide hold
+ignore infer initialize insert inspect instantiate interleave interpolate isolate iterate
 join judge
 keep
 learn leave limit list listen load locate look
 make map mark match measure memoize merge mirror mix move multiply
-normalize
+name normalize
 open orthonormalize
 pack pad parse penalize pick place plan pluralize pool prepare print project prune
 quantize quote
-rank read receive recompute record reflect refresh refuse remove render reorder repair replace
-report require reserve resolve restore rewrite roll rotate round run
+rank read receive recompute reflect refresh refuse remove render reorder repair replace report
+require reserve resolve restore rewrite roll rotate round run
 sample save scale score select serialize set shorten shortlist show shuffle simplify simulate
 slice smooth split stack start step store stream stretch stringify strip subtract sum summarize
 swap switch sync
-take tap thaw thin throw time tokenize track train transpose tridiagonalize trim truncate
+take tap thaw thin throw time tokenize train transpose tridiagonalize trim truncate
 unmask unpack unscore untie unwrap use
 validate view visit
 wait weigh widen wrap write
@@ -37,7 +38,7 @@ zero
 
 /** Questions answered by true or false, conversions, and copies with a change. */
 const prefixes = `
-is has can needs should exists as to from with without
+is are has can needs should exists as to from with without
 `
 
 export const allowedVerbs: ReadonlySet<string> = new Set(

@@ -109,7 +109,7 @@ export function adapterKindContract(
     it('declares the parts of the base that its initial values read', () => {
       for (const [key, { reads = [], start }] of listParameterSpecs(base.model, fresh)) {
         const undeclared = new Set<string>()
-        const table = base.weightOf('model.embed_tokens.weight').data // as large as any weight
+        const table = base.weightOf('model.embed_tokens.weight').data // the largest weight
         start(random(1), (part) => {
           if (!reads.includes(part)) undeclared.add(part)
           return table
