@@ -49,11 +49,18 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/micro/micro-lora.ts#MicroLora': 'to be split',
     'src/micro/module.ts#MicroModule': 'to be split',
   },
-  'folder size': {},
+  'folder size': {
+    'src/merge': '?',
+  },
   'plural twins': {},
   'type names': {},
   verbs: {
     'src/adapters/kinds/prompt-tuning.ts#startsFromVocabulary': 'to be renamed',
+    'src/learn/store/user-pool-options.ts#callback': 'to be renamed',
+    'src/learn/tiers/layer-modules.ts#resetModule': 'to be renamed',
+    'src/learn/tiers/layer-modules.ts#trackGradientNorms': 'to be renamed',
+    'src/learn/tiers/tier-options.ts#orNone': 'to be renamed',
+    'src/learn/turns/serve-turn.ts#serveTurn': 'to be renamed',
     'src/train/options/setting-table.ts#ownOptions': 'to be renamed',
   },
   'literal spread': {},
@@ -65,10 +72,7 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/train/index.ts': 'to be split',
   },
   'upward test helpers': {},
-  'file names in comments': {
-    'src/learn/learner.ts': 'to be corrected',
-    'src/learn/tiers/memory-tier.ts': 'to be corrected',
-  },
+  'file names in comments': {},
   'markdown width': {
     'docs/adapters.md': 'to be rewritten in plain English',
     'docs/bench.md': 'to be rewritten in plain English',
