@@ -61,6 +61,7 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/learn/tiers/layer-modules.ts#trackGradientNorms': 'to be renamed',
     'src/learn/tiers/tier-options.ts#orNone': 'to be renamed',
     'src/learn/turns/serve-turn.ts#serveTurn': 'to be renamed',
+    'src/node/train-files.ts#orPath': 'to be renamed',
     'src/train/options/setting-table.ts#ownOptions': 'to be renamed',
   },
   'literal spread': {},
