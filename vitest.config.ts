@@ -3,8 +3,12 @@
 import { configDefaults, defineConfig } from 'vitest/config'
 
 const long = process.env['GRAFT_LONG'] === '1'
+// GRAFT_BACKEND=wasm: tests that import ONNX Runtime get the WebAssembly one.
+const wasm = process.env['GRAFT_BACKEND'] === 'wasm'
+const webRuntime = new URL('node_modules/onnxruntime-web/dist/ort.node.min.mjs', import.meta.url)
 
 export default defineConfig({
+  resolve: { alias: wasm ? { 'onnxruntime-node': webRuntime.pathname } : {} },
   test: {
     include: ['src/**/*.test.ts', 'test/**/*.test.ts', 'bench/**/*.test.ts'],
     exclude: long ? configDefaults.exclude : [...configDefaults.exclude, '**/*.long.test.ts'],

@@ -29,6 +29,10 @@ beforeAll(() => {
 })
 afterAll(() => packed?.remove())
 
+/** What a program said on stderr, without the one line about a missing native runtime. */
+const withoutHint = (stderr: string): string =>
+  stderr.replace(/^graft: onnxruntime-node is not installed; [^\n]*--ignore-scripts[^\n]*\n/, '')
+
 describe('the package', () => {
   it('exports one subpath for each folder with an index.ts', () => {
     expect(manifest.exports, 'run: npm run build -- --exports').toEqual(exportsOf(root))
@@ -70,8 +74,8 @@ describe('the package', () => {
   it('carries the embedded model whole', ({ skip }) => {
     if (!written('src/catalogue/models/stories260k'))
       skip('the embedded model is not in the sources yet')
-    expect(packed.files.get('dist/experts/models/stories260k/model.safetensors')).toBe(1_044_992)
-    expect(packed.files.has('dist/experts/models/stories260k/SOURCE.md')).toBe(true)
+    expect(packed.files.get('dist/catalogue/models/stories260k/model.safetensors')).toBe(1_044_992)
+    expect(packed.files.has('dist/catalogue/models/stories260k/SOURCE.md')).toBe(true)
   })
   it('is clean by publint, suggestions included', async ({ skip }) => {
     if (!written('src/cli/main.ts'))
@@ -118,7 +122,7 @@ describe('from JavaScript', () => {
       const { shape, data } = await model.logits([[1, 403, 407]])
       console.log(JSON.stringify({ shape, finite: data.every(Number.isFinite) }))
       process.exit(0)`)
-    expect(stderr).toBe('')
+    expect(withoutHint(stderr)).toBe('')
     expect(JSON.parse(stdout)).toEqual({ shape: [1, 3, 512], finite: true })
   })
   it('graftlm/node does not resolve under browser conditions', ({ skip }) => {
@@ -137,7 +141,7 @@ describe('from JavaScript', () => {
       `console.log(Object.keys(await import(${JSON.stringify(file)})).join(' '))`,
     )
     expect(stderr).toBe('')
-    expect(stdout).toMatch(/\bindexedDbStore\b.*\blocalStorageStore\b/)
+    expect(stdout).toMatch(/\bcreateLocalStorageStore\b.*\bopenIndexedDbStore\b/)
   })
   it('the command graft starts', ({ skip }) => {
     if (!written('src/cli/main.ts')) skip('src/cli/main.ts is not written yet')
@@ -148,6 +152,52 @@ describe('from JavaScript', () => {
     })
     expect(status).toBe(0)
     expect(stdout).toContain('quickstart')
+  })
+})
+
+describe('from npm, without settings of ours', () => {
+  const megabytes = (path: string): number => {
+    const { stdout } = spawnSync('du', ['-sk', path], { encoding: 'utf8' })
+    return Number(stdout.split('\t')[0]) / 1024
+  }
+  it('is installed with a runtime', ({ skip }) => {
+    if (packed.unreachable) skip(`npm cannot install: ${packed.unreachable}`)
+    const modules = join(packed.folder, 'node_modules')
+    expect(existsSync(join(modules, 'onnxruntime-web'))).toBe(true)
+    expect(existsSync(join(packed.folder, '.npmrc'))).toBe(false)
+    const native = existsSync(join(modules, 'onnxruntime-node'))
+    console.log(
+      `node_modules: ${megabytes(modules).toFixed(0)} MB, ${native ? 'onnxruntime-node with it' : 'without onnxruntime-node, whose install script failed'}`,
+    )
+  })
+  it('answers to npx graft run, in text and in JSON', ({ skip }) => {
+    if (packed.unreachable) skip(`npm cannot install: ${packed.unreachable}`)
+    const words = ['graft', 'run', 'Once upon a time', '--max-tokens', '12']
+    const text = packed.npx(...words)
+    expect(text.stderr).toContain('Answering with the embedded model stories260k')
+    expect([text.status, text.stdout]).toEqual([0, ', there was a little girl named Lily. She\n'])
+    const json = packed.npx(...words, '--json')
+    expect(json.status).toBe(0)
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      text: ', there was a little girl named Lily. She',
+    })
+  })
+  it('says what is missing in one line, once', ({ skip }) => {
+    if (packed.unreachable) skip(`npm cannot install: ${packed.unreachable}`)
+    const { stderr } = packed.run(`
+      import { loadModel } from 'graftlm/node'
+      for (let i = 0; i < 2; i++) await (await loadModel('stories260k')).dispose()`)
+    const native = existsSync(join(packed.folder, 'node_modules', 'onnxruntime-node'))
+    expect(stderr === '').toBe(native)
+    expect(withoutHint(stderr)).toBe('')
+  })
+  it('runs on WebAssembly where that is asked for, and ends by itself', () => {
+    const { status, stdout, stderr } = packed.run(`
+      process.env.GRAFT_BACKEND = 'wasm'
+      const { loadModel } = await import('graftlm/node')
+      const model = await loadModel('stories260k')
+      console.log(model.backend.name, (await model.logits([[1, 403]])).shape.join())`)
+    expect([status, stdout, stderr]).toEqual([0, 'onnxruntime-web (WebAssembly) 1,2,512\n', ''])
   })
 })
 

@@ -2,38 +2,35 @@
 // onnxruntime-web); nothing else here imports it.
 
 import { UnsupportedError } from '../base/errors.ts'
-import { checkOptions, type OptionFields, positiveInteger, record } from '../base/schema.ts'
+import { checkOptions, flag, type OptionFields, positiveInteger, record } from '../base/schema.ts'
 import type { DType } from '../base/dtype.ts'
 import type { Tensor, TensorData } from '../base/tensor.ts'
 import { encodeOnnx } from '../formats/onnx.ts'
+import type { Graph } from '../graph/ir.ts'
 import { toOutputName, toOnnx } from '../graph/passes/to-onnx.ts'
-import type { Backend, Program } from './backend.ts'
+import type { Backend, CompileOptions, Program } from './backend.ts'
+import type { OnnxRuntime, OnnxTensor } from './onnx-library.ts'
+import { withResidentWeights } from './resident-weights.ts'
+import { createWasmSession } from './wasm-session.ts'
 
-/** The part of onnxruntime-common that is used. */
-export interface OnnxRuntime {
-  readonly InferenceSession: { create(model: Uint8Array, options?: object): Promise<OnnxSession> }
-  readonly Tensor: new (type: never, data: never, dims: readonly number[]) => OnnxTensor
-}
-interface OnnxTensor {
-  readonly type: string
-  readonly dims: readonly number[]
-  readonly data: unknown
-}
-interface OnnxSession {
-  run(feeds: Readonly<Record<string, OnnxTensor>>): Promise<Readonly<Record<string, OnnxTensor>>>
-  release(): Promise<void>
-}
+export type { OnnxRuntime } from './onnx-library.ts'
 
 export interface OnnxRuntimeOptions {
   /** Threads inside an operator; ONNX Runtime's own choice when absent. */
   readonly threads?: number | undefined
   /** Passed to InferenceSession.create: execution providers, profiling. */
   readonly session?: Readonly<Record<string, unknown>> | undefined
+  /**
+   * Whether the library runs on WebAssembly's CPU provider. Default: true where onnxruntime-web is
+   * loaded, onnxruntime-node is not, and `session` names no execution providers.
+   */
+  readonly wasm?: boolean | undefined
 }
 
 const backendFields = {
   threads: positiveInteger,
   session: record,
+  wasm: flag({}),
 } satisfies OptionFields<OnnxRuntimeOptions>
 
 const typeNames: Partial<Record<DType, string>> = {
@@ -57,16 +54,77 @@ const dtypes: Readonly<Record<string, DType>> = {
 // arena that the first run has filled.
 const leanSettings = { enableMemPattern: false }
 
-/** Runs graphs on ONNX Runtime. CPU inputs are passed without a copy; outputs are fresh arrays. */
+const isWasm = ({ env }: OnnxRuntime, { wasm, session }: OnnxRuntimeOptions): boolean =>
+  wasm ??
+  (env?.versions?.['web'] !== undefined &&
+    env.versions['node'] === undefined &&
+    session?.['executionProviders'] === undefined)
+
+function toSettings(
+  { threads, session }: OnnxRuntimeOptions,
+  wasm: boolean,
+): Readonly<Record<string, unknown>> {
+  // Errors only: warnings name operators of graphs that users never see.
+  const settings: Record<string, unknown> = { logSeverityLevel: 3 }
+  if (wasm) settings['executionProviders'] = ['wasm']
+  else if (threads !== undefined) {
+    settings['intraOpNumThreads'] = threads
+    settings['interOpNumThreads'] = 1
+  }
+  return { ...settings, ...session }
+}
+
+/**
+ * Runs graphs on ONNX Runtime. Natively, inputs are passed without a copy. On WebAssembly they are
+ * copied into its memory, so base weights are kept there, in f32 where they fit
+ * (`withResidentWeights`); `threads` is set by the caller, at `env.wasm.numThreads`. Outputs are
+ * fresh arrays.
+ */
 export function createOnnxRuntimeBackend(
   runtime: OnnxRuntime,
   options: OnnxRuntimeOptions = {},
 ): Backend {
   checkOptions('Backend options', options, backendFields)
-  // Weights and adapters are fed again at every run: their wrapped form is kept as long as the
-  // tensor lives.
+  const wasm = isWasm(runtime, options)
+  const settings = toSettings(options, wasm)
+  const wrap = createTensorCache(runtime)
+  const compile = async (
+    graph: Graph,
+    { initializers, lean = false }: CompileOptions = {},
+  ): Promise<Program> => {
+    const model = toOnnx(graph, initializers)
+    const chosen = lean ? { ...leanSettings, ...settings } : settings
+    const session = wasm
+      ? await createWasmSession(runtime, model, chosen)
+      : await runtime.InferenceSession.create(encodeOnnx(model), chosen)
+    const inputs = model.inputs.map(({ name }) => name)
+    const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)
+    return {
+      async run(feeds) {
+        const fed: Record<string, OnnxTensor> = {}
+        for (const name of inputs) {
+          const tensor = feeds.get(name)
+          if (!tensor) throw new UnsupportedError(`Graph input "${name}" was not fed.`)
+          fed[name] = wrap(tensor)
+        }
+        const results = await session.run(fed)
+        return new Map(outputs.map(([name, given]) => [name, unwrap(results[given]!)]))
+      },
+      dispose: () => session.release(),
+    }
+  }
+  return wasm
+    ? withResidentWeights({ name: 'onnxruntime-web (WebAssembly)', compile })
+    : { name: 'onnxruntime-node', compile }
+}
+
+/**
+ * The library's form of a tensor, kept as long as the tensor lives: weights and adapters are fed
+ * again at every run.
+ */
+function createTensorCache(runtime: OnnxRuntime): (tensor: Tensor) => OnnxTensor {
   const wrapped = new WeakMap<Tensor, OnnxTensor>()
-  const wrap = (tensor: Tensor): OnnxTensor => {
+  return (tensor) => {
     const known = wrapped.get(tensor)
     if (known) return known
     const type = typeNames[tensor.dtype]
@@ -77,39 +135,6 @@ export function createOnnxRuntimeBackend(
     const made = new runtime.Tensor(type as never, tensor.data as never, tensor.shape)
     wrapped.set(tensor, made)
     return made
-  }
-  const settings = {
-    logSeverityLevel: 3, // errors only: warnings name operators of graphs that users never see
-    ...(options.threads === undefined
-      ? {}
-      : { intraOpNumThreads: options.threads, interOpNumThreads: 1 }),
-    ...options.session,
-  }
-
-  return {
-    name: 'onnxruntime',
-    async compile(graph, { initializers, lean = false } = {}): Promise<Program> {
-      const model = toOnnx(graph, initializers)
-      const session = await runtime.InferenceSession.create(
-        encodeOnnx(model),
-        lean ? { ...leanSettings, ...settings } : settings,
-      )
-      const inputs = model.inputs.map(({ name }) => name)
-      const outputs = [...graph.outputs.keys()].map((name) => [name, toOutputName(name)] as const)
-      return {
-        async run(feeds) {
-          const fed: Record<string, OnnxTensor> = {}
-          for (const name of inputs) {
-            const tensor = feeds.get(name)
-            if (!tensor) throw new UnsupportedError(`Graph input "${name}" was not fed.`)
-            fed[name] = wrap(tensor)
-          }
-          const results = await session.run(fed)
-          return new Map(outputs.map(([name, given]) => [name, unwrap(results[given]!)]))
-        },
-        dispose: () => session.release(),
-      }
-    },
   }
 }
 

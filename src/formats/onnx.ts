@@ -93,12 +93,21 @@ function encodeNode(node: OnnxNode, index: number): Uint8Array {
   return writer.finish()
 }
 
-function encodeTensor(name: string, tensor: Tensor): Uint8Array {
+function encodeTensor(name: string, tensor: Tensor, isExternal: boolean): Uint8Array {
   const writer = new BinaryWriter()
   for (const dim of tensor.shape) writeInteger(writer, 1, dim)
   writeInteger(writer, 2, getElementType(tensor.dtype, name))
   writeString(writer, 8, name)
-  return writeMessage(writer, 9, viewBytes(tensor)).finish()
+  if (!isExternal) return writeMessage(writer, 9, viewBytes(tensor)).finish()
+  const EXTERNAL = 1 // TensorProto.DataLocation
+  const entries = { location: name, offset: '0', length: String(viewBytes(tensor).length) }
+  for (const [key, value] of Object.entries(entries))
+    writeMessage(
+      writer,
+      13,
+      writeString(writeString(new BinaryWriter(), 1, key), 2, value).finish(),
+    )
+  return writeInteger(writer, 14, EXTERNAL).finish()
 }
 
 function encodeValue({ name, dtype, shape }: OnnxValue): Uint8Array {
@@ -123,13 +132,20 @@ function encodeValue({ name, dtype, shape }: OnnxValue): Uint8Array {
   ).finish()
 }
 
-/** The bytes of an ONNX model. Throws UnsupportedError for an element type ONNX does not have. */
-export function encodeOnnx(model: OnnxModel): Uint8Array {
+/**
+ * The bytes of an ONNX model. The bytes of `external` initializers are left out: the model refers
+ * to a file that has the initializer's name. Throws UnsupportedError for an element type ONNX does
+ * not have.
+ */
+export function encodeOnnx(
+  model: OnnxModel,
+  external: ReadonlySet<string> = new Set(),
+): Uint8Array {
   const graph = new BinaryWriter()
   model.nodes.forEach((node, index) => writeMessage(graph, 1, encodeNode(node, index)))
   writeString(graph, 2, 'graft')
   for (const [name, tensor] of model.initializers)
-    writeMessage(graph, 5, encodeTensor(name, tensor))
+    writeMessage(graph, 5, encodeTensor(name, tensor, external.has(name)))
   for (const value of model.inputs) writeMessage(graph, 11, encodeValue(value))
   for (const value of model.outputs) writeMessage(graph, 12, encodeValue(value))
   const IR_VERSION = 9 // what ONNX Runtime 1.16 and later read

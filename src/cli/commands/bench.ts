@@ -54,6 +54,9 @@ function listBenchmarks(all: readonly Benchmark[], { print }: Terminal) {
 
 async function runBenchmark(benchmark: Benchmark, terminal: Terminal) {
   const started = terminal.now()
+  const { createNodeBackend } = await import('../../node/backend.ts')
+  const { name: backend } = await createNodeBackend()
+  terminal.note(`  on ${backend}`)
   const context = {
     environment: process.env,
     progress: (text: string) => terminal.note(terminal.style.faint(`  ${text}`)),
@@ -71,6 +74,7 @@ async function runBenchmark(benchmark: Benchmark, terminal: Terminal) {
   return {
     benchmark: benchmark.name,
     rows,
+    backend,
     ...(await readMachine()),
     seconds: (terminal.now() - started) / 1000,
   }

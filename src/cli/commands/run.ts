@@ -3,7 +3,7 @@
 import { composePrompt } from '../../runtime/chat-prompt.ts'
 import { defineCommand } from '../command.ts'
 import { expertOption, openExperts, type OpenedExperts } from '../shared/open-experts.ts'
-import { modelOptions } from '../shared/open-model.ts'
+import { modelOptions, openDefaultModel } from '../shared/open-model.ts'
 import { toGenerateOptions, samplingOptions } from '../shared/sampling-options.ts'
 import { formatRate } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -34,7 +34,7 @@ export const runCommand = defineCommand({
     },
   ],
   async run({ values, positionals, terminal, signal }) {
-    const { model, adapter, system, named } = await openExperts(values, terminal)
+    const { model, adapter, system, named } = await openExperts(values, terminal, openDefaultModel)
     const prompt = composePrompt(model, positionals[0]!, values.system ?? system)
     const options = { ...toGenerateOptions(values), adapter, signal }
     // compiles the program, so that speeds are those of the model

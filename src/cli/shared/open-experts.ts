@@ -101,6 +101,8 @@ async function resolveCommonBase(loaded: readonly LoadedExpert[]): Promise<strin
   )
 }
 
+type OpenDefault = (values: Omit<ModelValues, 'model'>, terminal: Terminal) => Promise<LoadedModel>
+
 export interface OpenedExperts {
   readonly model: LoadedModel
   readonly adapter: Expert | undefined
@@ -117,17 +119,19 @@ export interface OpenedExperts {
 
 /**
  * A model and who answers: without --model it is the experts' own base, without --adapter the base
- * alone.
+ * alone; `openDefault` opens it where neither is named.
  */
 export async function openExperts(
   values: ModelValues & { readonly adapter: readonly string[] | undefined },
   terminal: Terminal,
+  openDefault: OpenDefault = (given, shown) => openModel(defaultModel, given, shown),
 ): Promise<OpenedExperts> {
   const named = parseExperts(values.adapter ?? [])
   const loaded = await Promise.all(named.map(loadNamedExpert))
-  const source =
-    values.model ?? (loaded.length > 0 ? await resolveCommonBase(loaded) : defaultModel)
-  const model = await openModel(source, values, terminal)
+  const source = values.model ?? (loaded.length > 0 ? await resolveCommonBase(loaded) : undefined)
+  const model = await (source === undefined
+    ? openDefault(values, terminal)
+    : openModel(source, values, terminal))
   try {
     await checkExperts(loaded, model.base)
   } catch (error) {

@@ -3,7 +3,7 @@
 
 import { string } from '../../base/schema.ts'
 import type { Adapter } from '../../adapters/index.ts'
-import { OptionError } from '../../base/errors.ts'
+import { NotFoundError, OptionError } from '../../base/errors.ts'
 import type { LoadedModel, LoadModelOptions } from '../../node/index.ts'
 import { loadFields } from '../../node/models/model-options.ts'
 import { formatBytes } from '../ui/format.ts'
@@ -12,6 +12,8 @@ import type { Terminal } from '../ui/terminal.ts'
 import { toOption, type Options } from '../command.ts'
 
 export const defaultModel = 'smollm2-135m-instruct'
+/** Travels with the package. */
+const embeddedModel = 'stories260k'
 
 /** Options of every command that computes with a model. */
 export const modelOptions = {
@@ -60,6 +62,25 @@ export async function openModel(
   })
   for (const line of lines.values()) line.end()
   return model
+}
+
+/**
+ * The default model; the embedded one, with a line that says why, where the default one cannot be
+ * fetched.
+ */
+export async function openDefaultModel(
+  values: Omit<ModelValues, 'model'>,
+  terminal: Terminal,
+): Promise<LoadedModel> {
+  try {
+    return await openModel(defaultModel, values, terminal)
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+    terminal.note(
+      `${error.message}\n\nAnswering with the embedded model ${embeddedModel}, which knows children's stories only.`,
+    )
+    return openModel(embeddedModel, values, terminal)
+  }
 }
 
 export interface OpenedExpert {

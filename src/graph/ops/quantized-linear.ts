@@ -8,7 +8,8 @@ import { createZerosLike, checkDim, asFloats, getNumberAttribute } from './array
 /** The code that stands for zero: 8 of 16, 128 of 256, MatMulNBits' default. */
 export const computeZeroCode = (bits: number): number => 1 << (bits - 1)
 
-function dequantizeWeight(
+/** The f32 weight [out, in] of codes, scales and offsets as the operation's inputs hold them. */
+export function dequantizeWeight(
   codes: Uint8Array,
   scales: Float32Array,
   offsets: Float32Array | undefined,
@@ -18,15 +19,16 @@ function dequantizeWeight(
     (name) => getNumberAttribute(attributes, name),
   ) as [number, number, number, number]
   const blocks = inputs / block
+  const zero = computeZeroCode(bits)
   const weight = new Float32Array(outputs * inputs)
-  for (let i = 0; i < weight.length; i++) {
-    const row = Math.floor(i / inputs)
-    const column = i % inputs
-    const code = bits === 8 ? codes[i]! : (codes[i >> 1]! >> (i % 2 === 0 ? 0 : 4)) & 15
-    const at = Math.floor(column / block)
-    weight[i] =
-      scales[row * blocks + at]! * (code - computeZeroCode(bits)) +
-      (offsets ? offsets[at * outputs + row]! : 0)
+  for (let at = 0; at < outputs * blocks; at++) {
+    const scale = scales[at]!
+    const offset = offsets ? offsets[(at % blocks) * outputs + Math.floor(at / blocks)]! : 0
+    const end = (at + 1) * block
+    for (let i = at * block; i < end; i++) {
+      const code = bits === 8 ? codes[i]! : (codes[i >> 1]! >> (i % 2 === 0 ? 0 : 4)) & 15
+      weight[i] = scale * (code - zero) + offset
+    }
   }
   return weight
 }

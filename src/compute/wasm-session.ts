@@ -1,0 +1,64 @@
+// Sessions of ONNX Runtime on WebAssembly: large initializers are handed over beside the model, all
+// calls run one after the other, and running out of memory is one clear error.
+
+import { UnsupportedError } from '../base/errors.ts'
+import { type Tensor, viewBytes } from '../base/tensor.ts'
+import { encodeOnnx, type OnnxModel } from '../formats/onnx.ts'
+import type { OnnxRuntime, OnnxSession } from './onnx-library.ts'
+
+// An initializer inside the model is held twice in WebAssembly's memory while the model is read;
+// below this size that does not count.
+const leastExternalBytes = 1 << 16
+
+type Call<Result> = () => Promise<Result>
+
+/**
+ * The end of the calls to a library. All its sessions share one stack in WebAssembly's memory, which
+ * a second call that begins before the first has ended would overwrite.
+ */
+const lastCalls = new WeakMap<object, Promise<unknown>>()
+
+function callInTurn<Result>({ InferenceSession }: OnnxRuntime, call: Call<Result>) {
+  const before = lastCalls.get(InferenceSession) ?? Promise.resolve()
+  const result = before.then(call).catch(throwMemoryError)
+  lastCalls.set(
+    InferenceSession,
+    result.catch(() => undefined),
+  )
+  return result
+}
+
+/** WebAssembly that is out of memory fails with words of its own, or with a bare number. */
+function throwMemoryError(error: unknown): never {
+  const message = error instanceof Error ? error.message : String(error)
+  if (!/^\d+$|bad_alloc|out of memory|memory access out of bounds|allocation fail/i.test(message))
+    throw error
+  throw new UnsupportedError(
+    `ONNX Runtime on WebAssembly: got "${message}", which is what it says when its 4 GB of memory are used up. Use the native runtime (docs/install.md), a smaller model, shorter texts or smaller batches.`,
+    { cause: error },
+  )
+}
+
+/** Throws UnsupportedError where the memory does not suffice, here and when the session runs. */
+export async function createWasmSession(
+  runtime: OnnxRuntime,
+  model: OnnxModel,
+  settings: Readonly<Record<string, unknown>>,
+): Promise<OnnxSession> {
+  const external = new Map(
+    [...model.initializers].filter(([, { data }]) => data.byteLength >= leastExternalBytes),
+  )
+  const bytes = encodeOnnx(model, new Set(external.keys()))
+  const session = await callInTurn(runtime, () =>
+    runtime.InferenceSession.create(bytes, { ...settings, ...toExternalData(external) }),
+  )
+  return {
+    run: (feeds) => callInTurn(runtime, () => session.run(feeds)),
+    release: () => callInTurn(runtime, () => session.release()),
+  }
+}
+
+const toExternalData = (tensors: ReadonlyMap<string, Tensor>): object =>
+  tensors.size === 0
+    ? {}
+    : { externalData: [...tensors].map(([path, tensor]) => ({ path, data: viewBytes(tensor) })) }
