@@ -1,7 +1,8 @@
-// Attaching an adapter: a pass over the blocks that gives every layer the adapter touches its
-// detour, with the adapter's tensors as inputs.
+// Attaches an adapter: a pass over the blocks that adds the adapter's computation to every target
+// layer, with the adapter's tensors as inputs.
 
 import { assertInternal, OptionError, UnsupportedError } from '../base/errors.ts'
+import { checkOptions, flag } from '../base/schema.ts'
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 import type { ModelGraph } from '../graph/model-graph.ts'
@@ -21,8 +22,10 @@ export interface AttachOptions {
   readonly training?: boolean
 }
 
+const attachOptions = { training: flag() }
+
 /**
- * The model with the adapter's detours. Each adapter tensor is an input with the role 'adapter',
+ * The model with the adapter's low-rank branches. Each adapter tensor is an input with the role 'adapter',
  * named within its block, so that block.prefix + name is its PEFT key without 'base_model.model.'.
  * Base weights keep their names. Layers of equal structure share one graph.
  */
@@ -37,8 +40,10 @@ export function attachKind<Config extends AdapterConfig>(
   model: ModelGraph,
   kind: AdapterKind<Config>,
   config: Config,
-  { training = false }: AttachOptions = {},
+  options: AttachOptions = {},
 ): ModelGraph {
+  checkOptions('attach options', options, attachOptions)
+  const { training = false } = options
   const shared = kind.shared?.(config, listAdaptableModules(model), model.config) ?? []
   let touched = 0
   const attached = mapLayers(withSavedModules(model, config.modulesToSave), (g, layer, claim) => {

@@ -1,11 +1,17 @@
 // createAdapter as users call it: by model, with each kind's own options.
 import { beforeAll, describe, expect, it } from 'vitest'
-import { type Base, storiesBase } from '../../test/support/adapters.ts'
+import { type Base, memorySink, storiesBase } from '../../test/support/adapters.ts'
 import { OptionError } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
 import { createAdapter, initializeAdapter } from './create-adapter.ts'
 import { createFromRecipe } from './adapter-config.ts'
+import { attach } from './attach.ts'
+import { encodeGgufAdapter } from './files/gguf.ts'
+import { saveAdapter } from './files/peft.ts'
 import { createRole } from './roles.ts'
+import { HotSwap } from './serving/hot-swap.ts'
+import { attachSlots } from './serving/slots.ts'
+import { createStandalone } from './vectors/create.ts'
 import { createStandaloneModel } from './vectors/model.ts'
 
 let base: Base
@@ -151,5 +157,28 @@ describe('createRole', () => {
     expect(createRole('coder', 8).baseModel).toBe('standalone-8')
     expect(() => createRole('coderr', 8)).toThrow('Did you mean "coder"?')
     expect(() => createRole('coder', '8' as never)).toThrow('createRole: model: got "8"')
+  })
+})
+
+describe('options that do not exist', () => {
+  it.each<[string, () => unknown]>([
+    [
+      'Did you mean "dtype"?',
+      () => saveAdapter(createRole('coder', 8), memorySink(), { dtipe: 'f16' } as never),
+    ],
+    [
+      'Did you mean "training"?',
+      () => attach(base.model, createRole('coder', base.model), { trainig: true } as never),
+    ],
+    ['Did you mean "shift"?', () => attachSlots(base.model, { shfit: true } as never)],
+    ['Did you mean "prepare"?', () => new HotSwap(1, { prepar: () => undefined } as never)],
+    [
+      'Did you mean "dtype"?',
+      () =>
+        encodeGgufAdapter(createRole('coder', base.model), base.model, { dtpe: 'f16' } as never),
+    ],
+    ['Did you mean "width"?', () => createStandalone('lora', {}, { widht: 8 } as never)],
+  ])('are named: %s', async (message, call) => {
+    await expect(async () => call()).rejects.toThrow(message)
   })
 })

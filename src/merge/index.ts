@@ -1,4 +1,4 @@
-// What users of merging call.
+// graftlm/merge: what users of merging call.
 
 export {
   measureAdapterChange,
@@ -27,6 +27,8 @@ export {
   type BaseWithSource,
 } from './into-base.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge.ts'
+export type { MergeWeights } from './merge-options.ts'
+export type { MergeSources } from './named-adapters.ts'
 export type { MergeMethod, MergeRecipe } from './method.ts'
 export { mergeMethods } from './method-table.ts'
 export type { MergeBase } from './sources.ts'

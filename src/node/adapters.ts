@@ -1,10 +1,15 @@
-// Adapters by path: what graftlm reads from byte folders and writes to byte sinks, from and to
-// directories.
+// Loads adapters from directories and saves them to directories.
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import * as adapters from '../adapters/index.ts'
-import type { Adapter, SaveAdapterOptions } from '../adapters/index.ts'
+import { type Adapter, checkFinite } from '../adapters/adapter.ts'
+import {
+  getTensorFileName,
+  loadAdapter as loadFromFolder,
+  saveAdapter as saveToSink,
+  type SaveAdapterOptions,
+} from '../adapters/files/peft.ts'
+import { storageTypes } from '../adapters/files/storage.ts'
 import type { ByteFolder, ByteSink } from '../formats/byte-source.ts'
 import { createFileSink } from './files/file-sink.ts'
 import { openDirectory } from './files/folder.ts'
@@ -15,10 +20,10 @@ import { openDirectory } from './files/folder.ts'
  * or infinite.
  */
 export async function loadAdapter(source: string | ByteFolder): Promise<Adapter> {
-  const adapter = await adapters.loadAdapter(
+  const adapter = await loadFromFolder(
     typeof source === 'string' ? await openDirectory(source) : source,
   )
-  adapters.checkFinite(adapter)
+  checkFinite(adapter)
   return adapter
 }
 
@@ -32,11 +37,11 @@ export async function saveAdapter(
   sink: string | ByteSink,
   options: SaveAdapterOptions = {},
 ): Promise<void> {
-  adapters.checkFinite(adapter)
-  if (typeof sink !== 'string') return adapters.saveAdapter(adapter, sink, options)
-  await adapters.saveAdapter(adapter, createFileSink(sink), options)
-  const own = adapters.getTensorFileName(options.dtype)
-  const others = new Set(adapters.storageTypes.map(adapters.getTensorFileName))
+  checkFinite(adapter)
+  if (typeof sink !== 'string') return saveToSink(adapter, sink, options)
+  await saveToSink(adapter, createFileSink(sink), options)
+  const own = getTensorFileName(options.dtype)
+  const others = new Set(storageTypes.map(getTensorFileName))
   others.delete(own)
   await Promise.all([...others].map((name) => rm(join(sink, name), { force: true })))
 }

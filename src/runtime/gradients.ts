@@ -1,7 +1,9 @@
 // model.gradients: rows and scored positions as one batch of the gradient program. Programs are
 // kept by the adapter's configuration.
 
-import { type Adapter, toAdapterFeeds, toPeftKey, listVirtualIds } from '../adapters/index.ts'
+import type { Adapter } from '../adapters/index.ts'
+import { toAdapterFeeds, listVirtualIds } from '../adapters/adapter.ts'
+import { toPeftKey } from '../adapters/keys.ts'
 import type { F32Tensor, Tensor } from '../base/tensor.ts'
 import type { Backend } from '../compute/backend.ts'
 import { PADDING } from '../graph/feeds.ts'

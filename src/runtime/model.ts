@@ -2,13 +2,9 @@
 // Programs are compiled when first needed and kept; changing the adapter between two calls compiles
 // nothing.
 
-import {
-  type Adapter,
-  checkAdapter,
-  type Expert,
-  listParameterSpecs,
-  simplifyExpert,
-} from '../adapters/index.ts'
+import { type Adapter, checkAdapter, type Expert } from '../adapters/index.ts'
+import { listParameterSpecs } from '../adapters/adapter.ts'
+import { simplifyExpert } from '../adapters/serving/mixture.ts'
 import { assertInternal, OptionError } from '../base/errors.ts'
 import { checkOptions, readGivenOptions } from '../base/schema.ts'
 import type { F32Tensor } from '../base/tensor.ts'

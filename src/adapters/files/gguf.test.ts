@@ -145,12 +145,12 @@ describe('adapters in GGUF', () => {
   })
 
   it('refuse what two matrices a layer do not hold', async () => {
-    const options = { base: base.model, weightOf: base.weightOf }
+    const { weightOf } = base
     expect(() =>
-      encodeGgufAdapter(initializeAdapter('ia3', {}, options.base, { seed: 1 }), base.model),
+      encodeGgufAdapter(initializeAdapter('ia3', {}, base.model, { seed: 1 }), base.model),
     ).toThrow('k_proj: more than two matrices')
     const dora = await parityAdapter('dora_r6')
-    expect(() => encodeGgufAdapter(dora, base.model, options)).toThrow(
+    expect(() => encodeGgufAdapter(dora, base.model, { weightOf })).toThrow(
       'q_proj: more than two matrices',
     )
     expect(() =>

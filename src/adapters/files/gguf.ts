@@ -3,6 +3,7 @@
 // the file.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
+import { checkOptions, oneOf, unchecked } from '../../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { fromFloat32, toFloat32 } from '../../formats/convert.ts'
@@ -51,6 +52,18 @@ function findReorderedHeads(config: ModelConfig, path: string): number | undefin
   return path.endsWith('.k_proj') ? config.kvHeads : undefined
 }
 
+export interface GgufAdapterOptions {
+  /** Element type of the tensors. Default 'f32'. */
+  readonly dtype?: 'f32' | 'f16' | 'bf16'
+  /** The base's weights, for kinds that are served from them. */
+  readonly weightOf?: WeightOf
+}
+
+const optionFields = {
+  dtype: oneOf(['f32', 'f16', 'bf16']),
+  weightOf: unchecked('a function from a weight’s name to its tensor'),
+}
+
 /**
  * The file's chunks for any adapter that is two matrices a layer: LoRA of every scale, LoKr, LoHa,
  * VeRA, PiSSA, OLoRA; their scales go into B. Throws UnsupportedError listing what GGUF cannot
@@ -60,11 +73,10 @@ function findReorderedHeads(config: ModelConfig, path: string): number | undefin
 export function encodeGgufAdapter(
   adapter: Adapter,
   model: ModelGraph,
-  {
-    dtype = 'f32',
-    weightOf,
-  }: { readonly dtype?: 'f32' | 'f16' | 'bf16'; readonly weightOf?: WeightOf } = {},
+  options: GgufAdapterOptions = {},
 ): Generator<Uint8Array> {
+  checkOptions('encodeGgufAdapter options', options, optionFields)
+  const { dtype = 'f32', weightOf } = options
   const architecture = getGgufArchitecture(model.config)
   const forms = computeServingWeights(adapter, model, weightOf)
   const { invocationTokens } = adapter.config

@@ -10,13 +10,14 @@ import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
 import type { Adapter, AdapterMetadata } from '../adapter.ts'
-import { isRecord } from '../../base/schema.ts'
+import { checkOptions, isRecord, oneOf } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
 import {
   isBlockStorage,
   decodeAdapterTensors,
   encodeAdapterTensors,
+  storageTypes,
   type StorageType,
 } from './storage.ts'
 
@@ -169,11 +170,13 @@ export interface SaveAdapterOptions {
  * the type cannot hold.
  */
 export async function saveAdapter(
-  made: Adapter,
+  given: Adapter,
   sink: ByteSink,
-  { dtype }: SaveAdapterOptions = {},
+  options: SaveAdapterOptions = {},
 ): Promise<void> {
-  const adapter = toSavedAdapter(made)
+  checkOptions('saveAdapter options', options, { dtype: oneOf(storageTypes) })
+  const { dtype } = options
+  const adapter = toSavedAdapter(given)
   const { tensors, metadata } =
     dtype === undefined
       ? { tensors: adapter.tensors, metadata: {} }

@@ -203,7 +203,7 @@ describe('bad input', () => {
     expect((await fails(1e5, 'f16')).message).toContain(key)
     expect(await fails(0, 'int2')).toBeInstanceOf(OptionError)
     expect((await fails(0, 'int2')).message).toContain(
-      'f32, f16, bf16, int8, int4; got dtype "int2"',
+      'dtype: got "int2", expected "f32", "f16", "bf16", "int8", "int4"',
     )
     expect(sink.files.size).toBe(0)
   })

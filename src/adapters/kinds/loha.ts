@@ -59,7 +59,8 @@ export const loha: AdapterKind<LohaConfig, typeof options> = {
   options,
 
   sizes(shapeOf) {
-    const [[outFeatures] = [], [, inFeatures] = []] = [shapeOf('hada_w1_a'), shapeOf('hada_w1_b')]
+    const outFeatures = shapeOf('hada_w1_a')?.[0]
+    const inFeatures = shapeOf('hada_w1_b')?.[1]
     return outFeatures === undefined || inFeatures === undefined
       ? undefined
       : { kind: 'linear', inFeatures, outFeatures }

@@ -164,7 +164,8 @@ export function inferLoraSizes(
 ): ModuleSizes | undefined {
   for (const kind of ['linear', 'embedding'] as const) {
     const { a, b } = getPartNames(kind)
-    const [[, inFeatures] = [], [outFeatures] = []] = [shapeOf(a), shapeOf(b)]
+    const inFeatures = shapeOf(a)?.[1]
+    const outFeatures = shapeOf(b)?.[0]
     if (inFeatures !== undefined && outFeatures !== undefined)
       return { kind, inFeatures, outFeatures }
   }

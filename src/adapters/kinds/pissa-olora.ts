@@ -16,7 +16,13 @@ import { f32, type Tensor } from '../../base/tensor.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import { withoutOptions } from '../../base/schema.ts'
-import type { AdapterKind, BaseReader, ParameterSpec } from './kind.ts'
+import type {
+  AdapterKind,
+  BaseReader,
+  ModuleTensors,
+  ParameterSpec,
+  ServingWeights,
+} from './kind.ts'
 import { lora, loraParts, resolveRankAndScale } from './lora.ts'
 import {
   completeLora,
@@ -147,6 +153,20 @@ function asLora(config: LoraConfig, tensors: ReadonlyMap<string, Tensor>) {
   return { kind: 'lora', config: doubleRanks(config), tensors: plain }
 }
 
+/** [A; A₀] and s·[B, −B₀]. */
+function serveDifference(config: LoraConfig, at: ModuleTensors): ServingWeights | undefined {
+  const trained = lora.serve!(config, at)
+  if (!trained) return undefined
+  const { rank, scale } = resolveRankAndScale(config, at.module)
+  const frozen = [at.tensor(initial.a), at.tensor(initial.b).map((value) => scale * value)] as const
+  const { A, B } = joinFactors(rank, [trained.A.data, trained.B.data], frozen)
+  return {
+    ...trained,
+    A: f32([2 * rank, at.module.inFeatures], A),
+    B: f32([at.module.outFeatures, 2 * rank], B),
+  }
+}
+
 const options = withoutOptions(loraOptions, 'start', 'invocationTokens')
 
 const createKind = (
@@ -196,21 +216,7 @@ const createKind = (
     return merged
   },
 
-  serve(config, at) {
-    const form = lora.serve!(config, at)
-    if (!form) return undefined
-    const { rank, scale } = resolveRankAndScale(config, at.module)
-    const start = [
-      at.tensor(initial.a),
-      at.tensor(initial.b).map((value) => scale * value),
-    ] as const
-    const { A, B } = joinFactors(rank, [form.A.data, form.B.data], start)
-    return {
-      ...form,
-      A: f32([2 * rank, at.module.inFeatures], A),
-      B: f32([at.module.outFeatures, 2 * rank], B),
-    }
-  },
+  serve: serveDifference,
 })
 
 export const pissa = createKind('pissa', factorizeBySvd)

@@ -2,6 +2,7 @@
 // models nor adapters, only what it holds: an adapter, a mixture, a prepared forward pass.
 
 import { OptionError } from '../../base/errors.ts'
+import { checkOptions, unchecked } from '../../base/schema.ts'
 
 export interface HotSwapOptions<Held> {
   /**
@@ -38,7 +39,9 @@ export class HotSwap<Held> {
   #swaps = 0
   readonly #prepare: NonNullable<HotSwapOptions<Held>['prepare']>
 
-  constructor(active: Held, { prepare = () => undefined }: HotSwapOptions<Held> = {}) {
+  constructor(active: Held, options: HotSwapOptions<Held> = {}) {
+    checkOptions('HotSwap options', options, { prepare: unchecked('a function') })
+    const { prepare = () => undefined } = options
     this.#active = createSlot(active)
     this.#prepare = prepare
   }

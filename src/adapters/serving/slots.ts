@@ -2,6 +2,7 @@
 // served by feeding tensors; nothing is rebuilt.
 
 import { OptionError } from '../../base/errors.ts'
+import { checkOptions, flag, unchecked } from '../../base/schema.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import type { GraphBuilder } from '../../graph/builder.ts'
 import type { Graph, Value } from '../../graph/ir.ts'
@@ -44,6 +45,15 @@ export interface SlotOptions {
   readonly activation?: boolean
 }
 
+const slotOptions = {
+  modules: unchecked('a function of a module'),
+  shift: flag(),
+  v: flag(),
+  u: unchecked('a function of a module'),
+  perRow: flag(),
+  activation: flag(),
+}
+
 const isLinearInLayer = ({ kind, layer }: ModuleInfo): boolean =>
   kind === 'linear' && layer !== undefined
 
@@ -54,6 +64,7 @@ const isLinearInLayer = ({ kind, layer }: ModuleInfo): boolean =>
  * may be 0. With activation, B·A and shift act where `active` is 1.
  */
 export function attachSlots(model: ModelGraph, options: SlotOptions = {}): ModelGraph {
+  checkOptions('attachSlots options', options, slotOptions)
   const { modules = isLinearInLayer } = options
   return mapLayers(model, (g, layer) =>
     modules(layer.module) ? buildSlot(g, layer, options) : undefined,

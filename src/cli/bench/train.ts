@@ -3,7 +3,8 @@
 // vectors; and real rows, packed, with loss on the completion only. Beside it PEFT, run between our
 // two halves.
 
-import { createStandalone, listParameterSpecs } from '../../adapters/index.ts'
+import { createStandalone } from '../../adapters/index.ts'
+import { listParameterSpecs } from '../../adapters/adapter.ts'
 import { random } from '../../base/random.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { createGradientProgram } from '../../train/programs/gradient-program.ts'

@@ -4,14 +4,14 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { checkFinite } from '../../adapters/adapter.ts'
 import {
-  checkFinite,
   encodeGgufAdapter,
   loadGgufAdapter,
   type StorageType,
-  getTensorFileName,
   type WeightOf,
 } from '../../adapters/index.ts'
+import { getTensorFileName } from '../../adapters/files/peft.ts'
 import { isBlockStorage } from '../../adapters/files/storage.ts'
 import { OptionError } from '../../base/errors.ts'
 import { toFloat32 } from '../../formats/convert.ts'

@@ -5,14 +5,9 @@
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import {
-  type Adapter,
-  isMlxConfig,
-  loadGgufAdapter,
-  loadMlxAdapter,
-  toPeftKey,
-  getTensorFileName,
-} from '../../adapters/index.ts'
+import { type Adapter, loadGgufAdapter, loadMlxAdapter } from '../../adapters/index.ts'
+import { isMlxConfig, getTensorFileName } from '../../adapters/files/peft.ts'
+import { toPeftKey } from '../../adapters/keys.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
 import { transposeValues } from '../../adapters/kinds/matrices.ts'
 import { readAdapterConfig, splitBlockMark } from '../../adapters/files/peft.ts'

@@ -1,7 +1,8 @@
 // Weights and Adam state of a fast tier's target modules: A and B with their moments for each, and
 // one step of a module, cut to its trust region. Independent of how gradients are computed.
 
-import { type Adapter, toInputName } from '../../adapters/index.ts'
+import type { Adapter } from '../../adapters/index.ts'
+import { toInputName } from '../../adapters/keys.ts'
 import { assertInternal } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'

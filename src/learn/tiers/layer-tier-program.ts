@@ -1,13 +1,11 @@
 // Fast tiers on layers for all users of a model: one program for the target modules, one state for
 // each user. Independent of prompts and text.
 
+import type { Adapter, Expert, Mixture } from '../../adapters/index.ts'
 import {
-  type Adapter,
-  type Expert,
-  type Mixture,
   readServingWeights,
   type ServingWeightMap,
-} from '../../adapters/index.ts'
+} from '../../adapters/serving/serving-weights.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { readOptions } from '../../base/schema.ts'
 import type { Backend } from '../../compute/backend.ts'

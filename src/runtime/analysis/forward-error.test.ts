@@ -1,6 +1,7 @@
 import * as ort from 'onnxruntime-node'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Adapter, asStored, loadAdapter } from '../../adapters/index.ts'
+import { type Adapter, loadAdapter } from '../../adapters/index.ts'
+import { asStored } from '../../adapters/files/storage.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { MismatchError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'

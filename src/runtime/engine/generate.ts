@@ -1,7 +1,8 @@
 // Generation: prompt in, one token after the other out, as text that may be shown at once.
 // Independent of weights and graphs.
 
-import { type Expert, simplifyExpert } from '../../adapters/index.ts'
+import type { Expert } from '../../adapters/index.ts'
+import { simplifyExpert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { readOptions } from '../../base/schema.ts'
 import { findActivationStarts } from '../programs/activation.ts'

@@ -1,7 +1,8 @@
 // From which token on the adapters of a batch's rows act: worked out once from the prompts, as PEFT
 // does, and not again from what is written.
 
-import { findActivationStart, type Expert, isMixture } from '../../adapters/index.ts'
+import { findActivationStart } from '../../adapters/activation.ts'
+import { type Expert, isMixture } from '../../adapters/index.ts'
 import { isPerRow, type ServedExperts } from './row-groups.ts'
 
 /**

@@ -1,7 +1,9 @@
 // New tokens of a batch through a serving program, behind a cache: the one place that makes its
 // feeds. Long prompts go in pieces.
 
-import { ACTIVE, computeActiveFeed, isMixture, listVirtualIds } from '../../adapters/index.ts'
+import { ACTIVE, computeActiveFeed } from '../../adapters/activation.ts'
+import { isMixture } from '../../adapters/index.ts'
+import { listVirtualIds } from '../../adapters/adapter.ts'
 import { ContextLengthError, OptionError } from '../../base/errors.ts'
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import { collectRopeTableFeeds } from '../../graph/feeds.ts'

@@ -6,13 +6,14 @@ import {
   checkAdapter,
   type Expert,
   isMixture,
-  mixServingWeights,
   type Mixture,
-  createMixtureError,
+} from '../../adapters/index.ts'
+import { mixServingWeights, createMixtureError } from '../../adapters/serving/mixture.ts'
+import {
   readServingWeights,
   type ServingWeightMap,
-  toSlotFeeds,
-} from '../../adapters/index.ts'
+} from '../../adapters/serving/serving-weights.ts'
+import { toSlotFeeds } from '../../adapters/serving/slots.ts'
 import { UnsupportedError } from '../../base/errors.ts'
 import type { Backend } from '../../compute/backend.ts'
 import type { Accuracy } from '../../compute/pack-linears.ts'

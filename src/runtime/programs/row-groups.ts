@@ -1,7 +1,8 @@
 // Which expert answers which row of a batch: rows are grouped by the program that can serve them
 // together, and results come back in the caller's order.
 
-import { type Expert, isMixture, simplifyExpert } from '../../adapters/index.ts'
+import { type Expert, isMixture } from '../../adapters/index.ts'
+import { simplifyExpert } from '../../adapters/serving/mixture.ts'
 import { OptionError } from '../../base/errors.ts'
 import { createField, isRecord, type OptionFields } from '../../base/schema.ts'
 

@@ -1,19 +1,18 @@
 // One compiled program that serves a base model with any adapter: weights packed inside it, adapter
 // tensors and the cache fed.
 
+import { type Adapter, attach, type Expert, isMixture } from '../../adapters/index.ts'
+import { toAdapterFeeds } from '../../adapters/adapter.ts'
 import {
-  type Adapter,
-  toAdapterFeeds,
-  attach,
   attachSlots,
-  type Expert,
-  isMixture,
-  readServingWeights,
-  type ServingWeightMap,
   type SlotOptions,
   toSlotFeeds,
   withOwnRanks,
-} from '../../adapters/index.ts'
+} from '../../adapters/serving/slots.ts'
+import {
+  readServingWeights,
+  type ServingWeightMap,
+} from '../../adapters/serving/serving-weights.ts'
 import { assertInternal } from '../../base/errors.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'

@@ -2,18 +2,11 @@
 // enter a layer, and the gradient of an adapter there from an error at those hidden states. Layers
 // in front of it and the head's matrix take no part. Knows no loss, no optimiser and no user.
 
-import {
-  type Adapter,
-  toAdapterFeeds,
-  attach,
-  attachSlots,
-  toInputName,
-  listParameterSpecs,
-  toPeftKey,
-  type ServingWeightMap,
-  toSlotFeeds,
-  withOwnRanks,
-} from '../../adapters/index.ts'
+import { type Adapter, attach } from '../../adapters/index.ts'
+import { toAdapterFeeds, listParameterSpecs } from '../../adapters/adapter.ts'
+import { attachSlots, toSlotFeeds, withOwnRanks } from '../../adapters/serving/slots.ts'
+import { toInputName, toPeftKey } from '../../adapters/keys.ts'
+import type { ServingWeightMap } from '../../adapters/serving/serving-weights.ts'
 import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { f32, type F32Tensor, i64, type Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
