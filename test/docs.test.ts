@@ -14,6 +14,7 @@ import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commands } from '../src/cli/command-table.ts'
+import { loadOptions } from '../src/cli/command.ts'
 import { jsonl, scratchFolder, storyRows } from './support/cli.ts'
 import { root } from './support/sources.ts'
 
@@ -118,7 +119,9 @@ describe('examples', () => {
 describe('pages', () => {
   it.each([...commands.values()])(
     'graft $name has a page with an example that runs and with every option',
-    ({ name, options }) => {
+    async (command) => {
+      const { name } = command
+      const options = await loadOptions(command)
       const page = `docs/${name}.md`
       expect(existsSync(join(root, page))).toBe(true)
       expect(examples.some((example) => example.page === page)).toBe(true)

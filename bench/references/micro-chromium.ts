@@ -1,6 +1,6 @@
-// The cases of `graft bench micro` in Node and in Chromium, taking turns; a line of JSON each. A
-// browser's clock steps by up to 100 µs, so batches last milliseconds here. usage: node
-// bench/references/micro-chromium.ts
+// Runs the cases of `graft bench micro` alternately in Node and in Chromium and prints a line of
+// JSON for each. Batches last milliseconds, because a browser's clock has steps of up to 100 µs.
+// Usage: node bench/references/micro-chromium.ts
 
 import { microCases, computeQuantile, timeBatches } from '../../src/cli/bench/micro-cases.ts'
 import { launchChromium } from '../../test/support/chromium.ts'

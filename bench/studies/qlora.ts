@@ -1,18 +1,13 @@
-// Training through a quantised base beside training through f32: memory of the weights, speed,
-// validation loss after the same steps. The runs take turns step by step in one process, so that
-// whatever else the machine does meets all of them.
+// Compares training through a quantised base with training through f32: bytes of the weights,
+// speed, validation loss after the same number of steps. The runs alternate step by step in one
+// process, so that other load on the machine affects all of them alike.
 
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import {
-  type Quantization,
-  quantizations,
-  countWeightBytes,
-} from '../../src/graph/frozen/frozen-form-table.ts'
+import { type Quantization, quantizations, countWeightBytes } from '../../src/graph/index.ts'
 import { readDataFile } from '../../src/node/data.ts'
-import { type LoadedModel, loadModel } from '../../src/node/model.ts'
-import type { TrainEvent } from '../../src/train/events.ts'
-import { train } from '../../src/train/run/train.ts'
+import { type LoadedModel, loadModel } from '../../src/node/index.ts'
+import { type TrainEvent, train } from '../../src/train/index.ts'
 import { toSnipsDataSet, snipsSettings } from '../../src/cli/quickstart/snips.ts'
 import {
   type Benchmark,

@@ -1,14 +1,14 @@
-// What the default learning rates are chosen by: the validation loss of every kind of adapter after
-// a short run on snips_json, at its default rate and a third and three times it; of every optimiser
-// on LoRA. GRAFT_BENCH_RATES names other runs: "ia3:adamw:0.1,lora:lion:3e-4".
+// Measures what the default learning rates are chosen by: the validation loss of each kind of
+// adapter after a short run on snips_json at its default rate, a third of it and three times it;
+// and of each optimiser on LoRA. GRAFT_BENCH_RATES names other runs:
+// "ia3:adamw:0.1,lora:lion:3e-4".
 
 import { fileURLToPath } from 'node:url'
-import { adapterKinds } from '../../src/adapters/kinds/kind-table.ts'
+import { adapterKinds } from '../../src/adapters/index.ts'
 import { readDataFile } from '../../src/node/data.ts'
-import { type LoadedModel, loadModel } from '../../src/node/model.ts'
+import { type LoadedModel, loadModel } from '../../src/node/index.ts'
 import { getDefaultLearningRate } from '../../src/train/options/default-rates.ts'
-import { optimizers } from '../../src/train/optimizers/optimizer-table.ts'
-import { train } from '../../src/train/run/train.ts'
+import { optimizers, train } from '../../src/train/index.ts'
 import { toSnipsDataSet, snipsSystem } from '../../src/cli/quickstart/snips.ts'
 import { type Benchmark, type BenchmarkRow, toBenchmarkRow } from '../../src/cli/bench/benchmark.ts'
 
@@ -22,7 +22,7 @@ interface Run {
   readonly learningRate: number
 }
 
-/** As the command line takes a kind where nothing else is said. */
+/** The command line's defaults of each kind. */
 const configs: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   ...Object.fromEntries(
     ['lora', 'dora', 'pissa', 'olora'].map((kind) => [kind, { rank: 16, targets: 'all-linear' }]),

@@ -1,5 +1,4 @@
-// Base models by name: what they are and where they can be had. Plain data; fetching them is a
-// platform's business.
+// The catalogue: base models by name, with their sources. Plain data; platforms do the fetching.
 
 import { NotFoundError } from '../base/errors.ts'
 

@@ -1,4 +1,4 @@
-// The metrics there are in Node: those of graftlm/eval, and execution match, which needs SQLite.
+// The metrics in Node: those of graftlm/eval, and execution match, which needs SQLite.
 
 import type { Metric } from '../eval/metric.ts'
 import { metrics as plain } from '../eval/metric-table.ts'

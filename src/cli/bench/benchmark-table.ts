@@ -1,5 +1,5 @@
-// The table of benchmarks that the package carries. A new one is a file here and a row; studies
-// that need a checkout are in bench/studies.
+// The table of benchmarks in the package. A new benchmark is a file here and a row; studies that
+// need a checkout are in bench/studies.
 
 import type { Benchmark } from './benchmark.ts'
 import { decodeBenchmark } from './decode.ts'

@@ -1,5 +1,5 @@
-// The contract of a benchmark: one file per benchmark, one row in benchmark-table.ts. Our side always
-// runs; the reference where it is installed.
+// The contract of a benchmark: one file per benchmark, one row in benchmark-table.ts. Our side
+// always runs; the reference runs where it is installed.
 
 export interface MeasuredValues {
   readonly median: number
@@ -21,7 +21,7 @@ export interface BenchmarkRow {
   readonly ratio?: number
   /** The ratio aimed at. */
   readonly goal?: number
-  /** What the figure holds beside the number: peak memory, fill rate, versions. */
+  /** Further facts: peak memory, fill rate, versions. */
   readonly note?: string
 }
 

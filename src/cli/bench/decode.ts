@@ -1,5 +1,5 @@
-// Reading a prompt of 256 tokens and writing after it, 4-bit base, LoRA r16 on all linears. Beside
-// it llama.cpp, run between our two halves.
+// Reads a prompt of 256 tokens and generates after it: 4-bit base, LoRA r16 on all linears. The
+// reference is llama.cpp, run between the two halves of our runs.
 
 import { rm } from 'node:fs/promises'
 import { dirname } from 'node:path'

@@ -1,5 +1,5 @@
-// Merging three LoRA adapters of rank 16 on all seven linears of the SmolLM2-135M shape. Beside it
-// PEFT, run between our two halves.
+// Merges three LoRA adapters of rank 16 on all seven linears of the SmolLM2-135M shape. The
+// reference is PEFT, run between the two halves of our runs.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'

@@ -1,4 +1,4 @@
-// What `graft bench micro` times, as calls that Node and a page run alike: no clock, no platform.
+// The calls that `graft bench micro` times, for Node and for a page: without clock and platform.
 // 768 × 768 at rank 2; the head of SmolLM2.
 
 import { scoreSignal, createRewardRecord } from '../../learn/turns/reward.ts'
@@ -139,6 +139,6 @@ export function timeBatches(
   })
 }
 
-/** The value below which that share of them lies. */
+/** The quantile of that share. */
 export const computeQuantile = (values: readonly number[], share: number): number =>
   values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))]!

@@ -1,6 +1,7 @@
-// MicroLoRA on one core: forward, a step with a true gradient, the same with momentum and EWC, the
-// worth of a signal, one token learned at the head of SmolLM2. Beside it the plain kernels of the
-// same package and the loops one writes first, in turn; then Chromium, where there is one.
+// Times MicroLoRA on one core: forward, a step with a true gradient, the same with momentum and
+// EWC, the reward of a signal, one token learned at the head of SmolLM2. The references are the
+// plain JavaScript kernels of the package and straightforward loops, alternating with ours; then
+// Chromium, where it is installed.
 
 import { hrtime } from 'node:process'
 import {

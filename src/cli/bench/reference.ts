@@ -1,5 +1,5 @@
-// Runs a reference program and reads its lines of JSON. Where it is not installed, says so and
-// gives nothing.
+// Runs a reference program and reads its lines of JSON. Returns nothing, and reports it, where the
+// program is not installed.
 
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'

@@ -1,6 +1,6 @@
-// Changing the expert: from a folder on disk until its first token may use it, and between two that
-// are in memory. 4-bit base of the SmolLM2-135M shape, LoRA r16 on all linears (20 MB). Beside it
-// PEFT's load_adapter and set_adapter.
+// Times a change of expert: from a folder on disk until its first token can use it, and between two
+// experts in memory. 4-bit base of the SmolLM2-135M shape, LoRA r16 on all linears (20 MB). The
+// reference is PEFT's load_adapter and set_adapter.
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

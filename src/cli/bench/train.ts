@@ -1,7 +1,7 @@
-// Training speed on SmolLM2-135M's shape: LoRA r16 on all seven linears, 4 × 128 tokens, f32,
-// optimiser included; the same with checkpointing, and with DoRA; the trainer of adapters over
-// vectors; and real rows, packed, with loss on the completion only. Beside it PEFT, run between our
-// two halves.
+// Times training on the shape of SmolLM2-135M: LoRA r16 on all seven linears, 4 × 128 tokens, f32,
+// optimiser included; the same with checkpointing, and with DoRA; training over vectors; and real
+// rows, packed, with loss on the completion only. The reference is PEFT, run between the two halves
+// of our runs.
 
 import { createStandalone } from '../../adapters/index.ts'
 import { listParameterSpecs } from '../../adapters/adapter.ts'

@@ -1,4 +1,4 @@
-// graft adapters: which kinds and presets there are, and which experts lie in a folder.
+// graft adapters: lists adapter kinds, target presets and the experts in a folder.
 
 import { integer, string } from '../../base/schema.ts'
 import { readdir, stat } from 'node:fs/promises'
@@ -136,7 +136,7 @@ interface SavedAdapter {
   readonly problem?: string
 }
 
-const deepest = 4 // experts/<name>/checkpoints/best is as deep as they lie
+const deepest = 4 // experts/<name>/checkpoints/best is the deepest
 const skipped = new Set(['node_modules', 'dist', '.git'])
 
 /** Folders that hold an adapter_config.json, the folder itself included. */
@@ -153,7 +153,7 @@ async function listAdapterFolders(folder: string, depth = 0): Promise<string[]> 
   ]
 }
 
-/** Bytes of the tensors' file, whatever type they are kept in. */
+/** Bytes of the tensors' files, independent of the element type. */
 async function measureTensorFiles(folder: string): Promise<number> {
   const names = (await readdir(folder)).filter((name) =>
     /^adapter_model.*\.safetensors$/.test(name),

@@ -1,4 +1,4 @@
-// graft bench: the project's own benchmarks, beside a reference where one is installed.
+// graft bench: runs the project's benchmarks, and a reference where one is installed.
 
 import { oneOf } from '../../base/schema.ts'
 import { checkValue, defineCommand } from '../command.ts'
@@ -8,8 +8,8 @@ import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
 
 /**
- * The command over a table of benchmarks, as it is typed; the table is loaded when the command runs,
- * because its modules are heavy.
+ * The command over a table of benchmarks, as it is typed; the table is loaded when the command
+ * runs, because its modules are heavy.
  */
 export const createBenchCommand = (
   loadTable: () => Promise<ReadonlyMap<string, Benchmark>>,

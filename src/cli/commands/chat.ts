@@ -1,4 +1,4 @@
-// graft chat: a conversation at the keyboard, with experts swapped in and out while it goes on.
+// graft chat: a conversation at the keyboard, during which experts can be swapped.
 
 import { flag, string } from '../../base/schema.ts'
 import { createInterface } from 'node:readline/promises'
@@ -37,7 +37,7 @@ const options = {
   ),
 } as const satisfies Options
 
-/** The conversation so far, and who answers. */
+/** The conversation so far and the expert that answers. */
 interface Conversation {
   adapter: Expert | undefined
   system: string | undefined
@@ -156,13 +156,16 @@ async function handleCommand(
   else if (word === 'base') talk.adapter = undefined
   else if (word === 'adapter' && text !== '') {
     const expert = await loadExpert([text], model)
-    // what cannot be served is said now, and who answered before stays
+    // An expert that cannot be served is refused now; the current one stays.
     await model.prepare(expert, selectAccuracy(values))
     talk.adapter = expert
   } else terminal.note(describeChatCommands(talk))
 }
 
-/** What is said of the last answer. What was taught takes its place in the talk. */
+/**
+ * Applies a rating or a correction to the last answer. A correction replaces it in the
+ * conversation.
+ */
 async function handleFeedback(
   word: string | undefined,
   text: string,

@@ -1,4 +1,4 @@
-// graft compress: an expert at a lower rank, with what that cost.
+// graft compress: reduces an expert to a lower rank and reports the loss.
 
 import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'

@@ -1,5 +1,5 @@
-// graft convert: a model into a Hugging Face folder, or an adapter into another element type or
-// another tool's file.
+// graft convert: writes a model as a Hugging Face folder, or an adapter with another element type
+// or in another tool's format.
 
 import { integer, oneOf, withInfo } from '../../base/schema.ts'
 import { OptionError } from '../../base/errors.ts'

@@ -1,5 +1,5 @@
-// graft eval: how well a base model or an expert does on rows of a JSONL file, how sure that is,
-// and whether one is better than another.
+// graft eval: evaluates a base model or an expert on rows of a JSONL file, with confidence
+// intervals, and tests whether one is better than another.
 
 import { flag, integer, string } from '../../base/schema.ts'
 import type { Candidate, Evaluation, Metric } from '../../eval/index.ts'
@@ -127,7 +127,9 @@ async function selectMetrics(
   return names.map((name) => all.get(name)!)
 }
 
-/** Who is judged: what --against names first, so that the expert is compared with it. */
+/**
+ * The candidates; the one that --against names comes first, because the expert is compared with it.
+ */
 async function loadCandidates(
   values: EvalValues,
   adapter: Candidate['adapter'],

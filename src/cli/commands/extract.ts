@@ -1,4 +1,4 @@
-// graft extract: the adapter between a base and a model that was tuned from it.
+// graft extract: extracts the adapter between a base and a model tuned from it.
 
 import { integer, number, string, withInfo } from '../../base/schema.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'

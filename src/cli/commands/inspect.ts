@@ -1,4 +1,4 @@
-// graft inspect: what is in a model or an adapter.
+// graft inspect: shows what a model or an adapter contains.
 
 import { flag, integer, withInfo } from '../../base/schema.ts'
 import { defineCommand } from '../command.ts'

@@ -1,5 +1,5 @@
-// graft learn: turns of a file pass a model one at a time, and a user's tiers learn from each; and
-// what is known about a user.
+// graft learn: streams turns of a file past a model, from each of which a user's tiers learn; or
+// shows what is stored about a user.
 
 import { flag, integer, number, string } from '../../base/schema.ts'
 import { defineCommand, toOption, UsageError } from '../command.ts'
@@ -63,7 +63,7 @@ export const learnCommand = defineCommand({
     },
     {
       command: 'graft learn --data rows.jsonl --user ada --store users.db',
-      about: "ada's state is kept, and goes on from where it is",
+      about: "ada's state is stored, and the next run continues from it",
     },
     {
       command: 'graft learn --data rows.jsonl --user ada --store users.db --consolidate --out ada',

@@ -1,5 +1,4 @@
-// graft models: the base models of the catalogue, which of them are on this machine, and fetching
-// one.
+// graft models: lists the base models of the catalogue and those on this machine, and fetches one.
 
 import type { CatalogueEntry } from '../../catalogue/catalogue.ts'
 import { oneOf } from '../../base/schema.ts'

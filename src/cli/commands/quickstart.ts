@@ -1,6 +1,6 @@
-// graft quickstart: the main job from end to end on real data. The base is asked, an expert is
-// taught, both are judged on rows that training never saw, the expert is swapped in and out while
-// text is written, and saved.
+// graft quickstart: the main job from end to end on real data. Evaluates the base, trains an
+// expert, evaluates it on rows outside the training set, swaps it in and out during generation, and
+// saves it.
 
 import { flag, integer, string } from '../../base/schema.ts'
 import { join } from 'node:path'

@@ -1,4 +1,4 @@
-// graft run: one prompt, one answer, streamed.
+// graft run: streams one answer to one prompt.
 
 import { composePrompt } from '../../runtime/chat-prompt.ts'
 import { defineCommand } from '../command.ts'

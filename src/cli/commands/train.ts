@@ -1,4 +1,5 @@
-// graft train: teaches experts, each described by a manifest, or one by options alone.
+// graft train: trains experts, each described by a training manifest, or one described by options
+// alone.
 
 import { resolve } from 'node:path'
 import type { GraftError } from '../../base/errors.ts'
@@ -34,7 +35,7 @@ export const trainCommand = defineCommand<typeof trainOptions>({
     },
     {
       command: 'graft train --data rows.jsonl --out my-expert --resume',
-      about: 'goes on where Ctrl-C or a power cut ended it',
+      about: 'resumes where Ctrl-C or a power cut ended it',
     },
     {
       command: 'graft train --data rows.jsonl --out my-expert --plan',

@@ -1,6 +1,6 @@
-// graft convert for adapters: another element type, 8 and 4 bits among them, or another tool's
-// file; and how far what was written lies from what was read. The error is that of the files: the
-// target is read again.
+// graft convert for adapters: writes another element type (8 and 4 bits included) or another tool's
+// format, and measures the difference. The error is that of the files, because the written one is
+// read again.
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'

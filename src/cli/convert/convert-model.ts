@@ -1,4 +1,4 @@
-// Writes models in another form. Weights pass through one tensor at a time.
+// Writes a model as a Hugging Face folder, one tensor at a time.
 
 import { UnsupportedError } from '../../base/errors.ts'
 import type { FloatChoice } from '../../graph/hugging-face-folder.ts'

@@ -1,5 +1,5 @@
-// From the arguments of a command line to typed option values, by the fields of the command's table.
-// Throws UsageError that names the option and, where there is one, the nearest name.
+// From the arguments of a command line to typed option values, by the fields of the command's
+// table. Throws UsageError that names the option and, where there is one, the nearest name.
 
 import { flag } from '../../base/schema.ts'
 import { parseArgs } from 'node:util'
@@ -77,7 +77,7 @@ function splitTokens(table: Options, args: readonly string[]): readonly Token[] 
   }).tokens
 }
 
-/** Whether --json stands among the arguments, for errors that come up before they can be read. */
+/** Whether the arguments contain --json, for errors that occur before they are parsed. */
 export const hasJsonFlag = (args: readonly string[]): boolean =>
   args.slice(0, findOptionsEnd(args)).includes('--json')
 

@@ -89,8 +89,7 @@ async function runCommand(
 }
 
 /**
- * Says what went wrong on stderr; under --json also as a value on stdout, so that there is one in
- * every case.
+ * Reports the error on stderr; under --json also as a value on stdout, so that there is always one.
  */
 function reportError(
   error: unknown,
@@ -112,7 +111,7 @@ function reportError(
       ? `\nusage: ${getInvocation(command)} --help explains the options, with examples.`
       : ''
   const debug = Boolean(environment['GRAFT_DEBUG'])
-  // An unexpected error is our own bug: there the stack helps whoever reports it.
+  // An unexpected error is a bug of Graft, and the stack belongs in its report.
   const text = debug || !expected ? (failure.stack ?? failure.message) : failure.message + hint
   stderr.write(`graft: ${text}\n`)
   if (debug && failure.cause !== undefined)

@@ -1,4 +1,4 @@
-// Help texts, made from the commands' own tables.
+// Help texts, generated from the tables of commands and options.
 
 import { commonOptions, describePlaceholder } from './arguments.ts'
 import { type Command, getInvocation, loadOptions, type OptionSpec } from '../command.ts'

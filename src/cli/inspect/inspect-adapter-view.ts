@@ -36,7 +36,7 @@ export function showAdapter(
     print(line)
 }
 
-/** How the format is said; PEFT's is the usual one. */
+/** The format in words; none for PEFT's. */
 const forms: Readonly<Record<string, string>> = {
   gguf: ', in a GGUF file',
   'mlx-lm': ', as mlx-lm saves it',

@@ -1,5 +1,5 @@
-// What graft inspect tells of an adapter: kind, base, settings, tensors as its file keeps them, and
-// how large its change is, layer by layer.
+// Collects what graft inspect shows of an adapter: kind, base, settings, tensors as they are
+// stored, and the norm of its ΔW by layer.
 
 import { createHash } from 'node:crypto'
 import { stat } from 'node:fs/promises'

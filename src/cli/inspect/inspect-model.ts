@@ -1,6 +1,6 @@
-// What graft inspect tells of a model: architecture, sizes, types of its weights, modules that
-// adapters may aim at, and for quantised ones the distance of the fast path, whose products take
-// activations in int8, from the exact one.
+// Collects what graft inspect shows of a model: architecture, sizes, element types, target modules,
+// and for quantised models the distance of the fast path, which quantises activations to int8, from
+// the exact one.
 
 import { isBlockType } from '../../base/dtype.ts'
 import { sizeOf } from '../../base/tensor.ts'

@@ -1,7 +1,6 @@
-// Adapters as graft inspect finds them: PEFT's folders, those in 8 and 4 bits among them, mlx-lm's
-// folders, GGUF files. With the base's graph the project's own readers open them; without it
-// mlx-lm's and GGUF's are read as far as their files alone tell, which leaves sizes and norms
-// exact.
+// Finds and opens adapters for graft inspect: PEFT's folders (8 and 4 bits included), mlx-lm's
+// folders, GGUF files. With the base's graph the readers of src/adapters open them. Without it
+// mlx-lm's and GGUF's are read as far as the files alone allow; sizes and norms are exact then too.
 
 import { stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
@@ -22,7 +21,7 @@ import { loadAdapter } from '../../node/adapters.ts'
 import { openFileSource } from '../../node/files/file-source.ts'
 import { openDirectory } from '../../node/files/folder.ts'
 
-/** How a tensor lies in the file. */
+/** How a tensor is stored in the file. */
 export interface StoredTensor {
   readonly dtype: string
   readonly sizeBytes: number

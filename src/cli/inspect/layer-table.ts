@@ -1,12 +1,11 @@
-// Norms as a table: a row for each layer, a column for each of its modules. Pure: numbers in, lines
-// out.
+// Norms as a table: a row for each layer, a column for each of its modules. Pure.
 
 import { type Align, formatTable } from '../ui/table.ts'
 
 export interface LayerNorm {
   /** Path of a module or name of a weight: 'model.layers.3.self_attn.q_proj'. */
   readonly path: string
-  /** null: it lies in no layer and has a row of its own. */
+  /** null: it is in no layer and gets a separate row. */
   readonly layer: number | null
   readonly norm: number
 }

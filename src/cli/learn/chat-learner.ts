@@ -1,5 +1,5 @@
-// A talk that is learned from: answers by a user's own tiers, thumbs, and what would have been
-// right. Knows no lines and no prompts' form.
+// Learns from a conversation: answers with a user's tiers, takes ratings and corrections.
+// Independent of the terminal and of prompt formats.
 
 import { NotFoundError } from '../../base/errors.ts'
 import type { Learner, UserStore } from '../../learn/index.ts'

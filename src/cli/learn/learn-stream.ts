@@ -1,6 +1,6 @@
-// What graft learn does: turns past a learner one at a time, each scored before it is learned,
-// beside the model as it is; then the slow tier, files and a summary. What is learned is in the
-// store even where it ends halfway.
+// The work of graft learn: each turn is scored, also by the model without tiers, before it is
+// learned; then the slow tier, files and a summary. The store keeps what was learned even when the
+// run ends early.
 
 import { stat, writeFile } from 'node:fs/promises'
 import { NotFoundError, OptionError } from '../../base/errors.ts'

@@ -1,5 +1,4 @@
-// A stream of learned turns in figures, and as lines of a terminal. Pure but for the terminal it is
-// given.
+// Summarises a stream of learned turns in numbers and prints them.
 
 import type { ConsolidationResult, LearnerWarning, UserStatistics } from '../../learn/index.ts'
 import { describePath } from '../shared/describe-path.ts'

@@ -1,5 +1,5 @@
-// Rows of a data file as turns for a learner, in the formats of training: every answer of a
-// conversation is a turn. Knows no learner.
+// Turns for a learner from rows of a data file, in the formats of training: each answer of a
+// conversation is a turn. Independent of the learner.
 
 import { DataError } from '../../base/errors.ts'
 import { computeContextLimit } from '../../graph/rope.ts'
@@ -52,7 +52,7 @@ function splitIntoTurns(
   return [{ prompt: composePrompt(model, asked, example.system ?? system), completion }]
 }
 
-/** What the assistant said, each with all that stood before it. */
+/** The assistant's messages, each with the messages before it. */
 function listAnswers(
   messages: readonly Message[],
   learnedFrom: number,
@@ -69,7 +69,7 @@ function listAnswers(
   )
 }
 
-/** Of a text everything but its first word is learned. */
+/** Everything after the first word of a text is learned. */
 function splitText(text: string): TurnExample[] {
   const [first = ''] = /^\s*\S+/.exec(text) ?? []
   return first === '' || first.length === text.length

@@ -1,5 +1,5 @@
-// Users' states for commands: the store that a path names, what a user's state is set up as, and
-// what is known about a user. Knows no turns.
+// Users' states for commands: opens the store at a path, reads how a user's tiers are set up, and
+// describes a user. Independent of turns.
 
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -71,7 +71,7 @@ export interface UserValues {
   readonly epochs?: number | undefined
 }
 
-/** A learner set up as the options say, or as the stored user is. */
+/** A learner with the tiers of the options, or of the stored user. */
 export async function openLearner(
   values: UserValues,
   store: UserStore | undefined,

@@ -1,5 +1,5 @@
-// Compresses an expert into a folder: best factors of a lower rank, the cost on rows where there
-// are any, a healing where it is wanted.
+// Compresses an expert into a folder: the best factors of a lower rank, the loss on rows if there
+// are any, recovery fine-tuning if it is asked for.
 
 import type { Adapter } from '../../adapters/index.ts'
 import { compareExperts, type ExpertDistance } from '../../eval/index.ts'

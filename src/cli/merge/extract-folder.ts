@@ -1,5 +1,5 @@
-// Extracts an adapter into a folder and tells what its rank has lost, and what no adapter of this
-// kind can hold.
+// Extracts an adapter into a folder and reports what its rank loses and what no adapter of this
+// kind can represent.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { ExtractOptions } from '../../merge/index.ts'

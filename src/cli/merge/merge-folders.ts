@@ -1,4 +1,4 @@
-// Merges adapter folders into one and tells what cutting to a rank has lost. Everything is checked
+// Merges adapter folders into one and reports what cutting to a rank loses. Everything is checked
 // before a byte is written.
 
 import type { Adapter } from '../../adapters/index.ts'

@@ -1,5 +1,5 @@
-// Writes a base with adapters in its weights, and tells what became of the types of its tensors and
-// how far its next tokens have moved.
+// Merges adapters into the weights of a base and reports which element types changed and how far
+// next-token predictions moved.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
@@ -73,7 +73,7 @@ const advice =
 
 const labels = { writing: 'writing', comparing: 'comparing with base and adapters' } as const
 
-/** What the adapters were trained on, where all say the same. */
+/** The base of the adapters, if all name the same one. */
 async function resolveBase(
   folders: readonly string[],
   adapters: readonly Adapter[],

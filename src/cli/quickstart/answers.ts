@@ -1,4 +1,4 @@
-// A model's answers to a task's rows, several at a time.
+// Generates a model's answers to the rows of a task, in batches.
 
 import type { Adapter, Model } from '../../index.ts'
 import { composePrompt } from '../../runtime/chat-prompt.ts'

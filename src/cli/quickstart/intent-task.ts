@@ -1,5 +1,5 @@
-// A sentence in, its intent and slots as JSON out: 1,500 rows of snips_json (CC0), which lie in
-// examples/data.
+// The task for models that follow instructions: intent and slots of a sentence as JSON, from 1,500
+// rows of snips_json (CC0) in examples/data.
 
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

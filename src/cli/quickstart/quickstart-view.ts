@@ -78,7 +78,7 @@ export function showEnd(
   say(`  ${style.strong(`all in ${formatDuration(stages.seconds())}`)}`)
   say()
   say(
-    `The expert lies in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`,
+    `The expert is in ${folder}, as PEFT would save it; its loss curve is ${join(folder, 'loss.svg')}.`,
   )
   say('next:')
   const next = [

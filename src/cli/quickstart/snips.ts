@@ -1,5 +1,4 @@
-// The task of the quickstart: a sentence in, its intent and slots as JSON out (snips_json). Rows,
-// settings that work, and scoring.
+// snips_json (a sentence in, its intent and slots as JSON out): rows, settings that work, scoring.
 
 import { isEqualJson } from '../../eval/json.ts'
 import { createRawDataset, type RawDataset } from '../../train/data/jsonl.ts'

@@ -1,4 +1,4 @@
-// A report in stages, each with its seconds.
+// Reports work in stages, each with its seconds.
 
 import { formatDuration } from '../ui/format.ts'
 import type { Terminal } from '../ui/terminal.ts'
@@ -9,7 +9,7 @@ export interface StageTime {
 }
 
 export interface Stages {
-  /** Announces a stage, does its work, and says how long it took. */
+  /** Announces a stage, runs its work, and prints its seconds. */
   run<Result>(name: string, about: string, work: () => Promise<Result>): Promise<Result>
   done(): readonly StageTime[]
   /** Since the first stage began. */

@@ -1,5 +1,5 @@
-// What a model of 260,000 parameters can learn in seconds: three words in, a story of three
-// sentences out. Every row is made here.
+// The task for a model of 260,000 parameters, learned in seconds: three words in, a story of three
+// sentences out. All rows are generated here.
 
 import { random } from '../../base/random.ts'
 import type { Task, TaskExample } from './task.ts'
@@ -60,7 +60,7 @@ export const storyTask: Task = {
     const all = names.flatMap((name) =>
       things.flatMap((thing) => places.map((place) => createStory(name, thing, place))),
     )
-    // any seed will do: it only says which combinations are never seen
+    // Any seed will do: it only selects the combinations that training never sees.
     const order = random(7).shuffle(all)
     return Promise.resolve({ train: order.slice(0, trainRows), test: order.slice(-testRows) })
   },

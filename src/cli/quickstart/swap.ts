@@ -1,5 +1,5 @@
-// Swapping an expert in and out while text is being written: two answers take turns token by token,
-// one by the expert, one by the base.
+// Swaps an expert in and out during generation: two answers alternate token by token, one by the
+// expert, one by the base.
 
 import type { Adapter, Model, Prompt } from '../../index.ts'
 

@@ -1,4 +1,4 @@
-// The table of quickstart tasks, and which of them a model of a given size can learn.
+// The table of quickstart tasks, and the choice of one for a model.
 
 import { intentTask } from './intent-task.ts'
 import { storyTask } from './story-task.ts'

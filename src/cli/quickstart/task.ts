@@ -1,5 +1,5 @@
-// What a quickstart teaches: rows to learn from, rows to be judged on, how to ask, how to judge.
-// One file per task, one row in task-table.ts.
+// The contract of a quickstart task: training rows, test rows, generation settings, scoring. One
+// file per task, one row in task-table.ts.
 
 import type { LoraConfig } from '../../index.ts'
 import type { TrainSettings } from '../../train/options/settings.ts'

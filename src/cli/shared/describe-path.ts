@@ -1,4 +1,4 @@
-// Paths as they are shown: from where the user stands.
+// Paths as commands show them: relative to the working directory.
 
 import { relative } from 'node:path'
 

@@ -1,5 +1,4 @@
-// Evaluations as commands show them: candidates opened and named, progress, one table. Shared by
-// graft eval and by what follows a training.
+// Shows evaluations: metrics by name, progress, one table. Shared by graft eval and graft train.
 
 import type { Candidate, Evaluation, MetricResult, Metric } from '../../eval/index.ts'
 import { oneOf } from '../../base/schema.ts'

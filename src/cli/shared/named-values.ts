@@ -1,5 +1,5 @@
-// Reads 'power=2,minimum=0.1' from a command line: names with numbers, true or false, or texts.
-// Knows no names.
+// Parses 'power=2,minimum=0.1': numbers, booleans or strings by name. Independent of which names
+// exist.
 
 import { UsageError } from '../command.ts'
 

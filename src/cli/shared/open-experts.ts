@@ -1,5 +1,5 @@
-// One expert or several mixed, as options of commands that write: --adapter coder=0.7 --adapter
-// security=0.3, or both after one comma.
+// Parses and opens one expert or a mixture for commands that generate: --adapter coder=0.7
+// --adapter security=0.3, or both separated by a comma.
 
 import { string } from '../../base/schema.ts'
 import type { Adapter, Expert } from '../../adapters/index.ts'
@@ -41,7 +41,7 @@ export const parseExperts = (texts: readonly string[]): NamedExpert[] =>
 
 interface LoadedExpert extends NamedExpert {
   readonly adapter: Adapter
-  /** What the folder's notes say it was taught on and with. */
+  /** The base and the system message that graft.json names. */
   readonly base: string | undefined
   readonly system: string | undefined
 }

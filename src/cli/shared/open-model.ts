@@ -1,5 +1,5 @@
-// Opens models and adapters for commands: download progress on stderr, an adapter's own base and
-// system message where none is named.
+// Opens models and adapters for commands: download progress on stderr; the adapter's base and
+// system message by default.
 
 import { string } from '../../base/schema.ts'
 import type { Adapter } from '../../adapters/index.ts'

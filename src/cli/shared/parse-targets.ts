@@ -1,4 +1,4 @@
-// --targets as training takes them.
+// Parses --targets.
 
 /**
  * A preset stays a word; names become a list; anything else is a regular expression over module

@@ -1,4 +1,4 @@
-// The options of every command that writes text, and their form for model.generate.
+// The options of every command that generates text, and their form for model.generate.
 
 import { flag, integer, number, string } from '../../base/schema.ts'
 import { type Options, type Values } from '../command.ts'

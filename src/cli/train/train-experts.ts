@@ -1,5 +1,5 @@
-// Trains one expert or several, one after another: those of one base over one loaded model, with
-// its weights in memory once. What fails is told at the end; the others still run.
+// Trains one expert or several in turn. Experts of one base share the loaded model, so its weights
+// are in memory once. A failure is reported at the end; the other experts are still trained.
 
 import { join } from 'node:path'
 import { GraftError } from '../../base/errors.ts'
@@ -132,7 +132,7 @@ async function trainOne(
   const head = `${place}${terminal.style.strong(describePath(run.out))}`
   const { adapter } = run.options
   const start =
-    typeof adapter === 'string' ? `going on from ${describePath(adapter)}` : adapter.kind
+    typeof adapter === 'string' ? `continuing from ${describePath(adapter)}` : adapter.kind
   terminal.say(
     `${head}: ${start} on ${model.base.name}, from ${run.dataFiles.map(describePath).join(', ')}`,
   )
@@ -191,7 +191,7 @@ async function evaluateExpert(
   return summarizeEvaluation(evaluation)
 }
 
-/** What a trained expert left where, and how to go on. */
+/** The files of a trained expert, and how to resume. */
 export function showTrainedExpert(
   { planned, end }: TrainedExpert,
   { say, style, graft }: Terminal,

@@ -1,5 +1,6 @@
-// The options of graft train. Where an option sets a key of the training manifest, its field is that
-// key's own, so ranges and defaults are written once. This module loads the tables of training.
+// The options of graft train. Where an option sets a key of the training manifest, its field is
+// that key's own, so ranges and defaults are written once. This module loads the tables of
+// training.
 
 import { type Field, flag, string, withInfo } from '../../base/schema.ts'
 import { defineTrainingManifest, findManifestField } from '../../manifest/training-keys.ts'

@@ -1,4 +1,5 @@
-// From the options of graft train to keys of a training manifest, which count before a file's.
+// Turns the options of graft train into keys of a training manifest, which override those of a
+// file.
 
 import type { ManifestOverride } from '../../node/manifests/manifest-file.ts'
 import { number } from '../../base/schema.ts'
@@ -9,14 +10,15 @@ import { parseTargets } from '../shared/parse-targets.ts'
 import { type TrainOption, trainOptions, type TrainValues } from './train-options.ts'
 
 /**
- * Paths are relative to where the command was typed, not to a training manifest: `at` makes them absolute.
+ * Paths are relative to where the command was typed, not to a training manifest: `at` makes them
+ * absolute.
  */
 export interface OverrideContext {
   readonly presets: readonly string[]
   at(path: string): string
 }
 
-/** What the command line says, as keys of a training manifest that count before the file's. */
+/** The options of a command line as keys of a training manifest, which override the file's. */
 export function toOverrides(
   values: TrainValues,
   { presets, at }: OverrideContext,
@@ -52,7 +54,7 @@ export function toOverrides(
     : given
 }
 
-/** One expert of weight 1 is itself, anything else a mixture; either takes the other's place. */
+/** One expert of weight 1 is an adapter, anything else a mixture; either replaces the other. */
 function toTeacherOverrides(
   texts: readonly string[] | undefined,
   at: OverrideContext['at'],

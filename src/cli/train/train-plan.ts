@@ -1,5 +1,5 @@
-// graft train --plan: how much memory and time runs will take, as a table or as JSON. Trains and
-// writes nothing.
+// graft train --plan: estimates memory and time of runs, as a table or as JSON. Trains and writes
+// nothing.
 
 import type { TrainPlan } from '../../train/estimate/estimate.ts'
 import { defaultModel, openModel } from '../shared/open-model.ts'

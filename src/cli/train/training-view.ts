@@ -1,5 +1,5 @@
-// Shows a training run while it goes on: what the data holds, a bar with loss, speed and time left,
-// validations. Knows no files.
+// Shows a training run: a summary of the data, a bar with loss, speed and time left, validations.
+// Independent of files.
 
 import type { TrainEvent } from '../../index.ts'
 import { formatCount, formatDuration, formatRate } from '../ui/format.ts'
@@ -57,7 +57,7 @@ function showReady(
   for (const reason of refusedCheckpoints) terminal.note(`  a checkpoint was refused: ${reason}`)
 }
 
-/** What a loss tells beside itself: '  accuracy 0.95  margin 1.20'. */
+/** Further numbers of a loss: '  accuracy 0.95  margin 1.20'. */
 const describeMeasures = ({
   measures = {},
 }: {

@@ -1,4 +1,4 @@
-// Numbers as people read them: durations, bytes, counts, rates.
+// Formats numbers for people: durations, bytes, counts, rates.
 
 /** 42 s · 3:07 min · 1:02:09 h, rounded to whole seconds; below ten seconds with one decimal. */
 export function formatDuration(seconds: number): string {

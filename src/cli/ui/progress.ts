@@ -1,5 +1,5 @@
-// A line that shows how far a piece of work is: share, rate, time left. Redrawn in place on a
-// terminal, a new line every few seconds elsewhere.
+// Shows the progress of work: share, rate, time left. Redrawn in place on a terminal, a new line
+// every few seconds elsewhere.
 
 import { formatDuration } from './format.ts'
 import { measureWidth } from './table.ts'
@@ -23,7 +23,7 @@ export interface ProgressOptions {
   /** Milliseconds. */
   readonly now: () => number
   readonly label: string
-  /** Undefined where nobody knows it. */
+  /** Undefined where it is unknown. */
   readonly total: number | undefined
 }
 
@@ -38,7 +38,7 @@ interface Sample {
   readonly done: number
 }
 
-/** Units a second over the window; undefined as long as nothing can be said. */
+/** Units a second over the window; undefined until there are two measurements. */
 function computeRecentRate(samples: readonly Sample[]): number | undefined {
   const first = samples[0]
   const last = samples.at(-1)

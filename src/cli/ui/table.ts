@@ -1,4 +1,4 @@
-// Tables with aligned columns, and texts side by side. Pure: rows in, lines out.
+// Tables with aligned columns, and texts side by side. Pure.
 
 export type Align = 'left' | 'right'
 
@@ -62,7 +62,7 @@ export function wrapText(text: string, width: number): string[] {
   })
 }
 
-/** A word in pieces that fit; most are one piece. */
+/** A word split into pieces that fit the width. */
 function splitWord(word: string, width: number): string[] {
   if (measureWidth(word.trimEnd()) <= width) return [word]
   const parts = ['']

@@ -1,6 +1,6 @@
-// Where a command's words go. What was asked for goes to stdout, progress to stderr; under --json
-// stdout is kept for the one JSON value. Knows no command. The streams are arguments, so that tests
-// can read what was said.
+// The output of a command: results go to stdout, progress to stderr; under --json stdout holds only
+// the JSON value. The streams are arguments, so that tests can read the output. Independent of
+// commands.
 
 import { createProgress, type Progress } from './progress.ts'
 import { createStyle, type Style } from './style.ts'
@@ -28,7 +28,7 @@ export interface Terminal {
   print(line?: string): void
   /** A piece of the result, without a line break; silent under --json. */
   write(text: string): void
-  /** A line of a report that is told while the work goes on: stdout, or stderr under --json. */
+  /** A line of a report during the work: stdout, or stderr under --json. */
   say(line?: string): void
   /** A warning or hint: always stderr. */
   note(line: string): void
@@ -42,7 +42,7 @@ export interface Terminal {
   readonly now: () => number
 }
 
-/** 80 where nothing tells the width, as terminals have had since punched cards. */
+/** 80 where the width is unknown. */
 const usualColumns = 80
 
 export function createTerminal({

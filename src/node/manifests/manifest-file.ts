@@ -1,5 +1,5 @@
-// Reads training manifests: YAML (or JSON, which is YAML) with the line of every key, overrides laid over
-// it, all that is wrong said at once.
+// Reads training manifests from YAML (or JSON, which is YAML), applies overrides, and reports all
+// problems at once with their lines.
 
 import { readFile } from 'node:fs/promises'
 import { basename } from 'node:path'
@@ -9,7 +9,7 @@ import { isRecord } from '../../base/schema.ts'
 import type { ManifestProblem, TrainingManifest } from '../../manifest/training-manifest.ts'
 import { findErrorCode, toStorageError } from '../files/system-errors.ts'
 
-/** A value that counts before the file's: where it stands in a manifest, as 'schedule.epochs'. */
+/** A value that overrides the file's; `key` as in 'schedule.epochs'. */
 export interface ManifestOverride {
   readonly key: string
   readonly value: unknown
@@ -25,8 +25,8 @@ export interface ParsedManifest {
 type JsonObject = Record<string, unknown>
 
 /**
- * Reads and checks a training manifest. Throws ManifestError that lists everything wrong, NotFoundError
- * where there is no such file.
+ * Reads and checks a training manifest. Throws ManifestError that lists everything wrong,
+ * NotFoundError where there is no such file.
  */
 export async function readManifest(
   path: string,

@@ -1,5 +1,5 @@
-// Finds what is wrong with a training run before its base is opened: files, rows, labels, the options
-// of the kind, the folder of the expert.
+// Finds what is wrong with a training run before its base is opened: files, rows, labels, the
+// options of the kind, the folder of the expert.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
@@ -71,15 +71,17 @@ export async function findRunFaults(
   return faults
 }
 
-/** An expert that is gone on from keeps its kind and its layers. */
+/** An expert that a run continues from keeps its kind and its layers. */
 function checkContinuation({ kind }: Adapter, manifest: TrainingManifest): void {
   const { name, ...own } = asChoice(manifest.kind)
   const others = [...Object.keys(own), ...(manifest.targets === undefined ? [] : ['targets'])]
   if (name !== undefined && name !== kind)
-    throw new OptionError(`the expert to go on from is of kind ${kind}, and ${name} is asked for`)
+    throw new OptionError(
+      `the expert to continue from is of kind ${kind}, and ${name} is asked for`,
+    )
   if (others.length > 0)
     throw new OptionError(
-      `the expert to go on from keeps its ${others.join(', ')}: leave ${others.length > 1 ? 'these' : 'this'} out`,
+      `the expert to continue from keeps its ${others.join(', ')}: leave ${others.length > 1 ? 'these' : 'this'} out`,
     )
 }
 

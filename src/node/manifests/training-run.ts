@@ -17,7 +17,7 @@ import type { TrainFilesOptions } from '../train-files.ts'
 import { getManifestName } from './manifest-file.ts'
 import { settingSections } from './manifest-tables.ts'
 
-/** The kind and options of an adapter that is made when the run starts. */
+/** The kind and options of an adapter that the run creates. */
 export interface NewAdapter {
   readonly kind: string
   readonly config: Readonly<Record<string, unknown>>
@@ -86,7 +86,7 @@ function toSectionOptions(
 const createPathResolver = (file: string | undefined) => (path: string) =>
   file === undefined ? path : resolve(dirname(file), path)
 
-/** A base that stands beside the manifest is a path; anything else is a name. */
+/** A base that exists relative to the manifest is a path; anything else is a name. */
 async function resolveBase(
   base: string | undefined,
   file: string | undefined,
@@ -200,7 +200,7 @@ function toDataOptions(
   }
 }
 
-/** What a run reads beside its data: a teacher, a reference, the state of earlier tasks. */
+/** What a run reads besides its data: a teacher, a reference, the state of earlier tasks. */
 async function resolveReferences(
   { teacher, reference, ewc }: TrainingManifest,
   file: string | undefined,

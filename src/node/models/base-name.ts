@@ -1,5 +1,5 @@
-// What an adapter's config calls its base, and back: PEFT writes a hub name or a path, users here
-// also say a name of the catalogue.
+// Converts between the base that an adapter's config names (a hub name or a path, as PEFT writes
+// it) and the name that users give, which may be one of the catalogue.
 
 import { catalogue } from '../../catalogue/catalogue.ts'
 

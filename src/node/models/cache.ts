@@ -1,4 +1,4 @@
-// Where fetched models are kept, and how their files are named there.
+// The cache of fetched models: its directory and the names of its files.
 
 import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'

@@ -125,7 +125,7 @@ describe('a download', () => {
           .write(content.subarray(0, 5_000)),
     )
     await expect(download(url, path, { sha256, stallTimeoutMs: 100 })).rejects.toThrow(
-      /5000 bytes: nothing arrived for 0\.1 s.*go on from there/,
+      /5000 bytes: nothing arrived for 0\.1 s.*resume from there/,
     )
     expect((await readFile(`${path}.part`)).length).toBe(5_000)
   })

@@ -1,5 +1,5 @@
-// Fetches one URL into one file: with progress, resumed where it broke off, checked, and renamed
-// into place when whole.
+// Fetches one URL into one file: with progress, resumed after interruptions, checked, and renamed
+// into place when complete.
 
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
@@ -82,7 +82,7 @@ export async function fetchWithin(
  * brought something.
  */
 async function receiveAll(url: string, part: string, options: DownloadOptions): Promise<void> {
-  // Without a checksum nothing tells whether an old part belongs to the same version of the file.
+  // Without a checksum an old part might belong to another version of the file.
   if (options.sha256 === undefined) await rm(part, { force: true })
   for (let before = await readSize(part); ;) {
     try {
@@ -100,7 +100,7 @@ async function receiveAll(url: string, part: string, options: DownloadOptions): 
 function toConnectionError(error: unknown, url: string, received: number): unknown {
   if (GraftError.isInstance(error)) return error
   return new NotFoundError(
-    `${url}: the connection broke after ${received} bytes: ${describeError(error)}. Run it again to go on from there.`,
+    `${url}: the connection broke after ${received} bytes: ${describeError(error)}. Run it again to resume from there.`,
     {
       cause: error,
     },

@@ -1,5 +1,5 @@
-// Models from the Hugging Face hub (or a mirror, HF_ENDPOINT): which files a model needs, fetched
-// once into the cache.
+// Fetches models from the Hugging Face hub (or a mirror, HF_ENDPOINT) into the cache: only the
+// files that a model needs, each once.
 
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'

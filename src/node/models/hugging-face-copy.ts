@@ -1,5 +1,5 @@
-// A GGUF model as a folder in the Hugging Face layout: `graft convert`, and references that read
-// nothing else.
+// Writes a GGUF model as a folder in the Hugging Face layout, for `graft convert` and for
+// references that read only that layout.
 
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { openGguf } from '../../formats/gguf/reader.ts'

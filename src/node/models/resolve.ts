@@ -1,5 +1,5 @@
-// From what a user names (a directory, a .gguf file, hf:owner/name, a catalogue name) to the bytes
-// of a base model.
+// Resolves what a user names (a directory, a .gguf file, hf:owner/name, a catalogue name) to the
+// bytes of a base model.
 
 import { stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'

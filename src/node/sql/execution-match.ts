@@ -1,11 +1,11 @@
-// Execution match for SQL: the answer, run on the row's own tables, gives the rows that the wanted
-// query gives. Zhong et al. 2017, arXiv:1709.00103.
+// Execution match for SQL: the answer, run on the row's tables, returns the rows that the reference
+// query returns. Zhong et al. 2017, arXiv:1709.00103.
 
 import { type Metric, scoreBinary } from '../../eval/metric.ts'
 import { createTableSql } from '../../eval/sql-table.ts'
 import { createSqlRunner, type SqlOutcome } from './sql-runner.ts'
 
-/** The SQL of an answer: out of a Markdown fence where it stands in one. */
+/** The SQL of an answer, without a Markdown fence around it. */
 export const extractSql = (answer: string): string =>
   (/```(?:sql|sqlite)?\s*\n([^]*?)```/i.exec(answer)?.[1] ?? answer).trim()
 

@@ -1,6 +1,6 @@
-// The process that foreign SQL runs in: a fresh database in memory for each query, filled from the
-// row's schema, then closed to everything but reading. Files, attached databases, pragmas and
-// extensions are refused. Started by sql-runner.ts.
+// The process that runs untrusted SQL: a fresh in-memory database for each query, filled from the
+// row's schema, then read-only. Files, attached databases, pragmas and extensions are refused.
+// Started by sql-runner.ts.
 
 import { constants, DatabaseSync } from 'node:sqlite'
 import type { SqlOutcome, SqlRequest } from './sql-runner.ts'
@@ -75,7 +75,7 @@ export function hasOrderBy(query: string): boolean {
   return /\border\s+by\b/i.test(outer)
 }
 
-/** Runs one query; what it cannot do is an error in words. */
+/** Runs one query; returns an error message where it fails. */
 export function runQuery({ schema, query }: SqlRequest): SqlOutcome {
   const database = new DatabaseSync(':memory:', {
     allowExtension: false,
