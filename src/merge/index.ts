@@ -14,7 +14,11 @@ export {
   type ExtractedAdapter,
   type ExtractOptions,
 } from './extract.ts'
-export { isRequantised, type MergedTensor, type WeightedAdapter } from './merged-weights.ts'
+export {
+  isRequantised,
+  type MergedTensor,
+  type WeightedAdapter,
+} from './into-base/merged-weights.ts'
 export {
   createMergedBase,
   resolveWeightedAdapters,
@@ -25,7 +29,7 @@ export {
   type MergeIntoBaseResult,
   type MergedType,
   type BaseWithSource,
-} from './into-base.ts'
+} from './into-base/merge-into-base.ts'
 export { merge, type MergeOptions, type ModuleReport } from './merge.ts'
 export type { MergeWeights } from './merge-options.ts'
 export type { MergeSources } from './named-adapters.ts'

@@ -4,7 +4,7 @@ import { OptionError } from '../base/errors.ts'
 import { compress } from './compress.ts'
 import { extract } from './extract.ts'
 import { createRandomAdapter, smallShapes } from './fixture.contract.ts'
-import { mergeIntoBase } from './into-base.ts'
+import { mergeIntoBase } from './into-base/merge-into-base.ts'
 import { merge } from './merge.ts'
 
 const coder = createRandomAdapter({ seed: 1 })

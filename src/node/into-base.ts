@@ -24,8 +24,8 @@ import {
   type MergedType,
   type MergeIntoBaseResult,
   resolveWeightedAdapters,
-} from '../merge/into-base.ts'
-import type { WeightedAdapter } from '../merge/merged-weights.ts'
+} from '../merge/into-base/merge-into-base.ts'
+import type { WeightedAdapter } from '../merge/into-base/merged-weights.ts'
 import type { MergeRecipe } from '../merge/method.ts'
 import type { MergeSources } from '../merge/named-adapters.ts'
 import {

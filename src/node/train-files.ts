@@ -77,7 +77,7 @@ export interface TrainFilesOptions extends Omit<TrainOptions, Replaced> {
 
 const isPath = (value: unknown): boolean => typeof value === 'string' && value !== ''
 /** The field, for a path too. */
-const orPath = <Value>(field: Field, what: string): Field<Value> =>
+const allowPath = <Value>(field: Field, what: string): Field<Value> =>
   createOpaqueField<Value>(
     `${what}, or ${field.expected}`,
     (value) => isPath(value) || field.is(value),
@@ -87,8 +87,8 @@ const filesData = createDataField<DataInput>(
   'a path to JSONL, several of them, rows in memory, or a data set',
   isPath,
 )
-const adapterFile = orPath<string | Adapter>(adapterField, 'a folder')
-const modelFile = orPath<string | TrainableModel>(modelField, 'a path or a name')
+const adapterFile = allowPath<string | Adapter>(adapterField, 'a folder')
+const modelFile = allowPath<string | TrainableModel>(modelField, 'a path or a name')
 
 /** Every option of `train` of graftlm/node, by name. */
 const trainFilesTable = {

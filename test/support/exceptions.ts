@@ -47,17 +47,10 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'src/micro/micro-lora.ts#MicroLora': 'to be split',
     'src/micro/module.ts#MicroModule': 'to be split',
   },
-  'folder size': {
-    'src/merge': '?',
-  },
+  'folder size': {},
   'plural twins': {},
   'type names': {},
-  verbs: {
-    'src/adapters/kinds/prompt-tuning.ts#startsFromVocabulary': 'to be renamed',
-    'src/learn/tiers/layer-modules.ts#trackGradientNorms': 'to be renamed',
-    'src/node/train-files.ts#orPath': 'to be renamed',
-    'src/train/options/setting-table.ts#ownOptions': 'to be renamed',
-  },
+  verbs: {},
   'literal spread': {},
   'tuple assignment': {
     'src/micro/module.ts': 'to be written out',

@@ -112,6 +112,7 @@ export const rooms: Record<string, readonly string[]> = {
     'method.ts',
     'methods',
     '',
+    'into-base',
   ],
   runtime: [
     'decode',

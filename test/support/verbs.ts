@@ -4,13 +4,13 @@
 // untyped input, parse… from text, find… may be undefined, get… throws, compute… a number).
 
 const verbs = `
-accumulate acquire add advance align allocate answer append apply ask assemble assert attach
+accumulate acquire add advance align allocate allow answer append apply assemble assert attach
 attempt attend average await
 bind bootstrap broadcast build
 cache calibrate capture check choose clear clip close collect combine compare compile complete
 compose compress compute configure consolidate convert copy count create cut
-decode deduplicate define delay dequantize describe detect diagonalize discount double download
-draw drop
+declare decode deduplicate define delay dequantize describe detect diagonalize discount double
+download draw drop
 emit encode end escape estimate evaluate expand extract
 factorize fetch fill find finish fit flatten fold format freeze
 gather generate get group
@@ -20,16 +20,16 @@ join judge
 keep
 learn leave limit list listen load locate look
 make map mark match measure memoize merge mirror mix move multiply
-name normalize
+normalize
 open orthonormalize
 pack pad parse penalize pick place plan pluralize pool prepare print project prune
 quantize quote
 rank read receive recompute reflect refresh refuse remove render reorder repair replace report
 require reserve resolve restore rewrite roll rotate round run
-sample save scale score select serialize set shorten shortlist show shuffle simplify simulate
-slice smooth split stack start step store stream stretch stringify strip subtract sum summarize
-swap switch sync
-take tap thaw thin throw time tokenize train transpose tridiagonalize trim truncate
+sample save scale score select serialize shorten shortlist show shuffle simplify simulate slice
+smooth split stack start step store stream stretch stringify strip subtract sum summarize swap
+switch sync
+take tap thaw thin throw time track train transpose tridiagonalize trim truncate
 unmask unpack unscore untie unwrap use
 validate view visit
 wait weigh widen wrap write

@@ -53,7 +53,7 @@ const peftKeys = {
   prompt_tuning_init_text: string(),
 }
 
-const startsFromVocabulary = ({ start, startIds }: PromptTuningConfig): boolean =>
+const isFromVocabulary = ({ start, startIds }: PromptTuningConfig): boolean =>
   start === 'vocabulary' || startIds !== undefined
 
 function createStart(
@@ -62,7 +62,7 @@ function createStart(
   width: number,
 ): ParameterSpec['start'] {
   const { virtualTokens, startIds } = config
-  if (!startsFromVocabulary(config)) return drawNormal([virtualTokens, width], 1)
+  if (!isFromVocabulary(config)) return drawNormal([virtualTokens, width], 1)
   return (random, base) => {
     const table = base('weight')
     const result = new Float32Array(virtualTokens * width)
@@ -116,7 +116,7 @@ export const promptTuning: AdapterKind<PromptTuningConfig, typeof options> = {
       name: promptKey,
       shape: [config.virtualTokens, width],
       trainable: true,
-      ...(startsFromVocabulary(config) && { reads: ['weight'] as const }),
+      ...(isFromVocabulary(config) && { reads: ['weight'] as const }),
       start: createStart(config, vocabularySize, width),
     },
   ],

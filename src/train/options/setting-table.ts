@@ -89,16 +89,22 @@ export const batchTable = {
   tokens: integer({ default: 256, from: 2, about: 'tokens of a line; several rows share one' }),
 }
 
-const ownOptions = (about: string) => withInfo(record, { default: {}, about })
+const declareOwnOptions = (about: string) => withInfo(record, { default: {}, about })
 
 /** All settings: plain values, and what a manifest and the command line spell in other ways. */
 export const trainSettingTable = {
   ...settingTable,
   batch: object(batchTable, { about: 'lines of a batch and tokens of a line' }),
-  lossOptions: ownOptions("the loss's own options: for DPO beta, for distillation temperature"),
-  optimizerOptions: ownOptions("the optimiser's own options: for AdamW beta1, beta2, epsilon"),
+  lossOptions: declareOwnOptions(
+    "the loss's own options: for DPO beta, for distillation temperature",
+  ),
+  optimizerOptions: declareOwnOptions(
+    "the optimiser's own options: for AdamW beta1, beta2, epsilon",
+  ),
   weightDecay: number({ default: 0, from: 0, about: "the optimiser's weight decay" }),
-  scheduleOptions: ownOptions("the schedule's own options: for cosine-restarts cycles, minimum"),
+  scheduleOptions: declareOwnOptions(
+    "the schedule's own options: for cosine-restarts cycles, minimum",
+  ),
   checkpointing: either(flag(), integer({ from: 1 }), {
     default: false,
     about:

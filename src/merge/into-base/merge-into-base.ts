@@ -1,27 +1,27 @@
 // Merging into a base: adapters folded into its weights, written as a whole model, in the Hugging
 // Face layout or as GGUF. One weight at a time is in memory. The base itself stays as it is.
 
-import type { DType } from '../base/dtype.ts'
-import { MismatchError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { checkOptions, oneOf, string, unchecked } from '../base/schema.ts'
-import { checkAdapter } from '../adapters/adapter.ts'
-import type { ByteSink } from '../formats/byte-source.ts'
-import { type GgufFile, openGguf } from '../formats/gguf/reader.ts'
-import { copyGguf, type GgufChange } from '../formats/gguf/copy.ts'
+import type { DType } from '../../base/dtype.ts'
+import { MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { checkOptions, oneOf, string, unchecked } from '../../base/schema.ts'
+import { checkAdapter } from '../../adapters/adapter.ts'
+import type { ByteSink } from '../../formats/byte-source.ts'
+import { type GgufFile, openGguf } from '../../formats/gguf/reader.ts'
+import { copyGguf, type GgufChange } from '../../formats/gguf/copy.ts'
 import {
   readGgufArchitecture,
   type GgufTensorMapping,
   mapGgufTensors,
   toGgufName,
-} from '../formats/gguf/names.ts'
-import type { TensorStore } from '../formats/tensor-store.ts'
-import type { BaseModel, BaseModelSource } from '../graph/base-model.ts'
+} from '../../formats/gguf/names.ts'
+import type { TensorStore } from '../../formats/tensor-store.ts'
+import type { BaseModel, BaseModelSource } from '../../graph/base-model.ts'
 import {
   readFolderText,
   readGgufText,
   writeHuggingFaceFolder,
   type FloatChoice,
-} from '../graph/hugging-face-folder.ts'
+} from '../../graph/hugging-face-folder.ts'
 import {
   createMergedWeights,
   resolveOwnType,
@@ -29,11 +29,11 @@ import {
   type MergedWeightsOptions,
   type WeightedAdapter,
 } from './merged-weights.ts'
-import { merge, type MergeOptions } from './merge.ts'
-import type { MergeRecipe } from './method.ts'
-import { listAdapters, type MergeSources } from './named-adapters.ts'
-import { getMergeMethod, completeRecipe } from './recipe.ts'
-import { listBaseMismatches, sameBaseHint } from './sources.ts'
+import { merge, type MergeOptions } from '../merge.ts'
+import type { MergeRecipe } from '../method.ts'
+import { listAdapters, type MergeSources } from '../named-adapters.ts'
+import { getMergeMethod, completeRecipe } from '../recipe.ts'
+import { listBaseMismatches, sameBaseHint } from '../sources.ts'
 import { needsUntying, untieHead, type GraphAndWeights, type UntiedBase } from './untie-head.ts'
 
 /** A base, and the files that it was opened from. */

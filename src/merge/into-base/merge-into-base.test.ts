@@ -1,12 +1,12 @@
 // Whole models written with adapters in their weights: opened again, they compute what base and
 // adapter compute together.
 import { describe, expect, it } from 'vitest'
-import type { DType } from '../base/dtype.ts'
-import { MismatchError, NumericError, OptionError, UnsupportedError } from '../base/errors.ts'
-import { viewBytes, f32, type Tensor } from '../base/tensor.ts'
-import type { Adapter } from '../adapters/adapter.ts'
-import { initializeAdapter } from '../adapters/create-adapter.ts'
-import { loadAdapter } from '../adapters/files/peft.ts'
+import type { DType } from '../../base/dtype.ts'
+import { MismatchError, NumericError, OptionError, UnsupportedError } from '../../base/errors.ts'
+import { viewBytes, f32, type Tensor } from '../../base/tensor.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
+import { initializeAdapter } from '../../adapters/create-adapter.ts'
+import { loadAdapter } from '../../adapters/files/peft.ts'
 import {
   backend,
   folderAt,
@@ -15,15 +15,19 @@ import {
   parity,
   readTensors,
   rowsOf,
-} from '../../test/support/adapters.ts'
-import { toFloat32 } from '../formats/convert.ts'
-import { openGguf } from '../formats/gguf/reader.ts'
-import { createMemorySource } from '../formats/memory-source.ts'
-import { openBaseModel, type BaseModelSource } from '../graph/base-model.ts'
-import { readWeights } from '../graph/read-weights.ts'
-import { createModel } from '../runtime/model.ts'
-import { resolveWeightedAdapters, mergeIntoBase, type MergeIntoBaseOptions } from './into-base.ts'
-import { asFolder, asGguf, createSmallModel } from './testing.ts'
+} from '../../../test/support/adapters.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import { openGguf } from '../../formats/gguf/reader.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
+import { openBaseModel, type BaseModelSource } from '../../graph/base-model.ts'
+import { readWeights } from '../../graph/read-weights.ts'
+import { createModel } from '../../runtime/model.ts'
+import {
+  resolveWeightedAdapters,
+  mergeIntoBase,
+  type MergeIntoBaseOptions,
+} from './merge-into-base.ts'
+import { asFolder, asGguf, createSmallModel } from '../testing.ts'
 import type { WeightedAdapter } from './merged-weights.ts'
 
 const ids = [[1, 17, 3, 44, 5, 60, 9]]
@@ -228,7 +232,7 @@ describe('into a folder', () => {
 })
 
 describe("PEFT's merged logits", () => {
-  const stories = new URL('../catalogue/models/stories260k/', import.meta.url)
+  const stories = new URL('../../catalogue/models/stories260k/', import.meta.url)
   it.each([
     'lora_qv_r8',
     'lora_all_rs',

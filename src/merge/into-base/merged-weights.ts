@@ -1,17 +1,17 @@
 // A base's weights with adapters folded in, as a store like any other: each weight is folded when
 // it is read, and none is kept.
 
-import { countBytes, type DType, isBlockType } from '../base/dtype.ts'
-import { assertInternal, NumericError } from '../base/errors.ts'
-import { isAllFinite } from '../base/finite.ts'
-import { f32, sizeOf, type F32Tensor } from '../base/tensor.ts'
-import { checkAdapter, type Adapter } from '../adapters/adapter.ts'
-import { listMergeSteps, type MergeStep } from '../adapters/merge-weights.ts'
-import { toFloat32 } from '../formats/convert.ts'
-import { encodeAsDtype, hasWholeBlocks, toWritableType } from '../formats/encode-dtype.ts'
-import type { TensorInfo, TensorStore } from '../formats/tensor-store.ts'
-import type { BaseModel } from '../graph/base-model.ts'
-import { toFiniteFloat32 } from '../graph/read-weights.ts'
+import { countBytes, type DType, isBlockType } from '../../base/dtype.ts'
+import { assertInternal, NumericError } from '../../base/errors.ts'
+import { isAllFinite } from '../../base/finite.ts'
+import { f32, sizeOf, type F32Tensor } from '../../base/tensor.ts'
+import { checkAdapter, type Adapter } from '../../adapters/adapter.ts'
+import { listMergeSteps, type MergeStep } from '../../adapters/merge-weights.ts'
+import { toFloat32 } from '../../formats/convert.ts'
+import { encodeAsDtype, hasWholeBlocks, toWritableType } from '../../formats/encode-dtype.ts'
+import type { TensorInfo, TensorStore } from '../../formats/tensor-store.ts'
+import type { BaseModel } from '../../graph/base-model.ts'
+import { toFiniteFloat32 } from '../../graph/read-weights.ts'
 
 /** An adapter and how much of its change is taken: W' = W + Σ weight·(W_adapter − W). */
 export interface WeightedAdapter {

@@ -1,13 +1,13 @@
 // A base whose head shares the embedding's weight, as one whose head has its own: the same model,
 // in which either may change alone.
 
-import { listMergeSteps } from '../adapters/merge-weights.ts'
-import { listBlockLayers } from '../adapters/adapted-layers.ts'
-import type { Adapter } from '../adapters/adapter.ts'
-import { getEntry, type TensorStore } from '../formats/tensor-store.ts'
-import type { BaseModel } from '../graph/base-model.ts'
-import { buildModelGraph } from '../graph/build-model.ts'
-import { collectWeightShapes, type ModelGraph } from '../graph/model-graph.ts'
+import { listMergeSteps } from '../../adapters/merge-weights.ts'
+import { listBlockLayers } from '../../adapters/adapted-layers.ts'
+import type { Adapter } from '../../adapters/adapter.ts'
+import { getEntry, type TensorStore } from '../../formats/tensor-store.ts'
+import type { BaseModel } from '../../graph/base-model.ts'
+import { buildModelGraph } from '../../graph/build-model.ts'
+import { collectWeightShapes, type ModelGraph } from '../../graph/model-graph.ts'
 
 export type GraphAndWeights = Pick<BaseModel, 'graph' | 'weights'>
 
