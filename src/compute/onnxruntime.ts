@@ -50,8 +50,8 @@ const dtypes: Readonly<Record<string, DType>> = {
   bool: 'bool',
 }
 
-// With patterns on, the second run of a shape sets aside one block of all buffers' size, beside the
-// arena that the first run has filled.
+// With patterns on, the second run of a shape sets aside one block of all buffers' size, in
+// addition to the arena that the first run has filled.
 const leanSettings = { enableMemPattern: false }
 
 const isWasm = ({ env }: OnnxRuntime, { wasm, session }: OnnxRuntimeOptions): boolean =>

@@ -1,6 +1,6 @@
 // Weights in a file's block format → the form of MatMulNBits, exactly and without ever holding them
-// as f32. w = scale·(code − zero) + offset; codes lie in the order of the values, low nibble first.
-// Knows no model and no graph.
+// as f32. w = scale·(code − zero) + offset; codes are in the order of the values, low nibble first.
+// Independent of model and graph.
 
 import { blockLayout, isBlockType } from '../base/dtype.ts'
 import { ShapeError, UnsupportedError } from '../base/errors.ts'
@@ -139,7 +139,7 @@ export function stackPacked(parts: readonly PackedWeight[]): PackedWeight {
 }
 
 /**
- * Puts offsets [in/block, out of one part] beside those of the parts before: `row` outputs from the
+ * Puts offsets [in/block, out of one part] after those of the parts before: `row` outputs from the
  * left of [in/block, out of all].
  */
 function stackOffsets(part: Float32Array, all: Float32Array, row: number, perRow: number): void {

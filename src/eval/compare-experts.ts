@@ -1,4 +1,5 @@
-// Compares the predictions of two experts on rows: measures what compressing or merging has changed.
+// Compares the predictions of two experts on rows: measures what compressing or merging has
+// changed.
 
 import type { Expert } from '../adapters/index.ts'
 import { DataError } from '../base/errors.ts'

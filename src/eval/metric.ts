@@ -1,9 +1,9 @@
-// The contract of a metric: one file per metric in metrics/, one row in metric-table.ts. A metric judges
-// one row at a time; it knows no model.
+// The contract of a metric: one file per metric in metrics/, one row in metric-table.ts. A metric
+// scores one row at a time, independent of the model.
 
 /**
- * What a metric sees of one row: what was asked for, and what was answered or how the wanted answer
- * fared.
+ * What a metric reads of one row: the wanted answer, and the model's answer or the loss of the
+ * wanted one.
  */
 export interface MetricInput {
   /** The row as its file has it. */
@@ -24,7 +24,7 @@ export interface MetricInput {
 /** A row's part in the whole: the metric is the sum of values over the sum of weights. */
 export interface ExampleScore {
   readonly value: number
-  /** 1 unless given. */
+  /** Default 1. */
   readonly weight?: number
 }
 
@@ -42,7 +42,7 @@ export interface Metric {
     judged: Omit<MetricInput, 'answer'>,
   ): string | undefined | Promise<string | undefined>
   score(judged: MetricInput): ExampleScore | Promise<ExampleScore>
-  /** From the weighted mean to what is shown; itself unless given. */
+  /** From the weighted mean to the figure that is shown. Default: the mean. */
   transform?(mean: number): number
   /** Gives up what the metric holds. */
   dispose?(): void

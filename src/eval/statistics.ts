@@ -1,5 +1,5 @@
-// How sure a measured figure is: intervals and tests over rows. Pure and seeded; knows no metric by
-// name.
+// Confidence intervals and significance tests over rows. Pure and seeded; independent of the
+// metric.
 
 import { random } from '../base/random.ts'
 import type { ExampleScore } from './metric.ts'

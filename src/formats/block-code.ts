@@ -1,10 +1,10 @@
 // Numbers as small whole codes with a scale for every 64 of them: how adapters are kept in 8 and 4
-// bits. Knows no files and no adapters.
+// bits. Independent of files and adapters.
 //
 //     value[i] = scale[⌊i/64⌋]·code[i]     int8: code −127 … 127     int4: code −8 … 7     scale: bf16, of either sign
 //
-// i counts the values in row-major order. 4-bit codes lie two a byte as code + 8, the first in the
-// low half. Why these: docs/decisions/0011-adapters-in-8-and-4-bits.md.
+// i counts the values in row-major order. 4-bit codes are packed two per byte as code + 8, the
+// first in the low half. Why these: docs/decisions/0011-adapters-in-8-and-4-bits.md.
 
 import { assertInternal } from '../base/errors.ts'
 import { toBf16Bits } from './half.ts'
@@ -63,7 +63,7 @@ export const computeBlockSizes = (
   scales: Math.ceil(values / blockValues),
 })
 
-/** The values in blocks. They must be finite: no code stands for anything else. */
+/** The values in blocks. They must be finite: no code represents anything else. */
 export function encodeBlocks(code: BlockCode, values: Float32Array): EncodedBlocks {
   const { least, most, codesPerByte } = code
   const { codeBytes, scales: count } = computeBlockSizes(code, values.length)

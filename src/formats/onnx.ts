@@ -1,5 +1,5 @@
 // ONNX model files: a plain description of a graph in, protobuf bytes out (onnx.proto3, IR version
-// 9). Knows no operator's meaning.
+// 9). Independent of what operators mean.
 
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
 import type { DType } from '../base/dtype.ts'

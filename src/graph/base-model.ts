@@ -1,6 +1,6 @@
-// Opens a base model: parts from the reader of its layout, the graph of its config, and weights that
-// fit the graph. Independent of the platform: bytes arrive through ByteFolder and ByteSource. Base
-// weights are never changed.
+// Opens a base model: parts from the reader of its layout, the graph of its config, and weights
+// that fit the graph. Independent of the platform: bytes arrive through ByteFolder and ByteSource.
+// Base weights are never changed.
 
 import { type Mismatch, MismatchError } from '../base/errors.ts'
 import type { TensorStore } from '../formats/tensor-store.ts'
@@ -33,7 +33,7 @@ export interface BaseModel {
   /**
    * A hash of what the model computes: sha-256 over the config, and every tensor's name, type,
    * shape and bytes, of which the first and the last 64 KiB count. Two fine-tunes that agree in all
-   * of those would look the same. Computed once, when first asked for.
+   * of those would look the same. Computed once, at the first call.
    */
   identity(): Promise<string>
 }

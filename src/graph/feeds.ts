@@ -1,5 +1,5 @@
-// What every run of a model feeds beside weights: ids, positions, masks and rotary tables. Knows no
-// cache and no weights.
+// What every run of a model feeds in addition to weights: ids, positions, masks and rotary tables.
+// Independent of caches and weights.
 
 import { OptionError, ShapeError } from '../base/errors.ts'
 import { f32, i64, type F32Tensor, type Tensor } from '../base/tensor.ts'
@@ -12,7 +12,7 @@ import { getSharedRopeTables } from './rope.ts'
  */
 export const HIDDEN_SCORE = -1e30
 
-/** Segment number of padding: such a token sees itself only, and nobody sees it. */
+/** Segment number of padding: such a token attends only to itself, and no token attends to it. */
 export const PADDING = -1
 
 /**
@@ -27,7 +27,7 @@ export interface Sequences {
    * stand for them.
    */
   readonly ids: readonly (readonly number[])[]
-  /** 0, 1, 2 … from the start of each segment, unless given. */
+  /** 0, 1, 2 … from the start of each segment by default. */
   readonly positions?: readonly (readonly number[])[]
   /**
    * Tokens see only tokens of the same number, so that packed sequences do not leak into each

@@ -1,6 +1,6 @@
 // Writes a base model as a folder in the Hugging Face layout: weights tensor by tensor, config.json
-// last, so that a folder that has one is whole. Knows no platform, and nothing of where the weights
-// come from.
+// last, so that a folder that has one is whole. Independent of the platform and of where the
+// weights come from.
 
 import { countBytes, type PlainType } from '../base/dtype.ts'
 import { UnsupportedError } from '../base/errors.ts'
@@ -18,7 +18,7 @@ export type FloatChoice = 'f32' | 'f16' | 'bf16'
 
 type JsonObject = Readonly<Record<string, unknown>>
 
-/** What a model folder holds beside its weights. */
+/** What a model folder holds in addition to its weights. */
 export interface FolderText {
   /** config.json */
   readonly config: JsonObject
@@ -28,7 +28,7 @@ export interface FolderText {
 
 /**
  * Files of a model folder that say how it reads and writes text. A folder cannot be listed, so they
- * are asked for by name.
+ * are opened by name.
  */
 const textFiles = [
   ...[

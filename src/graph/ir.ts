@@ -39,7 +39,7 @@ export interface GraphInput extends Value {
 export interface Graph {
   readonly inputs: readonly GraphInput[]
   readonly nodes: readonly Node[]
-  /** Output name → the value it gives out. */
+  /** Output name → its value. */
   readonly outputs: ReadonlyMap<string, Value>
   readonly constants: ReadonlyMap<string, Tensor>
 }

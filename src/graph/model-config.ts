@@ -39,8 +39,8 @@ export interface ModelConfig {
   readonly modelType: string
   readonly vocabularySize: number // V
   /**
-   * Virtual tokens that an attached adapter gives vectors to: the ids −1 to −virtualTokens. None
-   * unless said.
+   * Virtual tokens that an attached adapter gives vectors to: the ids −1 to −virtualTokens.
+   * Default: none.
    */
   readonly virtualTokens?: number
   readonly width: number // D

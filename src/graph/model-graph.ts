@@ -35,7 +35,7 @@ export interface ModuleInfo {
   readonly inFeatures: number // embedding: V
   readonly outFeatures: number // embedding: D
   readonly bias: boolean
-  /** Layer number, where the module lies in a layer. */
+  /** Layer number, for a module of a layer. */
   readonly layer?: number
 }
 

@@ -32,7 +32,7 @@ export interface GradientContext {
   readonly attributes: Attributes
   /** Gradient of the loss with respect to the node's output, of its shape. */
   readonly upstream: Value
-  /** Whether anybody asks for the gradient of this input; rules skip work nobody asks for. */
+  /** Whether the gradient of this input is needed; rules skip the rest. */
   needs(index: number): boolean
 }
 

@@ -125,7 +125,7 @@ function computeLlama3Frequencies(
 
 /**
  * cos and sin of position·frequency for the positions 0 … length − 1, each [length, r/2], f32.
- * Dynamic scaling also depends on the whole sequence's length, which is `length` unless said.
+ * Dynamic scaling also depends on the whole sequence's length, `length` by default.
  */
 export function computeRopeTables(
   rope: RopeConfig,
@@ -173,7 +173,7 @@ const SHORTEST = 64 // rows of the first table, so that short prompts share it
 
 /**
  * Tables of at least `length` rows, memoised by the rope: a power of two of rows, made anew only
- * when a longer one is asked for, or when dynamic scaling meets a sequence of another length beyond
+ * when a longer one is needed, or when dynamic scaling meets a sequence of another length beyond
  * the trained context.
  */
 export function getSharedRopeTables(

@@ -1,5 +1,5 @@
-// How a prompt is put to a model: as a conversation where the model has a chat template, as plain
-// text to go on from elsewhere.
+// Builds a prompt: a conversation where the model has a chat template, otherwise plain text to
+// continue.
 
 import type { ChatMessage } from '../formats/text/chat-template.ts'
 import type { Model } from './model.ts'

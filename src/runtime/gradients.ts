@@ -52,7 +52,7 @@ export function toBatch(
   }
 }
 
-/** Gradients over one base. The weights are asked for once, when the first gradients are. */
+/** Gradients over one base. The weights are read once, at the first call. */
 export function createDifferentiator(parts: {
   graph: ModelGraph
   backend: Backend

@@ -1,5 +1,5 @@
-// Everything a model's methods share: weights, programs, the two paths of the forward pass, heads and
-// gradient programs. Nothing is read or compiled before the first call that needs it.
+// Everything a model's methods share: weights, programs, the two paths of the forward pass, heads
+// and gradient programs. Nothing is read or compiled before the first call that needs it.
 
 import type { Accuracy } from '../compute/pack-linears.ts'
 import type { BaseModel } from '../graph/base-model.ts'

@@ -90,9 +90,9 @@ export interface Model {
   /** Answers several prompts together; row i draws with seed + i. */
   generateBatch(prompts: readonly Prompt[], options?: BatchOptions): Promise<Generation[]>
   /**
-   * Prepares an expert for generation, so that its first request does not wait: compiles its program
-   * where needed and computes its serving tensors. Both are kept as long as the adapter or mixture
-   * is. Throws MismatchError for an adapter that does not fit the model.
+   * Prepares an expert for generation, so that its first request does not wait: compiles its
+   * program where needed and computes its serving tensors. Both are kept as long as the adapter or
+   * mixture is. Throws MismatchError for an adapter that does not fit the model.
    */
   prepare(expert: Expert | undefined, accuracy?: Accuracy): Promise<void>
   /**

@@ -40,7 +40,7 @@ export interface ScoredLabel {
 }
 
 /**
- * Positions t with labels[t + 1] ≠ −100: labels lie as the ids do and are shifted here, as in
+ * Positions t with labels[t + 1] ≠ −100: labels have the shape of ids and are shifted here, as in
  * transformers. Throws DataError where none is scored.
  */
 export function listScoredLabels(

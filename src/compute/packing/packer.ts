@@ -1,5 +1,5 @@
 // The contract of repacking: how one block of a file format reads as codes with a scale (and an
-// offset) for every 16 or 32 values. Knows nothing of where the codes go.
+// offset) for every 16 or 32 values. Independent of where the codes go.
 
 /**
  * What one block of a file holds, value by value: w = scale·(code − zero) + offset, with zero 8 for

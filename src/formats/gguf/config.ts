@@ -29,7 +29,7 @@ interface Common {
 
 type Config = Record<string, unknown>
 
-/** GGUF architecture → what its config.json holds beside the common keys. */
+/** GGUF architecture → what its config.json holds in addition to the common keys. */
 const architectures: Readonly<Record<string, (common: Common) => Config>> = {
   llama: convertLlama,
   qwen2: convertQwen2,
@@ -235,7 +235,7 @@ function readVocabularySize(values: GgufValues, prefix: string): number {
   return size
 }
 
-/** Where a file names an end of turn beside the end of text, both end a generation. */
+/** Where a file names an end of turn and an end of text, both end a generation. */
 function readTokenIds(values: GgufValues): Config {
   const id = (name: string): number | undefined => values.number(`tokenizer.ggml.${name}_token_id`)
   const bos = id('bos')

@@ -9,8 +9,8 @@ import type { GgufEntry } from './types.ts'
 import { encodeGgufStream, type GgufTensorHead } from './writer.ts'
 
 /**
- * Another tensor under a name, of a type that is known before it is read. Its rows lie as the
- * file's do.
+ * Another tensor under a name, of a type that is known before it is read. Its rows are ordered as
+ * the file's do.
  */
 export interface GgufChange extends GgufTensorHead {
   read(): Promise<Tensor>

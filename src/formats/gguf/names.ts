@@ -17,7 +17,7 @@ import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
 const layerPattern = /^blk\.(0|[1-9]\d*)\.(\w+)\.(weight|bias)$/
 
-/** Where a Hugging Face tensor lies in a GGUF file, and how it changes on the way out and in. */
+/** Name of a Hugging Face tensor in a GGUF file, and how it changes when written and read. */
 export interface GgufTensorMapping extends TensorInfo {
   readonly ggmlName: string
   /** The file's tensor as Hugging Face has it. */

@@ -1,4 +1,4 @@
-// Reads GGUF files, versions 2 and 3: the head at once, each tensor when asked for. Trusts no
+// Reads GGUF files, versions 2 and 3: the head at once, each tensor when it is read. Trusts no
 // count, length or offset. Why not a library: docs/decisions/0002-own-gguf-reader.md. What names
 // and metadata mean is for names.ts and others.
 

@@ -238,7 +238,7 @@ function listAddedTokens({ tokens, types }: Vocabulary): object[] {
   return added
 }
 
-/** The post-processor that puts BOS before and EOS after a text, where the file asks for them. */
+/** The post-processor that puts BOS before and EOS after a text, where the file requires them. */
 function createPostProcessor(
   { ids }: Vocabulary,
   bos: string | undefined,

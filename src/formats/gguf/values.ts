@@ -1,4 +1,4 @@
-// Typed access to GGUF metadata, with errors that name the key. Knows nothing of what the keys
+// Typed access to GGUF metadata, with errors that name the key. Independent of what the keys
 // mean.
 
 import { FormatError } from '../../base/errors.ts'

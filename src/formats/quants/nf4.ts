@@ -1,6 +1,6 @@
 // NF4 with double quantisation, as QLoRA keeps a frozen base (Dettmers et al. 2023,
 // arXiv:2305.14314; layout of bitsandbytes). Blocks of 64 over the row-major values, each with its
-// largest magnitude; those magnitudes in 8 bits. Knows no tensor and no graph.
+// largest magnitude; those magnitudes in 8 bits. Independent of tensors and graphs.
 
 /** The 16 levels: quantiles of a normal distribution, scaled to [−1, 1], with an exact zero. */
 export const nf4Levels = Float32Array.of(
@@ -54,7 +54,7 @@ export function computeDynamicMap(): Float32Array {
 }
 
 /**
- * Places of the borders between neighbouring levels; what lies on a border belongs to the lower
+ * Places of the borders between neighbouring levels; a value on a border belongs to the lower
  * one.
  */
 const computeBorders = (levels: Float32Array): Float64Array =>

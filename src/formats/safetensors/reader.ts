@@ -1,4 +1,4 @@
-// Reads safetensors files lazily: the header at once, each tensor when asked for. Trusts nothing
+// Reads safetensors files lazily: the header at once, each tensor when it is read. Trusts nothing
 // the header says. Layout: u64 header length, JSON header, then the tensors' bytes without gaps
 // (github.com/huggingface/safetensors, README "Format").
 

@@ -1,6 +1,6 @@
 // Rewrites the parts of a tokenizer.json that @huggingface/tokenizers 0.2.0 reads otherwise than
 // the Rust library that defines the format, into parts that it reads alike. The library is followed
-// in everything else. Knows nothing of any one model.
+// in everything else. Independent of any one model.
 
 import { UnsupportedError } from '../../base/errors.ts'
 
@@ -18,7 +18,7 @@ interface SplitPattern {
 /** GPT-2's word pattern, which a ByteLevel pre-tokenizer applies when `use_regex` is not false. */
 export const gpt2Pattern = String.raw`'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 
-/** A pre-tokenizer that makes each match, and each stretch between matches, a piece of its own. */
+/** A pre-tokenizer that makes each match, and each stretch between matches, a separate piece. */
 export const isolate = (regex: string): TokenizerComponent => ({
   type: 'Split',
   pattern: { Regex: regex },

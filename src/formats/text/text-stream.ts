@@ -1,4 +1,4 @@
-// Token ids one at a time → text that will not change any more. Knows nothing of how the ids come
+// Token ids one at a time → text that will not change any more. Independent of how the ids come
 // about.
 
 import type { Tokenizer } from './tokenizer.ts'

@@ -8,7 +8,7 @@ import type { FrozenForm, FrozenShape } from './frozen-form.ts'
 const FLOAT = 1 // TensorProto.DataType
 
 /**
- * Blocks lie within rows, so that rows can be looked up: the largest from 64 down that a row is
+ * Blocks do not cross rows, so that rows can be looked up: the largest from 64 down that a row is
  * whole ones of.
  */
 const findBlock = ([, columns]: FrozenShape): number | undefined =>
@@ -37,8 +37,8 @@ export const int8: FrozenForm = {
   dequantize: ([codes, scales]) =>
     dequantizeInt8({ codes: codes!.data as Int8Array, scales: scales!.data as Float32Array }),
   /**
-   * A block is a row of its own for DequantizeLinear: its form with block_size takes three times as
-   * long.
+   * Each block is a separate row for DequantizeLinear: its form with block_size takes three times
+   * as long.
    */
   emitWeight(emit, [codes, scales], shape, one) {
     const values = emit.node('DequantizeLinear', [codes!, emit.node('Mul', [scales!, one])], {
@@ -47,7 +47,7 @@ export const int8: FrozenForm = {
     return emit.node('Reshape', [values, emit.ints(shape)])
   },
   /**
-   * The blocks of a row lie one after the other: their numbers are id·(blocks a row) + 0, 1, 2, …
+   * The blocks of a row are consecutive: their numbers are id·(blocks a row) + 0, 1, 2, …
    */
   emitRows(emit, ids, [codes, scales], shape, output) {
     const block = findBlock(shape)!

@@ -1,6 +1,5 @@
-// The pieces that decoder architectures are put together from: norms, attention, gated
-// feed-forward, embedding, head. Weights and modules are named relative to the layer. Knows no
-// architecture by name.
+// Building blocks of decoder architectures: norms, attention, gated feed-forward, embedding, head.
+// Weights and modules are named relative to the layer. Independent of any one architecture.
 
 import { GraphBuilder } from '../builder.ts'
 import type { Graph, Value } from '../ir.ts'
@@ -14,7 +13,7 @@ export interface LayerForm {
   readonly qkvBias?: boolean
   /** Bias of the output projection; the config's attentionBias where absent. */
   readonly outputBias?: boolean
-  /** Each query and key head goes through an RMSNorm of its own before it is turned. */
+  /** Each query and key head has an RMSNorm, applied before RoPE. */
   readonly headNorms?: boolean
   /** What is added to every norm's weight: 1 for Gemma, which stores w − 1. */
   readonly normOffset?: number

@@ -1,5 +1,5 @@
-// What every architecture reads from config.json alike: sizes, biases, token ids. Knows no graph
-// and no file.
+// Fields of config.json that all architectures share: sizes, biases, token ids. Independent of
+// graphs and files.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import type { LayerConfig, ModelConfig } from '../model-config.ts'
@@ -106,7 +106,7 @@ export function readCommon(json: JsonObject, defaults: ConfigDefaults): ModelCon
   }
 }
 
-/** Weights that another tool packed lie under names and in formats of its own. */
+/** Weights that another tool packed have other names and formats. */
 function refuseQuantized({ quantization_config: quantization }: JsonObject): void {
   if (quantization === undefined || quantization === null) return
   const method = (quantization as JsonObject).quant_method ?? 'an unnamed method'

@@ -54,9 +54,9 @@ const removeUndefined = <T extends object>(
   }
 
 /**
- * The main table of a config. Older files keep theta beside, and the parameters in `rope_scaling`,
- * which wins as in transformers. Throws UnsupportedError for a scaling that is not supported,
- * FormatError for a value that is missing or no number.
+ * The main table of a config. Older files keep theta next to it, and the parameters in
+ * `rope_scaling`, which wins as in transformers. Throws UnsupportedError for a scaling that is not
+ * supported, FormatError for a value that is missing or no number.
  */
 export function readRope(json: JsonObject, defaults: RopeDefaults): RopeConfig {
   return readRopeParameters(
@@ -67,7 +67,7 @@ export function readRope(json: JsonObject, defaults: RopeDefaults): RopeConfig {
 }
 
 /**
- * A table from its own parameters; what they leave out is looked up in the config beside them, then
+ * A table from its own parameters; what they leave out is looked up in the config, then
  * in the defaults.
  */
 export function readRopeParameters(

@@ -6,7 +6,7 @@ import type { OnnxEmitter, Operation } from '../operation.ts'
 import type { Dim } from '../ir.ts'
 
 /**
- * The axis whose length nobody knows before the run: a shape that is known is folded away, and the
+ * The axis whose length is unknown before the run: a shape that is known is folded away, and the
  * wait with it.
  */
 export const findSymbolicAxis = (shape: readonly Dim[]): number =>

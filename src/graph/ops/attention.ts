@@ -243,7 +243,7 @@ function emitCachedAttention(emit: OnnxEmitter, { inputs, output, attributes }: 
         emit.float(softcap),
       ])
     : scores
-  // The mask lies [N, 1, T, P+T]; five dimensions let it meet every query head: [N, K, H/K, T,
+  // The mask is [N, 1, T, P+T]; five dimensions let it meet every query head: [N, K, H/K, T,
   // P+T].
   const grouped = emit.node('Reshape', [
     capped,

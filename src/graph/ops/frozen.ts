@@ -24,7 +24,7 @@ const dequantizeWeight = (parts: readonly Tensor[], attributes: Attributes): Ten
 
 /**
  * A [1] tensor of 1 that waits for x. The weight is made with it, so that neither all weights are
- * made at the start of a program, nor those of the way forward kept for the way back.
+ * made at the start of a program, nor those of the forward pass kept for the backward pass.
  */
 function emitOneAfter(emit: OnnxEmitter, x: string): string {
   const rows = emit.node('Shape', [x], { start: { int: 0 }, end: { int: 1 } })

@@ -194,7 +194,7 @@ export const concat: Operation = {
     for (const other of others) {
       if (other.shape.some((dim, i) => i !== axis && dim !== first!.shape[i])) {
         throw new ShapeError(
-          `concat: shapes ${describeShape(first!.shape)} and ${describeShape(other.shape)} differ beside axis ${axis}.`,
+          `concat: shapes ${describeShape(first!.shape)} and ${describeShape(other.shape)} differ outside of axis ${axis}.`,
         )
       }
     }

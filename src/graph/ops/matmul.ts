@@ -1,4 +1,4 @@
-// Matrix products: a general one, and a linear layer whose weight lies [out, in] as checkpoints
+// Matrix products: a general one, and a linear layer whose weight is [out, in] as checkpoints
 // keep it.
 
 import { ShapeError } from '../../base/errors.ts'

@@ -48,7 +48,7 @@ function defineDerivative(
     },
     onnx(emit, { inputs, output }) {
       const [x, upstream] = inputs as [Value, Value]
-      // What depends on x alone would be computed on the way forward, and kept until upstream
+      // What depends on x alone would be computed in the forward pass, and kept until upstream
       // arrives.
       const axis = findSymbolicAxis(upstream.shape)
       const late = axis < 0 ? x.name : emitAfter(emit, x.name, x.shape.length, upstream.name, axis)

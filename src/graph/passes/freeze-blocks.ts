@@ -72,7 +72,8 @@ function freezeGraph(graph: Graph, frozen: ReadonlyMap<string, Frozen>): Graph {
 
 /**
  * Blocks whose linear layers and look-ups read frozen weights in their parts, by the inputs that
- * `collectFrozenFeeds` names; anything else that looks at a frozen weight gets it in f32 for that moment.
+ * `collectFrozenFeeds` names; anything else that looks at a frozen weight gets it in f32 for that
+ * moment.
  */
 export function freezeBlocks(
   weights: ReadonlyMap<string, BaseWeight>,

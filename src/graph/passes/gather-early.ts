@@ -1,6 +1,6 @@
 // Graph pass: rows are picked as soon as nothing needs the others. Behind the last attention a
-// token's values depend on that token alone, so what nobody looks at need not be computed: neither
-// forward nor, since gradients are derived from the result, back.
+// token's values depend on that token alone, so what is not read need not be computed, in the
+// forward pass or in the backward pass, which is derived from it.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { prune, rewrite } from './rewrite.ts'

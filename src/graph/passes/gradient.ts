@@ -19,10 +19,10 @@ export interface GradientOptions {
   readonly of: readonly string[]
   /** Inputs whose gradients become outputs, named toGradientName(input). */
   readonly withRespectTo: readonly string[]
-  /** Outputs of the old graph to keep; all, unless said. */
+  /** Outputs of the old graph to keep. Default: all. */
   readonly keep?: readonly string[]
   /**
-   * Computes values again on the way back rather than keeping them: the cheap ones, and whole
+   * Computes values again in the backward pass instead of keeping them: the cheap ones, and whole
    * segments between boundaries.
    */
   readonly recompute?: RecomputeOptions

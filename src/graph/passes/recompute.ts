@@ -1,6 +1,6 @@
-// Gradient checkpointing: which values of the forward pass are kept for the backward pass, and which
-// are computed again there (Chen et al. 2016, arXiv:1604.06174). A pass over a graph with gradients;
-// results stay bit-identical, because the same operations see the same values.
+// Gradient checkpointing: which values of the forward pass are kept for the backward pass, and
+// which are computed again there (Chen et al. 2016, arXiv:1604.06174). A pass over a graph with
+// gradients; results stay bit-identical, because the same operations see the same values.
 
 import type { Graph, Node, Value } from '../ir.ts'
 import { findSymbolicAxis } from '../ops/after.ts'
@@ -99,7 +99,9 @@ class GroupRecomputation {
     )
   }
 
-  /** The value behind a gate, so that its copy is not computed before the backward pass is there. */
+  /**
+   * The value behind a gate, so that its copy is not computed before the backward pass is there.
+   */
   #wait(value: Value, group: string): Value {
     if (value.shape.length === 0) return value
     const gate = (this.#pass.together ? this.#gates.get(group) : undefined) ?? this.#latest!

@@ -1,6 +1,6 @@
-// The end of a model by itself: its layers from one on, and the norm before the head. Whoever has
-// the states that enter that layer goes on from there without the layers in front of it. Knows no
-// adapter and no weights' values.
+// The end of a model by itself: its layers from a given one on, and the norm before the head. It
+// continues from the states that enter that layer, without the layers before it. Independent of
+// adapters and of weights' values.
 
 import { assertInternal, OptionError } from '../../base/errors.ts'
 import type { Graph } from '../ir.ts'
@@ -24,7 +24,7 @@ export const sliceTail = (model: ModelGraph, layer: number): ModelGraph => ({
   blocks: model.blocks.slice(getLayerIndex(model, layer)),
 })
 
-/** What lies in front of that layer: its x is what the tail is fed. */
+/** The layers before it: their output x is what the tail is fed. */
 export const sliceFront = (model: ModelGraph, layer: number): ModelGraph => ({
   ...model,
   blocks: model.blocks.slice(0, getLayerIndex(model, layer)),

@@ -97,7 +97,7 @@ export function toOnnx(
 /**
  * Nodes that no other reads, last, and the first of them at the very end: ONNX Runtime walks back
  * from its last node first. So gradients are computed when what they need is there, and not all
- * after the whole way back, for which everything would be kept.
+ * after the whole backward pass, for which everything would be kept.
  */
 function moveLeavesLast(nodes: readonly OnnxNode[]): OnnxNode[] {
   const read = new Set(nodes.flatMap(({ inputs }) => inputs))

@@ -1,4 +1,5 @@
-// A base model as one GGUF file: config, tensors, tokenizer and chat template come from its metadata.
+// A base model as one GGUF file: config, tensors, tokenizer and chat template come from its
+// metadata.
 
 import type { ByteSource } from '../../formats/byte-source.ts'
 import { readGgufConfig } from '../../formats/gguf/config.ts'

@@ -1,4 +1,4 @@
-// New files and folders that are there whole or not at all.
+// Atomic creation: new files and folders appear complete or not at all.
 
 import { rm, stat } from 'node:fs/promises'
 import { OptionError } from '../../base/errors.ts'

@@ -1,4 +1,5 @@
-// Writes files so that each appears whole or not at all: a temporary name, fsync, rename.
+// Writes files atomically: each appears complete or not at all, through a temporary name, fsync,
+// rename.
 
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -16,8 +16,8 @@ const garbage = new FinalizationRegistry<FileHandle>((handle) => void handle.clo
 
 /**
  * Opens a file for reading. `close` frees its descriptor; a source that is never closed frees it
- * when it is garbage collected. Throws NotFoundError where there is no such file, StorageError where
- * it cannot be opened.
+ * when it is garbage collected. Throws NotFoundError where there is no such file, StorageError
+ * where it cannot be opened.
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
@@ -33,7 +33,8 @@ export async function openFileSource(path: string): Promise<ByteSource> {
     )
   }
   const sizeBytes = stat.size
-  // `read` and `close` share this object, so it lives as long as either, and while a read is pending.
+  // `read` and `close` share this object, so it lives as long as either, and while a read is
+  // pending.
   const file = { handle }
   garbage.register(file, handle, file)
   return {

@@ -1,5 +1,5 @@
-// How far one way of computing next tokens lies from another: the fast path from the exact one, a
-// quantised model from what it was made of.
+// Distance between two ways of computing next tokens, such as the fast and the exact path, or a
+// quantised model and its original.
 
 import { selectGreedy } from '../decode/sampler.ts'
 import { computeDivergence } from '../scoring.ts'

@@ -1,4 +1,4 @@
-// How far the fast path, whose products take activations in int8, lies from the exact one.
+// Distance of the fast path, whose products use int8 activations, from the exact path.
 
 import type { Model } from '../model.ts'
 import { measurePredictionDistance, type PredictionDistance } from './prediction-distance.ts'

@@ -1,12 +1,12 @@
 // Stop strings that may span tokens: holds back text that could be the beginning of one, so that no
-// part of it is ever given out.
+// part of it is ever emitted.
 
 import { OptionError } from '../../base/errors.ts'
 
 export interface StopMatcher {
   /**
-   * Takes a piece of text; returns what may be given out now. After a stop string was found nothing
-   * more comes.
+   * Takes a piece of text; returns what is final now. After a stop string was found it returns
+   * nothing more.
    */
   push(text: string): string
   /** What was held back, when no text follows. */

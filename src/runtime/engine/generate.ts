@@ -36,8 +36,8 @@ const createAbortCheck = ({ signal }: GenerateOptions) => ({
 })
 
 /**
- * Continues a prompt. Yields text as soon as it is final, then one 'generation-end'. Greedy unless a
- * temperature is given.
+ * Continues a prompt. Yields text as soon as it is final, then one 'generation-end'. Greedy unless
+ * a temperature is given.
  */
 export async function* generate(
   prompt: readonly number[],

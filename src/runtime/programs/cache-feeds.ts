@@ -1,10 +1,10 @@
-// Masks, positions and lengths for new tokens behind a cache. Knows no weights.
+// Masks, positions and lengths for new tokens behind a cache. Independent of weights.
 
 import { f32, i64, type Tensor } from '../../base/tensor.ts'
 import { computeWindowStart, HIDDEN_SCORE, unmaskKeys } from '../../graph/feeds.ts'
 import { SPLIT } from './cached-graph.ts'
 
-/** Where the new tokens of a batch stand. */
+/** The positions of a batch's new tokens. */
 export interface Span {
   /** Tokens in the cache, by row. */
   readonly lengths: readonly number[]
@@ -15,7 +15,7 @@ export interface Span {
 }
 
 /**
- * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n stands at position lengths[n] +
+ * Mask f32 [N, 1, T, C+T] added to the scores. New token t of row n is at position lengths[n] +
  * t and sees the filled slots and the new tokens up to itself, of those only the last `window`
  * where there is one.
  */

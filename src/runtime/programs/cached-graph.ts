@@ -1,6 +1,6 @@
-// Graph passes that make a model's graph fit for serving: a cache of earlier keys and values,
-// embedding rows from outside, logits only where they are asked for. Knows nothing of weights'
-// formats or of how tokens are chosen.
+// Graph passes that prepare a model's graph for serving: a cache of earlier keys and values,
+// embedding rows as an input, logits only for the rows that need them. Independent of the weights'
+// formats and of sampling.
 
 import { assertInternal } from '../../base/errors.ts'
 import type { Graph, Value } from '../../graph/ir.ts'
@@ -56,7 +56,7 @@ export function withCache(graph: Graph): Graph {
   )
 }
 
-/** Also gives out the value of this name, as `states`: what enters a layer. */
+/** Adds the value of this name as the output `states`: what enters a layer. */
 export function withStates(graph: Graph, name: string): Graph {
   const value = graph.nodes.find(({ output }) => output.name === name)?.output
   assertInternal(value, `the chained graph has no value "${name}"`)

@@ -1,5 +1,5 @@
-// New tokens of a batch through a serving program, behind a cache: the one place that makes its
-// feeds. Long prompts go in pieces.
+// Runs new tokens of a batch through a serving program, behind a cache; the only place that makes
+// its feeds. Long prompts run in pieces.
 
 import { ACTIVE, computeActiveFeed } from '../../adapters/activation.ts'
 import { isMixture } from '../../adapters/index.ts'
@@ -29,7 +29,7 @@ const CHUNK_TOKENS = 512
  */
 export type TokenPositions = 'last' | 'all' | 'none' | readonly (readonly number[])[]
 
-/** For whoever goes on from inside the model: the states that enter a layer. */
+/** Receives the states that enter a layer, for callers that continue from there. */
 export interface StatesTap {
   /** The layer, from 0. */
   readonly layer: number
@@ -43,11 +43,11 @@ export interface StatesTap {
 export interface ForwardOptions {
   /** One expert for all rows or one for each; adapters with virtual tokens serve all rows. */
   readonly served?: ServedExperts
-  /** Which of the new tokens to look at. Default 'last'. */
+  /** Which of the new tokens to return. Default 'last'. */
   readonly at?: TokenPositions
   /** Hidden states instead of logits; the head is not computed then. */
   readonly want?: 'logits' | 'hidden'
-  /** Also gives out the states that enter a layer; compiles a program of its own the first time. */
+  /** Also returns the states that enter a layer; the first such call compiles another program. */
   readonly states?: StatesTap | undefined
   /** Called between the pieces of a long prompt; throwing stops. */
   readonly throwIfAborted?: () => void
@@ -119,7 +119,7 @@ function resolveActivationStarts(
   const starts = activeFrom ?? findActivationStarts(served, given)
   if (!starts || activeFrom || cache.lengths.every((length) => length === 0)) return starts
   throw new OptionError(
-    'Rows that go on behind a cache need activeFrom: their adapter acts from its invocation tokens on.',
+    'Rows that continue behind a cache need activeFrom, because their adapter acts from its invocation tokens on.',
   )
 }
 
@@ -190,7 +190,7 @@ export function createForward(parts: ForwardParts): Forward {
   ): Promise<Float32Array[][]> => {
     const { served, at = 'last', want = 'logits', throwIfAborted, states } = options
     const virtual = served && !isPerRow(served) && !isMixture(served) ? listVirtualIds(served) : []
-    // Virtual tokens go before a row's first token, and nobody else counts them.
+    // Virtual tokens go before a row's first token; callers do not count them.
     const before = given.map((_, row) => (cache.lengths[row] === 0 ? virtual : []))
     const tokens = given.map((row, n) => [...before[n]!, ...row])
     checkLengths(config, tokens, cache)

@@ -161,7 +161,7 @@ function createNeedsCache(base: BaseModel, weights: BaseWeights) {
 
 type AddSlots = (kind: SlotKind, activation: boolean) => ModelGraph
 
-/** Slots where they hold the expert; otherwise the adapter is attached to a program of its own. */
+/** Slots where they hold the expert; otherwise the adapter is attached to a separate program. */
 async function findNeeds(
   expert: Expert,
   readServing: ReadServing,

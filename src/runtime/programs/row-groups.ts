@@ -70,12 +70,12 @@ export function resolveExperts(
 /** How rows are served together. */
 export interface Grouping {
   /**
-   * Whether rows of this expert may stand beside rows of others; else they are run by themselves.
+   * Whether rows of this expert may share a batch with rows of others; otherwise they run alone.
    */
   readonly sharesBatch: (expert: Expert | undefined) => Promise<boolean>
 }
 
-/** Runs `count` rows in as few groups as their experts allow; results lie in the rows' order. */
+/** Runs `count` rows in as few groups as their experts allow; results are in the rows' order. */
 export async function runInGroups<Result>(
   count: number,
   choice: AdapterChoice,

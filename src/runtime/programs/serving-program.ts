@@ -47,11 +47,11 @@ export interface ServingOptions {
   readonly backend: Backend
   readonly accuracy: Accuracy
   /**
-   * An adapter that slots cannot serve gets a program of its own, for its configuration. Absent:
+   * An adapter that slots cannot serve gets a separate program, for its configuration. Absent:
    * slots for any other adapter.
    */
   readonly attached?: Pick<Adapter, 'kind' | 'config'>
-  /** What the slots hold; 'plain' unless said. */
+  /** What the slots hold. Default 'plain'. */
   readonly slots?: SlotKind
   /**
    * Slots for each row of the batch: the program is run with a list of experts. One expert for all
@@ -61,13 +61,12 @@ export interface ServingOptions {
   /** Slots whose detours act only where the feed `active` says; a product more a layer. */
   readonly activation?: boolean
   /**
-   * A layer whose incoming states are given out too, for whoever goes on from there; an output
-   * more, and no other cost.
+   * A layer whose incoming states are an output too; there is no other cost.
    */
   readonly states?: number | undefined
   /**
-   * Reads an expert's serving weights, where a cache keeps them. Default: they are computed when the
-   * expert is first run.
+   * Reads an expert's serving weights, where a cache keeps them. Default: they are computed when
+   * the expert is first run.
    */
   readonly readServing?: (expert: Expert) => Promise<ServingWeightMap>
 }
@@ -124,8 +123,9 @@ export function buildServingGraph(options: Omit<ServingOptions, 'backend'>): {
     ? attach(stacked, attached)
     : withSlots(stacked, stacks, slots, { perRow, activation })
   const whole = composeBlocks(detoured.blocks)
-  const told = states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
-  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(told))))
+  const observed =
+    states === undefined ? whole : withStates(whole, getLayerInputName(detoured, states))
+  const chained = withLogitRows(withEmbeddingRows(withCache(withOwnRanks(observed))))
   const stackOf = new Map(stacks.map((stack) => [stack.weight, stack]))
   const formOfWeight = (weight: string) =>
     weights.formOf(stackOf.get(weight)?.parts[0]!.weight ?? weight)

@@ -1,5 +1,5 @@
 // Serving tensors of several experts, one for each row of a batch, as one set of tensors. Ranks are
-// padded with zeros to the largest, which changes nothing. Knows no graph.
+// padded with zeros to the largest, which changes nothing. Independent of the graph.
 
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 
