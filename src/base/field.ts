@@ -78,7 +78,7 @@ export function createField<Value, const Info extends FieldInfo<Value> = object>
     expected,
     schema,
     ...info,
-    is: (value): value is Value => is(value),
+    is: is as Field<Value>['is'],
     findProblems: (value, name) =>
       is(value) ? [] : [`${name}: got ${describeValue(value)}, expected ${expected}`],
   }
@@ -100,6 +100,7 @@ function createNumber<const Info extends NumberInfo>(
   info: Info,
 ): WithDefault<number, Info> {
   const { from = -Infinity, above = -Infinity, to, below = Infinity } = info
+  const high = to ?? Infinity
   const isNumber = type === 'integer' ? Number.isSafeInteger : Number.isFinite
   const schema = {
     type,
@@ -111,12 +112,13 @@ function createNumber<const Info extends NumberInfo>(
   return createField<number, Info>(
     [type === 'integer' ? 'an integer' : 'a number', describeRange(info)].join(' ').trim(),
     schema,
-    (value) => {
-      if (typeof value !== 'number') return false
-      if (to === Infinity && value === Infinity) return true
-      const high = to ?? Infinity
-      return isNumber(value) && value >= from && value > above && value <= high && value < below
-    },
+    (value) =>
+      typeof value === 'number' &&
+      value >= from &&
+      value <= high &&
+      (isNumber(value) || value === to) &&
+      (value > above || above === -Infinity) &&
+      (value < below || below === Infinity),
     info,
   )
 }

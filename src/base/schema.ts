@@ -95,11 +95,11 @@ export const findValueProblems = (
   )
 
 /** Whether nothing is wrong with options; takes a fraction of the time that a list takes. */
-function areOptionsRight(given: Readonly<Record<string, unknown>>, fields: Fields): boolean {
-  for (const name of Object.keys(given)) {
-    const field = Object.hasOwn(fields, name) ? fields[name] : undefined
+export function areOptionsRight(given: Readonly<Record<string, unknown>>, fields: Fields): boolean {
+  for (const name in given) {
+    if (!Object.hasOwn(fields, name)) return false
     const value = given[name]
-    if (field === undefined || (value !== undefined && !field.is(value))) return false
+    if (value !== undefined && !fields[name]!.is(value)) return false
   }
   return true
 }

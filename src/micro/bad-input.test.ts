@@ -112,13 +112,13 @@ describe('bad input is refused by name and changes nothing', () => {
       'an unknown verdict',
       adapt({ target, verdict: 'meh' as 'good' }),
       OptionError,
-      "verdict: got meh, expected 'good' or 'bad'",
+      'verdict: got "meh", expected "good", "bad"',
     ],
     [
       'an unknown field',
       adapt({ target, learningRate: 1 } as Feedback),
       OptionError,
-      'learningRate: there is no such field',
+      'feedback: there is no option "learningRate"',
     ],
     [
       'target and gradient at once',
@@ -198,16 +198,25 @@ describe('bad input is refused by name and changes nothing', () => {
   })
   it.each([
     [null as unknown as MicroLoraOptions, 'options: got null, expected an object'],
-    [{ rank: 0 }, 'rank: got 0, expected a whole number from 1 to 16'],
+    [{ rank: 0 }, 'rank: got 0, expected an integer from 1 to 16'],
     [{ rank: 17 }, 'rank: got 17'],
     [
       { rank: 1.5, inFeatures: 0, dropout: 1 },
-      'inFeatures: got 0, expected a whole number from 1 to 16777216; rank: got 1.5, expected a whole number from 1 to 16; dropout: got 1,',
+      'inFeatures: got 0, expected an integer from 1 to 16777216; rank: got 1.5, expected an integer from 1 to 16; dropout: got 1,',
     ],
     [{ alpha: NaN }, 'alpha: got NaN, expected a number above 0'],
-    [{ modules: {} }, 'modules: names none'],
+    [{ modules: {} }, 'modules: got {}, expected an object with one module or more'],
     [{ modules: { q: { inFeatures: 4, outFeatures: -1 } } }, 'modules.q.outFeatures: got -1'],
-    [{ learningRate: 1 } as MicroLoraOptions, 'learningRate: there is no such option'],
+    [{ learningRate: 1 } as MicroLoraOptions, 'there is no option "learningRate"'],
+    [{ Rank: 4 } as MicroLoraOptions, 'there is no option "Rank". Did you mean "rank"?'],
+    [
+      { modules: { q: { inFeatures: 4, outfeatures: 4 } } } as unknown as MicroLoraOptions,
+      'there is no option "modules.q.outfeatures". Did you mean "modules.q.outFeatures"?',
+    ],
+    [
+      { modules: { q: { inFeatures: 4 } } } as unknown as MicroLoraOptions,
+      'modules.q: expected both inFeatures and outFeatures',
+    ],
   ])('options %o', (options, message) => {
     expect(() => new MicroLora(options)).toThrow(OptionError)
     expect(() => new MicroLora(options)).toThrow(message)

@@ -1,12 +1,20 @@
-// What a user, a test or a program says about an output, and what it is worth. Numbers in, numbers
-// out; knows no weights.
+// What a user, a test or a program says about an output, and its reward. Independent of: weights.
 
 import { OptionError } from '../base/errors.ts'
+import {
+  areOptionsRight,
+  createField,
+  findOptionProblems,
+  isRecord,
+  number,
+  type OptionFields,
+  oneOf,
+} from '../base/schema.ts'
 import { discountByLatency } from './reward.ts'
 
 /**
- * Any of these may be left out, but one must say in which direction to move: target, gradient,
- * emitted, or an output that `explore` gave.
+ * All fields are optional, but one must say in which direction to move: target, gradient, emitted,
+ * or an output that `explore` returned.
  */
 export interface Feedback {
   /** 0 (bad) to 1 (good). */
@@ -23,69 +31,73 @@ export interface Feedback {
    */
   readonly gradient?: Float32Array | undefined
   /**
-   * What was given out, to be made likelier or less likely by the reward: the output itself [out],
-   * or which of `out` classes was chosen.
+   * The output that was emitted, made more or less likely by the reward: the vector itself [out], or
+   * which of `out` classes was chosen.
    */
   readonly emitted?: Float32Array | number | undefined
-  /** What the layer beside the adapter gave [out]; zeros where it is missing. */
+  /** The output of the adapted layer [out]. Default zeros. */
   readonly base?: Float32Array | undefined
   /** How long the answer took. Counts with the option targetLatencyUs. */
   readonly latencyUs?: number | undefined
   /** Which module; needed where there are several. */
   readonly sourceModule?: string | undefined
-  /** Which conversation: ties a reward to what `explore` gave out in the same one. */
+  /** Which conversation: a reward belongs to what `explore` returned in the same one. */
   readonly sessionId?: string | undefined
 }
 
-const names = new Set<string>([
-  'quality',
-  'reward',
-  'verdict',
-  'target',
-  'gradient',
-  'emitted',
-  'base',
-  'latencyUs',
-  'sourceModule',
-  'sessionId',
-])
+const isGiven = (value: unknown): boolean => value !== null
 
-const isNumber = (value: unknown, from: number, to: number): boolean =>
-  typeof value === 'number' && value >= from && value <= to
+const fields: OptionFields<Feedback> = {
+  quality: number({ from: 0, to: 1 }),
+  reward: number({ from: -1e6, to: 1e6 }),
+  verdict: oneOf(['good', 'bad']),
+  // lengths and values of vectors are checked where they are used
+  target: createField('a Float32Array', {}, isGiven),
+  gradient: createField('a Float32Array', {}, isGiven),
+  emitted: createField('a Float32Array or the number of a class', {}, isGiven),
+  base: createField('a Float32Array', {}, isGiven),
+  latencyUs: number({ from: 0, to: 1e15 }),
+  sourceModule: createField('the name of a module', {}, isGiven),
+  sessionId: createField(
+    'a string of at most 1000 characters',
+    { type: 'string', maxLength: 1000 },
+    (value) => typeof value === 'string' && value.length <= 1000,
+  ),
+}
+
+/** Fields that exclude each other. */
+function listConflicts(feedback: Feedback): string[] {
+  const { quality, verdict, target, gradient, emitted, base } = feedback
+  const conflicts: string[] = []
+  if (quality !== undefined && verdict !== undefined)
+    conflicts.push('quality and verdict: give one of them')
+  if (target !== undefined && gradient !== undefined)
+    conflicts.push('target and gradient: give one of them')
+  if (emitted !== undefined && (target ?? gradient) !== undefined)
+    conflicts.push('emitted: belongs to a reward; leave it out beside a target or gradient')
+  if (base !== undefined && gradient !== undefined)
+    conflicts.push('base: has no meaning beside a gradient, which is taken as it is')
+  return conflicts
+}
+
+/** Whether any two of the fields may exclude each other; without making a list. */
+const hasConflictingFields = ({ quality, verdict, target, gradient, emitted }: Feedback): boolean =>
+  gradient !== undefined ||
+  (quality !== undefined && verdict !== undefined) ||
+  (emitted !== undefined && target !== undefined)
 
 /**
- * Throws one OptionError that lists all that is wrong with the plain values; lengths are checked
- * where the vectors are used.
+ * Throws one OptionError that lists every unknown field and every wrong value; lengths of vectors
+ * are checked where they are used.
  */
 export function checkFeedback(feedback: Feedback): void {
-  if (typeof feedback !== 'object' || feedback === null)
+  if (!isRecord(feedback))
     throw new OptionError(
       `feedback: got ${String(feedback)}, expected an object with a target, a gradient, or a reward, quality or verdict.`,
     )
-  const { quality, reward, verdict, target, gradient, emitted, base, latencyUs, sessionId } =
-    feedback
-  let problems: string[] | undefined
-  const complain = (text: string): void => void (problems ??= []).push(text)
-  if (quality !== undefined && !isNumber(quality, 0, 1))
-    complain(`quality: got ${quality}, expected a number from 0 to 1`)
-  if (reward !== undefined && !isNumber(reward, -1e6, 1e6))
-    complain(`reward: got ${reward}, expected a number from -1e6 to 1e6`)
-  if (verdict !== undefined && verdict !== 'good' && verdict !== 'bad')
-    complain(`verdict: got ${String(verdict)}, expected 'good' or 'bad'`)
-  if (latencyUs !== undefined && !isNumber(latencyUs, 0, 1e15))
-    complain(`latencyUs: got ${latencyUs}, expected microseconds`)
-  if (sessionId !== undefined && (typeof sessionId !== 'string' || sessionId.length > 1000))
-    complain('sessionId: expected at most 1000 letters')
-  if (quality !== undefined && verdict !== undefined)
-    complain('quality and verdict: give one of them')
-  if (target !== undefined && gradient !== undefined)
-    complain('target and gradient: give one of them')
-  if (emitted !== undefined && (target ?? gradient) !== undefined)
-    complain('emitted: belongs to a reward; leave it out beside a target or gradient')
-  if (base !== undefined && gradient !== undefined)
-    complain('base: has no meaning beside a gradient, which is taken as it is')
-  for (const name in feedback) if (!names.has(name)) complain(`${name}: there is no such field`)
-  if (problems) throw new OptionError(`feedback: ${problems.join('; ')}.`)
+  if (areOptionsRight(feedback, fields) && !hasConflictingFields(feedback)) return
+  const problems = [...findOptionProblems(feedback, fields), ...listConflicts(feedback)]
+  if (problems.length > 0) throw new OptionError(`feedback: ${problems.join('; ')}.`)
 }
 
 export const qualityOf = ({ quality, verdict }: Feedback): number | undefined =>

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { createContext, kernelNames } from './kernels/context.ts'
-import { MicroModule } from './module.ts'
+import { MicroModule } from './module/module.ts'
 import { completeOptions, type MicroLoraOptions } from './options.ts'
 import { MicroLora } from './micro-lora.ts'
 import {

@@ -137,7 +137,7 @@ describe('rows', () => {
     expect(rows.gradient(prediction).gradient).toEqual(filled().gradient(prediction).gradient)
     expect(rows.missing(everything.slice(0, 16)).length).toBe(2)
     expect(() => rows.add(everything.slice(30), rowsOf(everything.slice(30)))).toThrow(
-      'no room for 20 rows beside those just asked for: capacity 16',
+      'no room for 20 rows besides those just asked for: capacity 16',
     )
   })
   it('take memory from the heap and give it back', () => {
@@ -156,19 +156,19 @@ describe('rows', () => {
       'a token without its row',
       (rows) => rows.gradient({ ...good, ids: Array.from(good.ids).with(0, 99) }),
       OptionError,
-      'the row of token 99 is not here',
+      'the row of token 99 is missing',
     ],
     [
       'a token twice',
       (rows) => rows.gradient({ ...good, ids: Array.from(good.ids).with(0, good.ids[1]!) }),
       OptionError,
-      'stands there twice',
+      'is there twice',
     ],
     [
       'a token that came from elsewhere',
       (rows) => rows.gradient({ ...good, came: 999 }),
       OptionError,
-      'token 999 is none of ids',
+      'token 999 is not among ids',
     ],
     [
       'NaN among the logits',
@@ -180,7 +180,7 @@ describe('rows', () => {
       'a total of other logits',
       (rows) => rows.gradient({ ...good, total: 0 }),
       NumericError,
-      'the total is of others',
+      'the total is of other logits',
     ],
     [
       'an infinite total',
@@ -223,8 +223,12 @@ describe('rows', () => {
     expect(() => new HeadRows({ width: 0, capacity: -1, softcap: NaN })).toThrow(
       /width: got 0.*capacity: got -1.*softcap: got NaN/,
     )
+    expect(() => new HeadRows({ width, softCap: 30 } as { width: number })).toThrow(
+      'HeadRows options: there is no option "softCap". Did you mean "softcap"?',
+    )
+    expect(() => new HeadRows({} as { width: number })).toThrow('width: got undefined')
     expect(() => new HeadRows({ width, averageRow: new Float32Array(3) })).toThrow(
-      'averageRow: expected 37 finite values',
+      'averageRow: got 3 values, expected 37',
     )
   })
 })

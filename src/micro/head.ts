@@ -1,21 +1,36 @@
-// Learning at a language model's head: the loss of the token that came and its gradient at the
-// hidden state, from the likeliest tokens' logits and rows. Keeps rows by token, the ones used
-// last; reads none itself and knows no adapter.
+// Learning at a language model's head: the loss of the target token and its gradient at the hidden
+// state, from the top-k tokens' logits and rows. Caches rows by token. Independent of: adapters,
+// where rows are read.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import { isAllFinite } from '../base/finite.ts'
-import { getKernelContext, type KernelContext, type KernelName } from './kernels/context.ts'
+import {
+  createField,
+  findOptionProblems,
+  integer,
+  isRecord,
+  number,
+  type OptionFields,
+  oneOf,
+} from '../base/schema.ts'
+import {
+  getKernelContext,
+  type KernelContext,
+  type KernelName,
+  kernelNames,
+} from './kernels/context.ts'
 import { releaseRegistry } from './kernels/heap.ts'
-import { padLength } from './layout.ts'
+import { padLength } from './module/layout.ts'
+import { RowSlots } from './row-slots.ts'
 
 export interface HeadRowsOptions {
   /** Of the hidden state and of a row. */
   readonly width: number
-  /** Rows that are kept; 4 · width bytes each, taken at once. Default 2048. */
+  /** Rows that are cached; 4 · width bytes each, allocated at once. Default 2048. */
   readonly capacity?: number
   /**
-   * The vocabulary's average row [width], along which tokens that are not looked at are taken to
-   * lie. Without it they are left out.
+   * The vocabulary's average row [width], which stands for all tokens that are not among the ids.
+   * Without it they are left out.
    */
   readonly averageRow?: Float32Array
   /** Of models that cap logits as cap · tanh(l / cap). Default 0: no cap. */
@@ -23,40 +38,63 @@ export interface HeadRowsOptions {
   readonly kernels?: KernelName
 }
 
-/** What the model said at one place, and what came. */
+/** A model's prediction at one position, and the target token. */
 export interface HeadPrediction {
-  /** The tokens looked at, each once: the 64 likeliest, say, and the one that came. */
+  /** Tokens, each once: the top 64, say, and the target token. */
   readonly ids: ArrayLike<number>
-  /** Their logits, by the same places. */
+  /** Their logits, in the same order. */
   readonly logits: ArrayLike<number>
   /** log Σ exp over the logits of the whole vocabulary; over those given where it is missing. */
   readonly total?: number
-  /** The token that came; one of `ids`. */
+  /** The target token; one of `ids`. */
   readonly came: number
-  /** Multiplies loss and gradient; below 0 away from what came. Default 1. */
+  /** Multiplies loss and gradient; below 0 makes the target less likely. Default 1. */
   readonly weight?: number
 }
 
 export interface HeadGradient {
   /** −weight · log p(came) */
   readonly loss: number
-  /** The probability of tokens that were not looked at. */
+  /** The probability of tokens that are not among the ids. */
   readonly rest: number
   /** ∂loss/∂h [width] */
   readonly gradient: Float32Array
 }
 
-const mostTokens = 2 ** 24
-// row numbers are floats in the heap; probabilities from 32-bit logits may add up to a little over
-// 1
-const slack = 1e-3
+const mostTokens = 2 ** 24 // row numbers are floats in the heap
+const slack = 1e-3 // probabilities from 32-bit logits may add up to a little over 1
+
+const fields: OptionFields<HeadRowsOptions> = {
+  width: integer({ from: 1, to: 2 ** 20 }),
+  capacity: integer({ from: 1, below: mostTokens }),
+  averageRow: createField<Float32Array>(
+    'a Float32Array of finite values',
+    {},
+    (value) => value instanceof Float32Array && isAllFinite(value),
+  ),
+  softcap: number({ from: 0 }),
+  kernels: oneOf(kernelNames),
+}
+
+/** Throws one OptionError that names everything that is wrong. */
+function checkHeadRowsOptions(options: HeadRowsOptions): void {
+  if (!isRecord(options))
+    throw new OptionError(`HeadRows options: got ${String(options)}, expected an object.`)
+  const { averageRow, width } = options
+  const problems = findOptionProblems(options, fields)
+  if (width === undefined) problems.push(`width: got undefined, expected ${fields.width.expected}`)
+  if (averageRow && averageRow.length !== width)
+    problems.push(`averageRow: got ${averageRow.length} values, expected ${width}`)
+  if (problems.length > 0) throw new OptionError(`HeadRows options: ${problems.join('; ')}.`)
+}
 
 /**
  * Rows of a head W [V, width] by token, and with them the gradient of a prediction's cross-entropy
  * at the hidden state h, logits = W·h:
  *
- * L = −log p(came) ∂L/∂h = Σ_looked at (p − y)·w_token + rest·w_average y: 1 for the token that
- * came, else 0
+ *     L = −log p(came)     ∂L/∂h = Σ over ids (p − y)·w_token + rest·w_average
+ *
+ * y: 1 for the target token, else 0.
  *
  * Exact where `ids` is the whole vocabulary.
  */
@@ -73,42 +111,20 @@ export class HeadRows {
   readonly #weights: number
   readonly #y: number
   readonly #release: () => void
-  readonly #slots = new Map<number, number>()
-  readonly #free: number[]
-  readonly #usedAt: Float64Array
-  #now = 0
+  readonly #slots: RowSlots
   #disposed = false
 
   /** Throws one OptionError that names everything that is wrong. */
-  constructor({ width, capacity = 2048, averageRow, softcap = 0, kernels }: HeadRowsOptions) {
-    const rules: readonly (readonly [boolean, string])[] = [
-      [
-        Number.isInteger(width) && width > 0 && width <= 2 ** 20,
-        `width: got ${width}, expected a whole number from 1 to 1048576`,
-      ],
-      [
-        Number.isInteger(capacity) && capacity > 0 && capacity < mostTokens,
-        `capacity: got ${capacity}, expected a whole number from 1 to ${mostTokens - 1}`,
-      ],
-      [
-        Number.isFinite(softcap) && softcap >= 0,
-        `softcap: got ${softcap}, expected 0 or a number above`,
-      ],
-      [
-        averageRow === undefined || (averageRow.length === width && isAllFinite(averageRow)),
-        `averageRow: expected ${width} finite values`,
-      ],
-    ]
-    const broken = rules.flatMap(([holds, message]) => (holds ? [] : [message]))
-    if (broken.length > 0) throw new OptionError(`HeadRows: ${broken.join('; ')}.`)
+  constructor(options: HeadRowsOptions) {
+    checkHeadRowsOptions(options)
+    const { width, capacity = 2048, averageRow, softcap = 0, kernels } = options
     this.width = width
     this.capacity = capacity
     this.#softcap = softcap
     this.#context = getKernelContext(kernels)
     this.#stride = padLength(width)
     this.#hasAverage = averageRow !== undefined
-    this.#usedAt = new Float64Array(capacity)
-    this.#free = Array.from({ length: capacity }, (_, slot) => capacity - 1 - slot)
+    this.#slots = new RowSlots(capacity)
     const { heap } = this.#context
     const most = padLength(capacity + 1)
     const stride = this.#stride
@@ -129,24 +145,24 @@ export class HeadRows {
   }
 
   /**
-   * Of these tokens the ones whose rows are not here; those that are stay until after the next
+   * Those of these tokens whose rows are missing; rows that are cached stay until after the next
    * `add`. Throws OptionError.
    */
   missing(ids: ArrayLike<number>): number[] {
     this.#alive()
-    this.#now++
+    const call = this.#slots.startCall()
     const absent: number[] = []
     for (let i = 0; i < ids.length; i++) {
-      const slot = this.#slots.get(ids[i]!)
+      const slot = this.#slots.find(ids[i]!)
       if (slot === undefined) absent.push(ids[i]!)
-      else this.#usedAt[slot] = this.#now
+      else this.#slots.use(slot, call)
     }
     return absent.length > 1 ? [...new Set(absent)] : absent
   }
 
   /**
-   * Keeps the rows [N, width] of N tokens; where there is no room the ones not asked for the
-   * longest go. Throws OptionError, ShapeError, NumericError.
+   * Caches the rows [N, width] of N tokens; where there is no room, the least recently used are
+   * evicted. Throws OptionError, ShapeError, NumericError.
    */
   add(ids: readonly number[], rows: Float32Array): void {
     this.#alive()
@@ -156,40 +172,17 @@ export class HeadRows {
       )
     if (!isAllFinite(rows))
       throw new NumericError('HeadRows: rows: hold NaN or infinite values; nothing was changed.')
-    const fresh = new Set(ids.filter((id) => !this.#slots.has(id)))
-    const free = this.#freed(fresh.size)
+    const slots = this.#slots.assign(ids)
+    if (slots === undefined)
+      throw new OptionError(
+        `HeadRows: no room for ${new Set(ids).size} rows besides those just asked for: capacity ${this.capacity}.`,
+      )
     const array = this.#context.heap.array()
-    for (const [i, id] of ids.entries()) {
-      const slot = this.#slots.get(id) ?? free.pop()!
-      this.#slots.set(id, slot)
-      this.#usedAt[slot] = this.#now
+    for (const [i, slot] of slots.entries())
       array.set(
         rows.subarray(i * this.width, (i + 1) * this.width),
         this.#rows + slot * this.#stride,
       )
-    }
-  }
-
-  /**
-   * The free slots, so many or more: an eighth of all at a time, so that the oldest are not sought
-   * at every call.
-   */
-  #freed(count: number): number[] {
-    const free = this.#free
-    if (free.length >= count) return free
-    const old = [...this.#slots]
-      .filter(([, slot]) => this.#usedAt[slot]! < this.#now)
-      .toSorted(([, a], [, b]) => this.#usedAt[a]! - this.#usedAt[b]!)
-    const wanted = count - free.length
-    if (old.length < wanted)
-      throw new OptionError(
-        `HeadRows: no room for ${count} rows beside those just asked for: capacity ${this.capacity}.`,
-      )
-    for (const [id, slot] of old.slice(0, Math.max(wanted, this.capacity >> 3))) {
-      this.#slots.delete(id)
-      free.push(slot)
-    }
-    return free
   }
 
   /**
@@ -231,20 +224,19 @@ export class HeadRows {
       throw new NumericError(
         `HeadRows: total is ${total}, weight is ${weight}; expected finite numbers.`,
       )
-    const call = ++this.#now
+    const call = this.#slots.startCall()
     let sum = 0
     let loss = NaN
     for (let k = 0; k < count; k++) {
       const id = ids[k]!
       const logit = logits[k]!
-      const slot = this.#slots.get(id)
+      const slot = this.#slots.find(id)
       if (slot === undefined)
         throw new OptionError(
-          `HeadRows: the row of token ${id} is not here: \`missing\` names those to \`add\`.`,
+          `HeadRows: the row of token ${id} is missing: \`missing\` names those to \`add\`.`,
         )
-      if (this.#usedAt[slot] === call)
-        throw new OptionError(`HeadRows: ids: token ${id} stands there twice.`)
-      this.#usedAt[slot] = call
+      if (!this.#slots.use(slot, call))
+        throw new OptionError(`HeadRows: ids: token ${id} is there twice.`)
       const share = Math.exp(logit - total)
       sum += share
       if (id === came) loss = total - logit
@@ -253,11 +245,11 @@ export class HeadRows {
     }
     if (!(sum <= 1 + slack))
       throw new NumericError(
-        `HeadRows: logits: their probabilities add up to ${sum} by the total ${total}; a logit is NaN, or the total is of others.`,
+        `HeadRows: logits: their probabilities add up to ${sum} with the total ${total}; a logit is NaN, or the total is of other logits.`,
       )
     if (Number.isNaN(loss))
       throw new OptionError(
-        `HeadRows: came: token ${came} is none of ids; put it there with its logit.`,
+        `HeadRows: came: token ${came} is not among ids; add it there with its logit.`,
       )
     const rest = Math.max(0, 1 - sum)
     array[this.#places + count] = this.capacity
@@ -265,12 +257,12 @@ export class HeadRows {
     return { loss, rest }
   }
 
-  /** The slope of a cap where a logit stands. */
+  /** The slope of the softcap at a logit. */
   #damp(logit: number): number {
     return this.#softcap === 0 ? 1 : 1 - (logit / this.#softcap) ** 2
   }
 
-  /** Gives the memory back at once instead of when nobody holds this any more. */
+  /** Frees the memory at once instead of when this is collected. */
   dispose(): void {
     if (this.#disposed) return
     this.#disposed = true
@@ -279,7 +271,7 @@ export class HeadRows {
   }
 
   #alive(): void {
-    if (this.#disposed) throw new OptionError('HeadRows: these were disposed of.')
+    if (this.#disposed) throw new OptionError('HeadRows: this was disposed of.')
   }
 }
 

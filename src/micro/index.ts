@@ -12,7 +12,7 @@ export {
 } from '../base/errors.ts'
 export type { Feedback } from './feedback.ts'
 export { type HeadGradient, type HeadPrediction, HeadRows, type HeadRowsOptions } from './head.ts'
-export type { MicroLoraJson } from './json.ts'
+export type { MicroLoraJson } from './files/json.ts'
 export {
   createContext,
   getKernelContext,
@@ -20,15 +20,16 @@ export {
   type KernelName,
   kernelNames,
 } from './kernels/context.ts'
-export type { MemoryReport } from './layout.ts'
-export { MicroLora, type MicroLoraStatistics } from './micro-lora.ts'
-export { MicroModule } from './module.ts'
+export type { MemoryReport } from './module/layout.ts'
+export { MicroLora } from './micro-lora.ts'
+export type { MicroLoraStatistics } from './statistics.ts'
+export { MicroModule } from './module/module.ts'
 export type {
   MicroLoraConfig,
   MicroLoraOptions,
   MicroLoraSettings,
   ModuleDimensions,
 } from './options.ts'
-export type { PeftExport, PeftFiles } from './peft.ts'
-export type { TrustRegion } from './step.ts'
+export type { PeftExport, PeftFiles } from './files/peft.ts'
+export type { TrustRegion } from './module/trust-region.ts'
 export type { MicroLoraWarning } from './warnings.ts'

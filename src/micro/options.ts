@@ -1,8 +1,20 @@
-// The options of a MicroLoRA: completed with defaults, checked as a whole. Knows nothing of what
-// they do.
+// The options of a MicroLoRA as a table of fields: checked as a whole, completed with defaults.
 
 import { OptionError } from '../base/errors.ts'
-import type { KernelName } from './kernels/context.ts'
+import {
+  createField,
+  type Field,
+  type Fields,
+  findOptionProblems,
+  flag,
+  integer,
+  isRecord,
+  number,
+  type OptionFields,
+  object,
+  oneOf,
+} from '../base/schema.ts'
+import { type KernelName, kernelNames } from './kernels/context.ts'
 
 /** The lengths of a target module's input and output. */
 export interface ModuleDimensions {
@@ -10,11 +22,11 @@ export interface ModuleDimensions {
   readonly outFeatures: number
 }
 
-/** What is learned of, and how; all of it is saved with the adapter. */
+/** Settings that are saved with the adapter. */
 export interface MicroLoraSettings {
   /** 1 to 16; special kernels for 1 to 4. Default 2. */
   readonly rank: number
-  /** The detour is scaled by alpha / rank. Default 2·rank. */
+  /** The low-rank update is scaled by alpha / rank. Default 2·rank. */
   readonly alpha: number
   /**
    * Share of the input that is left out when `adapt` computes the output itself, 0 to below 1.
@@ -91,119 +103,122 @@ export interface MicroLoraConfig extends MicroLoraSettings {
   readonly modules: Readonly<Record<string, ModuleDimensions>>
 }
 
-const requireRange = (from: number, to: number, what: string) => ({
-  what,
-  fits: (value: unknown): boolean => typeof value === 'number' && value >= from && value <= to,
-})
-const requireInteger = (from: number, to: number, what: string) => ({
-  what,
-  fits: (value: unknown): boolean =>
-    Number.isInteger(value) && Number(value) >= from && Number(value) <= to,
-})
-const requireOneOf = (...values: unknown[]) => ({
-  what: values.map((value) => JSON.stringify(value)).join(' or '),
-  fits: (value: unknown): boolean => values.includes(value),
-})
+const share = number({ from: 0, below: 1 })
+const positive = number({ above: 0, to: 1e30 })
+const notNegative = number({ from: 0, to: 1e30 })
+const bound = number({ above: 0, to: Infinity })
+const size = integer({ from: 1, to: 2 ** 24 })
+const longestName = 200
 
-const tiny = Number.MIN_VALUE
-const share = requireRange(0, 1 - Number.EPSILON, 'a number from 0 to below 1')
-const positive = requireRange(tiny, 1e30, 'a number above 0')
-const notNegative = requireRange(0, 1e30, '0 or a number above')
-const bound = requireRange(tiny, Infinity, 'a number above 0, or Infinity')
+const dimensions = object({ inFeatures: size, outFeatures: size })
 
-/** Default and rule of every setting; a default may depend on what was given. */
-const rules: {
-  readonly [Key in keyof MicroLoraSettings]: {
-    readonly rule: { what: string; fits: (value: unknown) => boolean }
-    readonly byDefault: (given: OptionalSettings) => MicroLoraSettings[Key]
-  }
-} = {
-  rank: { rule: requireInteger(1, 16, 'a whole number from 1 to 16'), byDefault: () => 2 },
-  alpha: { rule: positive, byDefault: ({ rank = 2 }) => 2 * rank },
-  dropout: { rule: share, byDefault: () => 0 },
-  bias: { rule: requireOneOf(true, false), byDefault: () => false },
-  seed: {
-    rule: requireInteger(-(2 ** 31), 2 ** 32 - 1, 'a whole number of 32 bits'),
-    byDefault: () => 0,
-  },
-  optimizer: { rule: requireOneOf('sgd', 'adam'), byDefault: () => 'sgd' },
-  momentum: { rule: share, byDefault: ({ optimizer }) => (optimizer === 'adam' ? 0.9 : 0) },
-  secondMomentum: { rule: share, byDefault: () => 0.999 },
-  epsilon: { rule: positive, byDefault: () => 1e-8 },
-  decay: { rule: notNegative, byDefault: () => 0 },
-  clip: { rule: bound, byDefault: () => 1 },
-  trustRadius: { rule: bound, byDefault: () => Infinity },
-  ewc: { rule: requireOneOf(true, false), byDefault: () => false },
-  ewcLambda: { rule: notNegative, byDefault: () => 1 },
-  ewcKeep: { rule: share, byDefault: () => 0.9 },
-  exploration: { rule: positive, byDefault: () => 0.1 },
-  normalizeQuality: { rule: requireOneOf(true, false), byDefault: () => false },
-  rate: { rule: requireOneOf('fixed', 'variance'), byDefault: () => 'fixed' },
-  baselineKeep: { rule: share, byDefault: () => 0.9 },
-  targetLatencyUs: {
-    rule: { what: positive.what, fits: (value) => value === undefined || positive.fits(value) },
-    byDefault: () => undefined,
+/** Module dimensions by name; problems have the path, as in `modules.q.inFeatures`. */
+const modulesField: Field<Readonly<Record<string, ModuleDimensions>>> = {
+  ...createField(
+    `an object with one module or more, names of 1 to ${longestName} characters`,
+    { type: 'object', additionalProperties: dimensions.schema, minProperties: 1 },
+    (value) =>
+      isRecord(value) &&
+      Object.keys(value).length > 0 &&
+      Object.entries(value).every(
+        ([name, own]) => name !== '' && name.length <= longestName && isComplete(own),
+      ),
+  ),
+  findProblems(value, path) {
+    if (!isRecord(value) || Object.keys(value).length === 0)
+      return [`${path}: got ${JSON.stringify(value)}, expected an object with one module or more`]
+    return Object.entries(value).flatMap(([name, own]) => {
+      const where = `${path}.${name.slice(0, 60)}`
+      if (name === '' || name.length > longestName)
+        return [`${where}: got a name of ${name.length} characters, expected 1 to ${longestName}`]
+      const problems = dimensions.findProblems(own, where)
+      return problems.length > 0 || isComplete(own)
+        ? problems
+        : [`${where}: expected both inFeatures and outFeatures`]
+    })
   },
 }
 
-export const settingNames = Object.keys(rules) as (keyof MicroLoraSettings)[]
+const isComplete = (value: unknown): boolean =>
+  dimensions.is(value) && value.inFeatures !== undefined && value.outFeatures !== undefined
 
-const describeValue = (value: unknown): string =>
-  typeof value === 'number' ? String(value) : (JSON.stringify(value)?.slice(0, 60) ?? String(value))
+const settingFields: OptionFields<MicroLoraSettings> = {
+  rank: integer({ from: 1, to: 16 }),
+  alpha: positive,
+  dropout: share,
+  bias: flag(),
+  seed: integer({ from: -(2 ** 31), to: 2 ** 32 - 1 }),
+  optimizer: oneOf(['sgd', 'adam']),
+  momentum: share,
+  secondMomentum: share,
+  epsilon: positive,
+  decay: notNegative,
+  clip: bound,
+  trustRadius: bound,
+  ewc: flag(),
+  ewcLambda: notNegative,
+  ewcKeep: share,
+  exploration: positive,
+  normalizeQuality: flag(),
+  rate: oneOf(['fixed', 'variance']),
+  baselineKeep: share,
+  targetLatencyUs: positive,
+}
 
-/**
- * Modules by name; what is wrong goes to `problems`. Without a prototype, so that "__proto__" is a
- * name like others.
- */
-function readModules(
-  options: MicroLoraOptions,
-  problems: string[],
-): Record<string, ModuleDimensions> {
-  const { modules, inFeatures = 768, outFeatures = 768 } = options
-  if (modules && (options.inFeatures !== undefined || options.outFeatures !== undefined))
-    problems.push('modules: have their own dimensions; leave inFeatures and outFeatures out')
-  const entries = Object.entries(modules ?? { default: { inFeatures, outFeatures } })
-  if (entries.length === 0) problems.push('modules: names none')
-  const rule = requireInteger(1, 2 ** 24, 'a whole number from 1 to 16777216')
-  const found: Record<string, ModuleDimensions> = Object.create(null)
-  for (const [name, given] of entries) {
-    if (name === '' || name.length > 200)
-      problems.push(`modules: a name has 1 to 200 letters, got ${name.length}`)
-    for (const key of ['inFeatures', 'outFeatures'] as const) {
-      const value: unknown = given?.[key]
-      if (!rule.fits(value))
-        problems.push(
-          `${modules ? `modules.${name.slice(0, 60)}.` : ''}${key}: got ${describeValue(value)}, expected ${rule.what}`,
-        )
-    }
-    found[name] = { inFeatures: given?.inFeatures, outFeatures: given?.outFeatures }
+const fields: Fields = {
+  inFeatures: size,
+  outFeatures: size,
+  modules: modulesField,
+  kernels: oneOf(kernelNames),
+  ...settingFields,
+}
+
+/** Settings with defaults; some depend on others. */
+function completeSettings(given: MicroLoraOptions): MicroLoraSettings {
+  const { rank = 2, optimizer = 'sgd' } = given
+  return {
+    rank,
+    alpha: given.alpha ?? 2 * rank,
+    dropout: given.dropout ?? 0,
+    bias: given.bias ?? false,
+    seed: given.seed ?? 0,
+    optimizer,
+    momentum: given.momentum ?? (optimizer === 'adam' ? 0.9 : 0),
+    secondMomentum: given.secondMomentum ?? 0.999,
+    epsilon: given.epsilon ?? 1e-8,
+    decay: given.decay ?? 0,
+    clip: given.clip ?? 1,
+    trustRadius: given.trustRadius ?? Infinity,
+    ewc: given.ewc ?? false,
+    ewcLambda: given.ewcLambda ?? 1,
+    ewcKeep: given.ewcKeep ?? 0.9,
+    exploration: given.exploration ?? 0.1,
+    normalizeQuality: given.normalizeQuality ?? false,
+    rate: given.rate ?? 'fixed',
+    baselineKeep: given.baselineKeep ?? 0.9,
+    targetLatencyUs: given.targetLatencyUs,
   }
-  return found
+}
+
+/** Without a prototype, so that "__proto__" is a name like others. */
+function completeModules({
+  modules,
+  inFeatures = 768,
+  outFeatures = 768,
+}: MicroLoraOptions): Record<string, ModuleDimensions> {
+  const complete: Record<string, ModuleDimensions> = Object.create(null)
+  for (const [name, own] of Object.entries(modules ?? { default: { inFeatures, outFeatures } }))
+    complete[name] = { inFeatures: own.inFeatures, outFeatures: own.outFeatures }
+  return complete
 }
 
 /** Everything that was given, completed. Throws one OptionError that lists all that is wrong. */
 export function completeOptions(options: MicroLoraOptions): MicroLoraConfig {
-  if (typeof options !== 'object' || options === null)
-    throw new OptionError(`MicroLoRA: options: got ${String(options)}, expected an object.`)
-  const problems: string[] = []
-  const modules = readModules(options, problems)
-  const settings: Record<string, unknown> = {}
-  for (const name of settingNames) {
-    const { rule, byDefault } = rules[name]
-    const value: unknown = options[name] ?? byDefault(options)
-    if (!rule.fits(value))
-      problems.push(`${name}: got ${describeValue(value)}, expected ${rule.what}`)
-    settings[name] = value
-  }
-  const known = new Set<string>([
-    ...settingNames,
-    'inFeatures',
-    'outFeatures',
-    'modules',
-    'kernels',
-  ])
-  for (const name of Object.keys(options))
-    if (!known.has(name)) problems.push(`${name}: there is no such option`)
-  if (problems.length > 0) throw new OptionError(`MicroLoRA: ${problems.join('; ')}.`)
-  return { ...(settings as unknown as MicroLoraSettings), modules }
+  if (!isRecord(options))
+    throw new OptionError(`MicroLoRA options: got ${String(options)}, expected an object.`)
+  const problems = findOptionProblems(options, fields)
+  if (options.modules && (options.inFeatures ?? options.outFeatures) !== undefined)
+    problems.push('modules: have their own dimensions; leave inFeatures and outFeatures out')
+  if (problems.length > 0) throw new OptionError(`MicroLoRA options: ${problems.join('; ')}.`)
+  return { ...completeSettings(options), modules: completeModules(options) }
 }

@@ -3,7 +3,7 @@
 
 import { random } from '../base/random.ts'
 import type { MicroLora } from './micro-lora.ts'
-import type { MicroModule } from './module.ts'
+import type { MicroModule } from './module/module.ts'
 
 export function randomVector(length: number, seed: number, size = 1): Float32Array {
   const { normal } = random(seed)

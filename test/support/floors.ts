@@ -50,7 +50,7 @@ export const rooms: Record<string, readonly string[]> = {
     'gguf',
     '',
   ],
-  micro: ['kernels', ''],
+  micro: ['kernels', 'options.ts', 'reward.ts', 'module', 'files', 'policy.ts', 'feedback.ts', ''],
   graph: [
     'ir.ts',
     'operation.ts',

@@ -3,9 +3,9 @@
 
 import { FormatError } from '../../base/errors.ts'
 import { f32 } from '../../base/tensor.ts'
-import { fromJson, toJson } from '../../micro/json.ts'
+import { fromJson, toJson } from '../../micro/files/json.ts'
 import { MicroLora } from '../../micro/micro-lora.ts'
-import type { SavedMeta } from '../../micro/saved.ts'
+import type { SavedMeta } from '../../micro/files/saved.ts'
 import { toFloat32 } from '../../formats/convert.ts'
 import type { JsonValue, UserState } from './user-state.ts'
 

@@ -166,15 +166,17 @@ function addToMean(figure: { count: number; mean: number }, value: number | unde
 }
 
 function addTierQuality(tiers: RewardRecord['tiers'], tier: string, quality: number): void {
-  const name = Object.hasOwn(tiers, tier) || Object.keys(tiers).length < mostTiers ? tier : 'others'
-  const known = Object.hasOwn(tiers, name) ? tiers[name]! : { count: 0, meanQuality: 0 }
+  const isKnown = Object.hasOwn(tiers, tier)
+  const name = isKnown || Object.keys(tiers).length < mostTiers ? tier : 'others'
+  if (!isKnown && !Object.hasOwn(tiers, name))
+    // defined, not assigned, because a tier may be called __proto__
+    Object.defineProperty(tiers, name, {
+      value: { count: 0, meanQuality: 0 },
+      enumerable: true,
+      configurable: true,
+      writable: true,
+    })
+  const known = tiers[name]!
   known.count++
   known.meanQuality += (quality - known.meanQuality) / known.count
-  // A tier may be called __proto__.
-  Object.defineProperty(tiers, name, {
-    value: known,
-    enumerable: true,
-    configurable: true,
-    writable: true,
-  })
 }

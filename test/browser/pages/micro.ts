@@ -7,8 +7,8 @@ import '../../../src/micro/gradient.test.ts'
 import '../../../src/micro/head.test.ts'
 import '../../../src/micro/kernels/kernels.test.ts'
 import '../../../src/micro/micro-lora.test.ts'
-import '../../../src/micro/saved.test.ts'
-import '../../../src/micro/step.test.ts'
+import '../../../src/micro/files/saved.test.ts'
+import '../../../src/micro/module/step.test.ts'
 import { runAll } from './suite.ts'
 
 Object.assign(globalThis, { outcomes: runAll() })

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { loadAdapter } from '../adapters/files/peft.ts'
-import { FormatError, MismatchError, NumericError, UnsupportedError } from '../base/errors.ts'
-import { createMemorySource } from '../formats/memory-source.ts'
-import { openSafetensors } from '../formats/safetensors/reader.ts'
+import { loadAdapter } from '../../adapters/files/peft.ts'
+import { FormatError, MismatchError, NumericError, UnsupportedError } from '../../base/errors.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
+import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import type { MicroLoraJson } from './json.ts'
-import { MicroLora } from './micro-lora.ts'
+import { MicroLora } from '../micro-lora.ts'
 import { computeStateChecksum } from './saved.ts'
-import { randomVector, measureRelativeError, slowForward } from './testing.ts'
+import { randomVector, measureRelativeError, slowForward } from '../testing.ts'
 
 const modules = {
   'layers.0.q_proj': { inFeatures: 12, outFeatures: 8 },

@@ -1,7 +1,7 @@
-// Where the numbers of one module lie in the heap, and what they take. Knows no kernels and changes
-// nothing.
+// Where the numbers of one module are in the heap, and how much memory they take. Changes nothing.
+// Independent of: kernels.
 
-import type { MicroLoraConfig, ModuleDimensions } from './options.ts'
+import type { MicroLoraConfig, ModuleDimensions } from '../options.ts'
 
 /** Vectors of one number for each parameter. */
 export type SlotName =

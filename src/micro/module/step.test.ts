@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { OptionError, ShapeError } from '../base/errors.ts'
-import { MicroLora } from './micro-lora.ts'
-import type { MicroLoraOptions } from './options.ts'
-import { awaken, randomVector } from './testing.ts'
+import { OptionError, ShapeError } from '../../base/errors.ts'
+import { MicroLora } from '../micro-lora.ts'
+import type { MicroLoraOptions } from '../options.ts'
+import { awaken, randomVector } from '../testing.ts'
 
 const small = { inFeatures: 12, outFeatures: 8 }
 const x = randomVector(12, 1)

@@ -1,7 +1,7 @@
 // A saved MicroLoRA as a JSON value: readable settings and counts, numbers in base64, a checksum
 // over both.
 
-import { FormatError } from '../base/errors.ts'
+import { FormatError } from '../../base/errors.ts'
 import {
   computeStateChecksum,
   checkSavedVersion,

@@ -1,13 +1,13 @@
 // A saved MicroLoRA as the bytes of one safetensors file: A and B under PEFT's keys, whatever else
 // belongs to the state beside them, settings, counts and a checksum in the header.
 
-import { FormatError } from '../base/errors.ts'
-import { joinBytes, joinFloats } from '../base/concat.ts'
-import { f32, type Tensor } from '../base/tensor.ts'
-import { createMemorySource } from '../formats/memory-source.ts'
-import { openSafetensors } from '../formats/safetensors/reader.ts'
-import { encodeSafetensors } from '../formats/safetensors/writer.ts'
-import { computeLayout, type MicroLayout } from './layout.ts'
+import { FormatError } from '../../base/errors.ts'
+import { joinBytes, joinFloats } from '../../base/concat.ts'
+import { f32, type Tensor } from '../../base/tensor.ts'
+import { createMemorySource } from '../../formats/memory-source.ts'
+import { openSafetensors } from '../../formats/safetensors/reader.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
+import { computeLayout, type MicroLayout } from '../module/layout.ts'
 import { transposeRows } from './peft.ts'
 import {
   computeStateChecksum,

@@ -1,11 +1,11 @@
 // MicroLoRA's weights as others keep them: PEFT's two files, with B as [out, R]. Knows nothing of
 // learning.
 
-import { joinBytes } from '../base/concat.ts'
-import { f32, type Tensor } from '../base/tensor.ts'
-import { encodeSafetensors } from '../formats/safetensors/writer.ts'
-import type { MicroLayout } from './layout.ts'
-import type { MicroLoraConfig } from './options.ts'
+import { joinBytes } from '../../base/concat.ts'
+import { f32, type Tensor } from '../../base/tensor.ts'
+import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
+import type { MicroLayout } from '../module/layout.ts'
+import type { MicroLoraConfig } from '../options.ts'
 
 /**
  * A's rows as they are, B turned from [R, out] to [out, R], the bias over the scale, because PEFT

@@ -8,14 +8,14 @@ import {
   type Mismatch,
   NumericError,
   UnsupportedError,
-} from '../base/errors.ts'
-import { isAllFinite } from '../base/finite.ts'
-import { joinBytes } from '../base/concat.ts'
-import type { RandomState } from '../base/random.ts'
-import { computeLayout, listSlots, type SlotName } from './layout.ts'
-import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from './options.ts'
-import { createRewardState, type RewardState } from './reward.ts'
-import { computeSha256Sync } from '../base/sha256-sync.ts'
+} from '../../base/errors.ts'
+import { isAllFinite } from '../../base/finite.ts'
+import { joinBytes } from '../../base/concat.ts'
+import type { RandomState } from '../../base/random.ts'
+import { computeLayout, listSlots, type SlotName } from '../module/layout.ts'
+import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from '../options.ts'
+import { createRewardState, type RewardState } from '../reward.ts'
+import { computeSha256Sync } from '../../base/sha256-sync.ts'
 
 export const formatName = 'graft-micro-lora'
 export const formatVersion = 1
@@ -196,6 +196,38 @@ function readMeta(value: unknown, where: string): SavedMeta {
     quality: readQuality(value['quality'], where),
     modules,
   }
+}
+
+/** Settings and dimensions as texts by name. */
+function flattenConfig({ modules, ...settings }: MicroLoraConfig): Record<string, string> {
+  const dimensions = Object.entries(modules).map(([name, { inFeatures, outFeatures }]) => [
+    `modules.${name}`,
+    `${inFeatures} → ${outFeatures}`,
+  ])
+  return Object.fromEntries([
+    ...Object.entries(settings).map(([name, value]) => [name, String(value)]),
+    ...dimensions,
+  ]) as Record<string, string>
+}
+
+/** Throws MismatchError that names every setting in which a saved configuration differs. */
+export function checkSameSettings(config: MicroLoraConfig, saved: MicroLoraConfig): void {
+  const own = flattenConfig(config)
+  const other = flattenConfig(saved)
+  const names = [...new Set([...Object.keys(own), ...Object.keys(other)])].filter(
+    (name) => own[name] !== other[name],
+  )
+  if (names.length === 0) return
+  const mismatches = names.map((name) => ({
+    name,
+    got: other[name] ?? 'nothing',
+    expected: own[name] ?? 'nothing',
+  }))
+  throw new MismatchError(
+    'The saved MicroLoRA has other settings',
+    mismatches,
+    'MicroLora.fromJSON creates a separate one from it.',
+  )
 }
 
 /**
