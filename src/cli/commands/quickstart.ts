@@ -214,15 +214,14 @@ async function showExample(
   for (const line of lines) say(`    ${line}`)
 }
 
-const runSwap = (
+function runSwap(
   model: LoadedModel,
   task: Task,
   { prompt }: TaskExample,
   adapter: Adapter,
   { signal, terminal }: QuickstartContext,
-): Promise<SwapReport> =>
-  swapLive(model, composePrompt(model, prompt, task.system), adapter, {
-    ...task.answers,
-    signal,
-    now: terminal.now,
-  })
+): Promise<SwapReport> {
+  const { maxTokens, stop } = task.answers
+  const settings = { maxTokens, signal, now: terminal.now, ...(stop && { stop }) }
+  return swapLive(model, composePrompt(model, prompt, task.system), adapter, settings)
+}
