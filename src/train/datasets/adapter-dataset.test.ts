@@ -121,6 +121,19 @@ describe('splitDataset', () => {
       expect([countExamples(halves.train), countExamples(halves.validation)]).toEqual([2, 2])
     },
   )
+  it('refuses what is no data set, and options that are unknown', () => {
+    const rows = [pair('a'), pair('b')] as unknown as AdapterDataset
+    expect(() => splitDataset(rows)).toThrow(
+      'splitDataset: got a list of 2, expected a data set of createTextDataset or createEmbeddingDataset.',
+    )
+    expect(() => splitDataset(texts, { sed: 1 } as object)).toThrow(
+      'there is no option "sed". Did you mean "seed"?',
+    )
+    expect(splitDataset(texts)).toEqual(splitDataset(texts, { seed: 0 }))
+    expect(() => deduplicate(texts, { similarty: 0.9 } as object)).toThrow('similarity')
+    expect(() => toTrainingData(vectors as never)).toThrow('got a data set of vectors')
+    expect(() => computeDatasetStatistics(rows)).toThrow(OptionError)
+  })
   it('refuses what cannot be parted', () => {
     expect(() => splitDataset(selectExamples(texts, [0, 1]), { seed: 1 })).toThrow(
       /cannot be parted/,
@@ -162,7 +175,7 @@ describe('files', () => {
     )
     await expect(
       readDataset(new TextEncoder().encode('{"text":"a","meta":{"quality":7}}'), 'bad'),
-    ).rejects.toThrow(/from 0 to 1, got 7/)
+    ).rejects.toThrow(/got 7, expected a number from 0 to 1/)
     const sink = memorySink()
     await saveDataset(vectors, sink, 'x')
     await expect(readDataset(sink.files.get('x')!.subarray(0, 900), 'cut')).rejects.toThrow(
@@ -200,7 +213,17 @@ describe('a data set', () => {
       { input: vector().fill(NaN), target: vector(), quality: 2 },
     ]
     expect(() => createEmbeddingDataset('bad', width, bad)).toThrow(
-      /example 1: .*expected 16 each\n.*example 2: quality must be.*got 2; holds NaN/,
+      /example 1: .*expected 16 each\n.*example 2: quality: got 2.*; holds NaN/,
+    )
+  })
+  it('is refused with labels that are unknown and parts that are missing', () => {
+    expect(() => createTextDataset('t', [{ row: pair('a'), qualty: 1 } as never])).toThrow(
+      'example 1: there is no option "qualty". Did you mean "quality"?',
+    )
+    expect(() => createTextDataset('t', [pair('a') as never])).toThrow('row: got nothing')
+    expect(() => createTextDataset('t', undefined as never)).toThrow(DataError)
+    expect(() => createEmbeddingDataset('e', width, [{ input: vector() } as never])).toThrow(
+      'target: got nothing, expected a list of numbers',
     )
   })
   it('is joined from parts of one form', () => {

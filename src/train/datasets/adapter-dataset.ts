@@ -1,8 +1,10 @@
 // Examples for an adapter: texts for a language model, or vectors for a standalone one, each with a
-// quality, a task, a domain and a group. Held in columns, as plain values; nothing here changes a
-// data set, every function gives a new one.
+// quality, a task, a domain and a group. They are stored in columns, as plain values. No function
+// changes a data set; each returns a new one.
 
-import { DataError, ShapeError } from '../../base/errors.ts'
+import { DataError, OptionError, ShapeError } from '../../base/errors.ts'
+import { createOpaqueField, describeType } from '../../base/opaque-field.ts'
+import { type Fields, findOptionProblems, isRecord, number, string } from '../../base/schema.ts'
 import { joinFloats } from '../../base/concat.ts'
 import type { DataRecord } from '../data/data-format.ts'
 import { createDataError, type RawDataset } from '../data/jsonl.ts'
@@ -51,10 +53,44 @@ export interface EmbeddingExample extends ExampleLabels {
   readonly target: ArrayLike<number> // [D]
 }
 
-export const countExamples = ({ quality }: DatasetLabels): number => quality.length
+/** Fields that label an example. */
+const labelTable = {
+  quality: number({ default: 1, from: 0, to: 1, about: 'how much the example counts in training' }),
+  task: string(),
+  domain: string(),
+  group: string({ about: 'examples of one group never stand on both sides of a split' }),
+}
 
-const findQualityProblem = (quality: number): string | undefined =>
-  quality >= 0 && quality <= 1 ? undefined : `quality must be from 0 to 1, got ${quality}`
+const isVector = (value: unknown): boolean =>
+  Array.isArray(value) || (ArrayBuffer.isView(value) && 'length' in value)
+const vector = createOpaqueField<ArrayLike<number>>('a list of numbers', isVector)
+
+const textExampleTable = {
+  ...labelTable,
+  row: createOpaqueField<DataRecord>('a row as train reads it', isRecord),
+}
+const embeddingExampleTable = { ...labelTable, input: vector, target: vector }
+
+/**
+ * Throws OptionError that names the function where the value is no data set, or one of the other
+ * level.
+ */
+export function requireDataset(
+  what: string,
+  value: unknown,
+  level?: AdapterDataset['level'],
+): asserts value is AdapterDataset {
+  const found = isRecord(value) ? value['level'] : undefined
+  const makers = { text: 'createTextDataset', embedding: 'createEmbeddingDataset' }
+  const levels = level ? [level] : (['text', 'embedding'] as const)
+  if (levels.some((one) => one === found)) return
+  const expected = levels.map((one) => makers[one]).join(' or ')
+  const forms = { text: 'a data set of texts', embedding: 'a data set of vectors' }
+  const got = forms[found as keyof typeof forms] ?? describeType(value)
+  throw new OptionError(`${what}: got ${got}, expected a data set of ${expected}.`)
+}
+
+export const countExamples = ({ quality }: DatasetLabels): number => quality.length
 
 function toLabels(examples: readonly ExampleLabels[]): DatasetLabels {
   return {
@@ -68,12 +104,21 @@ function toLabels(examples: readonly ExampleLabels[]): DatasetLabels {
 function checkExamples(
   name: string,
   examples: readonly ExampleLabels[],
+  table: Fields,
+  required: readonly string[],
   problemOf: (index: number) => string | undefined,
 ): void {
-  const problems = examples.flatMap(({ quality = 1 }, i) => {
-    const found = [findQualityProblem(quality), problemOf(i)].filter(
-      (problem) => problem !== undefined,
-    )
+  if (!Array.isArray(examples))
+    throw new DataError(`${name}: got ${describeType(examples)}, expected a list of examples.`)
+  const problems = examples.flatMap((example: unknown, i) => {
+    const found = isRecord(example)
+      ? findExampleProblems(example, table, required)
+      : [`got ${describeType(example)}, expected an object`]
+    const own =
+      found.length === 0 || found.every((problem) => problem.startsWith('quality'))
+        ? problemOf(i)
+        : undefined
+    if (own !== undefined) found.push(own)
     return found.length > 0 ? [`example ${i + 1}: ${found.join('; ')}`] : []
   })
   if (problems.length > 0)
@@ -81,12 +126,24 @@ function checkExamples(
   if (examples.length === 0) throw new DataError(`${name}: holds no examples.`)
 }
 
+function findExampleProblems(
+  example: Readonly<Record<string, unknown>>,
+  table: Fields,
+  required: readonly string[],
+): string[] {
+  const missing = required.filter((part) => example[part] === undefined)
+  return [
+    ...findOptionProblems(example, table),
+    ...missing.map((part) => `${part}: got nothing, expected ${table[part]!.expected}`),
+  ]
+}
+
 /**
  * A data set of texts. Throws one DataError that names every example with a wrong quality, and one
  * where there is none.
  */
 export function createTextDataset(name: string, examples: readonly TextExample[]): TextDataset {
-  checkExamples(name, examples, () => undefined)
+  checkExamples(name, examples, textExampleTable, ['row'], () => undefined)
   return { level: 'text', name, rows: examples.map(({ row }) => row), ...toLabels(examples) }
 }
 
@@ -102,7 +159,7 @@ export function createEmbeddingDataset(
   width: number,
   examples: readonly EmbeddingExample[],
 ): EmbeddingDataset {
-  checkExamples(name, examples, (i) => {
+  checkExamples(name, examples, embeddingExampleTable, ['input', 'target'], (i) => {
     const { input, target } = examples[i]!
     if (input.length !== width || target.length !== width)
       return `got an input of ${input.length} and a target of ${target.length} numbers, expected ${width} each`
@@ -186,10 +243,9 @@ export function joinDatasets(name: string, parts: readonly AdapterDataset[]): Ad
  * out. `hashSequences`, where given, goes into the metadata of the adapter that is trained. Throws
  * DataError where nothing is left.
  */
-export function toTrainingData(
-  { name, rows, quality }: TextDataset,
-  contentHash?: string,
-): RawDataset {
+export function toTrainingData(dataset: TextDataset, contentHash?: string): RawDataset {
+  requireDataset('toTrainingData', dataset, 'text')
+  const { name, rows, quality } = dataset as TextDataset
   const kept = rows.flatMap((value, i) =>
     quality[i]! > 0 ? [{ number: i + 1, value, weight: quality[i]! }] : [],
   )

@@ -1,6 +1,6 @@
 // A data set in numbers: how many examples of what, and how good.
 
-import { type AdapterDataset, countExamples } from './adapter-dataset.ts'
+import { type AdapterDataset, countExamples, requireDataset } from './adapter-dataset.ts'
 import { groupDuplicates } from './duplicates.ts'
 
 export interface LabelCount {
@@ -71,6 +71,7 @@ function computeSpread(values: Float32Array): DatasetStatistics['quality'] {
 
 /** Counts and qualities of a data set that has at least one example. */
 export function computeDatasetStatistics(dataset: AdapterDataset): DatasetStatistics {
+  requireDataset('computeDatasetStatistics', dataset)
   const { quality, tasks, domains, groups, level } = dataset
   const examples = countExamples(dataset)
   const tenths = Array.from({ length: 10 }, () => 0)

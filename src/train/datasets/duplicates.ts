@@ -1,7 +1,7 @@
 // Which examples of a data set say the same: exactly, or nearly. Texts by their words, vectors by
 // the angle between them.
 
-import { OptionError } from '../../base/errors.ts'
+import { checkOptions, number } from '../../base/schema.ts'
 import { createMatrix, sliceRows, transpose } from '../../base/linalg/matrix.ts'
 import { multiply } from '../../base/linalg/matmul.ts'
 import { getFastKernels } from '../../base/linalg/simd.ts'
@@ -10,6 +10,7 @@ import {
   type EmbeddingDataset,
   selectExamples,
   countExamples,
+  requireDataset,
 } from './adapter-dataset.ts'
 import { createDisjointSets } from './disjoint-sets.ts'
 
@@ -19,6 +20,11 @@ export interface DuplicateOptions {
    * operations. Absent: equal bits only. Ignored for texts.
    */
   readonly similarity?: number
+}
+
+/** Fields of DuplicateOptions. */
+export const duplicateTable = {
+  similarity: number({ above: 0, to: 1, about: 'cosine from which on inputs are near-duplicates' }),
 }
 
 /** All texts of a row, whatever its format. Labels and descriptions are not among them. */
@@ -95,10 +101,11 @@ function visitNearPairs(
  */
 export function groupDuplicates(
   dataset: AdapterDataset,
-  { similarity }: DuplicateOptions = {},
+  options: DuplicateOptions = {},
 ): Int32Array {
-  if (similarity !== undefined && !(similarity > 0 && similarity <= 1))
-    throw new OptionError(`similarity must be a cosine above 0 and up to 1, got ${similarity}.`)
+  requireDataset('groupDuplicates', dataset)
+  checkOptions('Options for duplicates', options, duplicateTable)
+  const { similarity } = options
   const groups = createDisjointSets(countExamples(dataset))
   const first = new Map<string, number>()
   listExactKeys(dataset).forEach((key, i) => {

@@ -3,13 +3,26 @@
 
 import { OptionError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
-import { type AdapterDataset, selectExamples, countExamples } from './adapter-dataset.ts'
+import { integer, number, readOptions } from '../../base/schema.ts'
+import {
+  type AdapterDataset,
+  countExamples,
+  requireDataset,
+  selectExamples,
+} from './adapter-dataset.ts'
 import { createDisjointSets } from './disjoint-sets.ts'
-import { groupDuplicates, type DuplicateOptions } from './duplicates.ts'
+import { groupDuplicates, type DuplicateOptions, duplicateTable } from './duplicates.ts'
+
+const splitTable = {
+  ...duplicateTable,
+  seed: integer({ default: 0, about: 'the same seed holds back the same examples' }),
+  share: number({ default: 0.2, above: 0, below: 1, about: 'of the examples that are held back' }),
+}
 
 export interface SplitOptions extends DuplicateOptions {
-  readonly seed: number
-  /** Of the examples, held back for validation: 0.2 unless given. */
+  /** The same seed holds back the same examples; the default is 0. */
+  readonly seed?: number
+  /** Share of the examples that are held back for validation; the default is 0.2. */
   readonly share?: number
 }
 
@@ -49,13 +62,11 @@ function groupUnits(dataset: AdapterDataset, options: DuplicateOptions): number[
  */
 export function splitDataset<Data extends AdapterDataset>(
   dataset: Data,
-  { seed, share = 0.2, ...options }: SplitOptions,
+  options: SplitOptions = {},
 ): DatasetSplit<Data> {
-  if (!(share > 0 && share < 1))
-    throw new OptionError(
-      `Split of ${dataset.name}: share must be above 0 and below 1, got ${share}.`,
-    )
-  const units = random(seed).shuffle(groupUnits(dataset, options))
+  requireDataset('splitDataset', dataset)
+  const { seed, share, similarity } = readOptions(`Split of ${dataset.name}`, options, splitTable)
+  const units = random(seed).shuffle(groupUnits(dataset, { ...(similarity && { similarity }) }))
   const count = countExamples(dataset)
   const wanted = Math.max(1, Math.round(share * count))
   const held = new Set<number>()

@@ -3,6 +3,7 @@
 
 import { toInputName } from '../../adapters/keys.ts'
 import { random } from '../../base/random.ts'
+import { number, readOptions } from '../../base/schema.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
 import { countWeightBytes } from '../../graph/frozen/frozen-form-table.ts'
@@ -226,6 +227,10 @@ async function calibrate(
   }
 }
 
+const planTable = {
+  calibrationSeconds: number({ default: 1, above: 0, about: 'for which a layer is timed' }),
+}
+
 /**
  * Plans a run: what `train` with these options will need at its peak and how long it will take.
  * Data and options are read and checked as training does, and refused with the same errors; the
@@ -233,9 +238,10 @@ async function calibrate(
  */
 export async function planTraining(
   options: TrainOptions,
-  { calibrationSeconds = 1 } = {},
+  planOptions: { readonly calibrationSeconds?: number } = {},
 ): Promise<TrainPlan> {
-  const { checkpoint: _checkpoint, ...rest } = options
+  const { calibrationSeconds } = readOptions('Options of planTraining', planOptions, planTable)
+  const { checkpoint: _checkpoint, ...rest } = options ?? {}
   const run = await prepareRun(rest)
   try {
     return await estimateRun(run, options, calibrationSeconds)

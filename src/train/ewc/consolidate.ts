@@ -1,8 +1,10 @@
-// After a task: how much every weight of the change mattered for it, and where the change stands.
-// Knows no optimiser and no schedule.
+// After a task: how much every weight of the change mattered for it, and the change itself.
+// Independent of optimisers and schedules.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import { OptionError } from '../../base/errors.ts'
+import { createOpaqueField } from '../../base/opaque-field.ts'
+import { integer, isRecord, readOptions } from '../../base/schema.ts'
 import { random, type Random } from '../../base/random.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'
@@ -13,6 +15,7 @@ import { createGradientProgram, type GradientProgram } from '../programs/gradien
 import type { TrainableModel } from '../programs/trainable-model.ts'
 import { buildBatch } from '../batches/packing.ts'
 import { type LoraLayer, listLoraLayers } from './lora-layers.ts'
+import { ewcStateField, ewcTable } from './options.ts'
 import type { EwcState, ProtectedModule } from './state.ts'
 
 export interface ConsolidateOptions {
@@ -64,8 +67,8 @@ export async function consolidate(options: ConsolidateOptions): Promise<EwcState
 export async function* consolidateWithProgress(
   options: ConsolidateOptions,
 ): AsyncGenerator<{ done: number; count: number }, EwcState, void> {
-  const { model, adapter, rows, previous, sample = 24, decay = 1, seed = 0 } = options
-  checkOptions(rows.length, sample, decay)
+  const { sample, decay, seed } = readConsolidateOptions(options)
+  const { model, adapter, rows, previous } = options
   const sites = listLoraLayers(model.base.graph, adapter)
   const chosen = selectEvenly(rows, sample)
   const sums = new Map(
@@ -83,15 +86,28 @@ export async function* consolidateWithProgress(
   return mergeTask(sites, adapter, sums, previous, decay)
 }
 
-function checkOptions(rows: number, sample: number, decay: number): void {
-  const problems = [
-    ...(rows > 0 ? [] : ['rows is empty: importance is measured on the rows of the task']),
-    ...(Number.isSafeInteger(sample) && sample > 0
-      ? []
-      : [`sample must be a whole number from 1, got ${sample}`]),
-    ...(decay >= 0 && decay <= 1 ? [] : [`decay must be from 0 to 1, got ${decay}`]),
-  ]
-  if (problems.length > 0) throw new OptionError(`EWC options: ${problems.join('; ')}.`)
+const isMap = (value: unknown): boolean => value instanceof Map
+const hasTensors = (value: unknown): boolean => isRecord(value) && isMap(value['tensors'])
+
+const consolidateTable = {
+  model: createOpaqueField('a model', (value) => isRecord(value) && isRecord(value['base'])),
+  adapter: createOpaqueField('an adapter', hasTensors),
+  weights: createOpaqueField("the base's weights by name", isMap),
+  rows: createOpaqueField(
+    'rows of the task, at least one, because importance is measured on them',
+    (value) => Array.isArray(value) && value.length > 0,
+  ),
+  previous: ewcStateField,
+  sample: ewcTable.sample,
+  decay: ewcTable.decay,
+  seed: integer({ default: 0 }),
+}
+
+function readConsolidateOptions(options: ConsolidateOptions) {
+  const { sample, decay, seed } = readOptions('EWC options', options, consolidateTable)
+  const missing = (['model', 'adapter', 'rows'] as const).filter((name) => !options[name])
+  if (missing.length > 0) throw new OptionError(`EWC options: ${missing.join(', ')} must be given.`)
+  return { sample, decay, seed }
 }
 
 const createSums = (outFeatures: number, inFeatures: number): SquareSums => ({

@@ -163,9 +163,13 @@ describe('importance', () => {
     })
     await expect(consolidate({ model, adapter: dora, rows })).rejects.toThrow(UnsupportedError)
     await expect(consolidate({ model, adapter, rows: [], sample: 0, decay: 2 })).rejects.toThrow(
-      /rows is empty.*sample.*decay/s,
+      /rows: got a list of 0.*sample.*decay/s,
     )
     await expect(consolidate({ model, adapter, rows: [] })).rejects.toThrow(OptionError)
+    await expect(consolidate({ model, adapter, rows, smple: 3 } as never)).rejects.toThrow(
+      'there is no option "smple". Did you mean "sample"?',
+    )
+    await expect(consolidate({ model } as never)).rejects.toThrow('adapter, rows must be given')
   })
 })
 

@@ -1,11 +1,14 @@
 // Draws a run as an SVG: losses of every step, their moving average, validations and the best of
-// them; below, the learning rate. A pure function of the history; knows no files and no DOM.
+// them; below, the learning rate. A pure function of the history; independent of files and the DOM.
 
+import { readOptions, string } from '../../base/schema.ts'
 import type { History } from '../history.ts'
 
 export interface LossCurveOptions {
   readonly title?: string
 }
+
+const lossCurveTable = { title: string({ default: 'Training loss' }) }
 
 const width = 760
 const frame = { left: 64, right: 20, top: 72, bottom: 52 }
@@ -107,10 +110,8 @@ const getLastStep = ({ steps, validations }: History): number =>
  * The run as an SVG document, readable on light and dark ground. Values that are not finite are
  * left out.
  */
-export function drawLossCurve(
-  history: History,
-  { title = 'Training loss' }: LossCurveOptions = {},
-): string {
+export function drawLossCurve(history: History, options: LossCurveOptions = {}): string {
+  const { title } = readOptions('Options of drawLossCurve', options, lossCurveTable)
   const end = getLastStep(history)
   const x: Scale = (step) => frame.left + (step / end) * plotWidth
   const rates = selectFinite(

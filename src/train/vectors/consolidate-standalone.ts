@@ -4,10 +4,15 @@
 import type { Adapter } from '../../adapters/adapter.ts'
 import { createStandaloneModel } from '../../adapters/vectors/model.ts'
 import { OptionError } from '../../base/errors.ts'
+import { readOptions } from '../../base/schema.ts'
 import type { EmbeddingDataset } from '../datasets/adapter-dataset.ts'
 import { mergeTask } from '../ewc/consolidate.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
+import { ewcStateField, ewcTable } from '../ewc/options.ts'
 import type { EwcState } from '../ewc/state.ts'
+import { adapterField, findMissingOptions } from '../options/options.ts'
+import { reportProblems } from '../options/settings.ts'
+import { createVectorDataField } from './options.ts'
 
 export interface ConsolidateStandaloneOptions {
   /** The adapter as the task's training left it. */
@@ -20,20 +25,25 @@ export interface ConsolidateStandaloneOptions {
   readonly decay?: number
 }
 
+const consolidateStandaloneTable = {
+  adapter: adapterField,
+  data: createVectorDataField(),
+  previous: ewcStateField,
+  decay: ewcTable.decay,
+}
+
 /**
  * Adds a task to what is protected. Of the squared error the curvature is known, no gradient need
  * be sampled: ∂²L/∂ΔW_ij² = 2/D · E[x_j²] with the qualities as weights, so the importance of a
  * column j is E[x_j²] over its mean, and rows matter alike. Throws UnsupportedError for an adapter
  * that is no plain LoRA, OptionError for a decay out of range or data without quality.
  */
-export function consolidateStandalone({
-  adapter,
-  data,
-  previous,
-  decay = 1,
-}: ConsolidateStandaloneOptions): EwcState {
-  if (!(decay >= 0 && decay <= 1))
-    throw new OptionError(`EWC: decay must be from 0 to 1, got ${decay}.`)
+export function consolidateStandalone(options: ConsolidateStandaloneOptions): EwcState {
+  const what = 'Options of consolidateStandalone'
+  const { decay } = readOptions(what, options, consolidateStandaloneTable)
+  const missing = findMissingOptions(options, consolidateStandaloneTable, ['adapter', 'data'])
+  reportProblems(what, missing)
+  const { adapter, data, previous } = options
   const { width, inputs, quality } = data
   if (!quality.some((value) => value > 0))
     throw new OptionError(`EWC: ${data.name} has no example with a quality above 0.`)

@@ -4,7 +4,11 @@ import { createStandalone } from '../../adapters/vectors/create.ts'
 import { createStandaloneForward } from '../../adapters/vectors/forward.ts'
 import { DataError, MismatchError, NumericError, OptionError } from '../../base/errors.ts'
 import { merge } from '../../merge/index.ts'
-import { type EmbeddingDataset, selectExamples } from '../datasets/adapter-dataset.ts'
+import {
+  createTextDataset,
+  type EmbeddingDataset,
+  selectExamples,
+} from '../datasets/adapter-dataset.ts'
 import { hashDataset } from '../datasets/dataset-files.ts'
 import { splitDataset } from '../datasets/split-dataset.ts'
 import { SyntheticDataGenerator } from '../datasets/synthetic/synthetic-data-generator.ts'
@@ -190,6 +194,22 @@ describe('trainStandalone', () => {
     await expect(
       run({ validation: new SyntheticDataGenerator(9, 1).generate('coder', 4) }),
     ).rejects.toThrow(/have 9 numbers/)
+  })
+  it('refuses texts and options that are unknown, with what was meant', async () => {
+    const texts = createTextDataset('texts', [{ row: { prompt: 'a', completion: 'b' } }])
+    await expect(run({ data: texts as never })).rejects.toThrow(
+      'data: got texts, expected a data set of vectors',
+    )
+    await expect(run({ epoch: 3, ewc: { stat: 1 } } as never)).rejects.toThrow(
+      /"epoch". Did you mean "epochs".*"ewc.stat". Did you mean "ewc.state"/,
+    )
+    await expect(trainStandalone({} as never).done).rejects.toThrow(/adapter: got nothing.*data:/)
+    await expect(trainStandalone(undefined as never).done).rejects.toThrow(OptionError)
+  })
+  it('has the result without a loop', async () => {
+    const { adapter, history } = await trainStandalone({ adapter: lora, data: train }).done
+    const { end } = await run()
+    expect([adapter.tensors, history]).toEqual([end.adapter.tensors, end.history])
   })
   it('stops a run that diverges, and names the step', async () => {
     await expect(run({ optimizer: 'sgd', learningRate: 1e6, clip: 0, epochs: 5 })).rejects.toThrow(
