@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { DataError, NotFoundError, OptionError } from '../base/errors.ts'
 import { createRawDataset } from '../train/data/jsonl.ts'
-import { holdBackRows } from '../train/data/hold-back.ts'
+import { splitRows } from '../train/data/split-rows.ts'
 import { toRows } from '../train/options/train-data.ts'
 import { openData, readDataFile } from './data.ts'
 
@@ -40,24 +40,24 @@ describe('data', () => {
   })
 })
 
-describe('holdBackRows', () => {
+describe('splitRows', () => {
   const data = createRawDataset(
     Array.from({ length: 20 }, (_, text) => ({ text })),
     'rows',
   )
   it('holds back a share, each row in exactly one part, in the order of the file', () => {
-    const { train, validation } = holdBackRows(data, 0.25, 3)
+    const { train, validation } = splitRows(data, 0.25, 3)
     expect([train.rows.length, validation.rows.length]).toEqual([15, 5])
     const numbers = [train, validation].map(({ rows }) => rows.map(({ number }) => number))
     expect(numbers.flat().sort((a, b) => a - b)).toEqual(data.rows.map(({ number }) => number))
     for (const part of numbers) expect(part).toEqual(part.toSorted((a, b) => a - b))
   })
   it('gives the same rows for the same seed, others for another', () => {
-    expect(holdBackRows(data, 0.25, 3)).toEqual(holdBackRows(data, 0.25, 3))
-    expect(holdBackRows(data, 0.25, 4)).not.toEqual(holdBackRows(data, 0.25, 3))
+    expect(splitRows(data, 0.25, 3)).toEqual(splitRows(data, 0.25, 3))
+    expect(splitRows(data, 0.25, 4)).not.toEqual(splitRows(data, 0.25, 3))
   })
   it('refuses shares that leave a part empty', () => {
     for (const share of [0, 1, -0.5, 0.01, 0.99, NaN])
-      expect(() => holdBackRows(data, share, 0)).toThrow(OptionError)
+      expect(() => splitRows(data, share, 0)).toThrow(OptionError)
   })
 })

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises'
 import { DataError, NotFoundError } from '../base/errors.ts'
 import type { EncodedData } from '../train/data/encode.ts'
-import { holdBackRows } from '../train/data/hold-back.ts'
+import { splitRows } from '../train/data/split-rows.ts'
 import { type RawDataset, parseJsonl } from '../train/data/jsonl.ts'
 import {
   resolveValidation,
@@ -68,5 +68,5 @@ export async function readHeldRows(
   const held = resolveValidation<DataInput>(validation)?.data
   if (held === undefined) return undefined
   if (typeof held !== 'number') return toRows(await openData(held))
-  return holdBackRows(toRows(await openData(data)), held, seed).validation
+  return splitRows(toRows(await openData(data)), held, seed).validation
 }

@@ -1,19 +1,18 @@
-// Training an adapter on a frozen model: data to scored tokens, packed batches, optimiser steps,
-// checkpoints, events.
+// graftlm/train: training an adapter on a frozen model or over vectors, data sets for both, and what
+// keeps earlier tasks. Pieces for builders (programs, packing, tables) are imported by path.
 
-export type { Batch } from './batches/batch.ts'
 export {
-  checkpointFiles,
-  findCheckpoint,
-  type Checkpoint,
-  type FoundCheckpoint,
-} from './run/checkpoint.ts'
+  encodeData,
+  type EncodedData,
+  type EncodedSequence,
+  type EncodeOptions,
+} from './data/encode.ts'
+export { parseJsonl, type DataRow, type RawDataset } from './data/jsonl.ts'
 export {
   createEmbeddingDataset,
+  createTextDataset,
   joinDatasets,
   selectExamples,
-  countExamples,
-  createTextDataset,
   toTrainingData,
   type AdapterDataset,
   type EmbeddingDataset,
@@ -21,79 +20,42 @@ export {
   type TextDataset,
   type TextExample,
 } from './datasets/adapter-dataset.ts'
-export {
-  encodeDataset,
-  hashDataset,
-  loadDataset,
-  readDataset,
-  saveDataset,
-} from './datasets/dataset-files.ts'
+export { hashDataset, loadDataset, readDataset, saveDataset } from './datasets/dataset-files.ts'
 export { computeDatasetStatistics, type DatasetStatistics } from './datasets/dataset-statistics.ts'
 export {
   deduplicate,
-  groupDuplicates,
   type DeduplicatedDataset,
   type DuplicateOptions,
 } from './datasets/duplicates.ts'
-export {
-  encodeData,
-  type EncodedData,
-  type EncodedSequence,
-  type EncodeOptions,
-} from './data/encode.ts'
-export type { DataFormat, Example } from './data/data-format.ts'
-export { dataFormats, detectFormat, readExamples } from './data/format-table.ts'
-export { createRawDataset, parseJsonl, type DataRow, type RawDataset } from './data/jsonl.ts'
 export { splitDataset, type DatasetSplit, type SplitOptions } from './datasets/split-dataset.ts'
-export type { DataCounts, Snapshot, TrainEvent } from './events.ts'
 export {
-  createGradientProgram,
-  type GradientProgram,
-  type GradientProgramOptions,
-} from './programs/gradient-program.ts'
-export { consolidate, type ConsolidateOptions } from './ewc/consolidate.ts'
-export { type EwcOptions, ewcTable } from './ewc/options.ts'
-export { ewcFile, type EwcState, loadEwcState, saveEwcState } from './ewc/state.ts'
-export type { History, StepRecord, ValidationRecord } from './history.ts'
-export type { Loss } from './losses/loss.ts'
-export { losses } from './losses/loss-table.ts'
-export { drawLossCurve, type LossCurveOptions } from './run/loss-curve.ts'
-export { getDefaultLearningRate } from './options/default-rates.ts'
-export type { Field, Fields, OptionValues } from '../base/schema.ts'
-export { optimizers } from './optimizers/optimizer-table.ts'
-export type { Optimizer } from './optimizers/optimizer.ts'
-export type { CheckpointOptions, Teacher, TrainOptions } from './options/options.ts'
-export type { TrainSettings } from './options/settings.ts'
-export type { TrainableModel } from './programs/trainable-model.ts'
-export {
-  buildBatches,
-  buildBatch,
-  computeFillRate,
-  planEpoch,
-  countSharedPrefix,
-  type BatchPlan,
-  type PackingOptions,
-} from './batches/packing.ts'
+  checkAnswer,
+  SyntheticDataGenerator,
+} from './datasets/synthetic/synthetic-data-generator.ts'
 export {
   planTraining,
   type MemoryPlan,
   type TimePlan,
   type TrainPlan,
 } from './estimate/estimate.ts'
-export { schedules } from './schedules/schedule-table.ts'
-export type { Schedule } from './schedules/schedule.ts'
-export { settingTable } from './options/setting-table.ts'
+export type { DataCounts, Snapshot, TrainEvent } from './events.ts'
+export { consolidate, type ConsolidateOptions } from './ewc/consolidate.ts'
+export type { EwcOptions } from './ewc/options.ts'
+export { loadEwcState, saveEwcState, type EwcState } from './ewc/state.ts'
+export type { History, StepRecord, ValidationRecord } from './history.ts'
+export type { CheckpointOptions, FreshAdapter, Teacher, TrainOptions } from './options/options.ts'
+export type { TrainSettings } from './options/settings.ts'
+export type { TrainData, ValidationInput, ValidationOptions } from './options/train-data.ts'
+export { createSharedPrograms, type SharedPrograms } from './programs/shared-programs.ts'
+export type { TrainableModel } from './programs/trainable-model.ts'
+export type { EventRun } from './run/event-run.ts'
+export { drawLossCurve, type LossCurveOptions } from './run/loss-curve.ts'
+export { train, type TrainResult, type TrainRun } from './run/train.ts'
 export {
   consolidateStandalone,
   type ConsolidateStandaloneOptions,
 } from './vectors/consolidate-standalone.ts'
 export type { StandaloneEvent } from './vectors/events.ts'
-export { standalonePresets, type StandalonePreset } from './vectors/presets.ts'
 export type { StandaloneOptions, StandaloneSettings } from './vectors/options.ts'
-export { computeStandaloneLoss, trainStandalone } from './vectors/train-standalone.ts'
-export {
-  checkAnswer,
-  SyntheticDataGenerator,
-} from './datasets/synthetic/synthetic-data-generator.ts'
-export { createSharedPrograms, type SharedPrograms } from './programs/shared-programs.ts'
-export { train } from './run/train.ts'
+export type { StandalonePreset } from './vectors/presets.ts'
+export { trainStandalone, type StandaloneTrainRun } from './vectors/train-standalone.ts'

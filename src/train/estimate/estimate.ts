@@ -1,15 +1,12 @@
-// What a run will take, said before it starts: memory from the graph that will run, time from its
+// The estimate of a run before it starts: memory from the graph that will run, time from the graph's
 // products and a second of calibration.
 
 import { toInputName } from '../../adapters/keys.ts'
-import { random } from '../../base/random.ts'
 import { number, readOptions } from '../../base/schema.ts'
-import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
-import type { Backend } from '../../compute/backend.ts'
+import { sizeOf, type Tensor } from '../../base/tensor.ts'
 import { countWeightBytes } from '../../graph/frozen/frozen-form-table.ts'
-import { toGradientName, withGradients } from '../../graph/passes/gradient.ts'
 import type { Graph } from '../../graph/ir.ts'
-import { type Block, composeBlocks } from '../../graph/model-graph.ts'
+import { composeBlocks } from '../../graph/model-graph.ts'
 import { expandComposites } from '../../graph/passes/rewrite.ts'
 import type { Batch } from '../batches/batch.ts'
 import { addDropoutFeeds } from '../programs/dropout.ts'
@@ -20,10 +17,11 @@ import {
 } from '../programs/gradient-program.ts'
 import type { TrainOptions } from '../options/options.ts'
 import { buildBatch } from '../batches/packing.ts'
+import { calibrate } from './calibration.ts'
 import { type Dims, collectDims, computeMemoryPeak, countProductOperations } from './graph-cost.ts'
 import { type PreparedRun, prepareRun } from '../run/prepare.ts'
 import { countValidations, type HeldRows, type PreparedRows } from '../run/rows.ts'
-import { selectLocalFeeds, buildTrainingGraph } from '../programs/gradient-checkpointing.ts'
+import { buildTrainingGraph } from '../programs/gradient-checkpointing.ts'
 
 /** Bytes at the fullest moment of a run, by what holds them. */
 export interface MemoryPlan {
@@ -164,67 +162,6 @@ export function estimateMemory(
     processBytes,
   }
   return { ...parts, totalBytes: Object.values(parts).reduce((sum, part) => sum + part, 0) }
-}
-
-/**
- * One layer with its way back, at the batch's shape: what a step does most of. Runs for about
- * `seconds`, at least twice, and counts the fastest half.
- */
-async function calibrate(
-  layer: Block,
-  {
-    wanted,
-    feeds,
-    width,
-    backend,
-    seconds,
-    now,
-  }: {
-    wanted: readonly string[]
-    feeds: Map<string, Tensor>
-    width: number
-    backend: Backend
-    seconds: number
-    now: () => number
-  },
-): Promise<{ rate: number; seconds: number }> {
-  const graph = composeBlocks([layer])
-  const own = graph.inputs.flatMap(({ name }) => (wanted.includes(name) ? [name] : []))
-  const whole = withGradients(graph, {
-    of: ['x'],
-    withRespectTo: ['x', ...own],
-    keep: [],
-    recompute: {},
-  })
-  const { shape } = feeds.get('ids')!
-  const numbers = random(1)
-  const normal = (): Tensor =>
-    f32(
-      [...shape, width],
-      Float32Array.from({ length: sizeOf(shape) * width }, () => numbers.uniform() - 0.5),
-    )
-  const fed = selectLocalFeeds(feeds, { ...layer, prefix: '', graph: whole }, [
-    ['x', normal()],
-    [toGradientName('x'), normal()],
-  ])
-  const program = await backend.compile(whole, { lean: true })
-  try {
-    const times: number[] = []
-    const started = now()
-    do {
-      const before = now()
-      await program.run(fed)
-      times.push((now() - before) / 1000)
-    } while (times.length < 3 || now() - started < seconds * 1000)
-    const steady = times.slice(1).sort((a, b) => a - b) // the first run warms up
-    const median = steady[Math.floor(steady.length / 2)]!
-    return {
-      rate: countProductOperations(whole, collectDims(whole, fed)) / median,
-      seconds: (now() - started) / 1000,
-    }
-  } finally {
-    await program.dispose()
-  }
 }
 
 const planTable = {

@@ -1,12 +1,13 @@
 // The end of a model as one program forward and one back: final hidden states from the states that
 // enter a layer, and the gradient of an adapter there from an error at those hidden states. Layers
-// in front of it and the head's matrix take no part. Knows no loss, no optimiser and no user.
+// in front of it and the head's matrix take no part. Independent of
+// losses, optimisers and users.
 
-import { type Adapter, attach } from '../../adapters/index.ts'
-import { toAdapterFeeds, listParameterSpecs } from '../../adapters/adapter.ts'
-import { attachSlots, toSlotFeeds, withOwnRanks } from '../../adapters/serving/slots.ts'
+import { type Adapter, listParameterSpecs, toAdapterFeeds } from '../../adapters/adapter.ts'
+import { attach } from '../../adapters/attach.ts'
 import { toInputName, toPeftKey } from '../../adapters/keys.ts'
 import type { ServingWeightMap } from '../../adapters/serving/serving-weights.ts'
+import { attachSlots, toSlotFeeds, withOwnRanks } from '../../adapters/serving/slots.ts'
 import { assertInternal, ShapeError } from '../../base/errors.ts'
 import { f32, type F32Tensor, i64, type Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
@@ -57,73 +58,93 @@ export interface TailProgram {
   dispose(): Promise<void>
 }
 
-/**
- * A program over the tail of a model; compiled when first needed. Throws OptionError for a layer
- * that is not there, or an adapter that touches nothing in the tail.
- */
-export function createTailProgram({
-  model,
-  layer,
-  backend,
-  weights,
-  adapter,
-}: TailProgramOptions): TailProgram {
+/** The tail with an adapter attached, and slots for another one below it. */
+function attachTail({ model, layer, adapter }: TailProgramOptions) {
   const tail = sliceTail(model, layer)
   const slotted = attachSlots(attach(tail, adapter))
-  const graph = gatherEarly(withOwnRanks(composeBlocks(removeLogits(slotted.blocks))))
-  const trainable = [...listParameterSpecs(tail, adapter)].flatMap(([key, spec]) =>
-    spec.trainable ? [key] : [],
+  const inputs = slotted.blocks.flatMap(({ prefix, graph }) =>
+    graph.inputs.map(({ name }) => prefix + name),
   )
-  const back = () =>
-    withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(toInputName), keep: [] })
-  const read = memoize(() => weights([...collectWeightShapes(removeLogits(tail.blocks)).keys()]))
-  const forward = memoize(() => backend.compile(graph))
-  const backward = memoize(() => backend.compile(back()))
-  const norms = new Map<string, number>()
-  let gone: Promise<void> | undefined
-  const modules = new Set(
-    slotted.blocks.flatMap(({ prefix, graph: own }) => own.inputs.map(({ name }) => prefix + name)),
+  const specs = [...listParameterSpecs(tail, adapter)]
+  return {
+    slotted,
+    graph: gatherEarly(withOwnRanks(composeBlocks(removeLogits(slotted.blocks)))),
+    trainable: specs.flatMap(([key, { trainable }]) => (trainable ? [key] : [])),
+    weightNames: [...collectWeightShapes(removeLogits(tail.blocks)).keys()],
+    inputs: new Set(inputs),
+  }
+}
+
+type AttachedTail = ReturnType<typeof attachTail>
+
+/** Everything that the tail is fed with, the base's weights apart. Throws ShapeError. */
+function collectTailFeeds(
+  { slotted, inputs }: AttachedTail,
+  { config }: ModelGraph,
+  { states, rows, tensors, below }: TailInput,
+): [string, Tensor][] {
+  const [tokens, width] = states.shape
+  if (states.shape.length !== 2 || width !== config.width)
+    throw new ShapeError(
+      `A tail takes states of shape [T, ${config.width}], got [${states.shape.join(', ')}].`,
+    )
+  const inTail = new Map([...(below ?? [])].filter(([path]) => inputs.has(`${path}.A`)))
+  return [
+    // token ids are no input of the tail
+    ...collectModelFeeds(config, { ids: [new Array<number>(tokens!).fill(0)] }),
+    ...toSlotFeeds(inTail, slotted),
+    ...toAdapterFeeds({ tensors }),
+    ['x', f32([1, tokens!, width], states.data)],
+    ['rows', i64([rows.length], rows)],
+  ]
+}
+
+/** Throws ShapeError for an error that is not [M, D]. */
+function checkErrorShape(
+  { shape }: F32Tensor,
+  { rows }: TailInput,
+  { config: { width } }: ModelGraph,
+): void {
+  if (shape.join() !== [rows.length, width].join())
+    throw new ShapeError(
+      `A tail takes an error of shape [${rows.length}, ${width}], got [${shape.join(', ')}].`,
+    )
+}
+
+const toParameterGradients = (results: ReadonlyMap<string, Tensor>): Map<string, F32Tensor> =>
+  new Map(
+    [...results].map(([name, tensor]) => [
+      toPeftKey(name.slice(toGradientName('').length)),
+      tensor as F32Tensor,
+    ]),
   )
 
-  const run = async (
-    program: Program,
-    { states, rows, tensors, below }: TailInput,
-    more: [string, Tensor][] = [],
-  ) => {
-    const [tokens, width] = states.shape
-    if (states.shape.length !== 2 || width !== model.config.width)
-      throw new ShapeError(
-        `A tail takes states of shape [T, ${model.config.width}], got [${states.shape.join(', ')}].`,
-      )
-    const here = new Map([...(below ?? [])].filter(([path]) => modules.has(`${path}.A`)))
-    return program.run(
-      new Map<string, Tensor>([
-        // its ids are no input here
-        ...collectModelFeeds(model.config, { ids: [new Array<number>(tokens!).fill(0)] }),
-        ...(await read()),
-        ...toSlotFeeds(here, slotted),
-        ...toAdapterFeeds({ tensors }),
-        ['x', f32([1, tokens!, width], states.data)],
-        ['rows', i64([rows.length], rows)],
-        ...more,
-      ]),
-    )
+/**
+ * A program over the tail of a model; compiled when first needed. Throws OptionError for a layer
+ * that does not exist, or an adapter that changes nothing in the tail.
+ */
+export function createTailProgram(options: TailProgramOptions): TailProgram {
+  const { model, backend, weights } = options
+  const tail = attachTail(options)
+  const { graph, trainable, weightNames } = tail
+  const differentiate = () =>
+    withGradients(graph, { of: ['hidden'], withRespectTo: trainable.map(toInputName), keep: [] })
+  const read = memoize(() => weights(weightNames))
+  const forward = memoize(() => backend.compile(graph))
+  const backward = memoize(() => backend.compile(differentiate()))
+  const norms = new Map<string, number>()
+  let disposed: Promise<void> | undefined
+  const run = async (program: Program, input: TailInput, more: [string, Tensor][] = []) => {
+    const feeds = collectTailFeeds(tail, model, input)
+    return program.run(new Map<string, Tensor>([...(await read()), ...feeds, ...more]))
   }
   return {
     trainable,
     hidden: async (input) => (await run(await forward(), input)).get('hidden') as F32Tensor,
     async pullBack(input, error) {
-      if (error.shape.join() !== [input.rows.length, model.config.width].join())
-        throw new ShapeError(
-          `A tail takes an error of shape [${input.rows.length}, ${model.config.width}], got [${error.shape.join(', ')}].`,
-        )
-      const results = await run(await backward(), input, [[toGradientName('hidden'), error]])
-      return new Map(
-        [...results].map(([name, tensor]) => [
-          toPeftKey(name.slice(toGradientName('').length)),
-          tensor as F32Tensor,
-        ]),
-      )
+      checkErrorShape(error, input, model)
+      const feeds: [string, Tensor][] = [[toGradientName('hidden'), error]]
+      return toParameterGradients(await run(await backward(), input, feeds))
     },
     async weightNorm(module) {
       const weight = (await read()).get(`${module}.weight`)
@@ -134,7 +155,7 @@ export function createTailProgram({
       return norm
     },
     dispose: () =>
-      (gone ??= Promise.all(
+      (disposed ??= Promise.all(
         [forward, backward].map(async (program) => (await program.made)?.dispose()),
       ).then(() => undefined)),
   }

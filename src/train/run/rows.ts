@@ -13,7 +13,7 @@ import {
   planEpoch,
 } from '../batches/packing.ts'
 import { encodeData, type EncodedData, type EncodedSequence } from '../data/encode.ts'
-import { holdBackRows } from '../data/hold-back.ts'
+import { splitRows } from '../data/split-rows.ts'
 import { createDataError, type RawDataset } from '../data/jsonl.ts'
 import type { DataCounts } from '../events.ts'
 import { getGroupSize } from '../losses/loss.ts'
@@ -144,7 +144,7 @@ function openRows({ data, validation }: TrainOptions, seed: number) {
   if (!options) return { rows, held: undefined, everySteps: undefined }
   const { everySteps } = options
   if (typeof options.data !== 'number') return { rows, held: toRows(options.data), everySteps }
-  const parts = holdBackRows<RawDataset | EncodedData>(rows, options.data, seed)
+  const parts = splitRows<RawDataset | EncodedData>(rows, options.data, seed)
   return { rows: parts.train, held: parts.validation, everySteps }
 }
 

@@ -9,7 +9,7 @@ import type { RawDataset } from './jsonl.ts'
  * Splits rows in two, the second part with `share` of them, drawn by the seed; both parts keep the
  * order of the data. Throws OptionError where a part would be empty.
  */
-export function holdBackRows<Data extends RawDataset | EncodedData>(
+export function splitRows<Data extends RawDataset | EncodedData>(
   data: Data,
   share: number,
   seed: number,
