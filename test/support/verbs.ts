@@ -14,7 +14,7 @@ download draw drop
 emit encode end escape estimate evaluate expand extract
 factorize fetch fill find finish fit flatten fold format freeze
 gather generate get group
-handle hash hide hold
+handle hash hide
 ignore infer initialize insert inspect instantiate interleave interpolate isolate iterate
 join judge
 keep
