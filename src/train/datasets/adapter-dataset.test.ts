@@ -122,8 +122,8 @@ describe('splitDataset', () => {
     },
   )
   it('refuses what is no data set, and options that are unknown', () => {
-    const rows = [pair('a'), pair('b')] as unknown as AdapterDataset
-    expect(() => splitDataset(rows)).toThrow(
+    const bareRows = [pair('a'), pair('b')] as unknown as AdapterDataset
+    expect(() => splitDataset(bareRows)).toThrow(
       'splitDataset: got a list of 2, expected a data set of createTextDataset or createEmbeddingDataset.',
     )
     expect(() => splitDataset(texts, { sed: 1 } as object)).toThrow(
@@ -132,7 +132,7 @@ describe('splitDataset', () => {
     expect(splitDataset(texts)).toEqual(splitDataset(texts, { seed: 0 }))
     expect(() => deduplicate(texts, { similarty: 0.9 } as object)).toThrow('similarity')
     expect(() => toTrainingData(vectors as never)).toThrow('got a data set of vectors')
-    expect(() => computeDatasetStatistics(rows)).toThrow(OptionError)
+    expect(() => computeDatasetStatistics(bareRows)).toThrow(OptionError)
   })
   it('refuses what cannot be parted', () => {
     expect(() => splitDataset(selectExamples(texts, [0, 1]), { seed: 1 })).toThrow(

@@ -114,10 +114,7 @@ function checkExamples(
     const found = isRecord(example)
       ? findExampleProblems(example, table, required)
       : [`got ${describeType(example)}, expected an object`]
-    const own =
-      found.length === 0 || found.every((problem) => problem.startsWith('quality'))
-        ? problemOf(i)
-        : undefined
+    const own = found.every((problem) => problem.startsWith('quality')) ? problemOf(i) : undefined
     if (own !== undefined) found.push(own)
     return found.length > 0 ? [`example ${i + 1}: ${found.join('; ')}`] : []
   })
