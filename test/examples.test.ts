@@ -1,17 +1,23 @@
 // The programs under examples/ run as they stand, and show what their pages promise.
 import { spawnSync } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { describe, expect, it } from 'vitest'
+import { join } from 'node:path'
+import { afterAll, describe, expect, it } from 'vitest'
+import { scratchFolder } from './support/cli.ts'
 import { root } from './support/sources.ts'
+
+/** Examples may write into the folder they run in. */
+const scratch = scratchFolder()
+afterAll(() => scratch.remove())
 
 /** Seconds are the processor's: what else the machine does meanwhile is not the example's. */
 const ended = new Map<string, ReturnType<typeof start>>()
 const start = (path: string) => {
   const meter =
     "process.on('exit', () => { const { user, system } = process.cpuUsage(); console.log('seconds', (user + system) / 1e6) })"
-  const args = [`--import=data:text/javascript,${encodeURIComponent(meter)}`, path]
+  const args = [`--import=data:text/javascript,${encodeURIComponent(meter)}`, join(root, path)]
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {
-    cwd: root,
+    cwd: scratch.path,
     encoding: 'utf8',
   })
   return { status, stdout, stderr, seconds: Number(/^seconds ([\d.]+)$/m.exec(stdout)?.[1] ?? NaN) }
@@ -23,6 +29,13 @@ describe('examples', () => {
   it.each(globSync('examples/*.ts', { cwd: root }))('%s runs', (path) => {
     const { status, stderr } = run(path)
     expect([status, stderr]).toEqual([0, ''])
+  })
+  it('first-expert answers with the adapter, without it, and with it again', () => {
+    const { stdout } = run('examples/first-expert.ts')
+    const [expert, base, again] = stdout.split('\n')
+    expect(expert).toMatch(/^expert: +Tom saw a cat$/)
+    expect(base).toMatch(/^base: +(?!Tom saw a cat)/)
+    expect(again).toBe(expert)
   })
   it('users keeps a thousand apart with few in memory, tells the later of two writers, and restores', () => {
     const lines = run('examples/users.ts').stdout.trim().split('\n')
