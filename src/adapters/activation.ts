@@ -1,6 +1,7 @@
-// Activated LoRA: a detour that acts only from the last occurrence of its invocation tokens on.
-// What stands before them is the base's own, its keys and values included. Greenewald et al. 2025,
-// arXiv:2504.12397. Which tokens those are is here; no tensors, no programs.
+// Activated LoRA: a low-rank branch that acts only from the last occurrence of its invocation
+// tokens on. For earlier tokens the base's outputs, keys and values are unchanged. Greenewald et
+// al. 2025, arXiv:2504.12397. This file decides which tokens those are. Independent of adapter
+// tensors and programs.
 
 import { UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
@@ -8,8 +9,8 @@ import type { GraphBuilder } from '../graph/builder.ts'
 import type { Value } from '../graph/ir.ts'
 
 /**
- * Feed f32 [N, T, 1] of a model with an activated adapter: 1 where the detours act, 0 where they do
- * not.
+ * Feed f32 [N, T, 1] of a model with an activated adapter: 1 where the adapter acts, 0 where it
+ * does not.
  */
 export const ACTIVE = 'active'
 
@@ -17,8 +18,8 @@ export const ACTIVE = 'active'
 export const NEVER = Infinity
 
 /**
- * Where a row's detours begin to act: the first token of the last whole occurrence, as in PEFT;
- * NEVER where there is none.
+ * Where the adapter begins to act in a row: the first token of the last complete occurrence, as in
+ * PEFT; NEVER where there is none.
  */
 export function findActivationStart(ids: ArrayLike<number>, invocation: readonly number[]): number {
   for (let start = ids.length - invocation.length; start >= 0; start--) {
@@ -35,8 +36,8 @@ export const createActivatedMergeError = (what: string): UnsupportedError =>
   )
 
 /**
- * What the detour of a layer with input x [N, T, in] is multiplied by, [N, T, 1]; behind the head's
- * choice of rows, x [M, in], it is [M, 1].
+ * The factor of the low-rank branch of a layer with input x [N, T, in], [N, T, 1]; after the head's
+ * selection of rows, x [M, in], it is [M, 1].
  */
 export function buildActivation(g: GraphBuilder, x: Value): Value {
   const active = g.input(ACTIVE, 'f32', ['N', 'T', 1])
@@ -44,7 +45,7 @@ export function buildActivation(g: GraphBuilder, x: Value): Value {
 }
 
 /**
- * The feed for `tokens` tokens of each row, of which the first stands at position first[n]: 1 from
+ * The feed for `tokens` tokens of each row, of which the first has position first[n]: 1 from
  * starts[n] on.
  */
 export function computeActiveFeed(

@@ -1,5 +1,5 @@
-// A pass over the layers of a model: finds the nodes that adapters act on, and lets layers of equal
-// result share one graph again.
+// A pass over the layers of a model: finds the nodes that adapters act on, and shares one graph
+// among layers with equal results.
 
 import type { GraphBuilder } from '../graph/builder.ts'
 import type { Graph, Node, Value } from '../graph/ir.ts'
@@ -19,7 +19,7 @@ export interface AdaptableLayer {
 
 const numbered = /\.(\d+)\.$/
 
-/** What a node is to an adapter: undefined unless it is a layer with a module path. */
+/** The layer that a node is; undefined unless it has a module path. */
 function findLayer(node: Node, prefix: string): AdaptableLayer | undefined {
   const { operation, inputs, attributes } = node
   const name = attributes['module']
@@ -107,8 +107,8 @@ function computeStructureKey(graph: Graph, original: Graph): string {
 }
 
 /**
- * Builds a layer's replacement. `claim` makes an input that bears a base weight's name the
- * adapter's own.
+ * Builds a layer's replacement. `claim` marks an input that has a base weight's name as the
+ * adapter's.
  */
 export type ReplaceLayer = (
   g: GraphBuilder,
@@ -132,8 +132,7 @@ function mapBlock({ graph, prefix }: Block, replace: ReplaceLayer): Graph {
 }
 
 /**
- * A model in which `replace` has had its say on every layer. Blocks that come out equal from one
- * graph share one graph again.
+ * The model with every layer passed through `replace`. Blocks with equal results share one graph.
  */
 export function mapLayers(model: ModelGraph, replace: ReplaceLayer): ModelGraph {
   const made = new Map<Graph, Map<string, Graph>>()

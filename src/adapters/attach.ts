@@ -25,9 +25,9 @@ export interface AttachOptions {
 const attachOptions = { training: flag() }
 
 /**
- * The model with the adapter's low-rank branches. Each adapter tensor is an input with the role 'adapter',
- * named within its block, so that block.prefix + name is its PEFT key without 'base_model.model.'.
- * Base weights keep their names. Layers of equal structure share one graph.
+ * The model with the adapter's low-rank branches. Each adapter tensor is an input with the role
+ * 'adapter', named within its block, so that block.prefix + name is its PEFT key without
+ * 'base_model.model.'. Base weights keep their names. Layers of equal structure share one graph.
  */
 export const attach = (
   model: ModelGraph,

@@ -1,5 +1,5 @@
-// Copies of base weights that PEFT saves along where an embedding is a target: carried, compared
-// with the base, never applied.
+// Copies of base weights that PEFT saves where an embedding is a target. They are kept and compared
+// with the base, but never applied.
 
 import type { Mismatch } from '../base/errors.ts'
 import type { Tensor } from '../base/tensor.ts'
@@ -16,11 +16,11 @@ export const findBaseCopyPath = (key: string): string | undefined =>
   key.endsWith(baseCopySuffix) ? toInputName(key).slice(0, -baseCopySuffix.length) : undefined
 
 /**
- * A carried copy may differ from the base by as much as 4-bit blocks round, relative to its size.
+ * Largest relative difference between a copy and the base: about the rounding of 4-bit blocks.
  */
 const baseCopyTolerance = 0.1
 
-/** What is wrong with a carried copy of a base weight; undefined where nothing is. */
+/** What is wrong with a saved copy of a base weight; undefined where nothing is. */
 export function findBaseCopyMismatch(
   key: string,
   path: string,

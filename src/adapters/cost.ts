@@ -1,5 +1,5 @@
-// What an adapter costs, said before anything is made: from its configuration and the model's graph
-// alone. Knows no kind by name.
+// Computes an adapter's cost before it is created, from its configuration and the model's graph.
+// Independent of kinds.
 
 import { countBytes, type DType } from '../base/dtype.ts'
 import { sizeOf } from '../base/tensor.ts'
@@ -15,17 +15,17 @@ export interface AdapterCost {
   /** Bytes of all tensors, those that are never trained among them. */
   readonly bytes: number
   /**
-   * Operations on numbers, multiplications and additions apart, that each token takes more than
-   * with the base alone.
+   * Floating-point operations per token beyond those of the base; a multiplication and an addition
+   * count as two.
    */
   readonly flopsPerToken: number
 }
 
 /**
- * The cost of an adapter of this kind and configuration, as `createAdapter` takes it: `cost('lora', {
- * rank: 16 }, model)`. `dtype` is the type its tensors are kept in. Work that a graph does once a
- * run, for all its tokens, is not counted. Throws OptionError for wrong options and for targets
- * that the model does not have.
+ * The cost of an adapter of this kind and configuration, as `createAdapter` takes it: `cost('lora',
+ * { rank: 16 }, model)`. `dtype` is the element type of its tensors. Work that does not depend on
+ * the number of tokens is not counted. Throws OptionError for wrong options and for targets that
+ * the model does not have.
  */
 export function computeAdapterCost(
   kind: string,

@@ -1,4 +1,4 @@
-// Names of one tensor in its two worlds: an input of a composed graph, and a key of
+// Converts a tensor's name between an input of a composed graph and a key of
 // adapter_model.safetensors.
 
 const prefix = 'base_model.model.'

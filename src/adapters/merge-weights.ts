@@ -1,5 +1,5 @@
-// Folding an adapter into base weights, as copies: the base stays as it is, and taking the adapter
-// out again is dropping the copies.
+// Merges an adapter into copies of base weights. The base does not change; dropping the copies
+// removes the adapter.
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import { f32, type F32Tensor } from '../base/tensor.ts'
@@ -16,16 +16,16 @@ import { listBlockLayers, type AdaptableLayer } from './adapted-layers.ts'
 export interface MergeStep {
   /** The base weights that the result is made of. */
   readonly reads: readonly string[]
-  /** The weights that may change; `fold` gives those that do. */
+  /** The weights that may change; `merge` returns those that do. */
   readonly writes: readonly string[]
   merge(weightOf: WeightOf): [name: string, merged: F32Tensor][]
 }
 
 /**
- * The modules that an adapter changes, in the model's order, each to be folded when its base
- * weights are at hand. Throws UnsupportedError for a kind without merging, and for a weight that
- * two modules share (tied embeddings) when one is changed alone; NumericError for NaN or infinity
- * in the adapter.
+ * The modules that an adapter changes, in the model's order, each to be merged once its base
+ * weights are read. Throws UnsupportedError for a kind without merging, and for a weight that two
+ * modules share (tied embeddings) when one is changed alone; NumericError for NaN or infinity in
+ * the adapter.
  */
 export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[] {
   const { config } = adapter
@@ -61,8 +61,8 @@ export function listMergeSteps(model: ModelGraph, adapter: Adapter): MergeStep[]
 }
 
 /**
- * The base weights that the adapter changes, with it folded in, by checkpoint name: W' = W + s·B·A
- * for LoRA. One layer at a time. Throws what `folds` throws.
+ * The base weights that the adapter changes, with the adapter merged in, by checkpoint name: W' = W
+ * + s·B·A for LoRA. One layer at a time. Throws what `listMergeSteps` throws.
  */
 export function* mergeWeights(
   model: ModelGraph,
@@ -85,7 +85,7 @@ function createMergeStep(
   if (specs.length === 0) return undefined
   const weightName = prefix + weight!.name
   const biasName = bias && prefix + bias.name
-  // Where an adapter has nothing but a bias, its weight stays the very one of the base.
+  // Where an adapter has only a bias, the base's weight is kept without a copy.
   const changesWeight = specs.some(({ name }) => !/(^|\.)bias$/.test(name))
   const sharing = owners.get(weightName)!.filter((path) => path !== module.path)
   if (changesWeight && sharing.length > 0) {

@@ -1,5 +1,5 @@
 // Short names for common sets of target modules. A preset becomes a plain list of names when an
-// adapter is made, so PEFT can read it.
+// adapter is created, so that PEFT can read it.
 
 import type { ModuleInfo } from '../graph/model-graph.ts'
 import { listModuleNames } from './targets.ts'
@@ -23,7 +23,7 @@ export const targetPresets: ReadonlyMap<string, Preset> = new Map<string, Preset
   ],
 ])
 
-/** The names a preset stands for in this model; any other choice as it is. */
+/** The names that a preset means in this model; any other choice unchanged. */
 export function resolvePreset(
   targets: readonly string[] | string,
   modules: readonly ModuleInfo[],

@@ -1,6 +1,6 @@
 // Modules that an adapter trains whole and saves beside its own tensors (PEFT's modules_to_save):
-// norms, a head, any linear layer. Their weights become tensors of the adapter under the very names
-// they have in the base.
+// norms, a head, any linear layer. Their weights become tensors of the adapter under the names they
+// have in the base.
 
 import { UnsupportedError } from '../base/errors.ts'
 import type { Graph, GraphInput } from '../graph/ir.ts'

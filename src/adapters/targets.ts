@@ -14,7 +14,9 @@ export interface TargetChoice {
   readonly exclude: readonly string[] | string
   /** Layer numbers; undefined: all. */
   readonly layers?: readonly number[]
-  /** Names of the list that layers lie in ('layers'); empty: whatever stands before the number. */
+  /**
+   * Names of the module list that holds the layers ('layers'); empty: any name before the number.
+   */
   readonly layersPattern: readonly string[]
 }
 
@@ -70,7 +72,7 @@ function createLayerMatcher({ layers, layersPattern }: TargetChoice): Matcher {
   }
 }
 
-/** Says of any module whether a configuration hits it. */
+/** Returns a test of whether a configuration selects a module. */
 export function createTargetMatcher(choice: TargetChoice): (module: ModuleInfo) => boolean {
   const { targets, exclude } = choice
   const excluded = createPathMatcher(exclude, 'exclude')
@@ -80,7 +82,7 @@ export function createTargetMatcher(choice: TargetChoice): (module: ModuleInfo) 
       kind === 'linear' && layer !== undefined && !excluded(path) && inLayers(path)
   }
   const hit = createPathMatcher(targets, 'targets')
-  // A module that is named by its whole path is meant, whatever `layers` says; so PEFT.
+  // As in PEFT, a module named by its whole path is selected whatever `layers` is.
   return ({ path }) =>
     !excluded(path) &&
     hit(path) &&

@@ -1,6 +1,6 @@
 // Passes that give virtual tokens their vectors: rows of the embedding, or keys and values inside a
-// layer. Everything else in the model treats them as tokens: masks, positions, packing and caches
-// need to know nothing of them.
+// layer. Everything else in the model treats them as tokens; masks, positions, packing and caches
+// need no changes.
 
 import type { Graph } from '../graph/ir.ts'
 import type { Block } from '../graph/model-graph.ts'
@@ -20,8 +20,8 @@ export const withKnownIds = (block: Block): Block => ({
 })
 
 /**
- * The embed block with the rows of the shared input `name` [P, D] in the place of virtual tokens,
- * as they are: an embedding's scale is not theirs.
+ * The embed block with the rows of the shared input `name` [P, D] at virtual tokens, without the
+ * embedding's scale.
  */
 export function withVirtualEmbeddings(block: Block, name: string, virtualTokens: number): Block {
   const graph = insertKnownIds(block.graph)

@@ -1,5 +1,5 @@
-// How large an adapter's change ΔW is, module by module, and how far one adapter's lies from
-// another's. Where ΔW = B·A, through Gram matrices:
+// The norm of an adapter's change ΔW by module, and the distance between the changes of two
+// adapters. Where ΔW = B·A, through Gram matrices:
 //
 //     ‖B·A‖² = Σ (BᵀB) ⊙ (A·Aᵀ)     B'·A' − B·A = [B' − B, B]·[A'; A' − A]
 
@@ -49,10 +49,9 @@ export interface AdapterDifference {
 }
 
 /**
- * ‖ΔW‖_F of every module that the adapter touches, scales folded in, in the model's order, or
+ * ‖ΔW‖_F of every module that the adapter touches, scales included, in the model's order, or
  * without a base in the order of the tensors. Without one, modules are left out whose sizes (VeRA)
- * or change (IA3) the adapter alone does not tell. Throws MismatchError where it does not fit the
- * base.
+ * or change (IA3) depend on the base. Throws MismatchError where it does not fit the base.
  */
 export function measureAdapterChange(adapter: Adapter, base?: MergeBase): ModuleChange[] {
   return [...collectChanges(adapter, base)].map(({ module, delta, whole }) => ({
@@ -104,7 +103,7 @@ function* collectChanges(adapter: Adapter, base: MergeBase | undefined): Generat
   if (base) checkAdapter(adapter, base.model)
   for (const { module, values } of base
     ? listModules(base)
-    : inferModules(adapter).map((told) => ({ module: told, values: refuseBase }))) {
+    : inferModules(adapter).map((module) => ({ module, values: refuseBase }))) {
     if (base && row.parameters(adapter.config, module).length === 0) continue
     const found = findChange(adapter, module, values)
     if (found) yield { module, ...found }
@@ -131,8 +130,8 @@ function findChange(
   module: ModuleInfo,
   base: BaseReader,
 ): Omit<Change, 'module'> | undefined {
-  const detour = adapter.kind === 'dora' ? { ...adapter, kind: 'lora' } : adapter
-  const plain = { ...detour, config: { ...adapter.config, bias: 'none' } as LoraConfig } // a bias of the base's own is no part of ΔW
+  const lowRank = adapter.kind === 'dora' ? { ...adapter, kind: 'lora' } : adapter
+  const plain = { ...lowRank, config: { ...adapter.config, bias: 'none' } as LoraConfig } // a bias of the base's own is no part of ΔW
   return findDelta(adapter, module, base, true) ?? findDelta(plain, module, base, false)
 }
 

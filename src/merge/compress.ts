@@ -1,5 +1,5 @@
-// Compressing one adapter: the best factors of a lower rank for each ΔW, and how much of it they
-// lose. Independent of data: what that costs in a model's predictions is measured elsewhere.
+// Compresses one adapter: the best factors of a lower rank for each ΔW, and the error. Independent
+// of data: what that costs in a model's predictions is measured elsewhere.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import { toPeftKey } from '../adapters/keys.ts'

@@ -20,7 +20,7 @@ import type { ModuleInfo } from '../graph/model-graph.ts'
 
 export interface Delta {
   /**
-   * ΔW = b·a, every scale folded in; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a:
+   * ΔW = b·a, scales included; undefined where ΔW has full rank (IA3, DoRA). b: [out, R], a:
    * [R, in].
    */
   readonly factors:
@@ -32,10 +32,10 @@ export interface Delta {
 }
 
 /**
- * What an adapter does to a module. Its kind's serving form y = v ⊙ (W·(u⊙x) + bias + B·A·(u⊙x)) +
- * shift says it all; a kind without one is merged into the base's weight and compared. Throws
- * UnsupportedError for kinds that change no weight, and the error of `base` where the change
- * depends on a base that was not given.
+ * What an adapter does to a module. Derived from its kind's serving weights, y = v ⊙ (W·(u⊙x) +
+ * bias + B·A·(u⊙x)) + shift; a kind without them is merged into the base's weight, which is then
+ * subtracted. Throws UnsupportedError for kinds that change no weight, and the error of `base`
+ * where the change depends on a base that was not given.
  */
 export function createDelta(
   { kind, config, tensors }: Adapter,

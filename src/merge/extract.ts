@@ -153,7 +153,7 @@ function checkForms(base: ComparedModel, tuned: ComparedModel): void {
 
 /**
  * Target layers by the name of their weight. Throws OptionError for targets that hit nothing,
- * UnsupportedError for what has no weight of its own.
+ * UnsupportedError for layers without a separate weight.
  */
 function selectTargets(
   graph: ModelGraph,

@@ -37,7 +37,7 @@ export function computeThresholdBits(values: Float32Array, k: number): number {
   return (high << 16) | low
 }
 
-/** The bin in which the k-th from the top lies, and how many lie above that bin. */
+/** The bin of the k-th largest, and the count in the bins above it. */
 function selectBin(counts: Uint32Array, k: number): [bin: number, above: number] {
   let above = 0
   for (let bin = counts.length - 1; bin >= 0; bin--) {

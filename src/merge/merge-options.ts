@@ -1,5 +1,5 @@
-// What merging can be told, one row for each option: the library, graftlm/node and the command line
-// check and describe options by these rows. Independent of adapters and methods.
+// The options of merging, one row each: the library and graftlm/node check and describe options by
+// these rows. Independent of adapters and methods.
 
 import {
   createField,

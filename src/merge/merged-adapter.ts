@@ -58,7 +58,7 @@ export function createLoraFromFactors(
   return { kind: 'lora', config, tensors, ...(baseModel === undefined ? {} : { baseModel }) }
 }
 
-/** A rank of 0 is saved as one of zeros, which every reader knows. */
+/** A rank of 0 is saved as rank 1 with zeros, because PEFT refuses rank 0. */
 function toTensors({ module, pair }: ModuleFactors, shifted: boolean): [string, Tensor][] {
   const { inFeatures, outFeatures, path, kind } = module
   const rank = Math.max(1, pair.b.columns)

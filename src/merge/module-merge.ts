@@ -206,7 +206,7 @@ function computeInnerProduct(
   return sum
 }
 
-/** An adapter's own A and B, and the scale PEFT keeps beside them. */
+/** An adapter's A and B, and their scale. */
 export interface ScaledFactors {
   readonly a: Float32Array
   readonly b: Float32Array

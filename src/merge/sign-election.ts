@@ -5,7 +5,7 @@
 import { computeElectedMeanSimd } from './sign-election-simd.ts'
 import { toBits, toMagnitude, trimBelow } from './magnitude-threshold.ts'
 
-/** Entries that are dealt with at a time: everything about them stays in the first-level cache. */
+/** Entries processed at a time: they fit the first-level cache. */
 const chunk = 1024
 
 const totals = new Float64Array(chunk)

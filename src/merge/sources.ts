@@ -1,5 +1,5 @@
-// What the adapters of a merge touch: every module once, with its size, after checking that all of
-// them fit together.
+// Collects the modules that the adapters of a merge touch, each once with its size, and checks that
+// the adapters fit together.
 
 import {
   MismatchError,
@@ -236,7 +236,10 @@ function readModules({ tensors }: Adapter, key: string, a: Tensor): ModuleInfo[]
   ]
 }
 
-/** The adapter's tensors beside what its own configuration says there is for these modules. */
+/**
+ * Differences between the adapter's tensors and those that its configuration implies for these
+ * modules.
+ */
 function listOwnMismatches(
   { kind, config, tensors }: Adapter,
   modules: readonly ModuleInfo[],

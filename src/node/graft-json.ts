@@ -1,14 +1,14 @@
-// graft.json beside an adapter: what the PEFT files have no place for, so that an expert is asked
-// as it was taught.
+// graft.json in an adapter's folder: the base and the system message of its training, which PEFT's
+// files cannot hold.
 
 import { FormatError } from '../base/errors.ts'
 import type { ByteSink } from '../formats/byte-source.ts'
 import { openDirectory } from './files/folder.ts'
 
 export interface ExpertMetadata {
-  /** What the base was asked for by. */
+  /** The name the base was loaded by. */
   readonly base: string
-  /** The system message of every training row that had none of its own. */
+  /** The system message of the training rows that had none. */
   readonly system?: string
 }
 
@@ -20,7 +20,7 @@ export async function writeExpertMetadata(notes: ExpertMetadata, sink: ByteSink)
   ])
 }
 
-/** The notes of an adapter's folder; undefined where another tool saved it. */
+/** The metadata in an adapter's folder; undefined where another tool saved it. */
 export async function readExpertMetadata(path: string): Promise<ExpertMetadata | undefined> {
   const source = await (await openDirectory(path)).open(metadataFile)
   if (!source) return undefined

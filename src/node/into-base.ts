@@ -93,7 +93,7 @@ const optionFields = {
 }
 
 /**
- * Writes the base with the adapters in its weights as a model of its own. Throws UnsupportedError
+ * Writes the base with the adapters in its weights as a complete model. Throws UnsupportedError
  * for adapters without a weight (soft prompts, aLoRA), MismatchError for those that do not fit,
  * NumericError for NaN, OptionError where `out` exists, StorageError; then nothing is left at
  * `out`.
@@ -176,8 +176,8 @@ async function measureDistances(
 }
 
 /**
- * The base serving a single adapter beside its packed weights, which costs no memory; several are
- * folded into weights in f32.
+ * The base with the adapters: a single one is served from the packed weights, which costs no
+ * memory; several are merged into weights in f32.
  */
 async function openMergedModel(
   source: BaseModelSource,
@@ -188,7 +188,7 @@ async function openMergedModel(
   const backend = await createNodeBackend({ threads })
   const [only] = parts
   const served = parts.length === 1 && only!.weight === 1 ? only!.adapter : undefined
-  const folded = served || parts.length === 0 ? base : { ...base, ...createMergedBase(base, parts) }
-  const model: Model = createModel({ base: { ...folded, config: folded.graph.config }, backend })
+  const merged = served || parts.length === 0 ? base : { ...base, ...createMergedBase(base, parts) }
+  const model: Model = createModel({ base: { ...merged, config: merged.graph.config }, backend })
   return { model, adapter: served }
 }

@@ -1,5 +1,5 @@
-// Merges by path: adapters may be folders, and the base a directory, file or name. With values alone
-// it is graftlm's own merge, which needs no waiting.
+// Merges by path: adapters may be folders, and the base a directory, file or name. With values
+// alone it is graftlm's own merge, which needs no waiting.
 
 import { basename } from 'node:path'
 import { type Adapter, checkAdapter } from '../adapters/adapter.ts'

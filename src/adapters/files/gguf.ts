@@ -43,8 +43,8 @@ const tiedProblem =
   'the head and the embedding share one weight, on which llama.cpp takes no adapter'
 
 /**
- * Heads whose rows lie in another order in the file: those of queries and keys, where llama.cpp
- * turns neighbours.
+ * Heads whose rows have another order in the file: those of queries and keys, where llama.cpp
+ * rotates neighbouring pairs.
  */
 function findReorderedHeads(config: ModelConfig, path: string): number | undefined {
   if (!ggufArchitectures[getGgufArchitecture(config)]?.interleavedRotary) return undefined
@@ -65,10 +65,10 @@ const optionFields = {
 }
 
 /**
- * The file's chunks for any adapter that is two matrices a layer: LoRA of every scale, LoKr, LoHa,
- * VeRA, PiSSA, OLoRA; their scales go into B. Throws UnsupportedError listing what GGUF cannot
- * hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or embedding,
- * which llama.cpp does not take.
+ * The file's chunks, for any adapter that is two matrices per layer: LoRA of every scale, LoKr,
+ * LoHa, VeRA, PiSSA, OLoRA; their scales go into B. Throws UnsupportedError listing what GGUF
+ * cannot hold: DoRA, IA3, soft prompts, trained biases, modules saved whole, and a tied head or
+ * embedding, which llama.cpp does not take.
  */
 export function encodeGgufAdapter(
   adapter: Adapter,

@@ -1,5 +1,5 @@
-// LoRA's configuration from what files of other tools hold: which modules, of which ranks, scaled
-// how. Knows no file.
+// Infers LoRA's configuration from files of other tools: modules, ranks and scales. Independent of
+// file formats.
 
 import type { ModelGraph, ModuleInfo } from '../../graph/model-graph.ts'
 import { completeLora, type LoraConfig } from '../kinds/lora-config.ts'

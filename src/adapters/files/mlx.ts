@@ -19,7 +19,7 @@ import { listAdaptableModules } from '../adapted-layers.ts'
 const tensorFile = 'adapters.safetensors'
 
 /**
- * Reads an adapter as mlx-lm saves it; rank by module from the tensors, s as the file says it.
+ * Reads an adapter as mlx-lm saves it; rank by module from the tensors, s from the file.
  * Throws UnsupportedError for full fine-tunes and for tensors of another form (all listed),
  * FormatError for a half pair, MismatchError for shapes that do not fit the model.
  */

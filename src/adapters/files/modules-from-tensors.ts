@@ -1,5 +1,5 @@
-// The modules of an adapter as its own tensors tell them, for looking at one without its base.
-// Kinds whose tensors tell too little have none.
+// Infers an adapter's modules from its tensors, to inspect it without its base. Empty for kinds
+// whose tensors do not determine the sizes.
 
 import type { ModuleInfo } from '../../graph/model-graph.ts'
 import type { Adapter } from '../adapter.ts'
@@ -7,18 +7,18 @@ import { toInputName, toPeftKey } from '../keys.ts'
 import { getKind } from '../kinds/kind-table.ts'
 
 /**
- * In the order of the tensors. Whether the base's layer has a bias is not told, and said to be not.
+ * In the order of the tensors. `bias` is always false, because tensors do not reveal it.
  */
 export function inferModules({ kind, tensors }: Pick<Adapter, 'kind' | 'tensors'>): ModuleInfo[] {
   const { sizes } = getKind(kind)
   if (!sizes) return []
   const paths = new Set([...tensors.keys()].flatMap(listOwners))
   return [...paths].flatMap((path): ModuleInfo[] => {
-    const told = sizes((name) => tensors.get(toPeftKey(`${path}.${name}`))?.shape)
-    if (!told) return []
+    const inferred = sizes((name) => tensors.get(toPeftKey(`${path}.${name}`))?.shape)
+    if (!inferred) return []
     const layer = /\.(\d+)\./.exec(`.${path}.`)?.[1]
     return [
-      { path, ...told, bias: false, ...(layer === undefined ? {} : { layer: Number(layer) }) },
+      { path, ...inferred, bias: false, ...(layer === undefined ? {} : { layer: Number(layer) }) },
     ]
   })
 }

@@ -1,6 +1,6 @@
-// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. What was
-// loaded is saved under the same keys. Folders in 8 or 4 bits look alike, with another peft_type
-// and another file name: PEFT cannot read them, and must not believe that it can.
+// PEFT's adapter folders, both ways: adapter_config.json and adapter_model.safetensors. Saving
+// keeps the keys that were loaded. Folders in 8 or 4 bits have another peft_type and another file
+// name, so that PEFT, which cannot read them, refuses them.
 
 import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -33,8 +33,8 @@ export const getTensorFileName = (dtype?: StorageType): string =>
   dtype !== undefined && isBlockStorage(dtype) ? `adapter_model.${dtype}.safetensors` : tensorFile
 
 /**
- * What stands before PEFT's own peft_type where the tensors are in blocks: 'GRAFT_INT4_LORA' is
- * none of PEFT's, so it stops there.
+ * Prefix of peft_type where the tensors are in blocks: PEFT refuses 'GRAFT_INT4_LORA', because it
+ * has no such type.
  */
 const getBlockMark = (dtype: BlockCodeName): string => `GRAFT_${dtype.toUpperCase()}_`
 
@@ -158,16 +158,16 @@ async function loadIntoMemory(source: ByteSource): Promise<ByteSource> {
 
 export interface SaveAdapterOptions {
   /**
-   * Element type of the tensors in the file; the adapter's own unless given. 'int8' and 'int4' are
-   * for Graft alone: PEFT cannot read them.
+   * Element type of the tensors in the file; default: the adapter's own. PEFT cannot read 'int8'
+   * and 'int4'.
    */
   readonly dtype?: StorageType | undefined
 }
 
 /**
- * Writes an adapter as PEFT does. Both files are complete or absent, the configuration last: a
- * folder that has one is whole. Throws NumericError, before anything is written, for values that
- * the type cannot hold.
+ * Writes an adapter as PEFT does. Each file is written atomically, the configuration last: a folder
+ * that has one is complete. Throws NumericError, before anything is written, for values that the
+ * type cannot hold.
  */
 export async function saveAdapter(
   given: Adapter,

@@ -1,11 +1,11 @@
-// The element types in which files keep an adapter's tensors, and the way back. 8 and 4 bits are
+// The element types in which files keep an adapter's tensors, and decoding. 8 and 4 bits are
 // blocks with scales (formats/block-code.ts):
 //
 //     int8: <key>.q I8 [shape of the tensor]      <key>.scale BF16 [⌈values/64⌉]
 //     int4: <key>.q U8 [⌈values/2⌉]               <key>.scale BF16 [⌈values/64⌉]     shape in the header
 //
-// The header's `graft.storage` says version, type, block size and, for int4, shapes. Knows no
-// folders.
+// The header's `graft.storage` holds version, type, block size and, for int4, shapes. Independent
+// of folders.
 
 import { FormatError, OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, sizeOf, type Tensor } from '../../base/tensor.ts'
@@ -35,7 +35,7 @@ export type StorageType = (typeof storageTypes)[number]
 export const isBlockStorage = (dtype: string): dtype is BlockCodeName =>
   Object.hasOwn(blockCodes, dtype)
 
-/** What stands in a tensor file: tensors by name, and the header's texts. */
+/** The content of a tensor file: tensors by name, and the header's strings. */
 export interface StoredTensors {
   readonly tensors: ReadonlyMap<string, Tensor>
   readonly metadata: Readonly<Record<string, string>>
@@ -50,10 +50,11 @@ const version = 1
 const deepestHeader = 4 // an object of an object of lists, and one to spare
 
 /**
- * The tensors in this element type. Blocks are for matrices of a detour: vectors, factors near one
- * and modules that are saved whole change the base's numbers themselves, where an error of some
- * percent would be larger than the whole adapter; they keep their type. Throws NumericError that
- * names the tensor for what f16 or a block cannot hold, OptionError for another type.
+ * The tensors in this element type. Only low-rank matrices are stored in blocks. Vectors, factors
+ * near one and modules that are saved whole keep their type, because they act on the base's values
+ * directly: an error of some percent would be larger than the adapter's whole effect. Throws
+ * NumericError that names the tensor for what f16 or a block cannot hold, OptionError for another
+ * type.
  */
 export function encodeAdapterTensors(adapter: AdapterTensors, dtype: StorageType): StoredTensors {
   if (!storageTypes.includes(dtype))
@@ -109,7 +110,7 @@ function shouldKeepType(
   )
 }
 
-/** The adapter as it comes back from a file of this type: for comparing without a file. */
+/** The adapter after a round trip through this type, without a file. */
 export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageType): Of {
   return {
     ...adapter,
@@ -122,7 +123,7 @@ export function asStored<Of extends AdapterTensors>(adapter: Of, dtype: StorageT
 }
 
 /**
- * The tensors of a file whose configuration says that it holds blocks, unpacked to f32, and the
+ * The tensors of a file whose configuration declares blocks, decoded to f32, and the
  * header's other texts. Throws FormatError with everything that is wrong: codes without scales,
  * lengths that do not fit, scales that are NaN; UnsupportedError for another version.
  */

@@ -43,8 +43,8 @@ function buildNorm(g: Operators, weight: Value, A: Value, B: Value, scale: numbe
   // W·Aᵀ: [out, R]
   const crossed = bySum(B, g.matmul(weight, A, { transB: true, alpha: 2 * scale }))
   // A·Aᵀ: [R, R]
-  const detour = bySum(B, g.matmul(B, g.matmul(A, A, { transB: true }), { alpha: scale * scale }))
-  return g.op('squareRoot', [g.add(bySum(weight, weight), g.add(crossed, detour))])
+  const gramSum = bySum(B, g.matmul(B, g.matmul(A, A, { transB: true }), { alpha: scale * scale }))
+  return g.op('squareRoot', [g.add(bySum(weight, weight), g.add(crossed, gramSum))])
 }
 
 /** W + s·B·A as a new array, and m/n. */
@@ -66,31 +66,31 @@ function computeDirection(
   return { weight, ratio: tensor(magnitudeName).map((length, i) => length / norms[i]!) }
 }
 
-function applyDora(g: Operators, site: AdaptedLayer, config: LoraConfig): Value {
-  const { module, weight, x } = site
+function applyDora(g: Operators, layer: AdaptedLayer, config: LoraConfig): Value {
+  const { module, weight, x } = layer
   if (!weight)
     throw new UnsupportedError(
       `${module.path}: DoRA needs the base's weight in its graph; attach it before packing the base.`,
     )
   const { scale } = resolveRankAndScale(config, module)
-  const A = site.parameter(loraParts.a)
-  const B = site.parameter(loraParts.b)
+  const A = layer.parameter(loraParts.a)
+  const B = layer.parameter(loraParts.b)
   const [own] = listBiasSpecs(config, module, true)
-  const bias = own ? site.parameter(own.name) : site.bias
-  const dropped = config.dropout > 0 ? site.dropout(x) : x
-  const y = site.base(own && bias ? { bias } : {})
+  const bias = own ? layer.parameter(own.name) : layer.bias
+  const dropped = config.dropout > 0 ? layer.dropout(x) : x
+  const y = layer.base(own && bias ? { bias } : {})
   const withoutBias = (output: Value): Value => (bias ? g.subtract(output, bias) : output)
   const direct = withoutBias(
-    dropped === x ? y : site.base({ x: dropped, ...(own && bias ? { bias } : {}) }),
+    dropped === x ? y : layer.base({ x: dropped, ...(own && bias ? { bias } : {}) }),
   )
   const delta = g.matmul(g.matmul(dropped, A, { transB: true }), B, { transB: true, alpha: scale })
   const ratio = g.divide(
-    site.parameter(magnitudeName),
+    layer.parameter(magnitudeName),
     g.op('stopGradient', [buildNorm(g, weight, A, B, scale)]),
   ) // [out]
-  const turned = g.multiply(g.add(direct, delta), ratio)
-  if (dropped !== x) return g.add(y, g.subtract(turned, direct)) // dropout changes what is added to the base's output, not that output
-  return bias ? g.add(turned, bias) : turned
+  const scaled = g.multiply(g.add(direct, delta), ratio)
+  if (dropped !== x) return g.add(y, g.subtract(scaled, direct)) // dropout changes what is added to the base's output, not that output
+  return bias ? g.add(scaled, bias) : scaled
 }
 
 const options = withoutOptions(loraOptions, 'loraBias', 'invocationTokens')
@@ -130,10 +130,10 @@ export const dora: AdapterKind<LoraConfig, typeof options> = {
     return isLinearTarget(config, module, 'DoRA') ? [...own, createMagnitudeSpec(module)] : own
   },
 
-  apply: (g, site, config) =>
-    isLinearTarget(config, site.module, 'DoRA')
-      ? applyDora(g, site, config)
-      : lora.apply(g, site, config),
+  apply: (g, layer, config) =>
+    isLinearTarget(config, layer.module, 'DoRA')
+      ? applyDora(g, layer, config)
+      : lora.apply(g, layer, config),
 
   merge(config, at) {
     if (!isLinearTarget(config, at.module, 'DoRA')) return lora.merge!(config, at)

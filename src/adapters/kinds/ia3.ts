@@ -106,11 +106,12 @@ export const ia3: AdapterKind<Ia3Config, typeof shownOptions> = {
     ]
   },
 
-  apply(g, site, config) {
-    const factor = site.parameter(factors)
+  apply(g, layer, config) {
+    const factor = layer.parameter(factors)
     // [.., in]
-    if (shouldScaleInput(config, site.module)) return site.base({ x: g.multiply(site.x, factor) })
-    return g.multiply(site.base(), g.reshape(factor, [site.module.outFeatures])) // [.., out]
+    if (shouldScaleInput(config, layer.module))
+      return layer.base({ x: g.multiply(layer.x, factor) })
+    return g.multiply(layer.base(), g.reshape(factor, [layer.module.outFeatures])) // [.., out]
   },
 
   merge(config, { module, base, tensor }) {

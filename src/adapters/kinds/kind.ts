@@ -1,6 +1,6 @@
-// The contract of an adapter kind: one file per kind, one row in kind-table.ts, and the contract suite
-// runs it. A kind says which tensors it has, how they change a layer in a graph, and how they fold
-// into a weight. It knows no files and no training.
+// The contract of an adapter kind: one file per kind, one row in kind-table.ts, and the contract
+// suite runs it. A kind defines its tensors, how they change a layer in a graph, and how they merge
+// into a weight. Independent of files and training.
 
 import type { Random } from '../../base/random.ts'
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
@@ -19,7 +19,7 @@ export type PeftJson = Readonly<Record<string, unknown>>
  * list).
  */
 export interface AdapterConfig extends TargetChoice {
-  /** Share of a detour's input that training drops; 0 is off. */
+  /** Dropout rate on the input of the low-rank branch in training; 0 is off. */
   readonly dropout: number
   /** Ends of paths of modules that are trained whole and saved along; see saved-modules.ts. */
   readonly modulesToSave?: readonly string[]
@@ -89,9 +89,9 @@ export interface ModuleTensors {
 }
 
 /**
- * The run-time form of a module: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift, with every scale
- * folded into B. A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v and
- * shift: [out]; u and v absent: ones, shift absent: zeros.
+ * The serving weights of a module: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift, with every scale
+ * multiplied into B. A: [R, in] (of an embedding: [V, R], a row per token), B: [out, R], u: [in], v
+ * and shift: [out]; u and v absent: ones, shift absent: zeros.
  */
 export interface ServingWeights {
   readonly A: F32Tensor
@@ -123,13 +123,13 @@ export interface AdapterKind<
   /** What a user may give, by name; a configuration file's own keys (`peft`) aside. */
   readonly options: Options
   /**
-   * A whole configuration from what a user gave; throws OptionError that lists everything wrong
-   * with it.
+   * The configuration with its defaults, from a user's options; throws OptionError that lists every
+   * problem.
    */
   complete(options: Readonly<Record<string, unknown>>): Config
   /**
-   * The configuration with what it takes from the model it is made for, where its file says so
-   * much.
+   * The configuration with the sizes of the model it is created for, where the kind's file holds
+   * them.
    */
   fit?(config: Config, model: ModelConfig): Config
   /**
@@ -144,13 +144,13 @@ export interface AdapterKind<
     tensors: ReadonlyMap<string, Tensor>,
   ): { kind: string; config: AdapterConfig; tensors: ReadonlyMap<string, Tensor> }
   /**
-   * Names of tensors whose values lie near one and multiply what the base computes: they are never
-   * rounded to a few bits.
+   * Names of tensors that multiply the base's output by factors near one: they are never rounded to
+   * 8 or 4 bits.
    */
   readonly factors?: readonly string[]
   /**
-   * What the tensors alone tell of a module, by the shape of its tensor of a name; undefined where
-   * they tell nothing, absent where they never do.
+   * A module's sizes from the shapes of its tensors; undefined where the shapes do not determine
+   * them, absent where they never do.
    */
   sizes?(shapeOf: (name: string) => readonly number[] | undefined): ModuleSizes | undefined
   /** The tensors at one module; none where the configuration does not touch it. */
@@ -165,24 +165,24 @@ export interface AdapterKind<
     model: ModelConfig,
   ): readonly ParameterSpec[]
   /** The module's output with the adapter. */
-  apply(g: Operators, site: AdaptedLayer, config: Config): Value
+  apply(g: Operators, layer: AdaptedLayer, config: Config): Value
   /**
-   * A block with the kind's effect on what flows into it (soft prompts), after its layers were
-   * dealt with; the block itself where there is none.
+   * A block with the kind's effect on its inputs (soft prompts), after its layers were adapted; the
+   * block itself where there is none.
    */
   applyToBlock?(block: Block, config: Config): Block
   /**
-   * Virtual tokens that every row of ids must begin with: −1 to −P. They are read like tokens, and
-   * their logits mean nothing.
+   * Virtual tokens that every row of ids must begin with: −1 to −P. They are fed like tokens, and
+   * their logits are undefined.
    */
   virtualTokens?(config: Config): number
   /**
-   * The base's weight with the adapter folded in, as new arrays. Absent: the kind has no weight to
-   * fold into.
+   * The base's weight with the adapter merged into it, as new arrays. Absent: the kind changes no
+   * weight.
    */
   merge?(config: Config, at: ModuleTensors): MergedModuleWeights
   /** Whether `serve` asks for the base's own numbers. */
   readonly servesFromBase?: boolean
-  /** Absent, or undefined for this configuration: served by an attached graph of its own. */
+  /** Absent, or undefined for this configuration: served by a separate attached graph. */
   serve?(config: Config, at: ModuleTensors): ServingWeights | undefined
 }

@@ -3,8 +3,8 @@
 //
 //     ΔW = s·(w1_a·w1_b) ⊙ (w2_a·w2_b), s = alpha/R     w·_a: [out, R]   w·_b: [R, in]
 //
-// That is a detour of rank R² exactly: A[(i, j), :] = w1_b[i] ⊙ w2_b[j], B[:, (i, j)] = w1_a[:, i]
-// ⊙ w2_a[:, j].
+// That is exactly a low-rank product of rank R²: A[(i, j), :] = w1_b[i] ⊙ w2_b[j], B[:, (i, j)] =
+// w1_a[:, i] ⊙ w2_a[:, j].
 
 import { f32 } from '../../base/tensor.ts'
 import type { Value } from '../../graph/ir.ts'
@@ -35,12 +35,12 @@ const names = ['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b'] as const
 const options = { ...lycorisOptions, start: oneOf(['zero', 'random']) }
 const peftKeys = { ...lycorisKeys, init_weights: flag() }
 
-function buildDelta(g: Operators, site: AdaptedLayer, config: LohaConfig): Value {
-  const { rank, scale } = resolveLycorisRank(config, site.module)
-  const { inFeatures, outFeatures } = site.module
-  const x = getLycorisInput(config, site, 'LoHa')
-  const [a1, b1, a2, b2] = names.map(site.parameter) as [Value, Value, Value, Value]
-  // Beyond this rank the whole change is smaller than the detour.
+function buildDelta(g: Operators, layer: AdaptedLayer, config: LohaConfig): Value {
+  const { rank, scale } = resolveLycorisRank(config, layer.module)
+  const { inFeatures, outFeatures } = layer.module
+  const x = getLycorisInput(config, layer, 'LoHa')
+  const [a1, b1, a2, b2] = names.map(layer.parameter) as [Value, Value, Value, Value]
+  // Beyond this rank the full ΔW is smaller than its factors.
   if (rank * rank > Math.min(inFeatures, outFeatures))
     return g.matmul(x, g.multiply(g.matmul(a1, b1), g.matmul(a2, b2)), {
       transB: true,
@@ -90,7 +90,7 @@ export const loha: AdapterKind<LohaConfig, typeof options> = {
     })
   },
 
-  apply: (g, site, config) => g.add(site.base(), buildDelta(g, site, config)),
+  apply: (g, layer, config) => g.add(layer.base(), buildDelta(g, layer, config)),
 
   merge(config, { module, base, tensor }) {
     const { rank, scale } = resolveLycorisRank(config, module)

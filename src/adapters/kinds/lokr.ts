@@ -121,19 +121,19 @@ const applyFactors = (g: Operators, x: Value, factors: readonly Value[]): Value 
 const listFactorNames = ({ name, factored }: Part): string[] =>
   factored ? [`${name}_a`, `${name}_b`] : [name]
 
-function buildDelta(g: Operators, site: AdaptedLayer, config: LokrConfig): Value {
-  const { w1, w2, scale } = resolveParts(config, site.module)
-  const x = getLycorisInput(config, site, 'LoKr')
+function buildDelta(g: Operators, layer: AdaptedLayer, config: LokrConfig): Value {
+  const { w1, w2, scale } = resolveParts(config, layer.module)
+  const x = getLycorisInput(config, layer, 'LoKr')
   const lead = x.shape.slice(0, -1)
   const swap = (value: Value): Value =>
     g.transpose(value, [...lead.keys(), lead.length + 1, lead.length])
-  const factors2 = listFactorNames(w2).map(site.parameter)
+  const factors2 = listFactorNames(w2).map(layer.parameter)
   // [.., m, R or k]
   const low = applyFactors(g, g.reshape(x, [...lead, w1.columns, w2.columns]), factors2.slice(-1))
   // [.., l, R or k]
-  const mixed = swap(applyFactors(g, swap(low), listFactorNames(w1).map(site.parameter)))
+  const mixed = swap(applyFactors(g, swap(low), listFactorNames(w1).map(layer.parameter)))
   const whole = applyFactors(g, mixed, factors2.slice(0, -1)) // [.., l, k]
-  return g.scale(g.reshape(whole, [...lead, site.module.outFeatures]), scale)
+  return g.scale(g.reshape(whole, [...lead, layer.module.outFeatures]), scale)
 }
 
 /**
@@ -259,7 +259,7 @@ export const lokr: AdapterKind<LokrConfig, typeof options> = {
     ]
   },
 
-  apply: (g, site, config) => g.add(site.base(), buildDelta(g, site, config)),
+  apply: (g, layer, config) => g.add(layer.base(), buildDelta(g, layer, config)),
 
   merge(config, at) {
     const { w1, w2, rank, scale } = resolveParts(config, at.module)

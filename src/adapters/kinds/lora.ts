@@ -1,8 +1,8 @@
-// LoRA: a linear layer plus a rank-R detour. Hu et al. 2021, arXiv:2106.09685.
+// LoRA: a linear layer plus a rank-R branch. Hu et al. 2021, arXiv:2106.09685.
 //
 //     y = W·x + bias + s·B·(A·x)     A: [R, in]   B: [out, R]   s = alpha/R, or alpha/√R (rsLoRA)
 //
-// With invocation tokens (aLoRA) the detour acts only from their last occurrence in a row on; see
+// With invocation tokens (aLoRA) the branch acts only from their last occurrence in a row on; see
 // activation.ts. On an embedding, with a table of V rows: y = E[ids] + s·B·Aᵀ[ids], A: [R, V], B:
 // [D, R]. B starts at zero, so a fresh adapter changes nothing.
 
@@ -31,7 +31,7 @@ const getPartNames = (kind: ModuleInfo['kind']): { a: string; b: string } =>
 const getTensorNames = ({ kind }: ModuleInfo): { a: string; b: string } => getPartNames(kind)
 
 /**
- * Whether the adapter has a detour at the module. An activated one acts on linear layers only, as
+ * Whether the module is a target. An activated adapter acts on linear layers only, as
  * in PEFT.
  */
 const isTarget = (config: LoraConfig, module: ModuleInfo): boolean =>
@@ -191,28 +191,28 @@ export const lora: AdapterKind<LoraConfig, typeof loraOptions> = {
     ]
   },
 
-  apply(g, site, config) {
-    const { module } = site
+  apply(g, layer, config) {
+    const { module } = layer
     const targeted = createTargetMatcher(config)(module)
     const [own] = listBiasSpecs(config, module, targeted)
-    const y = site.base(own ? { bias: site.parameter(own.name) } : {})
+    const y = layer.base(own ? { bias: layer.parameter(own.name) } : {})
     if (!targeted) return y
     const { scale } = resolveRankAndScale(config, module)
     const { a, b } = getTensorNames(module)
-    const A = site.parameter(a)
-    const B = site.parameter(b)
-    const where = config.invocationTokens && site.activation() // [.., 1]
+    const A = layer.parameter(a)
+    const B = layer.parameter(b)
+    const where = config.invocationTokens && layer.activation() // [.., 1]
     const activated = (x: Value): Value => (where ? g.multiply(x, where) : x)
     const low =
       module.kind === 'embedding'
-        ? g.op('embedding', [g.transpose(A, [1, 0]), site.x]) // [N, T, R]
+        ? g.op('embedding', [g.transpose(A, [1, 0]), layer.x]) // [N, T, R]
         : // [.., R]
-          g.matmul(config.dropout > 0 ? site.dropout(site.x) : site.x, A, { transB: true })
+          g.matmul(config.dropout > 0 ? layer.dropout(layer.x) : layer.x, A, { transB: true })
     // [.., out]
-    const detoured = g.add(y, g.matmul(activated(low), B, { transB: true, alpha: scale }))
+    const adapted = g.add(y, g.matmul(activated(low), B, { transB: true, alpha: scale }))
     return hasShift(config, module)
-      ? g.add(detoured, activated(g.scale(site.parameter(shiftName), scale)))
-      : detoured
+      ? g.add(adapted, activated(g.scale(layer.parameter(shiftName), scale)))
+      : adapted
   },
 
   merge(config, at) {

@@ -37,7 +37,7 @@ export const lycorisOptions = {
   alphaPattern: mapOf(number()),
 }
 
-/** Rank 8 and scale 1, unless said. */
+/** Defaults: rank 8, scale 1. */
 export const completeLycoris = (read: GivenOptions<typeof lycorisOptions>): LycorisConfig => ({
   ...targetDefaults,
   alpha: read.rank ?? 8,
@@ -100,14 +100,14 @@ export function resolveLycorisRank(
  */
 export function getLycorisInput(
   { rankDropout, moduleDropout }: LycorisConfig,
-  site: AdaptedLayer,
+  layer: AdaptedLayer,
   kind: string,
 ): Value {
   const dropping = rankDropout > 0 || moduleDropout > 0
-  if (dropping && site.dropout(site.x) !== site.x) {
+  if (dropping && layer.dropout(layer.x) !== layer.x) {
     throw new UnsupportedError(
-      `${site.module.path}: training a ${kind} adapter with rank_dropout or module_dropout; set both to 0.`,
+      `${layer.module.path}: training a ${kind} adapter with rank_dropout or module_dropout; set both to 0.`,
     )
   }
-  return site.x
+  return layer.x
 }

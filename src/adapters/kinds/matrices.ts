@@ -1,5 +1,4 @@
-// The little matrix arithmetic that folding an adapter into a weight needs: plain loops over
-// row-major arrays.
+// The matrix arithmetic for merging an adapter into a weight: plain loops over row-major arrays.
 
 /**
  * target += factor·left·right. left: [m, k], right: [k, n], target: [m, n]. Each row is summed in

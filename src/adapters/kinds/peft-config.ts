@@ -35,7 +35,7 @@ function isEmpty(value: unknown): boolean {
 }
 
 /**
- * The values of the keys a kind knows. Throws one UnsupportedError that names every value which is
+ * The values of a kind's keys. Throws one UnsupportedError that names every value which is
  * not what its key needs, and every unknown key whose value is neither empty nor a default without
  * effect.
  */

@@ -3,9 +3,9 @@
 //
 //     y = W·x + bias + s·(B·A − B₀·A₀)·x     A₀, B₀: A and B as they started, never trained
 //
-// Both papers take s·B₀·A₀ out of the weight; here the weight stays and the detour is taken off, so
-// a fresh adapter changes nothing. Saved, it is a plain LoRA of twice the rank: A over A₀, and B
-// beside −B₀.
+// Both papers take s·B₀·A₀ out of the weight; here the weight stays and the initial low-rank
+// product is subtracted, so a fresh adapter changes nothing. Saved, it is a plain LoRA of twice the
+// rank: A over A₀, and B beside −B₀.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { truncateDense } from '../../base/linalg/low-rank.ts'
@@ -189,15 +189,15 @@ const createKind = (
 
   parameters: (config, module) => listSpecs(factorise, config, module),
 
-  apply(g, site, config) {
-    const y = lora.apply(g, site, config)
-    if (!isLinearTarget(config, site.module, name)) return y
-    const A = site.parameter(initial.a)
-    const B = site.parameter(initial.b)
-    const { scale } = resolveRankAndScale(config, site.module)
+  apply(g, layer, config) {
+    const y = lora.apply(g, layer, config)
+    if (!isLinearTarget(config, layer.module, name)) return y
+    const A = layer.parameter(initial.a)
+    const B = layer.parameter(initial.b)
+    const { scale } = resolveRankAndScale(config, layer.module)
     return g.subtract(
       y,
-      g.matmul(g.matmul(site.x, A, { transB: true }), B, { transB: true, alpha: scale }),
+      g.matmul(g.matmul(layer.x, A, { transB: true }), B, { transB: true, alpha: scale }),
     )
   },
 

@@ -3,8 +3,8 @@
 //
 //     keys = [p_k, W_k·x]   values = [p_v, W_v·x]     p: [P, layers·2·K·d], a layer's keys before its values
 //
-// The keys stand as they are: positions do not turn them. Rows begin with the ids −1 to −P, whose
-// places in the layers hold the prefix.
+// The keys are used as they are, without rotary embedding. Rows begin with the ids −1 to −P, whose
+// positions in the layers hold the prefix.
 
 import { positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'
@@ -34,7 +34,7 @@ export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {
   peftType: 'PREFIX_TUNING',
   options,
 
-  /** 16 virtual tokens, unless said. */
+  /** Default: 16 virtual tokens. */
   complete: (given) => ({
     ...noModules,
     virtualTokens: 16,

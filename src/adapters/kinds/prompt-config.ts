@@ -6,7 +6,7 @@ import type { AdapterConfig, PeftJson } from './kind.ts'
 
 export interface PromptConfig extends AdapterConfig {
   readonly virtualTokens: number // P
-  /** What the file says of the base: the width of a token's vectors, layers, heads. */
+  /** The base's sizes as the file holds them: width of a token's vectors, layers, heads. */
   readonly base?: { readonly tokenWidth: number; readonly layers: number; readonly heads: number }
 }
 

@@ -3,8 +3,8 @@
 //
 //     x = [p_1 … p_P, E[ids]]     p: [P, D]
 //
-// Rows begin with the ids −1 to −P, which stand for the vectors; what the model says at those
-// places means nothing.
+// Rows begin with the ids −1 to −P, which represent the vectors; the model's outputs at those
+// positions are undefined.
 
 import { OptionError } from '../../base/errors.ts'
 import {
@@ -83,7 +83,7 @@ export const promptTuning: AdapterKind<PromptTuningConfig, typeof options> = {
   peftType: 'PROMPT_TUNING',
   options,
 
-  /** 16 virtual tokens, unless said. */
+  /** Default: 16 virtual tokens. */
   complete: (given) => ({
     ...noModules,
     virtualTokens: 16,

@@ -52,7 +52,7 @@ export function readTargets(read: GivenOptions<typeof targetKeys>, json: PeftJso
 }
 
 /**
- * The keys of the choice. A list that says the same as it did keeps the form it had. `layers` is
+ * The keys of the choice. A list whose content did not change keeps its original form. `layers` is
  * false for kinds whose PEFT configuration has no layers_to_transform.
  */
 export function writeTargets(config: AdapterConfig, layers = true): PeftJson {

@@ -192,15 +192,15 @@ export const vera: AdapterKind<VeraConfig, typeof options> = {
     ]
   },
 
-  apply(g, site, config) {
-    const { inFeatures, outFeatures } = site.module
-    const A = g.slice(site.parameter(keyA), 1, 0, inFeatures)
-    const B = g.slice(site.parameter(keyB), 0, 0, outFeatures)
-    const x = config.dropout > 0 ? site.dropout(site.x) : site.x
-    const low = g.multiply(g.matmul(x, A, { transB: true }), site.parameter(lambdaD)) // [.., R]
+  apply(g, layer, config) {
+    const { inFeatures, outFeatures } = layer.module
+    const A = g.slice(layer.parameter(keyA), 1, 0, inFeatures)
+    const B = g.slice(layer.parameter(keyB), 0, 0, outFeatures)
+    const x = config.dropout > 0 ? layer.dropout(layer.x) : layer.x
+    const low = g.multiply(g.matmul(x, A, { transB: true }), layer.parameter(lambdaD)) // [.., R]
     return g.add(
-      site.base(),
-      g.multiply(g.matmul(low, B, { transB: true }), site.parameter(lambdaB)),
+      layer.base(),
+      g.multiply(g.matmul(low, B, { transB: true }), layer.parameter(lambdaB)),
     ) // [.., out]
   },
 

@@ -1,18 +1,19 @@
-// Changing what answers while answers are being made: an active and a standby slot. Knows neither
-// models nor adapters, only what it holds: an adapter, a mixture, a prepared forward pass.
+// Swaps what serves requests while requests run: an active and a standby slot. Independent of
+// models and adapters: it holds any value, such as an adapter, a mixture or a prepared forward
+// pass.
 
 import { OptionError } from '../../base/errors.ts'
 import { checkOptions, unchecked } from '../../base/schema.ts'
 
 export interface HotSwapOptions<Held> {
   /**
-   * Makes a standby ready before it may become active: checks it, compiles, fills slots. Where it
-   * throws, the slots stay as they are.
+   * Prepares a standby before it may become active: checks, compiles, fills slots. If it throws,
+   * the slots do not change.
    */
   readonly prepare?: (held: Held) => Promise<void> | void
 }
 
-/** One occupation of the active slot, with the passes that began on it. */
+/** One value in the active slot, with the passes that began on it. */
 interface ActiveSlot<Held> {
   readonly held: Held
   passes: number
@@ -25,8 +26,8 @@ const waitUntilEmpty = (slot: ActiveSlot<unknown>): Promise<void> =>
   slot.passes === 0 ? Promise.resolve() : new Promise((resolve) => void slot.waiting.push(resolve))
 
 /**
- * Swaps are atomic: a pass begun before ends on what it began with, a pass begun after sees the new
- * one, and nothing is in between.
+ * Swaps are atomic: a pass that began before the swap ends on the old value, a pass that begins
+ * after it uses the new one.
  *
  *     const swap = new HotSwap(coder, { prepare: (adapter) => model.prepare(adapter) })
  *     await swap.prepare(reviewer)
@@ -64,8 +65,8 @@ export class HotSwap<Held> {
   }
 
   /**
-   * Puts a prepared one on standby. A later call that is ready first stands; earlier standbys are
-   * forgotten. Throws what preparing throws.
+   * Prepares a value and puts it on standby. The call that finishes last replaces earlier standbys.
+   * Throws what preparing throws.
    */
   async prepare(held: Held): Promise<void> {
     await this.#prepare(held)

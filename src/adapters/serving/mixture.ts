@@ -1,6 +1,6 @@
-// Mixtures: several adapters at once, each with a weight, as one set of serving weights. Exactly the
-// weighted sum of their changes, with no merge step: A and B are stacked along the rank. Independent
-// of programs.
+// Mixtures: several adapters at once, each with a weight, as one set of serving weights. Exactly
+// the weighted sum of their changes, with no merge step: A and B are stacked along the rank.
+// Independent of programs.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
@@ -88,10 +88,10 @@ interface Part {
 }
 
 /**
- * The form of Σ weight·ΔW, by module. Without factors: A = [A_1; …], B = [w_1·B_1 …]. Factors of
- * outputs add up as v = 1 + Σ w·(v_k − 1), with rows of B_k times w·v_k/v; factors of inputs in the
- * same way on the columns of A_k. Shifts add up. Throws UnsupportedError listing the modules where
- * no such form is the sum.
+ * The serving weights of Σ weight·ΔW, by module. Without factors: A = [A_1; …], B = [w_1·B_1 …].
+ * Factors of outputs add up as v = 1 + Σ w·(v_k − 1), with rows of B_k times w·v_k/v; factors of
+ * inputs in the same way on the columns of A_k. Shifts add up. Throws UnsupportedError listing the
+ * modules whose sum cannot be written this way.
  */
 export function mixServingWeights(
   parts: readonly { readonly forms: ServingWeightMap; readonly weight: number }[],
@@ -125,7 +125,7 @@ export const createMixtureError = (problems: readonly string[]): UnsupportedErro
     `This mixture cannot be served exactly:\n  ${problems.join('\n  ')}\nMerge these adapters into one with \`merge\`, and serve that.`,
   )
 
-/** The module's form, or why there is none. */
+/** The module's serving weights, or why there are none. */
 function mixModule(parts: readonly Part[]): ServingWeights | string {
   const [first] = parts as [Part, ...Part[]]
   const { invocation } = first.form

@@ -1,5 +1,5 @@
-// The run-time forms of an adapter's modules, made once and then fed: at most two small matrices
-// and three vectors a layer, for most kinds. Knows no slots and no programs.
+// Computes the serving weights of an adapter's modules, once: for most kinds at most two small
+// matrices and three vectors per layer. Independent of slots and programs.
 
 import { OptionError, UnsupportedError } from '../../base/errors.ts'
 import type { Tensor } from '../../base/tensor.ts'
@@ -12,7 +12,7 @@ import type { ServingWeights, WeightOf } from '../kinds/kind.ts'
 import { getKind } from '../kinds/kind-table.ts'
 import { listBlockLayers } from '../adapted-layers.ts'
 
-/** By module path; a module that is not there is the base's own. */
+/** By module path; a missing module is unchanged. */
 export type ServingWeightMap = ReadonlyMap<string, ServingWeights>
 
 /** One error for everything that keeps an adapter from being served by feeding tensors. */
@@ -22,8 +22,8 @@ export const createServingError = (problems: readonly string[]): UnsupportedErro
   )
 
 /**
- * Goes through the layers; yields the names of base weights that the next form is made from, and
- * takes them.
+ * Visits the layers; yields the names of the base weights that the next layer needs, and expects a
+ * reader.
  */
 function* collectServingWeights(
   { kind, config, tensors }: Adapter,
@@ -70,8 +70,8 @@ function* collectServingWeights(
 }
 
 /**
- * The forms of an adapter. `weightOf` is asked by kinds that serve from the base (DoRA). Throws
- * UnsupportedError listing what has none.
+ * The serving weights of an adapter. `weightOf` is read by kinds that serve from the base (DoRA).
+ * Throws UnsupportedError listing the modules without any.
  */
 export function computeServingWeights(
   adapter: Adapter,

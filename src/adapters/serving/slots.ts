@@ -1,5 +1,5 @@
-// Slots: a model whose layers all have room for a detour of any rank. Any LoRA adapter, or none, is
-// served by feeding tensors; nothing is rebuilt.
+// Slots: a model whose layers have inputs for low-rank factors of any rank. Any LoRA adapter, or
+// none, is served by feeding tensors; nothing is rebuilt.
 
 import { OptionError } from '../../base/errors.ts'
 import { checkOptions, flag, unchecked } from '../../base/schema.ts'
@@ -20,17 +20,17 @@ import { listBlockLayers, mapLayers, type AdaptableLayer } from '../adapted-laye
 
 export interface SlotOptions {
   /**
-   * Which layers get a slot; unless said, the linear layers inside the model's layers: not the
-   * embedding, not the head.
+   * Which layers get a slot. Default: the linear layers inside the model's layers, without the
+   * embedding and the head.
    */
   readonly modules?: (module: ModuleInfo) => boolean
-  /** Also room for a shift of the output, which adapters with a bias on B need. */
+  /** Also inputs for a shift of the output, which adapters with a bias on B need. */
   readonly shift?: boolean
-  /** Also room for a factor of every output, which DoRA and IA3 need: a product by element. */
+  /** Also inputs for a factor of every output, which DoRA and IA3 need: an element-wise product. */
   readonly v?: boolean
   /**
-   * Also room for a factor of every input, which IA3 needs for some layers; in these of the layers
-   * that have a slot.
+   * Also inputs for a factor of every input, which IA3 needs for some layers; in these of the
+   * layers that have a slot.
    */
   readonly u?: (module: ModuleInfo) => boolean
   /**
@@ -39,8 +39,8 @@ export interface SlotOptions {
    */
   readonly perRow?: boolean
   /**
-   * Also the feed `active` [N, T, 1] that says which tokens the detours act on, which adapters with
-   * invocation tokens need.
+   * Also the feed `active` [N, T, 1] that selects the tokens the adapter acts on, which adapters
+   * with invocation tokens need.
    */
   readonly activation?: boolean
 }
@@ -60,8 +60,8 @@ const isLinearInLayer = ({ kind, layer }: ModuleInfo): boolean =>
 /**
  * Gives layers the inputs `<module>.A` [R, in] (embedding: [V, R]) and `<module>.B` [out, R], and
  * where asked for `<module>.shift` [out], `<module>.u` [in] (not of an embedding) and `<module>.v`
- * [out]: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift. R is a dimension of the module's own, and
- * may be 0. With activation, B·A and shift act where `active` is 1.
+ * [out]: y = v ⊙ (W·(u⊙x) + bias + B·(A·(u⊙x))) + shift. R is a separate dimension for each module,
+ * and may be 0. With activation, B·A and shift act where `active` is 1.
  */
 export function attachSlots(model: ModelGraph, options: SlotOptions = {}): ModelGraph {
   checkOptions('attachSlots options', options, slotOptions)
@@ -94,14 +94,14 @@ function buildSlot(g: GraphBuilder, layer: AdaptableLayer, options: SlotOptions)
   const activated = (value: Value): Value =>
     activation && !embedding ? g.multiply(value, buildActivation(g, layer.x)) : value
   const low = embedding ? g.op('embedding', [A, x]) : g.matmul(x, A, { transB: true }) // [.., R]
-  const detoured = g.add(base, g.matmul(activated(low), B, { transB: true })) // [.., out]
-  const scaled = v ? g.multiply(detoured, vector('v', module.outFeatures)) : detoured
+  const adapted = g.add(base, g.matmul(activated(low), B, { transB: true })) // [.., out]
+  const scaled = v ? g.multiply(adapted, vector('v', module.outFeatures)) : adapted
   return shift ? g.add(scaled, activated(vector('shift', module.outFeatures))) : scaled
 }
 
 /**
- * Chained blocks in which every slot's rank is its own: named ranks are equal only within a block's
- * graph.
+ * Chained blocks with a separate rank for every slot, because equal names mean equal ranks only
+ * within one block's graph.
  */
 export function withOwnRanks(graph: Graph): Graph {
   const inputs = new Map(
@@ -127,9 +127,9 @@ export function withOwnRanks(graph: Graph): Graph {
 
 interface Slot {
   readonly layer: AdaptableLayer
-  /** The vectors there is room for: 'u', 'v', 'shift'. */
+  /** The vectors it has inputs for: 'u', 'v', 'shift'. */
   readonly vectors: readonly Vector[]
-  /** Whether its detour can be kept from some tokens. */
+  /** Whether it has the feed that selects tokens. */
   readonly activation: boolean
 }
 
@@ -154,9 +154,9 @@ function collectSlots(model: ModelGraph): Map<string, Slot> {
 }
 
 /**
- * What to feed a model with slots, by input name of the composed graph: scales folded into B, rank
- * 0 where the adapter does nothing. No adapter: the base. Throws UnsupportedError listing what has
- * no slot or no serving form; then `attach` gives a graph that serves it.
+ * What to feed a model with slots, by input name of the composed graph: scales multiplied into B,
+ * rank 0 where the adapter does nothing. No adapter: the base. Throws UnsupportedError listing what
+ * has no slot or no serving weights; `attach` returns a graph for such adapters.
  */
 export const computeServingFeeds = (
   adapter: Adapter | undefined,
@@ -165,7 +165,7 @@ export const computeServingFeeds = (
 ): Map<string, F32Tensor> =>
   toSlotFeeds(adapter ? computeServingWeights(adapter, model, weightOf) : new Map(), model)
 
-/** The same from forms that are made already. */
+/** The same from serving weights. */
 export function toSlotFeeds(forms: ServingWeightMap, model: ModelGraph): Map<string, F32Tensor> {
   const slots = collectSlots(model)
   if (slots.size === 0)

@@ -13,7 +13,7 @@ export interface CreateStandaloneOptions {
   readonly metadata?: AdapterMetadata
 }
 
-// createStandaloneModel says what a width may be
+// createStandaloneModel checks the range of the width
 const optionFields = { width: number(), seed: integer(), metadata: mapOf(string()) }
 
 /**

@@ -1,9 +1,9 @@
-// What an adapter of a standalone model computes, prepared once: the detours of all its layers
-// stacked along the rank, and one factor a number.
+// What an adapter of a standalone model computes, prepared once: the low-rank branches of all
+// layers stacked along the rank, and one factor for each of the D numbers.
 //
 //     y = c ⊙ x + B·A·x + shift     A: [R, D]   B: [D, R]   R the sum of all layers' ranks   c, shift: [D]
 //
-// Exact for every kind with a serving form; for LoRA c is one. Products in single precision.
+// Exact for every kind with serving weights; for LoRA c is one. Products in single precision.
 
 import { NumericError, ShapeError, UnsupportedError } from '../../base/errors.ts'
 import { isAllFinite } from '../../base/finite.ts'
@@ -58,9 +58,10 @@ function stackForms(forms: readonly ServingWeights[], width: number): StackedFor
 }
 
 /**
- * Prepares an adapter of `createStandaloneModel(width)` for use; later changes of its tensors are not
- * seen. Throws MismatchError for an adapter of another model, UnsupportedError for what is no map
- * of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or infinity.
+ * Prepares an adapter of `createStandaloneModel(width)` for use; later changes of its tensors are
+ * not seen. Throws MismatchError for an adapter of another model, UnsupportedError for what is no
+ * map of vectors (soft prompts, an activated LoRA), NumericError for tensors that hold NaN or
+ * infinity.
  */
 export function createStandaloneForward(adapter: Adapter, width: number): StandaloneForward {
   const { graph, weightOf } = createStandaloneModel(width)

@@ -1,6 +1,6 @@
 // A model without a language: one block over vectors, for adapters that map embeddings to
 // embeddings. Everything that takes a model's graph (creating, checking, merging, costs, files)
-// takes this one. Knows no kind of adapter and no training.
+// takes this one. Independent of adapter kinds and training.
 //
 //     y = Σ_m W_m·x     seven square layers side by side, named as in a transformer, W_m = I/7: without an adapter y = x
 

@@ -1,5 +1,5 @@
-// Merging into a base: adapters folded into its weights, written as a whole model, in the Hugging
-// Face layout or as GGUF. One weight at a time is in memory. The base itself stays as it is.
+// Merges adapters into a base's weights and writes a complete model, in the Hugging Face layout or
+// as GGUF. One weight at a time is in memory. The base does not change.
 
 import type { DType } from '../../base/dtype.ts'
 import { MismatchError, OptionError, UnsupportedError } from '../../base/errors.ts'
@@ -75,13 +75,13 @@ export interface MergeIntoBaseResult {
    * as they were.
    */
   readonly changed: readonly MergedTensor[]
-  /** Whether the head got a weight of its own, because only it or only the embedding changed. */
+  /** Whether the head was untied, because only it or only the embedding changed. */
   readonly untied: boolean
 }
 
 /**
- * Whether a recipe is a sum with one coefficient for each adapter, uncut. Such a sum is folded
- * exactly, whatever the kinds.
+ * Whether a recipe is a sum with one coefficient for each adapter, at full rank. Such a sum is
+ * merged exactly, for every kind.
  */
 export function isPlainSum(recipe: MergeRecipe): boolean {
   const method = getMergeMethod(recipe.method)
@@ -94,8 +94,8 @@ export function isPlainSum(recipe: MergeRecipe): boolean {
 }
 
 /**
- * What to fold for a recipe: the adapters themselves for a plain sum, else the one LoRA that they
- * are merged into. Throws what `merge` throws.
+ * What to merge into the base for a recipe: the adapters themselves for a plain sum, else the one
+ * LoRA that they are merged into. Throws what `merge` throws.
  */
 export function resolveWeightedAdapters(
   sources: MergeSources,
@@ -114,7 +114,7 @@ export function resolveWeightedAdapters(
 }
 
 /**
- * Writes a model of its own: the base with the adapters in its weights. Tensors that no adapter
+ * Writes a model: the base with the adapters in its weights. Tensors that no adapter
  * touches are copied as they are; into a GGUF, byte for byte, metadata included. Nothing is written
  * before everything but the base's numbers is checked. Throws UnsupportedError for adapters without
  * a weight and for a GGUF out of a folder, MismatchError, NumericError, and what the sink throws.

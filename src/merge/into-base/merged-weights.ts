@@ -1,5 +1,5 @@
-// A base's weights with adapters folded in, as a store like any other: each weight is folded when
-// it is read, and none is kept.
+// A base's weights with adapters merged in, as a tensor store: each weight is merged when it is
+// read, and none is kept.
 
 import { countBytes, type DType, isBlockType } from '../../base/dtype.ts'
 import { assertInternal, NumericError } from '../../base/errors.ts'
@@ -29,8 +29,8 @@ export interface MergedTensor {
   /** ‖given − exact‖_F / ‖exact‖_F: what the type has rounded away. */
   readonly error: number
   /**
-   * ‖given − exact‖_F / ‖exact − base‖_F: the same beside the change. At 1 the rounding is as large
-   * as what the adapters do.
+   * ‖given − exact‖_F / ‖exact − base‖_F: the same relative to the change. At 1 the rounding is as
+   * large as the adapters' effect.
    */
   readonly errorOfChange: number
 }
@@ -42,19 +42,19 @@ export interface MergedWeightsOptions {
    */
   readonly typeOf?: (name: string, info: TensorInfo) => DType
   /** Called when a tensor that changes has been read. */
-  readonly onMerged?: (folded: MergedTensor) => void
+  readonly onMerged?: (merged: MergedTensor) => void
 }
 
 /** What one weight is made of. */
 interface Change {
-  readonly parts: readonly { readonly fold: MergeStep; readonly weight: number }[]
+  readonly parts: readonly { readonly step: MergeStep; readonly weight: number }[]
   readonly info: TensorInfo
 }
 
 /**
- * The store of a base in which the adapters are part of the weights. Tensors that none of them
- * touches are the base's own, in their own type. Throws MismatchError for an adapter that does not
- * fit, UnsupportedError for kinds without a weight and for shared weights, NumericError for NaN or
+ * The base's tensor store with the adapters merged in. Tensors that no adapter touches are
+ * unchanged, in their own type. Throws MismatchError for an adapter that does not fit,
+ * UnsupportedError for kinds without a weight and for shared weights, NumericError for NaN or
  * infinity: in an adapter at once, in the base when the tensor is read.
  */
 export function createMergedWeights(
@@ -63,11 +63,11 @@ export function createMergedWeights(
   { typeOf = () => 'f32', onMerged = () => undefined }: MergedWeightsOptions = {},
 ): TensorStore & { readonly changing: ReadonlySet<string> } {
   for (const { adapter } of parts) checkAdapter(adapter, graph)
-  const found = new Map<string, { fold: MergeStep; weight: number }[]>()
+  const found = new Map<string, { step: MergeStep; weight: number }[]>()
   for (const { adapter, weight } of parts)
-    for (const fold of listMergeSteps(graph, adapter))
-      for (const name of fold.writes)
-        found.set(name, [...(found.get(name) ?? []), { fold, weight }])
+    for (const step of listMergeSteps(graph, adapter))
+      for (const name of step.writes)
+        found.set(name, [...(found.get(name) ?? []), { step, weight }])
   const changes = new Map<string, Change>()
   for (const [name, own] of weights.tensors) {
     const of = found.get(name)
@@ -111,28 +111,28 @@ function resolveInfo({ shape }: TensorInfo, wanted: DType): TensorInfo {
 }
 
 /**
- * Gives a weight with its parts folded in, in f32; undefined where none of them changes it after
- * all (a bias beside a changed weight).
+ * Returns a weight with its parts merged in, in f32; undefined where none of them changes it (such
+ * as the bias of a changed weight).
  */
 function createMerger(
   weights: TensorStore,
 ): (name: string, change: Change) => Promise<F32Tensor | undefined> {
-  // Weight and bias of a module come out of one fold and are mostly asked for one after the other.
+  // One merge step computes a module's weight and bias, which are usually read one after the other.
   let last:
-    { readonly fold: MergeStep; readonly merged: ReadonlyMap<string, F32Tensor> } | undefined
-  const mergedBy = async (fold: MergeStep): Promise<ReadonlyMap<string, F32Tensor>> => {
-    if (last?.fold === fold) return last.merged
+    { readonly step: MergeStep; readonly merged: ReadonlyMap<string, F32Tensor> } | undefined
+  const mergedBy = async (step: MergeStep): Promise<ReadonlyMap<string, F32Tensor>> => {
+    if (last?.step === step) return last.merged
     last = undefined
     const own = new Map<string, F32Tensor>()
-    for (const name of fold.reads) own.set(name, toFiniteFloat32(name, await weights.read(name)))
-    const merged = new Map(fold.merge((name) => own.get(name)!))
-    last = { fold, merged }
+    for (const name of step.reads) own.set(name, toFiniteFloat32(name, await weights.read(name)))
+    const merged = new Map(step.merge((name) => own.get(name)!))
+    last = { step, merged }
     return merged
   }
   return async (name, { parts }) => {
     let sum: F32Tensor | undefined
-    for (const { fold, weight } of parts) {
-      const one = (await mergedBy(fold)).get(name)
+    for (const { step, weight } of parts) {
+      const one = (await mergedBy(step)).get(name)
       if (!one) continue
       if (parts.length === 1 && weight === 1) return one
       const base = toFiniteFloat32(name, await weights.read(name))

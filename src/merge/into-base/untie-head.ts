@@ -1,5 +1,5 @@
-// A base whose head shares the embedding's weight, as one whose head has its own: the same model,
-// in which either may change alone.
+// Unties the head from the embedding: the same model with a separate head weight, so that either
+// may change alone.
 
 import { listMergeSteps } from '../../adapters/merge-weights.ts'
 import { listBlockLayers } from '../../adapters/adapted-layers.ts'
@@ -18,8 +18,8 @@ export interface UntiedBase extends GraphAndWeights {
 }
 
 /**
- * The same model with a head of its own; undefined where it has one already. The copy is read from
- * the embedding's bytes.
+ * The same model with a separate head weight; undefined where it has one already. The copy is read
+ * from the embedding's bytes.
  */
 export function untieHead({ graph, weights }: GraphAndWeights): UntiedBase | undefined {
   if (!graph.config.tiedEmbeddings) return undefined

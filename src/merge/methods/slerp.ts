@@ -1,5 +1,5 @@
-// SLERP: along the arc between two ΔW instead of the chord, so that what lies between is as long as
-// its ends (Shoemake 1985).
+// SLERP: along the arc between two ΔW instead of the chord, so that results between the two keep
+// their norm (Shoemake 1985).
 
 import type { SumMethod } from '../method.ts'
 
