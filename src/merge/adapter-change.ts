@@ -103,7 +103,7 @@ function* collectChanges(adapter: Adapter, base: MergeBase | undefined): Generat
   if (base) checkAdapter(adapter, base.model)
   for (const { module, values } of base
     ? listModules(base)
-    : inferModules(adapter).map((module) => ({ module, values: refuseBase }))) {
+    : inferModules(adapter).map((inferred) => ({ module: inferred, values: refuseBase }))) {
     if (base && row.parameters(adapter.config, module).length === 0) continue
     const found = findChange(adapter, module, values)
     if (found) yield { module, ...found }
