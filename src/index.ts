@@ -15,7 +15,11 @@ export {
   type CreateAdapterOptions,
 } from './adapters/create-adapter.ts'
 export type { AdapterConfig, AdapterKind } from './adapters/kinds/kind.ts'
-export type { AdapterKindName, AdapterOptions } from './adapters/kinds/kind-table.ts'
+export {
+  adapterKinds,
+  type AdapterKindName,
+  type AdapterOptions,
+} from './adapters/kinds/kind-table.ts'
 export type { LoraConfig } from './adapters/kinds/lora-config.ts'
 export type { Expert, Mixture } from './adapters/serving/mixture.ts'
 export { loadAdapter, saveAdapter } from './adapters/files/peft.ts'

@@ -127,11 +127,16 @@ export const findTuples = (files: readonly SourceFile[]): Finding[] =>
       .map(({ name, line }) => toFinding(file, line, '', `assigns a tuple: ${name}`)),
   )
 
-/** Every value that an entry exports, through `export *` as well. */
+/**
+ * Every value that an entry exports, through `export *` as well. The main entry, which graftlm/node and
+ * graftlm/web repeat whole, is counted once, by itself.
+ */
 function listValues(path: string, byPath: ReadonlyMap<string, SourceFile>): string[] {
   const file = byPath.get(path)
   if (!file) return []
-  const others = file.exportsAllOf.map((specifier) => posix.join(dirname(path), specifier))
+  const others = file.exportsAllOf
+    .map((specifier) => posix.join(dirname(path), specifier))
+    .filter((other) => other !== 'src/index.ts')
   return [...file.exportedValues, ...others.flatMap((other) => listValues(other, byPath))]
 }
 
