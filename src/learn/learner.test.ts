@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { NotFoundError, OptionError } from '../base/errors.ts'
 import { f32 } from '../base/tensor.ts'
+import type { Model } from '../runtime/index.ts'
 import { evaluateGate } from './slow/validation-gate.ts'
 import { createLearner, type Learner } from './learner.ts'
 import { answer, storiesModel, type TestModel } from '../../test/support/learner.ts'
@@ -100,6 +101,24 @@ describe('feedback', () => {
       expect(changes[0]!).toBeLessThan(0)
       expect(changes[1]!).toBeGreaterThan(0)
     }
+  })
+
+  it('on the newest answer learns from the states of serving, without a pass of the model', async () => {
+    let passes = 0
+    const counting: TestModel = {
+      ...model,
+      hidden: ((...given: Parameters<Model['hidden']>) => {
+        passes++
+        return model.hidden(...given)
+      }) as Model['hidden'],
+    }
+    const learner = createLearner({ model: counting })
+    const older = await answer(learner, 'ada', 'A cat')
+    const newest = await answer(learner, 'ada', 'A dog')
+    await learner.feedback({ user: 'ada', turn: newest.turn, feedback: 'up' })
+    expect(passes).toBe(0)
+    await learner.feedback({ user: 'ada', turn: older.turn, feedback: 'up' })
+    expect((await learner.tiers('ada')).fast!.steps).toBe(2)
   })
 
   it('for an answer that is not there, judged already or of another user is refused, and nothing is learned', async () => {

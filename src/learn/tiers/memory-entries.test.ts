@@ -1,0 +1,27 @@
+import { expect, it } from 'vitest'
+import { MemoryEntries } from './memory-entries.ts'
+
+const width = 4
+const state = (i: number): Float32Array => Float32Array.of(1, i, -i, 0.5)
+const largest = (values: Float32Array): number => Math.max(...values.map(Math.abs))
+const add = (entries: MemoryEntries, i: number): void => entries.add(state(i), largest(state(i)), i)
+
+it('grow to the capacity, then replace the entry of the lowest usefulness', () => {
+  const entries = new MemoryEntries(width, 300)
+  for (let i = 0; i < 300; i++) add(entries, i)
+  expect([entries.count, entries.allocated]).toEqual([300, 300])
+  expect([...entries.tokens.subarray(254, 258)]).toEqual([254, 255, 256, 257]) // kept while growing
+  entries.usefulness[17] = 0.5
+  add(entries, 1000)
+  expect([entries.count, entries.tokens[17], entries.usefulness[17]]).toEqual([300, 1000, 1])
+})
+
+it('are the same after they were saved and restored, with the lengths of their integers', () => {
+  const entries = new MemoryEntries(width, 10)
+  for (let i = 1; i < 4; i++) add(entries, i)
+  const restored = new MemoryEntries(width, 10)
+  restored.restore(entries.state())
+  expect(restored.state()).toEqual(entries.state())
+  expect(restored.scales.slice(0, 3)).toEqual(entries.scales.slice(0, 3))
+  expect(entries.state().rows.subarray(0, width)).toEqual(Int8Array.of(127, 127, -127, 64))
+})
