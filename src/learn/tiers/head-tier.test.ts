@@ -195,6 +195,29 @@ describe('a step', () => {
     expect(() => tier.step(hidden, new Float32Array(head.width))).toThrow(ShapeError)
     expect(tier.steps).toBe(3)
   })
+  it('of one user leaves another user’s tier alone, though both use one memory', async () => {
+    const alone = await learned(4, 2, { trust: 0.01 })
+    const [one, other] = [0.01, 5].map(
+      (trust) => new HeadTier(head.width, { rank: 4, learningRate: 0.02, trust }),
+    ) as [HeadTier, HeadTier]
+    for (let i = 0; i < 2; i++) {
+      one.step(hidden, (await errorsOf(one, 'all')).gradient)
+      const { gradient } = await errorsOf(other, 'all')
+      other.step(
+        hidden,
+        gradient.map((value) => -3 * value),
+      )
+    }
+    expect(one.tensors()).toEqual(alone.tensors())
+    expect(other.B).not.toEqual(one.B)
+    expect(() =>
+      one.step(
+        hidden,
+        hidden.map((value) => value * 1e30),
+      ),
+    ).toThrow(NumericError)
+    expect(one.tensors()).toEqual(alone.tensors())
+  })
   it.each([
     { rank: 0 },
     { rank: 17 },

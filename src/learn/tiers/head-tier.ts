@@ -1,26 +1,34 @@
-// The fast tier of one user: a low-rank change of the final hidden state before the head, learned
-// without going back through the model. Knows hidden states and their gradients; no tokens, no
-// model.
+// The head tier of one user: a low-rank change of the final hidden state before the head, learned
+// without a backward pass through the layers. kernels/head-update.ts has the arithmetic. Independent of:
+// tokens, models.
 
-import { getFastKernels } from '../../base/linalg/simd.ts'
-import { multiply } from '../../base/linalg/matmul.ts'
-import { type Matrix, createMatrix, transpose } from '../../base/linalg/matrix.ts'
-import { isAllFinite } from '../../base/finite.ts'
 import { NumericError, ShapeError } from '../../base/errors.ts'
-import { random } from '../../base/random.ts'
+import { isAllFinite } from '../../base/finite.ts'
+import { multiply } from '../../base/linalg/matmul.ts'
+import { createMatrix, transpose } from '../../base/linalg/matrix.ts'
+import { getFastKernels } from '../../base/linalg/simd.ts'
 import { readOptions } from '../../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../../base/tensor.ts'
-import { adamw } from '../../train/optimizers/adamw.ts'
+import type { ModuleMemory } from '../../micro/module/memory.ts'
+import {
+  addHeadUpdate,
+  addPulledBack,
+  computeHeadGradients,
+  createHeadState,
+  getHeadMemory,
+  type HeadState,
+  initializeHeadState,
+  type LowRankPair,
+  stepHead,
+} from '../kernels/head-update.ts'
 import { type HeadTierOptions, headTierFields } from './tier-options.ts'
-
-type Part = 'A' | 'B'
 
 /**
  *     h′ = h + B·(A·h)        A: [R, D]   B: [D, R]
  *
  * B starts at zero, so that a new tier changes nothing; A as LoRA's does. With g = ∂loss/∂h′:
  * ∂loss/∂B = Σ g·(A·h)ᵀ, ∂loss/∂A = Σ Bᵀ·g·hᵀ. At the head g is W_headᵀ·(p − y). One Adam step a
- * turn, cut where it would move the turn's hidden states too far.
+ * turn, shortened where it would move the turn's hidden states too far.
  */
 export class HeadTier {
   readonly width: number
@@ -29,16 +37,14 @@ export class HeadTier {
   readonly maxRelativeStep: number
   steps = 0
   /**
-   * Another object after every change of the weights: what was computed under one holds as long as
-   * it is this one.
+   * Another object after every change of the weights, so that results can be cached by it.
    */
   version: object = {}
-  /** Mean ‖Δh′‖/‖h‖ of the last step, after it was cut. */
+  /** Mean ‖Δh′‖/‖h‖ of the last step, after it was shortened. */
   lastRelativeStep = 0
-  readonly #weights: Record<Part, Float32Array>
-  readonly #means: Record<Part, Float32Array>
-  readonly #squares: Record<Part, Float32Array>
-  readonly #settings: ReturnType<typeof adamw.complete>
+  readonly #memory: ModuleMemory
+  readonly #state: HeadState
+  readonly #decay: number
   readonly #seed: number
   #excluded: F32Tensor | undefined
 
@@ -49,170 +55,84 @@ export class HeadTier {
     this.rank = rank
     this.learningRate = learningRate
     this.maxRelativeStep = trust
-    this.#settings = adamw.complete({ beta1: momentum, weightDecay: decay })
+    this.#memory = getHeadMemory(width, rank, momentum)
+    this.#state = createHeadState(width, rank)
+    this.#decay = decay
     this.#seed = seed
-    const made = (): Record<Part, Float32Array> => ({
-      A: new Float32Array(rank * width),
-      B: new Float32Array(rank * width),
-    })
-    this.#weights = made()
-    this.#means = made()
-    this.#squares = made()
     this.clear()
   }
 
   /** Back to the start, which changes nothing. */
   clear(): void {
-    const { uniform } = random(this.#seed)
-    const bound = 1 / Math.sqrt(this.width)
-    for (const values of [
-      this.#weights.B,
-      ...Object.values(this.#means),
-      ...Object.values(this.#squares),
-    ])
-      values.fill(0)
-    for (let i = 0; i < this.#weights.A.length; i++)
-      this.#weights.A[i] = (2 * uniform() - 1) * bound
+    initializeHeadState(this.#state, this.width, this.#seed)
     this.steps = 0
     this.lastRelativeStep = 0
     this.version = {}
-    this.#removeExcluded(this.#weights.A)
+    this.#removeExcluded(this.#state.weights.A)
   }
 
   get A(): F32Tensor {
-    return f32([this.rank, this.width], this.#weights.A)
+    return f32([this.rank, this.width], this.#state.weights.A)
   }
 
   get B(): F32Tensor {
-    return f32([this.width, this.rank], this.#weights.B)
+    return f32([this.width, this.rank], this.#state.weights.B)
   }
 
   /** h′ of hidden states [T, D]; a new array. Before the first step a copy. */
   apply(hidden: Float32Array): Float32Array {
     const result = hidden.slice()
-    if (this.steps > 0) this.#addUpdate(result, hidden, this.#weights)
+    countRows(hidden, this.width)
+    if (this.steps > 0) addHeadUpdate(this.#memory, this.#state.weights, hidden, result)
     return result
   }
 
-  #rows(values: Float32Array, columns: number): Matrix<Float32Array> {
-    if (values.length % columns !== 0)
-      throw new ShapeError(`Fast tier: got ${values.length} numbers, expected rows of ${columns}.`)
-    return createMatrix(values.length / columns, columns, values)
-  }
-
-  /** result += hidden·Aᵀ·Bᵀ */
-  #addUpdate(
-    result: Float32Array,
-    hidden: Float32Array,
-    { A, B }: Record<Part, Float32Array>,
-  ): void {
-    const x = this.#rows(hidden, this.width)
-    const low = createMatrix(x.rows, this.rank, new Float32Array(x.rows * this.rank)) // [T, R]
-    multiplyInto(low, x, transpose(createMatrix(this.rank, this.width, A)))
-    multiply(
-      this.#rows(result, this.width),
-      low,
-      transpose(createMatrix(this.width, this.rank, B)),
-      {
-        add: true,
-        kernel: getFastKernels().f32,
-      },
-    )
+  #checkRows(hidden: Float32Array, gradient: Float32Array): void {
+    const states = countRows(hidden, this.width)
+    const gradients = countRows(gradient, this.width)
+    if (states !== gradients)
+      throw new ShapeError(`Fast tier: got ${states} hidden states and ${gradients} gradients.`)
   }
 
   /** ∂loss/∂A [R, D] and ∂loss/∂B [D, R] from hidden states and ∂loss/∂h′, both [T, D]. */
-  gradients(hidden: Float32Array, gradient: Float32Array): Record<Part, Float32Array> {
-    const x = this.#rows(hidden, this.width)
-    const g = this.#rows(gradient, this.width)
-    if (x.rows !== g.rows)
-      throw new ShapeError(`Fast tier: got ${x.rows} hidden states and ${g.rows} gradients.`)
-    const { A, B } = this.#weights
-    const matrix = (rows: number, columns: number) =>
-      createMatrix(rows, columns, new Float32Array(rows * columns))
-    const low = matrix(x.rows, this.rank)
-    const back = matrix(x.rows, this.rank)
-    multiplyInto(low, x, transpose(createMatrix(this.rank, this.width, A)))
-    multiplyInto(back, g, createMatrix(this.width, this.rank, B))
-    const ofA = matrix(this.rank, this.width)
-    const ofB = matrix(this.width, this.rank)
-    multiplyInto(ofA, transpose(back), x)
-    multiplyInto(ofB, transpose(g), low)
-    return { A: ofA.data, B: ofB.data }
+  gradients(hidden: Float32Array, gradient: Float32Array): LowRankPair {
+    this.#checkRows(hidden, gradient)
+    return computeHeadGradients(this.#memory, this.#state.weights, hidden, gradient)
   }
 
   /** ∂loss/∂h from ∂loss/∂h′, both [T, D]: g + Aᵀ·Bᵀ·g. A new array. */
   pullBack(gradient: Float32Array): Float32Array {
     const result = gradient.slice()
-    if (this.steps === 0) return result
-    const g = this.#rows(gradient, this.width)
-    const low = createMatrix(g.rows, this.rank, new Float32Array(g.rows * this.rank)) // [T, R]
-    multiplyInto(low, g, createMatrix(this.width, this.rank, this.#weights.B))
-    multiply(
-      this.#rows(result, this.width),
-      low,
-      createMatrix(this.rank, this.width, this.#weights.A),
-      {
-        add: true,
-        kernel: getFastKernels().f32,
-      },
-    )
+    countRows(gradient, this.width)
+    if (this.steps > 0) addPulledBack(this.#memory, this.#state.weights, gradient, result)
     return result
   }
 
   /**
    * One step against ∂loss/∂h′ [T, D] at hidden states [T, D]; `scale` multiplies the rate. Throws
-   * NumericError where something is NaN or infinite, and nothing has changed then.
+   * NumericError where something is NaN or infinite; then nothing has changed.
    */
   step(hidden: Float32Array, gradient: Float32Array, scale = 1): void {
     if (!isAllFinite(hidden) || !isAllFinite(gradient))
       throw new NumericError('Fast tier: a hidden state or gradient is NaN or infinite.')
-    const gradients = this.gradients(hidden, gradient)
+    this.#checkRows(hidden, gradient)
+    this.lastRelativeStep = stepHead(this.#memory, this.#state, {
+      hidden,
+      gradient,
+      step: this.steps + 1,
+      learningRate: scale * this.learningRate,
+      decay: this.#decay,
+      maxRelativeStep: this.maxRelativeStep,
+      ...(this.#excluded && { project: (ofA: Float32Array) => this.#removeExcluded(ofA) }),
+    })
     this.steps++
-    const moved = {
-      A: this.#computeStep('A', gradients.A, scale),
-      B: this.#computeStep('B', gradients.B, scale),
-    }
-    const before = new Float32Array(hidden.length)
-    this.#addUpdate(before, hidden, this.#weights)
-    const share = (part: number): { weights: Record<Part, Float32Array>; move: number } => {
-      const weights = {
-        A: this.#stepWeights('A', moved.A, part),
-        B: this.#stepWeights('B', moved.B, part),
-      }
-      return { weights, move: this.#measureRelativeStep(hidden, before, weights) }
-    }
-    let taken = share(1)
-    if (taken.move > this.maxRelativeStep) taken = this.#shortenStep(share)
-    this.lastRelativeStep = taken.move
     this.version = {}
-    this.#weights.A.set(taken.weights.A)
-    this.#weights.B.set(taken.weights.B)
   }
 
   /**
-   * The longest part of a step within the trust region. Far from the start the change grows with
-   * the square of the step, so it is sought.
-   */
-  #shortenStep<Moved extends { readonly move: number }>(share: (part: number) => Moved): Moved {
-    let low = 1e-6
-    let high = 1
-    let taken = share(low)
-    for (let tries = 0; tries < 10; tries++) {
-      const middle = Math.sqrt(low * high)
-      const tried = share(middle)
-      if (tried.move > this.maxRelativeStep) high = middle
-      else {
-        low = middle
-        taken = tried
-      }
-    }
-    return taken
-  }
-
-  /**
-   * From now on leaves hidden states alone that lie in these orthonormal directions U [K, D]: A's
-   * steps are taken without their part in them, A ← A − A·Uᵀ·U, and so is the start of a tier that
-   * has not learned yet. What it has learned stays.
+   * From now on does not change hidden states in these orthonormal directions U [K, D]: A's steps
+   * are taken without their part in them, A ← A − A·Uᵀ·U, and so is the start of a tier that has
+   * not learned yet. What it has learned stays.
    */
   excludeDirections(directions: F32Tensor): void {
     if (directions.shape[1] !== this.width)
@@ -221,85 +141,37 @@ export class HeadTier {
       )
     this.#excluded = directions
     if (this.steps > 0) return
-    this.#removeExcluded(this.#weights.A)
+    this.#removeExcluded(this.#state.weights.A)
     this.version = {}
   }
 
   #removeExcluded(A: Float32Array): void {
     if (!this.#excluded) return
+    const kernel = getFastKernels().f32
     const [count] = this.#excluded.shape as [number]
     const directions = createMatrix(count, this.width, this.#excluded.data)
+    const rows = createMatrix(this.rank, this.width, A)
     const parts = createMatrix(this.rank, count, new Float32Array(this.rank * count))
-    multiplyInto(parts, createMatrix(this.rank, this.width, A), transpose(directions))
+    multiply(parts, rows, transpose(directions), { kernel })
     for (let i = 0; i < parts.data.length; i++) parts.data[i]! *= -1
-    multiply(createMatrix(this.rank, this.width, A), parts, directions, {
-      add: true,
-      kernel: getFastKernels().f32,
-    })
+    multiply(rows, parts, directions, { add: true, kernel })
   }
 
-  /** AdamW's step for one matrix, moments updated. */
-  #computeStep(part: Part, gradient: Float32Array, scale: number): Float32Array {
-    const weights = this.#weights[part]
-    const parameter = weights.slice()
-    const state = { mean: this.#means[part], square: this.#squares[part] }
-    const step = {
-      gradient,
-      shape: [gradient.length],
-      state,
-      step: this.steps,
-      learningRate: scale * this.learningRate,
-    }
-    adamw.update({ parameter, ...step }, this.#settings)
-    for (let i = 0; i < parameter.length; i++) parameter[i] = weights[i]! - parameter[i]!
-    if (part === 'A') this.#removeExcluded(parameter)
-    return parameter
-  }
-
-  #stepWeights(part: Part, direction: Float32Array, share: number): Float32Array {
-    const weights = this.#weights[part].slice()
-    for (let i = 0; i < weights.length; i++) weights[i]! -= share * direction[i]!
-    return weights
-  }
-
-  /** Mean ‖change under `weights` − `before`‖ / ‖h‖ over the rows. */
-  #measureRelativeStep(
-    hidden: Float32Array,
-    before: Float32Array,
-    weights: Record<Part, Float32Array>,
-  ): number {
-    const after = new Float32Array(hidden.length)
-    this.#addUpdate(after, hidden, weights)
-    const rows = hidden.length / this.width
-    let sum = 0
-    for (let t = 0; t < rows; t++) {
-      let change = 0
-      let length = 0
-      for (let i = t * this.width; i < (t + 1) * this.width; i++) {
-        change += (after[i]! - before[i]!) ** 2
-        length += hidden[i]! ** 2
-      }
-      sum += Math.sqrt(change / Math.max(length, Number.MIN_VALUE))
-    }
-    return rows === 0 ? 0 : sum / rows
-  }
-
-  /** Tensors that are its state: weights and moments. Not copies. */
+  /** Its state as tensors: weights and moments. Not copies. */
   tensors(): Map<string, F32Tensor> {
     const shapes = { A: [this.rank, this.width], B: [this.width, this.rank] }
-    const named = { weights: this.#weights, means: this.#means, squares: this.#squares }
     return new Map(
-      Object.entries(named).flatMap(([name, parts]) =>
+      Object.entries(this.#state).flatMap(([name, pair]: [string, LowRankPair]) =>
         (['A', 'B'] as const).map(
-          (part) => [`fast.${name}.${part}`, f32(shapes[part], parts[part])] as const,
+          (part) => [`fast.${name}.${part}`, f32(shapes[part], pair[part])] as const,
         ),
       ),
     )
   }
 
   /**
-   * Takes back what `tensors` gave, after `steps` steps. Throws ShapeError for a tensor that is
-   * missing or of another size; nothing is changed then.
+   * Takes over what `tensors` returned, after `steps` steps. Throws ShapeError for a tensor that is
+   * missing or of another size; then nothing has changed.
    */
   restore(tensors: ReadonlyMap<string, Tensor>, steps: number): void {
     const own = [...this.tensors()]
@@ -317,5 +189,7 @@ export class HeadTier {
   }
 }
 
-const multiplyInto = (target: Matrix, left: Matrix, right: Matrix): void =>
-  multiply(target, left, right, { kernel: getFastKernels().f32 })
+function countRows(values: Float32Array, width: number): number {
+  if (values.length % width === 0) return values.length / width
+  throw new ShapeError(`Fast tier: got ${values.length} values, expected rows of ${width}.`)
+}

@@ -6,7 +6,8 @@ import { toInputName } from '../../adapters/keys.ts'
 import { assertInternal } from '../../base/errors.ts'
 import { f32, type F32Tensor } from '../../base/tensor.ts'
 import { adamw } from '../../train/optimizers/adamw.ts'
-import { createChangeNorm, findStepScale, type LowRankPair } from './step-size.ts'
+import type { LowRankPair } from '../kernels/head-update.ts'
+import { createChangeNorm, findStepScale } from './step-size.ts'
 
 const partNames = { A: 'lora_A.weight', B: 'lora_B.weight' } as const
 export type Part = keyof typeof partNames

@@ -1,11 +1,7 @@
 // How far a step of A and B moves the product B·A, and the largest share of the step within a bound.
 // Independent of gradients and optimisers.
 
-/** One module's matrices, row by row: A [R, in], B [out, R]. */
-export interface LowRankPair {
-  readonly A: Float32Array
-  readonly B: Float32Array
-}
+import type { LowRankPair } from '../kernels/head-update.ts'
 
 /** Σ over all entries of (B₁·A₁) ⊙ (B₂·A₂), without either product: Σ (B₁ᵀB₂) ⊙ (A₁A₂ᵀ). */
 function computeInnerProduct(one: LowRankPair, two: LowRankPair, rank: number): number {
