@@ -38,8 +38,8 @@ import { checkOutFolder, openCheckpoint } from './run-folder.ts'
 
 export interface EwcFilesOptions extends EwcOptions {
   /**
-   * A folder with what earlier tasks left (ewc.safetensors), in place of `state`; the default is the
-   * folder of `adapter`.
+   * A folder with what earlier tasks left (ewc.safetensors), in place of `state`; the default is
+   * the folder of `adapter`.
    */
   readonly from?: string | undefined
 }

@@ -1,5 +1,5 @@
-// Training from files into a folder: data and base by path; the adapter, checkpoints, history and the
-// loss curve are written into `out`.
+// Training from files into a folder: data and base by path; the adapter, checkpoints, history and
+// the loss curve are written into `out`.
 
 import type { TrainEvent } from '../train/events.ts'
 import { createEventRun } from '../train/run/event-run.ts'

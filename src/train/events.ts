@@ -1,4 +1,4 @@
-// What a run tells while it goes on.
+// The events of a training run.
 
 import type { Adapter } from '../adapters/adapter.ts'
 import type { EwcState } from './ewc/state.ts'
@@ -37,7 +37,7 @@ export type TrainEvent =
       readonly steps: number
       /** Of the highest step. */
       readonly learningRate: number
-      /** Steps that were done before, where the run goes on from a checkpoint. */
+      /** Steps that were done before, where the run resumes from a checkpoint. */
       readonly resumedAt: number
       /** Checkpoints that were found and refused, each with its reason. */
       readonly refusedCheckpoints: readonly string[]
@@ -93,7 +93,7 @@ export type TrainEvent =
       readonly type: 'train-end'
       /**
        * 'early-stopped': validations ran out of patience, and the run is over; 'stopped': by the
-       * signal, the checkpoint holds everything to go on.
+       * signal, the checkpoint holds everything to resume.
        */
       readonly reason: 'finished' | 'early-stopped' | 'stopped'
       /** The best one. */

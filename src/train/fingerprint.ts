@@ -11,8 +11,8 @@ import { type Tensor, viewBytes } from '../base/tensor.ts'
 export type Fingerprint = Readonly<Record<string, string | number | boolean>>
 
 /**
- * FNV-1a over 32-bit words in the order of the tensors' names. It notices a file that was cut, mixed
- * up or damaged by a bad block.
+ * FNV-1a over 32-bit words in the order of the tensors' names. It notices a file that was cut,
+ * mixed up or damaged by a bad block.
  */
 export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
   let hash = 0x811c9dc5
@@ -30,7 +30,7 @@ export function computeChecksum(tensors: ReadonlyMap<string, Tensor>): number {
 
 /**
  * Throws one MismatchError naming everything in which a checkpoint's run differs from the one that
- * wants to go on from it.
+ * resumes from it.
  */
 export function checkFingerprint(saved: Fingerprint, wanted: Fingerprint): void {
   const names = [...new Set([...Object.keys(wanted), ...Object.keys(saved)])]

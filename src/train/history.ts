@@ -1,5 +1,5 @@
-// What a run has measured so far, as plain numbers: the loss curve, and what a resumed run goes on
-// from.
+// What a run has measured so far, as plain numbers. The loss curve is drawn from it, and a resumed
+// run continues it.
 
 export interface StepRecord {
   readonly step: number

@@ -26,7 +26,7 @@ function groupBySequence(segments: Int32Array): number[][] {
 
 /**
  * The feed `active` [N, T, 1]: of each sequence the tokens from its last invocation on. Padding is
- * read by nobody, nor looked through.
+ * neither read nor searched.
  */
 export function markActiveTokens(
   { rows, tokens, ids, segments }: Batch,

@@ -11,7 +11,7 @@ export interface Batch {
   readonly rows: number // N
   readonly tokens: number // T
   readonly ids: Int32Array
-  /** Restart with every sequence; after a shared beginning they go on from its length. */
+  /** Restart with every sequence; after a shared prefix they continue from its length. */
   readonly positions: Int32Array
   /** Number of the sequence a token belongs to, or SHARED or PADDING of graph/feeds.ts. */
   readonly segments: Int32Array

@@ -1,5 +1,5 @@
-// The contract of a data format: one file per format, one row in format-table.ts. A format knows keys
-// and text, never tokens.
+// The contract of a data format: one file per format, one row in format-table.ts. A format knows
+// keys and text, never tokens.
 
 import type { ChatMessage } from '../../formats/text/chat-template.ts'
 

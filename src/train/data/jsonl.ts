@@ -1,5 +1,5 @@
-// Reads JSONL: one JSON object a line. Knows no format of training data; remembers each row's
-// number for errors.
+// Reads JSONL: one JSON object a line. Independent of data formats; keeps each row's number for
+// errors.
 
 import { DataError } from '../../base/errors.ts'
 

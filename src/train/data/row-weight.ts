@@ -1,5 +1,5 @@
 // How much a row counts, where it says so itself: "weight" or "quality", a number from 0 to 1.
-// Knows no format and no tokens.
+// Independent of formats and tokens.
 
 import type { DataRecord } from './data-format.ts'
 

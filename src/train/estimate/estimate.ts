@@ -1,5 +1,5 @@
-// The estimate of a run before it starts: memory from the graph that will run, time from the graph's
-// products and a second of calibration.
+// The estimate of a run before it starts: memory from the graph that will run, time from the
+// graph's products and a second of calibration.
 
 import { toInputName } from '../../adapters/keys.ts'
 import { number, readOptions } from '../../base/schema.ts'
@@ -32,7 +32,7 @@ export interface MemoryPlan {
   readonly gradientBytes: number
   readonly optimizerBytes: number
   /**
-   * What the way forward keeps for the way back, at the moment when most is alive; without the
+   * What the forward pass keeps for the backward pass, when most is in memory; without the
    * head's.
    */
   readonly activationBytes: number

@@ -9,7 +9,7 @@ import { type FrozenPass, type LossBatch, type NamedTensors, collectValues } fro
 
 /**
  * log π(chosen) − log π(rejected) of every pair, [P]: sums of the tokens' log-probabilities, or
- * means where `computePairFeeds` was told so.
+ * means where `computePairFeeds` is called with `means`.
  */
 export function buildMargins(g: GraphBuilder, logits: Value): Value {
   // [P, M]

@@ -1,6 +1,6 @@
 // A model that is not trained, asked about the same tokens: the reference of preferences, the
 // teacher of distillation. Forward only, block by block, so that equal layers share a program.
-// Knows no loss.
+// Independent of losses.
 
 import {
   type Adapter,
@@ -60,7 +60,7 @@ export interface PlainRows {
 
 export interface FrozenModel {
   /**
-   * What the head gives out for the scored tokens of the planned rows, in the order in which
+   * The head's outputs for the scored tokens of the planned rows, in the order in which
    * `buildBatch` has them.
    */
   run(data: PlainRows, plan: BatchPlan): Promise<Map<string, Tensor>>

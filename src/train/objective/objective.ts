@@ -1,5 +1,5 @@
-// The objective of a run: its loss, and batches that carry everything the loss reads, the outputs of
-// a frozen model included.
+// The objective of a run: its loss, and batches that carry everything the loss reads, the outputs
+// of a frozen model included.
 
 import { DataError } from '../../base/errors.ts'
 import type { Batch } from '../batches/batch.ts'

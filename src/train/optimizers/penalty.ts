@@ -1,5 +1,5 @@
-// What may pull on the parameters beside the data. Training adds its gradient at every step and
-// knows nothing else of it.
+// A penalty on the parameters in addition to the loss. Training adds its gradient at every step and
+// is independent of what it computes.
 
 import type { F32Tensor, Tensor } from '../../base/tensor.ts'
 

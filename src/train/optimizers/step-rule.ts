@@ -1,5 +1,5 @@
-// The rule by which a step changes parameters: an optimiser with its settings, clipping, penalty and
-// learning rates.
+// The rule by which a step changes parameters: an optimiser with its settings, clipping, penalty
+// and learning rates.
 
 import type { Optimizer } from './optimizer.ts'
 import type { Penalty } from './penalty.ts'

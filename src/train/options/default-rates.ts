@@ -14,7 +14,7 @@ export const defaultLearningRates: Readonly<Record<string, number>> = {
   'prompt-tuning': 1,
   'prefix-tuning': 1e-1,
 }
-const otherRate = 2e-3 // of a kind that nobody has measured: LoRA's
+const otherRate = 2e-3 // LoRA's, for kinds without a measurement
 
 /**
  * How many times AdamW's rate the others need: SGD's gradients are clipped to 1 and so tiny for

@@ -62,7 +62,9 @@ export class ProblemCollector {
   }
 }
 
-/** The optimiser and the schedule of these names; throws OptionError for wrong options of theirs. */
+/**
+ * The optimiser and the schedule of these names; throws OptionError for wrong options of theirs.
+ */
 export function resolveOptimizer(name: string, options: Readonly<Record<string, unknown>>) {
   const optimizer = getOptimizer(name)
   return { optimizer, optimizerSettings: optimizer.complete(options) }

@@ -17,7 +17,9 @@ export type TrainData = readonly object[] | RawDataset | TextDataset | EncodedDa
 export interface ValidationOptions<Data = TrainData> {
   /** Separate rows, or the share of `data` that is held back: 0.1. */
   readonly data: Data | number
-  /** Steps between validations; the default is the end of each epoch. The last step always counts. */
+  /**
+   * Steps between validations; the default is the end of each epoch. The last step always counts.
+   */
   readonly everySteps?: number | undefined
 }
 

@@ -16,7 +16,7 @@ import type { Batch } from '../batches/batch.ts'
 export function withSeparateMasks(blocks: readonly Block[]): Block[] {
   const own = (input: GraphInput): GraphInput =>
     input.name.startsWith(toDropoutName('')) ? { ...input, role: 'adapter' } : input
-  const graphs = new Map<Graph, Graph>() // equal layers go on sharing one graph
+  const graphs = new Map<Graph, Graph>() // equal layers still share one graph
   const changed = (graph: Graph): Graph => {
     const known = graphs.get(graph) ?? { ...graph, inputs: graph.inputs.map(own) }
     graphs.set(graph, known)

@@ -1,6 +1,6 @@
 // Loss and gradients of a model as one program each. With more than one segment only what flows
-// between segments is kept for the way back, which computes the rest again (gradient checkpointing,
-// Chen et al. 2016), the last segment excepted.
+// between segments is kept for the backward pass, which computes the rest again (gradient
+// checkpointing, Chen et al. 2016), the last segment excepted.
 
 import type { Tensor } from '../../base/tensor.ts'
 import type { Backend, Program } from '../../compute/backend.ts'
@@ -36,7 +36,7 @@ export interface SegmentedProgramOptions {
   readonly segments: number
 }
 
-/** The program's graph: loss, gradients, and whatever else the head gives out. */
+/** The program's graph: loss, gradients, and the head's other outputs. */
 export function buildTrainingGraph({
   training,
   wanted,

@@ -1,5 +1,5 @@
 // Loss and gradients of an adapter on a frozen model, as compiled programs.
-// Knows no optimiser, no data, no schedule.
+// Independent of optimisers, data and schedules.
 
 import { attach } from '../../adapters/attach.ts'
 import type { Adapter } from '../../adapters/adapter.ts'
@@ -22,7 +22,7 @@ import { createSegmentedProgram } from './gradient-checkpointing.ts'
 export interface GradientProgram {
   /**
    * The loss over the batch (of cross-entropy: Σ_m weights[m]·loss[m]), its gradient with respect
-   * to every trainable parameter, and what else the loss gives out. Parameters and gradients go by
+   * to every trainable parameter, and the loss's other outputs. Parameters and gradients go by
    * PEFT key, f32. The parameters' arrays may change between calls.
    */
   gradients(
@@ -32,7 +32,7 @@ export interface GradientProgram {
   ): Promise<{ loss: number; gradients: Map<string, Tensor>; outputs?: NamedTensors }>
   /** The same loss without gradients, dropout off. */
   loss(batch: Batch, parameters: ReadonlyMap<string, Tensor>): Promise<number>
-  /** That loss with what else it gives out. */
+  /** The same loss with its other outputs. */
   measure(
     batch: Batch,
     parameters: ReadonlyMap<string, Tensor>,

@@ -23,7 +23,7 @@ export interface LossBounds {
   /** So many times its start are too much; 0 looks for nothing. */
   readonly factor: number
   /**
-   * The loss of whoever knows nothing, ln V. A run that began well below has lost its model when it
+   * The loss of a uniform prediction, ln V. A run that began well below has lost its model when it
    * stays there: its gradients are zero.
    */
   readonly chance?: number

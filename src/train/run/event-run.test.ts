@@ -83,7 +83,8 @@ describe('a run', () => {
     const fault = new OptionError('no')
     const looped = createRun(fault)
     await expect(listTypes(looped.run)).rejects.toBe(fault)
-    await new Promise((resolve) => setTimeout(resolve, 5)) // an unhandled rejection would end the test
+    // an unhandled rejection would end the test
+    await new Promise((resolve) => setTimeout(resolve, 5))
     await expect(looped.run.done).rejects.toBe(fault)
     await expect(createRun(fault).run.done).rejects.toBe(fault)
   })

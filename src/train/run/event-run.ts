@@ -38,7 +38,7 @@ export function createEventRun<Event extends { readonly type: string }>(
   async function* iterate(): AsyncGenerator<Event, void, void> {
     if (course === 'driven')
       throw new OptionError(
-        'This run goes on by itself, because `done` was asked for before its events. Iterate first, or take the result of `done`.',
+        'This run was started by `done`, so its events cannot be iterated any more. Start the loop first, or use the result of `done`.',
       )
     course = 'iterated'
     try {

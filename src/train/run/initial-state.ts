@@ -1,4 +1,4 @@
-// What changes while a run goes on, as it is before the first step, and the rule by which a step
+// The state that a run changes, as it is before the first step, and the rule by which a step
 // changes it. Both trainers start here: the one over texts and the one over vectors.
 
 import { type Adapter, listParameterSpecs } from '../../adapters/adapter.ts'
@@ -11,7 +11,7 @@ import type { Penalty } from '../optimizers/penalty.ts'
 import type { StepRule } from '../optimizers/step-rule.ts'
 
 /**
- * Everything that changes while a run goes on. The order of the data follows from the step and the
+ * Everything that changes during a run. The order of the data follows from the step and the
  * fingerprint's seed.
  */
 export interface RunState {

@@ -47,8 +47,8 @@ function createReadyEvent(
 }
 
 /**
- * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that does
- * not fit) or FormatError (no sound checkpoint) before anything is computed or written.
+ * Prepares a run. Throws OptionError, DataError, MismatchError (an adapter or a checkpoint that
+ * does not fit) or FormatError (no sound checkpoint) before anything is computed or written.
  */
 export async function prepareRun(options: TrainOptions): Promise<PreparedRun> {
   const recipe = resolveRecipe(options)

@@ -1,5 +1,5 @@
-// The rows of a run: encoded, checked, with what the adapter needs of them, packed, and in the order
-// of their batches. All of it follows from the data, the recipe and the seed.
+// The rows of a run: encoded, checked, with what the adapter needs of them, packed, and in the
+// order of their batches. All of it follows from the data, the recipe and the seed.
 
 import { type Adapter, listVirtualIds } from '../../adapters/adapter.ts'
 import { getKind } from '../../adapters/kinds/kind-table.ts'

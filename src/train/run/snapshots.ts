@@ -1,5 +1,5 @@
-// What a run keeps while it goes on: checkpoints, the best adapter, and after a failure the adapter
-// of the last state that was known to be good.
+// What a run saves on its way: checkpoints, the best adapter, and after a failure the adapter of
+// the last state that was known to be good.
 
 import { type Adapter, checkFinite } from '../../adapters/adapter.ts'
 import { saveAdapter } from '../../adapters/files/peft.ts'

@@ -1,5 +1,5 @@
-// The state of a run before its next step: the adapter, its parameters and the optimiser's slots, as
-// they start or as a checkpoint left them, with the rule by which a step changes them.
+// The state of a run before its next step: the adapter, its parameters and the optimiser's slots,
+// as they start or as a checkpoint left them, with the rule by which a step changes them.
 
 import { type Adapter, baseHashKey, checkAdapter } from '../../adapters/adapter.ts'
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
@@ -121,7 +121,9 @@ function flattenSettings(recipe: Recipe): Fingerprint {
   return Object.fromEntries(entries) as Fingerprint
 }
 
-/** Everything that determines a run. Only runs with checkpoints need it, because hashing takes time. */
+/**
+ * Everything that determines a run. Only runs with checkpoints need it, because hashing takes time.
+ */
 async function computeFingerprint(
   options: TrainOptions,
   recipe: Recipe,

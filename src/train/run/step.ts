@@ -70,7 +70,7 @@ export interface MeasuredStep {
   /** Before clipping. */
   readonly gradientNorm: number
   readonly gradients: Gradients
-  /** What the loss gives out beside itself, by batch. */
+  /** The loss's other outputs, by batch. */
   readonly outputs: readonly NamedTensors[]
 }
 

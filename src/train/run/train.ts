@@ -31,9 +31,9 @@ export type TrainRun = EventRun<TrainEvent>
 export type TrainResult = EndOf<TrainEvent>
 
 /**
- * Trains an adapter: iterate over the events, or await `done`, the last event with the adapter. Loss
- * is the mean cross-entropy, in nats, of the tokens marked as labels, unless another loss is asked
- * for. The same options and data give the same numbers, and so does a run that was killed and
+ * Trains an adapter: iterate over the events, or await `done`, the last event with the adapter.
+ * Loss is the mean cross-entropy, in nats, of the tokens marked as labels, unless another loss is
+ * asked for. The same options and data give the same numbers, and so does a run that was killed and
  * resumed from its checkpoint. Throws what `prepareRun` throws, and NumericError naming the step
  * where the loss or a gradient turns NaN or the loss stays too high; the last good checkpoint and
  * its adapter remain.

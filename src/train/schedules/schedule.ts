@@ -27,8 +27,8 @@ export interface Schedule<Settings extends object = object> {
   /** What the learning rate is multiplied by. */
   factor(at: ScheduleProgress, settings: Settings): number
   /**
-   * Present where the rise is part of the schedule: the share of the steps that it takes unless
-   * told. `factor` then draws the warm-up too.
+   * Present where the rise is part of the schedule: its default share of the
+   * steps. `factor` then computes the warm-up too.
    */
   readonly riseShare?: number
 }

@@ -1,4 +1,4 @@
-// What a standalone run tells while it goes on.
+// The events of a run over vectors.
 
 import type { Adapter } from '../../adapters/adapter.ts'
 import type { Snapshot } from '../events.ts'

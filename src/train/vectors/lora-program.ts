@@ -4,7 +4,7 @@
 //     H = X·Aᵀ   Y = X + H·B   E = Y − T   G = 2/D · weights ⊙ E        A: [R, D]   B: [R, D], scaled   R the sum of all ranks
 //     ∂B = Hᵀ·G   ∂A = (G·Bᵀ)ᵀ·X
 //
-// Products in single precision. Knows no optimiser and no data.
+// Products in single precision. Independent of optimisers and data.
 
 import { toDropoutName, toPeftKey } from '../../adapters/keys.ts'
 import type { LoraConfig } from '../../adapters/kinds/lora-config.ts'

@@ -1,5 +1,5 @@
-// A run over vectors before its first step: its recipe, its rows and its state. Everything that can be
-// wrong is reported here.
+// A run over vectors before its first step: its recipe, its rows and its state. Everything that can
+// be wrong is reported here.
 
 import { type Adapter, checkAdapter, checkFinite } from '../../adapters/adapter.ts'
 import type { AdapterKindName } from '../../adapters/kinds/kind-table.ts'

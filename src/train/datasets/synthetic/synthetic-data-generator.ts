@@ -47,8 +47,8 @@ export class SyntheticDataGenerator {
   }
 
   /**
-   * Vectors [count, D] and their targets, with the role's qualities; formula in generate-vectors.ts.
-   * Topics are the tasks' labels.
+   * Vectors [count, D] and their targets, with the role's qualities; formula in
+   * generate-vectors.ts. Topics are the tasks' labels.
    */
   generate(role: string, count: number): EmbeddingDataset {
     checkCount('The number of examples', count)
