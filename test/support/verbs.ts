@@ -7,8 +7,8 @@ const verbs = `
 accumulate acquire add advance align allocate allow answer append apply assemble assert attach
 attempt attend average await
 bind bootstrap broadcast build
-cache calibrate capture check choose clear clip close collect combine compare compile complete
-compose compress compute configure consolidate convert copy count create cut
+cache calibrate call capture check choose clear clip close collect combine compare compile
+complete compose compress compute configure consolidate convert copy count create cut
 declare decode deduplicate define delay dequantize describe detect diagonalize discount double
 download draw drop
 emit encode end escape estimate evaluate expand extract
@@ -26,13 +26,13 @@ pack pad parse penalize pick place plan pluralize pool prepare print project pru
 quantize quote
 rank read receive recompute reflect refresh refuse remove render reorder repair replace report
 require reserve resolve restore rewrite roll rotate round run
-sample save scale score select serialize shorten shortlist show shuffle simplify simulate slice
-smooth split stack start step store stream stretch stringify strip subtract sum summarize swap
-switch sync
+sample save scale score select serialize serve shorten shortlist show shuffle simplify simulate
+slice smooth split stack start step store stream stretch stringify strip subtract sum summarize
+swap switch sync
 take tap thaw thin throw time track train transpose tridiagonalize trim truncate
 unmask unpack unscore untie unwrap use
 validate view visit
-wait weigh widen wrap write
+wait warn weigh widen wrap write
 zero
 `
 

@@ -2,18 +2,26 @@
 // for a dense one. docs/decisions/0010-low-rank-by-gram-matrices.md says why both go through Gram
 // matrices in double precision.
 
-import { random } from '../random.ts'
-import type { Kernel } from './kernel.ts'
-import { multiply } from './matmul.ts'
 import {
-  createMatrix,
-  sliceRows,
+  clipNegatives,
+  computeGram,
+  computeTrace,
+  multiplyToF32,
+  multiplyToF64,
+  scaleRows,
+  sum,
+} from './gram.ts'
+import type { Kernel } from './kernel.ts'
+import {
   computeSquaredNorm,
-  transpose,
+  createMatrix,
   createZeros,
+  sliceRows,
+  transpose,
   type Matrix,
 } from './matrix.ts'
-import { computeCholesky, computeEigen, type Eigen } from './symmetric.ts'
+import { iterateSubspace, type Subspace } from './subspace.ts'
+import { computeCholesky, computeEigen } from './symmetric.ts'
 
 /**
  * How many directions to keep: at most `rank`, and as few as reach `energy`, a share of Σ σ².
@@ -57,45 +65,8 @@ function chooseRank(
   return kept
 }
 
-const clipNegatives = (values: Float64Array): Float64Array =>
-  values.map((value) => Math.max(0, value))
-const sum = (values: Float64Array, from = 0): number =>
-  values.subarray(from).reduce((total, value) => total + value, 0)
 const computeResidual = (rest: number, total: number): number =>
   total > 0 ? Math.sqrt(Math.max(0, rest) / total) : 0
-
-/** mᵀ·m in double precision, [N, N]. */
-function computeGram(m: Matrix): Matrix<Float64Array> {
-  const result = createZeros(m.columns, m.columns)
-  multiply(result, transpose(m), m, { symmetric: true })
-  return result
-}
-
-function multiplyToF64(left: Matrix, right: Matrix): Matrix<Float64Array> {
-  const result = createZeros(left.rows, right.columns)
-  multiply(result, left, right)
-  return result
-}
-
-function multiplyToF32(left: Matrix, right: Matrix): Matrix<Float32Array> {
-  const result = createMatrix(left.rows, right.columns, new Float32Array(left.rows * right.columns))
-  multiply(result, left, right)
-  return result
-}
-
-const computeTrace = ({ data, rows }: Matrix): number =>
-  sum(Float64Array.from({ length: rows }, (_, i) => data[i * (rows + 1)]!))
-
-/** Rows of `m` times one factor each. */
-function scaleRows(m: Matrix<Float64Array>, factor: (row: number) => number): Matrix<Float64Array> {
-  const data = new Float64Array(m.rows * m.columns)
-  for (let row = 0; row < m.rows; row++) {
-    const scale = factor(row)
-    for (let i = row * m.columns; i < (row + 1) * m.columns; i++)
-      data[i] = scale * m.data[m.start + i]!
-  }
-  return createMatrix(m.rows, m.columns, data)
-}
 
 /**
  * The best low-rank factors of b·a without forming it. b: [M, K], a: [K, N]. With bᵀb = RᵀR and
@@ -144,18 +115,6 @@ export interface DenseOptions extends RankChoice {
 const oversampling = 8
 /** Up to this many rows or columns, all eigenvalues cost no more than the iteration. */
 const exactSide = 128
-/** Stop when the residual is expected to fall by less than this share of itself. */
-const precision = 1 / 400
-const halfStepLimit = 24
-
-interface Subspace {
-  /** Orthonormal columns x of one side, [N, L], and y = m·x of the other, [M, L]. */
-  readonly x: Matrix<Float64Array>
-  readonly y: Matrix<Float64Array>
-  /** Of yᵀ·y: squares of the singular values of m as seen from x. */
-  readonly eigen: Eigen
-  readonly flipped: boolean
-}
 
 /**
  * Low-rank factors of a dense matrix, with a residual within 1 % of the best possible: subspace
@@ -194,109 +153,6 @@ export function truncateDense(
     from = found.flipped ? found.y : found.x
     width *= 2
   }
-}
-
-function iterateSubspace(
-  m: Matrix,
-  start: Matrix | undefined,
-  width: number,
-  rank: number,
-  total: number,
-  seed: number,
-  kernel: Kernel | undefined,
-): Subspace {
-  let current = runHalfStep(
-    m,
-    orthonormalize(createStartBlock(m.columns, width, start, seed)),
-    false,
-    kernel,
-  )
-  let rest = total - sum(clipNegatives(current.eigen.values).subarray(0, rank))
-  let gain = Infinity
-  for (let step = 1; step < halfStepLimit; step++) {
-    const next = runHalfStep(m, computeSubspaceBasis(current), !current.flipped, kernel)
-    const left = total - sum(clipNegatives(next.eigen.values).subarray(0, rank))
-    const before = gain
-    const gained = Math.max(0, rest - left)
-    current = next
-    rest = left
-    gain = gained
-    const ratio = Math.min(0.9, gained / before)
-    if (rest <= 1e-12 * total || gained <= 1e-5 * rest) break
-    if (step > 1 && (gained * ratio) / (1 - ratio) <= 2 * precision * rest) break
-  }
-  return current
-}
-
-function createStartBlock(
-  size: number,
-  width: number,
-  start: Matrix | undefined,
-  seed: number,
-): Matrix<Float64Array> {
-  const { normal } = random(seed)
-  const block = createZeros(width, size)
-  const given = Math.min(start?.columns ?? 0, width)
-  for (let i = 0; i < width; i++)
-    for (let j = 0; j < size; j++)
-      block.data[i * size + j] =
-        i < given
-          ? start!.data[start!.start + j * start!.rowStride + i * start!.columnStride]!
-          : normal()
-  return transpose(block)
-}
-
-/**
- * An orthonormal basis of the columns of x, [N, L]; directions that are rounding errors become zero
- * columns.
- */
-function orthonormalize(x: Matrix<Float64Array>): Matrix<Float64Array> {
-  const scales =
-    x.columns === 0 ? [] : Array.from({ length: x.columns }, (_, j) => computeColumnScale(x, j))
-  const even = transpose(scaleRows(toRowMajor(transpose(x)), (j) => scales[j]!))
-  return computeBasis(even, computeEigen(computeGram(even)))
-}
-
-const computeColumnScale = (x: Matrix, j: number): number => {
-  let square = 0
-  for (let i = 0; i < x.rows; i++)
-    square += x.data[x.start + i * x.rowStride + j * x.columnStride]! ** 2
-  return square > 0 ? 1 / Math.sqrt(square) : 0
-}
-
-function toRowMajor(m: Matrix<Float64Array>): Matrix<Float64Array> {
-  if (m.columnStride === 1 && m.rowStride === m.columns) return m
-  const data = new Float64Array(m.rows * m.columns)
-  for (let i = 0; i < m.rows; i++)
-    for (let j = 0; j < m.columns; j++)
-      data[i * m.columns + j] = m.data[m.start + i * m.rowStride + j * m.columnStride]!
-  return createMatrix(m.rows, m.columns, data)
-}
-
-/** y·V·Λ^−½ */
-function computeBasis(y: Matrix, { values, vectors }: Eigen): Matrix<Float64Array> {
-  const floor = 1e-14 * Math.max(0, values[0] ?? 0)
-  return multiplyToF64(
-    y,
-    transpose(scaleRows(vectors, (i) => (values[i]! > floor ? values[i]! ** -0.5 : 0))),
-  )
-}
-
-const computeSubspaceBasis = ({ y, eigen }: Subspace): Matrix<Float64Array> =>
-  computeBasis(y, eigen)
-
-function runHalfStep(
-  m: Matrix,
-  x: Matrix<Float64Array>,
-  flipped: boolean,
-  kernel: Kernel | undefined,
-): Subspace {
-  const options = kernel ? { kernel } : {}
-  // mᵀ·x as (xᵀ·m)ᵀ: m is large and lies in rows, so it is the side that is copied by rows.
-  const y = flipped ? transpose(createZeros(x.columns, m.columns)) : createZeros(m.rows, x.columns)
-  if (flipped) multiply(transpose(y), transpose(x), m, options)
-  else multiply(y, m, x, options)
-  return { x, y, eigen: computeEigen(computeGram(y)), flipped }
 }
 
 /** From y = m·x: m ≈ y·xᵀ, cut to its largest directions. */
