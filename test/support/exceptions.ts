@@ -30,9 +30,7 @@ export const formatterIgnores: Record<string, { count: number; reason: string }>
 }
 
 export const exceptions: Record<RuleName, Record<string, string>> = {
-  'file length': {
-    'src/base/linalg/low-rank.ts': 'to be split',
-  },
+  'file length': {},
   'function length': {},
   'class size': {},
   'folder size': {},
@@ -61,6 +59,7 @@ export const exceptions: Record<RuleName, Record<string, string>> = {
     'docs/decisions/0030-tiers-at-the-head.md': 'to be rewritten in plain English',
     'docs/decisions/0031-one-webassembly-host-one-toolchain.md': 'to be rewritten in plain English',
     'docs/decisions/0032-create-adapter-is-asynchronous.md': 'to be rewritten in plain English',
+    'docs/decisions/0032-head-tier-on-micro-lora.md': 'to be rewritten in plain English',
     'docs/eval.md': 'to be rewritten in plain English',
     'docs/extract.md': 'to be rewritten in plain English',
     'docs/inspect.md': 'to be rewritten in plain English',
