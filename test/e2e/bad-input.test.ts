@@ -20,7 +20,7 @@ import { root } from '../support/sources.ts'
 
 const scratch = scratchFolder()
 const at = (...parts: string[]): string => join(scratch.path, ...parts)
-const embedded = join(root, 'src', 'experts', 'models', 'stories260k')
+const embedded = join(root, 'src', 'catalogue', 'models', 'stories260k')
 
 /** A copy of the embedded model with one file changed. */
 function brokenModel(
