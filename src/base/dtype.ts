@@ -1,5 +1,4 @@
-// The element types a tensor may have, and how many bytes they take. Knows nothing of files or
-// graphs.
+// The element types a tensor may have, and how many bytes they take. Independent of: files, graphs.
 
 export type FloatType = 'f32' | 'f64'
 export type PlainType =

@@ -20,7 +20,7 @@ export class GraftError extends Error {
 /** A file's bytes are not what its format says: truncated, corrupt, or hostile. */
 export class FormatError extends GraftError {}
 /**
- * The format is sound but the thing in it is not supported: an architecture, a quantisation, a
+ * The format is sound but its content is not supported: an architecture, a quantisation, a
  * config key.
  */
 export class UnsupportedError extends GraftError {}
@@ -32,15 +32,15 @@ export class NumericError extends GraftError {}
 export class OptionError extends GraftError {}
 /** Training data cannot be used: bad JSON in a row, no rows, a row of an unknown form. */
 export class DataError extends GraftError {}
-/** A file, model or repository could not be had; the message lists what was tried. */
+/** A file, model or repository was not found; the message lists what was tried. */
 export class NotFoundError extends GraftError {}
 /** A prompt does not fit into the model's context. */
 export class ContextLengthError extends GraftError {}
 /** Reading or writing storage failed (full disk, no permission); nothing is left half-written. */
 export class StorageError extends GraftError {}
 /**
- * Somebody else wrote the same thing in between; what they wrote stands, and so does what was to be
- * written, in the caller's hands.
+ * Another process wrote the same item in between: what it wrote stays, and the caller still has
+ * what was to be written.
  */
 export class ConflictError extends GraftError {}
 

@@ -67,7 +67,7 @@ export function describeValue(value: unknown): string {
   return json.length > 80 ? `${json.slice(0, 80)}…` : json
 }
 
-/** A field from a test of its own. */
+/** A field from a test function. */
 export function createField<Value, const Info extends FieldInfo<Value> = object>(
   expected: string,
   schema: JsonSchema,

@@ -1,4 +1,5 @@
-// Whether numbers are numbers: a check that is fast enough for whole models. Knows no tensors.
+// Whether numbers are numbers: a check that is fast enough for whole models. Independent of:
+// tensors.
 
 /**
  * False where a value is NaN or infinite. x − x is 0 for a finite x and NaN for any other, so sums

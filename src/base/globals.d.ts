@@ -1,6 +1,6 @@
 // The Web-standard globals that Node and browsers share: all that the platform-neutral floors may
-// take from their surroundings. Declares only what both have, as narrowly as it is used; knows
-// nothing of `node:*` or the DOM. Add a line here when core needs one more.
+// use of their environment. Declares only what both have, as narrowly as it is used. Independent
+// of: `node:*`, the DOM. Add a line here when core needs one more.
 
 interface ImportMeta {
   /** Where this module was loaded from; files that travel with it are found relative to it. */

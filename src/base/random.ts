@@ -12,7 +12,7 @@ export interface Random {
   integer(below: number): number
   /** A new order of the items, the argument unchanged (Fisher–Yates). */
   shuffle<T>(items: readonly T[]): T[]
-  /** The whole state; `random(state)` goes on from there. */
+  /** The whole state; `random(state)` continues from there. */
   state(): RandomState
 }
 

@@ -33,8 +33,8 @@ function readInitials(name: string): string | undefined {
 }
 
 /**
- * The nearest name that is near enough to be meant: one that the word begins, one whose initials the
- * word is, or one that differs in few letters.
+ * The nearest name that is near enough to be meant: one that the word begins, one whose initials
+ * the word is, or one that differs in few letters.
  */
 export function findNearestName(word: string, names: readonly string[]): string | undefined {
   const abbreviated = names.find((name) => readInitials(name) === word.toLowerCase())

@@ -31,8 +31,8 @@ export interface Feedback {
    */
   readonly gradient?: Float32Array | undefined
   /**
-   * The output that was emitted, made more or less likely by the reward: the vector itself [out], or
-   * which of `out` classes was chosen.
+   * The output that was emitted, made more or less likely by the reward: the vector itself [out],
+   * or which of `out` classes was chosen.
    */
   readonly emitted?: Float32Array | number | undefined
   /** The output of the adapted layer [out]. Default zeros. */

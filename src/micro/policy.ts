@@ -1,5 +1,5 @@
-// From a reward to ∂L/∂y: L = −advantage · log π(emitted | y), the policy gradient. Knows no
-// weights. Williams 1992 (REINFORCE).
+// From a reward to ∂L/∂y: L = −advantage · log π(emitted | y), the policy gradient
+// (Williams 1992, REINFORCE). Independent of: weights.
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 
@@ -33,7 +33,7 @@ function computeCategoricalGradient(y: Float32Array, chosen: number, advantage: 
 }
 
 /**
- * Turns the output in `y` into ∂L/∂y and gives L. Throws where `emitted` is no output or class of
+ * Turns the output in `y` into ∂L/∂y and returns L. Throws where `emitted` is no output or class of
  * this length.
  */
 export function computePolicyGradient(

@@ -1,6 +1,6 @@
-// Statistics of rewards for REINFORCE (Williams 1992), shared by MicroLoRA and the learner: mean and
-// variance of qualities (Welford), a running baseline, advantages, and losses at first and lately.
-// Plain values. Independent of: weights, users.
+// Statistics of rewards for REINFORCE (Williams 1992), shared by MicroLoRA and the learner: mean
+// and variance of qualities (Welford), a running baseline, advantages, and losses at first and
+// lately. Plain values. Independent of: weights, users.
 
 export interface QualityStatistics {
   /** Qualities seen. */

@@ -1,4 +1,4 @@
-// What a user can act on: feedback on one side, rates too small to move, a rank that does not fit.
+// What a user can act on: one-sided feedback, rates that are too small, a rank that does not fit.
 // Reads figures, changes nothing.
 
 export interface MicroLoraWarning {
@@ -16,7 +16,7 @@ export interface Symptoms {
     readonly rank: number
     readonly steps: number
     readonly lastMove: number
-    /** As effectiveRank gives it; undefined where B is zero. */
+    /** From `computeEffectiveRank`; undefined where B is zero. */
     readonly rankInUse: number | undefined
   }[]
 }
@@ -50,7 +50,7 @@ export function* listMicroWarnings(symptoms: Symptoms): Generator<MicroLoraWarni
         ({ move, loss }) => lastMove < move && (firstLoss === 0 || recentLoss > loss * firstLoss),
       )
     ) {
-      const message = `${name}: the last step moved the weights by ${formatFigure(lastMove)} of their length; and little was learned: the learning rate is too small. Try ten times as much.`
+      const message = `${name}: the last step moved the weights by ${formatFigure(lastMove)} of their length, and little was learned: the learning rate is too small. Try ten times as much.`
       yield { code: 'rate-too-small', message }
     }
     if (rankInUse === undefined) continue

@@ -1,4 +1,4 @@
-// graftlm/web: everything of graftlm, and where a browser keeps what it learned. Does not resolve
+// graftlm/web: everything of graftlm, and a browser's stores for what was learned. Does not resolve
 // in Node.
 
 export * from '../index.ts'

@@ -6,7 +6,7 @@ import type { FloatArray } from './matrix.ts'
 /** Rows that the innermost loop works on at once. */
 export const panelRows = 4
 
-/** How the operands lie in the buffers, in elements. */
+/** The layout of the operands in the buffers, in elements. */
 export interface PanelLayout {
   /** Steps of the inner dimension. */
   readonly depth: number

@@ -14,7 +14,7 @@ export interface ProductOptions {
    * copied.
    */
   readonly symmetric?: boolean
-  /** Who runs the innermost loop; unless said, the fastest one that sums in double precision. */
+  /** Who runs the innermost loop; by default the fastest one that sums in double precision. */
   readonly kernel?: Kernel
 }
 
@@ -107,7 +107,7 @@ const computeStride = (columns: number): number =>
   columns <= 64 ? columns : (Math.ceil(columns / 16) | 1) * 16
 
 /**
- * Rows k…k + count of `right`, one after the other. What lies behind their ends is never stored.
+ * Rows k…k + count of `right`, one after the other. What is behind their ends is never stored.
  */
 function copyRight(
   block: FloatArray,
@@ -138,7 +138,7 @@ function copyRows(
   }
 }
 
-/** The same for rows that lie interleaved anyway, [count][4]. */
+/** The same for rows that are interleaved already, [count][4]. */
 function interleaveRows(
   block: FloatArray,
   { data, start, rows, rowStride, columnStride }: Matrix,

@@ -1,6 +1,6 @@
 // The arithmetic of a head tier on MicroLoRA's kernels: h′ = h + B·(A·h), its gradients and Adam's
-// step. All tiers of a shape share one memory, into which a tier's numbers are copied for a call, so
-// that any number of users can be kept outside it. Independent of: users, options.
+// step. All tiers of a shape share one memory, into which a tier's numbers are copied for a call,
+// so that any number of users can be kept outside it. Independent of: users, options.
 
 import { random } from '../../base/random.ts'
 import { getKernelContext } from '../../micro/kernels/context.ts'

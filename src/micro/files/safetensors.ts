@@ -48,7 +48,7 @@ export function toSafetensors({ meta, tensors }: SavedMicroLora): Uint8Array {
 }
 
 /**
- * A and B as PEFT has them. The bias under a name of its own: PEFT's is scaled, and dividing by the
+ * A and B as PEFT has them. The bias has a separate name: PEFT's is scaled, and dividing by the
  * scale would round it.
  */
 function* toWeightTensors(

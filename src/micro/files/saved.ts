@@ -45,7 +45,7 @@ export interface SavedMicroLora {
   readonly tensors: ReadonlyMap<string, Float32Array>
 }
 
-/** Slots that are saved: gathered gradients only where there are some. */
+/** Slots that are saved: accumulated gradients only where there are some. */
 export const listSavedSlots = (config: MicroLoraConfig, pendingUpdates: number): SlotName[] =>
   listSlots(config).filter((slot) => slot !== 'gradient' || pendingUpdates > 0)
 

@@ -14,7 +14,7 @@ export interface KernelContext {
   readonly kernels: Kernels
   readonly heap: Heap
   /**
-   * Where a call's input, output, second vector and low-rank values lie; shared, because one call
+   * Places of a call's input, output, second vector and low-rank values; shared, because one call
    * ends before the next begins.
    */
   readonly scratch: Scratch

@@ -196,7 +196,7 @@ const createUpdates = (heap: () => Heap): Omit<Kernels, keyof Products> => ({
   },
 })
 
-/** The plain kernels over whatever array `heap` gives at the time of the call. */
+/** The plain kernels over the array that `heap` returns at the time of the call. */
 export const createPlainMicroKernels = (heap: () => Heap): Kernels => ({
   ...createProducts(heap),
   ...createUpdates(heap),

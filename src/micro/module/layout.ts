@@ -11,7 +11,7 @@ const line = 16 // floats in the kernels' steps: rows are padded to it with zero
 
 export const padLength = (length: number): number => Math.ceil(length / line) * line
 
-/** The slots a configuration needs, in the order in which they lie. */
+/** The slots a configuration needs, in their order in memory. */
 export function listSlots({ optimizer, momentum, ewc }: MicroLoraConfig): SlotName[] {
   return [
     'weights',
@@ -98,7 +98,7 @@ export function computeLayout(
 export interface MemoryReport {
   /** A, B and bias as they would be in a file. */
   readonly weights: number
-  /** The gradient that `adapt` gathers. */
+  /** The gradient that `adapt` accumulates. */
   readonly gradient: number
   /** Averages of the optimiser. */
   readonly optimizer: number

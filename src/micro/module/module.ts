@@ -1,5 +1,5 @@
-// One pair A, B: forward passes, gradients, steps. Vectors in, numbers out; micro-lora.ts knows what
-// feedback means. Only calls that return a new array allocate.
+// One pair A, B: forward passes, gradients, steps. Vectors in, numbers out; micro-lora.ts knows
+// what feedback means. Only calls that return a new array allocate.
 
 import { random, type Random, type RandomState } from '../../base/random.ts'
 import type { KernelContext } from '../kernels/context.ts'

@@ -1,5 +1,5 @@
 // Users' items in IndexedDB: one transaction for each call, which the browser orders between tabs.
-// Knows nothing of what the bytes mean.
+// Independent of: what the bytes mean.
 
 import { GraftError } from '../../base/errors.ts'
 import {

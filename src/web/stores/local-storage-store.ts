@@ -1,6 +1,6 @@
 // Users' items in localStorage, as base64: some megabytes in all, and every call stops the page for
 // as long as it takes. IndexedDB is the better place; this one is for small states where nothing
-// else is allowed. Knows nothing of what the bytes mean.
+// else is allowed. Independent of: what the bytes mean.
 
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { quoteName } from '../../formats/quote.ts'

@@ -1,6 +1,6 @@
 // Turns between tabs that write the same entry of localStorage. Web Locks order the tabs, but a tab
-// may see what another wrote some milliseconds after its turn has come: each process has its own
-// copy. So a writer leaves a note of the version it wrote, and the next one waits until it sees
+// may see what another wrote some milliseconds after it got the lock, because each process has its
+// own copy. So a writer leaves a note of the version it wrote, and the next one waits until it sees
 // that.
 //
 // A note is itself a lock that is held for a while, since locks are what all tabs see at once:
@@ -36,8 +36,9 @@ async function findNewestMark(key: string): Promise<VersionMark | undefined> {
 }
 
 /**
- * Resolves once this tab sees a key as the last writer left it: `getCurrentVersion` is what it sees. Where
- * that never becomes what the note says, the entry was removed by other means. Gives the note.
+ * Resolves once this tab sees a key as the last writer left it: `getCurrentVersion` is what it
+ * sees. Where that never becomes what the note says, the entry was removed by other means. Gives
+ * the note.
  */
 export async function waitForLatest(
   key: string,

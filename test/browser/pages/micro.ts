@@ -9,6 +9,7 @@ import '../../../src/micro/kernels/kernels.test.ts'
 import '../../../src/micro/micro-lora.test.ts'
 import '../../../src/micro/files/saved.test.ts'
 import '../../../src/micro/module/step.test.ts'
+import '../../../src/micro/reward.test.ts'
 import { runAll } from './suite.ts'
 
 Object.assign(globalThis, { outcomes: runAll() })
