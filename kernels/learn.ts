@@ -1,6 +1,6 @@
-// The loops of learning at the head for WebAssembly vectors, in AssemblyScript: what
-// src/learn/kernels/kernel.ts promises, compiled once with relaxed SIMD and once without by
-// scripts/kernels.mjs. Places are bytes. Checks nothing: src/learn does, before it calls.
+// The loops of learning at the head, in AssemblyScript for WebAssembly vectors. They fulfil the
+// contract in src/learn/kernels/kernel.ts; scripts/kernels.mjs compiles them once with relaxed SIMD
+// and once without. Addresses are in bytes. Nothing is checked here: src/learn checks before it calls.
 
 function madd(a: v128, b: v128, c: v128): v128 {
   if (ASC_FEATURE_RELAXED_SIMD) return f32x4.relaxed_madd(a, b, c)
@@ -9,7 +9,7 @@ function madd(a: v128, b: v128, c: v128): v128 {
 
 const blockBytes: usize = 256
 
-/** out[b] = max row[64b … 64b + 63]; gives the largest of all. */
+/** out[b] = max row[64b … 64b + 63]; returns the largest of all. */
 export function maxima(row: usize, blocks: i32, out: usize): f32 {
   let all = f32x4.splat(-Infinity)
   for (let b = 0; b < blocks; b++) {
@@ -55,7 +55,7 @@ export function exponentials(values: usize, blocks: i32, top: f32): void {
   }
 }
 
-/** Σ exp(row[i] − top). A block whose maximum lies more than `reach` below the top is left out. */
+/** Σ exp(row[i] − top). Leaves out blocks whose maximum is more than `reach` below the top. */
 export function sumOfExponentials(row: usize, blocks: i32, tops: usize, top: f32, reach: f32): f64 {
   const bar = top - reach
   const largest = f32x4.splat(top)
@@ -95,8 +95,8 @@ function dot(row: v128, query: usize, sum: v128): v128 {
 }
 
 /**
- * sums[i] = rows[i]·query: rows of `stride` bytes, a multiple of 16, beside a query of as many
- * 16-bit numbers.
+ * sums[i] = rows[i]·query: rows of `stride` bytes, a multiple of 16, and a query of as many 16-bit
+ * numbers.
  */
 export function products(query: usize, rows: usize, count: i32, stride: i32, sums: usize): void {
   for (let i = 0; i < count; i++) {
@@ -107,7 +107,7 @@ export function products(query: usize, rows: usize, count: i32, stride: i32, sum
   }
 }
 
-/** The same for four queries, one after the other: a row is read once. sums: [4, count]. */
+/** The same for four queries in sequence, so that each row is read once. sums: [4, count]. */
 export function productsOfFour(
   queries: usize,
   rows: usize,

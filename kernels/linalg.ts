@@ -1,7 +1,7 @@
-// The innermost loop of matrix products for WebAssembly vectors, in AssemblyScript: what
-// src/base/linalg/kernel.ts promises, compiled by scripts/kernels.mjs without relaxed SIMD, so that
-// results in double precision equal those of plain JavaScript to the bit. Addresses and distances
-// are in bytes. Checks nothing: src/base/linalg does, before it calls.
+// The innermost loop of matrix products, in AssemblyScript for WebAssembly vectors. It fulfils the
+// contract in src/base/linalg/kernel.ts; scripts/kernels.mjs compiles it without relaxed SIMD, so
+// that results in double precision equal those of plain JavaScript to the bit. Addresses and
+// distances are in bytes. Nothing is checked here: src/base/linalg checks before it calls.
 
 const zero = f32x4.splat(0)
 

@@ -1,6 +1,6 @@
 // The sign election of TIES for WebAssembly vectors, in AssemblyScript, compiled by
-// scripts/kernels.mjs without relaxed SIMD, so that every platform elects alike. Addresses are in
-// bytes. Checks nothing: src/merge/sign-election-simd.ts does, before it calls.
+// scripts/kernels.mjs without relaxed SIMD, so that every platform elects the same signs. Addresses
+// are in bytes. Nothing is checked here: src/merge/sign-election-simd.ts checks before it calls.
 
 const zero = f32x4.splat(0)
 const signBit = i32x4.splat(0x80000000)
@@ -15,7 +15,7 @@ function trim(row: usize, pair: usize): v128 {
 
 /**
  * out = the mean of the entries whose sign is that of the weighted sum, four entries at a time.
- * rows: one behind the other, `rowBytes` apart. pairs: (weight, threshold) for each row.
+ * rows: contiguous, `rowBytes` apart. pairs: (weight, threshold) for each row.
  */
 export function elect(
   rows: usize,

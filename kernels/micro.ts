@@ -1,7 +1,8 @@
-// MicroLoRA's loops for WebAssembly vectors, in AssemblyScript: what src/micro/kernels/kernel.ts
-// promises, compiled once with relaxed SIMD and once without by scripts/kernels.mjs. Places count
-// floats; row lengths are multiples of 16, so that sums over all weights can run in four chains at
-// once: one chain waits for each addition. Checks nothing: src/micro does, before it calls.
+// MicroLoRA's loops, in AssemblyScript for WebAssembly vectors. They fulfil the contract in
+// src/micro/kernels/kernel.ts; scripts/kernels.mjs compiles them once with relaxed SIMD and once
+// without. Addresses count floats. Row lengths are multiples of 16, so that sums over all weights run
+// in four chains at once, because a single chain waits for each addition. Nothing is checked here:
+// src/micro checks before it calls.
 
 // A rank as a type: only its size is read, at compile time, so that every loop over the rank is
 // written out.
@@ -41,7 +42,7 @@ function sum(a: v128, b: v128): f32 {
 const zero = f32x4.splat(0)
 
 /**
- * out[r] = scale · rows[r]·x for R rows of n floats; gives the sum of their squares. Addresses in
+ * out[r] = scale · rows[r]·x for R rows of n floats; returns the sum of their squares. Addresses in
  * bytes.
  */
 function projectRows<R>(rows: usize, x: usize, out: usize, n: usize, scale: f32): f32 {
@@ -171,8 +172,20 @@ export function subtract(y: usize, t: usize, n: usize): void {
   for (; y < end; y += 16, t += 16) v128.store(y, f32x4.sub(v128.load(y), v128.load(t)))
 }
 
-// prettier-ignore
-export function backward(rank: i32, a: usize, b: usize, ga: usize, gb: usize, gBias: usize, x: usize, u: usize, e: usize, nIn: usize, nOut: usize, scale: f32): f32 {
+export function backward(
+  rank: i32,
+  a: usize,
+  b: usize,
+  ga: usize,
+  gb: usize,
+  gBias: usize,
+  x: usize,
+  u: usize,
+  e: usize,
+  nIn: usize,
+  nOut: usize,
+  scale: f32,
+): f32 {
   const d = u + 16
   const low = project(rank, a << 2, x << 2, u << 2, nIn, scale)
   const loss: f32 = 0.5 * squares(e, nOut)
@@ -184,7 +197,7 @@ export function backward(rank: i32, a: usize, b: usize, ga: usize, gb: usize, gB
   return loss
 }
 
-/** The address of the row whose number stands at `place`. */
+/** The address of the row whose number is stored at `place`. */
 function rowAt(rows: usize, place: usize, row: usize): usize {
   return rows + <usize>load<f32>(place) * row
 }
@@ -257,8 +270,8 @@ export function copy(to: usize, from: usize, n: usize): void {
   memory.copy(to << 2, from << 2, n << 2)
 }
 
-// What a sweep over all weights does with each vector, as a type like the ranks: sweeps differ in
-// nothing else.
+// What a sweep over all weights does with each vector, as a type like the ranks. Sweeps differ only
+// in this.
 class Average {
   a: u8
 }
@@ -293,7 +306,7 @@ function updated<K>(at: usize, other: usize, third: usize, p: v128, q: v128): v1
   return next
 }
 
-/** Updates n floats and gives the sum of their squares. */
+/** Updates n floats and returns the sum of their squares. */
 function sweep<K>(at: usize, other: usize, third: usize, n: usize, first: f32, second: f32): f32 {
   at <<= 2
   other <<= 2
@@ -330,8 +343,18 @@ export function pull(w: usize, anchor: usize, importance: usize, n: usize, stren
   return sweep<Pull>(w, anchor, importance, n, strength, 0)
 }
 
-// prettier-ignore
-export function adam(g: usize, m: usize, v: usize, n: usize, k: f32, beta1: f32, beta2: f32, correction1: f32, correction2: f32, epsilon: f32): f32 {
+export function adam(
+  g: usize,
+  m: usize,
+  v: usize,
+  n: usize,
+  k: f32,
+  beta1: f32,
+  beta2: f32,
+  correction1: f32,
+  correction2: f32,
+  epsilon: f32,
+): f32 {
   g <<= 2
   m <<= 2
   v <<= 2
@@ -340,8 +363,15 @@ export function adam(g: usize, m: usize, v: usize, n: usize, k: f32, beta1: f32,
   for (; m < end; m += 16, g += 16, v += 16) {
     const own = f32x4.mul(f32x4.splat(k), v128.load(g))
     const mean = madd(f32x4.splat(beta1), v128.load(m), f32x4.mul(f32x4.splat(1 - beta1), own))
-    const square = madd(f32x4.splat(beta2), v128.load(v), f32x4.mul(f32x4.splat(1 - beta2), f32x4.mul(own, own)))
-    const below = f32x4.add(f32x4.sqrt(f32x4.mul(f32x4.splat(correction2), square)), f32x4.splat(epsilon))
+    const square = madd(
+      f32x4.splat(beta2),
+      v128.load(v),
+      f32x4.mul(f32x4.splat(1 - beta2), f32x4.mul(own, own)),
+    )
+    const below = f32x4.add(
+      f32x4.sqrt(f32x4.mul(f32x4.splat(correction2), square)),
+      f32x4.splat(epsilon),
+    )
     const direction = f32x4.div(f32x4.mul(f32x4.splat(correction1), mean), below)
     v128.store(m, mean)
     v128.store(v, square)

@@ -74,8 +74,11 @@ function writeExports() {
   const manifest = JSON.parse(readFileSync(path, 'utf8'))
   const { exports: _, ...rest } = manifest
   const entries = Object.entries(rest)
-  // prettier-ignore
-  entries.splice(entries.findIndex(([key]) => key === 'files'), 0, ['exports', exportsOf(root)])
+  entries.splice(
+    entries.findIndex(([key]) => key === 'files'),
+    0,
+    ['exports', exportsOf(root)],
+  )
   writeFileSync(path, `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`)
   console.error('build: package.json exports rewritten')
   return 0

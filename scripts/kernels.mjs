@@ -29,8 +29,20 @@ export const kernelSources = Object.fromEntries(
   Object.entries(targets).map(([source, { path }]) => [source, path]),
 )
 
-// prettier-ignore
-const always = ['--runtime', 'stub', '--noAssert', '--importMemory', '--noExportMemory', '--optimizeLevel', '3', '--shrinkLevel', '0', '--converge', '--enable', 'simd']
+const always = [
+  '--runtime',
+  'stub',
+  '--noAssert',
+  '--importMemory',
+  '--noExportMemory',
+  '--optimizeLevel',
+  '3',
+  '--shrinkLevel',
+  '0',
+  '--converge',
+  '--enable',
+  'simd',
+]
 
 async function compile(root, source, options) {
   const written = new Map()
