@@ -25,6 +25,18 @@ export const toOption = <Of extends Field, const Info extends OptionInfo>(
   info: Info,
 ): Of & Info => ({ ...field, ...info })
 
+/** The same field with another sentence. */
+export const withAbout = <Of extends Field>(field: Of, about: string): Of => ({ ...field, about })
+
+/**
+ * The same field without its default, which its sentence names: for values that code must not see
+ * unless they were typed.
+ */
+export function withoutDefault<Value>(field: Field<Value>): Field<Value> {
+  const { default: usual, about = '', ...rest } = field
+  return { ...rest, about: usual === undefined ? about : `${about} (default ${String(usual)})` }
+}
+
 type OptionValue<Spec> =
   Spec extends Field<infer Value>
     ? Spec extends { readonly many: true }

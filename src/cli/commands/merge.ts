@@ -2,13 +2,12 @@
 
 import { flag, integer, number, oneOf, string, withInfo } from '../../base/schema.ts'
 import type { MergedType, MergeRecipe } from '../../merge/index.ts'
+import { methodOptions } from '../../merge/merge-options.ts'
 import { checkAbsent } from '../../node/files/atomic-write.ts'
-import { checkValue, defineCommand, toOption, UsageError } from '../command.ts'
+import { checkValue, defineCommand, toOption, UsageError, withoutDefault } from '../command.ts'
 import { modelOptions } from '../shared/open-model.ts'
 import { formatTable } from '../ui/table.ts'
 import type { Terminal } from '../ui/terminal.ts'
-
-const anyNumber = number()
 
 const recipeOptions = {
   method: toOption(
@@ -19,29 +18,18 @@ const recipeOptions = {
     { valueName: 'name' },
   ),
   weights: toOption(
-    string({
-      about: 'one per adapter, 1 each unless given; with a negative one: --weights=-1,0.5',
-    }),
+    string({ about: `${methodOptions.weights.about}; with a negative one: --weights=-1,0.5` }),
     { valueName: 'w1,w2,...' },
   ),
-  normalize: flag({ about: 'divide the weights by their sum' }),
-  density: number({ about: 'share of entries that are kept, above 0 and up to 1 (default 0.5)' }),
-  t: number({ about: 'slerp: 0 is the first adapter, 1 the second (default 0.5)' }),
-  epsilon: number({
-    about: 'della: how far keep probabilities reach from the density (default 0.1)',
-  }),
-  gamma: number({
-    about: 'breadcrumbs: share of the largest entries that are dropped (default 0.01)',
-  }),
-  majority: oneOf(['total', 'frequency'], {
-    about: 'peft-ties: how a sign is elected (default total)',
-  }),
-  rank: integer({ from: 1, about: 'rank of the result at most' }),
-  energy: number({
-    about:
-      'the smallest rank that keeps this share of the squared singular values, in every module by itself',
-  }),
-  seed: integer({ about: 'for methods that draw at random (default 0)' }),
+  normalize: flag({ about: methodOptions.normalize.about ?? '' }),
+  density: withoutDefault(methodOptions.density),
+  t: withoutDefault(methodOptions.t),
+  epsilon: withoutDefault(methodOptions.epsilon),
+  gamma: withoutDefault(methodOptions.gamma),
+  majority: withoutDefault(methodOptions.majority),
+  rank: withoutDefault(methodOptions.rank),
+  energy: withoutDefault(methodOptions.energy),
+  seed: withoutDefault(methodOptions.seed),
 } as const
 
 export const mergeCommand = defineCommand({
@@ -177,7 +165,7 @@ function readRecipe(values: RecipeValues): MergeRecipe {
 
 function parseWeight(text: string): number {
   const weight = text.trim() === '' ? text : Number(text)
-  checkValue(anyNumber, Number.isNaN(weight) ? text : weight, '--weights')
+  checkValue(number(), Number.isNaN(weight) ? text : weight, '--weights')
   return Number(weight)
 }
 

@@ -1,28 +1,23 @@
 // The options of every command that generates text, and their form for model.generate.
 
-import { flag, integer, number, string } from '../../base/schema.ts'
-import { type Options, type Values } from '../command.ts'
+import { flag, integer, string } from '../../base/schema.ts'
+import { samplingFields } from '../../runtime/decode/sampling-options.ts'
+import { type Options, type Values, withAbout } from '../command.ts'
 
 export const samplingOptions = {
   system: string({ about: "system message (default: the expert's own)" }),
   'max-tokens': integer({ from: 1, default: 256, about: 'new tokens at most' }),
-  temperature: number({ from: 0, default: 0, about: '0 always takes the most likely token' }),
-  'top-k': integer({ from: 0, default: 0, about: 'only the k most likely tokens; 0: all' }),
-  'top-p': number({
-    from: 0,
-    default: 1,
-    about: 'only the most likely tokens that together reach p',
-  }),
-  'min-p': number({
-    from: 0,
-    default: 0,
-    about: 'only tokens at least this fraction as likely as the best',
-  }),
-  'repetition-penalty': number({
-    from: 0,
-    default: 1,
-    about: 'above 1: tokens that stood before become less likely',
-  }),
+  temperature: withAbout(samplingFields.temperature, '0 always takes the most likely token'),
+  'top-k': withAbout(samplingFields.topK, 'only the k most likely tokens; 0: all'),
+  'top-p': withAbout(samplingFields.topP, 'only the most likely tokens that together reach p'),
+  'min-p': withAbout(
+    samplingFields.minP,
+    'only tokens at least this fraction as likely as the best',
+  ),
+  'repetition-penalty': withAbout(
+    samplingFields.repetitionPenalty,
+    'above 1: tokens that stood before become less likely',
+  ),
   seed: integer({ default: 0, about: 'same seed, same text' }),
   stop: string({ about: 'end where this text would begin' }),
   exact: flag({ about: 'exact products instead of int8 activations: slower' }),
