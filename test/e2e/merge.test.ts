@@ -159,7 +159,7 @@ describe('graft merge', () => {
     [['one', 'two', '--into-base', '--dtype', 'q8_0'], 1, 'a model folder holds f32, f16 or bf16'],
     [['one', '--dtype', 'f16'], 2, '--dtype is for --into-base'],
     [['one', 'two', '--method', 'tiez'], 1, 'did you mean "ties"'],
-    [['one', 'two', '--method', 'ties', '--density', '1.5'], 1, 'density'],
+    [['one', 'two', '--method', 'ties', '--density', '1.5'], 2, '--density: got 1.5'],
     [['one', '--method', 'slerp'], 1, 'slerp'],
     [['one', 'missing'], 1, 'missing'],
     [['one', 'two', '--weights', '1,x'], 2, '--weights'],
