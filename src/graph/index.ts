@@ -13,7 +13,7 @@ export {
   type BaseWeight,
   type FrozenWeight,
   type Quantization,
-} from './frozen/frozen-form-table.ts'
+} from './quantized-base/frozen-form-table.ts'
 export { computeCausalMask, collectModelFeeds, type Sequences } from './feeds.ts'
 export { toGradientName, withGradients, type GradientOptions } from './passes/gradient.ts'
 export type { Dim, Graph, GraphInput, Node, Value } from './ir.ts'

@@ -3,7 +3,7 @@ import { ShapeError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { f32, i64 } from '../base/tensor.ts'
 import { GraphBuilder } from './builder.ts'
-import { frozenForms } from './frozen/frozen-form-table.ts'
+import { frozenForms } from './quantized-base/frozen-form-table.ts'
 import {
   bytes,
   type CaseInput,

@@ -54,7 +54,7 @@ export const rooms: Record<string, readonly string[]> = {
   graph: [
     'ir.ts',
     'operation.ts',
-    'frozen',
+    'quantized-base',
     'ops',
     'operation-table.ts',
     'builder.ts',

@@ -2,8 +2,8 @@
 // through to the input; the weight has none.
 
 import { sizeOf, type Tensor } from '../../base/tensor.ts'
-import type { FrozenShape } from '../frozen/frozen-form.ts'
-import { getFrozenForm } from '../frozen/frozen-form-table.ts'
+import type { FrozenShape } from '../quantized-base/frozen-form.ts'
+import { getFrozenForm } from '../quantized-base/frozen-form-table.ts'
 import { getLastDim, type Attributes, type Value } from '../ir.ts'
 import type { OnnxEmitter, Operation } from '../operation.ts'
 import { createZerosLike, checkDim, toIntegers, getListAttribute } from './arrays.ts'

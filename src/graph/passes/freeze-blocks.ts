@@ -11,7 +11,7 @@ import {
   getFrozenForm,
   type FrozenWeight,
   isFrozen,
-} from '../frozen/frozen-form-table.ts'
+} from '../quantized-base/frozen-form-table.ts'
 
 const toPartName = (weight: string, part: string): string => `${weight}.${part}`
 

@@ -1,7 +1,7 @@
 // The settings of a training run as tables: names, types, ranges, defaults and a sentence each.
 // Types, checks, defaults, the training manifest and the command line read these rows.
 
-import { quantizations } from '../../graph/frozen/frozen-form-table.ts'
+import { quantizations } from '../../graph/quantized-base/frozen-form-table.ts'
 import { losses } from '../losses/loss-table.ts'
 import { optimizers } from '../optimizers/optimizer-table.ts'
 import {

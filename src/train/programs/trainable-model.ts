@@ -3,7 +3,7 @@
 import type { F32Tensor } from '../../base/tensor.ts'
 import type { Backend } from '../../compute/backend.ts'
 import type { BaseModel } from '../../graph/base-model.ts'
-import type { BaseWeight, Quantization } from '../../graph/frozen/frozen-form-table.ts'
+import type { BaseWeight, Quantization } from '../../graph/quantized-base/frozen-form-table.ts'
 
 /** What training needs of a model. */
 export interface TrainableModel {

@@ -14,7 +14,7 @@ import {
   type Quantization,
   thaw,
   countWeightBytes,
-} from '../../graph/frozen/frozen-form-table.ts'
+} from '../../graph/quantized-base/frozen-form-table.ts'
 import { readQuantized } from '../../graph/read-weights.ts'
 import { memoryFolder, storiesModel } from '../../../test/support/train.ts'
 import { checkpointIn, countingOptions, endOf, runWith } from '../../../test/support/train-runs.ts'

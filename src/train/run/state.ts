@@ -5,7 +5,7 @@ import { type Adapter, baseHashKey, checkAdapter } from '../../adapters/adapter.
 import { initializeAdapter } from '../../adapters/create-adapter.ts'
 import { OptionError } from '../../base/errors.ts'
 import type { F32Tensor } from '../../base/tensor.ts'
-import { type BaseWeight, isFrozen, thaw } from '../../graph/frozen/frozen-form-table.ts'
+import { type BaseWeight, isFrozen, thaw } from '../../graph/quantized-base/frozen-form-table.ts'
 import { dataHashKey, hashSequences } from '../data/content-hash.ts'
 import { listLoraLayers } from '../ewc/lora-layers.ts'
 import { computeEwcFingerprint } from '../ewc/options.ts'
