@@ -24,8 +24,11 @@ afterAll(() => model.dispose())
 
 const asked = { maxTokens: 16, seed: 1 }
 
-async function textOf(adapter: Adapter): Promise<string> {
-  for await (const event of model.generate('Once upon a time', { ...asked, adapter }))
+async function textOf(adapter: Adapter | undefined): Promise<string> {
+  for await (const event of model.generate('Once upon a time', {
+    ...asked,
+    ...(adapter && { adapter }),
+  }))
     if (event.type === 'generation-end') return event.text
   return ''
 }
@@ -53,6 +56,21 @@ describe('a language model whose expert is swapped', () => {
     expect(await swapped).toBe(one)
     await swap.rollBack()
     expect(await swap.run(textOf)).toBe(alone)
+  })
+  it('swaps to the base and back', async () => {
+    const [one] = experts as [Adapter, Adapter]
+    const swap = new HotSwap<Adapter | undefined>(undefined, {
+      prepare: (adapter) => model.prepare(adapter),
+    })
+    const base = await swap.run(textOf)
+    await swap.prepare(one)
+    await swap.swap()
+    expect(await swap.run(textOf)).not.toBe(base)
+    await swap.prepare(undefined)
+    expect(await swap.swap()).toBe(one)
+    expect(await swap.run(textOf)).toBe(base)
+    await swap.rollBack()
+    expect(swap.active).toBe(one)
   })
   it('refuses an expert of another model before anything is swapped', async () => {
     const swap = new HotSwap(experts[0]!, { prepare: (adapter) => model.prepare(adapter) })

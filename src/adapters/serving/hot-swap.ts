@@ -1,6 +1,6 @@
 // Swaps what serves requests while requests run: an active and a standby slot. Independent of
 // models and adapters: it holds any value, such as an adapter, a mixture or a prepared forward
-// pass.
+// pass, and undefined for the base model alone.
 
 import { OptionError } from '../../base/errors.ts'
 import { checkOptions, unchecked } from '../../base/schema.ts'
@@ -20,6 +20,11 @@ interface ActiveSlot<Held> {
   readonly waiting: (() => void)[]
 }
 
+/** A value on standby or swapped out; a wrapper, because undefined (the base) is a value too. */
+interface KeptSlot<Held> {
+  readonly held: Held
+}
+
 const createSlot = <Held>(held: Held): ActiveSlot<Held> => ({ held, passes: 0, waiting: [] })
 
 const waitUntilEmpty = (slot: ActiveSlot<unknown>): Promise<void> =>
@@ -32,11 +37,13 @@ const waitUntilEmpty = (slot: ActiveSlot<unknown>): Promise<void> =>
  *     const swap = new HotSwap(coder, { prepare: (adapter) => model.prepare(adapter) })
  *     await swap.prepare(reviewer)
  *     await swap.swap()      // resolves when the last pass on coder has ended
+ *
+ * `HotSwap<Expert | undefined>` also swaps to the base model: prepare(undefined), then swap.
  */
 export class HotSwap<Held> {
   #active: ActiveSlot<Held>
-  #standby: Held | undefined
-  #previous: Held | undefined
+  #standby: KeptSlot<Held> | undefined
+  #previous: KeptSlot<Held> | undefined
   #swaps = 0
   readonly #prepare: NonNullable<HotSwapOptions<Held>['prepare']>
 
@@ -51,9 +58,13 @@ export class HotSwap<Held> {
   get active(): Held {
     return this.#active.held
   }
-  /** What the next swap makes active. */
+  /** What the next swap makes active; undefined where nothing is on standby, or the base is. */
   get standby(): Held | undefined {
-    return this.#standby
+    return this.#standby?.held
+  }
+  /** Whether something is on standby; true also for the base, which is undefined. */
+  get hasStandby(): boolean {
+    return this.#standby !== undefined
   }
   /** Whether passes are still running on what was swapped out. */
   get isSwapping(): boolean {
@@ -70,7 +81,7 @@ export class HotSwap<Held> {
    */
   async prepare(held: Held): Promise<void> {
     await this.#prepare(held)
-    this.#standby = held
+    this.#standby = { held }
   }
 
   /**
@@ -83,7 +94,7 @@ export class HotSwap<Held> {
     if (next === undefined)
       throw new OptionError('Hot swap: nothing is on standby; call prepare first.')
     this.#standby = undefined
-    return this.#change(next)
+    return this.#change(next.held)
   }
 
   /**
@@ -94,7 +105,7 @@ export class HotSwap<Held> {
     const previous = this.#previous
     if (previous === undefined)
       throw new OptionError('Hot swap: there is nothing to roll back to; no swap was made.')
-    return this.#change(previous)
+    return this.#change(previous.held)
   }
 
   /**
@@ -125,7 +136,7 @@ export class HotSwap<Held> {
   async #change(next: Held): Promise<Held> {
     const old = this.#active
     this.#active = createSlot(next)
-    this.#previous = old.held
+    this.#previous = { held: old.held }
     this.#swaps++
     await waitUntilEmpty(old)
     this.#swaps--
