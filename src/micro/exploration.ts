@@ -8,12 +8,19 @@ import { computePolicyGradient } from './policy.ts'
 
 const rememberedEmissions = 256 // sessions whose last explored output waits for its reward
 
+/** An output of `explore` that waits for its reward. */
+export interface Emission {
+  readonly module: string
+  readonly session: string
+  readonly values: Float32Array
+}
+
 /** The module's length comes first, because names and sessions may hold spaces. */
 const toEmissionKey = (module: string, session: string): string =>
   `${module.length} ${module} ${session}`
 
 export class Exploration {
-  readonly #emissions = new Map<string, Float32Array>()
+  readonly #emissions = new Map<string, Emission>()
   readonly #errors = new Map<string, Float32Array>()
 
   /** base + the module's output, where `adds`, + noise; remembered by session. */
@@ -31,7 +38,7 @@ export class Exploration {
         module.config.exploration * module.noise.normal()
     const key = toEmissionKey(module.name, session)
     this.#emissions.delete(key)
-    this.#emissions.set(key, emitted.slice())
+    this.#emissions.set(key, { module: module.name, session, values: emitted.slice() })
     for (const oldest of this.#emissions.keys())
       if (this.#emissions.size > rememberedEmissions) this.#emissions.delete(oldest)
     return emitted
@@ -42,7 +49,7 @@ export class Exploration {
    * where there is neither.
    */
   find(module: MicroModule, { emitted, sessionId = '' }: Feedback): Float32Array | number {
-    const found = emitted ?? this.#emissions.get(toEmissionKey(module.name, sessionId))
+    const found = emitted ?? this.#emissions.get(toEmissionKey(module.name, sessionId))?.values
     if (found !== undefined) return found
     throw new OptionError(
       'feedback: a reward alone says how good it was, not in which direction better lies: give what was emitted, a target or a gradient, or let `explore` make the output.',
@@ -72,6 +79,18 @@ export class Exploration {
     module.accumulate(input, error)
     if (emitted === undefined) this.#emissions.delete(toEmissionKey(module.name, sessionId))
     return loss
+  }
+
+  /** The outputs that wait for their reward, the oldest first. */
+  list(): readonly Emission[] {
+    return [...this.#emissions.values()]
+  }
+
+  /** Replaces all outputs. */
+  restore(emissions: readonly Emission[]): void {
+    this.#emissions.clear()
+    for (const emission of emissions)
+      this.#emissions.set(toEmissionKey(emission.module, emission.session), emission)
   }
 
   /** Forgets all outputs. */

@@ -8,6 +8,7 @@ import { checkFeedback, type Feedback, qualityOf, computeFeedbackReward } from '
 import { fromJson, type MicroLoraJson, toJson } from './files/json.ts'
 import { fromSafetensors, toSafetensors } from './files/safetensors.ts'
 import { checkSameSettings, type SavedMicroLora } from './files/saved.ts'
+import { captureEmissions, restoreEmissions } from './files/saved-emissions.ts'
 import { captureModules, restoreModules } from './files/saved-modules.ts'
 import type { KernelName } from './kernels/context.ts'
 import { MicroAdapter } from './micro-adapter.ts'
@@ -195,14 +196,19 @@ export class MicroLora extends MicroAdapter {
     const { modules, tensors } = captureModules(config, this.modules)
     const quality = { ...this.#rewards }
     const adaptations = this.#adaptations
-    return { meta: { config, enabled, adaptations, forwards, quality, modules }, tensors }
+    const { places, tensors: emitted } = captureEmissions(this.#exploration.list())
+    const emissions = places.length > 0 && { emissions: places }
+    return {
+      meta: { config, enabled, adaptations, forwards, quality, modules, ...emissions },
+      tensors: new Map([...tensors, ...emitted]),
+    }
   }
 
   /** Takes over a state that was checked. */
   #take(saved: SavedMicroLora): void {
     const { meta } = saved
     restoreModules(this.modules, saved)
-    this.#exploration.clear()
+    this.#exploration.restore(restoreEmissions(meta.emissions ?? [], saved.tensors))
     this.#rewards = { ...meta.quality }
     this.#adaptations = meta.adaptations
     this.forwards = meta.forwards

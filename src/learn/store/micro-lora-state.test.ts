@@ -58,6 +58,16 @@ describe('a MicroLoRA as a state', () => {
     }
     expect(back.toJSON().tensors).toEqual(lora.toJSON().tensors)
   })
+  it('keeps outputs that wait for their reward, exact also in int4', async () => {
+    const lora = taught()
+    const tried = lora.explore(input, { sessionId: 'ada' })
+    for (const form of ['f32', 'int4'] as const) {
+      const back = await throughCheckpoint(lora, form)
+      const named = await throughCheckpoint(lora, form)
+      const loss = back.adapt(input, { reward: 0.9, sessionId: 'ada' })
+      expect(loss).toBe(named.adapt(input, { reward: 0.9, emitted: tried }))
+    }
+  })
   it('is not made of another state', () => {
     expect(() => decodeMicroLora(createTestState(1))).toThrow(FormatError)
   })

@@ -11,9 +11,11 @@ import type { JsonValue, UserState } from './user-state.ts'
 
 /**
  * Means of squares stay f32, because one that is rounded to zero makes the next step huge, or removes
- * EWC's protection.
+ * EWC's protection. Outputs that wait for their reward stay f32 too, because their difference from
+ * the module's output is what is learned.
  */
-const exactSlots = ['.secondMomentum', '.importance']
+const isExact = (name: string): boolean =>
+  /\.(secondMomentum|importance)$|^emitted\.\d+$/.test(name)
 
 /** A copy of the whole adapter; each slot of each module as one row of numbers. */
 export function encodeMicroLora(lora: MicroLora): UserState {
@@ -22,7 +24,7 @@ export function encodeMicroLora(lora: MicroLora): UserState {
   return {
     tensors: new Map([...tensors].map(([name, values]) => [name, f32([1, values.length], values)])),
     header: { microLora: JSON.parse(JSON.stringify(json.state)) as JsonValue },
-    exact: [...tensors.keys()].filter((name) => exactSlots.some((slot) => name.endsWith(slot))),
+    exact: [...tensors.keys()].filter(isExact),
   }
 }
 

@@ -272,3 +272,57 @@ describe('refused, with the reason, and nothing changed', () => {
     )
   })
 })
+
+describe('outputs of explore that wait for their reward', () => {
+  const explored = (): MicroLora => {
+    const lora = used()
+    lora.explore(x, { module: q, sessionId: 'one' })
+    lora.explore(x, { module: v, sessionId: 'two' })
+    lora.explore(x, { module: q })
+    return lora
+  }
+  /** Rewards of all sessions, then outputs and further exploring. */
+  const goOn = (lora: MicroLora): unknown => [
+    lora.adapt(x, { reward: 0.9, sourceModule: v, sessionId: 'two' }),
+    lora.adapt(x, { reward: 0.2, sourceModule: q, sessionId: 'one' }),
+    lora.adapt(x, { reward: 0.4, sourceModule: q }),
+    lora.applyUpdatesWithEwc(0.02),
+    lora.explore(x, { module: q }),
+    lora.toJSON(),
+  ]
+  it('are part of the state: going on gives the same as without a break', async () => {
+    const uninterrupted = goOn(explored())
+    const lora = explored()
+    expect(goOn(MicroLora.fromJSON(JSON.stringify(lora)))).toEqual(uninterrupted)
+    expect(goOn(await MicroLora.fromSafetensors(lora.toSafetensors()))).toEqual(uninterrupted)
+    const other = used()
+    other.restore(lora.toJSON())
+    expect(goOn(other)).toEqual(uninterrupted)
+  })
+  it('are gone after a restore to a state without them', () => {
+    const lora = explored()
+    lora.restore(used().toJSON())
+    expect(() => lora.adapt(x, { reward: 1, sourceModule: q, sessionId: 'one' })).toThrow(
+      'not in which direction',
+    )
+    expect(JSON.stringify(used().toJSON().state)).not.toContain('emissions')
+  })
+  it.each([
+    ['no list', 5, FormatError],
+    ['another module', [{ module: 'z', session: '' }], FormatError],
+    ['no session', [{ module: q }], FormatError],
+    ['more than there are tensors', [{ module: q, session: '' }], MismatchError],
+  ])('are refused with %s', (_, emissions, type) => {
+    const json = used().toJSON()
+    const state = { ...(json.state as object), emissions }
+    const tensors = new Map(
+      Object.entries(json.tensors).map(([name, base64]) => [
+        name,
+        new Float32Array(Uint8Array.from(atob(base64), (c) => c.charCodeAt(0)).buffer),
+      ]),
+    )
+    expect(() =>
+      MicroLora.fromJSON({ ...json, state, checksum: computeStateChecksum(state, tensors) }),
+    ).toThrow(type)
+  })
+})

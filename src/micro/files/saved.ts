@@ -16,6 +16,7 @@ import { computeLayout, listSlots, type SlotName } from '../module/layout.ts'
 import { completeOptions, type MicroLoraConfig, type MicroLoraOptions } from '../options.ts'
 import { createRewardState, type RewardState } from '../reward.ts'
 import { computeSha256Sync } from '../../base/sha256-sync.ts'
+import { listEmissionSizes, readEmissions, type SavedEmission } from './saved-emissions.ts'
 
 export const formatName = 'graft-micro-lora'
 export const formatVersion = 1
@@ -37,6 +38,8 @@ export interface SavedMeta {
   readonly forwards: number
   readonly quality: RewardState
   readonly modules: Readonly<Record<string, SavedModule>>
+  /** Outputs that wait for their reward; left out where there are none. */
+  readonly emissions?: readonly SavedEmission[]
 }
 
 /** Numbers by `<module>.<slot>`: A's rows, B's rows as the heap has them, bias, without padding. */
@@ -188,6 +191,7 @@ function readMeta(value: unknown, where: string): SavedMeta {
       isRecord(given) ? given[name] : undefined,
       `${where}: modules.${name}`,
     )
+  const emissions = readEmissions(value['emissions'], config, where)
   return {
     config,
     enabled: value['enabled'] !== false,
@@ -195,6 +199,7 @@ function readMeta(value: unknown, where: string): SavedMeta {
     forwards: readCount(value['forwards'], `${where}: forwards`),
     quality: readQuality(value['quality'], where),
     modules,
+    ...(emissions.length > 0 && { emissions }),
   }
 }
 
@@ -237,6 +242,18 @@ export function checkSameSettings(config: MicroLoraConfig, saved: MicroLoraConfi
 function checkTensors({ meta, tensors }: SavedMicroLora, where: string): void {
   const mismatches: Mismatch[] = []
   const expected = new Set<string>()
+  const expectSize = (key: string, size: number): void => {
+    expected.add(key)
+    const got = tensors.get(key)?.length
+    if (got !== size)
+      mismatches.push({
+        name: key,
+        got: got === undefined ? 'nothing' : `${got} values`,
+        expected: `${size} values`,
+      })
+  }
+  for (const [key, size] of listEmissionSizes(meta.emissions ?? [], meta.config))
+    expectSize(key, size)
   for (const [name, dimensions] of Object.entries(meta.config.modules)) {
     const { parameterCount } = computeLayout(meta.config, dimensions)
     const sizes = listSavedSlots(meta.config, meta.modules[name]!.pendingUpdates).map(
@@ -244,17 +261,8 @@ function checkTensors({ meta, tensors }: SavedMicroLora, where: string): void {
     )
     for (const [slot, size] of meta.config.ewc
       ? [...sizes, ['watched', dimensions.inFeatures + meta.config.rank] as const]
-      : sizes) {
-      const key = `${name}.${slot}`
-      expected.add(key)
-      const got = tensors.get(key)?.length
-      if (got !== size)
-        mismatches.push({
-          name: key,
-          got: got === undefined ? 'nothing' : `${got} values`,
-          expected: `${size} values`,
-        })
-    }
+      : sizes)
+      expectSize(`${name}.${slot}`, size)
   }
   for (const key of tensors.keys())
     if (!expected.has(key))
