@@ -3,17 +3,11 @@
 
 import { NumericError, OptionError, ShapeError } from '../base/errors.ts'
 import type { Feedback } from './feedback.ts'
+import type { Emission } from './files/saved-emissions.ts'
 import type { MicroModule } from './module/module.ts'
 import { computePolicyGradient } from './policy.ts'
 
 const rememberedEmissions = 256 // sessions whose last explored output waits for its reward
-
-/** An output of `explore` that waits for its reward. */
-export interface Emission {
-  readonly module: string
-  readonly session: string
-  readonly values: Float32Array
-}
 
 /** The module's length comes first, because names and sessions may hold spaces. */
 const toEmissionKey = (module: string, session: string): string =>

@@ -2,8 +2,14 @@
 // state, the values as tensors. A state without any is written as before.
 
 import { FormatError } from '../../base/errors.ts'
-import type { Emission } from '../exploration.ts'
 import type { MicroLoraConfig } from '../options.ts'
+
+/** An output of `explore` that waits for its reward. */
+export interface Emission {
+  readonly module: string
+  readonly session: string
+  readonly values: Float32Array
+}
 
 /** Where an output belongs; its values are the tensor `emitted.<index>`. */
 export type SavedEmission = Pick<Emission, 'module' | 'session'>
