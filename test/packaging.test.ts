@@ -14,6 +14,8 @@ import { root } from './support/sources.ts'
 interface Manifest {
   exports: Record<string, string | Record<string, string | null>>
   bin: Record<string, string>
+  dependencies: Record<string, string>
+  optionalDependencies: Record<string, string>
 }
 
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as Manifest
@@ -53,6 +55,13 @@ describe('the package', () => {
     expect([...packed.files.keys()]).toEqual(
       expect.arrayContaining(['LICENSE', 'NOTICE', 'package.json']),
     )
+  })
+  it('names exact versions of what it depends on, and the lock names no registry', () => {
+    const { dependencies, optionalDependencies } = manifest
+    const versions = Object.entries({ ...dependencies, ...optionalDependencies })
+    expect(versions.filter(([, version]) => !/^\d+\.\d+\.\d+$/.test(version))).toEqual([])
+    const lock = readFileSync(join(root, 'package-lock.json'), 'utf8')
+    expect(lock.match(/"resolved": "[^"]*"/g) ?? []).toEqual([])
   })
   it('takes less than 6 MB unpacked', () => {
     const sizeBytes = [...packed.files.values()].reduce((sum, size) => sum + size, 0)

@@ -34,7 +34,7 @@ function throwMemoryError(error: unknown): never {
   if (!/^\d+$|bad_alloc|out of memory|memory access out of bounds|allocation fail/i.test(message))
     throw error
   throw new UnsupportedError(
-    `ONNX Runtime on WebAssembly: got "${message}", which is what it says when its 4 GB of memory are used up. Use the native runtime (docs/install.md), a smaller model, shorter texts or smaller batches.`,
+    `ONNX Runtime on WebAssembly: got "${message}", which is what it says when its 4 GB of memory are used up. Use the native runtime (onnxruntime-node), a smaller model, shorter texts or smaller batches.`,
     { cause: error },
   )
 }

@@ -129,7 +129,7 @@ export async function createNodeBackend(options: NodeBackendOptions = {}): Promi
     )
   if (choice === undefined)
     warn(
-      `graft: ${failures.join(', ')}; models run on WebAssembly, two to three times slower. For the fast runtime: ${advice} (docs/install.md). GRAFT_BACKEND=wasm says that this is wanted.`,
+      `graft: ${failures.join(', ')}; models run on WebAssembly, up to 3 times slower. For the fast runtime: ${advice}. To keep this one without this line: GRAFT_BACKEND=wasm.`,
     )
   return wasm
 }
