@@ -9,10 +9,11 @@ import {
   type Mismatch,
 } from '../base/errors.ts'
 import { isAllFinite } from '../base/finite.ts'
+import { isRecord } from '../base/schema.ts'
 import { f32, type F32Tensor, type Tensor } from '../base/tensor.ts'
 import { toFloat32 } from '../formats/convert.ts'
 import type { Value } from '../graph/ir.ts'
-import type { ModelGraph } from '../graph/model-graph.ts'
+import type { ModelGraph, ModuleInfo } from '../graph/model-graph.ts'
 import { findBaseCopyMismatch, findBaseCopyPath, describeTensorShape } from './base-copy.ts'
 import { toInputName, toPeftKey } from './keys.ts'
 import type { AdapterConfig, BasePart, BaseReader, ParameterSpec, WeightOf } from './kinds/kind.ts'
@@ -20,7 +21,7 @@ import { getKind } from './kinds/kind-table.ts'
 import { resolvePreset } from './presets.ts'
 import { listSavedTensors } from './saved-modules.ts'
 import { listAdaptableModules, type AdaptableLayer } from './adapted-layers.ts'
-import { selectTargetModules } from './targets.ts'
+import { listModuleNames, resolvePatternValue, selectTargetModules } from './targets.ts'
 
 export interface Adapter {
   /** A row of `adapterKinds`. */
@@ -117,8 +118,27 @@ export function resolveAdapterConfig(
   const given = row.complete(options)
   const modules = listAdaptableModules(model)
   const config = { ...given, targets: resolvePreset(given.targets, modules) }
-  if (!row.virtualTokens) selectTargetModules(config, modules)
+  if (!row.virtualTokens) checkPatterns(given, selectTargetModules(config, modules))
   return row.fit?.(config, model.config) ?? config
+}
+
+/**
+ * Throws OptionError for patterns that match no target module: a misspelt one would leave the rank
+ * as it is. PEFT ignores them in a file, and so does Graft.
+ */
+function checkPatterns(config: object, hit: readonly ModuleInfo[]): void {
+  const problems = ['rankPattern', 'alphaPattern'].flatMap((name) => {
+    const patterns: unknown = Object.entries(config).find(([key]) => key === name)?.[1]
+    return Object.keys(isRecord(patterns) ? patterns : {}).flatMap((pattern) =>
+      hit.some(({ path }) => resolvePatternValue({ [pattern]: 1 }, path, 0) === 1)
+        ? []
+        : [`${name}: ${JSON.stringify(pattern)} matches no target module`],
+    )
+  })
+  if (problems.length > 0)
+    throw new OptionError(
+      `Adapter options: ${problems.join('; ')}. The target modules are ${listModuleNames(hit).join(', ')}.`,
+    )
 }
 
 /**

@@ -75,6 +75,18 @@ describe('createAdapter', () => {
     expect(read).toEqual([])
   })
 
+  it.each([
+    [{ rankPattern: { nope_proj: 3 } }, 'rankPattern: "nope_proj" matches no target module'],
+    [{ alphaPattern: { 'layers.9.*': 3 } }, 'alphaPattern: "layers.9.*" matches no target module'],
+    [{ alpha: 0 }, 'alpha: got 0, expected a number above 0'],
+    [{ alphaPattern: { q_proj: -1 } }, 'alphaPattern'],
+  ])('refuses %j, which would leave the adapter as it is', async (options, message) => {
+    for (const kind of ['lora', 'dora', 'lokr', 'loha', 'pissa'] as const)
+      await expect(createAdapter(kind, { targets: ['q_proj'], ...options }, model)).rejects.toThrow(
+        message,
+      )
+  })
+
   it('names the option that was probably meant, in types and at run time', async () => {
     const wrong = [
       // @ts-expect-error rnk is no option

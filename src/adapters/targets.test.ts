@@ -3,7 +3,12 @@ import type { ModuleInfo } from '../graph/model-graph.ts'
 import { storiesBase } from '../../test/support/adapters.ts'
 import { targetPresets, resolvePreset } from './presets.ts'
 import { listAdaptableModules } from './adapted-layers.ts'
-import { createTargetMatcher, selectTargetModules, type TargetChoice } from './targets.ts'
+import {
+  createTargetMatcher,
+  resolvePatternValue,
+  selectTargetModules,
+  type TargetChoice,
+} from './targets.ts'
 
 let modules: ModuleInfo[]
 beforeAll(async () => {
@@ -32,8 +37,33 @@ describe('targetMatcher', () => {
       hits({ targets: String.raw`model\.layers\.(?P<n>[01])\.mlp\.(up|down)_proj` }),
     ).toHaveLength(4)
     expect(hits({ targets: 'q_proj' })).toEqual([])
-    expect(() => hits({ targets: '(' })).toThrow('"^(?:()$" is not a regular expression')
+    expect(() => hits({ targets: '(' })).toThrow('"(" is not a regular expression')
   })
+
+  it.each([
+    [String.raw`\A.*layers\.0\..*q_proj\Z`, 1],
+    [String.raw`(?i).*layers\.0\..*Q_PROJ`, 1],
+    [String.raw`.*layers\.(?P<n>0)\.self_attn\.q_proj(?!.*(?P=n))`, 1],
+    [String.raw`.*\.0\.(?#attention only)self_attn\..*`, 4],
+    [String.raw`.*\.(?i:Q)_proj`, 5],
+    [String.raw`.*\.[]q]_proj`, 5],
+    [String.raw`model\.layers\.\d{,2}\.self_attn\.q_proj`, 5],
+    ['(?x) .* # any\n \\. q_proj', 5],
+  ])('reads %s as Python does', (targets, count) => {
+    expect(hits({ targets })).toHaveLength(count)
+    expect(
+      hits({ targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj'], exclude: targets }),
+    ).toHaveLength(20 - count)
+    const last = resolvePatternValue({ [targets]: 3 }, 'model.layers.0.self_attn.q_proj', 8)
+    expect(last).toBe(3)
+  })
+
+  it.each(['(?>.*)q_proj', '(a)?(?(1)b|c)', '.*+q_proj', String.raw`\N{BULLET}`, '(?L)q_proj'])(
+    'says of %s that only Python can read it',
+    (targets) => {
+      expect(() => hits({ targets })).toThrow("which only Python's regular expressions have")
+    },
+  )
 
   it('leaves out what is excluded, by name or regex', () => {
     expect(hits({ targets: ['q_proj'], exclude: ['layers.0.self_attn.q_proj'] })).not.toContain(
@@ -51,6 +81,9 @@ describe('targetMatcher', () => {
     ])
     expect(hits({ targets: ['q_proj'], layers: [1], layersPattern: ['layers'] })).toHaveLength(1)
     expect(hits({ targets: ['q_proj'], layers: [1], layersPattern: ['blocks'] })).toEqual([])
+    expect(
+      hits({ targets: ['q_proj'], layers: [1], layersPattern: ['(?:blocks|layers)'] }),
+    ).toHaveLength(1)
     expect(hits({ targets: ['q_proj', 'lm_head'], layers: [2] })).toEqual([
       'model.layers.2.self_attn.q_proj',
       'lm_head',

@@ -3,6 +3,7 @@
 
 import { OptionError, UnsupportedError } from '../base/errors.ts'
 import type { ModuleInfo } from '../graph/model-graph.ts'
+import { parsePythonRegex } from './python-regex.ts'
 
 export interface TargetChoice {
   /**
@@ -22,20 +23,8 @@ export interface TargetChoice {
 
 type Matcher = (path: string) => boolean
 
-/**
- * A regex as Python reads it: named groups are spelled (?P<name>…). Throws OptionError for one that
- * cannot be read.
- */
-export function parsePythonRegex(source: string, what: string): RegExp {
-  try {
-    return new RegExp(source.replaceAll('(?P<', '(?<'))
-  } catch (cause) {
-    throw new OptionError(
-      `${what}: "${source}" is not a regular expression: ${(cause as Error).message}.`,
-      { cause },
-    )
-  }
-}
+/** PEFT's own groups, which a pattern's numbered back references count. */
+const endOfPath = ['^(.*\\.)?(', ')$'] as const
 
 /**
  * The value of the first pattern that matches the end of the module path (peft/utils/other.py,
@@ -47,7 +36,7 @@ export function resolvePatternValue(
   otherwise: number,
 ): number {
   const found = Object.entries(patterns).find(([pattern]) =>
-    parsePythonRegex(`^(.*\\.)?(${pattern})$`, 'pattern').test(path),
+    parsePythonRegex(pattern, 'pattern', endOfPath).test(path),
   )
   return found ? found[1] : otherwise
 }
@@ -57,18 +46,18 @@ function createPathMatcher(choice: readonly string[] | string, what: string): Ma
   if (typeof choice !== 'string')
     return (path) => choice.some((name) => path === name || path.endsWith(`.${name}`))
   if (choice === '') return () => false
-  const regex = parsePythonRegex(`^(?:${choice})$`, what)
+  const regex = parsePythonRegex(choice, what, ['^(?:', ')$'])
   return (path) => regex.test(path)
 }
 
 function createLayerMatcher({ layers, layersPattern }: TargetChoice): Matcher {
   if (!layers || layers.length === 0) return () => true
-  const regexes = (layersPattern.length > 0 ? layersPattern : ['[^.]*']).map((name) =>
-    parsePythonRegex(`^.*\\.${name}\\.(\\d+)\\.`, 'layersPattern'),
+  const regexes = (layersPattern.length > 0 ? layersPattern : ['.*?\\.[^.]*']).map((name) =>
+    parsePythonRegex(name, 'layersPattern', ['^(?:|.*?\\.)', '\\.(?<idx>\\d+)\\.']),
   )
   return (path) => {
     const found = regexes.map((regex) => regex.exec(path)).find((match) => match !== null)
-    return found?.[1] !== undefined && layers.includes(Number(found[1]))
+    return found !== undefined && layers.includes(Number(found.groups!['idx']))
   }
 }
 

@@ -231,6 +231,18 @@ describe('training data', () => {
   })
 })
 
+describe('an adapter whose base is not on this machine', () => {
+  it('is said to name it, with the way out', async () => {
+    const adapter = await createAdapter('lora', {}, await loadModel('stories260k'), {
+      baseModel: '/workspace-of-somebody/models/my-model',
+    })
+    await saveAdapter(adapter, at('foreign'))
+    expect(await failure('run', 'Lily', '--adapter', at('foreign'))).toContain(
+      `${at('foreign')}: its adapter_config.json names the base "/workspace-of-somebody/models/my-model", which is not on this machine. Name another with --model.`,
+    )
+  })
+})
+
 describe('limits', () => {
   it('a prompt longer than the context is refused with both numbers', async () => {
     expect(await failure('run', 'word '.repeat(600), '--model', 'stories260k')).toMatch(

@@ -134,6 +134,25 @@ describe('adapters in GGUF', () => {
     )
   })
 
+  it('are refused in plain words where a module is saved whole', () => {
+    const config = { targets: ['q_proj'], modulesToSave: ['lm_head'] }
+    const adapter = initializeAdapter('lora', config, base.model, { weightOf: base.weightOf })
+    expect(() => encodeGgufAdapter(adapter, base.model)).toThrow(
+      'A GGUF adapter cannot hold:\n  lm_head.weight: is saved whole (modules_to_save)\n' +
+        'It holds two low-rank matrices a layer and nothing else. Merge the adapter into its base and convert that model instead.',
+    )
+  })
+
+  it('hold an alpha of 0 as no change', async () => {
+    const given = initializeAdapter('lora', { start: 'random' }, base.model)
+    const adapter = { ...given, config: { ...given.config, alpha: 0 } }
+    const read = await loadGgufAdapter(
+      await sourceOf(encodeGgufAdapter(adapter, base.model)),
+      base.model,
+    )
+    expect(furthest(await logits(base, read), await logits(base, adapter))).toBe(0)
+  })
+
   it('keep the tokens that activate them', async () => {
     const adapter = await parityAdapter('alora/span')
     const read = await loadGgufAdapter(

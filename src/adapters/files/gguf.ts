@@ -23,6 +23,7 @@ import { inferLoraConfig } from './lora-from-ranks.ts'
 import { transposeValues } from '../kinds/matrices.ts'
 import { computeServingWeights } from '../serving/serving-weights.ts'
 import { listAdaptableModules } from '../adapted-layers.ts'
+import { listSavedTensors } from '../saved-modules.ts'
 
 /**
  * Tokens from whose last occurrence on an activated LoRA acts. llama.cpp's server heeds them; its
@@ -78,10 +79,14 @@ export function encodeGgufAdapter(
   checkOptions('encodeGgufAdapter options', options, optionFields)
   const { dtype = 'f32', weightOf } = options
   const architecture = getGgufArchitecture(model.config)
-  const forms = computeServingWeights(adapter, model, weightOf)
   const { invocationTokens } = adapter.config
-  const alpha = adapter.kind === 'lora' ? (adapter.config as LoraConfig).alpha : 1
-  const problems: string[] = []
+  // alpha 0 would mean to llama.cpp that nothing is scaled
+  const alpha = (adapter.kind === 'lora' && (adapter.config as LoraConfig).alpha) || 1
+  const problems = [...listSavedTensors(model, adapter.config.modulesToSave).keys()].map(
+    (name) => `${name}: is saved whole (modules_to_save)`,
+  )
+  if (problems.length > 0) throw createGgufError(problems)
+  const forms = computeServingWeights(adapter, model, weightOf)
   const tensors = new Map<string, Tensor>()
   for (const [path, form] of forms) {
     const name = toGgufName(`${path}.weight`, architecture)
@@ -93,8 +98,7 @@ export function encodeGgufAdapter(
       for (const [side, tensor] of listSides(model.config, path, form, alpha))
         tensors.set(`${name}.lora_${side}`, asType(tensor, dtype))
   }
-  if (problems.length > 0)
-    throw new UnsupportedError(`A GGUF adapter cannot hold:\n  ${problems.join('\n  ')}`)
+  if (problems.length > 0) throw createGgufError(problems)
   const metadata = new Map<string, GgufEntry>([
     ['general.type', { type: 'string', value: 'adapter' }],
     ['general.architecture', { type: 'string', value: architecture }],
@@ -111,6 +115,12 @@ export function encodeGgufAdapter(
   ])
   return encodeGguf({ metadata, tensors })
 }
+
+const createGgufError = (problems: readonly string[]): UnsupportedError =>
+  new UnsupportedError(
+    `A GGUF adapter cannot hold:\n  ${problems.join('\n  ')}\n` +
+      'It holds two low-rank matrices a layer and nothing else. Merge the adapter into its base and convert that model instead.',
+  )
 
 /** A, and B with what llama.cpp will multiply by taken out. */
 function listSides(

@@ -22,13 +22,14 @@ export function inferLoraConfig(
         valueOf(one) === otherwise ? [] : [[`^${path.replaceAll('.', '\\.')}`, valueOf(one)]],
       ),
     )
-  return completeLora({
+  const config = completeLora({
     rank,
-    alpha: alphaOf(rank),
     targets: inferTargets([...ranks.keys()], listAdaptableModules(model)),
     rankPattern: patterns((one) => one, rank),
-    alphaPattern: patterns(alphaOf, alphaOf(rank)),
   })
+  // a file may hold an alpha that nobody would give
+  const alpha = alphaOf(rank)
+  return { ...config, alpha, alphaPattern: patterns(alphaOf, alpha) }
 }
 
 function selectMostCommon(values: readonly number[]): number {

@@ -44,6 +44,46 @@ describe('loadAdapter', () => {
     })
   })
 
+  it.each(['eva', 'orthogonal'])('reads a LoRA that started as %s', async (start) => {
+    const given = { init_lora_weights: start, eva_config: start === 'eva' ? { rho: 2 } : null }
+    const adapter = await loadWith(given)
+    expect((adapter.config as LoraConfig).start).toBe('kaiming')
+    expect(JSON.parse(stringifyAdapterConfig(adapter))).toMatchObject(given)
+  })
+
+  it.each([[''], [[]], [null]])('takes layers_pattern %j as any name', async (pattern) => {
+    const adapter = await loadWith({ layers_to_transform: [0], layers_pattern: pattern })
+    expect(adapter.config.layersPattern).toEqual([])
+    expect(JSON.parse(stringifyAdapterConfig(adapter)).layers_pattern).toEqual(pattern)
+  })
+
+  it('reads an alpha of 0, and patterns that match nothing', async () => {
+    const adapter = await loadWith({ lora_alpha: 0, rank_pattern: { nope_proj: 3 } })
+    expect(adapter.config).toMatchObject({ alpha: 0, rankPattern: { nope_proj: 3 } })
+  })
+
+  it('says that a Git LFS pointer is one', async () => {
+    const pointer = bytes(
+      'version https://git-lfs.github.com/spec/v1\noid sha256:11\nsize 3456789\n',
+    )
+    for (const name of ['adapter_config.json', 'adapter_model.safetensors'])
+      await expect(loadAdapter(folderAt(directory, { [name]: pointer }))).rejects.toThrow(
+        /is a Git LFS pointer, not the file itself. Run "git lfs pull"/,
+      )
+  })
+
+  it('reads a prefix that was trained through a projection', async () => {
+    const prefix = new URL('prefix_6/', parity)
+    const json = JSON.parse(await readFile(new URL('adapter_config.json', prefix), 'utf8'))
+    const changed = { ...json, prefix_projection: true, encoder_hidden_size: 64 }
+    const adapter = await loadAdapter(folderAt(prefix, { 'adapter_config.json': bytes(changed) }))
+    expect(adapter.tensors).toEqual((await loadAdapter(folderAt(prefix))).tensors)
+    expect(JSON.parse(stringifyAdapterConfig(adapter))).toMatchObject({
+      prefix_projection: true,
+      encoder_hidden_size: 64,
+    })
+  })
+
   it('names every setting that it does not support, with its value, in one error', async () => {
     const error = await errorOf(
       loadWith({
@@ -67,7 +107,7 @@ describe('loadAdapter', () => {
       [
         'use_qalora: true',
         'modules_to_save: got "lm_head", expected a list, each a string',
-        'init_lora_weights: got "pissa", expected true, false, "gaussian"',
+        'init_lora_weights: got "pissa", expected true, false, "gaussian", "eva", "orthogonal"',
         'r: got 0, expected an integer ≥ 1',
         'fan_in_fan_out: true',
         'task_type: "SEQ_CLS"',

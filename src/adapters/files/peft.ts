@@ -6,6 +6,7 @@ import { FormatError, NotFoundError, UnsupportedError } from '../../base/errors.
 import type { Tensor } from '../../base/tensor.ts'
 import type { BlockCodeName } from '../../formats/block-code.ts'
 import type { ByteFolder, ByteSink, ByteSource } from '../../formats/byte-source.ts'
+import { refuseLfsPointer } from '../../formats/lfs-pointer.ts'
 import { createMemorySource } from '../../formats/memory-source.ts'
 import { openSafetensors } from '../../formats/safetensors/reader.ts'
 import { encodeSafetensors } from '../../formats/safetensors/writer.ts'
@@ -13,6 +14,7 @@ import type { Adapter, AdapterMetadata } from '../adapter.ts'
 import { checkOptions, isRecord, oneOf } from '../../base/schema.ts'
 import type { PeftJson } from '../kinds/kind.ts'
 import { getKind, getPeftKind } from '../kinds/kind-table.ts'
+import { toPeftKeys } from './adapter-keys.ts'
 import {
   isBlockStorage,
   decodeAdapterTensors,
@@ -76,7 +78,7 @@ export async function loadAdapter(folder: ByteFolder): Promise<Adapter> {
   return {
     kind: kind.name,
     config,
-    tensors,
+    tensors: toPeftKeys(tensors, `${folder.name}/${fileName}`),
     ...(typeof baseModel === 'string' ? { baseModel } : {}),
     ...(Object.keys(metadata).length > 0 ? { metadata } : {}),
   }
@@ -95,10 +97,12 @@ export async function readAdapterConfig(folder: ByteFolder): Promise<PeftJson> {
     )
   let json: unknown
   try {
+    await refuseLfsPointer(source)
     json = JSON.parse(
       new TextDecoder('utf-8', { fatal: true }).decode(await source.read(0, source.sizeBytes)),
     )
   } catch (cause) {
+    if (cause instanceof FormatError) throw cause
     throw new FormatError(`${source.name}: is not JSON.`, { cause })
   } finally {
     await source.close?.()

@@ -28,7 +28,8 @@ import {
   targetOptions,
   writeTargets,
 } from './target-config.ts'
-import { isLinearTarget, parsePythonRegex } from '../targets.ts'
+import { parsePythonRegex } from '../python-regex.ts'
+import { isLinearTarget } from '../targets.ts'
 
 export interface Ia3Config extends AdapterConfig {
   /**
@@ -49,7 +50,9 @@ const peftKeys = { ...choice, feedforward_modules: names, init_ia3_weights: flag
 /** Whether the module's input is scaled. PEFT compares ends of paths without regard to dots. */
 function shouldScaleInput({ feedForward }: Ia3Config, { path }: ModuleInfo): boolean {
   if (typeof feedForward !== 'string') return feedForward.some((name) => path.endsWith(name))
-  return feedForward !== '' && parsePythonRegex(`^(?:${feedForward})$`, 'feedForward').test(path)
+  return (
+    feedForward !== '' && parsePythonRegex(feedForward, 'feedForward', ['^(?:', ')$']).test(path)
+  )
 }
 
 const shownOptions = withoutOptions(options, 'layers', 'layersPattern')

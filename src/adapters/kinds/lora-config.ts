@@ -18,6 +18,7 @@ import {
   readTargets,
   targetDefaults,
   targetKeys,
+  positiveAlpha,
   targetOptions,
   writeTargets,
 } from './target-config.ts'
@@ -49,11 +50,11 @@ const biases = oneOf(['none', 'all', 'lora_only'])
 export const loraOptions = {
   ...targetOptions,
   rank: positiveInteger,
-  alpha: number(),
+  alpha: positiveAlpha,
   dropout: share,
   rankStabilized: flag(),
   rankPattern: mapOf(positiveInteger),
-  alphaPattern: mapOf(number()),
+  alphaPattern: mapOf(positiveAlpha),
   bias: biases,
   loraBias: flag(),
   start: oneOf(['kaiming', 'gaussian', 'random']),
@@ -93,6 +94,12 @@ export function completeLora(
   }
 }
 
+/**
+ * Starts that set A and B only: once the tensors are read, nothing is left of them. The others
+ * (pissa, olora, corda, loftq, lora_ga) change the base's weights, also when PEFT loads the file.
+ */
+const pastStarts = ['eva', 'orthogonal']
+
 const peftKeys = {
   ...targetKeys,
   r: positiveInteger,
@@ -103,15 +110,18 @@ const peftKeys = {
   lora_bias: flag(),
   rank_pattern: mapOf(positiveInteger),
   alpha_pattern: mapOf(number()),
-  init_lora_weights: oneOf<boolean | 'gaussian'>([true, false, 'gaussian']),
+  init_lora_weights: oneOf<boolean | string>([true, false, 'gaussian', ...pastStarts]),
   alora_invocation_tokens: listOf(naturalNumber),
 }
 
-const toStart = (given: boolean | 'gaussian' | undefined): LoraConfig['start'] =>
+const toStart = (given: boolean | string | undefined): LoraConfig['start'] =>
   given === 'gaussian' ? 'gaussian' : given === false ? 'random' : 'kaiming'
 
 export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
-  const read = readPeftConfig(json, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
+  // the settings of EVA's start, which is over
+  const { eva_config: _eva, ...rest } = json
+  const others = json['init_lora_weights'] === 'eva' ? rest : json
+  const read = readPeftConfig(others, peftKeys, ['r', 'lora_alpha', 'target_modules'], fileName)
   return {
     ...readTargets(read, json),
     rank: read.r!,
@@ -130,6 +140,13 @@ export function readLoraConfig(json: PeftJson, fileName: string): LoraConfig {
   }
 }
 
+/** What the file said, where that means the same start. */
+function toInitValue({ start, peft }: LoraConfig): unknown {
+  const given = peft?.['init_lora_weights']
+  if (pastStarts.includes(given as string) && start === 'kaiming') return given
+  return { kaiming: true, gaussian: 'gaussian', random: false }[start]
+}
+
 /** Own keys over the keys that were read. */
 export function writeLoraConfig(config: LoraConfig): PeftJson {
   const { peft = {} } = config
@@ -145,7 +162,7 @@ export function writeLoraConfig(config: LoraConfig): PeftJson {
     lora_bias: config.loraBias,
     rank_pattern: config.rankPattern,
     alpha_pattern: config.alphaPattern,
-    init_lora_weights: { kaiming: true, gaussian: 'gaussian', random: false }[config.start],
+    init_lora_weights: toInitValue(config),
     fan_in_fan_out: false,
     ...(config.invocationTokens ? { alora_invocation_tokens: config.invocationTokens } : {}),
   }

@@ -9,6 +9,7 @@ import {
   readTargets,
   targetDefaults,
   targetKeys,
+  positiveAlpha,
   targetOptions,
   writeTargets,
 } from './target-config.ts'
@@ -32,9 +33,9 @@ export interface LycorisConfig extends AdapterConfig {
 export const lycorisOptions = {
   ...targetOptions,
   rank: positiveInteger,
-  alpha: number(),
+  alpha: positiveAlpha,
   rankPattern: mapOf(positiveInteger),
-  alphaPattern: mapOf(number()),
+  alphaPattern: mapOf(positiveAlpha),
 }
 
 /** Defaults: rank 8, scale 1. */

@@ -6,7 +6,7 @@
 // The keys are used as they are, without rotary embedding. Rows begin with the ids −1 to −P, whose
 // positions in the layers hold the prefix.
 
-import { positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
+import { flag, positiveInteger, record, readGivenOptions } from '../../base/schema.ts'
 import type { AdapterKind } from './kind.ts'
 import { readPeftConfig } from './peft-config.ts'
 import {
@@ -27,6 +27,8 @@ const peftKeys = {
   ...promptKeys,
   num_transformer_submodules: oneSubmodule,
   encoder_hidden_size: positiveInteger,
+  // PEFT trains through a projection and saves what comes out of it: the table is used as it is
+  prefix_projection: flag(),
 }
 
 export const prefixTuning: AdapterKind<PromptConfig, typeof options> = {

@@ -1,7 +1,7 @@
 // The part of a configuration that kinds which act on modules share: which modules, in a user's
 // words and in adapter_config.json's.
 
-import { either, listOf, naturalNumber, record, string } from '../../base/schema.ts'
+import { either, listOf, naturalNumber, number, record, string } from '../../base/schema.ts'
 import type { AdapterConfig, PeftJson } from './kind.ts'
 import type { GivenOptions } from '../../base/schema.ts'
 
@@ -24,6 +24,12 @@ export const targetDefaults = {
   dropout: 0,
 } as const
 
+/**
+ * An alpha of 0 makes every gradient 0, and one below 0 is a mistake. Files may hold either, and
+ * are read as they are.
+ */
+export const positiveAlpha = number({ above: 0 })
+
 /** PEFT's keys. */
 export const targetKeys = {
   target_modules: names,
@@ -33,8 +39,14 @@ export const targetKeys = {
   modules_to_save: listOf(string()),
 }
 
+/** An empty text is no item: PEFT takes `layers_pattern: ""` as left out. */
 const asList = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] =>
-  value === undefined ? [] : Array.isArray(value) ? (value as readonly Item[]) : [value as Item]
+  (value === undefined
+    ? []
+    : Array.isArray(value)
+      ? (value as readonly Item[])
+      : [value as Item]
+  ).filter((item) => item !== '')
 
 export function readTargets(read: GivenOptions<typeof targetKeys>, json: PeftJson): AdapterConfig {
   const layers = asList(read.layers_to_transform)

@@ -212,13 +212,13 @@ class LoraPairs {
           own === rank ? [] : [[path.replaceAll('.', String.raw`\.`), valueOf(own)]],
         ),
       )
-    const config = getKind(kind).complete({
+    const given = getKind(kind).complete({
       rank,
-      alpha: alphaOf(rank!),
       rankPattern: patterns((own) => own),
-      alphaPattern: patterns(alphaOf),
       targets: [...this.#ranks.keys()],
     })
+    // a file may hold an alpha that nobody would give
+    const config = { ...given, alpha: alphaOf(rank!), alphaPattern: patterns(alphaOf) }
     return { kind, config, tensors: this.#tensors }
   }
 }

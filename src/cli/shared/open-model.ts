@@ -125,9 +125,19 @@ export async function openExpert(
   return { model, adapter, system: notes?.system }
 }
 
+/**
+ * Where the base that an adapter's config names can be had. Throws OptionError where it names none,
+ * NotFoundError for a path that is not on this machine.
+ */
 export async function resolveAdapterBase({ baseModel }: Adapter, folder: string): Promise<string> {
-  const { getBaseSource } = await import('../../node/models/base-name.ts')
-  if (baseModel !== undefined && baseModel !== '') return getBaseSource(baseModel)
+  const { getBaseSource, isOnThisMachine } = await import('../../node/models/base-name.ts')
+  if (baseModel !== undefined && baseModel !== '') {
+    const source = getBaseSource(baseModel)
+    if (await isOnThisMachine(source)) return source
+    throw new NotFoundError(
+      `${folder}: its adapter_config.json names the base "${baseModel}", which is not on this machine. Name another with --model.`,
+    )
+  }
   throw new OptionError(
     `${folder}: adapter_config.json does not say which base it belongs to. Name it with --model.`,
   )

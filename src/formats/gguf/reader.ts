@@ -6,6 +6,7 @@ import { blockLayout, countBytes, type DType, isBlockType } from '../../base/dty
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { fromBytes, type Tensor } from '../../base/tensor.ts'
 import type { ByteSource } from '../byte-source.ts'
+import { refuseLfsPointer } from '../lfs-pointer.ts'
 import { joinProblems, quoteName, computeSafeProduct } from '../quote.ts'
 import { GgufCursor } from './cursor.ts'
 import { readMetadata } from './metadata.ts'
@@ -61,11 +62,12 @@ interface Claim {
  */
 export async function openGguf(source: ByteSource): Promise<GgufFile> {
   const cursor = new GgufCursor(source)
-  const version = await readVersion(cursor, source.name)
+  const version = await readVersion(cursor, source)
   // the shortest entry: empty name, no dimensions
   const tensorCount = await cursor.count(24, () => 'the list of tensors')
   const keyCount = await cursor.count(13, () => 'the metadata') // the shortest: empty key, one byte
   const entries = await readMetadata(cursor, keyCount)
+  refuseSplit(source.name, entries.get('split.count')?.value, entries.get('split.no')?.value)
   const claims = await readClaims(cursor, tensorCount)
   const alignment = readAlignment(cursor, entries.get('general.alignment')?.value)
   const tensors = resolveClaims(claims, {
@@ -92,9 +94,21 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
   }
 }
 
-async function readVersion(cursor: GgufCursor, name: string): Promise<number> {
+/** llama.cpp cuts large models into files of which each lacks the others' tensors. */
+function refuseSplit(name: string, count: unknown, at: unknown): void {
+  if (Number(count ?? 1) > 1)
+    throw new UnsupportedError(
+      `${name}: is part ${Number(at ?? 0) + 1} of ${Number(count)} of a split GGUF, which is not supported. ` +
+        'Join the parts with llama.cpp: llama-gguf-split --merge <first part> <joined.gguf>.',
+    )
+}
+
+async function readVersion(cursor: GgufCursor, source: ByteSource): Promise<number> {
   const magic = await cursor.next('u32', () => 'its first four bytes')
-  if (magic !== ggufMagic) cursor.fail('it does not begin with "GGUF"')
+  if (magic !== ggufMagic) {
+    await refuseLfsPointer(source)
+    cursor.fail('it does not begin with "GGUF"')
+  }
   const version = Number(await cursor.next('u32', () => 'its version'))
   if (version === 2 || version === 3) return version
   // A big-endian file's version has its low byte at the other end.
@@ -103,7 +117,7 @@ async function readVersion(cursor: GgufCursor, name: string): Promise<number> {
       ? 'big-endian GGUF files are'
       : `GGUF version ${version} is`
   throw new UnsupportedError(
-    `${name}: ${kind} not supported, only versions 2 and 3, little-endian. Convert it with a current llama.cpp.`,
+    `${source.name}: ${kind} not supported, only versions 2 and 3, little-endian. Convert it with a current llama.cpp.`,
   )
 }
 

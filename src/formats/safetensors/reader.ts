@@ -6,6 +6,7 @@ import { elementBytes, type PlainType } from '../../base/dtype.ts'
 import { FormatError, UnsupportedError } from '../../base/errors.ts'
 import { fromBytes } from '../../base/tensor.ts'
 import type { ByteSource } from '../byte-source.ts'
+import { refuseLfsPointer } from '../lfs-pointer.ts'
 import { joinProblems, quoteName, computeSafeProduct } from '../quote.ts'
 import { findJsonProblem } from '../json-problem.ts'
 import { safetensorsTypes } from './types.ts'
@@ -63,6 +64,7 @@ async function readHeader(
   const start = await source.read(0, 8)
   const lengthBytes = new DataView(start.buffer, start.byteOffset, 8).getBigUint64(0, true)
   if (lengthBytes > BigInt(source.sizeBytes - 8)) {
+    await refuseLfsPointer(source)
     fail(
       `its header claims ${lengthBytes} bytes, but only ${source.sizeBytes - 8} follow; the file is truncated or of another format`,
     )

@@ -14,6 +14,28 @@ const first = file({ a: f32([1], [1]), b: f32([1], [2]) })
 const second = file({ c: f32([1], [3]), extra: f32([1], [4]) })
 const indexName = 'model.safetensors.index.json'
 
+it('takes out what torch.compile put into names', async () => {
+  const folder = memoryFolder({
+    'model.safetensors': file({ '_orig_mod.model.norm.weight': f32([2], [1, 2]) }),
+  })
+  const store = await openSharded(folder)
+  expect([...store.tensors.keys()]).toEqual(['model.norm.weight'])
+  expect(await store.read('model.norm.weight')).toEqual(f32([2], [1, 2]))
+})
+
+it('gives the line that converts torch files', async () => {
+  const folder = memoryFolder({ 'pytorch_model.bin': new Uint8Array(8) })
+  await expect(openSharded(folder)).rejects.toThrow('.save_pretrained("converted")')
+})
+
+it('says that a Git LFS pointer is one', async () => {
+  const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${'1'.repeat(64)}\nsize 9\n`
+  for (const name of ['model.safetensors', indexName])
+    await expect(openSharded(memoryFolder({ [name]: pointer }))).rejects.toThrow(
+      `${name}: is a Git LFS pointer, not the file itself. Run "git lfs pull" in that folder.`,
+    )
+})
+
 describe('openSharded', () => {
   it('opens one file where there is one', async () => {
     const store = await openSharded(memoryFolder({ 'model.safetensors': first }))

@@ -1,9 +1,17 @@
 // Opens the weights of a Hugging Face model folder, one file or many shards, as one store.
 
-import { FormatError, type Mismatch, MismatchError, NotFoundError } from '../../base/errors.ts'
+import {
+  FormatError,
+  type Mismatch,
+  MismatchError,
+  NotFoundError,
+  UnsupportedError,
+} from '../../base/errors.ts'
 import type { ByteFolder } from '../byte-source.ts'
+import { refuseLfsPointer } from '../lfs-pointer.ts'
 import { quoteName } from '../quote.ts'
 import { openSafetensors } from './reader.ts'
+import { withoutWrapperNames } from './wrapper-names.ts'
 import { getEntry, type TensorInfo, type TensorStore } from '../tensor-store.ts'
 
 const singleName = 'model.safetensors'
@@ -22,7 +30,7 @@ interface ShardIndex {
  */
 export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
   const single = await folder.open(singleName)
-  if (single) return openSafetensors(single)
+  if (single) return withoutWrappers(await openSafetensors(single))
   const index = await readIndex(folder)
   const shards = new Map<string, TensorStore>()
   const close = async (): Promise<void> =>
@@ -33,7 +41,7 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
       if (source) shards.set(fileName, await openSafetensors(source))
     }
     const owners = mapTensorsToShards(folder.name, index, shards)
-    return {
+    return withoutWrappers({
       name: folder.name,
       tensors: new Map<string, TensorInfo>(
         [...owners].map(([name, shard]) => [name, shard.tensors.get(name)!]),
@@ -41,10 +49,24 @@ export async function openSharded(folder: ByteFolder): Promise<TensorStore> {
       metadata: index.metadata,
       read: async (name) => getEntry(owners, name, folder.name).read(name),
       close,
-    }
+    })
   } catch (error) {
     await close()
     throw error
+  }
+}
+
+/** The store by the names that tensors have without wrappers around their modules. */
+function withoutWrappers(store: TensorStore): TensorStore {
+  const given = new Map([...store.tensors.keys()].map((name) => [withoutWrapperNames(name), name]))
+  if (given.size < store.tensors.size || [...given].every(([own, name]) => own === name))
+    return store
+  return {
+    name: store.name,
+    metadata: store.metadata,
+    tensors: new Map([...given].map(([own, name]) => [own, store.tensors.get(name)!])),
+    read: (own) => store.read(given.get(own) ?? own),
+    close: () => store.close(),
   }
 }
 
@@ -87,14 +109,32 @@ function mapTensorsToShards(
 
 async function readIndex(folder: ByteFolder): Promise<ShardIndex> {
   const source = await folder.open(indexName)
-  if (!source)
+  if (!source) {
+    await refuseTorchFiles(folder)
     throw new NotFoundError(
       `${folder.name}: holds no weights: neither ${singleName} nor ${indexName} is there.`,
     )
+  }
+  await refuseLfsPointer(source)
   try {
     return parseIndex(source.name, await source.read(0, source.sizeBytes))
   } finally {
     await source.close?.()
+  }
+}
+
+const torchNames = ['pytorch_model.bin', 'pytorch_model.bin.index.json']
+
+/** Files of torch.save are programs for Python's pickle, which only torch runs safely. */
+async function refuseTorchFiles(folder: ByteFolder): Promise<void> {
+  for (const name of torchNames) {
+    const source = await folder.open(name)
+    await source?.close?.()
+    if (source)
+      throw new UnsupportedError(
+        `${folder.name}: its weights are in ${name}, which only torch can read safely. Convert them in Python: ` +
+          `from transformers import AutoModelForCausalLM; AutoModelForCausalLM.from_pretrained(${JSON.stringify(folder.name)}).save_pretrained("converted")`,
+      )
   }
 }
 

@@ -3,6 +3,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { FormatError, NotFoundError } from '../../base/errors.ts'
 import type { ByteSource } from '../../formats/byte-source.ts'
+import { refuseLfsPointer } from '../../formats/lfs-pointer.ts'
 import { findErrorCode, toStorageError } from './system-errors.ts'
 
 const largestRead = 0x7fff0000 // Linux moves at most 2,147,479,552 bytes in one read
@@ -17,7 +18,7 @@ const garbage = new FinalizationRegistry<FileHandle>((handle) => void handle.clo
 /**
  * Opens a file for reading. `close` frees its descriptor; a source that is never closed frees it
  * when it is garbage collected. Throws NotFoundError where there is no such file, StorageError
- * where it cannot be opened.
+ * where it cannot be opened, FormatError for a Git LFS pointer.
  */
 export async function openFileSource(path: string): Promise<ByteSource> {
   const handle = await open(path, 'r').catch((cause: unknown) => {
@@ -37,7 +38,7 @@ export async function openFileSource(path: string): Promise<ByteSource> {
   // pending.
   const file = { handle }
   garbage.register(file, handle, file)
-  return {
+  const source: ByteSource = {
     name: path,
     sizeBytes,
     close: () => {
@@ -68,4 +69,11 @@ export async function openFileSource(path: string): Promise<ByteSource> {
       return bytes
     },
   }
+  try {
+    await refuseLfsPointer(source)
+  } catch (error) {
+    await source.close?.()
+    throw error
+  }
+  return source
 }

@@ -1,6 +1,6 @@
 // What adapters call their base, and where that base is had again.
 import { describe, expect, it } from 'vitest'
-import { getBaseName, getBaseSource } from './base-name.ts'
+import { getBaseName, getBaseSource, isOnThisMachine } from './base-name.ts'
 
 describe('the name of a base in adapter_config.json', () => {
   it.each([
@@ -15,4 +15,14 @@ describe('the name of a base in adapter_config.json', () => {
     expect(getBaseName(source)).toBe(written)
     expect(getBaseSource(written)).toBe(found)
   })
+})
+
+it.each([
+  ['/workspace-of-somebody/models/my-model', false],
+  ['my-model', false],
+  ['stories260k', true],
+  ['hf:Qwen/Qwen3-0.6B', true],
+  [import.meta.dirname, true],
+])('%s can be looked for here: %s', async (source, expected) => {
+  expect(await isOnThisMachine(source)).toBe(expected)
 })

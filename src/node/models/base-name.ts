@@ -1,6 +1,7 @@
 // Converts between the base that an adapter's config names (a hub name or a path, as PEFT writes
 // it) and the name that users give, which may be one of the catalogue.
 
+import { stat } from 'node:fs/promises'
 import { catalogue } from '../../catalogue/catalogue.ts'
 
 /**
@@ -31,3 +32,9 @@ export function getBaseSource(baseName: string): string {
     ? `hf:${baseName}`
     : baseName
 }
+
+/** Whether a source can be looked for: a path must exist, a name of the hub may be fetched. */
+export const isOnThisMachine = async (source: string): Promise<boolean> =>
+  source.startsWith('hf:') ||
+  catalogue.has(source) ||
+  (await stat(source).catch(() => undefined)) !== undefined

@@ -1,0 +1,61 @@
+// Keys of adapter files as other tools write them, as PEFT's: with what torch.compile and
+// distributed wrappers put in, without PEFT's own prefix, with the adapter's name, or with the key
+// that DoRA has in memory.
+
+import { FormatError } from '../../base/errors.ts'
+import { withoutWrapperNames } from '../../formats/safetensors/wrapper-names.ts'
+import { toPeftKey } from '../keys.ts'
+
+/** PEFT's tensors that stand inside a dictionary by adapter name while they are in memory. */
+const named = [
+  ...['lora_A', 'lora_B', 'lora_embedding_A', 'lora_embedding_B', 'lora_magnitude_vector'],
+  ...['ia3_l', 'lokr_w1', 'lokr_w1_a', 'lokr_w1_b', 'lokr_w2', 'lokr_w2_a', 'lokr_w2_b', 'lokr_t2'],
+  ...['hada_w1_a', 'hada_w1_b', 'hada_w2_a', 'hada_w2_b', 'vera_lambda_b', 'vera_lambda_d'],
+  ...['trainable_tokens_delta', 'modules_to_save'],
+]
+
+const nameAfterPart = new RegExp(`\\.(${named.join('|')})\\.([^.]+)(\\.weight|\\.bias)?$`)
+
+/** A key without the adapter's name, and that name. */
+function splitAdapterName(key: string): { key: string; name?: string } {
+  const [whole, part, name, ending = ''] = nameAfterPart.exec(key) ?? []
+  const isOwnEnding = ending === '' && (name === 'weight' || name === 'bias')
+  if (whole === undefined || isOwnEnding) return { key }
+  const head = key.slice(0, -whole.length)
+  return { key: `${head}${part === 'modules_to_save' ? '' : `.${part}`}${ending}`, name: name! }
+}
+
+const magnitudeInMemory = /\.lora_magnitude_vector\.weight$/
+
+/** A frozen copy beside a module that is trained whole: the base's, never read. */
+const isOriginal = (key: string): boolean => key.includes('.original_module.')
+
+/**
+ * The tensors by PEFT's keys. Throws FormatError where two keys become one, and where a file holds
+ * adapters of several names.
+ */
+export function toPeftKeys<Value>(
+  tensors: ReadonlyMap<string, Value>,
+  fileName: string,
+): Map<string, Value> {
+  const found = new Map<string, Value>()
+  const names = new Set<string>()
+  for (const [given, tensor] of tensors) {
+    if (isOriginal(given)) continue
+    const { key: bare, name } = splitAdapterName(withoutWrapperNames(given))
+    if (name !== undefined) names.add(name)
+    const key = toPeftKey(bare)
+      .replace(magnitudeInMemory, '.lora_magnitude_vector')
+      .replace('.token_adapter.base_layer.', '.base_layer.')
+    if (names.size > 1)
+      throw new FormatError(
+        `${fileName}: holds several adapters (${[...names].join(', ')}), expected one. Save each in a folder of its own.`,
+      )
+    if (found.has(key))
+      throw new FormatError(
+        `${fileName}: two of its tensors are ${key}; one of them is "${given}".`,
+      )
+    found.set(key, tensor)
+  }
+  return found
+}

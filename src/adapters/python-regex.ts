@@ -1,0 +1,123 @@
+// Python's regular expressions as JavaScript's: PEFT's configurations hold the former. What
+// JavaScript cannot express is refused as Python's, not read as something else.
+
+import { OptionError } from '../base/errors.ts'
+
+/** Thrown inside the translation, with the construct that cannot be expressed. */
+class PythonOnly extends Error {}
+
+/** The global flags of Python, and what they become; the empty ones change nothing here. */
+const flagNames: Readonly<Record<string, string>> = { i: 'i', m: 'm', s: 's', u: '', a: '', x: '' }
+
+/** Escapes by letter that both read alike, and those that are spelled otherwise. */
+const sameEscapes = /[bBdDsSwWfnrtvxuk\d]/
+const otherEscapes: Readonly<Record<string, string>> = { A: '^', Z: '$', z: '$', a: '\\x07' }
+
+interface Piece {
+  readonly text: string
+  /** Where the next piece begins. */
+  readonly end: number
+}
+
+/** A backslash and what belongs to it. */
+function translateEscape(source: string, at: number, inClass: boolean): Piece {
+  const letter = source[at + 1] ?? ''
+  const other = otherEscapes[letter]
+  if (other !== undefined && (!inClass || letter === 'a')) return { text: other, end: at + 2 }
+  if (/[A-Za-z]/.test(letter) && !sameEscapes.test(letter)) throw new PythonOnly(`\\${letter}`)
+  return { text: `\\${letter}`, end: at + 2 }
+}
+
+/** '[…]'; a bracket that comes first is a character in Python and ends the class in JavaScript. */
+function translateClass(source: string, at: number): Piece {
+  let text = source[at + 1] === '^' ? '[^' : '['
+  let i = at + text.length
+  if (source[i] === ']') {
+    text += '\\]'
+    i++
+  }
+  while (i < source.length && source[i] !== ']') {
+    const escape = source[i] === '\\' ? translateEscape(source, i, true) : undefined
+    text += escape?.text ?? source[i]!
+    i = escape?.end ?? i + 1
+  }
+  return { text: `${text}${source[i] ?? ''}`, end: i + 1 }
+}
+
+/** What begins with '(?'. */
+function translateGroup(source: string, at: number): Piece {
+  const rest = source.slice(at)
+  const named = /^\(\?P<(\w+)>/.exec(rest)
+  if (named) return { text: `(?<${named[1]}>`, end: at + named[0].length }
+  const back = /^\(\?P=(\w+)\)/.exec(rest)
+  if (back) return { text: `\\k<${back[1]}>`, end: at + back[0].length }
+  const comment = /^\(\?#[^)]*\)/.exec(rest)
+  // an empty group, so that a number behind a back reference keeps its distance
+  if (comment) return { text: '(?:)', end: at + comment[0].length }
+  const scoped = /^\(\?([aims]*)(?:-([ims]+))?:/.exec(rest)
+  if (scoped) {
+    const flags = (scoped[1] ?? '').replace('a', '') + (scoped[2] ? `-${scoped[2]}` : '')
+    return { text: `(?${flags}:`, end: at + scoped[0].length }
+  }
+  const same = /^\(\?(?:[=!]|<[=!]|<\w+>)/.exec(rest)
+  if (same) return { text: same[0], end: at + same[0].length }
+  throw new PythonOnly(/^\(\?[^)]{0,3}/.exec(rest)![0])
+}
+
+/** The next piece of a pattern, translated. */
+function translatePiece(source: string, at: number, verbose: boolean): Piece {
+  const letter = source[at]!
+  if (letter === '\\') return translateEscape(source, at, false)
+  if (letter === '[') return translateClass(source, at)
+  if (letter === '(' && source[at + 1] === '?') return translateGroup(source, at)
+  const upTo = /^\{,(\d+)\}/.exec(source.slice(at))
+  if (upTo) return { text: `{0,${upTo[1]}}`, end: at + upTo[0].length }
+  if (verbose && /\s/.test(letter)) return { text: '', end: at + 1 }
+  if (verbose && letter === '#')
+    return { text: '', end: (source.indexOf('\n', at) + 1 || source.length + 1) - 1 }
+  const possessive = /^[*+?}]\+/.exec(source.slice(at))
+  if (possessive) throw new PythonOnly(possessive[0])
+  return { text: letter, end: at + 1 }
+}
+
+function translate(source: string): { pattern: string; flags: string } {
+  const global = /^\(\?([a-zA-Z]+)\)/.exec(source)
+  const letters = [...new Set(global?.[1] ?? '')]
+  const foreign = letters.find((letter) => flagNames[letter] === undefined)
+  if (foreign !== undefined) throw new PythonOnly(`(?${foreign})`)
+  const verbose = letters.includes('x')
+  let pattern = ''
+  for (let at = global?.[0].length ?? 0; at < source.length;) {
+    const { text, end } = translatePiece(source, at, verbose)
+    pattern += text
+    at = end
+  }
+  return { pattern, flags: letters.map((letter) => flagNames[letter]).join('') }
+}
+
+/**
+ * A regular expression as Python reads it, between `before` and `after`: \A and \Z, flags such as
+ * (?i), groups (?P<name>…) and (?P=name), comments (?#…). Throws OptionError for one that is none,
+ * and for one that only Python can read.
+ */
+export function parsePythonRegex(
+  source: string,
+  what: string,
+  [before, after]: readonly [string, string] = ['', ''],
+): RegExp {
+  try {
+    const { pattern, flags } = translate(source)
+    return new RegExp(`${before}${pattern}${after}`, flags)
+  } catch (cause) {
+    if (cause instanceof PythonOnly)
+      throw new OptionError(
+        `${what}: ${JSON.stringify(source)} holds ${cause.message}, which only Python's regular expressions have. ` +
+          'Write it in another way, or list the names of the modules.',
+        { cause },
+      )
+    throw new OptionError(
+      `${what}: "${source}" is not a regular expression: ${(cause as Error).message}.`,
+      { cause },
+    )
+  }
+}
