@@ -40,6 +40,7 @@ export const rooms: Record<string, readonly string[]> = {
     'quote.ts',
     'half.ts',
     'byte-source.ts',
+    'lfs-pointer.ts',
     'json-problem.ts',
     'tensor-store.ts',
     'rotary-rows.ts',
@@ -68,6 +69,7 @@ export const rooms: Record<string, readonly string[]> = {
     '',
   ],
   adapters: [
+    'python-regex.ts',
     'targets.ts',
     'presets.ts',
     'activation.ts',
